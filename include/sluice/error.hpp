@@ -1,0 +1,77 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace sluice {
+
+/// Why a request has no reply to show. The names are those of `error.code` in an errors file.
+enum class errc : std::uint8_t {
+  invalid_json_line,     ///< the job line is not JSON
+  invalid_request_line,  ///< it is JSON, but no request: wrong method or url, body missing…
+  duplicate_custom_id,   ///< an earlier line of the job has the same custom_id
+  http_error,            ///< the relay answered with an HTTP error status; told by the status alone
+  connection_failed,     ///< no connection, or it broke before the head of the reply
+  tls_failed,            ///< the TLS handshake or the certificate was refused
+  request_timeout,       ///< one of the deadlines of an attempt passed
+  stream_interrupted,    ///< the reply began and did not come to its end
+  invalid_response,      ///< a 2xx whose body is no reply: HTML, an error object, empty choices…
+  response_too_large,    ///< the body passed the limit for a response
+};
+
+constexpr std::string_view to_string(errc code) noexcept {
+  switch (code) {
+    case errc::invalid_json_line: return "invalid_json_line";
+    case errc::invalid_request_line: return "invalid_request_line";
+    case errc::duplicate_custom_id: return "duplicate_custom_id";
+    case errc::http_error: return "http_error";
+    case errc::connection_failed: return "connection_failed";
+    case errc::tls_failed: return "tls_failed";
+    case errc::request_timeout: return "request_timeout";
+    case errc::stream_interrupted: return "stream_interrupted";
+    case errc::invalid_response: return "invalid_response";
+    case errc::response_too_large: return "response_too_large";
+  }
+  return "unknown";
+}
+
+/// What a failure means for the request and for the key; the classes of the retry rules.
+enum class failure_class : std::uint8_t {
+  passing,          ///< try again after a backoff
+  throttled,        ///< 429: the key is over its limit; try again, it costs no attempt
+  permanent,        ///< the same request would fail again
+  key_ended,        ///< key refused, or its quota spent: nothing more can be sent with it
+  wrong_address,    ///< an answer that this API never gives: 404 without a model, a redirect
+  unreachable,      ///< no connection could be opened: the relay's trouble, not the request's
+  bad_certificate,  ///< the certificate does not verify
+};
+
+/// One failed attempt, as data: never thrown.
+struct failure {
+  errc code = errc::http_error;
+  failure_class kind = failure_class::passing;
+  int http_status = 0;        ///< 0: no status arrived
+  std::string message;        ///< one line for a person, in the relay's words where it has any
+  std::string body;           ///< of an HTTP error: the body as received
+  std::string request_id;     ///< the relay's id of the attempt; empty: none
+  std::optional<std::chrono::nanoseconds> retry_after;  ///< the server's hint
+  int max_retries = -1;       ///< a smaller bound on retries than the run's; -1: none
+};
+
+/// The program cannot run, or go on: bad options, an unreadable job, an output that cannot be written.
+/// what() is one sentence that names the thing and the next step.
+class fatal_error : public std::runtime_error {
+ public:
+  enum class kind : std::uint8_t { cannot_start, cannot_write };
+  fatal_error(kind why, const std::string& sentence) : std::runtime_error(sentence), why_(why) {}
+  kind why() const noexcept { return why_; }
+
+ private:
+  kind why_;
+};
+
+}  // namespace sluice

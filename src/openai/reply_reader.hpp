@@ -1,0 +1,84 @@
+#pragma once
+
+#include <boost/system/result.hpp>
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "sluice/error.hpp"
+#include "sluice/job.hpp"
+#include "sluice/usage.hpp"
+
+namespace sluice::openai {
+
+/// The headers of a response that decide something; names in lower case.
+struct response_head {
+  int status = 0;
+  std::string content_type;
+  std::string request_id;   ///< x-request-id, or x-oneapi-request-id
+  std::string location;     ///< of a redirect
+  std::map<std::string, std::string, std::less<>> hints;  ///< retry-after, retry-after-ms, x-should-retry, x-ratelimit-*
+};
+
+/// A whole reply that stands in an output file.
+struct reply {
+  int http_status = 200;
+  std::string request_id;
+  std::string body;  ///< one line of valid JSON (UTF-8, no raw newline): the whole object, however it came
+  bool streamed = false;
+  std::optional<token_usage> usage;
+  std::optional<std::string> reported_cost_usd;  ///< `usage.cost` where a relay gives one, as written
+  std::map<std::string, std::uint64_t> finish_reasons;  ///< per choice; `status` of a response object
+};
+
+/// Turns the bytes of one HTTP response into a whole reply or a failure. The body is sniffed: JSON where
+/// a stream was asked for, and a stream where it was not, are read as what they are.
+///
+/// Pure; not thread safe; one object an attempt.
+class reply_reader {
+ public:
+  struct expectation {
+    endpoint target = endpoint::chat_completions;
+    unsigned choices = 1;
+    bool streamed = true;
+    std::uint64_t max_body_bytes = std::uint64_t{64} << 20;
+  };
+  /// What the reader wants next.
+  enum class need : std::uint8_t {
+    more,     ///< the reply is not whole
+    trailer,  ///< every choice has ended: only usage and [DONE] may follow; worth a short wait
+    nothing,  ///< the reply is whole, or beyond help: stop reading
+  };
+  /// How the body came to its end.
+  enum class ending : std::uint8_t {
+    complete,  ///< the framing says that this was all, or the reader needed nothing more
+    cut,       ///< the connection broke first
+    timeout,   ///< a deadline passed first
+  };
+
+  explicit reply_reader(const expectation& expected);
+  ~reply_reader();
+  reply_reader(reply_reader&&) noexcept;
+  reply_reader& operator=(reply_reader&&) noexcept;
+
+  /// `now_unix`: seconds since the epoch, to read a Retry-After that is a date.
+  void head(response_head head, double now_unix);
+  need body(std::string_view bytes);
+
+  /// True from the first piece of content, reasoning, refusal or tool call on.
+  bool content_began() const noexcept;
+
+  /// The outcome; call once, last. `transport` is what the wire had to say about a cut or a timeout
+  /// and becomes the failure's message where the relay gave none.
+  boost::system::result<reply, failure> finish(ending how, std::string_view transport = {});
+
+ private:
+  struct state;
+  std::unique_ptr<state> state_;
+};
+
+}  // namespace sluice::openai
