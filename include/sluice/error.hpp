@@ -62,6 +62,17 @@ struct failure {
   int max_retries = -1;       ///< a smaller bound on retries than the run's; -1: none
 };
 
+/// Why a run ended before its jobs did.
+enum class stop_reason : std::uint8_t {
+  none,
+  interrupted,      ///< stop() or abort()
+  key_ended,        ///< the relay refused the key, or its quota is spent
+  wrong_address,    ///< what answers is not this API
+  bad_certificate,  ///< the relay's certificate does not verify
+  relay_down,       ///< no success for as long as `give_up_after`
+  come_back_later,  ///< the relay asked for a longer wait than `max_wait`
+};
+
 /// The program cannot run, or go on: bad options, an unreadable job, an output that cannot be written.
 /// what() is one sentence that names the thing and the next step.
 class fatal_error : public std::runtime_error {

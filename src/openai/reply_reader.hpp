@@ -11,32 +11,24 @@
 
 #include "sluice/error.hpp"
 #include "sluice/job.hpp"
-#include "sluice/usage.hpp"
+#include "sluice/result.hpp"
 
 namespace sluice::openai {
+
+using sluice::reply;
 
 /// The headers of a response that decide something; names in lower case.
 struct response_head {
   int status = 0;
   std::string content_type;
-  std::string request_id;   ///< x-request-id, or x-oneapi-request-id
-  std::string location;     ///< of a redirect
-  std::map<std::string, std::string, std::less<>> hints;  ///< retry-after, retry-after-ms, x-should-retry, x-ratelimit-*
+  std::string request_id;  ///< x-request-id, or x-oneapi-request-id
+  std::string location;    ///< of a redirect
+  std::map<std::string, std::string, std::less<>>
+      hints;  ///< retry-after, retry-after-ms, x-should-retry, x-ratelimit-*
 };
 
-/// A whole reply that stands in an output file.
-struct reply {
-  int http_status = 200;
-  std::string request_id;
-  std::string body;  ///< one line of valid JSON (UTF-8, no raw newline): the whole object, however it came
-  bool streamed = false;
-  std::optional<token_usage> usage;
-  std::optional<std::string> reported_cost_usd;  ///< `usage.cost` where a relay gives one, as written
-  std::map<std::string, std::uint64_t> finish_reasons;  ///< per choice; `status` of a response object
-};
-
-/// Turns the bytes of one HTTP response into a whole reply or a failure. The body is sniffed: JSON where
-/// a stream was asked for, and a stream where it was not, are read as what they are.
+/// Turns the bytes of one HTTP response into a whole reply or a failure. The body is sniffed: JSON
+/// where a stream was asked for, and a stream where it was not, are read as what they are.
 ///
 /// Pure; not thread safe; one object an attempt.
 class reply_reader {

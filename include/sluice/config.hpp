@@ -1,0 +1,84 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "sluice/clock.hpp"
+#include "sluice/job.hpp"
+
+namespace sluice {
+
+/// When the window has room, send at once, or spread the starts evenly over the minute?
+enum class pacing : std::uint8_t { burst, even };
+
+/// How soon a finished line must have reached the disk itself, not only the file.
+enum class durability : std::uint8_t { each, second, none };
+
+/// How job lines become requests.
+struct job_options {
+  std::string model;               ///< for lines that name none
+  bool override_model = false;     ///< `model` for every line
+  std::string system;              ///< system message for lines that have none; empty: none
+  std::optional<endpoint> target;  ///< for lines that name none; unset: told from the body
+  bool stream = true;              ///< ask for streamed replies where a line does not say
+  bool include_usage = true;       ///< ask streams for their usage; off for relays that refuse it
+  std::uint64_t max_line_bytes = std::uint64_t{64} << 20;
+  std::uint64_t limit = 0;  ///< only the first so many requests of each job; 0: all
+  bool strict = false;      ///< refuse to start when a line is bad
+};
+
+/// Where results go and what happens to those that are there already.
+struct output_options {
+  std::string directory;    ///< empty: beside the job
+  std::string output_file;  ///< names the output of a single job; empty: JOB.output.jsonl
+  durability durable = durability::second;
+  bool fresh = false;         ///< move what is there aside and start over
+  bool retry_failed = false;  ///< also try again what failed for good
+  bool simulated = false;  ///< results come from the built-in simulator and say so
+};
+
+/// The relay and the way there.
+struct relay_options {
+  std::string base_url = "https://api.openai.com/v1";  ///< with or without the `/v1`
+  std::string api_key;                                 ///< sent as a bearer token; never shown
+  std::vector<std::pair<std::string, std::string>> headers;  ///< added to every request
+  duration connect_timeout = std::chrono::seconds{10};       ///< name, connection and TLS together
+  duration first_byte_timeout = std::chrono::seconds{120};   ///< from sent to the first byte, if streamed
+  duration idle_timeout = std::chrono::seconds{60};          ///< between two bytes of a reply
+  duration total_timeout = std::chrono::seconds{600};        ///< of an attempt, from start to last byte
+  duration trailer_timeout = std::chrono::seconds{5};  ///< for usage and [DONE] once every choice ended
+  std::uint64_t max_response_bytes = std::uint64_t{64} << 20;
+};
+
+/// How fast, and how long to keep trying.
+struct pace_options {
+  unsigned requests_per_minute = 200;  ///< attempts in any 60 s as the relay counts them; 0: no limit
+  unsigned concurrency = 64;           ///< attempts in flight over all jobs; 0: no limit
+  pacing pace = pacing::burst;
+  duration window_margin = std::chrono::seconds{1};  ///< the longest a request may take to reach the relay
+  unsigned max_attempts = 5;                         ///< of a request; 429s do not count
+  duration backoff_base = std::chrono::seconds{1};
+  duration backoff_cap = std::chrono::seconds{60};
+  duration max_wait = std::chrono::minutes{10};       ///< a longer hint ends the run: come back later
+  duration give_up_after = std::chrono::minutes{10};  ///< of trouble without one success
+  std::uint64_t seed = 0;                             ///< of jitter and ids; 0: a new one each run
+};
+
+/// Everything a run can be told. Each part can be used alone by its unit.
+struct config {
+  relay_options relay;
+  pace_options pace;
+  job_options job;
+  output_options output;
+  std::vector<std::string> price_files;  ///< each laid over the built-in table
+  std::string price_multiplier = "1";    ///< the relay's group ratio, as a decimal
+
+  /// Throws fatal_error when a value cannot be used, naming the long flag that sets it.
+  void check() const;
+};
+
+}  // namespace sluice

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sluice/config.hpp"
+#include "sluice/money.hpp"
+#include "sluice/request_source.hpp"
+#include "sluice/result_sink.hpp"
+#include "sluice/totals.hpp"
+
+namespace sluice {
+
+/// The jobs of one command, on files: a JSONL job each, with its output, errors and totals beside it or
+/// elsewhere. Gives their requests in turns, one job after the other, and writes what becomes of them.
+/// Running the same jobs again gives only the requests that have no final result yet.
+///
+/// The constructor reads every job whole, locks its files and throws fatal_error when one cannot be run;
+/// only when all can be are files made.
+class job_set final : public request_source, public result_sink {
+ public:
+  /// What a person wants to know before anything is sent.
+  struct job_summary {
+    std::string job;
+    std::string output;
+    std::string errors;
+    std::string totals;
+    std::uint64_t to_send = 0;
+    std::uint64_t bad_lines = 0;
+    std::map<std::string, std::uint64_t> unpriced_models;  ///< requests by model
+  };
+
+  job_set(const std::vector<std::string>& jobs, const job_options& lines, const output_options& output,
+          price_table prices);
+  ~job_set() override;
+  job_set(const job_set&) = delete;
+  job_set& operator=(const job_set&) = delete;
+
+  std::optional<request> next() override;
+  void cancel() override;
+
+  void attempt_started(std::size_t job, bool retry) override;
+  void attempt_lost(std::size_t job) override;
+  void put(result&& finished) override;
+  void flush() override;
+
+  /// Writes the totals files; call now and then while a run goes on.
+  void checkpoint(double run_seconds, std::uint64_t most_in_a_minute);
+  /// The run is over: brings the files in order and writes the last totals.
+  void finish(job_status status, double run_seconds, std::uint64_t most_in_a_minute);
+
+  std::vector<job_summary> summaries() const;
+  job_totals totals(std::size_t job) const;
+  /// An example of what failed in this run, by the name the totals count it under.
+  std::map<std::string, std::string> failure_reasons(std::size_t job) const;
+  std::size_t size() const noexcept;
+  std::string_view identity(std::size_t job) const override;
+
+ private:
+  struct state;
+  std::unique_ptr<state> state_;
+};
+
+}  // namespace sluice

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sluice/money.hpp"
+#include "sluice/usage.hpp"
+
+namespace sluice {
+
+/// Counts durations in steps of under 2 %, from a microsecond to days, in a few kilobytes.
+class duration_histogram {
+ public:
+  duration_histogram();
+  void add(double milliseconds);
+  /// The value that the share `q` (0 to 1) of all durations does not pass; nothing when there are none.
+  std::optional<double> quantile(double q) const;
+
+ private:
+  std::vector<std::uint32_t> counts_;
+  std::uint64_t total_ = 0;
+};
+
+/// What one line of an output or errors file adds to the totals; the same from a fresh result and from
+/// a line that an earlier run wrote.
+struct line_facts {
+  bool succeeded = false;
+  std::string model;
+  std::optional<token_usage> usage;
+  std::optional<usd> cost;
+  std::optional<usd> reported_cost;
+  std::map<std::string, std::uint64_t> finish_reasons;
+  std::string error;  ///< of a failure: its code, or its HTTP status
+  double latency_ms = 0;
+  std::optional<double> ttft_ms;
+};
+
+enum class job_status : std::uint8_t { running, completed, stopped, interrupted };
+
+/// The sums of one job: the content of its totals file. Tokens and cost are the sums over the lines, and
+/// nothing else, so a job finished in ten pieces totals to the last digit what it would in one.
+/// Not thread safe.
+class job_totals {
+ public:
+  void add(const line_facts& line);
+  /// A failure that is tried again, and has its new line: its old one no longer counts.
+  void take_back_failure(const std::string& error);
+
+  /// The content of totals.json.
+  std::string to_json(std::string_view job, job_status status) const;
+
+  std::uint64_t pending() const noexcept { return requests - succeeded - failed; }
+
+  std::uint64_t requests = 0;  ///< lines of the job, bad ones included
+  std::uint64_t succeeded = 0;
+  std::uint64_t failed = 0;
+  token_usage tokens;
+  usd cost;
+  std::optional<usd> reported_cost;
+  std::uint64_t unpriced_requests = 0;
+  std::map<std::string, std::uint64_t> errors;
+
+  // Of the job's whole life, earlier runs included.
+  std::uint64_t attempts = 0;
+  std::uint64_t retries = 0;
+  std::uint64_t maybe_billed_attempts = 0;
+  std::uint64_t max_requests_in_60s = 0;
+  double wall_s = 0;
+
+ private:
+  struct model_totals {
+    std::uint64_t requests = 0;
+    token_usage tokens;
+    std::optional<usd> cost;
+  };
+  std::map<std::string, std::uint64_t> finish_reasons_;
+  std::map<std::string, model_totals> models_;
+  duration_histogram latency_;
+  duration_histogram ttft_;
+};
+
+}  // namespace sluice

@@ -1,0 +1,55 @@
+#include "base_url.hpp"
+
+#include <fmt/format.h>
+
+#include <boost/url/parse.hpp>
+#include <boost/url/url_view.hpp>
+
+#include "sluice/error.hpp"
+
+namespace sluice {
+
+base_url base_url::parse(std::string_view text) {
+  const auto fail = [&](std::string_view what) {
+    throw fatal_error(
+        fatal_error::kind::cannot_start,
+        fmt::format("--base-url '{}' {}; write it like https://relay.example/v1", text, what));
+  };
+  const auto parsed = boost::urls::parse_uri(boost::core::string_view(text.data(), text.size()));
+  if (!parsed) fail("is no URL");
+  const boost::urls::url_view url = *parsed;
+  base_url result;
+  if (url.scheme() == "https") {
+    result.tls = true;
+  } else if (url.scheme() == "http") {
+    result.tls = false;
+  } else {
+    fail("is neither http nor https");
+  }
+  if (url.has_userinfo()) fail("holds a user name, which would be shown in messages");
+  if (url.has_query() || url.has_fragment()) fail("has a query or a fragment");
+  result.host = url.host_address();
+  if (result.host.empty()) fail("names no host");
+  result.port = url.has_port() && !url.port().empty() ? std::string(url.port())
+                                                      : (result.tls ? "443" : "80");
+  if (url.has_port() && !url.port().empty() && url.port_number() == 0) fail("has no usable port");
+
+  std::string_view path{url.encoded_path().data(), url.encoded_path().size()};
+  const auto drop_slashes = [&] {
+    while (!path.empty() && path.back() == '/') path.remove_suffix(1);
+  };
+  drop_slashes();
+  if (path == "/v1" || path.ends_with("/v1")) path.remove_suffix(3);
+  drop_slashes();
+  result.prefix = path;
+  return result;
+}
+
+std::string base_url::authority() const {
+  const std::string shown = host.find(':') == std::string::npos ? host : "[" + host + "]";
+  return port == (tls ? "443" : "80") ? shown : shown + ":" + port;
+}
+
+std::string base_url::origin() const { return (tls ? "https://" : "http://") + authority(); }
+
+}  // namespace sluice

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace sluice {
+
+/// Where a relay stands, out of `--base-url`: https://host, https://host/, https://host/v1 and
+/// https://host/prefix/v1 alike, since endpoint paths bring their own `/v1`.
+struct base_url {
+  bool tls = true;
+  std::string host;    ///< without the brackets of an IPv6 address
+  std::string port;    ///< in digits
+  std::string prefix;  ///< of the path, before `/v1`; empty or "/…" without a slash at the end
+
+  /// Throws fatal_error, naming the text and the form it should have.
+  static base_url parse(std::string_view text);
+
+  /// `Host` header: the port only where it is not the scheme's own.
+  std::string authority() const;
+  std::string origin() const;  ///< scheme://authority
+};
+
+}  // namespace sluice

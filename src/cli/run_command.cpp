@@ -1,0 +1,307 @@
+#include "cli/run_command.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <csignal>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <utility>
+
+#include "cli/exit_status.hpp"
+#include "cli/progress.hpp"
+#include "cli/run_settings.hpp"
+#include "cli/run_summary.hpp"
+#include "cli/screen.hpp"
+#include "job_files.hpp"
+#include "output_file.hpp"
+#include "simulator/relay.hpp"
+#include "sluice/engine.hpp"
+#include "sluice/job_set.hpp"
+
+namespace sluice::cli {
+namespace {
+
+namespace asio = boost::asio;
+
+constexpr std::chrono::milliseconds live_interval{200};
+constexpr std::chrono::seconds plain_interval{10};
+constexpr std::chrono::seconds totals_interval{10};
+
+[[noreturn]] void refuse(const std::string& sentence) {
+  throw fatal_error(fatal_error::kind::cannot_start, sentence);
+}
+
+price_table load_prices(const config& options) {
+  auto prices = price_table::built_in();
+  for (const auto& path : options.price_files) {
+    const auto text = read_file(path);
+    if (!text) refuse(fmt::format("--prices {}: cannot be read; check the path", path));
+    prices.merge(*text, "--prices " + path);
+  }
+  prices.multiply(options.price_multiplier);
+  return prices;
+}
+
+// Starts the relay inside the process, and points the engine at it.
+std::unique_ptr<simulator::relay> start_simulator(run_settings& chosen) {
+  try {
+    auto options = simulator::profile_options(*chosen.simulate);
+    options.rpm = static_cast<int>(chosen.engine.pace.requests_per_minute);
+    options.seed = chosen.engine.pace.seed != 0 ? chosen.engine.pace.seed : 1;
+    auto relay = std::make_unique<simulator::relay>(std::move(options));
+    relay->start();
+    chosen.engine.relay.base_url = relay->base_url();
+    chosen.engine.relay.api_key = "simulated";
+    chosen.engine.output.simulated = true;
+    return relay;
+  } catch (const std::exception& fault) {
+    refuse(fmt::format("--simulate={}: {}", *chosen.simulate, fault.what()));
+  }
+}
+
+// What happens beside the run on the same event loop: progress, totals, signals.
+class attendant {
+ public:
+  attendant(asio::io_context& loop, engine& attended, job_set& jobs, screen& shown,
+            const run_settings& chosen)
+      : engine_(attended),
+        jobs_(jobs),
+        screen_(shown),
+        chosen_(chosen),
+        signals_(loop, SIGINT, SIGTERM),
+        started_(attended.time().now()) {
+    for (std::size_t i = 0; i < jobs.size(); ++i) {
+      const job_totals before = jobs.totals(i);
+      done_before_ += before.succeeded + before.failed;
+      tokens_before_ += static_cast<std::uint64_t>(before.tokens.total_tokens());
+    }
+    await_signal();
+    every(totals_interval, [this] { jobs_.checkpoint(seconds(), engine_.now().most_in_a_minute); });
+    if (chosen_.quiet) return;
+    if (screen_.is_terminal()) {
+      every(live_interval, [this] { screen_.live(progress_line(facts())); });
+    } else {
+      every(plain_interval, [this] { screen_.line(progress_line(facts())); });
+    }
+  }
+  attendant(const attendant&) = delete;
+  attendant& operator=(const attendant&) = delete;
+  ~attendant() { leave(); }
+
+  void leave() {
+    signals_.cancel();
+    for (const auto& [slot, timer] : timers_) engine_.time().cancel(timer);
+    timers_.clear();
+    screen_.clear_live();
+  }
+  double seconds() const {
+    return std::chrono::duration<double>(engine_.time().now() - started_).count();
+  }
+  /// Set when something here failed: the totals cannot be written.
+  std::exception_ptr fault() const { return fault_; }
+
+ private:
+  void every(duration interval, std::function<void()> act) {
+    const std::size_t slot = timers_.size();
+    timers_[slot] = 0;
+    repeat(slot, interval, std::move(act));
+  }
+  void repeat(std::size_t slot, duration interval, std::function<void()> act) {
+    timers_[slot] = engine_.time().call_at(engine_.time().now() + interval, [=, this] {
+      try {
+        act();
+      } catch (...) {
+        fault_ = std::current_exception();
+        engine_.abort();
+        return;
+      }
+      repeat(slot, interval, act);
+    });
+  }
+
+  void await_signal() {
+    signals_.async_wait([this](const boost::system::error_code& error, int) {
+      if (error) return;
+      if (std::exchange(interrupted_, true)) {
+        engine_.abort();
+        return;
+      }
+      engine_.stop();
+      spdlog::warn("interrupted: {} in flight may finish within {}; interrupt again to stop at once",
+                   engine_.now().in_flight,
+                   short_time(std::chrono::duration<double>(chosen_.grace).count()));
+      const std::size_t slot = timers_.size();
+      timers_[slot] = engine_.time().call_at(engine_.time().now() + chosen_.grace, [this] { engine_.abort(); });
+      await_signal();
+    });
+  }
+
+  progress_facts facts() const {
+    progress_facts told;
+    for (std::size_t i = 0; i < jobs_.size(); ++i) {
+      const job_totals totals = jobs_.totals(i);
+      told.total += totals.requests;
+      told.succeeded += totals.succeeded;
+      told.failed += totals.failed;
+      told.tokens_now += static_cast<std::uint64_t>(totals.tokens.total_tokens());
+      told.cost += totals.cost;
+    }
+    const std::uint64_t done = told.succeeded + told.failed;
+    told.done_now = done - std::min(done, done_before_);
+    told.tokens_now -= std::min(told.tokens_now, tokens_before_);
+    told.elapsed_s = seconds();
+    told.requests_per_minute = chosen_.engine.pace.requests_per_minute;
+    told.run = engine_.now();
+    if (told.run.next_start) {
+      told.until_next_start_s =
+          std::chrono::duration<double>(*told.run.next_start - engine_.time().now()).count();
+    }
+    return told;
+  }
+
+  engine& engine_;
+  job_set& jobs_;
+  screen& screen_;
+  const run_settings& chosen_;
+  asio::signal_set signals_;
+  time_point started_;
+  std::uint64_t done_before_ = 0;
+  std::uint64_t tokens_before_ = 0;
+  std::map<std::size_t, clock::timer> timers_;
+  std::exception_ptr fault_;
+  bool interrupted_ = false;
+};
+
+job_status status_of(const run_outcome& outcome) {
+  switch (outcome.reason) {
+    case stop_reason::none: return job_status::completed;
+    case stop_reason::interrupted: return job_status::interrupted;
+    default: return job_status::stopped;
+  }
+}
+
+exit_status exit_of(const run_outcome& outcome, const job_set& jobs) {
+  switch (outcome.reason) {
+    case stop_reason::wrong_address:
+    case stop_reason::bad_certificate: return cannot_start;
+    case stop_reason::interrupted: return interrupted;
+    case stop_reason::key_ended:
+    case stop_reason::relay_down:
+    case stop_reason::come_back_later: return stopped;
+    case stop_reason::none: break;
+  }
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    if (jobs.totals(i).failed > 0) return some_failed;
+  }
+  return success;
+}
+
+void announce(const job_set& jobs, const run_settings& chosen) {
+  for (const auto& job : jobs.summaries()) {
+    if (job.bad_lines > 0) {
+      spdlog::warn("{}: {} bad line(s) will not be sent; see {}", job.job, job.bad_lines, job.errors);
+    }
+    for (const auto& [model, count] : job.unpriced_models) {
+      spdlog::warn("{}: no price for {} ({} request(s)); their cost will be unknown: give one with --prices",
+                   job.job, model, count);
+    }
+  }
+  if (chosen.engine.output.simulated) spdlog::info("simulated relay: no key, no network, no real cost");
+}
+
+exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named,
+                     const std::vector<std::string>& command_line) {
+  screen shown;
+  start_log(shown, chosen.verbose, chosen.quiet, chosen.log_file);
+  std::vector<std::string> paths;
+  for (const auto& path : named) {
+    if (is_result_file(path)) {
+      spdlog::info("{}: holds results, not a job; passed over", path);
+    } else {
+      paths.push_back(path);
+    }
+  }
+  if (paths.empty()) refuse("there is no job to run; name a JSONL file");
+  if (!chosen.simulate && chosen.engine.relay.api_key.empty()) {
+    refuse("there is no API key; set OPENAI_API_KEY, or name a file with --api-key-file (or rehearse with "
+           "--simulate)");
+  }
+  chosen.engine.check();
+  auto prices = load_prices(chosen.engine);
+  chosen.engine.output.simulated = chosen.simulate.has_value();
+  job_set jobs(paths, chosen.engine.job, chosen.engine.output, std::move(prices));
+  const auto simulated = chosen.simulate ? start_simulator(chosen) : nullptr;
+  announce(jobs, chosen);
+
+  asio::io_context loop(1);
+  engine runner(loop, chosen.engine);
+  run_outcome outcome;
+  std::exception_ptr fault;
+  double seconds = 0;
+  {
+    attendant beside(loop, runner, jobs, shown, chosen);
+    asio::co_spawn(loop, runner.run(jobs, jobs), [&](std::exception_ptr thrown, run_outcome ended) {
+      fault = thrown;
+      outcome = std::move(ended);
+      seconds = beside.seconds();
+      beside.leave();
+    });
+    loop.run();
+    if (!fault) fault = beside.fault();
+  }
+  const auto most = runner.now().most_in_a_minute;
+  if (fault) {
+    outcome.reason = stop_reason::interrupted;
+    try {
+      jobs.finish(job_status::stopped, seconds, most);
+    } catch (const fatal_error&) {  // the first fault is the one to tell
+    }
+    std::rethrow_exception(fault);
+  }
+  jobs.finish(status_of(outcome), seconds, most);
+
+  if (const auto sentence = stop_sentence(outcome); !sentence.empty()) shown.line("sluice: " + sentence);
+  if (!chosen.quiet) {
+    shown.line(run_summary(jobs, outcome, seconds, command_line));
+    if (simulated) shown.line(simulated->ledger_summary());
+  }
+  return exit_of(outcome, jobs);
+}
+
+}  // namespace
+
+void add_run_command(CLI::App& program, const std::vector<std::string>& command_line,
+                     int& exit_status) {
+  struct state {
+    run_settings chosen;
+    settings flags{run_flags(chosen)};
+    std::vector<std::string> jobs;
+    std::string config;
+  };
+  auto kept = std::make_shared<state>();
+  auto* command = program.add_subcommand("run", "Send every request of the jobs, write results and totals");
+  command->add_option("JOB", kept->jobs, "JSONL files (.gz, .zst), or - for standard input");
+  command->add_option("--config", kept->config, "Config file (./sluice.toml)")->type_name("FILE");
+  kept->flags.add_to(*command);
+  command->footer(
+      "Running the same command again goes on where it stopped. Exit status: 0 all succeeded,\n"
+      "1 some failed, 2 cannot start, 3 stopped early, 4 results not written, 130 interrupted.\n"
+      "\n"
+      "Examples:\n"
+      "  sluice run jobs/authenticity.jsonl --simulate --output-dir out\n"
+      "  OPENAI_API_KEY=... sluice run job.jsonl --base-url https://relay.example/v1\n"
+      "  sluice run a.jsonl b.jsonl.gz --rpm 200 --concurrency 32 --output-dir out\n"
+      "  zcat prompts.gz | sluice run - --model gpt-4o-mini -o out/answers.jsonl");
+  command->callback([kept, &command_line, &exit_status] {
+    kept->flags.apply(find_config(kept->config));
+    exit_status = run_jobs(kept->chosen, kept->jobs, command_line);
+  });
+}
+
+}  // namespace sluice::cli

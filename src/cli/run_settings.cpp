@@ -1,0 +1,187 @@
+#include "cli/run_settings.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+#include <limits>
+
+namespace sluice::cli {
+namespace {
+
+std::string read_key_file(const std::string& path) {
+  std::ifstream file(path);
+  std::string key;
+  if (!file || !std::getline(file, key)) {
+    throw bad_setting("cannot be read; it should hold the key in its first line");
+  }
+  while (!key.empty() && (key.back() == '\r' || key.back() == ' ')) key.pop_back();
+  if (key.empty()) throw bad_setting("its first line is empty; it should hold the key");
+  return key;
+}
+
+std::pair<std::string, std::string> parse_header(const std::string& text) {
+  const std::size_t colon = text.find(':');
+  if (colon == std::string::npos || colon == 0) {
+    throw bad_setting("is no header; write it like 'X-Team: blue'");
+  }
+  const std::size_t value = std::min(text.find_first_not_of(' ', colon + 1), text.size());
+  return {text.substr(0, colon), text.substr(value)};
+}
+
+endpoint parse_endpoint(const std::string& text) {
+  for (const auto target : {endpoint::chat_completions, endpoint::completions, endpoint::embeddings,
+                            endpoint::responses}) {
+    const std::string_view path = to_string(target);
+    if (text == path || text == path.substr(1) || text == path.substr(4)) return target;
+  }
+  throw bad_setting(
+      "is none of chat/completions, completions, embeddings, responses");
+}
+
+template <typename Enum>
+Enum parse_choice(const std::string& text,
+                  std::initializer_list<std::pair<std::string_view, Enum>> choices) {
+  std::string names;
+  for (const auto& [name, value] : choices) {
+    if (text == name) return value;
+    names += (names.empty() ? "" : ", ") + std::string(name);
+  }
+  throw bad_setting("is none of " + names);
+}
+
+constexpr std::uint64_t most = std::numeric_limits<std::int64_t>::max();
+
+}  // namespace
+
+std::vector<setting> run_flags(run_settings& target) {
+  auto& relay = target.engine.relay;
+  auto& pace = target.engine.pace;
+  auto& job = target.engine.job;
+  auto& output = target.engine.output;
+  const auto text = [](std::string& place) {
+    return [&place](const std::string& given) { place = given; };
+  };
+  const auto on = [](bool& place, bool value = true) {
+    return [&place, value](const std::string& given) { place = parse_switch(given) == value; };
+  };
+  const auto time = [](duration& place) {
+    return [&place](const std::string& given) { place = parse_duration(given); };
+  };
+  const auto count = [](unsigned& place) {
+    return [&place](const std::string& given) {
+      place = static_cast<unsigned>(parse_count(given, 1'000'000));
+    };
+  };
+  const auto size = [](std::uint64_t& place) {
+    return [&place](const std::string& given) { place = parse_count(given, most); };
+  };
+
+  const std::string at_relay = "Relay";
+  const std::string at_job = "Job";
+  const std::string at_limit = "Limit and retries";
+  const std::string at_output = "Results";
+  const std::string at_money = "Money";
+  const std::string at_screen = "Screen and log";
+  return {
+      {.name = "base-url", .value = "URL", .help = "Relay or API: https://host or https://host/v1",
+       .group = at_relay, .apply = text(relay.base_url), .environment = "OPENAI_BASE_URL"},
+      {.name = "api-key", .help = {}, .group = {}, .apply = text(relay.api_key),
+       .environment = "OPENAI_API_KEY", .on_line = false},  // a flag's value is seen by every user
+      {.name = "api-key-file", .value = "FILE", .help = "File that holds the key (or: OPENAI_API_KEY)",
+       .group = at_relay,
+       .apply = [&relay](const std::string& path) { relay.api_key = read_key_file(path); }},
+      {.name = "header", .value = "'NAME: VALUE'", .help = "Send this header too; may be repeated",
+       .group = at_relay,
+       .apply = [&relay](const std::string& given) { relay.headers.push_back(parse_header(given)); },
+       .repeatable = true},
+      {.name = "simulate", .value = "PROFILE",
+       .help = "Use the built-in simulator: clean, faulty or slow",
+       .group = at_relay,
+       .apply = [&target](const std::string& profile) { target.simulate = profile; },
+       .bare_value = "clean"},
+      {.name = "connect-timeout", .value = "TIME", .help = "For name, connection and TLS (10s)",
+       .group = at_relay, .apply = time(relay.connect_timeout)},
+      {.name = "first-byte-timeout", .value = "TIME", .help = "Until a stream's first byte (120s)",
+       .group = at_relay, .apply = time(relay.first_byte_timeout)},
+      {.name = "idle-timeout", .value = "TIME", .help = "Between two bytes of a reply (60s)",
+       .group = at_relay, .apply = time(relay.idle_timeout)},
+      {.name = "timeout", .value = "TIME", .help = "For a whole attempt (600s)", .group = at_relay,
+       .apply = time(relay.total_timeout)},
+      {.name = "max-response-bytes", .value = "N", .help = "Largest reply that is taken (64 MiB)",
+       .group = at_relay, .apply = size(relay.max_response_bytes)},
+
+      {.name = "model", .value = "NAME", .help = "Model for lines that name none", .group = at_job,
+       .apply = text(job.model)},
+      {.name = "override-model", .help = "Use --model for every line", .group = at_job,
+       .apply = on(job.override_model)},
+      {.name = "system", .value = "TEXT", .help = "System message for lines that have none",
+       .group = at_job, .apply = text(job.system)},
+      {.name = "endpoint", .value = "PATH", .help = "For lines without a url: chat/completions, ...",
+       .group = at_job, .apply = [&job](const std::string& given) { job.target = parse_endpoint(given); }},
+      {.name = "no-stream", .help = "Do not ask for streamed replies", .group = at_job,
+       .apply = on(job.stream, false)},
+      {.name = "no-include-usage", .help = "Do not ask streams for their usage", .group = at_job,
+       .apply = on(job.include_usage, false)},
+      {.name = "limit", .value = "N", .help = "Only the first N requests of each job", .group = at_job,
+       .apply = size(job.limit)},
+      {.name = "strict", .help = "Refuse to start when a line is bad", .group = at_job,
+       .apply = on(job.strict)},
+      {.name = "max-line-bytes", .value = "N", .help = "Longest line of a job (64 MiB)",
+       .group = at_job, .apply = size(job.max_line_bytes)},
+
+      {.name = "rpm", .value = "N", .help = "Attempts in any 60 s, as the relay counts (200; 0: no limit)",
+       .group = at_limit, .apply = count(pace.requests_per_minute)},
+      {.name = "concurrency", .value = "N", .help = "Attempts in flight (64; 0: no limit)",
+       .group = at_limit, .apply = count(pace.concurrency)},
+      {.name = "pace", .value = "burst|even", .help = "Start at once, or one every 60/N s (burst)",
+       .group = at_limit,
+       .apply = [&pace](const std::string& given) {
+         pace.pace = parse_choice<pacing>(given, {{"burst", pacing::burst}, {"even", pacing::even}});
+       }},
+      {.name = "window-margin", .value = "TIME", .help = "Longest way of a request to the relay (1s)",
+       .group = at_limit, .apply = time(pace.window_margin)},
+      {.name = "max-attempts", .value = "N", .help = "Attempts for one request (5)", .group = at_limit,
+       .apply = count(pace.max_attempts)},
+      {.name = "max-wait", .value = "TIME", .help = "Stop when the relay asks for more (10m)",
+       .group = at_limit, .apply = time(pace.max_wait)},
+      {.name = "give-up-after", .value = "TIME", .help = "Stop after trouble without a success (10m)",
+       .group = at_limit, .apply = time(pace.give_up_after)},
+      {.name = "grace", .value = "TIME", .help = "For what is in flight after Ctrl-C (30s)",
+       .group = at_limit, .apply = time(target.grace)},
+      {.name = "seed", .value = "N", .help = "Of backoff and simulator; 0: another each time (0)",
+       .group = at_limit, .apply = size(pace.seed)},
+
+      {.name = "output", .letter = 'o', .value = "FILE", .help = "Output of a single job",
+       .group = at_output, .apply = text(output.output_file), .in_config = false},
+      {.name = "output-dir", .value = "DIR", .help = "Where results go (beside the job)",
+       .group = at_output, .apply = text(output.directory)},
+      {.name = "fresh", .help = "Move earlier results aside and start over", .group = at_output,
+       .apply = on(output.fresh), .in_config = false},
+      {.name = "retry-failed", .help = "Also try again what failed for good", .group = at_output,
+       .apply = on(output.retry_failed)},
+      {.name = "durability", .value = "each|second|none", .help = "When lines must be on disk (second)",
+       .group = at_output,
+       .apply = [&output](const std::string& given) {
+         output.durable = parse_choice<durability>(given, {{"each", durability::each},
+                                                           {"second", durability::second},
+                                                           {"none", durability::none}});
+       }},
+
+      {.name = "prices", .value = "FILE", .help = "Prices laid over the built-in table; may be repeated",
+       .group = at_money,
+       .apply = [&target](const std::string& path) { target.engine.price_files.push_back(path); },
+       .repeatable = true},
+      {.name = "price-multiplier", .value = "X", .help = "The relay's group ratio, like 0.8 (1)",
+       .group = at_money, .apply = text(target.engine.price_multiplier)},
+
+      {.name = "quiet", .letter = 'q', .help = "No progress and no summary", .group = at_screen,
+       .apply = on(target.quiet)},
+      {.name = "verbose", .letter = 'v', .help = "Log every failed attempt", .group = at_screen,
+       .apply = on(target.verbose)},
+      {.name = "log-file", .value = "FILE", .help = "Write the log there as well", .group = at_screen,
+       .apply = text(target.log_file)},
+  };
+}
+
+}  // namespace sluice::cli

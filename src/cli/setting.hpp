@@ -1,0 +1,68 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sluice/clock.hpp"
+
+namespace sluice::cli {
+
+/// One thing a command can be told: by flag, by environment, by config file, in that order of precedence.
+/// The tables of settings are the only place where a flag is described; `--help` is made of them.
+struct setting {
+  std::string name = {};    ///< of the long flag, and of the config key
+  char letter = 0;          ///< of the short flag; 0: none
+  std::string value = {};   ///< what a value is called in the help; empty: a switch
+  std::string help = {};
+  std::string group = {};
+  std::function<void(const std::string&)> apply;  ///< a switch gets "true"; throws bad_setting
+  std::string environment = {};  ///< variable that sets it; empty: none
+  bool repeatable = false;
+  bool in_config = true;
+  bool on_line = true;           ///< there is a flag for it
+  std::string bare_value = {};  ///< for a flag whose value may be left out: `--flag[=VALUE]`
+};
+
+/// A value that a setting cannot take; what() says what it can.
+class bad_setting : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// Puts the settings of one command onto its parser, and then, once the line is parsed, applies what the
+/// config file, the environment and the line say, in this order.
+class settings {
+ public:
+  explicit settings(std::vector<setting> table);
+
+  void add_to(CLI::App& command);
+  /// Throws fatal_error, naming the flag, variable or key whose value cannot be used.
+  void apply(const std::optional<std::string>& config_path) const;
+
+ private:
+  struct given {
+    CLI::Option* option = nullptr;
+    std::vector<std::string> values;
+    bool on = false;
+  };
+  void apply_config(const std::string& path) const;
+  const setting* find(const std::string& name) const;
+
+  std::vector<setting> table_;
+  std::vector<std::unique_ptr<given>> given_;
+};
+
+/// The config file to read: the named one, else ./sluice.toml, else sluice/config.toml under
+/// $XDG_CONFIG_HOME, else none.
+std::optional<std::string> find_config(const std::string& named);
+
+// Values as people write them; each throws bad_setting.
+duration parse_duration(const std::string& text);  ///< 250ms, 10s, 2m, 1h
+std::uint64_t parse_count(const std::string& text, std::uint64_t most);
+bool parse_switch(const std::string& text);
+
+}  // namespace sluice::cli

@@ -1,0 +1,11 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace sluice::cli {
+
+/// "; did you mean '…'?" for the nearest of the names, or nothing when none is near.
+std::string did_you_mean(const std::string& word, const std::vector<std::string>& names);
+
+}  // namespace sluice::cli

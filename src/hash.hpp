@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace sluice {
+
+/// 128 bits of XXH3: enough that two ids of a job never meet by chance; no defence against malice.
+struct hash128 {
+  std::uint64_t high = 0;
+  std::uint64_t low = 0;
+  friend bool operator==(const hash128&, const hash128&) = default;
+};
+
+hash128 hash_of(std::string_view text) noexcept;
+std::string to_hex(const hash128& hash);
+
+/// The digest of a request: of its endpoint and its body before the stream fields, in 32 hex digits.
+std::string digest_of(std::string_view endpoint, std::string_view body);
+
+}  // namespace sluice

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "openai/reply_reader.hpp"
+#include "sluice/clock.hpp"
+#include "sluice/config.hpp"
+
+namespace sluice {
+
+/// What is told while one exchange runs, on the event loop's thread.
+class response_handler {
+ public:
+  virtual ~response_handler() = default;
+  /// The last byte of the request was given to the kernel.
+  virtual void on_sent() = 0;
+  virtual void on_head(openai::response_head head) = 0;
+  /// A piece of the body; the answer tells whether to read on.
+  virtual openai::reply_reader::need on_body(std::string_view bytes) = 0;
+};
+
+/// How one exchange ended.
+struct exchange_end {
+  enum class how : std::uint8_t {
+    complete,         ///< the whole body came, or the handler needed no more of it
+    unreachable,      ///< no connection: name, connect or TLS handshake
+    bad_certificate,  ///< the certificate does not verify, or not for this host
+    broken,           ///< the connection broke, or what came was not HTTP
+    timed_out,
+  };
+  how end = how::complete;
+  std::string message;        ///< of a failure, for a person: the first cause
+  bool sent_any = false;      ///< some bytes of the request may have left
+  bool sent_whole = false;    ///< all of them were given to the kernel
+  bool head_arrived = false;
+};
+
+/// Sends one POST at a time and place; the seam that tests put a fake behind.
+class http_client {
+ public:
+  struct post {
+    std::string_view path;  ///< of the endpoint: "/v1/chat/completions"
+    std::string_view body;
+    std::string_view idempotency_key;
+    bool streamed = false;
+  };
+
+  virtual ~http_client() = default;
+  virtual boost::asio::awaitable<exchange_end> exchange(post request, response_handler& handler) = 0;
+  /// Ends every exchange under way as broken, at once.
+  virtual void abort() = 0;
+};
+
+/// The client of real runs: HTTP/1.1 over TCP or TLS (1.2 and up, certificate and host name verified
+/// against the system's store or SSL_CERT_FILE) to one relay, connections kept alive and used again.
+/// Belongs to the event loop's thread.
+std::unique_ptr<http_client> make_http_client(boost::asio::io_context& context, clock& clock,
+                                              const relay_options& relay);
+
+}  // namespace sluice

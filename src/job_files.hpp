@@ -1,0 +1,27 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sluice/config.hpp"
+
+namespace sluice {
+
+/// The files of one job.
+struct job_files {
+  std::string job;  ///< as named by the user; "-" for standard input
+  std::string output;
+  std::string errors;
+  std::string totals;
+  std::string state;
+};
+
+/// Names the files of every job. Throws fatal_error when two jobs would share one, or when `-o` or
+/// standard input leave open where they go. Touches nothing.
+std::vector<job_files> name_job_files(const std::vector<std::string>& jobs,
+                                      const output_options& options);
+
+/// Whether a path is that of results rather than of a job: x.output.jsonl, x.errors.jsonl.
+bool is_result_file(const std::string& path);
+
+}  // namespace sluice

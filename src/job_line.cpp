@@ -1,0 +1,232 @@
+#include "job_line.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "hash.hpp"
+#include "json_members.hpp"
+#include "json_text.hpp"
+
+namespace sluice {
+namespace {
+
+using members = std::vector<json_member>;
+
+// A body while options are applied to it: its text, and its members in that text.
+class body_text {
+ public:
+  explicit body_text(std::string text) : text_(std::move(text)) { scan(); }
+
+  const json_member* find(std::string_view key) const { return find_member(members_, key); }
+  bool has(std::string_view key) const { return find(key) != nullptr; }
+  const std::string& text() const noexcept { return text_; }
+  std::string take() { return std::move(text_); }
+
+  // Puts `"key":value` at the end of the object.
+  void append(std::string_view key, std::string_view value) {
+    const std::size_t close = text_.rfind('}');
+    text_.insert(close, fmt::format("{}\"{}\":{}", members_.empty() ? "" : ",", key, value));
+    scan();
+  }
+  void replace(const json_member& member, std::string_view key, std::string_view value) {
+    text_.replace(member.begin, member.end - member.begin, fmt::format("\"{}\":{}", key, value));
+    scan();
+  }
+  void remove(const json_member& member) {
+    std::size_t begin = member.begin;
+    std::size_t end = text_.find_first_not_of(" \t\r\n", member.end);
+    if (text_[end] == ',') {
+      end = text_.find_first_not_of(" \t\r\n", end + 1);
+    } else {
+      const std::size_t before = text_.find_last_not_of(" \t\r\n", begin - 1);
+      if (text_[before] == ',') begin = before;
+      end = member.end;
+    }
+    text_.erase(begin, end - begin);
+    scan();
+  }
+
+ private:
+  void scan() { members_ = json_members(text_).value_or(members{}); }
+
+  std::string text_;
+  members members_;
+};
+
+std::optional<endpoint> endpoint_of(std::string_view url) {
+  for (const auto target : {endpoint::chat_completions, endpoint::completions, endpoint::embeddings,
+                            endpoint::responses}) {
+    if (url == to_string(target)) return target;
+  }
+  return std::nullopt;
+}
+
+std::optional<endpoint> endpoint_for(const body_text& body, const job_options& options,
+                                     std::string_view model) {
+  if (options.target) return options.target;
+  if (body.has("messages") || body.has("prompt")) return endpoint::chat_completions;
+  if (!body.has("input")) return std::nullopt;
+  return model.find("embedding") != std::string_view::npos ? endpoint::embeddings
+                                                           : endpoint::responses;
+}
+
+std::string message_text(std::string_view role, std::string_view content_json) {
+  return fmt::format(R"({{"role":"{}","content":{}}})", role, content_json);
+}
+
+bool has_system_message(std::string_view messages) {
+  for (const std::string_view element : json_elements(messages).value_or(std::vector<std::string_view>{})) {
+    const auto message = json_members(element);
+    const auto* role = message ? find_member(*message, "role") : nullptr;
+    if (role != nullptr && (role->value == "\"system\"" || role->value == "\"developer\"")) return true;
+  }
+  return false;
+}
+
+void add_system_message(body_text& body, endpoint target, const std::string& system) {
+  const std::string quoted = json_quote(system);
+  if (target == endpoint::responses && !body.has("instructions")) body.append("instructions", quoted);
+  if (target != endpoint::chat_completions) return;
+  const json_member* messages = body.find("messages");
+  if (messages == nullptr || messages->value.front() != '[' || has_system_message(messages->value)) {
+    return;
+  }
+  const std::string_view rest = messages->value.substr(1);
+  const bool empty = rest[rest.find_first_not_of(" \t\r\n")] == ']';
+  body.replace(*messages, "messages",
+               fmt::format("[{}{}{}", message_text("system", quoted), empty ? "" : ",", rest));
+}
+
+unsigned positive(const json_member* member) {
+  unsigned value = 1;
+  if (member != nullptr) {
+    std::from_chars(member->value.data(), member->value.data() + member->value.size(), value);
+  }
+  return std::max(value, 1U);
+}
+
+// Choices that a whole reply has: `n`, for each prompt where the completions endpoint is given several.
+unsigned choices_of(const body_text& body, endpoint target) {
+  const unsigned n = positive(body.find("n"));
+  const json_member* prompt = body.find("prompt");
+  if (target != endpoint::completions || prompt == nullptr) return n;
+  const auto prompts = json_elements(prompt->value);
+  if (!prompts || prompts->empty()) return n;
+  const char first = prompts->front().front();
+  return first == '"' || first == '[' ? n * static_cast<unsigned>(prompts->size()) : n;
+}
+
+// True when the reply will come as a stream.
+bool add_stream_fields(body_text& body, endpoint target, const job_options& options) {
+  if (target == endpoint::embeddings) return false;
+  const json_member* stream = body.find("stream");
+  const bool named = stream != nullptr;
+  const bool streamed = named ? stream->value == "true" : options.stream;
+  if (!streamed || !options.stream) return streamed;
+  if (!named) body.append("stream", "true");
+  if (options.include_usage && target != endpoint::responses && !body.has("stream_options")) {
+    body.append("stream_options", R"({"include_usage":true})");
+  }
+  return true;
+}
+
+}  // namespace
+
+boost::system::result<request, bad_line> parse_job_line(std::string_view line, std::uint64_t number,
+                                                        const job_options& options) {
+  bad_line bad{number, fmt::format("line-{}", number), errc::invalid_json_line, {}};
+  const auto invalid = [&](std::string message) {
+    bad.code = errc::invalid_request_line;
+    bad.message = std::move(message);
+    return bad;
+  };
+
+  if (const auto fault = json_fault(line)) {
+    bad.message = "This line is not parseable as valid JSON: " + *fault;
+    return bad;
+  }
+  const auto outer = json_members(line);
+  if (!outer) return invalid("The line is not a JSON object.");
+
+  request result;
+  result.line = number;
+  result.custom_id = bad.custom_id;
+  if (const auto* id = find_member(*outer, "custom_id")) {
+    auto text = json_string(id->value);
+    if (!text) return invalid("custom_id is not a string.");
+    result.custom_id = *text;
+    bad.custom_id = std::move(*text);
+  }
+
+  const json_member* body_member = find_member(*outer, "body");
+  const json_member* url = find_member(*outer, "url");
+  const json_member* method = find_member(*outer, "method");
+  const bool batch_form = body_member != nullptr || url != nullptr || method != nullptr;
+  std::optional<endpoint> named_target;
+  if (batch_form) {
+    if (method != nullptr && json_string(method->value) != "POST") {
+      return invalid(fmt::format("method is {}; only \"POST\" can be sent.", method->value));
+    }
+    if (body_member == nullptr) return invalid("The line has no body.");
+    if (body_member->value.front() != '{') return invalid("body is not a JSON object.");
+    if (url != nullptr) {
+      const auto text = json_string(url->value);
+      named_target = text ? endpoint_of(*text) : std::nullopt;
+      if (!named_target) {
+        return invalid(fmt::format("url {} is none of /v1/chat/completions, /v1/completions, "
+                                   "/v1/embeddings, /v1/responses.",
+                                   url->value));
+      }
+    } else if (!options.target) {
+      return invalid("The line has no url; add one, or name the endpoint with --endpoint.");
+    }
+  }
+
+  const std::size_t open = line.find('{');
+  body_text body{
+      std::string(batch_form ? body_member->value : line.substr(open, line.rfind('}') + 1 - open))};
+  if (!batch_form) {
+    if (const auto* id = body.find("custom_id")) body.remove(*id);
+  }
+
+  const json_member* model = body.find("model");
+  if (model != nullptr && model->value == "null") model = nullptr;
+  if (model != nullptr && !json_string(model->value)) return invalid("model is not a string.");
+  result.model = model != nullptr ? *json_string(model->value) : options.model;
+  if (!options.model.empty() && options.override_model) result.model = options.model;
+  if (result.model.empty()) return invalid("The line names no model; give one with --model.");
+
+  const auto target = named_target ? named_target : endpoint_for(body, options, result.model);
+  if (!target) return invalid("The line has neither messages nor prompt nor input.");
+  result.target = *target;
+
+  if (const json_member* prompt = body.find("prompt");
+      !batch_form && prompt != nullptr && *target == endpoint::chat_completions) {
+    if (body.has("messages")) return invalid("The line has both prompt and messages.");
+    if (prompt->value.front() != '"') return invalid("prompt is not a string.");
+    body.replace(*prompt, "messages", "[" + message_text("user", std::string(prompt->value)) + "]");
+  }
+  if (!options.system.empty()) add_system_message(body, *target, options.system);
+  if (const json_member* present = body.find("model")) {
+    if (present->value == "null" || options.override_model) {
+      body.replace(*present, "model", json_quote(result.model));
+    }
+  } else {
+    body.append("model", json_quote(result.model));
+  }
+
+  result.digest = digest_of(to_string(*target), body.text());
+  result.choices = *target == endpoint::chat_completions || *target == endpoint::completions
+                       ? choices_of(body, *target)
+                       : 1;
+  result.streamed = add_stream_fields(body, *target, options);
+  result.body = body.take();
+  return result;
+}
+
+}  // namespace sluice

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <boost/system/result.hpp>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "sluice/config.hpp"
+#include "sluice/error.hpp"
+#include "sluice/job.hpp"
+
+namespace sluice {
+
+/// A line of a job that can never be sent.
+struct bad_line {
+  std::uint64_t line = 0;
+  std::string custom_id;  ///< where the line has one; else "line-N"
+  errc code = errc::invalid_json_line;
+  std::string message;
+};
+
+/// Turns one line of a job (without its line end) into the request to send, in any of the three forms:
+/// the OpenAI Batch form, a bare body, a prompt. The body keeps its bytes but for what an option changes:
+/// a model or a system message where the line has none, and the stream fields at the end. Pure.
+boost::system::result<request, bad_line> parse_job_line(std::string_view line, std::uint64_t number,
+                                                        const job_options& options);
+
+}  // namespace sluice

@@ -1,0 +1,23 @@
+#include "job_reader.hpp"
+
+#include <fmt/format.h>
+
+namespace sluice {
+
+job_reader::job_reader(const std::string& path, const job_options& options)
+    : options_(options), lines_(open_bytes(path), options.max_line_bytes) {}
+
+std::optional<boost::system::result<request, bad_line>> job_reader::next() {
+  if (options_.limit != 0 && given_ >= options_.limit) return std::nullopt;
+  line_reader::line line;
+  if (!lines_.next(line)) return std::nullopt;
+  ++given_;
+  if (line.too_long) {
+    return bad_line{line.number, fmt::format("line-{}", line.number), errc::invalid_json_line,
+                    fmt::format("The line is longer than {} bytes (--max-line-bytes).",
+                                options_.max_line_bytes)};
+  }
+  return parse_job_line(line.text, line.number, options_);
+}
+
+}  // namespace sluice

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <boost/system/result.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "job_line.hpp"
+#include "line_reader.hpp"
+#include "sluice/config.hpp"
+
+namespace sluice {
+
+/// Reads a job file from its start: each line a request, or the reason why it is none. Throws fatal_error
+/// when the file cannot be read.
+class job_reader {
+ public:
+  job_reader(const std::string& path, const job_options& options);
+
+  /// Nothing at the end, or once as many lines as `options.limit` have been given.
+  std::optional<boost::system::result<request, bad_line>> next();
+  /// Ends a next() that waits for input; from any thread.
+  void cancel() { lines_.cancel(); }
+
+ private:
+  const job_options& options_;
+  line_reader lines_;
+  std::uint64_t given_ = 0;
+};
+
+}  // namespace sluice

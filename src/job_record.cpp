@@ -1,0 +1,414 @@
+#include "job_record.hpp"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "result_line.hpp"
+#include "sluice/error.hpp"
+
+namespace sluice {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void refuse(const std::string& sentence) {
+  throw fatal_error(fatal_error::kind::cannot_start, sentence);
+}
+
+std::uint32_t short_digest(std::string_view digest) {
+  std::uint32_t bits = 0;
+  std::from_chars(digest.data(), digest.data() + std::min<std::size_t>(digest.size(), 8), bits, 16);
+  return bits;
+}
+
+std::string fresh_identity() {
+  std::random_device source;
+  std::string text;
+  for (int i = 0; i < 4; ++i) text += fmt::format("{:08x}", source());
+  return text;
+}
+
+}  // namespace
+
+job_record::job_record(std::size_t index, job_files files, const job_options& lines,
+                       const output_options& output, const price_table& prices)
+    : index_(index),
+      files_(std::move(files)),
+      lines_(lines),
+      options_(output),
+      prices_(prices),
+      output_(files_.output),
+      errors_(files_.errors) {}
+
+void job_record::load() {
+  if (options_.fresh) move_aside();
+  output_exists_ = output_.open_existing();
+  errors_exist_ = errors_.open_existing();
+  if (output_exists_) load_lines(output_, true);
+  if (errors_exist_) load_lines(errors_, false);
+  errors_before_ = errors_.size();
+
+  // Counters of earlier runs that no line holds. They are advice: a damaged file costs the counts alone.
+  const auto counters = [](const std::string& path) {
+    const auto text = read_file(path);
+    return text ? nlohmann::json::parse(*text, nullptr, false) : nlohmann::json();
+  };
+  nlohmann::json stored = counters(files_.state);
+  if (stored.is_object()) identity_ = stored.value("identity", std::string{});
+  if (!stored.is_object()) stored = counters(files_.totals);
+  if (stored.is_object() && (output_exists_ || errors_exist_)) {
+    totals_.attempts = std::max(totals_.attempts, stored.value("attempts", std::uint64_t{0}));
+    totals_.retries = std::max(totals_.retries, stored.value("retries", std::uint64_t{0}));
+    totals_.maybe_billed_attempts = stored.value("maybe_billed_attempts", std::uint64_t{0});
+    totals_.max_requests_in_60s = stored.value("max_requests_in_60s", std::uint64_t{0});
+    earlier_wall_s_ = stored.value("wall_s", 0.0);
+  }
+  if (identity_.empty()) identity_ = fresh_identity();
+}
+
+void job_record::move_aside() const {
+  for (const std::string& path : {files_.output, files_.errors, files_.totals}) {
+    if (!fs::exists(path)) continue;
+    std::string aside;
+    for (int n = 1; fs::exists(aside = fmt::format("{}.old-{}", path, n)); ++n) {
+    }
+    output_file locked(path);
+    locked.open_existing();
+    std::error_code error;
+    fs::rename(path, aside, error);
+    if (error) refuse(fmt::format("{}: cannot be moved aside ({})", path, error.message()));
+  }
+  std::error_code ignored;
+  fs::remove(files_.state, ignored);
+}
+
+void job_record::load_lines(output_file& file, bool successes) {
+  std::uint64_t number = 0;
+  std::uint64_t good_end = 0;
+  bool lacks_newline = false;
+  file.for_each_line([&](std::string_view text, std::uint64_t end, bool whole) {
+    ++number;
+    const auto line = parse_stored_line(text);
+    if (!whole && !line) return;  // torn by a crash: its request is sent again
+    if (!line || line->facts.succeeded != successes) {
+      refuse(fmt::format("{} line {} is damaged; mend or delete that line, or start over with --fresh",
+                         file.path(), number));
+    }
+    if (line->simulated != options_.simulated) {
+      refuse(fmt::format("{} holds {} results, and this run is {}; give it another place with "
+                         "--output-dir, or start over with --fresh",
+                         file.path(), line->simulated ? "simulated" : "real",
+                         options_.simulated ? "simulated" : "real"));
+    }
+    remember(*line, successes);
+    good_end = end;
+    lacks_newline = !whole;
+  });
+  if (good_end < file.size()) file.truncate(good_end);
+  if (lacks_newline) file.append("\n");
+}
+
+std::uint8_t job_record::error_index(const std::string& name) {
+  const auto found = std::find(error_names_.begin(), error_names_.end(), name);
+  if (found == error_names_.end()) error_names_.push_back(name);
+  return static_cast<std::uint8_t>(found - error_names_.begin());
+}
+
+void job_record::remember(const stored_line& line, bool success) {
+  totals_.attempts += line.attempts;
+  if (line.attempts > 1) totals_.retries += line.attempts - 1;
+  if (line.of_bad_line) {
+    // Counted once the job shows that the line is still bad.
+    stored_bad_lines_.insert_or_assign(line.line, line.facts.error);
+    return;
+  }
+  auto [known, fresh] = earlier_.insert(hash_of(line.custom_id));
+  if (known->is(done)) {  // output wins over errors, and the first line over the second
+    errors_untidy_ = true;
+    return;
+  }
+  if (known->is(failed)) {
+    totals_.take_back_failure(error_names_[known->error]);
+    errors_untidy_ = true;
+  }
+  known->digest = short_digest(line.digest);
+  known->attempts = static_cast<std::uint16_t>(std::min<std::uint32_t>(line.attempts, 0xFFFF));
+  known->set(done, success);
+  known->set(failed, !success);
+  known->set(retryable, line.retryable);
+  if (!success) known->error = error_index(line.facts.error);
+  totals_.add(line.facts);
+}
+
+void job_record::refuse_changed(const std::string& custom_id) const {
+  refuse(fmt::format("{}: request \"{}\" has changed since its result was written to {}; undo the change, "
+                     "give it another custom_id, or start over with --fresh",
+                     files_.job, custom_id, files_.output));
+}
+
+// False: an earlier line of the job has the same id.
+bool job_record::check_new(const request& next) {
+  const hash128 id = hash_of(next.custom_id);
+  if (earlier* known = earlier_.find(id)) {
+    if (known->is(seen)) return false;
+    known->set(seen, true);
+    if (known->is(done) && known->digest != short_digest(next.digest)) refuse_changed(next.custom_id);
+    return true;
+  }
+  return ids_.insert(id).second;
+}
+
+void job_record::scan() {
+  if (files_.job == "-") return;
+  job_reader reader(files_.job, lines_);
+  while (const auto line = reader.next()) {
+    ++totals_.requests;
+    std::optional<bad_line> bad;
+    if (!*line) {
+      bad = line->error();
+    } else if (!check_new(**line)) {
+      duplicates_.push_back((*line)->line);
+      bad = bad_line{(*line)->line, (*line)->custom_id, errc::duplicate_custom_id, "custom_id repeats"};
+    }
+    if (bad) {
+      ++bad_lines_;
+      if (!first_bad_) first_bad_ = std::move(bad);
+      continue;
+    }
+    std::uint32_t attempts = 0;
+    if (!wanted(**line, attempts)) continue;
+    ++to_send_;
+    if (prices_.find((*line)->model) == nullptr) ++unpriced_[(*line)->model];
+  }
+  if (totals_.requests == 0) refuse(fmt::format("{}: is empty; a job has one JSON object a line", files_.job));
+  if (lines_.strict && first_bad_) {
+    refuse(fmt::format("{} line {}: {} ({} bad lines in all; without --strict they go to the errors file)",
+                       files_.job, first_bad_->line, first_bad_->message, bad_lines_));
+  }
+  if (lines_.limit != 0) return;
+  std::uint64_t strays = 0;
+  earlier_.for_each([&](earlier& known) {
+    if (known.is(seen)) return;
+    if (known.is(done)) ++strays;
+    if (known.is(failed)) {  // its request is gone, and so is its failure
+      totals_.take_back_failure(error_names_[known.error]);
+      known.set(failed, false);
+      known.set(replaced, true);
+      errors_untidy_ = true;
+    }
+  });
+  if (strays > 0) {
+    refuse(fmt::format("{} holds {} result(s) whose request is no longer in {}; put it back, or start over "
+                       "with --fresh",
+                       files_.output, strays, files_.job));
+  }
+}
+
+// Whether the request has no result yet that stands. Under the mutex, or before the threads start.
+bool job_record::wanted(const request& next, std::uint32_t& attempts) {
+  const earlier* known = earlier_.find(hash_of(next.custom_id));
+  if (known == nullptr) return true;
+  attempts = known->attempts;
+  if (known->is(done)) return false;
+  if (!known->is(failed) || known->is(retryable) || options_.retry_failed) return true;
+  return known->digest != short_digest(next.digest);  // changed since it failed
+}
+
+void job_record::create() {
+  if (!output_exists_) output_.create();
+  if (!errors_exist_) {
+    try {
+      errors_.create();
+    } catch (...) {
+      if (!output_exists_) ::unlink(files_.output.c_str());
+      throw;
+    }
+  }
+  reader_ = std::make_unique<job_reader>(files_.job, lines_);
+}
+
+void job_record::put_bad(const bad_line& bad) {
+  const std::string code(to_string(bad.code));
+  line_facts facts;
+  facts.error = code;
+  totals_.add(facts);
+  reasons_.emplace(code, fmt::format("line {}: {}", bad.line, bad.message));
+  const auto stored = stored_bad_lines_.find(bad.line);
+  if (stored != stored_bad_lines_.end() && stored->second == code) {
+    current_bad_lines_.insert(*stored);  // told already
+    return;
+  }
+  result told;
+  told.job = index_;
+  told.line = bad.line;
+  told.custom_id = bad.custom_id;
+  failure why;
+  why.code = bad.code;
+  why.kind = failure_class::permanent;
+  why.message = bad.message;
+  told.outcome = why;
+  error_lines_ += result_line(told, std::nullopt, options_.simulated);
+}
+
+std::optional<request> job_record::next_request() {
+  while (auto line = reader_->next()) {
+    const std::lock_guard lock(mutex_);
+    const bool first_reading = files_.job == "-";
+    if (first_reading) ++totals_.requests;
+    if (!*line) {
+      if (first_reading && lines_.strict) {
+        refuse(fmt::format("standard input line {}: {}", line->error().line, line->error().message));
+      }
+      put_bad(line->error());
+      continue;
+    }
+    request& next = **line;
+    bool duplicate = false;
+    if (first_reading) {
+      duplicate = !check_new(next);
+    } else if (next_duplicate_ < duplicates_.size() && duplicates_[next_duplicate_] == next.line) {
+      duplicate = true;
+      ++next_duplicate_;
+    }
+    if (duplicate) {
+      put_bad({next.line, next.custom_id, errc::duplicate_custom_id,
+               "The custom_id for this request is a duplicate of another request; it must be unique in "
+               "the job."});
+      continue;
+    }
+    std::uint32_t attempts = 0;
+    if (!wanted(next, attempts)) continue;
+    next.job = index_;
+    next.attempts = attempts;
+    return std::move(next);
+  }
+  const std::lock_guard lock(mutex_);
+  read_whole_ = lines_.limit == 0;
+  return std::nullopt;
+}
+
+void job_record::attempt_started(bool retry) {
+  const std::lock_guard lock(mutex_);
+  ++totals_.attempts;
+  if (retry) ++totals_.retries;
+}
+
+void job_record::attempt_lost() {
+  const std::lock_guard lock(mutex_);
+  ++totals_.maybe_billed_attempts;
+}
+
+void job_record::put(const result& finished) {
+  std::optional<usd> cost;
+  if (finished.outcome && finished.outcome->usage) {
+    if (const token_price* price = prices_.find(finished.model)) {
+      cost = price->cost(*finished.outcome->usage);
+    }
+  }
+  std::string line = result_line(finished, cost, options_.simulated);
+  const std::lock_guard lock(mutex_);
+  if (earlier* known = earlier_.find(hash_of(finished.custom_id)); known != nullptr && known->is(failed)) {
+    totals_.take_back_failure(error_names_[known->error]);
+    known->set(failed, false);
+    known->set(replaced, true);
+    errors_untidy_ = true;
+  }
+  totals_.add(facts_of(finished, cost));
+  if (!finished.outcome) {
+    const failure why = finished.outcome.error();
+    reasons_.emplace(error_name(why), why.message);
+  }
+  (finished.outcome ? output_lines_ : error_lines_) += line;
+}
+
+void job_record::flush() {
+  std::string output;
+  std::string errors;
+  {
+    const std::lock_guard lock(mutex_);
+    output.swap(output_lines_);
+    errors.swap(error_lines_);
+  }
+  if (!output.empty()) output_.append(output);
+  if (!errors.empty()) errors_.append(errors);
+  if (options_.durable == durability::each) sync();
+}
+
+void job_record::sync() {
+  output_.sync();
+  errors_.sync();
+}
+
+void job_record::checkpoint(job_status status, double run_seconds, std::uint64_t most_in_a_minute) {
+  job_totals now = totals();
+  now.wall_s = earlier_wall_s_ + run_seconds;
+  now.max_requests_in_60s = std::max(now.max_requests_in_60s, most_in_a_minute);
+  if (status != job_status::completed) {
+    const nlohmann::json state = {{"identity", identity_},
+                                  {"attempts", now.attempts},
+                                  {"retries", now.retries},
+                                  {"maybe_billed_attempts", now.maybe_billed_attempts},
+                                  {"max_requests_in_60s", now.max_requests_in_60s},
+                                  {"wall_s", now.wall_s}};
+    replace_file(files_.state, state.dump() + "\n");
+  }
+  replace_file(files_.totals, now.to_json(files_.job, status));
+  if (status == job_status::completed) ::unlink(files_.state.c_str());
+}
+
+// An errors line that must not stand when the run has ended.
+bool job_record::is_stale(std::string_view text, std::uint64_t end) {
+  const auto line = parse_stored_line(text);
+  if (!line) return true;
+  const bool written_now = end > errors_before_;
+  if (line->of_bad_line) return !written_now && read_whole_ && !current_bad_lines_.contains(line->line);
+  const earlier* known = earlier_.find(hash_of(line->custom_id));
+  if (known == nullptr || written_now) return false;
+  return known->is(done) || known->is(replaced);
+}
+
+void job_record::finish() {
+  flush();
+  const bool bad_lines_changed = read_whole_ && current_bad_lines_.size() != stored_bad_lines_.size();
+  if (errors_untidy_ || bad_lines_changed) {
+    // Of two lines for one request the later one stands.
+    std::uint64_t number = 0;
+    id_table<std::uint64_t> last;
+    errors_.for_each_line([&](std::string_view text, std::uint64_t, bool) {
+      if (const auto line = parse_stored_line(text); line && !line->of_bad_line) {
+        *last.insert(hash_of(line->custom_id)).first = number;
+      }
+      ++number;
+    });
+    number = 0;
+    errors_.rewrite([&](std::string_view text, std::uint64_t end) {
+      const std::uint64_t mine = number++;
+      if (is_stale(text, end)) return false;
+      const auto line = parse_stored_line(text);
+      return line->of_bad_line || *last.find(hash_of(line->custom_id)) == mine;
+    });
+  }
+  if (options_.durable != durability::none) sync();
+}
+
+std::map<std::string, std::string> job_record::failure_reasons() const {
+  const std::lock_guard lock(mutex_);
+  return reasons_;
+}
+
+job_totals job_record::totals() const {
+  const std::lock_guard lock(mutex_);
+  return totals_;
+}
+
+}  // namespace sluice

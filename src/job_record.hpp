@@ -1,0 +1,132 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "id_table.hpp"
+#include "job_files.hpp"
+#include "job_reader.hpp"
+#include "output_file.hpp"
+#include "result_line.hpp"
+#include "sluice/money.hpp"
+#include "sluice/result.hpp"
+#include "sluice/totals.hpp"
+
+namespace sluice {
+
+/// One job on files: what earlier runs left of it, which of its lines are still to be sent, and where
+/// their results go. In order: load(), scan(), create(), then next_request() on the reader's thread beside
+/// put() and the rest on the event loop's, then finish().
+class job_record {
+ public:
+  job_record(std::size_t index, job_files files, const job_options& lines, const output_options& output,
+             const price_table& prices);
+
+  /// Opens, locks and reads what earlier runs left.
+  void load();
+  /// Reads the whole job once, before anything is sent: counts it, finds duplicate ids and results whose
+  /// request has changed. Standard input cannot be read twice and is checked as it comes.
+  void scan();
+  /// Makes the files that are not there yet.
+  void create();
+
+  /// The next request that has no final result yet; bad lines go to the errors file on the way.
+  std::optional<request> next_request();
+
+  /// Ends a next_request() that waits for input; from any thread.
+  void cancel() { reader_->cancel(); }
+
+  void attempt_started(bool retry);
+  void attempt_lost();
+  void put(const result& finished);
+  void flush();
+  void sync();  ///< from any thread
+  /// Writes the totals file, and the state file while the job is not complete.
+  void checkpoint(job_status status, double run_seconds, std::uint64_t most_in_a_minute);
+  /// After the last result: brings the errors file in order, so that every request has one line.
+  void finish();
+
+  job_totals totals() const;
+  /// An example of what failed in this run, by the name the totals count it under.
+  std::map<std::string, std::string> failure_reasons() const;
+  const job_files& files() const noexcept { return files_; }
+  std::uint64_t bad_lines() const noexcept { return bad_lines_; }
+  std::uint64_t to_send() const noexcept { return to_send_; }  ///< by the scan
+  const std::map<std::string, std::uint64_t>& unpriced_models() const noexcept { return unpriced_; }
+  const std::optional<bad_line>& first_bad_line() const noexcept { return first_bad_; }
+  /// Salt of the idempotency keys: another for every job, the same over its restarts.
+  const std::string& identity() const noexcept { return identity_; }
+
+ private:
+  // What an earlier run knows of an id: eight bytes, since there may be ten million of them.
+  struct earlier {
+    std::uint32_t digest = 0;  // its first 32 bits
+    std::uint16_t attempts = 0;
+    std::uint8_t error = 0;  // index into error_names_
+    std::uint8_t flags = 0;
+
+    bool is(std::uint8_t flag) const noexcept { return (flags & flag) != 0; }
+    void set(std::uint8_t flag, bool on) noexcept {
+      flags = static_cast<std::uint8_t>(on ? flags | flag : flags & ~flag);
+    }
+  };
+  enum earlier_flag : std::uint8_t {
+    done = 1,        // has a line in the output
+    failed = 2,      // has one in the errors file
+    retryable = 4,   // … of a passing kind
+    seen = 8,        // its request is in the job
+    replaced = 16,   // its errors line has a successor, or no reason to stand any more
+  };
+  struct nothing {};
+
+  void load_lines(output_file& file, bool successes);
+  void remember(const stored_line& line, bool success);
+  std::uint8_t error_index(const std::string& name);
+  bool check_new(const request& next);
+  bool wanted(const request& next, std::uint32_t& attempts);
+  void put_bad(const bad_line& bad);
+  bool is_stale(std::string_view line, std::uint64_t end);
+  [[noreturn]] void refuse_changed(const std::string& custom_id) const;
+  void move_aside() const;
+
+  const std::size_t index_;
+  const job_files files_;
+  const job_options& lines_;
+  const output_options& options_;
+  const price_table& prices_;
+
+  output_file output_;
+  output_file errors_;
+  bool output_exists_ = false;
+  bool errors_exist_ = false;
+  std::uint64_t errors_before_ = 0;  // size of the errors file as the run began
+  std::string identity_;
+
+  mutable std::mutex mutex_;  // guards what follows: the reader's thread and the event loop's meet here
+  id_table<earlier> earlier_;
+  id_table<nothing> ids_;
+  std::vector<std::uint64_t> duplicates_;  // lines, found by the scan
+  std::size_t next_duplicate_ = 0;
+  std::map<std::uint64_t, std::string> stored_bad_lines_;  // of the errors file: line → code
+  std::map<std::uint64_t, std::string> current_bad_lines_;  // of those, the ones that are still so
+  std::vector<std::string> error_names_;
+  std::unique_ptr<job_reader> reader_;
+  bool read_whole_ = false;
+  bool errors_untidy_ = false;
+  job_totals totals_;
+  double earlier_wall_s_ = 0;
+  std::uint64_t bad_lines_ = 0;
+  std::uint64_t to_send_ = 0;
+  std::optional<bad_line> first_bad_;
+  std::map<std::string, std::uint64_t> unpriced_;
+  std::map<std::string, std::string> reasons_;
+  std::string output_lines_;  // to be written by the next flush
+  std::string error_lines_;
+};
+
+}  // namespace sluice

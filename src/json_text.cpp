@@ -1,0 +1,341 @@
+#include "json_text.hpp"
+
+#include <fmt/format.h>
+#include <simdjson.h>
+
+#include <cstddef>
+#include <iterator>
+
+namespace sluice {
+namespace {
+
+constexpr std::string_view replacement_character = "\xEF\xBF\xBD";
+
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+/// The value of a hexadecimal digit, or -1.
+int hex_value(char c) {
+  if (is_digit(c)) return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+/// The code unit of the escape `\uXXXX` at `at`, or -1.
+int escaped_unit(std::string_view text, std::size_t at) {
+  if (text.size() < at + 6 || text[at] != '\\' || text[at + 1] != 'u') return -1;
+  int unit = 0;
+  for (std::size_t i = at + 2; i < at + 6; ++i) {
+    const int digit = hex_value(text[i]);
+    if (digit < 0) return -1;
+    unit = unit * 16 + digit;
+  }
+  return unit;
+}
+
+bool is_high_surrogate(int unit) {
+  return unit >= 0xD800 && unit <= 0xDBFF;
+}
+bool is_low_surrogate(int unit) {
+  return unit >= 0xDC00 && unit <= 0xDFFF;
+}
+
+/// RFC 8259 to the letter: no limit on a number's size, on depth, or on surrogates. Asked for what
+/// the fast parser refuses, and for the words that say why. Keeps the open brackets on a stack of
+/// its own, so that depth costs memory and not the thread's stack.
+class grammar {
+ public:
+  explicit grammar(std::string_view text) : text_(text) {}
+
+  /// Nothing, or what is wrong.
+  std::optional<std::string> fault() {
+    if (document() && end()) return std::nullopt;
+    return fmt::format("{} at byte {}", reason_, at_);
+  }
+
+ private:
+  bool document() {
+    do {
+      // Here a value is due; what opens a bracket leaves the next value, or its end, to another
+      // turn.
+      if (!value()) return false;
+      while (value_ended_ && !open_.empty()) {
+        if (!after_value()) return false;
+      }
+    } while (!open_.empty());
+    return true;
+  }
+
+  bool end() {
+    skip_space();
+    return at_ == text_.size() || refuse("more text after the value");
+  }
+
+  bool value() {
+    skip_space();
+    value_ended_ = true;
+    switch (peek()) {
+      case '{':
+        return open('}') || key();
+      case '[':
+        open(']');
+        return true;
+      case '"':
+        return string();
+      case 't':
+        return word("true");
+      case 'f':
+        return word("false");
+      case 'n':
+        return word("null");
+      default:
+        return number();
+    }
+  }
+
+  /// Steps over an opening bracket; true where its closing one follows at once.
+  bool open(char closing) {
+    const char bracket = text_[at_++];
+    skip_space();
+    if (peek() == closing) {
+      ++at_;
+      return true;
+    }
+    open_.push_back(bracket);
+    value_ended_ = false;
+    return false;
+  }
+
+  bool after_value() {
+    skip_space();
+    const bool in_object = open_.back() == '{';
+    const char next = peek();
+    if (next == ',') {
+      ++at_;
+      value_ended_ = false;
+      return in_object ? key() : true;
+    }
+    if (next != (in_object ? '}' : ']')) {
+      return refuse(in_object ? "expected a comma or }" : "expected a comma or ]");
+    }
+    ++at_;
+    open_.pop_back();
+    return true;
+  }
+
+  bool key() {
+    skip_space();
+    if (peek() != '"') return refuse("expected a key");
+    if (!string()) return false;
+    skip_space();
+    if (peek() != ':') return refuse("expected a colon");
+    ++at_;
+    return true;
+  }
+
+  bool string() {
+    for (++at_; at_ < text_.size(); ++at_) {
+      const char c = text_[at_];
+      if (c == '"') {
+        ++at_;
+        return true;
+      }
+      if (static_cast<unsigned char>(c) < 0x20) return refuse("a control character in a string");
+      if (c == '\\' && !escape()) return refuse("a bad escape in a string");
+    }
+    return refuse("a string without its end");
+  }
+
+  /// Steps to the last character of an escape.
+  bool escape() {
+    if (escaped_unit(text_, at_) >= 0) {
+      at_ += 5;
+      return true;
+    }
+    ++at_;
+    return at_ < text_.size() &&
+           std::string_view("\"\\/bfnrt").find(text_[at_]) != std::string_view::npos;
+  }
+
+  bool number() {
+    const std::size_t begin = at_;
+    if (peek() == '-') ++at_;
+    if (peek() == '0') {
+      ++at_;
+    } else if (!digits()) {
+      return refuse(at_ == begin ? "expected a value" : "a bad number");
+    }
+    if (peek() == '.') {
+      ++at_;
+      if (!digits()) return refuse("a bad number");
+    }
+    if (peek() == 'e' || peek() == 'E') {
+      ++at_;
+      if (peek() == '+' || peek() == '-') ++at_;
+      if (!digits()) return refuse("a bad number");
+    }
+    return true;
+  }
+
+  bool digits() {
+    const std::size_t begin = at_;
+    while (is_digit(peek())) ++at_;
+    return at_ > begin;
+  }
+
+  bool word(std::string_view expected) {
+    if (!text_.substr(at_).starts_with(expected)) return refuse("expected a value");
+    at_ += expected.size();
+    return true;
+  }
+
+  void skip_space() {
+    while (peek() == ' ' || peek() == '\n' || peek() == '\r' || peek() == '\t') ++at_;
+  }
+  char peek() const { return at_ < text_.size() ? text_[at_] : '\0'; }
+  bool refuse(std::string_view reason) {
+    reason_ = at_ < text_.size() ? reason : "the text ends too early";
+    return false;
+  }
+
+  std::string_view text_;
+  std::size_t at_ = 0;
+  std::string open_;          ///< the brackets that are open
+  bool value_ended_ = false;  ///< false after an opening bracket or a comma: a value is due
+  std::string_view reason_;
+};
+
+/// The length of the UTF-8 sequence at `at`, or 0 where there is none (Unicode, table 3-7).
+std::size_t utf8_length(std::string_view text, std::size_t at) {
+  const auto byte = [&](std::size_t i) {
+    return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0U;
+  };
+  const auto continues = [&](std::size_t i) { return (byte(i) & 0xC0U) == 0x80U; };
+  const unsigned lead = byte(0);
+  const unsigned second = byte(1);
+  if (lead < 0x80) return 1;
+  if (lead >= 0xC2 && lead <= 0xDF) return continues(1) ? 2 : 0;
+  if (lead >= 0xE0 && lead <= 0xEF) {
+    const bool overlong = lead == 0xE0 && second < 0xA0;
+    const bool surrogate = lead == 0xED && second > 0x9F;
+    return continues(1) && continues(2) && !overlong && !surrogate ? 3 : 0;
+  }
+  if (lead >= 0xF0 && lead <= 0xF4) {
+    const bool overlong = lead == 0xF0 && second < 0x90;
+    const bool too_big = lead == 0xF4 && second > 0x8F;
+    return continues(1) && continues(2) && continues(3) && !overlong && !too_big ? 4 : 0;
+  }
+  return 0;
+}
+
+bool is_valid_utf8(std::string_view text) {
+  return simdjson::validate_utf8(text.data(), text.size());
+}
+
+/// True for valid JSON of ordinary numbers and paired surrogates. The parser is kept from call to
+/// call, but not the memory that a huge text takes.
+bool fast_parser_takes(std::string_view text) {
+  constexpr std::size_t huge = std::size_t{1} << 20;
+  static thread_local simdjson::dom::parser kept;
+  if (text.size() < huge) return kept.parse(text.data(), text.size()).error() == simdjson::SUCCESS;
+  simdjson::dom::parser passing;
+  return passing.parse(text.data(), text.size()).error() == simdjson::SUCCESS;
+}
+
+/// What stands for `c` inside a JSON string; empty where it stands for itself.
+std::string_view escape_of(char c) {
+  switch (c) {
+    case '"':
+      return "\\\"";
+    case '\\':
+      return "\\\\";
+    case '\b':
+      return "\\b";
+    case '\f':
+      return "\\f";
+    case '\n':
+      return "\\n";
+    case '\r':
+      return "\\r";
+    case '\t':
+      return "\\t";
+    default:
+      return {};
+  }
+}
+
+}  // namespace
+
+std::optional<std::string> json_fault(std::string_view text) {
+  if (fast_parser_takes(text)) return std::nullopt;
+  if (!is_valid_utf8(text)) return "invalid UTF-8";
+  return grammar(text).fault();
+}
+
+std::string json_compact(std::string_view text) {
+  std::string out(text.size() + simdjson::SIMDJSON_PADDING, '\0');
+  std::size_t size = 0;
+  if (simdjson::minify(text.data(), text.size(), out.data(), size) != simdjson::SUCCESS) {
+    return std::string(text);
+  }
+  out.resize(size);
+  return out;
+}
+
+void append_json_quoted(std::string& out, std::string_view text) {
+  if (!is_valid_utf8(text)) return append_json_quoted(out, valid_utf8(text));
+  out += '"';
+  std::size_t done = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (static_cast<unsigned char>(c) >= 0x20 && c != '"' && c != '\\') continue;
+    out.append(text, done, i - done);
+    done = i + 1;
+    if (const std::string_view escape = escape_of(c); !escape.empty()) {
+      out += escape;
+    } else {
+      fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<unsigned>(c));
+    }
+  }
+  out.append(text, done);
+  out += '"';
+}
+
+std::string json_quote(std::string_view text) {
+  std::string out;
+  out.reserve(text.size() + 2);
+  append_json_quoted(out, text);
+  return out;
+}
+
+std::string valid_utf8(std::string_view text) {
+  if (is_valid_utf8(text)) return std::string(text);
+  std::string out;
+  out.reserve(text.size() + 16);
+  for (std::size_t i = 0; i < text.size();) {
+    const std::size_t length = utf8_length(text, i);
+    out += length == 0 ? replacement_character : text.substr(i, length);
+    i += length == 0 ? 1 : length;
+  }
+  return out;
+}
+
+std::string without_lone_surrogates(std::string_view text) {
+  std::string out(text);
+  for (std::size_t at = out.find('\\'); at != std::string::npos; at = out.find('\\', at)) {
+    const int unit = escaped_unit(out, at);
+    if (unit < 0) {
+      at += 2;  // the escaped character may itself be a backslash
+    } else if (is_high_surrogate(unit) && is_low_surrogate(escaped_unit(out, at + 6))) {
+      at += 12;
+    } else {
+      if (is_high_surrogate(unit) || is_low_surrogate(unit)) out.replace(at, 6, "\\ufffd");
+      at += 6;
+    }
+  }
+  return out;
+}
+
+}  // namespace sluice

@@ -1,0 +1,218 @@
+#include "line_reader.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+#include <zstd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+
+#include "sluice/error.hpp"
+
+namespace sluice {
+namespace {
+
+constexpr std::size_t block = 256 * 1024;
+
+[[noreturn]] void refuse(const std::string& path, std::string_view what) {
+  throw fatal_error(fatal_error::kind::cannot_start, fmt::format("{}: {}", path, what));
+}
+
+class plain_file final : public byte_source {
+ public:
+  explicit plain_file(std::string path) : path_(std::move(path)) {
+    if (path_ == "-") {
+      path_ = "standard input";
+      file_ = STDIN_FILENO;
+      return;
+    }
+    file_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+    if (file_ < 0) {
+      refuse(path_, fmt::format("cannot read the job ({}); check the path", std::strerror(errno)));
+    }
+    struct stat info {};
+    if (::fstat(file_, &info) == 0 && S_ISDIR(info.st_mode)) {
+      ::close(file_);
+      refuse(path_, "is a directory; name a JSONL file in it");
+    }
+  }
+  plain_file(const plain_file&) = delete;
+  plain_file& operator=(const plain_file&) = delete;
+  ~plain_file() override {
+    if (file_ != STDIN_FILENO) ::close(file_);
+  }
+
+  std::size_t read(char* into, std::size_t size) override {
+    for (;;) {
+      if (file_ == STDIN_FILENO && !wait_for_input()) return 0;
+      const ssize_t n = ::read(file_, into, size);
+      if (n >= 0) return static_cast<std::size_t>(n);
+      if (errno != EINTR) refuse(path_, fmt::format("cannot be read on ({})", std::strerror(errno)));
+    }
+  }
+  void cancel() noexcept override { cancelled_.store(true); }
+  const std::string& path() const noexcept { return path_; }
+
+ private:
+  // A pipe may stay silent for ever, and the run may end before it speaks.
+  bool wait_for_input() const {
+    constexpr int look_every_ms = 100;
+    while (!cancelled_.load()) {
+      pollfd input{file_, POLLIN, 0};
+      if (::poll(&input, 1, look_every_ms) != 0) return true;
+    }
+    return false;
+  }
+
+  std::string path_;
+  int file_ = -1;
+  std::atomic<bool> cancelled_{false};
+};
+
+// One or more gzip members, one behind the other.
+class gzip_file final : public byte_source {
+ public:
+  explicit gzip_file(std::string path) : file_(std::move(path)), input_(block) {
+    constexpr int gzip_window = 15 + 16;
+    if (inflateInit2(&inflater_, gzip_window) != Z_OK) refuse(file_.path(), "cannot start zlib");
+  }
+  gzip_file(const gzip_file&) = delete;
+  gzip_file& operator=(const gzip_file&) = delete;
+  ~gzip_file() override { inflateEnd(&inflater_); }
+
+  std::size_t read(char* into, std::size_t size) override {
+    inflater_.next_out = reinterpret_cast<Bytef*>(into);
+    inflater_.avail_out = static_cast<uInt>(size);
+    while (inflater_.avail_out == size) {
+      if (inflater_.avail_in == 0) {
+        inflater_.next_in = input_.data();
+        inflater_.avail_in =
+            static_cast<uInt>(file_.read(reinterpret_cast<char*>(input_.data()), input_.size()));
+        if (inflater_.avail_in == 0) {
+          if (inside_) refuse(file_.path(), "the gzip data ends in the middle; fetch it again");
+          return 0;
+        }
+      }
+      inside_ = true;
+      const int status = inflate(&inflater_, Z_NO_FLUSH);
+      if (status == Z_STREAM_END) {
+        inside_ = false;
+        inflateReset(&inflater_);
+      } else if (status != Z_OK && status != Z_BUF_ERROR) {
+        refuse(file_.path(), "is not valid gzip");
+      }
+    }
+    return size - inflater_.avail_out;
+  }
+
+ private:
+  plain_file file_;
+  std::vector<Bytef> input_;
+  z_stream inflater_{};
+  bool inside_ = false;
+};
+
+class zstd_file final : public byte_source {
+ public:
+  explicit zstd_file(std::string path)
+      : file_(std::move(path)), input_(block), stream_(ZSTD_createDStream(), &ZSTD_freeDStream) {}
+
+  std::size_t read(char* into, std::size_t size) override {
+    ZSTD_outBuffer out{into, size, 0};
+    while (out.pos == 0) {
+      if (ready_.pos == ready_.size) {
+        ready_ = {input_.data(), file_.read(input_.data(), input_.size()), 0};
+        if (ready_.size == 0) {
+          if (inside_) refuse(file_.path(), "the zstd data ends in the middle; fetch it again");
+          return 0;
+        }
+      }
+      const std::size_t left = ZSTD_decompressStream(stream_.get(), &out, &ready_);
+      if (ZSTD_isError(left) != 0) refuse(file_.path(), "is not valid zstd");
+      inside_ = left != 0;
+    }
+    return out.pos;
+  }
+
+ private:
+  plain_file file_;
+  std::vector<char> input_;
+  std::unique_ptr<ZSTD_DStream, decltype(&ZSTD_freeDStream)> stream_;
+  ZSTD_inBuffer ready_{nullptr, 0, 0};
+  bool inside_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<byte_source> open_bytes(const std::string& path) {
+  if (path.ends_with(".gz")) return std::make_unique<gzip_file>(path);
+  if (path.ends_with(".zst")) return std::make_unique<zstd_file>(path);
+  return std::make_unique<plain_file>(path);
+}
+
+line_reader::line_reader(std::unique_ptr<byte_source> bytes, std::uint64_t max_line_bytes)
+    : bytes_(std::move(bytes)), max_line_bytes_(max_line_bytes), buffer_(block) {
+  constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+  while (end_ < byte_order_mark.size() && fill()) {
+  }
+  if (std::string_view(buffer_.data(), end_).starts_with(byte_order_mark)) {
+    begin_ = byte_order_mark.size();
+  }
+}
+
+// Reads more behind what is there; false at the end of the file.
+bool line_reader::fill() {
+  if (ended_) return false;
+  if (begin_ > 0) {
+    std::copy(buffer_.data() + begin_, buffer_.data() + end_, buffer_.data());
+    end_ -= begin_;
+    begin_ = 0;
+  }
+  if (end_ == buffer_.size()) buffer_.resize(buffer_.size() * 2);
+  const std::size_t n = bytes_->read(buffer_.data() + end_, buffer_.size() - end_);
+  end_ += n;
+  ended_ = n == 0;
+  return !ended_;
+}
+
+bool line_reader::next_any(line& out) {
+  std::size_t searched = 0;
+  for (;;) {
+    const std::string_view rest(buffer_.data() + begin_, end_ - begin_);
+    const std::size_t newline = rest.find('\n', searched);
+    const bool last = newline == std::string_view::npos && ended_;
+    if (newline != std::string_view::npos || last) {
+      if (last && rest.empty() && !out.too_long) return false;
+      std::string_view text = rest.substr(0, newline);
+      begin_ += last ? rest.size() : newline + 1;
+      if (text.ends_with('\r')) text.remove_suffix(1);
+      out.number = ++number_;
+      out.too_long = out.too_long || text.size() > max_line_bytes_;
+      out.text = text;
+      return true;
+    }
+    searched = rest.size();
+    if (searched > max_line_bytes_) {  // keeps nothing of it but that it was there
+      out.too_long = true;
+      begin_ = end_;
+      searched = 0;
+    }
+    fill();
+  }
+}
+
+bool line_reader::next(line& out) {
+  do {
+    out.too_long = false;
+    if (!next_any(out)) return false;
+  } while (!out.too_long && out.text.find_first_not_of(" \t") == std::string_view::npos);
+  return true;
+}
+
+}  // namespace sluice

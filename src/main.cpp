@@ -1,0 +1,76 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "cli/exit_status.hpp"
+#include "cli/run_command.hpp"
+#include "cli/simulate_command.hpp"
+#include "cli/suggestion.hpp"
+#include "sluice/error.hpp"
+#include "sluice/version.hpp"
+
+namespace {
+
+using namespace sluice;
+
+int refuse(const std::string& sentence) {
+  std::fputs(("sluice: " + sentence + "\n").c_str(), stderr);
+  return cli::cannot_start;
+}
+
+// The command that was named, or the program itself.
+CLI::App& named_command(CLI::App& program) {
+  const auto named = program.get_subcommands();
+  return named.empty() ? program : *named.front();
+}
+
+std::string unknown_word(CLI::App& program, const std::string& word) {
+  CLI::App& command = named_command(program);
+  std::vector<std::string> names;
+  for (const auto* option : command.get_options()) {
+    for (const auto& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  for (const auto* other : command.get_subcommands([](const CLI::App*) { return true; })) {
+    names.push_back(other->get_name());
+  }
+  const bool flag = word.starts_with('-');
+  return fmt::format("unknown {} '{}'{} (see {} --help)", flag ? "flag" : "command", word,
+                     cli::did_you_mean(word, names),
+                     &command == &program ? "sluice" : "sluice " + command.get_name());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::vector<std::string> command_line(argv, argv + argc);
+  int exit_status = cli::success;
+  CLI::App program{"Takes JSONL jobs of completions through a rate-limited, OpenAI-compatible relay",
+                   "sluice"};
+  program.set_version_flag("--version", "sluice " SLUICE_VERSION);
+  program.require_subcommand(1);
+  program.footer("Examples:\n"
+                 "  sluice run jobs/authenticity.jsonl --simulate --output-dir out\n"
+                 "  sluice run --help");
+  cli::add_run_command(program, command_line, exit_status);
+  cli::add_simulate_command(program, exit_status);
+  try {
+    program.parse(argc, argv);
+  } catch (const CLI::CallForHelp& asked) {
+    return program.exit(asked);
+  } catch (const CLI::CallForVersion& asked) {
+    return program.exit(asked);
+  } catch (const CLI::ExtrasError&) {
+    return refuse(unknown_word(program, program.remaining(true).front()));
+  } catch (const CLI::RequiredError&) {
+    return refuse("name a command: run or simulate (see sluice --help)");
+  } catch (const CLI::ParseError& fault) {
+    return refuse(fmt::format("{} (see sluice {} --help)", fault.what(), named_command(program).get_name()));
+  } catch (const fatal_error& fault) {
+    refuse(fault.what());
+    return fault.why() == fatal_error::kind::cannot_write ? cli::results_lost : cli::cannot_start;
+  }
+  return exit_status;
+}

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace sluice::openai {
+
+/// What the body of a refusal says, whatever its shape.
+struct error_body {
+  std::string message;  ///< one line, the relay's own words; empty: it has none
+  std::string code;     ///< `code`, a number as text; empty: none
+  std::string type;
+  std::string param;
+  bool structured = false;  ///< it is a JSON object: not a proxy's page
+};
+
+/// Reads OpenAI's envelope, the shapes that relays, gateways and other vendors put in its place, a
+/// stream that holds one of them, HTML, and plain text. Never throws on what it reads.
+error_body read_error_body(std::string_view body);
+
+/// `text` on one line, valid UTF-8, cut where it is longer than `limit` bytes.
+std::string one_line(std::string_view text, std::size_t limit);
+
+}  // namespace sluice::openai

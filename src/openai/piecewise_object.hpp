@@ -1,0 +1,65 @@
+#pragma once
+
+#include <simdjson.h>
+
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace sluice::openai {
+
+/// A JSON object whose members arrive in pieces, kept as JSON text: the pieces of a string are
+/// joined with their escapes as they came, so that a surrogate pair cut in two is whole again, and
+/// numbers keep their digits. Members stand in the order of their first piece unless write() is
+/// told another.
+class piecewise_object {
+ public:
+  /// Another piece of a string; `raw` is what stood between its quotes.
+  void append_text(std::string_view key, std::string_view raw);
+  /// More elements of an array; `raw` is the array they came in.
+  void append_elements(std::string_view key, std::string_view raw);
+  /// A value that comes whole. The last one stands, but null or an empty string replaces nothing.
+  void replace(std::string_view key, std::string_view raw);
+  /// The member is there, if only as null.
+  void mention(std::string_view key);
+
+  /// Takes in a member of a delta by what it looks like: strings and arrays go on, names and ids
+  /// are told once, anything else comes whole.
+  void merge(std::string_view key, simdjson::ondemand::value value);
+  void merge(simdjson::ondemand::object delta);
+
+  bool empty() const { return members_.empty(); }
+  /// The string, array or value has something in it.
+  bool has(std::string_view key) const;
+  /// The member came at least once, and not as null.
+  bool given(std::string_view key) const;
+
+  /// Appends `"key":value` of the named members that are there, in this order, each with a comma
+  /// behind.
+  void write(std::string& out, std::initializer_list<std::string_view> keys) const;
+  /// The same for all members that are not named.
+  void write_others(std::string& out, std::initializer_list<std::string_view> named) const;
+  /// Appends the whole object.
+  void write_object(std::string& out) const;
+
+ private:
+  enum class form : std::uint8_t { null, value, text, elements };
+  struct member {
+    std::string key;
+    form is = form::null;
+    std::string text;  ///< a value whole; of a string or an array what is inside
+  };
+
+  const member* find(std::string_view key) const;
+  member& obtain(std::string_view key);
+  static void write_member(std::string& out, const member& written);
+
+  std::vector<member> members_;
+};
+
+/// Ends an object or array that was written with a comma behind every member.
+void close_with(std::string& out, char bracket);
+
+}  // namespace sluice::openai

@@ -1,0 +1,292 @@
+#include "openai/reply_reader.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <utility>
+
+#include "openai/chunk.hpp"
+#include "openai/error_body.hpp"
+#include "openai/http_failure.hpp"
+#include "openai/response_stream.hpp"
+#include "openai/stream_assembler.hpp"
+#include "openai/whole_reply.hpp"
+#include "sse_parser.hpp"
+
+namespace sluice::openai {
+namespace {
+
+using result = boost::system::result<reply, failure>;
+
+/// How a body turns out to be written.
+enum class form : std::uint8_t { undecided, json, events, text };
+
+/// Enough of a page to tell what it says.
+constexpr std::size_t longest_text = std::size_t{16} * 1024;
+
+bool is_success(int status) {
+  return status >= 200 && status < 300;
+}
+bool is_blank(std::string_view text) {
+  return text.find_first_not_of(" \t\r\n") == std::string_view::npos;
+}
+
+bool names_event_stream(std::string_view content_type) {
+  constexpr std::string_view name = "text/event-stream";
+  return std::search(content_type.begin(), content_type.end(), name.begin(), name.end(),
+                     [](unsigned char a, char b) { return std::tolower(a) == b; }) !=
+         content_type.end();
+}
+
+/// Tells the form by the first bytes, whatever the headers say of it.
+form sniff(std::string_view body) {
+  constexpr std::string_view mark = "\xEF\xBB\xBF";
+  if (body.starts_with(mark)) body.remove_prefix(mark.size());
+  if (body.size() < mark.size() && mark.starts_with(body)) return form::undecided;
+  const std::size_t begin = body.find_first_not_of(" \t\r\n");
+  if (begin == std::string_view::npos) return form::undecided;
+  const std::string_view start = body.substr(begin);
+  if (start.front() == '{' || start.front() == '[') return form::json;
+  bool undecided = false;
+  for (const std::string_view field : {"data:", "event:", "id:", "retry:", ":"}) {
+    if (start.starts_with(field)) return form::events;
+    undecided = undecided || field.starts_with(start);
+  }
+  return undecided ? form::undecided : form::text;
+}
+
+bool is_page(std::string_view text) {
+  const std::size_t begin = text.find_first_not_of(" \t\r\n");
+  return begin != std::string_view::npos && text[begin] == '<';
+}
+
+/// The failure of a body that broke off, or of one that never came.
+failure interrupted(reply_reader::ending how, bool began, std::string_view transport) {
+  failure failed;
+  failed.kind = failure_class::passing;
+  if (how == reply_reader::ending::timeout) {
+    failed.code = errc::request_timeout;
+    failed.message = "a deadline passed before the reply was whole";
+  } else if (!began) {
+    failed.code = errc::connection_failed;
+    failed.message = "the connection ended before a reply began";
+  } else {
+    failed.code = errc::stream_interrupted;
+    failed.message = how == reply_reader::ending::cut
+                         ? "the connection broke before the reply was whole"
+                         : "the stream ended before every choice had its finish reason";
+  }
+  if (!transport.empty()) failed.message = one_line(transport, 1000);
+  return failed;
+}
+
+}  // namespace
+
+struct reply_reader::state {
+  explicit state(const expectation& e) : expected(e), completion(e.target, e.choices) {}
+
+  need take(std::string_view bytes);
+  result outcome(ending how, std::string_view transport);
+
+  expectation expected;
+  response_head head;
+  double now_unix = 0;
+  std::uint64_t received = 0;
+  form written_as = form::undecided;
+  std::string body;  ///< all of it; of a stream only what may turn out to be mere text
+
+  sse_parser parser;
+  chunk_reader chunks;
+  stream_assembler completion;
+  response_stream response;
+  bool had_event = false;
+  bool ending_early = false;  ///< the event being read lacks its blank line
+  bool done = false;          ///< nothing that follows matters
+  std::optional<failure> failed;
+
+  bool complete() const {
+    return expected.target == endpoint::responses ? response.complete() : completion.complete();
+  }
+
+ private:
+  need take_error(std::string_view bytes);
+  need take_text(std::string_view bytes);
+  need take_events(std::string_view bytes);
+  bool on_event(const sse_parser::event& event);
+  chunk_meaning read(const sse_parser::event& event);
+  void fail(std::string_view event, std::string_view otherwise);
+
+  result http_outcome();
+  result stream_outcome(ending how, std::string_view transport);
+  result whole_outcome(ending how, std::string_view transport);
+};
+
+reply_reader::need reply_reader::state::take(std::string_view bytes) {
+  if (done) return need::nothing;
+  if (!is_success(head.status)) return take_error(bytes);
+  received += bytes.size();
+  if (received > expected.max_body_bytes) {
+    done = true;
+    failed = failure{};
+    failed->code = errc::response_too_large;
+    failed->kind = failure_class::permanent;
+    failed->message = "the reply is longer than the limit for a response";
+    return need::nothing;
+  }
+  if (written_as == form::events) {
+    if (!body.empty() && body.size() < longest_text) body += bytes;
+    return take_events(bytes);
+  }
+  if (written_as == form::json) {
+    body += bytes;
+    return need::more;
+  }
+  return take_text(bytes);
+}
+
+reply_reader::need reply_reader::state::take_error(std::string_view bytes) {
+  const std::uint64_t room = expected.max_body_bytes - body.size();
+  done = bytes.size() >= room;
+  body += bytes.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(room, bytes.size())));
+  return done ? need::nothing : need::more;
+}
+
+/// Takes in bytes while it is open what they are, or that they are text.
+reply_reader::need reply_reader::state::take_text(std::string_view bytes) {
+  body += bytes;
+  if (written_as == form::undecided) written_as = sniff(body);
+  if (written_as == form::events) return take_events(std::exchange(body, {}));
+  if (written_as == form::text && names_event_stream(head.content_type) && !is_page(body)) {
+    written_as = form::events;  // its first line may be a field that nobody knows
+    return take_events(body);
+  }
+  done = written_as == form::text && body.size() >= longest_text;
+  return done ? need::nothing : need::more;
+}
+
+reply_reader::need reply_reader::state::take_events(std::string_view bytes) {
+  parser.feed(bytes, [this](const sse_parser::event& event) { return on_event(event); });
+  if (done) return need::nothing;
+  return complete() ? need::trailer : need::more;
+}
+
+/// False: nothing after it matters.
+bool reply_reader::state::on_event(const sse_parser::event& event) {
+  if (is_blank(event.data)) return true;
+  had_event = true;
+  if (!event.data.starts_with("[DONE]")) {
+    switch (read(event)) {
+      case chunk_meaning::progress:
+        return true;
+      case chunk_meaning::last:
+        break;
+      case chunk_meaning::error:
+        fail(event.data, "the relay reported an error");
+        break;
+      case chunk_meaning::stray:
+        if (read_error_body(event.data).message.empty()) return true;
+        fail(event.data, "");
+        break;
+      case chunk_meaning::garbage:
+        if (ending_early) return true;  // it was cut: what is missing is the end
+        fail(event.data, "an event of the stream is not a JSON object");
+        break;
+    }
+  }
+  done = true;
+  return false;
+}
+
+chunk_meaning reply_reader::state::read(const sse_parser::event& event) {
+  if (event.type == "error") return chunk_meaning::error;
+  try {
+    const simdjson::ondemand::object object = chunks.object(event.data);
+    const chunk_meaning meaning = expected.target == endpoint::responses
+                                      ? response.add(event.type, object)
+                                      : completion.add(object);
+    chunks.expect_end();
+    return meaning;
+  } catch (const simdjson::simdjson_error&) {
+    return chunk_meaning::garbage;
+  }
+}
+
+void reply_reader::state::fail(std::string_view event, std::string_view otherwise) {
+  std::string words = read_error_body(event).message;
+  failed = invalid_response(words.empty() ? std::string(otherwise) : std::move(words));
+}
+
+result reply_reader::state::outcome(ending how, std::string_view transport) {
+  if (head.status == 0) return interrupted(how, false, transport);
+  if (!is_success(head.status)) return http_outcome();
+  if (failed) return *failed;
+  if (written_as == form::events) return stream_outcome(how, transport);
+  return whole_outcome(how, transport);
+}
+
+/// Azure answers 400 with a completion whose choices its filter has ended: that is a reply.
+result reply_reader::state::http_outcome() {
+  if (head.status == 400 && sniff(body) == form::json) {
+    result filtered = read_whole_reply(body, expected.target);
+    if (filtered && filtered->finish_reasons.contains("content_filter")) return filtered;
+  }
+  return http_failure(head, std::move(body), now_unix);
+}
+
+result reply_reader::state::stream_outcome(ending how, std::string_view transport) {
+  if (!done) {
+    ending_early = true;
+    parser.finish([this](const sse_parser::event& event) { return on_event(event); });
+    if (failed) return *failed;
+  }
+  if (!had_event && sniff(body) == form::text) return whole_outcome(how, transport);
+  if (!complete()) return interrupted(how, true, transport);
+  result whole =
+      read_whole_reply(expected.target == endpoint::responses ? response.body() : completion.body(),
+                       expected.target);
+  if (whole) whole->streamed = true;
+  return whole;
+}
+
+result reply_reader::state::whole_outcome(ending how, std::string_view transport) {
+  if (how != ending::complete && !done) return interrupted(how, true, transport);
+  if (is_blank(body)) return invalid_response("the body of the reply is empty");
+  if (written_as == form::json) return read_whole_reply(body, expected.target);
+  std::string words = read_error_body(body).message;
+  return invalid_response(words.empty() ? "the reply is not JSON" : std::move(words));
+}
+
+reply_reader::reply_reader(const expectation& expected)
+    : state_(std::make_unique<state>(expected)) {}
+reply_reader::~reply_reader() = default;
+reply_reader::reply_reader(reply_reader&&) noexcept = default;
+reply_reader& reply_reader::operator=(reply_reader&&) noexcept = default;
+
+void reply_reader::head(response_head head, double now_unix) {
+  state_->head = std::move(head);
+  state_->now_unix = now_unix;
+}
+
+reply_reader::need reply_reader::body(std::string_view bytes) {
+  return state_->take(bytes);
+}
+
+bool reply_reader::content_began() const noexcept {
+  return state_->completion.content_began() || state_->response.content_began();
+}
+
+result reply_reader::finish(ending how, std::string_view transport) {
+  result outcome = state_->outcome(how, transport);
+  const response_head& head = state_->head;
+  if (outcome) {
+    outcome->http_status = head.status;
+    outcome->request_id = head.request_id;
+  } else {
+    failure failed = std::move(outcome).error();
+    failed.http_status = head.status;
+    failed.request_id = head.request_id;
+    return failed;
+  }
+  return outcome;
+}
+
+}  // namespace sluice::openai

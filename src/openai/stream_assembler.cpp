@@ -1,0 +1,276 @@
+#include "openai/stream_assembler.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+#include <optional>
+#include <string_view>
+
+namespace sluice::openai {
+namespace {
+
+namespace ondemand = simdjson::ondemand;
+
+bool is_object(ondemand::value& value) {
+  return value.type() == ondemand::json_type::object;
+}
+bool is_array(ondemand::value& value) {
+  return value.type() == ondemand::json_type::array;
+}
+
+bool carries_content(std::string_view key) {
+  return key == "content" || key == "reasoning_content" || key == "reasoning" || key == "refusal" ||
+         key == "text";
+}
+
+/// The member `name`, where there is one, as a `T`. Leaves the object as it was.
+template <typename T>
+std::optional<T> peek(ondemand::object& piece, std::string_view name) {
+  T value{};
+  auto found = piece.find_field_unordered(name);
+  if (found.error() != simdjson::SUCCESS && found.error() != simdjson::NO_SUCH_FIELD) {
+    throw simdjson::simdjson_error(found.error());
+  }
+  const bool fits = found.get(value) == simdjson::SUCCESS;
+  piece.reset().value();
+  return fits ? std::optional(value) : std::nullopt;
+}
+
+std::optional<std::int64_t> index_of(ondemand::object& piece) {
+  constexpr std::int64_t sane = 1'000'000;
+  const auto index = peek<std::int64_t>(piece, "index");
+  return index && *index >= 0 && *index < sane ? index : std::nullopt;
+}
+
+}  // namespace
+
+stream_assembler::stream_assembler(endpoint target, unsigned choices)
+    : target_(target), expected_(std::max(choices, 1U)) {}
+
+chunk_meaning stream_assembler::add(ondemand::object chunk) {
+  bool refused = false;
+  bool familiar = false;
+  for (ondemand::field field : chunk) {
+    const std::string_view key = field.unescaped_key();
+    ondemand::value value = field.value();
+    if (key == "choices") {
+      familiar = true;
+      add_choices(value);
+    } else if (key == "error") {
+      refused = refused || is_truthy(raw_json(value));
+    } else if (key == "success") {
+      refused = refused || raw_json(value) == "false";
+    } else if (key == "created") {
+      if (const std::string_view raw = raw_json(value); raw != "0") top_.replace(key, raw);
+    } else if (key == "usage") {
+      familiar = true;
+      top_.replace(key, raw_json(value));
+    } else if (key != "object" && key != "obfuscation") {
+      top_.replace(key, raw_json(value));
+    }
+  }
+  if (refused) return chunk_meaning::error;
+  return familiar ? chunk_meaning::progress : chunk_meaning::stray;
+}
+
+void stream_assembler::add_choices(ondemand::value& list) {
+  if (!is_array(list)) return;
+  for (ondemand::value piece : list.get_array()) {
+    if (is_object(piece)) add_choice(piece.get_object());
+  }
+}
+
+void stream_assembler::add_choice(ondemand::object piece) {
+  choice& into = choices_[index_of(piece).value_or(0)];
+  for (ondemand::field field : piece) {
+    const std::string_view key = field.unescaped_key();
+    ondemand::value value = field.value();
+    if (key == "index") continue;
+    if (key == "finish_reason") {
+      end(into, value);
+    } else if ((key == "delta" || key == "message") && is_object(value)) {
+      add_delta(into, value.get_object());
+    } else if (key == "logprobs" && is_object(value)) {
+      into.logprobs.merge(value.get_object());
+    } else if (key == "text" && is_string(value)) {
+      note_content(value);
+      into.members.merge(key, value);
+    } else if (key != "logprobs" && key != "delta" && key != "message") {
+      into.members.replace(key, raw_json(value));
+    }
+  }
+}
+
+void stream_assembler::add_delta(choice& into, ondemand::object delta) {
+  for (ondemand::field field : delta) {
+    const std::string_view key = field.unescaped_key();
+    ondemand::value value = field.value();
+    if (key == "tool_calls") {
+      if (!is_array(value)) continue;
+      for (ondemand::value call : value.get_array()) {
+        content_began_ = true;
+        if (is_object(call)) into.tools.add(call.get_object());
+      }
+    } else if (key == "function_call") {
+      if (!is_object(value)) continue;
+      content_began_ = true;
+      into.function_call.merge(value.get_object());
+    } else if (key == "audio") {
+      if (is_object(value)) into.audio.merge(value.get_object());
+    } else {
+      if (carries_content(key)) note_content(value);
+      into.message.merge(key, value);
+    }
+  }
+}
+
+void stream_assembler::note_content(ondemand::value& value) {
+  if (!content_began_ && is_string(value)) content_began_ = is_truthy(value.raw_json_token());
+}
+
+void stream_assembler::end(choice& ended, ondemand::value& reason) {
+  if (!is_string(reason)) return;
+  const std::string_view raw = raw_json(reason);
+  if (!is_truthy(raw)) return;
+  if (ended.finish_reason.empty()) ++ended_;
+  ended.finish_reason = raw;
+}
+
+bool stream_assembler::complete() const {
+  return ended_ == choices_.size() && ended_ >= expected_;
+}
+
+void stream_assembler::tool_calls::add(ondemand::object piece) {
+  latest = place_of(piece);
+  call& into = by_index[latest];
+  for (ondemand::field field : piece) {
+    const std::string_view key = field.unescaped_key();
+    ondemand::value value = field.value();
+    if (key == "index") continue;
+    if (key == "function" && is_object(value)) {
+      into.function.merge(value.get_object());
+    } else if (key == "custom" && is_object(value)) {
+      into.custom.merge(value.get_object());
+    } else {
+      into.members.replace(key, raw_json(value));
+    }
+  }
+}
+
+/// The index that a piece gives; where a relay leaves it out, a new id begins a call, and what has
+/// none belongs to the call before.
+std::int64_t stream_assembler::tool_calls::place_of(ondemand::object& piece) {
+  const std::string id(peek<std::string_view>(piece, "id").value_or(""));
+  const std::int64_t next = by_index.empty() ? 0 : std::prev(by_index.end())->first + 1;
+  const auto index = index_of(piece);
+  if (id.empty()) return index.value_or(by_index.empty() ? 0 : latest);
+  if (!index) return by_id.try_emplace(id, next).first->second;
+  by_id.try_emplace(id, *index);
+  return *index;
+}
+
+void stream_assembler::tool_calls::write(std::string& out) const {
+  out += "\"tool_calls\":[";
+  for (const auto& [index, each] : by_index) {
+    out += '{';
+    each.members.write(out, {"id", "type"});
+    if (!each.members.has("type") && each.custom.empty()) out += R"("type":"function",)";
+    for (const auto& [key, part] :
+         {std::pair("function", &each.function), {"custom", &each.custom}}) {
+      if (part->empty()) continue;
+      fmt::format_to(std::back_inserter(out), "\"{}\":", key);
+      part->write_object(out);
+      out += ',';
+    }
+    each.members.write_others(out, {"id", "type"});
+    close_with(out, '}');
+    out += ',';
+  }
+  close_with(out, ']');
+  out += ',';
+}
+
+std::string stream_assembler::body() const {
+  std::string out = "{";
+  top_.write(out, {"id"});
+  out += target_ == endpoint::completions ? R"("object":"text_completion",)"
+                                          : R"("object":"chat.completion",)";
+  top_.write(out, {"created", "model"});
+  out += "\"choices\":[";
+  for (const auto& [index, each] : choices_) write_choice(out, index, each);
+  close_with(out, ']');
+  out += ',';
+  top_.write(out, {"usage", "service_tier", "system_fingerprint"});
+  top_.write_others(out, {"id", "created", "model", "usage", "service_tier", "system_fingerprint"});
+  close_with(out, '}');
+  return out;
+}
+
+void stream_assembler::write_choice(std::string& out, std::int64_t index,
+                                    const choice& written) const {
+  out += '{';
+  if (target_ == endpoint::completions) {
+    if (written.members.given("text")) {
+      written.members.write(out, {"text"});
+    } else {
+      out += R"("text":"",)";
+    }
+  }
+  fmt::format_to(std::back_inserter(out), "\"index\":{},", index);
+  if (target_ != endpoint::completions) write_message(out, written);
+  out += "\"logprobs\":";
+  if (written.logprobs.empty()) {
+    out += "null";
+  } else {
+    written.logprobs.write_object(out);
+  }
+  fmt::format_to(std::back_inserter(out), ",\"finish_reason\":{},",
+                 written.finish_reason.empty() ? "null" : written.finish_reason);
+  written.members.write_others(out, {"text"});
+  close_with(out, '}');
+  out += ',';
+}
+
+void stream_assembler::write_message(std::string& out, const choice& written) {
+  const piecewise_object& message = written.message;
+  const bool calls = !written.tools.by_index.empty() || !written.function_call.empty();
+  const bool speaks = !written.audio.empty() || message.has("refusal");
+  const bool has_content =
+      message.has("content") || (message.given("content") && !calls && !speaks);
+  out += "\"message\":{";
+  if (message.has("role")) {
+    message.write(out, {"role"});
+  } else {
+    out += R"("role":"assistant",)";
+  }
+  if (has_content) {
+    message.write(out, {"content"});
+  } else {
+    out += "\"content\":null,";
+  }
+  for (const std::string_view reasoning : {"reasoning_content", "reasoning"}) {
+    if (message.has(reasoning)) message.write(out, {reasoning});
+  }
+  if (message.has("refusal")) {
+    message.write(out, {"refusal"});
+  } else {
+    out += "\"refusal\":null,";
+  }
+  if (!written.tools.by_index.empty()) written.tools.write(out);
+  if (!written.function_call.empty()) {
+    out += "\"function_call\":";
+    written.function_call.write_object(out);
+    out += ',';
+  }
+  if (!written.audio.empty()) {
+    out += "\"audio\":";
+    written.audio.write_object(out);
+    out += ',';
+  }
+  message.write_others(out, {"role", "content", "reasoning_content", "reasoning", "refusal"});
+  close_with(out, '}');
+  out += ',';
+}
+
+}  // namespace sluice::openai

@@ -1,0 +1,78 @@
+#pragma once
+
+#include <simdjson.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "openai/chunk.hpp"
+#include "openai/piecewise_object.hpp"
+#include "sluice/job.hpp"
+
+namespace sluice::openai {
+
+/// Puts the chunks of a streamed chat or text completion together into the object that the same
+/// call without `stream` would have returned. Everything is kept as JSON text.
+///
+/// Not thread safe. The body is only as well formed as the chunks were: validate it.
+class stream_assembler {
+ public:
+  /// `choices`: how many the request asked for, with `n`.
+  stream_assembler(endpoint target, unsigned choices);
+
+  /// Takes in one chunk. Throws simdjson::simdjson_error on malformed JSON.
+  chunk_meaning add(simdjson::ondemand::object chunk);
+
+  /// Every choice, of those asked for and of those that came, has its finish reason.
+  bool complete() const;
+  /// A piece of content, reasoning, refusal or a tool call has come.
+  bool content_began() const { return content_began_; }
+  /// The whole object.
+  std::string body() const;
+
+ private:
+  /// Tool calls by their index; those that come without one are numbered on.
+  struct tool_calls {
+    struct call {
+      piecewise_object members;   ///< id, type and whatever a relay adds
+      piecewise_object function;  ///< name, arguments
+      piecewise_object custom;    ///< name, input
+    };
+    std::map<std::int64_t, call> by_index;
+    std::map<std::string, std::int64_t, std::less<>> by_id;
+    std::int64_t latest = -1;
+
+    void add(simdjson::ondemand::object piece);
+    std::int64_t place_of(simdjson::ondemand::object& piece);
+    void write(std::string& out) const;
+  };
+
+  struct choice {
+    piecewise_object members;  ///< `text` of a completion, and whatever a relay adds
+    piecewise_object message;
+    piecewise_object function_call;
+    piecewise_object audio;
+    piecewise_object logprobs;
+    tool_calls tools;
+    std::string finish_reason;  ///< with its quotes; empty: not ended
+  };
+
+  void add_choices(simdjson::ondemand::value& list);
+  void add_choice(simdjson::ondemand::object piece);
+  void add_delta(choice& into, simdjson::ondemand::object delta);
+  void note_content(simdjson::ondemand::value& value);
+  void end(choice& ended, simdjson::ondemand::value& reason);
+  void write_choice(std::string& out, std::int64_t index, const choice& written) const;
+  static void write_message(std::string& out, const choice& written);
+
+  endpoint target_;
+  std::size_t expected_;
+  std::size_t ended_ = 0;
+  bool content_began_ = false;
+  piecewise_object top_;
+  std::map<std::int64_t, choice> choices_;
+};
+
+}  // namespace sluice::openai

@@ -1,0 +1,137 @@
+#include "openai/usage_reader.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdint>
+#include <string_view>
+
+#include "openai/chunk.hpp"
+
+namespace sluice::openai {
+namespace {
+
+namespace ondemand = simdjson::ondemand;
+
+using count = std::optional<std::int64_t>;
+
+/// Every count that some relay gives; nothing where it was missing, null or no count.
+struct reported_counts {
+  count prompt, completion, total;   // chat, completions, embeddings
+  count input, output;               // responses, and Claude's own
+  count cached, reasoning;           // of the detail objects
+  count cache_hit;                   // DeepSeek
+  count cache_read, cache_creation;  // Claude: these are no part of `input`
+  bool has_input_details = false;
+};
+
+std::optional<double> read_number(std::string_view text) {
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  if (!std::isfinite(number)) return std::nullopt;
+  return number;
+}
+
+count read_count(ondemand::value& value) {
+  constexpr double largest = 9007199254740992.0;  // 2^53: beyond it a double is no count
+  const auto number = read_number(raw_json(value));
+  if (!number || *number < 0 || *number > largest) return std::nullopt;
+  const auto whole = static_cast<std::int64_t>(*number);
+  if (static_cast<double>(whole) != *number) return std::nullopt;
+  return whole;
+}
+
+void read_details(ondemand::value& value, std::string_view name, count& into) {
+  if (value.type() != ondemand::json_type::object) return;
+  for (ondemand::field field : value.get_object()) {
+    const std::string_view key = field.unescaped_key();
+    if (key != name) continue;
+    if (const count found = read_count(field.value())) into = std::max(*found, into.value_or(0));
+  }
+}
+
+std::optional<std::string> read_cost(ondemand::value& value) {
+  const std::string_view raw = raw_json(value);
+  const std::string_view text = raw.starts_with('"') ? inside_quotes(raw) : raw;
+  const auto number = read_number(text);
+  if (!number || *number < 0) return std::nullopt;
+  return std::string(text);
+}
+
+void read_field(std::string_view key, ondemand::value& value, reported_counts& counts) {
+  if (key == "prompt_tokens")
+    counts.prompt = read_count(value);
+  else if (key == "completion_tokens")
+    counts.completion = read_count(value);
+  else if (key == "total_tokens")
+    counts.total = read_count(value);
+  else if (key == "input_tokens")
+    counts.input = read_count(value);
+  else if (key == "output_tokens")
+    counts.output = read_count(value);
+  else if (key == "prompt_cache_hit_tokens")
+    counts.cache_hit = read_count(value);
+  else if (key == "cache_read_input_tokens")
+    counts.cache_read = read_count(value);
+  else if (key == "cache_creation_input_tokens")
+    counts.cache_creation = read_count(value);
+  else if (key == "prompt_tokens_details")
+    read_details(value, "cached_tokens", counts.cached);
+  else if (key == "completion_tokens_details" || key == "output_tokens_details")
+    read_details(value, "reasoning_tokens", counts.reasoning);
+  else if (key == "input_tokens_details") {
+    counts.has_input_details = true;
+    read_details(value, "cached_tokens", counts.cached);
+  }
+}
+
+/// The first of two counts that says something: relays that speak both dialects leave zeros in one.
+std::int64_t either(count first, count second) {
+  const std::int64_t value = first.value_or(0);
+  return value != 0 ? value : second.value_or(0);
+}
+
+bool is_claude_shaped(const reported_counts& counts) {
+  return !counts.prompt && counts.input && !counts.has_input_details &&
+         (counts.cache_read || counts.cache_creation);
+}
+
+std::optional<token_usage> normalised(reported_counts counts) {
+  if (!counts.prompt && !counts.completion && !counts.input && !counts.output && !counts.total) {
+    return std::nullopt;
+  }
+  if (is_claude_shaped(counts)) {
+    *counts.input += counts.cache_read.value_or(0) + counts.cache_creation.value_or(0);
+    counts.cached = counts.cache_read;
+  }
+  token_usage usage;
+  usage.prompt_tokens = either(counts.prompt, counts.input);
+  usage.completion_tokens = either(counts.completion, counts.output);
+  if (usage.prompt_tokens == 0) {
+    usage.prompt_tokens =
+        std::max<std::int64_t>(counts.total.value_or(0) - usage.completion_tokens, 0);
+  }
+  usage.cached_tokens = std::min(either(counts.cached, counts.cache_hit), usage.prompt_tokens);
+  usage.reasoning_tokens = std::min(counts.reasoning.value_or(0), usage.completion_tokens);
+  return usage;
+}
+
+}  // namespace
+
+usage_report read_usage(ondemand::object usage) {
+  usage_report report;
+  reported_counts counts;
+  for (ondemand::field field : usage) {
+    const std::string_view key = field.unescaped_key();
+    if (key == "cost") {
+      report.cost_usd = read_cost(field.value());
+    } else {
+      read_field(key, field.value(), counts);
+    }
+  }
+  report.tokens = normalised(counts);
+  return report;
+}
+
+}  // namespace sluice::openai

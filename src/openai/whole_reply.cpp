@@ -1,0 +1,150 @@
+#include "openai/whole_reply.hpp"
+
+#include <fmt/format.h>
+
+#include <optional>
+#include <utility>
+
+#include "json_text.hpp"
+#include "openai/chunk.hpp"
+#include "openai/error_body.hpp"
+#include "openai/usage_reader.hpp"
+
+namespace sluice::openai {
+namespace {
+
+namespace ondemand = simdjson::ondemand;
+
+/// What decides about a body, from one walk over it.
+struct findings {
+  bool refused = false;     ///< a truthy `error`, or `success: false`
+  std::size_t choices = 0;  ///< elements of `choices`
+  std::size_t data = 0;     ///< elements of `data`
+  bool has_output = false;
+  std::string status;             ///< of a response object
+  std::string incomplete_reason;  ///< of a response object
+  std::map<std::string, std::uint64_t> finish_reasons;
+  usage_report usage;
+};
+
+std::string string_or_empty(ondemand::value& value) {
+  return is_string(value) ? std::string(value.get_string().value()) : std::string();
+}
+
+bool is_array(ondemand::value& value) {
+  return value.type() == ondemand::json_type::array;
+}
+bool is_object(ondemand::value& value) {
+  return value.type() == ondemand::json_type::object;
+}
+
+void read_choices(ondemand::value& list, findings& found) {
+  if (!is_array(list)) return;
+  for (ondemand::value choice : list.get_array()) {
+    ++found.choices;
+    if (!is_object(choice)) continue;
+    for (ondemand::field field : choice.get_object()) {
+      const std::string_view key = field.unescaped_key();
+      if (key != "finish_reason") continue;
+      const std::string reason = string_or_empty(field.value());
+      if (!reason.empty()) ++found.finish_reasons[reason];
+    }
+  }
+}
+
+void read_incomplete_details(ondemand::value& details, findings& found) {
+  if (!is_object(details)) return;
+  for (ondemand::field field : details.get_object()) {
+    const std::string_view key = field.unescaped_key();
+    if (key == "reason") found.incomplete_reason = string_or_empty(field.value());
+  }
+}
+
+findings walk(ondemand::object root) {
+  findings found;
+  for (ondemand::field field : root) {
+    const std::string_view key = field.unescaped_key();
+    ondemand::value value = field.value();
+    if (key == "error") {
+      found.refused = found.refused || is_truthy(raw_json(value));
+    } else if (key == "success") {
+      found.refused = found.refused || raw_json(value) == "false";
+    } else if (key == "choices") {
+      read_choices(value, found);
+    } else if (key == "data") {
+      if (is_array(value)) found.data = is_truthy(raw_json(value)) ? 1 : 0;
+    } else if (key == "output") {
+      found.has_output = is_array(value);
+    } else if (key == "status") {
+      found.status = string_or_empty(value);
+    } else if (key == "incomplete_details") {
+      read_incomplete_details(value, found);
+    } else if (key == "usage") {
+      if (is_object(value)) found.usage = read_usage(value.get_object());
+    }
+  }
+  return found;
+}
+
+/// Why the body is no reply; nothing when it is one.
+std::optional<std::string_view> objection(const findings& found, endpoint target) {
+  if (found.refused) return "the reply holds an error";
+  switch (target) {
+    case endpoint::chat_completions:
+    case endpoint::completions:
+      if (found.choices == 0) return "the reply has no choices";
+      if (found.finish_reasons.contains("error")) return "a choice ended with an error";
+      break;
+    case endpoint::embeddings:
+      if (found.data == 0) return "the reply has no embeddings";
+      break;
+    case endpoint::responses:
+      if (found.status == "failed") return "the response failed";
+      if (found.status == "cancelled") return "the response was cancelled";
+      if (found.status.empty() && !found.has_output) return "the reply is no response object";
+      break;
+  }
+  return std::nullopt;
+}
+
+failure invalid_body(std::string_view body, std::string_view otherwise) {
+  std::string words = read_error_body(body).message;
+  return invalid_response(words.empty() ? std::string(otherwise) : std::move(words));
+}
+
+}  // namespace
+
+failure invalid_response(std::string message) {
+  failure failed;
+  failed.code = errc::invalid_response;
+  failed.kind = failure_class::passing;
+  failed.message = std::move(message);
+  return failed;
+}
+
+boost::system::result<reply, failure> read_whole_reply(std::string_view text, endpoint target) {
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  reply whole;
+  whole.body = without_lone_surrogates(valid_utf8(text));
+  if (const auto fault = json_fault(whole.body)) {
+    return invalid_body(whole.body, fmt::format("the reply is not JSON: {}", *fault));
+  }
+  whole.body = json_compact(whole.body);
+  if (!whole.body.starts_with('{')) {
+    return invalid_body(whole.body, "the reply is not a JSON object");
+  }
+  chunk_reader reader;
+  findings found = walk(reader.object(whole.body));
+  if (const auto why = objection(found, target)) return invalid_body(whole.body, *why);
+
+  whole.usage = found.usage.tokens;
+  whole.reported_cost_usd = std::move(found.usage.cost_usd);
+  whole.finish_reasons = std::move(found.finish_reasons);
+  if (target == endpoint::responses && !found.status.empty()) {
+    const bool incomplete = found.status == "incomplete" && !found.incomplete_reason.empty();
+    ++whole.finish_reasons[incomplete ? found.incomplete_reason : found.status];
+  }
+  return whole;
+}
+
+}  // namespace sluice::openai

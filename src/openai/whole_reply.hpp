@@ -1,0 +1,20 @@
+#pragma once
+
+#include <boost/system/result.hpp>
+#include <string>
+#include <string_view>
+
+#include "openai/reply_reader.hpp"
+
+namespace sluice::openai {
+
+/// Judges a body that is all there, come whole or put together from a stream: a reply with its
+/// usage and finish reasons, or the failure that it is. The body of the reply is one line of valid
+/// JSON that every parser takes: bytes that are not UTF-8 and escapes of lone surrogates are
+/// replaced. Status and request id are left to the caller.
+boost::system::result<reply, failure> read_whole_reply(std::string_view text, endpoint target);
+
+/// The failure of a 2xx whose body is no reply.
+failure invalid_response(std::string message);
+
+}  // namespace sluice::openai

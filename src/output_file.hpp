@@ -1,0 +1,59 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <sys/types.h>
+
+namespace sluice {
+
+/// A file of finished lines, appended to and locked for this process while it is open. Throws fatal_error
+/// whose sentence names the file; a lock that another process holds is told with that process's id.
+class output_file {
+ public:
+  explicit output_file(std::string path) : path_(std::move(path)) {}
+  output_file(const output_file&) = delete;
+  output_file& operator=(const output_file&) = delete;
+  ~output_file() { close(); }
+
+  /// Opens what an earlier run left and locks it. False: there is no such file.
+  bool open_existing();
+  /// Makes a new file and locks it.
+  void create();
+
+  /// Visits every line; what stands behind the last newline is given last, with `whole` false. `end` is
+  /// where the line ends in the file.
+  void for_each_line(
+      const std::function<void(std::string_view line, std::uint64_t end, bool whole)>& visit) const;
+  /// Cuts the file off behind `size` bytes.
+  void truncate(std::uint64_t size);
+
+  void append(std::string_view lines);
+  /// What was appended has reached the disk when this returns. May be called from any thread.
+  void sync();
+  /// Replaces the file by one that holds only the lines `keep` wants, at one stroke: a crash leaves the
+  /// old file or the new one.
+  void rewrite(const std::function<bool(std::string_view line, std::uint64_t end)>& keep);
+
+  std::uint64_t size() const noexcept { return size_; }
+  const std::string& path() const noexcept { return path_; }
+
+ private:
+  void close();
+  void lock();
+
+  std::string path_;
+  int file_ = -1;
+  std::uint64_t size_ = 0;
+  std::atomic<bool> dirty_{false};
+};
+
+/// Writes a small file whole, at one stroke.
+void replace_file(const std::string& path, std::string_view content);
+/// The content of a small file; nothing when there is none.
+std::optional<std::string> read_file(const std::string& path);
+
+}  // namespace sluice

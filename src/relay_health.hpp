@@ -1,0 +1,78 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "sluice/clock.hpp"
+#include "sluice/error.hpp"
+
+namespace sluice {
+
+/// What the failures of all requests together say about the relay and the key: is this one request's
+/// trouble, or everyone's? Pure; takes `now`; one object a run.
+class relay_health {
+ public:
+  struct options {
+    duration give_up_after = std::chrono::minutes{10};
+    duration max_wait = std::chrono::minutes{10};
+    duration backoff_base = std::chrono::seconds{1};
+    duration backoff_cap = std::chrono::seconds{60};
+  };
+  /// What follows from a failure beyond the request that it struck.
+  struct verdict {
+    bool charge = true;   ///< it uses up one of the request's attempts
+    bool suspect = false; ///< the address may be wrong: keep the request until that is known
+    std::optional<time_point> pause_until;  ///< for the key as a whole
+    stop_reason stop = stop_reason::none;
+    std::string reason;   ///< of the stop: what happened, in one clause
+  };
+
+  /// So many answers that are none of this API's, with no other before, and the address is wrong.
+  static constexpr unsigned suspicious_answers = 5;
+  /// So many passing failures in a row, and the relay gets one trial at a time.
+  static constexpr unsigned failures_before_trial = 100;
+  /// So many refusals of the key with no success in between, and it has ended.
+  static constexpr unsigned refusals_of_key = 2;
+
+  explicit relay_health(const options& chosen) : options_(chosen) {}
+
+  /// `started`: when the attempt got its turn. What was sent before trouble began says nothing of whether
+  /// the trouble is over, or has grown.
+  void succeeded(time_point started);
+  verdict failed(const failure& why, time_point started, time_point now);
+  /// Every request that is left waits for the address to be told right: it is not.
+  verdict only_suspects_left() const;
+
+  /// Only one attempt at a time should be made until one succeeds.
+  bool trial() const noexcept {
+    return failures_in_row_ >= failures_before_trial || throttled_.on || unreachable_.on;
+  }
+  /// Whether any answer of this API has come yet.
+  bool address_confirmed() const noexcept { return confirmed_; }
+  std::uint64_t successes() const noexcept { return successes_; }
+
+ private:
+  // A spell of trouble: each new attempt that meets it doubles the pause, one that succeeds ends it.
+  struct spell {
+    bool on = false;
+    unsigned steps = 0;
+    time_point since{};  // of the last step
+    time_point until{};
+  };
+  void prolong(spell& trouble, time_point started, time_point now) const;
+  duration backoff(unsigned steps) const;
+
+  options options_;
+  bool confirmed_ = false;
+  unsigned suspicious_ = 0;
+  unsigned key_refusals_ = 0;
+  spell throttled_;
+  spell unreachable_;
+  unsigned failures_in_row_ = 0;
+  std::uint64_t successes_ = 0;
+  std::optional<time_point> trouble_since_;
+  std::string last_suspicion_;
+};
+
+}  // namespace sluice

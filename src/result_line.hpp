@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "sluice/money.hpp"
+#include "sluice/result.hpp"
+#include "sluice/totals.hpp"
+
+namespace sluice {
+
+/// The line of an output or errors file for a result: that of the OpenAI Batch API, and one object more,
+/// `sluice`. Ends with a newline.
+std::string result_line(const result& finished, const std::optional<usd>& cost, bool simulated);
+
+/// What a fresh result adds to the totals.
+line_facts facts_of(const result& finished, const std::optional<usd>& cost);
+
+/// What a run has to know of a line that an earlier one wrote.
+struct stored_line {
+  std::string custom_id;
+  std::string digest;
+  std::uint64_t line = 0;  ///< of the job, as it was then
+  std::uint32_t attempts = 0;
+  bool retryable = false;
+  bool of_bad_line = false;  ///< tells of a line that could not be sent: taken anew from the job
+  bool simulated = false;
+  line_facts facts;
+};
+
+/// Reads a line that result_line wrote; nothing when it is not one.
+std::optional<stored_line> parse_stored_line(std::string_view text);
+
+/// The name under which the totals count a failure: its status, or its code.
+std::string error_name(const failure& why);
+
+}  // namespace sluice

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstdint>
+#include <random>
+
+#include "sluice/clock.hpp"
+#include "sluice/error.hpp"
+
+namespace sluice {
+
+/// How often one request is tried, and how long it waits in between. Pure; one object a run.
+class retry_policy {
+ public:
+  struct options {
+    unsigned max_attempts = 5;
+    duration base = std::chrono::seconds{1};
+    duration cap = std::chrono::seconds{60};
+    std::uint64_t seed = 1;
+  };
+  /// The history of one request, kept by its worker.
+  struct history {
+    unsigned charged = 0;   ///< failures that used up an attempt
+    unsigned refusals = 0;  ///< 429s, which do not
+    std::uint64_t successes_at_first_refusal = 0;  ///< of the whole run
+  };
+  struct decision {
+    bool again = false;
+    duration delay{};
+  };
+
+  /// A request that was refused so often while others succeeded fails.
+  static constexpr unsigned max_refusals = 20;
+
+  explicit retry_policy(const options& chosen) : options_(chosen), random_(chosen.seed) {}
+
+  /// What follows on a failed attempt. `charge`: it counts against max_attempts. `successes`: of the run.
+  decision decide(history& past, const failure& why, bool charge, std::uint64_t successes);
+
+  /// Exponential backoff with full jitter (Brooker, "Exponential Backoff and Jitter", 2015): even in
+  /// [0, min(cap, base · 2^failures)].
+  duration backoff(unsigned failures);
+
+ private:
+  options options_;
+  std::mt19937_64 random_;
+};
+
+}  // namespace sluice

@@ -1,0 +1,51 @@
+// Which attempts the relay spoils, and how. Pure and seeded: the fate of an attempt follows from
+// the request and the attempt's number alone, so a run meets the same faults in whatever order its
+// requests arrive.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace sluice::simulator {
+
+enum class fault_kind : std::uint8_t {
+  none,
+  refused_429,       ///< "429": overloaded, no word on when to come back
+  refused_429_hint,  ///< "429-hint": overloaded, with Retry-After
+  error_500,         ///< "500": a JSON error
+  error_502,         ///< "502": a gateway's HTML page
+  reset,             ///< "reset": the connection is reset before a byte of the reply, unbilled
+  reset_late,        ///< "reset-late": the same, after the relay has billed the call
+  stall,             ///< "stall": a head and some bytes, then silence; billed
+  cut,               ///< "cut": the reply ends in its middle; billed
+  error_in_200,      ///< "error-in-200": status 200, and an error in the body or the stream
+  html_200,          ///< "html-200": status 200 and a page instead of an answer
+  no_usage,          ///< "no-usage": a good answer that doesn't say what it used
+  ragged,            ///< "ragged": a good answer in pieces that split lines and characters
+};
+inline constexpr std::size_t fault_kinds = 13;
+
+/// The name a profile uses; "none" for none.
+std::string_view name_of(fault_kind kind);
+
+struct fault_profile {
+  /// Of each kind; the sum is at most 1. That of `none` is what is left and not stored.
+  std::array<double, fault_kinds> probability{};
+  /// After so many faults in a row a request's next attempt is spared, so that one with five
+  /// attempts gets through; 0: never spared.
+  int longest_run = 0;
+
+  bool any() const;
+};
+
+/// Reads a profile: `none`, `clean`, `slow` (no faults), `faulty` (some of everything), or a list
+/// `kind=probability,…`. Throws std::invalid_argument that names what is wrong.
+fault_profile parse_fault_profile(std::string_view text);
+
+/// The fault that strikes the attempt (numbered from 1) of the request, whose digest holds the
+/// seed.
+fault_kind draw_fault(const fault_profile& profile, std::uint64_t digest, int attempt);
+
+}  // namespace sluice::simulator

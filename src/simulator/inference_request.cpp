@@ -1,0 +1,363 @@
+#include "simulator/inference_request.hpp"
+
+#include <simdjson.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+
+#include "simulator/json_append.hpp"
+#include "simulator/random.hpp"
+#include "simulator/utterance.hpp"
+
+namespace sluice::simulator {
+namespace {
+
+namespace dom = simdjson::dom;
+
+constexpr std::uint64_t tokens_of_image = 85;
+/// Prompts are cached by prefixes of at least so many tokens, in steps of `cache_step`.
+constexpr std::uint64_t cache_minimum = 1024;
+constexpr std::uint64_t cache_step = 128;
+
+std::uint64_t digest_text(std::string_view text, std::uint64_t seed) {
+  return XXH3_64bits_withSeed(text.data(), text.size(), seed);
+}
+
+std::uint64_t digest_value(dom::element value, std::uint64_t seed) {
+  switch (value.type()) {
+    case dom::element_type::OBJECT:
+      for (const auto field : dom::object(value))
+        seed = digest_value(field.value, digest_text(field.key, seed));
+      return mix(seed, 1);
+    case dom::element_type::ARRAY:
+      for (const auto item : dom::array(value)) seed = digest_value(item, seed);
+      return mix(seed, 2);
+    case dom::element_type::STRING:
+      return digest_text(std::string_view(value), seed);
+    case dom::element_type::DOUBLE:
+      return mix(seed, std::bit_cast<std::uint64_t>(double(value)));
+    case dom::element_type::INT64:
+      return mix(seed, static_cast<std::uint64_t>(std::int64_t(value)));
+    case dom::element_type::UINT64:
+      return mix(seed, std::uint64_t(value));
+    case dom::element_type::BOOL:
+      return mix(seed, bool(value) ? 3 : 4);
+    case dom::element_type::NULL_VALUE:
+      return mix(seed, 5);
+  }
+  return seed;
+}
+
+std::uint64_t digest_body(dom::object body, std::uint64_t seed) {
+  for (const auto field : body)
+    if (field.key != "stream" && field.key != "stream_options")
+      seed = digest_value(field.value, digest_text(field.key, seed));
+  return seed;
+}
+
+/// The member, when it is there and of the type.
+template <class T>
+std::optional<T> member(dom::object object, std::string_view name) {
+  T value;
+  if (object[name].get(value) != simdjson::SUCCESS) return std::nullopt;
+  return value;
+}
+
+/// Counts a prompt: one token for each four bytes of every text begun, and what surrounds it.
+class prompt_counter {
+ public:
+  void text(std::string_view text) {
+    tokens_ += (text.size() + 3) / 4;
+    const auto part = text.substr(0, prefix_room_);
+    prefix_ = digest_text(part, prefix_);
+    prefix_room_ -= part.size();
+  }
+  void overhead(std::uint64_t tokens) { tokens_ += tokens; }
+
+  /// A string, a list of strings and typed parts, or a list of numbers.
+  void content(dom::element value) {
+    if (value.is_string()) return text(std::string_view(value));
+    if (value.is_number()) return overhead(1);
+    if (!value.is_array()) return;
+    for (const auto part : dom::array(value)) {
+      dom::object typed;
+      if (part.get(typed) != simdjson::SUCCESS)
+        content(part);
+      else if (const auto words = member<std::string_view>(typed, "text"))
+        text(*words);
+      else
+        overhead(tokens_of_image);
+    }
+  }
+
+  /// Three tokens around every message and one for its role, one more for a name.
+  void message(dom::object message) {
+    overhead(4);
+    if (const auto body = member<dom::element>(message, "content")) content(*body);
+    if (const auto name = member<std::string_view>(message, "name")) {
+      overhead(1);
+      text(*name);
+    }
+    if (const auto calls = member<dom::array>(message, "tool_calls"))
+      text(simdjson::minify(*calls));
+  }
+
+  std::uint64_t tokens() const { return tokens_; }
+
+  /// Half of the long prefixes are found in the cache. Which ones follows from their text, not from
+  /// what came before, so that the bill of a run doesn't hang on the order of its requests.
+  std::uint64_t cached() const {
+    if (tokens_ < cache_minimum || random(prefix_).below(2) == 0) return 0;
+    return tokens_ / cache_step * cache_step;
+  }
+
+ private:
+  std::uint64_t tokens_ = 0;
+  std::size_t prefix_room_ = cache_minimum * 4;
+  std::uint64_t prefix_ = 0;
+};
+
+/// Some value that a JSON schema allows, as far as its types go.
+void append_sample(std::string& out, dom::object schema, random& random, int depth = 0) {
+  if (const auto choices = member<dom::array>(schema, "enum"); choices && choices->size() > 0)
+    return append(out, simdjson::minify(choices->at(0).value_unsafe()));
+  const auto type = member<std::string_view>(schema, "type").value_or("object");
+  if (type == "integer" || type == "number") return append(out, random.below(100));
+  if (type == "boolean") return append(out, random.below(2) == 0 ? "false" : "true");
+  if (type == "null") return append(out, "null");
+  if (type == "string") return append(out, quoted{noun(random)});
+  if (type == "array") {
+    out += '[';
+    if (const auto items = member<dom::object>(schema, "items"); items && depth < 16)
+      append_sample(out, *items, random, depth + 1);
+    out += ']';
+    return;
+  }
+  out += '{';
+  if (const auto properties = member<dom::object>(schema, "properties"); properties && depth < 16) {
+    const char* separator = "";
+    for (const auto [name, value] : *properties) {
+      append(out, separator, quoted{name}, ":");
+      separator = ",";
+      dom::object inner;
+      if (value.get(inner) == simdjson::SUCCESS)
+        append_sample(out, inner, random, depth + 1);
+      else
+        out += "null";
+    }
+  }
+  out += '}';
+}
+
+/// The function of a tool, in chat's nested form or in the flat one of responses.
+std::optional<dom::object> function_of(dom::object tool) {
+  if (const auto nested = member<dom::object>(tool, "function")) return nested;
+  return member<std::string_view>(tool, "name") ? std::optional(tool) : std::nullopt;
+}
+
+/// Fills in the call that the body's `tool_choice` forces, if it forces one.
+void read_tools(dom::object body, inference_request& request) {
+  const auto tools = member<dom::array>(body, "tools");
+  if (!tools) return;
+  std::string_view wanted;
+  if (const auto choice = member<dom::object>(body, "tool_choice")) {
+    const auto function = function_of(*choice);
+    wanted = function ? member<std::string_view>(*function, "name").value_or("") : "";
+    request.tool_named = true;
+  } else if (member<std::string_view>(body, "tool_choice") != "required") {
+    return;
+  }
+  for (const auto item : *tools) {
+    dom::object tool;
+    if (item.get(tool) != simdjson::SUCCESS) continue;
+    const auto function = function_of(tool);
+    const auto name = function ? member<std::string_view>(*function, "name") : std::nullopt;
+    if (!name || (!wanted.empty() && *name != wanted)) continue;
+    request.tool = *name;
+    random random(mix(request.digest, digest_text(*name, 0)));
+    if (const auto parameters = member<dom::object>(*function, "parameters"))
+      append_sample(request.document, *parameters, random);
+    else
+      request.document = "{}";
+    return;
+  }
+}
+
+/// Fills in the answer where the body asks for JSON: chat's `response_format`, or `text.format`.
+void read_format(dom::object body, inference_request& request) {
+  auto format = member<dom::object>(body, "response_format");
+  if (const auto text = member<dom::object>(body, "text"))
+    format = member<dom::object>(*text, "format");
+  if (!format) return;
+  random random(mix(request.digest, digest_text("format", 0)));
+  const auto type = member<std::string_view>(*format, "type");
+  if (type == "json_object") {
+    append(request.document, R"({"answer":)", quoted{noun(random)}, "}");
+  } else if (type == "json_schema") {
+    const auto nested = member<dom::object>(*format, "json_schema").value_or(*format);
+    if (const auto schema = member<dom::object>(nested, "schema"))
+      append_sample(request.document, *schema, random);
+  }
+}
+
+using problem = std::optional<api_error>;
+
+api_error invalid(std::string message) {
+  return {400, std::move(message), "invalid_text_request"};
+}
+
+problem read_chat(dom::object body, inference_request& request, prompt_counter& prompt) {
+  const auto messages = member<dom::array>(body, "messages");
+  if (!messages || messages->size() == 0) return invalid("field messages is required");
+  for (const auto item : *messages) {
+    dom::object message;
+    if (item.get(message) != simdjson::SUCCESS) return invalid("a message is not an object");
+    prompt.message(message);
+  }
+  prompt.overhead(3);
+  read_tools(body, request);
+  if (request.tool.empty()) read_format(body, request);
+  request.logprobs = member<bool>(body, "logprobs").value_or(false);
+  request.top_logprobs = static_cast<std::size_t>(
+      std::clamp<std::int64_t>(member<std::int64_t>(body, "top_logprobs").value_or(0), 0, 20));
+  return std::nullopt;
+}
+
+problem read_completions(dom::object body, inference_request& request, prompt_counter& prompt) {
+  const auto input = member<dom::element>(body, "prompt");
+  if (!input || input->is_null()) return invalid("field prompt is required");
+  prompt.content(*input);
+  // Each prompt of a list is answered on its own; a list of numbers is one prompt in tokens.
+  dom::array list;
+  if (input->get(list) == simdjson::SUCCESS && list.size() > 0 &&
+      !dom::element(list.at(0).value_unsafe()).is_number())
+    request.choices *= list.size();
+  // The default length of this endpoint.
+  if (!request.max_tokens) request.max_tokens = 16;
+  return std::nullopt;
+}
+
+problem read_responses(dom::object body, inference_request& request, prompt_counter& prompt) {
+  const auto input = member<dom::element>(body, "input");
+  if (!input || input->is_null()) return invalid("field input is required");
+  if (const auto instructions = member<std::string_view>(body, "instructions")) {
+    prompt.overhead(4);
+    prompt.text(*instructions);
+  }
+  dom::array items;
+  if (input->get(items) == simdjson::SUCCESS) {
+    for (const auto item : items) {
+      dom::object message;
+      if (item.get(message) == simdjson::SUCCESS) prompt.message(message);
+    }
+  } else {
+    prompt.overhead(4);
+    prompt.content(*input);
+  }
+  prompt.overhead(3);
+  request.choices = 1;
+  read_tools(body, request);
+  if (request.tool.empty()) read_format(body, request);
+  return std::nullopt;
+}
+
+problem read_embeddings(dom::object body, inference_request& request, prompt_counter& prompt) {
+  const auto input = member<dom::element>(body, "input");
+  if (!input || !(input->is_string() || input->is_array()))
+    return invalid("field input is required");
+  prompt.content(*input);
+  dom::array list;
+  if (input->get(list) == simdjson::SUCCESS && list.size() > 0 &&
+      !dom::element(list.at(0).value_unsafe()).is_number()) {
+    for (const auto item : list) request.inputs.push_back(digest_value(item, 0));
+  } else {
+    request.inputs.push_back(digest_value(*input, 0));
+  }
+  const auto dimensions = member<std::int64_t>(body, "dimensions").value_or(8);
+  if (dimensions < 1 || dimensions > 4096) return invalid("dimensions is invalid");
+  request.dimensions = static_cast<std::size_t>(dimensions);
+  request.base64 = member<std::string_view>(body, "encoding_format") == "base64";
+  return std::nullopt;
+}
+
+problem read_common(dom::object body, inference_request& request) {
+  request.stream =
+      request.to != endpoint::embeddings && member<bool>(body, "stream").value_or(false);
+  if (const auto stream = member<dom::object>(body, "stream_options"))
+    request.include_usage = member<bool>(*stream, "include_usage").value_or(false);
+
+  for (const auto* name : {"max_completion_tokens", "max_tokens", "max_output_tokens"}) {
+    const auto limit = member<dom::element>(body, name);
+    if (!limit || limit->is_null()) continue;
+    std::int64_t tokens = 0;
+    if (limit->get(tokens) != simdjson::SUCCESS || tokens < 1)
+      return invalid(std::string(name) + " is invalid");
+    request.max_tokens = static_cast<std::uint64_t>(tokens);
+    break;
+  }
+  const auto choices = member<std::int64_t>(body, "n").value_or(1);
+  if (choices < 1 || choices > 128) return invalid("n is invalid");
+  request.choices = static_cast<std::size_t>(choices);
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<endpoint> endpoint_at(std::string_view path) {
+  if (path == "/v1/chat/completions") return endpoint::chat;
+  if (path == "/v1/completions") return endpoint::completions;
+  if (path == "/v1/embeddings") return endpoint::embeddings;
+  if (path == "/v1/responses") return endpoint::responses;
+  return std::nullopt;
+}
+
+struct request_reader::impl {
+  explicit impl(std::uint64_t seed_of_relay) : seed(seed_of_relay) {}
+
+  std::uint64_t seed;
+  dom::parser parser;
+};
+
+request_reader::request_reader(std::uint64_t seed) : impl_(std::make_unique<impl>(seed)) {}
+request_reader::~request_reader() = default;
+
+std::variant<inference_request, api_error> request_reader::read(endpoint to,
+                                                                std::string_view body) {
+  dom::element document;
+  dom::object fields;
+  if (impl_->parser.parse(body.data(), body.size()).get(document) != simdjson::SUCCESS ||
+      document.get(fields) != simdjson::SUCCESS)
+    return invalid("the body is not a JSON object");
+
+  inference_request request;
+  request.to = to;
+  request.model = member<std::string_view>(fields, "model").value_or("");
+  if (request.model.empty()) return invalid("model is required");
+  request.digest = digest_body(fields, mix(impl_->seed, static_cast<std::uint64_t>(to)));
+
+  if (auto error = read_common(fields, request)) return *std::move(error);
+  prompt_counter prompt;
+  problem error;
+  switch (to) {
+    case endpoint::chat:
+      error = read_chat(fields, request, prompt);
+      break;
+    case endpoint::completions:
+      error = read_completions(fields, request, prompt);
+      break;
+    case endpoint::responses:
+      error = read_responses(fields, request, prompt);
+      break;
+    case endpoint::embeddings:
+      error = read_embeddings(fields, request, prompt);
+      break;
+  }
+  if (error) return *std::move(error);
+  request.prompt_tokens = prompt.tokens();
+  request.cached_tokens = to == endpoint::embeddings ? 0 : prompt.cached();
+  return request;
+}
+
+}  // namespace sluice::simulator

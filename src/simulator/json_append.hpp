@@ -1,0 +1,52 @@
+// JSON text put together by hand: replies are made many thousands of times a second.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <concepts>
+#include <string>
+#include <string_view>
+
+namespace sluice::simulator {
+
+/// A text to be written as a JSON string, quotes included.
+struct quoted {
+  std::string_view text;
+};
+
+inline void append_one(std::string& out, std::string_view text) {
+  out += text;
+}
+
+inline void append_one(std::string& out, std::integral auto number) {
+  const fmt::format_int digits(number);
+  out.append(digits.data(), digits.size());
+}
+
+inline void append_one(std::string& out, quoted value) {
+  out += '"';
+  std::size_t done = 0;
+  for (std::size_t at = 0; at < value.text.size(); ++at) {
+    const auto byte = static_cast<unsigned char>(value.text[at]);
+    if (byte >= 0x20 && byte != '"' && byte != '\\') continue;
+    out.append(value.text, done, at - done);
+    done = at + 1;
+    if (byte == '"' || byte == '\\') {
+      out += '\\';
+      out += static_cast<char>(byte);
+    } else if (byte == '\n') {
+      out += "\\n";
+    } else {
+      fmt::format_to(std::back_inserter(out), "\\u{:04x}", byte);
+    }
+  }
+  out.append(value.text, done);
+  out += '"';
+}
+
+template <class... Parts>
+void append(std::string& out, const Parts&... parts) {
+  (append_one(out, parts), ...);
+}
+
+}  // namespace sluice::simulator

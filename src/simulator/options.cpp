@@ -1,0 +1,88 @@
+#include "simulator/options.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+
+namespace sluice::simulator {
+
+options profile_options(std::string_view profile) {
+  using namespace std::chrono_literals;
+  if (profile != "clean" && profile != "faulty" && profile != "slow")
+    throw std::invalid_argument(
+        fmt::format("there is no simulation '{}'; give clean, faulty or slow", profile));
+  options chosen;
+  chosen.ttft = profile == "slow" ? 2s : 150ms;
+  chosen.itl = profile == "slow" ? 20ms : 5ms;
+  chosen.faults = parse_fault_profile(profile);
+  return chosen;
+}
+
+std::chrono::nanoseconds parse_duration(std::string_view text) {
+  constexpr auto longest = std::chrono::hours(24 * 365);
+  double number = 0;
+  const auto* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number, std::chars_format::fixed);
+  const std::string_view unit(stop, static_cast<std::size_t>(end - stop));
+  double seconds = 0;
+  if (unit == "ms")
+    seconds = number / 1000;
+  else if (unit == "s" || (unit.empty() && number == 0))
+    seconds = number;
+  else if (unit == "m")
+    seconds = number * 60;
+  else if (unit == "h")
+    seconds = number * 3600;
+  else
+    seconds = -1;
+  const std::chrono::duration<double> duration(seconds);
+  if (error != std::errc{} || !(seconds >= 0) || duration > longest)
+    throw std::invalid_argument(
+        fmt::format("'{}' is not a duration; write it like 250ms, 10s, 2m or 1h", text));
+  return std::chrono::round<std::chrono::nanoseconds>(duration);
+}
+
+std::vector<key> read_keys(const std::filesystem::path& file, const options& defaults) {
+  std::ifstream in(file);
+  if (!in)
+    throw std::runtime_error(fmt::format(
+        "cannot read the keys file {}: give a text file with one key a line", file.string()));
+  std::vector<key> keys;
+  std::string line;
+  for (int number = 1; std::getline(in, line); ++number) {
+    std::istringstream words(line);
+    key entry{{}, defaults.rpm, defaults.balance};
+    if (!(words >> entry.secret) || entry.secret.front() == '#') continue;
+    std::string rpm;
+    std::string balance;
+    std::string rest;
+    words >> rpm >> balance >> rest;
+    if (!rpm.empty()) {
+      const auto* const end = rpm.data() + rpm.size();
+      const auto [stop, error] = std::from_chars(rpm.data(), end, entry.rpm);
+      if (error != std::errc{} || stop != end || entry.rpm < 0) rest = rpm;
+    }
+    if (!balance.empty()) {
+      entry.balance = usd::parse(balance);
+      if (!entry.balance) rest = balance;
+    }
+    if (!rest.empty())
+      throw std::runtime_error(fmt::format("line {} of the keys file {} is not KEY [RPM [BALANCE]]",
+                                           number, file.string()));
+    if (std::any_of(keys.begin(), keys.end(),
+                    [&](const key& other) { return other.secret == entry.secret; }))
+      throw std::runtime_error(
+          fmt::format("line {} of the keys file {} repeats a key", number, file.string()));
+    keys.push_back(std::move(entry));
+  }
+  if (keys.empty())
+    throw std::runtime_error(
+        fmt::format("the keys file {} has no key in it: write one a line", file.string()));
+  return keys;
+}
+
+}  // namespace sluice::simulator

@@ -1,0 +1,612 @@
+#include "simulator/relay.hpp"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http.hpp>
+#include <cstdio>
+#include <future>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <thread>
+#include <unordered_map>
+
+#include "price_data.hpp"
+#include "simulator/inference_request.hpp"
+#include "simulator/json_append.hpp"
+#include "simulator/ledger.hpp"
+#include "simulator/random.hpp"
+#include "simulator/script.hpp"
+
+namespace sluice::simulator {
+namespace {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+using asio::ip::tcp;
+using boost::system::error_code;
+
+// Errors of the network are data here, not exceptions.
+using as_result = asio::as_tuple_t<asio::use_awaitable_t<>>;
+using tcp_socket = as_result::as_default_on_t<tcp::socket>;
+using tcp_acceptor = as_result::as_default_on_t<tcp::acceptor>;
+using timer = as_result::as_default_on_t<asio::steady_timer>;
+using parser = http::request_parser<http::string_body>;
+using message = parser::value_type;
+
+constexpr std::uint64_t largest_body = 128U << 20U;
+constexpr std::chrono::minutes longest_silence{10};
+
+struct connection {
+  explicit connection(tcp_socket accepted)
+      : socket(std::move(accepted)), clock(socket.get_executor()) {}
+
+  tcp_socket socket;
+  timer clock;
+  boost::beast::flat_buffer buffer;
+};
+
+/// An attempt that is closed in the ledger exactly once, however its coroutine ends.
+class open_attempt {
+ public:
+  explicit open_attempt(ledger& book) : book_(&book) {}
+  ~open_attempt() { close("client_closed", false); }
+  open_attempt(const open_attempt&) = delete;
+  open_attempt& operator=(const open_attempt&) = delete;
+
+  void close(std::string_view outcome, bool delivered) {
+    if (book_ != nullptr) std::exchange(book_, nullptr)->finish(record, outcome, delivered);
+  }
+
+  attempt record;
+
+ private:
+  ledger* book_;
+};
+
+/// One HTTP request, as far as its head tells.
+struct call {
+  std::string_view path;  ///< without the query
+  std::string_view query;
+  std::string request_id;
+  bool keep_alive = true;
+  bool chunked = true;  ///< the client understands chunks
+  std::optional<std::size_t> account;
+  std::optional<endpoint> inference;
+  std::optional<script> refused;  ///< decided by the head alone
+  std::uint64_t pace = 0;         ///< seeds the times of the reply
+};
+
+/// When the parts of a reply are due: each delay varies by up to half of itself.
+class pacing {
+ public:
+  pacing(std::chrono::nanoseconds ttft, std::chrono::nanoseconds itl, std::uint64_t seed)
+      : ttft_(ttft), itl_(itl), random_(seed) {}
+
+  std::chrono::nanoseconds first() { return vary(ttft_); }
+  std::chrono::nanoseconds next() { return vary(itl_); }
+  std::chrono::nanoseconds tokens(std::uint64_t count) {
+    return itl_ * static_cast<std::int64_t>(count);
+  }
+  random& chance() { return random_; }
+
+ private:
+  std::chrono::nanoseconds vary(std::chrono::nanoseconds mean) {
+    return mean.count() == 0
+               ? mean
+               : std::chrono::round<std::chrono::nanoseconds>(
+                     std::chrono::duration<double, std::nano>(mean) * (0.5 + random_.unit()));
+  }
+
+  std::chrono::nanoseconds ttft_;
+  std::chrono::nanoseconds itl_;
+  random random_;
+};
+
+std::string_view as_view(boost::beast::string_view text) {
+  return {text.data(), text.size()};
+}
+
+/// The key of `Authorization: Bearer KEY`; empty when there is none.
+std::string_view key_of(const message& head) {
+  constexpr std::string_view scheme = "bearer ";
+  const auto value = as_view(head[http::field::authorization]);
+  const auto matches = [](char a, char b) { return (a | 0x20) == (b | 0x20) || a == b; };
+  if (value.size() <= scheme.size() ||
+      !std::equal(scheme.begin(), scheme.end(), value.begin(), matches))
+    return {};
+  return value.substr(scheme.size());
+}
+
+/// Whether the client has hung up: found out before writing, since a write into a connection whose
+/// other end is closed still succeeds once.
+bool hung_up(connection& peer) {
+  char byte = 0;
+  const auto got = ::recv(peer.socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+std::string head_of(const script& reply, const call& call) {
+  std::string head;
+  append(head, "HTTP/1.1 ", reply.status, " ", reason_of(reply.status),
+         "\r\nContent-Type: ", reply.content_type, "\r\nX-Oneapi-Request-Id: ", call.request_id,
+         "\r\n", reply.extra_headers);
+  if (reply.steps.empty())
+    append(head, "Content-Length: ", reply.announced, "\r\n");
+  else
+    append(head, "Cache-Control: no-cache\r\n",
+           call.chunked ? "Transfer-Encoding: chunked\r\n" : "");
+  append(head, call.keep_alive ? "\r\n" : "Connection: close\r\n\r\n");
+  return head;
+}
+
+void append_chunk(std::string& out, std::string_view data, bool framed) {
+  if (data.empty()) return;
+  if (framed) fmt::format_to(std::back_inserter(out), "{:x}\r\n", data.size());
+  out += data;
+  if (framed) out += "\r\n";
+}
+
+}  // namespace
+
+struct relay::impl {
+  explicit impl(options given)
+      : settings(std::move(given)),
+        book(settings),
+        prices(price_table_json()),
+        reader(settings.seed),
+        base_url(listen()) {
+    for (std::size_t index = 0; index < settings.keys.size(); ++index)
+      accounts.emplace(settings.keys[index].secret, index);
+  }
+
+  // What lives as long as the relay serves. Destroying it ends every connection.
+  struct server {
+    asio::io_context io{1};
+    tcp_acceptor acceptor{io};
+  };
+
+  options settings;
+  ledger book;  // touched on the serving thread alone while there is one
+  price_list prices;
+  request_reader reader;
+  std::unordered_map<std::string, std::size_t> accounts;
+  std::unordered_map<std::uint64_t, int>
+      attempts_of;  // by digest; the limit's refusals not counted
+  std::uint64_t calls = 0;
+  std::uint16_t port = 0;
+  std::unique_ptr<server> server_ = std::make_unique<server>();
+  std::string base_url;
+  mutable std::mutex lifetime;  // of the thread; never taken on it
+  std::thread thread;
+
+  std::string listen();
+  asio::awaitable<void> accept_all();
+  asio::awaitable<void> serve(tcp_socket socket);
+  asio::awaitable<bool> exchange(connection& peer);
+  asio::awaitable<bool> perform(connection& peer, const call& call, const script& reply);
+  asio::awaitable<bool> send(connection& peer, std::string_view bytes, random* ragged);
+  asio::awaitable<bool> finish(connection& peer, const call& call, ending end);
+  asio::awaitable<bool> wait(connection& peer, time_point until);
+
+  call arrive(const message& head, time_point now, std::optional<open_attempt>& attempt);
+  script decide(call& call, const std::string& body, open_attempt& attempt);
+  script look_up(const call& call, const message& head) const;
+  std::string new_request_id();
+  envelope new_envelope(const inference_request& request);
+  template <class Task>
+  std::string ask(Task task);
+};
+
+// Binding and threads
+
+std::string relay::impl::listen() {
+  error_code error;
+  const auto address = asio::ip::make_address(settings.address, error);
+  const auto fail = [&] {
+    throw std::runtime_error(fmt::format(
+        "cannot listen on {}:{}: {}; choose another port with --port, 0 for any free one",
+        settings.address, settings.port, error.message()));
+  };
+  if (error) fail();
+  auto& acceptor = server_->acceptor;
+  const tcp::endpoint local(address, settings.port);
+  acceptor.open(local.protocol(), error);
+  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+  if (!error) acceptor.bind(local, error);
+  if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
+  if (!error) port = acceptor.local_endpoint(error).port();
+  if (error) fail();
+  return address.is_v6() ? fmt::format("http://[{}]:{}/v1", settings.address, port)
+                         : fmt::format("http://{}:{}/v1", settings.address, port);
+}
+
+relay::relay(simulator::options options) : impl_(std::make_unique<impl>(std::move(options))) {}
+
+relay::~relay() {
+  stop();
+}
+
+std::uint16_t relay::port() const {
+  return impl_->port;
+}
+
+std::string relay::base_url() const {
+  return impl_->base_url;
+}
+
+void relay::start() {
+  const std::lock_guard lock(impl_->lifetime);
+  if (!impl_->server_ || impl_->thread.joinable()) return;
+  auto& io = impl_->server_->io;
+  asio::co_spawn(io, impl_->accept_all(), [](const std::exception_ptr& failure) {
+    if (failure) std::rethrow_exception(failure);
+  });
+  impl_->thread = std::thread([&io] { io.run(); });
+}
+
+void relay::stop() {
+  const std::lock_guard lock(impl_->lifetime);
+  if (!impl_->server_) return;
+  impl_->server_->io.stop();
+  if (impl_->thread.joinable()) impl_->thread.join();
+  impl_->server_.reset();
+}
+
+/// Runs the task on the serving thread. Two hops: by the second, every write that had put its bytes
+/// on the wire before the question was asked has been entered in the ledger.
+template <class Task>
+std::string relay::impl::ask(Task task) {
+  const std::lock_guard lock(lifetime);
+  if (!thread.joinable()) return task();
+  std::packaged_task<std::string()> question(std::move(task));
+  auto& io = server_->io;
+  asio::post(io, [&] { asio::post(io, [&] { question(); }); });
+  return question.get_future().get();
+}
+
+std::string relay::ledger_json(bool with_requests) const {
+  return impl_->ask([this, with_requests] { return impl_->book.json(with_requests); });
+}
+
+std::string relay::ledger_summary() const {
+  return impl_->ask([this] { return impl_->book.summary(); });
+}
+
+// Connections
+
+asio::awaitable<void> relay::impl::accept_all() {
+  auto& [io, acceptor] = *server_;
+  timer pause(io);
+  for (;;) {
+    auto [error, socket] = co_await acceptor.async_accept();
+    if (error) {
+      // Out of descriptors, most likely: some will be free again.
+      pause.expires_after(std::chrono::milliseconds(50));
+      co_await pause.async_wait();
+      continue;
+    }
+    asio::co_spawn(io, serve(tcp_socket(std::move(socket))), [](const std::exception_ptr& failure) {
+      try {
+        if (failure) std::rethrow_exception(failure);
+      } catch (const std::exception& cause) {
+        fmt::print(stderr, "sluice simulate: a connection was dropped: {}\n", cause.what());
+      }
+    });
+  }
+}
+
+asio::awaitable<void> relay::impl::serve(tcp_socket socket) {
+  connection peer(std::move(socket));
+  error_code ignored;
+  peer.socket.set_option(tcp::no_delay(true), ignored);
+  while (co_await exchange(peer)) {
+  }
+  peer.socket.shutdown(tcp::socket::shutdown_both, ignored);
+}
+
+/// One request and its reply; whether the connection can carry another.
+asio::awaitable<bool> relay::impl::exchange(connection& peer) {
+  parser parser;
+  parser.body_limit(largest_body);
+  const auto [head_error, head_bytes] =
+      co_await http::async_read_header(peer.socket, peer.buffer, parser);
+  if (head_error) {
+    if (head_error.category() != make_error_code(http::error::body_limit).category() ||
+        head_error == http::error::end_of_stream || head_error == http::error::partial_message)
+      co_return false;
+    call unreadable;
+    unreadable.request_id = new_request_id();
+    unreadable.keep_alive = false;
+    const int status = head_error == http::error::body_limit ? 413 : 400;
+    const auto reply = error_reply({status, head_error.message(), "read_request_body_failed"},
+                                   unreadable.request_id);
+    co_await perform(peer, unreadable, reply);
+    co_return false;
+  }
+
+  std::optional<open_attempt> attempt;
+  auto call = arrive(parser.get(), std::chrono::steady_clock::now(), attempt);
+  if (!parser.is_done()) {
+    if (boost::beast::iequals(parser.get()[http::field::expect], "100-continue") &&
+        !co_await send(peer, "HTTP/1.1 100 Continue\r\n\r\n", nullptr))
+      co_return false;
+    const auto [body_error, body_bytes] =
+        co_await http::async_read(peer.socket, peer.buffer, parser);
+    if (body_error == http::error::body_limit) {
+      call.keep_alive = false;
+      call.refused =
+          error_reply({413, "the body is too large", "read_request_body_failed"}, call.request_id);
+    } else if (body_error) {
+      co_return false;
+    }
+  }
+
+  if (!attempt) {
+    const auto reply = look_up(call, parser.get());
+    const bool written = co_await perform(peer, call, reply);
+    co_return written&& call.keep_alive;
+  }
+
+  const auto reply = decide(call, parser.get().body(), *attempt);
+  const bool written = co_await perform(peer, call, reply);
+  if (written)
+    attempt->close(reply.outcome, reply.delivered);
+  else
+    attempt->close("client_closed", false);
+  co_return written&& co_await finish(peer, call, reply.end);
+}
+
+/// Sends what the script has, in its time; false when the client is gone before the end of it.
+asio::awaitable<bool> relay::impl::perform(connection& peer, const call& call,
+                                           const script& reply) {
+  pacing pace(settings.ttft, settings.itl, call.pace);
+  auto due = std::chrono::steady_clock::now();
+  if (reply.thinks) due += pace.first() + pace.tokens(reply.tokens_before);
+  if (!co_await wait(peer, due)) co_return false;
+  if (reply.sends_nothing) co_return true;
+
+  auto* const ragged = reply.ragged ? &pace.chance() : nullptr;
+  std::string out = head_of(reply, call);
+  if (reply.steps.empty()) {
+    if (ragged != nullptr) {
+      out += reply.body;
+      co_return co_await send(peer, out, ragged);
+    }
+    const std::array<asio::const_buffer, 2> parts{asio::buffer(out), asio::buffer(reply.body)};
+    const auto [error, bytes] = co_await asio::async_write(peer.socket, parts);
+    co_return !error;
+  }
+
+  // All that is due by now goes out as one chunk.
+  std::size_t sent = 0;
+  for (std::size_t step = 0; step < reply.steps.size();) {
+    if (!co_await wait(peer, due)) co_return false;
+    const auto now = std::chrono::steady_clock::now();
+    const auto begin = sent;
+    while (step < reply.steps.size() && due <= now) {
+      sent = reply.steps[step++];
+      due += pace.next();
+    }
+    append_chunk(out, std::string_view(reply.body).substr(begin, sent - begin), call.chunked);
+    if (step == reply.steps.size() && reply.end == ending::whole && call.chunked)
+      out += "0\r\n\r\n";
+    if (!co_await send(peer, out, ragged)) co_return false;
+    out.clear();
+  }
+  co_return true;
+}
+
+asio::awaitable<bool> relay::impl::send(connection& peer, std::string_view bytes, random* ragged) {
+  constexpr std::uint32_t largest_piece = 100;
+  while (!bytes.empty()) {
+    const auto piece =
+        bytes.substr(0, ragged == nullptr ? bytes.size() : ragged->below(largest_piece) + 1);
+    const auto [error, sent] = co_await asio::async_write(peer.socket, asio::buffer(piece));
+    if (error) co_return false;
+    bytes.remove_prefix(piece.size());
+  }
+  co_return true;
+}
+
+/// Leaves the connection as the script wants it; whether it can carry another request.
+asio::awaitable<bool> relay::impl::finish(connection& peer, const call& call, ending end) {
+  error_code ignored;
+  switch (end) {
+    case ending::whole:
+      co_return call.keep_alive;
+    case ending::closed:
+      break;
+    case ending::reset:
+      peer.socket.set_option(asio::socket_base::linger(true, 0), ignored);
+      peer.socket.close(ignored);
+      break;
+    case ending::silence: {
+      const auto until = std::chrono::steady_clock::now() + longest_silence;
+      while (
+          std::chrono::steady_clock::now() < until &&
+          co_await wait(peer, std::chrono::steady_clock::now() + std::chrono::milliseconds(50))) {
+      }
+      break;
+    }
+  }
+  co_return false;
+}
+
+/// Waits if the time has not come yet; false when the client hung up meanwhile.
+asio::awaitable<bool> relay::impl::wait(connection& peer, time_point until) {
+  if (until <= std::chrono::steady_clock::now()) co_return true;
+  peer.clock.expires_at(until);
+  co_await peer.clock.async_wait();
+  co_return !hung_up(peer);
+}
+
+// Decisions
+
+/// Counts the call where its head arrived, as a relay's limiter does: before the body is read.
+call relay::impl::arrive(const message& head, time_point now,
+                         std::optional<open_attempt>& attempt) {
+  call call;
+  const auto target = as_view(head.target());
+  const auto mark = std::min(target.find('?'), target.size());
+  call.path = target.substr(0, mark);
+  call.query = target.substr(std::min(mark + 1, target.size()));
+  call.request_id = new_request_id();
+  call.keep_alive = head.version() >= 11 && head.keep_alive();
+  call.chunked = head.version() >= 11;
+
+  const auto key = key_of(head);
+  if (settings.keys.empty()) {
+    if (!key.empty()) call.account = 0;
+  } else if (const auto found = accounts.find(std::string(key)); found != accounts.end()) {
+    call.account = found->second;
+  }
+  if (head.method() == http::verb::post) call.inference = endpoint_at(call.path);
+  if (!call.inference) return call;
+
+  attempt.emplace(book);
+  const auto name = as_view(head["Idempotency-Key"]);
+  attempt->record.idempotency_key = name;
+  attempt->record.request = XXH3_64bits(name.data(), name.size());
+  if (!call.account) {
+    book.arrive_unknown(now);
+    call.refused = error_reply({401, key.empty() ? "未提供令牌" : "无效的令牌", "invalid_api_key"},
+                               call.request_id);
+    return call;
+  }
+  attempt->record.account = *call.account;
+  if (book.arrive(*call.account, now)) return call;
+  const int rpm = settings.keys.empty() ? settings.rpm : settings.keys[*call.account].rpm;
+  call.refused =
+      settings.mode == limit_mode::leaky
+          ? html_reply(503)
+          : error_reply({429,
+                         fmt::format("您已达到总请求数限制：1分钟内最多请求{}次，包括失败次数，"
+                                     "请检查您的请求是否正确",
+                                     rpm),
+                         ""},
+                        call.request_id);
+  return call;
+}
+
+script relay::impl::decide(call& call, const std::string& body, open_attempt& attempt) {
+  if (attempt.record.idempotency_key.empty())
+    attempt.record.request = XXH3_64bits(body.data(), body.size());
+  if (call.refused) return *std::move(call.refused);
+
+  auto understood = reader.read(*call.inference, body);
+  if (const auto* error = std::get_if<api_error>(&understood))
+    return error_reply(*error, call.request_id);
+  const auto& request = std::get<inference_request>(understood);
+
+  const auto* listed = prices.find(request.model);
+  if (listed == nullptr && request.model.find("embedding") == std::string::npos)
+    return error_reply(
+        {404, "The model `" + request.model + "` does not exist or you do not have access to it.",
+         "model_not_found"},
+        call.request_id);
+  const auto price = listed == nullptr ? simulator::price{} : *listed;
+
+  // Like real relays, ask for the prompt and the most that the body allows before the call is made.
+  const auto most = request.max_tokens.value_or(0) * request.choices;
+  const auto worst = cost_of({request.prompt_tokens, 0, most, 0}, price);
+  if (!book.can_pay(*call.account, worst))
+    return error_reply(
+        {403, fmt::format("用户额度不足, 剩余额度: ${}", book.remaining(*call.account).to_string()),
+         "insufficient_user_quota"},
+        call.request_id);
+
+  fault_kind fault = fault_kind::none;
+  if (settings.faults.any())
+    fault = draw_fault(settings.faults, request.digest, ++attempts_of[request.digest]);
+  if (fault != fault_kind::none) book.count_fault(fault);
+
+  call.pace = request.digest;
+  const auto answer = compose(request, settings.tokens);
+  auto reply = reply_script(request, answer, new_envelope(request), fault, call.request_id);
+  if (reply.billed) book.charge(attempt.record, answer.usage, cost_of(answer.usage, price));
+  return reply;
+}
+
+/// Whatever is not inference.
+script relay::impl::look_up(const call& call, const message& head) const {
+  if (call.refused) return *call.refused;
+  const bool get = head.method() == http::verb::get;
+  if (get && call.path == "/simulator/ledger")
+    return json_reply(200, book.json(call.query.find("requests=1") != std::string_view::npos));
+
+  constexpr std::string_view models = "/v1/models";
+  const bool one = call.path.substr(0, models.size() + 1) == "/v1/models/";
+  if (!get || !(one || call.path == models))
+    return error_reply(
+        {404, fmt::format("Invalid URL ({} {})", as_view(head.method_string()), call.path), "",
+         "invalid_request_error"},
+        call.request_id);
+  if (!call.account) return error_reply({401, "无效的令牌", "invalid_api_key"}, call.request_id);
+
+  std::string body;
+  const auto describe = [&body](std::string_view model) {
+    append(body, R"({"id":)", quoted{model},
+           R"(,"object":"model","created":1626777600,"owned_by":"simulator"})");
+  };
+  if (one) {
+    const auto model = call.path.substr(models.size() + 1);
+    // Such relays answer 200 here too.
+    if (prices.find(model) == nullptr)
+      return error_reply(
+          {200, fmt::format("The model '{}' does not exist", model), "model_not_found"},
+          call.request_id);
+    describe(model);
+    return json_reply(200, std::move(body));
+  }
+  body = R"({"object":"list","data":[)";
+  for (const auto& [model, price] : prices.models()) {
+    if (body.back() == '}') body += ',';
+    describe(model);
+  }
+  body += "]}";
+  return json_reply(200, std::move(body));
+}
+
+/// The date and time to the nanosecond, and eight letters.
+std::string relay::impl::new_request_id() {
+  const auto now = std::chrono::system_clock::now();
+  const auto second = std::chrono::floor<std::chrono::seconds>(now);
+  const std::chrono::nanoseconds rest = now - second;
+  random letters(mix(settings.seed, static_cast<std::uint64_t>(now.time_since_epoch().count())));
+  auto id = fmt::format("{:%Y%m%d%H%M%S}{:09}",
+                        fmt::gmtime(std::chrono::system_clock::to_time_t(now)), rest.count());
+  for (int count = 0; count < 8; ++count) id += static_cast<char>('a' + letters.below(26));
+  return id;
+}
+
+envelope relay::impl::new_envelope(const inference_request& request) {
+  static constexpr std::string_view alphabet =
+      "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+  random letters(mix(request.digest, ++calls));
+  envelope envelope;
+  for (int count = 0; count < 29; ++count)
+    envelope.id += alphabet[letters.below(static_cast<std::uint32_t>(alphabet.size()))];
+  envelope.created = std::chrono::duration_cast<std::chrono::seconds>(
+                         std::chrono::system_clock::now().time_since_epoch())
+                         .count();
+  return envelope;
+}
+
+}  // namespace sluice::simulator

@@ -1,0 +1,49 @@
+// An inference reply in the wire form of its endpoint: whole, or as server-sent events.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "simulator/bill.hpp"
+#include "simulator/inference_request.hpp"
+#include "simulator/utterance.hpp"
+
+namespace sluice::simulator {
+
+/// One choice of a reply.
+struct spoken_choice {
+  utterance reasoning;  ///< what a model that shows its thoughts thought
+  utterance content;    ///< the text, or the arguments of a tool call
+  bool cut_short = false;
+};
+
+struct answer {
+  std::vector<spoken_choice> choices;
+  token_usage usage;
+};
+
+/// The answer to a request: the same for the same request, streamed or not.
+answer compose(const inference_request& request, int mean_tokens);
+
+/// What tells one reply from another of the same content.
+struct envelope {
+  std::string id;  ///< without the prefix of its kind
+  std::int64_t created = 0;
+  bool with_usage = true;
+};
+
+std::string body_of(const inference_request& request, const answer& answer,
+                    const envelope& envelope);
+
+/// A streamed body, and where in it each token's part ends; what follows the last token comes with
+/// it.
+struct event_stream {
+  std::string text;
+  std::vector<std::size_t> steps;
+};
+
+event_stream events_of(const inference_request& request, const answer& answer,
+                       const envelope& envelope);
+
+}  // namespace sluice::simulator

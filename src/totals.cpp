@@ -1,0 +1,144 @@
+#include "sluice/totals.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+namespace sluice {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+// A power of two is cut into 64 steps; values are whole microseconds.
+constexpr unsigned step_bits = 6;
+constexpr unsigned powers = 40;
+
+std::size_t step_of(std::uint64_t microseconds) {
+  if (microseconds < (1U << step_bits)) return microseconds;
+  const unsigned power = static_cast<unsigned>(std::bit_width(microseconds)) - 1;
+  const std::uint64_t step = (microseconds >> (power - step_bits)) & ((1U << step_bits) - 1);
+  return ((power - step_bits + 1) << step_bits) + step;
+}
+
+// The middle of a step.
+double value_of(std::size_t step) {
+  const std::uint64_t block = step >> step_bits;
+  if (block == 0) return static_cast<double>(step);
+  const std::uint64_t within = (step & ((1U << step_bits) - 1)) | (1U << step_bits);
+  return (static_cast<double>(within) + 0.5) * std::exp2(static_cast<double>(block) - 1);
+}
+
+json quantiles(const duration_histogram& histogram) {
+  json told;
+  for (const auto& [name, q] : {std::pair{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}}) {
+    const auto value = histogram.quantile(q);
+    told[name] = value ? json(std::round(*value * 10) / 10) : json(nullptr);
+  }
+  return told;
+}
+
+json tokens_json(const token_usage& tokens) {
+  return {{"prompt", tokens.prompt_tokens},
+          {"cached", tokens.cached_tokens},
+          {"completion", tokens.completion_tokens},
+          {"reasoning", tokens.reasoning_tokens},
+          {"total", tokens.total_tokens()}};
+}
+
+std::string_view to_string(job_status status) {
+  switch (status) {
+    case job_status::running: return "running";
+    case job_status::completed: return "completed";
+    case job_status::stopped: return "stopped";
+    case job_status::interrupted: return "interrupted";
+  }
+  return "";
+}
+
+}  // namespace
+
+duration_histogram::duration_histogram() : counts_((powers + 1) << step_bits, 0) {}
+
+void duration_histogram::add(double milliseconds) {
+  const auto microseconds = static_cast<std::uint64_t>(std::max(0.0, milliseconds * 1000));
+  ++counts_[std::min(step_of(microseconds), counts_.size() - 1)];
+  ++total_;
+}
+
+std::optional<double> duration_histogram::quantile(double q) const {
+  if (total_ == 0) return std::nullopt;
+  const auto rank = static_cast<std::uint64_t>(std::ceil(q * static_cast<double>(total_)));
+  std::uint64_t seen = 0;
+  for (std::size_t step = 0; step < counts_.size(); ++step) {
+    seen += counts_[step];
+    if (seen >= std::max<std::uint64_t>(rank, 1)) return value_of(step) / 1000;
+  }
+  return std::nullopt;
+}
+
+void job_totals::add(const line_facts& line) {
+  if (!line.succeeded) {
+    ++failed;
+    ++errors[line.error];
+    return;
+  }
+  ++succeeded;
+  auto& model = models_[line.model];
+  ++model.requests;
+  if (line.usage) {
+    tokens += *line.usage;
+    model.tokens += *line.usage;
+  }
+  if (line.cost) {
+    cost += *line.cost;
+    model.cost = model.cost.value_or(usd{}) + *line.cost;
+  } else {
+    ++unpriced_requests;
+  }
+  if (line.reported_cost) reported_cost = reported_cost.value_or(usd{}) + *line.reported_cost;
+  for (const auto& [reason, count] : line.finish_reasons) finish_reasons_[reason] += count;
+  latency_.add(line.latency_ms);
+  if (line.ttft_ms) ttft_.add(*line.ttft_ms);
+}
+
+void job_totals::take_back_failure(const std::string& error) {
+  --failed;
+  const auto counted = errors.find(error);
+  if (counted != errors.end() && --counted->second == 0) errors.erase(counted);
+}
+
+std::string job_totals::to_json(std::string_view job, job_status status) const {
+  json told;
+  told["job"] = job;
+  told["status"] = to_string(status);
+  told["requests"] = requests;
+  told["succeeded"] = succeeded;
+  told["failed"] = failed;
+  told["pending"] = pending();
+  told["attempts"] = attempts;
+  told["retries"] = retries;
+  told["tokens"] = tokens_json(tokens);
+  told["tokens"]["estimated_requests"] = 0;
+  told["cost_usd"] = cost.to_string();
+  if (reported_cost) told["reported_cost_usd"] = reported_cost->to_string();
+  told["unpriced_requests"] = unpriced_requests;
+  told["maybe_billed_attempts"] = maybe_billed_attempts;
+  told["finish_reasons"] = json::object();
+  for (const auto& [reason, count] : finish_reasons_) told["finish_reasons"][reason] = count;
+  told["models"] = json::object();
+  for (const auto& [name, model] : models_) {
+    told["models"][name] = {{"requests", model.requests},
+                            {"tokens", tokens_json(model.tokens)},
+                            {"cost_usd", model.cost ? json(model.cost->to_string()) : json(nullptr)}};
+  }
+  told["wall_s"] = std::round(wall_s * 1000) / 1000;
+  told["max_requests_in_60s"] = max_requests_in_60s;
+  told["latency_ms"] = quantiles(latency_);
+  told["ttft_ms"] = quantiles(ttft_);
+  told["errors"] = json::object();
+  for (const auto& [error, count] : errors) told["errors"][error] = count;
+  return told.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace sluice

@@ -1,0 +1,160 @@
+#include "worker.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <utility>
+
+#include "hash.hpp"
+#include "openai/reply_reader.hpp"
+
+namespace sluice {
+namespace {
+
+using outcome = boost::system::result<reply, failure>;
+using how = exchange_end::how;
+
+double milliseconds(duration time) { return std::chrono::duration<double, std::milli>(time).count(); }
+
+// The failure of an attempt whose reply has not even begun.
+failure transport_failure(const exchange_end& end) {
+  failure why;
+  why.message = end.message;
+  switch (end.end) {
+    case how::unreachable:
+      why.code = errc::connection_failed;
+      why.kind = failure_class::unreachable;
+      break;
+    case how::bad_certificate:
+      why.code = errc::tls_failed;
+      why.kind = failure_class::bad_certificate;
+      break;
+    case how::timed_out:
+      why.code = errc::request_timeout;
+      break;
+    case how::broken:
+    case how::complete:
+      why.code = errc::connection_failed;
+      break;
+  }
+  return why;
+}
+
+// Whether a later run should try again what failed in this one.
+bool is_retryable(const failure& why) {
+  return why.kind == failure_class::passing || why.kind == failure_class::throttled ||
+         why.kind == failure_class::unreachable;
+}
+
+}  // namespace
+
+// Follows one exchange: tells the gate of its moments, and has its bytes read.
+struct worker::attempt final : response_handler {
+  attempt(worker& owner, start_gate::permit turn)
+      : owner_(owner),
+        turn_(turn),
+        reader({owner.request_.target, owner.request_.choices, owner.request_.streamed,
+                owner.run_.options.relay.max_response_bytes}) {}
+
+  void on_sent() override {
+    owner_.run_.gate.sent(turn_);
+    count();
+  }
+  void on_head(openai::response_head head) override {
+    owner_.run_.gate.answered(turn_);
+    reader.head(std::move(head), owner_.run_.time.unix_now());
+  }
+  openai::reply_reader::need on_body(std::string_view bytes) override {
+    const auto wanted = reader.body(bytes);
+    if (!owner_.first_content_ && reader.content_began()) {
+      owner_.first_content_ = owner_.run_.time.now();
+    }
+    return wanted;
+  }
+  void count() {
+    owner_.run_.sink.attempt_started(owner_.request_.job,
+                                     owner_.sent_ + owner_.request_.attempts > 0);
+    ++owner_.sent_;
+  }
+
+  worker& owner_;
+  start_gate::permit turn_;
+  openai::reply_reader reader;
+};
+
+worker::worker(run_context& shared, request&& taken)
+    : run_(shared),
+      request_(std::move(taken)),
+      idempotency_key_("sluice-" +
+                       to_hex(hash_of(fmt::format("{}\n{}\n{}\n{}", shared.source.identity(request_.job),
+                                                  request_.custom_id, request_.digest,
+                                                  request_.attempts)))) {}
+
+boost::asio::awaitable<outcome> worker::make_attempt(start_gate::permit turn) {
+  attempt follower(*this, turn);
+  started_ = run_.time.now();
+  started_unix_ = run_.time.unix_now();
+  first_content_.reset();
+  const exchange_end end = co_await run_.relay.exchange(
+      {to_string(request_.target), request_.body, idempotency_key_, request_.streamed}, follower);
+  if (end.sent_any && !end.sent_whole) follower.count();
+  run_.gate.leave(turn, !end.sent_any);
+
+  using ending = openai::reply_reader::ending;
+  outcome told = end.head_arrived
+                     ? follower.reader.finish(end.end == how::complete    ? ending::complete
+                                              : end.end == how::timed_out ? ending::timeout
+                                                                          : ending::cut,
+                                              end.message)
+                     : outcome(transport_failure(end));
+  if (!told && end.sent_whole && told.error().code != errc::http_error) {
+    run_.sink.attempt_lost(request_.job);
+  }
+  co_return told;
+}
+
+boost::asio::awaitable<void> worker::serve() {
+  for (;;) {
+    const auto turn = co_await run_.gate.enter();
+    if (!turn) co_return;
+    outcome told = co_await make_attempt(*turn);
+    if (told) {
+      run_.succeeded(started_);
+      co_return finish(std::move(told));
+    }
+    const failure why = told.error();
+    spdlog::debug("request {} (line {}): attempt {}: {}", request_.custom_id, request_.line, sent_,
+                  why.message);
+    const auto verdict = run_.failed(why, started_);
+    if (verdict.suspect) co_await run_.wait_for_address();
+    if (run_.stopping() && why.kind != failure_class::permanent) co_return;
+    const auto decision = run_.retries.decide(past_, why, verdict.charge, run_.health.successes());
+    if (!decision.again) co_return finish(std::move(told));
+    if (decision.delay > duration{}) {
+      run_.rest();
+      co_await run_.backoffs.sleep_until(run_.time.now() + decision.delay);
+      run_.resume();
+    }
+  }
+}
+
+void worker::finish(outcome&& told) {
+  result finished;
+  finished.job = request_.job;
+  finished.line = request_.line;
+  finished.custom_id = request_.custom_id;
+  finished.model = request_.model;
+  finished.digest = request_.digest;
+  finished.attempts = request_.attempts + sent_;
+  finished.streamed = request_.streamed;
+  finished.started_at = started_unix_;
+  finished.latency_ms = milliseconds(run_.time.now() - started_);
+  if (first_content_ && (told ? told->streamed : request_.streamed)) {
+    finished.ttft_ms = milliseconds(*first_content_ - started_);
+  }
+  finished.retryable = !told && is_retryable(told.error());
+  finished.outcome = std::move(told);
+  run_.put(std::move(finished));
+}
+
+}  // namespace sluice

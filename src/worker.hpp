@@ -1,0 +1,39 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/system/result.hpp>
+#include <optional>
+#include <string>
+
+#include "run_context.hpp"
+#include "sluice/job.hpp"
+#include "sluice/result.hpp"
+
+namespace sluice {
+
+/// Carries one request to its result: turn, attempt, verdict, and again.
+class worker {
+ public:
+  worker(run_context& shared, request&& taken);
+  /// Returns when the request has its result, or the run has stopped and it stays pending.
+  boost::asio::awaitable<void> serve();
+
+ private:
+  struct attempt;
+
+  boost::asio::awaitable<boost::system::result<reply, failure>> make_attempt(
+      start_gate::permit turn);
+  void finish(boost::system::result<reply, failure>&& outcome);
+
+  run_context& run_;
+  const request request_;
+  const std::string idempotency_key_;
+  retry_policy::history past_;
+  std::uint32_t sent_ = 0;  // attempts of this run
+  // Of the last attempt:
+  time_point started_{};
+  double started_unix_ = 0;
+  std::optional<time_point> first_content_;
+};
+
+}  // namespace sluice

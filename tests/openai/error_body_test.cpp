@@ -1,0 +1,113 @@
+#include "openai/error_body.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace sluice::openai {
+namespace {
+
+struct error_case {
+  const char* name;
+  std::string body;
+  std::string message;
+  std::string code = {};
+};
+std::ostream& operator<<(std::ostream& out, const error_case& row) {
+  return out << row.name;
+}
+
+class ErrorBody : public testing::TestWithParam<error_case> {};
+
+TEST_P(ErrorBody, GivesTheRelaysWords) {
+  const error_body read = read_error_body(GetParam().body);
+  EXPECT_EQ(read.message, GetParam().message);
+  EXPECT_EQ(read.code, GetParam().code);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, ErrorBody,
+    testing::Values(
+        error_case{"OpenAI's envelope",
+                   R"({"error":{"message":"m","type":"t","param":null,"code":"c"}})", "m", "c"},
+        error_case{"a code that is a number", R"({"error":{"message":"m","code":429}})", "m",
+                   "429"},
+        error_case{"a code that is null", R"({"error":{"message":"m","code":null}})", "m", ""},
+        error_case{"an error string", R"({"error":"m","code":"c"})", "m", "c"},
+        error_case{"message", R"({"message":"m","code":"c"})", "m", "c"},
+        error_case{"msg", R"({"code":500,"msg":"m","data":null})", "m", "500"},
+        error_case{"err", R"({"err":"m"})", "m"},
+        error_case{"error_msg", R"({"error_code":18,"error_msg":"m"})", "m"},
+        error_case{"header.message", R"({"header":{"code":1,"message":"m"}})", "m"},
+        error_case{"response.error.message",
+                   R"({"type":"response.failed","response":{"error":{"message":"m","code":"c"}}})",
+                   "m", "c"},
+        error_case{"detail", R"({"detail":"m"})", "m"},
+        error_case{"a list of details", R"({"detail":[{"loc":["body"],"msg":"m"}]})", "m"},
+        error_case{"a list of errors", R"({"success":false,"errors":[{"code":1,"message":"m"}]})",
+                   "m"},
+        error_case{
+            "Anthropic's",
+            R"({"type":"error","error":{"type":"overloaded_error","message":"m"},"request_id":"r"})",
+            "m"},
+        error_case{"the dashboard's", R"({"success":false,"message":"m"})", "m"},
+        error_case{"an envelope in an array", R"([{"error":{"message":"m","code":400}}])", "m",
+                   "400"},
+        error_case{"the envelope wins over other members",
+                   R"({"message":"other","error":{"message":"m"}})", "m"},
+        error_case{"empty words are none", R"({"error":{"message":" "},"msg":"m"})", "m"},
+        error_case{"an error without words", R"({"error":{"type":"server_error","code":"c"}})",
+                   "server_error", "c"},
+        error_case{"an error with nothing to say", R"({"error":{"reason":1}})", ""},
+        error_case{"two objects back to back",
+                   R"({"error":{"message":"m"}}{"error":{"message":"n"}})", "m"},
+        error_case{"a JSON string", R"("m")", "m"},
+        error_case{"an object without words", R"({"a":1})", ""},
+        error_case{"JSON gone wrong", R"({"error":{)", ""},
+        error_case{"a stream with an error",
+                   "event: error\ndata: {\"error\":{\"message\":\"m\",\"code\":\"c\"}}\n\n", "m",
+                   "c"},
+        error_case{"nothing", "", ""}, error_case{"space", " \r\n", ""},
+        error_case{"plain text", "no healthy\n upstream\n", "no healthy upstream"},
+        error_case{"text in brackets", "[Errno 111] refused", "[Errno 111] refused"},
+        error_case{"a title", "<!DOCTYPE html><HTML><TITLE lang=en>\n 502 Bad  Gateway</TITLE><p>x",
+                   "502 Bad Gateway"},
+        error_case{"a page without a title",
+                   "<html><script>var a = '<b>';</script><!-- <i>no</i> --><h1>Just a "
+                   "moment</h1>...</html>",
+                   "Just a moment ..."},
+        error_case{"an empty title", "<title></title><p>m</p>", "m"},
+        error_case{"a title without an end", "<title>m", "m"},
+        error_case{"a tag without an end", "<p>m<b", "m"},
+        error_case{"a lone surrogate", R"({"error":{"message":"a\ud83d"}})", "a\xEF\xBF\xBD"},
+        error_case{"invalid UTF-8", "{\"error\":{\"message\":\"a\xFF\"}}", "a\xEF\xBF\xBD"},
+        error_case{"a byte order mark", "\xEF\xBB\xBF{\"error\":{\"message\":\"m\"}}", "m"},
+        error_case{"lines become one", R"({"error":{"message":"a\r\n\tb\u0001c"}})", "a b c"}));
+
+TEST(ErrorBodyLength, LongTextIsCutBetweenCharacters) {
+  std::string text;
+  for (int i = 0; i < 300; ++i) text += "鲁";
+  const std::string cut = read_error_body(text).message;
+  EXPECT_LE(cut.size(), 204U);
+  EXPECT_TRUE(cut.ends_with("鲁…"));
+  EXPECT_LE(read_error_body("<title>" + std::string(5000, 'x') + "</title>").message.size(), 204U);
+  EXPECT_LE(read_error_body(R"({"message":")" + std::string(5000, 'x') + "\"}").message.size(),
+            1004U);
+}
+
+TEST(ErrorBodyDepth, DeepJsonIsNoTrouble) {
+  EXPECT_EQ(read_error_body(R"({"a":)" + std::string(500'000, '[')).message, "");
+  EXPECT_EQ(read_error_body(R"({"message":"m","a":)" + std::string(300'000, '[') +
+                            std::string(300'000, ']') + "}")
+                .message,
+            "m");
+  const std::string arrays = std::string(200'000, '[') + std::string(200'000, ']');
+  EXPECT_EQ(read_error_body(arrays).message, "");
+  EXPECT_EQ(read_error_body(R"({"error":{"a":)" + arrays + "}}").message, "");
+  std::string streams;
+  for (int i = 0; i < 100'000; ++i) streams += "data: ";
+  EXPECT_LE(read_error_body(streams).message.size(), 204U);
+}
+
+}  // namespace
+}  // namespace sluice::openai

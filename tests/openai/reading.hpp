@@ -1,0 +1,111 @@
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstddef>
+#include <random>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "openai/reply_reader.hpp"
+
+namespace sluice::openai::test {
+
+/// One HTTP response, as a table row writes it.
+struct response {
+  std::string body;
+  endpoint target = endpoint::chat_completions;
+  unsigned choices = 1;
+  reply_reader::ending how = reply_reader::ending::complete;
+  int status = 200;
+  std::string content_type = "text/event-stream";
+  std::string transport = {};
+  std::uint64_t max_body_bytes = std::uint64_t{64} << 20;
+};
+
+/// All that a reader told about a response.
+struct reading {
+  boost::system::result<reply, failure> outcome;
+  reply_reader::need last_need;
+  bool content_began;
+};
+
+inline reading read_in_pieces(const response& from, const std::vector<std::size_t>& cuts) {
+  reply_reader reader({.target = from.target,
+                       .choices = from.choices,
+                       .streamed = true,
+                       .max_body_bytes = from.max_body_bytes});
+  response_head head;
+  head.status = from.status;
+  head.content_type = from.content_type;
+  head.request_id = "req_1";
+  reader.head(head, 1'700'000'000);
+  auto need = reply_reader::need::more;
+  std::size_t begin = 0;
+  const auto feed = [&](std::size_t end) {
+    const std::string piece = from.body.substr(begin, end - begin);  // gone after the call
+    if (need != reply_reader::need::nothing) need = reader.body(piece);
+    begin = end;
+  };
+  for (const std::size_t cut : cuts) feed(cut);
+  feed(from.body.size());
+  const bool began = reader.content_began();
+  return {reader.finish(from.how, from.transport), need, began};
+}
+
+/// Everything in a reading, as text to compare.
+inline std::string describe(const reading& seen) {
+  std::ostringstream out;
+  if (seen.outcome) {
+    const reply& whole = *seen.outcome;
+    out << "reply " << whole.http_status << ' ' << whole.request_id
+        << (whole.streamed ? " streamed" : "") << '\n'
+        << whole.body << '\n';
+    if (whole.usage) {
+      out << "usage " << whole.usage->prompt_tokens << ' ' << whole.usage->cached_tokens << ' '
+          << whole.usage->completion_tokens << ' ' << whole.usage->reasoning_tokens << '\n';
+    }
+    if (whole.reported_cost_usd) out << "cost " << *whole.reported_cost_usd << '\n';
+    for (const auto& [reason, count] : whole.finish_reasons) out << reason << 'x' << count << ' ';
+  } else {
+    const failure& failed = seen.outcome.error();
+    out << to_string(failed.code) << " class " << static_cast<int>(failed.kind) << ' '
+        << failed.http_status << ' ' << failed.request_id << '\n'
+        << failed.message << '\n'
+        << failed.body;
+  }
+  out << "\nneed " << static_cast<int>(seen.last_need) << (seen.content_began ? " content" : "");
+  return out.str();
+}
+
+/// Reads a response whole, one byte at a time, and cut at random places; all must tell the same.
+inline reading read(const response& from) {
+  reading whole = read_in_pieces(from, {});
+  const std::string expected = describe(whole);
+
+  std::vector<std::size_t> every;
+  for (std::size_t i = 1; i < from.body.size(); ++i) every.push_back(i);
+  EXPECT_EQ(describe(read_in_pieces(from, every)), expected) << "one byte at a time";
+
+  std::mt19937 random(5);
+  for (int round = 0; round < 20; ++round) {
+    std::vector<std::size_t> cuts;
+    const auto rarity = 2 + random() % 60;
+    for (const std::size_t cut : every) {
+      if (random() % rarity == 0) cuts.push_back(cut);
+    }
+    EXPECT_EQ(describe(read_in_pieces(from, cuts)), expected) << "random cuts, round " << round;
+  }
+  return whole;
+}
+
+/// A stream of `data:` events.
+inline std::string events(const std::vector<std::string>& data) {
+  std::string text;
+  for (const std::string& each : data) text += "data: " + each + "\n\n";
+  return text;
+}
+
+}  // namespace sluice::openai::test

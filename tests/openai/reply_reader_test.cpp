@@ -1,0 +1,918 @@
+#include "openai/reply_reader.hpp"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "openai/reading.hpp"
+
+namespace sluice::openai {
+namespace {
+
+using test::events;
+using test::read;
+using test::response;
+using need = reply_reader::need;
+using ending = reply_reader::ending;
+
+/// A chat chunk with the given choices, and more members behind.
+std::string chunk(const std::string& choices, const std::string& more = "") {
+  return R"({"id":"chatcmpl-1","object":"chat.completion.chunk","created":17,"model":"m","choices":[)" +
+         choices + "]" + more + "}";
+}
+
+/// One choice with a delta.
+std::string piece(const std::string& delta, const std::string& finish = "null", int index = 0) {
+  return R"({"index":)" + std::to_string(index) + R"(,"delta":)" + delta + R"(,"finish_reason":)" +
+         finish + "}";
+}
+
+std::string said(const std::string& delta, const std::string& finish = "null", int index = 0) {
+  return chunk(piece(delta, finish, index));
+}
+
+/// The whole object for the given choices.
+std::string whole(const std::string& choices, const std::string& more = "") {
+  return R"({"id":"chatcmpl-1","object":"chat.completion","created":17,"model":"m","choices":[)" +
+         choices + "]" + more + "}";
+}
+
+std::string answer(const std::string& message, const std::string& finish = "\"stop\"",
+                   int index = 0) {
+  return R"({"index":)" + std::to_string(index) + R"(,"message":)" + message +
+         R"(,"logprobs":null,"finish_reason":)" + finish + "}";
+}
+
+const std::string usage = R"({"prompt_tokens":5,"completion_tokens":2,"total_tokens":7})";
+const token_usage counted{.prompt_tokens = 5, .completion_tokens = 2};
+
+struct stream_case {
+  const char* name;
+  response from;
+  std::string body;
+};
+std::ostream& operator<<(std::ostream& out, const stream_case& row) {
+  return out << row.name;
+}
+
+class StreamedReply : public testing::TestWithParam<stream_case> {};
+
+TEST_P(StreamedReply, BecomesTheObjectOfTheUnstreamedCall) {
+  const auto& [name, from, body] = GetParam();
+  const auto seen = read(from);
+  ASSERT_TRUE(seen.outcome.has_value()) << seen.outcome.error().message;
+  EXPECT_EQ(seen.outcome->body, body);
+  EXPECT_TRUE(seen.outcome->streamed);
+  EXPECT_EQ(seen.outcome->request_id, "req_1");
+}
+
+const std::string hello = R"({"role":"assistant","content":"Hello","refusal":null})";
+
+INSTANTIATE_TEST_SUITE_P(
+    Chat, StreamedReply,
+    testing::Values(
+        stream_case{"content joins over chunks",
+                    {events({said(R"({"role":"assistant","content":"","refusal":null})"),
+                             said(R"({"content":"Hel"})"), said(R"({"content":"lo"})"),
+                             said("{}", "\"stop\""), "[DONE]"})},
+                    whole(answer(hello))},
+        stream_case{"usage in a chunk of its own",
+                    {events({said(R"({"content":"Hello"})"), said("{}", "\"stop\""),
+                             chunk("", ",\"usage\":" + usage), "[DONE]"})},
+                    whole(answer(hello), ",\"usage\":" + usage)},
+        stream_case{"usage on every chunk: the last one stands, and null is none",
+                    {events({chunk(piece(R"({"content":"Hello"})"),
+                                   R"(,"usage":{"prompt_tokens":1,"completion_tokens":1})"),
+                             chunk(piece("{}", "\"stop\""), ",\"usage\":" + usage),
+                             chunk("", R"(,"usage":null)"), "[DONE]"})},
+                    whole(answer(hello), ",\"usage\":" + usage)},
+        stream_case{"no [DONE] is needed once every choice has ended",
+                    {events({said(R"({"content":"Hello"})", "\"stop\"")})},
+                    whole(answer(hello))},
+        stream_case{"a cut after every finish reason costs nothing",
+                    {.body = events({said(R"({"content":"Hello"})", "\"stop\"")}) + "data: {\"id",
+                     .how = ending::cut},
+                    whole(answer(hello))},
+        stream_case{
+            "nor does a timeout",
+            {.body = events({said(R"({"content":"Hello"})", "\"stop\"")}), .how = ending::timeout},
+            whole(answer(hello))},
+        stream_case{"the last event may lack its blank line",
+                    {"data: " + said(R"({"content":"Hello"})", "\"stop\"")},
+                    whole(answer(hello))},
+        stream_case{"keep-alive comments, empty events and CRLF",
+                    {": PING\r\n\r\ndata:\r\n\r\nevent: x\r\n\r\ndata:" +
+                     said(R"({"content":"Hello"})", "\"stop\"") +
+                     "\r\n\r\n: OPENROUTER PROCESSING\r\n\r\ndata: [DONE]\r\n\r\n"},
+                    whole(answer(hello))},
+        stream_case{"a stream that calls itself JSON",
+                    {.body = events({said(R"({"content":"Hello"})", "\"stop\"")}),
+                     .content_type = "application/json"},
+                    whole(answer(hello))},
+        stream_case{"a byte order mark",
+                    {"\xEF\xBB\xBF" + events({said(R"({"content":"Hello"})", "\"stop\"")})},
+                    whole(answer(hello))},
+        stream_case{"a field that nobody knows comes first",
+                    {"version: 2\n\n" + events({said(R"({"content":"Hello"})", "\"stop\"")})},
+                    whole(answer(hello))},
+        stream_case{
+            "one event over several data lines",
+            {"data: {\"id\":\"chatcmpl-1\",\ndata: \"created\":17,\"model\":\"m\",\ndata: "
+             "\"choices\":[" +
+             piece(R"({"content":"Hello"})", "\"stop\"") + "],\ndata:  \"x\": {\ndata: }}\n\n"},
+            whole(answer(hello), R"(,"x":{})")},
+        stream_case{
+            "an Azure filter chunk without choices",
+            {events(
+                {R"({"id":"","object":"","created":0,"model":"","choices":[],"prompt_filter_results":[{"x":1}]})",
+                 said(R"({"content":"Hello"})", "\"stop\"")})},
+            whole(answer(hello), R"(,"prompt_filter_results":[{"x":1}])")},
+        stream_case{
+            "members of the chunk stay, obfuscation goes",
+            {events(
+                {chunk(
+                     piece(R"({"content":"Hello"})"),
+                     R"(,"system_fingerprint":"fp_1","service_tier":null,"obfuscation":"abc","citations":["u"])"),
+                 chunk(
+                     piece("{}", "\"stop\""),
+                     R"(,"service_tier":"default","system_fingerprint":"fp_1","obfuscation":"d","citations":null)")})},
+            whole(answer(hello),
+                  R"(,"service_tier":"default","system_fingerprint":"fp_1","citations":["u"])")},
+        stream_case{
+            "members of a choice stay",
+            {events(
+                {chunk(
+                     R"({"index":0,"delta":{"content":"Hello"},"content_filter_results":{"hate":1},"native_finish_reason":null})"),
+                 chunk(
+                     R"({"index":0,"delta":{},"finish_reason":"stop","native_finish_reason":"end"})")})},
+            whole(
+                R"({"index":0,"message":)" + hello +
+                R"(,"logprobs":null,"finish_reason":"stop","content_filter_results":{"hate":1},"native_finish_reason":"end"})")},
+        stream_case{
+            "escapes and numbers keep their text",
+            {events({chunk(piece(R"({"content":"\u00e9\n\"\\ 鲁迅\u2028"})", "\"stop\""),
+                           R"(,"big":123456789012345678901234567890,"exact":1.10)")})},
+            whole(answer(
+                      R"({"role":"assistant","content":"\u00e9\n\"\\ 鲁迅\u2028","refusal":null})"),
+                  R"(,"big":123456789012345678901234567890,"exact":1.10)")},
+        stream_case{
+            "a surrogate pair cut in two is whole again",
+            {events({said(R"({"content":"a\ud83d"})"),
+                     said(R"({"content":"\ude00b"})", "\"stop\"")})},
+            whole(answer(R"({"role":"assistant","content":"a\ud83d\ude00b","refusal":null})"))},
+        stream_case{
+            "a lone surrogate is replaced",
+            {events({said(R"({"content":"a\ud83d"})"), said(R"({"content":"b"})", "\"stop\"")})},
+            whole(answer(R"({"role":"assistant","content":"a\ufffdb","refusal":null})"))},
+        stream_case{
+            "invalid UTF-8 is replaced",
+            {events({said("{\"content\":\"a\xFF\"}"), said(R"({"content":"b"})", "\"stop\"")})},
+            whole(answer("{\"role\":\"assistant\",\"content\":\"a\xEF\xBF\xBD"
+                         "b\",\"refusal\":null}"))},
+        stream_case{
+            "refusal takes the place of content",
+            {events({said(R"({"role":"assistant","content":"","refusal":null})"),
+                     said(R"({"refusal":"I can"})"), said(R"({"refusal":"not."})", "\"stop\"")})},
+            whole(answer(R"({"role":"assistant","content":null,"refusal":"I cannot."})"))},
+        stream_case{
+            "reasoning_content joins beside content",
+            {events({said(R"({"role":"assistant","content":null,"reasoning_content":""})"),
+                     said(R"({"reasoning_content":"Let"})"),
+                     said(R"({"reasoning_content":" me","content":null})"),
+                     said(R"({"content":"Hello","reasoning_content":null})", "\"stop\"")})},
+            whole(answer(
+                R"({"role":"assistant","content":"Hello","reasoning_content":"Let me","refusal":null})"))},
+        stream_case{
+            "so does reasoning, with its details",
+            {events({said(R"({"reasoning":"Let","reasoning_details":[{"a":1}]})"),
+                     said(R"({"reasoning":" me","reasoning_details":[{"b":2}]})"),
+                     said(R"({"content":"Hello"})", "\"stop\"")})},
+            whole(answer(
+                R"({"role":"assistant","content":"Hello","reasoning":"Let me","refusal":null,"reasoning_details":[{"a":1},{"b":2}]})"))},
+        stream_case{"a reply without content keeps its empty string",
+                    {events({said(R"({"role":"assistant","content":""})"),
+                             said("{}", "\"content_filter\"")})},
+                    whole(answer(R"({"role":"assistant","content":"","refusal":null})",
+                                 "\"content_filter\""))},
+        stream_case{
+            "a tool call in pieces",
+            {events(
+                {said(
+                     R"({"role":"assistant","content":null,"tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"f","arguments":""}}]})"),
+                 said(R"({"tool_calls":[{"index":0,"function":{"arguments":"{\"a"}}]})"),
+                 said(
+                     R"({"tool_calls":[{"index":0,"id":"","type":null,"function":{"name":"","arguments":"\":1}"}}]})"),
+                 said("{}", "\"tool_calls\"")})},
+            whole(answer(
+                R"({"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"call_1","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]})",
+                "\"tool_calls\""))},
+        stream_case{
+            "parallel tool calls, interleaved, the second first",
+            {events(
+                {said(
+                     R"({"content":"","tool_calls":[{"index":1,"id":"b","type":"function","function":{"name":"g","arguments":"["}}]})"),
+                 said(
+                     R"({"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"{"}},{"index":1,"function":{"arguments":"]"}}]})"),
+                 said(R"({"tool_calls":[{"index":0,"function":{"arguments":"}"}}]})",
+                      "\"tool_calls\"")})},
+            whole(answer(
+                R"({"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}},{"id":"b","type":"function","function":{"name":"g","arguments":"[]"}}]})",
+                "\"tool_calls\""))},
+        stream_case{
+            "tool calls without an index: a new id is a new call, no id the call before",
+            {events(
+                {said(
+                     R"({"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{"}}]})"),
+                 said(R"({"tool_calls":[{"function":{"arguments":"}"}}]})"),
+                 said(
+                     R"({"tool_calls":[{"id":"b","type":"function","function":{"name":"g","arguments":"[]"}}]})"),
+                 said(R"({"tool_calls":[{"id":"a","function":{"arguments":" "}}]})",
+                      "\"tool_calls\"")})},
+            whole(answer(
+                R"({"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{} "}},{"id":"b","type":"function","function":{"name":"g","arguments":"[]"}}]})",
+                "\"tool_calls\""))},
+        stream_case{
+            "a tool call whole in one piece, without a type, with a member of its own",
+            {events({said(
+                R"({"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{}"},"extra_content":{"s":"x"}}]})",
+                "\"tool_calls\"")})},
+            whole(answer(
+                R"({"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"},"extra_content":{"s":"x"}}]})",
+                "\"tool_calls\""))},
+        stream_case{
+            "a custom tool call",
+            {events(
+                {said(
+                     R"({"tool_calls":[{"index":0,"id":"a","type":"custom","custom":{"name":"f","input":"x"}}]})"),
+                 said(R"({"tool_calls":[{"index":0,"custom":{"input":"y"}}]})",
+                      "\"tool_calls\"")})},
+            whole(answer(
+                R"({"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"a","type":"custom","custom":{"name":"f","input":"xy"}}]})",
+                "\"tool_calls\""))},
+        stream_case{
+            "content stays beside a tool call",
+            {events({said(
+                R"({"content":"Hello","tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":""}}]})",
+                "\"tool_calls\"")})},
+            whole(answer(
+                R"({"role":"assistant","content":"Hello","refusal":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":""}}]})",
+                "\"tool_calls\""))},
+        stream_case{
+            "the legacy function call",
+            {events(
+                {said(
+                     R"({"role":"assistant","content":null,"function_call":{"name":"f","arguments":""}})"),
+                 said(R"({"function_call":{"arguments":"{}"}})"),
+                 said("{}", "\"function_call\"")})},
+            whole(answer(
+                R"({"role":"assistant","content":null,"refusal":null,"function_call":{"name":"f","arguments":"{}"}})",
+                "\"function_call\""))},
+        stream_case{
+            "spoken replies join data and transcript",
+            {events({said(R"({"audio":{"id":"au_1","transcript":"He"}})"),
+                     said(R"({"audio":{"data":"AA","transcript":"y"}})"),
+                     said(R"({"audio":{"data":"BB","expires_at":9}})", "\"stop\"")})},
+            whole(answer(
+                R"({"role":"assistant","content":null,"refusal":null,"audio":{"id":"au_1","transcript":"Hey","data":"AABB","expires_at":9}})"))},
+        stream_case{
+            "logprobs append",
+            {events(
+                {chunk(
+                     R"({"index":0,"delta":{"content":"Hel"},"logprobs":{"content":[{"token":"Hel","logprob":-0.10}],"refusal":null},"finish_reason":null})"),
+                 chunk(
+                     R"({"index":0,"delta":{"content":"lo"},"logprobs":{"content":[{"token":"lo","logprob":-1e-5},{"token":"","logprob":0}],"refusal":null},"finish_reason":null})"),
+                 chunk(R"({"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"})")})},
+            whole(
+                R"({"index":0,"message":)" + hello +
+                R"(,"logprobs":{"content":[{"token":"Hel","logprob":-0.10},{"token":"lo","logprob":-1e-5},{"token":"","logprob":0}],"refusal":null},"finish_reason":"stop"})")},
+        stream_case{
+            "two choices interleave",
+            {.body = events({said(R"({"content":"B"})", "null", 1), said(R"({"content":"Hel"})"),
+                             said(R"({"content":"C"})", "null", 1), said("{}", "\"length\"", 1),
+                             said(R"({"content":"lo"})"), said("{}", "\"stop\""), "[DONE]"}),
+             .choices = 2},
+            whole(answer(hello) + "," +
+                  answer(R"({"role":"assistant","content":"BC","refusal":null})", "\"length\"",
+                         1))},
+        stream_case{
+            "a choice may come behind its delta's index, or without one",
+            {.body = events({chunk(
+                 R"({"delta":{"content":"Hello"},"finish_reason":"stop"},{"delta":{"content":"x"},"finish_reason":"stop","index":1})")}),
+             .choices = 2},
+            whole(answer(hello) + "," +
+                  answer(R"({"role":"assistant","content":"x","refusal":null})", "\"stop\"", 1))},
+        stream_case{
+            "a message in place of a delta",
+            {events({chunk(
+                R"({"index":0,"message":{"role":"assistant","content":"Hello"},"finish_reason":"stop"})")})},
+            whole(answer(hello))},
+        stream_case{
+            "an error that is null or empty is none",
+            {events({chunk(piece(R"({"content":"Hello"})", "\"stop\""), R"(,"error":null)")}) +
+             events({chunk("", R"(,"error":"","usage":null)"), "[DONE]"})},
+            whole(answer(hello), R"()")}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Completions, StreamedReply,
+    testing::Values(
+        stream_case{
+            "text joins, logprobs append",
+            {.body = events(
+                 {R"({"id":"cmpl-1","object":"text_completion","created":17,"choices":[{"text":"Hel","index":0,"logprobs":{"tokens":["Hel"],"token_logprobs":[-1.0],"top_logprobs":null,"text_offset":[0]},"finish_reason":null}],"model":"m"})",
+                  R"({"id":"cmpl-1","object":"text_completion","created":17,"choices":[{"text":"lo","index":0,"logprobs":{"tokens":["lo"],"token_logprobs":[-2],"top_logprobs":null,"text_offset":[3]},"finish_reason":"length"}],"model":"m"})",
+                  R"({"id":"cmpl-1","object":"text_completion","created":17,"choices":[],"model":"m","usage":)" +
+                      usage + "}",
+                  "[DONE]"}),
+             .target = endpoint::completions},
+            R"({"id":"cmpl-1","object":"text_completion","created":17,"model":"m","choices":[{"text":"Hello","index":0,"logprobs":{"tokens":["Hel","lo"],"token_logprobs":[-1.0,-2],"top_logprobs":null,"text_offset":[0,3]},"finish_reason":"length"}],"usage":)" +
+                usage + "}"},
+        stream_case{
+            "two choices, one without text",
+            {.body = events(
+                 {R"({"id":"c","choices":[{"text":"b","index":1,"finish_reason":"stop"}]})",
+                  R"({"id":"c","choices":[{"text":null,"index":0,"finish_reason":"stop"}]})"}),
+             .target = endpoint::completions,
+             .choices = 2},
+            R"({"id":"c","object":"text_completion","choices":[{"text":"","index":0,"logprobs":null,"finish_reason":"stop"},{"text":"b","index":1,"logprobs":null,"finish_reason":"stop"}]})"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Responses, StreamedReply,
+    testing::Values(
+        stream_case{"the response of the last event stands",
+                    {.body = "event: response.created\ndata: "
+                             "{\"type\":\"response.created\",\"response\":{\"id\":\"resp_1\","
+                             "\"status\":\"in_progress\",\"output\":[],\"error\":null}}\n\n"
+                             "event: response.output_text.delta\ndata: "
+                             "{\"type\":\"response.output_text.delta\",\"delta\":\"Hi\"}\n\n"
+                             "event: response.completed\ndata: "
+                             "{\"type\":\"response.completed\",\"response\":{\"id\":\"resp_1\","
+                             "\"status\":\"completed\",\"output\":[1.0],\"error\":null}}\n\n",
+                     .target = endpoint::responses},
+                    R"({"id":"resp_1","status":"completed","output":[1.0],"error":null})"},
+        stream_case{"the type may stand in the event field alone",
+                    {.body = "event: response.incomplete\ndata: "
+                             "{\"response\":{\"status\":\"incomplete\",\"output\":[]}}\n\n",
+                     .target = endpoint::responses},
+                    R"({"status":"incomplete","output":[]})"}));
+
+struct failed_case {
+  const char* name;
+  response from;
+  errc code;
+  std::string message;
+};
+std::ostream& operator<<(std::ostream& out, const failed_case& row) {
+  return out << row.name;
+}
+
+class FailedReply : public testing::TestWithParam<failed_case> {};
+
+TEST_P(FailedReply, IsAPassingFailureInTheRelaysWords) {
+  const auto& [name, from, code, message] = GetParam();
+  const auto seen = read(from);
+  ASSERT_FALSE(seen.outcome.has_value()) << seen.outcome->body;
+  const failure& failed = seen.outcome.error();
+  EXPECT_EQ(to_string(failed.code), to_string(code));
+  EXPECT_EQ(failed.message, message);
+  EXPECT_EQ(failed.kind, failure_class::passing);
+  EXPECT_EQ(failed.http_status, 200);
+  EXPECT_EQ(failed.request_id, "req_1");
+  EXPECT_EQ(failed.body, "");
+}
+
+const std::string begun = events({said(R"({"content":"Hel"})")});
+const std::string unfinished = "the stream ended before every choice had its finish reason";
+
+INSTANTIATE_TEST_SUITE_P(
+    ErrorsInStreams, FailedReply,
+    testing::Values(
+        failed_case{
+            "an error object at the start",
+            {events(
+                {R"({"error":{"message":"overloaded","type":"server_error","param":null,"code":null}})"})},
+            errc::invalid_response,
+            "overloaded"},
+        failed_case{"an error object mid-stream, and whatever follows it",
+                    {begun + events({R"({"error":{"message":"overloaded"}})",
+                                     said("{}", "\"stop\""), "[DONE]"})},
+                    errc::invalid_response,
+                    "overloaded"},
+        failed_case{"a spent quota inside a 200 is passing, too",
+                    {events({R"({"error":{"message":"quota","code":"insufficient_quota"}})"})},
+                    errc::invalid_response,
+                    "quota"},
+        failed_case{"an error that is a string",
+                    {begun + events({R"({"error":"overloaded"})"})},
+                    errc::invalid_response,
+                    "overloaded"},
+        failed_case{"an error event with the envelope",
+                    {begun + "event: error\ndata: {\"error\":{\"message\":\"overloaded\"}}\n\n"},
+                    errc::invalid_response,
+                    "overloaded"},
+        failed_case{
+            "an error event with the bare object",
+            {begun +
+             "event: error\ndata: {\"message\":\"overloaded\",\"type\":\"server_error\"}\n\n"},
+            errc::invalid_response,
+            "overloaded"},
+        failed_case{"an error event with plain text",
+                    {begun + "event: error\ndata: overloaded\n\n"},
+                    errc::invalid_response,
+                    "overloaded"},
+        failed_case{"an error event without a blank line at the end",
+                    {begun + "event: error\ndata: overloaded"},
+                    errc::invalid_response,
+                    "overloaded"},
+        failed_case{
+            "an error beside empty choices",
+            {begun + events({chunk("", R"(,"error":{"code":502,"message":"overloaded"})")})},
+            errc::invalid_response,
+            "overloaded"},
+        failed_case{"an error beside a choice",
+                    {begun + events({chunk(piece("{}", "\"error\""),
+                                           R"(,"error":{"code":502,"message":"overloaded"})")})},
+                    errc::invalid_response,
+                    "overloaded"},
+        failed_case{"a finish reason that is error",
+                    {begun + events({said("{}", "\"error\""), "[DONE]"})},
+                    errc::invalid_response,
+                    "a choice ended with an error"},
+        failed_case{"success that is false",
+                    {begun + events({R"({"success":false,"message":"overloaded"})"})},
+                    errc::invalid_response,
+                    "overloaded"},
+        failed_case{"an envelope of another make",
+                    {begun + events({R"({"code":500,"msg":"overloaded"})"})},
+                    errc::invalid_response,
+                    "overloaded"},
+        failed_case{"an error after the end",
+                    {begun + events({said("{}", "\"stop\""), R"({"error":{"message":"late"}})"})},
+                    errc::invalid_response,
+                    "late"},
+        failed_case{"an event that is plain text",
+                    {begun + events({"upstream overloaded"})},
+                    errc::invalid_response,
+                    "upstream overloaded"},
+        failed_case{"an event that is broken JSON",
+                    {begun + events({R"({"id":)"})},
+                    errc::invalid_response,
+                    "an event of the stream is not a JSON object"},
+        failed_case{"an event that is an array",
+                    {begun + events({"[1]"})},
+                    errc::invalid_response,
+                    "an event of the stream is not a JSON object"},
+        failed_case{"an array that holds an error",
+                    {begun + events({R"([{"error":{"message":"overloaded"}}])"})},
+                    errc::invalid_response,
+                    "overloaded"},
+        failed_case{
+            "two objects in one event",
+            {begun + events({said(R"({"content":"a"})") + " " + said(R"({"content":"b"})")})},
+            errc::invalid_response,
+            "an event of the stream is not a JSON object"},
+        failed_case{"an event that breaks inside a value is found at the end at the latest",
+                    {events({chunk(piece(R"({"content":"a"})", "\"stop\""), R"(,"x":[nul])")})},
+                    errc::invalid_response,
+                    "the reply is not JSON: expected a value at byte 199"},
+        failed_case{
+            "a failed response",
+            {.body = events(
+                 {R"({"type":"response.failed","response":{"status":"failed","error":{"code":"server_error","message":"overloaded"}}})"}),
+             .target = endpoint::responses},
+            errc::invalid_response,
+            "overloaded"},
+        failed_case{
+            "a failed response without words",
+            {.body = events(
+                 {R"({"type":"response.failed","response":{"status":"failed","error":null}})"}),
+             .target = endpoint::responses},
+            errc::invalid_response,
+            "the relay reported an error"},
+        failed_case{
+            "an error event of responses",
+            {.body = events(
+                 {R"({"type":"error","code":"server_error","message":"overloaded","param":null})"}),
+             .target = endpoint::responses},
+            errc::invalid_response,
+            "overloaded"},
+        failed_case{
+            "a completed event whose response failed",
+            {.body = events(
+                 {R"({"type":"response.completed","response":{"status":"failed","error":{"message":"overloaded"}}})"}),
+             .target = endpoint::responses},
+            errc::invalid_response,
+            "overloaded"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    InterruptedStreams, FailedReply,
+    testing::Values(
+        failed_case{"[DONE] proves nothing",
+                    {begun + events({"[DONE]"})},
+                    errc::stream_interrupted,
+                    unfinished},
+        failed_case{"an end without [DONE]", {begun}, errc::stream_interrupted, unfinished},
+        failed_case{"a finish reason for one choice of two",
+                    {.body = begun + events({said("{}", "\"stop\""), "[DONE]"}), .choices = 2},
+                    errc::stream_interrupted,
+                    unfinished},
+        failed_case{"two choices begun, one ended, one asked for",
+                    {.body = begun + events({said(R"({"content":"x"})", "null", 1),
+                                             said("{}", "\"stop\"")})},
+                    errc::stream_interrupted,
+                    unfinished},
+        failed_case{"an empty finish reason is none",
+                    {begun + events({said("{}", "\"\""), "[DONE]"})},
+                    errc::stream_interrupted,
+                    unfinished},
+        failed_case{"usage proves nothing",
+                    {begun + events({chunk("", ",\"usage\":" + usage), "[DONE]"})},
+                    errc::stream_interrupted,
+                    unfinished},
+        failed_case{"a cut, in the words of the wire",
+                    {.body = begun + "data: {\"id\":\"chat",
+                     .how = ending::cut,
+                     .transport = "connection reset by peer"},
+                    errc::stream_interrupted,
+                    "connection reset by peer"},
+        failed_case{"a last event cut short, though the framing calls it the end",
+                    {begun + "data: {\"id\":\"chat"},
+                    errc::stream_interrupted,
+                    unfinished},
+        failed_case{"a cut before any byte",
+                    {.body = "", .how = ending::cut},
+                    errc::stream_interrupted,
+                    "the connection broke before the reply was whole"},
+        failed_case{"a deadline",
+                    {.body = begun, .how = ending::timeout},
+                    errc::request_timeout,
+                    "a deadline passed before the reply was whole"},
+        failed_case{
+            "comments only", {": PING\n\n: PING\n\n"}, errc::stream_interrupted, unfinished},
+        failed_case{"a response without its last event",
+                    {.body = events({R"({"type":"response.output_text.delta","delta":"x"})"}),
+                     .target = endpoint::responses},
+                    errc::stream_interrupted,
+                    unfinished}));
+
+const std::string json_type = "application/json";
+
+INSTANTIATE_TEST_SUITE_P(
+    BodiesThatAreNoReply, FailedReply,
+    testing::Values(
+        failed_case{"an error object in a JSON body",
+                    {.body = R"({"error":{"message":"overloaded"}})", .content_type = json_type},
+                    errc::invalid_response,
+                    "overloaded"},
+        failed_case{"an error object that calls itself a stream",
+                    {R"({"error":{"message":"overloaded"}})"},
+                    errc::invalid_response,
+                    "overloaded"},
+        failed_case{"an error string",
+                    {.body = R"({"error":"overloaded"})", .content_type = json_type},
+                    errc::invalid_response,
+                    "overloaded"},
+        failed_case{"an error beside choices",
+                    {.body = whole(answer(hello), R"(,"error":{"message":"overloaded"})"),
+                     .content_type = json_type},
+                    errc::invalid_response,
+                    "overloaded"},
+        failed_case{
+            "success that is false",
+            {.body = R"({"success":false,"message":"overloaded"})", .content_type = json_type},
+            errc::invalid_response,
+            "overloaded"},
+        failed_case{"an array",
+                    {.body = "[]", .content_type = json_type},
+                    errc::invalid_response,
+                    "the reply is not a JSON object"},
+        failed_case{"an array of errors",
+                    {.body = R"([{"error":{"message":"overloaded"}}])", .content_type = json_type},
+                    errc::invalid_response,
+                    "overloaded"},
+        failed_case{"empty choices",
+                    {.body = whole(""), .content_type = json_type},
+                    errc::invalid_response,
+                    "the reply has no choices"},
+        failed_case{"choices that are null",
+                    {.body = R"({"id":"x","choices":null})", .content_type = json_type},
+                    errc::invalid_response,
+                    "the reply has no choices"},
+        failed_case{
+            "no choices, but words",
+            {.body = R"({"code":1,"msg":"overloaded","data":null})", .content_type = json_type},
+            errc::invalid_response,
+            "overloaded"},
+        failed_case{"a finish reason that is error",
+                    {.body = whole(answer(hello, "\"error\"")), .content_type = json_type},
+                    errc::invalid_response,
+                    "a choice ended with an error"},
+        failed_case{"embeddings without data",
+                    {.body = R"({"object":"list","data":[],"model":"m"})",
+                     .target = endpoint::embeddings,
+                     .content_type = json_type},
+                    errc::invalid_response,
+                    "the reply has no embeddings"},
+        failed_case{
+            "a failed response",
+            {.body =
+                 R"({"status":"failed","output":[],"error":{"code":"server_error","message":"overloaded"}})",
+             .target = endpoint::responses,
+             .content_type = json_type},
+            errc::invalid_response,
+            "overloaded"},
+        failed_case{"a cancelled response",
+                    {.body = R"({"status":"cancelled","output":[],"error":null})",
+                     .target = endpoint::responses,
+                     .content_type = json_type},
+                    errc::invalid_response,
+                    "the response was cancelled"},
+        failed_case{"an object that is no response",
+                    {.body = "{}", .target = endpoint::responses, .content_type = json_type},
+                    errc::invalid_response,
+                    "the reply is no response object"},
+        failed_case{
+            "a page with a title",
+            {.body =
+                 "<html>\n<head><title>502\n Bad Gateway</title></head><body>nginx</body></html>",
+             .content_type = "text/html"},
+            errc::invalid_response,
+            "502 Bad Gateway"},
+        failed_case{"a page that calls itself a stream",
+                    {"\n<!DOCTYPE html><style>p{a:b}</style><p>Please\n <b>wait</b></p>"},
+                    errc::invalid_response,
+                    "Please wait"},
+        failed_case{"plain text",
+                    {.body = "upstream error", .content_type = "text/plain"},
+                    errc::invalid_response,
+                    "upstream error"},
+        failed_case{"plain text that calls itself a stream",
+                    {"upstream error: do request failed"},
+                    errc::invalid_response,
+                    "upstream error: do request failed"},
+        failed_case{"plain text that begins as a stream might",
+                    {.body = "dat", .content_type = "text/plain"},
+                    errc::invalid_response,
+                    "dat"},
+        failed_case{
+            "an empty body", {""}, errc::invalid_response, "the body of the reply is empty"},
+        failed_case{"blank lines only",
+                    {.body = "\n\n", .content_type = json_type},
+                    errc::invalid_response,
+                    "the body of the reply is empty"},
+        failed_case{"JSON that ends too early",
+                    {.body = R"({"id":"x","choices":[)", .content_type = json_type},
+                    errc::invalid_response,
+                    "the reply is not JSON: the text ends too early at byte 21"},
+        failed_case{"a body shorter than it said",
+                    {.body = R"({"id":"x","choices":[)",
+                     .how = ending::cut,
+                     .content_type = json_type,
+                     .transport = "partial message"},
+                    errc::stream_interrupted,
+                    "partial message"},
+        failed_case{"a body that came too late",
+                    {.body = R"({"id")",
+                     .how = ending::timeout,
+                     .content_type = json_type,
+                     .transport = "no byte for 60s"},
+                    errc::request_timeout,
+                    "no byte for 60s"}));
+
+struct whole_case {
+  const char* name;
+  response from;
+  std::string body;
+};
+std::ostream& operator<<(std::ostream& out, const whole_case& row) {
+  return out << row.name;
+}
+
+class WholeReply : public testing::TestWithParam<whole_case> {};
+
+TEST_P(WholeReply, StandsAsItCame) {
+  const auto& [name, from, body] = GetParam();
+  const auto seen = read(from);
+  ASSERT_TRUE(seen.outcome.has_value()) << seen.outcome.error().message;
+  EXPECT_EQ(seen.outcome->body, body);
+  EXPECT_FALSE(seen.outcome->streamed);
+  EXPECT_EQ(seen.last_need, need::more);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Bodies, WholeReply,
+    testing::Values(
+        whole_case{"chat",
+                   {.body = whole(answer(hello), ",\"usage\":" + usage), .content_type = json_type},
+                   whole(answer(hello), ",\"usage\":" + usage)},
+        whole_case{
+            "a JSON body that calls itself a stream", {whole(answer(hello))}, whole(answer(hello))},
+        whole_case{"space and newlines go, key order and numbers stay",
+                   {.body = "\r\n\n {\n  \"z\": 1.50,\r\n \"big\": 123456789012345678901234567890, "
+                            "\"choices\": [ {\"a\": \"x  y\\n\"} ]\n}\n",
+                    .content_type = json_type},
+                   R"({"z":1.50,"big":123456789012345678901234567890,"choices":[{"a":"x  y\n"}]})"},
+        whole_case{"a byte order mark",
+                   {.body = "\xEF\xBB\xBF" + whole(answer(hello)), .content_type = json_type},
+                   whole(answer(hello))},
+        whole_case{"invalid UTF-8",
+                   {.body = "{\"choices\":[{\"t\":\"\xFF\"}]}", .content_type = json_type},
+                   "{\"choices\":[{\"t\":\"\xEF\xBF\xBD\"}]}"},
+        whole_case{
+            "a lone surrogate",
+            {.body = R"({"choices":[{"t":"\ud83d \ud83d\ude00"}]})", .content_type = json_type},
+            R"({"choices":[{"t":"\ufffd \ud83d\ude00"}]})"},
+        whole_case{"embeddings",
+                   {.body = R"({"object":"list","data":[{"embedding":[0.1]}],"error":null})",
+                    .target = endpoint::embeddings,
+                    .content_type = json_type},
+                   R"({"object":"list","data":[{"embedding":[0.1]}],"error":null})"},
+        whole_case{"a response",
+                   {.body = R"({"status":"completed","output":[],"error":null})",
+                    .target = endpoint::responses,
+                    .content_type = json_type},
+                   R"({"status":"completed","output":[],"error":null})"}));
+
+TEST(ReplyReader, CountsFinishReasonsPerChoice) {
+  const auto seen = read({.body = events({said("{}", "\"stop\"", 0), said("{}", "\"length\"", 1),
+                                          said("{}", "\"stop\"", 2)}),
+                          .choices = 3});
+  ASSERT_TRUE(seen.outcome.has_value());
+  EXPECT_EQ(seen.outcome->finish_reasons,
+            (std::map<std::string, std::uint64_t>{{"length", 1}, {"stop", 2}}));
+}
+
+TEST(ReplyReader, CountsTheStatusOfAResponse) {
+  const auto reasons = [](const std::string& body) {
+    return read({.body = body, .target = endpoint::responses, .content_type = json_type})
+        .outcome->finish_reasons;
+  };
+  using counts = std::map<std::string, std::uint64_t>;
+  EXPECT_EQ(reasons(R"({"status":"completed","output":[]})"), (counts{{"completed", 1}}));
+  EXPECT_EQ(
+      reasons(R"({"status":"incomplete","incomplete_details":{"reason":"max_output_tokens"}})"),
+      (counts{{"max_output_tokens", 1}}));
+  EXPECT_EQ(reasons(R"({"status":"incomplete","incomplete_details":null})"),
+            (counts{{"incomplete", 1}}));
+}
+
+TEST(ReplyReader, ReadsUsageAndTheRelaysOwnCost) {
+  const std::string costly =
+      R"({"prompt_tokens":5,"completion_tokens":2,"total_tokens":7,"cost":0.00012300})";
+  const auto streamed = read({events(
+      {said(R"({"content":"x"})", "\"stop\""), chunk("", ",\"usage\":" + costly), "[DONE]"})});
+  ASSERT_TRUE(streamed.outcome.has_value());
+  EXPECT_EQ(streamed.outcome->usage, counted);
+  EXPECT_EQ(streamed.outcome->reported_cost_usd, "0.00012300");
+
+  const auto unstreamed =
+      read({.body = whole(answer(hello), ",\"usage\":" + costly), .content_type = json_type});
+  ASSERT_TRUE(unstreamed.outcome.has_value());
+  EXPECT_EQ(unstreamed.outcome->usage, counted);
+  EXPECT_EQ(unstreamed.outcome->reported_cost_usd, "0.00012300");
+}
+
+TEST(ReplyReader, HasNoUsageWhereTheRelayGivesNone) {
+  for (const char* more : {"", R"(,"usage":null)", R"(,"usage":{})", R"(,"usage":"x")"}) {
+    const auto seen = read({events({chunk(piece("{}", "\"stop\""), more), "[DONE]"})});
+    ASSERT_TRUE(seen.outcome.has_value()) << more;
+    EXPECT_EQ(seen.outcome->usage, std::nullopt) << more;
+    EXPECT_EQ(seen.outcome->reported_cost_usd, std::nullopt) << more;
+  }
+}
+
+TEST(ReplyReader, SaysWhatItNeedsNext) {
+  reply_reader reader({.choices = 2});
+  response_head head;
+  head.status = 200;
+  reader.head(head, 0);
+  EXPECT_EQ(reader.body(events({said(R"({"content":"x"})")})), need::more);
+  EXPECT_EQ(reader.body(events({said("{}", "\"stop\"")})), need::more) << "one choice is open";
+  EXPECT_EQ(reader.body(events({said("{}", "\"\"", 1)})), need::more) << "empty is no reason";
+  EXPECT_EQ(reader.body(events({said("{}", "\"stop\"", 1)})), need::trailer);
+  EXPECT_EQ(reader.body(events({chunk("", ",\"usage\":" + usage)})), need::trailer);
+  EXPECT_EQ(reader.body("data: [DONE]\n\n"), need::nothing);
+  EXPECT_EQ(reader.body("data: {\"error\":1}\n\n"), need::nothing) << "nothing after it counts";
+  const auto outcome = reader.finish(ending::complete);
+  ASSERT_TRUE(outcome.has_value());
+  EXPECT_EQ(outcome->usage, counted);
+}
+
+TEST(ReplyReader, NeedsNothingAfterWhatCannotBeHelped) {
+  EXPECT_EQ(read({events({R"({"error":{"message":"x"}})"})}).last_need, need::nothing);
+  EXPECT_EQ(read({begun + events({"[DONE]"})}).last_need, need::nothing);
+  EXPECT_EQ(read({std::string(20'000, 'x')}).last_need, need::more) << "a stream of no known field";
+  EXPECT_EQ(read({.body = "<p>" + std::string(20'000, 'x'), .content_type = "text/html"}).last_need,
+            need::nothing);
+  EXPECT_EQ(
+      read({.body = events({R"({"type":"response.completed","response":{"status":"completed"}})"}),
+            .target = endpoint::responses})
+          .last_need,
+      need::nothing);
+}
+
+TEST(ReplyReader, TellsWhenContentBegins) {
+  const auto began = [](const std::string& delta) {
+    return read({.body = events({said(delta)}), .how = ending::cut}).content_began;
+  };
+  EXPECT_FALSE(began(R"({"role":"assistant","content":""})"));
+  EXPECT_FALSE(began(R"({"content":null,"reasoning_content":"","refusal":null,"tool_calls":[]})"));
+  EXPECT_TRUE(began(R"({"content":"x"})"));
+  EXPECT_TRUE(began(R"({"reasoning_content":"x"})"));
+  EXPECT_TRUE(began(R"({"reasoning":"x"})"));
+  EXPECT_TRUE(began(R"({"refusal":"x"})"));
+  EXPECT_TRUE(began(R"({"tool_calls":[{"index":0,"id":"a"}]})"));
+  EXPECT_TRUE(began(R"({"function_call":{"name":"f"}})"));
+
+  const auto began_event = [](const std::string& event) {
+    return read({.body = events({event}), .target = endpoint::responses, .how = ending::cut})
+        .content_began;
+  };
+  EXPECT_FALSE(began_event(R"({"type":"response.created","response":{}})"));
+  EXPECT_FALSE(began_event(R"({"type":"response.output_text.delta","delta":""})"));
+  EXPECT_TRUE(began_event(R"({"type":"response.output_text.delta","delta":"x"})"));
+  EXPECT_TRUE(began_event(R"({"type":"response.function_call_arguments.delta","delta":"{"})"));
+}
+
+TEST(ReplyReader, RefusesAReplyBeyondTheLimit) {
+  const std::string long_text = std::string(1000, 'x');
+  for (const std::string& body : {events({said(R"({"content":")" + long_text + "\"}", "\"stop\"")}),
+                                  whole(answer(hello), ",\"x\":\"" + long_text + '"')}) {
+    const auto seen = read({.body = body, .max_body_bytes = 900});
+    ASSERT_FALSE(seen.outcome.has_value());
+    EXPECT_EQ(seen.outcome.error().code, errc::response_too_large);
+    EXPECT_EQ(seen.outcome.error().kind, failure_class::permanent);
+    EXPECT_EQ(seen.last_need, need::nothing);
+    EXPECT_TRUE(read({.body = body, .max_body_bytes = body.size()}).outcome.has_value());
+  }
+}
+
+TEST(ReplyReader, KnowsAConnectionThatBroughtNoHead) {
+  reply_reader cut({});
+  const auto broken = cut.finish(ending::cut, "connection reset by peer");
+  ASSERT_FALSE(broken.has_value());
+  EXPECT_EQ(broken.error().code, errc::connection_failed);
+  EXPECT_EQ(broken.error().kind, failure_class::passing);
+  EXPECT_EQ(broken.error().message, "connection reset by peer");
+  EXPECT_EQ(broken.error().http_status, 0);
+
+  reply_reader late({});
+  const auto timed_out = late.finish(ending::timeout);
+  ASSERT_FALSE(timed_out.has_value());
+  EXPECT_EQ(timed_out.error().code, errc::request_timeout);
+}
+
+TEST(ReplyReader, TakesAnEventOfManyMegabytes) {
+  const std::string text(3 << 20, 'x');
+  response from{events({said(R"({"content":")" + text + "\"}", "\"stop\"")})};
+  std::vector<std::size_t> cuts;
+  for (std::size_t at = 1000; at < from.body.size(); at += 1000) cuts.push_back(at);
+  const auto seen = test::read_in_pieces(from, cuts);
+  ASSERT_TRUE(seen.outcome.has_value());
+  EXPECT_EQ(seen.outcome->body,
+            whole(answer(R"({"role":"assistant","content":")" + text + R"(","refusal":null})")));
+}
+
+/// Whatever bytes come, there is an outcome and no exception; a reply's body is JSON for any
+/// parser.
+TEST(ReplyReader, SurvivesDamage) {
+  const std::string whole_stream = events(
+      {said(
+           R"({"role":"assistant","content":"a\ud83d\ude00","tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments":"{}"}}]})"),
+       chunk(R"({"index":0,"delta":{"content":"x"},"logprobs":{"content":[{"token":"x"}]}})"),
+       said("{}", "\"stop\""), chunk("", ",\"usage\":" + usage), "[DONE]"});
+  const std::string whole_body = whole(answer(hello), ",\"usage\":" + usage);
+  std::mt19937 random(17);
+  int replies = 0;
+  for (int round = 0; round < 10'000; ++round) {
+    response from{round % 3 == 0 ? whole_body : whole_stream};
+    from.target = random() % 5 == 0 ? endpoint::responses : endpoint::chat_completions;
+    for (auto i = 1 + random() % 3; i > 0; --i) {
+      const std::size_t at = random() % from.body.size();
+      switch (random() % 4) {
+        case 0:
+          from.body[at] = static_cast<char>(random() % 256);
+          break;
+        case 1:
+          from.body[at] = R"({}[]",:\ u)"[random() % 10];
+          break;
+        case 2:
+          from.body.erase(at, random() % 5);
+          break;
+        default:
+          from.body.insert(at, 1, R"({}[]",:\ u)"[random() % 10]);
+          break;
+      }
+    }
+    const auto seen = test::read_in_pieces(from, {random() % from.body.size()});
+    if (!seen.outcome) continue;
+    ++replies;
+    ASSERT_TRUE(nlohmann::json::accept(seen.outcome->body)) << seen.outcome->body;
+    ASSERT_EQ(seen.outcome->body.find_first_of("\r\n"), std::string::npos);
+  }
+  EXPECT_GT(replies, 500);
+}
+
+}  // namespace
+}  // namespace sluice::openai

@@ -1,0 +1,120 @@
+#include "openai/usage_reader.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "openai/chunk.hpp"
+
+namespace sluice::openai {
+namespace {
+
+struct usage_case {
+  const char* name;
+  std::string text;
+  std::optional<token_usage> tokens;
+};
+std::ostream& operator<<(std::ostream& out, const usage_case& row) {
+  return out << row.name;
+}
+
+token_usage counts(std::int64_t prompt, std::int64_t cached, std::int64_t completion,
+                   std::int64_t reasoning) {
+  return {.prompt_tokens = prompt,
+          .cached_tokens = cached,
+          .completion_tokens = completion,
+          .reasoning_tokens = reasoning};
+}
+
+class UsageReader : public testing::TestWithParam<usage_case> {};
+
+TEST_P(UsageReader, CountsWhatTheRelayMeant) {
+  chunk_reader reader;
+  EXPECT_EQ(read_usage(reader.object(GetParam().text)).tokens, GetParam().tokens);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Dialects, UsageReader,
+    testing::Values(
+        usage_case{
+            "chat",
+            R"({"prompt_tokens":10,"completion_tokens":5,"total_tokens":15,"prompt_tokens_details":{"cached_tokens":4,"audio_tokens":0},"completion_tokens_details":{"audio_tokens":1,"reasoning_tokens":3}})",
+            counts(10, 4, 5, 3)},
+        usage_case{
+            "responses",
+            R"({"input_tokens":10,"input_tokens_details":{"cached_tokens":4},"output_tokens":5,"output_tokens_details":{"reasoning_tokens":3},"total_tokens":15})",
+            counts(10, 4, 5, 3)},
+        usage_case{"embeddings", R"({"prompt_tokens":8,"total_tokens":8})", counts(8, 0, 0, 0)},
+        usage_case{"embeddings with a total alone", R"({"total_tokens":8})", counts(8, 0, 0, 0)},
+        usage_case{
+            "both families, one of zeros",
+            R"({"prompt_tokens":10,"completion_tokens":5,"input_tokens":0,"output_tokens":0,"input_tokens_details":null})",
+            counts(10, 0, 5, 0)},
+        usage_case{
+            "both families, the other of zeros",
+            R"({"prompt_tokens":0,"completion_tokens":0,"input_tokens":10,"output_tokens":5})",
+            counts(10, 0, 5, 0)},
+        usage_case{
+            "details of both families, one of zeros",
+            R"({"prompt_tokens":10,"prompt_tokens_details":{"cached_tokens":4},"input_tokens_details":{"cached_tokens":0},"completion_tokens":5})",
+            counts(10, 4, 5, 0)},
+        usage_case{
+            "details that are null",
+            R"({"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":null,"completion_tokens_details":{"reasoning_tokens":null}})",
+            counts(10, 0, 5, 0)},
+        usage_case{
+            "DeepSeek's cache hits",
+            R"({"prompt_tokens":10,"completion_tokens":5,"prompt_cache_hit_tokens":4,"prompt_cache_miss_tokens":6})",
+            counts(10, 4, 5, 0)},
+        usage_case{
+            "Claude's cached tokens stand beside its input",
+            R"({"input_tokens":3,"cache_read_input_tokens":4,"cache_creation_input_tokens":2,"output_tokens":5})",
+            counts(9, 4, 5, 0)},
+        usage_case{"beside prompt_tokens they are told already",
+                   R"({"prompt_tokens":10,"completion_tokens":5,"cache_read_input_tokens":4})",
+                   counts(10, 0, 5, 0)},
+        usage_case{
+            "more cached than prompt",
+            R"({"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":99}})",
+            counts(10, 10, 5, 0)},
+        usage_case{
+            "more reasoning than completion",
+            R"({"prompt_tokens":10,"completion_tokens":5,"completion_tokens_details":{"reasoning_tokens":9}})",
+            counts(10, 0, 5, 5)},
+        usage_case{"whole numbers with a point",
+                   R"({"prompt_tokens":10.0,"completion_tokens":5e0})", counts(10, 0, 5, 0)},
+        usage_case{"negative counts", R"({"prompt_tokens":10,"completion_tokens":-1})",
+                   counts(10, 0, 0, 0)},
+        usage_case{"counts that are none",
+                   R"({"prompt_tokens":10,"completion_tokens":"5","prompt_tokens_details":[1]})",
+                   counts(10, 0, 0, 0)},
+        usage_case{"counts beyond reason",
+                   R"({"prompt_tokens":10,"completion_tokens":123456789012345678901234567890})",
+                   counts(10, 0, 0, 0)},
+        usage_case{"half a token", R"({"prompt_tokens":10,"completion_tokens":1.5})",
+                   counts(10, 0, 0, 0)},
+        usage_case{"zeros are a report",
+                   R"({"prompt_tokens":0,"completion_tokens":0,"total_tokens":0})",
+                   counts(0, 0, 0, 0)},
+        usage_case{"nothing", "{}", std::nullopt},
+        usage_case{"nothing of use",
+                   R"({"prompt_tokens":null,"completion_tokens":-5,"requests":1})", std::nullopt}));
+
+TEST(ReportedCost, IsKeptAsWritten) {
+  const auto cost = [](const std::string& text) {
+    chunk_reader reader;
+    return read_usage(reader.object(text)).cost_usd;
+  };
+  EXPECT_EQ(cost(R"({"cost":0.00014200})"), "0.00014200");
+  EXPECT_EQ(cost(R"({"cost":"0.5"})"), "0.5");
+  EXPECT_EQ(cost(R"({"cost":1e-5})"), "1e-5");
+  EXPECT_EQ(cost(R"({"cost":0})"), "0");
+  EXPECT_EQ(cost(R"({"cost":null})"), std::nullopt);
+  EXPECT_EQ(cost(R"({"cost":-1})"), std::nullopt);
+  EXPECT_EQ(cost(R"({"cost":"free"})"), std::nullopt);
+  EXPECT_EQ(cost(R"({"cost":{"total":1}})"), std::nullopt);
+  EXPECT_EQ(cost("{}"), std::nullopt);
+}
+
+}  // namespace
+}  // namespace sluice::openai

@@ -1,0 +1,61 @@
+#include "simulator/bill.hpp"
+
+#include <gtest/gtest.h>
+
+#include <stdexcept>
+
+#include "price_data.hpp"
+
+namespace sluice::simulator {
+namespace {
+
+TEST(Usd, WritesCanonicalDecimals) {
+  EXPECT_EQ(usd{0}.to_string(), "0");
+  EXPECT_EQ(usd{1}.to_string(), "0.000000000001");
+  EXPECT_EQ(usd{500'000'000'000}.to_string(), "0.5");
+  EXPECT_EQ(usd{12'000'000'000'000}.to_string(), "12");
+  EXPECT_EQ(usd{-1'500'000'000'000}.to_string(), "-1.5");
+}
+
+TEST(Usd, ReadsPlainDecimalsOnly) {
+  EXPECT_EQ(usd::parse("0.05"), usd{50'000'000'000});
+  EXPECT_EQ(usd::parse("3"), usd{3'000'000'000'000});
+  EXPECT_EQ(usd::parse("0.000000000001"), usd{1});
+  for (const auto* bad : {"", ".", ".5", "1.", "1e3", "-1", "+1", " 1", "0.0000000000001", "1.2.3"})
+    EXPECT_FALSE(usd::parse(bad)) << bad;
+}
+
+TEST(Bill, TheExampleOfThePriceList) {
+  const price_list prices(price_table_json());
+  const auto* gpt4 = prices.find("gpt-4-1106-preview");
+  ASSERT_NE(gpt4, nullptr);
+  EXPECT_EQ(cost_of({200, 0, 200, 0}, *gpt4).to_string(), "0.008");
+}
+
+TEST(Bill, CachedTokensCostTheirOwnPriceAndReasoningIsPartOfCompletion) {
+  const price price{{10}, {3}, {100}};
+  EXPECT_EQ(cost_of({7, 5, 2, 1}, price), usd{2 * 10 + 5 * 3 + 2 * 100});
+}
+
+TEST(Bill, WithoutACachedPriceTheInputPriceHolds) {
+  const price_list prices(R"({"m":{"input":"0.5","cached_input":null,"output":"1"}})");
+  EXPECT_EQ(cost_of({10, 10, 0, 0}, *prices.find("m")).to_string(), "0.000005");
+}
+
+TEST(Bill, AddsUpWithoutDrift) {
+  const price_list prices(R"({"m":{"input":"0.1","cached_input":null,"output":"0.000001"}})");
+  usd sum;
+  for (int count = 0; count < 1'000'000; ++count) sum += cost_of({1, 0, 1, 0}, *prices.find("m"));
+  EXPECT_EQ(sum.to_string(), "0.100001");
+}
+
+TEST(PriceList, RefusesWhatItCannotChargeExactly) {
+  EXPECT_THROW(price_list("[]"), std::runtime_error);
+  EXPECT_THROW(price_list(R"({"m":{"input":"0.0000001","cached_input":null,"output":"1"}})"),
+               std::runtime_error);
+  EXPECT_THROW(price_list(R"({"m":{"input":0.5,"cached_input":null,"output":"1"}})"),
+               std::runtime_error);
+}
+
+}  // namespace
+}  // namespace sluice::simulator

@@ -1,0 +1,102 @@
+#include "simulator/fault_plan.hpp"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <numeric>
+#include <stdexcept>
+
+#include "simulator/random.hpp"
+
+namespace sluice::simulator {
+namespace {
+
+constexpr int requests = 20'000;
+
+/// Some request's digest; neighbours must not be alike.
+std::uint64_t digest(int request) {
+  return mix(42, static_cast<std::uint64_t>(request));
+}
+
+TEST(FaultPlan, NoFaultsInACleanProfile) {
+  for (const auto* name : {"none", "clean", "slow"}) {
+    const auto profile = parse_fault_profile(name);
+    EXPECT_FALSE(profile.any());
+    for (int request = 0; request < 1000; ++request)
+      ASSERT_EQ(draw_fault(profile, digest(request), 1), fault_kind::none);
+  }
+}
+
+TEST(FaultPlan, EachKindStrikesAtItsRateOnEveryAttempt) {
+  const auto profile = parse_fault_profile("reset=0.02,cut=0.05,429=0.1");
+  for (const int attempt : {1, 2, 7}) {
+    std::array<int, fault_kinds> struck{};
+    for (int request = 0; request < requests; ++request)
+      ++struck[static_cast<std::size_t>(draw_fault(profile, digest(request), attempt))];
+    const auto rate = [&](fault_kind kind) {
+      return static_cast<double>(struck[static_cast<std::size_t>(kind)]) / requests;
+    };
+    EXPECT_NEAR(rate(fault_kind::reset), 0.02, 0.005);
+    EXPECT_NEAR(rate(fault_kind::cut), 0.05, 0.008);
+    EXPECT_NEAR(rate(fault_kind::refused_429), 0.1, 0.01);
+    EXPECT_EQ(rate(fault_kind::stall), 0);
+  }
+}
+
+TEST(FaultPlan, TheFateOfAnAttemptIsFixed) {
+  const auto profile = parse_fault_profile("faulty");
+  int differing = 0;
+  for (int request = 0; request < 1000; ++request) {
+    ASSERT_EQ(draw_fault(profile, digest(request), 2), draw_fault(profile, digest(request), 2));
+    differing += draw_fault(profile, digest(request), 1) != draw_fault(profile, digest(request), 2);
+  }
+  EXPECT_GT(differing, 100) << "attempts of a request must not share one fate";
+}
+
+TEST(FaultPlan, FaultyStrikesAboutOneAttemptInFiveAndLetsFiveAttemptsThrough) {
+  const auto profile = parse_fault_profile("faulty");
+  int struck = 0;
+  for (int request = 0; request < requests; ++request) {
+    struck += draw_fault(profile, digest(request), 1) != fault_kind::none;
+    bool through = false;
+    for (int attempt = 1; attempt <= 4; ++attempt)
+      through = through || draw_fault(profile, digest(request), attempt) == fault_kind::none;
+    ASSERT_TRUE(through);
+  }
+  const double rate = static_cast<double>(struck) / requests;
+  EXPECT_GT(rate, 0.15);
+  EXPECT_LT(rate, 0.25);
+}
+
+TEST(FaultPlan, ACertainFaultNeverSpares) {
+  const auto profile = parse_fault_profile("500=1");
+  for (int attempt = 1; attempt <= 50; ++attempt)
+    EXPECT_EQ(draw_fault(profile, digest(0), attempt), fault_kind::error_500);
+}
+
+TEST(FaultProfile, KnowsEveryKindByItsName) {
+  for (std::size_t kind = 1; kind < fault_kinds; ++kind) {
+    const auto name = std::string(name_of(static_cast<fault_kind>(kind)));
+    EXPECT_EQ(parse_fault_profile(name + "=0.25").probability[kind], 0.25) << name;
+  }
+}
+
+TEST(FaultProfile, SaysWhatIsWrong) {
+  const auto complaint = [](const char* text) -> std::string {
+    try {
+      parse_fault_profile(text);
+    } catch (const std::invalid_argument& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_NE(complaint("expode=0.1").find("'expode'"), std::string::npos);
+  EXPECT_NE(complaint("cut").find("cut=0.05"), std::string::npos);
+  EXPECT_NE(complaint("cut=1.5").find("from 0 to 1"), std::string::npos);
+  EXPECT_NE(complaint("cut=nan").find("from 0 to 1"), std::string::npos);
+  EXPECT_NE(complaint("cut=0.6,500=0.6").find("more than 1"), std::string::npos);
+  EXPECT_NE(complaint("").find("empty"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace sluice::simulator

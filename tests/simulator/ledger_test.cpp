@@ -1,0 +1,91 @@
+#include "simulator/ledger.hpp"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+namespace sluice::simulator {
+namespace {
+
+using nlohmann::json;
+
+constexpr time_point start{std::chrono::hours(1)};
+
+json read(const ledger& book, bool with_requests = false) {
+  return json::parse(book.json(with_requests));
+}
+
+attempt of_request(std::uint64_t request, std::string key = {}) {
+  attempt attempt;
+  attempt.request = request;
+  attempt.idempotency_key = std::move(key);
+  return attempt;
+}
+
+TEST(Ledger, BilledIsDeliveredAndUndelivered) {
+  ledger book(options{});
+  auto first = of_request(1);
+  book.charge(first, {10, 4, 5, 2}, usd{7});
+  book.finish(first, "cut", false);
+  auto second = of_request(1);
+  book.charge(second, {10, 4, 5, 2}, usd{7});
+  book.finish(second, "200", true);
+  book.finish(of_request(2), "429", false);
+
+  const auto document = read(book);
+  EXPECT_EQ(document["delivered"]["requests"], 1);
+  EXPECT_EQ(document["delivered"]["cost_usd"], "0.000000000007");
+  EXPECT_EQ(
+      document["delivered"]["tokens"],
+      (json{{"prompt", 10}, {"cached", 4}, {"completion", 5}, {"reasoning", 2}, {"total", 15}}));
+  EXPECT_EQ(document["billed"]["requests"], 2);
+  EXPECT_EQ(document["billed"]["cost_usd"], "0.000000000014");
+  EXPECT_EQ(document["billed_undelivered"]["attempts"], 1);
+  EXPECT_EQ(document["billed_undelivered"]["cost_usd"], "0.000000000007");
+  EXPECT_EQ(document["outcomes"], (json{{"200", 1}, {"429", 1}, {"cut", 1}}));
+  EXPECT_FALSE(document.contains("requests"));
+}
+
+TEST(Ledger, GroupsAttemptsByRequest) {
+  ledger book(options{});
+  book.finish(of_request(1, "key-1"), "reset", false);
+  book.finish(of_request(1, "key-1"), "200", true);
+  const auto requests = read(book, true)["requests"];
+  ASSERT_EQ(requests.size(), 1U);
+  EXPECT_EQ(requests[0]["key"], "key-1");
+  EXPECT_EQ(requests[0]["attempts"], 2);
+  EXPECT_EQ(requests[0]["delivered"], true);
+  EXPECT_EQ(requests[0]["outcomes"], (json{"reset", "200"}));
+}
+
+TEST(Ledger, EveryKeyHasItsOwnLimitAndPurseAndIsNeverNamed) {
+  options options;
+  options.keys = {{"sk-secret-a", 1, {}}, {"sk-secret-b", 2, usd{100}}};
+  ledger book(options);
+  EXPECT_TRUE(book.arrive(0, start));
+  EXPECT_FALSE(book.arrive(0, start));
+  EXPECT_TRUE(book.arrive(1, start));
+  EXPECT_TRUE(book.arrive(1, start));
+  book.arrive_unknown(start);
+
+  attempt paid = of_request(1);
+  paid.account = 1;
+  EXPECT_TRUE(book.can_pay(1, usd{100}));
+  EXPECT_FALSE(book.can_pay(1, usd{101}));
+  book.charge(paid, {}, usd{100});
+  EXPECT_FALSE(book.can_pay(1, usd{0})) << "nothing is left";
+  EXPECT_TRUE(book.can_pay(0, usd{1'000'000}));
+
+  const auto document = read(book, true);
+  EXPECT_EQ(document["attempts"], 5);
+  EXPECT_EQ(document["max_in_60s"], 5);
+  EXPECT_EQ(document["over_limit_refusals"], 1);
+  EXPECT_EQ(document["accounts"][0]["over_limit_refusals"], 1);
+  EXPECT_EQ(document["accounts"][0]["remaining_usd"], nullptr);
+  EXPECT_EQ(document["accounts"][1]["max_in_60s"], 2);
+  EXPECT_EQ(document["accounts"][1]["remaining_usd"], "0");
+  EXPECT_EQ(document.dump().find("sk-secret"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace sluice::simulator

@@ -1,0 +1,408 @@
+#include "simulator/relay.hpp"
+
+#include <gtest/gtest.h>
+
+#include <boost/asio/connect.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/write.hpp>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace sluice::simulator {
+namespace {
+
+using boost::asio::ip::tcp;
+using nlohmann::json;
+
+/// What came back before the connection ended.
+struct received {
+  int status = 0;  ///< 0: no head
+  std::string head;
+  std::string body;
+  boost::system::error_code end;  ///< eof, or how the connection broke
+
+  json document() const { return json::parse(body); }
+};
+
+const std::string a_chat =
+    R"({"model":"gpt-4o","messages":[{"role":"user","content":"hi"}],"max_tokens":9)";
+
+/// Sends one request on a connection of its own and reads until the relay ends it.
+received send(const relay& relay, const std::string& method, const std::string& path,
+              const std::string& body = "",
+              const std::string& headers = "Authorization: Bearer k\r\n",
+              const std::string& version = "HTTP/1.1") {
+  boost::asio::io_context io;
+  tcp::socket socket(io);
+  socket.connect({boost::asio::ip::make_address("127.0.0.1"), relay.port()});
+  boost::asio::write(
+      socket, boost::asio::buffer(
+                  method + " " + path + " " + version + "\r\nHost: relay\r\nConnection: close\r\n" +
+                  headers + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body));
+  received reply;
+  std::string bytes;
+  boost::asio::read(socket, boost::asio::dynamic_buffer(bytes), reply.end);
+  const auto split = bytes.find("\r\n\r\n");
+  if (split == std::string::npos) return reply;
+  reply.head = bytes.substr(0, split + 2);
+  reply.body = bytes.substr(split + 4);
+  reply.status = std::stoi(reply.head.substr(9, 3));
+  return reply;
+}
+
+received chat(const relay& relay, const std::string& more = "}",
+              const std::string& headers = "Authorization: Bearer k\r\n") {
+  return send(relay, "POST", "/v1/chat/completions", a_chat + more, headers);
+}
+
+/// The data of a chunked body; sets `finished` when the last chunk came.
+std::string unchunked(const std::string& body, bool& finished) {
+  std::string data;
+  finished = false;
+  for (std::size_t at = 0; at < body.size();) {
+    const auto line = body.find("\r\n", at);
+    if (line == std::string::npos) break;
+    const auto size = std::stoul(body.substr(at, line - at), nullptr, 16);
+    if (size == 0) {
+      finished = true;
+      break;
+    }
+    data += body.substr(line + 2, size);
+    at = line + 2 + size + 2;
+  }
+  return data;
+}
+
+/// A connection on which a chat request has just been sent.
+tcp::socket begin_chat(boost::asio::io_context& io, const relay& relay, const std::string& more) {
+  tcp::socket socket(io);
+  socket.connect({boost::asio::ip::make_address("127.0.0.1"), relay.port()});
+  const std::string body = a_chat + more;
+  boost::asio::write(socket, boost::asio::buffer("POST /v1/chat/completions HTTP/1.1\r\nHost: r\r\n"
+                                                 "Authorization: Bearer k\r\nContent-Length: " +
+                                                 std::to_string(body.size()) + "\r\n\r\n" + body));
+  return socket;
+}
+
+json ledger(const relay& relay, bool with_requests = false) {
+  return json::parse(relay.ledger_json(with_requests));
+}
+
+/// Waits until the ledger is as wanted; false when it has not become so in ten seconds.
+template <class Condition>
+bool comes_true(const relay& relay, Condition condition) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (!condition(ledger(relay))) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::yield();
+  }
+  return true;
+}
+
+options with_faults(const char* faults) {
+  options options;
+  options.faults = parse_fault_profile(faults);
+  return options;
+}
+
+TEST(Relay, AnswersAndBillsTheSameStreamedOrNot) {
+  relay relay(options{});
+  relay.start();
+  const auto plain = chat(relay);
+  ASSERT_EQ(plain.status, 200);
+  EXPECT_NE(plain.head.find("X-Oneapi-Request-Id: "), std::string::npos);
+
+  const auto streamed = chat(relay, R"(,"stream":true,"stream_options":{"include_usage":true}})");
+  ASSERT_EQ(streamed.status, 200);
+  EXPECT_NE(streamed.head.find("text/event-stream"), std::string::npos);
+  bool finished = false;
+  const auto events = unchunked(streamed.body, finished);
+  EXPECT_TRUE(finished);
+  EXPECT_NE(events.find("data: [DONE]\n\n"), std::string::npos);
+  const auto usage = plain.document()["usage"];
+  EXPECT_NE(events.find("\"usage\":{\"prompt_tokens\":" + usage["prompt_tokens"].dump()),
+            std::string::npos);
+
+  const auto book = ledger(relay);
+  EXPECT_EQ(book["attempts"], 2);
+  EXPECT_EQ(book["delivered"]["requests"], 2);
+  EXPECT_EQ(book["delivered"]["tokens"]["completion"], 2 * usage["completion_tokens"].get<int>());
+  EXPECT_EQ(book["delivered"], book["billed"]);
+  // 8 prompt and 9 completion tokens of gpt-4o, at 2.50 and 10 USD a million, twice.
+  EXPECT_EQ(book["billed"]["cost_usd"], "0.00022");
+}
+
+TEST(Relay, SpreadsAStreamOverTimeWithoutChangingIt) {
+  options options;
+  options.ttft = std::chrono::milliseconds(2);
+  options.itl = std::chrono::microseconds(300);
+  relay slow(options);
+  relay fast(simulator::options{});
+  slow.start();
+  fast.start();
+  bool finished = false;
+  const auto content = [&](const relay& relay) {
+    const auto events = unchunked(chat(relay, R"(,"stream":true})").body, finished);
+    EXPECT_TRUE(finished);
+    std::string text;
+    for (std::size_t at = 0; (at = events.find("data: {", at)) != std::string::npos; ++at) {
+      const auto chunk = json::parse(events.substr(at + 6, events.find('\n', at) - at - 6));
+      text += chunk["choices"][0]["delta"].value("content", "");
+    }
+    return text;
+  };
+  const auto text = content(slow);
+  EXPECT_FALSE(text.empty());
+  EXPECT_EQ(text, content(fast));
+}
+
+TEST(Relay, KeepsAConnectionForTheNextRequest) {
+  relay relay(options{});
+  relay.start();
+  boost::asio::io_context io;
+  tcp::socket socket(io);
+  socket.connect({boost::asio::ip::make_address("127.0.0.1"), relay.port()});
+  const std::string body = a_chat + "}";
+  const std::string request =
+      "POST /v1/chat/completions HTTP/1.1\r\nHost: r\r\nAuthorization: Bearer k\r\n"
+      "Content-Length: " +
+      std::to_string(body.size()) + "\r\n";
+  boost::asio::write(socket, boost::asio::buffer(request + "\r\n" + body + request +
+                                                 "Connection: close\r\n\r\n" + body));
+  std::string bytes;
+  boost::system::error_code end;
+  boost::asio::read(socket, boost::asio::dynamic_buffer(bytes), end);
+  EXPECT_EQ(end, boost::asio::error::eof);
+  const auto second = bytes.find("HTTP/1.1 200", 1);
+  EXPECT_NE(second, std::string::npos);
+  EXPECT_EQ(ledger(relay)["delivered"]["requests"], 2);
+}
+
+TEST(Relay, RefusesOverItsLimitAndCountsIt) {
+  options options;
+  options.rpm = 3;
+  relay relay(options);
+  relay.start();
+  for (int call = 0; call < 3; ++call) EXPECT_EQ(chat(relay).status, 200);
+  const auto refused = chat(relay);
+  EXPECT_EQ(refused.status, 429);
+  EXPECT_EQ(refused.head.find("etry-"), std::string::npos) << "such relays give no hint";
+  EXPECT_NE(refused.document()["error"]["message"].get<std::string>().find("1分钟内最多请求3次"),
+            std::string::npos);
+  EXPECT_EQ(send(relay, "GET", "/v1/models").status, 200) << "only inference is counted";
+  const auto book = ledger(relay);
+  EXPECT_EQ(book["attempts"], 4);
+  EXPECT_EQ(book["max_in_60s"], 4);
+  EXPECT_EQ(book["over_limit_refusals"], 1);
+  EXPECT_EQ(book["outcomes"], (json{{"200", 3}, {"429", 1}}));
+}
+
+TEST(Relay, ALeakyGatewayRefusesWithAPage) {
+  options options;
+  options.rpm = 1;
+  options.mode = limit_mode::leaky;
+  relay relay(options);
+  relay.start();
+  EXPECT_EQ(chat(relay).status, 200);
+  const auto refused = chat(relay);
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_EQ(refused.body.substr(0, 6), "<html>");
+}
+
+TEST(Relay, WantsAKeyItKnows) {
+  options options;
+  options.keys = {{"sk-good", 10, {}}};
+  relay relay(options);
+  relay.start();
+  EXPECT_EQ(chat(relay, "}", "").status, 401);
+  EXPECT_EQ(chat(relay, "}", "Authorization: Bearer sk-bad\r\n").status, 401);
+  EXPECT_EQ(chat(relay, "}", "authorization: bearer sk-good\r\n").status, 200);
+  EXPECT_TRUE(chat(relay, "}", "").document()["error"]["message"].is_string());
+  EXPECT_EQ(send(relay, "GET", "/v1/models", "", "").status, 401);
+  EXPECT_EQ(send(relay, "GET", "/simulator/ledger", "", "").status, 200);
+  EXPECT_EQ(ledger(relay)["attempts"], 4);
+}
+
+TEST(Relay, SaysWhatIsWrongWithARequest) {
+  relay relay(options{});
+  relay.start();
+  const auto post = [&](const std::string& body) {
+    return send(relay, "POST", "/v1/chat/completions", body);
+  };
+  EXPECT_EQ(post("{").status, 400);
+  EXPECT_EQ(post(R"({"model":"gpt-4o"})").status, 400);
+  const auto unknown = post(R"({"model":"no-such","messages":[{"role":"user","content":"x"}]})");
+  EXPECT_EQ(unknown.status, 404);
+  EXPECT_EQ(unknown.document()["error"]["code"], "model_not_found");
+  const auto nowhere = send(relay, "POST", "/v1/v1/chat/completions", "{}");
+  EXPECT_EQ(nowhere.status, 404);
+  EXPECT_EQ(nowhere.document()["error"]["message"].get<std::string>().find(
+                "Invalid URL (POST /v1/v1/chat/completions)"),
+            0U);
+  EXPECT_EQ(ledger(relay)["billed"]["requests"], 0);
+}
+
+TEST(Relay, StopsServingWhenTheBalanceIsSpent) {
+  options options;
+  options.balance = usd::parse("0.0003");
+  relay relay(options);
+  relay.start();
+  EXPECT_EQ(chat(relay).status, 200);
+  EXPECT_EQ(chat(relay).status, 200);
+  const auto refused = chat(relay);
+  EXPECT_EQ(refused.status, 403);
+  EXPECT_EQ(refused.document()["error"]["code"], "insufficient_user_quota");
+  EXPECT_EQ(ledger(relay)["accounts"][0]["remaining_usd"], "0.00008");
+}
+
+TEST(Relay, ACutReplyIsBilledAndNotDelivered) {
+  relay relay(with_faults("cut=1"));
+  relay.start();
+  for (int number = 0; number < 12; ++number) {
+    const auto more = ",\"seed\":" + std::to_string(number);
+    const auto whole = chat(relay, more + "}");
+    EXPECT_TRUE(whole.status == 0 || !json::accept(whole.body));
+    bool finished = false;
+    const auto events = unchunked(chat(relay, more + ",\"stream\":true}").body, finished);
+    EXPECT_EQ(events.find("\"finish_reason\":\"length\""), std::string::npos);
+  }
+  const auto book = ledger(relay);
+  EXPECT_EQ(book["delivered"]["requests"], 0);
+  EXPECT_EQ(book["billed_undelivered"]["attempts"], 24);
+  EXPECT_EQ(book["billed_undelivered"]["cost_usd"], book["billed"]["cost_usd"]);
+  EXPECT_EQ(book["faults"]["cut"], 24);
+  EXPECT_EQ(book["outcomes"]["cut"], 24);
+}
+
+TEST(Relay, ResetsBeforeAndAfterBilling) {
+  relay early(with_faults("reset=1"));
+  relay late(with_faults("reset-late=1"));
+  for (auto* const relay : {&early, &late}) {
+    relay->start();
+    const auto reply = chat(*relay);
+    EXPECT_EQ(reply.status, 0);
+    EXPECT_EQ(reply.end, boost::asio::error::connection_reset);
+  }
+  EXPECT_EQ(ledger(early)["billed"]["requests"], 0);
+  EXPECT_EQ(ledger(late)["billed_undelivered"]["attempts"], 1);
+}
+
+TEST(Relay, AStallHoldsTheConnectionAndIsAlreadyOnTheBill) {
+  relay relay(with_faults("stall=1"));
+  relay.start();
+  boost::asio::io_context io;
+  auto socket = begin_chat(io, relay, ",\"stream\":true}");
+  char first = 0;
+  boost::asio::read(socket, boost::asio::buffer(&first, 1));
+  const auto book = ledger(relay);
+  EXPECT_EQ(book["billed_undelivered"]["attempts"], 1);
+  EXPECT_EQ(book["outcomes"]["stall"], 1);
+}
+
+TEST(Relay, AClientThatLeavesIsBilledAndNotDelivered) {
+  options options;
+  options.ttft = std::chrono::milliseconds(100);
+  relay relay(options);
+  relay.start();
+  {
+    boost::asio::io_context io;
+    auto socket = begin_chat(io, relay, "}");
+  }
+  ASSERT_TRUE(comes_true(
+      relay, [](const json& book) { return book["outcomes"].contains("client_closed"); }));
+  const auto book = ledger(relay);
+  EXPECT_EQ(book["delivered"]["requests"], 0);
+  EXPECT_EQ(book["billed_undelivered"]["attempts"], 1);
+}
+
+TEST(Relay, StoppingClosesTheBook) {
+  options options;
+  options.faults = parse_fault_profile("stall=1");
+  options.ttft = std::chrono::hours(1);
+  relay relay(options);
+  relay.start();
+  boost::asio::io_context io;
+  auto socket = begin_chat(io, relay, "}");
+  ASSERT_TRUE(comes_true(relay, [](const json& book) { return book["billed"]["requests"] == 1; }));
+  EXPECT_EQ(ledger(relay)["billed_undelivered"]["attempts"], 0) << "still in flight";
+  relay.stop();
+  EXPECT_EQ(ledger(relay)["billed_undelivered"]["attempts"], 1);
+}
+
+TEST(Relay, AFaultyRunIsTheSameInAnyOrder) {
+  const auto outcomes = [](bool backwards) {
+    auto options = with_faults("faulty");
+    options.faults.probability[static_cast<std::size_t>(fault_kind::stall)] = 0;
+    options.rpm = 0;
+    relay relay(options);
+    relay.start();
+    for (int count = 0; count < 80; ++count) {
+      const int number = backwards ? 79 - count : count;
+      for (int attempt = 0; attempt < 2; ++attempt)
+        chat(relay, ",\"seed\":" + std::to_string(number) + "}");
+    }
+    auto book = ledger(relay);
+    book.erase("max_in_60s");
+    book.erase("accounts");
+    return book;
+  };
+  const auto forwards = outcomes(false);
+  EXPECT_EQ(forwards, outcomes(true));
+  EXPECT_GT(forwards["billed_undelivered"]["attempts"], 0);
+  EXPECT_GT(forwards["delivered"]["requests"], 100);
+}
+
+TEST(Relay, RaggedPiecesMakeTheSameReply) {
+  relay ragged(with_faults("ragged=1"));
+  relay plain(options{});
+  ragged.start();
+  plain.start();
+  EXPECT_EQ(chat(ragged).document()["choices"], chat(plain).document()["choices"]);
+  bool finished = false;
+  unchunked(chat(ragged, ",\"stream\":true}").body, finished);
+  EXPECT_TRUE(finished);
+  EXPECT_EQ(ledger(ragged)["delivered"]["requests"], 2);
+}
+
+TEST(Relay, GroupsTheAttemptsOfAnIdempotencyKey) {
+  relay relay(options{});
+  relay.start();
+  const std::string headers = "Authorization: Bearer k\r\nIdempotency-Key: job-1\r\n";
+  chat(relay, "}", headers);
+  chat(relay, ",\"stream\":true}", headers);
+  const auto requests = send(relay, "GET", "/simulator/ledger?requests=1").document()["requests"];
+  ASSERT_EQ(requests.size(), 1U);
+  EXPECT_EQ(requests[0]["key"], "job-1");
+  EXPECT_EQ(requests[0]["deliveries"], 2);
+}
+
+TEST(Relay, AnOldClientGetsAStreamWithoutChunks) {
+  relay relay(options{});
+  relay.start();
+  const auto reply = send(relay, "POST", "/v1/chat/completions", a_chat + ",\"stream\":true}",
+                          "Authorization: Bearer k\r\n", "HTTP/1.0");
+  EXPECT_EQ(reply.head.find("chunked"), std::string::npos);
+  EXPECT_EQ(reply.body.find("data: {"), 0U);
+}
+
+TEST(Relay, SaysWhenItsPortIsTaken) {
+  relay first(options{});
+  options options;
+  options.port = first.port();
+  try {
+    relay second(options);
+    FAIL() << "two relays on one port";
+  } catch (const std::runtime_error& error) {
+    EXPECT_NE(std::string(error.what()).find(std::to_string(first.port())), std::string::npos);
+    EXPECT_NE(std::string(error.what()).find("--port"), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace sluice::simulator
