@@ -437,9 +437,12 @@ asio::awaitable<exchange_end> beast_client::exchange(post request, response_hand
       result = co_await open(guarded, limit);
     }
     if (result.end == exchange_end::how::complete) {
-      result = guarded.tls
-                   ? co_await talk(*guarded.tls, link, limit, started, request, handler)
-                   : co_await talk(guarded.socket, link, limit, started, request, handler);
+      // No conditional expression: GCC 12 would start both.
+      if (guarded.tls) {
+        result = co_await talk(*guarded.tls, link, limit, started, request, handler);
+      } else {
+        result = co_await talk(guarded.socket, link, limit, started, request, handler);
+      }
     }
     active_.erase(place);
   }

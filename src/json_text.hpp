@@ -9,8 +9,9 @@ namespace sluice {
 /// JSON kept as text: what a job or a relay wrote goes out as it was written, numbers and escapes
 /// included. Pure; every function may be called from any thread.
 
-/// Nothing when `text` is one JSON value (RFC 8259) and nothing else; otherwise why not, in a few words.
-/// Numbers may have any size; a lone surrogate in an escape is allowed, as the RFC's grammar does.
+/// Nothing when `text` is one JSON value (RFC 8259) and nothing else; otherwise why not, in a few
+/// words. Numbers may have any size; a lone surrogate in an escape is allowed, as the RFC's grammar
+/// does.
 std::optional<std::string> json_fault(std::string_view text);
 
 /// `text`, which is valid JSON, without the white space between its tokens: one line.
@@ -23,8 +24,8 @@ void append_json_quoted(std::string& out, std::string_view text);
 /// `text` with every byte that is no part of valid UTF-8 replaced by U+FFFD.
 std::string valid_utf8(std::string_view text);
 
-/// `text` with every escape of a lone surrogate replaced by `\ufffd`, byte for byte at the same places,
-/// for parsers that refuse them.
+/// `text` with every escape of a lone surrogate replaced by `\ufffd`, byte for byte at the same
+/// places, for parsers that refuse them.
 std::string without_lone_surrogates(std::string_view text);
 
 }  // namespace sluice

@@ -112,7 +112,7 @@ INSTANTIATE_TEST_SUITE_P(
         status_case{"an unknown URL", 404, envelope("Invalid URL (POST /v1/v1/chat/completions)"),
                     wrong_address, "Invalid URL (POST /v1/v1/chat/completions)"},
         status_case{"a page that is not found, whatever it speaks of", 404,
-                    "<title>404</title> our models", wrong_address, "404"},
+                    "<title>404: see our models</title>", wrong_address, "404: see our models"},
         status_case{"nothing found, no words", 404, "", wrong_address, "HTTP 404 Not Found"},
         status_case{"a wrong method", 405, "", wrong_address, "HTTP 405 Method Not Allowed"},
         status_case{"a redirect", 301, "", wrong_address, "HTTP 301 Moved Permanently"}));
