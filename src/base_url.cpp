@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <boost/url/parse.hpp>
+#include <boost/url/scheme.hpp>
 #include <boost/url/url_view.hpp>
+#include <string>
 
 #include "sluice/error.hpp"
 
@@ -19,9 +21,9 @@ base_url base_url::parse(std::string_view text) {
   if (!parsed) fail("is no URL");
   const boost::urls::url_view url = *parsed;
   base_url result;
-  if (url.scheme() == "https") {
+  if (url.scheme_id() == boost::urls::scheme::https) {
     result.tls = true;
-  } else if (url.scheme() == "http") {
+  } else if (url.scheme_id() == boost::urls::scheme::http) {
     result.tls = false;
   } else {
     fail("is neither http nor https");
@@ -32,9 +34,12 @@ base_url base_url::parse(std::string_view text) {
   if (result.host.empty()) fail("names no host");
   result.port = url.has_port() && !url.port().empty() ? std::string(url.port())
                                                       : (result.tls ? "443" : "80");
-  if (url.has_port() && !url.port().empty() && url.port_number() == 0) fail("has no usable port");
-
   std::string_view path{url.encoded_path().data(), url.encoded_path().size()};
+  // The parser takes any digits for a port, and what is no digit for a path.
+  const bool has_path_only = path.empty() || path.front() == '/';
+  if (!has_path_only || result.port.size() > 5 || std::stoul(result.port) - 1 >= 65535) {
+    fail("has no usable port");
+  }
   const auto drop_slashes = [&] {
     while (!path.empty() && path.back() == '/') path.remove_suffix(1);
   };

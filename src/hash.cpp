@@ -1,6 +1,5 @@
 #include "hash.hpp"
 
-#include <fmt/format.h>
 #include <xxhash.h>
 
 namespace sluice {
@@ -10,7 +9,14 @@ hash128 hash_of(std::string_view text) noexcept {
   return {hash.high64, hash.low64};
 }
 
-std::string to_hex(const hash128& hash) { return fmt::format("{:016x}{:016x}", hash.high, hash.low); }
+std::string to_hex(const hash128& hash) {
+  std::string text(32, '0');
+  for (std::size_t i = 0; i < 16; ++i) {
+    text[15 - i] = "0123456789abcdef"[(hash.high >> (4 * i)) & 15U];
+    text[31 - i] = "0123456789abcdef"[(hash.low >> (4 * i)) & 15U];
+  }
+  return text;
+}
 
 std::string digest_of(std::string_view endpoint, std::string_view body) {
   return to_hex(hash_of(std::string(endpoint) + '\n' + to_hex(hash_of(body))));

@@ -1,5 +1,6 @@
 #include "http_client.hpp"
 
+#include <fmt/compile.h>
 #include <fmt/format.h>
 #include <sys/socket.h>
 
@@ -16,10 +17,12 @@
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
+#include <boost/beast/core/buffers_suffix.hpp>
 #include <boost/beast/http/basic_parser.hpp>
 #include <cctype>
 #include <list>
 #include <optional>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -69,18 +72,24 @@ class response_parser final : public http::basic_parser<false> {
 
   void on_request_impl(http::verb, view, view, int, error_code&) override {}
   void on_response_impl(int status, view, int, error_code&) override { head_.status = status; }
-  void on_field_impl(http::field, view name, view value, error_code&) override {
-    const std::string key = lower({name.data(), name.size()});
+  void on_field_impl(http::field id, view name, view value, error_code&) override {
     const std::string_view text{value.data(), value.size()};
-    if (key == "content-type") {
+    if (id == http::field::content_type) {
       head_.content_type = text;
-    } else if (key == "location") {
+    } else if (id == http::field::location) {
       head_.location = text;
-    } else if (key == "x-request-id" || (key == "x-oneapi-request-id" && head_.request_id.empty())) {
-      head_.request_id = text;
-    } else if (key.starts_with("retry-after") || key.starts_with("x-ratelimit-") ||
-               key == "x-should-retry") {
-      head_.hints[key] = text;
+    } else if (id == http::field::retry_after) {
+      head_.hints["retry-after"] = text;
+    } else if (id == http::field::unknown) {
+      on_unknown_field(lower({name.data(), name.size()}), text);
+    }
+  }
+  void on_unknown_field(const std::string& name, std::string_view value) {
+    if (name == "x-request-id" || (name == "x-oneapi-request-id" && head_.request_id.empty())) {
+      head_.request_id = value;
+    } else if (name.starts_with("x-ratelimit-") || name == "retry-after-ms" ||
+               name == "x-should-retry") {
+      head_.hints[name] = value;
     }
   }
   void on_header_impl(error_code&) override {
@@ -107,9 +116,53 @@ class response_parser final : public http::basic_parser<false> {
   need wanted_ = need::more;
 };
 
+// The deadline of a connection, moved often and set on the clock seldom: the alarm looks at `when` as it
+// rings, and closes the socket if that has passed.
+class deadline {
+ public:
+  deadline(clock& clock, tcp::socket& guarded) : clock_(clock), guarded_(guarded) {}
+  deadline(const deadline&) = delete;
+  deadline& operator=(const deadline&) = delete;
+  ~deadline() {
+    if (alarm_ != 0) clock_.cancel(alarm_);
+  }
+
+  void set(time_point when, std::string_view name) {
+    when_ = when;
+    name_ = name;
+    if (alarm_ == 0 || when_ < alarm_at_) arm();
+  }
+  void lift() noexcept { when_ = time_point::max(); }
+  bool passed() const noexcept { return passed_; }
+  std::string_view name() const noexcept { return name_; }
+
+ private:
+  void arm() {
+    if (alarm_ != 0) clock_.cancel(alarm_);
+    alarm_at_ = when_;
+    alarm_ = clock_.call_at(when_, [this] {
+      alarm_ = 0;
+      if (when_ == time_point::max()) return;
+      if (clock_.now() < when_) return arm();
+      passed_ = true;
+      error_code ignored;
+      guarded_.close(ignored);
+    });
+  }
+
+  clock& clock_;
+  tcp::socket& guarded_;
+  clock::timer alarm_ = 0;
+  time_point alarm_at_{};
+  time_point when_ = time_point::max();
+  std::string_view name_;
+  bool passed_ = false;
+};
+
 // One connection, plain or TLS, with the bytes read from it that no parser has taken yet.
 struct connection {
-  connection(asio::io_context& context, asio::ssl::context* tls_context) : socket(context) {
+  connection(asio::io_context& context, clock& clock, asio::ssl::context* tls_context)
+      : socket(context), limit(clock, socket) {
     if (tls_context != nullptr) tls.emplace(socket, *tls_context);
   }
 
@@ -133,51 +186,11 @@ struct connection {
 
   tcp::socket socket;
   std::optional<asio::ssl::stream<tcp::socket&>> tls;
+  deadline limit;
   std::vector<char> buffer = std::vector<char>(read_size);
   std::size_t filled = 0;
   time_point idle_since{};
   bool aborted = false;  // by the program, not by the relay
-};
-
-// The deadline of an exchange, moved often and set on the clock seldom: the alarm looks at `when`
-// as it rings, and closes the connection if that has passed.
-class deadline {
- public:
-  deadline(clock& clock, connection& guarded) : clock_(clock), guarded_(guarded) {}
-  deadline(const deadline&) = delete;
-  deadline& operator=(const deadline&) = delete;
-  ~deadline() {
-    if (alarm_ != 0) clock_.cancel(alarm_);
-  }
-
-  void set(time_point when, std::string_view name) {
-    when_ = when;
-    name_ = name;
-    if (alarm_ == 0 || when_ < alarm_at_) arm();
-  }
-  bool passed() const noexcept { return passed_; }
-  bool aborted() const noexcept { return guarded_.aborted; }
-  std::string_view name() const noexcept { return name_; }
-
- private:
-  void arm() {
-    if (alarm_ != 0) clock_.cancel(alarm_);
-    alarm_at_ = when_;
-    alarm_ = clock_.call_at(when_, [this] {
-      alarm_ = 0;
-      if (clock_.now() < when_) return arm();
-      passed_ = true;
-      guarded_.close();
-    });
-  }
-
-  clock& clock_;
-  connection& guarded_;
-  clock::timer alarm_ = 0;
-  time_point alarm_at_{};
-  time_point when_{};
-  std::string_view name_;
-  bool passed_ = false;
 };
 
 asio::ssl::context make_tls_context() {
@@ -223,14 +236,14 @@ class beast_client final : public http_client {
 
   held take_idle();
   void give_back(held used);
-  asio::awaitable<exchange_end> open(connection& fresh, deadline& limit);
+  asio::awaitable<exchange_end> open(connection& fresh);
   template <typename Stream>
-  asio::awaitable<exchange_end> talk(Stream& stream, held& link, deadline& limit, time_point started,
-                                     post request, response_handler& handler);
+  asio::awaitable<exchange_end> talk(Stream& stream, held& link, time_point started, post request,
+                                     response_handler& handler);
   template <typename Stream>
   asio::awaitable<void> drain(Stream& stream, held link, std::unique_ptr<response_parser> parser);
   std::string request_head(const post& request) const;
-  static exchange_end failed(exchange_end so_far, exchange_end::how how, const deadline& limit,
+  static exchange_end failed(exchange_end so_far, exchange_end::how how, const connection& link,
                              std::string message);
 
   asio::io_context& context_;
@@ -255,41 +268,42 @@ beast_client::held beast_client::take_idle() {
 
 void beast_client::give_back(held used) {
   used->idle_since = clock_.now();
+  used->limit.lift();
   used->filled = 0;
   idle_.push_back(std::move(used));
 }
 
 std::string beast_client::request_head(const post& request) const {
   return fmt::format(
-      "POST {}{} HTTP/1.1\r\n{}Accept: {}\r\nIdempotency-Key: {}\r\nContent-Length: {}\r\n\r\n",
+      FMT_COMPILE("POST {}{} HTTP/1.1\r\n{}Accept: {}\r\nIdempotency-Key: {}\r\nContent-Length: {}\r\n\r\n"),
       url_.prefix, request.path, fixed_headers_,
       request.streamed ? "text/event-stream, application/json" : "application/json",
       request.idempotency_key, request.body.size());
 }
 
-exchange_end beast_client::failed(exchange_end so_far, exchange_end::how how, const deadline& limit,
+exchange_end beast_client::failed(exchange_end so_far, exchange_end::how how, const connection& link,
                                   std::string message) {
   so_far.end = how;
   so_far.message = std::move(message);
-  if (limit.passed()) {
+  if (link.limit.passed()) {
     if (how == exchange_end::how::broken) so_far.end = exchange_end::how::timed_out;
-    so_far.message = fmt::format("{} passed", limit.name());
-  } else if (limit.aborted()) {
+    so_far.message = fmt::format("{} passed", link.limit.name());
+  } else if (link.aborted) {
     so_far.message = "interrupted";
   }
   return so_far;
 }
 
-asio::awaitable<exchange_end> beast_client::open(connection& fresh, deadline& limit) {
+asio::awaitable<exchange_end> beast_client::open(connection& fresh) {
   exchange_end result;
   const auto fail = [&](exchange_end::how how, std::string_view step, const error_code& error) {
-    return failed(result, how, limit,
+    return failed(result, how, fresh,
                   fmt::format("{} {}: {}", step, url_.authority(), error.message()));
   };
   auto [name_error, addresses] =
       co_await resolver_.async_resolve(url_.host, url_.port, as_result);
   if (name_error) co_return fail(exchange_end::how::unreachable, "cannot resolve", name_error);
-  if (limit.passed() || fresh.aborted) {
+  if (fresh.limit.passed() || fresh.aborted) {
     co_return fail(exchange_end::how::unreachable, "cannot resolve", asio::error::timed_out);
   }
 
@@ -301,11 +315,12 @@ asio::awaitable<exchange_end> beast_client::open(connection& fresh, deadline& li
     fresh.socket.close(ignored);
     auto [error] = co_await fresh.socket.async_connect(address.endpoint(), as_result);
     last = error;
-    if (!error || limit.passed() || fresh.aborted) break;
+    if (!error || fresh.limit.passed() || fresh.aborted) break;
   }
   if (last) co_return fail(exchange_end::how::unreachable, "cannot connect to", last);
   error_code ignored;
   fresh.socket.set_option(tcp::no_delay(true), ignored);
+  fresh.socket.non_blocking(true, ignored);
   if (!fresh.tls) co_return result;
 
   SSL* session = fresh.tls->native_handle();
@@ -318,7 +333,7 @@ asio::awaitable<exchange_end> beast_client::open(connection& fresh, deadline& li
                              SSL_R_CERTIFICATE_VERIFY_FAILED &&
                          error.category() == boost::asio::error::get_ssl_category();
     if (refused) {
-      co_return failed(result, exchange_end::how::bad_certificate, limit,
+      co_return failed(result, exchange_end::how::bad_certificate, fresh,
                        fmt::format("the certificate of {} does not verify: {}", url_.authority(),
                                    verdict == X509_V_OK ? "it is for another host"
                                                         : X509_verify_cert_error_string(verdict)));
@@ -329,24 +344,35 @@ asio::awaitable<exchange_end> beast_client::open(connection& fresh, deadline& li
 }
 
 template <typename Stream>
-asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, deadline& limit,
-                                                 time_point started, post request,
-                                                 response_handler& handler) {
+asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, time_point started,
+                                                 post request, response_handler& handler) {
   using enum exchange_end::how;
   exchange_end result;
   const time_point last_moment = started + relay_.total_timeout;
   const auto within = [&](duration wait, std::string_view name) {
     const time_point when = clock_.now() + wait;
-    when < last_moment ? limit.set(when, name) : limit.set(last_moment, "--timeout");
+    when < last_moment ? link->limit.set(when, name) : link->limit.set(last_moment, "--timeout");
   };
 
-  limit.set(last_moment, "--timeout");
+  link->limit.set(last_moment, "--timeout");
   const std::string head = request_head(request);
-  const std::array<asio::const_buffer, 2> bytes{asio::buffer(head), asio::buffer(request.body)};
-  auto [write_error, written] = co_await asio::async_write(stream, bytes, as_result);
-  result.sent_any = written > 0;
+  boost::beast::buffers_suffix<std::array<asio::const_buffer, 2>> rest(
+      std::array<asio::const_buffer, 2>{asio::buffer(head), asio::buffer(request.body)});
+  error_code write_error;
+  if constexpr (std::is_same_v<Stream, tcp::socket>) {
+    // Nearly every request fits into the socket's buffer; written at once it costs no turn of the loop.
+    const std::size_t written = stream.write_some(rest, write_error);
+    if (write_error == asio::error::would_block) write_error = {};
+    result.sent_any = written > 0;
+    rest.consume(written);
+  }
+  if (!write_error && asio::buffer_size(rest) > 0) {
+    auto [error, written] = co_await asio::async_write(stream, rest, as_result);
+    write_error = error;
+    result.sent_any = result.sent_any || written > 0;
+  }
   if (write_error) {
-    co_return failed(result, broken, limit,
+    co_return failed(result, broken, *link,
                      fmt::format("the connection broke while sending: {}", write_error.message()));
   }
   result.sent_whole = true;
@@ -363,7 +389,7 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, dea
       if (error == asio::error::eof && parser->got_some()) parser->put_eof(parse_error);
       if (error == asio::error::eof && !parse_error && parser->is_done()) co_return result;
       if (parser->wanted() != need::more) co_return result;  // whole but for the trailer
-      co_return failed(result, broken, limit,
+      co_return failed(result, broken, *link,
                        fmt::format("the connection broke {} the head of the reply: {}",
                                    result.head_arrived ? "after" : "before", error.message()));
     }
@@ -379,7 +405,7 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, dea
     result.head_arrived = parser->head_arrived();
     if (parse_error) {
       if (parser->wanted() != need::more) co_return result;
-      co_return failed(result, broken, limit,
+      co_return failed(result, broken, *link,
                        fmt::format("what came is not HTTP: {}", parse_error.message()));
     }
 
@@ -403,8 +429,7 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, dea
 template <typename Stream>
 asio::awaitable<void> beast_client::drain(Stream& stream, held link,
                                           std::unique_ptr<response_parser> parser) {
-  deadline limit(clock_, *link);
-  limit.set(clock_.now() + drain_timeout, "");
+  link->limit.set(clock_.now() + drain_timeout, "");
   const auto place = active_.insert(active_.end(), link.get());
   error_code broke;
   while (!parser->is_done() && !broke && link->filled < link->buffer.size()) {
@@ -424,28 +449,25 @@ asio::awaitable<exchange_end> beast_client::exchange(post request, response_hand
   const time_point started = clock_.now();
   held link = take_idle();
   const bool fresh = link == nullptr;
-  if (fresh) link = std::make_unique<connection>(context_, tls_context_ ? &*tls_context_ : nullptr);
+  if (fresh) link = std::make_unique<connection>(context_, clock_, tls_context_ ? &*tls_context_ : nullptr);
   connection& guarded = *link;
 
   exchange_end result;
-  {
-    deadline limit(clock_, guarded);
-    const auto place = active_.insert(active_.end(), &guarded);
-    if (fresh) {
-      limit.set(started + std::min(relay_.connect_timeout, relay_.total_timeout),
-                "--connect-timeout");
-      result = co_await open(guarded, limit);
-    }
-    if (result.end == exchange_end::how::complete) {
-      // No conditional expression: GCC 12 would start both.
-      if (guarded.tls) {
-        result = co_await talk(*guarded.tls, link, limit, started, request, handler);
-      } else {
-        result = co_await talk(guarded.socket, link, limit, started, request, handler);
-      }
-    }
-    active_.erase(place);
+  const auto place = active_.insert(active_.end(), &guarded);
+  if (fresh) {
+    guarded.limit.set(started + std::min(relay_.connect_timeout, relay_.total_timeout),
+                      "--connect-timeout");
+    result = co_await open(guarded);
   }
+  if (result.end == exchange_end::how::complete) {
+    // No conditional expression: GCC 12 would start both.
+    if (guarded.tls) {
+      result = co_await talk(*guarded.tls, link, started, request, handler);
+    } else {
+      result = co_await talk(guarded.socket, link, started, request, handler);
+    }
+  }
+  active_.erase(place);
   co_return result;
 }
 

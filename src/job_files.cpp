@@ -21,6 +21,10 @@ std::string without_endings(std::string name, std::initializer_list<std::string_
   return name;
 }
 
+bool same_file(const fs::path& one, const fs::path& other) {
+  return fs::weakly_canonical(fs::absolute(one)) == fs::weakly_canonical(fs::absolute(other));
+}
+
 [[noreturn]] void refuse(const std::string& sentence) {
   throw fatal_error(fatal_error::kind::cannot_start, sentence);
 }
@@ -56,7 +60,7 @@ std::vector<job_files> name_job_files(const std::vector<std::string>& jobs,
     }
     job_files files{job, (directory / output_name).string(), (directory / (stem + ".errors.jsonl")).string(),
                     (directory / (stem + ".totals.json")).string(), (directory / (stem + ".state")).string()};
-    if (files.output == job) refuse(fmt::format("{}: the output would overwrite the job", job));
+    if (job != "-" && same_file(files.output, job)) refuse(fmt::format("{}: the output would overwrite the job", job));
     const auto [other, fresh] = taken.emplace(fs::path(files.output).lexically_normal().string(), job);
     if (!fresh) {
       refuse(fmt::format("{} and {} would both write {}; run them apart, with --output-dir", other->second,

@@ -120,8 +120,9 @@ void job_record::load_lines(output_file& file, bool successes) {
 
 std::uint8_t job_record::error_index(const std::string& name) {
   const auto found = std::find(error_names_.begin(), error_names_.end(), name);
+  const auto index = static_cast<std::uint8_t>(found - error_names_.begin());
   if (found == error_names_.end()) error_names_.push_back(name);
-  return static_cast<std::uint8_t>(found - error_names_.begin());
+  return index;
 }
 
 void job_record::remember(const stored_line& line, bool success) {

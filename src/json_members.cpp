@@ -1,5 +1,8 @@
 #include "json_members.hpp"
 
+#include <algorithm>
+#include <array>
+#include <cstdint>
 #include <nlohmann/json.hpp>
 
 #include "json_text.hpp"
@@ -7,7 +10,21 @@
 namespace sluice {
 namespace {
 
-constexpr std::string_view white_space = " \t\r\n";
+// What a byte means to the walk; everything else is passed over.
+enum class kind : std::uint8_t { other, space, quote, escape, open, close, comma };
+
+constexpr std::array<kind, 256> kinds = [] {
+  std::array<kind, 256> table{};
+  for (const char c : {' ', '\t', '\r', '\n'}) table[static_cast<unsigned char>(c)] = kind::space;
+  for (const char c : {'{', '['}) table[static_cast<unsigned char>(c)] = kind::open;
+  for (const char c : {'}', ']'}) table[static_cast<unsigned char>(c)] = kind::close;
+  table[static_cast<unsigned char>('"')] = kind::quote;
+  table[static_cast<unsigned char>('\\')] = kind::escape;
+  table[static_cast<unsigned char>(',')] = kind::comma;
+  return table;
+}();
+
+kind kind_of(char c) noexcept { return kinds[static_cast<unsigned char>(c)]; }
 
 // Walks over text that is known to be valid JSON.
 class walker {
@@ -16,7 +33,7 @@ class walker {
 
   std::size_t position() const noexcept { return at_; }
   char skip_space() {
-    at_ = std::min(text_.find_first_not_of(white_space, at_), text_.size());
+    while (at_ < text_.size() && kind_of(text_[at_]) == kind::space) ++at_;
     return at_ < text_.size() ? text_[at_] : '\0';
   }
   void skip_one() { ++at_; }
@@ -24,11 +41,11 @@ class walker {
   // From the opening quote to behind the closing one.
   std::string_view string() {
     const std::size_t begin = at_++;
-    for (;;) {
-      at_ = text_.find_first_of("\"\\", at_);
-      if (at_ == std::string_view::npos) return {};
-      if (text_[at_] == '"') break;
-      at_ += 2;
+    for (;; ++at_) {
+      at_ = std::min(text_.find('"', at_), text_.size());
+      std::size_t escapes = 0;
+      while (text_[at_ - 1 - escapes] == '\\') ++escapes;
+      if (escapes % 2 == 0 || at_ == text_.size()) break;
     }
     ++at_;
     return text_.substr(begin, at_ - begin);
@@ -36,31 +53,36 @@ class walker {
 
   std::string_view value() {
     const std::size_t begin = at_;
-    switch (text_[at_]) {
-      case '"': return string();
-      case '{':
-      case '[': {
-        std::size_t depth = 0;
-        do {
-          at_ = text_.find_first_of("\"{}[]", at_);
-          if (at_ == std::string_view::npos) return {};
-          if (text_[at_] == '"') {
-            string();
-            continue;
-          }
-          const bool opens = text_[at_] == '{' || text_[at_] == '[';
-          opens ? ++depth : --depth;
-          ++at_;
-        } while (depth > 0);
-        return text_.substr(begin, at_ - begin);
+    const kind first = kind_of(text_[at_]);
+    if (first == kind::quote) return string();
+    if (first == kind::open) {
+      skip_nested();
+    } else {
+      while (at_ < text_.size()) {
+        const kind k = kind_of(text_[at_]);
+        if (k == kind::space || k == kind::comma || k == kind::close) break;
+        ++at_;
       }
-      default:
-        at_ = std::min(text_.find_first_of(" \t\r\n,]}", at_), text_.size());
-        return text_.substr(begin, at_ - begin);
     }
+    return text_.substr(begin, at_ - begin);
   }
 
  private:
+  // From an opening bracket to behind the one that closes it.
+  void skip_nested() {
+    std::size_t depth = 0;
+    while (at_ < text_.size()) {
+      switch (kind_of(text_[at_])) {
+        case kind::quote: string(); continue;
+        case kind::open: ++depth; break;
+        case kind::close: --depth; break;
+        default: break;
+      }
+      ++at_;
+      if (depth == 0) return;
+    }
+  }
+
   std::string_view text_;
   std::size_t at_ = 0;
 };
@@ -71,6 +93,7 @@ std::optional<std::vector<json_member>> json_members(std::string_view object) {
   walker walk(object);
   if (walk.skip_space() != '{') return std::nullopt;
   std::vector<json_member> members;
+  members.reserve(8);
   walk.skip_one();
   while (walk.skip_space() == '"') {
     json_member member;

@@ -198,7 +198,8 @@ bool line_reader::next_any(line& out) {
       return true;
     }
     searched = rest.size();
-    if (searched > max_line_bytes_) {  // keeps nothing of it but that it was there
+    // Keeps nothing of it but that it was there; one byte more may be half of a line end.
+    if (searched > max_line_bytes_ && searched - max_line_bytes_ > 1) {
       out.too_long = true;
       begin_ = end_;
       searched = 0;

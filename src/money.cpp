@@ -61,17 +61,15 @@ std::optional<usd> usd::parse(std::string_view text) {
 }
 
 std::string usd::to_string() const {
-  units rest = value_ < 0 ? -value_ : value_;
-  std::string reversed;
-  int place = 0;
-  for (; rest > 0 || place <= decimals; ++place, rest /= 10) {
-    if (place == decimals && !reversed.empty()) reversed += '.';
-    const char digit = static_cast<char>('0' + static_cast<int>(rest % 10));
-    if (place < decimals && digit == '0' && reversed.empty()) continue;  // a trailing zero
-    reversed += digit;
-  }
-  if (value_ < 0) reversed += '-';
-  return {reversed.rbegin(), reversed.rend()};
+  constexpr std::uint64_t one = 1'000'000'000'000'000'000U;  // dollar
+  const units size = value_ < 0 ? -value_ : value_;
+  const auto dollars = static_cast<std::uint64_t>(size / one);
+  auto fraction = static_cast<std::uint64_t>(size % one);
+  std::string text = (value_ < 0 ? "-" : "") + std::to_string(dollars);
+  if (fraction == 0) return text;
+  int digits = decimals;
+  for (; fraction % 10 == 0; fraction /= 10) --digits;
+  return fmt::format("{}.{:0{}}", text, fraction, digits);
 }
 
 usd token_price::cost(const token_usage& usage) const noexcept {

@@ -78,6 +78,7 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
       }
       break;
   }
+  if (!trial()) return told;  // some failures among many requests are no trouble of the relay's
   if (!trouble_since_) trouble_since_ = now;
   if (now - *trouble_since_ >= options_.give_up_after) return stop(stop_reason::relay_down);
   return told;

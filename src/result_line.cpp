@@ -1,8 +1,10 @@
 #include "result_line.hpp"
 
+#include <fmt/compile.h>
 #include <fmt/format.h>
 
 #include <charconv>
+#include <cmath>
 #include <iterator>
 #include <vector>
 
@@ -26,9 +28,18 @@ void append_usage(std::string& out, const std::optional<token_usage>& usage) {
     return;
   }
   fmt::format_to(std::back_inserter(out),
-                 R"({{"prompt_tokens":{},"cached_tokens":{},"completion_tokens":{},"reasoning_tokens":{}}})",
+                 FMT_COMPILE(R"({{"prompt_tokens":{},"cached_tokens":{},"completion_tokens":{},"reasoning_tokens":{}}})"),
                  usage->prompt_tokens, usage->cached_tokens, usage->completion_tokens,
                  usage->reasoning_tokens);
+}
+
+// Fixed decimals by whole numbers: printing a double costs several times as much.
+void append_fixed(std::string& out, double value, int decimals) {
+  std::int64_t scale = 1;
+  for (int i = 0; i < decimals; ++i) scale *= 10;
+  const std::int64_t scaled = std::llround(value * static_cast<double>(scale));
+  fmt::format_to(std::back_inserter(out), FMT_COMPILE("{}.{:0{}}"), scaled / scale, scaled % scale,
+                 decimals);
 }
 
 void append_string_or_null(std::string& out, std::string_view text) {
@@ -41,7 +52,7 @@ void append_string_or_null(std::string& out, std::string_view text) {
 
 void append_response(std::string& out, int status, std::string_view request_id,
                      std::string_view body_json) {
-  fmt::format_to(std::back_inserter(out), R"({{"status_code":{},"request_id":)", status);
+  fmt::format_to(std::back_inserter(out), FMT_COMPILE(R"({{"status_code":{},"request_id":)"), status);
   append_string_or_null(out, request_id);
   out += ",\"body\":";
   out += body_json;
@@ -136,9 +147,9 @@ std::string result_line(const result& finished, const std::optional<usd>& cost, 
   out.reserve(finished.outcome ? finished.outcome->body.size() + 768 : 1024);
   const auto append = std::back_inserter(out);
 
-  fmt::format_to(append, R"({{"id":"batch_req_{}","custom_id":)",
-                 to_hex(hash_of(fmt::format("{}\n{}\n{}\n{:.3f}", finished.custom_id, finished.digest,
-                                            finished.line, finished.started_at))));
+  std::string identity = finished.custom_id + finished.digest;
+  append_fixed(identity, finished.started_at, 3);
+  fmt::format_to(append, FMT_COMPILE(R"({{"id":"batch_req_{}","custom_id":)"), to_hex(hash_of(identity)));
   append_json_quoted(out, finished.custom_id);
   out += ",\"response\":";
   if (finished.outcome) {
@@ -149,16 +160,19 @@ std::string result_line(const result& finished, const std::optional<usd>& cost, 
     append_failure(out, finished.outcome.error());
   }
 
-  fmt::format_to(append, R"(,"sluice":{{"line":{},"attempts":{})", finished.line, finished.attempts);
+  fmt::format_to(append, FMT_COMPILE(R"(,"sluice":{{"line":{},"attempts":{})"), finished.line, finished.attempts);
   if (!bad) {
     const reply* whole = finished.outcome ? &*finished.outcome : nullptr;
     out += ",\"model\":";
     append_json_quoted(out, finished.model);
-    fmt::format_to(append, R"(,"streamed":{},"started_at":{:.3f},"latency_ms":{:.1f},"ttft_ms":)",
-                   whole != nullptr ? whole->streamed : finished.streamed, finished.started_at,
-                   finished.latency_ms);
+    const bool streamed = whole != nullptr ? whole->streamed : finished.streamed;
+    out += streamed ? ",\"streamed\":true,\"started_at\":" : ",\"streamed\":false,\"started_at\":";
+    append_fixed(out, finished.started_at, 3);
+    out += ",\"latency_ms\":";
+    append_fixed(out, finished.latency_ms, 1);
+    out += ",\"ttft_ms\":";
     if (finished.ttft_ms) {
-      fmt::format_to(append, "{:.1f}", *finished.ttft_ms);
+      append_fixed(out, *finished.ttft_ms, 1);
     } else {
       out += "null";
     }
@@ -166,13 +180,15 @@ std::string result_line(const result& finished, const std::optional<usd>& cost, 
     append_usage(out, whole != nullptr ? whole->usage : std::nullopt);
     const auto source =
         whole != nullptr && whole->usage ? usage_source::reported : usage_source::none;
-    fmt::format_to(append, R"(,"usage_source":"{}","cost_usd":)", to_string(source));
+    out += ",\"usage_source\":\"";
+    out += to_string(source);
+    out += "\",\"cost_usd\":";
     append_string_or_null(out, cost ? cost->to_string() : std::string{});
     if (whole != nullptr && whole->reported_cost_usd) {
       out += ",\"reported_cost_usd\":";
       append_json_quoted(out, *whole->reported_cost_usd);
     }
-    fmt::format_to(append, R"(,"digest":"{}")", finished.digest);
+    out += ",\"digest\":\"" + finished.digest + '"';
   }
   if (!finished.outcome) fmt::format_to(append, R"(,"retryable":{})", finished.retryable);
   if (simulated) out += ",\"simulated\":true";

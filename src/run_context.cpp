@@ -27,8 +27,9 @@ std::size_t worker_count(unsigned concurrency) {
   return std::min<std::size_t>(files.rlim_cur - other_files, sensible);
 }
 
+// Deep enough that the reader is woken once for many requests, small enough to stay flat.
 std::size_t queue_capacity(std::size_t workers) {
-  return std::clamp<std::size_t>(workers * 2, 64, 1024);
+  return std::clamp<std::size_t>(workers * 8, 64, 1024);
 }
 
 }  // namespace

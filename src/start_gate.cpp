@@ -20,7 +20,6 @@ std::optional<start_gate::permit> start_gate::try_enter() {
   const auto slot = limiter_.try_start(now);
   if (!slot) return std::nullopt;
   ++in_flight_;
-  meter_.count(now);
   return permit{*slot};
 }
 
@@ -70,6 +69,7 @@ void start_gate::arm() {
 
 void start_gate::sent(permit held) {
   limiter_.sent(held.slot, clock_.now());
+  meter_.count(clock_.now());  // an attempt that reached nobody is none
   wake_next();
 }
 
@@ -79,7 +79,11 @@ void start_gate::answered(permit held) {
 }
 
 void start_gate::leave(permit held, bool sent_nothing) {
-  if (sent_nothing) limiter_.cancel(held.slot);
+  if (sent_nothing) {
+    limiter_.cancel(held.slot);
+  } else {
+    limiter_.sent(held.slot, clock_.now());  // it may have ended before its last byte was sent
+  }
   --in_flight_;
   wake_next();
 }

@@ -1,5 +1,6 @@
 #include "worker.hpp"
 
+#include <fmt/compile.h>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -85,10 +86,10 @@ struct worker::attempt final : response_handler {
 worker::worker(run_context& shared, request&& taken)
     : run_(shared),
       request_(std::move(taken)),
-      idempotency_key_("sluice-" +
-                       to_hex(hash_of(fmt::format("{}\n{}\n{}\n{}", shared.source.identity(request_.job),
-                                                  request_.custom_id, request_.digest,
-                                                  request_.attempts)))) {}
+      idempotency_key_("sluice-" + to_hex(hash_of(fmt::format(
+                                       FMT_COMPILE("{}\n{}\n{}\n{}"),
+                                       shared.source.identity(request_.job), request_.custom_id,
+                                       request_.digest, request_.attempts)))) {}
 
 boost::asio::awaitable<outcome> worker::make_attempt(start_gate::permit turn) {
   attempt follower(*this, turn);

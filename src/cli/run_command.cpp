@@ -239,7 +239,8 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
   const auto simulated = chosen.simulate ? start_simulator(chosen) : nullptr;
   announce(jobs, chosen);
 
-  asio::io_context loop(1);
+  // One thread runs the loop; others only post to it.
+  asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
   engine runner(loop, chosen.engine);
   run_outcome outcome;
   std::exception_ptr fault;

@@ -24,7 +24,8 @@ std::string quoted(const std::string& word) {
 std::string again(const std::vector<std::string>& command_line, std::string_view extra = {}) {
   std::string text;
   for (const auto& word : command_line) {
-    if (word != "--fresh") text += (text.empty() ? "" : " ") + quoted(word);
+    if (word == "--fresh" || (!extra.empty() && word == "--retry-failed")) continue;
+    text += (text.empty() ? "" : " ") + quoted(word);
   }
   return text + std::string(extra);
 }

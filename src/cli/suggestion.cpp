@@ -28,7 +28,7 @@ std::size_t distance(const std::string& a, const std::string& b) {
 
 std::string did_you_mean(const std::string& word, const std::vector<std::string>& names) {
   const std::string* nearest = nullptr;
-  std::size_t least = std::max<std::size_t>(word.size() / 3, 1) + 1;
+  std::size_t least = std::max<std::size_t>((word.size() + 1) / 3, 1) + 1;
   for (const auto& name : names) {
     const std::size_t d = name.starts_with(word) ? 1 : distance(word, name);
     if (d < least) {

@@ -129,11 +129,15 @@ boost::system::result<reply, failure> read_whole_reply(std::string_view text, en
   if (const auto fault = json_fault(whole.body)) {
     return invalid_body(whole.body, fmt::format("the reply is not JSON: {}", *fault));
   }
-  whole.body = json_compact(whole.body);
+  // A line of an output file holds no raw newline; other white space may stay as it came.
+  if (!whole.body.starts_with('{') || whole.body.find('\n') != std::string::npos ||
+      whole.body.find('\r') != std::string::npos) {
+    whole.body = json_compact(whole.body);
+  }
   if (!whole.body.starts_with('{')) {
     return invalid_body(whole.body, "the reply is not a JSON object");
   }
-  chunk_reader reader;
+  static thread_local chunk_reader reader;  // its buffers are worth keeping
   findings found = walk(reader.object(whole.body));
   if (const auto why = objection(found, target)) return invalid_body(whole.body, *why);
 

@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""Whole runs against the built-in simulator on loopback, beside wrk where wrk can do the same.
+
+Prints CPU per request as a ratio to wrk's in the same minute, CPU per streamed chunk, and the resident
+memory of a small and of a large job. Ratios are what counts: times differ from machine to machine.
+
+    bench/end_to_end.py [--binary build/release/sluice] [--lines 100000] [--large 1000000] [--rounds 3]
+"""
+import argparse
+import json
+import os
+import platform
+import re
+import resource
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+
+PROMPT = "Say hello to number {}, please, in a sentence of some length."
+
+
+def body(number, tokens):
+    return {"model": "gpt-4o-mini", "max_tokens": tokens,
+            "messages": [{"role": "user", "content": PROMPT.format(number)}]}
+
+
+def write_job(path, lines, tokens):
+    with open(path, "w") as job:
+        for i in range(lines):
+            line = {"custom_id": f"r{i}", "method": "POST", "url": "/v1/chat/completions",
+                    "body": body(i, tokens)}
+            job.write(json.dumps(line) + "\n")
+
+
+class Simulator:
+    """A relay that answers at once, in a process of its own."""
+
+    def __init__(self, binary, tokens):
+        self.process = subprocess.Popen(
+            [binary, "simulate", "--port", "0", "--ttft", "0", "--itl", "0", "--rpm", "0",
+             "--tokens", str(tokens)], stderr=subprocess.PIPE, text=True)
+        self.url = re.search(r"OPENAI_BASE_URL=(\S+)", self.process.stderr.readline()).group(1)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait()
+
+
+def cpu_of(command):
+    """Runs a command; its CPU seconds, its largest resident size in MB, and what it printed."""
+    started = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               env={**os.environ, "OPENAI_API_KEY": "bench"})
+    out, err = process.communicate()
+    # wait4 would have told of this child alone, but communicate() reaps it: the difference tells as well.
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if process.returncode != 0:
+        raise SystemExit(f"{' '.join(command)} failed:\n{err}")
+    return used, out, time.monotonic() - started
+
+
+def measured(command):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    after, out, seconds = cpu_of(command)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return cpu, out, seconds
+
+
+def run_command(binary, job, url, out, *flags):
+    shutil.rmtree(out, ignore_errors=True)
+    return [binary, "run", job, "--base-url", url, "--rpm", "0", "--output-dir", out, "-q", *flags]
+
+
+def peak_memory(command):
+    """The largest resident size of one command, in MB, read by a small parent of its own."""
+    script = ("import resource,subprocess,sys;"
+              "subprocess.run(sys.argv[1:],check=True,stderr=subprocess.DEVNULL);"
+              "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss/1024)")
+    told = subprocess.run(["python3", "-c", script, *command], capture_output=True, text=True,
+                          check=True, env={**os.environ, "OPENAI_API_KEY": "bench"})
+    return float(told.stdout)
+
+
+def unstreamed(options, folder):
+    job = os.path.join(folder, "unstreamed.jsonl")
+    write_job(job, options.lines, 20)
+    script = os.path.join(folder, "post.lua")
+    with open(script, "w") as lua:
+        lua.write('wrk.method="POST"\nwrk.headers["Content-Type"]="application/json"\n'
+                  'wrk.headers["Authorization"]="Bearer bench"\n'
+                  f"wrk.body='{json.dumps(body(77, 20))}'\n")
+    ratios = []
+    with Simulator(options.binary, 20) as relay:
+        for _ in range(options.rounds):
+            cpu, out, _ = measured(["wrk", "-t1", "-c64", "-d4s", "-s", script,
+                                    relay.url + "/chat/completions"])
+            requests = int(re.search(r"(\d+) requests in", out).group(1))
+            wrk = cpu / requests * 1e6
+            cpu, _, seconds = measured(run_command(options.binary, job, relay.url,
+                                                   os.path.join(folder, "out"), "--no-stream"))
+            ours = cpu / options.lines * 1e6
+            ratios.append(ours / wrk)
+            print(f"unstreamed: wrk {wrk:.1f} us, sluice {ours:.1f} us of CPU a request, ratio "
+                  f"{ours / wrk:.2f}; {options.lines / seconds:,.0f} requests/s")
+    print(f"unstreamed: median ratio {statistics.median(ratios):.2f}")
+
+
+def streamed(options, folder):
+    job = os.path.join(folder, "streamed.jsonl")
+    lines = max(options.lines // 20, 100)
+    write_job(job, lines, 100)
+    with Simulator(options.binary, 100) as relay:
+        for _ in range(options.rounds):
+            cpu, _, _ = measured(run_command(options.binary, job, relay.url,
+                                             os.path.join(folder, "out")))
+            chunks = 0
+            with open(os.path.join(folder, "out", "streamed.output.jsonl")) as results:
+                chunks = sum(json.loads(line)["sluice"]["usage"]["completion_tokens"]
+                             for line in results)
+            print(f"streamed: {cpu / chunks * 1e6:.2f} us of CPU a chunk "
+                  f"({chunks / lines:.0f} chunks a reply)")
+
+
+def memory(options, folder):
+    sizes = {}
+    with Simulator(options.binary, 5) as relay:
+        for lines in (10_000, options.large):
+            job = os.path.join(folder, f"{lines}.jsonl")
+            write_job(job, lines, 5)
+            sizes[lines] = peak_memory(run_command(options.binary, job, relay.url,
+                                                   os.path.join(folder, "out"), "--no-stream"))
+            print(f"memory: {lines:,} lines, 64 in flight: {sizes[lines]:.1f} MB resident at most")
+    a_line = (sizes[options.large] - sizes[10_000]) * 1024 * 1024 / (options.large - 10_000)
+    print(f"memory: {a_line:.1f} bytes more for each further line")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--binary", default="build/release/sluice")
+    parser.add_argument("--lines", type=int, default=100_000)
+    parser.add_argument("--large", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=["unstreamed", "streamed", "memory"])
+    options = parser.parse_args()
+    print(f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {os.cpu_count()} cores, "
+          f"load {os.getloadavg()[0]:.1f}")
+    with tempfile.TemporaryDirectory() as folder:
+        for part in (unstreamed, streamed, memory):
+            if options.only in (None, part.__name__):
+                part(options, folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+#include <benchmark/benchmark.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "sluice/job_set.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// Writes results of 600 bytes to an output file in groups of 16, at each durability: what `--durability`
+// costs. 0 each, 1 second, 2 none.
+void write_results(benchmark::State& state) {
+  const fs::path folder = fs::temp_directory_path() / "sluice_job_record_bench";
+  fs::remove_all(folder);
+  fs::create_directories(folder);
+  std::ofstream(folder / "job.jsonl") << R"({"model":"gpt-4o-mini","messages":[]})" << '\n';
+  sluice::output_options output;
+  output.durable = static_cast<sluice::durability>(state.range(0));
+  {
+    sluice::job_set jobs({(folder / "job.jsonl").string()}, {}, output,
+                         sluice::price_table::built_in());
+    sluice::result finished;
+    finished.custom_id = "request-1";
+    finished.model = "gpt-4o-mini";
+    finished.digest = std::string(32, '0');
+    sluice::reply whole;
+    whole.body = R"({"choices":[{"message":{"content":")" + std::string(500, 'x') + R"("}}]})";
+    whole.usage = sluice::token_usage{200, 0, 100, 0};
+    finished.outcome = whole;
+    for (auto _ : state) {
+      for (int i = 0; i < 16; ++i) jobs.put(sluice::result(finished));
+      jobs.flush();
+    }
+  }
+  state.SetItemsProcessed(state.iterations() * 16);
+  fs::remove_all(folder);
+}
+BENCHMARK(write_results)->ArgName("durability")->Arg(0)->Arg(1)->Arg(2)->UseRealTime();
+
+}  // namespace

@@ -1,0 +1,109 @@
+#include "cli/run_summary.hpp"
+
+#include <gmock/gmock.h>
+
+#include "support/temp_dir.hpp"
+
+namespace sluice::cli {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+struct run_summary_test : testing::Test {
+  test::temp_dir dir;
+
+  // The summary of a job whose requests ended so: 's'ucceeded, '5'00, '4'00, 'p'ending.
+  std::string summary(const std::string& ends,
+                      const std::vector<std::string>& command = {"sluice", "run", "x.jsonl"}) {
+    std::string text;
+    for (std::size_t i = 0; i < ends.size(); ++i) {
+      text += R"({"model":"gpt-4o","messages":[]})"
+              "\n";
+    }
+    output_options output;
+    output.durable = durability::none;
+    output.fresh = true;
+    job_set jobs({dir.write("x.jsonl", text)}, {}, output, price_table::built_in());
+    std::size_t i = 0;
+    while (auto next = jobs.next()) {
+      const char how = ends[i++];
+      if (how == 'p') continue;
+      result finished;
+      finished.line = next->line;
+      finished.custom_id = next->custom_id;
+      finished.model = next->model;
+      finished.digest = next->digest;
+      if (how == 's') {
+        reply whole;
+        whole.body = "{}";
+        whole.usage = token_usage{1000, 400, 100, 0};
+        finished.outcome = whole;
+      } else {
+        failure why;
+        why.http_status = how == '5' ? 500 : 400;
+        why.kind = how == '5' ? failure_class::passing : failure_class::permanent;
+        why.message = "the relay's own words";
+        finished.retryable = how == '5';
+        finished.outcome = why;
+      }
+      jobs.attempt_started(0, false);
+      jobs.put(std::move(finished));
+    }
+    jobs.flush();
+    return run_summary(jobs, {}, 125, command);
+  }
+};
+
+TEST_F(run_summary_test, tells_counts_failures_tokens_cost_and_files) {
+  const std::string text = summary("sss44p");
+  for (const std::string part :
+       {"3 of 6 succeeded, 2 failed, 1 pending", "2 x 400: the relay's own words",
+        "3,000 prompt (1,200 cached) + 300 completion", "$0.009", "2m 05s", "5, 0 of them"}) {
+    EXPECT_THAT(text, HasSubstr(part));
+  }
+  EXPECT_THAT(text, HasSubstr(dir / "x.output.jsonl"));
+  EXPECT_THAT(text, HasSubstr(dir / "x.errors.jsonl"));
+  EXPECT_THAT(text, HasSubstr(dir / "x.totals.json"));
+}
+
+TEST_F(run_summary_test, ends_with_the_command_to_type_next) {
+  EXPECT_THAT(summary("sp4"), HasSubstr("next      sluice run x.jsonl\n"));
+  EXPECT_THAT(summary("s5"), HasSubstr("next      sluice run x.jsonl\n"));
+  EXPECT_THAT(summary("s4"), HasSubstr("next      sluice run x.jsonl --retry-failed\n"));
+  EXPECT_THAT(summary("ss"), HasSubstr("next      jq "));
+}
+
+TEST_F(run_summary_test, the_command_can_be_pasted) {
+  const std::string text =
+      summary("p", {"sluice", "run", "my job.jsonl", "--system", "it's", "--fresh"});
+  EXPECT_THAT(text, HasSubstr(R"(next      sluice run 'my job.jsonl' --system 'it'\''s')"
+                              "\n"));
+  EXPECT_THAT(text, Not(HasSubstr("--fresh"))) << "it would throw away what is there";
+}
+
+TEST_F(run_summary_test, retry_failed_is_not_said_twice) {
+  EXPECT_THAT(summary("4", {"sluice", "run", "x.jsonl", "--retry-failed"}),
+              Not(HasSubstr("--retry-failed --retry-failed")));
+}
+
+TEST(stop_sentence, names_the_reason_and_the_next_step) {
+  const std::tuple<stop_reason, const char*, const char*> rows[] = {
+      {stop_reason::key_ended, "words", "key"},
+      {stop_reason::wrong_address, "words", "https://relay.example/v1"},
+      {stop_reason::bad_certificate, "words", "SSL_CERT_FILE"},
+      {stop_reason::relay_down, "words", "run again"},
+      {stop_reason::come_back_later, "words", "run again"},
+      {stop_reason::interrupted, "", "interrupted"},
+  };
+  for (const auto& [reason, words, part] : rows) {
+    const std::string told = stop_sentence({reason, words});
+    EXPECT_THAT(told, HasSubstr(words));
+    EXPECT_THAT(told, HasSubstr(part));
+  }
+  EXPECT_THAT(stop_sentence({}), IsEmpty());
+}
+
+}  // namespace
+}  // namespace sluice::cli

@@ -1,0 +1,72 @@
+#include "cli/screen.hpp"
+
+#include <gmock/gmock.h>
+#include <spdlog/spdlog.h>
+
+#include <memory>
+
+#include "sluice/error.hpp"
+#include "support/temp_dir.hpp"
+
+namespace sluice::cli {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+// Standard error of a test is a file while it is captured: no terminal.
+TEST(screen, away_from_a_terminal_there_is_no_live_line) {
+  testing::internal::CaptureStderr();
+  {
+    screen shown;
+    EXPECT_FALSE(shown.is_terminal());
+    shown.live("1/2 done");
+    shown.line("a line that stays");
+    shown.clear_live();
+  }
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "a line that stays\n");
+}
+
+TEST(screen, the_log_goes_to_it_and_to_a_file) {
+  const test::temp_dir dir;
+  const auto before = spdlog::default_logger();
+  testing::internal::CaptureStderr();
+  {
+    screen shown;
+    start_log(shown, false, false, dir / "log");
+    spdlog::debug("in detail");
+    spdlog::warn("take care");
+    spdlog::set_default_logger(before);
+  }
+  const std::string seen = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(seen, "sluice: take care\n");
+  EXPECT_THAT(dir.read("log"), HasSubstr("take care"));
+  EXPECT_THAT(dir.read("log"), HasSubstr("in detail"));
+}
+
+TEST(screen, quiet_and_verbose) {
+  const auto before = spdlog::default_logger();
+  for (const auto& [verbose, quiet, detail, care] : {std::tuple{true, false, true, true},
+                                                     {false, false, false, true},
+                                                     {false, true, false, false}}) {
+    testing::internal::CaptureStderr();
+    screen shown;
+    start_log(shown, verbose, quiet, "");
+    spdlog::debug("in detail");
+    spdlog::warn("take care");
+    spdlog::error("broken");
+    spdlog::set_default_logger(before);
+    const std::string seen = testing::internal::GetCapturedStderr();
+    EXPECT_EQ(seen.find("in detail") != std::string::npos, detail);
+    EXPECT_EQ(seen.find("take care") != std::string::npos, care);
+    EXPECT_THAT(seen, HasSubstr("broken"));
+  }
+}
+
+TEST(screen, a_log_file_that_cannot_be_written_is_refused) {
+  screen shown;
+  EXPECT_THROW(start_log(shown, false, false, "/proc/none/log"), fatal_error);
+}
+
+}  // namespace
+}  // namespace sluice::cli

@@ -1,0 +1,88 @@
+#include "sluice/config.hpp"
+
+#include <gmock/gmock.h>
+
+#include <functional>
+
+#include "sluice/error.hpp"
+
+namespace sluice {
+namespace {
+
+using namespace std::chrono_literals;
+
+TEST(config, the_defaults_can_be_used) {
+  const config options;
+  EXPECT_NO_THROW(options.check());
+  EXPECT_EQ(options.pace.requests_per_minute, 200U);
+  EXPECT_EQ(options.pace.concurrency, 64U);
+  EXPECT_EQ(options.pace.max_attempts, 5U);
+}
+
+TEST(config, what_cannot_be_used_is_refused_by_its_flag) {
+  const struct {
+    const char* told;
+    std::function<void(config&)> spoil;
+  } rows[] = {
+      {"--base-url", [](config& c) { c.relay.base_url = "host"; }},
+      {"--header",
+       [](config& c) {
+         c.relay.headers = {{"", "x"}};
+       }},
+      {"--header",
+       [](config& c) {
+         c.relay.headers = {{"A B", "x"}};
+       }},
+      {"--header",
+       [](config& c) {
+         c.relay.headers = {{"A:", "x"}};
+       }},
+      {"--header",
+       [](config& c) {
+         c.relay.headers = {{"A", "x\r\nB: y"}};
+       }},
+      {"--header",
+       [](config& c) {
+         c.relay.headers = {{"A", "x"}, {"B", std::string("\0", 1)}};
+       }},
+      {"API key", [](config& c) { c.relay.api_key = "sk- x"; }},
+      {"API key", [](config& c) { c.relay.api_key = "sk-x\n"; }},
+      {"API key", [](config& c) { c.relay.api_key = "sk-é"; }},
+      {"--connect-timeout", [](config& c) { c.relay.connect_timeout = 0s; }},
+      {"--first-byte-timeout", [](config& c) { c.relay.first_byte_timeout = 0s; }},
+      {"--idle-timeout", [](config& c) { c.relay.idle_timeout = -1s; }},
+      {"--timeout", [](config& c) { c.relay.total_timeout = 0s; }},
+      {"--window-margin", [](config& c) { c.pace.window_margin = -1ns; }},
+      {"--max-attempts", [](config& c) { c.pace.max_attempts = 0; }},
+  };
+  for (const auto& row : rows) {
+    config options;
+    row.spoil(options);
+    try {
+      options.check();
+      ADD_FAILURE() << row.told;
+    } catch (const fatal_error& fault) {
+      EXPECT_THAT(fault.what(), testing::HasSubstr(row.told));
+    }
+  }
+}
+
+TEST(config, a_refused_key_is_not_shown) {
+  config options;
+  options.relay.api_key = "sk-very secret";
+  try {
+    options.check();
+    ADD_FAILURE();
+  } catch (const fatal_error& fault) {
+    EXPECT_THAT(fault.what(), testing::Not(testing::HasSubstr("secret")));
+  }
+}
+
+TEST(config, headers_that_are_fine) {
+  config options;
+  options.relay.headers = {{"X-Team", "blue\tand green"}, {"a!#$%&'*+-.^_`|~", "ü"}};
+  EXPECT_NO_THROW(options.check());
+}
+
+}  // namespace
+}  // namespace sluice

@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""Does the limit hold as a relay counts it, and is it used? A run of many minutes against relay.py.
+
+    python3 tests/e2e/limit_soak.py --binary build/release/sluice [--minutes 10] [--rpm 200] [--delay-max 1.0]
+
+The relay counts each request after a random delay in [0, delay-max] that the client cannot see, and refuses with 429
+what exceeds its sliding window. The figures are the relay's alone. Exit status 0: nothing was refused, no 60 s held
+more than the cap, and the whole windows used at least 98% of it (99% up to a delay of 0.3 s).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import support  # noqa: E402  (the folder must be on the path first)
+
+
+@dataclass
+class Figures:
+    arrivals: int
+    refused: int
+    most_in_60s: int
+    windows: list[int]
+    rpm: int
+    exit_status: int
+    stderr: str
+
+    @property
+    def use(self) -> float:
+        """The share of the cap that the whole windows used."""
+        return sum(self.windows) / len(self.windows) / self.rpm if self.windows else 0.0
+
+
+def soak(binary: str, folder: Path, windows: float, rpm: int, delay_max: float, concurrency: int = 64) -> Figures:
+    """Runs one job that keeps the limit busy for so many windows, and stops it there."""
+    # More than can go out in the time, so that there is always work; the run is interrupted, not drained.
+    wanted = int(rpm * (windows + 1)) + rpm
+    job = folder / "soak.jsonl"
+    job.write_bytes(support.jsonl(support.chats(wanted)))
+    server = support.Relay(folder, "--rpm", str(rpm), "--delay-min", "0", "--delay-max", str(delay_max))
+    environment = {**os.environ, "OPENAI_API_KEY": support.KEY, "XDG_STATE_HOME": str(folder / "state")}
+    try:
+        with (folder / "soak.err").open("w+", encoding="utf-8") as log:
+            run = subprocess.Popen([binary, "run", str(job), "--base-url", server.url, "--rpm", str(rpm),
+                                    "--concurrency", str(concurrency), "--output-dir", str(folder / "out")],
+                                   env=environment, cwd=folder, stderr=log)
+            try:
+                def over() -> bool:
+                    if run.poll() is not None:
+                        return True
+                    stats = server.stats
+                    return bool(stats["arrivals_total"]
+                                and stats["last_arrival"] - stats["first_arrival"] >= 60 * windows)
+
+                support.wait_until(over, "the windows to pass", 60 * windows + 180, pause=1.0)
+                if run.poll() is None:
+                    run.send_signal(signal.SIGINT)
+                run.wait(support.PATIENCE)
+            finally:
+                run.kill()
+                run.wait()
+            log.seek(0)
+            told = log.read()
+        stats = server.stats
+    finally:
+        server.stop()
+    return Figures(stats["arrivals_total"], stats["refused"], stats["max_in_60s"], stats["per_60s_windows"]["counts"],
+                   rpm, run.returncode, told)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Holds the limit against a relay's own count, for minutes.")
+    parser.add_argument("--binary", default=os.environ.get("SLUICE"), help="the program (default: $SLUICE)")
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--rpm", type=int, default=200)
+    parser.add_argument("--delay-max", type=float, default=1.0, help="seconds before a request is counted, at most")
+    parser.add_argument("--concurrency", type=int, default=64)
+    given = parser.parse_args()
+    if not given.binary:
+        parser.error("name the program with --binary")
+    with tempfile.TemporaryDirectory(prefix="sluice-soak-") as folder:
+        seen = soak(str(Path(given.binary).resolve()), Path(folder), given.minutes, given.rpm, given.delay_max,
+                    given.concurrency)
+    floor = 0.99 if given.delay_max <= 0.3 else 0.98
+    print(f"arrivals {seen.arrivals}, refused {seen.refused}, exit status {seen.exit_status}")
+    print(f"most in any 60 s: {seen.most_in_60s} of {seen.rpm}")
+    print("use per window: " + ", ".join(f"{100 * count / seen.rpm:.1f}%" for count in seen.windows)
+          + f"; on average {100 * seen.use:.2f}%")
+    print(json.dumps({"rpm": seen.rpm, "delay_max_s": given.delay_max, "arrivals": seen.arrivals,
+                      "refused": seen.refused, "most_in_60s": seen.most_in_60s, "windows": seen.windows,
+                      "use": round(seen.use, 4)}))
+    return 0 if seen.refused == 0 and seen.most_in_60s <= seen.rpm and seen.use >= floor else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

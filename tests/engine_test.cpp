@@ -1,0 +1,860 @@
+#include "sluice/engine.hpp"
+
+#include <gmock/gmock.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <map>
+#include <random>
+#include <set>
+
+#include "support/fake_client.hpp"
+#include "support/manual_clock.hpp"
+#include "support/memory_job.hpp"
+
+namespace sluice {
+namespace {
+
+using namespace std::chrono_literals;
+namespace asio = boost::asio;
+using test::completion_plan;
+using test::exchange_call;
+using test::exchange_plan;
+using test::refusal_plan;
+using test::unreachable_plan;
+using testing::HasSubstr;
+
+// An engine on a clock of its own, with requests and results in memory.
+struct rig {
+  rig() {
+    spdlog::set_level(spdlog::level::off);
+    options.pace.seed = 1;
+    relay.plan = [](const exchange_call&) { return completion_plan(); };
+  }
+
+  void add(std::size_t count, std::size_t job = 0) {
+    for (std::size_t i = 0; i < count; ++i)
+      source.requests.push_back(test::make_request(job, i + 1));
+  }
+
+  /// Runs to the end, or until `until` holds; then to the end with `then` done in between.
+  void run(const std::function<bool()>& until = {}, const std::function<void(engine&)>& then = {}) {
+    {
+      engine runner(loop, options, time, relay);
+      asio::co_spawn(loop, runner.run(source, sink),
+                     [this](std::exception_ptr thrown, run_outcome told) {
+                       fault = thrown;
+                       outcome = std::move(told);
+                       ended = true;
+                     });
+      // Time stands still while a worker has nothing to do and the reader may yet bring something.
+      const auto settled = [&] {
+        const auto told = runner.now();
+        return source.quiet() || (options.pace.concurrency != 0 &&
+                                  told.in_flight + told.waiting >= options.pace.concurrency);
+      };
+      if (until) {
+        test::run_virtual(
+            loop, time, [&] { return ended || until(); }, settled);
+        if (then) then(runner);
+      }
+      test::run_virtual(
+          loop, time, [&] { return ended; }, settled);
+      EXPECT_TRUE(ended) << "the run hangs";
+      status = runner.now();
+      loop.restart();
+      while (loop.poll() > 0) {
+      }
+      EXPECT_TRUE(loop.stopped()) << "somebody still waits";
+    }
+    EXPECT_EQ(time.calls_to_come(), 0U) << "a call was left behind";
+    EXPECT_EQ(relay.in_flight, 0U);
+    for (const auto& [id, times] : sink.times_by_id())
+      EXPECT_EQ(times, 1) << id << " has several results";
+  }
+
+  std::size_t succeeded() const {
+    return static_cast<std::size_t>(
+        std::count_if(sink.results.begin(), sink.results.end(),
+                      [](const result& one) { return one.outcome.has_value(); }));
+  }
+  const result& result_of(const std::string& id) const {
+    return *std::find_if(sink.results.begin(), sink.results.end(),
+                         [&](const result& one) { return one.custom_id == id; });
+  }
+  std::size_t most_counted_in_a_minute() const {
+    auto events = relay.counted;
+    std::sort(events.begin(), events.end());
+    std::size_t most = 0;
+    std::size_t first = 0;
+    for (std::size_t last = 0; last < events.size(); ++last) {
+      while (events[last] - events[first] >= 60s) ++first;
+      most = std::max(most, last - first + 1);
+    }
+    return most;
+  }
+
+  asio::io_context loop{1};
+  test::manual_clock time;
+  test::fake_client relay{time};
+  test::memory_source source;
+  test::memory_sink sink{time};
+  config options;
+  run_outcome outcome;
+  run_status status;
+  std::exception_ptr fault;
+  bool ended = false;
+};
+
+// Which request a call carries.
+std::string id_in(const exchange_call& call) {
+  const std::size_t at = call.body.find(R"("user":")") + 8;
+  return call.body.substr(at, call.body.find('"', at) - at);
+}
+
+TEST(engine_test, gives_every_request_its_result) {
+  rig test;
+  test.add(500);
+  test.options.pace.requests_per_minute = 0;
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  EXPECT_EQ(test.fault, nullptr);
+  EXPECT_EQ(test.succeeded(), 500U);
+  EXPECT_EQ(test.sink.attempts, 500U);
+  EXPECT_EQ(test.sink.retries, 0U);
+  EXPECT_EQ(test.sink.lost, 0U);
+  EXPECT_GE(test.sink.flushes, 1U);
+  const result& one = test.result_of("0-7");
+  EXPECT_EQ(one.line, 7U);
+  EXPECT_EQ(one.attempts, 1U);
+  EXPECT_EQ(one.model, "m");
+  EXPECT_NEAR(one.latency_ms, 300, 1e-6);
+  EXPECT_EQ(one.outcome->usage->completion_tokens, 5);
+  EXPECT_EQ(one.outcome->request_id, "req_fake");
+}
+
+TEST(engine_test, a_job_without_requests_ends_at_once) {
+  rig test;
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  EXPECT_TRUE(test.sink.results.empty());
+}
+
+// Random ways and heads, and a few failures of every passing kind.
+exchange_plan troubled(std::mt19937_64& random) {
+  const auto between = [&](duration least, duration most) {
+    return duration{
+        std::uniform_int_distribution<duration::rep>(least.count(), most.count())(random)};
+  };
+  exchange_plan planned = completion_plan();
+  switch (random() % 40) {
+    case 0:
+      planned = refusal_plan(500);
+      break;
+    case 1:
+      planned = refusal_plan(503);
+      break;
+    case 2:
+      planned.with_head = false;
+      planned.end = exchange_end::how::broken;
+      break;
+    case 3:
+      planned.with_head = false;
+      planned.end = exchange_end::how::timed_out;
+      break;
+    case 4:
+      planned.sent_whole = planned.with_head = false;
+      planned.end = exchange_end::how::broken;
+      break;
+    default:
+      break;
+  }
+  planned.before_sent = between(0s, 100ms);
+  planned.on_the_way = between(0s, 1s);
+  planned.before_head = planned.on_the_way + between(1ms, 3s);
+  return planned;
+}
+
+struct hour_of_trouble {
+  std::vector<std::string> trace;
+  std::size_t most = 0;
+  std::size_t calls = 0;
+  std::size_t results = 0;
+  double seconds = 0;
+  std::uint64_t most_told = 0;
+};
+
+hour_of_trouble spend_an_hour(std::uint64_t seed) {
+  rig test;
+  constexpr std::size_t an_hour = 200 * 60;
+  test.add(an_hour);
+  std::mt19937_64 random(seed);
+  test.relay.plan = [&](const exchange_call&) { return troubled(random); };
+  test.options.pace.seed = seed;
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  EXPECT_EQ(test.sink.results.size(), an_hour);
+  hour_of_trouble told;
+  for (const auto& call : test.relay.calls) {
+    told.trace.push_back(fmt::format("{} {}", call.at.time_since_epoch().count(), id_in(call)));
+  }
+  for (std::size_t i = 0; i < test.sink.results.size(); ++i) {
+    told.trace.push_back(fmt::format("{} {} {}", test.sink.put_at[i].time_since_epoch().count(),
+                                     test.sink.results[i].custom_id,
+                                     test.sink.results[i].attempts));
+  }
+  told.most = test.most_counted_in_a_minute();
+  told.calls = test.relay.counted.size();
+  told.seconds = test.time.since_start();
+  told.most_told = test.status.most_in_a_minute;
+  return told;
+}
+
+TEST(engine_test, an_hour_of_trouble_never_passes_the_cap_and_is_the_same_each_time) {
+  const auto first = spend_an_hour(5);
+  EXPECT_LE(first.most, 200U) << "of any 60 s on the relay's clock";
+  EXPECT_LE(first.most_told, 200U);
+  EXPECT_GT(first.calls, 12'000U) << "some were tried again";
+  const double allowed = 200 * (first.seconds / 60 + 1);
+  EXPECT_GE(static_cast<double>(first.calls), 0.95 * allowed - 200);
+  const auto second = spend_an_hour(5);
+  EXPECT_EQ(first.trace, second.trace);
+  const auto other = spend_an_hour(6);
+  EXPECT_LE(other.most, 200U);
+  EXPECT_NE(first.trace, other.trace);
+}
+
+TEST(engine_test, connections_that_break_while_the_request_goes_out_do_not_use_up_the_window) {
+  rig test;
+  test.add(20);
+  test.options.pace.requests_per_minute = 4;
+  test.relay.plan = [](const exchange_call& call) {
+    exchange_plan planned = completion_plan();
+    if (call.number < 8) {
+      planned.sent_whole = planned.with_head = false;
+      planned.end = exchange_end::how::broken;
+    }
+    return planned;
+  };
+  test.run([&] { return test.time.since_start() > 3600; }, [](engine& running) { running.stop(); });
+  EXPECT_EQ(test.succeeded(), 20U);
+  EXPECT_LE(test.most_counted_in_a_minute(), 4U);
+}
+
+TEST(engine_test, holds_the_concurrency) {
+  for (const unsigned places : {1U, 7U, 64U}) {
+    rig test;
+    test.add(300);
+    test.options.pace.requests_per_minute = 0;
+    test.options.pace.concurrency = places;
+    std::mt19937_64 random(3);
+    test.relay.plan = [&](const exchange_call&) {
+      return random() % 5 == 0 ? refusal_plan(500)
+                               : completion_plan("x", 1ms * static_cast<int>(random() % 5000));
+    };
+    test.run();
+    EXPECT_EQ(test.relay.most_in_flight, places);
+    EXPECT_EQ(test.sink.results.size(), 300U);
+  }
+}
+
+TEST(engine_test, a_request_in_backoff_holds_no_place) {
+  rig test;
+  test.add(50);
+  test.options.pace.requests_per_minute = 0;
+  test.options.pace.concurrency = 1;
+  test.options.pace.backoff_base = 60s;
+  test.relay.plan = [](const exchange_call& call) {
+    return call.number == 0 ? refusal_plan(500) : completion_plan("x", 1ms);
+  };
+  test.run();
+  EXPECT_EQ(test.relay.most_in_flight, 1U);
+  EXPECT_EQ(test.succeeded(), 50U);
+  EXPECT_EQ(test.sink.results.back().custom_id, "0-1");
+  EXPECT_EQ(test.sink.results.back().attempts, 2U);
+}
+
+TEST(engine_test, the_last_attempt_s_failure_is_the_result) {
+  rig test;
+  test.add(1);
+  test.relay.plan = [](const exchange_call&) { return refusal_plan(500, "boom"); };
+  test.run();
+  ASSERT_EQ(test.sink.results.size(), 1U);
+  const result& one = test.sink.results[0];
+  EXPECT_EQ(test.relay.calls.size(), 5U);
+  EXPECT_EQ(one.attempts, 5U);
+  EXPECT_TRUE(one.retryable);
+  EXPECT_EQ(one.outcome.error().http_status, 500);
+  EXPECT_EQ(one.outcome.error().message, "boom");
+  EXPECT_EQ(test.sink.attempts, 5U);
+  EXPECT_EQ(test.sink.retries, 4U);
+  EXPECT_EQ(test.sink.lost, 0U) << "an HTTP error is not billed";
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+}
+
+TEST(engine_test, what_is_permanent_fails_at_once) {
+  for (const int status : {400, 413, 422, 501}) {
+    rig test;
+    test.add(3);
+    test.relay.plan = [&](const exchange_call&) { return refusal_plan(status); };
+    test.run();
+    EXPECT_EQ(test.relay.calls.size(), 3U) << status;
+    ASSERT_EQ(test.sink.results.size(), 3U) << status;
+    EXPECT_FALSE(test.sink.results[0].retryable) << status;
+    EXPECT_EQ(test.outcome.reason, stop_reason::none) << status;
+  }
+}
+
+TEST(engine_test, a_refusal_with_a_hint_pauses_the_key) {
+  rig test;
+  test.add(100);
+  test.options.pace.requests_per_minute = 0;
+  test.options.pace.concurrency = 8;
+  time_point refused{};
+  test.relay.plan = [&](const exchange_call& call) {
+    if (call.number != 20) return completion_plan();
+    refused = call.at + 300ms;
+    return refusal_plan(429, "slow down", "", {{"retry-after", "37"}});
+  };
+  test.run();
+  EXPECT_EQ(test.succeeded(), 100U);
+  for (const auto& call : test.relay.calls) {
+    EXPECT_FALSE(call.at > refused && call.at < refused + 37s) << "a start in the pause";
+  }
+  const auto again = std::find_if(test.relay.calls.begin(), test.relay.calls.end(),
+                                  [&](const auto& call) { return call.at > refused; });
+  ASSERT_NE(again, test.relay.calls.end());
+  EXPECT_EQ(again->at, refused + 37s);
+  EXPECT_EQ(test.sink.attempts, 101U);
+}
+
+TEST(engine_test, refusals_without_a_hint_slow_the_engine_down_until_one_succeeds) {
+  rig test;
+  test.add(40);
+  test.options.pace.requests_per_minute = 0;
+  test.options.pace.concurrency = 8;
+  const time_point start = test.time.now();
+  test.relay.plan = [&](const exchange_call& call) {
+    return call.at < start + 100s ? refusal_plan(429) : completion_plan();
+  };
+  test.run();
+  EXPECT_EQ(test.succeeded(), 40U) << "no refusal uses up an attempt";
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  const auto early = std::count_if(test.relay.calls.begin(), test.relay.calls.end(),
+                                   [&](const auto& call) { return call.at < start + 100s; });
+  EXPECT_LT(early, 8 + 10) << "the first eight, then one at a time at doubling distances";
+}
+
+TEST(engine_test, two_refusals_of_the_key_stop_the_run_and_nothing_is_put) {
+  for (const int status : {401, 402}) {
+    rig test;
+    test.add(100);
+    test.relay.plan = [&](const exchange_call&) { return refusal_plan(status, "bad key"); };
+    test.run();
+    EXPECT_EQ(test.outcome.reason, stop_reason::key_ended) << status;
+    EXPECT_EQ(test.outcome.message, "bad key");
+    EXPECT_TRUE(test.sink.results.empty());
+    EXPECT_LE(test.relay.calls.size(), 64U + 1);
+  }
+}
+
+TEST(engine_test, a_spent_quota_stops_the_run_whatever_its_status) {
+  for (const int status : {429, 403}) {
+    rig test;
+    test.add(10);
+    test.options.pace.concurrency = 1;
+    test.relay.plan = [&](const exchange_call& call) {
+      return call.number < 3 ? completion_plan()
+                             : refusal_plan(status, "spent", "insufficient_quota");
+    };
+    test.run();
+    EXPECT_EQ(test.outcome.reason, stop_reason::key_ended) << status;
+    EXPECT_EQ(test.sink.results.size(), 3U);
+    EXPECT_EQ(test.relay.calls.size(), 5U);
+  }
+}
+
+TEST(engine_test, one_refusal_of_the_key_alone_is_tried_again) {
+  rig test;
+  test.add(20);
+  test.options.pace.concurrency = 1;
+  test.relay.plan = [](const exchange_call& call) {
+    return call.number == 3 ? refusal_plan(401) : completion_plan();
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  EXPECT_EQ(test.succeeded(), 20U);
+}
+
+exchange_plan page_not_found() {
+  exchange_plan planned;
+  planned.head.status = 404;
+  planned.head.content_type = "text/html";
+  planned.body = {{duration{}, "<html><h1>404 page not found</h1></html>"}};
+  return planned;
+}
+
+TEST(engine_test, five_strange_answers_are_a_wrong_address_and_nothing_is_put) {
+  for (const unsigned places : {1U, 2U, 64U}) {
+    rig test;
+    test.add(100);
+    test.options.pace.concurrency = places;
+    test.relay.plan = [](const exchange_call&) { return page_not_found(); };
+    test.run();
+    EXPECT_EQ(test.outcome.reason, stop_reason::wrong_address) << places;
+    EXPECT_TRUE(test.sink.results.empty()) << places;
+    EXPECT_GE(test.relay.calls.size(), 5U) << places;
+  }
+}
+
+TEST(engine_test, a_short_job_of_strange_answers_is_a_wrong_address_too) {
+  for (const std::size_t requests : {1U, 2U, 4U}) {
+    for (const unsigned places : {1U, 64U}) {
+      rig test;
+      test.add(requests);
+      test.options.pace.concurrency = places;
+      test.relay.plan = [](const exchange_call&) { return page_not_found(); };
+      test.run();
+      EXPECT_EQ(test.outcome.reason, stop_reason::wrong_address) << requests << " at " << places;
+      EXPECT_TRUE(test.sink.results.empty());
+      EXPECT_EQ(test.relay.calls.size(), requests);
+    }
+  }
+}
+
+TEST(engine_test, a_strange_answer_beside_good_ones_fails_its_request_alone) {
+  rig test;
+  test.add(20);
+  test.options.pace.concurrency = 4;
+  test.relay.plan = [](const exchange_call& call) {
+    return call.number < 3 ? page_not_found() : completion_plan("x", 5s);
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  EXPECT_EQ(test.succeeded(), 17U);
+  EXPECT_EQ(test.sink.results.size(), 20U);
+  EXPECT_EQ(test.result_of("0-1").outcome.error().http_status, 404);
+}
+
+TEST(engine_test, a_404_that_speaks_of_the_model_is_permanent) {
+  rig test;
+  test.add(10);
+  test.relay.plan = [](const exchange_call&) {
+    return refusal_plan(404, "The model `m` does not exist", "model_not_found");
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  EXPECT_EQ(test.sink.results.size(), 10U);
+  EXPECT_EQ(test.relay.calls.size(), 10U);
+}
+
+TEST(engine_test, a_relay_that_cannot_be_reached_stops_the_run_after_ten_minutes) {
+  rig test;
+  test.add(100);
+  test.relay.plan = [](const exchange_call&) { return unreachable_plan(); };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::relay_down);
+  EXPECT_EQ(test.outcome.message, "connection refused");
+  EXPECT_TRUE(test.sink.results.empty());
+  EXPECT_EQ(test.sink.attempts, 0U) << "nothing was sent";
+  EXPECT_GE(test.time.since_start(), 600);
+  EXPECT_LE(test.time.since_start(), 600 + 120);
+  EXPECT_LE(test.relay.calls.size(), 64U + 25) << "after the first crowd, one trial at a time";
+}
+
+TEST(engine_test, a_relay_that_comes_back_costs_nobody_an_attempt) {
+  rig test;
+  test.add(100);
+  const time_point start = test.time.now();
+  test.relay.plan = [&](const exchange_call& call) {
+    return call.at < start + 5min ? unreachable_plan() : completion_plan();
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  EXPECT_EQ(test.succeeded(), 100U);
+  EXPECT_EQ(test.sink.attempts, 100U);
+  for (const auto& one : test.sink.results) EXPECT_EQ(one.attempts, 1U);
+  EXPECT_LE(test.time.since_start(), 300 + 60 + 60 + 10);
+}
+
+TEST(engine_test, attempts_that_reached_nobody_are_not_counted_as_sent) {
+  rig test;
+  test.add(30);
+  test.options.pace.requests_per_minute = 10;
+  test.relay.plan = [](const exchange_call& call) {
+    return call.number < 20 ? unreachable_plan() : completion_plan();
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  EXPECT_EQ(test.succeeded(), 30U);
+  EXPECT_LE(test.most_counted_in_a_minute(), 10U);
+  EXPECT_LE(test.status.most_in_a_minute, 10U) << "what totals tell is what the relay saw";
+}
+
+TEST(engine_test, a_certificate_that_does_not_verify_stops_at_once) {
+  rig test;
+  test.add(10);
+  test.relay.plan = [](const exchange_call&) {
+    exchange_plan planned = unreachable_plan();
+    planned.end = exchange_end::how::bad_certificate;
+    return planned;
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::bad_certificate);
+  EXPECT_TRUE(test.sink.results.empty());
+}
+
+TEST(engine_test, a_hint_beyond_the_longest_wait_means_come_back_later) {
+  rig test;
+  test.add(10);
+  test.options.pace.concurrency = 1;
+  test.relay.plan = [](const exchange_call& call) {
+    return call.number < 2 ? completion_plan()
+                           : refusal_plan(429, "tomorrow", "", {{"retry-after", "3600"}});
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::come_back_later);
+  EXPECT_EQ(test.sink.results.size(), 2U);
+  EXPECT_EQ(test.relay.calls.size(), 3U);
+}
+
+TEST(engine_test, a_hundred_failures_in_a_row_and_one_at_a_time) {
+  rig test;
+  test.add(400);
+  test.options.pace.requests_per_minute = 0;
+  test.options.pace.concurrency = 20;
+  const time_point start = test.time.now();
+  bool calm = false;
+  std::size_t crowd = 0;
+  std::size_t failures = 0;
+  test.relay.plan = [&](const exchange_call& call) {
+    calm = calm || call.at > start + 3min;
+    if (calm) return completion_plan();
+    if (++failures > 100 + 20) crowd = std::max(crowd, call.in_flight);
+    return refusal_plan(503);
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  EXPECT_EQ(crowd, 1U);
+  EXPECT_LT(failures, 200U);
+  EXPECT_EQ(test.sink.results.size(), 400U);
+  EXPECT_EQ(test.succeeded(), 400U) << "trials cost no request an attempt";
+}
+
+TEST(engine_test, trouble_without_end_stops_the_run) {
+  rig test;
+  test.add(1000);
+  test.relay.plan = [](const exchange_call&) { return refusal_plan(503, "overloaded"); };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::relay_down);
+  EXPECT_LT(test.sink.results.size(), 100U);
+}
+
+TEST(engine_test, two_slow_timeouts_are_no_dead_relay) {
+  rig test;
+  test.add(1);
+  test.options.pace.concurrency = 1;
+  test.relay.plan = [](const exchange_call& call) {
+    exchange_plan planned = completion_plan();
+    if (call.number < 3) {
+      planned.before_head = 600s;
+      planned.with_head = false;
+      planned.end = exchange_end::how::timed_out;
+    }
+    return planned;
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none)
+      << "connections open, and there are no hundred failures";
+  EXPECT_EQ(test.succeeded(), 1U);
+}
+
+TEST(engine_test, stop_lets_finish_what_is_in_flight) {
+  rig test;
+  test.add(200);
+  test.options.pace.concurrency = 8;
+  test.run([&] { return test.sink.results.size() >= 20; }, [](engine& running) { running.stop(); });
+  EXPECT_EQ(test.outcome.reason, stop_reason::interrupted);
+  EXPECT_EQ(test.sink.results.size(), test.relay.calls.size())
+      << "each attempt that began has its result";
+  EXPECT_LE(test.relay.calls.size(), 20U + 8 + 8);
+  EXPECT_EQ(test.sink.lost, 0U);
+}
+
+TEST(engine_test, abort_ends_what_is_in_flight) {
+  rig test;
+  test.add(200);
+  test.options.pace.concurrency = 8;
+  test.relay.plan = [&](const exchange_call& call) {
+    if (call.number == 0) test.time.call_at(call.at + 1s, [] {});  // a moment to stop at
+    return completion_plan("x", 100s);
+  };
+  test.run([&] { return !test.relay.calls.empty() && test.time.since_start() >= 1; },
+           [](engine& running) { running.abort(); });
+  EXPECT_EQ(test.outcome.reason, stop_reason::interrupted);
+  EXPECT_TRUE(test.sink.results.empty()) << "they stay pending";
+  EXPECT_LT(test.time.since_start(), 10);
+  EXPECT_EQ(test.sink.attempts, 8U);
+  EXPECT_EQ(test.sink.lost, 8U) << "the relay may have billed them";
+}
+
+TEST(engine_test, stop_ends_backoffs_and_waits_for_the_limit) {
+  rig test;
+  test.add(50);
+  test.options.pace.requests_per_minute = 10;
+  test.relay.plan = [](const exchange_call& call) {
+    return call.number % 2 == 0 ? refusal_plan(500) : completion_plan();
+  };
+  test.run([&] { return test.sink.results.size() >= 5; }, [](engine& running) { running.stop(); });
+  EXPECT_EQ(test.outcome.reason, stop_reason::interrupted);
+  EXPECT_LT(test.time.since_start(), 20);
+}
+
+TEST(engine_test, an_engine_runs_again_and_keeps_the_limit) {
+  rig test;
+  test.add(10);
+  test.options.pace.requests_per_minute = 10;
+  engine runner(test.loop, test.options, test.time, test.relay);
+  for (int round = 0; round < 2; ++round) {
+    test::memory_source source;
+    for (std::uint64_t line = 1; line <= 10; ++line)
+      source.requests.push_back(test::make_request(0, line));
+    bool ended = false;
+    asio::co_spawn(test.loop, runner.run(source, test.sink),
+                   [&](std::exception_ptr, run_outcome) { ended = true; });
+    test::run_virtual(
+        test.loop, test.time, [&] { return ended; }, [&] { return source.quiet(); });
+    ASSERT_TRUE(ended);
+  }
+  EXPECT_EQ(test.sink.results.size(), 20U);
+  EXPECT_LE(test.most_counted_in_a_minute(), 10U);
+  EXPECT_GE(test.time.since_start(), 60);
+}
+
+TEST(engine_test, jobs_given_in_turns_start_in_turns) {
+  rig test;
+  // As a set of jobs gives them: one of each while both have some.
+  for (std::uint64_t line = 1; line <= 1000; ++line) {
+    test.source.requests.push_back(test::make_request(0, line));
+    if (line <= 50) test.source.requests.push_back(test::make_request(1, line));
+  }
+  test.options.pace.requests_per_minute = 60;
+  test.options.pace.concurrency = 16;
+  std::mt19937_64 random(11);
+  test.relay.plan = [&](const exchange_call&) {
+    return completion_plan("x", 1ms * static_cast<int>(random() % 3000));
+  };
+  test.run([&] { return test.relay.calls.size() >= 200; }, [](engine& running) { running.stop(); });
+  int large = 0;
+  int small = 0;
+  for (std::size_t i = 0; i < 100; ++i)
+    ++(id_in(test.relay.calls[i]).starts_with("0-") ? large : small);
+  EXPECT_EQ(large, 50);
+  EXPECT_EQ(small, 50);
+}
+
+exchange_plan event_stream(const std::string& events) {
+  exchange_plan planned;
+  planned.head.status = 200;
+  planned.head.content_type = "text/event-stream";
+  planned.body = {{200ms, events.substr(0, events.size() / 2)},
+                  {100ms, events.substr(events.size() / 2)}};
+  return planned;
+}
+
+TEST(engine_test, a_cut_stream_is_tried_again_and_may_have_been_billed) {
+  rig test;
+  test.add(1);
+  test.source.requests[0].streamed = true;
+  const std::string begun =
+      "data: "
+      "{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\","
+      "\"choices\":[{\"index\":0,"
+      "\"delta\":{\"role\":\"assistant\",\"content\":\"hel\"},\"finish_reason\":null}]}\n\n";
+  const std::string rest =
+      "data: "
+      "{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\","
+      "\"choices\":[{\"index\":0,"
+      "\"delta\":{\"content\":\"lo\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":3,"
+      "\"completion_tokens\":2,\"total_tokens\":5}}\n\ndata: [DONE]\n\n";
+  test.relay.plan = [&](const exchange_call& call) {
+    EXPECT_TRUE(call.streamed);
+    if (call.number >= 2) return event_stream(begun + rest);
+    exchange_plan cut = event_stream(begun);
+    if (call.number == 1)
+      cut.end = exchange_end::how::broken;  // the other ended in good order, and unfinished
+    return cut;
+  };
+  test.run();
+  ASSERT_EQ(test.sink.results.size(), 1U);
+  const result& one = test.sink.results[0];
+  ASSERT_TRUE(one.outcome);
+  EXPECT_EQ(one.attempts, 3U);
+  EXPECT_EQ(test.sink.lost, 2U);
+  EXPECT_TRUE(one.streamed);
+  EXPECT_THAT(one.outcome->body, HasSubstr(R"("content":"hello")"));
+  ASSERT_TRUE(one.ttft_ms);
+  EXPECT_NEAR(*one.ttft_ms, 300 + 200, 1)
+      << "of the last attempt: the head, and then the first piece";
+}
+
+TEST(engine_test, what_may_have_been_billed_is_counted) {
+  const struct {
+    const char* what;
+    std::uint64_t lost;
+    std::function<exchange_plan()> first;
+  } rows[] = {
+      {"an HTTP error is no bill", 0, [] { return refusal_plan(500); }},
+      {"no connection is no bill", 0, [] { return unreachable_plan(); }},
+      {"a request that was not sent whole is no bill", 0,
+       [] {
+         exchange_plan planned = completion_plan();
+         planned.sent_whole = planned.with_head = false;
+         planned.end = exchange_end::how::broken;
+         return planned;
+       }},
+      {"a connection that broke before the head", 1,
+       [] {
+         exchange_plan planned = completion_plan();
+         planned.with_head = false;
+         planned.end = exchange_end::how::broken;
+         return planned;
+       }},
+      {"a timeout", 1,
+       [] {
+         exchange_plan planned = completion_plan();
+         planned.with_head = false;
+         planned.end = exchange_end::how::timed_out;
+         return planned;
+       }},
+      {"an error inside a 200", 1,
+       [] {
+         exchange_plan planned = completion_plan();
+         planned.body = {{duration{}, R"({"error":{"message":"upstream"}})"}};
+         return planned;
+       }},
+  };
+  for (const auto& row : rows) {
+    rig test;
+    test.add(1);
+    test.relay.plan = [&](const exchange_call& call) {
+      return call.number == 0 ? row.first() : completion_plan();
+    };
+    test.run();
+    EXPECT_EQ(test.succeeded(), 1U) << row.what;
+    EXPECT_EQ(test.sink.lost, row.lost) << row.what;
+  }
+}
+
+TEST(engine_test, an_idempotency_key_is_a_request_s_own_over_its_attempts) {
+  rig test;
+  test.add(40);
+  test.add(40, 1);
+  test.options.pace.requests_per_minute = 0;
+  test.relay.plan = [](const exchange_call& call) {
+    return call.number < 60 ? refusal_plan(500) : completion_plan();
+  };
+  test.run();
+  std::map<std::string, std::set<std::string>> keys;
+  std::set<std::string> all;
+  for (const auto& call : test.relay.calls) {
+    keys[id_in(call)].insert(call.idempotency_key);
+    all.insert(call.idempotency_key);
+    EXPECT_FALSE(call.idempotency_key.empty());
+  }
+  EXPECT_EQ(keys.size(), 80U);
+  for (const auto& [id, own] : keys) EXPECT_EQ(own.size(), 1U) << id;
+  EXPECT_EQ(all.size(), 80U);
+}
+
+TEST(engine_test, a_request_that_failed_in_an_earlier_run_gets_a_new_key) {
+  std::set<std::string> keys;
+  for (const std::uint32_t attempts : {0U, 0U, 5U}) {
+    rig test;
+    test.add(1);
+    test.source.requests[0].attempts = attempts;
+    test.run();
+    keys.insert(test.relay.calls.at(0).idempotency_key);
+    EXPECT_EQ(test.sink.results.at(0).attempts, attempts + 1)
+        << "attempts are of the job's whole life";
+  }
+  EXPECT_EQ(keys.size(), 2U);
+}
+
+fatal_error disk_full() {
+  return {fatal_error::kind::cannot_write, "disk full"};
+}
+
+void expect_fault(const std::exception_ptr& fault, const std::string& sentence) {
+  ASSERT_NE(fault, nullptr);
+  try {
+    std::rethrow_exception(fault);
+  } catch (const fatal_error& thrown) {
+    EXPECT_EQ(thrown.what(), sentence);
+  }
+}
+
+TEST(engine_test, a_sink_that_cannot_write_ends_the_run) {
+  rig test;
+  test.add(300);
+  test.sink.put_fault = std::make_exception_ptr(disk_full());
+  test.sink.fault_from = 10;
+  test.run();
+  expect_fault(test.fault, "disk full");
+  EXPECT_EQ(test.sink.results.size(), 10U);
+  EXPECT_LE(test.relay.calls.size(), 10U + 64 + 64);
+}
+
+TEST(engine_test, a_flush_that_fails_ends_the_run) {
+  rig test;
+  test.add(300);
+  test.sink.flush_fault = std::make_exception_ptr(disk_full());
+  test.run();
+  expect_fault(test.fault, "disk full");
+}
+
+TEST(engine_test, a_source_that_cannot_be_read_on_ends_the_run) {
+  rig test;
+  test.add(30);
+  test.source.fault =
+      std::make_exception_ptr(fatal_error(fatal_error::kind::cannot_start, "bad gzip"));
+  test.run();
+  expect_fault(test.fault, "bad gzip");
+}
+
+TEST(engine_test, tells_what_holds_the_run) {
+  rig test;
+  test.add(30);
+  test.options.pace.requests_per_minute = 10;
+  run_status seen;
+  test.run([&] { return test.sink.results.size() >= 10; },
+           [&](engine& running) { seen = running.now(); });
+  EXPECT_EQ(seen.started_last_minute, 10U);
+  EXPECT_EQ(seen.in_flight, 0U);
+  EXPECT_EQ(seen.waiting, 20U);
+  ASSERT_TRUE(seen.next_start);
+  EXPECT_FALSE(seen.full);
+  EXPECT_EQ(test.sink.results.size(), 30U);
+}
+
+TEST(engine_test, a_job_that_ends_before_its_workers_have_started) {
+  // The reader may be faster than the engine: with nothing to do, and with less than there are
+  // workers.
+  for (int round = 0; round < 300; ++round) {
+    rig test;
+    test.add(static_cast<std::size_t>(round % 3));
+    test.run();
+    ASSERT_EQ(test.sink.results.size(), static_cast<std::size_t>(round % 3));
+  }
+}
+
+TEST(engine_test, options_that_cannot_be_used_are_refused) {
+  rig test;
+  test.options.relay.base_url = "nonsense";
+  EXPECT_THROW(engine(test.loop, test.options, test.time, test.relay), fatal_error);
+}
+
+}  // namespace
+}  // namespace sluice

@@ -1,0 +1,606 @@
+// job_set and job_record: what a job is on files, and what running it again does.
+#include "sluice/job_set.hpp"
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "sluice/error.hpp"
+#include "support/temp_dir.hpp"
+
+namespace sluice {
+namespace {
+
+using nlohmann::json;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+std::string job_line(const std::string& id, const std::string& prompt = "hi") {
+  return R"({"custom_id":")" + id + R"(","model":"gpt-4o","messages":[{"role":"user","content":")" +
+         prompt + R"("}]})" + "\n";
+}
+
+failure passing(int status = 500) {
+  failure why;
+  why.http_status = status;
+  why.message = "trouble";
+  why.body = R"({"error":{"message":"trouble"}})";
+  return why;
+}
+
+failure permanent(int status = 400) {
+  failure why = passing(status);
+  why.kind = failure_class::permanent;
+  return why;
+}
+
+using outcome_of =
+    std::function<std::optional<boost::system::result<reply, failure>>(const request&)>;
+
+boost::system::result<reply, failure> answer() {
+  reply whole;
+  whole.body = R"({"choices":[{"index":0,"message":{"content":"hello"},"finish_reason":"stop"}]})";
+  whole.usage = token_usage{100, 0, 10, 0};
+  whole.finish_reasons = {{"stop", 1}};
+  return whole;
+}
+
+std::optional<boost::system::result<reply, failure>> succeed(const request&) {
+  return answer();
+}
+
+struct job_set_test : testing::Test {
+  test::temp_dir dir;
+  job_options lines;
+  output_options output;
+  price_table prices = price_table::built_in();
+
+  job_set_test() { output.durable = durability::none; }
+
+  std::unique_ptr<job_set> open(std::vector<std::string> names = {"x.jsonl"}) {
+    for (auto& name : names) name = dir / name;
+    return std::make_unique<job_set>(names, lines, output, prices);
+  }
+
+  /// Runs the jobs as an engine would; an outcome of nothing leaves the request pending. Gives the
+  /// ids that were sent.
+  std::vector<std::string> run(const outcome_of& outcome = succeed,
+                               std::vector<std::string> names = {"x.jsonl"}, bool crash = false) {
+    auto jobs = open(std::move(names));
+    std::vector<std::string> sent;
+    bool all = true;
+    while (auto next = jobs->next()) {
+      sent.push_back(next->custom_id);
+      auto told = outcome(*next);
+      if (!told) {
+        all = false;
+        continue;
+      }
+      jobs->attempt_started(next->job, next->attempts > 0);
+      result finished;
+      finished.job = next->job;
+      finished.line = next->line;
+      finished.custom_id = next->custom_id;
+      finished.model = next->model;
+      finished.digest = next->digest;
+      finished.attempts = next->attempts + 1;
+      finished.streamed = next->streamed;
+      finished.started_at = 1.7e9;
+      finished.latency_ms = 100;
+      finished.retryable = !*told && told->error().kind == failure_class::passing;
+      finished.outcome = std::move(*told);
+      jobs->put(std::move(finished));
+    }
+    jobs->flush();
+    if (!crash) jobs->finish(all ? job_status::completed : job_status::interrupted, 1, 1);
+    return sent;
+  }
+
+  std::string refusal(const std::function<void()>& act) {
+    try {
+      act();
+    } catch (const fatal_error& thrown) {
+      EXPECT_EQ(thrown.why(), fatal_error::kind::cannot_start);
+      return thrown.what();
+    }
+    return "(not refused)";
+  }
+  std::string refused(std::vector<std::string> names = {"x.jsonl"}) {
+    return refusal([&] { open(std::move(names)); });
+  }
+
+  json totals(const std::string& stem = "x") const {
+    return json::parse(dir.read(stem + ".totals.json"));
+  }
+  std::vector<std::string> ids_in(const std::string& file) const {
+    std::vector<std::string> ids;
+    for (const auto& line : dir.lines(file)) ids.push_back(json::parse(line)["custom_id"]);
+    return ids;
+  }
+  void append(const std::string& file, const std::string& text) const {
+    std::ofstream(dir / file, std::ios::binary | std::ios::app) << text;
+  }
+};
+
+TEST_F(job_set_test, a_fresh_run_writes_one_line_for_each_request) {
+  dir.write("x.jsonl", job_line("a") + job_line("b") + job_line("c"));
+  const auto sent =
+      run([](const request& next) -> std::optional<boost::system::result<reply, failure>> {
+        if (next.custom_id == "b") return permanent();
+        return answer();
+      });
+  EXPECT_THAT(sent, ElementsAre("a", "b", "c"));
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a", "c"));
+  EXPECT_THAT(ids_in("x.errors.jsonl"), ElementsAre("b"));
+  const json told = totals();
+  EXPECT_EQ(told["status"], "completed");
+  EXPECT_EQ(told["requests"], 3);
+  EXPECT_EQ(told["succeeded"], 2);
+  EXPECT_EQ(told["failed"], 1);
+  EXPECT_EQ(told["pending"], 0);
+  EXPECT_EQ(told["attempts"], 3);
+  EXPECT_EQ(told["cost_usd"], "0.0007");
+  EXPECT_EQ(told["errors"], json::parse(R"({"400":1})"));
+  EXPECT_FALSE(dir.has("x.state")) << "the job is complete";
+}
+
+TEST_F(job_set_test, requests_carry_what_the_line_says) {
+  dir.write("x.jsonl", "\n" + job_line("a"));
+  auto jobs = open();
+  const auto next = jobs->next();
+  ASSERT_TRUE(next);
+  EXPECT_EQ(next->job, 0U);
+  EXPECT_EQ(next->line, 2U);
+  EXPECT_EQ(next->attempts, 0U);
+  EXPECT_FALSE(jobs->identity(0).empty());
+  EXPECT_FALSE(jobs->next());
+  EXPECT_FALSE(jobs->next()) << "the end stays the end";
+}
+
+TEST_F(job_set_test, running_again_skips_what_is_done) {
+  dir.write("x.jsonl", job_line("a") + job_line("b") + job_line("c"));
+  run([](const request& next) -> std::optional<boost::system::result<reply, failure>> {
+    if (next.custom_id == "a") return answer();
+    return std::nullopt;
+  });
+  EXPECT_EQ(totals()["status"], "interrupted");
+  EXPECT_EQ(totals()["pending"], 2);
+  EXPECT_TRUE(dir.has("x.state"));
+  EXPECT_THAT(run(), ElementsAre("b", "c"));
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a", "b", "c"));
+  EXPECT_EQ(totals()["status"], "completed");
+}
+
+TEST_F(job_set_test, a_finished_job_stays_as_it_is_byte_for_byte) {
+  dir.write("x.jsonl",
+            job_line("a") + "nonsense\n" + job_line("b") + job_line("a") + job_line("c"));
+  run([](const request& next) -> std::optional<boost::system::result<reply, failure>> {
+    if (next.custom_id == "b") return permanent();
+    return answer();
+  });
+  const std::string output_before = dir.read("x.output.jsonl");
+  const std::string errors_before = dir.read("x.errors.jsonl");
+  json totals_before = totals();
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_THAT(run(), IsEmpty());
+    EXPECT_EQ(dir.read("x.output.jsonl"), output_before);
+    EXPECT_EQ(dir.read("x.errors.jsonl"), errors_before);
+    json now = totals();
+    now.erase("wall_s");
+    totals_before.erase("wall_s");
+    EXPECT_EQ(now, totals_before);
+  }
+}
+
+TEST_F(job_set_test, totals_of_a_job_done_in_pieces_are_those_of_one_done_at_once) {
+  std::string text;
+  for (int i = 0; i < 40; ++i) text += job_line("r" + std::to_string(i));
+  dir.write("x.jsonl", text);
+  dir.write("y.jsonl", text);
+  run(succeed, {"y.jsonl"});
+  for (int round = 0; round < 10; ++round) {
+    int room = 4;
+    run([&](const request&) -> std::optional<boost::system::result<reply, failure>> {
+      if (room-- > 0) return answer();
+      return std::nullopt;
+    });
+  }
+  json pieces = totals("x");
+  json whole = totals("y");
+  for (json* told : {&pieces, &whole}) {
+    told->erase("wall_s");
+    told->erase("job");
+  }
+  EXPECT_EQ(pieces, whole);
+}
+
+TEST_F(job_set_test, passing_failures_are_tried_again_and_their_lines_replaced) {
+  dir.write("x.jsonl", job_line("a") + job_line("b") + job_line("c"));
+  run([](const request& next) -> std::optional<boost::system::result<reply, failure>> {
+    if (next.custom_id == "c") return permanent();
+    return passing();
+  });
+  EXPECT_THAT(ids_in("x.errors.jsonl"), ElementsAre("a", "b", "c"));
+  const auto sent =
+      run([](const request& next) -> std::optional<boost::system::result<reply, failure>> {
+        EXPECT_EQ(next.attempts, 1U);
+        if (next.custom_id == "a") return answer();
+        return passing(503);
+      });
+  EXPECT_THAT(sent, ElementsAre("a", "b"));
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a"));
+  EXPECT_THAT(ids_in("x.errors.jsonl"), testing::UnorderedElementsAre("b", "c"));
+  const json told = totals();
+  EXPECT_EQ(told["failed"], 2);
+  EXPECT_EQ(told["errors"], json::parse(R"({"400":1,"503":1})"));
+  EXPECT_EQ(told["attempts"], 5);
+  EXPECT_EQ(told["retries"], 2);
+}
+
+TEST_F(job_set_test, one_that_is_tried_again_keeps_its_old_line_until_it_has_a_new_one) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  run([](const request&) {
+    return std::optional(boost::system::result<reply, failure>(passing()));
+  });
+  const std::string before = dir.read("x.errors.jsonl");
+  run([](const request&) { return std::optional<boost::system::result<reply, failure>>(); });
+  EXPECT_EQ(dir.read("x.errors.jsonl"), before);
+  EXPECT_EQ(totals()["failed"], 2);
+}
+
+TEST_F(job_set_test, retry_failed_tries_everything_that_failed) {
+  dir.write("x.jsonl", job_line("a") + job_line("b") + "nonsense\n");
+  run([](const request&) {
+    return std::optional(boost::system::result<reply, failure>(permanent()));
+  });
+  output.retry_failed = true;
+  EXPECT_THAT(run(), ElementsAre("a", "b"));
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a", "b"));
+  EXPECT_THAT(ids_in("x.errors.jsonl"), ElementsAre("line-3")) << "a bad line stays one";
+}
+
+TEST_F(job_set_test, a_crash_between_result_and_tidying_costs_nothing) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  run([](const request&) {
+    return std::optional(boost::system::result<reply, failure>(passing()));
+  });
+  run(
+      [](const request& next) -> std::optional<boost::system::result<reply, failure>> {
+        if (next.custom_id == "a") return answer();
+        return passing(503);
+      },
+      {"x.jsonl"}, true);
+  EXPECT_THAT(ids_in("x.errors.jsonl"), ElementsAre("a", "b", "b"))
+      << "the stage is as a crash leaves it";
+  EXPECT_THAT(run([](const request&) {
+                return std::optional(boost::system::result<reply, failure>(permanent()));
+              }),
+              ElementsAre("b"));
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a"));
+  EXPECT_THAT(ids_in("x.errors.jsonl"), ElementsAre("b"));
+  EXPECT_EQ(totals()["errors"], json::parse(R"({"400":1})"));
+  EXPECT_EQ(totals()["pending"], 0);
+}
+
+TEST_F(job_set_test, bad_lines_go_to_the_errors_file_and_are_taken_anew) {
+  dir.write("x.jsonl", job_line("a") + "nonsense\n" + job_line("a") + "[]\n" + job_line("b"));
+  EXPECT_THAT(run(), ElementsAre("a", "b"));
+  std::map<int, std::string> codes;
+  for (const auto& line : dir.lines("x.errors.jsonl")) {
+    const auto told = json::parse(line);
+    codes[told["sluice"]["line"]] = told["error"]["code"];
+  }
+  EXPECT_EQ(codes, (std::map<int, std::string>{{2, "invalid_json_line"},
+                                               {3, "duplicate_custom_id"},
+                                               {4, "invalid_request_line"}}));
+  EXPECT_EQ(totals()["requests"], 5);
+  EXPECT_EQ(totals()["failed"], 3);
+  EXPECT_EQ(totals()["pending"], 0);
+  // Two lines are mended.
+  dir.write("x.jsonl",
+            job_line("a") + job_line("c") + job_line("a") + job_line("d") + job_line("b"));
+  EXPECT_THAT(run(), ElementsAre("c", "d"));
+  ASSERT_EQ(dir.lines("x.errors.jsonl").size(), 1U);
+  EXPECT_EQ(json::parse(dir.lines("x.errors.jsonl")[0])["sluice"]["line"], 3);
+  EXPECT_EQ(totals()["failed"], 1);
+  EXPECT_EQ(totals()["errors"], json::parse(R"({"duplicate_custom_id":1})"));
+}
+
+TEST_F(job_set_test, a_line_that_turned_bad_in_another_way_has_one_line) {
+  dir.write("x.jsonl", job_line("a") + "nonsense\n");
+  run();
+  dir.write("x.jsonl", job_line("a") + "[]\n");
+  run(succeed, {"x.jsonl"}, true);  // a crash before the tidying
+  run();
+  ASSERT_EQ(dir.lines("x.errors.jsonl").size(), 1U);
+  EXPECT_EQ(json::parse(dir.lines("x.errors.jsonl")[0])["error"]["code"], "invalid_request_line");
+}
+
+TEST_F(job_set_test, a_summary_tells_what_is_to_be_done) {
+  dir.write("x.jsonl",
+            job_line("a") + "nonsense\n" + R"({"model":"mystery","messages":[]})" + "\n");
+  auto jobs = open();
+  const auto told = jobs->summaries();
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(told[0].to_send, 2U);
+  EXPECT_EQ(told[0].bad_lines, 1U);
+  EXPECT_EQ(told[0].unpriced_models, (std::map<std::string, std::uint64_t>{{"mystery", 1}}));
+  EXPECT_EQ(told[0].output, dir / "x.output.jsonl");
+}
+
+TEST_F(job_set_test, strict_refuses_bad_lines_and_makes_nothing) {
+  dir.write("x.jsonl", job_line("a") + "nonsense\n");
+  lines.strict = true;
+  EXPECT_THAT(refused(), HasSubstr("line 2"));
+  EXPECT_EQ(dir.entries(), 1U);
+}
+
+TEST_F(job_set_test, a_torn_last_line_is_dropped_and_its_request_sent_again) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  run();
+  const std::string whole = dir.read("x.output.jsonl");
+  for (std::size_t cut : {1U, 5U, 50U, 200U}) {
+    dir.write("x.output.jsonl", whole.substr(0, whole.size() - cut - 1));
+    EXPECT_THAT(run(), ElementsAre("b")) << cut;
+    EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a", "b")) << cut;
+  }
+}
+
+TEST_F(job_set_test, a_whole_last_line_without_its_newline_is_kept) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  run();
+  const std::string whole = dir.read("x.output.jsonl");
+  dir.write("x.output.jsonl", whole.substr(0, whole.size() - 1));
+  EXPECT_THAT(run(), IsEmpty());
+  EXPECT_EQ(dir.read("x.output.jsonl"), whole);
+}
+
+TEST_F(job_set_test, a_damaged_line_in_the_middle_is_named) {
+  dir.write("x.jsonl", job_line("a") + job_line("b") + job_line("c"));
+  run();
+  auto stored = dir.lines("x.output.jsonl");
+  const std::string damaged = stored[0] + "\n" + stored[1].substr(0, 40) + "\n" + stored[2] + "\n";
+  dir.write("x.output.jsonl", damaged);
+  const std::string told = refused();
+  EXPECT_THAT(told, HasSubstr("x.output.jsonl line 2"));
+  EXPECT_THAT(told, HasSubstr("damaged"));
+  EXPECT_EQ(dir.read("x.output.jsonl"), damaged);
+}
+
+TEST_F(job_set_test, a_changed_request_is_refused_by_name) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  run();
+  dir.write("x.jsonl", job_line("a") + job_line("b", "something else"));
+  EXPECT_THAT(refused(), HasSubstr("\"b\""));
+}
+
+TEST_F(job_set_test, a_changed_request_that_only_failed_is_sent) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  run([](const request&) {
+    return std::optional(boost::system::result<reply, failure>(permanent()));
+  });
+  dir.write("x.jsonl", job_line("a") + job_line("b", "something else"));
+  EXPECT_THAT(run(), ElementsAre("b"));
+  EXPECT_THAT(ids_in("x.errors.jsonl"), ElementsAre("a"));
+}
+
+TEST_F(job_set_test, results_whose_request_is_gone_are_refused) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  run();
+  dir.write("x.jsonl", job_line("a"));
+  EXPECT_THAT(refused(), HasSubstr("no longer in"));
+}
+
+TEST_F(job_set_test, failures_whose_request_is_gone_go_as_well) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  run([](const request& next) -> std::optional<boost::system::result<reply, failure>> {
+    if (next.custom_id == "b") return permanent();
+    return answer();
+  });
+  dir.write("x.jsonl", job_line("a"));
+  EXPECT_THAT(run(), IsEmpty());
+  EXPECT_THAT(ids_in("x.errors.jsonl"), IsEmpty());
+  EXPECT_EQ(totals()["failed"], 0);
+  EXPECT_EQ(totals()["pending"], 0);
+}
+
+TEST_F(job_set_test, lines_may_be_added_to_a_job_and_change_their_order) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  run();
+  dir.write("x.jsonl", job_line("c") + job_line("b") + job_line("a"));
+  EXPECT_THAT(run(), ElementsAre("c"));
+  EXPECT_EQ(totals()["requests"], 3);
+}
+
+TEST_F(job_set_test, simulated_and_real_results_do_not_mix) {
+  dir.write("x.jsonl", job_line("a"));
+  run();
+  output.simulated = true;
+  EXPECT_THAT(refused(), HasSubstr("simulated"));
+  output.fresh = true;
+  run();
+  EXPECT_EQ(json::parse(dir.read("x.output.jsonl"))["sluice"]["simulated"], true);
+  output.fresh = false;
+  EXPECT_THAT(run(), IsEmpty());
+  output.simulated = false;
+  EXPECT_THAT(refused(), HasSubstr("simulated"));
+}
+
+TEST_F(job_set_test, jobs_give_their_requests_in_turns) {
+  dir.write("x.jsonl", job_line("x1") + job_line("x2") + job_line("x3") + job_line("x4"));
+  dir.write("y.jsonl", job_line("y1") + job_line("y2"));
+  EXPECT_THAT(run(succeed, {"x.jsonl", "y.jsonl"}),
+              ElementsAre("x1", "y1", "x2", "y2", "x3", "x4"));
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("x1", "x2", "x3", "x4"));
+  EXPECT_THAT(ids_in("y.output.jsonl"), ElementsAre("y1", "y2"));
+  EXPECT_EQ(totals("y")["requests"], 2);
+}
+
+TEST_F(job_set_test, ids_are_unique_per_job_only) {
+  dir.write("x.jsonl", job_line("a"));
+  dir.write("y.jsonl", job_line("a"));
+  EXPECT_THAT(run(succeed, {"x.jsonl", "y.jsonl"}), ElementsAre("a", "a"));
+  EXPECT_EQ(totals("x")["succeeded"], 1);
+  EXPECT_EQ(totals("y")["succeeded"], 1);
+}
+
+TEST_F(job_set_test, jobs_have_identities_of_their_own_which_outlive_a_restart) {
+  dir.write("x.jsonl", job_line("a"));
+  dir.write("y.jsonl", job_line("a"));
+  std::string first;
+  {
+    auto jobs = open({"x.jsonl", "y.jsonl"});
+    first = jobs->identity(0);
+    EXPECT_NE(jobs->identity(0), jobs->identity(1));
+  }
+  EXPECT_EQ(open({"x.jsonl"})->identity(0), first);
+}
+
+TEST_F(job_set_test, limit_takes_the_first_so_many) {
+  dir.write("x.jsonl", job_line("a") + "nonsense\n" + job_line("b") + job_line("c"));
+  lines.limit = 3;
+  EXPECT_THAT(run(), ElementsAre("a", "b"));
+  EXPECT_EQ(totals()["requests"], 3);
+  lines.limit = 0;
+  EXPECT_THAT(run(), ElementsAre("c"));
+  EXPECT_EQ(totals()["requests"], 4);
+  EXPECT_EQ(totals()["pending"], 0);
+  EXPECT_EQ(dir.lines("x.errors.jsonl").size(), 1U);
+}
+
+TEST_F(job_set_test, a_smaller_limit_than_before_sends_nothing) {
+  dir.write("x.jsonl", job_line("a") + job_line("b") + job_line("c"));
+  run();
+  lines.limit = 1;
+  EXPECT_THAT(run(), IsEmpty());
+  EXPECT_EQ(totals()["pending"], 0);
+  EXPECT_EQ(totals()["status"], "completed");
+}
+
+TEST_F(job_set_test, fresh_moves_aside_what_was_there) {
+  dir.write("x.jsonl", job_line("a") + "nonsense\n");
+  run();
+  const std::string old = dir.read("x.output.jsonl");
+  output.fresh = true;
+  EXPECT_THAT(run(), ElementsAre("a"));
+  EXPECT_EQ(dir.read("x.output.jsonl.old-1"), old);
+  EXPECT_TRUE(dir.has("x.errors.jsonl.old-1"));
+  EXPECT_THAT(run(), ElementsAre("a"));
+  EXPECT_TRUE(dir.has("x.output.jsonl.old-2"));
+  EXPECT_EQ(totals()["attempts"], 1) << "a fresh start counts anew";
+}
+
+TEST_F(job_set_test, nothing_is_made_when_a_later_job_is_bad) {
+  dir.write("x.jsonl", job_line("a"));
+  dir.write("empty.jsonl", "\n");
+  for (const char* bad : {"none.jsonl", "empty.jsonl", "."}) {
+    EXPECT_NE(refused({"x.jsonl", bad}), "(not refused)") << bad;
+    EXPECT_EQ(dir.entries(), 2U) << bad;
+  }
+  output.directory = dir / "out/deep";
+  EXPECT_NE(refused({"x.jsonl", "empty.jsonl"}), "(not refused)");
+  EXPECT_FALSE(dir.has("out"));
+}
+
+TEST_F(job_set_test, fresh_moves_nothing_when_a_later_job_is_bad) {
+  dir.write("x.jsonl", job_line("a"));
+  run();
+  dir.write("empty.jsonl", "\n");
+  output.fresh = true;
+  EXPECT_NE(refused({"x.jsonl", "empty.jsonl"}), "(not refused)");
+  EXPECT_TRUE(dir.has("x.output.jsonl"));
+  EXPECT_FALSE(dir.has("x.output.jsonl.old-1"));
+}
+
+TEST_F(job_set_test, an_output_directory_is_made) {
+  dir.write("x.jsonl", job_line("a"));
+  output.directory = dir / "out/deep";
+  run();
+  EXPECT_TRUE(dir.has("out/deep/x.output.jsonl"));
+  EXPECT_TRUE(dir.has("out/deep/x.totals.json"));
+  EXPECT_FALSE(dir.has("x.output.jsonl"));
+}
+
+TEST_F(job_set_test, counters_outlive_a_crash_and_a_damaged_state_costs_only_them) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  {
+    auto jobs = open();
+    jobs->next();
+    jobs->attempt_started(0, false);
+    jobs->attempt_started(0, true);
+    jobs->attempt_lost(0);
+    append("x.output.jsonl", "");
+    jobs->checkpoint(5, 2);
+  }
+  {
+    auto jobs = open();
+    EXPECT_EQ(jobs->totals(0).attempts, 2U);
+    EXPECT_EQ(jobs->totals(0).retries, 1U);
+    EXPECT_EQ(jobs->totals(0).maybe_billed_attempts, 1U);
+    EXPECT_EQ(jobs->totals(0).max_requests_in_60s, 2U);
+  }
+  for (const char* damage :
+       {"", "{", "[]", "null", R"({"attempts":"many"})", R"({"attempts":-1,"identity":7})"}) {
+    dir.write("x.state", damage);
+    EXPECT_NO_THROW(open()) << damage;
+  }
+  EXPECT_THAT(run(), ElementsAre("a", "b"));
+}
+
+TEST_F(job_set_test, running_totals_say_so) {
+  dir.write("x.jsonl", job_line("a"));
+  auto jobs = open();
+  EXPECT_EQ(totals()["status"], "running");
+  EXPECT_EQ(totals()["pending"], 1);
+  EXPECT_TRUE(dir.has("x.state"));
+}
+
+TEST_F(job_set_test, reasons_of_failures_are_kept_for_a_person) {
+  dir.write("x.jsonl", job_line("a") + "nonsense\n");
+  auto jobs = open();
+  const auto next = jobs->next();
+  result finished;
+  finished.line = next->line;
+  finished.custom_id = next->custom_id;
+  finished.digest = next->digest;
+  finished.outcome = permanent();
+  jobs->put(std::move(finished));
+  EXPECT_FALSE(jobs->next());
+  const auto reasons = jobs->failure_reasons(0);
+  EXPECT_EQ(reasons.at("400"), "trouble");
+  EXPECT_THAT(reasons.at("invalid_json_line"), HasSubstr("line 2"));
+}
+
+TEST_F(job_set_test, results_reach_the_file_with_the_flush) {
+  for (const auto durable : {durability::each, durability::second, durability::none}) {
+    output.durable = durable;
+    output.directory = dir / ("out" + std::to_string(static_cast<int>(durable)));
+    dir.write("x.jsonl", job_line("a"));
+    run();
+    EXPECT_EQ(
+        dir.lines("out" + std::to_string(static_cast<int>(durable)) + "/x.output.jsonl").size(),
+        1U);
+  }
+}
+
+TEST_F(job_set_test, odd_ids_are_found_again) {
+  dir.write("x.jsonl", R"({"custom_id":"q\"\\\n\u00e9","model":"gpt-4o","messages":[]})"
+                       "\n"
+                       R"({"custom_id":"","model":"gpt-4o","messages":[]})"
+                       "\n"
+                       R"({"custom_id":"\ud800","model":"gpt-4o","messages":[]})"
+                       "\n");
+  EXPECT_EQ(run().size(), 3U);
+  EXPECT_THAT(run(), IsEmpty());
+}
+
+}  // namespace
+}  // namespace sluice

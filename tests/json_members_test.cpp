@@ -1,0 +1,64 @@
+#include "json_members.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace sluice {
+namespace {
+
+TEST(json_members, cuts_values_out_as_they_are_written) {
+  const std::string text =
+      R"( { "a" : 1.50e+02 , "b":"x\"y\\", "c": [1, {"d": "]}"}, []] ,"e":{"f":{}} , "g":null } )";
+  const auto members = json_members(text);
+  ASSERT_TRUE(members);
+  const std::vector<std::pair<std::string, std::string>> expected = {
+      {"a", "1.50e+02"},
+      {"b", R"("x\"y\\")"},
+      {"c", R"([1, {"d": "]}"}, []])"},
+      {"e", R"({"f":{}})"},
+      {"g", "null"}};
+  ASSERT_EQ(members->size(), expected.size());
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    const auto& member = (*members)[i];
+    EXPECT_EQ(member.key, expected[i].first);
+    EXPECT_EQ(member.value, expected[i].second);
+    EXPECT_EQ(text[member.begin], '"');
+    EXPECT_EQ(text.substr(member.end - member.value.size(), member.value.size()), member.value);
+  }
+}
+
+TEST(json_members, of_an_empty_object_and_of_none) {
+  EXPECT_TRUE(json_members("{}")->empty());
+  EXPECT_TRUE(json_members(" {\n} ")->empty());
+  for (const char* text : {"[]", "1", "\"{}\"", "null", ""})
+    EXPECT_FALSE(json_members(text)) << text;
+}
+
+TEST(find_member, takes_the_last_of_two_and_sees_through_escapes) {
+  const auto members = json_members(R"({"a":1,"a":2,"\u0062":3})");
+  ASSERT_TRUE(members);
+  EXPECT_EQ(find_member(*members, "a")->value, "2");
+  EXPECT_EQ(find_member(*members, "b")->value, "3");
+  EXPECT_EQ(find_member(*members, "c"), nullptr);
+}
+
+TEST(json_elements, gives_the_values_of_an_array) {
+  EXPECT_EQ(*json_elements(R"([1, "a,b" ,[2,3],{"x":[]}, null])"),
+            (std::vector<std::string_view>{"1", R"("a,b")", "[2,3]", R"({"x":[]})", "null"}));
+  EXPECT_TRUE(json_elements("[ ]")->empty());
+  EXPECT_FALSE(json_elements("{}"));
+  EXPECT_FALSE(json_elements("\"[]\""));
+}
+
+TEST(json_string, says_what_a_string_says) {
+  EXPECT_EQ(json_string(R"("plain")"), "plain");
+  EXPECT_EQ(json_string(R"("")"), "");
+  EXPECT_EQ(json_string(R"("a\n\u00e9\ud83d\ude00\/")"), "a\né😀/");
+  EXPECT_EQ(json_string(R"("\ud800!")"), "\xEF\xBF\xBD!") << "a lone surrogate";
+  for (const char* text : {"1", "null", "[\"a\"]", ""}) EXPECT_FALSE(json_string(text)) << text;
+}
+
+}  // namespace
+}  // namespace sluice

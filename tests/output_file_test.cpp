@@ -1,0 +1,203 @@
+#include "output_file.hpp"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <string>
+#include <vector>
+
+#include "sluice/error.hpp"
+#include "support/temp_dir.hpp"
+
+namespace sluice {
+namespace {
+
+using testing::HasSubstr;
+
+struct line_seen {
+  std::string text;
+  std::uint64_t end;
+  bool whole;
+  friend bool operator==(const line_seen&, const line_seen&) = default;
+};
+
+std::vector<line_seen> lines_of(const output_file& file) {
+  std::vector<line_seen> all;
+  file.for_each_line([&](std::string_view text, std::uint64_t end, bool whole) {
+    all.push_back({std::string(text), end, whole});
+  });
+  return all;
+}
+
+std::string refusal(const std::function<void()>& act) {
+  try {
+    act();
+  } catch (const fatal_error& thrown) {
+    return thrown.what();
+  }
+  return {};
+}
+
+TEST(output_file, is_made_appended_to_and_read_again) {
+  const test::temp_dir dir;
+  output_file file(dir / "x");
+  EXPECT_FALSE(file.open_existing());
+  EXPECT_FALSE(dir.has("x"));
+  file.create();
+  EXPECT_EQ(file.size(), 0U);
+  file.append("one\ntwo\n");
+  file.append("three\n");
+  file.sync();
+  EXPECT_EQ(file.size(), 14U);
+  EXPECT_EQ(dir.read("x"), "one\ntwo\nthree\n");
+  EXPECT_EQ(lines_of(file),
+            (std::vector<line_seen>{{"one", 4, true}, {"two", 8, true}, {"three", 14, true}}));
+}
+
+TEST(output_file, does_not_make_what_is_there_already) {
+  const test::temp_dir dir;
+  dir.write("x", "old\n");
+  output_file file(dir / "x");
+  EXPECT_THAT(refusal([&] { file.create(); }), HasSubstr(dir / "x"));
+  EXPECT_EQ(dir.read("x"), "old\n");
+}
+
+TEST(output_file, tells_a_torn_tail_and_can_cut_it_off) {
+  const test::temp_dir dir;
+  dir.write("x", "one\n\ntw");
+  output_file file(dir / "x");
+  ASSERT_TRUE(file.open_existing());
+  EXPECT_EQ(lines_of(file),
+            (std::vector<line_seen>{{"one", 4, true}, {"", 5, true}, {"tw", 7, false}}));
+  file.truncate(5);
+  file.append("three\n");
+  EXPECT_EQ(dir.read("x"), "one\n\nthree\n");
+}
+
+TEST(output_file, reads_lines_longer_than_its_buffer) {
+  const test::temp_dir dir;
+  const std::string large(3'000'000, 'x');
+  std::string content;
+  for (int i = 0; i < 200; ++i)
+    content += std::string(static_cast<std::size_t>(i * 97), 'y') + "\n";
+  content += large + "\n" + "end\n" + large;
+  dir.write("x", content);
+  output_file file(dir / "x");
+  file.open_existing();
+  std::string again;
+  std::uint64_t last_end = 0;
+  file.for_each_line([&](std::string_view text, std::uint64_t end, bool whole) {
+    again += text;
+    if (whole) again += '\n';
+    EXPECT_EQ(end, again.size());
+    EXPECT_GT(end, last_end);
+    last_end = end;
+  });
+  EXPECT_EQ(again, content);
+}
+
+TEST(output_file, rewrites_itself_and_keeps_only_what_is_wanted) {
+  const test::temp_dir dir;
+  dir.write("x", "a\nb\nc\nd");
+  output_file file(dir / "x");
+  file.open_existing();
+  file.rewrite([](std::string_view line, std::uint64_t) { return line != "b"; });
+  EXPECT_EQ(dir.read("x"), "a\nc\nd\n");
+  EXPECT_EQ(file.size(), 6U);
+  file.append("e\n");
+  EXPECT_EQ(dir.read("x"), "a\nc\nd\ne\n");
+  file.rewrite([](std::string_view, std::uint64_t) { return false; });
+  EXPECT_EQ(dir.read("x"), "");
+  EXPECT_EQ(dir.entries(), 1U) << "nothing is left beside it";
+}
+
+TEST(output_file, rewriting_tells_where_lines_end) {
+  const test::temp_dir dir;
+  dir.write("x", "aa\nb\n");
+  output_file file(dir / "x");
+  file.open_existing();
+  std::vector<std::uint64_t> ends;
+  file.rewrite([&](std::string_view, std::uint64_t end) {
+    ends.push_back(end);
+    return true;
+  });
+  EXPECT_EQ(ends, (std::vector<std::uint64_t>{3, 5}));
+}
+
+// What another process is told that wants the file.
+std::string told_to_another_process(const std::string& path) {
+  int ends[2];
+  if (::pipe(ends) != 0) return "no pipe";
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::close(ends[0]);
+    std::string told = "opened";
+    try {
+      output_file file(path);
+      if (!file.open_existing()) told = "missing";
+    } catch (const fatal_error& fault) {
+      told = fault.what();
+    }
+    if (::write(ends[1], told.data(), told.size()) < 0) ::_exit(1);
+    ::_exit(0);
+  }
+  ::close(ends[1]);
+  std::string told(4096, '\0');
+  const ssize_t n = ::read(ends[0], told.data(), told.size());
+  told.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
+  ::close(ends[0]);
+  ::waitpid(child, nullptr, 0);
+  return told;
+}
+
+TEST(output_file, is_locked_and_says_by_whom) {
+  const test::temp_dir dir;
+  const std::string path = dir.write("x", "a\nb\n");
+  {
+    output_file file(path);
+    file.open_existing();
+    EXPECT_THAT(told_to_another_process(path), HasSubstr("process " + std::to_string(::getpid())));
+    file.rewrite([](std::string_view line, std::uint64_t) { return line == "a"; });
+    EXPECT_THAT(told_to_another_process(path), HasSubstr(std::to_string(::getpid())))
+        << "the new file is locked too";
+  }
+  EXPECT_EQ(told_to_another_process(path), "opened");
+  output_file fresh(dir / "y");
+  fresh.create();
+  EXPECT_THAT(told_to_another_process(dir / "y"), HasSubstr(std::to_string(::getpid())));
+}
+
+TEST(output_file, refuses_what_is_no_file) {
+  const test::temp_dir dir;
+  output_file directory(dir.path());
+  EXPECT_THAT(refusal([&] { directory.open_existing(); }), HasSubstr(dir.path()));
+  output_file nowhere(dir / "none/x");
+  EXPECT_FALSE(nowhere.open_existing());
+  EXPECT_THAT(refusal([&] { nowhere.create(); }), HasSubstr("none/x"));
+}
+
+TEST(output_file, a_full_disk_is_told_as_lost_results) {
+  output_file file("/dev/full");
+  try {
+    replace_file("/dev/full/x", "content");
+    ADD_FAILURE();
+  } catch (const fatal_error& fault) {
+    EXPECT_EQ(fault.why(), fatal_error::kind::cannot_write);
+  }
+}
+
+TEST(small_files, are_replaced_whole) {
+  const test::temp_dir dir;
+  EXPECT_EQ(read_file(dir / "x"), std::nullopt);
+  replace_file(dir / "x", "one");
+  replace_file(dir / "x", "a longer two");
+  EXPECT_EQ(read_file(dir / "x"), "a longer two");
+  replace_file(dir / "x", "");
+  EXPECT_EQ(read_file(dir / "x"), "");
+  EXPECT_EQ(dir.entries(), 1U);
+}
+
+}  // namespace
+}  // namespace sluice

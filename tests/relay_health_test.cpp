@@ -1,0 +1,272 @@
+#include "relay_health.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace sluice {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr time_point noon = time_point{} + 12h;
+
+failure of_kind(failure_class kind, std::string message = "why") {
+  failure why;
+  why.kind = kind;
+  why.message = std::move(message);
+  if (kind == failure_class::unreachable) why.code = errc::connection_failed;
+  if (kind == failure_class::bad_certificate) why.code = errc::tls_failed;
+  return why;
+}
+
+failure timeout() {
+  failure why;
+  why.code = errc::request_timeout;
+  why.kind = failure_class::passing;
+  return why;
+}
+
+relay_health::options defaults() {
+  return {};
+}
+
+TEST(relay_health, five_strange_answers_and_the_address_is_wrong) {
+  relay_health health(defaults());
+  for (int i = 0; i < 4; ++i) {
+    const auto told = health.failed(of_kind(failure_class::wrong_address), noon, noon);
+    EXPECT_EQ(told.stop, stop_reason::none);
+    EXPECT_TRUE(told.suspect);
+    EXPECT_FALSE(told.charge);
+  }
+  const auto told = health.failed(of_kind(failure_class::wrong_address, "HTTP 404"), noon, noon);
+  EXPECT_EQ(told.stop, stop_reason::wrong_address);
+  EXPECT_EQ(told.reason, "HTTP 404");
+}
+
+TEST(relay_health, a_success_confirms_the_address_for_good) {
+  relay_health health(defaults());
+  EXPECT_FALSE(health.address_confirmed());
+  health.succeeded(noon);
+  EXPECT_TRUE(health.address_confirmed());
+  for (int i = 0; i < 50; ++i) {
+    const auto told = health.failed(of_kind(failure_class::wrong_address), noon, noon);
+    EXPECT_EQ(told.stop, stop_reason::none);
+    EXPECT_FALSE(told.suspect);
+    EXPECT_TRUE(told.charge);
+  }
+}
+
+TEST(relay_health, an_error_of_this_api_confirms_the_address_too) {
+  for (const auto kind : {failure_class::permanent, failure_class::throttled,
+                          failure_class::passing, failure_class::key_ended}) {
+    relay_health health(defaults());
+    health.failed(of_kind(kind), noon, noon);
+    EXPECT_TRUE(health.address_confirmed());
+  }
+}
+
+TEST(relay_health, a_broken_connection_confirms_nothing) {
+  relay_health health(defaults());
+  health.failed(timeout(), noon, noon);
+  health.failed(of_kind(failure_class::unreachable), noon, noon);
+  EXPECT_FALSE(health.address_confirmed());
+}
+
+TEST(relay_health, only_suspects_left_is_a_wrong_address) {
+  relay_health health(defaults());
+  health.failed(of_kind(failure_class::wrong_address, "HTTP 301 redirects to /login"), noon, noon);
+  const auto told = health.only_suspects_left();
+  EXPECT_EQ(told.stop, stop_reason::wrong_address);
+  EXPECT_EQ(told.reason, "HTTP 301 redirects to /login");
+}
+
+TEST(relay_health, two_refusals_of_the_key_end_it) {
+  relay_health health(defaults());
+  const auto first = health.failed(of_kind(failure_class::key_ended), noon, noon);
+  EXPECT_EQ(first.stop, stop_reason::none);
+  EXPECT_FALSE(first.charge);
+  EXPECT_EQ(health.failed(of_kind(failure_class::key_ended, "no quota"), noon, noon).stop,
+            stop_reason::key_ended);
+}
+
+TEST(relay_health, a_success_between_two_refusals_keeps_the_key) {
+  relay_health health(defaults());
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(health.failed(of_kind(failure_class::key_ended), noon, noon).stop, stop_reason::none);
+    health.succeeded(noon);
+  }
+  EXPECT_TRUE(health.failed(of_kind(failure_class::key_ended), noon, noon).charge)
+      << "while others succeed it is the request's own trouble, which must end";
+}
+
+TEST(relay_health, a_certificate_that_does_not_verify_stops_at_once) {
+  relay_health health(defaults());
+  EXPECT_EQ(health.failed(of_kind(failure_class::bad_certificate), noon, noon).stop,
+            stop_reason::bad_certificate);
+}
+
+TEST(relay_health, a_hint_beyond_the_longest_wait_stops) {
+  relay_health health(defaults());
+  failure why = of_kind(failure_class::throttled, "try again tomorrow");
+  why.retry_after = 10min;
+  EXPECT_EQ(health.failed(why, noon, noon).stop, stop_reason::none);
+  why.retry_after = 10min + 1ns;
+  const auto told = health.failed(why, noon, noon);
+  EXPECT_EQ(told.stop, stop_reason::come_back_later);
+  EXPECT_EQ(told.reason, "try again tomorrow");
+}
+
+TEST(relay_health, a_refusal_pauses_the_key_as_its_hint_says) {
+  relay_health health(defaults());
+  failure why = of_kind(failure_class::throttled);
+  why.retry_after = 37s;
+  const auto told = health.failed(why, noon, noon + 1s);
+  EXPECT_EQ(told.pause_until, noon + 38s);
+  EXPECT_FALSE(told.charge);
+}
+
+TEST(relay_health, a_hint_on_a_server_error_pauses_the_key_as_well) {
+  relay_health health(defaults());
+  failure why = of_kind(failure_class::passing);
+  why.retry_after = 5s;
+  const auto told = health.failed(why, noon, noon);
+  EXPECT_EQ(told.pause_until, noon + 5s);
+  EXPECT_TRUE(told.charge);
+  EXPECT_FALSE(health.trial());
+}
+
+TEST(relay_health, refusals_without_a_hint_slow_down_by_doubling) {
+  relay_health health(defaults());
+  time_point now = noon;
+  duration expected = 1s;
+  for (int i = 0; i < 9; ++i) {
+    const auto told = health.failed(of_kind(failure_class::throttled), now, now);
+    ASSERT_TRUE(told.pause_until);
+    EXPECT_EQ(*told.pause_until - now, expected) << i;
+    EXPECT_TRUE(health.trial());
+    now = *told.pause_until;
+    expected = std::min(expected * 2, duration{60s});
+  }
+  health.succeeded(now);
+  EXPECT_FALSE(health.trial());
+  EXPECT_EQ(*health.failed(of_kind(failure_class::throttled), now, now).pause_until, now + 1s);
+}
+
+TEST(relay_health, attempts_sent_before_the_trouble_do_not_make_it_worse) {
+  relay_health health(defaults());
+  health.failed(of_kind(failure_class::throttled), noon, noon + 1s);
+  for (int i = 0; i < 63; ++i) {
+    const auto told = health.failed(of_kind(failure_class::throttled), noon, noon + 1100ms);
+    EXPECT_EQ(told.pause_until, noon + 2s);
+  }
+}
+
+TEST(relay_health, a_success_sent_before_the_trouble_does_not_end_it) {
+  relay_health health(defaults());
+  health.failed(of_kind(failure_class::throttled), noon + 1s, noon + 2s);
+  health.succeeded(noon);
+  EXPECT_TRUE(health.trial());
+  health.succeeded(noon + 3s);
+  EXPECT_FALSE(health.trial());
+}
+
+TEST(relay_health, no_connection_costs_nobody_an_attempt) {
+  relay_health health(defaults());
+  time_point now = noon;
+  duration expected = 1s;
+  for (int i = 0; i < 8; ++i) {
+    const auto told = health.failed(of_kind(failure_class::unreachable), now, now);
+    EXPECT_FALSE(told.charge);
+    ASSERT_TRUE(told.pause_until);
+    EXPECT_EQ(*told.pause_until - now, expected);
+    EXPECT_TRUE(health.trial());
+    now = *told.pause_until;
+    expected = std::min(expected * 2, duration{60s});
+  }
+}
+
+TEST(relay_health, ten_minutes_without_a_connection_and_the_relay_is_down) {
+  relay_health health(defaults());
+  EXPECT_EQ(health.failed(of_kind(failure_class::unreachable), noon, noon).stop, stop_reason::none);
+  EXPECT_EQ(health.failed(of_kind(failure_class::unreachable), noon, noon + 10min - 1ns).stop,
+            stop_reason::none);
+  const auto told = health.failed(of_kind(failure_class::unreachable), noon, noon + 10min);
+  EXPECT_EQ(told.stop, stop_reason::relay_down);
+  EXPECT_FALSE(told.charge);
+}
+
+TEST(relay_health, a_success_begins_the_ten_minutes_anew) {
+  relay_health health(defaults());
+  health.failed(of_kind(failure_class::unreachable), noon, noon);
+  health.succeeded(noon + 9min);
+  EXPECT_EQ(health.failed(of_kind(failure_class::unreachable), noon, noon + 11min).stop,
+            stop_reason::none);
+  EXPECT_EQ(health.failed(of_kind(failure_class::unreachable), noon, noon + 20min).stop,
+            stop_reason::none);
+  EXPECT_EQ(health.failed(of_kind(failure_class::unreachable), noon, noon + 21min).stop,
+            stop_reason::relay_down);
+}
+
+TEST(relay_health, a_hundred_passing_failures_in_a_row_and_one_at_a_time) {
+  relay_health health(defaults());
+  for (unsigned i = 1; i < relay_health::failures_before_trial; ++i) {
+    const auto told = health.failed(of_kind(failure_class::passing), noon, noon);
+    EXPECT_TRUE(told.charge);
+    EXPECT_FALSE(told.pause_until);
+    EXPECT_FALSE(health.trial()) << i;
+  }
+  EXPECT_TRUE(health.failed(of_kind(failure_class::passing), noon, noon).charge);
+  EXPECT_TRUE(health.trial());
+  const auto told = health.failed(of_kind(failure_class::passing), noon, noon);
+  EXPECT_FALSE(told.charge) << "trials are free";
+  EXPECT_TRUE(told.pause_until);
+  health.succeeded(noon);
+  EXPECT_FALSE(health.trial());
+}
+
+TEST(relay_health, a_success_ends_the_row_of_failures) {
+  relay_health health(defaults());
+  for (int round = 0; round < 5; ++round) {
+    for (int i = 0; i < 99; ++i) health.failed(of_kind(failure_class::passing), noon, noon);
+    EXPECT_FALSE(health.trial());
+    health.succeeded(noon);
+  }
+  EXPECT_EQ(health.successes(), 5U);
+}
+
+TEST(relay_health, a_few_passing_failures_far_apart_are_no_dead_relay) {
+  relay_health health(defaults());
+  for (int i = 0; i < 99; ++i) {
+    EXPECT_EQ(health.failed(timeout(), noon, noon + i * 10min).stop, stop_reason::none) << i;
+  }
+}
+
+TEST(relay_health, trials_that_fail_for_ten_minutes_are) {
+  relay_health health(defaults());
+  for (int i = 0; i < 100; ++i) health.failed(timeout(), noon, noon);
+  EXPECT_EQ(health.failed(timeout(), noon, noon + 10min - 1ns).stop, stop_reason::none);
+  EXPECT_EQ(health.failed(timeout(), noon, noon + 10min).stop, stop_reason::relay_down);
+}
+
+TEST(relay_health, permanent_failures_say_nothing_of_the_relay) {
+  relay_health health(defaults());
+  for (int i = 0; i < 500; ++i) {
+    const auto told = health.failed(of_kind(failure_class::permanent), noon, noon + i * 1min);
+    EXPECT_TRUE(told.charge);
+    EXPECT_EQ(told.stop, stop_reason::none);
+    EXPECT_FALSE(told.pause_until);
+  }
+  EXPECT_FALSE(health.trial());
+}
+
+TEST(relay_health, an_answer_of_any_kind_shows_that_connections_open) {
+  relay_health health(defaults());
+  health.failed(of_kind(failure_class::unreachable), noon, noon);
+  EXPECT_TRUE(health.trial());
+  health.failed(of_kind(failure_class::passing), noon + 1s, noon + 1s);
+  EXPECT_FALSE(health.trial());
+}
+
+}  // namespace
+}  // namespace sluice

@@ -1,0 +1,238 @@
+#include "start_gate.hpp"
+
+#include <gtest/gtest.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <map>
+#include <vector>
+
+#include "support/manual_clock.hpp"
+
+namespace sluice {
+namespace {
+
+using namespace std::chrono_literals;
+namespace asio = boost::asio;
+
+struct start_gate_test : testing::Test {
+  asio::io_context loop{1};
+  test::manual_clock time;
+  std::vector<int> entered;
+  std::vector<int> sent_away;
+  std::map<int, start_gate::permit> held;
+
+  void poll() {
+    loop.restart();
+    while (loop.poll() > 0) {
+    }
+  }
+  void enter(start_gate& gate, int name) {
+    asio::co_spawn(
+        loop,
+        [this, &gate, name]() -> asio::awaitable<void> {
+          const auto turn = co_await gate.enter();
+          if (turn) {
+            entered.push_back(name);
+            held.emplace(name, *turn);
+          } else {
+            sent_away.push_back(name);
+          }
+        },
+        asio::detached);
+    poll();
+  }
+  // The whole life of an attempt, in no time.
+  void make(start_gate& gate, int name) {
+    gate.sent(held.at(name));
+    gate.answered(held.at(name));
+    leave(gate, name);
+  }
+  void leave(start_gate& gate, int name, bool sent_nothing = false) {
+    gate.leave(held.at(name), sent_nothing);
+    poll();
+  }
+  void advance(duration by) {
+    time.advance(by);
+    poll();
+  }
+  void clear_out(start_gate& gate) {
+    gate.close();
+    poll();
+    EXPECT_TRUE(loop.stopped()) << "somebody still waits";
+  }
+};
+
+TEST_F(start_gate_test, lets_in_as_many_as_the_concurrency) {
+  start_gate gate(time, {0, 1s, pacing::burst}, 2);
+  for (int name : {1, 2, 3, 4}) enter(gate, name);
+  EXPECT_EQ(entered, (std::vector{1, 2}));
+  auto status = gate.now();
+  EXPECT_EQ(status.in_flight, 2U);
+  EXPECT_EQ(status.waiting, 2U);
+  EXPECT_TRUE(status.full);
+  EXPECT_FALSE(status.next_start);
+  make(gate, 2);
+  EXPECT_EQ(entered, (std::vector{1, 2, 3}));
+  make(gate, 1);
+  make(gate, 3);
+  EXPECT_EQ(entered, (std::vector{1, 2, 3, 4}));
+  make(gate, 4);
+  EXPECT_EQ(gate.now().in_flight, 0U);
+  EXPECT_TRUE(loop.stopped());
+}
+
+TEST_F(start_gate_test, no_concurrency_is_no_limit) {
+  start_gate gate(time, {0, 1s, pacing::burst}, 0);
+  for (int name = 0; name < 1000; ++name) enter(gate, name);
+  EXPECT_EQ(entered.size(), 1000U);
+}
+
+TEST_F(start_gate_test, the_window_lets_in_first_come_first_served) {
+  start_gate gate(time, {2, 1s, pacing::burst}, 64);
+  for (int name : {1, 2}) {
+    enter(gate, name);
+    make(gate, name);
+  }
+  for (int name : {3, 4, 5}) enter(gate, name);
+  EXPECT_EQ(entered.size(), 2U);
+  const auto status = gate.now();
+  EXPECT_FALSE(status.full);
+  ASSERT_TRUE(status.next_start);
+  EXPECT_NEAR(std::chrono::duration<double>(*status.next_start - time.now()).count(), 60, 0.1);
+  advance(*status.next_start - time.now());
+  EXPECT_EQ(entered, (std::vector{1, 2, 3, 4}));
+  for (int name : {3, 4}) make(gate, name);
+  advance(61s);
+  EXPECT_EQ(entered, (std::vector{1, 2, 3, 4, 5}));
+}
+
+TEST_F(start_gate_test, a_newcomer_does_not_pass_those_who_wait) {
+  start_gate gate(time, {0, 1s, pacing::burst}, 1);
+  enter(gate, 1);
+  enter(gate, 2);
+  gate.leave(held.at(1), false);  // 2 is called, and has not come through yet
+  asio::co_spawn(
+      loop,
+      [&]() -> asio::awaitable<void> {
+        const auto turn = co_await gate.enter();
+        if (turn) entered.push_back(3);
+      },
+      asio::detached);
+  poll();
+  EXPECT_EQ(entered, (std::vector{1, 2}));
+  leave(gate, 2);
+  EXPECT_EQ(entered, (std::vector{1, 2, 3}));
+}
+
+TEST_F(start_gate_test, who_sent_nothing_returns_the_slot) {
+  start_gate gate(time, {1, 1s, pacing::burst}, 64);
+  enter(gate, 1);
+  enter(gate, 2);
+  leave(gate, 1, true);
+  EXPECT_EQ(entered, (std::vector{1, 2}));
+  clear_out(gate);
+}
+
+TEST_F(start_gate_test, an_attempt_that_sent_nothing_is_none_that_the_relay_saw) {
+  start_gate gate(time, {3, 1s, pacing::burst}, 64);
+  for (int name = 0; name < 9; ++name) {
+    enter(gate, name);
+    leave(gate, name, true);
+  }
+  for (int name = 10; name < 13; ++name) {
+    enter(gate, name);
+    make(gate, name);
+  }
+  EXPECT_EQ(gate.now().started_last_minute, 3U);
+  EXPECT_EQ(gate.now().most_in_a_minute, 3U);
+}
+
+TEST_F(start_gate_test, a_slot_whose_request_broke_off_while_it_was_sent_comes_back) {
+  start_gate gate(time, {1, 1s, pacing::burst}, 64);
+  enter(gate, 1);
+  advance(5s);
+  leave(gate, 1, false);  // some bytes left; on_sent was never told
+  enter(gate, 2);
+  EXPECT_EQ(entered, (std::vector{1})) << "the relay may have counted it";
+  advance(59s);
+  EXPECT_EQ(entered, (std::vector{1}));
+  advance(3s);
+  EXPECT_EQ(entered, (std::vector{1, 2}));
+  clear_out(gate);
+}
+
+TEST_F(start_gate_test, a_pause_holds_everyone) {
+  start_gate gate(time, {0, 1s, pacing::burst}, 64);
+  gate.pause(time.now() + 30s);
+  for (int name : {1, 2}) enter(gate, name);
+  EXPECT_TRUE(entered.empty());
+  EXPECT_EQ(gate.now().next_start, time.now() + 30s);
+  gate.pause(time.now() + 40s);
+  advance(30s);
+  EXPECT_TRUE(entered.empty()) << "it was prolonged meanwhile";
+  advance(10s);
+  EXPECT_EQ(entered, (std::vector{1, 2}));
+}
+
+TEST_F(start_gate_test, a_trial_is_one_at_a_time) {
+  start_gate gate(time, {0, 1s, pacing::burst}, 64);
+  enter(gate, 1);
+  enter(gate, 2);
+  gate.one_at_a_time(true);
+  for (int name : {3, 4, 5}) enter(gate, name);
+  EXPECT_EQ(entered, (std::vector{1, 2}));
+  make(gate, 1);
+  EXPECT_EQ(entered, (std::vector{1, 2})) << "one is still in flight";
+  make(gate, 2);
+  EXPECT_EQ(entered, (std::vector{1, 2, 3}));
+  gate.one_at_a_time(false);
+  poll();
+  EXPECT_EQ(entered, (std::vector{1, 2, 3, 4, 5}));
+}
+
+TEST_F(start_gate_test, closing_sends_away_who_waits_and_who_comes) {
+  start_gate gate(time, {1, 1s, pacing::burst}, 64);
+  enter(gate, 1);
+  enter(gate, 2);
+  enter(gate, 3);
+  gate.close();
+  poll();
+  enter(gate, 4);
+  EXPECT_EQ(sent_away, (std::vector{2, 3, 4}));
+  make(gate, 1);
+  EXPECT_TRUE(loop.stopped());
+  gate.open();
+  advance(62s);
+  enter(gate, 5);
+  EXPECT_EQ(entered, (std::vector{1, 5}));
+}
+
+TEST_F(start_gate_test, one_who_was_called_as_the_gate_closed_is_sent_away) {
+  start_gate gate(time, {0, 1s, pacing::burst}, 1);
+  enter(gate, 1);
+  enter(gate, 2);
+  enter(gate, 3);
+  gate.leave(held.at(1), false);  // calls 2
+  gate.close();
+  poll();
+  EXPECT_EQ(sent_away, (std::vector{2, 3}));
+  gate.open();
+  enter(gate, 4);
+  EXPECT_EQ(entered, (std::vector{1, 4})) << "the gate works on";
+}
+
+TEST_F(start_gate_test, no_alarm_is_left_behind) {
+  {
+    start_gate gate(time, {1, 1s, pacing::burst}, 1);
+    enter(gate, 1);
+    make(gate, 1);
+    enter(gate, 2);
+    clear_out(gate);
+  }
+  EXPECT_EQ(time.calls_to_come(), 0U);
+}
+
+}  // namespace
+}  // namespace sluice

@@ -1,0 +1,176 @@
+#pragma once
+
+#include <algorithm>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "http_client.hpp"
+#include "sluice/clock.hpp"
+
+namespace sluice::test {
+
+/// What becomes of one exchange, moment by moment.
+struct exchange_plan {
+  duration before_sent{};  ///< connecting and sending
+  bool sent_any = true;    ///< some bytes left before it ended
+  bool sent_whole = true;  ///< all of them did
+  duration on_the_way{};   ///< from sent to being counted by the relay
+  duration before_head = std::chrono::milliseconds{300};  ///< from sent
+  bool with_head = true;
+  openai::response_head head = {};
+  std::vector<std::pair<duration, std::string>> body =
+      {};  ///< pieces, each so long after the one before
+  exchange_end::how end = exchange_end::how::complete;
+  std::string message = {};
+};
+
+/// One call of exchange().
+struct exchange_call {
+  time_point at{};
+  std::string path;
+  std::string body;
+  std::string idempotency_key;
+  bool streamed = false;
+  std::size_t number = 0;     ///< calls before it
+  std::size_t in_flight = 0;  ///< with it
+};
+
+/// A client without a network: a script says what each exchange meets, the clock says when.
+class fake_client final : public http_client {
+ public:
+  using script = std::function<exchange_plan(const exchange_call&)>;
+
+  explicit fake_client(clock& time) : time_(time) {}
+
+  script plan;
+  std::vector<exchange_call> calls;
+  std::vector<time_point> counted;  ///< when the relay took notice of each request
+  std::size_t in_flight = 0;
+  std::size_t most_in_flight = 0;
+  unsigned aborts = 0;
+
+  boost::asio::awaitable<exchange_end> exchange(post request, response_handler& handler) override {
+    ++in_flight;
+    most_in_flight = std::max(most_in_flight, in_flight);
+    exchange_call call{time_.now(),
+                       std::string(request.path),
+                       std::string(request.body),
+                       std::string(request.idempotency_key),
+                       request.streamed,
+                       calls.size(),
+                       in_flight};
+    calls.push_back(call);
+    const exchange_plan planned = plan(call);
+    exchange_end told;
+    const bool whole = co_await follow(planned, handler, told);
+    --in_flight;
+    if (whole) {
+      told.end = planned.end;
+      told.message = planned.message;
+    } else {
+      told.end = exchange_end::how::broken;
+      told.message = "aborted";
+    }
+    co_return told;
+  }
+
+  void abort() override {
+    ++aborts;
+    ++epoch_;
+    for (auto* waiting : parked_) waiting->cancel();
+  }
+
+ private:
+  using parking = boost::asio::steady_timer;
+
+  // False: it was aborted on the way.
+  boost::asio::awaitable<bool> follow(const exchange_plan& planned, response_handler& handler,
+                                      exchange_end& told) {
+    const std::uint64_t epoch = epoch_;
+    if (!co_await pass(planned.before_sent, epoch)) co_return false;
+    told.sent_any = planned.sent_any;
+    if (!planned.sent_any) co_return true;
+    counted.push_back(time_.now() + planned.on_the_way);
+    if (!planned.sent_whole) co_return true;
+    told.sent_whole = true;
+    handler.on_sent();
+    if (!co_await pass(planned.before_head, epoch)) co_return false;
+    if (!planned.with_head) co_return true;
+    told.head_arrived = true;
+    handler.on_head(planned.head);
+    for (const auto& [delay, piece] : planned.body) {
+      if (!co_await pass(delay, epoch)) co_return false;
+      if (handler.on_body(piece) == openai::reply_reader::need::nothing) co_return true;
+    }
+    co_return true;
+  }
+
+  boost::asio::awaitable<bool> pass(duration time, std::uint64_t epoch) {
+    parking parked(co_await boost::asio::this_coro::executor, parking::time_point::max());
+    const auto place = parked_.insert(parked_.end(), &parked);
+    const auto alarm = time_.call_at(time_.now() + time, [&parked] { parked.cancel(); });
+    boost::system::error_code woken;
+    co_await parked.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, woken));
+    time_.cancel(alarm);
+    parked_.erase(place);
+    co_return epoch == epoch_;
+  }
+
+  clock& time_;
+  std::list<parking*> parked_;
+  std::uint64_t epoch_ = 0;
+};
+
+/// The whole reply of a chat completion, as JSON.
+inline exchange_plan completion_plan(std::string_view text = "hello",
+                                     duration head = std::chrono::milliseconds{300}) {
+  exchange_plan planned;
+  planned.before_head = head;
+  planned.head.status = 200;
+  planned.head.content_type = "application/json";
+  planned.head.request_id = "req_fake";
+  planned.body = {
+      {duration{},
+       R"({"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,)"
+       R"("message":{"role":"assistant","content":")" +
+           std::string(text) +
+           R"("},"finish_reason":"stop"}],"usage":{"prompt_tokens":10,"completion_tokens":5,)"
+           R"("total_tokens":15}})"}};
+  return planned;
+}
+
+/// A refusal with an OpenAI error object.
+inline exchange_plan refusal_plan(int status, std::string_view message = "no",
+                                  std::string_view code = "",
+                                  std::map<std::string, std::string, std::less<>> hints = {}) {
+  exchange_plan planned;
+  planned.head.status = status;
+  planned.head.content_type = "application/json";
+  planned.head.hints = std::move(hints);
+  planned.body = {{duration{}, R"({"error":{"message":")" + std::string(message) +
+                                   R"(","type":"error","code":")" + std::string(code) + R"("}})"}};
+  return planned;
+}
+
+/// No connection.
+inline exchange_plan unreachable_plan() {
+  exchange_plan planned;
+  planned.before_sent = std::chrono::milliseconds{5};
+  planned.sent_any = planned.sent_whole = planned.with_head = false;
+  planned.end = exchange_end::how::unreachable;
+  planned.message = "connection refused";
+  return planned;
+}
+
+}  // namespace sluice::test

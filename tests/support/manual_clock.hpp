@@ -1,0 +1,92 @@
+#pragma once
+
+#include <algorithm>
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <map>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "sluice/clock.hpp"
+
+namespace sluice::test {
+
+/// A clock that moves only when it is told to. Calls are made in the order of their times, and of
+/// their asking where times are equal.
+class manual_clock final : public clock {
+ public:
+  static constexpr double unix_start = 1'700'000'000;
+
+  time_point now() const noexcept override { return now_; }
+  double unix_now() const noexcept override { return unix_start + since_start(); }
+  /// Seconds that have passed on this clock.
+  double since_start() const noexcept {
+    return std::chrono::duration<double>(now_ - start()).count();
+  }
+
+  timer call_at(time_point when, std::function<void()> callback) override {
+    const timer id = ++last_;
+    calls_.emplace(std::pair{when, id}, std::move(callback));
+    times_.emplace(id, when);
+    return id;
+  }
+  void cancel(timer id) noexcept override {
+    const auto found = times_.find(id);
+    if (found == times_.end()) return;
+    calls_.erase({found->second, id});
+    times_.erase(found);
+  }
+
+  /// Makes every call due until then, each at its own time.
+  void advance_to(time_point when) {
+    while (!calls_.empty() && calls_.begin()->first.first <= when) run_next();
+    now_ = std::max(now_, when);
+  }
+  void advance(duration by) { advance_to(now_ + by); }
+  /// Jumps to the next call and makes it. False: there is none.
+  bool run_next() {
+    if (calls_.empty()) return false;
+    auto call = calls_.extract(calls_.begin());
+    times_.erase(call.key().second);
+    now_ = std::max(now_, call.key().first);
+    call.mapped()();
+    return true;
+  }
+  std::size_t calls_to_come() const noexcept { return calls_.size(); }
+
+ private:
+  static constexpr time_point start() noexcept { return time_point{} + std::chrono::hours{1000}; }
+
+  time_point now_ = start();
+  timer last_ = 0;
+  std::map<std::pair<time_point, timer>, std::function<void()>> calls_;
+  std::map<timer, time_point> times_;
+};
+
+/// Does all that can be done now, then jumps to the next call of the clock, and so on until `until`
+/// or until nothing is left to do. `settled` holds time still while another thread is about to
+/// bring work: without it, what happens first would hang on the scheduler.
+inline void run_virtual(
+    boost::asio::io_context& loop, manual_clock& time, const std::function<bool()>& until,
+    const std::function<bool()>& settled = [] { return true; }) {
+  for (;;) {
+    loop.restart();
+    while (loop.poll() > 0) {
+    }
+    if (until()) return;
+    if (!settled()) {
+      std::this_thread::yield();
+      continue;
+    }
+    if (loop.poll() > 0) continue;
+    if (until()) return;
+    if (time.run_next()) continue;
+    if (loop.stopped()) return;  // out of work
+    // Only another thread can bring something now, and none takes so long: what is left waits for
+    // ever.
+    if (loop.run_one_for(std::chrono::seconds{10}) == 0) return;
+  }
+}
+
+}  // namespace sluice::test

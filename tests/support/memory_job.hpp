@@ -1,0 +1,99 @@
+#pragma once
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "hash.hpp"
+#include "sluice/clock.hpp"
+#include "sluice/request_source.hpp"
+#include "sluice/result_sink.hpp"
+
+namespace sluice::test {
+
+inline request make_request(std::size_t job, std::uint64_t line) {
+  request made;
+  made.job = job;
+  made.line = line;
+  made.custom_id = fmt::format("{}-{}", job, line);
+  made.model = "m";
+  made.body = fmt::format(R"({{"model":"m","messages":[],"user":"{}"}})", made.custom_id);
+  made.digest = digest_of("/v1/chat/completions", made.body);
+  made.streamed = false;
+  return made;
+}
+
+/// Requests that stand in memory.
+class memory_source final : public request_source {
+ public:
+  std::vector<request> requests;
+  std::exception_ptr fault;  ///< thrown behind the last one
+
+  std::optional<request> next() override {
+    if (at_ < requests.size() && !cancelled_.load()) return requests[at_++];
+    ended_.store(true);
+    if (fault && !cancelled_.load()) std::rethrow_exception(fault);
+    return std::nullopt;
+  }
+  void cancel() override { cancelled_.store(true); }
+  std::string_view identity(std::size_t job) const override {
+    return job == 0 ? "first job" : "other job";
+  }
+
+  /// Nothing more will come from it.
+  bool quiet() const { return ended_.load() || cancelled_.load(); }
+
+ private:
+  std::size_t at_ = 0;
+  std::atomic<bool> ended_{false};
+  std::atomic<bool> cancelled_{false};
+};
+
+/// Keeps what a run finds out, and when.
+class memory_sink final : public result_sink {
+ public:
+  explicit memory_sink(clock& time) : time_(time) {}
+
+  std::vector<result> results;
+  std::vector<time_point> put_at;
+  std::uint64_t attempts = 0;
+  std::uint64_t retries = 0;
+  std::uint64_t lost = 0;
+  std::uint64_t flushes = 0;
+  std::exception_ptr put_fault;  ///< thrown by put() from result number `fault_from` on
+  std::exception_ptr flush_fault;
+  std::size_t fault_from = 0;
+
+  void attempt_started(std::size_t, bool retry) override {
+    ++attempts;
+    if (retry) ++retries;
+  }
+  void attempt_lost(std::size_t) override { ++lost; }
+  void put(result&& finished) override {
+    if (put_fault && results.size() >= fault_from) std::rethrow_exception(put_fault);
+    results.push_back(std::move(finished));
+    put_at.push_back(time_.now());
+  }
+  void flush() override {
+    ++flushes;
+    if (flush_fault) std::rethrow_exception(flush_fault);
+  }
+
+  std::map<std::string, int> times_by_id() const {
+    std::map<std::string, int> times;
+    for (const auto& one : results) ++times[one.custom_id];
+    return times;
+  }
+
+ private:
+  clock& time_;
+};
+
+}  // namespace sluice::test

@@ -1,0 +1,179 @@
+#include "sluice/totals.hpp"
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <random>
+
+namespace sluice {
+namespace {
+
+using nlohmann::ordered_json;
+
+line_facts success(std::string model, token_usage usage, const char* cost) {
+  line_facts facts;
+  facts.succeeded = true;
+  facts.model = std::move(model);
+  facts.usage = usage;
+  if (cost != nullptr) facts.cost = usd::parse(cost);
+  facts.finish_reasons = {{"stop", 1}};
+  facts.latency_ms = 100;
+  facts.ttft_ms = 10;
+  return facts;
+}
+
+line_facts failed(std::string error) {
+  line_facts facts;
+  facts.error = std::move(error);
+  return facts;
+}
+
+std::vector<std::string> keys_of(const ordered_json& object) {
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : object.items()) keys.push_back(key);
+  return keys;
+}
+
+TEST(duration_histogram, tells_quantiles_within_two_per_cent) {
+  std::mt19937_64 random(3);
+  for (const double scale : {0.05, 3.0, 900.0, 60'000.0, 4e6}) {
+    duration_histogram histogram;
+    std::vector<double> all;
+    std::lognormal_distribution<double> spread(std::log(scale), 1);
+    for (int i = 0; i < 20'000; ++i) {
+      all.push_back(spread(random));
+      histogram.add(all.back());
+    }
+    std::sort(all.begin(), all.end());
+    for (const double q : {0.01, 0.5, 0.9, 0.99, 0.999, 1.0}) {
+      const double exact =
+          all[static_cast<std::size_t>(std::ceil(q * static_cast<double>(all.size()))) - 1];
+      const auto told = histogram.quantile(q);
+      ASSERT_TRUE(told);
+      EXPECT_NEAR(*told, exact, exact * 0.02 + 0.001) << "scale " << scale << ", q " << q;
+    }
+  }
+}
+
+TEST(duration_histogram, at_its_ends) {
+  duration_histogram histogram;
+  EXPECT_FALSE(histogram.quantile(0.5));
+  histogram.add(0);
+  EXPECT_EQ(*histogram.quantile(0), 0);
+  histogram.add(-5);
+  EXPECT_EQ(*histogram.quantile(1), 0);
+  histogram.add(1e15);  // years
+  EXPECT_GT(*histogram.quantile(1), 1e8);
+  histogram.add(7);
+  EXPECT_NEAR(*histogram.quantile(0.75), 7, 0.14);
+}
+
+TEST(job_totals, has_exactly_the_keys_of_the_contract) {
+  job_totals totals;
+  totals.requests = 3;
+  totals.add(success("m", {1, 0, 2, 0}, "0.1"));
+  totals.add(failed("500"));
+  const auto told = ordered_json::parse(totals.to_json("x.jsonl", job_status::running));
+  EXPECT_THAT(keys_of(told), testing::UnorderedElementsAre(
+                                 "job", "status", "requests", "succeeded", "failed", "pending",
+                                 "attempts", "retries", "tokens", "cost_usd", "unpriced_requests",
+                                 "maybe_billed_attempts", "finish_reasons", "models", "wall_s",
+                                 "max_requests_in_60s", "latency_ms", "ttft_ms", "errors"));
+  EXPECT_THAT(keys_of(told["tokens"]),
+              testing::UnorderedElementsAre("prompt", "cached", "completion", "reasoning", "total",
+                                            "estimated_requests"));
+  EXPECT_THAT(keys_of(told["models"]["m"]),
+              testing::UnorderedElementsAre("requests", "tokens", "cost_usd"));
+  for (const char* times : {"latency_ms", "ttft_ms"}) {
+    EXPECT_THAT(keys_of(told[times]), testing::UnorderedElementsAre("p50", "p90", "p99"));
+  }
+  EXPECT_TRUE(told["cost_usd"].is_string());
+}
+
+TEST(job_totals, sums_what_the_lines_say) {
+  job_totals totals;
+  totals.requests = 10;
+  totals.add(success("a", {100, 40, 10, 3}, "0.1"));
+  totals.add(success("a", {1, 0, 2, 0}, "0.2"));
+  totals.add(success("b", {1000, 0, 1, 0}, nullptr));
+  line_facts odd = success("c", {}, nullptr);
+  odd.usage.reset();
+  odd.finish_reasons = {{"length", 2}, {"stop", 1}};
+  odd.ttft_ms.reset();
+  odd.reported_cost = usd::parse("0.07");
+  totals.add(odd);
+  totals.add(failed("500"));
+  totals.add(failed("500"));
+  totals.add(failed("request_timeout"));
+  EXPECT_EQ(totals.pending(), 3U);
+  const auto told = ordered_json::parse(totals.to_json("x.jsonl", job_status::stopped));
+  EXPECT_EQ(told["job"], "x.jsonl");
+  EXPECT_EQ(told["status"], "stopped");
+  EXPECT_EQ(told["succeeded"], 4);
+  EXPECT_EQ(told["failed"], 3);
+  EXPECT_EQ(told["pending"], 3);
+  EXPECT_EQ(told["tokens"],
+            ordered_json::parse(R"({"prompt":1101,"cached":40,"completion":13,"reasoning":3,
+                                                    "total":1114,"estimated_requests":0})"));
+  EXPECT_EQ(told["cost_usd"], "0.3");
+  EXPECT_EQ(told["reported_cost_usd"], "0.07");
+  EXPECT_EQ(told["unpriced_requests"], 2);
+  EXPECT_EQ(told["finish_reasons"], ordered_json::parse(R"({"length":2,"stop":4})"));
+  EXPECT_EQ(told["errors"], ordered_json::parse(R"({"500":2,"request_timeout":1})"));
+  EXPECT_EQ(told["models"]["a"]["requests"], 2);
+  EXPECT_EQ(told["models"]["a"]["cost_usd"], "0.3");
+  EXPECT_EQ(told["models"]["a"]["tokens"]["total"], 113);
+  EXPECT_TRUE(told["models"]["b"]["cost_usd"].is_null());
+  EXPECT_EQ(told["models"]["b"]["requests"], 1);
+}
+
+TEST(job_totals, of_nothing) {
+  const job_totals totals;
+  const auto told = ordered_json::parse(totals.to_json("x", job_status::completed));
+  EXPECT_EQ(told["cost_usd"], "0");
+  EXPECT_TRUE(told["latency_ms"]["p50"].is_null());
+  EXPECT_EQ(told["models"], ordered_json::object());
+  EXPECT_EQ(told["errors"], ordered_json::object());
+}
+
+TEST(job_totals, a_failure_tried_again_is_taken_back) {
+  job_totals totals;
+  totals.requests = 2;
+  totals.add(failed("500"));
+  totals.add(failed("408"));
+  totals.take_back_failure("500");
+  totals.add(success("m", {1, 0, 1, 0}, "0.1"));
+  EXPECT_EQ(totals.failed, 1U);
+  EXPECT_EQ(totals.pending(), 0U);
+  EXPECT_EQ(ordered_json::parse(totals.to_json("x", job_status::completed))["errors"],
+            ordered_json::parse(R"({"408":1})"));
+}
+
+TEST(job_totals, never_have_fewer_than_none_pending) {
+  job_totals totals;
+  totals.requests = 1;  // a smaller --limit than before, or standard input that is only being read
+  totals.add(success("m", {1, 0, 1, 0}, "0.1"));
+  totals.add(success("m", {1, 0, 1, 0}, "0.1"));
+  EXPECT_EQ(totals.pending(), 0U);
+}
+
+TEST(job_totals, names_that_are_no_text_do_not_break_it) {
+  job_totals totals;
+  totals.add(success("bad \xff", {1, 0, 1, 0}, "0.1"));
+  EXPECT_TRUE(nlohmann::json::accept(totals.to_json("x\xff", job_status::completed)));
+}
+
+TEST(job_totals, every_status_has_its_word) {
+  const job_totals totals;
+  for (const auto& [status, word] : {std::pair{job_status::running, "running"},
+                                     {job_status::completed, "completed"},
+                                     {job_status::stopped, "stopped"},
+                                     {job_status::interrupted, "interrupted"}}) {
+    EXPECT_EQ(ordered_json::parse(totals.to_json("x", status))["status"], word);
+  }
+}
+
+}  // namespace
+}  // namespace sluice
