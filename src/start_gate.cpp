@@ -45,7 +45,8 @@ boost::asio::awaitable<std::optional<start_gate::permit>> start_gate::enter() {
 void start_gate::wake_next() {
   if (line_.size() == 0 || called_ > 0) return;
   if (!has_place()) return;  // leave() calls again
-  if (limiter_.next_start(clock_.now()) <= clock_.now()) {
+  const time_point now = clock_.now();  // asked once: a moment later, "now" would be in the future
+  if (limiter_.next_start(now) <= now) {
     ++called_;
     line_.wake_one();
   } else {

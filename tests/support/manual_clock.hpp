@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/asio/io_context.hpp>
+#include <chrono>
 #include <functional>
 #include <map>
 #include <optional>
@@ -70,15 +71,19 @@ class manual_clock final : public clock {
 inline void run_virtual(
     boost::asio::io_context& loop, manual_clock& time, const std::function<bool()>& until,
     const std::function<bool()>& settled = [] { return true; }) {
+  constexpr std::chrono::seconds patience{5};  // of real time: what takes longer will never come
+  auto settled_last = std::chrono::steady_clock::now();
   for (;;) {
     loop.restart();
     while (loop.poll() > 0) {
     }
     if (until()) return;
-    if (!settled()) {
+    const auto real = std::chrono::steady_clock::now();
+    if (!settled() && real - settled_last < patience) {
       std::this_thread::yield();
       continue;
     }
+    settled_last = real;
     if (loop.poll() > 0) continue;
     if (until()) return;
     if (time.run_next()) continue;

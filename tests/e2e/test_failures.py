@@ -1,0 +1,358 @@
+"""Starts that are refused, runs that stop, and what they say about it."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import unittest
+from pathlib import Path
+from typing import Any
+
+from support import KEY, Case, Run, batch, chat, chats, files_under, wait_until
+
+HERE = "http://127.0.0.1:1"  # nothing listens there, and nothing is to be sent
+
+
+def error(message: str, code: str | None, kind: str = "invalid_request_error") -> dict[str, Any]:
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+class CannotStart(Case):
+    """Exit status 2, one sentence, and nothing created."""
+
+    def refused(self, *words: Any, says: tuple[str, ...] = (), env: dict[str, str | None] | None = None,
+                stdin: bytes | None = None) -> Run:
+        before = sorted(self.folder.rglob("*"))
+        run = self.sluice(*words, expect=2, env=env, stdin=stdin)
+        self.assert_one_sentence(run, *says)
+        self.assertEqual(sorted(self.folder.rglob("*")), before, "nothing may be created")
+        return run
+
+    def test_the_job(self) -> None:
+        empty = self.job(b"", "empty.jsonl")
+        blank = self.job(b"\n\r\n", "blank.jsonl")
+        folder = self.folder / "folder.jsonl"
+        folder.mkdir()
+        for job in (self.folder / "missing.jsonl", folder, empty, blank):
+            with self.subTest(job.name):
+                self.refused("run", job, "--base-url", HERE, "--output-dir", self.out, says=(job.name,))
+        self.refused("run", "--base-url", HERE, says=("job",))
+
+    def test_one_bad_job_holds_up_all(self) -> None:
+        self.refused("run", self.job(chats(2)), self.folder / "missing.jsonl", "--base-url", HERE,
+                     says=("missing.jsonl",))
+
+    def test_the_output_folder(self) -> None:
+        job = self.job(chats(1))
+        file = self.folder / "file"
+        file.write_text("in the way")
+        for place in (file, file / "below", Path("/proc/sluice")):
+            with self.subTest(str(place)):
+                self.refused("run", job, "--base-url", HERE, "--output-dir", place, says=(str(place),))
+
+    def test_the_key(self) -> None:
+        job = self.job(chats(1))
+        self.refused("run", job, "--base-url", HERE, says=("OPENAI_API_KEY",), env={"OPENAI_API_KEY": None})
+        self.refused("run", job, "--base-url", HERE, says=("OPENAI_API_KEY",), env={"OPENAI_API_KEY": ""})
+        self.refused("run", job, "--base-url", HERE, "--api-key-file", "nowhere", says=("nowhere",))
+
+    def test_the_base_url(self) -> None:
+        job = self.job(chats(1))
+        for url in ("ftp://relay.example", "http://", "relay.example:port", "http://host:99999", "not a url"):
+            with self.subTest(url):
+                self.refused("run", job, "--base-url", url, says=("base-url",))
+
+    def test_flags(self) -> None:
+        job = self.job(chats(1))
+        for flag, value, said in (("--rpm", "-1", "--rpm"), ("--rpm", "many", "--rpm"), ("--rpm", "1.5", "--rpm"),
+                                  ("--timeout", "10", "--timeout"), ("--timeout", "10 parsecs", "--timeout"),
+                                  ("--pace", "slow", "even"), ("--simulate=wild", None, "faulty"),
+                                  ("--endpoint", "images", "embeddings"), ("--header", "no-colon", "--header"),
+                                  ("--max-attempts", "0", "--max-attempts"), ("--prices", "gone.json", "gone.json")):
+            with self.subTest(f"{flag} {value}"):
+                self.refused("run", job, "--base-url", HERE, flag, *([value] if value else []), says=(said,))
+
+    def test_unknown_words_with_a_suggestion(self) -> None:
+        job = self.job(chats(1))
+        self.refused("rum", job, says=("rum", "'run'"))
+        self.refused("simulat", says=("'simulate'",))
+        self.refused("run", job, "--concurency", "3", says=("--concurency", "'--concurrency'"))
+        self.refused("run", job, "--rmp", "3", says=("--rmp", "'--rpm'"))
+        self.refused("run", job, "--utterly-different", says=("--utterly-different",))
+        self.refused()
+
+    def test_help_and_version(self) -> None:
+        for words in (["--help"], ["-h"], ["run", "--help"], ["run", "-h"], ["simulate", "--help"]):
+            with self.subTest(words):
+                run = self.sluice(*words)
+                self.assertEqual(run.err, "")
+                self.assertIn("Examples", run.out)
+                self.assertLessEqual(max(map(len, run.out.splitlines())), 100)
+        self.assertRegex(self.sluice("--version").out, r"^sluice \d+\.\d+\.\d+\n$")
+
+    def test_config(self) -> None:
+        job = self.job(chats(1))
+        config = self.folder / "sluice.toml"
+        for text, said in (("concurency = 3\n", "concurency"), ("rpm = -1\n", "rpm"), ("rpm = \n", "sluice.toml"),
+                           ('rpm = "many"\n', "rpm")):
+            config.write_text(text)
+            with self.subTest(text):
+                self.refused("run", job, "--base-url", HERE, says=(said,))
+        config.unlink()
+        self.refused("run", job, "--base-url", HERE, "--config", "gone.toml", says=("gone.toml",))
+
+    def test_precedence(self) -> None:
+        relay = self.relay()
+        job = self.job(chats(1))
+        config = self.folder / "sluice.toml"
+        config.write_text(f'base-url = "{HERE}"\nrpm = 0\n')
+        self.sluice("run", job, env={"OPENAI_BASE_URL": relay.url}, expect=0)
+        self.sluice("run", job, "--base-url", relay.url, "--fresh", env={"OPENAI_BASE_URL": HERE})
+        config.write_text(f'base-url = "{relay.url}"\n')
+        self.sluice("run", job, "--fresh")
+        self.assertEqual(relay.attempts, 3)
+
+
+class KeysEnd(Case):
+    """The run stops with 3, and nothing is written as failed for it."""
+
+    def stops(self, entry: dict[str, Any], *says: str, count: int = 20) -> None:
+        relay = self.relay(script=[{"times": None, **entry}])
+        job = self.job(chats(count))
+        run = self.run_job(job, relay, "--concurrency", 4, expect=3)
+        for part in says:
+            self.assertIn(part, run.err)
+        results = self.results(job)
+        self.assertEqual((results.output, results.errors), ([], []))
+        totals = results.totals
+        self.assertEqual((totals["status"], totals["pending"], totals["failed"]), ("stopped", count, 0))
+        self.assertLess(relay.attempts, count)
+        mended = self.relay()
+        self.run_job(job, mended)
+        self.assertEqual(len(results.output), count)
+
+    def test_401(self) -> None:
+        self.stops({"status": 401, "body": error("Incorrect API key provided: sk-ab***yz", "invalid_api_key")},
+                   "Incorrect API key provided", "key")
+
+    def test_402(self) -> None:
+        self.stops({"status": 402, "body": error("Payment required", None)}, "Payment required")
+
+    def test_429_insufficient_quota(self) -> None:
+        self.stops({"status": 429, "body": error("You exceeded your current quota", "insufficient_quota",
+                                                 "insufficient_quota")}, "You exceeded your current quota")
+
+    def test_403_insufficient_user_quota(self) -> None:
+        self.stops({"status": 403, "body": error("用户额度不足, 剩余额度: $0.01", "insufficient_user_quota",
+                                                 "new_api_error")}, "用户额度不足")
+
+    def test_a_403_for_a_model_is_not_the_keys_end(self) -> None:
+        relay = self.relay(script=[{"match": "forbidden", "times": None, "status": 403,
+                                    "body": error("该令牌无权访问模型 gpt-4", None, "new_api_error")}])
+        job = self.job([batch("f", chat("forbidden")), *chats(6)])
+        self.run_job(job, relay, expect=1)
+        self.assertEqual([line["custom_id"] for line in self.results(job).errors], ["f"])
+
+
+class TheKey(Case):
+    def test_never_appears(self) -> None:
+        """Not even when the relay repeats it in its words."""
+        relay = self.relay(script=[
+            {"match": "number 3", "times": None, "status": 400, "body": error(f"bad: Bearer {KEY}", None)},
+            {"match": "number 4", "status": 500, "body": error(f"oops {KEY}", None)}])
+        job = self.job(chats(8))
+        log = self.folder / "run.log"
+        runs = [self.run_job(job, relay, "-v", "--log-file", log, "--max-attempts", 2, expect=1),
+                self.run_job(job, relay, "-v", "--retry-failed", expect=1)]
+        broke = self.relay(script=[{"times": None, "status": 401, "body": error(f"Incorrect key: {KEY}", None)}])
+        runs.append(self.run_job(job, broke, "--fresh", "-v", "--log-file", log, expect=3))
+        for run in runs:
+            self.assertNotIn(KEY, run.out + run.err)
+        for path in files_under(self.folder):
+            if not path.name.startswith("script"):
+                self.assertNotIn(KEY.encode(), path.read_bytes(), path.name)
+                self.assertNotIn(KEY, str(path))
+
+    def test_from_a_file(self) -> None:
+        file = self.folder / "key"
+        file.write_text("sk-from-the-file\n")
+        relay = self.relay()
+        self.run_job(self.job(chats(1)), relay, "--api-key-file", file, env={"OPENAI_API_KEY": None})
+        self.assertFalse(relay.stats["authorization_missing"])
+
+
+class WrongAddress(Case):
+    def stops(self, entry: dict[str, Any], count: int) -> None:
+        relay = self.relay(script=[{"times": None, **entry}])
+        job = self.job(chats(count))
+        run = self.run_job(job, relay, "--concurrency", 2, expect=2)
+        self.assertIn("--base-url", run.err)
+        self.assertIn("/v1", run.err)
+        results = self.results(job)
+        self.assertEqual((results.output, results.errors), ([], []))
+        self.assertLessEqual(relay.attempts, 8)
+
+    def test_a_404_page_everywhere(self) -> None:
+        page = {"status": 404, "headers": {"Content-Type": "text/html"}, "body": "<html>404 not found</html>"}
+        for count in (30, 3, 1):
+            with self.subTest(count=count):
+                self.stops(page, count)
+
+    def test_a_redirect_is_not_followed(self) -> None:
+        elsewhere = self.relay()
+        self.stops({"status": 301, "headers": {"Location": elsewhere.url + "/chat/completions"}, "body": ""}, 30)
+        self.assertEqual(elsewhere.attempts, 0)
+
+    def test_a_web_page_that_answers_200(self) -> None:
+        self.stops({"status": 200, "headers": {"Content-Type": "text/html"}, "body": "<html>Welcome</html>"}, 30)
+
+    def test_an_unknown_model_is_not_a_wrong_address(self) -> None:
+        relay = self.relay(script=[{"times": None, "status": 404,
+                                    "body": error("The model `gpt-9` does not exist", "model_not_found")}])
+        job = self.job(chats(8))
+        self.run_job(job, relay, expect=1)
+        self.assertEqual(len(self.results(job).errors), 8)
+
+
+class Unreachable(Case):
+    def test_says_so_early_and_stops(self) -> None:
+        with contextlib.closing(socket.socket()) as taken:
+            taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else gets the port
+            port = taken.getsockname()[1]
+            job = self.job(chats(5))
+            run = self.start("run", job, "--base-url", f"http://127.0.0.1:{port}", "--give-up-after", "3s")
+            wait_until(lambda: "efused" in run.err or not run.running, "the reason on stderr")
+            self.assertTrue(run.running, "the reason comes while it is still trying")
+            run.wait()
+        self.assertEqual(run.code, 3, run.err)
+        results = self.results(job)
+        self.assertEqual((results.output, results.errors), ([], []))
+        self.assertEqual((results.totals["attempts"], results.totals["pending"]), (0, 5))
+
+    def test_a_name_that_does_not_exist(self) -> None:
+        job = self.job(chats(2))
+        run = self.sluice("run", job, "--base-url", "http://relay.invalid", "--give-up-after", "1s", expect=3)
+        self.assertIn("relay.invalid", run.err)
+
+    def test_a_relay_that_comes_back(self) -> None:
+        with contextlib.closing(socket.socket()) as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken.bind(("127.0.0.1", 0))
+            port = taken.getsockname()[1]
+            job = self.job(chats(5))
+            run = self.start("run", job, "--base-url", f"http://127.0.0.1:{port}", "--rpm", 0, "--max-attempts", 1)
+            wait_until(lambda: "efused" in run.err or not run.running, "the first failure")
+        relay = self.relay("--port", str(port))
+        run.wait()
+        self.assertEqual(run.code, 0, run.err)
+        self.assertEqual(relay.attempts, 5)
+
+
+class ComeBackLater(Case):
+    def test_retry_after_is_honoured(self) -> None:
+        for header, value in (("Retry-After", "2"), ("retry-after-ms", "2000")):
+            with self.subTest(header):
+                relay = self.relay(script=[{"status": 429, "headers": {header: value},
+                                            "body": error("slow down", "rate_limit_exceeded")}])
+                job = self.job(chats(3))
+                self.run_job(job, relay, "--concurrency", 1, "--output-dir", self.folder / header)
+                first, second, *_ = relay.get("/arrivals")
+                self.assertGreaterEqual(second - first, 1.95)
+                self.assertEqual(relay.attempts, 4)
+
+    def test_it_pauses_the_key_and_not_only_the_request(self) -> None:
+        relay = self.relay(script=[{"match": "number 1 ", "status": 429, "headers": {"Retry-After": "2"},
+                                    "body": error("slow down", "rate_limit_exceeded")},
+                                   {"match": "number 2 ", "delay": 0.5, "status": 500, "body": error("oops", None)}])
+        job = self.job(chats(12))
+        self.run_job(job, relay, "--concurrency", 2)
+        arrivals = relay.get("/arrivals")
+        # Whatever was out when the refusal came is two requests at most; then there is silence.
+        gaps = [b - a for a, b in zip(arrivals, arrivals[1:])]
+        self.assertGreaterEqual(max(gaps[:4]), 1.4, gaps)
+
+    def test_a_hint_beyond_max_wait_stops_the_run(self) -> None:
+        relay = self.relay(script=[{"times": None, "status": 429, "headers": {"Retry-After": "7200"},
+                                    "body": error("come back tomorrow", "rate_limit_exceeded")}])
+        job = self.job(chats(6))
+        run = self.run_job(job, relay, "--concurrency", 2, expect=3)
+        self.assertIn("come back tomorrow", run.err)
+        results = self.results(job)
+        self.assertEqual((results.output, results.errors), ([], []))
+
+    def test_a_short_max_wait(self) -> None:
+        relay = self.relay(script=[{"times": None, "status": 503, "headers": {"Retry-After": "30"},
+                                    "body": error("maintenance", None)}])
+        self.run_job(self.job(chats(3)), relay, "--max-wait", "5s", expect=3)
+
+
+class FullDisk(Case):
+    def setUp(self) -> None:
+        super().setUp()
+        self.disk = self.folder / "disk"
+        self.disk.mkdir()
+        mounted = shutil.which("mount") and subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(self.disk)], stderr=subprocess.DEVNULL)
+        if not mounted or mounted.returncode != 0:
+            self.skipTest("may not mount a small file system")
+        self.addCleanup(subprocess.run, ["umount", str(self.disk)], check=True)
+
+    def test_results_that_cannot_be_written(self) -> None:
+        relay = self.relay()
+        job = self.job([batch(f"c{i}", chat("x" * 2000 + str(i))) for i in range(200)])
+        run = self.run_job(job, relay, "--output-dir", self.disk, expect=4)
+        self.assertIn("job.output.jsonl", run.err)
+        # With room again the run goes on, and no line is there twice.
+        subprocess.run(["mount", "-o", "remount,size=8m", str(self.disk)], check=True)
+        results = self.results(job, self.disk)
+        kept = results.output_path.read_bytes()
+        whole = kept[:kept.rfind(b"\n") + 1]
+        self.run_job(job, relay, "--output-dir", self.disk)
+        self.assertTrue(results.output_path.read_bytes().startswith(whole))
+        self.assertEqual(len(results.by_id()), 200)
+
+
+@unittest.skipUnless(shutil.which("openssl"), "needs the openssl program")
+class Tls(Case):
+    def certificate(self, name: str, subject: str) -> tuple[Path, Path, Path]:
+        """An authority, and a certificate of its own for the subject."""
+        authority, authority_key, request, certificate, key, extra = (
+            self.folder / f"{name}{end}" for end in ("-ca.pem", "-ca.key", ".csr", ".pem", ".key", ".ext"))
+        new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        extra.write_text(f"subjectAltName={subject}\n")
+        for words in (["req", "-x509", *new, "-keyout", authority_key, "-out", authority, "-days", "2", "-subj",
+                       "/CN=Authority of the tests"],
+                      ["req", *new, "-keyout", key, "-out", request, "-subj", "/CN=relay"],
+                      ["x509", "-req", "-in", request, "-CA", authority, "-CAkey", authority_key, "-CAcreateserial",
+                       "-days", "2", "-extfile", extra, "-out", certificate]):
+            subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
+        return authority, certificate, key
+
+    def test_an_authority_of_ones_own(self) -> None:
+        paths = self.certificate("good", "IP:127.0.0.1")
+        relay = self.relay(tls=paths)
+        job = self.job(chats(20))
+        self.run_job(job, relay, env={"SSL_CERT_FILE": str(paths[0])})
+        self.assertEqual(len(self.results(job).output), 20)
+
+    def test_an_unknown_authority_is_refused(self) -> None:
+        relay = self.relay(tls=self.certificate("good", "IP:127.0.0.1"))
+        job = self.job(chats(5))
+        run = self.run_job(job, relay, expect=2)
+        self.assertIn("certificate", run.err)
+        self.assertIn("SSL_CERT_FILE", run.err)
+        results = self.results(job)
+        self.assertEqual((results.output, results.errors, relay.attempts), ([], [], 0))
+
+    def test_another_hosts_certificate_is_refused(self) -> None:
+        paths = self.certificate("other", "DNS:other.example")
+        relay = self.relay(tls=paths)
+        run = self.run_job(self.job(chats(5)), relay, env={"SSL_CERT_FILE": str(paths[0])}, expect=2)
+        self.assertIn("certificate", run.err)
+        self.assertEqual(relay.attempts, 0)
+
+
+if __name__ == "__main__":
+    unittest.main()

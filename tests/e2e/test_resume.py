@@ -1,0 +1,345 @@
+"""Stopping at any point, and going on: nothing is lost, and nothing is paid for twice."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import unittest
+from collections import Counter
+from pathlib import Path
+
+from support import Case, Relay, Results, batch, chat, chats, jsonl, signal_and_wait, text_of, wait_until
+
+UNAVAILABLE = {"status": 503, "body": {"error": {"message": "no channel", "type": "upstream_error", "code": "busy"}}}
+REFUSED = {"status": 400, "body": {"error": {"message": "bad value", "type": "invalid_request_error", "code": "x"}}}
+
+
+def whole_lines(path: Path) -> list[bytes]:
+    data = path.read_bytes() if path.exists() else b""
+    return [line for line in data.splitlines(keepends=True) if line.endswith(b"\n")]
+
+
+def asked(body: bytes) -> str:
+    return str(json.loads(body)["messages"][-1]["content"])
+
+
+class ResumeCase(Case):
+    def assert_complete(self, results: Results, count: int) -> None:
+        """Every request has its own answer, once."""
+        found = results.by_id()
+        self.assertEqual(set(found), {f"c{i}" for i in range(1, count + 1)})
+        for name, line in found.items():
+            self.assertEqual(text_of(line), f"echo: question number {name[1:]} of the batch")
+        self.assertEqual(results.totals["succeeded"], count)
+        self.assertEqual(results.totals["pending"], 0)
+
+
+class Killed(ResumeCase):
+    def test_kill_nine_at_random_points(self) -> None:
+        count, rounds = 400, 8
+        rng = random.Random(20)
+        relay = self.relay("--delay-min", "0.01", "--delay-max", "0.08")
+        job = self.job(chats(count))
+        results = self.results(job)
+        flags = ("run", job, "--base-url", relay.url, "--rpm", 0, "--concurrency", 16)
+        kept: list[bytes] = []
+        resent: list[str] = []
+        for number in range(rounds):
+            before = len(relay.bodies)
+            done = {json.loads(line)["sluice"]["line"] for line in kept}
+            run = self.start(*flags)
+            enough = len(kept) + rng.randint(1, 40)
+            wait_until(lambda: len(whole_lines(results.output_path)) >= enough or not run.running, "some lines more")
+            self.assertTrue(run.running, run.err)
+            run.signal(signal.SIGKILL)
+            run.wait()
+            after = whole_lines(results.output_path)
+            self.assertEqual(after[:len(kept)], kept, f"round {number} changed a finished line")
+            kept = after
+            # Judged by the relay: what stood in the output when this round began was not sent in it.
+            resent += [question for body in relay.bodies[before:]
+                       if int((question := asked(body)).split()[2]) in done]
+        self.sluice(*flags)
+        self.assert_complete(results, count)
+        self.assertEqual(resent, [])
+        self.assertEqual(whole_lines(results.output_path)[:len(kept)], kept)
+        stats = relay.stats
+        # The attempts of a request, over all restarts, carry one key and one body.
+        self.assertEqual(len(stats["bodies_seen"]), count)
+        self.assertTrue(all(len(seen["sha256"]) == 1 for seen in stats["bodies_seen"].values()))
+        # What was in flight at a kill may have been billed, and no more than that was sent again.
+        totals = results.totals
+        again = stats["attempts"] - count
+        self.assertLessEqual(again, rounds * 16)
+        self.assertFalse(results.state_path.exists())
+        self.assertEqual(totals["attempts"], stats["attempts"], "attempts of the job's whole life")
+        self.assertGreaterEqual(totals["maybe_billed_attempts"], again)
+
+
+class Damaged(ResumeCase):
+    def finished(self, count: int = 6) -> tuple[Relay, Path, Results]:
+        relay = self.relay()
+        job = self.job(chats(count))
+        self.run_job(job, relay)
+        return relay, job, self.results(job)
+
+    def test_a_torn_last_line_is_dropped_and_its_request_sent_again(self) -> None:
+        relay, job, results = self.finished()
+        whole = results.output_path.read_bytes().splitlines(keepends=True)
+        for cut in (1, 40, len(whole[-1]) - 2):
+            with self.subTest(cut=cut):
+                before = relay.attempts
+                lines = results.output_path.read_bytes().splitlines(keepends=True)
+                lost = json.loads(lines[-1])["sluice"]["line"]
+                results.output_path.write_bytes(b"".join(lines[:-1]) + lines[-1][:cut])
+                self.run_job(job, relay)
+                self.assert_complete(results, 6)
+                self.assertEqual([asked(body).split()[2] for body in relay.bodies[before:]], [str(lost)])
+
+    def test_a_last_line_that_lacks_only_its_newline_is_kept(self) -> None:
+        relay, job, results = self.finished()
+        whole = results.output_path.read_bytes()
+        results.output_path.write_bytes(whole[:-1])
+        self.run_job(job, relay)
+        self.assertEqual(results.output_path.read_bytes(), whole)
+        self.assertEqual(relay.attempts, 6)
+
+    def test_a_damaged_line_in_the_middle_is_named(self) -> None:
+        relay, job, results = self.finished()
+        lines = results.output_path.read_bytes().splitlines(keepends=True)
+        lines[2] = lines[2][:50] + b"\n"
+        results.output_path.write_bytes(b"".join(lines))
+        refused = self.run_job(job, relay, expect=2)
+        self.assert_one_sentence(refused, "job.output.jsonl", "3")
+        self.assertEqual(results.output_path.read_bytes(), b"".join(lines))
+        self.assertEqual(relay.attempts, 6)
+
+
+class Finished(ResumeCase):
+    def test_running_again_sends_nothing_and_changes_nothing(self) -> None:
+        relay = self.relay(script=[{"match": "number 3", "times": None, **REFUSED}])
+        job = self.job(jsonl(chats(8)) + b"not JSON\n")
+        self.run_job(job, relay, expect=1)
+        results = self.results(job)
+        before = results.bytes()
+        sent = relay.attempts
+        self.run_job(job, relay, expect=1)
+        after = results.bytes()
+        for name in (results.output_path.name, results.errors_path.name):
+            self.assertEqual(after[name], before[name])
+        self.assertEqual(relay.attempts, sent)
+        one, two = (json.loads(files[results.totals_path.name]) for files in (before, after))
+        for moving in ("wall_s", "max_requests_in_60s"):
+            one.pop(moving), two.pop(moving)
+        self.assertEqual(one, two)
+
+    def test_running_again_after_success(self) -> None:
+        relay = self.relay()
+        job = self.job(chats(5))
+        for _ in range(3):
+            self.run_job(job, relay)
+        self.assertEqual(relay.attempts, 5)
+        self.assert_complete(self.results(job), 5)
+
+    def test_passing_failures_are_tried_again(self) -> None:
+        job = self.job(chats(6))
+        results = self.results(job)
+        broken = self.relay(script=[{"match": "number 2", "times": None, **UNAVAILABLE},
+                                    {"match": "number 5", "times": None, **REFUSED}])
+        self.run_job(job, broken, "--max-attempts", 2, expect=1)
+        failed = {line["custom_id"]: line for line in results.errors}
+        self.assertEqual({name: line["sluice"]["retryable"] for name, line in failed.items()},
+                         {"c2": True, "c5": False})
+        mended = self.relay()
+        self.run_job(job, mended, expect=1)
+        self.assertEqual([asked(body) for body in mended.bodies], ["question number 2 of the batch"])
+        self.assertEqual([line["custom_id"] for line in results.errors], ["c5"])
+        self.assertEqual(len(results.output), 5)
+        self.assertEqual((results.totals["succeeded"], results.totals["failed"]), (5, 1))
+        self.assertEqual(results.totals["attempts"], broken.attempts + 1)
+        # A failed request that is tried again later goes under a new key.
+        self.assertFalse(set(broken.stats["bodies_seen"]) & set(mended.stats["bodies_seen"]))
+        self.run_job(job, mended, "--retry-failed")
+        self.assertEqual(mended.attempts, 2)
+        self.assert_complete(results, 6)
+
+    def test_a_failure_that_repeats_has_one_line(self) -> None:
+        job = self.job(chats(4))
+        relay = self.relay(script=[{"match": "number 2", "times": None, **UNAVAILABLE}])
+        for _ in range(3):
+            self.run_job(job, relay, "--max-attempts", 1, expect=1)
+        results = self.results(job)
+        self.assertEqual([line["custom_id"] for line in results.errors], ["c2"])
+        self.assertEqual(len(results.by_id()), 4)
+        self.assertEqual(relay.attempts, 6)
+
+    def test_fresh_moves_the_old_files_aside(self) -> None:
+        relay = self.relay()
+        job = self.job(chats(4))
+        self.run_job(job, relay)
+        results = self.results(job)
+        old = results.output_path.read_bytes()
+        self.run_job(job, relay, "--fresh")
+        self.assertEqual(relay.attempts, 8)
+        self.assert_complete(results, 4)
+        aside = [path for path in job.parent.iterdir() if path.is_file() and path.read_bytes() == old]
+        self.assertEqual(len(aside), 1, sorted(path.name for path in job.parent.iterdir()))
+
+
+class Changed(ResumeCase):
+    def test_a_changed_request_is_refused_by_name(self) -> None:
+        relay = self.relay()
+        lines = chats(4)
+        self.run_job(self.job(lines), relay)
+        before = self.results(self.folder / "job.jsonl").bytes()
+        lines[2]["body"]["temperature"] = 0.5
+        job = self.job(lines)
+        self.assert_one_sentence(self.run_job(job, relay, expect=2), "c3")
+        self.assertEqual(self.results(job).bytes(), before)
+        self.assertEqual(relay.attempts, 4)
+
+    def test_a_changed_model_flag_is_a_change(self) -> None:
+        relay = self.relay()
+        job = self.job([{"custom_id": "p", "prompt": "hello"}])
+        self.run_job(job, relay, "--model", "gpt-4o-mini")
+        self.assert_one_sentence(self.run_job(job, relay, "--model", "gpt-4o", expect=2), "p")
+
+    def test_a_request_that_left_the_job_is_refused_by_name(self) -> None:
+        relay = self.relay()
+        self.run_job(self.job(chats(4)), relay)
+        job = self.job(chats(3))
+        self.assert_one_sentence(self.run_job(job, relay, expect=2), "c4")
+
+    def test_a_changed_request_that_only_failed_is_sent(self) -> None:
+        relay = self.relay(script=[{"match": "number 2", **REFUSED}])
+        lines = chats(4)
+        self.run_job(self.job(lines), relay, expect=1)
+        lines[1]["body"]["temperature"] = 0.5
+        job = self.job(lines)
+        self.run_job(job, relay)
+        self.assertEqual(relay.attempts, 5)
+        self.assert_complete(self.results(job), 4)
+
+    def test_stream_or_not_is_no_change(self) -> None:
+        relay = self.relay()
+        job = self.job(chats(4))
+        self.run_job(job, relay)
+        self.run_job(job, relay, "--no-stream")
+        self.assertEqual(relay.attempts, 4)
+
+    def test_a_longer_job_sends_what_is_new(self) -> None:
+        relay = self.relay()
+        self.run_job(self.job(chats(4)), relay)
+        job = self.job(chats(7))
+        self.run_job(job, relay)
+        self.assertEqual(relay.attempts, 7)
+        self.assert_complete(self.results(job), 7)
+
+
+class Interrupted(ResumeCase):
+    """The relay holds every reply back until the signal is out, so that what is in flight is known."""
+
+    count = 12
+
+    def in_flight(self, relay: Relay, *flags: object) -> tuple[Path, object]:
+        job = self.job(chats(self.count))
+        run = self.start("run", job, "--base-url", relay.url, "--rpm", 0, "--concurrency", 4, *flags)
+        wait_until(lambda: relay.stats["attempts"] >= 4 or not run.running, "four requests in flight")
+        return job, run
+
+    def check_graceful(self, number: int) -> None:
+        relay = self.relay("--head-delay", "1")
+        job, run = self.in_flight(relay)
+        signal_and_wait(run, number)
+        self.assertEqual(run.code, 130, run.err)
+        results = self.results(job)
+        done = results.output
+        self.assertEqual(len(done), relay.attempts, "what was in flight has finished")
+        self.assertLess(len(done), self.count)
+        self.assertEqual(results.errors, [])
+        self.assertEqual((results.totals["status"], results.totals["pending"]),
+                         ("interrupted", self.count - len(done)))
+        mended = self.relay()
+        self.run_job(job, mended)
+        self.assertEqual(mended.attempts, self.count - len(done))
+        self.assert_complete(results, self.count)
+        self.assertEqual(results.totals["status"], "completed")
+
+    def test_ctrl_c_lets_what_is_in_flight_finish(self) -> None:
+        self.check_graceful(signal.SIGINT)
+
+    def test_sigterm_does_too(self) -> None:
+        self.check_graceful(signal.SIGTERM)
+
+    def test_a_second_ctrl_c_stops_at_once(self) -> None:
+        relay = self.relay(script=[{"times": None, "hold": True}])
+        job, run = self.in_flight(relay, "--grace", "10m")
+        run.signal(signal.SIGINT)
+        wait_until(lambda: "interrupt" in run.err, "the first signal to be heard")
+        self.assertTrue(run.running)
+        signal_and_wait(run, signal.SIGINT)
+        self.assertEqual(run.code, 130, run.err)
+        results = self.results(job)
+        self.assertEqual((results.output, results.errors), ([], []))
+        self.assertEqual(results.totals["pending"], self.count)
+        self.assertEqual(results.totals["maybe_billed_attempts"], 4)
+        mended = self.relay()
+        self.run_job(job, mended)
+        self.assert_complete(results, self.count)
+        self.assertEqual(results.totals["attempts"], 4 + self.count)
+        self.assertEqual(set(relay.stats["bodies_seen"]) - set(mended.stats["bodies_seen"]), set(),
+                         "an unfinished request keeps its key")
+
+    def test_grace_ends(self) -> None:
+        relay = self.relay(script=[{"times": None, "hold": True}])
+        job, run = self.in_flight(relay, "--grace", "200ms")
+        signal_and_wait(run, signal.SIGINT)
+        self.assertEqual(run.code, 130, run.err)
+        self.assertEqual(self.results(job).totals["pending"], self.count)
+
+    def test_ctrl_c_while_waiting_for_the_limit(self) -> None:
+        relay = self.relay()
+        job = self.job(chats(20))
+        run = self.start("run", job, "--base-url", relay.url, "--rpm", 5)
+        results = self.results(job)
+        wait_until(lambda: results.written() >= 5 or not run.running, "the first window")
+        signal_and_wait(run, signal.SIGINT)
+        self.assertEqual(run.code, 130, run.err)
+        self.assertEqual((results.totals["succeeded"], results.totals["pending"], relay.attempts), (5, 15, 5))
+
+
+class Locked(ResumeCase):
+    def test_a_second_run_on_the_same_output_names_the_first(self) -> None:
+        relay = self.relay(script=[{"times": None, "hold": True}])
+        job = self.job(chats(3))
+        first = self.start("run", job, "--base-url", relay.url, "--rpm", 0)
+        wait_until(lambda: relay.stats["attempts"] >= 3 or not first.running, "the first run to be at work")
+        refused = self.run_job(job, relay, expect=2)
+        self.assert_one_sentence(refused, str(first.process.pid))
+        self.assertEqual(relay.attempts, 3)
+        self.assertTrue(first.running)
+
+    def test_all_jobs_are_locked_before_any_is_sent(self) -> None:
+        relay = self.relay(script=[{"match": "held back", "times": None, "hold": True}])
+        held = self.job([batch("h", chat("held back"))], "held.jsonl")
+        free = self.job(chats(2), "free.jsonl")
+        first = self.start("run", held, "--base-url", relay.url, "--rpm", 0)
+        wait_until(lambda: relay.stats["attempts"] >= 1 or not first.running, "the first run to be at work")
+        refused = self.sluice("run", free, held, "--base-url", relay.url, "--rpm", 0, expect=2)
+        self.assert_one_sentence(refused, "held", str(first.process.pid))
+        self.assertEqual(relay.attempts, 1)
+        first.signal(signal.SIGKILL)
+        first.wait()
+        self.run_job(free, relay)  # a lock does not outlive its process
+        self.assertEqual(Counter(line["custom_id"] for line in self.results(free).output), {"c1": 1, "c2": 1})
+
+    def test_simulated_results_do_not_join_real_ones(self) -> None:
+        relay = self.relay()
+        job = self.job(chats(2))
+        self.run_job(job, relay)
+        self.assert_one_sentence(self.sluice("run", job, "--simulate", expect=2), "simulat")
+
+
+if __name__ == "__main__":
+    unittest.main()
