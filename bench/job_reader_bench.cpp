@@ -9,7 +9,8 @@
 
 namespace {
 
-// Reads a job from the page cache: lines checked, bodies cut out, stream fields spliced in, digests made.
+// Reads a job from the page cache: lines checked, bodies cut out, stream fields spliced in, digests
+// made.
 void read_job(benchmark::State& state) {
   const auto path = std::filesystem::temp_directory_path() / "sluice_job_reader_bench.jsonl";
   constexpr int lines = 20'000;
@@ -17,8 +18,8 @@ void read_job(benchmark::State& state) {
     std::ofstream job(path);
     for (int i = 0; i < lines; ++i) {
       job << fmt::format(
-          R"({{"custom_id":"request-{}","method":"POST","url":"/v1/chat/completions","body":{{"model":"gpt-4o-mini","messages":[{{"role":"system","content":"Translate the passage into English."}},{{"role":"user","content":"{}"}}],"temperature":0.2}}}})",
-          i, std::string(static_cast<std::size_t>(state.range(0)), 'x'))
+                 R"({{"custom_id":"request-{}","method":"POST","url":"/v1/chat/completions","body":{{"model":"gpt-4o-mini","messages":[{{"role":"system","content":"Translate the passage into English."}},{{"role":"user","content":"{}"}}],"temperature":0.2}}}})",
+                 i, std::string(static_cast<std::size_t>(state.range(0)), 'x'))
           << '\n';
     }
   }

@@ -9,8 +9,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Writes results of 600 bytes to an output file in groups of 16, at each durability: what `--durability`
-// costs. 0 each, 1 second, 2 none.
+// Writes results of 600 bytes to an output file in groups of 16, at each durability: what
+// `--durability` costs. 0 each, 1 second, 2 none.
 void write_results(benchmark::State& state) {
   const fs::path folder = fs::temp_directory_path() / "sluice_job_record_bench";
   fs::remove_all(folder);

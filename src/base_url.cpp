@@ -32,8 +32,8 @@ base_url base_url::parse(std::string_view text) {
   if (url.has_query() || url.has_fragment()) fail("has a query or a fragment");
   result.host = url.host_address();
   if (result.host.empty()) fail("names no host");
-  result.port = url.has_port() && !url.port().empty() ? std::string(url.port())
-                                                      : (result.tls ? "443" : "80");
+  result.port =
+      url.has_port() && !url.port().empty() ? std::string(url.port()) : (result.tls ? "443" : "80");
   std::string_view path{url.encoded_path().data(), url.encoded_path().size()};
   // The parser takes any digits for a port, and what is no digit for a path.
   const bool has_path_only = path.empty() || path.front() == '/';
@@ -55,6 +55,8 @@ std::string base_url::authority() const {
   return port == (tls ? "443" : "80") ? shown : shown + ":" + port;
 }
 
-std::string base_url::origin() const { return (tls ? "https://" : "http://") + authority(); }
+std::string base_url::origin() const {
+  return (tls ? "https://" : "http://") + authority();
+}
 
 }  // namespace sluice

@@ -13,10 +13,12 @@ namespace {
 }
 
 void require_positive(duration value, std::string_view flag) {
-  if (value <= duration::zero()) refuse(fmt::format("{} must be longer than nothing; write it like 10s", flag));
+  if (value <= duration::zero())
+    refuse(fmt::format("{} must be longer than nothing; write it like 10s", flag));
 }
 
-// A header goes onto the wire as it is: it must not end its line, and the engine's own stay its own.
+// A header goes onto the wire as it is: it must not end its line, and the engine's own stay its
+// own.
 void check_header(const std::string& name, const std::string& value) {
   constexpr std::string_view token =
       "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
@@ -37,7 +39,9 @@ void config::check() const {
   for (const auto& [name, value] : relay.headers) check_header(name, value);
   for (const char c : relay.api_key) {
     if (static_cast<unsigned char>(c) <= ' ' || static_cast<unsigned char>(c) > '~') {
-      refuse("the API key holds a space or a character that no key has; check where it was copied from");
+      refuse(
+          "the API key holds a space or a character that no key has; check where it was copied "
+          "from");
     }
   }
   require_positive(relay.connect_timeout, "--connect-timeout");

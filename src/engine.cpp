@@ -16,7 +16,8 @@ config with_seed(config options) {
   return options;
 }
 
-// Feeds the queue from a thread of its own: reading and checking lines must not hold up the event loop.
+// Feeds the queue from a thread of its own: reading and checking lines must not hold up the event
+// loop.
 class reader_thread {
  public:
   reader_thread(run_context& fed, boost::asio::any_io_executor loop)
@@ -73,10 +74,12 @@ struct engine::parts {
 
 engine::engine(boost::asio::io_context& loop, const config& options) {
   options.check();
-  parts_ = std::make_unique<parts>(loop, options, std::make_unique<steady_clock>(loop), nullptr, nullptr);
+  parts_ = std::make_unique<parts>(loop, options, std::make_unique<steady_clock>(loop), nullptr,
+                                   nullptr);
 }
 
-engine::engine(boost::asio::io_context& loop, const config& options, clock& time, http_client& client) {
+engine::engine(boost::asio::io_context& loop, const config& options, clock& time,
+               http_client& client) {
   options.check();
   parts_ = std::make_unique<parts>(loop, options, nullptr, &time, &client);
 }
@@ -85,7 +88,8 @@ engine::~engine() = default;
 
 boost::asio::awaitable<run_outcome> engine::run(request_source& source, result_sink& sink) {
   const auto loop = co_await boost::asio::this_coro::executor;
-  run_context shared(loop, parts_->options, parts_->time, parts_->client, parts_->gate, source, sink);
+  run_context shared(loop, parts_->options, parts_->time, parts_->client, parts_->gate, source,
+                     sink);
   parts_->current = &shared;
   parts_->gate.open();
   {
@@ -124,6 +128,8 @@ run_status engine::now() const {
   return told;
 }
 
-clock& engine::time() noexcept { return parts_->time; }
+clock& engine::time() noexcept {
+  return parts_->time;
+}
 
 }  // namespace sluice

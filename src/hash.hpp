@@ -16,7 +16,8 @@ struct hash128 {
 hash128 hash_of(std::string_view text) noexcept;
 std::string to_hex(const hash128& hash);
 
-/// The digest of a request: of its endpoint and its body before the stream fields, in 32 hex digits.
+/// The digest of a request: of its endpoint and its body before the stream fields, in 32 hex
+/// digits.
 std::string digest_of(std::string_view endpoint, std::string_view body);
 
 }  // namespace sluice

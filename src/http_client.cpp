@@ -42,8 +42,8 @@ using need = openai::reply_reader::need;
 constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 constexpr std::size_t read_size = 16 * 1024;
 constexpr std::uint32_t header_limit = 256 * 1024;
-// How long the end of a body may take once the reply is known to be whole, so that its connection can be
-// used again: some relays send the last chunk late, some never.
+// How long the end of a body may take once the reply is known to be whole, so that its connection
+// can be used again: some relays send the last chunk late, some never.
 constexpr duration drain_timeout = std::chrono::seconds{1};
 // A connection that was idle for longer is first asked whether the relay has closed it.
 constexpr duration trusted_idle = std::chrono::milliseconds{500};
@@ -116,8 +116,8 @@ class response_parser final : public http::basic_parser<false> {
   need wanted_ = need::more;
 };
 
-// The deadline of a connection, moved often and set on the clock seldom: the alarm looks at `when` as it
-// rings, and closes the socket if that has passed.
+// The deadline of a connection, moved often and set on the clock seldom: the alarm looks at `when`
+// as it rings, and closes the socket if that has passed.
 class deadline {
  public:
   deadline(clock& clock, tcp::socket& guarded) : clock_(clock), guarded_(guarded) {}
@@ -210,8 +210,9 @@ class beast_client final : public http_client {
         url_(base_url::parse(relay.base_url)),
         resolver_(context) {
     if (url_.tls) tls_context_.emplace(make_tls_context());
-    fixed_headers_ = fmt::format("Host: {}\r\nUser-Agent: sluice/{}\r\nContent-Type: application/json\r\n",
-                                 url_.authority(), SLUICE_VERSION);
+    fixed_headers_ =
+        fmt::format("Host: {}\r\nUser-Agent: sluice/{}\r\nContent-Type: application/json\r\n",
+                    url_.authority(), SLUICE_VERSION);
     if (!relay.api_key.empty()) {
       fixed_headers_ += fmt::format("Authorization: Bearer {}\r\n", relay.api_key);
     }
@@ -274,15 +275,15 @@ void beast_client::give_back(held used) {
 }
 
 std::string beast_client::request_head(const post& request) const {
-  return fmt::format(
-      FMT_COMPILE("POST {}{} HTTP/1.1\r\n{}Accept: {}\r\nIdempotency-Key: {}\r\nContent-Length: {}\r\n\r\n"),
-      url_.prefix, request.path, fixed_headers_,
-      request.streamed ? "text/event-stream, application/json" : "application/json",
-      request.idempotency_key, request.body.size());
+  return fmt::format(FMT_COMPILE("POST {}{} HTTP/1.1\r\n{}Accept: {}\r\nIdempotency-Key: "
+                                 "{}\r\nContent-Length: {}\r\n\r\n"),
+                     url_.prefix, request.path, fixed_headers_,
+                     request.streamed ? "text/event-stream, application/json" : "application/json",
+                     request.idempotency_key, request.body.size());
 }
 
-exchange_end beast_client::failed(exchange_end so_far, exchange_end::how how, const connection& link,
-                                  std::string message) {
+exchange_end beast_client::failed(exchange_end so_far, exchange_end::how how,
+                                  const connection& link, std::string message) {
   so_far.end = how;
   so_far.message = std::move(message);
   if (link.limit.passed()) {
@@ -300,15 +301,14 @@ asio::awaitable<exchange_end> beast_client::open(connection& fresh) {
     return failed(result, how, fresh,
                   fmt::format("{} {}: {}", step, url_.authority(), error.message()));
   };
-  auto [name_error, addresses] =
-      co_await resolver_.async_resolve(url_.host, url_.port, as_result);
+  auto [name_error, addresses] = co_await resolver_.async_resolve(url_.host, url_.port, as_result);
   if (name_error) co_return fail(exchange_end::how::unreachable, "cannot resolve", name_error);
   if (fresh.limit.passed() || fresh.aborted) {
     co_return fail(exchange_end::how::unreachable, "cannot resolve", asio::error::timed_out);
   }
 
-  // One address after the other, by hand: async_connect over a range would open the socket anew after
-  // the deadline has closed it.
+  // One address after the other, by hand: async_connect over a range would open the socket anew
+  // after the deadline has closed it.
   error_code last = asio::error::host_not_found;
   for (const auto& address : addresses) {
     error_code ignored;
@@ -360,7 +360,8 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, tim
       std::array<asio::const_buffer, 2>{asio::buffer(head), asio::buffer(request.body)});
   error_code write_error;
   if constexpr (std::is_same_v<Stream, tcp::socket>) {
-    // Nearly every request fits into the socket's buffer; written at once it costs no turn of the loop.
+    // Nearly every request fits into the socket's buffer; written at once it costs no turn of the
+    // loop.
     const std::size_t written = stream.write_some(rest, write_error);
     if (write_error == asio::error::would_block) write_error = {};
     result.sent_any = written > 0;
@@ -449,7 +450,8 @@ asio::awaitable<exchange_end> beast_client::exchange(post request, response_hand
   const time_point started = clock_.now();
   held link = take_idle();
   const bool fresh = link == nullptr;
-  if (fresh) link = std::make_unique<connection>(context_, clock_, tls_context_ ? &*tls_context_ : nullptr);
+  if (fresh)
+    link = std::make_unique<connection>(context_, clock_, tls_context_ ? &*tls_context_ : nullptr);
   connection& guarded = *link;
 
   exchange_end result;

@@ -34,9 +34,9 @@ struct exchange_end {
     timed_out,
   };
   how end = how::complete;
-  std::string message;        ///< of a failure, for a person: the first cause
-  bool sent_any = false;      ///< some bytes of the request may have left
-  bool sent_whole = false;    ///< all of them were given to the kernel
+  std::string message;      ///< of a failure, for a person: the first cause
+  bool sent_any = false;    ///< some bytes of the request may have left
+  bool sent_whole = false;  ///< all of them were given to the kernel
   bool head_arrived = false;
 };
 
@@ -51,14 +51,15 @@ class http_client {
   };
 
   virtual ~http_client() = default;
-  virtual boost::asio::awaitable<exchange_end> exchange(post request, response_handler& handler) = 0;
+  virtual boost::asio::awaitable<exchange_end> exchange(post request,
+                                                        response_handler& handler) = 0;
   /// Ends every exchange under way as broken, at once.
   virtual void abort() = 0;
 };
 
-/// The client of real runs: HTTP/1.1 over TCP or TLS (1.2 and up, certificate and host name verified
-/// against the system's store or SSL_CERT_FILE) to one relay, connections kept alive and used again.
-/// Belongs to the event loop's thread.
+/// The client of real runs: HTTP/1.1 over TCP or TLS (1.2 and up, certificate and host name
+/// verified against the system's store or SSL_CERT_FILE) to one relay, connections kept alive and
+/// used again. Belongs to the event loop's thread.
 std::unique_ptr<http_client> make_http_client(boost::asio::io_context& context, clock& clock,
                                               const relay_options& relay);
 

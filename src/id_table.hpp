@@ -10,9 +10,9 @@
 
 namespace sluice {
 
-/// A hash table from ids to small values that keeps only 128-bit hashes of the ids: 16 bytes a line and
-/// the value, at 70 to 85 % full. It grows one shard at a time, so growing needs no second copy.
-/// `Value` may be an empty struct: then it is a set.
+/// A hash table from ids to small values that keeps only 128-bit hashes of the ids: 16 bytes a line
+/// and the value, at 70 to 85 % full. It grows one shard at a time, so growing needs no second
+/// copy. `Value` may be an empty struct: then it is a set.
 template <typename Value>
 class id_table {
  public:

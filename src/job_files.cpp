@@ -16,7 +16,8 @@ namespace fs = std::filesystem;
 
 std::string without_endings(std::string name, std::initializer_list<std::string_view> endings) {
   for (const std::string_view ending : endings) {
-    if (name.size() > ending.size() && name.ends_with(ending)) name.resize(name.size() - ending.size());
+    if (name.size() > ending.size() && name.ends_with(ending))
+      name.resize(name.size() - ending.size());
   }
   return name;
 }
@@ -44,10 +45,11 @@ std::vector<job_files> name_job_files(const std::vector<std::string>& jobs,
   std::vector<job_files> named;
   std::map<std::string, std::string> taken;  // output → job
   for (const std::string& job : jobs) {
-    fs::path directory = options.directory.empty() ? fs::path(job).parent_path() : fs::path(options.directory);
-    std::string stem = job == "-" ? "stdin"
-                                  : without_endings(fs::path(job).filename().string(),
-                                                    {".gz", ".zst", ".jsonl"});
+    fs::path directory =
+        options.directory.empty() ? fs::path(job).parent_path() : fs::path(options.directory);
+    std::string stem =
+        job == "-" ? "stdin"
+                   : without_endings(fs::path(job).filename().string(), {".gz", ".zst", ".jsonl"});
     std::string output_name = stem + ".output.jsonl";
     if (!options.output_file.empty()) {
       const fs::path file(options.output_file);
@@ -58,13 +60,16 @@ std::vector<job_files> name_job_files(const std::vector<std::string>& jobs,
     } else if (job == "-" && options.directory.empty()) {
       refuse("results of standard input need a place: give -o FILE or --output-dir DIR");
     }
-    job_files files{job, (directory / output_name).string(), (directory / (stem + ".errors.jsonl")).string(),
-                    (directory / (stem + ".totals.json")).string(), (directory / (stem + ".state")).string()};
-    if (job != "-" && same_file(files.output, job)) refuse(fmt::format("{}: the output would overwrite the job", job));
-    const auto [other, fresh] = taken.emplace(fs::path(files.output).lexically_normal().string(), job);
+    job_files files{
+        job, (directory / output_name).string(), (directory / (stem + ".errors.jsonl")).string(),
+        (directory / (stem + ".totals.json")).string(), (directory / (stem + ".state")).string()};
+    if (job != "-" && same_file(files.output, job))
+      refuse(fmt::format("{}: the output would overwrite the job", job));
+    const auto [other, fresh] =
+        taken.emplace(fs::path(files.output).lexically_normal().string(), job);
     if (!fresh) {
-      refuse(fmt::format("{} and {} would both write {}; run them apart, with --output-dir", other->second,
-                         job, files.output));
+      refuse(fmt::format("{} and {} would both write {}; run them apart, with --output-dir",
+                         other->second, job, files.output));
     }
     named.push_back(std::move(files));
   }

@@ -80,20 +80,24 @@ std::string message_text(std::string_view role, std::string_view content_json) {
 }
 
 bool has_system_message(std::string_view messages) {
-  for (const std::string_view element : json_elements(messages).value_or(std::vector<std::string_view>{})) {
+  for (const std::string_view element :
+       json_elements(messages).value_or(std::vector<std::string_view>{})) {
     const auto message = json_members(element);
     const auto* role = message ? find_member(*message, "role") : nullptr;
-    if (role != nullptr && (role->value == "\"system\"" || role->value == "\"developer\"")) return true;
+    if (role != nullptr && (role->value == "\"system\"" || role->value == "\"developer\""))
+      return true;
   }
   return false;
 }
 
 void add_system_message(body_text& body, endpoint target, const std::string& system) {
   const std::string quoted = json_quote(system);
-  if (target == endpoint::responses && !body.has("instructions")) body.append("instructions", quoted);
+  if (target == endpoint::responses && !body.has("instructions"))
+    body.append("instructions", quoted);
   if (target != endpoint::chat_completions) return;
   const json_member* messages = body.find("messages");
-  if (messages == nullptr || messages->value.front() != '[' || has_system_message(messages->value)) {
+  if (messages == nullptr || messages->value.front() != '[' ||
+      has_system_message(messages->value)) {
     return;
   }
   const std::string_view rest = messages->value.substr(1);
@@ -110,7 +114,8 @@ unsigned positive(const json_member* member) {
   return std::max(value, 1U);
 }
 
-// Choices that a whole reply has: `n`, for each prompt where the completions endpoint is given several.
+// Choices that a whole reply has: `n`, for each prompt where the completions endpoint is given
+// several.
 unsigned choices_of(const body_text& body, endpoint target) {
   const unsigned n = positive(body.find("n"));
   const json_member* prompt = body.find("prompt");
@@ -178,9 +183,10 @@ boost::system::result<request, bad_line> parse_job_line(std::string_view line, s
       const auto text = json_string(url->value);
       named_target = text ? endpoint_of(*text) : std::nullopt;
       if (!named_target) {
-        return invalid(fmt::format("url {} is none of /v1/chat/completions, /v1/completions, "
-                                   "/v1/embeddings, /v1/responses.",
-                                   url->value));
+        return invalid(
+            fmt::format("url {} is none of /v1/chat/completions, /v1/completions, "
+                        "/v1/embeddings, /v1/responses.",
+                        url->value));
       }
     } else if (!options.target) {
       return invalid("The line has no url; add one, or name the endpoint with --endpoint.");

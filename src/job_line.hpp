@@ -19,9 +19,10 @@ struct bad_line {
   std::string message;
 };
 
-/// Turns one line of a job (without its line end) into the request to send, in any of the three forms:
-/// the OpenAI Batch form, a bare body, a prompt. The body keeps its bytes but for what an option changes:
-/// a model or a system message where the line has none, and the stream fields at the end. Pure.
+/// Turns one line of a job (without its line end) into the request to send, in any of the three
+/// forms: the OpenAI Batch form, a bare body, a prompt. The body keeps its bytes but for what an
+/// option changes: a model or a system message where the line has none, and the stream fields at
+/// the end. Pure.
 boost::system::result<request, bad_line> parse_job_line(std::string_view line, std::uint64_t number,
                                                         const job_options& options);
 

@@ -18,7 +18,8 @@ bool job_queue::push(request&& next) {
   room_.wait();
   if (closed_.load()) return false;
   queue_.enqueue(producer_, std::move(next));
-  // Pairs with the fence in pop(): either the worker sees the request, or this sees the worker parked.
+  // Pairs with the fence in pop(): either the worker sees the request, or this sees the worker
+  // parked.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (parked_count_.load() > 0) post_wake();
   return true;
@@ -36,7 +37,8 @@ void job_queue::post_wake() {
     if (finished_.load()) {
       parked_.wake_all();
     } else {
-      for (auto n = std::max<std::size_t>(queue_.size_approx(), 1); n > 0 && parked_.size() > 0; --n) {
+      for (auto n = std::max<std::size_t>(queue_.size_approx(), 1); n > 0 && parked_.size() > 0;
+           --n) {
         parked_.wake_one();
       }
     }

@@ -13,9 +13,9 @@
 
 namespace sluice {
 
-/// Hands requests from the reader thread to the workers on the event loop. The queue itself is lock-free
-/// and cannot be awaited; a worker that finds it empty parks, and the reader posts a wake to the loop.
-/// A semaphore bounds it, so memory stays flat however large the job.
+/// Hands requests from the reader thread to the workers on the event loop. The queue itself is
+/// lock-free and cannot be awaited; a worker that finds it empty parks, and the reader posts a wake
+/// to the loop. A semaphore bounds it, so memory stays flat however large the job.
 ///
 /// push() and finish() belong to the reader thread, pop() and close() to the event loop's.
 class job_queue {

@@ -11,8 +11,8 @@
 
 namespace sluice {
 
-/// Reads a job file from its start: each line a request, or the reason why it is none. Throws fatal_error
-/// when the file cannot be read.
+/// Reads a job file from its start: each line a request, or the reason why it is none. Throws
+/// fatal_error when the file cannot be read.
 class job_reader {
  public:
   job_reader(const std::string& path, const job_options& options);

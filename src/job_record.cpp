@@ -58,7 +58,8 @@ void job_record::load() {
   if (errors_exist_) load_lines(errors_, false);
   errors_before_ = errors_.size();
 
-  // Counters of earlier runs that no line holds. They are advice: a damaged file costs the counts alone.
+  // Counters of earlier runs that no line holds. They are advice: a damaged file costs the counts
+  // alone.
   const auto counters = [](const std::string& path) {
     const auto text = read_file(path);
     return text ? nlohmann::json::parse(*text, nullptr, false) : nlohmann::json();
@@ -101,14 +102,16 @@ void job_record::load_lines(output_file& file, bool successes) {
     const auto line = parse_stored_line(text);
     if (!whole && !line) return;  // torn by a crash: its request is sent again
     if (!line || line->facts.succeeded != successes) {
-      refuse(fmt::format("{} line {} is damaged; mend or delete that line, or start over with --fresh",
-                         file.path(), number));
+      refuse(
+          fmt::format("{} line {} is damaged; mend or delete that line, or start over with --fresh",
+                      file.path(), number));
     }
     if (line->simulated != options_.simulated) {
-      refuse(fmt::format("{} holds {} results, and this run is {}; give it another place with "
-                         "--output-dir, or start over with --fresh",
-                         file.path(), line->simulated ? "simulated" : "real",
-                         options_.simulated ? "simulated" : "real"));
+      refuse(
+          fmt::format("{} holds {} results, and this run is {}; give it another place with "
+                      "--output-dir, or start over with --fresh",
+                      file.path(), line->simulated ? "simulated" : "real",
+                      options_.simulated ? "simulated" : "real"));
     }
     remember(*line, successes);
     good_end = end;
@@ -152,9 +155,10 @@ void job_record::remember(const stored_line& line, bool success) {
 }
 
 void job_record::refuse_changed(const std::string& custom_id) const {
-  refuse(fmt::format("{}: request \"{}\" has changed since its result was written to {}; undo the change, "
-                     "give it another custom_id, or start over with --fresh",
-                     files_.job, custom_id, files_.output));
+  refuse(fmt::format(
+      "{}: request \"{}\" has changed since its result was written to {}; undo the change, "
+      "give it another custom_id, or start over with --fresh",
+      files_.job, custom_id, files_.output));
 }
 
 // False: an earlier line of the job has the same id.
@@ -163,7 +167,8 @@ bool job_record::check_new(const request& next) {
   if (earlier* known = earlier_.find(id)) {
     if (known->is(seen)) return false;
     known->set(seen, true);
-    if (known->is(done) && known->digest != short_digest(next.digest)) refuse_changed(next.custom_id);
+    if (known->is(done) && known->digest != short_digest(next.digest))
+      refuse_changed(next.custom_id);
     return true;
   }
   return ids_.insert(id).second;
@@ -179,7 +184,8 @@ void job_record::scan() {
       bad = line->error();
     } else if (!check_new(**line)) {
       duplicates_.push_back((*line)->line);
-      bad = bad_line{(*line)->line, (*line)->custom_id, errc::duplicate_custom_id, "custom_id repeats"};
+      bad = bad_line{(*line)->line, (*line)->custom_id, errc::duplicate_custom_id,
+                     "custom_id repeats"};
     }
     if (bad) {
       ++bad_lines_;
@@ -191,10 +197,12 @@ void job_record::scan() {
     ++to_send_;
     if (prices_.find((*line)->model) == nullptr) ++unpriced_[(*line)->model];
   }
-  if (totals_.requests == 0) refuse(fmt::format("{}: is empty; a job has one JSON object a line", files_.job));
+  if (totals_.requests == 0)
+    refuse(fmt::format("{}: is empty; a job has one JSON object a line", files_.job));
   if (lines_.strict && first_bad_) {
-    refuse(fmt::format("{} line {}: {} ({} bad lines in all; without --strict they go to the errors file)",
-                       files_.job, first_bad_->line, first_bad_->message, bad_lines_));
+    refuse(fmt::format(
+        "{} line {}: {} ({} bad lines in all; without --strict they go to the errors file)",
+        files_.job, first_bad_->line, first_bad_->message, bad_lines_));
   }
   if (lines_.limit != 0) return;
   std::uint64_t strays = 0;
@@ -209,9 +217,10 @@ void job_record::scan() {
     }
   });
   if (strays > 0) {
-    refuse(fmt::format("{} holds {} result(s) whose request is no longer in {}; put it back, or start over "
-                       "with --fresh",
-                       files_.output, strays, files_.job));
+    refuse(fmt::format(
+        "{} holds {} result(s) whose request is no longer in {}; put it back, or start over "
+        "with --fresh",
+        files_.output, strays, files_.job));
   }
 }
 
@@ -268,7 +277,8 @@ std::optional<request> job_record::next_request() {
     if (first_reading) ++totals_.requests;
     if (!*line) {
       if (first_reading && lines_.strict) {
-        refuse(fmt::format("standard input line {}: {}", line->error().line, line->error().message));
+        refuse(
+            fmt::format("standard input line {}: {}", line->error().line, line->error().message));
       }
       put_bad(line->error());
       continue;
@@ -282,9 +292,10 @@ std::optional<request> job_record::next_request() {
       ++next_duplicate_;
     }
     if (duplicate) {
-      put_bad({next.line, next.custom_id, errc::duplicate_custom_id,
-               "The custom_id for this request is a duplicate of another request; it must be unique in "
-               "the job."});
+      put_bad(
+          {next.line, next.custom_id, errc::duplicate_custom_id,
+           "The custom_id for this request is a duplicate of another request; it must be unique in "
+           "the job."});
       continue;
     }
     std::uint32_t attempts = 0;
@@ -318,7 +329,8 @@ void job_record::put(const result& finished) {
   }
   std::string line = result_line(finished, cost, options_.simulated);
   const std::lock_guard lock(mutex_);
-  if (earlier* known = earlier_.find(hash_of(finished.custom_id)); known != nullptr && known->is(failed)) {
+  if (earlier* known = earlier_.find(hash_of(finished.custom_id));
+      known != nullptr && known->is(failed)) {
     totals_.take_back_failure(error_names_[known->error]);
     known->set(failed, false);
     known->set(replaced, true);
@@ -372,7 +384,8 @@ bool job_record::is_stale(std::string_view text, std::uint64_t end) {
   const auto line = parse_stored_line(text);
   if (!line) return true;
   const bool written_now = end > errors_before_;
-  if (line->of_bad_line) return !written_now && read_whole_ && !current_bad_lines_.contains(line->line);
+  if (line->of_bad_line)
+    return !written_now && read_whole_ && !current_bad_lines_.contains(line->line);
   const earlier* known = earlier_.find(hash_of(line->custom_id));
   if (known == nullptr || written_now) return false;
   return known->is(done) || known->is(replaced);
@@ -380,7 +393,8 @@ bool job_record::is_stale(std::string_view text, std::uint64_t end) {
 
 void job_record::finish() {
   flush();
-  const bool bad_lines_changed = read_whole_ && current_bad_lines_.size() != stored_bad_lines_.size();
+  const bool bad_lines_changed =
+      read_whole_ && current_bad_lines_.size() != stored_bad_lines_.size();
   if (errors_untidy_ || bad_lines_changed) {
     // Of two lines for one request the later one stands.
     std::uint64_t number = 0;

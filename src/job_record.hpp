@@ -19,18 +19,18 @@
 
 namespace sluice {
 
-/// One job on files: what earlier runs left of it, which of its lines are still to be sent, and where
-/// their results go. In order: load(), scan(), create(), then next_request() on the reader's thread beside
-/// put() and the rest on the event loop's, then finish().
+/// One job on files: what earlier runs left of it, which of its lines are still to be sent, and
+/// where their results go. In order: load(), scan(), create(), then next_request() on the reader's
+/// thread beside put() and the rest on the event loop's, then finish().
 class job_record {
  public:
-  job_record(std::size_t index, job_files files, const job_options& lines, const output_options& output,
-             const price_table& prices);
+  job_record(std::size_t index, job_files files, const job_options& lines,
+             const output_options& output, const price_table& prices);
 
   /// Opens, locks and reads what earlier runs left.
   void load();
-  /// Reads the whole job once, before anything is sent: counts it, finds duplicate ids and results whose
-  /// request has changed. Standard input cannot be read twice and is checked as it comes.
+  /// Reads the whole job once, before anything is sent: counts it, finds duplicate ids and results
+  /// whose request has changed. Standard input cannot be read twice and is checked as it comes.
   void scan();
   /// Makes the files that are not there yet.
   void create();
@@ -76,11 +76,11 @@ class job_record {
     }
   };
   enum earlier_flag : std::uint8_t {
-    done = 1,        // has a line in the output
-    failed = 2,      // has one in the errors file
-    retryable = 4,   // … of a passing kind
-    seen = 8,        // its request is in the job
-    replaced = 16,   // its errors line has a successor, or no reason to stand any more
+    done = 1,       // has a line in the output
+    failed = 2,     // has one in the errors file
+    retryable = 4,  // … of a passing kind
+    seen = 8,       // its request is in the job
+    replaced = 16,  // its errors line has a successor, or no reason to stand any more
   };
   struct nothing {};
 
@@ -107,12 +107,13 @@ class job_record {
   std::uint64_t errors_before_ = 0;  // size of the errors file as the run began
   std::string identity_;
 
-  mutable std::mutex mutex_;  // guards what follows: the reader's thread and the event loop's meet here
+  mutable std::mutex
+      mutex_;  // guards what follows: the reader's thread and the event loop's meet here
   id_table<earlier> earlier_;
   id_table<nothing> ids_;
   std::vector<std::uint64_t> duplicates_;  // lines, found by the scan
   std::size_t next_duplicate_ = 0;
-  std::map<std::uint64_t, std::string> stored_bad_lines_;  // of the errors file: line → code
+  std::map<std::uint64_t, std::string> stored_bad_lines_;   // of the errors file: line → code
   std::map<std::uint64_t, std::string> current_bad_lines_;  // of those, the ones that are still so
   std::vector<std::string> error_names_;
   std::unique_ptr<job_reader> reader_;

@@ -41,7 +41,8 @@ struct job_set::state {
   std::vector<bool> drained;
   std::size_t turn = 0;
 
-  // Brings what was written to the disk, on a thread of its own: the event loop must not wait for disks.
+  // Brings what was written to the disk, on a thread of its own: the event loop must not wait for
+  // disks.
   std::mutex mutex;
   std::condition_variable_any wake;
   std::exception_ptr sync_failure;
@@ -90,15 +91,16 @@ job_set::job_set(const std::vector<std::string>& jobs, const job_options& lines,
     std::error_code error;
     fs::create_directories(output.directory, error);
     if (error) {
-      throw fatal_error(fatal_error::kind::cannot_start,
-                        fmt::format("--output-dir {}: cannot be made ({})", output.directory,
-                                    error.message()));
+      throw fatal_error(
+          fatal_error::kind::cannot_start,
+          fmt::format("--output-dir {}: cannot be made ({})", output.directory, error.message()));
     }
   }
   for (auto& job : state_->jobs) job.create();
   state_->drained.assign(files.size(), false);
   if (output.durable == durability::second) {
-    state_->syncer = std::jthread([this](const std::stop_token& stop) { state_->keep_syncing(stop); });
+    state_->syncer =
+        std::jthread([this](const std::stop_token& stop) { state_->keep_syncing(stop); });
   }
   checkpoint(0, 0);
 }
@@ -125,9 +127,13 @@ void job_set::attempt_started(std::size_t job, bool retry) {
   state_->jobs[job].attempt_started(retry);
 }
 
-void job_set::attempt_lost(std::size_t job) { state_->jobs[job].attempt_lost(); }
+void job_set::attempt_lost(std::size_t job) {
+  state_->jobs[job].attempt_lost();
+}
 
-void job_set::put(result&& finished) { state_->jobs[finished.job].put(finished); }
+void job_set::put(result&& finished) {
+  state_->jobs[finished.job].put(finished);
+}
 
 void job_set::flush() {
   for (auto& job : state_->jobs) job.flush();
@@ -163,14 +169,20 @@ std::vector<job_set::job_summary> job_set::summaries() const {
   return told;
 }
 
-job_totals job_set::totals(std::size_t job) const { return state_->jobs[job].totals(); }
+job_totals job_set::totals(std::size_t job) const {
+  return state_->jobs[job].totals();
+}
 
 std::map<std::string, std::string> job_set::failure_reasons(std::size_t job) const {
   return state_->jobs[job].failure_reasons();
 }
 
-std::size_t job_set::size() const noexcept { return state_->jobs.size(); }
+std::size_t job_set::size() const noexcept {
+  return state_->jobs.size();
+}
 
-std::string_view job_set::identity(std::size_t job) const { return state_->jobs[job].identity(); }
+std::string_view job_set::identity(std::size_t job) const {
+  return state_->jobs[job].identity();
+}
 
 }  // namespace sluice

@@ -24,7 +24,9 @@ constexpr std::array<kind, 256> kinds = [] {
   return table;
 }();
 
-kind kind_of(char c) noexcept { return kinds[static_cast<unsigned char>(c)]; }
+kind kind_of(char c) noexcept {
+  return kinds[static_cast<unsigned char>(c)];
+}
 
 // Walks over text that is known to be valid JSON.
 class walker {
@@ -73,10 +75,17 @@ class walker {
     std::size_t depth = 0;
     while (at_ < text_.size()) {
       switch (kind_of(text_[at_])) {
-        case kind::quote: string(); continue;
-        case kind::open: ++depth; break;
-        case kind::close: --depth; break;
-        default: break;
+        case kind::quote:
+          string();
+          continue;
+        case kind::open:
+          ++depth;
+          break;
+        case kind::close:
+          --depth;
+          break;
+        default:
+          break;
       }
       ++at_;
       if (depth == 0) return;
@@ -137,7 +146,8 @@ std::optional<std::vector<std::string_view>> json_elements(std::string_view arra
 
 std::optional<std::string> json_string(std::string_view text) {
   if (text.size() < 2 || text.front() != '"') return std::nullopt;
-  if (text.find('\\') == std::string_view::npos) return std::string(text.substr(1, text.size() - 2));
+  if (text.find('\\') == std::string_view::npos)
+    return std::string(text.substr(1, text.size() - 2));
   const auto parsed = nlohmann::json::parse(without_lone_surrogates(text), nullptr, false);
   if (!parsed.is_string()) return std::nullopt;
   return parsed.get<std::string>();

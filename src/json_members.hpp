@@ -7,8 +7,8 @@
 
 namespace sluice {
 
-/// One member of a JSON object, as text: where a value must keep its bytes, it is cut out rather than
-/// parsed and printed again.
+/// One member of a JSON object, as text: where a value must keep its bytes, it is cut out rather
+/// than parsed and printed again.
 struct json_member {
   std::string_view key;    ///< without its quotes, escapes as written
   std::string_view value;  ///< without the white space around it
@@ -16,8 +16,8 @@ struct json_member {
   std::size_t end = 0;     ///< behind the value
 };
 
-/// The members of an object in their order. `object` must be valid JSON (json_fault); nothing when it is
-/// not an object. Pure.
+/// The members of an object in their order. `object` must be valid JSON (json_fault); nothing when
+/// it is not an object. Pure.
 std::optional<std::vector<json_member>> json_members(std::string_view object);
 
 /// The member of that name, the last one where it stands twice (as parsers take it), or null.

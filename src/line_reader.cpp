@@ -53,7 +53,8 @@ class plain_file final : public byte_source {
       if (file_ == STDIN_FILENO && !wait_for_input()) return 0;
       const ssize_t n = ::read(file_, into, size);
       if (n >= 0) return static_cast<std::size_t>(n);
-      if (errno != EINTR) refuse(path_, fmt::format("cannot be read on ({})", std::strerror(errno)));
+      if (errno != EINTR)
+        refuse(path_, fmt::format("cannot be read on ({})", std::strerror(errno)));
     }
   }
   void cancel() noexcept override { cancelled_.store(true); }

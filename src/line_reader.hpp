@@ -22,8 +22,8 @@ class byte_source {
 /// Throws fatal_error, naming the file, when it is missing, a directory or not readable.
 std::unique_ptr<byte_source> open_bytes(const std::string& path);
 
-/// Cuts a file into lines: LF or CRLF, a byte order mark at the start passed over, blank lines skipped
-/// but counted. Memory: the longest line, up to `max_line_bytes`.
+/// Cuts a file into lines: LF or CRLF, a byte order mark at the start passed over, blank lines
+/// skipped but counted. Memory: the longest line, up to `max_line_bytes`.
 class line_reader {
  public:
   struct line {

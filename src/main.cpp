@@ -47,13 +47,14 @@ std::string unknown_word(CLI::App& program, const std::string& word) {
 int main(int argc, char** argv) {
   const std::vector<std::string> command_line(argv, argv + argc);
   int exit_status = cli::success;
-  CLI::App program{"Takes JSONL jobs of completions through a rate-limited, OpenAI-compatible relay",
-                   "sluice"};
+  CLI::App program{
+      "Takes JSONL jobs of completions through a rate-limited, OpenAI-compatible relay", "sluice"};
   program.set_version_flag("--version", "sluice " SLUICE_VERSION);
   program.require_subcommand(1);
-  program.footer("Examples:\n"
-                 "  sluice run jobs/authenticity.jsonl --simulate --output-dir out\n"
-                 "  sluice run --help");
+  program.footer(
+      "Examples:\n"
+      "  sluice run jobs/authenticity.jsonl --simulate --output-dir out\n"
+      "  sluice run --help");
   cli::add_run_command(program, command_line, exit_status);
   cli::add_simulate_command(program, exit_status);
   try {
@@ -67,7 +68,8 @@ int main(int argc, char** argv) {
   } catch (const CLI::RequiredError&) {
     return refuse("name a command: run or simulate (see sluice --help)");
   } catch (const CLI::ParseError& fault) {
-    return refuse(fmt::format("{} (see sluice {} --help)", fault.what(), named_command(program).get_name()));
+    return refuse(
+        fmt::format("{} (see sluice {} --help)", fault.what(), named_command(program).get_name()));
   } catch (const fatal_error& fault) {
     refuse(fault.what());
     return fault.why() == fatal_error::kind::cannot_write ? cli::results_lost : cli::cannot_start;

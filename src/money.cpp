@@ -89,14 +89,17 @@ void price_table::merge(std::string_view json, std::string_view origin) {
   };
   const auto document = nlohmann::json::parse(json, nullptr, false);
   if (!document.is_object()) {
-    fail("not a JSON object of models; write {\"MODEL\": {\"input\": \"2.50\", \"output\": \"10\"}}");
+    fail(
+        "not a JSON object of models; write {\"MODEL\": {\"input\": \"2.50\", \"output\": "
+        "\"10\"}}");
   }
   const auto price_of = [&](const std::string& model, const nlohmann::json& entry,
                             const char* name) -> std::optional<usd> {
     const auto field = entry.find(name);
     if (field == entry.end() || field->is_null()) return std::nullopt;
     if (!field->is_string()) {
-      fail(fmt::format("\"{}\" of {} is not a string; write prices as decimal strings", name, model));
+      fail(fmt::format("\"{}\" of {} is not a string; write prices as decimal strings", name,
+                       model));
     }
     const auto value = parse_decimal(field->get_ref<const std::string&>());
     const auto price = value ? scaled(*value, per_million_decimals) : std::nullopt;

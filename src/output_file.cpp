@@ -23,10 +23,11 @@ namespace {
 
 [[noreturn]] void write_failed(const std::string& path) {
   const int reason = errno;
-  throw fatal_error(fatal_error::kind::cannot_write,
-                    fmt::format("{}: cannot write results ({}); make room or mend the disk, and run the "
-                                "same command again",
-                                path, std::strerror(reason)));
+  throw fatal_error(
+      fatal_error::kind::cannot_write,
+      fmt::format("{}: cannot write results ({}); make room or mend the disk, and run the "
+                  "same command again",
+                  path, std::strerror(reason)));
 }
 
 void write_all(int file, std::string_view bytes, const std::string& path) {
@@ -46,8 +47,9 @@ bool output_file::open_existing() {
   file_ = ::open(path_.c_str(), O_RDWR | O_APPEND | O_CLOEXEC);
   if (file_ < 0) {
     if (errno == ENOENT) return false;
-    refuse(path_, fmt::format("cannot open it to write ({}); choose another place with --output-dir",
-                              std::strerror(errno)));
+    refuse(path_,
+           fmt::format("cannot open it to write ({}); choose another place with --output-dir",
+                       std::strerror(errno)));
   }
   lock();
   struct stat info {};

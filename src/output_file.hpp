@@ -1,17 +1,18 @@
 #pragma once
 
+#include <sys/types.h>
 #include <atomic>
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <sys/types.h>
 
 namespace sluice {
 
-/// A file of finished lines, appended to and locked for this process while it is open. Throws fatal_error
-/// whose sentence names the file; a lock that another process holds is told with that process's id.
+/// A file of finished lines, appended to and locked for this process while it is open. Throws
+/// fatal_error whose sentence names the file; a lock that another process holds is told with that
+/// process's id.
 class output_file {
  public:
   explicit output_file(std::string path) : path_(std::move(path)) {}
@@ -24,8 +25,8 @@ class output_file {
   /// Makes a new file and locks it.
   void create();
 
-  /// Visits every line; what stands behind the last newline is given last, with `whole` false. `end` is
-  /// where the line ends in the file.
+  /// Visits every line; what stands behind the last newline is given last, with `whole` false.
+  /// `end` is where the line ends in the file.
   void for_each_line(
       const std::function<void(std::string_view line, std::uint64_t end, bool whole)>& visit) const;
   /// Cuts the file off behind `size` bytes.
@@ -34,8 +35,8 @@ class output_file {
   void append(std::string_view lines);
   /// What was appended has reached the disk when this returns. May be called from any thread.
   void sync();
-  /// Replaces the file by one that holds only the lines `keep` wants, at one stroke: a crash leaves the
-  /// old file or the new one.
+  /// Replaces the file by one that holds only the lines `keep` wants, at one stroke: a crash leaves
+  /// the old file or the new one.
   void rewrite(const std::function<bool(std::string_view line, std::uint64_t end)>& keep);
 
   std::uint64_t size() const noexcept { return size_; }

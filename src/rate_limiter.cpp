@@ -70,11 +70,17 @@ void rate_limiter::sent(slot taken, time_point now) {
   free_at(taken, now + options_.margin + window);
 }
 
-void rate_limiter::answered(slot taken, time_point now) { free_at(taken, now + window); }
+void rate_limiter::answered(slot taken, time_point now) {
+  free_at(taken, now + window);
+}
 
-void rate_limiter::cancel(slot taken) { free_at(taken, time_point::min()); }
+void rate_limiter::cancel(slot taken) {
+  free_at(taken, time_point::min());
+}
 
-void rate_limiter::pause(time_point until) { paused_until_ = std::max(paused_until_, until); }
+void rate_limiter::pause(time_point until) {
+  paused_until_ = std::max(paused_until_, until);
+}
 
 start_meter::start_meter() : steps_(meter_steps, 0) {}
 

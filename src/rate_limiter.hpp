@@ -13,18 +13,20 @@ namespace sluice {
 
 /// Keeps a key under its requests-per-minute limit as the relay's clock counts it.
 ///
-/// The relay counts an attempt when it arrives, somewhere between the last byte sent and the head of the
-/// reply. A log of send times is therefore not enough: attempts delayed by different amounts can arrive
-/// closer together than they left. So a start takes one of N slots, and the slot is free again only
-/// 60 s after the latest moment at which the attempt can have been counted: the arrival of the head, or
-/// `margin` after the last byte was sent, whichever comes first. While it is taken, the attempt may
-/// be inside the relay's window; when it is free, it cannot be. Hence at most N in any 60 s.
+/// The relay counts an attempt when it arrives, somewhere between the last byte sent and the head
+/// of the reply. A log of send times is therefore not enough: attempts delayed by different amounts
+/// can arrive closer together than they left. So a start takes one of N slots, and the slot is free
+/// again only 60 s after the latest moment at which the attempt can have been counted: the arrival
+/// of the head, or `margin` after the last byte was sent, whichever comes first. While it is taken,
+/// the attempt may be inside the relay's window; when it is free, it cannot be. Hence at most N in
+/// any 60 s.
 ///
 /// Pure: takes `now`, waits for nothing. Not thread safe.
 class rate_limiter {
  public:
-  /// A place in the window that one start holds. The generation tells a holder whose slot has gone to
-  /// another start meanwhile (a reply may take longer than the window) that it is no longer its own.
+  /// A place in the window that one start holds. The generation tells a holder whose slot has gone
+  /// to another start meanwhile (a reply may take longer than the window) that it is no longer its
+  /// own.
   struct slot {
     std::uint32_t index = 0;
     std::uint32_t generation = 0;
@@ -40,8 +42,8 @@ class rate_limiter {
 
   /// Takes a slot if one is free, no pause is on, and the pace allows it.
   std::optional<slot> try_start(time_point now);
-  /// The earliest moment at which try_start can succeed, by what is known now; time_point::max() when
-  /// that hangs on an attempt whose last byte is not sent yet.
+  /// The earliest moment at which try_start can succeed, by what is known now; time_point::max()
+  /// when that hangs on an attempt whose last byte is not sent yet.
   time_point next_start(time_point now) const;
 
   void sent(slot taken, time_point now);      ///< the last byte of the request has left

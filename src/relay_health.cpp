@@ -54,8 +54,10 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
 
   switch (why.kind) {
     case failure_class::permanent:
-    case failure_class::wrong_address: return told;
-    case failure_class::bad_certificate: return stop(stop_reason::bad_certificate);
+    case failure_class::wrong_address:
+      return told;
+    case failure_class::bad_certificate:
+      return stop(stop_reason::bad_certificate);
     case failure_class::key_ended:
       told.charge = successes_ > 0;
       return ++key_refusals_ >= refusals_of_key ? stop(stop_reason::key_ended) : told;

@@ -9,8 +9,8 @@
 
 namespace sluice {
 
-/// What the failures of all requests together say about the relay and the key: is this one request's
-/// trouble, or everyone's? Pure; takes `now`; one object a run.
+/// What the failures of all requests together say about the relay and the key: is this one
+/// request's trouble, or everyone's? Pure; takes `now`; one object a run.
 class relay_health {
  public:
   struct options {
@@ -21,11 +21,11 @@ class relay_health {
   };
   /// What follows from a failure beyond the request that it struck.
   struct verdict {
-    bool charge = true;   ///< it uses up one of the request's attempts
-    bool suspect = false; ///< the address may be wrong: keep the request until that is known
+    bool charge = true;    ///< it uses up one of the request's attempts
+    bool suspect = false;  ///< the address may be wrong: keep the request until that is known
     std::optional<time_point> pause_until;  ///< for the key as a whole
     stop_reason stop = stop_reason::none;
-    std::string reason;   ///< of the stop: what happened, in one clause
+    std::string reason;  ///< of the stop: what happened, in one clause
   };
 
   /// So many answers that are none of this API's, with no other before, and the address is wrong.
@@ -37,8 +37,8 @@ class relay_health {
 
   explicit relay_health(const options& chosen) : options_(chosen) {}
 
-  /// `started`: when the attempt got its turn. What was sent before trouble began says nothing of whether
-  /// the trouble is over, or has grown.
+  /// `started`: when the attempt got its turn. What was sent before trouble began says nothing of
+  /// whether the trouble is over, or has grown.
   void succeeded(time_point started);
   verdict failed(const failure& why, time_point started, time_point now);
   /// Every request that is left waits for the address to be told right: it is not.
@@ -53,7 +53,8 @@ class relay_health {
   std::uint64_t successes() const noexcept { return successes_; }
 
  private:
-  // A spell of trouble: each new attempt that meets it doubles the pause, one that succeeds ends it.
+  // A spell of trouble: each new attempt that meets it doubles the pause, one that succeeds ends
+  // it.
   struct spell {
     bool on = false;
     unsigned steps = 0;

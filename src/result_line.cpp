@@ -27,10 +27,12 @@ void append_usage(std::string& out, const std::optional<token_usage>& usage) {
     out += "null";
     return;
   }
-  fmt::format_to(std::back_inserter(out),
-                 FMT_COMPILE(R"({{"prompt_tokens":{},"cached_tokens":{},"completion_tokens":{},"reasoning_tokens":{}}})"),
-                 usage->prompt_tokens, usage->cached_tokens, usage->completion_tokens,
-                 usage->reasoning_tokens);
+  fmt::format_to(
+      std::back_inserter(out),
+      FMT_COMPILE(
+          R"({{"prompt_tokens":{},"cached_tokens":{},"completion_tokens":{},"reasoning_tokens":{}}})"),
+      usage->prompt_tokens, usage->cached_tokens, usage->completion_tokens,
+      usage->reasoning_tokens);
 }
 
 // Fixed decimals by whole numbers: printing a double costs several times as much.
@@ -52,7 +54,8 @@ void append_string_or_null(std::string& out, std::string_view text) {
 
 void append_response(std::string& out, int status, std::string_view request_id,
                      std::string_view body_json) {
-  fmt::format_to(std::back_inserter(out), FMT_COMPILE(R"({{"status_code":{},"request_id":)"), status);
+  fmt::format_to(std::back_inserter(out), FMT_COMPILE(R"({{"status_code":{},"request_id":)"),
+                 status);
   append_string_or_null(out, request_id);
   out += ",\"body\":";
   out += body_json;
@@ -149,7 +152,8 @@ std::string result_line(const result& finished, const std::optional<usd>& cost, 
 
   std::string identity = finished.custom_id + finished.digest;
   append_fixed(identity, finished.started_at, 3);
-  fmt::format_to(append, FMT_COMPILE(R"({{"id":"batch_req_{}","custom_id":)"), to_hex(hash_of(identity)));
+  fmt::format_to(append, FMT_COMPILE(R"({{"id":"batch_req_{}","custom_id":)"),
+                 to_hex(hash_of(identity)));
   append_json_quoted(out, finished.custom_id);
   out += ",\"response\":";
   if (finished.outcome) {
@@ -160,7 +164,8 @@ std::string result_line(const result& finished, const std::optional<usd>& cost, 
     append_failure(out, finished.outcome.error());
   }
 
-  fmt::format_to(append, FMT_COMPILE(R"(,"sluice":{{"line":{},"attempts":{})"), finished.line, finished.attempts);
+  fmt::format_to(append, FMT_COMPILE(R"(,"sluice":{{"line":{},"attempts":{})"), finished.line,
+                 finished.attempts);
   if (!bad) {
     const reply* whole = finished.outcome ? &*finished.outcome : nullptr;
     out += ",\"model\":";
@@ -213,14 +218,15 @@ std::optional<stored_line> parse_stored_line(std::string_view text) {
   line.simulated = value_of(*extra, "simulated") == "true";
   line.facts.model = text_of(*extra, "model");
   line.facts.latency_ms = number_of<double>(*extra, "latency_ms");
-  if (!value_of(*extra, "ttft_ms").empty()) line.facts.ttft_ms = number_of<double>(*extra, "ttft_ms");
+  if (!value_of(*extra, "ttft_ms").empty())
+    line.facts.ttft_ms = number_of<double>(*extra, "ttft_ms");
 
   const auto response = object_of(*outer, "response");
   const auto error = object_of(*outer, "error");
   line.facts.succeeded = find_member(*extra, "retryable") == nullptr;
   if (!line.facts.succeeded) {
-    line.facts.error = error.empty() ? std::string(value_of(response, "status_code"))
-                                     : text_of(error, "code");
+    line.facts.error =
+        error.empty() ? std::string(value_of(response, "status_code")) : text_of(error, "code");
     line.of_bad_line = line.digest.empty();
     return line;
   }

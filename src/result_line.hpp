@@ -11,8 +11,8 @@
 
 namespace sluice {
 
-/// The line of an output or errors file for a result: that of the OpenAI Batch API, and one object more,
-/// `sluice`. Ends with a newline.
+/// The line of an output or errors file for a result: that of the OpenAI Batch API, and one object
+/// more, `sluice`. Ends with a newline.
 std::string result_line(const result& finished, const std::optional<usd>& cost, bool simulated);
 
 /// What a fresh result adds to the totals.

@@ -15,12 +15,14 @@ retry_policy::decision retry_policy::decide(history& past, const failure& why, b
                                             std::uint64_t successes) {
   switch (why.kind) {
     case failure_class::permanent:
-    case failure_class::wrong_address: return {};
+    case failure_class::wrong_address:
+      return {};
     case failure_class::throttled:
       if (past.refusals++ == 0) past.successes_at_first_refusal = successes;
       if (past.refusals >= max_refusals && successes > past.successes_at_first_refusal) return {};
       return {true, {}};  // the key as a whole is paused
-    default: break;
+    default:
+      break;
   }
   if (charge) ++past.charged;
   if (past.charged >= options_.max_attempts) return {};

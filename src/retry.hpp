@@ -19,8 +19,8 @@ class retry_policy {
   };
   /// The history of one request, kept by its worker.
   struct history {
-    unsigned charged = 0;   ///< failures that used up an attempt
-    unsigned refusals = 0;  ///< 429s, which do not
+    unsigned charged = 0;                          ///< failures that used up an attempt
+    unsigned refusals = 0;                         ///< 429s, which do not
     std::uint64_t successes_at_first_refusal = 0;  ///< of the whole run
   };
   struct decision {
@@ -33,11 +33,12 @@ class retry_policy {
 
   explicit retry_policy(const options& chosen) : options_(chosen), random_(chosen.seed) {}
 
-  /// What follows on a failed attempt. `charge`: it counts against max_attempts. `successes`: of the run.
+  /// What follows on a failed attempt. `charge`: it counts against max_attempts. `successes`: of
+  /// the run.
   decision decide(history& past, const failure& why, bool charge, std::uint64_t successes);
 
-  /// Exponential backoff with full jitter (Brooker, "Exponential Backoff and Jitter", 2015): even in
-  /// [0, min(cap, base · 2^failures)].
+  /// Exponential backoff with full jitter (Brooker, "Exponential Backoff and Jitter", 2015): even
+  /// in [0, min(cap, base · 2^failures)].
   duration backoff(unsigned failures);
 
  private:

@@ -23,7 +23,8 @@ std::size_t worker_count(unsigned concurrency) {
   constexpr std::size_t other_files = 64;
   constexpr std::size_t sensible = 4096;
   rlimit files{};
-  if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur <= 2 * other_files) return other_files;
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur <= 2 * other_files)
+    return other_files;
   return std::min<std::size_t>(files.rlim_cur - other_files, sensible);
 }
 
@@ -35,7 +36,8 @@ std::size_t queue_capacity(std::size_t workers) {
 }  // namespace
 
 run_context::run_context(boost::asio::any_io_executor loop, const config& chosen, clock& clock_used,
-         http_client& relay_used, start_gate& gate_used, request_source& requests, result_sink& results)
+                         http_client& relay_used, start_gate& gate_used, request_source& requests,
+                         result_sink& results)
     : options(chosen),
       time(clock_used),
       relay(relay_used),
@@ -101,8 +103,8 @@ relay_health::verdict run_context::failed(const failure& why, time_point started
   if (health.address_confirmed()) suspects_.wake_all();
   if (health.trial() && !std::exchange(in_trouble_, true)) {
     const auto pause = verdict.pause_until.value_or(time.now()) - time.now();
-    spdlog::warn("{}; trying again in {:.1f} s, one request at a time until one succeeds", why.message,
-                 std::max(0.0, std::chrono::duration<double>(pause).count()));
+    spdlog::warn("{}; trying again in {:.1f} s, one request at a time until one succeeds",
+                 why.message, std::max(0.0, std::chrono::duration<double>(pause).count()));
   }
   if (verdict.stop != stop_reason::none) stop(verdict.stop, verdict.reason);
   return verdict;
@@ -132,7 +134,9 @@ void run_context::rest() {
   if (!stopping() && workers_ < wanted_workers_ + std::min(resting_, most_resting)) add_worker();
 }
 
-void run_context::resume() { --resting_; }
+void run_context::resume() {
+  --resting_;
+}
 
 void run_context::add_worker() {
   ++workers_;

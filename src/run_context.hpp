@@ -16,11 +16,12 @@
 
 namespace sluice {
 
-/// What the workers of one run share. Belongs to the event loop's thread but for the queue's other end.
+/// What the workers of one run share. Belongs to the event loop's thread but for the queue's other
+/// end.
 class run_context {
  public:
-  run_context(boost::asio::any_io_executor loop, const config& options, clock& time, http_client& relay,
-      start_gate& gate, request_source& source, result_sink& sink);
+  run_context(boost::asio::any_io_executor loop, const config& options, clock& time,
+              http_client& relay, start_gate& gate, request_source& source, result_sink& sink);
 
   /// Ends the run before its jobs: the first reason stands. Attempts in flight finish.
   void stop(stop_reason reason, std::string message);
@@ -35,13 +36,13 @@ class run_context {
   void succeeded(time_point started);
   relay_health::verdict failed(const failure& why, time_point started);
 
-  /// A request waits for the address to be told right or wrong. The run stops when none is left that
-  /// could tell.
+  /// A request waits for the address to be told right or wrong. The run stops when none is left
+  /// that could tell.
   boost::asio::awaitable<void> wait_for_address();
   void check_suspects();
 
-  // The crew: as many workers as there may be attempts in flight, and one more for each that waits out
-  // a backoff, so that waiting takes no place from the others.
+  // The crew: as many workers as there may be attempts in flight, and one more for each that waits
+  // out a backoff, so that waiting takes no place from the others.
   void start_workers();
   void rest();    ///< the calling worker begins to wait out a backoff
   void resume();  ///< it is back

@@ -29,8 +29,8 @@ boost::asio::awaitable<std::optional<start_gate::permit>> start_gate::enter() {
     if (const auto turn = try_enter()) co_return turn;
   }
   for (;;) {
-    // One who was called and finds the way barred again (a pause began) goes to the end of the line;
-    // the others who wait are barred as well.
+    // One who was called and finds the way barred again (a pause began) goes to the end of the
+    // line; the others who wait are barred as well.
     if (has_place()) arm();
     co_await line_.wait();
     --called_;
@@ -44,7 +44,7 @@ boost::asio::awaitable<std::optional<start_gate::permit>> start_gate::enter() {
 // Calls the first in line if it could start now; else sets the alarm for when it could.
 void start_gate::wake_next() {
   if (line_.size() == 0 || called_ > 0) return;
-  if (!has_place()) return;  // leave() calls again
+  if (!has_place()) return;             // leave() calls again
   const time_point now = clock_.now();  // asked once: a moment later, "now" would be in the future
   if (limiter_.next_start(now) <= now) {
     ++called_;
@@ -89,7 +89,9 @@ void start_gate::leave(permit held, bool sent_nothing) {
   wake_next();
 }
 
-void start_gate::pause(time_point until) { limiter_.pause(until); }
+void start_gate::pause(time_point until) {
+  limiter_.pause(until);
+}
 
 void start_gate::one_at_a_time(bool on) {
   trial_ = on;

@@ -10,8 +10,8 @@
 
 namespace sluice {
 
-/// Where every attempt of a run waits for its turn: a place among those in flight, and a slot of the
-/// relay's window. First come, first served, so no job and no retry is passed over.
+/// Where every attempt of a run waits for its turn: a place among those in flight, and a slot of
+/// the relay's window. First come, first served, so no job and no retry is passed over.
 class start_gate {
  public:
   /// The right to make one attempt.
@@ -25,8 +25,9 @@ class start_gate {
     std::size_t waiting = 0;
     std::uint64_t started_last_minute = 0;
     std::uint64_t most_in_a_minute = 0;
-    std::optional<time_point> next_start;  ///< set when the limit or a pause is what holds the waiting
-    bool full = false;                     ///< the concurrency is what holds them
+    std::optional<time_point>
+        next_start;     ///< set when the limit or a pause is what holds the waiting
+    bool full = false;  ///< the concurrency is what holds them
   };
 
   start_gate(clock& clock, const rate_limiter::options& limit, std::size_t concurrency);

@@ -40,7 +40,8 @@ void steady_clock::arm() {
 
 void steady_clock::ring() {
   armed_for_ = time_point::max();
-  const time_point due = now();  // calls that these calls ask for wait their turn behind the event loop
+  const time_point due =
+      now();  // calls that these calls ask for wait their turn behind the event loop
   while (!calls_.empty() && calls_.begin()->first.first <= due) {
     auto call = calls_.extract(calls_.begin());
     times_.erase(call.key().second);

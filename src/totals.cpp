@@ -48,10 +48,14 @@ json tokens_json(const token_usage& tokens) {
 
 std::string_view to_string(job_status status) {
   switch (status) {
-    case job_status::running: return "running";
-    case job_status::completed: return "completed";
-    case job_status::stopped: return "stopped";
-    case job_status::interrupted: return "interrupted";
+    case job_status::running:
+      return "running";
+    case job_status::completed:
+      return "completed";
+    case job_status::stopped:
+      return "stopped";
+    case job_status::interrupted:
+      return "interrupted";
   }
   return "";
 }
@@ -128,9 +132,10 @@ std::string job_totals::to_json(std::string_view job, job_status status) const {
   for (const auto& [reason, count] : finish_reasons_) told["finish_reasons"][reason] = count;
   told["models"] = json::object();
   for (const auto& [name, model] : models_) {
-    told["models"][name] = {{"requests", model.requests},
-                            {"tokens", tokens_json(model.tokens)},
-                            {"cost_usd", model.cost ? json(model.cost->to_string()) : json(nullptr)}};
+    told["models"][name] = {
+        {"requests", model.requests},
+        {"tokens", tokens_json(model.tokens)},
+        {"cost_usd", model.cost ? json(model.cost->to_string()) : json(nullptr)}};
   }
   told["wall_s"] = std::round(wall_s * 1000) / 1000;
   told["max_requests_in_60s"] = max_requests_in_60s;

@@ -9,9 +9,9 @@
 
 namespace sluice {
 
-/// A line in which coroutines of one event loop wait to be woken, first come first served. A waiter is
-/// parked on a timer that never rings; cancelling the timer wakes it. Whoever owns the line wakes all
-/// before it goes.
+/// A line in which coroutines of one event loop wait to be woken, first come first served. A waiter
+/// is parked on a timer that never rings; cancelling the timer wakes it. Whoever owns the line
+/// wakes all before it goes.
 class wait_queue {
  public:
   boost::asio::awaitable<void> wait() {

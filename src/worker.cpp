@@ -15,7 +15,9 @@ namespace {
 using outcome = boost::system::result<reply, failure>;
 using how = exchange_end::how;
 
-double milliseconds(duration time) { return std::chrono::duration<double, std::milli>(time).count(); }
+double milliseconds(duration time) {
+  return std::chrono::duration<double, std::milli>(time).count();
+}
 
 // The failure of an attempt whose reply has not even begun.
 failure transport_failure(const exchange_end& end) {
@@ -86,10 +88,10 @@ struct worker::attempt final : response_handler {
 worker::worker(run_context& shared, request&& taken)
     : run_(shared),
       request_(std::move(taken)),
-      idempotency_key_("sluice-" + to_hex(hash_of(fmt::format(
-                                       FMT_COMPILE("{}\n{}\n{}\n{}"),
-                                       shared.source.identity(request_.job), request_.custom_id,
-                                       request_.digest, request_.attempts)))) {}
+      idempotency_key_("sluice-" +
+                       to_hex(hash_of(fmt::format(
+                           FMT_COMPILE("{}\n{}\n{}\n{}"), shared.source.identity(request_.job),
+                           request_.custom_id, request_.digest, request_.attempts)))) {}
 
 boost::asio::awaitable<outcome> worker::make_attempt(start_gate::permit turn) {
   attempt follower(*this, turn);

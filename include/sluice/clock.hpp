@@ -10,8 +10,8 @@ namespace sluice {
 using time_point = std::chrono::steady_clock::time_point;
 using duration = std::chrono::steady_clock::duration;
 
-/// The one door through which the engine knows and waits for time, so that tests can turn it by hand.
-/// Everything but now() and unix_now() belongs to the thread that runs the engine.
+/// The one door through which the engine knows and waits for time, so that tests can turn it by
+/// hand. Everything but now() and unix_now() belongs to the thread that runs the engine.
 class clock {
  public:
   using timer = std::uint64_t;  ///< names a call to come; never 0

@@ -38,7 +38,7 @@ struct output_options {
   durability durable = durability::second;
   bool fresh = false;         ///< move what is there aside and start over
   bool retry_failed = false;  ///< also try again what failed for good
-  bool simulated = false;  ///< results come from the built-in simulator and say so
+  bool simulated = false;     ///< results come from the built-in simulator and say so
 };
 
 /// The relay and the way there.
@@ -47,23 +47,27 @@ struct relay_options {
   std::string api_key;                                 ///< sent as a bearer token; never shown
   std::vector<std::pair<std::string, std::string>> headers;  ///< added to every request
   duration connect_timeout = std::chrono::seconds{10};       ///< name, connection and TLS together
-  duration first_byte_timeout = std::chrono::seconds{120};   ///< from sent to the first byte, if streamed
-  duration idle_timeout = std::chrono::seconds{60};          ///< between two bytes of a reply
-  duration total_timeout = std::chrono::seconds{600};        ///< of an attempt, from start to last byte
-  duration trailer_timeout = std::chrono::seconds{5};  ///< for usage and [DONE] once every choice ended
+  duration first_byte_timeout =
+      std::chrono::seconds{120};                       ///< from sent to the first byte, if streamed
+  duration idle_timeout = std::chrono::seconds{60};    ///< between two bytes of a reply
+  duration total_timeout = std::chrono::seconds{600};  ///< of an attempt, from start to last byte
+  duration trailer_timeout =
+      std::chrono::seconds{5};  ///< for usage and [DONE] once every choice ended
   std::uint64_t max_response_bytes = std::uint64_t{64} << 20;
 };
 
 /// How fast, and how long to keep trying.
 struct pace_options {
-  unsigned requests_per_minute = 200;  ///< attempts in any 60 s as the relay counts them; 0: no limit
-  unsigned concurrency = 64;           ///< attempts in flight over all jobs; 0: no limit
+  unsigned requests_per_minute =
+      200;                    ///< attempts in any 60 s as the relay counts them; 0: no limit
+  unsigned concurrency = 64;  ///< attempts in flight over all jobs; 0: no limit
   pacing pace = pacing::burst;
-  duration window_margin = std::chrono::seconds{1};  ///< the longest a request may take to reach the relay
-  unsigned max_attempts = 5;                         ///< of a request; 429s do not count
+  duration window_margin =
+      std::chrono::seconds{1};  ///< the longest a request may take to reach the relay
+  unsigned max_attempts = 5;    ///< of a request; 429s do not count
   duration backoff_base = std::chrono::seconds{1};
   duration backoff_cap = std::chrono::seconds{60};
-  duration max_wait = std::chrono::minutes{10};       ///< a longer hint ends the run: come back later
+  duration max_wait = std::chrono::minutes{10};  ///< a longer hint ends the run: come back later
   duration give_up_after = std::chrono::minutes{10};  ///< of trouble without one success
   std::uint64_t seed = 0;                             ///< of jitter and ids; 0: a new one each run
 };

@@ -25,19 +25,19 @@ struct run_outcome {
 /// What a run is doing at this moment.
 struct run_status {
   std::size_t in_flight = 0;
-  std::size_t waiting = 0;                   ///< requests that wait for their turn
+  std::size_t waiting = 0;  ///< requests that wait for their turn
   std::uint64_t started_last_minute = 0;
   std::uint64_t most_in_a_minute = 0;
-  std::optional<time_point> next_start;      ///< set while the limit or a pause holds the waiting
-  bool full = false;                         ///< the concurrency holds them
-  bool one_at_a_time = false;                ///< the relay is in trouble and gets one trial at a time
+  std::optional<time_point> next_start;  ///< set while the limit or a pause holds the waiting
+  bool full = false;                     ///< the concurrency holds them
+  bool one_at_a_time = false;            ///< the relay is in trouble and gets one trial at a time
 };
 
-/// Start here: takes requests from a source through the one global limit to the relay, tries again what
-/// fails in passing, and puts every result into a sink.
+/// Start here: takes requests from a source through the one global limit to the relay, tries again
+/// what fails in passing, and puts every result into a sink.
 ///
-/// Everything runs on the event loop given, on one thread, but the source, which has a thread of its own.
-/// One run at a time; the object outlives it.
+/// Everything runs on the event loop given, on one thread, but the source, which has a thread of
+/// its own. One run at a time; the object outlives it.
 class engine {
  public:
   /// With the real clock and the real client. Throws fatal_error when the options cannot be used.
@@ -48,8 +48,8 @@ class engine {
   engine(const engine&) = delete;
   engine& operator=(const engine&) = delete;
 
-  /// Runs until every request has its result, or the run is stopped. Throws fatal_error when the source
-  /// cannot be read on or results cannot be written; what is in flight has ended by then.
+  /// Runs until every request has its result, or the run is stopped. Throws fatal_error when the
+  /// source cannot be read on or results cannot be written; what is in flight has ended by then.
   boost::asio::awaitable<run_outcome> run(request_source& source, result_sink& sink);
 
   /// Nothing new is sent; what is in flight finishes. A request without a result stays pending.

@@ -25,16 +25,26 @@ enum class errc : std::uint8_t {
 
 constexpr std::string_view to_string(errc code) noexcept {
   switch (code) {
-    case errc::invalid_json_line: return "invalid_json_line";
-    case errc::invalid_request_line: return "invalid_request_line";
-    case errc::duplicate_custom_id: return "duplicate_custom_id";
-    case errc::http_error: return "http_error";
-    case errc::connection_failed: return "connection_failed";
-    case errc::tls_failed: return "tls_failed";
-    case errc::request_timeout: return "request_timeout";
-    case errc::stream_interrupted: return "stream_interrupted";
-    case errc::invalid_response: return "invalid_response";
-    case errc::response_too_large: return "response_too_large";
+    case errc::invalid_json_line:
+      return "invalid_json_line";
+    case errc::invalid_request_line:
+      return "invalid_request_line";
+    case errc::duplicate_custom_id:
+      return "duplicate_custom_id";
+    case errc::http_error:
+      return "http_error";
+    case errc::connection_failed:
+      return "connection_failed";
+    case errc::tls_failed:
+      return "tls_failed";
+    case errc::request_timeout:
+      return "request_timeout";
+    case errc::stream_interrupted:
+      return "stream_interrupted";
+    case errc::invalid_response:
+      return "invalid_response";
+    case errc::response_too_large:
+      return "response_too_large";
   }
   return "unknown";
 }
@@ -54,12 +64,12 @@ enum class failure_class : std::uint8_t {
 struct failure {
   errc code = errc::http_error;
   failure_class kind = failure_class::passing;
-  int http_status = 0;        ///< 0: no status arrived
-  std::string message;        ///< one line for a person, in the relay's words where it has any
-  std::string body;           ///< of an HTTP error: the body as received
-  std::string request_id;     ///< the relay's id of the attempt; empty: none
+  int http_status = 0;     ///< 0: no status arrived
+  std::string message;     ///< one line for a person, in the relay's words where it has any
+  std::string body;        ///< of an HTTP error: the body as received
+  std::string request_id;  ///< the relay's id of the attempt; empty: none
   std::optional<std::chrono::nanoseconds> retry_after;  ///< the server's hint
-  int max_retries = -1;       ///< a smaller bound on retries than the run's; -1: none
+  int max_retries = -1;  ///< a smaller bound on retries than the run's; -1: none
 };
 
 /// Why a run ended before its jobs did.
@@ -73,8 +83,8 @@ enum class stop_reason : std::uint8_t {
   come_back_later,  ///< the relay asked for a longer wait than `max_wait`
 };
 
-/// The program cannot run, or go on: bad options, an unreadable job, an output that cannot be written.
-/// what() is one sentence that names the thing and the next step.
+/// The program cannot run, or go on: bad options, an unreadable job, an output that cannot be
+/// written. what() is one sentence that names the thing and the next step.
 class fatal_error : public std::runtime_error {
  public:
   enum class kind : std::uint8_t { cannot_start, cannot_write };

@@ -13,10 +13,14 @@ enum class endpoint : std::uint8_t { chat_completions, completions, embeddings, 
 /// The path as a job line has it, with its `/v1`.
 constexpr std::string_view to_string(endpoint target) noexcept {
   switch (target) {
-    case endpoint::chat_completions: return "/v1/chat/completions";
-    case endpoint::completions: return "/v1/completions";
-    case endpoint::embeddings: return "/v1/embeddings";
-    case endpoint::responses: return "/v1/responses";
+    case endpoint::chat_completions:
+      return "/v1/chat/completions";
+    case endpoint::completions:
+      return "/v1/completions";
+    case endpoint::embeddings:
+      return "/v1/embeddings";
+    case endpoint::responses:
+      return "/v1/responses";
   }
   return "";
 }
@@ -27,11 +31,11 @@ struct request {
   std::uint64_t line = 0;  ///< 1-based line of the job file
   std::string custom_id;
   endpoint target = endpoint::chat_completions;
-  std::string model;        ///< as asked for; prices go by it
-  std::string body;         ///< the bytes to send
-  std::string digest;       ///< 32 hex digits: endpoint and body before the stream fields
-  unsigned choices = 1;     ///< `n` of the body
-  bool streamed = false;    ///< a streamed reply is asked for
+  std::string model;           ///< as asked for; prices go by it
+  std::string body;            ///< the bytes to send
+  std::string digest;          ///< 32 hex digits: endpoint and body before the stream fields
+  unsigned choices = 1;        ///< `n` of the body
+  bool streamed = false;       ///< a streamed reply is asked for
   std::uint32_t attempts = 0;  ///< attempts that earlier runs spent on it
 };
 

@@ -15,12 +15,12 @@
 
 namespace sluice {
 
-/// The jobs of one command, on files: a JSONL job each, with its output, errors and totals beside it or
-/// elsewhere. Gives their requests in turns, one job after the other, and writes what becomes of them.
-/// Running the same jobs again gives only the requests that have no final result yet.
+/// The jobs of one command, on files: a JSONL job each, with its output, errors and totals beside
+/// it or elsewhere. Gives their requests in turns, one job after the other, and writes what becomes
+/// of them. Running the same jobs again gives only the requests that have no final result yet.
 ///
-/// The constructor reads every job whole, locks its files and throws fatal_error when one cannot be run;
-/// only when all can be are files made.
+/// The constructor reads every job whole, locks its files and throws fatal_error when one cannot be
+/// run; only when all can be are files made.
 class job_set final : public request_source, public result_sink {
  public:
   /// What a person wants to know before anything is sent.
@@ -34,8 +34,8 @@ class job_set final : public request_source, public result_sink {
     std::map<std::string, std::uint64_t> unpriced_models;  ///< requests by model
   };
 
-  job_set(const std::vector<std::string>& jobs, const job_options& lines, const output_options& output,
-          price_table prices);
+  job_set(const std::vector<std::string>& jobs, const job_options& lines,
+          const output_options& output, price_table prices);
   ~job_set() override;
   job_set(const job_set&) = delete;
   job_set& operator=(const job_set&) = delete;

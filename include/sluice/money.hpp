@@ -11,8 +11,8 @@
 
 namespace sluice {
 
-/// An exact amount of US dollars: a whole number of 1e-18 USD. That holds any price of a token given
-/// with up to twelve decimals per million, and sums up to 1e20 USD. Never a binary fraction.
+/// An exact amount of US dollars: a whole number of 1e-18 USD. That holds any price of a token
+/// given with up to twelve decimals per million, and sums up to 1e20 USD. Never a binary fraction.
 class usd {
  public:
   __extension__ using units = __int128;
@@ -22,8 +22,8 @@ class usd {
   static constexpr usd from_units(units value) noexcept { return usd{value}; }
   constexpr units count() const noexcept { return value_; }
 
-  /// Reads digits with an optional decimal point: "0.008". Nothing when it is not that, or not exact in
-  /// 1e-18 USD.
+  /// Reads digits with an optional decimal point: "0.008". Nothing when it is not that, or not
+  /// exact in 1e-18 USD.
   static std::optional<usd> parse(std::string_view text);
   /// Canonical: no exponent, no trailing zeros; zero is "0".
   std::string to_string() const;
@@ -51,15 +51,15 @@ struct token_price {
   usd cost(const token_usage& usage) const noexcept;
 };
 
-/// Prices by the model's name as a job asks for it. A model that is not in it has no price: unknown is
-/// never zero. Immutable once filled; safe to read from any thread.
+/// Prices by the model's name as a job asks for it. A model that is not in it has no price: unknown
+/// is never zero. Immutable once filled; safe to read from any thread.
 class price_table {
  public:
   /// The table that the program ships.
   static price_table built_in();
 
-  /// Adds to the table, or replaces in it, what a JSON document of the same form says. `origin` names
-  /// the document in the fatal_error that a fault in it throws.
+  /// Adds to the table, or replaces in it, what a JSON document of the same form says. `origin`
+  /// names the document in the fatal_error that a fault in it throws.
   void merge(std::string_view json, std::string_view origin);
 
   /// Multiplies every price by a decimal such as "0.8". Throws fatal_error when it is no positive

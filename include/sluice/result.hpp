@@ -16,11 +16,14 @@ namespace sluice {
 struct reply {
   int http_status = 200;
   std::string request_id;
-  std::string body;  ///< one line of valid JSON (UTF-8, no raw newline): the whole object, however it came
+  std::string
+      body;  ///< one line of valid JSON (UTF-8, no raw newline): the whole object, however it came
   bool streamed = false;
   std::optional<token_usage> usage;
-  std::optional<std::string> reported_cost_usd;  ///< `usage.cost` where a relay gives one, as written
-  std::map<std::string, std::uint64_t> finish_reasons;  ///< per choice; `status` of a response object
+  std::optional<std::string>
+      reported_cost_usd;  ///< `usage.cost` where a relay gives one, as written
+  std::map<std::string, std::uint64_t>
+      finish_reasons;  ///< per choice; `status` of a response object
 };
 
 /// What became of one request: the content of one line of the output or of the errors file.
@@ -28,13 +31,14 @@ struct result {
   std::size_t job = 0;
   std::uint64_t line = 0;
   std::string custom_id;
-  std::string model;   ///< as the job asked for it; empty for a bad line
-  std::string digest;  ///< empty for a bad line
+  std::string model;           ///< as the job asked for it; empty for a bad line
+  std::string digest;          ///< empty for a bad line
   std::uint32_t attempts = 0;  ///< over the life of the job
   bool streamed = false;       ///< a stream was asked for
   double started_at = 0;       ///< of the last attempt, in seconds since the epoch
   double latency_ms = 0;       ///< of the last attempt: from its start to the last byte
-  std::optional<double> ttft_ms;  ///< from its start to the first content, reasoning, refusal or tool piece
+  std::optional<double>
+      ttft_ms;  ///< from its start to the first content, reasoning, refusal or tool piece
   boost::system::result<reply, failure> outcome;
   bool retryable = false;  ///< of a failure: a later run tries it again
 };

@@ -18,7 +18,8 @@ class duration_histogram {
  public:
   duration_histogram();
   void add(double milliseconds);
-  /// The value that the share `q` (0 to 1) of all durations does not pass; nothing when there are none.
+  /// The value that the share `q` (0 to 1) of all durations does not pass; nothing when there are
+  /// none.
   std::optional<double> quantile(double q) const;
 
  private:
@@ -26,8 +27,8 @@ class duration_histogram {
   std::uint64_t total_ = 0;
 };
 
-/// What one line of an output or errors file adds to the totals; the same from a fresh result and from
-/// a line that an earlier run wrote.
+/// What one line of an output or errors file adds to the totals; the same from a fresh result and
+/// from a line that an earlier run wrote.
 struct line_facts {
   bool succeeded = false;
   std::string model;
@@ -42,9 +43,9 @@ struct line_facts {
 
 enum class job_status : std::uint8_t { running, completed, stopped, interrupted };
 
-/// The sums of one job: the content of its totals file. Tokens and cost are the sums over the lines, and
-/// nothing else, so a job finished in ten pieces totals to the last digit what it would in one.
-/// Not thread safe.
+/// The sums of one job: the content of its totals file. Tokens and cost are the sums over the
+/// lines, and nothing else, so a job finished in ten pieces totals to the last digit what it would
+/// in one. Not thread safe.
 class job_totals {
  public:
   void add(const line_facts& line);

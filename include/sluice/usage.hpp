@@ -5,8 +5,8 @@
 
 namespace sluice {
 
-/// Token counts of one reply. `cached_tokens` is a part of `prompt_tokens`, `reasoning_tokens` a part
-/// of `completion_tokens`.
+/// Token counts of one reply. `cached_tokens` is a part of `prompt_tokens`, `reasoning_tokens` a
+/// part of `completion_tokens`.
 struct token_usage {
   std::int64_t prompt_tokens = 0;
   std::int64_t cached_tokens = 0;

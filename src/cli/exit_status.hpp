@@ -2,15 +2,15 @@
 
 namespace sluice::cli {
 
-/// What the program tells the shell. Where several apply: results_lost, cannot_start, interrupted, stopped,
-/// some_failed.
+/// What the program tells the shell. Where several apply: results_lost, cannot_start, interrupted,
+/// stopped, some_failed.
 enum exit_status : int {
-  success = 0,         ///< every request succeeded
-  some_failed = 1,     ///< finished, and some requests failed
-  cannot_start = 2,    ///< usage, config, unreadable job, locked output
-  stopped = 3,         ///< early and on purpose: refused key, relay down; run again to resume
-  results_lost = 4,    ///< results could not be written
-  interrupted = 130,   ///< SIGINT or SIGTERM; run again to resume
+  success = 0,        ///< every request succeeded
+  some_failed = 1,    ///< finished, and some requests failed
+  cannot_start = 2,   ///< usage, config, unreadable job, locked output
+  stopped = 3,        ///< early and on purpose: refused key, relay down; run again to resume
+  results_lost = 4,   ///< results could not be written
+  interrupted = 130,  ///< SIGINT or SIGTERM; run again to resume
 };
 
 }  // namespace sluice::cli

@@ -27,20 +27,22 @@ double estimate_seconds_left(const progress_facts& facts) {
   if (left == 0) return 0;
   if (facts.run.next_start && facts.requests_per_minute > 0) {
     // The limit holds it: what is not in flight goes out one window after the other.
-    const auto unsent = static_cast<double>(left - std::min<std::uint64_t>(left, facts.run.in_flight));
+    const auto unsent =
+        static_cast<double>(left - std::min<std::uint64_t>(left, facts.run.in_flight));
     const double windows = std::ceil(unsent / facts.requests_per_minute);
     return facts.until_next_start_s + std::max(0.0, windows - 1) * 60;
   }
   if (facts.done_now == 0 || facts.elapsed_s < 1) return -1;
-  const double by_speed = static_cast<double>(left) * facts.elapsed_s / static_cast<double>(facts.done_now);
+  const double by_speed =
+      static_cast<double>(left) * facts.elapsed_s / static_cast<double>(facts.done_now);
   if (facts.requests_per_minute == 0) return by_speed;
-  const double by_limit =
-      std::floor(static_cast<double>(left) / facts.requests_per_minute) * 60;
+  const double by_limit = std::floor(static_cast<double>(left) / facts.requests_per_minute) * 60;
   return std::max(by_speed, by_limit);
 }
 
 std::string progress_line(const progress_facts& facts) {
-  std::string line = fmt::format("{}/{} done", grouped(facts.succeeded + facts.failed), grouped(facts.total));
+  std::string line =
+      fmt::format("{}/{} done", grouped(facts.succeeded + facts.failed), grouped(facts.total));
   if (facts.failed > 0) line += fmt::format(", {} failed", grouped(facts.failed));
   line += fmt::format(" | {} in 60 s", facts.requests_per_minute == 0
                                            ? std::to_string(facts.run.started_last_minute)
@@ -51,7 +53,8 @@ std::string progress_line(const progress_facts& facts) {
                         grouped(static_cast<std::uint64_t>(static_cast<double>(facts.tokens_now) /
                                                            std::max(facts.elapsed_s, 0.1))));
   }
-  // Whole cents tell nothing of a cheap job, and eighteen digits too much: four places, and the totals.
+  // Whole cents tell nothing of a cheap job, and eighteen digits too much: four places, and the
+  // totals.
   const double dollars = static_cast<double>(facts.cost.count()) / 1e18;
   line += fmt::format(" | ${:.4f}", dollars);
   const double left = estimate_seconds_left(facts);
@@ -59,7 +62,8 @@ std::string progress_line(const progress_facts& facts) {
   if (facts.run.one_at_a_time) {
     line += " | relay in trouble, one at a time";
   } else if (facts.run.next_start) {
-    line += fmt::format(" | waiting for the limit, next start in {}", short_time(facts.until_next_start_s));
+    line += fmt::format(" | waiting for the limit, next start in {}",
+                        short_time(facts.until_next_start_s));
   } else if (facts.run.full) {
     line += fmt::format(" | all {} places in flight (--concurrency)", facts.run.in_flight);
   }

@@ -9,13 +9,13 @@ namespace sluice::cli {
 
 /// What the progress line tells, over all jobs of a run.
 struct progress_facts {
-  std::uint64_t total = 0;      ///< requests of all jobs
+  std::uint64_t total = 0;  ///< requests of all jobs
   std::uint64_t succeeded = 0;
   std::uint64_t failed = 0;
-  std::uint64_t done_now = 0;   ///< finished in this run
+  std::uint64_t done_now = 0;  ///< finished in this run
   std::uint64_t tokens_now = 0;
   usd cost;
-  double elapsed_s = 0;         ///< of this run
+  double elapsed_s = 0;  ///< of this run
   unsigned requests_per_minute = 0;
   run_status run;
   double until_next_start_s = 0;  ///< while run.next_start is set

@@ -133,11 +133,13 @@ class attendant {
         return;
       }
       engine_.stop();
-      spdlog::warn("interrupted: {} in flight may finish within {}; interrupt again to stop at once",
-                   engine_.now().in_flight,
-                   short_time(std::chrono::duration<double>(chosen_.grace).count()));
+      spdlog::warn(
+          "interrupted: {} in flight may finish within {}; interrupt again to stop at once",
+          engine_.now().in_flight,
+          short_time(std::chrono::duration<double>(chosen_.grace).count()));
       const std::size_t slot = timers_.size();
-      timers_[slot] = engine_.time().call_at(engine_.time().now() + chosen_.grace, [this] { engine_.abort(); });
+      timers_[slot] =
+          engine_.time().call_at(engine_.time().now() + chosen_.grace, [this] { engine_.abort(); });
       await_signal();
     });
   }
@@ -180,21 +182,28 @@ class attendant {
 
 job_status status_of(const run_outcome& outcome) {
   switch (outcome.reason) {
-    case stop_reason::none: return job_status::completed;
-    case stop_reason::interrupted: return job_status::interrupted;
-    default: return job_status::stopped;
+    case stop_reason::none:
+      return job_status::completed;
+    case stop_reason::interrupted:
+      return job_status::interrupted;
+    default:
+      return job_status::stopped;
   }
 }
 
 exit_status exit_of(const run_outcome& outcome, const job_set& jobs) {
   switch (outcome.reason) {
     case stop_reason::wrong_address:
-    case stop_reason::bad_certificate: return cannot_start;
-    case stop_reason::interrupted: return interrupted;
+    case stop_reason::bad_certificate:
+      return cannot_start;
+    case stop_reason::interrupted:
+      return interrupted;
     case stop_reason::key_ended:
     case stop_reason::relay_down:
-    case stop_reason::come_back_later: return stopped;
-    case stop_reason::none: break;
+    case stop_reason::come_back_later:
+      return stopped;
+    case stop_reason::none:
+      break;
   }
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     if (jobs.totals(i).failed > 0) return some_failed;
@@ -205,14 +214,17 @@ exit_status exit_of(const run_outcome& outcome, const job_set& jobs) {
 void announce(const job_set& jobs, const run_settings& chosen) {
   for (const auto& job : jobs.summaries()) {
     if (job.bad_lines > 0) {
-      spdlog::warn("{}: {} bad line(s) will not be sent; see {}", job.job, job.bad_lines, job.errors);
+      spdlog::warn("{}: {} bad line(s) will not be sent; see {}", job.job, job.bad_lines,
+                   job.errors);
     }
     for (const auto& [model, count] : job.unpriced_models) {
-      spdlog::warn("{}: no price for {} ({} request(s)); their cost will be unknown: give one with --prices",
-                   job.job, model, count);
+      spdlog::warn(
+          "{}: no price for {} ({} request(s)); their cost will be unknown: give one with --prices",
+          job.job, model, count);
     }
   }
-  if (chosen.engine.output.simulated) spdlog::info("simulated relay: no key, no network, no real cost");
+  if (chosen.engine.output.simulated)
+    spdlog::info("simulated relay: no key, no network, no real cost");
 }
 
 exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named,
@@ -229,8 +241,10 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
   }
   if (paths.empty()) refuse("there is no job to run; name a JSONL file");
   if (!chosen.simulate && chosen.engine.relay.api_key.empty()) {
-    refuse("there is no API key; set OPENAI_API_KEY, or name a file with --api-key-file (or rehearse with "
-           "--simulate)");
+    refuse(
+        "there is no API key; set OPENAI_API_KEY, or name a file with --api-key-file (or rehearse "
+        "with "
+        "--simulate)");
   }
   chosen.engine.check();
   auto prices = load_prices(chosen.engine);
@@ -267,7 +281,8 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
   }
   jobs.finish(status_of(outcome), seconds, most);
 
-  if (const auto sentence = stop_sentence(outcome); !sentence.empty()) shown.line("sluice: " + sentence);
+  if (const auto sentence = stop_sentence(outcome); !sentence.empty())
+    shown.line("sluice: " + sentence);
   if (!chosen.quiet) {
     shown.line(run_summary(jobs, outcome, seconds, command_line));
     if (simulated) shown.line(simulated->ledger_summary());
@@ -286,7 +301,8 @@ void add_run_command(CLI::App& program, const std::vector<std::string>& command_
     std::string config;
   };
   auto kept = std::make_shared<state>();
-  auto* command = program.add_subcommand("run", "Send every request of the jobs, write results and totals");
+  auto* command =
+      program.add_subcommand("run", "Send every request of the jobs, write results and totals");
   command->add_option("JOB", kept->jobs, "JSONL files (.gz, .zst), or - for standard input");
   command->add_option("--config", kept->config, "Config file (./sluice.toml)")->type_name("FILE");
   kept->flags.add_to(*command);

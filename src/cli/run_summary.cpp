@@ -35,13 +35,15 @@ std::string job_text(const job_set::job_summary& job, const job_totals& totals,
   std::string text = fmt::format("\n{}: {} of {} succeeded, {} failed, {} pending\n", job.job,
                                  grouped(totals.succeeded), grouped(totals.requests),
                                  grouped(totals.failed), grouped(totals.pending()));
-  std::vector<std::pair<std::string, std::uint64_t>> failures(totals.errors.begin(), totals.errors.end());
+  std::vector<std::pair<std::string, std::uint64_t>> failures(totals.errors.begin(),
+                                                              totals.errors.end());
   std::stable_sort(failures.begin(), failures.end(),
                    [](const auto& a, const auto& b) { return a.second > b.second; });
   for (std::size_t i = 0; i < std::min(failures.size(), shown_failures); ++i) {
     const auto reason = reasons.find(failures[i].first);
-    text += fmt::format("  failed    {} x {}{}\n", grouped(failures[i].second), failures[i].first,
-                        reason == reasons.end() ? "" : ": " + reason->second.substr(0, shown_reason));
+    text +=
+        fmt::format("  failed    {} x {}{}\n", grouped(failures[i].second), failures[i].first,
+                    reason == reasons.end() ? "" : ": " + reason->second.substr(0, shown_reason));
   }
   text += fmt::format("  tokens    {} prompt ({} cached) + {} completion\n",
                       grouped(static_cast<std::uint64_t>(totals.tokens.prompt_tokens)),
@@ -51,12 +53,14 @@ std::string job_text(const job_set::job_summary& job, const job_totals& totals,
   if (totals.unpriced_requests > 0) {
     text += fmt::format(", and {} without a price or usage", grouped(totals.unpriced_requests));
   }
-  text += fmt::format("\n  attempts  {}, {} of them retries", grouped(totals.attempts), grouped(totals.retries));
+  text += fmt::format("\n  attempts  {}, {} of them retries", grouped(totals.attempts),
+                      grouped(totals.retries));
   if (totals.maybe_billed_attempts > 0) {
     text += fmt::format("; {} ended without a result and may have been billed",
                         grouped(totals.maybe_billed_attempts));
   }
-  text += fmt::format("\n  files     {}\n            {}\n            {}\n", job.output, job.errors, job.totals);
+  text += fmt::format("\n  files     {}\n            {}\n            {}\n", job.output, job.errors,
+                      job.totals);
   return text;
 }
 
@@ -64,25 +68,32 @@ std::string job_text(const job_set::job_summary& job, const job_totals& totals,
 
 std::string stop_sentence(const run_outcome& outcome) {
   switch (outcome.reason) {
-    case stop_reason::none: return {};
-    case stop_reason::interrupted: return "interrupted; what was in flight has ended";
+    case stop_reason::none:
+      return {};
+    case stop_reason::interrupted:
+      return "interrupted; what was in flight has ended";
     case stop_reason::key_ended:
-      return fmt::format("stopped: the relay refuses the key ({}); check the key and its quota, and run again "
-                         "to go on",
-                         outcome.message);
+      return fmt::format(
+          "stopped: the relay refuses the key ({}); check the key and its quota, and run again "
+          "to go on",
+          outcome.message);
     case stop_reason::wrong_address:
-      return fmt::format("stopped: what answers is not this API ({}); --base-url should look like "
-                         "https://relay.example/v1",
-                         outcome.message);
+      return fmt::format(
+          "stopped: what answers is not this API ({}); --base-url should look like "
+          "https://relay.example/v1",
+          outcome.message);
     case stop_reason::bad_certificate:
-      return fmt::format("stopped: {}; check the host in --base-url, or name the authority in SSL_CERT_FILE",
-                         outcome.message);
+      return fmt::format(
+          "stopped: {}; check the host in --base-url, or name the authority in SSL_CERT_FILE",
+          outcome.message);
     case stop_reason::relay_down:
-      return fmt::format("stopped: no success for as long as --give-up-after allows ({}); run again to go on",
-                         outcome.message);
+      return fmt::format(
+          "stopped: no success for as long as --give-up-after allows ({}); run again to go on",
+          outcome.message);
     case stop_reason::come_back_later:
-      return fmt::format("stopped: the relay asks for a longer wait than --max-wait ({}); run again then",
-                         outcome.message);
+      return fmt::format(
+          "stopped: the relay asks for a longer wait than --max-wait ({}); run again then",
+          outcome.message);
   }
   return {};
 }
@@ -100,7 +111,8 @@ std::string run_summary(const job_set& jobs, const run_outcome& outcome, double 
     failed += totals.failed;
     pending += totals.pending();
     for (const auto& [name, count] : totals.errors) {
-      if (name.starts_with('4') && name != "408" && name != "409" && name != "425" && name != "429") {
+      if (name.starts_with('4') && name != "408" && name != "409" && name != "425" &&
+          name != "429") {
         permanent += count;
       }
     }
@@ -113,7 +125,8 @@ std::string run_summary(const job_set& jobs, const run_outcome& outcome, double 
   } else if (failed > 0) {
     text += fmt::format("next      {}\n", again(command_line));
   } else if (outcome.reason == stop_reason::none && !summaries.empty()) {
-    text += fmt::format("next      jq -r .response.body.choices[0].message.content {}\n", summaries[0].output);
+    text += fmt::format("next      jq -r .response.body.choices[0].message.content {}\n",
+                        summaries[0].output);
   }
   return text;
 }

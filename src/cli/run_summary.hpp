@@ -8,8 +8,8 @@
 
 namespace sluice::cli {
 
-/// What a person reads when a run has ended: for each job its counts, most frequent failures, tokens,
-/// cost and files, and the command to type next.
+/// What a person reads when a run has ended: for each job its counts, most frequent failures,
+/// tokens, cost and files, and the command to type next.
 std::string run_summary(const job_set& jobs, const run_outcome& outcome, double seconds,
                         const std::vector<std::string>& command_line);
 

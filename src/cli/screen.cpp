@@ -48,7 +48,9 @@ screen::screen() {
   terminal_ = ::isatty(STDERR_FILENO) == 1 && kind != nullptr && std::string_view(kind) != "dumb";
 }
 
-screen::~screen() { clear_live(); }
+screen::~screen() {
+  clear_live();
+}
 
 void screen::erase() {
   if (!live_.empty()) std::fputs("\r\x1b[K", stderr);
@@ -86,7 +88,9 @@ void screen::clear_live() {
 void start_log(screen& shown, bool verbose, bool quiet, const std::string& file) {
   auto to_screen = std::make_shared<screen_sink>(shown);
   to_screen->set_pattern("sluice: %v");
-  to_screen->set_level(quiet ? spdlog::level::err : verbose ? spdlog::level::debug : spdlog::level::info);
+  to_screen->set_level(quiet     ? spdlog::level::err
+                       : verbose ? spdlog::level::debug
+                                 : spdlog::level::info);
   std::vector<spdlog::sink_ptr> sinks{to_screen};
   if (!file.empty()) {
     try {

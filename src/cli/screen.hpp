@@ -5,8 +5,8 @@
 
 namespace sluice::cli {
 
-/// Standard error as a person sees it: lines that stay, and below them, on a terminal, one live line that
-/// is written over. May be used from any thread.
+/// Standard error as a person sees it: lines that stay, and below them, on a terminal, one live
+/// line that is written over. May be used from any thread.
 class screen {
  public:
   screen();

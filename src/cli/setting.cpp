@@ -2,11 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <toml++/toml.h>
 #include <array>
 #include <charconv>
 #include <cstdlib>
 #include <filesystem>
-#include <toml++/toml.h>
 #include <utility>
 
 #include "cli/suggestion.hpp"
@@ -101,8 +101,8 @@ void settings::apply_config(const std::string& path) const {
     }
     const auto values = config_values(node);
     if (values.empty() && !node.is_array()) {
-      refuse(fmt::format("{}: '{}' is neither text, number, true or false, nor a list of them", path,
-                         name));
+      refuse(fmt::format("{}: '{}' is neither text, number, true or false, nor a list of them",
+                         path, name));
     }
     for (const auto& value : values) apply_one(*chosen, value, fmt::format("{}: {}", path, name));
   }
@@ -125,7 +125,8 @@ void settings::apply(const std::optional<std::string>& config_path) const {
     } else if (place.values.empty()) {
       apply_one(entry, entry.bare_value, flag);
     } else {
-      for (const auto& value : place.values) apply_one(entry, value, fmt::format("{} {}", flag, value));
+      for (const auto& value : place.values)
+        apply_one(entry, value, fmt::format("{} {}", flag, value));
     }
   }
 }
@@ -140,7 +141,8 @@ std::optional<std::string> find_config(const std::string& named) {
   }
   if (fs::is_regular_file("sluice.toml")) return "sluice.toml";
   fs::path home;
-  if (const char* config_home = std::getenv("XDG_CONFIG_HOME"); config_home != nullptr && *config_home) {
+  if (const char* config_home = std::getenv("XDG_CONFIG_HOME");
+      config_home != nullptr && *config_home) {
     home = config_home;
   } else if (const char* user_home = std::getenv("HOME"); user_home != nullptr && *user_home) {
     home = fs::path(user_home) / ".config";

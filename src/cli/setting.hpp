@@ -11,19 +11,20 @@
 
 namespace sluice::cli {
 
-/// One thing a command can be told: by flag, by environment, by config file, in that order of precedence.
-/// The tables of settings are the only place where a flag is described; `--help` is made of them.
+/// One thing a command can be told: by flag, by environment, by config file, in that order of
+/// precedence. The tables of settings are the only place where a flag is described; `--help` is
+/// made of them.
 struct setting {
-  std::string name = {};    ///< of the long flag, and of the config key
-  char letter = 0;          ///< of the short flag; 0: none
-  std::string value = {};   ///< what a value is called in the help; empty: a switch
+  std::string name = {};   ///< of the long flag, and of the config key
+  char letter = 0;         ///< of the short flag; 0: none
+  std::string value = {};  ///< what a value is called in the help; empty: a switch
   std::string help = {};
   std::string group = {};
   std::function<void(const std::string&)> apply;  ///< a switch gets "true"; throws bad_setting
-  std::string environment = {};  ///< variable that sets it; empty: none
+  std::string environment = {};                   ///< variable that sets it; empty: none
   bool repeatable = false;
   bool in_config = true;
-  bool on_line = true;           ///< there is a flag for it
+  bool on_line = true;          ///< there is a flag for it
   std::string bare_value = {};  ///< for a flag whose value may be left out: `--flag[=VALUE]`
 };
 
@@ -33,8 +34,8 @@ class bad_setting : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Puts the settings of one command onto its parser, and then, once the line is parsed, applies what the
-/// config file, the environment and the line say, in this order.
+/// Puts the settings of one command onto its parser, and then, once the line is parsed, applies
+/// what the config file, the environment and the line say, in this order.
 class settings {
  public:
   explicit settings(std::vector<setting> table);
