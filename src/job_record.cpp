@@ -51,46 +51,52 @@ job_record::job_record(std::size_t index, job_files files, const job_options& li
       errors_(files_.errors) {}
 
 void job_record::load() {
-  if (options_.fresh) move_aside();
   output_exists_ = output_.open_existing();
   errors_exist_ = errors_.open_existing();
+  if (options_.fresh) {  // moved aside by create(), once every job is known to be good
+    identity_ = fresh_identity();
+    return;
+  }
   if (output_exists_) load_lines(output_, true);
   if (errors_exist_) load_lines(errors_, false);
   errors_before_ = errors_.size();
 
-  // Counters of earlier runs that no line holds. They are advice: a damaged file costs the counts
-  // alone.
-  const auto counters = [](const std::string& path) {
+  // Counters of earlier runs that no line holds. They are advice: a damaged file costs the counts alone.
+  const auto stored_in = [](const std::string& path) {
     const auto text = read_file(path);
     return text ? nlohmann::json::parse(*text, nullptr, false) : nlohmann::json();
   };
-  nlohmann::json stored = counters(files_.state);
-  if (stored.is_object()) identity_ = stored.value("identity", std::string{});
-  if (!stored.is_object()) stored = counters(files_.totals);
+  nlohmann::json stored = stored_in(files_.state);
+  if (stored.is_object() && stored["identity"].is_string()) identity_ = stored["identity"];
+  if (!stored.is_object()) stored = stored_in(files_.totals);
   if (stored.is_object() && (output_exists_ || errors_exist_)) {
-    totals_.attempts = std::max(totals_.attempts, stored.value("attempts", std::uint64_t{0}));
-    totals_.retries = std::max(totals_.retries, stored.value("retries", std::uint64_t{0}));
-    totals_.maybe_billed_attempts = stored.value("maybe_billed_attempts", std::uint64_t{0});
-    totals_.max_requests_in_60s = stored.value("max_requests_in_60s", std::uint64_t{0});
-    earlier_wall_s_ = stored.value("wall_s", 0.0);
+    const auto keep_larger = [&](std::uint64_t& counter, const char* name) {
+      if (stored[name].is_number_unsigned()) counter = std::max(counter, stored[name].get<std::uint64_t>());
+    };
+    keep_larger(totals_.attempts, "attempts");
+    keep_larger(totals_.retries, "retries");
+    keep_larger(totals_.maybe_billed_attempts, "maybe_billed_attempts");
+    keep_larger(totals_.max_requests_in_60s, "max_requests_in_60s");
+    if (stored["wall_s"].is_number()) earlier_wall_s_ = stored["wall_s"];
   }
   if (identity_.empty()) identity_ = fresh_identity();
 }
 
-void job_record::move_aside() const {
+void job_record::move_aside() {
+  output_.close();
+  errors_.close();
   for (const std::string& path : {files_.output, files_.errors, files_.totals}) {
     if (!fs::exists(path)) continue;
     std::string aside;
     for (int n = 1; fs::exists(aside = fmt::format("{}.old-{}", path, n)); ++n) {
     }
-    output_file locked(path);
-    locked.open_existing();
     std::error_code error;
     fs::rename(path, aside, error);
     if (error) refuse(fmt::format("{}: cannot be moved aside ({})", path, error.message()));
   }
   std::error_code ignored;
   fs::remove(files_.state, ignored);
+  output_exists_ = errors_exist_ = false;
 }
 
 void job_record::load_lines(output_file& file, bool successes) {
@@ -132,8 +138,8 @@ void job_record::remember(const stored_line& line, bool success) {
   totals_.attempts += line.attempts;
   if (line.attempts > 1) totals_.retries += line.attempts - 1;
   if (line.of_bad_line) {
-    // Counted once the job shows that the line is still bad.
-    stored_bad_lines_.insert_or_assign(line.line, line.facts.error);
+    // Counted once the job shows that the line is still bad; the later of two lines stands.
+    if (!stored_bad_lines_.insert_or_assign(line.line, line.facts.error).second) errors_untidy_ = true;
     return;
   }
   auto [known, fresh] = earlier_.insert(hash_of(line.custom_id));
@@ -235,6 +241,7 @@ bool job_record::wanted(const request& next, std::uint32_t& attempts) {
 }
 
 void job_record::create() {
+  if (options_.fresh) move_aside();
   if (!output_exists_) output_.create();
   if (!errors_exist_) {
     try {
@@ -396,21 +403,20 @@ void job_record::finish() {
   const bool bad_lines_changed =
       read_whole_ && current_bad_lines_.size() != stored_bad_lines_.size();
   if (errors_untidy_ || bad_lines_changed) {
-    // Of two lines for one request the later one stands.
+    // Of two lines for one request, or for one bad line, the later one stands.
+    const auto subject = [](const stored_line& line) {
+      return hash_of(line.of_bad_line ? fmt::format("line\n{}", line.line) : line.custom_id);
+    };
     std::uint64_t number = 0;
     id_table<std::uint64_t> last;
     errors_.for_each_line([&](std::string_view text, std::uint64_t, bool) {
-      if (const auto line = parse_stored_line(text); line && !line->of_bad_line) {
-        *last.insert(hash_of(line->custom_id)).first = number;
-      }
+      if (const auto line = parse_stored_line(text)) *last.insert(subject(*line)).first = number;
       ++number;
     });
     number = 0;
     errors_.rewrite([&](std::string_view text, std::uint64_t end) {
       const std::uint64_t mine = number++;
-      if (is_stale(text, end)) return false;
-      const auto line = parse_stored_line(text);
-      return line->of_bad_line || *last.find(hash_of(line->custom_id)) == mine;
+      return !is_stale(text, end) && *last.find(subject(*parse_stored_line(text))) == mine;
     });
   }
   if (options_.durable != durability::none) sync();

@@ -92,7 +92,7 @@ class job_record {
   void put_bad(const bad_line& bad);
   bool is_stale(std::string_view line, std::uint64_t end);
   [[noreturn]] void refuse_changed(const std::string& custom_id) const;
-  void move_aside() const;
+  void move_aside();
 
   const std::size_t index_;
   const job_files files_;

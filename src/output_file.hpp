@@ -39,11 +39,13 @@ class output_file {
   /// the old file or the new one.
   void rewrite(const std::function<bool(std::string_view line, std::uint64_t end)>& keep);
 
+  /// Gives the file up, and its lock.
+  void close();
+
   std::uint64_t size() const noexcept { return size_; }
   const std::string& path() const noexcept { return path_; }
 
  private:
-  void close();
   void lock();
 
   std::string path_;

@@ -126,7 +126,7 @@ void run_context::check_suspects() {
 }
 
 void run_context::start_workers() {
-  while (workers_ < wanted_workers_) add_worker();
+  for (auto n = wanted_workers_; n > 0; --n) add_worker();
 }
 
 void run_context::rest() {
@@ -140,7 +140,9 @@ void run_context::resume() {
 
 void run_context::add_worker() {
   ++workers_;
-  boost::asio::co_spawn(loop_, work(), boost::asio::detached);
+  // Posted, since co_spawn on the loop's own thread begins at once: a worker that finds nothing to do must
+  // not end before the rest of the run is there.
+  boost::asio::post(loop_, [this] { boost::asio::co_spawn(loop_, work(), boost::asio::detached); });
 }
 
 boost::asio::awaitable<void> run_context::work() {

@@ -12,7 +12,7 @@
 namespace sluice {
 
 /// An exact amount of US dollars: a whole number of 1e-18 USD. That holds any price of a token
-/// given with up to twelve decimals per million, and sums up to 1e20 USD. Never a binary fraction.
+/// given with up to twelve decimals per million, and sums up to 1e18 USD. Never a binary fraction.
 class usd {
  public:
   __extension__ using units = __int128;

@@ -55,7 +55,11 @@ class job_totals {
   /// The content of totals.json.
   std::string to_json(std::string_view job, job_status status) const;
 
-  std::uint64_t pending() const noexcept { return requests - succeeded - failed; }
+  /// None when more results are stored than requests were read (a smaller --limit than before).
+  std::uint64_t pending() const noexcept {
+    const std::uint64_t done = succeeded + failed;
+    return requests > done ? requests - done : 0;
+  }
 
   std::uint64_t requests = 0;  ///< lines of the job, bad ones included
   std::uint64_t succeeded = 0;

@@ -246,11 +246,10 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
         "with "
         "--simulate)");
   }
+  const auto simulated = chosen.simulate ? start_simulator(chosen) : nullptr;
   chosen.engine.check();
   auto prices = load_prices(chosen.engine);
-  chosen.engine.output.simulated = chosen.simulate.has_value();
   job_set jobs(paths, chosen.engine.job, chosen.engine.output, std::move(prices));
-  const auto simulated = chosen.simulate ? start_simulator(chosen) : nullptr;
   announce(jobs, chosen);
 
   // One thread runs the loop; others only post to it.

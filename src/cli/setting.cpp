@@ -60,16 +60,16 @@ void settings::add_to(CLI::App& command) {
         (entry.letter != 0 ? fmt::format("-{},", entry.letter) : std::string()) + "--" + entry.name;
     if (entry.value.empty()) {
       place.option = command.add_flag(names, place.on, entry.help);
+    } else if (!entry.bare_value.empty()) {
+      // A flag to the parser, so that it takes a value behind `=` alone and never the next word.
+      place.values.resize(1);
+      place.option = command.add_flag(fmt::format("{}{{{}}}", names, entry.bare_value), place.values[0],
+                                      entry.help);
     } else {
       place.option = command.add_option(names, place.values, entry.help)->type_name(entry.value);
-      if (!entry.bare_value.empty()) {
-        place.option->expected(0, 1)->default_str(entry.bare_value);
-      } else if (entry.repeatable) {
-        place.option->expected(1)->allow_extra_args(false);
-        place.option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-      } else {
-        place.option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
-      }
+      place.option->expected(1)->multi_option_policy(
+          entry.repeatable ? CLI::MultiOptionPolicy::TakeAll : CLI::MultiOptionPolicy::TakeLast);
+      if (entry.repeatable) place.option->allow_extra_args(false);
     }
     place.option->group(entry.group);
   }
@@ -122,8 +122,6 @@ void settings::apply(const std::optional<std::string>& config_path) const {
     const std::string flag = "--" + entry.name;
     if (entry.value.empty()) {
       apply_one(entry, place.on ? "true" : "false", flag);
-    } else if (place.values.empty()) {
-      apply_one(entry, entry.bare_value, flag);
     } else {
       for (const auto& value : place.values)
         apply_one(entry, value, fmt::format("{} {}", flag, value));

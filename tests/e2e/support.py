@@ -198,8 +198,8 @@ class Relay(Server):
 class Simulator(Server):
     """`sluice simulate` as a process of its own; quick and without a limit unless told."""
 
-    def __init__(self, *flags: str) -> None:
-        command = [program(), "simulate", "--port", "0", "--rpm", "0", "--ttft", "2ms", "--itl", "0", *flags]
+    def __init__(self, *flags: str, ttft: str = "2ms") -> None:
+        command = [program(), "simulate", "--port", "0", "--rpm", "0", "--ttft", ttft, "--itl", "0", *flags]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr
         told = self.process.stderr.readline()
@@ -295,8 +295,8 @@ class Case(unittest.TestCase):
         self.addCleanup(started.stop)
         return started
 
-    def simulator(self, *flags: str) -> Simulator:
-        started = Simulator(*flags)
+    def simulator(self, *flags: str, **more: str) -> Simulator:
+        started = Simulator(*flags, **more)
         self.addCleanup(started.stop)
         return started
 

@@ -86,8 +86,7 @@ class Damaged(ResumeCase):
 
     def test_a_torn_last_line_is_dropped_and_its_request_sent_again(self) -> None:
         relay, job, results = self.finished()
-        whole = results.output_path.read_bytes().splitlines(keepends=True)
-        for cut in (1, 40, len(whole[-1]) - 2):
+        for cut in (1, 40, -2):
             with self.subTest(cut=cut):
                 before = relay.attempts
                 lines = results.output_path.read_bytes().splitlines(keepends=True)

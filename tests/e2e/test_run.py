@@ -83,7 +83,7 @@ class SampleJobs(Case):
 
 
     def test_no_limit_on_concurrency(self) -> None:
-        simulator = self.simulator("--ttft", "300ms")
+        simulator = self.simulator(ttft="300ms")
         job = self.job(chats(300))
         self.run_job(job, simulator, "--concurrency", 0)
         self.assertEqual(len(self.results(job).output), 300)
