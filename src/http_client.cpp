@@ -46,7 +46,7 @@ constexpr std::uint32_t header_limit = 256 * 1024;
 // can be used again: some relays send the last chunk late, some never.
 constexpr duration drain_timeout = std::chrono::seconds{1};
 // A connection that was idle for longer is first asked whether the relay has closed it.
-constexpr duration trusted_idle = std::chrono::milliseconds{500};
+constexpr duration trusted_idle = std::chrono::milliseconds{1};
 
 std::string lower(std::string_view text) {
   std::string result(text);

@@ -61,7 +61,8 @@ void job_record::load() {
   if (errors_exist_) load_lines(errors_, false);
   errors_before_ = errors_.size();
 
-  // Counters of earlier runs that no line holds. They are advice: a damaged file costs the counts alone.
+  // Counters of earlier runs that no line holds. They are advice: a damaged file costs the counts
+  // alone.
   const auto stored_in = [](const std::string& path) {
     const auto text = read_file(path);
     return text ? nlohmann::json::parse(*text, nullptr, false) : nlohmann::json();
@@ -71,7 +72,8 @@ void job_record::load() {
   if (!stored.is_object()) stored = stored_in(files_.totals);
   if (stored.is_object() && (output_exists_ || errors_exist_)) {
     const auto keep_larger = [&](std::uint64_t& counter, const char* name) {
-      if (stored[name].is_number_unsigned()) counter = std::max(counter, stored[name].get<std::uint64_t>());
+      if (stored[name].is_number_unsigned())
+        counter = std::max(counter, stored[name].get<std::uint64_t>());
     };
     keep_larger(totals_.attempts, "attempts");
     keep_larger(totals_.retries, "retries");
@@ -139,7 +141,8 @@ void job_record::remember(const stored_line& line, bool success) {
   if (line.attempts > 1) totals_.retries += line.attempts - 1;
   if (line.of_bad_line) {
     // Counted once the job shows that the line is still bad; the later of two lines stands.
-    if (!stored_bad_lines_.insert_or_assign(line.line, line.facts.error).second) errors_untidy_ = true;
+    if (!stored_bad_lines_.insert_or_assign(line.line, line.facts.error).second)
+      errors_untidy_ = true;
     return;
   }
   auto [known, fresh] = earlier_.insert(hash_of(line.custom_id));

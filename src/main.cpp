@@ -66,6 +66,8 @@ int main(int argc, char** argv) {
   } catch (const CLI::ExtrasError&) {
     return refuse(unknown_word(program, program.remaining(true).front()));
   } catch (const CLI::RequiredError&) {
+    const auto unknown = program.remaining(true);
+    if (!unknown.empty()) return refuse(unknown_word(program, unknown.front()));
     return refuse("name a command: run or simulate (see sluice --help)");
   } catch (const CLI::ParseError& fault) {
     return refuse(

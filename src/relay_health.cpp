@@ -38,7 +38,7 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
     return told;
   };
 
-  if (why.kind == failure_class::wrong_address && !confirmed_) {
+  if ((why.kind == failure_class::wrong_address || why.foreign) && !confirmed_) {
     last_suspicion_ = why.message;
     if (++suspicious_ >= suspicious_answers) return only_suspects_left();
     told.charge = false;

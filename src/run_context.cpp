@@ -140,8 +140,8 @@ void run_context::resume() {
 
 void run_context::add_worker() {
   ++workers_;
-  // Posted, since co_spawn on the loop's own thread begins at once: a worker that finds nothing to do must
-  // not end before the rest of the run is there.
+  // Posted, since co_spawn on the loop's own thread begins at once: a worker that finds nothing to
+  // do must not end before the rest of the run is there.
   boost::asio::post(loop_, [this] { boost::asio::co_spawn(loop_, work(), boost::asio::detached); });
 }
 

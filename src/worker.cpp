@@ -43,6 +43,25 @@ failure transport_failure(const exchange_end& end) {
   return why;
 }
 
+// A relay may repeat the key in what it says; nothing that is kept or shown holds it.
+void blot_out(std::string& text, const std::string& key) {
+  if (key.empty()) return;
+  for (std::size_t at = 0; (at = text.find(key, at)) != std::string::npos;) {
+    text.replace(at, key.size(), "[key]");
+  }
+}
+
+void blot_out(outcome& told, const std::string& key) {
+  if (told) {
+    blot_out(told->body, key);
+    return;
+  }
+  failure why = told.error();
+  blot_out(why.message, key);
+  blot_out(why.body, key);
+  told = std::move(why);
+}
+
 // Whether a later run should try again what failed in this one.
 bool is_retryable(const failure& why) {
   return why.kind == failure_class::passing || why.kind == failure_class::throttled ||
@@ -113,6 +132,7 @@ boost::asio::awaitable<outcome> worker::make_attempt(start_gate::permit turn) {
   if (!told && end.sent_whole && told.error().code != errc::http_error) {
     run_.sink.attempt_lost(request_.job);
   }
+  blot_out(told, run_.options.relay.api_key);
   co_return told;
 }
 

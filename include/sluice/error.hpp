@@ -69,6 +69,7 @@ struct failure {
   std::string body;        ///< of an HTTP error: the body as received
   std::string request_id;  ///< the relay's id of the attempt; empty: none
   std::optional<std::chrono::nanoseconds> retry_after;  ///< the server's hint
+  bool foreign = false;  ///< no answer of this API at all: a web page
   int max_retries = -1;  ///< a smaller bound on retries than the run's; -1: none
 };
 

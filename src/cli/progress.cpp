@@ -25,8 +25,11 @@ std::string grouped(std::uint64_t number) {
 double estimate_seconds_left(const progress_facts& facts) {
   const std::uint64_t left = facts.total - std::min(facts.total, facts.succeeded + facts.failed);
   if (left == 0) return 0;
-  if (facts.run.next_start && facts.requests_per_minute > 0) {
-    // The limit holds it: what is not in flight goes out one window after the other.
+  // A long wait means that the window is full: what is not in flight goes out one window after the
+  // other. A short one is the beat of an even pace, of which the speed so far tells more.
+  constexpr double long_wait_s = 5;
+  if (facts.run.next_start && facts.requests_per_minute > 0 &&
+      facts.until_next_start_s > long_wait_s) {
     const auto unsent =
         static_cast<double>(left - std::min<std::uint64_t>(left, facts.run.in_flight));
     const double windows = std::ceil(unsent / facts.requests_per_minute);

@@ -57,7 +57,7 @@ std::unique_ptr<simulator::relay> start_simulator(run_settings& chosen) {
     auto relay = std::make_unique<simulator::relay>(std::move(options));
     relay->start();
     chosen.engine.relay.base_url = relay->base_url();
-    chosen.engine.relay.api_key = "simulated";
+    chosen.engine.relay.api_key = "sk-simulated-relay";
     chosen.engine.output.simulated = true;
     return relay;
   } catch (const std::exception& fault) {

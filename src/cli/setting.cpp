@@ -63,8 +63,8 @@ void settings::add_to(CLI::App& command) {
     } else if (!entry.bare_value.empty()) {
       // A flag to the parser, so that it takes a value behind `=` alone and never the next word.
       place.values.resize(1);
-      place.option = command.add_flag(fmt::format("{}{{{}}}", names, entry.bare_value), place.values[0],
-                                      entry.help);
+      place.option = command.add_flag(fmt::format("{}{{{}}}", names, entry.bare_value),
+                                      place.values[0], entry.help);
     } else {
       place.option = command.add_option(names, place.values, entry.help)->type_name(entry.value);
       place.option->expected(1)->multi_option_policy(

@@ -94,8 +94,7 @@ void serve_until_signalled(const simulator::options& options) {
 
 void add_simulate_command(CLI::App& program, int& exit_status) {
   auto flags = std::make_shared<simulate_flags>();
-  auto* command = program.add_subcommand(
-      "simulate", "Serve a simulated relay on a local port, for rehearsal, tests and benchmarks");
+  auto* command = program.add_subcommand("simulate", "Serve a simulated relay on a local port");
   command->add_option("--port", flags->port, "Port to listen on; 0 for any free one")
       ->type_name("N")
       ->capture_default_str();
