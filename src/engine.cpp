@@ -100,6 +100,7 @@ boost::asio::awaitable<run_outcome> engine::run(request_source& source, result_s
   // The reader and the last result may have left something in the event loop.
   co_await boost::asio::post(loop, boost::asio::use_awaitable);
   parts_->current = nullptr;
+  parts_->gate.close();
   parts_->client.abort();  // idle connections and what still drains
   if (shared.fault) std::rethrow_exception(shared.fault);
   sink.flush();

@@ -226,10 +226,16 @@ void job_record::scan() {
     }
   });
   if (strays > 0) {
+    std::string first;
+    output_.for_each_line([&](std::string_view text, std::uint64_t, bool) {
+      if (!first.empty()) return;
+      const auto line = parse_stored_line(text);
+      if (line && !earlier_.find(hash_of(line->custom_id))->is(seen)) first = line->custom_id;
+    });
     refuse(fmt::format(
-        "{} holds {} result(s) whose request is no longer in {}; put it back, or start over "
-        "with --fresh",
-        files_.output, strays, files_.job));
+        "{} holds {} result(s) whose request is no longer in {}, \"{}\" first; put it back, or "
+        "start over with --fresh",
+        files_.output, strays, files_.job, first));
   }
 }
 

@@ -1,5 +1,7 @@
 #include "start_gate.hpp"
 
+#include <utility>
+
 namespace sluice {
 
 start_gate::start_gate(clock& clock, const rate_limiter::options& limit, std::size_t concurrency)
@@ -100,6 +102,8 @@ void start_gate::one_at_a_time(bool on) {
 
 void start_gate::close() {
   closed_ = true;
+  if (alarm_ != 0)
+    clock_.cancel(std::exchange(alarm_, 0));  // an event loop ends when no call is left
   called_ += line_.size();
   line_.wake_all();
 }
