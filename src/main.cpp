@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <exception>
 #include <string>
 #include <vector>
 
@@ -75,6 +76,10 @@ int main(int argc, char** argv) {
   } catch (const fatal_error& fault) {
     refuse(fault.what());
     return fault.why() == fatal_error::kind::cannot_write ? cli::results_lost : cli::cannot_start;
+  } catch (const std::exception& fault) {
+    refuse(fmt::format("this should not happen: {}; what is finished is kept, run again to go on",
+                       fault.what()));
+    return cli::results_lost;
   }
   return exit_status;
 }

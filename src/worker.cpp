@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <cmath>
 #include <utility>
 
 #include "hash.hpp"
@@ -15,8 +16,9 @@ namespace {
 using outcome = boost::system::result<reply, failure>;
 using how = exchange_end::how;
 
+// In tenths, as the line of the result has it: the totals are to be the same when it is read again.
 double milliseconds(duration time) {
-  return std::chrono::duration<double, std::milli>(time).count();
+  return std::round(std::chrono::duration<double, std::milli>(time).count() * 10) / 10;
 }
 
 // The failure of an attempt whose reply has not even begun.

@@ -313,7 +313,7 @@ void add_run_command(CLI::App& program, const std::vector<std::string>& command_
       "  sluice run jobs/authenticity.jsonl --simulate --output-dir out\n"
       "  OPENAI_API_KEY=... sluice run job.jsonl --base-url https://relay.example/v1\n"
       "  sluice run a.jsonl b.jsonl.gz --rpm 200 --concurrency 32 --output-dir out\n"
-      "  zcat prompts.gz | sluice run - --model gpt-4o-mini -o out/answers.jsonl");
+      "  zcat prompts.gz | sluice run - --model gpt-4o-mini -o answers.jsonl");
   command->callback([kept, &command_line, &exit_status] {
     kept->flags.apply(find_config(kept->config));
     exit_status = run_jobs(kept->chosen, kept->jobs, command_line);

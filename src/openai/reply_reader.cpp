@@ -252,7 +252,9 @@ result reply_reader::state::whole_outcome(ending how, std::string_view transport
   if (is_blank(body)) return invalid_response("the body of the reply is empty");
   if (written_as == form::json) return read_whole_reply(body, expected.target);
   std::string words = read_error_body(body).message;
-  return invalid_response(words.empty() ? "the reply is not JSON" : std::move(words));
+  failure page = invalid_response(words.empty() ? "the reply is not JSON" : std::move(words));
+  page.foreign = is_page(body);
+  return page;
 }
 
 reply_reader::reply_reader(const expectation& expected)

@@ -127,10 +127,7 @@ boost::system::result<reply, failure> read_whole_reply(std::string_view text, en
   reply whole;
   whole.body = without_lone_surrogates(valid_utf8(text));
   if (const auto fault = json_fault(whole.body)) {
-    failure failed = invalid_body(whole.body, fmt::format("the reply is not JSON: {}", *fault));
-    const std::size_t first = whole.body.find_first_not_of(" \t\r\n");
-    failed.foreign = first != std::string::npos && whole.body[first] == '<';
-    return failed;
+    return invalid_body(whole.body, fmt::format("the reply is not JSON: {}", *fault));
   }
   // A line of an output file holds no raw newline; other white space may stay as it came.
   if (!whole.body.starts_with('{') || whole.body.find('\n') != std::string::npos ||
