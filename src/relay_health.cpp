@@ -38,11 +38,13 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
     return told;
   };
 
-  if ((why.kind == failure_class::wrong_address || why.foreign) && !confirmed_) {
+  const bool misplaced = why.kind == failure_class::wrong_address;
+  if ((misplaced || why.foreign) && !confirmed_) {
     last_suspicion_ = why.message;
     if (++suspicious_ >= suspicious_answers) return only_suspects_left();
     told.charge = false;
-    told.suspect = true;
+    told.suspect =
+        misplaced;  // a page may be a proxy's passing trouble: the request is tried again
     return told;
   }
   if (why.code == errc::http_error && why.kind != failure_class::wrong_address) confirmed_ = true;
