@@ -8,18 +8,33 @@
 #include <string>
 
 #include "sluice/error.hpp"
+#include "sluice/job.hpp"
 
 namespace sluice {
 
+namespace {
+
+// A password before an @ and a key behind a ? are not to be seen on a screen.
+std::string without_secrets(std::string_view url) {
+  std::string shown(url.substr(0, url.find_first_of("?#")));
+  const std::size_t at = shown.rfind('@');
+  if (at == std::string::npos) return shown;
+  const std::size_t scheme = shown.find("://");
+  const std::size_t begin = scheme == std::string::npos ? 0 : scheme + 3;
+  return begin < at ? shown.replace(begin, at - begin, "...") : shown;
+}
+
+}  // namespace
+
 base_url base_url::parse(std::string_view text) {
   const auto fail = [&](std::string_view what) {
-    throw fatal_error(
-        fatal_error::kind::cannot_start,
-        fmt::format("--base-url '{}' {}; write it like https://relay.example/v1", text, what));
+    throw fatal_error(fatal_error::kind::cannot_start,
+                      fmt::format("--base-url '{}' {}; write it like https://relay.example/v1",
+                                  without_secrets(text), what));
   };
   const auto parsed = boost::urls::parse_uri(boost::core::string_view(text.data(), text.size()));
   if (!parsed) fail("is no URL");
-  const boost::urls::url_view url = *parsed;
+  const boost::urls::url_view& url = *parsed;
   base_url result;
   if (url.scheme_id() == boost::urls::scheme::https) {
     result.tls = true;
@@ -44,8 +59,11 @@ base_url base_url::parse(std::string_view text) {
     while (!path.empty() && path.back() == '/') path.remove_suffix(1);
   };
   drop_slashes();
-  if (path == "/v1" || path.ends_with("/v1")) path.remove_suffix(3);
-  drop_slashes();
+  for (const auto target : {endpoint::chat_completions, endpoint::completions, endpoint::embeddings,
+                            endpoint::responses}) {  // copied from where one request goes
+    if (path.ends_with(to_string(target))) path.remove_suffix(to_string(target).size());
+  }
+  for (drop_slashes(); path.ends_with("/v1"); drop_slashes()) path.remove_suffix(3);
   result.prefix = path;
   return result;
 }

@@ -40,7 +40,7 @@ using tcp = asio::ip::tcp;
 using need = openai::reply_reader::need;
 
 constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
-constexpr std::size_t read_size = 16 * 1024;
+constexpr std::size_t read_size = std::size_t{16} * 1024;
 constexpr std::uint32_t header_limit = 256 * 1024;
 // How long the end of a body may take once the reply is known to be whole, so that its connection
 // can be used again: some relays send the last chunk late, some never.
@@ -210,10 +210,17 @@ class beast_client final : public http_client {
         url_(base_url::parse(relay.base_url)),
         resolver_(context) {
     if (url_.tls) tls_context_.emplace(make_tls_context());
+    const auto given = [&](std::string_view name) {
+      return std::any_of(relay.headers.begin(), relay.headers.end(), [&](const auto& header) {
+        return boost::beast::iequals(header.first, name);
+      });
+    };
     fixed_headers_ =
-        fmt::format("Host: {}\r\nUser-Agent: sluice/{}\r\nContent-Type: application/json\r\n",
-                    url_.authority(), SLUICE_VERSION);
-    if (!relay.api_key.empty()) {
+        fmt::format("Host: {}\r\nContent-Type: application/json\r\n", url_.authority());
+    if (!given("User-Agent")) {
+      fixed_headers_ += fmt::format("User-Agent: sluice/{}\r\n", SLUICE_VERSION);
+    }
+    if (!relay.api_key.empty() && !given("Authorization")) {
       fixed_headers_ += fmt::format("Authorization: Bearer {}\r\n", relay.api_key);
     }
     for (const auto& [name, value] : relay.headers) {

@@ -22,12 +22,17 @@ std::string without_endings(std::string name, std::initializer_list<std::string_
   return name;
 }
 
-bool same_file(const fs::path& one, const fs::path& other) {
-  return fs::weakly_canonical(fs::absolute(one)) == fs::weakly_canonical(fs::absolute(other));
-}
-
 [[noreturn]] void refuse(const std::string& sentence) {
   throw fatal_error(fatal_error::kind::cannot_start, sentence);
+}
+
+// One name for a file however it is spelt, links followed; it need not be there. Whether it can be
+// used is for those to say who open it.
+fs::path one_name(const std::string& path) {
+  std::error_code error;
+  const fs::path whole = fs::absolute(path, error);
+  fs::path name = fs::weakly_canonical(whole, error);
+  return error ? whole.lexically_normal() : name;
 }
 
 }  // namespace
@@ -42,8 +47,14 @@ std::vector<job_files> name_job_files(const std::vector<std::string>& jobs,
   if (!options.output_file.empty() && jobs.size() > 1) {
     refuse("-o names the output of one job, and there are several; use --output-dir instead");
   }
+  if (!options.output_file.empty() && !options.directory.empty()) {
+    refuse("-o names a file and --output-dir a folder for the same results; give one of them");
+  }
+  if (options.output_file == "-") {
+    refuse("-o -: results are kept in files, so that a run can go on; name a file");
+  }
   std::vector<job_files> named;
-  std::map<std::string, std::string> taken;  // output → job
+  std::map<fs::path, std::string> taken;  // output → job
   for (const std::string& job : jobs) {
     fs::path directory =
         options.directory.empty() ? fs::path(job).parent_path() : fs::path(options.directory);
@@ -63,10 +74,11 @@ std::vector<job_files> name_job_files(const std::vector<std::string>& jobs,
     job_files files{
         job, (directory / output_name).string(), (directory / (stem + ".errors.jsonl")).string(),
         (directory / (stem + ".totals.json")).string(), (directory / (stem + ".state")).string()};
-    if (job != "-" && same_file(files.output, job))
-      refuse(fmt::format("{}: the output would overwrite the job", job));
-    const auto [other, fresh] =
-        taken.emplace(fs::path(files.output).lexically_normal().string(), job);
+    if (job.empty()) refuse("'' names no job; name a JSONL file");
+    const fs::path output = one_name(files.output);
+    if (job != "-" && output == one_name(job))
+      refuse(fmt::format("{}: the output would overwrite the job; choose another with -o", job));
+    const auto [other, fresh] = taken.emplace(output, job);
     if (!fresh) {
       refuse(fmt::format("{} and {} would both write {}; run them apart, with --output-dir",
                          other->second, job, files.output));

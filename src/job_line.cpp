@@ -106,6 +106,10 @@ void add_system_message(body_text& body, endpoint target, const std::string& sys
                fmt::format("[{}{}{}", message_text("system", quoted), empty ? "" : ",", rest));
 }
 
+bool says_nothing(const json_member& model) {
+  return model.value == "null" || model.value == "\"\"";
+}
+
 unsigned positive(const json_member* member) {
   unsigned value = 1;
   if (member != nullptr) {
@@ -197,11 +201,11 @@ boost::system::result<request, bad_line> parse_job_line(std::string_view line, s
   body_text body{
       std::string(batch_form ? body_member->value : line.substr(open, line.rfind('}') + 1 - open))};
   if (!batch_form) {
-    if (const auto* id = body.find("custom_id")) body.remove(*id);
+    while (const auto* id = body.find("custom_id")) body.remove(*id);
   }
 
   const json_member* model = body.find("model");
-  if (model != nullptr && model->value == "null") model = nullptr;
+  if (model != nullptr && says_nothing(*model)) model = nullptr;
   if (model != nullptr && !json_string(model->value)) return invalid("model is not a string.");
   result.model = model != nullptr ? *json_string(model->value) : options.model;
   if (!options.model.empty() && options.override_model) result.model = options.model;
@@ -219,7 +223,7 @@ boost::system::result<request, bad_line> parse_job_line(std::string_view line, s
   }
   if (!options.system.empty()) add_system_message(body, *target, options.system);
   if (const json_member* present = body.find("model")) {
-    if (present->value == "null" || options.override_model) {
+    if (says_nothing(*present) || options.override_model) {
       body.replace(*present, "model", json_quote(result.model));
     }
   } else {

@@ -21,6 +21,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::size_t most_kept_back = std::size_t{1} << 20;  // bytes of lines not written yet
+
 [[noreturn]] void refuse(const std::string& sentence) {
   throw fatal_error(fatal_error::kind::cannot_start, sentence);
 }
@@ -29,6 +31,11 @@ std::uint32_t short_digest(std::string_view digest) {
   std::uint32_t bits = 0;
   std::from_chars(digest.data(), digest.data() + std::min<std::size_t>(digest.size(), 8), bits, 16);
   return bits;
+}
+
+// What an errors line says of a bad line: the same again need not be written again.
+hash128 words_of(std::string_view code, std::string_view custom_id, std::string_view message) {
+  return hash_of(fmt::format("{}\n{}\n{}", code, custom_id, message));
 }
 
 std::string fresh_identity() {
@@ -126,7 +133,10 @@ void job_record::load_lines(output_file& file, bool successes) {
     lacks_newline = !whole;
   });
   if (good_end < file.size()) file.truncate(good_end);
-  if (lacks_newline) file.append("\n");
+  if (lacks_newline) {
+    std::string newline = "\n";
+    file.append(newline);
+  }
 }
 
 std::uint8_t job_record::error_index(const std::string& name) {
@@ -137,30 +147,40 @@ std::uint8_t job_record::error_index(const std::string& name) {
 }
 
 void job_record::remember(const stored_line& line, bool success) {
-  totals_.attempts += line.attempts;
-  if (line.attempts > 1) totals_.retries += line.attempts - 1;
   if (line.of_bad_line) {
     // Counted once the job shows that the line is still bad; the later of two lines stands.
-    if (!stored_bad_lines_.insert_or_assign(line.line, line.facts.error).second)
-      errors_untidy_ = true;
+    const stored_bad_line told{words_of(line.facts.error, line.custom_id, line.message),
+                               error_index(line.facts.error)};
+    if (!stored_bad_lines_.insert_or_assign(line.line, told).second) errors_untidy_ = true;
     return;
   }
   auto [known, fresh] = earlier_.insert(hash_of(line.custom_id));
+  count_attempts(*known, line.attempts);
   if (known->is(done)) {  // output wins over errors, and the first line over the second
     errors_untidy_ = true;
     return;
   }
   if (known->is(failed)) {
-    totals_.take_back_failure(error_names_[known->error]);
+    totals_.take_back_failure(error_names_[known->error], known->is(retryable));
     errors_untidy_ = true;
   }
   known->digest = short_digest(line.digest);
-  known->attempts = static_cast<std::uint16_t>(std::min<std::uint32_t>(line.attempts, 0xFFFF));
   known->set(done, success);
   known->set(failed, !success);
-  known->set(retryable, line.retryable);
+  known->set(retryable, line.facts.retryable);
   if (!success) known->error = error_index(line.facts.error);
   totals_.add(line.facts);
+}
+
+// A line tells of all attempts that its request ever had; of two lines for one request the larger
+// number holds the smaller.
+void job_record::count_attempts(earlier& known, std::uint32_t attempts) {
+  const auto now = static_cast<std::uint16_t>(std::min<std::uint32_t>(attempts, 0xFFFF));
+  if (now <= known.attempts) return;
+  const std::uint32_t more = std::uint32_t{now} - known.attempts;
+  totals_.attempts += more;
+  totals_.retries += known.attempts == 0 ? more - 1 : more;
+  known.attempts = now;
 }
 
 void job_record::refuse_changed(const std::string& custom_id) const {
@@ -184,10 +204,17 @@ bool job_record::check_new(const request& next) {
 }
 
 void job_record::scan() {
-  if (files_.job == "-") return;
+  if (files_.job == "-") {
+    reader_ = std::make_unique<job_reader>(files_.job, lines_);
+    first_line_ = reader_->next();
+    if (!first_line_) refuse("standard input is empty; a job has one JSON object a line");
+    return;
+  }
   job_reader reader(files_.job, lines_);
+  std::uint64_t last_line = 0;
   while (const auto line = reader.next()) {
     ++totals_.requests;
+    last_line = *line ? (*line)->line : line->error().line;
     std::optional<bad_line> bad;
     if (!*line) {
       bad = line->error();
@@ -213,30 +240,46 @@ void job_record::scan() {
         "{} line {}: {} ({} bad lines in all; without --strict they go to the errors file)",
         files_.job, first_bad_->line, first_bad_->message, bad_lines_));
   }
-  if (lines_.limit != 0) return;
+  check_strays();
+  for (const auto& [number, told] : stored_bad_lines_) {
+    if (lines_.limit == 0 || number <= last_line) continue;  // told anew when it is read again
+    ++totals_.requests;
+    line_facts facts;
+    facts.error = error_names_[told.error];
+    totals_.add(facts);
+  }
+}
+
+// Every line of the job has been read, as far as the limit lets: what stands in the files beyond
+// it?
+void job_record::check_strays() {
   std::uint64_t strays = 0;
   earlier_.for_each([&](earlier& known) {
     if (known.is(seen)) return;
+    if (lines_.limit != 0) {  // its request stands behind the limit
+      if (known.is(done) || known.is(failed)) ++totals_.requests;
+      return;
+    }
     if (known.is(done)) ++strays;
     if (known.is(failed)) {  // its request is gone, and so is its failure
-      totals_.take_back_failure(error_names_[known.error]);
+      totals_.take_back_failure(error_names_[known.error], known.is(retryable));
       known.set(failed, false);
       known.set(replaced, true);
       errors_untidy_ = true;
     }
   });
-  if (strays > 0) {
-    std::string first;
-    output_.for_each_line([&](std::string_view text, std::uint64_t, bool) {
-      if (!first.empty()) return;
-      const auto line = parse_stored_line(text);
-      if (line && !earlier_.find(hash_of(line->custom_id))->is(seen)) first = line->custom_id;
-    });
-    refuse(fmt::format(
-        "{} holds {} result(s) whose request is no longer in {}, \"{}\" first; put it back, or "
-        "start over with --fresh",
-        files_.output, strays, files_.job, first));
-  }
+  if (strays == 0) return;
+  std::string first;
+  output_.for_each_line([&](std::string_view text, std::uint64_t, bool) {
+    if (!first.empty()) return;
+    const auto line = parse_stored_line(text);
+    const earlier* known = line ? earlier_.find(hash_of(line->custom_id)) : nullptr;
+    if (known != nullptr && !known->is(seen)) first = line->custom_id;
+  });
+  refuse(fmt::format(
+      "{} holds {} result(s) whose request is no longer in {}, \"{}\" first; put it back, or "
+      "start over with --fresh",
+      files_.output, strays, files_.job, first));
 }
 
 // Whether the request has no result yet that stands. Under the mutex, or before the threads start.
@@ -251,16 +294,35 @@ bool job_record::wanted(const request& next, std::uint32_t& attempts) {
 
 void job_record::create() {
   if (options_.fresh) move_aside();
-  if (!output_exists_) output_.create();
-  if (!errors_exist_) {
-    try {
-      errors_.create();
-    } catch (...) {
-      if (!output_exists_) ::unlink(files_.output.c_str());
-      throw;
+  try {
+    if (!output_exists_) {
+      output_.create();
+      output_made_ = true;
     }
+    if (!errors_exist_) {
+      errors_.create();
+      errors_made_ = true;
+    }
+    if (!reader_) reader_ = std::make_unique<job_reader>(files_.job, lines_);
+  } catch (...) {
+    take_back();
+    throw;
   }
-  reader_ = std::make_unique<job_reader>(files_.job, lines_);
+}
+
+void job_record::take_back() noexcept {
+  if (output_made_) ::unlink(files_.output.c_str());
+  if (errors_made_) ::unlink(files_.errors.c_str());
+}
+
+void job_record::cancel() {
+  cancelled_.store(true);
+  reader_->cancel();
+}
+
+bool job_record::complete() const {
+  const std::lock_guard lock(mutex_);
+  return read_to_end_ && outstanding_ == 0;
 }
 
 void job_record::put_bad(const bad_line& bad) {
@@ -268,10 +330,12 @@ void job_record::put_bad(const bad_line& bad) {
   line_facts facts;
   facts.error = code;
   totals_.add(facts);
+  if (files_.job == "-") ++bad_lines_;  // of others, the scan has counted them
   reasons_.emplace(code, fmt::format("line {}: {}", bad.line, bad.message));
   const auto stored = stored_bad_lines_.find(bad.line);
-  if (stored != stored_bad_lines_.end() && stored->second == code) {
-    current_bad_lines_.insert(*stored);  // told already
+  if (stored != stored_bad_lines_.end() &&
+      stored->second.words == words_of(code, bad.custom_id, bad.message)) {
+    current_bad_lines_.insert(bad.line);  // told already
     return;
   }
   result told;
@@ -284,10 +348,19 @@ void job_record::put_bad(const bad_line& bad) {
   why.message = bad.message;
   told.outcome = why;
   error_lines_ += result_line(told, std::nullopt, options_.simulated);
+  // A job may be one long list of bad lines, and no result come by that has them written.
+  if (error_lines_.size() > most_kept_back) errors_.append(error_lines_);
+}
+
+// The next line, the one that scan() took from standard input first.
+std::optional<boost::system::result<request, bad_line>> job_record::next_line() {
+  if (cancelled_.load()) return std::nullopt;
+  if (first_line_) return std::exchange(first_line_, std::nullopt);
+  return reader_->next();
 }
 
 std::optional<request> job_record::next_request() {
-  while (auto line = reader_->next()) {
+  while (auto line = next_line()) {
     const std::lock_guard lock(mutex_);
     const bool first_reading = files_.job == "-";
     if (first_reading) ++totals_.requests;
@@ -318,10 +391,13 @@ std::optional<request> job_record::next_request() {
     if (!wanted(next, attempts)) continue;
     next.job = index_;
     next.attempts = attempts;
+    ++outstanding_;
     return std::move(next);
   }
   const std::lock_guard lock(mutex_);
-  read_whole_ = lines_.limit == 0;
+  if (cancelled_.load()) return std::nullopt;
+  if (files_.job == "-") check_strays();
+  read_to_end_ = true;
   return std::nullopt;
 }
 
@@ -345,9 +421,10 @@ void job_record::put(const result& finished) {
   }
   std::string line = result_line(finished, cost, options_.simulated);
   const std::lock_guard lock(mutex_);
+  --outstanding_;
   if (earlier* known = earlier_.find(hash_of(finished.custom_id));
       known != nullptr && known->is(failed)) {
-    totals_.take_back_failure(error_names_[known->error]);
+    totals_.take_back_failure(error_names_[known->error], known->is(retryable));
     known->set(failed, false);
     known->set(replaced, true);
     errors_untidy_ = true;
@@ -361,15 +438,11 @@ void job_record::put(const result& finished) {
 }
 
 void job_record::flush() {
-  std::string output;
-  std::string errors;
   {
     const std::lock_guard lock(mutex_);
-    output.swap(output_lines_);
-    errors.swap(error_lines_);
+    output_.append(output_lines_);
+    errors_.append(error_lines_);
   }
-  if (!output.empty()) output_.append(output);
-  if (!errors.empty()) errors_.append(errors);
   if (options_.durable == durability::each) sync();
 }
 
@@ -401,7 +474,7 @@ bool job_record::is_stale(std::string_view text, std::uint64_t end) {
   if (!line) return true;
   const bool written_now = end > errors_before_;
   if (line->of_bad_line)
-    return !written_now && read_whole_ && !current_bad_lines_.contains(line->line);
+    return !written_now && read_whole() && !current_bad_lines_.contains(line->line);
   const earlier* known = earlier_.find(hash_of(line->custom_id));
   if (known == nullptr || written_now) return false;
   return known->is(done) || known->is(replaced);
@@ -410,7 +483,7 @@ bool job_record::is_stale(std::string_view text, std::uint64_t end) {
 void job_record::finish() {
   flush();
   const bool bad_lines_changed =
-      read_whole_ && current_bad_lines_.size() != stored_bad_lines_.size();
+      read_whole() && current_bad_lines_.size() != stored_bad_lines_.size();
   if (errors_untidy_ || bad_lines_changed) {
     // Of two lines for one request, or for one bad line, the later one stands.
     const auto subject = [](const stored_line& line) {

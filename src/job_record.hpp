@@ -1,10 +1,12 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -34,12 +36,14 @@ class job_record {
   void scan();
   /// Makes the files that are not there yet.
   void create();
+  /// Undoes create(): the run does not start after all.
+  void take_back() noexcept;
 
   /// The next request that has no final result yet; bad lines go to the errors file on the way.
   std::optional<request> next_request();
 
-  /// Ends a next_request() that waits for input; from any thread.
-  void cancel() { reader_->cancel(); }
+  /// Ends a next_request() that waits for input, or passes over what is finished; from any thread.
+  void cancel();
 
   void attempt_started(bool retry);
   void attempt_lost();
@@ -54,6 +58,8 @@ class job_record {
   job_totals totals() const;
   /// An example of what failed in this run, by the name the totals count it under.
   std::map<std::string, std::string> failure_reasons() const;
+  /// Everything that was to be sent in this run has been, and has its result.
+  bool complete() const;
   const job_files& files() const noexcept { return files_; }
   std::uint64_t bad_lines() const noexcept { return bad_lines_; }
   std::uint64_t to_send() const noexcept { return to_send_; }  ///< by the scan
@@ -83,13 +89,22 @@ class job_record {
     replaced = 16,  // its errors line has a successor, or no reason to stand any more
   };
   struct nothing {};
+  // What the errors file says of a bad line.
+  struct stored_bad_line {
+    hash128 words;
+    std::uint8_t error = 0;  // index into error_names_
+  };
 
   void load_lines(output_file& file, bool successes);
   void remember(const stored_line& line, bool success);
+  void count_attempts(earlier& known, std::uint32_t attempts);
   std::uint8_t error_index(const std::string& name);
   bool check_new(const request& next);
+  std::optional<boost::system::result<request, bad_line>> next_line();
   bool wanted(const request& next, std::uint32_t& attempts);
   void put_bad(const bad_line& bad);
+  void check_strays();
+  bool read_whole() const { return read_to_end_ && lines_.limit == 0; }
   bool is_stale(std::string_view line, std::uint64_t end);
   [[noreturn]] void refuse_changed(const std::string& custom_id) const;
   void move_aside();
@@ -104,6 +119,8 @@ class job_record {
   output_file errors_;
   bool output_exists_ = false;
   bool errors_exist_ = false;
+  bool output_made_ = false;
+  bool errors_made_ = false;
   std::uint64_t errors_before_ = 0;  // size of the errors file as the run began
   std::string identity_;
 
@@ -113,11 +130,14 @@ class job_record {
   id_table<nothing> ids_;
   std::vector<std::uint64_t> duplicates_;  // lines, found by the scan
   std::size_t next_duplicate_ = 0;
-  std::map<std::uint64_t, std::string> stored_bad_lines_;   // of the errors file: line → code
-  std::map<std::uint64_t, std::string> current_bad_lines_;  // of those, the ones that are still so
+  std::map<std::uint64_t, stored_bad_line> stored_bad_lines_;  // of the errors file, by line
+  std::set<std::uint64_t> current_bad_lines_;  // of those, the ones that are still so
   std::vector<std::string> error_names_;
   std::unique_ptr<job_reader> reader_;
-  bool read_whole_ = false;
+  std::optional<boost::system::result<request, bad_line>> first_line_;  // of standard input
+  std::atomic<bool> cancelled_{false};
+  bool read_to_end_ = false;       // as far as the limit lets
+  std::uint64_t outstanding_ = 0;  // requests given out that have no result yet
   bool errors_untidy_ = false;
   job_totals totals_;
   double earlier_wall_s_ = 0;

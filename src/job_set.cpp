@@ -24,10 +24,11 @@ constexpr std::chrono::seconds sync_interval{1};
 
 void require_writable(const fs::path& directory) {
   const std::string name = directory.empty() ? "." : directory.string();
-  if (::access(name.c_str(), W_OK | X_OK) == 0 && fs::is_directory(name)) return;
+  std::error_code unreadable;
+  if (::access(name.c_str(), W_OK | X_OK) == 0 && fs::is_directory(name, unreadable)) return;
   throw fatal_error(fatal_error::kind::cannot_start,
                     fmt::format("{}: results cannot be written there; choose another place with "
-                                "--output-dir",
+                                "--output-dir or -o",
                                 name));
 }
 
@@ -78,7 +79,8 @@ job_set::job_set(const std::vector<std::string>& jobs, const job_options& lines,
       require_writable(fs::path(job.output).parent_path());
     } else {
       fs::path nearest = output.directory;
-      while (!nearest.empty() && !fs::exists(nearest)) nearest = nearest.parent_path();
+      std::error_code unreadable;
+      while (!nearest.empty() && !fs::exists(nearest, unreadable)) nearest = nearest.parent_path();
       require_writable(nearest);
     }
   }
@@ -91,12 +93,21 @@ job_set::job_set(const std::vector<std::string>& jobs, const job_options& lines,
     std::error_code error;
     fs::create_directories(output.directory, error);
     if (error) {
-      throw fatal_error(
-          fatal_error::kind::cannot_start,
-          fmt::format("--output-dir {}: cannot be made ({})", output.directory, error.message()));
+      throw fatal_error(fatal_error::kind::cannot_start,
+                        fmt::format("--output-dir {}: cannot be made ({}); choose another place",
+                                    output.directory, error.message()));
     }
   }
-  for (auto& job : state_->jobs) job.create();
+  std::size_t made = 0;
+  try {
+    for (auto& job : state_->jobs) {
+      job.create();
+      ++made;
+    }
+  } catch (...) {
+    for (std::size_t i = 0; i < made; ++i) state_->jobs[i].take_back();
+    throw;
+  }
   state_->drained.assign(files.size(), false);
   if (output.durable == durability::second) {
     state_->syncer =
@@ -155,8 +166,7 @@ void job_set::finish(job_status status, double run_seconds, std::uint64_t most_i
   flush();
   for (auto& job : state_->jobs) {
     job.finish();
-    const bool complete = job.totals().pending() == 0;
-    job.checkpoint(complete ? job_status::completed : status, run_seconds, most_in_a_minute);
+    job.checkpoint(job.complete() ? job_status::completed : status, run_seconds, most_in_a_minute);
   }
 }
 

@@ -322,6 +322,12 @@ std::string valid_utf8(std::string_view text) {
   return out;
 }
 
+std::string_view utf8_prefix(std::string_view text, std::size_t bytes) {
+  if (text.size() <= bytes) return text;
+  while (bytes > 0 && (static_cast<unsigned char>(text[bytes]) & 0xC0U) == 0x80U) --bytes;
+  return text.substr(0, bytes);
+}
+
 std::string without_lone_surrogates(std::string_view text) {
   std::string out(text);
   for (std::size_t at = out.find('\\'); at != std::string::npos; at = out.find('\\', at)) {

@@ -18,7 +18,7 @@
 namespace sluice {
 namespace {
 
-constexpr std::size_t block = 256 * 1024;
+constexpr std::size_t block = std::size_t{256} * 1024;
 
 [[noreturn]] void refuse(const std::string& path, std::string_view what) {
   throw fatal_error(fatal_error::kind::cannot_start, fmt::format("{}: {}", path, what));
@@ -32,15 +32,17 @@ class plain_file final : public byte_source {
       file_ = STDIN_FILENO;
       return;
     }
-    file_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+    file_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe must not hold us
     if (file_ < 0) {
       refuse(path_, fmt::format("cannot read the job ({}); check the path", std::strerror(errno)));
     }
     struct stat info {};
-    if (::fstat(file_, &info) == 0 && S_ISDIR(info.st_mode)) {
-      ::close(file_);
-      refuse(path_, "is a directory; name a JSONL file in it");
-    }
+    if (::fstat(file_, &info) == 0 && S_ISREG(info.st_mode)) return;
+    ::close(file_);
+    if (S_ISDIR(info.st_mode)) refuse(path_, "is a directory; name a JSONL file in it");
+    refuse(path_,
+           "is no file, and a job is read more than once; name a file, or give it on standard "
+           "input, as in: sluice run - -o FILE");
   }
   plain_file(const plain_file&) = delete;
   plain_file& operator=(const plain_file&) = delete;
@@ -66,7 +68,7 @@ class plain_file final : public byte_source {
     constexpr int look_every_ms = 100;
     while (!cancelled_.load()) {
       pollfd input{file_, POLLIN, 0};
-      if (::poll(&input, 1, look_every_ms) != 0) return true;
+      if (::poll(&input, 1, look_every_ms) > 0) return true;
     }
     return false;
   }
@@ -100,10 +102,18 @@ class gzip_file final : public byte_source {
           return 0;
         }
       }
+      if (!inside_ && members_ > 0) {  // zeros may pad the end, as on a tape
+        while (inflater_.avail_in > 0 && *inflater_.next_in == 0) {
+          ++inflater_.next_in;
+          --inflater_.avail_in;
+        }
+        if (inflater_.avail_in == 0) continue;
+      }
       inside_ = true;
       const int status = inflate(&inflater_, Z_NO_FLUSH);
       if (status == Z_STREAM_END) {
         inside_ = false;
+        ++members_;
         inflateReset(&inflater_);
       } else if (status != Z_OK && status != Z_BUF_ERROR) {
         refuse(file_.path(), "is not valid gzip");
@@ -116,6 +126,7 @@ class gzip_file final : public byte_source {
   plain_file file_;
   std::vector<Bytef> input_;
   z_stream inflater_{};
+  std::uint64_t members_ = 0;  // read whole
   bool inside_ = false;
 };
 

@@ -18,7 +18,7 @@ namespace {
 using namespace sluice;
 
 int refuse(const std::string& sentence) {
-  std::fputs(("sluice: " + sentence + "\n").c_str(), stderr);
+  std::fprintf(stderr, "sluice: %s\n", sentence.c_str());
   return cli::cannot_start;
 }
 
@@ -38,14 +38,19 @@ std::string unknown_word(CLI::App& program, const std::string& word) {
     names.push_back(other->get_name());
   }
   const bool flag = word.starts_with('-');
+  if (flag && &command == &program) {
+    for (const auto* other : program.get_subcommands([](const CLI::App*) { return true; })) {
+      if (other->get_option_no_throw(word) == nullptr) continue;
+      return fmt::format("{} is a flag of 'sluice {}'; write it behind that word", word,
+                         other->get_name());
+    }
+  }
   return fmt::format("unknown {} '{}'{} (see {} --help)", flag ? "flag" : "command", word,
                      cli::did_you_mean(word, names),
                      &command == &program ? "sluice" : "sluice " + command.get_name());
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run_program(int argc, char** argv) {
   const std::vector<std::string> command_line(argv, argv + argc);
   int exit_status = cli::success;
   CLI::App program{
@@ -73,13 +78,24 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& fault) {
     return refuse(
         fmt::format("{} (see sluice {} --help)", fault.what(), named_command(program).get_name()));
-  } catch (const fatal_error& fault) {
-    refuse(fault.what());
-    return fault.why() == fatal_error::kind::cannot_write ? cli::results_lost : cli::cannot_start;
-  } catch (const std::exception& fault) {
-    refuse(fmt::format("this should not happen: {}; what is finished is kept, run again to go on",
-                       fault.what()));
-    return cli::results_lost;
   }
   return exit_status;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run_program(argc, argv);
+  } catch (const sluice::fatal_error& fault) {
+    std::fprintf(stderr, "sluice: %s\n", fault.what());
+    return fault.why() == sluice::fatal_error::kind::cannot_write ? sluice::cli::results_lost
+                                                                  : sluice::cli::cannot_start;
+  } catch (const std::exception& fault) {
+    std::fprintf(
+        stderr,
+        "sluice: this should not happen: %s; what is finished is kept, run again to go on\n",
+        fault.what());
+    return sluice::cli::results_lost;
+  }
 }

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "price_data.hpp"
@@ -60,6 +62,30 @@ std::optional<usd> usd::parse(std::string_view text) {
   return value ? scaled(*value, 0) : std::nullopt;
 }
 
+std::optional<usd> usd::nearest(std::string_view json_number) {
+  constexpr std::size_t most_digits = 30;  // of the mantissa; a double has 17
+  const std::size_t e = std::min(json_number.find_first_of("eE"), json_number.size());
+  int exponent = 0;
+  if (e < json_number.size()) {
+    std::string_view text = json_number.substr(e + 1);
+    if (text.starts_with('+')) text.remove_prefix(1);
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), exponent);
+    constexpr int sane = 1000;
+    if (error != std::errc{} || end != text.data() + text.size() || std::abs(exponent) > sane) {
+      return std::nullopt;
+    }
+  }
+  std::string_view mantissa = json_number.substr(0, e);
+  if (mantissa.find('.') < mantissa.size()) mantissa = mantissa.substr(0, most_digits + 1);
+  const auto value = parse_decimal(mantissa);
+  if (!value) return std::nullopt;
+  int down = value->scale - exponent - decimals;
+  if (down <= 0) return scaled({value->digits, 0}, decimals + down);
+  units rounded = value->digits;
+  for (; down > 1 && rounded > 0; --down) rounded /= 10;
+  return from_units((rounded + 5) / 10);
+}
+
 std::string usd::to_string() const {
   constexpr std::uint64_t one = 1'000'000'000'000'000'000U;  // dollar
   const units size = value_ < 0 ? -value_ : value_;
@@ -111,6 +137,11 @@ void price_table::merge(std::string_view json, std::string_view origin) {
   };
   for (const auto& [model, entry] : document.items()) {
     if (!entry.is_object()) fail(fmt::format("the entry of {} is not an object", model));
+    for (const char* name : {"input", "output"}) {
+      if (entry.contains(name)) continue;
+      fail(fmt::format("the entry of {} has no \"{}\"; give both prices, null where there is none",
+                       model, name));
+    }
     const auto input = price_of(model, entry, "input");
     const auto cached = price_of(model, entry, "cached_input");
     const auto output = price_of(model, entry, "output");

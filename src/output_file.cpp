@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <vector>
@@ -30,13 +31,16 @@ namespace {
                   path, std::strerror(reason)));
 }
 
-void write_all(int file, std::string_view bytes, const std::string& path) {
-  while (!bytes.empty()) {
-    const ssize_t n = ::write(file, bytes.data(), bytes.size());
+// How much could be written; errno tells why it was not all.
+std::size_t write_all(int file, std::string_view bytes) {
+  std::size_t written = 0;
+  while (written < bytes.size()) {
+    const ssize_t n = ::write(file, bytes.data() + written, bytes.size() - written);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) write_failed(path);
-    bytes.remove_prefix(static_cast<std::size_t>(n));
+    if (n < 0) break;
+    written += static_cast<std::size_t>(n);
   }
+  return written;
 }
 
 constexpr mode_t file_mode = 0644;
@@ -62,6 +66,10 @@ bool output_file::open_existing() {
 
 void output_file::create() {
   file_ = ::open(path_.c_str(), O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, file_mode);
+  if (file_ < 0 && errno == EEXIST && open_existing()) {  // which tells who holds it
+    close();
+    refuse(path_, "another run has made it meanwhile; run the same command again");
+  }
   if (file_ < 0) {
     refuse(path_, fmt::format("cannot create it ({}); choose another place with --output-dir",
                               std::strerror(errno)));
@@ -125,10 +133,21 @@ void output_file::truncate(std::uint64_t size) {
   size_ = size;
 }
 
-void output_file::append(std::string_view lines) {
-  write_all(file_, lines, path_);
-  size_ += lines.size();
+void output_file::append(std::string& lines) {
+  if (lines.empty()) return;
+  const std::size_t written = write_all(file_, lines);
+  const int reason = errno;
+  // Of a disk that is full, what fits; but not half a line.
+  const std::size_t kept = std::string_view(lines).substr(0, written).rfind('\n') + 1;
+  size_ += kept;
   dirty_.store(true);
+  lines.erase(0, kept);
+  if (lines.empty()) return;
+  if (::ftruncate(file_, static_cast<off_t>(size_)) != 0) {
+    // The torn line is dropped when the next run reads the file.
+  }
+  errno = reason;
+  write_failed(path_);
 }
 
 void output_file::sync() {
@@ -145,10 +164,7 @@ void output_file::rewrite(const std::function<bool(std::string_view, std::uint64
   for_each_line([&](std::string_view line, std::uint64_t end, bool) {
     if (!keep(line, end)) return;
     kept.append(line).push_back('\n');
-    if (kept.size() > (std::size_t{1} << 20)) {
-      fresh.append(kept);
-      kept.clear();
-    }
+    if (kept.size() > (std::size_t{1} << 20)) fresh.append(kept);
   });
   fresh.append(kept);
   fresh.sync();
@@ -161,18 +177,21 @@ void replace_file(const std::string& path, std::string_view content) {
   const std::string fresh = path + ".new";
   const int file = ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, file_mode);
   if (file < 0) write_failed(path);
-  try {
-    write_all(file, content, path);
-  } catch (...) {
-    ::close(file);
-    throw;
-  }
-  if (::fdatasync(file) != 0 && errno != EINVAL) write_failed(path);
+  const bool whole =
+      write_all(file, content) == content.size() && (::fdatasync(file) == 0 || errno == EINVAL);
+  const int reason = errno;
   ::close(file);
+  if (!whole) {
+    ::unlink(fresh.c_str());
+    errno = reason;
+    write_failed(path);
+  }
   if (std::rename(fresh.c_str(), path.c_str()) != 0) write_failed(path);
 }
 
 std::optional<std::string> read_file(const std::string& path) {
+  std::error_code unreadable;
+  if (!std::filesystem::is_regular_file(path, unreadable)) return std::nullopt;
   std::ifstream file(path, std::ios::binary);
   if (!file) return std::nullopt;
   return std::string(std::istreambuf_iterator<char>(file), {});

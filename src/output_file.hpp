@@ -32,7 +32,9 @@ class output_file {
   /// Cuts the file off behind `size` bytes.
   void truncate(std::uint64_t size);
 
-  void append(std::string_view lines);
+  /// Writes the lines and empties `lines`. When it throws, the file ends with a whole line, and
+  /// `lines` holds those that are not in it.
+  void append(std::string& lines);
   /// What was appended has reached the disk when this returns. May be called from any thread.
   void sync();
   /// Replaces the file by one that holds only the lines `keep` wants, at one stroke: a crash leaves

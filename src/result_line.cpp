@@ -64,10 +64,11 @@ void append_response(std::string& out, int status, std::string_view request_id,
 
 void append_failure(std::string& out, const failure& why) {
   if (why.code == errc::http_error) {
-    const bool is_json = !why.body.empty() && !json_fault(why.body);
+    const std::string body = valid_utf8(why.body);
+    const bool is_json = !body.empty() && !json_fault(body);
     append_response(out, why.http_status, why.request_id,
-                    is_json ? without_lone_surrogates(json_compact(why.body))
-                            : json_quote(why.body.substr(0, longest_shown_text)));
+                    is_json ? without_lone_surrogates(json_compact(body))
+                            : json_quote(utf8_prefix(body, longest_shown_text)));
     out += ",\"error\":null";
   } else {
     fmt::format_to(std::back_inserter(out), R"(null,"error":{{"code":"{}","message":)",
@@ -133,13 +134,14 @@ line_facts facts_of(const result& finished, const std::optional<usd>& cost) {
   facts.ttft_ms = finished.ttft_ms;
   if (!finished.outcome) {
     facts.error = error_name(finished.outcome.error());
+    facts.retryable = finished.retryable;
     return facts;
   }
   const reply& whole = *finished.outcome;
   facts.succeeded = true;
   facts.usage = whole.usage;
   facts.cost = cost;
-  if (whole.reported_cost_usd) facts.reported_cost = usd::parse(*whole.reported_cost_usd);
+  facts.reported_cost = whole.reported_cost;
   facts.finish_reasons = whole.finish_reasons;
   return facts;
 }
@@ -189,9 +191,8 @@ std::string result_line(const result& finished, const std::optional<usd>& cost, 
     out += to_string(source);
     out += "\",\"cost_usd\":";
     append_string_or_null(out, cost ? cost->to_string() : std::string{});
-    if (whole != nullptr && whole->reported_cost_usd) {
-      out += ",\"reported_cost_usd\":";
-      append_json_quoted(out, *whole->reported_cost_usd);
+    if (whole != nullptr && whole->reported_cost) {
+      out += ",\"reported_cost_usd\":\"" + whole->reported_cost->to_string() + '"';
     }
     out += ",\"digest\":\"" + finished.digest + '"';
   }
@@ -214,7 +215,7 @@ std::optional<stored_line> parse_stored_line(std::string_view text) {
   line.line = number_of<std::uint64_t>(*extra, "line");
   line.attempts = number_of<std::uint32_t>(*extra, "attempts");
   line.digest = text_of(*extra, "digest");
-  line.retryable = value_of(*extra, "retryable") == "true";
+  line.facts.retryable = value_of(*extra, "retryable") == "true";
   line.simulated = value_of(*extra, "simulated") == "true";
   line.facts.model = text_of(*extra, "model");
   line.facts.latency_ms = number_of<double>(*extra, "latency_ms");
@@ -228,6 +229,7 @@ std::optional<stored_line> parse_stored_line(std::string_view text) {
     line.facts.error =
         error.empty() ? std::string(value_of(response, "status_code")) : text_of(error, "code");
     line.of_bad_line = line.digest.empty();
+    if (line.of_bad_line) line.message = text_of(error, "message");
     return line;
   }
   if (const auto usage = json_members(value_of(*extra, "usage"))) {

@@ -24,8 +24,8 @@ struct stored_line {
   std::string digest;
   std::uint64_t line = 0;  ///< of the job, as it was then
   std::uint32_t attempts = 0;
-  bool retryable = false;
   bool of_bad_line = false;  ///< tells of a line that could not be sent: taken anew from the job
+  std::string message;       ///< of a bad line: why
   bool simulated = false;
   line_facts facts;
 };

@@ -84,6 +84,7 @@ std::optional<double> duration_histogram::quantile(double q) const {
 void job_totals::add(const line_facts& line) {
   if (!line.succeeded) {
     ++failed;
+    if (line.retryable) ++retryable_failures;
     ++errors[line.error];
     return;
   }
@@ -106,8 +107,9 @@ void job_totals::add(const line_facts& line) {
   if (line.ttft_ms) ttft_.add(*line.ttft_ms);
 }
 
-void job_totals::take_back_failure(const std::string& error) {
+void job_totals::take_back_failure(const std::string& error, bool retryable) {
   --failed;
+  if (retryable) --retryable_failures;
   const auto counted = errors.find(error);
   if (counted != errors.end() && --counted->second == 0) errors.erase(counted);
 }

@@ -24,6 +24,9 @@ TEST(base_url, takes_every_way_to_write_it) {
       {"https://host/prefix/v1", true, "host", "443", "/prefix", "host"},
       {"https://host/prefix", true, "host", "443", "/prefix", "host"},
       {"https://host/a/b/v1/", true, "host", "443", "/a/b", "host"},
+      {"https://host/v1/v1", true, "host", "443", "", "host"},
+      {"https://host/v1/chat/completions", true, "host", "443", "", "host"},
+      {"https://host/prefix/v1/embeddings/", true, "host", "443", "/prefix", "host"},
       {"https://host/apiv1", true, "host", "443", "/apiv1", "host"},
       {"http://host:8080/v1", false, "host", "8080", "", "host:8080"},
       {"http://host:80", false, "host", "80", "", "host"},
@@ -61,6 +64,18 @@ TEST(base_url, refuses_the_rest_and_names_the_form) {
     } catch (const fatal_error& fault) {
       EXPECT_THAT(fault.what(), testing::HasSubstr("--base-url")) << text;
       EXPECT_THAT(fault.what(), testing::HasSubstr("https://relay.example/v1")) << text;
+    }
+  }
+}
+
+TEST(base_url, a_refusal_shows_no_secret) {
+  for (const char* text : {"https://me:sk-secret@host/v1", "https://sk-secret@host/",
+                           "https://host/v1?key=sk-secret", "ftp://u:sk-secret@h?sk-secret"}) {
+    try {
+      base_url::parse(text);
+      ADD_FAILURE() << text;
+    } catch (const fatal_error& fault) {
+      EXPECT_THAT(fault.what(), testing::Not(testing::HasSubstr("sk-secret"))) << text;
     }
   }
 }

@@ -31,6 +31,10 @@ TEST(config, what_cannot_be_used_is_refused_by_its_flag) {
        }},
       {"--header",
        [](config& c) {
+         c.relay.headers = {{"content-Length", "3"}};
+       }},
+      {"--header",
+       [](config& c) {
          c.relay.headers = {{"A B", "x"}};
        }},
       {"--header",

@@ -100,6 +100,31 @@ TEST(usd, a_tenth_ten_times_is_one) {
   EXPECT_EQ((*usd::parse("0.1") + *usd::parse("0.2")).to_string(), "0.3");
 }
 
+TEST(usd, nearest_takes_what_others_counted_in_binary) {
+  const std::pair<const char*, const char*> rows[] = {
+      {"0", "0"},
+      {"0.000142", "0.000142"},
+      {"1.4e-05", "0.000014"},
+      {"5E-1", "0.5"},
+      {"1e2", "100"},
+      {"1.25e+1", "12.5"},
+      {"0.00012345678901234567", "0.000123456789012346"},
+      {"0.00030000000000000003", "0.0003"},
+      {"0.1000000000000000055511151231257827", "0.100000000000000006"},
+      {"4e-19", "0"},
+      {"5e-19", "0.000000000000000001"},
+      {"9.9999e-999", "0"},
+  };
+  for (const auto& [text, exact] : rows) {
+    const auto value = usd::nearest(text);
+    ASSERT_TRUE(value) << text;
+    EXPECT_EQ(value->to_string(), exact) << text;
+  }
+  for (const char* text : {"", "-1", "free", "1e", "1e99", "1e-9999", "NaN", "1.", ".e5", "1 "}) {
+    EXPECT_FALSE(usd::nearest(text)) << text;
+  }
+}
+
 TEST(price_table, the_built_in_prices) {
   const auto prices = price_table::built_in();
   const struct {
@@ -196,7 +221,8 @@ TEST(price_table, refuses_what_is_no_price_and_names_it) {
   for (const char* json :
        {"[]", "not json", R"({"m":3})", R"({"m":{"input":0.1,"output":"1"}})",
         R"({"m":{"input":"-1","output":"1"}})", R"({"m":{"input":"1","output":"1e3"}})",
-        R"({"m":{"input":"1","output":"0.0000000000001"}})"}) {
+        R"({"m":{"input":"1","output":"0.0000000000001"}})", R"({"m":{"input":"1"}})",
+        R"({"m":{"output":"1"}})"}) {
     price_table prices;
     EXPECT_THAT(refusal([&] { prices.merge(json, "mine.json"); }), testing::HasSubstr("mine.json"))
         << json;

@@ -2,9 +2,11 @@
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <string>
 #include <vector>
 
@@ -31,6 +33,11 @@ std::vector<line_seen> lines_of(const output_file& file) {
   return all;
 }
 
+void append(output_file& file, std::string lines) {
+  file.append(lines);
+  EXPECT_EQ(lines, "");
+}
+
 std::string refusal(const std::function<void()>& act) {
   try {
     act();
@@ -40,6 +47,31 @@ std::string refusal(const std::function<void()>& act) {
   return {};
 }
 
+TEST(output_file, keeps_what_fits_on_a_full_disk_in_whole_lines) {
+  const test::temp_dir dir;
+  std::string lines = "one\ntwo\nthree\nfour\n";
+  const pid_t child = ::fork();
+  if (child == 0) {  // a process of its own, whose files may not grow beyond 10 bytes
+    ::signal(SIGXFSZ, SIG_IGN);
+    const rlimit small{10, 10};
+    ::setrlimit(RLIMIT_FSIZE, &small);
+    output_file file(dir / "x");
+    file.create();
+    try {
+      file.append(lines);
+    } catch (const fatal_error& thrown) {
+      const bool right = thrown.why() == fatal_error::kind::cannot_write &&
+                         lines == "three\nfour\n" && file.size() == 8;
+      ::_exit(right ? 0 : 1);
+    }
+    ::_exit(2);
+  }
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(dir.read("x"), "one\ntwo\n");
+}
+
 TEST(output_file, is_made_appended_to_and_read_again) {
   const test::temp_dir dir;
   output_file file(dir / "x");
@@ -47,8 +79,8 @@ TEST(output_file, is_made_appended_to_and_read_again) {
   EXPECT_FALSE(dir.has("x"));
   file.create();
   EXPECT_EQ(file.size(), 0U);
-  file.append("one\ntwo\n");
-  file.append("three\n");
+  append(file, "one\ntwo\n");
+  append(file, "three\n");
   file.sync();
   EXPECT_EQ(file.size(), 14U);
   EXPECT_EQ(dir.read("x"), "one\ntwo\nthree\n");
@@ -72,7 +104,7 @@ TEST(output_file, tells_a_torn_tail_and_can_cut_it_off) {
   EXPECT_EQ(lines_of(file),
             (std::vector<line_seen>{{"one", 4, true}, {"", 5, true}, {"tw", 7, false}}));
   file.truncate(5);
-  file.append("three\n");
+  append(file, "three\n");
   EXPECT_EQ(dir.read("x"), "one\n\nthree\n");
 }
 
@@ -106,7 +138,7 @@ TEST(output_file, rewrites_itself_and_keeps_only_what_is_wanted) {
   file.rewrite([](std::string_view line, std::uint64_t) { return line != "b"; });
   EXPECT_EQ(dir.read("x"), "a\nc\nd\n");
   EXPECT_EQ(file.size(), 6U);
-  file.append("e\n");
+  append(file, "e\n");
   EXPECT_EQ(dir.read("x"), "a\nc\nd\ne\n");
   file.rewrite([](std::string_view, std::uint64_t) { return false; });
   EXPECT_EQ(dir.read("x"), "");

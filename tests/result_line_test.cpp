@@ -148,7 +148,7 @@ TEST(result_line, of_a_bad_line_names_its_number) {
   EXPECT_TRUE(stored->of_bad_line);
   EXPECT_EQ(stored->line, 9U);
   EXPECT_EQ(stored->facts.error, "invalid_json_line");
-  EXPECT_FALSE(stored->retryable);
+  EXPECT_FALSE(stored->facts.retryable);
 }
 
 void expect_same(const line_facts& a, const line_facts& b, const std::string& line) {
@@ -203,7 +203,7 @@ TEST(stored_line, gives_the_facts_of_the_result_it_was_written_for) {
                                   static_cast<std::int64_t>(random() % 10)};
         if (random() % 4 != 0) cost = usd::from_units(static_cast<usd::units>(random()));
       }
-      if (random() % 3 == 0) whole.reported_cost_usd = "0.0123";
+      if (random() % 3 == 0) whole.reported_cost = usd::parse("0.0123");
       whole.body = body.dump();
       whole.request_id = random() % 2 == 0 ? words() : "";
       whole.streamed = made.streamed;
@@ -234,7 +234,7 @@ TEST(stored_line, gives_the_facts_of_the_result_it_was_written_for) {
     EXPECT_EQ(stored->digest, made.digest);
     EXPECT_EQ(stored->line, made.line);
     EXPECT_EQ(stored->attempts, made.attempts);
-    EXPECT_EQ(stored->retryable, made.retryable) << line;
+    EXPECT_EQ(stored->facts.retryable, made.retryable) << line;
     EXPECT_EQ(stored->simulated, simulated);
     EXPECT_FALSE(stored->of_bad_line);
     line_facts facts = facts_of(made, cost);

@@ -24,9 +24,10 @@ line_facts success(std::string model, token_usage usage, const char* cost) {
   return facts;
 }
 
-line_facts failed(std::string error) {
+line_facts failed(std::string error, bool retryable = true) {
   line_facts facts;
   facts.error = std::move(error);
+  facts.retryable = retryable;
   return facts;
 }
 
@@ -140,15 +141,18 @@ TEST(job_totals, of_nothing) {
 
 TEST(job_totals, a_failure_tried_again_is_taken_back) {
   job_totals totals;
-  totals.requests = 2;
+  totals.requests = 3;
   totals.add(failed("500"));
   totals.add(failed("408"));
-  totals.take_back_failure("500");
+  totals.add(failed("400", false));
+  EXPECT_EQ(totals.retryable_failures, 2U);
+  totals.take_back_failure("500", true);
   totals.add(success("m", {1, 0, 1, 0}, "0.1"));
-  EXPECT_EQ(totals.failed, 1U);
+  EXPECT_EQ(totals.failed, 2U);
+  EXPECT_EQ(totals.retryable_failures, 1U);
   EXPECT_EQ(totals.pending(), 0U);
   EXPECT_EQ(ordered_json::parse(totals.to_json("x", job_status::completed))["errors"],
-            ordered_json::parse(R"({"408":1})"));
+            ordered_json::parse(R"({"400":1,"408":1})"));
 }
 
 TEST(job_totals, never_have_fewer_than_none_pending) {

@@ -25,6 +25,9 @@ class usd {
   /// Reads digits with an optional decimal point: "0.008". Nothing when it is not that, or not
   /// exact in 1e-18 USD.
   static std::optional<usd> parse(std::string_view text);
+  /// Reads a number as JSON has it, "1.4e-05" too, rounded half up to 1e-18 USD: for what others
+  /// counted in binary fractions. Nothing when it is negative, or no number of a sane size.
+  static std::optional<usd> nearest(std::string_view json_number);
   /// Canonical: no exponent, no trailing zeros; zero is "0".
   std::string to_string() const;
 

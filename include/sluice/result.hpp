@@ -8,6 +8,7 @@
 
 #include "sluice/error.hpp"
 #include "sluice/job.hpp"
+#include "sluice/money.hpp"
 #include "sluice/usage.hpp"
 
 namespace sluice {
@@ -20,8 +21,7 @@ struct reply {
       body;  ///< one line of valid JSON (UTF-8, no raw newline): the whole object, however it came
   bool streamed = false;
   std::optional<token_usage> usage;
-  std::optional<std::string>
-      reported_cost_usd;  ///< `usage.cost` where a relay gives one, as written
+  std::optional<usd> reported_cost;  ///< `usage.cost` where a relay gives one
   std::map<std::string, std::uint64_t>
       finish_reasons;  ///< per choice; `status` of a response object
 };

@@ -36,7 +36,8 @@ struct line_facts {
   std::optional<usd> cost;
   std::optional<usd> reported_cost;
   std::map<std::string, std::uint64_t> finish_reasons;
-  std::string error;  ///< of a failure: its code, or its HTTP status
+  std::string error;       ///< of a failure: its code, or its HTTP status
+  bool retryable = false;  ///< of a failure: a later run tries it again
   double latency_ms = 0;
   std::optional<double> ttft_ms;
 };
@@ -50,7 +51,7 @@ class job_totals {
  public:
   void add(const line_facts& line);
   /// A failure that is tried again, and has its new line: its old one no longer counts.
-  void take_back_failure(const std::string& error);
+  void take_back_failure(const std::string& error, bool retryable);
 
   /// The content of totals.json.
   std::string to_json(std::string_view job, job_status status) const;
@@ -64,6 +65,7 @@ class job_totals {
   std::uint64_t requests = 0;  ///< lines of the job, bad ones included
   std::uint64_t succeeded = 0;
   std::uint64_t failed = 0;
+  std::uint64_t retryable_failures = 0;  ///< of the failed: a later run tries them again
   token_usage tokens;
   usd cost;
   std::optional<usd> reported_cost;

@@ -107,12 +107,12 @@ class attendant {
   std::exception_ptr fault() const { return fault_; }
 
  private:
-  void every(duration interval, std::function<void()> act) {
+  void every(duration interval, const std::function<void()>& act) {
     const std::size_t slot = timers_.size();
     timers_[slot] = 0;
-    repeat(slot, interval, std::move(act));
+    repeat(slot, interval, act);
   }
-  void repeat(std::size_t slot, duration interval, std::function<void()> act) {
+  void repeat(std::size_t slot, duration interval, const std::function<void()>& act) {
     timers_[slot] = engine_.time().call_at(engine_.time().now() + interval, [=, this] {
       try {
         act();
@@ -261,7 +261,7 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
   {
     attendant beside(loop, runner, jobs, shown, chosen);
     asio::co_spawn(loop, runner.run(jobs, jobs), [&](std::exception_ptr thrown, run_outcome ended) {
-      fault = thrown;
+      fault = std::move(thrown);
       outcome = std::move(ended);
       seconds = beside.seconds();
       beside.leave();

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "cli/progress.hpp"
+#include "json_text.hpp"
 
 namespace sluice::cli {
 namespace {
@@ -30,6 +31,11 @@ std::string again(const std::vector<std::string>& command_line, std::string_view
   return text + std::string(extra);
 }
 
+std::string shortened(const std::string& reason) {
+  const std::string_view shown = utf8_prefix(reason, shown_reason);
+  return std::string(shown) + (shown.size() < reason.size() ? "…" : "");
+}
+
 std::string job_text(const job_set::job_summary& job, const job_totals& totals,
                      const std::map<std::string, std::string>& reasons) {
   std::string text = fmt::format("\n{}: {} of {} succeeded, {} failed, {} pending\n", job.job,
@@ -41,9 +47,8 @@ std::string job_text(const job_set::job_summary& job, const job_totals& totals,
                    [](const auto& a, const auto& b) { return a.second > b.second; });
   for (std::size_t i = 0; i < std::min(failures.size(), shown_failures); ++i) {
     const auto reason = reasons.find(failures[i].first);
-    text +=
-        fmt::format("  failed    {} x {}{}\n", grouped(failures[i].second), failures[i].first,
-                    reason == reasons.end() ? "" : ": " + reason->second.substr(0, shown_reason));
+    text += fmt::format("  failed    {} x {}{}\n", grouped(failures[i].second), failures[i].first,
+                        reason == reasons.end() ? "" : ": " + shortened(reason->second));
   }
   text += fmt::format("  tokens    {} prompt ({} cached) + {} completion\n",
                       grouped(static_cast<std::uint64_t>(totals.tokens.prompt_tokens)),
@@ -101,32 +106,30 @@ std::string stop_sentence(const run_outcome& outcome) {
 std::string run_summary(const job_set& jobs, const run_outcome& outcome, double seconds,
                         const std::vector<std::string>& command_line) {
   std::string text;
-  std::uint64_t failed = 0;
   std::uint64_t pending = 0;
+  std::uint64_t retryable = 0;
   std::uint64_t permanent = 0;
   const auto summaries = jobs.summaries();
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     const job_totals totals = jobs.totals(i);
     text += job_text(summaries[i], totals, jobs.failure_reasons(i));
-    failed += totals.failed;
     pending += totals.pending();
-    for (const auto& [name, count] : totals.errors) {
-      if (name.starts_with('4') && name != "408" && name != "409" && name != "425" &&
-          name != "429") {
-        permanent += count;
-      }
-    }
+    retryable += totals.retryable_failures;
+    permanent += totals.failed - totals.retryable_failures - summaries[i].bad_lines;
   }
   text += fmt::format("time      {}\n", short_time(seconds));
-  if (pending > 0) {
+  const auto bad = std::find_if(summaries.begin(), summaries.end(),
+                                [](const auto& job) { return job.bad_lines > 0; });
+  if (pending + retryable > 0) {
     text += fmt::format("next      {}\n", again(command_line));
   } else if (permanent > 0) {
     text += fmt::format("next      {}\n", again(command_line, " --retry-failed"));
-  } else if (failed > 0) {
-    text += fmt::format("next      {}\n", again(command_line));
-  } else if (outcome.reason == stop_reason::none && !summaries.empty()) {
-    text += fmt::format("next      jq -r .response.body.choices[0].message.content {}\n",
-                        summaries[0].output);
+  } else if (bad != summaries.end()) {
+    text += fmt::format("next      mend the lines that {} names, then {}\n", bad->errors,
+                        again(command_line));
+  } else if (outcome.reason == stop_reason::none) {
+    text += fmt::format("next      jq -r '.response.body | .choices[0].message.content? // .' {}\n",
+                        quoted(summaries[0].output));
   }
   return text;
 }

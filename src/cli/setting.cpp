@@ -40,7 +40,10 @@ std::vector<std::string> config_values(const toml::node& node) {
   } else if (const auto* flag = node.as_boolean()) {
     values.emplace_back(flag->get() ? "true" : "false");
   } else if (const auto* real = node.as_floating_point()) {
-    values.push_back(fmt::format("{}", real->get()));
+    std::array<char, 400> digits{};  // every double fits, written without an exponent
+    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), real->get(),
+                                   std::chars_format::fixed);
+    values.emplace_back(digits.data(), end.ptr);
   }
   return values;
 }
@@ -99,8 +102,12 @@ void settings::apply_config(const std::string& path) const {
       }
       refuse(fmt::format("{}: unknown key '{}'{}", path, name, did_you_mean(name, names)));
     }
-    const auto values = config_values(node);
-    if (values.empty() && !node.is_array()) {
+    auto values = config_values(node);
+    if (!chosen->bare_value.empty() && node.is_boolean()) {  // like the flag without a value
+      values.clear();
+      if (node.as_boolean()->get()) values.push_back(chosen->bare_value);
+    }
+    if (values.empty() && !node.is_array() && !node.is_boolean()) {
       refuse(fmt::format("{}: '{}' is neither text, number, true or false, nor a list of them",
                          path, name));
     }
@@ -131,13 +138,14 @@ void settings::apply(const std::optional<std::string>& config_path) const {
 
 std::optional<std::string> find_config(const std::string& named) {
   namespace fs = std::filesystem;
+  std::error_code unreadable;
   if (!named.empty()) {
-    if (!fs::is_regular_file(named)) {
+    if (!fs::is_regular_file(named, unreadable)) {
       refuse(fmt::format("--config {}: there is no such file; check the path", named));
     }
     return named;
   }
-  if (fs::is_regular_file("sluice.toml")) return "sluice.toml";
+  if (fs::is_regular_file("sluice.toml", unreadable)) return "sluice.toml";
   fs::path home;
   if (const char* config_home = std::getenv("XDG_CONFIG_HOME");
       config_home != nullptr && *config_home) {
@@ -148,7 +156,7 @@ std::optional<std::string> find_config(const std::string& named) {
     return std::nullopt;
   }
   const fs::path file = home / "sluice" / "config.toml";
-  if (!fs::is_regular_file(file)) return std::nullopt;
+  if (!fs::is_regular_file(file, unreadable)) return std::nullopt;
   return file.string();
 }
 

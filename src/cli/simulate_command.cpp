@@ -25,6 +25,7 @@ struct simulate_flags {
   std::string balance;
   std::string keys;
   bool ttft_given = false;
+  bool itl_given = false;
 };
 
 [[noreturn]] void refuse(const std::string& flag, const std::string& value, const char* wanted) {
@@ -44,14 +45,13 @@ simulator::options read(const simulate_flags& flags) {
   const auto mode = simulator::parse_limit_mode(flags.mode);
   if (!mode) refuse("--mode", flags.mode, "give sliding, bucket, fixed or leaky");
   options.mode = *mode;
+  options.ttft = simulator::parse_duration(flags.ttft);
+  options.itl = simulator::parse_duration(flags.itl);
   if (flags.faults == "slow") {
     const auto slow = simulator::profile_options("slow");
-    options.ttft = slow.ttft;
-    options.itl = slow.itl;
+    if (!flags.ttft_given) options.ttft = slow.ttft;
+    if (!flags.itl_given) options.itl = slow.itl;
   }
-  if (flags.faults != "slow" || flags.ttft_given)
-    options.ttft = simulator::parse_duration(flags.ttft);
-  options.itl = simulator::parse_duration(flags.itl);
   if (flags.tokens < 1 || flags.tokens > 1'000'000)
     refuse("--tokens", std::to_string(flags.tokens), "give a mean length from 1 to 1000000");
   options.tokens = flags.tokens;
@@ -110,15 +110,16 @@ void add_simulate_command(CLI::App& program, int& exit_status) {
   auto* ttft = command->add_option("--ttft", flags->ttft, "Mean time to the first token")
                    ->type_name("TIME")
                    ->capture_default_str();
-  command->add_option("--itl", flags->itl, "Mean time between tokens")
-      ->type_name("TIME")
-      ->capture_default_str();
+  auto* itl = command->add_option("--itl", flags->itl, "Mean time between tokens")
+                  ->type_name("TIME")
+                  ->capture_default_str();
   command->add_option("--tokens", flags->tokens, "Mean length of an answer, in tokens")
       ->type_name("N")
       ->capture_default_str();
   command
-      ->add_option("--faults", flags->faults,
-                   "none, faulty, slow (2 s to the first token),\nor KIND=PROBABILITY,...")
+      ->add_option(
+          "--faults", flags->faults,
+          "none, faulty, slow (2 s to the first token, 20 ms a\ntoken), or KIND=PROBABILITY,...")
       ->type_name("PROFILE")
       ->capture_default_str();
   command->add_option("--balance", flags->balance, "USD on the account (default: unlimited)")
@@ -136,8 +137,9 @@ void add_simulate_command(CLI::App& program, int& exit_status) {
       "  sluice simulate --faults cut=0.05,429-hint=0.02 --seed 7\n"
       "  sluice simulate --ttft 0 --itl 0 --rpm 0        as fast as it can, for benchmarks\n"
       "  curl -s http://127.0.0.1:8787/simulator/ledger");
-  command->callback([flags, ttft, &exit_status] {
+  command->callback([flags, ttft, itl, &exit_status] {
     flags->ttft_given = ttft->count() > 0;
+    flags->itl_given = itl->count() > 0;
     try {
       serve_until_signalled(read(*flags));
       exit_status = 0;

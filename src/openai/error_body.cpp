@@ -191,9 +191,7 @@ std::string one_line(std::string_view text, std::size_t limit) {
   }
   if (line.ends_with(' ')) line.pop_back();
   if (line.size() <= limit) return line;
-  std::size_t end = limit;
-  while (end > 0 && (static_cast<unsigned char>(line[end]) & 0xC0U) == 0x80U) --end;
-  return line.substr(0, end) + "…";
+  return std::string(utf8_prefix(line, limit)) + "…";
 }
 
 }  // namespace sluice::openai

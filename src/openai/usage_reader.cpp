@@ -23,6 +23,7 @@ struct reported_counts {
   count cache_hit;                   // DeepSeek
   count cache_read, cache_creation;  // Claude: these are no part of `input`
   bool has_input_details = false;
+  bool garbled = false;  ///< one that money hangs on is there, and is no count
 };
 
 std::optional<double> read_number(std::string_view text) {
@@ -33,9 +34,15 @@ std::optional<double> read_number(std::string_view text) {
   return number;
 }
 
+// Some relays write their numbers as strings.
+std::string_view number_text(ondemand::value& value) {
+  const std::string_view raw = raw_json(value);
+  return raw.starts_with('"') ? inside_quotes(raw) : raw;
+}
+
 count read_count(ondemand::value& value) {
   constexpr double largest = 9007199254740992.0;  // 2^53: beyond it a double is no count
-  const auto number = read_number(raw_json(value));
+  const auto number = read_number(number_text(value));
   if (!number || *number < 0 || *number > largest) return std::nullopt;
   const auto whole = static_cast<std::int64_t>(*number);
   if (static_cast<double>(whole) != *number) return std::nullopt;
@@ -51,25 +58,21 @@ void read_details(ondemand::value& value, std::string_view name, count& into) {
   }
 }
 
-std::optional<std::string> read_cost(ondemand::value& value) {
-  const std::string_view raw = raw_json(value);
-  const std::string_view text = raw.starts_with('"') ? inside_quotes(raw) : raw;
-  const auto number = read_number(text);
-  if (!number || *number < 0) return std::nullopt;
-  return std::string(text);
-}
-
 void read_field(std::string_view key, ondemand::value& value, reported_counts& counts) {
+  const auto billed = [&](count& into) {
+    into = read_count(value);
+    counts.garbled = counts.garbled || (!into && !is_null(value));
+  };
   if (key == "prompt_tokens")
-    counts.prompt = read_count(value);
+    billed(counts.prompt);
   else if (key == "completion_tokens")
-    counts.completion = read_count(value);
+    billed(counts.completion);
   else if (key == "total_tokens")
     counts.total = read_count(value);
   else if (key == "input_tokens")
-    counts.input = read_count(value);
+    billed(counts.input);
   else if (key == "output_tokens")
-    counts.output = read_count(value);
+    billed(counts.output);
   else if (key == "prompt_cache_hit_tokens")
     counts.cache_hit = read_count(value);
   else if (key == "cache_read_input_tokens")
@@ -125,12 +128,12 @@ usage_report read_usage(ondemand::object usage) {
   for (ondemand::field field : usage) {
     const std::string_view key = field.unescaped_key();
     if (key == "cost") {
-      report.cost_usd = read_cost(field.value());
+      report.cost = usd::nearest(number_text(field.value()));
     } else {
       read_field(key, field.value(), counts);
     }
   }
-  report.tokens = normalised(counts);
+  if (!counts.garbled) report.tokens = normalised(counts);
   return report;
 }
 

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "sluice/money.hpp"
 #include "sluice/usage.hpp"
 
 namespace sluice::openai {
@@ -12,12 +13,13 @@ namespace sluice::openai {
 /// What the `usage` object of a reply tells.
 struct usage_report {
   std::optional<token_usage> tokens;
-  std::optional<std::string> cost_usd;  ///< `cost`, as written
+  std::optional<usd> cost;  ///< `cost`, what the relay itself says that it charges
 };
 
 /// Reads the dialects of `usage`: that of chat and completions, that of responses, both at once,
-/// and what relays add for cached tokens. Counts that are no whole number of tokens are passed
-/// over. Throws simdjson::simdjson_error on malformed JSON.
+/// and what relays add for cached tokens. A prompt or completion that is given, and is no whole
+/// number of tokens, makes the whole report worthless: there are no tokens in it then. Throws
+/// simdjson::simdjson_error on malformed JSON.
 usage_report read_usage(simdjson::ondemand::object usage);
 
 }  // namespace sluice::openai

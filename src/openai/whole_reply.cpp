@@ -142,7 +142,7 @@ boost::system::result<reply, failure> read_whole_reply(std::string_view text, en
   if (const auto why = objection(found, target)) return invalid_body(whole.body, *why);
 
   whole.usage = found.usage.tokens;
-  whole.reported_cost_usd = std::move(found.usage.cost_usd);
+  whole.reported_cost = found.usage.cost;
   whole.finish_reasons = std::move(found.finish_reasons);
   if (target == endpoint::responses && !found.status.empty()) {
     const bool incomplete = found.status == "incomplete" && !found.incomplete_reason.empty();

@@ -14,13 +14,14 @@ using testing::Not;
 struct run_summary_test : testing::Test {
   test::temp_dir dir;
 
-  // The summary of a job whose requests ended so: 's'ucceeded, '5'00, '4'00, 'p'ending.
+  // The summary of a job whose requests ended so: 's'ucceeded, '5'00, '4'00, 'p'ending, 'b'ad line.
   std::string summary(const std::string& ends,
                       const std::vector<std::string>& command = {"sluice", "run", "x.jsonl"}) {
     std::string text;
-    for (std::size_t i = 0; i < ends.size(); ++i) {
-      text += R"({"model":"gpt-4o","messages":[]})"
-              "\n";
+    std::string sent;
+    for (const char how : ends) {
+      text += how == 'b' ? "no JSON\n" : "{\"model\":\"gpt-4o\",\"messages\":[]}\n";
+      if (how != 'b') sent += how;
     }
     output_options output;
     output.durable = durability::none;
@@ -28,7 +29,7 @@ struct run_summary_test : testing::Test {
     job_set jobs({dir.write("x.jsonl", text)}, {}, output, price_table::built_in());
     std::size_t i = 0;
     while (auto next = jobs.next()) {
-      const char how = ends[i++];
+      const char how = sent[i++];
       if (how == 'p') continue;
       result finished;
       finished.line = next->line;
@@ -72,6 +73,9 @@ TEST_F(run_summary_test, ends_with_the_command_to_type_next) {
   EXPECT_THAT(summary("sp4"), HasSubstr("next      sluice run x.jsonl\n"));
   EXPECT_THAT(summary("s5"), HasSubstr("next      sluice run x.jsonl\n"));
   EXPECT_THAT(summary("s4"), HasSubstr("next      sluice run x.jsonl --retry-failed\n"));
+  EXPECT_THAT(summary("s45"), HasSubstr("next      sluice run x.jsonl\n"));
+  EXPECT_THAT(summary("sb"), HasSubstr("next      mend the lines that " + dir / "x.errors.jsonl" +
+                                       " names, then sluice run x.jsonl\n"));
   EXPECT_THAT(summary("ss"), HasSubstr("next      jq "));
 }
 

@@ -14,6 +14,7 @@ TEST(did_you_mean, names_what_is_near) {
       {"--modle", "--model"},
       {"--max-atempts", "--max-attempts"},
       {"rn", "run"},
+      {"rnu", "run"},
       {"simulte", "simulate"},
       {"--conc", "--concurrency"},
       {"--max", "--max-attempts"},
@@ -24,8 +25,8 @@ TEST(did_you_mean, names_what_is_near) {
 }
 
 TEST(did_you_mean, says_nothing_where_nothing_is_near) {
-  const std::vector<std::string> names = {"--concurrency", "--rpm"};
-  for (const char* word : {"--frobnicate", "xyz", "--colour-depth"})
+  const std::vector<std::string> names = {"--concurrency", "--rpm", "--quiet"};
+  for (const char* word : {"--frobnicate", "xyz", "--colour-depth", "--budget"})
     EXPECT_EQ(did_you_mean(word, names), "") << word;
   EXPECT_EQ(did_you_mean("anything", {}), "");
 }

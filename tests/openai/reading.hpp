@@ -67,7 +67,7 @@ inline std::string describe(const reading& seen) {
       out << "usage " << whole.usage->prompt_tokens << ' ' << whole.usage->cached_tokens << ' '
           << whole.usage->completion_tokens << ' ' << whole.usage->reasoning_tokens << '\n';
     }
-    if (whole.reported_cost_usd) out << "cost " << *whole.reported_cost_usd << '\n';
+    if (whole.reported_cost) out << "cost " << whole.reported_cost->to_string() << '\n';
     for (const auto& [reason, count] : whole.finish_reasons) out << reason << 'x' << count << ' ';
   } else {
     const failure& failed = seen.outcome.error();

@@ -764,13 +764,13 @@ TEST(ReplyReader, ReadsUsageAndTheRelaysOwnCost) {
       {said(R"({"content":"x"})", "\"stop\""), chunk("", ",\"usage\":" + costly), "[DONE]"})});
   ASSERT_TRUE(streamed.outcome.has_value());
   EXPECT_EQ(streamed.outcome->usage, counted);
-  EXPECT_EQ(streamed.outcome->reported_cost_usd, "0.00012300");
+  EXPECT_EQ(streamed.outcome->reported_cost, usd::parse("0.000123"));
 
   const auto unstreamed =
       read({.body = whole(answer(hello), ",\"usage\":" + costly), .content_type = json_type});
   ASSERT_TRUE(unstreamed.outcome.has_value());
   EXPECT_EQ(unstreamed.outcome->usage, counted);
-  EXPECT_EQ(unstreamed.outcome->reported_cost_usd, "0.00012300");
+  EXPECT_EQ(unstreamed.outcome->reported_cost, usd::parse("0.000123"));
 }
 
 TEST(ReplyReader, HasNoUsageWhereTheRelayGivesNone) {
@@ -778,7 +778,7 @@ TEST(ReplyReader, HasNoUsageWhereTheRelayGivesNone) {
     const auto seen = read({events({chunk(piece("{}", "\"stop\""), more), "[DONE]"})});
     ASSERT_TRUE(seen.outcome.has_value()) << more;
     EXPECT_EQ(seen.outcome->usage, std::nullopt) << more;
-    EXPECT_EQ(seen.outcome->reported_cost_usd, std::nullopt) << more;
+    EXPECT_EQ(seen.outcome->reported_cost, std::nullopt) << more;
   }
 }
 

@@ -84,15 +84,20 @@ INSTANTIATE_TEST_SUITE_P(
         usage_case{"whole numbers with a point",
                    R"({"prompt_tokens":10.0,"completion_tokens":5e0})", counts(10, 0, 5, 0)},
         usage_case{"negative counts", R"({"prompt_tokens":10,"completion_tokens":-1})",
-                   counts(10, 0, 0, 0)},
-        usage_case{"counts that are none",
+                   std::nullopt},
+        usage_case{"counts as strings",
                    R"({"prompt_tokens":10,"completion_tokens":"5","prompt_tokens_details":[1]})",
-                   counts(10, 0, 0, 0)},
+                   counts(10, 0, 5, 0)},
+        usage_case{"counts that are none", R"({"prompt_tokens":10,"completion_tokens":"five"})",
+                   std::nullopt},
         usage_case{"counts beyond reason",
                    R"({"prompt_tokens":10,"completion_tokens":123456789012345678901234567890})",
-                   counts(10, 0, 0, 0)},
-        usage_case{"half a token", R"({"prompt_tokens":10,"completion_tokens":1.5})",
-                   counts(10, 0, 0, 0)},
+                   std::nullopt},
+        usage_case{"half a token", R"({"prompt_tokens":10,"completion_tokens":1.5})", std::nullopt},
+        usage_case{
+            "details that are none",
+            R"({"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":-1}})",
+            counts(10, 0, 5, 0)},
         usage_case{"zeros are a report",
                    R"({"prompt_tokens":0,"completion_tokens":0,"total_tokens":0})",
                    counts(0, 0, 0, 0)},
@@ -100,20 +105,22 @@ INSTANTIATE_TEST_SUITE_P(
         usage_case{"nothing of use",
                    R"({"prompt_tokens":null,"completion_tokens":-5,"requests":1})", std::nullopt}));
 
-TEST(ReportedCost, IsKeptAsWritten) {
-  const auto cost = [](const std::string& text) {
+TEST(ReportedCost, IsReadAsADecimal) {
+  const auto cost = [](const std::string& text) -> std::string {
     chunk_reader reader;
-    return read_usage(reader.object(text)).cost_usd;
+    const auto found = read_usage(reader.object(text)).cost;
+    return found ? found->to_string() : "none";
   };
-  EXPECT_EQ(cost(R"({"cost":0.00014200})"), "0.00014200");
+  EXPECT_EQ(cost(R"({"cost":0.00014200})"), "0.000142");
   EXPECT_EQ(cost(R"({"cost":"0.5"})"), "0.5");
-  EXPECT_EQ(cost(R"({"cost":1e-5})"), "1e-5");
+  EXPECT_EQ(cost(R"({"cost":1.4e-05})"), "0.000014");
+  EXPECT_EQ(cost(R"({"cost":0.00030000000000000003})"), "0.0003");
   EXPECT_EQ(cost(R"({"cost":0})"), "0");
-  EXPECT_EQ(cost(R"({"cost":null})"), std::nullopt);
-  EXPECT_EQ(cost(R"({"cost":-1})"), std::nullopt);
-  EXPECT_EQ(cost(R"({"cost":"free"})"), std::nullopt);
-  EXPECT_EQ(cost(R"({"cost":{"total":1}})"), std::nullopt);
-  EXPECT_EQ(cost("{}"), std::nullopt);
+  EXPECT_EQ(cost(R"({"cost":null})"), "none");
+  EXPECT_EQ(cost(R"({"cost":-1})"), "none");
+  EXPECT_EQ(cost(R"({"cost":"free"})"), "none");
+  EXPECT_EQ(cost(R"({"cost":{"total":1}})"), "none");
+  EXPECT_EQ(cost("{}"), "none");
 }
 
 }  // namespace
