@@ -1,5 +1,8 @@
 #include "sluice/engine.hpp"
 
+#include <fmt/format.h>
+#include <sys/resource.h>
+
 #include <boost/asio/this_coro.hpp>
 #include <random>
 #include <thread>
@@ -46,6 +49,30 @@ class reader_thread {
   std::jthread thread_;
 };
 
+// Makes a run the one that stop() and now() speak of, while in scope.
+class current_run {
+ public:
+  current_run(run_context*& place, run_context& run) : place_(place) { place_ = &run; }
+  current_run(const current_run&) = delete;
+  current_run& operator=(const current_run&) = delete;
+  ~current_run() { place_ = nullptr; }
+
+ private:
+  run_context*& place_;
+};
+
+// Every attempt in flight holds a connection, and the results need files, too.
+void check_open_files(const pace_options& pace) {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) return;
+  if (pace.concurrency + run_context::other_files <= files.rlim_cur) return;
+  throw fatal_error(
+      fatal_error::kind::cannot_start,
+      fmt::format("--concurrency {} needs {} open files, and {} are allowed; lower it, or allow "
+                  "more with ulimit -n",
+                  pace.concurrency, pace.concurrency + run_context::other_files, files.rlim_cur));
+}
+
 }  // namespace
 
 struct engine::parts {
@@ -74,6 +101,7 @@ struct engine::parts {
 
 engine::engine(boost::asio::io_context& loop, const config& options) {
   options.check();
+  check_open_files(options.pace);
   parts_ = std::make_unique<parts>(loop, options, std::make_unique<steady_clock>(loop), nullptr,
                                    nullptr);
 }
@@ -90,8 +118,9 @@ boost::asio::awaitable<run_outcome> engine::run(request_source& source, result_s
   const auto loop = co_await boost::asio::this_coro::executor;
   run_context shared(loop, parts_->options, parts_->time, parts_->client, parts_->gate, source,
                      sink);
-  parts_->current = &shared;
+  const current_run here(parts_->current, shared);
   parts_->gate.open();
+  parts_->client.allow_sending();
   {
     const reader_thread reader(shared, loop);
     shared.start_workers();
@@ -99,7 +128,6 @@ boost::asio::awaitable<run_outcome> engine::run(request_source& source, result_s
   }
   // The reader and the last result may have left something in the event loop.
   co_await boost::asio::post(loop, boost::asio::use_awaitable);
-  parts_->current = nullptr;
   parts_->gate.close();
   parts_->client.abort();  // idle connections and what still drains
   if (shared.fault) std::rethrow_exception(shared.fault);
@@ -124,7 +152,8 @@ run_status engine::now() const {
   told.started_last_minute = gate.started_last_minute;
   told.most_in_a_minute = gate.most_in_a_minute;
   told.next_start = gate.next_start;
-  told.full = gate.full;
+  told.full = gate.full && (gate.waiting > 0 ||
+                            (parts_->current != nullptr && parts_->current->queue.waiting() > 0));
   told.one_at_a_time = parts_->current != nullptr && parts_->current->health.trial();
   return told;
 }

@@ -2,14 +2,12 @@
 
 #include <fmt/compile.h>
 #include <fmt/format.h>
-#include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/connect.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/error.hpp>
@@ -18,8 +16,8 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/buffers_suffix.hpp>
-#include <boost/beast/http/basic_parser.hpp>
-#include <cctype>
+#include <boost/beast/core/string.hpp>
+#include <boost/beast/http/error.hpp>
 #include <list>
 #include <optional>
 #include <type_traits>
@@ -27,6 +25,9 @@
 #include <vector>
 
 #include "base_url.hpp"
+#include "connection.hpp"
+#include "name_lookup.hpp"
+#include "response_parser.hpp"
 #include "sluice/error.hpp"
 #include "sluice/version.hpp"
 
@@ -40,158 +41,12 @@ using tcp = asio::ip::tcp;
 using need = openai::reply_reader::need;
 
 constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
-constexpr std::size_t read_size = std::size_t{16} * 1024;
-constexpr std::uint32_t header_limit = 256 * 1024;
 // How long the end of a body may take once the reply is known to be whole, so that its connection
 // can be used again: some relays send the last chunk late, some never.
 constexpr duration drain_timeout = std::chrono::seconds{1};
-// A connection that was idle for longer is first asked whether the relay has closed it.
-constexpr duration trusted_idle = std::chrono::milliseconds{1};
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return result;
-}
-
-// Beast's own state machine for HTTP/1.1, told to keep nothing: pieces go straight to the handler.
-class response_parser final : public http::basic_parser<false> {
- public:
-  explicit response_parser(response_handler& handler) : handler_(handler) {
-    eager(true);
-    http::basic_parser<false>::header_limit(sluice::header_limit);
-    body_limit(boost::none);  // the reply reader keeps its own
-  }
-
-  bool interim() const noexcept { return head_.status >= 100 && head_.status < 200; }
-  bool head_arrived() const noexcept { return head_arrived_; }
-  need wanted() const noexcept { return wanted_; }
-
- private:
-  using view = boost::beast::string_view;
-
-  void on_request_impl(http::verb, view, view, int, error_code&) override {}
-  void on_response_impl(int status, view, int, error_code&) override { head_.status = status; }
-  void on_field_impl(http::field id, view name, view value, error_code&) override {
-    const std::string_view text{value.data(), value.size()};
-    if (id == http::field::content_type) {
-      head_.content_type = text;
-    } else if (id == http::field::location) {
-      head_.location = text;
-    } else if (id == http::field::retry_after) {
-      head_.hints["retry-after"] = text;
-    } else if (id == http::field::unknown) {
-      on_unknown_field(lower({name.data(), name.size()}), text);
-    }
-  }
-  void on_unknown_field(const std::string& name, std::string_view value) {
-    if (name == "x-request-id" || (name == "x-oneapi-request-id" && head_.request_id.empty())) {
-      head_.request_id = value;
-    } else if (name.starts_with("x-ratelimit-") || name == "retry-after-ms" ||
-               name == "x-should-retry") {
-      head_.hints[name] = value;
-    }
-  }
-  void on_header_impl(error_code&) override {
-    if (interim()) return;
-    head_arrived_ = true;
-    handler_.on_head(std::move(head_));
-  }
-  void on_body_init_impl(boost::optional<std::uint64_t> const&, error_code&) override {}
-  std::size_t on_body_impl(view body, error_code&) override { return take(body); }
-  void on_chunk_header_impl(std::uint64_t, view, error_code&) override {}
-  std::size_t on_chunk_body_impl(std::uint64_t, view body, error_code&) override {
-    return take(body);
-  }
-  void on_finish_impl(error_code&) override {}
-
-  std::size_t take(view body) {
-    if (wanted_ != need::nothing) wanted_ = handler_.on_body({body.data(), body.size()});
-    return body.size();
-  }
-
-  response_handler& handler_;
-  openai::response_head head_;
-  bool head_arrived_ = false;
-  need wanted_ = need::more;
-};
-
-// The deadline of a connection, moved often and set on the clock seldom: the alarm looks at `when`
-// as it rings, and closes the socket if that has passed.
-class deadline {
- public:
-  deadline(clock& clock, tcp::socket& guarded) : clock_(clock), guarded_(guarded) {}
-  deadline(const deadline&) = delete;
-  deadline& operator=(const deadline&) = delete;
-  ~deadline() {
-    if (alarm_ != 0) clock_.cancel(alarm_);
-  }
-
-  void set(time_point when, std::string_view name) {
-    when_ = when;
-    name_ = name;
-    if (alarm_ == 0 || when_ < alarm_at_) arm();
-  }
-  void lift() noexcept { when_ = time_point::max(); }
-  bool passed() const noexcept { return passed_; }
-  std::string_view name() const noexcept { return name_; }
-
- private:
-  void arm() {
-    if (alarm_ != 0) clock_.cancel(alarm_);
-    alarm_at_ = when_;
-    alarm_ = clock_.call_at(when_, [this] {
-      alarm_ = 0;
-      if (when_ == time_point::max()) return;
-      if (clock_.now() < when_) return arm();
-      passed_ = true;
-      error_code ignored;
-      guarded_.close(ignored);
-    });
-  }
-
-  clock& clock_;
-  tcp::socket& guarded_;
-  clock::timer alarm_ = 0;
-  time_point alarm_at_{};
-  time_point when_ = time_point::max();
-  std::string_view name_;
-  bool passed_ = false;
-};
-
-// One connection, plain or TLS, with the bytes read from it that no parser has taken yet.
-struct connection {
-  connection(asio::io_context& context, clock& clock, asio::ssl::context* tls_context)
-      : socket(context), limit(clock, socket) {
-    if (tls_context != nullptr) tls.emplace(socket, *tls_context);
-  }
-
-  void close() {
-    error_code ignored;
-    socket.close(ignored);
-  }
-  bool closed_by_peer() {
-    char byte = 0;
-    const auto n = ::recv(socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    // TLS 1.3 sends session tickets when it likes: bytes on an idle TLS connection are no farewell.
-    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) || (n > 0 && !tls);
-  }
-
-  asio::mutable_buffer room() { return asio::buffer(buffer) + filled; }
-  asio::const_buffer bytes() const { return asio::buffer(buffer.data(), filled); }
-  void drop(std::size_t parsed) {
-    std::copy(buffer.data() + parsed, buffer.data() + filled, buffer.data());
-    filled -= parsed;
-  }
-
-  tcp::socket socket;
-  std::optional<asio::ssl::stream<tcp::socket&>> tls;
-  deadline limit;
-  std::vector<char> buffer = std::vector<char>(read_size);
-  std::size_t filled = 0;
-  time_point idle_since{};
-  bool aborted = false;  // by the program, not by the relay
-};
+// So many used connections in a row that died before they answered, and none is used again: some
+// relays close after every reply without a word.
+constexpr unsigned most_stale = 3;
 
 asio::ssl::context make_tls_context() {
   asio::ssl::context context(asio::ssl::context::tls_client);
@@ -208,7 +63,7 @@ class beast_client final : public http_client {
         clock_(clock),
         relay_(relay),
         url_(base_url::parse(relay.base_url)),
-        resolver_(context) {
+        names_(context.get_executor(), url_.host, url_.port) {
     if (url_.tls) tls_context_.emplace(make_tls_context());
     const auto given = [&](std::string_view name) {
       return std::any_of(relay.headers.begin(), relay.headers.end(), [&](const auto& header) {
@@ -230,21 +85,40 @@ class beast_client final : public http_client {
 
   asio::awaitable<exchange_end> exchange(post request, response_handler& handler) override;
 
-  void abort() override {
-    resolver_.cancel();
+  void allow_sending() override { sending_ = true; }
+  void stop_sending() override {
+    sending_ = false;
     for (connection* active : active_) {
-      active->aborted = true;
-      active->close();
+      if (active->connecting) active->abort();
     }
+  }
+  void abort() override {
+    for (connection* active : active_) active->abort();
     idle_.clear();
   }
 
  private:
   using held = std::unique_ptr<connection>;
 
+  // Among the active ones while in scope.
+  class membership {
+   public:
+    membership(std::list<connection*>& all, connection* member)
+        : all_(all), place_(all.insert(all.end(), member)) {}
+    membership(const membership&) = delete;
+    membership& operator=(const membership&) = delete;
+    ~membership() { all_.erase(place_); }
+
+   private:
+    std::list<connection*>& all_;
+    std::list<connection*>::iterator place_;
+  };
+
   held take_idle();
   void give_back(held used);
   asio::awaitable<exchange_end> open(connection& fresh);
+  asio::awaitable<std::string> find_addresses(connection& fresh);
+  asio::awaitable<error_code> connect(connection& fresh);
   template <typename Stream>
   asio::awaitable<exchange_end> talk(Stream& stream, held& link, time_point started, post request,
                                      response_handler& handler);
@@ -258,24 +132,26 @@ class beast_client final : public http_client {
   clock& clock_;
   const relay_options relay_;
   const base_url url_;
-  tcp::resolver resolver_;
+  name_lookup names_;
   std::optional<asio::ssl::context> tls_context_;
   std::string fixed_headers_;
   std::vector<held> idle_;
   std::list<connection*> active_;
+  bool sending_ = true;
+  unsigned stale_in_row_ = 0;
 };
 
 beast_client::held beast_client::take_idle() {
+  if (stale_in_row_ >= most_stale) idle_.clear();
   while (!idle_.empty()) {
     held last = std::move(idle_.back());
     idle_.pop_back();
-    if (clock_.now() - last->idle_since < trusted_idle || !last->closed_by_peer()) return last;
+    if (last->is_silent()) return last;
   }
   return nullptr;
 }
 
 void beast_client::give_back(held used) {
-  used->idle_since = clock_.now();
   used->limit.lift();
   used->filled = 0;
   idle_.push_back(std::move(used));
@@ -302,29 +178,47 @@ exchange_end beast_client::failed(exchange_end so_far, exchange_end::how how,
   return so_far;
 }
 
-asio::awaitable<exchange_end> beast_client::open(connection& fresh) {
-  exchange_end result;
-  const auto fail = [&](exchange_end::how how, std::string_view step, const error_code& error) {
-    return failed(result, how, fresh,
-                  fmt::format("{} {}: {}", step, url_.authority(), error.message()));
-  };
-  auto [name_error, addresses] = co_await resolver_.async_resolve(url_.host, url_.port, as_result);
-  if (name_error) co_return fail(exchange_end::how::unreachable, "cannot resolve", name_error);
-  if (fresh.limit.passed() || fresh.aborted) {
-    co_return fail(exchange_end::how::unreachable, "cannot resolve", asio::error::timed_out);
-  }
+// Looks the relay's name up; why that failed, or nothing.
+asio::awaitable<std::string> beast_client::find_addresses(connection& fresh) {
+  if (names_.is_address()) co_return "";
+  names_.join(fresh.parked);
+  co_await fresh.parked.async_wait(as_result);
+  names_.leave(fresh.parked);
+  co_return fresh.limit.passed() || fresh.aborted ? "no answer" : names_.error();
+}
 
-  // One address after the other, by hand: async_connect over a range would open the socket anew
-  // after the deadline has closed it.
+// One address after the other, each with its share of the time that is left. By hand: async_connect
+// over a range would open the socket anew after the deadline has closed it.
+asio::awaitable<error_code> beast_client::connect(connection& fresh) {
   error_code last = asio::error::host_not_found;
+  const auto addresses = names_.addresses();
+  std::size_t left = addresses.size();
   for (const auto& address : addresses) {
     error_code ignored;
     fresh.socket.close(ignored);
-    auto [error] = co_await fresh.socket.async_connect(address.endpoint(), as_result);
+    const time_point now = clock_.now();
+    const auto share = (fresh.limit.when() - now) / static_cast<duration::rep>(left);
+    clock::timer alarm = 0;
+    if (--left > 0) alarm = clock_.call_at(now + share, [&] { fresh.socket.close(ignored); });
+    auto [error] = co_await fresh.socket.async_connect(address, as_result);
+    clock_.cancel(alarm);
     last = error;
+    if (!error) names_.served(address);
     if (!error || fresh.limit.passed() || fresh.aborted) break;
   }
-  if (last) co_return fail(exchange_end::how::unreachable, "cannot connect to", last);
+  co_return last;
+}
+
+asio::awaitable<exchange_end> beast_client::open(connection& fresh) {
+  exchange_end result;
+  const auto fail = [&](std::string_view step, std::string_view why) {
+    return failed(result, exchange_end::how::unreachable, fresh,
+                  fmt::format("{} {}: {}", step, url_.authority(), why));
+  };
+  const std::string unknown = co_await find_addresses(fresh);
+  if (!unknown.empty()) co_return fail("cannot resolve", unknown);
+  const error_code refused = co_await connect(fresh);
+  if (refused) co_return fail("cannot connect to", refused.message());
   error_code ignored;
   fresh.socket.set_option(tcp::no_delay(true), ignored);
   fresh.socket.non_blocking(true, ignored);
@@ -336,16 +230,16 @@ asio::awaitable<exchange_end> beast_client::open(connection& fresh) {
   auto [error] = co_await fresh.tls->async_handshake(asio::ssl::stream_base::client, as_result);
   if (error) {
     const long verdict = SSL_get_verify_result(session);
-    const bool refused = ERR_GET_REASON(static_cast<unsigned long>(error.value())) ==
-                             SSL_R_CERTIFICATE_VERIFY_FAILED &&
-                         error.category() == boost::asio::error::get_ssl_category();
-    if (refused) {
+    const bool untrusted = ERR_GET_REASON(static_cast<unsigned long>(error.value())) ==
+                               SSL_R_CERTIFICATE_VERIFY_FAILED &&
+                           error.category() == boost::asio::error::get_ssl_category();
+    if (untrusted) {
       co_return failed(result, exchange_end::how::bad_certificate, fresh,
                        fmt::format("the certificate of {} does not verify: {}", url_.authority(),
                                    verdict == X509_V_OK ? "it is for another host"
                                                         : X509_verify_cert_error_string(verdict)));
     }
-    co_return fail(exchange_end::how::unreachable, "no TLS with", error);
+    co_return fail("no TLS with", error.message());
   }
   co_return result;
 }
@@ -379,13 +273,17 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, tim
     write_error = error;
     result.sent_any = result.sent_any || written > 0;
   }
-  if (write_error) {
+  if (!write_error) {
+    result.sent_whole = true;
+    handler.on_sent();
+    if (request.streamed) within(relay_.first_byte_timeout, "--first-byte-timeout");
+  } else if (result.sent_any && !link->limit.passed() && !link->aborted) {
+    // A relay that refuses a large request may answer, and close, before it has read it all.
+    within(drain_timeout, "the wait for an early answer");
+  } else {
     co_return failed(result, broken, *link,
                      fmt::format("the connection broke while sending: {}", write_error.message()));
   }
-  result.sent_whole = true;
-  handler.on_sent();
-  if (request.streamed) within(relay_.first_byte_timeout, "--first-byte-timeout");
 
   auto parser = std::make_unique<response_parser>(handler);
   bool closing = false;  // the trailer's deadline is set
@@ -397,11 +295,13 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, tim
       if (error == asio::error::eof && parser->got_some()) parser->put_eof(parse_error);
       if (error == asio::error::eof && !parse_error && parser->is_done()) co_return result;
       if (parser->wanted() != need::more) co_return result;  // whole but for the trailer
-      co_return failed(result, broken, *link,
-                       fmt::format("the connection broke {} the head of the reply: {}",
-                                   result.head_arrived ? "after" : "before", error.message()));
+      const bool sending = write_error && !result.head_arrived;
+      co_return failed(
+          result, broken, *link,
+          sending ? fmt::format("the connection broke while sending: {}", write_error.message())
+                  : fmt::format("the connection broke {} the head of the reply: {}",
+                                result.head_arrived ? "after" : "before", error.message()));
     }
-    if (!closing) within(relay_.idle_timeout, "--idle-timeout");
     link->filled += n;
     while (link->filled > 0 && !parser->is_done() && !parse_error) {
       link->drop(parser->put(link->bytes(), parse_error));
@@ -423,12 +323,16 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, tim
     }
     if (parser->wanted() == need::nothing) {
       if (parser->chunked() && parser->keep_alive()) {
-        asio::co_spawn(context_, drain(stream, std::move(link), std::move(parser)), asio::detached);
+        // Whatever it meets, the reply is whole: at worst the connection is not used again.
+        asio::co_spawn(context_, drain(stream, std::move(link), std::move(parser)),
+                       [](const std::exception_ptr&) {});
       }
       co_return result;
     }
-    if (parser->wanted() == need::trailer && !closing) {
-      closing = true;
+    if (parser->wanted() != need::trailer) {
+      closing = false;
+      if (parser->got_some()) within(relay_.idle_timeout, "--idle-timeout");
+    } else if (!std::exchange(closing, true)) {
       within(relay_.trailer_timeout, "the wait for usage");
     }
   }
@@ -437,8 +341,8 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, tim
 template <typename Stream>
 asio::awaitable<void> beast_client::drain(Stream& stream, held link,
                                           std::unique_ptr<response_parser> parser) {
+  const membership here(active_, link.get());
   link->limit.set(clock_.now() + drain_timeout, "");
-  const auto place = active_.insert(active_.end(), link.get());
   error_code broke;
   while (!parser->is_done() && !broke && link->filled < link->buffer.size()) {
     auto [error, n] = co_await stream.async_read_some(link->room(), as_result);
@@ -447,7 +351,6 @@ asio::awaitable<void> beast_client::drain(Stream& stream, held link,
     if (!error) link->drop(parser->put(link->bytes(), broke));
     if (broke == http::error::need_more) broke = {};
   }
-  active_.erase(place);
   if (!broke && parser->is_done() && parser->keep_alive() && link->filled == 0) {
     give_back(std::move(link));
   }
@@ -455,29 +358,42 @@ asio::awaitable<void> beast_client::drain(Stream& stream, held link,
 
 asio::awaitable<exchange_end> beast_client::exchange(post request, response_handler& handler) {
   const time_point started = clock_.now();
-  held link = take_idle();
-  const bool fresh = link == nullptr;
-  if (fresh)
-    link = std::make_unique<connection>(context_, clock_, tls_context_ ? &*tls_context_ : nullptr);
-  connection& guarded = *link;
+  for (;;) {
+    held link = take_idle();
+    const bool used_before = link != nullptr;
+    if (!used_before) {
+      link =
+          std::make_unique<connection>(context_, clock_, tls_context_ ? &*tls_context_ : nullptr);
+    }
+    connection& guarded = *link;
+    const membership here(active_, &guarded);
 
-  exchange_end result;
-  const auto place = active_.insert(active_.end(), &guarded);
-  if (fresh) {
-    guarded.limit.set(started + std::min(relay_.connect_timeout, relay_.total_timeout),
-                      "--connect-timeout");
-    result = co_await open(guarded);
-  }
-  if (result.end == exchange_end::how::complete) {
+    exchange_end result;
+    if (!used_before) {
+      guarded.limit.set(started + std::min(relay_.connect_timeout, relay_.total_timeout),
+                        "--connect-timeout");
+      guarded.connecting = true;
+      result = co_await open(guarded);
+      guarded.connecting = false;
+    }
+    if (result.end != exchange_end::how::complete) co_return result;
+    if (!sending_) {
+      co_return failed(result, exchange_end::how::unreachable, guarded, "interrupted");
+    }
     // No conditional expression: GCC 12 would start both.
     if (guarded.tls) {
       result = co_await talk(*guarded.tls, link, started, request, handler);
     } else {
       result = co_await talk(guarded.socket, link, started, request, handler);
     }
+    if (used_before) {
+      const bool stale = result.end == exchange_end::how::broken && !result.head_arrived;
+      stale_in_row_ = stale ? stale_in_row_ + 1 : 0;
+      // The relay had closed it, and has seen nothing of the request: another connection will do.
+      if (stale && !result.sent_any && sending_) continue;
+    }
+    co_return result;
   }
-  active_.erase(place);
-  co_return result;
 }
 
 }  // namespace

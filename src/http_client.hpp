@@ -53,6 +53,9 @@ class http_client {
   virtual ~http_client() = default;
   virtual boost::asio::awaitable<exchange_end> exchange(post request,
                                                         response_handler& handler) = 0;
+  /// From now on nothing new is sent: an exchange that has not begun to send ends as unreachable.
+  virtual void stop_sending() = 0;
+  virtual void allow_sending() = 0;  ///< as it is at the start
   /// Ends every exchange under way as broken, at once.
   virtual void abort() = 0;
 };

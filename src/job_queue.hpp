@@ -32,6 +32,8 @@ class job_queue {
   /// Hands out nothing more and frees a reader that waits for room.
   void close();
 
+  /// About how many wait in it.
+  std::size_t waiting() const { return queue_.size_approx(); }
   bool drained() const { return finished_.load() && queue_.size_approx() == 0; }
 
  private:

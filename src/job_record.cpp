@@ -338,6 +338,7 @@ void job_record::put_bad(const bad_line& bad) {
     current_bad_lines_.insert(bad.line);  // told already
     return;
   }
+  if (stored != stored_bad_lines_.end()) errors_untidy_ = true;  // its old line must go
   result told;
   told.job = index_;
   told.line = bad.line;

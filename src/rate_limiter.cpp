@@ -17,7 +17,7 @@ constexpr std::int64_t meter_steps = 60s / meter_step;
 
 rate_limiter::rate_limiter(const options& chosen) : options_(chosen) {
   if (options_.per_minute == 0) return;
-  even_gap_ = duration{60s} / options_.per_minute;
+  if (options_.pace == pacing::even) gap_ = pace_gap_ = duration{60s} / options_.per_minute;
   places_.resize(options_.per_minute);
   free_.reserve(options_.per_minute);
   for (std::uint32_t i = options_.per_minute; i > 0; --i) free_.push_back(i - 1);
@@ -34,14 +34,15 @@ void rate_limiter::release_due(time_point now) {
 
 std::optional<rate_limiter::slot> rate_limiter::try_start(time_point now) {
   if (now < paused_until_) return std::nullopt;
-  if (options_.per_minute == 0) return slot{};
-  release_due(now);
-  if (free_.empty()) return std::nullopt;
-  if (options_.pace == pacing::even) {
-    if (now < next_even_) return std::nullopt;
+  const bool limited = options_.per_minute != 0;
+  if (limited) release_due(now);
+  if (limited && free_.empty()) return std::nullopt;
+  if (gap_ > duration{}) {
+    if (now < next_spaced_) return std::nullopt;
     // A start that is late by less than a gap keeps the beat, so that lateness does not add up.
-    next_even_ = now - next_even_ < even_gap_ ? next_even_ + even_gap_ : now + even_gap_;
+    next_spaced_ = now - next_spaced_ < gap_ ? next_spaced_ + gap_ : now + gap_;
   }
+  if (!limited) return slot{};
   const std::uint32_t index = free_.back();
   free_.pop_back();
   places_[index].release = time_point::max();
@@ -50,8 +51,8 @@ std::optional<rate_limiter::slot> rate_limiter::try_start(time_point now) {
 
 time_point rate_limiter::next_start(time_point now) const {
   time_point next = std::max(now, paused_until_);
+  if (gap_ > duration{}) next = std::max(next, next_spaced_);
   if (options_.per_minute == 0) return next;
-  if (options_.pace == pacing::even) next = std::max(next, next_even_);
   if (!free_.empty()) return next;
   if (taken_.empty()) return time_point::max();
   return std::max(next, taken_.begin()->first);

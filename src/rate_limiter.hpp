@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -50,6 +51,8 @@ class rate_limiter {
   void answered(slot taken, time_point now);  ///< the head of the reply has arrived
   void cancel(slot taken);                    ///< nothing was sent: the slot is free at once
 
+  /// At least so much time between two starts, beyond what the pace asks for; zero: none.
+  void space(duration gap) noexcept { gap_ = std::max(gap, pace_gap_); }
   /// Nothing starts before `until`; a longer pause that is on stays.
   void pause(time_point until);
   time_point paused_until() const noexcept { return paused_until_; }
@@ -59,7 +62,8 @@ class rate_limiter {
   void free_at(slot taken, time_point when);
 
   options options_;
-  duration even_gap_{};
+  duration pace_gap_{};  // between two starts, as the pace asks for
+  duration gap_{};       // the one in force
   struct place {
     time_point release = time_point::max();  // max(): not sent yet
     std::uint32_t generation = 0;
@@ -68,7 +72,7 @@ class rate_limiter {
   std::vector<std::uint32_t> free_;
   std::set<std::pair<time_point, std::uint32_t>> taken_;  // by the time they get free
   time_point paused_until_{};
-  time_point next_even_{};
+  time_point next_spaced_{};  // the earliest start, by the gap
 };
 
 /// The most starts in any 60 s and the starts of the last 60 s, for totals and progress. Counted in

@@ -4,6 +4,22 @@
 #include <utility>
 
 namespace sluice {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr duration unlimited_gap = 50ms;  // where no limit of ours gives a measure
+constexpr duration widest_gap = 10s;
+constexpr duration spread_for = 5min;  // without another refusal
+constexpr int closing_steps = 32;      // successes until a gap is closed by about two thirds
+
+// Proxies refuse with 503 what comes too fast; a relay without an upstream for the model does too,
+// and says so.
+bool is_overload(const failure& why) {
+  return why.http_status == 503 && why.max_retries < 0;
+}
+
+}  // namespace
 
 duration relay_health::backoff(unsigned steps) const {
   duration wait = options_.backoff_base;
@@ -11,11 +27,35 @@ duration relay_health::backoff(unsigned steps) const {
   return std::min(wait, options_.backoff_cap);
 }
 
-void relay_health::prolong(spell& trouble, time_point started, time_point now) const {
-  if (trouble.on && started < trouble.since) return;
+// False: the attempt was on its way when the trouble was last met, and says nothing new.
+bool relay_health::prolong(spell& trouble, time_point started, time_point now) const {
+  if (trouble.on && started < trouble.since) return false;
   trouble.on = true;
   trouble.since = now;
   trouble.until = now + backoff(++trouble.steps);
+  return true;
+}
+
+void relay_health::end(spell& trouble, time_point started) {
+  if (started >= trouble.since) trouble = {};
+}
+
+void relay_health::spread(time_point now) {
+  const duration least = options_.even_gap > duration{} ? options_.even_gap : unlimited_gap;
+  gap_ = throttled_.steps > 1 ? std::min(gap_ * 2, widest_gap) : std::max(gap_, least);
+  gap_ = std::max(gap_, least);
+  last_spread_ = now;
+}
+
+void relay_health::close_up(time_point now) {
+  if (now - last_spread_ >= spread_for) gap_ = {};
+  if (gap_ > options_.even_gap) gap_ = std::max(gap_ - gap_ / closing_steps, options_.even_gap);
+}
+
+void relay_health::answered(time_point started, time_point now) {
+  end(throttled_, started);
+  end(unreachable_, started);
+  close_up(now);
 }
 
 void relay_health::succeeded(time_point started) {
@@ -24,9 +64,7 @@ void relay_health::succeeded(time_point started) {
   key_refusals_ = 0;
   failures_in_row_ = 0;
   trouble_since_.reset();
-  for (spell* trouble : {&throttled_, &unreachable_}) {
-    if (started >= trouble->since) *trouble = {};
-  }
+  for (spell* trouble : {&throttled_, &unreachable_, &failing_}) end(*trouble, started);
 }
 
 relay_health::verdict relay_health::failed(const failure& why, time_point started, time_point now) {
@@ -43,20 +81,27 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
     last_suspicion_ = why.message;
     if (++suspicious_ >= suspicious_answers) return only_suspects_left();
     told.charge = false;
-    told.suspect =
-        misplaced;  // a page may be a proxy's passing trouble: the request is tried again
+    // A page that says 200 or 5xx may be a proxy's passing trouble: the request is tried again.
+    told.suspect = why.kind != failure_class::passing;
     return told;
   }
-  if (why.code == errc::http_error && why.kind != failure_class::wrong_address) confirmed_ = true;
-  if (why.retry_after && *why.retry_after > options_.max_wait) {
-    return stop(stop_reason::come_back_later);
-  }
+  if (why.code == errc::http_error && !misplaced && !why.foreign) confirmed_ = true;
   std::optional<time_point> hint;
-  if (why.retry_after) hint = now + std::chrono::duration_cast<duration>(*why.retry_after);
+  if (why.retry_after) {
+    const auto wait = std::chrono::duration_cast<duration>(*why.retry_after);
+    if (wait > options_.max_wait) {
+      told.wait = wait;
+      return stop(stop_reason::come_back_later);
+    }
+    hint = now + wait;
+  }
 
   switch (why.kind) {
     case failure_class::permanent:
-    case failure_class::wrong_address:
+    case failure_class::wrong_address:  // an answer to this request: it was let in
+      end(throttled_, started);
+      end(unreachable_, started);
+      if (!trial()) trouble_since_.reset();
       return told;
     case failure_class::bad_certificate:
       return stop(stop_reason::bad_certificate);
@@ -70,15 +115,19 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
       break;
     case failure_class::throttled:
       told.charge = false;
-      prolong(throttled_, started, now);
-      told.pause_until = hint.value_or(throttled_.until);
+      if (prolong(throttled_, started, now) && (!hint || throttled_.steps > 1)) spread(now);
+      // Refused again although the hint was heeded: it promises too much.
+      told.pause_until = throttled_.steps > 1 ? std::max(hint.value_or(now), throttled_.until)
+                                              : hint.value_or(throttled_.until);
       break;
     case failure_class::passing:
-      told.charge = !trial();
-      told.pause_until = hint;
-      unreachable_ = {};
-      if (++failures_in_row_ >= failures_before_trial && !hint) {
-        told.pause_until = now + backoff(failures_in_row_ - failures_before_trial + 1);
+      told.charge = !failing_.on;
+      end(unreachable_, started);
+      end(throttled_, started);
+      if (is_overload(why)) spread(now);
+      if (++failures_in_row_ >= failures_before_trial) prolong(failing_, started, now);
+      if (hint || failing_.on) {
+        told.pause_until = std::max(hint.value_or(now), failing_.on ? failing_.until : now);
       }
       break;
   }

@@ -18,6 +18,7 @@ class relay_health {
     duration max_wait = std::chrono::minutes{10};
     duration backoff_base = std::chrono::seconds{1};
     duration backoff_cap = std::chrono::seconds{60};
+    duration even_gap{};  ///< between starts spread evenly under the limit; zero: no limit
   };
   /// What follows from a failure beyond the request that it struck.
   struct verdict {
@@ -25,7 +26,8 @@ class relay_health {
     bool suspect = false;  ///< the address may be wrong: keep the request until that is known
     std::optional<time_point> pause_until;  ///< for the key as a whole
     stop_reason stop = stop_reason::none;
-    std::string reason;  ///< of the stop: what happened, in one clause
+    std::string reason;              ///< of the stop: what happened, in one clause
+    std::optional<duration> wait{};  ///< of a stop to come back later: how long
   };
 
   /// So many answers that are none of this API's, with no other before, and the address is wrong.
@@ -40,14 +42,18 @@ class relay_health {
   /// `started`: when the attempt got its turn. What was sent before trouble began says nothing of
   /// whether the trouble is over, or has grown.
   void succeeded(time_point started);
+  /// The head of a good reply has come: requests are let in, whatever becomes of this one.
+  void answered(time_point started, time_point now);
   verdict failed(const failure& why, time_point started, time_point now);
   /// Every request that is left waits for the address to be told right: it is not.
   verdict only_suspects_left() const;
 
   /// Only one attempt at a time should be made until one succeeds.
-  bool trial() const noexcept {
-    return failures_in_row_ >= failures_before_trial || throttled_.on || unreachable_.on;
-  }
+  bool trial() const noexcept { return failing_.on || throttled_.on || unreachable_.on; }
+  /// The least time between two starts. A relay that refused without saying for how long may count
+  /// otherwise than we do, as a leaky bucket does: the starts are spread evenly then, and doubly so
+  /// when that was not enough; each success brings them a little closer again.
+  duration gap() const noexcept { return gap_; }
   /// Whether any answer of this API has come yet.
   bool address_confirmed() const noexcept { return confirmed_; }
   std::uint64_t successes() const noexcept { return successes_; }
@@ -61,7 +67,10 @@ class relay_health {
     time_point since{};  // of the last step
     time_point until{};
   };
-  void prolong(spell& trouble, time_point started, time_point now) const;
+  bool prolong(spell& trouble, time_point started, time_point now) const;
+  static void end(spell& trouble, time_point started);
+  void spread(time_point now);
+  void close_up(time_point now);
   duration backoff(unsigned steps) const;
 
   options options_;
@@ -70,6 +79,9 @@ class relay_health {
   unsigned key_refusals_ = 0;
   spell throttled_;
   spell unreachable_;
+  spell failing_;
+  duration gap_{};
+  time_point last_spread_{};
   unsigned failures_in_row_ = 0;
   std::uint64_t successes_ = 0;
   std::optional<time_point> trouble_since_;

@@ -18,6 +18,7 @@ retry_policy::decision retry_policy::decide(history& past, const failure& why, b
     case failure_class::wrong_address:
       return {};
     case failure_class::throttled:
+      if (why.max_retries == 0) return {};
       if (past.refusals++ == 0) past.successes_at_first_refusal = successes;
       if (past.refusals >= max_refusals && successes > past.successes_at_first_refusal) return {};
       return {true, {}};  // the key as a whole is paused

@@ -20,12 +20,11 @@ constexpr std::size_t most_resting = 4096;
 // Without a limit of our own, the number of files that may be open is one.
 std::size_t worker_count(unsigned concurrency) {
   if (concurrency != 0) return concurrency;
-  constexpr std::size_t other_files = 64;
   constexpr std::size_t sensible = 4096;
+  constexpr std::size_t others = run_context::other_files;
   rlimit files{};
-  if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur <= 2 * other_files)
-    return other_files;
-  return std::min<std::size_t>(files.rlim_cur - other_files, sensible);
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur <= 2 * others) return others;
+  return std::min<std::size_t>(files.rlim_cur - others, sensible);
 }
 
 // Deep enough that the reader is woken once for many requests, small enough to stay flat.
@@ -49,7 +48,10 @@ run_context::run_context(boost::asio::any_io_executor loop, const config& chosen
       retries({chosen.pace.max_attempts, chosen.pace.backoff_base, chosen.pace.backoff_cap,
                chosen.pace.seed}),
       health({chosen.pace.give_up_after, chosen.pace.max_wait, chosen.pace.backoff_base,
-              chosen.pace.backoff_cap}),
+              chosen.pace.backoff_cap,
+              chosen.pace.requests_per_minute == 0
+                  ? duration{}
+                  : duration{std::chrono::minutes{1}} / chosen.pace.requests_per_minute}),
       loop_(std::move(loop)),
       wanted_workers_(worker_count(chosen.pace.concurrency)) {}
 
@@ -59,6 +61,7 @@ void run_context::stop(stop_reason reason, std::string message) {
   source.cancel();
   queue.close();
   gate.close();
+  relay.stop_sending();
   backoffs.wake_all();
   suspects_.wake_all();
 }
@@ -66,6 +69,10 @@ void run_context::stop(stop_reason reason, std::string message) {
 void run_context::fail(std::exception_ptr why) {
   stop(stop_reason::interrupted, {});
   if (!fault) fault = std::move(why);
+}
+
+void run_context::give_up(std::exception_ptr why) {
+  fail(std::move(why));
   relay.abort();
 }
 
@@ -73,7 +80,7 @@ void run_context::put(result&& finished) {
   try {
     sink.put(std::move(finished));
   } catch (...) {
-    return fail(std::current_exception());
+    return give_up(std::current_exception());
   }
   if (std::exchange(flush_posted_, true)) return;
   boost::asio::post(loop_, [this] {
@@ -81,15 +88,26 @@ void run_context::put(result&& finished) {
     try {
       sink.flush();
     } catch (...) {
-      fail(std::current_exception());
+      give_up(std::current_exception());
     }
   });
 }
 
+void run_context::answered(time_point started) {
+  health.answered(started, time.now());
+  follow_health();
+}
+
 void run_context::succeeded(time_point started) {
   health.succeeded(started);
-  gate.one_at_a_time(health.trial());
+  follow_health();
   suspects_.wake_all();
+}
+
+// What the relay's state means for the starts.
+void run_context::follow_health() {
+  gate.space(health.gap());
+  gate.one_at_a_time(health.trial());
   if (in_trouble_ && !health.trial()) {
     in_trouble_ = false;
     spdlog::info("the relay serves again");
@@ -99,14 +117,23 @@ void run_context::succeeded(time_point started) {
 relay_health::verdict run_context::failed(const failure& why, time_point started) {
   auto verdict = health.failed(why, started, time.now());
   if (verdict.pause_until) gate.pause(*verdict.pause_until);
-  gate.one_at_a_time(health.trial());
+  follow_health();
   if (health.address_confirmed()) suspects_.wake_all();
   if (health.trial() && !std::exchange(in_trouble_, true)) {
     const auto pause = verdict.pause_until.value_or(time.now()) - time.now();
     spdlog::warn("{}; trying again in {:.1f} s, one request at a time until one succeeds",
                  why.message, std::max(0.0, std::chrono::duration<double>(pause).count()));
   }
-  if (verdict.stop != stop_reason::none) stop(verdict.stop, verdict.reason);
+  if (verdict.stop != stop_reason::none) {
+    const bool first = !stopping();
+    stop(verdict.stop, verdict.reason);
+    if (const auto flying = gate.now().in_flight; first && flying > 0) {
+      spdlog::warn("{}; nothing new is sent, {} in flight may finish", why.message, flying);
+    }
+    if (first && verdict.wait) {
+      outcome.again_at = time.unix_now() + std::chrono::duration<double>(*verdict.wait).count();
+    }
+  }
   return verdict;
 }
 
@@ -156,7 +183,7 @@ boost::asio::awaitable<void> run_context::work() {
       if (too_many_workers()) break;
     }
   } catch (...) {
-    fail(std::current_exception());
+    give_up(std::current_exception());
   }
   check_suspects();
   if (--workers_ == 0) all_done.wake_all();

@@ -20,19 +20,24 @@ namespace sluice {
 /// end.
 class run_context {
  public:
+  static constexpr unsigned other_files = 64;  ///< that may be open beside the connections
+
   run_context(boost::asio::any_io_executor loop, const config& options, clock& time,
               http_client& relay, start_gate& gate, request_source& source, result_sink& sink);
 
   /// Ends the run before its jobs: the first reason stands. Attempts in flight finish.
   void stop(stop_reason reason, std::string message);
-  /// Ends it because of a fault here rather than at the relay.
+  /// Ends it because of a fault here rather than at the relay. Attempts in flight finish, too.
   void fail(std::exception_ptr fault);
+  /// The same, and nothing can be done with what is in flight.
+  void give_up(std::exception_ptr fault);
   bool stopping() const noexcept { return outcome.reason != stop_reason::none || fault != nullptr; }
 
   /// Hands a result to the sink, and has it written as soon as what is ready now has been done.
   void put(result&& finished);
 
   /// An attempt ended; what it says of the relay as a whole is acted on here.
+  void answered(time_point started);  ///< the head of a good reply has come
   void succeeded(time_point started);
   relay_health::verdict failed(const failure& why, time_point started);
 
@@ -66,6 +71,7 @@ class run_context {
   std::size_t workers() const noexcept { return workers_; }
 
  private:
+  void follow_health();
   void add_worker();
   boost::asio::awaitable<void> work();
 

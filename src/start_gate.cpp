@@ -115,8 +115,8 @@ start_gate::status start_gate::now() {
   told.waiting = line_.size();
   told.started_last_minute = meter_.last_minute(now);
   told.most_in_a_minute = meter_.most();
+  told.full = !has_place();
   if (line_.size() > 0) {
-    told.full = !has_place();
     const time_point next = limiter_.next_start(now);
     if (!told.full && next > now) told.next_start = next;
   }

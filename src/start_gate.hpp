@@ -27,7 +27,7 @@ class start_gate {
     std::uint64_t most_in_a_minute = 0;
     std::optional<time_point>
         next_start;     ///< set when the limit or a pause is what holds the waiting
-    bool full = false;  ///< the concurrency is what holds them
+    bool full = false;  ///< no place is left among those in flight
   };
 
   start_gate(clock& clock, const rate_limiter::options& limit, std::size_t concurrency);
@@ -45,6 +45,8 @@ class start_gate {
 
   /// Nothing starts before `until`.
   void pause(time_point until);
+  /// At least so much time between two starts.
+  void space(duration gap) noexcept { limiter_.space(gap); }
   /// While on, one attempt at a time.
   void one_at_a_time(bool on);
   /// Nothing starts until open() is called: those who wait are sent away.

@@ -70,7 +70,7 @@ void blot_out(outcome& told, const std::string& key) {
 // Whether a later run should try again what failed in this one.
 bool is_retryable(const failure& why) {
   return why.kind == failure_class::passing || why.kind == failure_class::throttled ||
-         why.kind == failure_class::unreachable;
+         why.kind == failure_class::unreachable || why.kind == failure_class::key_ended;
 }
 
 }  // namespace
@@ -89,6 +89,7 @@ struct worker::attempt final : response_handler {
   }
   void on_head(openai::response_head head) override {
     owner_.run_.gate.answered(turn_);
+    if (head.status >= 200 && head.status < 300) owner_.run_.answered(owner_.started_);
     reader.head(std::move(head), owner_.run_.time.unix_now());
   }
   openai::reply_reader::need on_body(std::string_view bytes) override {
@@ -122,8 +123,14 @@ boost::asio::awaitable<outcome> worker::make_attempt(start_gate::permit turn) {
   started_ = run_.time.now();
   started_unix_ = run_.time.unix_now();
   first_content_.reset();
-  const exchange_end end = co_await run_.relay.exchange(
-      {to_string(request_.target), request_.body, idempotency_key_, request_.streamed}, follower);
+  exchange_end end;
+  try {
+    end = co_await run_.relay.exchange(
+        {to_string(request_.target), request_.body, idempotency_key_, request_.streamed}, follower);
+  } catch (...) {
+    run_.gate.leave(turn, false);
+    throw;
+  }
   if (end.sent_any && !end.sent_whole) follower.count();
   run_.gate.leave(turn, !end.sent_any);
 
@@ -151,6 +158,7 @@ boost::asio::awaitable<void> worker::serve() {
       co_return finish(std::move(told));
     }
     const failure why = told.error();
+    if (run_.stopping() && why.kind == failure_class::unreachable) co_return;  // called off
     spdlog::debug("request {} (line {}): attempt {}: {}", request_.custom_id, request_.line, sent_,
                   why.message);
     const auto verdict = run_.failed(why, started_);

@@ -347,6 +347,27 @@ TEST(engine_test, refusals_without_a_hint_slow_the_engine_down_until_one_succeed
   EXPECT_LT(early, 8 + 10) << "the first eight, then one at a time at doubling distances";
 }
 
+TEST(engine_test, a_relay_that_counts_as_a_leaky_bucket_is_served_by_spreading) {
+  rig test;
+  test.add(150);
+  test.options.pace.requests_per_minute = 200;
+  time_point last{};
+  std::size_t refused = 0;
+  test.relay.plan = [&](const exchange_call& call) {  // one every 300 ms, and nothing saved up
+    if (call.at - last < 300ms) {
+      ++refused;
+      return refusal_plan(429);
+    }
+    last = call.at;
+    return completion_plan("ok", 50ms);
+  };
+  const time_point start = test.time.now();
+  test.run();
+  EXPECT_EQ(test.succeeded(), 150U);
+  EXPECT_LT(refused, 75U) << "the first crowd of 64, and few after it";
+  EXPECT_LT(test.time.now() - start, 2min);
+}
+
 TEST(engine_test, two_refusals_of_the_key_stop_the_run_and_nothing_is_put) {
   for (const int status : {401, 402}) {
     rig test;
@@ -520,6 +541,18 @@ TEST(engine_test, a_hint_beyond_the_longest_wait_means_come_back_later) {
   EXPECT_EQ(test.relay.calls.size(), 3U);
 }
 
+TEST(engine_test, after_a_refusal_a_request_has_no_more_attempts_than_before) {
+  rig test;
+  test.add(1);
+  test.relay.plan = [&](const exchange_call& call) {
+    if (call.number == 0) return refusal_plan(429);
+    return refusal_plan(500);
+  };
+  test.run();
+  ASSERT_EQ(test.sink.results.size(), 1U);
+  EXPECT_EQ(test.relay.calls.size(), 1U + test.options.pace.max_attempts);
+}
+
 TEST(engine_test, a_hundred_failures_in_a_row_and_one_at_a_time) {
   rig test;
   test.add(400);
@@ -533,7 +566,7 @@ TEST(engine_test, a_hundred_failures_in_a_row_and_one_at_a_time) {
     calm = calm || call.at > start + 3min;
     if (calm) return completion_plan();
     if (++failures > 100 + 20) crowd = std::max(crowd, call.in_flight);
-    return refusal_plan(503);
+    return refusal_plan(500);
   };
   test.run();
   EXPECT_EQ(test.outcome.reason, stop_reason::none);

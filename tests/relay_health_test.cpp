@@ -225,6 +225,86 @@ TEST(relay_health, a_hundred_passing_failures_in_a_row_and_one_at_a_time) {
   EXPECT_FALSE(health.trial());
 }
 
+TEST(relay_health, the_crowd_that_was_on_its_way_does_not_make_the_pause_longer) {
+  relay_health health(defaults());
+  for (unsigned i = 0; i < relay_health::failures_before_trial; ++i) {
+    health.failed(of_kind(failure_class::passing), noon, noon + 1s);
+  }
+  for (int i = 0; i < 63; ++i) {
+    const auto told = health.failed(of_kind(failure_class::passing), noon, noon + 1100ms);
+    EXPECT_EQ(told.pause_until, noon + 2s);
+  }
+  EXPECT_EQ(health.failed(of_kind(failure_class::passing), noon + 2s, noon + 3s).pause_until,
+            noon + 5s);
+}
+
+TEST(relay_health, failures_after_a_refusal_are_charged) {
+  relay_health health(defaults());
+  EXPECT_FALSE(health.failed(of_kind(failure_class::throttled), noon, noon).charge);
+  EXPECT_TRUE(health.failed(of_kind(failure_class::passing), noon + 1s, noon + 2s).charge);
+  EXPECT_FALSE(health.trial()) << "it was let in";
+}
+
+TEST(relay_health, the_head_of_a_good_reply_ends_a_refusal) {
+  relay_health health(defaults());
+  health.failed(of_kind(failure_class::throttled), noon, noon + 1s);
+  health.answered(noon, noon + 2s);
+  EXPECT_TRUE(health.trial()) << "that one was let in before";
+  health.answered(noon + 2s, noon + 3s);
+  EXPECT_FALSE(health.trial());
+}
+
+TEST(relay_health, a_hint_that_promised_too_much_is_not_believed_again) {
+  relay_health health(defaults());
+  failure why = of_kind(failure_class::throttled);
+  why.retry_after = 10ms;
+  EXPECT_EQ(health.failed(why, noon, noon).pause_until, noon + 10ms);
+  EXPECT_EQ(health.failed(why, noon + 10ms, noon + 20ms).pause_until, noon + 20ms + 2s);
+  EXPECT_EQ(health.failed(why, noon + 3s, noon + 3s).pause_until, noon + 3s + 4s);
+}
+
+TEST(relay_health, refusals_spread_the_starts_and_successes_bring_them_together) {
+  relay_health::options options;
+  options.even_gap = 300ms;
+  relay_health health(options);
+  EXPECT_EQ(health.gap(), 0s);
+  time_point now = noon;
+  health.failed(of_kind(failure_class::throttled), now, now);
+  EXPECT_EQ(health.gap(), 300ms);
+  health.failed(of_kind(failure_class::throttled), now + 1s, now + 1s);
+  EXPECT_EQ(health.gap(), 600ms);
+  for (int i = 0; i < 40; ++i) health.answered(now + 2s, now + 2s);
+  EXPECT_EQ(health.gap(), 300ms) << "no closer than the limit itself";
+  health.answered(now + 6min, now + 6min);
+  EXPECT_EQ(health.gap(), 0s) << "after minutes without a refusal they may burst again";
+}
+
+TEST(relay_health, an_overloaded_relay_is_spread_over_too) {
+  relay_health::options options;
+  options.even_gap = 300ms;
+  relay_health health(options);
+  failure why = of_kind(failure_class::passing);
+  why.http_status = 503;
+  why.max_retries = 2;
+  health.failed(why, noon, noon);
+  EXPECT_EQ(health.gap(), 0s) << "no channel for a model is no overload";
+  why.max_retries = -1;
+  health.failed(why, noon, noon);
+  EXPECT_EQ(health.gap(), 300ms);
+}
+
+TEST(relay_health, a_page_that_refuses_makes_the_address_suspect) {
+  relay_health health(defaults());
+  failure page = of_kind(failure_class::key_ended);
+  page.foreign = true;
+  for (unsigned i = 1; i < relay_health::suspicious_answers; ++i) {
+    const auto told = health.failed(page, noon, noon);
+    EXPECT_TRUE(told.suspect);
+    EXPECT_EQ(told.stop, stop_reason::none);
+  }
+  EXPECT_EQ(health.failed(page, noon, noon).stop, stop_reason::wrong_address);
+}
+
 TEST(relay_health, a_success_ends_the_row_of_failures) {
   relay_health health(defaults());
   for (int round = 0; round < 5; ++round) {

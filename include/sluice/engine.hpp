@@ -20,6 +20,7 @@ class http_client;
 struct run_outcome {
   stop_reason reason = stop_reason::none;  ///< none: every request has its result
   std::string message;                     ///< of a stop: what happened, in the relay's words
+  std::optional<double> again_at{};  ///< when the relay wants to be asked again, since the epoch
 };
 
 /// What a run is doing at this moment.

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
@@ -95,6 +96,7 @@ class attendant {
   ~attendant() { leave(); }
 
   void leave() {
+    left_ = true;
     signals_.cancel();
     for (const auto& [slot, timer] : timers_) engine_.time().cancel(timer);
     timers_.clear();
@@ -103,6 +105,7 @@ class attendant {
   double seconds() const {
     return std::chrono::duration<double>(engine_.time().now() - started_).count();
   }
+  bool interrupted() const noexcept { return interrupted_; }
   /// Set when something here failed: the totals cannot be written.
   std::exception_ptr fault() const { return fault_; }
 
@@ -127,7 +130,7 @@ class attendant {
 
   void await_signal() {
     signals_.async_wait([this](const boost::system::error_code& error, int) {
-      if (error) return;
+      if (error || left_) return;
       if (std::exchange(interrupted_, true)) {
         engine_.abort();
         return;
@@ -178,6 +181,7 @@ class attendant {
   std::map<std::size_t, clock::timer> timers_;
   std::exception_ptr fault_;
   bool interrupted_ = false;
+  bool left_ = false;
 };
 
 job_status status_of(const run_outcome& outcome) {
@@ -191,7 +195,7 @@ job_status status_of(const run_outcome& outcome) {
   }
 }
 
-exit_status exit_of(const run_outcome& outcome, const job_set& jobs) {
+exit_status exit_of(const run_outcome& outcome, bool was_interrupted, const job_set& jobs) {
   switch (outcome.reason) {
     case stop_reason::wrong_address:
     case stop_reason::bad_certificate:
@@ -201,7 +205,7 @@ exit_status exit_of(const run_outcome& outcome, const job_set& jobs) {
     case stop_reason::key_ended:
     case stop_reason::relay_down:
     case stop_reason::come_back_later:
-      return stopped;
+      return was_interrupted ? interrupted : stopped;
     case stop_reason::none:
       break;
   }
@@ -209,6 +213,24 @@ exit_status exit_of(const run_outcome& outcome, const job_set& jobs) {
     if (jobs.totals(i).failed > 0) return some_failed;
   }
   return success;
+}
+
+// The command as it may be shown: a header may have the key in it.
+std::vector<std::string> without_key(std::vector<std::string> command_line,
+                                     const std::string& key) {
+  for (auto& word : command_line) {
+    const std::size_t at = key.empty() ? std::string::npos : word.find(key);
+    if (at != std::string::npos) word.replace(at, key.size(), "[key]");
+  }
+  return command_line;
+}
+
+// As many open files as the system grants: each attempt in flight takes one.
+void raise_file_limit() {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  files.rlim_cur = files.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &files);
 }
 
 void announce(const job_set& jobs, const run_settings& chosen) {
@@ -247,17 +269,18 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
         "--simulate)");
   }
   const auto simulated = chosen.simulate ? start_simulator(chosen) : nullptr;
-  chosen.engine.check();
+  raise_file_limit();
+  // One thread runs the loop; others only post to it.
+  asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
+  engine runner(loop, chosen.engine);
   auto prices = load_prices(chosen.engine);
   job_set jobs(paths, chosen.engine.job, chosen.engine.output, std::move(prices));
   announce(jobs, chosen);
 
-  // One thread runs the loop; others only post to it.
-  asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
-  engine runner(loop, chosen.engine);
   run_outcome outcome;
   std::exception_ptr fault;
   double seconds = 0;
+  bool was_interrupted = false;
   {
     attendant beside(loop, runner, jobs, shown, chosen);
     asio::co_spawn(loop, runner.run(jobs, jobs), [&](std::exception_ptr thrown, run_outcome ended) {
@@ -268,6 +291,7 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
     });
     loop.run();
     if (!fault) fault = beside.fault();
+    was_interrupted = beside.interrupted();
   }
   const auto most = runner.now().most_in_a_minute;
   if (fault) {
@@ -283,10 +307,11 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
   if (const auto sentence = stop_sentence(outcome); !sentence.empty())
     shown.line("sluice: " + sentence);
   if (!chosen.quiet) {
-    shown.line(run_summary(jobs, outcome, seconds, command_line));
+    shown.line(run_summary(jobs, outcome, seconds,
+                           without_key(command_line, chosen.engine.relay.api_key)));
     if (simulated) shown.line(simulated->ledger_summary());
   }
-  return exit_of(outcome, jobs);
+  return exit_of(outcome, was_interrupted, jobs);
 }
 
 }  // namespace

@@ -1,8 +1,11 @@
 #include "cli/run_summary.hpp"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <ctime>
 
 #include "cli/progress.hpp"
 #include "json_text.hpp"
@@ -97,8 +100,9 @@ std::string stop_sentence(const run_outcome& outcome) {
           outcome.message);
     case stop_reason::come_back_later:
       return fmt::format(
-          "stopped: the relay asks for a longer wait than --max-wait ({}); run again then",
-          outcome.message);
+          "stopped: the relay asks for a longer wait than --max-wait ({}); run again at {:%F %T}",
+          outcome.message,
+          fmt::localtime(static_cast<std::time_t>(std::ceil(outcome.again_at.value_or(0)))));
   }
   return {};
 }

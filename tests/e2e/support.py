@@ -14,10 +14,12 @@ import re
 import resource
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 from collections.abc import Callable, Iterable, Iterator
@@ -214,6 +216,33 @@ class Simulator(Server):
         return self.get("/simulator/ledger")
 
 
+class Listener:
+    """A server of bare connections: each is given to `serve`, on a thread of its own, and closed behind it."""
+
+    def __init__(self, serve: Callable[[socket.socket], None]) -> None:
+        self._serve = serve
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._socket.getsockname()[1])
+        self.accepted = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._socket.accept()
+                self.accepted += 1
+                threading.Thread(target=self._attend, args=(connection,), daemon=True).start()
+
+    def _attend(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            self._serve(connection)
+
+    def stop(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+
 # ---------------------------------------------------------------- the program
 
 
@@ -295,10 +324,29 @@ class Case(unittest.TestCase):
         self.addCleanup(started.stop)
         return started
 
+    def listener(self, serve: Callable[[socket.socket], None]) -> Listener:
+        started = Listener(serve)
+        self.addCleanup(started.stop)
+        return started
+
     def simulator(self, *flags: str, **more: str) -> Simulator:
         started = Simulator(*flags, **more)
         self.addCleanup(started.stop)
         return started
+
+    def certificate(self, name: str, subject: str) -> tuple[Path, Path, Path]:
+        """An authority, and a certificate of its own for the subject."""
+        authority, authority_key, request, certificate, key, extra = (
+            self.folder / f"{name}{end}" for end in ("-ca.pem", "-ca.key", ".csr", ".pem", ".key", ".ext"))
+        new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        extra.write_text(f"subjectAltName={subject}\n")
+        for words in (["req", "-x509", *new, "-keyout", authority_key, "-out", authority, "-days", "2", "-subj",
+                       "/CN=Authority of the tests"],
+                      ["req", *new, "-keyout", key, "-out", request, "-subj", "/CN=relay"],
+                      ["x509", "-req", "-in", request, "-CA", authority, "-CAkey", authority_key, "-CAcreateserial",
+                       "-days", "2", "-extfile", extra, "-out", certificate]):
+            subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
+        return authority, certificate, key
 
     def job(self, lines: Iterable[Any] | bytes, name: str = "job.jsonl") -> Path:
         path = self.folder / name

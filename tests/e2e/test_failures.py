@@ -316,20 +316,6 @@ class FullDisk(Case):
 
 @unittest.skipUnless(shutil.which("openssl"), "needs the openssl program")
 class Tls(Case):
-    def certificate(self, name: str, subject: str) -> tuple[Path, Path, Path]:
-        """An authority, and a certificate of its own for the subject."""
-        authority, authority_key, request, certificate, key, extra = (
-            self.folder / f"{name}{end}" for end in ("-ca.pem", "-ca.key", ".csr", ".pem", ".key", ".ext"))
-        new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-        extra.write_text(f"subjectAltName={subject}\n")
-        for words in (["req", "-x509", *new, "-keyout", authority_key, "-out", authority, "-days", "2", "-subj",
-                       "/CN=Authority of the tests"],
-                      ["req", *new, "-keyout", key, "-out", request, "-subj", "/CN=relay"],
-                      ["x509", "-req", "-in", request, "-CA", authority, "-CAkey", authority_key, "-CAcreateserial",
-                       "-days", "2", "-extfile", extra, "-out", certificate]):
-            subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
-        return authority, certificate, key
-
     def test_an_authority_of_ones_own(self) -> None:
         paths = self.certificate("good", "IP:127.0.0.1")
         relay = self.relay(tls=paths)

@@ -85,6 +85,10 @@ class fake_client final : public http_client {
     co_return told;
   }
 
+  void allow_sending() override { sending = true; }
+  void stop_sending() override { sending = false; }
+  bool sending = true;
+
   void abort() override {
     ++aborts;
     ++epoch_;

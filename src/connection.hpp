@@ -1,0 +1,76 @@
+#pragma once
+
+#include <openssl/bio.h>
+#include <openssl/ssl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cerrno>
+#include <cstddef>
+#include <optional>
+#include <vector>
+
+#include "deadline.hpp"
+
+namespace sluice {
+
+/// One connection of the HTTP client, plain or TLS, with the bytes read from it that no parser has
+/// taken yet.
+struct connection {
+  static constexpr std::size_t read_size = std::size_t{16} * 1024;
+
+  connection(boost::asio::io_context& context, clock& clock, boost::asio::ssl::context* tls_context)
+      : socket(context),
+        parked(context, boost::asio::steady_timer::time_point::max()),
+        limit(clock, [this] { cut(); }) {
+    if (tls_context != nullptr) tls.emplace(socket, *tls_context);
+  }
+
+  /// Ends whatever waits on it.
+  void cut() {
+    boost::system::error_code ignored;
+    socket.close(ignored);
+    parked.cancel();
+  }
+  /// The program gives it up, not the relay.
+  void abort() {
+    aborted = true;
+    cut();
+  }
+
+  /// Nothing has come on it, no farewell either, since the last reply was read. What would have
+  /// come answers nothing that was asked, and would be taken for the answer to what is asked next.
+  bool is_silent() {
+    if (tls && (SSL_has_pending(tls->native_handle()) != 0 ||
+                BIO_ctrl_pending(SSL_get_rbio(tls->native_handle())) != 0)) {
+      return false;
+    }
+    char byte = 0;
+    const auto n = ::recv(socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+  }
+
+  boost::asio::mutable_buffer room() { return boost::asio::buffer(buffer) + filled; }
+  boost::asio::const_buffer bytes() const { return boost::asio::buffer(buffer.data(), filled); }
+  void drop(std::size_t parsed) {
+    std::copy(buffer.data() + parsed, buffer.data() + filled, buffer.data());
+    filled -= parsed;
+  }
+
+  boost::asio::ip::tcp::socket socket;
+  std::optional<boost::asio::ssl::stream<boost::asio::ip::tcp::socket&>> tls;
+  boost::asio::steady_timer parked;  ///< for waits before there is a socket to wait on
+  deadline limit;
+  std::vector<char> buffer = std::vector<char>(read_size);
+  std::size_t filled = 0;
+  bool connecting = false;
+  bool aborted = false;
+};
+
+}  // namespace sluice

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <list>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace sluice {
+
+/// Finds the addresses of one host. A lookup runs on a thread of its own, shared by all who wait
+/// for it, and is left to itself when nobody does any more: the system's resolver cannot be
+/// interrupted and may take many seconds. Belongs to the event loop's thread.
+class name_lookup {
+ public:
+  using waiter = boost::asio::steady_timer;
+  using endpoint = boost::asio::ip::tcp::endpoint;
+
+  /// `host`: a name or an address; `port`: a number.
+  name_lookup(boost::asio::any_io_executor loop, std::string host, const std::string& port);
+  ~name_lookup();
+  name_lookup(const name_lookup&) = delete;
+  name_lookup& operator=(const name_lookup&) = delete;
+
+  /// An address was given: there is nothing to look up.
+  bool is_address() const noexcept { return is_address_; }
+  /// Cancels `waiting` once a lookup has ended: the one that runs, or a new one.
+  void join(waiter& waiting);
+  void leave(waiter& waiting) noexcept { waiters_.remove(&waiting); }
+
+  /// What the last lookup found, the address that served last in front.
+  std::vector<endpoint> addresses() const;
+  /// Why it found none; empty when it did.
+  const std::string& error() const noexcept { return error_; }
+  /// A connection to that address was made.
+  void served(const endpoint& address) { served_ = address; }
+
+ private:
+  struct link;  // between the object and a thread that may outlive it
+
+  void start();
+  void ended(std::vector<endpoint> found, std::string error);
+
+  boost::asio::any_io_executor loop_;
+  const std::string host_;
+  const std::uint16_t port_;
+  bool is_address_ = false;
+  bool running_ = false;
+  std::list<waiter*> waiters_;
+  std::vector<endpoint> found_;
+  std::string error_;
+  endpoint served_;
+  std::shared_ptr<link> link_;
+};
+
+}  // namespace sluice
