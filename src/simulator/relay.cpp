@@ -2,7 +2,9 @@
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <sys/socket.h>
+#include <linux/sockios.h>
+#include <poll.h>
+#include <sys/ioctl.h>
 #include <xxhash.h>
 
 #include <algorithm>
@@ -52,6 +54,7 @@ using message = parser::value_type;
 
 constexpr std::uint64_t largest_body = 128U << 20U;
 constexpr std::chrono::minutes longest_silence{10};
+constexpr std::chrono::minutes longest_wait{1};  // for the client
 
 struct connection {
   explicit connection(tcp_socket accepted)
@@ -134,12 +137,21 @@ std::string_view key_of(const message& head) {
   return value.substr(scheme.size());
 }
 
-/// Whether the client has hung up: found out before writing, since a write into a connection whose
-/// other end is closed still succeeds once.
-bool hung_up(connection& peer) {
-  char byte = 0;
-  const auto got = ::recv(peer.socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
+/// How far a client has withdrawn. A FIN alone says that it sends no more: it may still read, or
+/// have closed for good, which shows only once something is written to it.
+enum class withdrawal { none, sends_no_more, gone };
+
+withdrawal withdrawal_of(connection& peer) {
+  pollfd asked{peer.socket.native_handle(), POLLRDHUP, 0};
+  ::poll(&asked, 1, 0);
+  if ((asked.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0) return withdrawal::gone;
+  return (asked.revents & POLLRDHUP) != 0 ? withdrawal::sends_no_more : withdrawal::none;
+}
+
+/// Whether the client's end has acknowledged all that was written to it.
+bool acknowledged(connection& peer) {
+  int waiting = 0;
+  return ::ioctl(peer.socket.native_handle(), SIOCOUTQ, &waiting) != 0 || waiting == 0;
 }
 
 std::string head_of(const script& reply, const call& call) {
@@ -204,6 +216,7 @@ struct relay::impl {
   asio::awaitable<bool> send(connection& peer, std::string_view bytes, random* ragged);
   asio::awaitable<bool> finish(connection& peer, const call& call, ending end);
   asio::awaitable<bool> wait(connection& peer, time_point until);
+  asio::awaitable<bool> taken(connection& peer);
 
   call arrive(const message& head, time_point now, std::optional<open_attempt>& attempt);
   script decide(call& call, const std::string& body, open_attempt& attempt);
@@ -270,7 +283,8 @@ void relay::stop() {
 }
 
 /// Runs the task on the serving thread. Two hops: by the second, every write that had put its bytes
-/// on the wire before the question was asked has been entered in the ledger.
+/// on the wire before the question was asked has been entered in the ledger, but for those whose
+/// client has yet to acknowledge them (see ledger::finish).
 template <class Task>
 std::string relay::impl::ask(Task task) {
   const std::lock_guard lock(lifetime);
@@ -373,7 +387,7 @@ asio::awaitable<bool> relay::impl::exchange(connection& peer) {
   co_return written&& co_await finish(peer, call, reply.end);
 }
 
-/// Sends what the script has, in its time; false when the client is gone before the end of it.
+/// Sends what the script has, in its time; false when the client is gone before it has taken all.
 asio::awaitable<bool> relay::impl::perform(connection& peer, const call& call,
                                            const script& reply) {
   pacing pace(settings.ttft, settings.itl, call.pace);
@@ -387,11 +401,13 @@ asio::awaitable<bool> relay::impl::perform(connection& peer, const call& call,
   if (reply.steps.empty()) {
     if (ragged != nullptr) {
       out += reply.body;
-      co_return co_await send(peer, out, ragged);
+      if (!co_await send(peer, out, ragged)) co_return false;
+      co_return co_await taken(peer);
     }
     const std::array<asio::const_buffer, 2> parts{asio::buffer(out), asio::buffer(reply.body)};
     const auto [error, bytes] = co_await asio::async_write(peer.socket, parts);
-    co_return !error;
+    if (error) co_return false;
+    co_return co_await taken(peer);
   }
 
   // All that is due by now goes out as one chunk.
@@ -410,14 +426,18 @@ asio::awaitable<bool> relay::impl::perform(connection& peer, const call& call,
     if (!co_await send(peer, out, ragged)) co_return false;
     out.clear();
   }
-  co_return true;
+  co_return co_await taken(peer);
 }
 
 asio::awaitable<bool> relay::impl::send(connection& peer, std::string_view bytes, random* ragged) {
   constexpr std::uint32_t largest_piece = 100;
+  // The end of a stream and the end of its chunks come together: a client that has read the one may
+  // leave, and is not to be found gone for want of the other.
+  constexpr std::size_t unsplit = std::string_view("[DONE]\n\n\r\n0\r\n\r\n").size();
   while (!bytes.empty()) {
-    const auto piece =
-        bytes.substr(0, ragged == nullptr ? bytes.size() : ragged->below(largest_piece) + 1);
+    std::size_t length = ragged == nullptr ? bytes.size() : ragged->below(largest_piece) + 1;
+    if (length + unsplit > bytes.size()) length = bytes.size();
+    const auto piece = bytes.substr(0, length);
     const auto [error, sent] = co_await asio::async_write(peer.socket, asio::buffer(piece));
     if (error) co_return false;
     bytes.remove_prefix(piece.size());
@@ -439,9 +459,9 @@ asio::awaitable<bool> relay::impl::finish(connection& peer, const call& call, en
       break;
     case ending::silence: {
       const auto until = std::chrono::steady_clock::now() + longest_silence;
-      while (
-          std::chrono::steady_clock::now() < until &&
-          co_await wait(peer, std::chrono::steady_clock::now() + std::chrono::milliseconds(50))) {
+      while (std::chrono::steady_clock::now() < until && withdrawal_of(peer) == withdrawal::none) {
+        peer.clock.expires_after(std::chrono::milliseconds(50));
+        co_await peer.clock.async_wait();
       }
       break;
     }
@@ -449,12 +469,25 @@ asio::awaitable<bool> relay::impl::finish(connection& peer, const call& call, en
   co_return false;
 }
 
-/// Waits if the time has not come yet; false when the client hung up meanwhile.
+/// Waits if the time has not come yet; false when the client is gone meanwhile.
 asio::awaitable<bool> relay::impl::wait(connection& peer, time_point until) {
   if (until <= std::chrono::steady_clock::now()) co_return true;
   peer.clock.expires_at(until);
   co_await peer.clock.async_wait();
-  co_return !hung_up(peer);
+  co_return withdrawal_of(peer) != withdrawal::gone;
+}
+
+/// Whether what was written came to a client that can read it: see ledger::finish.
+asio::awaitable<bool> relay::impl::taken(connection& peer) {
+  const auto until = std::chrono::steady_clock::now() + longest_wait;
+  for (;;) {
+    const auto withdrawn = withdrawal_of(peer);
+    if (withdrawn == withdrawal::gone) co_return false;
+    if (withdrawn == withdrawal::none || acknowledged(peer)) co_return true;
+    if (std::chrono::steady_clock::now() > until) co_return false;
+    peer.clock.expires_after(std::chrono::milliseconds(1));
+    co_await peer.clock.async_wait();
+  }
 }
 
 // Decisions

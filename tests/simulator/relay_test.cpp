@@ -321,6 +321,67 @@ TEST(Relay, AClientThatLeavesIsBilledAndNotDelivered) {
   EXPECT_EQ(book["billed_undelivered"]["attempts"], 1);
 }
 
+TEST(Relay, WhatAClientCannotReadIsNotDelivered) {
+  constexpr int clients = 20;
+  relay relay(options{});
+  boost::asio::io_context io;
+  for (int client = 0; client < clients; ++client) {
+    // Both have left before the relay so much as looks: the one has closed, the other has reset.
+    auto closed = begin_chat(io, relay, client % 2 == 0 ? "}" : ",\"stream\":true}");
+    auto reset = begin_chat(io, relay, "}");
+    reset.set_option(boost::asio::socket_base::linger(true, 0));
+  }
+  relay.start();
+  ASSERT_TRUE(comes_true(
+      relay, [](const json& book) { return book["outcomes"].value("client_closed", 0) >= clients; }));
+  EXPECT_EQ(chat(relay).status, 200);
+  const auto book = ledger(relay);
+  EXPECT_EQ(book["delivered"]["requests"], 1);
+  EXPECT_EQ(book["outcomes"]["200"], 1);
+  EXPECT_GE(book["billed_undelivered"]["attempts"], clients);
+}
+
+TEST(Relay, AClientThatHasSaidAllItHasToSayIsAnswered) {
+  for (const auto ttft : {std::chrono::milliseconds(0), std::chrono::milliseconds(30)}) {
+    for (const auto* more : {"}", ",\"stream\":true}"}) {
+      options options;
+      options.ttft = ttft;
+      options.itl = ttft / 30;
+      relay relay(options);
+      relay.start();
+      boost::asio::io_context io;
+      auto socket = begin_chat(io, relay, more);
+      socket.shutdown(tcp::socket::shutdown_send);
+      std::string bytes;
+      boost::system::error_code end;
+      boost::asio::read(socket, boost::asio::dynamic_buffer(bytes), end);
+      EXPECT_EQ(bytes.substr(0, 15), "HTTP/1.1 200 OK");
+      EXPECT_EQ(end, boost::asio::error::eof);
+      const auto book = ledger(relay);
+      EXPECT_EQ(book["delivered"]["requests"], 1) << more << " after " << ttft.count() << " ms";
+    }
+  }
+}
+
+TEST(Relay, AClientThatBreaksOffAStreamIsBilledAndNotDelivered) {
+  for (const bool resets : {false, true}) {
+    options options;
+    options.itl = std::chrono::milliseconds(10);
+    relay relay(options);
+    relay.start();
+    {
+      boost::asio::io_context io;
+      auto socket = begin_chat(io, relay, ",\"stream\":true}");
+      char first = 0;
+      boost::asio::read(socket, boost::asio::buffer(&first, 1));
+      socket.set_option(boost::asio::socket_base::linger(resets, 0));
+    }
+    ASSERT_TRUE(comes_true(
+        relay, [](const json& book) { return book["outcomes"].contains("client_closed"); }));
+    EXPECT_EQ(ledger(relay)["billed_undelivered"]["attempts"], 1);
+  }
+}
+
 TEST(Relay, StoppingClosesTheBook) {
   options options;
   options.faults = parse_fault_profile("stall=1");
