@@ -183,6 +183,7 @@ struct relay::impl {
         book(settings),
         prices(price_table_json()),
         reader(settings.seed),
+        plan(settings.faults),
         base_url(listen()) {
     for (std::size_t index = 0; index < settings.keys.size(); ++index)
       accounts.emplace(settings.keys[index].secret, index);
@@ -198,9 +199,8 @@ struct relay::impl {
   ledger book;  // touched on the serving thread alone while there is one
   price_list prices;
   request_reader reader;
+  fault_plan plan;
   std::unordered_map<std::string, std::size_t> accounts;
-  std::unordered_map<std::uint64_t, int>
-      attempts_of;  // by digest; the limit's refusals not counted
   std::uint64_t calls = 0;
   std::uint16_t port = 0;
   std::unique_ptr<server> server_ = std::make_unique<server>();
@@ -565,9 +565,7 @@ script relay::impl::decide(call& call, const std::string& body, open_attempt& at
          "insufficient_user_quota"},
         call.request_id);
 
-  fault_kind fault = fault_kind::none;
-  if (settings.faults.any())
-    fault = draw_fault(settings.faults, request.digest, ++attempts_of[request.digest]);
+  const auto fault = plan.next(request.digest, attempt.record.idempotency_key);
   if (fault != fault_kind::none) book.count_fault(fault);
 
   call.pace = request.digest;

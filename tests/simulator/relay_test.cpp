@@ -332,8 +332,9 @@ TEST(Relay, WhatAClientCannotReadIsNotDelivered) {
     reset.set_option(boost::asio::socket_base::linger(true, 0));
   }
   relay.start();
-  ASSERT_TRUE(comes_true(
-      relay, [](const json& book) { return book["outcomes"].value("client_closed", 0) >= clients; }));
+  ASSERT_TRUE(comes_true(relay, [](const json& book) {
+    return book["outcomes"].value("client_closed", 0) >= clients;
+  }));
   EXPECT_EQ(chat(relay).status, 200);
   const auto book = ledger(relay);
   EXPECT_EQ(book["delivered"]["requests"], 1);
@@ -417,6 +418,42 @@ TEST(Relay, AFaultyRunIsTheSameInAnyOrder) {
   EXPECT_EQ(forwards, outcomes(true));
   EXPECT_GT(forwards["billed_undelivered"]["attempts"], 0);
   EXPECT_GT(forwards["delivered"]["requests"], 100);
+}
+
+/// What becomes of equal requests with keys of their own, each tried until it is answered.
+json fates_of_equal_requests(bool side_by_side, const std::string& run) {
+  constexpr std::size_t requests = 30;
+  options options;
+  options.rpm = 0;
+  options.faults = parse_fault_profile("500=0.4,429=0.2,cut=0.2");
+  options.faults.longest_run = 3;
+  relay relay(options);
+  relay.start();
+  std::vector<int> left(requests, 1);  // attempts until an answer came; negative: it came
+  const auto attempt = [&](std::size_t number) {
+    const auto reply = chat(
+        relay, "}",
+        "Authorization: Bearer k\r\nIdempotency-Key: " + run + std::to_string(number) + "\r\n");
+    const bool answered = reply.status == 200 && json::accept(reply.body);
+    left[number] = answered ? -left[number] : left[number] + 1;
+  };
+  for (int round = 0; side_by_side && round < 9; ++round)
+    for (std::size_t number = 0; number < requests; ++number)
+      if (left[number] > 0) attempt(number);
+  for (std::size_t number = 0; number < requests; ++number)
+    while (left[number] > 0 && left[number] < 9) attempt(number);
+  for (const int attempts : left) EXPECT_GE(attempts, -4) << "four faults in a row";
+  for (const int attempts : left) EXPECT_LT(attempts, 0) << "never answered";
+  auto book = ledger(relay);
+  book.erase("max_in_60s");
+  book.erase("accounts");
+  EXPECT_GT(book["faults"].size(), 2U) << "equal requests do not share one fate";
+  return book;
+}
+
+TEST(Relay, EqualRequestsHaveFatesOfTheirOwnThatNoOrderChanges) {
+  const auto one_by_one = fates_of_equal_requests(false, "monday-");
+  EXPECT_EQ(one_by_one, fates_of_equal_requests(true, "tuesday-"));
 }
 
 TEST(Relay, RaggedPiecesMakeTheSameReply) {
