@@ -90,6 +90,7 @@ struct call {
   std::string request_id;
   bool keep_alive = true;
   bool chunked = true;  ///< the client understands chunks
+  bool head_only = false;
   std::optional<std::size_t> account;
   std::optional<endpoint> inference;
   std::optional<script> refused;  ///< decided by the head alone
@@ -404,7 +405,8 @@ asio::awaitable<bool> relay::impl::perform(connection& peer, const call& call,
       if (!co_await send(peer, out, ragged)) co_return false;
       co_return co_await taken(peer);
     }
-    const std::array<asio::const_buffer, 2> parts{asio::buffer(out), asio::buffer(reply.body)};
+    const std::array<asio::const_buffer, 2> parts{
+        asio::buffer(out), asio::buffer(call.head_only ? std::string_view() : reply.body)};
     const auto [error, bytes] = co_await asio::async_write(peer.socket, parts);
     if (error) co_return false;
     co_return co_await taken(peer);
@@ -503,6 +505,7 @@ call relay::impl::arrive(const message& head, time_point now,
   call.request_id = new_request_id();
   call.keep_alive = head.version() >= 11 && head.keep_alive();
   call.chunked = head.version() >= 11;
+  call.head_only = head.method() == http::verb::head;
 
   const auto key = key_of(head);
   if (settings.keys.empty()) {
@@ -578,7 +581,7 @@ script relay::impl::decide(call& call, const std::string& body, open_attempt& at
 /// Whatever is not inference.
 script relay::impl::look_up(const call& call, const message& head) const {
   if (call.refused) return *call.refused;
-  const bool get = head.method() == http::verb::get;
+  const bool get = head.method() == http::verb::get || call.head_only;
   if (get && call.path == "/simulator/ledger")
     return json_reply(200, book.json(call.query.find("requests=1") != std::string_view::npos));
 

@@ -480,6 +480,38 @@ TEST(Relay, GroupsTheAttemptsOfAnIdempotencyKey) {
   EXPECT_EQ(requests[0]["deliveries"], 2);
 }
 
+/// What comes back for bytes written as they are.
+std::string reply_to(const relay& relay, const std::string& bytes) {
+  boost::asio::io_context io;
+  tcp::socket socket(io);
+  socket.connect({boost::asio::ip::make_address("127.0.0.1"), relay.port()});
+  boost::asio::write(socket, boost::asio::buffer(bytes));
+  std::string reply;
+  boost::system::error_code end;
+  boost::asio::read(socket, boost::asio::dynamic_buffer(reply), end);
+  return reply;
+}
+
+TEST(Relay, AnswersHeadWithTheHeadOfGet) {
+  relay relay(options{});
+  relay.start();
+  const std::string common = " HTTP/1.1\r\nHost: r\r\nAuthorization: Bearer k\r\n";
+  for (const std::string path : {"/v1/models", "/simulator/ledger", "/nowhere"}) {
+    const auto both = reply_to(
+        relay, "HEAD " + path + common + "\r\nGET " + path + common + "Connection: close\r\n\r\n");
+    const auto end_of_head = both.find("\r\n\r\n");
+    ASSERT_NE(end_of_head, std::string::npos);
+    EXPECT_EQ(both.find("HTTP/1.1 ", 1), end_of_head + 4) << "the next reply begins at once";
+    const auto get = both.substr(end_of_head + 4);
+    EXPECT_EQ(both.substr(0, 12), get.substr(0, 12));
+    const auto length_of = [](const std::string& reply) {
+      const auto at = reply.find("Content-Length: ");
+      return reply.substr(at, reply.find("\r\n", at) - at);
+    };
+    EXPECT_TRUE(path == "/nowhere" || length_of(both) == length_of(get));
+  }
+}
+
 TEST(Relay, AnOldClientGetsAStreamWithoutChunks) {
   relay relay(options{});
   relay.start();
