@@ -339,7 +339,7 @@ asio::awaitable<void> relay::impl::serve(tcp_socket socket) {
 /// One request and its reply; whether the connection can carry another.
 asio::awaitable<bool> relay::impl::exchange(connection& peer) {
   parser parser;
-  parser.body_limit(largest_body);
+  parser.body_limit(boost::none);  // the head is read whatever it announces: the call counts
   const auto [head_error, head_bytes] =
       co_await http::async_read_header(peer.socket, peer.buffer, parser);
   if (head_error) {
@@ -349,28 +349,29 @@ asio::awaitable<bool> relay::impl::exchange(connection& peer) {
     call unreadable;
     unreadable.request_id = new_request_id();
     unreadable.keep_alive = false;
-    const int status = head_error == http::error::body_limit ? 413 : 400;
-    const auto reply = error_reply({status, head_error.message(), "read_request_body_failed"},
-                                   unreadable.request_id);
+    const auto reply =
+        error_reply({400, head_error.message(), "read_request_body_failed"}, unreadable.request_id);
     co_await perform(peer, unreadable, reply);
     co_return false;
   }
 
   std::optional<open_attempt> attempt;
   auto call = arrive(parser.get(), std::chrono::steady_clock::now(), attempt);
-  if (!parser.is_done()) {
+  bool too_large = parser.content_length().value_or(0) > largest_body;
+  if (!too_large && !parser.is_done()) {
     if (boost::beast::iequals(parser.get()[http::field::expect], "100-continue") &&
         !co_await send(peer, "HTTP/1.1 100 Continue\r\n\r\n", nullptr))
       co_return false;
+    parser.body_limit(largest_body);
     const auto [body_error, body_bytes] =
         co_await http::async_read(peer.socket, peer.buffer, parser);
-    if (body_error == http::error::body_limit) {
-      call.keep_alive = false;
-      call.refused =
-          error_reply({413, "the body is too large", "read_request_body_failed"}, call.request_id);
-    } else if (body_error) {
-      co_return false;
-    }
+    too_large = body_error == http::error::body_limit;
+    if (body_error && !too_large) co_return false;
+  }
+  if (too_large) {
+    call.keep_alive = false;
+    call.refused =
+        error_reply({413, "the body is too large", "read_request_body_failed"}, call.request_id);
   }
 
   if (!attempt) {

@@ -512,6 +512,22 @@ TEST(Relay, AnswersHeadWithTheHeadOfGet) {
   }
 }
 
+TEST(Relay, CountsARequestThatIsTooLarge) {
+  options options;
+  options.rpm = 2;
+  relay relay(options);
+  relay.start();
+  const std::string head =
+      "POST /v1/chat/completions HTTP/1.1\r\nHost: r\r\nAuthorization: Bearer k\r\n";
+  const auto huge = head + "Content-Length: 1000000000000\r\n\r\n";
+  EXPECT_EQ(reply_to(relay, huge).substr(0, 12), "HTTP/1.1 413");
+  EXPECT_EQ(reply_to(relay, huge).substr(0, 12), "HTTP/1.1 413");
+  EXPECT_EQ(chat(relay).status, 429) << "they take up the limit, as all arrivals do";
+  const auto book = ledger(relay);
+  EXPECT_EQ(book["attempts"], 3);
+  EXPECT_EQ(book["outcomes"], (json{{"413", 2}, {"429", 1}}));
+}
+
 TEST(Relay, AnOldClientGetsAStreamWithoutChunks) {
   relay relay(options{});
   relay.start();
