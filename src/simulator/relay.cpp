@@ -23,6 +23,7 @@
 #include <boost/beast/http.hpp>
 #include <cstdio>
 #include <future>
+#include <limits>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
@@ -553,7 +554,8 @@ script relay::impl::decide(call& call, const std::string& body, open_attempt& at
   const auto& request = std::get<inference_request>(understood);
 
   const auto* listed = prices.find(request.model);
-  if (listed == nullptr && request.model.find("embedding") == std::string::npos)
+  if (listed == nullptr &&
+      (request.to != endpoint::embeddings || request.model.find("embedding") == std::string::npos))
     return error_reply(
         {404, "The model `" + request.model + "` does not exist or you do not have access to it.",
          "model_not_found"},
@@ -561,7 +563,9 @@ script relay::impl::decide(call& call, const std::string& body, open_attempt& at
   const auto price = listed == nullptr ? simulator::price{} : *listed;
 
   // Like real relays, ask for the prompt and the most that the body allows before the call is made.
-  const auto most = request.max_tokens.value_or(0) * request.choices;
+  std::uint64_t most = 0;
+  if (__builtin_mul_overflow(request.max_tokens.value_or(0), request.choices, &most))
+    most = std::numeric_limits<std::uint64_t>::max();
   const auto worst = cost_of({request.prompt_tokens, 0, most, 0}, price);
   if (!book.can_pay(*call.account, worst))
     return error_reply(

@@ -528,6 +528,23 @@ TEST(Relay, CountsARequestThatIsTooLarge) {
   EXPECT_EQ(book["outcomes"], (json{{"413", 2}, {"429", 1}}));
 }
 
+TEST(Relay, TheWorstThatABodyAllowsIsPaidForHoweverLargeItsNumbers) {
+  options options;
+  options.balance = usd::parse("0.01");
+  relay relay(options);
+  relay.start();
+  const auto ask = [&](const std::string& path, const std::string& fields) {
+    return send(relay, "POST", path, R"({"model":"gpt-4o",)" + fields + "}").status;
+  };
+  const std::string message = R"("messages":[{"role":"user","content":"hi"}])";
+  EXPECT_EQ(ask("/v1/chat/completions", message + R"(,"n":4,"max_tokens":4611686018427387904)"),
+            403);
+  EXPECT_EQ(
+      ask("/v1/completions", R"("prompt":["a","b","c","d"],"max_tokens":4611686018427387904)"),
+      403);
+  EXPECT_EQ(ask("/v1/chat/completions", message + R"(,"max_tokens":9)"), 200);
+}
+
 TEST(Relay, AnOldClientGetsAStreamWithoutChunks) {
   relay relay(options{});
   relay.start();
