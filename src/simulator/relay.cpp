@@ -29,6 +29,7 @@
 #include <stdexcept>
 #include <thread>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "price_data.hpp"
 #include "simulator/inference_request.hpp"
@@ -55,15 +56,25 @@ using message = parser::value_type;
 
 constexpr std::uint64_t largest_body = 128U << 20U;
 constexpr std::chrono::minutes longest_silence{10};
-constexpr std::chrono::minutes longest_wait{1};  // for the client
+
+struct connection;
+using connections = std::unordered_set<connection*>;
 
 struct connection {
-  explicit connection(tcp_socket accepted)
-      : socket(std::move(accepted)), clock(socket.get_executor()) {}
+  connection(tcp_socket accepted, connections& all_open)
+      : socket(std::move(accepted)), clock(socket.get_executor()), open(all_open) {
+    open.insert(this);
+  }
+  ~connection() { open.erase(this); }
+  connection(const connection&) = delete;
+  connection& operator=(const connection&) = delete;
 
   tcp_socket socket;
   timer clock;
   boost::beast::flat_buffer buffer;
+  bool reads_head = false;             ///< while no byte of it has come, nothing is due
+  time_point due = time_point::max();  ///< when the client's next move is given up
+  connections& open;
 };
 
 /// An attempt that is closed in the ledger exactly once, however its coroutine ends.
@@ -191,6 +202,8 @@ struct relay::impl {
       accounts.emplace(settings.keys[index].secret, index);
   }
 
+  connections open;  // outlives the server, whose coroutines own them
+
   // What lives as long as the relay serves. Destroying it ends every connection.
   struct server {
     asio::io_context io{1};
@@ -212,10 +225,13 @@ struct relay::impl {
 
   std::string listen();
   asio::awaitable<void> accept_all();
+  asio::awaitable<void> drop_the_stalled();
   asio::awaitable<void> serve(tcp_socket socket);
   asio::awaitable<bool> exchange(connection& peer);
   asio::awaitable<bool> perform(connection& peer, const call& call, const script& reply);
   asio::awaitable<bool> send(connection& peer, std::string_view bytes, random* ragged);
+  asio::awaitable<bool> write(connection& peer, std::string_view first, std::string_view rest = {});
+  void expect_a_move(connection& peer) const;
   asio::awaitable<bool> finish(connection& peer, const call& call, ending end);
   asio::awaitable<bool> wait(connection& peer, time_point until);
   asio::awaitable<bool> taken(connection& peer);
@@ -270,9 +286,11 @@ void relay::start() {
   const std::lock_guard lock(impl_->lifetime);
   if (!impl_->server_ || impl_->thread.joinable()) return;
   auto& io = impl_->server_->io;
-  asio::co_spawn(io, impl_->accept_all(), [](const std::exception_ptr& failure) {
+  const auto must_not_fail = [](const std::exception_ptr& failure) {
     if (failure) std::rethrow_exception(failure);
-  });
+  };
+  asio::co_spawn(io, impl_->accept_all(), must_not_fail);
+  asio::co_spawn(io, impl_->drop_the_stalled(), must_not_fail);
   impl_->thread = std::thread([&io] { io.run(); });
 }
 
@@ -328,8 +346,31 @@ asio::awaitable<void> relay::impl::accept_all() {
   }
 }
 
+/// Looks after the clients that owe a move, now and then: a minute is not to be kept to the second,
+/// and a timer for every read and write would cost more than all else about it.
+asio::awaitable<void> relay::impl::drop_the_stalled() {
+  timer pause(server_->io);
+  for (;;) {
+    pause.expires_after(settings.patience / 4);
+    co_await pause.async_wait();
+    const auto now = std::chrono::steady_clock::now();
+    for (auto* const peer : open) {
+      if (peer->reads_head && peer->buffer.size() == 0) {
+        expect_a_move(*peer);
+      } else if (peer->due < now) {
+        error_code ignored;
+        peer->socket.cancel(ignored);
+      }
+    }
+  }
+}
+
+void relay::impl::expect_a_move(connection& peer) const {
+  peer.due = std::chrono::steady_clock::now() + settings.patience;
+}
+
 asio::awaitable<void> relay::impl::serve(tcp_socket socket) {
-  connection peer(std::move(socket));
+  connection peer(std::move(socket), open);
   error_code ignored;
   peer.socket.set_option(tcp::no_delay(true), ignored);
   while (co_await exchange(peer)) {
@@ -341,8 +382,12 @@ asio::awaitable<void> relay::impl::serve(tcp_socket socket) {
 asio::awaitable<bool> relay::impl::exchange(connection& peer) {
   parser parser;
   parser.body_limit(boost::none);  // the head is read whatever it announces: the call counts
+  peer.reads_head = true;
+  expect_a_move(peer);
   const auto [head_error, head_bytes] =
       co_await http::async_read_header(peer.socket, peer.buffer, parser);
+  peer.reads_head = false;
+  peer.due = time_point::max();
   if (head_error) {
     if (head_error.category() != make_error_code(http::error::body_limit).category() ||
         head_error == http::error::end_of_stream || head_error == http::error::partial_message)
@@ -364,8 +409,13 @@ asio::awaitable<bool> relay::impl::exchange(connection& peer) {
         !co_await send(peer, "HTTP/1.1 100 Continue\r\n\r\n", nullptr))
       co_return false;
     parser.body_limit(largest_body);
-    const auto [body_error, body_bytes] =
-        co_await http::async_read(peer.socket, peer.buffer, parser);
+    error_code body_error;
+    while (!body_error && !parser.is_done()) {
+      expect_a_move(peer);
+      const auto [error, bytes] = co_await http::async_read_some(peer.socket, peer.buffer, parser);
+      body_error = error;
+    }
+    peer.due = time_point::max();
     too_large = body_error == http::error::body_limit;
     if (body_error && !too_large) co_return false;
   }
@@ -407,10 +457,8 @@ asio::awaitable<bool> relay::impl::perform(connection& peer, const call& call,
       if (!co_await send(peer, out, ragged)) co_return false;
       co_return co_await taken(peer);
     }
-    const std::array<asio::const_buffer, 2> parts{
-        asio::buffer(out), asio::buffer(call.head_only ? std::string_view() : reply.body)};
-    const auto [error, bytes] = co_await asio::async_write(peer.socket, parts);
-    if (error) co_return false;
+    if (!co_await write(peer, out, call.head_only ? std::string_view() : reply.body))
+      co_return false;
     co_return co_await taken(peer);
   }
 
@@ -442,11 +490,24 @@ asio::awaitable<bool> relay::impl::send(connection& peer, std::string_view bytes
     std::size_t length = ragged == nullptr ? bytes.size() : ragged->below(largest_piece) + 1;
     if (length + unsplit > bytes.size()) length = bytes.size();
     const auto piece = bytes.substr(0, length);
-    const auto [error, sent] = co_await asio::async_write(peer.socket, asio::buffer(piece));
-    if (error) co_return false;
+    if (!co_await write(peer, piece)) co_return false;
     bytes.remove_prefix(piece.size());
   }
   co_return true;
+}
+
+/// Writes all, for as long as the client reads on.
+asio::awaitable<bool> relay::impl::write(connection& peer, std::string_view first,
+                                         std::string_view rest) {
+  constexpr std::size_t most_at_once = 64U << 10U;
+  const auto go_on = [&](const error_code& error, std::size_t) -> std::size_t {
+    expect_a_move(peer);
+    return error ? 0 : most_at_once;
+  };
+  const std::array<asio::const_buffer, 2> bytes{asio::buffer(first), asio::buffer(rest)};
+  const auto [error, sent] = co_await asio::async_write(peer.socket, bytes, go_on, as_result());
+  peer.due = time_point::max();
+  co_return !error;
 }
 
 /// Leaves the connection as the script wants it; whether it can carry another request.
@@ -483,7 +544,7 @@ asio::awaitable<bool> relay::impl::wait(connection& peer, time_point until) {
 
 /// Whether what was written came to a client that can read it: see ledger::finish.
 asio::awaitable<bool> relay::impl::taken(connection& peer) {
-  const auto until = std::chrono::steady_clock::now() + longest_wait;
+  const auto until = std::chrono::steady_clock::now() + settings.patience;
   for (;;) {
     const auto withdrawn = withdrawal_of(peer);
     if (withdrawn == withdrawal::gone) co_return false;

@@ -545,6 +545,74 @@ TEST(Relay, TheWorstThatABodyAllowsIsPaidForHoweverLargeItsNumbers) {
   EXPECT_EQ(ask("/v1/chat/completions", message + R"(,"max_tokens":9)"), 200);
 }
 
+TEST(Relay, DropsAClientThatStopsInTheMiddle) {
+  options options;
+  options.patience = std::chrono::milliseconds(100);
+  options.tokens = 100'000;  // more than the buffers of two sockets hold
+  relay relay(options);
+  relay.start();
+  boost::asio::io_context io;
+  const auto connect = [&](const std::string& bytes) {
+    tcp::socket socket(io);
+    socket.connect({boost::asio::ip::make_address("127.0.0.1"), relay.port()});
+    boost::asio::write(socket, boost::asio::buffer(bytes));
+    return socket;
+  };
+  const auto read_to_end = [](tcp::socket& socket) {
+    std::string bytes;
+    boost::system::error_code end;
+    boost::asio::read(socket, boost::asio::dynamic_buffer(bytes), end);
+    return bytes;
+  };
+  auto silent = connect("");
+
+  auto half_a_head = connect("POST /v1/chat/comp");
+  EXPECT_EQ(read_to_end(half_a_head), "");
+  EXPECT_EQ(ledger(relay)["attempts"], 0);
+
+  auto half_a_body = connect(
+      "POST /v1/chat/completions HTTP/1.1\r\nHost: r\r\nAuthorization: Bearer k\r\n"
+      "Content-Length: 100\r\n\r\n{");
+  EXPECT_EQ(read_to_end(half_a_body), "");
+  EXPECT_EQ(ledger(relay)["outcomes"]["client_closed"], 1);
+
+  auto reads_nothing = begin_chat(io, relay, R"(,"max_completion_tokens":90000,"stream":true})");
+  ASSERT_TRUE(comes_true(
+      relay, [](const json& book) { return book["outcomes"].value("client_closed", 0) == 2; }));
+  EXPECT_EQ(ledger(relay)["delivered"]["requests"], 0);
+
+  // A connection on which nothing has begun may rest: pools of clients keep such.
+  boost::asio::write(silent, boost::asio::buffer(std::string(
+                                 "GET /v1/models HTTP/1.1\r\nHost: r\r\nAuthorization: Bearer "
+                                 "k\r\nConnection: close\r\n\r\n")));
+  EXPECT_EQ(read_to_end(silent).substr(0, 12), "HTTP/1.1 200");
+}
+
+TEST(Relay, AClientThatIsOnlySlowIsServed) {
+  options options;
+  options.patience = std::chrono::milliseconds(300);
+  options.tokens = 100'000;
+  relay relay(options);
+  relay.start();
+  boost::asio::io_context io;
+  tcp::socket socket(io);
+  socket.connect({boost::asio::ip::make_address("127.0.0.1"), relay.port()});
+  const std::string body = a_chat + R"(,"max_completion_tokens":90000,"stream":true})";
+  const std::string request =
+      "POST /v1/chat/completions HTTP/1.1\r\nHost: r\r\nAuthorization: Bearer k\r\n"
+      "Connection: close\r\nContent-Length: " +
+      std::to_string(body.size()) + "\r\n\r\n";
+  const auto pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(50)); };
+  boost::asio::write(socket, boost::asio::buffer(request));
+  for (std::size_t at = 0; at < body.size(); at += 10, pause())
+    boost::asio::write(socket, boost::asio::buffer(body.substr(at, 10)));
+  std::string piece(2U << 20U, ' ');
+  boost::system::error_code end;
+  for (; !end; pause()) boost::asio::read(socket, boost::asio::buffer(piece), end);
+  EXPECT_EQ(end, boost::asio::error::eof);
+  EXPECT_EQ(ledger(relay)["delivered"]["requests"], 1);
+}
+
 TEST(Relay, AnOldClientGetsAStreamWithoutChunks) {
   relay relay(options{});
   relay.start();
