@@ -211,8 +211,11 @@ TEST(Relay, ALeakyGatewayRefusesWithAPage) {
   relay.start();
   EXPECT_EQ(chat(relay).status, 200);
   const auto refused = chat(relay);
-  EXPECT_EQ(refused.status, 503);
+  EXPECT_EQ(refused.head.substr(0, 45), "HTTP/1.1 503 Service Temporarily Unavailable\r");
+  EXPECT_NE(refused.head.find("Content-Type: text/html\r\n"), std::string::npos);
   EXPECT_EQ(refused.body.substr(0, 6), "<html>");
+  EXPECT_NE(refused.body.find("<h1>503 Service Temporarily Unavailable</h1>"), std::string::npos);
+  EXPECT_EQ(ledger(relay)["outcomes"], (json{{"200", 1}, {"503", 1}}));
 }
 
 TEST(Relay, WantsAKeyItKnows) {
