@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
+import json
+import socket
 import unittest
+from decimal import Decimal
 
-from support import Case, Run
+from support import CHAT, KEY, Case, Run, batch, chat
 
 
 class Flags(Case):
@@ -43,6 +47,52 @@ class Flags(Case):
 
     def test_the_largest_seed(self) -> None:
         self.assertEqual(self.simulator("--seed", str(2**64 - 1)).ledger["attempts"], 0)
+
+
+class Books(Case):
+    """The ledger holds what a client got, whoever the client is."""
+
+    def held_against(self, flags: list[str], lines: int, *more: str) -> None:
+        simulator = self.simulator(*flags, ttft="0")
+        job = self.job([batch(f"c{i}", chat("the same question in every line", max_tokens=60)) for i in range(lines)])
+        self.run_job(job, simulator, *more)
+        totals, ledger = self.results(job).totals, simulator.ledger
+        self.assertEqual(totals["succeeded"], lines)
+        self.assertEqual(totals["attempts"], ledger["attempts"])
+        self.assertEqual(ledger["delivered"]["requests"], lines)
+        self.assertEqual(ledger["delivered"]["tokens"]["total"], totals["tokens"]["total"])
+        self.assertEqual(Decimal(ledger["delivered"]["cost_usd"]), Decimal(totals["cost_usd"]))
+
+    def test_equal_lines_meet_faults_of_their_own_and_all_get_through(self) -> None:
+        """With five attempts each, and at most three faults in a row."""
+        self.held_against(["--faults", "faulty"], 400, "--idle-timeout", "1s")
+
+    def test_replies_in_pieces_are_delivered_to_the_last(self) -> None:
+        self.held_against(["--faults", "ragged=1"], 300)
+
+    def test_a_client_that_closes_its_sending_side_is_answered(self) -> None:
+        """As `nc -N` does, and as HTTP allows."""
+        simulator = self.simulator(ttft="50ms")
+        body = json.dumps(chat("hi", stream=True)).encode()
+        with socket.create_connection(("127.0.0.1", simulator.port), 20) as client:
+            client.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: r\r\nAuthorization: Bearer {KEY}\r\n"
+                           f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            client.shutdown(socket.SHUT_WR)
+            with client.makefile("rb") as replies:
+                reply = replies.read()
+        self.assertTrue(reply.startswith(b"HTTP/1.1 200 OK\r\n"), reply[:100])
+        self.assertTrue(reply.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n"), reply[-100:])
+        self.assertEqual(simulator.ledger["outcomes"], {"200": 1})
+
+    def test_head_and_get_on_one_connection(self) -> None:
+        simulator = self.simulator()
+        client = http.client.HTTPConnection("127.0.0.1", simulator.port, timeout=20)
+        self.addCleanup(client.close)
+        for method in ("HEAD", "GET", "HEAD", "GET"):
+            client.request(method, "/v1/models", headers={"Authorization": f"Bearer {KEY}"})
+            reply = client.getresponse()
+            self.assertEqual(reply.status, 200)
+            self.assertEqual(len(reply.read()) > 0, method == "GET")
 
 
 if __name__ == "__main__":
