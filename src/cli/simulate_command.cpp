@@ -1,8 +1,13 @@
 #include "cli/simulate_command.hpp"
 
+#include <fmt/format.h>
+
+#include <charconv>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
+#include <limits>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -12,56 +17,85 @@
 namespace sluice::cli {
 namespace {
 
-/// The flags as they were written.
+/// The flags as they were written: an empty value is not the same as none.
 struct simulate_flags {
-  int port = 8787;
-  std::uint64_t seed = 1;
-  int rpm = 200;
+  std::string port = "8787";
+  std::string seed = "1";
+  std::string rpm = "200";
   std::string mode = "sliding";
   std::string ttft = "200ms";
   std::string itl = "10ms";
-  int tokens = 200;
+  std::string tokens = "200";
   std::string faults = "none";
   std::string balance;
   std::string keys;
   bool ttft_given = false;
   bool itl_given = false;
+  bool balance_given = false;
+  bool keys_given = false;
 };
 
-[[noreturn]] void refuse(const std::string& flag, const std::string& value, const char* wanted) {
-  throw std::invalid_argument(flag + " " + value + " cannot be used: " + wanted);
+[[noreturn]] void refuse(const std::string& flag, const std::string& value,
+                         const std::string& wanted) {
+  throw std::invalid_argument(value.empty()
+                                  ? fmt::format("{} is empty: {}", flag, wanted)
+                                  : fmt::format("{} {} cannot be used: {}", flag, value, wanted));
+}
+
+/// A whole number of the range, or a refusal that says what is wanted.
+template <class Number>
+Number read_number(const std::string& flag, const std::string& text, Number least, Number most,
+                   const std::string& wanted) {
+  Number number{};
+  const auto* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  if (error != std::errc{} || stop != end || number < least || number > most)
+    refuse(flag, text, wanted);
+  return number;
+}
+
+/// What the simulator makes of the text; a refusal names the flag.
+template <class Read>
+auto read_with(Read read, const std::string& flag, const std::string& text) {
+  try {
+    return read(text);
+  } catch (const std::invalid_argument& problem) {
+    throw std::invalid_argument(fmt::format("{}: {}", flag, problem.what()));
+  }
 }
 
 simulator::options read(const simulate_flags& flags) {
   simulator::options options;
-  if (flags.port < 0 || flags.port > 65535)
-    refuse("--port", std::to_string(flags.port), "give a port from 0 (any free one) to 65535");
-  options.port = static_cast<std::uint16_t>(flags.port);
-  options.seed = flags.seed;
-  if (flags.rpm < 0)
-    refuse("--rpm", std::to_string(flags.rpm),
-           "give a number of requests a minute, 0 for no limit");
-  options.rpm = flags.rpm;
+  options.port = read_number<std::uint16_t>("--port", flags.port, 0, 65535,
+                                            "give a port from 0 (any free one) to 65535");
+  constexpr auto largest_seed = std::numeric_limits<std::uint64_t>::max();
+  options.seed =
+      read_number<std::uint64_t>("--seed", flags.seed, 0, largest_seed,
+                                 fmt::format("give a whole number from 0 to {}", largest_seed));
+  options.rpm = read_number("--rpm", flags.rpm, 0, std::numeric_limits<int>::max(),
+                            "give a number of requests a minute, 0 for no limit");
   const auto mode = simulator::parse_limit_mode(flags.mode);
   if (!mode) refuse("--mode", flags.mode, "give sliding, bucket, fixed or leaky");
   options.mode = *mode;
-  options.ttft = simulator::parse_duration(flags.ttft);
-  options.itl = simulator::parse_duration(flags.itl);
+  options.ttft = read_with(simulator::parse_duration, "--ttft", flags.ttft);
+  options.itl = read_with(simulator::parse_duration, "--itl", flags.itl);
   if (flags.faults == "slow") {
     const auto slow = simulator::profile_options("slow");
     if (!flags.ttft_given) options.ttft = slow.ttft;
     if (!flags.itl_given) options.itl = slow.itl;
   }
-  if (flags.tokens < 1 || flags.tokens > 1'000'000)
-    refuse("--tokens", std::to_string(flags.tokens), "give a mean length from 1 to 1000000");
-  options.tokens = flags.tokens;
-  options.faults = simulator::parse_fault_profile(flags.faults);
-  if (!flags.balance.empty()) {
+  options.tokens =
+      read_number("--tokens", flags.tokens, 1, 1'000'000, "give a mean length from 1 to 1000000");
+  options.faults = read_with(simulator::parse_fault_profile, "--faults", flags.faults);
+  if (flags.balance_given) {
     options.balance = simulator::usd::parse(flags.balance);
     if (!options.balance)
       refuse("--balance", flags.balance, "give US dollars as a plain decimal such as 0.50");
   }
-  if (!flags.keys.empty()) options.keys = simulator::read_keys(flags.keys, options);
+  if (flags.keys_given) {
+    if (flags.keys.empty()) refuse("--keys", flags.keys, "give a text file with one key a line");
+    options.keys = simulator::read_keys(flags.keys, options);
+  }
   return options;
 }
 
@@ -122,10 +156,12 @@ void add_simulate_command(CLI::App& program, int& exit_status) {
           "none, faulty, slow (2 s to the first token, 20 ms a\ntoken), or KIND=PROBABILITY,...")
       ->type_name("PROFILE")
       ->capture_default_str();
-  command->add_option("--balance", flags->balance, "USD on the account (default: unlimited)")
-      ->type_name("USD");
-  command->add_option("--keys", flags->keys, "Keys it accepts, one KEY [RPM [BALANCE]] a line")
-      ->type_name("FILE");
+  auto* balance =
+      command->add_option("--balance", flags->balance, "USD on the account (default: unlimited)")
+          ->type_name("USD");
+  auto* keys =
+      command->add_option("--keys", flags->keys, "Keys it accepts, one KEY [RPM [BALANCE]] a line")
+          ->type_name("FILE");
   command->footer(
       "Kinds of faults: 429, 429-hint, 500, 502, reset, reset-late, stall, cut, error-in-200,\n"
       "html-200, no-usage, ragged. Times are written 250ms, 10s, 2m, 1h.\n"
@@ -137,14 +173,23 @@ void add_simulate_command(CLI::App& program, int& exit_status) {
       "  sluice simulate --faults cut=0.05,429-hint=0.02 --seed 7\n"
       "  sluice simulate --ttft 0 --itl 0 --rpm 0        as fast as it can, for benchmarks\n"
       "  curl -s http://127.0.0.1:8787/simulator/ledger");
-  command->callback([flags, ttft, itl, &exit_status] {
+  // Asked before the program's own check, which would call the word an unknown command.
+  command->parse_complete_callback([command] {
+    const auto extra = command->remaining();
+    if (!extra.empty() && !extra.front().starts_with('-'))
+      throw CLI::ValidationError(
+          fmt::format("simulate takes flags alone, and '{}' is none", extra.front()));
+  });
+  command->callback([flags, ttft, itl, balance, keys, &exit_status] {
     flags->ttft_given = ttft->count() > 0;
     flags->itl_given = itl->count() > 0;
+    flags->balance_given = balance->count() > 0;
+    flags->keys_given = keys->count() > 0;
     try {
       serve_until_signalled(read(*flags));
       exit_status = 0;
     } catch (const std::exception& problem) {
-      std::fprintf(stderr, "sluice simulate: %s\n", problem.what());
+      std::fprintf(stderr, "sluice: %s\n", problem.what());
       exit_status = 2;
     }
   });

@@ -1,6 +1,7 @@
 #include "simulator/fault_plan.hpp"
 
 #include <fmt/format.h>
+#include <xxhash.h>
 
 #include <algorithm>
 #include <charconv>
@@ -100,6 +101,18 @@ fault_kind draw_fault(const fault_profile& profile, std::uint64_t digest, int at
   for (int before = attempt - profile.longest_run; before < attempt; ++before)
     if (draw_alone(profile, digest, before) == fault_kind::none) return kind;
   return fault_kind::none;
+}
+
+fault_kind fault_plan::next(std::uint64_t digest, std::string_view key) {
+  if (!profile_.any()) return fault_kind::none;
+  const auto name = key.empty() ? digest : XXH3_64bits_withSeed(key.data(), key.size(), digest);
+  const auto [place, fresh] = requests_.try_emplace(name);
+  auto& request = place->second;
+  if (fresh) {
+    const auto before = key.empty() ? 0 : keys_[digest]++;
+    request.fate = before == 0 ? digest : mix(digest, before);
+  }
+  return draw_fault(profile_, request.fate, ++request.attempts);
 }
 
 }  // namespace sluice::simulator

@@ -1,12 +1,18 @@
 // Which attempts the relay spoils, and how. Pure and seeded: the fate of an attempt follows from
 // the request and the attempt's number alone, so a run meets the same faults in whatever order its
 // requests arrive.
+//
+// The attempts of a request are those of its Idempotency-Key. The bytes of keys differ from run to
+// run, so nothing is drawn from them: of requests with equal bodies the first key to come has the
+// first fate of that body, the second key the second. Which of the equals meets which fate is a
+// matter of order; what they meet all together is not.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 
 namespace sluice::simulator {
 
@@ -47,5 +53,24 @@ fault_profile parse_fault_profile(std::string_view text);
 /// The fault that strikes the attempt (numbered from 1) of the request, whose digest holds the
 /// seed.
 fault_kind draw_fault(const fault_profile& profile, std::uint64_t digest, int attempt);
+
+/// Counts the attempts of every request.
+class fault_plan {
+ public:
+  explicit fault_plan(const fault_profile& profile) : profile_(profile) {}
+
+  /// The fault that strikes the next attempt of a request; without a key (empty), of its body.
+  fault_kind next(std::uint64_t digest, std::string_view key);
+
+ private:
+  struct followed {
+    std::uint64_t fate = 0;  ///< what is drawn from: the digest, but for the second of equals on
+    int attempts = 0;
+  };
+
+  fault_profile profile_;
+  std::unordered_map<std::uint64_t, followed> requests_;   // by digest and key
+  std::unordered_map<std::uint64_t, std::uint64_t> keys_;  // how many have come with a digest
+};
 
 }  // namespace sluice::simulator

@@ -17,6 +17,10 @@ namespace {
 namespace dom = simdjson::dom;
 
 constexpr std::uint64_t tokens_of_image = 85;
+/// The most prompts or inputs of a call, each answered on its own, and the most numbers of all its
+/// vectors: those of the longest list in the dimensions that models have.
+constexpr std::size_t longest_list = 2048;
+constexpr std::size_t most_numbers = longest_list * 3072;
 /// Prompts are cached by prefixes of at least so many tokens, in steps of `cache_step`.
 constexpr std::uint64_t cache_minimum = 1024;
 constexpr std::uint64_t cache_step = 128;
@@ -234,6 +238,7 @@ problem read_completions(dom::object body, inference_request& request, prompt_co
   if (input->get(list) == simdjson::SUCCESS && list.size() > 0 &&
       !dom::element(list.at(0).value_unsafe()).is_number())
     request.choices *= list.size();
+  if (request.choices > longest_list) return invalid("prompt is too long");
   // The default length of this endpoint.
   if (!request.max_tokens) request.max_tokens = 16;
   return std::nullopt;
@@ -271,6 +276,7 @@ problem read_embeddings(dom::object body, inference_request& request, prompt_cou
   dom::array list;
   if (input->get(list) == simdjson::SUCCESS && list.size() > 0 &&
       !dom::element(list.at(0).value_unsafe()).is_number()) {
+    if (list.size() > longest_list) return invalid("input is too long");
     for (const auto item : list) request.inputs.push_back(digest_value(item, 0));
   } else {
     request.inputs.push_back(digest_value(*input, 0));
@@ -278,6 +284,8 @@ problem read_embeddings(dom::object body, inference_request& request, prompt_cou
   const auto dimensions = member<std::int64_t>(body, "dimensions").value_or(8);
   if (dimensions < 1 || dimensions > 4096) return invalid("dimensions is invalid");
   request.dimensions = static_cast<std::size_t>(dimensions);
+  if (request.inputs.size() * request.dimensions > most_numbers)
+    return invalid("input is too long");
   request.base64 = member<std::string_view>(body, "encoding_format") == "base64";
   return std::nullopt;
 }

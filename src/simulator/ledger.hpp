@@ -55,7 +55,11 @@ class ledger {
   /// The attempt struck by a fault, counted by its name.
   void count_fault(fault_kind kind);
   /// The attempt is over. `outcome` is a status or a word that outlives the ledger; `delivered`
-  /// means that a whole good reply was written.
+  /// means that a whole good reply was written to a client that could read it, as far as can be
+  /// known once its last byte is written. A client that was reset by then could not. One that has
+  /// sent its FIN has closed, which answers the reply with a reset, or reads on, which acknowledges
+  /// it: the outcome waits for the one or the other. Of a client that has sent neither nothing is
+  /// waited for: it may still leave with the reply unread, and the reply counts as delivered.
   void finish(const attempt& attempt, std::string_view outcome, bool delivered);
 
   std::string json(bool with_requests) const;

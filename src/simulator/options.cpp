@@ -54,6 +54,8 @@ std::vector<key> read_keys(const std::filesystem::path& file, const options& def
   std::vector<key> keys;
   std::string line;
   for (int number = 1; std::getline(in, line); ++number) {
+    constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+    if (number == 1 && line.starts_with(byte_order_mark)) line.erase(0, byte_order_mark.size());
     std::istringstream words(line);
     key entry{{}, defaults.rpm, defaults.balance};
     if (!(words >> entry.secret) || entry.secret.front() == '#') continue;

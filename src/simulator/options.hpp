@@ -40,6 +40,10 @@ struct options {
   fault_profile faults;
   std::optional<usd> balance;  ///< USD left on the account; empty: unlimited
   std::vector<key> keys;       ///< empty: any key is accepted, and all share one account
+
+  /// How long a client may take, once it has begun a request, to send more of it, and to read more
+  /// of a reply; then its connection is dropped. Tests make it short.
+  std::chrono::nanoseconds patience = std::chrono::minutes(1);
 };
 
 /// What `--simulate=PROFILE` stands for: `clean` (150 ms to the first token, 5 ms a token),

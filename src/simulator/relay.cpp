@@ -2,7 +2,9 @@
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <sys/socket.h>
+#include <linux/sockios.h>
+#include <poll.h>
+#include <sys/ioctl.h>
 #include <xxhash.h>
 
 #include <algorithm>
@@ -21,11 +23,13 @@
 #include <boost/beast/http.hpp>
 #include <cstdio>
 #include <future>
+#include <limits>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <thread>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "price_data.hpp"
 #include "simulator/inference_request.hpp"
@@ -53,13 +57,24 @@ using message = parser::value_type;
 constexpr std::uint64_t largest_body = 128U << 20U;
 constexpr std::chrono::minutes longest_silence{10};
 
+struct connection;
+using connections = std::unordered_set<connection*>;
+
 struct connection {
-  explicit connection(tcp_socket accepted)
-      : socket(std::move(accepted)), clock(socket.get_executor()) {}
+  connection(tcp_socket accepted, connections& all_open)
+      : socket(std::move(accepted)), clock(socket.get_executor()), open(all_open) {
+    open.insert(this);
+  }
+  ~connection() { open.erase(this); }
+  connection(const connection&) = delete;
+  connection& operator=(const connection&) = delete;
 
   tcp_socket socket;
   timer clock;
   boost::beast::flat_buffer buffer;
+  bool reads_head = false;             ///< while no byte of it has come, nothing is due
+  time_point due = time_point::max();  ///< when the client's next move is given up
+  connections& open;
 };
 
 /// An attempt that is closed in the ledger exactly once, however its coroutine ends.
@@ -87,6 +102,7 @@ struct call {
   std::string request_id;
   bool keep_alive = true;
   bool chunked = true;  ///< the client understands chunks
+  bool head_only = false;
   std::optional<std::size_t> account;
   std::optional<endpoint> inference;
   std::optional<script> refused;  ///< decided by the head alone
@@ -134,12 +150,21 @@ std::string_view key_of(const message& head) {
   return value.substr(scheme.size());
 }
 
-/// Whether the client has hung up: found out before writing, since a write into a connection whose
-/// other end is closed still succeeds once.
-bool hung_up(connection& peer) {
-  char byte = 0;
-  const auto got = ::recv(peer.socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
+/// How far a client has withdrawn. A FIN alone says that it sends no more: it may still read, or
+/// have closed for good, which shows only once something is written to it.
+enum class withdrawal { none, sends_no_more, gone };
+
+withdrawal withdrawal_of(connection& peer) {
+  pollfd asked{peer.socket.native_handle(), POLLRDHUP, 0};
+  ::poll(&asked, 1, 0);
+  if ((asked.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0) return withdrawal::gone;
+  return (asked.revents & POLLRDHUP) != 0 ? withdrawal::sends_no_more : withdrawal::none;
+}
+
+/// Whether the client's end has acknowledged all that was written to it.
+bool acknowledged(connection& peer) {
+  int waiting = 0;
+  return ::ioctl(peer.socket.native_handle(), SIOCOUTQ, &waiting) != 0 || waiting == 0;
 }
 
 std::string head_of(const script& reply, const call& call) {
@@ -171,10 +196,13 @@ struct relay::impl {
         book(settings),
         prices(price_table_json()),
         reader(settings.seed),
+        plan(settings.faults),
         base_url(listen()) {
     for (std::size_t index = 0; index < settings.keys.size(); ++index)
       accounts.emplace(settings.keys[index].secret, index);
   }
+
+  connections open;  // outlives the server, whose coroutines own them
 
   // What lives as long as the relay serves. Destroying it ends every connection.
   struct server {
@@ -186,9 +214,8 @@ struct relay::impl {
   ledger book;  // touched on the serving thread alone while there is one
   price_list prices;
   request_reader reader;
+  fault_plan plan;
   std::unordered_map<std::string, std::size_t> accounts;
-  std::unordered_map<std::uint64_t, int>
-      attempts_of;  // by digest; the limit's refusals not counted
   std::uint64_t calls = 0;
   std::uint16_t port = 0;
   std::unique_ptr<server> server_ = std::make_unique<server>();
@@ -198,12 +225,16 @@ struct relay::impl {
 
   std::string listen();
   asio::awaitable<void> accept_all();
+  asio::awaitable<void> drop_the_stalled();
   asio::awaitable<void> serve(tcp_socket socket);
   asio::awaitable<bool> exchange(connection& peer);
   asio::awaitable<bool> perform(connection& peer, const call& call, const script& reply);
   asio::awaitable<bool> send(connection& peer, std::string_view bytes, random* ragged);
+  asio::awaitable<bool> write(connection& peer, std::string_view first, std::string_view rest = {});
+  void expect_a_move(connection& peer) const;
   asio::awaitable<bool> finish(connection& peer, const call& call, ending end);
   asio::awaitable<bool> wait(connection& peer, time_point until);
+  asio::awaitable<bool> taken(connection& peer);
 
   call arrive(const message& head, time_point now, std::optional<open_attempt>& attempt);
   script decide(call& call, const std::string& body, open_attempt& attempt);
@@ -255,9 +286,11 @@ void relay::start() {
   const std::lock_guard lock(impl_->lifetime);
   if (!impl_->server_ || impl_->thread.joinable()) return;
   auto& io = impl_->server_->io;
-  asio::co_spawn(io, impl_->accept_all(), [](const std::exception_ptr& failure) {
+  const auto must_not_fail = [](const std::exception_ptr& failure) {
     if (failure) std::rethrow_exception(failure);
-  });
+  };
+  asio::co_spawn(io, impl_->accept_all(), must_not_fail);
+  asio::co_spawn(io, impl_->drop_the_stalled(), must_not_fail);
   impl_->thread = std::thread([&io] { io.run(); });
 }
 
@@ -270,7 +303,8 @@ void relay::stop() {
 }
 
 /// Runs the task on the serving thread. Two hops: by the second, every write that had put its bytes
-/// on the wire before the question was asked has been entered in the ledger.
+/// on the wire before the question was asked has been entered in the ledger, but for those whose
+/// client has yet to acknowledge them (see ledger::finish).
 template <class Task>
 std::string relay::impl::ask(Task task) {
   const std::lock_guard lock(lifetime);
@@ -312,8 +346,31 @@ asio::awaitable<void> relay::impl::accept_all() {
   }
 }
 
+/// Looks after the clients that owe a move, now and then: a minute is not to be kept to the second,
+/// and a timer for every read and write would cost more than all else about it.
+asio::awaitable<void> relay::impl::drop_the_stalled() {
+  timer pause(server_->io);
+  for (;;) {
+    pause.expires_after(settings.patience / 4);
+    co_await pause.async_wait();
+    const auto now = std::chrono::steady_clock::now();
+    for (auto* const peer : open) {
+      if (peer->reads_head && peer->buffer.size() == 0) {
+        expect_a_move(*peer);
+      } else if (peer->due < now) {
+        error_code ignored;
+        peer->socket.cancel(ignored);
+      }
+    }
+  }
+}
+
+void relay::impl::expect_a_move(connection& peer) const {
+  peer.due = std::chrono::steady_clock::now() + settings.patience;
+}
+
 asio::awaitable<void> relay::impl::serve(tcp_socket socket) {
-  connection peer(std::move(socket));
+  connection peer(std::move(socket), open);
   error_code ignored;
   peer.socket.set_option(tcp::no_delay(true), ignored);
   while (co_await exchange(peer)) {
@@ -324,9 +381,13 @@ asio::awaitable<void> relay::impl::serve(tcp_socket socket) {
 /// One request and its reply; whether the connection can carry another.
 asio::awaitable<bool> relay::impl::exchange(connection& peer) {
   parser parser;
-  parser.body_limit(largest_body);
+  parser.body_limit(boost::none);  // the head is read whatever it announces: the call counts
+  peer.reads_head = true;
+  expect_a_move(peer);
   const auto [head_error, head_bytes] =
       co_await http::async_read_header(peer.socket, peer.buffer, parser);
+  peer.reads_head = false;
+  peer.due = time_point::max();
   if (head_error) {
     if (head_error.category() != make_error_code(http::error::body_limit).category() ||
         head_error == http::error::end_of_stream || head_error == http::error::partial_message)
@@ -334,28 +395,34 @@ asio::awaitable<bool> relay::impl::exchange(connection& peer) {
     call unreadable;
     unreadable.request_id = new_request_id();
     unreadable.keep_alive = false;
-    const int status = head_error == http::error::body_limit ? 413 : 400;
-    const auto reply = error_reply({status, head_error.message(), "read_request_body_failed"},
-                                   unreadable.request_id);
+    const auto reply =
+        error_reply({400, head_error.message(), "read_request_body_failed"}, unreadable.request_id);
     co_await perform(peer, unreadable, reply);
     co_return false;
   }
 
   std::optional<open_attempt> attempt;
   auto call = arrive(parser.get(), std::chrono::steady_clock::now(), attempt);
-  if (!parser.is_done()) {
+  bool too_large = parser.content_length().value_or(0) > largest_body;
+  if (!too_large && !parser.is_done()) {
     if (boost::beast::iequals(parser.get()[http::field::expect], "100-continue") &&
         !co_await send(peer, "HTTP/1.1 100 Continue\r\n\r\n", nullptr))
       co_return false;
-    const auto [body_error, body_bytes] =
-        co_await http::async_read(peer.socket, peer.buffer, parser);
-    if (body_error == http::error::body_limit) {
-      call.keep_alive = false;
-      call.refused =
-          error_reply({413, "the body is too large", "read_request_body_failed"}, call.request_id);
-    } else if (body_error) {
-      co_return false;
+    parser.body_limit(largest_body);
+    error_code body_error;
+    while (!body_error && !parser.is_done()) {
+      expect_a_move(peer);
+      const auto [error, bytes] = co_await http::async_read_some(peer.socket, peer.buffer, parser);
+      body_error = error;
     }
+    peer.due = time_point::max();
+    too_large = body_error == http::error::body_limit;
+    if (body_error && !too_large) co_return false;
+  }
+  if (too_large) {
+    call.keep_alive = false;
+    call.refused =
+        error_reply({413, "the body is too large", "read_request_body_failed"}, call.request_id);
   }
 
   if (!attempt) {
@@ -373,7 +440,7 @@ asio::awaitable<bool> relay::impl::exchange(connection& peer) {
   co_return written&& co_await finish(peer, call, reply.end);
 }
 
-/// Sends what the script has, in its time; false when the client is gone before the end of it.
+/// Sends what the script has, in its time; false when the client is gone before it has taken all.
 asio::awaitable<bool> relay::impl::perform(connection& peer, const call& call,
                                            const script& reply) {
   pacing pace(settings.ttft, settings.itl, call.pace);
@@ -387,11 +454,12 @@ asio::awaitable<bool> relay::impl::perform(connection& peer, const call& call,
   if (reply.steps.empty()) {
     if (ragged != nullptr) {
       out += reply.body;
-      co_return co_await send(peer, out, ragged);
+      if (!co_await send(peer, out, ragged)) co_return false;
+      co_return co_await taken(peer);
     }
-    const std::array<asio::const_buffer, 2> parts{asio::buffer(out), asio::buffer(reply.body)};
-    const auto [error, bytes] = co_await asio::async_write(peer.socket, parts);
-    co_return !error;
+    if (!co_await write(peer, out, call.head_only ? std::string_view() : reply.body))
+      co_return false;
+    co_return co_await taken(peer);
   }
 
   // All that is due by now goes out as one chunk.
@@ -410,19 +478,36 @@ asio::awaitable<bool> relay::impl::perform(connection& peer, const call& call,
     if (!co_await send(peer, out, ragged)) co_return false;
     out.clear();
   }
-  co_return true;
+  co_return co_await taken(peer);
 }
 
 asio::awaitable<bool> relay::impl::send(connection& peer, std::string_view bytes, random* ragged) {
   constexpr std::uint32_t largest_piece = 100;
+  // The end of a stream and the end of its chunks come together: a client that has read the one may
+  // leave, and is not to be found gone for want of the other.
+  constexpr std::size_t unsplit = std::string_view("[DONE]\n\n\r\n0\r\n\r\n").size();
   while (!bytes.empty()) {
-    const auto piece =
-        bytes.substr(0, ragged == nullptr ? bytes.size() : ragged->below(largest_piece) + 1);
-    const auto [error, sent] = co_await asio::async_write(peer.socket, asio::buffer(piece));
-    if (error) co_return false;
+    std::size_t length = ragged == nullptr ? bytes.size() : ragged->below(largest_piece) + 1;
+    if (length + unsplit > bytes.size()) length = bytes.size();
+    const auto piece = bytes.substr(0, length);
+    if (!co_await write(peer, piece)) co_return false;
     bytes.remove_prefix(piece.size());
   }
   co_return true;
+}
+
+/// Writes all, for as long as the client reads on.
+asio::awaitable<bool> relay::impl::write(connection& peer, std::string_view first,
+                                         std::string_view rest) {
+  constexpr std::size_t most_at_once = 64U << 10U;
+  const auto go_on = [&](const error_code& error, std::size_t) -> std::size_t {
+    expect_a_move(peer);
+    return error ? 0 : most_at_once;
+  };
+  const std::array<asio::const_buffer, 2> bytes{asio::buffer(first), asio::buffer(rest)};
+  const auto [error, sent] = co_await asio::async_write(peer.socket, bytes, go_on, as_result());
+  peer.due = time_point::max();
+  co_return !error;
 }
 
 /// Leaves the connection as the script wants it; whether it can carry another request.
@@ -439,9 +524,9 @@ asio::awaitable<bool> relay::impl::finish(connection& peer, const call& call, en
       break;
     case ending::silence: {
       const auto until = std::chrono::steady_clock::now() + longest_silence;
-      while (
-          std::chrono::steady_clock::now() < until &&
-          co_await wait(peer, std::chrono::steady_clock::now() + std::chrono::milliseconds(50))) {
+      while (std::chrono::steady_clock::now() < until && withdrawal_of(peer) == withdrawal::none) {
+        peer.clock.expires_after(std::chrono::milliseconds(50));
+        co_await peer.clock.async_wait();
       }
       break;
     }
@@ -449,12 +534,25 @@ asio::awaitable<bool> relay::impl::finish(connection& peer, const call& call, en
   co_return false;
 }
 
-/// Waits if the time has not come yet; false when the client hung up meanwhile.
+/// Waits if the time has not come yet; false when the client is gone meanwhile.
 asio::awaitable<bool> relay::impl::wait(connection& peer, time_point until) {
   if (until <= std::chrono::steady_clock::now()) co_return true;
   peer.clock.expires_at(until);
   co_await peer.clock.async_wait();
-  co_return !hung_up(peer);
+  co_return withdrawal_of(peer) != withdrawal::gone;
+}
+
+/// Whether what was written came to a client that can read it: see ledger::finish.
+asio::awaitable<bool> relay::impl::taken(connection& peer) {
+  const auto until = std::chrono::steady_clock::now() + settings.patience;
+  for (;;) {
+    const auto withdrawn = withdrawal_of(peer);
+    if (withdrawn == withdrawal::gone) co_return false;
+    if (withdrawn == withdrawal::none || acknowledged(peer)) co_return true;
+    if (std::chrono::steady_clock::now() > until) co_return false;
+    peer.clock.expires_after(std::chrono::milliseconds(1));
+    co_await peer.clock.async_wait();
+  }
 }
 
 // Decisions
@@ -470,6 +568,7 @@ call relay::impl::arrive(const message& head, time_point now,
   call.request_id = new_request_id();
   call.keep_alive = head.version() >= 11 && head.keep_alive();
   call.chunked = head.version() >= 11;
+  call.head_only = head.method() == http::verb::head;
 
   const auto key = key_of(head);
   if (settings.keys.empty()) {
@@ -516,7 +615,8 @@ script relay::impl::decide(call& call, const std::string& body, open_attempt& at
   const auto& request = std::get<inference_request>(understood);
 
   const auto* listed = prices.find(request.model);
-  if (listed == nullptr && request.model.find("embedding") == std::string::npos)
+  if (listed == nullptr &&
+      (request.to != endpoint::embeddings || request.model.find("embedding") == std::string::npos))
     return error_reply(
         {404, "The model `" + request.model + "` does not exist or you do not have access to it.",
          "model_not_found"},
@@ -524,7 +624,9 @@ script relay::impl::decide(call& call, const std::string& body, open_attempt& at
   const auto price = listed == nullptr ? simulator::price{} : *listed;
 
   // Like real relays, ask for the prompt and the most that the body allows before the call is made.
-  const auto most = request.max_tokens.value_or(0) * request.choices;
+  std::uint64_t most = 0;
+  if (__builtin_mul_overflow(request.max_tokens.value_or(0), request.choices, &most))
+    most = std::numeric_limits<std::uint64_t>::max();
   const auto worst = cost_of({request.prompt_tokens, 0, most, 0}, price);
   if (!book.can_pay(*call.account, worst))
     return error_reply(
@@ -532,9 +634,7 @@ script relay::impl::decide(call& call, const std::string& body, open_attempt& at
          "insufficient_user_quota"},
         call.request_id);
 
-  fault_kind fault = fault_kind::none;
-  if (settings.faults.any())
-    fault = draw_fault(settings.faults, request.digest, ++attempts_of[request.digest]);
+  const auto fault = plan.next(request.digest, attempt.record.idempotency_key);
   if (fault != fault_kind::none) book.count_fault(fault);
 
   call.pace = request.digest;
@@ -547,7 +647,7 @@ script relay::impl::decide(call& call, const std::string& body, open_attempt& at
 /// Whatever is not inference.
 script relay::impl::look_up(const call& call, const message& head) const {
   if (call.refused) return *call.refused;
-  const bool get = head.method() == http::verb::get;
+  const bool get = head.method() == http::verb::get || call.head_only;
   if (get && call.path == "/simulator/ledger")
     return json_reply(200, book.json(call.query.find("requests=1") != std::string_view::npos));
 

@@ -413,11 +413,14 @@ answer compose(const inference_request& request, int mean_tokens) {
   whole.usage.cached = request.cached_tokens;
   if (request.to == endpoint::embeddings) return whole;
 
+  const auto mean = static_cast<std::uint64_t>(std::max(mean_tokens, 1));
+  const auto entries = request.choices * (request.logprobs ? 2 + request.top_logprobs : 1);
+  const auto most = std::max(largest_reply, 2 * mean) / entries;
   const auto thoughts = thinking_of(request.model);
   for (std::size_t index = 0; index < request.choices; ++index) {
     random random(mix(request.digest, index));
     spoken_choice choice;
-    std::uint64_t room = request.max_tokens.value_or(~std::uint64_t{0});
+    std::uint64_t room = std::min(request.max_tokens.value_or(most), most);
 
     std::uint64_t thought = thoughts == thinking::none ? 0 : around(random, 64);
     if (thought > room) choice.cut_short = true;
@@ -425,7 +428,6 @@ answer compose(const inference_request& request, int mean_tokens) {
     room -= thought;
     if (thoughts == thinking::shown) choice.reasoning = prose(random, thought);
 
-    const auto mean = static_cast<std::uint64_t>(std::max(mean_tokens, 1));
     const auto length = std::max<std::uint64_t>(around(random, mean), 1);
     if (request.document.empty()) {
       choice.cut_short = choice.cut_short || length > room;

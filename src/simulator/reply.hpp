@@ -23,6 +23,11 @@ struct answer {
   token_usage usage;
 };
 
+/// The most tokens that all choices of a reply hold together, as a model's window bounds what it
+/// can say; every logprob counts as one. Only the mean length that the user asks for goes beyond
+/// it.
+inline constexpr std::uint64_t largest_reply = 1U << 17U;
+
 /// The answer to a request: the same for the same request, streamed or not.
 answer compose(const inference_request& request, int mean_tokens);
 

@@ -2,9 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <numeric>
 #include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "simulator/random.hpp"
 
@@ -72,6 +76,52 @@ TEST(FaultPlan, ACertainFaultNeverSpares) {
   const auto profile = parse_fault_profile("500=1");
   for (int attempt = 1; attempt <= 50; ++attempt)
     EXPECT_EQ(draw_fault(profile, digest(0), attempt), fault_kind::error_500);
+}
+
+/// The fates of a key's attempts, up to the first that is spared.
+std::vector<fault_kind> until_spared(fault_plan& plan, std::string_view key) {
+  std::vector<fault_kind> met;
+  do met.push_back(plan.next(digest(1), key));
+  while (met.back() != fault_kind::none);
+  return met;
+}
+
+TEST(FaultPlan, EqualRequestsMeetTheSameFaultsTogetherInAnyOrder) {
+  auto profile = parse_fault_profile("reset=0.3,cut=0.3,429=0.3");
+  profile.longest_run = 3;
+  constexpr int equals = 200;
+
+  fault_plan in_turn(profile);
+  std::vector<std::vector<fault_kind>> expected;
+  for (int number = 0; number < equals; ++number)
+    expected.push_back(until_spared(in_turn, "monday-" + std::to_string(number)));
+
+  fault_plan side_by_side(profile);
+  std::vector<std::vector<fault_kind>> met(equals);
+  for (int attempt = 0; attempt < 9; ++attempt)
+    for (int number = equals - 1; number >= 0; --number)
+      if (auto& own = met[static_cast<std::size_t>(number)];
+          own.empty() || own.back() != fault_kind::none)
+        own.push_back(side_by_side.next(digest(1), "tuesday-" + std::to_string(number)));
+
+  std::size_t longest = 0;
+  for (const auto& own : met) longest = std::max(longest, own.size());
+  EXPECT_EQ(longest, 4U) << "three faults, and then none";
+  std::sort(expected.begin(), expected.end());
+  std::sort(met.begin(), met.end());
+  EXPECT_EQ(met, expected);
+  EXPECT_NE(met.front(), met.back());
+}
+
+TEST(FaultPlan, AKeyChangesNothingForTheFirstOfItsBody) {
+  const auto profile = parse_fault_profile("cut=0.5");
+  fault_plan with_keys(profile);
+  fault_plan without(profile);
+  for (int attempt = 1; attempt <= 20; ++attempt) {
+    const auto expected = draw_fault(profile, digest(1), attempt);
+    EXPECT_EQ(with_keys.next(digest(1), "key"), expected);
+    EXPECT_EQ(without.next(digest(1), ""), expected);
+  }
 }
 
 TEST(FaultProfile, KnowsEveryKindByItsName) {

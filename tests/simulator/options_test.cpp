@@ -58,6 +58,13 @@ TEST_F(KeysFile, GivesEachKeyItsLimitAndPurse) {
   EXPECT_EQ(keys[2].balance->to_string(), "0.25");
 }
 
+TEST_F(KeysFile, MayBeginWithAByteOrderMark) {
+  const auto keys = read("\xEF\xBB\xBFsk-a 10\nsk-b\n");
+  ASSERT_EQ(keys.size(), 2U);
+  EXPECT_EQ(keys[0].secret, "sk-a");
+  EXPECT_THROW(read("\xEF\xBB\xBF# none\n"), std::runtime_error);
+}
+
 TEST_F(KeysFile, NamesTheBadLineAndNoKey) {
   for (const auto* text :
        {"sk-a\nsk-secret ten\n", "sk-a\nsk-secret 10 lots\n", "sk-a\nsk-secret -1\n",

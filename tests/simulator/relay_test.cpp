@@ -211,8 +211,11 @@ TEST(Relay, ALeakyGatewayRefusesWithAPage) {
   relay.start();
   EXPECT_EQ(chat(relay).status, 200);
   const auto refused = chat(relay);
-  EXPECT_EQ(refused.status, 503);
+  EXPECT_EQ(refused.head.substr(0, 45), "HTTP/1.1 503 Service Temporarily Unavailable\r");
+  EXPECT_NE(refused.head.find("Content-Type: text/html\r\n"), std::string::npos);
   EXPECT_EQ(refused.body.substr(0, 6), "<html>");
+  EXPECT_NE(refused.body.find("<h1>503 Service Temporarily Unavailable</h1>"), std::string::npos);
+  EXPECT_EQ(ledger(relay)["outcomes"], (json{{"200", 1}, {"503", 1}}));
 }
 
 TEST(Relay, WantsAKeyItKnows) {
@@ -321,6 +324,68 @@ TEST(Relay, AClientThatLeavesIsBilledAndNotDelivered) {
   EXPECT_EQ(book["billed_undelivered"]["attempts"], 1);
 }
 
+TEST(Relay, WhatAClientCannotReadIsNotDelivered) {
+  constexpr int clients = 20;
+  relay relay(options{});
+  boost::asio::io_context io;
+  for (int client = 0; client < clients; ++client) {
+    // Both have left before the relay so much as looks: the one has closed, the other has reset.
+    auto closed = begin_chat(io, relay, client % 2 == 0 ? "}" : ",\"stream\":true}");
+    auto reset = begin_chat(io, relay, "}");
+    reset.set_option(boost::asio::socket_base::linger(true, 0));
+  }
+  relay.start();
+  ASSERT_TRUE(comes_true(relay, [](const json& book) {
+    return book["outcomes"].value("client_closed", 0) >= clients;
+  }));
+  EXPECT_EQ(chat(relay).status, 200);
+  const auto book = ledger(relay);
+  EXPECT_EQ(book["delivered"]["requests"], 1);
+  EXPECT_EQ(book["outcomes"]["200"], 1);
+  EXPECT_GE(book["billed_undelivered"]["attempts"], clients);
+}
+
+TEST(Relay, AClientThatHasSaidAllItHasToSayIsAnswered) {
+  for (const auto ttft : {std::chrono::milliseconds(0), std::chrono::milliseconds(30)}) {
+    for (const auto* more : {"}", ",\"stream\":true}"}) {
+      options options;
+      options.ttft = ttft;
+      options.itl = ttft / 30;
+      relay relay(options);
+      relay.start();
+      boost::asio::io_context io;
+      auto socket = begin_chat(io, relay, more);
+      socket.shutdown(tcp::socket::shutdown_send);
+      std::string bytes;
+      boost::system::error_code end;
+      boost::asio::read(socket, boost::asio::dynamic_buffer(bytes), end);
+      EXPECT_EQ(bytes.substr(0, 15), "HTTP/1.1 200 OK");
+      EXPECT_EQ(end, boost::asio::error::eof);
+      const auto book = ledger(relay);
+      EXPECT_EQ(book["delivered"]["requests"], 1) << more << " after " << ttft.count() << " ms";
+    }
+  }
+}
+
+TEST(Relay, AClientThatBreaksOffAStreamIsBilledAndNotDelivered) {
+  for (const bool resets : {false, true}) {
+    options options;
+    options.itl = std::chrono::milliseconds(10);
+    relay relay(options);
+    relay.start();
+    {
+      boost::asio::io_context io;
+      auto socket = begin_chat(io, relay, ",\"stream\":true}");
+      char first = 0;
+      boost::asio::read(socket, boost::asio::buffer(&first, 1));
+      socket.set_option(boost::asio::socket_base::linger(resets, 0));
+    }
+    ASSERT_TRUE(comes_true(
+        relay, [](const json& book) { return book["outcomes"].contains("client_closed"); }));
+    EXPECT_EQ(ledger(relay)["billed_undelivered"]["attempts"], 1);
+  }
+}
+
 TEST(Relay, StoppingClosesTheBook) {
   options options;
   options.faults = parse_fault_profile("stall=1");
@@ -358,6 +423,42 @@ TEST(Relay, AFaultyRunIsTheSameInAnyOrder) {
   EXPECT_GT(forwards["delivered"]["requests"], 100);
 }
 
+/// What becomes of equal requests with keys of their own, each tried until it is answered.
+json fates_of_equal_requests(bool side_by_side, const std::string& run) {
+  constexpr std::size_t requests = 30;
+  options options;
+  options.rpm = 0;
+  options.faults = parse_fault_profile("500=0.4,429=0.2,cut=0.2");
+  options.faults.longest_run = 3;
+  relay relay(options);
+  relay.start();
+  std::vector<int> left(requests, 1);  // attempts until an answer came; negative: it came
+  const auto attempt = [&](std::size_t number) {
+    const auto reply = chat(
+        relay, "}",
+        "Authorization: Bearer k\r\nIdempotency-Key: " + run + std::to_string(number) + "\r\n");
+    const bool answered = reply.status == 200 && json::accept(reply.body);
+    left[number] = answered ? -left[number] : left[number] + 1;
+  };
+  for (int round = 0; side_by_side && round < 9; ++round)
+    for (std::size_t number = 0; number < requests; ++number)
+      if (left[number] > 0) attempt(number);
+  for (std::size_t number = 0; number < requests; ++number)
+    while (left[number] > 0 && left[number] < 9) attempt(number);
+  for (const int attempts : left) EXPECT_GE(attempts, -4) << "four faults in a row";
+  for (const int attempts : left) EXPECT_LT(attempts, 0) << "never answered";
+  auto book = ledger(relay);
+  book.erase("max_in_60s");
+  book.erase("accounts");
+  EXPECT_GT(book["faults"].size(), 2U) << "equal requests do not share one fate";
+  return book;
+}
+
+TEST(Relay, EqualRequestsHaveFatesOfTheirOwnThatNoOrderChanges) {
+  const auto one_by_one = fates_of_equal_requests(false, "monday-");
+  EXPECT_EQ(one_by_one, fates_of_equal_requests(true, "tuesday-"));
+}
+
 TEST(Relay, RaggedPiecesMakeTheSameReply) {
   relay ragged(with_faults("ragged=1"));
   relay plain(options{});
@@ -380,6 +481,139 @@ TEST(Relay, GroupsTheAttemptsOfAnIdempotencyKey) {
   ASSERT_EQ(requests.size(), 1U);
   EXPECT_EQ(requests[0]["key"], "job-1");
   EXPECT_EQ(requests[0]["deliveries"], 2);
+}
+
+/// What comes back for bytes written as they are.
+std::string reply_to(const relay& relay, const std::string& bytes) {
+  boost::asio::io_context io;
+  tcp::socket socket(io);
+  socket.connect({boost::asio::ip::make_address("127.0.0.1"), relay.port()});
+  boost::asio::write(socket, boost::asio::buffer(bytes));
+  std::string reply;
+  boost::system::error_code end;
+  boost::asio::read(socket, boost::asio::dynamic_buffer(reply), end);
+  return reply;
+}
+
+TEST(Relay, AnswersHeadWithTheHeadOfGet) {
+  relay relay(options{});
+  relay.start();
+  const std::string common = " HTTP/1.1\r\nHost: r\r\nAuthorization: Bearer k\r\n";
+  for (const std::string path : {"/v1/models", "/simulator/ledger", "/nowhere"}) {
+    const auto both = reply_to(
+        relay, "HEAD " + path + common + "\r\nGET " + path + common + "Connection: close\r\n\r\n");
+    const auto end_of_head = both.find("\r\n\r\n");
+    ASSERT_NE(end_of_head, std::string::npos);
+    EXPECT_EQ(both.find("HTTP/1.1 ", 1), end_of_head + 4) << "the next reply begins at once";
+    const auto get = both.substr(end_of_head + 4);
+    EXPECT_EQ(both.substr(0, 12), get.substr(0, 12));
+    const auto length_of = [](const std::string& reply) {
+      const auto at = reply.find("Content-Length: ");
+      return reply.substr(at, reply.find("\r\n", at) - at);
+    };
+    EXPECT_TRUE(path == "/nowhere" || length_of(both) == length_of(get));
+  }
+}
+
+TEST(Relay, CountsARequestThatIsTooLarge) {
+  options options;
+  options.rpm = 2;
+  relay relay(options);
+  relay.start();
+  const std::string head =
+      "POST /v1/chat/completions HTTP/1.1\r\nHost: r\r\nAuthorization: Bearer k\r\n";
+  const auto huge = head + "Content-Length: 1000000000000\r\n\r\n";
+  EXPECT_EQ(reply_to(relay, huge).substr(0, 12), "HTTP/1.1 413");
+  EXPECT_EQ(reply_to(relay, huge).substr(0, 12), "HTTP/1.1 413");
+  EXPECT_EQ(chat(relay).status, 429) << "they take up the limit, as all arrivals do";
+  const auto book = ledger(relay);
+  EXPECT_EQ(book["attempts"], 3);
+  EXPECT_EQ(book["outcomes"], (json{{"413", 2}, {"429", 1}}));
+}
+
+TEST(Relay, TheWorstThatABodyAllowsIsPaidForHoweverLargeItsNumbers) {
+  options options;
+  options.balance = usd::parse("0.01");
+  relay relay(options);
+  relay.start();
+  const auto ask = [&](const std::string& path, const std::string& fields) {
+    return send(relay, "POST", path, R"({"model":"gpt-4o",)" + fields + "}").status;
+  };
+  const std::string message = R"("messages":[{"role":"user","content":"hi"}])";
+  EXPECT_EQ(ask("/v1/chat/completions", message + R"(,"n":4,"max_tokens":4611686018427387904)"),
+            403);
+  EXPECT_EQ(
+      ask("/v1/completions", R"("prompt":["a","b","c","d"],"max_tokens":4611686018427387904)"),
+      403);
+  EXPECT_EQ(ask("/v1/chat/completions", message + R"(,"max_tokens":9)"), 200);
+}
+
+TEST(Relay, DropsAClientThatStopsInTheMiddle) {
+  options options;
+  options.patience = std::chrono::milliseconds(100);
+  options.tokens = 100'000;  // more than the buffers of two sockets hold
+  relay relay(options);
+  relay.start();
+  boost::asio::io_context io;
+  const auto connect = [&](const std::string& bytes) {
+    tcp::socket socket(io);
+    socket.connect({boost::asio::ip::make_address("127.0.0.1"), relay.port()});
+    boost::asio::write(socket, boost::asio::buffer(bytes));
+    return socket;
+  };
+  const auto read_to_end = [](tcp::socket& socket) {
+    std::string bytes;
+    boost::system::error_code end;
+    boost::asio::read(socket, boost::asio::dynamic_buffer(bytes), end);
+    return bytes;
+  };
+  auto silent = connect("");
+
+  auto half_a_head = connect("POST /v1/chat/comp");
+  EXPECT_EQ(read_to_end(half_a_head), "");
+  EXPECT_EQ(ledger(relay)["attempts"], 0);
+
+  auto half_a_body = connect(
+      "POST /v1/chat/completions HTTP/1.1\r\nHost: r\r\nAuthorization: Bearer k\r\n"
+      "Content-Length: 100\r\n\r\n{");
+  EXPECT_EQ(read_to_end(half_a_body), "");
+  EXPECT_EQ(ledger(relay)["outcomes"]["client_closed"], 1);
+
+  auto reads_nothing = begin_chat(io, relay, R"(,"max_completion_tokens":90000,"stream":true})");
+  ASSERT_TRUE(comes_true(
+      relay, [](const json& book) { return book["outcomes"].value("client_closed", 0) == 2; }));
+  EXPECT_EQ(ledger(relay)["delivered"]["requests"], 0);
+
+  // A connection on which nothing has begun may rest: pools of clients keep such.
+  boost::asio::write(silent, boost::asio::buffer(std::string(
+                                 "GET /v1/models HTTP/1.1\r\nHost: r\r\nAuthorization: Bearer "
+                                 "k\r\nConnection: close\r\n\r\n")));
+  EXPECT_EQ(read_to_end(silent).substr(0, 12), "HTTP/1.1 200");
+}
+
+TEST(Relay, AClientThatIsOnlySlowIsServed) {
+  options options;
+  options.patience = std::chrono::milliseconds(300);
+  options.tokens = 100'000;
+  relay relay(options);
+  relay.start();
+  boost::asio::io_context io;
+  tcp::socket socket(io);
+  socket.connect({boost::asio::ip::make_address("127.0.0.1"), relay.port()});
+  const std::string body = a_chat + R"(,"max_completion_tokens":90000,"stream":true})";
+  const std::string request =
+      "POST /v1/chat/completions HTTP/1.1\r\nHost: r\r\nAuthorization: Bearer k\r\n"
+      "Connection: close\r\nContent-Length: " +
+      std::to_string(body.size()) + "\r\n\r\n";
+  const auto pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(50)); };
+  boost::asio::write(socket, boost::asio::buffer(request));
+  for (std::size_t at = 0; at < body.size(); at += 10, pause())
+    boost::asio::write(socket, boost::asio::buffer(body.substr(at, 10)));
+  std::string piece(2U << 20U, ' ');
+  boost::system::error_code end;
+  for (; !end; pause()) boost::asio::read(socket, boost::asio::buffer(piece), end);
+  EXPECT_EQ(end, boost::asio::error::eof);
+  EXPECT_EQ(ledger(relay)["delivered"]["requests"], 1);
 }
 
 TEST(Relay, AnOldClientGetsAStreamWithoutChunks) {

@@ -104,6 +104,28 @@ TEST(Reply, MaxTokensCutsItShort) {
   EXPECT_EQ(whole(endpoint::chat, body)["choices"][0]["finish_reason"], "stop");
 }
 
+TEST(Reply, OneReplyHoldsOnlySoMuch) {
+  const auto length = [](endpoint to, json body, int mean) {
+    const auto request = read(to, body);
+    const auto said = compose(request, mean);
+    for (const auto& choice : said.choices) EXPECT_GT(choice.content.tokens(), 0U);
+    return said.usage.completion;
+  };
+  json many{{"model", "gpt-4o"}, {"max_tokens", 1000}};
+  many["prompt"] = std::vector<std::string>(2000, "one");
+  EXPECT_LE(length(endpoint::completions, many, 200), largest_reply);
+  EXPECT_GT(length(endpoint::completions, many, 200), largest_reply / 2);
+
+  json spoken = chat("hi");
+  spoken["n"] = 128;
+  EXPECT_GT(length(endpoint::chat, spoken, 200), 128U * 150) << "what is usual is not cut";
+  EXPECT_LE(length(endpoint::chat, spoken, 20'000), largest_reply);
+  spoken["logprobs"] = true;
+  spoken["top_logprobs"] = 20;
+  EXPECT_LE(length(endpoint::chat, spoken, 20'000), largest_reply / 20) << "each token is many";
+  EXPECT_GT(length(endpoint::chat, chat("hi"), 1'000'000), 400'000U) << "as the user has asked for";
+}
+
 TEST(Reply, AReasoningModelCanSpendAllItsTokensThinking) {
   json body = chat("hi");
   body["model"] = "o3";
@@ -220,6 +242,21 @@ TEST(RequestReader, RefusesWhatIsNotACall) {
   EXPECT_EQ(error(endpoint::responses, R"({"model":"m"})"), "field input is required");
   EXPECT_EQ(error(endpoint::completions, R"({"model":"m"})"), "field prompt is required");
   EXPECT_EQ(error(endpoint::embeddings, R"({"model":"m","input":1})"), "field input is required");
+
+  const auto list = [](const std::string& name, std::size_t count, const std::string& more) {
+    json body{{"model", "m"}};
+    body[name] = std::vector<std::string>(count, "x");
+    auto text = body.dump();
+    text.insert(text.size() - 1, more);
+    return text;
+  };
+  EXPECT_EQ(error(endpoint::completions, list("prompt", 2048, "").c_str()), "understood");
+  EXPECT_EQ(error(endpoint::completions, list("prompt", 2049, "").c_str()), "prompt is too long");
+  EXPECT_EQ(error(endpoint::completions, list("prompt", 1025, R"(,"n":2)").c_str()),
+            "prompt is too long");
+  EXPECT_EQ(error(endpoint::embeddings, list("input", 2048, R"(,"dimensions":1536)").c_str()),
+            "understood");
+  EXPECT_EQ(error(endpoint::embeddings, list("input", 2049, "").c_str()), "input is too long");
 }
 
 /// A stream of the request, spoilt by the fault.

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+
 namespace sluice::simulator {
 namespace {
 
@@ -56,6 +58,59 @@ TEST(LeakyWindow, AdmitsOneEachInterval) {
   EXPECT_EQ(admitted_of(window, 9, start + 299ms), 0);
   EXPECT_EQ(admitted_of(window, 9, start + 300ms), 1);
   EXPECT_EQ(admitted_of(window, 9, start + 10s), 1);
+}
+
+TEST(SlidingWindow, AdmitsAgainAsEachCallOfABurstLeavesTheMinute) {
+  request_window window(limit_mode::sliding, 60);
+  EXPECT_EQ(admitted_of(window, 100, start), 60);
+  EXPECT_EQ(admitted_of(window, 100, start + 59s), 0);
+  EXPECT_EQ(admitted_of(window, 40, start + 60s), 40);
+  EXPECT_EQ(admitted_of(window, 100, start + 90s), 20);
+  EXPECT_EQ(admitted_of(window, 100, start + 120s), 40);
+  EXPECT_EQ(admitted_of(window, 100, start + 149s), 0);
+  EXPECT_EQ(admitted_of(window, 100, start + 150s), 20);
+}
+
+TEST(FixedWindow, AdmitsTwiceItsLimitAcrossAMinutesEnd) {
+  request_window window(limit_mode::fixed, 60);
+  EXPECT_EQ(admitted_of(window, 100, start + 60s - 1ns), 60);
+  EXPECT_EQ(admitted_of(window, 100, start + 60s), 60);
+  EXPECT_EQ(admitted_of(window, 100, start + 120s - 1ns), 0);
+  EXPECT_EQ(admitted_of(window, 30, start + 120s), 30);
+  EXPECT_EQ(admitted_of(window, 100, start + 130s), 30);
+}
+
+TEST(LeakyWindow, SavesNothingUpAndForgivesNoHaste) {
+  request_window window(limit_mode::leaky, 60);
+  for (auto at = start; at < start + 60s; at += 1s) EXPECT_TRUE(window.admit(at));
+  request_window hasty(limit_mode::leaky, 60);
+  int admitted = 0;
+  for (auto at = start; at < start + 60s; at += 900ms) admitted += hasty.admit(at) ? 1 : 0;
+  EXPECT_EQ(admitted, 34)
+      << "every other call: the one between comes 0.9 s after the last admitted";
+}
+
+/// A client that asks three times as often as it may, for three minutes: what gets through in each.
+TEST(RequestWindow, EachModeHasItsOwnCountOverTime) {
+  constexpr int per_minute = 60;
+  struct row {
+    limit_mode mode;
+    std::array<int, 3> admitted;
+    const char* why;
+  };
+  for (const auto& [mode, expected, why] : {
+           row{limit_mode::sliding, {60, 60, 60}, "never more than the limit in any minute"},
+           row{limit_mode::bucket, {119, 60, 60}, "the full bucket and what refills it meanwhile"},
+           row{limit_mode::fixed, {60, 60, 60}, "the limit in each minute of the clock"},
+           row{limit_mode::leaky, {60, 60, 60}, "one a second"},
+       }) {
+    request_window window(mode, per_minute);
+    std::array<int, 3> admitted{};
+    for (int call = 0; call < 3 * 180; ++call)
+      admitted[static_cast<std::size_t>(call / 180)] +=
+          window.admit(start + call * std::chrono::nanoseconds(60s) / 180) ? 1 : 0;
+    EXPECT_EQ(admitted, expected) << why;
+  }
 }
 
 TEST(RequestWindow, ZeroIsNoLimit) {
