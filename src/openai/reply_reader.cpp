@@ -106,6 +106,10 @@ struct reply_reader::state {
   bool complete() const {
     return expected.target == endpoint::responses ? response.complete() : completion.complete();
   }
+  /// Complete, and nothing speaks for more content to come.
+  bool settled() const {
+    return expected.target == endpoint::responses ? response.complete() : completion.settled();
+  }
 
  private:
   need take_error(std::string_view bytes);
@@ -166,7 +170,7 @@ reply_reader::need reply_reader::state::take_text(std::string_view bytes) {
 reply_reader::need reply_reader::state::take_events(std::string_view bytes) {
   parser.feed(bytes, [this](const sse_parser::event& event) { return on_event(event); });
   if (done) return need::nothing;
-  return complete() ? need::trailer : need::more;
+  return settled() ? need::trailer : need::more;
 }
 
 /// False: nothing after it matters.
@@ -239,7 +243,8 @@ result reply_reader::state::stream_outcome(ending how, std::string_view transpor
     if (failed) return *failed;
   }
   if (!had_event && sniff(body) == form::text) return whole_outcome(how, transport);
-  if (!complete()) return interrupted(how, true, transport);
+  const bool vouched_for = done || how == ending::complete;
+  if (vouched_for ? !complete() : !settled()) return interrupted(how, true, transport);
   result whole =
       read_whole_reply(expected.target == endpoint::responses ? response.body() : completion.body(),
                        expected.target);

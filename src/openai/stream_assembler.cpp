@@ -19,9 +19,11 @@ bool is_array(ondemand::value& value) {
   return value.type() == ondemand::json_type::array;
 }
 
-bool carries_content(std::string_view key) {
-  return key == "content" || key == "reasoning_content" || key == "reasoning" || key == "refusal" ||
-         key == "text";
+/// A member that holds a piece of what the model says, and one with something in it.
+bool brings_content(std::string_view key, ondemand::value& value) {
+  const bool speaks = key == "content" || key == "reasoning_content" || key == "reasoning" ||
+                      key == "refusal" || key == "text";
+  return speaks && is_string(value) && is_truthy(value.raw_json_token());
 }
 
 /// The member `name`, where there is one, as a `T`. Leaves the object as it was.
@@ -51,12 +53,14 @@ stream_assembler::stream_assembler(endpoint target, unsigned choices)
 chunk_meaning stream_assembler::add(ondemand::object chunk) {
   bool refused = false;
   bool familiar = false;
+  bool with_content = false;
+  bool with_usage = false;
   for (ondemand::field field : chunk) {
     const std::string_view key = field.unescaped_key();
     ondemand::value value = field.value();
     if (key == "choices") {
       familiar = true;
-      add_choices(value);
+      with_content = add_choices(value) || with_content;
     } else if (key == "error") {
       refused = refused || is_truthy(raw_json(value));
     } else if (key == "success") {
@@ -65,76 +69,97 @@ chunk_meaning stream_assembler::add(ondemand::object chunk) {
       if (const std::string_view raw = raw_json(value); raw != "0") top_.replace(key, raw);
     } else if (key == "usage") {
       familiar = true;
-      top_.replace(key, raw_json(value));
+      const std::string_view raw = raw_json(value);
+      with_usage = is_truthy(raw);
+      top_.replace(key, raw);
     } else if (key != "object" && key != "obfuscation") {
       top_.replace(key, raw_json(value));
     }
   }
+  if (with_usage && !with_content) went_on_ = false;
   if (refused) return chunk_meaning::error;
   return familiar ? chunk_meaning::progress : chunk_meaning::stray;
 }
 
-void stream_assembler::add_choices(ondemand::value& list) {
-  if (!is_array(list)) return;
+bool stream_assembler::add_choices(ondemand::value& list) {
+  if (!is_array(list)) return false;
+  bool with_content = false;
   for (ondemand::value piece : list.get_array()) {
-    if (is_object(piece)) add_choice(piece.get_object());
+    if (is_object(piece)) with_content = add_choice(piece.get_object()) || with_content;
   }
+  return with_content;
 }
 
-void stream_assembler::add_choice(ondemand::object piece) {
+bool stream_assembler::add_choice(ondemand::object piece) {
   choice& into = choices_[index_of(piece).value_or(0)];
+  std::string_view reason;
+  bool with_content = false;
   for (ondemand::field field : piece) {
     const std::string_view key = field.unescaped_key();
     ondemand::value value = field.value();
     if (key == "index") continue;
     if (key == "finish_reason") {
-      end(into, value);
+      if (is_string(value)) reason = raw_json(value);
     } else if ((key == "delta" || key == "message") && is_object(value)) {
-      add_delta(into, value.get_object());
+      with_content = add_delta(into, value.get_object()) || with_content;
     } else if (key == "logprobs" && is_object(value)) {
       into.logprobs.merge(value.get_object());
     } else if (key == "text" && is_string(value)) {
-      note_content(value);
+      if (brings_content(key, value)) {
+        with_content = true;
+        note_content(into);
+      }
       into.members.merge(key, value);
     } else if (key != "logprobs" && key != "delta" && key != "message") {
       into.members.replace(key, raw_json(value));
     }
   }
+  if (!reason.empty() && is_truthy(reason)) end(into, reason, with_content);
+  return with_content;
 }
 
-void stream_assembler::add_delta(choice& into, ondemand::object delta) {
+bool stream_assembler::add_delta(choice& into, ondemand::object delta) {
+  bool brought = false;
+  const auto note = [&] {
+    brought = true;
+    note_content(into);
+  };
   for (ondemand::field field : delta) {
     const std::string_view key = field.unescaped_key();
     ondemand::value value = field.value();
     if (key == "tool_calls") {
       if (!is_array(value)) continue;
       for (ondemand::value call : value.get_array()) {
-        content_began_ = true;
+        note();
         if (is_object(call)) into.tools.add(call.get_object());
       }
     } else if (key == "function_call") {
       if (!is_object(value)) continue;
-      content_began_ = true;
+      note();
       into.function_call.merge(value.get_object());
     } else if (key == "audio") {
       if (is_object(value)) into.audio.merge(value.get_object());
     } else {
-      if (carries_content(key)) note_content(value);
+      if (brings_content(key, value)) note();
       into.message.merge(key, value);
     }
   }
+  return brought;
 }
 
-void stream_assembler::note_content(ondemand::value& value) {
-  if (!content_began_ && is_string(value)) content_began_ = is_truthy(value.raw_json_token());
+/// To be told before the finish reason that comes in the same piece.
+void stream_assembler::note_content(const choice& of) {
+  content_began_ = true;
+  if (!of.finish_reason.empty()) went_on_ = true;
 }
 
-void stream_assembler::end(choice& ended, ondemand::value& reason) {
-  if (!is_string(reason)) return;
-  const std::string_view raw = raw_json(reason);
-  if (!is_truthy(raw)) return;
-  if (ended.finish_reason.empty()) ++ended_;
-  ended.finish_reason = raw;
+void stream_assembler::end(choice& ended, std::string_view reason, bool with_content) {
+  if (ended.finish_reason.empty()) {
+    ++ended_;
+  } else if (!with_content) {
+    went_on_ = false;
+  }
+  ended.finish_reason = reason;
 }
 
 bool stream_assembler::complete() const {

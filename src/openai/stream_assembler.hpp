@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 
 #include "openai/chunk.hpp"
 #include "openai/piecewise_object.hpp"
@@ -27,6 +28,9 @@ class stream_assembler {
 
   /// Every choice, of those asked for and of those that came, has its finish reason.
   bool complete() const;
+  /// It is complete, and the last of it was no content: some relays give a finish reason with
+  /// every chunk, so that content behind one takes it back until it, or the usage, is told again.
+  bool settled() const { return complete() && !went_on_; }
   /// A piece of content, reasoning, refusal or a tool call has come.
   bool content_began() const { return content_began_; }
   /// The whole object.
@@ -59,11 +63,12 @@ class stream_assembler {
     std::string finish_reason;  ///< with its quotes; empty: not ended
   };
 
-  void add_choices(simdjson::ondemand::value& list);
-  void add_choice(simdjson::ondemand::object piece);
-  void add_delta(choice& into, simdjson::ondemand::object delta);
-  void note_content(simdjson::ondemand::value& value);
-  void end(choice& ended, simdjson::ondemand::value& reason);
+  // These tell whether content, reasoning, refusal or a tool call came with what they added.
+  bool add_choices(simdjson::ondemand::value& list);
+  bool add_choice(simdjson::ondemand::object piece);
+  bool add_delta(choice& into, simdjson::ondemand::object delta);
+  void note_content(const choice& of);
+  void end(choice& ended, std::string_view reason, bool with_content);
   void write_choice(std::string& out, std::int64_t index, const choice& written) const;
   static void write_message(std::string& out, const choice& written);
 
@@ -71,6 +76,7 @@ class stream_assembler {
   std::size_t expected_;
   std::size_t ended_ = 0;
   bool content_began_ = false;
+  bool went_on_ = false;  ///< content came behind a finish reason, and nothing that ends it since
   piecewise_object top_;
   std::map<std::int64_t, choice> choices_;
 };

@@ -99,6 +99,26 @@ INSTANTIATE_TEST_SUITE_P(
             "nor does a timeout",
             {.body = events({said(R"({"content":"Hello"})", "\"stop\"")}), .how = ending::timeout},
             whole(answer(hello))},
+        stream_case{"a finish reason with every chunk",
+                    {events({said(R"({"content":"Hel"})", "\"stop\""),
+                             said(R"({"content":"lo"})", "\"stop\""), "[DONE]"})},
+                    whole(answer(hello))},
+        stream_case{"the same, ended by the framing alone",
+                    {events({said(R"({"content":"Hel"})", "\"stop\""),
+                             said(R"({"content":"lo"})", "\"stop\"")})},
+                    whole(answer(hello))},
+        stream_case{
+            "a timeout after a finish reason that was told again without content",
+            {.body = events({said(R"({"content":"Hel"})", "\"stop\""),
+                             said(R"({"content":"lo"})", "\"stop\""), said("{}", "\"stop\"")}),
+             .how = ending::timeout},
+            whole(answer(hello))},
+        stream_case{
+            "a timeout after the usage",
+            {.body = events({said(R"({"content":"Hel"})", "\"stop\""), said(R"({"content":"lo"})"),
+                             chunk("", ",\"usage\":" + usage)}),
+             .how = ending::timeout},
+            whole(answer(hello), ",\"usage\":" + usage)},
         stream_case{"the last event may lack its blank line",
                     {"data: " + said(R"({"content":"Hello"})", "\"stop\"")},
                     whole(answer(hello))},
@@ -548,6 +568,19 @@ INSTANTIATE_TEST_SUITE_P(
                     {.body = begun, .how = ending::timeout},
                     errc::request_timeout,
                     "a deadline passed before the reply was whole"},
+        failed_case{"a deadline after content that came behind the finish reason",
+                    {.body = events({said(R"({"content":"Hel"})", "\"stop\""),
+                                     said(R"({"content":"lo"})", "\"stop\"")}),
+                     .how = ending::timeout},
+                    errc::request_timeout,
+                    "a deadline passed before the reply was whole"},
+        failed_case{"a cut after it, beside usage on every chunk",
+                    {.body = events({said(R"({"content":"Hel"})", "\"stop\""),
+                                     chunk(piece(R"({"reasoning":"x"})", "\"stop\""),
+                                           ",\"usage\":" + usage)}),
+                     .how = ending::cut},
+                    errc::stream_interrupted,
+                    "the connection broke before the reply was whole"},
         failed_case{
             "comments only", {": PING\n\n: PING\n\n"}, errc::stream_interrupted, unfinished},
         failed_case{"a response without its last event",
@@ -797,6 +830,24 @@ TEST(ReplyReader, SaysWhatItNeedsNext) {
   const auto outcome = reader.finish(ending::complete);
   ASSERT_TRUE(outcome.has_value());
   EXPECT_EQ(outcome->usage, counted);
+}
+
+TEST(ReplyReader, NeedsMoreWhileContentComesBehindAFinishReason) {
+  reply_reader reader({});
+  response_head head;
+  head.status = 200;
+  reader.head(head, 0);
+  EXPECT_EQ(reader.body(events({said(R"({"content":"x"})", "\"stop\"")})), need::trailer);
+  for (const char* delta :
+       {R"({"content":"x"})", R"({"reasoning_content":"x"})", R"({"refusal":"x"})",
+        R"({"tool_calls":[{"index":0,"id":"a"}]})", R"({"function_call":{"name":"f"}})"}) {
+    EXPECT_EQ(reader.body(events({said(delta, "\"stop\"")})), need::more) << delta;
+    EXPECT_EQ(reader.body(": PING\n\n"), need::more) << "a comment ends nothing";
+    EXPECT_EQ(reader.body(events({said(R"({"content":""})")})), need::more) << "no reason, no end";
+    EXPECT_EQ(reader.body(events({said(R"({"content":""})", "\"stop\"")})), need::trailer);
+  }
+  EXPECT_EQ(reader.body(events({said(R"({"content":"x"})")})), need::more);
+  EXPECT_EQ(reader.body(events({chunk("", ",\"usage\":" + usage)})), need::trailer);
 }
 
 TEST(ReplyReader, NeedsNothingAfterWhatCannotBeHelped) {
