@@ -23,7 +23,8 @@ bool is_array(ondemand::value& value) {
 bool brings_content(std::string_view key, ondemand::value& value) {
   const bool speaks = key == "content" || key == "reasoning_content" || key == "reasoning" ||
                       key == "refusal" || key == "text";
-  return speaks && is_string(value) && is_truthy(value.raw_json_token());
+  // The token of a string has the space behind it at its end.
+  return speaks && is_string(value) && !value.raw_json_token().starts_with("\"\"");
 }
 
 /// The member `name`, where there is one, as a `T`. Leaves the object as it was.

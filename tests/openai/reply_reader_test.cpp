@@ -868,6 +868,9 @@ TEST(ReplyReader, TellsWhenContentBegins) {
     return read({.body = events({said(delta)}), .how = ending::cut}).content_began;
   };
   EXPECT_FALSE(began(R"({"role":"assistant","content":""})"));
+  EXPECT_FALSE(began("{\"content\":\"\" }")) << "space behind it is no content";
+  EXPECT_FALSE(began("{\"content\": \"\"\t , \"reasoning\" : \"\" }"));
+  EXPECT_TRUE(began("{\"content\" : \" \" }"));
   EXPECT_FALSE(began(R"({"content":null,"reasoning_content":"","refusal":null,"tool_calls":[]})"));
   EXPECT_TRUE(began(R"({"content":"x"})"));
   EXPECT_TRUE(began(R"({"reasoning_content":"x"})"));
