@@ -6,6 +6,7 @@
 #include <iterator>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 namespace sluice::openai {
 namespace {
@@ -94,6 +95,7 @@ bool stream_assembler::add_choices(ondemand::value& list) {
 bool stream_assembler::add_choice(ondemand::object piece) {
   choice& into = choices_[index_of(piece).value_or(0)];
   std::string_view reason;
+  std::string_view message;
   bool with_content = false;
   for (ondemand::field field : piece) {
     const std::string_view key = field.unescaped_key();
@@ -101,8 +103,10 @@ bool stream_assembler::add_choice(ondemand::object piece) {
     if (key == "index") continue;
     if (key == "finish_reason") {
       if (is_string(value)) reason = raw_json(value);
-    } else if ((key == "delta" || key == "message") && is_object(value)) {
-      with_content = add_delta(into, value.get_object()) || with_content;
+    } else if (key == "delta" && is_object(value)) {
+      if (add_words(into.message, value.get_object(), into)) with_content = into.in_pieces = true;
+    } else if (key == "message" && is_object(value)) {
+      message = raw_json(value);
     } else if (key == "logprobs" && is_object(value)) {
       into.logprobs.merge(value.get_object());
     } else if (key == "text" && is_string(value)) {
@@ -115,15 +119,23 @@ bool stream_assembler::add_choice(ondemand::object piece) {
       into.members.replace(key, raw_json(value));
     }
   }
+  // Some relays send the message so far with every delta, or whole with the last one: it says
+  // nothing new then. Where no delta says anything it is the reply, each in place of the one
+  // before.
+  if (!message.empty() && !into.in_pieces) {
+    words whole;
+    with_content = add_words(whole, messages_.object(message), into) || with_content;
+    into.message = std::move(whole);
+  }
   if (!reason.empty() && is_truthy(reason)) end(into, reason, with_content);
   return with_content;
 }
 
-bool stream_assembler::add_delta(choice& into, ondemand::object delta) {
+bool stream_assembler::add_words(words& into, ondemand::object delta, const choice& of) {
   bool brought = false;
   const auto note = [&] {
     brought = true;
-    note_content(into);
+    note_content(of);
   };
   for (ondemand::field field : delta) {
     const std::string_view key = field.unescaped_key();
@@ -142,7 +154,7 @@ bool stream_assembler::add_delta(choice& into, ondemand::object delta) {
       if (is_object(value)) into.audio.merge(value.get_object());
     } else {
       if (brings_content(key, value)) note();
-      into.message.merge(key, value);
+      into.members.merge(key, value);
     }
   }
   return brought;
@@ -244,7 +256,7 @@ void stream_assembler::write_choice(std::string& out, std::int64_t index,
     }
   }
   fmt::format_to(std::back_inserter(out), "\"index\":{},", index);
-  if (target_ != endpoint::completions) write_message(out, written);
+  if (target_ != endpoint::completions) write_message(out, written.message);
   out += "\"logprobs\":";
   if (written.logprobs.empty()) {
     out += "null";
@@ -258,43 +270,43 @@ void stream_assembler::write_choice(std::string& out, std::int64_t index,
   out += ',';
 }
 
-void stream_assembler::write_message(std::string& out, const choice& written) {
-  const piecewise_object& message = written.message;
-  const bool calls = !written.tools.by_index.empty() || !written.function_call.empty();
-  const bool speaks = !written.audio.empty() || message.has("refusal");
+void stream_assembler::write_message(std::string& out, const words& message) {
+  const piecewise_object& members = message.members;
+  const bool calls = !message.tools.by_index.empty() || !message.function_call.empty();
+  const bool speaks = !message.audio.empty() || members.has("refusal");
   const bool has_content =
-      message.has("content") || (message.given("content") && !calls && !speaks);
+      members.has("content") || (members.given("content") && !calls && !speaks);
   out += "\"message\":{";
-  if (message.has("role")) {
-    message.write(out, {"role"});
+  if (members.has("role")) {
+    members.write(out, {"role"});
   } else {
     out += R"("role":"assistant",)";
   }
   if (has_content) {
-    message.write(out, {"content"});
+    members.write(out, {"content"});
   } else {
     out += "\"content\":null,";
   }
   for (const std::string_view reasoning : {"reasoning_content", "reasoning"}) {
-    if (message.has(reasoning)) message.write(out, {reasoning});
+    if (members.has(reasoning)) members.write(out, {reasoning});
   }
-  if (message.has("refusal")) {
-    message.write(out, {"refusal"});
+  if (members.has("refusal")) {
+    members.write(out, {"refusal"});
   } else {
     out += "\"refusal\":null,";
   }
-  if (!written.tools.by_index.empty()) written.tools.write(out);
-  if (!written.function_call.empty()) {
+  if (!message.tools.by_index.empty()) message.tools.write(out);
+  if (!message.function_call.empty()) {
     out += "\"function_call\":";
-    written.function_call.write_object(out);
+    message.function_call.write_object(out);
     out += ',';
   }
-  if (!written.audio.empty()) {
+  if (!message.audio.empty()) {
     out += "\"audio\":";
-    written.audio.write_object(out);
+    message.audio.write_object(out);
     out += ',';
   }
-  message.write_others(out, {"role", "content", "reasoning_content", "reasoning", "refusal"});
+  members.write_others(out, {"role", "content", "reasoning_content", "reasoning", "refusal"});
   close_with(out, '}');
   out += ',';
 }

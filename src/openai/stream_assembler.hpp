@@ -53,30 +53,37 @@ class stream_assembler {
     void write(std::string& out) const;
   };
 
-  struct choice {
-    piecewise_object members;  ///< `text` of a completion, and whatever a relay adds
-    piecewise_object message;
+  /// What a message says.
+  struct words {
+    piecewise_object members;  ///< content, refusal, reasoning, and whatever a relay adds
     piecewise_object function_call;
     piecewise_object audio;
-    piecewise_object logprobs;
     tool_calls tools;
+  };
+
+  struct choice {
+    piecewise_object members;  ///< `text` of a completion, and whatever a relay adds
+    words message;
+    bool in_pieces = false;  ///< its deltas say something: they are the message
+    piecewise_object logprobs;
     std::string finish_reason;  ///< with its quotes; empty: not ended
   };
 
   // These tell whether content, reasoning, refusal or a tool call came with what they added.
   bool add_choices(simdjson::ondemand::value& list);
   bool add_choice(simdjson::ondemand::object piece);
-  bool add_delta(choice& into, simdjson::ondemand::object delta);
+  bool add_words(words& into, simdjson::ondemand::object delta, const choice& of);
   void note_content(const choice& of);
   void end(choice& ended, std::string_view reason, bool with_content);
   void write_choice(std::string& out, std::int64_t index, const choice& written) const;
-  static void write_message(std::string& out, const choice& written);
+  static void write_message(std::string& out, const words& message);
 
   endpoint target_;
   std::size_t expected_;
   std::size_t ended_ = 0;
   bool content_began_ = false;
-  bool went_on_ = false;  ///< content came behind a finish reason, and nothing that ends it since
+  bool went_on_ = false;   ///< content came behind a finish reason, and nothing that ends it since
+  chunk_reader messages_;  ///< for those that a chunk holds whole
   piecewise_object top_;
   std::map<std::int64_t, choice> choices_;
 };

@@ -335,6 +335,51 @@ INSTANTIATE_TEST_SUITE_P(
             whole(answer(hello), R"()")}));
 
 INSTANTIATE_TEST_SUITE_P(
+    MessagesInStreams, StreamedReply,
+    testing::Values(
+        stream_case{
+            "messages in place of deltas: each replaces the one before",
+            {events(
+                {chunk(R"({"index":0,"message":{"role":"assistant","content":"Hel"},"delta":{}})"),
+                 chunk(
+                     R"({"index":0,"delta":null,"message":{"role":"assistant","content":"Hello"},"finish_reason":"stop"})")})},
+            whole(answer(hello))},
+        stream_case{
+            "the message so far beside every delta",
+            {events(
+                {chunk(
+                     R"({"index":0,"message":{"role":"assistant","content":"Hel"},"delta":{"role":"assistant","content":"Hel"}})"),
+                 chunk(
+                     R"({"index":0,"delta":{"content":"lo"},"message":{"role":"assistant","content":"Hello"},"finish_reason":"stop"})")})},
+            whole(answer(hello))},
+        stream_case{
+            "the whole message in the last chunk",
+            {events(
+                {said(R"({"role":"assistant","content":""})"), said(R"({"content":"Hel"})"),
+                 said(R"({"content":"lo"})"),
+                 chunk(
+                     R"({"index":0,"delta":{},"message":{"role":"assistant","content":"Hello","tool_calls":[]},"finish_reason":"stop"})")})},
+            whole(answer(hello))},
+        stream_case{
+            "deltas that say nothing beside messages that do",
+            {events(
+                {chunk(
+                     R"({"index":0,"message":{"content":"Hel"},"delta":{"role":"assistant","content":""}})"),
+                 chunk(
+                     R"({"index":0,"message":{"content":"Hello"},"delta":{"role":"assistant","content":""},"finish_reason":"stop"})")})},
+            whole(answer(hello))},
+        stream_case{
+            "a message with tool calls in the last chunk, told before in pieces",
+            {events(
+                {said(
+                     R"({"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]})"),
+                 chunk(
+                     R"({"index":0,"message":{"role":"assistant","content":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"tool_calls"})")})},
+            whole(answer(
+                R"({"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]})",
+                "\"tool_calls\""))}));
+
+INSTANTIATE_TEST_SUITE_P(
     Completions, StreamedReply,
     testing::Values(
         stream_case{
