@@ -20,12 +20,16 @@ bool is_array(ondemand::value& value) {
   return value.type() == ondemand::json_type::array;
 }
 
+bool is_filled_string(ondemand::value& value) {
+  // The token of a string has the space behind it at its end.
+  return is_string(value) && !value.raw_json_token().starts_with("\"\"");
+}
+
 /// A member that holds a piece of what the model says, and one with something in it.
 bool brings_content(std::string_view key, ondemand::value& value) {
   const bool speaks = key == "content" || key == "reasoning_content" || key == "reasoning" ||
                       key == "refusal" || key == "text";
-  // The token of a string has the space behind it at its end.
-  return speaks && is_string(value) && !value.raw_json_token().starts_with("\"\"");
+  return speaks && is_filled_string(value);
 }
 
 /// The member `name`, where there is one, as a `T`. Leaves the object as it was.
@@ -45,6 +49,20 @@ std::optional<std::int64_t> index_of(ondemand::object& piece) {
   constexpr std::int64_t sane = 1'000'000;
   const auto index = peek<std::int64_t>(piece, "index");
   return index && *index >= 0 && *index < sane ? index : std::nullopt;
+}
+
+/// Whether a piece of a tool call says what is called. Leaves the piece as it was.
+bool names_function(ondemand::object& piece) {
+  for (const std::string_view kind : {"function", "custom"}) {
+    ondemand::object called;
+    ondemand::value name;
+    const bool named = piece.find_field_unordered(kind).get(called) == simdjson::SUCCESS &&
+                       called.find_field_unordered("name").get(name) == simdjson::SUCCESS &&
+                       is_filled_string(name);
+    piece.reset().value();
+    if (named) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -180,8 +198,13 @@ bool stream_assembler::complete() const {
 }
 
 void stream_assembler::tool_calls::add(ondemand::object piece) {
-  latest = place_of(piece);
-  call& into = by_index[latest];
+  const std::string id(peek<std::string_view>(piece, "id").value_or(""));
+  latest = place_of(piece, id);
+  call& into = by_place[latest];
+  if (!id.empty()) {
+    by_id.try_emplace(id, latest);
+    if (into.id.empty()) into.id = id;
+  }
   for (ondemand::field field : piece) {
     const std::string_view key = field.unescaped_key();
     ondemand::value value = field.value();
@@ -196,21 +219,31 @@ void stream_assembler::tool_calls::add(ondemand::object piece) {
   }
 }
 
-/// The index that a piece gives; where a relay leaves it out, a new id begins a call, and what has
-/// none belongs to the call before.
-std::int64_t stream_assembler::tool_calls::place_of(ondemand::object& piece) {
-  const std::string id(peek<std::string_view>(piece, "id").value_or(""));
-  const std::int64_t next = by_index.empty() ? 0 : std::prev(by_index.end())->first + 1;
+/// Where a piece belongs, or where the call that it begins goes.
+std::int64_t stream_assembler::tool_calls::place_of(ondemand::object& piece,
+                                                    const std::string& id) {
+  const std::int64_t next = by_place.empty() ? 0 : std::prev(by_place.end())->first + 1;
+  const auto known = id.empty() ? by_id.end() : by_id.find(id);
   const auto index = index_of(piece);
-  if (id.empty()) return index.value_or(by_index.empty() ? 0 : latest);
-  if (!index) return by_id.try_emplace(id, next).first->second;
-  by_id.try_emplace(id, *index);
-  return *index;
+  if (!index) {
+    if (known != by_id.end()) return known->second;
+    return by_place.empty() || !id.empty() || names_function(piece) ? next : latest;
+  }
+  const auto opened = by_index.find(*index);
+  if (opened == by_index.end()) {
+    const std::int64_t place = by_place.contains(*index) ? next : *index;
+    return by_index[*index] = place;
+  }
+  const std::string& id_there = by_place[opened->second].id;
+  if (id.empty() || id_there.empty() || id == id_there) return opened->second;
+  if (known != by_id.end()) return known->second;
+  if (names_function(piece)) opened->second = next;
+  return opened->second;
 }
 
 void stream_assembler::tool_calls::write(std::string& out) const {
   out += "\"tool_calls\":[";
-  for (const auto& [index, each] : by_index) {
+  for (const auto& [place, each] : by_place) {
     out += '{';
     each.members.write(out, {"id", "type"});
     if (!each.members.has("type") && each.custom.empty()) out += R"("type":"function",)";
@@ -272,7 +305,7 @@ void stream_assembler::write_choice(std::string& out, std::int64_t index,
 
 void stream_assembler::write_message(std::string& out, const words& message) {
   const piecewise_object& members = message.members;
-  const bool calls = !message.tools.by_index.empty() || !message.function_call.empty();
+  const bool calls = !message.tools.by_place.empty() || !message.function_call.empty();
   const bool speaks = !message.audio.empty() || members.has("refusal");
   const bool has_content =
       members.has("content") || (members.given("content") && !calls && !speaks);
@@ -295,7 +328,7 @@ void stream_assembler::write_message(std::string& out, const words& message) {
   } else {
     out += "\"refusal\":null,";
   }
-  if (!message.tools.by_index.empty()) message.tools.write(out);
+  if (!message.tools.by_place.empty()) message.tools.write(out);
   if (!message.function_call.empty()) {
     out += "\"function_call\":";
     message.function_call.write_object(out);

@@ -37,19 +37,22 @@ class stream_assembler {
   std::string body() const;
 
  private:
-  /// Tool calls by their index; those that come without one are numbered on.
+  /// Tool calls in the order of their indices. Relays leave the index out or give the same one to
+  /// every call: a new id, or else a new name, tells them apart then.
   struct tool_calls {
     struct call {
+      std::string id;             ///< the first one given
       piecewise_object members;   ///< id, type and whatever a relay adds
       piecewise_object function;  ///< name, arguments
       piecewise_object custom;    ///< name, input
     };
-    std::map<std::int64_t, call> by_index;
+    std::map<std::int64_t, call> by_place;
+    std::map<std::int64_t, std::int64_t> by_index;  ///< the place of the call opened there last
     std::map<std::string, std::int64_t, std::less<>> by_id;
-    std::int64_t latest = -1;
+    std::int64_t latest = -1;  ///< the place that the last piece went to
 
     void add(simdjson::ondemand::object piece);
-    std::int64_t place_of(simdjson::ondemand::object& piece);
+    std::int64_t place_of(simdjson::ondemand::object& piece, const std::string& id);
     void write(std::string& out) const;
   };
 

@@ -380,6 +380,45 @@ INSTANTIATE_TEST_SUITE_P(
                 "\"tool_calls\""))}));
 
 INSTANTIATE_TEST_SUITE_P(
+    ToolCalls, StreamedReply,
+    testing::Values(
+        stream_case{
+            "calls that all say index 0: a new id with a name is a new call, no id the last one",
+            {events(
+                {said(
+                     R"({"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"{"}}]})"),
+                 said(R"({"tool_calls":[{"index":0,"function":{"arguments":"}"}}]})"),
+                 said(
+                     R"({"tool_calls":[{"index":0,"id":"b","type":"function","function":{"name":"f","arguments":"["}},{"index":1,"id":"c","type":"function","function":{"name":"h","arguments":"1"}}]})"),
+                 said(R"({"tool_calls":[{"index":0,"id":"","function":{"arguments":"]"}}]})"),
+                 said(R"({"tool_calls":[{"index":0,"id":"a","function":{"arguments":" "}}]})",
+                      "\"tool_calls\"")})},
+            whole(answer(
+                R"({"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{} "}},{"id":"b","type":"function","function":{"name":"f","arguments":"[]"}},{"id":"c","type":"function","function":{"name":"h","arguments":"1"}}]})",
+                "\"tool_calls\""))},
+        stream_case{
+            "an index wins over an id that two calls share",
+            {events(
+                {said(
+                     R"({"tool_calls":[{"index":0,"id":"x","function":{"name":"f","arguments":"{"}},{"index":1,"id":"x","function":{"name":"f","arguments":"["}}]})"),
+                 said(
+                     R"({"tool_calls":[{"index":1,"id":"x","function":{"arguments":"]"}},{"index":0,"id":"x","function":{"arguments":"}"}}]})",
+                     "\"tool_calls\"")})},
+            whole(answer(
+                R"({"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"x","type":"function","function":{"name":"f","arguments":"{}"}},{"id":"x","type":"function","function":{"name":"f","arguments":"[]"}}]})",
+                "\"tool_calls\""))},
+        stream_case{
+            "calls without index and id: a name begins one",
+            {events(
+                {said(
+                     R"({"tool_calls":[{"type":"function","function":{"name":"f","arguments":"{}"}},{"type":"function","function":{"name":"g","arguments":"["}}]})"),
+                 said(R"({"tool_calls":[{"function":{"name":"","arguments":"]"}}]})",
+                      "\"tool_calls\"")})},
+            whole(answer(
+                R"({"role":"assistant","content":null,"refusal":null,"tool_calls":[{"type":"function","function":{"name":"f","arguments":"{}"}},{"type":"function","function":{"name":"g","arguments":"[]"}}]})",
+                "\"tool_calls\""))}));
+
+INSTANTIATE_TEST_SUITE_P(
     Completions, StreamedReply,
     testing::Values(
         stream_case{
