@@ -75,6 +75,7 @@ chunk_meaning stream_assembler::add(ondemand::object chunk) {
   bool familiar = false;
   bool with_content = false;
   bool with_usage = false;
+  told_.clear();
   for (ondemand::field field : chunk) {
     const std::string_view key = field.unescaped_key();
     ondemand::value value = field.value();
@@ -86,19 +87,20 @@ chunk_meaning stream_assembler::add(ondemand::object chunk) {
     } else if (key == "success") {
       refused = refused || raw_json(value) == "false";
     } else if (key == "created") {
-      if (const std::string_view raw = raw_json(value); raw != "0") top_.replace(key, raw);
+      if (const std::string_view raw = raw_json(value); raw != "0") told_.emplace_back(key, raw);
     } else if (key == "usage") {
       familiar = true;
-      const std::string_view raw = raw_json(value);
-      with_usage = is_truthy(raw);
-      top_.replace(key, raw);
+      told_.emplace_back(key, raw_json(value));
+      with_usage = is_truthy(told_.back().second);
     } else if (key != "object" && key != "obfuscation") {
-      top_.replace(key, raw_json(value));
+      told_.emplace_back(key, raw_json(value));
     }
   }
   if (with_usage && !with_content) went_on_ = false;
   if (refused) return chunk_meaning::error;
-  return familiar ? chunk_meaning::progress : chunk_meaning::stray;
+  if (!familiar) return chunk_meaning::stray;
+  for (const auto& [key, raw] : told_) top_.replace(key, raw);
+  return chunk_meaning::progress;
 }
 
 bool stream_assembler::add_choices(ondemand::value& list) {
@@ -185,6 +187,7 @@ void stream_assembler::note_content(const choice& of) {
 }
 
 void stream_assembler::end(choice& ended, std::string_view reason, bool with_content) {
+  if (reason == "\"error\"" && settled()) return;  // what went wrong was not the reply
   if (ended.finish_reason.empty()) {
     ++ended_;
   } else if (!with_content) {

@@ -7,6 +7,8 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "openai/chunk.hpp"
 #include "openai/piecewise_object.hpp"
@@ -87,6 +89,8 @@ class stream_assembler {
   bool content_began_ = false;
   bool went_on_ = false;   ///< content came behind a finish reason, and nothing that ends it since
   chunk_reader messages_;  ///< for those that a chunk holds whole
+  std::vector<std::pair<std::string_view, std::string_view>>
+      told_;  ///< the chunk's own members, until it is known to be one of this endpoint's
   piecewise_object top_;
   std::map<std::int64_t, choice> choices_;
 };

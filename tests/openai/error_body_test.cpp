@@ -46,6 +46,9 @@ INSTANTIATE_TEST_SUITE_P(
         error_case{"a list of details", R"({"detail":[{"loc":["body"],"msg":"m"}]})", "m"},
         error_case{"a list of errors", R"({"success":false,"errors":[{"code":1,"message":"m"}]})",
                    "m"},
+        error_case{"an error inside a choice",
+                   R"({"choices":[{"finish_reason":"error","error":{"message":"m"}}]})", "m"},
+        error_case{"an error string inside a choice", R"({"choices":[{"error":"m"}]})", "m"},
         error_case{
             "Anthropic's",
             R"({"type":"error","error":{"type":"overloaded_error","message":"m"},"request_id":"r"})",
