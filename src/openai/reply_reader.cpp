@@ -54,6 +54,15 @@ form sniff(std::string_view body) {
   return undecided ? form::undecided : form::text;
 }
 
+/// Relays write the end of a stream with more space than one, or in lower case.
+bool says_done(std::string_view data) {
+  constexpr std::string_view words = "[done]";
+  data.remove_prefix(std::min(data.find_first_not_of(" \t\r\n"), data.size()));
+  return data.size() >= words.size() &&
+         std::equal(words.begin(), words.end(), data.begin(),
+                    [](char a, unsigned char b) { return a == std::tolower(b); });
+}
+
 bool is_page(std::string_view text) {
   const std::size_t begin = text.find_first_not_of(" \t\r\n");
   return begin != std::string_view::npos && text[begin] == '<';
@@ -177,7 +186,8 @@ reply_reader::need reply_reader::state::take_events(std::string_view bytes) {
 bool reply_reader::state::on_event(const sse_parser::event& event) {
   if (is_blank(event.data)) return true;
   had_event = true;
-  if (!event.data.starts_with("[DONE]")) {
+  if (!says_done(event.data)) {
+    const bool was_settled = settled();
     switch (read(event)) {
       case chunk_meaning::progress:
         return true;
@@ -195,6 +205,8 @@ bool reply_reader::state::on_event(const sse_parser::event& event) {
         fail(event.data, "an event of the stream is not a JSON object");
         break;
     }
+    // A reply that is whole is paid for: it is taken, whatever its relay says behind it.
+    if (was_settled && settled()) failed.reset();
   }
   done = true;
   return false;

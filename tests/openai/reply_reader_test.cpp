@@ -119,6 +119,10 @@ INSTANTIATE_TEST_SUITE_P(
                              chunk("", ",\"usage\":" + usage)}),
              .how = ending::timeout},
             whole(answer(hello), ",\"usage\":" + usage)},
+        stream_case{"a stray event leaves nothing behind",
+                    {"event: ping\ndata: {\"type\":\"ping\",\"id\":\"p\"}\n\n" +
+                     events({said(R"({"content":"Hello"})", "\"stop\"")})},
+                    whole(answer(hello))},
         stream_case{"the last event may lack its blank line",
                     {"data: " + said(R"({"content":"Hello"})", "\"stop\"")},
                     whole(answer(hello))},
@@ -418,6 +422,31 @@ INSTANTIATE_TEST_SUITE_P(
                 R"({"role":"assistant","content":null,"refusal":null,"tool_calls":[{"type":"function","function":{"name":"f","arguments":"{}"}},{"type":"function","function":{"name":"g","arguments":"[]"}}]})",
                 "\"tool_calls\""))}));
 
+const std::string ended = events({said(R"({"content":"Hello"})", "\"stop\"")});
+
+INSTANTIATE_TEST_SUITE_P(
+    BehindTheEnd, StreamedReply,
+    testing::Values(
+        stream_case{"an error object: the reply is whole, and paid",
+                    {ended + events({R"({"error":{"message":"late"}})", "[DONE]"})},
+                    whole(answer(hello))},
+        stream_case{"an error beside a choice",
+                    {ended + events({chunk(piece(R"({"content":""})", "\"error\""),
+                                           R"(,"error":{"message":"late"})")})},
+                    whole(answer(hello))},
+        stream_case{
+            "an error event", {ended + "event: error\ndata: late\n\n"}, whole(answer(hello))},
+        stream_case{"words of a relay",
+                    {ended + events({R"({"code":500,"msg":"late"})"})},
+                    whole(answer(hello))},
+        stream_case{"plain text", {ended + events({"bye", "[DONE]"})}, whole(answer(hello))},
+        stream_case{"broken JSON", {ended + events({R"({"id":)"})}, whole(answer(hello))},
+        stream_case{"an event cut short",
+                    {ended + "data: {\"choices\":[{\"index\":0,"},
+                    whole(answer(hello))},
+        stream_case{"[DONE] with more space", {ended + "data:  [DONE] \n\n"}, whole(answer(hello))},
+        stream_case{"[done] in lower case", {ended + events({"[done]"})}, whole(answer(hello))}));
+
 INSTANTIATE_TEST_SUITE_P(
     Completions, StreamedReply,
     testing::Values(
@@ -543,6 +572,15 @@ INSTANTIATE_TEST_SUITE_P(
                     {begun + events({said("{}", "\"error\""), "[DONE]"})},
                     errc::invalid_response,
                     "a choice ended with an error"},
+        failed_case{
+            "a finish reason that is error, with the words inside the choice",
+            {begun +
+             events(
+                 {chunk(
+                      R"({"index":0,"delta":{},"finish_reason":"error","error":{"code":502,"message":"overloaded"}})"),
+                  "[DONE]"})},
+            errc::invalid_response,
+            "overloaded"},
         failed_case{"success that is false",
                     {begun + events({R"({"success":false,"message":"overloaded"})"})},
                     errc::invalid_response,
@@ -551,10 +589,16 @@ INSTANTIATE_TEST_SUITE_P(
                     {begun + events({R"({"code":500,"msg":"overloaded"})"})},
                     errc::invalid_response,
                     "overloaded"},
-        failed_case{"an error after the end",
-                    {begun + events({said("{}", "\"stop\""), R"({"error":{"message":"late"}})"})},
+        failed_case{"an error after content that came behind the finish reason",
+                    {begun + events({said("{}", "\"stop\""), said(R"({"content":"x"})"),
+                                     R"({"error":{"message":"late"}})"})},
                     errc::invalid_response,
                     "late"},
+        failed_case{"and one that ends the choice again",
+                    {begun + events({said("{}", "\"stop\""), said(R"({"content":"x"})"),
+                                     said("{}", "\"error\"")})},
+                    errc::invalid_response,
+                    "a choice ended with an error"},
         failed_case{"an event that is plain text",
                     {begun + events({"upstream overloaded"})},
                     errc::invalid_response,
@@ -937,6 +981,8 @@ TEST(ReplyReader, NeedsMoreWhileContentComesBehindAFinishReason) {
 TEST(ReplyReader, NeedsNothingAfterWhatCannotBeHelped) {
   EXPECT_EQ(read({events({R"({"error":{"message":"x"}})"})}).last_need, need::nothing);
   EXPECT_EQ(read({begun + events({"[DONE]"})}).last_need, need::nothing);
+  EXPECT_EQ(read({begun + "data:  [done] \n\n"}).last_need, need::nothing);
+  EXPECT_EQ(read({ended + events({"bye"})}).last_need, need::nothing);
   EXPECT_EQ(read({std::string(20'000, 'x')}).last_need, need::more) << "a stream of no known field";
   EXPECT_EQ(read({.body = "<p>" + std::string(20'000, 'x'), .content_type = "text/html"}).last_need,
             need::nothing);
