@@ -70,6 +70,8 @@ INSTANTIATE_TEST_SUITE_P(
         error_case{"a stream with an error",
                    "event: error\ndata: {\"error\":{\"message\":\"m\",\"code\":\"c\"}}\n\n", "m",
                    "c"},
+        error_case{"comments of a stream, then JSON", ": PING\n\n{\"error\":{\"message\":\"m\"}}",
+                   "m"},
         error_case{"nothing", "", ""}, error_case{"space", " \r\n", ""},
         error_case{"plain text", "no healthy\n upstream\n", "no healthy upstream"},
         error_case{"text in brackets", "[Errno 111] refused", "[Errno 111] refused"},

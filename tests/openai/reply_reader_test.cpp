@@ -444,6 +444,8 @@ INSTANTIATE_TEST_SUITE_P(
         stream_case{"an event cut short",
                     {ended + "data: {\"choices\":[{\"index\":0,"},
                     whole(answer(hello))},
+        stream_case{"raw JSON", {ended + R"({"error":{"message":"late"}})"}, whole(answer(hello))},
+        stream_case{"a page", {ended + "<html><title>late</title>"}, whole(answer(hello))},
         stream_case{"[DONE] with more space", {ended + "data:  [DONE] \n\n"}, whole(answer(hello))},
         stream_case{"[done] in lower case", {ended + events({"[done]"})}, whole(answer(hello))}));
 
@@ -652,6 +654,55 @@ INSTANTIATE_TEST_SUITE_P(
              .target = endpoint::responses},
             errc::invalid_response,
             "overloaded"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    RawTextInStreams, FailedReply,
+    testing::Values(
+        failed_case{"an error behind comments",
+                    {": PING\n\n: PING\n\n{\"error\":{\"message\":\"overloaded\"}}"},
+                    errc::invalid_response,
+                    "overloaded"},
+        failed_case{"an error over several lines",
+                    {": PING\n\n{\n  \"error\": {\n\n    \"message\": \"overloaded\"\n  }\n}\n\n"},
+                    errc::invalid_response,
+                    "overloaded"},
+        failed_case{"a page behind comments",
+                    {": PING\n\n<html>\n\n<title>Bad gateway</title></html>"},
+                    errc::invalid_response,
+                    "Bad gateway"},
+        failed_case{"no reply, no words",
+                    {": PING\n\n{\"choices\":[]}"},
+                    errc::invalid_response,
+                    "the reply has no choices"},
+        failed_case{"a body that broke off",
+                    {.body = ": PING\n\n{\"choices\":[", .how = ending::cut},
+                    errc::stream_interrupted,
+                    "the connection broke before the reply was whole"},
+        failed_case{"an error behind content",
+                    {begun + "{\"error\":{\n\"message\":\"overloaded\"}}\n\ndata: [DONE]\n\n"},
+                    errc::invalid_response,
+                    "overloaded"},
+        failed_case{"an error behind content, and a cut",
+                    {.body = begun + R"({"error":{"message":"overloaded"}})", .how = ending::cut},
+                    errc::invalid_response,
+                    "overloaded"},
+        failed_case{"an error behind an event that lacks its blank line",
+                    {"data: " + said(R"({"content":"Hel"})") +
+                     "\n{\"error\":{\"message\":\"overloaded\"}}"},
+                    errc::invalid_response,
+                    "overloaded"},
+        failed_case{"a page behind content",
+                    {begun + "<html>\n<head>\n\n<title>Bad gateway</title>"},
+                    errc::invalid_response,
+                    "Bad gateway"},
+        failed_case{"something without words behind content",
+                    {begun + R"({"a":1})"},
+                    errc::invalid_response,
+                    "the stream holds something that is no event"},
+        failed_case{"plain text before it is part of the words",
+                    {"upstream error:\n{oh}"},
+                    errc::invalid_response,
+                    "upstream error: {oh}"}));
 
 INSTANTIATE_TEST_SUITE_P(
     InterruptedStreams, FailedReply,
@@ -884,6 +935,9 @@ INSTANTIATE_TEST_SUITE_P(
             "a lone surrogate",
             {.body = R"({"choices":[{"t":"\ud83d \ud83d\ude00"}]})", .content_type = json_type},
             R"({"choices":[{"t":"\ufffd \ud83d\ude00"}]})"},
+        whole_case{"raw behind the comments of a stream",
+                   {": PING\n\n: PING\n\n" + whole(answer(hello)) + "\n"},
+                   whole(answer(hello))},
         whole_case{"embeddings",
                    {.body = R"({"object":"list","data":[{"embedding":[0.1]}],"error":null})",
                     .target = endpoint::embeddings,
@@ -894,6 +948,12 @@ INSTANTIATE_TEST_SUITE_P(
                     .target = endpoint::responses,
                     .content_type = json_type},
                    R"({"status":"completed","output":[],"error":null})"}));
+
+TEST(ReplyReader, KnowsAPageBehindCommentsAsForeign) {
+  const auto seen = read({": PING\n\n<html><title>Bad gateway</title></html>"});
+  ASSERT_FALSE(seen.outcome.has_value());
+  EXPECT_TRUE(seen.outcome.error().foreign);
+}
 
 TEST(ReplyReader, CountsFinishReasonsPerChoice) {
   const auto seen = read({.body = events({said("{}", "\"stop\"", 0), said("{}", "\"length\"", 1),
@@ -983,6 +1043,9 @@ TEST(ReplyReader, NeedsNothingAfterWhatCannotBeHelped) {
   EXPECT_EQ(read({begun + events({"[DONE]"})}).last_need, need::nothing);
   EXPECT_EQ(read({begun + "data:  [done] \n\n"}).last_need, need::nothing);
   EXPECT_EQ(read({ended + events({"bye"})}).last_need, need::nothing);
+  EXPECT_EQ(read({ended + "{"}).last_need, need::nothing);
+  EXPECT_EQ(read({begun + "{"}).last_need, need::more) << "for the words";
+  EXPECT_EQ(read({begun + "{" + std::string(20'000, 'x')}).last_need, need::nothing);
   EXPECT_EQ(read({std::string(20'000, 'x')}).last_need, need::more) << "a stream of no known field";
   EXPECT_EQ(read({.body = "<p>" + std::string(20'000, 'x'), .content_type = "text/html"}).last_need,
             need::nothing);
