@@ -162,7 +162,8 @@ error_body read_text(std::string_view text) {
   }
   error_body read;
   if (text.starts_with('{')) return read;  // JSON gone wrong is nobody's words
-  read.message = one_line(text.starts_with('<') ? words_of_page(text) : text, longest_excerpt);
+  read.page = text.starts_with('<');
+  read.message = one_line(read.page ? words_of_page(text) : text, longest_excerpt);
   return read;
 }
 
