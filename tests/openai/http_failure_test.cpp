@@ -171,6 +171,24 @@ INSTANTIATE_TEST_SUITE_P(
         status_case{"no channel, in English", 503, envelope("No available channel for model m"),
                     passing, "No available channel for model m", 2}));
 
+TEST(HttpFailurePages, AreForeignWhereTheStatusSpeaksOfTheRequest) {
+  const std::string page = "\n<!DOCTYPE html><title>x</title>";
+  const auto foreign = [](int status, const std::string& body) {
+    return test::read({.body = body, .status = status, .content_type = "text/html"})
+        .outcome.error()
+        .foreign;
+  };
+  for (const int status : {400, 403, 404, 405, 410, 415, 422}) {
+    EXPECT_TRUE(foreign(status, page)) << status;
+    EXPECT_FALSE(foreign(status, "")) << status;
+    EXPECT_FALSE(foreign(status, "no")) << status;
+    EXPECT_FALSE(foreign(status, envelope("no"))) << status;
+  }
+  for (const int status : {401, 402, 408, 409, 413, 425, 429, 500, 502, 503}) {
+    EXPECT_FALSE(foreign(status, page)) << status;
+  }
+}
+
 response_head head_of(int status) {
   response_head head;
   head.status = status;
@@ -198,12 +216,15 @@ TEST(HttpFailureHints, OnlyWhatMayBeRepeatedHasAHint) {
 }
 
 TEST(HttpFailureHints, TheServerMayForbidARetry) {
-  for (const int status : {429, 500}) {
+  for (const auto& [status, kind] : {std::pair(429, throttled), {500, passing}, {503, passing}}) {
     response_head head = head_of(status);
     head.hints["x-should-retry"] = "false";
-    EXPECT_EQ(http_failure(head, "", 0).kind, permanent) << status;
+    EXPECT_EQ(http_failure(head, "", 0).kind, kind) << "a later run may try it: " << status;
+    EXPECT_EQ(http_failure(head, "", 0).max_retries, 0) << status;
+    EXPECT_EQ(http_failure(head, envelope("none", "model_not_found"), 0).max_retries, 0) << status;
     head.hints["x-should-retry"] = "true";
-    EXPECT_NE(http_failure(head, "", 0).kind, permanent) << status;
+    EXPECT_EQ(http_failure(head, "", 0).kind, kind) << status;
+    EXPECT_EQ(http_failure(head, "", 0).max_retries, -1) << status;
   }
   response_head head = head_of(400);
   head.hints["x-should-retry"] = "true";
