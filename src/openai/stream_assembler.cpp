@@ -8,6 +8,8 @@
 #include <string_view>
 #include <utility>
 
+#include "openai/usage_reader.hpp"
+
 namespace sluice::openai {
 namespace {
 
@@ -90,8 +92,9 @@ chunk_meaning stream_assembler::add(ondemand::object chunk) {
       if (const std::string_view raw = raw_json(value); raw != "0") told_.emplace_back(key, raw);
     } else if (key == "usage") {
       familiar = true;
-      told_.emplace_back(key, raw_json(value));
-      with_usage = is_truthy(told_.back().second);
+      const std::string_view raw = raw_json(value);
+      with_usage = counts_tokens(raw);
+      if (with_usage || !usage_told_) told_.emplace_back(key, raw);
     } else if (key != "object" && key != "obfuscation") {
       told_.emplace_back(key, raw_json(value));
     }
@@ -100,7 +103,13 @@ chunk_meaning stream_assembler::add(ondemand::object chunk) {
   if (refused) return chunk_meaning::error;
   if (!familiar) return chunk_meaning::stray;
   for (const auto& [key, raw] : told_) top_.replace(key, raw);
+  usage_told_ = usage_told_ || with_usage;
   return chunk_meaning::progress;
+}
+
+/// Some relays give a usage that is empty, or all zeros, behind or before the one that counts.
+bool stream_assembler::counts_tokens(std::string_view usage) {
+  return usage.starts_with('{') && read_usage(inner_.object(usage), target_).tokens.has_value();
 }
 
 bool stream_assembler::add_choices(ondemand::value& list) {
@@ -144,7 +153,7 @@ bool stream_assembler::add_choice(ondemand::object piece) {
   // before.
   if (!message.empty() && !into.in_pieces) {
     words whole;
-    with_content = add_words(whole, messages_.object(message), into) || with_content;
+    with_content = add_words(whole, inner_.object(message), into) || with_content;
     into.message = std::move(whole);
   }
   if (!reason.empty() && is_truthy(reason)) end(into, reason, with_content);

@@ -78,6 +78,7 @@ class stream_assembler {
   bool add_choices(simdjson::ondemand::value& list);
   bool add_choice(simdjson::ondemand::object piece);
   bool add_words(words& into, simdjson::ondemand::object delta, const choice& of);
+  bool counts_tokens(std::string_view usage);
   void note_content(const choice& of);
   void end(choice& ended, std::string_view reason, bool with_content);
   void write_choice(std::string& out, std::int64_t index, const choice& written) const;
@@ -87,8 +88,9 @@ class stream_assembler {
   std::size_t expected_;
   std::size_t ended_ = 0;
   bool content_began_ = false;
-  bool went_on_ = false;   ///< content came behind a finish reason, and nothing that ends it since
-  chunk_reader messages_;  ///< for those that a chunk holds whole
+  bool went_on_ = false;  ///< content came behind a finish reason, and nothing that ends it since
+  bool usage_told_ = false;  ///< one that counts tokens has come
+  chunk_reader inner_;       ///< for what a chunk holds whole, and is read for itself
   std::vector<std::pair<std::string_view, std::string_view>>
       told_;  ///< the chunk's own members, until it is known to be one of this endpoint's
   piecewise_object top_;

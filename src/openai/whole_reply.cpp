@@ -25,6 +25,7 @@ struct findings {
   std::string incomplete_reason;  ///< of a response object
   std::map<std::string, std::uint64_t> finish_reasons;
   usage_report usage;
+  usage_report choice_usage;  ///< of the first choice that has one: Moonshot puts it there
 };
 
 std::string string_or_empty(ondemand::value& value) {
@@ -38,16 +39,20 @@ bool is_object(ondemand::value& value) {
   return value.type() == ondemand::json_type::object;
 }
 
-void read_choices(ondemand::value& list, findings& found) {
+void read_choices(ondemand::value& list, endpoint target, findings& found) {
   if (!is_array(list)) return;
   for (ondemand::value choice : list.get_array()) {
     ++found.choices;
     if (!is_object(choice)) continue;
     for (ondemand::field field : choice.get_object()) {
       const std::string_view key = field.unescaped_key();
-      if (key != "finish_reason") continue;
-      const std::string reason = string_or_empty(field.value());
-      if (!reason.empty()) ++found.finish_reasons[reason];
+      ondemand::value value = field.value();
+      if (key == "finish_reason") {
+        const std::string reason = string_or_empty(value);
+        if (!reason.empty()) ++found.finish_reasons[reason];
+      } else if (key == "usage" && is_object(value) && !found.choice_usage.tokens) {
+        found.choice_usage = read_usage(value.get_object(), target);
+      }
     }
   }
 }
@@ -60,7 +65,7 @@ void read_incomplete_details(ondemand::value& details, findings& found) {
   }
 }
 
-findings walk(ondemand::object root) {
+findings walk(ondemand::object root, endpoint target) {
   findings found;
   for (ondemand::field field : root) {
     const std::string_view key = field.unescaped_key();
@@ -70,7 +75,7 @@ findings walk(ondemand::object root) {
     } else if (key == "success") {
       found.refused = found.refused || raw_json(value) == "false";
     } else if (key == "choices") {
-      read_choices(value, found);
+      read_choices(value, target, found);
     } else if (key == "data") {
       if (is_array(value)) found.data = is_truthy(raw_json(value)) ? 1 : 0;
     } else if (key == "output") {
@@ -80,9 +85,11 @@ findings walk(ondemand::object root) {
     } else if (key == "incomplete_details") {
       read_incomplete_details(value, found);
     } else if (key == "usage") {
-      if (is_object(value)) found.usage = read_usage(value.get_object());
+      if (is_object(value)) found.usage = read_usage(value.get_object(), target);
     }
   }
+  if (!found.usage.tokens) found.usage.tokens = found.choice_usage.tokens;
+  if (!found.usage.cost) found.usage.cost = found.choice_usage.cost;
   return found;
 }
 
@@ -138,7 +145,7 @@ boost::system::result<reply, failure> read_whole_reply(std::string_view text, en
     return invalid_body(whole.body, "the reply is not a JSON object");
   }
   static thread_local chunk_reader reader;  // its buffers are worth keeping
-  findings found = walk(reader.object(whole.body));
+  findings found = walk(reader.object(whole.body), target);
   if (const auto why = objection(found, target)) return invalid_body(whole.body, *why);
 
   whole.usage = found.usage.tokens;

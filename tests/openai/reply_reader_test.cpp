@@ -1003,6 +1003,41 @@ TEST(ReplyReader, HasNoUsageWhereTheRelayGivesNone) {
   }
 }
 
+TEST(ReplyReader, KeepsTheUsageThatCounts) {
+  for (const char* empty :
+       {"{}", R"({"prompt_tokens":0,"completion_tokens":0,"total_tokens":0})", "null", "[1]"}) {
+    const std::string other = std::string(",\"usage\":") + empty;
+    const auto before = read({events({chunk(piece(R"({"content":"x"})"), other),
+                                      chunk(piece("{}", "\"stop\""), ",\"usage\":" + usage)})});
+    ASSERT_TRUE(before.outcome.has_value()) << empty;
+    EXPECT_EQ(before.outcome->usage, counted) << empty;
+    const auto behind = read({events(
+        {chunk(piece("{}", "\"stop\""), ",\"usage\":" + usage), chunk("", other), "[DONE]"})});
+    ASSERT_TRUE(behind.outcome.has_value()) << empty;
+    EXPECT_EQ(behind.outcome->usage, counted) << empty;
+  }
+}
+
+TEST(ReplyReader, FindsUsageInsideAChoice) {
+  const std::string choice =
+      R"({"index":0,"message":{"content":"x"},"finish_reason":"stop","usage":)" + usage + "}";
+  const auto unstreamed = read({.body = whole(choice), .content_type = json_type});
+  ASSERT_TRUE(unstreamed.outcome.has_value());
+  EXPECT_EQ(unstreamed.outcome->usage, counted);
+
+  const auto streamed =
+      read({events({said(R"({"content":"x"})"),
+                    chunk(R"({"index":0,"delta":{},"finish_reason":"stop","usage":)" + usage + "}"),
+                    "[DONE]"})});
+  ASSERT_TRUE(streamed.outcome.has_value());
+  EXPECT_EQ(streamed.outcome->usage, counted);
+
+  const auto both =
+      read({.body = whole(choice, R"(,"usage":{"prompt_tokens":9})"), .content_type = json_type});
+  ASSERT_TRUE(both.outcome.has_value());
+  EXPECT_EQ(both.outcome->usage, token_usage{.prompt_tokens = 9}) << "the reply's own comes first";
+}
+
 TEST(ReplyReader, SaysWhatItNeedsNext) {
   reply_reader reader({.choices = 2});
   response_head head;
