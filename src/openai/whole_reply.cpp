@@ -17,10 +17,12 @@ namespace ondemand = simdjson::ondemand;
 
 /// What decides about a body, from one walk over it.
 struct findings {
-  bool refused = false;     ///< a truthy `error`, or `success: false`
-  std::size_t choices = 0;  ///< elements of `choices`
-  std::size_t data = 0;     ///< elements of `data`
-  bool has_output = false;
+  bool refused = false;           ///< a truthy `error`, or `success: false`
+  std::size_t choices = 0;        ///< elements of `choices`
+  bool misshapen = false;         ///< one of them has neither message nor text
+  bool unsaid = false;            ///< one of them has no finish reason, and nothing in it
+  std::size_t data = 0;           ///< elements of `data`
+  bool has_output = false;        ///< an `output` with something in it
   std::string status;             ///< of a response object
   std::string incomplete_reason;  ///< of a response object
   std::map<std::string, std::uint64_t> finish_reasons;
@@ -39,20 +41,52 @@ bool is_object(ondemand::value& value) {
   return value.type() == ondemand::json_type::object;
 }
 
+/// Whether a message says anything, in whatever form.
+bool says_something(ondemand::object message) {
+  bool speaks = false;
+  for (ondemand::field field : message) {
+    const std::string_view key = field.unescaped_key();
+    for (const std::string_view part : {"content", "refusal", "reasoning_content", "reasoning",
+                                        "tool_calls", "function_call", "audio"}) {
+      if (key == part) speaks = is_truthy(raw_json(field.value())) || speaks;
+    }
+  }
+  return speaks;
+}
+
+void read_choice(ondemand::object choice, endpoint target, findings& found) {
+  bool shaped = false;
+  bool speaks = false;
+  bool ended = false;
+  for (ondemand::field field : choice) {
+    const std::string_view key = field.unescaped_key();
+    ondemand::value value = field.value();
+    if (key == "finish_reason") {
+      const std::string reason = string_or_empty(value);
+      ended = !reason.empty();
+      if (ended) ++found.finish_reasons[reason];
+    } else if (key == "message" && is_object(value)) {
+      shaped = true;
+      speaks = says_something(value.get_object()) || speaks;
+    } else if (key == "text") {
+      shaped = true;
+      speaks = is_truthy(raw_json(value)) || speaks;
+    } else if (key == "usage" && is_object(value) && !found.choice_usage.tokens) {
+      found.choice_usage = read_usage(value.get_object(), target);
+    }
+  }
+  found.misshapen = found.misshapen || !shaped;
+  found.unsaid = found.unsaid || (!ended && !speaks);
+}
+
 void read_choices(ondemand::value& list, endpoint target, findings& found) {
   if (!is_array(list)) return;
   for (ondemand::value choice : list.get_array()) {
     ++found.choices;
-    if (!is_object(choice)) continue;
-    for (ondemand::field field : choice.get_object()) {
-      const std::string_view key = field.unescaped_key();
-      ondemand::value value = field.value();
-      if (key == "finish_reason") {
-        const std::string reason = string_or_empty(value);
-        if (!reason.empty()) ++found.finish_reasons[reason];
-      } else if (key == "usage" && is_object(value) && !found.choice_usage.tokens) {
-        found.choice_usage = read_usage(value.get_object(), target);
-      }
+    if (is_object(choice)) {
+      read_choice(choice.get_object(), target, found);
+    } else {
+      found.misshapen = true;
     }
   }
 }
@@ -79,7 +113,7 @@ findings walk(ondemand::object root, endpoint target) {
     } else if (key == "data") {
       if (is_array(value)) found.data = is_truthy(raw_json(value)) ? 1 : 0;
     } else if (key == "output") {
-      found.has_output = is_array(value);
+      found.has_output = is_array(value) && is_truthy(raw_json(value));
     } else if (key == "status") {
       found.status = string_or_empty(value);
     } else if (key == "incomplete_details") {
@@ -94,29 +128,35 @@ findings walk(ondemand::object root, endpoint target) {
 }
 
 /// Why the body is no reply; nothing when it is one.
-std::optional<std::string_view> objection(const findings& found, endpoint target) {
+std::optional<std::string> objection(const findings& found, endpoint target) {
   if (found.refused) return "the reply holds an error";
   switch (target) {
     case endpoint::chat_completions:
     case endpoint::completions:
       if (found.choices == 0) return "the reply has no choices";
       if (found.finish_reasons.contains("error")) return "a choice ended with an error";
+      if (found.misshapen) return "a choice of the reply has neither message nor text";
+      if (found.unsaid) return "a choice of the reply is empty and has no finish reason";
       break;
     case endpoint::embeddings:
       if (found.data == 0) return "the reply has no embeddings";
       break;
     case endpoint::responses:
+      if (found.status == "completed" || found.status == "incomplete") break;
       if (found.status == "failed") return "the response failed";
       if (found.status == "cancelled") return "the response was cancelled";
-      if (found.status.empty() && !found.has_output) return "the reply is no response object";
+      if (!found.status.empty()) {
+        return fmt::format("the response is not done: {}", one_line(found.status, 100));
+      }
+      if (!found.has_output) return "the reply is no response object";
       break;
   }
   return std::nullopt;
 }
 
-failure invalid_body(std::string_view body, std::string_view otherwise) {
+failure invalid_body(std::string_view body, std::string otherwise) {
   std::string words = read_error_body(body).message;
-  return invalid_response(words.empty() ? std::string(otherwise) : std::move(words));
+  return invalid_response(words.empty() ? std::move(otherwise) : std::move(words));
 }
 
 }  // namespace

@@ -892,6 +892,75 @@ INSTANTIATE_TEST_SUITE_P(
                     errc::request_timeout,
                     "no byte for 60s"}));
 
+INSTANTIATE_TEST_SUITE_P(
+    EmptyBodies, FailedReply,
+    testing::Values(
+        failed_case{"a choice that is null",
+                    {.body = R"({"choices":[null]})", .content_type = json_type},
+                    errc::invalid_response,
+                    "a choice of the reply has neither message nor text"},
+        failed_case{"a choice with nothing of a choice",
+                    {.body = R"({"choices":[{"index":0,"finish_reason":"stop"}]})",
+                     .content_type = json_type},
+                    errc::invalid_response,
+                    "a choice of the reply has neither message nor text"},
+        failed_case{"a chunk in place of a reply",
+                    {.body = R"({"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]})",
+                     .content_type = json_type},
+                    errc::invalid_response,
+                    "a choice of the reply has neither message nor text"},
+        failed_case{"a message that is none",
+                    {.body = R"({"choices":[{"message":null,"finish_reason":"stop"}]})",
+                     .content_type = json_type},
+                    errc::invalid_response,
+                    "a choice of the reply has neither message nor text"},
+        failed_case{
+            "one choice of two is none",
+            {.body = R"({"choices":[{"message":{"content":"x"},"finish_reason":"stop"},{}]})",
+             .content_type = json_type},
+            errc::invalid_response,
+            "a choice of the reply has neither message nor text"},
+        failed_case{"an empty choice without a finish reason",
+                    {.body = R"({"choices":[{"message":{"role":"assistant","content":""}}]})",
+                     .content_type = json_type},
+                    errc::invalid_response,
+                    "a choice of the reply is empty and has no finish reason"},
+        failed_case{
+            "one whose finish reason is null",
+            {.body =
+                 R"({"choices":[{"message":{"content":null,"refusal":null,"tool_calls":[]},"finish_reason":null}]})",
+             .content_type = json_type},
+            errc::invalid_response,
+            "a choice of the reply is empty and has no finish reason"},
+        failed_case{"one whose finish reason is empty",
+                    {.body = R"({"choices":[{"message":{},"finish_reason":""}]})",
+                     .content_type = json_type},
+                    errc::invalid_response,
+                    "a choice of the reply is empty and has no finish reason"},
+        failed_case{"empty text without a finish reason",
+                    {.body = R"({"choices":[{"text":"","finish_reason":null}]})",
+                     .content_type = json_type},
+                    errc::invalid_response,
+                    "a choice of the reply is empty and has no finish reason"},
+        failed_case{"a response that is queued",
+                    {.body = R"({"object":"response","status":"queued","output":[{}]})",
+                     .target = endpoint::responses,
+                     .content_type = json_type},
+                    errc::invalid_response,
+                    "the response is not done: queued"},
+        failed_case{"a response that is in_progress",
+                    {.body = R"({"object":"response","status":"in_progress","output":[{}]})",
+                     .target = endpoint::responses,
+                     .content_type = json_type},
+                    errc::invalid_response,
+                    "the response is not done: in_progress"},
+        failed_case{"a response without status and output",
+                    {.body = R"({"object":"response","output":[]})",
+                     .target = endpoint::responses,
+                     .content_type = json_type},
+                    errc::invalid_response,
+                    "the reply is no response object"}));
+
 struct whole_case {
   const char* name;
   response from;
@@ -912,6 +981,11 @@ TEST_P(WholeReply, StandsAsItCame) {
   EXPECT_EQ(seen.last_need, need::more);
 }
 
+const std::string every_kind =
+    R"({"choices":[{"message":{"refusal":"x"}},{"message":{"content":null,"reasoning_content":"x"}},)"
+    R"({"message":{"reasoning":"x"}},{"message":{"tool_calls":[{}]}},)"
+    R"({"message":{"function_call":{"name":"f"}}},{"message":{"audio":{"id":"a"}}}]})";
+
 INSTANTIATE_TEST_SUITE_P(
     Bodies, WholeReply,
     testing::Values(
@@ -920,24 +994,46 @@ INSTANTIATE_TEST_SUITE_P(
                    whole(answer(hello), ",\"usage\":" + usage)},
         whole_case{
             "a JSON body that calls itself a stream", {whole(answer(hello))}, whole(answer(hello))},
-        whole_case{"space and newlines go, key order and numbers stay",
-                   {.body = "\r\n\n {\n  \"z\": 1.50,\r\n \"big\": 123456789012345678901234567890, "
-                            "\"choices\": [ {\"a\": \"x  y\\n\"} ]\n}\n",
-                    .content_type = json_type},
-                   R"({"z":1.50,"big":123456789012345678901234567890,"choices":[{"a":"x  y\n"}]})"},
+        whole_case{
+            "space and newlines go, key order and numbers stay",
+            {.body = "\r\n\n {\n  \"z\": 1.50,\r\n \"big\": 123456789012345678901234567890, "
+                     "\"choices\": [ {\"text\": \"x  y\\n\"} ]\n}\n",
+             .content_type = json_type},
+            R"({"z":1.50,"big":123456789012345678901234567890,"choices":[{"text":"x  y\n"}]})"},
         whole_case{"a byte order mark",
                    {.body = "\xEF\xBB\xBF" + whole(answer(hello)), .content_type = json_type},
                    whole(answer(hello))},
         whole_case{"invalid UTF-8",
-                   {.body = "{\"choices\":[{\"t\":\"\xFF\"}]}", .content_type = json_type},
-                   "{\"choices\":[{\"t\":\"\xEF\xBF\xBD\"}]}"},
+                   {.body = "{\"choices\":[{\"text\":\"\xFF\"}]}", .content_type = json_type},
+                   "{\"choices\":[{\"text\":\"\xEF\xBF\xBD\"}]}"},
         whole_case{
             "a lone surrogate",
-            {.body = R"({"choices":[{"t":"\ud83d \ud83d\ude00"}]})", .content_type = json_type},
-            R"({"choices":[{"t":"\ufffd \ud83d\ude00"}]})"},
+            {.body = R"({"choices":[{"text":"\ud83d \ud83d\ude00"}]})", .content_type = json_type},
+            R"({"choices":[{"text":"\ufffd \ud83d\ude00"}]})"},
         whole_case{"raw behind the comments of a stream",
                    {": PING\n\n: PING\n\n" + whole(answer(hello)) + "\n"},
                    whole(answer(hello))},
+        whole_case{"a choice that lacks its finish reason, but not its content",
+                   {.body = R"({"choices":[{"message":{"content":"x"}},{"text":"y"}]})",
+                    .content_type = json_type},
+                   R"({"choices":[{"message":{"content":"x"}},{"text":"y"}]})"},
+        whole_case{"refusal, reasoning, tool calls and speech are content, too",
+                   {.body = every_kind, .content_type = json_type},
+                   every_kind},
+        whole_case{"an empty choice that ended",
+                   {.body = R"({"choices":[{"message":{},"finish_reason":"stop"}]})",
+                    .content_type = json_type},
+                   R"({"choices":[{"message":{},"finish_reason":"stop"}]})"},
+        whole_case{"a response that was cut off",
+                   {.body = R"({"status":"incomplete","output":[]})",
+                    .target = endpoint::responses,
+                    .content_type = json_type},
+                   R"({"status":"incomplete","output":[]})"},
+        whole_case{"a response without a status, but with output",
+                   {.body = R"({"output":[{}]})",
+                    .target = endpoint::responses,
+                    .content_type = json_type},
+                   R"({"output":[{}]})"},
         whole_case{"embeddings",
                    {.body = R"({"object":"list","data":[{"embedding":[0.1]}],"error":null})",
                     .target = endpoint::embeddings,
