@@ -25,7 +25,7 @@ struct findings {
   bool has_output = false;        ///< an `output` with something in it
   std::string status;             ///< of a response object
   std::string incomplete_reason;  ///< of a response object
-  std::map<std::string, std::uint64_t> finish_reasons;
+  std::map<std::string, std::uint64_t> finish_reasons;  ///< or what stands for them
   usage_report usage;
   usage_report choice_usage;  ///< of the first choice that has one: Moonshot puts it there
 };
@@ -122,6 +122,10 @@ findings walk(ondemand::object root, endpoint target) {
       if (is_object(value)) found.usage = read_usage(value.get_object(), target);
     }
   }
+  if (found.choices == 0 && found.data == 0 && !found.status.empty()) {
+    const bool incomplete = found.status == "incomplete" && !found.incomplete_reason.empty();
+    ++found.finish_reasons[incomplete ? found.incomplete_reason : found.status];
+  }
   if (!found.usage.tokens) found.usage.tokens = found.choice_usage.tokens;
   if (!found.usage.cost) found.usage.cost = found.choice_usage.cost;
   return found;
@@ -159,7 +163,21 @@ failure invalid_body(std::string_view body, std::string otherwise) {
   return invalid_response(words.empty() ? std::move(otherwise) : std::move(words));
 }
 
+/// A walk over a text that is a JSON object.
+findings findings_in(std::string_view object, endpoint target) {
+  static thread_local chunk_reader reader;  // its buffers are worth keeping
+  return walk(reader.object(object), target);
+}
+
 }  // namespace
+
+std::map<std::string, std::uint64_t> finish_reasons(std::string_view body) {
+  try {
+    return findings_in(body, endpoint::chat_completions).finish_reasons;
+  } catch (const simdjson::simdjson_error&) {
+    return {};
+  }
+}
 
 failure invalid_response(std::string message) {
   failure failed;
@@ -184,17 +202,12 @@ boost::system::result<reply, failure> read_whole_reply(std::string_view text, en
   if (!whole.body.starts_with('{')) {
     return invalid_body(whole.body, "the reply is not a JSON object");
   }
-  static thread_local chunk_reader reader;  // its buffers are worth keeping
-  findings found = walk(reader.object(whole.body), target);
+  findings found = findings_in(whole.body, target);
   if (const auto why = objection(found, target)) return invalid_body(whole.body, *why);
 
   whole.usage = found.usage.tokens;
   whole.reported_cost = found.usage.cost;
   whole.finish_reasons = std::move(found.finish_reasons);
-  if (target == endpoint::responses && !found.status.empty()) {
-    const bool incomplete = found.status == "incomplete" && !found.incomplete_reason.empty();
-    ++whole.finish_reasons[incomplete ? found.incomplete_reason : found.status];
-  }
   return whole;
 }
 
