@@ -34,15 +34,20 @@ bool brings_content(std::string_view key, ondemand::value& value) {
   return speaks && is_filled_string(value);
 }
 
+/// The member `name`, where there is one. An object that is malformed must not be asked again: this
+/// throws.
+std::optional<ondemand::value> member(ondemand::object& of, std::string_view name) {
+  auto found = of.find_field_unordered(name);
+  if (found.error() == simdjson::NO_SUCH_FIELD) return std::nullopt;
+  return found.value();
+}
+
 /// The member `name`, where there is one, as a `T`. Leaves the object as it was.
 template <typename T>
 std::optional<T> peek(ondemand::object& piece, std::string_view name) {
   T value{};
-  auto found = piece.find_field_unordered(name);
-  if (found.error() != simdjson::SUCCESS && found.error() != simdjson::NO_SUCH_FIELD) {
-    throw simdjson::simdjson_error(found.error());
-  }
-  const bool fits = found.get(value) == simdjson::SUCCESS;
+  auto found = member(piece, name);
+  const bool fits = found && found->get(value) == simdjson::SUCCESS;
   piece.reset().value();
   return fits ? std::optional(value) : std::nullopt;
 }
@@ -56,11 +61,12 @@ std::optional<std::int64_t> index_of(ondemand::object& piece) {
 /// Whether a piece of a tool call says what is called. Leaves the piece as it was.
 bool names_function(ondemand::object& piece) {
   for (const std::string_view kind : {"function", "custom"}) {
-    ondemand::object called;
-    ondemand::value name;
-    const bool named = piece.find_field_unordered(kind).get(called) == simdjson::SUCCESS &&
-                       called.find_field_unordered("name").get(name) == simdjson::SUCCESS &&
-                       is_filled_string(name);
+    bool named = false;
+    if (auto called = member(piece, kind); called && is_object(*called)) {
+      ondemand::object inside = called->get_object();
+      auto name = member(inside, "name");
+      named = name && is_filled_string(*name);
+    }
     piece.reset().value();
     if (named) return true;
   }
