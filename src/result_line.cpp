@@ -11,6 +11,7 @@
 #include "hash.hpp"
 #include "json_members.hpp"
 #include "json_text.hpp"
+#include "openai/whole_reply.hpp"
 
 namespace sluice {
 namespace {
@@ -104,20 +105,6 @@ std::string text_of(const members& object, std::string_view key) {
 
 std::optional<usd> money_of(const members& object, std::string_view key) {
   return usd::parse(text_of(object, key));
-}
-
-std::map<std::string, std::uint64_t> finish_reasons_of(const members& body) {
-  std::map<std::string, std::uint64_t> reasons;
-  if (const auto choices = json_elements(value_of(body, "choices"))) {
-    for (const std::string_view choice : *choices) {
-      const auto reason = text_of(json_members(choice).value_or(members{}), "finish_reason");
-      if (!reason.empty()) ++reasons[reason];
-    }
-  } else if (text_of(body, "object") == "response") {
-    const auto reason = text_of(object_of(body, "incomplete_details"), "reason");
-    ++reasons[reason.empty() ? text_of(body, "status") : reason];
-  }
-  return reasons;
 }
 
 }  // namespace
@@ -240,7 +227,7 @@ std::optional<stored_line> parse_stored_line(std::string_view text) {
   }
   line.facts.cost = money_of(*extra, "cost_usd");
   line.facts.reported_cost = money_of(*extra, "reported_cost_usd");
-  line.facts.finish_reasons = finish_reasons_of(object_of(response, "body"));
+  line.facts.finish_reasons = openai::finish_reasons(value_of(response, "body"));
   return line;
 }
 

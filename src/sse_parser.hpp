@@ -12,6 +12,10 @@ namespace sluice {
 /// one-shot reply has no use for. Lines end with LF, CRLF or CR and with nothing else; several
 /// `data` lines join with LF; comments and events without data are passed over.
 ///
+/// A line that begins with `{` or `<` is no line of a stream: some relays write their errors, or a
+/// page, into one without saying `data`. It is handed on with all that was fed behind it, and ends
+/// the parsing; what comes later is for the caller to read.
+///
 /// Pure; not thread safe. Memory: one event. An event that lies whole in the bytes of one feed() is
 /// handed on without a copy.
 class sse_parser {
@@ -19,16 +23,21 @@ class sse_parser {
   struct event {
     std::string_view type;  ///< the `event` field; empty: none given
     std::string_view data;  ///< valid until the next call
+    bool raw = false;       ///< no event: what the relay wrote in place of one, up to here
   };
 
   /// Takes in bytes; `sink(event)` is called for every event they complete and returns false to
-  /// stop there (the rest of the bytes is dropped). False: the sink stopped.
+  /// stop there (the rest of the bytes is dropped). False: the sink stopped, or what came is raw.
   template <typename Sink>
   bool feed(std::string_view bytes, Sink&& sink) {
     if (bytes.empty()) return true;
     line_cutter lines(after_line_feed(after_byte_order_mark(bytes)));
     bool first = true;
-    while (const auto line = lines.next()) {
+    for (;;) {
+      const bool at_line_start = !first || carried_.empty();
+      if (at_line_start && begins_raw_text(lines.rest())) return hand_on(lines.rest(), sink);
+      const auto line = lines.next();
+      if (!line) break;
       if (!take_line(first ? whole_line(*line) : *line, sink)) return false;
       first = false;
     }
@@ -90,6 +99,19 @@ class sse_parser {
     return go_on;
   }
 
+  /// Hands on raw text, and before it an event that only lacks its blank line.
+  template <typename Sink>
+  bool hand_on(std::string_view text, Sink& sink) {
+    if (take_line({}, sink)) {
+      carried_.clear();
+      sink(event{{}, text, true});
+    }
+    return false;
+  }
+
+  static bool begins_raw_text(std::string_view line) {
+    return line.starts_with('{') || line.starts_with('<');
+  }
   std::string_view after_byte_order_mark(std::string_view bytes);
   std::string_view after_line_feed(std::string_view bytes) const;
   /// The first line of a read, with what earlier reads had of it.

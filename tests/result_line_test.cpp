@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 
+#include "openai/whole_reply.hpp"
 #include "sluice/error.hpp"
 
 namespace sluice {
@@ -250,6 +251,44 @@ TEST(stored_line, of_a_response_that_was_cut_off) {
   const auto stored = parse_stored_line(result_line(made, std::nullopt, false));
   ASSERT_TRUE(stored);
   EXPECT_EQ(stored->facts.finish_reasons.size(), 1U);
+}
+
+TEST(stored_line, tells_the_finish_reasons_that_were_counted_when_it_was_written) {
+  using enum endpoint;
+  using counts = std::map<std::string, std::uint64_t>;
+  const struct {
+    endpoint target;
+    std::string body;
+    counts reasons;
+  } rows[] = {
+      {responses, R"({"id":"r","status":"completed","output":[]})", {{"completed", 1}}},
+      {responses, R"({"object":"response","output":[{}]})", {}},
+      {responses,
+       R"({"object":"response","status":"completed","incomplete_details":{"reason":"x"}})",
+       {{"completed", 1}}},
+      {responses,
+       R"({"status":"incomplete","incomplete_details":{"reason":"max_output_tokens"}})",
+       {{"max_output_tokens", 1}}},
+      {responses,
+       R"({"object":"response","status":"incomplete","incomplete_details":{"reason":""}})",
+       {{"incomplete", 1}}},
+      {responses, R"({"object":"response","status":"","output":[{}]})", {}},
+      {responses, R"({"st\u0061tus":"complet\u0065d"})", {{"completed", 1}}},
+      {embeddings, R"({"object":"response","status":"ok","data":[{"embedding":[1]}]})", {}},
+      {chat_completions,
+       R"({"status":"x","choices":[{"text":"","finish_reason":"stop"},{"text":"x","finish_reason":""},{"text":"x"}]})",
+       {{"stop", 1}}},
+  };
+  for (const auto& [target, body, reasons] : rows) {
+    const auto whole = openai::read_whole_reply(body, target);
+    ASSERT_TRUE(whole.has_value()) << body;
+    EXPECT_EQ(whole->finish_reasons, reasons) << body;
+    result made = a_success();
+    made.outcome = *whole;
+    const auto stored = parse_stored_line(result_line(made, std::nullopt, false));
+    ASSERT_TRUE(stored) << body;
+    EXPECT_EQ(stored->facts.finish_reasons, reasons) << body;
+  }
 }
 
 TEST(stored_line, is_nothing_where_the_line_is_no_result) {

@@ -13,22 +13,28 @@ namespace {
 
 using events = std::vector<std::pair<std::string, std::string>>;  // type, data
 
-/// The events of a text that is fed in pieces that end at `cuts`.
+/// The events of a text that is fed in pieces that end at `cuts`; with raw text goes all that
+/// follows it, as its reader would have it.
 events parse(std::string_view text, const std::vector<std::size_t>& cuts) {
   events seen;
   sse_parser parser;
   const auto keep = [&](const sse_parser::event& event) {
-    seen.emplace_back(event.type, event.data);
+    seen.emplace_back(event.raw ? "raw" : event.type, event.data);
     return true;
   };
   std::size_t begin = 0;
-  for (const std::size_t cut : cuts) {
-    const std::string piece(text.substr(begin, cut - begin));  // its own bytes, gone after the call
-    parser.feed(piece, keep);
-    begin = cut;
-  }
-  const std::string rest(text.substr(begin));
-  parser.feed(rest, keep);
+  bool parsing = true;
+  const auto feed = [&](std::size_t end) {
+    const std::string piece(text.substr(begin, end - begin));  // its own bytes, gone after the call
+    if (parsing) {
+      parsing = parser.feed(piece, keep);
+    } else {
+      seen.back().second += piece;
+    }
+    begin = end;
+  };
+  for (const std::size_t cut : cuts) feed(cut);
+  feed(text.size());
   parser.finish(keep);
   return seen;
 }
@@ -128,6 +134,16 @@ INSTANTIATE_TEST_SUITE_P(
                  "data: a\n\ndata: b\n",
                  {{"", "a"}, {"", "b"}}},
         sse_case{"the last line may lack its end", "data: a\ndata: b", {{"", "a\nb"}}},
+        sse_case{"a line that begins with a brace is raw, with all behind it",
+                 ": PING\n\n{\"error\":\n\ndata: a\n}\n",
+                 {{"raw", "{\"error\":\n\ndata: a\n}\n"}}},
+        sse_case{"so is one that begins a page, behind an event without its blank line",
+                 "data: a\r\nevent: x\r\n<html>\r\n\r\n",
+                 {{"x", "a"}, {"raw", "<html>\r\n\r\n"}}},
+        sse_case{"a type alone before it is forgotten", "event: x\r{}", {{"raw", "{}"}}},
+        sse_case{"a brace further on in a line is text",
+                 "x{}\n {}\ndata:{}\ndata: <\n\n",
+                 {{"", "{}\n<"}}},
         sse_case{"nothing gives nothing", "", {}},
         sse_case{"a colon in the value is text", "data: {\"a\":1}\n\n", {{"", "{\"a\":1}"}}}));
 

@@ -80,6 +80,13 @@ std::string first_of(const json& list) {
   return words.empty() ? text_of(list.front(), "message") : words;
 }
 
+/// The first choice of a completion: some relays put their error there.
+const json& first_choice(const json& root) {
+  static const json none;
+  const json& choices = at(root, {"choices"});
+  return choices.is_array() && !choices.empty() ? choices.front() : none;
+}
+
 /// The first words in the places where one relay or another puts them.
 std::string words_of(const json& root) {
   const std::string candidates[] = {
@@ -94,6 +101,8 @@ std::string words_of(const json& root) {
       text_of(root, "detail"),
       first_of(at(root, {"detail"})),
       first_of(at(root, {"errors"})),
+      text_of(at(first_choice(root), {"error"}), "message"),
+      text_of(first_choice(root), "error"),
   };
   for (const std::string& words : candidates) {
     if (!trimmed(words).empty()) return words;
@@ -153,7 +162,8 @@ error_body read_text(std::string_view text) {
   }
   error_body read;
   if (text.starts_with('{')) return read;  // JSON gone wrong is nobody's words
-  read.message = one_line(text.starts_with('<') ? words_of_page(text) : text, longest_excerpt);
+  read.page = text.starts_with('<');
+  read.message = one_line(read.page ? words_of_page(text) : text, longest_excerpt);
   return read;
 }
 

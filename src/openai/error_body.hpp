@@ -13,6 +13,7 @@ struct error_body {
   std::string type;
   std::string param;
   bool structured = false;  ///< it is a JSON object: not a proxy's page
+  bool page = false;        ///< it is a web page
 };
 
 /// Reads OpenAI's envelope, the shapes that relays, gateways and other vendors put in its place, a

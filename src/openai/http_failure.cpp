@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <initializer_list>
 #include <string_view>
 #include <utility>
@@ -32,6 +33,14 @@ bool quota_is_spent(const error_body& error) {
          error.code.starts_with("billing_hard_limit") || error.type == "insufficient_quota";
 }
 
+/// The same, from relays that give no code.
+bool speaks_of_spent_quota(const error_body& error) {
+  if (!error.structured || !error.code.empty()) return false;
+  const std::string_view words = error.message;
+  return speaks_of(words, "额度不足") || speaks_of(words, "额度已用尽") ||
+         speaks_of(words, "预扣费额度失败") || speaks_of(words, "quota is not enough");
+}
+
 bool concerns_model(const error_body& error) {
   return error.code == "model_not_found" || error.param == "model" ||
          speaks_of(error.message, "model") || speaks_of(error.message, "模型");
@@ -53,6 +62,31 @@ bool account_is_barred(const error_body& error) {
   return group && refused && !concerns_model(error);
 }
 
+/// What asks is refused, whatever it asks for: its address, its country, or by a guard before the
+/// API, which knows nothing of requests.
+bool site_is_barred(const error_body& error) {
+  constexpr std::string_view country = "unsupported_country_region_territory";
+  return !error.structured || error.code == "access_denied" || error.code == country ||
+         error.type == country;
+}
+
+/// Whose trouble a 403 is.
+failure_class class_of_forbidden(const error_body& error) {
+  if (quota_is_spent(error) || speaks_of_spent_quota(error) || account_is_barred(error)) {
+    return failure_class::key_ended;
+  }
+  if (!error.page && concerns_model(error)) return failure_class::permanent;
+  return site_is_barred(error) ? failure_class::key_ended : failure_class::permanent;
+}
+
+/// A web page in place of a refusal: what answered is not this API. These statuses mean the same
+/// whoever answers: the key, the moment, or a request that is too large.
+bool is_foreign(int status, const error_body& error) {
+  constexpr std::array plain{401, 402, 408, 409, 413, 425, 429};
+  return error.page && status >= 400 && status < 500 &&
+         std::find(plain.begin(), plain.end(), status) == plain.end();
+}
+
 /// A relay's server error that is the request's own fault: the same request would meet it again.
 bool request_is_at_fault(const error_body& error) {
   return is_one_of(error.code, {"model_price_error", "invalid_request", "sensitive_words_detected",
@@ -66,6 +100,7 @@ bool has_no_channel(const error_body& error) {
 }
 
 failure_class class_of(int status, const error_body& error) {
+  if (status == 500 && quota_is_spent(error)) return failure_class::key_ended;
   if (status >= 500) {
     return status == 501 || request_is_at_fault(error) ? failure_class::permanent
                                                        : failure_class::passing;
@@ -76,8 +111,7 @@ failure_class class_of(int status, const error_body& error) {
     case 402:
       return failure_class::key_ended;
     case 403:
-      return quota_is_spent(error) || account_is_barred(error) ? failure_class::key_ended
-                                                               : failure_class::permanent;
+      return class_of_forbidden(error);
     case 404:
       return error.structured && concerns_model(error) ? failure_class::permanent
                                                        : failure_class::wrong_address;
@@ -90,7 +124,7 @@ failure_class class_of(int status, const error_body& error) {
     case 429:
       return quota_is_spent(error) ? failure_class::key_ended : failure_class::throttled;
     default:
-      return failure_class::permanent;
+      return is_foreign(status, error) ? failure_class::wrong_address : failure_class::permanent;
   }
 }
 
@@ -184,13 +218,14 @@ failure http_failure(const response_head& head, std::string body, double now_uni
   failure failed;
   failed.code = errc::http_error;
   failed.kind = class_of(head.status, error);
+  failed.foreign = is_foreign(head.status, error);
   failed.http_status = head.status;
   failed.message = message_of(head, error, body);
   failed.request_id = head.request_id;
   if (may_be_repeated(failed.kind)) {
     failed.retry_after = retry_hint(head, failed.message, now_unix);
-    if (server_forbids_retry(head)) failed.kind = failure_class::permanent;
     if (head.status >= 500 && has_no_channel(error)) failed.max_retries = 2;
+    if (server_forbids_retry(head)) failed.max_retries = 0;  // a later run may try it
   }
   failed.body = std::move(body);
   return failed;

@@ -18,7 +18,13 @@ namespace {
 using result = boost::system::result<reply, failure>;
 
 /// How a body turns out to be written.
-enum class form : std::uint8_t { undecided, json, events, text };
+enum class form : std::uint8_t {
+  undecided,
+  json,
+  events,
+  events_then_raw,  ///< JSON or a page stands where an event should
+  text,
+};
 
 /// Enough of a page to tell what it says.
 constexpr std::size_t longest_text = std::size_t{16} * 1024;
@@ -52,6 +58,15 @@ form sniff(std::string_view body) {
     undecided = undecided || field.starts_with(start);
   }
   return undecided ? form::undecided : form::text;
+}
+
+/// Relays write the end of a stream with more space than one, or in lower case.
+bool says_done(std::string_view data) {
+  constexpr std::string_view words = "[done]";
+  data.remove_prefix(std::min(data.find_first_not_of(" \t\r\n"), data.size()));
+  return data.size() >= words.size() &&
+         std::equal(words.begin(), words.end(), data.begin(),
+                    [](char a, unsigned char b) { return a == std::tolower(b); });
 }
 
 bool is_page(std::string_view text) {
@@ -106,11 +121,17 @@ struct reply_reader::state {
   bool complete() const {
     return expected.target == endpoint::responses ? response.complete() : completion.complete();
   }
+  /// Complete, and nothing speaks for more content to come.
+  bool settled() const {
+    return expected.target == endpoint::responses ? response.complete() : completion.settled();
+  }
 
  private:
   need take_error(std::string_view bytes);
   need take_text(std::string_view bytes);
   need take_events(std::string_view bytes);
+  need take_last_words(std::string_view bytes);
+  void take_raw(std::string_view text);
   bool on_event(const sse_parser::event& event);
   chunk_meaning read(const sse_parser::event& event);
   void fail(std::string_view event, std::string_view otherwise);
@@ -140,6 +161,7 @@ reply_reader::need reply_reader::state::take(std::string_view bytes) {
     body += bytes;
     return need::more;
   }
+  if (written_as == form::events_then_raw) return take_last_words(bytes);
   return take_text(bytes);
 }
 
@@ -157,23 +179,52 @@ reply_reader::need reply_reader::state::take_text(std::string_view bytes) {
   if (written_as == form::events) return take_events(std::exchange(body, {}));
   if (written_as == form::text && names_event_stream(head.content_type) && !is_page(body)) {
     written_as = form::events;  // its first line may be a field that nobody knows
-    return take_events(body);
+    return take_events(std::string(body));
   }
   done = written_as == form::text && body.size() >= longest_text;
+  return done ? need::nothing : need::more;
+}
+
+/// Takes in what a relay says in place of the rest of its stream.
+reply_reader::need reply_reader::state::take_last_words(std::string_view bytes) {
+  body += bytes.substr(0, longest_text - body.size());
+  done = body.size() == longest_text;
   return done ? need::nothing : need::more;
 }
 
 reply_reader::need reply_reader::state::take_events(std::string_view bytes) {
   parser.feed(bytes, [this](const sse_parser::event& event) { return on_event(event); });
   if (done) return need::nothing;
-  return complete() ? need::trailer : need::more;
+  return written_as == form::events && settled() ? need::trailer : need::more;
+}
+
+/// The parser came upon JSON or a page. With no event before it, it is the body; behind events the
+/// relay broke off and says why.
+void reply_reader::state::take_raw(std::string_view text) {
+  if (settled()) {
+    done = true;
+  } else if (had_event) {
+    written_as = form::events_then_raw;
+    body.clear();
+    take_last_words(text);
+  } else if (body.empty()) {
+    written_as = form::undecided;
+    take_text(text);
+  } else {
+    written_as = form::text;  // it goes on, and all of it is kept
+  }
 }
 
 /// False: nothing after it matters.
 bool reply_reader::state::on_event(const sse_parser::event& event) {
+  if (event.raw) {
+    take_raw(event.data);
+    return false;
+  }
   if (is_blank(event.data)) return true;
   had_event = true;
-  if (!event.data.starts_with("[DONE]")) {
+  if (!says_done(event.data)) {
+    const bool was_settled = settled();
     switch (read(event)) {
       case chunk_meaning::progress:
         return true;
@@ -191,6 +242,8 @@ bool reply_reader::state::on_event(const sse_parser::event& event) {
         fail(event.data, "an event of the stream is not a JSON object");
         break;
     }
+    // A reply that is whole is paid for: it is taken, whatever its relay says behind it.
+    if (was_settled && settled()) failed.reset();
   }
   done = true;
   return false;
@@ -220,6 +273,10 @@ result reply_reader::state::outcome(ending how, std::string_view transport) {
   if (!is_success(head.status)) return http_outcome();
   if (failed) return *failed;
   if (written_as == form::events) return stream_outcome(how, transport);
+  if (written_as == form::events_then_raw) {
+    fail(body, "the stream holds something that is no event");
+    return *failed;
+  }
   return whole_outcome(how, transport);
 }
 
@@ -239,7 +296,8 @@ result reply_reader::state::stream_outcome(ending how, std::string_view transpor
     if (failed) return *failed;
   }
   if (!had_event && sniff(body) == form::text) return whole_outcome(how, transport);
-  if (!complete()) return interrupted(how, true, transport);
+  const bool vouched_for = done || how == ending::complete;
+  if (vouched_for ? !complete() : !settled()) return interrupted(how, true, transport);
   result whole =
       read_whole_reply(expected.target == endpoint::responses ? response.body() : completion.body(),
                        expected.target);

@@ -39,13 +39,17 @@ class reply_reader {
     bool streamed = true;
     std::uint64_t max_body_bytes = std::uint64_t{64} << 20;
   };
-  /// What the reader wants next.
+  /// What the reader wants next, as things stand after the bytes so far. It goes from `trailer`
+  /// back to `more` when content comes behind a finish reason (some relays give one with every
+  /// chunk): a short wait that had begun is off then, and begins anew with the next `trailer`.
+  /// `nothing` is the last word.
   enum class need : std::uint8_t {
     more,     ///< the reply is not whole
     trailer,  ///< every choice has ended: only usage and [DONE] may follow; worth a short wait
     nothing,  ///< the reply is whole, or beyond help: stop reading
   };
-  /// How the body came to its end.
+  /// How the body came to its end. A cut or a timeout costs a reply nothing that wants no more than
+  /// its trailer.
   enum class ending : std::uint8_t {
     complete,  ///< the framing says that this was all, or the reader needed nothing more
     cut,       ///< the connection broke first

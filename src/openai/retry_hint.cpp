@@ -21,8 +21,9 @@ using hint = std::optional<nanoseconds>;
 /// Nothing waits longer; keeps the arithmetic in range.
 constexpr double longest_seconds = 1e9;
 
+/// No time at all is no hint.
 hint from_seconds(double seconds) {
-  if (!std::isfinite(seconds) || seconds < 0) return std::nullopt;
+  if (!std::isfinite(seconds) || seconds <= 0) return std::nullopt;
   return nanoseconds(std::llround(std::min(seconds, longest_seconds) * 1e9));
 }
 
@@ -50,7 +51,7 @@ std::optional<std::string_view> header(const response_head& head, std::string_vi
 /// Seconds in a unit of time; 0: no unit.
 double unit_seconds(std::string_view unit) {
   using named = std::pair<std::string_view, double>;
-  static constexpr std::array<named, 21> units{{
+  static constexpr std::array<named, 25> units{{
       {"ns", 1e-9},
       {"us", 1e-6},
       {"µs", 1e-6},
@@ -72,7 +73,11 @@ double unit_seconds(std::string_view unit) {
       {"h", 3600},
       {"hour", 3600},
       {"hours", 3600},
+      {"hr", 3600},
+      {"hrs", 3600},
       {"d", 86400},
+      {"day", 86400},
+      {"days", 86400},
   }};
   const auto found = std::find_if(units.begin(), units.end(),
                                   [&](const named& each) { return each.first == unit; });
@@ -102,7 +107,7 @@ hint header_retry_after(const response_head& head, double now_unix) {
   if (!text) return std::nullopt;
   if (const auto seconds = number(*text)) return from_seconds(*seconds);
   const auto date = http_date(*text);
-  return date ? from_seconds(std::max(*date - now_unix, 0.0)) : std::nullopt;
+  return date ? from_seconds(*date - now_unix) : std::nullopt;
 }
 
 hint message_hint(std::string_view message) {
@@ -122,8 +127,7 @@ hint reset_of(const response_head& head, std::string_view name) {
   const auto text = header(head, name);
   if (!text) return std::nullopt;
   const auto seconds = number(*text);
-  const hint wait = seconds ? from_seconds(*seconds) : leading_duration(*text);
-  return wait && *wait > nanoseconds::zero() ? wait : std::nullopt;
+  return seconds ? from_seconds(*seconds) : leading_duration(*text);
 }
 
 /// When the exhausted counter is full again. A counter that still has something left tells nothing;
@@ -165,6 +169,7 @@ std::optional<nanoseconds> leading_duration(std::string_view text) {
     seconds += value * unit;
     any = true;
     text.remove_prefix(unit_size);
+    if (text.starts_with(' ')) text.remove_prefix(1);
   }
   return any ? from_seconds(seconds) : std::nullopt;
 }

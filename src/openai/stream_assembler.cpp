@@ -6,6 +6,9 @@
 #include <iterator>
 #include <optional>
 #include <string_view>
+#include <utility>
+
+#include "openai/usage_reader.hpp"
 
 namespace sluice::openai {
 namespace {
@@ -19,20 +22,32 @@ bool is_array(ondemand::value& value) {
   return value.type() == ondemand::json_type::array;
 }
 
-bool carries_content(std::string_view key) {
-  return key == "content" || key == "reasoning_content" || key == "reasoning" || key == "refusal" ||
-         key == "text";
+bool is_filled_string(ondemand::value& value) {
+  // The token of a string has the space behind it at its end.
+  return is_string(value) && !value.raw_json_token().starts_with("\"\"");
+}
+
+/// A member that holds a piece of what the model says, and one with something in it.
+bool brings_content(std::string_view key, ondemand::value& value) {
+  const bool speaks = key == "content" || key == "reasoning_content" || key == "reasoning" ||
+                      key == "refusal" || key == "text";
+  return speaks && is_filled_string(value);
+}
+
+/// The member `name`, where there is one. An object that is malformed must not be asked again: this
+/// throws.
+std::optional<ondemand::value> member(ondemand::object& of, std::string_view name) {
+  auto found = of.find_field_unordered(name);
+  if (found.error() == simdjson::NO_SUCH_FIELD) return std::nullopt;
+  return found.value();
 }
 
 /// The member `name`, where there is one, as a `T`. Leaves the object as it was.
 template <typename T>
 std::optional<T> peek(ondemand::object& piece, std::string_view name) {
   T value{};
-  auto found = piece.find_field_unordered(name);
-  if (found.error() != simdjson::SUCCESS && found.error() != simdjson::NO_SUCH_FIELD) {
-    throw simdjson::simdjson_error(found.error());
-  }
-  const bool fits = found.get(value) == simdjson::SUCCESS;
+  auto found = member(piece, name);
+  const bool fits = found && found->get(value) == simdjson::SUCCESS;
   piece.reset().value();
   return fits ? std::optional(value) : std::nullopt;
 }
@@ -43,6 +58,21 @@ std::optional<std::int64_t> index_of(ondemand::object& piece) {
   return index && *index >= 0 && *index < sane ? index : std::nullopt;
 }
 
+/// Whether a piece of a tool call says what is called. Leaves the piece as it was.
+bool names_function(ondemand::object& piece) {
+  for (const std::string_view kind : {"function", "custom"}) {
+    bool named = false;
+    if (auto called = member(piece, kind); called && is_object(*called)) {
+      ondemand::object inside = called->get_object();
+      auto name = member(inside, "name");
+      named = name && is_filled_string(*name);
+    }
+    piece.reset().value();
+    if (named) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 stream_assembler::stream_assembler(endpoint target, unsigned choices)
@@ -51,90 +81,134 @@ stream_assembler::stream_assembler(endpoint target, unsigned choices)
 chunk_meaning stream_assembler::add(ondemand::object chunk) {
   bool refused = false;
   bool familiar = false;
+  bool with_content = false;
+  bool with_usage = false;
+  told_.clear();
   for (ondemand::field field : chunk) {
     const std::string_view key = field.unescaped_key();
     ondemand::value value = field.value();
     if (key == "choices") {
       familiar = true;
-      add_choices(value);
+      with_content = add_choices(value) || with_content;
     } else if (key == "error") {
       refused = refused || is_truthy(raw_json(value));
     } else if (key == "success") {
       refused = refused || raw_json(value) == "false";
     } else if (key == "created") {
-      if (const std::string_view raw = raw_json(value); raw != "0") top_.replace(key, raw);
+      if (const std::string_view raw = raw_json(value); raw != "0") told_.emplace_back(key, raw);
     } else if (key == "usage") {
       familiar = true;
-      top_.replace(key, raw_json(value));
+      const std::string_view raw = raw_json(value);
+      with_usage = counts_tokens(raw);
+      if (with_usage || !usage_told_) told_.emplace_back(key, raw);
     } else if (key != "object" && key != "obfuscation") {
-      top_.replace(key, raw_json(value));
+      told_.emplace_back(key, raw_json(value));
     }
   }
+  if (with_usage && !with_content) went_on_ = false;
   if (refused) return chunk_meaning::error;
-  return familiar ? chunk_meaning::progress : chunk_meaning::stray;
+  if (!familiar) return chunk_meaning::stray;
+  for (const auto& [key, raw] : told_) top_.replace(key, raw);
+  usage_told_ = usage_told_ || with_usage;
+  return chunk_meaning::progress;
 }
 
-void stream_assembler::add_choices(ondemand::value& list) {
-  if (!is_array(list)) return;
+/// Some relays give a usage that is empty, or all zeros, behind or before the one that counts.
+bool stream_assembler::counts_tokens(std::string_view usage) {
+  return usage.starts_with('{') && read_usage(inner_.object(usage), target_).tokens.has_value();
+}
+
+bool stream_assembler::add_choices(ondemand::value& list) {
+  if (!is_array(list)) return false;
+  bool with_content = false;
   for (ondemand::value piece : list.get_array()) {
-    if (is_object(piece)) add_choice(piece.get_object());
+    if (is_object(piece)) with_content = add_choice(piece.get_object()) || with_content;
   }
+  return with_content;
 }
 
-void stream_assembler::add_choice(ondemand::object piece) {
+bool stream_assembler::add_choice(ondemand::object piece) {
   choice& into = choices_[index_of(piece).value_or(0)];
+  std::string_view reason;
+  std::string_view message;
+  bool with_content = false;
   for (ondemand::field field : piece) {
     const std::string_view key = field.unescaped_key();
     ondemand::value value = field.value();
     if (key == "index") continue;
     if (key == "finish_reason") {
-      end(into, value);
-    } else if ((key == "delta" || key == "message") && is_object(value)) {
-      add_delta(into, value.get_object());
+      if (is_string(value)) reason = raw_json(value);
+    } else if (key == "delta" && is_object(value)) {
+      if (add_words(into.message, value.get_object(), into)) with_content = into.in_pieces = true;
+    } else if (key == "message" && is_object(value)) {
+      message = raw_json(value);
     } else if (key == "logprobs" && is_object(value)) {
       into.logprobs.merge(value.get_object());
     } else if (key == "text" && is_string(value)) {
-      note_content(value);
+      if (brings_content(key, value)) {
+        with_content = true;
+        note_content(into);
+      }
       into.members.merge(key, value);
     } else if (key != "logprobs" && key != "delta" && key != "message") {
       into.members.replace(key, raw_json(value));
     }
   }
+  // Some relays send the message so far with every delta, or whole with the last one: it says
+  // nothing new then. Where no delta says anything it is the reply, each in place of the one
+  // before.
+  if (!message.empty() && !into.in_pieces) {
+    words whole;
+    with_content = add_words(whole, inner_.object(message), into) || with_content;
+    into.message = std::move(whole);
+  }
+  if (!reason.empty() && is_truthy(reason)) end(into, reason, with_content);
+  return with_content;
 }
 
-void stream_assembler::add_delta(choice& into, ondemand::object delta) {
+bool stream_assembler::add_words(words& into, ondemand::object delta, const choice& of) {
+  bool brought = false;
+  const auto note = [&] {
+    brought = true;
+    note_content(of);
+  };
   for (ondemand::field field : delta) {
     const std::string_view key = field.unescaped_key();
     ondemand::value value = field.value();
     if (key == "tool_calls") {
       if (!is_array(value)) continue;
       for (ondemand::value call : value.get_array()) {
-        content_began_ = true;
+        note();
         if (is_object(call)) into.tools.add(call.get_object());
       }
     } else if (key == "function_call") {
       if (!is_object(value)) continue;
-      content_began_ = true;
+      note();
       into.function_call.merge(value.get_object());
     } else if (key == "audio") {
       if (is_object(value)) into.audio.merge(value.get_object());
     } else {
-      if (carries_content(key)) note_content(value);
-      into.message.merge(key, value);
+      if (brings_content(key, value)) note();
+      into.members.merge(key, value);
     }
   }
+  return brought;
 }
 
-void stream_assembler::note_content(ondemand::value& value) {
-  if (!content_began_ && is_string(value)) content_began_ = is_truthy(value.raw_json_token());
+/// To be told before the finish reason that comes in the same piece.
+void stream_assembler::note_content(const choice& of) {
+  content_began_ = true;
+  if (!of.finish_reason.empty()) went_on_ = true;
 }
 
-void stream_assembler::end(choice& ended, ondemand::value& reason) {
-  if (!is_string(reason)) return;
-  const std::string_view raw = raw_json(reason);
-  if (!is_truthy(raw)) return;
-  if (ended.finish_reason.empty()) ++ended_;
-  ended.finish_reason = raw;
+void stream_assembler::end(choice& ended, std::string_view reason, bool with_content) {
+  if (reason == "\"error\"" && settled()) return;  // what went wrong was not the reply
+  if (ended.finish_reason.empty()) {
+    ++ended_;
+  } else if (!with_content) {
+    went_on_ = false;
+  }
+  ended.finish_reason = reason;
 }
 
 bool stream_assembler::complete() const {
@@ -142,8 +216,13 @@ bool stream_assembler::complete() const {
 }
 
 void stream_assembler::tool_calls::add(ondemand::object piece) {
-  latest = place_of(piece);
-  call& into = by_index[latest];
+  const std::string id(peek<std::string_view>(piece, "id").value_or(""));
+  latest = place_of(piece, id);
+  call& into = by_place[latest];
+  if (!id.empty()) {
+    by_id.try_emplace(id, latest);
+    if (into.id.empty()) into.id = id;
+  }
   for (ondemand::field field : piece) {
     const std::string_view key = field.unescaped_key();
     ondemand::value value = field.value();
@@ -158,21 +237,31 @@ void stream_assembler::tool_calls::add(ondemand::object piece) {
   }
 }
 
-/// The index that a piece gives; where a relay leaves it out, a new id begins a call, and what has
-/// none belongs to the call before.
-std::int64_t stream_assembler::tool_calls::place_of(ondemand::object& piece) {
-  const std::string id(peek<std::string_view>(piece, "id").value_or(""));
-  const std::int64_t next = by_index.empty() ? 0 : std::prev(by_index.end())->first + 1;
+/// Where a piece belongs, or where the call that it begins goes.
+std::int64_t stream_assembler::tool_calls::place_of(ondemand::object& piece,
+                                                    const std::string& id) {
+  const std::int64_t next = by_place.empty() ? 0 : std::prev(by_place.end())->first + 1;
+  const auto known = id.empty() ? by_id.end() : by_id.find(id);
   const auto index = index_of(piece);
-  if (id.empty()) return index.value_or(by_index.empty() ? 0 : latest);
-  if (!index) return by_id.try_emplace(id, next).first->second;
-  by_id.try_emplace(id, *index);
-  return *index;
+  if (!index) {
+    if (known != by_id.end()) return known->second;
+    return by_place.empty() || !id.empty() || names_function(piece) ? next : latest;
+  }
+  const auto opened = by_index.find(*index);
+  if (opened == by_index.end()) {
+    const std::int64_t place = by_place.contains(*index) ? next : *index;
+    return by_index[*index] = place;
+  }
+  const std::string& id_there = by_place[opened->second].id;
+  if (id.empty() || id_there.empty() || id == id_there) return opened->second;
+  if (known != by_id.end()) return known->second;
+  if (names_function(piece)) opened->second = next;
+  return opened->second;
 }
 
 void stream_assembler::tool_calls::write(std::string& out) const {
   out += "\"tool_calls\":[";
-  for (const auto& [index, each] : by_index) {
+  for (const auto& [place, each] : by_place) {
     out += '{';
     each.members.write(out, {"id", "type"});
     if (!each.members.has("type") && each.custom.empty()) out += R"("type":"function",)";
@@ -218,7 +307,7 @@ void stream_assembler::write_choice(std::string& out, std::int64_t index,
     }
   }
   fmt::format_to(std::back_inserter(out), "\"index\":{},", index);
-  if (target_ != endpoint::completions) write_message(out, written);
+  if (target_ != endpoint::completions) write_message(out, written.message);
   out += "\"logprobs\":";
   if (written.logprobs.empty()) {
     out += "null";
@@ -232,43 +321,43 @@ void stream_assembler::write_choice(std::string& out, std::int64_t index,
   out += ',';
 }
 
-void stream_assembler::write_message(std::string& out, const choice& written) {
-  const piecewise_object& message = written.message;
-  const bool calls = !written.tools.by_index.empty() || !written.function_call.empty();
-  const bool speaks = !written.audio.empty() || message.has("refusal");
+void stream_assembler::write_message(std::string& out, const words& message) {
+  const piecewise_object& members = message.members;
+  const bool calls = !message.tools.by_place.empty() || !message.function_call.empty();
+  const bool speaks = !message.audio.empty() || members.has("refusal");
   const bool has_content =
-      message.has("content") || (message.given("content") && !calls && !speaks);
+      members.has("content") || (members.given("content") && !calls && !speaks);
   out += "\"message\":{";
-  if (message.has("role")) {
-    message.write(out, {"role"});
+  if (members.has("role")) {
+    members.write(out, {"role"});
   } else {
     out += R"("role":"assistant",)";
   }
   if (has_content) {
-    message.write(out, {"content"});
+    members.write(out, {"content"});
   } else {
     out += "\"content\":null,";
   }
   for (const std::string_view reasoning : {"reasoning_content", "reasoning"}) {
-    if (message.has(reasoning)) message.write(out, {reasoning});
+    if (members.has(reasoning)) members.write(out, {reasoning});
   }
-  if (message.has("refusal")) {
-    message.write(out, {"refusal"});
+  if (members.has("refusal")) {
+    members.write(out, {"refusal"});
   } else {
     out += "\"refusal\":null,";
   }
-  if (!written.tools.by_index.empty()) written.tools.write(out);
-  if (!written.function_call.empty()) {
+  if (!message.tools.by_place.empty()) message.tools.write(out);
+  if (!message.function_call.empty()) {
     out += "\"function_call\":";
-    written.function_call.write_object(out);
+    message.function_call.write_object(out);
     out += ',';
   }
-  if (!written.audio.empty()) {
+  if (!message.audio.empty()) {
     out += "\"audio\":";
-    written.audio.write_object(out);
+    message.audio.write_object(out);
     out += ',';
   }
-  message.write_others(out, {"role", "content", "reasoning_content", "reasoning", "refusal"});
+  members.write_others(out, {"role", "content", "reasoning_content", "reasoning", "refusal"});
   close_with(out, '}');
   out += ',';
 }

@@ -6,6 +6,9 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "openai/chunk.hpp"
 #include "openai/piecewise_object.hpp"
@@ -27,50 +30,69 @@ class stream_assembler {
 
   /// Every choice, of those asked for and of those that came, has its finish reason.
   bool complete() const;
+  /// It is complete, and the last of it was no content: some relays give a finish reason with
+  /// every chunk, so that content behind one takes it back until it, or the usage, is told again.
+  bool settled() const { return complete() && !went_on_; }
   /// A piece of content, reasoning, refusal or a tool call has come.
   bool content_began() const { return content_began_; }
   /// The whole object.
   std::string body() const;
 
  private:
-  /// Tool calls by their index; those that come without one are numbered on.
+  /// Tool calls in the order of their indices. Relays leave the index out or give the same one to
+  /// every call: a new id, or else a new name, tells them apart then.
   struct tool_calls {
     struct call {
+      std::string id;             ///< the first one given
       piecewise_object members;   ///< id, type and whatever a relay adds
       piecewise_object function;  ///< name, arguments
       piecewise_object custom;    ///< name, input
     };
-    std::map<std::int64_t, call> by_index;
+    std::map<std::int64_t, call> by_place;
+    std::map<std::int64_t, std::int64_t> by_index;  ///< the place of the call opened there last
     std::map<std::string, std::int64_t, std::less<>> by_id;
-    std::int64_t latest = -1;
+    std::int64_t latest = -1;  ///< the place that the last piece went to
 
     void add(simdjson::ondemand::object piece);
-    std::int64_t place_of(simdjson::ondemand::object& piece);
+    std::int64_t place_of(simdjson::ondemand::object& piece, const std::string& id);
     void write(std::string& out) const;
+  };
+
+  /// What a message says.
+  struct words {
+    piecewise_object members;  ///< content, refusal, reasoning, and whatever a relay adds
+    piecewise_object function_call;
+    piecewise_object audio;
+    tool_calls tools;
   };
 
   struct choice {
     piecewise_object members;  ///< `text` of a completion, and whatever a relay adds
-    piecewise_object message;
-    piecewise_object function_call;
-    piecewise_object audio;
+    words message;
+    bool in_pieces = false;  ///< its deltas say something: they are the message
     piecewise_object logprobs;
-    tool_calls tools;
     std::string finish_reason;  ///< with its quotes; empty: not ended
   };
 
-  void add_choices(simdjson::ondemand::value& list);
-  void add_choice(simdjson::ondemand::object piece);
-  void add_delta(choice& into, simdjson::ondemand::object delta);
-  void note_content(simdjson::ondemand::value& value);
-  void end(choice& ended, simdjson::ondemand::value& reason);
+  // These tell whether content, reasoning, refusal or a tool call came with what they added.
+  bool add_choices(simdjson::ondemand::value& list);
+  bool add_choice(simdjson::ondemand::object piece);
+  bool add_words(words& into, simdjson::ondemand::object delta, const choice& of);
+  bool counts_tokens(std::string_view usage);
+  void note_content(const choice& of);
+  void end(choice& ended, std::string_view reason, bool with_content);
   void write_choice(std::string& out, std::int64_t index, const choice& written) const;
-  static void write_message(std::string& out, const choice& written);
+  static void write_message(std::string& out, const words& message);
 
   endpoint target_;
   std::size_t expected_;
   std::size_t ended_ = 0;
   bool content_began_ = false;
+  bool went_on_ = false;  ///< content came behind a finish reason, and nothing that ends it since
+  bool usage_told_ = false;  ///< one that counts tokens has come
+  chunk_reader inner_;       ///< for what a chunk holds whole, and is read for itself
+  std::vector<std::pair<std::string_view, std::string_view>>
+      told_;  ///< the chunk's own members, until it is known to be one of this endpoint's
   piecewise_object top_;
   std::map<std::int64_t, choice> choices_;
 };

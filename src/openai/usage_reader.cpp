@@ -100,7 +100,7 @@ bool is_claude_shaped(const reported_counts& counts) {
          (counts.cache_read || counts.cache_creation);
 }
 
-std::optional<token_usage> normalised(reported_counts counts) {
+std::optional<token_usage> normalised(reported_counts counts, endpoint target) {
   if (!counts.prompt && !counts.completion && !counts.input && !counts.output && !counts.total) {
     return std::nullopt;
   }
@@ -111,9 +111,16 @@ std::optional<token_usage> normalised(reported_counts counts) {
   token_usage usage;
   usage.prompt_tokens = either(counts.prompt, counts.input);
   usage.completion_tokens = either(counts.completion, counts.output);
+  const bool prompt_only = target == endpoint::embeddings;
+  if (!prompt_only && usage.prompt_tokens == 0 && usage.completion_tokens == 0) return std::nullopt;
+  // One of the two that is missing is what the total has more.
+  const auto rest_of_total = [&](std::int64_t told) {
+    return std::max<std::int64_t>(counts.total.value_or(0) - told, 0);
+  };
   if (usage.prompt_tokens == 0) {
-    usage.prompt_tokens =
-        std::max<std::int64_t>(counts.total.value_or(0) - usage.completion_tokens, 0);
+    usage.prompt_tokens = rest_of_total(usage.completion_tokens);
+  } else if (!prompt_only && !counts.completion && !counts.output) {
+    usage.completion_tokens = rest_of_total(usage.prompt_tokens);
   }
   usage.cached_tokens = std::min(either(counts.cached, counts.cache_hit), usage.prompt_tokens);
   usage.reasoning_tokens = std::min(counts.reasoning.value_or(0), usage.completion_tokens);
@@ -122,7 +129,7 @@ std::optional<token_usage> normalised(reported_counts counts) {
 
 }  // namespace
 
-usage_report read_usage(ondemand::object usage) {
+usage_report read_usage(ondemand::object usage, endpoint target) {
   usage_report report;
   reported_counts counts;
   for (ondemand::field field : usage) {
@@ -133,7 +140,7 @@ usage_report read_usage(ondemand::object usage) {
       read_field(key, field.value(), counts);
     }
   }
-  if (!counts.garbled) report.tokens = normalised(counts);
+  if (!counts.garbled) report.tokens = normalised(counts, target);
   return report;
 }
 

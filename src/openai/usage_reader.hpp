@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "sluice/job.hpp"
 #include "sluice/money.hpp"
 #include "sluice/usage.hpp"
 
@@ -18,8 +19,9 @@ struct usage_report {
 
 /// Reads the dialects of `usage`: that of chat and completions, that of responses, both at once,
 /// and what relays add for cached tokens. A prompt or completion that is given, and is no whole
-/// number of tokens, makes the whole report worthless: there are no tokens in it then. Throws
-/// simdjson::simdjson_error on malformed JSON.
-usage_report read_usage(simdjson::ondemand::object usage);
+/// number of tokens, makes the whole report worthless: there are no tokens in it then. So do zeros
+/// alone, and a total that nothing divides into prompt and completion, except for embeddings, which
+/// have only a prompt. Throws simdjson::simdjson_error on malformed JSON.
+usage_report read_usage(simdjson::ondemand::object usage, endpoint target);
 
 }  // namespace sluice::openai

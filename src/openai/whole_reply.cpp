@@ -17,14 +17,17 @@ namespace ondemand = simdjson::ondemand;
 
 /// What decides about a body, from one walk over it.
 struct findings {
-  bool refused = false;     ///< a truthy `error`, or `success: false`
-  std::size_t choices = 0;  ///< elements of `choices`
-  std::size_t data = 0;     ///< elements of `data`
-  bool has_output = false;
+  bool refused = false;           ///< a truthy `error`, or `success: false`
+  std::size_t choices = 0;        ///< elements of `choices`
+  bool misshapen = false;         ///< one of them has neither message nor text
+  bool unsaid = false;            ///< one of them has no finish reason, and nothing in it
+  std::size_t data = 0;           ///< elements of `data`
+  bool has_output = false;        ///< an `output` with something in it
   std::string status;             ///< of a response object
   std::string incomplete_reason;  ///< of a response object
-  std::map<std::string, std::uint64_t> finish_reasons;
+  std::map<std::string, std::uint64_t> finish_reasons;  ///< or what stands for them
   usage_report usage;
+  usage_report choice_usage;  ///< of the first choice that has one: Moonshot puts it there
 };
 
 std::string string_or_empty(ondemand::value& value) {
@@ -38,16 +41,52 @@ bool is_object(ondemand::value& value) {
   return value.type() == ondemand::json_type::object;
 }
 
-void read_choices(ondemand::value& list, findings& found) {
+/// Whether a message says anything, in whatever form.
+bool says_something(ondemand::object message) {
+  bool speaks = false;
+  for (ondemand::field field : message) {
+    const std::string_view key = field.unescaped_key();
+    for (const std::string_view part : {"content", "refusal", "reasoning_content", "reasoning",
+                                        "tool_calls", "function_call", "audio"}) {
+      if (key == part) speaks = is_truthy(raw_json(field.value())) || speaks;
+    }
+  }
+  return speaks;
+}
+
+void read_choice(ondemand::object choice, endpoint target, findings& found) {
+  bool shaped = false;
+  bool speaks = false;
+  bool ended = false;
+  for (ondemand::field field : choice) {
+    const std::string_view key = field.unescaped_key();
+    ondemand::value value = field.value();
+    if (key == "finish_reason") {
+      const std::string reason = string_or_empty(value);
+      ended = !reason.empty();
+      if (ended) ++found.finish_reasons[reason];
+    } else if (key == "message" && is_object(value)) {
+      shaped = true;
+      speaks = says_something(value.get_object()) || speaks;
+    } else if (key == "text") {
+      shaped = true;
+      speaks = is_truthy(raw_json(value)) || speaks;
+    } else if (key == "usage" && is_object(value) && !found.choice_usage.tokens) {
+      found.choice_usage = read_usage(value.get_object(), target);
+    }
+  }
+  found.misshapen = found.misshapen || !shaped;
+  found.unsaid = found.unsaid || (!ended && !speaks);
+}
+
+void read_choices(ondemand::value& list, endpoint target, findings& found) {
   if (!is_array(list)) return;
   for (ondemand::value choice : list.get_array()) {
     ++found.choices;
-    if (!is_object(choice)) continue;
-    for (ondemand::field field : choice.get_object()) {
-      const std::string_view key = field.unescaped_key();
-      if (key != "finish_reason") continue;
-      const std::string reason = string_or_empty(field.value());
-      if (!reason.empty()) ++found.finish_reasons[reason];
+    if (is_object(choice)) {
+      read_choice(choice.get_object(), target, found);
+    } else {
+      found.misshapen = true;
     }
   }
 }
@@ -60,7 +99,7 @@ void read_incomplete_details(ondemand::value& details, findings& found) {
   }
 }
 
-findings walk(ondemand::object root) {
+findings walk(ondemand::object root, endpoint target) {
   findings found;
   for (ondemand::field field : root) {
     const std::string_view key = field.unescaped_key();
@@ -70,49 +109,75 @@ findings walk(ondemand::object root) {
     } else if (key == "success") {
       found.refused = found.refused || raw_json(value) == "false";
     } else if (key == "choices") {
-      read_choices(value, found);
+      read_choices(value, target, found);
     } else if (key == "data") {
       if (is_array(value)) found.data = is_truthy(raw_json(value)) ? 1 : 0;
     } else if (key == "output") {
-      found.has_output = is_array(value);
+      found.has_output = is_array(value) && is_truthy(raw_json(value));
     } else if (key == "status") {
       found.status = string_or_empty(value);
     } else if (key == "incomplete_details") {
       read_incomplete_details(value, found);
     } else if (key == "usage") {
-      if (is_object(value)) found.usage = read_usage(value.get_object());
+      if (is_object(value)) found.usage = read_usage(value.get_object(), target);
     }
   }
+  if (found.choices == 0 && found.data == 0 && !found.status.empty()) {
+    const bool incomplete = found.status == "incomplete" && !found.incomplete_reason.empty();
+    ++found.finish_reasons[incomplete ? found.incomplete_reason : found.status];
+  }
+  if (!found.usage.tokens) found.usage.tokens = found.choice_usage.tokens;
+  if (!found.usage.cost) found.usage.cost = found.choice_usage.cost;
   return found;
 }
 
 /// Why the body is no reply; nothing when it is one.
-std::optional<std::string_view> objection(const findings& found, endpoint target) {
+std::optional<std::string> objection(const findings& found, endpoint target) {
   if (found.refused) return "the reply holds an error";
   switch (target) {
     case endpoint::chat_completions:
     case endpoint::completions:
       if (found.choices == 0) return "the reply has no choices";
       if (found.finish_reasons.contains("error")) return "a choice ended with an error";
+      if (found.misshapen) return "a choice of the reply has neither message nor text";
+      if (found.unsaid) return "a choice of the reply is empty and has no finish reason";
       break;
     case endpoint::embeddings:
       if (found.data == 0) return "the reply has no embeddings";
       break;
     case endpoint::responses:
+      if (found.status == "completed" || found.status == "incomplete") break;
       if (found.status == "failed") return "the response failed";
       if (found.status == "cancelled") return "the response was cancelled";
-      if (found.status.empty() && !found.has_output) return "the reply is no response object";
+      if (!found.status.empty()) {
+        return fmt::format("the response is not done: {}", one_line(found.status, 100));
+      }
+      if (!found.has_output) return "the reply is no response object";
       break;
   }
   return std::nullopt;
 }
 
-failure invalid_body(std::string_view body, std::string_view otherwise) {
+failure invalid_body(std::string_view body, std::string otherwise) {
   std::string words = read_error_body(body).message;
-  return invalid_response(words.empty() ? std::string(otherwise) : std::move(words));
+  return invalid_response(words.empty() ? std::move(otherwise) : std::move(words));
+}
+
+/// A walk over a text that is a JSON object.
+findings findings_in(std::string_view object, endpoint target) {
+  static thread_local chunk_reader reader;  // its buffers are worth keeping
+  return walk(reader.object(object), target);
 }
 
 }  // namespace
+
+std::map<std::string, std::uint64_t> finish_reasons(std::string_view body) {
+  try {
+    return findings_in(body, endpoint::chat_completions).finish_reasons;
+  } catch (const simdjson::simdjson_error&) {
+    return {};
+  }
+}
 
 failure invalid_response(std::string message) {
   failure failed;
@@ -137,17 +202,12 @@ boost::system::result<reply, failure> read_whole_reply(std::string_view text, en
   if (!whole.body.starts_with('{')) {
     return invalid_body(whole.body, "the reply is not a JSON object");
   }
-  static thread_local chunk_reader reader;  // its buffers are worth keeping
-  findings found = walk(reader.object(whole.body));
+  findings found = findings_in(whole.body, target);
   if (const auto why = objection(found, target)) return invalid_body(whole.body, *why);
 
   whole.usage = found.usage.tokens;
   whole.reported_cost = found.usage.cost;
   whole.finish_reasons = std::move(found.finish_reasons);
-  if (target == endpoint::responses && !found.status.empty()) {
-    const bool incomplete = found.status == "incomplete" && !found.incomplete_reason.empty();
-    ++whole.finish_reasons[incomplete ? found.incomplete_reason : found.status];
-  }
   return whole;
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <boost/system/result.hpp>
+#include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -13,6 +15,11 @@ namespace sluice::openai {
 /// JSON that every parser takes: bytes that are not UTF-8 and escapes of lone surrogates are
 /// replaced. Status and request id are left to the caller.
 boost::system::result<reply, failure> read_whole_reply(std::string_view text, endpoint target);
+
+/// How the reply with this body ended: the finish reason of every choice; of a response object its
+/// status, or why it is incomplete. One that has no name is not counted. What is no reply's body
+/// gives nothing.
+std::map<std::string, std::uint64_t> finish_reasons(std::string_view body);
 
 /// The failure of a 2xx whose body is no reply.
 failure invalid_response(std::string message);

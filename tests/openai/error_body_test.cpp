@@ -46,6 +46,9 @@ INSTANTIATE_TEST_SUITE_P(
         error_case{"a list of details", R"({"detail":[{"loc":["body"],"msg":"m"}]})", "m"},
         error_case{"a list of errors", R"({"success":false,"errors":[{"code":1,"message":"m"}]})",
                    "m"},
+        error_case{"an error inside a choice",
+                   R"({"choices":[{"finish_reason":"error","error":{"message":"m"}}]})", "m"},
+        error_case{"an error string inside a choice", R"({"choices":[{"error":"m"}]})", "m"},
         error_case{
             "Anthropic's",
             R"({"type":"error","error":{"type":"overloaded_error","message":"m"},"request_id":"r"})",
@@ -67,6 +70,8 @@ INSTANTIATE_TEST_SUITE_P(
         error_case{"a stream with an error",
                    "event: error\ndata: {\"error\":{\"message\":\"m\",\"code\":\"c\"}}\n\n", "m",
                    "c"},
+        error_case{"comments of a stream, then JSON", ": PING\n\n{\"error\":{\"message\":\"m\"}}",
+                   "m"},
         error_case{"nothing", "", ""}, error_case{"space", " \r\n", ""},
         error_case{"plain text", "no healthy\n upstream\n", "no healthy upstream"},
         error_case{"text in brackets", "[Errno 111] refused", "[Errno 111] refused"},

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <string>
+#include <utility>
 
 #include "openai/reading.hpp"
 
@@ -58,9 +59,12 @@ INSTANTIATE_TEST_SUITE_P(
         status_case{"gone", 410, "", permanent, "HTTP 410"},
         status_case{"a model this key may not use", 403, envelope("该令牌无权使用模型：gpt-4"),
                     permanent, "该令牌无权使用模型：gpt-4"},
-        status_case{"a plain refusal", 403,
-                    envelope("unsupported region", "unsupported_country_region_territory"),
-                    permanent, "unsupported region"},
+        status_case{"a plain refusal", 403, envelope("not for you", "forbidden"), permanent,
+                    "not for you"},
+        status_case{"no access to a model", 403, envelope("no access to model m", "access_denied"),
+                    permanent, "no access to model m"},
+        status_case{"no access to a model, in plain text", 403, "model m is not for you", permanent,
+                    "model m is not for you"},
         status_case{"a group without the model", 403, envelope("当前分组下无权访问模型 m"),
                     permanent, "当前分组下无权访问模型 m"},
         status_case{"a model that is not there", 404,
@@ -102,6 +106,27 @@ INSTANTIATE_TEST_SUITE_P(
                     key_ended, "Billing hard limit has been reached"},
         status_case{"words of a quota without the code are no proof", 429,
                     envelope("insufficient_quota"), throttled, "insufficient_quota"},
+        status_case{"spent quota that a relay calls a server error", 500,
+                    envelope("用户额度不足", "insufficient_user_quota"), key_ended, "用户额度不足"},
+        status_case{"a token's spent quota, by the words alone", 403, envelope("令牌额度不足"),
+                    key_ended, "令牌额度不足"},
+        status_case{"the same in English", 403,
+                    envelope("token quota is not enough, token remain quota: $0"), key_ended,
+                    "token quota is not enough, token remain quota: $0"},
+        status_case{"an address that the key is not for", 403,
+                    envelope("您的 IP 不在令牌允许访问的列表中", "access_denied"), key_ended,
+                    "您的 IP 不在令牌允许访问的列表中"},
+        status_case{"a country that is not served", 403,
+                    envelope("unsupported region", "unsupported_country_region_territory"),
+                    key_ended, "unsupported region"},
+        status_case{"the same, told by the type", 403,
+                    envelope("unsupported region", "", "unsupported_country_region_territory"),
+                    key_ended, "unsupported region"},
+        status_case{"a guard's page, whatever it speaks of", 403,
+                    "<html><title>Attention Required! | Our models</title></html>", key_ended,
+                    "Attention Required! | Our models"},
+        status_case{"a guard's words", 403, "error code: 1020", key_ended, "error code: 1020"},
+        status_case{"a guard without words", 403, "", key_ended, "HTTP 403 Forbidden"},
         status_case{"a banned user", 403, envelope("用户已被封禁"), key_ended, "用户已被封禁"},
         status_case{"a group that is no more", 403, envelope("令牌分组 vip 已被禁用"), key_ended,
                     "令牌分组 vip 已被禁用"}));
@@ -114,6 +139,11 @@ INSTANTIATE_TEST_SUITE_P(
         status_case{"a page that is not found, whatever it speaks of", 404,
                     "<title>404: see our models</title>", wrong_address, "404: see our models"},
         status_case{"nothing found, no words", 404, "", wrong_address, "HTTP 404 Not Found"},
+        status_case{
+            "nginx that expects TLS", 400,
+            "<html><head><title>400 The plain HTTP request was sent to HTTPS port</title></head>",
+            wrong_address, "400 The plain HTTP request was sent to HTTPS port"},
+        status_case{"a page that is gone", 410, "<title>Gone</title>", wrong_address, "Gone"},
         status_case{"a wrong method", 405, "", wrong_address, "HTTP 405 Method Not Allowed"},
         status_case{"a redirect", 301, "", wrong_address, "HTTP 301 Moved Permanently"}));
 
@@ -140,6 +170,24 @@ INSTANTIATE_TEST_SUITE_P(
                     passing, "当前分组 g 下对于模型 m 无可用渠道", 2},
         status_case{"no channel, in English", 503, envelope("No available channel for model m"),
                     passing, "No available channel for model m", 2}));
+
+TEST(HttpFailurePages, AreForeignWhereTheStatusSpeaksOfTheRequest) {
+  const std::string page = "\n<!DOCTYPE html><title>x</title>";
+  const auto foreign = [](int status, const std::string& body) {
+    return test::read({.body = body, .status = status, .content_type = "text/html"})
+        .outcome.error()
+        .foreign;
+  };
+  for (const int status : {400, 403, 404, 405, 410, 415, 422}) {
+    EXPECT_TRUE(foreign(status, page)) << status;
+    EXPECT_FALSE(foreign(status, "")) << status;
+    EXPECT_FALSE(foreign(status, "no")) << status;
+    EXPECT_FALSE(foreign(status, envelope("no"))) << status;
+  }
+  for (const int status : {401, 402, 408, 409, 413, 425, 429, 500, 502, 503}) {
+    EXPECT_FALSE(foreign(status, page)) << status;
+  }
+}
 
 response_head head_of(int status) {
   response_head head;
@@ -168,12 +216,15 @@ TEST(HttpFailureHints, OnlyWhatMayBeRepeatedHasAHint) {
 }
 
 TEST(HttpFailureHints, TheServerMayForbidARetry) {
-  for (const int status : {429, 500}) {
+  for (const auto& [status, kind] : {std::pair(429, throttled), {500, passing}, {503, passing}}) {
     response_head head = head_of(status);
     head.hints["x-should-retry"] = "false";
-    EXPECT_EQ(http_failure(head, "", 0).kind, permanent) << status;
+    EXPECT_EQ(http_failure(head, "", 0).kind, kind) << "a later run may try it: " << status;
+    EXPECT_EQ(http_failure(head, "", 0).max_retries, 0) << status;
+    EXPECT_EQ(http_failure(head, envelope("none", "model_not_found"), 0).max_retries, 0) << status;
     head.hints["x-should-retry"] = "true";
-    EXPECT_NE(http_failure(head, "", 0).kind, permanent) << status;
+    EXPECT_EQ(http_failure(head, "", 0).kind, kind) << status;
+    EXPECT_EQ(http_failure(head, "", 0).max_retries, -1) << status;
   }
   response_head head = head_of(400);
   head.hints["x-should-retry"] = "true";

@@ -99,6 +99,30 @@ INSTANTIATE_TEST_SUITE_P(
             "nor does a timeout",
             {.body = events({said(R"({"content":"Hello"})", "\"stop\"")}), .how = ending::timeout},
             whole(answer(hello))},
+        stream_case{"a finish reason with every chunk",
+                    {events({said(R"({"content":"Hel"})", "\"stop\""),
+                             said(R"({"content":"lo"})", "\"stop\""), "[DONE]"})},
+                    whole(answer(hello))},
+        stream_case{"the same, ended by the framing alone",
+                    {events({said(R"({"content":"Hel"})", "\"stop\""),
+                             said(R"({"content":"lo"})", "\"stop\"")})},
+                    whole(answer(hello))},
+        stream_case{
+            "a timeout after a finish reason that was told again without content",
+            {.body = events({said(R"({"content":"Hel"})", "\"stop\""),
+                             said(R"({"content":"lo"})", "\"stop\""), said("{}", "\"stop\"")}),
+             .how = ending::timeout},
+            whole(answer(hello))},
+        stream_case{
+            "a timeout after the usage",
+            {.body = events({said(R"({"content":"Hel"})", "\"stop\""), said(R"({"content":"lo"})"),
+                             chunk("", ",\"usage\":" + usage)}),
+             .how = ending::timeout},
+            whole(answer(hello), ",\"usage\":" + usage)},
+        stream_case{"a stray event leaves nothing behind",
+                    {"event: ping\ndata: {\"type\":\"ping\",\"id\":\"p\"}\n\n" +
+                     events({said(R"({"content":"Hello"})", "\"stop\"")})},
+                    whole(answer(hello))},
         stream_case{"the last event may lack its blank line",
                     {"data: " + said(R"({"content":"Hello"})", "\"stop\"")},
                     whole(answer(hello))},
@@ -315,6 +339,117 @@ INSTANTIATE_TEST_SUITE_P(
             whole(answer(hello), R"()")}));
 
 INSTANTIATE_TEST_SUITE_P(
+    MessagesInStreams, StreamedReply,
+    testing::Values(
+        stream_case{
+            "messages in place of deltas: each replaces the one before",
+            {events(
+                {chunk(R"({"index":0,"message":{"role":"assistant","content":"Hel"},"delta":{}})"),
+                 chunk(
+                     R"({"index":0,"delta":null,"message":{"role":"assistant","content":"Hello"},"finish_reason":"stop"})")})},
+            whole(answer(hello))},
+        stream_case{
+            "the message so far beside every delta",
+            {events(
+                {chunk(
+                     R"({"index":0,"message":{"role":"assistant","content":"Hel"},"delta":{"role":"assistant","content":"Hel"}})"),
+                 chunk(
+                     R"({"index":0,"delta":{"content":"lo"},"message":{"role":"assistant","content":"Hello"},"finish_reason":"stop"})")})},
+            whole(answer(hello))},
+        stream_case{
+            "the whole message in the last chunk",
+            {events(
+                {said(R"({"role":"assistant","content":""})"), said(R"({"content":"Hel"})"),
+                 said(R"({"content":"lo"})"),
+                 chunk(
+                     R"({"index":0,"delta":{},"message":{"role":"assistant","content":"Hello","tool_calls":[]},"finish_reason":"stop"})")})},
+            whole(answer(hello))},
+        stream_case{
+            "deltas that say nothing beside messages that do",
+            {events(
+                {chunk(
+                     R"({"index":0,"message":{"content":"Hel"},"delta":{"role":"assistant","content":""}})"),
+                 chunk(
+                     R"({"index":0,"message":{"content":"Hello"},"delta":{"role":"assistant","content":""},"finish_reason":"stop"})")})},
+            whole(answer(hello))},
+        stream_case{
+            "a message with tool calls in the last chunk, told before in pieces",
+            {events(
+                {said(
+                     R"({"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]})"),
+                 chunk(
+                     R"({"index":0,"message":{"role":"assistant","content":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"tool_calls"})")})},
+            whole(answer(
+                R"({"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]})",
+                "\"tool_calls\""))}));
+
+INSTANTIATE_TEST_SUITE_P(
+    ToolCalls, StreamedReply,
+    testing::Values(
+        stream_case{
+            "calls that all say index 0: a new id with a name is a new call, no id the last one",
+            {events(
+                {said(
+                     R"({"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"{"}}]})"),
+                 said(R"({"tool_calls":[{"index":0,"function":{"arguments":"}"}}]})"),
+                 said(
+                     R"({"tool_calls":[{"index":0,"id":"b","type":"function","function":{"name":"f","arguments":"["}},{"index":1,"id":"c","type":"function","function":{"name":"h","arguments":"1"}}]})"),
+                 said(R"({"tool_calls":[{"index":0,"id":"","function":{"arguments":"]"}}]})"),
+                 said(R"({"tool_calls":[{"index":0,"id":"a","function":{"arguments":" "}}]})",
+                      "\"tool_calls\"")})},
+            whole(answer(
+                R"({"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{} "}},{"id":"b","type":"function","function":{"name":"f","arguments":"[]"}},{"id":"c","type":"function","function":{"name":"h","arguments":"1"}}]})",
+                "\"tool_calls\""))},
+        stream_case{
+            "an index wins over an id that two calls share",
+            {events(
+                {said(
+                     R"({"tool_calls":[{"index":0,"id":"x","function":{"name":"f","arguments":"{"}},{"index":1,"id":"x","function":{"name":"f","arguments":"["}}]})"),
+                 said(
+                     R"({"tool_calls":[{"index":1,"id":"x","function":{"arguments":"]"}},{"index":0,"id":"x","function":{"arguments":"}"}}]})",
+                     "\"tool_calls\"")})},
+            whole(answer(
+                R"({"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"x","type":"function","function":{"name":"f","arguments":"{}"}},{"id":"x","type":"function","function":{"name":"f","arguments":"[]"}}]})",
+                "\"tool_calls\""))},
+        stream_case{
+            "calls without index and id: a name begins one",
+            {events(
+                {said(
+                     R"({"tool_calls":[{"type":"function","function":{"name":"f","arguments":"{}"}},{"type":"function","function":{"name":"g","arguments":"["}}]})"),
+                 said(R"({"tool_calls":[{"function":{"name":"","arguments":"]"}}]})",
+                      "\"tool_calls\"")})},
+            whole(answer(
+                R"({"role":"assistant","content":null,"refusal":null,"tool_calls":[{"type":"function","function":{"name":"f","arguments":"{}"}},{"type":"function","function":{"name":"g","arguments":"[]"}}]})",
+                "\"tool_calls\""))}));
+
+const std::string ended = events({said(R"({"content":"Hello"})", "\"stop\"")});
+
+INSTANTIATE_TEST_SUITE_P(
+    BehindTheEnd, StreamedReply,
+    testing::Values(
+        stream_case{"an error object: the reply is whole, and paid",
+                    {ended + events({R"({"error":{"message":"late"}})", "[DONE]"})},
+                    whole(answer(hello))},
+        stream_case{"an error beside a choice",
+                    {ended + events({chunk(piece(R"({"content":""})", "\"error\""),
+                                           R"(,"error":{"message":"late"})")})},
+                    whole(answer(hello))},
+        stream_case{
+            "an error event", {ended + "event: error\ndata: late\n\n"}, whole(answer(hello))},
+        stream_case{"words of a relay",
+                    {ended + events({R"({"code":500,"msg":"late"})"})},
+                    whole(answer(hello))},
+        stream_case{"plain text", {ended + events({"bye", "[DONE]"})}, whole(answer(hello))},
+        stream_case{"broken JSON", {ended + events({R"({"id":)"})}, whole(answer(hello))},
+        stream_case{"an event cut short",
+                    {ended + "data: {\"choices\":[{\"index\":0,"},
+                    whole(answer(hello))},
+        stream_case{"raw JSON", {ended + R"({"error":{"message":"late"}})"}, whole(answer(hello))},
+        stream_case{"a page", {ended + "<html><title>late</title>"}, whole(answer(hello))},
+        stream_case{"[DONE] with more space", {ended + "data:  [DONE] \n\n"}, whole(answer(hello))},
+        stream_case{"[done] in lower case", {ended + events({"[done]"})}, whole(answer(hello))}));
+
+INSTANTIATE_TEST_SUITE_P(
     Completions, StreamedReply,
     testing::Values(
         stream_case{
@@ -439,6 +574,15 @@ INSTANTIATE_TEST_SUITE_P(
                     {begun + events({said("{}", "\"error\""), "[DONE]"})},
                     errc::invalid_response,
                     "a choice ended with an error"},
+        failed_case{
+            "a finish reason that is error, with the words inside the choice",
+            {begun +
+             events(
+                 {chunk(
+                      R"({"index":0,"delta":{},"finish_reason":"error","error":{"code":502,"message":"overloaded"}})"),
+                  "[DONE]"})},
+            errc::invalid_response,
+            "overloaded"},
         failed_case{"success that is false",
                     {begun + events({R"({"success":false,"message":"overloaded"})"})},
                     errc::invalid_response,
@@ -447,16 +591,26 @@ INSTANTIATE_TEST_SUITE_P(
                     {begun + events({R"({"code":500,"msg":"overloaded"})"})},
                     errc::invalid_response,
                     "overloaded"},
-        failed_case{"an error after the end",
-                    {begun + events({said("{}", "\"stop\""), R"({"error":{"message":"late"}})"})},
+        failed_case{"an error after content that came behind the finish reason",
+                    {begun + events({said("{}", "\"stop\""), said(R"({"content":"x"})"),
+                                     R"({"error":{"message":"late"}})"})},
                     errc::invalid_response,
                     "late"},
+        failed_case{"and one that ends the choice again",
+                    {begun + events({said("{}", "\"stop\""), said(R"({"content":"x"})"),
+                                     said("{}", "\"error\"")})},
+                    errc::invalid_response,
+                    "a choice ended with an error"},
         failed_case{"an event that is plain text",
                     {begun + events({"upstream overloaded"})},
                     errc::invalid_response,
                     "upstream overloaded"},
         failed_case{"an event that is broken JSON",
                     {begun + events({R"({"id":)"})},
+                    errc::invalid_response,
+                    "an event of the stream is not a JSON object"},
+        failed_case{"a tool call that is broken JSON inside",
+                    {begun + events({said(R"({"tool_calls":[{"id":"a"},{"function":{"x" 1}}]})")})},
                     errc::invalid_response,
                     "an event of the stream is not a JSON object"},
         failed_case{"an event that is an array",
@@ -506,6 +660,55 @@ INSTANTIATE_TEST_SUITE_P(
             "overloaded"}));
 
 INSTANTIATE_TEST_SUITE_P(
+    RawTextInStreams, FailedReply,
+    testing::Values(
+        failed_case{"an error behind comments",
+                    {": PING\n\n: PING\n\n{\"error\":{\"message\":\"overloaded\"}}"},
+                    errc::invalid_response,
+                    "overloaded"},
+        failed_case{"an error over several lines",
+                    {": PING\n\n{\n  \"error\": {\n\n    \"message\": \"overloaded\"\n  }\n}\n\n"},
+                    errc::invalid_response,
+                    "overloaded"},
+        failed_case{"a page behind comments",
+                    {": PING\n\n<html>\n\n<title>Bad gateway</title></html>"},
+                    errc::invalid_response,
+                    "Bad gateway"},
+        failed_case{"no reply, no words",
+                    {": PING\n\n{\"choices\":[]}"},
+                    errc::invalid_response,
+                    "the reply has no choices"},
+        failed_case{"a body that broke off",
+                    {.body = ": PING\n\n{\"choices\":[", .how = ending::cut},
+                    errc::stream_interrupted,
+                    "the connection broke before the reply was whole"},
+        failed_case{"an error behind content",
+                    {begun + "{\"error\":{\n\"message\":\"overloaded\"}}\n\ndata: [DONE]\n\n"},
+                    errc::invalid_response,
+                    "overloaded"},
+        failed_case{"an error behind content, and a cut",
+                    {.body = begun + R"({"error":{"message":"overloaded"}})", .how = ending::cut},
+                    errc::invalid_response,
+                    "overloaded"},
+        failed_case{"an error behind an event that lacks its blank line",
+                    {"data: " + said(R"({"content":"Hel"})") +
+                     "\n{\"error\":{\"message\":\"overloaded\"}}"},
+                    errc::invalid_response,
+                    "overloaded"},
+        failed_case{"a page behind content",
+                    {begun + "<html>\n<head>\n\n<title>Bad gateway</title>"},
+                    errc::invalid_response,
+                    "Bad gateway"},
+        failed_case{"something without words behind content",
+                    {begun + R"({"a":1})"},
+                    errc::invalid_response,
+                    "the stream holds something that is no event"},
+        failed_case{"plain text before it is part of the words",
+                    {"upstream error:\n{oh}"},
+                    errc::invalid_response,
+                    "upstream error: {oh}"}));
+
+INSTANTIATE_TEST_SUITE_P(
     InterruptedStreams, FailedReply,
     testing::Values(
         failed_case{"[DONE] proves nothing",
@@ -548,6 +751,19 @@ INSTANTIATE_TEST_SUITE_P(
                     {.body = begun, .how = ending::timeout},
                     errc::request_timeout,
                     "a deadline passed before the reply was whole"},
+        failed_case{"a deadline after content that came behind the finish reason",
+                    {.body = events({said(R"({"content":"Hel"})", "\"stop\""),
+                                     said(R"({"content":"lo"})", "\"stop\"")}),
+                     .how = ending::timeout},
+                    errc::request_timeout,
+                    "a deadline passed before the reply was whole"},
+        failed_case{"a cut after it, beside usage on every chunk",
+                    {.body = events({said(R"({"content":"Hel"})", "\"stop\""),
+                                     chunk(piece(R"({"reasoning":"x"})", "\"stop\""),
+                                           ",\"usage\":" + usage)}),
+                     .how = ending::cut},
+                    errc::stream_interrupted,
+                    "the connection broke before the reply was whole"},
         failed_case{
             "comments only", {": PING\n\n: PING\n\n"}, errc::stream_interrupted, unfinished},
         failed_case{"a response without its last event",
@@ -680,6 +896,75 @@ INSTANTIATE_TEST_SUITE_P(
                     errc::request_timeout,
                     "no byte for 60s"}));
 
+INSTANTIATE_TEST_SUITE_P(
+    EmptyBodies, FailedReply,
+    testing::Values(
+        failed_case{"a choice that is null",
+                    {.body = R"({"choices":[null]})", .content_type = json_type},
+                    errc::invalid_response,
+                    "a choice of the reply has neither message nor text"},
+        failed_case{"a choice with nothing of a choice",
+                    {.body = R"({"choices":[{"index":0,"finish_reason":"stop"}]})",
+                     .content_type = json_type},
+                    errc::invalid_response,
+                    "a choice of the reply has neither message nor text"},
+        failed_case{"a chunk in place of a reply",
+                    {.body = R"({"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]})",
+                     .content_type = json_type},
+                    errc::invalid_response,
+                    "a choice of the reply has neither message nor text"},
+        failed_case{"a message that is none",
+                    {.body = R"({"choices":[{"message":null,"finish_reason":"stop"}]})",
+                     .content_type = json_type},
+                    errc::invalid_response,
+                    "a choice of the reply has neither message nor text"},
+        failed_case{
+            "one choice of two is none",
+            {.body = R"({"choices":[{"message":{"content":"x"},"finish_reason":"stop"},{}]})",
+             .content_type = json_type},
+            errc::invalid_response,
+            "a choice of the reply has neither message nor text"},
+        failed_case{"an empty choice without a finish reason",
+                    {.body = R"({"choices":[{"message":{"role":"assistant","content":""}}]})",
+                     .content_type = json_type},
+                    errc::invalid_response,
+                    "a choice of the reply is empty and has no finish reason"},
+        failed_case{
+            "one whose finish reason is null",
+            {.body =
+                 R"({"choices":[{"message":{"content":null,"refusal":null,"tool_calls":[]},"finish_reason":null}]})",
+             .content_type = json_type},
+            errc::invalid_response,
+            "a choice of the reply is empty and has no finish reason"},
+        failed_case{"one whose finish reason is empty",
+                    {.body = R"({"choices":[{"message":{},"finish_reason":""}]})",
+                     .content_type = json_type},
+                    errc::invalid_response,
+                    "a choice of the reply is empty and has no finish reason"},
+        failed_case{"empty text without a finish reason",
+                    {.body = R"({"choices":[{"text":"","finish_reason":null}]})",
+                     .content_type = json_type},
+                    errc::invalid_response,
+                    "a choice of the reply is empty and has no finish reason"},
+        failed_case{"a response that is queued",
+                    {.body = R"({"object":"response","status":"queued","output":[{}]})",
+                     .target = endpoint::responses,
+                     .content_type = json_type},
+                    errc::invalid_response,
+                    "the response is not done: queued"},
+        failed_case{"a response that is in_progress",
+                    {.body = R"({"object":"response","status":"in_progress","output":[{}]})",
+                     .target = endpoint::responses,
+                     .content_type = json_type},
+                    errc::invalid_response,
+                    "the response is not done: in_progress"},
+        failed_case{"a response without status and output",
+                    {.body = R"({"object":"response","output":[]})",
+                     .target = endpoint::responses,
+                     .content_type = json_type},
+                    errc::invalid_response,
+                    "the reply is no response object"}));
+
 struct whole_case {
   const char* name;
   response from;
@@ -700,6 +985,11 @@ TEST_P(WholeReply, StandsAsItCame) {
   EXPECT_EQ(seen.last_need, need::more);
 }
 
+const std::string every_kind =
+    R"({"choices":[{"message":{"refusal":"x"}},{"message":{"content":null,"reasoning_content":"x"}},)"
+    R"({"message":{"reasoning":"x"}},{"message":{"tool_calls":[{}]}},)"
+    R"({"message":{"function_call":{"name":"f"}}},{"message":{"audio":{"id":"a"}}}]})";
+
 INSTANTIATE_TEST_SUITE_P(
     Bodies, WholeReply,
     testing::Values(
@@ -708,21 +998,46 @@ INSTANTIATE_TEST_SUITE_P(
                    whole(answer(hello), ",\"usage\":" + usage)},
         whole_case{
             "a JSON body that calls itself a stream", {whole(answer(hello))}, whole(answer(hello))},
-        whole_case{"space and newlines go, key order and numbers stay",
-                   {.body = "\r\n\n {\n  \"z\": 1.50,\r\n \"big\": 123456789012345678901234567890, "
-                            "\"choices\": [ {\"a\": \"x  y\\n\"} ]\n}\n",
-                    .content_type = json_type},
-                   R"({"z":1.50,"big":123456789012345678901234567890,"choices":[{"a":"x  y\n"}]})"},
+        whole_case{
+            "space and newlines go, key order and numbers stay",
+            {.body = "\r\n\n {\n  \"z\": 1.50,\r\n \"big\": 123456789012345678901234567890, "
+                     "\"choices\": [ {\"text\": \"x  y\\n\"} ]\n}\n",
+             .content_type = json_type},
+            R"({"z":1.50,"big":123456789012345678901234567890,"choices":[{"text":"x  y\n"}]})"},
         whole_case{"a byte order mark",
                    {.body = "\xEF\xBB\xBF" + whole(answer(hello)), .content_type = json_type},
                    whole(answer(hello))},
         whole_case{"invalid UTF-8",
-                   {.body = "{\"choices\":[{\"t\":\"\xFF\"}]}", .content_type = json_type},
-                   "{\"choices\":[{\"t\":\"\xEF\xBF\xBD\"}]}"},
+                   {.body = "{\"choices\":[{\"text\":\"\xFF\"}]}", .content_type = json_type},
+                   "{\"choices\":[{\"text\":\"\xEF\xBF\xBD\"}]}"},
         whole_case{
             "a lone surrogate",
-            {.body = R"({"choices":[{"t":"\ud83d \ud83d\ude00"}]})", .content_type = json_type},
-            R"({"choices":[{"t":"\ufffd \ud83d\ude00"}]})"},
+            {.body = R"({"choices":[{"text":"\ud83d \ud83d\ude00"}]})", .content_type = json_type},
+            R"({"choices":[{"text":"\ufffd \ud83d\ude00"}]})"},
+        whole_case{"raw behind the comments of a stream",
+                   {": PING\n\n: PING\n\n" + whole(answer(hello)) + "\n"},
+                   whole(answer(hello))},
+        whole_case{"a choice that lacks its finish reason, but not its content",
+                   {.body = R"({"choices":[{"message":{"content":"x"}},{"text":"y"}]})",
+                    .content_type = json_type},
+                   R"({"choices":[{"message":{"content":"x"}},{"text":"y"}]})"},
+        whole_case{"refusal, reasoning, tool calls and speech are content, too",
+                   {.body = every_kind, .content_type = json_type},
+                   every_kind},
+        whole_case{"an empty choice that ended",
+                   {.body = R"({"choices":[{"message":{},"finish_reason":"stop"}]})",
+                    .content_type = json_type},
+                   R"({"choices":[{"message":{},"finish_reason":"stop"}]})"},
+        whole_case{"a response that was cut off",
+                   {.body = R"({"status":"incomplete","output":[]})",
+                    .target = endpoint::responses,
+                    .content_type = json_type},
+                   R"({"status":"incomplete","output":[]})"},
+        whole_case{"a response without a status, but with output",
+                   {.body = R"({"output":[{}]})",
+                    .target = endpoint::responses,
+                    .content_type = json_type},
+                   R"({"output":[{}]})"},
         whole_case{"embeddings",
                    {.body = R"({"object":"list","data":[{"embedding":[0.1]}],"error":null})",
                     .target = endpoint::embeddings,
@@ -733,6 +1048,12 @@ INSTANTIATE_TEST_SUITE_P(
                     .target = endpoint::responses,
                     .content_type = json_type},
                    R"({"status":"completed","output":[],"error":null})"}));
+
+TEST(ReplyReader, KnowsAPageBehindCommentsAsForeign) {
+  const auto seen = read({": PING\n\n<html><title>Bad gateway</title></html>"});
+  ASSERT_FALSE(seen.outcome.has_value());
+  EXPECT_TRUE(seen.outcome.error().foreign);
+}
 
 TEST(ReplyReader, CountsFinishReasonsPerChoice) {
   const auto seen = read({.body = events({said("{}", "\"stop\"", 0), said("{}", "\"length\"", 1),
@@ -782,6 +1103,41 @@ TEST(ReplyReader, HasNoUsageWhereTheRelayGivesNone) {
   }
 }
 
+TEST(ReplyReader, KeepsTheUsageThatCounts) {
+  for (const char* empty :
+       {"{}", R"({"prompt_tokens":0,"completion_tokens":0,"total_tokens":0})", "null", "[1]"}) {
+    const std::string other = std::string(",\"usage\":") + empty;
+    const auto before = read({events({chunk(piece(R"({"content":"x"})"), other),
+                                      chunk(piece("{}", "\"stop\""), ",\"usage\":" + usage)})});
+    ASSERT_TRUE(before.outcome.has_value()) << empty;
+    EXPECT_EQ(before.outcome->usage, counted) << empty;
+    const auto behind = read({events(
+        {chunk(piece("{}", "\"stop\""), ",\"usage\":" + usage), chunk("", other), "[DONE]"})});
+    ASSERT_TRUE(behind.outcome.has_value()) << empty;
+    EXPECT_EQ(behind.outcome->usage, counted) << empty;
+  }
+}
+
+TEST(ReplyReader, FindsUsageInsideAChoice) {
+  const std::string choice =
+      R"({"index":0,"message":{"content":"x"},"finish_reason":"stop","usage":)" + usage + "}";
+  const auto unstreamed = read({.body = whole(choice), .content_type = json_type});
+  ASSERT_TRUE(unstreamed.outcome.has_value());
+  EXPECT_EQ(unstreamed.outcome->usage, counted);
+
+  const auto streamed =
+      read({events({said(R"({"content":"x"})"),
+                    chunk(R"({"index":0,"delta":{},"finish_reason":"stop","usage":)" + usage + "}"),
+                    "[DONE]"})});
+  ASSERT_TRUE(streamed.outcome.has_value());
+  EXPECT_EQ(streamed.outcome->usage, counted);
+
+  const auto both =
+      read({.body = whole(choice, R"(,"usage":{"prompt_tokens":9})"), .content_type = json_type});
+  ASSERT_TRUE(both.outcome.has_value());
+  EXPECT_EQ(both.outcome->usage, token_usage{.prompt_tokens = 9}) << "the reply's own comes first";
+}
+
 TEST(ReplyReader, SaysWhatItNeedsNext) {
   reply_reader reader({.choices = 2});
   response_head head;
@@ -799,9 +1155,32 @@ TEST(ReplyReader, SaysWhatItNeedsNext) {
   EXPECT_EQ(outcome->usage, counted);
 }
 
+TEST(ReplyReader, NeedsMoreWhileContentComesBehindAFinishReason) {
+  reply_reader reader({});
+  response_head head;
+  head.status = 200;
+  reader.head(head, 0);
+  EXPECT_EQ(reader.body(events({said(R"({"content":"x"})", "\"stop\"")})), need::trailer);
+  for (const char* delta :
+       {R"({"content":"x"})", R"({"reasoning_content":"x"})", R"({"refusal":"x"})",
+        R"({"tool_calls":[{"index":0,"id":"a"}]})", R"({"function_call":{"name":"f"}})"}) {
+    EXPECT_EQ(reader.body(events({said(delta, "\"stop\"")})), need::more) << delta;
+    EXPECT_EQ(reader.body(": PING\n\n"), need::more) << "a comment ends nothing";
+    EXPECT_EQ(reader.body(events({said(R"({"content":""})")})), need::more) << "no reason, no end";
+    EXPECT_EQ(reader.body(events({said(R"({"content":""})", "\"stop\"")})), need::trailer);
+  }
+  EXPECT_EQ(reader.body(events({said(R"({"content":"x"})")})), need::more);
+  EXPECT_EQ(reader.body(events({chunk("", ",\"usage\":" + usage)})), need::trailer);
+}
+
 TEST(ReplyReader, NeedsNothingAfterWhatCannotBeHelped) {
   EXPECT_EQ(read({events({R"({"error":{"message":"x"}})"})}).last_need, need::nothing);
   EXPECT_EQ(read({begun + events({"[DONE]"})}).last_need, need::nothing);
+  EXPECT_EQ(read({begun + "data:  [done] \n\n"}).last_need, need::nothing);
+  EXPECT_EQ(read({ended + events({"bye"})}).last_need, need::nothing);
+  EXPECT_EQ(read({ended + "{"}).last_need, need::nothing);
+  EXPECT_EQ(read({begun + "{"}).last_need, need::more) << "for the words";
+  EXPECT_EQ(read({begun + "{" + std::string(20'000, 'x')}).last_need, need::nothing);
   EXPECT_EQ(read({std::string(20'000, 'x')}).last_need, need::more) << "a stream of no known field";
   EXPECT_EQ(read({.body = "<p>" + std::string(20'000, 'x'), .content_type = "text/html"}).last_need,
             need::nothing);
@@ -817,6 +1196,9 @@ TEST(ReplyReader, TellsWhenContentBegins) {
     return read({.body = events({said(delta)}), .how = ending::cut}).content_began;
   };
   EXPECT_FALSE(began(R"({"role":"assistant","content":""})"));
+  EXPECT_FALSE(began("{\"content\":\"\" }")) << "space behind it is no content";
+  EXPECT_FALSE(began("{\"content\": \"\"\t , \"reasoning\" : \"\" }"));
+  EXPECT_TRUE(began("{\"content\" : \" \" }"));
   EXPECT_FALSE(began(R"({"content":null,"reasoning_content":"","refusal":null,"tool_calls":[]})"));
   EXPECT_TRUE(began(R"({"content":"x"})"));
   EXPECT_TRUE(began(R"({"reasoning_content":"x"})"));

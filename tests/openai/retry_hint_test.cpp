@@ -40,10 +40,17 @@ INSTANTIATE_TEST_SUITE_P(
         hint_case{"none", {}, "", std::nullopt},
         hint_case{"seconds", {{"retry-after", "20"}}, "", 20s},
         hint_case{"seconds with a fraction and space", {{"retry-after", " 1.5 "}}, "", 1500ms},
-        hint_case{"zero seconds", {{"retry-after", "0"}}, "", 0s},
+        hint_case{"zero seconds are no hint", {{"retry-after", "0"}}, "", std::nullopt},
+        hint_case{"nor are zero milliseconds: the next hint counts",
+                  {{"retry-after-ms", "0"}, {"retry-after", "20"}},
+                  "",
+                  20s},
+        hint_case{"zero seconds before words", {{"retry-after", "0.0"}}, "try again in 3s", 3s},
         hint_case{"a date to come", {{"retry-after", "Sun, 06 Nov 1994 08:50:37 GMT"}}, "", 60s},
-        hint_case{
-            "a date that is past", {{"retry-after", "Sun, 06 Nov 1994 08:00:00 GMT"}}, "", 0s},
+        hint_case{"a date that is past",
+                  {{"retry-after", "Sun, 06 Nov 1994 08:00:00 GMT"}},
+                  "",
+                  std::nullopt},
         hint_case{
             "an old form of date", {{"retry-after", "Sunday, 06-Nov-94 08:49:47 GMT"}}, "", 10s},
         hint_case{"C's form of date", {{"retry-after", "Sun Nov  6 08:49:47 1994"}}, "", 10s},
@@ -76,6 +83,10 @@ INSTANTIATE_TEST_SUITE_P(
         hint_case{"minutes and seconds", {}, "Please try again in 6m0s.", 360s},
         hint_case{"hours, minutes and seconds", {}, "Please Try Again in 1h2m3s", 3723s},
         hint_case{"words", {}, "Please retry after 26 seconds.", 26s},
+        hint_case{"days", {}, "Please try again in 2 days.", 48h},
+        hint_case{"hours and minutes in words", {}, "try again in 1 hour 30 minutes.", 90min},
+        hint_case{"short words", {}, "try again in 2 hrs or so", 2h},
+        hint_case{"no time", {}, "try again in 0s", std::nullopt},
         hint_case{"no unit", {}, "try again in 20", std::nullopt},
         hint_case{"no number", {}, "try again in a while", std::nullopt},
         hint_case{"a header comes first", {{"retry-after", "1"}}, "try again in 20s", 1s},
@@ -129,6 +140,8 @@ TEST(LeadingDuration, ReadsGosUnits) {
   EXPECT_EQ(leading_duration("7ns"), 7ns);
   EXPECT_EQ(leading_duration("1m30s and then"), 90s);
   EXPECT_EQ(leading_duration("1 minute"), 60s);
+  EXPECT_EQ(leading_duration("1 day 2 hours 3 m"), 26h + 3min);
+  EXPECT_EQ(leading_duration("6m 5 requests"), 6min);
   EXPECT_EQ(leading_duration(""), std::nullopt);
   EXPECT_EQ(leading_duration("-3s"), std::nullopt);
   EXPECT_EQ(leading_duration("3 apples"), std::nullopt);

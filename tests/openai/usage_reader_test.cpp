@@ -13,6 +13,7 @@ struct usage_case {
   const char* name;
   std::string text;
   std::optional<token_usage> tokens;
+  endpoint target = endpoint::chat_completions;
 };
 std::ostream& operator<<(std::ostream& out, const usage_case& row) {
   return out << row.name;
@@ -30,7 +31,8 @@ class UsageReader : public testing::TestWithParam<usage_case> {};
 
 TEST_P(UsageReader, CountsWhatTheRelayMeant) {
   chunk_reader reader;
-  EXPECT_EQ(read_usage(reader.object(GetParam().text)).tokens, GetParam().tokens);
+  EXPECT_EQ(read_usage(reader.object(GetParam().text), GetParam().target).tokens,
+            GetParam().tokens);
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -44,8 +46,28 @@ INSTANTIATE_TEST_SUITE_P(
             "responses",
             R"({"input_tokens":10,"input_tokens_details":{"cached_tokens":4},"output_tokens":5,"output_tokens_details":{"reasoning_tokens":3},"total_tokens":15})",
             counts(10, 4, 5, 3)},
-        usage_case{"embeddings", R"({"prompt_tokens":8,"total_tokens":8})", counts(8, 0, 0, 0)},
-        usage_case{"embeddings with a total alone", R"({"total_tokens":8})", counts(8, 0, 0, 0)},
+        usage_case{"embeddings", R"({"prompt_tokens":8,"total_tokens":8})", counts(8, 0, 0, 0),
+                   endpoint::embeddings},
+        usage_case{"embeddings with a total alone", R"({"total_tokens":8})", counts(8, 0, 0, 0),
+                   endpoint::embeddings},
+        usage_case{"embeddings with a prompt of zero", R"({"prompt_tokens":0,"total_tokens":8})",
+                   counts(8, 0, 0, 0), endpoint::embeddings},
+        usage_case{"embeddings complete nothing, whatever the total",
+                   R"({"prompt_tokens":8,"total_tokens":9})", counts(8, 0, 0, 0),
+                   endpoint::embeddings},
+        usage_case{"embeddings of nothing", R"({"prompt_tokens":0,"total_tokens":0})",
+                   counts(0, 0, 0, 0), endpoint::embeddings},
+        usage_case{"a total alone tells nothing of the parts", R"({"total_tokens":8})",
+                   std::nullopt},
+        usage_case{"nor does one beside zeros",
+                   R"({"prompt_tokens":0,"completion_tokens":0,"total_tokens":8})", std::nullopt},
+        usage_case{"a completion that only the total tells",
+                   R"({"prompt_tokens":7,"total_tokens":10})", counts(7, 0, 3, 0)},
+        usage_case{"a completion of zero stays so",
+                   R"({"prompt_tokens":7,"completion_tokens":0,"total_tokens":10})",
+                   counts(7, 0, 0, 0)},
+        usage_case{"a prompt that only the total tells",
+                   R"({"completion_tokens":3,"total_tokens":10})", counts(7, 0, 3, 0)},
         usage_case{
             "both families, one of zeros",
             R"({"prompt_tokens":10,"completion_tokens":5,"input_tokens":0,"output_tokens":0,"input_tokens_details":null})",
@@ -98,9 +120,8 @@ INSTANTIATE_TEST_SUITE_P(
             "details that are none",
             R"({"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":-1}})",
             counts(10, 0, 5, 0)},
-        usage_case{"zeros are a report",
-                   R"({"prompt_tokens":0,"completion_tokens":0,"total_tokens":0})",
-                   counts(0, 0, 0, 0)},
+        usage_case{"zeros are no report",
+                   R"({"prompt_tokens":0,"completion_tokens":0,"total_tokens":0})", std::nullopt},
         usage_case{"nothing", "{}", std::nullopt},
         usage_case{"nothing of use",
                    R"({"prompt_tokens":null,"completion_tokens":-5,"requests":1})", std::nullopt}));
@@ -108,7 +129,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(ReportedCost, IsReadAsADecimal) {
   const auto cost = [](const std::string& text) -> std::string {
     chunk_reader reader;
-    const auto found = read_usage(reader.object(text)).cost;
+    const auto found = read_usage(reader.object(text), endpoint::chat_completions).cost;
     return found ? found->to_string() : "none";
   };
   EXPECT_EQ(cost(R"({"cost":0.00014200})"), "0.000142");
