@@ -58,6 +58,12 @@ job_record::job_record(std::size_t index, job_files files, const job_options& li
       errors_(files_.errors) {}
 
 void job_record::load() {
+  for (const std::string& path : {files_.totals, files_.state}) {
+    std::error_code unreadable;
+    if (!fs::is_directory(fs::symlink_status(path, unreadable))) continue;
+    refuse(fmt::format(
+        "{}: is a directory; move it away, or choose another place with --output-dir", path));
+  }
   output_exists_ = output_.open_existing();
   errors_exist_ = errors_.open_existing();
   if (options_.fresh) {  // moved aside by create(), once every job is known to be good
