@@ -190,6 +190,18 @@ class Finished(ResumeCase):
                 self.assertEqual([results.output_path.read_bytes(), results.errors_path.read_bytes()], files)
         self.assertEqual(relay.attempts, 7)
 
+    def test_a_smaller_limit_on_standard_input_does_too(self) -> None:
+        relay = self.relay()
+        text = jsonl(chats(4)) + b"not JSON\n"
+        results = Results(Path("stdin.jsonl"), self.out)
+        for limit in (0, 2):
+            self.run_job("-", relay, "--output-dir", self.out, "--limit", limit, stdin=text, expect=1)
+            totals = results.totals
+            self.assertEqual((totals["status"], totals["requests"], totals["succeeded"], totals["failed"]),
+                             ("completed", 5, 4, 1))
+            self.assertEqual(len(results.errors), 1)
+        self.assertEqual(relay.attempts, 4)
+
     def test_fresh_moves_the_old_files_aside(self) -> None:
         relay = self.relay()
         job = self.job(chats(4))
