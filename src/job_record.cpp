@@ -58,6 +58,12 @@ job_record::job_record(std::size_t index, job_files files, const job_options& li
       errors_(files_.errors) {}
 
 void job_record::load() {
+  for (const std::string& path : {files_.totals, files_.state}) {
+    std::error_code unreadable;
+    if (!fs::is_directory(fs::symlink_status(path, unreadable))) continue;
+    refuse(fmt::format(
+        "{}: is a directory; move it away, or choose another place with --output-dir", path));
+  }
   output_exists_ = output_.open_existing();
   errors_exist_ = errors_.open_existing();
   if (options_.fresh) {  // moved aside by create(), once every job is known to be good
@@ -211,10 +217,8 @@ void job_record::scan() {
     return;
   }
   job_reader reader(files_.job, lines_);
-  std::uint64_t last_line = 0;
   while (const auto line = reader.next()) {
-    ++totals_.requests;
-    last_line = *line ? (*line)->line : line->error().line;
+    count_line(*line);
     std::optional<bad_line> bad;
     if (!*line) {
       bad = line->error();
@@ -241,13 +245,11 @@ void job_record::scan() {
         files_.job, first_bad_->line, first_bad_->message, bad_lines_));
   }
   check_strays();
-  for (const auto& [number, told] : stored_bad_lines_) {
-    if (lines_.limit == 0 || number <= last_line) continue;  // told anew when it is read again
-    ++totals_.requests;
-    line_facts facts;
-    facts.error = error_names_[told.error];
-    totals_.add(facts);
-  }
+}
+
+void job_record::count_line(const boost::system::result<request, bad_line>& line) {
+  ++totals_.requests;
+  last_line_ = line ? line->line : line.error().line;
 }
 
 // Every line of the job has been read, as far as the limit lets: what stands in the files beyond
@@ -268,6 +270,14 @@ void job_record::check_strays() {
       errors_untidy_ = true;
     }
   });
+  for (const auto& [number, told] : stored_bad_lines_) {
+    if (lines_.limit == 0 || number <= last_line_) continue;  // told anew when it is read again
+    ++totals_.requests;
+    ++bad_lines_;
+    line_facts facts;
+    facts.error = error_names_[told.error];
+    totals_.add(facts);
+  }
   if (strays == 0) return;
   std::string first;
   output_.for_each_line([&](std::string_view text, std::uint64_t, bool) {
@@ -332,11 +342,12 @@ void job_record::put_bad(const bad_line& bad) {
   totals_.add(facts);
   if (files_.job == "-") ++bad_lines_;  // of others, the scan has counted them
   reasons_.emplace(code, fmt::format("line {}: {}", bad.line, bad.message));
-  const auto stored = stored_bad_lines_.find(bad.line);
-  if (stored != stored_bad_lines_.end() &&
-      stored->second.words == words_of(code, bad.custom_id, bad.message)) {
-    current_bad_lines_.insert(bad.line);  // told already
-    return;
+  if (const auto stored = stored_bad_lines_.find(bad.line); stored != stored_bad_lines_.end()) {
+    if (stored->second.words == words_of(code, bad.custom_id, bad.message)) {
+      current_bad_lines_.insert(bad.line);  // told already
+      return;
+    }
+    errors_untidy_ = true;
   }
   if (stored != stored_bad_lines_.end()) errors_untidy_ = true;  // its old line must go
   result told;
@@ -364,7 +375,7 @@ std::optional<request> job_record::next_request() {
   while (auto line = next_line()) {
     const std::lock_guard lock(mutex_);
     const bool first_reading = files_.job == "-";
-    if (first_reading) ++totals_.requests;
+    if (first_reading) count_line(*line);
     if (!*line) {
       if (first_reading && lines_.strict) {
         refuse(
@@ -469,13 +480,19 @@ void job_record::checkpoint(job_status status, double run_seconds, std::uint64_t
   if (status == job_status::completed) ::unlink(files_.state.c_str());
 }
 
+// What the errors file says of a bad line is true no more: the line is good, gone, or bad in
+// another way.
+bool job_record::is_mended(std::uint64_t line) const {
+  const bool read = read_to_end_ && (lines_.limit == 0 || line <= last_line_);
+  return read && !current_bad_lines_.contains(line);
+}
+
 // An errors line that must not stand when the run has ended.
 bool job_record::is_stale(std::string_view text, std::uint64_t end) {
   const auto line = parse_stored_line(text);
   if (!line) return true;
   const bool written_now = end > errors_before_;
-  if (line->of_bad_line)
-    return !written_now && read_whole() && !current_bad_lines_.contains(line->line);
+  if (line->of_bad_line) return !written_now && is_mended(line->line);
   const earlier* known = earlier_.find(hash_of(line->custom_id));
   if (known == nullptr || written_now) return false;
   return known->is(done) || known->is(replaced);
@@ -484,7 +501,8 @@ bool job_record::is_stale(std::string_view text, std::uint64_t end) {
 void job_record::finish() {
   flush();
   const bool bad_lines_changed =
-      read_whole() && current_bad_lines_.size() != stored_bad_lines_.size();
+      std::any_of(stored_bad_lines_.begin(), stored_bad_lines_.end(),
+                  [&](const auto& stored) { return is_mended(stored.first); });
   if (errors_untidy_ || bad_lines_changed) {
     // Of two lines for one request, or for one bad line, the later one stands.
     const auto subject = [](const stored_line& line) {

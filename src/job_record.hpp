@@ -104,7 +104,8 @@ class job_record {
   bool wanted(const request& next, std::uint32_t& attempts);
   void put_bad(const bad_line& bad);
   void check_strays();
-  bool read_whole() const { return read_to_end_ && lines_.limit == 0; }
+  void count_line(const boost::system::result<request, bad_line>& line);
+  bool is_mended(std::uint64_t line) const;
   bool is_stale(std::string_view line, std::uint64_t end);
   [[noreturn]] void refuse_changed(const std::string& custom_id) const;
   void move_aside();
@@ -137,6 +138,7 @@ class job_record {
   std::optional<boost::system::result<request, bad_line>> first_line_;  // of standard input
   std::atomic<bool> cancelled_{false};
   bool read_to_end_ = false;       // as far as the limit lets
+  std::uint64_t last_line_ = 0;    // that was read so, or is to be
   std::uint64_t outstanding_ = 0;  // requests given out that have no result yet
   bool errors_untidy_ = false;
   job_totals totals_;

@@ -29,8 +29,19 @@ CLI::App& named_command(CLI::App& program) {
   return named.empty() ? program : *named.front();
 }
 
+// The command that takes the flag, the named one before others; null when there is none.
+const CLI::App* command_with(CLI::App& program, const std::string& flag) {
+  const CLI::App& named = named_command(program);
+  if (named.get_option_no_throw(flag) != nullptr) return &named;
+  for (const auto* other : program.get_subcommands([](const CLI::App*) { return true; })) {
+    if (other->get_option_no_throw(flag) != nullptr) return other;
+  }
+  return nullptr;
+}
+
 std::string unknown_word(CLI::App& program, const std::string& word) {
-  CLI::App& command = named_command(program);
+  const bool behind_command = program.remaining().empty();
+  CLI::App& command = behind_command ? named_command(program) : program;
   std::vector<std::string> names;
   for (const auto* option : command.get_options()) {
     for (const auto& name : option->get_lnames()) names.push_back("--" + name);
@@ -39,9 +50,8 @@ std::string unknown_word(CLI::App& program, const std::string& word) {
     names.push_back(other->get_name());
   }
   const bool flag = word.starts_with('-');
-  if (flag && &command == &program) {
-    for (const auto* other : program.get_subcommands([](const CLI::App*) { return true; })) {
-      if (other->get_option_no_throw(word) == nullptr) continue;
+  if (flag && !behind_command) {
+    if (const auto* other = command_with(program, word.substr(0, word.find('=')))) {
       return fmt::format("{} is a flag of 'sluice {}'; write it behind that word", word,
                          other->get_name());
     }

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <map>
@@ -324,6 +325,45 @@ TEST_F(job_set_test, a_line_that_turned_bad_in_another_way_has_one_line) {
   EXPECT_EQ(json::parse(dir.lines("x.errors.jsonl")[0])["error"]["code"], "invalid_request_line");
 }
 
+TEST_F(job_set_test, a_line_that_turned_bad_in_another_way_has_one_line_after_an_interruption_too) {
+  dir.write("x.jsonl", "nonsense\n" + job_line("a") + job_line("b"));
+  run();
+  dir.write("x.jsonl", "[]\n" + job_line("a") + job_line("b") + job_line("c"));
+  {
+    auto jobs = open();
+    jobs->next();
+    jobs->cancel();
+    jobs->finish(job_status::interrupted, 1, 1);
+  }
+  ASSERT_EQ(dir.lines("x.errors.jsonl").size(), 1U);
+  EXPECT_EQ(json::parse(dir.lines("x.errors.jsonl")[0])["error"]["code"], "invalid_request_line");
+}
+
+TEST_F(job_set_test, a_line_that_is_bad_in_other_words_is_told_in_those) {
+  const auto asked_with = [](const std::string& method) {
+    return R"({"custom_id":"q","method":")" + method +
+           R"(","url":"/v1/chat/completions","body":{"model":"gpt-4o","messages":[]}})" + "\n";
+  };
+  for (const std::uint64_t limit : {0U, 2U}) {
+    lines.limit = limit;
+    for (const std::string method : {"GET", "PUT", "PUT", "POST"}) {
+      dir.write("x.jsonl", job_line("a") + asked_with(method));
+      const std::string before = dir.read("x.errors.jsonl");
+      run();
+      const auto told = dir.lines("x.errors.jsonl");
+      ASSERT_EQ(told.size(), method == "POST" ? 0U : 1U) << method;
+      EXPECT_EQ(totals()["failed"], told.size());
+      if (told.empty()) continue;
+      EXPECT_THAT(json::parse(told[0])["error"]["message"].get<std::string>(), HasSubstr(method));
+      EXPECT_EQ(dir.read("x.errors.jsonl") == before, before.find(method) != std::string::npos)
+          << "the same again is not written again";
+    }
+    output.fresh = true;
+    run();
+    output.fresh = false;
+  }
+}
+
 TEST_F(job_set_test, a_summary_tells_what_is_to_be_done) {
   dir.write("x.jsonl",
             job_line("a") + "nonsense\n" + R"({"model":"mystery","messages":[]})" + "\n");
@@ -481,8 +521,33 @@ TEST_F(job_set_test, a_smaller_limit_than_before_sends_nothing) {
   run();
   lines.limit = 1;
   EXPECT_THAT(run(), IsEmpty());
+  EXPECT_EQ(totals()["requests"], 3);
+  EXPECT_EQ(totals()["succeeded"], 3);
   EXPECT_EQ(totals()["pending"], 0);
   EXPECT_EQ(totals()["status"], "completed");
+}
+
+TEST_F(job_set_test, attempts_of_two_lines_for_one_request_are_counted_once) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  const auto fail = [](const request&) {
+    return std::optional(boost::system::result<reply, failure>(passing()));
+  };
+  run(fail);
+  run(fail, {"x.jsonl"}, true);
+  run(
+      [](const request& next) -> std::optional<boost::system::result<reply, failure>> {
+        if (next.custom_id == "a") return answer();
+        return std::nullopt;
+      },
+      {"x.jsonl"}, true);
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a"));
+  EXPECT_THAT(ids_in("x.errors.jsonl"), ElementsAre("a", "b", "a", "b"))
+      << "the stage is as crashes leave it";
+  std::filesystem::remove(dir / "x.state");
+  std::filesystem::remove(dir / "x.totals.json");
+  const auto jobs = open();
+  EXPECT_EQ(jobs->totals(0).attempts, 5U) << "three for a, two for b";
+  EXPECT_EQ(jobs->totals(0).retries, 3U);
 }
 
 TEST_F(job_set_test, fresh_moves_aside_what_was_there) {

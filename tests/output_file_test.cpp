@@ -158,8 +158,8 @@ TEST(output_file, rewriting_tells_where_lines_end) {
   EXPECT_EQ(ends, (std::vector<std::uint64_t>{3, 5}));
 }
 
-// What another process is told that wants the file.
-std::string told_to_another_process(const std::string& path) {
+// What another process is told that wants the file, or wants to make it.
+std::string told_to_another_process(const std::string& path, bool to_make = false) {
   int ends[2];
   if (::pipe(ends) != 0) return "no pipe";
   const pid_t child = ::fork();
@@ -168,7 +168,11 @@ std::string told_to_another_process(const std::string& path) {
     std::string told = "opened";
     try {
       output_file file(path);
-      if (!file.open_existing()) told = "missing";
+      if (to_make) {
+        file.create();
+      } else if (!file.open_existing()) {
+        told = "missing";
+      }
     } catch (const fatal_error& fault) {
       told = fault.what();
     }
@@ -199,6 +203,18 @@ TEST(output_file, is_locked_and_says_by_whom) {
   output_file fresh(dir / "y");
   fresh.create();
   EXPECT_THAT(told_to_another_process(dir / "y"), HasSubstr(std::to_string(::getpid())));
+}
+
+TEST(output_file, that_another_run_makes_meanwhile_says_so) {
+  const test::temp_dir dir;
+  {
+    output_file file(dir / "x");
+    file.create();
+    EXPECT_THAT(told_to_another_process(dir / "x", true),
+                HasSubstr("process " + std::to_string(::getpid())));
+  }
+  EXPECT_THAT(told_to_another_process(dir / "x", true), HasSubstr("another run has made it"));
+  EXPECT_EQ(told_to_another_process(dir / "y", true), "opened");
 }
 
 TEST(output_file, refuses_what_is_no_file) {

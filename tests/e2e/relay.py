@@ -21,7 +21,8 @@ refuse nothing and record everything.
 
 Endpoints. POST /v1/chat/completions, /v1/completions, /v1/responses (streamed or not), /v1/embeddings; GET /v1/models
 (not counted); and for the judge GET /stats, /arrivals, /bodies and POST /shutdown. /bodies holds strings decoded with
-`surrogateescape`: encode them the same way to have the exact bytes back, whatever they were.
+`surrogateescape`: encode them the same way to have the exact bytes back, whatever they were. A header that comes twice
+shows in /stats as its values with ", " between them.
 
 The answer echoes the last user text ("echo: ..."), cut at the body's own token limit, so a mixed-up result shows.
 Tokens: one for every six bytes of UTF-8, at least one, over all texts of the prompt, and likewise for each choice's
@@ -126,6 +127,7 @@ class Ledger:
     unauthorized: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     agents: set[str] = field(default_factory=set)
+    authorizations: set[str] = field(default_factory=set)
     keyed: dict[str, Counter[str]] = field(default_factory=dict)  # Idempotency-Key -> digest of the body -> attempts
     bodies: list[str] = field(default_factory=list)
     body_bytes: int = 0
@@ -135,6 +137,7 @@ class Ledger:
     def saw(self, request: Request) -> None:
         self.attempts += 1
         self.agents.add(request.headers.get("user-agent", ""))
+        self.authorizations.add(request.headers.get("authorization", ""))
         self.unauthorized += "authorization" not in request.headers
         if key := request.headers.get("idempotency-key"):
             self.keyed.setdefault(key, Counter())[hashlib.sha256(request.body).hexdigest()] += 1
@@ -160,7 +163,7 @@ class Ledger:
             "bodies_seen": {key: {"attempts": sum(digests.values()), "sha256": sorted(digests)}
                             for key, digests in self.keyed.items()},
             "bodies_dropped": self.bodies_dropped, "headers_seen": sorted(self.agents),
-            "authorization_missing": self.unauthorized > 0,
+            "authorization_missing": self.unauthorized > 0, "authorizations_seen": sorted(self.authorizations),
             "max_in_flight": self.max_in_flight, "connections": self.connections,
             "delivered": {name: self.delivered[name] for name in ("requests", "prompt_tokens", "completion_tokens")},
         }
@@ -410,7 +413,10 @@ async def read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
             raise
         return None
     method, target, version = lines[0].split(" ")
-    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:-2])}
+    headers: dict[str, str] = {}
+    for name, _, value in (line.partition(":") for line in lines[1:-2]):
+        name, value = name.strip().lower(), value.strip()
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
     if headers.get("expect", "").lower() == "100-continue":
         writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     body = b""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -10,7 +11,7 @@ import unittest
 from pathlib import Path
 from typing import Any
 
-from support import KEY, Case, Run, batch, chat, chats, files_under, wait_until
+from support import KEY, Case, Run, batch, chat, chats, files_under, jsonl, text_of, wait_until
 
 HERE = "http://127.0.0.1:1"  # nothing listens there, and nothing is to be sent
 
@@ -19,13 +20,22 @@ def error(message: str, code: str | None, kind: str = "invalid_request_error") -
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
+def without_privileges() -> list[str]:
+    """What to put before a command so that modes of files hold for it, whoever runs the tests."""
+    if os.geteuid() != 0:
+        return []
+    wrap = ["setpriv", "--bounding-set=-all"]
+    if not shutil.which("setpriv") or subprocess.run([*wrap, "true"], stderr=subprocess.DEVNULL).returncode != 0:
+        raise unittest.SkipTest("needs setpriv, or a user who is not root")
+    return wrap
+
+
 class CannotStart(Case):
     """Exit status 2, one sentence, and nothing created."""
 
-    def refused(self, *words: Any, says: tuple[str, ...] = (), env: dict[str, str | None] | None = None,
-                stdin: bytes | None = None) -> Run:
+    def refused(self, *words: Any, says: tuple[str, ...] = (), **more: Any) -> Run:
         before = sorted(self.folder.rglob("*"))
-        run = self.sluice(*words, expect=2, env=env, stdin=stdin)
+        run = self.sluice(*words, expect=2, **more)
         self.assert_one_sentence(run, *says)
         self.assertEqual(sorted(self.folder.rglob("*")), before, "nothing may be created")
         return run
@@ -43,6 +53,93 @@ class CannotStart(Case):
     def test_one_bad_job_holds_up_all(self) -> None:
         self.refused("run", self.job(chats(2)), self.folder / "missing.jsonl", "--base-url", HERE,
                      says=("missing.jsonl",))
+
+    def test_one_job_under_two_names(self) -> None:
+        relay = self.relay()
+        job = self.job(chats(3))
+        linked = self.folder / "linked"
+        linked.symlink_to(self.folder)
+        spellings = (("job.jsonl", job), ("job.jsonl", "./job.jsonl"), (job, linked / "job.jsonl"),
+                     ("linked/job.jsonl", "job.jsonl"))
+        for done in (0, 1):
+            if done:
+                self.run_job(job, relay, "--limit", done)
+            before = {path: path.read_bytes() for path in files_under(self.folder)}
+            for names in spellings:
+                with self.subTest(names=names, done=done):
+                    self.refused("run", *names, "--base-url", relay.url, says=("job.output.jsonl",))
+            self.assertEqual({path: path.read_bytes() for path in files_under(self.folder)}, before)
+            self.assertEqual(relay.attempts, done)
+
+    def test_files_of_earlier_jobs_are_taken_back_when_those_of_a_later_one_cannot_be_made(self) -> None:
+        jobs = [self.job(chats(2), f"{name}.jsonl") for name in ("one", "two", "three")]
+        for name in ("two.output.jsonl", "two.errors.jsonl", "three.output.jsonl"):
+            in_the_way = self.folder / name
+            in_the_way.symlink_to(self.folder / "gone" / "file")
+            with self.subTest(name):
+                self.refused("run", *jobs, "--base-url", HERE, says=(name,))
+            in_the_way.unlink()
+
+    def test_standard_input(self) -> None:
+        for text in (b"", b"\n\r\n"):
+            with self.subTest(text):
+                self.refused("run", "-", "--base-url", HERE, "--output-dir", self.out, stdin=text,
+                             says=("standard input", "empty"))
+
+    def test_what_is_no_file(self) -> None:
+        job = self.job(chats(1))
+        pipe = self.folder / "pipe.jsonl"
+        os.mkfifo(pipe)
+        loop = self.folder / "loop"
+        loop.symlink_to(loop)
+        long = "n" * 300
+        for name, words, said in (
+                ("a pipe", (pipe,), "pipe.jsonl"), ("no name", ("",), "''"), ("a loop", (loop / "job.jsonl",), "loop"),
+                ("a long name", (f"{long}.jsonl",), long), ("prices in a folder", (job, "--prices", "."), "--prices"),
+                ("a key in a folder", (job, "--api-key-file", "."), "--api-key-file"),
+                ("a config in a folder", (job, "--config", "."), "--config"),
+                ("results in a loop", (job, "--output-dir", loop), str(loop)),
+                ("results below a loop", (job, "--output-dir", loop / "below"), str(loop)),
+                ("results in a long name", (job, "--output-dir", long), long),
+                ("results with a long name", (job, "-o", f"{long}.jsonl"), long),
+                ("a log in a folder", (job, "--log-file", "."), "--log-file")):
+            with self.subTest(name):
+                self.refused("run", *words, "--base-url", HERE, says=(said,))
+        self.refused("run", "/dev/fd/0", "--base-url", HERE, "--output-dir", self.out, stdin=jsonl(chats(1)),
+                     says=("/dev/fd/0", "sluice run -"))
+        longest = self.job(chats(1), "n" * 249 + ".jsonl")  # there is no room for .output
+        self.refused("run", longest, "--base-url", HERE, says=(longest.stem,))
+
+    def test_a_folder_where_a_result_file_should_be(self) -> None:
+        job = self.job(chats(1))
+        results = self.results(job)
+        for path in (*results.paths, results.state_path):
+            path.mkdir()
+            with self.subTest(path.name):
+                self.refused("run", job, "--base-url", HERE, says=(path.name,))
+            path.rmdir()
+
+    def test_what_may_not_be_looked_into(self) -> None:
+        wrap = without_privileges()
+        job = self.job(chats(1))
+        closed = self.folder / "closed"
+        closed.mkdir(mode=0)
+        self.addCleanup(closed.chmod, 0o700)
+        secret = self.job(chats(1), "secret.jsonl")
+        secret.chmod(0)
+        for name, words, said in (("a job", (secret,), secret), ("a job in it", (closed / "job.jsonl",), closed),
+                                  ("results in it", (job, "--output-dir", closed), closed),
+                                  ("results below it", (job, "--output-dir", closed / "below"), closed),
+                                  ("an output in it", (job, "-o", closed / "x.jsonl"), closed),
+                                  ("prices in it", (job, "--prices", closed / "prices.json"), closed),
+                                  ("a config in it", (job, "--config", closed / "sluice.toml"), closed)):
+            with self.subTest(name):
+                self.refused("run", *words, "--base-url", HERE, says=(str(said),), wrap=wrap)
+        loop = self.folder / "loop"
+        loop.symlink_to(loop)
+        for home in (closed, loop):
+            with self.subTest(home.name):
+                self.sluice("run", job, "--simulate", "--fresh", env={"XDG_CONFIG_HOME": str(home)}, wrap=wrap)
 
     def test_the_output_folder(self) -> None:
         job = self.job(chats(1))
@@ -63,6 +160,10 @@ class CannotStart(Case):
         for url in ("ftp://relay.example", "http://", "relay.example:port", "http://host:99999", "not a url"):
             with self.subTest(url):
                 self.refused("run", job, "--base-url", url, says=("base-url",))
+        for url in (f"https://me:{KEY}@host/v1", f"https://host/v1?key={KEY}"):
+            for words, env in ((("--base-url", url), {}), ((), {"OPENAI_BASE_URL": url})):
+                with self.subTest(url, env=bool(env)):
+                    self.assertNotIn(KEY, self.refused("run", job, *words, says=("base-url",), env=env).err)
 
     def test_flags(self) -> None:
         job = self.job(chats(1))
@@ -70,9 +171,13 @@ class CannotStart(Case):
                                   ("--timeout", "10", "--timeout"), ("--timeout", "10 parsecs", "--timeout"),
                                   ("--pace", "slow", "even"), ("--simulate=wild", None, "faulty"),
                                   ("--endpoint", "images", "embeddings"), ("--header", "no-colon", "--header"),
-                                  ("--max-attempts", "0", "--max-attempts"), ("--prices", "gone.json", "gone.json")):
+                                  ("--header", "Content-Length: 3", "Content-Length"), ("-o", "-", "-o -"),
+                                  ("--max-attempts", "0", "--max-attempts"), ("--prices", "gone.json", "gone.json"),
+                                  ("--override-model", None, "--model")):
             with self.subTest(f"{flag} {value}"):
                 self.refused("run", job, "--base-url", HERE, flag, *([value] if value else []), says=(said,))
+        self.refused("run", job, "--base-url", HERE, "-o", self.folder / "x.jsonl", "--output-dir", self.out,
+                     says=("-o", "--output-dir"))
 
     def test_unknown_words_with_a_suggestion(self) -> None:
         job = self.job(chats(1))
@@ -81,6 +186,9 @@ class CannotStart(Case):
         self.refused("run", job, "--concurency", "3", says=("--concurency", "'--concurrency'"))
         self.refused("run", job, "--rmp", "3", says=("--rmp", "'--rpm'"))
         self.refused("run", job, "--utterly-different", says=("--utterly-different",))
+        self.refused("--rpm", "5", "run", job, says=("--rpm", "'sluice run'", "behind"))
+        self.refused("--rpm=5", "run", job, says=("--rpm", "'sluice run'", "behind"))
+        self.refused("--port", "8080", says=("--port", "'sluice simulate'", "behind"))
         self.refused()
 
     def test_help_and_version(self) -> None:
@@ -174,6 +282,25 @@ class TheKey(Case):
             if not path.name.startswith("script"):
                 self.assertNotIn(KEY.encode(), path.read_bytes(), path.name)
                 self.assertNotIn(KEY, str(path))
+
+    def test_is_blotted_out_of_a_reply(self) -> None:
+        said = {"choices": [{"index": 0, "message": {"role": "assistant", "content": f"Your key is {KEY}, keep it."},
+                             "finish_reason": "stop"}]}
+        relay = self.relay(script=[{"status": 200, "body": said}])
+        job = self.job(chats(1))
+        self.run_job(job, relay)
+        self.assertEqual(text_of(self.results(job).output[0]), "Your key is [key], keep it.")
+
+    def test_a_word_that_is_no_secret_stays_in_a_reply(self) -> None:
+        relay = self.relay()
+        job = self.job([batch("a", chat("any index from 0 to 9"))])
+        for key in ("any", "0", "index"):
+            for flags in ((), ("--no-stream",)):
+                with self.subTest(key, flags=flags):
+                    self.run_job(job, relay, "--fresh", *flags, env={"OPENAI_API_KEY": key})
+                    [line] = self.results(job).output
+                    self.assertEqual(text_of(line), "echo: any index from 0 to 9")
+                    self.assertEqual(line["response"]["body"]["choices"][0]["index"], 0)
 
     def test_from_a_file(self) -> None:
         file = self.folder / "key"

@@ -266,12 +266,25 @@ class RecordTest(unittest.TestCase):
                            **{"User-Agent": agent, "Idempotency-Key": "K"})
             stats = relay.get("/stats")
             self.assertEqual(stats["headers_seen"], ["a/1", "b/2"])
+            self.assertEqual(stats["authorizations_seen"], ["Bearer x"])
             self.assertEqual(stats["bodies_seen"], {"K": {"attempts": 3, "sha256": [hashlib.sha256(body).hexdigest()]}})
             self.assertFalse(stats["authorization_missing"])
             relay.call("POST", CHAT, chat("other"), **{"Idempotency-Key": "K"})
             stats = relay.get("/stats")
             self.assertEqual(len(stats["bodies_seen"]["K"]["sha256"]), 2)
             self.assertTrue(stats["authorization_missing"])
+
+    def test_a_header_that_comes_twice_shows_with_both_values(self) -> None:
+        with RelayProcess() as relay:
+            connection = relay.connect()
+            connection.putrequest("POST", CHAT)
+            for agent in ("a/1", "b/2"):
+                connection.putheader("User-Agent", agent)
+            connection.putheader("Content-Length", "2")
+            connection.endheaders(b"{}")
+            connection.getresponse().read()
+            connection.close()
+            self.assertEqual(relay.get("/stats")["headers_seen"], ["a/1, b/2"])
 
     def test_shutdown_ends_the_process(self) -> None:
         with RelayProcess() as relay:

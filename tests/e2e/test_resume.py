@@ -12,6 +12,7 @@ from pathlib import Path
 from support import Case, Relay, Results, batch, chat, chats, jsonl, signal_and_wait, text_of, wait_until
 
 UNAVAILABLE = {"status": 503, "body": {"error": {"message": "no channel", "type": "upstream_error", "code": "busy"}}}
+UNAUTHORIZED = {"status": 401, "body": {"error": {"message": "no such key", "type": "x", "code": "invalid_api_key"}}}
 REFUSED = {"status": 400, "body": {"error": {"message": "bad value", "type": "invalid_request_error", "code": "x"}}}
 
 
@@ -174,6 +175,33 @@ class Finished(ResumeCase):
         self.assertEqual(len(results.by_id()), 4)
         self.assertEqual(relay.attempts, 6)
 
+    def test_a_smaller_limit_leaves_the_totals_whole(self) -> None:
+        relay = self.relay(script=[{"match": "number 3 ", "times": None, **REFUSED}])
+        job = self.job(jsonl(chats(6)) + b"not JSON\n" + jsonl([batch("last", chat("the last"))]))
+        self.run_job(job, relay, expect=1)
+        results = self.results(job)
+        files = [results.output_path.read_bytes(), results.errors_path.read_bytes()]
+        whole = results.totals
+        for limit in (1, 3, 7):
+            with self.subTest(limit=limit):
+                self.run_job(job, relay, "--limit", limit, expect=1)
+                for key in ("status", "requests", "succeeded", "failed", "pending", "errors", "attempts"):
+                    self.assertEqual(results.totals[key], whole[key], key)
+                self.assertEqual([results.output_path.read_bytes(), results.errors_path.read_bytes()], files)
+        self.assertEqual(relay.attempts, 7)
+
+    def test_a_smaller_limit_on_standard_input_does_too(self) -> None:
+        relay = self.relay()
+        text = jsonl(chats(4)) + b"not JSON\n"
+        results = Results(Path("stdin.jsonl"), self.out)
+        for limit in (0, 2):
+            self.run_job("-", relay, "--output-dir", self.out, "--limit", limit, stdin=text, expect=1)
+            totals = results.totals
+            self.assertEqual((totals["status"], totals["requests"], totals["succeeded"], totals["failed"]),
+                             ("completed", 5, 4, 1))
+            self.assertEqual(len(results.errors), 1)
+        self.assertEqual(relay.attempts, 4)
+
     def test_fresh_moves_the_old_files_aside(self) -> None:
         relay = self.relay()
         job = self.job(chats(4))
@@ -220,6 +248,25 @@ class Changed(ResumeCase):
         self.run_job(job, relay)
         self.assertEqual(relay.attempts, 5)
         self.assert_complete(self.results(job), 4)
+
+    def test_on_standard_input_they_stop_the_run(self) -> None:
+        """Nothing is known of the input before it comes: what is behind the offence is not sent."""
+        relay = self.relay()
+        lines = chats(4)
+        results = Results(Path("stdin.jsonl"), self.out)
+        changed = [*lines[:2], batch("c3", chat("another question")), lines[3], batch("new", chat("new"))]
+        for name, given, said in (("changed", changed, "c3"), ("gone", lines[:3], "c4")):
+            with self.subTest(name):
+                self.run_job("-", relay, "--output-dir", self.out, "--fresh", stdin=jsonl(lines))
+                written = results.output_path.read_bytes()
+                before = relay.attempts
+                refused = self.run_job("-", relay, "--output-dir", self.out, stdin=jsonl(given), expect=2)
+                self.assertIn(said, refused.err)
+                self.assertEqual(results.totals["status"], "stopped")
+                self.assertEqual(results.output_path.read_bytes(), written)
+                self.assertEqual(relay.attempts, before)
+                self.run_job("-", relay, "--output-dir", self.out, stdin=jsonl(lines))
+                self.assertEqual(results.totals["status"], "completed")
 
     def test_stream_or_not_is_no_change(self) -> None:
         relay = self.relay()
@@ -307,6 +354,47 @@ class Interrupted(ResumeCase):
         signal_and_wait(run, signal.SIGINT)
         self.assertEqual(run.code, 130, run.err)
         self.assertEqual((results.totals["succeeded"], results.totals["pending"], relay.attempts), (5, 15, 5))
+
+
+class StoppedAgain(ResumeCase):
+    """A run that ends early while it tries again what had failed: it is unfinished, and nothing of it is forgotten."""
+
+    count = 6
+
+    def check(self, script: list[dict[str, object]], code: int, status: str) -> None:
+        job = self.job(chats(self.count))
+        results = self.results(job)
+        failing = [{"match": f"number {number} ", "times": None, **UNAVAILABLE} for number in (2, 5)]
+        first = self.relay(script=failing)
+        self.run_job(job, first, "--max-attempts", 1, expect=1)
+        lines = results.errors
+        self.assertEqual({line["custom_id"] for line in lines}, {"c2", "c5"})
+        second = self.relay(script=script)
+        run = self.start("run", job, "--base-url", second.url, "--rpm", 0)
+        if code == 130:
+            wait_until(lambda: second.stats["attempts"] >= 2 or not run.running, "both to be in flight")
+            run.signal(signal.SIGINT)
+            wait_until(lambda: "interrupt" in run.err, "the first signal to be heard")
+            run.signal(signal.SIGINT)
+        run.wait()
+        self.assertEqual(run.code, code, run.err)
+        totals = results.totals
+        self.assertEqual((totals["status"], totals["succeeded"], totals["failed"]), (status, self.count - 2, 2))
+        self.assertEqual(results.errors, lines, "the old lines stand until there are new ones")
+        self.assertTrue(results.state_path.exists())
+        third = self.relay()
+        self.run_job(job, third)
+        self.assert_complete(results, self.count)
+        self.assertEqual(results.totals["status"], "completed")
+        self.assertFalse(results.state_path.exists())
+        self.assertLessEqual(set(second.stats["bodies_seen"]), set(third.stats["bodies_seen"]))
+        self.assertFalse(set(first.stats["bodies_seen"]) & set(third.stats["bodies_seen"]))
+
+    def test_by_ctrl_c(self) -> None:
+        self.check([{"times": None, "hold": True}], 130, "interrupted")
+
+    def test_by_the_end_of_the_key(self) -> None:
+        self.check([{"times": None, **UNAUTHORIZED}], 3, "stopped")
 
 
 class Locked(ResumeCase):

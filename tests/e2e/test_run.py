@@ -5,13 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import unittest
 from decimal import Decimal
 from typing import Any
 
-from support import CHAT, SAMPLES, Case, Results, batch, chat, chats, jsonl, read_jsonl, text_of
+from support import CHAT, SAMPLES, Case, Results, Run, batch, chat, chats, jsonl, read_jsonl, text_of
 
 COMPLETIONS, EMBEDDINGS, RESPONSES = "/v1/completions", "/v1/embeddings", "/v1/responses"
 LINE_KEYS = ["id", "custom_id", "response", "error", "sluice"]
@@ -144,6 +145,31 @@ class LineShape(Case):
         self.assertEqual(results.totals["errors"], {"400": 2})
         self.assertEqual((results.totals["succeeded"], results.totals["failed"], results.totals["attempts"]),
                          (8, 2, 10))
+
+    def test_an_error_body_with_a_broken_byte_stands_as_the_object_it_is(self) -> None:
+        relay = self.relay(script=[{"match": "number 2 ", "times": None, "status": 400,
+                                    "body": '{"error":{"message":"caf\udce9 closed","code":"x"}}'}])
+        job = self.job(chats(6))
+        self.run_job(job, relay, expect=1)
+        [line] = self.results(job).errors
+        self.assertEqual(line["response"]["body"], {"error": {"message": "caf\ufffd closed", "code": "x"}})
+
+    def test_costs_that_a_relay_counts_in_binary_are_summed_as_decimals(self) -> None:
+        def answer(cost: float) -> dict[str, Any]:
+            message = {"role": "assistant", "content": "so be it"}
+            return {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+                    "usage": {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8, "cost": cost}}
+
+        costs = {"c1": (1.4e-05, "0.000014"), "c2": (1e-07, "0.0000001"), "c3": (0.00030000000000000003, "0.0003")}
+        relay = self.relay(script=[{"match": f"number {name[1:]} ", "status": 200, "body": answer(cost)}
+                                   for name, (cost, _) in costs.items()])
+        job = self.job(chats(3))
+        for _ in range(2):  # the second time they are read from the lines
+            self.run_job(job, relay)
+            results = self.results(job)
+            self.assertEqual({line["custom_id"]: line["sluice"]["reported_cost_usd"] for line in results.output},
+                             {name: exact for name, (_, exact) in costs.items()})
+            self.assertEqual(results.totals["reported_cost_usd"], "0.0003141")
 
     def test_a_transport_error_line(self) -> None:
         relay = self.relay(script=[{"match": "vanish", "times": None, "close": "rst"}])
@@ -279,6 +305,10 @@ class Bodies(Case):
                          [[told, {"role": "user", "content": "one"}], [told, {"role": "user", "content": "two"}],
                           lines[2]["messages"]])
 
+    def test_an_empty_model_is_missing(self) -> None:
+        [body] = self.sent([batch("a", chat("one", model=""))], "--model", "gpt-4o-mini", "--no-stream")
+        self.assertEqual(json.loads(body), chat("one"))
+
     def test_override_model(self) -> None:
         bodies = [json.loads(b) for b in self.sent(chats(2, temperature=0.25), "--model", "gpt-4", "--override-model",
                                                    "--no-stream")]
@@ -291,12 +321,25 @@ class Bodies(Case):
         self.assertEqual([json.loads(body) for body in relay.bodies], [chat("one"), chat("two")])
         self.assertEqual(set(self.results(job).by_id()), {"mine", "line-2"})
 
+    def test_a_custom_id_that_stands_twice_is_not_sent_either(self) -> None:
+        line = jsonl([{"custom_id": "one", **chat("one")}]).replace(b'"model"', b'"custom_id": "two", "model"')
+        [body] = self.sent(line, "--no-stream")
+        self.assertNotIn(b"custom_id", body)
+        self.assertEqual(json.loads(body), chat("one"))
+
     def test_headers(self) -> None:
         relay = self.relay()
         self.run_job(self.job(chats(1)), relay, "--header", "X-Team: blue")
         version = self.sluice("--version").out.split()[-1]
         self.assertEqual(relay.stats["headers_seen"], [f"sluice/{version}"])
         self.assertFalse(relay.stats["authorization_missing"])
+
+    def test_a_header_that_is_given_takes_the_place_of_the_own_one(self) -> None:
+        relay = self.relay()
+        flags = ("--header", "user-agent: mine/1", "--header", "Authorization: Basic eA==")
+        self.run_job(self.job(chats(1)), relay, *flags)
+        self.assertEqual(relay.stats["headers_seen"], ["mine/1"])
+        self.assertEqual(relay.stats["authorizations_seen"], ["Basic eA=="])
 
 
 class Endpoints(Case):
@@ -395,6 +438,9 @@ class Files(Case):
         job = self.job(gzip.compress(data[:1000]) + gzip.compress(data[1000:]), "packed.jsonl.gz")
         self.run_job(job, relay)
         self.assertEqual(len(self.results(job).output), 40)
+        padded = self.job(gzip.compress(data) + bytes(1024), "padded.jsonl.gz")
+        self.run_job(padded, relay)
+        self.assertEqual(len(self.results(padded).output), 40)
         torn = self.job(gzip.compress(data)[:-20], "torn.jsonl.gz")
         self.assert_one_sentence(self.run_job(torn, relay, expect=2), "torn.jsonl.gz")
 
@@ -447,6 +493,79 @@ class Files(Case):
         turns = order[:40]
         self.assertEqual((turns.count("short"), turns.count("long")), (20, 20))
         self.assertLessEqual(max(len(run) for run in re.findall(r"s+|l+", "".join(t[0] for t in turns))), 2, turns)
+
+
+class Config(Case):
+    def config(self, text: str) -> None:
+        (self.folder / "sluice.toml").write_text(text)
+
+    def test_small_numbers(self) -> None:
+        job = self.job(chats(1))
+        self.config("price-multiplier = 0.00001\n")
+        self.sluice("run", job, "--simulate")
+        [line] = self.results(job).output
+        used = line["sluice"]["usage"]
+        exact = (used["prompt_tokens"] * Decimal("0.15") + used["completion_tokens"] * Decimal("0.60")) / 10**11
+        self.assertGreater(exact, 0)
+        self.assertEqual(line["sluice"]["cost_usd"], f"{exact.normalize():f}")
+
+    def test_a_flag_that_may_lack_its_value_can_be_switched_on_and_off(self) -> None:
+        relay = self.relay()
+        job = self.job(chats(2))
+        for value, simulated in (("true", True), ("false", False), ('"clean"', True)):
+            with self.subTest(value):
+                self.config(f"simulate = {value}\n")
+                before = relay.attempts
+                self.run_job(job, relay, "--fresh")
+                self.assertEqual(relay.attempts, before if simulated else before + 2)
+                self.assertEqual([line["sluice"].get("simulated", False) for line in self.results(job).output],
+                                 [simulated] * 2)
+
+
+class Summary(Case):
+    """What it says is to be done next."""
+
+    def next_of(self, run: Run) -> str:
+        [line] = [line for line in run.err.splitlines() if line.startswith("next ")]
+        return line.removeprefix("next").strip()
+
+    def test_bad_lines_are_to_be_mended(self) -> None:
+        relay = self.relay()
+        job = self.job(jsonl(chats(2)) + b"not JSON\n")
+        for flags in ((), ("--limit", 2)):  # the bad line is told of again, though it is behind the limit
+            told = self.next_of(self.run_job(job, relay, *flags, expect=1))
+            self.assertIn(str(self.results(job).errors_path), told)
+            self.assertIn(f"sluice run {job} ", told)
+            self.assertNotIn("--retry-failed", told)
+
+    def test_what_failed_for_good_needs_a_flag_to_be_tried_again(self) -> None:
+        for status in (400, 501):
+            with self.subTest(status):
+                relay = self.relay(script=[{**FAILS_FOR_GOOD, "match": "number 2 ", "status": status}])
+                told = self.next_of(self.run_job(self.job(chats(8)), relay, "--fresh", expect=1))
+                self.assertTrue(told.endswith(" --retry-failed"), told)
+
+    def test_what_may_pass_is_tried_again_without(self) -> None:
+        relay = self.relay(script=[{**FAILS_FOR_GOOD, "match": "number 2 ", "status": 500}])
+        told = self.next_of(self.run_job(self.job(chats(8)), relay, "--max-attempts", 1, expect=1))
+        self.assertNotIn("--retry-failed", told)
+
+    def test_paths_can_be_pasted(self) -> None:
+        relay = self.relay()
+        job = self.job(chats(2), "my job.jsonl")
+        told = self.next_of(self.run_job(job, relay))
+        self.assertTrue(told.startswith("jq "), told)
+        self.assertEqual(shlex.split(told)[-1], str(self.results(job).output_path))
+
+    def test_a_long_reason_is_cut_between_characters(self) -> None:
+        for ahead in ("", "x", "xy"):
+            with self.subTest(ahead):
+                reason = ahead + "模型服务暂时不可用请稍后再试" * 10
+                relay = self.relay(script=[{"match": "number 2 ", "status": 400,
+                                            "body": {"error": {"message": reason}}}])
+                run = self.run_job(self.job(chats(8)), relay, "--fresh", expect=1)
+                self.assertIn(reason[:30], run.err)
+                self.assertNotIn("\ufffd", run.err)
 
 
 if __name__ == "__main__":
