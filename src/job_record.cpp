@@ -349,7 +349,6 @@ void job_record::put_bad(const bad_line& bad) {
     }
     errors_untidy_ = true;
   }
-  if (stored != stored_bad_lines_.end()) errors_untidy_ = true;  // its old line must go
   result told;
   told.job = index_;
   told.line = bad.line;
