@@ -69,10 +69,11 @@ class Killed(ResumeCase):
         # The attempts of a request, over all restarts, carry one key and one body.
         self.assertEqual(len(stats["bodies_seen"]), count)
         self.assertTrue(all(len(seen["sha256"]) == 1 for seen in stats["bodies_seen"].values()))
-        # What was in flight at a kill may have been billed, and no more than that was sent again.
+        # What was in flight at a kill may have been billed, and so may what one turn of the event loop had read and not
+        # yet written: at most as many again, since each had a place. No more than that was sent again.
         totals = results.totals
         again = stats["attempts"] - count
-        self.assertLessEqual(again, rounds * 16)
+        self.assertLessEqual(again, rounds * 2 * 16)
         self.assertFalse(results.state_path.exists())
         # Attempts in flight at a kill stand in no file: the totals may lack them, and invent none.
         self.assertGreaterEqual(totals["attempts"], count)
