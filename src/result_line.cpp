@@ -3,6 +3,7 @@
 #include <fmt/compile.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <iterator>
@@ -36,13 +37,16 @@ void append_usage(std::string& out, const std::optional<token_usage>& usage) {
       usage->reasoning_tokens);
 }
 
-// Fixed decimals by whole numbers: printing a double costs several times as much.
+// Fixed decimals of what is not negative, by whole numbers: printing a double costs several times
+// as much, and so does a width that is told at run time.
 void append_fixed(std::string& out, double value, int decimals) {
   std::int64_t scale = 1;
   for (int i = 0; i < decimals; ++i) scale *= 10;
-  const std::int64_t scaled = std::llround(value * static_cast<double>(scale));
-  fmt::format_to(std::back_inserter(out), FMT_COMPILE("{}.{:0{}}"), scaled / scale, scaled % scale,
-                 decimals);
+  const std::int64_t scaled = std::llround(std::max(value, 0.0) * static_cast<double>(scale));
+  const fmt::format_int whole(scaled / scale);
+  out.append(whole.data(), whole.size()).push_back('.');
+  const fmt::format_int fraction(scaled % scale + scale);  // a one in front keeps the zeros
+  out.append(fraction.data() + 1, fraction.size() - 1);
 }
 
 void append_string_or_null(std::string& out, std::string_view text) {

@@ -71,8 +71,9 @@ void start_gate::arm() {
 }
 
 void start_gate::sent(permit held) {
-  limiter_.sent(held.slot, clock_.now());
-  meter_.count(clock_.now());  // an attempt that reached nobody is none
+  const time_point now = clock_.now();
+  limiter_.sent(held.slot, now);
+  meter_.count(now);  // an attempt that reached nobody is none
   wake_next();
 }
 

@@ -1,10 +1,7 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/this_coro.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <list>
 
 namespace sluice {
@@ -14,12 +11,7 @@ namespace sluice {
 /// wakes all before it goes.
 class wait_queue {
  public:
-  boost::asio::awaitable<void> wait() {
-    parking parked(co_await boost::asio::this_coro::executor, parking::time_point::max());
-    line_.push_back(&parked);
-    boost::system::error_code woken;
-    co_await parked.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, woken));
-  }
+  boost::asio::awaitable<void> wait();
 
   void wake_one() {
     if (line_.empty()) return;
