@@ -19,7 +19,8 @@ void hand_over(benchmark::State& state) {
     sluice::job_queue queue(loop.get_executor(), 128);
     int taken = 0;
     const auto drain = [&]() -> boost::asio::awaitable<void> {
-      while (co_await queue.pop()) ++taken;
+      sluice::request next;
+      while (co_await queue.pop(next)) ++taken;
     };
     for (int i = 0; i < workers; ++i) boost::asio::co_spawn(loop, drain(), boost::asio::detached);
     std::jthread reader([&] {

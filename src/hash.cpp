@@ -9,17 +9,19 @@ hash128 hash_of(std::string_view text) noexcept {
   return {hash.high64, hash.low64};
 }
 
-std::string to_hex(const hash128& hash) {
-  std::string text(32, '0');
+hex_digits::hex_digits(const hash128& hash) noexcept {
   for (std::size_t i = 0; i < 16; ++i) {
-    text[15 - i] = "0123456789abcdef"[(hash.high >> (4 * i)) & 15U];
-    text[31 - i] = "0123456789abcdef"[(hash.low >> (4 * i)) & 15U];
+    text_[15 - i] = "0123456789abcdef"[(hash.high >> (4 * i)) & 15U];
+    text_[31 - i] = "0123456789abcdef"[(hash.low >> (4 * i)) & 15U];
   }
-  return text;
 }
 
 std::string digest_of(std::string_view endpoint, std::string_view body) {
-  return to_hex(hash_of(std::string(endpoint) + '\n' + to_hex(hash_of(body))));
+  const hex_digits of_body(hash_of(body));
+  std::string text;
+  text.reserve(endpoint.size() + 1 + std::string_view(of_body).size());
+  text.append(endpoint).append(1, '\n').append(of_body);
+  return std::string(hex_digits(hash_of(text)));
 }
 
 }  // namespace sluice

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -14,7 +15,16 @@ struct hash128 {
 };
 
 hash128 hash_of(std::string_view text) noexcept;
-std::string to_hex(const hash128& hash);
+
+/// A hash in 32 hex digits.
+class hex_digits {
+ public:
+  explicit hex_digits(const hash128& hash) noexcept;
+  operator std::string_view() const noexcept { return {text_.data(), text_.size()}; }
+
+ private:
+  std::array<char, 32> text_;
+};
 
 /// The digest of a request: of its endpoint and its body before the stream fields, in 32 hex
 /// digits.

@@ -1,5 +1,6 @@
 #include "job_line.hpp"
 
+#include <fmt/compile.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -58,12 +59,21 @@ class body_text {
   members members_;
 };
 
-std::optional<endpoint> endpoint_of(std::string_view url) {
+std::optional<endpoint> endpoint_at(std::string_view url) {
   for (const auto target : {endpoint::chat_completions, endpoint::completions, endpoint::embeddings,
                             endpoint::responses}) {
     if (url == to_string(target)) return target;
   }
   return std::nullopt;
+}
+
+// The endpoint that a JSON value names, which nearly always is a string without escapes.
+std::optional<endpoint> endpoint_of(std::string_view value) {
+  if (value.front() == '"' && value.find('\\') == std::string_view::npos) {
+    return endpoint_at(value.substr(1, value.size() - 2));
+  }
+  const auto text = json_string(value);
+  return text ? endpoint_at(*text) : std::nullopt;
 }
 
 std::optional<endpoint> endpoint_for(const body_text& body, const job_options& options,
@@ -148,7 +158,7 @@ bool add_stream_fields(body_text& body, endpoint target, const job_options& opti
 
 boost::system::result<request, bad_line> parse_job_line(std::string_view line, std::uint64_t number,
                                                         const job_options& options) {
-  bad_line bad{number, fmt::format("line-{}", number), errc::invalid_json_line, {}};
+  bad_line bad{number, fmt::format(FMT_COMPILE("line-{}"), number), errc::invalid_json_line, {}};
   const auto invalid = [&](std::string message) {
     bad.code = errc::invalid_request_line;
     bad.message = std::move(message);
@@ -184,8 +194,7 @@ boost::system::result<request, bad_line> parse_job_line(std::string_view line, s
     if (body_member == nullptr) return invalid("The line has no body.");
     if (body_member->value.front() != '{') return invalid("body is not a JSON object.");
     if (url != nullptr) {
-      const auto text = json_string(url->value);
-      named_target = text ? endpoint_of(*text) : std::nullopt;
+      named_target = endpoint_of(url->value);
       if (!named_target) {
         return invalid(
             fmt::format("url {} is none of /v1/chat/completions, /v1/completions, "
@@ -206,8 +215,13 @@ boost::system::result<request, bad_line> parse_job_line(std::string_view line, s
 
   const json_member* model = body.find("model");
   if (model != nullptr && says_nothing(*model)) model = nullptr;
-  if (model != nullptr && !json_string(model->value)) return invalid("model is not a string.");
-  result.model = model != nullptr ? *json_string(model->value) : options.model;
+  if (model != nullptr) {
+    auto text = json_string(model->value);
+    if (!text) return invalid("model is not a string.");
+    result.model = std::move(*text);
+  } else {
+    result.model = options.model;
+  }
   if (!options.model.empty() && options.override_model) result.model = options.model;
   if (result.model.empty()) return invalid("The line names no model; give one with --model.");
 

@@ -54,22 +54,21 @@ void job_queue::took_one() {
   }
 }
 
-boost::asio::awaitable<std::optional<request>> job_queue::pop() {
-  request next;
+boost::asio::awaitable<bool> job_queue::pop(request& next) {
   for (;;) {
-    if (closed_.load()) co_return std::nullopt;
+    if (closed_.load()) co_return false;
     const bool all_pushed = finished_.load();
     if (queue_.try_dequeue(consumer_, next)) {
       took_one();
-      co_return next;
+      co_return true;
     }
-    if (all_pushed) co_return std::nullopt;
+    if (all_pushed) co_return false;
     parked_count_.fetch_add(1);
     std::atomic_thread_fence(std::memory_order_seq_cst);
     if (queue_.try_dequeue(consumer_, next)) {
       parked_count_.fetch_sub(1);
       took_one();
-      co_return next;
+      co_return true;
     }
     if (!finished_.load() && !closed_.load()) co_await parked_.wait();
     parked_count_.fetch_sub(1);

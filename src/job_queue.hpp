@@ -6,7 +6,6 @@
 #include <atomic>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <optional>
 
 #include "sluice/job.hpp"
 #include "wait_queue.hpp"
@@ -27,8 +26,8 @@ class job_queue {
   /// Nothing more will be pushed: the workers drain what is there and end.
   void finish();
 
-  /// The next request; nothing once the queue is closed, or finished and empty.
-  boost::asio::awaitable<std::optional<request>> pop();
+  /// Puts the next request into `next`; false once the queue is closed, or finished and empty.
+  boost::asio::awaitable<bool> pop(request& next);
   /// Hands out nothing more and frees a reader that waits for room.
   void close();
 

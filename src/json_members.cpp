@@ -10,8 +10,8 @@
 namespace sluice {
 namespace {
 
-// What a byte means to the walk; everything else is passed over.
-enum class kind : std::uint8_t { other, space, quote, escape, open, close, comma };
+// What a byte means to the walk. Inside of a nested value only those from `quote` on matter.
+enum class kind : std::uint8_t { other, space, comma, quote, open, close };
 
 constexpr std::array<kind, 256> kinds = [] {
   std::array<kind, 256> table{};
@@ -19,7 +19,6 @@ constexpr std::array<kind, 256> kinds = [] {
   for (const char c : {'{', '['}) table[static_cast<unsigned char>(c)] = kind::open;
   for (const char c : {'}', ']'}) table[static_cast<unsigned char>(c)] = kind::close;
   table[static_cast<unsigned char>('"')] = kind::quote;
-  table[static_cast<unsigned char>('\\')] = kind::escape;
   table[static_cast<unsigned char>(',')] = kind::comma;
   return table;
 }();
@@ -73,23 +72,17 @@ class walker {
   // From an opening bracket to behind the one that closes it.
   void skip_nested() {
     std::size_t depth = 0;
-    while (at_ < text_.size()) {
-      switch (kind_of(text_[at_])) {
-        case kind::quote:
-          string();
-          continue;
-        case kind::open:
-          ++depth;
-          break;
-        case kind::close:
-          --depth;
-          break;
-        default:
-          break;
+    do {
+      while (at_ < text_.size() && kind_of(text_[at_]) < kind::quote) ++at_;
+      if (at_ == text_.size()) return;
+      const kind met = kind_of(text_[at_]);
+      if (met == kind::quote) {
+        string();
+      } else {
+        met == kind::open ? ++depth : --depth;
+        ++at_;
       }
-      ++at_;
-      if (depth == 0) return;
-    }
+    } while (depth > 0);
   }
 
   std::string_view text_;
@@ -110,6 +103,7 @@ std::optional<std::vector<json_member>> json_members(std::string_view object) {
     const std::string_view quoted = walk.string();
     if (quoted.size() < 2) return std::nullopt;
     member.key = quoted.substr(1, quoted.size() - 2);
+    member.escaped = member.key.find('\\') != std::string_view::npos;
     walk.skip_space();
     walk.skip_one();  // ':'
     walk.skip_space();
@@ -124,8 +118,7 @@ std::optional<std::vector<json_member>> json_members(std::string_view object) {
 const json_member* find_member(const std::vector<json_member>& members, std::string_view key) {
   for (auto member = members.rbegin(); member != members.rend(); ++member) {
     if (member->key == key) return &*member;
-    if (member->key.find('\\') != std::string_view::npos &&
-        json_string('"' + std::string(member->key) + '"') == key) {
+    if (member->escaped && json_string('"' + std::string(member->key) + '"') == key) {
       return &*member;
     }
   }
@@ -148,7 +141,8 @@ std::optional<std::string> json_string(std::string_view text) {
   if (text.size() < 2 || text.front() != '"') return std::nullopt;
   if (text.find('\\') == std::string_view::npos)
     return std::string(text.substr(1, text.size() - 2));
-  const auto parsed = nlohmann::json::parse(without_lone_surrogates(text), nullptr, false);
+  const auto parsed =
+      nlohmann::json::parse(without_lone_surrogates(std::string(text)), nullptr, false);
   if (!parsed.is_string()) return std::nullopt;
   return parsed.get<std::string>();
 }

@@ -11,6 +11,7 @@ namespace sluice {
 /// than parsed and printed again.
 struct json_member {
   std::string_view key;    ///< without its quotes, escapes as written
+  bool escaped = false;    ///< the key has escapes
   std::string_view value;  ///< without the white space around it
   std::size_t begin = 0;   ///< of the key's opening quote, in the object's text
   std::size_t end = 0;     ///< behind the value

@@ -244,6 +244,11 @@ bool fast_parser_takes(std::string_view text) {
   return passing.parse(text.data(), text.size()).error() == simdjson::SUCCESS;
 }
 
+/// An ASCII character that a JSON string holds as it is.
+bool stands_for_itself(char c) {
+  return c >= 0x20 && c != '"' && c != '\\';
+}
+
 /// What stands for `c` inside a JSON string; empty where it stands for itself.
 std::string_view escape_of(char c) {
   switch (c) {
@@ -285,7 +290,15 @@ std::string json_compact(std::string_view text) {
 }
 
 void append_json_quoted(std::string& out, std::string_view text) {
-  if (!is_valid_utf8(text)) return append_json_quoted(out, valid_utf8(text));
+  bool plain = true;  // looked at to the end, since a loop without a way out is a vector's
+  for (const char c : text) plain &= stands_for_itself(c);
+  if (plain) {
+    out += '"';
+    out += text;
+    out += '"';
+    return;
+  }
+  if (!is_valid_utf8(text)) return append_json_quoted(out, valid_utf8(std::string(text)));
   out += '"';
   std::size_t done = 0;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -310,13 +323,13 @@ std::string json_quote(std::string_view text) {
   return out;
 }
 
-std::string valid_utf8(std::string_view text) {
-  if (is_valid_utf8(text)) return std::string(text);
+std::string valid_utf8(std::string text) {
+  if (is_valid_utf8(text)) return text;
   std::string out;
   out.reserve(text.size() + 16);
   for (std::size_t i = 0; i < text.size();) {
     const std::size_t length = utf8_length(text, i);
-    out += length == 0 ? replacement_character : text.substr(i, length);
+    out += length == 0 ? replacement_character : std::string_view(text).substr(i, length);
     i += length == 0 ? 1 : length;
   }
   return out;
@@ -328,20 +341,19 @@ std::string_view utf8_prefix(std::string_view text, std::size_t bytes) {
   return text.substr(0, bytes);
 }
 
-std::string without_lone_surrogates(std::string_view text) {
-  std::string out(text);
-  for (std::size_t at = out.find('\\'); at != std::string::npos; at = out.find('\\', at)) {
-    const int unit = escaped_unit(out, at);
+std::string without_lone_surrogates(std::string text) {
+  for (std::size_t at = text.find('\\'); at != std::string::npos; at = text.find('\\', at)) {
+    const int unit = escaped_unit(text, at);
     if (unit < 0) {
       at += 2;  // the escaped character may itself be a backslash
-    } else if (is_high_surrogate(unit) && is_low_surrogate(escaped_unit(out, at + 6))) {
+    } else if (is_high_surrogate(unit) && is_low_surrogate(escaped_unit(text, at + 6))) {
       at += 12;
     } else {
-      if (is_high_surrogate(unit) || is_low_surrogate(unit)) out.replace(at, 6, "\\ufffd");
+      if (is_high_surrogate(unit) || is_low_surrogate(unit)) text.replace(at, 6, "\\ufffd");
       at += 6;
     }
   }
-  return out;
+  return text;
 }
 
 }  // namespace sluice

@@ -22,13 +22,13 @@ std::string json_quote(std::string_view text);
 void append_json_quoted(std::string& out, std::string_view text);
 
 /// `text` with every byte that is no part of valid UTF-8 replaced by U+FFFD.
-std::string valid_utf8(std::string_view text);
+std::string valid_utf8(std::string text);
 
 /// As much of `text` as fits into so many bytes without cutting a character in two.
 std::string_view utf8_prefix(std::string_view text, std::size_t bytes);
 
 /// `text` with every escape of a lone surrogate replaced by `\ufffd`, byte for byte at the same
 /// places, for parsers that refuse them.
-std::string without_lone_surrogates(std::string_view text);
+std::string without_lone_surrogates(std::string text);
 
 }  // namespace sluice

@@ -90,12 +90,17 @@ std::string usd::to_string() const {
   constexpr std::uint64_t one = 1'000'000'000'000'000'000U;  // dollar
   const units size = value_ < 0 ? -value_ : value_;
   const auto dollars = static_cast<std::uint64_t>(size / one);
-  auto fraction = static_cast<std::uint64_t>(size % one);
-  std::string text = (value_ < 0 ? "-" : "") + std::to_string(dollars);
+  const auto fraction = static_cast<std::uint64_t>(size % one);
+  std::string text;
+  if (value_ < 0) text += '-';
+  const fmt::format_int whole(dollars);
+  text.append(whole.data(), whole.size());
   if (fraction == 0) return text;
-  int digits = decimals;
-  for (; fraction % 10 == 0; fraction /= 10) --digits;
-  return fmt::format("{}.{:0{}}", text, fraction, digits);
+  const fmt::format_int padded(fraction + one);  // a one in front keeps the zeros
+  std::string_view digits(padded.data() + 1, padded.size() - 1);
+  digits = digits.substr(0, digits.find_last_not_of('0') + 1);
+  text += '.';
+  return text.append(digits);
 }
 
 usd token_price::cost(const token_usage& usage) const noexcept {

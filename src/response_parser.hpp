@@ -48,15 +48,18 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
       head_.hints["retry-after"] = text;
     } else if (id == boost::beast::http::field::unknown) {
       const bool telling = (name[0] | 0x20) == 'x' || (name[0] | 0x20) == 'r';
-      if (telling) on_unknown_field(lower({name.data(), name.size()}), text);
+      if (telling) on_unknown_field(name, text);
     }
   }
-  void on_unknown_field(const std::string& name, std::string_view value) {
-    if (name == "x-request-id" || (name == "x-oneapi-request-id" && head_.request_id.empty())) {
+  void on_unknown_field(view name, std::string_view value) {
+    using boost::beast::iequals;
+    constexpr view limits = "x-ratelimit-";
+    if (iequals(name, "x-request-id") ||
+        (head_.request_id.empty() && iequals(name, "x-oneapi-request-id"))) {
       head_.request_id = value;
-    } else if (name.starts_with("x-ratelimit-") || name == "retry-after-ms" ||
-               name == "x-should-retry") {
-      head_.hints[name] = value;
+    } else if (iequals(name.substr(0, limits.size()), limits) || iequals(name, "retry-after-ms") ||
+               iequals(name, "x-should-retry")) {
+      head_.hints[lower({name.data(), name.size()})] = value;
     }
   }
   void on_header_impl(error_code&) override {

@@ -24,17 +24,22 @@ bool is_bad_line(errc code) {
          code == errc::duplicate_custom_id;
 }
 
+template <typename Number>
+void append_number(std::string& out, std::string_view before, Number number) {
+  const fmt::format_int digits(number);
+  out.append(before).append(digits.data(), digits.size());
+}
+
 void append_usage(std::string& out, const std::optional<token_usage>& usage) {
   if (!usage) {
     out += "null";
     return;
   }
-  fmt::format_to(
-      std::back_inserter(out),
-      FMT_COMPILE(
-          R"({{"prompt_tokens":{},"cached_tokens":{},"completion_tokens":{},"reasoning_tokens":{}}})"),
-      usage->prompt_tokens, usage->cached_tokens, usage->completion_tokens,
-      usage->reasoning_tokens);
+  append_number(out, R"({"prompt_tokens":)", usage->prompt_tokens);
+  append_number(out, R"(,"cached_tokens":)", usage->cached_tokens);
+  append_number(out, R"(,"completion_tokens":)", usage->completion_tokens);
+  append_number(out, R"(,"reasoning_tokens":)", usage->reasoning_tokens);
+  out += '}';
 }
 
 // Fixed decimals of what is not negative, by whole numbers: printing a double costs several times
@@ -43,8 +48,8 @@ void append_fixed(std::string& out, double value, int decimals) {
   std::int64_t scale = 1;
   for (int i = 0; i < decimals; ++i) scale *= 10;
   const std::int64_t scaled = std::llround(std::max(value, 0.0) * static_cast<double>(scale));
-  const fmt::format_int whole(scaled / scale);
-  out.append(whole.data(), whole.size()).push_back('.');
+  append_number(out, "", scaled / scale);
+  out += '.';
   const fmt::format_int fraction(scaled % scale + scale);  // a one in front keeps the zeros
   out.append(fraction.data() + 1, fraction.size() - 1);
 }
@@ -59,8 +64,8 @@ void append_string_or_null(std::string& out, std::string_view text) {
 
 void append_response(std::string& out, int status, std::string_view request_id,
                      std::string_view body_json) {
-  fmt::format_to(std::back_inserter(out), FMT_COMPILE(R"({{"status_code":{},"request_id":)"),
-                 status);
+  append_number(out, R"({"status_code":)", status);
+  out += ",\"request_id\":";
   append_string_or_null(out, request_id);
   out += ",\"body\":";
   out += body_json;
@@ -81,6 +86,14 @@ void append_failure(std::string& out, const failure& why) {
     append_json_quoted(out, why.message);
     out += '}';
   }
+}
+
+hex_digits id_of(const result& finished) {
+  std::string identity;
+  identity.reserve(finished.custom_id.size() + 64);
+  identity.append(finished.custom_id).append(finished.digest);
+  append_fixed(identity, finished.started_at, 3);
+  return hex_digits(hash_of(identity));
 }
 
 // Members of stored lines.
@@ -141,12 +154,9 @@ std::string result_line(const result& finished, const std::optional<usd>& cost, 
   const bool bad = !finished.outcome && is_bad_line(finished.outcome.error().code);
   std::string out;
   out.reserve(finished.outcome ? finished.outcome->body.size() + 768 : 1024);
-  const auto append = std::back_inserter(out);
-
-  std::string identity = finished.custom_id + finished.digest;
-  append_fixed(identity, finished.started_at, 3);
-  fmt::format_to(append, FMT_COMPILE(R"({{"id":"batch_req_{}","custom_id":)"),
-                 to_hex(hash_of(identity)));
+  out += R"({"id":"batch_req_)";
+  out += id_of(finished);
+  out += R"(","custom_id":)";
   append_json_quoted(out, finished.custom_id);
   out += ",\"response\":";
   if (finished.outcome) {
@@ -157,8 +167,8 @@ std::string result_line(const result& finished, const std::optional<usd>& cost, 
     append_failure(out, finished.outcome.error());
   }
 
-  fmt::format_to(append, FMT_COMPILE(R"(,"sluice":{{"line":{},"attempts":{})"), finished.line,
-                 finished.attempts);
+  append_number(out, R"(,"sluice":{"line":)", finished.line);
+  append_number(out, R"(,"attempts":)", finished.attempts);
   if (!bad) {
     const reply* whole = finished.outcome ? &*finished.outcome : nullptr;
     out += ",\"model\":";
@@ -183,11 +193,15 @@ std::string result_line(const result& finished, const std::optional<usd>& cost, 
     out += "\",\"cost_usd\":";
     append_string_or_null(out, cost ? cost->to_string() : std::string{});
     if (whole != nullptr && whole->reported_cost) {
-      out += ",\"reported_cost_usd\":\"" + whole->reported_cost->to_string() + '"';
+      out += ",\"reported_cost_usd\":\"";
+      out += whole->reported_cost->to_string();
+      out += '"';
     }
-    out += ",\"digest\":\"" + finished.digest + '"';
+    out += ",\"digest\":\"";
+    out += finished.digest;
+    out += '"';
   }
-  if (!finished.outcome) fmt::format_to(append, R"(,"retryable":{})", finished.retryable);
+  if (!finished.outcome) out += finished.retryable ? ",\"retryable\":true" : ",\"retryable\":false";
   if (simulated) out += ",\"simulated\":true";
   out += "}}\n";
   return out;

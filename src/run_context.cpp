@@ -174,9 +174,10 @@ void run_context::add_worker() {
 
 boost::asio::awaitable<void> run_context::work() {
   try {
-    while (auto next = co_await queue.pop()) {
+    request next;
+    while (co_await queue.pop(next)) {
       ++requests_in_hand;
-      worker one(*this, std::move(*next));
+      worker one(*this, std::move(next));
       co_await one.serve();
       --requests_in_hand;
       check_suspects();

@@ -1,6 +1,5 @@
 #include "worker.hpp"
 
-#include <fmt/compile.h>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -67,6 +66,20 @@ void blot_out(outcome& told, const std::string& key) {
   told = std::move(why);
 }
 
+// The same for every attempt of a run at a request, another one after a resume that counted some.
+std::string idempotency_key(std::string_view job, const request& asked) {
+  const fmt::format_int attempts(asked.attempts);
+  std::string text;
+  text.reserve(job.size() + asked.custom_id.size() + asked.digest.size() + attempts.size() + 3);
+  for (const std::string_view part :
+       {job, std::string_view(asked.custom_id), std::string_view(asked.digest)}) {
+    text.append(part).push_back('\n');
+  }
+  text.append(attempts.data(), attempts.size());
+  const hex_digits digits(hash_of(text));
+  return text.assign("sluice-").append(digits);
+}
+
 // Whether a later run should try again what failed in this one.
 bool is_retryable(const failure& why) {
   return why.kind == failure_class::passing || why.kind == failure_class::throttled ||
@@ -113,10 +126,7 @@ struct worker::attempt final : response_handler {
 worker::worker(run_context& shared, request&& taken)
     : run_(shared),
       request_(std::move(taken)),
-      idempotency_key_("sluice-" +
-                       to_hex(hash_of(fmt::format(
-                           FMT_COMPILE("{}\n{}\n{}\n{}"), shared.source.identity(request_.job),
-                           request_.custom_id, request_.digest, request_.attempts)))) {}
+      idempotency_key_(idempotency_key(shared.source.identity(request_.job), request_)) {}
 
 boost::asio::awaitable<outcome> worker::make_attempt(start_gate::permit turn) {
   attempt follower(*this, turn);
@@ -174,13 +184,14 @@ boost::asio::awaitable<void> worker::serve() {
   }
 }
 
+// The last thing a worker does: the result takes over what the request holds.
 void worker::finish(outcome&& told) {
   result finished;
   finished.job = request_.job;
   finished.line = request_.line;
-  finished.custom_id = request_.custom_id;
-  finished.model = request_.model;
-  finished.digest = request_.digest;
+  finished.custom_id = std::move(request_.custom_id);
+  finished.model = std::move(request_.model);
+  finished.digest = std::move(request_.digest);
   finished.attempts = request_.attempts + sent_;
   finished.streamed = request_.streamed;
   finished.started_at = started_unix_;

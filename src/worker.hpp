@@ -26,7 +26,7 @@ class worker {
   void finish(boost::system::result<reply, failure>&& outcome);
 
   run_context& run_;
-  const request request_;
+  request request_;
   const std::string idempotency_key_;
   retry_policy::history past_;
   std::uint32_t sent_ = 0;  // attempts of this run

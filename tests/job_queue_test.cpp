@@ -32,7 +32,8 @@ struct job_queue_test : testing::Test {
     asio::co_spawn(
         loop,
         [this, &queue]() -> asio::awaitable<void> {
-          while (const auto next = co_await queue.pop()) taken.push_back(next->line);
+          request next;
+          while (co_await queue.pop(next)) taken.push_back(next.line);
           ++ended;
         },
         asio::detached);
@@ -79,7 +80,8 @@ TEST_F(job_queue_test, is_bounded) {
   asio::co_spawn(
       loop,
       [&]() -> asio::awaitable<void> {
-        while (co_await queue.pop()) {
+        request next;
+        while (co_await queue.pop(next)) {
           ++ended;
           most_ahead = std::max(most_ahead, pushed.load() - ended);
         }

@@ -29,7 +29,8 @@ std::string again(const std::vector<std::string>& command_line, std::string_view
   std::string text;
   for (const auto& word : command_line) {
     if (word == "--fresh" || (!extra.empty() && word == "--retry-failed")) continue;
-    text += (text.empty() ? "" : " ") + quoted(word);
+    if (!text.empty()) text += ' ';
+    text += quoted(word);
   }
   return text + std::string(extra);
 }

@@ -13,7 +13,7 @@ ondemand::object chunk_reader::object(std::string_view text) {
   load(text);
   auto document = parser_.iterate(padded_.data(), text.size(), padded_.size());
   if (document.error() == simdjson::UTF8_ERROR) {
-    const std::string repaired = valid_utf8(text);
+    const std::string repaired = valid_utf8(std::string(text));
     load(repaired);
     document = parser_.iterate(padded_.data(), repaired.size(), padded_.size());
   }

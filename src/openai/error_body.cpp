@@ -43,7 +43,7 @@ std::size_t find_word(std::string_view text, std::string_view word, std::size_t 
 
 /// The first JSON value of a text: some relays write a second one behind it.
 std::optional<json> first_value(std::string_view text) {
-  std::istringstream in(without_lone_surrogates(valid_utf8(text)));
+  std::istringstream in(without_lone_surrogates(valid_utf8(std::string(text))));
   json value;
   try {
     in >> value;
@@ -192,7 +192,7 @@ error_body read_error_body(std::string_view body) {
 
 std::string one_line(std::string_view text, std::size_t limit) {
   std::string line;
-  for (const char c : valid_utf8(text.substr(0, 4 * limit))) {
+  for (const char c : valid_utf8(std::string(text.substr(0, 4 * limit)))) {
     if (!is_space(c)) {
       line += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
     } else if (!line.empty() && line.back() != ' ') {

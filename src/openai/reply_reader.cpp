@@ -308,7 +308,7 @@ result reply_reader::state::stream_outcome(ending how, std::string_view transpor
 result reply_reader::state::whole_outcome(ending how, std::string_view transport) {
   if (how != ending::complete && !done) return interrupted(how, true, transport);
   if (is_blank(body)) return invalid_response("the body of the reply is empty");
-  if (written_as == form::json) return read_whole_reply(body, expected.target);
+  if (written_as == form::json) return read_whole_reply(std::move(body), expected.target);
   std::string words = read_error_body(body).message;
   failure page = invalid_response(words.empty() ? "the reply is not JSON" : std::move(words));
   page.foreign = is_page(body);
@@ -336,14 +336,14 @@ bool reply_reader::content_began() const noexcept {
 
 result reply_reader::finish(ending how, std::string_view transport) {
   result outcome = state_->outcome(how, transport);
-  const response_head& head = state_->head;
+  response_head& head = state_->head;
   if (outcome) {
     outcome->http_status = head.status;
-    outcome->request_id = head.request_id;
+    outcome->request_id = std::move(head.request_id);
   } else {
     failure failed = std::move(outcome).error();
     failed.http_status = head.status;
-    failed.request_id = head.request_id;
+    failed.request_id = std::move(head.request_id);
     return failed;
   }
   return outcome;

@@ -26,6 +26,10 @@ struct reported_counts {
   bool garbled = false;  ///< one that money hangs on is there, and is no count
 };
 
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
 std::optional<double> read_number(std::string_view text) {
   double number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -42,7 +46,15 @@ std::string_view number_text(ondemand::value& value) {
 
 count read_count(ondemand::value& value) {
   constexpr double largest = 9007199254740992.0;  // 2^53: beyond it a double is no count
-  const auto number = read_number(number_text(value));
+  const std::string_view text = number_text(value);
+  constexpr std::size_t short_enough = 15;
+  if (!text.empty() && text.size() <= short_enough &&
+      std::all_of(text.begin(), text.end(), is_digit)) {
+    std::int64_t plain = 0;
+    for (const char c : text) plain = plain * 10 + (c - '0');
+    return plain;
+  }
+  const auto number = read_number(text);
   if (!number || *number < 0 || *number > largest) return std::nullopt;
   const auto whole = static_cast<std::int64_t>(*number);
   if (static_cast<double>(whole) != *number) return std::nullopt;

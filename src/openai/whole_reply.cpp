@@ -187,10 +187,10 @@ failure invalid_response(std::string message) {
   return failed;
 }
 
-boost::system::result<reply, failure> read_whole_reply(std::string_view text, endpoint target) {
-  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+boost::system::result<reply, failure> read_whole_reply(std::string text, endpoint target) {
+  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
   reply whole;
-  whole.body = without_lone_surrogates(valid_utf8(text));
+  whole.body = without_lone_surrogates(valid_utf8(std::move(text)));
   if (const auto fault = json_fault(whole.body)) {
     return invalid_body(whole.body, fmt::format("the reply is not JSON: {}", *fault));
   }

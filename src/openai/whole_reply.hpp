@@ -14,7 +14,7 @@ namespace sluice::openai {
 /// usage and finish reasons, or the failure that it is. The body of the reply is one line of valid
 /// JSON that every parser takes: bytes that are not UTF-8 and escapes of lone surrogates are
 /// replaced. Status and request id are left to the caller.
-boost::system::result<reply, failure> read_whole_reply(std::string_view text, endpoint target);
+boost::system::result<reply, failure> read_whole_reply(std::string text, endpoint target);
 
 /// How the reply with this body ended: the finish reason of every choice; of a response object its
 /// status, or why it is incomplete. One that has no name is not counted. What is no reply's body

@@ -65,11 +65,11 @@ fault_profile parse_fault_profile(std::string_view text) {
 
   fault_profile profile;
   for (std::string_view rest = text; !rest.empty();) {
-    const auto comma = std::min(rest.find(','), rest.size());
+    const auto comma = rest.find(',');
     const auto item = rest.substr(0, comma);
-    rest.remove_prefix(std::min(comma + 1, rest.size()));
+    rest = comma == std::string_view::npos ? std::string_view{} : rest.substr(comma + 1);
 
-    const auto equals = std::min(item.find('='), item.size());
+    const auto equals = item.find('=');
     const auto kind = item.substr(0, equals);
     const auto* const name = std::find(names.begin() + 1, names.end(), kind);
     if (name == names.end())
@@ -77,7 +77,8 @@ fault_profile parse_fault_profile(std::string_view text) {
           fmt::format("there is no fault '{}'; give none, faulty, slow or a list KIND=PROBABILITY "
                       "of the kinds {}",
                       kind, fmt::join(names.begin() + 1, names.end(), ", ")));
-    const auto number = item.substr(std::min(equals + 1, item.size()));
+    const auto number =
+        equals == std::string_view::npos ? std::string_view{} : item.substr(equals + 1);
     double probability = 0;
     const auto* const end = number.data() + number.size();
     const auto [stop, error] = std::from_chars(number.data(), end, probability);
