@@ -11,6 +11,7 @@
 
 #include "hash.hpp"
 #include "json_members.hpp"
+#include "json_outline.hpp"
 #include "json_text.hpp"
 
 namespace sluice {
@@ -21,7 +22,19 @@ using members = std::vector<json_member>;
 // A body while options are applied to it: its text, and its members in that text.
 class body_text {
  public:
-  explicit body_text(std::string text) : text_(std::move(text)) { scan(); }
+  explicit body_text(std::string_view text) : text_(text) { scan(); }
+  // The same where the members are known already, of which the views point into `text`.
+  body_text(std::string_view text, members&& known) : text_(text), members_(std::move(known)) {
+    const auto place = [&](const char* at) { return static_cast<std::size_t>(at - text.data()); };
+    for (json_member& member : members_) {
+      member.begin = place(member.key.data()) - 1;
+      member.end = place(member.value.data()) + member.value.size();
+      member.key = {text_.data() + place(member.key.data()), member.key.size()};
+      member.value = {text_.data() + place(member.value.data()), member.value.size()};
+    }
+  }
+  body_text(const body_text&) = delete;
+  body_text& operator=(const body_text&) = delete;
 
   const json_member* find(std::string_view key) const { return find_member(members_, key); }
   bool has(std::string_view key) const { return find(key) != nullptr; }
@@ -165,26 +178,28 @@ boost::system::result<request, bad_line> parse_job_line(std::string_view line, s
     return bad;
   };
 
-  if (const auto fault = json_fault(line)) {
+  auto outline = outline_json(line, "body");
+  if (!outline) {
+    const auto fault = json_fault(line);
+    if (!fault) return invalid("The line is not a JSON object.");
     bad.message = "This line is not parseable as valid JSON: " + *fault;
     return bad;
   }
-  const auto outer = json_members(line);
-  if (!outer) return invalid("The line is not a JSON object.");
+  const members& outer = outline->members;
 
   request result;
   result.line = number;
   result.custom_id = bad.custom_id;
-  if (const auto* id = find_member(*outer, "custom_id")) {
+  if (const auto* id = find_member(outer, "custom_id")) {
     auto text = json_string(id->value);
     if (!text) return invalid("custom_id is not a string.");
     result.custom_id = *text;
     bad.custom_id = std::move(*text);
   }
 
-  const json_member* body_member = find_member(*outer, "body");
-  const json_member* url = find_member(*outer, "url");
-  const json_member* method = find_member(*outer, "method");
+  const json_member* body_member = find_member(outer, "body");
+  const json_member* url = find_member(outer, "url");
+  const json_member* method = find_member(outer, "method");
   const bool batch_form = body_member != nullptr || url != nullptr || method != nullptr;
   std::optional<endpoint> named_target;
   if (batch_form) {
@@ -207,8 +222,12 @@ boost::system::result<request, bad_line> parse_job_line(std::string_view line, s
   }
 
   const std::size_t open = line.find('{');
-  body_text body{
-      std::string(batch_form ? body_member->value : line.substr(open, line.rfind('}') + 1 - open))};
+  const bool opened =
+      batch_form && outline->opened < outer.size() && body_member == &outer[outline->opened];
+  body_text body = opened       ? body_text(body_member->value, std::move(outline->inner))
+                   : batch_form ? body_text(body_member->value)
+                                : body_text(line.substr(open, line.rfind('}') + 1 - open),
+                                            std::move(outline->members));
   if (!batch_form) {
     while (const auto* id = body.find("custom_id")) body.remove(*id);
   }
