@@ -2,11 +2,11 @@
 
 #include <simdjson.h>
 
-#include <array>
-#include <cstdint>
-#include <cstring>
+#include <cstddef>
 #include <string>
 #include <utility>
+
+#include "json_text.hpp"
 
 namespace sluice {
 namespace {
@@ -19,26 +19,6 @@ bool is_digit(char c) {
 }
 bool is_hex(char c) {
   return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
-
-/// Bytes that a string holds as they are.
-constexpr std::array<bool, 256> plain = [] {
-  std::array<bool, 256> table{};
-  for (std::size_t byte = 0x20; byte < table.size(); ++byte) table[byte] = true;
-  table['"'] = table['\\'] = false;
-  return table;
-}();
-
-/// Eight bytes that a string holds as they are. The sum of masks finds a zero byte exactly, and
-/// beside one perhaps others that are none (Warren, Hacker's Delight, 6-1).
-bool all_plain(const char* bytes) {
-  constexpr std::uint64_t each = 0x0101010101010101;
-  std::uint64_t word = 0;
-  std::memcpy(&word, bytes, sizeof word);
-  const auto below = [](std::uint64_t w, std::uint64_t n) {
-    return (w - each * n) & ~w & (each * 0x80);
-  };
-  return (below(word, 0x20) | below(word ^ (each * '"'), 1) | below(word ^ (each * '\\'), 1)) == 0;
 }
 
 /// One walk by the grammar of RFC 8259, which json_fault() words: no limit on depth or on the size
@@ -179,8 +159,7 @@ class outliner {
   bool string() {
     escaped_ = false;
     for (++at_;; ++at_) {
-      while (end_ - at_ >= 8 && all_plain(at_)) at_ += 8;
-      while (at_ != end_ && plain[static_cast<unsigned char>(*at_)]) ++at_;
+      at_ += plain_prefix({at_, static_cast<std::size_t>(end_ - at_)});
       if (at_ == end_) return false;
       if (*at_ == '"') {
         ++at_;

@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 #include <simdjson.h>
 
+#include <bit>
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
 #include <iterator>
 
 namespace sluice {
@@ -136,16 +139,16 @@ class grammar {
   }
 
   bool string() {
-    for (++at_; at_ < text_.size(); ++at_) {
-      const char c = text_[at_];
-      if (c == '"') {
+    for (++at_;; ++at_) {
+      at_ += plain_prefix(text_.substr(at_));
+      if (at_ == text_.size()) return refuse("a string without its end");
+      if (text_[at_] == '"') {
         ++at_;
         return true;
       }
-      if (static_cast<unsigned char>(c) < 0x20) return refuse("a control character in a string");
-      if (c == '\\' && !escape()) return refuse("a bad escape in a string");
+      if (text_[at_] != '\\') return refuse("a control character in a string");
+      if (!escape()) return refuse("a bad escape in a string");
     }
-    return refuse("a string without its end");
   }
 
   /// Steps to the last character of an escape.
@@ -244,11 +247,6 @@ bool fast_parser_takes(std::string_view text) {
   return passing.parse(text.data(), text.size()).error() == simdjson::SUCCESS;
 }
 
-/// An ASCII character that a JSON string holds as it is.
-bool stands_for_itself(char c) {
-  return c >= 0x20 && c != '"' && c != '\\';
-}
-
 /// What stands for `c` inside a JSON string; empty where it stands for itself.
 std::string_view escape_of(char c) {
   switch (c) {
@@ -289,10 +287,36 @@ std::string json_compact(std::string_view text) {
   return out;
 }
 
+std::size_t plain_prefix(std::string_view text, bool ascii_only) {
+  constexpr std::uint64_t each = 0x0101010101010101;
+  constexpr std::uint64_t high = each * 0x80;
+  // Sets the high bit of the bytes below `n`; above the first of them perhaps of others, too
+  // (Warren, Hacker's Delight, 6-1).
+  const auto below = [](std::uint64_t bytes, std::uint64_t n) {
+    return (bytes - each * n) & ~bytes & high;
+  };
+  std::size_t at = 0;
+  for (; at + sizeof(std::uint64_t) <= text.size(); at += sizeof(std::uint64_t)) {
+    std::uint64_t bytes = 0;
+    std::memcpy(&bytes, text.data() + at, sizeof bytes);
+    const std::uint64_t stops = below(bytes, 0x20) | below(bytes ^ (each * '"'), 1) |
+                                below(bytes ^ (each * '\\'), 1) | (ascii_only ? bytes & high : 0);
+    if (stops == 0) continue;
+    if constexpr (std::endian::native == std::endian::little) {
+      return at + static_cast<std::size_t>(std::countr_zero(stops)) / 8;
+    }
+    break;
+  }
+  const auto plain = [&](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte >= 0x20 && byte != '"' && byte != '\\' && (byte < 0x80 || !ascii_only);
+  };
+  while (at < text.size() && plain(text[at])) ++at;
+  return at;
+}
+
 void append_json_quoted(std::string& out, std::string_view text) {
-  bool plain = true;  // looked at to the end, since a loop without a way out is a vector's
-  for (const char c : text) plain &= stands_for_itself(c);
-  if (plain) {
+  if (plain_prefix(text, true) == text.size()) {
     out += '"';
     out += text;
     out += '"';

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,6 +17,10 @@ std::optional<std::string> json_fault(std::string_view text);
 
 /// `text`, which is valid JSON, without the white space between its tokens: one line.
 std::string json_compact(std::string_view text);
+
+/// How many bytes at the start of `text` a JSON string holds as they are, up to the first quote,
+/// backslash or control character; of ASCII only, where that is asked for.
+std::size_t plain_prefix(std::string_view text, bool ascii_only = false);
 
 /// `text` as a JSON string with its quotes. Invalid UTF-8 becomes U+FFFD.
 std::string json_quote(std::string_view text);

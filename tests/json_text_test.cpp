@@ -172,5 +172,25 @@ TEST(WithoutLoneSurrogates, ReplacesTheLoneAndKeepsThePaired) {
   EXPECT_EQ(without_lone_surrogates(R"(\ud8)"), R"(\ud8)");
 }
 
+TEST(PlainPrefix, EndsAtTheFirstByteThatNeedsAnEscape) {
+  const std::string text = "0123456789 abcdefghij \x7F!";
+  EXPECT_EQ(plain_prefix(text), text.size());
+  EXPECT_EQ(plain_prefix(text, true), text.size());
+  EXPECT_EQ(plain_prefix(""), 0U);
+  for (std::size_t begin = 0; begin < 9; ++begin) {
+    for (std::size_t at = begin; at < text.size(); ++at) {
+      for (int byte = 0; byte < 256; ++byte) {
+        std::string changed = text;
+        changed[at] = static_cast<char>(byte);
+        const bool stops = byte < 0x20 || byte == '"' || byte == '\\';
+        const std::string_view told = std::string_view(changed).substr(begin);
+        EXPECT_EQ(plain_prefix(told), stops ? at - begin : told.size()) << byte << " at " << at;
+        EXPECT_EQ(plain_prefix(told, true), stops || byte > 0x7F ? at - begin : told.size())
+            << byte << " at " << at;
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace sluice
