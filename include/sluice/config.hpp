@@ -46,7 +46,8 @@ struct relay_options {
   std::string base_url = "https://api.openai.com/v1";  ///< with or without the `/v1`
   std::string api_key;                                 ///< sent as a bearer token; never shown
   std::vector<std::pair<std::string, std::string>>
-      headers;  ///< added to every request, or in place of one of the same name
+      headers;            ///< added to every request, or in place of one of the same name
+  bool insecure = false;  ///< takes any certificate
   duration connect_timeout = std::chrono::seconds{10};  ///< name, connection and TLS together
   duration first_byte_timeout =
       std::chrono::seconds{120};                       ///< from sent to the first byte, if streamed

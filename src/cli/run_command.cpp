@@ -14,6 +14,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "base_url.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/progress.hpp"
 #include "cli/run_settings.hpp"
@@ -244,6 +245,12 @@ void announce(const job_set& jobs, const run_settings& chosen) {
           "{}: no price for {} ({} request(s)); their cost will be unknown: give one with --prices",
           job.job, model, count);
     }
+  }
+  if (const auto url = base_url::parse(chosen.engine.relay.base_url);
+      url.tls && chosen.engine.relay.insecure) {
+    spdlog::warn(
+        "--insecure: the certificate of {} is not checked; whoever stands between can read the key",
+        url.authority());
   }
   if (chosen.engine.output.simulated)
     spdlog::info("simulated relay: no key, no network, no real cost");

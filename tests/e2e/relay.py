@@ -492,7 +492,10 @@ class Relay:
     async def connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.ledger.connections += 1
         out = Exchange(reader, writer)
+        tls = writer.get_extra_info("ssl_object")
         try:
+            if tls is not None and tls.selected_alpn_protocol() != "http/1.1":
+                raise Hangup  # as front ends do that would else speak HTTP/2
             while request := await read_request(reader, writer):
                 await self.answer(request, out)
                 if not request.keep_alive:

@@ -179,6 +179,7 @@ class Relay(Server):
             authority, certificate, key = tls
             command += ["--tls-cert", str(certificate), "--tls-key", str(key)]
             self.tls = ssl.create_default_context(cafile=str(authority))
+            self.tls.set_alpn_protocols(["http/1.1"])
             self.tls.check_hostname = False
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout

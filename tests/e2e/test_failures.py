@@ -466,6 +466,16 @@ class Tls(Case):
         self.assertIn("certificate", run.err)
         self.assertEqual(relay.attempts, 0)
 
+    def test_insecure_takes_any_certificate_and_says_so(self) -> None:
+        relay = self.relay(tls=self.certificate("other", "DNS:other.example"))
+        job = self.job(chats(5))
+        run = self.run_job(job, relay, "--insecure")
+        self.assertEqual(len(self.results(job).output), 5)
+        self.assertEqual(run.err.count("is not checked"), 1, run.err)
+        plain = self.relay()
+        run = self.run_job(self.job(chats(2), name="plain.jsonl"), plain, "--insecure")
+        self.assertNotIn("is not checked", run.err, "there is none")
+
 
 if __name__ == "__main__":
     unittest.main()
