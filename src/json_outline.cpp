@@ -54,6 +54,7 @@ class outliner {
   void skip_space() {
     while (at_ != end_ && is_space(*at_)) ++at_;
   }
+  std::string_view rest() const { return {at_, static_cast<std::size_t>(end_ - at_)}; }
   std::size_t place() const { return static_cast<std::size_t>(at_ - begin_); }
 
   /// Steps over a value, or into one that is not empty.
@@ -129,7 +130,7 @@ class outliner {
       member.key = {quote + 1, static_cast<std::size_t>(behind - quote - 2)};
       member.escaped = escaped_;
       member.begin = static_cast<std::size_t>(quote - begin_);
-      member.value = {at_, 0};
+      member.value = rest();  // up to where it ends, which is not known yet
     }
     return true;
   }
@@ -149,7 +150,7 @@ class outliner {
     auto* const list = members();
     if (list == nullptr) return;
     json_member& member = list->back();
-    member.value = {member.value.data(), static_cast<std::size_t>(at_ - member.value.data())};
+    member.value.remove_suffix(rest().size());
     member.end = place();
     const bool closed_again =
         list == &outline_.members && member.key == open_key_ && member.value.front() != '{';
@@ -159,7 +160,7 @@ class outliner {
   bool string() {
     escaped_ = false;
     for (++at_;; ++at_) {
-      at_ += plain_prefix({at_, static_cast<std::size_t>(end_ - at_)});
+      at_ += plain_prefix(rest());
       if (at_ == end_) return false;
       if (*at_ == '"') {
         ++at_;
@@ -204,8 +205,7 @@ class outliner {
   }
 
   bool word(std::string_view expected) {
-    const auto left = static_cast<std::size_t>(end_ - at_);
-    if (!std::string_view(at_, left).starts_with(expected)) return false;
+    if (!rest().starts_with(expected)) return false;
     at_ += expected.size();
     return true;
   }
