@@ -9,6 +9,8 @@
 #include <cstring>
 #include <iterator>
 
+#include "json_walk.hpp"
+
 namespace sluice {
 namespace {
 
@@ -45,169 +47,10 @@ bool is_low_surrogate(int unit) {
   return unit >= 0xDC00 && unit <= 0xDFFF;
 }
 
-/// RFC 8259 to the letter: no limit on a number's size, on depth, or on surrogates. Asked for what
-/// the fast parser refuses, and for the words that say why. Keeps the open brackets on a stack of
-/// its own, so that depth costs memory and not the thread's stack.
-class grammar {
+/// Asked for what the fast parser refuses, and for the words that say why.
+class checker : public json_walk<checker> {
  public:
-  explicit grammar(std::string_view text) : text_(text) {}
-
-  /// Nothing, or what is wrong.
-  std::optional<std::string> fault() {
-    if (document() && end()) return std::nullopt;
-    return fmt::format("{} at byte {}", reason_, at_);
-  }
-
- private:
-  bool document() {
-    do {
-      // Here a value is due; what opens a bracket leaves the next value, or its end, to another
-      // turn.
-      if (!value()) return false;
-      while (value_ended_ && !open_.empty()) {
-        if (!after_value()) return false;
-      }
-    } while (!open_.empty());
-    return true;
-  }
-
-  bool end() {
-    skip_space();
-    return at_ == text_.size() || refuse("more text after the value");
-  }
-
-  bool value() {
-    skip_space();
-    value_ended_ = true;
-    switch (peek()) {
-      case '{':
-        return open('}') || key();
-      case '[':
-        open(']');
-        return true;
-      case '"':
-        return string();
-      case 't':
-        return word("true");
-      case 'f':
-        return word("false");
-      case 'n':
-        return word("null");
-      default:
-        return number();
-    }
-  }
-
-  /// Steps over an opening bracket; true where its closing one follows at once.
-  bool open(char closing) {
-    const char bracket = text_[at_++];
-    skip_space();
-    if (peek() == closing) {
-      ++at_;
-      return true;
-    }
-    open_.push_back(bracket);
-    value_ended_ = false;
-    return false;
-  }
-
-  bool after_value() {
-    skip_space();
-    const bool in_object = open_.back() == '{';
-    const char next = peek();
-    if (next == ',') {
-      ++at_;
-      value_ended_ = false;
-      return in_object ? key() : true;
-    }
-    if (next != (in_object ? '}' : ']')) {
-      return refuse(in_object ? "expected a comma or }" : "expected a comma or ]");
-    }
-    ++at_;
-    open_.pop_back();
-    return true;
-  }
-
-  bool key() {
-    skip_space();
-    if (peek() != '"') return refuse("expected a key");
-    if (!string()) return false;
-    skip_space();
-    if (peek() != ':') return refuse("expected a colon");
-    ++at_;
-    return true;
-  }
-
-  bool string() {
-    for (++at_;; ++at_) {
-      at_ += plain_prefix(text_.substr(at_));
-      if (at_ == text_.size()) return refuse("a string without its end");
-      if (text_[at_] == '"') {
-        ++at_;
-        return true;
-      }
-      if (text_[at_] != '\\') return refuse("a control character in a string");
-      if (!escape()) return refuse("a bad escape in a string");
-    }
-  }
-
-  /// Steps to the last character of an escape.
-  bool escape() {
-    if (escaped_unit(text_, at_) >= 0) {
-      at_ += 5;
-      return true;
-    }
-    ++at_;
-    return at_ < text_.size() &&
-           std::string_view("\"\\/bfnrt").find(text_[at_]) != std::string_view::npos;
-  }
-
-  bool number() {
-    const std::size_t begin = at_;
-    if (peek() == '-') ++at_;
-    if (peek() == '0') {
-      ++at_;
-    } else if (!digits()) {
-      return refuse(at_ == begin ? "expected a value" : "a bad number");
-    }
-    if (peek() == '.') {
-      ++at_;
-      if (!digits()) return refuse("a bad number");
-    }
-    if (peek() == 'e' || peek() == 'E') {
-      ++at_;
-      if (peek() == '+' || peek() == '-') ++at_;
-      if (!digits()) return refuse("a bad number");
-    }
-    return true;
-  }
-
-  bool digits() {
-    const std::size_t begin = at_;
-    while (is_digit(peek())) ++at_;
-    return at_ > begin;
-  }
-
-  bool word(std::string_view expected) {
-    if (!text_.substr(at_).starts_with(expected)) return refuse("expected a value");
-    at_ += expected.size();
-    return true;
-  }
-
-  void skip_space() {
-    while (peek() == ' ' || peek() == '\n' || peek() == '\r' || peek() == '\t') ++at_;
-  }
-  char peek() const { return at_ < text_.size() ? text_[at_] : '\0'; }
-  bool refuse(std::string_view reason) {
-    reason_ = at_ < text_.size() ? reason : "the text ends too early";
-    return false;
-  }
-
-  std::string_view text_;
-  std::size_t at_ = 0;
-  std::string open_;          ///< the brackets that are open
-  bool value_ended_ = false;  ///< false after an opening bracket or a comma: a value is due
-  std::string_view reason_;
+  using json_walk::json_walk;
 };
 
 /// The length of the UTF-8 sequence at `at`, or 0 where there is none (Unicode, table 3-7).
@@ -274,7 +117,9 @@ std::string_view escape_of(char c) {
 std::optional<std::string> json_fault(std::string_view text) {
   if (fast_parser_takes(text)) return std::nullopt;
   if (!is_valid_utf8(text)) return "invalid UTF-8";
-  return grammar(text).fault();
+  checker walk(text);
+  if (walk.run()) return std::nullopt;
+  return walk.fault();
 }
 
 std::string json_compact(std::string_view text) {
