@@ -7,6 +7,7 @@
 #include <boost/algorithm/string/predicate.hpp>
 
 #include "base_url.hpp"
+#include "proxy.hpp"
 #include "sluice/error.hpp"
 
 namespace sluice {
@@ -59,6 +60,7 @@ void check_header(const std::string& name, const std::string& value) {
 
 void config::check() const {
   base_url::parse(relay.base_url);
+  if (!relay.proxy.empty()) proxy::parse(relay.proxy, "the proxy");
   for (const auto& [name, value] : relay.headers) check_header(name, value);
   for (const char c : relay.api_key) {
     if (static_cast<unsigned char>(c) <= ' ' || static_cast<unsigned char>(c) > '~') {
@@ -67,6 +69,7 @@ void config::check() const {
           "from");
     }
   }
+  require_positive(relay.connection_age, "the age of a connection");
   require_positive(relay.connect_timeout, "--connect-timeout");
   require_positive(relay.first_byte_timeout, "--first-byte-timeout");
   require_positive(relay.idle_timeout, "--idle-timeout");

@@ -14,6 +14,8 @@
 #include <cerrno>
 #include <cstddef>
 #include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "deadline.hpp"
@@ -44,6 +46,13 @@ struct connection {
     cut();
   }
 
+  bool given_up() const noexcept { return aborted || limit.passed(); }
+  /// Why something failed on it: what ended it comes before what was met then.
+  std::string first_cause(std::string otherwise) const {
+    if (limit.passed()) return std::string(limit.name()) + " passed";
+    return aborted ? "interrupted" : std::move(otherwise);
+  }
+
   /// Nothing has come on it, no farewell either, since the last reply was read. What would have
   /// come answers nothing that was asked, and would be taken for the answer to what is asked next.
   bool is_silent() {
@@ -69,6 +78,7 @@ struct connection {
   deadline limit;
   std::vector<char> buffer = std::vector<char>(read_size);
   std::size_t filled = 0;
+  time_point retire_at{};  ///< it serves no other request from then on
   bool connecting = false;
   bool aborted = false;
 };

@@ -8,24 +8,19 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/ssl/context.hpp>
-#include <boost/asio/ssl/error.hpp>
-#include <boost/asio/ssl/host_name_verification.hpp>
-#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/buffers_suffix.hpp>
 #include <boost/beast/core/string.hpp>
 #include <boost/beast/http/error.hpp>
 #include <list>
-#include <optional>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "base_url.hpp"
 #include "connection.hpp"
-#include "name_lookup.hpp"
+#include "connector.hpp"
 #include "response_parser.hpp"
 #include "sluice/error.hpp"
 #include "sluice/version.hpp"
@@ -50,34 +45,25 @@ constexpr unsigned most_stale = 3;
 // A body up to so many bytes is copied behind its head.
 constexpr std::size_t longest_joined_body = std::size_t{16} * 1024;
 
-asio::ssl::context make_tls_context(bool insecure) {
-  asio::ssl::context context(asio::ssl::context::tls_client);
-  SSL_CTX_set_min_proto_version(context.native_handle(), TLS1_2_VERSION);
-  context.set_verify_mode(insecure ? asio::ssl::verify_none : asio::ssl::verify_peer);
-  context.set_default_verify_paths();  // the system's store, or SSL_CERT_FILE and SSL_CERT_DIR
-  constexpr std::string_view http_1_1 = "\x08http/1.1";  // for servers that would begin with HTTP/2
-  SSL_CTX_set_alpn_protos(context.native_handle(),
-                          reinterpret_cast<const unsigned char*>(http_1_1.data()),
-                          static_cast<unsigned>(http_1_1.size()));
-  return context;
-}
-
 class beast_client final : public http_client {
  public:
-  beast_client(asio::io_context& context, clock& clock, const relay_options& relay)
+  beast_client(asio::io_context& context, clock& clock, const relay_options& relay,
+               name_lookup::resolver resolve)
       : context_(context),
         clock_(clock),
         relay_(relay),
-        url_(base_url::parse(relay.base_url)),
-        names_(context.get_executor(), url_.host, url_.port) {
-    if (url_.tls) tls_context_.emplace(make_tls_context(relay.insecure));
+        connector_(context, clock, relay, base_url::parse(relay.base_url), std::move(resolve)),
+        request_prefix_(connector_.request_prefix()) {
     const auto given = [&](std::string_view name) {
       return std::any_of(relay.headers.begin(), relay.headers.end(), [&](const auto& header) {
         return boost::beast::iequals(header.first, name);
       });
     };
-    fixed_headers_ =
-        fmt::format("Host: {}\r\nContent-Type: application/json\r\n", url_.authority());
+    fixed_headers_ = fmt::format("Host: {}\r\nContent-Type: application/json\r\n",
+                                 base_url::parse(relay.base_url).authority());
+    if (const auto proof = connector_.proxy_authorization(); !proof.empty()) {
+      fixed_headers_ += fmt::format("Proxy-Authorization: {}\r\n", proof);
+    }
     if (!given("User-Agent")) {
       fixed_headers_ += fmt::format("User-Agent: sluice/{}\r\n", SLUICE_VERSION);
     }
@@ -122,9 +108,6 @@ class beast_client final : public http_client {
 
   held take_idle();
   void give_back(held used);
-  asio::awaitable<exchange_end> open(connection& fresh);
-  asio::awaitable<std::string> find_addresses(connection& fresh);
-  asio::awaitable<error_code> connect(connection& fresh);
   template <typename Stream>
   asio::awaitable<exchange_end> talk(Stream& stream, held& link, time_point started, post request,
                                      response_handler& handler);
@@ -137,9 +120,8 @@ class beast_client final : public http_client {
   asio::io_context& context_;
   clock& clock_;
   const relay_options relay_;
-  const base_url url_;
-  name_lookup names_;
-  std::optional<asio::ssl::context> tls_context_;
+  connector connector_;
+  const std::string request_prefix_;
   std::string fixed_headers_;
   std::vector<held> idle_;
   std::list<connection*> active_;
@@ -152,7 +134,7 @@ beast_client::held beast_client::take_idle() {
   while (!idle_.empty()) {
     held last = std::move(idle_.back());
     idle_.pop_back();
-    if (last->is_silent()) return last;
+    if (clock_.now() < last->retire_at && last->is_silent()) return last;
   }
   return nullptr;
 }
@@ -168,11 +150,13 @@ std::string beast_client::head_and(std::string_view body_begin, const post& requ
   constexpr std::size_t words = 192;  // the fixed ones, and the numbers
   const fmt::format_int length(request.body.size());
   std::string head;
-  head.reserve(url_.prefix.size() + fixed_headers_.size() + words + body_begin.size());
-  head.append("POST ").append(url_.prefix).append(request.path).append(" HTTP/1.1\r\n");
+  head.reserve(request_prefix_.size() + fixed_headers_.size() + words + body_begin.size());
+  head.append("POST ").append(request_prefix_).append(request.path).append(" HTTP/1.1\r\n");
   head.append(fixed_headers_).append("Accept: ");
-  if (request.streamed) head.append("text/event-stream, ");
-  head.append("application/json\r\nIdempotency-Key: ").append(request.idempotency_key);
+  // A compressed stream would come in lumps.
+  head.append(request.streamed ? "text/event-stream, application/json"
+                               : "application/json\r\nAccept-Encoding: gzip, zstd");
+  head.append("\r\nIdempotency-Key: ").append(request.idempotency_key);
   head.append("\r\nContent-Length: ").append(length.data(), length.size());
   return head.append("\r\n\r\n").append(body_begin);
 }
@@ -180,80 +164,11 @@ std::string beast_client::head_and(std::string_view body_begin, const post& requ
 exchange_end beast_client::failed(exchange_end so_far, exchange_end::how how,
                                   const connection& link, std::string message) {
   so_far.end = how;
-  so_far.message = std::move(message);
-  if (link.limit.passed()) {
-    if (how == exchange_end::how::broken) so_far.end = exchange_end::how::timed_out;
-    so_far.message = fmt::format("{} passed", link.limit.name());
-  } else if (link.aborted) {
-    so_far.message = "interrupted";
+  so_far.message = link.first_cause(std::move(message));
+  if (link.limit.passed() && how == exchange_end::how::broken) {
+    so_far.end = exchange_end::how::timed_out;
   }
   return so_far;
-}
-
-// Looks the relay's name up; why that failed, or nothing.
-asio::awaitable<std::string> beast_client::find_addresses(connection& fresh) {
-  if (names_.is_address()) co_return "";
-  names_.join(fresh.parked);
-  co_await fresh.parked.async_wait(as_result);
-  names_.leave(fresh.parked);
-  co_return fresh.limit.passed() || fresh.aborted ? "no answer" : names_.error();
-}
-
-// One address after the other, each with its share of the time that is left. By hand: async_connect
-// over a range would open the socket anew after the deadline has closed it.
-asio::awaitable<error_code> beast_client::connect(connection& fresh) {
-  error_code last = asio::error::host_not_found;
-  const auto addresses = names_.addresses();
-  std::size_t left = addresses.size();
-  for (const auto& address : addresses) {
-    error_code ignored;
-    fresh.socket.close(ignored);
-    const time_point now = clock_.now();
-    const auto share = (fresh.limit.when() - now) / static_cast<duration::rep>(left);
-    clock::timer alarm = 0;
-    if (--left > 0) alarm = clock_.call_at(now + share, [&] { fresh.socket.close(ignored); });
-    auto [error] = co_await fresh.socket.async_connect(address, as_result);
-    clock_.cancel(alarm);
-    last = error;
-    if (!error) names_.served(address);
-    if (!error || fresh.limit.passed() || fresh.aborted) break;
-  }
-  co_return last;
-}
-
-asio::awaitable<exchange_end> beast_client::open(connection& fresh) {
-  exchange_end result;
-  const auto fail = [&](std::string_view step, std::string_view why) {
-    return failed(result, exchange_end::how::unreachable, fresh,
-                  fmt::format("{} {}: {}", step, url_.authority(), why));
-  };
-  const std::string unknown = co_await find_addresses(fresh);
-  if (!unknown.empty()) co_return fail("cannot resolve", unknown);
-  const error_code refused = co_await connect(fresh);
-  if (refused) co_return fail("cannot connect to", refused.message());
-  error_code ignored;
-  fresh.socket.set_option(tcp::no_delay(true), ignored);
-  fresh.socket.non_blocking(true, ignored);
-  if (!fresh.tls) co_return result;
-
-  SSL* session = fresh.tls->native_handle();
-  SSL_set_tlsext_host_name(session, url_.host.c_str());
-  fresh.tls->set_verify_callback(asio::ssl::host_name_verification(url_.host), ignored);
-  auto [error] = co_await fresh.tls->async_handshake(asio::ssl::stream_base::client, as_result);
-  if (error) {
-    const long verdict = SSL_get_verify_result(session);
-    const bool untrusted = ERR_GET_REASON(static_cast<unsigned long>(error.value())) ==
-                               SSL_R_CERTIFICATE_VERIFY_FAILED &&
-                           error.category() == boost::asio::error::get_ssl_category();
-    if (untrusted) {
-      co_return failed(result, exchange_end::how::bad_certificate, fresh,
-                       fmt::format("the certificate of {} does not verify: {}", url_.authority(),
-                                   verdict == X509_V_OK ? "it is for another host"
-                                                        : X509_verify_cert_error_string(verdict)));
-    }
-    co_return fail("no TLS with", error.message());
-  }
-  co_return result;
 }
 
 template <typename Stream>
@@ -332,6 +247,9 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, tim
                        fmt::format("what came is not HTTP: {}", parse_error.message()));
     }
 
+    if (!parser->bad_encoding().empty()) {
+      co_return failed(result, undecodable, *link, parser->bad_encoding());
+    }
     if (parser->is_done()) {
       if (parser->keep_alive() && link->filled == 0) give_back(std::move(link));
       co_return result;
@@ -377,8 +295,7 @@ asio::awaitable<exchange_end> beast_client::exchange(post request, response_hand
     held link = take_idle();
     const bool used_before = link != nullptr;
     if (!used_before) {
-      link =
-          std::make_unique<connection>(context_, clock_, tls_context_ ? &*tls_context_ : nullptr);
+      link = connector_.make();
     }
     connection& guarded = *link;
     const membership here(active_, &guarded);
@@ -388,7 +305,7 @@ asio::awaitable<exchange_end> beast_client::exchange(post request, response_hand
       guarded.limit.set(started + std::min(relay_.connect_timeout, relay_.total_timeout),
                         "--connect-timeout");
       guarded.connecting = true;
-      result = co_await open(guarded);
+      result = co_await connector_.open(guarded);
       guarded.connecting = false;
     }
     if (result.end != exchange_end::how::complete) co_return result;
@@ -414,8 +331,9 @@ asio::awaitable<exchange_end> beast_client::exchange(post request, response_hand
 }  // namespace
 
 std::unique_ptr<http_client> make_http_client(asio::io_context& context, clock& clock,
-                                              const relay_options& relay) {
-  return std::make_unique<beast_client>(context, clock, relay);
+                                              const relay_options& relay,
+                                              name_lookup::resolver resolve) {
+  return std::make_unique<beast_client>(context, clock, relay, std::move(resolve));
 }
 
 }  // namespace sluice

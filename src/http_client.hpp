@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "name_lookup.hpp"
 #include "openai/reply_reader.hpp"
 #include "sluice/clock.hpp"
 #include "sluice/config.hpp"
@@ -27,10 +28,12 @@ class response_handler {
 /// How one exchange ended.
 struct exchange_end {
   enum class how : std::uint8_t {
-    complete,         ///< the whole body came, or the handler needed no more of it
-    unreachable,      ///< no connection: name, connect or TLS handshake
-    bad_certificate,  ///< the certificate does not verify, or not for this host
-    broken,           ///< the connection broke, or what came was not HTTP
+    complete,          ///< the whole body came, or the handler needed no more of it
+    unreachable,       ///< no connection: name, connect or TLS handshake
+    bad_certificate,   ///< the certificate does not verify, or not for this host
+    refused_by_proxy,  ///< the proxy wants other credentials
+    broken,            ///< the connection broke, or what came was not HTTP
+    undecodable,       ///< the body is compressed in a way that cannot be undone
     timed_out,
   };
   how end = how::complete;
@@ -60,10 +63,11 @@ class http_client {
   virtual void abort() = 0;
 };
 
-/// The client of real runs: HTTP/1.1 over TCP or TLS (1.2 and up, certificate and host name
-/// verified against the system's store or SSL_CERT_FILE) to one relay, connections kept alive and
-/// used again. Belongs to the event loop's thread.
-std::unique_ptr<http_client> make_http_client(boost::asio::io_context& context, clock& clock,
-                                              const relay_options& relay);
+/// The client of real runs: HTTP/1.1 over TCP or TLS to one relay, connections kept alive and used
+/// again. Replies compressed by gzip or zstd are undone, asked for (unstreamed) or not. `resolve`
+/// is a seam for tests. Belongs to the event loop's thread.
+std::unique_ptr<http_client> make_http_client(
+    boost::asio::io_context& context, clock& clock, const relay_options& relay,
+    name_lookup::resolver resolve = name_lookup::system_resolver);
 
 }  // namespace sluice

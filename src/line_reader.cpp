@@ -5,14 +5,13 @@
 #include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
-#include <zstd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
 
+#include "decompressor.hpp"
 #include "sluice/error.hpp"
 
 namespace sluice {
@@ -78,93 +77,39 @@ class plain_file final : public byte_source {
   std::atomic<bool> cancelled_{false};
 };
 
-// One or more gzip members, one behind the other.
-class gzip_file final : public byte_source {
+class compressed_file final : public byte_source {
  public:
-  explicit gzip_file(std::string path) : file_(std::move(path)), input_(block) {
-    constexpr int gzip_window = 15 + 16;
-    if (inflateInit2(&inflater_, gzip_window) != Z_OK) refuse(file_.path(), "cannot start zlib");
-  }
-  gzip_file(const gzip_file&) = delete;
-  gzip_file& operator=(const gzip_file&) = delete;
-  ~gzip_file() override { inflateEnd(&inflater_); }
+  compressed_file(const std::string& path, std::unique_ptr<decompressor> format)
+      : file_(path), format_(std::move(format)), input_(block) {}
 
   std::size_t read(char* into, std::size_t size) override {
-    inflater_.next_out = reinterpret_cast<Bytef*>(into);
-    inflater_.avail_out = static_cast<uInt>(size);
-    while (inflater_.avail_out == size) {
-      if (inflater_.avail_in == 0) {
-        inflater_.next_in = input_.data();
-        inflater_.avail_in =
-            static_cast<uInt>(file_.read(reinterpret_cast<char*>(input_.data()), input_.size()));
-        if (inflater_.avail_in == 0) {
-          if (inside_) refuse(file_.path(), "the gzip data ends in the middle; fetch it again");
-          return 0;
-        }
+    try {
+      for (;;) {
+        if (const std::size_t n = format_->step(ready_, into, size); n > 0) return n;
+        ready_ = {input_.data(), file_.read(input_.data(), input_.size())};
+        if (!ready_.empty()) continue;
+        if (!format_->inside()) return 0;
+        refuse(file_.path(), "the compressed data ends in the middle; fetch it again");
       }
-      if (!inside_ && members_ > 0) {  // zeros may pad the end, as on a tape
-        while (inflater_.avail_in > 0 && *inflater_.next_in == 0) {
-          ++inflater_.next_in;
-          --inflater_.avail_in;
-        }
-        if (inflater_.avail_in == 0) continue;
-      }
-      inside_ = true;
-      const int status = inflate(&inflater_, Z_NO_FLUSH);
-      if (status == Z_STREAM_END) {
-        inside_ = false;
-        ++members_;
-        inflateReset(&inflater_);
-      } else if (status != Z_OK && status != Z_BUF_ERROR) {
-        refuse(file_.path(), "is not valid gzip");
-      }
+    } catch (const bad_compression& fault) {
+      refuse(file_.path(), fault.what());
     }
-    return size - inflater_.avail_out;
   }
 
  private:
   plain_file file_;
-  std::vector<Bytef> input_;
-  z_stream inflater_{};
-  std::uint64_t members_ = 0;  // read whole
-  bool inside_ = false;
-};
-
-class zstd_file final : public byte_source {
- public:
-  explicit zstd_file(std::string path)
-      : file_(std::move(path)), input_(block), stream_(ZSTD_createDStream(), &ZSTD_freeDStream) {}
-
-  std::size_t read(char* into, std::size_t size) override {
-    ZSTD_outBuffer out{into, size, 0};
-    while (out.pos == 0) {
-      if (ready_.pos == ready_.size) {
-        ready_ = {input_.data(), file_.read(input_.data(), input_.size()), 0};
-        if (ready_.size == 0) {
-          if (inside_) refuse(file_.path(), "the zstd data ends in the middle; fetch it again");
-          return 0;
-        }
-      }
-      const std::size_t left = ZSTD_decompressStream(stream_.get(), &out, &ready_);
-      if (ZSTD_isError(left) != 0) refuse(file_.path(), "is not valid zstd");
-      inside_ = left != 0;
-    }
-    return out.pos;
-  }
-
- private:
-  plain_file file_;
+  std::unique_ptr<decompressor> format_;
   std::vector<char> input_;
-  std::unique_ptr<ZSTD_DStream, decltype(&ZSTD_freeDStream)> stream_;
-  ZSTD_inBuffer ready_{nullptr, 0, 0};
-  bool inside_ = false;
+  std::string_view ready_;
 };
 
 }  // namespace
 
 std::unique_ptr<byte_source> open_bytes(const std::string& path) {
-  if (path.ends_with(".gz")) return std::make_unique<gzip_file>(path);
-  if (path.ends_with(".zst")) return std::make_unique<zstd_file>(path);
+  if (path.ends_with(".gz"))
+    return std::make_unique<compressed_file>(path, make_gzip_decompressor());
+  if (path.ends_with(".zst"))
+    return std::make_unique<compressed_file>(path, make_zstd_decompressor());
   return std::make_unique<plain_file>(path);
 }
 

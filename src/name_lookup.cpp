@@ -12,12 +12,9 @@
 #include <utility>
 
 namespace sluice {
-namespace {
 
-using endpoint = name_lookup::endpoint;
-
-// The system's resolver; its error as text, empty when there is none.
-std::string look_up(const std::string& host, std::uint16_t port, std::vector<endpoint>& found) {
+std::string name_lookup::system_resolver(const std::string& host, std::uint16_t port,
+                                         std::vector<endpoint>& found) {
   addrinfo hints{};
   hints.ai_family = AF_UNSPEC;
   hints.ai_socktype = SOCK_STREAM;
@@ -37,18 +34,17 @@ std::string look_up(const std::string& host, std::uint16_t port, std::vector<end
   return found.empty() ? "no address" : "";
 }
 
-}  // namespace
-
 struct name_lookup::link {
   std::mutex mutex;
   bool abandoned = false;
 };
 
 name_lookup::name_lookup(boost::asio::any_io_executor loop, std::string host,
-                         const std::string& port)
+                         const std::string& port, resolver resolve)
     : loop_(std::move(loop)),
       host_(std::move(host)),
       port_(static_cast<std::uint16_t>(std::stoul(port))),
+      resolve_(std::move(resolve)),
       link_(std::make_shared<link>()) {
   boost::system::error_code error;
   const auto address = boost::asio::ip::make_address(host_, error);
@@ -68,9 +64,9 @@ void name_lookup::join(waiter& waiting) {
 
 void name_lookup::start() {
   running_ = true;
-  std::thread([this, shared = link_, host = host_, port = port_] {
+  std::thread([this, shared = link_, resolve = resolve_, host = host_, port = port_] {
     std::vector<endpoint> found;
-    std::string error = look_up(host, port, found);
+    std::string error = resolve(host, port, found);
     const std::lock_guard lock(shared->mutex);
     if (shared->abandoned) return;
     boost::asio::post(loop_, [this, shared, addresses = std::move(found), why = std::move(error)] {
@@ -81,12 +77,12 @@ void name_lookup::start() {
 
 void name_lookup::ended(std::vector<endpoint> found, std::string error) {
   running_ = false;
-  found_ = std::move(found);
-  error_ = std::move(error);
+  if (!found.empty()) found_ = std::move(found);
+  error_ = found_.empty() ? std::move(error) : std::string{};
   for (auto* waiting : std::exchange(waiters_, {})) waiting->cancel();
 }
 
-std::vector<endpoint> name_lookup::addresses() const {
+std::vector<name_lookup::endpoint> name_lookup::addresses() const {
   std::vector<endpoint> ordered = found_;
   std::stable_partition(ordered.begin(), ordered.end(),
                         [&](const endpoint& each) { return each == served_; });

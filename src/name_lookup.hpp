@@ -3,6 +3,8 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <cstdint>
+#include <functional>
 #include <list>
 #include <memory>
 #include <string>
@@ -18,8 +20,16 @@ class name_lookup {
   using waiter = boost::asio::steady_timer;
   using endpoint = boost::asio::ip::tcp::endpoint;
 
+  /// Appends the addresses of a host; its error as text, empty when there is none. Called on a
+  /// thread of its own.
+  using resolver = std::function<std::string(const std::string& host, std::uint16_t port,
+                                             std::vector<endpoint>& found)>;
+  static std::string system_resolver(const std::string& host, std::uint16_t port,
+                                     std::vector<endpoint>& found);
+
   /// `host`: a name or an address; `port`: a number.
-  name_lookup(boost::asio::any_io_executor loop, std::string host, const std::string& port);
+  name_lookup(boost::asio::any_io_executor loop, std::string host, const std::string& port,
+              resolver resolve = system_resolver);
   ~name_lookup();
   name_lookup(const name_lookup&) = delete;
   name_lookup& operator=(const name_lookup&) = delete;
@@ -30,9 +40,10 @@ class name_lookup {
   void join(waiter& waiting);
   void leave(waiter& waiting) noexcept { waiters_.remove(&waiting); }
 
-  /// What the last lookup found, the address that served last in front.
+  /// What the last lookup that found any found, the address that served last in front: while the
+  /// resolver fails, what it said before still holds.
   std::vector<endpoint> addresses() const;
-  /// Why it found none; empty when it did.
+  /// Why none has been found; empty when there are some.
   const std::string& error() const noexcept { return error_; }
   /// A connection to that address was made.
   void served(const endpoint& address) { served_ = address; }
@@ -46,6 +57,7 @@ class name_lookup {
   boost::asio::any_io_executor loop_;
   const std::string host_;
   const std::uint16_t port_;
+  const resolver resolve_;
   bool is_address_ = false;
   bool running_ = false;
   std::list<waiter*> waiters_;

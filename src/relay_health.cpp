@@ -105,6 +105,8 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
       return told;
     case failure_class::bad_certificate:
       return stop(stop_reason::bad_certificate);
+    case failure_class::bad_proxy:
+      return stop(stop_reason::bad_proxy);
     case failure_class::key_ended:
       told.charge = successes_ > 0;
       return ++key_refusals_ >= refusals_of_key ? stop(stop_reason::key_ended) : told;

@@ -1,13 +1,16 @@
 #pragma once
 
+#include <array>
 #include <boost/beast/core/string.hpp>
 #include <boost/beast/http/basic_parser.hpp>
 #include <cctype>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "decompressor.hpp"
 #include "http_client.hpp"
 
 namespace sluice {
@@ -24,6 +27,8 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
   bool interim() const noexcept { return head_.status >= 100 && head_.status < 200; }
   bool head_arrived() const noexcept { return head_arrived_; }
   openai::reply_reader::need wanted() const noexcept { return wanted_; }
+  /// Why the body cannot be decompressed; empty while it can.
+  const std::string& bad_encoding() const noexcept { return bad_encoding_; }
 
  private:
   static std::string lower(std::string_view text) {
@@ -32,6 +37,7 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
     return result;
   }
 
+  using need = openai::reply_reader::need;
   static constexpr std::uint32_t longest_header = 256 * 1024;
   using view = boost::beast::string_view;
   using error_code = boost::system::error_code;
@@ -42,6 +48,8 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
     const std::string_view text{value.data(), value.size()};
     if (id == boost::beast::http::field::content_type) {
       head_.content_type = text;
+    } else if (id == boost::beast::http::field::content_encoding) {
+      set_encoding(text);
     } else if (id == boost::beast::http::field::location) {
       head_.location = text;
     } else if (id == boost::beast::http::field::retry_after) {
@@ -75,16 +83,50 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
   }
   void on_finish_impl(error_code&) override {}
 
+  // Some relays compress what was not asked for.
+  void set_encoding(std::string_view name) {
+    using boost::beast::iequals;
+    const view encoding(name.data(), name.size());
+    if (iequals(encoding, "gzip") || iequals(encoding, "x-gzip") || iequals(encoding, "deflate")) {
+      decoder_ = make_gzip_decompressor();
+    } else if (iequals(encoding, "zstd")) {
+      decoder_ = make_zstd_decompressor();
+    } else if (!encoding.empty() && !iequals(encoding, "identity")) {
+      bad_encoding_ =
+          "the reply is compressed in a way that was not asked for: " + std::string(name);
+    }
+  }
+
   std::size_t take(view body) {
-    if (wanted_ != openai::reply_reader::need::nothing)
-      wanted_ = handler_.on_body({body.data(), body.size()});
+    const std::string_view bytes{body.data(), body.size()};
+    if (decoder_ != nullptr) {
+      decode(bytes);
+    } else if (bad_encoding_.empty() && wanted_ != need::nothing) {
+      wanted_ = handler_.on_body(bytes);
+    }
     return body.size();
+  }
+
+  // In small pieces, and no further than is wanted: a few bytes may hold gigabytes.
+  void decode(std::string_view bytes) {
+    std::array<char, std::size_t{16} * 1024> piece;
+    try {
+      while (wanted_ != need::nothing && bad_encoding_.empty()) {
+        const std::size_t n = decoder_->step(bytes, piece.data(), piece.size());
+        if (n == 0) return;
+        wanted_ = handler_.on_body({piece.data(), n});
+      }
+    } catch (const bad_compression& fault) {
+      bad_encoding_ = std::string("the compressed reply ") + fault.what();
+    }
   }
 
   response_handler& handler_;
   openai::response_head head_;
   bool head_arrived_ = false;
-  openai::reply_reader::need wanted_ = openai::reply_reader::need::more;
+  std::unique_ptr<decompressor> decoder_;
+  std::string bad_encoding_;
+  need wanted_ = need::more;
 };
 
 }  // namespace sluice

@@ -33,15 +33,34 @@ failure transport_failure(const exchange_end& end) {
       why.code = errc::tls_failed;
       why.kind = failure_class::bad_certificate;
       break;
+    case how::refused_by_proxy:
+      why.code = errc::connection_failed;
+      why.kind = failure_class::bad_proxy;
+      break;
     case how::timed_out:
       why.code = errc::request_timeout;
       break;
     case how::broken:
+    case how::undecodable:
     case how::complete:
       why.code = errc::connection_failed;
       break;
   }
   return why;
+}
+
+openai::reply_reader::ending ending_of(how end) {
+  using enum openai::reply_reader::ending;
+  switch (end) {
+    case how::complete:
+      return complete;
+    case how::timed_out:
+      return timeout;
+    case how::undecodable:
+      return undecodable;
+    default:
+      return cut;
+  }
 }
 
 // A relay may repeat the key in what it says; nothing that is kept or shown holds it. A word that
@@ -144,13 +163,8 @@ boost::asio::awaitable<outcome> worker::make_attempt(start_gate::permit turn) {
   if (end.sent_any && !end.sent_whole) follower.count();
   run_.gate.leave(turn, !end.sent_any);
 
-  using ending = openai::reply_reader::ending;
-  outcome told = end.head_arrived
-                     ? follower.reader.finish(end.end == how::complete    ? ending::complete
-                                              : end.end == how::timed_out ? ending::timeout
-                                                                          : ending::cut,
-                                              end.message)
-                     : outcome(transport_failure(end));
+  outcome told = end.head_arrived ? follower.reader.finish(ending_of(end.end), end.message)
+                                  : outcome(transport_failure(end));
   if (!told && end.sent_whole && told.error().code != errc::http_error) {
     run_.sink.attempt_lost(request_.job);
   }

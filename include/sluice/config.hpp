@@ -48,6 +48,9 @@ struct relay_options {
   std::vector<std::pair<std::string, std::string>>
       headers;            ///< added to every request, or in place of one of the same name
   bool insecure = false;  ///< takes any certificate
+  std::string proxy;      ///< on the way: http://[user:password@]host:port, or socks5h://…
+  duration connection_age = std::chrono::minutes{
+      2};  ///< about so long one connection is used, so that a change of addresses is followed
   duration connect_timeout = std::chrono::seconds{10};  ///< name, connection and TLS together
   duration first_byte_timeout =
       std::chrono::seconds{120};                       ///< from sent to the first byte, if streamed

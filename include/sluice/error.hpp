@@ -58,6 +58,7 @@ enum class failure_class : std::uint8_t {
   wrong_address,    ///< an answer that this API never gives: 404 without a model, a redirect
   unreachable,      ///< no connection could be opened: the relay's trouble, not the request's
   bad_certificate,  ///< the certificate does not verify
+  bad_proxy,        ///< the proxy on the way refuses the credentials
 };
 
 /// One failed attempt, as data: never thrown.
@@ -80,6 +81,7 @@ enum class stop_reason : std::uint8_t {
   key_ended,        ///< the relay refused the key, or its quota is spent
   wrong_address,    ///< what answers is not this API
   bad_certificate,  ///< the relay's certificate does not verify
+  bad_proxy,        ///< the proxy on the way refuses the credentials
   relay_down,       ///< no success for as long as `give_up_after`
   come_back_later,  ///< the relay asked for a longer wait than `max_wait`
 };

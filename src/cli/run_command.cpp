@@ -8,6 +8,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
+#include <cstdlib>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -22,6 +23,7 @@
 #include "cli/screen.hpp"
 #include "job_files.hpp"
 #include "output_file.hpp"
+#include "proxy.hpp"
 #include "simulator/relay.hpp"
 #include "sluice/engine.hpp"
 #include "sluice/job_set.hpp"
@@ -200,6 +202,7 @@ exit_status exit_of(const run_outcome& outcome, bool was_interrupted, const job_
   switch (outcome.reason) {
     case stop_reason::wrong_address:
     case stop_reason::bad_certificate:
+    case stop_reason::bad_proxy:
       return cannot_start;
     case stop_reason::interrupted:
       return interrupted;
@@ -276,6 +279,10 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
         "--simulate)");
   }
   const auto simulated = chosen.simulate ? start_simulator(chosen) : nullptr;
+  if (!simulated) {
+    chosen.engine.relay.proxy =
+        proxy_from_environment(base_url::parse(chosen.engine.relay.base_url), std::getenv);
+  }
   raise_file_limit();
   // One thread runs the loop; others only post to it.
   asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);

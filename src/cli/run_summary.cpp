@@ -95,6 +95,10 @@ std::string stop_sentence(const run_outcome& outcome) {
       return fmt::format(
           "stopped: {}; check the host in --base-url, or name the authority in SSL_CERT_FILE",
           outcome.message);
+    case stop_reason::bad_proxy:
+      return fmt::format(
+          "stopped: {}; give user and password as in http://user:password@proxy.example:3128",
+          outcome.message);
     case stop_reason::relay_down:
       return fmt::format(
           "stopped: no success for as long as --give-up-after allows ({}); run again to go on",

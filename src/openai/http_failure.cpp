@@ -82,7 +82,7 @@ failure_class class_of_forbidden(const error_body& error) {
 /// A web page in place of a refusal: what answered is not this API. These statuses mean the same
 /// whoever answers: the key, the moment, or a request that is too large.
 bool is_foreign(int status, const error_body& error) {
-  constexpr std::array plain{401, 402, 408, 409, 413, 425, 429};
+  constexpr std::array plain{401, 402, 407, 408, 409, 413, 425, 429};
   return error.page && status >= 400 && status < 500 &&
          std::find(plain.begin(), plain.end(), status) == plain.end();
 }
@@ -117,6 +117,8 @@ failure_class class_of(int status, const error_body& error) {
                                                        : failure_class::wrong_address;
     case 405:
       return failure_class::wrong_address;
+    case 407:
+      return failure_class::bad_proxy;
     case 408:
     case 409:
     case 425:
@@ -165,6 +167,8 @@ std::string_view reason_of(int status) {
       return "Not Found";
     case 405:
       return "Method Not Allowed";
+    case 407:
+      return "Proxy Authentication Required";
     case 408:
       return "Request Timeout";
     case 409:

@@ -78,7 +78,9 @@ bool is_page(std::string_view text) {
 failure interrupted(reply_reader::ending how, bool began, std::string_view transport) {
   failure failed;
   failed.kind = failure_class::passing;
-  if (how == reply_reader::ending::timeout) {
+  if (how == reply_reader::ending::undecodable) {
+    failed.code = errc::invalid_response;
+  } else if (how == reply_reader::ending::timeout) {
     failed.code = errc::request_timeout;
     failed.message = "a deadline passed before the reply was whole";
   } else if (!began) {

@@ -51,9 +51,10 @@ class reply_reader {
   /// How the body came to its end. A cut or a timeout costs a reply nothing that wants no more than
   /// its trailer.
   enum class ending : std::uint8_t {
-    complete,  ///< the framing says that this was all, or the reader needed nothing more
-    cut,       ///< the connection broke first
-    timeout,   ///< a deadline passed first
+    complete,     ///< the framing says that this was all, or the reader needed nothing more
+    cut,          ///< the connection broke first
+    timeout,      ///< a deadline passed first
+    undecodable,  ///< what came is compressed in a way that cannot be undone
   };
 
   explicit reply_reader(const expectation& expected);

@@ -1,0 +1,93 @@
+#include "decompressor.hpp"
+
+#include <zlib.h>
+#include <zstd.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+
+namespace sluice {
+namespace {
+
+class gzip_decompressor final : public decompressor {
+ public:
+  gzip_decompressor() {
+    constexpr int gzip_or_zlib = 15 + 32;
+    if (inflateInit2(&inflater_, gzip_or_zlib) != Z_OK) throw std::bad_alloc();
+  }
+  gzip_decompressor(const gzip_decompressor&) = delete;
+  gzip_decompressor& operator=(const gzip_decompressor&) = delete;
+  ~gzip_decompressor() override { inflateEnd(&inflater_); }
+
+  std::size_t step(std::string_view& input, char* out, std::size_t size) override {
+    constexpr std::size_t most = std::numeric_limits<uInt>::max();
+    inflater_.next_out = reinterpret_cast<Bytef*>(out);
+    inflater_.avail_out = static_cast<uInt>(std::min(size, most));
+    const uInt room = inflater_.avail_out;
+    while (inflater_.avail_out == room) {
+      if (!inside_ && members_ > 0) {  // zeros may pad the end, as on a tape
+        input.remove_prefix(std::min(input.find_first_not_of('\0'), input.size()));
+        if (input.empty()) return 0;
+      }
+      // zlib does not write there; its interface is older than const.
+      inflater_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(input.data()));
+      inflater_.avail_in = static_cast<uInt>(std::min(input.size(), most));
+      const uInt given = inflater_.avail_in;
+      if (given > 0) inside_ = true;
+      const int status = inflate(&inflater_, Z_NO_FLUSH);
+      input.remove_prefix(given - inflater_.avail_in);
+      if (status == Z_STREAM_END) {
+        inside_ = false;
+        ++members_;
+        inflateReset(&inflater_);
+      } else if (status != Z_OK && status != Z_BUF_ERROR) {
+        throw bad_compression("is not valid gzip");
+      }
+      if (input.empty() && inflater_.avail_out == room) return 0;
+    }
+    return room - inflater_.avail_out;
+  }
+  bool inside() const noexcept override { return inside_; }
+
+ private:
+  z_stream inflater_{};
+  std::uint64_t members_ = 0;  // read whole
+  bool inside_ = false;
+};
+
+class zstd_decompressor final : public decompressor {
+ public:
+  std::size_t step(std::string_view& input, char* out, std::size_t size) override {
+    ZSTD_outBuffer written{out, size, 0};
+    ZSTD_inBuffer given{input.data(), input.size(), 0};
+    std::size_t taken = 0;
+    do {
+      taken = given.pos;
+      const std::size_t left = ZSTD_decompressStream(stream_.get(), &written, &given);
+      if (ZSTD_isError(left) != 0) throw bad_compression("is not valid zstd");
+      // Called behind a frame with nothing to read, zstd asks for the head of another.
+      if (given.pos > taken || written.pos > 0) inside_ = left != 0;
+    } while (written.pos == 0 && given.pos < given.size);
+    input.remove_prefix(given.pos);
+    return written.pos;
+  }
+  bool inside() const noexcept override { return inside_; }
+
+ private:
+  std::unique_ptr<ZSTD_DStream, decltype(&ZSTD_freeDStream)> stream_{ZSTD_createDStream(),
+                                                                     &ZSTD_freeDStream};
+  bool inside_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<decompressor> make_gzip_decompressor() {
+  return std::make_unique<gzip_decompressor>();
+}
+
+std::unique_ptr<decompressor> make_zstd_decompressor() {
+  return std::make_unique<zstd_decompressor>();
+}
+
+}  // namespace sluice
