@@ -19,8 +19,9 @@ std::vector<boost::asio::ip::tcp::endpoint> in_racing_order(
     std::vector<boost::asio::ip::tcp::endpoint> addresses);
 
 /// Connects `link` to the first of the addresses that takes a connection, as RFC 8305 has it
-/// ("happy eyeballs"). Those under way go on while others are tried; all but the winner are closed.
-/// Ends early when the connection's deadline passes or it is aborted.
+/// ("happy eyeballs"), trying them in the order given. Those under way go on while others are
+/// tried; all but the winner are closed. Ends early when the connection's deadline passes or it is
+/// aborted.
 boost::asio::awaitable<boost::system::error_code> connect_to_any(
     connection& link, clock& clock, std::vector<boost::asio::ip::tcp::endpoint> addresses);
 

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <boost/algorithm/string/predicate.hpp>
+#include <set>
+#include <utility>
 
 #include "base_url.hpp"
 #include "proxy.hpp"
@@ -56,19 +58,57 @@ void check_header(const std::string& name, const std::string& value) {
   }
 }
 
-}  // namespace
-
-void config::check() const {
+// `whose`: of a pool's member, a name and a colon.
+void check_way(const relay_options& relay, const std::string& whose) {
   base_url::parse(relay.base_url);
   if (!relay.proxy.empty()) proxy::parse(relay.proxy, "the proxy");
-  for (const auto& [name, value] : relay.headers) check_header(name, value);
   for (const char c : relay.api_key) {
     if (static_cast<unsigned char>(c) <= ' ' || static_cast<unsigned char>(c) > '~') {
-      refuse(
-          "the API key holds a space or a character that no key has; check where it was copied "
-          "from");
+      refuse(whose +
+             "the API key holds a space or a character that no key has; check where it was copied "
+             "from");
     }
   }
+}
+
+void check_pool(const std::vector<relay_member>& pool) {
+  std::set<std::string_view> names;
+  for (const auto& member : pool) {
+    if (member.name.empty())
+      refuse("[[relay]]: one of them has no name; give each a name = \"...\"");
+    const std::string whose = fmt::format("[[relay]] {}: ", member.name);
+    if (!names.insert(member.name).second) {
+      refuse(whose + "another has the same name; give each its own");
+    }
+    if (member.relay.base_url.empty()) {
+      refuse(whose + "it has no base_url; write it like https://relay.example/v1");
+    }
+    if (member.weight == 0) {
+      refuse(whose + "a weight of 0 would send it nothing; leave it out, or give it 1 or more");
+    }
+    check_way(member.relay, whose);
+  }
+}
+
+}  // namespace
+
+std::vector<relay_member> config::relays() const {
+  if (pool.empty()) return {{.name = {}, .relay = relay}};
+  std::vector<relay_member> members = pool;
+  for (auto& member : members) {
+    relay_options own = relay;
+    own.base_url = member.relay.base_url;
+    own.proxy = member.relay.proxy;
+    if (!member.relay.api_key.empty()) own.api_key = member.relay.api_key;
+    member.relay = std::move(own);
+  }
+  return members;
+}
+
+void config::check() const {
+  check_way(relay, "");
+  check_pool(pool);
+  for (const auto& [name, value] : relay.headers) check_header(name, value);
   require_positive(relay.connection_age, "the age of a connection");
   require_positive(relay.connect_timeout, "--connect-timeout");
   require_positive(relay.first_byte_timeout, "--first-byte-timeout");

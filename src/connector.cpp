@@ -66,7 +66,8 @@ asio::awaitable<exchange_end> connector::reach(connection& fresh) {
   if (!unknown.empty()) {
     co_return failed(fresh, how::unreachable, fmt::format("cannot resolve {}: {}", goal, unknown));
   }
-  const error_code refused = co_await connect_to_any(fresh, clock_, names_.addresses());
+  const error_code refused =
+      co_await connect_to_any(fresh, clock_, in_racing_order(names_.addresses()));
   if (refused) {
     co_return failed(fresh, how::unreachable,
                      fmt::format("cannot connect to {}: {}", goal, refused.message()));

@@ -3,11 +3,14 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <boost/asio/this_coro.hpp>
+#include <map>
 #include <random>
 #include <thread>
 #include <utility>
 
+#include "base_url.hpp"
 #include "run_context.hpp"
 #include "steady_clock.hpp"
 
@@ -73,28 +76,58 @@ void check_open_files(const pace_options& pace) {
                   pace.concurrency, pace.concurrency + run_context::other_files, files.rlim_cur));
 }
 
+// The relays' lanes, and the windows that they count in: those of one origin and key share theirs,
+// and keep the lower of two limits.
+struct gate_plan {
+  explicit gate_plan(const config& options) {
+    std::map<std::pair<std::string, std::string>, std::size_t> known;
+    for (const auto& member : options.relays()) {
+      const unsigned rpm = member.requests_per_minute.value_or(options.pace.requests_per_minute);
+      const auto [place, fresh] = known.try_emplace(
+          {base_url::parse(member.relay.base_url).origin(), member.relay.api_key}, windows.size());
+      lanes.push_back({place->second, member.weight});
+      if (fresh) {
+        windows.push_back({rpm, options.pace.window_margin, options.pace.pace});
+      } else if (auto& shared = windows[place->second].per_minute; rpm != 0) {
+        shared = shared == 0 ? rpm : std::min(shared, rpm);
+      }
+    }
+  }
+
+  std::vector<rate_limiter::options> windows;
+  std::vector<start_gate::lane_options> lanes;
+};
+
 }  // namespace
 
 struct engine::parts {
+  parts(boost::asio::io_context& context, const config& chosen)
+      : parts(context, chosen, std::make_unique<steady_clock>(context), nullptr, {}) {}
   parts(boost::asio::io_context& context, const config& chosen, std::unique_ptr<clock> own_clock,
-        clock* given_clock, http_client* given_client)
+        clock* given_clock, std::vector<http_client*> given_clients)
       : loop(context),
         options(with_seed(chosen)),
+        relays(options.relays()),
         owned_clock(std::move(own_clock)),
         time(given_clock != nullptr ? *given_clock : *owned_clock),
-        owned_client(given_client != nullptr ? nullptr
-                                             : make_http_client(context, time, options.relay)),
-        client(given_client != nullptr ? *given_client : *owned_client),
-        gate(time,
-             {options.pace.requests_per_minute, options.pace.window_margin, options.pace.pace},
-             options.pace.concurrency) {}
+        clients(std::move(given_clients)),
+        plan(options),
+        gate(time, plan.windows, plan.lanes, options.pace.concurrency) {
+    if (!clients.empty()) return;
+    for (const auto& member : relays) {
+      owned_clients.push_back(make_http_client(context, time, member.relay));
+      clients.push_back(owned_clients.back().get());
+    }
+  }
 
   boost::asio::io_context& loop;
   const config options;
+  const std::vector<relay_member> relays;
   std::unique_ptr<clock> owned_clock;
   clock& time;
-  std::unique_ptr<http_client> owned_client;
-  http_client& client;
+  std::vector<std::unique_ptr<http_client>> owned_clients;
+  std::vector<http_client*> clients;
+  const gate_plan plan;
   start_gate gate;
   run_context* current = nullptr;
 };
@@ -102,25 +135,23 @@ struct engine::parts {
 engine::engine(boost::asio::io_context& loop, const config& options) {
   options.check();
   check_open_files(options.pace);
-  parts_ = std::make_unique<parts>(loop, options, std::make_unique<steady_clock>(loop), nullptr,
-                                   nullptr);
+  parts_ = std::make_unique<parts>(loop, options);
 }
 
 engine::engine(boost::asio::io_context& loop, const config& options, clock& time,
-               http_client& client) {
+               std::vector<http_client*> clients) {
   options.check();
-  parts_ = std::make_unique<parts>(loop, options, nullptr, &time, &client);
+  parts_ = std::make_unique<parts>(loop, options, nullptr, &time, std::move(clients));
 }
 
 engine::~engine() = default;
 
 boost::asio::awaitable<run_outcome> engine::run(request_source& source, result_sink& sink) {
   const auto loop = co_await boost::asio::this_coro::executor;
-  run_context shared(loop, parts_->options, parts_->time, parts_->client, parts_->gate, source,
-                     sink);
+  run_context shared(loop, parts_->options, parts_->time, parts_->relays, parts_->clients,
+                     parts_->gate, source, sink);
   const current_run here(parts_->current, shared);
   parts_->gate.open();
-  parts_->client.allow_sending();
   {
     const reader_thread reader(shared, loop);
     shared.start_workers();
@@ -129,7 +160,7 @@ boost::asio::awaitable<run_outcome> engine::run(request_source& source, result_s
   // The reader and the last result may have left something in the event loop.
   co_await boost::asio::post(loop, boost::asio::use_awaitable);
   parts_->gate.close();
-  parts_->client.abort();  // idle connections and what still drains
+  shared.abort_relays();  // idle connections and what still drains
   if (shared.fault) std::rethrow_exception(shared.fault);
   sink.flush();
   co_return shared.outcome;
@@ -141,7 +172,7 @@ void engine::stop() {
 
 void engine::abort() {
   stop();
-  parts_->client.abort();
+  for (http_client* client : parts_->clients) client->abort();
 }
 
 run_status engine::now() const {
@@ -154,8 +185,17 @@ run_status engine::now() const {
   told.next_start = gate.next_start;
   told.full = gate.full && (gate.waiting > 0 ||
                             (parts_->current != nullptr && parts_->current->queue.waiting() > 0));
-  told.one_at_a_time = parts_->current != nullptr && parts_->current->health.trial();
+  told.one_at_a_time = parts_->current != nullptr && parts_->current->in_trouble();
   return told;
+}
+
+unsigned engine::requests_per_minute() const noexcept {
+  unsigned sum = 0;
+  for (const auto& window : parts_->plan.windows) {
+    if (window.per_minute == 0) return 0;
+    sum += window.per_minute;
+  }
+  return sum;
 }
 
 clock& engine::time() noexcept {

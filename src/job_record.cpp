@@ -48,7 +48,7 @@ std::string fresh_identity() {
 }  // namespace
 
 job_record::job_record(std::size_t index, job_files files, const job_options& lines,
-                       const output_options& output, const price_table& prices)
+                       const output_options& output, const relay_prices& prices)
     : index_(index),
       files_(std::move(files)),
       lines_(lines),
@@ -235,7 +235,7 @@ void job_record::scan() {
     std::uint32_t attempts = 0;
     if (!wanted(**line, attempts)) continue;
     ++to_send_;
-    if (prices_.find((*line)->model) == nullptr) ++unpriced_[(*line)->model];
+    if (prices_.find({}, (*line)->model) == nullptr) ++unpriced_[(*line)->model];
   }
   if (totals_.requests == 0)
     refuse(fmt::format("{}: is empty; a job has one JSON object a line", files_.job));
@@ -426,7 +426,7 @@ void job_record::attempt_lost() {
 void job_record::put(const result& finished) {
   std::optional<usd> cost;
   if (finished.outcome && finished.outcome->usage) {
-    if (const token_price* price = prices_.find(finished.model)) {
+    if (const token_price* price = prices_.find(finished.relay, finished.model)) {
       cost = price->cost(*finished.outcome->usage);
     }
   }

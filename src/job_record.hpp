@@ -27,7 +27,7 @@ namespace sluice {
 class job_record {
  public:
   job_record(std::size_t index, job_files files, const job_options& lines,
-             const output_options& output, const price_table& prices);
+             const output_options& output, const relay_prices& prices);
 
   /// Opens, locks and reads what earlier runs left.
   void load();
@@ -114,7 +114,7 @@ class job_record {
   const job_files files_;
   const job_options& lines_;
   const output_options& options_;
-  const price_table& prices_;
+  const relay_prices& prices_;
 
   output_file output_;
   output_file errors_;

@@ -37,7 +37,7 @@ void require_writable(const fs::path& directory) {
 struct job_set::state {
   job_options lines;
   output_options output;
-  price_table prices;
+  relay_prices prices;
   std::deque<job_record> jobs;
   std::vector<bool> drained;
   std::size_t turn = 0;
@@ -67,7 +67,7 @@ struct job_set::state {
 };
 
 job_set::job_set(const std::vector<std::string>& jobs, const job_options& lines,
-                 const output_options& output, price_table prices)
+                 const output_options& output, relay_prices prices)
     : state_(std::make_unique<state>()) {
   state_->lines = lines;
   state_->output = output;

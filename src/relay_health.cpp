@@ -127,7 +127,7 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
       end(unreachable_, started);
       end(throttled_, started);
       if (is_overload(why)) spread(now);
-      if (++failures_in_row_ >= failures_before_trial) prolong(failing_, started, now);
+      if (++failures_in_row_ >= options_.failures_before_trial) prolong(failing_, started, now);
       if (hint || failing_.on) {
         told.pause_until = std::max(hint.value_or(now), failing_.on ? failing_.until : now);
       }

@@ -19,6 +19,8 @@ class relay_health {
     duration backoff_base = std::chrono::seconds{1};
     duration backoff_cap = std::chrono::seconds{60};
     duration even_gap{};  ///< between starts spread evenly under the limit; zero: no limit
+    /// So many passing failures in a row, and the relay gets one trial at a time.
+    unsigned failures_before_trial = 100;
   };
   /// What follows from a failure beyond the request that it struck.
   struct verdict {
@@ -32,8 +34,6 @@ class relay_health {
 
   /// So many answers that are none of this API's, with no other before, and the address is wrong.
   static constexpr unsigned suspicious_answers = 5;
-  /// So many passing failures in a row, and the relay gets one trial at a time.
-  static constexpr unsigned failures_before_trial = 100;
   /// So many refusals of the key with no success in between, and it has ended.
   static constexpr unsigned refusals_of_key = 2;
 

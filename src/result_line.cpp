@@ -133,6 +133,7 @@ std::string error_name(const failure& why) {
 
 line_facts facts_of(const result& finished, const std::optional<usd>& cost) {
   line_facts facts;
+  facts.relay = finished.relay;
   facts.model = finished.model;
   facts.latency_ms = finished.latency_ms;
   facts.ttft_ms = finished.ttft_ms;
@@ -171,6 +172,10 @@ std::string result_line(const result& finished, const std::optional<usd>& cost, 
   append_number(out, R"(,"attempts":)", finished.attempts);
   if (!bad) {
     const reply* whole = finished.outcome ? &*finished.outcome : nullptr;
+    if (!finished.relay.empty()) {
+      out += ",\"relay\":";
+      append_json_quoted(out, finished.relay);
+    }
     out += ",\"model\":";
     append_json_quoted(out, finished.model);
     const bool streamed = whole != nullptr ? whole->streamed : finished.streamed;
@@ -222,6 +227,7 @@ std::optional<stored_line> parse_stored_line(std::string_view text) {
   line.digest = text_of(*extra, "digest");
   line.facts.retryable = value_of(*extra, "retryable") == "true";
   line.simulated = value_of(*extra, "simulated") == "true";
+  line.facts.relay = text_of(*extra, "relay");
   line.facts.model = text_of(*extra, "model");
   line.facts.latency_ms = number_of<double>(*extra, "latency_ms");
   if (!value_of(*extra, "ttft_ms").empty())

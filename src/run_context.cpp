@@ -1,5 +1,6 @@
 #include "run_context.hpp"
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
@@ -14,6 +15,8 @@
 namespace sluice {
 namespace {
 
+constexpr unsigned pool_failures_before_trial = 10;
+
 // Workers beyond the concurrency, for requests that wait out a backoff; each holds one request.
 constexpr std::size_t most_resting = 4096;
 
@@ -27,6 +30,28 @@ std::size_t worker_count(unsigned concurrency) {
   return std::min<std::size_t>(files.rlim_cur - others, sensible);
 }
 
+// The name of a pool's member, for messages.
+std::string title(const relay_member& member) {
+  return member.name.empty() ? "the relay" : "relay " + member.name;
+}
+std::string prefix(const relay_member& member) {
+  return member.name.empty() ? "" : fmt::format("relay {}: ", member.name);
+}
+
+relay_health::options patience_with(const relay_member& member, std::size_t relays,
+                                    const pace_options& pace) {
+  const unsigned rpm = member.requests_per_minute.value_or(pace.requests_per_minute);
+  relay_health::options patience{
+      .give_up_after = pace.give_up_after,
+      .max_wait = pace.max_wait,
+      .backoff_base = pace.backoff_base,
+      .backoff_cap = pace.backoff_cap,
+      .even_gap = rpm == 0 ? duration{} : duration{std::chrono::minutes{1}} / rpm};
+  // Where others can do the work, less is enough to leave a relay alone.
+  if (relays > 1) patience.failures_before_trial = pool_failures_before_trial;
+  return patience;
+}
+
 // Deep enough that the reader is woken once for many requests, small enough to stay flat.
 std::size_t queue_capacity(std::size_t workers) {
   return std::clamp<std::size_t>(workers * 8, 64, 1024);
@@ -35,11 +60,11 @@ std::size_t queue_capacity(std::size_t workers) {
 }  // namespace
 
 run_context::run_context(boost::asio::any_io_executor loop, const config& chosen, clock& clock_used,
-                         http_client& relay_used, start_gate& gate_used, request_source& requests,
-                         result_sink& results)
+                         const std::vector<relay_member>& members,
+                         const std::vector<http_client*>& clients, start_gate& gate_used,
+                         request_source& requests, result_sink& results)
     : options(chosen),
       time(clock_used),
-      relay(relay_used),
       gate(gate_used),
       source(requests),
       sink(results),
@@ -47,13 +72,19 @@ run_context::run_context(boost::asio::any_io_executor loop, const config& chosen
       backoffs(clock_used),
       retries({chosen.pace.max_attempts, chosen.pace.backoff_base, chosen.pace.backoff_cap,
                chosen.pace.seed}),
-      health({chosen.pace.give_up_after, chosen.pace.max_wait, chosen.pace.backoff_base,
-              chosen.pace.backoff_cap,
-              chosen.pace.requests_per_minute == 0
-                  ? duration{}
-                  : duration{std::chrono::minutes{1}} / chosen.pace.requests_per_minute}),
       loop_(std::move(loop)),
-      wanted_workers_(worker_count(chosen.pace.concurrency)) {}
+      wanted_workers_(worker_count(chosen.pace.concurrency)) {
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    relays.emplace_back(members[i], *clients[i],
+                        patience_with(members[i], members.size(), chosen.pace));
+    gate.set_open(i, true);
+    clients[i]->allow_sending();
+  }
+}
+
+run_context::~run_context() {
+  for (const auto& [relay, timer] : returns_) time.cancel(timer);
+}
 
 void run_context::stop(stop_reason reason, std::string message) {
   if (stopping()) return;
@@ -61,7 +92,9 @@ void run_context::stop(stop_reason reason, std::string message) {
   source.cancel();
   queue.close();
   gate.close();
-  relay.stop_sending();
+  for (auto& relay : relays) relay.client.stop_sending();
+  for (const auto& [relay, timer] : returns_) time.cancel(timer);
+  returns_.clear();
   backoffs.wake_all();
   suspects_.wake_all();
 }
@@ -73,7 +106,7 @@ void run_context::fail(std::exception_ptr why) {
 
 void run_context::give_up(std::exception_ptr why) {
   fail(std::move(why));
-  relay.abort();
+  abort_relays();
 }
 
 void run_context::put(result&& finished) {
@@ -93,52 +126,112 @@ void run_context::put(result&& finished) {
   });
 }
 
-void run_context::answered(time_point started) {
-  health.answered(started, time.now());
-  follow_health();
+void run_context::abort_relays() {
+  for (auto& relay : relays) relay.client.abort();
 }
 
-void run_context::succeeded(time_point started) {
-  health.succeeded(started);
-  follow_health();
+std::size_t run_context::at_work() const noexcept {
+  return static_cast<std::size_t>(
+      std::count_if(relays.begin(), relays.end(), [](const auto& one) { return !one.resting; }));
+}
+
+bool run_context::has_others(std::size_t relay) const noexcept {
+  return at_work() > (relays[relay].resting ? 0 : 1);
+}
+
+bool run_context::in_trouble() const noexcept {
+  return std::all_of(relays.begin(), relays.end(),
+                     [](const auto& one) { return one.resting || one.health.trial(); });
+}
+
+void run_context::answered(std::size_t relay, time_point started) {
+  relays[relay].health.answered(started, time.now());
+  follow_health(relay);
+}
+
+void run_context::succeeded(std::size_t relay, time_point started) {
+  ++successes_;
+  relays[relay].health.succeeded(started);
+  follow_health(relay);
   suspects_.wake_all();
 }
 
-// What the relay's state means for the starts.
-void run_context::follow_health() {
-  gate.space(health.gap());
-  gate.one_at_a_time(health.trial());
-  if (in_trouble_ && !health.trial()) {
-    in_trouble_ = false;
-    spdlog::info("the relay serves again");
+// What a relay's state means for the starts.
+void run_context::follow_health(std::size_t relay) {
+  auto& one = relays[relay];
+  gate.space(one.health.gap(), relay);
+  gate.one_at_a_time(one.health.trial(), relay);
+  if (one.in_trouble && !one.health.trial()) {
+    one.in_trouble = false;
+    spdlog::info("{} serves again", title(one.options));
   }
 }
 
-relay_health::verdict run_context::failed(const failure& why, time_point started) {
-  auto verdict = health.failed(why, started, time.now());
-  if (verdict.pause_until) gate.pause(*verdict.pause_until);
-  follow_health();
-  if (health.address_confirmed()) suspects_.wake_all();
-  if (health.trial() && !std::exchange(in_trouble_, true)) {
+relay_health::verdict run_context::failed(std::size_t relay, const failure& why,
+                                          time_point started) {
+  auto& one = relays[relay];
+  auto verdict = one.health.failed(why, started, time.now());
+  if (verdict.pause_until) gate.pause(*verdict.pause_until, relay);
+  follow_health(relay);
+  if (one.health.address_confirmed()) suspects_.wake_all();
+  if (one.health.trial() && !std::exchange(one.in_trouble, true)) {
     const auto pause = verdict.pause_until.value_or(time.now()) - time.now();
-    spdlog::warn("{}; trying again in {:.1f} s, one request at a time until one succeeds",
-                 why.message, std::max(0.0, std::chrono::duration<double>(pause).count()));
+    spdlog::warn("{}{}; trying again in {:.1f} s, one request at a time until one succeeds",
+                 prefix(one.options), why.message,
+                 std::max(0.0, std::chrono::duration<double>(pause).count()));
   }
-  if (verdict.stop != stop_reason::none) {
-    const bool first = !stopping();
-    stop(verdict.stop, verdict.reason);
-    if (const auto flying = gate.now().in_flight; first && flying > 0) {
-      spdlog::warn("{}; nothing new is sent, {} in flight may finish", why.message, flying);
-    }
-    if (first && verdict.wait) {
-      outcome.again_at = time.unix_now() + std::chrono::duration<double>(*verdict.wait).count();
-    }
-  }
+  if (verdict.stop != stop_reason::none) end_relay(relay, why, verdict);
   return verdict;
 }
 
-boost::asio::awaitable<void> run_context::wait_for_address() {
-  if (stopping() || health.address_confirmed()) co_return;
+// The relay gets nothing more. Where it was the last, the run stops; the first to come back says
+// when to run it again.
+void run_context::end_relay(std::size_t relay, const failure& why,
+                            const relay_health::verdict& verdict) {
+  auto& ended = relays[relay];
+  if (ended.resting || stopping()) return;
+  if (verdict.wait) ended.back_at = time.now() + *verdict.wait;
+  if (has_others(relay)) {
+    ended.resting = true;
+    ended.client.stop_sending();
+    gate.set_open(relay, false);
+    spdlog::warn("{}{}; it rests{}, {} other(s) go on", prefix(ended.options), verdict.reason,
+                 verdict.wait ? fmt::format(" for {:.0f} s",
+                                            std::chrono::duration<double>(*verdict.wait).count())
+                              : "",
+                 at_work());
+    if (ended.back_at) {
+      returns_[relay] = time.call_at(*ended.back_at, [this, relay] { bring_back(relay); });
+    }
+    return;
+  }
+  std::optional<time_point> first_back;
+  for (const auto& each : relays) {
+    if (each.back_at) first_back = std::min(first_back.value_or(*each.back_at), *each.back_at);
+  }
+  stop(first_back ? stop_reason::come_back_later : verdict.stop, verdict.reason);
+  if (first_back) {
+    outcome.again_at =
+        time.unix_now() + std::chrono::duration<double>(*first_back - time.now()).count();
+  }
+  if (const auto flying = gate.now().in_flight; flying > 0) {
+    spdlog::warn("{}{}; nothing new is sent, {} in flight may finish", prefix(ended.options),
+                 why.message, flying);
+  }
+}
+
+void run_context::bring_back(std::size_t relay) {
+  auto& one = relays[relay];
+  returns_.erase(relay);
+  one.back_at.reset();
+  one.resting = false;
+  one.client.allow_sending();
+  gate.set_open(relay, true);
+}
+
+boost::asio::awaitable<void> run_context::wait_for_address(std::size_t relay) {
+  if (stopping() || relays[relay].health.address_confirmed()) co_return;
+  suspected_relay_ = relay;
   rest();
   boost::asio::post(loop_, [this] { check_suspects(); });
   co_await suspects_.wait();
@@ -147,7 +240,7 @@ boost::asio::awaitable<void> run_context::wait_for_address() {
 
 void run_context::check_suspects() {
   if (suspects_.size() > 0 && suspects_.size() == requests_in_hand && queue.drained()) {
-    const auto verdict = health.only_suspects_left();
+    const auto verdict = relays[suspected_relay_].health.only_suspects_left();
     stop(verdict.stop, verdict.reason);
   }
 }

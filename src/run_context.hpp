@@ -2,8 +2,12 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <cstdint>
+#include <deque>
 #include <exception>
+#include <map>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "http_client.hpp"
 #include "job_queue.hpp"
@@ -16,6 +20,19 @@
 
 namespace sluice {
 
+/// One relay of a run.
+struct run_relay {
+  run_relay(const relay_member& chosen, http_client& used, const relay_health::options& patience)
+      : options(chosen), client(used), health(patience) {}
+
+  const relay_member& options;
+  http_client& client;
+  relay_health health;
+  bool in_trouble = false;  ///< it was said that it serves one at a time
+  bool resting = false;     ///< it gets nothing more, or not before `back_at`
+  std::optional<time_point> back_at{};
+};
+
 /// What the workers of one run share. Belongs to the event loop's thread but for the queue's other
 /// end.
 class run_context {
@@ -23,7 +40,11 @@ class run_context {
   static constexpr unsigned other_files = 64;  ///< that may be open beside the connections
 
   run_context(boost::asio::any_io_executor loop, const config& options, clock& time,
-              http_client& relay, start_gate& gate, request_source& source, result_sink& sink);
+              const std::vector<relay_member>& relays, const std::vector<http_client*>& clients,
+              start_gate& gate, request_source& source, result_sink& sink);
+  run_context(const run_context&) = delete;
+  run_context& operator=(const run_context&) = delete;
+  ~run_context();
 
   /// Ends the run before its jobs: the first reason stands. Attempts in flight finish.
   void stop(stop_reason reason, std::string message);
@@ -36,14 +57,21 @@ class run_context {
   /// Hands a result to the sink, and has it written as soon as what is ready now has been done.
   void put(result&& finished);
 
-  /// An attempt ended; what it says of the relay as a whole is acted on here.
-  void answered(time_point started);  ///< the head of a good reply has come
-  void succeeded(time_point started);
-  relay_health::verdict failed(const failure& why, time_point started);
+  /// An attempt ended; what it says of its relay as a whole is acted on here: the run stops, or, in
+  /// a pool, the relay rests while the others go on.
+  void answered(std::size_t relay, time_point started);  ///< the head of a good reply has come
+  void succeeded(std::size_t relay, time_point started);
+  relay_health::verdict failed(std::size_t relay, const failure& why, time_point started);
+  /// Other relays than this one are at work.
+  bool has_others(std::size_t relay) const noexcept;
+  /// Every relay that is at work gets one attempt at a time.
+  bool in_trouble() const noexcept;
+  std::uint64_t successes() const noexcept { return successes_; }
+  void abort_relays();
 
   /// A request waits for the address to be told right or wrong. The run stops when none is left
   /// that could tell.
-  boost::asio::awaitable<void> wait_for_address();
+  boost::asio::awaitable<void> wait_for_address(std::size_t relay);
   void check_suspects();
 
   // The crew: as many workers as there may be attempts in flight, and one more for each that waits
@@ -55,14 +83,13 @@ class run_context {
 
   const config& options;
   clock& time;
-  http_client& relay;
+  std::deque<run_relay> relays;  ///< in the order of the gate's lanes
   start_gate& gate;
   request_source& source;
   result_sink& sink;
   job_queue queue;
   naps backoffs;
   retry_policy retries;
-  relay_health health;
   run_outcome outcome;
   std::exception_ptr fault;
   std::size_t requests_in_hand = 0;  ///< taken from the queue, without a result yet
@@ -71,7 +98,10 @@ class run_context {
   std::size_t workers() const noexcept { return workers_; }
 
  private:
-  void follow_health();
+  void follow_health(std::size_t relay);
+  void end_relay(std::size_t relay, const failure& why, const relay_health::verdict& verdict);
+  void bring_back(std::size_t relay);
+  std::size_t at_work() const noexcept;
   void add_worker();
   boost::asio::awaitable<void> work();
 
@@ -80,8 +110,10 @@ class run_context {
   std::size_t workers_ = 0;
   std::size_t resting_ = 0;
   wait_queue suspects_;
+  std::size_t suspected_relay_ = 0;
+  std::uint64_t successes_ = 0;
+  std::map<std::size_t, clock::timer> returns_;  // of relays that rest for a while
   bool flush_posted_ = false;
-  bool in_trouble_ = false;
 };
 
 }  // namespace sluice

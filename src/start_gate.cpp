@@ -1,34 +1,68 @@
 #include "start_gate.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace sluice {
 
 start_gate::start_gate(clock& clock, const rate_limiter::options& limit, std::size_t concurrency)
-    : clock_(clock), limiter_(limit), concurrency_(concurrency) {}
+    : start_gate(clock, {limit}, {lane_options{}}, concurrency) {}
+
+start_gate::start_gate(clock& clock, const std::vector<rate_limiter::options>& windows,
+                       const std::vector<lane_options>& lanes, std::size_t concurrency)
+    : clock_(clock), windows_(windows.begin(), windows.end()), concurrency_(concurrency) {
+  for (const auto& [window, weight] : lanes) {
+    lanes_.push_back({.window = window, .stride = 1.0 / weight});
+  }
+}
 
 start_gate::~start_gate() {
   if (alarm_ != 0) clock_.cancel(alarm_);
 }
 
 bool start_gate::has_place() const noexcept {
-  if (trial_) return in_flight_ == 0;
-  return concurrency_ == 0 || in_flight_ < concurrency_;
+  if (concurrency_ != 0 && in_flight_ >= concurrency_) return false;
+  return std::any_of(lanes_.begin(), lanes_.end(),
+                     [](const lane_state& one) { return one.takes(); });
 }
 
-std::optional<start_gate::permit> start_gate::try_enter() {
+// When the first of the lanes that take somebody has room.
+time_point start_gate::next_start(time_point now) const {
+  time_point next = time_point::max();
+  for (const lane_state& one : lanes_) {
+    if (one.takes()) next = std::min(next, windows_[one.window].next_start(now));
+  }
+  return next;
+}
+
+std::optional<start_gate::permit> start_gate::try_enter(std::optional<std::size_t> avoided) {
   if (!has_place()) return std::nullopt;
   const time_point now = clock_.now();
-  const auto slot = limiter_.try_start(now);
+  std::optional<std::size_t> chosen;
+  for (std::size_t i = 0; i < lanes_.size(); ++i) {
+    if (!lanes_[i].takes() || window_of(i).next_start(now) > now) continue;
+    // A lane that could not start for a while has no claim to what it missed.
+    lanes_[i].tag = std::max(lanes_[i].tag, virtual_time_);
+    if (!chosen || *chosen == avoided || (i != avoided && lanes_[i].tag < lanes_[*chosen].tag)) {
+      chosen = i;
+    }
+  }
+  if (!chosen) return std::nullopt;
+  const auto slot = window_of(*chosen).try_start(now);
   if (!slot) return std::nullopt;
+  lane_state& taken = lanes_[*chosen];
+  virtual_time_ = taken.tag;
+  taken.tag += taken.stride;
+  ++taken.in_flight;
   ++in_flight_;
-  return permit{*slot};
+  return permit{*slot, *chosen};
 }
 
-boost::asio::awaitable<std::optional<start_gate::permit>> start_gate::enter() {
+boost::asio::awaitable<std::optional<start_gate::permit>> start_gate::enter(
+    std::optional<std::size_t> avoided) {
   if (closed_) co_return std::nullopt;
   if (line_.size() == 0 && called_ == 0) {
-    if (const auto turn = try_enter()) co_return turn;
+    if (const auto turn = try_enter(avoided)) co_return turn;
   }
   for (;;) {
     // One who was called and finds the way barred again (a pause began) goes to the end of the
@@ -37,7 +71,7 @@ boost::asio::awaitable<std::optional<start_gate::permit>> start_gate::enter() {
     co_await line_.wait();
     --called_;
     if (closed_) co_return std::nullopt;
-    const auto turn = try_enter();
+    const auto turn = try_enter(avoided);
     wake_next();
     if (turn) co_return turn;
   }
@@ -48,7 +82,7 @@ void start_gate::wake_next() {
   if (line_.size() == 0 || called_ > 0) return;
   if (!has_place()) return;             // leave() calls again
   const time_point now = clock_.now();  // asked once: a moment later, "now" would be in the future
-  if (limiter_.next_start(now) <= now) {
+  if (next_start(now) <= now) {
     ++called_;
     line_.wake_one();
   } else {
@@ -57,7 +91,7 @@ void start_gate::wake_next() {
 }
 
 void start_gate::arm() {
-  const time_point next = limiter_.next_start(clock_.now());
+  const time_point next = next_start(clock_.now());
   if (next == time_point::max()) return;  // sent(), answered() or leave() will tell
   if (alarm_ != 0) {
     if (alarm_at_ <= next) return;
@@ -72,32 +106,39 @@ void start_gate::arm() {
 
 void start_gate::sent(permit held) {
   const time_point now = clock_.now();
-  limiter_.sent(held.slot, now);
+  window_of(held.lane).sent(held.slot, now);
   meter_.count(now);  // an attempt that reached nobody is none
   wake_next();
 }
 
 void start_gate::answered(permit held) {
-  limiter_.answered(held.slot, clock_.now());
+  window_of(held.lane).answered(held.slot, clock_.now());
   wake_next();
 }
 
 void start_gate::leave(permit held, bool sent_nothing) {
   if (sent_nothing) {
-    limiter_.cancel(held.slot);
+    window_of(held.lane).cancel(held.slot);
   } else {
-    limiter_.sent(held.slot, clock_.now());  // it may have ended before its last byte was sent
+    window_of(held.lane).sent(held.slot,
+                              clock_.now());  // it may have ended before its last byte was sent
   }
+  --lanes_[held.lane].in_flight;
   --in_flight_;
   wake_next();
 }
 
-void start_gate::pause(time_point until) {
-  limiter_.pause(until);
+void start_gate::pause(time_point until, std::size_t lane) {
+  window_of(lane).pause(until);
 }
 
-void start_gate::one_at_a_time(bool on) {
-  trial_ = on;
+void start_gate::one_at_a_time(bool on, std::size_t lane) {
+  lanes_[lane].trial = on;
+  wake_next();
+}
+
+void start_gate::set_open(std::size_t lane, bool open) {
+  lanes_[lane].open = open;
   wake_next();
 }
 
@@ -118,7 +159,7 @@ start_gate::status start_gate::now() {
   told.most_in_a_minute = meter_.most();
   told.full = !has_place();
   if (line_.size() > 0) {
-    const time_point next = limiter_.next_start(now);
+    const time_point next = next_start(now);
     if (!told.full && next > now) told.next_start = next;
   }
   return told;

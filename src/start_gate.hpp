@@ -3,6 +3,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <cstddef>
 #include <optional>
+#include <vector>
 
 #include "rate_limiter.hpp"
 #include "sluice/clock.hpp"
@@ -10,13 +11,21 @@
 
 namespace sluice {
 
-/// Where every attempt of a run waits for its turn: a place among those in flight, and a slot of
-/// the relay's window. First come, first served, so no job and no retry is passed over.
+/// Where every attempt of a run waits for its turn: a place among those in flight, and a slot of a
+/// relay's window. First come, first served, so no job and no retry is passed over. With several
+/// relays each is a lane, and who starts is sent to one that has room, by the lanes' weights.
 class start_gate {
  public:
   /// The right to make one attempt.
   struct permit {
     rate_limiter::slot slot;
+    std::size_t lane = 0;
+  };
+
+  /// A relay, as the gate sees it.
+  struct lane_options {
+    std::size_t window = 0;  ///< which of the windows it counts in; members of one key share theirs
+    unsigned weight = 1;
   };
 
   /// What a person wants to know about the waiting.
@@ -30,25 +39,32 @@ class start_gate {
     bool full = false;  ///< no place is left among those in flight
   };
 
+  /// With one lane.
   start_gate(clock& clock, const rate_limiter::options& limit, std::size_t concurrency);
+  start_gate(clock& clock, const std::vector<rate_limiter::options>& windows,
+             const std::vector<lane_options>& lanes, std::size_t concurrency);
   ~start_gate();
   start_gate(const start_gate&) = delete;
   start_gate& operator=(const start_gate&) = delete;
 
-  /// Waits for the turn; nothing when the gate was closed meanwhile.
-  boost::asio::awaitable<std::optional<permit>> enter();
+  /// Waits for the turn; nothing when the gate was closed meanwhile. The lane `avoided` is given
+  /// only while no other has room.
+  boost::asio::awaitable<std::optional<permit>> enter(
+      std::optional<std::size_t> avoided = std::nullopt);
 
   void sent(permit held);
   void answered(permit held);
   /// The attempt is over, however; `sent_nothing` returns its slot as well.
   void leave(permit held, bool sent_nothing);
 
-  /// Nothing starts before `until`.
-  void pause(time_point until);
-  /// At least so much time between two starts.
-  void space(duration gap) noexcept { limiter_.space(gap); }
-  /// While on, one attempt at a time.
-  void one_at_a_time(bool on);
+  /// Nothing starts in the lane's window before `until`.
+  void pause(time_point until, std::size_t lane = 0);
+  /// At least so much time between two starts in the lane's window.
+  void space(duration gap, std::size_t lane = 0) noexcept { window_of(lane).space(gap); }
+  /// While on, one attempt at a time in the lane.
+  void one_at_a_time(bool on, std::size_t lane = 0);
+  /// A lane that is not open is given to nobody.
+  void set_open(std::size_t lane, bool open);
   /// Nothing starts until open() is called: those who wait are sent away.
   void close();
   void open() noexcept { closed_ = false; }
@@ -56,17 +72,31 @@ class start_gate {
   status now();
 
  private:
-  std::optional<permit> try_enter();
+  struct lane_state {
+    std::size_t window = 0;
+    double stride = 1;  // what a start adds to its tag
+    double tag = 0;     // of its next start, by start-time fair queueing (Goyal, Vin, Cheng 1996)
+    std::size_t in_flight = 0;
+    bool trial = false;
+    bool open = true;
+
+    bool takes() const noexcept { return open && (!trial || in_flight == 0); }
+  };
+
+  rate_limiter& window_of(std::size_t lane) noexcept { return windows_[lanes_[lane].window]; }
+  std::optional<permit> try_enter(std::optional<std::size_t> avoided);
   bool has_place() const noexcept;
+  time_point next_start(time_point now) const;
   void wake_next();
   void arm();
 
   clock& clock_;
-  rate_limiter limiter_;
+  std::vector<rate_limiter> windows_;
+  std::vector<lane_state> lanes_;
+  double virtual_time_ = 0;  // the tag of the last start
   start_meter meter_;
   std::size_t concurrency_;  // 0: no limit
   std::size_t in_flight_ = 0;
-  bool trial_ = false;
   bool closed_ = false;
   wait_queue line_;
   std::size_t called_ = 0;  // woken, and not yet through

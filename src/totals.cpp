@@ -46,6 +46,12 @@ json tokens_json(const token_usage& tokens) {
           {"total", tokens.total_tokens()}};
 }
 
+json share_json(const job_totals::share& share) {
+  return {{"requests", share.requests},
+          {"tokens", tokens_json(share.tokens)},
+          {"cost_usd", share.cost ? json(share.cost->to_string()) : json(nullptr)}};
+}
+
 std::string_view to_string(job_status status) {
   switch (status) {
     case job_status::running:
@@ -81,6 +87,12 @@ std::optional<double> duration_histogram::quantile(double q) const {
   return std::nullopt;
 }
 
+void job_totals::share::add(const line_facts& line) {
+  ++requests;
+  if (line.usage) tokens += *line.usage;
+  if (line.cost) cost = cost.value_or(usd{}) + *line.cost;
+}
+
 void job_totals::add(const line_facts& line) {
   if (!line.succeeded) {
     ++failed;
@@ -89,15 +101,11 @@ void job_totals::add(const line_facts& line) {
     return;
   }
   ++succeeded;
-  auto& model = models_[line.model];
-  ++model.requests;
-  if (line.usage) {
-    tokens += *line.usage;
-    model.tokens += *line.usage;
-  }
+  models_[line.model].add(line);
+  if (!line.relay.empty()) relays_[line.relay].add(line);
+  if (line.usage) tokens += *line.usage;
   if (line.cost) {
     cost += *line.cost;
-    model.cost = model.cost.value_or(usd{}) + *line.cost;
   } else {
     ++unpriced_requests;
   }
@@ -133,12 +141,8 @@ std::string job_totals::to_json(std::string_view job, job_status status) const {
   told["finish_reasons"] = json::object();
   for (const auto& [reason, count] : finish_reasons_) told["finish_reasons"][reason] = count;
   told["models"] = json::object();
-  for (const auto& [name, model] : models_) {
-    told["models"][name] = {
-        {"requests", model.requests},
-        {"tokens", tokens_json(model.tokens)},
-        {"cost_usd", model.cost ? json(model.cost->to_string()) : json(nullptr)}};
-  }
+  for (const auto& [name, model] : models_) told["models"][name] = share_json(model);
+  for (const auto& [name, relay] : relays_) told["relays"][name] = share_json(relay);
   told["wall_s"] = std::round(wall_s * 1000) / 1000;
   told["max_requests_in_60s"] = max_requests_in_60s;
   told["latency_ms"] = quantiles(latency_);

@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "hash.hpp"
+#include "json_members.hpp"
+#include "json_text.hpp"
 #include "openai/reply_reader.hpp"
 
 namespace sluice {
@@ -47,6 +49,22 @@ failure transport_failure(const exchange_end& end) {
       break;
   }
   return why;
+}
+
+// The body with another name for its model, in every place where it stands: parsers differ in which
+// of two members they take.
+std::string with_model(const std::string& body, const std::string& model) {
+  const auto members = json_members(body);
+  std::string renamed;
+  std::size_t copied = 0;
+  for (const auto& member : members.value_or(std::vector<json_member>{})) {
+    if (json_string(fmt::format("\"{}\"", member.key)) != "model") continue;
+    const std::size_t value = member.end - member.value.size();
+    renamed.append(body, copied, value - copied);
+    append_json_quoted(renamed, model);
+    copied = member.end;
+  }
+  return renamed.append(body, copied);
 }
 
 openai::reply_reader::ending ending_of(how end) {
@@ -113,7 +131,7 @@ struct worker::attempt final : response_handler {
       : owner_(owner),
         turn_(turn),
         reader({owner.request_.target, owner.request_.choices, owner.request_.streamed,
-                owner.run_.options.relay.max_response_bytes}) {}
+                owner.run_.relays[turn.lane].options.relay.max_response_bytes}) {}
 
   void on_sent() override {
     owner_.run_.gate.sent(turn_);
@@ -121,7 +139,7 @@ struct worker::attempt final : response_handler {
   }
   void on_head(openai::response_head head) override {
     owner_.run_.gate.answered(turn_);
-    if (head.status >= 200 && head.status < 300) owner_.run_.answered(owner_.started_);
+    if (head.status >= 200 && head.status < 300) owner_.run_.answered(turn_.lane, owner_.started_);
     reader.head(std::move(head), owner_.run_.time.unix_now());
   }
   openai::reply_reader::need on_body(std::string_view bytes) override {
@@ -149,13 +167,20 @@ worker::worker(run_context& shared, request&& taken)
 
 boost::asio::awaitable<outcome> worker::make_attempt(start_gate::permit turn) {
   attempt follower(*this, turn);
+  run_relay& relay = run_.relays[turn.lane];
+  relay_ = turn.lane;
   started_ = run_.time.now();
   started_unix_ = run_.time.unix_now();
   first_content_.reset();
   exchange_end end;
+  const auto renamed = relay.options.models.find(request_.model);
+  const std::string own_body = renamed == relay.options.models.end()
+                                   ? std::string()
+                                   : with_model(request_.body, renamed->second);
   try {
-    end = co_await run_.relay.exchange(
-        {to_string(request_.target), request_.body, idempotency_key_, request_.streamed}, follower);
+    const std::string_view body = own_body.empty() ? std::string_view(request_.body) : own_body;
+    end = co_await relay.client.exchange(
+        {to_string(request_.target), body, idempotency_key_, request_.streamed}, follower);
   } catch (...) {
     run_.gate.leave(turn, false);
     throw;
@@ -168,27 +193,29 @@ boost::asio::awaitable<outcome> worker::make_attempt(start_gate::permit turn) {
   if (!told && end.sent_whole && told.error().code != errc::http_error) {
     run_.sink.attempt_lost(request_.job);
   }
-  blot_out(told, run_.options.relay.api_key);
+  blot_out(told, relay.options.relay.api_key);
   co_return told;
 }
 
 boost::asio::awaitable<void> worker::serve() {
   for (;;) {
-    const auto turn = co_await run_.gate.enter();
+    const auto turn = co_await run_.gate.enter(failed_at_);
     if (!turn) co_return;
     outcome told = co_await make_attempt(*turn);
     if (told) {
-      run_.succeeded(started_);
+      run_.succeeded(relay_, started_);
       co_return finish(std::move(told));
     }
     const failure why = told.error();
     if (run_.stopping() && why.kind == failure_class::unreachable) co_return;  // called off
     spdlog::debug("request {} (line {}): attempt {}: {}", request_.custom_id, request_.line, sent_,
                   why.message);
-    const auto verdict = run_.failed(why, started_);
-    if (verdict.suspect) co_await run_.wait_for_address();
+    failed_at_ = relay_;
+    const auto verdict = run_.failed(relay_, why, started_);
+    if (verdict.suspect && run_.has_others(relay_)) continue;  // their answers will tell
+    if (verdict.suspect) co_await run_.wait_for_address(relay_);
     if (run_.stopping() && why.kind != failure_class::permanent) co_return;
-    const auto decision = run_.retries.decide(past_, why, verdict.charge, run_.health.successes());
+    const auto decision = run_.retries.decide(past_, why, verdict.charge, run_.successes());
     if (!decision.again) co_return finish(std::move(told));
     if (decision.delay > duration{}) {
       run_.rest();
@@ -203,6 +230,7 @@ void worker::finish(outcome&& told) {
   result finished;
   finished.job = request_.job;
   finished.line = request_.line;
+  finished.relay = run_.relays[relay_].options.name;
   finished.custom_id = std::move(request_.custom_id);
   finished.model = std::move(request_.model);
   finished.digest = std::move(request_.digest);

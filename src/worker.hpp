@@ -29,8 +29,10 @@ class worker {
   request request_;
   const std::string idempotency_key_;
   retry_policy::history past_;
-  std::uint32_t sent_ = 0;  // attempts of this run
+  std::uint32_t sent_ = 0;                // attempts of this run
+  std::optional<std::size_t> failed_at_;  // the relay that failed it last
   // Of the last attempt:
+  std::size_t relay_ = 0;
   time_point started_{};
   double started_unix_ = 0;
   std::optional<time_point> first_content_;

@@ -88,5 +88,74 @@ TEST(config, headers_that_are_fine) {
   EXPECT_NO_THROW(options.check());
 }
 
+relay_member member(const std::string& name, const std::string& url = "https://relay.example") {
+  relay_member made;
+  made.name = name;
+  made.relay.base_url = url;
+  return made;
+}
+
+TEST(config, a_pool_that_cannot_be_used_is_refused_by_the_members_name) {
+  const struct {
+    const char* told;
+    std::function<void(config&)> spoil;
+  } rows[] = {
+      {"no name", [](config& c) { c.pool.push_back(member("")); }},
+      {"blue",
+       [](config& c) {
+         c.pool = {member("blue"), member("blue")};
+       }},
+      {"blue", [](config& c) { c.pool = {member("blue", "")}; }},
+      {"'relay'", [](config& c) { c.pool = {member("blue", "relay")}; }},
+      {"blue",
+       [](config& c) {
+         c.pool = {member("blue")};
+         c.pool[0].weight = 0;
+       }},
+      {"blue",
+       [](config& c) {
+         c.pool = {member("blue")};
+         c.pool[0].relay.api_key = "sk- x";
+       }},
+      {"the proxy",
+       [](config& c) {
+         c.pool = {member("blue")};
+         c.pool[0].relay.proxy = "https://p";
+       }},
+  };
+  for (const auto& row : rows) {
+    config options;
+    row.spoil(options);
+    try {
+      options.check();
+      ADD_FAILURE() << row.told;
+    } catch (const fatal_error& fault) {
+      EXPECT_EQ(fault.why(), fatal_error::kind::cannot_start);
+      EXPECT_THAT(fault.what(), testing::HasSubstr(row.told));
+    }
+  }
+}
+
+TEST(config, the_members_of_a_pool_inherit_what_they_do_not_say) {
+  config options;
+  options.relay.api_key = "sk-of-the-run";
+  options.relay.idle_timeout = 3s;
+  options.relay.proxy = "http://other:1";
+  ASSERT_EQ(options.relays().size(), 1U);
+  EXPECT_EQ(options.relays()[0].name, "");
+  EXPECT_EQ(options.relays()[0].relay.proxy, "http://other:1");
+
+  options.pool = {member("a", "https://a.example"), member("b", "https://b.example")};
+  options.pool[1].relay.api_key = "sk-b";
+  options.pool[1].relay.idle_timeout = 99s;  // no setting of a member
+  const auto relays = options.relays();
+  ASSERT_EQ(relays.size(), 2U);
+  EXPECT_EQ(relays[0].relay.base_url, "https://a.example");
+  EXPECT_EQ(relays[0].relay.api_key, "sk-of-the-run");
+  EXPECT_EQ(relays[0].relay.proxy, "") << "each way has its own";
+  EXPECT_EQ(relays[1].relay.api_key, "sk-b");
+  EXPECT_EQ(relays[1].relay.idle_timeout, 3s);
+}
+
 }  // namespace
 }  // namespace sluice

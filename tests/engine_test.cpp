@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <list>
 #include <map>
 #include <random>
 #include <set>
@@ -42,7 +43,7 @@ struct rig {
   /// Runs to the end, or until `until` holds; then to the end with `then` done in between.
   void run(const std::function<bool()>& until = {}, const std::function<void(engine&)>& then = {}) {
     {
-      engine runner(loop, options, time, relay);
+      engine runner(loop, options, time, clients());
       asio::co_spawn(loop, runner.run(source, sink),
                      [this](std::exception_ptr thrown, run_outcome told) {
                        fault = thrown;
@@ -75,6 +76,27 @@ struct rig {
       EXPECT_EQ(times, 1) << id << " has several results";
   }
 
+  /// Makes a pool: `relay` is its first member, the others are new.
+  void make_pool(const std::vector<std::string>& names) {
+    for (const auto& name : names) {
+      relay_member& member = options.pool.emplace_back();
+      member.name = name;
+      member.relay.base_url = "https://" + name + ".example/v1";
+      if (options.pool.size() == 1) continue;
+      others.emplace_back(time).plan = [](const exchange_call&) { return completion_plan(); };
+    }
+  }
+  std::vector<http_client*> clients() {
+    std::vector<http_client*> all{&relay};
+    for (auto& other : others) all.push_back(&other);
+    return all;
+  }
+  std::size_t served_by(const std::string& name) const {
+    return static_cast<std::size_t>(std::count_if(
+        sink.results.begin(), sink.results.end(),
+        [&](const result& one) { return one.outcome.has_value() && one.relay == name; }));
+  }
+
   std::size_t succeeded() const {
     return static_cast<std::size_t>(
         std::count_if(sink.results.begin(), sink.results.end(),
@@ -99,6 +121,7 @@ struct rig {
   asio::io_context loop{1};
   test::manual_clock time;
   test::fake_client relay{time};
+  std::list<test::fake_client> others;  ///< of a pool, behind `relay`
   test::memory_source source;
   test::memory_sink sink{time};
   config options;
@@ -649,7 +672,7 @@ TEST(engine_test, an_engine_runs_again_and_keeps_the_limit) {
   rig test;
   test.add(10);
   test.options.pace.requests_per_minute = 10;
-  engine runner(test.loop, test.options, test.time, test.relay);
+  engine runner(test.loop, test.options, test.time, {&test.relay});
   for (int round = 0; round < 2; ++round) {
     test::memory_source source;
     for (std::uint64_t line = 1; line <= 10; ++line)
@@ -886,7 +909,177 @@ TEST(engine_test, a_job_that_ends_before_its_workers_have_started) {
 TEST(engine_test, options_that_cannot_be_used_are_refused) {
   rig test;
   test.options.relay.base_url = "nonsense";
-  EXPECT_THROW(engine(test.loop, test.options, test.time, test.relay), fatal_error);
+  EXPECT_THROW(engine(test.loop, test.options, test.time, {&test.relay}), fatal_error);
+}
+
+// ---------------------------------------------------------------- pools
+
+TEST(pool_test, the_members_share_the_work_by_their_weights) {
+  rig test;
+  test.add(300);
+  test.make_pool({"a", "b"});
+  test.options.pool[1].weight = 2;
+  test.options.pace.requests_per_minute = 0;
+  test.run();
+  EXPECT_EQ(test.succeeded(), 300U);
+  EXPECT_NEAR(static_cast<double>(test.served_by("a")), 100, 2);
+  EXPECT_NEAR(static_cast<double>(test.served_by("b")), 200, 2);
+  EXPECT_EQ(test.relay.calls.size() + test.others.front().calls.size(), 300U);
+}
+
+TEST(pool_test, each_member_keeps_its_own_limit) {
+  rig test;
+  test.add(900);
+  test.make_pool({"a", "b"});
+  test.options.pace.requests_per_minute = 200;
+  test.options.pool[1].requests_per_minute = 60;
+  test.run();
+  EXPECT_EQ(test.succeeded(), 900U);
+  EXPECT_EQ(test.most_counted_in_a_minute(), 200U);
+  std::swap(test.relay.counted, test.others.front().counted);
+  EXPECT_EQ(test.most_counted_in_a_minute(), 60U);
+  EXPECT_LT(test.time.since_start(), 4 * 60) << "260 in the first minute, and so on";
+  EXPECT_EQ(test.status.most_in_a_minute, 260U);
+}
+
+TEST(pool_test, members_of_one_origin_and_key_share_one_window) {
+  rig test;
+  test.add(250);
+  test.make_pool({"a", "b"});
+  test.options.pool[1].relay.base_url = "https://a.example";
+  test.options.pace.requests_per_minute = 100;
+  test.run();
+  EXPECT_EQ(test.succeeded(), 250U);
+  for (const auto moment : test.others.front().counted) test.relay.counted.push_back(moment);
+  EXPECT_EQ(test.most_counted_in_a_minute(), 100U);
+  EXPECT_GT(test.served_by("b"), 0U);
+}
+
+TEST(pool_test, a_model_may_have_another_name_at_a_member) {
+  rig test;
+  test.add(20);
+  test.make_pool({"a", "b"});
+  test.options.pool[1].models = {{"m", "m-0613 \"old\""}, {"other", "x"}};
+  test.run();
+  for (const auto& call : test.relay.calls) {
+    EXPECT_THAT(call.body, testing::StartsWith(R"({"model":"m",)"));
+  }
+  for (const auto& call : test.others.front().calls) {
+    EXPECT_THAT(call.body, testing::StartsWith(R"({"model":"m-0613 \"old\"","messages":[])"));
+  }
+  EXPECT_GT(test.served_by("b"), 0U);
+  for (const auto& one : test.sink.results) EXPECT_EQ(one.model, "m") << "prices go by the job";
+}
+
+TEST(pool_test, a_key_that_ends_rests_while_the_others_go_on) {
+  rig test;
+  test.add(100);
+  test.make_pool({"a", "b"});
+  test.options.pace.requests_per_minute = 0;
+  test.relay.plan = [](const exchange_call&) { return refusal_plan(401, "no such key"); };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  EXPECT_EQ(test.served_by("b"), 100U);
+  EXPECT_LE(test.relay.calls.size(), 64U) << "what was in flight when it ended, and no more";
+  EXPECT_FALSE(test.relay.sending);
+}
+
+TEST(pool_test, the_run_stops_when_none_is_left) {
+  rig test;
+  test.add(100);
+  test.make_pool({"a", "b"});
+  test.options.pace.concurrency = 4;
+  test.relay.plan = [](const exchange_call&) { return refusal_plan(401, "no such key"); };
+  test.others.front().plan = [](const exchange_call& call) {
+    return call.number < 30 ? completion_plan()
+                            : refusal_plan(403, "spent", "insufficient_user_quota");
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::key_ended);
+  EXPECT_EQ(test.outcome.message, "spent");
+  EXPECT_EQ(test.sink.results.size(), 30U) << "the rest stays pending";
+}
+
+TEST(pool_test, a_dead_member_costs_no_request_anything) {
+  rig test;
+  test.add(200);
+  test.make_pool({"dead", "b"});
+  test.options.pace.requests_per_minute = 0;
+  test.relay.plan = [](const exchange_call&) { return unreachable_plan(); };
+  test.run();
+  EXPECT_EQ(test.served_by("b"), 200U);
+  for (const auto& one : test.sink.results) EXPECT_EQ(one.attempts, 1U);
+}
+
+TEST(pool_test, a_member_that_only_fails_is_left_alone_and_nobody_runs_out_of_attempts) {
+  rig test;
+  test.add(300);
+  test.make_pool({"broken", "b"});
+  test.options.pace.requests_per_minute = 0;
+  test.options.pace.max_attempts = 2;
+  test.relay.plan = [](const exchange_call&) { return refusal_plan(502, "bad gateway"); };
+  test.run();
+  EXPECT_EQ(test.served_by("b"), 300U);
+}
+
+TEST(pool_test, a_throttled_member_rests_alone) {
+  rig test;
+  test.add(120);
+  test.make_pool({"a", "b"});
+  test.options.pace.requests_per_minute = 0;
+  test.options.pace.concurrency = 8;
+  test.relay.plan = [](const exchange_call& call) {
+    return call.number == 0 ? refusal_plan(429, "slower", "", {{"retry-after", "30"}})
+                            : completion_plan();
+  };
+  test.run();
+  EXPECT_EQ(test.succeeded(), 120U);
+  EXPECT_LT(test.time.since_start(), 30) << "nobody waited for the pause";
+}
+
+TEST(pool_test, a_wrong_address_ends_its_member_alone) {
+  rig test;
+  test.add(50);
+  test.make_pool({"a", "b"});
+  test.options.pace.requests_per_minute = 0;
+  test.options.pace.concurrency = 4;
+  test.relay.plan = [](const exchange_call&) { return refusal_plan(404, "Invalid URL"); };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  EXPECT_EQ(test.served_by("b"), 50U);
+  EXPECT_LE(test.relay.calls.size(), 8U);
+}
+
+TEST(pool_test, one_that_asks_for_a_long_wait_comes_back) {
+  rig test;
+  test.add(2000);
+  test.make_pool({"a", "b"});
+  test.options.pace.requests_per_minute = 60;
+  test.relay.plan = [](const exchange_call& call) {
+    return call.number == 0 ? refusal_plan(429, "daily", "", {{"retry-after", "900"}})
+                            : completion_plan();
+  };
+  test.run();
+  EXPECT_EQ(test.succeeded(), 2000U);
+  EXPECT_GT(test.served_by("a"), 100U);
+  EXPECT_GE(test.relay.calls[64].at - test.relay.calls[0].at, 800s);
+}
+
+TEST(pool_test, a_wait_of_the_last_one_left_stops_the_run_with_the_time) {
+  rig test;
+  test.add(10);
+  test.make_pool({"a", "b"});
+  for (auto* client : {&test.relay, &test.others.front()}) {
+    client->plan = [client, &test](const exchange_call&) {
+      return refusal_plan(429, "daily", "",
+                          {{"retry-after", client == &test.relay ? "2000" : "3000"}});
+    };
+  }
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::come_back_later);
+  ASSERT_TRUE(test.outcome.again_at.has_value());
+  EXPECT_NEAR(*test.outcome.again_at, test::manual_clock::unix_start + 2000, 2);
+  EXPECT_TRUE(test.sink.results.empty());
 }
 
 }  // namespace

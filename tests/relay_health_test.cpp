@@ -210,7 +210,7 @@ TEST(relay_health, a_success_begins_the_ten_minutes_anew) {
 
 TEST(relay_health, a_hundred_passing_failures_in_a_row_and_one_at_a_time) {
   relay_health health(defaults());
-  for (unsigned i = 1; i < relay_health::failures_before_trial; ++i) {
+  for (unsigned i = 1; i < relay_health::options{}.failures_before_trial; ++i) {
     const auto told = health.failed(of_kind(failure_class::passing), noon, noon);
     EXPECT_TRUE(told.charge);
     EXPECT_FALSE(told.pause_until);
@@ -227,7 +227,7 @@ TEST(relay_health, a_hundred_passing_failures_in_a_row_and_one_at_a_time) {
 
 TEST(relay_health, the_crowd_that_was_on_its_way_does_not_make_the_pause_longer) {
   relay_health health(defaults());
-  for (unsigned i = 0; i < relay_health::failures_before_trial; ++i) {
+  for (unsigned i = 0; i < relay_health::options{}.failures_before_trial; ++i) {
     health.failed(of_kind(failure_class::passing), noon, noon + 1s);
   }
   for (int i = 0; i < 63; ++i) {

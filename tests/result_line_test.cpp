@@ -70,6 +70,15 @@ TEST(result_line, of_a_success_is_a_batch_line_and_one_object_more) {
       "digest":"dddddddddddddddddddddddddddddddd"}})"));
 }
 
+TEST(result_line, names_the_member_of_a_pool) {
+  result made = a_success();
+  made.relay = "blue \"1\"";
+  const std::string line = result_line(made, usd::parse("0.008"), false);
+  EXPECT_THAT(line, testing::HasSubstr(R"("relay":"blue \"1\"","model":)"));
+  EXPECT_EQ(parse_stored_line(line)->facts.relay, made.relay);
+  EXPECT_EQ(facts_of(made, {}).relay, made.relay);
+}
+
 TEST(result_line, without_usage_there_is_no_cost) {
   result made = a_success();
   made.outcome->usage.reset();

@@ -234,5 +234,46 @@ TEST_F(start_gate_test, no_alarm_is_left_behind) {
   EXPECT_EQ(time.calls_to_come(), 0U);
 }
 
+TEST_F(start_gate_test, a_lane_back_from_a_rest_has_no_claim_to_what_it_missed) {
+  start_gate gate(time, {{0, 1s, pacing::burst}, {0, 1s, pacing::burst}}, {{0, 1}, {1, 1}}, 0);
+  gate.set_open(1, false);
+  for (int name = 0; name < 50; ++name) enter(gate, name);
+  gate.set_open(1, true);
+  std::size_t second = 0;
+  for (int name = 50; name < 60; ++name) {
+    enter(gate, name);
+    second += held.at(name).lane;
+  }
+  EXPECT_EQ(second, 5U);
+  clear_out(gate);
+}
+
+TEST_F(start_gate_test, a_lane_is_avoided_only_while_another_has_room) {
+  start_gate gate(time, {{0, 1s, pacing::burst}, {1, 1s, pacing::burst}}, {{0, 1}, {1, 1}}, 0);
+  std::vector<std::size_t> lanes;
+  for (int i = 0; i < 3; ++i) {
+    asio::co_spawn(
+        loop, [&]() -> asio::awaitable<void> { lanes.push_back((co_await gate.enter(0))->lane); },
+        asio::detached);
+    poll();
+  }
+  EXPECT_EQ(lanes, (std::vector<std::size_t>{1, 0, 0}));
+  clear_out(gate);
+}
+
+TEST_F(start_gate_test, a_pause_and_a_trial_hold_their_lane_alone) {
+  start_gate gate(time, {{0, 1s, pacing::burst}, {0, 1s, pacing::burst}}, {{0, 1}, {1, 1}}, 0);
+  gate.pause(time.now() + 5s, 0);
+  for (int name : {1, 2}) enter(gate, name);
+  EXPECT_EQ(held.at(1).lane + held.at(2).lane, 2U);
+  gate.one_at_a_time(true, 1);
+  enter(gate, 3);
+  EXPECT_EQ(entered, (std::vector{1, 2}));
+  EXPECT_FALSE(gate.now().full);
+  advance(5s);
+  EXPECT_EQ(held.at(3).lane, 0U);
+  clear_out(gate);
+}
+
 }  // namespace
 }  // namespace sluice

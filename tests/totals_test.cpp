@@ -130,6 +130,22 @@ TEST(job_totals, sums_what_the_lines_say) {
   EXPECT_EQ(told["models"]["b"]["requests"], 1);
 }
 
+TEST(job_totals, tell_what_each_member_of_a_pool_served) {
+  job_totals totals;
+  for (const char* relay : {"blue", "green", "blue"}) {
+    line_facts line = success("m", {100, 0, 10, 0}, relay[0] == 'b' ? "0.1" : nullptr);
+    line.relay = relay;
+    totals.add(line);
+  }
+  const auto told = ordered_json::parse(totals.to_json("x", job_status::completed));
+  EXPECT_EQ(told["relays"]["blue"]["requests"], 2);
+  EXPECT_EQ(told["relays"]["blue"]["tokens"]["total"], 220);
+  EXPECT_EQ(told["relays"]["blue"]["cost_usd"], "0.2");
+  EXPECT_EQ(told["relays"]["green"]["requests"], 1);
+  EXPECT_TRUE(told["relays"]["green"]["cost_usd"].is_null());
+  EXPECT_EQ(totals.relays().size(), 2U);
+}
+
 TEST(job_totals, of_nothing) {
   const job_totals totals;
   const auto told = ordered_json::parse(totals.to_json("x", job_status::completed));

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -77,9 +78,21 @@ struct pace_options {
   std::uint64_t seed = 0;                             ///< of jitter and ids; 0: a new one each run
 };
 
+/// One of several relays, or keys, that share the work of a run.
+struct relay_member {
+  std::string name;     ///< in results, totals and messages; another for each
+  relay_options relay;  ///< its own: base_url, api_key (empty: that of the run) and proxy
+  std::optional<unsigned> requests_per_minute = {};  ///< unset: as many as the run's
+  unsigned weight = 1;                               ///< its share of the starts
+  std::optional<std::string> price_multiplier = {};  ///< unset: that of the run
+  std::map<std::string, std::string> models =
+      {};  ///< by the job's names: what the relay calls them
+};
+
 /// Everything a run can be told. Each part can be used alone by its unit.
 struct config {
   relay_options relay;
+  std::vector<relay_member> pool;  ///< in the place of `relay`, where there are any
   pace_options pace;
   job_options job;
   output_options output;
@@ -88,6 +101,9 @@ struct config {
 
   /// Throws fatal_error when a value cannot be used, naming the long flag that sets it.
   void check() const;
+
+  /// The relays of the run with all they inherit; one without a name where there is no pool.
+  std::vector<relay_member> relays() const;
 };
 
 }  // namespace sluice

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "sluice/clock.hpp"
 #include "sluice/config.hpp"
@@ -34,8 +35,8 @@ struct run_status {
   bool one_at_a_time = false;            ///< the relay is in trouble and gets one trial at a time
 };
 
-/// Start here: takes requests from a source through the one global limit to the relay, tries again
-/// what fails in passing, and puts every result into a sink.
+/// Start here: takes requests from a source through the one global limit to the relay, or to those
+/// of a pool, tries again what fails in passing, and puts every result into a sink.
 ///
 /// Everything runs on the event loop given, on one thread, but the source, which has a thread of
 /// its own. One run at a time; the object outlives it.
@@ -43,8 +44,9 @@ class engine {
  public:
   /// With the real clock and the real client. Throws fatal_error when the options cannot be used.
   engine(boost::asio::io_context& loop, const config& options);
-  /// With others: the seam for tests.
-  engine(boost::asio::io_context& loop, const config& options, clock& time, http_client& client);
+  /// With others, a client for each of `options.relays()`: the seam for tests.
+  engine(boost::asio::io_context& loop, const config& options, clock& time,
+         std::vector<http_client*> clients);
   ~engine();
   engine(const engine&) = delete;
   engine& operator=(const engine&) = delete;
@@ -59,6 +61,8 @@ class engine {
   void abort();
 
   run_status now() const;
+  /// The limits of all relays together; 0: no limit.
+  unsigned requests_per_minute() const noexcept;
   clock& time() noexcept;
 
  private:

@@ -35,7 +35,7 @@ class job_set final : public request_source, public result_sink {
   };
 
   job_set(const std::vector<std::string>& jobs, const job_options& lines,
-          const output_options& output, price_table prices);
+          const output_options& output, relay_prices prices);
   ~job_set() override;
   job_set(const job_set&) = delete;
   job_set& operator=(const job_set&) = delete;

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "sluice/usage.hpp"
 
@@ -73,6 +74,22 @@ class price_table {
 
  private:
   std::map<std::string, token_price, std::less<>> prices_;
+};
+
+/// What each relay of a run charges. Immutable once filled; safe to read from any thread.
+class relay_prices {
+ public:
+  /// `usual`: of every relay that has none of its own.
+  relay_prices(price_table usual = {}) : usual_(std::move(usual)) {}  // NOLINT: it is one of these
+  void set(const std::string& relay, price_table own) { own_[relay] = std::move(own); }
+  const token_price* find(std::string_view relay, std::string_view model) const {
+    const auto own = own_.find(relay);
+    return own == own_.end() ? usual_.find(model) : own->second.find(model);
+  }
+
+ private:
+  price_table usual_;
+  std::map<std::string, price_table, std::less<>> own_;
 };
 
 }  // namespace sluice

@@ -31,6 +31,7 @@ struct result {
   std::size_t job = 0;
   std::uint64_t line = 0;
   std::string custom_id;
+  std::string relay;           ///< the pool's member that was asked last; empty: there is one relay
   std::string model;           ///< as the job asked for it; empty for a bad line
   std::string digest;          ///< empty for a bad line
   std::uint32_t attempts = 0;  ///< over the life of the job

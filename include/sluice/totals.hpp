@@ -31,6 +31,7 @@ class duration_histogram {
 /// from a line that an earlier run wrote.
 struct line_facts {
   bool succeeded = false;
+  std::string relay;  ///< empty: the only one
   std::string model;
   std::optional<token_usage> usage;
   std::optional<usd> cost;
@@ -49,12 +50,24 @@ enum class job_status : std::uint8_t { running, completed, stopped, interrupted 
 /// in one. Not thread safe.
 class job_totals {
  public:
+  /// The successes of one model, or of one relay.
+  struct share {
+    std::uint64_t requests = 0;
+    token_usage tokens;
+    std::optional<usd> cost;
+
+    void add(const line_facts& line);
+  };
+
   void add(const line_facts& line);
   /// A failure that is tried again, and has its new line: its old one no longer counts.
   void take_back_failure(const std::string& error, bool retryable);
 
   /// The content of totals.json.
   std::string to_json(std::string_view job, job_status status) const;
+
+  /// What each relay of a pool served; empty where there is no pool.
+  const std::map<std::string, share>& relays() const noexcept { return relays_; }
 
   /// None when more results are stored than requests were read (a smaller --limit than before).
   std::uint64_t pending() const noexcept {
@@ -80,13 +93,9 @@ class job_totals {
   double wall_s = 0;
 
  private:
-  struct model_totals {
-    std::uint64_t requests = 0;
-    token_usage tokens;
-    std::optional<usd> cost;
-  };
   std::map<std::string, std::uint64_t> finish_reasons_;
-  std::map<std::string, model_totals> models_;
+  std::map<std::string, share> models_;
+  std::map<std::string, share> relays_;  // of a pool
   duration_histogram latency_;
   duration_histogram ttft_;
 };

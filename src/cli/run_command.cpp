@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -41,15 +42,23 @@ constexpr std::chrono::seconds totals_interval{10};
   throw fatal_error(fatal_error::kind::cannot_start, sentence);
 }
 
-price_table load_prices(const config& options) {
+relay_prices load_prices(const config& options) {
   auto prices = price_table::built_in();
   for (const auto& path : options.price_files) {
     const auto text = read_file(path);
     if (!text) refuse(fmt::format("--prices {}: cannot be read; check the path", path));
     prices.merge(*text, "--prices " + path);
   }
-  prices.multiply(options.price_multiplier);
-  return prices;
+  const auto times = [&prices](const std::string& factor) {
+    price_table product = prices;
+    product.multiply(factor);
+    return product;
+  };
+  relay_prices all(times(options.price_multiplier));
+  for (const auto& member : options.pool) {
+    if (member.price_multiplier) all.set(member.name, times(*member.price_multiplier));
+  }
+  return all;
 }
 
 // Starts the relay inside the process, and points the engine at it.
@@ -60,6 +69,7 @@ std::unique_ptr<simulator::relay> start_simulator(run_settings& chosen) {
     options.seed = chosen.engine.pace.seed != 0 ? chosen.engine.pace.seed : 1;
     auto relay = std::make_unique<simulator::relay>(std::move(options));
     relay->start();
+    chosen.engine.pool.clear();
     chosen.engine.relay.base_url = relay->base_url();
     chosen.engine.relay.api_key = "sk-simulated-relay";
     chosen.engine.output.simulated = true;
@@ -67,6 +77,10 @@ std::unique_ptr<simulator::relay> start_simulator(run_settings& chosen) {
   } catch (const std::exception& fault) {
     refuse(fmt::format("--simulate={}: {}", *chosen.simulate, fault.what()));
   }
+}
+
+void find_proxy(relay_options& relay) {
+  relay.proxy = proxy_from_environment(base_url::parse(relay.base_url), std::getenv);
 }
 
 // What happens beside the run on the same event loop: progress, totals, signals.
@@ -164,7 +178,7 @@ class attendant {
     told.done_now = done - std::min(done, done_before_);
     told.tokens_now -= std::min(told.tokens_now, tokens_before_);
     told.elapsed_s = seconds();
-    told.requests_per_minute = chosen_.engine.pace.requests_per_minute;
+    told.requests_per_minute = engine_.requests_per_minute();
     told.run = engine_.now();
     if (told.run.next_start) {
       told.until_next_start_s =
@@ -219,12 +233,15 @@ exit_status exit_of(const run_outcome& outcome, bool was_interrupted, const job_
   return success;
 }
 
-// The command as it may be shown: a header may have the key in it.
-std::vector<std::string> without_key(std::vector<std::string> command_line,
-                                     const std::string& key) {
+// The command as it may be shown: a header may have a key in it.
+std::vector<std::string> without_keys(std::vector<std::string> command_line,
+                                      const std::vector<relay_member>& relays) {
   for (auto& word : command_line) {
-    const std::size_t at = key.empty() ? std::string::npos : word.find(key);
-    if (at != std::string::npos) word.replace(at, key.size(), "[key]");
+    for (const auto& member : relays) {
+      const std::string& key = member.relay.api_key;
+      const std::size_t at = key.empty() ? std::string::npos : word.find(key);
+      if (at != std::string::npos) word.replace(at, key.size(), "[key]");
+    }
   }
   return command_line;
 }
@@ -249,8 +266,9 @@ void announce(const job_set& jobs, const run_settings& chosen) {
           job.job, model, count);
     }
   }
-  if (const auto url = base_url::parse(chosen.engine.relay.base_url);
-      url.tls && chosen.engine.relay.insecure) {
+  for (const auto& member : chosen.engine.relays()) {
+    const auto url = base_url::parse(member.relay.base_url);
+    if (!url.tls || !member.relay.insecure) continue;
     spdlog::warn(
         "--insecure: the certificate of {} is not checked; whoever stands between can read the key",
         url.authority());
@@ -272,16 +290,20 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
     }
   }
   if (paths.empty()) refuse("there is no job to run; name a JSONL file");
-  if (!chosen.simulate && chosen.engine.relay.api_key.empty()) {
+  const auto members = chosen.engine.relays();
+  const bool keyless = std::any_of(members.begin(), members.end(),
+                                   [](const auto& member) { return member.relay.api_key.empty(); });
+  if (!chosen.simulate && keyless) {
     refuse(
         "there is no API key; set OPENAI_API_KEY, or name a file with --api-key-file (or rehearse "
         "with "
         "--simulate)");
   }
   const auto simulated = chosen.simulate ? start_simulator(chosen) : nullptr;
+  chosen.engine.check();
   if (!simulated) {
-    chosen.engine.relay.proxy =
-        proxy_from_environment(base_url::parse(chosen.engine.relay.base_url), std::getenv);
+    find_proxy(chosen.engine.relay);
+    for (auto& member : chosen.engine.pool) find_proxy(member.relay);
   }
   raise_file_limit();
   // One thread runs the loop; others only post to it.
@@ -321,8 +343,8 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
   if (const auto sentence = stop_sentence(outcome); !sentence.empty())
     shown.line("sluice: " + sentence);
   if (!chosen.quiet) {
-    shown.line(run_summary(jobs, outcome, seconds,
-                           without_key(command_line, chosen.engine.relay.api_key)));
+    shown.line(
+        run_summary(jobs, outcome, seconds, without_keys(command_line, chosen.engine.relays())));
     if (simulated) shown.line(simulated->ledger_summary());
   }
   return exit_of(outcome, was_interrupted, jobs);
@@ -334,7 +356,7 @@ void add_run_command(CLI::App& program, const std::vector<std::string>& command_
                      int& exit_status) {
   struct state {
     run_settings chosen;
-    settings flags{run_flags(chosen)};
+    settings flags{run_flags(chosen), run_tables(chosen)};
     std::vector<std::string> jobs;
     std::string config;
   };
@@ -355,6 +377,7 @@ void add_run_command(CLI::App& program, const std::vector<std::string>& command_
       "  zcat prompts.gz | sluice run - --model gpt-4o-mini -o answers.jsonl");
   command->callback([kept, &command_line, &exit_status] {
     kept->flags.apply(find_config(kept->config));
+    if (kept->flags.on_line("base-url")) kept->chosen.engine.pool.clear();
     exit_status = run_jobs(kept->chosen, kept->jobs, command_line);
   });
 }

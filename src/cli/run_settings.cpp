@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <limits>
 
@@ -50,6 +51,8 @@ Enum parse_choice(const std::string& text,
 }
 
 constexpr std::uint64_t most = std::numeric_limits<std::int64_t>::max();
+constexpr std::uint64_t most_rpm = 1'000'000;
+constexpr std::uint64_t most_weight = 1000;
 
 }  // namespace
 
@@ -69,7 +72,7 @@ std::vector<setting> run_flags(run_settings& target) {
   };
   const auto count = [](unsigned& place) {
     return [&place](const std::string& given) {
-      place = static_cast<unsigned>(parse_count(given, 1'000'000));
+      place = static_cast<unsigned>(parse_count(given, most_rpm));
     };
   };
   const auto size = [](std::uint64_t& place) {
@@ -295,6 +298,57 @@ std::vector<setting> run_flags(run_settings& target) {
        .group = at_screen,
        .apply = text(target.log_file)},
   };
+}
+
+namespace {
+
+std::string read_key_variable(const std::string& name) {
+  const char* key = std::getenv(name.c_str());
+  if (key == nullptr || *key == '\0') {
+    throw bad_setting(fmt::format("the environment has no {}, which should hold the key", name));
+  }
+  return key;
+}
+
+// One member of a pool.
+std::vector<setting> relay_settings(relay_member& member) {
+  return {
+      {.name = "name", .apply = [&member](const std::string& given) { member.name = given; }},
+      {.name = "base_url",
+       .apply = [&member](const std::string& given) { member.relay.base_url = given; }},
+      {.name = "api_key_env",
+       .apply =
+           [&member](const std::string& name) { member.relay.api_key = read_key_variable(name); }},
+      {.name = "api_key_file",
+       .apply = [&member](const std::string& path) { member.relay.api_key = read_key_file(path); }},
+      {.name = "rpm",
+       .apply =
+           [&member](const std::string& given) {
+             member.requests_per_minute = static_cast<unsigned>(parse_count(given, most_rpm));
+           }},
+      {.name = "weight",
+       .apply =
+           [&member](const std::string& given) {
+             member.weight = static_cast<unsigned>(parse_count(given, most_weight));
+           }},
+      {.name = "price_multiplier",
+       .apply = [&member](const std::string& given) { member.price_multiplier = given; }},
+      {.name = "models",
+       .apply = {},
+       .apply_pair = [&member](const std::string& here,
+                               const std::string& there) { member.models[here] = there; }},
+  };
+}
+
+}  // namespace
+
+std::vector<setting_tables> run_tables(run_settings& target) {
+  auto& pool = target.engine.pool;
+  return {{.name = "relay", .begin = [&pool] {
+             auto& member = pool.emplace_back();
+             member.relay.base_url.clear();
+             return relay_settings(member);
+           }}};
 }
 
 }  // namespace sluice::cli

@@ -21,5 +21,7 @@ struct run_settings {
 
 /// The flag table of `sluice run`; each entry writes into `target`, which must outlive it.
 std::vector<setting> run_flags(run_settings& target);
+/// The tables of its config file: `[[relay]]`, the members of a pool.
+std::vector<setting_tables> run_tables(run_settings& target);
 
 }  // namespace sluice::cli

@@ -48,9 +48,58 @@ std::vector<std::string> config_values(const toml::node& node) {
   return values;
 }
 
+const setting* find(const std::vector<setting>& entries, const std::string& name) {
+  for (const setting& entry : entries) {
+    if (entry.name == name && entry.in_config) return &entry;
+  }
+  return nullptr;
+}
+
+// `origin` names the table.
+void apply_table(const toml::table& table, const std::vector<setting>& entries,
+                 const std::string& origin) {
+  for (const auto& [key, node] : table) {
+    const std::string name(key.str());
+    const setting* chosen = find(entries, name);
+    if (chosen == nullptr) {
+      std::vector<std::string> names;
+      for (const setting& entry : entries) {
+        if (entry.in_config) names.push_back(entry.name);
+      }
+      refuse(fmt::format("{}: unknown key '{}'{}", origin, name, did_you_mean(name, names)));
+    }
+    if (chosen->apply_pair) {
+      const toml::table* pairs = node.as_table();
+      if (pairs == nullptr) {
+        refuse(fmt::format("{}: {}: is no table; write it like {{ \"here\" = \"there\" }}", origin,
+                           name));
+      }
+      for (const auto& [from, to] : *pairs) {
+        const auto* text = to.as_string();
+        if (text == nullptr) {
+          refuse(fmt::format("{}: {}: what '{}' stands for is no text", origin, name, from.str()));
+        }
+        chosen->apply_pair(std::string(from.str()), text->get());
+      }
+      continue;
+    }
+    auto values = config_values(node);
+    if (!chosen->bare_value.empty() && node.is_boolean()) {  // like the flag without a value
+      values.clear();
+      if (node.as_boolean()->get()) values.push_back(chosen->bare_value);
+    }
+    if (values.empty() && !node.is_array() && !node.is_boolean()) {
+      refuse(fmt::format("{}: '{}' is neither text, number, true or false, nor a list of them",
+                         origin, name));
+    }
+    for (const auto& value : values) apply_one(*chosen, value, fmt::format("{}: {}", origin, name));
+  }
+}
+
 }  // namespace
 
-settings::settings(std::vector<setting> table) : table_(std::move(table)) {
+settings::settings(std::vector<setting> table, std::vector<setting_tables> tables)
+    : table_(std::move(table)), tables_(std::move(tables)) {
   for (std::size_t i = 0; i < table_.size(); ++i) given_.push_back(std::make_unique<given>());
 }
 
@@ -78,13 +127,6 @@ void settings::add_to(CLI::App& command) {
   }
 }
 
-const setting* settings::find(const std::string& name) const {
-  for (const setting& entry : table_) {
-    if (entry.name == name && entry.in_config) return &entry;
-  }
-  return nullptr;
-}
-
 void settings::apply_config(const std::string& path) const {
   toml::table document;
   try {
@@ -92,27 +134,21 @@ void settings::apply_config(const std::string& path) const {
   } catch (const toml::parse_error& fault) {
     refuse(fmt::format("{} line {}: {}", path, fault.source().begin.line, fault.description()));
   }
-  for (const auto& [key, node] : document) {
-    const std::string name(key.str());
-    const setting* chosen = find(name);
-    if (chosen == nullptr) {
-      std::vector<std::string> names;
-      for (const setting& entry : table_) {
-        if (entry.in_config) names.push_back(entry.name);
-      }
-      refuse(fmt::format("{}: unknown key '{}'{}", path, name, did_you_mean(name, names)));
+  for (const auto& tables : tables_) {
+    const toml::node* node = document.get(tables.name);
+    if (node == nullptr) continue;
+    const toml::array* list = node->as_array();
+    if (list == nullptr || !list->is_homogeneous(toml::node_type::table)) {
+      refuse(fmt::format("{}: '{}' is no list of tables; write each as [[{}]]", path, tables.name,
+                         tables.name));
     }
-    auto values = config_values(node);
-    if (!chosen->bare_value.empty() && node.is_boolean()) {  // like the flag without a value
-      values.clear();
-      if (node.as_boolean()->get()) values.push_back(chosen->bare_value);
+    for (const auto& element : *list) {
+      apply_table(*element.as_table(), tables.begin(),
+                  fmt::format("{}: [[{}]]", path, tables.name));
     }
-    if (values.empty() && !node.is_array() && !node.is_boolean()) {
-      refuse(fmt::format("{}: '{}' is neither text, number, true or false, nor a list of them",
-                         path, name));
-    }
-    for (const auto& value : values) apply_one(*chosen, value, fmt::format("{}: {}", path, name));
+    document.erase(tables.name);
   }
+  apply_table(document, table_, path);
 }
 
 void settings::apply(const std::optional<std::string>& config_path) const {
@@ -134,6 +170,14 @@ void settings::apply(const std::optional<std::string>& config_path) const {
         apply_one(entry, value, fmt::format("{} {}", flag, value));
     }
   }
+}
+
+bool settings::on_line(const std::string& name) const {
+  for (std::size_t i = 0; i < table_.size(); ++i) {
+    if (table_[i].name == name)
+      return given_[i]->option != nullptr && given_[i]->option->count() > 0;
+  }
+  return false;
 }
 
 std::optional<std::string> find_config(const std::string& named) {

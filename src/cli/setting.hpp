@@ -26,6 +26,14 @@ struct setting {
   bool in_config = true;
   bool on_line = true;          ///< there is a flag for it
   std::string bare_value = {};  ///< for a flag whose value may be left out: `--flag[=VALUE]`
+  /// Takes a table of the config file, pair by pair, in the place of `apply`.
+  std::function<void(const std::string& key, const std::string& value)> apply_pair = {};
+};
+
+/// Tables of one name that the config file may hold, `[[name]]`, each with settings of its own.
+struct setting_tables {
+  std::string name;
+  std::function<std::vector<setting>()> begin;  ///< called for each, before its settings apply
 };
 
 /// A value that a setting cannot take; what() says what it can.
@@ -38,11 +46,13 @@ class bad_setting : public std::runtime_error {
 /// what the config file, the environment and the line say, in this order.
 class settings {
  public:
-  explicit settings(std::vector<setting> table);
+  explicit settings(std::vector<setting> table, std::vector<setting_tables> tables = {});
 
   void add_to(CLI::App& command);
   /// Throws fatal_error, naming the flag, variable or key whose value cannot be used.
   void apply(const std::optional<std::string>& config_path) const;
+  /// Whether the line has that flag.
+  bool on_line(const std::string& name) const;
 
  private:
   struct given {
@@ -51,9 +61,8 @@ class settings {
     bool on = false;
   };
   void apply_config(const std::string& path) const;
-  const setting* find(const std::string& name) const;
-
   std::vector<setting> table_;
+  std::vector<setting_tables> tables_;
   std::vector<std::unique_ptr<given>> given_;
 };
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <set>
 
 #include "sluice/error.hpp"
@@ -131,6 +132,73 @@ TEST(run_settings, the_key_comes_from_a_file_and_never_from_a_flag) {
   EXPECT_EQ(told({"--api-key-file", dir.write("key", "sk-2")}).engine.relay.api_key, "sk-2");
   EXPECT_THROW(told({"--api-key-file", dir.write("key", "\nsk-3\n")}), fatal_error);
   EXPECT_THROW(told({"--api-key", "sk-4"}), CLI::ParseError);
+}
+
+run_settings from_config(const std::string& toml) {
+  const test::temp_dir dir;
+  run_settings chosen;
+  settings(run_flags(chosen), run_tables(chosen)).apply(dir.write("sluice.toml", toml));
+  return chosen;
+}
+
+TEST(run_settings, a_pool_stands_in_the_config_file) {
+  const test::temp_dir dir;
+  ::setenv("SLUICE_TEST_KEY", "sk-from-the-environment", 1);
+  const auto chosen = from_config(R"(
+rpm = 100
+[[relay]]
+name = "blue"
+base_url = "https://blue.example/v1"
+api_key_env = "SLUICE_TEST_KEY"
+rpm = 60
+weight = 2
+price_multiplier = 0.8
+models = { "gpt-4" = "gpt-4-0613", "gpt.4o" = "x" }
+[[relay]]
+name = "green"
+base_url = "https://green.example"
+api_key_file = ")" + dir.write("key", "sk-from-a-file\n") +
+                                  "\"\n");
+  ::unsetenv("SLUICE_TEST_KEY");
+  EXPECT_EQ(chosen.engine.pace.requests_per_minute, 100U);
+  ASSERT_EQ(chosen.engine.pool.size(), 2U);
+  const auto& blue = chosen.engine.pool[0];
+  EXPECT_EQ(blue.name, "blue");
+  EXPECT_EQ(blue.relay.base_url, "https://blue.example/v1");
+  EXPECT_EQ(blue.relay.api_key, "sk-from-the-environment");
+  EXPECT_EQ(blue.requests_per_minute, 60U);
+  EXPECT_EQ(blue.weight, 2U);
+  EXPECT_EQ(blue.price_multiplier, "0.8");
+  EXPECT_EQ(blue.models.at("gpt-4"), "gpt-4-0613");
+  EXPECT_EQ(blue.models.at("gpt.4o"), "x");
+  const auto& green = chosen.engine.pool[1];
+  EXPECT_EQ(green.relay.api_key, "sk-from-a-file");
+  EXPECT_FALSE(green.requests_per_minute.has_value());
+  EXPECT_EQ(green.weight, 1U);
+  EXPECT_FALSE(green.price_multiplier.has_value());
+}
+
+TEST(run_settings, a_pool_that_cannot_be_read_is_refused_by_its_key) {
+  for (const auto& [toml, told] : std::vector<std::pair<std::string, std::string>>{
+           {"relay = 3", "[[relay]]"},
+           {"relay = [1, 2]", "[[relay]]"},
+           {"[relay]\nname = \"a\"", "[[relay]]"},
+           {"[[relay]]\nbase-url = \"x\"", "did you mean 'base_url'"},
+           {"[[relay]]\nmodels = \"gpt-4\"", "models"},
+           {"[[relay]]\nmodels = { \"gpt-4\" = 4 }", "gpt-4"},
+           {"[[relay]]\nweight = -1", "weight"},
+           {"[[relay]]\nrpm = \"many\"", "rpm"},
+           {"[[relay]]\napi_key = \"sk-1234567890123456\"", "api_key"},
+           {"[[relay]]\napi_key_env = \"SLUICE_TEST_NO_SUCH_KEY\"", "SLUICE_TEST_NO_SUCH_KEY"},
+           {"[[relay]]\napi_key_file = \"/nowhere\"", "api_key_file"}}) {
+    try {
+      from_config(toml);
+      ADD_FAILURE() << toml;
+    } catch (const fatal_error& fault) {
+      EXPECT_THAT(fault.what(), testing::HasSubstr(told)) << toml;
+      EXPECT_THAT(fault.what(), testing::Not(testing::HasSubstr("sk-1234567890123456")));
+    }
+  }
 }
 
 TEST(run_settings, every_flag_is_described_and_named_once) {

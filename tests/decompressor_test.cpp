@@ -1,0 +1,94 @@
+#include "decompressor.hpp"
+
+#include <gmock/gmock.h>
+#include <zlib.h>
+#include <zstd.h>
+
+#include <array>
+#include <string>
+
+namespace sluice {
+namespace {
+
+std::string deflated(const std::string& text, int window) {
+  z_stream deflater{};
+  deflateInit2(&deflater, Z_BEST_COMPRESSION, Z_DEFLATED, window, 8, Z_DEFAULT_STRATEGY);
+  std::string packed(deflateBound(&deflater, text.size()) + 32, '\0');
+  deflater.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
+  deflater.avail_in = static_cast<uInt>(text.size());
+  deflater.next_out = reinterpret_cast<Bytef*>(packed.data());
+  deflater.avail_out = static_cast<uInt>(packed.size());
+  deflate(&deflater, Z_FINISH);
+  packed.resize(deflater.total_out);
+  deflateEnd(&deflater);
+  return packed;
+}
+std::string gzip(const std::string& text) {
+  return deflated(text, 15 + 16);
+}
+std::string zstd(const std::string& text) {
+  std::string packed(ZSTD_compressBound(text.size()), '\0');
+  packed.resize(ZSTD_compress(packed.data(), packed.size(), text.data(), text.size(), 3));
+  return packed;
+}
+
+// Feeds pieces of one size, and takes what comes in pieces of another.
+std::string undone(decompressor& format, std::string_view packed, std::size_t piece,
+                   std::size_t room) {
+  std::string text;
+  std::string out(room, '\0');
+  while (!packed.empty()) {
+    std::string_view input = packed.substr(0, piece);
+    packed.remove_prefix(input.size());
+    while (const std::size_t n = format.step(input, out.data(), out.size())) {
+      text.append(out, 0, n);
+    }
+    EXPECT_TRUE(input.empty());
+  }
+  return text;
+}
+
+TEST(decompressor, undoes_gzip_zlib_and_zstd_however_they_are_cut) {
+  std::string text = "a line of text that comes again\n";
+  while (text.size() < 300'000) text += text + std::to_string(text.size());
+  for (const std::size_t piece : {1U, 7U, 4096U, 1U << 20}) {
+    for (const std::size_t room : {1U << 10, 1U << 14}) {
+      EXPECT_EQ(undone(*make_gzip_decompressor(), gzip(text), piece, room), text) << piece;
+      EXPECT_EQ(undone(*make_gzip_decompressor(), deflated(text, 15), piece, room), text) << piece;
+      EXPECT_EQ(undone(*make_zstd_decompressor(), zstd(text), piece, room), text) << piece;
+    }
+  }
+}
+
+TEST(decompressor, knows_whether_the_data_are_whole) {
+  const auto check = [](std::unique_ptr<decompressor> format, const std::string& packed) {
+    EXPECT_FALSE(format->inside());
+    undone(*format, packed.substr(0, packed.size() - 1), 16, 64);
+    EXPECT_TRUE(format->inside());
+    EXPECT_EQ(undone(*format, packed.substr(packed.size() - 1), 16, 64).size(), 0U);
+    EXPECT_FALSE(format->inside());
+    EXPECT_EQ(undone(*format, packed, 16, 64), "once more") << "another member behind it";
+    EXPECT_FALSE(format->inside());
+  };
+  check(make_gzip_decompressor(), gzip("once more"));
+  ZSTD_CCtx* context = ZSTD_createCCtx();  // with a checksum, so that the last byte is not text
+  ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1);
+  std::array<char, 128> packed{};
+  const std::size_t size = ZSTD_compress2(context, packed.data(), packed.size(), "once more", 9);
+  ZSTD_freeCCtx(context);
+  check(make_zstd_decompressor(), std::string(packed.data(), size));
+}
+
+TEST(decompressor, refuses_what_is_neither) {
+  std::array<char, 64> out{};
+  for (const std::string& text :
+       {std::string("<html>no such thing"), std::string("\x1f\x8b!!!!")}) {
+    std::string_view input = text;
+    EXPECT_THROW(make_gzip_decompressor()->step(input, out.data(), out.size()), bad_compression);
+    input = text;
+    EXPECT_THROW(make_zstd_decompressor()->step(input, out.data(), out.size()), bad_compression);
+  }
+}
+
+}  // namespace
+}  // namespace sluice

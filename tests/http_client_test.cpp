@@ -1,0 +1,264 @@
+// The client on real sockets of this machine, with the clock and the resolver in the test's hands.
+#include "http_client.hpp"
+
+#include <gmock/gmock.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "address_race.hpp"
+#include "support/manual_clock.hpp"
+
+namespace sluice {
+namespace {
+
+using namespace std::chrono_literals;
+namespace asio = boost::asio;
+using tcp = asio::ip::tcp;
+
+const asio::ip::address loopback = asio::ip::make_address("127.0.0.1");
+constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
+
+// Takes connections and answers each request with a word.
+class answering_server {
+ public:
+  explicit answering_server(asio::io_context& loop, const char* address = "127.0.0.1")
+      : acceptor_(loop, tcp::endpoint(asio::ip::make_address(address), 0)) {
+    asio::co_spawn(loop, accept(), asio::detached);
+  }
+  std::uint16_t port() const { return acceptor_.local_endpoint().port(); }
+  void close() { acceptor_.close(); }
+
+  int connections = 0;
+
+ private:
+  asio::awaitable<void> accept() {
+    for (;;) {
+      auto [error, socket] = co_await acceptor_.async_accept(as_result);
+      if (error) co_return;
+      ++connections;
+      asio::co_spawn(acceptor_.get_executor(), answer(std::move(socket)), asio::detached);
+    }
+  }
+  static asio::awaitable<void> answer(tcp::socket socket) {
+    const std::string reply = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+    std::string request;
+    for (;;) {
+      auto [cut, n] = co_await asio::async_read_until(socket, asio::dynamic_buffer(request),
+                                                      "\r\n\r\n", as_result);
+      if (cut) co_return;
+      request.clear();
+      co_await asio::async_write(socket, asio::buffer(reply), as_result);
+    }
+  }
+
+  tcp::acceptor acceptor_;
+};
+
+// A listener whose queue is full, so that the kernel lets whoever else comes wait for ever.
+class silent_address {
+ public:
+  explicit silent_address(asio::io_context& loop) : acceptor_(loop, tcp::v4()) {
+    acceptor_.bind(tcp::endpoint(loopback, 0));
+    acceptor_.listen(0);
+    for (int i = 0; i < 8; ++i) {
+      auto& filler = fillers_.emplace_back(loop);
+      filler.open(tcp::v4());
+      filler.non_blocking(true);
+      boost::system::error_code in_progress;
+      filler.connect(acceptor_.local_endpoint(), in_progress);
+    }
+  }
+  tcp::endpoint endpoint() const { return acceptor_.local_endpoint(); }
+
+ private:
+  tcp::acceptor acceptor_;
+  std::vector<tcp::socket> fillers_;
+};
+
+struct nothing_to_tell final : response_handler {
+  void on_sent() override {}
+  void on_head(openai::response_head head) override { status = head.status; }
+  openai::reply_reader::need on_body(std::string_view) override {
+    return openai::reply_reader::need::more;
+  }
+  int status = 0;
+};
+
+struct http_client_test : testing::Test {
+  asio::io_context loop{1};
+  test::manual_clock time;
+
+  exchange_end send(http_client& client) {
+    std::optional<exchange_end> told;
+    nothing_to_tell handler;
+    asio::co_spawn(
+        loop,
+        [&]() -> asio::awaitable<void> {
+          told = co_await client.exchange({"/v1/embeddings", "{}", "key", false}, handler);
+        },
+        asio::detached);
+    loop.restart();
+    while (!told && loop.run_one() > 0) {
+    }
+    EXPECT_TRUE(told->end != exchange_end::how::complete || handler.status == 200);
+    return told.value_or(exchange_end{});
+  }
+  static relay_options at(std::uint16_t port, const std::string& host = "relay.example") {
+    relay_options relay;
+    relay.base_url = "http://" + host + ":" + std::to_string(port);
+    return relay;
+  }
+};
+
+TEST_F(http_client_test, a_connection_serves_until_it_is_old_and_then_the_name_is_asked_again) {
+  answering_server first(loop);
+  answering_server second(loop, "127.0.0.2");
+  std::string answer = "127.0.0.1";
+  int asked = 0;
+  relay_options relay = at(0);
+  const auto client = make_http_client(
+      loop, time, at(first.port()),
+      [&](const std::string& host, std::uint16_t, std::vector<tcp::endpoint>& found) {
+        EXPECT_EQ(host, "relay.example");
+        ++asked;
+        const auto port = answer == "127.0.0.1" ? first.port() : second.port();
+        found.emplace_back(asio::ip::make_address(answer), port);
+        return std::string();
+      });
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(send(*client).end, exchange_end::how::complete);
+  EXPECT_EQ(first.connections, 1);
+  EXPECT_EQ(asked, 1);
+
+  answer = "127.0.0.2";  // the name moves
+  time.advance(relay.connection_age / 2);
+  send(*client);
+  EXPECT_EQ(second.connections, 0) << "still young";
+  time.advance(relay.connection_age);
+  EXPECT_EQ(send(*client).end, exchange_end::how::complete);
+  EXPECT_EQ(first.connections, 1);
+  EXPECT_EQ(second.connections, 1);
+  EXPECT_EQ(asked, 2);
+}
+
+TEST_F(http_client_test, while_names_cannot_be_looked_up_what_was_known_serves) {
+  answering_server server(loop);
+  std::string fault = "Temporary failure in name resolution";
+  relay_options relay = at(server.port());
+  const auto client = make_http_client(
+      loop, time, relay,
+      [&](const std::string&, std::uint16_t port, std::vector<tcp::endpoint>& found) {
+        if (fault.empty()) found.emplace_back(loopback, port);
+        return fault;
+      });
+  const auto unknown = send(*client);
+  EXPECT_EQ(unknown.end, exchange_end::how::unreachable);
+  EXPECT_FALSE(unknown.sent_any);
+  EXPECT_THAT(unknown.message, testing::HasSubstr(fault));
+  EXPECT_THAT(unknown.message, testing::HasSubstr("relay.example"));
+
+  fault.clear();
+  EXPECT_EQ(send(*client).end, exchange_end::how::complete);
+  fault = "Temporary failure in name resolution";
+  time.advance(2 * relay.connection_age);
+  EXPECT_EQ(send(*client).end, exchange_end::how::complete);
+  EXPECT_EQ(server.connections, 2);
+}
+
+struct address_race_test : http_client_test {
+  connection link{loop, time, nullptr};
+
+  boost::system::error_code race(const std::vector<tcp::endpoint>& addresses,
+                                 const std::function<void()>& meanwhile) {
+    std::optional<boost::system::error_code> outcome;
+    asio::co_spawn(
+        loop,
+        [&]() -> asio::awaitable<void> {
+          outcome = co_await connect_to_any(link, time, addresses);
+        },
+        asio::detached);
+    loop.poll();
+    meanwhile();
+    loop.restart();
+    while (!outcome && loop.run_one() > 0) {
+    }
+    EXPECT_EQ(time.calls_to_come(), link.limit.when() == time_point::max() ? 0U : 1U);
+    return outcome.value_or(asio::error::timed_out);
+  }
+};
+
+TEST_F(address_race_test, an_address_that_stays_silent_costs_a_quarter_of_a_second) {
+  const silent_address silent(loop);
+  answering_server server(loop);
+  const tcp::endpoint good(loopback, server.port());
+  const auto before = time.now();
+  EXPECT_FALSE(race({silent.endpoint(), silent.endpoint(), good}, [&] {
+    while (time.run_next()) loop.poll();
+  }));
+  EXPECT_EQ(link.socket.remote_endpoint(), good);
+  EXPECT_EQ(time.now() - before, 2 * race_delay);
+  server.close();
+}
+
+TEST_F(address_race_test, an_address_that_refuses_costs_nothing) {
+  answering_server gone(loop);
+  const tcp::endpoint refusing(loopback, gone.port());
+  gone.close();
+  answering_server server(loop);
+  EXPECT_FALSE(race({refusing, refusing, {loopback, server.port()}}, [] {}));
+  EXPECT_EQ(link.socket.remote_endpoint().port(), server.port());
+  server.close();
+}
+
+TEST_F(address_race_test, when_all_refuse_the_last_reason_stands) {
+  answering_server gone(loop);
+  const tcp::endpoint refusing(loopback, gone.port());
+  gone.close();
+  EXPECT_EQ(race({refusing, refusing}, [] {}), asio::error::connection_refused);
+  EXPECT_EQ(race({}, [] {}), asio::error::host_not_found);
+}
+
+TEST_F(address_race_test, a_deadline_or_an_abort_ends_it) {
+  const silent_address silent(loop);
+  link.limit.set(time.now() + 10s, "--connect-timeout");
+  EXPECT_TRUE(race({silent.endpoint(), silent.endpoint()}, [&] { time.advance(10s); }));
+  EXPECT_EQ(link.first_cause("?"), "--connect-timeout passed");
+
+  connection other(loop, time, nullptr);
+  std::optional<boost::system::error_code> outcome;
+  asio::co_spawn(
+      loop,
+      [&]() -> asio::awaitable<void> {
+        outcome = co_await connect_to_any(other, time, {silent.endpoint()});
+      },
+      asio::detached);
+  loop.restart();
+  loop.poll();
+  other.abort();
+  loop.restart();
+  loop.poll();
+  EXPECT_TRUE(outcome.has_value());
+  EXPECT_EQ(other.first_cause("?"), "interrupted");
+}
+
+TEST(address_race, families_take_turns) {
+  const auto of = [](const char* text) { return tcp::endpoint(asio::ip::make_address(text), 443); };
+  EXPECT_THAT(
+      in_racing_order({of("::1"), of("::2"), of("::3"), of("10.0.0.1"), of("10.0.0.2")}),
+      testing::ElementsAre(of("::1"), of("10.0.0.1"), of("::2"), of("10.0.0.2"), of("::3")));
+  EXPECT_THAT(in_racing_order({of("10.0.0.1"), of("::1"), of("::2")}),
+              testing::ElementsAre(of("10.0.0.1"), of("::1"), of("::2")));
+  EXPECT_THAT(in_racing_order({}), testing::IsEmpty());
+}
+
+}  // namespace
+}  // namespace sluice
