@@ -129,7 +129,8 @@ class Buffering(Between):
 
 
 class RequestLimit(Between):
-    """nginx lets one request pass every 0.3 s and answers all others with a page of status 503."""
+    """nginx lets one request pass every 301 ms (it counts in whole ones, rounded) and answers all others with a page of
+    status 503. A start every 300 ms, as the same limit would have it, is then refused every other time."""
 
     REQUESTS = 50
 
@@ -144,7 +145,7 @@ class RequestLimit(Between):
         self.assert_attempts(results, len(requests))
         middle = (requests[0]["at"] + requests[-1]["at"]) / 2
         late = [request["status"] for request in requests if request["at"] > middle]
-        self.assertLess(late.count(503), late.count(200) / 2, "it must have found a pace that is let pass")
+        self.assertLess(late.count(503), late.count(200) / 4, "it must have found a pace that is let pass")
 
 
 class RequestLimitAtEvenPace(RequestLimit):
