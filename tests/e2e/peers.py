@@ -1,0 +1,211 @@
+"""The servers that stand between a client and a relay in real life: nginx, haproxy, SOCKS and HTTP proxies.
+
+Each is the program of its Debian package, started without privileges and in the foreground, on a free port of
+127.0.0.1, with its config and its logs in the test's folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from support import PATIENCE, Server, wait_until
+
+HOST = "127.0.0.1"
+
+
+def free_port() -> int:
+    """Below the ports that the kernel hands out by itself, so that no connection takes it before its server does."""
+    first_of_the_kernel = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(10_000, max(first_of_the_kernel, 11_000))
+        with contextlib.suppress(OSError), socket.socket() as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind((HOST, port))
+            return port
+
+
+class Peer(Server):
+    """A server that listens when its constructor is done. What it says stands in `log`."""
+
+    package: str
+
+    def __init__(self, folder: Path, command: list[str], port: int) -> None:
+        program = shutil.which(command[0], path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
+        if not program:
+            raise AssertionError(f"{command[0]} is missing: apt-get install {self.package}")
+        self.port = port
+        self.log = folder / f"{command[0]}-{port}.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen([program, *command[1:]], stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=subprocess.STDOUT, text=True, cwd=folder)
+        try:
+            wait_until(self._listens, f"{command[0]} on port {port}")
+        except BaseException:
+            self.stop()
+            raise
+
+    def _listens(self) -> bool:
+        if self.process.poll() is not None:
+            raise AssertionError(f"{self.package} ended with status {self.process.returncode}:\n{self.told}")
+        with contextlib.suppress(OSError), socket.create_connection((HOST, self.port), PATIENCE):
+            return True
+        return False
+
+    @property
+    def told(self) -> str:
+        return self.log.read_text("utf-8", "replace")
+
+
+class FrontEnd(Peer):
+    """One that speaks HTTP to the client, and writes a line of JSON for each request that it has answered."""
+
+    requests_log: Path
+
+    @property
+    def requests(self) -> list[dict[str, Any]]:
+        lines = self.requests_log.read_text("utf-8", "replace").split("\n")[:-1]
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def requests_after(self, count: int) -> list[dict[str, Any]]:
+        """The requests, once there are so many: a line is written behind the reply."""
+        return wait_until(lambda: len(self.requests) >= count and self.requests, f"{count} requests in the log")
+
+
+class Nginx(FrontEnd):
+    """nginx before the server at `upstream`; the words are of its config, each for the block of that name."""
+
+    package = "nginx"
+    FIELDS = {"upstream": "$upstream_status", "connection": "$connection", "nth": "$connection_requests",
+              "http": "$server_protocol", "tls": "$ssl_protocol", "alpn": "$ssl_alpn_protocol",
+              "name": "$ssl_server_name", "reused": "$ssl_session_reused", "gzip": "$gzip_ratio"}
+    LIKE_MANY = "proxy_http_version 1.1; proxy_set_header Connection '';"
+
+    def __init__(self, folder: Path, upstream: int, *, http: str = "", server: str = "", location: str = LIKE_MANY,
+                 path: str = "/", target: str = "", listen: str = "",
+                 tls: tuple[Path, Path, Path] | None = None) -> None:
+        port = free_port()
+        home = folder / f"nginx-{port}"
+        home.mkdir()
+        self.requests_log = home / "requests.log"
+        self.secure = tls is not None
+        fields = ",".join(f'"{name}":"{value}"' for name, value in self.FIELDS.items())
+        kept = "\n  ".join(f"{what}_temp_path {home}/{what};"
+                           for what in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        certificate = f"ssl_certificate {tls[1]}; ssl_certificate_key {tls[2]};" if tls else ""
+        config = home / "nginx.conf"
+        config.write_text(f"""\
+daemon off;
+master_process off;
+pid {home}/pid;
+events {{ worker_connections 1000; }}
+http {{
+  {kept}
+  log_format fields escape=json '{{"status":$status,"at":$msec,{fields}}}';
+  access_log {self.requests_log} fields;
+  {http}
+  server {{
+    listen {HOST}:{port}{" ssl" if tls else ""} {listen};
+    {certificate}
+    {server}
+    location {path} {{
+      proxy_pass http://{HOST}:{upstream}{target};
+      {location}
+    }}
+  }}
+}}
+""")
+        super().__init__(folder, ["nginx", "-e", "stderr", "-p", str(home), "-c", str(config)], port)
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self.secure else 'http'}://{HOST}:{self.port}/v1"
+
+
+class Haproxy(FrontEnd):
+    """haproxy as what ends TLS before the server at `upstream`. `bind` and `frontend` are words of its config."""
+
+    package = "haproxy"
+    FIELDS = {"http": "%HV", "tls": "%[ssl_fc_protocol]", "alpn": "%[ssl_fc_alpn]",
+              "name": "%[ssl_fc_sni]", "reused": "%[ssl_fc_is_resumed]"}
+
+    def __init__(self, folder: Path, upstream: int, tls: tuple[Path, Path, Path], *, bind: str = "",
+                 frontend: str = "") -> None:
+        port = free_port()
+        both = folder / f"haproxy-{port}.pem"
+        both.write_bytes(tls[1].read_bytes() + tls[2].read_bytes())
+        fields = ",".join(f'"{name}":"{value}"' for name, value in self.FIELDS.items())
+        config = folder / f"haproxy-{port}.cfg"
+        config.write_text(f"""\
+global
+  log stdout format raw local0
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+frontend tls
+  bind {HOST}:{port} ssl crt {both} alpn h2,http/1.1 {bind}
+  log global
+  log-format '{{"status":%ST,{fields}}}'
+  default_backend relay
+  {frontend}
+backend relay
+  server relay {HOST}:{upstream}
+""")
+        super().__init__(folder, ["haproxy", "-db", "-f", str(config)], port)
+        self.requests_log = self.log
+
+    @property
+    def url(self) -> str:
+        return f"https://{HOST}:{self.port}/v1"
+
+
+class Microsocks(Peer):
+    """A SOCKS5 proxy. Its log names each target as it was asked for: by name, or by address."""
+
+    package = "microsocks"
+
+    def __init__(self, folder: Path, *, user: str = "", password: str = "") -> None:
+        port = free_port()
+        login = ["-u", user, "-P", password] if user else []
+        super().__init__(folder, ["microsocks", "-i", HOST, "-p", str(port), *login], port)
+
+    def served(self, host: str, port: int) -> int:
+        """How many connections it has made to that target."""
+        return self.told.count(f"connected to {host}:{port}\n")
+
+
+class Tinyproxy(Peer):
+    """An HTTP proxy. `asked` are the request lines that it was given."""
+
+    package = "tinyproxy-bin"
+
+    def __init__(self, folder: Path, *, user: str = "", password: str = "") -> None:
+        port = free_port()
+        config = folder / f"tinyproxy-{port}.conf"
+        login = f"BasicAuth {user} {password}\n" if user else ""
+        config.write_text(f"Port {port}\nListen {HOST}\nAllow {HOST}\nTimeout 60\nMaxClients 200\n{login}")
+        super().__init__(folder, ["tinyproxy", "-d", "-c", str(config)], port)
+
+    @property
+    def asked(self) -> list[str]:
+        return [line.partition("): ")[2] for line in self.told.split("\n") if "Request (file descriptor" in line]
+
+
+class Dead:
+    """A port that refuses every connection for as long as this stands."""
+
+    def __init__(self) -> None:
+        self._bound = socket.socket()
+        self._bound.bind((HOST, 0))  # bound and not listening: nobody else gets the port
+        self.port = int(self._bound.getsockname()[1])
+
+    def stop(self) -> None:
+        self._bound.close()
