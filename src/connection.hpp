@@ -34,6 +34,14 @@ struct connection {
     if (tls_context != nullptr) tls.emplace(socket, *tls_context);
   }
 
+  connection(const connection&) = delete;
+  connection& operator=(const connection&) = delete;
+  ~connection() {
+    // A session whose connection goes without a farewell could not be resumed (OpenSSL takes it for
+    // a bad one), and there is nobody left to wait for the farewell's answer.
+    if (tls) SSL_set_shutdown(tls->native_handle(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+  }
+
   /// Ends whatever waits on it.
   void cut() {
     boost::system::error_code ignored;

@@ -40,16 +40,26 @@ void relay_health::end(spell& trouble, time_point started) {
   if (started >= trouble.since) trouble = {};
 }
 
-void relay_health::spread(time_point now) {
+// A refusal at the gap in force says that it is too small. What was too small is not tried again
+// for a while: a leaky bucket would refuse every other start.
+void relay_health::spread(time_point started, time_point now) {
   const duration least = options_.even_gap > duration{} ? options_.even_gap : unlimited_gap;
-  gap_ = throttled_.steps > 1 ? std::min(gap_ * 2, widest_gap) : std::max(gap_, least);
-  gap_ = std::max(gap_, least);
+  const bool at_gap = gap_ >= least && started >= last_spread_;
+  if (at_gap) narrowest_ = std::min(gap_ + gap_ / 10, 2 * least);
+  if (at_gap && throttled_.steps > 1) {
+    gap_ = std::min(gap_ * 2, widest_gap);
+  } else if (at_gap) {
+    gap_ = std::max(gap_, std::min(gap_ + gap_ / 4, 2 * least));
+  } else {
+    gap_ = std::max(gap_, least);
+  }
   last_spread_ = now;
 }
 
 void relay_health::close_up(time_point now) {
-  if (now - last_spread_ >= spread_for) gap_ = {};
-  if (gap_ > options_.even_gap) gap_ = std::max(gap_ - gap_ / closing_steps, options_.even_gap);
+  if (now - last_spread_ >= spread_for) gap_ = narrowest_ = {};
+  const duration narrowest = std::max(narrowest_, options_.even_gap);
+  if (gap_ > narrowest) gap_ = std::max(gap_ - gap_ / closing_steps, narrowest);
 }
 
 void relay_health::answered(time_point started, time_point now) {
@@ -117,7 +127,8 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
       break;
     case failure_class::throttled:
       told.charge = false;
-      if (prolong(throttled_, started, now) && (!hint || throttled_.steps > 1)) spread(now);
+      if (prolong(throttled_, started, now) && (!hint || throttled_.steps > 1))
+        spread(started, now);
       // Refused again although the hint was heeded: it promises too much.
       told.pause_until = throttled_.steps > 1 ? std::max(hint.value_or(now), throttled_.until)
                                               : hint.value_or(throttled_.until);
@@ -126,7 +137,7 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
       told.charge = !failing_.on;
       end(unreachable_, started);
       end(throttled_, started);
-      if (is_overload(why)) spread(now);
+      if (is_overload(why)) spread(started, now);
       if (++failures_in_row_ >= options_.failures_before_trial) prolong(failing_, started, now);
       if (hint || failing_.on) {
         told.pause_until = std::max(hint.value_or(now), failing_.on ? failing_.until : now);

@@ -51,8 +51,9 @@ class relay_health {
   /// Only one attempt at a time should be made until one succeeds.
   bool trial() const noexcept { return failing_.on || throttled_.on || unreachable_.on; }
   /// The least time between two starts. A relay that refused without saying for how long may count
-  /// otherwise than we do, as a leaky bucket does: the starts are spread evenly then, and doubly so
-  /// when that was not enough; each success brings them a little closer again.
+  /// otherwise than we do, as a leaky bucket does: the starts are spread evenly then, and further
+  /// when that was not enough; each success brings them a little closer again, but not so close as
+  /// was refused.
   duration gap() const noexcept { return gap_; }
   /// Whether any answer of this API has come yet.
   bool address_confirmed() const noexcept { return confirmed_; }
@@ -69,7 +70,7 @@ class relay_health {
   };
   bool prolong(spell& trouble, time_point started, time_point now) const;
   static void end(spell& trouble, time_point started);
-  void spread(time_point now);
+  void spread(time_point started, time_point now);
   void close_up(time_point now);
   duration backoff(unsigned steps) const;
 
@@ -81,6 +82,7 @@ class relay_health {
   spell unreachable_;
   spell failing_;
   duration gap_{};
+  duration narrowest_{};  // the gap is not closed beyond, since it was refused
   time_point last_spread_{};
   unsigned failures_in_row_ = 0;
   std::uint64_t successes_ = 0;

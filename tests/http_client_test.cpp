@@ -224,7 +224,7 @@ TEST_F(address_race_test, when_all_refuse_the_last_reason_stands) {
   const tcp::endpoint refusing(loopback, gone.port());
   gone.close();
   EXPECT_EQ(race({refusing, refusing}, [] {}), asio::error::connection_refused);
-  EXPECT_EQ(race({}, [] {}), asio::error::host_not_found);
+  EXPECT_EQ(race(std::vector<tcp::endpoint>(), [] {}), asio::error::host_not_found);
 }
 
 TEST_F(address_race_test, a_deadline_or_an_abort_ends_it) {
@@ -234,12 +234,11 @@ TEST_F(address_race_test, a_deadline_or_an_abort_ends_it) {
   EXPECT_EQ(link.first_cause("?"), "--connect-timeout passed");
 
   connection other(loop, time, nullptr);
+  const std::vector<tcp::endpoint> addresses{silent.endpoint()};
   std::optional<boost::system::error_code> outcome;
   asio::co_spawn(
       loop,
-      [&]() -> asio::awaitable<void> {
-        outcome = co_await connect_to_any(other, time, {silent.endpoint()});
-      },
+      [&]() -> asio::awaitable<void> { outcome = co_await connect_to_any(other, time, addresses); },
       asio::detached);
   loop.restart();
   loop.poll();

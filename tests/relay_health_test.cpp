@@ -274,9 +274,38 @@ TEST(relay_health, refusals_spread_the_starts_and_successes_bring_them_together)
   health.failed(of_kind(failure_class::throttled), now + 1s, now + 1s);
   EXPECT_EQ(health.gap(), 600ms);
   for (int i = 0; i < 40; ++i) health.answered(now + 2s, now + 2s);
-  EXPECT_EQ(health.gap(), 300ms) << "no closer than the limit itself";
+  EXPECT_EQ(health.gap(), 330ms) << "no closer than what was refused, and a little";
   health.answered(now + 6min, now + 6min);
   EXPECT_EQ(health.gap(), 0s) << "after minutes without a refusal they may burst again";
+}
+
+// nginx's limit_req, which counts in thousandths: at 200 a minute it refuses a start that comes
+// exactly 300 ms after the one before.
+TEST(relay_health, a_leaky_bucket_that_refuses_the_even_pace_is_kept_clear_of) {
+  for (const int status : {429, 503}) {
+    relay_health::options options;
+    options.even_gap = 300ms;
+    relay_health health(options);
+    failure why = of_kind(status == 429 ? failure_class::throttled : failure_class::passing);
+    why.http_status = status;
+    time_point now = noon;
+    time_point let_in = noon - 1h;
+    int refused = 0;
+    for (int i = 0; i < 400; ++i) {
+      if (now - let_in > 300ms) {
+        let_in = now;
+        health.answered(now, now);
+        health.succeeded(now);
+      } else {
+        const auto told = health.failed(why, now, now);
+        now = std::max(now, told.pause_until.value_or(now));
+        ++refused;
+      }
+      now += std::max<duration>(options.even_gap, health.gap());
+    }
+    EXPECT_LE(refused, 4) << status;
+    EXPECT_LE(health.gap(), 350ms) << status << ": and no slower than it must";
+  }
 }
 
 TEST(relay_health, an_overloaded_relay_is_spread_over_too) {
