@@ -59,7 +59,7 @@ class Attempt:
     arrived: float
     whole: bool = False  # the request was received to its last byte
     billed: bool = False
-    answered: float | None = None  # when the last byte was handed to the kernel; None when the client left before
+    answered: float = 0.0  # when the answer began
 
 
 @dataclass
@@ -79,12 +79,17 @@ class Ledger:
 
 
 class HostileRelay:
-    """Serves 127.0.0.1 on threads of this process, one for each connection."""
+    """Serves 127.0.0.1 on threads of this process, one for each connection. With a `first` trap, which must end in
+    HOLD, all others are answered only when the client has left that one."""
 
-    def __init__(self, answers: Mapping[str, Sequence[Answer]]) -> None:
+    def __init__(self, answers: Mapping[str, Sequence[Answer]], first: str = "") -> None:
         self.ledger = Ledger()
         self.connections = 0
         self._answers = answers
+        self._first = first
+        self._open = threading.Event()
+        if not first:
+            self._open.set()
         self._lock = threading.Lock()
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.port = int(self._socket.getsockname()[1])
@@ -150,11 +155,15 @@ class HostileRelay:
             attempt.whole, attempt.billed = True, answer.billed
         attempt.body = bytes(received[start:start + length])
         del received[:start + length]
-        end_of_it = play(connection, answer)
+        if trap != self._first:
+            self._open.wait()
         attempt.answered = time.monotonic()
+        end_of_it = play(connection, answer)
         if end_of_it is End.HOLD:
             while connection.recv(1 << 16):
                 pass
+            if trap == self._first:
+                self._open.set()
         elif end_of_it is End.RESET:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         return end_of_it is None
