@@ -226,17 +226,17 @@ def secret(data: bytes) -> bytes:
 BOMB = 8 << 30  # bytes that a bomb unpacks to
 
 
-def gzip_bomb() -> Iterator[bytes]:
-    """Blanks without end. A fully flushed block does not refer to what came before, so one serves again and again."""
+def gzip_bomb(opening: bytes) -> Iterator[bytes]:
+    """A fully flushed block does not refer to what came before, so that one serves again and again."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    block = packer.compress(b" " * 16 * MIB) + packer.flush(zlib.Z_FULL_FLUSH)
-    yield framed(b"\x1f\x8b\x08\0\0\0\0\0\0\xff")
+    yield framed(b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + packer.compress(opening) + packer.flush(zlib.Z_FULL_FLUSH))
+    block = packer.compress(b"x" * 16 * MIB) + packer.flush(zlib.Z_FULL_FLUSH)
     yield from itertools.repeat(framed(block), BOMB // (16 * MIB))
 
 
-def zstd_bomb() -> Iterator[bytes]:
-    yield framed(ZSTD_HEAD)
-    yield from itertools.repeat(framed((zstd_block(1, ZSTD_BLOCK) + b" ") * 1024), BOMB // (1024 * ZSTD_BLOCK))
+def zstd_bomb(opening: bytes) -> Iterator[bytes]:
+    yield framed(ZSTD_HEAD + zstd_block(0, len(opening)) + opening)
+    yield from itertools.repeat(framed((zstd_block(1, ZSTD_BLOCK) + b"x") * 1024), BOMB // (1024 * ZSTD_BLOCK))
 
 
 # ---------------------------------------------------------------- kinds of rows
@@ -516,7 +516,7 @@ def kinds() -> list[Trap]:
         plain("json-called-nothing", document(completion("json-called-nothing"), kind="")),
         plain("json-behind-blank-lines", stream([b"\n\n", b" \r\n", b"\n", dump(completion("json-behind-blank-lines"))],
                                                 kind=JSON, pause=0.2)),
-        plain("json-behind-a-byte-order-mark", sized(b"\xef\xbb\xbf" + dump(completion("json-behind-a-byte-order-mark")))),
+        plain("json-behind-a-mark", sized(b"\xef\xbb\xbf" + dump(completion("json-behind-a-mark")))),
     ]
 
 
@@ -676,8 +676,9 @@ def connections() -> list[Trap]:
         retried("headers-of-megabytes", [head(200, *(f"X-Note-{i}: {'n' * 8000}" for i in range(400)))
                                          + body("headers-of-megabytes"), End.CLOSE], plain=True, billed=True),
         plain("headers-in-utf-8", document(completion("headers-in-utf-8"), 200, "X-Note: 额度", "X-Empty:")),
-        plain("continue-and-hints", [b"HTTP/1.1 100 Continue\r\n\r\n", TICK, b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n"
-                                     b"Content-Length: 7\r\n\r\n", TICK, b"HTTP/1.1 102 Processing\r\n\r\n", TICK,
+        plain("continue-and-hints", [b"HTTP/1.1 100 Continue\r\n\r\n", TICK,
+                                     b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\nContent-Length: 7\r\n\r\n", TICK,
+                                     b"HTTP/1.1 102 Processing\r\n\r\n", TICK,
                                      *document(completion("continue-and-hints"))]),
         plain("status-without-a-reason", [b"HTTP/1.1 200 \r\n" + head(200).split(b"\r\n", 1)[1][:-2]
                                           + b"Content-Length: %d\r\n\r\n" % len(body("status-without-a-reason"))
@@ -724,7 +725,8 @@ def encodings() -> list[Trap]:
         doubtful("deflate", zlib.compress(body("deflate")), "deflate"),
         doubtful("gzip-in-name-only", body("gzip-in-name-only"), "gzip"),  # a proxy has unpacked it on the way
         retried("brotli", sized(b"\x8b\x05\x80nonsense\x03", 200, "Content-Encoding: br"), plain=True, billed=True),
-        retried("unknown-encoding", sized(secret(body("x")), 200, "Content-Encoding: x-secret"), plain=True, billed=True),
+        retried("unknown-encoding", sized(secret(body("x")), 200, "Content-Encoding: x-secret"), plain=True,
+                billed=True),
         retried("unknown-encoding-of-a-stream", stream(map(secret, events("x")), "Content-Encoding: x-secret"),
                 billed=True),
         retried("gzip-cut-short", sized(gzip.compress(body("gzip-cut-short"))[:-30], 200, "Content-Encoding: gzip"),
@@ -761,8 +763,8 @@ def bodies() -> list[Trap]:
 
 def many() -> list[Trap]:
     """All that go into one run together."""
-    return [*parsing(), *usages(), *ends(), *errors_in_streams(), *kinds(), *statuses(), *shapes(), *errors_inside_200(),
-            *connections(), *encodings(), *bodies()]
+    return [*parsing(), *usages(), *ends(), *errors_in_streams(), *kinds(), *statuses(), *shapes(),
+            *errors_inside_200(), *connections(), *encodings(), *bodies()]
 
 
 # ---------------------------------------------------------------- streamed and unstreamed alike
@@ -825,8 +827,8 @@ def twins() -> list[Twin]:
         one("content", say, *({"content": text} for text in pieces("content"))),
         one("no-role", *({"content": text} for text in pieces("no-role"))),
         one("empty-content", say, content=""),
-        one("refusal", {"role": "assistant", "content": None, "refusal": ""}, {"refusal": "I will "}, {"refusal": "not."},
-            content=None, refusal="I will not."),
+        one("refusal", {"role": "assistant", "content": None, "refusal": ""}, {"refusal": "I will "},
+            {"refusal": "not."}, content=None, refusal="I will not."),
         one("reasoning-content", {**say, "reasoning_content": ""}, {"reasoning_content": "let me "},
             {"reasoning_content": "see"}, {"content": "yes"}, content="yes", reasoning_content="let me see"),
         one("reasoning", {**say, "reasoning": "let "}, {"reasoning": "me see"}, {"content": "yes"}, content="yes",
@@ -926,7 +928,7 @@ def lasting() -> list[Trap]:
     ]
 
 
-# ---------------------------------------------------------------- slow replies: 1.5 s of silence, 2 s for the first byte
+# ---------------------------------------------------------------- slow replies, for 1.5 s of patience, 2 s at first
 
 
 def slow() -> list[Trap]:
@@ -955,7 +957,8 @@ def slow() -> list[Trap]:
         silent("silent-midway", open_stream(map(event, begun("silent-midway")))),
         silent("drips-for-ever", open_stream([b": PING\n\n"] * 100, pause=0.25)),
         # Whole as far as it goes: the choice is finished, and only the usage is missing.
-        taken("silent-behind-the-finish-reason", [*open_stream(events("silent-behind-the-finish-reason")[:-2]), End.HOLD],
+        taken("silent-behind-the-finish-reason",
+              [*open_stream(events("silent-behind-the-finish-reason")[:-2]), End.HOLD],
               Taken(completion("silent-behind-the-finish-reason", usage=...), usage=None)),
     ]
 
@@ -991,15 +994,17 @@ def large() -> list[Trap]:
         beyond("too-large-by-its-length", [head(200, f"Content-Length: {2 * LARGEST}") + opened,
                                            lambda: itertools.repeat(b"x" * MIB, 2 * LARGEST // MIB)],
                body=ask("too-large-by-its-length", stream=False)),
-        beyond("too-large-in-chunks", [head(200, "Transfer-Encoding: chunked"), framed(opened), endless(b"x" * MIB), END],
-               body=ask("too-large-in-chunks", stream=False)),
+        beyond("too-large-in-chunks", [head(200, "Transfer-Encoding: chunked"), framed(opened), endless(b"x" * MIB),
+                                       END], body=ask("too-large-in-chunks", stream=False)),
         beyond("too-large-a-stream", [head(200, "Transfer-Encoding: chunked", kind=SSE),
                                       endless(event(chunk("x", {"content": "0123456789abcdef" * 1024}))), END]),
         beyond("too-large-an-event", [head(200, "Transfer-Encoding: chunked", kind=SSE), framed(b"data: "),
-                                      endless(b" " * MIB), END]),
-        beyond("gzip-bomb", [packed("gzip", JSON), gzip_bomb, END], body=ask("gzip-bomb", stream=False)),
-        beyond("gzip-bomb-in-a-stream", [packed("gzip", SSE), gzip_bomb, END]),
-        beyond("zstd-bomb", [packed("zstd", JSON), zstd_bomb, END], body=ask("zstd-bomb", stream=False)),
+                                      endless(b"x" * MIB), END]),
+        beyond("gzip-bomb", [packed("gzip", JSON), lambda: gzip_bomb(opened), END],
+               body=ask("gzip-bomb", stream=False)),
+        beyond("gzip-bomb-in-a-stream", [packed("gzip", SSE), lambda: gzip_bomb(b"data: "), END]),
+        beyond("zstd-bomb", [packed("zstd", JSON), lambda: zstd_bomb(opened), END],
+               body=ask("zstd-bomb", stream=False)),
     ]
 
 

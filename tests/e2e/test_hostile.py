@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from hostile_relay import Answer, End, HostileRelay
-from hostile_traps import (EMBEDDINGS, LARGEST, RESPONSES, Failed, Hint, Stop, Taken, Trap, Usage, ask, blank,
-                           dump, hints, large, lasting, many, opening, redirects, slow, stops, streamed, twins)
+from hostile_traps import (EMBEDDINGS, LARGEST, RESPONSES, Failed, Hint, Stop, Taken, Trap, Usage, ask, blank, dump,
+                           hints, large, lasting, many, opening, redirects, slow, stops, streamed, twins)
 from support import KEY, Case, Results, Run, batch
 
 # USD for a million tokens: input, cached input, output
@@ -79,8 +79,8 @@ class HostileCase(Case):
         jobs = self.write(traps, self.folder / "jobs")
         out, log = self.folder / folder, self.folder / f"{folder}.log"
         failing = any(isinstance(trap.outcome, Failed) for trap in traps)
-        run = self.start("run", *jobs, "--base-url", relay.url, "--rpm", 0, "--output-dir", out, "-v", "--log-file", log,
-                         *flags)
+        run = self.start("run", *jobs, "--base-url", relay.url, "--rpm", 0, "--output-dir", out, "-v", "--log-file",
+                         log, *flags)
         watch(run)
         run.wait(LONGEST)
         said = log.read_text("utf-8", "replace")
@@ -212,7 +212,8 @@ class Pace(HostileCase):
     def test_a_request_refused_again_and_again_while_others_succeed(self) -> None:
         refused = Answer([b"HTTP/1.1 429 No\r\nretry-after-ms: 5\r\nContent-Length: 0\r\n\r\n"])
         relay = self.hostile({"refused": [refused], "other": [streamed("other")]})
-        job = self.job([batch(name, json.loads(ask(name))) for name in ("refused", *(f"other/{i}" for i in range(200)))])
+        job = self.job([batch(name, json.loads(ask(name)))
+                        for name in ("refused", *(f"other/{i}" for i in range(200)))])
         self.run_job(job, relay, "--concurrency", 2, expect=1)
         [line] = Results(job).errors
         self.assertEqual((line["custom_id"], line["response"]["status_code"], line["response"]["body"]),
@@ -271,7 +272,8 @@ class Stops(HostileCase):
         running: list[tuple[Stop, HostileRelay, Path, Run]] = []
         for stop in stops(port):
             relay = self.hostile({stop.name: [Answer(stop.answer)]})
-            job = self.job([batch(f"c{i}", json.loads(ask(f"{stop.name}/{i}"))) for i in range(self.COUNT)], f"{stop.name}.jsonl")
+            job = self.job([batch(f"c{i}", json.loads(ask(f"{stop.name}/{i}"))) for i in range(self.COUNT)],
+                           f"{stop.name}.jsonl")
             running.append((stop, relay, job, self.start("run", job, "--base-url", relay.url, "--rpm", 0,
                                                          "--concurrency", 3, *stop.flags)))
         for stop, relay, job, run in running:
@@ -279,6 +281,8 @@ class Stops(HostileCase):
                 self.assertEqual(run.wait().code, stop.exit, run.err)
                 for words in stop.says:
                     self.assertIn(words, run.err)
+                if stop.name.startswith("later-"):
+                    self.assertRegex(run.err, r"\d\d:\d\d", "when to run it again")
                 results, seen = Results(job), relay.ledger.count
                 self.assertEqual((results.output, results.errors), ([], []), "nothing is written as failed for it")
                 self.assertGreaterEqual(seen, stop.least)
