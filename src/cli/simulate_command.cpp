@@ -163,14 +163,24 @@ void add_simulate_command(CLI::App& program, int& exit_status) {
       command->add_option("--keys", flags->keys, "Keys it accepts, one KEY [RPM [BALANCE]] a line")
           ->type_name("FILE");
   command->footer(
-      "Kinds of faults: 429, 429-hint, 500, 502, reset, reset-late, stall, cut, error-in-200,\n"
-      "html-200, no-usage, ragged. Times are written 250ms, 10s, 2m, 1h.\n"
+      "Kinds of faults that 'faulty' mixes: 429, 429-hint, 500, 502, reset, reset-late, stall, "
+      "cut,\n"
+      "error-in-200, html-200, ragged. Others, by name alone:\n"
+      "  refusals      429-reset (x-ratelimit-* alone), no-channel (503), no-price (500),\n"
+      "                model-denied (403), key-spent (401), quota (403 or 429, by its codes)\n"
+      "  bad streams   error-mid-stream (in many forms), no-finish ([DONE], and no finish "
+      "reasons)\n"
+      "  good replies  filtered (400 with a completion), json-for-stream, stream-for-json, crlf, "
+      "cr,\n"
+      "                keep-alives, no-done, held-open, usage-on-last, usage-on-every, no-usage\n"
+      "Times are written 250ms, 10s, 2m, 1h.\n"
       "What it saw and billed stands at /simulator/ledger; ?requests=1 adds every request.\n"
       "\n"
       "Examples:\n"
       "  sluice simulate\n"
       "  sluice simulate --faults faulty --rpm 60 --balance 0.50\n"
       "  sluice simulate --faults cut=0.05,429-hint=0.02 --seed 7\n"
+      "  sluice simulate --faults error-mid-stream=0.3,keep-alives=0.7\n"
       "  sluice simulate --ttft 0 --itl 0 --rpm 0        as fast as it can, for benchmarks\n"
       "  curl -s http://127.0.0.1:8787/simulator/ledger");
   // Asked before the program's own check, which would call the word an unknown command.

@@ -122,6 +122,7 @@ error_body read_json(const json& value) {
   if (!error->is_object()) error = &at(root, {"response", "error"});
   if (!error->is_object()) error = &root;
   read.code = text_of(*error, "code");
+  if (read.code.empty()) read.code = text_of(root, "code");
   read.type = text_of(*error, "type");
   read.param = text_of(*error, "param");
   return read;

@@ -46,11 +46,13 @@ bool concerns_model(const error_body& error) {
          speaks_of(error.message, "model") || speaks_of(error.message, "模型");
 }
 
-/// The account behind the key is shut out, whatever it asks for. Relays give no code for it.
+/// The account behind the key, or the address that uses it, is shut out, whatever is asked for.
+/// Relays give no code for it.
 bool account_is_barred(const error_body& error) {
   const std::string_view words = error.message;
   if (speaks_of(words, "用户已被封禁") || speaks_of(words, "user has been banned") ||
-      speaks_of(words, "user is banned")) {
+      speaks_of(words, "user is banned") || speaks_of(words, "只能在指定网段使用") ||
+      speaks_of(words, "ip 不在令牌允许") || speaks_of(words, "无法解析客户端 ip")) {
     return true;
   }
   const bool group = speaks_of(words, "分组") || speaks_of(words, "group");

@@ -36,6 +36,12 @@ bool is_blank(std::string_view text) {
   return text.find_first_not_of(" \t\r\n") == std::string_view::npos;
 }
 
+/// Nothing, or the comment of a stream, of which some proxies make data.
+bool is_keep_alive(std::string_view data) {
+  const std::size_t begin = data.find_first_not_of(" \t\r\n");
+  return begin == std::string_view::npos || data[begin] == ':';
+}
+
 bool names_event_stream(std::string_view content_type) {
   constexpr std::string_view name = "text/event-stream";
   return std::search(content_type.begin(), content_type.end(), name.begin(), name.end(),
@@ -223,7 +229,7 @@ bool reply_reader::state::on_event(const sse_parser::event& event) {
     take_raw(event.data);
     return false;
   }
-  if (is_blank(event.data)) return true;
+  if (is_keep_alive(event.data)) return true;
   had_event = true;
   if (!says_done(event.data)) {
     const bool was_settled = settled();

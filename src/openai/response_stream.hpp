@@ -2,6 +2,8 @@
 
 #include <simdjson.h>
 
+#include <cstddef>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -10,7 +12,8 @@
 namespace sluice::openai {
 
 /// Follows the events of a streamed `/v1/responses` call to the one that carries the whole
-/// response.
+/// response. Some relays leave its output empty there: the items that were told whole are its
+/// output then.
 ///
 /// Not thread safe. The body is only as well formed as its event was: validate it.
 class response_stream {
@@ -26,7 +29,11 @@ class response_stream {
   const std::string& body() const { return body_; }
 
  private:
+  std::string with_output(std::string_view response);
+
   bool content_began_ = false;
+  std::map<std::size_t, std::string> items_;  ///< the items that are whole, by their place
+  chunk_reader inner_;                        ///< for the response in the last event
   std::string body_;
 };
 

@@ -108,7 +108,7 @@ std::int64_t either(count first, count second) {
 }
 
 bool is_claude_shaped(const reported_counts& counts) {
-  return !counts.prompt && counts.input && !counts.has_input_details &&
+  return counts.prompt.value_or(0) == 0 && counts.input && !counts.has_input_details &&
          (counts.cache_read || counts.cache_creation);
 }
 

@@ -13,17 +13,45 @@
 namespace sluice::simulator {
 namespace {
 
-constexpr std::array<std::string_view, fault_kinds> names{
-    "none",  "429", "429-hint",     "500",      "502",      "reset", "reset-late",
-    "stall", "cut", "error-in-200", "html-200", "no-usage", "ragged"};
+constexpr std::array<std::string_view, fault_kinds> names{"none",
+                                                          "429",
+                                                          "429-hint",
+                                                          "500",
+                                                          "502",
+                                                          "reset",
+                                                          "reset-late",
+                                                          "stall",
+                                                          "cut",
+                                                          "error-in-200",
+                                                          "html-200",
+                                                          "no-usage",
+                                                          "ragged",
+                                                          "429-reset",
+                                                          "no-channel",
+                                                          "no-price",
+                                                          "model-denied",
+                                                          "key-spent",
+                                                          "quota",
+                                                          "error-mid-stream",
+                                                          "no-finish",
+                                                          "filtered",
+                                                          "json-for-stream",
+                                                          "stream-for-json",
+                                                          "crlf",
+                                                          "cr",
+                                                          "keep-alives",
+                                                          "no-done",
+                                                          "held-open",
+                                                          "usage-on-last",
+                                                          "usage-on-every"};
 
 double& of(fault_profile& profile, fault_kind kind) {
   return profile.probability[static_cast<std::size_t>(kind)];
 }
 
-/// About one attempt in five. Faults after billing weigh most: they are what a client's accounts
-/// get wrong. A stall costs its client an idle timeout, so it is rare.
-fault_profile some_of_everything() {
+/// The profile `faulty`: about one attempt in five. Faults after billing weigh most: they are what
+/// a client's accounts get wrong. A stall costs its client an idle timeout, so it is rare.
+fault_profile some_of_most() {
   fault_profile profile;
   of(profile, fault_kind::refused_429) = 0.015;
   of(profile, fault_kind::refused_429_hint) = 0.01;
@@ -61,7 +89,7 @@ bool fault_profile::any() const {
 
 fault_profile parse_fault_profile(std::string_view text) {
   if (text == "none" || text == "clean" || text == "slow") return {};
-  if (text == "faulty") return some_of_everything();
+  if (text == "faulty") return some_of_most();
 
   fault_profile profile;
   for (std::string_view rest = text; !rest.empty();) {

@@ -30,8 +30,40 @@ enum class fault_kind : std::uint8_t {
   html_200,          ///< "html-200": status 200 and a page instead of an answer
   no_usage,          ///< "no-usage": a good answer that doesn't say what it used
   ragged,            ///< "ragged": a good answer in pieces that split lines and characters
+
+  // What follows is in no profile: each is there to be asked for by its name.
+
+  // Refusals, unbilled.
+  refused_429_reset,  ///< "429-reset": overloaded, and only x-ratelimit-* say until when
+  no_channel,         ///< "no-channel": 503, no upstream for the model
+  no_price,           ///< "no-price": 500, the relay has no price for the model
+  model_denied,       ///< "model-denied": 403, the model is not for this key
+  key_spent,          ///< "key-spent": 401, the key's quota is spent
+  quota,              ///< "quota": 403 or 429, the quota is spent, by one code or another
+
+  // Spoilt streams, billed; in place of an unstreamed reply an error in a 200.
+  error_mid_stream,  ///< "error-mid-stream": an error in the middle, in one form or another
+  no_finish,         ///< "no-finish": all but the finish reasons, and [DONE]
+
+  // Good answers in a form of their own; one that a reply cannot take changes nothing.
+  filtered,         ///< "filtered": 400 with a completion that a filter has ended
+  json_for_stream,  ///< "json-for-stream": a whole body where a stream was asked for
+  stream_for_json,  ///< "stream-for-json": a stream where none was
+  crlf,             ///< "crlf": the stream's lines end with CRLF
+  cr,               ///< "cr": and with CR
+  keep_alives,      ///< "keep-alives": comments and events without data in between
+  no_done,          ///< "no-done": no [DONE]
+  held_open,        ///< "held-open": the stream is whole, and the connection stays open
+  usage_on_last,    ///< "usage-on-last": usage beside the last finish reason
+  usage_on_every,   ///< "usage-on-every": usage on every chunk, the last one right
 };
-inline constexpr std::size_t fault_kinds = 13;
+inline constexpr std::size_t fault_kinds = 31;
+
+/// Whether the reply is a good one all the same.
+constexpr bool leaves_good(fault_kind kind) {
+  return kind == fault_kind::none || kind == fault_kind::no_usage || kind == fault_kind::ragged ||
+         kind >= fault_kind::filtered;
+}
 
 /// The name a profile uses; "none" for none.
 std::string_view name_of(fault_kind kind);
@@ -46,8 +78,8 @@ struct fault_profile {
   bool any() const;
 };
 
-/// Reads a profile: `none`, `clean`, `slow` (no faults), `faulty` (some of everything), or a list
-/// `kind=probability,…`. Throws std::invalid_argument that names what is wrong.
+/// Reads a profile: `none`, `clean`, `slow` (no faults), `faulty` (some of what is usual), or a
+/// list `kind=probability,…`. Throws std::invalid_argument that names what is wrong.
 fault_profile parse_fault_profile(std::string_view text);
 
 /// The fault that strikes the attempt (numbered from 1) of the request, whose digest holds the

@@ -49,4 +49,14 @@ void append(std::string& out, const Parts&... parts) {
   (append_one(out, parts), ...);
 }
 
+/// The text with every `what` in it replaced.
+inline std::string replaced(std::string_view text, std::string_view what, std::string_view by) {
+  std::string out;
+  std::size_t begin = 0;
+  for (std::size_t at = 0; (at = text.find(what, begin)) != std::string_view::npos;
+       begin = at + what.size())
+    out.append(text, begin, at - begin).append(by);
+  return out.append(text, begin);
+}
+
 }  // namespace sluice::simulator

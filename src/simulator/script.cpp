@@ -1,14 +1,16 @@
 #include "simulator/script.hpp"
 
 #include <algorithm>
+#include <array>
+#include <utility>
+#include <vector>
 
 #include "simulator/json_append.hpp"
 #include "simulator/random.hpp"
+#include "simulator/stream_shape.hpp"
 
 namespace sluice::simulator {
 namespace {
-
-constexpr std::string_view upstream_down = "upstream error: the model stopped answering";
 
 /// Keeps the first part of the reply: of a stream, whole tokens without the finish; of a body,
 /// half.
@@ -27,59 +29,87 @@ void append_to_stream(script& reply, std::string_view text) {
   reply.steps.back() = reply.body.size();
 }
 
+struct refusal_form {
+  fault_kind kind;
+  int status;
+  std::string_view message;  ///< "{}" stands for the model
+  std::string_view code;
+  std::string_view headers = {};
+  std::string_view body = {};  ///< in place of the relay's envelope
+};
+
+/// Of several for one kind each is as likely as the others.
+constexpr std::array refusal_forms{
+    refusal_form{fault_kind::refused_429, 429, "当前分组上游负载已饱和，请稍后再试",
+                 "rate_limit_exceeded"},
+    refusal_form{fault_kind::refused_429_hint, 429,
+                 "Rate limit reached for {} on requests per min (RPM). Please try again in 1s.",
+                 "rate_limit_exceeded", "Retry-After: 1\r\n"},
+    refusal_form{fault_kind::refused_429_hint, 429,
+                 "Rate limit reached for {} on requests per min (RPM). Please try again in 1s.",
+                 "rate_limit_exceeded", "retry-after-ms: 500\r\n"},
+    refusal_form{fault_kind::refused_429_reset, 429, "Rate limit reached for {}",
+                 "rate_limit_exceeded",
+                 "x-ratelimit-remaining-requests: 0\r\nx-ratelimit-reset-requests: 850ms\r\n"
+                 "x-ratelimit-remaining-tokens: 7\r\nx-ratelimit-reset-tokens: 1h2m3s\r\n"},
+    refusal_form{fault_kind::refused_429_reset, 429, "Rate limit reached for {}",
+                 "rate_limit_exceeded",
+                 "x-ratelimit-reset-requests: -1\r\nx-ratelimit-reset-tokens: 1\r\n"},
+    refusal_form{fault_kind::error_500, 500, "请求上游地址失败", "do_request_failed"},
+    refusal_form{fault_kind::no_channel, 503, "当前分组 default 下对于模型 {} 无可用渠道", ""},
+    refusal_form{fault_kind::no_channel, 503,
+                 "No available channel for model {} under group default", "model_not_found"},
+    refusal_form{fault_kind::no_price, 500, "模型 {} 倍率或价格未配置，请联系管理员设置",
+                 "model_price_error"},
+    refusal_form{fault_kind::model_denied, 403, "该令牌无权使用模型：{}", ""},
+    refusal_form{fault_kind::model_denied, 403, "该令牌无权访问模型 {}", "access_denied"},
+    refusal_form{fault_kind::key_spent, 401, "该令牌额度已用尽", ""},
+    refusal_form{fault_kind::quota, 403, "用户额度不足, 剩余额度: $0.000000",
+                 "insufficient_user_quota"},
+    refusal_form{fault_kind::quota, 403, "token quota is not enough, token remain quota: 0",
+                 "pre_consume_token_quota_failed"},
+    refusal_form{fault_kind::quota, 429, "You exceeded your current quota", "insufficient_quota"},
+    refusal_form{fault_kind::error_in_200, 200, upstream_down, "bad_response"},
+    refusal_form{fault_kind::error_in_200, 200, "", "", "",
+                 R"({"success":false,"message":"upstream error"})"},
+};
+
+std::vector<const refusal_form*> forms_of(fault_kind kind) {
+  std::vector<const refusal_form*> forms;
+  for (const auto& form : refusal_forms)
+    if (form.kind == kind) forms.push_back(&form);
+  return forms;
+}
+
 /// What is sent when the relay is to fail without a bill.
 script refusal(const inference_request& request, fault_kind fault, random& random,
                std::string_view request_id) {
-  const auto name = name_of(fault);
   script reply;
-  switch (fault) {
-    case fault_kind::refused_429:
-      reply = error_reply({429, "当前分组上游负载已饱和，请稍后再试", "rate_limit_exceeded"},
-                          request_id);
-      break;
-    case fault_kind::refused_429_hint:
-      reply = error_reply({429,
-                           "Rate limit reached for " + request.model +
-                               " on requests per min (RPM). Please try again in 1s.",
-                           "rate_limit_exceeded"},
-                          request_id);
-      reply.extra_headers = random.below(2) == 0 ? "Retry-After: 1\r\n" : "retry-after-ms: 500\r\n";
-      break;
-    case fault_kind::error_500:
-      reply = error_reply({500, "请求上游地址失败", "do_request_failed"}, request_id);
-      break;
-    case fault_kind::error_502:
-      reply = html_reply(502);
-      break;
-    case fault_kind::html_200:
-      reply = html_reply(200);
-      break;
-    case fault_kind::error_in_200:
-      reply = random.below(2) == 0
-                  ? error_reply({200, std::string(upstream_down), "bad_response"}, request_id)
-                  : json_reply(200, R"({"success":false,"message":"upstream error"})");
-      break;
-    default:
-      reply.sends_nothing = true;
-      reply.end = ending::reset;
-      break;
+  if (fault == fault_kind::reset) {
+    reply.sends_nothing = true;
+    reply.end = ending::reset;
+  } else if (fault == fault_kind::error_502 || fault == fault_kind::html_200) {
+    reply = html_reply(fault == fault_kind::error_502 ? 502 : 200);
+  } else {
+    const auto forms = forms_of(fault);
+    const auto& form = *forms[random.below(static_cast<std::uint32_t>(forms.size()))];
+    reply = form.body.empty()
+                ? error_reply({form.status, fmt::format(fmt::runtime(form.message), request.model),
+                               std::string(form.code)},
+                              request_id)
+                : json_reply(form.status, std::string(form.body));
+    reply.extra_headers = form.headers;
   }
-  reply.outcome = name;
+  reply.outcome = name_of(fault);
   return reply;
 }
 
-/// Ends a stream in its middle with an error event.
+/// Ends a stream in its middle, between two events, with an error.
 void break_with_error(script& reply, const inference_request& request, random& random) {
   cut_in_middle(reply);
-  std::string event;
-  if (request.to == endpoint::responses)
-    append(event, "event: error\ndata: ", R"({"type":"error","code":"server_error","message":)",
-           quoted{upstream_down}, R"(,"param":null,"sequence_number":999})", "\n\n");
-  else
-    append(event, random.below(2) == 0 ? "" : "event: error\n", R"(data: {"error":{"message":)",
-           quoted{upstream_down}, R"(,"type":"upstream_error","param":"","code":"bad_response"}})",
-           "\n\ndata: [DONE]\n\n");
-  append_to_stream(reply, event);
+  const auto blank_line = reply.body.rfind("\n\n");
+  reply.body.resize(blank_line == std::string::npos ? 0 : blank_line + 2);
+  append_to_stream(reply, stream_error(request.to, random));
 }
 
 /// Ends a reply in its middle without a word, as a lost upstream does.
@@ -93,6 +123,43 @@ void break_off(script& reply, const inference_request& request, random& random) 
     return;
   }
   reply.end = way == 1 ? ending::reset : ending::closed;
+}
+
+/// Whether the reply comes as a stream, whatever was asked for.
+bool is_streamed(const inference_request& request, fault_kind fault) {
+  if (fault == fault_kind::json_for_stream || fault == fault_kind::filtered) return false;
+  if (fault == fault_kind::stream_for_json) return request.to != endpoint::embeddings;
+  return request.stream;
+}
+
+/// A 400 with the completion that a filter has ended; other endpoints have none.
+void end_with_filter(script& reply, const inference_request& request) {
+  if (request.to != endpoint::chat && request.to != endpoint::completions) return;
+  reply.status = 400;
+  for (const auto* reason : {"stop", "length", "tool_calls"})
+    reply.body = replaced(reply.body, fmt::format(R"("finish_reason":"{}")", reason),
+                          R"("finish_reason":"content_filter")");
+  reply.announced = reply.body.size();
+}
+
+/// The good reply, billed, a stream in the shape that the fault stands for.
+script whole_reply(const inference_request& request, const answer& answer, const envelope& envelope,
+                   fault_kind shape, random& random) {
+  script reply;
+  if (request.stream) {
+    auto events = reshaped(events_of(request, answer, envelope), shape, random);
+    reply.content_type = "text/event-stream";
+    reply.body = std::move(events.text);
+    reply.steps = std::move(events.steps);
+  } else {
+    reply.body = body_of(request, answer, envelope);
+    reply.announced = reply.body.size();
+    reply.tokens_before =
+        answer.choices.empty() ? 0 : answer.usage.completion / answer.choices.size();
+  }
+  reply.thinks = true;
+  reply.billed = true;
+  return reply;
 }
 
 }  // namespace
@@ -182,41 +249,42 @@ script error_reply(const api_error& error, std::string_view request_id) {
 
 script reply_script(const inference_request& request, const answer& answer, envelope envelope,
                     fault_kind fault, std::string_view request_id) {
+  if (const bool streamed = is_streamed(request, fault); streamed != request.stream) {
+    auto other = request;
+    other.stream = streamed;
+    other.include_usage = true;
+    return reply_script(other, answer, std::move(envelope), fault, request_id);
+  }
   random random(mix(request.digest, 0xfa));
   switch (fault) {
     case fault_kind::refused_429:
     case fault_kind::refused_429_hint:
+    case fault_kind::refused_429_reset:
     case fault_kind::error_500:
     case fault_kind::error_502:
     case fault_kind::reset:
     case fault_kind::html_200:
+    case fault_kind::no_channel:
+    case fault_kind::no_price:
+    case fault_kind::model_denied:
+    case fault_kind::key_spent:
+    case fault_kind::quota:
       return refusal(request, fault, random, request_id);
     case fault_kind::error_in_200:
       // Half of the streams break later, when something has been said and billed.
       if (!request.stream || random.below(2) == 0)
         return refusal(request, fault, random, request_id);
       break;
+    case fault_kind::error_mid_stream:
+    case fault_kind::no_finish:
+      if (!request.stream) return refusal(request, fault_kind::error_in_200, random, request_id);
+      break;
     default:
       break;
   }
 
-  script reply;
   envelope.with_usage = fault != fault_kind::no_usage;
-  if (request.stream) {
-    auto events = events_of(request, answer, envelope);
-    reply.content_type = "text/event-stream";
-    reply.body = std::move(events.text);
-    reply.steps = std::move(events.steps);
-  } else {
-    reply.body = body_of(request, answer, envelope);
-    reply.announced = reply.body.size();
-    reply.tokens_before =
-        answer.choices.empty() ? 0 : answer.usage.completion / answer.choices.size();
-  }
-  reply.thinks = true;
-  reply.billed = true;
-  reply.outcome = "200";
-
+  auto reply = whole_reply(request, answer, envelope, fault, random);
   switch (fault) {
     case fault_kind::reset_late:
       reply.sends_nothing = true;
@@ -230,16 +298,23 @@ script reply_script(const inference_request& request, const answer& answer, enve
       break_off(reply, request, random);
       break;
     case fault_kind::error_in_200:
+    case fault_kind::error_mid_stream:
       break_with_error(reply, request, random);
       break;
     case fault_kind::ragged:
       reply.ragged = true;
-      [[fallthrough]];
+      break;
+    case fault_kind::held_open:
+      if (request.stream) reply.end = ending::silence;
+      break;
+    case fault_kind::filtered:
+      end_with_filter(reply, request);
+      break;
     default:
-      reply.delivered = true;
-      return reply;
+      break;
   }
-  reply.outcome = name_of(fault);
+  reply.delivered = leaves_good(fault);
+  reply.outcome = reply.delivered ? outcome_of(reply.status) : name_of(fault);
   return reply;
 }
 

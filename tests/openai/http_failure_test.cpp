@@ -171,6 +171,181 @@ INSTANTIATE_TEST_SUITE_P(
         status_case{"no channel, in English", 503, envelope("No available channel for model m"),
                     passing, "No available channel for model m", 2}));
 
+// What each service is known to answer, in its own words. The ids that relays write behind their
+// messages say nothing.
+INSTANTIATE_TEST_SUITE_P(
+    OpenAi, HttpFailure,
+    testing::Values(
+        status_case{"a context too long", 400,
+                    envelope("This model's maximum context length is 8192 tokens.",
+                             "context_length_exceeded", "invalid_request_error"),
+                    permanent, "This model's maximum context length is 8192 tokens."},
+        status_case{"a parameter missing", 400,
+                    envelope("Missing required parameter: 'messages'.",
+                             "missing_required_parameter", "invalid_request_error"),
+                    permanent, "Missing required parameter: 'messages'."},
+        status_case{"a parameter not supported", 400,
+                    envelope("Unsupported parameter: 'max_tokens'", "unsupported_parameter",
+                             "invalid_request_error"),
+                    permanent, "Unsupported parameter: 'max_tokens'"},
+        status_case{"a prompt that a filter refuses", 400,
+                    envelope("The response was filtered", "content_filter"), permanent,
+                    "The response was filtered"},
+        status_case{"no key", 401, envelope("You didn't provide an API key."), key_ended,
+                    "You didn't provide an API key."},
+        status_case{"a project without the model", 403,
+                    envelope("Project `p` does not have access to model `m`", "model_not_found"),
+                    permanent, "Project `p` does not have access to model `m`"},
+        status_case{"a model that is not there, by the code alone", 404,
+                    envelope("nothing", "model_not_found"), permanent, "nothing"},
+        status_case{"requests a minute", 429,
+                    envelope("Rate limit reached for gpt-4o in organization org-x on requests per "
+                             "min (RPM): Limit 3, Used 3, Requested 1.",
+                             "rate_limit_exceeded", "requests"),
+                    throttled,
+                    "Rate limit reached for gpt-4o in organization org-x on requests per min "
+                    "(RPM): Limit 3, Used 3, Requested 1."},
+        status_case{
+            "tokens a minute", 429,
+            envelope("Rate limit reached on tokens per min", "rate_limit_exceeded", "tokens"),
+            throttled, "Rate limit reached on tokens per min"},
+        status_case{"a spent quota that calls itself forbidden", 403,
+                    envelope("You exceeded your current quota", "insufficient_quota"), key_ended,
+                    "You exceeded your current quota"},
+        status_case{"an account that is not paid", 429,
+                    envelope("Your account is not active", "billing_not_active"), key_ended,
+                    "Your account is not active"},
+        status_case{"a server error", 500, envelope("The server had an error", "", "server_error"),
+                    passing, "The server had an error"},
+        status_case{"overloaded", 503, envelope("The engine is overloaded", "", "server_error"),
+                    passing, "The engine is overloaded"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    OneApi, HttpFailure,
+    testing::Values(
+        status_case{"no model", 400, envelope("model is required", "invalid_text_request"),
+                    permanent, "model is required"},
+        status_case{"a word that it does not pass on", 400,
+                    envelope("敏感词", "sensitive_words_detected"), permanent, "敏感词"},
+        status_case{"an unknown key", 401, envelope("无效的令牌"), key_ended, "无效的令牌"},
+        status_case{"no key", 401, envelope("未提供令牌"), key_ended, "未提供令牌"},
+        status_case{"a key not verified", 401, envelope("令牌验证失败"), key_ended, "令牌验证失败"},
+        status_case{"a key past its time", 401, envelope("该令牌已过期"), key_ended,
+                    "该令牌已过期"},
+        status_case{"a key switched off", 401, envelope("该令牌状态不可用"), key_ended,
+                    "该令牌状态不可用"},
+        status_case{"a key spent, by its name", 401,
+                    envelope("令牌 jobs（#7）额度已用尽 (request id: 2024)"), key_ended,
+                    "令牌 jobs（#7）额度已用尽 (request id: 2024)"},
+        status_case{"a key spent that calls itself forbidden", 403, envelope("该令牌额度已用尽"),
+                    key_ended, "该令牌额度已用尽"},
+        status_case{"a user's quota spent", 403,
+                    envelope("user quota is not enough", "insufficient_user_quota"), key_ended,
+                    "user quota is not enough"},
+        status_case{"a model of other keys", 403,
+                    envelope("该令牌无权使用模型：gpt-4 (request id: 2024)"), permanent,
+                    "该令牌无权使用模型：gpt-4 (request id: 2024)"},
+        status_case{"an address of other keys, without a code", 403,
+                    envelope("该令牌只能在指定网段使用：10.0.0.0/8，当前 ip：192.0.2.1"), key_ended,
+                    "该令牌只能在指定网段使用：10.0.0.0/8，当前 ip：192.0.2.1"},
+        status_case{"an unknown URL", 404,
+                    envelope("Invalid URL (GET /v1/x)", "", "invalid_request_error"), wrong_address,
+                    "Invalid URL (GET /v1/x)"},
+        status_case{"an upstream that is saturated", 429,
+                    envelope("当前分组上游负载已饱和，请稍后再试 (request id: 2024)",
+                             "rate_limit_exceeded"),
+                    throttled, "当前分组上游负载已饱和，请稍后再试 (request id: 2024)"},
+        status_case{"an upstream that cannot be reached", 500,
+                    envelope("请求上游地址失败", "do_request_failed"), passing, "请求上游地址失败"},
+        status_case{"a channel not found", 500, envelope("none", "get_channel_failed"), passing,
+                    "none"},
+        status_case{"a request not converted", 500, envelope("bad", "convert_request_failed"),
+                    passing, "bad"},
+        status_case{"a panic", 500, envelope("Panic detected", "", "one_api_panic"), passing,
+                    "Panic detected"},
+        status_case{"no channel", 503,
+                    envelope("当前分组 default 下对于模型 gpt-4 无可用渠道 (request id: 2024)"),
+                    passing, "当前分组 default 下对于模型 gpt-4 无可用渠道 (request id: 2024)",
+                    2}));
+
+INSTANTIATE_TEST_SUITE_P(
+    NewApi, HttpFailure,
+    testing::Values(
+        status_case{"whatever is wrong with a key", 401, envelope("invalid token"), key_ended,
+                    "invalid token"},
+        status_case{"a user's quota spent, with what is left", 403,
+                    envelope("用户额度不足, 剩余额度: $0.002", "insufficient_user_quota"),
+                    key_ended, "用户额度不足, 剩余额度: $0.002"},
+        status_case{"the same where the code was lost", 403,
+                    envelope("预扣费额度失败, 用户剩余额度: ¥0.05, 需要预扣费额度: ¥0.07"),
+                    key_ended, "预扣费额度失败, 用户剩余额度: ¥0.05, 需要预扣费额度: ¥0.07"},
+        status_case{"a spent quota in a body that names the model", 403,
+                    envelope("预扣费额度失败, 模型 gpt-4", "insufficient_user_quota"), key_ended,
+                    "预扣费额度失败, 模型 gpt-4"},
+        status_case{"a key's quota spent", 403,
+                    envelope("token quota is not enough, token remain quota: $0, need quota: $1",
+                             "pre_consume_token_quota_failed"),
+                    key_ended, "token quota is not enough, token remain quota: $0, need quota: $1"},
+        status_case{"a spent quota whose code stands beside the error", 403,
+                    R"({"error":{"message":"no"},"code":"insufficient_user_quota"})", key_ended,
+                    "no"},
+        status_case{"a model of other keys", 403, envelope("该令牌无权访问模型 gpt-4"), permanent,
+                    "该令牌无权访问模型 gpt-4"},
+        status_case{"an address of other keys, without a code", 403,
+                    envelope("您的 IP 不在令牌允许访问的列表中"), key_ended,
+                    "您的 IP 不在令牌允许访问的列表中"},
+        status_case{"an address that it cannot read", 403, envelope("无法解析客户端 IP 地址"),
+                    key_ended, "无法解析客户端 IP 地址"},
+        status_case{"a body it could not read", 413,
+                    envelope("request body too large", "read_request_body_failed"), permanent,
+                    "request body too large"},
+        status_case{
+            "its own limit", 429,
+            envelope("您已达到总请求数限制：1分钟内最多请求200次，包括失败次数，请检查您的请求"
+                     "是否正确 (request id: 2024)"),
+            throttled,
+            "您已达到总请求数限制：1分钟内最多请求200次，包括失败次数，请检查您的请求是否正确 "
+            "(request id: 2024)"},
+        status_case{"two refusals back to back", 429,
+                    envelope("您已达到请求数限制") + envelope("您已达到总请求数限制"), throttled,
+                    "您已达到请求数限制"},
+        status_case{"no price for the model", 500,
+                    envelope("模型 m 倍率或价格未配置", "model_price_error"), permanent,
+                    "模型 m 倍率或价格未配置"},
+        status_case{"an API that it does not have", 501,
+                    envelope("API not implemented", "api_not_implemented"), permanent,
+                    "API not implemented"},
+        status_case{
+            "an upstream's error passed on", 503,
+            R"({"error":{"message":"bad response status code 503","type":"upstream_error","param":"503","code":"bad_response_status_code"}})",
+            passing, "bad response status code 503"},
+        status_case{
+            "no channel, newer words", 503,
+            envelope("分组 default 下模型 gpt-4 无可用渠道（distributor）", "model_not_found"),
+            passing, "分组 default 下模型 gpt-4 无可用渠道（distributor）", 2}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Gateways, HttpFailure,
+    testing::Values(
+        status_case{"nginx holds back a burst", 503,
+                    "<html>\r\n<head><title>503 Service Temporarily Unavailable</title></head>",
+                    passing, "503 Service Temporarily Unavailable"},
+        status_case{"a gateway's timeout", 504, "<title>504 Gateway Time-out</title>", passing,
+                    "504 Gateway Time-out"},
+        status_case{"Azure's timeout", 408, envelope("The operation was timeout.", "Timeout"),
+                    passing, "The operation was timeout."},
+        status_case{
+            "Anthropic is overloaded", 529,
+            R"({"type":"error","error":{"type":"overloaded_error","message":"Overloaded"},"request_id":"r"})",
+            passing, "Overloaded"},
+        status_case{"a validator", 422, R"({"detail":"unknown field"})", permanent,
+                    "unknown field"},
+        status_case{"a guard that throttles", 429, "<title>Too many requests</title>", throttled,
+                    "Too many requests"},
+        status_case{"redirects that keep the method", 307, "", wrong_address,
+                    "HTTP 307 Temporary Redirect"},
+        status_case{"a redirect found", 302, "", wrong_address, "HTTP 302 Found"}));
+
 TEST(HttpFailurePages, AreForeignWhereTheStatusSpeaksOfTheRequest) {
   const std::string page = "\n<!DOCTYPE html><title>x</title>";
   const auto foreign = [](int status, const std::string& body) {
@@ -213,6 +388,19 @@ TEST(HttpFailureHints, OnlyWhatMayBeRepeatedHasAHint) {
     head.hints["retry-after"] = "7";
     EXPECT_EQ(http_failure(head, "", 0).retry_after, std::nullopt) << status;
   }
+}
+
+TEST(HttpFailureHints, TheRelaysWordsAreOne) {
+  const auto hint = [](int status, const std::string& body) {
+    return http_failure(head_of(status), body, 0).retry_after;
+  };
+  using namespace std::chrono_literals;
+  const std::string words = "Limit 3, Used 3, Requested 1. Please try again in 6m0s. Visit x";
+  EXPECT_EQ(hint(429, envelope(words, "rate_limit_exceeded", "requests")), 360s);
+  EXPECT_EQ(hint(429, R"({"detail":")" + words + "\"}"), 360s);
+  EXPECT_EQ(hint(503, words), 360s);
+  EXPECT_EQ(hint(429, envelope(words, "insufficient_quota")), std::nullopt) << "it has ended";
+  EXPECT_EQ(hint(400, envelope(words)), std::nullopt);
 }
 
 TEST(HttpFailureHints, TheServerMayForbidARetry) {

@@ -23,6 +23,7 @@ struct response {
   std::string content_type = "text/event-stream";
   std::string transport = {};
   std::uint64_t max_body_bytes = std::uint64_t{64} << 20;
+  bool asked_for_stream = true;
 };
 
 /// All that a reader told about a response.
@@ -35,7 +36,7 @@ struct reading {
 inline reading read_in_pieces(const response& from, const std::vector<std::size_t>& cuts) {
   reply_reader reader({.target = from.target,
                        .choices = from.choices,
-                       .streamed = true,
+                       .streamed = from.asked_for_stream,
                        .max_body_bytes = from.max_body_bytes});
   response_head head;
   head.status = from.status;
@@ -99,6 +100,25 @@ inline reading read(const response& from) {
     EXPECT_EQ(describe(read_in_pieces(from, cuts)), expected) << "random cuts, round " << round;
   }
   return whole;
+}
+
+/// A chat chunk with the given choices, and more members behind.
+inline std::string chunk(const std::string& choices, const std::string& more = "") {
+  return R"({"id":"chatcmpl-1","object":"chat.completion.chunk","created":17,"model":"m","choices":[)" +
+         choices + "]" + more + "}";
+}
+
+/// One choice with a delta.
+inline std::string piece(const std::string& delta, const std::string& finish = "null",
+                         int index = 0) {
+  return R"({"index":)" + std::to_string(index) + R"(,"delta":)" + delta + R"(,"finish_reason":)" +
+         finish + "}";
+}
+
+/// A chat chunk of one choice.
+inline std::string said(const std::string& delta, const std::string& finish = "null",
+                        int index = 0) {
+  return chunk(piece(delta, finish, index));
 }
 
 /// A stream of `data:` events.

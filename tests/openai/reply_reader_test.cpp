@@ -11,27 +11,14 @@
 namespace sluice::openai {
 namespace {
 
+using test::chunk;
 using test::events;
+using test::piece;
 using test::read;
 using test::response;
+using test::said;
 using need = reply_reader::need;
 using ending = reply_reader::ending;
-
-/// A chat chunk with the given choices, and more members behind.
-std::string chunk(const std::string& choices, const std::string& more = "") {
-  return R"({"id":"chatcmpl-1","object":"chat.completion.chunk","created":17,"model":"m","choices":[)" +
-         choices + "]" + more + "}";
-}
-
-/// One choice with a delta.
-std::string piece(const std::string& delta, const std::string& finish = "null", int index = 0) {
-  return R"({"index":)" + std::to_string(index) + R"(,"delta":)" + delta + R"(,"finish_reason":)" +
-         finish + "}";
-}
-
-std::string said(const std::string& delta, const std::string& finish = "null", int index = 0) {
-  return chunk(piece(delta, finish, index));
-}
 
 /// The whole object for the given choices.
 std::string whole(const std::string& choices, const std::string& more = "") {
@@ -338,6 +325,73 @@ INSTANTIATE_TEST_SUITE_P(
              events({chunk("", R"(,"error":"","usage":null)"), "[DONE]"})},
             whole(answer(hello), R"()")}));
 
+const std::string half = said(R"({"content":"Hel"})");
+const std::string rest = said(R"({"content":"lo"})", "\"stop\"");
+
+INSTANTIATE_TEST_SUITE_P(
+    Framing, StreamedReply,
+    testing::Values(
+        stream_case{"lines that end with CR",
+                    {"data: " + half + "\r\rdata: " + rest + "\r\rdata: [DONE]\r\r"},
+                    whole(answer(hello))},
+        stream_case{"lines that end with CRLF",
+                    {"data: " + half + "\r\n\r\ndata: " + rest + "\r\n\r\ndata: [DONE]\r\n\r\n"},
+                    whole(answer(hello))},
+        stream_case{"no space behind the colon",
+                    {"data:" + half + "\n\ndata:" + rest + "\n\ndata:[DONE]\n\n"},
+                    whole(answer(hello))},
+        stream_case{"comments that a proxy made data of",
+                    {"data: : keepalive\n\ndata: " + half +
+                     "\n\ndata: : OPENROUTER PROCESSING\n\n"
+                     "data::\n\ndata: " +
+                     rest + "\n\ndata: : bye\n\ndata: [DONE]\n\n"},
+                    whole(answer(hello))},
+        stream_case{"a comment inside an event",
+                    {"data: " + half + "\n: PING\n\n: PING\ndata: " + rest + "\n\n"},
+                    whole(answer(hello))},
+        stream_case{"events of an id, a time to retry, a name or nothing alone",
+                    {.body = "retry: 3000\n\nid: 1\n\ndata: " + half +
+                             "\nid: 2\n\nid\n\nevent: ping\n\ndata:\n\ndata: \n\n\n\ndata: " +
+                             rest + "\nretry: 1\n\n",
+                     .content_type = "application/json"},
+                    whole(answer(hello))},
+        stream_case{"U+0085, U+2028 and U+2029 are text",
+                    {events({said("{\"content\":\"a\xC2\x85"
+                                  "b\xE2\x80\xA8"
+                                  "c\xE2\x80\xA9\"}",
+                                  "\"stop\"")})},
+                    whole(answer("{\"role\":\"assistant\",\"content\":\"a\xC2\x85"
+                                 "b\xE2\x80\xA8"
+                                 "c\xE2\x80\xA9\",\"refusal\":null}"))},
+        stream_case{
+            "usage on the last chunk",
+            {events({half, chunk(piece(R"({"content":"lo"})", "\"stop\""), ",\"usage\":" + usage),
+                     "[DONE]"})},
+            whole(answer(hello), ",\"usage\":" + usage)},
+        stream_case{
+            "usage behind a finish reason, and nothing else",
+            {.body = events({half, rest, chunk("", ",\"usage\":" + usage)}), .how = ending::cut},
+            whole(answer(hello), ",\"usage\":" + usage)},
+        stream_case{"a stream where none was asked for",
+                    {.body = events({half, rest, "[DONE]"}),
+                     .content_type = "application/json",
+                     .asked_for_stream = false},
+                    whole(answer(hello))}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Logprobs, StreamedReply,
+    testing::Values(stream_case{
+        "those of a refusal append, too",
+        {events(
+            {chunk(
+                 R"({"index":0,"delta":{"role":"assistant","content":"","refusal":null},"logprobs":{"content":null,"refusal":[]},"finish_reason":null})"),
+             chunk(
+                 R"({"index":0,"delta":{"refusal":"No"},"logprobs":{"content":null,"refusal":[{"token":"No","logprob":-1}]},"finish_reason":null})"),
+             chunk(
+                 R"({"index":0,"delta":{"refusal":"."},"logprobs":{"content":null,"refusal":[{"token":".","logprob":-2}]},"finish_reason":"stop"})")})},
+        whole(
+            R"({"index":0,"message":{"role":"assistant","content":null,"refusal":"No."},"logprobs":{"content":null,"refusal":[{"token":"No","logprob":-1},{"token":".","logprob":-2}]},"finish_reason":"stop"})")}));
+
 INSTANTIATE_TEST_SUITE_P(
     MessagesInStreams, StreamedReply,
     testing::Values(
@@ -400,6 +454,38 @@ INSTANTIATE_TEST_SUITE_P(
             whole(answer(
                 R"({"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{} "}},{"id":"b","type":"function","function":{"name":"f","arguments":"[]"}},{"id":"c","type":"function","function":{"name":"h","arguments":"1"}}]})",
                 "\"tool_calls\""))},
+        stream_case{
+            "an index that is null, and names and ids told again with every piece",
+            {events(
+                {said(
+                     R"({"tool_calls":[{"index":null,"id":"a","type":"function","function":{"name":"f","arguments":"{"}}]})"),
+                 said(
+                     R"({"tool_calls":[{"index":null,"id":"a","type":"function","function":{"name":"f","arguments":"}"}}]})",
+                     "\"tool_calls\"")})},
+            whole(answer(
+                R"({"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]})",
+                "\"tool_calls\""))},
+        stream_case{
+            "calls of two choices do not mix",
+            {.body = events(
+                 {said(
+                      R"({"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{"}}]})"),
+                  said(
+                      R"({"tool_calls":[{"index":0,"id":"b","function":{"name":"f","arguments":"["}}]})",
+                      "null", 1),
+                  said(R"({"tool_calls":[{"index":0,"function":{"arguments":"}"}}]})",
+                       "\"tool_calls\""),
+                  said(R"({"tool_calls":[{"index":0,"function":{"arguments":"]"}}]})",
+                       "\"tool_calls\"", 1)}),
+             .choices = 2},
+            whole(
+                answer(
+                    R"({"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]})",
+                    "\"tool_calls\"") +
+                "," +
+                answer(
+                    R"({"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"b","type":"function","function":{"name":"f","arguments":"[]"}}]})",
+                    "\"tool_calls\"", 1))},
         stream_case{
             "an index wins over an id that two calls share",
             {events(
@@ -464,6 +550,19 @@ INSTANTIATE_TEST_SUITE_P(
             R"({"id":"cmpl-1","object":"text_completion","created":17,"model":"m","choices":[{"text":"Hello","index":0,"logprobs":{"tokens":["Hel","lo"],"token_logprobs":[-1.0,-2],"top_logprobs":null,"text_offset":[0,3]},"finish_reason":"length"}],"usage":)" +
                 usage + "}"},
         stream_case{
+            "two choices interleave, with logprobs and usage on every chunk",
+            {.body = events(
+                 {R"({"id":"c","choices":[{"text":"B","index":1,"logprobs":{"tokens":["B"]},"finish_reason":null}],"usage":{"prompt_tokens":5,"completion_tokens":1,"total_tokens":6}})",
+                  R"({"id":"c","choices":[{"text":"Hel","index":0,"logprobs":null,"finish_reason":null}],"usage":null})",
+                  R"({"id":"c","choices":[{"text":"C","index":1,"logprobs":{"tokens":["C"]},"finish_reason":"stop"}],"usage":null})",
+                  R"({"id":"c","choices":[{"text":"lo","index":0,"logprobs":null,"finish_reason":"length"}],"usage":)" +
+                      usage + "}",
+                  "[DONE]"}),
+             .target = endpoint::completions,
+             .choices = 2},
+            R"({"id":"c","object":"text_completion","choices":[{"text":"Hello","index":0,"logprobs":null,"finish_reason":"length"},{"text":"BC","index":1,"logprobs":{"tokens":["B","C"]},"finish_reason":"stop"}],"usage":)" +
+                usage + "}"},
+        stream_case{
             "two choices, one without text",
             {.body = events(
                  {R"({"id":"c","choices":[{"text":"b","index":1,"finish_reason":"stop"}]})",
@@ -486,6 +585,30 @@ INSTANTIATE_TEST_SUITE_P(
                              "\"status\":\"completed\",\"output\":[1.0],\"error\":null}}\n\n",
                      .target = endpoint::responses},
                     R"({"id":"resp_1","status":"completed","output":[1.0],"error":null})"},
+        stream_case{
+            "an empty output at the end: the items that were told whole, in their places",
+            {.body = events(
+                 {R"({"type":"response.output_item.added","output_index":0,"item":{"id":"rs","summary":[]}})",
+                  R"({"type":"response.output_item.done","output_index":1,"item":{"id":"msg","content":[{"text":"Hi"}]}})",
+                  R"({"output_index":0,"item":{"id":"rs","summary":["x"]},"type":"response.output_item.done"})",
+                  R"({"type":"response.completed","response":{"id":"r","status":"completed","output":[],"usage":{"input_tokens":5,"output_tokens":2}}})"}),
+             .target = endpoint::responses},
+            R"({"id":"r","status":"completed","output":[{"id":"rs","summary":["x"]},{"id":"msg","content":[{"text":"Hi"}]}],"usage":{"input_tokens":5,"output_tokens":2}})"},
+        stream_case{
+            "no output at the end, and items without a place",
+            {.body = events({R"({"type":"response.output_item.done","item":{"id":"a"}})",
+                             R"({"type":"response.output_item.done","item":{"id":"b"}})",
+                             R"({"type":"response.completed","response":{"status":"completed"}})",
+                             "[DONE]"}),
+             .target = endpoint::responses},
+            R"({"status":"completed","output":[{"id":"a"},{"id":"b"}]})"},
+        stream_case{
+            "an output at the end is the last word",
+            {.body = events(
+                 {R"({"type":"response.output_item.done","output_index":0,"item":{"id":"a"}})",
+                  R"({"type":"response.completed","response":{"output": [{"id":"b"}],"status":"completed"}})"}),
+             .target = endpoint::responses},
+            R"({"output": [{"id":"b"}],"status":"completed"})"},
         stream_case{"the type may stand in the event field alone",
                     {.body = "event: response.incomplete\ndata: "
                              "{\"response\":{\"status\":\"incomplete\",\"output\":[]}}\n\n",
@@ -711,6 +834,14 @@ INSTANTIATE_TEST_SUITE_P(
 INSTANTIATE_TEST_SUITE_P(
     InterruptedStreams, FailedReply,
     testing::Values(
+        failed_case{"empty choices all along",
+                    {events({chunk(""), chunk(""), "[DONE]"})},
+                    errc::stream_interrupted,
+                    unfinished},
+        failed_case{"data that are comments say nothing of an end",
+                    {begun + "data: : [DONE]\n\n"},
+                    errc::stream_interrupted,
+                    unfinished},
         failed_case{"[DONE] proves nothing",
                     {begun + events({"[DONE]"})},
                     errc::stream_interrupted,
@@ -1048,6 +1179,22 @@ INSTANTIATE_TEST_SUITE_P(
                     .target = endpoint::responses,
                     .content_type = json_type},
                    R"({"status":"completed","output":[],"error":null})"}));
+
+TEST(ReplyReader, ReadsTheBodyAsWhatItIsWhateverWasAskedFor) {
+  for (const bool asked : {false, true}) {
+    for (const char* type : {"text/event-stream", "application/json", "text/html", ""}) {
+      response from{.body = {}, .content_type = type, .asked_for_stream = asked};
+      from.body = events({half, rest, "[DONE]"});
+      const auto streamed = read(from);
+      from.body = whole(answer(hello)) + "\n";
+      const auto unstreamed = read(from);
+      ASSERT_TRUE(streamed.outcome.has_value() && unstreamed.outcome.has_value()) << type;
+      EXPECT_TRUE(streamed.outcome->streamed);
+      EXPECT_FALSE(unstreamed.outcome->streamed);
+      EXPECT_EQ(streamed.outcome->body, unstreamed.outcome->body) << type;
+    }
+  }
+}
 
 TEST(ReplyReader, KnowsAPageBehindCommentsAsForeign) {
   const auto seen = read({": PING\n\n<html><title>Bad gateway</title></html>"});

@@ -68,6 +68,15 @@ INSTANTIATE_TEST_SUITE_P(
                    counts(7, 0, 0, 0)},
         usage_case{"a prompt that only the total tells",
                    R"({"completion_tokens":3,"total_tokens":10})", counts(7, 0, 3, 0)},
+        usage_case{"a prompt of zero that the total knows better",
+                   R"({"prompt_tokens":0,"completion_tokens":3,"total_tokens":10})",
+                   counts(7, 0, 3, 0)},
+        usage_case{"a prompt of zero beside no completion tells nothing of the parts",
+                   R"({"prompt_tokens":0,"total_tokens":8})", std::nullopt},
+        usage_case{
+            "the counts of other kinds are parts of these",
+            R"({"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":4,"audio_tokens":1,"text_tokens":9,"image_tokens":0,"cache_write_tokens":2},"completion_tokens_details":{"reasoning_tokens":3,"audio_tokens":1,"accepted_prediction_tokens":1,"rejected_prediction_tokens":1}})",
+            counts(10, 4, 5, 3)},
         usage_case{
             "both families, one of zeros",
             R"({"prompt_tokens":10,"completion_tokens":5,"input_tokens":0,"output_tokens":0,"input_tokens_details":null})",
@@ -89,9 +98,21 @@ INSTANTIATE_TEST_SUITE_P(
             R"({"prompt_tokens":10,"completion_tokens":5,"prompt_cache_hit_tokens":4,"prompt_cache_miss_tokens":6})",
             counts(10, 4, 5, 0)},
         usage_case{
+            "DeepSeek's cache hits beside details that are null",
+            R"({"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":null,"prompt_cache_hit_tokens":4})",
+            counts(10, 4, 5, 0)},
+        usage_case{
             "Claude's cached tokens stand beside its input",
             R"({"input_tokens":3,"cache_read_input_tokens":4,"cache_creation_input_tokens":2,"output_tokens":5})",
             counts(9, 4, 5, 0)},
+        usage_case{
+            "the same beside zeros of the other family",
+            R"({"prompt_tokens":0,"completion_tokens":0,"total_tokens":0,"input_tokens":3,"cache_read_input_tokens":4,"cache_creation_input_tokens":2,"output_tokens":5})",
+            counts(9, 4, 5, 0)},
+        usage_case{
+            "details of responses that are null",
+            R"({"input_tokens":10,"output_tokens":5,"input_tokens_details":null,"output_tokens_details":null})",
+            counts(10, 0, 5, 0)},
         usage_case{"beside prompt_tokens they are told already",
                    R"({"prompt_tokens":10,"completion_tokens":5,"cache_read_input_tokens":4})",
                    counts(10, 0, 5, 0)},

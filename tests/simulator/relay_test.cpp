@@ -6,6 +6,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/read.hpp>
+#include <boost/asio/read_until.hpp>
 #include <boost/asio/write.hpp>
 #include <chrono>
 #include <nlohmann/json.hpp>
@@ -469,6 +470,45 @@ TEST(Relay, RaggedPiecesMakeTheSameReply) {
   unchunked(chat(ragged, ",\"stream\":true}").body, finished);
   EXPECT_TRUE(finished);
   EXPECT_EQ(ledger(ragged)["delivered"]["requests"], 2);
+}
+
+TEST(Relay, HoldsAWholeStreamOpenAndCountsItAsDelivered) {
+  relay relay(with_faults("held-open=1"));
+  relay.start();
+  boost::asio::io_context io;
+  auto socket = begin_chat(io, relay, ",\"stream\":true}");
+  std::string bytes;
+  boost::asio::read_until(socket, boost::asio::dynamic_buffer(bytes), "data: [DONE]\n\n\r\n");
+  ASSERT_TRUE(comes_true(relay, [](const json& book) {
+    return book["delivered"]["requests"] == 1;
+  })) << "while the client is still there";
+  EXPECT_EQ(bytes.find("\r\n0\r\n"), std::string::npos) << "the chunks have no end";
+  EXPECT_EQ(socket.available(), 0U);
+  EXPECT_EQ(ledger(relay)["outcomes"], (json{{"200", 1}}));
+
+  EXPECT_EQ(chat(relay).status, 200) << "what is not streamed has nothing to hold open";
+}
+
+TEST(Relay, AnswersInTheFormOfTheNamedFault) {
+  struct form {
+    const char* fault;
+    const char* more;
+    int status;
+    const char* type;
+  };
+  for (const auto& [fault, more, status, type] :
+       {form{"json-for-stream=1", ",\"stream\":true}", 200, "application/json"},
+        form{"stream-for-json=1", "}", 200, "text/event-stream"},
+        form{"filtered=1", ",\"stream\":true}", 400, "application/json"},
+        form{"crlf=1", ",\"stream\":true}", 200, "text/event-stream"},
+        form{"no-channel=1", "}", 503, "application/json"},
+        form{"error-mid-stream=1", "}", 200, "application/json"}}) {
+    relay relay(with_faults(fault));
+    relay.start();
+    const auto reply = chat(relay, more);
+    EXPECT_EQ(reply.status, status) << fault;
+    EXPECT_NE(reply.head.find("Content-Type: " + std::string(type)), std::string::npos) << fault;
+  }
 }
 
 TEST(Relay, GroupsTheAttemptsOfAnIdempotencyKey) {

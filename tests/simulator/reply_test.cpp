@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <string_view>
 
 #include "simulator/script.hpp"
 
@@ -268,18 +271,75 @@ script spoilt(fault_kind fault, const std::string& text) {
 }
 
 TEST(Script, OnlyAGoodReplyIsDelivered) {
+  const std::set<std::string_view> good{
+      "none", "no-usage",    "ragged",  "filtered",  "json-for-stream", "stream-for-json", "crlf",
+      "cr",   "keep-alives", "no-done", "held-open", "usage-on-last",   "usage-on-every"};
   for (std::size_t kind = 0; kind < fault_kinds; ++kind) {
     const auto fault = static_cast<fault_kind>(kind);
-    const bool good =
-        fault == fault_kind::none || fault == fault_kind::no_usage || fault == fault_kind::ragged;
     for (int number = 0; number < 20; ++number) {
       const auto reply = spoilt(fault, std::to_string(number));
-      EXPECT_EQ(reply.delivered, good) << name_of(fault);
+      EXPECT_EQ(reply.delivered, good.contains(name_of(fault))) << name_of(fault);
       EXPECT_TRUE(reply.billed || !reply.delivered) << name_of(fault);
-      const bool finished = reply.body.find(R"("finish_reason":"stop")") != std::string::npos;
-      EXPECT_EQ(finished && !reply.sends_nothing, good) << name_of(fault);
+      const bool finished = reply.body.find(R"("finish_reason":"stop")") != std::string::npos ||
+                            reply.body.find(R"("content_filter")") != std::string::npos;
+      EXPECT_EQ(finished && !reply.sends_nothing, reply.delivered) << name_of(fault);
     }
   }
+}
+
+TEST(Script, RefusalsAreThoseOfRelays) {
+  struct refusal {
+    fault_kind kind;
+    std::set<int> statuses;
+    std::set<std::string> codes;
+  };
+  for (const auto& [kind, statuses, codes] :
+       {refusal{fault_kind::no_channel, {503}, {"", "model_not_found"}},
+        refusal{fault_kind::no_price, {500}, {"model_price_error"}},
+        refusal{fault_kind::model_denied, {403}, {"", "access_denied"}},
+        refusal{fault_kind::key_spent, {401}, {""}},
+        refusal{
+            fault_kind::quota,
+            {403, 429},
+            {"insufficient_user_quota", "pre_consume_token_quota_failed", "insufficient_quota"}},
+        refusal{fault_kind::refused_429_reset, {429}, {"rate_limit_exceeded"}}}) {
+    std::set<int> met_statuses;
+    std::set<std::string> met_codes;
+    for (int number = 0; number < 60; ++number) {
+      const auto reply = spoilt(kind, std::to_string(number));
+      met_statuses.insert(reply.status);
+      const auto error = json::parse(reply.body)["error"];
+      met_codes.insert(error["code"]);
+      EXPECT_EQ(error["message"].get<std::string>().find("{}"), std::string::npos);
+      EXPECT_EQ(reply.extra_headers.find("x-ratelimit-reset-requests: ") == 0 ||
+                    reply.extra_headers.find("x-ratelimit-remaining-requests: 0") == 0,
+                kind == fault_kind::refused_429_reset);
+      EXPECT_FALSE(reply.billed);
+    }
+    EXPECT_EQ(met_statuses, statuses) << name_of(kind);
+    EXPECT_EQ(met_codes, codes) << name_of(kind);
+  }
+}
+
+TEST(Script, AFilterEndsTheCompletionsOfA400) {
+  const auto reply = spoilt(fault_kind::filtered, "x");
+  EXPECT_EQ(reply.status, 400);
+  EXPECT_EQ(reply.content_type, "application/json");
+  EXPECT_EQ(json::parse(reply.body)["choices"][0]["finish_reason"], "content_filter");
+  EXPECT_EQ(reply.announced, reply.body.size());
+}
+
+TEST(Script, AReplyMayComeInTheFormThatWasNotAskedFor) {
+  const auto whole = spoilt(fault_kind::json_for_stream, "x");
+  EXPECT_EQ(whole.content_type, "application/json");
+  EXPECT_EQ(json::parse(whole.body)["object"], "chat.completion");
+
+  const auto request = read(endpoint::chat, chat("x"));
+  const auto stream = reply_script(request, compose(request, mean_tokens), {"id", 1, true},
+                                   fault_kind::stream_for_json, "rid");
+  EXPECT_EQ(stream.content_type, "text/event-stream");
+  EXPECT_EQ(stream.steps.back(), stream.body.size());
+  EXPECT_TRUE(stream.body.ends_with("data: [DONE]\n\n"));
 }
 
 TEST(Script, ACutStreamIsBilledAndSometimesSaysDoneAllTheSame) {

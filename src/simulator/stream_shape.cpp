@@ -1,0 +1,175 @@
+#include "simulator/stream_shape.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <string_view>
+
+#include "simulator/json_append.hpp"
+
+namespace sluice::simulator {
+namespace {
+
+constexpr std::string_view blank_line = "\n\n";
+
+/// The stream with every event, its blank line included, as `rewrite(event)` would have it.
+template <class Rewrite>
+event_stream rewritten(const event_stream& plain, Rewrite rewrite) {
+  event_stream made;
+  const std::string_view text = plain.text;
+  auto step = plain.steps.begin();
+  for (std::size_t begin = 0; begin < text.size();) {
+    const auto end = std::min(text.find(blank_line, begin), text.size() - 2) + 2;
+    made.text += rewrite(text.substr(begin, end - begin));
+    for (begin = end; step != plain.steps.end() && *step <= begin; ++step)
+      made.steps.push_back(made.text.size());
+  }
+  return made;
+}
+
+std::string_view noise(random& random) {
+  static constexpr std::array<std::string_view, 9> kinds{": PING\n\n",
+                                                         ": keepalive\n",
+                                                         "data: : keepalive\n\n",
+                                                         "id: 7\n\n",
+                                                         "retry: 3000\n\n",
+                                                         "event: ping\n\n",
+                                                         "data:\n\n",
+                                                         "\n",
+                                                         ""};
+  return kinds.at(random.below(kinds.size()));
+}
+
+/// The usage of a stream, and the event that ends the last choice, which comes before it.
+struct usage_place {
+  std::string_view usage;
+  std::string_view usage_event;
+  std::string_view last_choice;
+};
+
+usage_place find_usage(std::string_view text) {
+  constexpr std::string_view mark = R"("choices":[],"usage":)";
+  const auto at = text.find(mark);
+  if (at == std::string_view::npos) return {};
+  const auto begin = text.rfind(blank_line, at) + blank_line.size();
+  const auto end = text.find(blank_line, at);
+  const auto before = text.rfind(blank_line, begin - blank_line.size() - 1);
+  const auto last = before == std::string_view::npos ? 0 : before + blank_line.size();
+  const auto usage = at + mark.size();
+  return {text.substr(usage, end - 1 - usage), text.substr(begin, end + 2 - begin),
+          text.substr(last, begin - last)};
+}
+
+event_stream with_usage_elsewhere(const event_stream& plain, bool on_every) {
+  const auto place = find_usage(plain.text);
+  if (place.usage.empty()) return plain;
+  constexpr std::string_view none = R"("usage":null})";
+  constexpr std::string_view first = R"("usage":{"prompt_tokens":1,"completion_tokens":1}})";
+  const auto told = replaced(none, "null", place.usage);
+  return rewritten(plain, [&](std::string_view event) -> std::string {
+    if (event.data() == place.usage_event.data()) return {};
+    if (event.data() == place.last_choice.data()) return replaced(event, none, told);
+    return on_every ? replaced(event, none, first) : std::string(event);
+  });
+}
+
+/// All but what says that a choice, or the response, has come to its end.
+std::string unfinished(std::string_view event) {
+  for (const auto* end : {"event: response.completed\n", "event: response.incomplete\n"})
+    if (event.starts_with(end)) return {};
+  constexpr std::string_view mark = R"("finish_reason":")";
+  const auto at = event.find(mark);
+  if (at == std::string_view::npos) return std::string(event);
+  const auto reason = at + mark.size() - 1;
+  const auto end = event.find('"', reason + 1) + 1;
+  return std::string(event.substr(0, reason)) + "null" + std::string(event.substr(end));
+}
+
+}  // namespace
+
+event_stream reshaped(event_stream plain, fault_kind shape, random& random) {
+  switch (shape) {
+    case fault_kind::crlf:
+    case fault_kind::cr:
+      return rewritten(plain, [&](std::string_view event) {
+        return replaced(event, "\n", shape == fault_kind::cr ? "\r" : "\r\n");
+      });
+    case fault_kind::keep_alives:
+      return rewritten(
+          plain, [&](std::string_view event) { return std::string(noise(random)).append(event); });
+    case fault_kind::no_done:
+      return rewritten(plain, [](std::string_view event) {
+        return event == "data: [DONE]\n\n" ? std::string() : std::string(event);
+      });
+    case fault_kind::usage_on_last:
+    case fault_kind::usage_on_every:
+      return with_usage_elsewhere(plain, shape == fault_kind::usage_on_every);
+    case fault_kind::no_finish:
+      return rewritten(plain, unfinished);
+    default:
+      return plain;
+  }
+}
+
+std::string stream_error(endpoint to, random& random) {
+  // "$" stands for the words.
+  static constexpr std::array<std::string_view, 9> of_completions{
+      R"(data: {"error":{"message":"$","type":"upstream_error","param":"","code":"bad_response"}}
+
+data: [DONE]
+
+)",
+      R"(data: {"error":"$"}
+
+)",
+      R"(event: error
+data: {"error":{"message":"$","type":"upstream_error","param":"","code":"bad_response"}}
+
+data: [DONE]
+
+)",
+      R"(event: error
+data: {"message":"$","type":"server_error","param":null,"code":null}
+
+)",
+      R"(data: {"choices":[],"error":{"code":502,"message":"$"}}
+
+data: [DONE]
+
+)",
+      R"(data: {"choices":[{"index":0,"delta":{},"finish_reason":"error","error":{"message":"$"}}]}
+
+data: [DONE]
+
+)",
+      R"(data: {"success":false,"message":"$"}
+
+)",
+      R"({"error":{"message":"$","type":"upstream_error","param":"","code":"bad_response"}}
+)",
+      R"(<html>
+<head><title>$</title></head>
+</html>
+)"};
+  static constexpr std::array<std::string_view, 4> of_responses{
+      R"(event: response.failed
+data: {"type":"response.failed","sequence_number":999,"response":{"object":"response","status":"failed","error":{"code":"server_error","message":"$"},"output":[]}}
+
+)",
+      R"(event: error
+data: {"type":"error","code":"server_error","message":"$","param":null,"sequence_number":999}
+
+)",
+      R"(event: error
+data: {"error":{"message":"$","type":"upstream_error","param":"","code":"bad_response"}}
+
+)",
+      R"({"error":{"message":"$","type":"upstream_error","param":"","code":"bad_response"}}
+)"};
+  const auto form = to == endpoint::responses
+                        ? of_responses.at(random.below(of_responses.size()))
+                        : of_completions.at(random.below(of_completions.size()));
+  return replaced(form, "$", upstream_down);
+}
+
+}  // namespace sluice::simulator
