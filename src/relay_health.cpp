@@ -12,6 +12,10 @@ constexpr duration unlimited_gap = 50ms;  // where no limit of ours gives a meas
 constexpr duration widest_gap = 10s;
 constexpr duration spread_for = 5min;  // without another refusal
 constexpr int closing_steps = 32;      // successes until a gap is closed by about two thirds
+constexpr int forgetting_steps =
+    2048;                           // likewise, of what was refused too often: by a tenth in 200
+constexpr double share_memory = 8;  // answers that the share of refusals goes by, about
+constexpr double too_often = 0.34;  // four of eight
 
 // Proxies refuse with 503 what comes too fast; a relay without an upstream for the model does too,
 // and says so.
@@ -40,24 +44,30 @@ void relay_health::end(spell& trouble, time_point started) {
   if (started >= trouble.since) trouble = {};
 }
 
-// A refusal at the gap in force says that it is too small. What was too small is not tried again
-// for a while: a leaky bucket would refuse every other start.
 void relay_health::spread(time_point started, time_point now) {
   const duration least = options_.even_gap > duration{} ? options_.even_gap : unlimited_gap;
-  const bool at_gap = gap_ >= least && started >= last_spread_;
-  if (at_gap) narrowest_ = std::min(gap_ + gap_ / 10, 2 * least);
-  if (at_gap && throttled_.steps > 1) {
-    gap_ = std::min(gap_ * 2, widest_gap);
-  } else if (at_gap) {
-    gap_ = std::max(gap_, std::min(gap_ + gap_ / 4, 2 * least));
-  } else {
-    gap_ = std::max(gap_, least);
-  }
   last_spread_ = now;
+  duration wanted = least;
+  if (gap_ >= least && started >= gap_since_) {
+    refused_share_ += (1 - refused_share_) / share_memory;
+    if (throttled_.steps > 1) {
+      wanted = std::min(gap_ * 2, widest_gap);
+    } else if (refused_share_ >= too_often) {
+      // Not by chance, then: a leaky bucket, say, that refuses every other start. It is not tried
+      // again for a while.
+      wanted = narrowest_ = std::min(gap_ + gap_ / 10, 2 * least);
+    }
+  }
+  if (wanted <= gap_) return;
+  gap_ = wanted;
+  gap_since_ = now;
+  refused_share_ = 0;
 }
 
-void relay_health::close_up(time_point now) {
+void relay_health::close_up(time_point started, time_point now) {
+  if (started >= gap_since_) refused_share_ -= refused_share_ / share_memory;
   if (now - last_spread_ >= spread_for) gap_ = narrowest_ = {};
+  narrowest_ -= narrowest_ / forgetting_steps;
   const duration narrowest = std::max(narrowest_, options_.even_gap);
   if (gap_ > narrowest) gap_ = std::max(gap_ - gap_ / closing_steps, narrowest);
 }
@@ -65,7 +75,7 @@ void relay_health::close_up(time_point now) {
 void relay_health::answered(time_point started, time_point now) {
   end(throttled_, started);
   end(unreachable_, started);
-  close_up(now);
+  close_up(started, now);
 }
 
 void relay_health::succeeded(time_point started) {
@@ -138,7 +148,10 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
       end(unreachable_, started);
       end(throttled_, started);
       if (is_overload(why)) spread(started, now);
-      if (++failures_in_row_ >= options_.failures_before_trial) prolong(failing_, started, now);
+      // A model without an upstream is the trouble of the requests that ask for it.
+      if (why.max_retries < 0 && ++failures_in_row_ >= options_.failures_before_trial) {
+        prolong(failing_, started, now);
+      }
       if (hint || failing_.on) {
         told.pause_until = std::max(hint.value_or(now), failing_.on ? failing_.until : now);
       }

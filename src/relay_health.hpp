@@ -53,7 +53,7 @@ class relay_health {
   /// The least time between two starts. A relay that refused without saying for how long may count
   /// otherwise than we do, as a leaky bucket does: the starts are spread evenly then, and further
   /// when that was not enough; each success brings them a little closer again, but not so close as
-  /// was refused.
+  /// was refused too often.
   duration gap() const noexcept { return gap_; }
   /// Whether any answer of this API has come yet.
   bool address_confirmed() const noexcept { return confirmed_; }
@@ -71,7 +71,7 @@ class relay_health {
   bool prolong(spell& trouble, time_point started, time_point now) const;
   static void end(spell& trouble, time_point started);
   void spread(time_point started, time_point now);
-  void close_up(time_point now);
+  void close_up(time_point started, time_point now);
   duration backoff(unsigned steps) const;
 
   options options_;
@@ -82,7 +82,9 @@ class relay_health {
   spell unreachable_;
   spell failing_;
   duration gap_{};
-  duration narrowest_{};  // the gap is not closed beyond, since it was refused
+  time_point gap_since_{};    // it was last made wider
+  double refused_share_ = 0;  // of what was started at this gap
+  duration narrowest_{};      // it is not closed beyond: what was closer was refused too often
   time_point last_spread_{};
   unsigned failures_in_row_ = 0;
   std::uint64_t successes_ = 0;

@@ -2,6 +2,7 @@
 #include "http_client.hpp"
 
 #include <gmock/gmock.h>
+#include <sys/socket.h>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -74,8 +75,8 @@ class silent_address {
       auto& filler = fillers_.emplace_back(loop);
       filler.open(tcp::v4());
       filler.non_blocking(true);
-      boost::system::error_code in_progress;
-      filler.connect(acceptor_.local_endpoint(), in_progress);
+      const auto address = acceptor_.local_endpoint();
+      ::connect(filler.native_handle(), address.data(), static_cast<socklen_t>(address.size()));
     }
   }
   tcp::endpoint endpoint() const { return acceptor_.local_endpoint(); }

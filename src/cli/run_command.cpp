@@ -369,6 +369,8 @@ void add_run_command(CLI::App& program, const std::vector<std::string>& command_
   command->footer(
       "Running the same command again goes on where it stopped. Exit status: 0 all succeeded,\n"
       "1 some failed, 2 cannot start, 3 stopped early, 4 results not written, 130 interrupted.\n"
+      "Proxies come from HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY; several relays from\n"
+      "[[relay]] tables in the config file.\n"
       "\n"
       "Examples:\n"
       "  sluice run jobs/authenticity.jsonl --simulate --output-dir out\n"

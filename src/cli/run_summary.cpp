@@ -62,6 +62,10 @@ std::string job_text(const job_set::job_summary& job, const job_totals& totals,
   if (totals.unpriced_requests > 0) {
     text += fmt::format(", and {} without a price or usage", grouped(totals.unpriced_requests));
   }
+  for (const auto& [name, relay] : totals.relays()) {
+    text += fmt::format("\n  relay     {}: {} replies, {}", name, grouped(relay.requests),
+                        relay.cost ? "$" + relay.cost->to_string() : "cost unknown");
+  }
   text += fmt::format("\n  attempts  {}, {} of them retries", grouped(totals.attempts),
                       grouped(totals.retries));
   if (totals.maybe_billed_attempts > 0) {

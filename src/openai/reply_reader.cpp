@@ -49,9 +49,16 @@ bool names_event_stream(std::string_view content_type) {
          content_type.end();
 }
 
+constexpr std::string_view mark = "\xEF\xBB\xBF";
+
+/// Where a body says something, if everything before `from` is blank.
+std::size_t skip_blanks(std::string_view body, std::size_t from) {
+  if (from == 0 && body.starts_with(mark)) from = mark.size();
+  return std::min(body.find_first_not_of(" \t\r\n", from), body.size());
+}
+
 /// Tells the form by the first bytes, whatever the headers say of it.
 form sniff(std::string_view body) {
-  constexpr std::string_view mark = "\xEF\xBB\xBF";
   if (body.starts_with(mark)) body.remove_prefix(mark.size());
   if (body.size() < mark.size() && mark.starts_with(body)) return form::undecided;
   const std::size_t begin = body.find_first_not_of(" \t\r\n");
@@ -122,6 +129,7 @@ struct reply_reader::state {
   stream_assembler completion;
   response_stream response;
   bool had_event = false;
+  std::size_t blanks = 0;     ///< at the begin of the body, while its form is undecided
   bool ending_early = false;  ///< the event being read lacks its blank line
   bool done = false;          ///< nothing that follows matters
   std::optional<failure> failed;
@@ -183,7 +191,11 @@ reply_reader::need reply_reader::state::take_error(std::string_view bytes) {
 /// Takes in bytes while it is open what they are, or that they are text.
 reply_reader::need reply_reader::state::take_text(std::string_view bytes) {
   body += bytes;
-  if (written_as == form::undecided) written_as = sniff(body);
+  if (written_as == form::undecided) {
+    // However many blanks there are, each is looked at once.
+    blanks = skip_blanks(body, blanks);
+    written_as = sniff(std::string_view(body).substr(blanks));
+  }
   if (written_as == form::events) return take_events(std::exchange(body, {}));
   if (written_as == form::text && names_event_stream(head.content_type) && !is_page(body)) {
     written_as = form::events;  // its first line may be a field that nobody knows

@@ -16,7 +16,8 @@ struct run_summary_test : testing::Test {
 
   // The summary of a job whose requests ended so: 's'ucceeded, '5'00, '4'00, 'p'ending, 'b'ad line.
   std::string summary(const std::string& ends,
-                      const std::vector<std::string>& command = {"sluice", "run", "x.jsonl"}) {
+                      const std::vector<std::string>& command = {"sluice", "run", "x.jsonl"},
+                      const std::string& relay = {}) {
     std::string text;
     std::string sent;
     for (const char how : ends) {
@@ -34,6 +35,7 @@ struct run_summary_test : testing::Test {
       result finished;
       finished.line = next->line;
       finished.custom_id = next->custom_id;
+      finished.relay = relay;
       finished.model = next->model;
       finished.digest = next->digest;
       if (how == 's') {
@@ -56,6 +58,12 @@ struct run_summary_test : testing::Test {
     return run_summary(jobs, {}, 125, command);
   }
 };
+
+TEST_F(run_summary_test, tells_what_each_member_of_a_pool_served) {
+  EXPECT_THAT(summary("ss", {"sluice"}, "blue"),
+              HasSubstr("\n  relay     blue: 2 replies, $0.006\n"));
+  EXPECT_THAT(summary("ss"), Not(HasSubstr("  relay ")));
+}
 
 TEST_F(run_summary_test, tells_counts_failures_tokens_cost_and_files) {
   const std::string text = summary("sss44p");

@@ -302,14 +302,24 @@ class Stops(HostileCase):
         self.assertEqual(len(Results(job).output), 6)
         self.assertEqual([len(relay.ledger.of(name)) for name in ("doubted", "other/0")], [2, 1])
 
-    def test_a_quota_that_only_a_type_or_words_speak_of_does_not_stop_the_run(self) -> None:
-        body = dump({"error": {"message": "insufficient_quota", "type": "insufficient_quota", "code": None}})
+    def test_a_quota_that_only_words_speak_of_does_not_stop_the_run(self) -> None:
+        body = dump({"error": {"message": "insufficient_quota", "type": "requests", "code": None}})
         refused = Answer([b"HTTP/1.1 429 No\r\nretry-after-ms: 10\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)])
-        relay = self.hostile({"typed": [refused] * 6 + [streamed("typed")]})
-        job = self.job([batch(f"c{i}", json.loads(ask(f"typed/{i}"))) for i in range(3)])
+        relay = self.hostile({"worded": [refused] * 6 + [streamed("worded")]})
+        job = self.job([batch(f"c{i}", json.loads(ask(f"worded/{i}"))) for i in range(3)])
         self.run_job(job, relay)
         self.assertEqual(len(Results(job).output), 3)
         self.assertEqual(relay.ledger.count, 21)
+
+    def test_a_quota_that_the_type_alone_speaks_of_stops_it(self) -> None:
+        """As OpenAI itself wrote it for years: the code was null."""
+        body = dump({"error": {"message": "You exceeded your current quota", "type": "insufficient_quota",
+                               "param": None, "code": None}})
+        refused = Answer([b"HTTP/1.1 429 No\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)])
+        relay = self.hostile({"spent": [refused] * 6})
+        job = self.job([batch(f"c{i}", json.loads(ask(f"spent/{i}"))) for i in range(3)])
+        self.run_job(job, relay, expect=3)
+        self.assertEqual(Results(job).totals["pending"], 3)
 
 
 if __name__ == "__main__":
