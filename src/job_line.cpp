@@ -253,6 +253,7 @@ boost::system::result<request, bad_line> parse_job_line(std::string_view line, s
     if (body.has("messages")) return invalid("The line has both prompt and messages.");
     if (prompt->value.front() != '"') return invalid("prompt is not a string.");
     body.replace(*prompt, "messages", "[" + message_text("user", std::string(prompt->value)) + "]");
+    while (const auto* earlier = body.find("prompt")) body.remove(*earlier);
   }
   if (!options.system.empty()) add_system_message(body, *target, options.system);
   if (const json_member* present = body.find("model")) {

@@ -3,60 +3,72 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <boost/algorithm/string/case_conv.hpp>
 #include <boost/algorithm/string/predicate.hpp>
-#include <boost/asio/ip/address.hpp>
-#include <boost/asio/ip/network_v4.hpp>
-#include <boost/asio/ip/network_v6.hpp>
+#include <boost/url/ipv4_address.hpp>
+#include <boost/url/ipv6_address.hpp>
 #include <boost/url/parse.hpp>
 #include <boost/url/url_view.hpp>
+#include <charconv>
+#include <cstdint>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "sluice/error.hpp"
 
 namespace sluice {
 namespace {
 
-namespace ip = boost::asio::ip;
-
-// With one address in it, a network holds an address that it is the same as, or a part of.
-bool holds(std::string_view network, const ip::address& host) {
-  boost::system::error_code no_v4;
-  boost::system::error_code no_v6;
-  if (host.is_v4()) {
-    const auto range = ip::make_network_v4(std::string(network), no_v4);
-    return !no_v4 &&
-           (range.canonical() == ip::network_v4(host.to_v4(), range.prefix_length()).canonical());
+// The bytes of an IP address, four or sixteen; none for a name.
+std::vector<std::uint8_t> address_bytes(std::string_view text) {
+  const boost::core::string_view given(text.data(), text.size());
+  if (const auto v4 = boost::urls::parse_ipv4_address(given)) {
+    const auto bytes = v4->to_bytes();
+    return {bytes.begin(), bytes.end()};
   }
-  const auto range = ip::make_network_v6(std::string(network), no_v6);
-  return !no_v6 &&
-         (range.canonical() == ip::network_v6(host.to_v6(), range.prefix_length()).canonical());
+  if (const auto v6 = boost::urls::parse_ipv6_address(given)) {
+    const auto bytes = v6->to_bytes();
+    return {bytes.begin(), bytes.end()};
+  }
+  return {};
+}
+
+// Whether the address lies in the range, written like 10.0.0.0/8.
+bool holds(std::string_view range, const std::vector<std::uint8_t>& address) {
+  const std::size_t slash = range.find('/');
+  const auto network = address_bytes(range.substr(0, slash));
+  std::size_t bits = 0;
+  const char* end = range.data() + range.size();
+  const auto [stop, error] = std::from_chars(range.data() + slash + 1, end, bits);
+  if (error != std::errc{} || stop != end || bits > 8 * address.size()) return false;
+  if (network.size() != address.size()) return false;
+  const std::size_t whole = bits / 8;
+  if (!std::equal(address.begin(), address.begin() + static_cast<std::ptrdiff_t>(whole),
+                  network.begin())) {
+    return false;
+  }
+  return bits % 8 == 0 || (address[whole] ^ network[whole]) >> (8 - bits % 8) == 0;
 }
 
 // One entry of NO_PROXY: a name, which holds all below it, an address or a range of addresses; a
 // name or an address may have a port behind it.
 bool excludes(std::string_view entry, const base_url& relay) {
   if (entry == "*") return true;
-  boost::system::error_code no_address;
-  const auto address = ip::make_address(relay.host, no_address);
-  if (!no_address && entry.find('/') != std::string_view::npos) return holds(entry, address);
+  const auto address = address_bytes(relay.host);
+  if (!address.empty() && entry.find('/') != std::string_view::npos) return holds(entry, address);
 
   const bool bracketed = entry.starts_with('[');
-  const std::size_t end = bracketed ? entry.find(']') : std::string_view::npos;
+  const std::size_t closing = bracketed ? entry.find(']') : std::string_view::npos;
   const std::size_t colon = entry.rfind(':');
-  const bool has_port = bracketed ? end != std::string_view::npos && colon == end + 1
+  const bool has_port = bracketed ? closing != std::string_view::npos && colon == closing + 1
                                   : colon != std::string_view::npos && entry.find(':') == colon;
   if (has_port) {
     if (entry.substr(colon + 1) != relay.port) return false;
     entry = entry.substr(0, colon);
   }
   if (bracketed) entry = entry.substr(1, entry.find(']') - 1);
-  if (!no_address) {
-    const auto named = ip::make_address(std::string(entry), no_address);
-    return !no_address && named == address;
-  }
+  if (!address.empty()) return address_bytes(entry) == address;
   while (entry.starts_with('.')) entry.remove_prefix(1);
   if (entry.empty() || !boost::algorithm::iends_with(relay.host, entry)) return false;
   const std::size_t before = relay.host.size() - entry.size();

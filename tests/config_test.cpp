@@ -82,6 +82,27 @@ TEST(config, a_refused_key_is_not_shown) {
   }
 }
 
+TEST(config, a_refusal_stays_on_its_line) {
+  config options;
+  options.relay.headers = {{"A\x1b[2J\nB\x7f", "x"}};
+  try {
+    options.check();
+    ADD_FAILURE();
+  } catch (const fatal_error& fault) {
+    EXPECT_STREQ(
+        fault.what(),
+        "--header 'A\\x1b[2J\\x0aB\\x7f': is no header name; write it like 'X-Team: blue'");
+  }
+  options.relay.headers.clear();
+  options.relay.base_url = "https://\xff\n";
+  try {
+    options.check();
+    ADD_FAILURE();
+  } catch (const fatal_error& fault) {
+    EXPECT_THAT(fault.what(), testing::HasSubstr("'https://\xEF\xBF\xBD\\x0a' is no URL"));
+  }
+}
+
 TEST(config, headers_that_are_fine) {
   config options;
   options.relay.headers = {{"X-Team", "blue\tand green"}, {"a!#$%&'*+-.^_`|~", "ü"}};

@@ -87,11 +87,12 @@ enum class stop_reason : std::uint8_t {
 };
 
 /// The program cannot run, or go on: bad options, an unreadable job, an output that cannot be
-/// written. what() is one sentence that names the thing and the next step.
+/// written. what() is one sentence that names the thing and the next step; on one line, whatever
+/// stands in the names.
 class fatal_error : public std::runtime_error {
  public:
   enum class kind : std::uint8_t { cannot_start, cannot_write };
-  fatal_error(kind why, const std::string& sentence) : std::runtime_error(sentence), why_(why) {}
+  fatal_error(kind why, std::string_view sentence);
   kind why() const noexcept { return why_; }
 
  private:

@@ -3,10 +3,13 @@
 #include <fmt/format.h>
 
 #include <toml++/toml.h>
+#include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <utility>
 
 #include "cli/suggestion.hpp"
@@ -46,6 +49,14 @@ std::vector<std::string> config_values(const toml::node& node) {
     values.emplace_back(digits.data(), end.ptr);
   }
   return values;
+}
+
+std::string line_of(const std::string& path, std::uint32_t number) {
+  std::ifstream file(path);
+  std::string line;
+  while (number-- > 0 && std::getline(file, line)) {
+  }
+  return line;
 }
 
 const setting* find(const std::vector<setting>& entries, const std::string& name) {
@@ -132,7 +143,15 @@ void settings::apply_config(const std::string& path) const {
   try {
     document = toml::parse_file(path);
   } catch (const toml::parse_error& fault) {
-    refuse(fmt::format("{} line {}: {}", path, fault.source().begin.line, fault.description()));
+    // What the parser says may quote the value.
+    const auto number = fault.source().begin.line;
+    const std::string line = line_of(path, number);
+    const bool secret = std::any_of(table_.begin(), table_.end(), [&](const setting& entry) {
+      return !entry.on_line && line.find(entry.name) != std::string::npos;
+    });
+    refuse(fmt::format(
+        "{} line {}: {}", path, number,
+        secret ? "cannot be read; write a text in quotes" : std::string(fault.description())));
   }
   for (const auto& tables : tables_) {
     const toml::node* node = document.get(tables.name);

@@ -143,6 +143,7 @@ struct reply_reader::state {
   }
 
  private:
+  need take_within_limit(std::string_view bytes);
   need take_error(std::string_view bytes);
   need take_text(std::string_view bytes);
   need take_events(std::string_view bytes);
@@ -160,15 +161,22 @@ struct reply_reader::state {
 reply_reader::need reply_reader::state::take(std::string_view bytes) {
   if (done) return need::nothing;
   if (!is_success(head.status)) return take_error(bytes);
+  const std::uint64_t room = expected.max_body_bytes - received;
+  const bool too_many = bytes.size() > room;
+  // What fits may be the whole reply, however much the same read has behind it.
+  if (too_many) bytes = bytes.substr(0, static_cast<std::size_t>(room));
   received += bytes.size();
-  if (received > expected.max_body_bytes) {
-    done = true;
-    failed = failure{};
-    failed->code = errc::response_too_large;
-    failed->kind = failure_class::permanent;
-    failed->message = "the reply is longer than the limit for a response";
-    return need::nothing;
-  }
+  const need wanted = take_within_limit(bytes);
+  if (!too_many || done) return wanted;
+  done = true;
+  failed = failure{};
+  failed->code = errc::response_too_large;
+  failed->kind = failure_class::permanent;
+  failed->message = "the reply is longer than the limit for a response";
+  return need::nothing;
+}
+
+reply_reader::need reply_reader::state::take_within_limit(std::string_view bytes) {
   if (written_as == form::events) {
     if (!body.empty() && body.size() < longest_text) body += bytes;
     return take_events(bytes);

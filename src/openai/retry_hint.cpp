@@ -24,7 +24,8 @@ constexpr double longest_seconds = 1e9;
 /// No time at all is no hint.
 hint from_seconds(double seconds) {
   if (!std::isfinite(seconds) || seconds <= 0) return std::nullopt;
-  return nanoseconds(std::llround(std::min(seconds, longest_seconds) * 1e9));
+  const nanoseconds wait(std::llround(std::min(seconds, longest_seconds) * 1e9));
+  return wait > nanoseconds::zero() ? hint(wait) : std::nullopt;
 }
 
 std::string_view trimmed(std::string_view text) {

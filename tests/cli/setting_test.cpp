@@ -183,6 +183,19 @@ TEST_F(setting_test, an_unknown_config_key_is_refused_with_a_suggestion) {
   EXPECT_THAT(refused({}, dir.write("c.toml", "[colour]\nx = 1\n")), HasSubstr("colour"));
 }
 
+TEST_F(setting_test, a_secret_that_is_no_toml_is_not_shown) {
+  for (const char* document : {"secret = 99999999999999999999999\n", "\nsecret=sk-1234567890\n"}) {
+    try {
+      settings(table()).apply(dir.write("sluice.toml", document));
+      ADD_FAILURE() << document;
+    } catch (const fatal_error& fault) {
+      EXPECT_THAT(fault.what(), HasSubstr("sluice.toml line "));
+      EXPECT_THAT(fault.what(), HasSubstr("in quotes"));
+      EXPECT_THAT(fault.what(), testing::Not(testing::ContainsRegex("9999|sk-1")));
+    }
+  }
+}
+
 TEST_F(setting_test, a_config_that_is_no_toml_is_refused_by_line) {
   const std::string told = refused({}, dir.write("c.toml", "colour = \"x\"\nloud = \n"));
   EXPECT_THAT(told, HasSubstr("c.toml line 2"));

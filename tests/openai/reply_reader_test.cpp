@@ -1377,6 +1377,13 @@ TEST(ReplyReader, RefusesAReplyBeyondTheLimit) {
   }
 }
 
+TEST(ReplyReader, TakesAReplyThatFitsWhateverTheSameReadHasBehindIt) {
+  const std::string fits = events({said(R"({"content":"hi"})", "\"stop\"")}) + "data: [DONE]\n\n";
+  const auto seen = read({.body = fits + ": more than fits\n", .max_body_bytes = fits.size()});
+  ASSERT_TRUE(seen.outcome.has_value()) << seen.outcome.error().message;
+  EXPECT_EQ(seen.last_need, need::nothing);
+}
+
 TEST(ReplyReader, KnowsAConnectionThatBroughtNoHead) {
   reply_reader cut({});
   const auto broken = cut.finish(ending::cut, "connection reset by peer");

@@ -1,0 +1,118 @@
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cli/run_settings.hpp"
+#include "cli/setting.hpp"
+#include "fuzz/support.hpp"
+#include "sluice/error.hpp"
+#include "support/temp_dir.hpp"
+
+namespace sluice::fuzz {
+namespace {
+
+/// The part of `text` up to the marker line, which both are cut off.
+std::string_view cut_off(std::string_view& text, std::string_view marker) {
+  const std::size_t at = std::min(text.find(marker), text.size());
+  const std::string_view part = text.substr(0, at);
+  text.remove_prefix(std::min(at + marker.size(), text.size()));
+  return part;
+}
+
+std::vector<std::string> lines_of(std::string_view text) {
+  std::vector<std::string> lines;
+  while (!text.empty()) lines.emplace_back(cut_off(text, "\n"));
+  return lines;
+}
+
+/// What stands behind the last `=` of a line that begins with `api-key`, without its quotes: a key
+/// where it is long enough for one, and stands nowhere else.
+std::optional<std::string> key_in(std::string_view text) {
+  for (const std::string& line : lines_of(text)) {
+    if (!line.starts_with("api-key ") && !line.starts_with("api-key=")) continue;
+    std::string value = line.substr(line.find('=') + 1);
+    value.erase(0, value.find_first_not_of(" '\""));
+    value.erase(std::min(value.find_first_of(" '\""), value.size()));
+    constexpr std::size_t shortest = 8;
+    if (value.size() < shortest || text.find(value) != text.rfind(value)) return std::nullopt;
+    return value;
+  }
+  return std::nullopt;
+}
+
+void set_environment(const char* name, const std::vector<std::string>& values, std::size_t index) {
+  if (index < values.size() && !values[index].empty()) {
+    ::setenv(name, values[index].c_str(), 1);
+  } else {
+    ::unsetenv(name);
+  }
+}
+
+/// One directory for all runs, where a config may name the file "key".
+const test::temp_dir& place() {
+  static const test::temp_dir dir;
+  static const bool entered = [] {
+    dir.write("key", "sk-from-a-file\n");
+    std::filesystem::current_path(dir.path());
+    return true;
+  }();
+  static_cast<void>(entered);
+  return dir;
+}
+
+}  // namespace
+}  // namespace sluice::fuzz
+
+/// The text is a config file, and behind a line %% the words of a command line, one a line, and
+/// behind another the values of the variables of the environment.
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace sluice;
+  using namespace sluice::fuzz;
+  input given(data, size);
+  const bool with_file = given.pick(2) == 0;
+  std::string_view rest = given.text();
+  const std::string document(cut_off(rest, "\n%%\n"));
+  auto words = lines_of(cut_off(rest, "\n%%\n"));
+  const auto variables = lines_of(rest);
+
+  cli::run_settings chosen;
+  cli::settings flags(cli::run_flags(chosen), cli::run_tables(chosen));
+  CLI::App app;
+  flags.add_to(app);
+  try {
+    std::reverse(words.begin(), words.end());
+    app.parse(words);
+  } catch (const CLI::ParseError&) {
+    return 0;  // for the parser's own words
+  }
+  const std::string path = place().write("sluice.toml", document);
+  set_environment("OPENAI_BASE_URL", variables, 0);
+  set_environment("OPENAI_API_KEY", variables, 1);
+  set_environment("XDG_CONFIG_HOME", variables, 2);
+  set_environment("HOME", variables, 3);
+  if (!with_file) std::filesystem::remove(path);
+  try {
+    flags.apply(cli::find_config(with_file && variables.size() < 5 ? path : ""));
+    chosen.engine.check();
+  } catch (const fatal_error& refused) {
+    const std::string sentence = refused.what();
+    require(!sentence.empty() && is_one_line(sentence), "a refusal is one sentence", sentence);
+    require(refused.why() == fatal_error::kind::cannot_start, "a bad setting is no lost result");
+    const auto key = key_in(document);
+    require(!key || sentence.find(*key) == std::string::npos, "the key is never shown", sentence);
+    return 0;
+  }
+  const config& used = chosen.engine;
+  require(used.relay.total_timeout > duration::zero() && used.pace.max_attempts > 0,
+          "what was checked can be used");
+  require(used.relay.base_url.find_first_of(" \r\n") == std::string::npos, "a URL is one word");
+  for (const auto& [name, value] : used.relay.headers) {
+    require((name + value).find_first_of("\r\n") == std::string::npos, "a header is one line");
+  }
+  return 0;
+}

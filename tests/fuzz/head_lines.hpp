@@ -1,0 +1,30 @@
+#pragma once
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "openai/reply_reader.hpp"
+
+namespace sluice::fuzz {
+
+/// The hints of a head, written `name: value` a line, and what stands behind the blank line.
+inline std::pair<openai::response_head, std::string_view> split_head(std::string_view text) {
+  openai::response_head head;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    const std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (line.empty()) break;
+    const std::size_t colon = std::min(line.find(": "), line.size());
+    const std::string_view value = line.substr(std::min(colon + 2, line.size()));
+    if (line.substr(0, colon) == "location") {
+      head.location = value;
+    } else {
+      head.hints[std::string(line.substr(0, colon))] = value;
+    }
+  }
+  return {std::move(head), text};
+}
+
+}  // namespace sluice::fuzz

@@ -1,0 +1,159 @@
+#include <algorithm>
+#include <boost/asio/buffer.hpp>
+#include <boost/beast/http/error.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "fuzz/support.hpp"
+#include "openai/reply_reader.hpp"
+#include "openai/whole_reply.hpp"
+#include "response_parser.hpp"
+
+namespace sluice::fuzz {
+namespace {
+
+using openai::reply_reader;
+using need = reply_reader::need;
+using outcome = boost::system::result<reply, failure>;
+
+/// Hands what the parser finds on to a reader, as a worker does.
+class reading final : public response_handler {
+ public:
+  explicit reading(const reply_reader::expectation& expected) : reader(expected) {}
+  void on_sent() override {}
+  void on_head(openai::response_head head) override { reader.head(std::move(head), 1'700'000'000); }
+  need on_body(std::string_view bytes) override {
+    const need wanted = reader.body(std::string(bytes));  // gone after the call
+    require(!content_began || reader.content_began(), "content that began has begun");
+    content_began = reader.content_began();
+    return wanted;
+  }
+
+  reply_reader reader;
+  bool content_began = false;
+};
+
+/// What is told of the bytes when they come in these pieces, and then end with `last`, as the
+/// exchange of the HTTP client goes. Without a head there is nothing to tell but that.
+outcome read(std::string_view bytes, std::vector<std::size_t> cuts,
+             const reply_reader::expectation& expected, reply_reader::ending last) {
+  using boost::beast::http::error;
+  using ending = reply_reader::ending;
+  reading follower(expected);
+  auto parser = std::make_unique<response_parser>(follower);
+  const auto broken = [&](ending how) {
+    if (!parser->head_arrived()) return reply_reader(expected).finish(ending::cut);
+    return follower.reader.finish(parser->wanted() != need::more ? ending::complete : how);
+  };
+  std::string arrived;
+  boost::system::error_code fault;
+  cuts.push_back(bytes.size());
+  std::size_t begin = 0;
+  for (const std::size_t end : cuts) {
+    arrived += bytes.substr(begin, end - begin);
+    begin = end;
+    while (!arrived.empty() && !parser->is_done() && !fault) {
+      arrived.erase(0, parser->put(boost::asio::buffer(arrived), fault));
+      if (parser->is_done() && parser->interim()) {
+        parser = std::make_unique<response_parser>(follower);
+      }
+    }
+    if (fault == error::need_more) fault = {};
+    if (fault) return broken(ending::cut);
+    if (parser->is_done() || parser->wanted() == need::nothing) return broken(ending::complete);
+  }
+  if (last != ending::complete) return broken(last);
+  if (parser->got_some()) parser->put_eof(fault);
+  return broken(!fault && parser->is_done() ? ending::complete : ending::cut);
+}
+
+void check(const reply& whole, endpoint target) {
+  const std::string& body = whole.body;
+  require(body.starts_with('{'), "a reply is an object", body);
+  require(body.find_first_of("\r\n") == std::string::npos, "a reply is one line", body);
+  require(is_utf8(body), "a reply is UTF-8", body);
+  require(peer_verdict(body) != verdict::invalid, "a reply is JSON", body);
+  if (whole.usage) {
+    const token_usage& usage = *whole.usage;
+    require(usage.cached_tokens >= 0 && usage.cached_tokens <= usage.prompt_tokens,
+            "cached tokens are part of the prompt", body);
+    require(usage.reasoning_tokens >= 0 && usage.reasoning_tokens <= usage.completion_tokens,
+            "reasoning is part of the completion", body);
+  }
+  require(!whole.reported_cost || *whole.reported_cost >= usd(), "a cost is not negative", body);
+  for (const auto& [reason, count] : whole.finish_reasons) {
+    require(!reason.empty() && count > 0, "a finish reason has a name", body);
+  }
+  // A later run reads it again, out of the output file.
+  require(openai::finish_reasons(body) == whole.finish_reasons, "it ended as it says", body);
+  const auto again = openai::read_whole_reply(body, target);
+  require(again.has_value(), "read again it is a reply", body);
+  require(again->body == body && again->usage == whole.usage &&
+              again->reported_cost == whole.reported_cost &&
+              again->finish_reasons == whole.finish_reasons,
+          "read again it is the same reply", body + '\n' + again->body);
+}
+
+void check(const failure& failed) {
+  require(!failed.message.empty() && is_one_line(failed.message), "the message is one line",
+          failed.message);
+  require(failed.http_status == 0 || failed.code != errc::connection_failed,
+          "a head that arrived came over a connection");
+  require(failed.http_status < 200 || failed.http_status > 299 || failed.code != errc::http_error,
+          "a success is no HTTP error");
+}
+
+std::string describe(const outcome& seen) {
+  if (!seen) {
+    const failure& failed = seen.error();
+    return std::to_string(failed.http_status) + ' ' + std::string(to_string(failed.code)) + ' ' +
+           std::to_string(static_cast<int>(failed.kind)) + ' ' + failed.request_id + '\n' +
+           failed.message + '\n' + failed.body;
+  }
+  std::string told = std::to_string(seen->http_status) + (seen->streamed ? " streamed " : " ") +
+                     seen->request_id + '\n' + seen->body;
+  if (seen->usage) {
+    told += "\nusage " + std::to_string(seen->usage->prompt_tokens) + ' ' +
+            std::to_string(seen->usage->cached_tokens) + ' ' +
+            std::to_string(seen->usage->completion_tokens) + ' ' +
+            std::to_string(seen->usage->reasoning_tokens);
+  }
+  if (seen->reported_cost) told += "\ncost " + seen->reported_cost->to_string();
+  for (const auto& [reason, count] : seen->finish_reasons) {
+    told += '\n' + reason + ' ' + std::to_string(count);
+  }
+  return told;
+}
+
+}  // namespace
+}  // namespace sluice::fuzz
+
+/// The text is an HTTP response, head and body.
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace sluice;
+  using namespace sluice::fuzz;
+  input given(data, size);
+  reply_reader::expectation expected;
+  expected.target = static_cast<endpoint>(given.pick(4));
+  const auto last = static_cast<reply_reader::ending>(given.pick(3));
+  expected.choices = 1 + given.pick(3);
+  if (given.pick(4) == 1) expected.max_body_bytes = 64;
+
+  const outcome whole = read(given.text(), {}, expected, last);
+  if (whole) {
+    check(*whole, expected.target);
+  } else {
+    check(whole.error());
+  }
+  const auto agrees = [&](const std::vector<std::size_t>& cuts, std::string_view how) {
+    const auto seen = describe(read(given.text(), cuts, expected, last));
+    require(seen == describe(whole), how, describe(whole) + "\nseen\n" + seen);
+  };
+  agrees(every_byte(given.text()), "byte by byte, the outcome is the same");
+  agrees(given.cuts(given.text()), "in pieces, the outcome is the same");
+  return 0;
+}

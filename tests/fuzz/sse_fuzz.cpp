@@ -1,0 +1,101 @@
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fuzz/support.hpp"
+#include "sse_parser.hpp"
+
+namespace sluice::fuzz {
+namespace {
+
+struct event {
+  std::string type;
+  std::string data;
+  bool raw = false;
+  friend bool operator==(const event&, const event&) = default;
+};
+
+/// What the parser makes of the text in these pieces, up to so many events. Raw text is the
+/// caller's from where the parser hands it on.
+std::vector<event> read(std::string_view text, std::vector<std::size_t> cuts, std::size_t most) {
+  std::vector<event> seen;
+  sse_parser parser;
+  const auto sink = [&](const sse_parser::event& told) {
+    seen.push_back({std::string(told.type), std::string(told.data), told.raw});
+    return seen.size() < most;
+  };
+  cuts.push_back(text.size());
+  std::size_t begin = 0;
+  for (const std::size_t end : cuts) {
+    const std::string piece(text.substr(begin, end - begin));  // gone after the call
+    begin = end;
+    if (parser.feed(piece, sink)) continue;
+    if (!seen.empty() && seen.back().raw) seen.back().data += text.substr(end);
+    return seen;
+  }
+  parser.finish(sink);
+  return seen;
+}
+
+/// The same by the letter of the standard, with the whole text at hand.
+std::vector<event> read_plainly(std::string_view text) {
+  std::vector<event> told;
+  std::string type;
+  std::optional<std::string> data;
+  const auto dispatch = [&] {
+    if (data) told.push_back({type, *data, false});
+    type.clear();
+    data.reset();
+  };
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  while (!text.empty()) {
+    if (text.front() == '{' || text.front() == '<') {
+      dispatch();
+      told.push_back({{}, std::string(text), true});
+      return told;
+    }
+    const std::size_t end = std::min(text.find_first_of("\r\n"), text.size());
+    const std::string_view line = text.substr(0, end);
+    text.remove_prefix(end);
+    text.remove_prefix(text.starts_with("\r\n") ? 2 : text.empty() ? 0 : 1);
+    if (line.empty()) {
+      dispatch();
+      continue;
+    }
+    const std::size_t colon = std::min(line.find(':'), line.size());
+    std::string_view value = line.substr(std::min(colon + 1, line.size()));
+    if (value.starts_with(' ')) value.remove_prefix(1);
+    if (line.substr(0, colon) == "event") type = value;
+    if (line.substr(0, colon) == "data") data = data ? *data + '\n' : std::string();
+    if (line.substr(0, colon) == "data") *data += value;
+  }
+  dispatch();
+  return told;
+}
+
+std::string describe(const std::vector<event>& events) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const event& each : events) list.push_back({each.type, each.data, each.raw});
+  return list.dump(1, ' ', true, nlohmann::json::error_handler_t::replace);
+}
+
+}  // namespace
+}  // namespace sluice::fuzz
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace sluice::fuzz;
+  input given(data, size);
+  const std::size_t most = given.pick(10) == 0 ? std::string_view::npos : 1 + given.pick(4);
+  std::vector<event> expected = read_plainly(given.text());
+  if (expected.size() > most) expected.resize(most);
+  const auto agrees = [&](const std::vector<std::size_t>& cuts, std::string_view how) {
+    const auto seen = read(given.text(), cuts, most);
+    require(seen == expected, how, describe(expected) + "\nseen\n" + describe(seen));
+  };
+  agrees({}, "whole, the events are those of the standard");
+  agrees(every_byte(given.text()), "byte by byte, the events are those of the standard");
+  agrees(given.cuts(given.text()), "in pieces, the events are those of the standard");
+  return 0;
+}
