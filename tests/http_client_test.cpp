@@ -192,7 +192,7 @@ struct address_race_test : http_client_test {
     loop.restart();
     while (!outcome && loop.run_one() > 0) {
     }
-    EXPECT_EQ(time.calls_to_come(), link.limit.when() == time_point::max() ? 0U : 1U);
+    EXPECT_EQ(time.calls_to_come(), 0U) << "nothing is tried any more";
     return outcome.value_or(asio::error::timed_out);
   }
 };

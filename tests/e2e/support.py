@@ -220,9 +220,10 @@ class Simulator(Server):
 class Listener:
     """A server of bare connections: each is given to `serve`, on a thread of its own, and closed behind it."""
 
-    def __init__(self, serve: Callable[[socket.socket], None]) -> None:
+    def __init__(self, serve: Callable[[socket.socket], None], address: str = "127.0.0.1") -> None:
         self._serve = serve
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._socket = socket.create_server((address, 0), family=family)
         self.port = int(self._socket.getsockname()[1])
         self.accepted = 0
         threading.Thread(target=self._accept, daemon=True).start()
@@ -325,8 +326,8 @@ class Case(unittest.TestCase):
         self.addCleanup(started.stop)
         return started
 
-    def listener(self, serve: Callable[[socket.socket], None]) -> Listener:
-        started = Listener(serve)
+    def listener(self, serve: Callable[[socket.socket], None], address: str = "127.0.0.1") -> Listener:
+        started = Listener(serve, address)
         self.addCleanup(started.stop)
         return started
 

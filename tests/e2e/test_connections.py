@@ -69,6 +69,20 @@ class Opened(Case):
         self.sluice("run", job, "--base-url", f"http://localhost:{relay.port}", "--rpm", 0)
         self.assertEqual(len(self.results(job).output), 3)
 
+    @unittest.skipUnless(Path("/proc/net/if_inet6").exists(), "this kernel has no IPv6")
+    def test_an_address_of_ipv6(self) -> None:
+        hosts = []
+
+        def serve(connection: socket.socket) -> None:
+            hosts.append(connection.recv(1 << 16).partition(b"Host: ")[2].partition(b"\r\n")[0])
+            connection.sendall(response(REPLY).encode())
+
+        relay = self.listener(serve, "::1")
+        job = self.job(chats(1))
+        self.sluice("run", job, "--base-url", f"http://[::1]:{relay.port}/v1", "--rpm", 0)
+        self.assertEqual(len(self.results(job).output), 1)
+        self.assertEqual(hosts, [f"[::1]:{relay.port}".encode()])
+
     def test_what_still_connects_at_the_first_interrupt_is_not_sent(self) -> None:
         silent = self.listener(lambda connection: connection.recv(1 << 16) and threading.Event().wait(120) or None)
         job = self.job(chats(5))
