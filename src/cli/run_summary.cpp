@@ -64,7 +64,7 @@ std::string job_text(const job_set::job_summary& job, const job_totals& totals,
   }
   for (const auto& [name, relay] : totals.relays()) {
     text += fmt::format("\n  relay     {}: {} replies, {}", name, grouped(relay.requests),
-                        relay.cost ? "$" + relay.cost->to_string() : "cost unknown");
+                        relay.cost ? fmt::format("${}", relay.cost->to_string()) : "cost unknown");
   }
   text += fmt::format("\n  attempts  {}, {} of them retries", grouped(totals.attempts),
                       grouped(totals.retries));
