@@ -104,6 +104,8 @@ TEST(relay_health, a_certificate_that_does_not_verify_stops_at_once) {
   relay_health health(defaults());
   EXPECT_EQ(health.failed(of_kind(failure_class::bad_certificate), noon, noon).stop,
             stop_reason::bad_certificate);
+  EXPECT_EQ(health.failed(of_kind(failure_class::bad_proxy), noon, noon).stop,
+            stop_reason::bad_proxy);
 }
 
 TEST(relay_health, a_hint_beyond_the_longest_wait_stops) {

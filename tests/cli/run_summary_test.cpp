@@ -105,6 +105,7 @@ TEST(stop_sentence, names_the_reason_and_the_next_step) {
       {stop_reason::key_ended, "words", "key"},
       {stop_reason::wrong_address, "words", "https://relay.example/v1"},
       {stop_reason::bad_certificate, "words", "SSL_CERT_FILE"},
+      {stop_reason::bad_proxy, "words", "user:password@"},
       {stop_reason::relay_down, "words", "run again"},
       {stop_reason::come_back_later, "words", "run again"},
       {stop_reason::interrupted, "", "interrupted"},

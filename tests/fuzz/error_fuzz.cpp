@@ -22,6 +22,8 @@ bool may_mean(int status, failure_class kind) {
       return kind == key_ended;
     case 403:
       return kind == key_ended || kind == permanent;
+    case 407:
+      return kind == bad_proxy;
     case 408:
     case 409:
     case 425:

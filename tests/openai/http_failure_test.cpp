@@ -52,6 +52,8 @@ INSTANTIATE_TEST_SUITE_P(
     Request, HttpFailure,
     testing::Values(
         status_case{"a bad request", 400, envelope("bad", "invalid_value"), permanent, "bad"},
+        status_case{"a proxy that asks for credentials", 407,
+                    "<html><head><title>407 Who are you?</title>", bad_proxy, "407 Who are you?"},
         status_case{"too large", 413, "<html><head><title>413 Request Entity Too Large</title>",
                     permanent, "413 Request Entity Too Large"},
         status_case{"unprocessable", 422, R"({"detail":[{"loc":["body"],"msg":"field required"}]})",
