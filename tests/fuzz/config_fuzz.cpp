@@ -10,6 +10,7 @@
 #include "cli/run_settings.hpp"
 #include "cli/setting.hpp"
 #include "fuzz/support.hpp"
+#include "proxy.hpp"
 #include "sluice/error.hpp"
 #include "support/temp_dir.hpp"
 
@@ -69,7 +70,8 @@ const test::temp_dir& place() {
 }  // namespace sluice::fuzz
 
 /// The text is a config file, and behind a line %% the words of a command line, one a line, and
-/// behind another the values of the variables of the environment.
+/// behind another the values of the variables of the environment: the base URL, the key, the places
+/// of config files, and then a proxy and what it is not for.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace sluice;
   using namespace sluice::fuzz;
@@ -111,6 +113,21 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   require(used.relay.total_timeout > duration::zero() && used.pace.max_attempts > 0,
           "what was checked can be used");
   require(used.relay.base_url.find_first_of(" \r\n") == std::string::npos, "a URL is one word");
+  const auto variable = [&](const char* name) -> const char* {
+    const std::size_t index = std::string_view(name) == "ALL_PROXY"  ? 5
+                              : std::string_view(name) == "NO_PROXY" ? 6
+                                                                     : variables.size();
+    return index < variables.size() ? variables[index].c_str() : nullptr;
+  };
+  for (const auto& member : used.relays()) {
+    try {
+      const auto url = base_url::parse(member.relay.base_url);
+      const auto text = proxy_from_environment(url, variable);
+      require(text.empty() || is_one_line(proxy::parse(text, "it").name()), "a proxy has a name");
+    } catch (const fatal_error& refused) {
+      require(is_one_line(refused.what()), "a refusal is one sentence", refused.what());
+    }
+  }
   for (const auto& [name, value] : used.relay.headers) {
     require((name + value).find_first_of("\r\n") == std::string::npos, "a header is one line");
   }
