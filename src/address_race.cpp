@@ -1,9 +1,7 @@
 #include "address_race.hpp"
 
 #include <algorithm>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/error.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <functional>
 #include <list>
 #include <utility>
@@ -33,7 +31,7 @@ std::vector<tcp::endpoint> in_racing_order(std::vector<tcp::endpoint> addresses)
 
 namespace {
 
-// The sockets under way. Whoever waits for the end is woken by cancelling the connection's timer.
+// The sockets under way. Whoever waits for the end is parked on the connection.
 class race {
  public:
   race(connection& link, clock& clock, std::vector<tcp::endpoint> addresses)
@@ -87,7 +85,7 @@ class race {
       link_.socket = std::move(socket);
       call_off();
     }
-    if (!running()) link_.parked.cancel();
+    if (!running()) link_.parked.wake_all();
   }
 
   connection& link_;
@@ -106,7 +104,7 @@ asio::awaitable<error_code> connect_to_any(connection& link, clock& clock,
                                            std::vector<tcp::endpoint> addresses) {
   race runners(link, clock, std::move(addresses));
   while (runners.running()) {
-    co_await link.parked.async_wait(asio::as_tuple(asio::use_awaitable));
+    co_await link.parked.wait();
     if (link.given_up()) runners.call_off();
   }
   co_return link.given_up() ? asio::error::operation_aborted : runners.outcome();

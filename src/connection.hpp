@@ -10,7 +10,6 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/stream.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <cerrno>
 #include <cstddef>
 #include <optional>
@@ -19,6 +18,7 @@
 #include <vector>
 
 #include "deadline.hpp"
+#include "wait_queue.hpp"
 
 namespace sluice {
 
@@ -28,9 +28,7 @@ struct connection {
   static constexpr std::size_t read_size = std::size_t{16} * 1024;
 
   connection(boost::asio::io_context& context, clock& clock, boost::asio::ssl::context* tls_context)
-      : socket(context),
-        parked(context, boost::asio::steady_timer::time_point::max()),
-        limit(clock, [this] { cut(); }) {
+      : socket(context), limit(clock, [this] { cut(); }) {
     if (tls_context != nullptr) tls.emplace(socket, *tls_context);
   }
 
@@ -46,7 +44,7 @@ struct connection {
   void cut() {
     boost::system::error_code ignored;
     socket.close(ignored);
-    parked.cancel();
+    parked.wake_all();
   }
   /// The program gives it up, not the relay.
   void abort() {
@@ -82,7 +80,7 @@ struct connection {
 
   boost::asio::ip::tcp::socket socket;
   std::optional<boost::asio::ssl::stream<boost::asio::ip::tcp::socket&>> tls;
-  boost::asio::steady_timer parked;  ///< for waits before there is a socket to wait on
+  wait_queue parked;  ///< for waits before there is a socket to wait on
   deadline limit;
   std::vector<char> buffer = std::vector<char>(read_size);
   std::size_t filled = 0;

@@ -54,7 +54,7 @@ std::unique_ptr<connection> connector::make() {
 asio::awaitable<std::string> connector::find_addresses(connection& fresh) {
   if (names_.is_address()) co_return "";
   names_.join(fresh.parked);
-  co_await fresh.parked.async_wait(as_result);
+  co_await fresh.parked.wait();
   names_.leave(fresh.parked);
   co_return fresh.given_up() ? "no answer" : names_.error();
 }

@@ -42,6 +42,7 @@ class gzip_decompressor final : public decompressor {
         ++members_;
         inflateReset(&inflater_);
       } else if (status != Z_OK && status != Z_BUF_ERROR) {
+        if (inflater_.avail_out < room) break;  // what came before counts; zlib says so again
         throw bad_compression("is not valid gzip");
       }
       if (input.empty() && inflater_.avail_out == room) return 0;
@@ -60,15 +61,18 @@ class zstd_decompressor final : public decompressor {
  public:
   std::size_t step(std::string_view& input, char* out, std::size_t size) override {
     ZSTD_outBuffer written{out, size, 0};
-    ZSTD_inBuffer given{input.data(), input.size(), 0};
+    ZSTD_inBuffer given{input.data(), 0, 0};
     std::size_t taken = 0;
     do {
+      // No more than a block at once: an error would take with it what came before.
       taken = given.pos;
+      given.size = std::min(input.size(), given.pos + wanted_);
       const std::size_t left = ZSTD_decompressStream(stream_.get(), &written, &given);
       if (ZSTD_isError(left) != 0) throw bad_compression("is not valid zstd");
+      wanted_ = std::max<std::size_t>(left, 1);
       // Called behind a frame with nothing to read, zstd asks for the head of another.
       if (given.pos > taken || written.pos > 0) inside_ = left != 0;
-    } while (written.pos == 0 && given.pos < given.size);
+    } while (written.pos == 0 && given.pos < input.size());
     input.remove_prefix(given.pos);
     return written.pos;
   }
@@ -77,6 +81,7 @@ class zstd_decompressor final : public decompressor {
  private:
   std::unique_ptr<ZSTD_DStream, decltype(&ZSTD_freeDStream)> stream_{ZSTD_createDStream(),
                                                                      &ZSTD_freeDStream};
+  std::size_t wanted_ = 1;  // to the end of the block
   bool inside_ = false;
 };
 

@@ -57,7 +57,7 @@ name_lookup::~name_lookup() {
   link_->abandoned = true;
 }
 
-void name_lookup::join(waiter& waiting) {
+void name_lookup::join(wait_queue& waiting) {
   waiters_.push_back(&waiting);
   if (!running_) start();
 }
@@ -79,7 +79,7 @@ void name_lookup::ended(std::vector<endpoint> found, std::string error) {
   running_ = false;
   if (!found.empty()) found_ = std::move(found);
   error_ = found_.empty() ? std::move(error) : std::string{};
-  for (auto* waiting : std::exchange(waiters_, {})) waiting->cancel();
+  for (auto* waiting : std::exchange(waiters_, {})) waiting->wake_all();
 }
 
 std::vector<name_lookup::endpoint> name_lookup::addresses() const {

@@ -2,13 +2,14 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <cstdint>
 #include <functional>
 #include <list>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include "wait_queue.hpp"
 
 namespace sluice {
 
@@ -17,7 +18,6 @@ namespace sluice {
 /// interrupted and may take many seconds. Belongs to the event loop's thread.
 class name_lookup {
  public:
-  using waiter = boost::asio::steady_timer;
   using endpoint = boost::asio::ip::tcp::endpoint;
 
   /// Appends the addresses of a host; its error as text, empty when there is none. Called on a
@@ -36,9 +36,9 @@ class name_lookup {
 
   /// An address was given: there is nothing to look up.
   bool is_address() const noexcept { return is_address_; }
-  /// Cancels `waiting` once a lookup has ended: the one that runs, or a new one.
-  void join(waiter& waiting);
-  void leave(waiter& waiting) noexcept { waiters_.remove(&waiting); }
+  /// Wakes `waiting` once a lookup has ended: the one that runs, or a new one.
+  void join(wait_queue& waiting);
+  void leave(wait_queue& waiting) noexcept { waiters_.remove(&waiting); }
 
   /// What the last lookup that found any found, the address that served last in front: while the
   /// resolver fails, what it said before still holds.
@@ -60,7 +60,7 @@ class name_lookup {
   const resolver resolve_;
   bool is_address_ = false;
   bool running_ = false;
-  std::list<waiter*> waiters_;
+  std::list<wait_queue*> waiters_;
   std::vector<endpoint> found_;
   std::string error_;
   endpoint served_;
