@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <boost/algorithm/string/case_conv.hpp>
 #include <boost/url/parse.hpp>
 #include <boost/url/scheme.hpp>
 #include <boost/url/url_view.hpp>
@@ -45,7 +46,7 @@ base_url base_url::parse(std::string_view text) {
   }
   if (url.has_userinfo()) fail("holds a user name, which would be shown in messages");
   if (url.has_query() || url.has_fragment()) fail("has a query or a fragment");
-  result.host = url.host_address();
+  result.host = boost::algorithm::to_lower_copy(std::string(url.host_address()));
   if (result.host.empty()) fail("names no host");
   result.port =
       url.has_port() && !url.port().empty() ? std::string(url.port()) : (result.tls ? "443" : "80");
@@ -68,8 +69,12 @@ base_url base_url::parse(std::string_view text) {
   return result;
 }
 
+std::string host_in_url(const std::string& host) {
+  return host.find(':') == std::string::npos ? host : fmt::format("[{}]", host);
+}
+
 std::string base_url::authority() const {
-  const std::string shown = host.find(':') == std::string::npos ? host : "[" + host + "]";
+  const std::string shown = host_in_url(host);
   return port == (tls ? "443" : "80") ? shown : shown + ":" + port;
 }
 

@@ -21,4 +21,7 @@ struct base_url {
   std::string origin() const;  ///< scheme://authority
 };
 
+/// A host as URLs have it: an IPv6 address in brackets.
+std::string host_in_url(const std::string& host);
+
 }  // namespace sluice

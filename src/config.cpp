@@ -106,7 +106,7 @@ std::vector<relay_member> config::relays() const {
 }
 
 void config::check() const {
-  check_way(relay, "");
+  if (pool.empty()) check_way(relay, "");
   check_pool(pool);
   for (const auto& [name, value] : relay.headers) check_header(name, value);
   require_positive(relay.connection_age, "the age of a connection");

@@ -78,10 +78,12 @@ asio::awaitable<exchange_end> connector::reach(connection& fresh) {
   if (proxy_ && !forwards()) {
     const tunnel_end tunnel = co_await open_tunnel(fresh.socket, *proxy_, url_);
     if (!tunnel.error.empty()) {
+      const bool refused_by_proxy = tunnel.refused_credentials && !tunnelled_;
       co_return failed(
-          fresh, tunnel.refused_credentials ? how::refused_by_proxy : how::unreachable,
+          fresh, refused_by_proxy ? how::refused_by_proxy : how::unreachable,
           fmt::format("{} does not connect to {}: {}", goal, url_.authority(), tunnel.error));
     }
+    tunnelled_ = true;
   }
   fresh.socket.non_blocking(true, ignored);
   co_return exchange_end{};

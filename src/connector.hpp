@@ -50,6 +50,7 @@ class connector {
   std::optional<proxy> proxy_;
   name_lookup names_;  // of the proxy, where there is one
   std::optional<tls_client> tls_;
+  bool tunnelled_ = false;  // the proxy has taken the credentials before
   std::minstd_rand spread_;
 };
 

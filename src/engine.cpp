@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <boost/algorithm/string/predicate.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <map>
 #include <random>
@@ -76,6 +77,14 @@ void check_open_files(const pace_options& pace) {
                   pace.concurrency, pace.concurrency + run_context::other_files, files.rlim_cur));
 }
 
+// What the relay bills: a header may stand in the place of the key.
+std::string key_of(const relay_options& relay) {
+  for (const auto& [name, value] : relay.headers) {
+    if (boost::algorithm::iequals(name, "Authorization")) return value;
+  }
+  return relay.api_key;
+}
+
 // The relays' lanes, and the windows that they count in: those of one origin and key share theirs,
 // and keep the lower of two limits.
 struct gate_plan {
@@ -84,7 +93,7 @@ struct gate_plan {
     for (const auto& member : options.relays()) {
       const unsigned rpm = member.requests_per_minute.value_or(options.pace.requests_per_minute);
       const auto [place, fresh] = known.try_emplace(
-          {base_url::parse(member.relay.base_url).origin(), member.relay.api_key}, windows.size());
+          {base_url::parse(member.relay.base_url).origin(), key_of(member.relay)}, windows.size());
       lanes.push_back({place->second, member.weight});
       if (fresh) {
         windows.push_back({rpm, options.pace.window_margin, options.pace.pace});

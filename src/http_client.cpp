@@ -80,6 +80,7 @@ class beast_client final : public http_client {
   void allow_sending() override { sending_ = true; }
   void stop_sending() override {
     sending_ = false;
+    idle_.clear();
     for (connection* active : active_) {
       if (active->connecting) active->abort();
     }

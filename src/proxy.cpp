@@ -135,9 +135,8 @@ proxy proxy::parse(std::string_view text, std::string_view origin) {
 }
 
 std::string proxy::name() const {
-  const bool is_v6 = host.find(':') != std::string::npos;
-  return fmt::format("{}://{}{}{}:{}", spoken == protocol::http ? "http" : "socks5h",
-                     is_v6 ? "[" : "", host, is_v6 ? "]" : "", port);
+  return fmt::format("{}://{}:{}", spoken == protocol::http ? "http" : "socks5h", host_in_url(host),
+                     port);
 }
 
 std::string proxy_from_environment(const base_url& relay,

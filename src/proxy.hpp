@@ -27,8 +27,9 @@ struct proxy {
 };
 
 /// The text of the proxy that the environment names for a relay, empty for none: HTTPS_PROXY or
-/// HTTP_PROXY by the relay's scheme, else ALL_PROXY, unless NO_PROXY holds the relay's host. As in
-/// curl, a variable in small letters goes before the same one in capitals. `variable` gives null
+/// HTTP_PROXY by the relay's scheme, else ALL_PROXY, unless NO_PROXY holds the relay's host (names
+/// with all below them, addresses, ranges of addresses, *). As in curl, a variable in small letters
+/// goes before the same one in capitals. `variable` gives null
 /// for one that is not set. Throws fatal_error, naming the variable, when it holds no proxy.
 std::string proxy_from_environment(const base_url& relay,
                                    const std::function<const char*(const char*)>& variable);

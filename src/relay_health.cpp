@@ -163,6 +163,13 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
   return told;
 }
 
+void relay_health::rested() {
+  for (spell* trouble : {&throttled_, &unreachable_, &failing_}) *trouble = {};
+  trouble_since_.reset();
+  failures_in_row_ = 0;
+  key_refusals_ = 0;
+}
+
 relay_health::verdict relay_health::only_suspects_left() const {
   verdict told;
   told.charge = false;

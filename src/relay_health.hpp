@@ -10,7 +10,7 @@
 namespace sluice {
 
 /// What the failures of all requests together say about the relay and the key: is this one
-/// request's trouble, or everyone's? Pure; takes `now`; one object a run.
+/// request's trouble, or everyone's? Pure; takes `now`; one object for each relay of a run.
 class relay_health {
  public:
   struct options {
@@ -45,6 +45,9 @@ class relay_health {
   /// The head of a good reply has come: requests are let in, whatever becomes of this one.
   void answered(time_point started, time_point now);
   verdict failed(const failure& why, time_point started, time_point now);
+  /// The relay has been left alone for as long as it asked: its troubles are over until it says
+  /// otherwise.
+  void rested();
   /// Every request that is left waits for the address to be told right: it is not.
   verdict only_suspects_left() const;
 

@@ -46,6 +46,7 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
   void on_response_impl(int status, view, int, error_code&) override { head_.status = status; }
   void on_field_impl(boost::beast::http::field id, view name, view value, error_code&) override {
     const std::string_view text{value.data(), value.size()};
+    if (head_arrived_) return;  // a trailer says nothing that is needed
     if (id == boost::beast::http::field::content_type) {
       head_.content_type = text;
     } else if (id == boost::beast::http::field::content_encoding) {

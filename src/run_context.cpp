@@ -180,17 +180,17 @@ relay_health::verdict run_context::failed(std::size_t relay, const failure& why,
                  prefix(one.options), why.message,
                  std::max(0.0, std::chrono::duration<double>(pause).count()));
   }
-  if (verdict.stop != stop_reason::none) end_relay(relay, why, verdict);
+  if (verdict.stop != stop_reason::none) end_relay(relay, verdict);
   return verdict;
 }
 
 // The relay gets nothing more. Where it was the last, the run stops; the first to come back says
 // when to run it again.
-void run_context::end_relay(std::size_t relay, const failure& why,
-                            const relay_health::verdict& verdict) {
+void run_context::end_relay(std::size_t relay, const relay_health::verdict& verdict) {
   auto& ended = relays[relay];
   if (ended.resting || stopping()) return;
   if (verdict.wait) ended.back_at = time.now() + *verdict.wait;
+  ended.rest_reason = verdict.reason;
   if (has_others(relay)) {
     ended.resting = true;
     ended.client.stop_sending();
@@ -205,18 +205,20 @@ void run_context::end_relay(std::size_t relay, const failure& why,
     }
     return;
   }
-  std::optional<time_point> first_back;
-  for (const auto& each : relays) {
-    if (each.back_at) first_back = std::min(first_back.value_or(*each.back_at), *each.back_at);
-  }
-  stop(first_back ? stop_reason::come_back_later : verdict.stop, verdict.reason);
-  if (first_back) {
+  const auto first_back =
+      std::min_element(relays.begin(), relays.end(), [](const run_relay& a, const run_relay& b) {
+        return a.back_at.value_or(time_point::max()) < b.back_at.value_or(time_point::max());
+      });
+  if (first_back->back_at) {
+    stop(stop_reason::come_back_later, first_back->rest_reason);
     outcome.again_at =
-        time.unix_now() + std::chrono::duration<double>(*first_back - time.now()).count();
+        time.unix_now() + std::chrono::duration<double>(*first_back->back_at - time.now()).count();
+  } else {
+    stop(verdict.stop, verdict.reason);
   }
   if (const auto flying = gate.now().in_flight; flying > 0) {
     spdlog::warn("{}{}; nothing new is sent, {} in flight may finish", prefix(ended.options),
-                 why.message, flying);
+                 verdict.reason, flying);
   }
 }
 
@@ -225,6 +227,8 @@ void run_context::bring_back(std::size_t relay) {
   returns_.erase(relay);
   one.back_at.reset();
   one.resting = false;
+  one.health.rested();
+  follow_health(relay);
   one.client.allow_sending();
   gate.set_open(relay, true);
 }
@@ -241,7 +245,7 @@ boost::asio::awaitable<void> run_context::wait_for_address(std::size_t relay) {
 void run_context::check_suspects() {
   if (suspects_.size() > 0 && suspects_.size() == requests_in_hand && queue.drained()) {
     const auto verdict = relays[suspected_relay_].health.only_suspects_left();
-    stop(verdict.stop, verdict.reason);
+    end_relay(suspected_relay_, verdict);
   }
 }
 

@@ -31,6 +31,7 @@ struct run_relay {
   bool in_trouble = false;  ///< it was said that it serves one at a time
   bool resting = false;     ///< it gets nothing more, or not before `back_at`
   std::optional<time_point> back_at{};
+  std::string rest_reason = {};
 };
 
 /// What the workers of one run share. Belongs to the event loop's thread but for the queue's other
@@ -99,7 +100,7 @@ class run_context {
 
  private:
   void follow_health(std::size_t relay);
-  void end_relay(std::size_t relay, const failure& why, const relay_health::verdict& verdict);
+  void end_relay(std::size_t relay, const relay_health::verdict& verdict);
   void bring_back(std::size_t relay);
   std::size_t at_work() const noexcept;
   void add_worker();

@@ -132,6 +132,14 @@ void start_gate::pause(time_point until, std::size_t lane) {
   window_of(lane).pause(until);
 }
 
+void start_gate::space(duration gap, std::size_t lane) noexcept {
+  lanes_[lane].gap = gap;
+  for (const lane_state& other : lanes_) {
+    if (other.window == lanes_[lane].window) gap = std::max(gap, other.gap);
+  }
+  window_of(lane).space(gap);
+}
+
 void start_gate::one_at_a_time(bool on, std::size_t lane) {
   lanes_[lane].trial = on;
   wake_next();
@@ -160,7 +168,7 @@ start_gate::status start_gate::now() {
   told.full = !has_place();
   if (line_.size() > 0) {
     const time_point next = next_start(now);
-    if (!told.full && next > now) told.next_start = next;
+    if (!told.full && next > now && next != time_point::max()) told.next_start = next;
   }
   return told;
 }

@@ -60,7 +60,7 @@ class start_gate {
   /// Nothing starts in the lane's window before `until`.
   void pause(time_point until, std::size_t lane = 0);
   /// At least so much time between two starts in the lane's window.
-  void space(duration gap, std::size_t lane = 0) noexcept { window_of(lane).space(gap); }
+  void space(duration gap, std::size_t lane = 0) noexcept;
   /// While on, one attempt at a time in the lane.
   void one_at_a_time(bool on, std::size_t lane = 0);
   /// A lane that is not open is given to nobody.
@@ -77,6 +77,7 @@ class start_gate {
     double stride = 1;  // what a start adds to its tag
     double tag = 0;     // of its next start, by start-time fair queueing (Goyal, Vin, Cheng 1996)
     std::size_t in_flight = 0;
+    duration gap{};  // that it asks of its window
     bool trial = false;
     bool open = true;
 

@@ -49,9 +49,7 @@ tunnel_end broken(const error_code& error) {
 
 asio::awaitable<tunnel_end> connect(tcp::socket& socket, const proxy& through,
                                     const base_url& relay) {
-  const bool is_v6 = relay.host.find(':') != std::string::npos;
-  const std::string target =
-      fmt::format("{}{}{}:{}", is_v6 ? "[" : "", relay.host, is_v6 ? "]" : "", relay.port);
+  const std::string target = fmt::format("{}:{}", host_in_url(relay.host), relay.port);
   std::string wish = fmt::format("CONNECT {0} HTTP/1.1\r\nHost: {0}\r\nUser-Agent: sluice/{1}\r\n",
                                  target, SLUICE_VERSION);
   if (!through.user.empty()) {
@@ -107,7 +105,9 @@ void append_short_text(std::string& out, std::string_view text) {
 
 // The relay as SOCKS names it: kind, name or address, port.
 std::string socks_address(const base_url& relay) {
-  enum : char { v4 = 1, name = 3, v6 = 4 };
+  constexpr char v4 = 1;
+  constexpr char name = 3;
+  constexpr char v6 = 4;
   std::string bytes;
   error_code is_name;
   const auto address = asio::ip::make_address(relay.host, is_name);
@@ -148,9 +148,9 @@ asio::awaitable<tunnel_end> socks(tcp::socket& socket, const proxy& through,
     append_short_text(credentials, through.user);
     append_short_text(credentials, through.password);
     if (const auto error = co_await write_all(socket, credentials)) co_return broken(error);
-    // A proxy that closes instead of answering has refused as well.
     if (const auto error = co_await read_exactly(socket, answer)) {
-      co_return tunnel_end{"it refuses the user and password", error == asio::error::eof};
+      if (error != asio::error::eof) co_return broken(error);
+      answer[1] = none_will_do;  // a proxy that closes instead of answering has refused as well
     }
     if (answer[1] != 0) co_return tunnel_end{"it refuses the user and password", true};
   } else if (answer[1] != no_credentials) {

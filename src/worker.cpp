@@ -9,6 +9,7 @@
 #include "hash.hpp"
 #include "json_members.hpp"
 #include "json_text.hpp"
+#include "openai/error_body.hpp"
 #include "openai/reply_reader.hpp"
 
 namespace sluice {
@@ -16,6 +17,8 @@ namespace {
 
 using outcome = boost::system::result<reply, failure>;
 using how = exchange_end::how;
+
+constexpr std::size_t longest_message = 1000;
 
 // In tenths, as the line of the result has it: the totals are to be the same when it is read again.
 double milliseconds(duration time) {
@@ -25,7 +28,7 @@ double milliseconds(duration time) {
 // The failure of an attempt whose reply has not even begun.
 failure transport_failure(const exchange_end& end) {
   failure why;
-  why.message = end.message;
+  why.message = openai::one_line(end.message, longest_message);
   switch (end.end) {
     case how::unreachable:
       why.code = errc::connection_failed;
@@ -211,11 +214,17 @@ boost::asio::awaitable<void> worker::serve() {
     spdlog::debug("request {} (line {}): attempt {}: {}", request_.custom_id, request_.line, sent_,
                   why.message);
     failed_at_ = relay_;
+    // Called off as well, by the rest of the relay.
+    if (why.kind == failure_class::unreachable && run_.relays[relay_].resting) continue;
     const auto verdict = run_.failed(relay_, why, started_);
     if (verdict.suspect && run_.has_others(relay_)) continue;  // their answers will tell
     if (verdict.suspect) co_await run_.wait_for_address(relay_);
     if (run_.stopping() && why.kind != failure_class::permanent) co_return;
-    const auto decision = run_.retries.decide(past_, why, verdict.charge, run_.successes());
+    // Where others can take the request, a hint is for the relay that gave it, and not for the
+    // request.
+    failure hastened = why;
+    if (run_.has_others(relay_)) hastened.retry_after.reset();
+    const auto decision = run_.retries.decide(past_, hastened, verdict.charge, run_.successes());
     if (!decision.again) co_return finish(std::move(told));
     if (decision.delay > duration{}) {
       run_.rest();

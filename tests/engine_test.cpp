@@ -946,7 +946,7 @@ TEST(pool_test, members_of_one_origin_and_key_share_one_window) {
   rig test;
   test.add(250);
   test.make_pool({"a", "b"});
-  test.options.pool[1].relay.base_url = "https://a.example";
+  test.options.pool[1].relay.base_url = "https://A.Example";
   test.options.pace.requests_per_minute = 100;
   test.run();
   EXPECT_EQ(test.succeeded(), 250U);
@@ -1063,6 +1063,51 @@ TEST(pool_test, one_that_asks_for_a_long_wait_comes_back) {
   EXPECT_EQ(test.succeeded(), 2000U);
   EXPECT_GT(test.served_by("a"), 100U);
   EXPECT_GE(test.relay.calls[64].at - test.relay.calls[0].at, 800s);
+}
+
+TEST(pool_test, a_hint_is_for_the_member_and_not_for_the_request) {
+  rig test;
+  test.add(20);
+  test.make_pool({"a", "b"});
+  test.relay.plan = [](const exchange_call&) {
+    return refusal_plan(503, "later", "", {{"retry-after", "86400"}});
+  };
+  test.run();
+  EXPECT_EQ(test.served_by("b"), 20U);
+  EXPECT_LT(test.time.since_start(), 60);
+}
+
+TEST(pool_test, connections_that_a_rest_ends_are_no_trouble) {
+  rig test;
+  test.add(40);
+  test.make_pool({"a", "b"});
+  test.options.pool[1].relay.base_url =
+      "https://a.example";  // one window, which is not to be paused
+  test.options.pace.requests_per_minute = 0;
+  test.relay.plan = [](const exchange_call& call) {
+    if (call.number < 2) return refusal_plan(401, "no such key");
+    exchange_plan planned = unreachable_plan();
+    planned.before_sent = 2s;
+    planned.message = "interrupted";
+    return planned;
+  };
+  test.run();
+  EXPECT_EQ(test.served_by("b"), 40U);
+  EXPECT_LT(test.time.since_start(), 4) << "nobody was paused";
+}
+
+TEST(pool_test, the_stop_tells_of_the_one_that_comes_back) {
+  rig test;
+  test.add(40);
+  test.make_pool({"a", "b"});
+  test.options.pace.concurrency = 4;
+  test.relay.plan = [](const exchange_call&) {
+    return refusal_plan(429, "daily quota of a", "", {{"retry-after", "2000"}});
+  };
+  test.others.front().plan = [](const exchange_call&) { return refusal_plan(401, "no such key"); };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::come_back_later);
+  EXPECT_EQ(test.outcome.message, "daily quota of a");
 }
 
 TEST(pool_test, a_wait_of_the_last_one_left_stops_the_run_with_the_time) {

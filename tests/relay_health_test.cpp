@@ -227,6 +227,17 @@ TEST(relay_health, a_hundred_passing_failures_in_a_row_and_one_at_a_time) {
   EXPECT_FALSE(health.trial());
 }
 
+TEST(relay_health, a_rest_ends_the_troubles_that_led_to_it) {
+  relay_health health(defaults());
+  health.failed(of_kind(failure_class::throttled), noon, noon);
+  EXPECT_TRUE(health.trial());
+  health.rested();
+  EXPECT_FALSE(health.trial());
+  const time_point later = noon + 2h;
+  const auto told = health.failed(of_kind(failure_class::unreachable), later, later);
+  EXPECT_EQ(told.stop, stop_reason::none) << "hours at rest were no hours of trouble";
+}
+
 TEST(relay_health, a_model_without_an_upstream_is_no_trouble_of_the_relay) {
   relay_health health(defaults());
   failure why = of_kind(failure_class::passing);

@@ -261,6 +261,26 @@ TEST_F(start_gate_test, a_lane_is_avoided_only_while_another_has_room) {
   clear_out(gate);
 }
 
+TEST_F(start_gate_test, lanes_of_one_window_keep_the_widest_gap_of_theirs) {
+  start_gate gate(time, {{0, 1s, pacing::burst}}, {{0, 1}, {0, 1}}, 0);
+  gate.space(2s, 0);
+  gate.space(0s, 1);
+  for (int name : {1, 2}) enter(gate, name);
+  EXPECT_EQ(entered, std::vector{1});
+  advance(2s);
+  EXPECT_EQ(entered, (std::vector{1, 2}));
+  clear_out(gate);
+}
+
+TEST_F(start_gate_test, what_hangs_on_an_attempt_that_is_not_sent_has_no_time) {
+  start_gate gate(time, {1, 1s, pacing::burst}, 64);
+  for (int name : {1, 2}) enter(gate, name);
+  EXPECT_FALSE(gate.now().next_start.has_value());
+  gate.sent(held.at(1));
+  EXPECT_TRUE(gate.now().next_start.has_value());
+  clear_out(gate);
+}
+
 TEST_F(start_gate_test, a_pause_and_a_trial_hold_their_lane_alone) {
   start_gate gate(time, {{0, 1s, pacing::burst}, {0, 1s, pacing::burst}}, {{0, 1}, {1, 1}}, 0);
   gate.pause(time.now() + 5s, 0);

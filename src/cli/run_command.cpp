@@ -290,6 +290,7 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
     }
   }
   if (paths.empty()) refuse("there is no job to run; name a JSONL file");
+  if (!chosen.simulate) read_pool_keys(chosen);
   const auto members = chosen.engine.relays();
   const bool keyless = std::any_of(members.begin(), members.end(),
                                    [](const auto& member) { return member.relay.api_key.empty(); });
@@ -302,7 +303,7 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
   const auto simulated = chosen.simulate ? start_simulator(chosen) : nullptr;
   chosen.engine.check();
   if (!simulated) {
-    find_proxy(chosen.engine.relay);
+    if (chosen.engine.pool.empty()) find_proxy(chosen.engine.relay);
     for (auto& member : chosen.engine.pool) find_proxy(member.relay);
   }
   raise_file_limit();

@@ -7,6 +7,8 @@
 #include <fstream>
 #include <limits>
 
+#include "sluice/error.hpp"
+
 namespace sluice::cli {
 namespace {
 
@@ -310,17 +312,25 @@ std::string read_key_variable(const std::string& name) {
   return key;
 }
 
+// A key that was put where its name belongs is not to be shown.
+std::string parse_variable(const std::string& name) {
+  constexpr std::string_view letters =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_";
+  if (name.empty() || name.find_first_not_of(letters) != std::string::npos) {
+    throw bad_setting("is no name of a variable; name the one that holds the key");
+  }
+  return name;
+}
+
 // One member of a pool.
-std::vector<setting> relay_settings(relay_member& member) {
+std::vector<setting> relay_settings(relay_member& member, key_place& key) {
   return {
       {.name = "name", .apply = [&member](const std::string& given) { member.name = given; }},
       {.name = "base_url",
        .apply = [&member](const std::string& given) { member.relay.base_url = given; }},
       {.name = "api_key_env",
-       .apply =
-           [&member](const std::string& name) { member.relay.api_key = read_key_variable(name); }},
-      {.name = "api_key_file",
-       .apply = [&member](const std::string& path) { member.relay.api_key = read_key_file(path); }},
+       .apply = [&key](const std::string& name) { key.variable = parse_variable(name); }},
+      {.name = "api_key_file", .apply = [&key](const std::string& path) { key.file = path; }},
       {.name = "rpm",
        .apply =
            [&member](const std::string& given) {
@@ -343,12 +353,30 @@ std::vector<setting> relay_settings(relay_member& member) {
 }  // namespace
 
 std::vector<setting_tables> run_tables(run_settings& target) {
-  auto& pool = target.engine.pool;
-  return {{.name = "relay", .begin = [&pool] {
-             auto& member = pool.emplace_back();
+  return {{.name = "relay", .begin = [&target] {
+             auto& member = target.engine.pool.emplace_back();
              member.relay.base_url.clear();
-             return relay_settings(member);
+             return relay_settings(member, target.pool_keys.emplace_back());
            }}};
+}
+
+void read_pool_keys(run_settings& target) {
+  for (std::size_t i = 0; i < target.engine.pool.size(); ++i) {
+    auto& member = target.engine.pool[i];
+    const auto& [variable, file] = target.pool_keys[i];
+    try {
+      if (!variable.empty()) {
+        member.relay.api_key = read_key_variable(variable);
+      } else if (!file.empty()) {
+        member.relay.api_key = read_key_file(file);
+      }
+    } catch (const bad_setting& fault) {
+      throw fatal_error(
+          fatal_error::kind::cannot_start,
+          fmt::format("[[relay]] {}: {} {}", member.name,
+                      variable.empty() ? "api_key_file" : "api_key_env:", fault.what()));
+    }
+  }
 }
 
 }  // namespace sluice::cli

@@ -9,9 +9,16 @@
 
 namespace sluice::cli {
 
+/// Where the key of a pool's member stands.
+struct key_place {
+  std::string variable;  ///< of the environment
+  std::string file;      ///< read where no variable is named; neither: the key of the run
+};
+
 /// What `sluice run` can be told.
 struct run_settings {
   config engine;
+  std::vector<key_place> pool_keys;  ///< by the members of the pool
   duration grace = std::chrono::seconds{30};
   std::optional<std::string> simulate;  ///< profile of the built-in simulator
   std::string log_file;
@@ -23,5 +30,8 @@ struct run_settings {
 std::vector<setting> run_flags(run_settings& target);
 /// The tables of its config file: `[[relay]]`, the members of a pool.
 std::vector<setting_tables> run_tables(run_settings& target);
+/// Reads the members' keys, once it is certain that the pool is used: a rehearsal needs none.
+/// Throws fatal_error that names the member.
+void read_pool_keys(run_settings& target);
 
 }  // namespace sluice::cli

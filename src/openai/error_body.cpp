@@ -195,7 +195,7 @@ std::string one_line(std::string_view text, std::size_t limit) {
   std::string line;
   for (const char c : valid_utf8(std::string(text.substr(0, 4 * limit)))) {
     if (!is_space(c)) {
-      line += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+      line += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? ' ' : c;
     } else if (!line.empty() && line.back() != ' ') {
       line += ' ';
     }

@@ -204,7 +204,10 @@ reply_reader::need reply_reader::state::take_text(std::string_view bytes) {
     blanks = skip_blanks(body, blanks);
     written_as = sniff(std::string_view(body).substr(blanks));
   }
-  if (written_as == form::events) return take_events(std::exchange(body, {}));
+  if (written_as == form::events) {
+    blanks = 0;  // what may yet be raw begins anew
+    return take_events(std::exchange(body, {}));
+  }
   if (written_as == form::text && names_event_stream(head.content_type) && !is_page(body)) {
     written_as = form::events;  // its first line may be a field that nobody knows
     return take_events(std::string(body));

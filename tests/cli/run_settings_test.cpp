@@ -138,6 +138,7 @@ run_settings from_config(const std::string& toml) {
   const test::temp_dir dir;
   run_settings chosen;
   settings(run_flags(chosen), run_tables(chosen)).apply(dir.write("sluice.toml", toml));
+  read_pool_keys(chosen);
   return chosen;
 }
 
@@ -190,6 +191,7 @@ TEST(run_settings, a_pool_that_cannot_be_read_is_refused_by_its_key) {
            {"[[relay]]\nrpm = \"many\"", "rpm"},
            {"[[relay]]\napi_key = \"sk-1234567890123456\"", "api_key"},
            {"[[relay]]\napi_key_env = \"SLUICE_TEST_NO_SUCH_KEY\"", "SLUICE_TEST_NO_SUCH_KEY"},
+           {"[[relay]]\napi_key_env = \"sk-1234567890123456\"", "no name of a variable"},
            {"[[relay]]\napi_key_file = \"/nowhere\"", "api_key_file"}}) {
     try {
       from_config(toml);

@@ -109,6 +109,14 @@ class Pool(Case):
         self.assertEqual((blue.attempts, alone.attempts), (0, 3))
         self.assertNotIn("relays", self.results(job).totals)
 
+    def test_a_rehearsal_and_another_relay_need_no_members_key(self) -> None:
+        alone = self.relay()
+        self.members(blue={"base_url": "https://blue.example"})
+        job = self.job(chats(2))
+        self.sluice("run", job, "--simulate", "--output-dir", "rehearsal")
+        self.sluice("run", job, "--base-url", alone.url)
+        self.assertEqual(alone.attempts, 2)
+
     def test_no_members_key_is_written_or_shown(self) -> None:
         def blab(relay_key: str) -> list[dict[str, Any]]:
             return [{"match": "number 1 ", "status": 400,
