@@ -112,13 +112,13 @@ std::string socks_address(const base_url& relay) {
   error_code is_name;
   const auto address = asio::ip::make_address(relay.host, is_name);
   if (is_name) {
-    bytes += name;
+    bytes.push_back(name);
     append_short_text(bytes, relay.host);
   } else if (address.is_v4()) {
-    bytes += v4;
+    bytes.push_back(v4);
     for (const auto byte : address.to_v4().to_bytes()) bytes += static_cast<char>(byte);
   } else {
-    bytes += v6;
+    bytes.push_back(v6);
     for (const auto byte : address.to_v6().to_bytes()) bytes += static_cast<char>(byte);
   }
   const auto port = static_cast<std::uint16_t>(std::stoul(relay.port));
