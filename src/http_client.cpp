@@ -248,7 +248,7 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, tim
                        fmt::format("what came is not HTTP: {}", parse_error.message()));
     }
 
-    if (!parser->bad_encoding().empty()) {
+    if (parser->undecodable()) {
       co_return failed(result, undecodable, *link, parser->bad_encoding());
     }
     if (parser->is_done()) {

@@ -27,7 +27,8 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
   bool interim() const noexcept { return head_.status >= 100 && head_.status < 200; }
   bool head_arrived() const noexcept { return head_arrived_; }
   openai::reply_reader::need wanted() const noexcept { return wanted_; }
-  /// Why the body cannot be decompressed; empty while it can.
+  /// The head has come, and what follows cannot be decompressed; bad_encoding() says why.
+  bool undecodable() const noexcept { return head_arrived_ && !bad_encoding_.empty(); }
   const std::string& bad_encoding() const noexcept { return bad_encoding_; }
 
  private:

@@ -64,7 +64,7 @@ outcome read(std::string_view bytes, std::vector<std::size_t> cuts,
     }
     if (fault == error::need_more) fault = {};
     if (fault) return broken(ending::cut);
-    if (!parser->bad_encoding().empty()) {
+    if (parser->undecodable()) {
       return follower.reader.finish(ending::undecodable, parser->bad_encoding());
     }
     if (parser->is_done() || parser->wanted() == need::nothing) return broken(ending::complete);
