@@ -242,15 +242,15 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, tim
     }
     if (parse_error == http::error::need_more) parse_error = {};
     result.head_arrived = parser->head_arrived();
+    if (parser->undecodable()) {
+      co_return failed(result, undecodable, *link, parser->bad_encoding());
+    }
     if (parse_error) {
       if (parser->wanted() != need::more) co_return result;
       co_return failed(result, broken, *link,
                        fmt::format("what came is not HTTP: {}", parse_error.message()));
     }
 
-    if (parser->undecodable()) {
-      co_return failed(result, undecodable, *link, parser->bad_encoding());
-    }
     if (parser->is_done()) {
       if (parser->keep_alive() && link->filled == 0) give_back(std::move(link));
       co_return result;

@@ -63,10 +63,10 @@ outcome read(std::string_view bytes, std::vector<std::size_t> cuts,
       }
     }
     if (fault == error::need_more) fault = {};
-    if (fault) return broken(ending::cut);
     if (parser->undecodable()) {
       return follower.reader.finish(ending::undecodable, parser->bad_encoding());
     }
+    if (fault) return broken(ending::cut);
     if (parser->is_done() || parser->wanted() == need::nothing) return broken(ending::complete);
   }
   if (last != ending::complete) return broken(last);
