@@ -174,7 +174,7 @@ relay_health::verdict run_context::failed(std::size_t relay, const failure& why,
   if (verdict.pause_until) gate.pause(*verdict.pause_until, relay);
   follow_health(relay);
   if (one.health.address_confirmed()) suspects_.wake_all();
-  if (one.health.trial() && !std::exchange(one.in_trouble, true)) {
+  if (!stopping() && one.health.trial() && !std::exchange(one.in_trouble, true)) {
     const auto pause = verdict.pause_until.value_or(time.now()) - time.now();
     spdlog::warn("{}{}; trying again in {:.1f} s, one request at a time until one succeeds",
                  prefix(one.options), why.message,
