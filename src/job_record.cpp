@@ -2,24 +2,18 @@
 
 #include <fmt/format.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
-#include <cstdio>
-#include <cstring>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "cost_bound.hpp"
 #include "result_line.hpp"
 #include "sluice/error.hpp"
 
 namespace sluice {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr std::size_t most_kept_back = std::size_t{1} << 20;  // bytes of lines not written yet
 
@@ -45,72 +39,103 @@ std::string fresh_identity() {
   return text;
 }
 
+// What changes when a file does.
+std::string stamp_of(const std::string& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) return "gone";
+  return fmt::format("{} {} {} {}.{}", info.st_dev, info.st_ino, info.st_size, info.st_mtim.tv_sec,
+                     info.st_mtim.tv_nsec);
+}
+
+constexpr std::uint64_t lines_between_looks = 256;  // at the job file: has it changed?
+
 }  // namespace
 
 job_record::job_record(std::size_t index, job_files files, const job_options& lines,
-                       const output_options& output, const relay_prices& prices)
+                       const output_options& output, const relay_prices& prices, file_system& disk,
+                       budget* shared)
     : index_(index),
       files_(std::move(files)),
       lines_(lines),
       options_(output),
       prices_(prices),
-      output_(files_.output),
-      errors_(files_.errors) {}
+      disk_(disk),
+      budget_(shared),
+      output_(disk, files_.output),
+      errors_(disk, files_.errors),
+      state_(disk, files_.state) {}
 
 void job_record::load() {
   for (const std::string& path : {files_.totals, files_.state}) {
-    std::error_code unreadable;
-    if (!fs::is_directory(fs::symlink_status(path, unreadable))) continue;
+    if (!disk_.is_folder(path)) continue;
     refuse(fmt::format(
         "{}: is a directory; move it away, or choose another place with --output-dir", path));
   }
   output_exists_ = output_.open_existing();
   errors_exist_ = errors_.open_existing();
   if (options_.fresh) {  // moved aside by create(), once every job is known to be good
-    identity_ = fresh_identity();
+    state_.identify(fresh_identity());
     return;
   }
   if (output_exists_) load_lines(output_, true);
   if (errors_exist_) load_lines(errors_, false);
   errors_before_ = errors_.size();
+  load_life(output_exists_ || errors_exist_);
+}
 
-  // Counters of earlier runs that no line holds. They are advice: a damaged file costs the counts
-  // alone.
-  const auto stored_in = [](const std::string& path) {
-    const auto text = read_file(path);
-    return text ? nlohmann::json::parse(*text, nullptr, false) : nlohmann::json();
-  };
-  nlohmann::json stored = stored_in(files_.state);
-  if (stored.is_object() && stored["identity"].is_string()) identity_ = stored["identity"];
-  if (!stored.is_object()) stored = stored_in(files_.totals);
-  if (stored.is_object() && (output_exists_ || errors_exist_)) {
-    const auto keep_larger = [&](std::uint64_t& counter, const char* name) {
-      if (stored[name].is_number_unsigned())
-        counter = std::max(counter, stored[name].get<std::uint64_t>());
-    };
-    keep_larger(totals_.attempts, "attempts");
-    keep_larger(totals_.retries, "retries");
-    keep_larger(totals_.maybe_billed_attempts, "maybe_billed_attempts");
-    keep_larger(totals_.max_requests_in_60s, "max_requests_in_60s");
-    if (stored["wall_s"].is_number()) earlier_wall_s_ = stored["wall_s"];
+// What earlier runs counted that no line holds.
+void job_record::load_life(bool lines_left) {
+  const bool known = state_.load();
+  if (state_.damaged() && budget_ != nullptr) {
+    refuse(
+        fmt::format("{}: is damaged, and with it what is reserved of the budget; delete it, with "
+                    "a lower --budget for what it may have held",
+                    files_.state));
   }
-  if (identity_.empty()) identity_ = fresh_identity();
+  life_counters& life = state_.counters();
+  if (!known && lines_left) {
+    // The job was complete, and its counters went into the totals. They are advice: a damaged file
+    // costs the counts alone.
+    const auto text = read_file(disk_, files_.totals);
+    const auto stored = text ? nlohmann::json::parse(*text, nullptr, false) : nlohmann::json();
+    const auto read = [&](std::uint64_t& counter, const char* name) {
+      if (stored.is_object() && stored.contains(name) && stored[name].is_number_unsigned())
+        counter = stored[name];
+    };
+    read(life.attempts, "attempts");
+    read(life.retries, "retries");
+    read(life.maybe_billed_attempts, "maybe_billed_attempts");
+    read(life.max_requests_in_60s, "max_requests_in_60s");
+    if (stored.is_object() && stored.contains("wall_s") && stored["wall_s"].is_number())
+      life.wall_s = stored["wall_s"];
+    if (stored.is_object() && stored.contains("kept_usd") && stored["kept_usd"].is_string())
+      life.kept = usd::parse(stored["kept_usd"].get_ref<const std::string&>()).value_or(usd{});
+  }
+  state_.reconcile([this](const hash128& id) {
+    const earlier* told = earlier_.find(id);
+    return told == nullptr ? 0U : std::uint32_t{told->attempts};
+  });
+  life.attempts = std::max(life.attempts, totals_.attempts);
+  life.retries = std::max(life.retries, totals_.retries);
+  earlier_wall_s_ = life.wall_s;
+  earlier_most_ = life.max_requests_in_60s;
+  if (state_.identity().empty()) state_.identify(fresh_identity());
+  if (budget_ != nullptr && options_.scope == budget_scope::job)
+    budget_->add_spent(totals_.cost + life.kept);
 }
 
 void job_record::move_aside() {
   output_.close();
   errors_.close();
   for (const std::string& path : {files_.output, files_.errors, files_.totals}) {
-    if (!fs::exists(path)) continue;
+    if (!disk_.exists(path)) continue;
     std::string aside;
-    for (int n = 1; fs::exists(aside = fmt::format("{}.old-{}", path, n)); ++n) {
+    for (int n = 1; disk_.exists(aside = fmt::format("{}.old-{}", path, n)); ++n) {
     }
-    std::error_code error;
-    fs::rename(path, aside, error);
-    if (error) refuse(fmt::format("{}: cannot be moved aside ({})", path, error.message()));
+    if (const auto error = disk_.rename(path, aside))
+      refuse(fmt::format("{}: cannot be moved aside ({})", path, error.message()));
   }
-  std::error_code ignored;
-  fs::remove(files_.state, ignored);
+  state_.remove();
   output_exists_ = errors_exist_ = false;
 }
 
@@ -191,8 +216,8 @@ void job_record::count_attempts(earlier& known, std::uint32_t attempts) {
 
 void job_record::refuse_changed(const std::string& custom_id) const {
   refuse(fmt::format(
-      "{}: request \"{}\" has changed since its result was written to {}; undo the change, "
-      "give it another custom_id, or start over with --fresh",
+      "{}: request \"{}\" has changed since its result was written to {}; undo the change, or "
+      "decide with --changed redo (send it again) or --changed keep (let the result stand)",
       files_.job, custom_id, files_.output));
 }
 
@@ -202,11 +227,31 @@ bool job_record::check_new(const request& next) {
   if (earlier* known = earlier_.find(id)) {
     if (known->is(seen)) return false;
     known->set(seen, true);
-    if (known->is(done) && known->digest != short_digest(next.digest))
-      refuse_changed(next.custom_id);
+    if (known->is(done) && known->digest != short_digest(next.digest)) {
+      if (options_.changed == on_change::refuse) refuse_changed(next.custom_id);
+      if (options_.changed == on_change::redo) make_outdated(*known);
+    }
     return true;
   }
   return ids_.insert(id).second;
+}
+
+void job_record::make_outdated(earlier& known) {
+  if (files_.job == "-") {
+    refuse(
+        "--changed redo needs the job as a file: of standard input, the changes are known too late "
+        "to make room in the output");
+  }
+  known.set(outdated, true);
+  must_make_room_ = true;
+}
+
+void job_record::make_room() {
+  output_.rewrite([this](std::string_view text, std::uint64_t) {
+    const auto line = parse_stored_line(text);
+    const earlier* known = line ? earlier_.find(hash_of(line->custom_id)) : nullptr;
+    return known != nullptr && !known->is(outdated);
+  });
 }
 
 void job_record::scan() {
@@ -216,8 +261,9 @@ void job_record::scan() {
     if (!first_line_) refuse("standard input is empty; a job has one JSON object a line");
     return;
   }
+  job_stamp_ = stamp_of(files_.job);
   job_reader reader(files_.job, lines_);
-  while (const auto line = reader.next()) {
+  while (auto line = reader.next()) {
     count_line(*line);
     std::optional<bad_line> bad;
     if (!*line) {
@@ -235,7 +281,11 @@ void job_record::scan() {
     std::uint32_t attempts = 0;
     if (!wanted(**line, attempts)) continue;
     ++to_send_;
-    if (prices_.find({}, (*line)->model) == nullptr) ++unpriced_[(*line)->model];
+    if (budget_ != nullptr) {
+      bound_cost(**line);
+    } else if (prices_.find({}, (*line)->model) == nullptr) {
+      ++unpriced_[(*line)->model];
+    }
   }
   if (totals_.requests == 0)
     refuse(fmt::format("{}: is empty; a job has one JSON object a line", files_.job));
@@ -245,6 +295,35 @@ void job_record::scan() {
         files_.job, first_bad_->line, first_bad_->message, bad_lines_));
   }
   check_strays();
+}
+
+// What an attempt can cost at most; a request that cannot be bounded does not go out under a
+// budget.
+void job_record::bound_cost(request& next) const {
+  const auto where =
+      fmt::format("{} line {}", files_.job == "-" ? "standard input" : files_.job, next.line);
+  const auto price = prices_.dearest(next.model);
+  if (!price) {
+    refuse(fmt::format("{}: model {} has no price, and --budget needs one; give it with --prices",
+                       where, next.model));
+  }
+  const auto bound =
+      bound_tokens(next, prices_.output_limit(next.model), options_.assume_max_tokens);
+  if (!bound) {
+    refuse(
+        fmt::format("{}: the request {}; under --budget, give it max_tokens, or a bound for all "
+                    "with --assume-max-tokens",
+                    where, bound.error()));
+  }
+  next.most = bound->cost(*price);
+}
+
+void job_record::check_job_is_the_same() const {
+  if (files_.job == "-" || stamp_of(files_.job) == job_stamp_) return;
+  refuse(
+      fmt::format("{}: was changed while it was run; what is finished is kept, run the same "
+                  "command again",
+                  files_.job));
 }
 
 void job_record::count_line(const boost::system::result<request, bad_line>& line) {
@@ -262,7 +341,11 @@ void job_record::check_strays() {
       if (known.is(done) || known.is(failed)) ++totals_.requests;
       return;
     }
-    if (known.is(done)) ++strays;
+    if (known.is(done)) {
+      ++strays;
+      if (options_.changed == on_change::redo) make_outdated(known);
+      if (options_.changed == on_change::keep) ++totals_.requests;
+    }
     if (known.is(failed)) {  // its request is gone, and so is its failure
       totals_.take_back_failure(error_names_[known.error], known.is(retryable));
       known.set(failed, false);
@@ -278,7 +361,7 @@ void job_record::check_strays() {
     facts.error = error_names_[told.error];
     totals_.add(facts);
   }
-  if (strays == 0) return;
+  if (strays == 0 || options_.changed != on_change::refuse) return;
   std::string first;
   output_.for_each_line([&](std::string_view text, std::uint64_t, bool) {
     if (!first.empty()) return;
@@ -288,7 +371,7 @@ void job_record::check_strays() {
   });
   refuse(fmt::format(
       "{} holds {} result(s) whose request is no longer in {}, \"{}\" first; put it back, or "
-      "start over with --fresh",
+      "decide with --changed redo (drop them) or --changed keep (let them stand)",
       files_.output, strays, files_.job, first));
 }
 
@@ -304,6 +387,9 @@ bool job_record::wanted(const request& next, std::uint32_t& attempts) {
 
 void job_record::create() {
   if (options_.fresh) move_aside();
+  for (const std::string& path : {files_.output, files_.errors, files_.totals, files_.state}) {
+    (void)disk_.remove(disk_.resolved(path) + ".new");  // a crash may have left it
+  }
   try {
     if (!output_exists_) {
       output_.create();
@@ -313,6 +399,10 @@ void job_record::create() {
       errors_.create();
       errors_made_ = true;
     }
+    // What an earlier run wrote counts as finished from here on; so it must be safe.
+    if (options_.durable != durability::none || budget_ != nullptr) sync();
+    state_made_ = !disk_.exists(files_.state);
+    state_.write();
     if (!reader_) reader_ = std::make_unique<job_reader>(files_.job, lines_);
   } catch (...) {
     take_back();
@@ -321,8 +411,9 @@ void job_record::create() {
 }
 
 void job_record::take_back() noexcept {
-  if (output_made_) ::unlink(files_.output.c_str());
-  if (errors_made_) ::unlink(files_.errors.c_str());
+  if (output_made_) (void)disk_.remove(disk_.resolved(files_.output));
+  if (errors_made_) (void)disk_.remove(disk_.resolved(files_.errors));
+  if (state_made_) state_.remove();
 }
 
 void job_record::cancel() {
@@ -372,6 +463,7 @@ std::optional<boost::system::result<request, bad_line>> job_record::next_line() 
 
 std::optional<request> job_record::next_request() {
   while (auto line = next_line()) {
+    if (++lines_given_ % lines_between_looks == 0) check_job_is_the_same();
     const std::lock_guard lock(mutex_);
     const bool first_reading = files_.job == "-";
     if (first_reading) count_line(*line);
@@ -398,29 +490,45 @@ std::optional<request> job_record::next_request() {
            "the job."});
       continue;
     }
-    std::uint32_t attempts = 0;
-    if (!wanted(next, attempts)) continue;
+    if (!wanted(next, next.settled_attempts)) continue;
+    if (budget_ != nullptr) bound_cost(next);
     next.job = index_;
-    next.attempts = attempts;
+    next.attempts = next.settled_attempts;
+    if (const auto* unfinished = state_.find(hash_of(next.custom_id)))
+      next.attempts = std::max(next.attempts, unfinished->attempts);
     ++outstanding_;
     return std::move(next);
   }
   const std::lock_guard lock(mutex_);
   if (cancelled_.load()) return std::nullopt;
+  check_job_is_the_same();
   if (files_.job == "-") check_strays();
   read_to_end_ = true;
   return std::nullopt;
 }
 
-void job_record::attempt_started(bool retry) {
-  const std::lock_guard lock(mutex_);
-  ++totals_.attempts;
-  if (retry) ++totals_.retries;
+funds job_record::reserve(const request& next) {
+  return budget_ == nullptr ? funds::reserved : budget_->reserve(next.most);
 }
 
-void job_record::attempt_lost() {
+void job_record::unreserve(const request& next) {
+  if (budget_ != nullptr) budget_->give_back(next.most);
+}
+
+void job_record::attempt_started(const attempt_record& attempt) {
   const std::lock_guard lock(mutex_);
-  ++totals_.maybe_billed_attempts;
+  state_.started(hash_of(attempt.custom_id), attempt.number, attempt.most);
+}
+
+void job_record::attempt_ended(const attempt_record& attempt, attempt_end how) {
+  const std::lock_guard lock(mutex_);
+  state_.ended(hash_of(attempt.custom_id), how);
+  if (budget_ == nullptr) return;
+  if (how == attempt_end::lost) {
+    budget_->settle(attempt.most, attempt.most);
+  } else {
+    budget_->give_back(attempt.most);
+  }
 }
 
 void job_record::put(const result& finished) {
@@ -431,15 +539,21 @@ void job_record::put(const result& finished) {
     }
   }
   std::string line = result_line(finished, cost, options_.simulated);
+  const hash128 id = hash_of(finished.custom_id);
   const std::lock_guard lock(mutex_);
   --outstanding_;
-  if (earlier* known = earlier_.find(hash_of(finished.custom_id));
-      known != nullptr && known->is(failed)) {
+  if (earlier* known = earlier_.find(id); known != nullptr && known->is(failed)) {
     totals_.take_back_failure(error_names_[known->error], known->is(retryable));
     known->set(failed, false);
     known->set(replaced, true);
     errors_untidy_ = true;
   }
+  if (const auto* attempt = state_.find(id); attempt != nullptr && attempt->open) {
+    if (budget_ != nullptr) budget_->settle(attempt->reserved, cost.value_or(attempt->reserved));
+    // On record before the line is: a crash between the two keeps too much rather than too little.
+    if (!cost) state_.ended(id, attempt_end::unpriced);
+  }
+  state_.settled(id);
   totals_.add(facts_of(finished, cost));
   if (!finished.outcome) {
     const failure why = finished.outcome.error();
@@ -463,20 +577,21 @@ void job_record::sync() {
 }
 
 void job_record::checkpoint(job_status status, double run_seconds, std::uint64_t most_in_a_minute) {
-  job_totals now = totals();
-  now.wall_s = earlier_wall_s_ + run_seconds;
-  now.max_requests_in_60s = std::max(now.max_requests_in_60s, most_in_a_minute);
-  if (status != job_status::completed) {
-    const nlohmann::json state = {{"identity", identity_},
-                                  {"attempts", now.attempts},
-                                  {"retries", now.retries},
-                                  {"maybe_billed_attempts", now.maybe_billed_attempts},
-                                  {"max_requests_in_60s", now.max_requests_in_60s},
-                                  {"wall_s", now.wall_s}};
-    replace_file(files_.state, state.dump() + "\n");
+  flush();
+  // The state file forgets an attempt once its line is safe.
+  if (options_.durable != durability::none || budget_ != nullptr) sync();
+  {
+    const std::lock_guard lock(mutex_);
+    life_counters& life = state_.counters();
+    life.wall_s = earlier_wall_s_ + run_seconds;
+    life.max_requests_in_60s = std::max(earlier_most_, most_in_a_minute);
+    if (status != job_status::completed) state_.write();
   }
-  replace_file(files_.totals, now.to_json(files_.job, status));
-  if (status == job_status::completed) ::unlink(files_.state.c_str());
+  replace_file(disk_, files_.totals, totals().to_json(files_.job, status));
+  if (status != job_status::completed) return;
+  // The totals hold the counters from here on.
+  if (disk_.sync_folder_of(disk_.resolved(files_.totals))) return;
+  state_.remove();
 }
 
 // What the errors file says of a bad line is true no more: the line is good, gone, or bad in
@@ -529,7 +644,15 @@ std::map<std::string, std::string> job_record::failure_reasons() const {
 
 job_totals job_record::totals() const {
   const std::lock_guard lock(mutex_);
-  return totals_;
+  job_totals now = totals_;
+  const life_counters& life = state_.counters();
+  now.attempts = life.attempts;
+  now.retries = life.retries;
+  now.maybe_billed_attempts = life.maybe_billed_attempts;
+  now.max_requests_in_60s = life.max_requests_in_60s;
+  now.wall_s = life.wall_s;
+  now.kept = life.kept;
+  return now;
 }
 
 }  // namespace sluice

@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "budget.hpp"
+#include "file_system.hpp"
 #include "id_table.hpp"
 #include "job_files.hpp"
 #include "job_reader.hpp"
@@ -17,7 +19,9 @@
 #include "result_line.hpp"
 #include "sluice/money.hpp"
 #include "sluice/result.hpp"
+#include "sluice/result_sink.hpp"
 #include "sluice/totals.hpp"
+#include "state_file.hpp"
 
 namespace sluice {
 
@@ -26,14 +30,20 @@ namespace sluice {
 /// thread beside put() and the rest on the event loop's, then finish().
 class job_record {
  public:
+  /// `shared`: the budget of all jobs of the command; null where there is none.
   job_record(std::size_t index, job_files files, const job_options& lines,
-             const output_options& output, const relay_prices& prices);
+             const output_options& output, const relay_prices& prices, file_system& disk,
+             budget* shared);
 
   /// Opens, locks and reads what earlier runs left.
   void load();
   /// Reads the whole job once, before anything is sent: counts it, finds duplicate ids and results
   /// whose request has changed. Standard input cannot be read twice and is checked as it comes.
   void scan();
+  /// Results that must make room stand in the output: after make_room(), begin again with a new
+  /// object.
+  bool must_make_room() const noexcept { return must_make_room_; }
+  void make_room();
   /// Makes the files that are not there yet.
   void create();
   /// Undoes create(): the run does not start after all.
@@ -45,8 +55,12 @@ class job_record {
   /// Ends a next_request() that waits for input, or passes over what is finished; from any thread.
   void cancel();
 
-  void attempt_started(bool retry);
-  void attempt_lost();
+  funds reserve(const request& next);
+  void unreserve(const request& next);
+  void attempt_started(const attempt_record& attempt);
+  void attempt_ended(const attempt_record& attempt, attempt_end how);
+  /// The state file as it is now, to be synced by another thread.
+  std::shared_ptr<file> opened_state() const { return state_.opened(); }
   void put(const result& finished);
   void flush();
   void sync();  ///< from any thread
@@ -66,7 +80,7 @@ class job_record {
   const std::map<std::string, std::uint64_t>& unpriced_models() const noexcept { return unpriced_; }
   const std::optional<bad_line>& first_bad_line() const noexcept { return first_bad_; }
   /// Salt of the idempotency keys: another for every job, the same over its restarts.
-  const std::string& identity() const noexcept { return identity_; }
+  const std::string& identity() const noexcept { return state_.identity(); }
 
  private:
   // What an earlier run knows of an id: eight bytes, since there may be ten million of them.
@@ -87,6 +101,7 @@ class job_record {
     retryable = 4,  // … of a passing kind
     seen = 8,       // its request is in the job
     replaced = 16,  // its errors line has a successor, or no reason to stand any more
+    outdated = 32,  // its output line makes room for a new one
   };
   struct nothing {};
   // What the errors file says of a bad line.
@@ -108,6 +123,10 @@ class job_record {
   bool is_mended(std::uint64_t line) const;
   bool is_stale(std::string_view line, std::uint64_t end);
   [[noreturn]] void refuse_changed(const std::string& custom_id) const;
+  void load_life(bool lines_left);
+  void make_outdated(earlier& known);
+  void bound_cost(request& next) const;
+  void check_job_is_the_same() const;
   void move_aside();
 
   const std::size_t index_;
@@ -115,15 +134,21 @@ class job_record {
   const job_options& lines_;
   const output_options& options_;
   const relay_prices& prices_;
+  file_system& disk_;
+  budget* const budget_;
 
   output_file output_;
   output_file errors_;
+  state_file state_;  // beyond its file, guarded by the mutex
   bool output_exists_ = false;
   bool errors_exist_ = false;
   bool output_made_ = false;
   bool errors_made_ = false;
+  bool state_made_ = false;
+  bool must_make_room_ = false;
   std::uint64_t errors_before_ = 0;  // size of the errors file as the run began
-  std::string identity_;
+  std::string job_stamp_;            // size and times of the job file as it was scanned
+  std::uint64_t lines_given_ = 0;
 
   mutable std::mutex
       mutex_;  // guards what follows: the reader's thread and the event loop's meet here
@@ -143,6 +168,7 @@ class job_record {
   bool errors_untidy_ = false;
   job_totals totals_;
   double earlier_wall_s_ = 0;
+  std::uint64_t earlier_most_ = 0;
   std::uint64_t bad_lines_ = 0;
   std::uint64_t to_send_ = 0;
   std::optional<bad_line> first_bad_;

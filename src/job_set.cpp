@@ -1,16 +1,12 @@
 #include "sluice/job_set.hpp"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <condition_variable>
-#include <deque>
 #include <exception>
 #include <filesystem>
 #include <mutex>
-#include <thread>
 
+#include "file_system.hpp"
 #include "job_record.hpp"
 #include "sluice/error.hpp"
 
@@ -19,13 +15,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Results are to be on the disk a second after they were finished.
-constexpr std::chrono::seconds sync_interval{1};
-
-void require_writable(const fs::path& directory) {
+void require_writable(file_system& disk, const fs::path& directory) {
   const std::string name = directory.empty() ? "." : directory.string();
-  std::error_code unreadable;
-  if (::access(name.c_str(), W_OK | X_OK) == 0 && fs::is_directory(name, unreadable)) return;
+  if (disk.is_writable_folder(name)) return;
   throw fatal_error(fatal_error::kind::cannot_start,
                     fmt::format("{}: results cannot be written there; choose another place with "
                                 "--output-dir or -o",
@@ -35,64 +27,69 @@ void require_writable(const fs::path& directory) {
 }  // namespace
 
 struct job_set::state {
-  job_options lines;
-  output_options output;
-  relay_prices prices;
-  std::deque<job_record> jobs;
+  state(const job_options& chosen, const output_options& results, relay_prices charged,
+        std::unique_ptr<file_system> own_disk, file_system& used)
+      : lines(chosen),
+        output(results),
+        prices(std::move(charged)),
+        owned_disk(std::move(own_disk)),
+        disk(used) {
+    if (output.budget) money.emplace(*output.budget);
+  }
+  state(const state&) = delete;
+  state& operator=(const state&) = delete;
+  ~state() { disk.finish_aside(); }
+
+  const job_options lines;
+  const output_options output;
+  const relay_prices prices;
+  std::unique_ptr<file_system> owned_disk;
+  file_system& disk;
+  std::optional<budget> money;
+  std::vector<std::unique_ptr<job_record>> jobs;
   std::vector<bool> drained;
   std::size_t turn = 0;
 
-  // Brings what was written to the disk, on a thread of its own: the event loop must not wait for
-  // disks.
-  std::mutex mutex;
-  std::condition_variable_any wake;
+  std::mutex mutex;  // guards what a sync aside found out
   std::exception_ptr sync_failure;
-  std::jthread syncer;
 
-  void keep_syncing(const std::stop_token& stop) {
-    std::unique_lock lock(mutex);
-    while (!wake.wait_for(lock, stop, sync_interval, [&] { return stop.stop_requested(); }) &&
-           !stop.stop_requested()) {
-      lock.unlock();
-      try {
-        for (auto& job : jobs) job.sync();
-      } catch (...) {
-        lock.lock();
-        sync_failure = std::current_exception();
-        return;
-      }
-      lock.lock();
-    }
-  }
+  void open(const std::vector<job_files>& files);
+  void load(const std::vector<job_files>& files);
 };
 
-job_set::job_set(const std::vector<std::string>& jobs, const job_options& lines,
-                 const output_options& output, relay_prices prices)
-    : state_(std::make_unique<state>()) {
-  state_->lines = lines;
-  state_->output = output;
-  state_->prices = std::move(prices);
-  const auto files = name_job_files(jobs, output);
+// Reads every job and what is left of its earlier runs.
+void job_set::state::load(const std::vector<job_files>& files) {
+  jobs.clear();
+  if (output.budget) money.emplace(*output.budget);
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    jobs.push_back(std::make_unique<job_record>(i, files[i], lines, output, prices, disk,
+                                                money ? &*money : nullptr));
+  }
+  for (auto& job : jobs) job->load();
+  for (auto& job : jobs) job->scan();
+}
+
+void job_set::state::open(const std::vector<job_files>& files) {
   for (const auto& job : files) {
     if (job.job != "-") open_bytes(job.job);  // refuses what is missing, or no file
     if (output.directory.empty()) {
-      require_writable(fs::path(job.output).parent_path());
+      require_writable(disk, fs::path(job.output).parent_path());
     } else {
       fs::path nearest = output.directory;
-      std::error_code unreadable;
-      while (!nearest.empty() && !fs::exists(nearest, unreadable)) nearest = nearest.parent_path();
-      require_writable(nearest);
+      while (!nearest.empty() && !disk.exists(nearest.string())) nearest = nearest.parent_path();
+      require_writable(disk, nearest);
     }
   }
-  for (std::size_t i = 0; i < files.size(); ++i) {
-    state_->jobs.emplace_back(i, files[i], state_->lines, state_->output, state_->prices);
+  load(files);
+  bool made_room = false;
+  for (auto& job : jobs) {
+    if (!job->must_make_room()) continue;
+    job->make_room();
+    made_room = true;
   }
-  for (auto& job : state_->jobs) job.load();
-  for (auto& job : state_->jobs) job.scan();
+  if (made_room) load(files);
   if (!output.directory.empty()) {
-    std::error_code error;
-    fs::create_directories(output.directory, error);
-    if (error) {
+    if (const auto error = disk.make_folders(output.directory)) {
       throw fatal_error(fatal_error::kind::cannot_start,
                         fmt::format("--output-dir {}: cannot be made ({}); choose another place",
                                     output.directory, error.message()));
@@ -100,19 +97,30 @@ job_set::job_set(const std::vector<std::string>& jobs, const job_options& lines,
   }
   std::size_t made = 0;
   try {
-    for (auto& job : state_->jobs) {
-      job.create();
+    for (auto& job : jobs) {
+      job->create();
       ++made;
     }
   } catch (...) {
-    for (std::size_t i = 0; i < made; ++i) state_->jobs[i].take_back();
+    for (std::size_t i = 0; i < made; ++i) jobs[i]->take_back();
     throw;
   }
-  state_->drained.assign(files.size(), false);
-  if (output.durable == durability::second) {
-    state_->syncer =
-        std::jthread([this](const std::stop_token& stop) { state_->keep_syncing(stop); });
-  }
+  drained.assign(files.size(), false);
+}
+
+job_set::job_set(const std::vector<std::string>& jobs, const job_options& lines,
+                 const output_options& output, relay_prices prices) {
+  auto disk = system_files(output.mode);
+  file_system& used = *disk;
+  state_ = std::make_unique<state>(lines, output, std::move(prices), std::move(disk), used);
+  state_->open(name_job_files(jobs, output));
+  checkpoint(0, 0);
+}
+
+job_set::job_set(const std::vector<std::string>& jobs, const job_options& lines,
+                 const output_options& output, relay_prices prices, file_system& disk)
+    : state_(std::make_unique<state>(lines, output, std::move(prices), nullptr, disk)) {
+  state_->open(name_job_files(jobs, output));
   checkpoint(0, 0);
 }
 
@@ -124,67 +132,106 @@ std::optional<request> job_set::next() {
     const std::size_t turn = state_->turn;
     state_->turn = (turn + 1) % count;
     if (state_->drained[turn]) continue;
-    if (auto found = state_->jobs[turn].next_request()) return found;
+    if (auto found = state_->jobs[turn]->next_request()) return found;
     state_->drained[turn] = true;
   }
   return std::nullopt;
 }
 
 void job_set::cancel() {
-  for (auto& job : state_->jobs) job.cancel();
+  for (auto& job : state_->jobs) job->cancel();
 }
 
-void job_set::attempt_started(std::size_t job, bool retry) {
-  state_->jobs[job].attempt_started(retry);
+funds job_set::reserve(const request& next) {
+  return state_->jobs[next.job]->reserve(next);
 }
 
-void job_set::attempt_lost(std::size_t job) {
-  state_->jobs[job].attempt_lost();
+void job_set::unreserve(const request& next) {
+  state_->jobs[next.job]->unreserve(next);
+}
+
+void job_set::attempt_started(const attempt_record& attempt) {
+  state_->jobs[attempt.job]->attempt_started(attempt);
+}
+
+bool job_set::must_be_recorded() const {
+  return state_->money.has_value();
+}
+
+void job_set::record(std::function<void(std::exception_ptr)> done) {
+  std::vector<std::shared_ptr<file>> opened;
+  for (const auto& job : state_->jobs) opened.push_back(job->opened_state());
+  state_->disk.run_aside([opened = std::move(opened), done = std::move(done)] {
+    std::error_code error;
+    for (const auto& one : opened) {
+      if (!error) error = one->sync();
+    }
+    if (!error) return done(nullptr);
+    done(std::make_exception_ptr(fatal_error(
+        fatal_error::kind::cannot_write,
+        fmt::format("what is reserved of the budget cannot be written ({}); make room or mend the "
+                    "disk, and run the same command again",
+                    error.message()))));
+  });
+}
+
+void job_set::attempt_ended(const attempt_record& attempt, attempt_end how) {
+  state_->jobs[attempt.job]->attempt_ended(attempt, how);
 }
 
 void job_set::put(result&& finished) {
-  state_->jobs[finished.job].put(finished);
+  state_->jobs[finished.job]->put(finished);
 }
 
 void job_set::flush() {
-  for (auto& job : state_->jobs) job.flush();
+  for (auto& job : state_->jobs) job->flush();
   const std::lock_guard lock(state_->mutex);
   if (state_->sync_failure) std::rethrow_exception(state_->sync_failure);
 }
 
+void job_set::sync() {
+  if (state_->output.durable != durability::second) return;
+  state_->disk.run_aside([this] {
+    try {
+      for (auto& job : state_->jobs) job->sync();
+    } catch (...) {
+      const std::lock_guard lock(state_->mutex);
+      state_->sync_failure = std::current_exception();
+    }
+  });
+}
+
 void job_set::checkpoint(double run_seconds, std::uint64_t most_in_a_minute) {
   for (auto& job : state_->jobs) {
-    job.checkpoint(job_status::running, run_seconds, most_in_a_minute);
+    job->checkpoint(job_status::running, run_seconds, most_in_a_minute);
   }
 }
 
 void job_set::finish(job_status status, double run_seconds, std::uint64_t most_in_a_minute) {
-  if (state_->syncer.joinable()) {
-    state_->syncer.request_stop();
-    state_->syncer.join();
-  }
+  state_->disk.finish_aside();
   flush();
   for (auto& job : state_->jobs) {
-    job.finish();
-    job.checkpoint(job.complete() ? job_status::completed : status, run_seconds, most_in_a_minute);
+    job->finish();
+    job->checkpoint(job->complete() ? job_status::completed : status, run_seconds,
+                    most_in_a_minute);
   }
 }
 
 std::vector<job_set::job_summary> job_set::summaries() const {
   std::vector<job_summary> told;
   for (const auto& job : state_->jobs) {
-    told.push_back({job.files().job, job.files().output, job.files().errors, job.files().totals,
-                    job.to_send(), job.bad_lines(), job.unpriced_models()});
+    told.push_back({job->files().job, job->files().output, job->files().errors, job->files().totals,
+                    job->to_send(), job->bad_lines(), job->unpriced_models()});
   }
   return told;
 }
 
 job_totals job_set::totals(std::size_t job) const {
-  return state_->jobs[job].totals();
+  return state_->jobs[job]->totals();
 }
 
 std::map<std::string, std::string> job_set::failure_reasons(std::size_t job) const {
-  return state_->jobs[job].failure_reasons();
+  return state_->jobs[job]->failure_reasons();
 }
 
 std::size_t job_set::size() const noexcept {
@@ -192,7 +239,7 @@ std::size_t job_set::size() const noexcept {
 }
 
 std::string_view job_set::identity(std::size_t job) const {
-  return state_->jobs[job].identity();
+  return state_->jobs[job]->identity();
 }
 
 }  // namespace sluice

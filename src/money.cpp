@@ -147,6 +147,10 @@ void price_table::merge(std::string_view json, std::string_view origin) {
       fail(fmt::format("the entry of {} has no \"{}\"; give both prices, null where there is none",
                        model, name));
     }
+    if (const auto limit = entry.find("max_output_tokens");
+        limit != entry.end() && limit->is_number_unsigned() && *limit > 0) {
+      output_limits_[model] = *limit;
+    }
     const auto input = price_of(model, entry, "input");
     const auto cached = price_of(model, entry, "cached_input");
     const auto output = price_of(model, entry, "output");
@@ -182,6 +186,26 @@ void price_table::multiply(std::string_view factor) {
 const token_price* price_table::find(std::string_view model) const {
   const auto found = prices_.find(model);
   return found == prices_.end() ? nullptr : &found->second;
+}
+
+std::optional<std::int64_t> price_table::output_limit(std::string_view model) const {
+  const auto found = output_limits_.find(model);
+  if (found == output_limits_.end()) return std::nullopt;
+  return found->second;
+}
+
+std::optional<token_price> relay_prices::dearest(std::string_view model) const {
+  const token_price* usual = usual_.find(model);
+  if (usual == nullptr) return std::nullopt;
+  token_price dearest = *usual;
+  for (const auto& [relay, table] : own_) {
+    const token_price* price = table.find(model);
+    if (price == nullptr) return std::nullopt;
+    dearest.input = std::max(dearest.input, price->input);
+    dearest.cached_input = std::max(dearest.cached_input, price->cached_input);
+    dearest.output = std::max(dearest.output, price->output);
+  }
+  return dearest;
 }
 
 }  // namespace sluice

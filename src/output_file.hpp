@@ -1,12 +1,13 @@
 #pragma once
 
-#include <sys/types.h>
 #include <atomic>
 #include <cstdint>
 #include <functional>
-#include <optional>
+#include <memory>
 #include <string>
 #include <string_view>
+
+#include "file_system.hpp"
 
 namespace sluice {
 
@@ -15,10 +16,9 @@ namespace sluice {
 /// process's id.
 class output_file {
  public:
-  explicit output_file(std::string path) : path_(std::move(path)) {}
+  output_file(file_system& files, std::string path) : files_(files), path_(std::move(path)) {}
   output_file(const output_file&) = delete;
   output_file& operator=(const output_file&) = delete;
-  ~output_file() { close(); }
 
   /// Opens what an earlier run left and locks it. False: there is no such file.
   bool open_existing();
@@ -42,7 +42,7 @@ class output_file {
   void rewrite(const std::function<bool(std::string_view line, std::uint64_t end)>& keep);
 
   /// Gives the file up, and its lock.
-  void close();
+  void close() { file_.reset(); }
 
   std::uint64_t size() const noexcept { return size_; }
   const std::string& path() const noexcept { return path_; }
@@ -50,15 +50,11 @@ class output_file {
  private:
   void lock();
 
+  file_system& files_;
   std::string path_;
-  int file_ = -1;
+  std::unique_ptr<file> file_;
   std::uint64_t size_ = 0;
   std::atomic<bool> dirty_{false};
 };
-
-/// Writes a small file whole, at one stroke.
-void replace_file(const std::string& path, std::string_view content);
-/// The content of a small file; nothing when there is none.
-std::optional<std::string> read_file(const std::string& path);
 
 }  // namespace sluice

@@ -17,6 +17,9 @@ namespace {
 
 constexpr unsigned pool_failures_before_trial = 10;
 
+// Results are to be on the disk a second after they were finished.
+constexpr std::chrono::seconds longest_unsynced{1};
+
 // Workers beyond the concurrency, for requests that wait out a backoff; each holds one request.
 constexpr std::size_t most_resting = 4096;
 
@@ -83,6 +86,7 @@ run_context::run_context(boost::asio::any_io_executor loop, const config& chosen
 }
 
 run_context::~run_context() {
+  if (sync_timer_ != 0) time.cancel(sync_timer_);
   for (const auto& [relay, timer] : returns_) time.cancel(timer);
 }
 
@@ -97,6 +101,7 @@ void run_context::stop(stop_reason reason, std::string message) {
   returns_.clear();
   backoffs.wake_all();
   suspects_.wake_all();
+  poor_.wake_all();
 }
 
 void run_context::fail(std::exception_ptr why) {
@@ -120,9 +125,53 @@ void run_context::put(result&& finished) {
     flush_posted_ = false;
     try {
       sink.flush();
+      sync_soon();
     } catch (...) {
       give_up(std::current_exception());
     }
+  });
+}
+
+void run_context::sync_soon() {
+  if (sync_timer_ != 0) return;
+  sync_timer_ = time.call_at(time.now() + longest_unsynced, [this] {
+    sync_timer_ = 0;
+    sink.sync();
+  });
+}
+
+boost::asio::awaitable<bool> run_context::afford(const request& next) {
+  while (!stopping()) {
+    switch (sink.reserve(next)) {
+      case funds::reserved:
+        co_return true;
+      case funds::spent:
+        stop(stop_reason::budget_spent, {});
+        break;
+      case funds::wait:
+        co_await poor_.wait();
+    }
+  }
+  co_return false;
+}
+
+boost::asio::awaitable<bool> run_context::recorded() {
+  if (!next_record_) {
+    next_record_ = std::make_shared<record_batch>();
+    boost::asio::post(loop_, [this] { begin_record(); });
+  }
+  const auto mine = next_record_;
+  co_await mine->waiting.wait();
+  co_return !mine->failed;
+}
+
+void run_context::begin_record() {
+  sink.record([this, batch = std::exchange(next_record_, nullptr)](std::exception_ptr why) {
+    boost::asio::post(loop_, [this, batch, why = std::move(why)] {
+      batch->failed = why != nullptr;
+      if (why) give_up(why);
+      batch->waiting.wake_all();
+    });
   });
 }
 

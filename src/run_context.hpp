@@ -5,6 +5,7 @@
 #include <deque>
 #include <exception>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -58,6 +59,14 @@ class run_context {
   /// Hands a result to the sink, and has it written as soon as what is ready now has been done.
   void put(result&& finished);
 
+  /// Waits until the budget takes an attempt of the request. False: the run has stopped.
+  boost::asio::awaitable<bool> afford(const request& next);
+  /// What an attempt had reserved is settled, or given back.
+  void funds_freed() { poor_.wake_all(); }
+  /// Waits until what the sink recorded of an attempt is on the disk, together with others that
+  /// wait for the same. False: it cannot be written, and the attempt must not go out.
+  boost::asio::awaitable<bool> recorded();
+
   /// An attempt ended; what it says of its relay as a whole is acted on here: the run stops, or, in
   /// a pool, the relay rests while the others go on.
   void answered(std::size_t relay, time_point started);  ///< the head of a good reply has come
@@ -99,6 +108,14 @@ class run_context {
   std::size_t workers() const noexcept { return workers_; }
 
  private:
+  // Attempts whose records go to the disk at one stroke.
+  struct record_batch {
+    wait_queue waiting;
+    bool failed = false;
+  };
+
+  void begin_record();
+  void sync_soon();
   void follow_health(std::size_t relay);
   void end_relay(std::size_t relay, const relay_health::verdict& verdict);
   void bring_back(std::size_t relay);
@@ -115,6 +132,9 @@ class run_context {
   std::uint64_t successes_ = 0;
   std::map<std::size_t, clock::timer> returns_;  // of relays that rest for a while
   bool flush_posted_ = false;
+  wait_queue poor_;  // requests that wait for money
+  std::shared_ptr<record_batch> next_record_;
+  clock::timer sync_timer_ = 0;
 };
 
 }  // namespace sluice

@@ -136,6 +136,7 @@ std::string job_totals::to_json(std::string_view job, job_status status) const {
   told["tokens"]["estimated_requests"] = 0;
   told["cost_usd"] = cost.to_string();
   if (reported_cost) told["reported_cost_usd"] = reported_cost->to_string();
+  if (kept != usd{}) told["kept_usd"] = kept.to_string();
   told["unpriced_requests"] = unpriced_requests;
   told["maybe_billed_attempts"] = maybe_billed_attempts;
   told["finish_reasons"] = json::object();

@@ -106,9 +106,9 @@ void blot_out(outcome& told, const std::string& key) {
   told = std::move(why);
 }
 
-// The same for every attempt of a run at a request, another one after a resume that counted some.
+// The same for every attempt at a request until it has a line, over restarts too.
 std::string idempotency_key(std::string_view job, const request& asked) {
-  const fmt::format_int attempts(asked.attempts);
+  const fmt::format_int attempts(asked.settled_attempts);
   std::string text;
   text.reserve(job.size() + asked.custom_id.size() + asked.digest.size() + attempts.size() + 3);
   for (const std::string_view part :
@@ -136,10 +136,7 @@ struct worker::attempt final : response_handler {
         reader({owner.request_.target, owner.request_.choices, owner.request_.streamed,
                 owner.run_.relays[turn.lane].options.relay.max_response_bytes}) {}
 
-  void on_sent() override {
-    owner_.run_.gate.sent(turn_);
-    count();
-  }
+  void on_sent() override { owner_.run_.gate.sent(turn_); }
   void on_head(openai::response_head head) override {
     owner_.run_.gate.answered(turn_);
     if (head.status >= 200 && head.status < 300) owner_.run_.answered(turn_.lane, owner_.started_);
@@ -152,12 +149,6 @@ struct worker::attempt final : response_handler {
     }
     return wanted;
   }
-  void count() {
-    owner_.run_.sink.attempt_started(owner_.request_.job,
-                                     owner_.sent_ + owner_.request_.attempts > 0);
-    ++owner_.sent_;
-  }
-
   worker& owner_;
   start_gate::permit turn_;
   openai::reply_reader reader;
@@ -180,7 +171,20 @@ boost::asio::awaitable<outcome> worker::make_attempt(start_gate::permit turn) {
   const std::string own_body = renamed == relay.options.models.end()
                                    ? std::string()
                                    : with_model(request_.body, renamed->second);
+  const attempt_record record{request_.job, request_.custom_id, request_.attempts + sent_ + 1,
+                              request_.most};
   try {
+    run_.sink.attempt_started(record);
+    bool recorded = true;
+    if (run_.sink.must_be_recorded()) recorded = co_await run_.recorded();
+    if (!recorded || run_.stopping()) {
+      run_.gate.leave(turn, true);
+      run_.sink.attempt_ended(record, attempt_end::unsent);
+      failure called_off;
+      called_off.code = errc::connection_failed;
+      called_off.kind = failure_class::unreachable;
+      co_return called_off;
+    }
     const std::string_view body = own_body.empty() ? std::string_view(request_.body) : own_body;
     end = co_await relay.client.exchange(
         {to_string(request_.target), body, idempotency_key_, request_.streamed}, follower);
@@ -188,13 +192,17 @@ boost::asio::awaitable<outcome> worker::make_attempt(start_gate::permit turn) {
     run_.gate.leave(turn, false);
     throw;
   }
-  if (end.sent_any && !end.sent_whole) follower.count();
+  if (end.sent_any) ++sent_;
   run_.gate.leave(turn, !end.sent_any);
 
   outcome told = end.head_arrived ? follower.reader.finish(ending_of(end.end), end.message)
                                   : outcome(transport_failure(end));
-  if (!told && end.sent_whole && told.error().code != errc::http_error) {
-    run_.sink.attempt_lost(request_.job);
+  if (!told) {
+    const bool billed = end.sent_whole && told.error().code != errc::http_error;
+    run_.sink.attempt_ended(record, !end.sent_any ? attempt_end::unsent
+                                    : billed      ? attempt_end::lost
+                                                  : attempt_end::answered);
+    run_.funds_freed();
   }
   blot_out(told, relay.options.relay.api_key);
   co_return told;
@@ -202,8 +210,12 @@ boost::asio::awaitable<outcome> worker::make_attempt(start_gate::permit turn) {
 
 boost::asio::awaitable<void> worker::serve() {
   for (;;) {
+    if (!co_await run_.afford(request_)) co_return;
     const auto turn = co_await run_.gate.enter(failed_at_);
-    if (!turn) co_return;
+    if (!turn) {
+      run_.sink.unreserve(request_);
+      co_return;
+    }
     outcome told = co_await make_attempt(*turn);
     if (told) {
       run_.succeeded(relay_, started_);
@@ -253,6 +265,7 @@ void worker::finish(outcome&& told) {
   finished.retryable = !told && is_retryable(told.error());
   finished.outcome = std::move(told);
   run_.put(std::move(finished));
+  run_.funds_freed();
 }
 
 }  // namespace sluice

@@ -85,7 +85,7 @@ struct job_set_test : testing::Test {
         all = false;
         continue;
       }
-      jobs->attempt_started(next->job, next->attempts > 0);
+      jobs->attempt_started({next->job, next->custom_id, next->attempts + 1, next->most});
       result finished;
       finished.job = next->job;
       finished.line = next->line;
@@ -599,9 +599,11 @@ TEST_F(job_set_test, counters_outlive_a_crash_and_a_damaged_state_costs_only_the
   {
     auto jobs = open();
     jobs->next();
-    jobs->attempt_started(0, false);
-    jobs->attempt_started(0, true);
-    jobs->attempt_lost(0);
+    for (const std::uint32_t number : {1U, 2U}) {
+      const attempt_record attempt{.job = 0, .custom_id = "a", .number = number, .most = {}};
+      jobs->attempt_started(attempt);
+      jobs->attempt_ended(attempt, number == 1 ? attempt_end::answered : attempt_end::lost);
+    }
     append("x.output.jsonl", "");
     jobs->checkpoint(5, 2);
   }

@@ -16,6 +16,11 @@
 namespace sluice {
 namespace {
 
+file_system& disk() {
+  static const auto files = system_files();
+  return *files;
+}
+
 using testing::HasSubstr;
 
 struct line_seen {
@@ -55,7 +60,7 @@ TEST(output_file, keeps_what_fits_on_a_full_disk_in_whole_lines) {
     ::signal(SIGXFSZ, SIG_IGN);
     const rlimit small{10, 10};
     ::setrlimit(RLIMIT_FSIZE, &small);
-    output_file file(dir / "x");
+    output_file file(disk(), dir / "x");
     file.create();
     try {
       file.append(lines);
@@ -74,7 +79,7 @@ TEST(output_file, keeps_what_fits_on_a_full_disk_in_whole_lines) {
 
 TEST(output_file, is_made_appended_to_and_read_again) {
   const test::temp_dir dir;
-  output_file file(dir / "x");
+  output_file file(disk(), dir / "x");
   EXPECT_FALSE(file.open_existing());
   EXPECT_FALSE(dir.has("x"));
   file.create();
@@ -91,7 +96,7 @@ TEST(output_file, is_made_appended_to_and_read_again) {
 TEST(output_file, does_not_make_what_is_there_already) {
   const test::temp_dir dir;
   dir.write("x", "old\n");
-  output_file file(dir / "x");
+  output_file file(disk(), dir / "x");
   EXPECT_THAT(refusal([&] { file.create(); }), HasSubstr(dir / "x"));
   EXPECT_EQ(dir.read("x"), "old\n");
 }
@@ -99,7 +104,7 @@ TEST(output_file, does_not_make_what_is_there_already) {
 TEST(output_file, tells_a_torn_tail_and_can_cut_it_off) {
   const test::temp_dir dir;
   dir.write("x", "one\n\ntw");
-  output_file file(dir / "x");
+  output_file file(disk(), dir / "x");
   ASSERT_TRUE(file.open_existing());
   EXPECT_EQ(lines_of(file),
             (std::vector<line_seen>{{"one", 4, true}, {"", 5, true}, {"tw", 7, false}}));
@@ -116,7 +121,7 @@ TEST(output_file, reads_lines_longer_than_its_buffer) {
     content += std::string(static_cast<std::size_t>(i * 97), 'y') + "\n";
   content += large + "\n" + "end\n" + large;
   dir.write("x", content);
-  output_file file(dir / "x");
+  output_file file(disk(), dir / "x");
   file.open_existing();
   std::string again;
   std::uint64_t last_end = 0;
@@ -133,7 +138,7 @@ TEST(output_file, reads_lines_longer_than_its_buffer) {
 TEST(output_file, rewrites_itself_and_keeps_only_what_is_wanted) {
   const test::temp_dir dir;
   dir.write("x", "a\nb\nc\nd");
-  output_file file(dir / "x");
+  output_file file(disk(), dir / "x");
   file.open_existing();
   file.rewrite([](std::string_view line, std::uint64_t) { return line != "b"; });
   EXPECT_EQ(dir.read("x"), "a\nc\nd\n");
@@ -148,7 +153,7 @@ TEST(output_file, rewrites_itself_and_keeps_only_what_is_wanted) {
 TEST(output_file, rewriting_tells_where_lines_end) {
   const test::temp_dir dir;
   dir.write("x", "aa\nb\n");
-  output_file file(dir / "x");
+  output_file file(disk(), dir / "x");
   file.open_existing();
   std::vector<std::uint64_t> ends;
   file.rewrite([&](std::string_view, std::uint64_t end) {
@@ -167,7 +172,7 @@ std::string told_to_another_process(const std::string& path, bool to_make = fals
     ::close(ends[0]);
     std::string told = "opened";
     try {
-      output_file file(path);
+      output_file file(disk(), path);
       if (to_make) {
         file.create();
       } else if (!file.open_existing()) {
@@ -192,7 +197,7 @@ TEST(output_file, is_locked_and_says_by_whom) {
   const test::temp_dir dir;
   const std::string path = dir.write("x", "a\nb\n");
   {
-    output_file file(path);
+    output_file file(disk(), path);
     file.open_existing();
     EXPECT_THAT(told_to_another_process(path), HasSubstr("process " + std::to_string(::getpid())));
     file.rewrite([](std::string_view line, std::uint64_t) { return line == "a"; });
@@ -200,7 +205,7 @@ TEST(output_file, is_locked_and_says_by_whom) {
         << "the new file is locked too";
   }
   EXPECT_EQ(told_to_another_process(path), "opened");
-  output_file fresh(dir / "y");
+  output_file fresh(disk(), dir / "y");
   fresh.create();
   EXPECT_THAT(told_to_another_process(dir / "y"), HasSubstr(std::to_string(::getpid())));
 }
@@ -208,7 +213,7 @@ TEST(output_file, is_locked_and_says_by_whom) {
 TEST(output_file, that_another_run_makes_meanwhile_says_so) {
   const test::temp_dir dir;
   {
-    output_file file(dir / "x");
+    output_file file(disk(), dir / "x");
     file.create();
     EXPECT_THAT(told_to_another_process(dir / "x", true),
                 HasSubstr("process " + std::to_string(::getpid())));
@@ -219,17 +224,17 @@ TEST(output_file, that_another_run_makes_meanwhile_says_so) {
 
 TEST(output_file, refuses_what_is_no_file) {
   const test::temp_dir dir;
-  output_file directory(dir.path());
+  output_file directory(disk(), dir.path());
   EXPECT_THAT(refusal([&] { directory.open_existing(); }), HasSubstr(dir.path()));
-  output_file nowhere(dir / "none/x");
+  output_file nowhere(disk(), dir / "none/x");
   EXPECT_FALSE(nowhere.open_existing());
   EXPECT_THAT(refusal([&] { nowhere.create(); }), HasSubstr("none/x"));
 }
 
 TEST(output_file, a_full_disk_is_told_as_lost_results) {
-  output_file file("/dev/full");
+  output_file file(disk(), "/dev/full");
   try {
-    replace_file("/dev/full/x", "content");
+    replace_file(disk(), "/dev/full/x", "content");
     ADD_FAILURE();
   } catch (const fatal_error& fault) {
     EXPECT_EQ(fault.why(), fatal_error::kind::cannot_write);
@@ -238,12 +243,12 @@ TEST(output_file, a_full_disk_is_told_as_lost_results) {
 
 TEST(small_files, are_replaced_whole) {
   const test::temp_dir dir;
-  EXPECT_EQ(read_file(dir / "x"), std::nullopt);
-  replace_file(dir / "x", "one");
-  replace_file(dir / "x", "a longer two");
-  EXPECT_EQ(read_file(dir / "x"), "a longer two");
-  replace_file(dir / "x", "");
-  EXPECT_EQ(read_file(dir / "x"), "");
+  EXPECT_EQ(read_file(disk(), dir / "x"), std::nullopt);
+  replace_file(disk(), dir / "x", "one");
+  replace_file(disk(), dir / "x", "a longer two");
+  EXPECT_EQ(read_file(disk(), dir / "x"), "a longer two");
+  replace_file(disk(), dir / "x", "");
+  EXPECT_EQ(read_file(disk(), dir / "x"), "");
   EXPECT_EQ(dir.entries(), 1U);
 }
 

@@ -10,6 +10,7 @@
 
 #include "sluice/clock.hpp"
 #include "sluice/job.hpp"
+#include "sluice/money.hpp"
 
 namespace sluice {
 
@@ -18,6 +19,13 @@ enum class pacing : std::uint8_t { burst, even };
 
 /// How soon a finished line must have reached the disk itself, not only the file.
 enum class durability : std::uint8_t { each, second, none };
+
+/// What becomes of a result whose request is no longer what it was sent for: the run does not
+/// start, the result makes room for a new one, or it stands as it is.
+enum class on_change : std::uint8_t { refuse, redo, keep };
+
+/// How far back a budget counts: the whole life of the jobs, or this run alone.
+enum class budget_scope : std::uint8_t { job, run };
 
 /// How job lines become requests.
 struct job_options {
@@ -39,7 +47,14 @@ struct output_options {
   durability durable = durability::second;
   bool fresh = false;         ///< move what is there aside and start over
   bool retry_failed = false;  ///< also try again what failed for good
-  bool simulated = false;     ///< results come from the built-in simulator and say so
+  on_change changed = on_change::refuse;
+  unsigned mode =
+      0600;  ///< of the files that are made: they may hold what only their owner should see
+  std::optional<usd> budget;  ///< hard stop over all jobs together, at the configured prices
+  budget_scope scope = budget_scope::job;
+  std::optional<std::int64_t>
+      assume_max_tokens;   ///< under a budget: of a reply whose length nothing else bounds
+  bool simulated = false;  ///< results come from the built-in simulator and say so
 };
 
 /// The relay and the way there.

@@ -84,6 +84,7 @@ enum class stop_reason : std::uint8_t {
   bad_proxy,        ///< the proxy on the way refuses the credentials
   relay_down,       ///< no success for as long as `give_up_after`
   come_back_later,  ///< the relay asked for a longer wait than `max_wait`
+  budget_spent,     ///< what is left of the budget does not pay one attempt more
 };
 
 /// The program cannot run, or go on: bad options, an unreadable job, an output that cannot be

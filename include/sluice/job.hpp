@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "sluice/money.hpp"
+
 namespace sluice {
 
 /// The endpoints a job line may name.
@@ -37,6 +39,8 @@ struct request {
   unsigned choices = 1;        ///< `n` of the body
   bool streamed = false;       ///< a streamed reply is asked for
   std::uint32_t attempts = 0;  ///< attempts that earlier runs spent on it
+  std::uint32_t settled_attempts = 0;  ///< of those, the ones that its last line tells of
+  usd most;                            ///< under a budget: the most that one attempt can cost
 };
 
 }  // namespace sluice

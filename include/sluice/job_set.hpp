@@ -15,6 +15,8 @@
 
 namespace sluice {
 
+class file_system;
+
 /// The jobs of one command, on files: a JSONL job each, with its output, errors and totals beside
 /// it or elsewhere. Gives their requests in turns, one job after the other, and writes what becomes
 /// of them. Running the same jobs again gives only the requests that have no final result yet.
@@ -36,6 +38,9 @@ class job_set final : public request_source, public result_sink {
 
   job_set(const std::vector<std::string>& jobs, const job_options& lines,
           const output_options& output, relay_prices prices);
+  /// With other files than the system's: the seam for tests.
+  job_set(const std::vector<std::string>& jobs, const job_options& lines,
+          const output_options& output, relay_prices prices, file_system& disk);
   ~job_set() override;
   job_set(const job_set&) = delete;
   job_set& operator=(const job_set&) = delete;
@@ -43,10 +48,15 @@ class job_set final : public request_source, public result_sink {
   std::optional<request> next() override;
   void cancel() override;
 
-  void attempt_started(std::size_t job, bool retry) override;
-  void attempt_lost(std::size_t job) override;
+  funds reserve(const request& next) override;
+  void unreserve(const request& next) override;
+  void attempt_started(const attempt_record& attempt) override;
+  bool must_be_recorded() const override;
+  void record(std::function<void(std::exception_ptr)> done) override;
+  void attempt_ended(const attempt_record& attempt, attempt_end how) override;
   void put(result&& finished) override;
   void flush() override;
+  void sync() override;
 
   /// Writes the totals files; call now and then while a run goes on.
   void checkpoint(double run_seconds, std::uint64_t most_in_a_minute);

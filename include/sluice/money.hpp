@@ -36,6 +36,10 @@ class usd {
     value_ += other.value_;
     return *this;
   }
+  constexpr usd& operator-=(usd other) noexcept {
+    value_ -= other.value_;
+    return *this;
+  }
   friend constexpr usd operator+(usd a, usd b) noexcept { return usd{a.value_ + b.value_}; }
   friend constexpr usd operator*(usd a, std::int64_t n) noexcept { return usd{a.value_ * n}; }
   friend constexpr auto operator<=>(usd, usd) = default;
@@ -71,9 +75,12 @@ class price_table {
   void multiply(std::string_view factor);
 
   const token_price* find(std::string_view model) const;
+  /// The most tokens that a reply of the model has; nothing where that is unknown.
+  std::optional<std::int64_t> output_limit(std::string_view model) const;
 
  private:
   std::map<std::string, token_price, std::less<>> prices_;
+  std::map<std::string, std::int64_t, std::less<>> output_limits_;
 };
 
 /// What each relay of a run charges. Immutable once filled; safe to read from any thread.
@@ -85,6 +92,11 @@ class relay_prices {
   const token_price* find(std::string_view relay, std::string_view model) const {
     const auto own = own_.find(relay);
     return own == own_.end() ? usual_.find(model) : own->second.find(model);
+  }
+  /// At least what any of the relays charges for the model; nothing when one has no price for it.
+  std::optional<token_price> dearest(std::string_view model) const;
+  std::optional<std::int64_t> output_limit(std::string_view model) const {
+    return usual_.output_limit(model);
   }
 
  private:

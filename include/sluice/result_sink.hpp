@@ -1,10 +1,39 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <string_view>
 
+#include "sluice/job.hpp"
+#include "sluice/money.hpp"
 #include "sluice/result.hpp"
 
 namespace sluice {
+
+/// One attempt of a run, as it is recorded. The view is valid for the call alone.
+struct attempt_record {
+  std::size_t job = 0;
+  std::string_view custom_id;
+  std::uint32_t number = 1;  ///< over the life of the request: its first is 1
+  usd most;                  ///< the most that it can cost, reserved of the budget; zero: no budget
+};
+
+/// How an attempt ended that has no result.
+enum class attempt_end : std::uint8_t {
+  unsent,    ///< not a byte of it went out: it was none
+  answered,  ///< refused with an HTTP error, or not sent whole: nobody bills that
+  lost,      ///< sent whole, and ended in neither a result nor an HTTP error: maybe billed
+  unpriced,  ///< it has a result whose cost is unknown
+};
+
+/// Whether the budget takes one attempt more.
+enum class funds : std::uint8_t {
+  reserved,  ///< yes, and it is reserved
+  wait,      ///< not before one of those in flight is settled
+  spent,     ///< no, and nothing is left to settle
+};
 
 /// Where a run puts what it finds out. put() may be called from the reader's thread and from the
 /// event loop's, the rest from the event loop's alone. May throw fatal_error when results cannot be
@@ -12,14 +41,32 @@ namespace sluice {
 class result_sink {
  public:
   virtual ~result_sink() = default;
-  /// An attempt of that job goes out; `retry`: it is not the request's first.
-  virtual void attempt_started(std::size_t job, bool retry) = 0;
-  /// An attempt was sent whole and ended in neither a result nor an HTTP error: it may have been
-  /// billed.
-  virtual void attempt_lost(std::size_t job) = 0;
+
+  /// Asks for the money of one attempt of the request. What is reserved is given back by
+  /// unreserve(), or settled by how the attempt ends.
+  virtual funds reserve(const request& next) {
+    (void)next;
+    return funds::reserved;
+  }
+  virtual void unreserve(const request& next) { (void)next; }
+
+  /// An attempt is about to go out; called before its first byte does.
+  virtual void attempt_started(const attempt_record& attempt) = 0;
+  /// Whether what attempt_started() recorded must be on the disk before anything is sent.
+  virtual bool must_be_recorded() const { return false; }
+  /// Brings what was recorded to the disk and calls `done`, from any thread, with the fault when
+  /// that could not be done.
+  virtual void record(std::function<void(std::exception_ptr)> done) { done(nullptr); }
+  /// It ended, and has no result.
+  virtual void attempt_ended(const attempt_record& attempt, attempt_end how) = 0;
+
+  /// The result of a request, and of its last attempt.
   virtual void put(result&& finished) = 0;
   /// What was put stands in the files when this returns.
   virtual void flush() = 0;
+  /// Has what stands in the files brought to the disk; called a second after a flush() at the
+  /// latest.
+  virtual void sync() {}
 };
 
 }  // namespace sluice

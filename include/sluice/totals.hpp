@@ -91,6 +91,7 @@ class job_totals {
   std::uint64_t maybe_billed_attempts = 0;
   std::uint64_t max_requests_in_60s = 0;
   double wall_s = 0;
+  usd kept;  ///< of a budget: the most that attempts of unknown outcome can have cost
 
  private:
   std::map<std::string, std::uint64_t> finish_reasons_;

@@ -22,8 +22,8 @@
 #include "cli/run_settings.hpp"
 #include "cli/run_summary.hpp"
 #include "cli/screen.hpp"
+#include "file_system.hpp"
 #include "job_files.hpp"
-#include "output_file.hpp"
 #include "proxy.hpp"
 #include "simulator/relay.hpp"
 #include "sluice/engine.hpp"
@@ -44,8 +44,9 @@ constexpr std::chrono::seconds totals_interval{10};
 
 relay_prices load_prices(const config& options) {
   auto prices = price_table::built_in();
+  const auto files = system_files();
   for (const auto& path : options.price_files) {
-    const auto text = read_file(path);
+    const auto text = read_file(*files, path);
     if (!text) refuse(fmt::format("--prices {}: cannot be read; check the path", path));
     prices.merge(*text, "--prices " + path);
   }
@@ -221,6 +222,7 @@ exit_status exit_of(const run_outcome& outcome, bool was_interrupted, const job_
     case stop_reason::interrupted:
       return interrupted;
     case stop_reason::key_ended:
+    case stop_reason::budget_spent:
     case stop_reason::relay_down:
     case stop_reason::come_back_later:
       return was_interrupted ? interrupted : stopped;

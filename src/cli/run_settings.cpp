@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdlib>
 #include <fstream>
 #include <limits>
@@ -22,6 +23,26 @@ std::string read_key_file(const std::string& path) {
   if (key.empty()) throw bad_setting("its first line is empty; it should hold the key");
   return key;
 }
+
+unsigned parse_mode(const std::string& text) {
+  unsigned mode = 0;
+  const auto* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, mode, 8);
+  constexpr unsigned owner = 0600;
+  if (error != std::errc() || stop != end || mode > 0777 || (mode & owner) != owner) {
+    throw bad_setting(fmt::format(
+        "'{}' is no mode that the owner can read and write; write it like 0600 or 0640", text));
+  }
+  return mode;
+}
+
+usd parse_budget(const std::string& text) {
+  const auto amount = usd::parse(text);
+  if (!amount) throw bad_setting(fmt::format("'{}' is no amount of USD; write it like 2.50", text));
+  return *amount;
+}
+
+constexpr std::uint64_t most_assumed_tokens = 100'000'000;
 
 std::pair<std::string, std::string> parse_header(const std::string& text) {
   const std::size_t colon = text.find(':');
@@ -271,6 +292,21 @@ std::vector<setting> run_flags(run_settings& target) {
                                                                {"second", durability::second},
                                                                {"none", durability::none}});
            }},
+      {.name = "changed",
+       .value = "redo|keep",
+       .help = "Results whose request was changed or is gone (refuse to start)",
+       .group = at_output,
+       .apply =
+           [&output](const std::string& given) {
+             output.changed = parse_choice<on_change>(
+                 given, {{"redo", on_change::redo}, {"keep", on_change::keep}});
+           },
+       .in_config = false},
+      {.name = "mode",
+       .value = "MODE",
+       .help = "Permissions of the files made, in octal (0600)",
+       .group = at_output,
+       .apply = [&output](const std::string& given) { output.mode = parse_mode(given); }},
 
       {.name = "prices",
        .value = "FILE",
@@ -283,6 +319,29 @@ std::vector<setting> run_flags(run_settings& target) {
        .help = "The relay's group ratio, like 0.8 (1)",
        .group = at_money,
        .apply = text(target.engine.price_multiplier)},
+      {.name = "budget",
+       .value = "USD",
+       .help = "Never spend more than this on the jobs",
+       .group = at_money,
+       .apply = [&output](const std::string& given) { output.budget = parse_budget(given); }},
+      {.name = "budget-mode",
+       .value = "job|run",
+       .help = "Count the jobs' whole life, or this run alone (job)",
+       .group = at_money,
+       .apply =
+           [&output](const std::string& given) {
+             output.scope = parse_choice<budget_scope>(
+                 given, {{"job", budget_scope::job}, {"run", budget_scope::run}});
+           }},
+      {.name = "assume-max-tokens",
+       .value = "N",
+       .help = "Under a budget: of a reply that nothing else bounds",
+       .group = at_money,
+       .apply =
+           [&output](const std::string& given) {
+             output.assume_max_tokens =
+                 static_cast<std::int64_t>(parse_count(given, most_assumed_tokens));
+           }},
 
       {.name = "quiet",
        .letter = 'q',

@@ -103,6 +103,10 @@ std::string stop_sentence(const run_outcome& outcome) {
       return fmt::format(
           "stopped: {}; give user and password as in http://user:password@proxy.example:3128",
           outcome.message);
+    case stop_reason::budget_spent:
+      return "stopped: what is left of the budget does not pay one request more; raise --budget "
+             "and "
+             "run again to go on";
     case stop_reason::relay_down:
       return fmt::format(
           "stopped: no success for as long as --give-up-after allows ({}); run again to go on",

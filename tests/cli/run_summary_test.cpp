@@ -51,7 +51,7 @@ struct run_summary_test : testing::Test {
         finished.retryable = how == '5';
         finished.outcome = why;
       }
-      jobs.attempt_started(0, false);
+      jobs.attempt_started({0, next->custom_id, 1, {}});
       jobs.put(std::move(finished));
     }
     jobs.flush();

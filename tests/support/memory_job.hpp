@@ -71,11 +71,16 @@ class memory_sink final : public result_sink {
   std::exception_ptr flush_fault;
   std::size_t fault_from = 0;
 
-  void attempt_started(std::size_t, bool retry) override {
+  void attempt_started(const attempt_record& attempt) override {
     ++attempts;
-    if (retry) ++retries;
+    if (attempt.number > 1) ++retries;
   }
-  void attempt_lost(std::size_t) override { ++lost; }
+  void attempt_ended(const attempt_record& attempt, attempt_end how) override {
+    if (how == attempt_end::lost) ++lost;
+    if (how != attempt_end::unsent) return;
+    --attempts;
+    if (attempt.number > 1) --retries;
+  }
   void put(result&& finished) override {
     if (put_fault && results.size() >= fault_from) std::rethrow_exception(put_fault);
     results.push_back(std::move(finished));

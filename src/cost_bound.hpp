@@ -1,0 +1,29 @@
+#pragma once
+
+#include <boost/system/result.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "sluice/job.hpp"
+#include "sluice/money.hpp"
+
+namespace sluice {
+
+/// The most tokens that one attempt can be billed for.
+struct token_bound {
+  std::int64_t prompt = 0;
+  std::int64_t completion = 0;  ///< of all choices together
+
+  usd cost(const token_price& price) const noexcept;
+};
+
+/// Bounds the tokens of a request by its body alone: no text has more tokens than bytes, and each
+/// choice ends at the body's own limit, else at `model_limit`, else at `assumed`. The error is a
+/// sentence without its subject, why there is no bound: a part that is no text (images, audio),
+/// input that is stored elsewhere, tools that fetch more, or no limit of the output. Pure.
+boost::system::result<token_bound, std::string> bound_tokens(
+    const request& asked, std::optional<std::int64_t> model_limit,
+    std::optional<std::int64_t> assumed);
+
+}  // namespace sluice

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+namespace sluice {
+
+/// An open file; closed, and its lock given up, when the object goes. Errors are returned: what
+/// they mean to a person is for the caller to say. sync() may be called from any thread, the rest
+/// from one at a time.
+class file {
+ public:
+  virtual ~file() = default;
+  /// Fills up to `size` bytes; 0 at the end of the file, or with an error.
+  virtual std::size_t read_at(std::uint64_t offset, char* into, std::size_t size,
+                              std::error_code& error) = 0;
+  /// Appends as much as can be written; `error` tells why it is not all.
+  virtual std::size_t append(std::string_view bytes, std::error_code& error) = 0;
+  virtual std::error_code truncate(std::uint64_t size) = 0;
+  /// What was appended outlives a power cut when this returns.
+  virtual std::error_code sync() = 0;
+  virtual std::uint64_t size() const = 0;
+  /// Whether results can be kept in it: a pipe or a device cannot be read again.
+  virtual bool is_regular() const = 0;
+  /// Locks the file for this process, until the process ends, however it ends, or the file is
+  /// closed. The process that holds it instead is returned (0: on another machine); nothing when
+  /// the lock is ours, or the file system knows no locks.
+  virtual std::optional<long> lock() = 0;
+};
+
+/// The files that a run keeps, and the one door to them, so that tests can have them fail, crash
+/// and lose power. Paths are as for the system; they are not interpreted.
+class file_system {
+ public:
+  enum class open_as : std::uint8_t {
+    existing,  ///< to read and append
+    created,   ///< the same, new; it is an error when it is there
+    replaced,  ///< the same, emptied when it is there
+  };
+
+  virtual ~file_system() = default;
+  virtual std::unique_ptr<file> open(const std::string& path, open_as how,
+                                     std::error_code& error) = 0;
+  /// At one stroke; replaces what is at `to`.
+  virtual std::error_code rename(const std::string& from, const std::string& to) = 0;
+  virtual std::error_code remove(const std::string& path) = 0;
+  /// What was created, renamed and removed in the folder of `path` outlives a power cut when this
+  /// returns.
+  virtual std::error_code sync_folder_of(const std::string& path) = 0;
+  virtual std::error_code make_folders(const std::string& path) = 0;
+  virtual bool exists(const std::string& path) = 0;
+  virtual bool is_folder(const std::string& path) = 0;
+  virtual bool is_writable_folder(const std::string& path) = 0;
+  /// The path behind links, so that replacing a file leaves a link to it in place.
+  virtual std::string resolved(const std::string& path) = 0;
+  /// Whether `opened` is what the path leads to now: another process may have replaced it.
+  virtual bool is_at(const file& opened, const std::string& path) = 0;
+
+  /// Runs what waits for a disk where it holds up nobody, one after the other. It must not throw.
+  virtual void run_aside(std::function<void()> slow) = 0;
+  /// Waits until all that was given to run_aside() has been run.
+  virtual void finish_aside() = 0;
+};
+
+/// The system's own files. `mode` of those that are made: results may hold what only their owner
+/// should read.
+std::unique_ptr<file_system> system_files(unsigned mode = 0600);
+
+/// Writes a small file whole, at one stroke: a crash leaves the old one or the new one. Throws
+/// fatal_error.
+void replace_file(file_system& files, const std::string& path, std::string_view content);
+/// The content of a small file; nothing when there is none, or it cannot be read.
+std::optional<std::string> read_file(file_system& files, const std::string& path);
+
+}  // namespace sluice

@@ -1,0 +1,241 @@
+#include "state_file.hpp"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "sluice/error.hpp"
+
+namespace sluice {
+namespace {
+
+using nlohmann::json;
+
+// So much beyond the summary, and the file is worth writing anew.
+constexpr std::uint64_t long_record = std::uint64_t{1} << 18;
+
+std::optional<hash128> parse_hash(const json& value) {
+  if (!value.is_string()) return std::nullopt;
+  const std::string_view text = value.get_ref<const std::string&>();
+  if (text.size() != 32) return std::nullopt;
+  hash128 hash;
+  for (auto [half, at] : {std::pair{&hash.high, 0}, std::pair{&hash.low, 16}}) {
+    const char* begin = text.data() + at;
+    const auto [end, error] = std::from_chars(begin, begin + 16, *half, 16);
+    if (error != std::errc() || end != begin + 16) return std::nullopt;
+  }
+  return hash;
+}
+
+std::optional<usd> parse_usd(const json& value) {
+  return value.is_string() ? usd::parse(value.get_ref<const std::string&>()) : std::nullopt;
+}
+
+std::string_view name_of(attempt_end how) {
+  switch (how) {
+    case attempt_end::unsent:
+      return "unsent";
+    case attempt_end::answered:
+      return "answered";
+    case attempt_end::unpriced:
+      return "unpriced";
+    case attempt_end::lost:
+      break;
+  }
+  return "lost";
+}
+
+std::optional<attempt_end> end_named(std::string_view name) {
+  for (const auto how :
+       {attempt_end::unsent, attempt_end::answered, attempt_end::unpriced, attempt_end::lost}) {
+    if (name_of(how) == name) return how;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+bool state_file::load() {
+  const auto text = read_file(files_, path_);
+  if (!text) return false;
+  std::size_t begin = 0;
+  for (std::size_t end = 0; (end = text->find('\n', begin)) != std::string::npos; begin = end + 1) {
+    const auto line = std::string_view(*text).substr(begin, end - begin);
+    if (!(begin == 0 ? read_summary(line) : read_record(line))) damaged_ = true;
+  }  // what stands behind the last newline was torn by a crash: its attempt was not sent yet
+  if (begin == 0) damaged_ = true;
+  return true;
+}
+
+bool state_file::read_summary(std::string_view line) {
+  const json summary = json::parse(line, nullptr, false);
+  if (!summary.is_object()) return false;
+  const auto read = [&](std::uint64_t& counter, const char* name) {
+    const auto found = summary.find(name);
+    if (found != summary.end() && found->is_number_unsigned()) counter = *found;
+  };
+  read(counters_.attempts, "attempts");
+  read(counters_.retries, "retries");
+  read(counters_.maybe_billed_attempts, "maybe_billed_attempts");
+  read(counters_.max_requests_in_60s, "max_requests_in_60s");
+  if (const auto wall = summary.find("wall_s"); wall != summary.end() && wall->is_number()) {
+    counters_.wall_s = *wall;
+  }
+  if (const auto kept = summary.find("kept_usd"); kept != summary.end()) {
+    const auto amount = parse_usd(*kept);
+    if (!amount) return false;
+    counters_.kept = *amount;
+  }
+  if (const auto rows = summary.find("unfinished"); rows != summary.end()) {
+    for (const json& row : *rows) {
+      if (!row.is_array() || row.size() < 2 || !row[1].is_number_unsigned()) return false;
+      const auto id = parse_hash(row[0]);
+      if (!id) return false;
+      unfinished told{.attempts = row[1], .open = false, .reserved = {}};
+      if (row.size() > 2) {
+        const auto reserved = parse_usd(row[2]);
+        if (!reserved) return false;
+        told.open = true;
+        told.reserved = *reserved;
+      }
+      unfinished_[key(*id)] = told;
+    }
+  }
+  const auto identity = summary.find("identity");
+  if (identity == summary.end() || !identity->is_string()) return false;
+  identity_ = *identity;
+  return true;
+}
+
+bool state_file::read_record(std::string_view line) {
+  const json record = json::parse(line, nullptr, false);
+  if (!record.is_object()) return false;
+  if (const auto start = record.find("start"); start != record.end()) {
+    const auto id = parse_hash(*start);
+    const auto attempt = record.find("attempt");
+    if (!id || attempt == record.end() || !attempt->is_number_unsigned()) return false;
+    usd reserved;
+    if (const auto amount = record.find("reserved_usd"); amount != record.end()) {
+      const auto parsed = parse_usd(*amount);
+      if (!parsed) return false;
+      reserved = *parsed;
+    }
+    unfinished_[key(*id)] = {*attempt, true, reserved};
+    ++counters_.attempts;
+    if (*attempt > 1) ++counters_.retries;
+    return true;
+  }
+  const auto end = record.find("end");
+  const auto how = record.find("how");
+  if (end == record.end() || how == record.end() || !how->is_string()) return false;
+  const auto id = parse_hash(*end);
+  const auto told = end_named(how->get_ref<const std::string&>());
+  if (!id || !told) return false;
+  if (const auto found = unfinished_.find(key(*id)); found != unfinished_.end()) {
+    apply_end(found->second, key(*id), *told);
+  }
+  return true;
+}
+
+void state_file::apply_end(unfinished& request, const id_key& id, attempt_end how) {
+  request.open = false;
+  const usd reserved = std::exchange(request.reserved, {});
+  if (how == attempt_end::lost) ++counters_.maybe_billed_attempts;
+  if (how == attempt_end::lost || how == attempt_end::unpriced) counters_.kept += reserved;
+  if (how != attempt_end::unsent) return;
+  --counters_.attempts;
+  if (request.attempts > 1) --counters_.retries;
+  if (--request.attempts == 0) unfinished_.erase(id);
+}
+
+const state_file::unfinished* state_file::find(const hash128& id) const {
+  const auto found = unfinished_.find(key(id));
+  return found == unfinished_.end() ? nullptr : &found->second;
+}
+
+void state_file::reconcile(const std::function<std::uint32_t(const hash128& id)>& attempts_told) {
+  for (auto at = unfinished_.begin(); at != unfinished_.end();) {
+    const auto next = std::next(at);
+    if (at->second.attempts <= attempts_told({at->first.first, at->first.second})) {
+      unfinished_.erase(at);
+    } else if (at->second.open) {
+      apply_end(at->second, at->first, attempt_end::lost);
+    }
+    at = next;
+  }
+}
+
+void state_file::started(const hash128& id, std::uint32_t attempt, usd reserved) {
+  unfinished_[key(id)] = {attempt, true, reserved};
+  ++counters_.attempts;
+  if (attempt > 1) ++counters_.retries;
+  const hex_digits hash(id);
+  append(reserved == usd{}
+             ? fmt::format("{{\"start\":\"{}\",\"attempt\":{}}}\n", std::string_view(hash), attempt)
+             : fmt::format("{{\"start\":\"{}\",\"attempt\":{},\"reserved_usd\":\"{}\"}}\n",
+                           std::string_view(hash), attempt, reserved.to_string()));
+}
+
+void state_file::ended(const hash128& id, attempt_end how) {
+  const auto found = unfinished_.find(key(id));
+  if (found == unfinished_.end() || !found->second.open) return;
+  apply_end(found->second, key(id), how);
+  append(fmt::format("{{\"end\":\"{}\",\"how\":\"{}\"}}\n", std::string_view(hex_digits(id)),
+                     name_of(how)));
+}
+
+void state_file::append(std::string record) {
+  std::error_code error;
+  const std::size_t written = file_->append(record, error);
+  if (written == record.size()) {
+    size_ += written;
+    return;
+  }
+  (void)file_->truncate(size_);
+  throw fatal_error(fatal_error::kind::cannot_write,
+                    fmt::format("{}: cannot record what is sent ({}); make room or mend the disk, "
+                                "and run the same command again",
+                                path_, error.message()));
+}
+
+void state_file::write() {
+  json rows = json::array();
+  for (const auto& [id, request] : unfinished_) {
+    const hex_digits hash(hash128{id.first, id.second});
+    json row = {std::string(std::string_view(hash)), request.attempts};
+    if (request.open) row.push_back(request.reserved.to_string());
+    rows.push_back(std::move(row));
+  }
+  json summary = {{"identity", identity_},
+                  {"attempts", counters_.attempts},
+                  {"retries", counters_.retries},
+                  {"maybe_billed_attempts", counters_.maybe_billed_attempts},
+                  {"max_requests_in_60s", counters_.max_requests_in_60s},
+                  {"wall_s", counters_.wall_s},
+                  {"unfinished", std::move(rows)}};
+  if (counters_.kept != usd{}) summary["kept_usd"] = counters_.kept.to_string();
+  replace_file(files_, path_, summary.dump() + "\n");
+  std::error_code error = files_.sync_folder_of(files_.resolved(path_));
+  if (!error) file_ = files_.open(files_.resolved(path_), file_system::open_as::existing, error);
+  if (error) {
+    throw fatal_error(fatal_error::kind::cannot_write,
+                      fmt::format("{}: cannot be written ({}); make room or mend the disk, and run "
+                                  "the same command again",
+                                  path_, error.message()));
+  }
+  size_ = file_->size();
+}
+
+bool state_file::is_long() const noexcept {
+  return size_ > long_record + 64 * unfinished_.size();
+}
+
+void state_file::remove() {
+  file_.reset();
+  (void)files_.remove(files_.resolved(path_));
+}
+
+}  // namespace sluice

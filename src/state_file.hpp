@@ -1,0 +1,93 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "file_system.hpp"
+#include "hash.hpp"
+#include "sluice/money.hpp"
+#include "sluice/result_sink.hpp"
+
+namespace sluice {
+
+/// Counters of a job's whole life that stand in none of its lines.
+struct life_counters {
+  std::uint64_t attempts = 0;
+  std::uint64_t retries = 0;
+  std::uint64_t maybe_billed_attempts = 0;
+  std::uint64_t max_requests_in_60s = 0;
+  double wall_s = 0;
+  /// The most that attempts of unknown outcome can have cost.
+  usd kept;
+};
+
+/// The sidecar of a job, `x.state`: what must outlive a crash beside the lines themselves. It opens
+/// with a summary, and each attempt adds a record when it starts, before its first byte goes out,
+/// and one when it ends without a line. An attempt that has neither a record of its end nor a line
+/// was in flight when the run died. Lines win over it: a record that they contradict counts no
+/// more.
+///
+/// Not thread safe but for sync(). Throws fatal_error when it cannot be written.
+class state_file {
+ public:
+  /// What is known of a request that has been sent and has no line for it yet.
+  struct unfinished {
+    std::uint32_t attempts = 0;  ///< over the life of the request, its earlier lines' included
+    bool open = false;           ///< the last of them has not ended
+    usd reserved;                ///< for the open one
+  };
+
+  state_file(file_system& files, std::string path) : files_(files), path_(std::move(path)) {}
+
+  /// Reads what an earlier run left. False: there is none.
+  bool load();
+  bool damaged() const noexcept { return damaged_; }
+  const std::string& identity() const noexcept { return identity_; }
+  void identify(std::string identity) { identity_ = std::move(identity); }
+  life_counters& counters() noexcept { return counters_; }
+  const life_counters& counters() const noexcept { return counters_; }
+
+  /// Of a request that was sent and has no line since; null when there is nothing to tell.
+  const unfinished* find(const hash128& id) const;
+  /// Holds what was loaded against the lines, of which `attempts_told` gives how many attempts they
+  /// tell of: what they know is settled, and what is still open was in flight as the run died.
+  void reconcile(const std::function<std::uint32_t(const hash128& id)>& attempts_told);
+
+  void started(const hash128& id, std::uint32_t attempt, usd reserved);
+  /// The attempt ended without a line, or its line is about to be written and tells no cost.
+  void ended(const hash128& id, attempt_end how);
+  /// The request has its line.
+  void settled(const hash128& id) { unfinished_.erase(key(id)); }
+
+  /// Writes the file anew, with the summary alone. Lines that settled something must have reached
+  /// the disk before.
+  void write();
+  bool is_long() const noexcept;
+  /// What was recorded has reached the disk when this returns; from any thread, as long as the file
+  /// is not written anew meanwhile.
+  std::shared_ptr<file> opened() const noexcept { return file_; }
+  void remove();
+
+ private:
+  using id_key = std::pair<std::uint64_t, std::uint64_t>;
+  static id_key key(const hash128& id) { return {id.high, id.low}; }
+  bool read_summary(std::string_view line);
+  bool read_record(std::string_view line);
+  void apply_end(unfinished& request, const id_key& id, attempt_end how);
+  void append(std::string record);
+
+  file_system& files_;
+  std::string path_;
+  std::shared_ptr<file> file_;
+  std::uint64_t size_ = 0;
+  std::string identity_;
+  life_counters counters_;
+  std::map<id_key, unfinished> unfinished_;
+  bool damaged_ = false;
+};
+
+}  // namespace sluice
