@@ -825,12 +825,26 @@ TEST(engine_test, an_idempotency_key_is_a_request_s_own_over_its_attempts) {
   EXPECT_EQ(all.size(), 80U);
 }
 
+TEST(engine_test, a_request_that_was_in_flight_at_a_crash_keeps_its_key) {
+  std::set<std::string> keys;
+  for (const std::uint32_t attempts : {0U, 2U}) {
+    rig test;
+    test.add(1);
+    test.source.requests[0].attempts = attempts;
+    test.run();
+    keys.insert(test.relay.calls.at(0).idempotency_key);
+    EXPECT_EQ(test.sink.results.at(0).attempts, attempts + 1);
+  }
+  EXPECT_EQ(keys.size(), 1U);
+}
+
 TEST(engine_test, a_request_that_failed_in_an_earlier_run_gets_a_new_key) {
   std::set<std::string> keys;
   for (const std::uint32_t attempts : {0U, 0U, 5U}) {
     rig test;
     test.add(1);
     test.source.requests[0].attempts = attempts;
+    test.source.requests[0].settled_attempts = attempts;
     test.run();
     keys.insert(test.relay.calls.at(0).idempotency_key);
     EXPECT_EQ(test.sink.results.at(0).attempts, attempts + 1)
