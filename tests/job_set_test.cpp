@@ -20,6 +20,7 @@ namespace sluice {
 namespace {
 
 using nlohmann::json;
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -430,6 +431,181 @@ TEST_F(job_set_test, a_changed_request_that_only_failed_is_sent) {
   dir.write("x.jsonl", job_line("a") + job_line("b", "something else"));
   EXPECT_THAT(run(), ElementsAre("b"));
   EXPECT_THAT(ids_in("x.errors.jsonl"), ElementsAre("a"));
+}
+
+TEST_F(job_set_test, a_changed_request_can_be_sent_again) {
+  dir.write("x.jsonl", job_line("a") + job_line("b") + job_line("c"));
+  run();
+  dir.write("x.jsonl", job_line("a", "other") + job_line("b"));
+  output.changed = on_change::redo;
+  EXPECT_THAT(run([](const request&) { return std::nullopt; }), ElementsAre("a"));
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("b")) << "a and c made room";
+  EXPECT_EQ(totals()["cost_usd"], "0.00035");
+  EXPECT_EQ(totals()["pending"], 1);
+  EXPECT_THAT(run(), ElementsAre("a"));
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("b", "a"));
+  EXPECT_EQ(totals()["requests"], 2);
+  EXPECT_EQ(totals()["status"], "completed");
+}
+
+TEST_F(job_set_test, results_of_changed_requests_can_stand) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  run();
+  dir.write("x.jsonl", job_line("a", "other") + job_line("d"));
+  output.changed = on_change::keep;
+  EXPECT_THAT(run(), ElementsAre("d"));
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a", "b", "d"));
+  EXPECT_EQ(totals()["succeeded"], 3);
+  EXPECT_EQ(totals()["pending"], 0);
+  EXPECT_THAT(run(), IsEmpty());
+}
+
+TEST_F(job_set_test, a_job_that_changes_while_it_runs_is_found_out) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  auto jobs = open();
+  jobs->next();
+  append("x.jsonl", job_line("c"));
+  EXPECT_THAT(refusal([&] {
+                while (jobs->next()) {
+                }
+              }),
+              HasSubstr("was changed while it was run"));
+}
+
+TEST_F(job_set_test, results_behind_a_link_stay_behind_it) {
+  dir.write("x.jsonl", job_line("a"));
+  std::filesystem::create_directory(dir / "far");
+  for (const std::string name : {"x.output.jsonl", "x.errors.jsonl", "x.totals.json"}) {
+    std::filesystem::create_symlink("far/" + name, dir / name);
+  }
+  run([](const request&) { return passing(); });
+  run();
+  for (const std::string name : {"x.output.jsonl", "x.errors.jsonl", "x.totals.json"}) {
+    EXPECT_TRUE(std::filesystem::is_symlink(dir / name)) << name;
+    EXPECT_TRUE(dir.has("far/" + name)) << name;
+  }
+  EXPECT_THAT(ids_in("far/x.output.jsonl"), ElementsAre("a"));
+  EXPECT_THAT(ids_in("far/x.errors.jsonl"), IsEmpty());
+}
+
+TEST_F(job_set_test, files_are_for_their_owner_unless_a_mode_is_given) {
+  using std::filesystem::perms;
+  const auto mode_of = [&](const char* name) {
+    return std::filesystem::status(dir / name).permissions();
+  };
+  dir.write("x.jsonl", job_line("a"));
+  run([](const request&) { return std::nullopt; });
+  for (const char* name : {"x.output.jsonl", "x.errors.jsonl", "x.totals.json", "x.state"}) {
+    EXPECT_EQ(mode_of(name), perms::owner_read | perms::owner_write) << name;
+  }
+  output.fresh = true;
+  output.mode = 0640;
+  run();
+  EXPECT_EQ(mode_of("x.output.jsonl"), perms::owner_read | perms::owner_write | perms::group_read);
+}
+
+TEST_F(job_set_test, a_request_whose_attempt_died_with_the_run_knows_of_it) {
+  dir.write("x.jsonl", job_line("a"));
+  {
+    auto jobs = open();
+    const auto next = jobs->next();
+    jobs->attempt_started({0, next->custom_id, 1, {}});
+  }
+  auto jobs = open();
+  const auto next = jobs->next();
+  ASSERT_TRUE(next);
+  EXPECT_EQ(next->attempts, 1U);
+  EXPECT_EQ(next->settled_attempts, 0U) << "no line tells of it: the key stays";
+  EXPECT_EQ(jobs->totals(0).attempts, 1U);
+  EXPECT_EQ(jobs->totals(0).maybe_billed_attempts, 1U);
+}
+
+// A budget of so many dollars over jobs of gpt-4o, whose requests cost at most `bound`.
+struct budget_job_test : job_set_test {
+  usd bound;
+
+  explicit budget_job_test() {
+    dir.write("x.jsonl", line("a") + line("b") + line("c"));
+    output.budget = *usd::parse("1");
+    bound = open()->next()->most;
+  }
+  static std::string line(const std::string& id) {
+    return R"({"custom_id":")" + id +
+           R"(","model":"gpt-4o","max_tokens":100,"messages":[{"role":"user","content":"hi"}]})" +
+           "\n";
+  }
+  static attempt_record first_attempt(const request& next) {
+    return {next.job, next.custom_id, 1, next.most};
+  }
+};
+
+TEST_F(budget_job_test, the_bound_is_of_bytes_and_the_longest_reply) {
+  const auto next = open()->next();
+  EXPECT_EQ(next->most, *usd::parse("0.0000025") * static_cast<std::int64_t>(next->body.size()) +
+                            *usd::parse("0.00001") * 100);
+}
+
+TEST_F(budget_job_test, an_attempt_that_does_not_fit_waits_and_then_is_refused) {
+  output.budget = bound + bound;
+  auto jobs = open();
+  std::vector<request> all;
+  while (auto next = jobs->next()) all.push_back(std::move(*next));
+  EXPECT_EQ(jobs->reserve(all[0]), funds::reserved);
+  EXPECT_EQ(jobs->reserve(all[1]), funds::reserved);
+  EXPECT_EQ(jobs->reserve(all[2]), funds::wait);
+  jobs->attempt_started(first_attempt(all[0]));
+  jobs->attempt_ended(first_attempt(all[0]), attempt_end::lost);
+  jobs->attempt_started(first_attempt(all[1]));
+  jobs->attempt_ended(first_attempt(all[1]), attempt_end::lost);
+  EXPECT_EQ(jobs->reserve(all[2]), funds::spent);
+}
+
+TEST_F(budget_job_test, what_was_in_flight_at_a_crash_stays_reserved) {
+  output.budget = bound + bound;
+  {
+    auto jobs = open();
+    const auto next = jobs->next();
+    ASSERT_EQ(jobs->reserve(*next), funds::reserved);
+    jobs->attempt_started(first_attempt(*next));
+  }
+  {
+    auto jobs = open();
+    const auto next = jobs->next();
+    EXPECT_EQ(jobs->totals(0).kept, bound);
+    EXPECT_EQ(jobs->reserve(*next), funds::reserved);
+    EXPECT_EQ(jobs->reserve(*next), funds::wait);
+  }
+  output.scope = budget_scope::run;
+  auto jobs = open();
+  const auto next = jobs->next();
+  EXPECT_EQ(jobs->reserve(*next), funds::reserved) << "this run alone counts";
+  EXPECT_EQ(jobs->reserve(*next), funds::reserved);
+  EXPECT_EQ(jobs->reserve(*next), funds::wait);
+}
+
+TEST_F(budget_job_test, a_finished_job_still_counts) {
+  run();
+  output.budget = *usd::parse("0.00105") + bound;  // three replies were paid
+  append("x.jsonl", line("d") + line("e"));
+  auto jobs = open();
+  EXPECT_EQ(jobs->reserve(*jobs->next()), funds::reserved);
+  EXPECT_EQ(jobs->reserve(*jobs->next()), funds::wait);
+}
+
+TEST_F(budget_job_test, refuses_what_has_no_price_or_no_bound_before_anything_is_sent) {
+  dir.write("x.jsonl", line("a") + R"({"model":"who","messages":[],"max_tokens":1})" + "\n");
+  EXPECT_THAT(refused(), AllOf(HasSubstr("line 2"), HasSubstr("who"), HasSubstr("--prices")));
+  prices.merge(R"({"who":{"input":"1","output":"1"}})", "a test");
+  dir.write("x.jsonl", line("a") + R"({"model":"who","messages":[]})" + "\n");
+  EXPECT_THAT(refused(), AllOf(HasSubstr("line 2"), HasSubstr("--assume-max-tokens")));
+  output.assume_max_tokens = 10;
+  EXPECT_EQ(refused(), "(not refused)");
+}
+
+TEST_F(budget_job_test, a_damaged_state_is_refused_under_a_budget) {
+  run([](const request&) { return std::nullopt; });
+  append("x.state", "nonsense\n");
+  EXPECT_THAT(refused(), HasSubstr("x.state: is damaged"));
 }
 
 TEST_F(job_set_test, results_whose_request_is_gone_are_refused) {

@@ -1,0 +1,159 @@
+#include "state_file.hpp"
+
+#include <gmock/gmock.h>
+
+#include <functional>
+#include <string>
+
+#include "support/temp_dir.hpp"
+
+namespace sluice {
+namespace {
+
+usd dollars(const char* text) {
+  return *usd::parse(text);
+}
+
+const hash128 a = hash_of("a");
+const hash128 b = hash_of("b");
+
+struct state_file_test : testing::Test {
+  test::temp_dir dir;
+  std::unique_ptr<file_system> disk = system_files();
+
+  std::unique_ptr<state_file> fresh() {
+    auto made = std::make_unique<state_file>(*disk, dir / "x.state");
+    made->identify("one");
+    made->write();
+    return made;
+  }
+  // As a run finds it after a crash; the lines tell of so many attempts.
+  std::unique_ptr<state_file> again(std::uint32_t told_of_a = 0) {
+    auto left = std::make_unique<state_file>(*disk, dir / "x.state");
+    EXPECT_TRUE(left->load());
+    left->reconcile([=](const hash128& id) { return id == a ? told_of_a : 0; });
+    return left;
+  }
+};
+
+TEST_F(state_file_test, there_is_none_at_first) {
+  state_file none(*disk, dir / "x.state");
+  EXPECT_FALSE(none.load());
+  EXPECT_FALSE(none.damaged());
+}
+
+TEST_F(state_file_test, what_was_in_flight_at_a_crash_is_lost_and_its_money_kept) {
+  auto state = fresh();
+  state->started(a, 1, dollars("0.5"));
+  auto left = again();
+  EXPECT_EQ(left->identity(), "one");
+  EXPECT_EQ(left->counters().attempts, 1U);
+  EXPECT_EQ(left->counters().maybe_billed_attempts, 1U);
+  EXPECT_EQ(left->counters().kept, dollars("0.5"));
+  ASSERT_NE(left->find(a), nullptr);
+  EXPECT_EQ(left->find(a)->attempts, 1U);
+}
+
+TEST_F(state_file_test, a_crash_is_counted_once_however_often_it_is_read) {
+  fresh()->started(a, 1, dollars("0.5"));
+  again()->write();
+  again()->write();
+  auto left = again();
+  EXPECT_EQ(left->counters().attempts, 1U);
+  EXPECT_EQ(left->counters().maybe_billed_attempts, 1U);
+  EXPECT_EQ(left->counters().kept, dollars("0.5"));
+}
+
+TEST_F(state_file_test, a_line_wins_over_the_record_of_its_attempt) {
+  fresh()->started(a, 2, dollars("0.5"));
+  auto left = again(2);
+  EXPECT_EQ(left->counters().maybe_billed_attempts, 0U);
+  EXPECT_EQ(left->counters().kept, usd{});
+  EXPECT_EQ(left->find(a), nullptr);
+  auto another = again(1);
+  EXPECT_EQ(another->counters().maybe_billed_attempts, 1U)
+      << "the line tells of an earlier attempt";
+}
+
+TEST_F(state_file_test, each_end_means_what_it_says) {
+  const struct {
+    attempt_end how;
+    std::uint64_t attempts, retries, maybe_billed;
+    const char* kept;
+    bool known;
+  } rows[] = {
+      {attempt_end::unsent, 0, 0, 0, "0", false},
+      {attempt_end::answered, 1, 0, 0, "0", true},
+      {attempt_end::lost, 1, 0, 1, "0.5", true},
+      {attempt_end::unpriced, 1, 0, 0, "0.5", true},
+  };
+  for (const auto& row : rows) {
+    auto state = fresh();
+    state->started(a, 1, dollars("0.5"));
+    state->ended(a, row.how);
+    for (const bool after_crash : {false, true}) {
+      if (after_crash) state = again();
+      EXPECT_EQ(state->counters().attempts, row.attempts);
+      EXPECT_EQ(state->counters().retries, row.retries);
+      EXPECT_EQ(state->counters().maybe_billed_attempts, row.maybe_billed);
+      EXPECT_EQ(state->counters().kept, dollars(row.kept));
+      EXPECT_EQ(state->find(a) != nullptr, row.known);
+    }
+  }
+}
+
+TEST_F(state_file_test, retries_count_and_an_unsent_one_does_not) {
+  auto state = fresh();
+  for (const std::uint32_t number : {1U, 2U, 2U}) {
+    state->started(a, number, {});
+    state->ended(a, number == 1 ? attempt_end::answered : attempt_end::unsent);
+  }
+  state->started(b, 1, {});
+  auto left = again();
+  EXPECT_EQ(left->counters().attempts, 2U);
+  EXPECT_EQ(left->counters().retries, 0U);
+  EXPECT_EQ(left->find(a)->attempts, 1U);
+}
+
+TEST_F(state_file_test, writing_anew_forgets_nothing_that_is_still_open) {
+  auto state = fresh();
+  state->started(a, 1, dollars("0.25"));
+  state->started(b, 3, {});
+  state->ended(b, attempt_end::answered);
+  state->counters().wall_s = 1.5;
+  state->counters().max_requests_in_60s = 7;
+  state->write();
+  EXPECT_EQ(dir.lines("x.state").size(), 1U);
+  state->ended(a, attempt_end::lost);
+  auto left = again();
+  EXPECT_EQ(left->counters().kept, dollars("0.25"));
+  EXPECT_EQ(left->find(b)->attempts, 3U);
+  EXPECT_EQ(left->counters().wall_s, 1.5);
+  EXPECT_EQ(left->counters().max_requests_in_60s, 7U);
+}
+
+TEST_F(state_file_test, a_torn_record_was_not_sent_yet) {
+  auto state = fresh();
+  state->started(a, 1, {});
+  const std::string whole = dir.read("x.state");
+  const std::size_t summary = whole.find('\n') + 1;
+  for (std::size_t cut = summary; cut < whole.size(); ++cut) {
+    dir.write("x.state", whole.substr(0, cut));
+    auto left = again();
+    EXPECT_FALSE(left->damaged()) << cut;
+    EXPECT_EQ(left->counters().attempts, 0U) << cut;
+  }
+}
+
+TEST_F(state_file_test, damage_is_told_and_costs_what_it_touches) {
+  for (const char* content : {"", "{", "[]\n", "nonsense\n{}\n", "{\"identity\":7}\n",
+                              "{\"identity\":\"x\",\"kept_usd\":\"much\"}\n",
+                              "{\"identity\":\"x\",\"unfinished\":[[\"zz\",1]]}\n",
+                              "{\"identity\":\"x\"}\n{\"start\":1}\n{\"end\":\"a\"}\n"}) {
+    dir.write("x.state", content);
+    EXPECT_TRUE(again()->damaged()) << content;
+  }
+}
+
+}  // namespace
+}  // namespace sluice
