@@ -146,7 +146,8 @@ boost::asio::awaitable<bool> run_context::afford(const request& next) {
       case funds::reserved:
         co_return true;
       case funds::spent:
-        stop(stop_reason::budget_spent, {});
+        stop(stop_reason::budget_spent,
+             fmt::format("one attempt more may cost ${}", next.most.to_string()));
         break;
       case funds::wait:
         co_await poor_.wait();

@@ -62,6 +62,10 @@ std::string job_text(const job_set::job_summary& job, const job_totals& totals,
   if (totals.unpriced_requests > 0) {
     text += fmt::format(", and {} without a price or usage", grouped(totals.unpriced_requests));
   }
+  if (totals.kept != usd{}) {
+    text += fmt::format(", and ${} kept of the budget for attempts of unknown outcome",
+                        totals.kept.to_string());
+  }
   for (const auto& [name, relay] : totals.relays()) {
     text += fmt::format("\n  relay     {}: {} replies, {}", name, grouped(relay.requests),
                         relay.cost ? fmt::format("${}", relay.cost->to_string()) : "cost unknown");
@@ -104,9 +108,10 @@ std::string stop_sentence(const run_outcome& outcome) {
           "stopped: {}; give user and password as in http://user:password@proxy.example:3128",
           outcome.message);
     case stop_reason::budget_spent:
-      return "stopped: what is left of the budget does not pay one request more; raise --budget "
-             "and "
-             "run again to go on";
+      return fmt::format(
+          "stopped: the budget is used up ({}); raise --budget, or have the job ask for shorter "
+          "replies with max_tokens, and run again to go on",
+          outcome.message);
     case stop_reason::relay_down:
       return fmt::format(
           "stopped: no success for as long as --give-up-after allows ({}); run again to go on",

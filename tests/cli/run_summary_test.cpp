@@ -108,6 +108,7 @@ TEST(stop_sentence, names_the_reason_and_the_next_step) {
       {stop_reason::bad_proxy, "words", "user:password@"},
       {stop_reason::relay_down, "words", "run again"},
       {stop_reason::come_back_later, "words", "run again"},
+      {stop_reason::budget_spent, "words", "--budget"},
       {stop_reason::interrupted, "", "interrupted"},
   };
   for (const auto& [reason, words, part] : rows) {
