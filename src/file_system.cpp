@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "sluice/error.hpp"
 
@@ -144,8 +145,17 @@ class system_file_system final : public file_system {
 
   std::error_code make_folders(const std::string& path) override {
     std::error_code error;
-    fs::create_directories(path, error);
-    return error;
+    std::vector<fs::path> missing;
+    for (fs::path folder = path; !folder.empty() && !fs::exists(folder, error);
+         folder = folder.parent_path()) {
+      if (error) return error;
+      missing.push_back(folder);
+    }
+    for (; !missing.empty(); missing.pop_back()) {
+      if (fs::create_directory(missing.back(), error); error) return error;
+      if (error = sync_folder_of(missing.back().string()); error) return error;
+    }
+    return {};
   }
 
   bool exists(const std::string& path) override {

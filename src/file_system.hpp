@@ -53,6 +53,7 @@ class file_system {
   /// What was created, renamed and removed in the folder of `path` outlives a power cut when this
   /// returns.
   virtual std::error_code sync_folder_of(const std::string& path) = 0;
+  /// The folder and those that it is in, where they are not there; made to outlive a power cut.
   virtual std::error_code make_folders(const std::string& path) = 0;
   virtual bool exists(const std::string& path) = 0;
   virtual bool is_folder(const std::string& path) = 0;

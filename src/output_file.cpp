@@ -120,6 +120,7 @@ void output_file::append(std::string& lines) {
 }
 
 void output_file::sync() {
+  const std::lock_guard lock(syncing_);
   if (!dirty_.exchange(false)) return;
   if (const auto error = file_->sync()) {
     dirty_.store(true);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -55,6 +56,7 @@ class output_file {
   std::unique_ptr<file> file_;
   std::uint64_t size_ = 0;
   std::atomic<bool> dirty_{false};
+  std::mutex syncing_;  // who finds the file clean while another thread syncs it waits for that
 };
 
 }  // namespace sluice

@@ -14,9 +14,6 @@ namespace {
 
 using nlohmann::json;
 
-// So much beyond the summary, and the file is worth writing anew.
-constexpr std::uint64_t long_record = std::uint64_t{1} << 18;
-
 std::optional<hash128> parse_hash(const json& value) {
   if (!value.is_string()) return std::nullopt;
   const std::string_view text = value.get_ref<const std::string&>();
@@ -227,10 +224,6 @@ void state_file::write() {
                                   path_, error.message()));
   }
   size_ = file_->size();
-}
-
-bool state_file::is_long() const noexcept {
-  return size_ > long_record + 64 * unfinished_.size();
 }
 
 void state_file::remove() {

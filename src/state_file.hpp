@@ -31,7 +31,7 @@ struct life_counters {
 /// was in flight when the run died. Lines win over it: a record that they contradict counts no
 /// more.
 ///
-/// Not thread safe but for sync(). Throws fatal_error when it cannot be written.
+/// Not thread safe. Throws fatal_error when it cannot be written.
 class state_file {
  public:
   /// What is known of a request that has been sent and has no line for it yet.
@@ -66,9 +66,7 @@ class state_file {
   /// Writes the file anew, with the summary alone. Lines that settled something must have reached
   /// the disk before.
   void write();
-  bool is_long() const noexcept;
-  /// What was recorded has reached the disk when this returns; from any thread, as long as the file
-  /// is not written anew meanwhile.
+  /// The file that records go into, to be synced on another thread; write() opens another one.
   std::shared_ptr<file> opened() const noexcept { return file_; }
   void remove();
 
