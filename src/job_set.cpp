@@ -158,10 +158,10 @@ bool job_set::must_be_recorded() const {
   return state_->money.has_value();
 }
 
-void job_set::record(std::function<void(std::exception_ptr)> done) {
+void job_set::record(const std::function<void(std::exception_ptr)>& done) {
   std::vector<std::shared_ptr<file>> opened;
   for (const auto& job : state_->jobs) opened.push_back(job->opened_state());
-  state_->disk.run_aside([opened = std::move(opened), done = std::move(done)] {
+  state_->disk.run_aside([opened = std::move(opened), done] {
     std::error_code error;
     for (const auto& one : opened) {
       if (!error) error = one->sync();

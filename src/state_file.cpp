@@ -184,7 +184,7 @@ void state_file::ended(const hash128& id, attempt_end how) {
                      name_of(how)));
 }
 
-void state_file::append(std::string record) {
+void state_file::append(std::string_view record) {
   std::error_code error;
   const std::size_t written = file_->append(record, error);
   if (written == record.size()) {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "file_system.hpp"
 #include "hash.hpp"
@@ -76,7 +77,7 @@ class state_file {
   bool read_summary(std::string_view line);
   bool read_record(std::string_view line);
   void apply_end(unfinished& request, const id_key& id, attempt_end how);
-  void append(std::string record);
+  void append(std::string_view record);
 
   file_system& files_;
   std::string path_;

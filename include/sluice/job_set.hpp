@@ -52,7 +52,7 @@ class job_set final : public request_source, public result_sink {
   void unreserve(const request& next) override;
   void attempt_started(const attempt_record& attempt) override;
   bool must_be_recorded() const override;
-  void record(std::function<void(std::exception_ptr)> done) override;
+  void record(const std::function<void(std::exception_ptr)>& done) override;
   void attempt_ended(const attempt_record& attempt, attempt_end how) override;
   void put(result&& finished) override;
   void flush() override;

@@ -42,7 +42,12 @@ class usd {
   }
   friend constexpr usd operator+(usd a, usd b) noexcept { return usd{a.value_ + b.value_}; }
   friend constexpr usd operator*(usd a, std::int64_t n) noexcept { return usd{a.value_ * n}; }
-  friend constexpr auto operator<=>(usd, usd) = default;
+  friend constexpr bool operator==(usd, usd) = default;
+  friend constexpr std::strong_ordering operator<=>(usd a, usd b) noexcept {
+    return a.value_ < b.value_   ? std::strong_ordering::less
+           : a.value_ > b.value_ ? std::strong_ordering::greater
+                                 : std::strong_ordering::equal;
+  }
 
  private:
   constexpr explicit usd(units value) : value_(value) {}

@@ -56,7 +56,7 @@ class result_sink {
   virtual bool must_be_recorded() const { return false; }
   /// Brings what was recorded to the disk and calls `done`, from any thread, with the fault when
   /// that could not be done.
-  virtual void record(std::function<void(std::exception_ptr)> done) { done(nullptr); }
+  virtual void record(const std::function<void(std::exception_ptr)>& done) { done(nullptr); }
   /// It ended, and has no result.
   virtual void attempt_ended(const attempt_record& attempt, attempt_end how) = 0;
 
