@@ -69,7 +69,7 @@ class system_file final : public file {
 
   // What cannot be synced, a file on a file system without a disk, cannot be lost by one either.
   std::error_code sync() override {
-    if (::fdatasync(file_) == 0 || errno == EINVAL || errno == EROFS) return {};
+    if (::fdatasync(file_) == 0 || errno == EINVAL) return {};
     return last_error();
   }
 
@@ -137,7 +137,7 @@ class system_file_system final : public file_system {
     const int opened =
         ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (opened < 0) return last_error();
-    const bool done = ::fsync(opened) == 0 || errno == EINVAL || errno == EROFS;
+    const bool done = ::fsync(opened) == 0 || errno == EINVAL;
     const std::error_code error = done ? std::error_code() : last_error();
     ::close(opened);
     return error;
@@ -248,6 +248,7 @@ void replace_file(file_system& files, const std::string& path, std::string_view 
     if (!error) error = opened->sync();
   }
   if (!error) error = files.rename(fresh, target);
+  if (!error) error = files.sync_folder_of(target);
   if (!error) return;
   (void)files.remove(fresh);
   write_failed(path, error);
@@ -256,12 +257,15 @@ void replace_file(file_system& files, const std::string& path, std::string_view 
 std::optional<std::string> read_file(file_system& files, const std::string& path) {
   std::error_code error;
   const auto opened = files.open(path, file_system::open_as::existing, error);
-  if (!opened || !opened->is_regular()) return std::nullopt;
-  std::string content(opened->size(), '\0');
-  const std::size_t read = opened->read_at(0, content.data(), content.size(), error);
-  if (error) return std::nullopt;
-  content.resize(read);
-  return content;
+  if (error == std::errc::no_such_file_or_directory) return std::nullopt;
+  std::string content;
+  if (opened) {
+    content.resize(opened->size());
+    content.resize(opened->read_at(0, content.data(), content.size(), error));
+  }
+  if (!error) return content;
+  throw fatal_error(fatal_error::kind::cannot_start,
+                    fmt::format("{}: cannot be read ({})", path, error.message()));
 }
 
 }  // namespace sluice

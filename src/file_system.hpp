@@ -73,10 +73,11 @@ class file_system {
 /// should read.
 std::unique_ptr<file_system> system_files(unsigned mode = 0600);
 
-/// Writes a small file whole, at one stroke: a crash leaves the old one or the new one. Throws
-/// fatal_error.
+/// Writes a small file whole, at one stroke: a crash leaves the old one or the new one, and once it
+/// returns, so does a power cut leave the new one. Throws fatal_error.
 void replace_file(file_system& files, const std::string& path, std::string_view content);
-/// The content of a small file; nothing when there is none, or it cannot be read.
+/// The content of a small file; nothing when there is none. Throws fatal_error when it cannot be
+/// read.
 std::optional<std::string> read_file(file_system& files, const std::string& path);
 
 }  // namespace sluice

@@ -589,9 +589,7 @@ void job_record::checkpoint(job_status status, double run_seconds, std::uint64_t
   }
   replace_file(disk_, files_.totals, totals().to_json(files_.job, status));
   if (status != job_status::completed) return;
-  // The totals hold the counters from here on.
-  if (disk_.sync_folder_of(disk_.resolved(files_.totals))) return;
-  state_.remove();
+  state_.remove();  // the totals hold the counters from here on
 }
 
 // What the errors file says of a bad line is true no more: the line is good, gone, or bad in

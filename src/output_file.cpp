@@ -131,10 +131,12 @@ void output_file::sync() {
 void output_file::rewrite(const std::function<bool(std::string_view, std::uint64_t)>& keep) {
   const std::string target = files_.resolved(path_);
   const std::string fresh_path = target + ".new";
-  (void)files_.remove(fresh_path);
   output_file fresh(files_, fresh_path);
   try {
-    fresh.create();
+    std::error_code error;
+    fresh.file_ = files_.open(fresh_path, file_system::open_as::replaced, error);
+    if (!fresh.file_) write_failed(path_, error);
+    fresh.lock();
     std::string kept;
     for_each_line([&](std::string_view line, std::uint64_t end, bool) {
       if (!keep(line, end)) return;
@@ -143,7 +145,8 @@ void output_file::rewrite(const std::function<bool(std::string_view, std::uint64
     });
     fresh.append(kept);
     fresh.sync();
-    if (const auto error = files_.rename(fresh_path, target)) write_failed(path_, error);
+    error = files_.rename(fresh_path, target);
+    if (error) write_failed(path_, error);
   } catch (...) {
     (void)files_.remove(fresh_path);
     throw;

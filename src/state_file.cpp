@@ -215,8 +215,8 @@ void state_file::write() {
                   {"unfinished", std::move(rows)}};
   if (counters_.kept != usd{}) summary["kept_usd"] = counters_.kept.to_string();
   replace_file(files_, path_, summary.dump() + "\n");
-  std::error_code error = files_.sync_folder_of(files_.resolved(path_));
-  if (!error) file_ = files_.open(files_.resolved(path_), file_system::open_as::existing, error);
+  std::error_code error;
+  file_ = files_.open(files_.resolved(path_), file_system::open_as::existing, error);
   if (error) {
     throw fatal_error(fatal_error::kind::cannot_write,
                       fmt::format("{}: cannot be written ({}); make room or mend the disk, and run "

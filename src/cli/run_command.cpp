@@ -11,6 +11,8 @@
 #include <csignal>
 #include <cstdlib>
 #include <exception>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -22,7 +24,6 @@
 #include "cli/run_settings.hpp"
 #include "cli/run_summary.hpp"
 #include "cli/screen.hpp"
-#include "file_system.hpp"
 #include "job_files.hpp"
 #include "proxy.hpp"
 #include "simulator/relay.hpp"
@@ -44,11 +45,11 @@ constexpr std::chrono::seconds totals_interval{10};
 
 relay_prices load_prices(const config& options) {
   auto prices = price_table::built_in();
-  const auto files = system_files();
   for (const auto& path : options.price_files) {
-    const auto text = read_file(*files, path);
-    if (!text) refuse(fmt::format("--prices {}: cannot be read; check the path", path));
-    prices.merge(*text, "--prices " + path);
+    std::ifstream file(path, std::ios::binary);
+    const std::string text(std::istreambuf_iterator<char>(file), {});
+    if (!file) refuse(fmt::format("--prices {}: cannot be read; check the path", path));
+    prices.merge(text, "--prices " + path);
   }
   const auto times = [&prices](const std::string& factor) {
     price_table product = prices;
