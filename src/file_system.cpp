@@ -264,8 +264,10 @@ std::optional<std::string> read_file(file_system& files, const std::string& path
     content.resize(opened->read_at(0, content.data(), content.size(), error));
   }
   if (!error) return content;
-  throw fatal_error(fatal_error::kind::cannot_start,
-                    fmt::format("{}: cannot be read ({})", path, error.message()));
+  throw fatal_error(
+      fatal_error::kind::cannot_start,
+      fmt::format("{}: cannot be read ({}); mend that, and run the same command again", path,
+                  error.message()));
 }
 
 }  // namespace sluice
