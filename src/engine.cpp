@@ -194,6 +194,7 @@ run_status engine::now() const {
   told.next_start = gate.next_start;
   told.full = gate.full && (gate.waiting > 0 ||
                             (parts_->current != nullptr && parts_->current->queue.waiting() > 0));
+  told.slowed = std::exchange(told.full, told.full && !gate.lanes_full) && gate.lanes_full;
   told.one_at_a_time = parts_->current != nullptr && parts_->current->in_trouble();
   return told;
 }

@@ -8,14 +8,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr duration unlimited_gap = 50ms;  // where no limit of ours gives a measure
-constexpr duration widest_gap = 10s;
-constexpr duration spread_for = 5min;  // without another refusal
-constexpr int closing_steps = 32;      // successes until a gap is closed by about two thirds
-constexpr int forgetting_steps =
-    2048;                           // likewise, of what was refused too often: by a tenth in 200
-constexpr double share_memory = 8;  // answers that the share of refusals goes by, about
-constexpr double too_often = 0.34;  // four of eight
+// A relay that refuses again so soon after the pause it asked for serves less than it gets.
+constexpr duration soon = 3min;
+// A request that was refused so often may be refused for itself, whatever the rate.
+constexpr unsigned refused_for_itself = 3;
 
 // Proxies refuse with 503 what comes too fast; a relay without an upstream for the model does too,
 // and says so.
@@ -44,38 +40,27 @@ void relay_health::end(spell& trouble, time_point started) {
   if (started >= trouble.since) trouble = {};
 }
 
-void relay_health::spread(time_point started, time_point now) {
-  const duration least = options_.even_gap > duration{} ? options_.even_gap : unlimited_gap;
-  last_spread_ = now;
-  duration wanted = least;
-  if (gap_ >= least && started >= gap_since_) {
-    refused_share_ += (1 - refused_share_) / share_memory;
-    if (throttled_.steps > 1) {
-      wanted = std::min(gap_ * 2, widest_gap);
-    } else if (refused_share_ >= too_often) {
-      // Not by chance, then: a leaky bucket, say, that refuses every other start. It is not tried
-      // again for a while.
-      wanted = narrowest_ = std::min(gap_ + gap_ / 10, 2 * least);
-    }
-  }
-  if (wanted <= gap_) return;
-  gap_ = wanted;
-  gap_since_ = now;
-  refused_share_ = 0;
+void relay_health::end_throttling(time_point started) {
+  end(throttled_, started);
+  if (!throttled_.on) throttled_alone_ = false;
 }
 
-void relay_health::close_up(time_point started, time_point now) {
-  if (started >= gap_since_) refused_share_ -= refused_share_ / share_memory;
-  if (now - last_spread_ >= spread_for) gap_ = narrowest_ = {};
-  narrowest_ -= narrowest_ / forgetting_steps;
-  const duration narrowest = std::max(narrowest_, options_.even_gap);
-  if (gap_ > narrowest) gap_ = std::max(gap_ - gap_ / closing_steps, narrowest);
+// A refusal that nothing was known of when its attempt started.
+void relay_health::note_refusal(std::optional<time_point> hint, time_point started,
+                                time_point now) {
+  // One alone among starts that are spread is how their rate is found. No crowd follows it.
+  if (throttled_.steps > 1 || !rate_.limits()) throttled_alone_ = true;
+  // A pause may be all that a relay wants; it knows best how long.
+  const bool again = throttled_.steps > 1 || now < hinted_until_ + soon;
+  if (!hint || again) {
+    rate_.refused(served_rate::refusal::too_fast, started, now);
+  }
 }
 
 void relay_health::answered(time_point started, time_point now) {
-  end(throttled_, started);
+  end_throttling(started);
   end(unreachable_, started);
-  close_up(started, now);
+  rate_.served(started, now);
 }
 
 void relay_health::succeeded(time_point started) {
@@ -84,10 +69,12 @@ void relay_health::succeeded(time_point started) {
   key_refusals_ = 0;
   failures_in_row_ = 0;
   trouble_since_.reset();
-  for (spell* trouble : {&throttled_, &unreachable_, &failing_}) end(*trouble, started);
+  end_throttling(started);
+  for (spell* trouble : {&unreachable_, &failing_}) end(*trouble, started);
 }
 
-relay_health::verdict relay_health::failed(const failure& why, time_point started, time_point now) {
+relay_health::verdict relay_health::failed(const failure& why, time_point started, time_point now,
+                                           unsigned refused_before) {
   verdict told;
   const auto stop = [&](stop_reason reason) {
     told.charge = false;
@@ -119,7 +106,7 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
   switch (why.kind) {
     case failure_class::permanent:
     case failure_class::wrong_address:  // an answer to this request: it was let in
-      end(throttled_, started);
+      end_throttling(started);
       end(unreachable_, started);
       if (!trial()) trouble_since_.reset();
       return told;
@@ -136,24 +123,34 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
       told.pause_until = unreachable_.until;
       break;
     case failure_class::throttled:
+      // After a refusal the beat of the starts begins anew: with less than two gaps in between, the
+      // next but one would come too soon, to keep up with the old beat.
       told.charge = false;
-      if (prolong(throttled_, started, now) && (!hint || throttled_.steps > 1))
-        spread(started, now);
+      if (prolong(throttled_, started, now)) {
+        if (refused_before < refused_for_itself) note_refusal(hint, started, now);
+      } else if (rate_.limits() && refused_before < refused_for_itself) {
+        rate_.refused(served_rate::refusal::too_fast, started, now);
+      }
+      if (hint) hinted_until_ = std::max(hinted_until_, *hint);
       // Refused again although the hint was heeded: it promises too much.
       told.pause_until = throttled_.steps > 1 ? std::max(hint.value_or(now), throttled_.until)
                                               : hint.value_or(throttled_.until);
+      told.pause_until = std::max(*told.pause_until, now + 2 * rate_.gap());
       break;
     case failure_class::passing:
       told.charge = !failing_.on;
       end(unreachable_, started);
-      end(throttled_, started);
-      if (is_overload(why)) spread(started, now);
+      end_throttling(started);
+      if (is_overload(why) && rate_.refused(served_rate::refusal::busy, started, now)) {
+        told.pause_until = now + 2 * rate_.gap();
+      }
       // A model without an upstream is the trouble of the requests that ask for it.
       if (why.max_retries < 0 && ++failures_in_row_ >= options_.failures_before_trial) {
         prolong(failing_, started, now);
       }
       if (hint || failing_.on) {
-        told.pause_until = std::max(hint.value_or(now), failing_.on ? failing_.until : now);
+        told.pause_until = std::max({told.pause_until.value_or(now), hint.value_or(now),
+                                     failing_.on ? failing_.until : now});
       }
       break;
   }
@@ -165,6 +162,7 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
 
 void relay_health::rested() {
   for (spell* trouble : {&throttled_, &unreachable_, &failing_}) *trouble = {};
+  throttled_alone_ = false;
   trouble_since_.reset();
   failures_in_row_ = 0;
   key_refusals_ = 0;

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "served_rate.hpp"
 #include "sluice/clock.hpp"
 #include "sluice/error.hpp"
 
@@ -18,7 +19,7 @@ class relay_health {
     duration max_wait = std::chrono::minutes{10};
     duration backoff_base = std::chrono::seconds{1};
     duration backoff_cap = std::chrono::seconds{60};
-    duration even_gap{};  ///< between starts spread evenly under the limit; zero: no limit
+    unsigned requests_per_minute = 0;  ///< the limit given; 0: none
     /// So many passing failures in a row, and the relay gets one trial at a time.
     unsigned failures_before_trial = 100;
   };
@@ -37,14 +38,17 @@ class relay_health {
   /// So many refusals of the key with no success in between, and it has ended.
   static constexpr unsigned refusals_of_key = 2;
 
-  explicit relay_health(const options& chosen) : options_(chosen) {}
+  explicit relay_health(const options& chosen)
+      : options_(chosen), rate_(chosen.requests_per_minute) {}
 
   /// `started`: when the attempt got its turn. What was sent before trouble began says nothing of
   /// whether the trouble is over, or has grown.
   void succeeded(time_point started);
   /// The head of a good reply has come: requests are let in, whatever becomes of this one.
   void answered(time_point started, time_point now);
-  verdict failed(const failure& why, time_point started, time_point now);
+  /// `refused_before`: how often the same request was throttled already.
+  verdict failed(const failure& why, time_point started, time_point now,
+                 unsigned refused_before = 0);
   /// The relay has been left alone for as long as it asked: its troubles are over until it says
   /// otherwise.
   void rested();
@@ -52,12 +56,10 @@ class relay_health {
   verdict only_suspects_left() const;
 
   /// Only one attempt at a time should be made until one succeeds.
-  bool trial() const noexcept { return failing_.on || throttled_.on || unreachable_.on; }
-  /// The least time between two starts. A relay that refused without saying for how long may count
-  /// otherwise than we do, as a leaky bucket does: the starts are spread evenly then, and further
-  /// when that was not enough; each success brings them a little closer again, but not so close as
-  /// was refused too often.
-  duration gap() const noexcept { return gap_; }
+  bool trial() const noexcept { return failing_.on || throttled_alone_ || unreachable_.on; }
+  /// What it serves of the limit: a relay may allow less than was said, or count otherwise than we
+  /// do, as a leaky bucket does.
+  const served_rate& rate() const noexcept { return rate_; }
   /// Whether any answer of this API has come yet.
   bool address_confirmed() const noexcept { return confirmed_; }
   std::uint64_t successes() const noexcept { return successes_; }
@@ -73,8 +75,8 @@ class relay_health {
   };
   bool prolong(spell& trouble, time_point started, time_point now) const;
   static void end(spell& trouble, time_point started);
-  void spread(time_point started, time_point now);
-  void close_up(time_point started, time_point now);
+  void end_throttling(time_point started);
+  void note_refusal(std::optional<time_point> hint, time_point started, time_point now);
   duration backoff(unsigned steps) const;
 
   options options_;
@@ -84,11 +86,9 @@ class relay_health {
   spell throttled_;
   spell unreachable_;
   spell failing_;
-  duration gap_{};
-  time_point gap_since_{};    // it was last made wider
-  double refused_share_ = 0;  // of what was started at this gap
-  duration narrowest_{};      // it is not closed beyond: what was closer was refused too often
-  time_point last_spread_{};
+  bool throttled_alone_ = false;                 // so much so that it gets one at a time
+  time_point hinted_until_ = time_point::min();  // the last pause that it asked for
+  served_rate rate_;
   unsigned failures_in_row_ = 0;
   std::uint64_t successes_ = 0;
   std::optional<time_point> trouble_since_;

@@ -41,15 +41,17 @@ std::string prefix(const relay_member& member) {
   return member.name.empty() ? "" : fmt::format("relay {}: ", member.name);
 }
 
+unsigned limit_of(const relay_member& member, const pace_options& pace) {
+  return member.requests_per_minute.value_or(pace.requests_per_minute);
+}
+
 relay_health::options patience_with(const relay_member& member, std::size_t relays,
                                     const pace_options& pace) {
-  const unsigned rpm = member.requests_per_minute.value_or(pace.requests_per_minute);
-  relay_health::options patience{
-      .give_up_after = pace.give_up_after,
-      .max_wait = pace.max_wait,
-      .backoff_base = pace.backoff_base,
-      .backoff_cap = pace.backoff_cap,
-      .even_gap = rpm == 0 ? duration{} : duration{std::chrono::minutes{1}} / rpm};
+  relay_health::options patience{.give_up_after = pace.give_up_after,
+                                 .max_wait = pace.max_wait,
+                                 .backoff_base = pace.backoff_base,
+                                 .backoff_cap = pace.backoff_cap,
+                                 .requests_per_minute = limit_of(member, pace)};
   // Where others can do the work, less is enough to leave a relay alone.
   if (relays > 1) patience.failures_before_trial = pool_failures_before_trial;
   return patience;
@@ -79,7 +81,9 @@ run_context::run_context(boost::asio::any_io_executor loop, const config& chosen
       wanted_workers_(worker_count(chosen.pace.concurrency)) {
   for (std::size_t i = 0; i < members.size(); ++i) {
     relays.emplace_back(members[i], *clients[i],
-                        patience_with(members[i], members.size(), chosen.pace));
+                        patience_with(members[i], members.size(), chosen.pace),
+                        chosen.pace.concurrency);
+    gate.limit_in_flight(relays.back().places.now(), i);
     gate.set_open(i, true);
     clients[i]->allow_sending();
   }
@@ -194,9 +198,15 @@ bool run_context::in_trouble() const noexcept {
                      [](const auto& one) { return one.resting || one.health.trial(); });
 }
 
-void run_context::answered(std::size_t relay, time_point started) {
-  relays[relay].health.answered(started, time.now());
+void run_context::answered(std::size_t relay, time_point started, bool streamed) {
+  auto& one = relays[relay];
+  one.health.answered(started, time.now());
   follow_health(relay);
+  const auto& limits = one.options.relay;
+  const std::size_t flying = gate.in_flight(relay);
+  one.places.answered(started, time.now(),
+                      streamed ? limits.first_byte_timeout : limits.total_timeout, flying);
+  follow_places(relay, flying, started);
 }
 
 void run_context::succeeded(std::size_t relay, time_point started) {
@@ -209,20 +219,54 @@ void run_context::succeeded(std::size_t relay, time_point started) {
 // What a relay's state means for the starts.
 void run_context::follow_health(std::size_t relay) {
   auto& one = relays[relay];
-  gate.space(one.health.gap(), relay);
+  gate.space(one.health.rate().gap(), relay);
   gate.one_at_a_time(one.health.trial(), relay);
   if (one.in_trouble && !one.health.trial()) {
     one.in_trouble = false;
     spdlog::info("{} serves again", title(one.options));
   }
+  follow_rate(one);
 }
 
-relay_health::verdict run_context::failed(std::size_t relay, const failure& why,
-                                          time_point started) {
+void run_context::follow_rate(run_relay& one) {
+  const served_rate& rate = one.health.rate();
+  const unsigned limit = limit_of(one.options, options.pace);
+  if (!one.slower && rate.settled(time.now())) {
+    one.slower = true;
+    spdlog::warn("{} serves about {:.0f} requests a minute{}; starts are spread to fit",
+                 title(one.options), rate.per_minute(),
+                 limit == 0 ? "" : fmt::format(", not {}", limit));
+  } else if (one.slower && !rate.limits()) {
+    one.slower = false;
+    spdlog::info("{} serves {} again", title(one.options),
+                 limit == 0 ? "all that comes" : fmt::format("{} requests a minute", limit));
+  }
+}
+
+void run_context::follow_places(std::size_t relay, std::size_t in_flight, time_point started) {
   auto& one = relays[relay];
-  auto verdict = one.health.failed(why, started, time.now());
+  gate.limit_in_flight(one.places.now(), relay);
+  if (std::exchange(one.crowded, one.places.lowered()) == one.places.lowered()) return;
+  if (one.crowded) {
+    spdlog::warn("{}answers take {:.0f} s with {} in flight; at most {} are sent at once",
+                 prefix(one.options), std::chrono::duration<double>(time.now() - started).count(),
+                 in_flight, one.places.now());
+  } else {
+    spdlog::info("{} answers in good time again", title(one.options));
+  }
+}
+
+relay_health::verdict run_context::failed(std::size_t relay, const failure& why, time_point started,
+                                          unsigned refused_before) {
+  auto& one = relays[relay];
+  auto verdict = one.health.failed(why, started, time.now(), refused_before);
   if (verdict.pause_until) gate.pause(*verdict.pause_until, relay);
   follow_health(relay);
+  if (why.code == errc::request_timeout) {
+    const std::size_t flying = gate.in_flight(relay) + 1;
+    one.places.timed_out(started, time.now(), flying);
+    follow_places(relay, flying, started);
+  }
   if (one.health.address_confirmed()) suspects_.wake_all();
   if (!stopping() && one.health.trial() && !std::exchange(one.in_trouble, true)) {
     const auto pause = verdict.pause_until.value_or(time.now()) - time.now();

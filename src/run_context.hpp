@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "http_client.hpp"
+#include "in_flight_limit.hpp"
 #include "job_queue.hpp"
 #include "naps.hpp"
 #include "relay_health.hpp"
@@ -23,12 +24,16 @@ namespace sluice {
 
 /// One relay of a run.
 struct run_relay {
-  run_relay(const relay_member& chosen, http_client& used, const relay_health::options& patience)
-      : options(chosen), client(used), health(patience) {}
+  run_relay(const relay_member& chosen, http_client& used, const relay_health::options& patience,
+            std::size_t concurrency)
+      : options(chosen), client(used), health(patience), places(concurrency) {}
 
   const relay_member& options;
   http_client& client;
   relay_health health;
+  in_flight_limit places;
+  bool slower = false;      ///< it was said that it serves less than the limit
+  bool crowded = false;     ///< it was said that fewer are in flight than may be
   bool in_trouble = false;  ///< it was said that it serves one at a time
   bool resting = false;     ///< it gets nothing more, or not before `back_at`
   std::optional<time_point> back_at{};
@@ -69,9 +74,10 @@ class run_context {
 
   /// An attempt ended; what it says of its relay as a whole is acted on here: the run stops, or, in
   /// a pool, the relay rests while the others go on.
-  void answered(std::size_t relay, time_point started);  ///< the head of a good reply has come
+  void answered(std::size_t relay, time_point started, bool streamed);  ///< a good reply's head
   void succeeded(std::size_t relay, time_point started);
-  relay_health::verdict failed(std::size_t relay, const failure& why, time_point started);
+  relay_health::verdict failed(std::size_t relay, const failure& why, time_point started,
+                               unsigned refused_before);
   /// Other relays than this one are at work.
   bool has_others(std::size_t relay) const noexcept;
   /// Every relay that is at work gets one attempt at a time.
@@ -117,6 +123,8 @@ class run_context {
   void begin_record();
   void sync_soon();
   void follow_health(std::size_t relay);
+  void follow_rate(run_relay& relay);
+  void follow_places(std::size_t relay, std::size_t in_flight, time_point started);
   void end_relay(std::size_t relay, const relay_health::verdict& verdict);
   void bring_back(std::size_t relay);
   std::size_t at_work() const noexcept;

@@ -55,7 +55,8 @@ std::optional<start_gate::permit> start_gate::try_enter(std::optional<std::size_
   taken.tag += taken.stride;
   ++taken.in_flight;
   ++in_flight_;
-  return permit{*slot, *chosen};
+  if (taken.trial) ++taken.trials;
+  return permit{*slot, *chosen, taken.trial};
 }
 
 boost::asio::awaitable<std::optional<start_gate::permit>> start_gate::enter(
@@ -124,6 +125,7 @@ void start_gate::leave(permit held, bool sent_nothing) {
                               clock_.now());  // it may have ended before its last byte was sent
   }
   --lanes_[held.lane].in_flight;
+  if (held.trial) --lanes_[held.lane].trials;
   --in_flight_;
   wake_next();
 }
@@ -142,6 +144,11 @@ void start_gate::space(duration gap, std::size_t lane) noexcept {
 
 void start_gate::one_at_a_time(bool on, std::size_t lane) {
   lanes_[lane].trial = on;
+  wake_next();
+}
+
+void start_gate::limit_in_flight(std::size_t most, std::size_t lane) {
+  lanes_[lane].most = most;
   wake_next();
 }
 
@@ -166,6 +173,9 @@ start_gate::status start_gate::now() {
   told.started_last_minute = meter_.last_minute(now);
   told.most_in_a_minute = meter_.most();
   told.full = !has_place();
+  told.lanes_full = told.full && (concurrency_ == 0 || in_flight_ < concurrency_) &&
+                    std::any_of(lanes_.begin(), lanes_.end(),
+                                [](const lane_state& one) { return one.open && one.full(); });
   if (line_.size() > 0) {
     const time_point next = next_start(now);
     if (!told.full && next > now && next != time_point::max()) told.next_start = next;

@@ -20,6 +20,7 @@ class start_gate {
   struct permit {
     rate_limiter::slot slot;
     std::size_t lane = 0;
+    bool trial = false;  ///< it was given while the lane was on trial
   };
 
   /// A relay, as the gate sees it.
@@ -35,8 +36,9 @@ class start_gate {
     std::uint64_t started_last_minute = 0;
     std::uint64_t most_in_a_minute = 0;
     std::optional<time_point>
-        next_start;     ///< set when the limit or a pause is what holds the waiting
-    bool full = false;  ///< no place is left among those in flight
+        next_start;           ///< set when the limit or a pause is what holds the waiting
+    bool full = false;        ///< no place is left among those in flight
+    bool lanes_full = false;  ///< the lanes' own limits hold the waiting, and not the common one
   };
 
   /// With one lane.
@@ -61,8 +63,11 @@ class start_gate {
   void pause(time_point until, std::size_t lane = 0);
   /// At least so much time between two starts in the lane's window.
   void space(duration gap, std::size_t lane = 0) noexcept;
-  /// While on, one attempt at a time in the lane.
+  /// While on, one attempt at a time in the lane, beside those that were on their way before.
   void one_at_a_time(bool on, std::size_t lane = 0);
+  /// At most so many in flight in the lane; 0: as many as in all.
+  void limit_in_flight(std::size_t most, std::size_t lane = 0);
+  std::size_t in_flight(std::size_t lane) const noexcept { return lanes_[lane].in_flight; }
   /// A lane that is not open is given to nobody.
   void set_open(std::size_t lane, bool open);
   /// Nothing starts until open() is called: those who wait are sent away.
@@ -77,11 +82,14 @@ class start_gate {
     double stride = 1;  // what a start adds to its tag
     double tag = 0;     // of its next start, by start-time fair queueing (Goyal, Vin, Cheng 1996)
     std::size_t in_flight = 0;
-    duration gap{};  // that it asks of its window
+    duration gap{};          // that it asks of its window
+    std::size_t most = 0;    // in flight
+    std::size_t trials = 0;  // in flight, of those given on trial
     bool trial = false;
     bool open = true;
 
-    bool takes() const noexcept { return open && (!trial || in_flight == 0); }
+    bool full() const noexcept { return most != 0 && in_flight >= most; }
+    bool takes() const noexcept { return open && !full() && (!trial || trials == 0); }
   };
 
   rate_limiter& window_of(std::size_t lane) noexcept { return windows_[lanes_[lane].window]; }

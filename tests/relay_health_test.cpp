@@ -287,20 +287,40 @@ TEST(relay_health, a_hint_that_promised_too_much_is_not_believed_again) {
   EXPECT_EQ(health.failed(why, noon + 3s, noon + 3s).pause_until, noon + 3s + 4s);
 }
 
-TEST(relay_health, refusals_spread_the_starts_and_successes_bring_them_together) {
+TEST(relay_health, refusals_spread_the_starts) {
   relay_health::options options;
-  options.even_gap = 300ms;
+  options.requests_per_minute = 200;
   relay_health health(options);
-  EXPECT_EQ(health.gap(), 0s);
-  time_point now = noon;
-  health.failed(of_kind(failure_class::throttled), now, now);
-  EXPECT_EQ(health.gap(), 300ms);
-  health.failed(of_kind(failure_class::throttled), now + 1s, now + 1s);
-  EXPECT_EQ(health.gap(), 600ms);
-  for (int i = 0; i < 40; ++i) health.answered(now + 2s, now + 2s);
-  EXPECT_EQ(health.gap(), 300ms) << "no closer than the limit itself";
-  health.answered(now + 6min, now + 6min);
-  EXPECT_EQ(health.gap(), 0s) << "after minutes without a refusal they may burst again";
+  EXPECT_EQ(health.rate().gap(), 0s);
+  health.failed(of_kind(failure_class::throttled), noon, noon);
+  const duration first = health.rate().gap();
+  EXPECT_GT(first, 300ms);
+  health.answered(noon + 1s, noon + 1s);
+  health.failed(of_kind(failure_class::throttled), noon + 2s, noon + 2s);
+  EXPECT_GT(health.rate().gap(), first);
+}
+
+TEST(relay_health, a_first_hint_is_taken_at_its_word_and_the_next_one_spreads_the_starts) {
+  relay_health health(defaults());
+  failure why = of_kind(failure_class::throttled);
+  why.retry_after = 30s;
+  health.failed(why, noon, noon);
+  EXPECT_FALSE(health.rate().limits());
+  health.answered(noon + 30s, noon + 31s);
+  health.failed(why, noon + 40s, noon + 40s);
+  EXPECT_TRUE(health.rate().limits());
+}
+
+TEST(relay_health, a_refusal_among_spread_starts_is_no_trial_but_two_are) {
+  relay_health health(defaults());
+  health.failed(of_kind(failure_class::throttled), noon, noon);
+  EXPECT_TRUE(health.trial());
+  health.answered(noon + 1s, noon + 1s);
+  EXPECT_FALSE(health.trial());
+  health.failed(of_kind(failure_class::throttled), noon + 9s, noon + 9s);
+  EXPECT_FALSE(health.trial()) << "that is how the rate is found";
+  health.failed(of_kind(failure_class::throttled), noon + 12s, noon + 12s);
+  EXPECT_TRUE(health.trial());
 }
 
 // nginx's limit_req, which counts in thousandths: at 200 a minute it refuses a start that comes
@@ -308,7 +328,7 @@ TEST(relay_health, refusals_spread_the_starts_and_successes_bring_them_together)
 TEST(relay_health, a_leaky_bucket_that_refuses_the_even_pace_is_kept_clear_of) {
   for (const int status : {429, 503}) {
     relay_health::options options;
-    options.even_gap = 300ms;
+    options.requests_per_minute = 200;
     relay_health health(options);
     failure why = of_kind(status == 429 ? failure_class::throttled : failure_class::passing);
     why.http_status = status;
@@ -325,25 +345,27 @@ TEST(relay_health, a_leaky_bucket_that_refuses_the_even_pace_is_kept_clear_of) {
         now = std::max(now, told.pause_until.value_or(now));
         ++refused;
       }
-      now += std::max<duration>(options.even_gap, health.gap());
+      now += std::max<duration>(300ms, health.rate().gap());
     }
     EXPECT_LE(refused, 16) << status;
-    EXPECT_LE(health.gap(), 350ms) << status << ": and no slower than it must";
+    EXPECT_LE(health.rate().gap(), 350ms) << status << ": and no slower than it must";
   }
 }
 
 TEST(relay_health, an_overloaded_relay_is_spread_over_too) {
   relay_health::options options;
-  options.even_gap = 300ms;
+  options.requests_per_minute = 200;
   relay_health health(options);
   failure why = of_kind(failure_class::passing);
   why.http_status = 503;
   why.max_retries = 2;
   health.failed(why, noon, noon);
-  EXPECT_EQ(health.gap(), 0s) << "no channel for a model is no overload";
+  EXPECT_EQ(health.rate().gap(), 0s) << "no channel for a model is no overload";
   why.max_retries = -1;
   health.failed(why, noon, noon);
-  EXPECT_EQ(health.gap(), 300ms);
+  EXPECT_EQ(health.rate().gap(), 0s) << "one may be anything";
+  for (int i = 0; i < 2; ++i) health.failed(why, noon, noon);
+  EXPECT_GT(health.rate().gap(), 300ms);
 }
 
 TEST(relay_health, a_page_that_refuses_makes_the_address_suspect) {

@@ -182,14 +182,38 @@ TEST_F(start_gate_test, a_trial_is_one_at_a_time) {
   enter(gate, 2);
   gate.one_at_a_time(true);
   for (int name : {3, 4, 5}) enter(gate, name);
-  EXPECT_EQ(entered, (std::vector{1, 2}));
+  EXPECT_EQ(entered, (std::vector{1, 2, 3})) << "what was on its way before may take its time";
   make(gate, 1);
-  EXPECT_EQ(entered, (std::vector{1, 2})) << "one is still in flight";
   make(gate, 2);
   EXPECT_EQ(entered, (std::vector{1, 2, 3}));
+  make(gate, 3);
+  EXPECT_EQ(entered, (std::vector{1, 2, 3, 4}));
   gate.one_at_a_time(false);
   poll();
   EXPECT_EQ(entered, (std::vector{1, 2, 3, 4, 5}));
+}
+
+TEST_F(start_gate_test, a_lane_takes_no_more_than_its_own_limit) {
+  start_gate gate(time, {{0, 1s, pacing::burst}, {0, 1s, pacing::burst}}, {{0, 1}, {1, 1}}, 5);
+  gate.limit_in_flight(1, 0);
+  for (int name : {1, 2, 3}) enter(gate, name);
+  EXPECT_EQ(gate.in_flight(0), 1U);
+  EXPECT_EQ(gate.in_flight(1), 2U);
+  gate.limit_in_flight(2, 1);
+  enter(gate, 4);
+  EXPECT_EQ(entered, (std::vector{1, 2, 3}));
+  EXPECT_TRUE(gate.now().full);
+  EXPECT_TRUE(gate.now().lanes_full) << "and not the places of all";
+  gate.limit_in_flight(2, 0);
+  poll();
+  EXPECT_EQ(entered, (std::vector{1, 2, 3, 4}));
+  EXPECT_EQ(gate.in_flight(0), 2U);
+  enter(gate, 5);
+  gate.limit_in_flight(0, 1);
+  poll();
+  EXPECT_EQ(entered, (std::vector{1, 2, 3, 4, 5}));
+  EXPECT_TRUE(gate.now().full);
+  EXPECT_FALSE(gate.now().lanes_full);
 }
 
 TEST_F(start_gate_test, closing_sends_away_who_waits_and_who_comes) {
@@ -288,10 +312,11 @@ TEST_F(start_gate_test, a_pause_and_a_trial_hold_their_lane_alone) {
   EXPECT_EQ(held.at(1).lane + held.at(2).lane, 2U);
   gate.one_at_a_time(true, 1);
   enter(gate, 3);
-  EXPECT_EQ(entered, (std::vector{1, 2}));
+  enter(gate, 4);
+  EXPECT_EQ(entered, (std::vector{1, 2, 3}));
   EXPECT_FALSE(gate.now().full);
   advance(5s);
-  EXPECT_EQ(held.at(3).lane, 0U);
+  EXPECT_EQ(held.at(4).lane, 0U);
   clear_out(gate);
 }
 

@@ -32,6 +32,7 @@ struct run_status {
   std::uint64_t most_in_a_minute = 0;
   std::optional<time_point> next_start;  ///< set while the limit or a pause holds the waiting
   bool full = false;                     ///< the concurrency holds them
+  bool slowed = false;  ///< like `full`, but fewer: as many as the relay answers in good time
   bool one_at_a_time = false;            ///< the relay is in trouble and gets one trial at a time
 };
 

@@ -69,6 +69,9 @@ std::string progress_line(const progress_facts& facts) {
                         short_time(facts.until_next_start_s));
   } else if (facts.run.full) {
     line += fmt::format(" | all {} places in flight (--concurrency)", facts.run.in_flight);
+  } else if (facts.run.slowed) {
+    line += fmt::format(" | {} in flight, more when these are answered in good time",
+                        facts.run.in_flight);
   }
   return line;
 }
