@@ -127,6 +127,10 @@ usd token_bound::cost(const token_price& price) const noexcept {
   return std::max(price.input, price.cached_input) * prompt + price.output * completion;
 }
 
+std::optional<std::int64_t> named_output_limit(const request& asked) {
+  return own_limit(json_members(asked.body).value_or(members{}), asked.target);
+}
+
 boost::system::result<token_bound, std::string> bound_tokens(
     const request& asked, std::optional<std::int64_t> model_limit,
     std::optional<std::int64_t> assumed) {

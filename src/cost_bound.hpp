@@ -18,6 +18,9 @@ struct token_bound {
   usd cost(const token_price& price) const noexcept;
 };
 
+/// The most tokens that the body lets each choice have; nothing where it does not say. Pure.
+std::optional<std::int64_t> named_output_limit(const request& asked);
+
 /// Bounds the tokens of a request by its body alone: no text has more tokens than bytes, and each
 /// choice ends at the body's own limit, else at `model_limit`, else at `assumed`. The error is a
 /// sentence without its subject, why there is no bound: a part that is no text (images, audio),

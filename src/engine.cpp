@@ -1,6 +1,7 @@
 #include "sluice/engine.hpp"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include <utility>
 
 #include "base_url.hpp"
+#include "limit_store.hpp"
 #include "run_context.hpp"
 #include "steady_clock.hpp"
 
@@ -96,14 +98,32 @@ struct gate_plan {
           {base_url::parse(member.relay.base_url).origin(), key_of(member.relay)}, windows.size());
       lanes.push_back({place->second, member.weight});
       if (fresh) {
-        windows.push_back({rpm, options.pace.window_margin, options.pace.pace});
+        windows.push_back({rpm, options.pace.window_margin, options.pace.pace,
+                           options.pace.tokens_per_minute, nullptr});
+        names.push_back(limit_file_name(place->first.first, place->first.second));
       } else if (auto& shared = windows[place->second].per_minute; rpm != 0) {
         shared = shared == 0 ? rpm : std::min(shared, rpm);
       }
     }
   }
 
+  // Has the windows live where other processes find them. One that cannot is this process's alone.
+  std::vector<std::unique_ptr<limit_store>> share(const std::string& folder, time_point now) {
+    std::vector<std::unique_ptr<limit_store>> stores;
+    for (std::size_t i = 0; i < windows.size() && !folder.empty(); ++i) {
+      std::string why;
+      stores.push_back(
+          limit_store::open(folder + "/" + names[i], current_boot(), windows[i].margin, now, why));
+      windows[i].store = stores.back().get();
+      if (stores.back()) continue;
+      spdlog::warn("the limit is not shared with other runs ({})", why);
+      break;
+    }
+    return stores;
+  }
+
   std::vector<rate_limiter::options> windows;
+  std::vector<std::string> names;  // of their files
   std::vector<start_gate::lane_options> lanes;
 };
 
@@ -121,6 +141,7 @@ struct engine::parts {
         time(given_clock != nullptr ? *given_clock : *owned_clock),
         clients(std::move(given_clients)),
         plan(options),
+        stores(plan.share(options.pace.limit_folder, time.now())),
         gate(time, plan.windows, plan.lanes, options.pace.concurrency) {
     if (!clients.empty()) return;
     for (const auto& member : relays) {
@@ -136,7 +157,8 @@ struct engine::parts {
   clock& time;
   std::vector<std::unique_ptr<http_client>> owned_clients;
   std::vector<http_client*> clients;
-  const gate_plan plan;
+  gate_plan plan;
+  std::vector<std::unique_ptr<limit_store>> stores;
   start_gate gate;
   run_context* current = nullptr;
 };

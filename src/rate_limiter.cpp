@@ -7,80 +7,112 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// The window, and a little for a relay whose clock runs up to 300 ppm slower than ours.
-constexpr duration window = 60s + 18ms;
+// So soon a slot that another process gives back is taken, at the latest.
+constexpr duration look_interval = 250ms;
+// So often it is asked which processes have died.
+constexpr duration burial_interval = 1s;
 
 constexpr duration meter_step = 10ms;
 constexpr std::int64_t meter_steps = 60s / meter_step;
 
 }  // namespace
 
-rate_limiter::rate_limiter(const options& chosen) : options_(chosen) {
-  if (options_.per_minute == 0) return;
-  if (options_.pace == pacing::even) gap_ = pace_gap_ = duration{60s} / options_.per_minute;
-  places_.resize(options_.per_minute);
-  free_.reserve(options_.per_minute);
-  for (std::uint32_t i = options_.per_minute; i > 0; --i) free_.push_back(i - 1);
-}
-
-void rate_limiter::release_due(time_point now) {
-  while (!taken_.empty() && taken_.begin()->first <= now) {
-    const std::uint32_t index = taken_.begin()->second;
-    taken_.erase(taken_.begin());
-    ++places_[index].generation;
-    free_.push_back(index);
+rate_limiter::rate_limiter(const options& chosen)
+    : options_(chosen),
+      caps_{chosen.per_minute, chosen.tokens_per_minute},
+      own_store_(chosen.store == nullptr ? std::make_unique<limit_store>() : nullptr),
+      store_(chosen.store == nullptr ? *own_store_ : *chosen.store) {
+  if (options_.per_minute != 0 && options_.pace == pacing::even) {
+    gap_ = pace_gap_ = duration{60s} / options_.per_minute;
   }
 }
 
-std::optional<rate_limiter::slot> rate_limiter::try_start(time_point now) {
-  if (now < paused_until_) return std::nullopt;
-  const bool limited = options_.per_minute != 0;
-  if (limited) release_due(now);
-  if (limited && free_.empty()) return std::nullopt;
+std::optional<rate_limiter::slot> rate_limiter::try_start(time_point now, std::uint64_t tokens) {
+  if (gap_ > duration{} && now < next_spaced_) return std::nullopt;
+  limit_window::slot taken;
+  taken.tokens = tokens;
+  {
+    const limit_store::hold window(store_, now);
+    if (!window->take(store_.owner(), taken, caps_, window.now())) return std::nullopt;
+  }
   if (gap_ > duration{}) {
-    if (now < next_spaced_) return std::nullopt;
-    // A start that is late by less than a gap keeps the beat, so that lateness does not add up.
-    next_spaced_ = now - next_spaced_ < gap_ ? next_spaced_ + gap_ : now + gap_;
+    // By the pace, a start that is late by less than a gap keeps the beat, so that lateness does
+    // not add up. A relay that asked for wider gaps may refuse what comes nearer.
+    const bool keeps_beat = gap_ == pace_gap_ && now - next_spaced_ < gap_;
+    next_spaced_ = keeps_beat ? next_spaced_ + gap_ : now + gap_;
   }
-  if (!limited) return slot{};
+  if (free_.empty()) {
+    free_.push_back(static_cast<std::uint32_t>(places_.size()));
+    places_.emplace_back();
+  }
   const std::uint32_t index = free_.back();
   free_.pop_back();
-  places_[index].release = time_point::max();
+  places_[index].held = taken;
   return slot{index, places_[index].generation};
 }
 
-time_point rate_limiter::next_start(time_point now) const {
-  time_point next = std::max(now, paused_until_);
+time_point rate_limiter::next_start(time_point now, std::uint64_t tokens) const {
+  const limit_store::hold window(store_, now);
+  const auto fit = window->next_fit(tokens, caps_, window.now());
+  if (fit == limit_window::never) return time_point::max();
+  time_point next = std::max(now, window.time_of(std::max(fit, window->paused_until())));
   if (gap_ > duration{}) next = std::max(next, next_spaced_);
-  if (options_.per_minute == 0) return next;
-  if (!free_.empty()) return next;
-  if (taken_.empty()) return time_point::max();
-  return std::max(next, taken_.begin()->first);
+  return next;
 }
 
-void rate_limiter::free_at(slot taken, time_point when) {
-  if (options_.per_minute == 0) return;
-  auto& held = places_[taken.index];
-  if (held.generation != taken.generation || when >= held.release) return;
-  taken_.erase({held.release, taken.index});
-  held.release = when;
-  taken_.emplace(when, taken.index);
+time_point rate_limiter::look_again(time_point now) {
+  if (!store_.is_shared()) return time_point::max();
+  if (now >= next_burial_) {
+    next_burial_ = now + burial_interval;
+    const limit_store::hold window(store_, now);
+    store_.bury_the_dead(window.now());
+  }
+  return store_.has_company() ? now + look_interval : time_point::max();
+}
+
+rate_limiter::place* rate_limiter::find(slot taken) noexcept {
+  place& found = places_[taken.index];
+  return found.generation == taken.generation ? &found : nullptr;
 }
 
 void rate_limiter::sent(slot taken, time_point now) {
-  free_at(taken, now + options_.margin + window);
+  if (place* one = find(taken)) {
+    const limit_store::hold window(store_, now);
+    window->sent(store_.owner(), one->held, window.now(), options_.margin);
+  }
 }
 
 void rate_limiter::answered(slot taken, time_point now) {
-  free_at(taken, now + window);
+  if (place* one = find(taken)) {
+    const limit_store::hold window(store_, now);
+    window->answered(store_.owner(), one->held, window.now());
+  }
 }
 
-void rate_limiter::cancel(slot taken) {
-  free_at(taken, time_point::min());
+void rate_limiter::cancel(slot taken, time_point now) {
+  if (place* one = find(taken)) {
+    const limit_store::hold window(store_, now);
+    window->cancel(store_.owner(), one->held);
+  }
 }
 
-void rate_limiter::pause(time_point until) {
-  paused_until_ = std::max(paused_until_, until);
+void rate_limiter::correct(slot taken, std::uint64_t tokens, time_point now) {
+  if (place* one = find(taken); one != nullptr && caps_.tokens != 0) {
+    const limit_store::hold window(store_, now);
+    window->correct(store_.owner(), one->held, tokens);
+  }
+}
+
+void rate_limiter::done(slot taken) {
+  if (place* one = find(taken)) {
+    ++one->generation;
+    free_.push_back(taken.index);
+  }
+}
+
+void rate_limiter::pause(time_point until, time_point now) {
+  const limit_store::hold window(store_, now);
+  window->pause(window.moment_of(until));
 }
 
 start_meter::start_meter() : steps_(meter_steps, 0) {}

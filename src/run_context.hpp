@@ -18,6 +18,7 @@
 #include "retry.hpp"
 #include "sluice/engine.hpp"
 #include "start_gate.hpp"
+#include "token_estimate.hpp"
 #include "wait_queue.hpp"
 
 namespace sluice {
@@ -106,6 +107,7 @@ class run_context {
   job_queue queue;
   naps backoffs;
   retry_policy retries;
+  token_estimate tokens;
   run_outcome outcome;
   std::exception_ptr fault;
   std::size_t requests_in_hand = 0;  ///< taken from the queue, without a result yet

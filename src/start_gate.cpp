@@ -26,21 +26,34 @@ bool start_gate::has_place() const noexcept {
                      [](const lane_state& one) { return one.takes(); });
 }
 
-// When the first of the lanes that take somebody has room.
+// When the first of the lanes that take somebody has room for the first in line.
 time_point start_gate::next_start(time_point now) const {
+  const std::uint64_t tokens = wanted_tokens_.empty() ? 0 : wanted_tokens_.front();
   time_point next = time_point::max();
   for (const lane_state& one : lanes_) {
-    if (one.takes()) next = std::min(next, windows_[one.window].next_start(now));
+    if (one.takes()) next = std::min(next, windows_[one.window].next_start(now, tokens));
   }
   return next;
 }
 
-std::optional<start_gate::permit> start_gate::try_enter(std::optional<std::size_t> avoided) {
+// When other processes may have made room that next_start() does not know of.
+time_point start_gate::look_again(time_point now) {
+  time_point next = time_point::max();
+  for (const lane_state& one : lanes_) {
+    if (one.takes()) next = std::min(next, windows_[one.window].look_again(now));
+  }
+  return next;
+}
+
+std::optional<start_gate::permit> start_gate::try_enter(std::optional<std::size_t> avoided,
+                                                        std::uint64_t tokens) {
   if (!has_place()) return std::nullopt;
   const time_point now = clock_.now();
   std::optional<std::size_t> chosen;
   for (std::size_t i = 0; i < lanes_.size(); ++i) {
-    if (!lanes_[i].takes() || window_of(i).next_start(now) > now) continue;
+    if (!lanes_[i].takes()) continue;
+    // The only lane is asked once: by the attempt to start in it.
+    if (lanes_.size() > 1 && window_of(i).next_start(now, tokens) > now) continue;
     // A lane that could not start for a while has no claim to what it missed.
     lanes_[i].tag = std::max(lanes_[i].tag, virtual_time_);
     if (!chosen || *chosen == avoided || (i != avoided && lanes_[i].tag < lanes_[*chosen].tag)) {
@@ -48,7 +61,7 @@ std::optional<start_gate::permit> start_gate::try_enter(std::optional<std::size_
     }
   }
   if (!chosen) return std::nullopt;
-  const auto slot = window_of(*chosen).try_start(now);
+  const auto slot = window_of(*chosen).try_start(now, tokens);
   if (!slot) return std::nullopt;
   lane_state& taken = lanes_[*chosen];
   virtual_time_ = taken.tag;
@@ -60,19 +73,20 @@ std::optional<start_gate::permit> start_gate::try_enter(std::optional<std::size_
 }
 
 boost::asio::awaitable<std::optional<start_gate::permit>> start_gate::enter(
-    std::optional<std::size_t> avoided) {
+    std::optional<std::size_t> avoided, std::uint64_t tokens) {
   if (closed_) co_return std::nullopt;
   if (line_.size() == 0 && called_ == 0) {
-    if (const auto turn = try_enter(avoided)) co_return turn;
+    if (const auto turn = try_enter(avoided, tokens)) co_return turn;
   }
   for (;;) {
     // One who was called and finds the way barred again (a pause began) goes to the end of the
     // line; the others who wait are barred as well.
+    wanted_tokens_.push_back(tokens);
     if (has_place()) arm();
     co_await line_.wait();
     --called_;
     if (closed_) co_return std::nullopt;
-    const auto turn = try_enter(avoided);
+    const auto turn = try_enter(avoided, tokens);
     wake_next();
     if (turn) co_return turn;
   }
@@ -85,6 +99,7 @@ void start_gate::wake_next() {
   const time_point now = clock_.now();  // asked once: a moment later, "now" would be in the future
   if (next_start(now) <= now) {
     ++called_;
+    wanted_tokens_.pop_front();
     line_.wake_one();
   } else {
     arm();
@@ -92,7 +107,9 @@ void start_gate::wake_next() {
 }
 
 void start_gate::arm() {
-  const time_point next = next_start(clock_.now());
+  const time_point now = clock_.now();
+  time_point next = next_start(now);
+  if (next > now) next = std::min(next, look_again(now));
   if (next == time_point::max()) return;  // sent(), answered() or leave() will tell
   if (alarm_ != 0) {
     if (alarm_at_ <= next) return;
@@ -117,13 +134,18 @@ void start_gate::answered(permit held) {
   wake_next();
 }
 
+void start_gate::used(permit held, std::uint64_t tokens) {
+  window_of(held.lane).correct(held.slot, tokens, clock_.now());
+}
+
 void start_gate::leave(permit held, bool sent_nothing) {
+  rate_limiter& window = window_of(held.lane);
   if (sent_nothing) {
-    window_of(held.lane).cancel(held.slot);
+    window.cancel(held.slot, clock_.now());
   } else {
-    window_of(held.lane).sent(held.slot,
-                              clock_.now());  // it may have ended before its last byte was sent
+    window.sent(held.slot, clock_.now());  // it may have ended before its last byte was sent
   }
+  window.done(held.slot);
   --lanes_[held.lane].in_flight;
   if (held.trial) --lanes_[held.lane].trials;
   --in_flight_;
@@ -131,7 +153,7 @@ void start_gate::leave(permit held, bool sent_nothing) {
 }
 
 void start_gate::pause(time_point until, std::size_t lane) {
-  window_of(lane).pause(until);
+  window_of(lane).pause(until, clock_.now());
 }
 
 void start_gate::space(duration gap, std::size_t lane) noexcept {
@@ -162,6 +184,7 @@ void start_gate::close() {
   if (alarm_ != 0)
     clock_.cancel(std::exchange(alarm_, 0));  // an event loop ends when no call is left
   called_ += line_.size();
+  wanted_tokens_.clear();
   line_.wake_all();
 }
 

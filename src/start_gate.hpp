@@ -2,6 +2,8 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <cstddef>
+#include <cstdint>
+#include <deque>
 #include <optional>
 #include <vector>
 
@@ -49,13 +51,15 @@ class start_gate {
   start_gate(const start_gate&) = delete;
   start_gate& operator=(const start_gate&) = delete;
 
-  /// Waits for the turn; nothing when the gate was closed meanwhile. The lane `avoided` is given
-  /// only while no other has room.
+  /// Waits for the turn of an attempt of about so many tokens; nothing when the gate was closed
+  /// meanwhile. The lane `avoided` is given only while no other has room.
   boost::asio::awaitable<std::optional<permit>> enter(
-      std::optional<std::size_t> avoided = std::nullopt);
+      std::optional<std::size_t> avoided = std::nullopt, std::uint64_t tokens = 0);
 
   void sent(permit held);
   void answered(permit held);
+  /// So many tokens it took in truth.
+  void used(permit held, std::uint64_t tokens);
   /// The attempt is over, however; `sent_nothing` returns its slot as well.
   void leave(permit held, bool sent_nothing);
 
@@ -93,9 +97,10 @@ class start_gate {
   };
 
   rate_limiter& window_of(std::size_t lane) noexcept { return windows_[lanes_[lane].window]; }
-  std::optional<permit> try_enter(std::optional<std::size_t> avoided);
+  std::optional<permit> try_enter(std::optional<std::size_t> avoided, std::uint64_t tokens);
   bool has_place() const noexcept;
   time_point next_start(time_point now) const;
+  time_point look_again(time_point now);
   void wake_next();
   void arm();
 
@@ -108,7 +113,8 @@ class start_gate {
   std::size_t in_flight_ = 0;
   bool closed_ = false;
   wait_queue line_;
-  std::size_t called_ = 0;  // woken, and not yet through
+  std::deque<std::uint64_t> wanted_tokens_;  // of those in line
+  std::size_t called_ = 0;                   // woken, and not yet through
   clock::timer alarm_ = 0;
   time_point alarm_at_{};
 };

@@ -194,10 +194,13 @@ boost::asio::awaitable<outcome> worker::make_attempt(start_gate::permit turn) {
     throw;
   }
   if (end.sent_any) ++sent_;
-  run_.gate.leave(turn, !end.sent_any);
-
   outcome told = end.head_arrived ? follower.reader.finish(ending_of(end.end), end.message)
                                   : outcome(transport_failure(end));
+  if (told && told->usage) {
+    run_.gate.used(turn, static_cast<std::uint64_t>(told->usage->total_tokens()));
+    run_.tokens.learn(*told->usage, request_.choices);
+  }
+  run_.gate.leave(turn, !end.sent_any);
   if (!told) {
     const bool billed = end.sent_whole && told.error().code != errc::http_error;
     run_.sink.attempt_ended(record, !end.sent_any ? attempt_end::unsent
@@ -212,7 +215,9 @@ boost::asio::awaitable<outcome> worker::make_attempt(start_gate::permit turn) {
 boost::asio::awaitable<void> worker::serve() {
   for (;;) {
     if (!co_await run_.afford(request_)) co_return;
-    const auto turn = co_await run_.gate.enter(failed_at_);
+    const bool counted = run_.options.pace.tokens_per_minute != 0;
+    const std::uint64_t tokens = counted ? run_.tokens.of(request_) : 0;
+    const auto turn = co_await run_.gate.enter(failed_at_, tokens);
     if (!turn) {
       run_.sink.unreserve(request_);
       co_return;

@@ -723,7 +723,7 @@ TEST(engine_test, an_idempotency_key_is_a_request_s_own_over_its_attempts) {
 TEST(engine_test, a_request_that_was_in_flight_at_a_crash_keeps_its_key) {
   std::set<std::string> keys;
   for (const std::uint32_t attempts : {0U, 2U}) {
-    rig test;
+    engine_rig test;
     test.add(1);
     test.source.requests[0].attempts = attempts;
     test.run();

@@ -80,7 +80,9 @@ struct relay_options {
 /// How fast, and how long to keep trying.
 struct pace_options {
   unsigned requests_per_minute =
-      200;                    ///< attempts in any 60 s as the relay counts them; 0: no limit
+      200;  ///< attempts in any 60 s as the relay counts them; 0: no limit
+  std::uint64_t tokens_per_minute = 0;  ///< likewise, of tokens; 0: no limit
+  std::string limit_folder;   ///< where processes share the limit of a key; empty: each has its own
   unsigned concurrency = 64;  ///< attempts in flight over all jobs; 0: no limit
   pacing pace = pacing::burst;
   duration window_margin =

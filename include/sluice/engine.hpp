@@ -33,7 +33,7 @@ struct run_status {
   std::optional<time_point> next_start;  ///< set while the limit or a pause holds the waiting
   bool full = false;                     ///< the concurrency holds them
   bool slowed = false;  ///< like `full`, but fewer: as many as the relay answers in good time
-  bool one_at_a_time = false;            ///< the relay is in trouble and gets one trial at a time
+  bool one_at_a_time = false;  ///< the relay is in trouble and gets one trial at a time
 };
 
 /// Start here: takes requests from a source through the one global limit to the relay, or to those

@@ -249,6 +249,16 @@ std::vector<std::string> without_keys(std::vector<std::string> command_line,
   return command_line;
 }
 
+// Where all runs of this user count what they send; empty: nowhere.
+std::string limit_folder() {
+  const auto under = [](const char* variable, const char* rest) {
+    const char* root = std::getenv(variable);
+    return root == nullptr || *root != '/' ? std::string() : fmt::format("{}{}/limits", root, rest);
+  };
+  const std::string chosen = under("XDG_STATE_HOME", "/sluice");
+  return chosen.empty() ? under("HOME", "/.local/state/sluice") : chosen;
+}
+
 // As many open files as the system grants: each attempt in flight takes one.
 void raise_file_limit() {
   rlimit files{};
@@ -309,6 +319,7 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
     if (chosen.engine.pool.empty()) find_proxy(chosen.engine.relay);
     for (auto& member : chosen.engine.pool) find_proxy(member.relay);
   }
+  if (!simulated) chosen.engine.pace.limit_folder = limit_folder();
   raise_file_limit();
   // One thread runs the loop; others only post to it.
   asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);

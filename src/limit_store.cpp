@@ -1,0 +1,211 @@
+#include "limit_store.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
+
+namespace sluice {
+namespace {
+
+namespace fs = std::filesystem;
+using moment = limit_window::moment;
+
+constexpr off_t size = sizeof(limit_window);
+constexpr off_t table_lock = 0;        // the byte whose lock is the table's
+constexpr off_t first_owner_lock = 1;  // and those of its owners behind it
+
+struct flock lock_of(short type, off_t begin, off_t length = 1) {
+  struct flock wanted {};
+  wanted.l_type = type;
+  wanted.l_whence = SEEK_SET;
+  wanted.l_start = begin;
+  wanted.l_len = length;
+  return wanted;
+}
+
+bool lock(int file, off_t begin, int command) {
+  struct flock wanted = lock_of(F_WRLCK, begin);
+  while (::fcntl(file, command, &wanted) != 0) {
+    if (errno != EINTR) return false;
+  }
+  return true;
+}
+
+void unlock(int file, off_t begin) noexcept {
+  struct flock wanted = lock_of(F_UNLCK, begin);
+  ::fcntl(file, F_OFD_SETLK, &wanted);
+}
+
+// Whether anybody else holds a lock there.
+bool is_held(int file, off_t begin, off_t length = 1) noexcept {
+  struct flock asked = lock_of(F_WRLCK, begin, length);
+  return ::fcntl(file, F_OFD_GETLK, &asked) == 0 && asked.l_type != F_UNLCK;
+}
+
+moment reading(clockid_t which) noexcept {
+  timespec told{};
+  ::clock_gettime(which, &told);
+  return std::chrono::seconds{told.tv_sec} + std::chrono::nanoseconds{told.tv_nsec};
+}
+
+// What the clock that counts while the machine sleeps is ahead of the one that does not.
+moment slept() noexcept {
+  return reading(CLOCK_BOOTTIME) - reading(CLOCK_MONOTONIC);
+}
+
+}  // namespace
+
+limit_store::limit_store() : own_(std::make_unique<limit_window>()), window_(own_.get()) {
+  window_->reset({}, {}, {});
+}
+
+limit_store::~limit_store() {
+  detach();
+}
+
+void limit_store::detach() noexcept {
+  if (file_ < 0) return;
+  ::munmap(window_, size);
+  ::close(file_);  // and with it every lock
+  file_ = -1;
+}
+
+std::unique_ptr<limit_store> limit_store::open(const std::string& path, const boot_id& boot,
+                                               moment margin, time_point now, std::string& why) {
+  auto store = std::make_unique<limit_store>();
+  store->path_ = path;
+  store->boot_ = boot;
+  store->margin_ = margin;
+  if (!store->attach(now.time_since_epoch() + slept(), false, why)) return nullptr;
+  store->own_.reset();
+  return store;
+}
+
+// `fresh_counts`: a file that is new counts as used up, since there was one before.
+bool limit_store::attach(moment now, bool fresh_counts, std::string& why) {
+  const auto fail = [&](std::string_view what) {
+    why = fmt::format("{}: {}", path_, what);
+    if (file_ >= 0) ::close(file_);
+    file_ = -1;
+    return false;
+  };
+  std::error_code error;
+  const fs::path folder = fs::path(path_).parent_path();
+  if (fs::create_directories(folder, error)) {
+    fs::permissions(folder, fs::perms::owner_all, error);
+  }
+  file_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (file_ < 0) return fail(std::strerror(errno));
+  if (!lock(file_, table_lock, F_OFD_SETLKW)) return fail("cannot be locked");
+  struct stat info {};
+  if (::fstat(file_, &info) != 0 || !S_ISREG(info.st_mode) || info.st_uid != ::geteuid()) {
+    return fail("is not a file of our own");
+  }
+  const bool fresh = info.st_size == 0;
+  // With room for all of it: a page that cannot be written would end the process.
+  if (::posix_fallocate(file_, 0, size) != 0) return fail("has no room");
+  void* mapped = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, file_, 0);
+  if (mapped == MAP_FAILED) return fail("cannot be mapped");
+  window_ = static_cast<limit_window*>(mapped);
+  if (!window_->is_sound(boot_, now)) {
+    const bool unknown = !fresh || fresh_counts;
+    window_->reset(boot_, now, unknown ? now + margin_ + limit_window::length : moment{});
+  }
+  window_->settle(now);
+  for (owner_ = 0; owner_ < limit_window::most_owners; ++owner_) {
+    if (lock(file_, first_owner_lock + static_cast<off_t>(owner_), F_OFD_SETLK)) break;
+  }
+  if (owner_ == limit_window::most_owners) {
+    ::munmap(mapped, size);
+    return fail("is used by too many processes");
+  }
+  if (window_->owes(owner_)) window_->bury(owner_, now);
+  window_->enlist(owner_, margin_);
+  bury_the_dead(now);
+  unlock(file_, table_lock);
+  return true;
+}
+
+// Somebody may have cut the file short, or removed it and with it the way of others to it.
+void limit_store::check_file(moment now) {
+  struct stat info {};
+  if (::fstat(file_, &info) != 0) return;
+  if (info.st_nlink == 0) {
+    detach();
+    std::string why;
+    if (attach(now, true, why)) {
+      lock(file_, table_lock, F_OFD_SETLKW);
+      return;
+    }
+    own_ = std::make_unique<limit_window>();
+    window_ = own_.get();
+    window_->reset({}, now, now + margin_ + limit_window::length);
+    owner_ = 0;
+  } else if (info.st_size < size && ::posix_fallocate(file_, 0, size) == 0) {
+    window_->reset(boot_, now, now + margin_ + limit_window::length);
+    window_->enlist(owner_, margin_);
+  }
+}
+
+limit_store::hold::hold(limit_store& store, time_point now)
+    : store_(store),
+      offset_(store.is_shared() ? slept() : moment{}),
+      now_(now.time_since_epoch() + offset_) {
+  if (store_.is_shared()) {
+    lock(store_.file_, table_lock, F_OFD_SETLKW);
+    store_.check_file(now_);
+  }
+  store_.window_->settle(now_);
+}
+
+limit_store::hold::~hold() {
+  if (store_.is_shared()) unlock(store_.file_, table_lock);
+}
+
+bool limit_store::has_company() const noexcept {
+  return is_shared() && is_held(file_, first_owner_lock, limit_window::most_owners);
+}
+
+void limit_store::bury_the_dead(moment now) {
+  if (!is_shared()) return;
+  for (std::size_t owner = 0; owner < limit_window::most_owners; ++owner) {
+    if (owner == owner_ || !window_->owes(owner)) continue;
+    if (!is_held(file_, first_owner_lock + static_cast<off_t>(owner))) window_->bury(owner, now);
+  }
+}
+
+std::string limit_file_name(std::string_view origin, std::string_view key) {
+  const std::string told = fmt::format("sluice limit window\n{}", origin);
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned length = 0;
+  ::HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
+         reinterpret_cast<const unsigned char*>(told.data()), told.size(), digest.data(), &length);
+  std::string name;
+  for (unsigned i = 0; i < length; ++i) name += fmt::format("{:02x}", digest.at(i));
+  return name;
+}
+
+boot_id current_boot() {
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  std::string text;
+  std::getline(file, text);
+  std::erase(text, '-');
+  boot_id id{};
+  for (std::size_t i = 0; i < id.size() && 2 * i + 2 <= text.size(); ++i) {
+    std::from_chars(text.data() + 2 * i, text.data() + 2 * i + 2, id.at(i), 16);
+  }
+  return id;
+}
+
+}  // namespace sluice
