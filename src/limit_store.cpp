@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -59,9 +60,17 @@ moment reading(clockid_t which) noexcept {
   return std::chrono::seconds{told.tv_sec} + std::chrono::nanoseconds{told.tv_nsec};
 }
 
-// What the clock that counts while the machine sleeps is ahead of the one that does not.
-moment slept() noexcept {
-  return reading(CLOCK_BOOTTIME) - reading(CLOCK_MONOTONIC);
+// What the clock that counts while the machine sleeps is ahead of the one that does not. The two
+// are read one after the other, and this process may be held up in between: so it was no less than
+// `known` tells, and no more than the least of some readings.
+moment slept(moment known) noexcept {
+  constexpr moment noticed = std::chrono::milliseconds{20};
+  moment least = moment::max();
+  for (int i = 0; i < 3; ++i) {
+    least = std::min(least, reading(CLOCK_BOOTTIME) - reading(CLOCK_MONOTONIC));
+    if (least - known < noticed) return known;
+  }
+  return least;
 }
 
 }  // namespace
@@ -87,7 +96,8 @@ std::unique_ptr<limit_store> limit_store::open(const std::string& path, const bo
   store->path_ = path;
   store->boot_ = boot;
   store->margin_ = margin;
-  if (!store->attach(now.time_since_epoch() + slept(), false, why)) return nullptr;
+  store->slept_ = slept(moment{});
+  if (!store->attach(now.time_since_epoch() + store->slept_, false, why)) return nullptr;
   store->own_.reset();
   return store;
 }
@@ -118,7 +128,8 @@ bool limit_store::attach(moment now, bool fresh_counts, std::string& why) {
   void* mapped = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, file_, 0);
   if (mapped == MAP_FAILED) return fail("cannot be mapped");
   window_ = static_cast<limit_window*>(mapped);
-  if (!window_->is_sound(boot_, now)) {
+  const bool cut = info.st_size < size;
+  if (cut || !window_->is_sound(boot_, now)) {
     const bool unknown = !fresh || fresh_counts;
     window_->reset(boot_, now, unknown ? now + margin_ + limit_window::length : moment{});
   }
@@ -160,7 +171,7 @@ void limit_store::check_file(moment now) {
 
 limit_store::hold::hold(limit_store& store, time_point now)
     : store_(store),
-      offset_(store.is_shared() ? slept() : moment{}),
+      offset_(store.is_shared() ? store.slept_ = slept(store.slept_) : moment{}),
       now_(now.time_since_epoch() + offset_) {
   if (store_.is_shared()) {
     lock(store_.file_, table_lock, F_OFD_SETLKW);

@@ -72,6 +72,7 @@ class limit_store {
   std::string path_;
   boot_id boot_{};
   limit_window::moment margin_{};
+  limit_window::moment slept_{};  // the machine, since it started
   int file_ = -1;
 };
 
