@@ -14,6 +14,7 @@
 #include "naps.hpp"
 #include "relay_health.hpp"
 #include "retry.hpp"
+#include "secrets.hpp"
 #include "sluice/engine.hpp"
 #include "start_gate.hpp"
 #include "wait_queue.hpp"
@@ -23,10 +24,11 @@ namespace sluice {
 /// One relay of a run.
 struct run_relay {
   run_relay(const relay_member& chosen, http_client& used, const relay_health::options& patience)
-      : options(chosen), client(used), health(patience) {}
+      : options(chosen), client(used), hidden(chosen.relay), health(patience) {}
 
   const relay_member& options;
   http_client& client;
+  secrets hidden;
   relay_health health;
   bool in_trouble = false;  ///< it was said that it serves one at a time
   bool resting = false;     ///< it gets nothing more, or not before `back_at`
