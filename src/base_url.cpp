@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <boost/algorithm/string/case_conv.hpp>
+#include <boost/url/ipv4_address.hpp>
+#include <boost/url/ipv6_address.hpp>
 #include <boost/url/parse.hpp>
 #include <boost/url/scheme.hpp>
 #include <boost/url/url_view.hpp>
@@ -71,6 +73,20 @@ base_url base_url::parse(std::string_view text) {
 
 std::string host_in_url(const std::string& host) {
   return host.find(':') == std::string::npos ? host : fmt::format("[{}]", host);
+}
+
+bool is_loopback(std::string_view host) {
+  if (const auto v4 = boost::urls::parse_ipv4_address({host.data(), host.size()})) {
+    return v4->is_loopback();
+  }
+  if (const auto v6 = boost::urls::parse_ipv6_address({host.data(), host.size()})) {
+    return v6->is_loopback();
+  }
+  return host == "localhost";
+}
+
+bool base_url::in_the_clear() const {
+  return !tls && !is_loopback(host);
 }
 
 std::string base_url::authority() const {

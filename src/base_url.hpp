@@ -19,7 +19,12 @@ struct base_url {
   /// `Host` header: the port only where it is not the scheme's own.
   std::string authority() const;
   std::string origin() const;  ///< scheme://authority
+  /// Whether a key that is sent there can be read on its way.
+  bool in_the_clear() const;
 };
+
+/// Whether what is sent to the host never leaves the machine: 127.0.0.0/8, ::1, localhost.
+bool is_loopback(std::string_view host);
 
 /// A host as URLs have it: an IPv6 address in brackets.
 std::string host_in_url(const std::string& host);

@@ -45,6 +45,10 @@ constexpr unsigned most_stale = 3;
 // A body up to so many bytes is copied behind its head.
 constexpr std::size_t longest_joined_body = std::size_t{16} * 1024;
 
+// What the parser leaves in the buffer is the begin of a head, of a chunk's or of the trailer; more
+// than a head's limit is none of them.
+constexpr std::size_t most_unread = std::size_t{512} * 1024;
+
 class beast_client final : public http_client {
  public:
   beast_client(asio::io_context& context, clock& clock, const relay_options& relay,
@@ -219,7 +223,14 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, tim
   auto parser = std::make_unique<response_parser>(handler);
   bool closing = false;  // the trailer's deadline is set
   for (;;) {
-    if (link->filled == link->buffer.size()) link->buffer.resize(link->filled * 2);  // long headers
+    if (link->filled == link->buffer.size()) {  // long headers
+      if (link->filled >= most_unread) {
+        if (parser->wanted() != need::more) co_return result;  // whole but for the trailer
+        co_return failed(result, broken, *link,
+                         "what came is not HTTP: a head or a trailer that does not end");
+      }
+      link->buffer.resize(link->filled * 2);
+    }
     auto [error, n] = co_await stream.async_read_some(link->room(), as_result);
     error_code parse_error;
     if (error) {

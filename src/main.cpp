@@ -11,6 +11,7 @@
 #include "cli/run_command.hpp"
 #include "cli/simulate_command.hpp"
 #include "cli/suggestion.hpp"
+#include "shown_text.hpp"
 #include "sluice/error.hpp"
 #include "sluice/version.hpp"
 
@@ -19,7 +20,7 @@ namespace {
 using namespace sluice;
 
 int refuse(const std::string& sentence) {
-  std::fprintf(stderr, "sluice: %s\n", sentence.c_str());
+  std::fprintf(stderr, "sluice: %s\n", shown_text(sentence).c_str());
   return cli::cannot_start;
 }
 
@@ -39,7 +40,9 @@ const CLI::App* command_with(CLI::App& program, const std::string& flag) {
   return nullptr;
 }
 
-std::string unknown_word(CLI::App& program, const std::string& word) {
+// Behind a flag's `=` may stand a key, which is not to be seen.
+std::string unknown_word(CLI::App& program, const std::string& given) {
+  const std::string word = given.starts_with('-') ? given.substr(0, given.find('=')) : given;
   const bool behind_command = program.remaining().empty();
   CLI::App& command = behind_command ? named_command(program) : program;
   std::vector<std::string> names;
@@ -51,7 +54,7 @@ std::string unknown_word(CLI::App& program, const std::string& word) {
   }
   const bool flag = word.starts_with('-');
   if (flag && !behind_command) {
-    if (const auto* other = command_with(program, word.substr(0, word.find('=')))) {
+    if (const auto* other = command_with(program, word)) {
       return fmt::format("{} is a flag of 'sluice {}'; write it behind that word", word,
                          other->get_name());
     }
@@ -109,7 +112,7 @@ int main(int argc, char** argv) {
     std::fprintf(
         stderr,
         "sluice: this should not happen: %s; what is finished is kept, run again to go on\n",
-        fault.what());
+        sluice::shown_text(fault.what()).c_str());
     return sluice::cli::results_lost;
   }
 }

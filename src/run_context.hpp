@@ -16,6 +16,7 @@
 #include "naps.hpp"
 #include "relay_health.hpp"
 #include "retry.hpp"
+#include "secrets.hpp"
 #include "sluice/engine.hpp"
 #include "start_gate.hpp"
 #include "token_estimate.hpp"
@@ -27,10 +28,15 @@ namespace sluice {
 struct run_relay {
   run_relay(const relay_member& chosen, http_client& used, const relay_health::options& patience,
             std::size_t concurrency)
-      : options(chosen), client(used), health(patience), places(concurrency) {}
+      : options(chosen),
+        client(used),
+        hidden(chosen.relay),
+        health(patience),
+        places(concurrency) {}
 
   const relay_member& options;
   http_client& client;
+  secrets hidden;
   relay_health health;
   in_flight_limit places;
   bool slower = false;      ///< it was said that it serves less than the limit

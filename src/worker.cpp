@@ -11,6 +11,7 @@
 #include "json_text.hpp"
 #include "openai/error_body.hpp"
 #include "openai/reply_reader.hpp"
+#include "secrets.hpp"
 
 namespace sluice {
 namespace {
@@ -84,25 +85,24 @@ openai::reply_reader::ending ending_of(how end) {
   }
 }
 
-// A relay may repeat the key in what it says; nothing that is kept or shown holds it. A word that
-// is no secret, like the "any" of a relay that takes every key, may well stand in an answer.
-void blot_out(std::string& text, const std::string& key) {
-  constexpr std::size_t shortest_secret = 16;
-  const bool number = key.find_first_not_of("0123456789.+-eE") == std::string::npos;
-  if (key.size() < shortest_secret || number) return;
-  for (std::size_t at = 0; (at = text.find(key, at)) != std::string::npos;) {
-    text.replace(at, key.size(), "[key]");
-  }
-}
-
-void blot_out(outcome& told, const std::string& key) {
+// A relay may repeat the key in what it says; nothing that is kept or shown holds it.
+void blot_out(outcome& told, const secrets& hidden) {
   if (told) {
-    blot_out(told->body, key);
+    hidden.blot_out(told->body);
+    hidden.blot_out(told->request_id);
+    std::map<std::string, std::uint64_t> reasons;
+    for (const auto& [reason, count] : told->finish_reasons) {
+      std::string shown = reason;
+      hidden.blot_out(shown);
+      reasons[std::move(shown)] += count;
+    }
+    told->finish_reasons = std::move(reasons);
     return;
   }
   failure why = told.error();
-  blot_out(why.message, key);
-  blot_out(why.body, key);
+  hidden.blot_out(why.message);
+  hidden.blot_out(why.body);
+  hidden.blot_out(why.request_id);
   told = std::move(why);
 }
 
@@ -208,7 +208,7 @@ boost::asio::awaitable<outcome> worker::make_attempt(start_gate::permit turn) {
                                                   : attempt_end::answered);
     run_.funds_freed();
   }
-  blot_out(told, relay.options.relay.api_key);
+  blot_out(told, relay.hidden);
   co_return told;
 }
 

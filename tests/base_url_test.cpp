@@ -80,5 +80,30 @@ TEST(base_url, a_refusal_shows_no_secret) {
   }
 }
 
+TEST(base_url, a_key_is_safe_under_tls_and_within_the_machine) {
+  const struct {
+    const char* url;
+    bool in_the_clear;
+  } rows[] = {
+      {"https://relay.example/v1", false},
+      {"http://relay.example/v1", true},
+      {"http://127.0.0.1:8080", false},
+      {"http://127.8.9.10", false},
+      {"http://[::1]:8080/v1", false},
+      {"http://localhost:8080", false},
+      {"http://LOCALHOST", false},
+      {"http://10.0.0.1", true},
+      {"http://128.0.0.1", true},
+      {"http://0.0.0.0", true},
+      {"http://[::2]", true},
+      {"http://127.relay.example", true},
+      {"http://localhost.relay.example", true},
+      {"http://127.1", true},  // a name, as URLs have it
+  };
+  for (const auto& row : rows) {
+    EXPECT_EQ(base_url::parse(row.url).in_the_clear(), row.in_the_clear) << row.url;
+  }
+}
+
 }  // namespace
 }  // namespace sluice

@@ -15,6 +15,7 @@
 #include <iterator>
 #include <memory>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <utility>
 
@@ -26,6 +27,7 @@
 #include "cli/screen.hpp"
 #include "job_files.hpp"
 #include "proxy.hpp"
+#include "secrets.hpp"
 #include "simulator/relay.hpp"
 #include "sluice/engine.hpp"
 #include "sluice/job_set.hpp"
@@ -239,12 +241,17 @@ exit_status exit_of(const run_outcome& outcome, bool was_interrupted, const job_
 // The command as it may be shown: a header may have a key in it.
 std::vector<std::string> without_keys(std::vector<std::string> command_line,
                                       const std::vector<relay_member>& relays) {
-  for (auto& word : command_line) {
-    for (const auto& member : relays) {
-      const std::string& key = member.relay.api_key;
-      const std::size_t at = key.empty() ? std::string::npos : word.find(key);
-      if (at != std::string::npos) word.replace(at, key.size(), "[key]");
-    }
+  constexpr std::string_view flag = "--header";
+  for (std::size_t i = 0; i < command_line.size(); ++i) {
+    std::string& word = command_line[i];
+    for (const auto& member : relays) secrets(member.relay).blot_out(word);
+    const bool behind_flag = i > 0 && command_line[i - 1] == flag;
+    const bool in_flag = word.starts_with(flag) && word.substr(flag.size()).starts_with('=');
+    if (!behind_flag && !in_flag) continue;
+    const std::size_t name = in_flag ? flag.size() + 1 : 0;
+    const std::size_t colon = std::min(word.find(':', name), word.size());
+    if (is_secret_header(word.substr(name, colon - name)))
+      word.replace(colon, word.size(), ": [key]");
   }
   return command_line;
 }
@@ -279,8 +286,15 @@ void announce(const job_set& jobs, const run_settings& chosen) {
           job.job, model, count);
     }
   }
+  std::set<std::string> in_the_clear;
   for (const auto& member : chosen.engine.relays()) {
     const auto url = base_url::parse(member.relay.base_url);
+    if (url.in_the_clear() && in_the_clear.insert(url.authority()).second) {
+      spdlog::warn(
+          "the key travels in the clear to {}, for whoever stands between to read; write https:// "
+          "in --base-url if the relay speaks it",
+          url.authority());
+    }
     if (!url.tls || !member.relay.insecure) continue;
     spdlog::warn(
         "--insecure: the certificate of {} is not checked; whoever stands between can read the key",

@@ -120,7 +120,8 @@ std::vector<setting> run_flags(run_settings& target) {
        .group = {},
        .apply = text(relay.api_key),
        .environment = "OPENAI_API_KEY",
-       .on_line = false},  // a flag's value is seen by every user
+       .on_line = false,  // a flag's value is seen by every user
+       .secret = true},
       {.name = "api-key-file",
        .value = "FILE",
        .help = "File that holds the key (or: OPENAI_API_KEY)",
@@ -132,7 +133,8 @@ std::vector<setting> run_flags(run_settings& target) {
        .group = at_relay,
        .apply =
            [&relay](const std::string& given) { relay.headers.push_back(parse_header(given)); },
-       .repeatable = true},
+       .repeatable = true,
+       .secret = true},
       {.name = "simulate",
        .value = "PROFILE",
        .help = "Use the built-in simulator: clean, faulty or slow",

@@ -9,6 +9,7 @@
 
 #include "cli/progress.hpp"
 #include "json_text.hpp"
+#include "shown_text.hpp"
 
 namespace sluice::cli {
 namespace {
@@ -37,14 +38,15 @@ std::string again(const std::vector<std::string>& command_line, std::string_view
 
 std::string shortened(const std::string& reason) {
   const std::string_view shown = utf8_prefix(reason, shown_reason);
-  return std::string(shown) + (shown.size() < reason.size() ? "…" : "");
+  return shown_text(std::string(shown) + (shown.size() < reason.size() ? "…" : ""));
 }
 
 std::string job_text(const job_set::job_summary& job, const job_totals& totals,
                      const std::map<std::string, std::string>& reasons) {
-  std::string text = fmt::format("\n{}: {} of {} succeeded, {} failed, {} pending\n", job.job,
-                                 grouped(totals.succeeded), grouped(totals.requests),
-                                 grouped(totals.failed), grouped(totals.pending()));
+  std::string text =
+      fmt::format("\n{}: {} of {} succeeded, {} failed, {} pending\n", shown_text(job.job),
+                  grouped(totals.succeeded), grouped(totals.requests), grouped(totals.failed),
+                  grouped(totals.pending()));
   std::vector<std::pair<std::string, std::uint64_t>> failures(totals.errors.begin(),
                                                               totals.errors.end());
   std::stable_sort(failures.begin(), failures.end(),

@@ -1,9 +1,11 @@
 #include "cli/screen.hpp"
 
+#include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/spdlog.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -11,6 +13,7 @@
 #include <memory>
 #include <string_view>
 
+#include "shown_text.hpp"
 #include "sluice/error.hpp"
 
 namespace sluice::cli {
@@ -29,6 +32,38 @@ class screen_sink final : public spdlog::sinks::base_sink<std::mutex> {
   void flush_() override {}
 
   screen& shown_;
+};
+
+// The message of a log entry, as it may be shown.
+class shown_message final : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm&,
+              spdlog::memory_buf_t& text) override {
+    const std::string shown = shown_text({message.payload.data(), message.payload.size()});
+    text.append(shown.data(), shown.data() + shown.size());
+  }
+  std::unique_ptr<spdlog::custom_flag_formatter> clone() const override {
+    return std::make_unique<shown_message>();
+  }
+};
+
+// `%*` stands for the message.
+std::unique_ptr<spdlog::formatter> pattern(const std::string& text) {
+  auto formatter = std::make_unique<spdlog::pattern_formatter>();
+  formatter->add_flag<shown_message>('*').set_pattern(text);
+  return formatter;
+}
+
+// Makes files, while in scope, that nobody else can read.
+class private_files {
+ public:
+  private_files() : before_(::umask(S_IRWXG | S_IRWXO)) {}
+  private_files(const private_files&) = delete;
+  private_files& operator=(const private_files&) = delete;
+  ~private_files() { ::umask(before_); }
+
+ private:
+  mode_t before_;
 };
 
 // How much of a UTF-8 text fits into so many columns, taking each code point for one.
@@ -67,7 +102,7 @@ void screen::draw() {
 void screen::line(const std::string& text) {
   const std::lock_guard lock(mutex_);
   erase();
-  std::fputs((text + "\n").c_str(), stderr);
+  std::fputs((shown_lines(text) + "\n").c_str(), stderr);
   if (!live_.empty()) draw();
 }
 
@@ -75,7 +110,7 @@ void screen::live(const std::string& text) {
   const std::lock_guard lock(mutex_);
   if (!terminal_) return;
   erase();
-  live_ = text;
+  live_ = shown_text(text);
   draw();
 }
 
@@ -87,15 +122,16 @@ void screen::clear_live() {
 
 void start_log(screen& shown, bool verbose, bool quiet, const std::string& file) {
   auto to_screen = std::make_shared<screen_sink>(shown);
-  to_screen->set_pattern("sluice: %v");
+  to_screen->set_formatter(pattern("sluice: %*"));
   to_screen->set_level(quiet     ? spdlog::level::err
                        : verbose ? spdlog::level::debug
                                  : spdlog::level::info);
   std::vector<spdlog::sink_ptr> sinks{to_screen};
   if (!file.empty()) {
     try {
+      const private_files mine;  // it tells what was asked and answered
       auto to_file = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file);
-      to_file->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
+      to_file->set_formatter(pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %*"));
       to_file->set_level(spdlog::level::debug);
       sinks.push_back(to_file);
     } catch (const spdlog::spdlog_ex&) {

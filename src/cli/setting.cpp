@@ -147,7 +147,7 @@ void settings::apply_config(const std::string& path) const {
     const auto number = fault.source().begin.line;
     const std::string line = line_of(path, number);
     const bool secret = std::any_of(table_.begin(), table_.end(), [&](const setting& entry) {
-      return !entry.on_line && line.find(entry.name) != std::string::npos;
+      return entry.secret && line.find(entry.name) != std::string::npos;
     });
     refuse(fmt::format(
         "{} line {}: {}", path, number,
@@ -185,8 +185,9 @@ void settings::apply(const std::optional<std::string>& config_path) const {
     if (entry.value.empty()) {
       apply_one(entry, place.on ? "true" : "false", flag);
     } else {
-      for (const auto& value : place.values)
-        apply_one(entry, value, fmt::format("{} {}", flag, value));
+      for (const auto& value : place.values) {
+        apply_one(entry, value, entry.secret ? flag : fmt::format("{} {}", flag, value));
+      }
     }
   }
 }

@@ -25,6 +25,7 @@ struct setting {
   bool repeatable = false;
   bool in_config = true;
   bool on_line = true;          ///< there is a flag for it
+  bool secret = false;          ///< what it is set to is not to be shown
   std::string bare_value = {};  ///< for a flag whose value may be left out: `--flag[=VALUE]`
   /// Takes a table of the config file, pair by pair, in the place of `apply`.
   std::function<void(const std::string& key, const std::string& value)> apply_pair = {};

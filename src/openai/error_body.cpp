@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "json_text.hpp"
+#include "shown_text.hpp"
 #include "sse_parser.hpp"
 
 namespace sluice::openai {
@@ -193,15 +194,16 @@ error_body read_error_body(std::string_view body) {
 
 std::string one_line(std::string_view text, std::size_t limit) {
   std::string line;
-  for (const char c : valid_utf8(std::string(text.substr(0, 4 * limit)))) {
+  for (const char c : text.substr(0, 4 * limit)) {
     if (!is_space(c)) {
-      line += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? ' ' : c;
+      line += c;
     } else if (!line.empty() && line.back() != ' ') {
       line += ' ';
     }
   }
   if (line.ends_with(' ')) line.pop_back();
-  if (line.size() <= limit) return line;
+  line = shown_text(line);
+  if (line.size() <= limit && text.size() <= 4 * limit) return line;
   return std::string(utf8_prefix(line, limit)) + "…";
 }
 

@@ -20,7 +20,8 @@ struct error_body {
 /// stream that holds one of them, HTML, and plain text. Never throws on what it reads.
 error_body read_error_body(std::string_view body);
 
-/// `text` on one line, valid UTF-8, cut where it is longer than `limit` bytes.
+/// `text` on one line, as it may be shown (shown_text.hpp). Where something is left out, because it
+/// is longer than `limit` bytes, it ends in "…".
 std::string one_line(std::string_view text, std::size_t limit);
 
 }  // namespace sluice::openai

@@ -76,7 +76,8 @@ struct setting_test : testing::Test {
         {.name = "secret",
          .apply = [this](const std::string& given) { secret = given; },
          .environment = "SLUICE_TEST_SECRET",
-         .on_line = false},
+         .on_line = false,
+         .secret = true},
         {.name = "line-only", .value = "X", .apply = [](const std::string&) {}, .in_config = false},
     };
   }

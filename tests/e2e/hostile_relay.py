@@ -85,6 +85,8 @@ class HostileRelay:
     def __init__(self, answers: Mapping[str, Sequence[Answer]], first: str = "") -> None:
         self.ledger = Ledger()
         self.connections = 0
+        self._attended = 0  # connections that are open
+        self._left: set[tuple[str, int]] = set()  # whose were closed
         self._answers = answers
         self._first = first
         self._open = threading.Event()
@@ -104,19 +106,36 @@ class HostileRelay:
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
+    def settle(self, patience: float = 10.0) -> None:
+        """Returns when the ledger holds all that clients sent which are gone by now. A connection of its own comes
+        behind all of theirs."""
+        with socket.create_connection(("127.0.0.1", self.port)) as last:
+            own = last.getsockname()
+        end = time.monotonic() + patience
+        while own not in self._left or self._attended:
+            if time.monotonic() > end:
+                raise AssertionError("a connection is still open")
+            time.sleep(0.001)
+        self._left.discard(own)
+
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
-                connection, _ = self._socket.accept()
+                connection, peer = self._socket.accept()
                 self.connections += 1
-                threading.Thread(target=self._attend, args=(connection,), daemon=True).start()
+                with self._lock:
+                    self._attended += 1
+                threading.Thread(target=self._attend, args=(connection, peer), daemon=True).start()
 
-    def _attend(self, connection: socket.socket) -> None:
+    def _attend(self, connection: socket.socket, peer: tuple[str, int]) -> None:
         with connection, contextlib.suppress(OSError):  # the client may leave whenever it likes
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             received = bytearray()
             while self._exchange(connection, received):
                 pass
+        with self._lock:
+            self._attended -= 1
+            self._left.add(peer)
 
     def _exchange(self, connection: socket.socket, received: bytearray) -> bool:
         """Reads a request and plays its answer; false when the connection has come to its end."""

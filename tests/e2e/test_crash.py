@@ -1,0 +1,390 @@
+"""Killed, or refused by the disk, at every single file operation: nothing is lost, written twice or paid twice.
+
+crash_shim.c numbers what the program does to its files. The run of a small job is repeated with each number: killed
+before, in the middle of and after that operation, or with the operation failing. Then the job is run to its end without
+disturbance, and the files are held against each other and against the relay's ledger.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+import unittest
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import invariants
+from hostile_relay import Answer, HostileRelay
+from hostile_traps import ask, completion, document, error, streamed
+from support import Case, Results, Run
+
+GOOD, BAD, AGAIN = "good", "bad", "again"
+NOT_JSON = b"not JSON\n"
+SENT = (f"{GOOD}/1", f"{BAD}/1", f"{AGAIN}/1", f"{GOOD}/2", f"{GOOD}/3")
+LINES = (*SENT, "line-3")
+BUSY = Answer(document(error("busy"), 503, "retry-after-ms: 1"))
+ANSWERS = {GOOD: [Answer(document(completion(GOOD)), billed=True)], BAD: [Answer(document(error("no such thing"), 400))],
+           AGAIN: [BUSY, streamed(AGAIN)]}
+CONCURRENCY = 2
+FLAGS = ("--rpm", 0, "--concurrency", CONCURRENCY, "--durability", "each")
+SOME_FAILED, CANNOT_START, RESULTS_LOST = 1, 2, 4
+# What may fail without harm: a file system without locks is no reason not to run, and what should be gone and is not
+# is taken away by the next run.
+HARMLESS = {"lock", "unlink"}
+
+
+def shim() -> str:
+    path = os.environ.get("SLUICE_CRASH_SHIM", "")
+    if not path:
+        raise unittest.SkipTest("SLUICE_CRASH_SHIM names no library")
+    return path
+
+
+@dataclass
+class Place:
+    """A job in a folder of its own, with a relay of its own."""
+
+    folder: Path
+    relay: HostileRelay
+    earlier_attempts: int = 0  # that another relay has seen
+
+    @property
+    def job(self) -> Path:
+        return self.folder / "job.jsonl"
+
+    @property
+    def out(self) -> Path:
+        return self.folder / "out"
+
+    @property
+    def results(self) -> Results:
+        return Results(self.job, self.out)
+
+
+@dataclass
+class Ended:
+    """What is left of a run, whose files are closed: there are many."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass
+class Operation:
+    number: int
+    name: str
+    path: Path
+
+
+def traced(trace: Path) -> list[Operation]:
+    """What a run has done to its files; the trace is taken away."""
+    told = [line.split(" ", 2) for line in trace.read_text().splitlines()] if trace.exists() else []
+    trace.unlink(missing_ok=True)
+    return [Operation(int(number), name, Path(path)) for number, name, path in told]
+
+
+class CrashCase(Case):
+    template: Place | None = None
+
+    def setUp(self) -> None:
+        super().setUp()
+        shim()
+        self.places = itertools.count(1)
+
+    def hostile(self, answers: dict[str, list[Answer]] = ANSWERS) -> HostileRelay:
+        started = HostileRelay(answers)
+        self.addCleanup(started.stop)
+        return started
+
+    def place(self) -> Place:
+        """Where the job is about to be run: the first time, or after what self.template holds."""
+        folder = self.folder / f"place-{next(self.places)}"
+        if self.template:
+            shutil.copytree(self.template.folder, folder)
+            return Place(folder, self.hostile(), self.template.results.totals["attempts"])
+        folder.mkdir()
+        made = Place(folder, self.hostile())
+        lines = [b'{"custom_id":"%b","method":"POST","url":"/v1/chat/completions","body":%b}\n'
+                 % (name.encode(), ask(name, stream=name.startswith(AGAIN))) for name in SENT]
+        made.job.write_bytes(b"".join([*lines[:2], NOT_JSON, *lines[2:]]))
+        return made
+
+    def run_before(self) -> None:
+        """Has every place begin with the files of a run that left something to do: a failure to try again, a request
+        that was not reached, and a bad line that is told already."""
+        first = self.place()
+        first.relay = self.hostile({**ANSWERS, AGAIN: [BUSY]})
+        self.go(first, "--max-attempts", 1, "--limit", 5, expect=SOME_FAILED)
+        self.assertEqual(sorted(line["custom_id"] for line in first.results.errors), [f"{AGAIN}/1", f"{BAD}/1", "line-3"])
+        self.template = first
+
+    def begin(self, place: Place, *flags: object, **shim_settings: object) -> Run:
+        env: dict[str, str | None] = {}
+        if shim_settings:
+            env = {"LD_PRELOAD": shim(), "SHIM_UNDER": str(place.folder), "ASAN_OPTIONS": "verify_asan_link_order=0",
+                   **{f"SHIM_{name.upper()}": str(value) for name, value in shim_settings.items()}}
+        return self.start("run", place.job, "--output-dir", place.out, "--base-url", place.relay.url, *FLAGS, *flags,
+                          env=env)
+
+    def go(self, place: Place, *flags: object, expect: int | None = None, **shim_settings: object) -> Ended:
+        run = self.begin(place, *flags, **shim_settings).wait()
+        ended = Ended(run.code, run.out, run.err)
+        run.close()
+        if expect is not None:
+            self.assertEqual(ended.code, expect, ended.err)
+        return ended
+
+    def operations(self, **settings: object) -> list[Operation]:
+        """What an undisturbed run does to its files. The next one may do a little more or less: what is written at once
+        depends on what comes at once."""
+        trace = self.folder / "trace"
+        self.go(self.place(), expect=SOME_FAILED, trace=trace, **settings)
+        return traced(trace)
+
+    def finish(self, place: Place, ended: int = 1) -> None:
+        """Runs the job to its end; `ended`: how many runs ended before their time. Each attempt is on record before it
+        goes out, so all that arrived are counted, and besides no more than were on record as those runs ended."""
+        results, ledger = place.results, place.relay.ledger
+        output = invariants.whole_lines(results.output_path)
+        done = invariants.settled(results)
+        sent = {name: len(ledger.of(name)) for name in SENT}
+        invariants.require_readable(results)
+        self.go(place, expect=SOME_FAILED)
+        place.relay.settle()
+        invariants.require_complete(results, LINES)
+        invariants.require_kept(output, results.output_path)
+        invariants.require_no_strays(place.out, results)
+        self.assertEqual(sorted(line["custom_id"] for line in results.errors), [f"{BAD}/1", "line-3"])
+        for name in done & set(SENT):
+            self.assertEqual(len(ledger.of(name)), sent[name], f"{name} was sent again though it had its line")
+        seen = ledger.count + place.earlier_attempts
+        self.assertGreaterEqual(results.totals["attempts"], seen)
+        self.assertLessEqual(results.totals["attempts"], seen + ended * CONCURRENCY)
+        place.relay.stop()
+
+    def disturb(self, place: Place, disturbed: Callable[[], Ended]) -> Ended:
+        """A run that ends before its time."""
+        output = invariants.whole_lines(place.results.output_path)
+        ended = disturbed()
+        place.relay.settle()
+        invariants.require_readable(place.results)
+        invariants.require_kept(output, place.results.output_path)
+        return ended
+
+
+class Kill:
+    """Over the operations of one kind of run."""
+
+    def moments(self) -> Iterator[tuple[Operation, str]]:
+        for operation in self.operations():  # type: ignore[attr-defined]
+            for when in ("before", "middle", "after") if operation.name == "write" else ("before", "after"):
+                yield operation, when
+
+    def test_at_every_operation(self) -> None:
+        for operation, when in self.moments():
+            with self.subTest(operation=operation, when=when):  # type: ignore[attr-defined]
+                self.check([(operation.number, when)])
+
+    def test_and_once_more_in_the_run_after(self) -> None:
+        rng = random.Random(11)
+        moments = list(self.moments())
+        for (first, when), (second, again) in zip(rng.sample(moments, 12), rng.sample(moments, 12)):
+            with self.subTest(first=first, when=when, second=second, again=again):  # type: ignore[attr-defined]
+                self.check([(first.number, when), (second.number, again)])
+
+    def check(self, kills: list[tuple[int, str]]) -> None:
+        case = self
+        assert isinstance(case, CrashCase)
+        place = case.place()
+        for number, when in kills:
+            ended = case.disturb(place, lambda: case.go(place, kill=number, when=when))
+            case.assertIn(ended.code, (-signal.SIGKILL, SOME_FAILED), ended.err)
+        case.finish(place, len(kills))
+
+
+class KilledAtFirst(Kill, CrashCase):
+    """The first run of a job."""
+
+
+class KilledGoingOn(Kill, CrashCase):
+    """A run over the files of another."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.run_before()
+
+
+class KilledAtRandom(CrashCase):
+    def kill_after(self, seconds: float, place: Place) -> Ended:
+        run = self.begin(place)
+        time.sleep(seconds)
+        run.signal(signal.SIGKILL)
+        run.wait()
+        run.close()
+        return Ended(run.code, "", "")
+
+    def test_at_any_time(self) -> None:
+        rng = random.Random(5)
+        for _ in range(8):
+            place = self.place()
+            kills = rng.randint(1, 4)
+            for _ in range(kills):
+                self.disturb(place, lambda: self.kill_after(rng.uniform(0, 0.06), place))
+            self.finish(place, kills)
+
+
+class Refused(CrashCase):
+    """The disk fails at each operation, for good or once."""
+
+    def check(self, number: int, once: bool, error: int, only: str) -> None:
+        place, trace = self.place(), self.folder / "trace"
+        settings = {"fail": number, "errno": error, "only": only, "trace": trace, **({"once": 1} if once else {})}
+        ended = self.disturb(place, lambda: self.go(place, **settings))
+        failed = traced(trace)[number - 1:]
+        if any(operation.name not in HARMLESS for operation in (failed[:1] if once else failed)):
+            self.assertIn(ended.code, (CANNOT_START, RESULTS_LOST), ended.err)
+        if ended.code in (CANNOT_START, RESULTS_LOST):
+            last = ended.err.rstrip("\n").split("\n")[-1]
+            self.assertRegex(last, r"^sluice: .*(job\.|/out).*; \w+")
+            self.assertIn(os.strerror(error), last)
+        else:
+            self.assertEqual(ended.code, SOME_FAILED, ended.err)
+        if ended.code == CANNOT_START:
+            self.assertEqual(place.relay.ledger.count, 0, "it said that it could not start")
+        self.finish(place)
+
+    def each(self, error: int, only: set[str], once: bool) -> None:
+        names = ",".join(sorted(only))
+        for operation in self.operations(only=names):
+            with self.subTest(operation=operation, error=errno.errorcode[error], once=once):
+                self.check(operation.number, once, error, names)
+
+
+ANY = {"open", "write", "ftruncate", "fallocate", "sync", "rename", "link", "unlink", "mkdir", "lock"}
+NEED_ROOM = {"open", "write", "fallocate", "sync", "rename", "link", "mkdir"}
+
+
+class RefusedAtFirst(Refused):
+    def test_no_room_from_there_on(self) -> None:
+        self.each(errno.ENOSPC, NEED_ROOM, once=False)
+
+    def test_a_write_over_the_quota_once(self) -> None:
+        self.each(errno.EDQUOT, {"write"}, once=True)
+
+    def test_an_error_of_the_device_once(self) -> None:
+        self.each(errno.EIO, ANY, once=True)
+
+    def test_read_only_from_there_on(self) -> None:
+        self.each(errno.EROFS, ANY - {"lock"}, once=False)
+
+    def test_a_disk_that_turns_read_only_and_then_says_so_of_a_sync(self) -> None:
+        self.each(errno.EROFS, {"sync"}, once=False)
+
+    def test_writes_that_are_cut_short(self) -> None:
+        place = self.place()
+        self.go(place, fail=1, errno=0, expect=SOME_FAILED)
+        invariants.require_complete(place.results, LINES)
+        self.finish(place)
+
+    def test_too_many_open_files(self) -> None:
+        self.each(errno.EMFILE, {"open"}, once=False)
+
+
+class RefusedGoingOn(RefusedAtFirst):
+    def setUp(self) -> None:
+        super().setUp()
+        self.run_before()
+
+
+class Full(CrashCase):
+    """Disks that are full indeed."""
+
+    def lines(self, count: int) -> bytes:
+        return b"".join(b'{"custom_id":"%b","method":"POST","url":"/v1/chat/completions","body":%b}\n'
+                        % (f"{GOOD}/{i}".encode(), ask(f"{GOOD}/{i}", stream=False)) for i in range(count))
+
+    def test_a_small_file_system(self) -> None:
+        """A memory disk of 1 MiB, in a mount namespace of its own: what stood on it is copied out before and after room
+        is made. Without the right to mount, a limit on the size of files takes its place."""
+        count = 400
+        place = self.place()
+        place.job.write_bytes(self.lines(count))
+        names = [f"{GOOD}/{i}" for i in range(count)]
+        disk, first, second = (self.folder / name for name in ("disk", "first", "second"))
+        for folder in (disk, first, second):
+            folder.mkdir()
+        environment = self.environment()
+        command = f'"$SLUICE" run "{place.job}" --base-url {place.relay.url} --rpm 0 --output-dir "{disk}"'
+        script = (f'mount -t tmpfs -o size=1m none "{disk}" || exit 99\n'
+                  f'head -c 900000 /dev/zero > "{disk}/filler"\n'
+                  f'{command} 2> "{first}/err"; echo $? > "{first}/status"; cp "{disk}"/job.* "{first}"\n'
+                  f'rm "{disk}/filler"\n'
+                  f'{command} 2> "{second}/err"; echo $? > "{second}/status"; cp "{disk}"/job.* "{second}"\n')
+        done = subprocess.run(["unshare", "-m", "sh", "-c", script], env=environment, cwd=self.folder, timeout=60,
+                              capture_output=True, text=True)
+        if done.returncode == 99 or not (first / "status").exists():
+            return self.limited_file_size(place, names)
+        self.assertEqual((first / "status").read_text(), "4\n", (first / "err").read_text())
+        told = (first / "err").read_text().rstrip("\n").split("\n")[-1]
+        self.assertRegex(told, r"^sluice: .*job\..*No space left on device.*; make room")
+        early = Results(place.job, first)
+        kept = invariants.whole_lines(early.output_path)
+        self.assertEqual(early.output_path.read_bytes(), b"".join(kept), "no half line stands on a full disk")
+        self.assertGreater(len(kept), 0)
+        self.assertLess(len(kept), count)
+        self.assertEqual((second / "status").read_text(), "0\n", (second / "err").read_text())
+        late = Results(place.job, second)
+        invariants.require_complete(late, names)
+        invariants.require_kept(kept, late.output_path)
+        for line in kept:
+            self.assertEqual(len(place.relay.ledger.of(json.loads(line)["custom_id"])), 1)
+        return None
+
+    def limited_file_size(self, place: Place, names: list[str]) -> None:
+        command = ("run", place.job, "--output-dir", place.out, "--base-url", place.relay.url, "--rpm", 0)
+        ended = self.sluice(*command, wrap=["prlimit", "--fsize=40000"], expect=RESULTS_LOST)
+        self.assertRegex(ended.err.rstrip("\n").split("\n")[-1], r"^sluice: .*job\.output.*File too large.*; ")
+        kept = invariants.whole_lines(place.results.output_path)
+        self.sluice(*command)
+        invariants.require_complete(place.results, names)
+        invariants.require_kept(kept, place.results.output_path)
+
+    def test_a_limited_file_size(self) -> None:
+        count = 200
+        place = self.place()
+        place.job.write_bytes(self.lines(count))
+        self.limited_file_size(place, [f"{GOOD}/{i}" for i in range(count)])
+
+
+class FewFiles(CrashCase):
+    def test_the_system_grants_few_open_files(self) -> None:
+        """Few enough to fail at every place where a file or a connection is opened, up to enough."""
+        seen = set()
+        for granted in (*range(4, 24), 80):
+            with self.subTest(granted=granted):
+                place = self.place()
+                command = ("run", place.job, "--output-dir", place.out, "--base-url", place.relay.url, *FLAGS)
+                ended = self.sluice(*command, "--give-up-after", "200ms", expect=None,
+                                    wrap=["prlimit", f"--nofile={granted}:{granted}"])
+                seen.add(ended.code)
+                if ended.code == 127:  # too few for the loader
+                    continue
+                self.assertIn(ended.code, (SOME_FAILED, CANNOT_START), ended.err)
+                if ended.code == CANNOT_START:
+                    self.assert_one_sentence(ended, "; ")
+                    self.assertEqual(place.relay.ledger.count, 0)
+                self.finish(place)
+        self.assertLessEqual({SOME_FAILED, CANNOT_START}, seen)
+
+
+if __name__ == "__main__":
+    unittest.main()

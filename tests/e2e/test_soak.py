@@ -1,0 +1,24 @@
+"""A short form of hostile_soak.py, which takes any number of minutes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import unittest
+
+from support import HERE, Case, program
+
+
+class Soak(Case):
+    def test_runs_are_killed_halted_and_starved_until_their_jobs_are_done(self) -> None:
+        command = [sys.executable, str(HERE / "hostile_soak.py"), "--binary", program(), "--minutes", "0.5", "--seed",
+                   os.environ.get("SLUICE_SOAK_SEED", "4")]
+        done = subprocess.run(command, env=self.environment(), cwd=self.folder, timeout=300, capture_output=True,
+                              text=True)
+        self.assertEqual(done.returncode, 0, f"{done.stdout}\n{done.stderr}")
+        self.assertIn('"rounds"', done.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()

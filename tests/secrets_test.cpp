@@ -1,0 +1,75 @@
+#include "secrets.hpp"
+
+#include <gmock/gmock.h>
+
+#include "json_text.hpp"
+
+namespace sluice {
+namespace {
+
+constexpr const char* key = "sk-0f9b3c7d5a1e8462/x";
+
+std::string blotted(std::string text, const relay_options& relay) {
+  secrets(relay).blot_out(text);
+  return text;
+}
+
+relay_options with_key(std::string word) {
+  relay_options relay;
+  relay.api_key = std::move(word);
+  return relay;
+}
+
+TEST(secrets, the_key_is_found_in_all_ways_to_say_it) {
+  const struct {
+    const char* what;
+    const char* text;
+    const char* shown;
+  } rows[] = {
+      {"as it is", "bad key sk-0f9b3c7d5a1e8462/x!", "bad key [key]!"},
+      {"twice", "sk-0f9b3c7d5a1e8462/xsk-0f9b3c7d5a1e8462/x", "[key][key]"},
+      {"with a slash escaped", R"("sk-0f9b3c7d5a1e8462\/x")", R"("[key]")"},
+      {"in escapes", R"("\u0073\u006B-0f9b3c7d5a1e8462\u002fx")", R"("[key]")"},
+      {"behind a line's end", R"("\nsk-0f9b3c7d5a1e8462/x")", R"("\n[key]")"},
+      {"behind a backslash", R"("\\sk-0f9b3c7d5a1e8462/x")", R"("\\[key]")"},
+      {"behind a lone one, in plain text", R"(\sk-0f9b3c7d5a1e8462/x)", R"(\[key])"},
+      {"an escape that is escaped is none", R"("\\u0073k-0f9b3c7d5a1e8462/x")",
+       R"("\\u0073k-0f9b3c7d5a1e8462/x")"},
+      {"cut", "the key sk-0f9b3c7d5…", "the key [key]…"},
+      {"cut before it says much", "the key sk-0f9b…", "the key sk-0f9b…"},
+      {"another one", "sk-0f9b3c7d5a1e8463/x", "sk-0f9b3c7d5a1e8463/x"},
+      {"nothing", "", ""},
+  };
+  for (const auto& row : rows) EXPECT_EQ(blotted(row.text, with_key(key)), row.shown) << row.what;
+}
+
+TEST(secrets, json_stays_json) {
+  const std::string text = blotted(R"("\nok-0123456789abcdef")", with_key("nok-0123456789abcdef"));
+  EXPECT_EQ(text, R"("\n[key]")");
+  EXPECT_FALSE(json_fault(text));
+}
+
+TEST(secrets, a_word_that_is_none_stays) {
+  for (const char* word : {"", "any", "no-secret-at-al", "12345678901234567890"}) {
+    const std::string text = "any text, no-secret-at-al, 12345678901234567890";
+    EXPECT_EQ(blotted(text, with_key(word)), text) << word;
+  }
+}
+
+TEST(secrets, headers_that_hold_one_are_told_by_their_names) {
+  relay_options relay;
+  relay.headers = {{"Authorization", "Bearer header-0123456789 "},
+                   {"X-Api-Key", "x-key-0123456789abc"},
+                   {"X-Team", "the-blue-team-of-all"}};
+  EXPECT_EQ(blotted("header-0123456789, x-key-0123456789abc, the-blue-team-of-all", relay),
+            "[key], [key], the-blue-team-of-all");
+}
+
+TEST(secrets, of_two_the_longer_one_goes_whole) {
+  relay_options relay = with_key("sk-0123456789abcdef");
+  relay.headers = {{"Authorization", "Bearer sk-0123456789abcdef-admin"}};
+  EXPECT_EQ(blotted("sk-0123456789abcdef-admin", relay), "[key]");
+}
+
+}  // namespace
+}  // namespace sluice
