@@ -2,17 +2,22 @@
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <condition_variable>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <thread>
 #include <vector>
 
 #include "limit_store.hpp"
@@ -32,7 +37,7 @@ constexpr duration longest_run = 100h;
 constexpr unsigned most_lives = 6;  // that meet trouble, before those that must end well
 
 // The job's reader runs on a thread of its own. It is let in only while the event loop has nothing
-// to do, and waited for until it has read all: so what happens does not hang on the scheduler.
+// to do, and waited for until it has read all and is gone: so nothing hangs on the scheduler.
 class stepped_source final : public request_source {
  public:
   explicit stepped_source(request_source& inner) : inner_(inner) {}
@@ -40,6 +45,7 @@ class stepped_source final : public request_source {
   std::optional<request> next() override {
     {
       std::unique_lock lock(mutex_);
+      reader_ = ::gettid();
       wake_.wait(lock, [&] { return open_; });
     }
     try {
@@ -59,8 +65,11 @@ class stepped_source final : public request_source {
 
   void read_all() {
     open();
-    std::unique_lock lock(mutex_);
-    wake_.wait(lock, [&] { return ended_; });
+    {
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, [&] { return ended_; });
+    }
+    while (::tgkill(::getpid(), reader_, 0) == 0) std::this_thread::yield();
   }
 
  private:
@@ -78,6 +87,7 @@ class stepped_source final : public request_source {
   request_source& inner_;
   std::mutex mutex_;
   std::condition_variable wake_;
+  pid_t reader_ = 0;
   bool open_ = false;
   bool ended_ = false;
 };
@@ -307,6 +317,7 @@ class life {
           break_rule("the run ends");
           runner.abort();
           relay_.cut_off();
+          std::fflush(nullptr);
           std::_Exit(3);  // nothing of it can be taken down in good order
         }
       }
