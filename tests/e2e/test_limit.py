@@ -5,7 +5,7 @@ from __future__ import annotations
 import unittest
 
 from limit_soak import Figures, soak
-from support import Case, chats, program, read_jsonl
+from support import Case, chats, program, read_jsonl, wait_until
 
 
 class LimitOverWindows(Case):
@@ -34,6 +34,35 @@ class Limit(Case):
         self.sluice("run", one, two, "--base-url", relay.url, "--rpm", 30)
         stats = relay.stats
         self.assertEqual((stats["attempts"], stats["refused"], stats["max_in_60s"]), (30, 0, 30))
+
+    def test_two_processes_share_one_limit(self) -> None:
+        """Both have work for 20, and 30 may start: none is refused, the rest waits, and so does a run that is started
+        anew."""
+        relay = self.relay("--rpm", "30", "--delay-max", "0.2")
+        jobs = [self.job(chats(20), f"{name}.jsonl") for name in ("one", "two")]
+        flags = ("--base-url", relay.url, "--rpm", 30)
+        runs = [self.start("run", job, *flags) for job in jobs]
+        wait_until(lambda: relay.attempts >= 30, "both send")
+        waiting = [run for run, job in zip(runs, jobs) if self.results(job).written() < 20]
+        wait_until(lambda: any("waiting for the limit" in run.err for run in waiting), "the rest waits")
+        for run in runs:
+            if run.running:
+                run.signal(9)
+            run.wait()
+        again = self.start("run", jobs[0], jobs[1], *flags)
+        wait_until(lambda: "waiting for the limit" in again.err, "the run after them waits as well")
+        again.signal(2)
+        again.wait()
+        stats = relay.stats
+        self.assertEqual((stats["attempts"], stats["refused"], stats["max_in_60s"]), (30, 0, 30))
+
+    def test_tokens_a_minute(self) -> None:
+        """A request is taken for about 70 tokens until its usage tells of less: so one goes at a time."""
+        relay = self.relay("--head-delay", "0.05")
+        self.run_job(self.job(chats(6, max_tokens=40)), relay, "--tpm", 120, "--no-stream")
+        self.assertEqual(relay.stats["max_in_flight"], 1)
+        self.run_job(self.job(chats(6, max_tokens=40), "wide.jsonl"), relay, "--tpm", 100000, "--no-stream")
+        self.assertGreater(relay.stats["max_in_flight"], 1)
 
     def test_concurrency_is_the_most_in_flight(self) -> None:
         relay = self.relay("--head-delay", "0.05")
