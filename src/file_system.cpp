@@ -244,8 +244,14 @@ void replace_file(file_system& files, const std::string& path, std::string_view 
 }
 
 std::optional<std::string> read_file(file_system& files, const std::string& path) {
-  std::error_code error;
+  std::error_code ignored;
+  return read_file(files, path, ignored);
+}
+
+std::optional<std::string> read_file(file_system& files, const std::string& path,
+                                     std::error_code& error) {
   const auto opened = files.open(path, file_system::open_as::existing, error);
+  if (error == std::errc::no_such_file_or_directory) error.clear();
   if (!opened || !opened->is_regular()) return std::nullopt;
   std::string content(opened->size(), '\0');
   const std::size_t read = opened->read_at(0, content.data(), content.size(), error);

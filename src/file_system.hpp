@@ -77,5 +77,8 @@ std::unique_ptr<file_system> system_files(unsigned mode = 0600);
 void replace_file(file_system& files, const std::string& path, std::string_view content);
 /// The content of a small file; nothing when there is none, or it cannot be read.
 std::optional<std::string> read_file(file_system& files, const std::string& path);
+/// The same; `error` tells that it is there, and cannot be read.
+std::optional<std::string> read_file(file_system& files, const std::string& path,
+                                     std::error_code& error);
 
 }  // namespace sluice

@@ -96,7 +96,13 @@ void job_record::load_life(bool lines_left) {
   if (!known && lines_left) {
     // The job was complete, and its counters went into the totals. They are advice: a damaged file
     // costs the counts alone.
-    const auto text = read_file(disk_, files_.totals);
+    std::error_code error;
+    const auto text = read_file(disk_, files_.totals, error);
+    if (error && budget_ != nullptr) {
+      refuse(fmt::format("{}: cannot be read ({}), and it tells what is kept of the budget; mend "
+                         "that, and run the same command again",
+                         files_.totals, error.message()));
+    }
     const auto stored = text ? nlohmann::json::parse(*text, nullptr, false) : nlohmann::json();
     const auto read = [&](std::uint64_t& counter, const char* name) {
       if (stored.is_object() && stored.contains(name) && stored[name].is_number_unsigned())

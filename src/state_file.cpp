@@ -59,7 +59,15 @@ std::optional<attempt_end> end_named(std::string_view name) {
 }  // namespace
 
 bool state_file::load() {
-  const auto text = read_file(files_, path_);
+  std::error_code error;
+  const auto text = read_file(files_, path_, error);
+  if (error) {
+    throw fatal_error(
+        fatal_error::kind::cannot_start,
+        fmt::format("{}: cannot be read ({}), and it tells what has been sent; mend that, and run "
+                    "the same command again",
+                    path_, error.message()));
+  }
   if (!text) return false;
   std::size_t begin = 0;
   for (std::size_t end = 0; (end = text->find('\n', begin)) != std::string::npos; begin = end + 1) {

@@ -43,7 +43,8 @@ class state_file {
 
   state_file(file_system& files, std::string path) : files_(files), path_(std::move(path)) {}
 
-  /// Reads what an earlier run left. False: there is none.
+  /// Reads what an earlier run left. False: there is none. Throws when there is, and it cannot be
+  /// read.
   bool load();
   bool damaged() const noexcept { return damaged_; }
   const std::string& identity() const noexcept { return identity_; }

@@ -622,6 +622,21 @@ TEST_F(job_set_test, counters_outlive_a_crash_and_a_damaged_state_costs_only_the
   EXPECT_THAT(run(), ElementsAre("a", "b"));
 }
 
+TEST_F(job_set_test, what_cannot_be_read_is_not_taken_for_what_is_not_there) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  run();
+  const auto make_unreadable = [&](const char* name) {  // a link that leads to itself
+    std::filesystem::remove(dir / name);
+    std::filesystem::create_symlink(dir / name, dir / name);
+  };
+  make_unreadable("x.totals.json");
+  output.budget = usd::parse("1");
+  EXPECT_THAT(refused(), HasSubstr("x.totals.json: cannot be read")) << "it may keep some money";
+  output.budget.reset();
+  make_unreadable("x.state");
+  EXPECT_THAT(refused(), HasSubstr("x.state: cannot be read")) << "attempts may be in flight";
+}
+
 TEST_F(job_set_test, running_totals_say_so) {
   dir.write("x.jsonl", job_line("a"));
   auto jobs = open();

@@ -429,7 +429,7 @@ class life {
 
     if (plan.power_cut) {
       disk_.lose_power();
-      if (!options.output.budget && (died || faulted_)) records_lost_ = true;
+      if (!options.output.budget && (died || faulted_ || !safe)) records_lost_ = true;
     }
     for (std::size_t job = 0; job < paths_.size(); ++job) {
       const auto content = disk_.content(paths_[job].output).value_or("");

@@ -77,6 +77,7 @@ class simulated_relay final : public http_client {
   void calm_down() {
     character_.spells.clear();
     character_.trouble_percent = 0;
+    character_.longest_head = std::chrono::seconds{3};
   }
 
   const std::vector<seen_attempt>& attempts() const noexcept { return attempts_; }
