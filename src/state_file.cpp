@@ -164,10 +164,12 @@ const state_file::unfinished* state_file::find(const hash128& id) const {
   return found == unfinished_.end() ? nullptr : &found->second;
 }
 
-void state_file::reconcile(const std::function<std::uint32_t(const hash128& id)>& attempts_told) {
+void state_file::reconcile(const std::function<line_told(const hash128& id)>& lines) {
   for (auto at = unfinished_.begin(); at != unfinished_.end();) {
     const auto next = std::next(at);
-    if (at->second.attempts <= attempts_told({at->first.first, at->first.second})) {
+    const line_told line = lines({at->first.first, at->first.second});
+    if (at->second.attempts <= line.attempts) {
+      if (at->second.open && line.last_end) apply_end(at->second, at->first, *line.last_end);
       unfinished_.erase(at);
     } else if (at->second.open) {
       apply_end(at->second, at->first, attempt_end::lost);
@@ -227,13 +229,15 @@ void state_file::write() {
   if (counters_.kept != usd{}) summary["kept_usd"] = counters_.kept.to_string();
   replace_file(files_, path_, summary.dump() + "\n");
   std::error_code error = files_.sync_folder_of(files_.resolved(path_));
-  if (!error) file_ = files_.open(files_.resolved(path_), file_system::open_as::existing, error);
+  std::shared_ptr<file> fresh;  // attempts that end after a failure still need the old one
+  if (!error) fresh = files_.open(files_.resolved(path_), file_system::open_as::existing, error);
   if (error) {
     throw fatal_error(fatal_error::kind::cannot_write,
                       fmt::format("{}: cannot be written ({}); make room or mend the disk, and run "
                                   "the same command again",
                                   path_, error.message()));
   }
+  file_ = std::move(fresh);
   size_ = file_->size();
 }
 

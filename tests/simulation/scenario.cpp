@@ -115,7 +115,8 @@ scenario::scenario(std::uint64_t seed) : relay() {
 
   options.pace.seed = random.roll() | 1U;
   options.pace.requests_per_minute =
-      random.percent(10) ? 0 : static_cast<unsigned>(random.between(2, random.percent(50) ? 8 : 60));
+      random.percent(10) ? 0
+                         : static_cast<unsigned>(random.between(2, random.percent(50) ? 8 : 60));
   options.pace.concurrency = static_cast<unsigned>(random.between(1, 8));
   options.pace.max_attempts = static_cast<unsigned>(random.between(1, 5));
   options.pace.pace = random.percent(20) ? pacing::even : pacing::burst;
@@ -131,8 +132,7 @@ scenario::scenario(std::uint64_t seed) : relay() {
   // The most that a body of these sizes can be reserved at.
   constexpr std::int64_t longest_body = 300;
   constexpr std::int64_t most_tokens = 40;
-  dearest_attempt =
-      prices.find("m")->input * longest_body + prices.find("m")->output * most_tokens;
+  dearest_attempt = prices.find("m")->input * longest_body + prices.find("m")->output * most_tokens;
   if (with_budget) {
     const auto wanted = static_cast<std::int64_t>(requests.size());
     options.output.budget = dearest_attempt * random.between(1, wanted * 3);

@@ -16,13 +16,13 @@ namespace sluice::simulation {
 /// How one process ends, if not by itself.
 struct process_plan {
   disk_faults disk;
-  std::optional<duration> killed_after;    ///< since it began
-  std::optional<duration> stopped_after;   ///< by a signal
-  duration grace{};                        ///< then, until what is in flight is given up
+  std::optional<duration> killed_after;     ///< since it began
+  std::optional<duration> stopped_after;    ///< by a signal
+  duration grace{};                         ///< then, until what is in flight is given up
   std::optional<duration> wall_step_after;  ///< the wall clock is set
   double wall_step = 0;
-  bool power_cut = false;        ///< when it dies, or has ended, the power goes as well
-  duration until_next{};         ///< before the next one begins
+  bool power_cut = false;  ///< when it dies, or has ended, the power goes as well
+  duration until_next{};   ///< before the next one begins
 };
 
 /// One life of a few jobs, all of it derived from the seed: what is asked for, what the world is
@@ -31,8 +31,8 @@ struct process_plan {
 struct scenario {
   explicit scenario(std::uint64_t seed);
 
-  std::vector<std::string> jobs;         ///< the text of each
-  std::set<std::string> requests;        ///< custom_ids of all good lines
+  std::vector<std::string> jobs;                   ///< the text of each
+  std::set<std::string> requests;                  ///< custom_ids of all good lines
   std::vector<std::set<std::uint64_t>> bad_lines;  ///< of each job, by number
   config options;
   price_table prices;

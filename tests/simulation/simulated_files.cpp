@@ -235,15 +235,15 @@ bool simulated_files::is_writable_folder(const std::string& path) {
 bool simulated_files::is_at(const file& opened, const std::string& path) {
   if (dead_) return true;
   const auto found = now_.find(path);
-  return found != now_.end() &&
-         found->second == dynamic_cast<const open_file&>(opened).node;
+  return found != now_.end() && found->second == dynamic_cast<const open_file&>(opened).node;
 }
 
 void simulated_files::run_aside(std::function<void()> slow) {
   aside_.push_back(std::move(slow));
   if (aside_timer_ != 0) return;
-  aside_timer_ = time_.call_at(time_.now() + random_.span(std::chrono::milliseconds{0}, longest_aside),
-                               [this] { next_aside(); });
+  aside_timer_ =
+      time_.call_at(time_.now() + random_.span(std::chrono::milliseconds{0}, longest_aside),
+                    [this] { next_aside(); });
 }
 
 void simulated_files::next_aside() {
@@ -252,8 +252,9 @@ void simulated_files::next_aside() {
   aside_.pop_front();
   slow();
   if (aside_.empty() || aside_timer_ != 0) return;
-  aside_timer_ = time_.call_at(time_.now() + random_.span(std::chrono::milliseconds{0}, longest_aside),
-                               [this] { next_aside(); });
+  aside_timer_ =
+      time_.call_at(time_.now() + random_.span(std::chrono::milliseconds{0}, longest_aside),
+                    [this] { next_aside(); });
 }
 
 void simulated_files::finish_aside() {

@@ -28,9 +28,9 @@ struct disk_faults {
   std::uint64_t no_handle_at = never;  ///< the first open from here on fails
 };
 
-/// A disk in memory, with a cache before it. What is written, created, renamed and removed stands in
-/// the cache at once; it outlives a process that is killed. Only what was synced outlives a power
-/// cut, and beside it whatever part of the rest the seed lets through.
+/// A disk in memory, with a cache before it. What is written, created, renamed and removed stands
+/// in the cache at once; it outlives a process that is killed. Only what was synced outlives a
+/// power cut, and beside it whatever part of the rest the seed lets through.
 ///
 /// When the process dies, it keeps running for want of a way to kill a part of ours; but from then
 /// on nothing that it does has any effect.

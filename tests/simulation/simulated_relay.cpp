@@ -46,7 +46,7 @@ struct simulated_relay::reply_plan {
   bool with_head = true;
   openai::response_head head = {};
   std::vector<std::pair<duration, std::string>> body = {};
-  bool whole = true;  // the body comes to its end; else the connection breaks
+  bool whole = true;   // the body comes to its end; else the connection breaks
   bool hangs = false;  // … or nothing more comes
 };
 
@@ -129,8 +129,8 @@ boost::asio::awaitable<exchange_end> simulated_relay::exchange(post request,
   --in_flight_;
   if (!dead_) {
     trace_.note("exchange of {} ends: {} {}{}{} {}", member_of(request.body, "user"),
-                static_cast<int>(end.end), end.sent_any ? "any " : "", end.sent_whole ? "whole " : "",
-                end.head_arrived ? "head" : "", end.message);
+                static_cast<int>(end.end), end.sent_any ? "any " : "",
+                end.sent_whole ? "whole " : "", end.head_arrived ? "head" : "", end.message);
   }
   co_return end;
 }
@@ -142,7 +142,8 @@ boost::asio::awaitable<exchange_end> simulated_relay::talk(post request, respons
   const time_point last_moment = started + limits_.total_timeout;
 
   const weather before = weather_now();
-  const bool unreachable = before == weather::down || random_.below(100) * 5 < character_.trouble_percent;
+  const bool unreachable =
+      before == weather::down || random_.below(100) * 5 < character_.trouble_percent;
   duration connecting = random_.span(1ms, 300ms);
   if (unreachable && random_.percent(20)) connecting = limits_.connect_timeout * 2;  // no answer
   const time_point connect_limit =
@@ -189,7 +190,8 @@ boost::asio::awaitable<exchange_end> simulated_relay::talk(post request, respons
   need wanted = need::more;
   for (const auto& [delay, piece] : planned.body) {
     limit = std::min(last_moment, time_.now() + limits_.idle_timeout);
-    if (wanted == need::trailer) limit = std::min(last_moment, time_.now() + limits_.trailer_timeout);
+    if (wanted == need::trailer)
+      limit = std::min(last_moment, time_.now() + limits_.trailer_timeout);
     const passed came = co_await pass(delay, limit);
     if (came == passed::called_off) co_return with(result, how::broken, "aborted");
     if (came == passed::too_late) co_return with(result, how::timed_out, "--idle-timeout");
@@ -197,7 +199,8 @@ boost::asio::awaitable<exchange_end> simulated_relay::talk(post request, respons
     if (wanted == need::nothing) co_return result;
   }
   if (planned.hangs) {
-    const passed waited = co_await pass(24h, std::min(last_moment, time_.now() + limits_.idle_timeout));
+    const passed waited =
+        co_await pass(24h, std::min(last_moment, time_.now() + limits_.idle_timeout));
     if (waited == passed::called_off) co_return with(result, how::broken, "aborted");
     co_return with(result, how::timed_out, "--idle-timeout");
   }
@@ -253,10 +256,11 @@ void simulated_relay::serve(reply_plan& planned, const post& request, std::size_
         gap(), event(fmt::format(R"({{"content":"{}"}})", text.substr(2)), R"("stop")"));
     if (tells_usage) {
       planned.body.emplace_back(
-          gap(), fmt::format(
-                     R"(data: {{"id":"c","object":"chat.completion.chunk","created":1,"model":"{}","choices":[],"usage":{}}})"
-                     "\n\n",
-                     model, usage));
+          gap(),
+          fmt::format(
+              R"(data: {{"id":"c","object":"chat.completion.chunk","created":1,"model":"{}","choices":[],"usage":{}}})"
+              "\n\n",
+              model, usage));
     }
     planned.body.emplace_back(gap(), "data: [DONE]\n\n");
     return;

@@ -20,7 +20,16 @@
 namespace sluice::simulation {
 
 /// What a relay does for a while instead of serving.
-enum class weather : std::uint8_t { fair, refusing, failing, down, stalling, cutting, webpage, unpaid };
+enum class weather : std::uint8_t {
+  fair,
+  refusing,
+  failing,
+  down,
+  stalling,
+  cutting,
+  webpage,
+  unpaid
+};
 
 struct weather_spell {
   weather kind = weather::fair;
@@ -30,7 +39,7 @@ struct weather_spell {
 
 /// How a relay is, for the whole of a life.
 struct relay_character {
-  double clock_rate = 1;  ///< of its clock against ours
+  double clock_rate = 1;                       ///< of its clock against ours
   std::chrono::milliseconds longest_way{900};  ///< of a request to it
   std::chrono::milliseconds longest_head{3000};
   unsigned trouble_percent = 10;  ///< of the attempts, in fair weather
@@ -42,8 +51,8 @@ struct relay_character {
 /// An attempt as the relay knows it. It is billed when it was served, whatever becomes of the
 /// reply on its way back; an Idempotency-Key changes nothing.
 struct seen_attempt {
-  std::string id;          ///< of the request
-  std::string key;         ///< Idempotency-Key
+  std::string id;           ///< of the request
+  std::string key;          ///< Idempotency-Key
   std::size_t process = 0;  ///< which of ours sent it
   bool whole = false;
   double counted_at = 0;  ///< when it arrived, in seconds of the relay's clock

@@ -56,7 +56,8 @@ bool read(std::string_view text, Number& number) {
 
 std::optional<options> parse(const std::vector<std::string_view>& words) {
   options chosen;
-  chosen.first = static_cast<std::uint64_t>(std::chrono::system_clock::now().time_since_epoch().count());
+  chosen.first =
+      static_cast<std::uint64_t>(std::chrono::system_clock::now().time_since_epoch().count());
   for (std::size_t i = 0; i < words.size(); ++i) {
     if (words[i] == "--trace") {
       chosen.trace = true;
@@ -85,8 +86,8 @@ std::optional<options> parse(const std::vector<std::string_view>& words) {
 
 void tell(const life_story& story) {
   for (const auto& line : story.events) fmt::print("{}\n", line);
-  fmt::print("seed {}: {} processes, {} attempts, {:.0f} s of virtual time, digest {:016x}\n", story.seed,
-             story.processes, story.attempts, story.seconds, story.digest);
+  fmt::print("seed {}: {} processes, {} attempts, {:.0f} s of virtual time, digest {:016x}\n",
+             story.seed, story.processes, story.attempts, story.seconds, story.digest);
   for (const auto& one : story.violations) {
     fmt::print("seed {} breaks \"{}\": {}\n", story.seed, one.rule, one.detail);
   }
@@ -103,7 +104,8 @@ int soak(const options& chosen, unsigned job) {
   std::uint64_t attempts = 0;
   double virtual_seconds = 0;
   for (std::uint64_t seed = chosen.first + job;; seed += chosen.jobs) {
-    if (chosen.last ? seed > *chosen.last : chosen.seconds > 0 && elapsed() >= chosen.seconds) break;
+    if (chosen.last ? seed > *chosen.last : chosen.seconds > 0 && elapsed() >= chosen.seconds)
+      break;
     const life_story story = live(seed, folder.path(), chosen.trace);
     ++lived;
     attempts += story.attempts;
