@@ -102,7 +102,7 @@ bool state_file::read_summary(std::string_view line) {
       if (!row.is_array() || row.size() < 2 || !row[1].is_number_unsigned()) return false;
       const auto id = parse_hash(row[0]);
       if (!id) return false;
-      unfinished told{.attempts = row[1], .open = false, .reserved = {}};
+      unfinished told{.attempts = row[1], .open = false, .has_result = false, .reserved = {}};
       if (row.size() > 2) {
         const auto reserved = parse_usd(row[2]);
         if (!reserved) return false;
@@ -131,7 +131,7 @@ bool state_file::read_record(std::string_view line) {
       if (!parsed) return false;
       reserved = *parsed;
     }
-    unfinished_[key(*id)] = {*attempt, true, reserved};
+    unfinished_[key(*id)] = {*attempt, true, false, reserved};
     ++counters_.attempts;
     if (*attempt > 1) ++counters_.retries;
     return true;
@@ -150,6 +150,7 @@ bool state_file::read_record(std::string_view line) {
 
 void state_file::apply_end(unfinished& request, const id_key& id, attempt_end how) {
   request.open = false;
+  request.has_result = how == attempt_end::unpriced;
   const usd reserved = std::exchange(request.reserved, {});
   if (how == attempt_end::lost) ++counters_.maybe_billed_attempts;
   if (how == attempt_end::lost || how == attempt_end::unpriced) counters_.kept += reserved;
@@ -173,13 +174,15 @@ void state_file::reconcile(const std::function<line_told(const hash128& id)>& li
       unfinished_.erase(at);
     } else if (at->second.open) {
       apply_end(at->second, at->first, attempt_end::lost);
+    } else if (std::exchange(at->second.has_result, false)) {
+      ++counters_.maybe_billed_attempts;  // the line was lost
     }
     at = next;
   }
 }
 
 void state_file::started(const hash128& id, std::uint32_t attempt, usd reserved) {
-  unfinished_[key(id)] = {attempt, true, reserved};
+  unfinished_[key(id)] = {attempt, true, false, reserved};
   ++counters_.attempts;
   if (attempt > 1) ++counters_.retries;
   const hex_digits hash(id);

@@ -38,6 +38,7 @@ class state_file {
   struct unfinished {
     std::uint32_t attempts = 0;  ///< over the life of the request, its earlier lines' included
     bool open = false;           ///< the last of them has not ended
+    bool has_result = false;     ///< it has, with a result whose line is about to be written
     usd reserved;                ///< for the open one
   };
 

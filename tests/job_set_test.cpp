@@ -669,6 +669,31 @@ TEST_F(job_set_test, a_line_does_not_settle_what_it_tells_no_cost_of) {
   EXPECT_STREQ(kept_after(answer(), attempt_end::unpriced), "nothing");
 }
 
+TEST_F(job_set_test, a_result_without_a_cost_whose_line_is_lost_may_have_been_billed) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  auto unpriced = answer();
+  unpriced->usage.reset();
+  run(
+      [&](const request& next) -> std::optional<boost::system::result<reply, failure>> {
+        if (next.custom_id == "a") return unpriced;
+        return std::nullopt;
+      },
+      {"x.jsonl"}, true);
+  EXPECT_EQ(open()->totals(0).maybe_billed_attempts, 0U);
+  dir.write("x.output.jsonl", "");  // the power went, and with it the line
+  std::string state = dir.read("x.state");
+  EXPECT_THAT(state, testing::Not(HasSubstr("unpriced"))) << "settled by the line";
+  run(
+      [&](const request& next) -> std::optional<boost::system::result<reply, failure>> {
+        if (next.custom_id == "a") return unpriced;
+        return std::nullopt;
+      },
+      {"x.jsonl"}, true);
+  dir.write("x.output.jsonl", "");
+  EXPECT_EQ(open()->totals(0).maybe_billed_attempts, 1U);
+  EXPECT_EQ(open()->totals(0).maybe_billed_attempts, 1U) << "it is counted once";
+}
+
 TEST_F(job_set_test, what_cannot_be_read_is_not_taken_for_what_is_not_there) {
   dir.write("x.jsonl", job_line("a") + job_line("b"));
   run();

@@ -118,7 +118,10 @@ class life {
            fmt::format("/out/{}.state", stem)});
       std::ofstream(paths_.back().job, std::ios::binary) << scene_.jobs[job];
     }
-    disk_.on_death = [this] { relay_.die(); };
+    disk_.on_death = [this] {
+      relay_.die();
+      died_at_ = time_.now();
+    };
   }
 
   life_story live() {
@@ -418,7 +421,7 @@ class life {
       if (safe || options.output.budget) safe_output[job] = before_[job];
       if (!safe) continue;
       const bool all = !died || options.output.durable == durability::each;
-      const time_point deadline = all ? time_.now() : time_.now() - longest_unsynced;
+      const time_point deadline = all ? died_at_ : died_at_ - longest_unsynced;
       const std::size_t size =
           died ? disk_.written_before(paths_[job].output, deadline) : content.size();
       if (size > safe_output[job].size()) safe_output[job] = content.substr(0, size);
@@ -466,7 +469,7 @@ class life {
       }
     }
     for (const auto& finished : results_) {
-      if (finished.at < time_.now() && !told[finished.job].contains(finished.id))
+      if (finished.at < died_at_ && !told[finished.job].contains(finished.id))
         violated("a finished line reaches the file at once", "{}", finished.id);
     }
   }
@@ -667,6 +670,7 @@ class life {
   std::vector<job_paths> paths_;
 
   // Of the process that runs, or has just ended.
+  time_point died_at_{};
   bool started_ = false;                // its jobs were taken on
   bool faulted_ = false;                // it gave up, for want of a disk that works
   std::optional<run_outcome> outcome_;  // it came to its own end
