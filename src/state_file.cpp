@@ -195,9 +195,10 @@ void state_file::started(const hash128& id, std::uint32_t attempt, usd reserved)
 void state_file::ended(const hash128& id, attempt_end how) {
   const auto found = unfinished_.find(key(id));
   if (found == unfinished_.end() || !found->second.open) return;
-  apply_end(found->second, key(id), how);
+  // Where it cannot be recorded, it counts as in flight for the next run.
   append(fmt::format("{{\"end\":\"{}\",\"how\":\"{}\"}}\n", std::string_view(hex_digits(id)),
                      name_of(how)));
+  apply_end(found->second, key(id), how);
 }
 
 void state_file::append(std::string record) {

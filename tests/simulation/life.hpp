@@ -25,11 +25,11 @@ struct violation {
 struct breakage {
   template <typename Part>
   using wrapper = std::function<std::unique_ptr<Part>(Part&)>;
-  wrapper<file_system> files;
-  wrapper<http_client> client;
-  wrapper<result_sink> sink;
-  wrapper<request_source> source;
-  wrapper<clock> time;
+  wrapper<file_system> files = {};
+  wrapper<http_client> client = {};
+  wrapper<result_sink> sink = {};
+  wrapper<request_source> source = {};
+  wrapper<clock> time = {};
 };
 
 /// What came of one seed.
