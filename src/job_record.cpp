@@ -112,8 +112,8 @@ void job_record::load_life(bool lines_left) {
       life.kept = usd::parse(stored["kept_usd"].get_ref<const std::string&>()).value_or(usd{});
   }
   state_.reconcile([this](const hash128& id) {
-    const earlier* told = earlier_.find(id);
-    return told == nullptr ? 0U : std::uint32_t{told->attempts};
+    const earlier* line = earlier_.find(id);
+    return line == nullptr ? state_file::line_told{} : told_by_line(*line);
   });
   life.attempts = std::max(life.attempts, totals_.attempts);
   life.retries = std::max(life.retries, totals_.retries);
@@ -122,6 +122,19 @@ void job_record::load_life(bool lines_left) {
   if (state_.identity().empty()) state_.identify(fresh_identity());
   if (budget_ != nullptr && options_.scope == budget_scope::job)
     budget_->add_spent(totals_.cost + life.kept);
+}
+
+// What a line tells of the attempts of its request.
+state_file::line_told job_record::told_by_line(const earlier& known) const {
+  state_file::line_told line{.attempts = known.attempts, .last_end = {}};
+  if (known.is(done)) {
+    if (known.is(unpriced)) line.last_end = attempt_end::unpriced;
+  } else {
+    const std::string& error = error_names_[known.error];
+    const bool is_status = error.find_first_not_of("0123456789") == std::string::npos;
+    line.last_end = is_status ? attempt_end::answered : attempt_end::lost;
+  }
+  return line;
 }
 
 void job_record::move_aside() {
@@ -199,6 +212,7 @@ void job_record::remember(const stored_line& line, bool success) {
   known->set(done, success);
   known->set(failed, !success);
   known->set(retryable, line.facts.retryable);
+  known->set(unpriced, success && !line.facts.cost);
   if (!success) known->error = error_index(line.facts.error);
   totals_.add(line.facts);
 }
@@ -590,6 +604,9 @@ void job_record::checkpoint(job_status status, double run_seconds, std::uint64_t
   replace_file(disk_, files_.totals, totals().to_json(files_.job, status));
   if (status != job_status::completed) return;
   state_.remove();  // the totals hold the counters from here on
+  // A state file that came back would tell of the job as it was before its end. If this fails, it
+  // may; what is complete stays so.
+  (void)disk_.sync_folder_of(disk_.resolved(files_.state));
 }
 
 // What the errors file says of a bad line is true no more: the line is good, gone, or bad in

@@ -102,6 +102,7 @@ class job_record {
     seen = 8,       // its request is in the job
     replaced = 16,  // its errors line has a successor, or no reason to stand any more
     outdated = 32,  // its output line makes room for a new one
+    unpriced = 64,  // its output line tells no cost
   };
   struct nothing {};
   // What the errors file says of a bad line.
@@ -124,6 +125,7 @@ class job_record {
   bool is_stale(std::string_view line, std::uint64_t end);
   [[noreturn]] void refuse_changed(const std::string& custom_id) const;
   void load_life(bool lines_left);
+  state_file::line_told told_by_line(const earlier& known) const;
   void make_outdated(earlier& known);
   void bound_cost(request& next) const;
   void check_job_is_the_same() const;

@@ -91,7 +91,7 @@ bool state_file::read_summary(std::string_view line) {
       if (!row.is_array() || row.size() < 2 || !row[1].is_number_unsigned()) return false;
       const auto id = parse_hash(row[0]);
       if (!id) return false;
-      unfinished told{.attempts = row[1], .open = false, .reserved = {}};
+      unfinished told{.attempts = row[1], .open = false, .has_result = false, .reserved = {}};
       if (row.size() > 2) {
         const auto reserved = parse_usd(row[2]);
         if (!reserved) return false;
@@ -120,7 +120,7 @@ bool state_file::read_record(std::string_view line) {
       if (!parsed) return false;
       reserved = *parsed;
     }
-    unfinished_[key(*id)] = {*attempt, true, reserved};
+    unfinished_[key(*id)] = {*attempt, true, false, reserved};
     ++counters_.attempts;
     if (*attempt > 1) ++counters_.retries;
     return true;
@@ -139,6 +139,7 @@ bool state_file::read_record(std::string_view line) {
 
 void state_file::apply_end(unfinished& request, const id_key& id, attempt_end how) {
   request.open = false;
+  request.has_result = how == attempt_end::unpriced;
   const usd reserved = std::exchange(request.reserved, {});
   if (how == attempt_end::lost) ++counters_.maybe_billed_attempts;
   if (how == attempt_end::lost || how == attempt_end::unpriced) counters_.kept += reserved;
@@ -153,20 +154,24 @@ const state_file::unfinished* state_file::find(const hash128& id) const {
   return found == unfinished_.end() ? nullptr : &found->second;
 }
 
-void state_file::reconcile(const std::function<std::uint32_t(const hash128& id)>& attempts_told) {
+void state_file::reconcile(const std::function<line_told(const hash128& id)>& lines) {
   for (auto at = unfinished_.begin(); at != unfinished_.end();) {
     const auto next = std::next(at);
-    if (at->second.attempts <= attempts_told({at->first.first, at->first.second})) {
+    const line_told line = lines({at->first.first, at->first.second});
+    if (at->second.attempts <= line.attempts) {
+      if (at->second.open && line.last_end) apply_end(at->second, at->first, *line.last_end);
       unfinished_.erase(at);
     } else if (at->second.open) {
       apply_end(at->second, at->first, attempt_end::lost);
+    } else if (std::exchange(at->second.has_result, false)) {
+      ++counters_.maybe_billed_attempts;  // the line was lost
     }
     at = next;
   }
 }
 
 void state_file::started(const hash128& id, std::uint32_t attempt, usd reserved) {
-  unfinished_[key(id)] = {attempt, true, reserved};
+  unfinished_[key(id)] = {attempt, true, false, reserved};
   ++counters_.attempts;
   if (attempt > 1) ++counters_.retries;
   const hex_digits hash(id);
@@ -179,9 +184,10 @@ void state_file::started(const hash128& id, std::uint32_t attempt, usd reserved)
 void state_file::ended(const hash128& id, attempt_end how) {
   const auto found = unfinished_.find(key(id));
   if (found == unfinished_.end() || !found->second.open) return;
-  apply_end(found->second, key(id), how);
+  // Where it cannot be recorded, it counts as in flight for the next run.
   append(fmt::format("{{\"end\":\"{}\",\"how\":\"{}\"}}\n", std::string_view(hex_digits(id)),
                      name_of(how)));
+  apply_end(found->second, key(id), how);
 }
 
 void state_file::append(std::string_view record) {
@@ -216,13 +222,16 @@ void state_file::write() {
   if (counters_.kept != usd{}) summary["kept_usd"] = counters_.kept.to_string();
   replace_file(files_, path_, summary.dump() + "\n");
   std::error_code error;
-  file_ = files_.open(files_.resolved(path_), file_system::open_as::existing, error);
+  // Attempts that end after a failure still need the old one.
+  std::shared_ptr<file> fresh =
+      files_.open(files_.resolved(path_), file_system::open_as::existing, error);
   if (error) {
     throw fatal_error(fatal_error::kind::cannot_write,
                       fmt::format("{}: cannot be written ({}); make room or mend the disk, and run "
                                   "the same command again",
                                   path_, error.message()));
   }
+  file_ = std::move(fresh);
   size_ = file_->size();
 }
 

@@ -39,12 +39,14 @@ class state_file {
   struct unfinished {
     std::uint32_t attempts = 0;  ///< over the life of the request, its earlier lines' included
     bool open = false;           ///< the last of them has not ended
+    bool has_result = false;     ///< it has, with a result whose line is about to be written
     usd reserved;                ///< for the open one
   };
 
   state_file(file_system& files, std::string path) : files_(files), path_(std::move(path)) {}
 
-  /// Reads what an earlier run left. False: there is none.
+  /// Reads what an earlier run left. False: there is none. Throws when there is, and it cannot be
+  /// read.
   bool load();
   bool damaged() const noexcept { return damaged_; }
   const std::string& identity() const noexcept { return identity_; }
@@ -54,9 +56,15 @@ class state_file {
 
   /// Of a request that was sent and has no line since; null when there is nothing to tell.
   const unfinished* find(const hash128& id) const;
-  /// Holds what was loaded against the lines, of which `attempts_told` gives how many attempts they
-  /// tell of: what they know is settled, and what is still open was in flight as the run died.
-  void reconcile(const std::function<std::uint32_t(const hash128& id)>& attempts_told);
+  /// What the lines tell of a request.
+  struct line_told {
+    std::uint32_t attempts = 0;
+    std::optional<attempt_end> last_end;  ///< of the last one; unset: a result whose cost is known
+  };
+  /// Holds what was loaded against the lines. An attempt that they know of has ended as they tell,
+  /// should a power cut have taken the record of that; one that is still open was in flight as the
+  /// run died.
+  void reconcile(const std::function<line_told(const hash128& id)>& lines);
 
   void started(const hash128& id, std::uint32_t attempt, usd reserved);
   /// The attempt ended without a line, or its line is about to be written and tells no cost.
@@ -65,7 +73,8 @@ class state_file {
   void settled(const hash128& id) { unfinished_.erase(key(id)); }
 
   /// Writes the file anew, with the summary alone. Lines that settled something must have reached
-  /// the disk before.
+  /// the disk before. When it throws, nothing more must be sent: what still ends is not kept, and
+  /// counts as in flight for the next run.
   void write();
   /// The file that records go into, to be synced on another thread; write() opens another one.
   std::shared_ptr<file> opened() const noexcept { return file_; }

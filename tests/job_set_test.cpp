@@ -798,6 +798,93 @@ TEST_F(job_set_test, counters_outlive_a_crash_and_a_damaged_state_costs_only_the
   EXPECT_THAT(run(), ElementsAre("a", "b"));
 }
 
+// The records of attempts reach the disk before anything is sent, those of their ends when the file
+// is written anew; the lines have a sync of their own.
+TEST_F(job_set_test, a_line_does_not_settle_what_it_tells_no_cost_of) {
+  dir.write("x.jsonl", job_line("a"));
+  output.budget = usd::parse("1");
+  output.assume_max_tokens = 10;
+  const auto kept_after = [&](const boost::system::result<reply, failure>& outcome,
+                              attempt_end how) {
+    for (const char* file : {"x.output.jsonl", "x.errors.jsonl", "x.totals.json", "x.state"})
+      std::filesystem::remove(dir / file);
+    usd most;
+    {
+      auto jobs = open();
+      const auto next = jobs->next();
+      most = next->most;
+      const attempt_record attempt{0, "a", 1, most};
+      EXPECT_EQ(jobs->reserve(*next), funds::reserved);
+      jobs->attempt_started(attempt);
+      const std::string sent = dir.read("x.state");
+      if (!outcome) jobs->attempt_ended(attempt, how);
+      result finished;
+      finished.line = 1;
+      finished.custom_id = "a";
+      finished.model = next->model;
+      finished.digest = next->digest;
+      finished.attempts = 1;
+      finished.retryable = !outcome;
+      finished.outcome = outcome;
+      jobs->put(std::move(finished));
+      jobs->flush();
+      dir.write("x.state", sent);  // the end of the attempt did not reach the disk
+    }
+    const auto totals = open()->totals(0);
+    EXPECT_EQ(totals.attempts, 1U);
+    EXPECT_EQ(totals.maybe_billed_attempts, how == attempt_end::lost ? 1U : 0U);
+    return totals.kept == most ? "all" : totals.kept == usd{} ? "nothing" : "something";
+  };
+  failure cut;
+  cut.code = errc::connection_failed;
+  auto unpriced = answer();
+  unpriced->usage.reset();
+  EXPECT_STREQ(kept_after(cut, attempt_end::lost), "all");
+  EXPECT_STREQ(kept_after(passing(), attempt_end::answered), "nothing");
+  EXPECT_STREQ(kept_after(unpriced, attempt_end::unpriced), "all");
+  EXPECT_STREQ(kept_after(answer(), attempt_end::unpriced), "nothing");
+}
+
+TEST_F(job_set_test, a_result_without_a_cost_whose_line_is_lost_may_have_been_billed) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  auto unpriced = answer();
+  unpriced->usage.reset();
+  run(
+      [&](const request& next) -> std::optional<boost::system::result<reply, failure>> {
+        if (next.custom_id == "a") return unpriced;
+        return std::nullopt;
+      },
+      {"x.jsonl"}, true);
+  EXPECT_EQ(open()->totals(0).maybe_billed_attempts, 0U);
+  dir.write("x.output.jsonl", "");  // the power went, and with it the line
+  std::string state = dir.read("x.state");
+  EXPECT_THAT(state, testing::Not(HasSubstr("unpriced"))) << "settled by the line";
+  run(
+      [&](const request& next) -> std::optional<boost::system::result<reply, failure>> {
+        if (next.custom_id == "a") return unpriced;
+        return std::nullopt;
+      },
+      {"x.jsonl"}, true);
+  dir.write("x.output.jsonl", "");
+  EXPECT_EQ(open()->totals(0).maybe_billed_attempts, 1U);
+  EXPECT_EQ(open()->totals(0).maybe_billed_attempts, 1U) << "it is counted once";
+}
+
+TEST_F(job_set_test, what_cannot_be_read_is_not_taken_for_what_is_not_there) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  run();
+  const auto make_unreadable = [&](const char* name) {  // a link that leads to itself
+    std::filesystem::remove(dir / name);
+    std::filesystem::create_symlink(dir / name, dir / name);
+  };
+  make_unreadable("x.totals.json");
+  output.budget = usd::parse("1");
+  EXPECT_THAT(refused(), HasSubstr("x.totals.json: cannot be read")) << "it may keep some money";
+  output.budget.reset();
+  make_unreadable("x.state");
+  EXPECT_THAT(refused(), HasSubstr("x.state: cannot be read")) << "attempts may be in flight";
+}
+
 TEST_F(job_set_test, running_totals_say_so) {
   dir.write("x.jsonl", job_line("a"));
   auto jobs = open();

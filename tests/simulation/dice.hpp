@@ -1,0 +1,39 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+#include "sluice/clock.hpp"
+
+namespace sluice::simulation {
+
+/// Chance that comes out the same for the same seed, on every machine (SplitMix64).
+class dice {
+ public:
+  explicit dice(std::uint64_t seed) : state_(seed) {}
+
+  std::uint64_t roll() noexcept {
+    std::uint64_t z = (state_ += 0x9E3779B97F4A7C15U);
+    z = (z ^ (z >> 30U)) * 0xBF58476D1CE4E5B9U;
+    z = (z ^ (z >> 27U)) * 0x94D049BB133111EBU;
+    return z ^ (z >> 31U);
+  }
+  /// Even in [0, end); 0 when `end` is 0.
+  std::uint64_t below(std::uint64_t end) noexcept { return end == 0 ? 0 : roll() % end; }
+  /// Even in [low, high].
+  std::int64_t between(std::int64_t low, std::int64_t high) noexcept {
+    return low + static_cast<std::int64_t>(below(static_cast<std::uint64_t>(high - low) + 1));
+  }
+  /// True in so many of a hundred.
+  bool percent(unsigned share) noexcept { return below(100) < share; }
+  duration span(std::chrono::milliseconds low, std::chrono::milliseconds high) noexcept {
+    return std::chrono::microseconds(between(low.count() * 1000, high.count() * 1000));
+  }
+  /// Another one, whose chance does not hang on how often this is rolled later.
+  dice fork() noexcept { return dice(roll()); }
+
+ private:
+  std::uint64_t state_;
+};
+
+}  // namespace sluice::simulation

@@ -1,0 +1,696 @@
+#include "life.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <exception>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "lockstep_source.hpp"
+#include "scenario.hpp"
+#include "sluice/engine.hpp"
+#include "sluice/error.hpp"
+#include "sluice/job_set.hpp"
+
+namespace sluice::simulation {
+namespace {
+
+using namespace std::chrono_literals;
+using nlohmann::json;
+namespace asio = boost::asio;
+
+// Beyond the second that a finished line may stay off the disk: the syncs before it in the line.
+constexpr duration longest_unsynced = 1s + 20 * simulated_files::longest_aside;
+constexpr duration longest_run = std::chrono::hours{24};
+constexpr duration totals_interval = 10s;
+constexpr int most_calm_runs = 40;
+
+// Sees what the engine finds out, on its way into the files.
+class witness final : public result_sink {
+ public:
+  struct finished {
+    std::string id;
+    std::size_t job = 0;
+    time_point at{};
+    std::size_t attempts_before = 0;  // that the relay had seen by then
+  };
+
+  witness(result_sink& behind, clock& time, simulated_relay& relay, trace& told)
+      : behind_(behind), time_(time), relay_(relay), trace_(told) {}
+
+  std::vector<finished> results;
+
+  funds reserve(const request& next) override { return behind_.reserve(next); }
+  void unreserve(const request& next) override { behind_.unreserve(next); }
+  void attempt_started(const attempt_record& attempt) override {
+    trace_.note("start {} {}", attempt.custom_id, attempt.number);
+    behind_.attempt_started(attempt);
+  }
+  bool must_be_recorded() const override { return behind_.must_be_recorded(); }
+  void record(std::function<void(std::exception_ptr)> done) override {
+    behind_.record(std::move(done));
+  }
+  void attempt_ended(const attempt_record& attempt, attempt_end how) override {
+    trace_.note("end {} {} as {}", attempt.custom_id, attempt.number, static_cast<int>(how));
+    behind_.attempt_ended(attempt, how);
+  }
+  void put(result&& told) override {
+    trace_.note("result of {}: {}", told.custom_id,
+                told.outcome ? "success" : told.outcome.error().message);
+    results.push_back({told.custom_id, told.job, time_.now(), relay_.attempts().size()});
+    behind_.put(std::move(told));
+  }
+  void flush() override { behind_.flush(); }
+  void sync() override { behind_.sync(); }
+
+ private:
+  result_sink& behind_;
+  clock& time_;
+  simulated_relay& relay_;
+  trace& trace_;
+};
+
+// A line of an output or errors file.
+struct told_line {
+  std::string id;  // of a bad line: "line N"
+  json all;
+  bool bad = false;
+
+  bool retryable() const { return all["sluice"].value("retryable", false); }
+};
+
+struct job_paths {
+  std::string job;
+  std::string output;
+  std::string errors;
+  std::string totals;
+  std::string state;
+};
+
+// Lines that are whole.
+std::string_view whole_lines(const std::string& content) {
+  return std::string_view(content).substr(0, content.rfind('\n') + 1);
+}
+
+class life {
+ public:
+  life(std::uint64_t seed, const std::string& folder, bool keep_events, const breakage& broken)
+      : scene_(seed),
+        broken_(broken),
+        random_(scene_.chance),
+        told_(time_, keep_events),
+        disk_(time_, random_.fork(), told_),
+        relay_(time_, random_.fork(), told_, scene_.options.relay, scene_.relay, scene_.prices) {
+    story_.seed = seed;
+    for (std::size_t job = 0; job < scene_.jobs.size(); ++job) {
+      const std::string stem = fmt::format("job{}", job);
+      paths_.push_back(
+          {fmt::format("{}/{}.jsonl", folder, stem), fmt::format("/out/{}.output.jsonl", stem),
+           fmt::format("/out/{}.errors.jsonl", stem), fmt::format("/out/{}.totals.json", stem),
+           fmt::format("/out/{}.state", stem)});
+      std::ofstream(paths_.back().job, std::ios::binary) << scene_.jobs[job];
+    }
+    disk_.on_death = [this] {
+      relay_.die();
+      died_at_ = time_.now();
+    };
+  }
+
+  life_story live() {
+    for (const auto& plan : scene_.processes) {
+      process(plan);
+      if (!story_.violations.empty()) return end();
+      time_.advance(plan.until_next);
+    }
+    relay_.calm_down();
+    calm_ = true;
+    for (int run = 1; story_.violations.empty(); ++run) {
+      process({});
+      if (outcome_ && outcome_->reason == stop_reason::budget_spent &&
+          scene_.options.output.scope == budget_scope::run && run < most_calm_runs) {
+        continue;
+      }
+      break;
+    }
+    if (story_.violations.empty()) check_completion();
+    return end();
+  }
+
+ private:
+  template <typename... Args>
+  void violated(std::string_view rule, fmt::format_string<Args...> form, Args&&... args) {
+    story_.violations.push_back(
+        {std::string(rule), fmt::format(form, std::forward<Args>(args)...)});
+    told_.note("VIOLATED: {}: {}", rule, story_.violations.back().detail);
+  }
+
+  life_story end() {
+    story_.digest = told_.digest();
+    story_.events = told_.text();
+    story_.attempts = relay_.attempts().size();
+    story_.seconds = time_.since_start();
+    return std::move(story_);
+  }
+
+  template <typename Part>
+  static Part& wrap(const breakage::wrapper<Part>& wrapper, Part& part,
+                    std::unique_ptr<Part>& owner) {
+    if (!wrapper) return part;
+    owner = wrapper(part);
+    return *owner;
+  }
+
+  // From the start of one process to its end, whichever way it comes.
+  void process(const process_plan& plan) {
+    const std::size_t number = story_.processes++;
+    told_.note("process {}", number);
+    disk_.boot(plan.disk);
+    relay_.boot(number);
+    billed_before_ = relay_.billed();
+    remember_files();
+    started_ = faulted_ = false;
+    outcome_.reset();
+    results_.clear();
+
+    std::unique_ptr<file_system> own_files;
+    std::unique_ptr<clock> own_clock;
+    file_system& files = wrap<file_system>(broken_.files, disk_, own_files);
+    clock& time = wrap<clock>(broken_.time, time_, own_clock);
+    std::vector<clock::timer> timers;
+    try {
+      run(plan, files, time, timers);
+    } catch (const fatal_error& refused) {
+      told_.note("refused: {}", refused.what());
+      faulted_ = true;
+      if (!disk_.dead() && !disk_.failed()) violated("the jobs can be run", "{}", refused.what());
+    } catch (const std::exception& stray) {
+      violated("no stray exception", "{}", stray.what());
+    }
+    for (const auto timer : timers) time_.cancel(timer);
+    if (!story_.violations.empty()) return;
+    if (time_.calls_to_come() > 0) {
+      violated("nobody is left waiting", "{} calls of the clock", time_.calls_to_come());
+    }
+    if (relay_.in_flight() > 0) {
+      violated("nobody is left waiting", "{} exchanges in flight", relay_.in_flight());
+    }
+    check_process(number);
+    check_files(plan);
+  }
+
+  // As the command does it.
+  void run(const process_plan& plan, file_system& files, clock& time,
+           std::vector<clock::timer>& timers) {
+    const time_point began = time_.now();
+    const auto seconds = [&] { return std::chrono::duration<double>(time_.now() - began).count(); };
+    if (plan.killed_after) {
+      timers.push_back(time_.call_at(began + *plan.killed_after, [this] { disk_.die(); }));
+    }
+    if (plan.wall_step_after) {
+      timers.push_back(time_.call_at(began + *plan.wall_step_after, [this, step = plan.wall_step] {
+        told_.note("the wall clock is set by {} s", step);
+        time_.step_wall_clock(step);
+      }));
+    }
+
+    asio::io_context loop{1};
+    std::unique_ptr<http_client> own_client;
+    engine runner(loop, scene_.options, time,
+                  {&wrap<http_client>(broken_.client, relay_, own_client)});
+    std::vector<std::string> named;
+    for (const auto& job : paths_) named.push_back(job.job);
+    job_set jobs(named, scene_.options.job, scene_.options.output, scene_.prices, files);
+    if (disk_.dead()) return;
+    started_ = true;
+
+    std::unique_ptr<result_sink> own_sink;
+    std::unique_ptr<request_source> own_source;
+    witness sink(wrap<result_sink>(broken_.sink, jobs, own_sink), time_, relay_, told_);
+    lockstep_source source(wrap<request_source>(broken_.source, jobs, own_source));
+    std::exception_ptr fault;
+    bool ended = false;
+
+    if (plan.stopped_after) {
+      timers.push_back(time_.call_at(began + *plan.stopped_after, [&] {
+        told_.note("signal");
+        runner.stop();
+        timers.push_back(time_.call_at(time_.now() + plan.grace, [&] {
+          told_.note("grace is over");
+          runner.abort();
+        }));
+      }));
+    }
+    clock::timer next_totals = 0;
+    const std::function<void()> totals_later = [&] {
+      next_totals = time_.call_at(time_.now() + totals_interval, [&] {
+        next_totals = 0;
+        try {
+          jobs.checkpoint(seconds(), runner.now().most_in_a_minute);
+          totals_later();
+        } catch (const fatal_error&) {
+          if (!fault) fault = std::current_exception();
+          runner.abort();
+        }
+      });
+    };
+    totals_later();
+
+    std::exception_ptr thrown;
+    run_outcome outcome;
+    asio::co_spawn(loop, runner.run(source, sink), [&](std::exception_ptr why, run_outcome told) {
+      thrown = std::move(why);
+      outcome = std::move(told);
+      ended = true;
+    });
+    bool read = false;
+    bool buried = false;
+    while (!ended) {
+      loop.restart();
+      while (loop.poll() > 0) {
+      }
+      if (ended) break;
+      if (disk_.dead() && !std::exchange(buried, true)) {
+        runner.abort();
+        continue;
+      }
+      if (!std::exchange(read, true)) {
+        source.read_all();
+        continue;
+      }
+      if (time_.now() - began > longest_run && !buried) {
+        violated("the run ends", "it still runs after a day");
+        disk_.die();
+        continue;
+      }
+      if (!time_.run_next()) {
+        violated("the run ends", "nothing is left that could happen");
+        break;
+      }
+    }
+    if (next_totals != 0) time_.cancel(next_totals);
+    for (const auto timer : std::exchange(timers, {})) time_.cancel(timer);
+    if (!ended) throw std::runtime_error("the run hangs");
+    loop.restart();
+    while (loop.poll() > 0) {
+    }
+    if (!loop.stopped()) violated("nobody is left waiting", "the event loop still has work");
+    results_ = std::move(sink.results);
+    if (disk_.dead()) return;
+    if (thrown) fault = thrown;
+    const auto most = runner.now().most_in_a_minute;
+    try {
+      if (fault) {
+        try {
+          jobs.finish(job_status::stopped, seconds(), most);
+        } catch (const fatal_error&) {  // the first fault is the one to tell
+        }
+        std::rethrow_exception(fault);
+      }
+      jobs.finish(outcome.reason == stop_reason::none          ? job_status::completed
+                  : outcome.reason == stop_reason::interrupted ? job_status::interrupted
+                                                               : job_status::stopped,
+                  seconds(), most);
+    } catch (const fatal_error& why) {
+      if (disk_.dead()) return;
+      told_.note("fault: {}", why.what());
+      faulted_ = true;
+      if (!disk_.failed()) violated("no stray exception", "{}", why.what());
+      return;
+    }
+    if (disk_.dead()) return;
+    told_.note("the run ends: {} {}", static_cast<int>(outcome.reason), outcome.message);
+    outcome_ = outcome;
+  }
+
+  void remember_files() {
+    before_.clear();
+    done_.clear();
+    for (const auto& job : paths_) {
+      before_.push_back(disk_.content(job.output).value_or(""));
+      for (const auto& line : lines_of(job.output)) done_.insert(line.id);
+      for (const auto& line : lines_of(job.errors)) {
+        if (line.bad) continue;
+        if (!line.retryable()) done_.insert(line.id);
+        keys_.erase(line.id);  // another try is another request
+      }
+    }
+  }
+
+  std::vector<told_line> lines_of(const std::string& path) const {
+    std::vector<told_line> lines;
+    const std::string content = disk_.content(path).value_or("");
+    std::size_t begin = 0;
+    for (std::size_t end = 0; (end = content.find('\n', begin)) != std::string::npos;
+         begin = end + 1) {
+      told_line line;
+      line.all = json::parse(content.begin() + static_cast<std::ptrdiff_t>(begin),
+                             content.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
+      if (!line.all.is_object()) {
+        line.all = {{"sluice", json::object()}};
+        line.id = "not JSON";
+        lines.push_back(std::move(line));
+        continue;
+      }
+      line.bad = !line.all["sluice"].contains("digest");
+      line.id = line.bad ? fmt::format("line {}", line.all["sluice"]["line"].dump())
+                         : line.all["custom_id"].get<std::string>();
+      lines.push_back(std::move(line));
+    }
+    return lines;
+  }
+
+  // What the relay saw of this process.
+  void check_process(std::size_t number) {
+    const config& options = scene_.options;
+    if (const auto rpm = options.pace.requests_per_minute; rpm != 0) {
+      const auto most = relay_.most_in_a_minute(number);
+      if (most > rpm) violated("no window above the cap", "{} of {}", most, rpm);
+    }
+    if (relay_.most_in_flight > options.pace.concurrency) {
+      violated("no more in flight than allowed", "{} of {}", relay_.most_in_flight,
+               options.pace.concurrency);
+    }
+    if (options.output.budget) {
+      usd billed = relay_.billed();
+      if (options.output.scope == budget_scope::run) billed -= billed_before_;
+      if (billed > *options.output.budget) {
+        violated("nothing over the budget", "{} of {}", billed.to_string(),
+                 options.output.budget->to_string());
+      }
+    }
+    const auto& attempts = relay_.attempts();
+    for (const auto& one : attempts) {
+      if (one.process != number) continue;
+      if (done_.contains(one.id)) violated("a finished request is not sent again", "{}", one.id);
+      const auto [known, fresh] = keys_.try_emplace(one.id, one.key);
+      if (!fresh && known->second != one.key) {
+        violated("the attempts of a request carry one key", "{}", one.id);
+      }
+    }
+    for (const auto& finished : results_) {
+      for (std::size_t i = finished.attempts_before; i < attempts.size(); ++i) {
+        if (attempts[i].process == number && attempts[i].id == finished.id)
+          violated("a finished request is not sent again", "{}", finished.id);
+      }
+    }
+  }
+
+  // What the process left.
+  void check_files(const process_plan& plan) {
+    const bool died = disk_.dead();
+    const config& options = scene_.options;
+    const bool safe = options.output.durable != durability::none;
+    if (died || disk_.failed()) exact_ = false;
+    if (died && !disk_.failed()) check_at_once();
+
+    // What must outlive a power cut now.
+    std::vector<std::string> safe_output(paths_.size());
+    std::vector<std::optional<std::string>> at_end;
+    for (std::size_t job = 0; job < paths_.size(); ++job) {
+      const auto content = disk_.content(paths_[job].output).value_or("");
+      at_end.push_back(content);
+      if (!started_ || disk_.failed()) continue;
+      if (safe || options.output.budget) safe_output[job] = before_[job];
+      if (!safe) continue;
+      const bool all = !died || options.output.durable == durability::each;
+      const time_point deadline = all ? died_at_ : died_at_ - longest_unsynced;
+      const std::size_t size =
+          died ? disk_.written_before(paths_[job].output, deadline) : content.size();
+      if (size > safe_output[job].size()) safe_output[job] = content.substr(0, size);
+    }
+    const bool completed = outcome_ && outcome_->reason == stop_reason::none;
+    std::vector<std::string> totals_at_end;
+    for (const auto& job : paths_) totals_at_end.push_back(disk_.content(job.totals).value_or(""));
+
+    if (plan.power_cut) {
+      disk_.lose_power();
+      if (!options.output.budget && (died || faulted_ || !safe)) records_lost_ = true;
+      if (!safe) keys_.clear();  // lines may be lost, and what they told of
+    }
+    for (std::size_t job = 0; job < paths_.size(); ++job) {
+      const auto content = disk_.content(paths_[job].output).value_or("");
+      if (plan.power_cut) {
+        if (!content.starts_with(whole_lines(safe_output[job]))) {
+          violated("a finished line reaches the disk within a second",
+                   "{}: {} bytes are left of {}", paths_[job].output, content.size(),
+                   safe_output[job].size());
+        }
+        if (completed && safe && disk_.content(paths_[job].totals) != totals_at_end[job]) {
+          violated("a complete job is left alone", "{} is lost", paths_[job].totals);
+        }
+      } else if (!content.starts_with(whole_lines(before_[job]))) {
+        violated("a finished line stays", "{}", paths_[job].output);
+      }
+      std::set<std::string> ids;
+      for (const auto& line : lines_of(paths_[job].output)) {
+        if (!ids.insert(line.id).second) violated("one line for each request", "{} twice", line.id);
+        check_reply(line);
+      }
+    }
+    if (outcome_ && !disk_.failed() && !plan.power_cut) check_end();
+  }
+
+  // The process was killed: what it had finished stands in the files.
+  void check_at_once() {
+    if (results_.empty()) return;
+    std::vector<std::set<std::string>> told;
+    for (const auto& job : paths_) {
+      auto& ids = told.emplace_back();
+      for (const auto& path : {job.output, job.errors}) {
+        for (const auto& line : lines_of(path)) ids.insert(line.id);
+      }
+    }
+    for (const auto& finished : results_) {
+      if (finished.at < died_at_ && !told[finished.job].contains(finished.id))
+        violated("a finished line reaches the file at once", "{}", finished.id);
+    }
+  }
+
+  // A reply is one that the relay gave, and billed, for this request.
+  void check_reply(const told_line& line) {
+    if (line.id == "not JSON") return violated("a line is that of its request", "it is not JSON");
+    const json& extra = line.all["sluice"];
+    const json& response = line.all["response"];
+    const seen_attempt* seen = response.is_object() && response["request_id"].is_string()
+                                   ? relay_.by_reply(response["request_id"])
+                                   : nullptr;
+    if (seen == nullptr || !seen->billed || seen->id != line.id) {
+      return violated("a line is that of its request", "{}: {}", line.id, response.dump());
+    }
+    const std::string text = response["body"]["choices"][0]["message"]["content"];
+    if (!text.starts_with(line.id + " #")) {
+      violated("a line is that of its request", "{}: {}", line.id, text);
+    }
+    if (!extra["usage"].is_object()) return;
+    if (extra["usage"]["prompt_tokens"] != seen->usage.prompt_tokens ||
+        extra["usage"]["cached_tokens"] != seen->usage.cached_tokens ||
+        extra["usage"]["completion_tokens"] != seen->usage.completion_tokens) {
+      violated("a line is that of its request", "{}: {}", line.id, extra.dump());
+    }
+    if (extra["model"] == "m" && extra["cost_usd"] != seen->cost.to_string()) {
+      violated("costs are exact", "{}: {}, and the relay billed {}", line.id,
+               extra["cost_usd"].dump(), seen->cost.to_string());
+    }
+  }
+
+  // A run has come to its own end.
+  void check_end() {
+    std::map<std::string, std::uint64_t> sent;
+    for (const auto& one : relay_.attempts()) ++sent[one.id];
+    std::uint64_t attempts_told = 0;
+    std::uint64_t maybe_billed = 0;
+    std::uint64_t successes = 0;
+    for (std::size_t job = 0; job < paths_.size(); ++job) {
+      const auto outputs = lines_of(paths_[job].output);
+      const auto errors = lines_of(paths_[job].errors);
+      std::set<std::string> ids;
+      std::int64_t prompt = 0;
+      std::int64_t cached = 0;
+      std::int64_t completion = 0;
+      std::uint64_t unpriced = 0;
+      usd cost;
+      for (const auto* lines : {&outputs, &errors}) {
+        for (const auto& line : *lines) {
+          if (!ids.insert(line.id).second) {
+            violated("one line for each request", "{} twice", line.id);
+          }
+          const json& extra = line.all["sluice"];
+          if (line.bad) continue;
+          if (lines == &errors && line.retryable()) continue;  // it may have been tried since
+          const std::uint64_t attempts = extra["attempts"];
+          if (records_lost_ ? false
+              : exact_      ? attempts != sent[line.id]
+                            : attempts < sent[line.id]) {
+            violated("attempts are counted", "{}: {}, and the relay saw {}", line.id, attempts,
+                     sent[line.id]);
+          }
+          if (lines == &errors) continue;
+          if (extra["usage"].is_object()) {
+            prompt += extra["usage"]["prompt_tokens"].get<std::int64_t>();
+            cached += extra["usage"]["cached_tokens"].get<std::int64_t>();
+            completion += extra["usage"]["completion_tokens"].get<std::int64_t>();
+          }
+          if (extra["cost_usd"].is_string()) {
+            cost += usd::parse(extra["cost_usd"].get<std::string>()).value();
+          } else {
+            ++unpriced;
+          }
+        }
+      }
+      successes += outputs.size();
+      const json totals =
+          json::parse(disk_.content(paths_[job].totals).value_or(""), nullptr, false);
+      if (!totals.is_object()) {
+        violated("totals are the sums", "there are none");
+        continue;
+      }
+      const auto must = [&](const char* name, const json& told, const json& is) {
+        if (told != is) {
+          violated("totals are the sums", "{} {}: {}, and it is {}", paths_[job].totals, name,
+                   told.dump(), is.dump());
+        }
+      };
+      const auto requests = static_cast<std::uint64_t>(
+          std::count(scene_.jobs[job].begin(), scene_.jobs[job].end(), '\n'));
+      must("requests", totals["requests"], requests);
+      must("succeeded", totals["succeeded"], outputs.size());
+      must("failed", totals["failed"], errors.size());
+      must("pending", totals["pending"], requests - outputs.size() - errors.size());
+      must("prompt", totals["tokens"]["prompt"], prompt);
+      must("cached", totals["tokens"]["cached"], cached);
+      must("completion", totals["tokens"]["completion"], completion);
+      must("unpriced_requests", totals["unpriced_requests"], unpriced);
+      if (totals["cost_usd"].is_string() || cost != usd{}) {
+        must("cost_usd", totals["cost_usd"], cost.to_string());
+      }
+      if (totals["status"] == "completed" && totals["pending"] != 0) {
+        violated("totals are the sums", "{}: {} with {} pending", paths_[job].totals,
+                 totals["status"].dump(), totals["pending"].dump());
+      }
+      attempts_told += totals["attempts"].get<std::uint64_t>();
+      maybe_billed += totals["maybe_billed_attempts"].get<std::uint64_t>();
+    }
+    if (records_lost_) return;
+    const std::uint64_t seen = relay_.attempts().size();
+    if (exact_ ? attempts_told != seen : attempts_told < seen) {
+      violated("attempts are counted", "{}, and the relay saw {}", attempts_told, seen);
+    }
+    const auto billed = static_cast<std::uint64_t>(
+        std::count_if(relay_.attempts().begin(), relay_.attempts().end(),
+                      [](const seen_attempt& one) { return one.billed; }));
+    if (billed > successes + maybe_billed) {
+      violated("what may have been billed is told", "{} with a line and {} without, of {} billed",
+               successes, maybe_billed, billed);
+    }
+  }
+
+  // Nothing befell the last run: everything is done, or paid for.
+  void check_completion() {
+    if (!outcome_) return violated("the calm run completes", "it did not end");
+    if (outcome_->reason == stop_reason::budget_spent) return check_budget_is_spent();
+    if (outcome_->reason != stop_reason::none) {
+      return violated("the calm run completes", "it stopped: {} {}",
+                      static_cast<int>(outcome_->reason), outcome_->message);
+    }
+    std::set<std::string> told;
+    for (std::size_t job = 0; job < paths_.size(); ++job) {
+      std::set<std::uint64_t> bad;
+      for (const auto& path : {paths_[job].output, paths_[job].errors}) {
+        for (const auto& line : lines_of(path)) {
+          if (line.bad) {
+            bad.insert(line.all["sluice"]["line"].get<std::uint64_t>());
+          } else {
+            told.insert(line.id);
+          }
+        }
+      }
+      if (bad != scene_.bad_lines[job]) {
+        violated("one line for each request", "{}: bad lines", paths_[job].errors);
+      }
+      if (disk_.content(paths_[job].state)) {
+        violated("a complete job is left alone", "{} is still there", paths_[job].state);
+      }
+    }
+    for (const auto& id : scene_.requests) {
+      if (!told.contains(id)) violated("one line for each request", "{} has none", id);
+    }
+    if (!story_.violations.empty() || story_.seed % 4 != 0) return;
+
+    std::vector<std::optional<std::string>> files;
+    for (const auto& job : paths_) {
+      files.push_back(disk_.content(job.output));
+      files.push_back(disk_.content(job.errors));
+    }
+    const std::size_t sent = relay_.attempts().size();
+    process({});
+    if (relay_.attempts().size() != sent)
+      violated("a complete job is left alone", "it was sent again");
+    for (std::size_t job = 0; job < paths_.size(); ++job) {
+      if (disk_.content(paths_[job].output) != files[2 * job] ||
+          disk_.content(paths_[job].errors) != files[2 * job + 1]) {
+        violated("a complete job is left alone", "its files have changed");
+      }
+    }
+  }
+
+  void check_budget_is_spent() {
+    if (!scene_.options.output.budget) {
+      return violated("money that is left is used", "there is no budget");
+    }
+    usd spent = scene_.dearest_attempt;
+    for (const auto& job : paths_) {
+      const json totals = json::parse(disk_.content(job.totals).value_or(""), nullptr, false);
+      if (totals["cost_usd"].is_string())
+        spent += usd::parse(totals["cost_usd"].get<std::string>()).value();
+      if (totals.contains("kept_usd"))
+        spent += usd::parse(totals["kept_usd"].get<std::string>()).value();
+    }
+    if (spent <= *scene_.options.output.budget) {
+      violated("money that is left is used", "{} with one attempt more, of {}", spent.to_string(),
+               scene_.options.output.budget->to_string());
+    }
+  }
+
+  life_story story_;
+  const scenario scene_;
+  const breakage& broken_;
+  dice random_;
+  simulated_clock time_;
+  trace told_;
+  simulated_files disk_;
+  simulated_relay relay_;
+  std::vector<job_paths> paths_;
+
+  // Of the process that runs, or has just ended.
+  time_point died_at_{};
+  bool started_ = false;                // its jobs were taken on
+  bool faulted_ = false;                // it gave up, for want of a disk that works
+  std::optional<run_outcome> outcome_;  // it came to its own end
+  std::vector<witness::finished> results_;
+  std::vector<std::string> before_;  // the outputs as it found them
+  std::set<std::string> done_;       // requests that it must not send
+  usd billed_before_;
+
+  // Of the whole life.
+  bool calm_ = false;
+  bool exact_ = true;          // no process has died or met a fault yet
+  bool records_lost_ = false;  // with the power: attempts are on record no more
+  std::map<std::string, std::string> keys_;
+};
+
+}  // namespace
+
+life_story live(std::uint64_t seed, const std::string& folder, bool keep_events,
+                const breakage& broken) {
+  return life(seed, folder, keep_events, broken).live();
+}
+
+}  // namespace sluice::simulation

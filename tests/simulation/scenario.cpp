@@ -1,0 +1,146 @@
+#include "scenario.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "support/manual_clock.hpp"
+
+namespace sluice::simulation {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::string_view bad_texts[] = {"nonsense", "[1]", R"({"custom_id":"x","method":"GET"})",
+                                          R"({"model":"m","messages":3,)"};
+
+void write_jobs(scenario& made, dice random, bool priced) {
+  const std::size_t count = random.percent(70) ? 1 : 2;
+  for (std::size_t job = 0; job < count; ++job) {
+    std::string text;
+    std::vector<std::string> ids;
+    made.bad_lines.emplace_back();
+    const std::int64_t lines = random.percent(80) ? random.between(1, 9) : random.between(1, 30);
+    for (std::int64_t line = 1; line <= lines; ++line) {
+      const bool bad = line > 1 && random.percent(6);
+      const bool repeated = !bad && !ids.empty() && random.percent(4);
+      if (bad) {
+        text += bad_texts[random.below(std::size(bad_texts))];
+        text += '\n';
+        made.bad_lines.back().insert(static_cast<std::uint64_t>(line));
+        continue;
+      }
+      const std::string id =
+          repeated ? ids[random.below(ids.size())] : fmt::format("{}-{}", job, line);
+      if (repeated) {
+        made.bad_lines.back().insert(static_cast<std::uint64_t>(line));
+      } else {
+        ids.push_back(id);
+        made.requests.insert(id);
+      }
+      const char* model = priced || !random.percent(10) ? "m" : "unpriced";
+      text += fmt::format(
+          R"({{"custom_id":"{}","model":"{}","user":"{}","max_tokens":{},"messages":[{{"role":"user","content":"hi"}}]}})"
+          "\n",
+          id, model, id, random.between(1, 40));
+    }
+    made.jobs.push_back(std::move(text));
+  }
+}
+
+void choose_weather(scenario& made, dice random) {
+  relay_character& relay = made.relay;
+  relay.clock_rate = 1 + static_cast<double>(random.between(-300, 300)) * 1e-6;
+  if (random.percent(30)) relay.longest_way = 20ms;
+  if (random.percent(30)) relay.longest_head = 40s;
+  constexpr unsigned shares[] = {0, 0, 5, 15, 40};
+  relay.trouble_percent = shares[random.below(std::size(shares))];
+  if (random.percent(20)) relay.no_usage_percent = 30;
+  for (const auto& id : made.requests) {
+    if (random.percent(4)) relay.refused.insert(id);
+  }
+  const time_point start = test::manual_clock().now();
+  for (auto spells = random.below(4); spells > 0; --spells) {
+    constexpr weather kinds[] = {weather::refusing, weather::refusing, weather::failing,
+                                 weather::down,     weather::stalling, weather::cutting,
+                                 weather::webpage,  weather::unpaid};
+    const time_point from = start + random.span(0s, 300s);
+    relay.spells.push_back(
+        {kinds[random.below(std::size(kinds))], from, from + random.span(1s, 200s)});
+  }
+}
+
+process_plan plan_process(dice& random) {
+  process_plan planned;
+  const auto fate = random.below(10);
+  if (fate < 3) {
+    planned.disk.crash_at = static_cast<std::uint64_t>(random.between(1, 120));
+  } else if (fate < 6) {
+    planned.killed_after = random.percent(50) ? random.span(0s, 5s) : random.span(0s, 200s);
+  } else if (fate < 8) {
+    planned.stopped_after = random.percent(50) ? random.span(0s, 5s) : random.span(0s, 200s);
+    planned.grace = random.percent(30) ? duration{} : random.span(0s, 30s);
+  }
+  if (random.percent(12)) {
+    planned.disk.full_from = static_cast<std::uint64_t>(random.between(1, 100));
+    planned.disk.full_for = static_cast<std::uint64_t>(random.between(1, 30));
+  }
+  if (random.percent(6)) {
+    planned.disk.no_sync_at = static_cast<std::uint64_t>(random.between(1, 100));
+  }
+  if (random.percent(6)) {
+    planned.disk.no_handle_at = static_cast<std::uint64_t>(random.between(1, 60));
+  }
+  planned.power_cut = random.percent(50);
+  if (random.percent(20)) {
+    planned.wall_step_after = random.span(0s, 60s);
+    planned.wall_step = static_cast<double>(random.between(-100'000, 100'000));
+  }
+  planned.until_next = random.span(0s, 90s);
+  return planned;
+}
+
+}  // namespace
+
+scenario::scenario(std::uint64_t seed) : relay() {
+  dice random(seed);
+  chance = random.roll();
+  constexpr std::string_view table =
+      R"({"m":{"input":"3.00","cached_input":"0.75","output":"7.10"}})";
+  prices.merge(table, "the test");
+
+  const bool with_budget = random.percent(40);
+  write_jobs(*this, random.fork(), with_budget);
+  choose_weather(*this, random.fork());
+
+  options.pace.seed = random.roll() | 1U;
+  options.pace.requests_per_minute =
+      random.percent(10) ? 0
+                         : static_cast<unsigned>(random.between(2, random.percent(50) ? 8 : 60));
+  options.pace.concurrency = static_cast<unsigned>(random.between(1, 8));
+  options.pace.max_attempts = static_cast<unsigned>(random.between(1, 5));
+  options.pace.pace = random.percent(20) ? pacing::even : pacing::burst;
+  options.pace.give_up_after = random.span(60s, 600s);
+  options.relay.first_byte_timeout = random.span(5s, 60s);
+  options.relay.total_timeout = random.span(60s, 300s);
+  options.job.stream = random.percent(60);
+  options.output.directory = "/out";
+  constexpr durability durable[] = {durability::each, durability::second, durability::second,
+                                    durability::none};
+  options.output.durable = durable[random.below(std::size(durable))];
+
+  // The most that a body of these sizes can be reserved at.
+  constexpr std::int64_t longest_body = 300;
+  constexpr std::int64_t most_tokens = 40;
+  dearest_attempt = prices.find("m")->input * longest_body + prices.find("m")->output * most_tokens;
+  if (with_budget) {
+    const auto wanted = static_cast<std::int64_t>(requests.size());
+    options.output.budget = dearest_attempt * random.between(1, wanted * 3);
+    options.output.scope = random.percent(80) ? budget_scope::job : budget_scope::run;
+  }
+  for (auto count = random.below(4); count > 0; --count) {
+    processes.push_back(plan_process(random));
+  }
+}
+
+}  // namespace sluice::simulation

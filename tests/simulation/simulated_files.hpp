@@ -1,0 +1,98 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <limits>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "dice.hpp"
+#include "file_system.hpp"
+#include "simulated_clock.hpp"
+#include "trace.hpp"
+
+namespace sluice::simulation {
+
+/// When the disk fails, counted in operations since the process began.
+struct disk_faults {
+  static constexpr std::uint64_t never = std::numeric_limits<std::uint64_t>::max();
+  std::uint64_t crash_at = never;      ///< the process dies in the middle of this one
+  std::uint64_t full_from = never;     ///< appends find no room from here …
+  std::uint64_t full_for = 0;          ///< … for so many operations
+  std::uint64_t no_sync_at = never;    ///< the first sync from here on fails
+  std::uint64_t no_handle_at = never;  ///< the first open from here on fails
+};
+
+/// A disk in memory, with a cache before it. What is written, created, renamed and removed stands
+/// in the cache at once; it outlives a process that is killed. Only what was synced outlives a
+/// power cut, and beside it whatever part of the rest the seed lets through.
+///
+/// When the process dies, it keeps running for want of a way to kill a part of ours; but from then
+/// on nothing that it does has any effect.
+class simulated_files final : public file_system {
+ public:
+  static constexpr std::chrono::milliseconds longest_aside{50};
+
+  simulated_files(simulated_clock& time, dice random, trace& told)
+      : time_(time), random_(random), trace_(told) {}
+
+  /// A new process runs on what is left.
+  void boot(const disk_faults& faults);
+  void die();
+  std::function<void()> on_death;
+  bool dead() const noexcept { return dead_; }
+  /// Between processes: what the cache alone holds goes, in part or whole.
+  void lose_power();
+
+  bool failed() const noexcept { return failed_; }  ///< a fault was met since the boot
+  std::optional<std::string> content(const std::string& path) const;
+  /// How much of a file had been written before then.
+  std::size_t written_before(const std::string& path, time_point when) const;
+  std::uint64_t operations() const noexcept { return operations_; }
+
+  std::unique_ptr<file> open(const std::string& path, open_as how, std::error_code& error) override;
+  std::error_code rename(const std::string& from, const std::string& to) override;
+  std::error_code remove(const std::string& path) override;
+  std::error_code sync_folder_of(const std::string& path) override;
+  std::error_code make_folders(const std::string& path) override;
+  bool exists(const std::string& path) override;
+  bool is_folder(const std::string& path) override;
+  bool is_writable_folder(const std::string& path) override;
+  std::string resolved(const std::string& path) override { return path; }
+  bool is_at(const file& opened, const std::string& path) override;
+  void run_aside(std::function<void()> slow) override;
+  void finish_aside() override;
+
+ private:
+  struct inode {
+    std::string content;
+    std::string durable;
+    std::vector<std::pair<time_point, std::size_t>> written;  // when the content was how long
+  };
+  using names = std::map<std::string, std::shared_ptr<inode>>;
+  struct open_file;
+
+  bool begin(const char* what, const std::string& path);
+  bool full() const noexcept;
+  void keep_names();
+  void next_aside();
+
+  simulated_clock& time_;
+  dice random_;
+  trace& trace_;
+  names now_;
+  std::vector<names> unsynced_;  // as they were and are since the last sync of the folder
+  disk_faults faults_;
+  std::uint64_t operations_ = 0;
+  bool dead_ = false;
+  bool failed_ = false;
+  std::deque<std::function<void()>> aside_;
+  clock::timer aside_timer_ = 0;
+};
+
+}  // namespace sluice::simulation

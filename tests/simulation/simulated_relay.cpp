@@ -1,0 +1,350 @@
+#include "simulated_relay.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <charconv>
+#include <utility>
+
+namespace sluice::simulation {
+namespace {
+
+using namespace std::chrono_literals;
+using how = exchange_end::how;
+using need = openai::reply_reader::need;
+
+// The value of a member of the body, up to the next comma, brace or quote.
+std::string_view member_of(std::string_view body, std::string_view name) {
+  const std::string key = fmt::format("\"{}\":", name);
+  std::size_t at = body.find(key);
+  if (at == std::string_view::npos) return {};
+  at += key.size();
+  if (body[at] == '"') ++at;
+  return body.substr(at, body.find_first_of("\",}", at) - at);
+}
+
+std::int64_t number_of(std::string_view text, std::int64_t otherwise) {
+  std::int64_t number = otherwise;
+  std::from_chars(text.data(), text.data() + text.size(), number);
+  return number;
+}
+
+exchange_end with(exchange_end so_far, how end, std::string message) {
+  so_far.end = end;
+  so_far.message = std::move(message);
+  return so_far;
+}
+
+}  // namespace
+
+// How one attempt is answered, once it has arrived.
+struct simulated_relay::reply_plan {
+  duration before_head{};
+  bool with_head = true;
+  openai::response_head head = {};
+  std::vector<std::pair<duration, std::string>> body = {};
+  bool whole = true;   // the body comes to its end; else the connection breaks
+  bool hangs = false;  // … or nothing more comes
+};
+
+simulated_relay::parked::parked(const boost::asio::any_io_executor& loop)
+    : timer(loop, boost::asio::steady_timer::time_point::max()) {}
+
+const seen_attempt* simulated_relay::by_reply(const std::string& request_id) const {
+  const auto number = number_of(std::string_view(request_id).substr(0, 4) == "req_"
+                                    ? std::string_view(request_id).substr(4)
+                                    : std::string_view(),
+                                -1);
+  if (number < 0 || static_cast<std::size_t>(number) >= attempts_.size()) return nullptr;
+  return &attempts_[static_cast<std::size_t>(number)];
+}
+
+std::size_t simulated_relay::most_in_a_minute(std::size_t process) const {
+  std::vector<double> counted;
+  for (const auto& one : attempts_) {
+    if (one.process == process) counted.push_back(one.counted_at);
+  }
+  std::sort(counted.begin(), counted.end());
+  std::size_t most = 0;
+  std::size_t first = 0;
+  for (std::size_t last = 0; last < counted.size(); ++last) {
+    while (counted[last] - counted[first] >= 60) ++first;
+    most = std::max(most, last - first + 1);
+  }
+  return most;
+}
+
+weather simulated_relay::weather_now() const {
+  const time_point now = time_.now();
+  for (const auto& spell : character_.spells) {
+    if (spell.from <= now && now < spell.until) return spell.kind;
+  }
+  return weather::fair;
+}
+
+boost::asio::awaitable<simulated_relay::passed> simulated_relay::pass(duration time,
+                                                                      time_point limit,
+                                                                      bool connecting) {
+  if (dead_) co_return passed::called_off;
+  parked here(co_await boost::asio::this_coro::executor);
+  here.connecting = connecting;
+  const auto place = parked_.insert(parked_.end(), &here);
+  const time_point when = std::min(limit, time_.now() + time);
+  const bool late = time_.now() + time > limit;
+  const auto alarm = time_.call_at(when, [&here] { here.timer.cancel(); });
+  boost::system::error_code woken;
+  co_await here.timer.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, woken));
+  time_.cancel(alarm);
+  parked_.erase(place);
+  if (here.called_off || dead_) co_return passed::called_off;
+  if (late) co_return passed::too_late;
+  co_return passed::in_time;
+}
+
+void simulated_relay::stop_sending() {
+  sending_ = false;
+  for (auto* one : parked_) {
+    if (!one->connecting) continue;
+    one->called_off = true;
+    one->timer.cancel();
+  }
+}
+
+void simulated_relay::abort() {
+  for (auto* one : parked_) {
+    one->called_off = true;
+    one->timer.cancel();
+  }
+}
+
+boost::asio::awaitable<exchange_end> simulated_relay::exchange(post request,
+                                                               response_handler& handler) {
+  ++in_flight_;
+  most_in_flight = std::max(most_in_flight, in_flight_);
+  const std::size_t number = attempts_.size();
+  exchange_end end = co_await talk(request, handler, number);
+  --in_flight_;
+  if (!dead_) {
+    trace_.note("exchange of {} ends: {} {}{}{} {}", member_of(request.body, "user"),
+                static_cast<int>(end.end), end.sent_any ? "any " : "",
+                end.sent_whole ? "whole " : "", end.head_arrived ? "head" : "", end.message);
+  }
+  co_return end;
+}
+
+boost::asio::awaitable<exchange_end> simulated_relay::talk(post request, response_handler& handler,
+                                                           std::size_t number) {
+  exchange_end result;
+  const time_point started = time_.now();
+  const time_point last_moment = started + limits_.total_timeout;
+
+  const weather before = weather_now();
+  const bool unreachable =
+      before == weather::down || random_.below(100) * 5 < character_.trouble_percent;
+  duration connecting = random_.span(1ms, 300ms);
+  if (unreachable && random_.percent(20)) connecting = limits_.connect_timeout * 2;  // no answer
+  const time_point connect_limit =
+      started + std::min(limits_.connect_timeout, limits_.total_timeout);
+  const passed connected = co_await pass(connecting, connect_limit, true);
+  if (connected == passed::called_off || !sending_ || dead_) {
+    co_return with(result, how::unreachable, "interrupted");
+  }
+  if (connected == passed::too_late) co_return with(result, how::unreachable, "--connect-timeout");
+  if (unreachable) co_return with(result, how::unreachable, "connection refused");
+
+  // The number by which the relay knows it; others may have come while it connected.
+  number = attempts_.size();
+  seen_attempt& seen = attempts_.emplace_back();
+  seen.id = member_of(request.body, "user");
+  seen.key = request.idempotency_key;
+  seen.process = process_;
+  result.sent_any = true;
+  const duration way = random_.span(0ms, character_.longest_way);
+  seen.counted_at = std::chrono::duration<double>((time_.now() + way).time_since_epoch()).count() *
+                    character_.clock_rate;
+  const bool broken_early = random_.below(200) < character_.trouble_percent;
+  trace_.note("attempt {} of {}{}", number, seen.id, broken_early ? ", not whole" : "");
+  if (broken_early) {
+    const passed waited = co_await pass(random_.span(0ms, 200ms), last_moment);
+    if (waited == passed::too_late) co_return with(result, how::timed_out, "--timeout");
+    co_return with(result, how::broken, "the connection broke while sending");
+  }
+  seen.whole = true;
+  result.sent_whole = true;
+  reply_plan planned = plan(request, number, before);
+  handler.on_sent();
+
+  time_point limit = last_moment;
+  if (request.streamed) limit = std::min(limit, time_.now() + limits_.first_byte_timeout);
+  const passed answered = co_await pass(way + planned.before_head, limit);
+  if (answered == passed::called_off) co_return with(result, how::broken, "aborted");
+  if (answered == passed::too_late) co_return with(result, how::timed_out, "--first-byte-timeout");
+  if (!planned.with_head) {
+    co_return with(result, how::broken, "the connection broke before the head of the reply");
+  }
+  result.head_arrived = true;
+  handler.on_head(planned.head);
+  need wanted = need::more;
+  for (const auto& [delay, piece] : planned.body) {
+    limit = std::min(last_moment, time_.now() + limits_.idle_timeout);
+    if (wanted == need::trailer)
+      limit = std::min(last_moment, time_.now() + limits_.trailer_timeout);
+    const passed came = co_await pass(delay, limit);
+    if (came == passed::called_off) co_return with(result, how::broken, "aborted");
+    if (came == passed::too_late) co_return with(result, how::timed_out, "--idle-timeout");
+    wanted = handler.on_body(piece);
+    if (wanted == need::nothing) co_return result;
+  }
+  if (planned.hangs) {
+    const passed waited =
+        co_await pass(24h, std::min(last_moment, time_.now() + limits_.idle_timeout));
+    if (waited == passed::called_off) co_return with(result, how::broken, "aborted");
+    co_return with(result, how::timed_out, "--idle-timeout");
+  }
+  if (!planned.whole) {
+    co_return with(result, how::broken, "the connection broke after the head of the reply");
+  }
+  co_return result;
+}
+
+// Serves the request: from here on it is billed.
+void simulated_relay::serve(reply_plan& planned, const post& request, std::size_t number) {
+  seen_attempt& seen = attempts_[number];
+  const auto size = static_cast<std::int64_t>(request.body.size());
+  seen.billed = true;
+  seen.usage.prompt_tokens = random_.between(1, size);
+  seen.usage.cached_tokens = random_.percent(30) ? random_.between(0, seen.usage.prompt_tokens) : 0;
+  seen.usage.completion_tokens =
+      random_.between(0, number_of(member_of(request.body, "max_tokens"), 1));
+  const std::string_view model = member_of(request.body, "model");
+  if (const token_price* price = prices_.find(model)) {
+    // The bill, by the relay's own sum.
+    for (std::int64_t i = 0; i < seen.usage.prompt_tokens; ++i) {
+      seen.cost += i < seen.usage.cached_tokens ? price->cached_input : price->input;
+    }
+    for (std::int64_t i = 0; i < seen.usage.completion_tokens; ++i) seen.cost += price->output;
+  }
+  billed_ += seen.cost;
+  trace_.note("  bills attempt {}: {}", number, seen.cost.to_string());
+
+  const bool tells_usage = !random_.percent(character_.no_usage_percent);
+  const std::string usage =
+      tells_usage
+          ? fmt::format(
+                R"({{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},"prompt_tokens_details":{{"cached_tokens":{}}}}})",
+                seen.usage.prompt_tokens, seen.usage.completion_tokens, seen.usage.total_tokens(),
+                seen.usage.cached_tokens)
+          : "null";
+  const std::string text = fmt::format("{} #{}", seen.id, number);
+  planned.head.status = 200;
+  if (request.streamed && !random_.percent(10)) {
+    planned.head.content_type = "text/event-stream";
+    const auto event = [&](std::string_view delta, std::string_view finish) {
+      return fmt::format(
+          R"(data: {{"id":"c","object":"chat.completion.chunk","created":1,"model":"{}","choices":[{{"index":0,"delta":{},"finish_reason":{}}}]}})"
+          "\n\n",
+          model, delta, finish);
+    };
+    const auto gap = [&] { return random_.span(0ms, 800ms); };
+    planned.body.emplace_back(gap(), event(R"({"role":"assistant","content":""})", "null"));
+    planned.body.emplace_back(
+        gap(), event(fmt::format(R"({{"content":"{}"}})", text.substr(0, 2)), "null"));
+    planned.body.emplace_back(
+        gap(), event(fmt::format(R"({{"content":"{}"}})", text.substr(2)), R"("stop")"));
+    if (tells_usage) {
+      planned.body.emplace_back(
+          gap(),
+          fmt::format(
+              R"(data: {{"id":"c","object":"chat.completion.chunk","created":1,"model":"{}","choices":[],"usage":{}}})"
+              "\n\n",
+              model, usage));
+    }
+    planned.body.emplace_back(gap(), "data: [DONE]\n\n");
+    return;
+  }
+  planned.head.content_type = "application/json";
+  std::string whole = fmt::format(
+      R"({{"id":"c","object":"chat.completion","created":1,"model":"{}","choices":[{{"index":0,"message":{{"role":"assistant","content":"{}"}},"finish_reason":"stop"}}],"usage":{}}})",
+      model, text, usage);
+  const std::size_t half = whole.size() / 2;
+  planned.body.emplace_back(random_.span(0ms, 500ms), whole.substr(0, half));
+  planned.body.emplace_back(random_.span(0ms, 500ms), whole.substr(half));
+}
+
+simulated_relay::reply_plan simulated_relay::plan(const post& request, std::size_t number,
+                                                  weather now) {
+  reply_plan planned;
+  planned.before_head = random_.span(0ms, character_.longest_head);
+  planned.head.request_id = fmt::format("req_{}", number);
+  planned.head.content_type = "application/json";
+  const auto refuse = [&](int status, std::string_view code) {
+    planned.head.status = status;
+    planned.body = {{random_.span(0ms, 100ms),
+                     fmt::format(R"({{"error":{{"message":"no {}","type":"error","code":"{}"}}}})",
+                                 status, code)}};
+  };
+  if (now == weather::fair && random_.percent(character_.trouble_percent)) {
+    constexpr weather kinds[] = {weather::refusing, weather::failing, weather::stalling,
+                                 weather::cutting, weather::webpage};
+    now = kinds[random_.below(std::size(kinds))];
+  }
+  switch (now) {
+    case weather::refusing:
+      refuse(429, "rate_limit_exceeded");
+      if (random_.percent(40)) {
+        planned.head.hints["retry-after"] = fmt::format("{}", random_.between(1, 20));
+      } else if (random_.percent(20)) {
+        planned.head.hints["retry-after-ms"] = fmt::format("{}", random_.between(1, 3000));
+      }
+      return planned;
+    case weather::failing: {
+      constexpr int statuses[] = {500, 502, 503, 504, 408, 409, 524};
+      refuse(statuses[random_.below(std::size(statuses))], "server_error");
+      return planned;
+    }
+    case weather::unpaid:
+      refuse(random_.percent(50) ? 402 : 429, "insufficient_quota");
+      return planned;
+    case weather::webpage:
+      planned.head.status = random_.percent(50) ? 200 : 502;
+      planned.head.content_type = "text/html";
+      planned.body = {{duration{}, "<html><body>busy</body></html>"}};
+      return planned;
+    case weather::stalling:
+      if (random_.percent(70)) serve(planned, request, number);
+      if (random_.percent(50)) {
+        planned.before_head = 24h;  // beyond every deadline
+      } else {
+        planned.body.resize(random_.below(planned.body.size()));
+        planned.hangs = true;
+      }
+      if (planned.head.status == 0) planned.head.status = 200;
+      return planned;
+    case weather::cutting:
+      serve(planned, request, number);
+      if (random_.percent(30)) {
+        planned.with_head = false;
+      } else if (random_.percent(30)) {  // an error inside of a 200
+        planned.head.content_type = "application/json";
+        planned.body = {{duration{}, R"({"error":{"message":"upstream","code":"upstream"}})"}};
+      } else {
+        planned.body.resize(random_.below(planned.body.size()));
+        planned.whole = false;
+      }
+      return planned;
+    case weather::fair:
+    case weather::down:
+      break;
+  }
+  if (character_.refused.contains(attempts_[number].id)) {
+    refuse(400, "invalid_request");
+    return planned;
+  }
+  serve(planned, request, number);
+  return planned;
+}
+
+}  // namespace sluice::simulation

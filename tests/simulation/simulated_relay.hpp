@@ -1,0 +1,138 @@
+#pragma once
+
+#include <boost/asio/steady_timer.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <list>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "dice.hpp"
+#include "http_client.hpp"
+#include "simulated_clock.hpp"
+#include "sluice/config.hpp"
+#include "sluice/money.hpp"
+#include "sluice/usage.hpp"
+#include "trace.hpp"
+
+namespace sluice::simulation {
+
+/// What a relay does for a while instead of serving.
+enum class weather : std::uint8_t {
+  fair,
+  refusing,
+  failing,
+  down,
+  stalling,
+  cutting,
+  webpage,
+  unpaid
+};
+
+struct weather_spell {
+  weather kind = weather::fair;
+  time_point from{};
+  time_point until{};
+};
+
+/// How a relay is, for the whole of a life.
+struct relay_character {
+  double clock_rate = 1;                       ///< of its clock against ours
+  std::chrono::milliseconds longest_way{900};  ///< of a request to it
+  std::chrono::milliseconds longest_head{3000};
+  unsigned trouble_percent = 10;  ///< of the attempts, in fair weather
+  std::vector<weather_spell> spells;
+  std::set<std::string> refused;  ///< requests that it answers with 400, by id
+  unsigned no_usage_percent = 0;  ///< of its good replies
+};
+
+/// An attempt as the relay knows it. It is billed when it was served, whatever becomes of the
+/// reply on its way back; an Idempotency-Key changes nothing.
+struct seen_attempt {
+  std::string id;           ///< of the request
+  std::string key;          ///< Idempotency-Key
+  std::size_t process = 0;  ///< which of ours sent it
+  bool whole = false;
+  double counted_at = 0;  ///< when it arrived, in seconds of the relay's clock
+  bool billed = false;
+  token_usage usage;
+  usd cost;
+};
+
+/// The network and the relay behind it, in virtual time.
+class simulated_relay final : public http_client {
+ public:
+  simulated_relay(simulated_clock& time, dice random, trace& told, const relay_options& limits,
+                  relay_character character, price_table prices)
+      : time_(time),
+        random_(random),
+        trace_(told),
+        limits_(limits),
+        character_(std::move(character)),
+        prices_(std::move(prices)) {}
+
+  /// A new process of ours talks to it.
+  void boot(std::size_t process) {
+    process_ = process;
+    dead_ = false;
+    sending_ = true;
+    most_in_flight = 0;
+  }
+  /// The process died: nothing that it does from now on reaches anybody.
+  void die() { dead_ = true; }
+  /// Trouble and bad weather end for good.
+  void calm_down() {
+    character_.spells.clear();
+    character_.trouble_percent = 0;
+    character_.longest_head = std::chrono::seconds{3};
+  }
+
+  const std::vector<seen_attempt>& attempts() const noexcept { return attempts_; }
+  const seen_attempt* by_reply(const std::string& request_id) const;
+  usd billed() const noexcept { return billed_; }
+  /// The most of one process' attempts that it counted in any 60 s.
+  std::size_t most_in_a_minute(std::size_t process) const;
+  std::size_t in_flight() const noexcept { return in_flight_; }
+
+  std::size_t most_in_flight = 0;
+
+  boost::asio::awaitable<exchange_end> exchange(post request, response_handler& handler) override;
+  void stop_sending() override;
+  void allow_sending() override { sending_ = true; }
+  void abort() override;
+
+ private:
+  struct parked {
+    explicit parked(const boost::asio::any_io_executor& loop);
+    boost::asio::steady_timer timer;
+    bool connecting = false;
+    bool called_off = false;
+  };
+  enum class passed : std::uint8_t { in_time, too_late, called_off };
+  struct reply_plan;
+
+  boost::asio::awaitable<passed> pass(duration time, time_point limit, bool connecting = false);
+  boost::asio::awaitable<exchange_end> talk(post request, response_handler& handler,
+                                            std::size_t number);
+  reply_plan plan(const post& request, std::size_t number, weather now);
+  void serve(reply_plan& planned, const post& request, std::size_t number);
+  weather weather_now() const;
+
+  simulated_clock& time_;
+  dice random_;
+  trace& trace_;
+  const relay_options limits_;
+  relay_character character_;
+  const price_table prices_;
+  std::size_t process_ = 0;
+  bool dead_ = false;
+  bool sending_ = true;
+  std::size_t in_flight_ = 0;
+  std::vector<seen_attempt> attempts_;
+  usd billed_;
+  std::list<parked*> parked_;
+};
+
+}  // namespace sluice::simulation

@@ -1,0 +1,384 @@
+// The whole engine in virtual time: every rule holds over some hundred seeds, and where the engine
+// is broken on purpose some seed tells.
+#include <gmock/gmock.h>
+#include <spdlog/spdlog.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "life.hpp"
+#include "work_folder.hpp"
+
+namespace sluice::simulation {
+namespace {
+
+using testing::IsEmpty;
+
+struct simulation_test : testing::Test {
+  simulation_test() { spdlog::set_level(spdlog::level::off); }
+
+  std::string told(const life_story& story) const {
+    std::string text;
+    for (const auto& one : story.violations) {
+      text += "seed " + std::to_string(story.seed) + " breaks \"" + one.rule + "\": " + one.detail +
+              "\n";
+    }
+    return text;
+  }
+
+  /// The first seed up to `last` that breaks the rule; 0: none does, and the rules that were broken
+  /// are told.
+  std::uint64_t caught_by(std::string_view rule, const breakage& broken, std::uint64_t last) {
+    std::map<std::string, int> others;
+    for (std::uint64_t seed = 1; seed <= last; ++seed) {
+      for (const auto& one : live(seed, folder.path(), false, broken).violations) {
+        if (one.rule == rule) return seed;
+        ++others[one.rule];
+      }
+    }
+    for (const auto& [other, times] : others) ADD_FAILURE() << other << ": " << times;
+    return 0;
+  }
+
+  work_folder folder;
+};
+
+TEST_F(simulation_test, every_rule_holds) {
+  std::size_t attempts = 0;
+  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+    const life_story story = live(seed, folder.path());
+    EXPECT_THAT(told(story), IsEmpty()) << "simulation_soak --seed " << seed << " --trace";
+    attempts += story.attempts;
+  }
+  EXPECT_GT(attempts, 1000U);
+}
+
+TEST_F(simulation_test, a_seed_replays_exactly) {
+  for (std::uint64_t seed = 1000; seed < 1020; ++seed) {
+    const life_story first = live(seed, folder.path(), true);
+    const life_story again = live(seed, folder.path(), true);
+    EXPECT_EQ(first.digest, again.digest) << seed;
+    EXPECT_EQ(first.events, again.events) << seed;
+  }
+}
+
+// Each of what follows breaks the engine, or what stands under it, on purpose.
+
+class passing_file : public file {
+ public:
+  explicit passing_file(std::unique_ptr<file> behind) : behind_(std::move(behind)) {}
+  std::size_t read_at(std::uint64_t offset, char* into, std::size_t size,
+                      std::error_code& error) override {
+    return behind_->read_at(offset, into, size, error);
+  }
+  std::size_t append(std::string_view bytes, std::error_code& error) override {
+    return behind_->append(bytes, error);
+  }
+  std::error_code truncate(std::uint64_t size) override { return behind_->truncate(size); }
+  std::error_code sync() override { return behind_->sync(); }
+  std::uint64_t size() const override { return behind_->size(); }
+  bool is_regular() const override { return behind_->is_regular(); }
+  std::optional<long> lock() override { return behind_->lock(); }
+  const file& behind() const { return *behind_; }
+
+ private:
+  std::unique_ptr<file> behind_;
+};
+
+class passing_files : public file_system {
+ public:
+  explicit passing_files(file_system& behind) : behind_(behind) {}
+  std::unique_ptr<file> open(const std::string& path, open_as how,
+                             std::error_code& error) override {
+    auto opened = behind_.open(path, how, error);
+    if (!opened) return nullptr;
+    return wrap(path, std::move(opened));
+  }
+  std::error_code rename(const std::string& from, const std::string& to) override {
+    return behind_.rename(from, to);
+  }
+  std::error_code remove(const std::string& path) override { return behind_.remove(path); }
+  std::error_code sync_folder_of(const std::string& path) override {
+    return behind_.sync_folder_of(path);
+  }
+  std::error_code make_folders(const std::string& path) override {
+    return behind_.make_folders(path);
+  }
+  bool exists(const std::string& path) override { return behind_.exists(path); }
+  bool is_folder(const std::string& path) override { return behind_.is_folder(path); }
+  bool is_writable_folder(const std::string& path) override {
+    return behind_.is_writable_folder(path);
+  }
+  std::string resolved(const std::string& path) override { return behind_.resolved(path); }
+  bool is_at(const file& opened, const std::string& path) override {
+    return behind_.is_at(dynamic_cast<const passing_file&>(opened).behind(), path);
+  }
+  void run_aside(std::function<void()> slow) override { behind_.run_aside(std::move(slow)); }
+  void finish_aside() override { behind_.finish_aside(); }
+
+ protected:
+  virtual std::unique_ptr<file> wrap(const std::string& /*path*/, std::unique_ptr<file> opened) {
+    return std::make_unique<passing_file>(std::move(opened));
+  }
+  file_system& behind_;
+};
+
+class passing_sink : public result_sink {
+ public:
+  explicit passing_sink(result_sink& behind) : behind_(behind) {}
+  funds reserve(const request& next) override { return behind_.reserve(next); }
+  void unreserve(const request& next) override { behind_.unreserve(next); }
+  void attempt_started(const attempt_record& attempt) override { behind_.attempt_started(attempt); }
+  bool must_be_recorded() const override { return behind_.must_be_recorded(); }
+  void record(std::function<void(std::exception_ptr)> done) override {
+    behind_.record(std::move(done));
+  }
+  void attempt_ended(const attempt_record& attempt, attempt_end how) override {
+    behind_.attempt_ended(attempt, how);
+  }
+  void put(result&& finished) override { behind_.put(std::move(finished)); }
+  void flush() override { behind_.flush(); }
+  void sync() override { behind_.sync(); }
+
+ protected:
+  result_sink& behind_;
+};
+
+class passing_client : public http_client {
+ public:
+  explicit passing_client(http_client& behind) : behind_(behind) {}
+  boost::asio::awaitable<exchange_end> exchange(post asked, response_handler& handler) override {
+    co_return co_await behind_.exchange(asked, handler);
+  }
+  void stop_sending() override { behind_.stop_sending(); }
+  void allow_sending() override { behind_.allow_sending(); }
+  void abort() override { behind_.abort(); }
+
+ protected:
+  http_client& behind_;
+};
+
+class passing_source : public request_source {
+ public:
+  explicit passing_source(request_source& behind) : behind_(behind) {}
+  std::optional<request> next() override { return behind_.next(); }
+  void cancel() override { behind_.cancel(); }
+  std::string_view identity(std::size_t job) const override { return behind_.identity(job); }
+
+ protected:
+  request_source& behind_;
+};
+
+template <typename Broken, typename Part>
+breakage::wrapper<Part> with() {
+  return [](Part& part) { return std::make_unique<Broken>(part); };
+}
+
+TEST_F(simulation_test, a_sync_of_lines_that_is_skipped_is_caught) {
+  struct lazy_file final : passing_file {
+    using passing_file::passing_file;
+    std::error_code sync() override { return {}; }
+  };
+  struct lazy_files final : passing_files {
+    using passing_files::passing_files;
+    std::unique_ptr<file> wrap(const std::string& path, std::unique_ptr<file> opened) override {
+      if (!path.ends_with(".jsonl")) return passing_files::wrap(path, std::move(opened));
+      return std::make_unique<lazy_file>(std::move(opened));
+    }
+  };
+  EXPECT_NE(caught_by("a finished line reaches the disk within a second",
+                      {.files = with<lazy_files, file_system>()}, 300),
+            0U);
+}
+
+TEST_F(simulation_test, a_sync_of_names_that_is_skipped_is_caught) {
+  struct lazy final : passing_files {
+    using passing_files::passing_files;
+    std::error_code sync_folder_of(const std::string& /*path*/) override { return {}; }
+  };
+  EXPECT_NE(caught_by("a complete job is left alone", {.files = with<lazy, file_system>()}, 300),
+            0U);
+}
+
+TEST_F(simulation_test, a_record_that_is_not_synced_is_caught) {
+  struct lazy final : passing_sink {
+    using passing_sink::passing_sink;
+    void record(std::function<void(std::exception_ptr)> done) override { done(nullptr); }
+  };
+  EXPECT_NE(caught_by("attempts are counted", {.sink = with<lazy, result_sink>()}, 2000), 0U);
+}
+
+TEST_F(simulation_test, a_record_that_is_not_made_is_caught) {
+  struct forgetful final : passing_sink {
+    using passing_sink::passing_sink;
+    void attempt_started(const attempt_record& /*attempt*/) override {}
+  };
+  EXPECT_NE(caught_by("attempts are counted", {.sink = with<forgetful, result_sink>()}, 300), 0U);
+}
+
+TEST_F(simulation_test, a_reservation_that_is_forgotten_is_caught) {
+  struct generous final : passing_sink {
+    using passing_sink::passing_sink;
+    funds reserve(const request& /*next*/) override { return funds::reserved; }
+  };
+  EXPECT_NE(caught_by("nothing over the budget", {.sink = with<generous, result_sink>()}, 1000),
+            0U);
+}
+
+TEST_F(simulation_test, a_lost_attempt_that_is_settled_is_caught) {
+  struct trusting final : passing_sink {
+    using passing_sink::passing_sink;
+    void attempt_ended(const attempt_record& attempt, attempt_end how) override {
+      behind_.attempt_ended(attempt, how == attempt_end::lost ? attempt_end::answered : how);
+    }
+  };
+  EXPECT_NE(
+      caught_by("what may have been billed is told", {.sink = with<trusting, result_sink>()}, 300),
+      0U);
+}
+
+TEST_F(simulation_test, a_result_that_is_written_twice_is_caught) {
+  struct stuttering final : passing_sink {
+    using passing_sink::passing_sink;
+    void put(result&& finished) override {
+      result again = finished;
+      behind_.put(std::move(finished));
+      behind_.put(std::move(again));
+    }
+  };
+  EXPECT_NE(caught_by("one line for each request", {.sink = with<stuttering, result_sink>()}, 100),
+            0U);
+}
+
+TEST_F(simulation_test, a_flush_that_is_acknowledged_and_not_made_is_caught) {
+  struct lazy final : passing_sink {
+    using passing_sink::passing_sink;
+    void flush() override {}
+  };
+  EXPECT_NE(caught_by("a finished line reaches the file at once",
+                      {.sink = with<lazy, result_sink>()}, 300),
+            0U);
+}
+
+TEST_F(simulation_test, a_request_that_is_left_out_is_caught) {
+  struct skipping final : passing_source {
+    using passing_source::passing_source;
+    std::optional<request> next() override {
+      if (++given_ == 3) (void)behind_.next();
+      return behind_.next();
+    }
+    int given_ = 0;
+  };
+  EXPECT_NE(caught_by("totals are the sums", {.source = with<skipping, request_source>()}, 100),
+            0U);
+}
+
+TEST_F(simulation_test, a_request_that_is_given_twice_is_caught) {
+  struct stuttering final : passing_source {
+    using passing_source::passing_source;
+    std::optional<request> next() override {
+      if (again_) return std::exchange(again_, std::nullopt);
+      auto given = behind_.next();
+      again_ = given;
+      return given;
+    }
+    std::optional<request> again_;
+  };
+  EXPECT_NE(caught_by("a finished request is not sent again",
+                      {.source = with<stuttering, request_source>()}, 100),
+            0U);
+}
+
+// The window's slot is free again 60 s after the head.
+TEST_F(simulation_test, a_slot_that_is_freed_early_is_caught) {
+  struct hasty_handler final : response_handler {
+    explicit hasty_handler(response_handler& behind) : behind_(behind) {}
+    void on_sent() override {
+      behind_.on_sent();
+      openai::response_head early;
+      early.status = 200;
+      early.content_type = "text/event-stream";
+      behind_.on_head(std::move(early));
+    }
+    void on_head(openai::response_head head) override { behind_.on_head(std::move(head)); }
+    openai::reply_reader::need on_body(std::string_view bytes) override {
+      return behind_.on_body(bytes);
+    }
+    response_handler& behind_;
+  };
+  struct hasty final : passing_client {
+    using passing_client::passing_client;
+    boost::asio::awaitable<exchange_end> exchange(post asked, response_handler& handler) override {
+      hasty_handler early(handler);
+      co_return co_await behind_.exchange(asked, early);
+    }
+  };
+  EXPECT_NE(caught_by("no window above the cap", {.client = with<hasty, http_client>()}, 1000), 0U);
+}
+
+TEST_F(simulation_test, a_slot_that_is_given_back_for_what_was_sent_is_caught) {
+  struct denying final : passing_client {
+    using passing_client::passing_client;
+    boost::asio::awaitable<exchange_end> exchange(post asked, response_handler& handler) override {
+      exchange_end end = co_await behind_.exchange(asked, handler);
+      if (end.end != exchange_end::how::complete) end.sent_any = end.sent_whole = false;
+      co_return end;
+    }
+  };
+  EXPECT_NE(caught_by("attempts are counted", {.client = with<denying, http_client>()}, 300), 0U);
+}
+
+TEST_F(simulation_test, a_reply_that_goes_to_another_request_is_caught) {
+  struct mixing final : passing_sink {
+    using passing_sink::passing_sink;
+    void put(result&& finished) override {
+      if (finished.outcome && held_.outcome) {
+        const auto own = finished.outcome;
+        finished.outcome = held_.outcome;
+        held_.outcome = own;
+      } else {
+        held_ = finished;
+      }
+      behind_.put(std::move(finished));
+    }
+    result held_ = [] {
+      result none;
+      none.outcome = failure{};
+      return none;
+    }();
+  };
+  EXPECT_NE(caught_by("a line is that of its request", {.sink = with<mixing, result_sink>()}, 100),
+            0U);
+}
+
+TEST_F(simulation_test, a_call_of_the_clock_that_is_left_behind_is_caught) {
+  struct stubborn final : clock {
+    explicit stubborn(clock& behind) : behind_(behind) {}
+    time_point now() const noexcept override { return behind_.now(); }
+    double unix_now() const noexcept override { return behind_.unix_now(); }
+    timer call_at(time_point when, std::function<void()> callback) override {
+      const timer id = ++last_;
+      pending_[id] = true;
+      behind_.call_at(when, [pending = alive_, this, id, callback = std::move(callback)] {
+        if (*pending && pending_[id]) callback();
+      });
+      return id;
+    }
+    void cancel(timer id) noexcept override { pending_[id] = false; }
+    ~stubborn() override { *alive_ = false; }
+
+   private:
+    clock& behind_;
+    timer last_ = 0;
+    std::map<timer, bool> pending_;
+    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  };
+  EXPECT_NE(caught_by("nobody is left waiting", {.time = with<stubborn, clock>()}, 100), 0U);
+}
+
+}  // namespace
+}  // namespace sluice::simulation
