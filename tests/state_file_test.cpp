@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "support/temp_dir.hpp"
@@ -31,7 +32,9 @@ struct state_file_test : testing::Test {
   std::unique_ptr<state_file> again(std::uint32_t told_of_a = 0) {
     auto left = std::make_unique<state_file>(*disk, dir / "x.state");
     EXPECT_TRUE(left->load());
-    left->reconcile([=](const hash128& id) { return id == a ? told_of_a : 0; });
+    left->reconcile([=](const hash128& id) {
+      return state_file::line_told{.attempts = id == a ? told_of_a : 0, .last_end = {}};
+    });
     return left;
   }
 };
@@ -75,6 +78,27 @@ TEST_F(state_file_test, a_line_wins_over_the_record_of_its_attempt) {
       << "the line tells of an earlier attempt";
 }
 
+TEST_F(state_file_test, a_line_tells_how_its_attempt_ended_where_the_record_of_that_is_lost) {
+  const struct {
+    std::optional<attempt_end> told;
+    std::uint64_t maybe_billed;
+    const char* kept;
+  } rows[] = {{std::nullopt, 0, "0"},
+              {attempt_end::answered, 0, "0"},
+              {attempt_end::unpriced, 0, "0.5"},
+              {attempt_end::lost, 1, "0.5"}};
+  for (const auto& row : rows) {
+    fresh()->started(a, 1, dollars("0.5"));
+    state_file left(*disk, dir / "x.state");
+    ASSERT_TRUE(left.load());
+    left.reconcile(
+        [&](const hash128&) { return state_file::line_told{.attempts = 1, .last_end = row.told}; });
+    EXPECT_EQ(left.counters().maybe_billed_attempts, row.maybe_billed);
+    EXPECT_EQ(left.counters().kept, dollars(row.kept));
+    EXPECT_EQ(left.find(a), nullptr);
+  }
+}
+
 TEST_F(state_file_test, each_end_means_what_it_says) {
   const struct {
     attempt_end how;
@@ -95,7 +119,8 @@ TEST_F(state_file_test, each_end_means_what_it_says) {
       if (after_crash) state = again();
       EXPECT_EQ(state->counters().attempts, row.attempts);
       EXPECT_EQ(state->counters().retries, row.retries);
-      EXPECT_EQ(state->counters().maybe_billed_attempts, row.maybe_billed);
+      const bool line_lost = after_crash && row.how == attempt_end::unpriced;  // it was to follow
+      EXPECT_EQ(state->counters().maybe_billed_attempts, row.maybe_billed + line_lost);
       EXPECT_EQ(state->counters().kept, dollars(row.kept));
       EXPECT_EQ(state->find(a) != nullptr, row.known);
     }

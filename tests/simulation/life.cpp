@@ -55,8 +55,8 @@ class witness final : public result_sink {
     behind_.attempt_started(attempt);
   }
   bool must_be_recorded() const override { return behind_.must_be_recorded(); }
-  void record(std::function<void(std::exception_ptr)> done) override {
-    behind_.record(std::move(done));
+  void record(const std::function<void(std::exception_ptr)>& done) override {
+    behind_.record(done);
   }
   void attempt_ended(const attempt_record& attempt, attempt_end how) override {
     trace_.note("end {} {} as {}", attempt.custom_id, attempt.number, static_cast<int>(how));

@@ -134,8 +134,8 @@ class passing_sink : public result_sink {
   void unreserve(const request& next) override { behind_.unreserve(next); }
   void attempt_started(const attempt_record& attempt) override { behind_.attempt_started(attempt); }
   bool must_be_recorded() const override { return behind_.must_be_recorded(); }
-  void record(std::function<void(std::exception_ptr)> done) override {
-    behind_.record(std::move(done));
+  void record(const std::function<void(std::exception_ptr)>& done) override {
+    behind_.record(done);
   }
   void attempt_ended(const attempt_record& attempt, attempt_end how) override {
     behind_.attempt_ended(attempt, how);
@@ -207,7 +207,7 @@ TEST_F(simulation_test, a_sync_of_names_that_is_skipped_is_caught) {
 TEST_F(simulation_test, a_record_that_is_not_synced_is_caught) {
   struct lazy final : passing_sink {
     using passing_sink::passing_sink;
-    void record(std::function<void(std::exception_ptr)> done) override { done(nullptr); }
+    void record(const std::function<void(std::exception_ptr)>& done) override { done(nullptr); }
   };
   EXPECT_NE(caught_by("attempts are counted", {.sink = with<lazy, result_sink>()}, 2000), 0U);
 }
