@@ -98,10 +98,10 @@ void job_record::load_life(bool lines_left) {
     // costs the counts alone.
     std::error_code error;
     const auto text = read_file(disk_, files_.totals, error);
-    if (error && budget_ != nullptr) {
+    if (error) {
       refuse(
-          fmt::format("{}: cannot be read ({}), and it tells what is kept of the budget; mend "
-                      "that, and run the same command again",
+          fmt::format("{}: cannot be read ({}), and it tells what has been sent; mend that, and "
+                      "run the same command again",
                       files_.totals, error.message()));
     }
     const auto stored = text ? nlohmann::json::parse(*text, nullptr, false) : nlohmann::json();
