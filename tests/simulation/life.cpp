@@ -29,9 +29,17 @@ namespace asio = boost::asio;
 
 // Beyond the second that a finished line may stay off the disk: the syncs before it in the line.
 constexpr duration longest_unsynced = 1s + 20 * simulated_files::longest_aside;
-constexpr duration longest_run = std::chrono::hours{24};
+constexpr duration longest_run = 6h;
+constexpr duration longest_end = 1min;  // of one that was given up
 constexpr duration totals_interval = 10s;
 constexpr int most_calm_runs = 40;
+
+template <typename Part>
+Part& wrap(const breakage::wrapper<Part>& wrapper, Part& part, std::unique_ptr<Part>& owner) {
+  if (!wrapper) return part;
+  owner = wrapper(part);
+  return *owner;
+}
 
 // Sees what the engine finds out, on its way into the files.
 class witness final : public result_sink {
@@ -43,7 +51,7 @@ class witness final : public result_sink {
     std::size_t attempts_before = 0;  // that the relay had seen by then
   };
 
-  witness(result_sink& behind, clock& time, simulated_relay& relay, trace& told)
+  witness(result_sink& behind, const clock& time, simulated_relay& relay, trace& told)
       : behind_(behind), time_(time), relay_(relay), trace_(told) {}
 
   std::vector<finished> results;
@@ -73,10 +81,36 @@ class witness final : public result_sink {
 
  private:
   result_sink& behind_;
-  clock& time_;
+  const clock& time_;
   simulated_relay& relay_;
   trace& trace_;
 };
+
+// All that one process is made of.
+struct machine {
+  machine(const breakage& broken, const scenario& scene, const std::vector<std::string>& named,
+          file_system& files, clock& time, const simulated_clock& own_time, simulated_relay& relay,
+          trace& told)
+      : runner(loop, scene.options, time, {&wrap<http_client>(broken.client, relay, own_client)}),
+        jobs(named, scene.options.job, scene.options.output, scene.prices, files),
+        sink(wrap<result_sink>(broken.sink, jobs, own_sink), own_time, relay, told),
+        source(wrap<request_source>(broken.source, jobs, own_source)) {}
+
+  asio::io_context loop{1};
+  std::unique_ptr<http_client> own_client;
+  engine runner;
+  job_set jobs;
+  std::unique_ptr<result_sink> own_sink;
+  std::unique_ptr<request_source> own_source;
+  witness sink;
+  lockstep_source source;
+};
+
+// Those whose run hangs: what waits in them cannot be taken down in good order.
+void leave_standing(std::unique_ptr<machine> hung) {
+  static auto& all = *new std::vector<machine*>;
+  all.push_back(hung.release());
+}
 
 // A line of an output or errors file.
 struct told_line {
@@ -160,14 +194,6 @@ class life {
     return std::move(story_);
   }
 
-  template <typename Part>
-  static Part& wrap(const breakage::wrapper<Part>& wrapper, Part& part,
-                    std::unique_ptr<Part>& owner) {
-    if (!wrapper) return part;
-    owner = wrapper(part);
-    return *owner;
-  }
-
   // From the start of one process to its end, whichever way it comes.
   void process(const process_plan& plan) {
     const std::size_t number = story_.processes++;
@@ -221,20 +247,14 @@ class life {
       }));
     }
 
-    asio::io_context loop{1};
-    std::unique_ptr<http_client> own_client;
-    engine runner(loop, scene_.options, time,
-                  {&wrap<http_client>(broken_.client, relay_, own_client)});
     std::vector<std::string> named;
     for (const auto& job : paths_) named.push_back(job.job);
-    job_set jobs(named, scene_.options.job, scene_.options.output, scene_.prices, files);
+    auto whole =
+        std::make_unique<machine>(broken_, scene_, named, files, time, time_, relay_, told_);
     if (disk_.dead()) return;
     started_ = true;
+    auto& [loop, own_client, runner, jobs, own_sink, own_source, sink, source] = *whole;
 
-    std::unique_ptr<result_sink> own_sink;
-    std::unique_ptr<request_source> own_source;
-    witness sink(wrap<result_sink>(broken_.sink, jobs, own_sink), time_, relay_, told_);
-    lockstep_source source(wrap<request_source>(broken_.source, jobs, own_source));
     std::exception_ptr fault;
     bool ended = false;
 
@@ -285,8 +305,12 @@ class life {
         source.read_all();
         continue;
       }
-      if (time_.now() - began > longest_run && !buried) {
-        violated("the run ends", "it still runs after a day");
+      if (buried && time_.now() - died_at_ > longest_end) {
+        violated("the run ends", "it still runs after it was given up");
+        break;
+      }
+      if (!buried && time_.now() - began > longest_run) {
+        violated("the run ends", "it still runs after {} h", longest_run / 1h);
         disk_.die();
         continue;
       }
@@ -297,7 +321,7 @@ class life {
     }
     if (next_totals != 0) time_.cancel(next_totals);
     for (const auto timer : std::exchange(timers, {})) time_.cancel(timer);
-    if (!ended) throw std::runtime_error("the run hangs");
+    if (!ended) return leave_standing(std::move(whole));
     loop.restart();
     while (loop.poll() > 0) {
     }

@@ -241,6 +241,16 @@ TEST_F(simulation_test, a_lost_attempt_that_is_settled_is_caught) {
       0U);
 }
 
+TEST_F(simulation_test, a_request_that_waits_for_ever_is_caught) {
+  struct stingy final : passing_sink {
+    using passing_sink::passing_sink;
+    funds reserve(const request& next) override {
+      return next.line == 2 ? funds::wait : behind_.reserve(next);
+    }
+  };
+  EXPECT_NE(caught_by("the run ends", {.sink = with<stingy, result_sink>()}, 20), 0U);
+}
+
 TEST_F(simulation_test, a_result_that_is_written_twice_is_caught) {
   struct stuttering final : passing_sink {
     using passing_sink::passing_sink;
