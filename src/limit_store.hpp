@@ -24,7 +24,7 @@ class limit_store {
   limit_store& operator=(const limit_store&) = delete;
   ~limit_store();
 
-  /// In the file at `path`, which is made where it is not there. One that is damaged, foreign or of
+  /// In the file at `path`, which is made where it is not there. One that is damaged, empty or of
   /// another start of the machine counts as if the limit had been used up just now. Null when the
   /// file cannot be shared; `why` says why.
   static std::unique_ptr<limit_store> open(const std::string& path, const boot_id& boot,
@@ -62,7 +62,7 @@ class limit_store {
   void bury_the_dead(limit_window::moment now);
 
  private:
-  bool attach(limit_window::moment now, bool fresh_counts, std::string& why);
+  bool attach(limit_window::moment now, bool missed, std::string& why);
   void detach() noexcept;
   void check_file(limit_window::moment now);
 

@@ -62,12 +62,14 @@ time_point rate_limiter::next_start(time_point now, std::uint64_t tokens) const 
 
 time_point rate_limiter::look_again(time_point now) {
   if (!store_.is_shared()) return time_point::max();
-  if (now >= next_burial_) {
+  const bool has_company = store_.has_company();
+  // Alone, nothing else would have this one look for the dead again.
+  if (!has_company || now >= next_burial_) {
     next_burial_ = now + burial_interval;
     const limit_store::hold window(store_, now);
     store_.bury_the_dead(window.now());
   }
-  return store_.has_company() ? now + look_interval : time_point::max();
+  return has_company ? now + look_interval : time_point::max();
 }
 
 rate_limiter::place* rate_limiter::find(slot taken) noexcept {

@@ -78,12 +78,12 @@ boost::asio::awaitable<std::optional<start_gate::permit>> start_gate::enter(
   if (line_.size() == 0 && called_ == 0) {
     if (const auto turn = try_enter(avoided, tokens)) co_return turn;
   }
-  for (;;) {
-    // One who was called and finds the way barred again (a pause began) goes to the end of the
-    // line; the others who wait are barred as well.
-    wanted_tokens_.push_back(tokens);
+  // One who was called and finds the way barred again (a pause began, another process was faster)
+  // stays first in line.
+  for (bool first = false;; first = true) {
+    wanted_tokens_.insert(first ? wanted_tokens_.begin() : wanted_tokens_.end(), tokens);
     if (has_place()) arm();
-    co_await line_.wait();
+    co_await line_.wait(first);
     --called_;
     if (closed_) co_return std::nullopt;
     const auto turn = try_enter(avoided, tokens);
@@ -109,7 +109,10 @@ void start_gate::wake_next() {
 void start_gate::arm() {
   const time_point now = clock_.now();
   time_point next = next_start(now);
-  if (next > now) next = std::min(next, look_again(now));
+  if (next > now) {
+    const time_point again = look_again(now);
+    next = std::min(again, next_start(now));
+  }
   if (next == time_point::max()) return;  // sent(), answered() or leave() will tell
   if (alarm_ != 0) {
     if (alarm_at_ <= next) return;
