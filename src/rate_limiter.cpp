@@ -7,8 +7,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// So soon a slot that another process gives back is taken, at the latest.
-constexpr duration look_interval = 250ms;
 // So often it is asked which processes have died.
 constexpr duration burial_interval = 1s;
 
@@ -78,7 +76,7 @@ rate_limiter::place* rate_limiter::find(slot taken) noexcept {
 }
 
 void rate_limiter::sent(slot taken, time_point now) {
-  if (place* one = find(taken)) {
+  if (place* one = find(taken); one != nullptr && one->held.step == limit_window::slot::unsent) {
     const limit_store::hold window(store_, now);
     window->sent(store_.owner(), one->held, window.now(), options_.margin);
   }

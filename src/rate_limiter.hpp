@@ -41,6 +41,9 @@ class rate_limiter {
     limit_store* store = nullptr;         ///< null: one of this limiter alone
   };
 
+  /// So soon a slot that another process gives back is seen, at the latest.
+  static constexpr duration look_interval = std::chrono::milliseconds{250};
+
   explicit rate_limiter(const options& chosen);
 
   /// Takes a slot if one is free, the tokens fit, no pause is on, and the pace allows it.

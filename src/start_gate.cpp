@@ -82,7 +82,10 @@ boost::asio::awaitable<std::optional<start_gate::permit>> start_gate::enter(
   // stays first in line.
   for (bool first = false;; first = true) {
     wanted_tokens_.insert(first ? wanted_tokens_.begin() : wanted_tokens_.end(), tokens);
-    if (has_place()) arm();
+    if (has_place()) {
+      const time_point now = clock_.now();
+      arm(now, next_start(now));
+    }
     co_await line_.wait(first);
     --called_;
     if (closed_) co_return std::nullopt;
@@ -97,18 +100,19 @@ void start_gate::wake_next() {
   if (line_.size() == 0 || called_ > 0) return;
   if (!has_place()) return;             // leave() calls again
   const time_point now = clock_.now();  // asked once: a moment later, "now" would be in the future
-  if (next_start(now) <= now) {
+  const time_point next = next_start(now);
+  if (next <= now) {
     ++called_;
     wanted_tokens_.pop_front();
     line_.wake_one();
   } else {
-    arm();
+    arm(now, next);
   }
 }
 
-void start_gate::arm() {
-  const time_point now = clock_.now();
-  time_point next = next_start(now);
+void start_gate::arm(time_point now, time_point next) {
+  // Each look is a few system calls: one that is soon to come anyway is soon enough.
+  if (alarm_ != 0 && alarm_at_ <= std::min(next, now + rate_limiter::look_interval)) return;
   if (next > now) {
     const time_point again = look_again(now);
     next = std::min(again, next_start(now));

@@ -102,7 +102,7 @@ class start_gate {
   time_point next_start(time_point now) const;
   time_point look_again(time_point now);
   void wake_next();
-  void arm();
+  void arm(time_point now, time_point next);
 
   clock& clock_;
   std::vector<rate_limiter> windows_;
