@@ -897,6 +897,18 @@ TEST(limit_test, runs_share_the_window_of_a_key_and_no_other) {
       << "the same key by another way";
 }
 
+// Every reply takes 15 tokens, which is found out by the first: 256 are expected before.
+TEST(limit_test, tokens_a_minute_are_those_that_replies_take) {
+  engine_rig test;
+  test.add(18);
+  test.options.pace.requests_per_minute = 0;
+  test.options.pace.tokens_per_minute = 100;
+  test.run();
+  EXPECT_EQ(test.succeeded(), 18U);
+  EXPECT_LE(test.most_counted_in_a_minute(), 6U);
+  EXPECT_LT(test.time.since_start(), 2 * 62) << "six in each of three minutes";
+}
+
 TEST(limit_test, a_folder_that_cannot_be_used_stops_no_run) {
   const test::temp_dir dir;
   engine_rig test;
