@@ -38,13 +38,9 @@ BENCHMARK(one_attempt)->Arg(0)->Arg(200)->Arg(10'000);
 void one_attempt_on_file(benchmark::State& state) {
   std::string folder = (std::filesystem::temp_directory_path() / "sluice-bench-XXXXXX").string();
   if (::mkdtemp(folder.data()) == nullptr) return state.SkipWithError("no temporary folder");
-  std::string why;
-  const auto store = sluice::limit_store::open(folder + "/window", {1}, 1s, {}, why);
-  if (store == nullptr) {
-    state.SkipWithError(why.c_str());
-  } else {
-    attempts(state, static_cast<unsigned>(state.range(0)), store.get());
-  }
+  sluice::limit_store store(folder + "/window", {1}, 1s,
+                            [&](const std::string& why) { state.SkipWithError(why.c_str()); });
+  attempts(state, static_cast<unsigned>(state.range(0)), &store);
   std::filesystem::remove_all(folder);
 }
 BENCHMARK(one_attempt_on_file)->Arg(0)->Arg(200)->Arg(10'000);

@@ -110,16 +110,16 @@ struct gate_plan {
   }
 
   // Has the windows live where other processes find them. One that cannot is this process's alone.
-  std::vector<std::unique_ptr<limit_store>> share(const std::string& folder, time_point now) {
+  std::vector<std::unique_ptr<limit_store>> share(const std::string& folder) {
     std::vector<std::unique_ptr<limit_store>> stores;
-    for (std::size_t i = 0; i < windows.size() && !folder.empty(); ++i) {
-      std::string why;
-      stores.push_back(
-          limit_store::open(folder + "/" + names[i], current_boot(), windows[i].margin, now, why));
-      windows[i].store = stores.back().get();
-      if (stores.back()) continue;
+    const auto warn = [warned = std::make_shared<bool>(false)](const std::string& why) {
+      if (std::exchange(*warned, true)) return;
       spdlog::warn("the limit is not shared with other runs ({})", why);
-      break;
+    };
+    for (std::size_t i = 0; i < windows.size() && !folder.empty(); ++i) {
+      stores.push_back(std::make_unique<limit_store>(fmt::format("{}/{}", folder, names[i]),
+                                                     current_boot(), windows[i].margin, warn));
+      windows[i].store = stores.back().get();
     }
     return stores;
   }
@@ -143,7 +143,7 @@ struct engine::parts {
         time(given_clock != nullptr ? *given_clock : *owned_clock),
         clients(std::move(given_clients)),
         plan(options),
-        stores(plan.share(options.pace.limit_folder, time.now())),
+        stores(plan.share(options.pace.limit_folder)),
         gate(time, plan.windows, plan.lanes, options.pace.concurrency) {
     if (!clients.empty()) return;
     for (const auto& member : relays) {

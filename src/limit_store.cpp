@@ -99,8 +99,31 @@ bool create(const std::string& path, const boot_id& boot, moment now) {
 
 }  // namespace
 
-limit_store::limit_store() : own_(std::make_unique<limit_window>()), window_(own_.get()) {
-  window_->reset({}, {}, {});
+limit_store::limit_store() {
+  keep_to_itself({}, {});
+}
+
+limit_store::limit_store(std::string path, const boot_id& boot, moment margin,
+                         std::function<void(const std::string& why)> told)
+    : path_(std::move(path)), boot_(boot), margin_(margin), told_(std::move(told)) {}
+
+void limit_store::keep_to_itself(moment now, moment unknown_until) {
+  own_ = std::make_unique<limit_window>();
+  window_ = own_.get();
+  window_->reset({}, now, unknown_until);
+  owner_ = 0;
+}
+
+void limit_store::prepare(time_point now) {
+  if (window_ == nullptr) {
+    slept_ = slept({});
+    const moment since_boot = now.time_since_epoch() + slept_;
+    if (const std::string why = attach(since_boot, false); !why.empty()) {
+      told_(why);
+      keep_to_itself(since_boot, {});
+    }
+  }
+  if (is_shared()) slept_ = slept(slept_);
 }
 
 limit_store::~limit_store() {
@@ -110,29 +133,19 @@ limit_store::~limit_store() {
 void limit_store::detach() noexcept {
   if (file_ < 0) return;
   ::munmap(window_, size);
+  window_ = nullptr;
   ::close(file_);  // and with it every lock
   file_ = -1;
 }
 
-std::unique_ptr<limit_store> limit_store::open(const std::string& path, const boot_id& boot,
-                                               moment margin, time_point now, std::string& why) {
-  auto store = std::make_unique<limit_store>();
-  store->path_ = path;
-  store->boot_ = boot;
-  store->margin_ = margin;
-  store->slept_ = slept(moment{});
-  if (!store->attach(now.time_since_epoch() + store->slept_, false, why)) return nullptr;
-  store->own_.reset();
-  return store;
-}
-
-// `missed`: another file was used before, of which this one knows nothing.
-bool limit_store::attach(moment now, bool missed, std::string& why) {
+// Why the file cannot be shared; empty when it is. `missed`: another file was used before, of which
+// this one knows nothing.
+std::string limit_store::attach(moment now, bool missed) {
   const auto fail = [&](std::string_view what) {
-    why = fmt::format("{}: {}", path_, what);
     if (file_ >= 0) ::close(file_);
     file_ = -1;
-    return false;
+    window_ = nullptr;
+    return fmt::format("{}: {}", path_, what);
   };
   if (boot_ == boot_id{}) return fail("the system does not name its start");
   make_folders(path_);
@@ -172,7 +185,7 @@ bool limit_store::attach(moment now, bool missed, std::string& why) {
   window_->enlist(owner_, margin_);
   bury_the_dead(now);
   unlock(file_, table_lock);
-  return true;
+  return {};
 }
 
 // Somebody may have cut the file short, or removed it and with it the way of others to it.
@@ -181,25 +194,21 @@ void limit_store::check_file(moment now) {
   if (::fstat(file_, &info) != 0) return;
   if (info.st_nlink == 0) {
     detach();
-    std::string why;
-    if (attach(now, true, why)) {
+    if (attach(now, true).empty()) {
       lock(file_, table_lock, F_OFD_SETLKW);
-      return;
+    } else {
+      keep_to_itself(now, now + margin_ + limit_window::length);
     }
-    own_ = std::make_unique<limit_window>();
-    window_ = own_.get();
-    window_->reset({}, now, now + margin_ + limit_window::length);
-    owner_ = 0;
   } else if (info.st_size < size && ::posix_fallocate(file_, 0, size) == 0) {
     window_->reset(boot_, now, now + margin_ + limit_window::length);
     window_->enlist(owner_, margin_);
   }
 }
 
-limit_store::hold::hold(limit_store& store, time_point now)
-    : store_(store),
-      offset_(store.is_shared() ? store.slept_ = slept(store.slept_) : moment{}),
-      now_(now.time_since_epoch() + offset_) {
+limit_store::hold::hold(limit_store& store, time_point now) : store_(store) {
+  store_.prepare(now);
+  offset_ = store_.is_shared() ? store_.slept_ : moment{};
+  now_ = now.time_since_epoch() + offset_;
   if (store_.is_shared()) {
     lock(store_.file_, table_lock, F_OFD_SETLKW);
     store_.check_file(now_);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -24,12 +25,12 @@ class limit_store {
   limit_store& operator=(const limit_store&) = delete;
   ~limit_store();
 
-  /// In the file at `path`, which is made where it is not there. One that is damaged, empty or of
-  /// another start of the machine counts as if the limit had been used up just now. Null when the
-  /// file cannot be shared; `why` says why.
-  static std::unique_ptr<limit_store> open(const std::string& path, const boot_id& boot,
-                                           limit_window::moment margin, time_point now,
-                                           std::string& why);
+  /// In the file at `path`, which is opened, or made, when it is first needed. One that is damaged,
+  /// empty or of another start of the machine counts as if the limit had been used up just now.
+  /// Where it cannot be shared, the window is this process's own, and `told` is called once with
+  /// the reason.
+  limit_store(std::string path, const boot_id& boot, limit_window::moment margin,
+              std::function<void(const std::string& why)> told);
 
   /// The window as it is at `now`, held against other processes while the object lives.
   class hold {
@@ -50,8 +51,8 @@ class limit_store {
 
    private:
     limit_store& store_;
-    limit_window::moment offset_;
-    limit_window::moment now_;
+    limit_window::moment offset_{};
+    limit_window::moment now_{};
   };
 
   std::size_t owner() const noexcept { return owner_; }
@@ -62,7 +63,9 @@ class limit_store {
   void bury_the_dead(limit_window::moment now);
 
  private:
-  bool attach(limit_window::moment now, bool missed, std::string& why);
+  void prepare(time_point now);
+  std::string attach(limit_window::moment now, bool missed);
+  void keep_to_itself(limit_window::moment now, limit_window::moment unknown_until);
   void detach() noexcept;
   void check_file(limit_window::moment now);
 
@@ -73,6 +76,7 @@ class limit_store {
   boot_id boot_{};
   limit_window::moment margin_{};
   limit_window::moment slept_{};  // the machine, since it started
+  std::function<void(const std::string& why)> told_;
   int file_ = -1;
 };
 

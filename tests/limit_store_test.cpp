@@ -34,9 +34,9 @@ struct limit_store_test : testing::Test {
 
   // Each store has an open file of its own, so that it counts as a process of its own.
   std::unique_ptr<limit_store> open(time_point now = noon, boot_id boot = this_boot) {
-    std::string why;
-    auto store = limit_store::open(path, boot, margin, now, why);
-    EXPECT_NE(store, nullptr) << why;
+    auto store = std::make_unique<limit_store>(
+        path, boot, margin, [](const std::string& why) { ADD_FAILURE() << why; });
+    const limit_store::hold opened(*store, now);
     return store;
   }
   static rate_limiter limiter(limit_store& store, unsigned per_minute,
@@ -262,10 +262,8 @@ TEST_F(limit_store_test, processes_that_begin_at_once_share_the_new_file) {
     for (int i = 0; i < processes; ++i) {
       const pid_t child = ::fork();
       if (child == 0) {
-        std::string why;
-        const auto store = limit_store::open(path, this_boot, margin, noon, why);
-        if (store == nullptr) ::_exit(255);
-        auto own = limiter(*store, 3 * processes);
+        limit_store store(path, this_boot, margin, [](const std::string&) { ::_exit(255); });
+        auto own = limiter(store, 3 * processes);
         int taken = 0;
         while (taken < 2) taken += own.try_start(noon) ? 1 : 100;
         ::_exit(taken);
@@ -286,13 +284,22 @@ TEST_F(limit_store_test, processes_that_begin_at_once_share_the_new_file) {
   }
 }
 
-TEST_F(limit_store_test, one_that_cannot_be_had_says_why) {
+TEST_F(limit_store_test, one_that_cannot_be_shared_says_why_and_limits_all_the_same) {
   const std::string in_the_way = dir.write("file", "");
-  std::string why;
-  EXPECT_EQ(limit_store::open(in_the_way + "/limits/one", this_boot, margin, noon, why), nullptr);
-  EXPECT_THAT(why, HasSubstr("file/limits/one"));
   std::filesystem::create_symlink(in_the_way, dir / "link");
-  EXPECT_EQ(limit_store::open(dir / "link", this_boot, margin, noon, why), nullptr);
+  for (const std::string& bad : {in_the_way + "/limits/one", dir / "link"}) {
+    std::vector<std::string> told;
+    limit_store store(bad, this_boot, margin, [&](const std::string& why) { told.push_back(why); });
+    auto alone = limiter(store, 3);
+    EXPECT_EQ(starts(alone, noon), 3U);
+    ASSERT_EQ(told.size(), 1U);
+    EXPECT_THAT(told[0], HasSubstr(bad));
+  }
+}
+
+TEST_F(limit_store_test, nothing_is_made_before_it_is_needed) {
+  const limit_store store(path, this_boot, margin, [](const std::string&) {});
+  EXPECT_FALSE(std::filesystem::exists(path));
 }
 
 TEST_F(limit_store_test, tokens_count_in_the_same_window) {
