@@ -12,10 +12,10 @@
 #include <cstdlib>
 #include <exception>
 #include <fstream>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <set>
+#include <sstream>
 #include <stdexcept>
 #include <utility>
 
@@ -48,10 +48,13 @@ constexpr std::chrono::seconds totals_interval{10};
 relay_prices load_prices(const config& options) {
   auto prices = price_table::built_in();
   for (const auto& path : options.price_files) {
-    std::ifstream file(path, std::ios::binary);
-    const std::string text(std::istreambuf_iterator<char>(file), {});
-    if (!file) refuse(fmt::format("--prices {}: cannot be read; check the path", path));
-    prices.merge(text, "--prices " + path);
+    const std::ifstream file(path, std::ios::binary);
+    std::ostringstream text;
+    text << file.rdbuf();
+    if (!file || text.bad()) {
+      refuse(fmt::format("--prices {}: cannot be read; check the path", path));
+    }
+    prices.merge(text.str(), "--prices " + path);
   }
   const auto times = [&prices](const std::string& factor) {
     price_table product = prices;

@@ -36,7 +36,7 @@ class Pool(Case):
                      green={"base_url": green.url, "price_multiplier": 0.5,
                             "models": {"gpt-4o-mini": "mini-2024"}})
         job = self.job(chats(60))
-        self.go(job)
+        self.go(job, "--concurrency", 12)
         self.assertEqual((blue.attempts, green.attempts), (40, 20))
         self.assertEqual(blue.stats["authorizations_seen"], ["Bearer " + KEYS["BLUE_KEY"]])
         self.assertEqual(green.stats["authorizations_seen"], ["Bearer " + KEYS["GREEN_KEY"]])

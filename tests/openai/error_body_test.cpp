@@ -96,7 +96,7 @@ INSTANTIATE_TEST_SUITE_P(
         error_case{"a lone surrogate", R"({"error":{"message":"a\ud83d"}})", "a\xEF\xBF\xBD"},
         error_case{"invalid UTF-8", "{\"error\":{\"message\":\"a\xFF\"}}", "a\xEF\xBF\xBD"},
         error_case{"a byte order mark", "\xEF\xBB\xBF{\"error\":{\"message\":\"m\"}}", "m"},
-        error_case{"lines become one", R"({"error":{"message":"a\r\n\tb\u0001c"}})", "a b c"}));
+        error_case{"lines become one", R"({"error":{"message":"a\r\n\tb\u0001c"}})", "a b\\x01c"}));
 
 TEST(ErrorBodyLength, LongTextIsCutBetweenCharacters) {
   std::string text;
