@@ -1,4 +1,9 @@
 #include <benchmark/benchmark.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
 
 #include "rate_limiter.hpp"
 
@@ -6,10 +11,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// One attempt's four moments at a cap of range(0) a minute, in a window that is full.
-void one_attempt(benchmark::State& state) {
-  const auto cap = static_cast<unsigned>(state.range(0));
-  sluice::rate_limiter limiter({cap, 1s, sluice::pacing::burst});
+// One attempt's moments at a cap of `cap` a minute (0: none) in a window that is full.
+void attempts(benchmark::State& state, unsigned cap, sluice::limit_store* store) {
+  sluice::rate_limiter limiter({cap, 1s, sluice::pacing::burst, 0, store});
   sluice::time_point now{};
   for (auto _ : state) {
     auto slot = limiter.try_start(now);
@@ -19,9 +23,26 @@ void one_attempt(benchmark::State& state) {
     }
     limiter.sent(*slot, now + 1ms);
     limiter.answered(*slot, now + 300ms);
+    limiter.sent(*slot, now + 301ms);  // as it is over, in case that it was not sent whole
+    limiter.done(*slot);
     now += 10us;
   }
 }
-BENCHMARK(one_attempt)->Arg(200)->Arg(10'000);
+
+void one_attempt(benchmark::State& state) {
+  attempts(state, static_cast<unsigned>(state.range(0)), nullptr);
+}
+BENCHMARK(one_attempt)->Arg(0)->Arg(200)->Arg(10'000);
+
+// The same where the window is a file that other processes may share.
+void one_attempt_on_file(benchmark::State& state) {
+  std::string folder = (std::filesystem::temp_directory_path() / "sluice-bench-XXXXXX").string();
+  if (::mkdtemp(folder.data()) == nullptr) return state.SkipWithError("no temporary folder");
+  sluice::limit_store store(folder + "/window", {1}, 1s,
+                            [&](const std::string& why) { state.SkipWithError(why.c_str()); });
+  attempts(state, static_cast<unsigned>(state.range(0)), &store);
+  std::filesystem::remove_all(folder);
+}
+BENCHMARK(one_attempt_on_file)->Arg(0)->Arg(200)->Arg(10'000);
 
 }  // namespace

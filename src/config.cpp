@@ -15,6 +15,8 @@
 namespace sluice {
 namespace {
 
+constexpr duration longest_margin = std::chrono::minutes{1};  // that a limit_window has room for
+
 [[noreturn]] void refuse(const std::string& sentence) {
   throw fatal_error(fatal_error::kind::cannot_start, sentence);
 }
@@ -118,6 +120,7 @@ void config::check() const {
     refuse("--override-model puts --model in the place of every line's; name it with --model");
   }
   if (pace.window_margin < duration::zero()) refuse("--window-margin cannot be negative");
+  if (pace.window_margin > longest_margin) refuse("--window-margin can be a minute at most");
   if (pace.max_attempts == 0) refuse("--max-attempts must be at least 1");
 }
 

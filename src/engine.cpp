@@ -79,10 +79,12 @@ void check_open_files(const pace_options& pace) {
                   pace.concurrency, pace.concurrency + run_context::other_files, files.rlim_cur));
 }
 
-// What the relay bills: a header may stand in the place of the key.
+// What the relay bills: a header may stand in the place of the key, or hold it.
 std::string key_of(const relay_options& relay) {
+  constexpr std::string_view scheme = "Bearer ";
   for (const auto& [name, value] : relay.headers) {
-    if (boost::algorithm::iequals(name, "Authorization")) return value;
+    if (!boost::algorithm::iequals(name, "Authorization")) continue;
+    return boost::algorithm::istarts_with(value, scheme) ? value.substr(scheme.size()) : value;
   }
   return relay.api_key;
 }

@@ -11,18 +11,18 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
-#include <filesystem>
 #include <fstream>
 
 namespace sluice {
 namespace {
 
-namespace fs = std::filesystem;
 using moment = limit_window::moment;
 
 constexpr off_t size = sizeof(limit_window);
+constexpr mode_t file_mode = S_IRUSR | S_IWUSR;
 constexpr off_t table_lock = 0;        // the byte whose lock is the table's
 constexpr off_t first_owner_lock = 1;  // and those of its owners behind it
 
@@ -73,6 +73,30 @@ moment slept(moment known) noexcept {
   return least;
 }
 
+// Those that are missing on the way to the file, for its owner alone.
+void make_folders(const std::string& path) {
+  for (auto end = path.find('/', 1); end != std::string::npos; end = path.find('/', end + 1)) {
+    ::mkdir(path.substr(0, end).c_str(), S_IRWXU);  // open() tells what is not there
+  }
+}
+
+// Puts a window without starts there, whole from its first moment on: so an empty file is a damaged
+// one, and of several processes that begin at once, one is first. False, with errno: it cannot be.
+bool create(const std::string& path, const boot_id& boot, moment now) {
+  std::string draft = path + ".XXXXXX";
+  const int file = ::mkostemp(draft.data(), O_CLOEXEC);
+  if (file < 0) return false;
+  const auto fresh = std::make_unique<limit_window>();
+  fresh->reset(boot, now, {});
+  const bool written = ::write(file, fresh.get(), size) == size;
+  const bool placed = written && (::link(draft.c_str(), path.c_str()) == 0 || errno == EEXIST);
+  const int error = errno;
+  ::unlink(draft.c_str());
+  ::close(file);
+  errno = error;
+  return placed;
+}
+
 }  // namespace
 
 limit_store::limit_store() {
@@ -114,38 +138,41 @@ void limit_store::detach() noexcept {
   file_ = -1;
 }
 
-// Why the file cannot be shared; empty when it is. `fresh_counts`: a file that is new counts as
-// used up, since there was one before.
-std::string limit_store::attach(moment now, bool fresh_counts) {
+// Why the file cannot be shared; empty when it is. `missed`: another file was used before, of which
+// this one knows nothing.
+std::string limit_store::attach(moment now, bool missed) {
   const auto fail = [&](std::string_view what) {
     if (file_ >= 0) ::close(file_);
     file_ = -1;
     window_ = nullptr;
     return fmt::format("{}: {}", path_, what);
   };
-  std::error_code error;
-  const fs::path folder = fs::path(path_).parent_path();
-  if (fs::create_directories(folder, error)) {
-    fs::permissions(folder, fs::perms::owner_all, error);
+  if (boot_ == boot_id{}) return fail("the system does not name its start");
+  make_folders(path_);
+  constexpr int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+  file_ = ::open(path_.c_str(), flags);
+  if (file_ < 0 && errno == ENOENT && create(path_, boot_, now)) {
+    file_ = ::open(path_.c_str(), flags);
   }
-  file_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (file_ < 0) return fail(std::strerror(errno));
   if (!lock(file_, table_lock, F_OFD_SETLKW)) return fail("cannot be locked");
   struct stat info {};
   if (::fstat(file_, &info) != 0 || !S_ISREG(info.st_mode) || info.st_uid != ::geteuid()) {
     return fail("is not a file of our own");
   }
-  const bool fresh = info.st_size == 0;
+  if ((info.st_mode & 07777U) != file_mode) ::fchmod(file_, file_mode);
   // With room for all of it: a page that cannot be written would end the process.
   if (::posix_fallocate(file_, 0, size) != 0) return fail("has no room");
   void* mapped = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, file_, 0);
   if (mapped == MAP_FAILED) return fail("cannot be mapped");
   window_ = static_cast<limit_window*>(mapped);
-  const bool cut = info.st_size < size;
-  if (cut || !window_->is_sound(boot_, now)) {
-    const bool unknown = !fresh || fresh_counts;
-    window_->reset(boot_, now, unknown ? now + margin_ + limit_window::length : moment{});
+  const moment full_until = now + margin_ + limit_window::length;
+  if (info.st_size < size || !window_->is_sound(boot_, now)) {
+    window_->reset(boot_, now, full_until);
+  } else {
+    window_->recount();
   }
+  if (missed) window_->distrust(full_until);
   window_->settle(now);
   for (owner_ = 0; owner_ < limit_window::most_owners; ++owner_) {
     if (lock(file_, first_owner_lock + static_cast<off_t>(owner_), F_OFD_SETLK)) break;

@@ -26,7 +26,7 @@ class limit_store {
   ~limit_store();
 
   /// In the file at `path`, which is opened, or made, when it is first needed. One that is damaged,
-  /// foreign or of another start of the machine counts as if the limit had been used up just now.
+  /// empty or of another start of the machine counts as if the limit had been used up just now.
   /// Where it cannot be shared, the window is this process's own, and `told` is called once with
   /// the reason.
   limit_store(std::string path, const boot_id& boot, limit_window::moment margin,
@@ -64,7 +64,7 @@ class limit_store {
 
  private:
   void prepare(time_point now);
-  std::string attach(limit_window::moment now, bool fresh_counts);
+  std::string attach(limit_window::moment now, bool missed);
   void keep_to_itself(limit_window::moment now, limit_window::moment unknown_until);
   void detach() noexcept;
   void check_file(limit_window::moment now);

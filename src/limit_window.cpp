@@ -65,6 +65,10 @@ void limit_window::reset(const boot_id& boot, moment now, moment unknown_until) 
   magic_ = magic;
 }
 
+void limit_window::distrust(moment until) noexcept {
+  unknown_until_ = std::max(unknown_until_, until);
+}
+
 limit_window::sums limit_window::counted() const {
   sums all;
   for (const auto& owner : owners_) {
@@ -91,21 +95,24 @@ bool limit_window::is_sound(const boot_id& boot, moment now) const {
        step < floor_ + steps; ++step) {
     if (step_requests_[place(step)] != 0 || step_tokens_[place(step)] != 0) return false;
   }
-  if (dirty_ != 0) return true;  // the sums are made anew
+  if (dirty_ != 0) return true;  // sums and bounds are made anew
+  if (first_ < 0 || first_ > floor_ + steps || last_ < 0 || last_ >= floor_ + steps) return false;
   const sums all = counted();
   return all.requests == requests_ && all.tokens == tokens_;
 }
 
+void limit_window::recount() {
+  const sums all = counted();
+  requests_ = all.requests;
+  tokens_ = all.tokens;
+  first_ = floor_;
+  last_ = floor_ + steps - 1;
+  in_this_order();
+  dirty_ = 0;
+}
+
 void limit_window::settle(moment now) {
-  if (dirty_ != 0) {
-    const sums all = counted();
-    requests_ = all.requests;
-    tokens_ = all.tokens;
-    first_ = floor_;
-    last_ = floor_ + steps - 1;
-    in_this_order();
-    dirty_ = 0;
-  }
+  if (dirty_ != 0) recount();
   const std::int64_t current = step_at(now);
   if (floor_ > current) return;
   const change guard(*this);

@@ -50,8 +50,12 @@ class limit_window {
   /// Empties the table. What was started before is unknown when it takes the place of another: then
   /// it counts as full, whatever the cap, until `unknown_until`.
   void reset(const boot_id& boot, moment now, moment unknown_until);
+  /// More was started than it knows of: it counts as full at least until then.
+  void distrust(moment until) noexcept;
   /// Whether it can be what this code wrote since that start of the machine.
   bool is_sound(const boot_id& boot, moment now) const;
+  /// Makes the sums and the bounds of the search anew.
+  void recount();
   /// Before anything else under a new hold of the lock: undoes what a process that died left half
   /// done, and releases what is due.
   void settle(moment now);

@@ -7,8 +7,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// So soon a slot that another process gives back is taken, at the latest.
-constexpr duration look_interval = 250ms;
 // So often it is asked which processes have died.
 constexpr duration burial_interval = 1s;
 
@@ -62,12 +60,14 @@ time_point rate_limiter::next_start(time_point now, std::uint64_t tokens) const 
 
 time_point rate_limiter::look_again(time_point now) {
   if (!store_.is_shared()) return time_point::max();
-  if (now >= next_burial_) {
+  const bool has_company = store_.has_company();
+  // Alone, nothing else would have this one look for the dead again.
+  if (!has_company || now >= next_burial_) {
     next_burial_ = now + burial_interval;
     const limit_store::hold window(store_, now);
     store_.bury_the_dead(window.now());
   }
-  return store_.has_company() ? now + look_interval : time_point::max();
+  return has_company ? now + look_interval : time_point::max();
 }
 
 rate_limiter::place* rate_limiter::find(slot taken) noexcept {
@@ -76,7 +76,7 @@ rate_limiter::place* rate_limiter::find(slot taken) noexcept {
 }
 
 void rate_limiter::sent(slot taken, time_point now) {
-  if (place* one = find(taken)) {
+  if (place* one = find(taken); one != nullptr && one->held.step == limit_window::slot::unsent) {
     const limit_store::hold window(store_, now);
     window->sent(store_.owner(), one->held, window.now(), options_.margin);
   }

@@ -41,6 +41,9 @@ class rate_limiter {
     limit_store* store = nullptr;         ///< null: one of this limiter alone
   };
 
+  /// So soon a slot that another process gives back is seen, at the latest.
+  static constexpr duration look_interval = std::chrono::milliseconds{250};
+
   explicit rate_limiter(const options& chosen);
 
   /// Takes a slot if one is free, the tokens fit, no pause is on, and the pace allows it.
@@ -49,7 +52,8 @@ class rate_limiter {
   /// when that hangs on an attempt whose last byte is not sent yet.
   time_point next_start(time_point now, std::uint64_t tokens = 0) const;
   /// When to ask again at the latest where the window is full: another process may free a slot
-  /// sooner than is known. time_point::max() when no other uses the window.
+  /// sooner than is known. time_point::max() when no other uses the window. What dead processes
+  /// left is found out here, so next_start may have another answer behind it.
   time_point look_again(time_point now);
 
   void sent(slot taken, time_point now);      ///< the last byte of the request has left

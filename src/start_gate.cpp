@@ -5,6 +5,14 @@
 
 namespace sluice {
 
+namespace {
+
+std::uint64_t count(const start_gate::token_count& tokens) {
+  return tokens ? tokens() : 0;
+}
+
+}  // namespace
+
 start_gate::start_gate(clock& clock, const rate_limiter::options& limit, std::size_t concurrency)
     : start_gate(clock, {limit}, {lane_options{}}, concurrency) {}
 
@@ -28,7 +36,7 @@ bool start_gate::has_place() const noexcept {
 
 // When the first of the lanes that take somebody has room for the first in line.
 time_point start_gate::next_start(time_point now) const {
-  const std::uint64_t tokens = wanted_tokens_.empty() ? 0 : wanted_tokens_.front();
+  const std::uint64_t tokens = wanted_tokens_.empty() ? 0 : count(*wanted_tokens_.front());
   time_point next = time_point::max();
   for (const lane_state& one : lanes_) {
     if (one.takes()) next = std::min(next, windows_[one.window].next_start(now, tokens));
@@ -73,20 +81,23 @@ std::optional<start_gate::permit> start_gate::try_enter(std::optional<std::size_
 }
 
 boost::asio::awaitable<std::optional<start_gate::permit>> start_gate::enter(
-    std::optional<std::size_t> avoided, std::uint64_t tokens) {
+    std::optional<std::size_t> avoided, token_count tokens) {
   if (closed_) co_return std::nullopt;
   if (line_.size() == 0 && called_ == 0) {
-    if (const auto turn = try_enter(avoided, tokens)) co_return turn;
+    if (const auto turn = try_enter(avoided, count(tokens))) co_return turn;
   }
-  for (;;) {
-    // One who was called and finds the way barred again (a pause began) goes to the end of the
-    // line; the others who wait are barred as well.
-    wanted_tokens_.push_back(tokens);
-    if (has_place()) arm();
-    co_await line_.wait();
+  // One who was called and finds the way barred again (a pause began, another process was faster)
+  // stays first in line.
+  for (bool first = false;; first = true) {
+    wanted_tokens_.insert(first ? wanted_tokens_.begin() : wanted_tokens_.end(), &tokens);
+    if (has_place()) {
+      const time_point now = clock_.now();
+      arm(now, next_start(now));
+    }
+    co_await line_.wait(first);
     --called_;
     if (closed_) co_return std::nullopt;
-    const auto turn = try_enter(avoided, tokens);
+    const auto turn = try_enter(avoided, count(tokens));
     wake_next();
     if (turn) co_return turn;
   }
@@ -97,19 +108,23 @@ void start_gate::wake_next() {
   if (line_.size() == 0 || called_ > 0) return;
   if (!has_place()) return;             // leave() calls again
   const time_point now = clock_.now();  // asked once: a moment later, "now" would be in the future
-  if (next_start(now) <= now) {
+  const time_point next = next_start(now);
+  if (next <= now) {
     ++called_;
     wanted_tokens_.pop_front();
     line_.wake_one();
   } else {
-    arm();
+    arm(now, next);
   }
 }
 
-void start_gate::arm() {
-  const time_point now = clock_.now();
-  time_point next = next_start(now);
-  if (next > now) next = std::min(next, look_again(now));
+void start_gate::arm(time_point now, time_point next) {
+  // Each look is a few system calls: one that is soon to come anyway is soon enough.
+  if (alarm_ != 0 && alarm_at_ <= std::min(next, now + rate_limiter::look_interval)) return;
+  if (next > now) {
+    const time_point again = look_again(now);
+    next = std::min(again, next_start(now));
+  }
   if (next == time_point::max()) return;  // sent(), answered() or leave() will tell
   if (alarm_ != 0) {
     if (alarm_at_ <= next) return;

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -31,6 +32,9 @@ class start_gate {
     unsigned weight = 1;
   };
 
+  /// About how many tokens an attempt takes, as is known when its turn comes; empty: none.
+  using token_count = std::function<std::uint64_t()>;
+
   /// What a person wants to know about the waiting.
   struct status {
     std::size_t in_flight = 0;
@@ -51,10 +55,10 @@ class start_gate {
   start_gate(const start_gate&) = delete;
   start_gate& operator=(const start_gate&) = delete;
 
-  /// Waits for the turn of an attempt of about so many tokens; nothing when the gate was closed
+  /// Waits for the turn of an attempt of so many tokens; nothing when the gate was closed
   /// meanwhile. The lane `avoided` is given only while no other has room.
   boost::asio::awaitable<std::optional<permit>> enter(
-      std::optional<std::size_t> avoided = std::nullopt, std::uint64_t tokens = 0);
+      std::optional<std::size_t> avoided = std::nullopt, token_count tokens = {});
 
   void sent(permit held);
   void answered(permit held);
@@ -102,7 +106,7 @@ class start_gate {
   time_point next_start(time_point now) const;
   time_point look_again(time_point now);
   void wake_next();
-  void arm();
+  void arm(time_point now, time_point next);
 
   clock& clock_;
   std::vector<rate_limiter> windows_;
@@ -113,8 +117,8 @@ class start_gate {
   std::size_t in_flight_ = 0;
   bool closed_ = false;
   wait_queue line_;
-  std::deque<std::uint64_t> wanted_tokens_;  // of those in line
-  std::size_t called_ = 0;                   // woken, and not yet through
+  std::deque<const token_count*> wanted_tokens_;  // of those in line
+  std::size_t called_ = 0;                        // woken, and not yet through
   clock::timer alarm_ = 0;
   time_point alarm_at_{};
 };

@@ -6,13 +6,20 @@
 
 namespace sluice {
 
-std::uint64_t token_estimate::of(const request& asked) const {
+token_estimate::need token_estimate::of(const request& asked) {
   constexpr std::uint64_t bytes_a_token = 4;
-  std::uint64_t tokens = (asked.body.size() + bytes_a_token - 1) / bytes_a_token;
-  if (asked.target == endpoint::embeddings) return tokens;
-  const auto limit = named_output_limit(asked);
-  tokens += asked.choices * static_cast<std::uint64_t>(limit ? static_cast<double>(*limit) : mean_);
-  return tokens;
+  need told{.known = (asked.body.size() + bytes_a_token - 1) / bytes_a_token};
+  if (asked.target == endpoint::embeddings) return told;
+  if (const auto limit = named_output_limit(asked)) {
+    told.known += asked.choices * static_cast<std::uint64_t>(*limit);
+  } else {
+    told.open_choices = asked.choices;
+  }
+  return told;
+}
+
+std::uint64_t token_estimate::tokens(const need& asked) const noexcept {
+  return asked.known + static_cast<std::uint64_t>(asked.open_choices * mean_);
 }
 
 // Of the last hundred replies or so.

@@ -12,7 +12,14 @@ namespace sluice {
 /// far. Pure; not thread safe.
 class token_estimate {
  public:
-  std::uint64_t of(const request& asked) const;
+  /// What a request says of itself, once read.
+  struct need {
+    std::uint64_t known = 0;
+    unsigned open_choices = 0;  ///< whose length it does not bound
+  };
+  static need of(const request& asked);
+  /// By what is known now of other replies.
+  std::uint64_t tokens(const need& asked) const noexcept;
   void learn(const token_usage& usage, unsigned choices) noexcept;
 
  private:

@@ -6,9 +6,9 @@
 
 namespace sluice {
 
-boost::asio::awaitable<void> wait_queue::wait() {
+boost::asio::awaitable<void> wait_queue::wait(bool first) {
   parking parked(co_await boost::asio::this_coro::executor, parking::time_point::max());
-  line_.push_back(&parked);
+  line_.insert(first ? line_.begin() : line_.end(), &parked);
   boost::system::error_code woken;
   co_await parked.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, woken));
 }

@@ -11,7 +11,8 @@ namespace sluice {
 /// wakes all before it goes.
 class wait_queue {
  public:
-  boost::asio::awaitable<void> wait();
+  /// `first`: at the head of the line, where one who was woken in vain belongs.
+  boost::asio::awaitable<void> wait(bool first = false);
 
   void wake_one() {
     if (line_.empty()) return;

@@ -213,10 +213,12 @@ boost::asio::awaitable<outcome> worker::make_attempt(start_gate::permit turn) {
 }
 
 boost::asio::awaitable<void> worker::serve() {
+  start_gate::token_count tokens;
+  if (run_.options.pace.tokens_per_minute != 0) {
+    tokens = [this, need = token_estimate::of(request_)] { return run_.tokens.tokens(need); };
+  }
   for (;;) {
     if (!co_await run_.afford(request_)) co_return;
-    const bool counted = run_.options.pace.tokens_per_minute != 0;
-    const std::uint64_t tokens = counted ? run_.tokens.of(request_) : 0;
     const auto turn = co_await run_.gate.enter(failed_at_, tokens);
     if (!turn) {
       run_.sink.unreserve(request_);

@@ -57,6 +57,7 @@ TEST(config, what_cannot_be_used_is_refused_by_its_flag) {
       {"--idle-timeout", [](config& c) { c.relay.idle_timeout = -1s; }},
       {"--timeout", [](config& c) { c.relay.total_timeout = 0s; }},
       {"--window-margin", [](config& c) { c.pace.window_margin = -1ns; }},
+      {"--window-margin", [](config& c) { c.pace.window_margin = 60s + 1ns; }},
       {"--max-attempts", [](config& c) { c.pace.max_attempts = 0; }},
   };
   for (const auto& row : rows) {

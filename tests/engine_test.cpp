@@ -12,6 +12,7 @@
 #include <set>
 
 #include "support/engine_rig.hpp"
+#include "support/temp_dir.hpp"
 
 namespace sluice {
 namespace {
@@ -864,6 +865,57 @@ TEST(pool_test, members_of_one_origin_and_key_share_one_window) {
   for (const auto moment : test.others.front().counted) test.relay.counted.push_back(moment);
   EXPECT_EQ(test.most_counted_in_a_minute(), 100U);
   EXPECT_GT(test.served_by("b"), 0U);
+}
+
+TEST(limit_test, runs_share_the_window_of_a_key_and_no_other) {
+  const test::temp_dir dir;
+  duration begin{};
+  // Seconds that a run takes which begins ten seconds behind the one before.
+  const auto run = [&](unsigned requests, const std::function<void(config&)>& change) {
+    engine_rig test;
+    test.time.advance(begin += 10s);
+    test.add(requests);
+    test.options.pace.limit_folder = dir / "limits";
+    test.options.pace.requests_per_minute = 100;
+    test.options.relay.api_key = "sk-one";
+    change(test.options);
+    const double before = test.time.since_start();
+    test.run();
+    EXPECT_EQ(test.succeeded(), requests);
+    return test.time.since_start() - before;
+  };
+  const auto as_it_is = [](config&) {};
+  EXPECT_LT(run(60, as_it_is), 9);
+  EXPECT_LT(run(40, as_it_is), 9) << "there was room for so many";
+  EXPECT_LT(run(100, [](config& other) { other.relay.api_key = "sk-two"; }), 9);
+  EXPECT_LT(run(100, [](config& other) { other.relay.base_url = "https://other.example/v1"; }), 9);
+  EXPECT_GT(run(1,
+                [](config& same) {
+                  same.relay.headers = {{"authorization", "bearer sk-one"}};
+                }),
+            15)
+      << "the same key by another way";
+}
+
+// Every reply takes 15 tokens, which is found out by the first: 256 are expected before.
+TEST(limit_test, tokens_a_minute_are_those_that_replies_take) {
+  engine_rig test;
+  test.add(18);
+  test.options.pace.requests_per_minute = 0;
+  test.options.pace.tokens_per_minute = 100;
+  test.run();
+  EXPECT_EQ(test.succeeded(), 18U);
+  EXPECT_LE(test.most_counted_in_a_minute(), 6U);
+  EXPECT_LT(test.time.since_start(), 2 * 62) << "six in each of three minutes";
+}
+
+TEST(limit_test, a_folder_that_cannot_be_used_stops_no_run) {
+  const test::temp_dir dir;
+  engine_rig test;
+  test.add(10);
+  test.options.pace.limit_folder = dir.write("file", "") + "/limits";
+  test.run();
+  EXPECT_EQ(test.succeeded(), 10U);
 }
 
 TEST(pool_test, a_model_may_have_another_name_at_a_member) {

@@ -136,6 +136,27 @@ TEST_F(limit_store_test, one_that_dies_later_is_found_out_by_those_that_wait) {
   EXPECT_LE(waiting.next_start(noon + 5s), noon + 5s + window + margin + step);
 }
 
+// The last of the others dies between two looks, with all slots taken: somebody must still see it.
+TEST_F(limit_store_test, the_death_of_the_last_of_the_others_is_not_missed) {
+  const auto store = open();
+  auto waiting = limiter(*store, 5);
+  const time_point dies = noon + 1100ms;
+  {
+    const auto own = open();
+    auto dying = limiter(*own, 5);
+    for (int i = 0; i < 5; ++i) ASSERT_TRUE(dying.try_start(noon));
+    time_point now = noon + 1s;
+    ASSERT_EQ(waiting.next_start(now), time_point::max());
+    EXPECT_LE(waiting.look_again(now), now + 1s);
+  }
+  time_point now = dies + 150ms;
+  const time_point again = waiting.look_again(now);
+  now = std::min(again, waiting.next_start(now));
+  ASSERT_LT(now, dies + 2s + window + margin) << "it waits for what will never come";
+  waiting.look_again(now);
+  EXPECT_LE(waiting.next_start(now), dies + 2s + window + margin + step);
+}
+
 TEST_F(limit_store_test, a_process_that_dies_in_the_middle_of_it_blocks_nobody) {
   const auto store = open();
   auto left = limiter(*store, 5);
@@ -151,6 +172,7 @@ TEST_F(limit_store_test, a_process_that_dies_in_the_middle_of_it_blocks_nobody) 
 TEST_F(limit_store_test, a_file_that_cannot_be_trusted_counts_as_used_up_just_now) {
   const auto size = [&] { return std::filesystem::file_size(path); };
   const std::pair<const char*, std::function<void()>> damages[] = {
+      {"empty", [&] { std::filesystem::resize_file(path, 0); }},
       {"cut", [&] { std::filesystem::resize_file(path, size() / 2); }},
       {"of zeros", [&] { dir.write("state/limits/one", std::string(size(), '\0')); }},
       {"foreign", [&] { dir.write("state/limits/one", "{\"some\":\"json\"}"); }},
@@ -159,6 +181,12 @@ TEST_F(limit_store_test, a_file_that_cannot_be_trusted_counts_as_used_up_just_no
        [&] {
          std::string content = dir.read("state/limits/one");
          std::fill(content.begin() + 4096, content.end(), '\x7f');
+         dir.write("state/limits/one", content);
+       }},
+      {"of bounds that hold nothing",  // of the search for what is released next
+       [&] {
+         std::string content = dir.read("state/limits/one");
+         std::fill(content.begin() + 56, content.begin() + 72, '\x7f');
          dir.write("state/limits/one", content);
        }},
   };
@@ -210,11 +238,50 @@ TEST_F(limit_store_test, the_file_is_its_owners_and_tells_neither_key_nor_relay)
   path = dir / ("state/limits/" + name);
   const auto store = open();
   using std::filesystem::perms;
+  EXPECT_EQ(std::filesystem::status(dir / "state").permissions(), perms::owner_all);
   EXPECT_EQ(std::filesystem::status(path).permissions(), perms::owner_read | perms::owner_write);
   EXPECT_EQ(std::filesystem::status(dir / "state/limits").permissions(), perms::owner_all);
   const std::string content = dir.read("state/limits/" + name);
   EXPECT_THAT(content, Not(HasSubstr("secret")));
   EXPECT_THAT(content, Not(HasSubstr("relay")));
+}
+
+TEST_F(limit_store_test, a_file_that_others_may_read_is_closed_to_them) {
+  { const auto store = open(); }
+  using std::filesystem::perms;
+  std::filesystem::permissions(path, perms::owner_read | perms::owner_write | perms::others_read);
+  const auto store = open();
+  EXPECT_EQ(std::filesystem::status(path).permissions(), perms::owner_read | perms::owner_write);
+}
+
+// All begin at once, with no file there: none is taken for damage, none gets a window of its own.
+TEST_F(limit_store_test, processes_that_begin_at_once_share_the_new_file) {
+  constexpr int processes = 8;
+  for (int round = 0; round < 20; ++round) {
+    std::vector<pid_t> children;
+    for (int i = 0; i < processes; ++i) {
+      const pid_t child = ::fork();
+      if (child == 0) {
+        limit_store store(path, this_boot, margin, [](const std::string&) { ::_exit(255); });
+        auto own = limiter(store, 3 * processes);
+        int taken = 0;
+        while (taken < 2) taken += own.try_start(noon) ? 1 : 100;
+        ::_exit(taken);
+      }
+      children.push_back(child);
+    }
+    for (const pid_t child : children) {
+      int status = 0;
+      ASSERT_EQ(::waitpid(child, &status, 0), child);
+      ASSERT_TRUE(WIFEXITED(status));
+      ASSERT_EQ(WEXITSTATUS(status), 2);
+    }
+    const auto store = open();
+    auto left = limiter(*store, 3 * processes);
+    EXPECT_EQ(starts(left, noon), static_cast<unsigned>(processes));
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir / "state/limits"), {}), 1);
+    std::filesystem::remove(path);
+  }
 }
 
 TEST_F(limit_store_test, one_that_cannot_be_shared_says_why_and_limits_all_the_same) {

@@ -176,6 +176,18 @@ TEST_F(start_gate_test, a_pause_holds_everyone) {
   EXPECT_EQ(entered, (std::vector{1, 2}));
 }
 
+TEST_F(start_gate_test, who_is_called_in_vain_stays_first_in_line) {
+  start_gate gate(time, {0, 1s, pacing::burst}, 64);
+  gate.pause(time.now() + 10s);
+  for (int name : {1, 2, 3}) enter(gate, name);
+  time.advance(10s);  // calls 1, who has not come through yet
+  gate.pause(time.now() + 5s);
+  poll();
+  EXPECT_TRUE(entered.empty());
+  advance(5s);
+  EXPECT_EQ(entered, (std::vector{1, 2, 3}));
+}
+
 TEST_F(start_gate_test, a_trial_is_one_at_a_time) {
   start_gate gate(time, {0, 1s, pacing::burst}, 64);
   enter(gate, 1);

@@ -336,7 +336,12 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
     if (chosen.engine.pool.empty()) find_proxy(chosen.engine.relay);
     for (auto& member : chosen.engine.pool) find_proxy(member.relay);
   }
-  if (!simulated) chosen.engine.pace.limit_folder = limit_folder();
+  if (!simulated) {
+    chosen.engine.pace.limit_folder = limit_folder();
+    if (chosen.engine.pace.limit_folder.empty()) {
+      spdlog::warn("the limit is not shared with other runs (there is no HOME to keep it in)");
+    }
+  }
   raise_file_limit();
   // One thread runs the loop; others only post to it.
   asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);

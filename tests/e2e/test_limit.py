@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import stat
+import time
 import unittest
 
 from limit_soak import Figures, soak
-from support import Case, chats, program, read_jsonl, wait_until
+from support import KEY, Case, chats, files_under, program, read_jsonl, signal_and_wait, wait_until
 
 
 class LimitOverWindows(Case):
@@ -32,27 +35,6 @@ class Limit(Case):
         relay = self.relay("--rpm", "30", "--delay-max", "0.2")
         one, two = self.job(chats(15), "one.jsonl"), self.job(chats(15), "two.jsonl")
         self.sluice("run", one, two, "--base-url", relay.url, "--rpm", 30)
-        stats = relay.stats
-        self.assertEqual((stats["attempts"], stats["refused"], stats["max_in_60s"]), (30, 0, 30))
-
-    def test_two_processes_share_one_limit(self) -> None:
-        """Both have work for 20, and 30 may start: none is refused, the rest waits, and so does a run that is started
-        anew."""
-        relay = self.relay("--rpm", "30", "--delay-max", "0.2")
-        jobs = [self.job(chats(20), f"{name}.jsonl") for name in ("one", "two")]
-        flags = ("--base-url", relay.url, "--rpm", 30)
-        runs = [self.start("run", job, *flags) for job in jobs]
-        wait_until(lambda: relay.attempts >= 30, "both send")
-        waiting = [run for run, job in zip(runs, jobs) if self.results(job).written() < 20]
-        wait_until(lambda: any("waiting for the limit" in run.err for run in waiting), "the rest waits")
-        for run in runs:
-            if run.running:
-                run.signal(9)
-            run.wait()
-        again = self.start("run", jobs[0], jobs[1], *flags)
-        wait_until(lambda: "waiting for the limit" in again.err, "the run after them waits as well")
-        again.signal(2)
-        again.wait()
         stats = relay.stats
         self.assertEqual((stats["attempts"], stats["refused"], stats["max_in_60s"]), (30, 0, 30))
 
@@ -85,6 +67,77 @@ class Limit(Case):
         arrivals = relay.get("/arrivals")
         gaps = [b - a for a, b in zip(arrivals, arrivals[1:])]
         self.assertGreaterEqual(arrivals[-1] - arrivals[0], 7 * 0.25 - 0.1, gaps)
+
+
+class LimitOfTwoRuns(Case):
+    def test_two_runs_at_once_share_one_limit(self) -> None:
+        """Each alone would send its 45 at once; together they may send 60, and the rest a window later."""
+        relay = self.relay("--rpm", "60", "--delay-max", "0.2")
+        flags = ["--base-url", relay.url, "--rpm", 60]
+        runs = [self.start("run", self.job(chats(45), f"{name}.jsonl"), *flags) for name in ("one", "two")]
+        for run in runs:
+            self.assertEqual(run.wait(90).code, 0, run.err)
+        stats = relay.stats
+        self.assertEqual((stats["attempts"], stats["refused"], stats["max_in_60s"]), (90, 0, 60))
+        self.assertLess(stats["last_arrival"] - stats["first_arrival"], 63, "and no later than need be")
+
+
+class LimitOverRuns(Case):
+    def test_a_run_that_was_killed_gets_no_window_of_its_own_when_it_comes_back(self) -> None:
+        relay = self.relay("--rpm", "20", "--delay-max", "0.2")
+        job = self.job(chats(30))
+        command = ["run", job, "--base-url", relay.url, "--rpm", 20]
+        killed = self.start(*command)
+        wait_until(lambda: self.results(job).written() == 20, "the window to be full")
+        signal_and_wait(killed, signal.SIGKILL)
+        again = self.start(*command).wait(90)
+        self.assertEqual(again.code, 0, again.err)
+        stats = relay.stats
+        self.assertEqual((stats["attempts"], stats["refused"], stats["max_in_60s"]), (30, 0, 20))
+        self.assertLess(stats["last_arrival"] - stats["first_arrival"], 63, "and no later than need be")
+        self.assertEqual(len(self.results(job).by_id()), 30)
+
+
+class LimitState(Case):
+    def test_it_is_a_file_of_its_owner_without_the_key(self) -> None:
+        relay = self.relay()
+        self.sluice("run", self.job(chats(3)), "--base-url", relay.url)
+        state = self.folder / "state"
+        found = list(files_under(state))
+        self.assertEqual([path.parent for path in found], [state / "sluice" / "limits"])
+        for path in found:
+            self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o600)
+            self.assertNotIn(KEY.encode(), path.read_bytes())
+            self.assertNotIn(KEY, path.name)
+        for folder in (state, state / "sluice", state / "sluice" / "limits"):
+            self.assertEqual(stat.S_IMODE(folder.stat().st_mode), 0o700)
+
+    def test_without_a_place_for_it_one_warning_is_all(self) -> None:
+        relay = self.relay()
+        in_the_way = self.folder / "file"
+        in_the_way.touch()
+        for env in ({"XDG_STATE_HOME": str(in_the_way)}, {"XDG_STATE_HOME": None, "HOME": None}):
+            run = self.sluice("run", self.job(chats(3)), "--base-url", relay.url, "--fresh", env=env)
+            self.assertEqual(run.err.count("the limit is not shared with other runs"), 1, run.err)
+
+    def test_a_rehearsal_leaves_none(self) -> None:
+        self.sluice("run", self.job(chats(3)), "--simulate")
+        self.assertEqual(list(files_under(self.folder / "state")), [])
+
+    def test_a_damaged_one_is_full_rather_than_empty(self) -> None:
+        relay = self.relay()
+        command = ["run", self.job(chats(1)), "--base-url", relay.url, "--fresh"]
+        self.sluice(*command)
+        (state,) = files_under(self.folder / "state")
+        for content in (b"", b"no window at all", b"\xff" * state.stat().st_size):
+            state.write_bytes(content)
+            held = self.start(*command)
+            wait_until(lambda: state.read_bytes()[:6] == b"sluice", "it to be made anew")
+            time.sleep(0.5)  # in which a request would be with the relay
+            signal_and_wait(held, signal.SIGKILL)
+        self.assertEqual(relay.attempts, 1)
+        self.sluice(*command, "--rpm", 0)
+        self.assertEqual(relay.attempts, 2, "no limit waits for nothing")
 
 
 if __name__ == "__main__":
