@@ -148,7 +148,8 @@ void job_record::move_aside() {
     if (const auto error = disk_.rename(path, aside))
       refuse(fmt::format("{}: cannot be moved aside ({})", path, error.message()));
   }
-  state_.remove();
+  if (const auto error = state_.remove())
+    refuse(fmt::format("{}: cannot be removed ({})", files_.state, error.message()));
   output_exists_ = errors_exist_ = false;
 }
 
@@ -427,7 +428,7 @@ void job_record::create() {
 void job_record::take_back() noexcept {
   if (output_made_) (void)disk_.remove(disk_.resolved(files_.output));
   if (errors_made_) (void)disk_.remove(disk_.resolved(files_.errors));
-  if (state_made_) state_.remove();
+  if (state_made_) (void)state_.remove();
 }
 
 void job_record::cancel() {
@@ -603,10 +604,13 @@ void job_record::checkpoint(job_status status, double run_seconds, std::uint64_t
   }
   replace_file(disk_, files_.totals, totals().to_json(files_.job, status));
   if (status != job_status::completed) return;
-  state_.remove();  // the totals hold the counters from here on
-  // A state file that came back would tell of the job as it was before its end. If this fails, it
-  // may; what is complete stays so.
-  (void)disk_.sync_folder_of(disk_.resolved(files_.state));
+  // The totals hold the counters from here on.
+  if (const auto error = state_.remove()) {
+    throw fatal_error(fatal_error::kind::cannot_write,
+                      fmt::format("{}: cannot be removed ({}); mend the disk, and run the same "
+                                  "command again",
+                                  files_.state, error.message()));
+  }
 }
 
 // What the errors file says of a bad line is true no more: the line is good, gone, or bad in

@@ -235,9 +235,12 @@ void state_file::write() {
   size_ = file_->size();
 }
 
-void state_file::remove() {
+std::error_code state_file::remove() {
   file_.reset();
-  (void)files_.remove(files_.resolved(path_));
+  const std::string behind = files_.resolved(path_);
+  const std::error_code error = files_.remove(behind);
+  if (error == std::errc::no_such_file_or_directory) return {};
+  return error ? error : files_.sync_folder_of(behind);
 }
 
 }  // namespace sluice

@@ -78,7 +78,8 @@ class state_file {
   void write();
   /// The file that records go into, to be synced on another thread; write() opens another one.
   std::shared_ptr<file> opened() const noexcept { return file_; }
-  void remove();
+  /// Removes the file, where there is one, so that it stays removed.
+  std::error_code remove();
 
  private:
   using id_key = std::pair<std::uint64_t, std::uint64_t>;
