@@ -556,7 +556,6 @@ void job_record::put(const result& finished) {
   std::string line = result_line(finished, cost, options_.simulated);
   const hash128 id = hash_of(finished.custom_id);
   const std::lock_guard lock(mutex_);
-  --outstanding_;
   if (earlier* known = earlier_.find(id); known != nullptr && known->is(failed)) {
     totals_.take_back_failure(error_names_[known->error], known->is(retryable));
     known->set(failed, false);
@@ -575,6 +574,7 @@ void job_record::put(const result& finished) {
     reasons_.emplace(error_name(why), why.message);
   }
   (finished.outcome ? output_lines_ : error_lines_) += line;
+  --outstanding_;  // not before: a result that could not be taken leaves the job incomplete
 }
 
 void job_record::flush() {
