@@ -27,6 +27,10 @@ duration relay_health::backoff(unsigned steps) const {
   return std::min(wait, options_.backoff_cap);
 }
 
+bool relay_health::is_refusal(const failure& why) {
+  return why.kind == failure_class::throttled || is_overload(why);
+}
+
 // False: the attempt was on its way when the trouble was last met, and says nothing new.
 bool relay_health::prolong(spell& trouble, time_point started, time_point now) const {
   if (trouble.on && started < trouble.since) return false;
@@ -74,7 +78,7 @@ void relay_health::succeeded(time_point started) {
 }
 
 relay_health::verdict relay_health::failed(const failure& why, time_point started, time_point now,
-                                           unsigned refused_before) {
+                                           unsigned refused_before, bool crowded) {
   verdict told;
   const auto stop = [&](stop_reason reason) {
     told.charge = false;
@@ -126,6 +130,7 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
       // After a refusal the beat of the starts begins anew: with less than two gaps in between, the
       // next but one would come too soon, to keep up with the old beat.
       told.charge = false;
+      if (crowded && !hint) break;
       if (prolong(throttled_, started, now)) {
         if (refused_before < refused_for_itself) note_refusal(hint, started, now);
       } else if (rate_.limits() && refused_before < refused_for_itself) {
@@ -141,7 +146,7 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
       told.charge = !failing_.on;
       end(unreachable_, started);
       end_throttling(started);
-      if (is_overload(why) && rate_.refused(served_rate::refusal::busy, started, now)) {
+      if (!crowded && is_overload(why) && rate_.refused(served_rate::refusal::busy, started, now)) {
         told.pause_until = now + 2 * rate_.gap();
       }
       // A model without an upstream is the trouble of the requests that ask for it.

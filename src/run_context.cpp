@@ -198,9 +198,11 @@ bool run_context::in_trouble() const noexcept {
                      [](const auto& one) { return one.resting || one.health.trial(); });
 }
 
-void run_context::answered(std::size_t relay, time_point started, bool streamed) {
+void run_context::answered(const start_gate::permit& turn, time_point started, bool streamed) {
+  const std::size_t relay = turn.lane;
   auto& one = relays[relay];
   one.health.answered(started, time.now());
+  one.let_in.served(turn.beside, turn.spread, time.now());
   follow_health(relay);
   const auto& limits = one.options.relay;
   const std::size_t flying = gate.in_flight(relay);
@@ -245,7 +247,12 @@ void run_context::follow_rate(run_relay& one) {
 
 void run_context::follow_places(std::size_t relay, std::size_t in_flight, time_point started) {
   auto& one = relays[relay];
-  gate.limit_in_flight(one.places.now(), relay);
+  const std::size_t let_in = one.let_in.most(time.now());
+  gate.limit_in_flight(let_in == 0 ? one.places.now() : std::min(let_in, one.places.now()), relay);
+  if (let_in != 0 && !std::exchange(one.full, true)) {
+    spdlog::warn("{} takes about {} requests at once and refuses more; no more are sent",
+                 title(one.options), let_in);
+  }
   if (std::exchange(one.crowded, one.places.lowered()) == one.places.lowered()) return;
   if (one.crowded) {
     spdlog::warn("{}answers take {:.0f} s with {} in flight; at most {} are sent at once",
@@ -256,17 +263,18 @@ void run_context::follow_places(std::size_t relay, std::size_t in_flight, time_p
   }
 }
 
-relay_health::verdict run_context::failed(std::size_t relay, const failure& why, time_point started,
-                                          unsigned refused_before) {
+relay_health::verdict run_context::failed(const start_gate::permit& turn, const failure& why,
+                                          time_point started, unsigned refused_before) {
+  const std::size_t relay = turn.lane;
   auto& one = relays[relay];
-  auto verdict = one.health.failed(why, started, time.now(), refused_before);
+  const bool crowded =
+      relay_health::is_refusal(why) && one.let_in.refused(turn.beside, turn.spread, time.now());
+  auto verdict = one.health.failed(why, started, time.now(), refused_before, crowded);
   if (verdict.pause_until) gate.pause(*verdict.pause_until, relay);
   follow_health(relay);
-  if (why.code == errc::request_timeout) {
-    const std::size_t flying = gate.in_flight(relay) + 1;
-    one.places.timed_out(started, time.now(), flying);
-    follow_places(relay, flying, started);
-  }
+  const std::size_t flying = gate.in_flight(relay) + 1;
+  if (why.code == errc::request_timeout) one.places.timed_out(started, time.now(), flying);
+  follow_places(relay, flying, started);
   if (one.health.address_confirmed()) suspects_.wake_all();
   if (!stopping() && one.health.trial() && !std::exchange(one.in_trouble, true)) {
     const auto pause = verdict.pause_until.value_or(time.now()) - time.now();

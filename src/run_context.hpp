@@ -17,6 +17,7 @@
 #include "relay_health.hpp"
 #include "retry.hpp"
 #include "secrets.hpp"
+#include "served_places.hpp"
 #include "sluice/engine.hpp"
 #include "start_gate.hpp"
 #include "token_estimate.hpp"
@@ -39,8 +40,10 @@ struct run_relay {
   secrets hidden;
   relay_health health;
   in_flight_limit places;
+  served_places let_in;
   bool slower = false;      ///< it was said that it serves less than the limit
   bool crowded = false;     ///< it was said that fewer are in flight than may be
+  bool full = false;        ///< it was said that it refuses more than a few at once
   bool in_trouble = false;  ///< it was said that it serves one at a time
   bool resting = false;     ///< it gets nothing more, or not before `back_at`
   std::optional<time_point> back_at{};
@@ -81,10 +84,11 @@ class run_context {
 
   /// An attempt ended; what it says of its relay as a whole is acted on here: the run stops, or, in
   /// a pool, the relay rests while the others go on.
-  void answered(std::size_t relay, time_point started, bool streamed);  ///< a good reply's head
+  void answered(const start_gate::permit& turn, time_point started,
+                bool streamed);  ///< a good reply's head
   void succeeded(std::size_t relay, time_point started);
-  relay_health::verdict failed(std::size_t relay, const failure& why, time_point started,
-                               unsigned refused_before);
+  relay_health::verdict failed(const start_gate::permit& turn, const failure& why,
+                               time_point started, unsigned refused_before);
   /// Other relays than this one are at work.
   bool has_others(std::size_t relay) const noexcept;
   /// Every relay that is at work gets one attempt at a time.

@@ -33,6 +33,7 @@ constexpr double three_of_eight = 0.28;
 constexpr double many_busy = 0.1;
 
 constexpr double near_wall = 0.99;
+constexpr double near_busy = 0.97;
 constexpr double other_cause = 1.25;  // a rate so much higher shows it: the share stays the same
 constexpr double few_refused = 0.045;
 constexpr double many_refused = 0.08;
@@ -74,7 +75,11 @@ bool served_rate::refused(refusal why, time_point started, time_point now) {
   lately_ += (1 - lately_) / more_answers;
   if (started < since_) return false;
   ++bad_;
-  if (why == refusal::busy && recent_ < three_of_eight && lately_ < many_busy) return false;
+  if (why == refusal::busy && lately_ < many_busy &&
+      recent_ < (probing() ? two_of_eight : three_of_eight)) {
+    if (limits() && !probing()) doubt(now);
+    return false;
+  }
   if (tolerates_) {
     if (lately_ <= many_refused) return false;
     // They were the rate's after all.
@@ -82,6 +87,21 @@ bool served_rate::refused(refusal why, time_point started, time_point now) {
     evidence_ = std::min(4 * evidence_, most_evidence);
   }
   lower(now);
+  return true;
+}
+
+// So near the rate that was refused before, the next refusal is likely to be the rate's, too.
+bool served_rate::probing() const noexcept {
+  return limits() && rate_ >= near_busy * wall_;
+}
+
+// It was refused well below the wall. True: so often that the rate is not what matters.
+bool served_rate::doubt(time_point now) {
+  if (++unexplained_ < evidence_ || lately_ > few_refused) return false;
+  tolerates_ = true;
+  unexplained_ = 0;
+  wall_ = std::min(ceiling_, other_cause * rate_);
+  restart_at(wall_, now);
   return true;
 }
 
@@ -111,13 +131,8 @@ void served_rate::lower(time_point now) {
   }
   if (!near_ || rate_ >= near_wall * wall_) {
     if (unexplained_ > 0) --unexplained_;
-  } else {
-    if (++unexplained_ >= evidence_ && lately_ <= few_refused) {
-      tolerates_ = true;
-      unexplained_ = 0;
-      wall_ = std::min(ceiling_, other_cause * rate_);
-      return restart_at(wall_, now);
-    }
+  } else if (doubt(now)) {
+    return;
   }
   since_ = now;
   waiting_ = true;

@@ -41,6 +41,8 @@ class served_rate {
   bool settled(time_point now) const noexcept;
 
  private:
+  bool probing() const noexcept;
+  bool doubt(time_point now);
   void lower(time_point now);
   void restart_at(double rate, time_point now);
   void measure(time_point started, time_point now);

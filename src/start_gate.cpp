@@ -74,10 +74,10 @@ std::optional<start_gate::permit> start_gate::try_enter(std::optional<std::size_
   lane_state& taken = lanes_[*chosen];
   virtual_time_ = taken.tag;
   taken.tag += taken.stride;
-  ++taken.in_flight;
+  const std::size_t beside = taken.in_flight++;
   ++in_flight_;
   if (taken.trial) ++taken.trials;
-  return permit{*slot, *chosen, taken.trial};
+  return permit{*slot, *chosen, taken.trial, beside, taken.gap > duration{}};
 }
 
 boost::asio::awaitable<std::optional<start_gate::permit>> start_gate::enter(

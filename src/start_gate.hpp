@@ -23,7 +23,9 @@ class start_gate {
   struct permit {
     rate_limiter::slot slot;
     std::size_t lane = 0;
-    bool trial = false;  ///< it was given while the lane was on trial
+    bool trial = false;      ///< it was given while the lane was on trial
+    std::size_t beside = 0;  ///< how many others were in flight in the lane
+    bool spread = false;     ///< starts in the lane were kept apart
   };
 
   /// A relay, as the gate sees it.

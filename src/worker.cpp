@@ -140,7 +140,7 @@ struct worker::attempt final : response_handler {
   void on_head(openai::response_head head) override {
     owner_.run_.gate.answered(turn_);
     if (head.status >= 200 && head.status < 300)
-      owner_.run_.answered(turn_.lane, owner_.started_, owner_.request_.streamed);
+      owner_.run_.answered(turn_, owner_.started_, owner_.request_.streamed);
     reader.head(std::move(head), owner_.run_.time.unix_now());
   }
   openai::reply_reader::need on_body(std::string_view bytes) override {
@@ -236,7 +236,7 @@ boost::asio::awaitable<void> worker::serve() {
     failed_at_ = relay_;
     // Called off as well, by the rest of the relay.
     if (why.kind == failure_class::unreachable && run_.relays[relay_].resting) continue;
-    const auto verdict = run_.failed(relay_, why, started_, past_.refusals);
+    const auto verdict = run_.failed(*turn, why, started_, past_.refusals);
     if (verdict.suspect && run_.has_others(relay_)) continue;  // their answers will tell
     if (verdict.suspect) co_await run_.wait_for_address(relay_);
     if (run_.stopping() && why.kind != failure_class::permanent) co_return;

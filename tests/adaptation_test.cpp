@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <random>
 #include <string>
 #include <vector>
@@ -146,16 +147,58 @@ TEST(adaptation_test, refusals_that_have_nothing_to_do_with_the_rate_are_put_up_
 }
 
 TEST(adaptation_test, a_saturated_upstream_that_refuses_gets_what_it_can_serve) {
+  std::mt19937_64 random(3);
+  const auto even = [&](duration least, duration most) {
+    return least + duration{static_cast<duration::rep>(random() % (most - least).count())};
+  };
+  struct upstream_model {
+    std::string replies;
+    std::function<duration()> takes;
+    int refuses_with;
+  };
+  const std::vector<upstream_model> upstreams{
+      {"of 5 s", [] { return 5s; }, 503},
+      {"of 4.5 to 5.5 s", [&] { return even(4500ms, 5500ms); }, 503},
+      {"of 2 to 8 s", [&] { return even(2s, 8s); }, 429},
+      {"of any length, 5 s in the mean",
+       [&] {
+         const double seconds = std::exponential_distribution<>(1.0 / 5)(random);
+         return std::chrono::duration_cast<duration>(std::chrono::duration<double>(seconds));
+       },
+       503},
+  };
+  for (const auto& model : upstreams) {
+    engine_rig test;
+    test.add(200 * 40);
+    ledger book(test.time);
+    test::saturated_upstream upstream(8);
+    test.relay.plan = [&](const exchange_call& call) {
+      const duration takes = model.takes();
+      return book.note(upstream.admits(call.at, takes)) ? completion_plan("x", takes)
+                                                        : refusal_plan(model.refuses_with);
+    };
+    run_for(test, 30min);
+    const std::string what = fmt::format("replies {}: {}", model.replies, book.text());
+    EXPECT_LT(book.share_refused(10, 30), 0.01) << what;
+    EXPECT_GT(book.served_a_minute(10, 30), 0.93 * 96) << what;
+  }
+}
+
+TEST(adaptation_test, places_that_become_free_at_an_upstream_are_used) {
   engine_rig test;
   test.add(200 * 40);
   ledger book(test.time);
-  test::saturated_upstream upstream(8);
+  test::saturated_upstream few(4);
+  test::saturated_upstream many(40);
   test.relay.plan = [&](const exchange_call& call) {
-    return book.note(upstream.admits(call.at, 5s)) ? completion_plan("x", 5s) : refusal_plan(503);
+    const bool grown = test.time.since_start() >= 20 * 60;
+    return book.note((grown ? many : few).admits(call.at, 5s)) ? completion_plan("x", 5s)
+                                                               : refusal_plan(503);
   };
   run_for(test, 30min);
-  EXPECT_LT(book.share_refused(10, 30), 0.06) << book.text();
-  EXPECT_GT(book.served_a_minute(10, 30), 0.88 * 96) << book.text();
+  EXPECT_LT(book.share_refused(10, 20), 0.02) << book.text();
+  EXPECT_GT(book.served_a_minute(10, 20), 0.93 * 48) << book.text();
+  EXPECT_GT(book.served_a_minute(26, 30), 195) << book.text();
 }
 
 // Two at a time, 20 s each: 64 in flight would take eleven minutes.
