@@ -1,0 +1,54 @@
+#include "probe/account_checks.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace sluice::probe {
+namespace {
+
+constexpr check_kind billing_kind{"billing", weight::strong,
+                                  "the balance fell by more than the price of the reported tokens",
+                                  "other use of the same key at the same time falls on it, too"};
+constexpr check_kind log_kind{"usage_log", weight::strong,
+                              "the relay's own log names another model as the one that served",
+                              "a log need not say so"};
+
+// Relays round each call to their unit, and up.
+constexpr usd unit = usd::from_units(2'000'000'000'000);  // 2e-6 USD
+constexpr std::int64_t tolerance_percent = 2;
+
+check billing(const evidence& found) {
+  const account_facts& account = found.account;
+  if (!account.drop) return {&billing_kind, check_result::skip, account.why_unknown};
+  const auto calls = static_cast<std::int64_t>(found.seen.size());
+  usd most = account.expected;
+  most += usd::from_units(account.expected.count() * tolerance_percent / 100);
+  most += unit * calls;
+  std::string told =
+      fmt::format("the balance fell by ${}; the reported tokens cost ${} at {} times the price",
+                  account.drop->to_string(), account.expected.to_string(), account.multiplier);
+  const bool good = *account.drop <= most;
+  return {&billing_kind, good ? check_result::pass : check_result::fail, std::move(told)};
+}
+
+check usage_log(const evidence& found) {
+  const account_facts& account = found.account;
+  if (account.rows == 0) {
+    return {&log_kind, check_result::skip, "the relay shows no log of this key's calls"};
+  }
+  if (account.served.empty()) {
+    return {&log_kind, check_result::pass,
+            fmt::format("{} call(s) in the log, none with another model", account.rows)};
+  }
+  return {&log_kind, check_result::fail,
+          fmt::format("the log names {} as served for {}", fmt::join(account.served, ", "),
+                      found.sold.model)};
+}
+
+}  // namespace
+
+std::vector<check> account_checks(const evidence& found) {
+  return {billing(found), usage_log(found)};
+}
+
+}  // namespace sluice::probe

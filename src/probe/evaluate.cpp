@@ -1,0 +1,22 @@
+#include "probe/evaluate.hpp"
+
+#include <utility>
+
+#include "probe/account_checks.hpp"
+#include "probe/advisory_checks.hpp"
+#include "probe/behaviour_checks.hpp"
+#include "probe/token_checks.hpp"
+
+namespace sluice::probe {
+
+report evaluate(const evidence& found) {
+  report made;
+  for (auto checks : {token_checks(found), account_checks(found), behaviour_checks(found),
+                      advisory_checks(found)}) {
+    for (check& one : checks) made.checks.push_back(std::move(one));
+  }
+  made.told = verdict_of(made.checks);
+  return made;
+}
+
+}  // namespace sluice::probe
