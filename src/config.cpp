@@ -107,7 +107,7 @@ std::vector<relay_member> config::relays() const {
   return members;
 }
 
-void config::check() const {
+void config::check_relays() const {
   if (pool.empty()) check_way(relay, "");
   check_pool(pool);
   for (const auto& [name, value] : relay.headers) check_header(name, value);
@@ -116,6 +116,10 @@ void config::check() const {
   require_positive(relay.first_byte_timeout, "--first-byte-timeout");
   require_positive(relay.idle_timeout, "--idle-timeout");
   require_positive(relay.total_timeout, "--timeout");
+}
+
+void config::check() const {
+  check_relays();
   if (job.override_model && job.model.empty()) {
     refuse("--override-model puts --model in the place of every line's; name it with --model");
   }

@@ -63,8 +63,7 @@ class beast_client final : public http_client {
         return boost::beast::iequals(header.first, name);
       });
     };
-    fixed_headers_ = fmt::format("Host: {}\r\nContent-Type: application/json\r\n",
-                                 base_url::parse(relay.base_url).authority());
+    fixed_headers_ = fmt::format("Host: {}\r\n", base_url::parse(relay.base_url).authority());
     if (const auto proof = connector_.proxy_authorization(); !proof.empty()) {
       fixed_headers_ += fmt::format("Proxy-Authorization: {}\r\n", proof);
     }
@@ -79,7 +78,7 @@ class beast_client final : public http_client {
     }
   }
 
-  asio::awaitable<exchange_end> exchange(post request, response_handler& handler) override;
+  asio::awaitable<exchange_end> exchange(outgoing request, response_handler& handler) override;
 
   void allow_sending() override { sending_ = true; }
   void stop_sending() override {
@@ -114,11 +113,11 @@ class beast_client final : public http_client {
   held take_idle();
   void give_back(held used);
   template <typename Stream>
-  asio::awaitable<exchange_end> talk(Stream& stream, held& link, time_point started, post request,
-                                     response_handler& handler);
+  asio::awaitable<exchange_end> talk(Stream& stream, held& link, time_point started,
+                                     outgoing request, response_handler& handler);
   template <typename Stream>
   asio::awaitable<void> drain(Stream& stream, held link, std::unique_ptr<response_parser> parser);
-  std::string head_and(std::string_view body_begin, const post& request) const;
+  std::string head_and(std::string_view body_begin, const outgoing& request) const;
   static exchange_end failed(exchange_end so_far, exchange_end::how how, const connection& link,
                              std::string message);
 
@@ -151,18 +150,25 @@ void beast_client::give_back(held used) {
 }
 
 // The head of a request and as much of its body as is to go with it.
-std::string beast_client::head_and(std::string_view body_begin, const post& request) const {
+std::string beast_client::head_and(std::string_view body_begin, const outgoing& request) const {
   constexpr std::size_t words = 192;  // the fixed ones, and the numbers
-  const fmt::format_int length(request.body.size());
+  const bool posts = request.method == verb::post;
   std::string head;
   head.reserve(request_prefix_.size() + fixed_headers_.size() + words + body_begin.size());
-  head.append("POST ").append(request_prefix_).append(request.path).append(" HTTP/1.1\r\n");
+  head.append(posts ? "POST " : "GET ")
+      .append(request_prefix_)
+      .append(request.path)
+      .append(" HTTP/1.1\r\n");
   head.append(fixed_headers_).append("Accept: ");
   // A compressed stream would come in lumps.
   head.append(request.streamed ? "text/event-stream, application/json"
                                : "application/json\r\nAccept-Encoding: gzip, zstd");
-  head.append("\r\nIdempotency-Key: ").append(request.idempotency_key);
-  head.append("\r\nContent-Length: ").append(length.data(), length.size());
+  if (posts) {
+    const fmt::format_int length(request.body.size());
+    head.append("\r\nContent-Type: application/json\r\nIdempotency-Key: ");
+    head.append(request.idempotency_key);
+    head.append("\r\nContent-Length: ").append(length.data(), length.size());
+  }
   return head.append("\r\n\r\n").append(body_begin);
 }
 
@@ -178,7 +184,7 @@ exchange_end beast_client::failed(exchange_end so_far, exchange_end::how how,
 
 template <typename Stream>
 asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, time_point started,
-                                                 post request, response_handler& handler) {
+                                                 outgoing request, response_handler& handler) {
   using enum exchange_end::how;
   exchange_end result;
   const time_point last_moment = started + relay_.total_timeout;
@@ -301,7 +307,7 @@ asio::awaitable<void> beast_client::drain(Stream& stream, held link,
   }
 }
 
-asio::awaitable<exchange_end> beast_client::exchange(post request, response_handler& handler) {
+asio::awaitable<exchange_end> beast_client::exchange(outgoing request, response_handler& handler) {
   const time_point started = clock_.now();
   for (;;) {
     held link = take_idle();
@@ -333,8 +339,10 @@ asio::awaitable<exchange_end> beast_client::exchange(post request, response_hand
     if (used_before) {
       const bool stale = result.end == exchange_end::how::broken && !result.head_arrived;
       stale_in_row_ = stale ? stale_in_row_ + 1 : 0;
-      // The relay had closed it, and has seen nothing of the request: another connection will do.
-      if (stale && !result.sent_any && sending_) continue;
+      // The relay had closed it, and has seen nothing of the request, or may see it twice: another
+      // connection will do.
+      const bool repeatable = !result.sent_any || request.method == verb::get;
+      if (stale && repeatable && sending_) continue;
     }
     co_return result;
   }

@@ -43,18 +43,23 @@ struct exchange_end {
   bool head_arrived = false;
 };
 
-/// Sends one POST at a time and place; the seam that tests put a fake behind.
+/// Sends one request at a time and place; the seam that tests put a fake behind.
 class http_client {
  public:
-  struct post {
-    std::string_view path;  ///< of the endpoint: "/v1/chat/completions"
+  enum class verb : std::uint8_t {
+    post,
+    get,  ///< sent without body and Idempotency-Key
+  };
+  struct outgoing {
+    std::string_view path;  ///< below the prefix of the base URL: "/v1/chat/completions"
     std::string_view body;
     std::string_view idempotency_key;
     bool streamed = false;
+    verb method = verb::post;
   };
 
   virtual ~http_client() = default;
-  virtual boost::asio::awaitable<exchange_end> exchange(post request,
+  virtual boost::asio::awaitable<exchange_end> exchange(outgoing request,
                                                         response_handler& handler) = 0;
   /// From now on nothing new is sent: an exchange that has not begun to send ends as unreachable.
   virtual void stop_sending() = 0;

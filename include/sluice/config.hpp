@@ -118,6 +118,8 @@ struct config {
 
   /// Throws fatal_error when a value cannot be used, naming the long flag that sets it.
   void check() const;
+  /// The same, of what is needed to reach the relays at all.
+  void check_relays() const;
 
   /// The relays of the run with all they inherit; one without a name where there is no pool.
   std::vector<relay_member> relays() const;

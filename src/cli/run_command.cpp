@@ -11,22 +11,19 @@
 #include <csignal>
 #include <cstdlib>
 #include <exception>
-#include <fstream>
 #include <memory>
 #include <optional>
-#include <set>
-#include <sstream>
 #include <stdexcept>
 #include <utility>
 
 #include "base_url.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/progress.hpp"
+#include "cli/relay_setup.hpp"
 #include "cli/run_settings.hpp"
 #include "cli/run_summary.hpp"
 #include "cli/screen.hpp"
 #include "job_files.hpp"
-#include "proxy.hpp"
 #include "secrets.hpp"
 #include "simulator/relay.hpp"
 #include "sluice/engine.hpp"
@@ -43,51 +40,6 @@ constexpr std::chrono::seconds totals_interval{10};
 
 [[noreturn]] void refuse(const std::string& sentence) {
   throw fatal_error(fatal_error::kind::cannot_start, sentence);
-}
-
-relay_prices load_prices(const config& options) {
-  auto prices = price_table::built_in();
-  for (const auto& path : options.price_files) {
-    const std::ifstream file(path, std::ios::binary);
-    std::ostringstream text;
-    text << file.rdbuf();
-    if (!file || text.bad()) {
-      refuse(fmt::format("--prices {}: cannot be read; check the path", path));
-    }
-    prices.merge(text.str(), "--prices " + path);
-  }
-  const auto times = [&prices](const std::string& factor) {
-    price_table product = prices;
-    product.multiply(factor);
-    return product;
-  };
-  relay_prices all(times(options.price_multiplier));
-  for (const auto& member : options.pool) {
-    if (member.price_multiplier) all.set(member.name, times(*member.price_multiplier));
-  }
-  return all;
-}
-
-// Starts the relay inside the process, and points the engine at it.
-std::unique_ptr<simulator::relay> start_simulator(run_settings& chosen) {
-  try {
-    auto options = simulator::profile_options(*chosen.simulate);
-    options.rpm = static_cast<int>(chosen.engine.pace.requests_per_minute);
-    options.seed = chosen.engine.pace.seed != 0 ? chosen.engine.pace.seed : 1;
-    auto relay = std::make_unique<simulator::relay>(std::move(options));
-    relay->start();
-    chosen.engine.pool.clear();
-    chosen.engine.relay.base_url = relay->base_url();
-    chosen.engine.relay.api_key = "sk-simulated-relay";
-    chosen.engine.output.simulated = true;
-    return relay;
-  } catch (const std::exception& fault) {
-    refuse(fmt::format("--simulate={}: {}", *chosen.simulate, fault.what()));
-  }
-}
-
-void find_proxy(relay_options& relay) {
-  relay.proxy = proxy_from_environment(base_url::parse(relay.base_url), std::getenv);
 }
 
 // What happens beside the run on the same event loop: progress, totals, signals.
@@ -289,20 +241,7 @@ void announce(const job_set& jobs, const run_settings& chosen) {
           job.job, model, count);
     }
   }
-  std::set<std::string> in_the_clear;
-  for (const auto& member : chosen.engine.relays()) {
-    const auto url = base_url::parse(member.relay.base_url);
-    if (url.in_the_clear() && in_the_clear.insert(url.authority()).second) {
-      spdlog::warn(
-          "the key travels in the clear to {}, for whoever stands between to read; write https:// "
-          "in --base-url if the relay speaks it",
-          url.authority());
-    }
-    if (!url.tls || !member.relay.insecure) continue;
-    spdlog::warn(
-        "--insecure: the certificate of {} is not checked; whoever stands between can read the key",
-        url.authority());
-  }
+  warn_of_exposed_keys(chosen.engine);
   if (chosen.engine.output.simulated)
     spdlog::info("simulated relay: no key, no network, no real cost");
 }
@@ -320,22 +259,11 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
     }
   }
   if (paths.empty()) refuse("there is no job to run; name a JSONL file");
-  if (!chosen.simulate) read_pool_keys(chosen);
-  const auto members = chosen.engine.relays();
-  const bool keyless = std::any_of(members.begin(), members.end(),
-                                   [](const auto& member) { return member.relay.api_key.empty(); });
-  if (!chosen.simulate && keyless) {
-    refuse(
-        "there is no API key; set OPENAI_API_KEY, or name a file with --api-key-file (or rehearse "
-        "with "
-        "--simulate)");
-  }
   const auto simulated = chosen.simulate ? start_simulator(chosen) : nullptr;
+  if (simulated) chosen.engine.output.simulated = true;
+  if (!simulated) require_keys(chosen);
   chosen.engine.check();
-  if (!simulated) {
-    if (chosen.engine.pool.empty()) find_proxy(chosen.engine.relay);
-    for (auto& member : chosen.engine.pool) find_proxy(member.relay);
-  }
+  if (!simulated) find_proxies(chosen.engine);
   if (!simulated) {
     chosen.engine.pace.limit_folder = limit_folder();
     if (chosen.engine.pace.limit_folder.empty()) {

@@ -368,6 +368,12 @@ std::vector<setting> run_flags(run_settings& target) {
   };
 }
 
+std::vector<setting> run_flags(run_settings& target, const std::set<std::string>& on_line) {
+  auto table = run_flags(target);
+  for (auto& entry : table) entry.on_line = entry.on_line && on_line.count(entry.name) > 0;
+  return table;
+}
+
 namespace {
 
 std::string read_key_variable(const std::string& name) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,9 @@ struct run_settings {
 
 /// The flag table of `sluice run`; each entry writes into `target`, which must outlive it.
 std::vector<setting> run_flags(run_settings& target);
+/// The same settings with flags for the named ones alone: the config file and the environment say
+/// the others, so that one file serves every command.
+std::vector<setting> run_flags(run_settings& target, const std::set<std::string>& on_line);
 /// The tables of its config file: `[[relay]]`, the members of a pool.
 std::vector<setting_tables> run_tables(run_settings& target);
 /// Reads the members' keys, once it is certain that the pool is used: a rehearsal needs none.

@@ -120,7 +120,7 @@ void simulated_relay::abort() {
   }
 }
 
-boost::asio::awaitable<exchange_end> simulated_relay::exchange(post request,
+boost::asio::awaitable<exchange_end> simulated_relay::exchange(outgoing request,
                                                                response_handler& handler) {
   ++in_flight_;
   most_in_flight = std::max(most_in_flight, in_flight_);

@@ -98,7 +98,8 @@ class simulated_relay final : public http_client {
 
   std::size_t most_in_flight = 0;
 
-  boost::asio::awaitable<exchange_end> exchange(post request, response_handler& handler) override;
+  boost::asio::awaitable<exchange_end> exchange(outgoing request,
+                                                response_handler& handler) override;
   void stop_sending() override;
   void allow_sending() override { sending_ = true; }
   void abort() override;

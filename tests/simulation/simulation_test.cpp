@@ -151,7 +151,8 @@ class passing_sink : public result_sink {
 class passing_client : public http_client {
  public:
   explicit passing_client(http_client& behind) : behind_(behind) {}
-  boost::asio::awaitable<exchange_end> exchange(post asked, response_handler& handler) override {
+  boost::asio::awaitable<exchange_end> exchange(outgoing asked,
+                                                response_handler& handler) override {
     co_return co_await behind_.exchange(asked, handler);
   }
   void stop_sending() override { behind_.stop_sending(); }
@@ -322,7 +323,8 @@ TEST_F(simulation_test, a_slot_that_is_freed_early_is_caught) {
   };
   struct hasty final : passing_client {
     using passing_client::passing_client;
-    boost::asio::awaitable<exchange_end> exchange(post asked, response_handler& handler) override {
+    boost::asio::awaitable<exchange_end> exchange(outgoing asked,
+                                                  response_handler& handler) override {
       hasty_handler early(handler);
       co_return co_await behind_.exchange(asked, early);
     }
@@ -333,7 +335,8 @@ TEST_F(simulation_test, a_slot_that_is_freed_early_is_caught) {
 TEST_F(simulation_test, a_slot_that_is_given_back_for_what_was_sent_is_caught) {
   struct denying final : passing_client {
     using passing_client::passing_client;
-    boost::asio::awaitable<exchange_end> exchange(post asked, response_handler& handler) override {
+    boost::asio::awaitable<exchange_end> exchange(outgoing asked,
+                                                  response_handler& handler) override {
       exchange_end end = co_await behind_.exchange(asked, handler);
       if (end.end != exchange_end::how::complete) end.sent_any = end.sent_whole = false;
       co_return end;

@@ -42,6 +42,7 @@ struct exchange_call {
   std::string body;
   std::string idempotency_key;
   bool streamed = false;
+  http_client::verb method = http_client::verb::post;
   std::size_t number = 0;     ///< calls before it
   std::size_t in_flight = 0;  ///< with it
 };
@@ -60,7 +61,8 @@ class fake_client final : public http_client {
   std::size_t most_in_flight = 0;
   unsigned aborts = 0;
 
-  boost::asio::awaitable<exchange_end> exchange(post request, response_handler& handler) override {
+  boost::asio::awaitable<exchange_end> exchange(outgoing request,
+                                                response_handler& handler) override {
     ++in_flight;
     most_in_flight = std::max(most_in_flight, in_flight);
     exchange_call call{time_.now(),
@@ -68,6 +70,7 @@ class fake_client final : public http_client {
                        std::string(request.body),
                        std::string(request.idempotency_key),
                        request.streamed,
+                       request.method,
                        calls.size(),
                        in_flight};
     calls.push_back(call);

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "cli/run_settings.hpp"
+#include "simulator/relay.hpp"
+#include "sluice/config.hpp"
+#include "sluice/money.hpp"
+
+namespace sluice::cli {
+
+// What stands between the settings of a command and its relays. Each throws fatal_error.
+
+/// Starts the relay inside the process, with so much on its account (nothing: no end of it), and
+/// points the settings at it. `simulate` must be set.
+std::unique_ptr<simulator::relay> start_simulator(run_settings& chosen,
+                                                  std::optional<simulator::usd> balance = {});
+/// Reads the keys of the pool, and refuses a relay without one.
+void require_keys(run_settings& chosen);
+/// Has the environment say by which proxy each relay is reached.
+void find_proxies(config& options);
+/// Warns of keys that others can read on their way.
+void warn_of_exposed_keys(const config& options);
+
+/// The prices of every relay: the built-in table, the files over it, and the multipliers.
+relay_prices load_prices(const config& options);
+
+}  // namespace sluice::cli
