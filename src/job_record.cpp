@@ -298,7 +298,7 @@ void job_record::scan() {
     ++to_send_;
     if (budget_ != nullptr) {
       bound_cost(**line);
-    } else if (prices_.find({}, (*line)->model) == nullptr) {
+    } else if (!prices_.find({}, (*line)->model, (*line)->target)) {
       ++unpriced_[(*line)->model];
     }
   }
@@ -317,13 +317,14 @@ void job_record::scan() {
 void job_record::bound_cost(request& next) const {
   const auto where =
       fmt::format("{} line {}", files_.job == "-" ? "standard input" : files_.job, next.line);
-  const auto price = prices_.dearest(next.model);
+  const auto price = prices_.dearest(next.model, next.target);
   if (!price) {
-    refuse(fmt::format("{}: model {} has no price, and --budget needs one; give it with --prices",
-                       where, next.model));
+    refuse(fmt::format(
+        "{}: model {} has no price for {}, and --budget needs one; give it with --prices", where,
+        next.model, to_string(next.target)));
   }
   const auto bound =
-      bound_tokens(next, prices_.output_limit(next.model), options_.assume_max_tokens);
+      bound_tokens(next, prices_.limits(next.model).output, options_.assume_max_tokens);
   if (!bound) {
     refuse(
         fmt::format("{}: the request {}; under --budget, give it max_tokens, or a bound for all "
@@ -549,7 +550,7 @@ void job_record::attempt_ended(const attempt_record& attempt, attempt_end how) {
 void job_record::put(const result& finished) {
   std::optional<usd> cost;
   if (finished.outcome && finished.outcome->usage) {
-    if (const token_price* price = prices_.find(finished.relay, finished.model)) {
+    if (const auto price = prices_.find(finished.relay, finished.model, finished.target)) {
       cost = price->cost(*finished.outcome->usage);
     }
   }

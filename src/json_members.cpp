@@ -115,12 +115,15 @@ std::optional<std::vector<json_member>> json_members(std::string_view object) {
   return members;
 }
 
+std::string member_name(const json_member& member) {
+  std::string name(member.key);
+  if (!member.escaped) return name;
+  return json_string('"' + name + '"').value_or(name);
+}
+
 const json_member* find_member(const std::vector<json_member>& members, std::string_view key) {
   for (auto member = members.rbegin(); member != members.rend(); ++member) {
-    if (member->key == key) return &*member;
-    if (member->escaped && json_string('"' + std::string(member->key) + '"') == key) {
-      return &*member;
-    }
+    if (member->key == key || (member->escaped && member_name(*member) == key)) return &*member;
   }
   return nullptr;
 }

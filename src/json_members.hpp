@@ -24,6 +24,9 @@ std::optional<std::vector<json_member>> json_members(std::string_view object);
 /// The member of that name, the last one where it stands twice (as parsers take it), or null.
 const json_member* find_member(const std::vector<json_member>& members, std::string_view key);
 
+/// What the key says, without escapes.
+std::string member_name(const json_member& member);
+
 /// The values of an array in their order; nothing when it is no array.
 std::optional<std::vector<std::string_view>> json_elements(std::string_view array);
 

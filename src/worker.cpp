@@ -261,6 +261,7 @@ void worker::finish(outcome&& told) {
   finished.line = request_.line;
   finished.relay = run_.relays[relay_].options.name;
   finished.custom_id = std::move(request_.custom_id);
+  finished.target = request_.target;
   finished.model = std::move(request_.model);
   finished.digest = std::move(request_.digest);
   finished.attempts = request_.attempts + sent_;

@@ -91,6 +91,7 @@ struct job_set_test : testing::Test {
       finished.job = next->job;
       finished.line = next->line;
       finished.custom_id = next->custom_id;
+      finished.target = next->target;
       finished.model = next->model;
       finished.digest = next->digest;
       finished.attempts = next->attempts + 1;
@@ -602,6 +603,26 @@ TEST_F(budget_job_test, refuses_what_has_no_price_or_no_bound_before_anything_is
   EXPECT_EQ(refused(), "(not refused)");
 }
 
+TEST_F(job_set_test, a_model_without_an_output_price_is_priced_for_embeddings_alone) {
+  prices.merge(R"({"half":{"input":"2","output":null}})", "a test");
+  dir.write("x.jsonl", R"({"custom_id":"chat","model":"half","messages":[],"max_tokens":1})"
+                       "\n"
+                       R"({"custom_id":"e","url":"/v1/embeddings","method":"POST",)"
+                       R"("body":{"model":"half","input":"hi"}})"
+                       "\n");
+  EXPECT_THAT(open()->summaries()[0].unpriced_models, ElementsAre(testing::Pair("half", 1U)));
+  run([](const request& next) -> std::optional<boost::system::result<reply, failure>> {
+    reply whole = *answer();
+    if (next.target == endpoint::embeddings) whole.usage = token_usage{100, 0, 0, 0};
+    return whole;
+  });
+  EXPECT_EQ(totals()["cost_usd"], "0.0002") << "of the embeddings";
+  EXPECT_EQ(totals()["unpriced_requests"], 1) << "unknown is never zero";
+  output.budget = *usd::parse("1");
+  output.fresh = true;
+  EXPECT_THAT(refused(), AllOf(HasSubstr("line 1"), HasSubstr("half"), HasSubstr("/v1/chat")));
+}
+
 TEST_F(budget_job_test, a_damaged_state_is_refused_under_a_budget) {
   run([](const request&) { return std::nullopt; });
   append("x.state", "nonsense\n");
@@ -821,6 +842,7 @@ TEST_F(job_set_test, a_line_does_not_settle_what_it_tells_no_cost_of) {
       result finished;
       finished.line = 1;
       finished.custom_id = "a";
+      finished.target = next->target;
       finished.model = next->model;
       finished.digest = next->digest;
       finished.attempts = 1;

@@ -3,29 +3,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <string_view>
 
+#include "sluice/endpoint.hpp"
 #include "sluice/money.hpp"
 
 namespace sluice {
-
-/// The endpoints a job line may name.
-enum class endpoint : std::uint8_t { chat_completions, completions, embeddings, responses };
-
-/// The path as a job line has it, with its `/v1`.
-constexpr std::string_view to_string(endpoint target) noexcept {
-  switch (target) {
-    case endpoint::chat_completions:
-      return "/v1/chat/completions";
-    case endpoint::completions:
-      return "/v1/completions";
-    case endpoint::embeddings:
-      return "/v1/embeddings";
-    case endpoint::responses:
-      return "/v1/responses";
-  }
-  return "";
-}
 
 /// One request of a job, ready to be sent.
 struct request {

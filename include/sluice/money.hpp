@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include "sluice/endpoint.hpp"
 #include "sluice/usage.hpp"
 
 namespace sluice {
@@ -54,38 +55,100 @@ class usd {
   units value_ = 0;
 };
 
-/// What one token costs.
+/// What one token costs at an endpoint.
 struct token_price {
   usd input;
   usd cached_input;  ///< the input price where a model has no discount
   usd output;
 
-  /// (prompt − cached)·input + cached·cached_input + completion·output
+  /// (prompt − cached)·input + cached·cached_input + completion·output. Does not overflow for
+  /// counts of up to 2^53 at the prices that a table takes.
   usd cost(const token_usage& usage) const noexcept;
+};
+
+/// What a price table says of a model: USD per token.
+struct listed_price {
+  usd input;
+  std::optional<usd> cached_input;  ///< nothing: no discount is known, input price
+  std::optional<usd> output;        ///< nothing: unknown
+
+  /// Embeddings have no output, and need no price for it; elsewhere a model without one has no
+  /// price.
+  std::optional<token_price> at(endpoint target) const noexcept;
+};
+
+/// How many tokens a model takes and gives; nothing where that is unknown.
+struct model_limits {
+  std::optional<std::int64_t> input;   ///< the most that a prompt has
+  std::optional<std::int64_t> output;  ///< the most that a reply has
 };
 
 /// Prices by the model's name as a job asks for it. A model that is not in it has no price: unknown
 /// is never zero. Immutable once filled; safe to read from any thread.
+///
+/// A name finds the first of these that the table has, and no other:
+///  1. the name itself;
+///  2. the name without the segments before its slashes, one after the other:
+///     "openrouter/openai/gpt-4o", "openai/gpt-4o", "gpt-4o";
+///  3. where it ends as Vertex AI writes a snapshot, "@20240806", the same of the name with
+///     "-20240806";
+///  4. the same of the name without the date of its snapshot, "-2024-08-06" or "-20240806".
+/// An entry that says null counts as found: it makes the model unknown, whatever its other names
+/// cost. What may change the price is never dropped: four digits (gpt-3.5-turbo-0301 costs thrice
+/// gpt-3.5-turbo), "-latest" (chatgpt-4o-latest costs twice gpt-4o), what follows a colon
+/// ("openai/gpt-4o:free"). A fine-tuned model ("ft:gpt-4o-mini-2024-07-18:org::id", behind a slash,
+/// too) costs more than its base, and is known by its whole name alone. A common beginning means
+/// nothing.
 class price_table {
  public:
+  /// The most that a token may cost: a table with a dearer one is refused.
+  static constexpr usd dearest_token = usd::from_units(1'000'000'000'000'000'000);
+
   /// The table that the program ships.
   static price_table built_in();
+  /// The day that table was taken, as YYYY-MM-DD.
+  static std::string_view built_in_date() noexcept;
 
-  /// Adds to the table, or replaces in it, what a JSON document of the same form says. `origin`
-  /// names the document in the fatal_error that a fault in it throws.
+  /// Adds to the table, or replaces in it, what a JSON document says. It is of one of two forms:
+  ///  - this program's own, {"MODEL": {"input", "cached_input", "output", "max_input_tokens",
+  ///    "max_output_tokens"}}: prices in USD per million tokens as decimal strings, exact to twelve
+  ///    places, null where there is none; null as input: the model's price is unknown;
+  ///  - litellm's model_prices_and_context_window.json, told by an entry's "input_cost_per_token":
+  ///    prices in USD per token as JSON numbers, of which the text counts and not a double. What is
+  ///    finer than 1e-18 USD is rounded up. A model that is billed by anything but tokens is
+  ///    unknown.
+  /// Limits that an entry does not give stay as they are. `origin` names the document in the
+  /// fatal_error that a fault in it throws; the table is then as it was.
   void merge(std::string_view json, std::string_view origin);
 
+  /// Lays the other table over this one in the same way.
+  void merge(const price_table& over);
+
+  /// Adds one model, or replaces it; without a price it is unknown.
+  void set(std::string model, const std::optional<listed_price>& price,
+           const model_limits& limits = {});
+
   /// Multiplies every price by a decimal such as "0.8". Throws fatal_error when it is no positive
-  /// decimal, or when a product is not exact.
+  /// decimal, or when a product is not exact: what a person types can be rounded by them.
   void multiply(std::string_view factor);
 
-  const token_price* find(std::string_view model) const;
-  /// The most tokens that a reply of the model has; nothing where that is unknown.
-  std::optional<std::int64_t> output_limit(std::string_view model) const;
+  /// What the model's tokens cost at the endpoint; nothing where that is unknown.
+  std::optional<token_price> find(std::string_view model, endpoint target) const;
+  /// What the table says of the model, to show it; null where it has no price.
+  const listed_price* listed(std::string_view model) const;
+  /// Of the entry that the name finds, priced or not.
+  model_limits limits(std::string_view model) const;
 
  private:
-  std::map<std::string, token_price, std::less<>> prices_;
-  std::map<std::string, std::int64_t, std::less<>> output_limits_;
+  struct entry {
+    std::optional<listed_price> price;
+    model_limits limits;
+  };
+
+  const entry* find_entry(std::string_view model) const;
+  const entry* find_behind_slashes(std::string_view model) const;
+
+  std::map<std::string, entry, std::less<>> entries_;
 };
 
 /// What each relay of a run charges. Immutable once filled; safe to read from any thread.
@@ -94,15 +157,14 @@ class relay_prices {
   /// `usual`: of every relay that has none of its own.
   relay_prices(price_table usual = {}) : usual_(std::move(usual)) {}  // NOLINT: it is one of these
   void set(const std::string& relay, price_table own) { own_[relay] = std::move(own); }
-  const token_price* find(std::string_view relay, std::string_view model) const {
+  std::optional<token_price> find(std::string_view relay, std::string_view model,
+                                  endpoint target) const {
     const auto own = own_.find(relay);
-    return own == own_.end() ? usual_.find(model) : own->second.find(model);
+    return (own == own_.end() ? usual_ : own->second).find(model, target);
   }
   /// At least what any of the relays charges for the model; nothing when one has no price for it.
-  std::optional<token_price> dearest(std::string_view model) const;
-  std::optional<std::int64_t> output_limit(std::string_view model) const {
-    return usual_.output_limit(model);
-  }
+  std::optional<token_price> dearest(std::string_view model, endpoint target) const;
+  model_limits limits(std::string_view model) const { return usual_.limits(model); }
 
  private:
   price_table usual_;

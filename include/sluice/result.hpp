@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "sluice/endpoint.hpp"
 #include "sluice/error.hpp"
 #include "sluice/job.hpp"
 #include "sluice/money.hpp"
@@ -31,7 +32,8 @@ struct result {
   std::size_t job = 0;
   std::uint64_t line = 0;
   std::string custom_id;
-  std::string relay;           ///< the pool's member that was asked last; empty: there is one relay
+  std::string relay;  ///< the pool's member that was asked last; empty: there is one relay
+  endpoint target = endpoint::chat_completions;
   std::string model;           ///< as the job asked for it; empty for a bad line
   std::string digest;          ///< empty for a bad line
   std::uint32_t attempts = 0;  ///< over the life of the job

@@ -132,7 +132,8 @@ scenario::scenario(std::uint64_t seed) : relay() {
   // The most that a body of these sizes can be reserved at.
   constexpr std::int64_t longest_body = 300;
   constexpr std::int64_t most_tokens = 40;
-  dearest_attempt = prices.find("m")->input * longest_body + prices.find("m")->output * most_tokens;
+  const auto price = prices.find("m", endpoint::chat_completions);
+  dearest_attempt = price->input * longest_body + price->output * most_tokens;
   if (with_budget) {
     const auto wanted = static_cast<std::int64_t>(requests.size());
     options.output.budget = dearest_attempt * random.between(1, wanted * 3);

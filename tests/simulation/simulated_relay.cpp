@@ -220,7 +220,7 @@ void simulated_relay::serve(reply_plan& planned, const post& request, std::size_
   seen.usage.completion_tokens =
       random_.between(0, number_of(member_of(request.body, "max_tokens"), 1));
   const std::string_view model = member_of(request.body, "model");
-  if (const token_price* price = prices_.find(model)) {
+  if (const auto price = prices_.find(model, endpoint::chat_completions)) {
     // The bill, by the relay's own sum.
     for (std::int64_t i = 0; i < seen.usage.prompt_tokens; ++i) {
       seen.cost += i < seen.usage.cached_tokens ? price->cached_input : price->input;
