@@ -34,6 +34,11 @@ struct answer_keeper final : response_handler {
   bool too_large = false;
 };
 
+// Relays end their words with the name of the call, which tells a person nothing.
+std::string_view without_id(std::string_view words) {
+  return words.substr(0, words.rfind(" (request id: "));
+}
+
 }  // namespace
 
 bool relay_answer::is_hopeless() const noexcept {
@@ -49,7 +54,9 @@ std::string said(const relay_answer& answer) {
                        openai::one_line(answer.location, longest_words));
   }
   const auto error = openai::read_error_body(answer.body);
-  const auto words = openai::one_line(error.message, longest_words);
+  const bool nothing_there = answer.status == 404 || answer.status == 405;
+  const std::string words =
+      nothing_there ? std::string() : openai::one_line(without_id(error.message), longest_words);
   const std::string_view page = error.page ? ", a web page" : "";
   if (!words.empty()) return fmt::format("{}{} ({})", answer.status, page, words);
   const bool success = answer.succeeded() && !error.page;

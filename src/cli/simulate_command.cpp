@@ -27,6 +27,7 @@ struct simulate_flags {
   std::string itl = "10ms";
   std::string tokens = "200";
   std::string faults = "none";
+  std::string software = "new-api";
   std::string balance;
   std::string keys;
   bool ttft_given = false;
@@ -87,6 +88,10 @@ simulator::options read(const simulate_flags& flags) {
   options.tokens =
       read_number("--tokens", flags.tokens, 1, 1'000'000, "give a mean length from 1 to 1000000");
   options.faults = read_with(simulator::parse_fault_profile, "--faults", flags.faults);
+  const auto kind = simulator::parse_software(flags.software);
+  if (!kind)
+    refuse("--software", flags.software, "give new-api, old-new-api, one-api, openai or api2gpt");
+  options.kind = *kind;
   if (flags.balance_given) {
     options.balance = simulator::usd::parse(flags.balance);
     if (!options.balance)
@@ -156,6 +161,11 @@ void add_simulate_command(CLI::App& program, int& exit_status) {
           "none, faulty, slow (2 s to the first token, 20 ms a\ntoken), or KIND=PROBABILITY,...")
       ->type_name("PROFILE")
       ->capture_default_str();
+  command
+      ->add_option("--software", flags->software,
+                   "What tells of keys and models: new-api, old-new-api,\none-api, openai, api2gpt")
+      ->type_name("NAME")
+      ->capture_default_str();
   auto* balance =
       command->add_option("--balance", flags->balance, "USD on the account (default: unlimited)")
           ->type_name("USD");
@@ -174,7 +184,10 @@ void add_simulate_command(CLI::App& program, int& exit_status) {
       "cr,\n"
       "                keep-alives, no-done, held-open, usage-on-last, usage-on-every, no-usage\n"
       "Times are written 250ms, 10s, 2m, 1h.\n"
-      "What it saw and billed stands at /simulator/ledger; ?requests=1 adds every request.\n"
+      "What it saw and billed stands at /simulator/ledger; ?requests=1 adds every request. Keys "
+      "can\n"
+      "be asked about on the routes of --software: billing, key usage and log, model list, "
+      "prices.\n"
       "\n"
       "Examples:\n"
       "  sluice simulate\n"

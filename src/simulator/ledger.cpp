@@ -90,6 +90,12 @@ void ledger::finish(const attempt& attempt, std::string_view outcome, bool deliv
     delivered_.add(attempt.usage, attempt.cost);
   else if (attempt.billed)
     billed_undelivered_.add(attempt.usage, attempt.cost);
+  if (attempt.billed) {
+    auto& log = accounts_[attempt.account].log;
+    log.push_front({attempt.unix_time, attempt.model, attempt.streamed, attempt.took, attempt.usage,
+                    attempt.cost});
+    if (log.size() > longest_log) log.pop_back();
+  }
 
   auto& request = requests_[attempt.request];
   if (request.outcomes.empty()) request.key = attempt.idempotency_key;

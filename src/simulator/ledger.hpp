@@ -2,7 +2,9 @@
 // thread-safe.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <string>
@@ -31,9 +33,23 @@ struct attempt {
   /// Groups the attempts of one request: its Idempotency-Key, or its bytes where it has none.
   std::uint64_t request = 0;
   std::string idempotency_key;
+  std::string model;
+  bool streamed = false;
+  std::int64_t unix_time = 0;  ///< of its arrival
+  std::chrono::nanoseconds took{0};
   token_usage usage;
   usd cost;
   bool billed = false;
+};
+
+/// A call that was billed, as the log of an account has it.
+struct log_row {
+  std::int64_t unix_time = 0;
+  std::string model;
+  bool streamed = false;
+  std::chrono::nanoseconds took{0};
+  token_usage tokens;
+  usd cost;
 };
 
 class ledger {
@@ -49,6 +65,12 @@ class ledger {
   /// Whether the account can pay `worst` beside what it has been charged.
   bool can_pay(std::size_t account, usd worst) const;
   usd remaining(std::size_t account) const;
+  usd charged(std::size_t account) const { return accounts_[account].charged; }
+  std::optional<usd> balance(std::size_t account) const { return accounts_[account].balance; }
+  /// The calls that the account was billed for and that are over, the last one first: so many of
+  /// the last.
+  static constexpr std::size_t longest_log = 10'000;
+  const std::deque<log_row>& log(std::size_t account) const { return accounts_[account].log; }
   /// Charges the attempt; from now on it counts as billed, delivered or not.
   void charge(attempt& attempt, const token_usage& usage, usd cost);
 
@@ -77,6 +99,7 @@ class ledger {
     std::uint64_t attempts = 0;
     std::uint64_t refusals = 0;
     usd charged;
+    std::deque<log_row> log;
   };
   struct request_record {
     std::string key;

@@ -12,6 +12,7 @@
 #include "simulator/bill.hpp"
 #include "simulator/fault_plan.hpp"
 #include "simulator/request_window.hpp"
+#include "simulator/software.hpp"
 
 namespace sluice::simulator {
 
@@ -40,6 +41,8 @@ struct options {
   fault_profile faults;
   std::optional<usd> balance;  ///< USD left on the account; empty: unlimited
   std::vector<key> keys;       ///< empty: any key is accepted, and all share one account
+
+  software kind = software::new_api;  ///< what answers about accounts and models
 
   /// How long a client may take, once it has begun a request, to send more of it, and to read more
   /// of a reply; then its connection is dropped. Tests make it short.

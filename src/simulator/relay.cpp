@@ -32,6 +32,7 @@
 #include <unordered_set>
 
 #include "price_data.hpp"
+#include "simulator/account_api.hpp"
 #include "simulator/inference_request.hpp"
 #include "simulator/json_append.hpp"
 #include "simulator/ledger.hpp"
@@ -80,18 +81,21 @@ struct connection {
 /// An attempt that is closed in the ledger exactly once, however its coroutine ends.
 class open_attempt {
  public:
-  explicit open_attempt(ledger& book) : book_(&book) {}
+  open_attempt(ledger& book, time_point arrived) : arrived_(arrived), book_(&book) {}
   ~open_attempt() { close("client_closed", false); }
   open_attempt(const open_attempt&) = delete;
   open_attempt& operator=(const open_attempt&) = delete;
 
   void close(std::string_view outcome, bool delivered) {
-    if (book_ != nullptr) std::exchange(book_, nullptr)->finish(record, outcome, delivered);
+    if (book_ == nullptr) return;
+    record.took = std::chrono::steady_clock::now() - arrived_;
+    std::exchange(book_, nullptr)->finish(record, outcome, delivered);
   }
 
   attempt record;
 
  private:
+  time_point arrived_;
   ledger* book_;
 };
 
@@ -134,6 +138,12 @@ class pacing {
   std::chrono::nanoseconds itl_;
   random random_;
 };
+
+std::int64_t unix_seconds() {
+  return std::chrono::duration_cast<std::chrono::seconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
 
 std::string_view as_view(boost::beast::string_view text) {
   return {text.data(), text.size()};
@@ -195,6 +205,7 @@ struct relay::impl {
       : settings(std::move(given)),
         book(settings),
         prices(price_table_json()),
+        about(settings.kind, book, prices),
         reader(settings.seed),
         plan(settings.faults),
         base_url(listen()) {
@@ -213,6 +224,7 @@ struct relay::impl {
   options settings;
   ledger book;  // touched on the serving thread alone while there is one
   price_list prices;
+  account_api about;
   request_reader reader;
   fault_plan plan;
   std::unordered_map<std::string, std::size_t> accounts;
@@ -238,7 +250,7 @@ struct relay::impl {
 
   call arrive(const message& head, time_point now, std::optional<open_attempt>& attempt);
   script decide(call& call, const std::string& body, open_attempt& attempt);
-  script look_up(const call& call, const message& head) const;
+  script look_up(const call& call, const message& head);
   std::string new_request_id();
   envelope new_envelope(const inference_request& request);
   template <class Task>
@@ -579,7 +591,8 @@ call relay::impl::arrive(const message& head, time_point now,
   if (head.method() == http::verb::post) call.inference = endpoint_at(call.path);
   if (!call.inference) return call;
 
-  attempt.emplace(book);
+  attempt.emplace(book, now);
+  attempt->record.unix_time = unix_seconds();
   const auto name = as_view(head["Idempotency-Key"]);
   attempt->record.idempotency_key = name;
   attempt->record.request = XXH3_64bits(name.data(), name.size());
@@ -638,6 +651,8 @@ script relay::impl::decide(call& call, const std::string& body, open_attempt& at
   if (fault != fault_kind::none) book.count_fault(fault);
 
   call.pace = request.digest;
+  attempt.record.model = request.model;
+  attempt.record.streamed = request.stream;
   const auto answer = compose(request, settings.tokens);
   auto reply = reply_script(request, answer, new_envelope(request), fault, call.request_id);
   if (reply.billed) book.charge(attempt.record, answer.usage, cost_of(answer.usage, price));
@@ -645,43 +660,21 @@ script relay::impl::decide(call& call, const std::string& body, open_attempt& at
 }
 
 /// Whatever is not inference.
-script relay::impl::look_up(const call& call, const message& head) const {
+script relay::impl::look_up(const call& call, const message& head) {
   if (call.refused) return *call.refused;
   const bool get = head.method() == http::verb::get || call.head_only;
   if (get && call.path == "/simulator/ledger")
     return json_reply(200, book.json(call.query.find("requests=1") != std::string_view::npos));
 
-  constexpr std::string_view models = "/v1/models";
-  const bool one = call.path.substr(0, models.size() + 1) == "/v1/models/";
-  if (!get || !(one || call.path == models))
-    return error_reply(
-        {404, fmt::format("Invalid URL ({} {})", as_view(head.method_string()), call.path), "",
-         "invalid_request_error"},
-        call.request_id);
-  if (!call.account) return error_reply({401, "无效的令牌", "invalid_api_key"}, call.request_id);
-
-  std::string body;
-  const auto describe = [&body](std::string_view model) {
-    append(body, R"({"id":)", quoted{model},
-           R"(,"object":"model","created":1626777600,"owned_by":"simulator"})");
-  };
-  if (one) {
-    const auto model = call.path.substr(models.size() + 1);
-    // Such relays answer 200 here too.
-    if (prices.find(model) == nullptr)
-      return error_reply(
-          {200, fmt::format("The model '{}' does not exist", model), "model_not_found"},
-          call.request_id);
-    describe(model);
-    return json_reply(200, std::move(body));
-  }
-  body = R"({"object":"list","data":[)";
-  for (const auto& [model, price] : prices.models()) {
-    if (body.back() == '}') body += ',';
-    describe(model);
-  }
-  body += "]}";
-  return json_reply(200, std::move(body));
+  const account_question asked{call.path,     call.query,      !key_of(head).empty(),
+                               call.account,  call.request_id, std::chrono::steady_clock::now(),
+                               unix_seconds()};
+  auto told = get ? about.answer(asked) : std::nullopt;
+  if (told) return *std::move(told);
+  return error_reply(
+      {404, fmt::format("Invalid URL ({} {})", as_view(head.method_string()), call.path), "",
+       "invalid_request_error"},
+      call.request_id);
 }
 
 /// The date and time to the nanosecond, and eight letters.
@@ -703,9 +696,7 @@ envelope relay::impl::new_envelope(const inference_request& request) {
   envelope envelope;
   for (int count = 0; count < 29; ++count)
     envelope.id += alphabet[letters.below(static_cast<std::uint32_t>(alphabet.size()))];
-  envelope.created = std::chrono::duration_cast<std::chrono::seconds>(
-                         std::chrono::system_clock::now().time_since_epoch())
-                         .count();
+  envelope.created = unix_seconds();
   return envelope;
 }
 
