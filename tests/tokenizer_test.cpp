@@ -2,16 +2,15 @@
 
 #include <gmock/gmock.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <random>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "pretokenizer.hpp"
+#include "support/plain_merge.hpp"
 
 namespace sluice {
 namespace {
@@ -35,28 +34,13 @@ class tokenizers : public testing::TestWithParam<known> {
   }
   const tokenizer& given() const { return *tokenizer::of(GetParam().name); }
 
-  /// As tiktoken does it: merge the pair of the lowest rank, the leftmost of these, until none is
-  /// left.
   ids merged(std::string_view text) const {
     ids tokens;
     while (!text.empty()) {
       const std::string_view piece = text.substr(0, GetParam().piece(text));
       text.remove_prefix(piece.size());
-      std::vector<std::string> parts;
-      for (const char byte : piece) parts.emplace_back(1, byte);
-      for (;;) {
-        std::pair<tokenizer::rank, std::size_t> best{std::numeric_limits<tokenizer::rank>::max(),
-                                                     0};
-        for (std::size_t i = 0; i + 1 < parts.size(); ++i) {
-          if (const auto rank = given().rank_of(parts[i] + parts[i + 1])) {
-            best = std::min(best, {*rank, i});
-          }
-        }
-        if (best.first == std::numeric_limits<tokenizer::rank>::max()) break;
-        parts[best.second] += parts[best.second + 1];
-        parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(best.second) + 1);
-      }
-      for (const std::string& part : parts) tokens.push_back(given().rank_of(part).value());
+      const ids of_piece = test::plain_merge(given(), piece);
+      tokens.insert(tokens.end(), of_piece.begin(), of_piece.end());
     }
     return tokens;
   }
