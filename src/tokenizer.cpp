@@ -50,6 +50,14 @@ const tokenizer* tokenizer::of(vocabulary which) noexcept {
   return asked ? &*asked : nullptr;
 }
 
+tokenizer::tokenizer(const vocabulary_tables& tables, splitter split) noexcept
+    : tables_(tables), piece_(split) {
+  for (unsigned byte = 0; byte < byte_tokens; ++byte) {
+    const trie_node& node = tables_.trie[tables_.trie[0].children ^ byte];
+    bytes_[node.rank()] = static_cast<char>(byte);
+  }
+}
+
 std::optional<std::uint64_t> tokenizer::count(std::string_view utf8) const {
   if (!simdjson::validate_utf8(utf8.data(), utf8.size())) return std::nullopt;
   std::uint64_t tokens = 0;
@@ -87,16 +95,11 @@ std::optional<std::string> tokenizer::bytes_of(rank token) const {
   while (!due.empty()) {
     const rank next = due.back();
     due.pop_back();
-    const token_halves halves = tables_.halves[next];
-    if (tables_.prefixes[next].length() > 1) {
-      due.push_back(halves.right);
-      due.push_back(halves.left);
-      continue;
-    }
-    // The root's child of that rank.
-    for (unsigned byte = 0; byte < 256; ++byte) {
-      const trie_node& node = tables_.trie[tables_.trie[0].children ^ byte];
-      if (node.label() == byte && node.rank() == next) bytes += static_cast<char>(byte);
+    if (next < byte_tokens) {
+      bytes += bytes_[next];
+    } else {
+      due.push_back(tables_.halves[next].right);
+      due.push_back(tables_.halves[next].left);
     }
   }
   return bytes;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -42,8 +43,7 @@ class tokenizer {
  private:
   using splitter = std::size_t (*)(std::string_view rest) noexcept;
 
-  tokenizer(const vocabulary_tables& tables, splitter split) noexcept
-      : tables_(tables), piece_(split) {}
+  tokenizer(const vocabulary_tables& tables, splitter split) noexcept;
 
   struct match {
     rank token = 0;
@@ -56,6 +56,7 @@ class tokenizer {
 
   vocabulary_tables tables_;
   splitter piece_;
+  std::array<char, byte_tokens> bytes_{};  ///< those of the first tokens
 };
 
 }  // namespace sluice

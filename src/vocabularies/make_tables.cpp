@@ -55,7 +55,7 @@ tokens read_tokens(const std::string& path) {
       throw std::runtime_error("a token is empty or too long");
     }
   }
-  if (!file.eof() || all.size() < 256) throw std::runtime_error("is no rank file");
+  if (!file.eof() || all.size() < byte_tokens) throw std::runtime_error("is no rank file");
   if (all.size() >= std::size_t{1} << pair_slot::rank_bits) {
     throw std::runtime_error("has more tokens than a slot has room for");
   }
@@ -239,10 +239,9 @@ void make(const std::string& rank_file, const std::string& table_file) {
   ranks by_bytes;
   for (std::uint32_t rank = 0; rank < all.size(); ++rank) by_bytes.emplace(all[rank], rank);
   if (by_bytes.size() != all.size()) throw std::runtime_error("has a token twice");
-  for (int byte = 0; byte < 256; ++byte) {
-    if (!by_bytes.contains(std::string(1, static_cast<char>(byte)))) {
-      throw std::runtime_error("has no token for some byte");
-    }
+  if (!std::all_of(all.begin(), all.begin() + byte_tokens,
+                   [](const std::string& token) { return token.size() == 1; })) {
+    throw std::runtime_error("its first tokens are not the single bytes");
   }
   std::vector<token_halves> halves;
   for (std::uint32_t rank = 0; rank < all.size(); ++rank) {

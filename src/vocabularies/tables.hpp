@@ -6,6 +6,9 @@
 
 namespace sluice {
 
+/// The first tokens are one for each byte, in some order.
+constexpr std::uint32_t byte_tokens = 256;
+
 /// A vocabulary as its tables lie in the program, ready for use: what make_tables writes and the
 /// tokenizer reads. In memory order: a header, then the arrays in the order of the members of
 /// vocabulary_tables. Ranks are token ids, from 0 up; numbers are of the machine's own byte order.
