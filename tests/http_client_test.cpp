@@ -40,6 +40,8 @@ class answering_server {
   void close() { acceptor_.close(); }
 
   int connections = 0;
+  bool closes_unanswered = false;  ///< what comes second on a connection
+  std::vector<std::string> requests;
 
  private:
   asio::awaitable<void> accept() {
@@ -50,13 +52,15 @@ class answering_server {
       asio::co_spawn(acceptor_.get_executor(), answer(std::move(socket)), asio::detached);
     }
   }
-  static asio::awaitable<void> answer(tcp::socket socket) {
+  asio::awaitable<void> answer(tcp::socket socket) {
     const std::string reply = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
     std::string request;
-    for (;;) {
+    for (int served = 0;; ++served) {
       auto [cut, n] = co_await asio::async_read_until(socket, asio::dynamic_buffer(request),
                                                       "\r\n\r\n", as_result);
       if (cut) co_return;
+      requests.push_back(request);
+      if (closes_unanswered && served > 0) co_return;
       request.clear();
       co_await asio::async_write(socket, asio::buffer(reply), as_result);
     }
@@ -99,14 +103,13 @@ struct http_client_test : testing::Test {
   asio::io_context loop{1};
   test::manual_clock time;
 
-  exchange_end send(http_client& client) {
+  static constexpr http_client::outgoing an_embedding{"/v1/embeddings", "{}", "key", false};
+
+  exchange_end send(http_client& client, http_client::outgoing request = an_embedding) {
     std::optional<exchange_end> told;
     nothing_to_tell handler;
     asio::co_spawn(
-        loop,
-        [&]() -> asio::awaitable<void> {
-          told = co_await client.exchange({"/v1/embeddings", "{}", "key", false}, handler);
-        },
+        loop, [&]() -> asio::awaitable<void> { told = co_await client.exchange(request, handler); },
         asio::detached);
     loop.restart();
     while (!told && loop.run_one() > 0) {
@@ -149,6 +152,41 @@ TEST_F(http_client_test, a_connection_serves_until_it_is_old_and_then_the_name_i
   EXPECT_EQ(first.connections, 1);
   EXPECT_EQ(second.connections, 1);
   EXPECT_EQ(asked, 2);
+}
+
+TEST_F(http_client_test, a_get_has_no_body_and_none_of_its_headers) {
+  answering_server server(loop);
+  auto relay = at(server.port(), "127.0.0.1");
+  relay.base_url += "/prefix/v1";
+  relay.api_key = "sk-0123456789abcdef";
+  const auto client = make_http_client(loop, time, relay);
+  const http_client::outgoing get{"/api/status?a=b", "", "", false, http_client::verb::get};
+  EXPECT_EQ(send(*client, get).end, exchange_end::how::complete);
+  ASSERT_EQ(server.requests.size(), 1U);
+  const auto& head = server.requests.front();
+  EXPECT_THAT(head, testing::StartsWith("GET /prefix/api/status?a=b HTTP/1.1\r\nHost: 127.0.0.1"));
+  EXPECT_THAT(head, testing::HasSubstr("\r\nAuthorization: Bearer sk-0123456789abcdef\r\n"));
+  EXPECT_THAT(head, testing::HasSubstr("\r\nAccept: application/json\r\n"));
+  for (const char* of_a_body : {"Content-Type", "Content-Length", "Idempotency-Key"}) {
+    EXPECT_THAT(head, testing::Not(testing::HasSubstr(of_a_body)));
+  }
+}
+
+TEST_F(http_client_test, a_get_that_met_a_dying_connection_is_sent_again_and_a_post_is_not) {
+  const http_client::outgoing get{"/api/status", "", "", false, http_client::verb::get};
+  for (const auto& request : {get, an_embedding}) {
+    answering_server server(loop);
+    server.closes_unanswered = true;
+    const auto client = make_http_client(loop, time, at(server.port(), "127.0.0.1"));
+    EXPECT_EQ(send(*client, request).end, exchange_end::how::complete);
+    const bool gets = request.method == http_client::verb::get;
+    EXPECT_EQ(send(*client, request).end,
+              gets ? exchange_end::how::complete : exchange_end::how::broken);
+    EXPECT_EQ(server.connections, gets ? 2 : 1);
+    EXPECT_EQ(server.requests.size(), gets ? 3U : 2U);
+    client->abort();
+    server.close();
+  }
 }
 
 TEST_F(http_client_test, while_names_cannot_be_looked_up_what_was_known_serves) {

@@ -25,6 +25,19 @@ run_settings told(std::vector<std::string> line) {
   return chosen;
 }
 
+TEST(run_settings, a_command_may_have_some_of_the_flags_and_every_config_key) {
+  run_settings chosen;
+  const auto all = run_flags(chosen);
+  const auto some = run_flags(chosen, {"base-url", "quiet"});
+  ASSERT_EQ(some.size(), all.size());
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    EXPECT_EQ(some[i].on_line, some[i].name == "base-url" || some[i].name == "quiet")
+        << some[i].name;
+    EXPECT_EQ(some[i].in_config, all[i].in_config) << some[i].name;
+    EXPECT_EQ(some[i].environment, all[i].environment) << some[i].name;
+  }
+}
+
 TEST(run_settings, flags_reach_what_they_name) {
   const auto chosen = told({"--rpm",
                             "7",

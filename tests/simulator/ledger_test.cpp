@@ -22,6 +22,27 @@ attempt of_request(std::uint64_t request, std::string key = {}) {
   return attempt;
 }
 
+TEST(Ledger, KeepsTheLastOfWhatEachAccountWasBilled) {
+  options two;
+  two.keys = {{"a", 0, {}}, {"b", 0, {}}};
+  ledger book(two);
+  for (std::uint64_t number = 0; number < ledger::longest_log + 2; ++number) {
+    auto call = of_request(number);
+    call.account = number == 0 ? 1 : 0;
+    call.unix_time = static_cast<std::int64_t>(number);
+    call.model = "m";
+    book.charge(call, {10, 4, 5, 2}, usd{7});
+    book.finish(call, "cut", false);
+  }
+  book.finish(of_request(0), "429", false);
+  ASSERT_EQ(book.log(1).size(), 1U);
+  EXPECT_EQ(book.log(1).front().cost, usd{7});
+  EXPECT_EQ(book.log(1).front().tokens.prompt, 10U);
+  ASSERT_EQ(book.log(0).size(), ledger::longest_log);
+  EXPECT_EQ(book.log(0).front().unix_time, static_cast<std::int64_t>(ledger::longest_log + 1));
+  EXPECT_EQ(book.log(0).back().unix_time, 2);
+}
+
 TEST(Ledger, BilledIsDeliveredAndUndelivered) {
   ledger book(options{});
   auto first = of_request(1);

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <exception>
+#include <functional>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "relay_inquiry.hpp"
+#include "support/fake_client.hpp"
+#include "support/manual_clock.hpp"
+
+namespace sluice::test {
+
+/// A relay that answers GETs by their path; what it has no answer for is not found.
+struct asked_site {
+  asked_site() {
+    options.api_key = "sk-asked-0123456789abcdef";
+    client.plan = [this](const exchange_call& call) {
+      EXPECT_EQ(call.method, http_client::verb::get);
+      EXPECT_EQ(call.path.find(options.api_key), std::string::npos);
+      asked.push_back(call.path.substr(0, call.path.find('?')));
+      const auto found = answers.find(asked.back());
+      return found != answers.end() ? found->second
+                                    : refusal_plan(404, "Invalid URL (GET /somewhere)");
+    };
+  }
+
+  void has(const std::string& path, const std::string& body, int status = 200) {
+    exchange_plan planned;
+    planned.head.status = status;
+    planned.body = {{duration{}, body}};
+    answers[path] = planned;
+  }
+
+  /// What the coroutine gives, run to its end.
+  template <typename Value>
+  Value run(boost::asio::awaitable<Value> asking) {
+    std::optional<Value> told;
+    boost::asio::co_spawn(loop, std::move(asking), [&](std::exception_ptr fault, Value value) {
+      if (fault) std::rethrow_exception(fault);
+      told = std::move(value);
+    });
+    run_virtual(loop, time, [&] { return told.has_value(); });
+    return std::move(told.value());
+  }
+
+  boost::asio::io_context loop{1};
+  manual_clock time;
+  fake_client client{time};
+  relay_options options;
+  std::map<std::string, exchange_plan> answers;
+  std::vector<std::string> asked;  ///< paths, in their order
+};
+
+}  // namespace sluice::test
