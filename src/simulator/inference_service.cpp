@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "price_data.hpp"
+#include "simulator/model_limits.hpp"
 #include "simulator/random.hpp"
 
 namespace sluice::simulator {
@@ -27,31 +28,37 @@ void hold_back(script& reply) {
   reply.steps = {reply.steps.back()};
 }
 
+price price_of(const inference_request& request) {
+  const auto* const listed = inference_service::prices().find(request.model);
+  return listed == nullptr ? price{} : *listed;
+}
+
 }  // namespace
 
 inference_service::inference_service(const options& settings)
-    : mean_tokens_(settings.tokens),
-      deal_(settings.cheat, settings.seed),
-      prices_(price_table_json()),
-      limits_(price_table_json()),
-      reader_(settings) {}
+    : mean_tokens_(settings.tokens), deal_(settings.cheat, settings.seed), reader_(settings) {}
+
+const price_list& inference_service::prices() {
+  static const price_list list(price_table_json());
+  return list;
+}
+
+std::optional<api_error> inference_service::refusal_of(const inference_request& request) {
+  static const model_limits limits(price_table_json());
+  return limits.refusal_of(request);
+}
 
 std::variant<inference_request, api_error> inference_service::understand(endpoint to,
                                                                          std::string_view body,
                                                                          std::uint64_t number) {
   auto understood = reader_.read(to, body, number);
   const auto* request = std::get_if<inference_request>(&understood);
-  if (request == nullptr || prices_.find(request->model) != nullptr ||
+  if (request == nullptr || prices().find(request->model) != nullptr ||
       (to == endpoint::embeddings && request->model.find("embedding") != std::string::npos))
     return understood;
   return api_error{
       404, "The model `" + request->model + "` does not exist or you do not have access to it.",
       "model_not_found"};
-}
-
-price inference_service::price_of(const inference_request& request) const {
-  const auto* const listed = prices_.find(request.model);
-  return listed == nullptr ? price{} : *listed;
 }
 
 usd inference_service::worst_cost(const inference_request& request) const {

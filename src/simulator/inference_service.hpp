@@ -8,13 +8,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <variant>
 
 #include "simulator/bill.hpp"
 #include "simulator/deal.hpp"
 #include "simulator/inference_request.hpp"
-#include "simulator/model_limits.hpp"
 #include "simulator/options.hpp"
 #include "simulator/script.hpp"
 
@@ -25,7 +25,8 @@ class inference_service {
  public:
   explicit inference_service(const options& settings);
 
-  const price_list& prices() const { return prices_; }
+  /// What the relay sells, each model at its price.
+  static const price_list& prices();
 
   /// What is asked of a model that the relay has, by the call of that number.
   std::variant<inference_request, api_error> understand(endpoint to, std::string_view body,
@@ -33,9 +34,7 @@ class inference_service {
   /// What the prompt and the most that the body allows would be charged.
   usd worst_cost(const inference_request& request) const;
   /// The refusal of what is too long for the model.
-  std::optional<api_error> refusal_of(const inference_request& request) const {
-    return limits_.refusal_of(request);
-  }
+  static std::optional<api_error> refusal_of(const inference_request& request);
 
   /// A reply, spoilt by the fault; if the script is billed, then so is the usage, for the cost.
   struct served {
@@ -47,12 +46,8 @@ class inference_service {
                std::string_view request_id) const;
 
  private:
-  price price_of(const inference_request& request) const;
-
   int mean_tokens_;
   deal deal_;
-  price_list prices_;
-  model_limits limits_;
   request_reader reader_;
 };
 

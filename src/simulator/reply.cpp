@@ -285,7 +285,8 @@ class response_writer {
     if (request_.tool.empty())
       event("response.content_part.added", place, R"(,"part":)", text_part(""));
     for (std::size_t index = 0; index < choice_.content.tokens(); ++index) {
-      event(kind + ".delta", place, R"(,"delta":)", quoted{choice_.content.token(index)});
+      const quoted piece{choice_.content.piece(index)};
+      if (!piece.text.empty()) event(kind + ".delta", place, R"(,"delta":)", piece);
       stream_.steps.push_back(stream_.text.size());
     }
     const auto& text = choice_.content.text();
