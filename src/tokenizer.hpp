@@ -35,6 +35,10 @@ class tokenizer {
   /// What a token stands for, which may be a part of a character; nothing when there is no such
   /// token, or it is a special one.
   std::optional<std::string> bytes_of(rank token) const;
+  /// How many bytes that is; 0 where it is nothing.
+  std::size_t length_of(rank token) const noexcept {
+    return token < size() ? tables_.prefixes[token].length() : 0;
+  }
   /// The token that stands for just these bytes.
   std::optional<rank> rank_of(std::string_view bytes) const noexcept;
   /// Ordinary tokens: their ranks are all those below.

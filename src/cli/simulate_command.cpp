@@ -30,10 +30,14 @@ struct simulate_flags {
   std::string software = "new-api";
   std::string balance;
   std::string keys;
+  std::string cheat = "none";
+  std::string lacks;
+  std::string chat_overhead = "0";
   bool ttft_given = false;
   bool itl_given = false;
   bool balance_given = false;
   bool keys_given = false;
+  bool lacks_given = false;
 };
 
 [[noreturn]] void refuse(const std::string& flag, const std::string& value,
@@ -101,6 +105,11 @@ simulator::options read(const simulate_flags& flags) {
     if (flags.keys.empty()) refuse("--keys", flags.keys, "give a text file with one key a line");
     options.keys = simulator::read_keys(flags.keys, options);
   }
+  options.cheat = read_with(simulator::parse_cheat, "--cheat", flags.cheat);
+  if (flags.lacks_given)
+    options.lacks = read_with(simulator::parse_lacking, "--lacks", flags.lacks);
+  options.chat_overhead = read_number<std::uint64_t>(
+      "--chat-overhead", flags.chat_overhead, 0, 1000, "give a number of tokens from 0 to 1000");
   return options;
 }
 
@@ -172,6 +181,20 @@ void add_simulate_command(CLI::App& program, int& exit_status) {
   auto* keys =
       command->add_option("--keys", flags->keys, "Keys it accepts, one KEY [RPM [BALANCE]] a line")
           ->type_name("FILE");
+  command->add_option("--cheat", flags->cheat, "How it cheats; see below")
+      ->type_name("KIND")
+      ->capture_default_str();
+  auto* lacks =
+      command
+          ->add_option("--lacks", flags->lacks,
+                       "What it ignores in a body, as some honest relays do: any of\nlogprobs, "
+                       "tools, json-schema, with commas between")
+          ->type_name("LIST");
+  command
+      ->add_option("--chat-overhead", flags->chat_overhead,
+                   "Tokens that a chat's prompt has beyond those usually counted")
+      ->type_name("N")
+      ->capture_default_str();
   command->footer(
       "Kinds of faults that 'faulty' mixes: 429, 429-hint, 500, 502, reset, reset-late, stall, "
       "cut,\n"
@@ -183,6 +206,15 @@ void add_simulate_command(CLI::App& program, int& exit_status) {
       "  good replies  filtered (400 with a completion), json-for-stream, stream-for-json, crlf, "
       "cr,\n"
       "                keep-alives, no-done, held-open, usage-on-last, usage-on-every, no-usage\n"
+      "Kinds of cheats, of which it tells nothing:\n"
+      "  substituted  answers with gpt-3.5-turbo where a model of gpt-4o's vocabulary is sold, "
+      "and\n"
+      "               with gpt-4o-mini where another one is\n"
+      "  mixed        the same in a tenth of the calls; mixed=0.3 in three tenths\n"
+      "  inflated     tells and bills 1.1 to 1.5 times the tokens\n"
+      "  injected     puts a prompt of 20 to 200 tokens before every chat\n"
+      "  fake-stream  sends a stream all at once, at its end\n"
+      "  overbilled   charges 1.2 to 2 times what the tokens cost\n"
       "Times are written 250ms, 10s, 2m, 1h.\n"
       "What it saw and billed stands at /simulator/ledger; ?requests=1 adds every request. Keys "
       "can\n"
@@ -194,6 +226,7 @@ void add_simulate_command(CLI::App& program, int& exit_status) {
       "  sluice simulate --faults faulty --rpm 60 --balance 0.50\n"
       "  sluice simulate --faults cut=0.05,429-hint=0.02 --seed 7\n"
       "  sluice simulate --faults error-mid-stream=0.3,keep-alives=0.7\n"
+      "  sluice simulate --cheat inflated --seed 3\n"
       "  sluice simulate --ttft 0 --itl 0 --rpm 0        as fast as it can, for benchmarks\n"
       "  curl -s http://127.0.0.1:8787/simulator/ledger");
   // Asked before the program's own check, which would call the word an unknown command.
@@ -203,11 +236,12 @@ void add_simulate_command(CLI::App& program, int& exit_status) {
       throw CLI::ValidationError(
           fmt::format("simulate takes flags alone, and '{}' is none", extra.front()));
   });
-  command->callback([flags, ttft, itl, balance, keys, &exit_status] {
+  command->callback([flags, ttft, itl, balance, keys, lacks, &exit_status] {
     flags->ttft_given = ttft->count() > 0;
     flags->itl_given = itl->count() > 0;
     flags->balance_given = balance->count() > 0;
     flags->keys_given = keys->count() > 0;
+    flags->lacks_given = lacks->count() > 0;
     try {
       serve_until_signalled(read(*flags));
       exit_status = 0;

@@ -8,6 +8,8 @@
 #include <bit>
 
 #include "simulator/json_append.hpp"
+#include "simulator/model_facts.hpp"
+#include "simulator/question.hpp"
 #include "simulator/random.hpp"
 #include "simulator/utterance.hpp"
 
@@ -69,11 +71,15 @@ std::optional<T> member(dom::object object, std::string_view name) {
   return value;
 }
 
-/// Counts a prompt: one token for each four bytes of every text begun, and what surrounds it.
+/// Counts a prompt: the tokens of every text, and what surrounds it. Without a vocabulary a token
+/// is four bytes begun.
 class prompt_counter {
  public:
+  explicit prompt_counter(const tokenizer* vocabulary) : vocabulary_(vocabulary) {}
+
   void text(std::string_view text) {
-    tokens_ += (text.size() + 3) / 4;
+    const auto counted = vocabulary_ == nullptr ? std::nullopt : vocabulary_->count(text);
+    tokens_ += counted.value_or((text.size() + 3) / 4);
     const auto part = text.substr(0, prefix_room_);
     prefix_ = digest_text(part, prefix_);
     prefix_room_ -= part.size();
@@ -96,9 +102,10 @@ class prompt_counter {
     }
   }
 
-  /// Three tokens around every message and one for its role, one more for a name.
+  /// Three tokens around every message, its role, and a name with one token more.
   void message(dom::object message) {
-    overhead(4);
+    overhead(3);
+    text_of_role(member<std::string_view>(message, "role").value_or("user"));
     if (const auto body = member<dom::element>(message, "content")) content(*body);
     if (const auto name = member<std::string_view>(message, "name")) {
       overhead(1);
@@ -118,6 +125,11 @@ class prompt_counter {
   }
 
  private:
+  void text_of_role(std::string_view role) {
+    tokens_ += (vocabulary_ == nullptr ? std::nullopt : vocabulary_->count(role)).value_or(1);
+  }
+
+  const tokenizer* vocabulary_;
   std::uint64_t tokens_ = 0;
   std::size_t prefix_room_ = cache_minimum * 4;
   std::uint64_t prefix_ = 0;
@@ -161,6 +173,42 @@ std::optional<dom::object> function_of(dom::object tool) {
   return member<std::string_view>(tool, "name") ? std::optional(tool) : std::nullopt;
 }
 
+/// The words of a string, or of a list of strings and typed parts.
+std::string words_of(dom::element content) {
+  if (content.is_string()) return std::string(std::string_view(content));
+  std::string words;
+  dom::array parts;
+  if (content.get(parts) != simdjson::SUCCESS) return words;
+  for (const auto part : parts) {
+    dom::object typed;
+    if (part.is_string())
+      words += std::string_view(part);
+    else if (part.get(typed) == simdjson::SUCCESS)
+      words += member<std::string_view>(typed, "text").value_or("");
+  }
+  return words;
+}
+
+/// The words of the last message that is the user's.
+std::string last_of_user(dom::array messages) {
+  std::optional<dom::element> last;
+  for (const auto item : messages) {
+    dom::object message;
+    if (item.get(message) != simdjson::SUCCESS ||
+        member<std::string_view>(message, "role").value_or("user") != "user")
+      continue;
+    if (const auto content = member<dom::element>(message, "content")) last = content;
+  }
+  return last ? words_of(*last) : std::string();
+}
+
+/// Fills in what follows from the words of the question.
+void read_question(std::string_view question, inference_request& request) {
+  request.in_chinese = mostly_chinese(question);
+  if (request.tool.empty() && request.document.empty())
+    request.document = answer_to_trick(question, is_easily_fooled(request.served));
+}
+
 /// Fills in the call that the body's `tool_choice` forces, if it forces one.
 void read_tools(dom::object body, inference_request& request) {
   const auto tools = member<dom::array>(body, "tools");
@@ -190,7 +238,7 @@ void read_tools(dom::object body, inference_request& request) {
 }
 
 /// Fills in the answer where the body asks for JSON: chat's `response_format`, or `text.format`.
-void read_format(dom::object body, inference_request& request) {
+void read_format(dom::object body, bool lacks_schemas, inference_request& request) {
   auto format = member<dom::object>(body, "response_format");
   if (const auto text = member<dom::object>(body, "text"))
     format = member<dom::object>(*text, "format");
@@ -199,11 +247,17 @@ void read_format(dom::object body, inference_request& request) {
   const auto type = member<std::string_view>(*format, "type");
   if (type == "json_object") {
     append(request.document, R"({"answer":)", quoted{noun(random)}, "}");
-  } else if (type == "json_schema") {
+  } else if (type == "json_schema" && !lacks_schemas) {
     const auto nested = member<dom::object>(*format, "json_schema").value_or(*format);
     if (const auto schema = member<dom::object>(nested, "schema"))
       append_sample(request.document, *schema, random);
   }
+}
+
+/// Fills in the call or the document that the body asks for, as far as the relay passes that on.
+void read_form(dom::object body, const lacking& lacks, inference_request& request) {
+  if (!lacks.tools) read_tools(body, request);
+  if (request.tool.empty()) read_format(body, lacks.json_schema, request);
 }
 
 using problem = std::optional<api_error>;
@@ -212,7 +266,8 @@ api_error invalid(std::string message) {
   return {400, std::move(message), "invalid_text_request"};
 }
 
-problem read_chat(dom::object body, inference_request& request, prompt_counter& prompt) {
+problem read_chat(dom::object body, const lacking& lacks, inference_request& request,
+                  prompt_counter& prompt) {
   const auto messages = member<dom::array>(body, "messages");
   if (!messages || messages->size() == 0) return invalid("field messages is required");
   for (const auto item : *messages) {
@@ -221,9 +276,9 @@ problem read_chat(dom::object body, inference_request& request, prompt_counter& 
     prompt.message(message);
   }
   prompt.overhead(3);
-  read_tools(body, request);
-  if (request.tool.empty()) read_format(body, request);
-  request.logprobs = member<bool>(body, "logprobs").value_or(false);
+  read_form(body, lacks, request);
+  read_question(last_of_user(*messages), request);
+  request.logprobs = !lacks.logprobs && member<bool>(body, "logprobs").value_or(false);
   request.top_logprobs = static_cast<std::size_t>(
       std::clamp<std::int64_t>(member<std::int64_t>(body, "top_logprobs").value_or(0), 0, 20));
   return std::nullopt;
@@ -239,12 +294,14 @@ problem read_completions(dom::object body, inference_request& request, prompt_co
       !dom::element(list.at(0).value_unsafe()).is_number())
     request.choices *= list.size();
   if (request.choices > longest_list) return invalid("prompt is too long");
+  read_question(words_of(*input), request);
   // The default length of this endpoint.
   if (!request.max_tokens) request.max_tokens = 16;
   return std::nullopt;
 }
 
-problem read_responses(dom::object body, inference_request& request, prompt_counter& prompt) {
+problem read_responses(dom::object body, const lacking& lacks, inference_request& request,
+                       prompt_counter& prompt) {
   const auto input = member<dom::element>(body, "input");
   if (!input || input->is_null()) return invalid("field input is required");
   if (const auto instructions = member<std::string_view>(body, "instructions")) {
@@ -252,7 +309,8 @@ problem read_responses(dom::object body, inference_request& request, prompt_coun
     prompt.text(*instructions);
   }
   dom::array items;
-  if (input->get(items) == simdjson::SUCCESS) {
+  const bool listed = input->get(items) == simdjson::SUCCESS;
+  if (listed) {
     for (const auto item : items) {
       dom::object message;
       if (item.get(message) == simdjson::SUCCESS) prompt.message(message);
@@ -263,8 +321,8 @@ problem read_responses(dom::object body, inference_request& request, prompt_coun
   }
   prompt.overhead(3);
   request.choices = 1;
-  read_tools(body, request);
-  if (request.tool.empty()) read_format(body, request);
+  read_form(body, lacks, request);
+  read_question(listed ? last_of_user(items) : words_of(*input), request);
   return std::nullopt;
 }
 
@@ -290,6 +348,19 @@ problem read_embeddings(dom::object body, inference_request& request, prompt_cou
   return std::nullopt;
 }
 
+void read_stops(dom::object body, inference_request& request) {
+  const auto stop = member<dom::element>(body, "stop");
+  if (!stop) return;
+  const auto add = [&request](dom::element item) {
+    std::string_view text;
+    if (item.get(text) == simdjson::SUCCESS && !text.empty()) request.stop.emplace_back(text);
+  };
+  add(*stop);
+  dom::array list;
+  if (stop->get(list) != simdjson::SUCCESS) return;
+  for (const auto item : list) add(item);
+}
+
 problem read_common(dom::object body, inference_request& request) {
   request.stream =
       request.to != endpoint::embeddings && member<bool>(body, "stream").value_or(false);
@@ -303,11 +374,13 @@ problem read_common(dom::object body, inference_request& request) {
     if (limit->get(tokens) != simdjson::SUCCESS || tokens < 1)
       return invalid(std::string(name) + " is invalid");
     request.max_tokens = static_cast<std::uint64_t>(tokens);
+    request.limit_name = name;
     break;
   }
   const auto choices = member<std::int64_t>(body, "n").value_or(1);
   if (choices < 1 || choices > 128) return invalid("n is invalid");
   request.choices = static_cast<std::size_t>(choices);
+  read_stops(body, request);
   return std::nullopt;
 }
 
@@ -322,17 +395,27 @@ std::optional<endpoint> endpoint_at(std::string_view path) {
 }
 
 struct request_reader::impl {
-  explicit impl(std::uint64_t seed_of_relay) : seed(seed_of_relay) {}
-
-  std::uint64_t seed;
+  std::uint64_t seed = 0;
+  lacking lacks;
+  std::uint64_t chat_overhead = 0;
+  deal terms;
   dom::parser parser;
 };
 
-request_reader::request_reader(std::uint64_t seed) : impl_(std::make_unique<impl>(seed)) {}
+request_reader::request_reader(std::uint64_t seed) : impl_(std::make_unique<impl>()) {
+  impl_->seed = seed;
+}
+
+request_reader::request_reader(const options& settings) : request_reader(settings.seed) {
+  impl_->lacks = settings.lacks;
+  impl_->chat_overhead = settings.chat_overhead;
+  impl_->terms = deal(settings.cheat, settings.seed);
+}
+
 request_reader::~request_reader() = default;
 
-std::variant<inference_request, api_error> request_reader::read(endpoint to,
-                                                                std::string_view body) {
+std::variant<inference_request, api_error> request_reader::read(endpoint to, std::string_view body,
+                                                                std::uint64_t number) {
   dom::element document;
   dom::object fields;
   if (impl_->parser.parse(body.data(), body.size()).get(document) != simdjson::SUCCESS ||
@@ -341,28 +424,34 @@ std::variant<inference_request, api_error> request_reader::read(endpoint to,
 
   inference_request request;
   request.to = to;
+  request.number = number;
   request.model = member<std::string_view>(fields, "model").value_or("");
   if (request.model.empty()) return invalid("model is required");
+  request.served = impl_->terms.served(request.model, number);
+  request.vocabulary = tokenizer_of(request.served);
   request.digest = digest_body(fields, mix(impl_->seed, static_cast<std::uint64_t>(to)));
 
   if (auto error = read_common(fields, request)) return *std::move(error);
-  prompt_counter prompt;
+  prompt_counter prompt(request.vocabulary);
   problem error;
   switch (to) {
     case endpoint::chat:
-      error = read_chat(fields, request, prompt);
+      error = read_chat(fields, impl_->lacks, request, prompt);
+      prompt.overhead(impl_->chat_overhead);
       break;
     case endpoint::completions:
       error = read_completions(fields, request, prompt);
       break;
     case endpoint::responses:
-      error = read_responses(fields, request, prompt);
+      error = read_responses(fields, impl_->lacks, request, prompt);
       break;
     case endpoint::embeddings:
       error = read_embeddings(fields, request, prompt);
       break;
   }
   if (error) return *std::move(error);
+  if (to == endpoint::chat || to == endpoint::responses)
+    prompt.overhead(impl_->terms.hidden_prompt());
   request.prompt_tokens = prompt.tokens();
   request.cached_tokens = to == endpoint::embeddings ? 0 : prompt.cached();
   return request;

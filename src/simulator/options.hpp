@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "simulator/bill.hpp"
+#include "simulator/deal.hpp"
 #include "simulator/fault_plan.hpp"
 #include "simulator/request_window.hpp"
 #include "simulator/software.hpp"
@@ -43,6 +44,10 @@ struct options {
   std::vector<key> keys;       ///< empty: any key is accepted, and all share one account
 
   software kind = software::new_api;  ///< what answers about accounts and models
+  cheat_plan cheat;
+  lacking lacks;
+  /// Tokens that the prompt of a chat has beyond those of its messages as they are usually counted.
+  std::uint64_t chat_overhead = 0;
 
   /// How long a client may take, once it has begun a request, to send more of it, and to read more
   /// of a reply; then its connection is dropped. Tests make it short.

@@ -23,7 +23,6 @@
 #include <boost/beast/http.hpp>
 #include <cstdio>
 #include <future>
-#include <limits>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
@@ -31,11 +30,11 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include "price_data.hpp"
 #include "simulator/account_api.hpp"
-#include "simulator/inference_request.hpp"
+#include "simulator/inference_service.hpp"
 #include "simulator/json_append.hpp"
 #include "simulator/ledger.hpp"
+#include "simulator/pacing.hpp"
 #include "simulator/random.hpp"
 #include "simulator/script.hpp"
 
@@ -113,32 +112,6 @@ struct call {
   std::uint64_t pace = 0;         ///< seeds the times of the reply
 };
 
-/// When the parts of a reply are due: each delay varies by up to half of itself.
-class pacing {
- public:
-  pacing(std::chrono::nanoseconds ttft, std::chrono::nanoseconds itl, std::uint64_t seed)
-      : ttft_(ttft), itl_(itl), random_(seed) {}
-
-  std::chrono::nanoseconds first() { return vary(ttft_); }
-  std::chrono::nanoseconds next() { return vary(itl_); }
-  std::chrono::nanoseconds tokens(std::uint64_t count) {
-    return itl_ * static_cast<std::int64_t>(count);
-  }
-  random& chance() { return random_; }
-
- private:
-  std::chrono::nanoseconds vary(std::chrono::nanoseconds mean) {
-    return mean.count() == 0
-               ? mean
-               : std::chrono::round<std::chrono::nanoseconds>(
-                     std::chrono::duration<double, std::nano>(mean) * (0.5 + random_.unit()));
-  }
-
-  std::chrono::nanoseconds ttft_;
-  std::chrono::nanoseconds itl_;
-  random random_;
-};
-
 std::int64_t unix_seconds() {
   return std::chrono::duration_cast<std::chrono::seconds>(
              std::chrono::system_clock::now().time_since_epoch())
@@ -204,9 +177,8 @@ struct relay::impl {
   explicit impl(options given)
       : settings(std::move(given)),
         book(settings),
-        prices(price_table_json()),
-        about(settings.kind, book, prices),
-        reader(settings.seed),
+        about(settings.kind, book, inference_service::prices()),
+        inference(settings),
         plan(settings.faults),
         base_url(listen()) {
     for (std::size_t index = 0; index < settings.keys.size(); ++index)
@@ -223,9 +195,8 @@ struct relay::impl {
 
   options settings;
   ledger book;  // touched on the serving thread alone while there is one
-  price_list prices;
   account_api about;
-  request_reader reader;
+  inference_service inference;
   fault_plan plan;
   std::unordered_map<std::string, std::size_t> accounts;
   std::uint64_t calls = 0;
@@ -252,7 +223,6 @@ struct relay::impl {
   script decide(call& call, const std::string& body, open_attempt& attempt);
   script look_up(const call& call, const message& head);
   std::string new_request_id();
-  envelope new_envelope(const inference_request& request);
   template <class Task>
   std::string ask(Task task);
 };
@@ -622,30 +592,19 @@ script relay::impl::decide(call& call, const std::string& body, open_attempt& at
     attempt.record.request = XXH3_64bits(body.data(), body.size());
   if (call.refused) return *std::move(call.refused);
 
-  auto understood = reader.read(*call.inference, body);
+  const auto understood = inference.understand(*call.inference, body, ++calls);
   if (const auto* error = std::get_if<api_error>(&understood))
     return error_reply(*error, call.request_id);
   const auto& request = std::get<inference_request>(understood);
 
-  const auto* listed = prices.find(request.model);
-  if (listed == nullptr &&
-      (request.to != endpoint::embeddings || request.model.find("embedding") == std::string::npos))
-    return error_reply(
-        {404, "The model `" + request.model + "` does not exist or you do not have access to it.",
-         "model_not_found"},
-        call.request_id);
-  const auto price = listed == nullptr ? simulator::price{} : *listed;
-
   // Like real relays, ask for the prompt and the most that the body allows before the call is made.
-  std::uint64_t most = 0;
-  if (__builtin_mul_overflow(request.max_tokens.value_or(0), request.choices, &most))
-    most = std::numeric_limits<std::uint64_t>::max();
-  const auto worst = cost_of({request.prompt_tokens, 0, most, 0}, price);
-  if (!book.can_pay(*call.account, worst))
+  if (!book.can_pay(*call.account, inference.worst_cost(request)))
     return error_reply(
         {403, fmt::format("用户额度不足, 剩余额度: ${}", book.remaining(*call.account).to_string()),
          "insufficient_user_quota"},
         call.request_id);
+  if (const auto refusal = inference.refusal_of(request))
+    return error_reply(*refusal, call.request_id);
 
   const auto fault = plan.next(request.digest, attempt.record.idempotency_key);
   if (fault != fault_kind::none) book.count_fault(fault);
@@ -653,10 +612,9 @@ script relay::impl::decide(call& call, const std::string& body, open_attempt& at
   call.pace = request.digest;
   attempt.record.model = request.model;
   attempt.record.streamed = request.stream;
-  const auto answer = compose(request, settings.tokens);
-  auto reply = reply_script(request, answer, new_envelope(request), fault, call.request_id);
-  if (reply.billed) book.charge(attempt.record, answer.usage, cost_of(answer.usage, price));
-  return reply;
+  auto served = inference.serve(request, fault, unix_seconds(), call.request_id);
+  if (served.reply.billed) book.charge(attempt.record, served.usage, served.cost);
+  return std::move(served.reply);
 }
 
 /// Whatever is not inference.
@@ -687,17 +645,6 @@ std::string relay::impl::new_request_id() {
                         fmt::gmtime(std::chrono::system_clock::to_time_t(now)), rest.count());
   for (int count = 0; count < 8; ++count) id += static_cast<char>('a' + letters.below(26));
   return id;
-}
-
-envelope relay::impl::new_envelope(const inference_request& request) {
-  static constexpr std::string_view alphabet =
-      "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-  random letters(mix(request.digest, ++calls));
-  envelope envelope;
-  for (int count = 0; count < 29; ++count)
-    envelope.id += alphabet[letters.below(static_cast<std::uint32_t>(alphabet.size()))];
-  envelope.created = unix_seconds();
-  return envelope;
 }
 
 }  // namespace sluice::simulator

@@ -1,28 +1,19 @@
 #include "simulator/reply.hpp"
 
+#include <simdjson.h>
+
 #include <algorithm>
 #include <bit>
 #include <cmath>
 
 #include "simulator/json_append.hpp"
+#include "simulator/model_facts.hpp"
 #include "simulator/random.hpp"
 
 namespace sluice::simulator {
 namespace {
 
 constexpr std::string_view end_of_stream = "data: [DONE]\n\n";
-
-enum class thinking { none, hidden, shown };
-
-thinking thinking_of(std::string_view model) {
-  const auto begins = [model](std::string_view with) {
-    return model.substr(0, with.size()) == with;
-  };
-  if (begins("deepseek-reasoner") || begins("qwq")) return thinking::shown;
-  if (begins("o1") || begins("o3") || begins("o4")) return thinking::hidden;
-  if (begins("gpt-5") && model.find("chat") == std::string_view::npos) return thinking::hidden;
-  return thinking::none;
-}
 
 /// A length around the mean, half of it more or less.
 std::uint64_t around(random& random, std::uint64_t mean) {
@@ -58,24 +49,47 @@ void append_responses_usage(std::string& out, const token_usage& usage) {
 
 // ---- chat and completions
 
+/// A token as OpenAI shows it: one that is a part of a character by its bytes.
+std::string shown_token(std::string_view token) {
+  if (simdjson::validate_utf8(token.data(), token.size())) return std::string(token);
+  std::string shown = "bytes:";
+  for (const char each : token) {
+    const auto byte = static_cast<unsigned char>(each);
+    if (byte >= 0x20 && byte < 0x7f)
+      shown += each;
+    else
+      fmt::format_to(std::back_inserter(shown), "\\x{:02x}", byte);
+  }
+  return shown;
+}
+
+/// Another token, for one of the places after the first; each place has its own.
+std::string_view alternative(std::string_view token, std::size_t place, std::uint32_t start) {
+  const auto others = noun_tokens();
+  const auto other = others[(start + place) % others.size()];
+  return other == token ? others[start % others.size()] : other;
+}
+
 /// An entry of chat's logprobs. The number is drawn from the token's place, so a stream gives the
 /// same.
 void append_logprob(std::string& out, const inference_request& request, std::size_t choice,
                     const utterance& content, std::size_t index) {
   random random(mix(request.digest, (choice << 32U) + index));
   const auto entry = [&](std::string_view token, std::uint32_t thousandths) {
-    append(out, R"({"token":)", quoted{token}, R"(,"logprob":)",
+    append(out, R"({"token":)", quoted{shown_token(token)}, R"(,"logprob":)",
            fmt::format("-{}.{:03}", thousandths / 1000, thousandths % 1000), R"(,"bytes":[)");
     for (std::size_t at = 0; at < token.size(); ++at)
       append(out, at == 0 ? "" : ",", static_cast<int>(static_cast<unsigned char>(token[at])));
     out += ']';
   };
+  const auto token = content.token(index);
   auto thousandths = random.below(400) + 1;
-  entry(content.token(index), thousandths);
+  entry(token, thousandths);
   out += R"(,"top_logprobs":[)";
+  const auto start = random.below(static_cast<std::uint32_t>(noun_tokens().size()));
   for (std::size_t rank = 0; rank < request.top_logprobs; ++rank) {
     if (rank > 0) out += ',';
-    entry(rank == 0 ? content.token(index) : noun(random), thousandths);
+    entry(rank == 0 ? token : alternative(token, rank, start), thousandths);
     out += '}';
     thousandths += 500 + random.below(1000);
   }
@@ -196,13 +210,14 @@ class chunk_writer {
   void token(std::size_t index, std::size_t step) {
     const auto& choice = answer_.choices[index];
     if (step < choice.reasoning.tokens()) {
-      chunk(index, R"("delta":{"reasoning_content":)", quoted{choice.reasoning.token(step)},
+      chunk(index, R"("delta":{"reasoning_content":)", quoted{choice.reasoning.piece(step)},
             R"(},"logprobs":null,"finish_reason":null})");
       return;
     }
     const auto at = step - choice.reasoning.tokens();
     if (at >= choice.content.tokens()) return;
-    const quoted piece{choice.content.token(at)};
+    const quoted piece{choice.content.piece(at)};
+    if (piece.text.empty()) return;
     if (request_.to == endpoint::completions) {
       chunk(index, R"("text":)", piece, R"(,"logprobs":null,"finish_reason":null})");
     } else if (!request_.tool.empty()) {
@@ -210,7 +225,8 @@ class chunk_writer {
             R"(}}]},"logprobs":null,"finish_reason":null})");
     } else {
       std::string logprobs;
-      append_logprobs(logprobs, request_, index, choice.content, at, at + 1);
+      append_logprobs(logprobs, request_, index, choice.content, choice.content.piece_start(at),
+                      at + 1);
       chunk(index, R"("delta":{"content":)", piece, R"(},"logprobs":)", logprobs,
             R"(,"finish_reason":null})");
     }
@@ -269,7 +285,8 @@ class response_writer {
     if (request_.tool.empty())
       event("response.content_part.added", place, R"(,"part":)", text_part(""));
     for (std::size_t index = 0; index < choice_.content.tokens(); ++index) {
-      event(kind + ".delta", place, R"(,"delta":)", quoted{choice_.content.token(index)});
+      const quoted piece{choice_.content.piece(index)};
+      if (!piece.text.empty()) event(kind + ".delta", place, R"(,"delta":)", piece);
       stream_.steps.push_back(stream_.text.size());
     }
     const auto& text = choice_.content.text();
@@ -407,6 +424,31 @@ std::string embeddings_body(const inference_request& request, const answer& answ
 
 }  // namespace
 
+namespace {
+
+/// The given text, or as much of it as there is room for: English in place of a text that would end
+/// in the middle of a character.
+utterance given(const inference_request& request, std::size_t room, random& random) {
+  auto speech = spelled(request.document, request.vocabulary);
+  speech.cut_to(room);
+  return speech.whole() ? speech : prose(random, room, language::english, request.vocabulary);
+}
+
+/// Ends the content before the first of the stop sequences; whether one was in it.
+bool stop(const inference_request& request, utterance& content) {
+  auto end = std::string::npos;
+  for (const auto& sequence : request.stop) end = std::min(end, content.text().find(sequence));
+  if (end == std::string::npos) return false;
+  // The last token may be another now, or two: never more than before, and never half a character.
+  const auto most = content.tokens();
+  content = spelled(content.text().substr(0, end), request.vocabulary);
+  content.cut_to(most);
+  while (!content.whole()) content.cut_to(content.tokens() - 1);
+  return true;
+}
+
+}  // namespace
+
 answer compose(const inference_request& request, int mean_tokens) {
   answer whole;
   whole.usage.prompt = request.prompt_tokens;
@@ -416,7 +458,8 @@ answer compose(const inference_request& request, int mean_tokens) {
   const auto mean = static_cast<std::uint64_t>(std::max(mean_tokens, 1));
   const auto entries = request.choices * (request.logprobs ? 2 + request.top_logprobs : 1);
   const auto most = std::max(largest_reply, 2 * mean) / entries;
-  const auto thoughts = thinking_of(request.model);
+  const auto thoughts = thinking_of(request.served);
+  const auto spoken = request.in_chinese ? language::chinese : language::mixed;
   for (std::size_t index = 0; index < request.choices; ++index) {
     random random(mix(request.digest, index));
     spoken_choice choice;
@@ -426,21 +469,23 @@ answer compose(const inference_request& request, int mean_tokens) {
     if (thought > room) choice.cut_short = true;
     thought = std::min(thought, room);
     room -= thought;
-    if (thoughts == thinking::shown) choice.reasoning = prose(random, thought);
+    if (thoughts == thinking::shown)
+      choice.reasoning = prose(random, thought, spoken, request.vocabulary);
 
     const auto length = std::max<std::uint64_t>(around(random, mean), 1);
     if (request.document.empty()) {
       choice.cut_short = choice.cut_short || length > room;
-      choice.content = prose(random, std::min(length, room));
+      choice.content = prose(random, std::min(length, room), spoken, request.vocabulary);
     } else {
-      choice.content = spelled(request.document);
-      choice.cut_short = choice.cut_short || choice.content.tokens() > room;
-      choice.content.cut_to(room);
+      choice.content = given(request, room, random);
+      choice.cut_short = choice.cut_short || choice.content.text().size() < request.document.size();
     }
+    if (request.tool.empty() && stop(request, choice.content)) choice.cut_short = false;
     whole.usage.reasoning += thought;
     whole.usage.completion += thought + choice.content.tokens();
     whole.choices.push_back(std::move(choice));
   }
+  whole.generated = whole.usage.completion;
   return whole;
 }
 

@@ -20,7 +20,8 @@ struct spoken_choice {
 
 struct answer {
   std::vector<spoken_choice> choices;
-  token_usage usage;
+  token_usage usage;            ///< as the client is told
+  std::uint64_t generated = 0;  ///< the tokens that took time, of all choices
 };
 
 /// The most tokens that all choices of a reply hold together, as a model's window bounds what it
@@ -41,8 +42,8 @@ struct envelope {
 std::string body_of(const inference_request& request, const answer& answer,
                     const envelope& envelope);
 
-/// A streamed body, and where in it each token's part ends; what follows the last token comes with
-/// it.
+/// A streamed body, and where in it each token's part ends, which is nothing where a character is
+/// still open; what follows the last token comes with it.
 struct event_stream {
   std::string text;
   std::vector<std::size_t> steps;

@@ -154,8 +154,7 @@ script whole_reply(const inference_request& request, const answer& answer, const
   } else {
     reply.body = body_of(request, answer, envelope);
     reply.announced = reply.body.size();
-    reply.tokens_before =
-        answer.choices.empty() ? 0 : answer.usage.completion / answer.choices.size();
+    reply.tokens_before = answer.choices.empty() ? 0 : answer.generated / answer.choices.size();
   }
   reply.thinks = true;
   reply.billed = true;

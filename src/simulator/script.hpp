@@ -29,7 +29,7 @@ struct script {
   std::string body;
   /// A stream: where in `body` each timed part ends. Empty: the body comes at once.
   std::vector<std::size_t> steps;
-  /// How many tokens' time goes by before a body that comes at once.
+  /// How many tokens' time goes by before the body, or the first part of it.
   std::uint64_t tokens_before = 0;
   /// The length that the head announces for a body that comes at once.
   std::size_t announced = 0;

@@ -36,6 +36,7 @@ constexpr std::array<std::string_view, 8> joints{" and", " but",  " while", " be
 constexpr std::array<std::string_view, 4> emoji{" 🙂", " 🚀", " ✅", " 🌊"};
 constexpr std::array<std::string_view, 12> hanzi{"模型", "语言", "系统", "城市", "问题", "历史",
                                                  "学生", "方法", "天气", "结果", "网络", "故事"};
+constexpr std::array<std::string_view, 4> hanzi_joints{"因为", "如果", "虽然", "由于"};
 constexpr std::array<std::string_view, 8> hanzi_verbs{"说明", "改变", "支持", "需要",
                                                       "发现", "影响", "描述", "连接"};
 
@@ -90,6 +91,30 @@ void say_chinese(random& random, utterance& speech) {
   speech.say("。");
 }
 
+/// A sentence of more than one shape, for a text that is Chinese throughout.
+void say_more_chinese(random& random, utterance& speech) {
+  switch (random.below(4)) {
+    case 0:
+      speech.say(one_of(random, hanzi));
+      speech.say("的");
+      break;
+    case 1:
+      speech.say(one_of(random, hanzi));
+      speech.say("和");
+      break;
+    case 2:
+      speech.say(one_of(random, hanzi_joints));
+      speech.say(one_of(random, hanzi));
+      speech.say(one_of(random, hanzi_verbs));
+      speech.say(one_of(random, hanzi));
+      speech.say("，");
+      break;
+    default:
+      break;
+  }
+  say_chinese(random, speech);
+}
+
 void say_quoted(random& random, utterance& speech) {
   speech.say(speech.tokens() == 0 ? "\"" : " \"");
   speech.say("Yes");
@@ -99,7 +124,69 @@ void say_quoted(random& random, utterance& speech) {
   speech.say(".");
 }
 
+void say_something(random& random, utterance& speech) {
+  switch (random.below(10)) {
+    case 0:
+      say_chinese(random, speech);
+      break;
+    case 1:
+      say_quoted(random, speech);
+      break;
+    case 2:
+      say_english(random, speech);
+      speech.say(one_of(random, emoji));
+      break;
+    case 3:
+      say_english(random, speech);
+      speech.say("\n\n");
+      break;
+    default:
+      say_english(random, speech);
+  }
+}
+
+/// Whole sentences of at least so many words.
+utterance sentences(random& random, std::size_t count, language in) {
+  utterance speech;
+  while (speech.tokens() < count) {
+    if (in == language::mixed)
+      say_something(random, speech);
+    else if (in == language::chinese)
+      say_more_chinese(random, speech);
+    else
+      say_english(random, speech);
+  }
+  return speech;
+}
+
+/// Whether the byte at that place of the text continues a character.
+bool continues(std::string_view text, std::size_t at) {
+  return at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0U) == 0x80U;
+}
+
 }  // namespace
+
+bool utterance::ends_whole(std::size_t index) const {
+  const std::size_t end = ends_[index];
+  if (end < text_.size()) return !continues(text_, end);
+  // Nothing follows: the last character tells its own length.
+  std::size_t begin = end;
+  while (begin > 0 && continues(text_, begin - 1)) --begin;
+  if (begin == 0) return end == 0;
+  const auto lead = static_cast<unsigned char>(text_[--begin]);
+  const std::size_t length = lead < 0xC0U ? 1 : lead < 0xE0U ? 2 : lead < 0xF0U ? 3 : 4;
+  return end - begin == length;
+}
+
+std::size_t utterance::piece_start(std::size_t index) const {
+  while (index > 0 && !ends_whole(index - 1)) --index;
+  return index;
+}
+
+std::string_view utterance::piece(std::size_t index) const {
+  if (!ends_whole(index)) return {};
+  return between(begin_of(piece_start(index)), ends_[index]);
+}
 
 void utterance::cut_to(std::size_t count) {
   if (count >= ends_.size()) return;
@@ -107,40 +194,39 @@ void utterance::cut_to(std::size_t count) {
   text_.resize(count == 0 ? 0 : ends_.back());
 }
 
-utterance prose(random& random, std::size_t tokens) {
-  utterance speech;
-  while (speech.tokens() < tokens) {
-    switch (random.below(10)) {
-      case 0:
-        say_chinese(random, speech);
-        break;
-      case 1:
-        say_quoted(random, speech);
-        break;
-      case 2:
-        say_english(random, speech);
-        speech.say(one_of(random, emoji));
-        break;
-      case 3:
-        say_english(random, speech);
-        speech.say("\n\n");
-        break;
-      default:
-        say_english(random, speech);
+utterance prose(random& random, std::size_t tokens, language in, const tokenizer* vocabulary) {
+  // A cut through a character is rare, and seldom comes twice in a row. English has at least a
+  // token a word, and no character of two bytes: it always ends the search.
+  constexpr int attempts = 8;
+  for (int attempt = 0;; ++attempt) {
+    const auto spoken = attempt < attempts ? in : language::english;
+    if (vocabulary == nullptr) {
+      auto speech = sentences(random, tokens, spoken);
+      speech.cut_to(tokens);
+      return speech;
     }
+    // Of some neighbours the vocabulary makes one token.
+    auto speech = spelled(sentences(random, tokens + tokens / 4 + 4, spoken).text(), vocabulary);
+    if (speech.tokens() < tokens) continue;
+    speech.cut_to(tokens);
+    if (speech.whole()) return speech;
   }
-  speech.cut_to(tokens);
-  return speech;
 }
 
-utterance spelled(std::string_view text) {
-  const auto continues = [&](std::size_t at) {
-    return at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0U) == 0x80U;
-  };
+utterance spelled(std::string_view text, const tokenizer* vocabulary) {
+  const auto encoded = vocabulary == nullptr ? std::nullopt : vocabulary->encode(text);
   utterance speech;
+  if (encoded) {
+    for (const auto token : *encoded) {
+      const auto length = vocabulary->length_of(token);
+      speech.say(text.substr(0, length));
+      text.remove_prefix(length);
+    }
+    return speech;
+  }
   while (!text.empty()) {
     std::size_t length = std::min<std::size_t>(4, text.size());
-    while (length > 1 && continues(length)) --length;
+    while (length > 1 && continues(text, length)) --length;
     speech.say(text.substr(0, length));
     text.remove_prefix(length);
   }
@@ -149,6 +235,10 @@ utterance spelled(std::string_view text) {
 
 std::string_view noun(random& random) {
   return one_of(random, nouns).substr(1);
+}
+
+std::span<const std::string_view> noun_tokens() {
+  return nouns;
 }
 
 }  // namespace sluice::simulator

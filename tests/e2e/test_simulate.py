@@ -7,6 +7,7 @@ import json
 import socket
 import unittest
 from decimal import Decimal
+from typing import Any
 
 from support import CHAT, KEY, Case, Run, batch, chat
 
@@ -22,7 +23,8 @@ class Flags(Case):
         """As in --balance "$BUDGET" with a variable that is not set: it must not mean that nothing is limited."""
         for flag, wanted in (("--balance", "US dollars"), ("--keys", "one key a line"), ("--rpm", "requests a minute"),
                              ("--port", "65535"), ("--seed", "number"), ("--tokens", "1000000"), ("--mode", "sliding"),
-                             ("--ttft", "250ms"), ("--itl", "250ms"), ("--faults", "none")):
+                             ("--ttft", "250ms"), ("--itl", "250ms"), ("--faults", "none"), ("--cheat", "none"),
+                             ("--lacks", "json-schema"), ("--chat-overhead", "number of tokens")):
             with self.subTest(flag):
                 self.assert_one_sentence(self.refused(flag, ""), flag, wanted)
                 self.assert_one_sentence(self.refused(f"{flag}="), flag)
@@ -35,7 +37,9 @@ class Flags(Case):
                 ("--tokens", "0", "from 1 to 1000000"), ("--tokens", "many", "from 1 to 1000000"),
                 ("--balance", "1e3", "a plain decimal such as 0.50"),
                 ("--mode", "Sliding", "sliding, bucket, fixed or leaky"),
-                ("--ttft", "10", "250ms"), ("--itl", "soon", "250ms"), ("--faults", "cut", "cut=0.05")):
+                ("--ttft", "10", "250ms"), ("--itl", "soon", "250ms"), ("--faults", "cut", "cut=0.05"),
+                ("--cheat", "honestly", "mixed=SHARE"), ("--cheat", "mixed=2", "from 0 to 1"),
+                ("--lacks", "tools;logprobs", "with commas between"), ("--chat-overhead", "-1", "from 0 to 1000")):
             with self.subTest(flag=flag, value=value):
                 self.assert_one_sentence(self.refused(flag, value), flag, value, wanted)
 
@@ -52,7 +56,8 @@ class Flags(Case):
 class Books(Case):
     """The ledger holds what a client got, whoever the client is."""
 
-    def held_against(self, flags: list[str], lines: int, *more: str) -> None:
+    def books(self, flags: list[str], lines: int, *more: str) -> tuple[Any, Any]:
+        """What the client has counted and what the relay has, of lines that have all succeeded."""
         simulator = self.simulator(*flags, ttft="0")
         job = self.job([batch(f"c{i}", chat("the same question in every line", max_tokens=60)) for i in range(lines)])
         self.run_job(job, simulator, *more)
@@ -61,7 +66,18 @@ class Books(Case):
         self.assertEqual(totals["attempts"], ledger["attempts"])
         self.assertEqual(ledger["delivered"]["requests"], lines)
         self.assertEqual(ledger["delivered"]["tokens"]["total"], totals["tokens"]["total"])
+        return totals, ledger
+
+    def held_against(self, flags: list[str], lines: int, *more: str) -> None:
+        totals, ledger = self.books(flags, lines, *more)
         self.assertEqual(Decimal(ledger["delivered"]["cost_usd"]), Decimal(totals["cost_usd"]))
+
+    def test_a_relay_that_counts_too_much_bills_what_it_tells(self) -> None:
+        self.held_against(["--cheat", "inflated"], 20)
+
+    def test_a_relay_that_charges_too_much_tells_nothing_of_it(self) -> None:
+        totals, ledger = self.books(["--cheat", "overbilled"], 20)
+        self.assertGreater(Decimal(ledger["delivered"]["cost_usd"]), Decimal(totals["cost_usd"]) * Decimal("1.19"))
 
     def test_equal_lines_meet_faults_of_their_own_and_all_get_through(self) -> None:
         """With five attempts each, and at most three faults in a row."""

@@ -15,6 +15,8 @@
 #include <thread>
 #include <vector>
 
+#include "simulator/exchange.hpp"
+
 namespace sluice::simulator {
 namespace {
 
@@ -137,6 +139,35 @@ TEST(Relay, AnswersAndBillsTheSameStreamedOrNot) {
   EXPECT_EQ(book["delivered"], book["billed"]);
   // 8 prompt and 9 completion tokens of gpt-4o, at 2.50 and 10 USD a million, twice.
   EXPECT_EQ(book["billed"]["cost_usd"], "0.00022");
+}
+
+TEST(Relay, AnswersAndBillsAsAnExchangeDoes) {
+  for (const auto* cheat :
+       {"none", "substituted", "inflated", "injected", "fake-stream", "mixed=0.5", "overbilled"}) {
+    options options;
+    options.cheat = parse_cheat(cheat);
+    relay relay(options);
+    relay.start();
+    inference_service service(options);
+    usd charged;
+    for (std::uint64_t number = 1; number <= 4; ++number) {
+      const auto* more = number % 2 == 0 ? R"(,"stream":true})" : "}";
+      const auto expected = exchange_with(service, options, endpoint::chat, a_chat + more, number);
+      const auto sent = chat(relay, more);
+      EXPECT_EQ(sent.status, expected.status);
+      bool finished = false;
+      const auto without_time = [](std::string body) {
+        for (std::size_t at = 0; (at = body.find(R"("created":)", at)) != std::string::npos; ++at)
+          body.erase(at + 10, body.find(',', at) - at - 10);
+        return body;
+      };
+      EXPECT_EQ(without_time(number % 2 == 0 ? unchunked(sent.body, finished) : sent.body),
+                without_time(expected.body()))
+          << cheat;
+      charged += expected.cost;
+    }
+    EXPECT_EQ(ledger(relay)["billed"]["cost_usd"], charged.to_string()) << cheat;
+  }
 }
 
 TEST(Relay, SpreadsAStreamOverTimeWithoutChangingIt) {
@@ -619,7 +650,8 @@ TEST(Relay, DropsAClientThatStopsInTheMiddle) {
   EXPECT_EQ(read_to_end(half_a_body), "");
   EXPECT_EQ(ledger(relay)["outcomes"]["client_closed"], 1);
 
-  auto reads_nothing = begin_chat(io, relay, R"(,"max_completion_tokens":90000,"stream":true})");
+  auto reads_nothing =
+      begin_chat(io, relay, R"(,"max_completion_tokens":16000,"n":6,"stream":true})");
   ASSERT_TRUE(comes_true(
       relay, [](const json& book) { return book["outcomes"].value("client_closed", 0) == 2; }));
   EXPECT_EQ(ledger(relay)["delivered"]["requests"], 0);
@@ -640,7 +672,7 @@ TEST(Relay, AClientThatIsOnlySlowIsServed) {
   boost::asio::io_context io;
   tcp::socket socket(io);
   socket.connect({boost::asio::ip::make_address("127.0.0.1"), relay.port()});
-  const std::string body = a_chat + R"(,"max_completion_tokens":90000,"stream":true})";
+  const std::string body = a_chat + R"(,"max_completion_tokens":16000,"n":6,"stream":true})";
   const std::string request =
       "POST /v1/chat/completions HTTP/1.1\r\nHost: r\r\nAuthorization: Bearer k\r\n"
       "Connection: close\r\nContent-Length: " +

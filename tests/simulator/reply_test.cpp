@@ -202,25 +202,12 @@ TEST(Reply, EmbeddingsGiveTheSameVectorInBothForms) {
   EXPECT_EQ(text.substr(22), "==");
 }
 
-TEST(Reply, TextsAreWholeCharactersOfManyKinds) {
-  std::string all;
-  for (std::uint64_t seed = 0; seed < 30; ++seed) {
-    random random(seed);
-    const auto speech = prose(random, 40);
-    EXPECT_EQ(speech.tokens(), 40U);
-    for (std::size_t token = 0; token < speech.tokens(); ++token)
-      EXPECT_NO_THROW(json(std::string(speech.token(token))).dump()) << "a cut character";
-    all += speech.text();
-  }
-  for (const auto* kind : {"。", "\n\n", "\"", "🚀"})
-    EXPECT_NE(all.find(kind), std::string::npos) << kind;
-}
-
 TEST(Reply, LongPrefixesAreSometimesCached) {
+  std::string words;
+  for (int count = 0; count < 2000; ++count) words += " word";
   int cached = 0;
   for (int number = 0; number < 40; ++number) {
-    const auto request =
-        read(endpoint::chat, chat(std::to_string(number) + std::string(8000, 'x')));
+    const auto request = read(endpoint::chat, chat(std::to_string(number) + words));
     EXPECT_LE(request.cached_tokens, request.prompt_tokens);
     cached += request.cached_tokens > 0 ? 1 : 0;
   }

@@ -1,0 +1,119 @@
+#include "simulator/deal.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <limits>
+#include <stdexcept>
+#include <utility>
+
+#include "simulator/model_facts.hpp"
+#include "simulator/random.hpp"
+
+namespace sluice::simulator {
+namespace {
+
+constexpr std::array<std::pair<std::string_view, cheat>, 7> names{{
+    {"none", cheat::none},
+    {"substituted", cheat::substituted},
+    {"inflated", cheat::inflated},
+    {"injected", cheat::injected},
+    {"fake-stream", cheat::fake_stream},
+    {"mixed", cheat::mixed},
+    {"overbilled", cheat::overbilled},
+}};
+
+constexpr std::uint64_t unit = 1000;  // of factors
+
+std::uint64_t drawn(std::uint64_t seed, std::uint64_t least, std::uint64_t most) {
+  return least + random(mix(seed, 0xdea1)).below(static_cast<std::uint32_t>(most - least + 1));
+}
+
+/// The nearest whole number to `amount` times the factor; the largest there is for what is larger.
+std::uint64_t times(std::uint64_t amount, std::uint64_t factor) {
+  constexpr int128 most = std::numeric_limits<std::uint64_t>::max();
+  const auto product = (static_cast<int128>(amount) * factor + unit / 2) / unit;
+  return static_cast<std::uint64_t>(std::min(product, most));
+}
+
+std::string_view cheaper_of_the_other_vocabulary(std::string_view sold) {
+  constexpr std::string_view of_o200k = "gpt-4o-mini";
+  constexpr std::string_view of_cl100k = "gpt-3.5-turbo";
+  if (sold.find("embedding") != std::string_view::npos) return sold;
+  return vocabulary_of(sold) == vocabulary::o200k_base ? of_cl100k : of_o200k;
+}
+
+}  // namespace
+
+cheat_plan parse_cheat(std::string_view text) {
+  const auto mark = std::min(text.find('='), text.size());
+  const auto* const found = std::find_if(names.begin(), names.end(), [&](const auto& name) {
+    return name.first == text.substr(0, mark);
+  });
+  cheat_plan plan;
+  bool usable = found != names.end();
+  if (usable) plan.how = found->second;
+  if (usable && mark < text.size()) {
+    const auto* const end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data() + mark + 1, end, plan.share);
+    usable = plan.how == cheat::mixed && error == std::errc{} && stop == end && plan.share >= 0 &&
+             plan.share <= 1;
+  }
+  if (!usable)
+    throw std::invalid_argument(
+        fmt::format("there is no cheat '{}'; give none, substituted, inflated, injected, "
+                    "fake-stream, mixed, mixed=SHARE (from 0 to 1) or overbilled",
+                    text));
+  return plan;
+}
+
+lacking parse_lacking(std::string_view text) {
+  lacking lacks;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const auto end = std::min(text.find(',', begin), text.size());
+    const auto name = text.substr(begin, end - begin);
+    if (name == "logprobs")
+      lacks.logprobs = true;
+    else if (name == "tools")
+      lacks.tools = true;
+    else if (name == "json-schema")
+      lacks.json_schema = true;
+    else
+      throw std::invalid_argument(fmt::format(
+          "'{}' is nothing that can lack; give logprobs, tools, json-schema, with commas between",
+          name));
+    begin = end + 1;
+  }
+  return lacks;
+}
+
+deal::deal(cheat_plan plan, std::uint64_t seed) : plan_(plan), seed_(seed) {}
+
+std::string_view deal::served(std::string_view sold, std::uint64_t number) const {
+  const bool substituted =
+      plan_.how == cheat::substituted ||
+      (plan_.how == cheat::mixed && random(mix(seed_, number)).unit() < plan_.share);
+  return substituted ? cheaper_of_the_other_vocabulary(sold) : sold;
+}
+
+std::uint64_t deal::hidden_prompt() const {
+  return plan_.how == cheat::injected ? drawn(seed_, 20, 200) : 0;
+}
+
+token_usage deal::told(const token_usage& usage) const {
+  if (plan_.how != cheat::inflated) return usage;
+  const auto factor = drawn(seed_, 1100, 1500);
+  auto more = usage;
+  more.prompt = times(usage.prompt, factor);
+  more.completion = times(usage.completion, factor);
+  return more;
+}
+
+usd deal::charged(usd cost) const {
+  if (plan_.how != cheat::overbilled) return cost;
+  return {cost.units * static_cast<int128>(drawn(seed_, 1200, 2000)) / static_cast<int128>(unit)};
+}
+
+}  // namespace sluice::simulator

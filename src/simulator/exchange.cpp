@@ -1,0 +1,61 @@
+#include "simulator/exchange.hpp"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "simulator/pacing.hpp"
+
+namespace sluice::simulator {
+namespace {
+
+/// The parts of the script in the times that the relay gives them.
+std::vector<exchange::part> parts_of(const script& reply, pacing pace) {
+  std::vector<exchange::part> parts;
+  std::chrono::nanoseconds due{0};
+  if (reply.thinks) due += pace.first() + pace.tokens(reply.tokens_before);
+  if (reply.steps.empty()) parts.push_back({due, reply.body});
+  std::size_t begin = 0;
+  for (const auto end : reply.steps) {
+    if (end > begin) parts.push_back({due, reply.body.substr(begin, end - begin)});
+    begin = end;
+    due += pace.next();
+  }
+  return parts;
+}
+
+}  // namespace
+
+std::string exchange::body() const {
+  std::string whole;
+  for (const auto& each : parts) whole += each.text;
+  return whole;
+}
+
+exchange exchange_with(inference_service& service, const options& settings, endpoint to,
+                       std::string_view body, std::uint64_t number) {
+  const auto request_id = fmt::to_string(number);
+  inference_service::served served;
+  std::uint64_t pace = 0;
+  const auto understood = service.understand(to, body, number);
+  if (const auto* error = std::get_if<api_error>(&understood)) {
+    served.reply = error_reply(*error, request_id);
+  } else {
+    const auto& request = std::get<inference_request>(understood);
+    pace = request.digest;
+    if (const auto refusal = service.refusal_of(request))
+      served.reply = error_reply(*refusal, request_id);
+    else
+      served =
+          service.serve(request, fault_kind::none, static_cast<std::int64_t>(number), request_id);
+  }
+  exchange done;
+  done.status = served.reply.status;
+  done.content_type = served.reply.content_type;
+  done.parts = parts_of(served.reply, pacing(settings.ttft, settings.itl, pace));
+  done.usage = served.usage;
+  done.cost = served.cost;
+  return done;
+}
+
+}  // namespace sluice::simulator
