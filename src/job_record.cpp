@@ -262,11 +262,21 @@ void job_record::make_outdated(earlier& known) {
 }
 
 void job_record::make_room() {
-  output_.rewrite([this](std::string_view text, std::uint64_t) {
-    const auto line = parse_stored_line(text);
+  const auto stays = [this](const std::optional<stored_line>& line) {
     const earlier* known = line ? earlier_.find(hash_of(line->custom_id)) : nullptr;
     return known != nullptr && !known->is(outdated);
+  };
+  // What goes was paid. On record before it goes: a crash between the two counts it twice rather
+  // than not at all.
+  usd paid;
+  output_.for_each_line([&](std::string_view text, std::uint64_t, bool) {
+    const auto line = parse_stored_line(text);
+    if (line && !stays(line)) paid += line->facts.cost.value_or(usd{});
   });
+  state_.counters().kept += paid;
+  state_.write();
+  output_.rewrite(
+      [&](std::string_view text, std::uint64_t) { return stays(parse_stored_line(text)); });
 }
 
 void job_record::scan() {

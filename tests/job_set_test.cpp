@@ -592,6 +592,24 @@ TEST_F(budget_job_test, a_finished_job_still_counts) {
   EXPECT_EQ(jobs->reserve(*jobs->next()), funds::wait);
 }
 
+TEST_F(budget_job_test, results_that_made_room_were_paid_all_the_same) {
+  run();
+  const usd paid = *usd::parse("0.00105");                                // three replies
+  dir.write("x.jsonl", job_line("a", "other") + job_line("b", "other"));  // and none of c
+  output.changed = on_change::redo;
+  output.assume_max_tokens = 10;
+  output.budget = paid;
+  for (int i = 0; i < 2; ++i) {
+    auto jobs = open();
+    EXPECT_EQ(jobs->totals(0).kept, paid);
+    EXPECT_EQ(jobs->totals(0).attempts, 3U);
+    EXPECT_EQ(jobs->reserve(*jobs->next()), funds::spent);
+    jobs->finish(job_status::stopped, 1, 1);
+    EXPECT_EQ(totals()["cost_usd"], "0");
+    EXPECT_EQ(totals()["kept_usd"], "0.00105");
+  }
+}
+
 TEST_F(budget_job_test, refuses_what_has_no_price_or_no_bound_before_anything_is_sent) {
   dir.write("x.jsonl", line("a") + R"({"model":"who","messages":[],"max_tokens":1})" + "\n");
   EXPECT_THAT(refused(), AllOf(HasSubstr("line 2"), HasSubstr("who"), HasSubstr("--prices")));
