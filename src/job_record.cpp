@@ -605,15 +605,19 @@ void job_record::checkpoint(job_status status, double run_seconds, std::uint64_t
   flush();
   // The state file forgets an attempt once its line is safe.
   if (options_.durable != durability::none || budget_ != nullptr) sync();
+  bool nothing_left = false;
   {
     const std::lock_guard lock(mutex_);
     life_counters& life = state_.counters();
     life.wall_s = earlier_wall_s_ + run_seconds;
     life.max_requests_in_60s = std::max(earlier_most_, most_in_a_minute);
-    if (status != job_status::completed) state_.write();
+    // Requests behind the limit may have been sent by an earlier run.
+    const bool whole_job = lines_.limit == 0 || !state_.has_unfinished();
+    nothing_left = status == job_status::completed && whole_job;
+    if (!nothing_left) state_.write();
   }
   replace_file(disk_, files_.totals, totals().to_json(files_.job, status));
-  if (status != job_status::completed) return;
+  if (!nothing_left) return;
   // The totals hold the counters from here on.
   if (const auto error = state_.remove()) {
     throw fatal_error(fatal_error::kind::cannot_write,

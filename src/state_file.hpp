@@ -57,6 +57,7 @@ class state_file {
 
   /// Of a request that was sent and has no line since; null when there is nothing to tell.
   const unfinished* find(const hash128& id) const;
+  bool has_unfinished() const noexcept { return !unfinished_.empty(); }
   /// What the lines tell of a request.
   struct line_told {
     std::uint32_t attempts = 0;

@@ -721,6 +721,43 @@ TEST_F(job_set_test, a_smaller_limit_than_before_sends_nothing) {
   EXPECT_EQ(totals()["status"], "completed");
 }
 
+TEST_F(job_set_test, what_stands_behind_the_limit_is_not_forgotten) {
+  dir.write("x.jsonl", job_line("a") + job_line("b") + job_line("c"));
+  std::string identity;
+  {
+    auto jobs = open();
+    identity = jobs->identity(0);
+    jobs->attempt_started({0, "c", 1, {}});
+    jobs->attempt_ended({0, "c", 1, {}}, attempt_end::answered);
+    jobs->finish(job_status::interrupted, 1, 1);
+  }
+  lines.limit = 2;
+  EXPECT_THAT(run(), ElementsAre("a", "b"));
+  EXPECT_EQ(totals()["status"], "completed");
+  lines.limit = 0;
+  {
+    auto jobs = open();
+    EXPECT_EQ(jobs->identity(0), identity) << "the idempotency keys hang on it";
+    const auto next = jobs->next();
+    ASSERT_TRUE(next);
+    EXPECT_EQ(next->custom_id, "c");
+    EXPECT_EQ(next->attempts, 1U);
+  }
+  run();
+  EXPECT_FALSE(dir.has("x.state"));
+}
+
+TEST_F(job_set_test, attempts_of_a_request_that_is_gone_keep_no_state) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  {
+    auto jobs = open();
+    jobs->attempt_started({0, "b", 1, {}});
+  }
+  dir.write("x.jsonl", job_line("a"));
+  run();
+  EXPECT_FALSE(dir.has("x.state"));
+}
+
 TEST_F(job_set_test, attempts_of_two_lines_for_one_request_are_counted_once) {
   dir.write("x.jsonl", job_line("a") + job_line("b"));
   const auto fail = [](const request&) {
