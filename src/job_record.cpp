@@ -335,10 +335,10 @@ void job_record::bound_cost(request& next) const {
   const auto bound =
       bound_tokens(next, prices_.output_limit(next.model), options_.assume_max_tokens);
   if (!bound) {
-    refuse(
-        fmt::format("{}: the request {}; under --budget, give it max_tokens, or a bound for all "
-                    "with --assume-max-tokens",
-                    where, bound.error()));
+    refuse(fmt::format(
+        "{}: the request {}; under --budget, give it max_tokens as a whole number, or a "
+        "bound for all with --assume-max-tokens",
+        where, bound.error()));
   }
   next.most = bound->cost(*price);
 }
