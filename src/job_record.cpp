@@ -131,8 +131,9 @@ state_file::line_told job_record::told_by_line(const earlier& known) const {
     if (known.is(unpriced)) line.last_end = attempt_end::unpriced;
   } else {
     const std::string& error = error_names_[known.error];
-    const bool is_status = error.find_first_not_of("0123456789") == std::string::npos;
-    line.last_end = is_status ? attempt_end::answered : attempt_end::lost;
+    int status = 0;
+    std::from_chars(error.data(), error.data() + error.size(), status);
+    line.last_end = status != 0 ? end_by_status(status) : attempt_end::lost;
   }
   return line;
 }
@@ -549,7 +550,7 @@ void job_record::attempt_ended(const attempt_record& attempt, attempt_end how) {
   const std::lock_guard lock(mutex_);
   state_.ended(hash_of(attempt.custom_id), how);
   if (budget_ == nullptr) return;
-  if (how == attempt_end::lost) {
+  if (keeps_reservation(how)) {
     budget_->settle(attempt.most, attempt.most);
   } else {
     budget_->give_back(attempt.most);

@@ -560,6 +560,23 @@ TEST_F(budget_job_test, an_attempt_that_does_not_fit_waits_and_then_is_refused) 
   EXPECT_EQ(jobs->reserve(all[2]), funds::spent);
 }
 
+TEST_F(budget_job_test, what_a_gateway_gave_up_may_cost_all_that_was_reserved) {
+  output.budget = bound + bound;
+  {
+    auto jobs = open();
+    const auto next = jobs->next();
+    ASSERT_EQ(jobs->reserve(*next), funds::reserved);
+    jobs->attempt_started(first_attempt(*next));
+    jobs->attempt_ended(first_attempt(*next), attempt_end::given_up);
+    EXPECT_EQ(jobs->reserve(*next), funds::reserved);
+    EXPECT_EQ(jobs->reserve(*next), funds::wait);
+    EXPECT_EQ(jobs->totals(0).kept, bound);
+  }
+  const auto told = open()->totals(0);
+  EXPECT_EQ(told.kept, bound);
+  EXPECT_EQ(told.maybe_billed_attempts, 0U) << "an HTTP error is none";
+}
+
 TEST_F(budget_job_test, what_was_in_flight_at_a_crash_stays_reserved) {
   output.budget = bound + bound;
   {
@@ -896,6 +913,8 @@ TEST_F(job_set_test, a_line_does_not_settle_what_it_tells_no_cost_of) {
   unpriced->usage.reset();
   EXPECT_STREQ(kept_after(cut, attempt_end::lost), "all");
   EXPECT_STREQ(kept_after(passing(), attempt_end::answered), "nothing");
+  for (const int status : {408, 504, 524})
+    EXPECT_STREQ(kept_after(passing(status), attempt_end::given_up), "all") << status;
   EXPECT_STREQ(kept_after(unpriced, attempt_end::unpriced), "all");
   EXPECT_STREQ(kept_after(answer(), attempt_end::unpriced), "nothing");
 }
