@@ -29,6 +29,17 @@ std::optional<std::int64_t> positive(const members& body, std::string_view key) 
   return std::min(value, most_tokens);
 }
 
+// A count that is there and no plain whole number above zero: the relay may read it otherwise than
+// we do, and be right.
+std::optional<std::string_view> unreadable_count(const members& body) {
+  for (const std::string_view key :
+       {"max_tokens", "max_completion_tokens", "max_output_tokens", "n", "best_of"}) {
+    const json_member* member = find_member(body, key);
+    if (member != nullptr && member->value != "null" && !positive(body, key)) return key;
+  }
+  return std::nullopt;
+}
+
 // The larger of the body's own limits: which of two holds is the relay's choice.
 std::optional<std::int64_t> own_limit(const members& body, endpoint target) {
   if (target == endpoint::responses) return positive(body, "max_output_tokens");
@@ -139,11 +150,15 @@ boost::system::result<token_bound, std::string> bound_tokens(
   token_bound bound;
   bound.prompt = static_cast<std::int64_t>(asked.body.size());
   if (asked.target == endpoint::embeddings) return bound;
+  if (const auto count = unreadable_count(body))
+    return fmt::format("has {} that is no plain whole number above zero", *count);
   auto limit = own_limit(body, asked.target);
   if (!limit) limit = model_limit ? model_limit : assumed;
   if (!limit) return std::string("says nowhere how long its reply may be");
-  const std::int64_t choices = std::int64_t{asked.choices} * positive(body, "best_of").value_or(1);
-  if (choices > most_tokens / *limit) return std::string("asks for more choices than can be paid");
+  const std::int64_t candidates = positive(body, "best_of").value_or(1);
+  if (asked.choices == request::most_choices || candidates > most_tokens / *limit / asked.choices)
+    return std::string("asks for more choices than can be paid");
+  const std::int64_t choices = candidates * asked.choices;
   bound.completion = *limit * choices;
   // Predicted text that is not used is billed as completion beside the limit.
   if (is_set(find_member(body, "prediction"))) bound.completion += bound.prompt * choices;

@@ -24,7 +24,8 @@ std::optional<std::int64_t> named_output_limit(const request& asked);
 /// Bounds the tokens of a request by its body alone: no text has more tokens than bytes, and each
 /// choice ends at the body's own limit, else at `model_limit`, else at `assumed`. The error is a
 /// sentence without its subject, why there is no bound: a part that is no text (images, audio),
-/// input that is stored elsewhere, tools that fetch more, or no limit of the output. Pure.
+/// input that is stored elsewhere, tools that fetch more, a count that is no plain whole number, or
+/// no limit of the output. Pure.
 boost::system::result<token_bound, std::string> bound_tokens(
     const request& asked, std::optional<std::int64_t> model_limit,
     std::optional<std::int64_t> assumed);

@@ -133,24 +133,26 @@ bool says_nothing(const json_member& model) {
   return model.value == "null" || model.value == "\"\"";
 }
 
-unsigned positive(const json_member* member) {
+std::uint64_t positive(const json_member* member) {
   unsigned value = 1;
   if (member != nullptr) {
-    std::from_chars(member->value.data(), member->value.data() + member->value.size(), value);
+    const char* const end = member->value.data() + member->value.size();
+    const auto read = std::from_chars(member->value.data(), end, value);
+    if (read.ec == std::errc::result_out_of_range) return request::most_choices;
   }
   return std::max(value, 1U);
 }
 
 // Choices that a whole reply has: `n`, for each prompt where the completions endpoint is given
 // several.
-unsigned choices_of(const body_text& body, endpoint target) {
-  const unsigned n = positive(body.find("n"));
+std::uint64_t choices_of(const body_text& body, endpoint target) {
+  const std::uint64_t n = positive(body.find("n"));
   const json_member* prompt = body.find("prompt");
   if (target != endpoint::completions || prompt == nullptr) return n;
   const auto prompts = json_elements(prompt->value);
   if (!prompts || prompts->empty()) return n;
   const char first = prompts->front().front();
-  return first == '"' || first == '[' ? n * static_cast<unsigned>(prompts->size()) : n;
+  return first == '"' || first == '[' ? n * prompts->size() : n;
 }
 
 // True when the reply will come as a stream.
@@ -265,9 +267,10 @@ boost::system::result<request, bad_line> parse_job_line(std::string_view line, s
   }
 
   result.digest = digest_of(to_string(*target), body.text());
-  result.choices = *target == endpoint::chat_completions || *target == endpoint::completions
-                       ? choices_of(body, *target)
-                       : 1;
+  if (*target == endpoint::chat_completions || *target == endpoint::completions) {
+    result.choices = static_cast<unsigned>(
+        std::min<std::uint64_t>(choices_of(body, *target), request::most_choices));
+  }
   result.streamed = add_stream_fields(body, *target, options);
   result.body = body.take();
   return result;

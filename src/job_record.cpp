@@ -131,8 +131,9 @@ state_file::line_told job_record::told_by_line(const earlier& known) const {
     if (known.is(unpriced)) line.last_end = attempt_end::unpriced;
   } else {
     const std::string& error = error_names_[known.error];
-    const bool is_status = error.find_first_not_of("0123456789") == std::string::npos;
-    line.last_end = is_status ? attempt_end::answered : attempt_end::lost;
+    int status = 0;
+    std::from_chars(error.data(), error.data() + error.size(), status);
+    line.last_end = status != 0 ? end_by_status(status) : attempt_end::lost;
   }
   return line;
 }
@@ -262,11 +263,21 @@ void job_record::make_outdated(earlier& known) {
 }
 
 void job_record::make_room() {
-  output_.rewrite([this](std::string_view text, std::uint64_t) {
-    const auto line = parse_stored_line(text);
+  const auto stays = [this](const std::optional<stored_line>& line) {
     const earlier* known = line ? earlier_.find(hash_of(line->custom_id)) : nullptr;
     return known != nullptr && !known->is(outdated);
+  };
+  // What goes was paid. On record before it goes: a crash between the two counts it twice rather
+  // than not at all.
+  usd paid;
+  output_.for_each_line([&](std::string_view text, std::uint64_t, bool) {
+    const auto line = parse_stored_line(text);
+    if (line && !stays(line)) paid += line->facts.cost.value_or(usd{});
   });
+  state_.counters().kept += paid;
+  state_.write();
+  output_.rewrite(
+      [&](std::string_view text, std::uint64_t) { return stays(parse_stored_line(text)); });
 }
 
 void job_record::scan() {
@@ -326,10 +337,10 @@ void job_record::bound_cost(request& next) const {
   const auto bound =
       bound_tokens(next, prices_.limits(next.model).output, options_.assume_max_tokens);
   if (!bound) {
-    refuse(
-        fmt::format("{}: the request {}; under --budget, give it max_tokens, or a bound for all "
-                    "with --assume-max-tokens",
-                    where, bound.error()));
+    refuse(fmt::format(
+        "{}: the request {}; under --budget, give it max_tokens as a whole number, or a "
+        "bound for all with --assume-max-tokens",
+        where, bound.error()));
   }
   next.most = bound->cost(*price);
 }
@@ -540,7 +551,7 @@ void job_record::attempt_ended(const attempt_record& attempt, attempt_end how) {
   const std::lock_guard lock(mutex_);
   state_.ended(hash_of(attempt.custom_id), how);
   if (budget_ == nullptr) return;
-  if (how == attempt_end::lost) {
+  if (keeps_reservation(how)) {
     budget_->settle(attempt.most, attempt.most);
   } else {
     budget_->give_back(attempt.most);
@@ -596,15 +607,19 @@ void job_record::checkpoint(job_status status, double run_seconds, std::uint64_t
   flush();
   // The state file forgets an attempt once its line is safe.
   if (options_.durable != durability::none || budget_ != nullptr) sync();
+  bool nothing_left = false;
   {
     const std::lock_guard lock(mutex_);
     life_counters& life = state_.counters();
     life.wall_s = earlier_wall_s_ + run_seconds;
     life.max_requests_in_60s = std::max(earlier_most_, most_in_a_minute);
-    if (status != job_status::completed) state_.write();
+    // Requests behind the limit may have been sent by an earlier run.
+    const bool whole_job = lines_.limit == 0 || !state_.has_unfinished();
+    nothing_left = status == job_status::completed && whole_job;
+    if (!nothing_left) state_.write();
   }
   replace_file(disk_, files_.totals, totals().to_json(files_.job, status));
-  if (status != job_status::completed) return;
+  if (!nothing_left) return;
   // The totals hold the counters from here on.
   if (const auto error = state_.remove()) {
     throw fatal_error(fatal_error::kind::cannot_write,

@@ -64,7 +64,7 @@ class job_record {
   void put(const result& finished);
   void flush();
   void sync();  ///< from any thread
-  /// Writes the totals file, and the state file while the job is not complete.
+  /// Writes the totals file, and the state file while there is something for it to hold.
   void checkpoint(job_status status, double run_seconds, std::uint64_t most_in_a_minute);
   /// After the last result: brings the errors file in order, so that every request has one line.
   void finish();

@@ -60,19 +60,6 @@ moment reading(clockid_t which) noexcept {
   return std::chrono::seconds{told.tv_sec} + std::chrono::nanoseconds{told.tv_nsec};
 }
 
-// What the clock that counts while the machine sleeps is ahead of the one that does not. The two
-// are read one after the other, and this process may be held up in between: so it was no less than
-// `known` tells, and no more than the least of some readings.
-moment slept(moment known) noexcept {
-  constexpr moment noticed = std::chrono::milliseconds{20};
-  moment least = moment::max();
-  for (int i = 0; i < 3; ++i) {
-    least = std::min(least, reading(CLOCK_BOOTTIME) - reading(CLOCK_MONOTONIC));
-    if (least - known < noticed) return known;
-  }
-  return least;
-}
-
 // Those that are missing on the way to the file, for its owner alone.
 void make_folders(const std::string& path) {
   for (auto end = path.find('/', 1); end != std::string::npos; end = path.find('/', end + 1)) {
@@ -103,9 +90,26 @@ limit_store::limit_store() {
   keep_to_itself({}, {});
 }
 
+// What the clock that counts while the machine sleeps is ahead of the one that does not. The two
+// are read one after the other, and this process may be held up in between: so it was no less than
+// `known` tells, and no more than the least of some readings.
+moment limit_store::machine_slept(moment known) noexcept {
+  constexpr moment noticed = std::chrono::milliseconds{20};
+  moment least = moment::max();
+  for (int i = 0; i < 3; ++i) {
+    least = std::min(least, reading(CLOCK_BOOTTIME) - reading(CLOCK_MONOTONIC));
+    if (least - known < noticed) return known;
+  }
+  return least;
+}
+
 limit_store::limit_store(std::string path, const boot_id& boot, moment margin,
-                         std::function<void(const std::string& why)> told)
-    : path_(std::move(path)), boot_(boot), margin_(margin), told_(std::move(told)) {}
+                         std::function<void(const std::string& why)> told, sleep_meter slept)
+    : path_(std::move(path)),
+      boot_(boot),
+      margin_(margin),
+      told_(std::move(told)),
+      sleep_meter_(std::move(slept)) {}
 
 void limit_store::keep_to_itself(moment now, moment unknown_until) {
   own_ = std::make_unique<limit_window>();
@@ -114,16 +118,16 @@ void limit_store::keep_to_itself(moment now, moment unknown_until) {
   owner_ = 0;
 }
 
+// One base of time for the window that is shared and for the one that takes its place.
 void limit_store::prepare(time_point now) {
-  if (window_ == nullptr) {
-    slept_ = slept({});
-    const moment since_boot = now.time_since_epoch() + slept_;
-    if (const std::string why = attach(since_boot, false); !why.empty()) {
-      told_(why);
-      keep_to_itself(since_boot, {});
-    }
+  if (path_.empty()) return;
+  slept_ = sleep_meter_(slept_);
+  if (window_ != nullptr) return;
+  const moment since_boot = now.time_since_epoch() + slept_;
+  if (const std::string why = attach(since_boot, false); !why.empty()) {
+    told_(why);
+    keep_to_itself(since_boot, {});
   }
-  if (is_shared()) slept_ = slept(slept_);
 }
 
 limit_store::~limit_store() {
@@ -194,9 +198,10 @@ void limit_store::check_file(moment now) {
   if (::fstat(file_, &info) != 0) return;
   if (info.st_nlink == 0) {
     detach();
-    if (attach(now, true).empty()) {
+    if (const std::string why = attach(now, true); why.empty()) {
       lock(file_, table_lock, F_OFD_SETLKW);
     } else {
+      told_(why);
       keep_to_itself(now, now + margin_ + limit_window::length);
     }
   } else if (info.st_size < size && ::posix_fallocate(file_, 0, size) == 0) {
@@ -207,7 +212,7 @@ void limit_store::check_file(moment now) {
 
 limit_store::hold::hold(limit_store& store, time_point now) : store_(store) {
   store_.prepare(now);
-  offset_ = store_.is_shared() ? store_.slept_ : moment{};
+  offset_ = store_.slept_;
   now_ = now.time_since_epoch() + offset_;
   if (store_.is_shared()) {
     lock(store_.file_, table_lock, F_OFD_SETLKW);

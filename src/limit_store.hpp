@@ -19,6 +19,9 @@ namespace sluice {
 /// had not sent is known to be theirs.
 class limit_store {
  public:
+  /// What the machine has slept since it started, which is no less than `known`.
+  using sleep_meter = std::function<limit_window::moment(limit_window::moment known)>;
+
   /// In the process alone.
   limit_store();
   limit_store(const limit_store&) = delete;
@@ -27,10 +30,10 @@ class limit_store {
 
   /// In the file at `path`, which is opened, or made, when it is first needed. One that is damaged,
   /// empty or of another start of the machine counts as if the limit had been used up just now.
-  /// Where it cannot be shared, the window is this process's own, and `told` is called once with
-  /// the reason.
+  /// Where it cannot be shared, or no more, the window is this process's own, and `told` is called
+  /// once with the reason.
   limit_store(std::string path, const boot_id& boot, limit_window::moment margin,
-              std::function<void(const std::string& why)> told);
+              std::function<void(const std::string& why)> told, sleep_meter slept = machine_slept);
 
   /// The window as it is at `now`, held against other processes while the object lives.
   class hold {
@@ -63,6 +66,7 @@ class limit_store {
   void bury_the_dead(limit_window::moment now);
 
  private:
+  static limit_window::moment machine_slept(limit_window::moment known) noexcept;
   void prepare(time_point now);
   std::string attach(limit_window::moment now, bool missed);
   void keep_to_itself(limit_window::moment now, limit_window::moment unknown_until);
@@ -75,8 +79,9 @@ class limit_store {
   std::string path_;
   boot_id boot_{};
   limit_window::moment margin_{};
-  limit_window::moment slept_{};  // the machine, since it started
   std::function<void(const std::string& why)> told_;
+  sleep_meter sleep_meter_;
+  limit_window::moment slept_{};  // the machine, since it started
   int file_ = -1;
 };
 

@@ -37,6 +37,8 @@ std::string_view name_of(attempt_end how) {
       return "unsent";
     case attempt_end::answered:
       return "answered";
+    case attempt_end::given_up:
+      return "given_up";
     case attempt_end::unpriced:
       return "unpriced";
     case attempt_end::lost:
@@ -46,8 +48,8 @@ std::string_view name_of(attempt_end how) {
 }
 
 std::optional<attempt_end> end_named(std::string_view name) {
-  for (const auto how :
-       {attempt_end::unsent, attempt_end::answered, attempt_end::unpriced, attempt_end::lost}) {
+  for (const auto how : {attempt_end::unsent, attempt_end::answered, attempt_end::given_up,
+                         attempt_end::unpriced, attempt_end::lost}) {
     if (name_of(how) == name) return how;
   }
   return std::nullopt;
@@ -142,7 +144,7 @@ void state_file::apply_end(unfinished& request, const id_key& id, attempt_end ho
   request.has_result = how == attempt_end::unpriced;
   const usd reserved = std::exchange(request.reserved, {});
   if (how == attempt_end::lost) ++counters_.maybe_billed_attempts;
-  if (how == attempt_end::lost || how == attempt_end::unpriced) counters_.kept += reserved;
+  if (keeps_reservation(how)) counters_.kept += reserved;
   if (how != attempt_end::unsent) return;
   --counters_.attempts;
   if (request.attempts > 1) --counters_.retries;

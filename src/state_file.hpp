@@ -22,7 +22,8 @@ struct life_counters {
   std::uint64_t maybe_billed_attempts = 0;
   std::uint64_t max_requests_in_60s = 0;
   double wall_s = 0;
-  /// The most that attempts of unknown outcome can have cost.
+  /// What counts for the budget beside the lines: the most that attempts of unknown outcome can
+  /// have cost, and what results did that had to make room.
   usd kept;
 };
 
@@ -56,6 +57,7 @@ class state_file {
 
   /// Of a request that was sent and has no line since; null when there is nothing to tell.
   const unfinished* find(const hash128& id) const;
+  bool has_unfinished() const noexcept { return !unfinished_.empty(); }
   /// What the lines tell of a request.
   struct line_told {
     std::uint32_t attempts = 0;

@@ -55,6 +55,12 @@ failure transport_failure(const exchange_end& end) {
   return why;
 }
 
+attempt_end end_without_result(const exchange_end& end, const failure& why) {
+  if (!end.sent_any) return attempt_end::unsent;
+  if (!end.sent_whole) return attempt_end::answered;
+  return why.code == errc::http_error ? end_by_status(why.http_status) : attempt_end::lost;
+}
+
 // The body with another name for its model, in every place where it stands: parsers differ in which
 // of two members they take.
 std::string with_model(const std::string& body, const std::string& model) {
@@ -202,10 +208,7 @@ boost::asio::awaitable<outcome> worker::make_attempt(start_gate::permit turn) {
   }
   run_.gate.leave(turn, !end.sent_any);
   if (!told) {
-    const bool billed = end.sent_whole && told.error().code != errc::http_error;
-    run_.sink.attempt_ended(record, !end.sent_any ? attempt_end::unsent
-                                    : billed      ? attempt_end::lost
-                                                  : attempt_end::answered);
+    run_.sink.attempt_ended(record, end_without_result(end, told.error()));
     run_.funds_freed();
   }
   blot_out(told, relay.hidden);

@@ -49,8 +49,6 @@ TEST(cost_bound, a_prompt_has_no_more_tokens_than_bytes_and_a_reply_no_more_than
       {"of the model, where the body has none", chat, R"({"model":"m","messages":[]})", 1000},
       {"of the model, where the body's is no number", chat,
        R"({"model":"m","messages":[],"max_tokens":null})", 1000},
-      {"of the model, where the body's is zero", chat,
-       R"({"model":"m","messages":[],"max_tokens":0})", 1000},
       {"none for embeddings", embeddings, R"({"model":"m","input":["a","b"]})", 0},
   };
   for (const auto& row : rows) {
@@ -59,6 +57,45 @@ TEST(cost_bound, a_prompt_has_no_more_tokens_than_bytes_and_a_reply_no_more_than
     ASSERT_TRUE(bound) << row.what << ": " << bound.error();
     EXPECT_EQ(bound->completion, row.completion) << row.what;
     EXPECT_EQ(bound->prompt, static_cast<std::int64_t>(one.body.size())) << row.what;
+  }
+}
+
+// A relay may read what we cannot, and what it reads bounds its bill.
+TEST(cost_bound, a_limit_that_is_no_plain_whole_number_is_refused_by_name) {
+  for (const std::string value :
+       {"4096.0", "4e3", "\"4096\"", "0", "-1", "true", "[7]", "99999999999999999999", "\"\""}) {
+    const struct {
+      std::string url;
+      std::string rest;
+      std::string named;
+    } rows[] = {
+        {chat, R"("messages":[])", "max_tokens"},
+        {chat, R"("messages":[],"max_tokens":7)", "max_completion_tokens"},
+        {chat, R"("messages":[],"max_completion_tokens":7)", "max_tokens"},
+        {completions, R"("prompt":"a")", "max_tokens"},
+        {responses, R"("input":"a")", "max_output_tokens"},
+        {chat, R"("messages":[],"max_tokens":7)", "n"},
+        {completions, R"("prompt":"a","max_tokens":7)", "n"},
+        {completions, R"("prompt":"a","max_tokens":7)", "best_of"},
+    };
+    for (const auto& [url, rest, named] : rows) {
+      const std::string body = R"({"model":"m",)" + rest + ",\"" + named + "\":" + value + "}";
+      const auto told = bound_tokens(asked(url, body), 1000, 50);
+      ASSERT_FALSE(told) << body;
+      EXPECT_THAT(told.error(), HasSubstr(named)) << body;
+    }
+  }
+  for (const char* body : {R"({"model":"m","messages":[],"max_tokens":null,"n":null})",
+                           R"({"model":"m","messages":[],"max_tokens":7,"best_of":null})"}) {
+    EXPECT_TRUE(bound_tokens(asked(chat, body), 1000, 50)) << body;
+  }
+}
+
+TEST(cost_bound, more_choices_than_can_be_counted_are_refused) {
+  for (const char* body : {R"({"model":"m","prompt":["a","b"],"max_tokens":1,"n":4294967295})",
+                           R"({"model":"m","prompt":["a","b"],"max_tokens":1,"n":2147483649})",
+                           R"({"model":"m","prompt":"a","max_tokens":1,"n":4294967297})"}) {
+    EXPECT_FALSE(bound_tokens(asked(completions, body), {}, {})) << body;
   }
 }
 

@@ -700,6 +700,29 @@ TEST(engine_test, what_may_have_been_billed_is_counted) {
   }
 }
 
+TEST(engine_test, a_gateway_that_waits_no_longer_says_nothing_of_the_bill) {
+  for (const int status : {408, 504, 524, 500, 502, 503, 429}) {
+    engine_rig test;
+    test.add(1);
+    test.relay.plan = [&](const exchange_call& call) {
+      if (call.number == 0) return refusal_plan(status);
+      if (call.number == 1) {
+        exchange_plan early = refusal_plan(status);
+        early.sent_whole = false;
+        return early;
+      }
+      return completion_plan();
+    };
+    test.run();
+    const bool unknown = status == 408 || status == 504 || status == 524;
+    EXPECT_THAT(test.sink.ends,
+                testing::ElementsAre(unknown ? attempt_end::given_up : attempt_end::answered,
+                                     attempt_end::answered))
+        << status;
+    EXPECT_EQ(test.sink.lost, 0U) << status;
+  }
+}
+
 TEST(engine_test, an_idempotency_key_is_a_request_s_own_over_its_attempts) {
   engine_rig test;
   test.add(40);

@@ -561,6 +561,23 @@ TEST_F(budget_job_test, an_attempt_that_does_not_fit_waits_and_then_is_refused) 
   EXPECT_EQ(jobs->reserve(all[2]), funds::spent);
 }
 
+TEST_F(budget_job_test, what_a_gateway_gave_up_may_cost_all_that_was_reserved) {
+  output.budget = bound + bound;
+  {
+    auto jobs = open();
+    const auto next = jobs->next();
+    ASSERT_EQ(jobs->reserve(*next), funds::reserved);
+    jobs->attempt_started(first_attempt(*next));
+    jobs->attempt_ended(first_attempt(*next), attempt_end::given_up);
+    EXPECT_EQ(jobs->reserve(*next), funds::reserved);
+    EXPECT_EQ(jobs->reserve(*next), funds::wait);
+    EXPECT_EQ(jobs->totals(0).kept, bound);
+  }
+  const auto told = open()->totals(0);
+  EXPECT_EQ(told.kept, bound);
+  EXPECT_EQ(told.maybe_billed_attempts, 0U) << "an HTTP error is none";
+}
+
 TEST_F(budget_job_test, what_was_in_flight_at_a_crash_stays_reserved) {
   output.budget = bound + bound;
   {
@@ -591,6 +608,24 @@ TEST_F(budget_job_test, a_finished_job_still_counts) {
   auto jobs = open();
   EXPECT_EQ(jobs->reserve(*jobs->next()), funds::reserved);
   EXPECT_EQ(jobs->reserve(*jobs->next()), funds::wait);
+}
+
+TEST_F(budget_job_test, results_that_made_room_were_paid_all_the_same) {
+  run();
+  const usd paid = *usd::parse("0.00105");                                // three replies
+  dir.write("x.jsonl", job_line("a", "other") + job_line("b", "other"));  // and none of c
+  output.changed = on_change::redo;
+  output.assume_max_tokens = 10;
+  output.budget = paid;
+  for (int i = 0; i < 2; ++i) {
+    auto jobs = open();
+    EXPECT_EQ(jobs->totals(0).kept, paid);
+    EXPECT_EQ(jobs->totals(0).attempts, 3U);
+    EXPECT_EQ(jobs->reserve(*jobs->next()), funds::spent);
+    jobs->finish(job_status::stopped, 1, 1);
+    EXPECT_EQ(totals()["cost_usd"], "0");
+    EXPECT_EQ(totals()["kept_usd"], "0.00105");
+  }
 }
 
 TEST_F(budget_job_test, refuses_what_has_no_price_or_no_bound_before_anything_is_sent) {
@@ -722,6 +757,43 @@ TEST_F(job_set_test, a_smaller_limit_than_before_sends_nothing) {
   EXPECT_EQ(totals()["succeeded"], 3);
   EXPECT_EQ(totals()["pending"], 0);
   EXPECT_EQ(totals()["status"], "completed");
+}
+
+TEST_F(job_set_test, what_stands_behind_the_limit_is_not_forgotten) {
+  dir.write("x.jsonl", job_line("a") + job_line("b") + job_line("c"));
+  std::string identity;
+  {
+    auto jobs = open();
+    identity = jobs->identity(0);
+    jobs->attempt_started({0, "c", 1, {}});
+    jobs->attempt_ended({0, "c", 1, {}}, attempt_end::answered);
+    jobs->finish(job_status::interrupted, 1, 1);
+  }
+  lines.limit = 2;
+  EXPECT_THAT(run(), ElementsAre("a", "b"));
+  EXPECT_EQ(totals()["status"], "completed");
+  lines.limit = 0;
+  {
+    auto jobs = open();
+    EXPECT_EQ(jobs->identity(0), identity) << "the idempotency keys hang on it";
+    const auto next = jobs->next();
+    ASSERT_TRUE(next);
+    EXPECT_EQ(next->custom_id, "c");
+    EXPECT_EQ(next->attempts, 1U);
+  }
+  run();
+  EXPECT_FALSE(dir.has("x.state"));
+}
+
+TEST_F(job_set_test, attempts_of_a_request_that_is_gone_keep_no_state) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  {
+    auto jobs = open();
+    jobs->attempt_started({0, "b", 1, {}});
+  }
+  dir.write("x.jsonl", job_line("a"));
+  run();
+  EXPECT_FALSE(dir.has("x.state"));
 }
 
 TEST_F(job_set_test, attempts_of_two_lines_for_one_request_are_counted_once) {
@@ -863,6 +935,8 @@ TEST_F(job_set_test, a_line_does_not_settle_what_it_tells_no_cost_of) {
   unpriced->usage.reset();
   EXPECT_STREQ(kept_after(cut, attempt_end::lost), "all");
   EXPECT_STREQ(kept_after(passing(), attempt_end::answered), "nothing");
+  for (const int status : {408, 504, 524})
+    EXPECT_STREQ(kept_after(passing(status), attempt_end::given_up), "all") << status;
   EXPECT_STREQ(kept_after(unpriced, attempt_end::unpriced), "all");
   EXPECT_STREQ(kept_after(answer(), attempt_end::unpriced), "nothing");
 }

@@ -297,6 +297,39 @@ TEST_F(limit_store_test, one_that_cannot_be_shared_says_why_and_limits_all_the_s
   }
 }
 
+// The time of the window counts what the machine has slept, wherever the window lives.
+TEST_F(limit_store_test, one_that_cannot_be_shared_limits_a_machine_that_has_slept_too) {
+  duration slept = 24h;
+  limit_store store(
+      dir.write("file", "") + "/limits/one", this_boot, margin, [](const std::string&) {},
+      [&](limit_window::moment) { return slept; });
+  auto alone = limiter(store, 3);
+  EXPECT_EQ(starts(alone, noon), 3U);
+  EXPECT_LE(alone.next_start(noon), noon + window + margin + step);
+  EXPECT_EQ(starts(alone, noon + window + margin + step), 3U);
+  slept += 1h;
+  EXPECT_EQ(starts(alone, noon + window + margin + step + 1s), 3U)
+      << "the relay's minute went by while the machine slept";
+}
+
+TEST_F(limit_store_test, one_that_can_be_shared_no_more_says_why_and_limits_all_the_same) {
+  std::vector<std::string> told;
+  limit_store store(
+      path, this_boot, margin, [&](const std::string& why) { told.push_back(why); },
+      [](limit_window::moment) { return 24h; });
+  auto left = limiter(store, 3);
+  EXPECT_EQ(starts(left, noon), 3U);
+  ASSERT_TRUE(told.empty());
+  std::filesystem::remove_all(dir / "state");
+  dir.write("state", "");
+  const time_point later = noon + 1h;
+  EXPECT_FALSE(left.try_start(later)) << "others may have started as many just now";
+  EXPECT_EQ(left.next_start(later), later + window + margin);
+  EXPECT_EQ(starts(left, later + window + margin + step), 3U);
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_THAT(told[0], HasSubstr(path));
+}
+
 TEST_F(limit_store_test, nothing_is_made_before_it_is_needed) {
   const limit_store store(path, this_boot, margin, [](const std::string&) {});
   EXPECT_FALSE(std::filesystem::exists(path));

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 
 #include "sluice/endpoint.hpp"
@@ -11,6 +12,8 @@ namespace sluice {
 
 /// One request of a job, ready to be sent.
 struct request {
+  static constexpr unsigned most_choices = std::numeric_limits<unsigned>::max();  ///< or more
+
   std::size_t job = 0;     ///< index of its job in the run
   std::uint64_t line = 0;  ///< 1-based line of the job file
   std::string custom_id;
@@ -18,7 +21,7 @@ struct request {
   std::string model;           ///< as asked for; prices go by it
   std::string body;            ///< the bytes to send
   std::string digest;          ///< 32 hex digits: endpoint and body before the stream fields
-  unsigned choices = 1;        ///< `n` of the body
+  unsigned choices = 1;        ///< `n` of the body, for each of its prompts
   bool streamed = false;       ///< a streamed reply is asked for
   std::uint32_t attempts = 0;  ///< attempts that earlier runs spent on it
   std::uint32_t settled_attempts = 0;  ///< of those, the ones that its last line tells of

@@ -24,9 +24,21 @@ struct attempt_record {
 enum class attempt_end : std::uint8_t {
   unsent,    ///< not a byte of it went out: it was none
   answered,  ///< refused with an HTTP error, or not sent whole: nobody bills that
+  given_up,  ///< refused with the HTTP error of a gateway that waits no longer for its upstream
   lost,      ///< sent whole, and ended in neither a result nor an HTTP error: maybe billed
   unpriced,  ///< it has a result whose cost is unknown
 };
+
+/// How an attempt ended that an HTTP error answered. Behind 408, 504 and 524 (Cloudflare's "A
+/// Timeout Occurred") the upstream may go on, and bill: what was reserved for it is kept.
+constexpr attempt_end end_by_status(int status) noexcept {
+  return status == 408 || status == 504 || status == 524 ? attempt_end::given_up
+                                                         : attempt_end::answered;
+}
+/// Whether the most that the attempt can cost counts as spent.
+constexpr bool keeps_reservation(attempt_end how) noexcept {
+  return how == attempt_end::given_up || how == attempt_end::lost || how == attempt_end::unpriced;
+}
 
 /// Whether the budget takes one attempt more.
 enum class funds : std::uint8_t {
@@ -35,9 +47,8 @@ enum class funds : std::uint8_t {
   spent,     ///< no, and nothing is left to settle
 };
 
-/// Where a run puts what it finds out. put() may be called from the reader's thread and from the
-/// event loop's, the rest from the event loop's alone. May throw fatal_error when results cannot be
-/// written.
+/// Where a run puts what it finds out. Called from the event loop's thread alone. May throw
+/// fatal_error when results cannot be written.
 class result_sink {
  public:
   virtual ~result_sink() = default;

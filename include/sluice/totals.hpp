@@ -91,7 +91,9 @@ class job_totals {
   std::uint64_t maybe_billed_attempts = 0;
   std::uint64_t max_requests_in_60s = 0;
   double wall_s = 0;
-  usd kept;  ///< of a budget: the most that attempts of unknown outcome can have cost
+  /// Of a budget, beside `cost`: the most that attempts of unknown outcome can have cost, and what
+  /// results did that had to make room for others.
+  usd kept;
 
  private:
   std::map<std::string, std::uint64_t> finish_reasons_;

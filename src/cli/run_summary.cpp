@@ -65,8 +65,10 @@ std::string job_text(const job_set::job_summary& job, const job_totals& totals,
     text += fmt::format(", and {} without a price or usage", grouped(totals.unpriced_requests));
   }
   if (totals.kept != usd{}) {
-    text += fmt::format(", and ${} kept of the budget for attempts of unknown outcome",
-                        totals.kept.to_string());
+    text += fmt::format(
+        ", and ${} kept of the budget for attempts of unknown outcome or results "
+        "that made room",
+        totals.kept.to_string());
   }
   for (const auto& [name, relay] : totals.relays()) {
     text += fmt::format("\n  relay     {}: {} replies, {}", name, grouped(relay.requests),

@@ -66,6 +66,7 @@ class memory_sink final : public result_sink {
   std::uint64_t attempts = 0;
   std::uint64_t retries = 0;
   std::uint64_t lost = 0;
+  std::vector<attempt_end> ends;
   std::uint64_t flushes = 0;
   std::exception_ptr put_fault;  ///< thrown by put() from result number `fault_from` on
   std::exception_ptr flush_fault;
@@ -76,6 +77,7 @@ class memory_sink final : public result_sink {
     if (attempt.number > 1) ++retries;
   }
   void attempt_ended(const attempt_record& attempt, attempt_end how) override {
+    ends.push_back(how);
     if (how == attempt_end::lost) ++lost;
     if (how != attempt_end::unsent) return;
     --attempts;
