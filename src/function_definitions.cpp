@@ -67,7 +67,7 @@ std::string properties_of(const members& schema, int depth) {
 
 std::string type_of(const members& schema, int depth) {
   if (depth >= deepest) return "any";
-  const std::string type = string_of(schema, "type");
+  std::string type = string_of(schema, "type");
   if (const auto values = list_of(schema, "enum"); !values.empty()) return alternatives(values);
   if (type == "integer") return "number";
   if (type == "string" || type == "number" || type == "boolean" || type == "null") return type;

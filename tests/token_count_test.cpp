@@ -155,8 +155,9 @@ TEST_F(prompts, functions_are_estimated_as_they_were_billed) {
 }
 
 TEST_F(prompts, a_schema_of_any_depth_is_read) {
-  std::string schema = R"({"type":"string"})";
-  for (int depth = 0; depth < 10000; ++depth) schema = R"({"type":"array","items":)" + schema + "}";
+  std::string schema;
+  for (int depth = 0; depth < 10000; ++depth) schema += R"({"type":"array","items":)";
+  schema += R"({"type":"string"})" + std::string(10000, '}');
   const token_count counted = prompt_tokens(
       endpoint::chat_completions, "gpt-4",
       R"({"messages":[],"tools":[{"function":{"name":"f","parameters":{"properties":{"p":)" +

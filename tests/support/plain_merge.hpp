@@ -30,6 +30,7 @@ inline std::vector<tokenizer::rank> plain_merge(const tokenizer& known, std::str
     parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(best.second) + 1);
   }
   std::vector<tokenizer::rank> tokens;
+  tokens.reserve(parts.size());
   for (const std::string& part : parts) tokens.push_back(known.rank_of(part).value());
   return tokens;
 }

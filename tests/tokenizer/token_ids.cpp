@@ -21,8 +21,9 @@ int main() {
       return 1;
     }
     const auto ids = known->encode(text);
+    if (!ids) return 1;
     const char* before = "";
-    for (const std::uint32_t id : ids.value()) {
+    for (const std::uint32_t id : *ids) {
       std::cout << before << id;
       before = " ";
     }
