@@ -15,7 +15,11 @@ using boost::multiprecision::cpp_int;
 constexpr int sane_exponent = 1000;
 
 cpp_int power_of_ten(int exponent) {
-  return boost::multiprecision::pow(cpp_int(10), static_cast<unsigned>(exponent));
+  cpp_int power = 1;
+  for (cpp_int base = 10; exponent > 0; exponent /= 2, base *= base) {
+    if (exponent % 2 == 1) power *= base;
+  }
+  return power;
 }
 
 }  // namespace

@@ -84,6 +84,7 @@ bool is_valid_utf8(std::string_view text) {
 /// call, but not the memory that a huge text takes.
 bool fast_parser_takes(std::string_view text) {
   constexpr std::size_t huge = std::size_t{1} << 20;
+  if (text.empty()) return false;  // there may be no data at all to point to
   static thread_local simdjson::dom::parser kept;
   if (text.size() < huge) return kept.parse(text.data(), text.size()).error() == simdjson::SUCCESS;
   simdjson::dom::parser passing;

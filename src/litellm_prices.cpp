@@ -30,8 +30,7 @@ class litellm_entry {
     const auto cached = usd_field(cached_cost);
     const auto output = usd_field(output_cost);
     if (!input || !is_of_text()) return std::nullopt;
-    const bool free = *input == usd{} && output.value_or(usd{}) == usd{};
-    if (free && has_other_unit()) return std::nullopt;
+    if (*input == usd{} && output.value_or(usd{}) == usd{}) return std::nullopt;
     return listed_price{*input, cached, output};
   }
 
@@ -63,15 +62,6 @@ class litellm_entry {
     if (mode == nullptr || mode->value == "null") return true;
     const auto named = json_string(mode->value);
     return named && std::find(modes.begin(), modes.end(), *named) != modes.end();
-  }
-
-  // Images, seconds, characters …
-  bool has_other_unit() const {
-    return std::any_of(fields_.begin(), fields_.end(), [&](const json_member& field) {
-      if (field.key.find("cost_per_") == std::string_view::npos) return false;
-      const auto number = parse_json_number(field.value);
-      return number && number->digits != 0;
-    });
   }
 
   std::string_view model_;

@@ -18,7 +18,9 @@ bool is_litellm_prices(const std::vector<json_member>& models);
 ///  "output_cost_per_token",
 ///    as numbers or strings; rounded up to 1e-18 USD;
 ///  - no price: without an "input_cost_per_token", with a "mode" whose requests this program does
-///    not send (images, audio, reranking …), or with tokens at 0 beside another unit that costs;
+///    not send (images, audio, reranking …), or with tokens at 0: the document writes that of
+///    models that are free, that are billed by another unit, and that cost what another model does
+///    (openrouter/auto), and unknown is never zero;
 ///  - "max_input_tokens"; "max_output_tokens", else the older "max_tokens", which is one of the two
 ///    and hence never less than the output's.
 /// Prices above a length of the context, of batches, priorities and reasoning tokens, and of

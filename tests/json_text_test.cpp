@@ -74,6 +74,10 @@ INSTANTIATE_TEST_SUITE_P(
         text_case{"a surrogate in UTF-8", "[\"\xED\xA0\x80\"]"},
         text_case{"a comment", "[1] // one"}, text_case{"a NUL behind", std::string("{}\0", 3)}));
 
+TEST(JsonFault, NoDataAtAllIsNoJson) {
+  EXPECT_TRUE(json_fault(std::string_view()).has_value());
+}
+
 TEST(JsonFault, SaysWhatAndWhere) {
   EXPECT_EQ(json_fault(R"({"a" 1})"), "expected a colon at byte 5");
   EXPECT_EQ(json_fault(R"({"a":1)"), "the text ends too early at byte 6");

@@ -36,7 +36,7 @@ constexpr const char* document = R"({
   "noisy": {"input_cost_per_token": 3.0000000000000004e-07, "output_cost_per_token": 6E-7,
             "mode": "responses", "max_input_tokens": 1e6},
   "embed": {"input_cost_per_token": 2e-08, "mode": "embedding", "max_input_tokens": 8191},
-  "free": {"input_cost_per_token": 0.0, "output_cost_per_token": 0, "mode": "completion"},
+  "zero": {"input_cost_per_token": 0.0, "output_cost_per_token": 0, "mode": "completion"},
   "gpt-4": {"litellm_provider": "openai", "mode": "chat"},
   "by-image": {"input_cost_per_token": 0, "output_cost_per_token": 0, "output_cost_per_image": 0.04,
                "mode": "chat"},
@@ -62,7 +62,7 @@ TEST(litellm_prices, are_taken_as_they_are) {
       {"openrouter/openai/gpt-4o-2024-08-06", {0, 0, 1'000'000, 0}, "10"},
       {"noisy", {1, 0, 0, 0}, "0.000000300000000001"},  // up, never down
       {"noisy", {0, 0, 1, 0}, "0.0000006"},
-      {"free", {5, 0, 5, 0}, "0"},
+      {"zero", {5, 0, 5, 0}, "unknown"},   // who knows why it is 0
       {"gpt-4", {1, 0, 0, 0}, "unknown"},  // no longer what the built-in table says
       {"by-image", {1, 0, 0, 0}, "unknown"},
       {"by-second", {1, 0, 0, 0}, "unknown"},

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <boost/multiprecision/cpp_int.hpp>
 #include <cstdint>
+#include <cstdlib>
 #include <optional>
 #include <random>
 #include <string>
@@ -24,8 +25,8 @@ using rational = boost::multiprecision::cpp_rational;
 constexpr int cases = 4000;
 
 rational power_of_ten(int exponent) {
-  const cpp_int power =
-      boost::multiprecision::pow(cpp_int(10), static_cast<unsigned>(std::abs(exponent)));
+  cpp_int power = 1;
+  for (int i = 0; i < std::abs(exponent); ++i) power *= 10;
   return exponent < 0 ? rational(1, power) : rational(power);
 }
 
@@ -244,7 +245,8 @@ TEST(money_property, litellm_s_prices_are_rounded_up_where_they_are_too_fine) {
     }
     ASSERT_TRUE(sane) << document;
     const auto told = prices.find("m", endpoint::chat_completions);
-    ASSERT_TRUE(told) << document;
+    ASSERT_EQ(told.has_value(), input.value > 0 || output.value > 0) << document;
+    if (!told) continue;
     ASSERT_EQ(units_of(told->input), ceiling_of(input.value * one_dollar)) << document;
     ASSERT_EQ(units_of(told->cached_input), ceiling_of(cached.value * one_dollar)) << document;
     ASSERT_EQ(units_of(told->output), ceiling_of(output.value * one_dollar)) << document;

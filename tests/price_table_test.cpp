@@ -12,7 +12,6 @@
 namespace sluice {
 namespace {
 
-using testing::AllOf;
 using testing::HasSubstr;
 using testing::MatchesRegex;
 

@@ -115,8 +115,8 @@ class price_table {
   ///    places, null where there is none; null as input: the model's price is unknown;
   ///  - litellm's model_prices_and_context_window.json, told by an entry's "input_cost_per_token":
   ///    prices in USD per token as JSON numbers, of which the text counts and not a double. What is
-  ///    finer than 1e-18 USD is rounded up. A model that is billed by anything but tokens is
-  ///    unknown.
+  ///    finer than 1e-18 USD is rounded up. A model whose tokens cost 0 there is unknown, like
+  ///    one that is billed by anything else.
   /// Limits that an entry does not give stay as they are. `origin` names the document in the
   /// fatal_error that a fault in it throws; the table is then as it was.
   void merge(std::string_view json, std::string_view origin);
