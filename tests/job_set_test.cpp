@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "sluice/error.hpp"
+#include "support/faulty_files.hpp"
 #include "support/temp_dir.hpp"
 
 namespace sluice {
@@ -809,6 +810,36 @@ TEST_F(job_set_test, fresh_moves_aside_what_was_there) {
   EXPECT_THAT(run(), ElementsAre("a"));
   EXPECT_TRUE(dir.has("x.output.jsonl.old-2"));
   EXPECT_EQ(totals()["attempts"], 1) << "a fresh start counts anew";
+}
+
+TEST_F(job_set_test, a_result_that_cannot_be_recorded_leaves_the_old_errors_line) {
+  dir.write("x.jsonl", job_line("a"));
+  run([](const request&) {
+    return std::optional(boost::system::result<reply, failure>(passing()));
+  });
+  test::faulty_files disk;
+  job_set jobs({dir / "x.jsonl"}, lines, output, prices, disk);
+  const auto next = jobs.next();
+  ASSERT_TRUE(next);
+  jobs.attempt_started({0, "a", 2, {}});
+  disk.fault = [](std::string_view what, const std::string& path) {
+    return what == "append" && path.ends_with("x.state") ? test::faulty_files::broken()
+                                                         : std::error_code();
+  };
+  result finished;
+  finished.line = 1;
+  finished.custom_id = "a";
+  finished.model = next->model;
+  finished.digest = next->digest;
+  finished.attempts = 2;
+  auto unpriced = answer();
+  unpriced->usage.reset();
+  finished.outcome = unpriced;
+  EXPECT_THROW(jobs.put(std::move(finished)), fatal_error);
+  jobs.finish(job_status::stopped, 1, 1);
+  EXPECT_THAT(ids_in("x.errors.jsonl"), ElementsAre("a"));
+  EXPECT_THAT(ids_in("x.output.jsonl"), IsEmpty());
+  EXPECT_EQ(totals()["failed"], 1);
 }
 
 TEST_F(job_set_test, nothing_is_made_when_a_later_job_is_bad) {
