@@ -139,8 +139,6 @@ state_file::line_told job_record::told_by_line(const earlier& known) const {
 }
 
 void job_record::move_aside() {
-  output_.close();
-  errors_.close();
   for (const std::string& path : {files_.output, files_.errors, files_.totals}) {
     if (!disk_.exists(path)) continue;
     std::string aside;
@@ -151,6 +149,8 @@ void job_record::move_aside() {
   }
   if (const auto error = state_.remove())
     refuse(fmt::format("{}: cannot be removed ({})", files_.state, error.message()));
+  output_.close();  // not before: another run would take them for its own
+  errors_.close();
   output_exists_ = errors_exist_ = false;
 }
 

@@ -1,7 +1,10 @@
 // job_set and job_record: what a job is on files, and what running it again does.
 #include "sluice/job_set.hpp"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -810,6 +813,35 @@ TEST_F(job_set_test, fresh_moves_aside_what_was_there) {
   EXPECT_THAT(run(), ElementsAre("a"));
   EXPECT_TRUE(dir.has("x.output.jsonl.old-2"));
   EXPECT_EQ(totals()["attempts"], 1) << "a fresh start counts anew";
+}
+
+// Whether this process holds a lock on the file, as another one sees it.
+bool is_locked(const std::string& path) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    struct flock asked {};
+    asked.l_type = F_WRLCK;
+    const int file = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+    ::_exit(file >= 0 && ::fcntl(file, F_GETLK, &asked) == 0 && asked.l_type != F_UNLCK ? 1 : 0);
+  }
+  int status = -1;
+  return ::waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 1;
+}
+
+TEST_F(job_set_test, fresh_gives_up_no_file_before_it_is_moved_aside) {
+  dir.write("x.jsonl", job_line("a") + "nonsense\n");
+  run();
+  output.fresh = true;
+  test::faulty_files disk;
+  std::map<std::string, bool> held;
+  disk.fault = [&](std::string_view what, const std::string& path) {
+    if (what == "rename" && (path.ends_with("x.output.jsonl") || path.ends_with("x.errors.jsonl")))
+      held[path] = is_locked(path);
+    return std::error_code();
+  };
+  const job_set jobs({dir / "x.jsonl"}, lines, output, prices, disk);
+  EXPECT_EQ(held, (std::map<std::string, bool>{{dir / "x.output.jsonl", true},
+                                               {dir / "x.errors.jsonl", true}}));
 }
 
 TEST_F(job_set_test, a_result_that_cannot_be_recorded_leaves_the_old_errors_line) {
