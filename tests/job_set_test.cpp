@@ -874,6 +874,31 @@ TEST_F(job_set_test, a_result_that_cannot_be_recorded_leaves_the_old_errors_line
   EXPECT_EQ(totals()["failed"], 1);
 }
 
+TEST_F(job_set_test, a_sync_that_failed_aside_is_told_by_the_next_checkpoint) {
+  dir.write("x.jsonl", job_line("a"));
+  output.durable = durability::second;
+  test::faulty_files disk;
+  job_set jobs({dir / "x.jsonl"}, lines, output, prices, disk);
+  const auto next = jobs.next();
+  jobs.attempt_started({0, "a", 1, {}});
+  result finished;
+  finished.line = 1;
+  finished.custom_id = "a";
+  finished.digest = next->digest;
+  finished.outcome = permanent();
+  jobs.put(std::move(finished));
+  jobs.flush();
+  bool failed = false;  // once: the system tells of what it has lost only once
+  disk.fault = [&](std::string_view what, const std::string&) {
+    return what == "sync" && !std::exchange(failed, true) ? test::faulty_files::broken()
+                                                          : std::error_code();
+  };
+  jobs.sync();
+  disk.finish_aside();
+  ASSERT_TRUE(failed);
+  EXPECT_THROW(jobs.checkpoint(1, 1), fatal_error);
+}
+
 TEST_F(job_set_test, nothing_is_made_when_a_later_job_is_bad) {
   dir.write("x.jsonl", job_line("a"));
   dir.write("empty.jsonl", "\n");
