@@ -129,7 +129,7 @@ std::string idempotency_key(std::string_view job, const request& asked) {
 // Whether a later run should try again what failed in this one.
 bool is_retryable(const failure& why) {
   return why.kind == failure_class::passing || why.kind == failure_class::throttled ||
-         why.kind == failure_class::unreachable || why.kind == failure_class::key_ended;
+         why.kind == failure_class::unreachable;
 }
 
 }  // namespace

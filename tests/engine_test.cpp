@@ -328,6 +328,35 @@ TEST(engine_test, one_refusal_of_the_key_alone_is_tried_again) {
   EXPECT_EQ(test.succeeded(), 20U);
 }
 
+TEST(engine_test, nothing_fails_for_the_key_however_few_attempts_it_may_have) {
+  engine_rig test;
+  test.add(20);
+  test.options.pace.concurrency = 1;
+  test.options.pace.max_attempts = 1;
+  test.relay.plan = [](const exchange_call& call) {
+    return call.number == 3 || call.number == 9 ? refusal_plan(401) : completion_plan();
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  EXPECT_EQ(test.succeeded(), 20U);
+}
+
+// A quota that is nearly spent still pays for the small ones.
+TEST(engine_test, a_request_that_the_key_cannot_pay_waits_for_the_end_of_the_others) {
+  engine_rig test;
+  test.add(200);
+  test.options.pace.concurrency = 2;
+  const std::string large = test.source.requests[4].body = R"({"model":"m","large":true})";
+  test.relay.plan = [&](const exchange_call& call) {
+    return call.body == large ? refusal_plan(403, "spent", "insufficient_user_quota")
+                              : completion_plan();
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::key_ended);
+  EXPECT_EQ(test.sink.results.size(), 199U);
+  EXPECT_EQ(test.succeeded(), 199U);
+}
+
 exchange_plan page_not_found() {
   exchange_plan planned;
   planned.head.status = 404;
