@@ -833,6 +833,18 @@ TEST(engine_test, a_flush_that_fails_ends_the_run) {
   expect_fault(test.fault, "disk full");
 }
 
+TEST(engine_test, an_attempt_that_is_not_recorded_leaves_its_place_once) {
+  engine_rig test;
+  test.add(10);
+  test.options.pace.concurrency = 4;
+  test.sink.record_fault = std::make_exception_ptr(disk_full());
+  test.sink.ended_fault = test.sink.record_fault;
+  test.run();
+  expect_fault(test.fault, "disk full");
+  EXPECT_TRUE(test.relay.calls.empty());
+  EXPECT_EQ(test.status.in_flight, 0U);
+}
+
 TEST(engine_test, a_source_that_cannot_be_read_on_ends_the_run) {
   engine_rig test;
   test.add(30);

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -71,7 +72,11 @@ class memory_sink final : public result_sink {
   std::exception_ptr put_fault;  ///< thrown by put() from result number `fault_from` on
   std::exception_ptr flush_fault;
   std::size_t fault_from = 0;
+  std::exception_ptr record_fault;  ///< of every record(), which is asked for where this is set …
+  std::exception_ptr ended_fault;   ///< … and of the attempt_ended() that follows on it
 
+  bool must_be_recorded() const override { return record_fault != nullptr; }
+  void record(const std::function<void(std::exception_ptr)>& done) override { done(record_fault); }
   void attempt_started(const attempt_record& attempt) override {
     ++attempts;
     if (attempt.number > 1) ++retries;
@@ -80,6 +85,7 @@ class memory_sink final : public result_sink {
     ends.push_back(how);
     if (how == attempt_end::lost) ++lost;
     if (how != attempt_end::unsent) return;
+    if (ended_fault) std::rethrow_exception(ended_fault);
     --attempts;
     if (attempt.number > 1) --retries;
   }
