@@ -194,6 +194,10 @@ void job_set::flush() {
   state_->tell_of_failed_sync();
 }
 
+bool job_set::must_be_durable() const {
+  return state_->output.durable == durability::each;
+}
+
 void job_set::sync() {
   if (state_->output.durable != durability::second) return;
   state_->disk.run_aside([this] {

@@ -845,6 +845,31 @@ TEST(engine_test, an_attempt_that_is_not_recorded_leaves_its_place_once) {
   EXPECT_EQ(test.status.in_flight, 0U);
 }
 
+TEST(engine_test, who_brought_a_result_sends_nothing_more_before_it_is_durable) {
+  engine_rig test;
+  test.add(30);
+  test.options.pace.concurrency = 3;
+  test.options.pace.requests_per_minute = 0;
+  test.sink.durable = true;
+  std::size_t on_disk = 0;
+  test.sink.on_flush = [&] { on_disk = test.sink.results.size(); };
+  test.relay.plan = [&](const exchange_call& call) {
+    EXPECT_LE(call.number + 1 - call.in_flight, on_disk) << "each of these has its result";
+    return completion_plan("x", 300ms + 1ms * (call.number % 7));
+  };
+  test.run();
+  EXPECT_EQ(test.succeeded(), 30U);
+}
+
+TEST(engine_test, a_flush_that_fails_ends_a_run_that_waits_for_it) {
+  engine_rig test;
+  test.add(300);
+  test.sink.durable = true;
+  test.sink.flush_fault = std::make_exception_ptr(disk_full());
+  test.run();
+  expect_fault(test.fault, "disk full");
+}
+
 TEST(engine_test, a_source_that_cannot_be_read_on_ends_the_run) {
   engine_rig test;
   test.add(30);

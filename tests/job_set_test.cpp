@@ -1081,6 +1081,32 @@ TEST_F(job_set_test, results_reach_the_file_with_the_flush) {
   }
 }
 
+TEST_F(job_set_test, each_result_is_on_the_disk_after_the_flush_where_that_is_asked_for) {
+  dir.write("x.jsonl", job_line("a"));
+  for (const auto durable : {durability::each, durability::second, durability::none}) {
+    output.durable = durable;
+    output.fresh = true;
+    test::faulty_files disk;
+    job_set jobs({dir / "x.jsonl"}, lines, output, prices, disk);
+    EXPECT_EQ(jobs.must_be_durable(), durable == durability::each);
+    const auto next = jobs.next();
+    result finished;
+    finished.line = 1;
+    finished.custom_id = "a";
+    finished.digest = next->digest;
+    finished.outcome = permanent();
+    jobs.put(std::move(finished));
+    std::size_t synced = 0;
+    disk.fault = [&](std::string_view what, const std::string& path) {
+      if (what == "sync" && path == dir / "x.errors.jsonl")
+        synced = std::filesystem::file_size(path);
+      return std::error_code();
+    };
+    jobs.flush();
+    EXPECT_EQ(synced > 0, durable == durability::each);
+  }
+}
+
 TEST_F(job_set_test, odd_ids_are_found_again) {
   dir.write("x.jsonl", R"({"custom_id":"q\"\\\n\u00e9","model":"gpt-4o","messages":[]})"
                        "\n"

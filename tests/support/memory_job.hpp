@@ -74,9 +74,12 @@ class memory_sink final : public result_sink {
   std::size_t fault_from = 0;
   std::exception_ptr record_fault;  ///< of every record(), which is asked for where this is set …
   std::exception_ptr ended_fault;   ///< … and of the attempt_ended() that follows on it
+  bool durable = false;
+  std::function<void()> on_flush = [] {};
 
   bool must_be_recorded() const override { return record_fault != nullptr; }
   void record(const std::function<void(std::exception_ptr)>& done) override { done(record_fault); }
+  bool must_be_durable() const override { return durable; }
   void attempt_started(const attempt_record& attempt) override {
     ++attempts;
     if (attempt.number > 1) ++retries;
@@ -96,6 +99,7 @@ class memory_sink final : public result_sink {
   }
   void flush() override {
     ++flushes;
+    on_flush();
     if (flush_fault) std::rethrow_exception(flush_fault);
   }
 
