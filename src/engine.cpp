@@ -45,7 +45,9 @@ class reader_thread {
         if (!run_.queue.push(std::move(*next))) break;
       }
     } catch (...) {
-      boost::asio::post(loop_, [this, fault = std::current_exception()] { run_.fail(fault); });
+      // The run waits for what is posted, this thread's object does not.
+      boost::asio::post(loop_,
+                        [&run = run_, fault = std::current_exception()] { run.fail(fault); });
     }
     run_.queue.finish();
   }

@@ -139,8 +139,6 @@ state_file::line_told job_record::told_by_line(const earlier& known) const {
 }
 
 void job_record::move_aside() {
-  output_.close();
-  errors_.close();
   for (const std::string& path : {files_.output, files_.errors, files_.totals}) {
     if (!disk_.exists(path)) continue;
     std::string aside;
@@ -151,6 +149,8 @@ void job_record::move_aside() {
   }
   if (const auto error = state_.remove())
     refuse(fmt::format("{}: cannot be removed ({})", files_.state, error.message()));
+  output_.close();  // not before: another run would take them for its own
+  errors_.close();
   output_exists_ = errors_exist_ = false;
 }
 
@@ -568,18 +568,18 @@ void job_record::put(const result& finished) {
   std::string line = result_line(finished, cost, options_.simulated);
   const hash128 id = hash_of(finished.custom_id);
   const std::lock_guard lock(mutex_);
-  if (earlier* known = earlier_.find(id); known != nullptr && known->is(failed)) {
-    totals_.take_back_failure(error_names_[known->error], known->is(retryable));
-    known->set(failed, false);
-    known->set(replaced, true);
-    errors_untidy_ = true;
-  }
   if (const auto* attempt = state_.find(id); attempt != nullptr && attempt->open) {
     if (budget_ != nullptr) budget_->settle(attempt->reserved, cost.value_or(attempt->reserved));
     // On record before the line is: a crash between the two keeps too much rather than too little.
     if (!cost) state_.ended(id, attempt_end::unpriced);
   }
   state_.settled(id);
+  if (earlier* known = earlier_.find(id); known != nullptr && known->is(failed)) {
+    totals_.take_back_failure(error_names_[known->error], known->is(retryable));
+    known->set(failed, false);
+    known->set(replaced, true);
+    errors_untidy_ = true;
+  }
   totals_.add(facts_of(finished, cost));
   if (!finished.outcome) {
     const failure why = finished.outcome.error();

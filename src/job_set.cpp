@@ -53,9 +53,15 @@ struct job_set::state {
   std::mutex mutex;  // guards what a sync aside found out
   std::exception_ptr sync_failure;
 
+  void tell_of_failed_sync();
   void open(const std::vector<job_files>& files);
   void load(const std::vector<job_files>& files);
 };
+
+void job_set::state::tell_of_failed_sync() {
+  const std::lock_guard lock(mutex);
+  if (sync_failure) std::rethrow_exception(sync_failure);
+}
 
 // Reads every job and what is left of its earlier runs.
 void job_set::state::load(const std::vector<job_files>& files) {
@@ -185,8 +191,11 @@ void job_set::put(result&& finished) {
 
 void job_set::flush() {
   for (auto& job : state_->jobs) job->flush();
-  const std::lock_guard lock(state_->mutex);
-  if (state_->sync_failure) std::rethrow_exception(state_->sync_failure);
+  state_->tell_of_failed_sync();
+}
+
+bool job_set::must_be_durable() const {
+  return state_->output.durable == durability::each;
 }
 
 void job_set::sync() {
@@ -202,6 +211,7 @@ void job_set::sync() {
 }
 
 void job_set::checkpoint(double run_seconds, std::uint64_t most_in_a_minute) {
+  state_->tell_of_failed_sync();
   for (auto& job : state_->jobs) {
     job->checkpoint(job_status::running, run_seconds, most_in_a_minute);
   }

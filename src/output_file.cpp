@@ -102,10 +102,12 @@ void output_file::for_each_line(
 void output_file::truncate(std::uint64_t size) {
   if (const auto error = file_->truncate(size)) write_failed(path_, error);
   size_ = size;
+  torn_ = false;
 }
 
 void output_file::append(std::string& lines) {
   if (lines.empty()) return;
+  if (torn_) truncate(size_);
   std::error_code error;
   const std::size_t written = file_->append(lines, error);
   // Of a disk that is full, what fits; but not half a line.
@@ -114,8 +116,8 @@ void output_file::append(std::string& lines) {
   dirty_.store(true);
   lines.erase(0, kept);
   if (lines.empty()) return;
-  // Where this fails, too, the torn line is dropped when the next run reads the file.
-  (void)file_->truncate(size_);
+  // Where this fails, too, nothing is appended to the torn line, and the next run drops it.
+  torn_ = static_cast<bool>(file_->truncate(size_));
   write_failed(path_, error);
 }
 
@@ -154,6 +156,7 @@ void output_file::rewrite(const std::function<bool(std::string_view, std::uint64
   if (const auto error = files_.sync_folder_of(target)) write_failed(path_, error);
   std::swap(file_, fresh.file_);
   size_ = fresh.size_;
+  torn_ = false;
 }
 
 }  // namespace sluice

@@ -33,8 +33,8 @@ class output_file {
   /// Cuts the file off behind `size` bytes.
   void truncate(std::uint64_t size);
 
-  /// Writes the lines and empties `lines`. When it throws, the file ends with a whole line, and
-  /// `lines` holds those that are not in it.
+  /// Writes the lines and empties `lines`. When it throws, `lines` holds those that are not in the
+  /// file, which ends with a whole line; else it takes no more lines before half of one is cut off.
   void append(std::string& lines);
   /// What was appended has reached the disk when this returns. May be called from any thread.
   void sync();
@@ -55,6 +55,7 @@ class output_file {
   std::string path_;
   std::unique_ptr<file> file_;
   std::uint64_t size_ = 0;
+  bool torn_ = false;  // half a line stands behind that
   std::atomic<bool> dirty_{false};
   std::mutex syncing_;  // who finds the file clean while another thread syncs it waits for that
 };

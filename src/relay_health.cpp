@@ -119,7 +119,7 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
     case failure_class::bad_proxy:
       return stop(stop_reason::bad_proxy);
     case failure_class::key_ended:
-      told.charge = successes_ > 0;
+      told.charge = false;
       return ++key_refusals_ >= refusals_of_key ? stop(stop_reason::key_ended) : told;
     case failure_class::unreachable:
       told.charge = false;

@@ -22,6 +22,8 @@ retry_policy::decision retry_policy::decide(history& past, const failure& why, b
       if (past.refusals++ == 0) past.successes_at_first_refusal = successes;
       if (past.refusals >= max_refusals && successes > past.successes_at_first_refusal) return {};
       return {true, {}};  // the key as a whole is paused
+    case failure_class::key_ended:
+      return {true, backoff(past.refusals_of_key++)};
     default:
       break;
   }

@@ -21,6 +21,7 @@ class retry_policy {
   struct history {
     unsigned charged = 0;                          ///< failures that used up an attempt
     unsigned refusals = 0;                         ///< 429s, which do not
+    unsigned refusals_of_key = 0;                  ///< which do not either
     std::uint64_t successes_at_first_refusal = 0;  ///< of the whole run
   };
   struct decision {
@@ -33,8 +34,9 @@ class retry_policy {
 
   explicit retry_policy(const options& chosen) : options_(chosen), random_(chosen.seed) {}
 
-  /// What follows on a failed attempt. `charge`: it counts against max_attempts. `successes`: of
-  /// the run.
+  /// What follows on a failed attempt. No request fails for the key: a refusal of it that is not
+  /// confirmed is tried again, until the key is good or the run stops. `charge`: the failure counts
+  /// against max_attempts. `successes`: of the run.
   decision decide(history& past, const failure& why, bool charge, std::uint64_t successes);
 
   /// Exponential backoff with full jitter (Brooker, "Exponential Backoff and Jitter", 2015): even

@@ -125,15 +125,22 @@ void run_context::put(result&& finished) {
     return give_up(std::current_exception());
   }
   if (std::exchange(flush_posted_, true)) return;
-  boost::asio::post(loop_, [this] {
-    flush_posted_ = false;
-    try {
-      sink.flush();
-      sync_soon();
-    } catch (...) {
-      give_up(std::current_exception());
-    }
-  });
+  boost::asio::post(loop_, [this] { flush(); });
+}
+
+void run_context::flush() {
+  flush_posted_ = false;
+  try {
+    sink.flush();
+    sync_soon();
+  } catch (...) {
+    give_up(std::current_exception());
+  }
+  flushed_.wake_all();
+}
+
+boost::asio::awaitable<void> run_context::durable() {
+  if (flush_posted_ && sink.must_be_durable()) co_await flushed_.wait();
 }
 
 void run_context::sync_soon() {
@@ -380,6 +387,7 @@ boost::asio::awaitable<void> run_context::work() {
       co_await one.serve();
       --requests_in_hand;
       check_suspects();
+      co_await durable();
       if (too_many_workers()) break;
     }
   } catch (...) {

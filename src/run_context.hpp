@@ -71,8 +71,11 @@ class run_context {
   void give_up(std::exception_ptr fault);
   bool stopping() const noexcept { return outcome.reason != stop_reason::none || fault != nullptr; }
 
-  /// Hands a result to the sink, and has it written as soon as what is ready now has been done.
+  /// Hands a result to the sink, and has it written as soon as what is ready now has been done,
+  /// together with others.
   void put(result&& finished);
+  /// Waits, where results must be durable, until those that were put are.
+  boost::asio::awaitable<void> durable();
 
   /// Waits until the budget takes an attempt of the request. False: the run has stopped.
   boost::asio::awaitable<bool> afford(const request& next);
@@ -132,6 +135,7 @@ class run_context {
     bool failed = false;
   };
 
+  void flush();
   void begin_record();
   void sync_soon();
   void follow_health(std::size_t relay);
@@ -152,6 +156,7 @@ class run_context {
   std::uint64_t successes_ = 0;
   std::map<std::size_t, clock::timer> returns_;  // of relays that rest for a while
   bool flush_posted_ = false;
+  wait_queue flushed_;
   wait_queue poor_;  // requests that wait for money
   std::shared_ptr<record_batch> next_record_;
   clock::timer sync_timer_ = 0;

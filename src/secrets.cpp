@@ -93,6 +93,21 @@ std::string_view credentials(std::string_view value) {
   return space == std::string_view::npos ? value : value.substr(space + 1);
 }
 
+/// The values of cookies ("a=1; b=2"), without their names and quotes.
+std::vector<std::string_view> cookies(std::string_view header) {
+  std::vector<std::string_view> values;
+  while (!header.empty()) {
+    const std::size_t end = std::min(header.find(';'), header.size());
+    std::string_view value = header.substr(0, end);
+    header.remove_prefix(std::min(end + 1, header.size()));
+    value.remove_prefix(value.find('=') + 1);  // npos + 1 is none
+    value.remove_prefix(std::min(value.find_first_not_of(" \""), value.size()));
+    value.remove_suffix(value.size() - (value.find_last_not_of(" \"") + 1));
+    values.push_back(value);
+  }
+  return values;
+}
+
 }  // namespace
 
 bool is_secret_header(std::string_view name) {
@@ -106,7 +121,11 @@ bool is_secret_header(std::string_view name) {
 secrets::secrets(const relay_options& relay) {
   words_.push_back(relay.api_key);
   for (const auto& [name, value] : relay.headers) {
-    if (is_secret_header(name)) words_.emplace_back(credentials(value));
+    if (boost::algorithm::icontains(name, "cookie")) {
+      for (const std::string_view cookie : cookies(value)) words_.emplace_back(cookie);
+    } else if (is_secret_header(name)) {
+      words_.emplace_back(credentials(value));
+    }
   }
   std::erase_if(words_, is_guessable);
   // Of two, one of which begins with the other, nothing of the longer one may be left.

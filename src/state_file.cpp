@@ -194,12 +194,16 @@ void state_file::ended(const hash128& id, attempt_end how) {
 
 void state_file::append(std::string_view record) {
   std::error_code error;
-  const std::size_t written = file_->append(record, error);
-  if (written == record.size()) {
-    size_ += written;
-    return;
+  if (torn_) error = file_->truncate(size_);
+  if (!error) {
+    const std::size_t written = file_->append(record, error);
+    if (written == record.size()) {
+      torn_ = false;
+      size_ += written;
+      return;
+    }
+    torn_ = static_cast<bool>(file_->truncate(size_));
   }
-  (void)file_->truncate(size_);
   throw fatal_error(fatal_error::kind::cannot_write,
                     fmt::format("{}: cannot record what is sent ({}); make room or mend the disk, "
                                 "and run the same command again",
@@ -235,6 +239,7 @@ void state_file::write() {
   }
   file_ = std::move(fresh);
   size_ = file_->size();
+  torn_ = false;
 }
 
 std::error_code state_file::remove() {

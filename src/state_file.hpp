@@ -95,6 +95,7 @@ class state_file {
   std::string path_;
   std::shared_ptr<file> file_;
   std::uint64_t size_ = 0;
+  bool torn_ = false;  // half a record stands behind that
   std::string identity_;
   life_counters counters_;
   std::map<id_key, unfinished> unfinished_;

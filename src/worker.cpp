@@ -129,7 +129,7 @@ std::string idempotency_key(std::string_view job, const request& asked) {
 // Whether a later run should try again what failed in this one.
 bool is_retryable(const failure& why) {
   return why.kind == failure_class::passing || why.kind == failure_class::throttled ||
-         why.kind == failure_class::unreachable || why.kind == failure_class::key_ended;
+         why.kind == failure_class::unreachable;
 }
 
 }  // namespace
@@ -185,8 +185,8 @@ boost::asio::awaitable<outcome> worker::make_attempt(start_gate::permit turn) {
     bool recorded = true;
     if (run_.sink.must_be_recorded()) recorded = co_await run_.recorded();
     if (!recorded || run_.stopping()) {
-      run_.gate.leave(turn, true);
       run_.sink.attempt_ended(record, attempt_end::unsent);
+      run_.gate.leave(turn, true);
       failure called_off;
       called_off.code = errc::connection_failed;
       called_off.kind = failure_class::unreachable;

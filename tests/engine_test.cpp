@@ -328,6 +328,35 @@ TEST(engine_test, one_refusal_of_the_key_alone_is_tried_again) {
   EXPECT_EQ(test.succeeded(), 20U);
 }
 
+TEST(engine_test, nothing_fails_for_the_key_however_few_attempts_it_may_have) {
+  engine_rig test;
+  test.add(20);
+  test.options.pace.concurrency = 1;
+  test.options.pace.max_attempts = 1;
+  test.relay.plan = [](const exchange_call& call) {
+    return call.number == 3 || call.number == 9 ? refusal_plan(401) : completion_plan();
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  EXPECT_EQ(test.succeeded(), 20U);
+}
+
+// A quota that is nearly spent still pays for the small ones.
+TEST(engine_test, a_request_that_the_key_cannot_pay_waits_for_the_end_of_the_others) {
+  engine_rig test;
+  test.add(200);
+  test.options.pace.concurrency = 2;
+  const std::string large = test.source.requests[4].body = R"({"model":"m","large":true})";
+  test.relay.plan = [&](const exchange_call& call) {
+    return call.body == large ? refusal_plan(403, "spent", "insufficient_user_quota")
+                              : completion_plan();
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::key_ended);
+  EXPECT_EQ(test.sink.results.size(), 199U);
+  EXPECT_EQ(test.succeeded(), 199U);
+}
+
 exchange_plan page_not_found() {
   exchange_plan planned;
   planned.head.status = 404;
@@ -799,6 +828,43 @@ TEST(engine_test, a_sink_that_cannot_write_ends_the_run) {
 TEST(engine_test, a_flush_that_fails_ends_the_run) {
   engine_rig test;
   test.add(300);
+  test.sink.flush_fault = std::make_exception_ptr(disk_full());
+  test.run();
+  expect_fault(test.fault, "disk full");
+}
+
+TEST(engine_test, an_attempt_that_is_not_recorded_leaves_its_place_once) {
+  engine_rig test;
+  test.add(10);
+  test.options.pace.concurrency = 4;
+  test.sink.record_fault = std::make_exception_ptr(disk_full());
+  test.sink.ended_fault = test.sink.record_fault;
+  test.run();
+  expect_fault(test.fault, "disk full");
+  EXPECT_TRUE(test.relay.calls.empty());
+  EXPECT_EQ(test.status.in_flight, 0U);
+}
+
+TEST(engine_test, who_brought_a_result_sends_nothing_more_before_it_is_durable) {
+  engine_rig test;
+  test.add(30);
+  test.options.pace.concurrency = 3;
+  test.options.pace.requests_per_minute = 0;
+  test.sink.durable = true;
+  std::size_t on_disk = 0;
+  test.sink.on_flush = [&] { on_disk = test.sink.results.size(); };
+  test.relay.plan = [&](const exchange_call& call) {
+    EXPECT_LE(call.number + 1 - call.in_flight, on_disk) << "each of these has its result";
+    return completion_plan("x", 300ms + 1ms * (call.number % 7));
+  };
+  test.run();
+  EXPECT_EQ(test.succeeded(), 30U);
+}
+
+TEST(engine_test, a_flush_that_fails_ends_a_run_that_waits_for_it) {
+  engine_rig test;
+  test.add(300);
+  test.sink.durable = true;
   test.sink.flush_fault = std::make_exception_ptr(disk_full());
   test.run();
   expect_fault(test.fault, "disk full");

@@ -1,7 +1,10 @@
 // job_set and job_record: what a job is on files, and what running it again does.
 #include "sluice/job_set.hpp"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -14,6 +17,7 @@
 #include <vector>
 
 #include "sluice/error.hpp"
+#include "support/faulty_files.hpp"
 #include "support/temp_dir.hpp"
 
 namespace sluice {
@@ -832,6 +836,90 @@ TEST_F(job_set_test, fresh_moves_aside_what_was_there) {
   EXPECT_EQ(totals()["attempts"], 1) << "a fresh start counts anew";
 }
 
+// Whether this process holds a lock on the file, as another one sees it.
+bool is_locked(const std::string& path) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    struct flock asked {};
+    asked.l_type = F_WRLCK;
+    const int file = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+    ::_exit(file >= 0 && ::fcntl(file, F_GETLK, &asked) == 0 && asked.l_type != F_UNLCK ? 1 : 0);
+  }
+  int status = -1;
+  return ::waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 1;
+}
+
+TEST_F(job_set_test, fresh_gives_up_no_file_before_it_is_moved_aside) {
+  dir.write("x.jsonl", job_line("a") + "nonsense\n");
+  run();
+  output.fresh = true;
+  test::faulty_files disk;
+  std::map<std::string, bool> held;
+  disk.fault = [&](std::string_view what, const std::string& path) {
+    if (what == "rename" && (path.ends_with("x.output.jsonl") || path.ends_with("x.errors.jsonl")))
+      held[path] = is_locked(path);
+    return std::error_code();
+  };
+  const job_set jobs({dir / "x.jsonl"}, lines, output, prices, disk);
+  EXPECT_EQ(held, (std::map<std::string, bool>{{dir / "x.output.jsonl", true},
+                                               {dir / "x.errors.jsonl", true}}));
+}
+
+TEST_F(job_set_test, a_result_that_cannot_be_recorded_leaves_the_old_errors_line) {
+  dir.write("x.jsonl", job_line("a"));
+  run([](const request&) {
+    return std::optional(boost::system::result<reply, failure>(passing()));
+  });
+  test::faulty_files disk;
+  job_set jobs({dir / "x.jsonl"}, lines, output, prices, disk);
+  const auto next = jobs.next();
+  ASSERT_TRUE(next);
+  jobs.attempt_started({0, "a", 2, {}});
+  disk.fault = [](std::string_view what, const std::string& path) {
+    return what == "append" && path.ends_with("x.state") ? test::faulty_files::broken()
+                                                         : std::error_code();
+  };
+  result finished;
+  finished.line = 1;
+  finished.custom_id = "a";
+  finished.model = next->model;
+  finished.digest = next->digest;
+  finished.attempts = 2;
+  auto unpriced = answer();
+  unpriced->usage.reset();
+  finished.outcome = unpriced;
+  EXPECT_THROW(jobs.put(std::move(finished)), fatal_error);
+  jobs.finish(job_status::stopped, 1, 1);
+  EXPECT_THAT(ids_in("x.errors.jsonl"), ElementsAre("a"));
+  EXPECT_THAT(ids_in("x.output.jsonl"), IsEmpty());
+  EXPECT_EQ(totals()["failed"], 1);
+}
+
+TEST_F(job_set_test, a_sync_that_failed_aside_is_told_by_the_next_checkpoint) {
+  dir.write("x.jsonl", job_line("a"));
+  output.durable = durability::second;
+  test::faulty_files disk;
+  job_set jobs({dir / "x.jsonl"}, lines, output, prices, disk);
+  const auto next = jobs.next();
+  jobs.attempt_started({0, "a", 1, {}});
+  result finished;
+  finished.line = 1;
+  finished.custom_id = "a";
+  finished.digest = next->digest;
+  finished.outcome = permanent();
+  jobs.put(std::move(finished));
+  jobs.flush();
+  bool failed = false;  // once: the system tells of what it has lost only once
+  disk.fault = [&](std::string_view what, const std::string&) {
+    return what == "sync" && !std::exchange(failed, true) ? test::faulty_files::broken()
+                                                          : std::error_code();
+  };
+  jobs.sync();
+  disk.finish_aside();
+  ASSERT_TRUE(failed);
+  EXPECT_THROW(jobs.checkpoint(1, 1), fatal_error);
+}
+
 TEST_F(job_set_test, nothing_is_made_when_a_later_job_is_bad) {
   dir.write("x.jsonl", job_line("a"));
   dir.write("empty.jsonl", "\n");
@@ -1012,6 +1100,32 @@ TEST_F(job_set_test, results_reach_the_file_with_the_flush) {
     EXPECT_EQ(
         dir.lines("out" + std::to_string(static_cast<int>(durable)) + "/x.output.jsonl").size(),
         1U);
+  }
+}
+
+TEST_F(job_set_test, each_result_is_on_the_disk_after_the_flush_where_that_is_asked_for) {
+  dir.write("x.jsonl", job_line("a"));
+  for (const auto durable : {durability::each, durability::second, durability::none}) {
+    output.durable = durable;
+    output.fresh = true;
+    test::faulty_files disk;
+    job_set jobs({dir / "x.jsonl"}, lines, output, prices, disk);
+    EXPECT_EQ(jobs.must_be_durable(), durable == durability::each);
+    const auto next = jobs.next();
+    result finished;
+    finished.line = 1;
+    finished.custom_id = "a";
+    finished.digest = next->digest;
+    finished.outcome = permanent();
+    jobs.put(std::move(finished));
+    std::size_t synced = 0;
+    disk.fault = [&](std::string_view what, const std::string& path) {
+      if (what == "sync" && path == dir / "x.errors.jsonl")
+        synced = std::filesystem::file_size(path);
+      return std::error_code();
+    };
+    jobs.flush();
+    EXPECT_EQ(synced > 0, durable == durability::each);
   }
 }
 

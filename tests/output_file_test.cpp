@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "sluice/error.hpp"
+#include "support/faulty_files.hpp"
 #include "support/temp_dir.hpp"
 
 namespace sluice {
@@ -75,6 +76,30 @@ TEST(output_file, keeps_what_fits_on_a_full_disk_in_whole_lines) {
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   EXPECT_EQ(status, 0);
   EXPECT_EQ(dir.read("x"), "one\ntwo\n");
+}
+
+TEST(output_file, appends_nothing_to_half_a_line_that_cannot_be_cut_off) {
+  const test::temp_dir dir;
+  test::faulty_files faulty;
+  output_file file(faulty, dir / "x");
+  file.create();
+  append(file, "one\n");
+  faulty.fault = [](std::string_view what, const std::string&) {
+    return what == "append" || what == "truncate" ? test::faulty_files::broken()
+                                                  : std::error_code();
+  };
+  std::string lines = "two\n";
+  EXPECT_THAT(refusal([&] { file.append(lines); }), HasSubstr(dir / "x"));
+  ASSERT_EQ(dir.read("x"), "one\ntw");
+  faulty.fault = [](std::string_view what, const std::string&) {
+    return what == "truncate" ? test::faulty_files::broken() : std::error_code();
+  };
+  EXPECT_THAT(refusal([&] { file.append(lines); }), HasSubstr(dir / "x"));
+  EXPECT_EQ(dir.read("x"), "one\ntw");
+  faulty.fault = [](std::string_view, const std::string&) { return std::error_code(); };
+  file.append(lines);
+  EXPECT_EQ(dir.read("x"), "one\ntwo\n");
+  EXPECT_EQ(file.size(), 8U);
 }
 
 TEST(output_file, is_made_appended_to_and_read_again) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <vector>
 
 namespace sluice {
@@ -63,6 +64,19 @@ TEST(retry_policy, a_request_refused_twenty_times_while_others_succeed_fails) {
     ASSERT_TRUE(policy.decide(past, of_kind(failure_class::throttled), false, i).again) << i;
   }
   EXPECT_FALSE(policy.decide(past, of_kind(failure_class::throttled), false, 100).again);
+}
+
+TEST(retry_policy, no_request_fails_for_the_key) {
+  retry_policy policy({1, 1s, 60s, 1});
+  retry_policy::history past;
+  duration longest{};
+  for (std::uint64_t i = 0; i < 1000; ++i) {
+    const auto next = policy.decide(past, of_kind(failure_class::key_ended), false, i);
+    ASSERT_TRUE(next.again);
+    ASSERT_LE(next.delay, i == 0 ? 1s : 60s);
+    longest = std::max(longest, next.delay);
+  }
+  EXPECT_GT(longest, 30s) << "it asks less and less often";
 }
 
 TEST(retry_policy, the_servers_hint_wins) {

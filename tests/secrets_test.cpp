@@ -65,6 +65,14 @@ TEST(secrets, headers_that_hold_one_are_told_by_their_names) {
             "[key], [key], the-blue-team-of-all");
 }
 
+TEST(secrets, every_cookie_is_one) {
+  relay_options relay;
+  relay.headers = {
+      {"Cookie", "session=session-0123456789; theme=dark;csrf=\"csrf-0123456789ab==\" ;"}};
+  EXPECT_EQ(blotted("session-0123456789, dark, csrf-0123456789ab==, session", relay),
+            "[key], dark, [key], session");
+}
+
 TEST(secrets, of_two_the_longer_one_goes_whole) {
   relay_options relay = with_key("sk-0123456789abcdef");
   relay.headers = {{"Authorization", "Bearer sk-0123456789abcdef-admin"}};

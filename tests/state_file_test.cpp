@@ -6,6 +6,8 @@
 #include <optional>
 #include <string>
 
+#include "sluice/error.hpp"
+#include "support/faulty_files.hpp"
 #include "support/temp_dir.hpp"
 
 namespace sluice {
@@ -38,6 +40,31 @@ struct state_file_test : testing::Test {
     return left;
   }
 };
+
+TEST_F(state_file_test, nothing_is_recorded_behind_half_a_record_that_cannot_be_cut_off) {
+  test::faulty_files faulty;
+  state_file state(faulty, dir / "x.state");
+  state.identify("one");
+  state.write();
+  state.started(a, 1, {});
+  const std::string whole = dir.read("x.state");
+  faulty.fault = [](std::string_view what, const std::string&) {
+    return what == "append" || what == "truncate" ? test::faulty_files::broken()
+                                                  : std::error_code();
+  };
+  EXPECT_THROW(state.started(b, 1, {}), fatal_error);
+  const std::string torn = dir.read("x.state");
+  ASSERT_GT(torn.size(), whole.size());
+  faulty.fault = [](std::string_view what, const std::string&) {
+    return what == "truncate" ? test::faulty_files::broken() : std::error_code();
+  };
+  EXPECT_THROW(state.ended(a, attempt_end::answered), fatal_error);
+  EXPECT_EQ(dir.read("x.state"), torn);
+  faulty.fault = [](std::string_view, const std::string&) { return std::error_code(); };
+  state.ended(a, attempt_end::answered);
+  EXPECT_THAT(dir.read("x.state"), testing::StartsWith(whole));
+  EXPECT_FALSE(again()->damaged());
+}
 
 TEST_F(state_file_test, there_is_none_at_first) {
   state_file none(*disk, dir / "x.state");

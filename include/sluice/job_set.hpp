@@ -56,6 +56,7 @@ class job_set final : public request_source, public result_sink {
   void attempt_ended(const attempt_record& attempt, attempt_end how) override;
   void put(result&& finished) override;
   void flush() override;
+  bool must_be_durable() const override;
   void sync() override;
 
   /// Writes the totals files; call now and then while a run goes on.

@@ -73,8 +73,10 @@ class result_sink {
 
   /// The result of a request, and of its last attempt.
   virtual void put(result&& finished) = 0;
-  /// What was put stands in the files when this returns.
+  /// What was put stands in the files when this returns, and on the disk where it must be durable.
   virtual void flush() = 0;
+  /// Whether who brought a result sends nothing more before that is on the disk.
+  virtual bool must_be_durable() const { return false; }
   /// Has what stands in the files brought to the disk; called a second after a flush() at the
   /// latest.
   virtual void sync() {}

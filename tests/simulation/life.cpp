@@ -63,6 +63,7 @@ class witness final : public result_sink {
     behind_.attempt_started(attempt);
   }
   bool must_be_recorded() const override { return behind_.must_be_recorded(); }
+  bool must_be_durable() const override { return behind_.must_be_durable(); }
   void record(const std::function<void(std::exception_ptr)>& done) override {
     behind_.record(done);
   }

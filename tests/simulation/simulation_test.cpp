@@ -134,6 +134,7 @@ class passing_sink : public result_sink {
   void unreserve(const request& next) override { behind_.unreserve(next); }
   void attempt_started(const attempt_record& attempt) override { behind_.attempt_started(attempt); }
   bool must_be_recorded() const override { return behind_.must_be_recorded(); }
+  bool must_be_durable() const override { return behind_.must_be_durable(); }
   void record(const std::function<void(std::exception_ptr)>& done) override {
     behind_.record(done);
   }

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -71,7 +72,14 @@ class memory_sink final : public result_sink {
   std::exception_ptr put_fault;  ///< thrown by put() from result number `fault_from` on
   std::exception_ptr flush_fault;
   std::size_t fault_from = 0;
+  std::exception_ptr record_fault;  ///< of every record(), which is asked for where this is set …
+  std::exception_ptr ended_fault;   ///< … and of the attempt_ended() that follows on it
+  bool durable = false;
+  std::function<void()> on_flush = [] {};
 
+  bool must_be_recorded() const override { return record_fault != nullptr; }
+  void record(const std::function<void(std::exception_ptr)>& done) override { done(record_fault); }
+  bool must_be_durable() const override { return durable; }
   void attempt_started(const attempt_record& attempt) override {
     ++attempts;
     if (attempt.number > 1) ++retries;
@@ -80,6 +88,7 @@ class memory_sink final : public result_sink {
     ends.push_back(how);
     if (how == attempt_end::lost) ++lost;
     if (how != attempt_end::unsent) return;
+    if (ended_fault) std::rethrow_exception(ended_fault);
     --attempts;
     if (attempt.number > 1) --retries;
   }
@@ -90,6 +99,7 @@ class memory_sink final : public result_sink {
   }
   void flush() override {
     ++flushes;
+    on_flush();
     if (flush_fault) std::rethrow_exception(flush_fault);
   }
 

@@ -1,0 +1,95 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "file_system.hpp"
+
+namespace sluice::test {
+
+/// The system's files, with faults. Before each of the operations append, truncate, sync, rename
+/// and remove, `fault` is asked for the error that it meets; an append that meets one has written
+/// half of its bytes.
+class faulty_files final : public file_system {
+ public:
+  std::function<std::error_code(std::string_view what, const std::string& path)> fault =
+      [](std::string_view, const std::string&) { return std::error_code(); };
+
+  static std::error_code broken() { return std::make_error_code(std::errc::io_error); }
+
+  std::unique_ptr<file> open(const std::string& path, open_as how,
+                             std::error_code& error) override {
+    auto opened = behind_->open(path, how, error);
+    if (!opened) return nullptr;
+    return std::make_unique<faulty_file>(*this, path, std::move(opened));
+  }
+  std::error_code rename(const std::string& from, const std::string& to) override {
+    const std::error_code met = fault("rename", from);
+    return met ? met : behind_->rename(from, to);
+  }
+  std::error_code remove(const std::string& path) override {
+    const std::error_code met = fault("remove", path);
+    return met ? met : behind_->remove(path);
+  }
+  std::error_code sync_folder_of(const std::string& path) override {
+    return behind_->sync_folder_of(path);
+  }
+  std::error_code make_folders(const std::string& path) override {
+    return behind_->make_folders(path);
+  }
+  bool exists(const std::string& path) override { return behind_->exists(path); }
+  bool is_folder(const std::string& path) override { return behind_->is_folder(path); }
+  bool is_writable_folder(const std::string& path) override {
+    return behind_->is_writable_folder(path);
+  }
+  std::string resolved(const std::string& path) override { return behind_->resolved(path); }
+  bool is_at(const file& opened, const std::string& path) override {
+    return behind_->is_at(static_cast<const faulty_file&>(opened).behind(), path);
+  }
+  void run_aside(std::function<void()> slow) override { behind_->run_aside(std::move(slow)); }
+  void finish_aside() override { behind_->finish_aside(); }
+
+ private:
+  class faulty_file final : public file {
+   public:
+    faulty_file(faulty_files& owner, std::string path, std::unique_ptr<file> behind)
+        : owner_(owner), path_(std::move(path)), behind_(std::move(behind)) {}
+
+    std::size_t read_at(std::uint64_t offset, char* into, std::size_t size,
+                        std::error_code& error) override {
+      return behind_->read_at(offset, into, size, error);
+    }
+    std::size_t append(std::string_view bytes, std::error_code& error) override {
+      const std::error_code met = owner_.fault("append", path_);
+      if (!met) return behind_->append(bytes, error);
+      const std::size_t written = behind_->append(bytes.substr(0, bytes.size() / 2), error);
+      error = met;
+      return written;
+    }
+    std::error_code truncate(std::uint64_t size) override {
+      const std::error_code met = owner_.fault("truncate", path_);
+      return met ? met : behind_->truncate(size);
+    }
+    std::error_code sync() override {
+      const std::error_code met = owner_.fault("sync", path_);
+      return met ? met : behind_->sync();
+    }
+    std::uint64_t size() const override { return behind_->size(); }
+    bool is_regular() const override { return behind_->is_regular(); }
+    std::optional<long> lock() override { return behind_->lock(); }
+    const file& behind() const noexcept { return *behind_; }
+
+   private:
+    faulty_files& owner_;
+    std::string path_;
+    std::unique_ptr<file> behind_;
+  };
+
+  std::unique_ptr<file_system> behind_ = system_files();
+};
+
+}  // namespace sluice::test
