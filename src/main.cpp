@@ -9,6 +9,7 @@
 
 #include "cli/exit_status.hpp"
 #include "cli/models_command.hpp"
+#include "cli/probe_command.hpp"
 #include "cli/quota_command.hpp"
 #include "cli/run_command.hpp"
 #include "cli/simulate_command.hpp"
@@ -81,6 +82,7 @@ int run_program(int argc, char** argv) {
   cli::add_run_command(program, command_line, exit_status);
   cli::add_quota_command(program, exit_status);
   cli::add_models_command(program, exit_status);
+  cli::add_probe_command(program, exit_status);
   cli::add_simulate_command(program, exit_status);
   try {
     program.parse(argc, argv);
@@ -93,7 +95,7 @@ int run_program(int argc, char** argv) {
   } catch (const CLI::RequiredError&) {
     const auto unknown = program.remaining(true);
     if (!unknown.empty()) return refuse(unknown_word(program, unknown.front()));
-    return refuse("name a command: run, quota, models or simulate (see sluice --help)");
+    return refuse("name a command: run, quota, models, probe or simulate (see sluice --help)");
   } catch (const CLI::ParseError& fault) {
     return refuse(
         fmt::format("{} (see sluice {} --help)", fault.what(), named_command(program).get_name()));

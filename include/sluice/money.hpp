@@ -159,14 +159,21 @@ class relay_prices {
   void set(const std::string& relay, price_table own) { own_[relay] = std::move(own); }
   std::optional<token_price> find(std::string_view relay, std::string_view model,
                                   endpoint target) const {
-    const auto own = own_.find(relay);
-    return (own == own_.end() ? usual_ : own->second).find(model, target);
+    return of(relay).find(model, target);
+  }
+  const listed_price* listed(std::string_view relay, std::string_view model) const {
+    return of(relay).listed(model);
   }
   /// At least what any of the relays charges for the model; nothing when one has no price for it.
   std::optional<token_price> dearest(std::string_view model, endpoint target) const;
   model_limits limits(std::string_view model) const { return usual_.limits(model); }
 
  private:
+  const price_table& of(std::string_view relay) const {
+    const auto own = own_.find(relay);
+    return own == own_.end() ? usual_ : own->second;
+  }
+
   price_table usual_;
   std::map<std::string, price_table, std::less<>> own_;
 };

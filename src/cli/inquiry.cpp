@@ -48,7 +48,8 @@ void leave_only(const std::string& name, run_settings& run) {
   }
 }
 
-// The members to ask, with keys and proxies; `simulated`: there are none to be had.
+}  // namespace
+
 std::vector<relay_member> find_members(inquiry_settings& chosen, bool simulated) {
   run_settings& run = chosen.run;
   if (!chosen.relay.empty()) {
@@ -61,6 +62,8 @@ std::vector<relay_member> find_members(inquiry_settings& chosen, bool simulated)
   warn_of_exposed_keys(run.engine);
   return run.engine.relays();
 }
+
+namespace {
 
 asio::awaitable<relay_told> put_to(http_client& client, const clock& time,
                                    const relay_member& member, const question& put) {

@@ -32,6 +32,10 @@ struct inquiry_settings {
 std::vector<setting> inquiry_flags(inquiry_settings& target,
                                    const std::set<std::string>& more = {});
 
+/// The members to ask, with keys and proxies; `simulated`: there are none to be had. Throws
+/// fatal_error when a setting cannot be used.
+std::vector<relay_member> find_members(inquiry_settings& chosen, bool simulated);
+
 /// What one relay told, in both forms that a command may print, or why it did not.
 struct relay_told {
   nlohmann::ordered_json document = {};

@@ -25,9 +25,21 @@ using nlohmann::ordered_json;
 constexpr std::int64_t million = 1'000'000;
 constexpr const char* models_path = "/v1/models";
 
-ordered_json per_million(const token_price* price, usd token_price::*kind) {
-  return price != nullptr ? ordered_json((price->*kind * million).to_string())
-                          : ordered_json(nullptr);
+// What is not priced apart costs what the input does.
+struct shown_price {
+  std::optional<usd> input;
+  std::optional<usd> cached_input;
+  std::optional<usd> output;
+};
+
+std::optional<std::string> per_million(const std::optional<usd>& price) {
+  if (!price) return std::nullopt;
+  return (*price * million).to_string();
+}
+
+ordered_json or_null(const std::optional<usd>& price) {
+  const auto text = per_million(price);
+  return text ? ordered_json(*text) : ordered_json(nullptr);
 }
 
 using models = std::vector<account::offered_model>;
@@ -36,19 +48,23 @@ using models = std::vector<account::offered_model>;
 struct price_tag {
   const relay_prices& prices;
   const std::string& relay;
-  const token_price* of(const std::string& model) const { return prices.find(relay, model); }
+  shown_price of(const std::string& model) const {
+    const listed_price* found = prices.listed(relay, model);
+    if (found == nullptr) return {};
+    return {found->input, found->cached_input ? found->cached_input : found->input, found->output};
+  }
 };
 
 ordered_json document_of(const models& offered, const price_tag& tag) {
   auto list = ordered_json::array();
   for (const auto& model : offered) {
-    const auto* price = tag.of(model.id);
+    const auto price = tag.of(model.id);
     list.push_back(
         {{"id", model.id},
          {"owned_by", model.owned_by ? ordered_json(*model.owned_by) : ordered_json(nullptr)},
-         {"input_usd_per_million", per_million(price, &token_price::input)},
-         {"cached_input_usd_per_million", per_million(price, &token_price::cached_input)},
-         {"output_usd_per_million", per_million(price, &token_price::output)}});
+         {"input_usd_per_million", or_null(price.input)},
+         {"cached_input_usd_per_million", or_null(price.cached_input)},
+         {"output_usd_per_million", or_null(price.output)}});
   }
   return {{"models", std::move(list)}};
 }
@@ -63,13 +79,11 @@ std::string lines_of(const models& offered, const price_tag& tag, const std::str
   std::string lines = row("model", "input", "cached", "output");
   std::size_t unpriced = 0;
   for (const auto& model : offered) {
-    const auto* price = tag.of(model.id);
-    if (price == nullptr) ++unpriced;
-    const auto shown = [&](usd token_price::*kind) {
-      return price != nullptr ? (price->*kind * million).to_string() : std::string("-");
-    };
-    lines += row(shown_text(model.id), shown(&token_price::input),
-                 shown(&token_price::cached_input), shown(&token_price::output));
+    const auto price = tag.of(model.id);
+    if (!price.input) ++unpriced;
+    lines +=
+        row(shown_text(model.id), per_million(price.input).value_or("-"),
+            per_million(price.cached_input).value_or("-"), per_million(price.output).value_or("-"));
   }
   lines += fmt::format("{} model(s) at {}, in USD per million tokens", offered.size(),
                        shown_text(relay));

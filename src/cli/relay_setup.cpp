@@ -80,6 +80,18 @@ void warn_of_exposed_keys(const config& options) {
   }
 }
 
+void share_limit(pace_options& pace) {
+  const auto under = [](const char* variable, const char* rest) {
+    const char* root = std::getenv(variable);
+    return root == nullptr || *root != '/' ? std::string() : fmt::format("{}{}/limits", root, rest);
+  };
+  pace.limit_folder = under("XDG_STATE_HOME", "/sluice");
+  if (pace.limit_folder.empty()) pace.limit_folder = under("HOME", "/.local/state/sluice");
+  if (pace.limit_folder.empty()) {
+    spdlog::warn("the limit is not shared with other runs (there is no HOME to keep it in)");
+  }
+}
+
 relay_prices load_prices(const config& options) {
   auto prices = price_table::built_in();
   for (const auto& path : options.price_files) {

@@ -23,6 +23,9 @@ void find_proxies(config& options);
 /// Warns of keys that others can read on their way.
 void warn_of_exposed_keys(const config& options);
 
+/// Has all runs of this user count what they send together; warns where there is no place for it.
+void share_limit(pace_options& pace);
+
 /// The prices of every relay: the built-in table, the files over it, and the multipliers.
 relay_prices load_prices(const config& options);
 

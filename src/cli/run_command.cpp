@@ -211,16 +211,6 @@ std::vector<std::string> without_keys(std::vector<std::string> command_line,
   return command_line;
 }
 
-// Where all runs of this user count what they send; empty: nowhere.
-std::string limit_folder() {
-  const auto under = [](const char* variable, const char* rest) {
-    const char* root = std::getenv(variable);
-    return root == nullptr || *root != '/' ? std::string() : fmt::format("{}{}/limits", root, rest);
-  };
-  const std::string chosen = under("XDG_STATE_HOME", "/sluice");
-  return chosen.empty() ? under("HOME", "/.local/state/sluice") : chosen;
-}
-
 // As many open files as the system grants: each attempt in flight takes one.
 void raise_file_limit() {
   rlimit files{};
@@ -265,10 +255,7 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
   chosen.engine.check();
   if (!simulated) find_proxies(chosen.engine);
   if (!simulated) {
-    chosen.engine.pace.limit_folder = limit_folder();
-    if (chosen.engine.pace.limit_folder.empty()) {
-      spdlog::warn("the limit is not shared with other runs (there is no HOME to keep it in)");
-    }
+    share_limit(chosen.engine.pace);
   }
   raise_file_limit();
   // One thread runs the loop; others only post to it.

@@ -240,8 +240,10 @@ class planner {
   // model can give would fit into the budget, too.
   void ask_too_much() {
     if (!sold_.context_limit || sold_.reasons) return;
+    // Where the answer has a limit of its own, less is too much already. The first GPT-4 has none.
+    const bool own_limit = sold_.output_limit && *sold_.context_limit > 8192;
+    const std::int64_t too_many = 1 + (own_limit ? *sold_.output_limit : *sold_.context_limit);
     const std::string text = "Say yes.";
-    const std::int64_t too_many = *sold_.context_limit + 1;
     add(of(purpose::context_limit, text, too_many), body_of(text, too_many));
   }
 

@@ -1,0 +1,37 @@
+#include "probe/claim.hpp"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include "token_count.hpp"
+
+namespace sluice::probe {
+namespace {
+
+bool reasons(std::string_view model) {
+  model.remove_prefix(model.rfind('/') + 1);
+  constexpr std::array<std::string_view, 4> families{"o1", "o3", "o4", "gpt-5"};
+  return model.find("chat") == std::string_view::npos &&
+         std::any_of(families.begin(), families.end(),
+                     [&](std::string_view family) { return model.starts_with(family); });
+}
+
+}  // namespace
+
+std::optional<claim> claim_of(const std::string& model, const std::string& relay,
+                              const relay_prices& prices) {
+  const auto price = prices.find(relay, model, endpoint::chat_completions);
+  if (!price) return std::nullopt;
+  claim made;
+  made.model = model;
+  made.price = *price;
+  made.tokens = vocabulary_of(model);
+  made.reasons = reasons(model);
+  const model_limits limits = prices.limits(model);
+  made.context_limit = limits.input;
+  made.output_limit = limits.output;
+  return made;
+}
+
+}  // namespace sluice::probe

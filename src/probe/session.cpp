@@ -1,0 +1,74 @@
+#include "probe/session.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace sluice::probe {
+
+session::session(const claim& sold, const plan& planned, usd limit, std::string identity)
+    : sold_(sold), plan_(planned), identity_(std::move(identity)), money_(limit) {}
+
+std::optional<request> session::next() {
+  if (cancelled_.load() || at_ >= plan_.samples.size()) return std::nullopt;
+  const std::size_t number = at_++;
+  return plan_.samples[number].to_request(sold_.model, number + 1);
+}
+
+funds session::reserve(const request& next) {
+  const usd most = next.most + beyond_;
+  const funds granted = money_.reserve(most);
+  if (granted == funds::reserved) reserved_[next.custom_id] = most;
+  return granted;
+}
+
+usd session::release(std::string_view id) {
+  const auto found = reserved_.find(id);
+  if (found == reserved_.end()) return {};
+  const usd most = found->second;
+  reserved_.erase(found);
+  return most;
+}
+
+void session::unreserve(const request& next) {
+  money_.give_back(release(next.custom_id));
+}
+
+void session::attempt_started(const attempt_record&) {
+  ++attempts_;
+}
+
+void session::attempt_ended(const attempt_record& attempt, attempt_end how) {
+  const usd most = release(attempt.custom_id);
+  switch (how) {
+    case attempt_end::unsent:
+      --attempts_;
+      money_.give_back(most);
+      break;
+    case attempt_end::answered:
+      money_.give_back(most);
+      break;
+    case attempt_end::lost:
+    case attempt_end::given_up:
+    case attempt_end::unpriced:
+      money_.settle(most, most);
+      break;
+  }
+}
+
+void session::put(result&& finished) {
+  const sample& asked = plan_.samples[static_cast<std::size_t>(finished.line) - 1];
+  seen_.push_back(observe(asked, finished));
+  if (!finished.outcome) return;
+  const usd most = release(finished.custom_id);
+  const auto& usage = finished.outcome->usage;
+  const usd cost = usage ? sold_.price.cost(*usage) : most;
+  money_.settle(most, cost);
+  cost_ += cost;
+  if (asked.most < cost) {
+    usd more = cost;
+    more -= asked.most;
+    beyond_ = std::max(beyond_, more);
+  }
+}
+
+}  // namespace sluice::probe
