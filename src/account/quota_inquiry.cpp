@@ -99,9 +99,10 @@ asio::awaitable<bool> quota_inquiry::ask_credit_grants() {
   for (const std::string_view prefix : billing_prefixes) {
     const std::string path = fmt::format("{}/dashboard/billing/credit_grants", prefix);
     const relay_answer answer = co_await get(path);
-    auto told = answer.succeeded() ? read_credit_grants(answer.body, site_units()) : std::nullopt;
+    const auto told =
+        answer.succeeded() ? read_credit_grants(answer.body, site_units()) : std::nullopt;
     if (told) {
-      told_ = std::move(told);
+      told_ = told;
       co_return true;
     }
     note(path, answer);

@@ -7,6 +7,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
+#include <deque>
 #include <exception>
 #include <utility>
 
@@ -65,14 +66,14 @@ std::vector<relay_member> find_members(inquiry_settings& chosen, bool simulated)
 
 namespace {
 
-asio::awaitable<relay_told> put_to(http_client& client, const clock& time,
-                                   const relay_member& member, const question& put) {
+asio::awaitable<void> put_to(http_client& client, const clock& time, const relay_member& member,
+                             const question& put, relay_told& told) {
   relay_inquiry relay(client, member.relay);
-  co_return co_await put(relay, time, member);
+  co_await put(relay, time, member, told);
 }
 
-// Nothing when SIGINT or SIGTERM broke it off.
-std::optional<relay_told> ask(const relay_member& member, const question& put) {
+// False when SIGINT or SIGTERM broke it off.
+bool ask(const relay_member& member, const question& put, relay_told& told) {
   asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
   steady_clock time(loop);
   const auto client = make_http_client(loop, time, member.relay);
@@ -88,27 +89,23 @@ std::optional<relay_told> ask(const relay_member& member, const question& put) {
     leave();
   });
   std::exception_ptr fault;
-  relay_told told;
-  asio::co_spawn(loop, put_to(*client, time, member, put),
-                 [&](std::exception_ptr thrown, relay_told answer) {
-                   fault = std::move(thrown);
-                   told = std::move(answer);
-                   signals.cancel();
-                   leave();  // what is kept open would keep the loop going
-                 });
+  asio::co_spawn(loop, put_to(*client, time, member, put, told), [&](std::exception_ptr thrown) {
+    fault = std::move(thrown);
+    signals.cancel();
+    leave();  // what is kept open would keep the loop going
+  });
   loop.run();
   if (fault) std::rethrow_exception(fault);
-  if (interrupted) return std::nullopt;
-  return told;
+  return !interrupted;
 }
 
-void print_documents(const std::vector<relay_member>& members, std::vector<relay_told>& all,
+void print_documents(const std::vector<relay_member>& members, std::deque<relay_told>& all,
                      bool by_name) {
-  if (!by_name) return print(all.front().document);
+  if (!by_name) return print(*all.front().document);
   auto relays = nlohmann::ordered_json::object();
   for (std::size_t i = 0; i < all.size(); ++i) {
-    if (all[i].why_not.empty()) {
-      relays[members[i].name] = std::move(all[i].document);
+    if (all[i].document) {
+      relays[members[i].name] = std::move(*all[i].document);
     } else {
       relays[members[i].name] = {{"error", all[i].why_not}};
     }
@@ -116,7 +113,7 @@ void print_documents(const std::vector<relay_member>& members, std::vector<relay
   print(nlohmann::ordered_json{{"relays", std::move(relays)}});
 }
 
-void print_lines(const std::vector<relay_told>& all) {
+void print_lines(const std::deque<relay_told>& all) {
   std::string lines;
   for (const auto& told : all) {
     if (!lines.empty() && !told.lines.empty()) lines += "\n";
@@ -126,7 +123,7 @@ void print_lines(const std::vector<relay_told>& all) {
 }
 
 // By the exchange with the last one, where none has told.
-exit_status status_of(const std::vector<relay_told>& all, std::size_t told) {
+exit_status status_of(const std::deque<relay_told>& all, std::size_t told) {
   if (told == all.size()) return success;
   if (told > 0) return some_failed;
   using enum exchange_end::how;
@@ -171,17 +168,16 @@ exit_status ask_relays(inquiry_settings& chosen, const question& put) {
   start_log(shown, run.verbose, run.quiet, run.log_file);
   const auto simulated = run.simulate ? start_simulator(run, chosen.simulated_balance) : nullptr;
   const auto members = find_members(chosen, simulated != nullptr);
-  std::vector<relay_told> all;
+  std::deque<relay_told> all;
   std::size_t told = 0;
   for (const auto& member : members) {
-    auto answer = ask(member, put);
-    if (!answer) return interrupted;
-    if (answer->why_not.empty()) {
+    relay_told& answer = all.emplace_back();
+    if (!ask(member, put, answer)) return interrupted;
+    if (answer.document) {
       ++told;
     } else {
-      spdlog::error("{}", answer->why_not);
+      spdlog::error("{}", answer.why_not);
     }
-    all.push_back(std::move(*answer));
   }
   const bool by_name = !run.engine.pool.empty() && chosen.relay.empty();
   if (told > 0 && chosen.json) print_documents(members, all, by_name);

@@ -38,14 +38,18 @@ std::vector<relay_member> find_members(inquiry_settings& chosen, bool simulated)
 
 /// What one relay told, in both forms that a command may print, or why it did not.
 struct relay_told {
-  nlohmann::ordered_json document = {};
+  relay_told() = default;
+  relay_told(const relay_told&) = delete;
+  relay_told& operator=(const relay_told&) = delete;
+
+  std::optional<nlohmann::ordered_json> document = {};  ///< nothing: it did not tell
   std::string lines = {};                               ///< as they may be shown
-  std::string why_not = {};                             ///< one sentence; empty: it told
+  std::string why_not = {};                             ///< one sentence
   exchange_end::how end = exchange_end::how::complete;  ///< of the last exchange
 };
 
-using question = std::function<boost::asio::awaitable<relay_told>(relay_inquiry&, const clock&,
-                                                                  const relay_member&)>;
+using question = std::function<boost::asio::awaitable<void>(relay_inquiry&, const clock&,
+                                                            const relay_member&, relay_told& told)>;
 
 /// Puts the question to one relay after another and prints what they told: the one document, or
 /// `{"relays":{NAME:…}}` of a pool, where a member that did not tell has an `error`. Nothing is

@@ -91,11 +91,10 @@ std::string lines_of(const models& offered, const price_tag& tag, const std::str
   return lines + "\n";
 }
 
-asio::awaitable<relay_told> ask_models(relay_inquiry& relay, const relay_member& member,
-                                       const relay_prices& prices) {
+asio::awaitable<void> ask_models(relay_inquiry& relay, const relay_member& member,
+                                 const relay_prices& prices, relay_told& told) {
   const relay_answer answer = co_await relay.get(models_path);
   const auto offered = answer.succeeded() ? account::read_model_list(answer.body) : std::nullopt;
-  relay_told told;
   told.end = answer.end;
   if (offered) {
     const price_tag tag{prices, member.name};
@@ -105,7 +104,6 @@ asio::awaitable<relay_told> ask_models(relay_inquiry& relay, const relay_member&
     told.why_not = fmt::format("{} does not list its models: {}: {}; check --base-url and the key",
                                name_of(member), models_path, said(answer));
   }
-  co_return told;
 }
 
 }  // namespace
@@ -136,10 +134,10 @@ void add_models_command(CLI::App& program, int& exit_status) {
     kept->flags.apply(find_config(kept->config));
     if (kept->flags.on_line("base-url")) kept->chosen.run.engine.pool.clear();
     const auto prices = load_prices(kept->chosen.run.engine);
-    exit_status = ask_relays(
-        kept->chosen, [&prices](relay_inquiry& relay, const clock&, const relay_member& member) {
-          return ask_models(relay, member, prices);
-        });
+    exit_status = ask_relays(kept->chosen, [&prices](relay_inquiry& relay, const clock&,
+                                                     const relay_member& member, relay_told& told) {
+      return ask_models(relay, member, prices, told);
+    });
   });
 }
 

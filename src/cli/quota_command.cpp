@@ -36,9 +36,9 @@ asio::awaitable<void> add_log(account::quota_inquiry& inquiry, const relay_membe
                               relay_told& told) {
   const std::size_t before = inquiry.said().size();
   const auto log = co_await inquiry.ask_log();
-  told.document["log"] = nullptr;
+  auto& place = (*told.document)["log"];
   if (log) {
-    told.document["log"] = log_document(*log);
+    place = log_document(*log);
     told.lines += "\n" + log_lines(*log);
   } else {
     spdlog::warn("{} shows no log of this key: {}", name_of(member),
@@ -46,11 +46,10 @@ asio::awaitable<void> add_log(account::quota_inquiry& inquiry, const relay_membe
   }
 }
 
-asio::awaitable<relay_told> ask_quota(relay_inquiry& relay, const clock& time,
-                                      const relay_member& member, bool with_log) {
+asio::awaitable<void> ask_quota(relay_inquiry& relay, const clock& time, const relay_member& member,
+                                bool with_log, relay_told& told) {
   account::quota_inquiry inquiry(relay, time);
   const auto quota = co_await inquiry.ask();
-  relay_told told;
   told.end = inquiry.trouble();
   if (quota) {
     told.document = quota_document(*quota);
@@ -59,7 +58,6 @@ asio::awaitable<relay_told> ask_quota(relay_inquiry& relay, const clock& time,
   } else {
     told.why_not = why_none(inquiry, member);
   }
-  co_return told;
 }
 
 }  // namespace
@@ -103,11 +101,11 @@ void add_quota_command(CLI::App& program, int& exit_status) {
     if (kept->flags.on_line("base-url")) kept->chosen.run.engine.pool.clear();
     // A rehearsal's key that has no limit would have little to show.
     kept->chosen.simulated_balance = simulator::usd::parse("100");
-    exit_status =
-        ask_relays(kept->chosen, [with_log = kept->log](relay_inquiry& relay, const clock& time,
-                                                        const relay_member& member) {
-          return ask_quota(relay, time, member, with_log);
-        });
+    exit_status = ask_relays(kept->chosen,
+                             [with_log = kept->log](relay_inquiry& relay, const clock& time,
+                                                    const relay_member& member, relay_told& told) {
+                               return ask_quota(relay, time, member, with_log, told);
+                             });
   });
 }
 

@@ -135,7 +135,8 @@ boost::asio::awaitable<exchange_end> simulated_relay::exchange(outgoing request,
   co_return end;
 }
 
-boost::asio::awaitable<exchange_end> simulated_relay::talk(post request, response_handler& handler,
+boost::asio::awaitable<exchange_end> simulated_relay::talk(outgoing request,
+                                                           response_handler& handler,
                                                            std::size_t number) {
   exchange_end result;
   const time_point started = time_.now();
@@ -211,7 +212,7 @@ boost::asio::awaitable<exchange_end> simulated_relay::talk(post request, respons
 }
 
 // Serves the request: from here on it is billed.
-void simulated_relay::serve(reply_plan& planned, const post& request, std::size_t number) {
+void simulated_relay::serve(reply_plan& planned, const outgoing& request, std::size_t number) {
   seen_attempt& seen = attempts_[number];
   const auto size = static_cast<std::int64_t>(request.body.size());
   seen.billed = true;
@@ -274,7 +275,7 @@ void simulated_relay::serve(reply_plan& planned, const post& request, std::size_
   planned.body.emplace_back(random_.span(0ms, 500ms), whole.substr(half));
 }
 
-simulated_relay::reply_plan simulated_relay::plan(const post& request, std::size_t number,
+simulated_relay::reply_plan simulated_relay::plan(const outgoing& request, std::size_t number,
                                                   weather now) {
   reply_plan planned;
   planned.before_head = random_.span(0ms, character_.longest_head);

@@ -115,10 +115,10 @@ class simulated_relay final : public http_client {
   struct reply_plan;
 
   boost::asio::awaitable<passed> pass(duration time, time_point limit, bool connecting = false);
-  boost::asio::awaitable<exchange_end> talk(post request, response_handler& handler,
+  boost::asio::awaitable<exchange_end> talk(outgoing request, response_handler& handler,
                                             std::size_t number);
-  reply_plan plan(const post& request, std::size_t number, weather now);
-  void serve(reply_plan& planned, const post& request, std::size_t number);
+  reply_plan plan(const outgoing& request, std::size_t number, weather now);
+  void serve(reply_plan& planned, const outgoing& request, std::size_t number);
   weather weather_now() const;
 
   simulated_clock& time_;
