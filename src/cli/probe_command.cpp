@@ -131,6 +131,7 @@ probe::account_facts facts_of(const books& found, const probe::session& answers,
                               const std::string& model, const std::string& multiplier) {
   probe::account_facts told;
   told.expected = answers.cost();
+  told.expected_at_most = answers.rounded_cost();
   told.multiplier = multiplier;
   told.why_unknown = found.why_unknown;
   if (found.before && found.after) {

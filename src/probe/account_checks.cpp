@@ -13,17 +13,13 @@ constexpr check_kind log_kind{"usage_log", weight::strong,
                               "the relay's own log names another model as the one that served",
                               "a log need not say so"};
 
-// Relays round each call to their unit, and up.
-constexpr usd unit = usd::from_units(2'000'000'000'000);  // 2e-6 USD
 constexpr std::int64_t tolerance_percent = 2;
 
 check billing(const evidence& found) {
   const account_facts& account = found.account;
   if (!account.drop) return {&billing_kind, check_result::skip, account.why_unknown};
-  const auto calls = static_cast<std::int64_t>(found.seen.size());
-  usd most = account.expected;
-  most += usd::from_units(account.expected.count() * tolerance_percent / 100);
-  most += unit * calls;
+  const usd most =
+      usd::from_units(account.expected_at_most.count() * (100 + tolerance_percent) / 100);
   std::string told =
       fmt::format("the balance fell by ${}; the reported tokens cost ${} at {} times the price",
                   account.drop->to_string(), account.expected.to_string(), account.multiplier);

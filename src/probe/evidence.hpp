@@ -14,6 +14,7 @@ namespace sluice::probe {
 struct account_facts {
   std::optional<usd> drop;  ///< by so much the balance fell from before the samples to after
   usd expected;             ///< the price of what the relay reported, times its multiplier
+  usd expected_at_most;     ///< the same, each call rounded up to the unit that relays count in
   std::string multiplier;   ///< as it is shown to a person
   std::string why_unknown;  ///< where there is no `drop`
   std::size_t rows = 0;     ///< of the usage log, about this model

@@ -4,6 +4,15 @@
 #include <utility>
 
 namespace sluice::probe {
+namespace {
+
+// One-api and what came of it count in 500,000 units to the dollar.
+usd rounded_up(usd cost) {
+  constexpr usd::units unit = 2'000'000'000'000;
+  return usd::from_units((cost.count() + unit - 1) / unit * unit);
+}
+
+}  // namespace
 
 session::session(const claim& sold, const plan& planned, usd limit, std::string identity)
     : sold_(sold), plan_(planned), identity_(std::move(identity)), money_(limit) {}
@@ -64,6 +73,7 @@ void session::put(result&& finished) {
   const usd cost = usage ? sold_.price.cost(*usage) : most;
   money_.settle(most, cost);
   cost_ += cost;
+  rounded_cost_ += rounded_up(cost);
   if (asked.most < cost) {
     usd more = cost;
     more -= asked.most;

@@ -38,6 +38,8 @@ class session final : public request_source, public result_sink {
   std::uint64_t attempts() const noexcept { return attempts_; }
   /// The price of all that the relay reported.
   usd cost() const noexcept { return cost_; }
+  /// The same, each call rounded up to the unit that relays count in.
+  usd rounded_cost() const noexcept { return rounded_cost_; }
 
  private:
   usd release(std::string_view id);
@@ -51,6 +53,7 @@ class session final : public request_source, public result_sink {
   std::vector<observation> seen_;
   std::uint64_t attempts_ = 0;
   usd cost_;
+  usd rounded_cost_;
   std::size_t at_ = 0;  // of the reader's thread
   std::atomic<bool> cancelled_{false};
 };

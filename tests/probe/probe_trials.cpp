@@ -1,0 +1,63 @@
+// How often a probe finds each way to cheat, and how often it accuses an honest relay.
+//
+//   probe_trials [--seeds N] [--model NAME]... [--budget USD]
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "trial.hpp"
+
+using namespace sluice;
+using namespace sluice::probe;
+using namespace sluice::probe::test;
+
+namespace {
+
+void print_rates(const std::string& model, usd budget, std::uint64_t seeds) {
+  fmt::print(
+      "{}, budget {} USD, {} seeds\n\n| relay | accused | requests | checks that failed |\n"
+      "|---|---|---|---|\n",
+      model, budget.to_string(), seeds);
+  for (const auto& kind : relay_kinds()) {
+    std::uint64_t found = 0;
+    std::uint64_t requests = 0;
+    std::map<std::string, std::uint64_t> failed;
+    for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+      const auto trial = try_probe(kind, model, budget, seed);
+      requests += trial.requests;
+      if (accused(trial.told)) ++found;
+      for (const auto& one : trial.told.checks) {
+        if (one.result == check_result::fail) ++failed[std::string(one.kind->name)];
+      }
+    }
+    std::string checks;
+    for (const auto& [name, times] : failed) {
+      checks += fmt::format("{}{} {:.1f} %", checks.empty() ? "" : ", ", name,
+                            100.0 * static_cast<double>(times) / static_cast<double>(seeds));
+    }
+    fmt::print("| {} | {:.1f} % | {:.0f} | {} |\n", kind.name,
+               100.0 * static_cast<double>(found) / static_cast<double>(seeds),
+               static_cast<double>(requests) / static_cast<double>(seeds), checks);
+  }
+  fmt::print("\n");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::uint64_t seeds = 1000;
+  usd budget = *usd::parse("0.05");
+  std::vector<std::string> models;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    if (std::strcmp(argv[i], "--seeds") == 0) seeds = std::strtoull(argv[i + 1], nullptr, 10);
+    if (std::strcmp(argv[i], "--model") == 0) models.emplace_back(argv[i + 1]);
+    if (std::strcmp(argv[i], "--budget") == 0) budget = usd::parse(argv[i + 1]).value_or(budget);
+  }
+  if (models.empty())
+    models = {"gpt-4o-mini", "gpt-3.5-turbo", "gpt-4o", "gpt-4-1106-preview", "gpt-4"};
+  for (const auto& model : models) print_rates(model, budget, seeds);
+}
