@@ -125,6 +125,7 @@ class job_record {
   bool is_stale(std::string_view line, std::uint64_t end);
   [[noreturn]] void refuse_changed(const std::string& custom_id) const;
   void load_life(bool lines_left);
+  void load_life_from_totals();
   state_file::line_told told_by_line(const earlier& known) const;
   void make_outdated(earlier& known);
   void bound_cost(request& next) const;
