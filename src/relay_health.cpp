@@ -68,7 +68,6 @@ void relay_health::answered(time_point started, time_point now) {
 }
 
 void relay_health::succeeded(time_point started) {
-  ++successes_;
   confirmed_ = true;
   key_refusals_ = 0;
   failures_in_row_ = 0;

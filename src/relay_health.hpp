@@ -65,7 +65,6 @@ class relay_health {
   const served_rate& rate() const noexcept { return rate_; }
   /// Whether any answer of this API has come yet.
   bool address_confirmed() const noexcept { return confirmed_; }
-  std::uint64_t successes() const noexcept { return successes_; }
 
  private:
   // A spell of trouble: each new attempt that meets it doubles the pause, one that succeeds ends
@@ -93,7 +92,6 @@ class relay_health {
   time_point hinted_until_ = time_point::min();  // the last pause that it asked for
   served_rate rate_;
   unsigned failures_in_row_ = 0;
-  std::uint64_t successes_ = 0;
   std::optional<time_point> trouble_since_;
   std::string last_suspicion_;
 };
