@@ -46,10 +46,10 @@ class relay_health {
   void succeeded(time_point started);
   /// The head of a good reply has come: requests are let in, whatever becomes of this one.
   void answered(time_point started, time_point now);
-  /// `refused_before`: how often the same request was throttled already; `crowded`: as many as were
+  /// `refused_before`: how often the same request was throttled already; `full`: as many as were
   /// in flight beside it explain a refusal, which then says nothing of the rate.
   verdict failed(const failure& why, time_point started, time_point now,
-                 unsigned refused_before = 0, bool crowded = false);
+                 unsigned refused_before = 0, bool full = false);
   /// The relay takes no more for now, whatever the request: its limit is reached, or an upstream's.
   static bool is_refusal(const failure& why);
   /// The relay has been left alone for as long as it asked: its troubles are over until it says
