@@ -30,9 +30,6 @@ class budget {
     spent_ += cost;
   }
 
-  usd limit() const noexcept { return limit_; }
-  usd spent() const noexcept { return spent_; }
-
  private:
   usd limit_;
   usd spent_;

@@ -92,29 +92,12 @@ void job_record::load_life(bool lines_left) {
                     "a lower --budget for what it may have held",
                     files_.state));
   }
-  life_counters& life = state_.counters();
-  if (!known && lines_left) {
-    // The job was complete, and its counters went into the totals. They are advice: a damaged file
-    // costs the counts alone.
-    const auto text = read_file(disk_, files_.totals);
-    const auto stored = text ? nlohmann::json::parse(*text, nullptr, false) : nlohmann::json();
-    const auto read = [&](std::uint64_t& counter, const char* name) {
-      if (stored.is_object() && stored.contains(name) && stored[name].is_number_unsigned())
-        counter = stored[name];
-    };
-    read(life.attempts, "attempts");
-    read(life.retries, "retries");
-    read(life.maybe_billed_attempts, "maybe_billed_attempts");
-    read(life.max_requests_in_60s, "max_requests_in_60s");
-    if (stored.is_object() && stored.contains("wall_s") && stored["wall_s"].is_number())
-      life.wall_s = stored["wall_s"];
-    if (stored.is_object() && stored.contains("kept_usd") && stored["kept_usd"].is_string())
-      life.kept = usd::parse(stored["kept_usd"].get_ref<const std::string&>()).value_or(usd{});
-  }
+  if (!known && lines_left) load_life_from_totals();
   state_.reconcile([this](const hash128& id) {
     const earlier* line = earlier_.find(id);
     return line == nullptr ? state_file::line_told{} : told_by_line(*line);
   });
+  life_counters& life = state_.counters();
   life.attempts = std::max(life.attempts, totals_.attempts);
   life.retries = std::max(life.retries, totals_.retries);
   earlier_wall_s_ = life.wall_s;
@@ -122,6 +105,37 @@ void job_record::load_life(bool lines_left) {
   if (state_.identity().empty()) state_.identify(fresh_identity());
   if (budget_ != nullptr && options_.scope == budget_scope::job)
     budget_->add_spent(totals_.cost + life.kept);
+}
+
+// The job was complete, and its counters went into the totals. They are advice, and a damaged file
+// costs the counts alone; but for what is kept of a budget.
+void job_record::load_life_from_totals() {
+  const auto text = read_file(disk_, files_.totals);
+  if (!text) return;
+  const auto stored = nlohmann::json::parse(*text, nullptr, false);
+  life_counters& life = state_.counters();
+  const auto read = [&](std::uint64_t& counter, const char* name) {
+    if (stored.is_object() && stored.contains(name) && stored[name].is_number_unsigned())
+      counter = stored[name];
+  };
+  read(life.attempts, "attempts");
+  read(life.retries, "retries");
+  read(life.maybe_billed_attempts, "maybe_billed_attempts");
+  read(life.max_requests_in_60s, "max_requests_in_60s");
+  if (stored.is_object() && stored.contains("wall_s") && stored["wall_s"].is_number())
+    life.wall_s = stored["wall_s"];
+  std::optional<usd> kept;
+  if (stored.is_object()) {
+    const auto told = stored.value("kept_usd", nlohmann::json("0"));
+    if (told.is_string()) kept = usd::parse(told.get_ref<const std::string&>());
+  }
+  if (!kept && budget_ != nullptr) {
+    refuse(
+        fmt::format("{}: is damaged, and with it what is kept of the budget; delete it, with a "
+                    "lower --budget for what it may have held",
+                    files_.totals));
+  }
+  life.kept = kept.value_or(usd{});
 }
 
 // What a line tells of the attempts of its request.

@@ -78,7 +78,6 @@ class job_record {
   std::uint64_t bad_lines() const noexcept { return bad_lines_; }
   std::uint64_t to_send() const noexcept { return to_send_; }  ///< by the scan
   const std::map<std::string, std::uint64_t>& unpriced_models() const noexcept { return unpriced_; }
-  const std::optional<bad_line>& first_bad_line() const noexcept { return first_bad_; }
   /// Salt of the idempotency keys: another for every job, the same over its restarts.
   const std::string& identity() const noexcept { return state_.identity(); }
 
@@ -125,6 +124,7 @@ class job_record {
   bool is_stale(std::string_view line, std::uint64_t end);
   [[noreturn]] void refuse_changed(const std::string& custom_id) const;
   void load_life(bool lines_left);
+  void load_life_from_totals();
   state_file::line_told told_by_line(const earlier& known) const;
   void make_outdated(earlier& known);
   void bound_cost(request& next) const;

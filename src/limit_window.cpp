@@ -105,8 +105,12 @@ void limit_window::recount() {
   const sums all = counted();
   requests_ = all.requests;
   tokens_ = all.tokens;
-  first_ = floor_;
+  const auto holds = [this](std::int64_t step) {
+    return step_requests_[place(step)] != 0 || step_tokens_[place(step)] != 0;
+  };
   last_ = floor_ + steps - 1;
+  for (first_ = floor_; first_ < last_ && !holds(first_);) ++first_;
+  while (last_ > first_ && !holds(last_)) --last_;
   in_this_order();
   dirty_ = 0;
 }

@@ -80,8 +80,6 @@ class limit_window {
 
   void pause(moment until);
   moment paused_until() const noexcept { return paused_until_; }
-  std::uint64_t requests() const noexcept { return requests_; }
-  std::uint64_t tokens() const noexcept { return tokens_; }
 
  private:
   static constexpr std::int64_t steps = 8192;

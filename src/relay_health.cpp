@@ -68,7 +68,6 @@ void relay_health::answered(time_point started, time_point now) {
 }
 
 void relay_health::succeeded(time_point started) {
-  ++successes_;
   confirmed_ = true;
   key_refusals_ = 0;
   failures_in_row_ = 0;
@@ -78,7 +77,7 @@ void relay_health::succeeded(time_point started) {
 }
 
 relay_health::verdict relay_health::failed(const failure& why, time_point started, time_point now,
-                                           unsigned refused_before, bool crowded) {
+                                           unsigned refused_before, bool full) {
   verdict told;
   const auto stop = [&](stop_reason reason) {
     told.charge = false;
@@ -130,7 +129,7 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
       // After a refusal the beat of the starts begins anew: with less than two gaps in between, the
       // next but one would come too soon, to keep up with the old beat.
       told.charge = false;
-      if (crowded && !hint) break;
+      if (full && !hint) break;
       if (prolong(throttled_, started, now)) {
         if (refused_before < refused_for_itself) note_refusal(hint, started, now);
       } else if (rate_.limits() && refused_before < refused_for_itself) {
@@ -146,7 +145,7 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
       told.charge = !failing_.on;
       end(unreachable_, started);
       end_throttling(started);
-      if (!crowded && is_overload(why) && rate_.refused(served_rate::refusal::busy, started, now)) {
+      if (!full && is_overload(why) && rate_.refused(served_rate::refusal::busy, started, now)) {
         told.pause_until = now + 2 * rate_.gap();
       }
       // A model without an upstream is the trouble of the requests that ask for it.

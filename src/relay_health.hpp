@@ -46,10 +46,10 @@ class relay_health {
   void succeeded(time_point started);
   /// The head of a good reply has come: requests are let in, whatever becomes of this one.
   void answered(time_point started, time_point now);
-  /// `refused_before`: how often the same request was throttled already; `crowded`: as many as were
+  /// `refused_before`: how often the same request was throttled already; `full`: as many as were
   /// in flight beside it explain a refusal, which then says nothing of the rate.
   verdict failed(const failure& why, time_point started, time_point now,
-                 unsigned refused_before = 0, bool crowded = false);
+                 unsigned refused_before = 0, bool full = false);
   /// The relay takes no more for now, whatever the request: its limit is reached, or an upstream's.
   static bool is_refusal(const failure& why);
   /// The relay has been left alone for as long as it asked: its troubles are over until it says
@@ -65,7 +65,6 @@ class relay_health {
   const served_rate& rate() const noexcept { return rate_; }
   /// Whether any answer of this API has come yet.
   bool address_confirmed() const noexcept { return confirmed_; }
-  std::uint64_t successes() const noexcept { return successes_; }
 
  private:
   // A spell of trouble: each new attempt that meets it doubles the pause, one that succeeds ends
@@ -93,7 +92,6 @@ class relay_health {
   time_point hinted_until_ = time_point::min();  // the last pause that it asked for
   served_rate rate_;
   unsigned failures_in_row_ = 0;
-  std::uint64_t successes_ = 0;
   std::optional<time_point> trouble_since_;
   std::string last_suspicion_;
 };

@@ -83,7 +83,7 @@ run_context::run_context(boost::asio::any_io_executor loop, const config& chosen
     relays.emplace_back(members[i], *clients[i],
                         patience_with(members[i], members.size(), chosen.pace),
                         chosen.pace.concurrency);
-    gate.limit_in_flight(relays.back().places.now(), i);
+    gate.limit_in_flight(relays.back().timely.now(), i);
     gate.set_open(i, true);
     clients[i]->allow_sending();
   }
@@ -209,13 +209,13 @@ void run_context::answered(const start_gate::permit& turn, time_point started, b
   const std::size_t relay = turn.lane;
   auto& one = relays[relay];
   one.health.answered(started, time.now());
-  one.let_in.served(turn.beside, turn.spread, time.now());
+  one.taken.served(turn.beside, turn.spread, time.now());
   follow_health(relay);
   const auto& limits = one.options.relay;
   const std::size_t flying = gate.in_flight(relay);
-  one.places.answered(started, time.now(),
+  one.timely.answered(started, time.now(),
                       streamed ? limits.first_byte_timeout : limits.total_timeout, flying);
-  follow_places(relay, flying, started);
+  follow_in_flight(relay, flying, started);
 }
 
 void run_context::succeeded(std::size_t relay, time_point started) {
@@ -252,19 +252,20 @@ void run_context::follow_rate(run_relay& one) {
   }
 }
 
-void run_context::follow_places(std::size_t relay, std::size_t in_flight, time_point started) {
+void run_context::follow_in_flight(std::size_t relay, std::size_t in_flight, time_point started) {
   auto& one = relays[relay];
-  const std::size_t let_in = one.let_in.most(time.now());
-  gate.limit_in_flight(let_in == 0 ? one.places.now() : std::min(let_in, one.places.now()), relay);
-  if (let_in != 0 && !std::exchange(one.full, true)) {
+  const std::size_t most_taken = one.taken.most(time.now());
+  const std::size_t timely = one.timely.now();
+  gate.limit_in_flight(most_taken == 0 ? timely : std::min(most_taken, timely), relay);
+  if (most_taken != 0 && !std::exchange(one.full, true)) {
     spdlog::warn("{} takes about {} requests at once and refuses more; no more are sent",
-                 title(one.options), let_in);
+                 title(one.options), most_taken);
   }
-  if (std::exchange(one.crowded, one.places.lowered()) == one.places.lowered()) return;
-  if (one.crowded) {
+  if (std::exchange(one.late, one.timely.lowered()) == one.timely.lowered()) return;
+  if (one.late) {
     spdlog::warn("{}answers take {:.0f} s with {} in flight; at most {} are sent at once",
                  prefix(one.options), std::chrono::duration<double>(time.now() - started).count(),
-                 in_flight, one.places.now());
+                 in_flight, timely);
   } else {
     spdlog::info("{} answers in good time again", title(one.options));
   }
@@ -274,14 +275,14 @@ relay_health::verdict run_context::failed(const start_gate::permit& turn, const 
                                           time_point started, unsigned refused_before) {
   const std::size_t relay = turn.lane;
   auto& one = relays[relay];
-  const bool crowded =
-      relay_health::is_refusal(why) && one.let_in.refused(turn.beside, turn.spread, time.now());
-  auto verdict = one.health.failed(why, started, time.now(), refused_before, crowded);
+  const bool full =
+      relay_health::is_refusal(why) && one.taken.refused(turn.beside, turn.spread, time.now());
+  auto verdict = one.health.failed(why, started, time.now(), refused_before, full);
   if (verdict.pause_until) gate.pause(*verdict.pause_until, relay);
   follow_health(relay);
   const std::size_t flying = gate.in_flight(relay) + 1;
-  if (why.code == errc::request_timeout) one.places.timed_out(started, time.now(), flying);
-  follow_places(relay, flying, started);
+  if (why.code == errc::request_timeout) one.timely.timed_out(started, time.now(), flying);
+  follow_in_flight(relay, flying, started);
   if (one.health.address_confirmed()) suspects_.wake_all();
   if (!stopping() && one.health.trial() && !std::exchange(one.in_trouble, true)) {
     const auto pause = verdict.pause_until.value_or(time.now()) - time.now();

@@ -33,16 +33,16 @@ struct run_relay {
         client(used),
         hidden(chosen.relay),
         health(patience),
-        places(concurrency) {}
+        timely(concurrency) {}
 
   const relay_member& options;
   http_client& client;
   secrets hidden;
   relay_health health;
-  in_flight_limit places;
-  served_places let_in;
+  in_flight_limit timely;   ///< so many it answers in good time
+  served_places taken;      ///< so many it takes at once
   bool slower = false;      ///< it was said that it serves less than the limit
-  bool crowded = false;     ///< it was said that fewer are in flight than may be
+  bool late = false;        ///< it was said that its answers are, and fewer are in flight
   bool full = false;        ///< it was said that it refuses more than a few at once
   bool in_trouble = false;  ///< it was said that it serves one at a time
   bool resting = false;     ///< it gets nothing more, or not before `back_at`
@@ -140,7 +140,7 @@ class run_context {
   void sync_soon();
   void follow_health(std::size_t relay);
   void follow_rate(run_relay& relay);
-  void follow_places(std::size_t relay, std::size_t in_flight, time_point started);
+  void follow_in_flight(std::size_t relay, std::size_t in_flight, time_point started);
   void end_relay(std::size_t relay, const relay_health::verdict& verdict);
   void bring_back(std::size_t relay);
   std::size_t at_work() const noexcept;

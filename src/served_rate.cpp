@@ -67,14 +67,13 @@ void served_rate::restart_at(double rate, time_point now) {
   rate_ = base_ = std::max(rate, slowest_rate);
   last_ = now;
   climbed_ = at_ceiling_ = {};
-  good_ = bad_ = 0;
+  good_ = 0;
 }
 
 bool served_rate::refused(refusal why, time_point started, time_point now) {
   recent_ += (1 - recent_) / few_answers;
   lately_ += (1 - lately_) / more_answers;
   if (started < since_) return false;
-  ++bad_;
   if (why == refusal::busy && lately_ < many_busy &&
       recent_ < (probing() ? two_of_eight : three_of_eight)) {
     if (limits() && !probing()) doubt(now);
@@ -188,7 +187,7 @@ void served_rate::climb(time_point now) {
   at_ceiling_ += passed;
   if (at_ceiling_ < stay_at_ceiling) return;
   rate_ = 0;
-  good_ = bad_ = 0;
+  good_ = 0;
 }
 
 }  // namespace sluice

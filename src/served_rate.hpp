@@ -57,8 +57,7 @@ class served_rate {
   time_point last_{};                     // served
   duration climbed_{};                    // time of the climb so far, idle time left out
   duration at_ceiling_{};
-  unsigned good_ = 0;  // of the starts since then
-  unsigned bad_ = 0;
+  unsigned good_ = 0;        // of the starts since then
   double recent_ = 0;        // share of refusals among the last few answers
   double lately_ = 0;        // among some more
   bool waiting_ = false;     // nothing that started since then has been let in

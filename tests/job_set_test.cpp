@@ -668,6 +668,18 @@ TEST_F(budget_job_test, a_damaged_state_is_refused_under_a_budget) {
   EXPECT_THAT(refused(), HasSubstr("x.state: is damaged"));
 }
 
+TEST_F(budget_job_test, damaged_totals_are_refused_under_a_budget) {
+  run();
+  ASSERT_FALSE(dir.has("x.state")) << "they alone hold what is kept";
+  for (const char* damage :
+       {"", "{", "[]", "null", R"({"kept_usd":"many"})", R"({"kept_usd":1})"}) {
+    dir.write("x.totals.json", damage);
+    EXPECT_THAT(refused(), HasSubstr("x.totals.json: is damaged")) << damage;
+  }
+  output.budget.reset();
+  EXPECT_EQ(refused(), "(not refused)") << "else they are advice";
+}
+
 TEST_F(job_set_test, results_whose_request_is_gone_are_refused) {
   dir.write("x.jsonl", job_line("a") + job_line("b"));
   run();

@@ -387,7 +387,6 @@ TEST(relay_health, a_success_ends_the_row_of_failures) {
     EXPECT_FALSE(health.trial());
     health.succeeded(noon);
   }
-  EXPECT_EQ(health.successes(), 5U);
 }
 
 TEST(relay_health, a_few_passing_failures_far_apart_are_no_dead_relay) {
