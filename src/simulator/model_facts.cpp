@@ -6,8 +6,6 @@
 namespace sluice::simulator {
 namespace {
 
-using std::string_view_literals::operator""sv;
-
 template <std::size_t Count>
 bool begins_with_one_of(std::string_view model, const std::array<std::string_view, Count>& names) {
   return std::any_of(names.begin(), names.end(),
@@ -17,9 +15,9 @@ bool begins_with_one_of(std::string_view model, const std::array<std::string_vie
 }  // namespace
 
 std::optional<vocabulary> vocabulary_of(std::string_view model) {
-  static constexpr std::array o200k{"gpt-4o"sv, "gpt-4.1"sv, "gpt-4.5"sv, "gpt-5"sv,
-                                    "o1"sv,     "o3"sv,      "o4"sv,      "chatgpt-4o"sv};
-  static constexpr std::array cl100k{"gpt-3.5"sv, "gpt-4"sv, "text-embedding-"sv};
+  static constexpr std::array<std::string_view, 8> o200k{
+      "gpt-4o", "gpt-4.1", "gpt-4.5", "gpt-5", "o1", "o3", "o4", "chatgpt-4o"};
+  static constexpr std::array<std::string_view, 3> cl100k{"gpt-3.5", "gpt-4", "text-embedding-"};
   if (begins_with_one_of(model, o200k)) return vocabulary::o200k_base;
   if (begins_with_one_of(model, cl100k)) return vocabulary::cl100k_base;
   return std::nullopt;
@@ -31,8 +29,10 @@ const tokenizer* tokenizer_of(std::string_view model) {
 }
 
 thinking thinking_of(std::string_view model) {
-  if (begins_with_one_of(model, std::array{"deepseek-reasoner"sv, "qwq"sv})) return thinking::shown;
-  if (begins_with_one_of(model, std::array{"o1"sv, "o3"sv, "o4"sv})) return thinking::hidden;
+  static constexpr std::array<std::string_view, 2> shown{"deepseek-reasoner", "qwq"};
+  static constexpr std::array<std::string_view, 3> hidden{"o1", "o3", "o4"};
+  if (begins_with_one_of(model, shown)) return thinking::shown;
+  if (begins_with_one_of(model, hidden)) return thinking::hidden;
   if (model.starts_with("gpt-5") && model.find("chat") == std::string_view::npos)
     return thinking::hidden;
   return thinking::none;
