@@ -274,8 +274,8 @@ void add_probe_command(CLI::App& program, int& exit_status) {
     std::string config;
 
     std::vector<setting> table() {
-      auto entries = inquiry_flags(
-          chosen.inquiry, {"rpm", "seed", "prices", "price-multiplier", "first-byte-timeout"});
+      auto entries = inquiry_flags(chosen.inquiry, {"rpm", "seed", "prices", "price-multiplier",
+                                                    "first-byte-timeout", "give-up-after"});
       entries.push_back({.name = "model",
                          .value = "NAME",
                          .help = "The model that the relay sells",

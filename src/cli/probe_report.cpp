@@ -73,8 +73,8 @@ std::string probe_lines(const probe::report& told, const probe_facts& facts) {
     if (evidence.size() > column) evidence.erase(0, column);
     lines += fmt::format("  {:<4}  {:<18}{}", to_string(one.result), one.kind->name, evidence);
     if (one.result == probe::check_result::fail) {
-      lines += wrapped(fmt::format("It proves: {}.", one.kind->proves), column, width);
-      lines += wrapped(fmt::format("It cannot tell: {}.", one.kind->cannot), column, width);
+      lines += wrapped(fmt::format("It shows: {}.", one.kind->proves), column, width);
+      lines += wrapped(fmt::format("Its limits: {}.", one.kind->cannot), column, width);
     }
   }
   lines += fmt::format("\n{}: {}\n{} requests, {} USD\n", to_string(told.told),
@@ -88,7 +88,7 @@ std::string probe_checks_help() {
   for (const auto& one : probe::evaluate({}).checks) {
     help += fmt::format("  {} ({})\n", one.kind->name, kind_of(one));
     help += wrapped(fmt::format("A failure shows: {}.", one.kind->proves), 4, width);
-    help += wrapped(fmt::format("Beyond it: {}.", one.kind->cannot), 4, width);
+    help += wrapped(fmt::format("Its limits: {}.", one.kind->cannot), 4, width);
   }
   return help;
 }

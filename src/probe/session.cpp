@@ -24,6 +24,7 @@ std::optional<request> session::next() {
 }
 
 funds session::reserve(const request& next) {
+  if (seen_.empty() && !reserved_.empty()) return funds::wait;
   const usd most = next.most + beyond_;
   const funds granted = money_.reserve(most);
   if (granted == funds::reserved) reserved_[next.custom_id] = most;

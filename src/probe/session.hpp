@@ -16,8 +16,8 @@
 namespace sluice::probe {
 
 /// A plan as a run's requests, and what came of them. Its budget holds at the configured prices: an
-/// attempt is made only while the most that it may cost is left; what replies cost beyond what was
-/// expected, as a hidden prompt does, is expected of all that follow.
+/// attempt is made only while the most that it may cost is left. What replies cost beyond what was
+/// expected, as a hidden prompt does, is expected of all that follow; so the first goes out alone.
 class session final : public request_source, public result_sink {
  public:
   /// The plan outlives it. `identity`: of this probe, another for each.

@@ -201,8 +201,8 @@ class Relay(Server):
 class Simulator(Server):
     """`sluice simulate` as a process of its own; quick and without a limit unless told."""
 
-    def __init__(self, *flags: str, ttft: str = "2ms") -> None:
-        command = [program(), "simulate", "--port", "0", "--rpm", "0", "--ttft", ttft, "--itl", "0", *flags]
+    def __init__(self, *flags: str, ttft: str = "2ms", itl: str = "0") -> None:
+        command = [program(), "simulate", "--port", "0", "--rpm", "0", "--ttft", ttft, "--itl", itl, *flags]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr
         told = self.process.stderr.readline()

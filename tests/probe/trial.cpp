@@ -1,5 +1,7 @@
 #include "trial.hpp"
 
+#include <fmt/format.h>
+
 #include <stdexcept>
 #include <utility>
 
@@ -83,7 +85,7 @@ trial_result try_probe(const relay_kind& kind, const std::string& model, usd bud
                        std::uint64_t seed) {
   const relay_prices prices(price_table::built_in());
   const auto sold = claim_of(model, "", prices);
-  if (!sold) throw std::invalid_argument("no price for " + model);
+  if (!sold) throw std::invalid_argument(fmt::format("no price for {}", model));
   const plan planned = make_plan(*sold, budget, seed);
   session answers(*sold, planned, budget, "trial");
   simulator::options options = kind.options;

@@ -1,0 +1,123 @@
+"""`sluice probe` over sockets: honest relays and cheats of the simulator, and relays that do not answer."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+from support import KEY, Case, Run
+
+CHECKS = {"prompt_tokens", "chat_overhead", "completion_tokens", "max_tokens", "logprobs", "mixed_routing", "billing",
+          "usage_log", "context_limit", "streaming", "forced_tool", "json_schema", "n", "stop", "questions",
+          "reply_fields"}
+
+
+class Probe(Case):
+    def probe(self, url: str, *flags: Any, expect: int | None = 0, model: str = "gpt-4o-mini") -> Run:
+        log = self.folder / "log.txt"
+        run = self.sluice("probe", "--base-url", url, "--model", model, "--seed", 3, "--log-file", log, "-v", *flags,
+                          expect=expect)
+        for place, text in (("stdout", run.out), ("stderr", run.err), ("the log", log.read_text())):
+            self.assertNotIn(KEY, text, place)
+        return run
+
+    def document(self, url: str, *flags: Any, **more: Any) -> dict[str, Any]:
+        return json.loads(self.probe(url, "--json", "--rpm", 0, *flags, **more).out)
+
+    def simulated(self, *flags: str) -> Any:
+        return self.simulator("--balance", "5", *flags, ttft="60ms", itl="2ms")
+
+    def results(self, told: dict[str, Any]) -> dict[str, str]:  # type: ignore[override]
+        return {one["name"]: one["result"] for one in told["checks"]}
+
+
+class HonestRelays(Probe):
+    def test_the_document_and_the_bill(self) -> None:
+        server = self.simulated()
+        told = self.document(server.url)
+        self.assertEqual(list(told), ["model", "verdict", "checks", "requests", "cost_usd"])
+        self.assertEqual((told["model"], told["verdict"]), ("gpt-4o-mini", "consistent"))
+        self.assertEqual({one["name"] for one in told["checks"]}, CHECKS)
+        self.assertEqual({one["result"] for one in told["checks"]}, {"pass"})
+        for one in told["checks"]:
+            self.assertIn(one["kind"], ("objective", "advisory"))
+            self.assertTrue(one["evidence"] and one["proves"] and one["cannot"])
+        ledger = server.ledger
+        self.assertEqual(told["requests"], ledger["attempts"])
+        self.assertEqual(Decimal(told["cost_usd"]), Decimal(ledger["billed"]["cost_usd"]))
+        self.assertLess(Decimal(told["cost_usd"]), Decimal("0.05"))
+
+    def test_says_before_it_starts_what_it_will_spend(self) -> None:
+        run = self.probe(self.simulated().url, "--budget", "0.001", "--rpm", 0)
+        self.assertRegex(run.err, r"\d+ requests for gpt-4o-mini, 0\.000\d+ USD at most of a budget of 0\.001")
+        self.assertIn("consistent: ", run.out)
+
+    def test_what_a_relay_lacks_is_no_accusation(self) -> None:
+        told = self.document(self.simulated("--lacks", "logprobs,tools,json-schema", "--chat-overhead", "9").url)
+        results = self.results(told)
+        self.assertEqual(told["verdict"], "consistent")
+        self.assertEqual((results["logprobs"], results["forced_tool"], results["chat_overhead"]),
+                         ("skip", "fail", "pass"))
+
+    def test_without_money_to_look_into_there_is_no_billing_check(self) -> None:
+        told = self.document(self.simulated("--software", "api2gpt").url)
+        self.assertEqual(told["verdict"], "consistent")
+        self.assertEqual(self.results(told)["usage_log"], "skip")
+
+    def test_in_the_process(self) -> None:
+        told = json.loads(self.sluice("probe", "--simulate", "--model", "gpt-4", "--json", "--seed", 2).out)
+        self.assertEqual(told["verdict"], "consistent")
+
+    def test_faults_on_the_way_are_no_accusation(self) -> None:
+        told = self.document(self.simulated("--faults", "500=0.1,429=0.1,reset=0.05").url)
+        self.assertEqual(told["verdict"], "consistent", told)
+
+
+class Cheats(Probe):
+    def test_each_is_found_by_its_check(self) -> None:
+        for cheat, check, verdict in (("substituted", "prompt_tokens", "inconsistent"),
+                                      ("inflated", "prompt_tokens", "inconsistent"),
+                                      ("injected", "chat_overhead", "suspicious"),
+                                      ("fake-stream", "streaming", "suspicious"),
+                                      ("overbilled", "billing", "inconsistent"),
+                                      ("mixed", "mixed_routing", "inconsistent")):
+            with self.subTest(cheat):
+                told = self.document(self.simulated("--cheat", cheat).url, expect=1)
+                self.assertEqual(told["verdict"], verdict)
+                self.assertEqual(self.results(told)[check], "fail")
+
+    def test_a_person_is_told_what_it_shows(self) -> None:
+        run = self.probe(self.simulated("--cheat", "substituted").url, "--rpm", 0, expect=1)
+        self.assertIn("are counted as by cl100k_base", run.out)
+        self.assertIn("It shows: ", run.out)
+        self.assertIn("Its limits: ", run.out)
+
+    def test_a_hidden_prompt_is_within_the_budget(self) -> None:
+        server = self.simulated("--cheat", "injected")
+        self.probe(server.url, "--rpm", 0, "--budget", "0.02", expect=1, model="gpt-4")
+        self.assertLess(Decimal(server.ledger["billed"]["cost_usd"]), Decimal("0.025"))
+
+
+class Refusals(Probe):
+    def test_a_model_without_a_price_is_not_probed(self) -> None:
+        run = self.probe("http://127.0.0.1:9/v1", expect=2, model="no-such-model")
+        self.assert_one_sentence(run, "no-such-model", "--prices")
+
+    def test_a_budget_for_nothing(self) -> None:
+        run = self.probe("http://127.0.0.1:9/v1", "--budget", "0.0000001", expect=2, model="gpt-4")
+        self.assert_one_sentence(run, "--budget")
+
+    def test_no_model(self) -> None:
+        run = self.sluice("probe", "--base-url", "http://127.0.0.1:9/v1", expect=2)
+        self.assert_one_sentence(run, "--model")
+
+    def test_a_dead_relay(self) -> None:
+        run = self.probe("http://127.0.0.1:9/v1", "--give-up-after", "1s", expect=None)
+        self.assertEqual((run.code, run.out), (3, ""))
+
+    def test_a_refused_key(self) -> None:
+        keys = self.folder / "keys"
+        keys.write_text("sk-another\n")
+        run = self.probe(self.simulated("--keys", str(keys)).url, expect=3)
+        self.assertEqual(run.out, "")
