@@ -228,7 +228,7 @@ void job_record::remember(const stored_line& line, bool success) {
   known->set(done, success);
   known->set(failed, !success);
   known->set(retryable, line.facts.retryable);
-  known->set(unpriced, success && !line.facts.cost);
+  known->set(unpriced, success && (!line.facts.cost || line.facts.estimated));
   if (!success) known->error = error_index(line.facts.error);
   totals_.add(line.facts);
 }
@@ -574,18 +574,22 @@ void job_record::attempt_ended(const attempt_record& attempt, attempt_end how) {
 
 void job_record::put(const result& finished) {
   std::optional<usd> cost;
-  if (finished.outcome && finished.outcome->usage) {
-    if (const auto price = prices_.find(finished.relay, finished.model, finished.target)) {
-      cost = price->cost(*finished.outcome->usage);
-    }
+  bool reported = false;
+  if (finished.outcome) {
+    const reply& whole = *finished.outcome;
+    const auto& used = whole.usage ? whole.usage : whole.estimated_usage;
+    const auto price = prices_.find(finished.relay, finished.model, finished.target);
+    if (used && price) cost = price->cost(*used);
+    reported = whole.usage.has_value();
   }
   std::string line = result_line(finished, cost, options_.simulated);
   const hash128 id = hash_of(finished.custom_id);
   const std::lock_guard lock(mutex_);
   if (const auto* attempt = state_.find(id); attempt != nullptr && attempt->open) {
-    if (budget_ != nullptr) budget_->settle(attempt->reserved, cost.value_or(attempt->reserved));
+    const bool settles = cost && reported;  // the relay may bill more than is counted here
+    if (budget_ != nullptr) budget_->settle(attempt->reserved, settles ? *cost : attempt->reserved);
     // On record before the line is: a crash between the two keeps too much rather than too little.
-    if (!cost) state_.ended(id, attempt_end::unpriced);
+    if (!settles) state_.ended(id, attempt_end::unpriced, cost.value_or(usd{}));
   }
   state_.settled(id);
   if (earlier* known = earlier_.find(id); known != nullptr && known->is(failed)) {

@@ -101,7 +101,7 @@ class job_record {
     seen = 8,       // its request is in the job
     replaced = 16,  // its errors line has a successor, or no reason to stand any more
     outdated = 32,  // its output line makes room for a new one
-    unpriced = 64,  // its output line tells no cost
+    unpriced = 64,  // its output line tells no cost, or one that was only estimated
   };
   struct nothing {};
   // What the errors file says of a bad line.

@@ -30,6 +30,11 @@ void append_number(std::string& out, std::string_view before, Number number) {
   out.append(before).append(digits.data(), digits.size());
 }
 
+usage_source source_of(const reply& whole) {
+  if (whole.usage) return usage_source::reported;
+  return whole.estimated_usage ? usage_source::estimated : usage_source::none;
+}
+
 void append_usage(std::string& out, const std::optional<token_usage>& usage) {
   if (!usage) {
     out += "null";
@@ -144,7 +149,8 @@ line_facts facts_of(const result& finished, const std::optional<usd>& cost) {
   }
   const reply& whole = *finished.outcome;
   facts.succeeded = true;
-  facts.usage = whole.usage;
+  facts.usage = whole.usage ? whole.usage : whole.estimated_usage;
+  facts.estimated = source_of(whole) == usage_source::estimated;
   facts.cost = cost;
   facts.reported_cost = whole.reported_cost;
   facts.finish_reasons = whole.finish_reasons;
@@ -190,11 +196,11 @@ std::string result_line(const result& finished, const std::optional<usd>& cost, 
       out += "null";
     }
     out += ",\"usage\":";
-    append_usage(out, whole != nullptr ? whole->usage : std::nullopt);
-    const auto source =
-        whole != nullptr && whole->usage ? usage_source::reported : usage_source::none;
+    append_usage(out, whole == nullptr ? std::nullopt
+                      : whole->usage   ? whole->usage
+                                       : whole->estimated_usage);
     out += ",\"usage_source\":\"";
-    out += to_string(source);
+    out += to_string(whole == nullptr ? usage_source::none : source_of(*whole));
     out += "\",\"cost_usd\":";
     append_string_or_null(out, cost ? cost->to_string() : std::string{});
     if (whole != nullptr && whole->reported_cost) {
@@ -248,6 +254,7 @@ std::optional<stored_line> parse_stored_line(std::string_view text) {
                         number_of<std::int64_t>(*usage, "cached_tokens"),
                         number_of<std::int64_t>(*usage, "completion_tokens"),
                         number_of<std::int64_t>(*usage, "reasoning_tokens")};
+    line.facts.estimated = text_of(*extra, "usage_source") == to_string(usage_source::estimated);
   }
   line.facts.cost = money_of(*extra, "cost_usd");
   line.facts.reported_cost = money_of(*extra, "reported_cost_usd");

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -93,7 +94,8 @@ bool state_file::read_summary(std::string_view line) {
       if (!row.is_array() || row.size() < 2 || !row[1].is_number_unsigned()) return false;
       const auto id = parse_hash(row[0]);
       if (!id) return false;
-      unfinished told{.attempts = row[1], .open = false, .has_result = false, .reserved = {}};
+      unfinished told{
+          .attempts = row[1], .open = false, .has_result = false, .reserved = {}, .line_cost = {}};
       if (row.size() > 2) {
         const auto reserved = parse_usd(row[2]);
         if (!reserved) return false;
@@ -122,7 +124,7 @@ bool state_file::read_record(std::string_view line) {
       if (!parsed) return false;
       reserved = *parsed;
     }
-    unfinished_[key(*id)] = {*attempt, true, false, reserved};
+    unfinished_[key(*id)] = {*attempt, true, false, reserved, {}};
     ++counters_.attempts;
     if (*attempt > 1) ++counters_.retries;
     return true;
@@ -133,18 +135,28 @@ bool state_file::read_record(std::string_view line) {
   const auto id = parse_hash(*end);
   const auto told = end_named(how->get_ref<const std::string&>());
   if (!id || !told) return false;
+  usd line_cost;
+  if (const auto amount = record.find("line_usd"); amount != record.end()) {
+    const auto parsed = parse_usd(*amount);
+    if (!parsed) return false;
+    line_cost = *parsed;
+  }
   if (const auto found = unfinished_.find(key(*id)); found != unfinished_.end()) {
-    apply_end(found->second, key(*id), *told);
+    apply_end(found->second, key(*id), *told, line_cost);
   }
   return true;
 }
 
-void state_file::apply_end(unfinished& request, const id_key& id, attempt_end how) {
+void state_file::apply_end(unfinished& request, const id_key& id, attempt_end how, usd line_cost) {
   request.open = false;
   request.has_result = how == attempt_end::unpriced;
   const usd reserved = std::exchange(request.reserved, {});
   if (how == attempt_end::lost) ++counters_.maybe_billed_attempts;
-  if (keeps_reservation(how)) counters_.kept += reserved;
+  if (keeps_reservation(how)) {
+    request.line_cost = line_cost;
+    counters_.kept += reserved;
+    counters_.kept -= line_cost;
+  }
   if (how != attempt_end::unsent) return;
   --counters_.attempts;
   if (request.attempts > 1) --counters_.retries;
@@ -166,14 +178,15 @@ void state_file::reconcile(const std::function<line_told(const hash128& id)>& li
     } else if (at->second.open) {
       apply_end(at->second, at->first, attempt_end::lost);
     } else if (std::exchange(at->second.has_result, false)) {
-      ++counters_.maybe_billed_attempts;  // the line was lost
+      ++counters_.maybe_billed_attempts;  // the line was lost, and what it told of the cost
+      counters_.kept += std::exchange(at->second.line_cost, {});
     }
     at = next;
   }
 }
 
 void state_file::started(const hash128& id, std::uint32_t attempt, usd reserved) {
-  unfinished_[key(id)] = {attempt, true, false, reserved};
+  unfinished_[key(id)] = {attempt, true, false, reserved, {}};
   ++counters_.attempts;
   if (attempt > 1) ++counters_.retries;
   const hex_digits hash(id);
@@ -183,13 +196,16 @@ void state_file::started(const hash128& id, std::uint32_t attempt, usd reserved)
                            std::string_view(hash), attempt, reserved.to_string()));
 }
 
-void state_file::ended(const hash128& id, attempt_end how) {
+void state_file::ended(const hash128& id, attempt_end how, usd line_cost) {
   const auto found = unfinished_.find(key(id));
   if (found == unfinished_.end() || !found->second.open) return;
   // Where it cannot be recorded, it counts as in flight for the next run.
-  append(fmt::format("{{\"end\":\"{}\",\"how\":\"{}\"}}\n", std::string_view(hex_digits(id)),
-                     name_of(how)));
-  apply_end(found->second, key(id), how);
+  line_cost = std::min(line_cost, found->second.reserved);
+  const std::string told =
+      line_cost == usd{} ? "" : fmt::format(",\"line_usd\":\"{}\"", line_cost.to_string());
+  append(fmt::format("{{\"end\":\"{}\",\"how\":\"{}\"{}}}\n", std::string_view(hex_digits(id)),
+                     name_of(how), told));
+  apply_end(found->second, key(id), how, line_cost);
 }
 
 void state_file::append(std::string_view record) {

@@ -42,6 +42,7 @@ class state_file {
     bool open = false;           ///< the last of them has not ended
     bool has_result = false;     ///< it has, with a result whose line is about to be written
     usd reserved;                ///< for the open one
+    usd line_cost;               ///< of a result: what its line is to tell
   };
 
   state_file(file_system& files, std::string path) : files_(files), path_(std::move(path)) {}
@@ -69,8 +70,9 @@ class state_file {
   void reconcile(const std::function<line_told(const hash128& id)>& lines);
 
   void started(const hash128& id, std::uint32_t attempt, usd reserved);
-  /// The attempt ended without a line, or its line is about to be written and tells no cost.
-  void ended(const hash128& id, attempt_end how);
+  /// The attempt ended without a line, or its line is about to be written and does not settle what
+  /// was reserved: of that is kept what the line's own cost, an estimate, does not cover.
+  void ended(const hash128& id, attempt_end how, usd line_cost = {});
   /// The request has its line.
   void settled(const hash128& id) { unfinished_.erase(key(id)); }
 
@@ -88,7 +90,7 @@ class state_file {
   static id_key key(const hash128& id) { return {id.high, id.low}; }
   bool read_summary(std::string_view line);
   bool read_record(std::string_view line);
-  void apply_end(unfinished& request, const id_key& id, attempt_end how);
+  void apply_end(unfinished& request, const id_key& id, attempt_end how, usd line_cost = {});
   void append(std::string_view record);
 
   file_system& files_;

@@ -104,6 +104,7 @@ void job_totals::add(const line_facts& line) {
   models_[line.model].add(line);
   if (!line.relay.empty()) relays_[line.relay].add(line);
   if (line.usage) tokens += *line.usage;
+  if (line.estimated) ++estimated_requests;
   if (line.cost) {
     cost += *line.cost;
   } else {
@@ -133,7 +134,7 @@ std::string job_totals::to_json(std::string_view job, job_status status) const {
   told["attempts"] = attempts;
   told["retries"] = retries;
   told["tokens"] = tokens_json(tokens);
-  told["tokens"]["estimated_requests"] = 0;
+  told["tokens"]["estimated_requests"] = estimated_requests;
   told["cost_usd"] = cost.to_string();
   if (reported_cost) told["reported_cost_usd"] = reported_cost->to_string();
   if (kept != usd{}) told["kept_usd"] = kept.to_string();

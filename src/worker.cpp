@@ -12,6 +12,7 @@
 #include "openai/error_body.hpp"
 #include "openai/reply_reader.hpp"
 #include "secrets.hpp"
+#include "usage_estimate.hpp"
 
 namespace sluice {
 namespace {
@@ -202,9 +203,11 @@ boost::asio::awaitable<outcome> worker::make_attempt(start_gate::permit turn) {
   if (end.sent_any) ++sent_;
   outcome told = end.head_arrived ? follower.reader.finish(ending_of(end.end), end.message)
                                   : outcome(transport_failure(end));
-  if (told && told->usage) {
-    run_.gate.used(turn, static_cast<std::uint64_t>(told->usage->total_tokens()));
-    run_.tokens.learn(*told->usage, request_.choices);
+  if (told && !told->usage) told->estimated_usage = estimate_usage(request_, told->body);
+  if (told && (told->usage || told->estimated_usage)) {
+    const token_usage& used = told->usage ? *told->usage : *told->estimated_usage;
+    run_.gate.used(turn, static_cast<std::uint64_t>(used.total_tokens()));
+    run_.tokens.learn(used, request_.choices);
   }
   run_.gate.leave(turn, !end.sent_any);
   if (!told) {

@@ -582,6 +582,28 @@ TEST_F(budget_job_test, what_a_gateway_gave_up_may_cost_all_that_was_reserved) {
   EXPECT_EQ(told.maybe_billed_attempts, 0U) << "an HTTP error is none";
 }
 
+TEST_F(budget_job_test, an_estimated_cost_is_told_and_settles_nothing) {
+  output.budget = bound + bound;
+  auto estimated = answer();
+  estimated->usage.reset();
+  estimated->estimated_usage = token_usage{100, 0, 10, 0};
+  run([&](const request& next) -> std::optional<boost::system::result<reply, failure>> {
+    if (next.custom_id == "a") return estimated;
+    return std::nullopt;
+  });
+  const usd told = *usd::parse("0.00035");
+  ASSERT_LT(told, bound);
+  EXPECT_EQ(totals()["cost_usd"], "0.00035");
+  EXPECT_EQ(totals()["tokens"]["estimated_requests"], 1);
+  EXPECT_EQ(totals()["unpriced_requests"], 0);
+  auto jobs = open();
+  EXPECT_EQ(jobs->totals(0).cost + jobs->totals(0).kept, bound);
+  EXPECT_EQ(jobs->totals(0).estimated_requests, 1U);
+  const auto next = jobs->next();
+  EXPECT_EQ(jobs->reserve(*next), funds::reserved);
+  EXPECT_EQ(jobs->reserve(*next), funds::wait) << "the relay may have billed all of the bound";
+}
+
 TEST_F(budget_job_test, what_was_in_flight_at_a_crash_stays_reserved) {
   output.budget = bound + bound;
   {
@@ -1038,6 +1060,8 @@ TEST_F(job_set_test, a_line_does_not_settle_what_it_tells_no_cost_of) {
   for (const int status : {408, 504, 524})
     EXPECT_STREQ(kept_after(passing(status), attempt_end::given_up), "all") << status;
   EXPECT_STREQ(kept_after(unpriced, attempt_end::unpriced), "all");
+  unpriced->estimated_usage = token_usage{1, 0, 1, 0};
+  EXPECT_STREQ(kept_after(unpriced, attempt_end::unpriced), "all") << "an estimate settles nothing";
   EXPECT_STREQ(kept_after(answer(), attempt_end::unpriced), "nothing");
 }
 

@@ -94,6 +94,26 @@ TEST(result_line, without_usage_there_is_no_cost) {
   EXPECT_EQ(told["sluice"]["simulated"], true);
 }
 
+TEST(result_line, tells_usage_that_was_counted_here_from_reported_one) {
+  result made = a_success();
+  made.outcome->estimated_usage = token_usage{7, 0, 3, 0};
+  EXPECT_THAT(result_line(made, usd::parse("0.1"), false),
+              testing::HasSubstr(R"("usage_source":"reported")"))
+      << "the relay's own word wins";
+  EXPECT_FALSE(facts_of(made, {}).estimated);
+  made.outcome->usage.reset();
+  const std::string line = result_line(made, usd::parse("0.1"), false);
+  EXPECT_THAT(line, testing::HasSubstr(
+                        R"("usage":{"prompt_tokens":7,"cached_tokens":0,"completion_tokens":3,)"
+                        R"("reasoning_tokens":0},"usage_source":"estimated","cost_usd":"0.1")"));
+  for (const line_facts& facts :
+       {facts_of(made, usd::parse("0.1")), parse_stored_line(line)->facts}) {
+    EXPECT_TRUE(facts.estimated);
+    EXPECT_EQ(facts.usage, (token_usage{7, 0, 3, 0}));
+    EXPECT_EQ(facts.cost, usd::parse("0.1"));
+  }
+}
+
 TEST(result_line, of_an_http_error_shows_the_response) {
   failure why;
   why.code = errc::http_error;

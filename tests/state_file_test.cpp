@@ -154,6 +154,25 @@ TEST_F(state_file_test, each_end_means_what_it_says) {
   }
 }
 
+TEST_F(state_file_test, what_a_line_estimates_is_kept_only_where_the_line_is_lost) {
+  auto state = fresh();
+  state->started(a, 1, dollars("0.5"));
+  state->ended(a, attempt_end::unpriced, dollars("0.2"));
+  EXPECT_EQ(state->counters().kept, dollars("0.3")) << "the line is to tell the rest";
+  EXPECT_EQ(again(1)->counters().kept, dollars("0.3"));
+  EXPECT_EQ(again()->counters().kept, dollars("0.5"));
+  EXPECT_EQ(again()->counters().maybe_billed_attempts, 1U);
+
+  state = fresh();
+  state->started(a, 1, dollars("0.5"));
+  state->ended(a, attempt_end::unpriced, dollars("0.7"));
+  EXPECT_EQ(again(1)->counters().kept, usd{}) << "never less than nothing";
+  dir.write("x.state", dir.read("x.state") + "{\"end\":\"" +
+                           std::string(std::string_view(hex_digits(a))) +
+                           "\",\"how\":\"unpriced\",\"line_usd\":\"much\"}\n");
+  EXPECT_TRUE(again()->damaged());
+}
+
 TEST_F(state_file_test, retries_count_and_an_unsent_one_does_not) {
   auto state = fresh();
   for (const std::uint32_t number : {1U, 2U, 2U}) {

@@ -99,6 +99,9 @@ TEST(job_totals, sums_what_the_lines_say) {
   totals.add(success("a", {100, 40, 10, 3}, "0.1"));
   totals.add(success("a", {1, 0, 2, 0}, "0.2"));
   totals.add(success("b", {1000, 0, 1, 0}, nullptr));
+  line_facts counted_here = success("b", {10, 0, 5, 0}, "0.05");
+  counted_here.estimated = true;
+  totals.add(counted_here);
   line_facts odd = success("c", {}, nullptr);
   odd.usage.reset();
   odd.finish_reasons = {{"length", 2}, {"stop", 1}};
@@ -108,26 +111,27 @@ TEST(job_totals, sums_what_the_lines_say) {
   totals.add(failed("500"));
   totals.add(failed("500"));
   totals.add(failed("request_timeout"));
-  EXPECT_EQ(totals.pending(), 3U);
+  EXPECT_EQ(totals.pending(), 2U);
   const auto told = ordered_json::parse(totals.to_json("x.jsonl", job_status::stopped));
   EXPECT_EQ(told["job"], "x.jsonl");
   EXPECT_EQ(told["status"], "stopped");
-  EXPECT_EQ(told["succeeded"], 4);
+  EXPECT_EQ(told["succeeded"], 5);
   EXPECT_EQ(told["failed"], 3);
-  EXPECT_EQ(told["pending"], 3);
+  EXPECT_EQ(told["pending"], 2);
   EXPECT_EQ(told["tokens"],
-            ordered_json::parse(R"({"prompt":1101,"cached":40,"completion":13,"reasoning":3,
-                                                    "total":1114,"estimated_requests":0})"));
-  EXPECT_EQ(told["cost_usd"], "0.3");
+            ordered_json::parse(R"({"prompt":1111,"cached":40,"completion":18,"reasoning":3,
+                                                    "total":1129,"estimated_requests":1})"));
+  EXPECT_EQ(told["cost_usd"], "0.35");
   EXPECT_EQ(told["reported_cost_usd"], "0.07");
   EXPECT_EQ(told["unpriced_requests"], 2);
-  EXPECT_EQ(told["finish_reasons"], ordered_json::parse(R"({"length":2,"stop":4})"));
+  EXPECT_EQ(told["finish_reasons"], ordered_json::parse(R"({"length":2,"stop":5})"));
   EXPECT_EQ(told["errors"], ordered_json::parse(R"({"500":2,"request_timeout":1})"));
   EXPECT_EQ(told["models"]["a"]["requests"], 2);
   EXPECT_EQ(told["models"]["a"]["cost_usd"], "0.3");
   EXPECT_EQ(told["models"]["a"]["tokens"]["total"], 113);
-  EXPECT_TRUE(told["models"]["b"]["cost_usd"].is_null());
-  EXPECT_EQ(told["models"]["b"]["requests"], 1);
+  EXPECT_EQ(told["models"]["b"]["cost_usd"], "0.05");
+  EXPECT_EQ(told["models"]["b"]["requests"], 2);
+  EXPECT_TRUE(told["models"]["c"]["cost_usd"].is_null());
 }
 
 TEST(job_totals, tell_what_each_member_of_a_pool_served) {

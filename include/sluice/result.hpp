@@ -21,7 +21,9 @@ struct reply {
   std::string
       body;  ///< one line of valid JSON (UTF-8, no raw newline): the whole object, however it came
   bool streamed = false;
-  std::optional<token_usage> usage;
+  std::optional<token_usage> usage;  ///< as the relay reports it
+  /// As counted here, where the relay reports none and the model's vocabulary is known.
+  std::optional<token_usage> estimated_usage = {};
   std::optional<usd> reported_cost;  ///< `usage.cost` where a relay gives one
   std::map<std::string, std::uint64_t>
       finish_reasons;  ///< per choice; `status` of a response object

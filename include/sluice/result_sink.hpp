@@ -26,7 +26,7 @@ enum class attempt_end : std::uint8_t {
   answered,  ///< refused with an HTTP error, or not sent whole: nobody bills that
   given_up,  ///< refused with the HTTP error of a gateway that waits no longer for its upstream
   lost,      ///< sent whole, and ended in neither a result nor an HTTP error: maybe billed
-  unpriced,  ///< it has a result whose cost is unknown
+  unpriced,  ///< it has a result whose cost is unknown, or only estimated
 };
 
 /// How an attempt ended that an HTTP error answered. Behind 408, 504 and 524 (Cloudflare's "A

@@ -34,6 +34,7 @@ struct line_facts {
   std::string relay;  ///< empty: the only one
   std::string model;
   std::optional<token_usage> usage;
+  bool estimated = false;  ///< the usage was counted here
   std::optional<usd> cost;
   std::optional<usd> reported_cost;
   std::map<std::string, std::uint64_t> finish_reasons;
@@ -80,6 +81,7 @@ class job_totals {
   std::uint64_t failed = 0;
   std::uint64_t retryable_failures = 0;  ///< of the failed: a later run tries them again
   token_usage tokens;
+  std::uint64_t estimated_requests = 0;  ///< successes whose tokens were counted here
   usd cost;
   std::optional<usd> reported_cost;
   std::uint64_t unpriced_requests = 0;

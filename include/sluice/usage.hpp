@@ -25,11 +25,19 @@ struct token_usage {
   friend bool operator==(const token_usage&, const token_usage&) = default;
 };
 
-/// Where the counts come from: the relay's own report, or nowhere.
-enum class usage_source : std::uint8_t { none, reported };
+/// Where the counts come from: nowhere, the relay's own report, or the tokenizer here.
+enum class usage_source : std::uint8_t { none, reported, estimated };
 
 constexpr std::string_view to_string(usage_source source) noexcept {
-  return source == usage_source::reported ? "reported" : "none";
+  switch (source) {
+    case usage_source::none:
+      return "none";
+    case usage_source::reported:
+      return "reported";
+    case usage_source::estimated:
+      return "estimated";
+  }
+  return "";
 }
 
 }  // namespace sluice
