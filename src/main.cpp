@@ -11,6 +11,7 @@
 #include "cli/models_command.hpp"
 #include "cli/probe_command.hpp"
 #include "cli/quota_command.hpp"
+#include "cli/report_command.hpp"
 #include "cli/run_command.hpp"
 #include "cli/simulate_command.hpp"
 #include "cli/suggestion.hpp"
@@ -80,6 +81,7 @@ int run_program(int argc, char** argv) {
       "  sluice quota --simulate\n"
       "  sluice run --help");
   cli::add_run_command(program, command_line, exit_status);
+  cli::add_report_command(program, exit_status);
   cli::add_quota_command(program, exit_status);
   cli::add_models_command(program, exit_status);
   cli::add_probe_command(program, exit_status);
@@ -95,7 +97,8 @@ int run_program(int argc, char** argv) {
   } catch (const CLI::RequiredError&) {
     const auto unknown = program.remaining(true);
     if (!unknown.empty()) return refuse(unknown_word(program, unknown.front()));
-    return refuse("name a command: run, quota, models, probe or simulate (see sluice --help)");
+    return refuse(
+        "name a command: run, report, quota, models, probe or simulate (see sluice --help)");
   } catch (const CLI::ParseError& fault) {
     return refuse(
         fmt::format("{} (see sluice {} --help)", fault.what(), named_command(program).get_name()));

@@ -308,6 +308,11 @@ std::optional<vocabulary> vocabulary_of(std::string_view model) {
   return family->tokens;
 }
 
+bool may_reason(std::string_view model) {
+  const model_family* family = family_of(model);
+  return family != nullptr && family->reasons;
+}
+
 token_count prompt_tokens(endpoint target, std::string_view model, std::string_view body) {
   const auto told = json_fault(body) ? std::nullopt : json_members(body);
   if (!told) return {.tokens = rough_tokens(body), .exact = false};

@@ -14,6 +14,10 @@ namespace sluice {
 /// for models that are not known. Pure.
 std::optional<vocabulary> vocabulary_of(std::string_view model);
 
+/// Whether the model is of a family that thinks before it answers, in tokens that it does not show.
+/// Pure.
+bool may_reason(std::string_view model);
+
 struct token_count {
   std::uint64_t tokens = 0;
   /// Just what the model's maker bills for the same text. Otherwise an estimate: the model's

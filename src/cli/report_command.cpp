@@ -1,0 +1,192 @@
+#include "cli/report_command.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cli/audit_report.hpp"
+#include "cli/exit_status.hpp"
+#include "cli/job_report.hpp"
+#include "cli/relay_setup.hpp"
+#include "cli/run_settings.hpp"
+#include "cli/standard_output.hpp"
+#include "failure_examples.hpp"
+#include "job_audit.hpp"
+#include "job_files.hpp"
+#include "sluice/error.hpp"
+
+namespace sluice::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+struct report_settings {
+  run_settings run;
+  bool json = false;
+  bool audit = false;
+  std::size_t worst = 10;
+};
+
+[[noreturn]] void refuse(const std::string& sentence) {
+  throw fatal_error(fatal_error::kind::cannot_start, sentence);
+}
+
+void require_file(const std::string& job, const std::string& path, std::string_view what) {
+  std::error_code unknown;
+  if (fs::exists(path, unknown)) return;
+  refuse(
+      fmt::format("{}: there is no {} {}; run the job first, or say with --output-dir or -o "
+                  "where its results are",
+                  job, what, path));
+}
+
+ordered_json read_totals(const job_files& files) {
+  require_file(files.job, files.totals, "totals file");
+  const std::ifstream file(files.totals, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  if (!file || text.bad()) refuse(fmt::format("{}: cannot be read; check the path", files.totals));
+  auto totals = ordered_json::parse(text.str(), nullptr, false);
+  if (totals.is_object() && totals.contains("status")) return totals;
+  refuse(fmt::format("{}: is no totals document; run the job again to have it written anew",
+                     files.totals));
+}
+
+double age_of(const std::string& path) {
+  std::error_code unknown;
+  const auto written = fs::last_write_time(path, unknown);
+  if (unknown) return 0;
+  const std::chrono::duration<double> age = fs::file_time_type::clock::now() - written;
+  return std::max(age.count(), 0.0);
+}
+
+std::map<std::string, std::string> reasons_of(const job_files& files) {
+  std::error_code unknown;
+  if (!fs::exists(files.errors, unknown)) return {};
+  return failure_examples(files.errors);
+}
+
+void report_totals(const std::vector<job_files>& jobs, bool as_json) {
+  auto documents = ordered_json::object();
+  std::string lines;
+  for (const auto& files : jobs) {
+    auto totals = read_totals(files);
+    if (as_json) {
+      documents[files.job] = std::move(totals);
+      continue;
+    }
+    if (!lines.empty()) lines += "\n";
+    lines += job_report_lines(files, totals, reasons_of(files), age_of(files.totals));
+  }
+  if (!as_json) return print(lines);
+  if (jobs.size() == 1) return print(documents.begin().value());
+  print(ordered_json{{"jobs", std::move(documents)}});
+}
+
+void report_audit(const std::vector<job_files>& jobs, report_settings& chosen) {
+  const relay_prices prices = load_prices(chosen.run.engine);
+  chosen.run.engine.job.limit = 0;  // of a run, which may have come further before
+  auto documents = ordered_json::array();
+  std::string lines;
+  for (const auto& files : jobs) {
+    require_file(files.job, files.output, "output file");
+    const auto found = audit_job(files, chosen.run.engine.job, prices, chosen.worst);
+    if (chosen.json) {
+      documents.push_back(audit_document(files.job, found));
+      continue;
+    }
+    if (!lines.empty()) lines += "\n";
+    lines += audit_lines(files.job, found);
+  }
+  if (!chosen.json) return print(lines);
+  print(ordered_json{{"jobs", std::move(documents)}});
+}
+
+void report(report_settings& chosen, const std::vector<std::string>& named) {
+  std::vector<std::string> paths;
+  for (const auto& path : named) {
+    if (!is_result_file(path)) paths.push_back(path);
+  }
+  if (paths.empty()) refuse("there is no job to report on; name its JSONL file");
+  const auto jobs = name_job_files(paths, chosen.run.engine.output);
+  if (chosen.audit) return report_audit(jobs, chosen);
+  report_totals(jobs, chosen.json);
+}
+
+std::vector<setting> report_flags(report_settings& target) {
+  auto table = run_flags(target.run, {"output", "output-dir", "model", "override-model", "system",
+                                      "endpoint", "max-line-bytes", "prices", "price-multiplier"});
+  constexpr std::uint64_t most = std::numeric_limits<std::uint32_t>::max();
+  table.push_back({.name = "audit",
+                   .help = "Count every prompt and reply again, and tell where more was reported",
+                   .group = "Report",
+                   .apply = [&target](const std::string& on) { target.audit = parse_switch(on); },
+                   .in_config = false});
+  table.push_back(
+      {.name = "worst",
+       .value = "N",
+       .help = "Of the audit: requests to name, the dearest first (10)",
+       .group = "Report",
+       .apply = [&target](const std::string& number) { target.worst = parse_count(number, most); },
+       .in_config = false});
+  table.push_back({.name = "json",
+                   .help = "Print one JSON document",
+                   .group = "Report",
+                   .apply = [&target](const std::string& on) { target.json = parse_switch(on); },
+                   .in_config = false});
+  return table;
+}
+
+}  // namespace
+
+void add_report_command(CLI::App& program, int& exit_status) {
+  struct state {
+    report_settings chosen;
+    settings flags{report_flags(chosen), run_tables(chosen.run)};
+    std::vector<std::string> jobs;
+    std::string config;
+  };
+  auto kept = std::make_shared<state>();
+  auto* command = program.add_subcommand("report", "Tell how jobs stand, and audit their usage");
+  command->add_option("JOB", kept->jobs, "Jobs that were run, or are running");
+  command->add_option("--config", kept->config, "Config file (./sluice.toml)")->type_name("FILE");
+  kept->flags.add_to(*command);
+  command->footer(
+      "Reads the files that a run leaves beside the job, or where --output-dir or -o say; a "
+      "running\n"
+      "job's totals are at most ten seconds old. --json prints the totals document, of several "
+      "jobs\n"
+      "one object by job.\n"
+      "--audit counts each prompt and reply with the model's own tokenizer and holds the usage "
+      "that\n"
+      "the relay reported against it; give the --model and --system that the job was run with.\n"
+      "What can't be counted to the token is left out, and said with its number: images, "
+      "functions,\n"
+      "unknown tokenizers. Tokens of reasoning are nobody's to count: they are left out of both\n"
+      "sides. The token that ends a reply may be reported or not.\n"
+      "Exit status: 0 told, 2 the files cannot be read.\n"
+      "\n"
+      "Examples:\n"
+      "  sluice report jobs/authenticity.jsonl --output-dir out\n"
+      "  sluice report a.jsonl b.jsonl --json | jq '.jobs[].cost_usd'\n"
+      "  sluice report job.jsonl --audit --worst 3 --price-multiplier 0.8");
+  command->callback([kept, &exit_status] {
+    kept->flags.apply(find_config(kept->config));
+    report(kept->chosen, kept->jobs);
+    exit_status = success;
+  });
+}
+
+}  // namespace sluice::cli
