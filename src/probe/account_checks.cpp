@@ -17,28 +17,28 @@ constexpr std::int64_t tolerance_percent = 2;
 
 check billing(const evidence& found) {
   const account_facts& account = found.account;
-  if (!account.drop) return {&billing_kind, check_result::skip, account.why_unknown};
+  if (!account.drop) return skip(billing_kind, account.why_unknown);
   const usd most =
       usd::from_units(account.expected_at_most.count() * (100 + tolerance_percent) / 100);
   std::string told =
       fmt::format("the balance fell by ${}; the reported tokens cost ${} at {} times the price",
                   account.drop->to_string(), account.expected.to_string(), account.multiplier);
   const bool good = *account.drop <= most;
-  return {&billing_kind, good ? check_result::pass : check_result::fail, std::move(told)};
+  return judged(billing_kind, good, std::move(told));
 }
 
 check usage_log(const evidence& found) {
   const account_facts& account = found.account;
   if (account.rows == 0) {
-    return {&log_kind, check_result::skip, "the relay shows no log of this key's calls"};
+    return skip(log_kind, "the relay shows no log of this key's calls");
   }
   if (account.served.empty()) {
-    return {&log_kind, check_result::pass,
-            fmt::format("{} call(s) in the log, none with another model", account.rows)};
+    return judged(log_kind, true,
+                  fmt::format("{} call(s) in the log, none with another model", account.rows));
   }
-  return {&log_kind, check_result::fail,
-          fmt::format("the log names {} as served for {}", fmt::join(account.served, ", "),
-                      found.sold.model)};
+  return judged(log_kind, false,
+                fmt::format("the log names {} as served for {}", fmt::join(account.served, ", "),
+                            found.sold.model));
 }
 
 }  // namespace

@@ -37,14 +37,13 @@ check questions_asked(const evidence& found) {
     ++strong;
   }
   if (all == 0) {
-    return {&questions_kind, check_result::skip, "the budget did not pay for them"};
+    return skip(questions_kind, "the budget did not pay for them");
   }
   std::string told;
   for (const auto& [name, times] : by_question) {
     told += fmt::format("{}{} {} of {}", told.empty() ? "" : ", ", name, times.first, times.second);
   }
-  return {&questions_kind, 2 * strong >= all ? check_result::pass : check_result::fail,
-          std::move(told)};
+  return judged(questions_kind, 2 * strong >= all, std::move(told));
 }
 
 // "gpt-4-0613" for "gpt-4", "gpt-4o" for "openai/gpt-4o".
@@ -72,9 +71,9 @@ check fields(const evidence& found) {
       odd = fmt::format("; one has the model \"{}\" and the id \"{}\"", one.model, one.id);
     }
   }
-  if (all == 0) return {&fields_kind, check_result::skip, "nothing was answered"};
-  return {&fields_kind, good == all ? check_result::pass : check_result::fail,
-          fmt::format("{} of {} replies look as OpenAI's do{}", good, all, odd)};
+  if (all == 0) return skip(fields_kind, "nothing was answered");
+  return judged(fields_kind, good == all,
+                fmt::format("{} of {} replies look as OpenAI's do{}", good, all, odd));
 }
 
 }  // namespace

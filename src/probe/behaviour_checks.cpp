@@ -30,14 +30,6 @@ constexpr check_kind stop_kind{"stop", weight::capability,
                                "an answer goes on behind the word that should have ended it",
                                "most models stop"};
 
-check skip(const check_kind& kind, std::string why) {
-  return {&kind, check_result::skip, std::move(why)};
-}
-
-check judged(const check_kind& kind, bool good, std::string evidence) {
-  return {&kind, good ? check_result::pass : check_result::fail, std::move(evidence)};
-}
-
 const observation* find(const evidence& found, purpose why) {
   const auto one = std::find_if(found.seen.begin(), found.seen.end(),
                                 [&](const observation& seen) { return seen.asked->why == why; });

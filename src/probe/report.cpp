@@ -1,6 +1,7 @@
 #include "probe/report.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace sluice::probe {
 
@@ -28,6 +29,14 @@ std::string_view to_string(verdict told) noexcept {
       return "inconclusive";
   }
   return "";
+}
+
+check skip(const check_kind& kind, std::string why) {
+  return {&kind, check_result::skip, std::move(why)};
+}
+
+check judged(const check_kind& kind, bool good, std::string evidence) {
+  return {&kind, good ? check_result::pass : check_result::fail, std::move(evidence)};
 }
 
 verdict verdict_of(const std::vector<check>& checks) {

@@ -36,6 +36,9 @@ struct check {
   std::string evidence;
 };
 
+check judged(const check_kind& kind, bool good, std::string evidence);
+check skip(const check_kind& kind, std::string why);
+
 /// `suspicious`: something is wrong that an honest relay might explain. `inconclusive`: too little
 /// could be checked.
 enum class verdict : std::uint8_t { consistent, suspicious, inconsistent, inconclusive };

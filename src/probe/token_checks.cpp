@@ -43,14 +43,6 @@ constexpr std::size_t fewest = 3;           // samples of which something can be
 constexpr double mixture = 0.1;  // the share of other models that should be found …
 constexpr double sure = 0.95;    // … so surely
 
-check skip(const check_kind& kind, std::string why) {
-  return {&kind, check_result::skip, std::move(why)};
-}
-
-check judged(const check_kind& kind, bool good, std::string evidence) {
-  return {&kind, good ? check_result::pass : check_result::fail, std::move(evidence)};
-}
-
 vocabulary other_than(vocabulary one) {
   return one == vocabulary::cl100k_base ? vocabulary::o200k_base : vocabulary::cl100k_base;
 }
