@@ -37,7 +37,8 @@ check questions_asked(const evidence& found) {
     ++strong;
   }
   if (all == 0) {
-    return skip(questions_kind, "the budget did not pay for them");
+    return skip(questions_kind,
+                "the budget did not pay for them, or it is the weaker model that is sold");
   }
   std::string told;
   for (const auto& [name, times] : by_question) {

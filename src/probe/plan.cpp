@@ -89,7 +89,9 @@ class planner {
     if (!sold_.reasons) stop_at_word();
     for (std::size_t i = 0; i < most_mixture_samples && count_prompt(i); ++i) {
     }
-    for (std::size_t run = 0; run < question_runs; ++run) {
+    // GPT-3.5 is the one that they tell from others.
+    const std::size_t runs = sold_.model.find("gpt-3.5") == std::string::npos ? question_runs : 0;
+    for (std::size_t run = 0; run < runs; ++run) {
       for (const auto& one : questions()) ask(one);
     }
     return std::move(plan_);
