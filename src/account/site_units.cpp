@@ -1,5 +1,6 @@
 #include "account/site_units.hpp"
 
+#include <algorithm>
 #include <limits>
 
 #include "account/answer_object.hpp"
@@ -37,6 +38,10 @@ site_units site_units::read(std::string_view body) {
     units.shown_per_dollar_ = millionths(*site, "usd_exchange_rate", units.shown_per_dollar_);
   }
   return units;
+}
+
+std::uint64_t site_units::quota_per_dollar() const noexcept {
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(quota_per_dollar_ / millionth, 1));
 }
 
 // Whole part and rest apart, so that nothing overflows.

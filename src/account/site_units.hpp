@@ -20,6 +20,8 @@ class site_units {
   usd from_quota(usd quota) const { return divided(quota, quota_per_dollar_); }
   /// What the OpenAI-like billing routes call USD.
   usd from_shown(usd shown) const { return divided(shown, shown_per_dollar_); }
+  /// Quota units that are sold for one USD, at least 1.
+  std::uint64_t quota_per_dollar() const noexcept;
   /// The billing routes show quota units.
   bool shows_quota() const noexcept { return shown_per_dollar_ == quota_per_dollar_; }
 

@@ -162,12 +162,14 @@ std::vector<setting> inquiry_flags(inquiry_settings& target, const std::set<std:
   return table;
 }
 
-exit_status ask_relays(inquiry_settings& chosen, const question& put) {
+exit_status ask_relays(inquiry_settings& chosen, const question& put,
+                       const std::function<void()>& prepare) {
   run_settings& run = chosen.run;
   screen shown;
   start_log(shown, run.verbose, run.quiet, run.log_file);
   const auto simulated = run.simulate ? start_simulator(run, chosen.simulated_balance) : nullptr;
   const auto members = find_members(chosen, simulated != nullptr);
+  if (prepare) prepare();
   std::deque<relay_told> all;
   std::size_t told = 0;
   for (const auto& member : members) {
@@ -183,11 +185,6 @@ exit_status ask_relays(inquiry_settings& chosen, const question& put) {
   if (told > 0 && chosen.json) print_documents(members, all, by_name);
   if (told > 0 && !chosen.json) print_lines(all);
   return status_of(all, told);
-}
-
-std::string name_of(const relay_member& member) {
-  const std::string origin = base_url::parse(member.relay.base_url).origin();
-  return member.name.empty() ? origin : fmt::format("{} ({})", member.name, origin);
 }
 
 }  // namespace sluice::cli

@@ -54,9 +54,8 @@ using question = std::function<boost::asio::awaitable<void>(relay_inquiry&, cons
 /// Puts the question to one relay after another and prints what they told: the one document, or
 /// `{"relays":{NAME:…}}` of a pool, where a member that did not tell has an `error`. Nothing is
 /// printed when none did. Throws fatal_error when a setting cannot be used.
-exit_status ask_relays(inquiry_settings& chosen, const question& put);
-
-/// A relay as sentences call it.
-std::string name_of(const relay_member& member);
+/// `prepare` is called before, once the settings say where the relays are and with which keys.
+exit_status ask_relays(inquiry_settings& chosen, const question& put,
+                       const std::function<void()>& prepare = {});
 
 }  // namespace sluice::cli

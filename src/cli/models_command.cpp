@@ -111,7 +111,8 @@ asio::awaitable<void> ask_models(relay_inquiry& relay, const relay_member& membe
 void add_models_command(CLI::App& program, int& exit_status) {
   struct state {
     inquiry_settings chosen;
-    settings flags{inquiry_flags(chosen, {"prices", "price-multiplier"}), run_tables(chosen.run)};
+    settings flags{inquiry_flags(chosen, {"prices", "price-multiplier", "price-group"}),
+                   run_tables(chosen.run)};
     std::string config;
   };
   auto kept = std::make_shared<state>();
@@ -120,8 +121,9 @@ void add_models_command(CLI::App& program, int& exit_status) {
   command->add_option("--config", kept->config, "Config file (./sluice.toml)")->type_name("FILE");
   kept->flags.add_to(*command);
   command->footer(
-      "The prices are those of the built-in table and of --prices, times --price-multiplier, not\n"
-      "what the relay says of itself. Of several [[relay]] tables each is asked, and told by its\n"
+      "The prices are those of the built-in table and of --prices, times --price-multiplier; what\n"
+      "the relay itself says it charges with --prices relay. Of several [[relay]] tables each is "
+      "asked, and told by its\n"
       "name.\n"
       "Exit status: 0 listed, 1 some relays of several did not list, 2 cannot start, 3 not "
       "listed.\n"
@@ -129,15 +131,17 @@ void add_models_command(CLI::App& program, int& exit_status) {
       "Examples:\n"
       "  sluice models --simulate\n"
       "  OPENAI_API_KEY=... sluice models --base-url https://relay.example/v1\n"
+      "  sluice models --prices relay --price-group vip\n"
       "  sluice models --json --price-multiplier 0.8 | jq -r '.models[].id'");
   command->callback([kept, &exit_status] {
     kept->flags.apply(find_config(kept->config));
     if (kept->flags.on_line("base-url")) kept->chosen.run.engine.pool.clear();
-    const auto prices = load_prices(kept->chosen.run.engine);
-    exit_status = ask_relays(kept->chosen, [&prices](relay_inquiry& relay, const clock&,
-                                                     const relay_member& member, relay_told& told) {
-      return ask_models(relay, member, prices, told);
-    });
+    relay_prices prices;
+    exit_status = ask_relays(
+        kept->chosen,
+        [&prices](relay_inquiry& relay, const clock&, const relay_member& member,
+                  relay_told& told) { return ask_models(relay, member, prices, told); },
+        [&] { prices = load_prices(kept->chosen.run); });
   });
 }
 

@@ -20,6 +20,7 @@
 #include "account/quota_inquiry.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/inquiry.hpp"
+#include "cli/price_lists.hpp"
 #include "cli/probe_report.hpp"
 #include "cli/relay_setup.hpp"
 #include "cli/run_summary.hpp"
@@ -128,11 +129,11 @@ class probing {
 };
 
 probe::account_facts facts_of(const books& found, const probe::session& answers,
-                              const std::string& model, const std::string& multiplier) {
+                              const std::string& model, const std::string& tariff_name) {
   probe::account_facts told;
   told.expected = answers.cost();
   told.expected_at_most = answers.rounded_cost();
-  told.multiplier = multiplier;
+  told.tariff = tariff_name;
   told.why_unknown = found.why_unknown;
   if (found.before && found.after) {
     usd drop = *found.after;
@@ -167,9 +168,6 @@ exit_status status_without_answers(stop_reason why) {
 
 probe::claim claim_of(const probe_settings& chosen, const relay_member& member,
                       const relay_prices& prices) {
-  if (chosen.model.empty()) {
-    refuse("--model is missing; name the model that the relay sells, like --model gpt-4");
-  }
   auto sold = probe::claim_of(chosen.model, member.name, prices);
   if (!sold) {
     refuse(
@@ -178,6 +176,31 @@ probe::claim claim_of(const probe_settings& chosen, const relay_member& member,
                     chosen.model));
   }
   return *std::move(sold);
+}
+
+// What a bill is held against, and how a person is told of it.
+struct tariff {
+  relay_prices prices;
+  std::string name;
+};
+
+constexpr const char* by_own_list = "by the relay's own price list";
+
+// The prices that the settings name; where they name none, those that the relay tells.
+tariff tariff_of(const run_settings& run, const relay_member& member, const std::string& model) {
+  if (asks_for_prices(run)) return {load_prices(run), by_own_list};
+  const bool named =
+      run.multiplier_given || member.price_multiplier || !run.engine.price_files.empty();
+  if (!named) {
+    const auto answer = ask_price_list(member, run.price_group);
+    if (answer.told && answer.told->prices.find(model, endpoint::chat_completions)) {
+      return {load_prices(run, member, answer.told->prices), by_own_list};
+    }
+    spdlog::debug("{} {}", name_of(member),
+                  answer.told ? fmt::format("lists no price for {}", model) : answer.why_not);
+  }
+  return {load_prices(run), fmt::format("at {} times the price", member.price_multiplier.value_or(
+                                                                     run.engine.price_multiplier))};
 }
 
 relay_member only_member(const std::vector<relay_member>& members) {
@@ -192,7 +215,11 @@ exit_status probe_relay(probe_settings& chosen) {
   const auto simulated =
       run.simulate ? start_simulator(run, chosen.inquiry.simulated_balance) : nullptr;
   const relay_member member = only_member(find_members(chosen.inquiry, simulated != nullptr));
-  const probe::claim sold = claim_of(chosen, member, load_prices(run.engine));
+  if (chosen.model.empty()) {
+    refuse("--model is missing; name the model that the relay sells, like --model gpt-4");
+  }
+  const tariff charged = tariff_of(run, member, chosen.model);
+  const probe::claim sold = claim_of(chosen, member, charged.prices);
 
   config options = run.engine;
   options.pool.clear();
@@ -249,7 +276,7 @@ exit_status probe_relay(probe_settings& chosen) {
   probe::evidence found;
   found.sold = sold;
   found.seen = answers.seen();
-  found.account = facts_of(probe.found(), answers, sold.model, options.price_multiplier);
+  found.account = facts_of(probe.found(), answers, sold.model, charged.name);
   const probe::report told = probe::evaluate(found);
   const probe_facts facts{.model = sold.model,
                           .relay = name_of(member),
@@ -274,8 +301,9 @@ void add_probe_command(CLI::App& program, int& exit_status) {
     std::string config;
 
     std::vector<setting> table() {
-      auto entries = inquiry_flags(chosen.inquiry, {"rpm", "seed", "prices", "price-multiplier",
-                                                    "first-byte-timeout", "give-up-after"});
+      auto entries =
+          inquiry_flags(chosen.inquiry, {"rpm", "seed", "prices", "price-multiplier", "price-group",
+                                         "first-byte-timeout", "give-up-after"});
       entries.push_back({.name = "model",
                          .value = "NAME",
                          .help = "The model that the relay sells",
@@ -307,6 +335,8 @@ void add_probe_command(CLI::App& program, int& exit_status) {
       "Asks a few dozen short questions, within the budget, and holds the answers, the counts of\n"
       "tokens and the relay's own books against the model that is sold. The checks:\n" +
       probe_checks_help() +
+      "A bill is held against --prices and --price-multiplier, else against the relay's own price\n"
+      "list, of the key's --price-group, where it tells one.\n"
       "Exit status: 0 consistent or inconclusive, 1 suspicious or inconsistent, 2 cannot start,\n"
       "3 the relay did not answer, 130 interrupted.\n"
       "\n"

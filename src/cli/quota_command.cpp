@@ -10,6 +10,7 @@
 #include "account/quota_inquiry.hpp"
 #include "cli/inquiry.hpp"
 #include "cli/quota_report.hpp"
+#include "cli/relay_setup.hpp"
 
 namespace sluice::cli {
 namespace {

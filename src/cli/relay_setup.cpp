@@ -11,8 +11,10 @@
 #include <sstream>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base_url.hpp"
+#include "cli/price_lists.hpp"
 #include "proxy.hpp"
 #include "sluice/error.hpp"
 
@@ -63,6 +65,11 @@ void find_proxies(config& options) {
   for (auto& member : options.pool) find_proxy(member.relay);
 }
 
+std::string name_of(const relay_member& member) {
+  const std::string origin = base_url::parse(member.relay.base_url).origin();
+  return member.name.empty() ? origin : fmt::format("{} ({})", member.name, origin);
+}
+
 void warn_of_exposed_keys(const config& options) {
   std::set<std::string> in_the_clear;
   for (const auto& member : options.relays()) {
@@ -92,26 +99,96 @@ void share_limit(pace_options& pace) {
   }
 }
 
-relay_prices load_prices(const config& options) {
-  auto prices = price_table::built_in();
+namespace {
+
+// Prices laid over others. Nothing: those that the relay tells.
+using layer = std::optional<price_table>;
+
+std::vector<layer> read_layers(const config& options) {
+  std::vector<layer> layers{price_table::built_in()};
   for (const auto& path : options.price_files) {
+    if (path == prices_of_relay) {
+      layers.emplace_back();
+      continue;
+    }
     const std::ifstream file(path, std::ios::binary);
     std::ostringstream text;
     text << file.rdbuf();
     if (!file || text.bad()) {
       refuse(fmt::format("--prices {}: cannot be read; check the path", path));
     }
-    prices.merge(text.str(), "--prices " + path);
+    layers.emplace_back(std::in_place)->merge(text.str(), "--prices " + path);
   }
-  const auto times = [&prices](const std::string& factor) {
-    price_table product = prices;
-    product.multiply(factor);
-    return product;
+  return layers;
+}
+
+price_table laid(const std::vector<layer>& layers, const std::string& factor,
+                 const price_table& told) {
+  price_table all;
+  for (const auto& one : layers) {
+    price_table over = one ? *one : told;
+    if (one) over.multiply(factor);
+    all.merge(over);
+  }
+  return all;
+}
+
+price_table told_by(const relay_member& member, const std::string& group) {
+  auto answer = ask_price_list(member, group);
+  if (!answer.told) {
+    refuse(
+        fmt::format("--prices relay: {} {}; give a file of prices instead, or a --price-group "
+                    "that it lists",
+                    name_of(member), answer.why_not));
+  }
+  const std::string without = left_out_of(answer.told->left_out);
+  if (!without.empty()) {
+    spdlog::warn("{}: models of its price list without a price by the token: {}", name_of(member),
+                 without);
+  }
+  return std::move(answer.told->prices);
+}
+
+}  // namespace
+
+bool asks_for_prices(const run_settings& chosen) {
+  const auto& files = chosen.engine.price_files;
+  return std::find(files.begin(), files.end(), prices_of_relay) != files.end();
+}
+
+relay_prices load_prices(const run_settings& chosen) {
+  const config& options = chosen.engine;
+  const auto layers = read_layers(options);
+  const bool asks = asks_for_prices(chosen);
+  const auto members = options.relays();
+  const auto prices_of = [&](const relay_member& member) {
+    return laid(layers, member.price_multiplier.value_or(options.price_multiplier),
+                asks ? told_by(member, chosen.price_group) : price_table());
   };
-  relay_prices all(times(options.price_multiplier));
-  for (const auto& member : options.pool) {
-    if (member.price_multiplier) all.set(member.name, times(*member.price_multiplier));
+  if (options.pool.empty()) return prices_of(members.front());
+  if (!asks) {
+    relay_prices all(laid(layers, options.price_multiplier, {}));
+    for (const auto& member : members) {
+      if (member.price_multiplier) all.set(member.name, prices_of(member));
+    }
+    return all;
   }
+  std::vector<price_table> tables;
+  for (const auto& member : members) tables.push_back(prices_of(member));
+  relay_prices all(tables.front());  // what no relay is named for goes by one that is there
+  for (std::size_t i = 0; i < members.size(); ++i) all.set(members[i].name, std::move(tables[i]));
+  return all;
+}
+
+relay_prices load_prices(const run_settings& chosen, const relay_member& member,
+                         const price_table& told) {
+  auto layers = read_layers(chosen.engine);
+  layers.emplace_back();
+  const std::string& factor =
+      member.price_multiplier ? *member.price_multiplier : chosen.engine.price_multiplier;
+  price_table table = laid(layers, factor, told);
+  relay_prices all(table);
+  all.set(member.name, std::move(table));
   return all;
 }
 

@@ -96,7 +96,12 @@ void report_totals(const std::vector<job_files>& jobs, bool as_json) {
 }
 
 void report_audit(const std::vector<job_files>& jobs, report_settings& chosen) {
-  const relay_prices prices = load_prices(chosen.run.engine);
+  if (asks_for_prices(chosen.run)) {
+    chosen.run.engine.check_relays();
+    require_keys(chosen.run);
+    find_proxies(chosen.run.engine);
+  }
+  const relay_prices prices = load_prices(chosen.run);
   chosen.run.engine.job.limit = 0;  // of a run, which may have come further before
   auto documents = ordered_json::array();
   std::string lines;
@@ -127,7 +132,8 @@ void report(report_settings& chosen, const std::vector<std::string>& named) {
 
 std::vector<setting> report_flags(report_settings& target) {
   auto table = run_flags(target.run, {"output", "output-dir", "model", "override-model", "system",
-                                      "endpoint", "max-line-bytes", "prices", "price-multiplier"});
+                                      "endpoint", "max-line-bytes", "prices", "price-multiplier",
+                                      "price-group", "base-url", "api-key-file"});
   constexpr std::uint64_t most = std::numeric_limits<std::uint32_t>::max();
   table.push_back({.name = "audit",
                    .help = "Count every prompt and reply again, and tell where more was reported",
@@ -184,6 +190,7 @@ void add_report_command(CLI::App& program, int& exit_status) {
       "  sluice report job.jsonl --audit --worst 3 --price-multiplier 0.8");
   command->callback([kept, &exit_status] {
     kept->flags.apply(find_config(kept->config));
+    if (kept->flags.on_line("base-url")) kept->chosen.run.engine.pool.clear();
     report(kept->chosen, kept->jobs);
     exit_status = success;
   });

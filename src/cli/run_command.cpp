@@ -261,7 +261,7 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
   // One thread runs the loop; others only post to it.
   asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
   engine runner(loop, chosen.engine);
-  auto prices = load_prices(chosen.engine);
+  auto prices = load_prices(chosen);
   job_set jobs(paths, chosen.engine.job, chosen.engine.output, std::move(prices));
   announce(jobs, chosen);
 

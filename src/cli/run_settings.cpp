@@ -316,8 +316,8 @@ std::vector<setting> run_flags(run_settings& target) {
        .apply = [&output](const std::string& given) { output.mode = parse_mode(given); }},
 
       {.name = "prices",
-       .value = "FILE",
-       .help = "Prices laid over the built-in table; may be repeated",
+       .value = "FILE|relay",
+       .help = "Prices laid over the built-in table, or 'relay': its own list; repeatable",
        .group = at_money,
        .apply = [&target](const std::string& path) { target.engine.price_files.push_back(path); },
        .repeatable = true},
@@ -325,7 +325,16 @@ std::vector<setting> run_flags(run_settings& target) {
        .value = "X",
        .help = "The relay's group ratio, like 0.8 (1)",
        .group = at_money,
-       .apply = text(target.engine.price_multiplier)},
+       .apply =
+           [&target](const std::string& given) {
+             target.engine.price_multiplier = given;
+             target.multiplier_given = true;
+           }},
+      {.name = "price-group",
+       .value = "NAME",
+       .help = "The key's group in the relay's own list (default)",
+       .group = at_money,
+       .apply = text(target.price_group)},
       {.name = "budget",
        .value = "USD",
        .help = "Never spend more than this on the jobs",

@@ -23,6 +23,8 @@ struct run_settings {
   duration grace = std::chrono::seconds{30};
   std::optional<std::string> simulate;  ///< profile of the built-in simulator
   std::string log_file;
+  std::string price_group = "default";  ///< of the key, in a relay's own price list
+  bool multiplier_given = false;        ///< engine.price_multiplier is somebody's word
   bool quiet = false;
   bool verbose = false;
 };

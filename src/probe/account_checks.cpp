@@ -21,8 +21,8 @@ check billing(const evidence& found) {
   const usd most =
       usd::from_units(account.expected_at_most.count() * (100 + tolerance_percent) / 100);
   std::string told =
-      fmt::format("the balance fell by ${}; the reported tokens cost ${} at {} times the price",
-                  account.drop->to_string(), account.expected.to_string(), account.multiplier);
+      fmt::format("the balance fell by ${}; the reported tokens cost ${} {}",
+                  account.drop->to_string(), account.expected.to_string(), account.tariff);
   const bool good = *account.drop <= most;
   return judged(billing_kind, good, std::move(told));
 }

@@ -136,7 +136,7 @@ TEST(probe, the_relays_own_log_convicts_it) {
 TEST(probe, a_bill_is_allowed_the_relays_rounding_and_no_more) {
   evidence found;
   found.sold = claim_for("gpt-4");
-  found.account.multiplier = std::to_string(1);
+  found.account.tariff = "at 1 times the price";
   found.account.expected = dollars("1");
   found.account.expected_at_most = dollars("1");
   found.account.drop = dollars("1.02");

@@ -109,7 +109,7 @@ trial_result try_probe(const relay_kind& kind, const std::string& model, usd bud
   found.seen = answers.seen();
   found.account.expected = answers.cost();
   found.account.expected_at_most = answers.rounded_cost();
-  found.account.multiplier = std::to_string(1);
+  found.account.tariff = "at 1 times the price";
   found.account.drop = exact(billed);
   return {evaluate(found), answers.cost(), answers.attempts()};
 }
