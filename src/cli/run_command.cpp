@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "base_url.hpp"
+#include "cli/balance_warning.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/progress.hpp"
 #include "cli/relay_setup.hpp"
@@ -261,9 +262,10 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
   // One thread runs the loop; others only post to it.
   asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
   engine runner(loop, chosen.engine);
-  auto prices = load_prices(chosen);
-  job_set jobs(paths, chosen.engine.job, chosen.engine.output, std::move(prices));
+  const auto prices = load_prices(chosen);
+  job_set jobs(paths, chosen.engine.job, chosen.engine.output, prices);
   announce(jobs, chosen);
+  if (!simulated) warn_of_low_balance(chosen, jobs, prices);
 
   run_outcome outcome;
   std::exception_ptr fault;

@@ -129,3 +129,48 @@ class Simulated(Asked):
             document = json.loads(self.sluice("report", job, "--audit", "--json", *flags).out)
             return document["jobs"][0]["models"]["gpt-4o-mini"]["excess_usd"]
         self.assertEqual(excess("--prices", "relay", "--base-url", relay.url), excess())
+
+
+class LowBalance(Asked):
+    """A run says before it starts that the money will not last."""
+
+    def costly(self) -> Any:
+        """Three prompts that cost 0.10 USD each at 10 USD per million tokens, and a word more."""
+        return self.job([{"model": "gpt-4-1106-preview", "prompt": "word " * 10_000}] * 3)
+
+    def warned(self, run: Run) -> bool:
+        return "is left of what the key may spend" in run.err
+
+    def test_less_than_the_prompts_cost(self) -> None:
+        relay = self.simulator("--balance", "0.25")
+        run = self.run_job(self.costly(), relay, expect=None)
+        self.assertRegex(run.err, r"\$0\.25 is left .* the prompts alone cost about \$0\.3002")
+        self.assertNotIn(KEY, run.err)
+
+    def test_enough(self) -> None:
+        for flags in (("--balance", "10"), ()):
+            relay = self.simulator(*flags)
+            self.assertFalse(self.warned(self.run_job(self.costly(), relay, "--fresh")))
+
+    def test_only_what_is_still_to_be_sent_counts(self) -> None:
+        relay = self.simulator("--balance", "10")
+        job = self.costly()
+        self.run_job(job, relay, "--limit", 2)
+        poor = self.simulator("--balance", "0.2")
+        self.assertFalse(self.warned(self.run_job(job, poor, expect=None)))
+
+    def test_a_relay_that_does_not_tell(self) -> None:
+        relay = self.relay()
+        run = self.run_job(self.costly(), relay)
+        self.assertFalse(self.warned(run))
+        self.assertEqual(relay.attempts, 3)
+
+    def test_little_is_not_worth_a_question(self) -> None:
+        relay = self.odd_relay({})
+        self.sluice("run", self.job(chats(3)), "--base-url", relay.url, "--rpm", 0, expect=None)
+        self.assertEqual(relay.targets, [])
+        self.sluice("run", self.costly(), "--base-url", relay.url, "--rpm", 0, "--fresh", expect=None)
+        self.assertTrue(any("billing" in target for target in relay.targets), relay.targets)
+
+    def test_a_rehearsal_asks_nobody(self) -> None:
+        self.assertFalse(self.warned(self.sluice("run", self.costly(), "--simulate", "--rpm", 0, expect=None)))

@@ -1,0 +1,97 @@
+#include "cli/balance_warning.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <exception>
+#include <optional>
+#include <utility>
+
+#include "balance.hpp"
+#include "http_client.hpp"
+#include "job_reader.hpp"
+#include "steady_clock.hpp"
+#include "token_count.hpp"
+
+namespace sluice::cli {
+namespace {
+
+namespace asio = boost::asio;
+
+constexpr std::size_t most_read = std::size_t{1} << 20;  // bytes of requests, over all jobs
+constexpr usd worth_asking = usd::from_units(100'000'000'000'000'000);  // 0.10 USD
+constexpr std::chrono::seconds longest{5};
+
+usd estimate_prompts_of(const job_set::job_summary& job, std::size_t most_bytes,
+                        const job_options& lines, const relay_prices& prices) {
+  if (job.to_send == 0 || job.job == "-") return {};
+  job_reader reader(job.job, lines);
+  std::size_t bytes = 0;
+  std::int64_t requests = 0;
+  usd cost;
+  while (bytes < most_bytes) {
+    const auto line = reader.next();
+    if (!line) break;
+    if (!*line) continue;
+    const request& asked = **line;
+    bytes += asked.body.size();
+    ++requests;
+    if (const auto price = prices.find({}, asked.model, asked.target)) {
+      const auto tokens = prompt_tokens(asked.target, asked.model, asked.body).tokens;
+      cost += price->input * static_cast<std::int64_t>(tokens);
+    }
+  }
+  if (requests == 0) return {};
+  return usd::from_units(cost.count() * static_cast<std::int64_t>(job.to_send) / requests);
+}
+
+std::optional<usd> balance_of(const relay_member& member) {
+  relay_options relay = member.relay;
+  relay.connect_timeout = std::min<duration>(relay.connect_timeout, longest);
+  relay.total_timeout = std::min<duration>(relay.total_timeout, longest);
+  asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
+  steady_clock time(loop);
+  const auto client = make_http_client(loop, time, relay);
+  std::optional<usd> balance;
+  asio::co_spawn(loop, ask_balance(*client, relay, time),
+                 [&](const std::exception_ptr& thrown, std::optional<usd> told) {
+                   if (!thrown) balance = told;
+                   client->stop_sending();
+                   client->abort();  // what is kept open would keep the loop going
+                 });
+  loop.run();
+  return balance;
+}
+
+}  // namespace
+
+usd estimate_prompts(const std::vector<job_set::job_summary>& jobs, const job_options& lines,
+                     const relay_prices& prices) {
+  usd sum;
+  for (const auto& job : jobs) {
+    sum += estimate_prompts_of(job, most_read / jobs.size(), lines, prices);
+  }
+  return sum;
+}
+
+void warn_of_low_balance(const run_settings& chosen, const job_set& jobs,
+                         const relay_prices& prices) {
+  const usd estimate = estimate_prompts(jobs.summaries(), chosen.engine.job, prices);
+  if (estimate < worth_asking) return;
+  usd left;
+  for (const auto& member : chosen.engine.relays()) {
+    const auto balance = balance_of(member);
+    if (!balance) return;
+    left += *balance;
+  }
+  if (left >= estimate) return;
+  spdlog::warn(
+      "${} is left of what the key may spend, and the prompts alone cost about ${}; the run goes "
+      "as far as that reaches, and the same command goes on once there is more",
+      left.to_string(), estimate.to_string());
+}
+
+}  // namespace sluice::cli
