@@ -122,9 +122,8 @@ void add_models_command(CLI::App& program, int& exit_status) {
   kept->flags.add_to(*command);
   command->footer(
       "The prices are those of the built-in table and of --prices, times --price-multiplier; what\n"
-      "the relay itself says it charges with --prices relay. Of several [[relay]] tables each is "
-      "asked, and told by its\n"
-      "name.\n"
+      "the relay itself says it charges with --prices relay. Of several [[relay]] tables each is\n"
+      "asked, and told by its name.\n"
       "Exit status: 0 listed, 1 some relays of several did not list, 2 cannot start, 3 not "
       "listed.\n"
       "\n"

@@ -317,7 +317,7 @@ std::vector<setting> run_flags(run_settings& target) {
 
       {.name = "prices",
        .value = "FILE|relay",
-       .help = "Prices laid over the built-in table, or 'relay': its own list; repeatable",
+       .help = "Laid over the built-in table; 'relay': what it tells; repeatable",
        .group = at_money,
        .apply = [&target](const std::string& path) { target.engine.price_files.push_back(path); },
        .repeatable = true},
