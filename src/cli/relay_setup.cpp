@@ -174,6 +174,7 @@ relay_prices load_prices(const run_settings& chosen) {
     return all;
   }
   std::vector<price_table> tables;
+  tables.reserve(members.size());
   for (const auto& member : members) tables.push_back(prices_of(member));
   relay_prices all(tables.front());  // what no relay is named for goes by one that is there
   for (std::size_t i = 0; i < members.size(); ++i) all.set(members[i].name, std::move(tables[i]));
