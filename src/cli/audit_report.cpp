@@ -30,7 +30,7 @@ ordered_json money_json(const std::optional<usd>& amount) {
 }
 
 std::string money_text(const std::optional<usd>& amount) {
-  return amount ? "$" + amount->to_string() : "at an unknown price";
+  return amount ? fmt::format("${}", amount->to_string()) : "at an unknown price";
 }
 
 audited_count both_sides(const audit_finding& found) {
@@ -54,7 +54,7 @@ ordered_json finding_json(const audit_finding& found) {
 }
 
 std::string tokens(std::int64_t number) {
-  return number < 0 ? "-" + grouped(static_cast<std::uint64_t>(-number))
+  return number < 0 ? fmt::format("-{}", grouped(static_cast<std::uint64_t>(-number)))
                     : grouped(static_cast<std::uint64_t>(number));
 }
 

@@ -44,7 +44,7 @@ std::string text(const ordered_json& object, const char* name) {
 
 std::string cost(const ordered_json& object) {
   const std::string amount = text(object, "cost_usd");
-  return amount.empty() ? "cost unknown" : "$" + amount;
+  return amount.empty() ? "cost unknown" : fmt::format("${}", amount);
 }
 
 // "stop 5, length 1": the most frequent first.
@@ -106,7 +106,7 @@ class report {
       const auto reason = reasons.find(name);
       const bool told = reason != reasons.end() && !reason->second.empty();
       row("failed", fmt::format("{} x {}{}", grouped(times), shown_text(name),
-                                told ? ": " + openai::one_line(reason->second, shown_reason) : ""));
+                                told ? fmt::format(": {}", openai::one_line(reason->second, shown_reason)) : ""));
     }
     if (all > errors.size()) row("", fmt::format("and {} more kinds", all - errors.size()));
   }
