@@ -105,8 +105,10 @@ class report {
     for (const auto& [name, times] : errors) {
       const auto reason = reasons.find(name);
       const bool told = reason != reasons.end() && !reason->second.empty();
-      row("failed", fmt::format("{} x {}{}", grouped(times), shown_text(name),
-                                told ? fmt::format(": {}", openai::one_line(reason->second, shown_reason)) : ""));
+      row("failed",
+          fmt::format(
+              "{} x {}{}", grouped(times), shown_text(name),
+              told ? fmt::format(": {}", openai::one_line(reason->second, shown_reason)) : ""));
     }
     if (all > errors.size()) row("", fmt::format("and {} more kinds", all - errors.size()));
   }
