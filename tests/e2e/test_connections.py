@@ -112,7 +112,8 @@ class Early(Case):
             time.sleep(0.1)  # what is still sent meets a closed socket, and the client's kernel a reset
 
         relay = self.listener(refuse)
-        job = self.job([batch("big", chat("x" * 20_000_000))])
+        # Without a price: nothing is asked of the relay before the run, as is of a key for a dear one.
+        job = self.job([batch("big", chat("x" * 20_000_000, model="unpriced"))])
         self.sluice("run", job, "--base-url", f"http://127.0.0.1:{relay.port}", "--rpm", 0, expect=1)
         [line] = self.results(job).errors
         self.assertEqual(line["response"]["status_code"], 413)

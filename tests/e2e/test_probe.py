@@ -101,11 +101,12 @@ class Cheats(Probe):
 
 class Refusals(Probe):
     def test_a_model_without_a_price_is_not_probed(self) -> None:
-        run = self.probe("http://127.0.0.1:9/v1", expect=2, model="no-such-model")
+        run = self.probe("http://127.0.0.1:9/v1", "--price-multiplier", 1, expect=2, model="no-such-model")
         self.assert_one_sentence(run, "no-such-model", "--prices")
 
     def test_a_budget_for_nothing(self) -> None:
-        run = self.probe("http://127.0.0.1:9/v1", "--budget", "0.0000001", expect=2, model="gpt-4")
+        run = self.probe("http://127.0.0.1:9/v1", "--price-multiplier", 1, "--budget", "0.0000001", expect=2,
+                         model="gpt-4")
         self.assert_one_sentence(run, "--budget")
 
     def test_no_model(self) -> None:
