@@ -6,11 +6,13 @@
 #include <array>
 #include <charconv>
 #include <initializer_list>
+#include <iterator>
 #include <string_view>
 #include <vector>
 
 #include "json_members.hpp"
 #include "json_text.hpp"
+#include "token_count.hpp"
 
 namespace sluice {
 namespace {
@@ -132,7 +134,69 @@ std::optional<std::string> why_unbounded(const members& body, endpoint target) {
   return std::nullopt;
 }
 
+// Members that no relay puts into a prompt.
+constexpr std::string_view beside_the_prompt[] = {"model",
+                                                  "max_tokens",
+                                                  "max_completion_tokens",
+                                                  "n",
+                                                  "best_of",
+                                                  "temperature",
+                                                  "top_p",
+                                                  "top_k",
+                                                  "stop",
+                                                  "presence_penalty",
+                                                  "frequency_penalty",
+                                                  "logprobs",
+                                                  "top_logprobs",
+                                                  "logit_bias",
+                                                  "seed",
+                                                  "user",
+                                                  "stream",
+                                                  "stream_options",
+                                                  "echo",
+                                                  "store",
+                                                  "metadata",
+                                                  "service_tier",
+                                                  "dimensions",
+                                                  "encoding_format"};
+
+bool stands_beside_the_prompt(const json_member& member) {
+  return !member.escaped && std::find(std::begin(beside_the_prompt), std::end(beside_the_prompt),
+                                      member.key) != std::end(beside_the_prompt);
+}
+
+std::string_view prompt_key(endpoint target) {
+  switch (target) {
+    case endpoint::chat_completions:
+      return "messages";
+    case endpoint::completions:
+      return "prompt";
+    case endpoint::embeddings:
+    case endpoint::responses:
+      break;
+  }
+  return "input";
+}
+
 }  // namespace
+
+std::int64_t bound_prompt(const request& asked) {
+  constexpr std::size_t framing_margin = 8;
+  const token_count counted = prompt_tokens(asked.target, asked.model, asked.body);
+  if (!counted.exact) return static_cast<std::int64_t>(asked.body.size());
+  const members body = json_members(asked.body).value_or(members{});
+  const json_member* prompt = find_member(body, prompt_key(asked.target));
+  std::size_t tokens = counted.tokens + framing_margin;
+  for (const json_member& member : body) {
+    if (&member == prompt) {
+      const auto list = json_elements(member.value);
+      tokens += list ? list->size() : 1;
+    } else if (!stands_beside_the_prompt(member)) {
+      tokens += member.end - member.begin;
+    }
+  }
+  return static_cast<std::int64_t>(tokens);
+}
 
 usd token_bound::cost(const token_price& price) const noexcept {
   return std::max(price.input, price.cached_input) * prompt + price.output * completion;

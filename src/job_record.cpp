@@ -8,7 +8,6 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
-#include "cost_bound.hpp"
 #include "result_line.hpp"
 #include "sluice/error.hpp"
 
@@ -322,7 +321,7 @@ void job_record::scan() {
     if (!wanted(**line, attempts)) continue;
     ++to_send_;
     if (budget_ != nullptr) {
-      bound_cost(**line);
+      (void)bound_or_refuse(**line);
     } else if (!prices_.find({}, (*line)->model, (*line)->target)) {
       ++unpriced_[(*line)->model];
     }
@@ -339,7 +338,7 @@ void job_record::scan() {
 
 // What an attempt can cost at most; a request that cannot be bounded does not go out under a
 // budget.
-void job_record::bound_cost(request& next) const {
+job_record::priced_bound job_record::bound_or_refuse(const request& next) const {
   const auto where =
       fmt::format("{} line {}", files_.job == "-" ? "standard input" : files_.job, next.line);
   const auto price = prices_.dearest(next.model, next.target);
@@ -356,7 +355,14 @@ void job_record::bound_cost(request& next) const {
         "bound for all with --assume-max-tokens",
         where, bound.error()));
   }
-  next.most = bound->cost(*price);
+  return {*bound, *price};
+}
+
+// By its tokens, which takes longer: not before it is to be sent.
+void job_record::bound_cost(request& next) const {
+  priced_bound most = bound_or_refuse(next);
+  if (!prices_.is_renamed(next.model)) most.tokens.prompt = bound_prompt(next);
+  next.most = most.cost();
 }
 
 void job_record::check_job_is_the_same() const {
@@ -505,7 +511,7 @@ std::optional<boost::system::result<request, bad_line>> job_record::next_line() 
 std::optional<request> job_record::next_request() {
   while (auto line = next_line()) {
     if (++lines_given_ % lines_between_looks == 0) check_job_is_the_same();
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
     const bool first_reading = files_.job == "-";
     if (first_reading) count_line(*line);
     if (!*line) {
@@ -532,7 +538,11 @@ std::optional<request> job_record::next_request() {
       continue;
     }
     if (!wanted(next, next.settled_attempts)) continue;
-    if (budget_ != nullptr) bound_cost(next);
+    if (budget_ != nullptr) {
+      lock.unlock();  // counting takes a while, and results come in
+      bound_cost(next);
+      lock.lock();
+    }
     next.job = index_;
     next.attempts = next.settled_attempts;
     if (const auto* unfinished = state_.find(hash_of(next.custom_id)))

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "budget.hpp"
+#include "cost_bound.hpp"
 #include "file_system.hpp"
 #include "id_table.hpp"
 #include "job_files.hpp"
@@ -127,6 +128,12 @@ class job_record {
   void load_life_from_totals();
   state_file::line_told told_by_line(const earlier& known) const;
   void make_outdated(earlier& known);
+  struct priced_bound {
+    token_bound tokens;
+    token_price price;
+    usd cost() const noexcept { return tokens.cost(price); }
+  };
+  priced_bound bound_or_refuse(const request& next) const;
   void bound_cost(request& next) const;
   void check_job_is_the_same() const;
   void move_aside();

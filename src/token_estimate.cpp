@@ -3,12 +3,12 @@
 #include <algorithm>
 
 #include "cost_bound.hpp"
+#include "token_count.hpp"
 
 namespace sluice {
 
 token_estimate::need token_estimate::of(const request& asked) {
-  constexpr std::uint64_t bytes_a_token = 4;
-  need told{.known = (asked.body.size() + bytes_a_token - 1) / bytes_a_token};
+  need told{.known = prompt_tokens(asked.target, asked.model, asked.body).tokens};
   if (asked.target == endpoint::embeddings) return told;
   if (const auto limit = named_output_limit(asked)) {
     told.known += asked.choices * static_cast<std::uint64_t>(*limit);

@@ -7,12 +7,12 @@
 
 namespace sluice {
 
-/// About how many tokens an attempt will take of a limit in tokens a minute: a token for four bytes
-/// of its body, and for each choice the limit that the body names, or the mean of the replies so
-/// far. Pure; not thread safe.
+/// About how many tokens an attempt will take of a limit in tokens a minute: those of its prompt,
+/// as far as they can be counted, and for each choice the limit that the body names, or the mean of
+/// the replies so far. Pure; not thread safe.
 class token_estimate {
  public:
-  /// What a request says of itself, once read.
+  /// What a request says of itself, once read and counted.
   struct need {
     std::uint64_t known = 0;
     unsigned open_choices = 0;  ///< whose length it does not bound

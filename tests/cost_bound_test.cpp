@@ -5,6 +5,7 @@
 #include <string>
 
 #include "job_line.hpp"
+#include "token_count.hpp"
 
 namespace sluice {
 namespace {
@@ -58,6 +59,36 @@ TEST(cost_bound, a_prompt_has_no_more_tokens_than_bytes_and_a_reply_no_more_than
     EXPECT_EQ(bound->completion, row.completion) << row.what;
     EXPECT_EQ(bound->prompt, static_cast<std::int64_t>(one.body.size())) << row.what;
   }
+}
+
+TEST(cost_bound, a_prompt_whose_tokens_can_be_counted_is_bounded_by_them) {
+  if (tokenizer::of(vocabulary::o200k_base) == nullptr) GTEST_SKIP() << "no vocabularies";
+  const std::string words = "several words that are fewer tokens than bytes";
+  const auto bound = [](const std::string& url, const std::string& body) {
+    return bound_prompt(asked(url, body));
+  };
+  const auto tokens = [](const std::string& text) {
+    return static_cast<std::int64_t>(completion_tokens("gpt-4o", text).tokens);
+  };
+  const std::string messages = R"("messages":[{"role":"user","content":")" + words + "\"}]";
+  const std::string plain = R"({"model":"gpt-4o",)" + messages + R"(,"max_tokens":7,"n":2})";
+  EXPECT_EQ(bound(chat, plain), tokens(words) + 7 + 1 + 8) << "its count, and the margin";
+  const std::string extra = R"("documents":["something that a relay may put into the prompt"])";
+  EXPECT_EQ(bound(chat, "{" + extra + R"(,"model":"gpt-4o",)" + messages + "}"),
+            tokens(words) + 7 + 1 + 8 + static_cast<std::int64_t>(extra.size()));
+  EXPECT_EQ(bound(chat, "{" + messages + R"(,"model":"gpt-4o",)" + messages + "}"),
+            tokens(words) + 7 + 1 + 8 + static_cast<std::int64_t>(messages.size()))
+      << "which of the two a relay takes is not known";
+  EXPECT_EQ(bound(completions, R"({"model":"davinci-002","prompt":["a a a a a a a a a","b"]})"),
+            10 + 2 + 8);
+  for (const char* model : {"o3", "claude-3-opus"}) {
+    const request one = asked(chat, R"({"model":")" + std::string(model) + "\"," + messages + "}");
+    EXPECT_EQ(bound_prompt(one), static_cast<std::int64_t>(one.body.size())) << model;
+  }
+  const request tools =
+      asked(chat, R"({"model":"gpt-4o","tools":[{"type":"function","function":{"name":"f"}}],)" +
+                      messages + "}");
+  EXPECT_EQ(bound_prompt(tools), static_cast<std::int64_t>(tools.body.size()));
 }
 
 // A relay may read what we cannot, and what it reads bounds its bill.

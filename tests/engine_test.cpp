@@ -986,12 +986,21 @@ TEST(limit_test, runs_share_the_window_of_a_key_and_no_other) {
       << "the same key by another way";
 }
 
-// Every reply takes 15 tokens, which is found out by the first: 256 are expected before.
+// Every prompt has 3 tokens and every reply 12, which is found out by the first: 256 are expected
+// before.
 TEST(limit_test, tokens_a_minute_are_those_that_replies_take) {
   engine_rig test;
   test.add(18);
   test.options.pace.requests_per_minute = 0;
   test.options.pace.tokens_per_minute = 100;
+  test.relay.plan = [](const exchange_call&) {
+    exchange_plan planned = completion_plan();
+    std::string& body = planned.body.front().second;
+    const std::size_t usage = body.find(R"("usage")");
+    body.replace(usage, std::string::npos,
+                 R"("usage":{"prompt_tokens":3,"completion_tokens":12,"total_tokens":15}})");
+    return planned;
+  };
   test.run();
   EXPECT_EQ(test.succeeded(), 18U);
   EXPECT_LE(test.most_counted_in_a_minute(), 6U);

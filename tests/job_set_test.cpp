@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "cost_bound.hpp"
 #include "sluice/error.hpp"
 #include "support/faulty_files.hpp"
 #include "support/temp_dir.hpp"
@@ -544,10 +545,16 @@ struct budget_job_test : job_set_test {
   }
 };
 
-TEST_F(budget_job_test, the_bound_is_of_bytes_and_the_longest_reply) {
+TEST_F(budget_job_test, the_bound_is_of_the_prompt_and_the_longest_reply) {
+  const usd reply = *usd::parse("0.00001") * 100;
   const auto next = open()->next();
-  EXPECT_EQ(next->most, *usd::parse("0.0000025") * static_cast<std::int64_t>(next->body.size()) +
-                            *usd::parse("0.00001") * 100);
+  EXPECT_EQ(next->most, *usd::parse("0.0000025") * bound_prompt(*next) + reply);
+  relay_prices of_pool(prices);
+  of_pool.set_renamed("gpt-4o");
+  job_set jobs({dir / "x.jsonl"}, lines, output, of_pool);
+  EXPECT_EQ(jobs.next()->most,
+            *usd::parse("0.0000025") * static_cast<std::int64_t>(next->body.size()) + reply)
+      << "another model behind the name may have any tokens";
 }
 
 TEST_F(budget_job_test, an_attempt_that_does_not_fit_waits_and_then_is_refused) {

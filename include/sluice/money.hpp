@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -167,6 +168,9 @@ class relay_prices {
   /// At least what any of the relays charges for the model; nothing when one has no price for it.
   std::optional<token_price> dearest(std::string_view model, endpoint target) const;
   model_limits limits(std::string_view model) const { return usual_.limits(model); }
+  /// Says that a relay serves another model under that name: its tokens may be others.
+  void set_renamed(std::string model) { renamed_.insert(std::move(model)); }
+  bool is_renamed(std::string_view model) const { return renamed_.contains(model); }
 
  private:
   const price_table& of(std::string_view relay) const {
@@ -176,6 +180,7 @@ class relay_prices {
 
   price_table usual_;
   std::map<std::string, price_table, std::less<>> own_;
+  std::set<std::string, std::less<>> renamed_;
 };
 
 }  // namespace sluice

@@ -133,6 +133,12 @@ price_table laid(const std::vector<layer>& layers, const std::string& factor,
   return all;
 }
 
+void note_renamed(const relay_member& member, relay_prices& prices) {
+  for (const auto& [model, served] : member.models) {
+    if (served != model) prices.set_renamed(model);
+  }
+}
+
 price_table told_by(const relay_member& member, const std::string& group) {
   auto answer = ask_price_list(member, group);
   if (!answer.told) {
@@ -170,6 +176,7 @@ relay_prices load_prices(const run_settings& chosen) {
     relay_prices all(laid(layers, options.price_multiplier, {}));
     for (const auto& member : members) {
       if (member.price_multiplier) all.set(member.name, prices_of(member));
+      note_renamed(member, all);
     }
     return all;
   }
@@ -177,7 +184,10 @@ relay_prices load_prices(const run_settings& chosen) {
   tables.reserve(members.size());
   for (const auto& member : members) tables.push_back(prices_of(member));
   relay_prices all(tables.front());  // what no relay is named for goes by one that is there
-  for (std::size_t i = 0; i < members.size(); ++i) all.set(members[i].name, std::move(tables[i]));
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    all.set(members[i].name, std::move(tables[i]));
+    note_renamed(members[i], all);
+  }
   return all;
 }
 

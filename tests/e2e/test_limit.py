@@ -39,9 +39,9 @@ class Limit(Case):
         self.assertEqual((stats["attempts"], stats["refused"], stats["max_in_60s"]), (30, 0, 30))
 
     def test_tokens_a_minute(self) -> None:
-        """A request is taken for about 70 tokens until its usage tells of less: so one goes at a time."""
+        """A request is taken for about 54 tokens until its usage tells of less: so one goes at a time."""
         relay = self.relay("--head-delay", "0.05")
-        self.run_job(self.job(chats(4, max_tokens=40)), relay, "--tpm", 120, "--no-stream")
+        self.run_job(self.job(chats(4, max_tokens=40)), relay, "--tpm", 100, "--no-stream")
         self.assertEqual(relay.stats["max_in_flight"], 1)
         self.run_job(self.job(chats(4, max_tokens=40), "wide.jsonl"), relay, "--tpm", 100000, "--no-stream")
         self.assertGreater(relay.stats["max_in_flight"], 1)
