@@ -171,6 +171,18 @@ bool add_stream_fields(body_text& body, endpoint target, const job_options& opti
 
 }  // namespace
 
+bad_line line_too_long(std::uint64_t number, const job_options& options) {
+  return {
+      number, fmt::format("line-{}", number), errc::invalid_json_line,
+      fmt::format("The line is longer than {} bytes (--max-line-bytes).", options.max_line_bytes)};
+}
+
+bad_line duplicate_line(std::uint64_t number, std::string custom_id) {
+  return {number, std::move(custom_id), errc::duplicate_custom_id,
+          "The custom_id for this request is a duplicate of another request; it must be unique in "
+          "the job."};
+}
+
 boost::system::result<request, bad_line> parse_job_line(std::string_view line, std::uint64_t number,
                                                         const job_options& options) {
   bad_line bad{number, fmt::format(FMT_COMPILE("line-{}"), number), errc::invalid_json_line, {}};

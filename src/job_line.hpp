@@ -19,6 +19,11 @@ struct bad_line {
   std::string message;
 };
 
+/// A line of more bytes than job lines may have.
+bad_line line_too_long(std::uint64_t number, const job_options& options);
+/// A line whose id an earlier one of the job has.
+bad_line duplicate_line(std::uint64_t number, std::string custom_id);
+
 /// Turns one line of a job (without its line end) into the request to send, in any of the three
 /// forms: the OpenAI Batch form, a bare body, a prompt. The body keeps its bytes but for what an
 /// option changes: a model or a system message where the line has none, and the stream fields at

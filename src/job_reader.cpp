@@ -1,7 +1,5 @@
 #include "job_reader.hpp"
 
-#include <fmt/format.h>
-
 namespace sluice {
 
 job_reader::job_reader(const std::string& path, const job_options& options)
@@ -12,11 +10,7 @@ std::optional<boost::system::result<request, bad_line>> job_reader::next() {
   line_reader::line line;
   if (!lines_.next(line)) return std::nullopt;
   ++given_;
-  if (line.too_long) {
-    return bad_line{line.number, fmt::format("line-{}", line.number), errc::invalid_json_line,
-                    fmt::format("The line is longer than {} bytes (--max-line-bytes).",
-                                options_.max_line_bytes)};
-  }
+  if (line.too_long) return line_too_long(line.number, options_);
   return parse_job_line(line.text, line.number, options_);
 }
 

@@ -309,8 +309,7 @@ void job_record::scan() {
       bad = line->error();
     } else if (!check_new(**line)) {
       duplicates_.push_back((*line)->line);
-      bad = bad_line{(*line)->line, (*line)->custom_id, errc::duplicate_custom_id,
-                     "custom_id repeats"};
+      bad = duplicate_line((*line)->line, (*line)->custom_id);
     }
     if (bad) {
       ++bad_lines_;
@@ -531,10 +530,7 @@ std::optional<request> job_record::next_request() {
       ++next_duplicate_;
     }
     if (duplicate) {
-      put_bad(
-          {next.line, next.custom_id, errc::duplicate_custom_id,
-           "The custom_id for this request is a duplicate of another request; it must be unique in "
-           "the job."});
+      put_bad(duplicate_line(next.line, next.custom_id));
       continue;
     }
     if (!wanted(next, next.settled_attempts)) continue;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/check_command.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/models_command.hpp"
 #include "cli/probe_command.hpp"
@@ -78,9 +79,11 @@ int run_program(int argc, char** argv) {
   program.footer(
       "Examples:\n"
       "  sluice run jobs/authenticity.jsonl --simulate --output-dir out\n"
+      "  sluice check jobs/authenticity.jsonl\n"
       "  sluice quota --simulate\n"
       "  sluice run --help");
   cli::add_run_command(program, command_line, exit_status);
+  cli::add_check_command(program, exit_status);
   cli::add_report_command(program, exit_status);
   cli::add_quota_command(program, exit_status);
   cli::add_models_command(program, exit_status);
@@ -98,7 +101,7 @@ int run_program(int argc, char** argv) {
     const auto unknown = program.remaining(true);
     if (!unknown.empty()) return refuse(unknown_word(program, unknown.front()));
     return refuse(
-        "name a command: run, report, quota, models, probe or simulate (see sluice --help)");
+        "name a command: run, check, report, quota, models, probe or simulate (see sluice --help)");
   } catch (const CLI::ParseError& fault) {
     return refuse(
         fmt::format("{} (see sluice {} --help)", fault.what(), named_command(program).get_name()));
