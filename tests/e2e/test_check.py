@@ -77,6 +77,20 @@ class Check(Case):
         self.assertEqual(told["max_completion_tokens"], 50)
         self.assertEqual(Decimal(told["cost_usd"]["at_most"]), (tokens * Decimal("0.5") + 50) / 1_000_000)
 
+    def test_a_config_of_a_run_serves_without_its_key(self) -> None:
+        (self.folder / "sluice.toml").write_text('api-key-file = "missing"\nbase-url = "nonsense"\nrpm = 10\n')
+        job = self.job([chat("hi", max_tokens=1)])
+        told = self.document(job, env={"OPENAI_API_KEY": None})["jobs"][0]
+        self.assertEqual(told["minutes_at_limit"], 0.1)
+
+    def test_prices_of_the_relay_need_it_and_its_key(self) -> None:
+        simulator = self.simulator()
+        job = self.job([chat("hi", max_tokens=1)])
+        flags = (job, "--prices", "relay", "--base-url", simulator.url)
+        told = self.document(*flags)["jobs"][0]
+        self.assertEqual(told["cost_usd"], self.document(job)["jobs"][0]["cost_usd"])
+        self.assert_one_sentence(self.check(*flags, env={"OPENAI_API_KEY": None}, expect=2), "API key")
+
     def test_jobs_of_every_form(self) -> None:
         plain = self.job(jsonl([chat("hi")]))
         packed = self.folder / "packed.jsonl.gz"
