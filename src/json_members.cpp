@@ -1,9 +1,10 @@
 #include "json_members.hpp"
 
+#include <simdjson.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <nlohmann/json.hpp>
 
 #include "json_text.hpp"
 
@@ -144,10 +145,13 @@ std::optional<std::string> json_string(std::string_view text) {
   if (text.size() < 2 || text.front() != '"') return std::nullopt;
   if (text.find('\\') == std::string_view::npos)
     return std::string(text.substr(1, text.size() - 2));
-  const auto parsed =
-      nlohmann::json::parse(without_lone_surrogates(std::string(text)), nullptr, false);
-  if (!parsed.is_string()) return std::nullopt;
-  return parsed.get<std::string>();
+  simdjson::ondemand::parser parser;
+  const simdjson::padded_string padded(without_lone_surrogates(std::string(text)));
+  simdjson::ondemand::document document;
+  std::string_view unescaped;
+  if (parser.iterate(padded).get(document) != simdjson::SUCCESS) return std::nullopt;
+  if (document.get_string().get(unescaped) != simdjson::SUCCESS) return std::nullopt;
+  return std::string(unescaped);
 }
 
 }  // namespace sluice

@@ -57,6 +57,10 @@ TEST(json_string, says_what_a_string_says) {
   EXPECT_EQ(json_string(R"("")"), "");
   EXPECT_EQ(json_string(R"("a\n\u00e9\ud83d\ude00\/")"), "a\né😀/");
   EXPECT_EQ(json_string(R"("\ud800!")"), "\xEF\xBF\xBD!") << "a lone surrogate";
+  EXPECT_EQ(json_string(R"("\"\\\b\f\n\r\t\u0000.")"), std::string("\"\\\b\f\n\r\t\0.", 9));
+  EXPECT_EQ(json_string("\"\\n" + std::string(100'000, 'x') + '"'),
+            "\n" + std::string(100'000, 'x'));
+  EXPECT_FALSE(json_string("\"\\n\xff\"")) << "no valid UTF-8";
   for (const char* text : {"1", "null", "[\"a\"]", ""}) EXPECT_FALSE(json_string(text)) << text;
 }
 
