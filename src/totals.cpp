@@ -1,7 +1,5 @@
 #include "sluice/totals.hpp"
 
-#include <algorithm>
-#include <bit>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -10,29 +8,10 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-// A power of two is cut into 64 steps; values are whole microseconds.
-constexpr unsigned step_bits = 6;
-constexpr unsigned powers = 40;
-
-std::size_t step_of(std::uint64_t microseconds) {
-  if (microseconds < (1U << step_bits)) return microseconds;
-  const unsigned power = static_cast<unsigned>(std::bit_width(microseconds)) - 1;
-  const std::uint64_t step = (microseconds >> (power - step_bits)) & ((1U << step_bits) - 1);
-  return ((power - step_bits + 1) << step_bits) + step;
-}
-
-// The middle of a step.
-double value_of(std::size_t step) {
-  const std::uint64_t block = step >> step_bits;
-  if (block == 0) return static_cast<double>(step);
-  const std::uint64_t within = (step & ((1U << step_bits) - 1)) | (1U << step_bits);
-  return (static_cast<double>(within) + 0.5) * std::exp2(static_cast<double>(block) - 1);
-}
-
-json quantiles(const duration_histogram& histogram) {
+json quantiles(const histogram& times) {
   json told;
   for (const auto& [name, q] : {std::pair{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}}) {
-    const auto value = histogram.quantile(q);
+    const auto value = times.quantile(q);
     told[name] = value ? json(std::round(*value * 10) / 10) : json(nullptr);
   }
   return told;
@@ -67,25 +46,6 @@ std::string_view to_string(job_status status) {
 }
 
 }  // namespace
-
-duration_histogram::duration_histogram() : counts_((powers + 1) << step_bits, 0) {}
-
-void duration_histogram::add(double milliseconds) {
-  const auto microseconds = static_cast<std::uint64_t>(std::max(0.0, milliseconds * 1000));
-  ++counts_[std::min(step_of(microseconds), counts_.size() - 1)];
-  ++total_;
-}
-
-std::optional<double> duration_histogram::quantile(double q) const {
-  if (total_ == 0) return std::nullopt;
-  const auto rank = static_cast<std::uint64_t>(std::ceil(q * static_cast<double>(total_)));
-  std::uint64_t seen = 0;
-  for (std::size_t step = 0; step < counts_.size(); ++step) {
-    seen += counts_[step];
-    if (seen >= std::max<std::uint64_t>(rank, 1)) return value_of(step) / 1000;
-  }
-  return std::nullopt;
-}
 
 void job_totals::share::add(const line_facts& line) {
   ++requests;

@@ -2,10 +2,7 @@
 
 #include <gmock/gmock.h>
 
-#include <algorithm>
-#include <cmath>
 #include <nlohmann/json.hpp>
-#include <random>
 
 namespace sluice {
 namespace {
@@ -35,40 +32,6 @@ std::vector<std::string> keys_of(const ordered_json& object) {
   std::vector<std::string> keys;
   for (const auto& [key, value] : object.items()) keys.push_back(key);
   return keys;
-}
-
-TEST(duration_histogram, tells_quantiles_within_two_per_cent) {
-  std::mt19937_64 random(3);
-  for (const double scale : {0.05, 3.0, 900.0, 60'000.0, 4e6}) {
-    duration_histogram histogram;
-    std::vector<double> all;
-    std::lognormal_distribution<double> spread(std::log(scale), 1);
-    for (int i = 0; i < 20'000; ++i) {
-      all.push_back(spread(random));
-      histogram.add(all.back());
-    }
-    std::sort(all.begin(), all.end());
-    for (const double q : {0.01, 0.5, 0.9, 0.99, 0.999, 1.0}) {
-      const double exact =
-          all[static_cast<std::size_t>(std::ceil(q * static_cast<double>(all.size()))) - 1];
-      const auto told = histogram.quantile(q);
-      ASSERT_TRUE(told);
-      EXPECT_NEAR(*told, exact, exact * 0.02 + 0.001) << "scale " << scale << ", q " << q;
-    }
-  }
-}
-
-TEST(duration_histogram, at_its_ends) {
-  duration_histogram histogram;
-  EXPECT_FALSE(histogram.quantile(0.5));
-  histogram.add(0);
-  EXPECT_EQ(*histogram.quantile(0), 0);
-  histogram.add(-5);
-  EXPECT_EQ(*histogram.quantile(1), 0);
-  histogram.add(1e15);  // years
-  EXPECT_GT(*histogram.quantile(1), 1e8);
-  histogram.add(7);
-  EXPECT_NEAR(*histogram.quantile(0.75), 7, 0.14);
 }
 
 TEST(job_totals, has_exactly_the_keys_of_the_contract) {

@@ -1,31 +1,16 @@
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
+#include "sluice/histogram.hpp"
 #include "sluice/money.hpp"
 #include "sluice/usage.hpp"
 
 namespace sluice {
-
-/// Counts durations in steps of under 2 %, from a microsecond to days, in a few kilobytes.
-class duration_histogram {
- public:
-  duration_histogram();
-  void add(double milliseconds);
-  /// The value that the share `q` (0 to 1) of all durations does not pass; nothing when there are
-  /// none.
-  std::optional<double> quantile(double q) const;
-
- private:
-  std::vector<std::uint32_t> counts_;
-  std::uint64_t total_ = 0;
-};
 
 /// What one line of an output or errors file adds to the totals; the same from a fresh result and
 /// from a line that an earlier run wrote.
@@ -101,8 +86,8 @@ class job_totals {
   std::map<std::string, std::uint64_t> finish_reasons_;
   std::map<std::string, share> models_;
   std::map<std::string, share> relays_;  // of a pool
-  duration_histogram latency_;
-  duration_histogram ttft_;
+  histogram latency_;
+  histogram ttft_;
 };
 
 }  // namespace sluice
