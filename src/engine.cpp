@@ -5,15 +5,14 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <boost/algorithm/string/predicate.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <map>
 #include <random>
 #include <thread>
 #include <utility>
 
-#include "base_url.hpp"
 #include "limit_store.hpp"
+#include "relay_window.hpp"
 #include "run_context.hpp"
 #include "steady_clock.hpp"
 
@@ -81,46 +80,31 @@ void check_open_files(const pace_options& pace) {
                   pace.concurrency, pace.concurrency + run_context::other_files, files.rlim_cur));
 }
 
-// What the relay bills: a header may stand in the place of the key, or hold it.
-std::string key_of(const relay_options& relay) {
-  constexpr std::string_view scheme = "Bearer ";
-  for (const auto& [name, value] : relay.headers) {
-    if (!boost::algorithm::iequals(name, "Authorization")) continue;
-    return boost::algorithm::istarts_with(value, scheme) ? value.substr(scheme.size()) : value;
-  }
-  return relay.api_key;
-}
-
 // The relays' lanes, and the windows that they count in: those of one origin and key share theirs,
 // and keep the lower of two limits.
 struct gate_plan {
   explicit gate_plan(const config& options) {
-    std::map<std::pair<std::string, std::string>, std::size_t> known;
+    std::map<std::string, std::size_t> known;
     for (const auto& member : options.relays()) {
       const unsigned rpm = member.requests_per_minute.value_or(options.pace.requests_per_minute);
-      const auto [place, fresh] = known.try_emplace(
-          {base_url::parse(member.relay.base_url).origin(), key_of(member.relay)}, windows.size());
+      const auto [place, fresh] = known.try_emplace(window_name(member.relay), windows.size());
       lanes.push_back({place->second, member.weight});
       if (fresh) {
         windows.push_back({rpm, options.pace.window_margin, options.pace.pace,
                            options.pace.tokens_per_minute, nullptr});
-        names.push_back(limit_file_name(place->first.first, place->first.second));
+        names.push_back(place->first);
       } else if (auto& shared = windows[place->second].per_minute; rpm != 0) {
         shared = shared == 0 ? rpm : std::min(shared, rpm);
       }
     }
   }
 
-  // Has the windows live where other processes find them. One that cannot is this process's alone.
-  std::vector<std::unique_ptr<limit_store>> share(const std::string& folder) {
+  // Has the windows live where other processes find them.
+  std::vector<std::unique_ptr<limit_store>> share(const pace_options& pace) {
     std::vector<std::unique_ptr<limit_store>> stores;
-    const auto warn = [warned = std::make_shared<bool>(false)](const std::string& why) {
-      if (std::exchange(*warned, true)) return;
-      spdlog::warn("the limit is not shared with other runs ({})", why);
-    };
-    for (std::size_t i = 0; i < windows.size() && !folder.empty(); ++i) {
-      stores.push_back(std::make_unique<limit_store>(fmt::format("{}/{}", folder, names[i]),
-                                                     current_boot(), windows[i].margin, warn));
+    window_opener opener(pace);
+    for (std::size_t i = 0; i < windows.size(); ++i) {
+      stores.push_back(opener.open(names[i]));
       windows[i].store = stores.back().get();
     }
     return stores;
@@ -145,7 +129,7 @@ struct engine::parts {
         time(given_clock != nullptr ? *given_clock : *owned_clock),
         clients(std::move(given_clients)),
         plan(options),
-        stores(plan.share(options.pace.limit_folder)),
+        stores(plan.share(options.pace)),
         gate(time, plan.windows, plan.lanes, options.pace.concurrency) {
     if (!clients.empty()) return;
     for (const auto& member : relays) {

@@ -330,6 +330,7 @@ asio::awaitable<exchange_end> beast_client::exchange(outgoing request, response_
     if (!sending_) {
       co_return failed(result, exchange_end::how::unreachable, guarded, "interrupted");
     }
+    handler.on_sending(!used_before);
     // No conditional expression: GCC 12 would start both.
     if (guarded.tls) {
       result = co_await talk(*guarded.tls, link, started, request, handler);

@@ -18,6 +18,9 @@ namespace sluice {
 class response_handler {
  public:
   virtual ~response_handler() = default;
+  /// There is a connection, made for this exchange or used before, and the first byte is about to
+  /// go out; told again where a used one turns out to be dead.
+  virtual void on_sending(bool connected_anew) { (void)connected_anew; }
   /// The last byte of the request was given to the kernel.
   virtual void on_sent() = 0;
   virtual void on_head(openai::response_head head) = 0;

@@ -361,8 +361,9 @@ reply_reader::need reply_reader::body(std::string_view bytes) {
   return state_->take(bytes);
 }
 
-bool reply_reader::content_began() const noexcept {
-  return state_->completion.content_began() || state_->response.content_began();
+piece_count reply_reader::pieces() const noexcept {
+  return state_->expected.target == endpoint::responses ? state_->response.pieces()
+                                                        : state_->completion.pieces();
 }
 
 result reply_reader::finish(ending how, std::string_view transport) {

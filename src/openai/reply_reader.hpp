@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "openai/piece_count.hpp"
 #include "sluice/error.hpp"
 #include "sluice/job.hpp"
 #include "sluice/result.hpp"
@@ -66,8 +67,9 @@ class reply_reader {
   void head(response_head head, double now_unix);
   need body(std::string_view bytes);
 
-  /// True from the first piece of content, reasoning, refusal or tool call on.
-  bool content_began() const noexcept;
+  /// Of a stream, so far.
+  piece_count pieces() const noexcept;
+  bool content_began() const noexcept { return pieces().any > 0; }
 
   /// The outcome; call once, last. `transport` is what the wire had to say about a cut or a timeout
   /// and becomes the failure's message where the relay gave none.

@@ -50,7 +50,10 @@ chunk_meaning response_stream::add(std::string_view type, ondemand::object event
     }
   }
   if (refused || type == "error" || type == "response.failed") return chunk_meaning::error;
-  if (type.ends_with(".delta")) content_began_ = content_began_ || has_delta;
+  if (has_delta && type.ends_with(".delta")) {
+    ++pieces_.any;
+    if (type == "response.output_text.delta") ++pieces_.content;
+  }
   if (type == "response.output_item.done" && item.starts_with('{')) {
     const std::size_t next = items_.empty() ? 0 : std::prev(items_.end())->first + 1;
     items_.insert_or_assign(place_of(index, next), item);

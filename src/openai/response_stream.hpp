@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "openai/chunk.hpp"
+#include "openai/piece_count.hpp"
 
 namespace sluice::openai {
 
@@ -23,15 +24,15 @@ class response_stream {
   chunk_meaning add(std::string_view type, simdjson::ondemand::object event);
 
   bool complete() const { return !body_.empty(); }
-  /// A piece of text, reasoning, refusal or arguments has come.
-  bool content_began() const { return content_began_; }
+  /// Of what has come so far: text, and reasoning, refusal or arguments beside it.
+  piece_count pieces() const noexcept { return pieces_; }
   /// The `response` object of the event that ended the stream; empty before.
   const std::string& body() const { return body_; }
 
  private:
   std::string with_output(std::string_view response);
 
-  bool content_began_ = false;
+  piece_count pieces_;
   std::map<std::size_t, std::string> items_;  ///< the items that are whole, by their place
   chunk_reader inner_;                        ///< for the response in the last event
   std::string body_;

@@ -148,6 +148,7 @@ bool stream_assembler::add_choice(ondemand::object piece) {
       if (brings_content(key, value)) {
         with_content = true;
         note_content(into);
+        ++pieces_.content;
       }
       into.members.merge(key, value);
     } else if (key != "logprobs" && key != "delta" && key != "message") {
@@ -188,7 +189,10 @@ bool stream_assembler::add_words(words& into, ondemand::object delta, const choi
     } else if (key == "audio") {
       if (is_object(value)) into.audio.merge(value.get_object());
     } else {
-      if (brings_content(key, value)) note();
+      if (brings_content(key, value)) {
+        note();
+        if (key == "content") ++pieces_.content;
+      }
       into.members.merge(key, value);
     }
   }
@@ -197,7 +201,7 @@ bool stream_assembler::add_words(words& into, ondemand::object delta, const choi
 
 /// To be told before the finish reason that comes in the same piece.
 void stream_assembler::note_content(const choice& of) {
-  content_began_ = true;
+  ++pieces_.any;
   if (!of.finish_reason.empty()) went_on_ = true;
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "openai/chunk.hpp"
+#include "openai/piece_count.hpp"
 #include "openai/piecewise_object.hpp"
 #include "sluice/job.hpp"
 
@@ -33,8 +34,8 @@ class stream_assembler {
   /// It is complete, and the last of it was no content: some relays give a finish reason with
   /// every chunk, so that content behind one takes it back until it, or the usage, is told again.
   bool settled() const { return complete() && !went_on_; }
-  /// A piece of content, reasoning, refusal or a tool call has come.
-  bool content_began() const { return content_began_; }
+  /// Of what has come so far.
+  piece_count pieces() const noexcept { return pieces_; }
   /// The whole object.
   std::string body() const;
 
@@ -87,7 +88,7 @@ class stream_assembler {
   endpoint target_;
   std::size_t expected_;
   std::size_t ended_ = 0;
-  bool content_began_ = false;
+  piece_count pieces_;
   bool went_on_ = false;  ///< content came behind a finish reason, and nothing that ends it since
   bool usage_told_ = false;  ///< one that counts tokens has come
   chunk_reader inner_;       ///< for what a chunk holds whole, and is read for itself

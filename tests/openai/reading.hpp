@@ -31,6 +31,7 @@ struct reading {
   boost::system::result<reply, failure> outcome;
   reply_reader::need last_need;
   bool content_began;
+  piece_count pieces;
 };
 
 inline reading read_in_pieces(const response& from, const std::vector<std::size_t>& cuts) {
@@ -53,7 +54,8 @@ inline reading read_in_pieces(const response& from, const std::vector<std::size_
   for (const std::size_t cut : cuts) feed(cut);
   feed(from.body.size());
   const bool began = reader.content_began();
-  return {reader.finish(from.how, from.transport), need, began};
+  const piece_count pieces = reader.pieces();
+  return {reader.finish(from.how, from.transport), need, began, pieces};
 }
 
 /// Everything in a reading, as text to compare.

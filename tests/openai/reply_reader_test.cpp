@@ -1342,6 +1342,26 @@ TEST(ReplyReader, NeedsNothingAfterWhatCannotBeHelped) {
       need::nothing);
 }
 
+TEST(ReplyReader, CountsPiecesAndContentApart) {
+  const auto count = [](const std::string& body, endpoint target = endpoint::chat_completions) {
+    const auto pieces = read({.body = body, .target = target, .how = ending::cut}).pieces;
+    return std::pair(pieces.any, pieces.content);
+  };
+  using pair = std::pair<std::uint64_t, std::uint64_t>;
+  const std::string role = said(R"({"role":"assistant","content":""})");
+  const std::string thought = said(R"({"reasoning_content":"hm"})");
+  const std::string word = said(R"({"content":"a"})");
+  EXPECT_EQ(count(events({role})), pair(0, 0));
+  EXPECT_EQ(count(events({role, thought, thought})), pair(2, 0));
+  EXPECT_EQ(count(events({role, thought, word, word})), pair(3, 2));
+  EXPECT_EQ(count(events({said(R"({"refusal":"no"})")})), pair(1, 0));
+  EXPECT_EQ(count(events({R"({"choices":[{"text":"a"}]})"}), endpoint::completions), pair(1, 1));
+  EXPECT_EQ(count(events({R"({"type":"response.reasoning_summary_text.delta","delta":"hm"})",
+                          R"({"type":"response.output_text.delta","delta":"x"})"}),
+                  endpoint::responses),
+            pair(2, 1));
+}
+
 TEST(ReplyReader, TellsWhenContentBegins) {
   const auto began = [](const std::string& delta) {
     return read({.body = events({said(delta)}), .how = ending::cut}).content_began;

@@ -22,7 +22,8 @@ namespace sluice::test {
 
 /// What becomes of one exchange, moment by moment.
 struct exchange_plan {
-  duration before_sent{};  ///< connecting and sending
+  duration connecting{};   ///< anew; nothing: a connection used before
+  duration before_sent{};  ///< sending, and whatever stands before it
   bool sent_any = true;    ///< some bytes left before it ended
   bool sent_whole = true;  ///< all of them did
   duration on_the_way{};   ///< from sent to being counted by the relay
@@ -105,9 +106,10 @@ class fake_client final : public http_client {
   boost::asio::awaitable<bool> follow(const exchange_plan& planned, response_handler& handler,
                                       exchange_end& told) {
     const std::uint64_t epoch = epoch_;
-    if (!co_await pass(planned.before_sent, epoch)) co_return false;
+    if (!co_await pass(planned.connecting + planned.before_sent, epoch)) co_return false;
     told.sent_any = planned.sent_any;
     if (!planned.sent_any) co_return true;
+    handler.on_sending(planned.connecting > duration{});
     counted.push_back(time_.now() + planned.on_the_way);
     if (!planned.sent_whole) co_return true;
     told.sent_whole = true;
