@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/bench_command.hpp"
 #include "cli/check_command.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/models_command.hpp"
@@ -88,6 +89,7 @@ int run_program(int argc, char** argv) {
   cli::add_quota_command(program, exit_status);
   cli::add_models_command(program, exit_status);
   cli::add_probe_command(program, exit_status);
+  cli::add_bench_command(program, exit_status);
   cli::add_simulate_command(program, exit_status);
   try {
     program.parse(argc, argv);
@@ -101,7 +103,7 @@ int run_program(int argc, char** argv) {
     const auto unknown = program.remaining(true);
     if (!unknown.empty()) return refuse(unknown_word(program, unknown.front()));
     return refuse(
-        "name a command: run, check, report, quota, models, probe or simulate (see sluice --help)");
+        "name a command: run, check, report, quota, models, probe, bench or simulate (see sluice --help)");
   } catch (const CLI::ParseError& fault) {
     return refuse(
         fmt::format("{} (see sluice {} --help)", fault.what(), named_command(program).get_name()));

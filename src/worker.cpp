@@ -6,111 +6,19 @@
 #include <cmath>
 #include <utility>
 
+#include "attempt_outcome.hpp"
 #include "hash.hpp"
-#include "json_members.hpp"
-#include "json_text.hpp"
-#include "openai/error_body.hpp"
 #include "openai/reply_reader.hpp"
+#include "renamed_model.hpp"
 #include "secrets.hpp"
 #include "usage_estimate.hpp"
 
 namespace sluice {
 namespace {
 
-using outcome = boost::system::result<reply, failure>;
-using how = exchange_end::how;
-
-constexpr std::size_t longest_message = 1000;
-
 // In tenths, as the line of the result has it: the totals are to be the same when it is read again.
 double milliseconds(duration time) {
   return std::round(std::chrono::duration<double, std::milli>(time).count() * 10) / 10;
-}
-
-// The failure of an attempt whose reply has not even begun.
-failure transport_failure(const exchange_end& end) {
-  failure why;
-  why.message = openai::one_line(end.message, longest_message);
-  switch (end.end) {
-    case how::unreachable:
-      why.code = errc::connection_failed;
-      why.kind = failure_class::unreachable;
-      break;
-    case how::bad_certificate:
-      why.code = errc::tls_failed;
-      why.kind = failure_class::bad_certificate;
-      break;
-    case how::refused_by_proxy:
-      why.code = errc::connection_failed;
-      why.kind = failure_class::bad_proxy;
-      break;
-    case how::timed_out:
-      why.code = errc::request_timeout;
-      break;
-    case how::broken:
-    case how::undecodable:
-    case how::complete:
-      why.code = errc::connection_failed;
-      break;
-  }
-  return why;
-}
-
-attempt_end end_without_result(const exchange_end& end, const failure& why) {
-  if (!end.sent_any) return attempt_end::unsent;
-  if (!end.sent_whole) return attempt_end::answered;
-  return why.code == errc::http_error ? end_by_status(why.http_status) : attempt_end::lost;
-}
-
-// The body with another name for its model, in every place where it stands: parsers differ in which
-// of two members they take.
-std::string with_model(const std::string& body, const std::string& model) {
-  const auto members = json_members(body);
-  std::string renamed;
-  std::size_t copied = 0;
-  for (const auto& member : members.value_or(std::vector<json_member>{})) {
-    if (json_string(fmt::format("\"{}\"", member.key)) != "model") continue;
-    const std::size_t value = member.end - member.value.size();
-    renamed.append(body, copied, value - copied);
-    append_json_quoted(renamed, model);
-    copied = member.end;
-  }
-  return renamed.append(body, copied);
-}
-
-openai::reply_reader::ending ending_of(how end) {
-  using enum openai::reply_reader::ending;
-  switch (end) {
-    case how::complete:
-      return complete;
-    case how::timed_out:
-      return timeout;
-    case how::undecodable:
-      return undecodable;
-    default:
-      return cut;
-  }
-}
-
-// A relay may repeat the key in what it says; nothing that is kept or shown holds it.
-void blot_out(outcome& told, const secrets& hidden) {
-  if (told) {
-    hidden.blot_out(told->body);
-    hidden.blot_out(told->request_id);
-    std::map<std::string, std::uint64_t> reasons;
-    for (const auto& [reason, count] : told->finish_reasons) {
-      std::string shown = reason;
-      hidden.blot_out(shown);
-      reasons[std::move(shown)] += count;
-    }
-    told->finish_reasons = std::move(reasons);
-    return;
-  }
-  failure why = told.error();
-  hidden.blot_out(why.message);
-  hidden.blot_out(why.body);
-  hidden.blot_out(why.request_id);
-  told = std::move(why);
 }
 
 // The same for every attempt at a request until it has a line, over restarts too.
@@ -167,7 +75,7 @@ worker::worker(run_context& shared, request&& taken)
       request_(std::move(taken)),
       idempotency_key_(idempotency_key(shared.source.identity(request_.job), request_)) {}
 
-boost::asio::awaitable<outcome> worker::make_attempt(start_gate::permit turn) {
+boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit turn) {
   attempt follower(*this, turn);
   run_relay& relay = run_.relays[turn.lane];
   relay_ = turn.lane;
@@ -175,10 +83,7 @@ boost::asio::awaitable<outcome> worker::make_attempt(start_gate::permit turn) {
   started_unix_ = run_.time.unix_now();
   first_content_.reset();
   exchange_end end;
-  const auto renamed = relay.options.models.find(request_.model);
-  const std::string own_body = renamed == relay.options.models.end()
-                                   ? std::string()
-                                   : with_model(request_.body, renamed->second);
+  const std::string own_body = renamed_body(relay.options, request_);
   const attempt_record record{request_.job, request_.custom_id, request_.attempts + sent_ + 1,
                               request_.most};
   try {
@@ -201,8 +106,7 @@ boost::asio::awaitable<outcome> worker::make_attempt(start_gate::permit turn) {
     throw;
   }
   if (end.sent_any) ++sent_;
-  outcome told = end.head_arrived ? follower.reader.finish(ending_of(end.end), end.message)
-                                  : outcome(transport_failure(end));
+  attempt_outcome told = outcome_of(end, follower.reader);
   if (told && !told->usage) told->estimated_usage = estimate_usage(request_, told->body);
   if (told && (told->usage || told->estimated_usage)) {
     const token_usage& used = told->usage ? *told->usage : *told->estimated_usage;
@@ -230,7 +134,7 @@ boost::asio::awaitable<void> worker::serve() {
       run_.sink.unreserve(request_);
       co_return;
     }
-    outcome told = co_await make_attempt(*turn);
+    attempt_outcome told = co_await make_attempt(*turn);
     if (told) {
       run_.succeeded(relay_, started_);
       co_return finish(std::move(told));
@@ -261,7 +165,7 @@ boost::asio::awaitable<void> worker::serve() {
 }
 
 // The last thing a worker does: the result takes over what the request holds.
-void worker::finish(outcome&& told) {
+void worker::finish(attempt_outcome&& told) {
   result finished;
   finished.job = request_.job;
   finished.line = request_.line;

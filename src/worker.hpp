@@ -1,10 +1,10 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
-#include <boost/system/result.hpp>
 #include <optional>
 #include <string>
 
+#include "attempt_outcome.hpp"
 #include "run_context.hpp"
 #include "sluice/job.hpp"
 #include "sluice/result.hpp"
@@ -21,9 +21,8 @@ class worker {
  private:
   struct attempt;
 
-  boost::asio::awaitable<boost::system::result<reply, failure>> make_attempt(
-      start_gate::permit turn);
-  void finish(boost::system::result<reply, failure>&& outcome);
+  boost::asio::awaitable<attempt_outcome> make_attempt(start_gate::permit turn);
+  void finish(attempt_outcome&& outcome);
 
   run_context& run_;
   request request_;

@@ -1,0 +1,284 @@
+#include "bench/load_run.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <utility>
+
+#include "attempt_outcome.hpp"
+#include "bench/arrivals.hpp"
+#include "renamed_model.hpp"
+#include "result_line.hpp"
+#include "usage_estimate.hpp"
+
+namespace sluice::bench {
+
+namespace asio = boost::asio;
+
+// Follows one exchange: tells the gate of its moments, and keeps them.
+struct load_run::attempt final : response_handler {
+  attempt(load_run& owner, std::size_t place, const request& asked, start_gate::permit held)
+      : time(owner.time_),
+        of(*owner.targets_[place]),
+        record(owner.records_[place].get()),
+        turn(held),
+        reader({asked.target, asked.choices, asked.streamed, of.member.relay.max_response_bytes}) {}
+
+  void on_sending(bool connected_anew) override {
+    seen.sending = time.now();
+    seen.connected_anew = connected_anew;
+  }
+  void on_sent() override { of.gate.sent(turn); }
+  void on_head(openai::response_head head) override {
+    seen.head = time.now();
+    of.gate.answered(turn);
+    reader.head(std::move(head), time.unix_now());
+  }
+  openai::reply_reader::need on_body(std::string_view bytes) override {
+    const time_point now = time.now();
+    const auto before = reader.pieces();
+    const auto wanted = reader.body(bytes);
+    const auto after = reader.pieces();
+    if (after.any == before.any) return wanted;
+    if (!seen.first_piece) {
+      seen.first_piece = now;
+    } else if (record != nullptr) {
+      record->add_gap(now - *seen.last_piece);
+    }
+    seen.last_piece = now;
+    if (!seen.first_content && after.content > 0) seen.first_content = now;
+    seen.thought_aloud = after.any > after.content;
+    return wanted;
+  }
+
+  clock& time;
+  target& of;
+  load_record* record;  // null while it is a warm-up
+  start_gate::permit turn;
+  openai::reply_reader reader;
+  measurement seen;
+};
+
+load_run::load_run(asio::any_io_executor loop, clock& time, std::vector<target*> targets,
+                   spending& money, const options& chosen)
+    : loop_(std::move(loop)),
+      time_(time),
+      targets_(std::move(targets)),
+      money_(money),
+      options_(chosen),
+      records_(targets_.size()) {}
+
+asio::awaitable<void> load_run::run() {
+  const load& asked = options_.asked;
+  if (asked.warmup > 0) co_await go_through(asked.warmup, duration{}, false);
+  if (stopping_ || spent_) co_return;
+  co_await go_through(asked.requests, asked.time, true);
+}
+
+asio::awaitable<void> load_run::go_through(std::uint64_t requests, duration time, bool measured) {
+  const time_point begin = time_.now();
+  requests_ = requests;
+  asked_.assign(targets_.size(), 0);
+  closed_ = false;
+  schedule_ = std::make_unique<naps>(time_);
+  for (std::size_t i = 0; i < targets_.size(); ++i) {
+    if (targets_[i]->stopped) continue;
+    targets_[i]->gate.open();
+    if (measured) {
+      records_[i] =
+          std::make_unique<load_record>(options_.asked, targets_[i]->cap, begin, time_.unix_now());
+    }
+  }
+  const client_load client;
+  const std::uint64_t ended_before = ended_;
+  clock::timer alarm = 0;
+  if (time > duration{}) alarm = time_.call_at(begin + time, [this] { close_gates(); });
+
+  ++tasks_;  // so that nothing is over before all have begun
+  const unsigned each = std::max(options_.asked.concurrency, 1U);
+  for (unsigned i = 0; i < each; ++i) {
+    for (std::size_t place = 0; place < targets_.size(); ++place) {
+      if (targets_[place]->stopped) continue;
+      if (options_.asked.open()) {
+        spawn(ask_by_schedule(place, begin));
+      } else {
+        spawn(keep_asking(place));
+      }
+    }
+  }
+  if (--tasks_ > 0) co_await all_done_.wait();
+
+  if (alarm != 0) time_.cancel(alarm);
+  if (fault_) std::rethrow_exception(fault_);
+  if (!measured) co_return;
+  client_.used = client.since();
+  client_.wall_s = std::chrono::duration<double>(time_.now() - begin).count();
+  client_.requests = ended_ - ended_before;
+}
+
+void load_run::spawn(asio::awaitable<void> task) {
+  ++tasks_;
+  asio::co_spawn(loop_, std::move(task), [this](std::exception_ptr thrown) {
+    if (thrown && !fault_) {
+      fault_ = std::move(thrown);
+      close_gates();
+    }
+    if (--tasks_ == 0) all_done_.wake_all();
+  });
+}
+
+bool load_run::wants_more(std::size_t place) const {
+  return !closed_ && !targets_[place]->stopped && (requests_ == 0 || asked_[place] < requests_);
+}
+
+asio::awaitable<void> load_run::keep_asking(std::size_t place) {
+  while (wants_more(place)) {
+    ++asked_[place];
+    co_await ask(place, time_.now());
+  }
+}
+
+asio::awaitable<void> load_run::ask_by_schedule(std::size_t place, time_point begin) {
+  const load& asked = options_.asked;
+  arrivals schedule(asked.rate, asked.arrivals, options_.seed);
+  // Targets take turns within the gap of two starts.
+  const auto gap = std::chrono::duration_cast<duration>(std::chrono::duration<double>(
+      60 / asked.rate / static_cast<double>(targets_.size()) * static_cast<double>(place)));
+  while (wants_more(place)) {
+    const time_point wanted = begin + schedule.next() + gap;
+    co_await schedule_->sleep_until(wanted);
+    if (!wants_more(place)) break;
+    ++asked_[place];
+    spawn(ask(place, wanted));
+  }
+}
+
+asio::awaitable<bool> load_run::afford(target& of, request& asked) {
+  for (;;) {
+    if (closed_ || of.stopped) co_return false;
+    switch (money_.reserve(of.member.name, asked)) {
+      case funds::reserved:
+        co_return true;
+      case funds::wait:
+        co_await poor_.wait();
+        break;
+      case funds::spent:
+        spent_ = true;
+        close_gates();
+        co_return false;
+    }
+  }
+}
+
+asio::awaitable<void> load_run::ask(std::size_t place, time_point wanted) {
+  target& of = *targets_[place];
+  request asked = of.supply.next();
+  if (!co_await afford(of, asked)) co_return;
+  const time_point ready = time_.now();
+  start_gate::token_count tokens;
+  if (options_.counts_tokens) {
+    tokens = [&of, need = token_estimate::of(asked)] { return of.tokens.tokens(need); };
+  }
+  const auto turn = co_await of.gate.enter(std::nullopt, tokens);
+  if (!turn) {
+    money_.give_back(asked);
+    if (records_[place]) records_[place]->add_vain_wait(time_.now() - ready);
+    co_return;
+  }
+  co_await send(place, std::move(asked), wanted, ready, *turn);
+}
+
+asio::awaitable<void> load_run::send(std::size_t place, request asked, time_point wanted,
+                                     time_point ready, start_gate::permit turn) {
+  target& of = *targets_[place];
+  attempt follower(*this, place, asked, turn);
+  measurement& seen = follower.seen;
+  seen.id = asked.custom_id;
+  seen.wanted = wanted;
+  seen.granted = time_.now();
+  seen.started_unix = time_.unix_now();
+  // While the relay wanted to be left alone, it was not the limit that held the start.
+  const time_point asked_alone = std::max(ready, of.paused_from);
+  const time_point left_alone = std::min(seen.granted, of.paused_until);
+  seen.waited_for_cap = seen.granted - ready - std::max(duration{}, left_alone - asked_alone);
+
+  exchange_end end;
+  const std::string key = fmt::format("{}-{}", options_.id, ++sent_);
+  try {
+    const std::string own_body = renamed_body(of.member, asked);
+    const std::string_view body = own_body.empty() ? std::string_view(asked.body) : own_body;
+    end =
+        co_await of.client.exchange({to_string(asked.target), body, key, asked.streamed}, follower);
+  } catch (...) {
+    of.gate.leave(turn, false);
+    throw;
+  }
+  seen.ended = time_.now();
+  attempt_outcome told = outcome_of(end, follower.reader);
+  blot_out(told, of.hidden);
+  if (end.head_arrived) ++of.answered;
+  ++ended_;
+  if (told) {
+    seen.request_id = told->request_id;
+    seen.usage = told->usage;
+    if (!seen.usage) {
+      seen.usage = estimate_usage(asked, told->body);
+      seen.estimated = seen.usage.has_value();
+    }
+    if (!told->streamed) seen.first_piece = seen.first_content = seen.last_piece = std::nullopt;
+    if (seen.usage) {
+      of.gate.used(turn, static_cast<std::uint64_t>(seen.usage->total_tokens()));
+      of.tokens.learn(*seen.usage, asked.choices);
+      seen.cost = money_.cost(of.member.name, asked, *seen.usage);
+    }
+    money_.settle(asked, seen.estimated ? std::nullopt : seen.cost);
+    of.health.succeeded();
+  } else {
+    const failure& why = told.error();
+    seen.error = error_name(why);
+    seen.message = why.message;
+    seen.request_id = why.request_id;
+    if (keeps_reservation(end_without_result(end, why))) {
+      money_.settle(asked, std::nullopt);
+    } else {
+      money_.give_back(asked);
+    }
+  }
+  if (seen.cost) of.cost = of.cost.value_or(usd{}) + *seen.cost;
+  of.gate.leave(turn, !end.sent_any);
+  if (follower.record != nullptr) follower.record->add(seen);
+  if (!told) react(of, told.error());
+  poor_.wake_all();
+}
+
+void load_run::react(target& of, const failure& why) {
+  if (const auto stop = of.health.failed(why, options_.max_wait)) return leave(of, *stop);
+  if (!why.retry_after || why.kind != failure_class::throttled) return;
+  const time_point now = time_.now();
+  if (of.paused_until < now) of.paused_from = now;
+  of.paused_until =
+      std::max(of.paused_until, now + std::chrono::duration_cast<duration>(*why.retry_after));
+  of.gate.pause(of.paused_until);
+}
+
+void load_run::leave(target& of, const target_health::stop& why) {
+  if (of.stopped) return;
+  of.stopped = why;
+  of.gate.close();
+  poor_.wake_all();
+}
+
+void load_run::close_gates() {
+  closed_ = true;
+  for (target* of : targets_) of->gate.close();
+  schedule_->wake_all();
+  poor_.wake_all();
+}
+
+void load_run::stop() {
+  stopping_ = true;
+  if (schedule_) close_gates();
+}
+
+}  // namespace sluice::bench

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "bench/request_supply.hpp"
+#include "bench/target_health.hpp"
+#include "http_client.hpp"
+#include "secrets.hpp"
+#include "sluice/config.hpp"
+#include "sluice/money.hpp"
+#include "start_gate.hpp"
+#include "token_estimate.hpp"
+
+namespace sluice::bench {
+
+/// A relay that is measured, for as long as the benchmark goes on. What it refers to outlives it.
+/// Belongs to the event loop's thread.
+struct target {
+  target(const relay_member& chosen, unsigned own_cap, http_client& used, start_gate& limit,
+         request_supply& source)
+      : member(chosen),
+        cap(own_cap),
+        client(used),
+        gate(limit),
+        supply(source),
+        hidden(chosen.relay) {}
+
+  const relay_member& member;
+  const unsigned cap;  ///< starts a minute that sluice allows itself; 0: no limit
+  http_client& client;
+  start_gate& gate;
+  request_supply& supply;
+  const secrets hidden;
+  target_health health;
+  token_estimate tokens;
+  /// The relay asked to be left alone, from when until when.
+  time_point paused_from = time_point::min();
+  time_point paused_until = time_point::min();
+  /// Why nothing more is sent to it.
+  std::optional<target_health::stop> stopped;
+  std::optional<usd> cost;     ///< of all that was sent, warm-ups included; nothing: no price
+  std::uint64_t answered = 0;  ///< requests that got an answer of any kind
+};
+
+}  // namespace sluice::bench

@@ -1,0 +1,151 @@
+#include "cli/bench_report.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <vector>
+
+#include "bench/benchmark.hpp"
+#include "bench/client_load.hpp"
+#include "cli/progress.hpp"
+#include "shown_text.hpp"
+
+namespace sluice::cli {
+namespace {
+
+using nlohmann::ordered_json;
+
+std::optional<double> number(const ordered_json& of, const char* name) {
+  const auto found = of.find(name);
+  if (found == of.end() || !found->is_number()) return std::nullopt;
+  return found->get<double>();
+}
+
+std::optional<double> number(const ordered_json& of, const char* name, const char* part) {
+  const auto found = of.find(name);
+  if (found == of.end() || !found->is_object()) return std::nullopt;
+  return number(*found, part);
+}
+
+std::string text(const ordered_json& of, const char* name) {
+  const auto found = of.find(name);
+  return found != of.end() && found->is_string() ? shown_text(found->get<std::string>())
+                                                 : std::string();
+}
+
+std::uint64_t count(const ordered_json& of, const char* name) {
+  return static_cast<std::uint64_t>(std::llround(number(of, name).value_or(0)));
+}
+
+// Three digits are what a measurement is worth.
+std::string short_number(std::optional<double> value) {
+  if (!value) return "-";
+  if (*value >= 999.5) return grouped(static_cast<std::uint64_t>(std::llround(*value)));
+  return fmt::format("{:.{}f}", *value, *value >= 99.95 ? 0 : *value >= 9.995 ? 1 : 2);
+}
+
+std::string load_name(const ordered_json& load) {
+  if (const auto rate = number(load, "rate")) {
+    return fmt::format("{:.6g}/min{}", *rate, text(load, "rate_kind") == "poisson" ? " P" : "");
+  }
+  return fmt::format("{} in flight", count(load, "concurrency"));
+}
+
+std::string load_row(const ordered_json& load) {
+  const auto pair = [&](const char* name) {
+    return fmt::format("{:>7} {:>7}", short_number(number(load, name, "p50")),
+                       short_number(number(load, name, "p99")));
+  };
+  return fmt::format("  {:<14} {:>6} {:>6} {:>8} {:>8} {} {:>7} {}\n", load_name(load),
+                     grouped(count(load, "succeeded")), grouped(count(load, "failed")),
+                     short_number(number(load, "requests_per_s")),
+                     short_number(number(load, "output_tokens_per_s")), pair("ttft_ms"),
+                     short_number(number(load, "inter_token_ms", "p50")), pair("latency_ms"));
+}
+
+constexpr std::string_view heading =
+    "                                       success  output       TTFT, ms ITL, ms     latency, "
+    "ms\n"
+    "  load               ok failed       /s      /s     p50     p99     p50     p50     p99\n";
+
+std::string percent(double share) {
+  return fmt::format("{:.0f} %", share * 100);
+}
+
+// What is to be known of a load beside its row.
+void add_notes(std::string& notes, const ordered_json& load) {
+  const std::string name = load_name(load);
+  const auto intended = number(load, "latency_from_intended_ms", "p50");
+  if (intended) {
+    notes += fmt::format(
+        "  {}: from the intended start, latency is {} ms (p50) and {} ms (p99); {} starts/s of "
+        "{} asked\n",
+        name, short_number(intended), short_number(number(load, "latency_from_intended_ms", "p99")),
+        short_number(number(load, "started_per_s")), short_number(number(load, "asked_per_s")));
+  }
+  const auto errors = load.find("errors");
+  if (errors != load.end() && errors->is_object() && !errors->empty()) {
+    std::string list;
+    for (const auto& [error, times] : errors->items()) {
+      list += fmt::format("{}{} {}", list.empty() ? "" : ", ", times.dump(), shown_text(error));
+    }
+    notes += fmt::format("  {}: failed: {}\n", name, list);
+  }
+  const double held = number(load, "held_by_cap").value_or(0);
+  if (held > bench::benchmark::held_share) {
+    notes += fmt::format(
+        "  {}: sluice's own cap of {} a minute held it for {} of the time, not the relay; raise "
+        "--rpm if the key allows more\n",
+        name, count(load, "rpm"), percent(held));
+  }
+  const double busy = number(load, "client_busy").value_or(0);
+  if (busy > bench::client_load::too_busy) {
+    notes += fmt::format(
+        "  {}: this program was busy for {} of the time: it, not the relay, may be what the "
+        "figures show\n",
+        name, percent(busy));
+  }
+}
+
+std::string target_lines(const ordered_json& target) {
+  std::string name = text(target, "name");
+  if (!name.empty()) name += " ";
+  std::string lines =
+      fmt::format("{}{}, {}{}\n", name, text(target, "target"), text(target, "model"),
+                  target.value("simulated", false) ? ", simulated" : "");
+  std::string notes;
+  const auto loads = target.find("loads");
+  if (loads != target.end() && loads->is_array() && !loads->empty()) {
+    lines += heading;
+    for (const auto& load : *loads) {
+      lines += load_row(load);
+      add_notes(notes, load);
+    }
+  } else {
+    lines += "  nothing was measured\n";
+  }
+  lines += notes;
+  const std::string cost = text(target, "cost_usd");
+  lines += cost.empty() ? "  cost unknown\n" : fmt::format("  cost ${}\n", cost);
+  if (const auto why = text(target, "stopped"); !why.empty()) {
+    lines += fmt::format("  not all was measured: {}\n", why);
+  }
+  return lines;
+}
+
+}  // namespace
+
+std::string bench_lines(const ordered_json& document) {
+  const auto targets = document.find("targets");
+  if (targets == document.end() || !targets->is_array()) return target_lines(document);
+  std::string lines;
+  for (const auto& target : *targets) {
+    if (!lines.empty()) lines += "\n";
+    lines += target_lines(target);
+  }
+  return lines;
+}
+
+}  // namespace sluice::cli
