@@ -36,8 +36,8 @@ struct target {
   target_health health;
   token_estimate tokens;
   /// The relay asked to be left alone, from when until when.
-  time_point paused_from = time_point::min();
-  time_point paused_until = time_point::min();
+  time_point paused_from{};
+  time_point paused_until{};
   /// Why nothing more is sent to it.
   std::optional<target_health::stop> stopped;
   std::optional<usd> cost;     ///< of all that was sent, warm-ups included; nothing: no price
