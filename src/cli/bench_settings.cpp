@@ -50,9 +50,13 @@ double parse_rate(const std::string& text) {
 }
 
 unsigned parse_concurrency(const std::string& text) {
-  const auto number = parse_count(text, most_in_flight);
-  if (number == 0) throw bad_setting("0 in flight measure nothing; give 1 or more");
-  return static_cast<unsigned>(number);
+  try {
+    const auto number = parse_count(text, most_in_flight);
+    if (number != 0) return static_cast<unsigned>(number);
+  } catch (const bad_setting& fault) {
+    throw bad_setting(fmt::format("'{}' {}", text, fault.what()));
+  }
+  throw bad_setting("0 in flight measure nothing; give 1 or more");
 }
 
 std::uint64_t parse_some(const std::string& text, std::uint64_t most) {

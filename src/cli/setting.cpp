@@ -132,7 +132,7 @@ void settings::add_to(CLI::App& command) {
       place.option = command.add_option(names, place.values, entry.help)->type_name(entry.value);
       place.option->expected(1)->multi_option_policy(
           entry.repeatable ? CLI::MultiOptionPolicy::TakeAll : CLI::MultiOptionPolicy::TakeLast);
-      if (entry.repeatable) place.option->allow_extra_args(false);
+      place.option->allow_extra_args(false);
     }
     place.option->group(entry.group);
   }

@@ -162,6 +162,13 @@ TEST_F(setting_test, a_value_that_was_left_out_takes_no_job_for_it) {
   EXPECT_THAT(rest, ElementsAre("x.jsonl"));
 }
 
+// A flag took every word behind it that was no flag: `sluice run --rpm 60 job.jsonl` had no job.
+TEST_F(setting_test, a_flag_takes_one_word_and_leaves_the_next) {
+  apply({"--colour", "red", "job.jsonl"});
+  EXPECT_EQ(colour, "red");
+  EXPECT_THAT(rest, ElementsAre("job.jsonl"));
+}
+
 TEST_F(setting_test, what_is_not_for_the_line_has_no_flag) {
   EXPECT_THROW(apply({"--secret"}), CLI::ParseError);
   apply({}, dir.write("c.toml", "secret = \"hush\"\n"));

@@ -1,0 +1,219 @@
+"""`sluice bench` over sockets: its document, its limit and budget, several targets, and what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import time
+from decimal import Decimal
+from typing import Any
+
+import jsonschema
+
+from support import KEY, ROOT, Case, Run, Server, chat, chats, wait_until
+
+SCHEMA = jsonschema.Draft202012Validator(json.loads((ROOT / "docs/bench.schema.json").read_text()))
+
+
+class Bench(Case):
+    def bench(self, *flags: Any, expect: int | None = 0, **more: Any) -> Run:
+        log = self.folder / "log.txt"
+        run = self.sluice("bench", "--seed", 3, "--log-file", log, "-v", *flags, expect=expect, **more)
+        for place, text in (("stdout", run.out), ("stderr", run.err), ("the log", log.read_text())):
+            self.assertNotIn(KEY, text, place)
+        return run
+
+    def document(self, *flags: Any, **more: Any) -> dict[str, Any]:
+        told = json.loads(self.bench("--json", *flags, **more).out)
+        for fault in SCHEMA.iter_errors(told):
+            self.fail(f"{fault.json_path}: {fault.message[:500]}")
+        return told
+
+    def of(self, server: Server, *flags: Any, **more: Any) -> dict[str, Any]:
+        return self.document("--base-url", server.url, "--model", "gpt-4o-mini", *flags, **more)
+
+    def dead_port(self) -> int:
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            return int(closed.getsockname()[1])
+
+
+class Documents(Bench):
+    def test_tells_each_load_in_order(self) -> None:
+        server = self.simulator(ttft="20ms", itl="1ms")
+        told = self.of(server, "--rpm", 0, "--concurrency", "1,4,2", "--requests", 12, "--max-tokens", 20)
+        self.assertEqual(told["target"], server.url)
+        self.assertEqual([load["concurrency"] for load in told["loads"]], [1, 4, 2])
+        for load in told["loads"]:
+            self.assertEqual((load["requests"], load["succeeded"], load["failed"]), (12, 12, 0))
+            self.assertEqual(load["ttft_ms"]["count"], 12)
+            self.assertEqual(sum(count for _, count in load["histograms"]["latency_ms"]), 12)
+            self.assertEqual(sum(load["timeline"]["succeeded"]), 12)
+            self.assertEqual(sum(load["timeline"]["output_tokens"]), load["tokens"]["completion"])
+        ledger = server.ledger
+        self.assertEqual(ledger["attempts"], 36)
+        self.assertEqual(Decimal(told["cost_usd"]), Decimal(ledger["billed"]["cost_usd"]))
+        self.assertEqual(sum(load["tokens"]["prompt"] for load in told["loads"]), 36 * 64)
+
+    def test_the_simulator_inside_needs_no_key(self) -> None:
+        told = self.document("--simulate", "--model", "gpt-4", "--requests", 5, env={"OPENAI_API_KEY": None})
+        self.assertTrue(told["simulated"])
+        self.assertEqual(told["loads"][0]["succeeded"], 5)
+
+    def test_whole_replies(self) -> None:
+        told = self.of(self.simulator(), "--rpm", 0, "--no-stream", "--requests", 5)
+        self.assertFalse(told["streamed"])
+        self.assertIsNone(told["loads"][0]["ttft_ms"])
+        self.assertEqual(told["loads"][0]["latency_ms"]["count"], 5)
+
+    def test_the_table_says_the_same(self) -> None:
+        server = self.simulator()
+        run = self.bench("--base-url", server.url, "--model", "gpt-4o-mini", "--rpm", 0, "--requests", 7)
+        self.assertIn("8 in flight", run.out)
+        self.assertRegex(run.out, r"cost \$0\.0\d+")
+        self.assertTrue(all(len(line) <= 100 for line in run.out.splitlines()))
+
+    def test_jobs_are_sent_in_the_place_of_made_up_prompts(self) -> None:
+        relay = self.relay()
+        job = self.job(chats(3))
+        told = self.document(job, "--base-url", relay.url, "--rpm", 0, "--concurrency", 1, "--requests", 5)
+        self.assertEqual(told["input"], {"kind": "jobs", "jobs": [str(job)], "requests": 3})
+        self.assertEqual(told["model"], "gpt-4o-mini")
+        asked = [json.loads(body)["messages"][0]["content"] for body in relay.bodies]
+        self.assertEqual(asked, [f"question number {i} of the batch" for i in (1, 2, 3, 1, 2)])
+        self.assertFalse((self.folder / "job.output.jsonl").exists())
+
+    def test_a_failure_is_counted_and_not_tried_again(self) -> None:
+        relay = self.relay(script=[{"match": None, "times": 2, "status": 500, "body": {"error": {"message": "ouch"}}}])
+        told = self.of(relay, "--rpm", 0, "--concurrency", 1, "--requests", 6, expect=1)
+        load = told["loads"][0]
+        self.assertEqual((load["succeeded"], load["failed"], load["errors"]), (4, 2, {"500": 2}))
+        self.assertEqual(relay.attempts, 6)
+        self.assertIn("ouch", load["failures"][0]["message"])
+
+    def test_a_key_that_a_relay_says_again_is_not_shown(self) -> None:
+        relay = self.relay(script=[{"match": None, "status": 500, "body": {"error": {"message": f"bad {KEY}!"}}}])
+        self.of(relay, "--rpm", 0, "--concurrency", 1, "--requests", 3, expect=1)
+
+
+class Limits(Bench):
+    def test_its_cap_holds_and_is_told(self) -> None:
+        relay = self.relay()
+        told = self.of(relay, "--rpm", 30, "--duration", "5s")
+        load = told["loads"][0]
+        self.assertEqual(relay.attempts, 30)
+        self.assertEqual(load["most_in_60s"], 30)
+        self.assertGreater(load["held_by_cap"], 0.5)
+        run = self.bench("--base-url", relay.url, "--model", "gpt-4o-mini", "--rpm", 31, "--duration", "3s")
+        self.assertIn("sluice's own cap of 31 a minute held it", run.out)
+        self.assertEqual(relay.attempts, 31, "the window is that of all runs")
+
+    def test_a_run_counts_what_a_benchmark_started(self) -> None:
+        relay = self.relay()
+        self.of(relay, "--rpm", 20, "--requests", 20, "--concurrency", 4)
+        run = self.start("run", self.job(chats(5)), "--base-url", relay.url, "--rpm", 20)
+        time.sleep(2)
+        run.signal(signal.SIGINT)
+        run.wait()
+        self.assertEqual(relay.attempts, 20)
+
+    def test_a_sweep_ends(self) -> None:
+        told = self.of(self.simulator(ttft="30ms"), "--rpm", 0, "--sweep", "--concurrency", "1,8", "--duration", "1s")
+        loads = [load["concurrency"] for load in told["loads"]]
+        self.assertEqual(loads, [1, 2, 4, 8][:len(loads)])
+        self.assertGreater(len(loads), 2)
+
+    def test_a_budget_is_kept_and_what_was_measured_is_told(self) -> None:
+        server = self.simulator()
+        told = self.of(server, "--rpm", 0, "--concurrency", "2,4", "--requests", 1000, "--budget", "0.002", expect=3)
+        self.assertIn("budget of 0.002 USD", told["stopped"])
+        self.assertGreater(told["loads"][0]["succeeded"], 10)
+        self.assertLessEqual(Decimal(server.ledger["billed"]["cost_usd"]), Decimal("0.002"))
+
+    def test_an_interrupt_tells_what_was_measured(self) -> None:
+        server = self.simulator(ttft="50ms")
+        run = self.start("bench", "--base-url", server.url, "--model", "gpt-4o-mini", "--rpm", 0, "--requests", 100000,
+                         "--json")
+        wait_until(lambda: server.ledger["attempts"] > 20, "some requests")
+        run.signal(signal.SIGINT)
+        self.assertEqual(run.wait().code, 130, run.err)
+        told = json.loads(run.out)
+        self.assertEqual(told["stopped"], "interrupted")
+        self.assertEqual(told["loads"][0]["failed"], 0)
+        self.assertEqual(told["loads"][0]["succeeded"], server.ledger["attempts"])
+
+
+class Targets(Bench):
+    def test_each_is_asked_with_its_own_key(self) -> None:
+        blue, green = self.relay(), self.relay()
+        keys = {"BLUE_API_KEY": "sk-blue-0123456789abcdef", "GREEN_ONE_API_KEY": "sk-green-0123456789abcdef"}
+        told = self.document("--model", "gpt-4o-mini", "--target", f"blue={blue.url}", "--target",
+                             f"green-one={green.url}", "--rpm", 0, "--concurrency", "2", "--requests", 10, env=keys)
+        self.assertEqual([one["name"] for one in told["targets"]], ["blue", "green-one"])
+        for one, server, key in zip(told["targets"], (blue, green), keys.values()):
+            self.assertEqual(one["loads"][0]["succeeded"], 10)
+            self.assertEqual(server.attempts, 10)
+            self.assertEqual(server.stats["authorizations_seen"], [f"Bearer {key}"])
+
+    def test_tables_of_the_config_are_targets(self) -> None:
+        blue, green = self.relay(), self.relay()
+        (self.folder / "sluice.toml").write_text(
+            "".join(f'[[relay]]\nname = "{name}"\nbase_url = "{server.url}"\n'
+                    for name, server in (("blue", blue), ("green", green))))
+        told = self.document("--model", "gpt-4o-mini", "--rpm", 0, "--requests", 4)
+        self.assertEqual([one["name"] for one in told["targets"]], ["blue", "green"])
+        only = self.document("--model", "gpt-4o-mini", "--rpm", 0, "--requests", 4, "--target", "green")
+        self.assertEqual((only["name"], blue.attempts, green.attempts), ("green", 4, 8))
+
+    def test_one_that_is_down_does_not_end_the_others(self) -> None:
+        relay = self.relay()
+        told = self.document("--model", "gpt-4o-mini", "--target", f"up={relay.url}", "--target",
+                             f"down=http://127.0.0.1:{self.dead_port()}", "--rpm", 0, "--requests", 10, expect=3)
+        up, down = told["targets"]
+        self.assertEqual(up["loads"][0]["succeeded"], 10)
+        self.assertIn("cannot be reached", down["stopped"])
+
+
+class Refusals(Bench):
+    def test_a_target_that_is_down(self) -> None:
+        run = self.bench("--base-url", f"http://127.0.0.1:{self.dead_port()}", "--model", "m", "--json", expect=3)
+        self.assertEqual(run.out, "")
+        self.assertIn("cannot be reached", run.err)
+
+    def test_a_model_that_is_refused(self) -> None:
+        words = {"error": {"message": "The model `gpt-x` does not exist", "type": "invalid_request_error",
+                           "code": "model_not_found"}}
+        relay = self.relay(script=[{"match": None, "times": None, "status": 404, "body": words}])
+        told = self.of(relay, "--rpm", 0, "--requests", 50, expect=3)
+        self.assertIn("does not exist", told["stopped"])
+        self.assertLess(relay.attempts, 20)
+
+    def test_a_key_that_is_refused(self) -> None:
+        relay = self.relay(script=[{"match": None, "times": None, "status": 401,
+                                    "body": {"error": {"message": "Incorrect API key provided"}}}])
+        told = self.of(relay, "--rpm", 0, "--requests", 50, "--concurrency", 1, expect=3)
+        self.assertIn("Incorrect API key", told["stopped"])
+        self.assertEqual(relay.attempts, 2)
+
+    def test_settings_that_make_no_sense(self) -> None:
+        job = self.job([chat("hi")])
+        port = self.dead_port()
+        for flags, part in (
+                (["--concurrency", "0", "--model", "m"], "0 in flight"),
+                (["--concurrency", "2,x", "--model", "m"], "'x'"),
+                (["--rate", "-5", "--model", "m"], "'-5' is no rate"),
+                (["--rate", "5", "--concurrency", "2", "--model", "m"], "two kinds of load"),
+                (["--rate-kind", "poisson", "--model", "m"], "--rate"),
+                ([], "--model is missing"),
+                ([job, "--max-tokens", "5"], "made-up prompts"),
+                (["--model", "unpriced", "--budget", "1"], "no price"),
+                (["--model", "m", "--target", "=http://x"], "no name"),
+                (["--model", "m", "--target", "blue"], "no [[relay]] of that name"),
+                (["--model", "m", "--target", "a=http://127.0.0.1", "--target", "b=http://127.0.0.1"],
+                 "has the address and the key of another"),
+                (["--model", "m", "--duration", "0s"], "above zero")):
+            with self.subTest(flags):
+                run = self.sluice("bench", "--base-url", f"http://127.0.0.1:{port}", *flags, expect=2)
+                self.assert_one_sentence(run, part)
+
+
