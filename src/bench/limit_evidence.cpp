@@ -89,7 +89,7 @@ double burst_bound(const arrival_curves& seen, const std::vector<limit_call>& re
 
 }  // namespace
 
-limit_evidence::limit_evidence() {
+limit_evidence::limit_evidence(double reach) : reach_(reach) {
   for (const bool failed_count : {true, false}) {
     for (const bool refused_count : {false, true})
       logs_.push_back({refused_count, failed_count, {1, unbounded}});
@@ -100,7 +100,8 @@ limit_evidence::limit_evidence() {
   }
 }
 
-void limit_evidence::learn(const std::vector<limit_call>& calls) {
+void limit_evidence::learn(std::vector<limit_call> calls) {
+  for (auto& one : calls) one.head = std::min(one.head, one.start + reach_);
   failures_ = std::any_of(calls.begin(), calls.end(),
                           [](const auto& one) { return one.how == call_outcome::failed; });
   const refusals refused(calls);
@@ -114,6 +115,11 @@ void limit_evidence::learn(const std::vector<limit_call>& calls) {
     std::erase_if(minutes_, impossible);
     std::erase_if(buckets_, impossible);
   }
+}
+
+void limit_evidence::emptied_at(double rate) {
+  for (auto& space : buckets_) space.rate.high = std::min(space.rate.high, rate);
+  std::erase_if(buckets_, [](const auto& space) { return space.rate.low > space.rate.high; });
 }
 
 bool limit_evidence::narrow(log_space& space, const arrival_curves& seen, const refusals& refused) {

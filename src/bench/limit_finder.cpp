@@ -21,6 +21,10 @@ constexpr double longest_hint = 10 * 60;
 constexpr unsigned most_looks = 9;
 constexpr unsigned most_experiments = 60;
 constexpr unsigned burst_stop = 3;
+constexpr double burst_pace = 20;  // starts a second, and one more for each 8 let in
+constexpr double burst_growth = 8;
+constexpr double lone_gap = 0.25;
+constexpr unsigned let_in_before_empty = 15;
 constexpr std::array<double, 4> pauses{25, 8, 15, 35};  // between the halves of a round
 constexpr double small_burst = 6;                       // a bucket as small is measured by streams
 constexpr unsigned most_streams = 10;
@@ -56,7 +60,8 @@ std::string_view to_string(limit_kind kind) noexcept {
   return "unclear";
 }
 
-limit_finder::limit_finder(const options& chosen) : options_(chosen) {
+limit_finder::limit_finder(const options& chosen)
+    : options_(chosen), evidence_(std::chrono::duration<double>(chosen.reach).count()) {
   options_.concurrency = std::max(1U, options_.concurrency);
   experiment burst;
   burst.count = options_.max_requests;
@@ -98,7 +103,7 @@ limit_finder::step limit_finder::proceed(double now) {
     return {action::done, {}};
   }
   double at = std::max(now_.at, hinted_until_);
-  if (now_.begun > 0 && now_.gap > 0) at = std::max(at, now_.last_start + now_.gap);
+  if (now_.begun > 0) at = std::max(at, now_.last_start + gap());
   if (now < at - time_grain) return {action::wait, moment(at)};
   if (in_flight_.size() >= may_be_in_flight()) return after_answer;
   return {action::start, {}};
@@ -108,14 +113,24 @@ limit_finder::step limit_finder::proceed(double now) {
 /// next refusal is expected, and once it came, fewer.
 unsigned limit_finder::may_be_in_flight() const {
   if (now_.gap > 0) return std::min(options_.concurrency, 16U);
-  unsigned allowed = std::min({options_.concurrency, 2 + now_.admitted, 8 + now_.admitted / 16});
-  if (now_.expected > 0) {
-    const unsigned away = now_.admitted < now_.expected ? now_.expected - now_.admitted
-                                                        : now_.admitted - now_.expected;
-    allowed = std::min(allowed, std::max(2U, away));
-  }
-  if (now_.refused > 0) allowed = std::min(allowed, now_.stop_after - now_.refused);
-  return std::max(1U, allowed);
+  unsigned allowed = std::min({options_.concurrency, 2 + now_.admitted, 16 + now_.admitted / 16});
+  if (now_.expected > 0) allowed = std::min(allowed, std::max(1U, away_from_expected()));
+  if (now_.refused > 0 && now_.refused < now_.stop_after)
+    allowed = std::min(allowed, now_.stop_after - now_.refused);
+  return allowed;
+}
+
+unsigned limit_finder::away_from_expected() const {
+  return now_.admitted < now_.expected ? now_.expected - now_.admitted
+                                       : now_.admitted - now_.expected;
+}
+
+/// A burst is paced, faster the longer it lasts: a refusal is answered before many more have started.
+/// Where it is expected, a call comes alone, with nothing beside it to explain its refusal.
+double limit_finder::gap() const {
+  if (now_.gap > 0) return now_.gap;
+  if (now_.expected > 0 && away_from_expected() < 2) return lone_gap;
+  return 1 / (burst_pace + now_.admitted / burst_growth);
 }
 
 bool limit_finder::at_ceiling(double now) const {
@@ -155,6 +170,11 @@ void limit_finder::refused(call_id id, time_point now, std::optional<duration> r
   if (found == in_flight_.end()) return;
   const double t = seconds(now);
   slowest_refusal_ = std::max(slowest_refusal_, t - calls_[found->second].start);
+  if (now_.refused == 0 || calls_[found->second].start < now_.refusal_start) {
+    now_.refusal_start = calls_[found->second].start;
+    now_.before_refusal =
+        now_.begun - static_cast<unsigned>(calls_.size() - found->second);
+  }
   answered(id, now, call_outcome::refused);
   ++now_.refused;
   ++refused_;
@@ -185,6 +205,7 @@ void limit_finder::end(std::string why) {
 
 void limit_finder::plan(double now) {
   if (now_.refused > 0 && now_.count > 1) ++full_bursts_;
+  note_emptied();
   evidence_.learn(calls_);
   if (failed_ >= 10 && failed_ * 10 > calls_.size() * 3)
     return end(fmt::format("{} of {} requests failed for other reasons", failed_, calls_.size()));
@@ -194,6 +215,16 @@ void limit_finder::plan(double now) {
     return end("what may be spent on the search was spent");
   if (phase_ == phase::reopening) return after_probe(now);
   after_round(now);
+}
+
+/// Calls that come too close together by chance are refused here and there, not many let in and then
+/// hardly any: such a bucket ran dry. The margin is for the burst's own unevenness.
+void limit_finder::note_emptied() {
+  if (now_.before_refusal < let_in_before_empty || now_.refused < burst_stop) return;
+  const unsigned let_in_after = now_.begun - now_.before_refusal - now_.refused;
+  const double lasted = now_.refusal_start - now_.first_start;
+  if (let_in_after <= now_.refused && lasted > 0)
+    evidence_.emptied_at(1.5 * 60 * now_.before_refusal / lasted);
 }
 
 void limit_finder::after_burst(double now) {
@@ -337,7 +368,10 @@ void limit_finder::plan_stream(double now, const limit_evidence::bucket_ranges& 
   const limit_range& rate = bucket.rate.all;
   const double low = std::max(rate.low, passed_rate_);
   const double high = refused_rate_ > 0 ? std::min(rate.high, refused_rate_) : rate.high;
-  if (streams_ >= most_streams || high < low * stream_precision) return end({});
+  if (streams_ >= most_streams || high < low * stream_precision) {
+    if (evidence_.fixed()) return plan_halves(now);
+    return end({});
+  }
   ++streams_;
   streaming_ = true;
   experiment stream;

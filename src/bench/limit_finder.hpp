@@ -57,6 +57,8 @@ class limit_finder {
     unsigned max_requests = 1000;
     unsigned ceiling = 1000;    ///< starts in any 60 s
     unsigned concurrency = 64;  ///< calls in flight
+    /// The longest that a call takes to reach the relay's count, as --window-margin says.
+    duration reach = std::chrono::seconds{1};
   };
   using call_id = std::uint64_t;
 
@@ -95,6 +97,8 @@ class limit_finder {
     unsigned expected = 0;  // admissions, where that is known: near it, few are in flight
 
     unsigned begun = 0;
+    unsigned before_refusal = 0;  // begun before the first of the refused
+    double refusal_start = 0;     // of that one
     unsigned admitted = 0;
     unsigned refused = 0;
     bool closed = false;
@@ -110,6 +114,8 @@ class limit_finder {
   void answered(call_id id, time_point now, call_outcome how);
   step proceed(double now);
   unsigned may_be_in_flight() const;
+  unsigned away_from_expected() const;
+  double gap() const;
   bool at_ceiling(double now) const;
   bool spent() const;
 
@@ -122,6 +128,7 @@ class limit_finder {
   void plan_refill(double now, const limit_evidence::bucket_ranges& bucket);
   void plan_stream(double now, const limit_evidence::bucket_ranges& bucket);
   void note_stream();
+  void note_emptied();
   bool settled() const;
   void run(const experiment& next);
   void end(std::string why);

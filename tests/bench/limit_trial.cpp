@@ -121,7 +121,7 @@ struct answer {
 trial_result try_find(const relay_kind& kind, std::uint64_t seed) {
   dice chance(seed);
   relay judge(kind, chance.fork());
-  limit_finder finder({kind.max_requests, kind.ceiling, kind.concurrency});
+  limit_finder finder({kind.max_requests, kind.ceiling, kind.concurrency, 1s});
   const time_point begin{1000s + between(chance, 0s, 60s)};
   time_point now = begin;
   time_point not_before{};
