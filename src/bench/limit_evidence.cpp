@@ -11,6 +11,7 @@ constexpr double minute = 60;
 // Some relays keep their log in whole seconds: its minute is 59 to 61 of them.
 constexpr double clock_step = 1;
 constexpr double phase_step = 0.1;
+constexpr double finest_phase_step = 0.002;
 constexpr double any_burst_from = 16;
 constexpr double unbounded = 1e9;
 constexpr limit_range all_rates{0.2, 60'000};
@@ -94,7 +95,7 @@ limit_evidence::limit_evidence(double reach) : reach_(reach) {
     for (const bool refused_count : {false, true})
       logs_.push_back({refused_count, failed_count, {1, unbounded}});
     for (double phase = 0; phase < minute; phase += phase_step)
-      minutes_.push_back({failed_count, phase, {1, unbounded}});
+      minutes_.push_back({failed_count, phase, phase_step, {1, unbounded}});
     for (double burst = 0; burst < any_burst_from; ++burst)
       buckets_.push_back({failed_count, burst, all_rates, {burst, burst}});
   }
@@ -112,9 +113,35 @@ void limit_evidence::learn(std::vector<limit_call> calls) {
       return space.failed_count == failed_count && !narrow(space, seen, refused);
     };
     std::erase_if(logs_, impossible);
-    std::erase_if(minutes_, impossible);
     std::erase_if(buckets_, impossible);
+    std::erase_if(minutes_, impossible);
+    while (look_closer_at_minutes(failed_count)) std::erase_if(minutes_, impossible);
   }
+}
+
+/// All calls meet the same minute, wherever in a step it begins: where few steps are left, smaller
+/// ones say so more sharply.
+bool limit_evidence::look_closer_at_minutes(bool failed_count) {
+  constexpr std::size_t few = 300;
+  std::vector<minute_space> others;
+  std::vector<minute_space> halves;
+  bool fine = false;
+  for (auto space : minutes_) {
+    if (space.failed_count != failed_count) {
+      others.push_back(space);
+      continue;
+    }
+    fine = space.step < finest_phase_step;
+    space.step /= 2;
+    halves.push_back(space);
+    space.phase += space.step;
+    halves.push_back(space);
+  }
+  if (fine || halves.empty() || halves.size() > 2 * few) return false;
+  minutes_ = std::move(failed_count ? halves : others);
+  const auto& rest = failed_count ? others : halves;
+  minutes_.insert(minutes_.end(), rest.begin(), rest.end());
+  return true;
 }
 
 void limit_evidence::emptied_at(double rate) {
@@ -148,17 +175,22 @@ bool limit_evidence::narrow(minute_space& space, const arrival_curves& seen,
   const auto index = [&](double t) { return std::floor((t - space.phase) / minute); };
   for (double m = index(seen.starts.front()) - 1; m <= index(seen.heads.back()); ++m) {
     const double begin = space.phase + m * minute;
-    const double inside = seen.arrived_by(begin + minute) - seen.started_by(begin + phase_step);
+    const double inside = seen.arrived_by(begin + minute) - seen.started_by(begin + space.step);
     space.limit.low = std::max(space.limit.low, inside);
   }
   for (const auto& one : refused.calls) {
     double most = 0;
-    for (double m = index(one.start - phase_step); m <= index(one.head); ++m) {
+    for (double m = index(one.start - space.step); m <= index(one.head); ++m) {
       const double begin = space.phase + m * minute;
-      const double end = begin + minute + phase_step;
+      const double end = begin + minute + space.step;
       most = std::max(most, seen.started_by(std::min(one.head, end)) - seen.arrived_by(begin));
     }
     space.limit.high = std::min(space.limit.high, most);
+    // A minute that is full lets no more in.
+    const double m = index(one.head);
+    const double end = space.phase + (m + 1) * minute;
+    if (m == index(one.start - space.step) && seen.arrived_by(end) > seen.started_by(one.head))
+      return false;
   }
   return space.limit.low <= space.limit.high;
 }

@@ -88,6 +88,7 @@ class limit_evidence {
   struct minute_space {  // a fixed minute that begins somewhere in [phase, phase + step)
     bool failed_count = false;
     double phase = 0;
+    double step = 0;
     limit_range limit;
   };
   struct bucket_space {
@@ -105,6 +106,7 @@ class limit_evidence {
 
   static bool alike(const log_space& a, const log_space& b);
   static bool alike(const minute_space& a, const minute_space& b);
+  bool look_closer_at_minutes(bool failed_count);
   template <class Space>
   std::optional<limit_estimate> limits_of(const std::vector<Space>& spaces) const;
   bool asked(bool failed_count) const noexcept { return failed_count || failures_; }

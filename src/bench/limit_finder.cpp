@@ -23,11 +23,14 @@ constexpr unsigned most_experiments = 60;
 constexpr unsigned burst_stop = 3;
 constexpr double burst_pace = 20;  // starts a second, and one more for each 8 let in
 constexpr double burst_growth = 8;
+constexpr double fastest_pace = 150;
 constexpr double lone_gap = 0.25;
 constexpr unsigned let_in_before_empty = 15;
 constexpr std::array<double, 4> pauses{25, 8, 15, 35};  // between the halves of a round
+constexpr unsigned most_rounds = 8;
 constexpr double small_burst = 6;                       // a bucket as small is measured by streams
 constexpr unsigned most_streams = 10;
+constexpr double longest_stream = 120;
 constexpr double stream_precision = 1.012;
 // So many refills, and one more or less is well under 2 %.
 constexpr double enough_refills = 80;
@@ -95,7 +98,7 @@ limit_finder::step limit_finder::next(time_point now) {
 limit_finder::step limit_finder::proceed(double now) {
   const step after_answer{action::wait, time_point::max()};
   if (now_.begun >= now_.count || now_.refused >= now_.stop_after || spent() || at_ceiling(now) ||
-      (now_.begun > 0 && now - now_.first_start > longest_burst))
+      (now_.begun > 0 && now_.gap == 0 && now - now_.first_start > longest_burst))
     now_.closed = true;
   if (now_.closed) {
     if (!in_flight_.empty()) return after_answer;
@@ -130,7 +133,7 @@ unsigned limit_finder::away_from_expected() const {
 double limit_finder::gap() const {
   if (now_.gap > 0) return now_.gap;
   if (now_.expected > 0 && away_from_expected() < 2) return lone_gap;
-  return 1 / (burst_pace + now_.admitted / burst_growth);
+  return 1 / std::min(burst_pace + now_.admitted / burst_growth, fastest_pace);
 }
 
 bool limit_finder::at_ceiling(double now) const {
@@ -220,15 +223,19 @@ void limit_finder::plan(double now) {
 /// Calls that come too close together by chance are refused here and there, not many let in and then
 /// hardly any: such a bucket ran dry. The margin is for the burst's own unevenness.
 void limit_finder::note_emptied() {
-  if (now_.before_refusal < let_in_before_empty || now_.refused < burst_stop) return;
+  if (now_.before_refusal < let_in_before_empty) return;
+  if (now_.refused < burst_stop && hinted_until_ < last_refusal_) return;
   const unsigned let_in_after = now_.begun - now_.before_refusal - now_.refused;
   const double lasted = now_.refusal_start - now_.first_start;
   if (let_in_after <= now_.refused && lasted > 0)
-    evidence_.emptied_at(1.5 * 60 * now_.before_refusal / lasted);
+    evidence_.emptied_at(1.05 * 60 * now_.before_refusal / lasted);
 }
 
 void limit_finder::after_burst(double now) {
-  if (now_.refused == 0) return end({});
+  if (now_.refused == 0) {
+    const bool too_slow = !spent() && !at_ceiling(now_.last_start);
+    return end(too_slow ? "its answers are too slow for more at once, and nothing was refused" : "");
+  }
   if (now_.admitted == 0) {
     if (++tries_ > 1) return end("every request was refused");
     experiment again;
@@ -278,6 +285,7 @@ void limit_finder::after_round(double now) {
   if (!sliding && !fixed && !bucket) return end("what it let through and refused fits no one limit");
   if (streaming_) note_stream();
   if (settled()) return end({});
+  if (rounds_ > most_rounds) return end("what may be spent on the search was spent");
   const bool both = sliding && fixed;
   experiment next;
   next.count = options_.max_requests;
@@ -354,6 +362,7 @@ void limit_finder::plan_refill(double now, const limit_evidence::bucket_ranges& 
       0.9 * static_cast<double>(options_.max_requests - calls_.size()) / rate.high;
   const double pause = std::min({brim, wanted, affordable, 120.0});
   if (hinted_until_ > last_refusal_ + std::max(brim, 0.1)) return plan_halves(now);
+  ++rounds_;
   experiment refill;
   refill.at = std::max(now, last_refusal_ + pause);
   refill.count = options_.max_requests;
@@ -376,8 +385,10 @@ void limit_finder::plan_stream(double now, const limit_evidence::bucket_ranges& 
   streaming_ = true;
   experiment stream;
   stream.at = std::max(now, now_.last_start + std::min(65.0, 60 * bucket.burst.high / rate.low));
-  stream.count = 10 + 4 * static_cast<unsigned>(bucket.burst.high);
   stream.gap = 60 / std::sqrt(low * high);
+  const double longest = 10 + 4 * bucket.burst.high;
+  stream.count = static_cast<unsigned>(
+      std::clamp(longest_stream / stream.gap, bucket.burst.high + 2, longest));
   run(stream);
 }
 
@@ -385,9 +396,9 @@ void limit_finder::note_stream() {
   streaming_ = false;
   if (now_.begun < 2 || now_.last_start <= now_.first_start) return;
   const double rate = 60.0 * (now_.begun - 1) / (now_.last_start - now_.first_start);
-  if (now_.refused > 0)
+  if (now_.refused >= now_.stop_after || now_.begun < now_.count)
     refused_rate_ = refused_rate_ > 0 ? std::min(refused_rate_, rate) : rate;
-  else if (now_.begun == now_.count)
+  else
     passed_rate_ = std::max(passed_rate_, rate);
 }
 

@@ -236,8 +236,11 @@ std::vector<relay_kind> relay_kinds() {
 judgement judge(const relay_kind& relay, const limit_finding& found) {
   if (found.kind == limit_kind::unclear) return judgement::unclear;
   if (found.kind == relay.kind) return judgement::right;
-  // A limit above what was tried was not found: that is so.
-  if (found.kind == limit_kind::none_found && found.at_least <= relay.rpm) return judgement::unclear;
+  // A limit above what was tried was not found: that is so. (A bucket lets twice its rate through in
+  // its first minute, and a fixed minute with the next one.)
+  const double in_a_minute = relay.kind == limit_kind::sliding ? relay.rpm : 2 * relay.rpm;
+  if (found.kind == limit_kind::none_found && found.at_least <= in_a_minute)
+    return judgement::unclear;
   return judgement::wrong;
 }
 
