@@ -9,7 +9,7 @@
 namespace sluice::bench {
 namespace {
 
-constexpr double forever = 1e9;
+constexpr double highest_rate = 50'000;  // beyond it nothing was excluded
 constexpr double time_grain = 1e-6;  // of sums of seconds: a moment is not waited for twice
 // A whole minute has passed at a relay that counts in whole seconds, too.
 constexpr double minute_over = 61.5;
@@ -24,9 +24,12 @@ constexpr unsigned burst_stop = 3;
 constexpr double burst_pace = 20;  // starts a second, and one more for each 8 let in
 constexpr double burst_growth = 8;
 constexpr double fastest_pace = 150;
+constexpr unsigned most_drops = 15;  // let in after a refusal: they come as a bucket is refilled
+constexpr double longest_clear_burst = 50;
 constexpr double lone_gap = 0.25;
 constexpr unsigned let_in_before_empty = 15;
 constexpr std::array<double, 4> pauses{25, 8, 15, 35};  // between the halves of a round
+constexpr std::string_view too_slow = "its answers are too slow to come to its limit at once";
 constexpr unsigned most_rounds = 8;
 constexpr double small_burst = 6;                       // a bucket as small is measured by streams
 constexpr unsigned most_streams = 10;
@@ -97,7 +100,9 @@ limit_finder::step limit_finder::next(time_point now) {
 /// `done`: the experiment is, and nothing is in flight.
 limit_finder::step limit_finder::proceed(double now) {
   const step after_answer{action::wait, time_point::max()};
-  if (now_.begun >= now_.count || now_.refused >= now_.stop_after || spent() || at_ceiling(now) ||
+  const bool drips = now_.refused > 0 && let_in_after_refusal() > most_drops;
+  if (now_.begun >= now_.count || now_.refused >= now_.stop_after || drips || spent() ||
+      at_ceiling(now) ||
       (now_.begun > 0 && now_.gap == 0 && now - now_.first_start > longest_burst))
     now_.closed = true;
   if (now_.closed) {
@@ -118,8 +123,6 @@ unsigned limit_finder::may_be_in_flight() const {
   if (now_.gap > 0) return std::min(options_.concurrency, 16U);
   unsigned allowed = std::min({options_.concurrency, 2 + now_.admitted, 16 + now_.admitted / 16});
   if (now_.expected > 0) allowed = std::min(allowed, std::max(1U, away_from_expected()));
-  if (now_.refused > 0 && now_.refused < now_.stop_after)
-    allowed = std::min(allowed, now_.stop_after - now_.refused);
   return allowed;
 }
 
@@ -128,12 +131,19 @@ unsigned limit_finder::away_from_expected() const {
                                        : now_.admitted - now_.expected;
 }
 
-/// A burst is paced, faster the longer it lasts: a refusal is answered before many more have started.
-/// Where it is expected, a call comes alone, with nothing beside it to explain its refusal.
+/// A burst is paced, faster the longer it lasts: a refusal is answered before many more have started,
+/// and after one no more start than are answered. Where it is expected, a call comes alone, with
+/// nothing beside it to explain its refusal.
 double limit_finder::gap() const {
   if (now_.gap > 0) return now_.gap;
   if (now_.expected > 0 && away_from_expected() < 2) return lone_gap;
-  return 1 / std::min(burst_pace + now_.admitted / burst_growth, fastest_pace);
+  const double paced = 1 / std::min(burst_pace + now_.admitted / burst_growth, fastest_pace);
+  return now_.refused > 0 ? std::max(paced, std::min(slowest_refusal_, 1.0)) : paced;
+}
+
+/// Or started then, and not answered yet.
+unsigned limit_finder::let_in_after_refusal() const {
+  return now_.begun - now_.before_refusal - now_.refused;
 }
 
 bool limit_finder::at_ceiling(double now) const {
@@ -225,16 +235,18 @@ void limit_finder::plan(double now) {
 void limit_finder::note_emptied() {
   if (now_.before_refusal < let_in_before_empty) return;
   if (now_.refused < burst_stop && hinted_until_ < last_refusal_) return;
-  const unsigned let_in_after = now_.begun - now_.before_refusal - now_.refused;
+  const unsigned drops = let_in_after_refusal();
+  const bool dry = drops <= now_.refused ||
+                   (drops <= 2 * now_.refused && now_.before_refusal >= 2 * let_in_before_empty);
   const double lasted = now_.refusal_start - now_.first_start;
-  if (let_in_after <= now_.refused && lasted > 0)
+  if (dry && lasted > 0)
     evidence_.emptied_at(1.05 * 60 * now_.before_refusal / lasted);
 }
 
 void limit_finder::after_burst(double now) {
   if (now_.refused == 0) {
-    const bool too_slow = !spent() && !at_ceiling(now_.last_start);
-    return end(too_slow ? "its answers are too slow for more at once, and nothing was refused" : "");
+    const bool tried = spent() || at_ceiling(now_.last_start);
+    return end(tried ? std::string() : std::string(too_slow));
   }
   if (now_.admitted == 0) {
     if (++tries_ > 1) return end("every request was refused");
@@ -244,6 +256,7 @@ void limit_finder::after_burst(double now) {
     again.stop_after = burst_stop;
     return run(again);
   }
+  if (now_.refusal_start - now_.first_start > longest_clear_burst) return end(std::string(too_slow));
   burst_ = now_.admitted;
   burst_end_ = now_.last_head;
   phase_ = phase::reopening;
@@ -419,58 +432,70 @@ limit_finding limit_finder::one_kind() const {
     found.at_most = rate.all.high;
     if (narrow(rate.all, 0.1)) found.rpm = rate.likely;
   };
+  const auto said = [&] {
+    return found.rpm ? number(*found.rpm)
+                     : fmt::format("{} to {}", number(*found.at_least), number(*found.at_most));
+  };
   if (const auto sliding = evidence_.sliding()) {
     found.kind = limit_kind::sliding;
     bounds(*sliding);
-    found.burst = static_cast<unsigned>(sliding->likely);
+    if (found.rpm) found.burst = static_cast<unsigned>(*found.rpm);
     found.evidence = fmt::format(
         "It lets {} requests through in any 60 seconds, and another only when one of them is a "
         "minute old.",
-        number(sliding->likely));
+        said());
     return found;
   }
   if (const auto fixed = evidence_.fixed()) {
     found.kind = limit_kind::fixed;
     bounds(*fixed);
-    found.burst = static_cast<unsigned>(fixed->likely);
+    if (found.rpm) found.burst = static_cast<unsigned>(*found.rpm);
     found.evidence = fmt::format(
         "It lets {} requests through in each minute of its clock, and all of them anew when the next "
         "minute begins.",
-        number(fixed->likely));
+        said());
     return found;
   }
   const auto bucket = *evidence_.bucket();
   bounds(bucket.rate);
-  if (streams_ > 0 && passed_rate_ > 0 && refused_rate_ > 0)
+  if (passed_rate_ > 0 && refused_rate_ > 0)
     found.rpm = std::clamp(std::sqrt(passed_rate_ * refused_rate_), bucket.rate.all.low,
                            bucket.rate.all.high);
-  const double rate = found.rpm.value_or(bucket.rate.likely);
   if (bucket.burst.high < 2) {
     found.kind = limit_kind::leaky;
     found.burst = 1;
     found.evidence = fmt::format(
-        "It lets one request through every {:.3g} seconds, and refuses any that come closer "
+        "It lets {} requests a minute through at an even pace, and refuses any that come closer "
         "together.",
-        60 / rate);
+        said());
     return found;
   }
-  found.kind = bucket.burst.low >= 2 ? limit_kind::bucket : limit_kind::unclear;
+  if (bucket.burst.low < 2) {
+    found.rpm.reset();
+    found.evidence = fmt::format(
+        "How it counts can't be told: it refills all the time, but what it lets through at once was "
+        "not seen clearly, since its answers are slow.");
+    return found;
+  }
+  found.kind = limit_kind::bucket;
   found.burst = static_cast<unsigned>(std::ceil(bucket.burst.low - 1e-6));
   found.evidence = fmt::format(
       "It lets {} requests through at once after a rest, and then {} a minute, one by one.",
-      *found.burst, number(rate));
+      *found.burst, said());
   return found;
 }
 
 limit_finding limit_finder::several_kinds() const {
   limit_finding found;
   const double most = most_in_a_minute(admitted_calls(calls_, false));
-  if (most > 0) found.at_least = most;
-  if (refused_ == 0 && why_.empty() && most > 0) {
-    found.kind = limit_kind::none_found;
+  if (refused_ == 0 && most > 0) {
+    found.burst = static_cast<unsigned>(most);
+    found.at_least = std::floor(most / 2);
+    found.kind = why_.empty() ? limit_kind::none_found : limit_kind::unclear;
     found.evidence = fmt::format(
-        "Nothing was refused: {} requests in a minute got through, the most that this search came to.",
-        number(most));
+        "{} requests got through in a minute and none was refused, {}; relays that let a second "
+        "minute's share through at once may have a limit of half as many.",
+        number(most), why_.empty() ? "the most that this search came to" : why_);
     return found;
   }
   std::optional<limit_range> rates;
@@ -483,18 +508,19 @@ limit_finding limit_finder::several_kinds() const {
   if (const auto sliding = evidence_.sliding()) add(sliding->all);
   if (const auto fixed = evidence_.fixed()) add(fixed->all);
   if (const auto bucket = evidence_.bucket()) add(bucket->rate.all);
-  if (refused_ > 0 && rates) {
-    found.at_least = rates->low;
-    if (rates->high < forever / 2) found.at_most = rates->high;
-    if (narrow(*rates, 0.02)) found.rpm = rates->middle();
-  }
   const std::string reason = why_.empty() ? "the search was left early" : why_;
-  found.evidence =
-      rates ? fmt::format("How it counts can't be told: {}.", reason)
-            : fmt::format(
-                  "How it counts can't be told: {}; another client may use the same key, and {} "
-                  "requests in a minute got through.",
-                  reason, number(most));
+  if (!rates || most == 0) {
+    found.evidence = fmt::format(
+        "How it counts can't be told: {}; another client may use the same key, and {} requests got "
+        "through in a minute.",
+        reason, number(most));
+    return found;
+  }
+  found.at_least = rates->low;
+  if (rates->high < highest_rate) found.at_most = rates->high;
+  if (narrow(*rates, 0.02)) found.rpm = rates->middle();
+  found.evidence = fmt::format("How it counts can't be told: {}; {} requests got through in a minute.",
+                               reason, number(most));
   return found;
 }
 

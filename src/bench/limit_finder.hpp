@@ -44,7 +44,7 @@ struct limit_finding {
   limit_kind kind = limit_kind::unclear;
   std::optional<double> rpm;       ///< calls a minute, in the long run
   std::optional<unsigned> burst;   ///< so many at once
-  std::optional<double> at_least;  ///< bounds of rpm; without one, what got through in a minute
+  std::optional<double> at_least;  ///< bounds of rpm
   std::optional<double> at_most;
   unsigned requests = 0;
   unsigned refused = 0;
@@ -115,6 +115,7 @@ class limit_finder {
   step proceed(double now);
   unsigned may_be_in_flight() const;
   unsigned away_from_expected() const;
+  unsigned let_in_after_refusal() const;
   double gap() const;
   bool at_ceiling(double now) const;
   bool spent() const;
