@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <boost/asio/co_spawn.hpp>
 #include <utility>
 
 #include "sluice/version.hpp"
@@ -24,6 +25,7 @@ benchmark::benchmark(asio::any_io_executor loop, clock& time, std::vector<target
 
 asio::awaitable<void> benchmark::run() {
   started_at_ = time_.unix_now();
+  co_await search();
   while (why_stopped_.empty()) {
     const bool any_left = std::any_of(targets_.begin(), targets_.end(),
                                       [](const target* one) { return !one->stopped; });
@@ -32,6 +34,20 @@ asio::awaitable<void> benchmark::run() {
     if (!next) break;
     co_await put(*next);
   }
+}
+
+asio::awaitable<void> benchmark::search() {
+  wait_queue ended;
+  std::size_t left = searches_.size();
+  std::exception_ptr fault;
+  for (limit_search* one : searches_) {
+    asio::co_spawn(loop_, one->run(), [&](std::exception_ptr thrown) {
+      if (thrown && !fault) fault = std::move(thrown);
+      if (--left == 0) ended.wake_all();
+    });
+  }
+  if (left > 0) co_await ended.wait();
+  if (fault) std::rethrow_exception(fault);
 }
 
 asio::awaitable<void> benchmark::put(const load& asked) {
@@ -67,6 +83,7 @@ asio::awaitable<void> benchmark::put(const load& asked) {
 void benchmark::stop(const std::string& why) {
   if (why_stopped_.empty()) why_stopped_ = why;
   if (current_) current_->stop();
+  for (limit_search* one : searches_) one->stop(why);
 }
 
 void benchmark::abort() {
@@ -79,6 +96,10 @@ benchmark::status benchmark::now() const {
   told.number = number_;
   told.of = plan_.size();
   if (current_) told.ended = current_->ended();
+  for (const limit_search* one : searches_) {
+    if (!current_) told.ended += one->requests();
+    told.waiting_for_others = told.waiting_for_others || one->is_waiting_for_others();
+  }
   for (const target* one : targets_) {
     const auto gate = one->gate.now();
     told.in_flight += gate.in_flight;
@@ -115,7 +136,7 @@ ordered_json benchmark::document_of(std::size_t place) const {
   } else if (!why_stopped_.empty()) {
     told["stopped"] = why_stopped_;
   }
-  told["limit"] = nullptr;
+  told["limit"] = place < searches_.size() ? searches_[place]->to_json() : ordered_json();
   told["loads"] = loads_[place];
   return told;
 }

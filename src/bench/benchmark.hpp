@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/limit_search.hpp"
 #include "bench/load_plan.hpp"
 #include "bench/load_run.hpp"
 #include "bench/spending.hpp"
@@ -37,6 +38,8 @@ class benchmark {
 
   benchmark(boost::asio::any_io_executor loop, clock& time, std::vector<target*> targets,
             load_plan plan, spending& money, options chosen);
+  /// Has the limit of each target looked for before the loads: by these, in the targets' order.
+  void search_limits(std::vector<limit_search*> searches) { searches_ = std::move(searches); }
 
   boost::asio::awaitable<void> run();
   /// Nothing more is started; what is in flight ends, and is reported. `why`: for the report.
@@ -45,7 +48,8 @@ class benchmark {
   void abort();
 
   struct status {
-    std::string load;  ///< empty before the first
+    std::string load;                 ///< empty before the first: the limit is looked for
+    bool waiting_for_others = false;  ///< starts of earlier runs are to be out of the window first
     std::size_t number = 0;
     std::optional<std::size_t> of;  ///< so many loads; nothing: a sweep
     std::uint64_t ended = 0;        ///< requests of the load
@@ -65,6 +69,7 @@ class benchmark {
   nlohmann::ordered_json document() const;
 
  private:
+  boost::asio::awaitable<void> search();
   boost::asio::awaitable<void> put(const load& asked);
   nlohmann::ordered_json document_of(std::size_t place) const;
 
@@ -72,6 +77,7 @@ class benchmark {
   clock& time_;
   std::vector<target*> targets_;
   load_plan plan_;
+  std::vector<limit_search*> searches_;
   spending& money_;
   options options_;
   double started_at_ = 0;

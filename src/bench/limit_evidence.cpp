@@ -37,11 +37,15 @@ double least_burst(const arrival_curves& seen, double rate) {
 
 }  // namespace
 
-double arrival_curves::started_by(double t) const { return count_until(starts, t); }
-double arrival_curves::arrived_by(double t) const { return count_until(heads, t); }
+double arrival_curves::started_by(double t) const {
+  return count_until(starts, t);
+}
+double arrival_curves::arrived_by(double t) const {
+  return count_until(heads, t);
+}
 
-/// The refused calls by their starts, and in groups that were in flight together: of each group, one
-/// arrived first, and no other of it was counted before that one.
+/// The refused calls by their starts, and in groups that were in flight together: of each group,
+/// one arrived first, and no other of it was counted before that one.
 struct limit_evidence::refusals {
   std::vector<limit_call> calls;
   std::vector<std::size_t> group;
@@ -72,8 +76,8 @@ struct limit_evidence::refusals {
 
 namespace {
 
-/// The burst that a bucket of that rate (a second) has less than, by each refusal: the most that can
-/// have been taken from it, less what was refilled.
+/// The burst that a bucket of that rate (a second) has less than, by each refusal: the most that
+/// can have been taken from it, less what was refilled.
 double burst_bound(const arrival_curves& seen, const std::vector<limit_call>& refused,
                    double rate) {
   double bound = unbounded;
@@ -269,8 +273,12 @@ std::optional<limit_estimate> limit_evidence::limits_of(const std::vector<Space>
   return found;
 }
 
-std::optional<limit_estimate> limit_evidence::sliding() const { return limits_of(logs_); }
-std::optional<limit_estimate> limit_evidence::fixed() const { return limits_of(minutes_); }
+std::optional<limit_estimate> limit_evidence::sliding() const {
+  return limits_of(logs_);
+}
+std::optional<limit_estimate> limit_evidence::fixed() const {
+  return limits_of(minutes_);
+}
 
 std::optional<limit_evidence::bucket_ranges> limit_evidence::bucket() const {
   std::optional<bucket_ranges> found;

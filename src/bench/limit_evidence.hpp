@@ -1,11 +1,12 @@
-// What a log of calls says of a relay's limit: which ways to count can have let through what was let
-// through and refused what was refused, and with which numbers. Pure; not thread safe.
+// What a log of calls says of a relay's limit: which ways to count can have let through what was
+// let through and refused what was refused, and with which numbers. Pure; not thread safe.
 //
 // A relay counts a call somewhere between its start and its head; when, nobody here can know. So a
-// way to count is given up only when no arrivals in those intervals agree with it: of A(t), the calls
-// that have arrived by t, it is known that D(t) ≤ A(t) ≤ S(t), the heads and the starts by t (the
-// arrival curves of Le Boudec and Thiran, "Network Calculus", 2001). Long or uneven delays make the
-// bounds wide, never wrong. What was found impossible stays so: each look narrows the last one.
+// way to count is given up only when no arrivals in those intervals agree with it: of A(t), the
+// calls that have arrived by t, it is known that D(t) ≤ A(t) ≤ S(t), the heads and the starts by t
+// (the arrival curves of Le Boudec and Thiran, "Network Calculus", 2001). Long or uneven delays
+// make the bounds wide, never wrong. What was found impossible stays so: each look narrows the last
+// one.
 #pragma once
 
 #include <algorithm>

@@ -10,7 +10,7 @@ namespace sluice::bench {
 namespace {
 
 constexpr double highest_rate = 50'000;  // beyond it nothing was excluded
-constexpr double time_grain = 1e-6;  // of sums of seconds: a moment is not waited for twice
+constexpr double time_grain = 1e-6;      // of sums of seconds: a moment is not waited for twice
 // A whole minute has passed at a relay that counts in whole seconds, too.
 constexpr double minute_over = 61.5;
 constexpr double first_look = 0.3;
@@ -31,7 +31,7 @@ constexpr unsigned let_in_before_empty = 15;
 constexpr std::array<double, 4> pauses{25, 8, 15, 35};  // between the halves of a round
 constexpr std::string_view too_slow = "its answers are too slow to come to its limit at once";
 constexpr unsigned most_rounds = 8;
-constexpr double small_burst = 6;                       // a bucket as small is measured by streams
+constexpr double small_burst = 6;  // a bucket as small is measured by streams
 constexpr unsigned most_streams = 10;
 constexpr double longest_stream = 120;
 constexpr double stream_precision = 1.012;
@@ -131,9 +131,9 @@ unsigned limit_finder::away_from_expected() const {
                                        : now_.admitted - now_.expected;
 }
 
-/// A burst is paced, faster the longer it lasts: a refusal is answered before many more have started,
-/// and after one no more start than are answered. Where it is expected, a call comes alone, with
-/// nothing beside it to explain its refusal.
+/// A burst is paced, faster the longer it lasts: a refusal is answered before many more have
+/// started, and after one no more start than are answered. Where it is expected, a call comes
+/// alone, with nothing beside it to explain its refusal.
 double limit_finder::gap() const {
   if (now_.gap > 0) return now_.gap;
   if (now_.expected > 0 && away_from_expected() < 2) return lone_gap;
@@ -151,7 +151,9 @@ bool limit_finder::at_ceiling(double now) const {
   return now - calls_[calls_.size() - options_.ceiling].start < 60;
 }
 
-bool limit_finder::spent() const { return calls_.size() >= options_.max_requests; }
+bool limit_finder::spent() const {
+  return calls_.size() >= options_.max_requests;
+}
 
 void limit_finder::started(call_id id, time_point now) {
   if (!origin_) origin_ = now;
@@ -185,8 +187,7 @@ void limit_finder::refused(call_id id, time_point now, std::optional<duration> r
   slowest_refusal_ = std::max(slowest_refusal_, t - calls_[found->second].start);
   if (now_.refused == 0 || calls_[found->second].start < now_.refusal_start) {
     now_.refusal_start = calls_[found->second].start;
-    now_.before_refusal =
-        now_.begun - static_cast<unsigned>(calls_.size() - found->second);
+    now_.before_refusal = now_.begun - static_cast<unsigned>(calls_.size() - found->second);
   }
   answered(id, now, call_outcome::refused);
   ++now_.refused;
@@ -230,8 +231,8 @@ void limit_finder::plan(double now) {
   after_round(now);
 }
 
-/// Calls that come too close together by chance are refused here and there, not many let in and then
-/// hardly any: such a bucket ran dry. The margin is for the burst's own unevenness.
+/// Calls that come too close together by chance are refused here and there, not many let in and
+/// then hardly any: such a bucket ran dry. The margin is for the burst's own unevenness.
 void limit_finder::note_emptied() {
   if (now_.before_refusal < let_in_before_empty) return;
   if (now_.refused < burst_stop && hinted_until_ < last_refusal_) return;
@@ -239,8 +240,7 @@ void limit_finder::note_emptied() {
   const bool dry = drops <= now_.refused ||
                    (drops <= 2 * now_.refused && now_.before_refusal >= 2 * let_in_before_empty);
   const double lasted = now_.refusal_start - now_.first_start;
-  if (dry && lasted > 0)
-    evidence_.emptied_at(1.05 * 60 * now_.before_refusal / lasted);
+  if (dry && lasted > 0) evidence_.emptied_at(1.05 * 60 * now_.before_refusal / lasted);
 }
 
 void limit_finder::after_burst(double now) {
@@ -256,7 +256,8 @@ void limit_finder::after_burst(double now) {
     again.stop_after = burst_stop;
     return run(again);
   }
-  if (now_.refusal_start - now_.first_start > longest_clear_burst) return end(std::string(too_slow));
+  if (now_.refusal_start - now_.first_start > longest_clear_burst)
+    return end(std::string(too_slow));
   burst_ = now_.admitted;
   burst_end_ = now_.last_head;
   phase_ = phase::reopening;
@@ -295,7 +296,8 @@ void limit_finder::after_round(double now) {
   const auto sliding = evidence_.sliding();
   const auto fixed = evidence_.fixed();
   const auto bucket = evidence_.bucket();
-  if (!sliding && !fixed && !bucket) return end("what it let through and refused fits no one limit");
+  if (!sliding && !fixed && !bucket)
+    return end("what it let through and refused fits no one limit");
   if (streaming_) note_stream();
   if (settled()) return end({});
   if (rounds_ > most_rounds) return end("what may be spent on the search was spent");
@@ -312,8 +314,7 @@ void limit_finder::after_round(double now) {
       next.expected = burst_ > now_.admitted ? burst_ - now_.admitted : 1;
       return run(next);
     case round_part::rest: {
-      const double look =
-          half_first_start_ + 60 - 1.3 - std::max(0.2, 1.5 * slowest_refusal_);
+      const double look = half_first_start_ + 60 - 1.3 - std::max(0.2, 1.5 * slowest_refusal_);
       if (both && now < look && hinted_until_ <= look) {
         part_ = round_part::before_minute;
         next.at = look;
@@ -365,8 +366,8 @@ void limit_finder::plan_halves(double now) {
   run(half);
 }
 
-/// Lets an empty bucket fill for a known time, never to the brim, and counts what is in it: from the
-/// first refusal to the last, as much was let in as was refilled, give or take one.
+/// Lets an empty bucket fill for a known time, never to the brim, and counts what is in it: from
+/// the first refusal to the last, as much was let in as was refilled, give or take one.
 void limit_finder::plan_refill(double now, const limit_evidence::bucket_ranges& bucket) {
   const limit_range rate{bucket.rate.all.low / 60, bucket.rate.all.high / 60};
   const double brim = 0.8 * bucket.burst.low / rate.high;
@@ -379,8 +380,8 @@ void limit_finder::plan_refill(double now, const limit_evidence::bucket_ranges& 
   experiment refill;
   refill.at = std::max(now, last_refusal_ + pause);
   refill.count = options_.max_requests;
-  refill.expected = static_cast<unsigned>(
-      std::max(1.0, (refill.at - last_refusal_) * bucket.rate.likely / 60));
+  refill.expected =
+      static_cast<unsigned>(std::max(1.0, (refill.at - last_refusal_) * bucket.rate.likely / 60));
   run(refill);
 }
 
@@ -451,7 +452,8 @@ limit_finding limit_finder::one_kind() const {
     bounds(*fixed);
     if (found.rpm) found.burst = static_cast<unsigned>(*found.rpm);
     found.evidence = fmt::format(
-        "It lets {} requests through in each minute of its clock, and all of them anew when the next "
+        "It lets {} requests through in each minute of its clock, and all of them anew when the "
+        "next "
         "minute begins.",
         said());
     return found;
@@ -473,7 +475,8 @@ limit_finding limit_finder::one_kind() const {
   if (bucket.burst.low < 2) {
     found.rpm.reset();
     found.evidence = fmt::format(
-        "How it counts can't be told: it refills all the time, but what it lets through at once was "
+        "How it counts can't be told: it refills all the time, but what it lets through at once "
+        "was "
         "not seen clearly, since its answers are slow.");
     return found;
   }
@@ -519,8 +522,9 @@ limit_finding limit_finder::several_kinds() const {
   found.at_least = rates->low;
   if (rates->high < highest_rate) found.at_most = rates->high;
   if (narrow(*rates, 0.02)) found.rpm = rates->middle();
-  found.evidence = fmt::format("How it counts can't be told: {}; {} requests got through in a minute.",
-                               reason, number(most));
+  found.evidence =
+      fmt::format("How it counts can't be told: {}; {} requests got through in a minute.", reason,
+                  number(most));
   return found;
 }
 

@@ -1,26 +1,29 @@
-// What `sluice bench --find-limit` sends, and what it concludes: a relay's requests a minute and the
-// way in which it counts them. Pure: takes `now` and events, does no I/O. Not thread safe.
+// What `sluice bench --find-limit` sends, and what it concludes: a relay's requests a minute and
+// the way in which it counts them. Pure: takes `now` and events, does no I/O. Not thread safe.
 //
 // 1. A burst, until the relay refuses: how many it lets through at once.
-// 2. Single calls, each three times as long after the last: when it opens again. A bucket does within
-//    an interval, a fixed minute with the next minute, a sliding log when the burst is a minute old.
+// 2. Single calls, each three times as long after the last: when it opens again. A bucket does
+// within
+//    an interval, a fixed minute with the next minute, a sliding log when the burst is a minute
+//    old.
 // 3. Rounds that tell what is left apart: half of the burst, a pause, the other half; for a bucket,
 //    what it has been refilled with after a known time; for a leaky one, even streams that close in
 //    on its rate.
-// After each, everything seen so far is held against every way to count (limit_evidence.hpp). It ends
-// when one way is left and its rate is known to 2 % or to one a minute, when none is left (another
-// client uses the key, or the relay counts otherwise), or when what may be spent is spent. "unclear"
-// is an answer: a kind is named only where no other agrees with what was seen.
+// After each, everything seen so far is held against every way to count (limit_evidence.hpp). It
+// ends when one way is left and its rate is known to 2 % or to one a minute, when none is left
+// (another client uses the key, or the relay counts otherwise), or when what may be spent is spent.
+// "unclear" is an answer: a kind is named only where no other agrees with what was seen.
 //
 // How rude it is: each burst ends at its third refusal, or the first with a Retry-After, and few
 // are in flight by then: it begins with 2, and has at most 8 and one for each 16 let through, never
-// more than `concurrency`. No new burst begins once 20 calls were refused. So at most 20 and what one
-// burst has in flight are refused; a dozen is usual. Nothing starts before a Retry-After has passed.
+// more than `concurrency`. No new burst begins once 20 calls were refused. So at most 20 and what
+// one burst has in flight are refused; a dozen is usual. Nothing starts before a Retry-After has
+// passed.
 //
-// What it cannot know: whether another client has a steady share of the key's limit (what is found is
-// then what is left), and a bucket's burst where the bucket was not full at the beginning. The caller
-// waits until its own earlier starts are a minute old. That refused calls count at the relay, or
-// failed ones don't, is allowed for.
+// What it cannot know: whether another client has a steady share of the key's limit (what is found
+// is then what is left), and a bucket's burst where the bucket was not full at the beginning. The
+// caller waits until its own earlier starts are a minute old. That refused calls count at the
+// relay, or failed ones don't, is allowed for.
 #pragma once
 
 #include <cstdint>

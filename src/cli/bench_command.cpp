@@ -38,6 +38,12 @@ using nlohmann::ordered_json;
 constexpr std::chrono::milliseconds live_interval{200};
 constexpr std::chrono::seconds plain_interval{10};
 
+// Of a search for a limit, where nothing else is said: it is to cost next to nothing.
+constexpr std::uint64_t most_search_requests = 10'000;
+constexpr std::uint64_t shortest_prompt = 16;
+constexpr std::int64_t shortest_reply = 1;
+constexpr std::string_view usual_search_budget = "0.10";
+
 [[noreturn]] void refuse(const std::string& sentence) {
   throw fatal_error(fatal_error::kind::cannot_start, sentence);
 }
@@ -83,7 +89,10 @@ class relays {
       }
       parts& one = all_.emplace_back();
       one.store = windows.open(name);
-      const unsigned cap = member.requests_per_minute.value_or(options.pace.requests_per_minute);
+      // A search may pass the cap: its ceiling is what it keeps to.
+      const unsigned cap =
+          chosen.find_limit ? chosen.ceiling
+                            : member.requests_per_minute.value_or(options.pace.requests_per_minute);
       const rate_limiter::options limit{cap, options.pace.window_margin, options.pace.pace,
                                         options.pace.tokens_per_minute, one.store.get()};
       one.gate = std::make_unique<start_gate>(time, limit, most_connections() / members.size());
@@ -102,6 +111,29 @@ class relays {
 
   const bench::request_supply& requests() const { return *all_.front().supply; }
 
+  /// One for each, to find its limit.
+  std::vector<bench::limit_search*> searches(asio::io_context& loop, clock& time,
+                                             bench::spending& money, const bench_settings& chosen,
+                                             const config& options, const std::string& id) {
+    std::vector<bench::limit_search*> list;
+    for (auto& one : all_) {
+      bench::limit_search::options asked{.finder = {},
+                                         .id = fmt::format("{}-{}", id, list.size()),
+                                         .max_wait = options.pace.max_wait,
+                                         .window = one.store.get(),
+                                         .window_margin = options.pace.window_margin};
+      asked.finder.ceiling = chosen.ceiling;
+      asked.finder.reach = options.pace.window_margin;
+      asked.finder.max_requests = static_cast<unsigned>(
+          chosen.requests != 0 ? std::min<std::uint64_t>(chosen.requests, most_search_requests)
+                               : most_search_requests);
+      one.search = std::make_unique<bench::limit_search>(loop.get_executor(), time, *one.measured,
+                                                         money, asked);
+      list.push_back(one.search.get());
+    }
+    return list;
+  }
+
   /// What is kept open would keep the loop going.
   void leave() {
     for (auto& one : all_) {
@@ -117,6 +149,7 @@ class relays {
     std::unique_ptr<http_client> client;
     std::unique_ptr<bench::request_supply> supply;
     std::unique_ptr<bench::target> measured;
+    std::unique_ptr<bench::limit_search> search;
   };
 
   static std::unique_ptr<bench::request_supply> make_supply(const job_options& lines,
@@ -173,6 +206,11 @@ void check_budget(const bench::spending& money, const std::vector<relay_member>&
 
 // "load 2 of 3, 8 in flight: 120 done, 8 in flight, 88/200 in the last 60 s, $0.0012"
 std::string bench_progress(const bench::benchmark::status& now) {
+  if (now.waiting_for_others) return "waiting until earlier starts no longer count";
+  if (now.load.empty()) {
+    return fmt::format("looking for the limit: {} sent, {} in the last 60 s", grouped(now.ended),
+                       grouped(now.started_last_minute));
+  }
   std::string line =
       fmt::format("load {}{}", now.number, now.of ? fmt::format(" of {}", *now.of) : std::string());
   line += fmt::format(", {}: {} done, {} in flight, {} started in the last 60 s", now.load,
@@ -272,6 +310,10 @@ exit_status bench_relays(bench_settings& chosen) {
   screen shown;
   start_log(shown, run.verbose, run.quiet, run.log_file);
   check_what_to_send(chosen);
+  if (chosen.find_limit && !chosen.lengths_given) {
+    chosen.prompt_tokens = shortest_prompt;
+    chosen.max_tokens = shortest_reply;
+  }
   const bench::load_plan plan = plan_of(chosen);
   use_targets(chosen);
   const auto simulated =
@@ -289,19 +331,29 @@ exit_status bench_relays(bench_settings& chosen) {
   asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
   steady_clock time(loop);
   relays measured(loop, time, options, members, chosen, seed);
+  const bool priced = std::all_of(members.begin(), members.end(), [&](const auto& member) {
+    return prices.find(member.name, chosen.model, endpoint::chat_completions).has_value();
+  });
+  if (chosen.find_limit && !chosen.budget && priced) {
+    chosen.budget = usd::parse(usual_search_budget);
+  }
   bench::spending money(prices, chosen.budget, options.output.assume_max_tokens);
   check_budget(money, members, measured.requests(), chosen, options.job);
   auto [model, input] = describe(measured.requests(), chosen);
+  const std::string id =
+      fmt::format("sluice-bench-{:08x}{:08x}", std::random_device{}(), std::random_device{}());
   bench::benchmark benchmark(loop.get_executor(), time, measured.all(), plan, money,
                              {.model = model,
                               .streamed = options.job.stream,
                               .simulated = simulated != nullptr,
                               .input = input,
                               .seed = seed,
-                              .id = fmt::format("sluice-bench-{:08x}{:08x}", std::random_device{}(),
-                                                std::random_device{}()),
+                              .id = id,
                               .counts_tokens = options.pace.tokens_per_minute != 0,
                               .max_wait = options.pace.max_wait});
+  if (chosen.find_limit) {
+    benchmark.search_limits(measured.searches(loop, time, money, chosen, options, id));
+  }
   std::exception_ptr fault;
   bool was_interrupted = false;
   {
@@ -357,6 +409,9 @@ void add_bench_command(CLI::App& program, int& exit_status) {
       "of\n"
       "a run, and it is said when that cap, or this program, was what held them. Times count from\n"
       "the first byte sent; what each means is in docs/bench.md.\n"
+      "--find-limit sends short requests until the relay refuses three, then a few more to see "
+      "how\n"
+      "it opens again, within --ceiling, --budget (0.10 USD) and --requests.\n"
       "The key of --target NAME=URL is that of NAME_API_KEY, else OPENAI_API_KEY.\n"
       "Exit status: 0 all succeeded, 1 some failed, 2 cannot start, 3 stopped early (a target is\n"
       "down or refuses, the budget is used up), 130 interrupted. What was measured is told.\n"
@@ -364,6 +419,7 @@ void add_bench_command(CLI::App& program, int& exit_status) {
       "Examples:\n"
       "  sluice bench --simulate --model gpt-4o-mini --concurrency 1,8,32\n"
       "  sluice bench --model gpt-4o-mini --rate 120 --rate-kind poisson --duration 2m\n"
+      "  sluice bench --model gpt-4o-mini --find-limit --ceiling 300\n"
       "  sluice bench --model gpt-4o-mini --sweep --budget 0.50 --json > bench.json\n"
       "  sluice bench job.jsonl --target blue=https://blue.example/v1 --target "
       "green=https://g.example");

@@ -109,6 +109,23 @@ void add_notes(std::string& notes, const ordered_json& load) {
   }
 }
 
+std::string limit_lines(const ordered_json& limit) {
+  std::string lines = fmt::format("  limit: {}\n", text(limit, "evidence"));
+  const auto rate = number(limit, "rpm");
+  const std::string kind = text(limit, "kind");
+  if (rate) lines += fmt::format("  {} requests a minute, {}\n", short_number(rate), kind);
+  const auto bound = [&](const char* name, const char* words) {
+    if (const auto value = number(limit, name)) {
+      lines += fmt::format("  {} {} a minute\n", words, short_number(value));
+    }
+  };
+  bound("at_least", "at least");
+  bound("at_most", "at most");
+  lines += fmt::format("  {} requests, {} of them refused\n", grouped(count(limit, "requests")),
+                       grouped(count(limit, "refused")));
+  return lines;
+}
+
 std::string target_lines(const ordered_json& target) {
   std::string name = text(target, "name");
   if (!name.empty()) name += " ";
@@ -116,6 +133,9 @@ std::string target_lines(const ordered_json& target) {
       fmt::format("{}{}, {}{}\n", name, text(target, "target"), text(target, "model"),
                   target.value("simulated", false) ? ", simulated" : "");
   std::string notes;
+  const auto limit = target.find("limit");
+  const bool searched = limit != target.end() && limit->is_object();
+  if (searched) lines += limit_lines(*limit);
   const auto loads = target.find("loads");
   if (loads != target.end() && loads->is_array() && !loads->empty()) {
     lines += heading;
@@ -123,7 +143,7 @@ std::string target_lines(const ordered_json& target) {
       lines += load_row(load);
       add_notes(notes, load);
     }
-  } else {
+  } else if (!searched) {
     lines += "  nothing was measured\n";
   }
   lines += notes;

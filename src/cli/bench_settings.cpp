@@ -171,6 +171,17 @@ std::vector<setting> bench_flags(bench_settings& target) {
        .apply = [&target](const std::string& text) {
          target.warmup = parse_count(text, std::numeric_limits<std::int64_t>::max());
        }});
+  own({.name = "find-limit",
+       .help = "Find the relay's real limit of requests a minute, and how it counts",
+       .group = at_load,
+       .apply = [&target](const std::string& on) { target.find_limit = parse_switch(on); }});
+  own({.name = "ceiling",
+       .value = "N",
+       .help = "Of --find-limit: never start more in any 60 s (600)",
+       .group = at_load,
+       .apply = [&target](const std::string& text) {
+         target.ceiling = static_cast<unsigned>(parse_some(text, most_in_flight));
+       }});
   own({.name = "target",
        .value = "NAME[=URL]",
        .help = "Measure several side by side; repeatable",
@@ -194,6 +205,12 @@ std::vector<setting> bench_flags(bench_settings& target) {
 bench::load_plan plan_of(const bench_settings& chosen) {
   if (!chosen.concurrency.empty() && !chosen.rates.empty()) {
     refuse("--concurrency and --rate are two kinds of load; give one of them");
+  }
+  if (chosen.find_limit) {
+    if (chosen.sweep || !chosen.concurrency.empty() || !chosen.rates.empty()) {
+      refuse("--find-limit chooses its own load; leave --concurrency, --rate and --sweep out");
+    }
+    return bench::load_plan({});
   }
   const bool open = !chosen.rates.empty();
   if (!open && chosen.arrivals == bench::arrival_kind::poisson) {

@@ -31,6 +31,8 @@ struct bench_settings {
   std::uint64_t prompt_tokens = 64;
   std::int64_t max_tokens = 64;
   bool lengths_given = false;  ///< of prompts or replies
+  bool find_limit = false;
+  unsigned ceiling = 600;  ///< of the search: starts in any 60 s
   std::optional<usd> budget;
 };
 
