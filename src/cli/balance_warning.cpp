@@ -4,16 +4,14 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
+#include <boost/asio/awaitable.hpp>
 #include <exception>
 #include <optional>
 #include <utility>
 
 #include "balance.hpp"
-#include "http_client.hpp"
+#include "cli/lone_client.hpp"
 #include "job_reader.hpp"
-#include "steady_clock.hpp"
 #include "token_count.hpp"
 
 namespace sluice::cli {
@@ -48,21 +46,22 @@ usd estimate_prompts_of(const job_set::job_summary& job, std::size_t most_bytes,
   return usd::from_units(cost.count() * static_cast<std::int64_t>(job.to_send) / requests);
 }
 
+asio::awaitable<void> ask(http_client& client, const clock& time, const relay_options& relay,
+                          std::optional<usd>& balance) {
+  balance = co_await ask_balance(client, relay, time);
+}
+
 std::optional<usd> balance_of(const relay_member& member) {
   relay_options relay = member.relay;
   relay.connect_timeout = std::min<duration>(relay.connect_timeout, longest);
   relay.total_timeout = std::min<duration>(relay.total_timeout, longest);
-  asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
-  steady_clock time(loop);
-  const auto client = make_http_client(loop, time, relay);
+  lone_client asking(relay);
   std::optional<usd> balance;
-  asio::co_spawn(loop, ask_balance(*client, relay, time),
-                 [&](const std::exception_ptr& thrown, std::optional<usd> told) {
-                   if (!thrown) balance = told;
-                   client->stop_sending();
-                   client->abort();  // what is kept open would keep the loop going
-                 });
-  loop.run();
+  try {
+    asking.run(ask(asking.client(), asking.time(), relay, balance));
+  } catch (const std::exception& fault) {
+    spdlog::debug("the balance is not known: {}", fault.what());
+  }
   return balance;
 }
 

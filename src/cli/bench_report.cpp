@@ -121,6 +121,11 @@ std::string limit_lines(const ordered_json& limit) {
   };
   bound("at_least", "at least");
   bound("at_most", "at most");
+  if (kind == "none_found") {
+    lines += fmt::format(
+        "  sluice's own ceiling of {} a minute ended the search; raise --ceiling to look further\n",
+        count(limit, "ceiling"));
+  }
   lines += fmt::format("  {} requests, {} of them refused\n", grouped(count(limit, "requests")),
                        grouped(count(limit, "refused")));
   return lines;

@@ -3,21 +3,16 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/signal_set.hpp>
-#include <csignal>
 #include <deque>
-#include <exception>
 #include <utility>
 
 #include "base_url.hpp"
+#include "cli/lone_client.hpp"
 #include "cli/relay_setup.hpp"
 #include "cli/screen.hpp"
 #include "cli/standard_output.hpp"
 #include "cli/suggestion.hpp"
 #include "sluice/error.hpp"
-#include "steady_clock.hpp"
 
 namespace sluice::cli {
 namespace {
@@ -74,29 +69,8 @@ asio::awaitable<void> put_to(http_client& client, const clock& time, const relay
 
 // False when SIGINT or SIGTERM broke it off.
 bool ask(const relay_member& member, const question& put, relay_told& told) {
-  asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
-  steady_clock time(loop);
-  const auto client = make_http_client(loop, time, member.relay);
-  const auto leave = [&client] {
-    client->stop_sending();
-    client->abort();
-  };
-  asio::signal_set signals(loop, SIGINT, SIGTERM);
-  bool interrupted = false;
-  signals.async_wait([&](const boost::system::error_code& error, int) {
-    if (error) return;
-    interrupted = true;
-    leave();
-  });
-  std::exception_ptr fault;
-  asio::co_spawn(loop, put_to(*client, time, member, put, told), [&](std::exception_ptr thrown) {
-    fault = std::move(thrown);
-    signals.cancel();
-    leave();  // what is kept open would keep the loop going
-  });
-  loop.run();
-  if (fault) std::rethrow_exception(fault);
-  return !interrupted;
+  lone_client asking(member.relay);
+  return asking.run_interruptibly(put_to(asking.client(), asking.time(), member, put, told));
 }
 
 void print_documents(const std::vector<relay_member>& members, std::deque<relay_told>& all,

@@ -3,13 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
-#include <exception>
+#include <boost/asio/awaitable.hpp>
 #include <utility>
 
-#include "http_client.hpp"
-#include "steady_clock.hpp"
+#include "cli/lone_client.hpp"
 
 namespace sluice::cli {
 namespace {
@@ -28,25 +25,19 @@ void name_as_jobs_do(price_table& prices, const relay_member& member) {
   }
 }
 
+asio::awaitable<void> ask(http_client& client, const relay_options& relay, const std::string& group,
+                          pricing_answer& answer) {
+  answer = co_await ask_pricing(client, relay, group);
+}
+
 }  // namespace
 
 pricing_answer ask_price_list(const relay_member& member, const std::string& group) {
   relay_options relay = member.relay;
   relay.total_timeout = std::min<duration>(relay.total_timeout, longest);
-  asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
-  steady_clock time(loop);
-  const auto client = make_http_client(loop, time, relay);
+  lone_client asking(relay);
   pricing_answer answer;
-  std::exception_ptr fault;
-  asio::co_spawn(loop, ask_pricing(*client, relay, group),
-                 [&](std::exception_ptr thrown, pricing_answer told) {
-                   fault = std::move(thrown);
-                   answer = std::move(told);
-                   client->stop_sending();
-                   client->abort();  // what is kept open would keep the loop going
-                 });
-  loop.run();
-  if (fault) std::rethrow_exception(fault);
+  asking.run(ask(asking.client(), relay, group, answer));
   if (answer.told) name_as_jobs_do(answer.told->prices, member);
   return answer;
 }
