@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <utility>
 
@@ -70,7 +69,20 @@ request synthetic_supply::next() {
   return made;
 }
 
-job_supply::job_supply(const std::vector<std::string>& paths, const job_options& lines) {
+void synthetic_supply::visit(const std::function<void(const request&)>& each) const {
+  std::string prompt = "Write";
+  for (std::uint64_t i = 0; i < std::min(words_, own_words); ++i) prompt += words.front();
+  each(make(prompt + shared_words_));
+}
+
+nlohmann::ordered_json synthetic_supply::describe() const {
+  return {{"kind", "synthetic"},
+          {"prompt_tokens", prompt_tokens_},
+          {"max_tokens", options_.max_tokens}};
+}
+
+job_supply::job_supply(const std::vector<std::string>& paths, const job_options& lines)
+    : paths_(paths) {
   std::uint64_t bytes = 0;
   for (const auto& path : paths) {
     if (path == "-") {
@@ -96,6 +108,14 @@ job_supply::job_supply(const std::vector<std::string>& paths, const job_options&
                       fmt::format("{}: holds no request; give a job with at least one line",
                                   paths.empty() ? "the job" : paths.front()));
   }
+}
+
+void job_supply::visit(const std::function<void(const request&)>& each) const {
+  for (const request& one : requests_) each(one);
+}
+
+nlohmann::ordered_json job_supply::describe() const {
+  return {{"kind", "jobs"}, {"jobs", paths_}, {"requests", requests_.size()}};
 }
 
 request job_supply::next() {

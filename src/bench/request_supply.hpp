@@ -2,6 +2,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <string>
 #include <vector>
@@ -17,6 +19,10 @@ class request_supply {
   virtual ~request_supply() = default;
   /// The same series for each one made alike.
   virtual request next() = 0;
+  /// Calls it with each request that differs from others in what it may cost.
+  virtual void visit(const std::function<void(const request&)>& each) const = 0;
+  /// `input` of a document.
+  virtual nlohmann::ordered_json describe() const = 0;
 };
 
 /// Chats of a given length with prompts of random words, no two of which begin alike: a relay that
@@ -32,6 +38,8 @@ class synthetic_supply final : public request_supply {
   /// `lines`: whether a stream, and its usage, are asked for.
   synthetic_supply(const options& chosen, const job_options& lines);
   request next() override;
+  void visit(const std::function<void(const request&)>& each) const override;
+  nlohmann::ordered_json describe() const override;
 
   /// What a prompt has, as far as that can be counted: the nearest to what was asked for.
   std::uint64_t prompt_tokens() const noexcept { return prompt_tokens_; }
@@ -56,10 +64,11 @@ class job_supply final : public request_supply {
   /// that is no request.
   job_supply(const std::vector<std::string>& paths, const job_options& lines);
   request next() override;
-
-  const std::vector<request>& all() const noexcept { return requests_; }
+  void visit(const std::function<void(const request&)>& each) const override;
+  nlohmann::ordered_json describe() const override;
 
  private:
+  std::vector<std::string> paths_;
   std::vector<request> requests_;
   std::size_t at_ = 0;
 };

@@ -2,14 +2,10 @@
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/signal_set.hpp>
-#include <csignal>
-#include <deque>
 #include <exception>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -18,14 +14,14 @@
 #include <utility>
 
 #include "bench/benchmark.hpp"
+#include "cli/bench_attendant.hpp"
+#include "cli/bench_relays.hpp"
 #include "cli/bench_report.hpp"
 #include "cli/bench_settings.hpp"
 #include "cli/exit_status.hpp"
-#include "cli/progress.hpp"
 #include "cli/relay_setup.hpp"
 #include "cli/screen.hpp"
 #include "cli/standard_output.hpp"
-#include "relay_window.hpp"
 #include "sluice/error.hpp"
 #include "steady_clock.hpp"
 
@@ -33,13 +29,8 @@ namespace sluice::cli {
 namespace {
 
 namespace asio = boost::asio;
-using nlohmann::ordered_json;
-
-constexpr std::chrono::milliseconds live_interval{200};
-constexpr std::chrono::seconds plain_interval{10};
 
 // Of a search for a limit, where nothing else is said: it is to cost next to nothing.
-constexpr std::uint64_t most_search_requests = 10'000;
 constexpr std::uint64_t shortest_prompt = 16;
 constexpr std::int64_t shortest_reply = 1;
 constexpr std::string_view usual_search_budget = "0.10";
@@ -47,241 +38,6 @@ constexpr std::string_view usual_search_budget = "0.10";
 [[noreturn]] void refuse(const std::string& sentence) {
   throw fatal_error(fatal_error::kind::cannot_start, sentence);
 }
-
-// How many connections may be open at once, beside a few other files.
-std::size_t most_connections() {
-  constexpr rlim_t other_files = 64;
-  constexpr std::size_t many = 1'000'000;
-  rlimit files{};
-  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return many;
-  files.rlim_cur = files.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &files);
-  if (files.rlim_cur == RLIM_INFINITY) return many;
-  return std::max<std::size_t>(files.rlim_cur - std::min(files.rlim_cur, other_files), 1);
-}
-
-void check_connections(const bench_settings& chosen, std::size_t targets) {
-  const auto most = std::max_element(chosen.concurrency.begin(), chosen.concurrency.end());
-  if (most == chosen.concurrency.end()) return;
-  const std::size_t open = most_connections();
-  if (*most * targets <= open) return;
-  refuse(
-      fmt::format("--concurrency {}: {} connections at most can be open; lower it, or allow "
-                  "more with ulimit -n",
-                  *most, open / targets));
-}
-
-// The relays that are measured, with all that stands between them and a load.
-class relays {
- public:
-  relays(asio::io_context& loop, clock& time, const config& options,
-         const std::vector<relay_member>& members, const bench_settings& chosen,
-         std::uint64_t seed) {
-    window_opener windows(options.pace);
-    std::set<std::string> names;
-    for (const auto& member : members) {
-      const std::string name = window_name(member.relay);
-      if (!names.insert(name).second) {
-        refuse(
-            fmt::format("target {} has the address and the key of another, and would share its "
-                        "limit; leave one of them out",
-                        member.name));
-      }
-      parts& one = all_.emplace_back();
-      one.store = windows.open(name);
-      // A search may pass the cap: its ceiling is what it keeps to.
-      const unsigned cap =
-          chosen.find_limit ? chosen.ceiling
-                            : member.requests_per_minute.value_or(options.pace.requests_per_minute);
-      const rate_limiter::options limit{cap, options.pace.window_margin, options.pace.pace,
-                                        options.pace.tokens_per_minute, one.store.get()};
-      one.gate = std::make_unique<start_gate>(time, limit, most_connections() / members.size());
-      one.client = make_http_client(loop, time, member.relay);
-      one.supply = make_supply(options.job, chosen, seed);
-      one.measured =
-          std::make_unique<bench::target>(member, cap, *one.client, *one.gate, *one.supply);
-    }
-  }
-
-  std::vector<bench::target*> all() {
-    std::vector<bench::target*> list;
-    for (auto& one : all_) list.push_back(one.measured.get());
-    return list;
-  }
-
-  const bench::request_supply& requests() const { return *all_.front().supply; }
-
-  /// One for each, to find its limit.
-  std::vector<bench::limit_search*> searches(asio::io_context& loop, clock& time,
-                                             bench::spending& money, const bench_settings& chosen,
-                                             const config& options, const std::string& id) {
-    std::vector<bench::limit_search*> list;
-    for (auto& one : all_) {
-      bench::limit_search::options asked{.finder = {},
-                                         .id = fmt::format("{}-{}", id, list.size()),
-                                         .max_wait = options.pace.max_wait,
-                                         .window = one.store.get(),
-                                         .window_margin = options.pace.window_margin};
-      asked.finder.ceiling = chosen.ceiling;
-      asked.finder.reach = options.pace.window_margin;
-      asked.finder.max_requests = static_cast<unsigned>(
-          chosen.requests != 0 ? std::min<std::uint64_t>(chosen.requests, most_search_requests)
-                               : most_search_requests);
-      one.search = std::make_unique<bench::limit_search>(loop.get_executor(), time, *one.measured,
-                                                         money, asked);
-      list.push_back(one.search.get());
-    }
-    return list;
-  }
-
-  /// What is kept open would keep the loop going.
-  void leave() {
-    for (auto& one : all_) {
-      one.client->stop_sending();
-      one.client->abort();
-    }
-  }
-
- private:
-  struct parts {
-    std::unique_ptr<limit_store> store;
-    std::unique_ptr<start_gate> gate;
-    std::unique_ptr<http_client> client;
-    std::unique_ptr<bench::request_supply> supply;
-    std::unique_ptr<bench::target> measured;
-    std::unique_ptr<bench::limit_search> search;
-  };
-
-  static std::unique_ptr<bench::request_supply> make_supply(const job_options& lines,
-                                                            const bench_settings& chosen,
-                                                            std::uint64_t seed) {
-    if (!chosen.jobs.empty()) return std::make_unique<bench::job_supply>(chosen.jobs, lines);
-    const bench::synthetic_supply::options asked{.model = chosen.model,
-                                                 .prompt_tokens = chosen.prompt_tokens,
-                                                 .max_tokens = chosen.max_tokens,
-                                                 .seed = seed};
-    return std::make_unique<bench::synthetic_supply>(asked, lines);
-  }
-
-  std::deque<parts> all_;
-};
-
-// `model` and `input` of the document.
-struct described_input {
-  std::string model;
-  ordered_json input;
-};
-
-described_input describe(const bench::request_supply& supply, const bench_settings& chosen) {
-  if (const auto* jobs = dynamic_cast<const bench::job_supply*>(&supply)) {
-    std::set<std::string> models;
-    for (const auto& one : jobs->all()) models.insert(one.model);
-    return {fmt::format("{}", fmt::join(models, ", ")),
-            {{"kind", "jobs"}, {"jobs", chosen.jobs}, {"requests", jobs->all().size()}}};
-  }
-  const auto& made = dynamic_cast<const bench::synthetic_supply&>(supply);
-  return {chosen.model,
-          {{"kind", "synthetic"},
-           {"prompt_tokens", made.prompt_tokens()},
-           {"max_tokens", chosen.max_tokens}}};
-}
-
-void check_budget(const bench::spending& money, const std::vector<relay_member>& members,
-                  const bench::request_supply& supply, const bench_settings& chosen,
-                  const job_options& lines) {
-  if (!money.limit()) return;
-  for (const auto& member : members) {
-    if (const auto* jobs = dynamic_cast<const bench::job_supply*>(&supply)) {
-      for (const auto& one : jobs->all()) money.check(member.name, one);
-    } else {
-      bench::synthetic_supply sample({.model = chosen.model,
-                                      .prompt_tokens = chosen.prompt_tokens,
-                                      .max_tokens = chosen.max_tokens,
-                                      .seed = 1},
-                                     lines);
-      money.check(member.name, sample.next());
-    }
-  }
-}
-
-// "load 2 of 3, 8 in flight: 120 done, 8 in flight, 88/200 in the last 60 s, $0.0012"
-std::string bench_progress(const bench::benchmark::status& now) {
-  if (now.waiting_for_others) return "waiting until earlier starts no longer count";
-  if (now.load.empty()) {
-    return fmt::format("looking for the limit: {} sent, {} in the last 60 s", grouped(now.ended),
-                       grouped(now.started_last_minute));
-  }
-  std::string line =
-      fmt::format("load {}{}", now.number, now.of ? fmt::format(" of {}", *now.of) : std::string());
-  line += fmt::format(", {}: {} done, {} in flight, {} started in the last 60 s", now.load,
-                      grouped(now.ended), now.in_flight, grouped(now.started_last_minute));
-  if (now.cost) line += fmt::format(", ${}", now.cost->to_string());
-  return line;
-}
-
-// What happens beside the benchmark on the same loop: progress and signals.
-class attendant {
- public:
-  attendant(asio::io_context& loop, clock& time, bench::benchmark& attended, screen& shown,
-            const run_settings& chosen)
-      : time_(time),
-        bench_(attended),
-        screen_(shown),
-        grace_(chosen.grace),
-        signals_(loop, SIGINT, SIGTERM) {
-    await_signal();
-    if (!chosen.quiet) repeat();
-  }
-  attendant(const attendant&) = delete;
-  attendant& operator=(const attendant&) = delete;
-  ~attendant() { leave(); }
-
-  void leave() {
-    left_ = true;
-    signals_.cancel();
-    for (clock::timer* timer : {&progress_, &end_}) {
-      if (*timer != 0) time_.cancel(std::exchange(*timer, 0));
-    }
-    screen_.clear_live();
-  }
-  bool interrupted() const noexcept { return interrupted_; }
-
- private:
-  void repeat() {
-    const duration interval = screen_.is_terminal() ? duration(live_interval) : plain_interval;
-    progress_ = time_.call_at(time_.now() + interval, [this] {
-      const std::string line = bench_progress(bench_.now());
-      screen_.is_terminal() ? screen_.live(line) : screen_.line(line);
-      repeat();
-    });
-  }
-
-  void await_signal() {
-    signals_.async_wait([this](const boost::system::error_code& error, int) {
-      if (error || left_) return;
-      if (std::exchange(interrupted_, true)) {
-        bench_.abort();
-        return;
-      }
-      bench_.stop("interrupted");
-      spdlog::warn(
-          "interrupted: {} in flight may finish within {}; interrupt again to stop at once",
-          bench_.now().in_flight, short_time(std::chrono::duration<double>(grace_).count()));
-      end_ = time_.call_at(time_.now() + grace_, [this] { bench_.abort(); });
-      await_signal();
-    });
-  }
-
-  clock& time_;
-  bench::benchmark& bench_;
-  screen& screen_;
-  duration grace_;
-  asio::signal_set signals_;
-  clock::timer progress_ = 0;
-  clock::timer end_ = 0;
-  bool interrupted_ = false;
-  bool left_ = false;
-};
 
 exit_status status_of(const bench::benchmark& done, const std::vector<bench::target*>& targets,
                       bool was_interrupted) {
@@ -305,79 +61,83 @@ void check_what_to_send(const bench_settings& chosen) {
   }
 }
 
-exit_status bench_relays(bench_settings& chosen) {
+// The models that are asked for, as a document names them.
+std::string models_of(const bench::request_supply& requests) {
+  std::set<std::string> models;
+  requests.visit([&models](const request& one) { models.insert(one.model); });
+  return fmt::format("{}", fmt::join(models, ", "));
+}
+
+// A search is to cost next to nothing, where nothing else is said.
+void make_search_cheap(bench_settings& chosen, const relay_prices& prices,
+                       const std::vector<relay_member>& members) {
+  const bool priced = std::all_of(members.begin(), members.end(), [&](const auto& member) {
+    return prices.find(member.name, chosen.model, endpoint::chat_completions).has_value();
+  });
+  if (!chosen.budget && priced) chosen.budget = usd::parse(usual_search_budget);
+  if (chosen.lengths_given) return;
+  chosen.prompt_tokens = shortest_prompt;
+  chosen.max_tokens = shortest_reply;
+}
+
+void tell_what_ended(const bench::benchmark& done, const std::vector<bench::target*>& targets) {
+  for (const auto* one : targets) {
+    if (one->stopped) spdlog::error("{}: {}", name_of(one->member), one->stopped->sentence);
+  }
+  if (!done.why_stopped().empty()) spdlog::warn("not all was measured: {}", done.why_stopped());
+  if (!done.why_sweep_ended().empty()) {
+    spdlog::info("the sweep ended: {}", done.why_sweep_ended());
+  }
+}
+
+exit_status measure(bench_settings& chosen) {
   run_settings& run = chosen.inquiry.run;
   screen shown;
   start_log(shown, run.verbose, run.quiet, run.log_file);
   check_what_to_send(chosen);
-  if (chosen.find_limit && !chosen.lengths_given) {
-    chosen.prompt_tokens = shortest_prompt;
-    chosen.max_tokens = shortest_reply;
-  }
   const bench::load_plan plan = plan_of(chosen);
   use_targets(chosen);
   const auto simulated =
       run.simulate ? start_simulator(run, chosen.inquiry.simulated_balance) : nullptr;
   const auto members = find_members(chosen.inquiry, simulated != nullptr);
-  check_connections(chosen, members.size());
 
   config options = run.engine;
   options.job.model = chosen.model;
   options.job.override_model = false;
   if (!simulated) share_limit(options.pace);
   const relay_prices prices = load_prices(run);
+  if (chosen.find_limit) make_search_cheap(chosen, prices, members);
   const std::uint64_t seed = options.pace.seed != 0 ? options.pace.seed : std::random_device{}();
+  const std::string id =
+      fmt::format("sluice-bench-{:08x}{:08x}", std::random_device{}(), std::random_device{}());
 
   asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
   steady_clock time(loop);
-  relays measured(loop, time, options, members, chosen, seed);
-  const bool priced = std::all_of(members.begin(), members.end(), [&](const auto& member) {
-    return prices.find(member.name, chosen.model, endpoint::chat_completions).has_value();
-  });
-  if (chosen.find_limit && !chosen.budget && priced) {
-    chosen.budget = usd::parse(usual_search_budget);
-  }
+  bench_relays relays(loop, time, options, members, chosen, seed);
   bench::spending money(prices, chosen.budget, options.output.assume_max_tokens);
-  check_budget(money, members, measured.requests(), chosen, options.job);
-  auto [model, input] = describe(measured.requests(), chosen);
-  const std::string id =
-      fmt::format("sluice-bench-{:08x}{:08x}", std::random_device{}(), std::random_device{}());
-  bench::benchmark benchmark(loop.get_executor(), time, measured.all(), plan, money,
-                             {.model = model,
+  relays.check_budget(money);
+  const auto targets = relays.targets();
+  bench::benchmark benchmark(loop.get_executor(), time, targets, plan, money,
+                             {.model = models_of(relays.requests()),
                               .streamed = options.job.stream,
                               .simulated = simulated != nullptr,
-                              .input = input,
+                              .input = relays.requests().describe(),
                               .seed = seed,
                               .id = id,
                               .counts_tokens = options.pace.tokens_per_minute != 0,
                               .max_wait = options.pace.max_wait});
-  if (chosen.find_limit) {
-    benchmark.search_limits(measured.searches(loop, time, money, chosen, options, id));
-  }
+  if (chosen.find_limit) benchmark.search_limits(relays.searches(money, id));
   std::exception_ptr fault;
-  bool was_interrupted = false;
-  {
-    attendant beside(loop, time, benchmark, shown, run);
-    asio::co_spawn(loop, benchmark.run(), [&](std::exception_ptr thrown) {
-      fault = std::move(thrown);
-      beside.leave();
-      measured.leave();
-    });
-    loop.run();
-    was_interrupted = beside.interrupted();
-  }
+  bench_attendant beside(loop, time, benchmark, shown, run);
+  asio::co_spawn(loop, benchmark.run(), [&](std::exception_ptr thrown) {
+    fault = std::move(thrown);
+    beside.leave();
+    relays.leave();
+  });
+  loop.run();
   if (fault) std::rethrow_exception(fault);
 
-  const auto targets = measured.all();
-  for (const auto* one : targets) {
-    if (one->stopped) spdlog::error("{}: {}", name_of(one->member), one->stopped->sentence);
-  }
-  if (!benchmark.why_stopped().empty()) {
-    spdlog::warn("not all was measured: {}", benchmark.why_stopped());
-  }
-  if (!benchmark.why_sweep_ended().empty()) {
-    spdlog::info("the sweep ended: {}", benchmark.why_sweep_ended());
-  }
+  tell_what_ended(benchmark, targets);
   if (benchmark.measured()) {
     const auto document = benchmark.document();
     if (chosen.inquiry.json) {
@@ -386,7 +146,7 @@ exit_status bench_relays(bench_settings& chosen) {
       print(bench_lines(document));
     }
   }
-  return status_of(benchmark, targets, was_interrupted);
+  return status_of(benchmark, targets, beside.interrupted());
 }
 
 }  // namespace
@@ -426,7 +186,7 @@ void add_bench_command(CLI::App& program, int& exit_status) {
   command->callback([kept, &exit_status] {
     kept->flags.apply(find_config(kept->config));
     if (kept->flags.on_line("base-url")) kept->chosen.inquiry.run.engine.pool.clear();
-    exit_status = bench_relays(kept->chosen);
+    exit_status = measure(kept->chosen);
   });
 }
 

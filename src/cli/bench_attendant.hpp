@@ -1,0 +1,46 @@
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <string>
+
+#include "bench/benchmark.hpp"
+#include "cli/run_settings.hpp"
+#include "cli/screen.hpp"
+#include "sluice/clock.hpp"
+
+namespace sluice::cli {
+
+/// What a benchmark is doing, as one line for a person.
+std::string bench_progress(const bench::benchmark::status& now);
+
+/// What happens beside a benchmark on the same loop: progress, and SIGINT or SIGTERM, the first of
+/// which lets what is in flight end.
+class bench_attendant {
+ public:
+  bench_attendant(boost::asio::io_context& loop, clock& time, bench::benchmark& attended,
+                  screen& shown, const run_settings& chosen);
+  bench_attendant(const bench_attendant&) = delete;
+  bench_attendant& operator=(const bench_attendant&) = delete;
+  ~bench_attendant() { leave(); }
+
+  /// The benchmark is over.
+  void leave();
+  bool interrupted() const noexcept { return interrupted_; }
+
+ private:
+  void repeat();
+  void await_signal();
+
+  clock& time_;
+  bench::benchmark& bench_;
+  screen& screen_;
+  duration grace_;
+  boost::asio::signal_set signals_;
+  clock::timer progress_ = 0;
+  clock::timer end_ = 0;
+  bool interrupted_ = false;
+  bool left_ = false;
+};
+
+}  // namespace sluice::cli

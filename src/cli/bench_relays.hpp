@@ -1,0 +1,60 @@
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bench/limit_search.hpp"
+#include "bench/request_supply.hpp"
+#include "bench/spending.hpp"
+#include "bench/target.hpp"
+#include "cli/bench_settings.hpp"
+#include "http_client.hpp"
+#include "limit_store.hpp"
+#include "sluice/clock.hpp"
+#include "sluice/config.hpp"
+#include "start_gate.hpp"
+
+namespace sluice::cli {
+
+/// The relays that a benchmark measures, with all that stands between them and a load: windows,
+/// gates, clients, requests.
+class bench_relays {
+ public:
+  /// All of these outlive it. Throws fatal_error where two relays share a limit, where more
+  /// connections are asked for than may be open, or where the jobs cannot be read.
+  bench_relays(boost::asio::io_context& loop, clock& time, const config& options,
+               const std::vector<relay_member>& members, const bench_settings& chosen,
+               std::uint64_t seed);
+
+  std::vector<bench::target*> targets();
+  const bench::request_supply& requests() const { return *all_.front().supply; }
+  /// Throws fatal_error where there is a budget and a request has no price or no bound.
+  void check_budget(const bench::spending& money) const;
+  /// For each target one that finds its limit.
+  std::vector<bench::limit_search*> searches(bench::spending& money, const std::string& id);
+
+  /// Closes what is kept open, which would keep the loop going.
+  void leave();
+
+ private:
+  struct parts {
+    std::unique_ptr<limit_store> store;
+    std::unique_ptr<start_gate> gate;
+    std::unique_ptr<http_client> client;
+    std::unique_ptr<bench::request_supply> supply;
+    std::unique_ptr<bench::target> measured;
+    std::unique_ptr<bench::limit_search> search;
+  };
+
+  boost::asio::io_context& loop_;
+  clock& time_;
+  const pace_options& pace_;
+  const bench_settings& chosen_;
+  std::deque<parts> all_;
+};
+
+}  // namespace sluice::cli
