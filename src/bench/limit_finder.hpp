@@ -133,6 +133,7 @@ class limit_finder {
   void plan_stream(double now, const limit_evidence::bucket_ranges& bucket);
   void note_stream();
   void note_emptied();
+  bool confirmed() const;
   bool settled() const;
   void run(const experiment& next);
   void end(std::string why);
@@ -152,7 +153,8 @@ class limit_finder {
   unsigned refused_ = 0;
   unsigned failed_ = 0;
   unsigned experiments_ = 0;
-  unsigned full_bursts_ = 0;  // that ended with refusals
+  unsigned full_bursts_ = 0;    // that ended with refusals
+  unsigned confirmations_ = 0;  // of these, that let something in since it opened again
   double hinted_until_ = 0;
   double last_refusal_ = 0;
   double slowest_refusal_ = 0;

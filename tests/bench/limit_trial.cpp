@@ -191,6 +191,7 @@ std::vector<relay_kind> relay_kinds() {
   const delays constant;
   const delays jitter{5ms, 60ms, 50ms, 400ms, 5ms, 60ms};
   const delays model{5ms, 50ms, 500ms, 4s, 20ms, 150ms};
+  const delays congestion{10ms, 3s, 200ms, 1s, 50ms, 200ms};
   const delays slow{20ms, 1s, 2s, 10s, 50ms, 1s};
   const auto names = {std::pair{limit_kind::sliding, "sliding"}, {limit_kind::bucket, "bucket"},
                       {limit_kind::fixed, "fixed"}, {limit_kind::leaky, "leaky"}};
@@ -204,21 +205,36 @@ std::vector<relay_kind> relay_kinds() {
     return kinds.back();
   };
   for (const auto& [kind, name] : names) {
+    // Where calls are let in one by one, uneven delays hide by how much two came too close.
+    const bool leaky = kind == limit_kind::leaky;
     for (const double rpm : {3, 10, 60, 200, 500}) {
       add(kind, name, rpm, "");
-      add(kind, name, rpm, ", jitter").wire = jitter;
+      auto& uneven = add(kind, name, rpm, ", jitter");
+      uneven.wire = jitter;
+      uneven.rate_can_be = !leaky || rpm <= 10;
     }
     auto& large = add(kind, name, 3000, "");
     large.max_requests = large.ceiling = 9000;
+    large.can_be_told = large.rate_can_be = !leaky;
     for (const double rpm : {10, 200}) {
-      add(kind, name, rpm, ", heads 0.5-4 s").wire = model;
-      add(kind, name, rpm, ", heads 2-10 s").wire = slow;
+      auto& usual = add(kind, name, rpm, ", heads 0.5-4 s");
+      usual.wire = model;
+      usual.rate_can_be = !leaky || rpm <= 10;
+      auto& slowly = add(kind, name, rpm, ", heads 2-10 s");
+      slowly.wire = slow;
+      slowly.can_be_told = rpm <= 10;
+      slowly.rate_can_be = rpm <= 10 && !leaky;
       add(kind, name, rpm, ", Retry-After").hints = hint::honest;
       add(kind, name, rpm, ", Retry-After always 60").hints = hint::always_60;
       add(kind, name, rpm, ", Retry-After always 1").hints = hint::always_1;
       add(kind, name, rpm, ", 5 % fail").failing_percent = 5;
     }
-    add(kind, name, 200, ", another client 50/min").other_a_minute = 50;
+    auto& shared = add(kind, name, 200, ", another client 50/min");
+    shared.other_a_minute = 50;
+    shared.can_be_told = shared.rate_can_be = false;
+    auto& congested = add(kind, name, 60, ", 0-3 s on the way");
+    congested.wire = congestion;
+    congested.can_be_told = congested.rate_can_be = false;
   }
   for (const double rpm : {3, 10, 60, 200})
     add(limit_kind::sliding, "sliding", rpm, ", refused count").refused_count = true;
@@ -228,8 +244,17 @@ std::vector<relay_kind> relay_kinds() {
   add(limit_kind::bucket, "bucket", 200, ", burst 40").burst = 40;
   add(limit_kind::bucket, "bucket", 200, ", burst 40, jitter").burst = 40;
   kinds.back().wire = jitter;
-  add(limit_kind::none_found, "none", 1, ", ceiling 600").ceiling = 600;
-  add(limit_kind::none_found, "none", 1, ", heads 2-10 s").wire = slow;
+  const auto unlimited = [&](const char* what) -> relay_kind& {
+    auto& one = add(limit_kind::none_found, "no limit", 1, "");
+    one.name = std::string("no limit") + what;
+    one.rate_can_be = false;
+    return one;
+  };
+  unlimited(", ceiling 600").ceiling = 600;
+  unlimited(", 5 % fail").failing_percent = 5;
+  auto& unhurried = unlimited(", heads 2-10 s");
+  unhurried.wire = slow;
+  unhurried.can_be_told = false;
   return kinds;
 }
 
@@ -249,7 +274,7 @@ bool close(const relay_kind& relay, const limit_finding& found) {
 }
 
 bool bounded(const relay_kind& relay, const limit_finding& found) {
-  if (relay.kind == limit_kind::none_found) return true;
+  if (relay.kind == limit_kind::none_found) return !found.at_most;
   return found.at_least.value_or(0) <= relay.rpm * 1.001 &&
          found.at_most.value_or(1e9) >= relay.rpm * 0.999;
 }
