@@ -66,8 +66,7 @@ std::string_view to_string(limit_kind kind) noexcept {
   return "unclear";
 }
 
-limit_finder::limit_finder(const options& chosen)
-    : options_(chosen), evidence_(std::chrono::duration<double>(chosen.reach).count()) {
+limit_finder::limit_finder(const options& chosen) : options_(chosen) {
   options_.concurrency = std::max(1U, options_.concurrency);
   experiment burst;
   burst.count = options_.max_requests;

@@ -60,8 +60,6 @@ class limit_finder {
     unsigned max_requests = 1000;
     unsigned ceiling = 1000;    ///< starts in any 60 s
     unsigned concurrency = 64;  ///< calls in flight
-    /// The longest that a call takes to reach the relay's count, as --window-margin says.
-    duration reach = std::chrono::seconds{1};
   };
   using call_id = std::uint64_t;
 

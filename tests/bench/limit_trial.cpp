@@ -121,7 +121,7 @@ struct answer {
 trial_result try_find(const relay_kind& kind, std::uint64_t seed) {
   dice chance(seed);
   relay judge(kind, chance.fork());
-  limit_finder finder({kind.max_requests, kind.ceiling, kind.concurrency, 1s});
+  limit_finder finder({kind.max_requests, kind.ceiling, kind.concurrency});
   const time_point begin{1000s + between(chance, 0s, 60s)};
   time_point now = begin;
   time_point not_before{};
@@ -163,11 +163,13 @@ trial_result try_find(const relay_kind& kind, std::uint64_t seed) {
       finder.started(++ids, now);
       starts.record(now);
       if (now < not_before) result.waited = false;
-      events.push({now + between(chance, kind.wire.to_relay_low, kind.wire.to_relay_high), ids, false});
+      events.push(
+          {now + between(chance, kind.wire.to_relay_low, kind.wire.to_relay_high), ids, false});
       continue;
     }
     const time_point due = events.empty() ? time_point::max() : events.top().at;
-    if (due == time_point::max() && then.until == time_point::max()) break;  // it would wait forever
+    if (due == time_point::max() && then.until == time_point::max())
+      break;  // it would wait forever
     if (then.until < due) {
       now = then.until;
       continue;
@@ -193,9 +195,12 @@ std::vector<relay_kind> relay_kinds() {
   const delays model{5ms, 50ms, 500ms, 4s, 20ms, 150ms};
   const delays congestion{10ms, 3s, 200ms, 1s, 50ms, 200ms};
   const delays slow{20ms, 1s, 2s, 10s, 50ms, 1s};
-  const auto names = {std::pair{limit_kind::sliding, "sliding"}, {limit_kind::bucket, "bucket"},
-                      {limit_kind::fixed, "fixed"}, {limit_kind::leaky, "leaky"}};
-  const auto add = [&](limit_kind kind, const char* name, double rpm, const char* what) -> relay_kind& {
+  const auto names = {std::pair{limit_kind::sliding, "sliding"},
+                      {limit_kind::bucket, "bucket"},
+                      {limit_kind::fixed, "fixed"},
+                      {limit_kind::leaky, "leaky"}};
+  const auto add = [&](limit_kind kind, const char* name, double rpm,
+                       const char* what) -> relay_kind& {
     relay_kind one;
     one.name = std::string(name) + " " + std::to_string(static_cast<int>(rpm)) + what;
     one.kind = kind;
@@ -222,8 +227,8 @@ std::vector<relay_kind> relay_kinds() {
       usual.rate_can_be = !leaky || rpm <= 10;
       auto& slowly = add(kind, name, rpm, ", heads 2-10 s");
       slowly.wire = slow;
-      slowly.can_be_told = rpm <= 10;
-      slowly.rate_can_be = rpm <= 10 && !leaky;
+      slowly.can_be_told = rpm <= 10 && kind != limit_kind::bucket;
+      slowly.rate_can_be = slowly.can_be_told && !leaky;
       add(kind, name, rpm, ", Retry-After").hints = hint::honest;
       add(kind, name, rpm, ", Retry-After always 60").hints = hint::always_60;
       add(kind, name, rpm, ", Retry-After always 1").hints = hint::always_1;
@@ -261,8 +266,8 @@ std::vector<relay_kind> relay_kinds() {
 judgement judge(const relay_kind& relay, const limit_finding& found) {
   if (found.kind == limit_kind::unclear) return judgement::unclear;
   if (found.kind == relay.kind) return judgement::right;
-  // A limit above what was tried was not found: that is so. (A bucket lets twice its rate through in
-  // its first minute, and a fixed minute with the next one.)
+  // A limit above what was tried was not found: that is so. (A bucket lets twice its rate through
+  // in its first minute, and a fixed minute with the next one.)
   const double in_a_minute = relay.kind == limit_kind::sliding ? relay.rpm : 2 * relay.rpm;
   if (found.kind == limit_kind::none_found && found.at_least <= in_a_minute)
     return judgement::unclear;

@@ -32,8 +32,8 @@ void print_rates(const relay_kind& relay, std::uint64_t seeds) {
     if ((odd.empty() || (verdict == judgement::wrong && wrong < 3)) &&
         (verdict != judgement::right || !close(relay, one.found)))
       odd += fmt::format("seed {}: {} {} [{}, {}] {}\n    ", seed, to_string(one.found.kind),
-                        one.found.rpm.value_or(0), one.found.at_least.value_or(0),
-                        one.found.at_most.value_or(0), one.found.evidence);
+                         one.found.rpm.value_or(0), one.found.at_least.value_or(0),
+                         one.found.at_most.value_or(0), one.found.evidence);
   }
   const auto n = static_cast<double>(seeds);
   fmt::print("| {} | {:.1f} % | {:.1f} % | {:.1f} % | {:.1f} % | {:.0f} | {:.1f} ({}) | {:.1f} |\n",
