@@ -223,7 +223,7 @@ void limit_finder::plan(double now) {
   }
   note_emptied();
   evidence_.learn(calls_);
-  if (failed_ >= 10 && failed_ * 10 > calls_.size() * 3)
+  if (failed_ >= 10 && failed_ > 0.3 * static_cast<double>(calls_.size()))
     return end(fmt::format("{} of {} requests failed for other reasons", failed_, calls_.size()));
   if (phase_ == phase::burst) return after_burst(now);
   if (experiments_ >= most_experiments || now > longest_search || spent() ||
@@ -467,8 +467,7 @@ limit_finding limit_finder::one_kind() const {
     if (found.rpm) found.burst = static_cast<unsigned>(*found.rpm);
     found.evidence = fmt::format(
         "It lets {} requests through in each minute of its clock, and all of them anew when the "
-        "next "
-        "minute begins.",
+        "next one begins.",
         said());
     return found;
   }
@@ -489,9 +488,8 @@ limit_finding limit_finder::one_kind() const {
   if (bucket.burst.low < 2) {
     found.rpm.reset();
     found.evidence = fmt::format(
-        "How it counts can't be told: it refills all the time, but what it lets through at once "
-        "was "
-        "not seen clearly, since its answers are slow.");
+        "How it counts can't be told: it opens again little by little, but how many it lets "
+        "through at once was not seen clearly.");
     return found;
   }
   found.kind = limit_kind::bucket;
