@@ -94,7 +94,7 @@ double burst_bound(const arrival_curves& seen, const std::vector<limit_call>& re
 
 }  // namespace
 
-limit_evidence::limit_evidence(double reach) : reach_(reach) {
+limit_evidence::limit_evidence() {
   for (const bool failed_count : {true, false}) {
     for (const bool refused_count : {false, true})
       logs_.push_back({refused_count, failed_count, {1, unbounded}});
@@ -105,8 +105,7 @@ limit_evidence::limit_evidence(double reach) : reach_(reach) {
   }
 }
 
-void limit_evidence::learn(std::vector<limit_call> calls) {
-  for (auto& one : calls) one.head = std::min(one.head, one.start + reach_);
+void limit_evidence::learn(const std::vector<limit_call>& calls) {
   failures_ = std::any_of(calls.begin(), calls.end(),
                           [](const auto& one) { return one.how == call_outcome::failed; });
   const refusals refused(calls);

@@ -59,12 +59,10 @@ struct arrival_curves {
 
 class limit_evidence {
  public:
-  /// `reach`: the longest that a call takes from its start to the relay's count, in seconds, as the
-  /// rate limiter's window margin is; its head is another bound.
-  explicit limit_evidence(double reach);
+  limit_evidence();
 
   /// Looks at all calls so far; none is in flight.
-  void learn(std::vector<limit_call> calls);
+  void learn(const std::vector<limit_call>& calls);
   /// Calls at that rate a minute emptied it: no bucket is refilled faster.
   void emptied_at(double rate);
 
@@ -112,7 +110,6 @@ class limit_evidence {
   std::optional<limit_estimate> limits_of(const std::vector<Space>& spaces) const;
   bool asked(bool failed_count) const noexcept { return failed_count || failures_; }
 
-  double reach_;
   bool failures_ = false;  // have been: without, it is all one whether they count
   std::vector<log_space> logs_;
   std::vector<minute_space> minutes_;

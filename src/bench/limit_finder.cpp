@@ -66,8 +66,7 @@ std::string_view to_string(limit_kind kind) noexcept {
   return "unclear";
 }
 
-limit_finder::limit_finder(const options& chosen)
-    : options_(chosen), evidence_(std::chrono::duration<double>(chosen.reach).count()) {
+limit_finder::limit_finder(const options& chosen) : options_(chosen) {
   options_.concurrency = std::max(1U, options_.concurrency);
   experiment burst;
   burst.count = options_.max_requests;
@@ -218,10 +217,13 @@ void limit_finder::end(std::string why) {
 }
 
 void limit_finder::plan(double now) {
-  if (now_.refused > 0 && now_.count > 1) ++full_bursts_;
+  if (now_.refused > 0 && now_.count > 1) {
+    ++full_bursts_;
+    if (phase_ == phase::rounds && now_.admitted > 0) ++confirmations_;
+  }
   note_emptied();
   evidence_.learn(calls_);
-  if (failed_ >= 10 && failed_ * 10 > calls_.size() * 3)
+  if (failed_ >= 10 && failed_ > 0.3 * static_cast<double>(calls_.size()))
     return end(fmt::format("{} of {} requests failed for other reasons", failed_, calls_.size()));
   if (phase_ == phase::burst) return after_burst(now);
   if (experiments_ >= most_experiments || now > longest_search || spent() ||
@@ -281,11 +283,20 @@ void limit_finder::after_probe(double now) {
   run(look);
 }
 
+/// What one refill or one opening shows may be chance, as another client's calls that grow old are.
+bool limit_finder::confirmed() const {
+  const auto bucket = evidence_.bucket();
+  if (bucket && bucket->burst.high >= small_burst) return confirmations_ >= 2;
+  if (bucket) return full_bursts_ >= 2 && confirmations_ >= 1;
+  const auto limit = evidence_.sliding() ? evidence_.sliding() : evidence_.fixed();
+  return confirmations_ >= 1 && limit && limit->all.low > 1;
+}
+
 bool limit_finder::settled() const {
   const auto sliding = evidence_.sliding();
   const auto fixed = evidence_.fixed();
   const auto bucket = evidence_.bucket();
-  if (full_bursts_ < 2) return false;
+  if (!confirmed()) return false;
   if (sliding && !fixed && !bucket) return narrow(sliding->all, 0.02);
   if (fixed && !sliding && !bucket) return narrow(fixed->all, 0.02);
   return bucket && !sliding && !fixed && narrow(bucket->rate.all, 0.015) &&
@@ -353,7 +364,9 @@ void limit_finder::plan_round(double now) {
     return run(next);
   }
   if (!bucket) return plan_halves(now);
-  if (bucket->burst.high < small_burst) return plan_stream(now, *bucket);
+  const bool tiny = bucket->burst.high < 2;
+  if (tiny || (bucket->burst.high < small_burst && confirmations_ > 0))
+    return plan_stream(now, *bucket);
   plan_refill(now, *bucket);
 }
 
@@ -419,8 +432,7 @@ void limit_finder::note_stream() {
 limit_finding limit_finder::finding() const {
   const int kinds = int{evidence_.sliding().has_value()} + int{evidence_.fixed().has_value()} +
                     int{evidence_.bucket().has_value()};
-  const bool confirmed = full_bursts_ >= 2;
-  limit_finding found = refused_ > 0 && kinds == 1 && confirmed ? one_kind() : several_kinds();
+  limit_finding found = kinds == 1 && confirmed() ? one_kind() : several_kinds();
   found.requests = static_cast<unsigned>(calls_.size());
   found.refused = refused_;
   return found;
@@ -430,12 +442,14 @@ limit_finding limit_finder::one_kind() const {
   limit_finding found;
   const auto bounds = [&](const limit_estimate& rate) {
     found.at_least = rate.all.low;
-    found.at_most = rate.all.high;
+    if (rate.all.high < highest_rate) found.at_most = rate.all.high;
     if (narrow(rate.all, 0.1)) found.rpm = rate.likely;
   };
   const auto said = [&] {
-    return found.rpm ? number(*found.rpm)
-                     : fmt::format("{} to {}", number(*found.at_least), number(*found.at_most));
+    const bool sharp = found.at_most && narrow({*found.at_least, *found.at_most}, 0.1);
+    if (found.rpm) return (sharp ? "" : "about ") + number(*found.rpm);
+    return found.at_most ? fmt::format("{} to {}", number(*found.at_least), number(*found.at_most))
+                         : fmt::format("{} or more", number(*found.at_least));
   };
   if (const auto sliding = evidence_.sliding()) {
     found.kind = limit_kind::sliding;
@@ -453,8 +467,7 @@ limit_finding limit_finder::one_kind() const {
     if (found.rpm) found.burst = static_cast<unsigned>(*found.rpm);
     found.evidence = fmt::format(
         "It lets {} requests through in each minute of its clock, and all of them anew when the "
-        "next "
-        "minute begins.",
+        "next one begins.",
         said());
     return found;
   }
@@ -475,9 +488,8 @@ limit_finding limit_finder::one_kind() const {
   if (bucket.burst.low < 2) {
     found.rpm.reset();
     found.evidence = fmt::format(
-        "How it counts can't be told: it refills all the time, but what it lets through at once "
-        "was "
-        "not seen clearly, since its answers are slow.");
+        "How it counts can't be told: it opens again little by little, but how many it lets "
+        "through at once was not seen clearly.");
     return found;
   }
   found.kind = limit_kind::bucket;

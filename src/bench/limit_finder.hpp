@@ -1,29 +1,30 @@
 // What `sluice bench --find-limit` sends, and what it concludes: a relay's requests a minute and
 // the way in which it counts them. Pure: takes `now` and events, does no I/O. Not thread safe.
 //
-// 1. A burst, until the relay refuses: how many it lets through at once.
-// 2. Single calls, each three times as long after the last: when it opens again. A bucket does
-// within
-//    an interval, a fixed minute with the next minute, a sliding log when the burst is a minute
-//    old.
-// 3. Rounds that tell what is left apart: half of the burst, a pause, the other half; for a bucket,
-//    what it has been refilled with after a known time; for a leaky one, even streams that close in
-//    on its rate.
+// First comes a burst, until the relay refuses: how many it lets through at once. Then single
+// calls, each after three times as long a pause as the last, until it opens again: a bucket does
+// within an interval, a fixed minute with the next minute, a sliding log when the burst is a minute
+// old. Then rounds that tell apart what is left: half of the burst, a pause, and the other half;
+// for a bucket, what it was refilled with in a known time; for a leaky one, even streams that close
+// in on its rate.
+//
 // After each, everything seen so far is held against every way to count (limit_evidence.hpp). It
 // ends when one way is left and its rate is known to 2 % or to one a minute, when none is left
 // (another client uses the key, or the relay counts otherwise), or when what may be spent is spent.
-// "unclear" is an answer: a kind is named only where no other agrees with what was seen.
+// "unclear" is an answer: a kind is named only where no other agrees with what was seen, and more
+// than one opening or refill has shown it.
 //
-// How rude it is: each burst ends at its third refusal, or the first with a Retry-After, and few
-// are in flight by then: it begins with 2, and has at most 8 and one for each 16 let through, never
-// more than `concurrency`. No new burst begins once 20 calls were refused. So at most 20 and what
-// one burst has in flight are refused; a dozen is usual. Nothing starts before a Retry-After has
-// passed.
+// How rude it is: each burst ends at its third refusal, or at the first with a Retry-After, and
+// nothing starts before that has passed. It is paced, at 20 a second and one more for each 8 let
+// through, up to 150, so that few have started by the time a refusal is heard; at most 16 are in
+// flight, and one more for each 16 let through, never more than `concurrency`. Nothing new begins
+// once 20 were refused: that and what one burst has in flight is the bound, about ten is usual.
 //
 // What it cannot know: whether another client has a steady share of the key's limit (what is found
-// is then what is left), and a bucket's burst where the bucket was not full at the beginning. The
-// caller waits until its own earlier starts are a minute old. That refused calls count at the
-// relay, or failed ones don't, is allowed for.
+// is then what is left), whether a bucket was full at the beginning (its burst may be larger), and
+// the exact rate of a leaky bucket behind uneven delays (its bounds hold, and `rpm` is what an even
+// stream got through without a refusal). The caller waits until its own earlier starts are a minute
+// old. That refused calls count at the relay, or failed ones don't, is allowed for.
 #pragma once
 
 #include <cstdint>
@@ -60,8 +61,6 @@ class limit_finder {
     unsigned max_requests = 1000;
     unsigned ceiling = 1000;    ///< starts in any 60 s
     unsigned concurrency = 64;  ///< calls in flight
-    /// The longest that a call takes to reach the relay's count, as --window-margin says.
-    duration reach = std::chrono::seconds{1};
   };
   using call_id = std::uint64_t;
 
@@ -133,6 +132,7 @@ class limit_finder {
   void plan_stream(double now, const limit_evidence::bucket_ranges& bucket);
   void note_stream();
   void note_emptied();
+  bool confirmed() const;
   bool settled() const;
   void run(const experiment& next);
   void end(std::string why);
@@ -152,7 +152,8 @@ class limit_finder {
   unsigned refused_ = 0;
   unsigned failed_ = 0;
   unsigned experiments_ = 0;
-  unsigned full_bursts_ = 0;  // that ended with refusals
+  unsigned full_bursts_ = 0;    // that ended with refusals
+  unsigned confirmations_ = 0;  // of these, that let something in since it opened again
   double hinted_until_ = 0;
   double last_refusal_ = 0;
   double slowest_refusal_ = 0;

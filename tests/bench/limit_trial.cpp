@@ -121,7 +121,7 @@ struct answer {
 trial_result try_find(const relay_kind& kind, std::uint64_t seed) {
   dice chance(seed);
   relay judge(kind, chance.fork());
-  limit_finder finder({kind.max_requests, kind.ceiling, kind.concurrency, 1s});
+  limit_finder finder({kind.max_requests, kind.ceiling, kind.concurrency});
   const time_point begin{1000s + between(chance, 0s, 60s)};
   time_point now = begin;
   time_point not_before{};
@@ -163,11 +163,13 @@ trial_result try_find(const relay_kind& kind, std::uint64_t seed) {
       finder.started(++ids, now);
       starts.record(now);
       if (now < not_before) result.waited = false;
-      events.push({now + between(chance, kind.wire.to_relay_low, kind.wire.to_relay_high), ids, false});
+      events.push(
+          {now + between(chance, kind.wire.to_relay_low, kind.wire.to_relay_high), ids, false});
       continue;
     }
     const time_point due = events.empty() ? time_point::max() : events.top().at;
-    if (due == time_point::max() && then.until == time_point::max()) break;  // it would wait forever
+    if (due == time_point::max() && then.until == time_point::max())
+      break;  // it would wait forever
     if (then.until < due) {
       now = then.until;
       continue;
@@ -191,10 +193,14 @@ std::vector<relay_kind> relay_kinds() {
   const delays constant;
   const delays jitter{5ms, 60ms, 50ms, 400ms, 5ms, 60ms};
   const delays model{5ms, 50ms, 500ms, 4s, 20ms, 150ms};
+  const delays congestion{10ms, 3s, 200ms, 1s, 50ms, 200ms};
   const delays slow{20ms, 1s, 2s, 10s, 50ms, 1s};
-  const auto names = {std::pair{limit_kind::sliding, "sliding"}, {limit_kind::bucket, "bucket"},
-                      {limit_kind::fixed, "fixed"}, {limit_kind::leaky, "leaky"}};
-  const auto add = [&](limit_kind kind, const char* name, double rpm, const char* what) -> relay_kind& {
+  const auto names = {std::pair{limit_kind::sliding, "sliding"},
+                      {limit_kind::bucket, "bucket"},
+                      {limit_kind::fixed, "fixed"},
+                      {limit_kind::leaky, "leaky"}};
+  const auto add = [&](limit_kind kind, const char* name, double rpm,
+                       const char* what) -> relay_kind& {
     relay_kind one;
     one.name = std::string(name) + " " + std::to_string(static_cast<int>(rpm)) + what;
     one.kind = kind;
@@ -204,21 +210,36 @@ std::vector<relay_kind> relay_kinds() {
     return kinds.back();
   };
   for (const auto& [kind, name] : names) {
+    // Where calls are let in one by one, uneven delays hide by how much two came too close.
+    const bool leaky = kind == limit_kind::leaky;
     for (const double rpm : {3, 10, 60, 200, 500}) {
       add(kind, name, rpm, "");
-      add(kind, name, rpm, ", jitter").wire = jitter;
+      auto& uneven = add(kind, name, rpm, ", jitter");
+      uneven.wire = jitter;
+      uneven.rate_can_be = !leaky || rpm <= 10;
     }
     auto& large = add(kind, name, 3000, "");
     large.max_requests = large.ceiling = 9000;
+    large.can_be_told = large.rate_can_be = !leaky;
     for (const double rpm : {10, 200}) {
-      add(kind, name, rpm, ", heads 0.5-4 s").wire = model;
-      add(kind, name, rpm, ", heads 2-10 s").wire = slow;
+      auto& usual = add(kind, name, rpm, ", heads 0.5-4 s");
+      usual.wire = model;
+      usual.rate_can_be = !leaky || rpm <= 10;
+      auto& slowly = add(kind, name, rpm, ", heads 2-10 s");
+      slowly.wire = slow;
+      slowly.can_be_told = rpm <= 10 && kind != limit_kind::bucket;
+      slowly.rate_can_be = slowly.can_be_told && !leaky;
       add(kind, name, rpm, ", Retry-After").hints = hint::honest;
       add(kind, name, rpm, ", Retry-After always 60").hints = hint::always_60;
       add(kind, name, rpm, ", Retry-After always 1").hints = hint::always_1;
       add(kind, name, rpm, ", 5 % fail").failing_percent = 5;
     }
-    add(kind, name, 200, ", another client 50/min").other_a_minute = 50;
+    auto& shared = add(kind, name, 200, ", another client 50/min");
+    shared.other_a_minute = 50;
+    shared.can_be_told = shared.rate_can_be = false;
+    auto& congested = add(kind, name, 60, ", 0-3 s on the way");
+    congested.wire = congestion;
+    congested.can_be_told = congested.rate_can_be = false;
   }
   for (const double rpm : {3, 10, 60, 200})
     add(limit_kind::sliding, "sliding", rpm, ", refused count").refused_count = true;
@@ -228,16 +249,25 @@ std::vector<relay_kind> relay_kinds() {
   add(limit_kind::bucket, "bucket", 200, ", burst 40").burst = 40;
   add(limit_kind::bucket, "bucket", 200, ", burst 40, jitter").burst = 40;
   kinds.back().wire = jitter;
-  add(limit_kind::none_found, "none", 1, ", ceiling 600").ceiling = 600;
-  add(limit_kind::none_found, "none", 1, ", heads 2-10 s").wire = slow;
+  const auto unlimited = [&](const char* what) -> relay_kind& {
+    auto& one = add(limit_kind::none_found, "no limit", 1, "");
+    one.name = std::string("no limit") + what;
+    one.rate_can_be = false;
+    return one;
+  };
+  unlimited(", ceiling 600").ceiling = 600;
+  unlimited(", 5 % fail").failing_percent = 5;
+  auto& unhurried = unlimited(", heads 2-10 s");
+  unhurried.wire = slow;
+  unhurried.can_be_told = false;
   return kinds;
 }
 
 judgement judge(const relay_kind& relay, const limit_finding& found) {
   if (found.kind == limit_kind::unclear) return judgement::unclear;
   if (found.kind == relay.kind) return judgement::right;
-  // A limit above what was tried was not found: that is so. (A bucket lets twice its rate through in
-  // its first minute, and a fixed minute with the next one.)
+  // A limit above what was tried was not found: that is so. (A bucket lets twice its rate through
+  // in its first minute, and a fixed minute with the next one.)
   const double in_a_minute = relay.kind == limit_kind::sliding ? relay.rpm : 2 * relay.rpm;
   if (found.kind == limit_kind::none_found && found.at_least <= in_a_minute)
     return judgement::unclear;
@@ -249,7 +279,7 @@ bool close(const relay_kind& relay, const limit_finding& found) {
 }
 
 bool bounded(const relay_kind& relay, const limit_finding& found) {
-  if (relay.kind == limit_kind::none_found) return true;
+  if (relay.kind == limit_kind::none_found) return !found.at_most;
   return found.at_least.value_or(0) <= relay.rpm * 1.001 &&
          found.at_most.value_or(1e9) >= relay.rpm * 0.999;
 }

@@ -40,6 +40,8 @@ struct relay_kind {
   unsigned max_requests = 2000;
   unsigned ceiling = 2000;
   unsigned concurrency = 64;
+  bool can_be_told = true;  ///< the kind, in nearly all trials
+  bool rate_can_be = true;  ///< and the rate
 };
 
 struct trial_result {

@@ -29,10 +29,11 @@ void print_rates(const relay_kind& relay, std::uint64_t seeds) {
     refused += one.found.refused;
     minutes += one.minutes;
     most_refused = std::max(most_refused, one.found.refused);
-    if (odd.empty() && (verdict != judgement::right || !close(relay, one.found)))
-      odd = fmt::format("seed {}: {} {} [{}, {}] {}", seed, to_string(one.found.kind),
-                        one.found.rpm.value_or(0), one.found.at_least.value_or(0),
-                        one.found.at_most.value_or(0), one.found.evidence);
+    if ((odd.empty() || (verdict == judgement::wrong && wrong < 3)) &&
+        (verdict != judgement::right || !close(relay, one.found)))
+      odd += fmt::format("seed {}: {} {} [{}, {}] {}\n    ", seed, to_string(one.found.kind),
+                         one.found.rpm.value_or(0), one.found.at_least.value_or(0),
+                         one.found.at_most.value_or(0), one.found.evidence);
   }
   const auto n = static_cast<double>(seeds);
   fmt::print("| {} | {:.1f} % | {:.1f} % | {:.1f} % | {:.1f} % | {:.0f} | {:.1f} ({}) | {:.1f} |\n",
