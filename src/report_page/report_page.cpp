@@ -21,6 +21,7 @@ extern "C" {
 SLUICE_PAGE_PART(skeleton);
 SLUICE_PAGE_PART(style);
 SLUICE_PAGE_PART(script);
+SLUICE_PAGE_PART(density);
 SLUICE_PAGE_PART(uplot_script);
 SLUICE_PAGE_PART(uplot_style);
 SLUICE_PAGE_PART(uplot_licence);
@@ -92,8 +93,8 @@ bool has_report_page() noexcept {
 }
 
 std::string report_page(const ordered_json& document) {
-  const std::string uplot =
-      fmt::format("/*\n{}*/\n{}", SLUICE_PART(uplot_licence), SLUICE_PART(uplot_script));
+  const std::string uplot = fmt::format("{}\n/* uPlot:\n{}*/\n{}", SLUICE_PART(density),
+                                        SLUICE_PART(uplot_licence), SLUICE_PART(uplot_script));
   const std::string hashes =
       fmt::format("{} {}", script_hash(uplot), script_hash(SLUICE_PART(script)));
   const std::string data = json_in_html(document);
