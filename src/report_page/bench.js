@@ -1,11 +1,5 @@
 // The page of a benchmark: one or several targets, each under one or several loads.
 
-const measures = [
-  { key: 'ttft_ms', title: 'Time to first token', short: 'TTFT' },
-  { key: 'inter_token_ms', title: 'Inter-token latency', short: 'ITL' },
-  { key: 'latency_ms', title: 'Latency', short: 'latency' },
-];
-
 const loadName = (load) => (isNumber(load.concurrency) ? `${count(load.concurrency)} in flight` : `${figure3(load.rate)} a minute`);
 const loadShort = (load) => (isNumber(load.concurrency) ? count(load.concurrency) : figure3(load.rate));
 const loadAxis = (loads) => (loads.every((load) => isNumber(load.concurrency)) ? 'requests in flight'
@@ -33,7 +27,7 @@ function oneAnswer(target) {
   else if (best.latency_ms) words.push(`Half of the replies came within ${milliseconds(best.latency_ms.p50)}, 99 % within ${milliseconds(best.latency_ms.p99)}.`);
   const [first, last] = [target.loads[0], target.loads.at(-1)];
   if (target.loads.length > 1 && first.ttft_ms && last.ttft_ms) {
-    words.push(`From ${loadName(first)} to ${loadName(last)}, the median time to first token went from ${milliseconds(first.ttft_ms.p50)} to ${milliseconds(last.ttft_ms.p50)}.`);
+    words.push(`From ${isNumber(first.concurrency) && isNumber(last.concurrency) ? loadShort(first) : loadName(first)} to ${loadName(last)}, the median time to first token went from ${milliseconds(first.ttft_ms.p50)} to ${milliseconds(last.ttft_ms.p50)}.`);
   }
   const failed = totalOf([target], 'failed');
   const requests = totalOf([target], 'requests');
@@ -41,11 +35,12 @@ function oneAnswer(target) {
   return words.join(' ');
 }
 
-/// "blue (210 ms), then green (350 ms)": by a number of each target, the best first.
+/// By a number of each target, the best first: who it is, its number, and the others' in brackets.
 function ranking(targets, valueOf, text, ascending) {
   const ranked = targets.map((target) => ({ target, value: valueOf(target) })).filter(({ value }) => isNumber(value))
     .sort((a, b) => (ascending ? a.value - b.value : b.value - a.value));
-  return { best: ranked[0]?.target, words: ranked.map(({ target, value }) => `${target.shown} ${text(value)}`).join(', ') };
+  const [best, ...others] = ranked;
+  return { best: best?.target, value: best && text(best.value), others: others.map(({ target, value }) => `${target.shown} ${text(value)}`).join(', ') };
 }
 
 function comparedAnswer(targets, model) {
@@ -54,9 +49,9 @@ function comparedAnswer(targets, model) {
   const first = targets[0].loads[0];
   const soonest = ranking(targets, (target) => target.loads.find((load) => loadKey(load) === loadKey(first))?.ttft_ms?.p50, milliseconds, true);
   return [
-    soonest.best ? `${soonest.best.shown} gave the first token of ${model} soonest: at ${loadName(first)} the median was ${soonest.words}.` : null,
-    tokens.best ? `${tokens.best.shown} gave the most output tokens a second at its best load: ${tokens.words}.` : null,
-    failing.words ? `Failed: ${failing.words}.` : null,
+    soonest.best ? `${soonest.best.shown} gave the first token of ${model} soonest: ${soonest.value} at the median with ${loadName(first)} (${soonest.others}).` : null,
+    tokens.best ? `${tokens.best.shown} gave the most output at its best load: ${tokens.value} tokens a second (${tokens.others}).` : null,
+    failing.best ? `${failing.best.shown} failed least: ${failing.value} of its requests (${failing.others}).` : null,
   ].filter(Boolean).join(' ');
 }
 
@@ -66,10 +61,13 @@ function benchNotes(targets) {
     const who = targets.length > 1 ? `${target.shown}: ` : '';
     if (target.simulated) notes.push(note('warn', `${who}A simulated relay answered: these are no measurements of a real one.`));
     if (target.stopped) notes.push(note('warn', `${who}Not all was measured: ${target.stopped}`));
+    const held = target.loads.filter((load) => load.held_by_cap >= 0.05);
+    if (held.length > 0) {
+      notes.push(note('info', `${who}sluice’s own cap of ${count(held[0].rpm)} requests a minute, not the relay, held the starts back for part of the time: ${listed(held.map((load) => `${percent(load.held_by_cap)} at ${loadName(load)}`))}. The relay may serve more.`));
+    }
     for (const load of target.loads) {
       const where = `${who}${targets.length > 1 || target.loads.length > 1 ? `At ${loadName(load)}: ` : ''}`;
       if (load.stopped) notes.push(note('warn', `${where}${load.stopped}`));
-      if (load.held_by_cap >= 0.05) notes.push(note('info', `${where}for ${percent(load.held_by_cap)} of the time it was sluice’s own cap of ${count(load.rpm)} requests a minute that held the starts back, not the relay.`));
       if (load.client_busy >= 0.7) notes.push(note('warn', `${where}sluice itself was busy for ${percent(load.client_busy)} of the time: its own work is part of these times.`));
     }
   }
@@ -97,7 +95,7 @@ function benchTiles(target) {
 const loadColumns = [
   { title: 'Load', words: true }, { title: 'Requests' }, { title: 'Failed' }, { title: 'Throttled' },
   { title: 'requests/s', group: 'Throughput' }, { title: 'tokens/s', group: 'Throughput' },
-  ...measures.flatMap(({ short }) => ['p50', 'p90', 'p99'].map((title) => ({ title, group: short === 'latency' ? 'Latency' : short, groupUnit: '(ms)' }))),
+  ...measures.flatMap(({ short }) => ['p50', 'p90', 'p99'].map((title) => ({ title, group: short, groupUnit: '(ms)' }))),
   { title: 'Cost', unit: '(USD)' },
 ];
 
@@ -120,28 +118,29 @@ const compared = [
   { title: 'Latency, median (ms)', of: (load) => load.latency_ms?.p50, best: Math.min },
   { title: 'Latency, p99 (ms)', of: (load) => load.latency_ms?.p99, best: Math.min },
   { title: 'Failed', of: failedShare, text: percent, best: Math.min },
-  { title: 'Cost (USD)', of: (load) => (typeof load.cost_usd === 'string' ? Number(load.cost_usd) : null), exact: (load) => load.cost_usd, best: Math.min },
+  { title: 'Cost (USD)', of: (load) => (typeof load.cost_usd === 'string' ? Number(load.cost_usd) : null), exact: (load) => load.cost_usd },
 ];
 
-/// The targets side by side under each load; the best of a row is marked.
-function comparisonTable(targets) {
-  const keys = [...new Set(targets.flatMap((target) => target.loads.map(loadKey)))];
-  const rows = keys.flatMap((key) => {
-    const loads = targets.map((target) => target.loads.find((load) => loadKey(load) === key));
-    const shown = compared.filter((measure) => loads.some((load) => load && isNumber(measure.of(load))));
-    return [{ group: loadName(loads.find(Boolean)) }, ...shown.map((measure) => {
-      const values = loads.map((load) => (load ? measure.of(load) : null));
-      const best = measure.best(...values.filter(isNumber));
-      const marks = new Set(values.filter(isNumber)).size > 1;
-      return [cell(measure.title), ...values.map((value, at) => {
-        const isBest = marks && value === best;
-        const text = measure.exact ? dollars(loads[at]?.cost_usd) : (measure.text ?? figure3)(value);
-        return cell(isBest ? element('strong', {}, text, element('span', { class: 'hidden' }, ' (best)')) : text, measure.exact && loads[at] ? measure.exact(loads[at]) : value, { mark: isBest ? 'best' : null });
-      })];
-    })];
+function comparedCells(measure, loads) {
+  const values = loads.map((load) => (load ? measure.of(load) : null));
+  const known = values.filter(isNumber);
+  const best = measure.best && new Set(known).size > 1 ? measure.best(...known) : null;
+  return values.map((value, at) => {
+    const text = measure.exact ? dollars(loads[at]?.cost_usd) : (measure.text ?? figure3)(value);
+    const shown = best !== null && value === best ? element('strong', {}, text, element('span', { class: 'hidden' }, ' (best)')) : text;
+    return cell(shown, measure.exact ? loads[at]?.cost_usd : value);
   });
-  return table({ caption: 'The targets side by side; the best of each row is bold', name: 'comparison', rows,
-    columns: [{ title: 'Measure', words: true }, ...targets.map((target) => ({ title: target.shown, colour: target.colour }))] });
+}
+
+/// The targets side by side, a table for each load; the best of a row is marked.
+function comparisonTables(targets) {
+  const columns = [{ title: 'Measure', words: true }, ...targets.map((target) => ({ title: target.shown, colour: target.colour }))];
+  const keys = [...new Set(targets.flatMap((target) => target.loads.map(loadKey)))];
+  return element('div', { class: 'side-by-side' }, keys.map((key, number) => {
+    const loads = targets.map((target) => target.loads.find((load) => loadKey(load) === key));
+    const rows = compared.filter((measure) => loads.some((load) => load && isNumber(measure.of(load)))).map((measure) => [cell(measure.title), ...comparedCells(measure, loads)]);
+    return table({ caption: `At ${loadName(loads.find(Boolean))}; the best of each row is bold`, name: `comparison-${number}`, columns, rows });
+  }));
 }
 
 function methodTable(targets) {
@@ -235,7 +234,7 @@ function benchTimes(targets) {
     const timelines = target.loads.filter((load) => load.timeline).map((load) => ({ started_at: load.started_at, timeline: load.timeline, rpm: load.rpm, long: loadName(load), short: loadShort(load) }));
     if (timelines.length === 0) return [];
     const several = targets.length > 1;
-    return [several ? element('h3', {}, swatch(target.colour), ' ', target.shown) : null, timeFigures(`time-${at}`, several ? ` at ${target.shown}` : '', timelines)];
+    return [several ? element('h3', {}, swatch(target.colour), ' ', target.shown) : null, timeFigures(`time-${at}`, several ? ` at ${target.shown}` : '', timelines, Math.max(...target.loads.map((load) => load.most_in_60s ?? 0)))];
   });
 }
 
@@ -278,14 +277,14 @@ function benchPage(document) {
   const slowest = benchFailures(targets, 'slowest').sort((a, b) => b.latency_ms - a.latency_ms).slice(0, 10);
   const unmeasured = all.filter((target) => target.loads.length === 0).map((target) => note('warn', `${target.shown}: nothing was measured. ${target.stopped ?? ''}`));
   return { head, sections: [
-    section('summary', 'Summary', element('p', { class: 'answer' }, several ? comparedAnswer(targets, model) : oneAnswer(first)), several ? comparisonTable(targets) : benchTiles(first), unmeasured, benchNotes(targets)),
+    section('summary', 'Summary', element('p', { class: 'answer' }, several ? comparedAnswer(targets, model) : oneAnswer(first)), several ? comparisonTables(targets) : benchTiles(first), unmeasured, benchNotes(targets)),
     section('loads', 'Results by load', loadsTable(targets)),
     section('limit', 'The relay’s limit', limitTable(targets)),
     section('by-load', 'TTFT, ITL and throughput by load', loadFigures(targets)),
     section('time', 'Throughput and errors over time', benchTimes(targets)),
-    ...measures.map(({ key, title }) => {
+    ...measures.map(({ key, title, short }) => {
       const drawn = spreadFigures(targets, { key, title });
-      return drawn?.length > 0 ? section(`spread-${key}`, `${title}: distribution`, figures(drawn)) : null;
+      return drawn?.length > 0 ? section(`spread-${key}`, `${short} distribution`, figures(drawn)) : null;
     }),
     section('cost', 'Cost by model', costTable(targets.map((target) => ({ where: target.shown, colour: several ? target.colour : null, model: target.model, requests: totalOf([target], 'succeeded'),
       prompt: sum(target.loads.map((load) => load.tokens?.prompt)), completion: sum(target.loads.map((load) => load.tokens?.completion)), cost: costOf(target) })), 'What all loads cost together', 'Target')),

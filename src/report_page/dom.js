@@ -80,8 +80,9 @@ const note = (kind, ...words) => element('p', { class: `note ${kind}`, role: 'no
 
 /// [{label, value, unit, under}]: the key figures.
 function tiles(figures, name) {
-  return element('dl', { class: 'tiles', 'data-tiles': name }, figures.filter(Boolean).map(({ label, value, unit, under, data }) =>
+  const known = figures.filter(Boolean);
+  return element('dl', { class: 'tiles', 'data-tiles': name, style: `--columns: ${known.length > 5 ? Math.ceil(known.length / 2) : known.length}` }, known.map(({ label, value, unit, under, data }) =>
     element('div', {}, element('dt', {}, label),
-      element('dd', { class: 'value', 'data-value': data ?? null }, value, unit ? element('span', { class: 'unit' }, ` ${unit}`) : null),
+      element('dd', { class: String(value).length > 8 ? 'value long' : 'value', 'data-value': data ?? null }, value, unit ? element('span', { class: 'unit' }, ` ${unit}`) : null),
       under ? element('dd', { class: 'under' }, under) : null)));
 }

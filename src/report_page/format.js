@@ -20,7 +20,14 @@ function figure3(value) {
 }
 
 const count = (value) => (isNumber(value) ? fixed(value, 0) : none);
-const percent = (share) => (isNumber(share) ? `${figure3(share * 100)} %` : none);
+
+function percent(share) {
+  if (!isNumber(share)) return none;
+  const value = share * 100;
+  return `${value === 0 || value === 100 ? value : Math.abs(value) >= 1 ? fixed(value, 1) : figure3(value)} %`;
+}
+
+
 const ratio = (part, whole) => (isNumber(part) && whole > 0 ? part / whole : null);
 const milliseconds = (value) => (isNumber(value) ? `${figure3(value)} ms` : none);
 const dollars = (text) => (typeof text === 'string' ? `$${text}` : none);
@@ -42,6 +49,14 @@ function clock(seconds) {
   const two = (number) => String(Math.floor(number)).padStart(2, '0');
   const minutes = Math.floor(whole / 60);
   return minutes < 60 ? `${minutes}:${two(whole % 60)}` : `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${two(whole % 60)}`;
+}
+
+/// Of an axis whose steps are even: as many decimals for all as they need.
+function evenTicks(splits) {
+  const step = splits.length > 1 ? Math.abs(splits[1] - splits[0]) : 1;
+  const digits = Math.min(6, Math.max(0, -Math.floor(Math.log10(step) + 1e-9)));
+  const needed = splits.some((value) => isNumber(value) && Math.abs(value * 10 ** digits - Math.round(value * 10 ** digits)) > 1e-6) ? digits + 1 : digits;
+  return splits.map((value) => (value === null ? '' : fixed(value, needed)));
 }
 
 function moment(unix) {

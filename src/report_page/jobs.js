@@ -105,7 +105,7 @@ function jobTimes(jobs) {
     if (!(job.timeline?.started?.length > 0)) return [];
     const several = jobs.length > 1;
     return [several ? element('h3', {}, swatch(job.colour), ' ', job.shown) : null,
-      timeFigures(`time-${at}`, several ? ` of ${job.shown}` : '', [{ started_at: job.timeline.started_at, timeline: job.timeline, rpm: job.rpm, long: '', short: '' }])];
+      timeFigures(`time-${at}`, several ? ` of ${job.shown}` : '', [{ started_at: job.timeline.started_at, timeline: job.timeline, rpm: job.rpm, long: '', short: '' }], job.totals.max_requests_in_60s)];
   });
 }
 
@@ -131,9 +131,9 @@ function jobsPage(document) {
     facts: [moments.length > 0 ? `${moment(Math.min(...moments))} to ${moment(Math.max(...moments))}` : null, `sluice ${document.sluice_version ?? ''}`, first.rpm > 0 ? `cap ${count(first.rpm)} requests in 60 s` : 'no cap',
       ...jobs.map((job) => job.job)],
   };
-  const spreads = [['ttft_ms', 'Time to first token'], ['inter_token_ms', 'Inter-token latency'], ['latency_ms', 'Latency']].map(([key, title]) => {
+  const spreads = measures.map(({ key, title, short }) => {
     const drawn = distributionFigures(key, title, 'ms', jobs.map((job) => ({ label: several ? job.shown : 'requests', colour: job.colour, dash: job.dash, histogram: job.histograms?.[key] })));
-    return drawn ? section(`spread-${key}`, `${title}: distribution`, figures(drawn)) : null;
+    return drawn ? section(`spread-${key}`, `${short} distribution`, figures(drawn)) : null;
   });
   const loads = jobs.some((job) => (job.by_in_flight ?? []).some((level) => isNumber(level.ttft_ms) || isNumber(level.inter_token_ms)));
   const errors = errorsTable(jobs.map((job) => ({ name: job.shown, colour: several ? job.colour : null, requests: job.totals.requests, errors: job.totals.errors, reasons: job.reasons })));

@@ -14,9 +14,20 @@ function drawAll() {
   for (const draw of drawers) draw();
 }
 
+/// A piece of the line, as it is dashed.
+function lineSample(one) {
+  const drawing = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
+  const line = document.createElementNS('http://www.w3.org/2000/svg', 'line');
+  for (const [name, value] of [['x1', 0], ['x2', 26], ['y1', 4], ['y2', 4], ['stroke-width', one.width ?? 2], ['stroke-dasharray', (one.dash ?? []).join(' ')]]) line.setAttribute(name, value);
+  line.style.stroke = `var(${one.colour})`;
+  for (const [name, value] of [['width', 26], ['height', 8], ['aria-hidden', 'true'], ['class', 'line']]) drawing.setAttribute(name, value);
+  drawing.append(line);
+  return drawing;
+}
+
 function legendItem(one) {
   const reading = element('span', { class: 'reading', 'aria-hidden': 'true' });
-  const line = element('span', { class: `line${one.dash?.length ? ' dashed' : ''}`, style: `--swatch: var(${one.colour})`, 'aria-hidden': 'true' });
+  const line = lineSample(one);
   return { reading, item: element('li', {}, line, one.label, reading) };
 }
 
@@ -27,14 +38,10 @@ function axis(label, more) {
   };
 }
 
-function yValues(plot, splits) {
-  const step = splits.length > 1 ? Math.abs(splits[1] - splits[0]) : 1;
-  const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
-  return splits.map((value) => (value === null ? '' : fixed(value, digits)));
-}
-
-function yRange(top) {
-  return (plot, low, high) => [0, Math.max(top ?? 0, (Number.isFinite(high) && high > 0 ? high : 1) * (top === undefined ? 1.08 : 1))];
+/// From zero to the top, or to a little over the greatest value, with room for the bands' names.
+function yRange(top, bands) {
+  const room = bands?.length > 1 ? 1.2 : 1.08;
+  return (plot, low, high) => [0, top ?? (Number.isFinite(high) && high > 0 ? high : 1) * room];
 }
 
 function plotSeries(one) {
@@ -52,10 +59,10 @@ function drawBands(plot, bands) {
   const ratio = uPlot.pxRatio;
   ctx.save();
   ctx.font = `${11 * ratio}px system-ui, sans-serif`;
-  ctx.fillStyle = colour('--muted');
   ctx.strokeStyle = colour('--rule');
   ctx.lineWidth = ratio;
   ctx.textBaseline = 'top';
+  ctx.textAlign = 'left';
   bands.forEach((band, at) => {
     const left = plot.valToPos(band.at, 'x', true);
     const right = at + 1 < bands.length ? plot.valToPos(bands[at + 1].at, 'x', true) : bbox.left + bbox.width;
@@ -64,7 +71,11 @@ function drawBands(plot, bands) {
     ctx.lineTo(left, bbox.top + bbox.height);
     ctx.stroke();
     const fitting = [band.long, band.short].find((words) => ctx.measureText(words).width + 8 * ratio < right - left);
-    if (fitting) ctx.fillText(fitting, left + 4 * ratio, bbox.top + 3 * ratio);
+    if (!fitting) return;
+    ctx.fillStyle = colour('--panel');
+    ctx.fillRect(left + 2 * ratio, bbox.top + ratio, ctx.measureText(fitting).width + 4 * ratio, 14 * ratio);
+    ctx.fillStyle = colour('--muted');
+    ctx.fillText(fitting, left + 4 * ratio, bbox.top + 3 * ratio);
   });
   ctx.restore();
 }
@@ -72,15 +83,15 @@ function drawBands(plot, bands) {
 function plotOptions(how, width, readings) {
   return {
     width, height: how.height ?? 220, padding: [8, 10, 0, 0], legend: { show: false },
-    scales: { x: { time: false, ...how.x.scale }, y: { range: yRange(how.y.top) } },
+    scales: { x: { time: false, ...how.x.scale }, y: { range: yRange(how.y.top, how.bands) } },
     axes: [
-      axis(how.x.label, { values: (plot, splits) => splits.map((value) => (value === null ? '' : how.x.tick(value))), splits: how.x.splits, size: 30 }),
-      axis(how.y.label, { values: how.y.tick ? (plot, splits) => splits.map(how.y.tick) : yValues, size: 50 }),
+      axis(how.x.label, { values: (plot, splits) => (how.x.tick ? splits.map((value) => (value === null ? '' : how.x.tick(value))) : evenTicks(splits)), splits: how.x.splits, size: 30 }),
+      axis(how.y.label, { values: (plot, splits) => evenTicks(splits), size: 50 }),
     ],
     series: [{}, ...how.series.map(plotSeries)],
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
     hooks: {
-      drawClear: [(plot) => drawBands(plot, how.bands ?? [])],
+      draw: [(plot) => drawBands(plot, how.bands ?? [])],
       setCursor: [(plot) => {
         const at = plot.cursor.idx;
         how.series.forEach((one, number) => {
@@ -103,7 +114,7 @@ function numbersTable(how) {
 function figure(how) {
   const canvas = element('div', { class: 'plot', role: 'img', 'aria-label': `${how.title}. ${how.gist}` });
   const legend = how.series.map(legendItem);
-  const long = how.data[0].length > 24;
+  const long = how.data[0].length > 12;
   const details = element('details', { class: long ? 'long' : null }, element('summary', {}, 'Numbers', element('span', { class: 'hidden' }, ` of ${how.title}`)));
   const fill = () => {
     if (details.childElementCount === 1) details.append(numbersTable(how));
@@ -134,15 +145,18 @@ function spansOf(timelines, origin) {
   })).sort((a, b) => a.at - b.at);
 }
 
-/// How much of `name` fell into the 60 s before the end of each span; of a longer span, its mean.
+/// How much of `name` fell into the 60 s before the end of each span. A span that reaches into them in part counts
+/// in part, but for a short one, which is left out: a limit that was kept never looks broken.
 function lastMinute(spans, name) {
   return spans.map((span, last) => {
     if (span.length >= 60) return span[name] / span.length * 60;
-    const end = span.at + span.length;
+    const begin = span.at + span.length - 60;
     let total = 0;
-    for (let at = last; at >= 0 && spans[at].at + spans[at].length > end - 60 + 1e-6; --at) {
-      const within = Math.min(1, (spans[at].at + spans[at].length - (end - 60)) / spans[at].length);
-      total += spans[at][name] * within;
+    for (let at = last; at >= 0; --at) {
+      const within = Math.min(1, (spans[at].at + spans[at].length - begin) / spans[at].length);
+      if (within < 1e-6) break;
+      if (within > 1 - 1e-6) total += spans[at][name];
+      else if (spans[at].length > 2) total += spans[at][name] * within;
     }
     return total;
   });
@@ -169,17 +183,16 @@ function heldTo(spans, values) {
   return [[...spans.map((span) => span.at), last.at + last.length], ...values.map((row) => [...row, row.at(-1)])];
 }
 
-function minuteFigure(id, whose, spans, cap, timeAxis, bands) {
+function minuteFigure(id, whose, spans, cap, most, timeAxis, bands) {
   const kinds = [['started', 'started', '--neutral', [2, 3]], ['succeeded', 'succeeded', '--good', []], ['failed', 'failed', '--bad', [7, 3]]];
   const series = kinds.map(([, label, shade, dash]) => ({ label, colour: shade, dash }));
   const data = [spans.map((span) => span.at + span.length), ...kinds.map(([name]) => lastMinute(spans, name))];
-  const most = Math.max(...data[1]);
   const capped = cap.some((value) => value > 0);
   if (capped) {
     series.push({ label: 'cap', colour: '--cap', dash: [10, 5], width: 2 });
     data.push(cap.map((value) => (value > 0 ? value : null)));
   }
-  const gist = `At most ${figure3(most)} requests started in 60 s${capped ? `, beside a cap of ${count(Math.max(...cap))}` : '; no cap was set'}.`;
+  const gist = `At most ${count(most ?? Math.max(...data[1]))} requests started in any 60 s${capped ? `; the cap is ${count(Math.max(...cap))}` : '; no cap was set'}.`;
   return figure({ id: `${id}-minute`, title: `Requests in the preceding 60 s${whose}`, about: gist, gist, data, series, x: timeAxis, bands, y: { label: 'requests in 60 s' } });
 }
 
@@ -198,17 +211,19 @@ function singleFigure(id, whose, spans, timeAxis, bands, { name, title, label, u
     series: [{ label: unit, colour: shade, paths: stepped, fill: true }] });
 }
 
-/// What happened when: timelines [{started_at, timeline, rpm, long, short}], one after the other.
-function timeFigures(id, whose, timelines) {
+/// What happened when: timelines [{started_at, timeline, rpm, long, short}], one after the other; `most`: starts in any
+/// 60 s, where that is known.
+function timeFigures(id, whose, timelines, most) {
   const origin = Math.min(...timelines.map((one) => one.started_at));
   const spans = spansOf(timelines, origin);
   if (spans.length === 0) return null;
   const capAt = (span) => timelines.filter((one) => one.started_at - origin <= span.at + 1e-6).at(-1)?.rpm ?? 0;
-  const timeAxis = { label: 'time since the start (s, min:s, h:min:s)', tick: clock };
+  const end = spans.at(-1).at;
+  const timeAxis = { label: `time since the start (${end < 60 ? 's' : end < 3600 ? 'min:s' : 'h:min:s'})`, tick: clock };
   const bands = timelines.map((one) => ({ at: one.started_at - origin, long: one.long, short: one.short }));
   const read = coarser(spans, 160);
   return figures(
-    minuteFigure(id, whose, spans, spans.map(capAt), timeAxis, bands),
+    minuteFigure(id, whose, spans, spans.map(capAt), most, timeAxis, bands),
     rateFigure(id, whose, read, timeAxis, bands),
     singleFigure(id, whose, read, timeAxis, bands, { name: 'output_tokens', title: 'Output tokens a second', label: 'tokens a second', unit: 'tokens/s', shade: '--series-3', per: true }),
     singleFigure(id, whose, read, timeAxis, bands, { name: 'in_flight', title: 'Requests in flight', label: 'requests', unit: 'in flight', shade: '--series-4' }));
@@ -219,7 +234,7 @@ function timeFigures(id, whose, timelines) {
 /// A step that divides well and is no shorter.
 function niceStep(least) {
   const power = 10 ** Math.floor(Math.log10(least));
-  return [1, 2, 2.5, 5, 10].map((each) => each * power).find((each) => each >= least * 0.999);
+  return [1, 1.5, 2, 2.5, 3, 4, 5, 7.5, 10].map((each) => each * power).find((each) => each >= least * 0.999);
 }
 
 /// Edges of the bars: even, or, where the values reach over more than a power of ten or so, in equal ratios.
@@ -231,7 +246,7 @@ function binEdges(low, high, logarithmic) {
     while (edges.at(-1) <= high) edges.push(edges.at(-1) * factor);
     return edges;
   }
-  const width = niceStep(Math.max((high - low) / 36, high * 0.032));
+  const width = niceStep(Math.max((high - low) / 36, high * 0.024));
   const edges = [Math.floor(low / width) * width];
   while (edges.at(-1) <= high) edges.push(edges[0] + edges.length * width);
   return edges;
@@ -259,7 +274,12 @@ function cumulative(histogram, xs) {
   });
 }
 
-const logTick = (value) => (/^[125]/.test(String(value).replace(/^[0.]+/, '')) ? figure3(value) : '');
+/// 1, 2 and 5 of each power of ten.
+function logSplits(low, high) {
+  const splits = [];
+  for (let power = 10 ** Math.floor(Math.log10(low)); power <= high; power *= 10) splits.push(...[1, 2, 5].map((each) => each * power).filter((each) => each >= low && each <= high));
+  return splits;
+}
 
 /// Two figures of one measure: sets [{label, colour, dash, histogram}].
 function distributionFigures(id, title, unit, sets, logarithmicAllowed = true) {
@@ -271,7 +291,7 @@ function distributionFigures(id, title, unit, sets, logarithmicAllowed = true) {
   const logarithmic = logarithmicAllowed && low > 0 && high / low > 15;
   const edges = binEdges(low, high, logarithmic);
   const scale = logarithmic ? { distr: 3, range: [edges[0], edges.at(-1)] } : { range: [edges[0], edges.at(-1)] };
-  const x = { label: `${title} (${unit}${logarithmic ? ', logarithmic' : ''})`, tick: logarithmic ? logTick : figure3, text: figure3, scale };
+  const x = { label: `${title} (${unit}${logarithmic ? ', logarithmic' : ''})`, text: figure3, scale, ...(logarithmic ? { tick: figure3, splits: () => logSplits(edges[0], edges.at(-1)) } : {}) };
   const quantile = (set, share) => set.histogram[cumulative(set.histogram, set.histogram.map(([value]) => value)).findIndex((part) => part >= share - 1e-9)][0];
   const gist = listed(filled.map((set) => `${filled.length > 1 ? `${set.label}: ` : ''}half within ${figure3(quantile(set, 50))} ${unit}, 99 % within ${figure3(quantile(set, 99))} ${unit}`));
   const about = filled.length > 2 ? null : `${gist[0].toUpperCase()}${gist.slice(1)}.`;
@@ -279,10 +299,10 @@ function distributionFigures(id, title, unit, sets, logarithmicAllowed = true) {
   const lines = filled.map((set) => ({ label: set.label, colour: set.colour, dash: set.dash }));
   const bars = filled.map((set) => sharesOf(set.histogram, edges));
   return [
-    figure({ id: `${id}-distribution`, title: `${title}: distribution`, about, gist: `${gist}.`, data: [edges, ...bars.map((row) => [...row, row.at(-1)])], x,
-      series: lines.map((line) => ({ ...line, paths: stepped, fill: true })), y: { label: '% of requests' } }),
-    figure({ id: `${id}-cdf`, title: `${title}: cumulative`, about: about ? 'The share of the requests that took no longer.' : null, gist: `${gist}.`,
-      data: [xs, ...filled.map((set) => cumulative(set.histogram, xs))], x, series: lines.map((line) => ({ ...line, paths: stepped })), y: { label: '% of requests', top: 100, tick: (value) => fixed(value, 0) } }),
+    figure({ id: `${id}-distribution`, title, about, gist: `${gist}.`, data: [edges, ...bars.map((row) => [...row, row.at(-1)])], x,
+      series: lines.map((line) => ({ ...line, paths: stepped, fill: filled.length < 3 })), y: { label: '% of requests' } }),
+    figure({ id: `${id}-cdf`, title: `${title}, cumulative (CDF)`, about: about ? 'The share of the requests that took no longer.' : null, gist: `${gist}.`,
+      data: [xs, ...filled.map((set) => cumulative(set.histogram, xs))], x, series: lines.map((line) => ({ ...line, paths: stepped })), y: { label: '% of requests', top: 100 } }),
   ];
 }
 

@@ -1,5 +1,11 @@
 // Parts that the page of a benchmark and that of jobs have in common.
 
+const measures = [
+  { key: 'ttft_ms', title: 'Time to first token', short: 'TTFT' },
+  { key: 'inter_token_ms', title: 'Inter-token latency', short: 'ITL' },
+  { key: 'latency_ms', title: 'Latency', short: 'Latency' },
+];
+
 /// groups: [{name, colour, requests, errors: {code: number}, reasons: {code: words}}].
 function errorsTable(groups) {
   const several = groups.length > 1;
@@ -50,6 +56,7 @@ function costTable(rows, caption, whereTitle) {
   const made = table({ caption, columns, name: 'cost', headers: several ? 2 : 1, rows: rows.map((row) => [
     ...(several ? [cell(row.where, undefined, { colour: row.colour })] : []), cell(row.model), cells.count(row.requests), cells.count(row.prompt), cells.count(row.completion),
     cells.dollars(row.cost), cell(row.cost === null || !row.requests ? none : `$${figure3(Number(row.cost) / row.requests * 1000)}`)]) });
+  if (rows.length < 2) return made;
   made.querySelectorAll('tbody tr').forEach((line, at) => {
     const amount = line.children[line.children.length - 2];
     amount.classList.add('bar');

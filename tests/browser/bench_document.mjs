@@ -35,10 +35,10 @@ function histogram(values) {
   return [...steps].sort((a, b) => a[0] - b[0]);
 }
 
-// What a server of that speed does with `count` requests, so many in flight, under a cap of sluice's own.
-function requests(random, { load, count, rpm, ttft, itl, failing, limit }) {
-  const free = Array.from({ length: load }, () => 0);  // when each place is
-  const starts = [];
+// What a server of that speed does with `count` requests, so many in flight, under a cap of sluice's own that
+// goes by all starts so far.
+function requests(random, { load, count, rpm, ttft, itl, failing, limit, from, starts }) {
+  const free = Array.from({ length: load }, () => from);  // when each place is
   return Array.from({ length: count }, (_, number) => {
     free.sort((a, b) => a - b);
     let start = Math.max(free[0], starts.at(-1) ?? 0) + 0.001;
@@ -67,6 +67,7 @@ function requests(random, { load, count, rpm, ttft, itl, failing, limit }) {
 
 function timeline(all, step_s = 1) {
   const last = Math.max(...all.map((one) => one.end));
+  const busy = (one, step) => Math.max(0, Math.min(one.end, (step + 1) * step_s) - Math.max(one.start, step * step_s)) / step_s;
   const steps = Array.from({ length: Math.floor(last / step_s) + 1 }, (_, i) => i);
   const within = (time, step) => Math.floor(time / step_s) === step;
   const count = (test) => steps.map((step) => all.filter((one) => test(one, step)).length);
@@ -76,7 +77,7 @@ function timeline(all, step_s = 1) {
     succeeded: count((one, step) => !one.error && within(one.end, step)),
     failed: count((one, step) => one.error && within(one.end, step)),
     throttled: count((one, step) => one.error === '429' && within(one.end, step)),
-    in_flight: count((one, step) => one.start < (step + 1) * step_s && one.end >= step * step_s),
+    in_flight: steps.map((step) => rounded(all.reduce((total, one) => total + busy(one, step), 0))),
     output_tokens: steps.map((step) => all.filter((one) => !one.error && within(one.end, step))
       .reduce((sum, one) => sum + one.completion, 0)),
   };
@@ -93,8 +94,9 @@ function dollars(units) {
   return `${text.slice(0, -8)}.${text.slice(-8)}`.replace(/\.?0+$/, '');
 }
 
-function load(random, how, started_at) {
-  const all = requests(random, how);
+function load(random, how, from, starts) {
+  const all = requests(random, { ...how, from, starts }).map((one) => ({ ...one, start: one.start - from, end: one.end - from }));
+  const started_at = began + from;
   const good = all.filter((one) => !one.error);
   const bad = all.filter((one) => one.error);
   const duration_s = rounded(Math.max(...all.map((one) => one.end)) - all[0].start);
@@ -123,7 +125,7 @@ function load(random, how, started_at) {
     output_tokens_per_s_each: stats(good.map((one) => one.completion / one.latency_ms * 1000)),
     errors, cost_usd: dollars(prompt * 15 + completion * 60),
     client_cpu_us_per_request: rounded(random.spread(60, 0.1)), client_busy: 0.02,
-    held_by_cap: how.rpm > 0 && all.length > how.rpm ? 0.41 : 0, most_in_60s: mostInAMinute(all), stopped: null,
+    held_by_cap: how.rpm > 0 && duration_s > 30 && how.load > 1 ? 0.41 : 0, most_in_60s: mostInAMinute(all), stopped: null,
     histograms: { ttft_ms: histogram(ttft), first_content_ms: histogram(ttft), inter_token_ms: histogram(itl),
       latency_ms: histogram(latency), ...(open ? { latency_from_intended_ms: histogram(latency.map((value) => value * 1.05)) } : {}) },
     timeline: timeline(all),
@@ -135,18 +137,21 @@ function load(random, how, started_at) {
   };
 }
 
+const began = 1700000000.123;
+
 export function target({ seed = 1, url = 'https://relay.example/v1', name, model = 'gpt-4o-mini', loads = [1, 4, 16, 64],
   rate, count = 120, rpm = 200, ttft = 0.21, itl = 0.008, failing = 0.02, limit = 40 } = {}) {
   const random = dice(seed);
-  let at = 1700000000.123;
+  let at = 0;
+  const starts = [];
   const done = [];
   const asked = rate === undefined ? loads.map((load) => ({ load })) : [].concat(rate).map((each) => ({ load: 8, rate: each }));
   for (const each of asked) {
-    done.push(load(random, { ...each, count, rpm, ttft, itl, failing, limit }, at));
+    done.push(load(random, { ...each, count, rpm, ttft, itl, failing, limit }, at, starts));
     at += done.at(-1).duration_s + 2;
   }
   return { target: url, ...(name ? { name } : {}), model, sluice_version: '0.1.0', simulated: false, streamed: true,
-    started_at: 1700000000.123, input: { kind: 'synthetic', prompt_tokens: 64, max_tokens: 128 }, stopped: null,
+    started_at: began, input: { kind: 'synthetic', prompt_tokens: 64, max_tokens: 128 }, stopped: null,
     limit: null, loads: done };
 }
 
