@@ -1,7 +1,7 @@
 // The page of a benchmark: one or several targets, each under one or several loads.
 
-const loadName = (load) => (isNumber(load.concurrency) ? `${count(load.concurrency)} in flight` : `${figure3(load.rate)} a minute`);
-const loadShort = (load) => (isNumber(load.concurrency) ? count(load.concurrency) : figure3(load.rate));
+const loadShort = (load) => (Number.isInteger(load.concurrency ?? load.rate) ? count(load.concurrency ?? load.rate) : figure3(load.rate));
+const loadName = (load) => `${loadShort(load)} ${isNumber(load.concurrency) ? 'in flight' : 'a minute'}`;
 const loadAxis = (loads) => (loads.every((load) => isNumber(load.concurrency)) ? 'requests in flight'
   : loads.every((load) => !isNumber(load.concurrency)) ? 'starts asked for a minute' : 'load');
 const loadKey = (load) => `${load.concurrency ?? ''}/${load.rate ?? ''}`;

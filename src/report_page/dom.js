@@ -53,7 +53,7 @@ function headRows(columns) {
 }
 
 /// columns: {title, unit, words, group}; rows: arrays of cells, the first `headers` of each naming the row. A row
-/// {group: words} begins a part of the table. Wide ones scroll by themselves, by keyboard too.
+/// {group: words} begins a part of the table.
 function table({ caption, columns, rows, headers = 1, name }) {
   const body = [];
   for (const row of rows) {
@@ -66,7 +66,27 @@ function table({ caption, columns, rows, headers = 1, name }) {
     body.at(-1).append(element('tr', {}, row.map((content, at) => tableCell(content, columns[at + missing], at + missing < headers))));
   }
   const made = element('table', { 'data-table': name }, element('caption', {}, caption), element('thead', {}, headRows(columns)), body);
-  return element('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': caption }, made);
+  return element('div', { class: 'scroll' }, made);
+}
+
+/// What is wider than its place scrolls by itself, by the keyboard, too.
+function markScrolling() {
+  for (const place of document.querySelectorAll('.scroll')) {
+    const scrolls = place.scrollWidth > place.clientWidth + 1 || place.scrollHeight > place.clientHeight + 1;
+    const marks = { tabindex: '0', role: 'region', 'aria-label': place.querySelector('caption').textContent };
+    for (const [name, value] of Object.entries(marks)) {
+      if (scrolls) place.setAttribute(name, value);
+      else place.removeAttribute(name);
+    }
+  }
+}
+
+/// What is wider than the paper is made as much smaller.
+function fitTables(isPaper) {
+  for (const made of document.querySelectorAll('table')) {
+    made.style.zoom = '';
+    if (isPaper && made.offsetWidth > made.parentElement.clientWidth) made.style.zoom = made.parentElement.clientWidth / made.offsetWidth;
+  }
 }
 
 function section(id, title, ...content) {

@@ -24,22 +24,22 @@ const count = (value) => (isNumber(value) ? fixed(value, 0) : none);
 function percent(share) {
   if (!isNumber(share)) return none;
   const value = share * 100;
-  return `${value === 0 || value === 100 ? value : Math.abs(value) >= 1 ? fixed(value, 1) : figure3(value)} %`;
+  return `${value === 0 || value === 100 ? value : Math.abs(value) >= 1 ? fixed(value, 1) : figure3(value)}\u00a0%`;
 }
 
 
 const ratio = (part, whole) => (isNumber(part) && whole > 0 ? part / whole : null);
-const milliseconds = (value) => (isNumber(value) ? `${figure3(value)} ms` : none);
+const milliseconds = (value) => (isNumber(value) ? `${figure3(value)}\u00a0ms` : none);
 const dollars = (text) => (typeof text === 'string' ? `$${text}` : none);
 const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 
 function duration(seconds) {
   if (!isNumber(seconds)) return none;
-  if (seconds < 60) return `${figure3(seconds)} s`;
+  if (seconds < 60) return `${figure3(seconds)}\u00a0s`;
   const whole = Math.round(seconds);
   const parts = [[Math.floor(whole / 86400), 'd'], [Math.floor(whole / 3600) % 24, 'h'],
     [Math.floor(whole / 60) % 60, 'min'], [whole % 60, 's']].filter(([number]) => number > 0);
-  return parts.slice(0, 2).map(([number, unit]) => `${number} ${unit}`).join(' ');
+  return parts.slice(0, 2).map(([number, unit]) => `${number}\u00a0${unit}`).join(' ');
 }
 
 /// Of an axis: 90 is 1:30, an hour 1:00:00.

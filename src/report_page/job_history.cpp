@@ -300,17 +300,38 @@ void job_history::keep_if_slow(const request& one) {
 
 void job_history::keep_failure(const request& one) {
   const auto [name, message] = failure_of(one.error, one.status, one.body);
-  reasons_.try_emplace(name, message);
-  failures_.push_back(
-      {{"id", text_of(one.id)},
-       {"line", one.line},
-       {"request_id", text_of(one.request_id)},
-       {"model", one.model.empty() ? ordered_json(nullptr) : ordered_json(one.model)},
-       {"started_at", or_null(one.started_at)},
-       {"error", name},
-       {"message", message},
-       {"attempts", one.attempts}});
-  if (failures_.size() > most_failures) failures_.pop_front();
+  auto kind = failures_.find(name);
+  if (kind == failures_.end()) {
+    if (failures_.size() == most_kinds) return;
+    kind = failures_.try_emplace(name).first;
+    reasons_.emplace(name, message);
+  }
+  auto& last = kind->second;
+  last.push_back({.number = ++failed_,
+                  .told = {{"id", text_of(one.id)},
+                           {"line", one.line},
+                           {"request_id", text_of(one.request_id)},
+                           {"model", one.model.empty() ? ordered_json(nullptr) : one.model},
+                           {"started_at", or_null(one.started_at)},
+                           {"error", name},
+                           {"message", message},
+                           {"attempts", one.attempts}}});
+  if (last.size() > most_failures) last.pop_front();
+}
+
+// One of each kind in turn, until there are enough.
+ordered_json job_history::failures_document() const {
+  std::map<std::uint64_t, const ordered_json*> chosen;
+  for (std::size_t turn = 1; turn <= most_failures; ++turn) {
+    for (const auto& [name, last] : failures_) {
+      if (last.size() < turn || chosen.size() == most_failures) continue;
+      const failed_request& one = last[last.size() - turn];
+      chosen.emplace(one.number, &one.told);
+    }
+  }
+  auto told = ordered_json::array();
+  for (const auto& [number, one] : chosen) told.push_back(*one);
+  return told;
 }
 
 ordered_json job_history::timeline_document() const {
@@ -375,7 +396,7 @@ void job_history::add_to(ordered_json& job) const {
   std::sort(slowest.begin(), slowest.end(), is_slower);
   job["slowest"] = ordered_json::array();
   for (auto& slow : slowest) job["slowest"].push_back(std::move(slow.told));
-  job["failures"] = failures_;
+  job["failures"] = failures_document();
 }
 
 ordered_json job_document(std::string_view job, const ordered_json& totals,

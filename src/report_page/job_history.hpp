@@ -24,6 +24,7 @@ class job_history {
   static constexpr std::size_t most_slowest = 10;
   static constexpr std::size_t most_failures = 20;
   static constexpr std::size_t most_models = 64;  ///< whose times are told apart
+  static constexpr std::size_t most_kinds = 64;   ///< of failures, that are told with examples
 
   job_history();
   job_history(job_history&&) noexcept;
@@ -57,6 +58,7 @@ class job_history {
   void keep_failure(const request& one);
   nlohmann::ordered_json timeline_document() const;
   nlohmann::ordered_json loads_document() const;
+  nlohmann::ordered_json failures_document() const;
 
   std::unique_ptr<parser> parser_;
   std::uint64_t lines_ = 0;
@@ -68,9 +70,14 @@ class job_history {
   timeline timeline_;
   times times_;
   std::map<std::string, times, std::less<>> models_;
-  std::vector<slow_request> slowest_;            // a heap, the least slow at its top
-  std::deque<nlohmann::ordered_json> failures_;  // the last ones
-  std::map<std::string, std::string> reasons_;   // the first of each kind
+  std::vector<slow_request> slowest_;  // a heap, the least slow at its top
+  struct failed_request {
+    std::uint64_t number = 0;  // counted as they came
+    nlohmann::ordered_json told;
+  };
+  std::map<std::string, std::deque<failed_request>> failures_;  // the last ones of each kind
+  std::uint64_t failed_ = 0;
+  std::map<std::string, std::string> reasons_;  // the first of each kind
 };
 
 /// A job, as the page of a report shows it:
@@ -93,7 +100,7 @@ class job_history {
 ///  "slowest": [{"id","line","request_id","model","started_at","latency_ms","ttft_ms",
 ///      "completion_tokens","attempts"}],      of the successes, ≤ 10, the slowest first
 ///  "failures": [{"id","line","request_id","model","started_at","error","message","attempts"}]}
-///      the last ones, ≤ 20; what is not known is null
+///      the last ones of each kind, ≤ 20, in the order of the files; what is not known is null
 ///
 /// Pure.
 nlohmann::ordered_json job_document(std::string_view job, const nlohmann::ordered_json& totals,

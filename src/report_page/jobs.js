@@ -19,11 +19,13 @@ function jobAnswer(job) {
 }
 
 function jobNotes(jobs) {
-  return jobs.flatMap((job) => {
+  const simulated = jobs.filter((job) => job.simulated > 0);
+  const whose = simulated.length < jobs.length ? `${listed(simulated.map((job) => job.shown))}: ` : '';
+  const rehearsal = simulated.length > 0 ? note('warn', `${whose}A simulated relay answered: nothing was billed, and these are no measurements of a real one.`) : null;
+  return [rehearsal, ...jobs.flatMap((job) => {
     const { totals } = job;
     const who = jobs.length > 1 ? `${job.shown}: ` : '';
     return [
-      job.simulated > 0 ? note('warn', `${who}A simulated relay answered: nothing was billed, and these are no measurements of a real one.`) : null,
       totals.status === 'running' ? note('info', `${who}The job is running: this is how it stood at ${moment(job.as_of)}.`) : null,
       totals.pending > 0 && totals.status !== 'running' ? note('warn', `${who}${plural(totals.pending, 'request')} have no result yet; the same command goes on with them.`) : null,
       totals.unpriced_requests > 0 ? note('warn', `${who}${plural(totals.unpriced_requests, 'request')} have no price or no usage, and are not in the cost.`) : null,
@@ -31,7 +33,7 @@ function jobNotes(jobs) {
       totals.tokens?.estimated_requests > 0 ? note('info', `${who}The tokens of ${plural(totals.tokens.estimated_requests, 'request')} were counted by sluice, for the relay did not report them.`) : null,
       job.unreadable_lines > 0 ? note('warn', `${who}${plural(job.unreadable_lines, 'line')} of the results could not be read, and are in the totals alone.`) : null,
     ];
-  });
+  })];
 }
 
 function jobTiles(jobs) {
@@ -87,7 +89,7 @@ function finishTable(jobs) {
   return table({ caption: 'How the replies ended', columns: [...(jobs.length > 1 ? [{ title: 'Job', words: true }] : []), { title: 'Finish reason', words: true }, { title: 'Choices' }], rows, headers: jobs.length > 1 ? 2 : 1, name: 'finish' });
 }
 
-const flightName = ({ above, up_to }) => (up_to <= 1 ? '≤ 1' : `${figure3(above)}–${figure3(up_to)}`);
+const flightName = ({ above, up_to }) => (up_to <= 1 ? '≤ 1' : `${count(above)}–${count(up_to)}`);
 
 function inFlightFigures(jobs) {
   const levels = new Map(jobs.flatMap((job) => job.by_in_flight ?? []).sort((a, b) => a.up_to - b.up_to).map((level) => [level.up_to, flightName(level)]));

@@ -21,6 +21,7 @@ function preparePaper(isPaper) {
     }
     details.open = isPaper || details.dataset.wasOpen === 'true';
   }
+  fitTables(isPaper);
   drawAll();
 }
 

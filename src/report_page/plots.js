@@ -12,6 +12,7 @@ const faint = (name) => `${colour(name)}22`;
 const drawers = [];
 function drawAll() {
   for (const draw of drawers) draw();
+  markScrolling();
 }
 
 /// A piece of the line, as it is dashed.
@@ -106,18 +107,20 @@ function plotOptions(how, width, readings) {
 function numbersTable(how) {
   const rows = how.data[0].map((x, at) => [cell((how.x.text ?? how.x.tick)(x), x), ...how.series.map((one, number) => cells.figure(how.data[number + 1][at]))]);
   const columns = [{ title: how.x.label }, ...how.series.map((one) => ({ title: one.label }))];
-  return table({ caption: `${how.title}: ${how.y.label}`, columns, rows, name: `plot-${how.id}` });
+  return table({ caption: `${how.title}${how.whose ?? ''}: ${how.y.label}`, columns, rows, name: `plot-${how.id}` });
 }
 
-/// how: {id, title, about, gist, data: [xs, ys…], series: [{label, colour, dash, fill, points, paths}],
+/// how: {id, title, whose (words behind the title that only a listener needs), about, gist, data: [xs, ys…], series: [{label, colour, dash, fill, points, paths}],
 /// x: {label, tick, scale, splits}, y: {label, tick, top}, bands}. The table is built when it is opened.
 function figure(how) {
-  const canvas = element('div', { class: 'plot', role: 'img', 'aria-label': `${how.title}. ${how.gist}` });
+  const named = `${how.title}${how.whose ?? ''}`;
+  const canvas = element('div', { class: 'plot', role: 'img', 'aria-label': `${named}. ${how.gist}` });
   const legend = how.series.map(legendItem);
   const long = how.data[0].length > 12;
-  const details = element('details', { class: long ? 'long' : null }, element('summary', {}, 'Numbers', element('span', { class: 'hidden' }, ` of ${how.title}`)));
+  const details = element('details', { class: long ? 'long' : null }, element('summary', {}, 'Numbers', element('span', { class: 'hidden' }, ` of ${named}`)));
   const fill = () => {
     if (details.childElementCount === 1) details.append(numbersTable(how));
+    markScrolling();
   };
   details.addEventListener('toggle', fill);
   details.addEventListener('fill', fill);
@@ -128,7 +131,7 @@ function figure(how) {
     for (const drawn of canvas.querySelectorAll('canvas')) drawn.setAttribute('aria-hidden', 'true');
   });
   return element('figure', { id: `figure-${how.id}` },
-    element('figcaption', {}, element('strong', {}, how.title), how.about ? element('span', { class: 'about' }, how.about) : null),
+    element('figcaption', {}, element('strong', {}, how.title, how.whose ? element('span', { class: 'hidden' }, how.whose) : null), how.about ? element('span', { class: 'about' }, how.about) : null),
     canvas, element('ul', { class: 'legend', 'aria-label': 'Legend' }, legend.map((one) => one.item)), details);
 }
 
@@ -193,21 +196,21 @@ function minuteFigure(id, whose, spans, cap, most, timeAxis, bands) {
     data.push(cap.map((value) => (value > 0 ? value : null)));
   }
   const gist = `At most ${count(most ?? Math.max(...data[1]))} requests started in any 60 s${capped ? `; the cap is ${count(Math.max(...cap))}` : '; no cap was set'}.`;
-  return figure({ id: `${id}-minute`, title: `Requests in the preceding 60 s${whose}`, about: gist, gist, data, series, x: timeAxis, bands, y: { label: 'requests in 60 s' } });
+  return figure({ id: `${id}-minute`, title: 'Requests in the preceding 60 s', whose, about: gist, gist, data, series, x: timeAxis, bands, y: { label: 'requests in 60 s' } });
 }
 
 function rateFigure(id, whose, spans, timeAxis, bands) {
   const rows = ['succeeded', 'failed'].map((name) => spans.map((span) => span[name] / span.length));
   const seconds = sum(spans.map((span) => span.length));
   const gist = `${figure3(sum(spans.map((span) => span.succeeded)) / seconds)} a second succeeded on average, ${count(sum(spans.map((span) => span.failed)))} failed in all.`;
-  return figure({ id: `${id}-rate`, title: `Requests finished a second${whose}`, about: gist, gist, data: heldTo(spans, rows), x: timeAxis, bands, y: { label: 'requests a second' },
+  return figure({ id: `${id}-rate`, title: 'Requests finished a second', whose, about: gist, gist, data: heldTo(spans, rows), x: timeAxis, bands, y: { label: 'requests a second' },
     series: [{ label: 'succeeded', colour: '--good', paths: stepped, fill: true }, { label: 'failed', colour: '--bad', paths: stepped, dash: [7, 3], fill: true }] });
 }
 
 function singleFigure(id, whose, spans, timeAxis, bands, { name, title, label, unit, shade, per }) {
   const row = spans.map((span) => (per ? span[name] / span.length : span[name]));
   const gist = `${figure3(Math.max(...row))} ${unit} at most, ${figure3(sum(spans.map((span, at) => row[at] * span.length)) / sum(spans.map((span) => span.length)))} on average.`;
-  return figure({ id: `${id}-${name}`, title: `${title}${whose}`, about: gist, gist, data: heldTo(spans, [row]), x: timeAxis, bands, y: { label },
+  return figure({ id: `${id}-${name}`, title, whose, about: gist, gist, data: heldTo(spans, [row]), x: timeAxis, bands, y: { label },
     series: [{ label: unit, colour: shade, paths: stepped, fill: true }] });
 }
 

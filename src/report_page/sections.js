@@ -10,7 +10,7 @@ const measures = [
 function errorsTable(groups) {
   const several = groups.length > 1;
   const rows = groups.flatMap((group) => entries(group.errors).sort((a, b) => b[1] - a[1]).map(([code, number]) => [
-    ...(several ? [cell(group.name, undefined, { colour: group.colour })] : []), cell(code),
+    ...(several ? [cell(group.name, undefined, { colour: group.colour })] : []), cell(code, undefined, { mark: 'whole' }),
     cells.count(number), cells.percent(ratio(number, group.requests)), cells.text(group.reasons?.[code])]));
   if (rows.length === 0) return null;
   const told = groups.some((group) => entries(group.reasons).length > 0);
@@ -43,7 +43,7 @@ function slowestTable(requests, more = []) {
 function failuresTable(requests, all, more = []) {
   if (requests.length === 0) return null;
   const caption = requests.length < all ? `${count(requests.length)} of the ${count(all)} requests that failed` : 'The requests that failed';
-  return requestsTable(caption, 'failures', requests, [idColumn, whereColumn, ...more, { title: 'Error', words: true, always: true, of: (one) => cell(one.error ?? none) },
+  return requestsTable(caption, 'failures', requests, [idColumn, whereColumn, ...more, { title: 'Error', words: true, always: true, of: (one) => cell(one.error ?? none, undefined, { mark: 'whole' }) },
     { title: 'What was said', words: true, of: (one) => cell(one.message || none, undefined, { mark: 'message' }) }, attemptsColumn, startedColumn, requestIdColumn]);
 }
 
