@@ -307,15 +307,16 @@ void job_history::keep_failure(const request& one) {
     reasons_.emplace(name, message);
   }
   auto& last = kind->second;
-  last.push_back({.number = ++failed_,
-                  .told = {{"id", text_of(one.id)},
-                           {"line", one.line},
-                           {"request_id", text_of(one.request_id)},
-                           {"model", one.model.empty() ? ordered_json(nullptr) : one.model},
-                           {"started_at", or_null(one.started_at)},
-                           {"error", name},
-                           {"message", message},
-                           {"attempts", one.attempts}}});
+  last.push_back(
+      {.number = ++failed_,
+       .told = {{"id", text_of(one.id)},
+                {"line", one.line},
+                {"request_id", text_of(one.request_id)},
+                {"model", one.model.empty() ? ordered_json(nullptr) : ordered_json(one.model)},
+                {"started_at", or_null(one.started_at)},
+                {"error", name},
+                {"message", message},
+                {"attempts", one.attempts}}});
   if (last.size() > most_failures) last.pop_front();
 }
 
