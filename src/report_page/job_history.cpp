@@ -241,7 +241,7 @@ void job_history::add_request(const request& one) {
   if (one.started_at && one.attempts != 0) {
     started_at_ = std::min(started_at_.value_or(*one.started_at), *one.started_at);
     ended_at_ = std::max(ended_at_.value_or(one.ended_at()), one.ended_at());
-    timeline_.add_start(*one.started_at, [&](timeline::step& step) {
+    timeline_.add_start(*one.started_at, [&](job_timeline::step& step) {
       if (!one.succeeded) return;
       if (one.ttft_ms) {
         step.ttft_ms += *one.ttft_ms;
@@ -252,7 +252,7 @@ void job_history::add_request(const request& one) {
         ++step.inter_tokens;
       }
     });
-    timeline_.add_finish(one.ended_at(), [&](timeline::step& step) {
+    timeline_.add_finish(one.ended_at(), [&](job_timeline::step& step) {
       ++(one.succeeded ? step.succeeded : step.failed);
       step.output_tokens += one.completion_tokens.value_or(0);
     });
@@ -352,11 +352,11 @@ ordered_json job_history::timeline_document() const {
 
 // The steps taken together by how much was in flight, in doublings.
 ordered_json job_history::loads_document() const {
-  std::map<int, timeline::step> levels;  // up to 2^level in flight
+  std::map<int, job_timeline::step> levels;  // up to 2^level in flight
   for (const auto& step : timeline_.steps()) {
     if (step.started == 0) continue;
     const int level = std::max(0, static_cast<int>(std::ceil(std::log2(step.in_flight))));
-    timeline::step& sum = levels[level];
+    job_timeline::step& sum = levels[level];
     sum.started += step.started;
     sum.ttft_ms += step.ttft_ms;
     sum.ttfts += step.ttfts;

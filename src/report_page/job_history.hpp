@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "report_page/timeline.hpp"
+#include "report_page/job_timeline.hpp"
 #include "sluice/histogram.hpp"
 
 namespace sluice {
@@ -67,7 +67,7 @@ class job_history {
   std::uint64_t simulated_ = 0;
   std::optional<double> started_at_;
   std::optional<double> ended_at_;
-  timeline timeline_;
+  job_timeline timeline_;
   times times_;
   std::map<std::string, times, std::less<>> models_;
   std::vector<slow_request> slowest_;  // a heap, the least slow at its top

@@ -1,4 +1,4 @@
-#include "report_page/timeline.hpp"
+#include "report_page/job_timeline.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -12,7 +12,7 @@ std::int64_t half_of(std::int64_t number) {
   return static_cast<std::int64_t>(std::floor(static_cast<double>(number) / 2));
 }
 
-void add(timeline::step& sum, const timeline::step& more) {
+void add(job_timeline::step& sum, const job_timeline::step& more) {
   sum.started += more.started;
   sum.succeeded += more.succeeded;
   sum.failed += more.failed;
@@ -25,7 +25,7 @@ void add(timeline::step& sum, const timeline::step& more) {
 
 }  // namespace
 
-timeline::bin* timeline::bin_at(double at) {
+job_timeline::bin* job_timeline::bin_at(double at) {
   if (!(at > 0 && at < latest)) return nullptr;
   for (;;) {
     const auto number = static_cast<std::int64_t>(std::floor(at / step_s_));
@@ -43,11 +43,11 @@ timeline::bin* timeline::bin_at(double at) {
   }
 }
 
-double timeline::end_of(const bin& one) const {
+double job_timeline::end_of(const bin& one) const {
   return static_cast<double>(first_ + (&one - bins_.data()) + 1) * step_s_;
 }
 
-void timeline::merge_neighbours() {
+void job_timeline::merge_neighbours() {
   const std::int64_t first = half_of(first_);
   std::vector<bin> merged;
   for (std::size_t at = 0; at < bins_.size(); ++at) {
@@ -67,7 +67,7 @@ void timeline::merge_neighbours() {
   step_s_ *= 2;
 }
 
-std::vector<timeline::step> timeline::steps() const {
+std::vector<job_timeline::step> job_timeline::steps() const {
   std::vector<step> told;
   double running = 0;  // when the step begins
   for (const bin& one : bins_) {

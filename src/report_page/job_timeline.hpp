@@ -8,7 +8,7 @@ namespace sluice {
 
 /// What happened when, in equal steps that hold any span of time in a few kilobytes: whenever there
 /// would be more than `most_steps`, neighbours become one, of twice the length.
-class timeline {
+class job_timeline {
  public:
   static constexpr std::size_t most_steps = 600;
 
