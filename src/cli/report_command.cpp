@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "cli/audit_report.hpp"
+#include "cli/bench_report.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/job_report.hpp"
 #include "cli/page_file.hpp"
@@ -148,11 +149,9 @@ std::optional<ordered_json> bench_document(const std::string& path) {
 }
 
 void report_bench(const ordered_json& document, const report_settings& chosen) {
-  if (chosen.html.empty()) {
-    refuse("that is the document of a benchmark; give --html FILE to have it drawn");
-  }
-  write_page(chosen.html, document, chosen.run.engine.output.mode);
-  if (chosen.json) print(document);
+  if (!chosen.html.empty()) write_page(chosen.html, document, chosen.run.engine.output.mode);
+  if (chosen.json) return print(document);
+  if (chosen.html.empty()) print(bench_lines(document));
 }
 
 void report_audit(const std::vector<job_files>& jobs, report_settings& chosen) {

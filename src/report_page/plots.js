@@ -62,6 +62,7 @@ function drawBands(plot, bands) {
   ctx.font = `${11 * ratio}px system-ui, sans-serif`;
   ctx.strokeStyle = colour('--rule');
   ctx.lineWidth = ratio;
+  ctx.setLineDash([]);
   ctx.textBaseline = 'top';
   ctx.textAlign = 'left';
   bands.forEach((band, at) => {
@@ -195,7 +196,7 @@ function minuteFigure(id, whose, spans, cap, most, timeAxis, bands) {
     series.push({ label: 'cap', colour: '--cap', dash: [10, 5], width: 2 });
     data.push(cap.map((value) => (value > 0 ? value : null)));
   }
-  const gist = `At most ${count(most ?? Math.max(...data[1]))} requests started in any 60 s${capped ? `; the cap is ${count(Math.max(...cap))}` : '; no cap was set'}.`;
+  const gist = `At most ${count(Math.max(most ?? 0, ...data[1].map(Math.floor)))} requests started in any 60 s${capped ? `; the cap is ${count(Math.max(...cap))}` : '; no cap was set'}.`;
   return figure({ id: `${id}-minute`, title: 'Requests in the preceding 60 s', whose, about: gist, gist, data, series, x: timeAxis, bands, y: { label: 'requests in 60 s' } });
 }
 
