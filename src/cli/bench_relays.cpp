@@ -113,7 +113,6 @@ std::vector<bench::limit_search*> bench_relays::searches(bench::spending& money,
                                        .window = one.store.get(),
                                        .window_margin = pace_.window_margin};
     asked.finder.ceiling = chosen_.ceiling;
-    asked.finder.reach = pace_.window_margin;
     asked.finder.max_requests = static_cast<unsigned>(std::min(
         chosen_.requests != 0 ? chosen_.requests : most_search_requests, most_search_requests));
     one.search = std::make_unique<bench::limit_search>(loop_.get_executor(), time_, *one.measured,

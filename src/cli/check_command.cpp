@@ -85,17 +85,6 @@ std::vector<std::string> jobs_among(const std::vector<std::string>& named) {
   return paths;
 }
 
-// What all relays of a run let through together.
-std::uint64_t requests_a_minute(const config& options) {
-  std::uint64_t sum = 0;
-  for (const auto& member : options.relays()) {
-    const auto limit = member.requests_per_minute.value_or(options.pace.requests_per_minute);
-    if (limit == 0) return 0;
-    sum += limit;
-  }
-  return sum;
-}
-
 // Prints the requests as they come, a good piece at a time.
 class request_printer {
  public:

@@ -65,6 +65,16 @@ void find_proxies(config& options) {
   for (auto& member : options.pool) find_proxy(member.relay);
 }
 
+std::uint64_t requests_a_minute(const config& options) {
+  std::uint64_t sum = 0;
+  for (const auto& member : options.relays()) {
+    const auto limit = member.requests_per_minute.value_or(options.pace.requests_per_minute);
+    if (limit == 0) return 0;
+    sum += limit;
+  }
+  return sum;
+}
+
 std::string name_of(const relay_member& member) {
   const std::string origin = base_url::parse(member.relay.base_url).origin();
   return member.name.empty() ? origin : fmt::format("{} ({})", member.name, origin);

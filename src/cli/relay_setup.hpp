@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 
@@ -20,6 +21,8 @@ std::unique_ptr<simulator::relay> start_simulator(run_settings& chosen,
 void require_keys(run_settings& chosen);
 /// Has the environment say by which proxy each relay is reached.
 void find_proxies(config& options);
+/// What all relays of a run let through together in a minute; 0: no limit.
+std::uint64_t requests_a_minute(const config& options);
 /// A relay as sentences call it.
 std::string name_of(const relay_member& member);
 /// Warns of keys that others can read on their way.

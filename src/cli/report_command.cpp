@@ -16,15 +16,20 @@
 #include <vector>
 
 #include "cli/audit_report.hpp"
+#include "cli/bench_report.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/job_report.hpp"
+#include "cli/page_file.hpp"
 #include "cli/relay_setup.hpp"
 #include "cli/run_settings.hpp"
 #include "cli/standard_output.hpp"
 #include "failure_examples.hpp"
 #include "job_audit.hpp"
 #include "job_files.hpp"
+#include "line_reader.hpp"
+#include "report_page/job_history.hpp"
 #include "sluice/error.hpp"
+#include "sluice/version.hpp"
 
 namespace sluice::cli {
 namespace {
@@ -37,7 +42,10 @@ struct report_settings {
   bool json = false;
   bool audit = false;
   std::size_t worst = 10;
+  std::string html;  ///< the page's file; empty: none
 };
+
+constexpr std::uint64_t longest_result = std::uint64_t{1} << 30;
 
 [[noreturn]] void refuse(const std::string& sentence) {
   throw fatal_error(fatal_error::kind::cannot_start, sentence);
@@ -95,6 +103,57 @@ void report_totals(const std::vector<job_files>& jobs, bool as_json) {
   print(ordered_json{{"jobs", std::move(documents)}});
 }
 
+void read_lines(const std::string& path, job_history& into) {
+  line_reader reader(open_bytes(path), longest_result);
+  line_reader::line line;
+  while (reader.next(line)) into.add(line.too_long ? std::string_view() : line.text);
+}
+
+double seconds_since_epoch(const std::string& path) {
+  const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
+  return now.count() - age_of(path);
+}
+
+// All jobs as one document for the page.
+ordered_json page_document(const std::vector<job_files>& jobs, std::uint64_t rpm) {
+  ordered_json document = {{"sluice_version", SLUICE_VERSION}, {"jobs", ordered_json::array()}};
+  for (const auto& files : jobs) {
+    const ordered_json totals = read_totals(files);
+    job_history history;
+    std::error_code unknown;
+    for (const auto& path : {files.output, files.errors}) {
+      if (fs::exists(path, unknown)) read_lines(path, history);
+    }
+    document["jobs"].push_back(
+        job_document(files.job, totals, history, rpm, seconds_since_epoch(files.totals)));
+  }
+  return document;
+}
+
+// The document that `sluice bench --json` printed into the file; nothing when it holds a job.
+std::optional<ordered_json> bench_document(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  char first = 0;
+  if (!(file >> first) || first != '{') return std::nullopt;
+  // A job's lines are objects, too: the second one ends the attempt at once.
+  file.seekg(0);
+  auto document = ordered_json::object();
+  try {
+    file >> document;
+  } catch (const ordered_json::exception&) {
+    return std::nullopt;
+  }
+  if (!document.contains("loads") && !document.contains("targets")) return std::nullopt;
+  if (file >> first) refuse(fmt::format("{}: more than one document; save one a file", path));
+  return document;
+}
+
+void report_bench(const ordered_json& document, const report_settings& chosen) {
+  if (!chosen.html.empty()) write_page(chosen.html, document, chosen.run.engine.output.mode);
+  if (chosen.json) return print(document);
+  if (chosen.html.empty()) print(bench_lines(document));
+}
+
 void report_audit(const std::vector<job_files>& jobs, report_settings& chosen) {
   if (asks_for_prices(chosen.run)) {
     chosen.run.engine.check_relays();
@@ -120,20 +179,37 @@ void report_audit(const std::vector<job_files>& jobs, report_settings& chosen) {
 }
 
 void report(report_settings& chosen, const std::vector<std::string>& named) {
+  if (!chosen.html.empty()) require_page(chosen.html);
+  for (const auto& path : named) {
+    const auto document = bench_document(path);
+    if (!document) continue;
+    if (named.size() == 1) return report_bench(*document, chosen);
+    refuse(fmt::format("{}: is the document of a benchmark; report on it alone", path));
+  }
   std::vector<std::string> paths;
   for (const auto& path : named) {
     if (!is_result_file(path)) paths.push_back(path);
   }
   if (paths.empty()) refuse("there is no job to report on; name its JSONL file");
   const auto jobs = name_job_files(paths, chosen.run.engine.output);
-  if (chosen.audit) return report_audit(jobs, chosen);
-  report_totals(jobs, chosen.json);
+  if (chosen.audit) {
+    if (!chosen.html.empty()) refuse("--html draws the totals; leave --audit out");
+    return report_audit(jobs, chosen);
+  }
+  if (!chosen.html.empty()) {
+    write_page(chosen.html, page_document(jobs, requests_a_minute(chosen.run.engine)),
+               chosen.run.engine.output.mode);
+  }
+  if (chosen.html.empty() || chosen.json) report_totals(jobs, chosen.json);
 }
 
 std::vector<setting> report_flags(report_settings& target) {
   auto table = run_flags(target.run, {"output", "output-dir", "model", "override-model", "system",
                                       "endpoint", "max-line-bytes", "prices", "price-multiplier",
-                                      "price-group", "base-url", "api-key-file"});
+                                      "price-group", "base-url", "api-key-file", "rpm", "mode"});
+  for (auto& entry : table) {
+    if (entry.name == "rpm") entry.help = "The cap that --html draws, as the run had it (200)";
+  }
   constexpr std::uint64_t most = std::numeric_limits<std::uint32_t>::max();
   table.push_back({.name = "audit",
                    .help = "Count every prompt and reply again, and tell where more was reported",
@@ -147,6 +223,12 @@ std::vector<setting> report_flags(report_settings& target) {
        .group = "Report",
        .apply = [&target](const std::string& number) { target.worst = parse_count(number, most); },
        .in_config = false});
+  table.push_back({.name = "html",
+                   .value = "FILE",
+                   .help = "Write a page with plots that needs nothing else to be opened",
+                   .group = "Report",
+                   .apply = [&target](const std::string& path) { target.html = path; },
+                   .in_config = false});
   table.push_back({.name = "json",
                    .help = "Print one JSON document",
                    .group = "Report",
@@ -165,8 +247,10 @@ void add_report_command(CLI::App& program, int& exit_status) {
     std::string config;
   };
   auto kept = std::make_shared<state>();
-  auto* command = program.add_subcommand("report", "Tell how jobs stand, and audit their usage");
-  command->add_option("JOB", kept->jobs, "Jobs that were run, or are running");
+  auto* command =
+      program.add_subcommand("report", "Tell how jobs stand, draw them, and audit their usage");
+  command->add_option("JOB", kept->jobs,
+                      "Jobs that were run or are running, or a benchmark's document");
   command->add_option("--config", kept->config, "Config file (./sluice.toml)")->type_name("FILE");
   kept->flags.add_to(*command);
   command->footer(
@@ -174,7 +258,10 @@ void add_report_command(CLI::App& program, int& exit_status) {
       "running\n"
       "job's totals are at most ten seconds old. --json prints the totals document, of several "
       "jobs\n"
-      "one object by job.\n"
+      "one object by job. --html writes one page of all jobs, or of a benchmark, given as the "
+      "file\n"
+      "that the document of bench --json was saved to: throughput and errors against the cap, the\n"
+      "spread of the times, cost, the slowest and the failed requests.\n"
       "--audit counts each prompt and reply with the model's own tokenizer and holds the usage "
       "that\n"
       "the relay reported against it; give the --model and --system that the job was run with.\n"
@@ -187,6 +274,7 @@ void add_report_command(CLI::App& program, int& exit_status) {
       "Examples:\n"
       "  sluice report jobs/authenticity.jsonl --output-dir out\n"
       "  sluice report a.jsonl b.jsonl --json | jq '.jobs[].cost_usd'\n"
+      "  sluice report job.jsonl --html report.html --rpm 60\n"
       "  sluice report job.jsonl --audit --worst 3 --price-multiplier 0.8");
   command->callback([kept, &exit_status] {
     kept->flags.apply(find_config(kept->config));

@@ -1,0 +1,422 @@
+// The HTML report in a browser: that it needs nothing, is drawn, tells the document's numbers, and can be used by
+// keyboard, by a screen reader, in the dark and on paper.
+import assert from 'node:assert/strict';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+
+import { target, targets } from './bench_document.mjs';
+import { colour, contrast, folder, open, pageOf, pixels, places, settled, sluice, start, stop, table } from './opened_page.mjs';
+
+const limit = { kind: 'sliding', rpm: 198, burst: 200, at_least: 200, at_most: 201, requests: 420, refused: 12, cost_usd: '0.0041', evidence: 'the 201st was refused' };
+const documents = {
+  loads: { ...target(), limit },
+  single: target({ loads: [8], rpm: 0 }),
+  open: target({ rate: [60, 240], rpm: 0, seed: 5 }),
+  targets: targets('gpt-4o-mini', [{ name: 'blue', loads: [2, 16] }, { name: 'green', seed: 2, ttft: 0.4, failing: 0.06, loads: [2, 16] }, { name: 'amber', seed: 3, loads: [2, 16] }]),
+  side: targets('gpt-4o-mini', [{ name: 'blue', loads: [4] }, { name: 'green', seed: 2, loads: [4] }]),
+};
+const pages = {};
+
+function job(name, lines) {
+  writeFileSync(join(folder, `${name}.jsonl`), lines.map((line) => (typeof line === 'string' ? line : JSON.stringify(line))).join('\n'));
+  const run = sluice('run', `${name}.jsonl`, '--simulate=faulty', '--seed', 3, '--rpm', 0, '--max-attempts', 1, '--idle-timeout', '1s', '-q');
+  assert.ok([0, 1].includes(run.status), run.stderr);
+}
+const lines = (count, models) => Array.from({ length: count }, (_, i) => ({ custom_id: `row-${i}`, method: 'POST', url: '/v1/chat/completions',
+  body: { model: models[i % models.length], messages: [{ role: 'user', content: `question ${i}` }], max_tokens: 20 } }));
+
+before(async () => {
+  for (const [name, document] of Object.entries(documents)) pages[name] = pageOf(name, document);
+  job('mixed', [...lines(60, ['gpt-4o-mini', 'gpt-4', 'no-such-model']), '{"broken"']);
+  job('small', lines(12, ['gpt-4o']));
+  for (const [name, ...jobs] of [['job', 'mixed.jsonl'], ['jobs', 'mixed.jsonl', 'small.jsonl']]) {
+    const run = sluice('report', ...jobs, '--rpm', 100, '--html', `${name}.html`);
+    assert.equal(run.status, 0, run.stderr);
+    pages[name] = join(folder, `${name}.html`);
+  }
+  await start();
+});
+after(stop);
+
+const everyPage = ['loads', 'single', 'open', 'targets', 'side', 'job', 'jobs'];
+
+/// The document that a page holds.
+const held = (page) => page.evaluate(() => JSON.parse(document.getElementById('document').textContent));
+const totals = (name) => JSON.parse(readFileSync(join(folder, `${name}.totals.json`), 'utf8'));
+const values = (row) => row.map((cell) => cell.value);
+const quantiles = (stats) => ['p50', 'p90', 'p99'].map((share) => String(stats[share]));
+
+describe('opened from the disk, without a network', () => {
+  for (const name of everyPage) {
+    test(`${name}: nothing is amiss, and all stands in one file`, async () => {
+      const page = await open(pages[name]);
+      assert.deepEqual(page.faults, []);
+      assert.equal(await page.locator('main section').count() > 5, true);
+      assert.equal(await page.locator('canvas').count(), await page.locator('figure').count());
+      assert.ok(await page.locator('figure').count() >= 6);
+      await page.close();
+    });
+  }
+
+  test('only its owner may read it, as with results, unless --mode says otherwise', () => {
+    assert.equal(statSync(pages.job).mode & 0o777, 0o600);
+    assert.equal(sluice('report', 'small.jsonl', '--html', 'shared.html', '--mode', '0644').status, 0);
+    assert.equal(statSync(join(folder, 'shared.html')).mode & 0o777, 0o644);
+  });
+});
+
+describe('plots, by the pixels of a screenshot', () => {
+  for (const scheme of ['light', 'dark']) {
+    for (const name of ['loads', 'targets', 'job', 'jobs']) {
+      test(`${name}, ${scheme}: each series is drawn in its colour`, async () => {
+        const page = await open(pages[name], { scheme });
+        for (const figure of await page.locator('figure').all()) {
+          const title = await figure.locator('figcaption strong').textContent();
+          const shades = await figure.locator('.legend line').evaluateAll((all) => all.map((line) => line.style.stroke.match(/--[a-z0-9-]+/)[0]));
+          const seen = await pixels(page, figure.locator('.plot'));
+          for (const shade of new Set(shades)) {
+            const drawn = places(seen, await colour(page, shade));
+            assert.ok(drawn.length > 10, `${title}: ${shade} has ${drawn.length} pixels`);
+          }
+        }
+        await page.close();
+      });
+    }
+  }
+
+  test('the cap is a level line over the whole width, at its height on the axis', async () => {
+    const page = await open(pages.loads);
+    const plot = page.locator('#figure-time-0-minute .plot');
+    const seen = await pixels(page, plot);
+    const box = await plot.locator('.u-over').evaluate((over) => ({ left: over.offsetLeft, top: over.offsetTop, width: over.offsetWidth, height: over.offsetHeight }));
+    const ink = await colour(page, '--cap');
+    const inside = places(seen, ink, 40).filter(({ x, y }) => x > box.left + 2 && x < box.left + box.width && y > box.top + 16 && y < box.top + box.height - 2);
+    const rows = new Set(inside.map(({ y }) => y));
+    assert.ok(rows.size >= 1 && rows.size <= 4, `ink in the rows ${[...rows]}`);
+    const columns = new Set(inside.map(({ x }) => x));
+    assert.ok(columns.size > box.width * 0.5, `${columns.size} of ${box.width} columns`);
+    assert.ok(Math.max(...columns) - Math.min(...columns) > box.width * 0.95);
+    // The starts come up to it, and no further: the highest pixel of "succeeded" is just below.
+    const level = Math.min(...rows);
+    const blue = places(seen, await colour(page, '--good')).filter(({ x, y }) => x > box.left && y > box.top + 16);
+    const top = Math.min(...blue.map(({ y }) => y));
+    assert.ok(top >= level - 3 && top < level + 12, `cap at ${level}, the highest at ${top}`);
+    await page.close();
+  });
+
+  test('without a cap none is drawn', async () => {
+    const page = await open(pages.single);
+    const legend = await page.locator('#figure-time-0-minute .legend').textContent();
+    assert.ok(!legend.includes('cap'));
+    await page.close();
+  });
+
+  test('the width follows the window', async () => {
+    const page = await open(pages.loads);
+    await page.setViewportSize({ width: 390, height: 800 });
+    await settled(page);
+    await page.waitForFunction(() => [...document.querySelectorAll('.uplot')].every((plot) => plot.offsetWidth <= 390));
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth) <= 390);
+    assert.deepEqual(page.faults, []);
+    await page.close();
+  });
+
+  test('what the pointer stands over is read beside the legend', async () => {
+    const page = await open(pages.loads);
+    const over = page.locator('#figure-time-0-rate .u-over');
+    await over.scrollIntoViewIfNeeded();
+    await over.hover();
+    assert.match(await page.locator('#figure-time-0-rate .reading').first().textContent(), /\d/);
+    await page.close();
+  });
+});
+
+describe('numbers equal the document’s', () => {
+  test('of a benchmark, load by load', async () => {
+    const page = await open(pages.loads);
+    assert.deepEqual(await held(page), documents.loads);
+    const { rows } = await table(page, 'loads');
+    assert.equal(rows.length, documents.loads.loads.length);
+    documents.loads.loads.forEach((load, at) => {
+      assert.equal(rows[at][0].text, `${load.concurrency} in flight`);
+      assert.deepEqual(values(rows[at]).slice(1), [load.requests, load.failed, load.throttled, load.requests_per_s, load.output_tokens_per_s].map(String)
+        .concat(quantiles(load.ttft_ms), quantiles(load.inter_token_ms), quantiles(load.latency_ms), load.cost_usd));
+      assert.equal(rows[at].at(-1).text, `$${load.cost_usd}`);
+      assert.ok(Math.abs(Number(rows[at][6].text.replaceAll(',', '')) / load.ttft_ms.p50 - 1) < 0.01);
+    });
+    await page.close();
+  });
+
+  test('the whole cost is the exact sum', async () => {
+    const page = await open(pages.loads);
+    const units = documents.loads.loads.reduce((sum, { cost_usd }) => sum + BigInt(cost_usd.split('.')[1].padEnd(8, '0')), 0n);
+    const shown = (await table(page, 'cost')).rows[0].at(-2).value;
+    assert.equal(BigInt(shown.split('.')[1].padEnd(8, '0')), units);
+    await page.close();
+  });
+
+  test('of several targets side by side, the best marked', async () => {
+    const page = await open(pages.targets);
+    for (const [number, key] of [2, 16].entries()) {
+      const { caption, rows } = await table(page, `comparison-${number}`);
+      assert.match(caption, new RegExp(`^At ${key} in flight`));
+      const loads = documents.targets.targets.map((one) => one.loads.find((load) => load.concurrency === key));
+      const row = (title) => rows.find(([head]) => head.text === title).slice(1);
+      assert.deepEqual(values(row('TTFT, median (ms)')), loads.map((load) => String(load.ttft_ms.p50)));
+      assert.deepEqual(values(row('Cost (USD)')), loads.map((load) => load.cost_usd));
+      const best = loads.map((load) => load.ttft_ms.p50).indexOf(Math.min(...loads.map((load) => load.ttft_ms.p50)));
+      assert.deepEqual(row('TTFT, median (ms)').map((cell) => cell.text.includes('(best)')), loads.map((_, at) => at === best));
+    }
+    await page.close();
+  });
+
+  test('slowest and failed requests, by id', async () => {
+    const page = await open(pages.loads);
+    const slowest = documents.loads.loads.flatMap((load) => load.slowest).sort((a, b) => b.latency_ms - a.latency_ms).slice(0, 10);
+    const failed = documents.loads.loads.flatMap((load) => load.failures);
+    const ids = async (name) => (await table(page, name)).rows.map((row) => row[0].text);
+    assert.deepEqual(await ids('slowest'), slowest.map((one) => one.id));
+    assert.deepEqual(await ids('failures'), failed.map((one) => one.id));
+    assert.ok((await table(page, 'failures')).rows.every((row, at) => row.some((cell) => cell.text === failed[at].message)));
+    const errors = (await table(page, 'errors')).rows.map((row) => [row[1].text, Number(row[2].value)]);
+    assert.deepEqual(errors.sort(), documents.loads.loads.flatMap((load) => Object.entries(load.errors)).sort());
+    await page.close();
+  });
+
+  test('the numbers of a plot are those of the timeline', async () => {
+    const page = await open(pages.single);
+    const load = documents.single.loads[0];
+    await page.locator('#figure-time-0-minute summary').click();
+    const { rows } = await table(page, 'plot-time-0-minute');
+    const running = load.timeline.started.map((_, at) => load.timeline.started.slice(Math.max(0, at - 59), at + 1).reduce((a, b) => a + b, 0));
+    assert.deepEqual(rows.map((row) => Number(row[1].value)), running);
+    await page.locator('#figure-latency_ms-cdf summary').click();
+    const cdf = (await table(page, 'plot-latency_ms-cdf')).rows.map((row) => [Number(row[0].value), Number(row[1].value)]);
+    const median = cdf.find(([, share]) => share >= 50)[0];
+    assert.ok(Math.abs(median / load.latency_ms.p50 - 1) < 0.012, `${median} beside ${load.latency_ms.p50}`);
+    assert.equal(cdf.at(-1)[1], 100);
+    await page.close();
+  });
+
+  test('of a job: its totals, and the lines of its results', async () => {
+    const page = await open(pages.job);
+    const told = totals('mixed');
+    assert.deepEqual((await held(page)).jobs[0].totals, told);
+    const [row] = (await table(page, 'jobs')).rows;
+    assert.deepEqual(values(row).slice(2), [told.requests, told.succeeded, told.failed, told.pending, told.attempts, told.wall_s, told.tokens.prompt, told.tokens.completion].map(String)
+      .concat(quantiles(told.ttft_ms), quantiles(told.latency_ms), told.cost_usd));
+    const cost = Object.fromEntries((await table(page, 'cost')).rows.map((each) => [each[0].text, each.at(-2).value]));
+    assert.deepEqual(cost, Object.fromEntries(Object.entries(told.models).map(([model, share]) => [model, share.cost_usd])));
+    const errors = Object.fromEntries((await table(page, 'errors')).rows.map((each) => [each[0].text, Number(each[1].value)]));
+    assert.deepEqual(errors, told.errors);
+    const output = readFileSync(join(folder, 'mixed.output.jsonl'), 'utf8').trim().split('\n').map((line) => JSON.parse(line));
+    const slowest = output.sort((a, b) => b.sluice.latency_ms - a.sluice.latency_ms || a.sluice.line - b.sluice.line).slice(0, 10).map((line) => line.custom_id);
+    assert.deepEqual((await table(page, 'slowest')).rows.map((each) => each[0].text), slowest);
+    const { timeline } = (await held(page)).jobs[0];
+    assert.equal(timeline.succeeded.reduce((a, b) => a + b, 0), told.succeeded);
+    assert.equal(timeline.output_tokens.reduce((a, b) => a + b, 0), told.tokens.completion);
+    await page.close();
+  });
+
+  test('of several jobs', async () => {
+    const page = await open(pages.jobs);
+    const { rows } = await table(page, 'jobs');
+    assert.deepEqual(rows.map((row) => row[0].text), ['mixed.jsonl', 'small.jsonl']);
+    assert.deepEqual(rows.map((row) => row.at(-1).value), ['mixed', 'small'].map((name) => totals(name).cost_usd));
+    await page.close();
+  });
+});
+
+describe('words of others', () => {
+  const words = ['</script><script>alert("ran")</script>', '<!--<script>', '<img src=x onerror=alert("ran")>', '\u2028alert("ran")\u2029', '{{script}}', '&lt;b&gt;', '" autofocus onfocus="alert(1)'];
+  test('are shown as they are, and never run', async () => {
+    const word = words.join(' ');
+    const document = target({ model: word, name: word, loads: [2, 4], failing: 0.3 });
+    document.stopped = word;
+    document.limit = { ...limit, evidence: word };
+    document.input = { kind: 'jobs', jobs: [word] };
+    for (const load of document.loads) {
+      load.failures.forEach((one) => Object.assign(one, { id: word, request_id: word, error: word, message: word }));
+      load.slowest.forEach((one) => Object.assign(one, { id: word, request_id: word }));
+      load.errors = { [word]: 3 };
+    }
+    const page = await open(pageOf('hostile', document));
+    assert.deepEqual(page.faults, []);
+    assert.deepEqual(await held(page), document);
+    assert.equal(await page.locator('img, b, [onfocus]').count(), 0);
+    assert.equal(await page.locator('script').count(), 3);
+    assert.ok((await page.locator('h1').textContent()).includes(word));
+    assert.ok((await table(page, 'failures')).rows.every((row) => row.some((cell) => cell.text === word.trim())));
+    await page.close();
+  });
+
+  test('a script that got in all the same would not run', async () => {
+    const path = join(folder, 'broken-in.html');
+    writeFileSync(path, readFileSync(pages.single, 'utf8').replace('<header', '<script>window.ran = true; alert("ran")</script><header'));
+    const page = await open(path);
+    assert.equal(await page.evaluate(() => window.ran), undefined);
+    assert.ok(page.faults.length > 0 && page.faults.every((fault) => fault.includes('Content Security Policy')), String(page.faults));
+    await page.close();
+  });
+});
+
+describe('for everybody', () => {
+  test('landmarks, headings in their order, tables with captions and headers', async () => {
+    for (const name of ['loads', 'targets', 'jobs']) {
+      const page = await open(pages[name]);
+      for (const landmark of ['header', 'nav', 'main', 'footer']) assert.equal(await page.locator(landmark).count(), 1, landmark);
+      const levels = await page.locator('h1, h2, h3').evaluateAll((all) => all.map((one) => Number(one.tagName[1])));
+      assert.equal(levels[0], 1);
+      assert.equal(levels.filter((level) => level === 1).length, 1);
+      levels.forEach((level, at) => assert.ok(at === 0 || level - levels[at - 1] <= 1, `${name}: h${level} behind h${levels[at - 1]}`));
+      const odd = await page.locator('table').evaluateAll((all) => all.filter((one) => !one.caption?.textContent || [...one.querySelectorAll('th')].some((head) => !head.scope)).length);
+      assert.equal(odd, 0);
+      const ids = await page.locator('[id]').evaluateAll((all) => all.map((one) => one.id));
+      assert.equal(new Set(ids).size, ids.length, 'ids are unique');
+      await page.close();
+    }
+  });
+
+  test('a screen reader hears what each plot shows', async () => {
+    const page = await open(pages.loads);
+    const heard = await page.locator('main').ariaSnapshot();
+    assert.match(heard, /img "Time to first token by load\. median 2\d\d\sms/);
+    assert.match(heard, /img "Requests in the preceding 60 s\. At most \d+ requests started in any 60 s; the cap is 200\."/);
+    assert.match(heard, /heading "Summary" \[level=2\]/);
+    assert.match(heard, /table "Each load"/);
+    const silent = await page.locator('.plot').evaluateAll((all) => all.filter((plot) => plot.getAttribute('role') !== 'img' || plot.getAttribute('aria-label').length < 20).length);
+    assert.equal(silent, 0);
+    await page.close();
+  });
+
+  test('the tabulator reaches every control, each of which shows it', async () => {
+    for (const [name, width] of [['loads', 1280], ['targets', 480]]) {
+      const page = await open(pages[name], { width });
+      const controls = await page.locator('a[href], summary, [tabindex="0"]').count();
+      const reached = new Set();
+      let outlined = 0;
+      for (let step = 0; step < controls; ++step) {
+        await page.keyboard.press('Tab');
+        const at = await page.evaluate(() => {
+          const all = [...document.querySelectorAll('a[href], summary, [tabindex="0"]')];
+          return { number: all.indexOf(document.activeElement), outline: getComputedStyle(document.activeElement).outlineStyle };
+        });
+        reached.add(at.number);
+        outlined += at.outline === 'none' ? 0 : 1;
+      }
+      assert.ok(!reached.has(-1));
+      assert.equal(reached.size, controls);
+      assert.equal(outlined, controls);
+      await page.close();
+    }
+  });
+
+  test('by keys alone: the skip link, and the numbers of a plot', async () => {
+    const page = await open(pages.loads);
+    await page.keyboard.press('Tab');
+    assert.equal(await page.evaluate(() => document.activeElement.className), 'skip');
+    await page.keyboard.press('Enter');
+    assert.equal(await page.evaluate(() => document.activeElement.id), 'content');
+    await page.locator('#figure-load-ttft_ms summary').focus();
+    await page.keyboard.press('Enter');
+    await page.locator('table[data-table="plot-load-ttft_ms"]').waitFor({ state: 'visible' });
+    const told = (await table(page, 'plot-load-ttft_ms')).rows.map(values);
+    assert.deepEqual(told.map((row) => row.slice(1)), documents.loads.loads.map((load) => quantiles(load.ttft_ms)));
+    await page.close();
+  });
+
+  test('colours stand out, in the light and in the dark, and the dark is dark', async () => {
+    for (const scheme of ['light', 'dark']) {
+      const page = await open(pages.loads, { scheme });
+      const of = Object.fromEntries(await Promise.all(['ground', 'shade', 'ink', 'muted', 'accent', 'warn-ground', 'info-ground', 'bar', 'good', 'bad', 'neutral', 'cap',
+        ...[1, 2, 3, 4, 5, 6].map((number) => `series-${number}`)].map(async (name) => [name, await colour(page, `--${name}`)])));
+      for (const [text, ground] of [['ink', 'ground'], ['muted', 'ground'], ['accent', 'ground'], ['ink', 'warn-ground'], ['ink', 'info-ground'], ['ink', 'bar']]) {
+        assert.ok(contrast(of[text], of[ground]) >= 4.5, `${scheme}: ${text} on ${ground}: ${contrast(of[text], of[ground])}`);
+      }
+      for (const line of ['good', 'bad', 'neutral', 'cap', ...[1, 2, 3, 4, 5, 6].map((number) => `series-${number}`)]) {
+        assert.ok(contrast(of[line], of.ground) >= 3, `${scheme}: ${line}: ${contrast(of[line], of.ground)}`);
+      }
+      const seen = await pixels(page);
+      const [first] = [seen.data.slice(0, 3)];
+      assert.ok(scheme === 'dark' ? Math.max(...first) < 60 : Math.min(...first) > 240);
+      await page.close();
+    }
+  });
+
+  test('a change from light to dark draws the plots anew', async () => {
+    const page = await open(pages.loads);
+    await page.emulateMedia({ colorScheme: 'dark' });
+    await settled(page);
+    const seen = await pixels(page, page.locator('#figure-time-0-minute .plot'));
+    assert.ok(places(seen, await colour(page, '--good')).length > 20);
+    assert.ok(places(seen, '#ffffff').length < seen.width * seen.height / 4);
+    await page.close();
+  });
+
+  test('nothing glides for those who do not want it', async () => {
+    const page = await open(pages.single, { motion: 'reduce' });
+    assert.equal(await page.evaluate(() => getComputedStyle(document.documentElement).scrollBehavior), 'auto');
+    await page.close();
+  });
+});
+
+describe('on paper', () => {
+  test('light whatever the screen, nothing cut off, numbers open', async () => {
+    for (const name of ['loads', 'targets', 'jobs']) {
+      const page = await open(pages[name], { scheme: 'dark' });
+      await page.emulateMedia({ media: 'print', colorScheme: 'dark' });
+      await settled(page);
+      assert.equal(await colour(page, '--ground'), '#ffffff');
+      const seen = await pixels(page, page.locator('figure .plot').first());
+      assert.ok(places(seen, '#ffffff').length > seen.width * seen.height / 2);
+      const cut = await page.locator('.scroll, figure, .plot').evaluateAll((all) => all.filter((one) => one.offsetParent && one.scrollWidth > one.clientWidth + 1).map((one) => one.className));
+      assert.deepEqual(cut, []);
+      assert.equal(await page.locator('details:not(.long):not([open])').count(), 0);
+      assert.ok(await page.evaluate(() => document.body.scrollWidth) <= 688);
+      await page.emulateMedia({ media: 'screen' });
+      await settled(page);
+      assert.equal(await page.locator('details[open]').count(), 0, 'closed again on the screen');
+      await page.close();
+    }
+  });
+
+  test('as a PDF', async () => {
+    const page = await open(pages.loads);
+    const pdf = await page.pdf({ preferCSSPageSize: true, printBackground: true });
+    assert.ok(pdf.subarray(0, 5).equals(Buffer.from('%PDF-')));
+    const sheets = pdf.toString('latin1').match(/\/Type \/Page\b/g).length;
+    assert.ok(sheets >= 4 && sheets <= 14, `${sheets} pages`);
+    await page.close();
+  });
+});
+
+describe('the command', () => {
+  const refusal = (...words) => {
+    const run = sluice(...words);
+    assert.equal(run.status, 2, run.stderr);
+    assert.equal(run.stdout, '');
+    assert.equal(run.stderr.trim().split('\n').length, 1);
+    return run.stderr;
+  };
+
+  test('a page that cannot be written is told before anything is done', () => {
+    assert.match(refusal('report', 'small.jsonl', '--html', 'no/such/page.html'), /there is no folder no\/such/);
+    assert.match(refusal('report', 'small.jsonl', '--html', '.'), /is a folder/);
+    assert.match(refusal('report', 'loads.json', '--html', '/proc/page.html'), /--html \/proc\/page\.html/);
+  });
+
+  test('with --json both happen', () => {
+    const run = sluice('report', 'small.jsonl', '--json', '--html', 'both.html');
+    assert.equal(run.status, 0);
+    assert.deepEqual(JSON.parse(run.stdout), totals('small'));
+    assert.ok(statSync(join(folder, 'both.html')).size > 50000);
+  });
+
+  test('a benchmark’s document without --html is told as bench tells it', () => {
+    const run = sluice('report', 'loads.json');
+    assert.equal(run.status, 0, run.stderr);
+    assert.match(run.stdout, /relay\.example/);
+    assert.match(refusal('report', 'loads.json', 'small.jsonl', '--html', 'x.html'), /report on it alone/);
+  });
+});
