@@ -168,7 +168,7 @@ ordered_json metric(std::string_view name, std::string_view unit, const sides& t
           {"change", nullptr},
           {"low", nullptr},
           {"high", nullptr},
-          {"samples", samples},
+          {"samples", {std::llround(samples[0]), std::llround(samples[1])}},
           {"verdict", too_few}};
 }
 
