@@ -7,18 +7,22 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <exception>
+#include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <set>
+#include <sstream>
 #include <utility>
 
 #include "bench/benchmark.hpp"
+#include "bench/comparison.hpp"
 #include "cli/bench_attendant.hpp"
 #include "cli/bench_relays.hpp"
 #include "cli/bench_report.hpp"
 #include "cli/bench_settings.hpp"
 #include "cli/exit_status.hpp"
+#include "cli/page_file.hpp"
 #include "cli/relay_setup.hpp"
 #include "cli/screen.hpp"
 #include "cli/standard_output.hpp"
@@ -29,6 +33,7 @@ namespace sluice::cli {
 namespace {
 
 namespace asio = boost::asio;
+using nlohmann::ordered_json;
 
 // Of a search for a limit, where nothing else is said: it is to cost next to nothing.
 constexpr std::uint64_t shortest_prompt = 16;
@@ -90,12 +95,40 @@ void tell_what_ended(const bench::benchmark& done, const std::vector<bench::targ
   }
 }
 
+// The document of --compare, read before anything is sent.
+std::optional<ordered_json> earlier_document(const std::string& path) {
+  if (path.empty()) return std::nullopt;
+  const std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  if (!file || text.bad())
+    refuse(fmt::format("--compare {}: cannot be read; check the path", path));
+  return bench::parse_bench_document(text.str(), "--compare", path);
+}
+
+void tell(ordered_json document, const std::optional<ordered_json>& before,
+          const bench_settings& chosen) {
+  if (before) document["comparison"] = bench::compare(*before, document);
+  if (!chosen.html.empty()) {
+    write_page(chosen.html, document, chosen.inquiry.run.engine.output.mode);
+  }
+  if (chosen.inquiry.json) return print(document);
+  std::string lines = bench_lines(document);
+  if (before) {
+    lines += "\n";
+    for (const auto& line : bench::comparison_lines(document["comparison"])) lines += line + "\n";
+  }
+  print(lines);
+}
+
 exit_status measure(bench_settings& chosen) {
   run_settings& run = chosen.inquiry.run;
   screen shown;
   start_log(shown, run.verbose, run.quiet, run.log_file);
   check_what_to_send(chosen);
   const bench::load_plan plan = plan_of(chosen);
+  if (!chosen.html.empty()) require_page(chosen.html);
+  const auto before = earlier_document(chosen.compare);
   use_targets(chosen);
   const auto simulated =
       run.simulate ? start_simulator(run, chosen.inquiry.simulated_balance) : nullptr;
@@ -138,14 +171,7 @@ exit_status measure(bench_settings& chosen) {
   if (fault) std::rethrow_exception(fault);
 
   tell_what_ended(benchmark, targets);
-  if (benchmark.measured()) {
-    const auto document = benchmark.document();
-    if (chosen.inquiry.json) {
-      print(document);
-    } else {
-      print(bench_lines(document));
-    }
-  }
+  if (benchmark.measured()) tell(benchmark.document(), before, chosen);
   return status_of(benchmark, targets, beside.interrupted());
 }
 

@@ -131,12 +131,16 @@ std::string limit_lines(const ordered_json& limit) {
   return lines;
 }
 
+bool is_simulated(const ordered_json& target) {
+  const auto found = target.find("simulated");
+  return found != target.end() && found->is_boolean() && found->get<bool>();
+}
+
 std::string target_lines(const ordered_json& target) {
   std::string name = text(target, "name");
   if (!name.empty()) name += " ";
-  std::string lines =
-      fmt::format("{}{}, {}{}\n", name, text(target, "target"), text(target, "model"),
-                  target.value("simulated", false) ? ", simulated" : "");
+  std::string lines = fmt::format("{}{}, {}{}\n", name, text(target, "target"),
+                                  text(target, "model"), is_simulated(target) ? ", simulated" : "");
   std::string notes;
   const auto limit = target.find("limit");
   const bool searched = limit != target.end() && limit->is_object();

@@ -199,6 +199,16 @@ std::vector<setting> bench_flags(bench_settings& target) {
          }
          target.budget = *budget;
        }});
+  own({.name = "html",
+       .value = "FILE",
+       .help = "Write a page with plots that needs nothing else to be opened",
+       .group = "Report",
+       .apply = [&target](const std::string& path) { target.html = path; }});
+  own({.name = "compare",
+       .value = "OLD.json",
+       .help = "Tell what has changed since, and whether that is more than noise",
+       .group = "Report",
+       .apply = [&target](const std::string& path) { target.compare = path; }});
   return table;
 }
 

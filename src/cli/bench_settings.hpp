@@ -34,6 +34,8 @@ struct bench_settings {
   bool find_limit = false;
   unsigned ceiling = 600;  ///< of the search: starts in any 60 s
   std::optional<usd> budget;
+  std::string html;     ///< the page's file; empty: none
+  std::string compare;  ///< the file of an earlier document; empty: none
 };
 
 /// The flag table of `sluice bench`; each entry writes into `target`, which must outlive it.
