@@ -143,6 +143,7 @@ void serve_until_signalled(const simulator::options& options) {
 void add_simulate_command(CLI::App& program, int& exit_status) {
   auto flags = std::make_shared<simulate_flags>();
   auto* command = program.add_subcommand("simulate", "Serve a simulated relay on a local port");
+  command->option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   command->add_option("--port", flags->port, "Port to listen on; 0 for any free one")
       ->type_name("N")
       ->capture_default_str();

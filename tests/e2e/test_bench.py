@@ -96,6 +96,62 @@ class Documents(Bench):
         self.of(relay, "--rpm", 0, "--concurrency", 1, "--requests", 3, expect=1)
 
 
+class Reports(Bench):
+    def test_a_page_and_a_comparison(self) -> None:
+        server = self.simulator(ttft="20ms")
+        saved = self.folder / "old.json"
+        flags = ["--base-url", server.url, "--model", "gpt-4o-mini", "--rpm", 0, "--requests", 40]
+        saved.write_text(self.bench("--json", *flags).out)
+        page = self.folder / "page.html"
+        told = self.of(server, "--rpm", 0, "--requests", 40, "--compare", saved, "--html", page)
+        self.assertEqual(len(told["comparison"]["loads"]), 1)
+        self.assertIn(str(told["loads"][0]["latency_ms"]["p50"]), page.read_text())
+        self.assertEqual(page.stat().st_mode & 0o777, 0o600)
+        run = self.bench(*flags, "--compare", saved)
+        self.assertIn("latency_ms.p50", run.out)
+
+    def test_report_shows_a_saved_document(self) -> None:
+        saved = self.folder / "old.json"
+        run = self.bench("--simulate", "--model", "gpt-4o-mini", "--requests", 20, "--json")
+        saved.write_text(run.out)
+        self.assertIn("8 in flight", self.sluice("report", saved).out)
+        page = self.folder / "page.html"
+        self.assertEqual(self.sluice("report", saved, "--html", page).out, "")
+        self.assertIn("gpt-4o-mini", page.read_text())
+
+    def test_what_cannot_be_compared_or_written_is_refused_before_anything_is_sent(self) -> None:
+        server = self.simulator()
+        bad = self.job(b"{}\n", "bad.json")
+        for flags, parts in ((["--compare", bad], ["--compare", "bad.json"]),
+                             (["--compare", "nowhere.json"], ["--compare nowhere.json"]),
+                             (["--html", "nowhere/page.html"], ["nowhere/page.html"])):
+            run = self.sluice("bench", "--base-url", server.url, "--model", "gpt-4o-mini", *flags, expect=2)
+            self.assert_one_sentence(run, *parts)
+        self.assertEqual(server.ledger["attempts"], 0)
+
+
+class SearchForTheLimit(Bench):
+    def test_finds_none_below_its_ceiling_and_says_whose_ceiling_it_was(self) -> None:
+        relay = self.relay()
+        told = self.of(relay, "--find-limit", "--ceiling", 30)["limit"]
+        self.assertEqual((told["kind"], told["refused"], told["ceiling"]), ("none_found", 0, 30))
+        self.assertLessEqual(relay.attempts, 30)
+        # A run of another process counts its starts.
+        run = self.start("run", self.job(chats(5)), "--base-url", relay.url, "--rpm", 20)
+        time.sleep(2)
+        run.signal(signal.SIGINT)
+        run.wait()
+        self.assertEqual(relay.attempts, told["requests"])
+
+    def test_finds_a_leaky_bucket(self) -> None:
+        server = self.simulator("--rpm", "600", "--mode", "leaky")
+        told = self.of(server, "--find-limit", "--ceiling", 900)["limit"]
+        self.assertEqual(told["kind"], "leaky", told)
+        self.assertAlmostEqual(told["rpm"], 600, delta=30)
+        self.assertLess(told["refused"], 40)
+        self.assertEqual(Decimal(told["cost_usd"]), Decimal(server.ledger["billed"]["cost_usd"]))
+
+
 class Limits(Bench):
     def test_its_cap_holds_and_is_told(self) -> None:
         relay = self.relay()

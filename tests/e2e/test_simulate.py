@@ -29,6 +29,9 @@ class Flags(Case):
                 self.assert_one_sentence(self.refused(flag, ""), flag, wanted)
                 self.assert_one_sentence(self.refused(f"{flag}="), flag)
 
+    def test_the_last_of_two_flags_counts(self) -> None:
+        self.assertEqual(self.simulator("--rpm", "1", "--rpm", "3").ledger["attempts"], 0)
+
     def test_a_refusal_says_what_is_wanted(self) -> None:
         for flag, value, wanted in (
                 ("--port", "abc", "a port from 0 (any free one) to 65535"), ("--port", "65536", "to 65535"),
