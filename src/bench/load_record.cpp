@@ -50,6 +50,10 @@ ordered_json whole_numbers(const std::vector<double>& amounts) {
   return list;
 }
 
+ordered_json money(const std::optional<usd>& amount) {
+  return amount ? ordered_json(amount->to_string()) : ordered_json();
+}
+
 ordered_json text_or_null(const std::string& text) {
   return text.empty() ? ordered_json() : ordered_json(text);
 }
@@ -105,6 +109,10 @@ void load_record::add_success(const measurement& one, time_point sent) {
     return moment ? std::optional(milliseconds(*moment - sent)) : std::nullopt;
   };
   ++succeeded_;
+  model_share& share = models_[one.model];
+  ++share.requests;
+  if (one.usage) share.tokens += *one.usage;
+  if (one.cost) share.cost = share.cost.value_or(usd{}) + *one.cost;
   timeline_.add(ended_well, seconds(one.ended));
   const double latency = milliseconds(one.ended - sent);
   latency_.add(latency);
@@ -227,7 +235,14 @@ ordered_json load_record::to_json(const client& ran,
   told["output_tokens_per_s_each"] = stats(tokens_each_);
   told["errors"] = ordered_json::object();
   for (const auto& [error, count] : errors_) told["errors"][error] = count;
-  told["cost_usd"] = cost_ ? ordered_json(cost_->to_string()) : ordered_json();
+  told["cost_usd"] = money(cost_);
+  told["models"] = ordered_json::object();
+  for (const auto& [model, share] : models_) {
+    told["models"][model] = {{"requests", share.requests},
+                             {"prompt_tokens", share.tokens.prompt_tokens},
+                             {"completion_tokens", share.tokens.completion_tokens},
+                             {"cost_usd", money(share.cost)}};
+  }
   told["client_cpu_us_per_request"] = rounded(cpu_each);
   told["client_busy"] = rounded(ran.wall_s > 0 ? std::min(ran.used.busy_s / ran.wall_s, 1.0) : 0);
   told["held_by_cap"] = rounded(held_by_cap());

@@ -55,6 +55,11 @@ class load_record {
 
  private:
   enum series : std::size_t { started, ended_well, ended_badly, throttled, in_flight, tokens };
+  struct model_share {
+    std::uint64_t requests = 0;  // that succeeded
+    token_usage tokens;
+    std::optional<usd> cost;
+  };
   struct told_request {
     std::string id;
     std::string request_id;
@@ -87,6 +92,7 @@ class load_record {
   std::uint64_t with_usage_ = 0;
   std::uint64_t estimated_ = 0;
   std::optional<usd> cost_;
+  std::map<std::string, model_share> models_;
   std::map<std::string, std::uint64_t> errors_;
   histogram connect_;
   histogram ttfb_;

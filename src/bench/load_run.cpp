@@ -195,6 +195,7 @@ asio::awaitable<void> load_run::send(std::size_t place, request asked, time_poin
   attempt follower(*this, place, asked, turn);
   measurement& seen = follower.seen;
   seen.id = asked.custom_id;
+  seen.model = asked.model;
   seen.wanted = wanted;
   seen.granted = time_.now();
   seen.started_unix = time_.unix_now();
@@ -254,7 +255,7 @@ asio::awaitable<void> load_run::send(std::size_t place, request asked, time_poin
 
 void load_run::react(target& of, const failure& why) {
   if (const auto stop = of.health.failed(why, options_.max_wait)) return leave(of, *stop);
-  if (!why.retry_after || why.kind != failure_class::throttled) return;
+  if (!why.retry_after) return;
   const time_point now = time_.now();
   if (of.paused_until < now) of.paused_from = now;
   of.paused_until =

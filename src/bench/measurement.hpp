@@ -14,6 +14,7 @@ namespace sluice::bench {
 /// came.
 struct measurement {
   std::string id;
+  std::string model;          ///< as the request names it
   double started_unix = 0;    ///< of `granted`
   time_point wanted{};        ///< the load asked for it
   time_point granted{};       ///< the limit let it start

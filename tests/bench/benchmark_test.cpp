@@ -46,6 +46,10 @@ TEST(benchmark, measures_each_moment_of_a_stream) {
   EXPECT_EQ(load.at("tokens").at("completion"), 220);
   // 2,000 tokens at $0.15 a million and 220 at $0.60.
   EXPECT_EQ(load.at("cost_usd"), "0.000432");
+  EXPECT_EQ(load.at("models"),
+            ordered_json::parse(R"({"gpt-4o-mini":{"requests":20,)"
+                                R"("prompt_tokens":2000,"completion_tokens":220,)"
+                                R"("cost_usd":"0.000432"}})"));
   EXPECT_EQ(load.at("held_by_cap"), 0);
 }
 
@@ -229,15 +233,17 @@ TEST(benchmark, counts_failures_and_tries_none_again) {
 }
 
 TEST(benchmark, pauses_when_the_relay_asks_and_does_not_call_it_its_own_cap) {
-  benchmark_rig rig;
-  auto& relay = rig.add(1000);
-  relay.plan = [](const exchange_call& call) {
-    if (call.number == 5) return error_plan(429, "slow down", {{"retry-after", "30"}});
-    return stream_plan();
-  };
-  const auto load = rig.run(load_plan({in_flight(1, 10)})).at("loads").at(0);
-  EXPECT_GE(relay.calls[6].at - relay.calls[5].at, 30s);
-  EXPECT_NEAR(load.at("held_by_cap"), 0, 0.001);
+  for (const int status : {429, 503}) {
+    benchmark_rig rig;
+    auto& relay = rig.add(1000);
+    relay.plan = [status](const exchange_call& call) {
+      if (call.number == 5) return error_plan(status, "slow down", {{"retry-after", "30"}});
+      return stream_plan();
+    };
+    const auto load = rig.run(load_plan({in_flight(1, 10)})).at("loads").at(0);
+    EXPECT_GE(relay.calls[6].at - relay.calls[5].at, 30s) << status;
+    EXPECT_NEAR(load.at("held_by_cap"), 0, 0.001);
+  }
 }
 
 TEST(benchmark, gives_up_a_target_that_cannot_be_reached) {
