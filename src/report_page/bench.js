@@ -265,8 +265,9 @@ function benchErrors(targets) {
 function benchPage(document) {
   const all = targetsOf(document);
   const targets = all.filter((target) => target.loads.length > 0);
-  const [first = all[0]] = targets;
+  const [first = all[0] ?? {}] = targets;
   const model = document.model ?? first.model;
+  if (all.length === 0) return { head: { kind: 'Benchmark', title: model ?? 'no target', facts: [] }, sections: [section('summary', 'Summary', note('warn', 'No target was measured.'))] };
   const head = {
     kind: 'Benchmark',
     title: all.length > 1 ? `${model} at ${listed(all.map((target) => target.shown))}` : `${model} at ${first.shown}`,

@@ -228,6 +228,44 @@ describe('numbers equal the document’s', () => {
   });
 });
 
+describe('documents that tell little', () => {
+  const dead = target({ loads: [2], failing: 1, count: 9 });
+  for (const key of ['ttft_ms', 'inter_token_ms', 'latency_ms', 'output_tokens_per_s', 'cost_usd', 'connect_ms', 'ttfb_ms']) dead.loads[0][key] = null;
+  const unstreamed = target({ loads: [2], count: 5 });
+  Object.assign(unstreamed.loads[0], { ttft_ms: null, inter_token_ms: null, first_content_ms: null, histograms: { latency_ms: unstreamed.loads[0].histograms.latency_ms }, rpm: 0 });
+  const poor = {
+    nothing: { ...target({ loads: [] }), stopped: 'the target is down' },
+    'no targets': { model: 'gpt-4o-mini', targets: [] },
+    'one of two': { model: 'gpt-4o-mini', targets: [target({ name: 'blue', loads: [4] }), { ...target({ name: 'green', loads: [] }), stopped: 'refused' }] },
+    bare: { target: 'x', model: 'm', loads: [{ concurrency: 1, requests: 0, succeeded: 0, failed: 0 }] },
+    'all failed': dead, unstreamed,
+    'one request': target({ loads: [1], count: 1, failing: 0 }),
+    'other loads': { model: 'gpt-4o-mini', targets: [target({ name: 'a', loads: [1, 2], count: 20 }), target({ name: 'b', loads: [2, 4], count: 20 }), target({ name: 'c', rate: [30], count: 20 })] },
+    'seven targets': targets('gpt-4o-mini', Array.from({ length: 7 }, (_, seed) => ({ name: `t${seed}`, seed, loads: [2], count: 12 }))),
+  };
+  for (const [name, document] of Object.entries(poor)) {
+    test(name, async () => {
+      const page = await open(pageOf(name.replaceAll(' ', '-'), document));
+      assert.deepEqual(page.faults, []);
+      assert.ok(await page.locator('main h2').count() >= 1);
+      assert.doesNotMatch(await page.locator('body').innerText(), /undefined|NaN|\[object|Infinity|null/);
+      await page.leave();
+    });
+  }
+
+  test('a job of which nothing is done yet', async () => {
+    writeFileSync(join(folder, 'begun.jsonl'), JSON.stringify(lines(1, ['gpt-4o'])[0]));
+    writeFileSync(join(folder, 'begun.totals.json'), JSON.stringify({ job: 'begun.jsonl', status: 'running', requests: 5, succeeded: 0, failed: 0, pending: 5 }));
+    assert.equal(sluice('report', 'begun.jsonl', '--html', 'begun.html').status, 0);
+    const page = await open(join(folder, 'begun.html'));
+    assert.deepEqual(page.faults, []);
+    const told = await page.locator('body').innerText();
+    assert.match(told, /is running: 0 of 5 requests succeeded, 5 are pending/);
+    assert.doesNotMatch(told, /undefined|NaN|\[object|Infinity|null/);
+    await page.leave();
+  });
+});
+
 describe('words of others', () => {
   const words = ['</script><script>alert("ran")</script>', '<!--<script>', '<img src=x onerror=alert("ran")>', '\u2028alert("ran")\u2029', '{{script}}', '&lt;b&gt;', '" autofocus onfocus="alert(1)'];
   test('are shown as they are, and never run', async () => {
