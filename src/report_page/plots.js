@@ -84,7 +84,7 @@ function drawBands(plot, bands) {
 
 function plotOptions(how, width, readings) {
   return {
-    width, height: how.height ?? 220, padding: [8, 10, 0, 0], legend: { show: false },
+    width, height: document.documentElement.classList.contains('paper') ? 170 : 220, padding: [8, 10, 0, 0], legend: { show: false },
     scales: { x: { time: false, ...how.x.scale }, y: { range: yRange(how.y.top, how.bands) } },
     axes: [
       axis(how.x.label, { values: (plot, splits) => (how.x.tick ? splits.map((value) => (value === null ? '' : how.x.tick(value))) : evenTicks(splits)), splits: how.x.splits, size: 30 }),
