@@ -1,6 +1,7 @@
 // The HTML report in a browser: that it needs nothing, is drawn, tells the document's numbers, and can be used by
 // keyboard, by a screen reader, in the dark and on paper.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -8,7 +9,8 @@ import { after, before, describe, test } from 'node:test';
 import { target, targets } from './bench_document.mjs';
 import { colour, contrast, folder, open, pageOf, pixels, places, settled, sluice, start, stop, table } from './opened_page.mjs';
 
-const limit = { kind: 'sliding', rpm: 198, burst: 200, at_least: 200, at_most: 201, requests: 420, refused: 12, cost_usd: '0.0041', evidence: 'the 201st was refused' };
+const limit = { kind: 'sliding', rpm: 200, burst: 200, at_least: 198, at_most: 201, ceiling: 600, requests: 420, refused: 12,
+  cost_usd: '0.0041', evidence: 'the 201st was refused', stopped: null };
 const documents = {
   loads: { ...target(), limit },
   single: target({ loads: [8], rpm: 0 }),
@@ -46,6 +48,14 @@ const held = (page) => page.evaluate(() => JSON.parse(document.getElementById('d
 const totals = (name) => JSON.parse(readFileSync(join(folder, `${name}.totals.json`), 'utf8'));
 const values = (row) => row.map((cell) => cell.value);
 const quantiles = (stats) => ['p50', 'p90', 'p99'].map((share) => String(stats[share]));
+
+test('the documents drawn here are such as bench prints', (context) => {
+  const schema = new URL('../../docs/bench.schema.json', import.meta.url).pathname;
+  const check = 'import json, sys, jsonschema\nschema = json.load(open(sys.argv[1]))\nfor document in json.load(sys.stdin): jsonschema.validate(document, schema)';
+  const run = spawnSync('python3', ['-c', check, schema], { input: JSON.stringify(Object.values(documents)), encoding: 'utf8' });
+  if (run.error || run.stderr.includes('ModuleNotFoundError')) return context.skip('python3 with jsonschema is not here');
+  return assert.equal(run.status, 0, run.stderr);
+});
 
 describe('opened from the disk, without a network', () => {
   for (const name of everyPage) {
@@ -237,6 +247,8 @@ describe('documents that tell little', () => {
     nothing: { ...target({ loads: [] }), stopped: 'the target is down' },
     'no targets': { model: 'gpt-4o-mini', targets: [] },
     'one of two': { model: 'gpt-4o-mini', targets: [target({ name: 'blue', loads: [4] }), { ...target({ name: 'green', loads: [] }), stopped: 'refused' }] },
+    'a limit alone': { ...target({ loads: [] }), limit },
+    'no limit': { ...target({ loads: [] }), limit: { ...limit, kind: 'none_found', rpm: null, burst: null, at_least: 600, at_most: null, stopped: 'the budget is used up' } },
     bare: { target: 'x', model: 'm', loads: [{ concurrency: 1, requests: 0, succeeded: 0, failed: 0 }] },
     'all failed': dead, unstreamed,
     'one request': target({ loads: [1], count: 1, failing: 0 }),
@@ -252,6 +264,14 @@ describe('documents that tell little', () => {
       await page.leave();
     });
   }
+
+  test('what was found of a limit stands first', async () => {
+    const page = await open(pageOf('limit', poor['a limit alone']));
+    assert.equal(await page.locator('.answer').textContent(), 'relay.example serves 200 requests a minute, between 198 and 201 (sliding: so many in any 60 s; 420 short requests, 12 refused).');
+    const [row] = (await table(page, 'limit')).rows;
+    assert.deepEqual(values(row).slice(2, 10), ['200', '200', '198', '201', '600', '420', '12', '0.0041']);
+    await page.leave();
+  });
 
   test('a job of which nothing is done yet', async () => {
     writeFileSync(join(folder, 'begun.jsonl'), JSON.stringify(lines(1, ['gpt-4o'])[0]));
