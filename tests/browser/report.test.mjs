@@ -37,11 +37,15 @@ before(async () => {
     assert.equal(run.status, 0, run.stderr);
     pages[name] = join(folder, `${name}.html`);
   }
+  const bench = sluice('bench', '--simulate', '--model', 'gpt-4o-mini', '--concurrency', '2,8', '--requests', 16, '--max-tokens', 20, '--rpm', 0, '-q', '--json', '--html', 'bench.html');
+  assert.equal(bench.status, 0, bench.stderr);
+  documents.bench = JSON.parse(bench.stdout);
+  pages.bench = join(folder, 'bench.html');
   await start();
 });
 after(stop);
 
-const everyPage = ['loads', 'single', 'open', 'targets', 'side', 'job', 'jobs'];
+const everyPage = ['loads', 'single', 'open', 'targets', 'side', 'job', 'jobs', 'bench'];
 
 /// The document that a page holds.
 const held = (page) => page.evaluate(() => JSON.parse(document.getElementById('document').textContent));
@@ -155,6 +159,15 @@ describe('numbers equal the document’s', () => {
       assert.equal(rows[at].at(-1).text, `$${load.cost_usd}`);
       assert.ok(Math.abs(Number(rows[at][6].text.replaceAll(',', '')) / load.ttft_ms.p50 - 1) < 0.01);
     });
+    await page.leave();
+  });
+
+  test('of a benchmark that was just made', async () => {
+    const page = await open(pages.bench);
+    assert.deepEqual(await held(page), documents.bench);
+    const { rows } = await table(page, 'loads');
+    assert.deepEqual(rows.map((row) => row.at(-1).value), documents.bench.loads.map((load) => load.cost_usd));
+    assert.match(await page.locator('#summary').textContent(), /A simulated relay answered/);
     await page.leave();
   });
 
