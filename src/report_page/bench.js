@@ -60,6 +60,7 @@ function benchNotes(targets) {
   for (const target of targets) {
     const who = targets.length > 1 ? `${target.shown}: ` : '';
     if (target.simulated) notes.push(note('warn', `${who}A simulated relay answered: these are no measurements of a real one.`));
+    if (target.limit?.stopped) notes.push(note('warn', `${who}The search for the limit was not finished: ${target.limit.stopped}`));
     if (target.stopped) notes.push(note('warn', `${who}Not all was measured: ${target.stopped}`));
     const held = target.loads.filter((load) => load.held_by_cap >= 0.05);
     if (held.length > 0) {
@@ -162,16 +163,26 @@ function inputWords(target) {
   return `${what}, ${target.streamed ? 'streamed' : 'not streamed'}`;
 }
 
-const limitKinds = { sliding: 'so many in any 60 s', bucket: 'a bucket of tokens that refills', fixed: 'so many in each minute of the clock', leaky: 'evenly spaced starts',
-  none_found: 'none was found', unclear: 'no kind of limit fits what was seen' };
+const limitKinds = { sliding: 'so many in any 60 s', bucket: 'a bucket that is refilled', fixed: 'so many in each minute of the clock', leaky: 'evenly spaced starts',
+  none_found: 'none up to what was tried', unclear: 'no kind of limit fits what was seen' };
+
+/// What --find-limit found of one target, as a sentence.
+function limitAnswer({ shown, limit }) {
+  const asked = `${plural(limit.requests, 'short request')}, ${count(limit.refused)} refused`;
+  if (limit.kind === 'none_found') return `No limit of ${shown} was found up to ${count(limit.ceiling)} starts in 60 s (${asked}).`;
+  const between = isNumber(limit.at_least) && isNumber(limit.at_most) ? `, between ${figure3(limit.at_least)} and ${figure3(limit.at_most)}` : '';
+  const rate = isNumber(limit.rpm) ? `${figure3(limit.rpm)} requests a minute${between}` : 'a limit that could not be told exactly';
+  return `${shown} serves ${rate} (${limit.kind}: ${limitKinds[limit.kind] ?? ''}; ${asked}).`;
+}
 
 function limitTable(targets) {
   const found = targets.filter((target) => target.limit);
   if (found.length === 0) return null;
+  const columns = [{ title: 'Target', words: true }, { title: 'Kind', words: true }, { title: 'Limit', unit: '(a minute)' }, { title: 'Burst' }, { title: 'At least' }, { title: 'At most' },
+    { title: 'Tried up to', unit: '(in 60 s)' }, { title: 'Asked' }, { title: 'Refused' }, { title: 'Cost', unit: '(USD)' }, { title: 'Evidence', words: true }];
   const rows = found.map(({ shown, colour: shade, limit }) => [cell(shown, undefined, { colour: found.length > 1 ? shade : null }), cell(`${limit.kind}: ${limitKinds[limit.kind] ?? ''}`), cells.figure(limit.rpm), cells.count(limit.burst),
-    cells.count(limit.at_least), cells.count(limit.at_most), cells.count(limit.requests), cells.count(limit.refused), cells.dollars(limit.cost_usd), cells.text(limit.evidence)]);
-  return table({ caption: 'The limit that the relay was found to keep', name: 'limit', rows, columns: [{ title: 'Target', words: true }, { title: 'Kind', words: true }, { title: 'Limit', unit: '(a minute)' }, { title: 'Burst' },
-    { title: 'At least' }, { title: 'At most' }, { title: 'Asked' }, { title: 'Refused' }, { title: 'Cost', unit: '(USD)' }, { title: 'Evidence', words: true }] });
+    cells.figure(limit.at_least), cells.figure(limit.at_most), cells.count(limit.ceiling), cells.count(limit.requests), cells.count(limit.refused), cells.dollars(limit.cost_usd), cells.text(limit.evidence)]);
+  return table({ caption: 'The limit that the relay was found to keep', name: 'limit', columns, rows });
 }
 
 // ---------------------------------------------------------------- figures
@@ -190,10 +201,19 @@ function byLoadFigure(targets, { key, title }) {
   return placesFigure({ id: `load-${key}`, title: `${title} by load`, gist: `${gist}.`, places, series, label: loadAxis(targets.flatMap((target) => target.loads)), unit: 'ms' });
 }
 
-function throughputFigure(targets, { key, title, unit }) {
+const courses = [
+  { key: 'requests_per_s', title: 'Throughput', unit: 'requests/s', of: (load) => load.requests_per_s },
+  { key: 'output_tokens_per_s', title: 'Output', unit: 'tokens/s', of: (load) => load.output_tokens_per_s },
+  { key: 'failed', title: 'Failed requests', unit: '% of requests', of: (load) => (failedShare(load) === null ? null : failedShare(load) * 100) },
+];
+
+function courseFigure(targets, { key, title, unit, of }) {
   const keys = [...new Set(targets.flatMap((target) => target.loads.map(loadKey)))];
   const places = keys.map((key_) => loadShort(targets.flatMap((target) => target.loads).find((load) => loadKey(load) === key_)));
-  const series = targets.map((target) => ({ label: targets.length > 1 ? target.shown : unit, colour: target.colour, dash: target.dash, values: keys.map((key_) => target.loads.find((load) => loadKey(load) === key_)?.[key]) }));
+  const series = targets.map((target) => ({ label: targets.length > 1 ? target.shown : unit, colour: target.colour, dash: target.dash, values: keys.map((key_) => {
+    const load = target.loads.find((each) => loadKey(each) === key_);
+    return load ? of(load) : null;
+  }) }));
   const gist = listed(series.map((one) => `${targets.length > 1 ? `${one.label}: ` : ''}${one.values.map(figure3).join(', ')} ${unit}`));
   return placesFigure({ id: `load-${key}`, title: `${title} by load`, gist: `${gist}.`, places, series, label: loadAxis(targets.flatMap((target) => target.loads)), unit });
 }
@@ -209,7 +229,7 @@ function loadFigures(targets) {
   const most = Math.max(...targets.map((target) => target.loads.length));
   if (most > 1) {
     return figures(measures.map((measure) => byLoadFigure(targets, measure)),
-      [{ key: 'requests_per_s', title: 'Throughput', unit: 'requests/s' }, { key: 'output_tokens_per_s', title: 'Output', unit: 'tokens/s' }].map((measure) => throughputFigure(targets, measure)));
+      courses.map((course) => courseFigure(targets, course)));
   }
   if (targets.length > 1) return figures(measures.map((measure) => byTargetFigure(targets, measure)));
   return paragraph('One load was measured. Several (--concurrency 1,4,16) show how the times grow with the load.');
@@ -240,6 +260,12 @@ function benchTimes(targets) {
 
 // ---------------------------------------------------------------- the page
 
+const limitWords = [
+  ['limit', 'How many requests a minute the relay serves in the long run; at least, at most: what the answers leave open.'],
+  ['burst', 'How many it serves at once after a pause.'],
+  ['kind', 'sliding: so many in any 60 s; fixed: so many in each minute of the relay’s clock; bucket: a store that is refilled steadily; leaky: starts evenly spaced.'],
+];
+
 const benchWords = [
   ['load', 'How many requests are kept in flight (the next starts when one ends), or how many starts are asked for a minute, whether replies have come or not.'],
   ['throughput', 'Requests that succeeded, by the time from the first send to the last byte of the load.'],
@@ -265,21 +291,25 @@ function benchErrors(targets) {
 function benchPage(document) {
   const all = targetsOf(document);
   const targets = all.filter((target) => target.loads.length > 0);
-  const [first = all[0]] = targets;
+  const [first = all[0] ?? {}] = targets;
   const model = document.model ?? first.model;
+  if (all.length === 0) return { head: { kind: 'Benchmark', title: model ?? 'no target', facts: [] }, sections: [section('summary', 'Summary', note('warn', 'No target was measured.'))] };
   const head = {
     kind: 'Benchmark',
     title: all.length > 1 ? `${model} at ${listed(all.map((target) => target.shown))}` : `${model} at ${first.shown}`,
     facts: [moment(first.started_at), `sluice ${first.sluice_version ?? ''}`, inputWords(first), ...all.map((target) => (target.name ? `${target.name}: ${target.target}` : target.target))],
   };
-  if (targets.length === 0) return { head, sections: [section('summary', 'Summary', ...all.map((target) => note('warn', `${target.shown}: nothing was measured. ${target.stopped ?? ''}`)))] };
+  const limits = all.filter((target) => target.limit).map((target) => element('p', { class: 'answer' }, limitAnswer(target)));
+  const unmeasured = all.filter((target) => target.loads.length === 0 && !target.limit).map((target) => note('warn', `${target.shown}: nothing was measured. ${target.stopped ?? ''}`));
+  if (targets.length === 0) {
+    return { head, sections: [section('summary', 'Summary', limits, unmeasured, benchNotes(all.filter((target) => target.limit))), section('limit', 'The relay’s limit', limitTable(all)), limits.length > 0 ? glossary(limitWords) : null] };
+  }
   const several = targets.length > 1;
   const slowest = benchFailures(targets, 'slowest').sort((a, b) => b.latency_ms - a.latency_ms).slice(0, 10);
-  const unmeasured = all.filter((target) => target.loads.length === 0).map((target) => note('warn', `${target.shown}: nothing was measured. ${target.stopped ?? ''}`));
   return { head, sections: [
-    section('summary', 'Summary', element('p', { class: 'answer' }, several ? comparedAnswer(targets, model) : oneAnswer(first)), several ? comparisonTables(targets) : benchTiles(first), unmeasured, benchNotes(targets)),
+    section('summary', 'Summary', element('p', { class: 'answer' }, several ? comparedAnswer(targets, model) : oneAnswer(first)), limits, several ? comparisonTables(targets) : benchTiles(first), unmeasured, benchNotes(targets)),
     section('loads', 'Results by load', loadsTable(targets)),
-    section('limit', 'The relay’s limit', limitTable(targets)),
+    section('limit', 'The relay’s limit', limitTable(all)),
     section('by-load', 'TTFT, ITL and throughput by load', loadFigures(targets)),
     section('time', 'Throughput and errors over time', benchTimes(targets)),
     ...measures.map(({ key, title, short }) => {
@@ -292,6 +322,6 @@ function benchPage(document) {
     section('failures', 'Failed requests', failuresTable(benchFailures(targets, 'failures'), totalOf(targets, 'failed'))),
     section('slowest', 'Slowest requests', slowestTable(slowest)),
     section('method', 'How it was measured', methodTable(targets)),
-    glossary([...benchWords, ...commonWords]),
+    glossary([...benchWords, ...(limits.length > 0 ? limitWords : []), ...commonWords]),
   ] };
 }

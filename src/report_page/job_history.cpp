@@ -36,9 +36,16 @@ ordered_json text_of(std::string_view raw) {
 
 ordered_json stats(const histogram& values) {
   if (values.count() == 0) return nullptr;
-  return {{"mean", or_null(values.mean())},       {"p50", or_null(values.quantile(0.5))},
-          {"p90", or_null(values.quantile(0.9))}, {"p99", or_null(values.quantile(0.99))},
-          {"max", or_null(values.greatest())},    {"count", values.count()}};
+  // The middle of a step may stand beyond the greatest value in it.
+  const auto quantile = [&](double q) {
+    return or_null(std::min(*values.quantile(q), *values.greatest()));
+  };
+  return {{"mean", or_null(values.mean())},
+          {"p50", quantile(0.5)},
+          {"p90", quantile(0.9)},
+          {"p99", quantile(0.99)},
+          {"max", or_null(values.greatest())},
+          {"count", values.count()}};
 }
 
 // The totals' own word on the quantiles, where they have it.

@@ -53,7 +53,13 @@ function show(told) {
   document.getElementById('foot').append(element('p', {}, 'Made by sluice. The plots are drawn with uPlot, MIT License; its notice stands in this file. The numbers are in it as JSON, too, in the element “document”.'));
   drawAll();
   watchMedia();
-  document.documentElement.dataset.ready = 'true';
 }
 
-show(JSON.parse(document.getElementById('document').textContent));
+try {
+  show(JSON.parse(document.getElementById('document').textContent));
+} catch (fault) {
+  document.getElementById('content').prepend(note('warn', `This report cannot be drawn: ${fault.message}. Its numbers stand in this file as JSON.`));
+  throw fault;
+} finally {
+  document.documentElement.dataset.ready = 'true';
+}

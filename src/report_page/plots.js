@@ -84,7 +84,7 @@ function drawBands(plot, bands) {
 
 function plotOptions(how, width, readings) {
   return {
-    width, height: how.height ?? 220, padding: [8, 10, 0, 0], legend: { show: false },
+    width, height: document.documentElement.classList.contains('paper') ? 170 : 220, padding: [8, 10, 0, 0], legend: { show: false },
     scales: { x: { time: false, ...how.x.scale }, y: { range: yRange(how.y.top, how.bands) } },
     axes: [
       axis(how.x.label, { values: (plot, splits) => (how.x.tick ? splits.map((value) => (value === null ? '' : how.x.tick(value))) : evenTicks(splits)), splits: how.x.splits, size: 30 }),
@@ -190,11 +190,12 @@ function heldTo(spans, values) {
 function minuteFigure(id, whose, spans, cap, most, timeAxis, bands) {
   const kinds = [['started', 'started', '--neutral', [2, 3]], ['succeeded', 'succeeded', '--good', []], ['failed', 'failed', '--bad', [7, 3]]];
   const series = kinds.map(([, label, shade, dash]) => ({ label, colour: shade, dash }));
-  const data = [spans.map((span) => span.at + span.length), ...kinds.map(([name]) => lastMinute(spans, name))];
+  // Nothing had happened when the first span began.
+  const data = [[spans[0].at, ...spans.map((span) => span.at + span.length)], ...kinds.map(([name]) => [0, ...lastMinute(spans, name)])];
   const capped = cap.some((value) => value > 0);
   if (capped) {
     series.push({ label: 'cap', colour: '--cap', dash: [10, 5], width: 2 });
-    data.push(cap.map((value) => (value > 0 ? value : null)));
+    data.push([cap[0], ...cap].map((value) => (value > 0 ? value : null)));
   }
   const gist = `At most ${count(Math.max(most ?? 0, ...data[1].map(Math.floor)))} requests started in any 60 s${capped ? `; the cap is ${count(Math.max(...cap))}` : '; no cap was set'}.`;
   return figure({ id: `${id}-minute`, title: 'Requests in the preceding 60 s', whose, about: gist, gist, data, series, x: timeAxis, bands, y: { label: 'requests in 60 s' } });

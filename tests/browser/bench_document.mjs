@@ -94,6 +94,15 @@ function dollars(units) {
   return `${text.slice(0, -8)}.${text.slice(-8)}`.replace(/\.?0+$/, '');
 }
 
+/// Sums of such texts.
+function sumOf(texts) {
+  const units = (text) => {
+    const [whole, fraction = ''] = text.split('.');
+    return BigInt(whole + fraction.padEnd(8, '0'));
+  };
+  return dollars(texts.reduce((sum, text) => sum + units(text), 0n));
+}
+
 function load(random, how, from, starts) {
   const all = requests(random, { ...how, from, starts }).map((one) => ({ ...one, start: one.start - from, end: one.end - from }));
   const started_at = began + from;
@@ -127,7 +136,7 @@ function load(random, how, from, starts) {
     client_cpu_us_per_request: rounded(random.spread(60, 0.1)), client_busy: 0.02,
     held_by_cap: how.rpm > 0 && duration_s > 30 && how.load > 1 ? 0.41 : 0, most_in_60s: mostInAMinute(all), stopped: null,
     histograms: { ttft_ms: histogram(ttft), first_content_ms: histogram(ttft), inter_token_ms: histogram(itl),
-      latency_ms: histogram(latency), ...(open ? { latency_from_intended_ms: histogram(latency.map((value) => value * 1.05)) } : {}) },
+      latency_ms: histogram(latency), latency_from_intended_ms: open ? histogram(latency.map((value) => value * 1.05)) : [] },
     timeline: timeline(all),
     slowest: [...good].sort((a, b) => b.latency_ms - a.latency_ms).slice(0, 10).map((one) => ({ id: one.id,
       request_id: request_id(one), started_at: rounded(started_at + one.start), latency_ms: rounded(one.latency_ms),
@@ -151,8 +160,8 @@ export function target({ seed = 1, url = 'https://relay.example/v1', name, model
     at += done.at(-1).duration_s + 2;
   }
   return { target: url, ...(name ? { name } : {}), model, sluice_version: '0.1.0', simulated: false, streamed: true,
-    started_at: began, input: { kind: 'synthetic', prompt_tokens: 64, max_tokens: 128 }, stopped: null,
-    limit: null, loads: done };
+    started_at: began, input: { kind: 'synthetic', prompt_tokens: 64, max_tokens: 128 },
+    cost_usd: sumOf(done.map((each) => each.cost_usd)), stopped: null, limit: null, loads: done };
 }
 
 export function targets(model, each) {

@@ -33,8 +33,8 @@ export async function start() {
 export const stop = () => browser.close();
 
 /// Opens the page; `faults` gathers what a reader of the console would see.
-export async function open(path, { scheme = 'light', width = 1280, motion = 'no-preference' } = {}) {
-  const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme: scheme, reducedMotion: motion, offline: true });
+export async function open(path, { scheme = 'light', width = 1280, motion = 'no-preference', density = 1 } = {}) {
+  const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme: scheme, reducedMotion: motion, offline: true, deviceScaleFactor: density });
   const page = await context.newPage();
   const faults = [];
   page.on('console', (said) => faults.push(`${said.type()}: ${said.text()}`));
@@ -51,25 +51,34 @@ export async function open(path, { scheme = 'light', width = 1280, motion = 'no-
   await page.waitForFunction(() => document.documentElement.dataset.ready === 'true');
   await settled(page);
   page.faults = faults;
+  page.leave = () => context.close();
   return page;
 }
 
 /// What was drawn, and sized, stands on the screen.
 export const settled = (page) => page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
 
-/// The pixels of a part of the page, as a screenshot shows them: {width, height, data: [r, g, b, a, …]}.
+// A page that takes pictures apart.
+let reader;
+async function readerPage() {
+  reader ??= await browser.newPage();
+  return reader;
+}
+
+/// The pixels of a part of the page, as a screenshot shows them: {width, height, data: r, g, b, a, …}.
 export async function pixels(page, locator) {
   const shot = (await (locator ?? page).screenshot({ animations: 'disabled' })).toString('base64');
-  const reader = await page.context().browser().newPage();
-  const seen = await reader.evaluate(async (png) => {
+  const seen = await (await readerPage()).evaluate(async (png) => {
     const image = await createImageBitmap(await (await fetch(`data:image/png;base64,${png}`)).blob());
     const canvas = new OffscreenCanvas(image.width, image.height);
     const drawing = canvas.getContext('2d');
     drawing.drawImage(image, 0, 0);
-    return { width: image.width, height: image.height, data: Array.from(drawing.getImageData(0, 0, image.width, image.height).data) };
+    const { data } = drawing.getImageData(0, 0, image.width, image.height);
+    let text = '';
+    for (let at = 0; at < data.length; at += 0x8000) text += String.fromCharCode(...data.subarray(at, at + 0x8000));
+    return { width: image.width, height: image.height, data: btoa(text) };
   }, shot);
-  await reader.close();
-  return seen;
+  return { ...seen, data: Buffer.from(seen.data, 'base64') };
 }
 
 /// [r, g, b] of "#rrggbb".

@@ -1,6 +1,7 @@
 // The HTML report in a browser: that it needs nothing, is drawn, tells the document's numbers, and can be used by
 // keyboard, by a screen reader, in the dark and on paper.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -8,7 +9,8 @@ import { after, before, describe, test } from 'node:test';
 import { target, targets } from './bench_document.mjs';
 import { colour, contrast, folder, open, pageOf, pixels, places, settled, sluice, start, stop, table } from './opened_page.mjs';
 
-const limit = { kind: 'sliding', rpm: 198, burst: 200, at_least: 200, at_most: 201, requests: 420, refused: 12, cost_usd: '0.0041', evidence: 'the 201st was refused' };
+const limit = { kind: 'sliding', rpm: 200, burst: 200, at_least: 198, at_most: 201, ceiling: 600, requests: 420, refused: 12,
+  cost_usd: '0.0041', evidence: 'the 201st was refused', stopped: null };
 const documents = {
   loads: { ...target(), limit },
   single: target({ loads: [8], rpm: 0 }),
@@ -35,17 +37,29 @@ before(async () => {
     assert.equal(run.status, 0, run.stderr);
     pages[name] = join(folder, `${name}.html`);
   }
+  const bench = sluice('bench', '--simulate', '--model', 'gpt-4o-mini', '--concurrency', '2,8', '--requests', 16, '--max-tokens', 20, '--rpm', 0, '-q', '--json', '--html', 'bench.html');
+  assert.equal(bench.status, 0, bench.stderr);
+  documents.bench = JSON.parse(bench.stdout);
+  pages.bench = join(folder, 'bench.html');
   await start();
 });
 after(stop);
 
-const everyPage = ['loads', 'single', 'open', 'targets', 'side', 'job', 'jobs'];
+const everyPage = ['loads', 'single', 'open', 'targets', 'side', 'job', 'jobs', 'bench'];
 
 /// The document that a page holds.
 const held = (page) => page.evaluate(() => JSON.parse(document.getElementById('document').textContent));
 const totals = (name) => JSON.parse(readFileSync(join(folder, `${name}.totals.json`), 'utf8'));
 const values = (row) => row.map((cell) => cell.value);
 const quantiles = (stats) => ['p50', 'p90', 'p99'].map((share) => String(stats[share]));
+
+test('the documents drawn here are such as bench prints', (context) => {
+  const schema = new URL('../../docs/bench.schema.json', import.meta.url).pathname;
+  const check = 'import json, sys, jsonschema\nschema = json.load(open(sys.argv[1]))\nfor document in json.load(sys.stdin): jsonschema.validate(document, schema)';
+  const run = spawnSync('python3', ['-c', check, schema], { input: JSON.stringify(Object.values(documents)), encoding: 'utf8' });
+  if (run.error || run.stderr.includes('ModuleNotFoundError')) return context.skip('python3 with jsonschema is not here');
+  return assert.equal(run.status, 0, run.stderr);
+});
 
 describe('opened from the disk, without a network', () => {
   for (const name of everyPage) {
@@ -55,7 +69,7 @@ describe('opened from the disk, without a network', () => {
       assert.equal(await page.locator('main section').count() > 5, true);
       assert.equal(await page.locator('canvas').count(), await page.locator('figure').count());
       assert.ok(await page.locator('figure').count() >= 6);
-      await page.close();
+      await page.leave();
     });
   }
 
@@ -70,7 +84,7 @@ describe('plots, by the pixels of a screenshot', () => {
   for (const scheme of ['light', 'dark']) {
     for (const name of ['loads', 'targets', 'job', 'jobs']) {
       test(`${name}, ${scheme}: each series is drawn in its colour`, async () => {
-        const page = await open(pages[name], { scheme });
+        const page = await open(pages[name], { scheme, density: 2 });
         for (const figure of await page.locator('figure').all()) {
           const title = await figure.locator('figcaption strong').textContent();
           const shades = await figure.locator('.legend line').evaluateAll((all) => all.map((line) => line.style.stroke.match(/--[a-z0-9-]+/)[0]));
@@ -80,7 +94,7 @@ describe('plots, by the pixels of a screenshot', () => {
             assert.ok(drawn.length > 10, `${title}: ${shade} has ${drawn.length} pixels`);
           }
         }
-        await page.close();
+        await page.leave();
       });
     }
   }
@@ -102,14 +116,14 @@ describe('plots, by the pixels of a screenshot', () => {
     const blue = places(seen, await colour(page, '--good')).filter(({ x, y }) => x > box.left && y > box.top + 16);
     const top = Math.min(...blue.map(({ y }) => y));
     assert.ok(top >= level - 3 && top < level + 12, `cap at ${level}, the highest at ${top}`);
-    await page.close();
+    await page.leave();
   });
 
   test('without a cap none is drawn', async () => {
     const page = await open(pages.single);
     const legend = await page.locator('#figure-time-0-minute .legend').textContent();
     assert.ok(!legend.includes('cap'));
-    await page.close();
+    await page.leave();
   });
 
   test('the width follows the window', async () => {
@@ -119,7 +133,7 @@ describe('plots, by the pixels of a screenshot', () => {
     await page.waitForFunction(() => [...document.querySelectorAll('.uplot')].every((plot) => plot.offsetWidth <= 390));
     assert.ok(await page.evaluate(() => document.documentElement.scrollWidth) <= 390);
     assert.deepEqual(page.faults, []);
-    await page.close();
+    await page.leave();
   });
 
   test('what the pointer stands over is read beside the legend', async () => {
@@ -128,7 +142,7 @@ describe('plots, by the pixels of a screenshot', () => {
     await over.scrollIntoViewIfNeeded();
     await over.hover();
     assert.match(await page.locator('#figure-time-0-rate .reading').first().textContent(), /\d/);
-    await page.close();
+    await page.leave();
   });
 });
 
@@ -145,7 +159,16 @@ describe('numbers equal the document’s', () => {
       assert.equal(rows[at].at(-1).text, `$${load.cost_usd}`);
       assert.ok(Math.abs(Number(rows[at][6].text.replaceAll(',', '')) / load.ttft_ms.p50 - 1) < 0.01);
     });
-    await page.close();
+    await page.leave();
+  });
+
+  test('of a benchmark that was just made', async () => {
+    const page = await open(pages.bench);
+    assert.deepEqual(await held(page), documents.bench);
+    const { rows } = await table(page, 'loads');
+    assert.deepEqual(rows.map((row) => row.at(-1).value), documents.bench.loads.map((load) => load.cost_usd));
+    assert.match(await page.locator('#summary').textContent(), /A simulated relay answered/);
+    await page.leave();
   });
 
   test('the whole cost is the exact sum', async () => {
@@ -153,7 +176,7 @@ describe('numbers equal the document’s', () => {
     const units = documents.loads.loads.reduce((sum, { cost_usd }) => sum + BigInt(cost_usd.split('.')[1].padEnd(8, '0')), 0n);
     const shown = (await table(page, 'cost')).rows[0].at(-2).value;
     assert.equal(BigInt(shown.split('.')[1].padEnd(8, '0')), units);
-    await page.close();
+    await page.leave();
   });
 
   test('of several targets side by side, the best marked', async () => {
@@ -168,7 +191,7 @@ describe('numbers equal the document’s', () => {
       const best = loads.map((load) => load.ttft_ms.p50).indexOf(Math.min(...loads.map((load) => load.ttft_ms.p50)));
       assert.deepEqual(row('TTFT, median (ms)').map((cell) => cell.text.includes('(best)')), loads.map((_, at) => at === best));
     }
-    await page.close();
+    await page.leave();
   });
 
   test('slowest and failed requests, by id', async () => {
@@ -181,7 +204,7 @@ describe('numbers equal the document’s', () => {
     assert.ok((await table(page, 'failures')).rows.every((row, at) => row.some((cell) => cell.text === failed[at].message)));
     const errors = (await table(page, 'errors')).rows.map((row) => [row[1].text, Number(row[2].value)]);
     assert.deepEqual(errors.sort(), documents.loads.loads.flatMap((load) => Object.entries(load.errors)).sort());
-    await page.close();
+    await page.leave();
   });
 
   test('the numbers of a plot are those of the timeline', async () => {
@@ -190,13 +213,13 @@ describe('numbers equal the document’s', () => {
     await page.locator('#figure-time-0-minute summary').click();
     const { rows } = await table(page, 'plot-time-0-minute');
     const running = load.timeline.started.map((_, at) => load.timeline.started.slice(Math.max(0, at - 59), at + 1).reduce((a, b) => a + b, 0));
-    assert.deepEqual(rows.map((row) => Number(row[1].value)), running);
+    assert.deepEqual(rows.map((row) => Number(row[1].value)), [0, ...running]);
     await page.locator('#figure-latency_ms-cdf summary').click();
     const cdf = (await table(page, 'plot-latency_ms-cdf')).rows.map((row) => [Number(row[0].value), Number(row[1].value)]);
     const median = cdf.find(([, share]) => share >= 50)[0];
     assert.ok(Math.abs(median / load.latency_ms.p50 - 1) < 0.012, `${median} beside ${load.latency_ms.p50}`);
     assert.equal(cdf.at(-1)[1], 100);
-    await page.close();
+    await page.leave();
   });
 
   test('of a job: its totals, and the lines of its results', async () => {
@@ -216,7 +239,7 @@ describe('numbers equal the document’s', () => {
     const { timeline } = (await held(page)).jobs[0];
     assert.equal(timeline.succeeded.reduce((a, b) => a + b, 0), told.succeeded);
     assert.equal(timeline.output_tokens.reduce((a, b) => a + b, 0), told.tokens.completion);
-    await page.close();
+    await page.leave();
   });
 
   test('of several jobs', async () => {
@@ -224,7 +247,55 @@ describe('numbers equal the document’s', () => {
     const { rows } = await table(page, 'jobs');
     assert.deepEqual(rows.map((row) => row[0].text), ['mixed.jsonl', 'small.jsonl']);
     assert.deepEqual(rows.map((row) => row.at(-1).value), ['mixed', 'small'].map((name) => totals(name).cost_usd));
-    await page.close();
+    await page.leave();
+  });
+});
+
+describe('documents that tell little', () => {
+  const dead = target({ loads: [2], failing: 1, count: 9 });
+  for (const key of ['ttft_ms', 'inter_token_ms', 'latency_ms', 'output_tokens_per_s', 'cost_usd', 'connect_ms', 'ttfb_ms']) dead.loads[0][key] = null;
+  const unstreamed = target({ loads: [2], count: 5 });
+  Object.assign(unstreamed.loads[0], { ttft_ms: null, inter_token_ms: null, first_content_ms: null, histograms: { latency_ms: unstreamed.loads[0].histograms.latency_ms }, rpm: 0 });
+  const poor = {
+    nothing: { ...target({ loads: [] }), stopped: 'the target is down' },
+    'no targets': { model: 'gpt-4o-mini', targets: [] },
+    'one of two': { model: 'gpt-4o-mini', targets: [target({ name: 'blue', loads: [4] }), { ...target({ name: 'green', loads: [] }), stopped: 'refused' }] },
+    'a limit alone': { ...target({ loads: [] }), limit },
+    'no limit': { ...target({ loads: [] }), limit: { ...limit, kind: 'none_found', rpm: null, burst: null, at_least: 600, at_most: null, stopped: 'the budget is used up' } },
+    bare: { target: 'x', model: 'm', loads: [{ concurrency: 1, requests: 0, succeeded: 0, failed: 0 }] },
+    'all failed': dead, unstreamed,
+    'one request': target({ loads: [1], count: 1, failing: 0 }),
+    'other loads': { model: 'gpt-4o-mini', targets: [target({ name: 'a', loads: [1, 2], count: 20 }), target({ name: 'b', loads: [2, 4], count: 20 }), target({ name: 'c', rate: [30], count: 20 })] },
+    'seven targets': targets('gpt-4o-mini', Array.from({ length: 7 }, (_, seed) => ({ name: `t${seed}`, seed, loads: [2], count: 12 }))),
+  };
+  for (const [name, document] of Object.entries(poor)) {
+    test(name, async () => {
+      const page = await open(pageOf(name.replaceAll(' ', '-'), document));
+      assert.deepEqual(page.faults, []);
+      assert.ok(await page.locator('main h2').count() >= 1);
+      assert.doesNotMatch(await page.locator('body').innerText(), /undefined|NaN|\[object|Infinity|null/);
+      await page.leave();
+    });
+  }
+
+  test('what was found of a limit stands first', async () => {
+    const page = await open(pageOf('limit', poor['a limit alone']));
+    assert.equal(await page.locator('.answer').textContent(), 'relay.example serves 200 requests a minute, between 198 and 201 (sliding: so many in any 60 s; 420 short requests, 12 refused).');
+    const [row] = (await table(page, 'limit')).rows;
+    assert.deepEqual(values(row).slice(2, 10), ['200', '200', '198', '201', '600', '420', '12', '0.0041']);
+    await page.leave();
+  });
+
+  test('a job of which nothing is done yet', async () => {
+    writeFileSync(join(folder, 'begun.jsonl'), JSON.stringify(lines(1, ['gpt-4o'])[0]));
+    writeFileSync(join(folder, 'begun.totals.json'), JSON.stringify({ job: 'begun.jsonl', status: 'running', requests: 5, succeeded: 0, failed: 0, pending: 5 }));
+    assert.equal(sluice('report', 'begun.jsonl', '--html', 'begun.html').status, 0);
+    const page = await open(join(folder, 'begun.html'));
+    assert.deepEqual(page.faults, []);
+    const told = await page.locator('body').innerText();
+    assert.match(told, /is running: 0 of 5 requests succeeded, 5 are pending/);
+    assert.doesNotMatch(told, /undefined|NaN|\[object|Infinity|null/);
+    await page.leave();
   });
 });
 
@@ -248,7 +319,7 @@ describe('words of others', () => {
     assert.equal(await page.locator('script').count(), 3);
     assert.ok((await page.locator('h1').textContent()).includes(word));
     assert.ok((await table(page, 'failures')).rows.every((row) => row.some((cell) => cell.text === word.trim())));
-    await page.close();
+    await page.leave();
   });
 
   test('a script that got in all the same would not run', async () => {
@@ -257,7 +328,7 @@ describe('words of others', () => {
     const page = await open(path);
     assert.equal(await page.evaluate(() => window.ran), undefined);
     assert.ok(page.faults.length > 0 && page.faults.every((fault) => fault.includes('Content Security Policy')), String(page.faults));
-    await page.close();
+    await page.leave();
   });
 });
 
@@ -274,7 +345,7 @@ describe('for everybody', () => {
       assert.equal(odd, 0);
       const ids = await page.locator('[id]').evaluateAll((all) => all.map((one) => one.id));
       assert.equal(new Set(ids).size, ids.length, 'ids are unique');
-      await page.close();
+      await page.leave();
     }
   });
 
@@ -287,7 +358,7 @@ describe('for everybody', () => {
     assert.match(heard, /table "Each load"/);
     const silent = await page.locator('.plot').evaluateAll((all) => all.filter((plot) => plot.getAttribute('role') !== 'img' || plot.getAttribute('aria-label').length < 20).length);
     assert.equal(silent, 0);
-    await page.close();
+    await page.leave();
   });
 
   test('the tabulator reaches every control, each of which shows it', async () => {
@@ -308,7 +379,7 @@ describe('for everybody', () => {
       assert.ok(!reached.has(-1));
       assert.equal(reached.size, controls);
       assert.equal(outlined, controls);
-      await page.close();
+      await page.leave();
     }
   });
 
@@ -323,7 +394,7 @@ describe('for everybody', () => {
     await page.locator('table[data-table="plot-load-ttft_ms"]').waitFor({ state: 'visible' });
     const told = (await table(page, 'plot-load-ttft_ms')).rows.map(values);
     assert.deepEqual(told.map((row) => row.slice(1)), documents.loads.loads.map((load) => quantiles(load.ttft_ms)));
-    await page.close();
+    await page.leave();
   });
 
   test('colours stand out, in the light and in the dark, and the dark is dark', async () => {
@@ -340,7 +411,7 @@ describe('for everybody', () => {
       const seen = await pixels(page);
       const [first] = [seen.data.slice(0, 3)];
       assert.ok(scheme === 'dark' ? Math.max(...first) < 60 : Math.min(...first) > 240);
-      await page.close();
+      await page.leave();
     }
   });
 
@@ -351,13 +422,13 @@ describe('for everybody', () => {
     const seen = await pixels(page, page.locator('#figure-time-0-minute .plot'));
     assert.ok(places(seen, await colour(page, '--good')).length > 20);
     assert.ok(places(seen, '#ffffff').length < seen.width * seen.height / 4);
-    await page.close();
+    await page.leave();
   });
 
   test('nothing glides for those who do not want it', async () => {
     const page = await open(pages.single, { motion: 'reduce' });
     assert.equal(await page.evaluate(() => getComputedStyle(document.documentElement).scrollBehavior), 'auto');
-    await page.close();
+    await page.leave();
   });
 });
 
@@ -377,7 +448,7 @@ describe('on paper', () => {
       await page.emulateMedia({ media: 'screen' });
       await settled(page);
       assert.equal(await page.locator('details[open]').count(), 0, 'closed again on the screen');
-      await page.close();
+      await page.leave();
     }
   });
 
@@ -387,7 +458,7 @@ describe('on paper', () => {
     assert.ok(pdf.subarray(0, 5).equals(Buffer.from('%PDF-')));
     const sheets = pdf.toString('latin1').match(/\/Type \/Page\b/g).length;
     assert.ok(sheets >= 4 && sheets <= 14, `${sheets} pages`);
-    await page.close();
+    await page.leave();
   });
 });
 

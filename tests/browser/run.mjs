@@ -7,7 +7,7 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 const [program, chromium, packages] = process.argv.slice(2);
-const driver = 'playwright-core@1.65.1';
+const driver = 'playwright-core@1.61.1';
 
 function skip(why) {
   console.log(`Skipped: ${why}`);

@@ -64,7 +64,7 @@ TEST_F(whole_page, holds_the_document_as_it_is) {
 TEST_F(whole_page, words_of_others_are_data_alone) {
   const std::string plain = report_page(benchmark("m"));
   const std::string page = report_page(benchmark(hostile));
-  for (const char* part : {"<script", "</script", "<!--", "{{"}) {
+  for (const char* part : {"<script", "</script", "<!--"}) {
     EXPECT_EQ(times(page, part), times(plain, part)) << part;
   }
   EXPECT_EQ(ordered_json::parse(document_in(page))["model"], hostile);
