@@ -446,7 +446,7 @@ limit_finding limit_finder::one_kind() const {
     if (narrow(rate.all, 0.1)) found.rpm = rate.likely;
   };
   const auto said = [&] {
-    const bool sharp = found.at_most && narrow({*found.at_least, *found.at_most}, 0.1);
+    const bool sharp = found.at_most && narrow({*found.at_least, *found.at_most}, 0.02);
     if (found.rpm) return (sharp ? "" : "about ") + number(*found.rpm);
     return found.at_most ? fmt::format("{} to {}", number(*found.at_least), number(*found.at_most))
                          : fmt::format("{} or more", number(*found.at_least));
