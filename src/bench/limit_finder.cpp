@@ -100,8 +100,9 @@ limit_finder::step limit_finder::next(time_point now) {
 limit_finder::step limit_finder::proceed(double now) {
   const step after_answer{action::wait, time_point::max()};
   const bool drips = now_.refused > 0 && let_in_after_refusal() > most_drops;
+  if (now_.begun == 0 && !spent()) now_.at = std::max(now_.at, room_under_ceiling());
   if (now_.begun >= now_.count || now_.refused >= now_.stop_after || drips || spent() ||
-      at_ceiling(now) ||
+      (now_.begun > 0 && at_ceiling(now)) ||
       (now_.begun > 0 && now_.gap == 0 && now - now_.first_start > longest_burst))
     now_.closed = true;
   if (now_.closed) {
@@ -148,6 +149,14 @@ unsigned limit_finder::let_in_after_refusal() const {
 bool limit_finder::at_ceiling(double now) const {
   if (calls_.size() < options_.ceiling) return false;
   return now - calls_[calls_.size() - options_.ceiling].start < 60;
+}
+
+/// When so much of the ceiling is free that the experiment need not break off for it.
+double limit_finder::room_under_ceiling() const {
+  const unsigned wanted = std::min(now_.count, std::max(1U, options_.ceiling / 4));
+  const std::size_t others = options_.ceiling > wanted ? options_.ceiling - wanted : 0;
+  if (calls_.size() <= others) return 0;
+  return calls_[calls_.size() - 1 - others].start + 60;
 }
 
 bool limit_finder::spent() const {
@@ -217,10 +226,12 @@ void limit_finder::end(std::string why) {
 }
 
 void limit_finder::plan(double now) {
-  if (now_.refused > 0 && now_.count > 1) {
-    ++full_bursts_;
-    if (phase_ == phase::rounds && now_.admitted > 0) ++confirmations_;
-  }
+  const bool full = now_.refused > 0 && now_.count > 1;
+  if (full) ++full_bursts_;
+  // A burst that was broken off, for want of requests, shows as much once it is large.
+  const bool shown =
+      full ? now_.admitted > 0 : now_.count > burst_ && now_.admitted > burst_ / 4 + 2;
+  if (phase_ == phase::rounds && shown) ++confirmations_;
   note_emptied();
   evidence_.learn(calls_);
   if (failed_ >= 10 && failed_ > 0.3 * static_cast<double>(calls_.size()))
@@ -446,7 +457,7 @@ limit_finding limit_finder::one_kind() const {
     if (narrow(rate.all, 0.1)) found.rpm = rate.likely;
   };
   const auto said = [&] {
-    const bool sharp = found.at_most && narrow({*found.at_least, *found.at_most}, 0.1);
+    const bool sharp = found.at_most && narrow({*found.at_least, *found.at_most}, 0.02);
     if (found.rpm) return (sharp ? "" : "about ") + number(*found.rpm);
     return found.at_most ? fmt::format("{} to {}", number(*found.at_least), number(*found.at_most))
                          : fmt::format("{} or more", number(*found.at_least));

@@ -120,6 +120,7 @@ class limit_finder {
   unsigned let_in_after_refusal() const;
   double gap() const;
   bool at_ceiling(double now) const;
+  double room_under_ceiling() const;
   bool spent() const;
 
   void plan(double now);
@@ -153,7 +154,7 @@ class limit_finder {
   unsigned failed_ = 0;
   unsigned experiments_ = 0;
   unsigned full_bursts_ = 0;    // that ended with refusals
-  unsigned confirmations_ = 0;  // of these, that let something in since it opened again
+  unsigned confirmations_ = 0;  // that let something in since it opened again
   double hinted_until_ = 0;
   double last_refusal_ = 0;
   double slowest_refusal_ = 0;

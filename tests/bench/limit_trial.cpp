@@ -234,12 +234,16 @@ std::vector<relay_kind> relay_kinds() {
       add(kind, name, rpm, ", Retry-After always 1").hints = hint::always_1;
       add(kind, name, rpm, ", 5 % fail").failing_percent = 5;
     }
-    auto& shared = add(kind, name, 200, ", another client 50/min");
-    shared.other_a_minute = 50;
-    shared.can_be_told = shared.rate_can_be = false;
-    auto& congested = add(kind, name, 60, ", 0-3 s on the way");
-    congested.wire = congestion;
-    congested.can_be_told = congested.rate_can_be = false;
+    const auto may_be_unclear = [&](double rpm, const char* what) -> relay_kind& {
+      auto& one = add(kind, name, rpm, what);
+      one.can_be_told = one.rate_can_be = false;
+      return one;
+    };
+    may_be_unclear(200, ", 300 requests").max_requests = 300;
+    may_be_unclear(200, ", ceiling 250").ceiling = 250;
+    may_be_unclear(60, ", one in flight").concurrency = 1;
+    may_be_unclear(200, ", another client 50/min").other_a_minute = 50;
+    may_be_unclear(60, ", 0-3 s on the way").wire = congestion;
   }
   for (const double rpm : {3, 10, 60, 200})
     add(limit_kind::sliding, "sliding", rpm, ", refused count").refused_count = true;
