@@ -72,6 +72,10 @@ asio::awaitable<void> benchmark::put(const load& asked) {
     std::optional<std::string> stopped;
     if (targets_[i]->stopped) stopped = targets_[i]->stopped->sentence;
     if (!stopped && !why_stopped_.empty()) stopped = why_stopped_;
+    if (!stopped && current_->refused(i)) {
+      stopped = fmt::format("the relay refused {} requests in a row as too many (429)",
+                            load_run::most_refusals);
+    }
     loads_[i].push_back(record->to_json(current_->client(), stopped));
     some_failed_ = some_failed_ || record->failed() > 0;
     if (targets_[i]->stopped) continue;

@@ -67,6 +67,7 @@ load_run::load_run(asio::any_io_executor loop, clock& time, std::vector<target*>
       targets_(std::move(targets)),
       money_(money),
       options_(chosen),
+      refusals_in_row_(targets_.size(), 0),
       records_(targets_.size()) {}
 
 asio::awaitable<void> load_run::run() {
@@ -80,6 +81,7 @@ asio::awaitable<void> load_run::go_through(std::uint64_t requests, duration time
   const time_point begin = time_.now();
   requests_ = requests;
   asked_.assign(targets_.size(), 0);
+  refusals_in_row_.assign(targets_.size(), 0);
   closed_ = false;
   schedule_ = std::make_unique<naps>(time_);
   for (std::size_t i = 0; i < targets_.size(); ++i) {
@@ -129,7 +131,8 @@ void load_run::spawn(asio::awaitable<void> task) {
 }
 
 bool load_run::wants_more(std::size_t place) const {
-  return !closed_ && !targets_[place]->stopped && (requests_ == 0 || asked_[place] < requests_);
+  return !closed_ && !targets_[place]->stopped && !refused(place) &&
+         (requests_ == 0 || asked_[place] < requests_);
 }
 
 asio::awaitable<void> load_run::keep_asking(std::size_t place) {
@@ -235,6 +238,7 @@ asio::awaitable<void> load_run::send(std::size_t place, request asked, time_poin
     }
     money_.settle(asked, seen.estimated ? std::nullopt : seen.cost);
     of.health.succeeded();
+    refusals_in_row_[place] = 0;
   } else {
     const failure& why = told.error();
     seen.error = error_name(why);
@@ -249,11 +253,17 @@ asio::awaitable<void> load_run::send(std::size_t place, request asked, time_poin
   if (seen.cost) of.cost = of.cost.value_or(usd{}) + *seen.cost;
   of.gate.leave(turn, !end.sent_any);
   if (follower.record != nullptr) follower.record->add(seen);
-  if (!told) react(of, told.error());
+  if (!told) react(place, told.error());
   poor_.wake_all();
 }
 
-void load_run::react(target& of, const failure& why) {
+void load_run::react(std::size_t place, const failure& why) {
+  target& of = *targets_[place];
+  if (why.kind == failure_class::throttled) {
+    if (++refusals_in_row_[place] == most_refusals) of.gate.close();
+  } else {
+    refusals_in_row_[place] = 0;
+  }
   if (const auto stop = of.health.failed(why, options_.max_wait)) return leave(of, *stop);
   if (!why.retry_after) return;
   const time_point now = time_.now();

@@ -39,6 +39,10 @@ class load_run {
   load_run(const load_run&) = delete;
   load_run& operator=(const load_run&) = delete;
 
+  /// So many 429s in a row, and the target gets no more of this load: all that follows would be
+  /// refused, too, as fast as it can be sent.
+  static constexpr unsigned most_refusals = 100;
+
   /// Returns when everything that was started has ended. Rethrows what went wrong here.
   boost::asio::awaitable<void> run();
 
@@ -52,6 +56,10 @@ class load_run {
   const load_record::client& client() const noexcept { return client_; }
   /// The budget does not pay one request more.
   bool spent() const noexcept { return spent_; }
+  /// The target at that place refused so much of it that the rest was not sent.
+  bool refused(std::size_t target) const noexcept {
+    return refusals_in_row_[target] >= most_refusals;
+  }
   std::uint64_t ended() const noexcept { return ended_; }
 
  private:
@@ -64,7 +72,7 @@ class load_run {
   boost::asio::awaitable<bool> afford(target& of, request& asked);
   boost::asio::awaitable<void> send(std::size_t place, request asked, time_point wanted,
                                     time_point ready, start_gate::permit turn);
-  void react(target& of, const failure& why);
+  void react(std::size_t place, const failure& why);
   void leave(target& of, const target_health::stop& why);
   void close_gates();
   bool wants_more(std::size_t place) const;
@@ -79,6 +87,7 @@ class load_run {
   // Of what is being gone through: the warm-up, or the load itself.
   std::uint64_t requests_ = 0;  // 0: until the end of the time
   std::vector<std::uint64_t> asked_;
+  std::vector<unsigned> refusals_in_row_;
   bool closed_ = false;  // nothing more starts in it
   std::unique_ptr<naps> schedule_;
 

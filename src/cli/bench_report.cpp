@@ -93,6 +93,9 @@ void add_notes(std::string& notes, const ordered_json& load) {
     }
     notes += fmt::format("  {}: failed: {}\n", name, list);
   }
+  if (const auto why = text(load, "stopped"); !why.empty()) {
+    notes += fmt::format("  {}: not all of it was sent: {}\n", name, why);
+  }
   const double held = number(load, "held_by_cap").value_or(0);
   if (held > bench::benchmark::held_share) {
     notes += fmt::format(

@@ -246,6 +246,22 @@ TEST(benchmark, pauses_when_the_relay_asks_and_does_not_call_it_its_own_cap) {
   }
 }
 
+TEST(benchmark, does_not_hammer_a_relay_that_refuses_all) {
+  benchmark_rig rig;
+  auto& relay = rig.add();
+  relay.plan = [](const exchange_call& call) {
+    return call.number < 30 ? stream_plan() : error_plan(429, "too many");
+  };
+  load endless = in_flight(4, 0);
+  endless.time = 600s;
+  const auto told = rig.run(load_plan({endless, in_flight(2, 500)}));
+  EXPECT_EQ(told.at("loads").at(0).at("succeeded"), 30);
+  EXPECT_LT(told.at("loads").at(0).at("throttled"), load_run::most_refusals + 30);
+  EXPECT_NEAR(told.at("loads").at(1).at("throttled"), load_run::most_refusals, 2);
+  EXPECT_THAT(std::string(told.at("loads").at(0).at("stopped")), testing::HasSubstr("429"));
+  EXPECT_TRUE(told.at("stopped").is_null()) << "a later load may be within its limit";
+}
+
 TEST(benchmark, gives_up_a_target_that_cannot_be_reached) {
   benchmark_rig rig;
   auto& relay = rig.add();
