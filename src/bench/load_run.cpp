@@ -29,14 +29,15 @@ struct load_run::attempt final : response_handler {
     seen.sending = time.now();
     seen.connected_anew = connected_anew;
   }
+  void on_arrival(time_point when) override { arrived = when; }
   void on_sent() override { of.gate.sent(turn); }
   void on_head(openai::response_head head) override {
-    seen.head = time.now();
+    seen.head = came();
     of.gate.answered(turn);
     reader.head(std::move(head), time.unix_now());
   }
   openai::reply_reader::need on_body(std::string_view bytes) override {
-    const time_point now = time.now();
+    const time_point now = came();
     const auto before = reader.pieces();
     const auto wanted = reader.body(bytes);
     const auto after = reader.pieces();
@@ -52,8 +53,12 @@ struct load_run::attempt final : response_handler {
     return wanted;
   }
 
+  // What is being told of; where no one knows, it is told at once.
+  time_point came() const { return arrived.value_or(time.now()); }
+
   clock& time;
   target& of;
+  std::optional<time_point> arrived;
   load_record* record;  // null while it is a warm-up
   start_gate::permit turn;
   openai::reply_reader reader;
@@ -214,7 +219,7 @@ asio::awaitable<void> load_run::send(std::size_t place, request asked, time_poin
     of.gate.leave(turn, false);
     throw;
   }
-  seen.ended = time_.now();
+  seen.ended = end.end == exchange_end::how::complete ? follower.came() : time_.now();
   attempt_outcome told = outcome_of(end, follower.reader);
   blot_out(told, of.hidden);
   if (end.head_arrived) ++of.answered;
