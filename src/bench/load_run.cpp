@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <utility>
 
 #include "attempt_outcome.hpp"
@@ -15,6 +17,17 @@
 namespace sluice::bench {
 
 namespace asio = boost::asio;
+
+namespace {
+
+// While the relay wanted to be left alone, it was not the limit that held a start.
+duration waited_for_cap(const target& of, time_point from, time_point until) {
+  const time_point asked_alone = std::max(from, of.paused_from);
+  const time_point left_alone = std::min(until, of.paused_until);
+  return until - from - std::max(duration{}, left_alone - asked_alone);
+}
+
+}  // namespace
 
 // Follows one exchange: tells the gate of its moments, and keeps them.
 struct load_run::attempt final : response_handler {
@@ -49,7 +62,7 @@ struct load_run::attempt final : response_handler {
     }
     seen.last_piece = now;
     if (!seen.first_content && after.content > 0) seen.first_content = now;
-    seen.thought_aloud = after.any > after.content;
+    seen.thought_aloud = after.reasoning > 0;
     return wanted;
   }
 
@@ -103,6 +116,9 @@ asio::awaitable<void> load_run::go_through(std::uint64_t requests, duration time
   ++tasks_;  // so that nothing is over before all have begun
   const unsigned each = std::max(options_.asked.concurrency, 1U);
   for (unsigned i = 0; i < each; ++i) {
+    // In between the loop sees to those that were begun: their connections stand, their replies
+    // come.
+    if (i > 0) co_await asio::post(loop_, asio::use_awaitable);
     for (std::size_t place = 0; place < targets_.size(); ++place) {
       if (targets_[place]->stopped) continue;
       if (options_.asked.open()) {
@@ -188,7 +204,7 @@ asio::awaitable<void> load_run::ask(std::size_t place, time_point wanted) {
   const auto turn = co_await of.gate.enter(std::nullopt, tokens);
   if (!turn) {
     money_.give_back(asked);
-    if (records_[place]) records_[place]->add_vain_wait(time_.now() - ready);
+    if (records_[place]) records_[place]->add_vain_wait(waited_for_cap(of, ready, time_.now()));
     co_return;
   }
   co_await send(place, std::move(asked), wanted, ready, *turn);
@@ -203,10 +219,7 @@ asio::awaitable<void> load_run::send(std::size_t place, request asked, time_poin
   seen.wanted = wanted;
   seen.granted = time_.now();
   seen.started_unix = time_.unix_now();
-  // While the relay wanted to be left alone, it was not the limit that held the start.
-  const time_point asked_alone = std::max(ready, of.paused_from);
-  const time_point left_alone = std::min(seen.granted, of.paused_until);
-  seen.waited_for_cap = seen.granted - ready - std::max(duration{}, left_alone - asked_alone);
+  seen.waited_for_cap = waited_for_cap(of, ready, seen.granted);
 
   exchange_end end;
   const std::string key = fmt::format("{}-{}", options_.id, ++sent_);
