@@ -92,6 +92,12 @@ def errors_of(load: dict[str, Any], chats: list[Chat], share: float = 0.02, ms: 
     return wrong
 
 
+def waited_for_a_processor(load: dict[str, Any]) -> float:
+    """The share of the time in which the client could have run, and another did."""
+    ran = load["client_cpu_us_per_request"] * load["requests"] / 1e6
+    return max(load["client_busy"] - ran / load["duration_s"], 0.0)
+
+
 def distances(load: dict[str, Any], chats: list[Chat]) -> str:
     """A table for a person: what was told, and the truth."""
     lines = []

@@ -1,27 +1,30 @@
 """`sluice bench` held against relays whose timings are known: each figure within 2 % or 1 ms, whichever is more.
 
 The truth is what the relay wrote down as it went, its own lateness included. The client's lateness is what is on trial;
-but a machine that leaves the program without a processor for some milliseconds is not. So a comparison that fails is
-made again, on a new run, up to three times, and each failure is told. What is wrong in the program fails every time.
+but a machine that leaves the program without a processor is not. So a comparison that fails is made again, on a new run,
+up to three times, and each failure is told: what is wrong in the program fails every time. Where the program has stood
+in line for a processor for more than a tenth of the time in all three, the test is skipped and says so.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
 import unittest
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import bench_truth as truth
-from support import HERE, Case, Run, Server
+from support import HERE, Case, Run, Server, wait_until
 
 TRIES = 3
+STARVED = 0.1
 WAVE = 256  # in flight, at the most that is promised
 
 
@@ -62,21 +65,28 @@ class BenchCase(Case):
         self.assertEqual(len(loads), 1)
         return loads[0]
 
-    def until_held(self, measure: Any) -> Any:
-        """Calls it until it finds nothing wrong; it returns what is wrong, what a person wants to see of it, and what
-        was measured."""
+    def until_held(self, measure: Callable[[], tuple[list[str], dict[str, Any], list[truth.Chat]]],
+                   starving: bool = False) -> tuple[dict[str, Any], list[truth.Chat]]:
+        """Measures until nothing is wrong: what is, the load as told, and the chats in truth. `starving`: the program
+        is meant to stand in line."""
+        least_wait = 1.0
         for number in range(1, TRIES + 1):
-            wrong, shown, measured = measure()
+            wrong, load, chats = measure()
             if not wrong:
-                return measured
-            print(f"{self.id()}, try {number} of {TRIES}:\n  " + "\n  ".join(wrong), file=sys.stderr)
-        self.fail("\n".join(wrong) + "\n" + shown)
+                return load, chats
+            waited = truth.waited_for_a_processor(load)
+            least_wait = min(least_wait, waited)
+            print(f"{self.id()}, try {number} of {TRIES}, {waited:.0%} of the time in line for a processor:\n  "
+                  + "\n  ".join(wrong), file=sys.stderr)
+        if least_wait > STARVED and not starving:
+            self.skipTest(f"this machine is too busy: at the best {least_wait:.0%} of the time in line for a processor")
+        self.fail("\n".join(wrong) + "\n" + truth.distances(load, chats))
 
     def assert_measured_right(self, relay_flags: tuple[Any, ...], *flags: Any, warmup: int = 0,
                               without: tuple[str, ...] = ("connect_ms",), tls: Any = None,
                               wrap: list[str] | None = None) -> tuple[dict[str, Any], list[truth.Chat]]:
         """Of a connection without TLS the relay knows only when it took it up, and not when it stood."""
-        def measure() -> Any:
+        def measure() -> tuple[list[str], dict[str, Any], list[truth.Chat]]:
             relay = self.timed(*relay_flags, tls=tls)
             more = ("--insecure",) if tls else ()
             load = self.load(relay, *flags, *more, *(("--warmup", warmup) if warmup else ()), wrap=wrap)
@@ -86,13 +96,12 @@ class BenchCase(Case):
             relay.stop()
             self.assertEqual(load["succeeded"], len(chats))
             self.assertEqual(load["failed"], 0)
-            return truth.errors_of(load, chats, without=without), truth.distances(load, chats), (load, chats)
+            return truth.errors_of(load, chats, without=without), load, chats
 
-        return self.until_held(measure)
+        return self.until_held(measure, starving=wrap is not None)
 
     @staticmethod
-    def context(tls: tuple[Path, Path, Path]) -> Any:
-        import ssl
+    def context(tls: tuple[Path, Path, Path]) -> ssl.SSLContext:
         made = ssl.create_default_context(cafile=str(tls[0]))
         made.check_hostname = False
         return made
@@ -146,8 +155,12 @@ class ManyInFlight(BenchCase):
         self.assert_measured_right((*self.SCRIPT, "--jitter", 0.4), *self.CLOSED)
 
     def test_in_step(self) -> None:
-        """All replies come, and all requests go, at the same moments."""
-        self.assert_measured_right(self.SCRIPT, *self.CLOSED)
+        """All replies come, and all requests go, at the same moments. To begin the others is no part of the time that
+        a connection takes."""
+        load, chats = self.assert_measured_right(self.SCRIPT, *self.CLOSED)
+        self.assertEqual(load["connect_ms"]["count"], WAVE)
+        to_begin_all = (chats[WAVE - 1]["request"] - chats[0]["request"]) * 1000
+        self.assertLess(load["connect_ms"]["p50"], to_begin_all / 4)
 
     def test_unstreamed(self) -> None:
         self.assert_measured_right(("--head", 0.1, *self.SCRIPT, "--jitter", 0.4), *self.CLOSED, "--no-stream")
@@ -168,10 +181,10 @@ class OpenLoop(BenchCase):
         begin = min(chat["request"] - place * gap for place, chat in enumerate(chats))
         return [(chat["end"] - begin - place * gap) * 1000 for place, chat in enumerate(chats)]
 
-    def compare(self, name: str, told: dict[str, Any], values: list[float]) -> list[str]:
+    def compare(self, name: str, told: dict[str, Any], values: list[float], ms: float = 1.0) -> list[str]:
         found = truth.stats_of(values)
         return [f"{name} {part}: told {told[part]}, in truth {value:.3f}" for part, value in found.items()
-                if abs(told[part] - value) > max(0.02 * value, 1.0)]
+                if abs(told[part] - value) > max(0.02 * value, ms)]
 
     def test_even(self) -> None:
         rate = 3000.0
@@ -194,48 +207,57 @@ class OpenLoop(BenchCase):
     def test_a_stall_of_the_relay_shows_as_the_schedule_has_it(self) -> None:
         """An open loop goes on sending: all that came within the stall waited for its end. A closed one waits with
         the relay, and its quantiles know nothing of it."""
-        script = ("--ttft", 0.1, "--itl", 0.01, "--pieces", 5, "--stall-at", 1.5, "--stall-for", 2)
-        rate = 1200.0
+        rate, count, begin, end, ttft, whole = 1200.0, 100, 1.5, 3.5, 0.1, 0.15
+        script = ("--ttft", ttft, "--itl", 0.01, "--pieces", 5, "--stall-at", begin, "--stall-for", end - begin)
 
-        def measure() -> Any:
+        def expected(start: float) -> float:
+            if start + whole < begin or start + ttft > end:
+                return whole
+            return (end if start < begin else end + whole) - start
+
+        def measure() -> tuple[list[str], dict[str, Any], list[truth.Chat]]:
             relay = self.timed(*script)
-            load = self.load(relay, "--rate", rate, "--requests", 100)
+            load = self.load(relay, "--rate", rate, "--requests", count)
             chats = relay.chats
-            values = self.from_intended(chats, rate)
-            wrong = self.compare("latency_from_intended_ms", load["latency_from_intended_ms"], values)
-            return wrong + truth.errors_of(load, chats, without=("connect_ms",)), "", load
+            told = load["latency_from_intended_ms"]
+            wrong = self.compare("latency_from_intended_ms", told, self.from_intended(chats, rate))
+            by_schedule = [expected(place * 60 / rate) * 1000 for place in range(count)]
+            wrong += self.compare("latency_from_intended_ms, by the schedule,", told, by_schedule, ms=10)
+            return wrong + truth.errors_of(load, chats, without=("connect_ms",)), load, chats
 
-        load = self.until_held(measure)
-        self.assertGreater(load["latency_from_intended_ms"]["p99"], 1900)
-        # Of 100 starts at 20 a second, 40 fall into two seconds, and their mean wait is one: 400 ms over all.
-        self.assertAlmostEqual(load["latency_from_intended_ms"]["mean"], 150 + 400, delta=40)
+        load, _ = self.until_held(measure)
+        self.assertGreater(load["latency_from_intended_ms"]["p99"], 2000)
 
-        closed, _ = self.assert_measured_right(script, "--concurrency", 1, "--requests", 101)
-        self.assertLess(closed["latency_ms"]["p99"], 200)
+        closed, _ = self.assert_measured_right(script, "--concurrency", 1, "--requests", count + 1)
+        self.assertLess(closed["latency_ms"]["p99"], 250)
         self.assertGreater(closed["latency_ms"]["max"], 1900)
 
     def test_a_client_that_was_held_counts_from_when_it_should_have_started(self) -> None:
-        """Latency from the send alone would leave out all that a stopped client made wait."""
+        """Latency from the send alone leaves out what a stopped client made wait. What came meanwhile came when it
+        did."""
         rate, held = 1200.0, 2.0
 
-        def measure() -> Any:
+        def measure() -> tuple[list[str], dict[str, Any], list[truth.Chat]]:
             relay = self.timed("--ttft", 0.1, "--itl", 0.01, "--pieces", 5)
             run = self.start("bench", "--base-url", relay.url, "--model", "gpt-4o-mini", "-q", "--rpm", 0, "--json",
                              "--rate", rate, "--requests", 100)
-            while len(relay.get("/truth")) < 20:
-                time.sleep(0.02)
+            wait_until(lambda: len(relay.get("/truth")) >= 20, "some chats to end")
             run.signal(signal.SIGSTOP)
             time.sleep(held)
             run.signal(signal.SIGCONT)
             run.wait()
             self.assertEqual(run.code, 0, run.err)
             load = json.loads(run.out)["loads"][0]
-            values = self.from_intended(relay.chats, rate)
-            return self.compare("latency_from_intended_ms", load["latency_from_intended_ms"], values), "", load
+            chats = relay.chats
+            wrong = []
+            for name, values in (("latency_from_intended_ms", self.from_intended(chats, rate)),
+                                 ("latency_ms", truth.values_of(chats)["latency_ms"])):
+                wrong += self.compare(name, load[name], values)
+            return wrong, load, chats
 
-        load = self.until_held(measure)
+        load, _ = self.until_held(measure)
         self.assertGreater(load["latency_from_intended_ms"]["p90"], 1500)
-        self.assertLess(load["latency_ms"]["p50"], 250)
+        self.assertLess(load["latency_ms"]["p99"], 400)
 
 
 class OwnLimits(BenchCase):
@@ -293,21 +315,25 @@ class Simulated(BenchCase):
 
 
 class NearTheLimitOfTheClient(BenchCase):
-    """A client without a processor of its own, and with more to read than it can at leisure."""
+    """A client that shares a processor with something that wants all of it, and has ever more to read."""
 
-    def on_a_shared_processor(self, *words: str) -> list[str]:
+    SCRIPT = ("--ttft", 0.5, "--itl", 0.1, "--pieces", 20, "--jitter", 0.4, "--role-first")
+    CLOSED = ("--concurrency", WAVE, "--requests", 2 * WAVE)
+
+    def test_it_measures_right_and_warns(self) -> None:
         burner = subprocess.Popen(["taskset", "-c", "0", sys.executable, "-c", "while True: pass"])
         self.addCleanup(burner.wait)
         self.addCleanup(burner.kill)
-        return ["taskset", "-c", "0", *words]
-
-    SCRIPT = ("--ttft", 0.5, "--itl", 0.05, "--pieces", 40, "--jitter", 0.4, "--role-first")
-
-    def test_it_measures_right_and_warns(self) -> None:
-        wrap = self.on_a_shared_processor()
-        load, _ = self.assert_measured_right(self.SCRIPT, "--concurrency", WAVE, "--requests", 3 * WAVE, wrap=wrap)
-        self.assertGreater(load["client_busy"], 0.0)
-        print(load["client_busy"])
+        wrap = ["taskset", "-c", "0"]
+        for piece_bytes in (5, 1000, 4000, 16000):
+            script = (*self.SCRIPT, "--piece-bytes", piece_bytes)
+            run = self.bench(self.timed(*script), "--rpm", 0, *self.CLOSED, wrap=wrap)
+            if "this program was busy for" in run.out:
+                break
+        else:
+            self.fail(f"it was never busy enough to warn:\n{run.out}")
+        load, _ = self.assert_measured_right(script, *self.CLOSED, wrap=wrap)
+        self.assertGreater(load["client_busy"], 0.5)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ own lateness is no error of the client's: what counts is not when a piece was du
 
     python3 timed_relay.py [--port 0] [--head S] [--ttft S] [--itl S] [--jitter SHARE] [--reasoning N] [--pieces N]
                            [--tokens-per-piece N] [--hidden-reasoning-tokens N] [--role-first] [--piece-bytes N]
-                           [--stall-at S --stall-for S] [--tls-cert F --tls-key F --handshake S] [--seed N]
+                           [--stall-at S --stall-for S] [--tls-cert F --tls-key F --handshake S] [--seed N] [--forget]
 
 It prints `listening PORT` on stdout, serves 127.0.0.1 on one thread, and ends by a signal. POST anything is a chat, with
 `"stream": true` in its body a streamed one. GET /truth is the log of all chats that have ended, oldest first:
@@ -283,7 +283,8 @@ class TimedRelay:
         if connection.at < len(connection.steps):
             self.plan(connection, connection.planned)
         else:
-            self.log.append(chat)
+            if not self.options.forget:
+                self.log.append(chat)
             connection.chat = None
 
     def tell(self, connection: Connection) -> None:
@@ -312,6 +313,7 @@ def options_from(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--tls-cert")
     parser.add_argument("--tls-key")
     parser.add_argument("--handshake", type=float, default=0.0, help="seconds that TLS is kept waiting")
+    parser.add_argument("--forget", action="store_true", help="keep no log, for as long as it may go on")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args(argv)
 
