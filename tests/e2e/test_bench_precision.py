@@ -31,8 +31,8 @@ WAVE = 256  # in flight, at the most that is promised
 class TimedRelay(Server):
     """timed_relay.py in a process of its own."""
 
-    def __init__(self, *flags: Any, tls: tuple[Path, Path, Path] | None = None, wrap: tuple[str, ...] = ()) -> None:
-        command = [*wrap, sys.executable, str(HERE / "timed_relay.py"), *map(str, flags)]
+    def __init__(self, *flags: Any, tls: tuple[Path, Path, Path] | None = None) -> None:
+        command = [sys.executable, str(HERE / "timed_relay.py"), *map(str, flags)]
         if tls:
             command += ["--tls-cert", str(tls[1]), "--tls-key", str(tls[2])]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -66,9 +66,8 @@ class BenchCase(Case):
         return loads[0]
 
     def until_held(self, measure: Callable[[], tuple[list[str], dict[str, Any], list[truth.Chat]]],
-                   starving: bool = False) -> tuple[dict[str, Any], list[truth.Chat]]:
-        """Measures until nothing is wrong: what is, the load as told, and the chats in truth. `starving`: the program
-        is meant to stand in line."""
+                   ) -> tuple[dict[str, Any], list[truth.Chat]]:
+        """Measures until nothing is wrong: what is, the load as told, and the chats in truth."""
         least_wait = 1.0
         for number in range(1, TRIES + 1):
             wrong, load, chats = measure()
@@ -78,18 +77,18 @@ class BenchCase(Case):
             least_wait = min(least_wait, waited)
             print(f"{self.id()}, try {number} of {TRIES}, {waited:.0%} of the time in line for a processor:\n  "
                   + "\n  ".join(wrong), file=sys.stderr)
-        if least_wait > STARVED and not starving:
+        if least_wait > STARVED:
             self.skipTest(f"this machine is too busy: at the best {least_wait:.0%} of the time in line for a processor")
         self.fail("\n".join(wrong) + "\n" + truth.distances(load, chats))
 
     def assert_measured_right(self, relay_flags: tuple[Any, ...], *flags: Any, warmup: int = 0,
-                              without: tuple[str, ...] = ("connect_ms",), tls: Any = None,
-                              wrap: list[str] | None = None) -> tuple[dict[str, Any], list[truth.Chat]]:
+                              without: tuple[str, ...] = ("connect_ms",), tls: Any = None
+                              ) -> tuple[dict[str, Any], list[truth.Chat]]:
         """Of a connection without TLS the relay knows only when it took it up, and not when it stood."""
         def measure() -> tuple[list[str], dict[str, Any], list[truth.Chat]]:
             relay = self.timed(*relay_flags, tls=tls)
             more = ("--insecure",) if tls else ()
-            load = self.load(relay, *flags, *more, *(("--warmup", warmup) if warmup else ()), wrap=wrap)
+            load = self.load(relay, *flags, *more, *(("--warmup", warmup) if warmup else ()))
             if tls:
                 relay.tls = self.context(tls)
             chats = relay.chats[warmup:]
@@ -98,7 +97,7 @@ class BenchCase(Case):
             self.assertEqual(load["failed"], 0)
             return truth.errors_of(load, chats, without=without), load, chats
 
-        return self.until_held(measure, starving=wrap is not None)
+        return self.until_held(measure)
 
     @staticmethod
     def context(tls: tuple[Path, Path, Path]) -> ssl.SSLContext:
@@ -207,7 +206,7 @@ class OpenLoop(BenchCase):
     def test_a_stall_of_the_relay_shows_as_the_schedule_has_it(self) -> None:
         """An open loop goes on sending: all that came within the stall waited for its end. A closed one waits with
         the relay, and its quantiles know nothing of it."""
-        rate, count, begin, end, ttft, whole = 1200.0, 100, 1.5, 3.5, 0.1, 0.15
+        rate, count, begin, end, ttft, whole = 1200.0, 100, 1.525, 3.525, 0.1, 0.15
         script = ("--ttft", ttft, "--itl", 0.01, "--pieces", 5, "--stall-at", begin, "--stall-for", end - begin)
 
         def expected(start: float) -> float:
@@ -223,12 +222,15 @@ class OpenLoop(BenchCase):
             wrong = self.compare("latency_from_intended_ms", told, self.from_intended(chats, rate))
             by_schedule = [expected(place * 60 / rate) * 1000 for place in range(count)]
             wrong += self.compare("latency_from_intended_ms, by the schedule,", told, by_schedule, ms=10)
-            return wrong + truth.errors_of(load, chats, without=("connect_ms",)), load, chats
+            # What was written at once, at the end of the stall, has no times between its pieces.
+            without = ("connect_ms", "inter_token_ms", "inter_chunk_ms")
+            return wrong + truth.errors_of(load, chats, without=without), load, chats
 
         load, _ = self.until_held(measure)
         self.assertGreater(load["latency_from_intended_ms"]["p99"], 2000)
 
-        closed, _ = self.assert_measured_right(script, "--concurrency", 1, "--requests", count + 1)
+        closed, _ = self.assert_measured_right(script, "--concurrency", 1, "--requests", count + 1, without=(
+            "connect_ms", "inter_token_ms", "inter_chunk_ms"))
         self.assertLess(closed["latency_ms"]["p99"], 250)
         self.assertGreater(closed["latency_ms"]["max"], 1900)
 
@@ -315,25 +317,26 @@ class Simulated(BenchCase):
 
 
 class NearTheLimitOfTheClient(BenchCase):
-    """A client that shares a processor with something that wants all of it, and has ever more to read."""
+    """A client with about as much to read as it can. What arrives it looks at late; by the kernel's stamps it measures
+    right all the same, as long as it comes before the next piece does."""
 
-    SCRIPT = ("--ttft", 0.5, "--itl", 0.1, "--pieces", 20, "--jitter", 0.4, "--role-first")
+    SCRIPT = ("--ttft", 0.3, "--itl", 0.012, "--pieces", 80, "--jitter", 0.4, "--role-first")
     CLOSED = ("--concurrency", WAVE, "--requests", 2 * WAVE)
+    LEAST_BYTES, MOST_BYTES, STEP = 500, 64_000, 1.4
 
     def test_it_measures_right_and_warns(self) -> None:
-        burner = subprocess.Popen(["taskset", "-c", "0", sys.executable, "-c", "while True: pass"])
-        self.addCleanup(burner.wait)
-        self.addCleanup(burner.kill)
-        wrap = ["taskset", "-c", "0"]
-        for piece_bytes in (5, 1000, 4000, 16000):
-            script = (*self.SCRIPT, "--piece-bytes", piece_bytes)
-            run = self.bench(self.timed(*script), "--rpm", 0, *self.CLOSED, wrap=wrap)
+        piece_bytes = float(self.LEAST_BYTES)
+        while True:
+            script = (*self.SCRIPT, "--piece-bytes", int(piece_bytes))
+            relay = self.timed(*script)
+            run = self.bench(relay, "--rpm", 0, *self.CLOSED)
+            relay.stop()
             if "this program was busy for" in run.out:
                 break
-        else:
-            self.fail(f"it was never busy enough to warn:\n{run.out}")
-        load, _ = self.assert_measured_right(script, *self.CLOSED, wrap=wrap)
-        self.assertGreater(load["client_busy"], 0.5)
+            piece_bytes *= self.STEP
+            self.assertLess(piece_bytes, self.MOST_BYTES, f"it was never busy enough to warn:\n{run.out}")
+        load, _ = self.assert_measured_right(script, *self.CLOSED)
+        self.assertGreater(load["client_busy"], 0.6)
 
 
 if __name__ == "__main__":
