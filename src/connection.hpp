@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "deadline.hpp"
+#include "stamped_stream.hpp"
 #include "wait_queue.hpp"
 
 namespace sluice {
@@ -28,8 +29,8 @@ struct connection {
   static constexpr std::size_t read_size = std::size_t{16} * 1024;
 
   connection(boost::asio::io_context& context, clock& clock, boost::asio::ssl::context* tls_context)
-      : socket(context), limit(clock, [this] { cut(); }) {
-    if (tls_context != nullptr) tls.emplace(socket, *tls_context);
+      : socket(context), stream(socket, clock), limit(clock, [this] { cut(); }) {
+    if (tls_context != nullptr) tls.emplace(stream, *tls_context);
   }
 
   connection(const connection&) = delete;
@@ -79,7 +80,8 @@ struct connection {
   }
 
   boost::asio::ip::tcp::socket socket;
-  std::optional<boost::asio::ssl::stream<boost::asio::ip::tcp::socket&>> tls;
+  stamped_stream stream;  ///< of the socket
+  std::optional<boost::asio::ssl::stream<stamped_stream&>> tls;
   wait_queue parked;  ///< for waits before there is a socket to wait on
   deadline limit;
   std::vector<char> buffer = std::vector<char>(read_size);

@@ -56,7 +56,8 @@ std::optional<double> histogram::quantile(double q) const {
   std::uint64_t seen = 0;
   for (std::size_t step = 0; step < counts_.size(); ++step) {
     seen += counts_[step];
-    if (seen >= std::max<std::uint64_t>(rank, 1)) return middle_of(step) / 1000;
+    if (seen >= std::max<std::uint64_t>(rank, 1))
+      return std::min(middle_of(step) / 1000, greatest_);
   }
   return std::nullopt;
 }

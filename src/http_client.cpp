@@ -80,6 +80,7 @@ class beast_client final : public http_client {
 
   asio::awaitable<exchange_end> exchange(outgoing request, response_handler& handler) override;
 
+  void stamp_arrivals() override { stamps_ = true; }
   void allow_sending() override { sending_ = true; }
   void stop_sending() override {
     sending_ = false;
@@ -130,6 +131,7 @@ class beast_client final : public http_client {
   std::vector<held> idle_;
   std::list<connection*> active_;
   bool sending_ = true;
+  bool stamps_ = false;
   unsigned stale_in_row_ = 0;
 };
 
@@ -201,7 +203,7 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, tim
   boost::beast::buffers_suffix<std::array<asio::const_buffer, 2>> rest(
       std::array<asio::const_buffer, 2>{asio::buffer(begin), asio::buffer(body.substr(joined))});
   error_code write_error;
-  if constexpr (std::is_same_v<Stream, tcp::socket>) {
+  if constexpr (std::is_same_v<Stream, stamped_stream>) {
     // Nearly every request fits into the socket's buffer; written at once it costs no turn of the
     // loop.
     const std::size_t written = stream.write_some(asio::buffer(begin), write_error);
@@ -251,6 +253,7 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, tim
                                 result.head_arrived ? "after" : "before", error.message()));
     }
     link->filled += n;
+    if (link->stream.stamps()) handler.on_arrival(link->stream.arrived());
     while (link->filled > 0 && !parser->is_done() && !parse_error) {
       link->drop(parser->put(link->bytes(), parse_error));
       if (parser->is_done() && parser->interim()) {  // 100 Continue, 103 Early Hints
@@ -330,12 +333,13 @@ asio::awaitable<exchange_end> beast_client::exchange(outgoing request, response_
     if (!sending_) {
       co_return failed(result, exchange_end::how::unreachable, guarded, "interrupted");
     }
+    if (stamps_) guarded.stream.stamp();
     handler.on_sending(!used_before);
     // No conditional expression: GCC 12 would start both.
     if (guarded.tls) {
       result = co_await talk(*guarded.tls, link, started, request, handler);
     } else {
-      result = co_await talk(guarded.socket, link, started, request, handler);
+      result = co_await talk(guarded.stream, link, started, request, handler);
     }
     if (used_before) {
       const bool stale = result.end == exchange_end::how::broken && !result.head_arrived;

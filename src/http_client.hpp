@@ -21,6 +21,8 @@ class response_handler {
   /// There is a connection, made for this exchange or used before, and the first byte is about to
   /// go out; told again where a used one turns out to be dead.
   virtual void on_sending(bool connected_anew) { (void)connected_anew; }
+  /// What is told of next came then, by the kernel; only after stamp_arrivals().
+  virtual void on_arrival(time_point when) { (void)when; }
   /// The last byte of the request was given to the kernel.
   virtual void on_sent() = 0;
   virtual void on_head(openai::response_head head) = 0;
@@ -69,6 +71,9 @@ class http_client {
   virtual void allow_sending() = 0;  ///< as it is at the start
   /// Ends every exchange under way as broken, at once.
   virtual void abort() = 0;
+  /// From now on handlers are told when the kernel got what is read. A client that has no kernel
+  /// below it tells nothing.
+  virtual void stamp_arrivals() {}
 };
 
 /// The client of real runs: HTTP/1.1 over TCP or TLS to one relay, connections kept alive and used

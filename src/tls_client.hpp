@@ -2,12 +2,13 @@
 
 #include <openssl/ssl.h>
 
-#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/system/error_code.hpp>
 #include <memory>
 #include <string>
+
+#include "stamped_stream.hpp"
 
 namespace sluice {
 
@@ -16,7 +17,7 @@ namespace sluice {
 /// last session that the relay gave is offered again, which saves the handshake's dear part.
 class tls_client {
  public:
-  using stream = boost::asio::ssl::stream<boost::asio::ip::tcp::socket&>;
+  using stream = boost::asio::ssl::stream<stamped_stream&>;
 
   /// `insecure` takes any certificate.
   tls_client(std::string host, bool insecure);

@@ -90,7 +90,8 @@ void load_record::add(const measurement& one) {
     ++sent_;
     meter_.count(sent);
     timeline_.add(started, seconds(sent));
-    last_sent_ = std::max(last_sent_.value_or(sent), sent);
+    first_start_ = std::min(first_start_.value_or(sent), sent);
+    last_start_ = std::max(last_start_.value_or(sent), sent);
   }
   first_sent_ = std::min(first_sent_.value_or(sent), sent);
   last_end_ = std::max(last_end_.value_or(one.ended), one.ended);
@@ -190,8 +191,8 @@ ordered_json load_record::to_json(const client& ran,
   const bool any = first_sent_.has_value();
   const double lasted = any ? in_seconds(*last_end_ - *first_sent_) : 0;
   std::optional<double> start_rate;
-  if (sent_ > 1 && *last_sent_ > *first_sent_) {
-    start_rate = static_cast<double>(sent_ - 1) / in_seconds(*last_sent_ - *first_sent_);
+  if (sent_ > 1 && *last_start_ > *first_start_) {
+    start_rate = static_cast<double>(sent_ - 1) / in_seconds(*last_start_ - *first_start_);
   }
   std::optional<double> token_rate;
   if (with_usage_ > 0 && lasted > 0) {

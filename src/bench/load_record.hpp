@@ -84,7 +84,8 @@ class load_record {
   std::uint64_t failed_ = 0;
   std::uint64_t throttled_ = 0;
   std::optional<time_point> first_sent_;
-  std::optional<time_point> last_sent_;
+  std::optional<time_point> first_start_;  // that went out
+  std::optional<time_point> last_start_;
   std::optional<time_point> last_end_;
   std::uint64_t sent_ = 0;
   start_meter meter_;

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <utility>
 
 #include "attempt_outcome.hpp"
@@ -15,6 +17,17 @@
 namespace sluice::bench {
 
 namespace asio = boost::asio;
+
+namespace {
+
+// While the relay wanted to be left alone, it was not the limit that held a start.
+duration waited_for_cap(const target& of, time_point from, time_point until) {
+  const time_point asked_alone = std::max(from, of.paused_from);
+  const time_point left_alone = std::min(until, of.paused_until);
+  return until - from - std::max(duration{}, left_alone - asked_alone);
+}
+
+}  // namespace
 
 // Follows one exchange: tells the gate of its moments, and keeps them.
 struct load_run::attempt final : response_handler {
@@ -29,14 +42,15 @@ struct load_run::attempt final : response_handler {
     seen.sending = time.now();
     seen.connected_anew = connected_anew;
   }
+  void on_arrival(time_point when) override { arrived = when; }
   void on_sent() override { of.gate.sent(turn); }
   void on_head(openai::response_head head) override {
-    seen.head = time.now();
+    seen.head = came();
     of.gate.answered(turn);
     reader.head(std::move(head), time.unix_now());
   }
   openai::reply_reader::need on_body(std::string_view bytes) override {
-    const time_point now = time.now();
+    const time_point now = came();
     const auto before = reader.pieces();
     const auto wanted = reader.body(bytes);
     const auto after = reader.pieces();
@@ -48,12 +62,16 @@ struct load_run::attempt final : response_handler {
     }
     seen.last_piece = now;
     if (!seen.first_content && after.content > 0) seen.first_content = now;
-    seen.thought_aloud = after.any > after.content;
+    seen.thought_aloud = after.reasoning > 0;
     return wanted;
   }
 
+  // What is being told of; where no one knows, it is told at once.
+  time_point came() const { return arrived.value_or(time.now()); }
+
   clock& time;
   target& of;
+  std::optional<time_point> arrived;
   load_record* record;  // null while it is a warm-up
   start_gate::permit turn;
   openai::reply_reader reader;
@@ -100,6 +118,9 @@ asio::awaitable<void> load_run::go_through(std::uint64_t requests, duration time
   ++tasks_;  // so that nothing is over before all have begun
   const unsigned each = std::max(options_.asked.concurrency, 1U);
   for (unsigned i = 0; i < each; ++i) {
+    // In between the loop sees to those that were begun: their connections stand, their replies
+    // come.
+    if (i > 0) co_await asio::post(loop_, asio::use_awaitable);
     for (std::size_t place = 0; place < targets_.size(); ++place) {
       if (targets_[place]->stopped) continue;
       if (options_.asked.open()) {
@@ -186,7 +207,7 @@ asio::awaitable<void> load_run::ask(std::size_t place, time_point wanted) {
   const auto turn = co_await of.gate.enter(std::nullopt, tokens);
   if (!turn) {
     money_.give_back(asked);
-    if (records_[place]) records_[place]->add_vain_wait(time_.now() - ready);
+    if (records_[place]) records_[place]->add_vain_wait(waited_for_cap(of, ready, time_.now()));
     co_return;
   }
   co_await send(place, std::move(asked), wanted, ready, *turn);
@@ -202,10 +223,7 @@ asio::awaitable<void> load_run::send(std::size_t place, request asked, time_poin
   seen.wanted = wanted;
   seen.granted = time_.now();
   seen.started_unix = time_.unix_now();
-  // While the relay wanted to be left alone, it was not the limit that held the start.
-  const time_point asked_alone = std::max(ready, of.paused_from);
-  const time_point left_alone = std::min(seen.granted, of.paused_until);
-  seen.waited_for_cap = seen.granted - ready - std::max(duration{}, left_alone - asked_alone);
+  seen.waited_for_cap = waited_for_cap(of, ready, seen.granted);
 
   exchange_end end;
   const std::string key = fmt::format("{}-{}", options_.id, ++sent_);
@@ -218,7 +236,7 @@ asio::awaitable<void> load_run::send(std::size_t place, request asked, time_poin
     of.gate.leave(turn, false);
     throw;
   }
-  seen.ended = time_.now();
+  seen.ended = end.end == exchange_end::how::complete ? follower.came() : time_.now();
   attempt_outcome told = outcome_of(end, follower.reader);
   blot_out(told, of.hidden);
   if (end.head_arrived) ++of.answered;

@@ -25,7 +25,7 @@ struct measurement {
   std::optional<time_point> first_piece;  ///< of content, reasoning, refusal or a tool call
   std::optional<time_point> first_content;
   std::optional<time_point> last_piece;
-  bool thought_aloud = false;  ///< pieces came that were no content
+  bool thought_aloud = false;  ///< pieces of its reasoning came
   time_point ended{};          ///< the last byte that was needed came, or it failed
 
   std::string error;       ///< of a failure: its status or code; empty: it succeeded

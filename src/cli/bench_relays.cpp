@@ -84,6 +84,7 @@ bench_relays::bench_relays(boost::asio::io_context& loop, clock& time, const con
                                       one.store.get()};
     one.gate = std::make_unique<start_gate>(time, limit, most_connections() / members.size());
     one.client = make_http_client(loop, time, member.relay);
+    one.client->stamp_arrivals();
     one.supply = make_supply(options.job, chosen, seed);
     one.measured =
         std::make_unique<bench::target>(member, cap, *one.client, *one.gate, *one.supply);

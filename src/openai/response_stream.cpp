@@ -53,6 +53,7 @@ chunk_meaning response_stream::add(std::string_view type, ondemand::object event
   if (has_delta && type.ends_with(".delta")) {
     ++pieces_.any;
     if (type == "response.output_text.delta") ++pieces_.content;
+    if (type.starts_with("response.reasoning")) ++pieces_.reasoning;
   }
   if (type == "response.output_item.done" && item.starts_with('{')) {
     const std::size_t next = items_.empty() ? 0 : std::prev(items_.end())->first + 1;

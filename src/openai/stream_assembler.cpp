@@ -192,6 +192,7 @@ bool stream_assembler::add_words(words& into, ondemand::object delta, const choi
       if (brings_content(key, value)) {
         note();
         if (key == "content") ++pieces_.content;
+        if (key.starts_with("reasoning")) ++pieces_.reasoning;
       }
       into.members.merge(key, value);
     }

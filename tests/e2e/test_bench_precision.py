@@ -1,0 +1,343 @@
+"""`sluice bench` held against relays whose timings are known: each figure within 2 % or 1 ms, whichever is more.
+
+The truth is what the relay wrote down as it went, its own lateness included. The client's lateness is what is on trial;
+but a machine that leaves the program without a processor is not. So a comparison that fails is made again, on a new run,
+up to three times, and each failure is told: what is wrong in the program fails every time. Where the program has stood
+in line for a processor for more than a tenth of the time in all three, the test is skipped and says so.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import ssl
+import subprocess
+import sys
+import time
+import unittest
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import bench_truth as truth
+from support import HERE, Case, Run, Server, wait_until
+
+TRIES = 3
+STARVED = 0.1
+WAVE = 256  # in flight, at the most that is promised
+
+
+class TimedRelay(Server):
+    """timed_relay.py in a process of its own."""
+
+    def __init__(self, *flags: Any, tls: tuple[Path, Path, Path] | None = None) -> None:
+        command = [sys.executable, str(HERE / "timed_relay.py"), *map(str, flags)]
+        if tls:
+            command += ["--tls-cert", str(tls[1]), "--tls-key", str(tls[2])]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout
+        self.port = int(self.process.stdout.readline().removeprefix("listening "))
+        self.scheme = "https" if tls else "http"
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://127.0.0.1:{self.port}/v1"
+
+    @property
+    def chats(self) -> list[truth.Chat]:
+        """In the order in which they came."""
+        return sorted(self.get("/truth"), key=lambda chat: chat["request"])
+
+
+class BenchCase(Case):
+    def timed(self, *flags: Any, **more: Any) -> TimedRelay:
+        started = TimedRelay(*flags, **more)
+        self.addCleanup(started.stop)
+        return started
+
+    def bench(self, server: Server, *flags: Any, **more: Any) -> Run:
+        return self.sluice("bench", "--base-url", server.url, "--model", "gpt-4o-mini", "-q", *flags, **more)
+
+    def load(self, server: Server, *flags: Any, **more: Any) -> dict[str, Any]:
+        """The only load of a benchmark without sluice's own limit."""
+        loads = json.loads(self.bench(server, "--rpm", 0, "--json", *flags, **more).out)["loads"]
+        self.assertEqual(len(loads), 1)
+        return loads[0]
+
+    def until_held(self, measure: Callable[[], tuple[list[str], dict[str, Any], list[truth.Chat]]],
+                   ) -> tuple[dict[str, Any], list[truth.Chat]]:
+        """Measures until nothing is wrong: what is, the load as told, and the chats in truth."""
+        least_wait = 1.0
+        for number in range(1, TRIES + 1):
+            wrong, load, chats = measure()
+            if not wrong:
+                return load, chats
+            waited = truth.waited_for_a_processor(load)
+            least_wait = min(least_wait, waited)
+            print(f"{self.id()}, try {number} of {TRIES}, {waited:.0%} of the time in line for a processor:\n  "
+                  + "\n  ".join(wrong), file=sys.stderr)
+        if least_wait > STARVED:
+            self.skipTest(f"this machine is too busy: at the best {least_wait:.0%} of the time in line for a processor")
+        self.fail("\n".join(wrong) + "\n" + truth.distances(load, chats))
+
+    def assert_measured_right(self, relay_flags: tuple[Any, ...], *flags: Any, warmup: int = 0,
+                              without: tuple[str, ...] = ("connect_ms",), tls: Any = None
+                              ) -> tuple[dict[str, Any], list[truth.Chat]]:
+        """Of a connection without TLS the relay knows only when it took it up, and not when it stood."""
+        def measure() -> tuple[list[str], dict[str, Any], list[truth.Chat]]:
+            relay = self.timed(*relay_flags, tls=tls)
+            more = ("--insecure",) if tls else ()
+            load = self.load(relay, *flags, *more, *(("--warmup", warmup) if warmup else ()))
+            if tls:
+                relay.tls = self.context(tls)
+            chats = relay.chats[warmup:]
+            relay.stop()
+            self.assertEqual(load["succeeded"], len(chats))
+            self.assertEqual(load["failed"], 0)
+            return truth.errors_of(load, chats, without=without), load, chats
+
+        return self.until_held(measure)
+
+    @staticmethod
+    def context(tls: tuple[Path, Path, Path]) -> ssl.SSLContext:
+        made = ssl.create_default_context(cafile=str(tls[0]))
+        made.check_hostname = False
+        return made
+
+
+class OneInFlight(BenchCase):
+    CLOSED = ("--concurrency", 1, "--requests", 15)
+    SCRIPT = ("--ttft", 0.15, "--itl", 0.01, "--pieces", 30, "--jitter", 0.3, "--role-first")
+
+    def test_streamed(self) -> None:
+        load, _ = self.assert_measured_right(self.SCRIPT, *self.CLOSED)
+        self.assertLess(load["ttfb_ms"]["p50"] + 50, load["ttft_ms"]["p50"])  # an empty piece is no first token
+
+    def test_unstreamed(self) -> None:
+        load, _ = self.assert_measured_right(("--head", 0.1, *self.SCRIPT), *self.CLOSED, "--no-stream")
+        for name in ("ttft_ms", "first_content_ms", "inter_token_ms", "inter_chunk_ms"):
+            self.assertIsNone(load[name])
+
+    def test_reasoning_comes_before_content(self) -> None:
+        load, _ = self.assert_measured_right(("--reasoning", 20, *self.SCRIPT), *self.CLOSED)
+        self.assertLess(load["ttft_ms"]["p50"] + 100, load["first_content_ms"]["p50"])
+        self.assertEqual(load["tokens"]["reasoning"], 15 * 20)
+
+    def test_reasoning_that_is_not_shown_takes_no_part_between_tokens(self) -> None:
+        load, _ = self.assert_measured_right(("--hidden-reasoning-tokens", 400, *self.SCRIPT), *self.CLOSED)
+        self.assertEqual(load["tokens"]["completion"], 15 * 430)
+
+    def test_several_tokens_a_piece(self) -> None:
+        load, _ = self.assert_measured_right(("--tokens-per-piece", 4, *self.SCRIPT), *self.CLOSED)
+        self.assertLess(3.5 * load["inter_token_ms"]["mean"], load["inter_chunk_ms"]["mean"])
+
+    def test_the_connection_is_no_part_of_the_times(self) -> None:
+        authority = self.certificate("relay", "IP:127.0.0.1")
+        load, _ = self.assert_measured_right(("--handshake", 0.2, *self.SCRIPT), *self.CLOSED, tls=authority,
+                                             without=())
+        self.assertEqual(load["connect_ms"]["count"], 1)
+        self.assertGreater(load["connect_ms"]["max"], 200)
+
+    def test_a_warmup_is_not_measured(self) -> None:
+        load, _ = self.assert_measured_right(("--stall-at", 0, "--stall-for", 0.6, *self.SCRIPT), *self.CLOSED,
+                                             warmup=3)
+        self.assertEqual(load["requests"], 15)
+        self.assertLess(load["latency_ms"]["max"], 800)
+
+
+class ManyInFlight(BenchCase):
+    CLOSED = ("--concurrency", WAVE, "--requests", 3 * WAVE)
+    SCRIPT = ("--ttft", 0.3, "--itl", 0.02, "--pieces", 40, "--role-first")
+
+    def test_streamed(self) -> None:
+        self.assert_measured_right((*self.SCRIPT, "--jitter", 0.4), *self.CLOSED)
+
+    def test_in_step(self) -> None:
+        """All replies come, and all requests go, at the same moments. To begin the others is no part of the time that
+        a connection takes."""
+        load, chats = self.assert_measured_right(self.SCRIPT, *self.CLOSED)
+        self.assertEqual(load["connect_ms"]["count"], WAVE)
+        to_begin_all = (chats[WAVE - 1]["request"] - chats[0]["request"]) * 1000
+        self.assertLess(load["connect_ms"]["p50"], to_begin_all / 4)
+
+    def test_unstreamed(self) -> None:
+        self.assert_measured_right(("--head", 0.1, *self.SCRIPT, "--jitter", 0.4), *self.CLOSED, "--no-stream")
+
+    def test_unstreamed_in_step(self) -> None:
+        self.assert_measured_right(("--head", 0.1, *self.SCRIPT), *self.CLOSED, "--no-stream")
+
+    def test_reasoning(self) -> None:
+        self.assert_measured_right(("--reasoning", 20, *self.SCRIPT, "--jitter", 0.4), *self.CLOSED)
+
+
+class OpenLoop(BenchCase):
+    SCRIPT = ("--ttft", 0.1, "--itl", 0.01, "--pieces", 20, "--jitter", 0.3, "--role-first")
+
+    def from_intended(self, chats: list[truth.Chat], rate: float) -> list[float]:
+        """By an even schedule. Its begin is not known here: nothing starts early, and some start is on time."""
+        gap = 60 / rate
+        begin = min(chat["request"] - place * gap for place, chat in enumerate(chats))
+        return [(chat["end"] - begin - place * gap) * 1000 for place, chat in enumerate(chats)]
+
+    def compare(self, name: str, told: dict[str, Any], values: list[float], ms: float = 1.0) -> list[str]:
+        found = truth.stats_of(values)
+        return [f"{name} {part}: told {told[part]}, in truth {value:.3f}" for part, value in found.items()
+                if abs(told[part] - value) > max(0.02 * value, ms)]
+
+    def test_even(self) -> None:
+        rate = 3000.0
+        load, chats = self.assert_measured_right(self.SCRIPT, "--rate", rate, "--duration", "4s")
+        self.assertEqual(len(chats), 200)
+        self.assertEqual(load["asked_per_s"], 50.0)
+        gaps = [after["request"] - before["request"] for before, after in zip(chats, chats[1:])]
+        self.assertAlmostEqual(truth.quantile(gaps, 0.5), 0.02, delta=0.001)
+
+    def test_poisson(self) -> None:
+        load, chats = self.assert_measured_right(self.SCRIPT, "--rate", 6000, "--rate-kind", "poisson", "--requests",
+                                                 500, "--seed", 7)
+        gaps = [after["request"] - before["request"] for before, after in zip(chats, chats[1:])]
+        mean = sum(gaps) / len(gaps)
+        deviation = (sum((gap - mean) ** 2 for gap in gaps) / len(gaps)) ** 0.5
+        self.assertAlmostEqual(mean, 0.01, delta=0.0015)  # three standard errors
+        self.assertAlmostEqual(deviation / mean, 1.0, delta=0.2)
+        self.assertAlmostEqual(load["latency_from_intended_ms"]["mean"], load["latency_ms"]["mean"], delta=6)
+
+    def test_a_stall_of_the_relay_shows_as_the_schedule_has_it(self) -> None:
+        """An open loop goes on sending: all that came within the stall waited for its end. A closed one waits with
+        the relay, and its quantiles know nothing of it."""
+        rate, count, begin, end, ttft, whole = 1200.0, 100, 1.525, 3.525, 0.1, 0.15
+        script = ("--ttft", ttft, "--itl", 0.01, "--pieces", 5, "--stall-at", begin, "--stall-for", end - begin)
+
+        def expected(start: float) -> float:
+            if start + whole < begin or start + ttft > end:
+                return whole
+            return (end if start < begin else end + whole) - start
+
+        def measure() -> tuple[list[str], dict[str, Any], list[truth.Chat]]:
+            relay = self.timed(*script)
+            load = self.load(relay, "--rate", rate, "--requests", count)
+            chats = relay.chats
+            told = load["latency_from_intended_ms"]
+            wrong = self.compare("latency_from_intended_ms", told, self.from_intended(chats, rate))
+            by_schedule = [expected(place * 60 / rate) * 1000 for place in range(count)]
+            wrong += self.compare("latency_from_intended_ms, by the schedule,", told, by_schedule, ms=10)
+            # What was written at once, at the end of the stall, has no times between its pieces.
+            without = ("connect_ms", "inter_token_ms", "inter_chunk_ms")
+            return wrong + truth.errors_of(load, chats, without=without), load, chats
+
+        load, _ = self.until_held(measure)
+        self.assertGreater(load["latency_from_intended_ms"]["p99"], 2000)
+
+        closed, _ = self.assert_measured_right(script, "--concurrency", 1, "--requests", count + 1, without=(
+            "connect_ms", "inter_token_ms", "inter_chunk_ms"))
+        self.assertLess(closed["latency_ms"]["p99"], 250)
+        self.assertGreater(closed["latency_ms"]["max"], 1900)
+
+    def test_a_client_that_was_held_counts_from_when_it_should_have_started(self) -> None:
+        """Latency from the send alone leaves out what a stopped client made wait. What came meanwhile came when it
+        did."""
+        rate, held = 1200.0, 2.0
+
+        def measure() -> tuple[list[str], dict[str, Any], list[truth.Chat]]:
+            relay = self.timed("--ttft", 0.1, "--itl", 0.01, "--pieces", 5)
+            run = self.start("bench", "--base-url", relay.url, "--model", "gpt-4o-mini", "-q", "--rpm", 0, "--json",
+                             "--rate", rate, "--requests", 100)
+            wait_until(lambda: len(relay.get("/truth")) >= 20, "some chats to end")
+            run.signal(signal.SIGSTOP)
+            time.sleep(held)
+            run.signal(signal.SIGCONT)
+            run.wait()
+            self.assertEqual(run.code, 0, run.err)
+            load = json.loads(run.out)["loads"][0]
+            chats = relay.chats
+            wrong = []
+            for name, values in (("latency_from_intended_ms", self.from_intended(chats, rate)),
+                                 ("latency_ms", truth.values_of(chats)["latency_ms"])):
+                wrong += self.compare(name, load[name], values)
+            return wrong, load, chats
+
+        load, _ = self.until_held(measure)
+        self.assertGreater(load["latency_from_intended_ms"]["p90"], 1500)
+        self.assertLess(load["latency_ms"]["p99"], 400)
+
+
+class OwnLimits(BenchCase):
+    """What is sluice's own, and not the relay's, is said."""
+
+    def test_held_by_its_own_cap(self) -> None:
+        relay = self.timed("--ttft", 0.02, "--itl", 0.002, "--pieces", 5)
+        flags = ("--rpm", 60, "--concurrency", 4, "--duration", "8s")
+        load = json.loads(self.bench(relay, *flags, "--json").out)["loads"][0]
+        self.assertEqual(load["requests"], 60)
+        self.assertEqual(load["most_in_60s"], 60)
+        # 60 of about 30 ms went through; four callers waited for the rest of the eight seconds.
+        sent = sum(chat["end"] - chat["request"] for chat in relay.chats)
+        self.assertAlmostEqual(load["held_by_cap"], 1 - sent / (4 * 8), delta=0.02)
+
+    def test_a_cap_that_holds_is_told_in_the_table(self) -> None:
+        relay = self.timed("--ttft", 0.02, "--itl", 0.002, "--pieces", 5)
+        run = self.bench(relay, "--rpm", 20, "--concurrency", 4, "--duration", "3s")
+        self.assertIn("sluice's own cap of 20 a minute held it", run.out)
+        free = self.bench(relay, "--rpm", 0, "--concurrency", 4, "--requests", 40)
+        self.assertNotIn("sluice's own cap", free.out)
+
+
+class Simulated(BenchCase):
+    """The simulator draws each delay anew: means, totals and money are compared."""
+
+    def measure(self, *flags: Any, ttft: float, itl: float, concurrency: int, requests: int) -> None:
+        simulator = self.simulator("--seed", "11", "--tokens", "40", ttft=f"{ttft}ms", itl=f"{itl}ms")
+        run = self.bench(simulator, "--rpm", 0, "--json", "--concurrency", concurrency, "--requests", requests, *flags)
+        document = json.loads(run.out)
+        load = document["loads"][0]
+        delivered = simulator.ledger["delivered"]
+        self.assertEqual(load["succeeded"], requests)
+        self.assertEqual(delivered["requests"], requests)
+        for name in ("prompt", "completion"):
+            self.assertEqual(load["tokens"][name], delivered["tokens"][name])
+        self.assertEqual(load["tokens"]["estimated_requests"], 0)
+        self.assertEqual(Decimal(document["cost_usd"]), Decimal(delivered["cost_usd"]))
+        self.assertEqual(Decimal(load["cost_usd"]), Decimal(delivered["cost_usd"]))
+        if load["ttft_ms"] is None:
+            return
+        # Each is even from half to one and a half: its deviation is 0.29 of it, of the mean so much by the root of n.
+        spread = 4 * 0.29 / requests ** 0.5
+        self.assertAlmostEqual(load["ttft_ms"]["mean"], ttft, delta=max(ttft * (spread + 0.02), 1))
+        self.assertAlmostEqual(load["inter_token_ms"]["mean"], itl, delta=max(itl * (spread + 0.02), 1))
+
+    def test_one_in_flight(self) -> None:
+        self.measure(ttft=100, itl=10, concurrency=1, requests=20)
+
+    def test_many_in_flight(self) -> None:
+        self.measure(ttft=400, itl=20, concurrency=WAVE, requests=3 * WAVE)
+
+    def test_unstreamed(self) -> None:
+        self.measure("--no-stream", ttft=100, itl=10, concurrency=64, requests=256)
+
+
+class NearTheLimitOfTheClient(BenchCase):
+    """A client with about as much to read as it can. What arrives it looks at late; by the kernel's stamps it measures
+    right all the same, as long as it comes before the next piece does."""
+
+    SCRIPT = ("--ttft", 0.3, "--itl", 0.012, "--pieces", 80, "--jitter", 0.4, "--role-first")
+    CLOSED = ("--concurrency", WAVE, "--requests", 2 * WAVE)
+    LEAST_BYTES, MOST_BYTES, STEP = 500, 64_000, 1.4
+
+    def test_it_measures_right_and_warns(self) -> None:
+        piece_bytes = float(self.LEAST_BYTES)
+        while True:
+            script = (*self.SCRIPT, "--piece-bytes", int(piece_bytes))
+            relay = self.timed(*script)
+            run = self.bench(relay, "--rpm", 0, *self.CLOSED)
+            relay.stop()
+            if "this program was busy for" in run.out:
+                break
+            piece_bytes *= self.STEP
+            self.assertLess(piece_bytes, self.MOST_BYTES, f"it was never busy enough to warn:\n{run.out}")
+        load, _ = self.assert_measured_right(script, *self.CLOSED)
+        self.assertGreater(load["client_busy"], 0.6)
+
+
+if __name__ == "__main__":
+    unittest.main()
