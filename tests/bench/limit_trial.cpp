@@ -234,8 +234,9 @@ std::vector<relay_kind> relay_kinds() {
       add(kind, name, rpm, ", Retry-After always 1").hints = hint::always_1;
       add(kind, name, rpm, ", 5 % fail").failing_percent = 5;
     }
-    const auto may_be_unclear = [&](double rpm, const char* what) -> relay_kind& {
-      auto& one = add(kind, name, rpm, what);
+    const auto may_be_unclear = [&add, of = kind, named = name](double rpm,
+                                                                const char* what) -> relay_kind& {
+      auto& one = add(of, named, rpm, what);
       one.can_be_told = one.rate_can_be = false;
       return one;
     };
