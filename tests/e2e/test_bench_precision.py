@@ -335,7 +335,8 @@ class NearTheLimitOfTheClient(BenchCase):
                 break
             piece_bytes *= self.STEP
             self.assertLess(piece_bytes, self.MOST_BYTES, f"it was never busy enough to warn:\n{run.out}")
-        load, _ = self.assert_measured_right(script, *self.CLOSED)
+        # Pieces that have waited for it together came together, for all that it can tell.
+        load, _ = self.assert_measured_right(script, *self.CLOSED, without=("connect_ms", "inter_chunk_ms"))
         self.assertGreater(load["client_busy"], 0.6)
 
 
