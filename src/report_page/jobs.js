@@ -197,7 +197,7 @@ function modelTimes(jobs) {
   return table({ caption: 'Times by model', columns, rows, headers: jobs.length > 1 ? 2 : 1, name: 'models' });
 }
 
-function sharesTable(jobs, name, title) {
+function sharesTable(jobs, name, title, what) {
   const rows = jobs.flatMap((job) =>
     entries(job.totals[name]).map(([who, share]) => ({
       where: job.shown,
@@ -209,7 +209,7 @@ function sharesTable(jobs, name, title) {
       cost: share.cost_usd ?? null,
     })),
   );
-  return rows.length > 0 ? costTable(rows, title, 'Job') : null;
+  return rows.length > 0 ? costTable(rows, title, 'Job', what, what === 'Model' ? 'cost' : 'relays') : null;
 }
 
 function finishTable(jobs) {
@@ -389,8 +389,8 @@ function jobsPage(document) {
       section(
         'cost',
         'Cost and times by model',
-        sharesTable(jobs, 'models', 'Cost by model'),
-        sharesTable(jobs, 'relays', 'Cost by relay'),
+        sharesTable(jobs, 'models', 'Cost by model', 'Model'),
+        sharesTable(jobs, 'relays', 'Cost by relay', 'Relay'),
         modelTimes(jobs),
       ),
       section('errors', 'Errors', errors ?? paragraph('No request failed.')),

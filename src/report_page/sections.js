@@ -103,12 +103,12 @@ function failuresTable(requests, all, more = []) {
 }
 
 /// Rows {where, model, requests, prompt, completion, cost}: a bar in the cost shows its part of the dearest.
-function costTable(rows, caption, whereTitle) {
+function costTable(rows, caption, whereTitle, whatTitle = 'Model', name = 'cost') {
   const most = Math.max(...rows.map((row) => Number(row.cost) || 0));
   const several = new Set(rows.map((row) => row.where)).size > 1;
   const columns = [
     ...(several ? [{ title: whereTitle, words: true }] : []),
-    { title: 'Model', words: true },
+    { title: whatTitle, words: true },
     { title: 'Succeeded' },
     { title: 'Prompt tokens' },
     { title: 'Output tokens' },
@@ -118,7 +118,7 @@ function costTable(rows, caption, whereTitle) {
   const made = table({
     caption,
     columns,
-    name: 'cost',
+    name,
     headers: several ? 2 : 1,
     rows: rows.map((row) => [
       ...(several ? [cell(row.where, undefined, { colour: row.colour })] : []),
