@@ -10,7 +10,8 @@ function element(tag, attributes = {}, ...children) {
 }
 
 /// The colour of one of those that are compared, beside its name.
-const swatch = (colour) => element('span', { class: 'swatch', style: `--swatch: var(${colour})`, 'aria-hidden': 'true' });
+const swatch = (colour) =>
+  element('span', { class: 'swatch', style: `--swatch: var(${colour})`, 'aria-hidden': 'true' });
 
 /// A cell that shows `text` and stands for `value`, a number or a decimal of the document.
 const cell = (text, value, more = {}) => ({ text, value, ...more });
@@ -38,16 +39,28 @@ function tableCell(content, column, isHeader) {
 
 function headRows(columns) {
   const grouped = columns.some((column) => column.group);
-  const leaf = (column) => element('th', { scope: 'col', class: column.words ? 'words' : 'number', rowspan: grouped && !column.group ? 2 : null },
-    column.colour ? [swatch(column.colour), ' '] : [], column.title, column.unit ? element('span', { class: 'unit' }, ` ${column.unit}`) : null);
+  const leaf = (column) =>
+    element(
+      'th',
+      { scope: 'col', class: column.words ? 'words' : 'number', rowspan: grouped && !column.group ? 2 : null },
+      column.colour ? [swatch(column.colour), ' '] : [],
+      column.title,
+      column.unit ? element('span', { class: 'unit' }, ` ${column.unit}`) : null,
+    );
   if (!grouped) return [element('tr', {}, columns.map(leaf))];
   const first = element('tr');
   columns.forEach((column, at) => {
     if (!column.group) return first.append(leaf(column));
     if (at > 0 && columns[at - 1].group === column.group) return undefined;
     const span = columns.filter((other) => other.group === column.group).length;
-    return first.append(element('th', { scope: 'colgroup', colspan: span, class: 'group' }, column.group,
-      column.groupUnit ? element('span', { class: 'unit' }, ` ${column.groupUnit}`) : null));
+    return first.append(
+      element(
+        'th',
+        { scope: 'colgroup', colspan: span, class: 'group' },
+        column.group,
+        column.groupUnit ? element('span', { class: 'unit' }, ` ${column.groupUnit}`) : null,
+      ),
+    );
   });
   return [first, element('tr', {}, columns.filter((column) => column.group).map(leaf))];
 }
@@ -58,14 +71,36 @@ function table({ caption, columns, rows, headers = 1, name }) {
   const body = [];
   for (const row of rows) {
     if (row.group !== undefined) {
-      body.push(element('tbody', {}, element('tr', { class: 'part' }, element('th', { scope: 'rowgroup', colspan: columns.length, class: 'words' }, row.group))));
+      body.push(
+        element(
+          'tbody',
+          {},
+          element(
+            'tr',
+            { class: 'part' },
+            element('th', { scope: 'rowgroup', colspan: columns.length, class: 'words' }, row.group),
+          ),
+        ),
+      );
       continue;
     }
     if (body.length === 0) body.push(element('tbody'));
-    let missing = columns.length - row.length;  // cells that span into this row stand in front
-    body.at(-1).append(element('tr', {}, row.map((content, at) => tableCell(content, columns[at + missing], at + missing < headers))));
+    let missing = columns.length - row.length; // cells that span into this row stand in front
+    body.at(-1).append(
+      element(
+        'tr',
+        {},
+        row.map((content, at) => tableCell(content, columns[at + missing], at + missing < headers)),
+      ),
+    );
   }
-  const made = element('table', { 'data-table': name }, element('caption', {}, caption), element('thead', {}, headRows(columns)), body);
+  const made = element(
+    'table',
+    { 'data-table': name },
+    element('caption', {}, caption),
+    element('thead', {}, headRows(columns)),
+    body,
+  );
   return element('div', { class: 'scroll' }, made);
 }
 
@@ -85,14 +120,20 @@ function markScrolling() {
 function fitTables(isPaper) {
   for (const made of document.querySelectorAll('table')) {
     made.style.zoom = '';
-    if (isPaper && made.offsetWidth > made.parentElement.clientWidth) made.style.zoom = made.parentElement.clientWidth / made.offsetWidth;
+    if (isPaper && made.offsetWidth > made.parentElement.clientWidth)
+      made.style.zoom = made.parentElement.clientWidth / made.offsetWidth;
   }
 }
 
 function section(id, title, ...content) {
   const filled = content.flat().filter(Boolean);
   if (filled.length === 0) return null;
-  return element('section', { id, 'aria-labelledby': `${id}-title` }, element('h2', { id: `${id}-title` }, title), filled);
+  return element(
+    'section',
+    { id, 'aria-labelledby': `${id}-title` },
+    element('h2', { id: `${id}-title` }, title),
+    filled,
+  );
 }
 
 const paragraph = (...words) => element('p', {}, words);
@@ -101,8 +142,26 @@ const note = (kind, ...words) => element('p', { class: `note ${kind}`, role: 'no
 /// [{label, value, unit, under}]: the key figures.
 function tiles(figures, name) {
   const known = figures.filter(Boolean);
-  return element('dl', { class: 'tiles', 'data-tiles': name, style: `--columns: ${known.length > 5 ? Math.ceil(known.length / 2) : known.length}` }, known.map(({ label, value, unit, under, data }) =>
-    element('div', {}, element('dt', {}, label),
-      element('dd', { class: String(value).length > 8 ? 'value long' : 'value', 'data-value': data ?? null }, value, unit ? element('span', { class: 'unit' }, ` ${unit}`) : null),
-      under ? element('dd', { class: 'under' }, under) : null)));
+  return element(
+    'dl',
+    {
+      class: 'tiles',
+      'data-tiles': name,
+      style: `--columns: ${known.length > 5 ? Math.ceil(known.length / 2) : known.length}`,
+    },
+    known.map(({ label, value, unit, under, data }) =>
+      element(
+        'div',
+        {},
+        element('dt', {}, label),
+        element(
+          'dd',
+          { class: String(value).length > 8 ? 'value long' : 'value', 'data-value': data ?? null },
+          value,
+          unit ? element('span', { class: 'unit' }, ` ${unit}`) : null,
+        ),
+        under ? element('dd', { class: 'under' }, under) : null,
+      ),
+    ),
+  );
 }

@@ -27,7 +27,6 @@ function percent(share) {
   return `${value === 0 || value === 100 ? value : Math.abs(value) >= 1 ? fixed(value, 1) : figure3(value)}\u00a0%`;
 }
 
-
 const ratio = (part, whole) => (isNumber(part) && whole > 0 ? part / whole : null);
 const milliseconds = (value) => (isNumber(value) ? `${figure3(value)}\u00a0ms` : none);
 const dollars = (text) => (typeof text === 'string' ? `$${text}` : none);
@@ -37,9 +36,16 @@ function duration(seconds) {
   if (!isNumber(seconds)) return none;
   if (seconds < 60) return `${figure3(seconds)}\u00a0s`;
   const whole = Math.round(seconds);
-  const parts = [[Math.floor(whole / 86400), 'd'], [Math.floor(whole / 3600) % 24, 'h'],
-    [Math.floor(whole / 60) % 60, 'min'], [whole % 60, 's']].filter(([number]) => number > 0);
-  return parts.slice(0, 2).map(([number, unit]) => `${number}\u00a0${unit}`).join(' ');
+  const parts = [
+    [Math.floor(whole / 86400), 'd'],
+    [Math.floor(whole / 3600) % 24, 'h'],
+    [Math.floor(whole / 60) % 60, 'min'],
+    [whole % 60, 's'],
+  ].filter(([number]) => number > 0);
+  return parts
+    .slice(0, 2)
+    .map(([number, unit]) => `${number}\u00a0${unit}`)
+    .join(' ');
 }
 
 /// Of an axis: 90 is 1:30, an hour 1:00:00.
@@ -48,14 +54,20 @@ function clock(seconds) {
   if (whole < 60) return `${seconds < 0 ? '-' : ''}${Number.isInteger(whole) ? whole : whole.toFixed(1)}`;
   const two = (number) => String(Math.floor(number)).padStart(2, '0');
   const minutes = Math.floor(whole / 60);
-  return minutes < 60 ? `${minutes}:${two(whole % 60)}` : `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${two(whole % 60)}`;
+  return minutes < 60
+    ? `${minutes}:${two(whole % 60)}`
+    : `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${two(whole % 60)}`;
 }
 
 /// Of an axis whose steps are even: as many decimals for all as they need.
 function evenTicks(splits) {
   const step = splits.length > 1 ? Math.abs(splits[1] - splits[0]) : 1;
   const digits = Math.min(6, Math.max(0, -Math.floor(Math.log10(step) + 1e-9)));
-  const needed = splits.some((value) => isNumber(value) && Math.abs(value * 10 ** digits - Math.round(value * 10 ** digits)) > 1e-6) ? digits + 1 : digits;
+  const needed = splits.some(
+    (value) => isNumber(value) && Math.abs(value * 10 ** digits - Math.round(value * 10 ** digits)) > 1e-6,
+  )
+    ? digits + 1
+    : digits;
   return splits.map((value) => (value === null ? '' : fixed(value, needed)));
 }
 

@@ -3,12 +3,26 @@
 function showHead(head) {
   document.title = `${head.title} – sluice ${head.kind.toLowerCase()} report`;
   document.getElementById('head').append(
-    element('p', { class: 'kind' }, `sluice · ${head.kind} report`), element('h1', {}, head.title),
-    element('ul', { class: 'facts' }, head.facts.filter(Boolean).map((fact) => element('li', {}, fact))));
+    element('p', { class: 'kind' }, `sluice · ${head.kind} report`),
+    element('h1', {}, head.title),
+    element(
+      'ul',
+      { class: 'facts' },
+      head.facts.filter(Boolean).map((fact) => element('li', {}, fact)),
+    ),
+  );
 }
 
 function showContents(sections) {
-  document.getElementById('contents').append(element('ol', {}, sections.map((one) => element('li', {}, element('a', { href: `#${one.id}` }, one.querySelector('h2').textContent)))));
+  document.getElementById('contents').append(
+    element(
+      'ol',
+      {},
+      sections.map((one) =>
+        element('li', {}, element('a', { href: `#${one.id}` }, one.querySelector('h2').textContent)),
+      ),
+    ),
+  );
 }
 
 /// On paper all is light, of the paper's width, and open.
@@ -50,7 +64,15 @@ function show(told) {
   showHead(head);
   showContents(shown);
   document.getElementById('content').append(...shown);
-  document.getElementById('foot').append(element('p', {}, 'Made by sluice. The plots are drawn with uPlot, MIT License; its notice stands in this file. The numbers are in it as JSON, too, in the element “document”.'));
+  document
+    .getElementById('foot')
+    .append(
+      element(
+        'p',
+        {},
+        'Made by sluice. The plots are drawn with uPlot, MIT License; its notice stands in this file. The numbers are in it as JSON, too, in the element “document”.',
+      ),
+    );
   drawAll();
   watchMedia();
 }
@@ -58,7 +80,9 @@ function show(told) {
 try {
   show(JSON.parse(document.getElementById('document').textContent));
 } catch (fault) {
-  document.getElementById('content').prepend(note('warn', `This report cannot be drawn: ${fault.message}. Its numbers stand in this file as JSON.`));
+  document
+    .getElementById('content')
+    .prepend(note('warn', `This report cannot be drawn: ${fault.message}. Its numbers stand in this file as JSON.`));
   throw fault;
 } finally {
   document.documentElement.dataset.ready = 'true';

@@ -12,8 +12,11 @@ export const folder = mkdtempSync(join(tmpdir(), 'sluice-browser-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 
 export function sluice(...words) {
-  const run = spawnSync(process.env.SLUICE, words.map(String), { encoding: 'utf8', cwd: folder,
-    env: { PATH: process.env.PATH, HOME: folder, XDG_STATE_HOME: join(folder, 'state'), XDG_CONFIG_HOME: folder } });
+  const run = spawnSync(process.env.SLUICE, words.map(String), {
+    encoding: 'utf8',
+    cwd: folder,
+    env: { PATH: process.env.PATH, HOME: folder, XDG_STATE_HOME: join(folder, 'state'), XDG_CONFIG_HOME: folder },
+  });
   if (run.error) throw run.error;
   return run;
 }
@@ -34,7 +37,13 @@ export const stop = () => browser.close();
 
 /// Opens the page; `faults` gathers what a reader of the console would see.
 export async function open(path, { scheme = 'light', width = 1280, motion = 'no-preference', density = 1 } = {}) {
-  const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme: scheme, reducedMotion: motion, offline: true, deviceScaleFactor: density });
+  const context = await browser.newContext({
+    viewport: { width, height: 900 },
+    colorScheme: scheme,
+    reducedMotion: motion,
+    offline: true,
+    deviceScaleFactor: density,
+  });
   const page = await context.newPage();
   const faults = [];
   page.on('console', (said) => faults.push(`${said.type()}: ${said.text()}`));
@@ -56,7 +65,8 @@ export async function open(path, { scheme = 'light', width = 1280, motion = 'no-
 }
 
 /// What was drawn, and sized, stands on the screen.
-export const settled = (page) => page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+export const settled = (page) =>
+  page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
 
 // A page that takes pictures apart.
 let reader;
@@ -68,7 +78,9 @@ async function readerPage() {
 /// The pixels of a part of the page, as a screenshot shows them: {width, height, data: r, g, b, a, …}.
 export async function pixels(page, locator) {
   const shot = (await (locator ?? page).screenshot({ animations: 'disabled' })).toString('base64');
-  const seen = await (await readerPage()).evaluate(async (png) => {
+  const seen = await (
+    await readerPage()
+  ).evaluate(async (png) => {
     const image = await createImageBitmap(await (await fetch(`data:image/png;base64,${png}`)).blob());
     const canvas = new OffscreenCanvas(image.width, image.height);
     const drawing = canvas.getContext('2d');
@@ -89,7 +101,11 @@ export function places(image, colour, near = 12) {
   const [r, g, b] = rgb(colour);
   const found = [];
   for (let at = 0; at < image.data.length; at += 4) {
-    if (Math.abs(image.data[at] - r) <= near && Math.abs(image.data[at + 1] - g) <= near && Math.abs(image.data[at + 2] - b) <= near) {
+    if (
+      Math.abs(image.data[at] - r) <= near &&
+      Math.abs(image.data[at + 1] - g) <= near &&
+      Math.abs(image.data[at + 2] - b) <= near
+    ) {
       found.push({ x: (at / 4) % image.width, y: Math.floor(at / 4 / image.width) });
     }
   }
@@ -97,7 +113,9 @@ export function places(image, colour, near = 12) {
 }
 
 function luminance(hex) {
-  const [r, g, b] = rgb(hex).map((value) => (value / 255 <= 0.04045 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4));
+  const [r, g, b] = rgb(hex).map((value) =>
+    value / 255 <= 0.04045 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4,
+  );
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 }
 
@@ -108,12 +126,20 @@ export function contrast(one, other) {
 }
 
 /// The value of a colour of the style sheet, as "#rrggbb".
-export const colour = (page, name) => page.evaluate((variable) => getComputedStyle(document.documentElement).getPropertyValue(variable).trim(), name);
+export const colour = (page, name) =>
+  page.evaluate((variable) => getComputedStyle(document.documentElement).getPropertyValue(variable).trim(), name);
 
 /// A table's rows: the header cells' texts, and of each row the cells' texts and values.
-export const table = (page, name) => page.evaluate((wanted) => {
-  const found = document.querySelector(`table[data-table="${wanted}"]`);
-  if (!found) return null;
-  const read = (cell) => ({ text: cell.textContent.replaceAll('\u00a0', ' ').trim(), value: cell.dataset.value });
-  return { caption: found.caption.textContent, rows: [...found.tBodies].flatMap((body) => [...body.rows]).filter((row) => row.className !== 'part').map((row) => [...row.cells].map(read)) };
-}, name);
+export const table = (page, name) =>
+  page.evaluate((wanted) => {
+    const found = document.querySelector(`table[data-table="${wanted}"]`);
+    if (!found) return null;
+    const read = (cell) => ({ text: cell.textContent.replaceAll('\u00a0', ' ').trim(), value: cell.dataset.value });
+    return {
+      caption: found.caption.textContent,
+      rows: [...found.tBodies]
+        .flatMap((body) => [...body.rows])
+        .filter((row) => row.className !== 'part')
+        .map((row) => [...row.cells].map(read)),
+    };
+  }, name);

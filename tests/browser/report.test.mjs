@@ -7,37 +7,109 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
 import { target, targets } from './bench_document.mjs';
-import { colour, contrast, folder, open, pageOf, pixels, places, settled, sluice, start, stop, table } from './opened_page.mjs';
+import {
+  colour,
+  contrast,
+  folder,
+  open,
+  pageOf,
+  pixels,
+  places,
+  settled,
+  sluice,
+  start,
+  stop,
+  table,
+} from './opened_page.mjs';
 
-const limit = { kind: 'sliding', rpm: 200, burst: 200, at_least: 198, at_most: 201, ceiling: 600, requests: 420, refused: 12,
-  cost_usd: '0.0041', evidence: 'the 201st was refused', stopped: null };
+const limit = {
+  kind: 'sliding',
+  rpm: 200,
+  burst: 200,
+  at_least: 198,
+  at_most: 201,
+  ceiling: 600,
+  requests: 420,
+  refused: 12,
+  cost_usd: '0.0041',
+  evidence: 'the 201st was refused',
+  stopped: null,
+};
 const documents = {
   loads: { ...target(), limit },
   single: target({ loads: [8], rpm: 0 }),
   open: target({ rate: [60, 240], rpm: 0, seed: 5 }),
-  targets: targets('gpt-4o-mini', [{ name: 'blue', loads: [2, 16] }, { name: 'green', seed: 2, ttft: 0.4, failing: 0.06, loads: [2, 16] }, { name: 'amber', seed: 3, loads: [2, 16] }]),
-  side: targets('gpt-4o-mini', [{ name: 'blue', loads: [4] }, { name: 'green', seed: 2, loads: [4] }]),
+  targets: targets('gpt-4o-mini', [
+    { name: 'blue', loads: [2, 16] },
+    { name: 'green', seed: 2, ttft: 0.4, failing: 0.06, loads: [2, 16] },
+    { name: 'amber', seed: 3, loads: [2, 16] },
+  ]),
+  side: targets('gpt-4o-mini', [
+    { name: 'blue', loads: [4] },
+    { name: 'green', seed: 2, loads: [4] },
+  ]),
 };
 const pages = {};
 
 function job(name, lines) {
-  writeFileSync(join(folder, `${name}.jsonl`), lines.map((line) => (typeof line === 'string' ? line : JSON.stringify(line))).join('\n'));
-  const run = sluice('run', `${name}.jsonl`, '--simulate=faulty', '--seed', 3, '--rpm', 0, '--max-attempts', 1, '--idle-timeout', '1s', '-q');
+  writeFileSync(
+    join(folder, `${name}.jsonl`),
+    lines.map((line) => (typeof line === 'string' ? line : JSON.stringify(line))).join('\n'),
+  );
+  const run = sluice(
+    'run',
+    `${name}.jsonl`,
+    '--simulate=faulty',
+    '--seed',
+    3,
+    '--rpm',
+    0,
+    '--max-attempts',
+    1,
+    '--idle-timeout',
+    '1s',
+    '-q',
+  );
   assert.ok([0, 1].includes(run.status), run.stderr);
 }
-const lines = (count, models) => Array.from({ length: count }, (_, i) => ({ custom_id: `row-${i}`, method: 'POST', url: '/v1/chat/completions',
-  body: { model: models[i % models.length], messages: [{ role: 'user', content: `question ${i}` }], max_tokens: 20 } }));
+const lines = (count, models) =>
+  Array.from({ length: count }, (_, i) => ({
+    custom_id: `row-${i}`,
+    method: 'POST',
+    url: '/v1/chat/completions',
+    body: { model: models[i % models.length], messages: [{ role: 'user', content: `question ${i}` }], max_tokens: 20 },
+  }));
 
 before(async () => {
   for (const [name, document] of Object.entries(documents)) pages[name] = pageOf(name, document);
   job('mixed', [...lines(60, ['gpt-4o-mini', 'gpt-4', 'no-such-model']), '{"broken"']);
   job('small', lines(12, ['gpt-4o']));
-  for (const [name, ...jobs] of [['job', 'mixed.jsonl'], ['jobs', 'mixed.jsonl', 'small.jsonl']]) {
+  for (const [name, ...jobs] of [
+    ['job', 'mixed.jsonl'],
+    ['jobs', 'mixed.jsonl', 'small.jsonl'],
+  ]) {
     const run = sluice('report', ...jobs, '--rpm', 100, '--html', `${name}.html`);
     assert.equal(run.status, 0, run.stderr);
     pages[name] = join(folder, `${name}.html`);
   }
-  const bench = sluice('bench', '--simulate', '--model', 'gpt-4o-mini', '--concurrency', '2,8', '--requests', 16, '--max-tokens', 20, '--rpm', 0, '-q', '--json', '--html', 'bench.html');
+  const bench = sluice(
+    'bench',
+    '--simulate',
+    '--model',
+    'gpt-4o-mini',
+    '--concurrency',
+    '2,8',
+    '--requests',
+    16,
+    '--max-tokens',
+    20,
+    '--rpm',
+    0,
+    '-q',
+    '--json',
+    '--html',
+    'bench.html',
+  );
   assert.equal(bench.status, 0, bench.stderr);
   documents.bench = JSON.parse(bench.stdout);
   pages.bench = join(folder, 'bench.html');
@@ -47,6 +119,12 @@ after(stop);
 
 const everyPage = ['loads', 'single', 'open', 'targets', 'side', 'job', 'jobs', 'bench'];
 
+/// Opens the numbers of a plot; they are filled in a moment later.
+async function opened(page, id) {
+  await page.locator(`#figure-${id} summary`).click();
+  await page.locator(`table[data-table="plot-${id}"]`).waitFor();
+}
+
 /// The document that a page holds.
 const held = (page) => page.evaluate(() => JSON.parse(document.getElementById('document').textContent));
 const totals = (name) => JSON.parse(readFileSync(join(folder, `${name}.totals.json`), 'utf8'));
@@ -55,9 +133,14 @@ const quantiles = (stats) => ['p50', 'p90', 'p99'].map((share) => String(stats[s
 
 test('the documents drawn here are such as bench prints', (context) => {
   const schema = new URL('../../docs/bench.schema.json', import.meta.url).pathname;
-  const check = 'import json, sys, jsonschema\nschema = json.load(open(sys.argv[1]))\nfor document in json.load(sys.stdin): jsonschema.validate(document, schema)';
-  const run = spawnSync('python3', ['-c', check, schema], { input: JSON.stringify(Object.values(documents)), encoding: 'utf8' });
-  if (run.error || run.stderr.includes('ModuleNotFoundError')) return context.skip('python3 with jsonschema is not here');
+  const check =
+    'import json, sys, jsonschema\nschema = json.load(open(sys.argv[1]))\nfor document in json.load(sys.stdin): jsonschema.validate(document, schema)';
+  const run = spawnSync('python3', ['-c', check, schema], {
+    input: JSON.stringify(Object.values(documents)),
+    encoding: 'utf8',
+  });
+  if (run.error || run.stderr.includes('ModuleNotFoundError'))
+    return context.skip('python3 with jsonschema is not here');
   return assert.equal(run.status, 0, run.stderr);
 });
 
@@ -66,9 +149,9 @@ describe('opened from the disk, without a network', () => {
     test(`${name}: nothing is amiss, and all stands in one file`, async () => {
       const page = await open(pages[name]);
       assert.deepEqual(page.faults, []);
-      assert.equal(await page.locator('main section').count() > 5, true);
+      assert.equal((await page.locator('main section').count()) > 5, true);
       assert.equal(await page.locator('canvas').count(), await page.locator('figure').count());
-      assert.ok(await page.locator('figure').count() >= 6);
+      assert.ok((await page.locator('figure').count()) >= 6);
       await page.leave();
     });
   }
@@ -87,7 +170,9 @@ describe('plots, by the pixels of a screenshot', () => {
         const page = await open(pages[name], { scheme, density: 2 });
         for (const figure of await page.locator('figure').all()) {
           const title = await figure.locator('figcaption strong').textContent();
-          const shades = await figure.locator('.legend line').evaluateAll((all) => all.map((line) => line.style.stroke.match(/--[a-z0-9-]+/)[0]));
+          const shades = await figure
+            .locator('.legend line')
+            .evaluateAll((all) => all.map((line) => line.style.stroke.match(/--[a-z0-9-]+/)[0]));
           const seen = await pixels(page, figure.locator('.plot'));
           for (const shade of new Set(shades)) {
             const drawn = places(seen, await colour(page, shade));
@@ -103,9 +188,16 @@ describe('plots, by the pixels of a screenshot', () => {
     const page = await open(pages.loads);
     const plot = page.locator('#figure-time-0-minute .plot');
     const seen = await pixels(page, plot);
-    const box = await plot.locator('.u-over').evaluate((over) => ({ left: over.offsetLeft, top: over.offsetTop, width: over.offsetWidth, height: over.offsetHeight }));
+    const box = await plot.locator('.u-over').evaluate((over) => ({
+      left: over.offsetLeft,
+      top: over.offsetTop,
+      width: over.offsetWidth,
+      height: over.offsetHeight,
+    }));
     const ink = await colour(page, '--cap');
-    const inside = places(seen, ink, 40).filter(({ x, y }) => x > box.left + 2 && x < box.left + box.width && y > box.top + 16 && y < box.top + box.height - 2);
+    const inside = places(seen, ink, 40).filter(
+      ({ x, y }) => x > box.left + 2 && x < box.left + box.width && y > box.top + 16 && y < box.top + box.height - 2,
+    );
     const rows = new Set(inside.map(({ y }) => y));
     assert.ok(rows.size >= 1 && rows.size <= 4, `ink in the rows ${[...rows]}`);
     const columns = new Set(inside.map(({ x }) => x));
@@ -131,7 +223,7 @@ describe('plots, by the pixels of a screenshot', () => {
     await page.setViewportSize({ width: 390, height: 800 });
     await settled(page);
     await page.waitForFunction(() => [...document.querySelectorAll('.uplot')].every((plot) => plot.offsetWidth <= 390));
-    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth) <= 390);
+    assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= 390);
     assert.deepEqual(page.faults, []);
     await page.leave();
   });
@@ -154,8 +246,12 @@ describe('numbers equal the document’s', () => {
     assert.equal(rows.length, documents.loads.loads.length);
     documents.loads.loads.forEach((load, at) => {
       assert.equal(rows[at][0].text, `${load.concurrency} in flight`);
-      assert.deepEqual(values(rows[at]).slice(1), [load.requests, load.failed, load.throttled, load.requests_per_s, load.output_tokens_per_s].map(String)
-        .concat(quantiles(load.ttft_ms), quantiles(load.inter_token_ms), quantiles(load.latency_ms), load.cost_usd));
+      assert.deepEqual(
+        values(rows[at]).slice(1),
+        [load.requests, load.failed, load.throttled, load.requests_per_s, load.output_tokens_per_s]
+          .map(String)
+          .concat(quantiles(load.ttft_ms), quantiles(load.inter_token_ms), quantiles(load.latency_ms), load.cost_usd),
+      );
       assert.equal(rows[at].at(-1).text, `$${load.cost_usd}`);
       assert.ok(Math.abs(Number(rows[at][6].text.replaceAll(',', '')) / load.ttft_ms.p50 - 1) < 0.01);
     });
@@ -166,14 +262,20 @@ describe('numbers equal the document’s', () => {
     const page = await open(pages.bench);
     assert.deepEqual(await held(page), documents.bench);
     const { rows } = await table(page, 'loads');
-    assert.deepEqual(rows.map((row) => row.at(-1).value), documents.bench.loads.map((load) => load.cost_usd));
+    assert.deepEqual(
+      rows.map((row) => row.at(-1).value),
+      documents.bench.loads.map((load) => load.cost_usd),
+    );
     assert.match(await page.locator('#summary').textContent(), /A simulated relay answered/);
     await page.leave();
   });
 
   test('the whole cost is the exact sum', async () => {
     const page = await open(pages.loads);
-    const units = documents.loads.loads.reduce((sum, { cost_usd }) => sum + BigInt(cost_usd.split('.')[1].padEnd(8, '0')), 0n);
+    const units = documents.loads.loads.reduce(
+      (sum, { cost_usd }) => sum + BigInt(cost_usd.split('.')[1].padEnd(8, '0')),
+      0n,
+    );
     const shown = (await table(page, 'cost')).rows[0].at(-2).value;
     assert.equal(BigInt(shown.split('.')[1].padEnd(8, '0')), units);
     await page.leave();
@@ -186,22 +288,42 @@ describe('numbers equal the document’s', () => {
       assert.match(caption, new RegExp(`^At ${key} in flight`));
       const loads = documents.targets.targets.map((one) => one.loads.find((load) => load.concurrency === key));
       const row = (title) => rows.find(([head]) => head.text === title).slice(1);
-      assert.deepEqual(values(row('TTFT, median (ms)')), loads.map((load) => String(load.ttft_ms.p50)));
-      assert.deepEqual(values(row('Cost (USD)')), loads.map((load) => load.cost_usd));
+      assert.deepEqual(
+        values(row('TTFT, median (ms)')),
+        loads.map((load) => String(load.ttft_ms.p50)),
+      );
+      assert.deepEqual(
+        values(row('Cost (USD)')),
+        loads.map((load) => load.cost_usd),
+      );
       const best = loads.map((load) => load.ttft_ms.p50).indexOf(Math.min(...loads.map((load) => load.ttft_ms.p50)));
-      assert.deepEqual(row('TTFT, median (ms)').map((cell) => cell.text.includes('(best)')), loads.map((_, at) => at === best));
+      assert.deepEqual(
+        row('TTFT, median (ms)').map((cell) => cell.text.includes('(best)')),
+        loads.map((_, at) => at === best),
+      );
     }
     await page.leave();
   });
 
   test('slowest and failed requests, by id', async () => {
     const page = await open(pages.loads);
-    const slowest = documents.loads.loads.flatMap((load) => load.slowest).sort((a, b) => b.latency_ms - a.latency_ms).slice(0, 10);
+    const slowest = documents.loads.loads
+      .flatMap((load) => load.slowest)
+      .sort((a, b) => b.latency_ms - a.latency_ms)
+      .slice(0, 10);
     const failed = documents.loads.loads.flatMap((load) => load.failures);
     const ids = async (name) => (await table(page, name)).rows.map((row) => row[0].text);
-    assert.deepEqual(await ids('slowest'), slowest.map((one) => one.id));
-    assert.deepEqual(await ids('failures'), failed.map((one) => one.id));
-    assert.ok((await table(page, 'failures')).rows.every((row, at) => row.some((cell) => cell.text === failed[at].message)));
+    assert.deepEqual(
+      await ids('slowest'),
+      slowest.map((one) => one.id),
+    );
+    assert.deepEqual(
+      await ids('failures'),
+      failed.map((one) => one.id),
+    );
+    assert.ok(
+      (await table(page, 'failures')).rows.every((row, at) => row.some((cell) => cell.text === failed[at].message)),
+    );
     const errors = (await table(page, 'errors')).rows.map((row) => [row[1].text, Number(row[2].value)]);
     assert.deepEqual(errors.sort(), documents.loads.loads.flatMap((load) => Object.entries(load.errors)).sort());
     await page.leave();
@@ -210,12 +332,20 @@ describe('numbers equal the document’s', () => {
   test('the numbers of a plot are those of the timeline', async () => {
     const page = await open(pages.single);
     const load = documents.single.loads[0];
-    await page.locator('#figure-time-0-minute summary').click();
+    await opened(page, 'time-0-minute');
     const { rows } = await table(page, 'plot-time-0-minute');
-    const running = load.timeline.started.map((_, at) => load.timeline.started.slice(Math.max(0, at - 59), at + 1).reduce((a, b) => a + b, 0));
-    assert.deepEqual(rows.map((row) => Number(row[1].value)), [0, ...running]);
-    await page.locator('#figure-latency_ms-cdf summary').click();
-    const cdf = (await table(page, 'plot-latency_ms-cdf')).rows.map((row) => [Number(row[0].value), Number(row[1].value)]);
+    const running = load.timeline.started.map((_, at) =>
+      load.timeline.started.slice(Math.max(0, at - 59), at + 1).reduce((a, b) => a + b, 0),
+    );
+    assert.deepEqual(
+      rows.map((row) => Number(row[1].value)),
+      [0, ...running],
+    );
+    await opened(page, 'latency_ms-cdf');
+    const cdf = (await table(page, 'plot-latency_ms-cdf')).rows.map((row) => [
+      Number(row[0].value),
+      Number(row[1].value),
+    ]);
     const median = cdf.find(([, share]) => share >= 50)[0];
     assert.ok(Math.abs(median / load.latency_ms.p50 - 1) < 0.012, `${median} beside ${load.latency_ms.p50}`);
     assert.equal(cdf.at(-1)[1], 100);
@@ -227,52 +357,131 @@ describe('numbers equal the document’s', () => {
     const told = totals('mixed');
     assert.deepEqual((await held(page)).jobs[0].totals, told);
     const [row] = (await table(page, 'jobs')).rows;
-    assert.deepEqual(values(row).slice(2), [told.requests, told.succeeded, told.failed, told.pending, told.attempts, told.wall_s, told.tokens.prompt, told.tokens.completion].map(String)
-      .concat(quantiles(told.ttft_ms), quantiles(told.latency_ms), told.cost_usd));
+    assert.deepEqual(
+      values(row).slice(2),
+      [
+        told.requests,
+        told.succeeded,
+        told.failed,
+        told.pending,
+        told.attempts,
+        told.wall_s,
+        told.tokens.prompt,
+        told.tokens.completion,
+      ]
+        .map(String)
+        .concat(quantiles(told.ttft_ms), quantiles(told.latency_ms), told.cost_usd),
+    );
     const cost = Object.fromEntries((await table(page, 'cost')).rows.map((each) => [each[0].text, each.at(-2).value]));
-    assert.deepEqual(cost, Object.fromEntries(Object.entries(told.models).map(([model, share]) => [model, share.cost_usd])));
-    const errors = Object.fromEntries((await table(page, 'errors')).rows.map((each) => [each[0].text, Number(each[1].value)]));
+    assert.deepEqual(
+      cost,
+      Object.fromEntries(Object.entries(told.models).map(([model, share]) => [model, share.cost_usd])),
+    );
+    const errors = Object.fromEntries(
+      (await table(page, 'errors')).rows.map((each) => [each[0].text, Number(each[1].value)]),
+    );
     assert.deepEqual(errors, told.errors);
-    const output = readFileSync(join(folder, 'mixed.output.jsonl'), 'utf8').trim().split('\n').map((line) => JSON.parse(line));
-    const slowest = output.sort((a, b) => b.sluice.latency_ms - a.sluice.latency_ms || a.sluice.line - b.sluice.line).slice(0, 10).map((line) => line.custom_id);
-    assert.deepEqual((await table(page, 'slowest')).rows.map((each) => each[0].text), slowest);
+    const output = readFileSync(join(folder, 'mixed.output.jsonl'), 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    const slowest = output
+      .sort((a, b) => b.sluice.latency_ms - a.sluice.latency_ms || a.sluice.line - b.sluice.line)
+      .slice(0, 10)
+      .map((line) => line.custom_id);
+    assert.deepEqual(
+      (await table(page, 'slowest')).rows.map((each) => each[0].text),
+      slowest,
+    );
     const { timeline } = (await held(page)).jobs[0];
-    assert.equal(timeline.succeeded.reduce((a, b) => a + b, 0), told.succeeded);
-    assert.equal(timeline.output_tokens.reduce((a, b) => a + b, 0), told.tokens.completion);
+    assert.equal(
+      timeline.succeeded.reduce((a, b) => a + b, 0),
+      told.succeeded,
+    );
+    assert.equal(
+      timeline.output_tokens.reduce((a, b) => a + b, 0),
+      told.tokens.completion,
+    );
     await page.leave();
   });
 
   test('of several jobs', async () => {
     const page = await open(pages.jobs);
     const { rows } = await table(page, 'jobs');
-    assert.deepEqual(rows.map((row) => row[0].text), ['mixed.jsonl', 'small.jsonl']);
-    assert.deepEqual(rows.map((row) => row.at(-1).value), ['mixed', 'small'].map((name) => totals(name).cost_usd));
+    assert.deepEqual(
+      rows.map((row) => row[0].text),
+      ['mixed.jsonl', 'small.jsonl'],
+    );
+    assert.deepEqual(
+      rows.map((row) => row.at(-1).value),
+      ['mixed', 'small'].map((name) => totals(name).cost_usd),
+    );
     await page.leave();
   });
 });
 
 describe('documents that tell little', () => {
   const dead = target({ loads: [2], failing: 1, count: 9 });
-  for (const key of ['ttft_ms', 'inter_token_ms', 'latency_ms', 'output_tokens_per_s', 'cost_usd', 'connect_ms', 'ttfb_ms']) dead.loads[0][key] = null;
+  for (const key of [
+    'ttft_ms',
+    'inter_token_ms',
+    'latency_ms',
+    'output_tokens_per_s',
+    'cost_usd',
+    'connect_ms',
+    'ttfb_ms',
+  ])
+    dead.loads[0][key] = null;
   const unstreamed = target({ loads: [2], count: 5 });
-  Object.assign(unstreamed.loads[0], { ttft_ms: null, inter_token_ms: null, first_content_ms: null, histograms: { latency_ms: unstreamed.loads[0].histograms.latency_ms }, rpm: 0 });
+  Object.assign(unstreamed.loads[0], {
+    ttft_ms: null,
+    inter_token_ms: null,
+    first_content_ms: null,
+    histograms: { latency_ms: unstreamed.loads[0].histograms.latency_ms },
+    rpm: 0,
+  });
   const poor = {
     nothing: { ...target({ loads: [] }), stopped: 'the target is down' },
     'no targets': { model: 'gpt-4o-mini', targets: [] },
-    'one of two': { model: 'gpt-4o-mini', targets: [target({ name: 'blue', loads: [4] }), { ...target({ name: 'green', loads: [] }), stopped: 'refused' }] },
+    'one of two': {
+      model: 'gpt-4o-mini',
+      targets: [target({ name: 'blue', loads: [4] }), { ...target({ name: 'green', loads: [] }), stopped: 'refused' }],
+    },
     'a limit alone': { ...target({ loads: [] }), limit },
-    'no limit': { ...target({ loads: [] }), limit: { ...limit, kind: 'none_found', rpm: null, burst: null, at_least: 600, at_most: null, stopped: 'the budget is used up' } },
+    'no limit': {
+      ...target({ loads: [] }),
+      limit: {
+        ...limit,
+        kind: 'none_found',
+        rpm: null,
+        burst: null,
+        at_least: 600,
+        at_most: null,
+        stopped: 'the budget is used up',
+      },
+    },
     bare: { target: 'x', model: 'm', loads: [{ concurrency: 1, requests: 0, succeeded: 0, failed: 0 }] },
-    'all failed': dead, unstreamed,
+    'all failed': dead,
+    unstreamed,
     'one request': target({ loads: [1], count: 1, failing: 0 }),
-    'other loads': { model: 'gpt-4o-mini', targets: [target({ name: 'a', loads: [1, 2], count: 20 }), target({ name: 'b', loads: [2, 4], count: 20 }), target({ name: 'c', rate: [30], count: 20 })] },
-    'seven targets': targets('gpt-4o-mini', Array.from({ length: 7 }, (_, seed) => ({ name: `t${seed}`, seed, loads: [2], count: 12 }))),
+    'other loads': {
+      model: 'gpt-4o-mini',
+      targets: [
+        target({ name: 'a', loads: [1, 2], count: 20 }),
+        target({ name: 'b', loads: [2, 4], count: 20 }),
+        target({ name: 'c', rate: [30], count: 20 }),
+      ],
+    },
+    'seven targets': targets(
+      'gpt-4o-mini',
+      Array.from({ length: 7 }, (_, seed) => ({ name: `t${seed}`, seed, loads: [2], count: 12 })),
+    ),
   };
   for (const [name, document] of Object.entries(poor)) {
     test(name, async () => {
       const page = await open(pageOf(name.replaceAll(' ', '-'), document));
       assert.deepEqual(page.faults, []);
-      assert.ok(await page.locator('main h2').count() >= 1);
+      assert.ok((await page.locator('main h2').count()) >= 1);
       assert.doesNotMatch(await page.locator('body').innerText(), /undefined|NaN|\[object|Infinity|null/);
       await page.leave();
     });
@@ -280,7 +489,10 @@ describe('documents that tell little', () => {
 
   test('what was found of a limit stands first', async () => {
     const page = await open(pageOf('limit', poor['a limit alone']));
-    assert.equal(await page.locator('.answer').textContent(), 'relay.example serves 200 requests a minute, between 198 and 201 (sliding: so many in any 60 s; 420 short requests, 12 refused).');
+    assert.equal(
+      await page.locator('.answer').textContent(),
+      'relay.example serves 200 requests a minute, between 198 and 201 (sliding: so many in any 60 s; 420 short requests, 12 refused).',
+    );
     const [row] = (await table(page, 'limit')).rows;
     assert.deepEqual(values(row).slice(2, 10), ['200', '200', '198', '201', '600', '420', '12', '0.0041']);
     await page.leave();
@@ -288,7 +500,10 @@ describe('documents that tell little', () => {
 
   test('a job of which nothing is done yet', async () => {
     writeFileSync(join(folder, 'begun.jsonl'), JSON.stringify(lines(1, ['gpt-4o'])[0]));
-    writeFileSync(join(folder, 'begun.totals.json'), JSON.stringify({ job: 'begun.jsonl', status: 'running', requests: 5, succeeded: 0, failed: 0, pending: 5 }));
+    writeFileSync(
+      join(folder, 'begun.totals.json'),
+      JSON.stringify({ job: 'begun.jsonl', status: 'running', requests: 5, succeeded: 0, failed: 0, pending: 5 }),
+    );
     assert.equal(sluice('report', 'begun.jsonl', '--html', 'begun.html').status, 0);
     const page = await open(join(folder, 'begun.html'));
     assert.deepEqual(page.faults, []);
@@ -300,7 +515,15 @@ describe('documents that tell little', () => {
 });
 
 describe('words of others', () => {
-  const words = ['</script><script>alert("ran")</script>', '<!--<script>', '<img src=x onerror=alert("ran")>', '\u2028alert("ran")\u2029', '{{script}}', '&lt;b&gt;', '" autofocus onfocus="alert(1)'];
+  const words = [
+    '</script><script>alert("ran")</script>',
+    '<!--<script>',
+    '<img src=x onerror=alert("ran")>',
+    '\u2028alert("ran")\u2029',
+    '{{script}}',
+    '&lt;b&gt;',
+    '" autofocus onfocus="alert(1)',
+  ];
   test('are shown as they are, and never run', async () => {
     const word = words.join(' ');
     const document = target({ model: word, name: word, loads: [2, 4], failing: 0.3 });
@@ -324,10 +547,16 @@ describe('words of others', () => {
 
   test('a script that got in all the same would not run', async () => {
     const path = join(folder, 'broken-in.html');
-    writeFileSync(path, readFileSync(pages.single, 'utf8').replace('<header', '<script>window.ran = true; alert("ran")</script><header'));
+    writeFileSync(
+      path,
+      readFileSync(pages.single, 'utf8').replace('<header', '<script>window.ran = true; alert("ran")</script><header'),
+    );
     const page = await open(path);
     assert.equal(await page.evaluate(() => window.ran), undefined);
-    assert.ok(page.faults.length > 0 && page.faults.every((fault) => fault.includes('Content Security Policy')), String(page.faults));
+    assert.ok(
+      page.faults.length > 0 && page.faults.every((fault) => fault.includes('Content Security Policy')),
+      String(page.faults),
+    );
     await page.leave();
   });
 });
@@ -336,12 +565,22 @@ describe('for everybody', () => {
   test('landmarks, headings in their order, tables with captions and headers', async () => {
     for (const name of ['loads', 'targets', 'jobs']) {
       const page = await open(pages[name]);
-      for (const landmark of ['header', 'nav', 'main', 'footer']) assert.equal(await page.locator(landmark).count(), 1, landmark);
+      for (const landmark of ['header', 'nav', 'main', 'footer'])
+        assert.equal(await page.locator(landmark).count(), 1, landmark);
       const levels = await page.locator('h1, h2, h3').evaluateAll((all) => all.map((one) => Number(one.tagName[1])));
       assert.equal(levels[0], 1);
       assert.equal(levels.filter((level) => level === 1).length, 1);
-      levels.forEach((level, at) => assert.ok(at === 0 || level - levels[at - 1] <= 1, `${name}: h${level} behind h${levels[at - 1]}`));
-      const odd = await page.locator('table').evaluateAll((all) => all.filter((one) => !one.caption?.textContent || [...one.querySelectorAll('th')].some((head) => !head.scope)).length);
+      levels.forEach((level, at) =>
+        assert.ok(at === 0 || level - levels[at - 1] <= 1, `${name}: h${level} behind h${levels[at - 1]}`),
+      );
+      const odd = await page
+        .locator('table')
+        .evaluateAll(
+          (all) =>
+            all.filter(
+              (one) => !one.caption?.textContent || [...one.querySelectorAll('th')].some((head) => !head.scope),
+            ).length,
+        );
       assert.equal(odd, 0);
       const ids = await page.locator('[id]').evaluateAll((all) => all.map((one) => one.id));
       assert.equal(new Set(ids).size, ids.length, 'ids are unique');
@@ -353,16 +592,28 @@ describe('for everybody', () => {
     const page = await open(pages.loads);
     const heard = await page.locator('main').ariaSnapshot();
     assert.match(heard, /img "Time to first token by load\. median 2\d\d\sms/);
-    assert.match(heard, /img "Requests in the preceding 60 s\. At most \d+ requests started in any 60 s; the cap is 200\."/);
+    assert.match(
+      heard,
+      /img "Requests in the preceding 60 s\. At most \d+ requests started in any 60 s; the cap is 200\."/,
+    );
     assert.match(heard, /heading "Summary" \[level=2\]/);
     assert.match(heard, /table "Each load"/);
-    const silent = await page.locator('.plot').evaluateAll((all) => all.filter((plot) => plot.getAttribute('role') !== 'img' || plot.getAttribute('aria-label').length < 20).length);
+    const silent = await page
+      .locator('.plot')
+      .evaluateAll(
+        (all) =>
+          all.filter((plot) => plot.getAttribute('role') !== 'img' || plot.getAttribute('aria-label').length < 20)
+            .length,
+      );
     assert.equal(silent, 0);
     await page.leave();
   });
 
   test('the tabulator reaches every control, each of which shows it', async () => {
-    for (const [name, width] of [['loads', 1280], ['targets', 480]]) {
+    for (const [name, width] of [
+      ['loads', 1280],
+      ['targets', 480],
+    ]) {
       const page = await open(pages[name], { width });
       const controls = await page.locator('a[href], summary, [tabindex="0"]').count();
       const reached = new Set();
@@ -371,7 +622,10 @@ describe('for everybody', () => {
         await page.keyboard.press('Tab');
         const at = await page.evaluate(() => {
           const all = [...document.querySelectorAll('a[href], summary, [tabindex="0"]')];
-          return { number: all.indexOf(document.activeElement), outline: getComputedStyle(document.activeElement).outlineStyle };
+          return {
+            number: all.indexOf(document.activeElement),
+            outline: getComputedStyle(document.activeElement).outlineStyle,
+          };
         });
         reached.add(at.number);
         outlined += at.outline === 'none' ? 0 : 1;
@@ -393,17 +647,47 @@ describe('for everybody', () => {
     await page.keyboard.press('Enter');
     await page.locator('table[data-table="plot-load-ttft_ms"]').waitFor({ state: 'visible' });
     const told = (await table(page, 'plot-load-ttft_ms')).rows.map(values);
-    assert.deepEqual(told.map((row) => row.slice(1)), documents.loads.loads.map((load) => quantiles(load.ttft_ms)));
+    assert.deepEqual(
+      told.map((row) => row.slice(1)),
+      documents.loads.loads.map((load) => quantiles(load.ttft_ms)),
+    );
     await page.leave();
   });
 
   test('colours stand out, in the light and in the dark, and the dark is dark', async () => {
     for (const scheme of ['light', 'dark']) {
       const page = await open(pages.loads, { scheme });
-      const of = Object.fromEntries(await Promise.all(['ground', 'shade', 'ink', 'muted', 'accent', 'warn-ground', 'info-ground', 'bar', 'good', 'bad', 'neutral', 'cap',
-        ...[1, 2, 3, 4, 5, 6].map((number) => `series-${number}`)].map(async (name) => [name, await colour(page, `--${name}`)])));
-      for (const [text, ground] of [['ink', 'ground'], ['muted', 'ground'], ['accent', 'ground'], ['ink', 'warn-ground'], ['ink', 'info-ground'], ['ink', 'bar']]) {
-        assert.ok(contrast(of[text], of[ground]) >= 4.5, `${scheme}: ${text} on ${ground}: ${contrast(of[text], of[ground])}`);
+      const of = Object.fromEntries(
+        await Promise.all(
+          [
+            'ground',
+            'shade',
+            'ink',
+            'muted',
+            'accent',
+            'warn-ground',
+            'info-ground',
+            'bar',
+            'good',
+            'bad',
+            'neutral',
+            'cap',
+            ...[1, 2, 3, 4, 5, 6].map((number) => `series-${number}`),
+          ].map(async (name) => [name, await colour(page, `--${name}`)]),
+        ),
+      );
+      for (const [text, ground] of [
+        ['ink', 'ground'],
+        ['muted', 'ground'],
+        ['accent', 'ground'],
+        ['ink', 'warn-ground'],
+        ['ink', 'info-ground'],
+        ['ink', 'bar'],
+      ]) {
+        assert.ok(
+          contrast(of[text], of[ground]) >= 4.5,
+          `${scheme}: ${text} on ${ground}: ${contrast(of[text], of[ground])}`,
+        );
       }
       for (const line of ['good', 'bad', 'neutral', 'cap', ...[1, 2, 3, 4, 5, 6].map((number) => `series-${number}`)]) {
         assert.ok(contrast(of[line], of.ground) >= 3, `${scheme}: ${line}: ${contrast(of[line], of.ground)}`);
@@ -421,7 +705,7 @@ describe('for everybody', () => {
     await settled(page);
     const seen = await pixels(page, page.locator('#figure-time-0-minute .plot'));
     assert.ok(places(seen, await colour(page, '--good')).length > 20);
-    assert.ok(places(seen, '#ffffff').length < seen.width * seen.height / 4);
+    assert.ok(places(seen, '#ffffff').length < (seen.width * seen.height) / 4);
     await page.leave();
   });
 
@@ -440,11 +724,15 @@ describe('on paper', () => {
       await settled(page);
       assert.equal(await colour(page, '--ground'), '#ffffff');
       const seen = await pixels(page, page.locator('figure .plot').first());
-      assert.ok(places(seen, '#ffffff').length > seen.width * seen.height / 2);
-      const cut = await page.locator('.scroll, figure, .plot').evaluateAll((all) => all.filter((one) => one.offsetParent && one.scrollWidth > one.clientWidth + 1).map((one) => one.className));
+      assert.ok(places(seen, '#ffffff').length > (seen.width * seen.height) / 2);
+      const cut = await page
+        .locator('.scroll, figure, .plot')
+        .evaluateAll((all) =>
+          all.filter((one) => one.offsetParent && one.scrollWidth > one.clientWidth + 1).map((one) => one.className),
+        );
       assert.deepEqual(cut, []);
       assert.equal(await page.locator('details:not(.long):not([open])').count(), 0);
-      assert.ok(await page.evaluate(() => document.body.scrollWidth) <= 688);
+      assert.ok((await page.evaluate(() => document.body.scrollWidth)) <= 688);
       await page.emulateMedia({ media: 'screen' });
       await settled(page);
       assert.equal(await page.locator('details[open]').count(), 0, 'closed again on the screen');
