@@ -242,37 +242,47 @@ asio::awaitable<void> load_run::send(std::size_t place, request asked, time_poin
   if (end.head_arrived) ++of.answered;
   ++ended_;
   if (told) {
-    seen.request_id = told->request_id;
-    seen.usage = told->usage;
-    if (!seen.usage) {
-      seen.usage = estimate_usage(asked, told->body);
-      seen.estimated = seen.usage.has_value();
-    }
-    if (!told->streamed) seen.first_piece = seen.first_content = seen.last_piece = std::nullopt;
-    if (seen.usage) {
-      of.gate.used(turn, static_cast<std::uint64_t>(seen.usage->total_tokens()));
-      of.tokens.learn(*seen.usage, asked.choices);
-      seen.cost = money_.cost(of.member.name, asked, *seen.usage);
-    }
-    money_.settle(asked, seen.estimated ? std::nullopt : seen.cost);
-    of.health.succeeded();
-    refusals_in_row_[place] = 0;
+    note_reply(place, asked, *told, turn, seen);
   } else {
-    const failure& why = told.error();
-    seen.error = error_name(why);
-    seen.message = why.message;
-    seen.request_id = why.request_id;
-    if (keeps_reservation(end_without_result(end, why))) {
-      money_.settle(asked, std::nullopt);
-    } else {
-      money_.give_back(asked);
-    }
+    note_failure(asked, told.error(), end, seen);
   }
-  if (seen.cost) of.cost = of.cost.value_or(usd{}) + *seen.cost;
   of.gate.leave(turn, !end.sent_any);
   if (follower.record != nullptr) follower.record->add(seen);
   if (!told) react(place, told.error());
   poor_.wake_all();
+}
+
+void load_run::note_reply(std::size_t place, const request& asked, const reply& told,
+                          start_gate::permit turn, measurement& seen) {
+  target& of = *targets_[place];
+  seen.request_id = told.request_id;
+  seen.usage = told.usage;
+  if (!seen.usage) {
+    seen.usage = estimate_usage(asked, told.body);
+    seen.estimated = seen.usage.has_value();
+  }
+  if (!told.streamed) seen.first_piece = seen.first_content = seen.last_piece = std::nullopt;
+  if (seen.usage) {
+    of.gate.used(turn, static_cast<std::uint64_t>(seen.usage->total_tokens()));
+    of.tokens.learn(*seen.usage, asked.choices);
+    seen.cost = money_.cost(of.member.name, asked, *seen.usage);
+  }
+  if (seen.cost) of.cost = of.cost.value_or(usd{}) + *seen.cost;
+  money_.settle(asked, seen.estimated ? std::nullopt : seen.cost);
+  of.health.succeeded();
+  refusals_in_row_[place] = 0;
+}
+
+void load_run::note_failure(const request& asked, const failure& why, const exchange_end& end,
+                            measurement& seen) {
+  seen.error = error_name(why);
+  seen.message = why.message;
+  seen.request_id = why.request_id;
+  if (keeps_reservation(end_without_result(end, why))) {
+    money_.settle(asked, std::nullopt);
+  } else {
+    money_.give_back(asked);
+  }
 }
 
 void load_run::react(std::size_t place, const failure& why) {

@@ -12,6 +12,7 @@
 #include "bench/client_load.hpp"
 #include "bench/load.hpp"
 #include "bench/load_record.hpp"
+#include "bench/measurement.hpp"
 #include "bench/spending.hpp"
 #include "bench/target.hpp"
 #include "naps.hpp"
@@ -72,6 +73,10 @@ class load_run {
   boost::asio::awaitable<bool> afford(target& of, request& asked);
   boost::asio::awaitable<void> send(std::size_t place, request asked, time_point wanted,
                                     time_point ready, start_gate::permit turn);
+  void note_reply(std::size_t place, const request& asked, const reply& told,
+                  start_gate::permit turn, measurement& seen);
+  void note_failure(const request& asked, const failure& why, const exchange_end& end,
+                    measurement& seen);
   void react(std::size_t place, const failure& why);
   void leave(target& of, const target_health::stop& why);
   void close_gates();
