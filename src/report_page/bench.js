@@ -65,6 +65,40 @@ function benchErrors(targets) {
   );
 }
 
+/// What all loads took of each model; of a document that does not tell models apart, of the target.
+function modelShares(target, several) {
+  const whose = { where: target.shown, colour: several ? target.colour : null };
+  const names = [...new Set(target.loads.flatMap((load) => Object.keys(load.models ?? {})))];
+  if (names.length === 0) {
+    const tokens = (name) => sum(target.loads.map((load) => load.tokens?.[name]));
+    const requests = totalOf([target], 'succeeded');
+    return [
+      {
+        ...whose,
+        model: target.model,
+        requests,
+        prompt: tokens('prompt'),
+        completion: tokens('completion'),
+        cost: costOf(target),
+      },
+    ];
+  }
+  return names.map((model) => {
+    const shares = target.loads.map((load) => load.models?.[model]).filter(Boolean);
+    const total = (name) => sum(shares.map((share) => share[name]));
+    const priced = shares.every((share) => typeof share.cost_usd === 'string');
+    const cost = priced ? sumOfDecimals(shares.map((share) => share.cost_usd)) : null;
+    return {
+      ...whose,
+      model,
+      requests: total('requests'),
+      prompt: total('prompt_tokens'),
+      completion: total('completion_tokens'),
+      cost,
+    };
+  });
+}
+
 function benchPage(document) {
   const all = targetsOf(document);
   const targets = all.filter((target) => target.loads.length > 0);
@@ -129,15 +163,7 @@ function benchPage(document) {
         'cost',
         'Cost by model',
         costTable(
-          targets.map((target) => ({
-            where: target.shown,
-            colour: several ? target.colour : null,
-            model: target.model,
-            requests: totalOf([target], 'succeeded'),
-            prompt: sum(target.loads.map((load) => load.tokens?.prompt)),
-            completion: sum(target.loads.map((load) => load.tokens?.completion)),
-            cost: costOf(target),
-          })),
+          targets.flatMap((target) => modelShares(target, several)),
           'What all loads cost together',
           'Target',
         ),

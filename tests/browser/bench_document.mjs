@@ -123,6 +123,24 @@ function sumOf(texts) {
   return dollars(texts.reduce((sum, text) => sum + units(text), 0n));
 }
 
+/// The successes by model: every third asks for another one.
+function modelsOf(good, model) {
+  const models = {};
+  good.forEach((one, at) => {
+    const share = (models[at % 3 === 2 ? `${model}-2024-07-18` : model] ??= {
+      requests: 0,
+      prompt_tokens: 0,
+      completion_tokens: 0,
+    });
+    share.requests += 1;
+    share.prompt_tokens += one.prompt;
+    share.completion_tokens += one.completion;
+  });
+  for (const share of Object.values(models))
+    share.cost_usd = dollars(share.prompt_tokens * 15 + share.completion_tokens * 60);
+  return models;
+}
+
 function load(random, how, from, starts) {
   const all = requests(random, { ...how, from, starts }).map((one) => ({
     ...one,
@@ -170,6 +188,7 @@ function load(random, how, from, starts) {
     output_tokens_per_s_each: stats(good.map((one) => (one.completion / one.latency_ms) * 1000)),
     errors,
     cost_usd: dollars(prompt * 15 + completion * 60),
+    models: modelsOf(good, how.model),
     client_cpu_us_per_request: rounded(random.spread(60, 0.1)),
     client_busy: 0.02,
     held_by_cap: how.rpm > 0 && duration_s > 30 && how.load > 1 ? 0.41 : 0,
@@ -227,7 +246,7 @@ export function target({
   const asked =
     rate === undefined ? loads.map((load) => ({ load })) : [].concat(rate).map((each) => ({ load: 8, rate: each }));
   for (const each of asked) {
-    done.push(load(random, { ...each, count, rpm, ttft, itl, failing, limit }, at, starts));
+    done.push(load(random, { ...each, count, rpm, ttft, itl, failing, limit, model }, at, starts));
     at += done.at(-1).duration_s + 2;
   }
   return {

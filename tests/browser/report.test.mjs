@@ -270,14 +270,28 @@ describe('numbers equal the document’s', () => {
     await page.leave();
   });
 
-  test('the whole cost is the exact sum', async () => {
+  test('each model’s cost is the exact sum over the loads, and the whole that of all', async () => {
     const page = await open(pages.loads);
-    const units = documents.loads.loads.reduce(
-      (sum, { cost_usd }) => sum + BigInt(cost_usd.split('.')[1].padEnd(8, '0')),
-      0n,
+    const units = (text) => BigInt(text.split('.')[0] + (text.split('.')[1] ?? '').padEnd(8, '0'));
+    const total = (texts) => texts.reduce((sum, text) => sum + units(text), 0n);
+    const { rows } = await table(page, 'cost');
+    assert.deepEqual(
+      rows.map((row) => row[0].text),
+      ['gpt-4o-mini', 'gpt-4o-mini-2024-07-18'],
     );
-    const shown = (await table(page, 'cost')).rows[0].at(-2).value;
-    assert.equal(BigInt(shown.split('.')[1].padEnd(8, '0')), units);
+    for (const row of rows) {
+      const shares = documents.loads.loads.map((load) => load.models[row[0].text]);
+      assert.equal(units(row.at(-2).value), total(shares.map((share) => share.cost_usd)));
+      assert.equal(
+        Number(row[1].value),
+        shares.reduce((sum, share) => sum + share.requests, 0),
+      );
+    }
+    const tile = await page
+      .locator('.tiles div', { hasText: 'Cost, of all' })
+      .locator('.value')
+      .getAttribute('data-value');
+    assert.equal(units(tile), total(documents.loads.loads.map((load) => load.cost_usd)));
     await page.leave();
   });
 
