@@ -1,7 +1,8 @@
 """What a client that measures exactly must have found, from the log of timed_relay.py; and how far off one was.
 
 Times are in milliseconds, named as in the document of `sluice bench`. Quantiles are of the nearest rank: the value that
-the share of all does not pass.
+the share of all does not pass. A write happened within a span, so the truth is one, too: some hundredths of a
+millisecond, but where the relay lost its processor in the midst of it.
 """
 
 from __future__ import annotations
@@ -10,10 +11,18 @@ import math
 from typing import Any
 
 Chat = dict[str, Any]
+Span = tuple[float, float]
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
-def pieces_of(chat: Chat, kinds: tuple[str, ...] = ("reasoning", "content")) -> list[float]:
+def between(begin: Span | float, end: Span | float) -> Span:
+    """From one moment to another: the least and the most."""
+    first = begin if isinstance(begin, (tuple, list)) else (begin, begin)
+    last = end if isinstance(end, (tuple, list)) else (end, end)
+    return last[0] - first[1], last[1] - first[0]
+
+
+def pieces_of(chat: Chat, kinds: tuple[str, ...] = ("reasoning", "content")) -> list[Span]:
     return [when for kind, when, _ in chat["pieces"] if kind in kinds]
 
 
@@ -22,36 +31,37 @@ def shown_tokens(chat: Chat) -> int:
     return sum(tokens for _, _, tokens in chat["pieces"])
 
 
-def values_of(chats: list[Chat]) -> dict[str, list[float]]:
+def values_of(chats: list[Chat]) -> dict[str, list[Span]]:
     """Each metric of each chat."""
-    values: dict[str, list[float]] = {}
+    values: dict[str, list[Span]] = {}
 
-    def add(name: str, seconds: float) -> None:
-        values.setdefault(name, []).append(seconds * 1000)
+    def add(name: str, seconds: Span, share: float = 1.0) -> None:
+        values.setdefault(name, []).append((seconds[0] * 1000 * share, seconds[1] * 1000 * share))
 
     for chat in chats:
         sent = chat["request"]
         if chat["accepted"] is not None and chat["ready"] is not None:
-            add("connect_ms", chat["ready"] - chat["accepted"])
-        add("ttfb_ms", chat["head"] - sent)
-        add("latency_ms", chat["end"] - sent)
+            add("connect_ms", between(chat["accepted"], chat["ready"]))
+        add("ttfb_ms", between(sent, chat["head"]))
+        lasted = between(sent, chat["end"])
+        add("latency_ms", lasted)
         tokens = chat["usage"]["completion_tokens"]
-        values.setdefault("output_tokens_per_s_each", []).append(tokens / (chat["end"] - sent))
+        values.setdefault("output_tokens_per_s_each", []).append((tokens / lasted[1], tokens / lasted[0]))
         pieces = pieces_of(chat)
         if not pieces:
             continue
-        add("ttft_ms", pieces[0] - sent)
-        add("first_content_ms", pieces_of(chat, ("content",))[0] - sent)
+        add("ttft_ms", between(sent, pieces[0]))
+        add("first_content_ms", between(sent, pieces_of(chat, ("content",))[0]))
         if shown_tokens(chat) > 1 and len(pieces) > 1:
-            add("inter_token_ms", (pieces[-1] - pieces[0]) / (shown_tokens(chat) - 1))
+            add("inter_token_ms", between(pieces[0], pieces[-1]), 1 / (shown_tokens(chat) - 1))
         for before, after in zip(pieces, pieces[1:]):
-            add("inter_chunk_ms", after - before)
+            add("inter_chunk_ms", between(before, after))
     return values
 
 
 def rates_of(chats: list[Chat]) -> dict[str, float]:
     starts = [chat["request"] for chat in chats]
-    lasted = max(chat["end"] for chat in chats) - min(starts)
+    lasted = max(chat["end"][0] for chat in chats) - min(starts)
     rates = {"duration_s": lasted, "requests_per_s": len(chats) / lasted,
              "output_tokens_per_s": sum(chat["usage"]["completion_tokens"] for chat in chats) / lasted}
     if len(chats) > 1:
@@ -63,32 +73,34 @@ def quantile(values: list[float], share: float) -> float:
     return sorted(values)[max(math.ceil(share * len(values)), 1) - 1]
 
 
-def stats_of(values: list[float]) -> dict[str, float]:
-    return {"mean": sum(values) / len(values), **{name: quantile(values, q) for name, q in QUANTILES.items()}}
+def stats_of(values: list[Span]) -> dict[str, Span]:
+    least, most = [value[0] for value in values], [value[1] for value in values]
+    found = {"mean": (sum(least) / len(least), sum(most) / len(most))}
+    return found | {name: (quantile(least, q), quantile(most, q)) for name, q in QUANTILES.items()}
 
 
-def errors_of(load: dict[str, Any], chats: list[Chat], share: float = 0.02, ms: float = 1.0,
-              without: tuple[str, ...] = ()) -> list[str]:
-    """What the load tells that lies off the truth by more than the share of it and more than so many ms."""
+def compare(name: str, told: dict[str, float], values: list[Span], share: float = 0.02, ms: float = 1.0) -> list[str]:
+    """What lies off the truth by more than the share of it and more than so many ms."""
+    return [f"{name} {part}: told {told[part]}, in truth {least:.3f} to {most:.3f}"
+            for part, (least, most) in stats_of(values).items()
+            if told[part] < least - max(share * least, ms) or told[part] > most + max(share * most, ms)]
+
+
+def errors_of(load: dict[str, Any], chats: list[Chat], without: tuple[str, ...] = ()) -> list[str]:
+    """All that the load tells wrongly, but for some metrics."""
     wrong = []
-
-    def compare(name: str, told: float | None, truth: float, least: float) -> None:
-        if told is None or abs(told - truth) > max(share * truth, least):
-            wrong.append(f"{name}: told {told}, in truth {truth:.3f}")
-
     for name, truth in values_of(chats).items():
         if name in without:
             continue
         told = load[name]
-        if told is None or told["count"] != len(truth):
-            # Pieces that came while the client could not look are one arrival.
-            if told is None or name != "inter_chunk_ms":
-                wrong.append(f"{name}: {told and told['count']} counted, in truth {len(truth)}")
-                continue
-        for part, value in stats_of(truth).items():
-            compare(f"{name} {part}", told[part], value, 0 if name == "output_tokens_per_s_each" else ms)
+        # Pieces that came while the client could not look are one arrival.
+        if told is None or (told["count"] != len(truth) and name != "inter_chunk_ms"):
+            wrong.append(f"{name}: {told and told['count']} counted, in truth {len(truth)}")
+            continue
+        wrong += compare(name, told, truth, ms=0.0 if name == "output_tokens_per_s_each" else 1.0)
     for name, rate in rates_of(chats).items():
-        compare(name, load[name], rate, 0.0)
+        if abs(load[name] - rate) > 0.02 * rate:
+            wrong.append(f"{name}: told {load[name]}, in truth {rate:.3f}")
     return wrong
 
 
@@ -103,7 +115,7 @@ def distances(load: dict[str, Any], chats: list[Chat]) -> str:
     lines = []
     for name, truth in values_of(chats).items():
         told = load[name] or {}
-        cells = [f"{part} {told.get(part, math.nan):9.3f} {value:9.3f}" for part, value in stats_of(truth).items()]
+        cells = [f"{part} {told.get(part, math.nan):9.3f} {value[0]:9.3f}" for part, value in stats_of(truth).items()]
         lines.append(f"{name:25} {told.get('count', 0):6} {len(truth):6}  " + "  ".join(cells))
     for name, rate in rates_of(chats).items():
         lines.append(f"{name:25} {load[name]:12.4f} {rate:12.4f}")

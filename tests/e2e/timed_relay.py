@@ -13,11 +13,11 @@ It prints `listening PORT` on stdout, serves 127.0.0.1 on one thread, and ends b
 
     accepted   the connection was accepted; null where it had served before       ready    its TLS handshake was done
     request    the request's first bytes came, by the kernel's own stamp of them (over TLS: when they were read)
-    head       the head of the reply was about to be written
-    pieces     [kind, when, tokens] of each piece, likewise; kinds are role (empty), reasoning and content
-    end        the last bytes, likewise                                           usage    as it was told
-All are seconds of CLOCK_MONOTONIC. Moments of writing are taken before send(): the kernel hands the bytes on within it,
-and whoever is woken by them may be run before it returns.
+    head       the head of the reply was written: [before, after]
+    pieces     [kind, [before, after], tokens] of each piece; kinds are role (empty), reasoning and content
+    end        the last bytes were written: [before, after]                       usage    as it was told
+All are seconds of CLOCK_MONOTONIC. A write is a span: within send() the kernel hands the bytes on, and whoever is woken
+by them may be run before it returns.
 
 The script. The head goes out `head` after the request, the first piece `ttft` after it, each further one `itl` after
 the one before; an unstreamed reply comes whole when the last piece would. Delays vary evenly by up to `jitter` of
@@ -275,10 +275,11 @@ class TimedRelay:
         except OSError:
             self.close(connection)
             return
+        span = (now, time.monotonic())
         if step.kind in ("head", "end"):
-            chat[step.kind] = now
+            chat[step.kind] = span
         else:
-            chat["pieces"].append((step.kind, now, step.tokens))
+            chat["pieces"].append((step.kind, span, step.tokens))
         connection.at += 1
         if connection.at < len(connection.steps):
             self.plan(connection, connection.planned)
