@@ -78,7 +78,7 @@ def steps_of(options: argparse.Namespace, streamed: bool) -> tuple[list[Step], d
         choice = {"index": 0, "delta": delta, "finish_reason": reason}
         return event({**frame, "object": "chat.completion.chunk", "choices": [choice]})
 
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\n%s\r\n\r\n"
+    head = b"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Type: %s\r\n%s\r\n\r\n"
     if not streamed:
         message = {"role": "assistant", "content": word * options.pieces}
         body = json.dumps({**frame, "object": "chat.completion", "usage": usage,
