@@ -133,7 +133,9 @@ def compare(tools, names, kind, delay, connections, options):
     own = median(told["sluice"])
     for name, rounds in told.items():
         found = median(rounds)
-        ratios = "" if name == "sluice" else "".join(f"{mine / theirs:9.3f}" for mine, theirs in zip(own, found))
+        ratios = "".join(f"{mine / theirs:9.3f}" if theirs else f"{'-':>9}" for mine, theirs in zip(own, found))
+        if name == "sluice":
+            ratios = ""
         last = f"  busy {statistics.median(busy):.0%}" if name == "sluice" else ""
         print(f"{kind:10} {delay:5} ms {connections:5}  {name:7}{found[0]:11.1f}{found[1]:10.3f}{found[2]:10.3f} "
               f"{ratios}{last}", flush=True)
