@@ -103,7 +103,8 @@ int run_program(int argc, char** argv) {
     const auto unknown = program.remaining(true);
     if (!unknown.empty()) return refuse(unknown_word(program, unknown.front()));
     return refuse(
-        "name a command: run, check, report, quota, models, probe, bench or simulate (see sluice --help)");
+        "name a command: run, check, report, quota, models, probe, bench or simulate (see sluice "
+        "--help)");
   } catch (const CLI::ParseError& fault) {
     return refuse(
         fmt::format("{} (see sluice {} --help)", fault.what(), named_command(program).get_name()));
