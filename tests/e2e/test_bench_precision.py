@@ -316,24 +316,28 @@ class NearTheLimitOfTheClient(BenchCase):
     """A client with about as much to read as it can. What arrives it looks at late; by the kernel's stamps it measures
     right all the same, as long as it comes before the next piece does."""
 
-    SCRIPT = ("--ttft", 0.3, "--itl", 0.012, "--pieces", 80, "--jitter", 0.4, "--role-first")
-    CLOSED = ("--concurrency", WAVE, "--requests", 2 * WAVE)
-    LEAST_BYTES, MOST_BYTES, STEP = 500, 64_000, 1.4
+    WANTED = 0.78  # of its time: past the warning, and not yet more than it can do
+    SLOW = 0.024  # seconds between two pieces, at which it can do it with ease
+    CLOSED = ("--concurrency", WAVE, "--requests", 12 * WAVE)
+
+    @staticmethod
+    def script(itl: float) -> tuple[Any, ...]:
+        """Replies that soon go their own ways, so that there is always as much to do."""
+        return ("--ttft", 8 * itl, "--itl", itl, "--pieces", 20, "--jitter", 0.8, "--role-first", "--piece-bytes", 8000)
 
     def test_it_measures_right_and_warns(self) -> None:
-        piece_bytes = float(self.LEAST_BYTES)
-        while True:
-            script = (*self.SCRIPT, "--piece-bytes", int(piece_bytes))
-            relay = self.timed(*script)
-            run = self.bench(relay, "--rpm", 0, *self.CLOSED)
+        itl, busy = self.SLOW, 0.0
+        for _ in range(6):  # it has less to do for each piece the more of them there are
+            relay = self.timed(*self.script(itl))
+            busy = self.load(relay, *self.CLOSED)["client_busy"]
             relay.stop()
-            if "this program was busy for" in run.out:
+            if abs(busy - self.WANTED) < 0.06:
                 break
-            piece_bytes *= self.STEP
-            self.assertLess(piece_bytes, self.MOST_BYTES, f"it was never busy enough to warn:\n{run.out}")
-        # Pieces that have waited for it together came together, for all that it can tell.
-        load, _ = self.assert_measured_right(script, *self.CLOSED, without=("connect_ms", "inter_chunk_ms"))
-        self.assertGreater(load["client_busy"], 0.6)
+            itl *= busy / self.WANTED
+        load, _ = self.assert_measured_right(self.script(itl), *self.CLOSED, without=(
+            "connect_ms", "inter_chunk_ms"))  # pieces that have waited for it together came together, as it sees it
+        run = self.bench(self.timed(*self.script(itl)), "--rpm", 0, *self.CLOSED)
+        self.assertIn("this program was busy for", run.out, f"it was for {busy}, then {load['client_busy']}")
 
 
 if __name__ == "__main__":
