@@ -112,7 +112,10 @@ void tell(ordered_json document, const std::optional<ordered_json>& before,
   if (!chosen.html.empty()) {
     write_page(chosen.html, document, chosen.inquiry.run.engine.output.mode);
   }
-  if (chosen.inquiry.json) return print(document);
+  if (chosen.inquiry.json) {
+    for (const auto& warning : bench_warnings(document)) spdlog::warn("{}", warning);
+    return print(document);
+  }
   std::string lines = bench_lines(document);
   if (before) {
     lines += "\n";

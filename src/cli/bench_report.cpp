@@ -74,6 +74,27 @@ std::string percent(double share) {
   return fmt::format("{:.0f} %", share * 100);
 }
 
+// What the figures of a load may show in the place of the relay.
+std::vector<std::string> warnings_of(const ordered_json& load) {
+  std::vector<std::string> list;
+  const std::string name = load_name(load);
+  const double held = number(load, "held_by_cap").value_or(0);
+  if (held > bench::benchmark::held_share) {
+    list.push_back(fmt::format(
+        "{}: sluice's own cap of {} a minute held it for {} of the time, not the relay; raise "
+        "--rpm if the key allows more",
+        name, count(load, "rpm"), percent(held)));
+  }
+  const double busy = number(load, "client_busy").value_or(0);
+  if (busy > bench::client_load::too_busy) {
+    list.push_back(fmt::format(
+        "{}: this program was busy for {} of the time: it, not the relay, may be what the "
+        "figures show",
+        name, percent(busy)));
+  }
+  return list;
+}
+
 // What is to be known of a load beside its row.
 void add_notes(std::string& notes, const ordered_json& load) {
   const std::string name = load_name(load);
@@ -96,20 +117,7 @@ void add_notes(std::string& notes, const ordered_json& load) {
   if (const auto why = text(load, "stopped"); !why.empty()) {
     notes += fmt::format("  {}: not all of it was sent: {}\n", name, why);
   }
-  const double held = number(load, "held_by_cap").value_or(0);
-  if (held > bench::benchmark::held_share) {
-    notes += fmt::format(
-        "  {}: sluice's own cap of {} a minute held it for {} of the time, not the relay; raise "
-        "--rpm if the key allows more\n",
-        name, count(load, "rpm"), percent(held));
-  }
-  const double busy = number(load, "client_busy").value_or(0);
-  if (busy > bench::client_load::too_busy) {
-    notes += fmt::format(
-        "  {}: this program was busy for {} of the time: it, not the relay, may be what the "
-        "figures show\n",
-        name, percent(busy));
-  }
+  for (const auto& warning : warnings_of(load)) notes += fmt::format("  {}\n", warning);
 }
 
 std::string limit_lines(const ordered_json& limit) {
@@ -168,6 +176,27 @@ std::string target_lines(const ordered_json& target) {
 }
 
 }  // namespace
+
+std::vector<std::string> bench_warnings(const ordered_json& document) {
+  std::vector<std::string> list;
+  const auto add = [&list](const ordered_json& target) {
+    const auto loads = target.find("loads");
+    if (loads == target.end() || !loads->is_array()) return;
+    const std::string name = text(target, "name");
+    for (const auto& load : *loads) {
+      for (const auto& warning : warnings_of(load)) {
+        list.push_back(name.empty() ? warning : fmt::format("{}, {}", name, warning));
+      }
+    }
+  };
+  const auto targets = document.find("targets");
+  if (targets == document.end() || !targets->is_array()) {
+    add(document);
+  } else {
+    for (const auto& target : *targets) add(target);
+  }
+  return list;
+}
 
 std::string bench_lines(const ordered_json& document) {
   const auto targets = document.find("targets");

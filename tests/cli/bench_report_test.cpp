@@ -60,6 +60,17 @@ TEST(bench_lines, warns_of_what_the_figures_may_be_instead) {
   EXPECT_THAT(lines, HasSubstr("not all of it was sent: the budget is spent"));
 }
 
+TEST(bench_warnings, are_those_of_all_loads) {
+  EXPECT_TRUE(bench_warnings(document(one_load())).empty());
+  auto load = one_load();
+  load["client_busy"] = 0.93;
+  auto blue = document(load);
+  blue["name"] = "blue";
+  EXPECT_THAT(bench_warnings({{"targets", ordered_json::array({blue, document(load)})}}),
+              testing::ElementsAre(HasSubstr("blue, 8 in flight: this program was busy for 93 %"),
+                                   testing::StartsWith("8 in flight: this program was busy")));
+}
+
 TEST(bench_lines, has_both_latencies_of_an_open_loop) {
   auto load = one_load();
   load["concurrency"] = nullptr;
