@@ -115,6 +115,11 @@ void rate_limiter::pause(time_point until, time_point now) {
   window->pause(window.moment_of(until));
 }
 
+time_point rate_limiter::paused_until(time_point now) const {
+  const limit_store::hold window(store_, now);
+  return window.time_of(window->paused_until());
+}
+
 start_meter::start_meter() : steps_(meter_steps, 0) {}
 
 void start_meter::advance(time_point now) {

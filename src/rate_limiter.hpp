@@ -68,6 +68,8 @@ class rate_limiter {
   void space(duration gap) noexcept { gap_ = std::max(gap, pace_gap_); }
   /// Nothing starts before `until`; a longer pause that is on stays.
   void pause(time_point until, time_point now);
+  /// The end of the last pause, by whichever process.
+  time_point paused_until(time_point now) const;
 
  private:
   struct place {

@@ -171,6 +171,10 @@ void start_gate::pause(time_point until, std::size_t lane) {
   window_of(lane).pause(until, clock_.now());
 }
 
+time_point start_gate::paused_until(std::size_t lane) {
+  return window_of(lane).paused_until(clock_.now());
+}
+
 void start_gate::space(duration gap, std::size_t lane) noexcept {
   lanes_[lane].gap = gap;
   for (const lane_state& other : lanes_) {

@@ -71,6 +71,9 @@ class start_gate {
 
   /// Nothing starts in the lane's window before `until`.
   void pause(time_point until, std::size_t lane = 0);
+  /// The end of the last pause of the lane's window, by whichever process; long ago: there was
+  /// none.
+  time_point paused_until(std::size_t lane = 0);
   /// At least so much time between two starts in the lane's window.
   void space(duration gap, std::size_t lane = 0) noexcept;
   /// While on, one attempt at a time in the lane, beside those that were on their way before.

@@ -48,6 +48,9 @@ asio::awaitable<void> benchmark::search() {
   }
   if (left > 0) co_await ended.wait();
   if (fault) std::rethrow_exception(fault);
+  for (std::size_t i = 0; i < searches_.size(); ++i) {
+    if (why_stopped_.empty() && !targets_[i]->stopped) why_stopped_ = searches_[i]->why_stopped();
+  }
 }
 
 asio::awaitable<void> benchmark::put(const load& asked) {
@@ -68,7 +71,7 @@ asio::awaitable<void> benchmark::put(const load& asked) {
   std::vector<load_plan::outcome> outcomes;
   for (std::size_t i = 0; i < targets_.size(); ++i) {
     const load_record* record = current_->record(i);
-    if (record == nullptr || record->requests() == 0) continue;
+    if (record == nullptr) continue;
     std::optional<std::string> stopped;
     if (targets_[i]->stopped) stopped = targets_[i]->stopped->sentence;
     if (!stopped && !why_stopped_.empty()) stopped = why_stopped_;
@@ -78,6 +81,7 @@ asio::awaitable<void> benchmark::put(const load& asked) {
     }
     loads_[i].push_back(record->to_json(current_->client(), stopped));
     some_failed_ = some_failed_ || record->failed() > 0;
+    some_succeeded_ = some_succeeded_ || record->succeeded() > 0;
     if (targets_[i]->stopped) continue;
     outcomes.push_back({record->throughput().value_or(0), record->held_by_cap() > held_share});
   }
@@ -91,6 +95,7 @@ void benchmark::stop(const std::string& why) {
 }
 
 void benchmark::abort() {
+  if (current_) current_->abort();
   for (target* one : targets_) one->client.abort();
 }
 
@@ -116,6 +121,10 @@ benchmark::status benchmark::now() const {
 bool benchmark::measured() const {
   return std::any_of(targets_.begin(), targets_.end(),
                      [](const target* one) { return one->answered > 0; });
+}
+
+bool benchmark::some_succeeded() const {
+  return some_succeeded_;
 }
 
 bool benchmark::some_failed() const {

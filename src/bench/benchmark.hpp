@@ -61,6 +61,7 @@ class benchmark {
 
   /// Whether any target answered any request.
   bool measured() const;
+  bool some_succeeded() const;  ///< of those that were measured
   /// Some measured request failed.
   bool some_failed() const;
   /// Why not all was measured that was asked for, for a person; empty: all was.
@@ -85,6 +86,7 @@ class benchmark {
   std::optional<load> current_load_;
   std::size_t number_ = 0;
   std::vector<nlohmann::ordered_json> loads_;  // by target
+  bool some_succeeded_ = false;
   bool some_failed_ = false;
   std::string why_stopped_;
 };

@@ -91,13 +91,14 @@ asio::awaitable<void> limit_search::run() {
     if (alarm_ != 0) time_.cancel(std::exchange(alarm_, 0));
   }
   while (in_flight_ > 0) co_await changed_.wait();
+  over_ = true;
   if (fault_) std::rethrow_exception(fault_);
 }
 
 asio::awaitable<void> limit_search::start_one() {
   request asked = target_.supply.next();
   const funds granted = money_.reserve(target_.member.name, asked);
-  if (granted == funds::wait) co_return co_await changed_.wait();
+  if (granted == funds::wait) co_return co_await money_.freed().wait();
   if (granted == funds::spent) {
     stop(fmt::format("the budget of {} USD does not pay one request more",
                      money_.limit().value_or(usd{}).to_string()));
@@ -154,6 +155,7 @@ asio::awaitable<void> limit_search::call(request asked, start_gate::permit turn,
   } else {
     money_.give_back(asked);
   }
+  if (!stopped_.empty()) co_return;  // it may have been broken off
   if (!seen.told && relay_health::is_refusal(why)) {
     std::optional<duration> hint;
     if (why.retry_after) hint = std::chrono::duration_cast<duration>(*why.retry_after);
@@ -168,9 +170,11 @@ asio::awaitable<void> limit_search::call(request asked, start_gate::permit turn,
 }
 
 void limit_search::stop(const std::string& why) {
+  if (over_) return;
   if (stopped_.empty()) stopped_ = why;
   target_.gate.close();
   changed_.wake_all();
+  money_.freed().wake_all();
 }
 
 ordered_json limit_search::to_json() const {

@@ -41,6 +41,8 @@ class limit_search {
   void stop(const std::string& why);
 
   std::uint64_t requests() const noexcept { return sent_; }
+  /// Why it ended before it knew; empty: it did not.
+  const std::string& why_stopped() const noexcept { return stopped_; }
   /// Starts of earlier runs are awaited until they no longer count.
   bool is_waiting_for_others() const noexcept { return waiting_for_others_; }
   /// The member `limit` of a document.
@@ -65,6 +67,7 @@ class limit_search {
   std::size_t in_flight_ = 0;
   std::optional<usd> cost_;
   bool waiting_for_others_ = false;
+  bool over_ = false;
   wait_queue changed_;
   clock::timer alarm_ = 0;
   std::exception_ptr fault_;

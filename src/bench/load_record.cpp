@@ -22,9 +22,16 @@ double in_seconds(duration time) {
   return std::chrono::duration<double>(time).count();
 }
 
-// To the microsecond, or six digits: what is beyond says nothing.
+// To the microsecond: what is beyond says nothing.
 double rounded(double value) {
   return std::round(value * 1000) / 1000;
+}
+
+// A rate may be far below one a second.
+ordered_json six_digits(std::optional<double> value) {
+  if (!value || *value == 0) return value ? ordered_json(0) : ordered_json();
+  const double scale = std::pow(10, 5 - std::floor(std::log10(*value)));
+  return std::round(*value * scale) / scale;
 }
 
 ordered_json rounded(std::optional<double> value) {
@@ -78,25 +85,28 @@ void load_record::add_gap(duration gap) {
   inter_chunk_.add(milliseconds(gap));
 }
 
-void load_record::add_vain_wait(duration waited_for_cap) {
+void load_record::add_vain_wait(time_point wanted, time_point ended, duration waited_for_cap) {
+  ++never_started_;
+  waited_until_ = std::max(waited_until_.value_or(ended), ended);
   waited_for_cap_s_ += in_seconds(waited_for_cap);
+  if (asked_.open()) from_intended_.add(milliseconds(ended - wanted));
+}
+
+void load_record::note_start(time_point sending) {
+  ++sent_;
+  meter_.count(sending);
+  timeline_.add(started, seconds(sending));
+  first_start_ = std::min(first_start_.value_or(sending), sending);
+  last_start_ = std::max(last_start_.value_or(sending), sending);
 }
 
 void load_record::add(const measurement& one) {
   const time_point sent = one.sending.value_or(one.granted);
   waited_for_cap_s_ += in_seconds(one.waited_for_cap);
   in_flight_s_ += in_seconds(one.ended - one.granted);
-  if (one.sending) {
-    ++sent_;
-    meter_.count(sent);
-    timeline_.add(started, seconds(sent));
-    first_start_ = std::min(first_start_.value_or(sent), sent);
-    last_start_ = std::max(last_start_.value_or(sent), sent);
-  }
   first_sent_ = std::min(first_sent_.value_or(sent), sent);
   last_end_ = std::max(last_end_.value_or(one.ended), one.ended);
   timeline_.spread(in_flight, seconds(sent), seconds(one.ended), in_seconds(one.ended - sent));
-  if (one.connected_anew && one.sending) connect_.add(milliseconds(sent - one.granted));
   if (one.cost) cost_ = cost_.value_or(usd{}) + *one.cost;
   if (one.error.empty()) {
     add_success(one, sent);
@@ -119,6 +129,7 @@ void load_record::add_success(const measurement& one, time_point sent) {
   latency_.add(latency);
   if (asked_.open()) from_intended_.add(milliseconds(one.ended - one.wanted));
   const auto ttft = since_sent(one.first_piece);
+  if (one.connected_anew) connect_.add(milliseconds(sent - one.granted));
   if (one.head) ttfb_.add(*since_sent(one.head));
   if (ttft) ttft_.add(*ttft);
   if (one.first_content) first_content_.add(*since_sent(one.first_content));
@@ -191,7 +202,10 @@ ordered_json load_record::to_json(const client& ran,
   const bool any = first_sent_.has_value();
   const double lasted = any ? in_seconds(*last_end_ - *first_sent_) : 0;
   std::optional<double> start_rate;
-  if (sent_ > 1 && *last_start_ > *first_start_) {
+  if (asked_.open() && never_started_ > 0) {
+    // Between the first and the last went out what the limit let, as fast as it could be sent.
+    start_rate = static_cast<double>(sent_) / in_seconds(*waited_until_ - begin_);
+  } else if (sent_ > 1 && *last_start_ > *first_start_) {
     start_rate = static_cast<double>(sent_ - 1) / in_seconds(*last_start_ - *first_start_);
   }
   std::optional<double> token_rate;
@@ -213,13 +227,14 @@ ordered_json load_record::to_json(const client& ran,
   told["succeeded"] = succeeded_;
   told["failed"] = failed_;
   told["throttled"] = throttled_;
+  told["never_started"] = never_started_;
   told["warmup"] = asked_.warmup;
   told["started_at"] = rounded(begin_unix_);
   told["duration_s"] = rounded(lasted);
-  told["requests_per_s"] = rounded(throughput());
-  told["started_per_s"] = rounded(start_rate);
-  told["asked_per_s"] = open ? ordered_json(rounded(asked_.rate / 60)) : ordered_json();
-  told["output_tokens_per_s"] = rounded(token_rate);
+  told["requests_per_s"] = six_digits(throughput());
+  told["started_per_s"] = six_digits(start_rate);
+  told["asked_per_s"] = open ? six_digits(asked_.rate / 60) : ordered_json();
+  told["output_tokens_per_s"] = six_digits(token_rate);
   told["tokens"] = {{"prompt", tokens_.prompt_tokens},
                     {"cached", tokens_.cached_tokens},
                     {"completion", tokens_.completion_tokens},

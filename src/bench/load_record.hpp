@@ -26,11 +26,14 @@ class load_record {
   /// `begin`: moments of the timeline count from here.
   load_record(const load& asked, unsigned cap, time_point begin, double begin_unix);
 
+  /// The first byte of a request is about to go out; in the order in which they do.
+  void note_start(time_point sending);
   void add(const measurement& one);
   /// So long passed between two arrivals of a stream.
   void add_gap(duration gap);
-  /// A request never started: the load ended while it waited for sluice's own limit.
-  void add_vain_wait(duration waited_for_cap);
+  /// A request never started: the load ended while it waited for its turn. Of an open loop it
+  /// counts among the latencies from the intended start, with what it had waited.
+  void add_vain_wait(time_point wanted, time_point ended, duration waited_for_cap);
 
   std::uint64_t requests() const noexcept { return succeeded_ + failed_; }
   std::uint64_t succeeded() const noexcept { return succeeded_; }
@@ -88,6 +91,8 @@ class load_record {
   std::optional<time_point> last_start_;
   std::optional<time_point> last_end_;
   std::uint64_t sent_ = 0;
+  std::uint64_t never_started_ = 0;
+  std::optional<time_point> waited_until_;  // by those
   start_meter meter_;
   token_usage tokens_;
   std::uint64_t with_usage_ = 0;

@@ -1,6 +1,7 @@
 #include "bench/load_run.hpp"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
@@ -20,11 +21,14 @@ namespace asio = boost::asio;
 
 namespace {
 
-// While the relay wanted to be left alone, it was not the limit that held a start.
-duration waited_for_cap(const target& of, time_point from, time_point until) {
-  const time_point asked_alone = std::max(from, of.paused_from);
-  const time_point left_alone = std::min(until, of.paused_until);
-  return until - from - std::max(duration{}, left_alone - asked_alone);
+// What takes less is this program's own work.
+constexpr duration shortest_wait = std::chrono::milliseconds{5};
+
+// Of a wait at the gate, what was due to sluice's own limit. While the relay wanted to be left
+// alone, or an earlier run knew that it did, it was not the limit that held a start.
+duration waited_for_cap(target& of, time_point from, time_point until) {
+  if (!of.capped || until - from < shortest_wait) return {};
+  return until - std::clamp(of.gate.paused_until(), from, until);
 }
 
 }  // namespace
@@ -39,7 +43,9 @@ struct load_run::attempt final : response_handler {
         reader({asked.target, asked.choices, asked.streamed, of.member.relay.max_response_bytes}) {}
 
   void on_sending(bool connected_anew) override {
+    const bool first = !seen.sending;
     seen.sending = time.now();
+    if (first && record != nullptr) record->note_start(*seen.sending);
     seen.connected_anew = connected_anew;
   }
   void on_arrival(time_point when) override { arrived = when; }
@@ -57,8 +63,8 @@ struct load_run::attempt final : response_handler {
     if (after.any == before.any) return wanted;
     if (!seen.first_piece) {
       seen.first_piece = now;
-    } else if (record != nullptr) {
-      record->add_gap(now - *seen.last_piece);
+    } else {
+      gaps.push_back(now - *seen.last_piece);
     }
     seen.last_piece = now;
     if (!seen.first_content && after.content > 0) seen.first_content = now;
@@ -76,6 +82,7 @@ struct load_run::attempt final : response_handler {
   start_gate::permit turn;
   openai::reply_reader reader;
   measurement seen;
+  std::vector<duration> gaps;  // between arrivals
 };
 
 load_run::load_run(asio::any_io_executor loop, clock& time, std::vector<target*> targets,
@@ -86,6 +93,7 @@ load_run::load_run(asio::any_io_executor loop, clock& time, std::vector<target*>
       money_(money),
       options_(chosen),
       refusals_in_row_(targets_.size(), 0),
+      refused_(targets_.size(), false),
       records_(targets_.size()) {}
 
 asio::awaitable<void> load_run::run() {
@@ -100,6 +108,7 @@ asio::awaitable<void> load_run::go_through(std::uint64_t requests, duration time
   requests_ = requests;
   asked_.assign(targets_.size(), 0);
   refusals_in_row_.assign(targets_.size(), 0);
+  refused_.assign(targets_.size(), false);
   closed_ = false;
   schedule_ = std::make_unique<naps>(time_);
   for (std::size_t i = 0; i < targets_.size(); ++i) {
@@ -185,7 +194,7 @@ asio::awaitable<bool> load_run::afford(target& of, request& asked) {
       case funds::reserved:
         co_return true;
       case funds::wait:
-        co_await poor_.wait();
+        co_await money_.freed().wait();
         break;
       case funds::spent:
         spent_ = true;
@@ -207,7 +216,10 @@ asio::awaitable<void> load_run::ask(std::size_t place, time_point wanted) {
   const auto turn = co_await of.gate.enter(std::nullopt, tokens);
   if (!turn) {
     money_.give_back(asked);
-    if (records_[place]) records_[place]->add_vain_wait(waited_for_cap(of, ready, time_.now()));
+    if (records_[place]) {
+      const time_point now = time_.now();
+      records_[place]->add_vain_wait(wanted, now, waited_for_cap(of, ready, now));
+    }
     co_return;
   }
   co_await send(place, std::move(asked), wanted, ready, *turn);
@@ -243,13 +255,16 @@ asio::awaitable<void> load_run::send(std::size_t place, request asked, time_poin
   ++ended_;
   if (told) {
     note_reply(place, asked, *told, turn, seen);
+    for (const duration gap : follower.gaps) {
+      if (follower.record != nullptr) follower.record->add_gap(gap);
+    }
   } else {
     note_failure(asked, told.error(), end, seen);
   }
   of.gate.leave(turn, !end.sent_any);
+  if (!told && aborted_) co_return;
   if (follower.record != nullptr) follower.record->add(seen);
   if (!told) react(place, told.error());
-  poor_.wake_all();
 }
 
 void load_run::note_reply(std::size_t place, const request& asked, const reply& told,
@@ -278,6 +293,7 @@ void load_run::note_failure(const request& asked, const failure& why, const exch
   seen.error = error_name(why);
   seen.message = why.message;
   seen.request_id = why.request_id;
+  spdlog::debug("request {}: {}: {}", seen.id, seen.error, why.message);
   if (keeps_reservation(end_without_result(end, why))) {
     money_.settle(asked, std::nullopt);
   } else {
@@ -288,31 +304,35 @@ void load_run::note_failure(const request& asked, const failure& why, const exch
 void load_run::react(std::size_t place, const failure& why) {
   target& of = *targets_[place];
   if (why.kind == failure_class::throttled) {
-    if (++refusals_in_row_[place] == most_refusals) of.gate.close();
+    if (++refusals_in_row_[place] == most_refusals) {
+      refused_[place] = true;
+      of.gate.close();
+    }
   } else {
     refusals_in_row_[place] = 0;
   }
   if (const auto stop = of.health.failed(why, options_.max_wait)) return leave(of, *stop);
   if (!why.retry_after) return;
-  const time_point now = time_.now();
-  if (of.paused_until < now) of.paused_from = now;
-  of.paused_until =
-      std::max(of.paused_until, now + std::chrono::duration_cast<duration>(*why.retry_after));
-  of.gate.pause(of.paused_until);
+  of.gate.pause(time_.now() + std::chrono::duration_cast<duration>(*why.retry_after));
 }
 
 void load_run::leave(target& of, const target_health::stop& why) {
   if (of.stopped) return;
   of.stopped = why;
   of.gate.close();
-  poor_.wake_all();
+  money_.freed().wake_all();
 }
 
 void load_run::close_gates() {
   closed_ = true;
   for (target* of : targets_) of->gate.close();
   schedule_->wake_all();
-  poor_.wake_all();
+  money_.freed().wake_all();
+}
+
+void load_run::abort() {
+  aborted_ = true;
+  stop();
 }
 
 void load_run::stop() {

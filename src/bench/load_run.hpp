@@ -49,6 +49,8 @@ class load_run {
 
   /// Nothing more is started.
   void stop();
+  /// What is in flight is about to be broken off: it says nothing of its target.
+  void abort();
 
   /// Of the target at that place, once the run has begun to measure; null where it did not come to
   /// that.
@@ -58,9 +60,7 @@ class load_run {
   /// The budget does not pay one request more.
   bool spent() const noexcept { return spent_; }
   /// The target at that place refused so much of it that the rest was not sent.
-  bool refused(std::size_t target) const noexcept {
-    return refusals_in_row_[target] >= most_refusals;
-  }
+  bool refused(std::size_t target) const noexcept { return refused_[target]; }
   std::uint64_t ended() const noexcept { return ended_; }
 
  private:
@@ -93,18 +93,19 @@ class load_run {
   std::uint64_t requests_ = 0;  // 0: until the end of the time
   std::vector<std::uint64_t> asked_;
   std::vector<unsigned> refusals_in_row_;
+  std::vector<bool> refused_;
   bool closed_ = false;  // nothing more starts in it
   std::unique_ptr<naps> schedule_;
 
   std::vector<std::unique_ptr<load_record>> records_;
   load_record::client client_;
   bool stopping_ = false;
+  bool aborted_ = false;
   bool spent_ = false;
   std::uint64_t sent_ = 0;
   std::uint64_t ended_ = 0;
   std::size_t tasks_ = 0;
   wait_queue all_done_;
-  wait_queue poor_;
   std::exception_ptr fault_;
 };
 

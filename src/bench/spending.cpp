@@ -43,11 +43,15 @@ funds spending::reserve(std::string_view relay, request& asked) {
 }
 
 void spending::give_back(const request& asked) {
-  if (money_) money_->give_back(asked.most);
+  if (!money_) return;
+  money_->give_back(asked.most);
+  freed_.wake_all();
 }
 
 void spending::settle(const request& asked, const std::optional<usd>& cost) {
-  if (money_) money_->settle(asked.most, cost.value_or(asked.most));
+  if (!money_) return;
+  money_->settle(asked.most, cost.value_or(asked.most));
+  freed_.wake_all();
 }
 
 std::optional<usd> spending::cost(std::string_view relay, const request& asked,

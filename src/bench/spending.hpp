@@ -10,6 +10,7 @@
 #include "sluice/money.hpp"
 #include "sluice/result_sink.hpp"
 #include "sluice/usage.hpp"
+#include "wait_queue.hpp"
 
 namespace sluice::bench {
 
@@ -33,6 +34,8 @@ class spending {
   std::optional<usd> cost(std::string_view relay, const request& asked,
                           const token_usage& used) const;
   const std::optional<usd>& limit() const noexcept { return limit_; }
+  /// Where those wait who were told to; woken whenever something is settled or given back.
+  wait_queue& freed() noexcept { return freed_; }
 
  private:
   usd bound(std::string_view relay, const request& asked) const;
@@ -40,6 +43,7 @@ class spending {
   const relay_prices& prices_;
   std::optional<usd> limit_;
   std::optional<budget> money_;
+  wait_queue freed_;
   std::optional<std::int64_t> assume_max_tokens_;
 };
 

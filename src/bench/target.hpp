@@ -22,22 +22,21 @@ struct target {
          request_supply& source)
       : member(chosen),
         cap(own_cap),
+        capped(own_cap != 0),
         client(used),
         gate(limit),
         supply(source),
         hidden(chosen.relay) {}
 
   const relay_member& member;
-  const unsigned cap;  ///< starts a minute that sluice allows itself; 0: no limit
+  const unsigned cap;   ///< starts a minute that sluice allows itself; 0: no limit
+  bool capped = false;  ///< there is a limit of starts or of tokens
   http_client& client;
   start_gate& gate;
   request_supply& supply;
   const secrets hidden;
   target_health health;
   token_estimate tokens;
-  /// The relay asked to be left alone, from when until when.
-  time_point paused_from{};
-  time_point paused_until{};
   /// Why nothing more is sent to it.
   std::optional<target_health::stop> stopped;
   std::optional<usd> cost;     ///< of all that was sent, warm-ups included; nothing: no price

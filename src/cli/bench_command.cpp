@@ -61,6 +61,9 @@ void check_what_to_send(const bench_settings& chosen) {
   if (chosen.jobs.empty() && chosen.model.empty()) {
     refuse("--model is missing; name the model to ask, like --model gpt-4o-mini, or give a JOB");
   }
+  if (!chosen.jobs.empty() && chosen.find_limit) {
+    refuse("--find-limit sends short prompts of its own; leave the JOB out, and name a --model");
+  }
   if (!chosen.jobs.empty() && chosen.lengths_given) {
     refuse("--prompt-tokens and --max-tokens are for made-up prompts; a JOB says its own");
   }
@@ -142,6 +145,9 @@ exit_status measure(bench_settings& chosen) {
   options.job.override_model = false;
   if (!simulated) share_limit(options.pace);
   const relay_prices prices = load_prices(run);
+  if (chosen.find_limit && options.pace.tokens_per_minute != 0) {
+    refuse("--find-limit looks for a limit of requests, which --tpm would hide; leave it out");
+  }
   if (chosen.find_limit) make_search_cheap(chosen, prices, members);
   const std::uint64_t seed = options.pace.seed != 0 ? options.pace.seed : std::random_device{}();
   const std::string id =
@@ -174,8 +180,15 @@ exit_status measure(bench_settings& chosen) {
   if (fault) std::rethrow_exception(fault);
 
   tell_what_ended(benchmark, targets);
-  if (benchmark.measured()) tell(benchmark.document(), before, chosen);
-  return status_of(benchmark, targets, beside.interrupted());
+  const exit_status status = status_of(benchmark, targets, beside.interrupted());
+  const bool wrong_address = status == cannot_start && !benchmark.some_succeeded();
+  if (benchmark.measured() && !wrong_address) tell(benchmark.document(), before, chosen);
+  if (benchmark.measured() || status != success) return status;
+  spdlog::error(
+      "nothing was measured: every start waited for sluice's own limit, which earlier runs had "
+      "used "
+      "up; wait a minute, or raise --rpm if the key allows more");
+  return stopped;
 }
 
 }  // namespace
@@ -188,7 +201,7 @@ void add_bench_command(CLI::App& program, int& exit_status) {
   };
   auto kept = std::make_shared<state>();
   auto* command = program.add_subcommand(
-      "bench", "Measure a relay: throughput, times to first token and between, errors, cost");
+      "bench", "Measure a relay under load: throughput, times to token, errors, cost");
   command->add_option("JOB", kept->chosen.jobs, "Jobs to send, in the place of made-up prompts");
   command->add_option("--config", kept->config, "Config file (./sluice.toml)")->type_name("FILE");
   kept->flags.add_to(*command);

@@ -88,6 +88,7 @@ bench_relays::bench_relays(boost::asio::io_context& loop, clock& time, const con
     one.supply = make_supply(options.job, chosen, seed);
     one.measured =
         std::make_unique<bench::target>(member, cap, *one.client, *one.gate, *one.supply);
+    one.measured->capped = cap != 0 || pace_.tokens_per_minute != 0;
   }
 }
 

@@ -82,8 +82,9 @@ std::vector<std::string> warnings_of(const ordered_json& load) {
   if (held > bench::benchmark::held_share) {
     list.push_back(fmt::format(
         "{}: sluice's own cap of {} a minute held it for {} of the time, not the relay; raise "
-        "--rpm if the key allows more",
-        name, count(load, "rpm"), percent(held)));
+        "{} if the key allows more",
+        name, count(load, "rpm") != 0 ? grouped(count(load, "rpm")) : "tokens", percent(held),
+        count(load, "rpm") != 0 ? "--rpm" : "--tpm"));
   }
   const double busy = number(load, "client_busy").value_or(0);
   if (busy > bench::client_load::too_busy) {
@@ -105,6 +106,12 @@ void add_notes(std::string& notes, const ordered_json& load) {
         "{} asked\n",
         name, short_number(intended), short_number(number(load, "latency_from_intended_ms", "p99")),
         short_number(number(load, "started_per_s")), short_number(number(load, "asked_per_s")));
+  }
+  if (const auto waiting = count(load, "never_started"); intended && waiting > 0) {
+    notes += fmt::format(
+        "  {}: {} starts that were due still waited when the load ended; they count with what they "
+        "had waited\n",
+        name, grouped(waiting));
   }
   const auto errors = load.find("errors");
   if (errors != load.end() && errors->is_object() && !errors->empty()) {

@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::uint64_t most_in_flight = 100'000;
 constexpr double most_rate = 1'000'000;
+constexpr double least_rate = 0.01;
 constexpr std::uint64_t most_tokens = 2'000'000;
 constexpr unsigned usual_concurrency = 8;
 // Of a load that is asked for by its time alone: as many as the limit allows.
@@ -42,7 +43,7 @@ void split(const std::string& list, const std::function<void(const std::string&)
 double parse_rate(const std::string& text) {
   double rate = 0;
   const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), rate);
-  if (error != std::errc() || stop != text.data() + text.size() || !(rate > 0) ||
+  if (error != std::errc() || stop != text.data() + text.size() || !(rate >= least_rate) ||
       rate > most_rate) {
     throw bad_setting(fmt::format("'{}' is no rate; write starts a minute, like 120", text));
   }
@@ -63,6 +64,13 @@ std::uint64_t parse_some(const std::string& text, std::uint64_t most) {
   const auto number = parse_count(text, most);
   if (number == 0) throw bad_setting("give 1 or more");
   return number;
+}
+
+// A sweep goes from A up to B.
+template <typename Number>
+void check_span(const std::vector<Number>& list, std::string_view flag) {
+  if (list.size() < 2 || (list.size() == 2 && list.front() <= list.back())) return;
+  refuse(fmt::format("--sweep goes from A up to B: write {} A, or {} A,B", flag, flag));
 }
 
 // The variable that holds the key of a target: "my-relay" has MY_RELAY_API_KEY.
@@ -217,12 +225,19 @@ bench::load_plan plan_of(const bench_settings& chosen) {
     refuse("--concurrency and --rate are two kinds of load; give one of them");
   }
   if (chosen.find_limit) {
-    if (chosen.sweep || !chosen.concurrency.empty() || !chosen.rates.empty()) {
-      refuse("--find-limit chooses its own load; leave --concurrency, --rate and --sweep out");
+    if (chosen.sweep || !chosen.concurrency.empty() || !chosen.rates.empty() ||
+        chosen.warmup != 0 || chosen.time > duration{}) {
+      refuse(
+          "--find-limit chooses its own load; leave --concurrency, --rate, --sweep, --duration and "
+          "--warmup out");
     }
     return bench::load_plan({});
   }
   const bool open = !chosen.rates.empty();
+  if (chosen.sweep) {
+    check_span(chosen.concurrency, "--concurrency");
+    check_span(chosen.rates, "--rate");
+  }
   if (!open && chosen.arrivals == bench::arrival_kind::poisson) {
     refuse("--rate-kind says how --rate spreads its starts; give --rate, too");
   }

@@ -262,6 +262,113 @@ TEST(benchmark, does_not_hammer_a_relay_that_refuses_all) {
   EXPECT_TRUE(told.at("stopped").is_null()) << "a later load may be within its limit";
 }
 
+// The last of many refused had left its target alone, and an answer that was still under way took
+// that back: workers asked a closed gate without end.
+TEST(benchmark, leaves_a_target_alone_whatever_still_comes) {
+  benchmark_rig rig;
+  auto& relay = rig.add();
+  relay.plan = [](const exchange_call& call) {
+    if (call.number > 0) return error_plan(429, "too many");
+    exchange_plan slow = stream_plan();
+    slow.before_head = 5s;
+    return slow;
+  };
+  load asked = in_flight(60, 1000);
+  const auto told = rig.run(load_plan({asked})).at("loads").at(0);
+  EXPECT_EQ(told.at("succeeded"), 1);
+  EXPECT_LT(told.at("failed"), 200);
+  EXPECT_THAT(std::string(told.at("stopped")), testing::HasSubstr("429"));
+}
+
+TEST(benchmark, counts_starts_when_they_go_out_and_not_when_they_end) {
+  benchmark_rig rig;
+  auto& relay = rig.add(2);
+  relay.plan = [](const exchange_call& call) {
+    exchange_plan plan = stream_plan();
+    if (call.number == 0) plan.body.front().first = 66s;
+    return plan;
+  };
+  const auto load = rig.run(load_plan({in_flight(2, 4)})).at("loads").at(0);
+  EXPECT_EQ(load.at("most_in_60s"), 2);
+}
+
+TEST(benchmark, tells_of_a_load_of_which_nothing_could_start) {
+  benchmark_rig rig;
+  rig.add(5);
+  load first = in_flight(1, 5);
+  load second = in_flight(2, 0);
+  second.time = 2s;
+  const auto told = rig.run(load_plan({first, second}));
+  ASSERT_EQ(told.at("loads").size(), 2U);
+  EXPECT_EQ(told.at("loads").at(1).at("requests"), 0);
+  EXPECT_EQ(told.at("loads").at(1).at("never_started"), 2);
+  EXPECT_EQ(told.at("loads").at(1).at("held_by_cap"), 1);
+  EXPECT_TRUE(told.at("loads").at(1).at("requests_per_s").is_null());
+}
+
+TEST(benchmark, does_not_hide_starts_that_were_due_and_never_went_out) {
+  benchmark_rig rig;
+  rig.add(30);
+  const auto load = rig.run(load_plan({at_rate(600, 6s)})).at("loads").at(0);
+  EXPECT_EQ(load.at("succeeded"), 30);
+  EXPECT_EQ(load.at("never_started"), 30);
+  EXPECT_NEAR(load.at("started_per_s"), 5, 0.1);
+  EXPECT_EQ(load.at("latency_from_intended_ms").at("count"), 60);
+  EXPECT_GT(load.at("latency_from_intended_ms").at("p99"), 2500);
+}
+
+TEST(benchmark, keeps_the_times_of_failures_out) {
+  benchmark_rig rig;
+  rig.add().plan = [](const exchange_call& call) {
+    exchange_plan plan = stream_plan();
+    if (call.number % 2 == 0) return plan;
+    plan.connecting = 70ms;
+    plan.body.resize(6);
+    for (auto& [after, piece] : plan.body) after = 300ms;
+    plan.end = exchange_end::how::broken;
+    return plan;
+  };
+  const auto load = rig.run(load_plan({in_flight(1, 8)})).at("loads").at(0);
+  EXPECT_EQ(load.at("failed"), 4);
+  expect_all(load, "inter_chunk_ms", 10, 40);
+  EXPECT_TRUE(load.at("connect_ms").is_null());
+}
+
+TEST(benchmark, holds_a_pause_of_earlier_runs_against_the_relay) {
+  benchmark_rig rig;
+  rig.add(1000);
+  rig.places.back().gate->pause(rig.time.now() + 30s);
+  const auto load = rig.run(load_plan({in_flight(1, 3)})).at("loads").at(0);
+  EXPECT_NEAR(load.at("held_by_cap"), 0, 0.001);
+}
+
+TEST(benchmark, does_not_hold_what_was_broken_off_against_the_relay) {
+  benchmark_rig rig;
+  auto& relay = rig.add();
+  relay.plan = [](const exchange_call& call) {
+    exchange_plan plan = stream_plan();
+    if (call.number >= 10) plan.before_head = 600s;
+    return plan;
+  };
+  const auto told = rig.run(
+      load_plan({in_flight(5, 1000)}), {},
+      [](benchmark& running) {
+        running.stop("interrupted");
+        running.abort();
+      },
+      2s);
+  EXPECT_EQ(told.at("loads").at(0).at("succeeded"), 10);
+  EXPECT_EQ(told.at("loads").at(0).at("failed"), 0);
+}
+
+TEST(benchmark, tells_slow_rates_in_six_digits) {
+  benchmark_rig rig;
+  rig.add();
+  const auto load = rig.run(load_plan({at_rate(1, 200s)})).at("loads").at(0);
+  EXPECT_NEAR(load.at("asked_per_s"), 1.0 / 60, 1e-7);
+  EXPECT_NEAR(load.at("started_per_s"), 1.0 / 60, 1e-6);
+}
+
 TEST(benchmark, gives_up_a_target_that_cannot_be_reached) {
   benchmark_rig rig;
   auto& relay = rig.add();

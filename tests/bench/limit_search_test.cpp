@@ -96,6 +96,32 @@ TEST(limit_search, waits_until_earlier_starts_no_longer_count) {
   EXPECT_GE(rig.places.back().client.calls.front().at - begin, 60s);
 }
 
+// One search waited for money that the other's calls held, and only its own woke it.
+TEST(limit_search, shares_its_budget_with_others) {
+  benchmark_rig rig;
+  for (const char* name : {"blue", "green"}) {
+    rig.add(300, name).plan = [](const exchange_call& call) {
+      exchange_plan plan = stream_plan(1ms, 1);
+      plan.before_head = 50ms + 7ms * call.number;
+      return plan;
+    };
+  }
+  spending money(rig.prices, usd::parse("0.0005"), std::nullopt);
+  std::deque<limit_search> searches;
+  std::size_t ended = 0;
+  for (auto& place : rig.places) {
+    searches.emplace_back(rig.loop.get_executor(), rig.time, *place.measured, money,
+                          limit_search::options{});
+    boost::asio::co_spawn(rig.loop, searches.back().run(),
+                          [&](const std::exception_ptr&) { ++ended; });
+  }
+  sluice::test::run_virtual(rig.loop, rig.time, [&] { return ended == 2; });
+  EXPECT_EQ(ended, 2U) << "one of them hangs";
+  for (const auto& search : searches) {
+    EXPECT_THAT(search.why_stopped(), testing::HasSubstr("budget of 0.0005 USD"));
+  }
+}
+
 TEST(limit_search, ends_where_the_key_is_refused) {
   search_rig rig;
   auto& relay = rig.add(300);

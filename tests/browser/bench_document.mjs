@@ -169,6 +169,7 @@ function load(random, how, from, starts) {
     succeeded: good.length,
     failed: bad.length,
     throttled: errors['429'] ?? 0,
+    never_started: 0,
     warmup: 2,
     started_at: rounded(started_at),
     duration_s,

@@ -87,6 +87,15 @@ TEST(bench_plan, refuses_loads_of_two_kinds) {
                 plan_of(given({{"find-limit", "true"}, {"sweep", "true"}}));
               }),
               HasSubstr("chooses its own load"));
+  EXPECT_THAT(refused([] {
+                plan_of(given({{"find-limit", "true"}, {"duration", "5s"}}));
+              }),
+              HasSubstr("chooses its own load"));
+  EXPECT_THAT(refused([] {
+                plan_of(given({{"sweep", "true"}, {"concurrency", "8,4"}}));
+              }),
+              HasSubstr("from A up to B"));
+  EXPECT_THROW(given({{"rate", "1e-10"}}), bad_setting);
 }
 
 TEST(bench_targets, take_the_place_of_the_pool) {

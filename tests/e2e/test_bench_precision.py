@@ -57,7 +57,8 @@ class BenchCase(Case):
         return started
 
     def bench(self, server: Server, *flags: Any, **more: Any) -> Run:
-        return self.sluice("bench", "--base-url", server.url, "--model", "gpt-4o-mini", "-q", *flags, **more)
+        self.last = self.sluice("bench", "--base-url", server.url, "--model", "gpt-4o-mini", *flags, **more)
+        return self.last
 
     def load(self, server: Server, *flags: Any, **more: Any) -> dict[str, Any]:
         """The only load of a benchmark without sluice's own limit."""
@@ -334,10 +335,15 @@ class NearTheLimitOfTheClient(BenchCase):
             if abs(busy - self.WANTED) < 0.06:
                 break
             itl *= busy / self.WANTED
-        load, _ = self.assert_measured_right(self.script(itl), *self.CLOSED, without=(
-            "connect_ms", "inter_chunk_ms"))  # pieces that have waited for it together came together, as it sees it
-        run = self.bench(self.timed(*self.script(itl)), "--rpm", 0, *self.CLOSED)
-        self.assertIn("this program was busy for", run.out, f"it was for {busy}, then {load['client_busy']}")
+        for _ in range(4):  # this machine is not the same from one run to the next
+            load, _chats = self.assert_measured_right(self.script(itl), *self.CLOSED, without=(
+                "connect_ms", "inter_chunk_ms"))  # pieces that have waited for it together came together, as it sees it
+            if load["client_busy"] > 0.7:
+                break
+            self.assertNotIn("this program was busy for", self.last.err)
+            itl *= load["client_busy"] / self.WANTED
+        self.assertGreater(load["client_busy"], 0.7)
+        self.assertIn("this program was busy for", self.last.err)
 
 
 if __name__ == "__main__":
