@@ -38,8 +38,6 @@ class load_record {
   std::uint64_t requests() const noexcept { return succeeded_ + failed_; }
   std::uint64_t succeeded() const noexcept { return succeeded_; }
   std::uint64_t failed() const noexcept { return failed_; }
-  const load& asked() const noexcept { return asked_; }
-  unsigned cap() const noexcept { return cap_; }
   /// Successes a second.
   std::optional<double> throughput() const;
   /// The share of the time in which requests were meant to be in flight that they waited for

@@ -13,8 +13,8 @@ namespace sluice::bench {
 class target_health {
  public:
   struct stop {
-    bool misconfigured =
-        false;             ///< the address, the certificate or the proxy is not what it should be
+    /// The address, the certificate or the proxy is not what it should be.
+    bool misconfigured = false;
     std::string sentence;  ///< what happened, for a person
   };
 
