@@ -70,8 +70,10 @@ struct failure {
   std::string body;        ///< of an HTTP error: the body as received
   std::string request_id;  ///< the relay's id of the attempt; empty: none
   std::optional<std::chrono::nanoseconds> retry_after;  ///< the server's hint
-  bool foreign = false;  ///< no answer of this API at all: a web page
-  int max_retries = -1;  ///< a smaller bound on retries than the run's; -1: none
+  bool foreign = false;    ///< no answer of this API at all: a web page
+  bool model_out = false;  ///< the relay has no upstream for the model that was asked for
+  bool tier_full = false;  ///< no capacity in the service tier: says nothing of other requests
+  int max_retries = -1;    ///< a smaller bound on retries than the run's; -1: none
 };
 
 /// Why a run ended before its jobs did.
