@@ -234,19 +234,21 @@ class Runs(Held):
             {"match": "number 6 ", "times": None, "hold": True},
             {"match": "number 7 ", "times": None, "status": 422, "body": "[1,2]",
              "headers": {"X-Request-Id": "req_7"}},
-            {"match": "number 8 ", "times": None, "status": 400, "body": ""}])
-        job = self.job(jsonl(chats(9)) + b'no JSON\n{"custom_id":"c9","model":"m","messages":[]}\n{"prompt":3}\n')
-        flags = ("--max-attempts", 2, "--idle-timeout", "500ms", "--first-byte-timeout", "500ms")
-        for again in (False, True):  # the second run tries those of a passing kind again
+            {"match": "number 8 ", "times": None, "status": 400, "body": ""},
+            {"match": "number 9 ", "times": None, "status": 200, "body": "x" * 5000}])
+        job = self.job(jsonl(chats(10)) + b'no JSON\n{"custom_id":"c9","model":"m","messages":[]}\n{"prompt":3}\n')
+        flags = ("--max-attempts", 2, "--idle-timeout", "1500ms", "--first-byte-timeout", "1500ms",
+                 "--max-response-bytes", 4000)
+        for _ in range(2):  # the second run tries those of a passing kind again
             self.run_job(job, relay, *flags, expect=1)
             results = self.results_held(job)
             told = {line["sluice"]["line"]: line for line in results.errors}
-            self.assertEqual(sorted(told), [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12])
+            self.assertEqual(sorted(told), [*range(1, 10), 11, 12, 13])
             self.assertEqual(set(results.totals["errors"]), {
                 "400", "422", "503", "connection_failed", "invalid_response", "request_timeout", "stream_interrupted",
-                "invalid_json_line", "invalid_request_line", "duplicate_custom_id"})
+                "response_too_large", "invalid_json_line", "invalid_request_line", "duplicate_custom_id"})
             self.assertEqual((told[7]["response"]["request_id"], told[8]["response"]["request_id"]), ("req_7", ""))
-        for line in (1, 3, 10):
+        for line in (1, 3, 11):
             with self.subTest(line):
                 self.refuses_all_else("errors-line", told[line])
                 self.refuses("output-line", told[line], "a failure")
@@ -255,10 +257,10 @@ class Runs(Held):
             self.refuses("errors-line", told[1], "a status beside an error")
         with changed(told[3], "error", None):
             self.refuses("errors-line", told[3], "neither a status nor an error")
-        with changed(told[3], "error", told[10]["error"]):
+        with changed(told[3], "error", told[11]["error"]):
             self.refuses("errors-line", told[3], "an attempt of a bad line")
-        with changed(told[10]["sluice"], "retryable", True):
-            self.refuses("errors-line", told[10], "a bad line that is tried again")
+        with changed(told[11]["sluice"], "retryable", True):
+            self.refuses("errors-line", told[11], "a bad line that is tried again")
 
     def test_of_usage_that_was_counted_here_or_by_nobody_and_costs_that_the_relay_tells(self) -> None:
         simulator = self.simulator("--faults", "no-usage=1")
@@ -296,8 +298,10 @@ class Runs(Held):
 
     def test_of_a_rehearsal(self) -> None:
         job = self.job(jsonl(chats(40)) + b"no JSON\n")
-        self.sluice("run", job, "--simulate", "--rpm", 0, expect=1, env={"OPENAI_API_KEY": None})
+        self.sluice("run", job, "--simulate=faulty", "--seed", 3, "--rpm", 0, "--max-attempts", 1, "--idle-timeout",
+                    "1s", expect=1, env={"OPENAI_API_KEY": None})
         results = self.results_held(job)
+        self.assertGreater(len(results.errors), 1)
         self.assertEqual({line["sluice"]["simulated"] for line in results.output + results.errors}, {True})
         line = results.output[0]
         with changed(line["sluice"], "simulated", False):
