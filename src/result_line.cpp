@@ -71,7 +71,7 @@ void append_response(std::string& out, int status, std::string_view request_id,
                      std::string_view body_json) {
   append_number(out, R"({"status_code":)", status);
   out += ",\"request_id\":";
-  append_string_or_null(out, request_id);
+  append_json_quoted(out, request_id);
   out += ",\"body\":";
   out += body_json;
   out += '}';

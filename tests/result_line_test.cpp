@@ -114,6 +114,18 @@ TEST(result_line, tells_usage_that_was_counted_here_from_reported_one) {
   }
 }
 
+TEST(result_line, the_request_id_is_a_string_where_the_relay_sent_none) {
+  result made = a_success();
+  made.outcome->request_id.clear();
+  EXPECT_THAT(result_line(made, std::nullopt, false),
+              testing::HasSubstr(R"("request_id":"","body":)"));
+  failure why;
+  why.code = errc::http_error;
+  why.http_status = 503;
+  EXPECT_THAT(result_line(a_failure(why), std::nullopt, false),
+              testing::HasSubstr(R"({"status_code":503,"request_id":"","body":""})"));
+}
+
 TEST(result_line, of_an_http_error_shows_the_response) {
   failure why;
   why.code = errc::http_error;
