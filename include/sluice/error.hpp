@@ -73,7 +73,9 @@ struct failure {
   bool foreign = false;    ///< no answer of this API at all: a web page
   bool model_out = false;  ///< the relay has no upstream for the model that was asked for
   bool tier_full = false;  ///< no capacity in the service tier: says nothing of other requests
-  int max_retries = -1;    ///< a smaller bound on retries than the run's; -1: none
+  bool unreadable =
+      false;             ///< a reply came whole and could not be read; the same again is of no use
+  int max_retries = -1;  ///< a smaller bound on retries than the run's; -1: none
 };
 
 /// Why a run ended before its jobs did.
