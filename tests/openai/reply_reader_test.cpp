@@ -1293,6 +1293,65 @@ TEST(ReplyReader, FindsUsageInsideAChoice) {
   EXPECT_EQ(both.outcome->usage, token_usage{.prompt_tokens = 9}) << "the reply's own comes first";
 }
 
+TEST(ReplyReader, FindsUsageInGroqsCorner) {
+  // https://github.com/vercel/ai/issues/1651
+  const std::string corner = R"(,"x_groq":{"id":"req_1","usage":)" + usage + "}";
+  const std::string id = R"(,"x_groq":{"id":"req_1"})";
+  const auto streamed =
+      read({events({chunk(piece(R"({"content":"x"})"), id), chunk(piece("{}", "\"stop\""), corner),
+                    chunk("", id), "[DONE]"})});
+  ASSERT_TRUE(streamed.outcome.has_value());
+  EXPECT_EQ(streamed.outcome->usage, counted);
+  EXPECT_NE(streamed.outcome->body.find(corner.substr(1)), std::string::npos);
+
+  const auto unstreamed = read({.body = whole(answer(hello), corner), .content_type = json_type});
+  ASSERT_TRUE(unstreamed.outcome.has_value());
+  EXPECT_EQ(unstreamed.outcome->usage, counted);
+
+  const auto both = read({.body = whole(answer(hello), corner + R"(,"usage":{"prompt_tokens":9})"),
+                          .content_type = json_type});
+  ASSERT_TRUE(both.outcome.has_value());
+  EXPECT_EQ(both.outcome->usage, token_usage{.prompt_tokens = 9}) << "the reply's own comes first";
+
+  reply_reader reader({});
+  response_head head;
+  head.status = 200;
+  reader.head(head, 0);
+  EXPECT_EQ(reader.body(events({said(R"({"content":"x"})", "\"stop\"")})), need::trailer);
+  EXPECT_EQ(reader.body(events({said(R"({"content":"x"})", "\"stop\"")})), need::more);
+  EXPECT_EQ(reader.body(events({chunk("", corner)})), need::trailer) << "a usage like any other";
+}
+
+TEST(ReplyReader, CountsZerosBesideVectorsAsNoUsage) {
+  const auto usage_of = [](const std::string& told) {
+    const auto seen = read({.body = R"({"data":[{"embedding":[0.1]}],"usage":)" + told + "}",
+                            .target = endpoint::embeddings,
+                            .content_type = json_type});
+    return seen.outcome->usage;
+  };
+  EXPECT_EQ(usage_of(R"({"prompt_tokens":0,"total_tokens":0})"), std::nullopt);
+  EXPECT_EQ(usage_of(R"({"prompt_tokens":3,"total_tokens":3})"), token_usage{.prompt_tokens = 3});
+}
+
+TEST(ReplyReader, TellsTheTierThatServedTheRequest) {
+  const auto streamed =
+      read({events({chunk(piece(R"({"content":"x"})"), R"(,"service_tier":"auto")"),
+                    chunk(piece("{}", "\"stop\""), R"(,"service_tier":"flex")"),
+                    chunk("", R"(,"service_tier":null)"), "[DONE]"})});
+  ASSERT_TRUE(streamed.outcome.has_value());
+  EXPECT_EQ(streamed.outcome->service_tier, "flex");
+  const auto tier = [](const std::string& more) {
+    return read({.body = whole(answer(hello), more), .content_type = json_type})
+        .outcome->service_tier;
+  };
+  EXPECT_EQ(tier(R"(,"service_tier":"priority")"), "priority");
+  EXPECT_EQ(tier(R"(,"usage":{"prompt_tokens":1,"service_tier":"standard"})"), "standard");
+  EXPECT_EQ(tier(R"(,"service_tier":"a","usage":{"prompt_tokens":1,"service_tier":"b"})"), "a");
+  EXPECT_EQ(tier(""), std::nullopt);
+  EXPECT_EQ(tier(R"(,"service_tier":null)"), std::nullopt);
+  EXPECT_EQ(tier(R"(,"service_tier":7)"), std::nullopt);
+}
+
 TEST(ReplyReader, SaysWhatItNeedsNext) {
   reply_reader reader({.choices = 2});
   response_head head;
