@@ -204,8 +204,8 @@ void piecewise_object::add_element(member& target, std::string_view raw) {
 
 /// A part that says no more than its text joins whatever text stands before it.
 void piecewise_object::add_text_part(member& target, std::string_view head, std::string_view raw) {
-  if (raw.empty() && head == plain_head) return;
-  if (target.open_head && (*target.open_head == head || head == plain_head)) {
+  const bool plain = head.empty() || head == plain_head;
+  if (target.open_head && (*target.open_head == head || plain)) {
     target.text.resize(target.text.size() - part_end.size());
     target.text.append(raw).append(part_end);
     return;

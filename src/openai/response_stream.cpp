@@ -228,6 +228,7 @@ bool fit(std::string_view type, std::string_view other) {
 struct response_stream::told {
   std::string_view type;
   std::string_view response, item, part, annotation, logprobs;
+  std::string_view name, call_id;                                 ///< of a call, with their quotes
   std::string_view delta, text, refusal, arguments, input, code;  ///< between their quotes
   std::string item_id;
   std::optional<std::int64_t> output_index, content_index, summary_index;
@@ -256,6 +257,10 @@ void response_stream::told::take(std::string_view key, std::string_view raw) {
     annotation = raw;
   } else if (key == "logprobs") {
     logprobs = raw;
+  } else if (key == "name") {
+    name = raw;
+  } else if (key == "call_id") {
+    call_id = raw;
   } else if (key == "item_id") {
     item_id = said;
   } else if (key == "output_index") {
@@ -269,13 +274,13 @@ void response_stream::told::take(std::string_view key, std::string_view raw) {
   } else if (key == "success") {
     refused = refused || raw == "false";
   } else {
-    for (const auto& [name, member] : {std::pair("delta", &told::delta),
-                                       {"text", &told::text},
-                                       {"refusal", &told::refusal},
-                                       {"arguments", &told::arguments},
-                                       {"input", &told::input},
-                                       {"code", &told::code}}) {
-      if (key == name) this->*member = said;
+    for (const auto& [known, member] : {std::pair("delta", &told::delta),
+                                        {"text", &told::text},
+                                        {"refusal", &told::refusal},
+                                        {"arguments", &told::arguments},
+                                        {"input", &told::input},
+                                        {"code", &told::code}}) {
+      if (key == known) this->*member = said;
     }
   }
 }
@@ -382,6 +387,8 @@ void response_stream::take_piece(const told& event) {
   if (about == nullptr) return;
   item& into = *about;
   if (into.type.empty()) into.type = where->item_type;
+  into.call.replace("call_id", event.call_id.empty() ? "null" : event.call_id);
+  into.call.replace("name", event.name.empty() ? "null" : event.name);
   const std::string_view whole = stage == "done" ? event.whole(where->text) : std::string_view();
   // Every delta is a piece; a text that comes whole is one, where no delta of it came before.
   const auto count = [&](text& said, bool again) {
@@ -542,6 +549,9 @@ std::string response_stream::built(const item& from, std::string_view status) {
   }
   if (std::string* state = find(members, "status"); state != nullptr && !is_final(*state)) {
     *state = in_quotes(status);
+  }
+  for (const auto& [key, raw] : members_of(written(from.call))) {
+    if (std::string& into = obtain(members, key); !is_truthy(into)) into = raw;
   }
   for (const auto& [key, said] : from.texts) {
     if (said.empty()) continue;

@@ -162,6 +162,11 @@ bool stream_assembler::add_choice(ondemand::object piece) {
       if (is_string(value)) reason = raw_json(value);
     } else if (key == "delta" && is_object(value)) {
       if (add_words(into.message, value.get_object(), into)) with_content = into.in_pieces = true;
+    } else if (key == "delta" && is_string(value)) {
+      if (add_speech(into.message.members, "content", value)) {  // nothing but its content
+        note_content(into);
+        with_content = into.in_pieces = true;
+      }
     } else if (key == "message" && is_object(value)) {
       message = raw_json(value);
     } else if (key == "logprobs" && is_object(value)) {

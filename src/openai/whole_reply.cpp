@@ -22,6 +22,7 @@ struct findings {
   bool refused = false;           ///< an `error` that says something, or `success: false`
   std::size_t choices = 0;        ///< elements of `choices`
   bool misshapen = false;         ///< one of them has neither message nor text
+  bool strange = false;           ///< and something else in their place
   bool unsaid = false;            ///< one of them has no finish reason, and nothing in it
   std::size_t data = 0;           ///< elements of `data`
   bool has_output = false;        ///< an `output` with something in it
@@ -63,6 +64,7 @@ void read_choice(ondemand::object choice, endpoint target, findings& found) {
   bool speaks = false;
   bool ended = false;
   bool in_pieces = false;
+  bool empty = false;
   for (ondemand::field field : choice) {
     const std::string_view key = field.unescaped_key();
     ondemand::value value = field.value();
@@ -74,6 +76,7 @@ void read_choice(ondemand::object choice, endpoint target, findings& found) {
       shaped = true;
       speaks = says_something(value.get_object()) || speaks;
     } else if (key == "message" || key == "delta") {
+      empty = empty || is_null(value);
       in_pieces = in_pieces || !is_null(value);
     } else if (key == "text") {
       shaped = true;
@@ -85,6 +88,7 @@ void read_choice(ondemand::object choice, endpoint target, findings& found) {
   // One that ended before its first word may have no message: it was all thought, or filtered.
   shaped = shaped || (ended && !in_pieces);
   found.misshapen = found.misshapen || !shaped;
+  found.strange = found.strange || (!shaped && (in_pieces || !empty));
   found.unsaid = found.unsaid || (!ended && !speaks);
 }
 
@@ -96,6 +100,7 @@ void read_choices(ondemand::value& list, endpoint target, findings& found) {
       read_choice(choice.get_object(), target, found);
     } else {
       found.misshapen = true;
+      found.strange = found.strange || !is_null(choice);
     }
   }
 }
@@ -182,7 +187,7 @@ std::optional<objection> objection_to(const findings& found, endpoint target) {
     case endpoint::completions:
       if (found.choices == 0) return objection{"the reply has no choices"};
       if (found.misshapen) {
-        return objection{"a choice of the reply has neither message nor text", true};
+        return objection{"a choice of the reply has neither message nor text", found.strange};
       }
       if (found.unsaid) return objection{"a choice of the reply is empty and has no finish reason"};
       break;

@@ -227,6 +227,17 @@ INSTANTIATE_TEST_SUITE_P(
                         false},
         unreadable_case{
             "a page", {.body = "<html><title>x</title></html>", .content_type = json_type}, false},
+        unreadable_case{"a choice that is null",
+                        {.body = R"({"choices":[null]})", .content_type = json_type},
+                        false},
+        unreadable_case{"a choice whose message is null, and that has not ended",
+                        {.body = R"({"choices":[{"message":null,"finish_reason":null}]})",
+                         .content_type = json_type},
+                        false},
+        unreadable_case{
+            "a chunk in place of a reply",
+            {.body = R"({"choices":[{"delta":{"content":"x"}}]})", .content_type = json_type},
+            true},
         unreadable_case{"empty choices", {.body = whole(""), .content_type = json_type}, false},
         unreadable_case{"an empty body", {.body = "", .content_type = json_type}, false},
         unreadable_case{"a body that was cut",

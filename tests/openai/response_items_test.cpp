@@ -162,6 +162,14 @@ INSTANTIATE_TEST_SUITE_P(
             whole_with(
                 R"({"id":"f","type":"function_call","call_id":"c","name":"f","arguments":"{}"})")},
         items_case{
+            "a call of which only its done event tells the name",
+            {about("function_call_arguments.delta", R"("delta":"{}")", "f"),
+             about("function_call_arguments.done", R"("name":"f","call_id":"c","arguments":"{}")",
+                   "f"),
+             completed},
+            whole_with(
+                R"({"id":"f","type":"function_call","status":"completed","call_id":"c","name":"f","arguments":"{}"})")},
+        items_case{
             "the input of a custom tool, and code",
             {item("added", R"("id":"t","type":"custom_tool_call","name":"g","input":"")"),
              about("custom_tool_call_input.delta", R"("delta":"x")", "t"),
