@@ -323,7 +323,9 @@ response_stream::item* response_stream::item_of(const told& event, std::string_v
   const bool closes = event.type.ends_with(".done") && event.type != "response.output_item.done";
   if (!event.item_id.empty()) {
     for (item& each : items_) {
-      if (each.id == event.item_id) return &each;
+      if (each.id != event.item_id) continue;
+      each.steady = true;
+      return &each;
     }
   }
   for (auto each = items_.rbegin(); each != items_.rend(); ++each) {
@@ -331,8 +333,8 @@ response_stream::item* response_stream::item_of(const told& event, std::string_v
         event.output_index ? each->at == event.output_index : event.item_id.empty();
     const bool open = each->done.empty() || (closes && event.item_id.empty());
     const bool unnamed = each->id.empty() || event.item_id.empty();
-    const bool announced = !each->added.empty();
-    const bool may_be = begins ? !announced && unnamed : announced || unnamed;
+    const bool announced = !each->added.empty() && !each->steady;
+    const bool may_be = begins ? each->added.empty() && unnamed : announced || unnamed;
     if (same_place && open && may_be && fit(each->type, kind)) {
       if (each->id.empty()) each->id = event.item_id;
       return &*each;
@@ -356,7 +358,10 @@ void response_stream::take_item(const told& event, bool whole) {
   item& into = *found;
   if (into.type.empty()) into.type = type;
   (whole ? into.done : into.added) = event.item;
-  const bool told_before = !into.parts.empty() || !into.texts.empty();
+  const bool told_before = std::any_of(into.parts.begin(), into.parts.end(),
+                                       [](const auto& each) { return each.second.said.counted; }) ||
+                           std::any_of(into.texts.begin(), into.texts.end(),
+                                       [](const auto& each) { return each.second.counted; });
   if (whole && !told_before && weight(event.item) > 0) count_piece(into.type);
 }
 

@@ -58,6 +58,7 @@ class response_stream {
   };
   struct item {
     std::string id;                  ///< the first one given
+    bool steady = false;             ///< another event has called it so, too
     std::string type;                ///< empty: nobody told
     std::optional<std::int64_t> at;  ///< its `output_index`
     std::string added;               ///< as it was when it began

@@ -226,6 +226,14 @@ INSTANTIATE_TEST_SUITE_P(
                 R"({"id":"m","type":"message","role":"assistant","status":"completed","content":[{"type":"output_text","text":"a","annotations":[]}]},)"
                 R"({"id":"f","type":"function_call","status":"completed","arguments":"{}"})")},
         items_case{
+            "a second message under the place of one that keeps its id",
+            {item("added", message_added), about("output_text.delta", R"("delta":"Hel")"),
+             about("output_text.delta", R"("delta":"lo")"),
+             about("output_text.delta", R"("delta":"b")", "n"), completed},
+            whole_with(
+                hello_item +
+                R"(,{"id":"n","type":"message","role":"assistant","status":"completed","content":[{"type":"output_text","text":"b","annotations":[]}]})")},
+        items_case{
             "places out of order, given as strings",
             {R"({"type":"response.output_item.done","output_index":"1","item":{"id":"b","type":"message","content":[{"text":"b"}]}})",
              R"({"type":"response.output_item.done","output_index":"0","item":{"id":"a","type":"message","content":[{"text":"a"}]}})",
@@ -320,6 +328,11 @@ TEST(ResponseItems, TextThatComesWholeCountsForTheFirstToken) {
             1U)
       << "it is the same text";
   EXPECT_EQ(pieces({item("done", R"("id":"m","type":"message","content":[{"text":"a"}])")}).content,
+            1U);
+  EXPECT_EQ(pieces({item("added", message_added),
+                    about("content_part.added", R"("part":{"type":"output_text","text":""})"),
+                    item("done", R"("id":"m","type":"message","content":[{"text":"a"}])")})
+                .content,
             1U);
   EXPECT_EQ(pieces({item("added", message_added)}).any, 0U);
   EXPECT_EQ(pieces({about("reasoning_text.delta", R"("delta":"a")")}).reasoning, 1U);
