@@ -34,6 +34,7 @@ constexpr std::array<std::string_view, fault_kinds> names{"none",
                                                           "quota",
                                                           "error-mid-stream",
                                                           "no-finish",
+                                                          "broken-off",
                                                           "filtered",
                                                           "json-for-stream",
                                                           "stream-for-json",
@@ -43,7 +44,10 @@ constexpr std::array<std::string_view, fault_kinds> names{"none",
                                                           "no-done",
                                                           "held-open",
                                                           "usage-on-last",
-                                                          "usage-on-every"};
+                                                          "usage-on-every",
+                                                          "usage-dialect",
+                                                          "content-parts",
+                                                          "null-finish"};
 
 double& of(fault_profile& profile, fault_kind kind) {
   return profile.probability[static_cast<std::size_t>(kind)];

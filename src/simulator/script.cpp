@@ -278,6 +278,7 @@ script reply_script(const inference_request& request, const answer& answer, enve
       break;
     case fault_kind::error_mid_stream:
     case fault_kind::no_finish:
+    case fault_kind::broken_off:
       if (!request.stream) return refusal(request, fault_kind::error_in_200, random, request_id);
       break;
     default:
@@ -285,6 +286,8 @@ script reply_script(const inference_request& request, const answer& answer, enve
   }
 
   envelope.with_usage = fault != fault_kind::no_usage;
+  if (fault == fault_kind::usage_dialect)
+    envelope.dialect = static_cast<usage_dialect>(random.below(usage_dialects));
   auto reply = whole_reply(request, answer, envelope, fault, random);
   switch (fault) {
     case fault_kind::reset_late:

@@ -349,7 +349,8 @@ def usages() -> list[Trap]:
     def grown(name: str) -> list[bytes]:
         """Cumulative on every chunk."""
         parts = chunks(name)[:-1]
-        return [event({**part, "usage": {"prompt_tokens": 7, "completion_tokens": min(i, 3), "total_tokens": 7 + i}})
+        return [event({**part, "usage": {"prompt_tokens": 7, "completion_tokens": min(i, 3),
+                                          "total_tokens": 7 + min(i, 3)}})
                 for i, part in enumerate(parts)]
 
     whole = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
@@ -359,7 +360,7 @@ def usages() -> list[Trap]:
             event(chunk("usage-on-the-finish-chunk", reason="stop", usage=USAGE)), DONE]),
         said("usage-on-every-chunk", [*grown("usage-on-every-chunk"), DONE],
              outcome=Taken(completion("usage-on-every-chunk",
-                                      usage={"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 12}))),
+                                      usage={"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}))),
         said("usage-then-null", [*map(event, begun("usage-then-null")),
                                  event(chunk("usage-then-null", reason="stop", usage=USAGE)),
                                  event(chunk("usage-then-null", choices=[], usage=None)), DONE]),
@@ -378,9 +379,102 @@ def usages() -> list[Trap]:
             usage=Usage(cached=5, reasoning=2)),
         own("usage-with-null-details", {**whole, "prompt_tokens_details": None, "completion_tokens_details": None}),
         own("usage-cached-beyond-the-prompt", {**whole, "prompt_tokens_details": {"cached_tokens": 900}},
-            usage=Usage(cached=7)),
-        own("usage-with-a-cost", {**whole, "cost": 0.0000031}, extra={"reported_cost_usd": "0.0000031"}),
+            usage=Usage(prompt=907, cached=900)),
+        own("usage-of-claude", {"prompt_tokens": 21, "completion_tokens": 3, "total_tokens": 24,
+                                "prompt_tokens_details": {"cached_tokens": 188086}},
+            usage=Usage(prompt=188107, cached=188086)),
+        own("usage-of-claude-in-its-own-words", {**whole, "cache_read_input_tokens": 40,
+                                                 "cache_creation_input_tokens": 60},
+            usage=Usage(prompt=107, cached=40)),
+        own("usage-of-xai", {"prompt_tokens": 12, "completion_tokens": 2, "total_tokens": 331,
+                             "completion_tokens_details": {"reasoning_tokens": 317}},
+            usage=Usage(prompt=12, completion=319, reasoning=317)),
+        own("usage-of-gemini", {"prompt_tokens": 20, "completion_tokens": 198, "total_tokens": 623},
+            usage=Usage(prompt=20, completion=603)),
+        own("usage-of-moonshot", {**whole, "cached_tokens": 4}, usage=Usage(cached=4)),
+        said("usage-of-groq", [*map(event, begun("usage-of-groq", x_groq={"id": "req_1"})),
+                               event(chunk("usage-of-groq", reason="stop", x_groq={"id": "req_1", "usage": USAGE})),
+                               DONE],
+             outcome=Taken(completion("usage-of-groq", usage=..., x_groq={"id": "req_1", "usage": USAGE}))),
+        taken("usage-of-groq-unstreamed", document(completion("usage-of-groq-unstreamed", usage=...,
+                                                              x_groq={"id": "req_1", "usage": USAGE})),
+              Taken(completion("usage-of-groq-unstreamed", usage=..., x_groq={"id": "req_1", "usage": USAGE})),
+              body=ask("usage-of-groq-unstreamed", stream=False)),
+        own("usage-of-zeros", {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, usage=None),
+        said("service-tier", [*map(event, begun("service-tier", service_tier="auto")),
+                              event(chunk("service-tier", reason="stop", usage=USAGE, service_tier="flex")), DONE],
+             outcome=Taken(completion("service-tier", service_tier="flex"), extra={"service_tier": "flex"})),
+        own("usage-with-a-cost", {**whole, "cost": 0.0000031},
+            extra={"reported_cost_usd": "0.0000031", "service_tier": None}),
     ]
+
+
+def contents() -> list[Trap]:
+    """Content in other forms than one string after the other."""
+
+    def part(text: str) -> dict[str, str]:
+        return {"type": "text", "text": text}
+
+    def one(name: str, *deltas: dict[str, Any], **message: Any) -> Trap:
+        parts = [*(event(chunk(name, delta)) for delta in deltas), event(chunk(name, reason="stop")),
+                 *events(name)[-2:]]
+        return said(name, parts, outcome=Taken(completion(name, choices=[choice(name, **message)])))
+
+    thought = {"type": "thinking", "thinking": [part("hm, ")]}
+    name = "token-ids"
+    return [
+        one("content-string-list-string", {"content": "Hel"}, {"content": [part("lo")]}, {"content": " you"},
+            content=[part("Hello you")]),
+        one("content-list-then-empty", {"content": [part("Hello")]}, {"content": ""}, {"content": []},
+            {"content": None}, content=[part("Hello")]),
+        one("content-string-then-empty-list", {"content": "Hello"}, {"content": []}, content="Hello"),
+        one("content-lists", {"content": [part("Hel")]}, {"content": [part("lo")]}, content=[part("Hello")]),
+        one("content-with-thoughts", {"content": [thought]}, {"content": [thought]}, {"content": "Hello"},
+            content="Hello", reasoning_content="hm, hm, "),
+        one("content-with-thoughts-beside-parts", {"content": [thought, part("Hel")]}, {"content": [part("lo")]},
+            content=[part("Hello")], reasoning_content="hm, "),
+        one("content-with-a-phase", {"content": "Hel", "phase": "think", "status": "typing"},
+            {"content": "lo", "phase": "answer", "status": "typing"},
+            {"content": "", "phase": "answer", "status": "finished"},
+            content="Hello", phase="answer", status="finished"),
+        said(name, [event(chunk(name, choices=[{"index": "0", "delta": {"content": "Hel"}, "token_ids": [1, 2]}])),
+                    event(chunk(name, choices=[{"index": "0", "delta": {"content": "lo"}, "token_ids": [3],
+                                                "finish_reason": "stop"}])), *events(name)[-2:]],
+             outcome=Taken(completion(name, choices=[{**choice(name, content="Hello"), "token_ids": [1, 2, 3]}]))),
+    ]
+
+
+def broken_off() -> list[Trap]:
+    """Finish reasons that say that the reply broke off, and those that say nothing."""
+    reasons = {"resource": "insufficient_system_resource", "network": "network_error", "hyphen": "network-error",
+               "abort": "abort", "abort-in-capitals": "ABORT", "error-in-capitals": "ERROR"}
+    none = {"null": "null", "none": "None", "blank": " ", "undefined": "undefined"}
+
+    def half(name: str, reason: str) -> list[bytes]:
+        return [*map(event, begun(name)[:3]), event(chunk(name, reason=reason)), *events(name)[-2:]]
+
+    rows = []
+    for word, reason in reasons.items():
+        name = f"broken-off-{word}"
+        rows.append(retried(name, stream(half(name, reason)), billed=True, says=reason))
+        name = f"broken-off-{word}-unstreamed"
+        rows.append(retried(name, document(completion(name, choices=[choice(name, reason, content="the")])),
+                            plain=True, billed=True, says=reason))
+        name = f"broken-off-{word}-behind-the-end"
+        rows.append(said(name, [*events(name)[:-2], event(chunk(name, reason=reason)), *events(name)[-2:]]))
+    for word, reason in none.items():
+        name = f"finish-reason-{word}"
+        rows.append(retried(name, stream(half(name, reason)), billed=True))
+        name = f"finish-reason-{word}-cut"
+        rows.append(retried(name, [*open_stream(half(name, reason)[:-2]), End.CLOSE], billed=True))
+        name = f"finish-reason-{word}-on-every-chunk"
+        rows.append(said(name, [*(event(part) for part in begun(name)[:1]),
+                                *(event(chunk(name, {"content": piece}, reason)) for piece in pieces(name)),
+                                *events(name)[-3:]]))
+        name = f"finish-reason-{word}-unstreamed"
+        rows.append(retried(name, document(completion(name, choices=[choice(name, reason, content="")])),
+                            plain=True, billed=True))
+    return rows
 
 
 def ends() -> list[Trap]:
@@ -497,6 +591,77 @@ def response_events(name: str, **more: Any) -> list[bytes]:
             {"type": "response.output_item.done", "output_index": 0, "item": item},
             {"type": f"response.{whole['status']}", "response": whole}]
     return [typed({**value, "sequence_number": i}) for i, value in enumerate(told)]
+
+
+def items() -> list[Trap]:
+    """Streams of responses whose last event lacks what the others had."""
+
+    def left(name: str, keep: Callable[[dict[str, Any]], bool], last: dict[str, Any] | None = None,
+             event_type: str = "response.completed", whole: dict[str, Any] | None = None) -> Trap:
+        """The events that are to be kept, and the last one with other members in its response."""
+        told = [json.loads(part.split(b"data: ", 1)[1]) for part in response_events(name)]
+        kept = [typed(one) for one in told[:-1] if keep(one)]
+        end = typed({"type": event_type, "response": {**response(name), **(last or {"output": []})}})
+        return said(name, [*kept, end], body=given(name), url=RESPONSES,
+                    outcome=Taken(whole or response(name), finish=None))
+
+    def of(*kinds: str) -> Callable[[dict[str, Any]], bool]:
+        return lambda told: told["type"].removeprefix("response.") in kinds
+
+    message = response("x")["output"][0]
+    call = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "f", "arguments": '{"a":1}',
+            "status": "completed"}
+    name, calls = "items-under-one-place", response("items-under-one-place")
+    both = {**calls, "output": [*calls["output"], call]}
+    deltas = [typed({"type": "response.output_item.added", "output_index": 0,
+                     "item": {**call, "arguments": "", "status": "in_progress"}}),
+              *(typed({"type": "response.function_call_arguments.delta", "item_id": "fc_1", "output_index": 0,
+                       "delta": piece}) for piece in ('{"a"', ":1}"))]
+    return [
+        left("items-in-deltas-alone", of("output_item.added", "content_part.added", "output_text.delta")),
+        left("items-in-text-done", of("output_item.added", "output_text.done")),
+        left("items-in-part-done", of("output_item.added", "content_part.done")),
+        left("items-in-item-done", of("output_item.done")),
+        left("items-with-empty-content", of("output_item.added", "output_text.delta"),
+             {"output": [{**message, "content": []}]}),
+        left("items-of-a-response-in-progress", lambda told: True, {"status": "in_progress"}),
+        left("items-until-response-done", lambda told: True, {"status": "in_progress", "output": []},
+             "response.done"),
+        said(name, [*response_events(name)[:-1], *deltas,
+                    typed({"type": "response.completed", "response": {**calls, "output": []}})],
+             body=given(name), url=RESPONSES, outcome=Taken(both, finish=None)),
+    ]
+
+
+def noise() -> list[Trap]:
+    """What stands between the chunks and is none."""
+    forms = {
+        "ping": b'event: ping\ndata: {"type":"ping"}\n\n',
+        "ping-with-words": b'event: ping\ndata: {"message":"still here"}\n\n',
+        "heartbeat": b"event: heartbeat\ndata: 1700000000\n\n",
+        "other-api": b'event: conversation.chat.created\n'
+                     b'data: {"status":"created","last_error":{"code":0,"msg":""}}\n\n',
+        "bare-ping": b"data: ping\n\n",
+        "bare-keep-alive": b"data: keep-alive\n\n",
+        "bare-ok": b"data: OK\n\n",
+        "bare-null": b"data: null\n\n",
+    }
+    empty: dict[str, Any] = {"message": None, "type": "", "param": {}, "code": 0}
+    name = "noise-with-an-error"
+    told = f"the upstream of {name} is overloaded"
+    null = "null-message"
+    whole = completion(null, choices=[{"index": 0, "message": None, "finish_reason": "length"}])
+    return [
+        *(said(f"noise-{form}", [text, *between(f"noise-{form}", text)]) for form, text in forms.items()),
+        retried(name, stream([*map(event, begun(name)), b"event: ping\n" + event(error(told))]), billed=True,
+                says=told),
+        said("empty-error-in-every-chunk", [*map(event, chunks("empty-error-in-every-chunk", error=empty)), DONE],
+             outcome=Taken(completion("empty-error-in-every-chunk"))),
+        taken("empty-error-unstreamed", document(completion("empty-error-unstreamed", error=empty)),
+              Taken(completion("empty-error-unstreamed", error=empty)),
+              body=ask("empty-error-unstreamed", stream=False)),
+        taken(null, document(whole), Taken(whole, finish={"length": 1}), body=ask(null, stream=False)),
+    ]
 
 
 def kinds() -> list[Trap]:
@@ -763,8 +928,8 @@ def bodies() -> list[Trap]:
 
 def many() -> list[Trap]:
     """All that go into one run together."""
-    return [*parsing(), *usages(), *ends(), *errors_in_streams(), *kinds(), *statuses(), *shapes(),
-            *errors_inside_200(), *connections(), *encodings(), *bodies()]
+    return [*parsing(), *usages(), *contents(), *broken_off(), *ends(), *items(), *noise(), *errors_in_streams(),
+            *kinds(), *statuses(), *shapes(), *errors_inside_200(), *connections(), *encodings(), *bodies()]
 
 
 # ---------------------------------------------------------------- streamed and unstreamed alike

@@ -98,6 +98,17 @@ reading read(const question& asked, const simulator::script& sent, bool streamed
 json essence(const std::string& body, fault_kind fault) {
   json whole = json::parse(body);
   if (fault == fault_kind::no_usage) whole.erase("usage");
+  if (fault == fault_kind::usage_dialect) {
+    whole.erase("usage");
+    whole.erase("x_groq");
+  }
+  if (fault == fault_kind::content_parts && whole.contains("choices")) {
+    for (json& choice : whole["choices"]) {
+      if (!choice.contains("message") || !choice["message"]["content"].is_array()) continue;
+      json& content = choice["message"]["content"];
+      if (content.size() == 1) content = json(content[0]["text"]);
+    }
+  }
   if (fault == fault_kind::filtered && whole.contains("choices")) {
     for (json& choice : whole["choices"]) choice.erase("finish_reason");
   }

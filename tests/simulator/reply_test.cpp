@@ -258,9 +258,22 @@ script spoilt(fault_kind fault, const std::string& text) {
 }
 
 TEST(Script, OnlyAGoodReplyIsDelivered) {
-  const std::set<std::string_view> good{
-      "none", "no-usage",    "ragged",  "filtered",  "json-for-stream", "stream-for-json", "crlf",
-      "cr",   "keep-alives", "no-done", "held-open", "usage-on-last",   "usage-on-every"};
+  const std::set<std::string_view> good{"none",
+                                        "no-usage",
+                                        "ragged",
+                                        "filtered",
+                                        "json-for-stream",
+                                        "stream-for-json",
+                                        "crlf",
+                                        "cr",
+                                        "keep-alives",
+                                        "no-done",
+                                        "held-open",
+                                        "usage-on-last",
+                                        "usage-on-every",
+                                        "usage-dialect",
+                                        "content-parts",
+                                        "null-finish"};
   for (std::size_t kind = 0; kind < fault_kinds; ++kind) {
     const auto fault = static_cast<fault_kind>(kind);
     for (int number = 0; number < 20; ++number) {
