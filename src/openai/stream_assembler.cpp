@@ -94,6 +94,10 @@ chunk_meaning stream_assembler::add(ondemand::object chunk) {
       refused = refused || is_truthy(raw_json(value));
     } else if (key == "success") {
       refused = refused || raw_json(value) == "false";
+    } else if (key == "base_resp") {
+      const std::string_view raw = raw_json(value);
+      refused = refused || is_mini_max_error(raw);
+      told_.emplace_back(key, raw);
     } else if (key == "created") {
       if (const std::string_view raw = raw_json(value); raw != "0") told_.emplace_back(key, raw);
     } else if (key == "usage") {
@@ -116,6 +120,15 @@ chunk_meaning stream_assembler::add(ondemand::object chunk) {
 /// Some relays give a usage that is empty, or all zeros, behind or before the one that counts.
 bool stream_assembler::counts_tokens(std::string_view usage) {
   return usage.starts_with('{') && read_usage(inner_.object(usage), target_).tokens.has_value();
+}
+
+/// MiniMax's own status stands beside its replies, too, and is 0 there:
+/// https://platform.minimax.io/docs/api-reference/errorcode.md
+bool stream_assembler::is_mini_max_error(std::string_view status) {
+  if (!status.starts_with('{')) return false;
+  ondemand::object inside = inner_.object(status);
+  auto code = member(inside, "status_code");
+  return code && raw_json(*code) != "0";
 }
 
 bool stream_assembler::add_choices(ondemand::value& list) {

@@ -80,6 +80,7 @@ class stream_assembler {
   bool add_choice(simdjson::ondemand::object piece);
   bool add_words(words& into, simdjson::ondemand::object delta, const choice& of);
   bool counts_tokens(std::string_view usage);
+  bool is_mini_max_error(std::string_view status);
   void note_content(const choice& of);
   void end(choice& ended, std::string_view reason, bool with_content);
   void write_choice(std::string& out, std::int64_t index, const choice& written) const;

@@ -8,6 +8,7 @@
 #include "json_text.hpp"
 #include "openai/chunk.hpp"
 #include "openai/error_body.hpp"
+#include "openai/http_failure.hpp"
 #include "openai/usage_reader.hpp"
 
 namespace sluice::openai {
@@ -159,8 +160,7 @@ std::optional<std::string> objection(const findings& found, endpoint target) {
 }
 
 failure invalid_body(std::string_view body, std::string otherwise) {
-  std::string words = read_error_body(body).message;
-  return invalid_response(words.empty() ? std::move(otherwise) : std::move(words));
+  return reported_failure(body, std::move(otherwise));
 }
 
 /// A walk over a text that is a JSON object.
