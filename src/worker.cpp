@@ -49,7 +49,8 @@ struct worker::attempt final : response_handler {
       : owner_(owner),
         turn_(turn),
         reader({owner.request_.target, owner.request_.choices, owner.request_.streamed,
-                owner.run_.relays[turn.lane].options.relay.max_response_bytes}) {}
+                owner.run_.relays[turn.lane].options.relay.max_response_bytes,
+                model_at(owner.run_.relays[turn.lane].options, owner.request_)}) {}
 
   void on_sent() override { owner_.run_.gate.sent(turn_); }
   void on_head(openai::response_head head) override {
