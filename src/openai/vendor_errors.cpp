@@ -130,7 +130,6 @@ constexpr std::array table{
     vendor_error{"OpenAI", place::code, "insufficient_quota", spent, any, open_ai},
     vendor_error{"OpenAI", place::code, "billing_not_active", spent, any, open_ai},
     vendor_error{"OpenAI", place::in_code, "billing_hard_limit", spent, any, open_ai},
-    vendor_error{"Codex", place::code, "usage_limit_reached", spent, any, codex},
     vendor_error{"OpenRouter", place::code, "402", spent, any, open_router},
     vendor_error{"new-api", place::code, "insufficient_user_quota", spent, any, new_api},
     vendor_error{"new-api", place::code, "pre_consume_token_quota_failed", spent, any, new_api},
@@ -400,6 +399,8 @@ constexpr std::array table{
     vendor_error{"MiniMax", place::code, "base_resp 1039", throttled, any, mini_max},
     vendor_error{"MiniMax", place::code, "base_resp 1041", throttled, any, mini_max},
     vendor_error{"OpenAI", place::code, "rate_limit_exceeded", throttled, any, open_ai},
+    // A plan's window; it says when that ends, which is waited for or told.
+    vendor_error{"Codex", place::code, "usage_limit_reached", throttled, any, codex},
     vendor_error{"Anthropic", place::code, "rate_limit_error", throttled, any, anthropic},
     vendor_error{"Moonshot", place::code, "rate_limit_reached_error", throttled, any, moonshot},
     vendor_error{"Mistral", place::code, "rate_limited", throttled, any, mistral},

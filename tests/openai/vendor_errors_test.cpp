@@ -432,6 +432,10 @@ INSTANTIATE_TEST_SUITE_P(
             R"j({"type":"error","error":{"type":"rate_limit_error","message":"This request would exceed your organization's rate limit of 40,000 input tokens per minute."}})j",
             throttled},
         refusal_case{
+            "Codex: a plan's window, which says when it ends", 429,
+            R"j({"error":{"type":"usage_limit_reached","message":"The usage limit has been reached","plan_type":"plus","resets_in_seconds":4500}})j",
+            throttled},
+        refusal_case{
             "SiliconFlow: its rate limit", 429,
             R"j({"code":20015,"message":"Request was rejected due to rate limiting. Details: TPM limit reached.","data":null})j",
             throttled},
