@@ -242,10 +242,10 @@ failure http_failure(const response_head& head, std::string body, double now_uni
   return failed;
 }
 
-failure reported_failure(std::string_view body, std::string otherwise) {
+failure reported_failure(std::string_view body, std::string_view otherwise) {
   constexpr int success = 200;
   const error_body error = read_error_body(body);
-  failure failed = invalid_response(error.message.empty() ? std::move(otherwise) : error.message);
+  failure failed = invalid_response(error.message.empty() ? std::string(otherwise) : error.message);
   const auto meaning = meaning_of(error, success);
   if (!meaning) return failed;
   switch (*meaning) {

@@ -16,6 +16,6 @@ failure http_failure(const response_head& head, std::string body, double now_uni
 
 /// The failure of an error that came under a success, as the body or as an event of a stream. It
 /// passes, unless the table knows better. `otherwise`: what to say where the error has no words.
-failure reported_failure(std::string_view body, std::string otherwise);
+failure reported_failure(std::string_view body, std::string_view otherwise);
 
 }  // namespace sluice::openai

@@ -295,7 +295,7 @@ chunk_meaning reply_reader::state::read(const sse_parser::event& event) {
 }
 
 void reply_reader::state::fail(std::string_view event, std::string_view otherwise) {
-  failed = reported_failure(event, std::string(otherwise));
+  failed = reported_failure(event, otherwise);
 }
 
 result reply_reader::state::outcome(ending how, std::string_view transport) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
@@ -91,7 +92,7 @@ constexpr std::string_view zhipu_reasons =
 
 constexpr int any = 0;
 
-constexpr std::array table{
+constexpr vendor_error table[] = {
     // An exception goes before all: these say insufficient_quota for the tokens of a minute.
     vendor_error{"DashScope", place::mention, "error-code#token-limit", throttled, any, dash_scope},
     vendor_error{"DashScope", place::start, "allocated quota exceeded", throttled, any, dash_scope},
@@ -605,7 +606,7 @@ bool is_broken_off(std::string_view finish_reason) {
       equal(std::string_view(reason).substr(reason.size() - suffix.size()), suffix)) {
     return true;
   }
-  return std::any_of(table.begin(), table.end(), [&](const vendor_error& row) {
+  return std::any_of(std::begin(table), std::end(table), [&](const vendor_error& row) {
     return row.where == place::finish_reason && equal(row.text, reason);
   });
 }

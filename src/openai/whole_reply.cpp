@@ -159,8 +159,8 @@ std::optional<std::string> objection(const findings& found, endpoint target) {
   return std::nullopt;
 }
 
-failure invalid_body(std::string_view body, std::string otherwise) {
-  return reported_failure(body, std::move(otherwise));
+failure invalid_body(std::string_view body, std::string_view otherwise) {
+  return reported_failure(body, otherwise);
 }
 
 /// A walk over a text that is a JSON object.
