@@ -59,7 +59,8 @@ struct worker::attempt final : response_handler {
         reader({.target = owner.request_.target,
                 .choices = owner.request_.choices,
                 .streamed = owner.streamed_,
-                .max_body_bytes = owner.run_.relays[turn.lane].options.relay.max_response_bytes}) {}
+                .max_body_bytes = owner.run_.relays[turn.lane].options.relay.max_response_bytes,
+                .model = model_at(owner.run_.relays[turn.lane].options, owner.request_)}) {}
 
   void on_sent() override { owner_.run_.gate.sent(turn_); }
   void on_head(openai::response_head head) override {

@@ -25,7 +25,7 @@ struct limit_search::follower final : response_handler {
         turn(held),
         id(number),
         reader({asked.target, asked.choices, asked.streamed,
-                owner.target_.member.relay.max_response_bytes}) {}
+                owner.target_.member.relay.max_response_bytes, asked.model}) {}
 
   void on_sending(bool) override {}
   void on_sent() override { search.target_.gate.sent(turn); }

@@ -40,7 +40,8 @@ struct load_run::attempt final : response_handler {
         of(*owner.targets_[place]),
         record(owner.records_[place].get()),
         turn(held),
-        reader({asked.target, asked.choices, asked.streamed, of.member.relay.max_response_bytes}) {}
+        reader({asked.target, asked.choices, asked.streamed, of.member.relay.max_response_bytes,
+                asked.model}) {}
 
   void on_sending(bool connected_anew) override {
     const bool first = !seen.sending;

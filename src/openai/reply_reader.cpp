@@ -363,8 +363,7 @@ chunk_meaning reply_reader::state::read(const sse_parser::event& event) {
 }
 
 void reply_reader::state::fail(std::string_view event, std::string_view otherwise) {
-  std::string words = read_error_body(event).message;
-  failed = invalid_response(words.empty() ? std::string(otherwise) : std::move(words));
+  failed = reported_failure(event, otherwise);
 }
 
 result reply_reader::state::outcome(ending how, std::string_view transport) {
@@ -385,7 +384,7 @@ result reply_reader::state::http_outcome() {
     result filtered = read_whole_reply(body, expected.target);
     if (filtered && filtered->finish_reasons.contains("content_filter")) return filtered;
   }
-  return http_failure(head, std::move(body), now_unix);
+  return http_failure(head, std::move(body), now_unix, expected.model);
 }
 
 result reply_reader::state::stream_outcome(ending how, std::string_view transport) {

@@ -100,6 +100,10 @@ chunk_meaning stream_assembler::add(ondemand::object chunk) {
       refused = refused || says_error(raw_json(value));
     } else if (key == "success") {
       refused = refused || raw_json(value) == "false";
+    } else if (key == "base_resp") {
+      const std::string_view raw = raw_json(value);
+      refused = refused || is_mini_max_error(raw);
+      told_.emplace_back(key, raw);
     } else if (key == "created") {
       if (const std::string_view raw = raw_json(value); raw != "0") told_.emplace_back(key, raw);
     } else if (key == "usage") {
@@ -138,6 +142,15 @@ std::string stream_assembler::groq_usage(std::string_view x_groq) {
   ondemand::object object = inner_.object(x_groq);
   auto usage = member(object, "usage");
   return usage ? std::string(raw_json(*usage)) : std::string();
+}
+
+/// MiniMax's own status stands beside its replies, too, and is 0 there:
+/// https://platform.minimax.io/docs/api-reference/errorcode.md
+bool stream_assembler::is_mini_max_error(std::string_view status) {
+  if (!status.starts_with('{')) return false;
+  ondemand::object inside = inner_.object(status);
+  auto code = member(inside, "status_code");
+  return code && raw_json(*code) != "0";
 }
 
 bool stream_assembler::add_choices(ondemand::value& list) {

@@ -85,6 +85,7 @@ class stream_assembler {
   void count_piece(std::string_view key);
   bool counts_tokens(std::string_view usage);
   std::string groq_usage(std::string_view x_groq);
+  bool is_mini_max_error(std::string_view status);
   void note_content(const choice& of);
   void end(choice& ended, std::string_view reason, bool with_content);
   void write_choice(std::string& out, std::int64_t index, const choice& written) const;

@@ -9,6 +9,7 @@
 #include "openai/chunk.hpp"
 #include "openai/error_body.hpp"
 #include "openai/finish_reason.hpp"
+#include "openai/http_failure.hpp"
 #include "openai/usage_reader.hpp"
 #include "openai/vendor_errors.hpp"
 
@@ -207,11 +208,10 @@ std::optional<objection> objection_to(const findings& found, endpoint target) {
   return std::nullopt;
 }
 
-/// In the words of the relay, where the body has any: it is an error then, and passes.
+/// In the words of the relay, where the body has any: it is an error then.
 failure invalid_body(std::string_view body, objection found) {
-  std::string words = read_error_body(body).message;
-  failure failed = invalid_response(words.empty() ? std::move(found.why) : words);
-  failed.unreadable = found.unreadable && words.empty();
+  failure failed = reported_failure(body, found.why);
+  failed.unreadable = found.unreadable && failed.message == found.why;
   return failed;
 }
 

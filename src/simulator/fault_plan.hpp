@@ -40,6 +40,10 @@ enum class fault_kind : std::uint8_t {
   model_denied,       ///< "model-denied": 403, the model is not for this key
   key_spent,          ///< "key-spent": 401, the key's quota is spent
   quota,              ///< "quota": 403 or 429, the quota is spent, by one code or another
+  quota_in_words,     ///< "quota-in-words": the same as other vendors tell it, at other statuses
+  no_model,           ///< "no-model": 404 that names the model, its endpoint or its deployment
+  too_large,          ///< "too-large": 429 for a request that is too large to ever pass
+  tier_full,          ///< "tier-full": 498 or 429, no capacity in the service tier
 
   // Spoilt streams, billed; in place of an unstreamed reply an error in a 200.
   error_mid_stream,  ///< "error-mid-stream": an error in the middle, in one form or another

@@ -699,6 +699,11 @@ def statuses() -> list[Trap]:
         """Permanent in a passing guise: one or two more attempts, and no fourth."""
         return Trap(name, [Answer(document(body, 503))], Failed(503, body, retryable=True), attempts=(2, 3))
 
+    def bare(message: str, code: int) -> dict[str, Any]:
+        """OpenRouter's envelope."""
+        return {"error": {"message": message, "code": code}}
+
+    function = {"status": 404, "title": "Not Found", "detail": "Function '23d4f03a': Not found for account 'Qawmu2vU'"}
     page = b"<html>\r\n" + "<p>请求实体太大</p>\n".encode() * 900 + b"</html>"
     cut = page[:4096].decode("utf-8", "ignore")
     filtered = completion("content-filter-400", choices=[choice("content-filter-400", "content_filter", content="")])
@@ -711,13 +716,33 @@ def statuses() -> list[Trap]:
         told("refused-501", 501, "api_not_implemented"),
         told("refused-403-model", 403, None, "该令牌无权访问模型 gpt-4o-mini (request id: 2024)"),
         told("quota-by-words-alone-403", 403, None, "your quota for this model is insufficient_quota"),
+        # What only this request has against it.
+        Trap("no-endpoints-404", [Answer(document(bare("No endpoints found for gpt-4o-mini.", 404), 404))],
+             Failed(404, bare("No endpoints found for gpt-4o-mini.", 404)), says="No endpoints found"),
+        Trap("no-function-404", [Answer(document(function, 404))], Failed(404, function), says="Not found for account"),
+        told("no-deployment-404", 404, "DeploymentNotFound", "The API deployment for this resource does not exist."),
+        told("only-its-name-404", 404, None, "gpt-4o-mini: gone"),
+        told("too-large-429", 429, "rate_limit_exceeded",
+             "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 36000. The input or output "
+             "tokens must be reduced in order to run successfully."),
+        told("too-long-500", 500, None, "This model's maximum context length is 8192 tokens."),
+        told("content-500", 500, "data_inspection_failed"),
+        # Words of a spent account that a message only repeats.
+        told("repeats-words-400", 400, "invalid_value", "Invalid value: insufficient_quota, insufficient balance"),
+        told("repeats-words-403", 403, None, "The input 'your key limit exceeded, out of credits' was flagged"),
         told("no-price-500", 500, "model_price_error", "模型 gpt-4o-mini 倍率或价格未配置"),
         unserved("no-channel-by-code", error("当前分组 default 下对于模型 gpt-4o-mini 无可用渠道", "model_not_found",
                                              "new_api_error")),
+        unserved("no-account", error("No available accounts: no available accounts", None, "api_error")),
+        unserved("no-provider", bare("There is no available model provider that meets your routing requirements", 503)),
         unserved("no-channel-by-words", error("当前分组 default 下对于模型 gpt-4o-mini 无可用渠道 (request id: 2024)",
                                               None, "one_api_error")),
         *(passing(f"passing-{status}", document(error(f"passing-{status} for now"), status),
-                  f"passing-{status} for now") for status in (408, 409, 425, 500, 504, 529)),
+                  f"passing-{status} for now") for status in (408, 409, 425, 499, 500, 504, 520, 529)),
+        passing("tier-full-498", document(error("Flex tier capacity exceeded", "capacity_exceeded"), 498),
+                "Flex tier capacity exceeded"),
+        passing("tier-full-429", document(error("Resource Unavailable", "resource_unavailable"), 429),
+                "Resource Unavailable"),
         passing("passing-502-page", sized(PAGE, 502, kind=HTML)),
         passing("passing-503-empty", sized(b"", 503)),
         passing("passing-524-page", sized(PAGE, 524, kind=HTML)),
@@ -1265,10 +1290,30 @@ def stops(port: int) -> list[Stop]:
         refusal("key-429-quota", 429, "insufficient_quota", "You exceeded your current quota", least=2),
         refusal("key-403-user-quota", 403, "insufficient_user_quota", "用户额度不足, 剩余额度: $0.01", least=2),
         refusal("key-403-token-quota", 403, "pre_consume_token_quota_failed", "令牌额度不足", least=2),
+        # A spent account, as vendors tell it at one status or another.
+        refusal("spent-403-key-limit", 403, None, "Key limit exceeded (total limit). Manage it elsewhere", least=2),
+        refusal("spent-400-arrearage", 400, "Arrearage", "Access denied, please make sure your account is good",
+                least=2),
+        refusal("spent-400-credit", 400, None, "Your credit balance is too low to access the API.", least=2),
+        refusal("spent-400-budget", 400, "budget_exceeded", "Budget has been exceeded! Current cost: 26", least=2),
+        refusal("spent-412-suspended", 412, "PRECONDITION_FAILED",
+                "Account a is suspended, possibly due to reaching the monthly spending limit", least=2),
+        refusal("spent-429-1113", 429, "1113", "余额不足或无可用资源包,请充值。", least=2),
+        refusal("spent-500-code", 500, "insufficient_quota", "You exceeded your current quota", least=2),
+        Stop("spent-403-sub2api", document({"code": "INSUFFICIENT_BALANCE", "message": "Insufficient account balance"},
+                                           403), 3, ["Insufficient account balance"], least=2),
+        Stop("spent-403-siliconflow", document({"code": 30001, "message": "Sorry, your account balance is insufficient",
+                                                "data": None}, 403), 3, ["your account balance"], least=2),
+        Stop("spent-200-minimax", document({"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}),
+             3, ["insufficient balance"], least=2, lost=True),
+        Stop("spent-200-stream", stream([event(error("You exceeded your current quota", "insufficient_quota"))]),
+             3, ["You exceeded your current quota"], least=2, lost=True),
         # Nothing is said of a country that is refused; it refuses every request alike.
         refusal("key-403-country", 403, "unsupported_country_region_territory", "Country not supported", least=2),
         elsewhere("address-404-page", sized(PAGE, 404, kind=HTML)),
         elsewhere("address-404-invalid-url", document(error("Invalid URL (POST /v1/v1/chat/completions)", ""), 404)),
+        elsewhere("address-404-fastapi", document({"detail": "Not Found"}, 404)),
+        elsewhere("address-404-text", document({"error": "404 page not found"}, 404)),
         elsewhere("address-301", sized(b"", 301, moved)),
         elsewhere("address-307", sized(b"", 307, moved)),
         elsewhere("address-308-page", sized(PAGE, 308, moved, kind=HTML)),
