@@ -379,6 +379,16 @@ TEST(engine_test, five_strange_answers_are_a_wrong_address_and_nothing_is_put) {
   }
 }
 
+TEST(engine_test, a_404_that_holds_the_models_name_fails_its_request_alone) {
+  engine_rig test;
+  test.add(10);
+  test.relay.plan = [](const exchange_call&) { return refusal_plan(404, "m: gone"); };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  EXPECT_EQ(test.sink.results.size(), 10U);
+  EXPECT_EQ(test.succeeded(), 0U);
+}
+
 TEST(engine_test, a_short_job_of_strange_answers_is_a_wrong_address_too) {
   for (const std::size_t requests : {1U, 2U, 4U}) {
     for (const unsigned places : {1U, 64U}) {
@@ -1031,6 +1041,19 @@ TEST(pool_test, a_model_may_have_another_name_at_a_member) {
   }
   EXPECT_GT(test.served_by("b"), 0U);
   for (const auto& one : test.sink.results) EXPECT_EQ(one.model, "m") << "prices go by the job";
+}
+
+TEST(pool_test, a_404_that_holds_a_members_name_for_the_model_fails_its_request) {
+  engine_rig test;
+  test.add(20);
+  test.make_pool({"a", "b"});
+  test.options.pool[0].models = {{"m", "acme-9"}};
+  test.relay.plan = [](const exchange_call&) { return refusal_plan(404, "acme-9: gone"); };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  EXPECT_EQ(test.sink.results.size(), 20U);
+  EXPECT_EQ(test.succeeded(), test.served_by("b"));
+  EXPECT_LT(test.succeeded(), 20U) << "the address of the other is right";
 }
 
 TEST(pool_test, a_key_that_ends_rests_while_the_others_go_on) {
