@@ -12,6 +12,7 @@
 
 #include "decompressor.hpp"
 #include "http_client.hpp"
+#include "openai/retry_hint.hpp"
 
 namespace sluice {
 
@@ -57,19 +58,16 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
     } else if (id == boost::beast::http::field::retry_after) {
       head_.hints["retry-after"] = text;
     } else if (id == boost::beast::http::field::unknown) {
-      const bool telling = (name[0] | 0x20) == 'x' || (name[0] | 0x20) == 'r';
-      if (telling) on_unknown_field(name, text);
+      on_unknown_field({name.data(), name.size()}, text);
     }
   }
-  void on_unknown_field(view name, std::string_view value) {
+  void on_unknown_field(std::string_view name, std::string_view value) {
     using boost::beast::iequals;
-    constexpr view limits = "x-ratelimit-";
     if (iequals(name, "x-request-id") ||
         (head_.request_id.empty() && iequals(name, "x-oneapi-request-id"))) {
       head_.request_id = value;
-    } else if (iequals(name.substr(0, limits.size()), limits) || iequals(name, "retry-after-ms") ||
-               iequals(name, "x-should-retry")) {
-      head_.hints[lower({name.data(), name.size()})] = value;
+    } else if (openai::is_retry_hint(name)) {
+      head_.hints[lower(name)] = value;
     }
   }
   void on_header_impl(error_code&) override {
