@@ -56,14 +56,15 @@ class beast_client final : public http_client {
       : context_(context),
         clock_(clock),
         relay_(relay),
-        connector_(context, clock, relay, base_url::parse(relay.base_url), std::move(resolve)),
+        url_(base_url::parse(relay.base_url)),
+        connector_(context, clock, relay, url_, std::move(resolve)),
         request_prefix_(connector_.request_prefix()) {
     const auto given = [&](std::string_view name) {
       return std::any_of(relay.headers.begin(), relay.headers.end(), [&](const auto& header) {
         return boost::beast::iequals(header.first, name);
       });
     };
-    fixed_headers_ = fmt::format("Host: {}\r\n", base_url::parse(relay.base_url).authority());
+    fixed_headers_ = fmt::format("Host: {}\r\n", url_.authority());
     if (const auto proof = connector_.proxy_authorization(); !proof.empty()) {
       fixed_headers_ += fmt::format("Proxy-Authorization: {}\r\n", proof);
     }
@@ -125,6 +126,7 @@ class beast_client final : public http_client {
   asio::io_context& context_;
   clock& clock_;
   const relay_options relay_;
+  const base_url url_;
   connector connector_;
   const std::string request_prefix_;
   std::string fixed_headers_;
@@ -159,7 +161,7 @@ std::string beast_client::head_and(std::string_view body_begin, const outgoing& 
   head.reserve(request_prefix_.size() + fixed_headers_.size() + words + body_begin.size());
   head.append(posts ? "POST " : "GET ")
       .append(request_prefix_)
-      .append(request.path)
+      .append(url_.target(request.path, !posts))
       .append(" HTTP/1.1\r\n");
   head.append(fixed_headers_).append("Accept: ");
   // A compressed stream would come in lumps.
