@@ -130,6 +130,7 @@ hint iso_duration(std::string_view text) {
 /// A number that counts from the epoch, in seconds; nothing when it is a length of time.
 std::optional<double> moment_of(double number, double now_unix) {
   constexpr double window = 10 * 366 * 86400.0;
+  if (now_unix <= window) return std::nullopt;  // a clock that was never set
   for (const double scale : {1.0, 1e3, 1e6, 1e9}) {
     if (std::abs(number / scale - now_unix) <= window) return number / scale;
   }

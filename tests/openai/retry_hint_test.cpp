@@ -304,6 +304,12 @@ TEST(RetryHint, OfTheBody) {
   }
 }
 
+TEST(RetryHint, WithAClockThatWasNeverSetANumberIsALength) {
+  response_head head;
+  head.hints["retry-after-ms"] = "1500";
+  EXPECT_EQ(retry_hint(head, "", 0), 1500ms);
+}
+
 TEST(RetryHint, KnowsTheFieldsThatHoldOne) {
   for (const char* name :
        {"retry-after", "Retry-After-MS", "x-ms-retry-after-ms", "x-should-retry",
