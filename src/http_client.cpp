@@ -21,6 +21,7 @@
 #include "base_url.hpp"
 #include "connection.hpp"
 #include "connector.hpp"
+#include "lenient_framing.hpp"
 #include "response_parser.hpp"
 #include "sluice/error.hpp"
 #include "sluice/version.hpp"
@@ -153,9 +154,35 @@ void beast_client::give_back(held used) {
   idle_.push_back(std::move(used));
 }
 
+// Gives a head to the parser once it is there as a whole: one that it refuses is given again,
+// mended, to a new one. Returns how many bytes were taken.
+std::size_t put_head(std::unique_ptr<response_parser>& parser, asio::const_buffer bytes,
+                     response_handler& handler, error_code& error) {
+  const std::string_view came(static_cast<const char*>(bytes.data()), bytes.size());
+  constexpr std::string_view begin = "HTTP/";
+  const std::size_t length = head_length(came);
+  if (length == 0) {
+    const bool may_come = came.substr(0, begin.size()) == begin.substr(0, came.size());
+    if (!may_come) error = http::error::bad_version;
+    if (came.size() >= response_parser::longest_header) error = http::error::header_limit;
+    return 0;
+  }
+  parser->put(asio::buffer(came.data(), length), error);
+  if (!parser->head_arrived() && !parser->is_done()) {
+    const std::string mended = mended_head(came.substr(0, length));
+    auto again = std::make_unique<response_parser>(handler, true);
+    error_code no_better;
+    again->put(asio::buffer(mended), no_better);
+    if (!again->head_arrived() && !again->is_done()) return 0;
+    parser = std::move(again);
+  }
+  error = {};
+  return length;
+}
+
 // The head of a request and as much of its body as is to go with it.
 std::string beast_client::head_and(std::string_view body_begin, const outgoing& request) const {
-  constexpr std::size_t words = 192;  // the fixed ones, and the numbers
+  constexpr std::size_t words = 224;  // the fixed ones, and the numbers
   const bool posts = request.method == verb::post;
   std::string head;
   head.reserve(request_prefix_.size() + fixed_headers_.size() + words + body_begin.size());
@@ -164,8 +191,8 @@ std::string beast_client::head_and(std::string_view body_begin, const outgoing& 
       .append(url_.target(request.path, !posts))
       .append(" HTTP/1.1\r\n");
   head.append(fixed_headers_).append("Accept: ");
-  // A compressed stream would come in lumps.
-  head.append(request.streamed ? "text/event-stream, application/json"
+  // A compressed stream would come in lumps, and some gateways compress where nothing is said.
+  head.append(request.streamed ? "text/event-stream, application/json\r\nAccept-Encoding: identity"
                                : "application/json\r\nAccept-Encoding: gzip, zstd");
   if (posts) {
     const fmt::format_int length(request.body.size());
@@ -245,7 +272,10 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, tim
     error_code parse_error;
     if (error) {
       if (error == asio::error::eof && parser->got_some()) parser->put_eof(parse_error);
-      if (error == asio::error::eof && !parse_error && parser->is_done()) co_return result;
+      if (error == asio::error::eof && !parse_error && parser->is_done()) {
+        if (!parser->undecodable()) co_return result;
+        co_return failed(result, undecodable, *link, parser->bad_encoding());
+      }
       if (parser->wanted() != need::more) co_return result;  // whole but for the trailer
       const bool sending = write_error && !result.head_arrived;
       co_return failed(
@@ -256,13 +286,16 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, tim
     }
     link->filled += n;
     if (link->stream.stamps()) handler.on_arrival(link->stream.arrived());
-    while (link->filled > 0 && !parser->is_done() && !parse_error) {
-      link->drop(parser->put(link->bytes(), parse_error));
-      if (parser->is_done() && parser->interim()) {  // 100 Continue, 103 Early Hints
+    for (bool moves = true; moves && link->filled > 0 && !parser->finished() && !parse_error;) {
+      const std::size_t taken = parser->head_arrived()
+                                    ? parser->put_body(link->bytes(), parse_error)
+                                    : put_head(parser, link->bytes(), handler, parse_error);
+      link->drop(taken);
+      moves = taken > 0;
+      if (parser->finished() && parser->interim()) {  // 100 Continue, 103 Early Hints
         parser = std::make_unique<response_parser>(handler);
       }
     }
-    if (parse_error == http::error::need_more) parse_error = {};
     result.head_arrived = parser->head_arrived();
     if (parser->undecodable()) {
       co_return failed(result, undecodable, *link, parser->bad_encoding());
@@ -273,12 +306,12 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, tim
                        fmt::format("what came is not HTTP: {}", parse_error.message()));
     }
 
-    if (parser->is_done()) {
-      if (parser->keep_alive() && link->filled == 0) give_back(std::move(link));
+    if (parser->finished()) {
+      if (parser->reusable() && link->filled == 0) give_back(std::move(link));
       co_return result;
     }
     if (parser->wanted() == need::nothing) {
-      if (parser->chunked() && parser->keep_alive()) {
+      if (parser->chunked() && parser->reusable()) {
         // Whatever it meets, the reply is whole: at worst the connection is not used again.
         asio::co_spawn(context_, drain(stream, std::move(link), std::move(parser)),
                        [](const std::exception_ptr&) {});
@@ -287,7 +320,7 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, tim
     }
     if (parser->wanted() != need::trailer) {
       closing = false;
-      if (parser->got_some()) within(relay_.idle_timeout, "--idle-timeout");
+      if (parser->got_some() || link->filled > 0) within(relay_.idle_timeout, "--idle-timeout");
     } else if (!std::exchange(closing, true)) {
       within(relay_.trailer_timeout, "the wait for usage");
     }
@@ -300,14 +333,13 @@ asio::awaitable<void> beast_client::drain(Stream& stream, held link,
   const membership here(active_, link.get());
   link->limit.set(clock_.now() + drain_timeout, "");
   error_code broke;
-  while (!parser->is_done() && !broke && link->filled < link->buffer.size()) {
+  while (!parser->finished() && !broke && link->filled < link->buffer.size()) {
     auto [error, n] = co_await stream.async_read_some(link->room(), as_result);
     broke = error;
     if (!error) link->filled += n;
-    if (!error) link->drop(parser->put(link->bytes(), broke));
-    if (broke == http::error::need_more) broke = {};
+    if (!error) link->drop(parser->put_body(link->bytes(), broke));
   }
-  if (!broke && parser->is_done() && parser->keep_alive() && link->filled == 0) {
+  if (!broke && parser->finished() && parser->reusable() && link->filled == 0) {
     give_back(std::move(link));
   }
 }

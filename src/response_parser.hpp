@@ -1,29 +1,70 @@
 #pragma once
 
-#include <array>
+#include <algorithm>
+#include <boost/asio/buffer.hpp>
 #include <boost/beast/core/string.hpp>
 #include <boost/beast/http/basic_parser.hpp>
+#include <boost/beast/http/error.hpp>
 #include <cctype>
 #include <cstdint>
-#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
-#include "decompressor.hpp"
+#include "content_decoder.hpp"
 #include "http_client.hpp"
+#include "lenient_framing.hpp"
 #include "openai/retry_hint.hpp"
 
 namespace sluice {
 
 /// Beast's own state machine for HTTP/1.1, told to keep nothing: pieces go straight to the handler.
+/// It refuses a framing that can be read in two ways; mended_head() and lenient_chunks read it as
+/// curl does.
 class response_parser final : public boost::beast::http::basic_parser<false> {
  public:
-  explicit response_parser(response_handler& handler) : handler_(handler) {
+  using error_code = boost::system::error_code;
+  static constexpr std::uint32_t longest_header = 256 * 1024;
+
+  /// `mended`: what it gets is a head that was mended.
+  explicit response_parser(response_handler& handler, bool mended = false)
+      : handler_(handler), mended_(mended) {
     eager(true);
     header_limit(longest_header);
     body_limit(boost::none);  // the reply reader keeps its own
   }
+
+  /// Takes bytes of a body; how many. need_more is no error here.
+  std::size_t put_body(boost::asio::const_buffer bytes, error_code& error) {
+    std::size_t taken = 0;
+    if (!chunks_) {
+      taken = put(bytes, error);
+      const std::string_view rest(static_cast<const char*>(bytes.data()) + taken,
+                                  bytes.size() - taken);
+      if (error == boost::beast::http::error::need_more) error = {};
+      // What it leaves of a chunked body is a line that has not come whole, or that it refuses.
+      if (!chunked() || is_done() || (!error && !has_bare_end(rest))) return taken;
+      chunks_.emplace(behind_chunk_);
+    }
+    const std::string_view rest(static_cast<const char*>(bytes.data()) + taken,
+                                bytes.size() - taken);
+    taken += chunks_->put(rest, [this](std::string_view piece) {
+      take({piece.data(), piece.size()});
+    });
+    if (chunks_->done()) end_body();
+    if (!chunks_->broken()) {
+      error = {};
+    } else if (!error) {
+      error = boost::beast::http::error::bad_chunk;
+    }
+    return taken;
+  }
+
+  /// The whole reply has come.
+  bool finished() const { return chunks_ ? chunks_->done() : is_done(); }
+  /// The connection may serve another request.
+  bool reusable() const { return !mended_ && !chunks_ && keep_alive(); }
 
   bool interim() const noexcept { return head_.status >= 100 && head_.status < 200; }
   bool head_arrived() const noexcept { return head_arrived_; }
@@ -40,19 +81,25 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
   }
 
   using need = openai::reply_reader::need;
-  static constexpr std::uint32_t longest_header = 256 * 1024;
   using view = boost::beast::string_view;
-  using error_code = boost::system::error_code;
+
+  static bool has_bare_end(std::string_view line) {
+    const std::size_t end = line.find('\n');
+    return end != std::string_view::npos && (end == 0 || line[end - 1] != '\r');
+  }
 
   void on_request_impl(boost::beast::http::verb, view, view, int, error_code&) override {}
   void on_response_impl(int status, view, int, error_code&) override { head_.status = status; }
-  void on_field_impl(boost::beast::http::field id, view name, view value, error_code&) override {
+  void on_field_impl(boost::beast::http::field id, view name, view value,
+                     error_code& error) override {
     const std::string_view text{value.data(), value.size()};
     if (head_arrived_) return;  // a trailer says nothing that is needed
     if (id == boost::beast::http::field::content_type) {
       head_.content_type = text;
     } else if (id == boost::beast::http::field::content_encoding) {
-      set_encoding(text);
+      content_.add(text);
+    } else if (id == boost::beast::http::field::transfer_encoding) {
+      read_transfer_encoding(text, error);
     } else if (id == boost::beast::http::field::location) {
       head_.location = text;
     } else if (id == boost::beast::http::field::retry_after) {
@@ -70,6 +117,14 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
       head_.hints[lower(name)] = value;
     }
   }
+  void read_transfer_encoding(std::string_view text, error_code& error) {
+    constexpr std::string_view usual = "chunked";
+    if (boost::beast::iequals({text.data(), text.size()}, "chunked")) return;
+    // Beast would take "chunked, chunked" for no chunks at all.
+    if (!mended_) error = boost::beast::http::error::bad_transfer_encoding;
+    text.remove_suffix(std::min(text.size(), usual.size()));  // a mended list ends in it
+    content_.add(text);
+  }
   void on_header_impl(error_code&) override {
     if (interim()) return;
     head_arrived_ = true;
@@ -77,54 +132,45 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
   }
   void on_body_init_impl(boost::optional<std::uint64_t> const&, error_code&) override {}
   std::size_t on_body_impl(view body, error_code&) override { return take(body); }
-  void on_chunk_header_impl(std::uint64_t, view, error_code&) override {}
+  void on_chunk_header_impl(std::uint64_t, view, error_code&) override { behind_chunk_ = true; }
   std::size_t on_chunk_body_impl(std::uint64_t, view body, error_code&) override {
     return take(body);
   }
-  void on_finish_impl(error_code&) override {}
-
-  // Some relays compress what was not asked for.
-  void set_encoding(std::string_view name) {
-    using boost::beast::iequals;
-    const view encoding(name.data(), name.size());
-    if (iequals(encoding, "gzip") || iequals(encoding, "x-gzip") || iequals(encoding, "deflate")) {
-      decoder_ = make_gzip_decompressor();
-    } else if (iequals(encoding, "zstd")) {
-      decoder_ = make_zstd_decompressor();
-    } else if (!encoding.empty() && !iequals(encoding, "identity")) {
-      bad_encoding_ =
-          "the reply is compressed in a way that was not asked for: " + std::string(name);
-    }
-  }
+  void on_finish_impl(error_code&) override { end_body(); }
 
   std::size_t take(view body) {
     const std::string_view bytes{body.data(), body.size()};
-    if (decoder_ != nullptr) {
-      decode(bytes);
-    } else if (bad_encoding_.empty() && wanted_ != need::nothing) {
-      wanted_ = handler_.on_body(bytes);
+    if (content_.is_plain()) {
+      hand_on(bytes);
+    } else {
+      decode([&](const content_decoder::sink& onward) { content_.put(bytes, onward); });
     }
     return body.size();
   }
-
-  // In small pieces, and no further than is wanted: a few bytes may hold gigabytes.
-  void decode(std::string_view bytes) {
-    std::array<char, std::size_t{16} * 1024> piece;
+  void end_body() {
+    decode([&](const content_decoder::sink& onward) { content_.finish(onward); });
+  }
+  template <typename Step>
+  void decode(const Step& step) {
+    if (!bad_encoding_.empty() || wanted_ == need::nothing) return;
     try {
-      while (wanted_ != need::nothing && bad_encoding_.empty()) {
-        const std::size_t n = decoder_->step(bytes, piece.data(), piece.size());
-        if (n == 0) return;
-        wanted_ = handler_.on_body({piece.data(), n});
-      }
+      step([this](std::string_view bytes) { return hand_on(bytes); });
     } catch (const bad_compression& fault) {
       bad_encoding_ = std::string("the compressed reply ") + fault.what();
     }
+  }
+  bool hand_on(std::string_view bytes) {
+    if (wanted_ != need::nothing) wanted_ = handler_.on_body(bytes);
+    return wanted_ != need::nothing;
   }
 
   response_handler& handler_;
   openai::response_head head_;
   bool head_arrived_ = false;
-  std::unique_ptr<decompressor> decoder_;
+  const bool mended_;
+  bool behind_chunk_ = false;             ///< one has come, or the begin of one
+  std::optional<lenient_chunks> chunks_;  ///< in the place of Beast, once it has refused a chunk
+  content_decoder content_;
   std::string bad_encoding_;
   need wanted_ = need::more;
 };
