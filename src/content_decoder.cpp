@@ -32,6 +32,10 @@ bool is_zlib(std::string_view begin) {
 
 bool is_text(std::string_view begin) {
   if (begin.starts_with("\xEF\xBB\xBF")) return true;
+  const bool has_controls = std::any_of(begin.begin(), begin.end(), [](char c) {
+    return c >= 0 && c < ' ' && c != '\t' && c != '\r' && c != '\n';
+  });
+  if (has_controls) return false;
   begin.remove_prefix(std::min(begin.find_first_not_of(" \t\r\n"), begin.size()));
   if (begin.empty()) return true;
   constexpr std::array<std::string_view, 9> begins{"{",     "[",   "\"",     "<",     ":",
@@ -106,7 +110,7 @@ void content_decoder::put(std::string_view bytes, const sink& take) {
     }
     begun = std::exchange(held_, {});
     if (!begun.empty()) bytes = begun += bytes;
-    decide(bytes);
+    decide(bytes.substr(0, enough));  // however the body is cut
   }
   if (!undo_) {
     take(bytes);

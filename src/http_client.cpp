@@ -21,7 +21,6 @@
 #include "base_url.hpp"
 #include "connection.hpp"
 #include "connector.hpp"
-#include "lenient_framing.hpp"
 #include "response_parser.hpp"
 #include "sluice/error.hpp"
 #include "sluice/version.hpp"
@@ -154,32 +153,6 @@ void beast_client::give_back(held used) {
   idle_.push_back(std::move(used));
 }
 
-// Gives a head to the parser once it is there as a whole: one that it refuses is given again,
-// mended, to a new one. Returns how many bytes were taken.
-std::size_t put_head(std::unique_ptr<response_parser>& parser, asio::const_buffer bytes,
-                     response_handler& handler, error_code& error) {
-  const std::string_view came(static_cast<const char*>(bytes.data()), bytes.size());
-  constexpr std::string_view begin = "HTTP/";
-  const std::size_t length = head_length(came);
-  if (length == 0) {
-    const bool may_come = came.substr(0, begin.size()) == begin.substr(0, came.size());
-    if (!may_come) error = http::error::bad_version;
-    if (came.size() >= response_parser::longest_header) error = http::error::header_limit;
-    return 0;
-  }
-  parser->put(asio::buffer(came.data(), length), error);
-  if (!parser->head_arrived() && !parser->is_done()) {
-    const std::string mended = mended_head(came.substr(0, length));
-    auto again = std::make_unique<response_parser>(handler, true);
-    error_code no_better;
-    again->put(asio::buffer(mended), no_better);
-    if (!again->head_arrived() && !again->is_done()) return 0;
-    parser = std::move(again);
-  }
-  error = {};
-  return length;
-}
-
 // The head of a request and as much of its body as is to go with it.
 std::string beast_client::head_and(std::string_view body_begin, const outgoing& request) const {
   constexpr std::size_t words = 224;  // the fixed ones, and the numbers
@@ -287,14 +260,9 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, tim
     link->filled += n;
     if (link->stream.stamps()) handler.on_arrival(link->stream.arrived());
     for (bool moves = true; moves && link->filled > 0 && !parser->finished() && !parse_error;) {
-      const std::size_t taken = parser->head_arrived()
-                                    ? parser->put_body(link->bytes(), parse_error)
-                                    : put_head(parser, link->bytes(), handler, parse_error);
+      const std::size_t taken = put(parser, link->bytes(), handler, parse_error);
       link->drop(taken);
       moves = taken > 0;
-      if (parser->finished() && parser->interim()) {  // 100 Continue, 103 Early Hints
-        parser = std::make_unique<response_parser>(handler);
-      }
     }
     result.head_arrived = parser->head_arrived();
     if (parser->undecodable()) {

@@ -7,6 +7,7 @@
 #include <boost/beast/http/error.hpp>
 #include <cctype>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -174,5 +175,34 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
   std::string bad_encoding_;
   need wanted_ = need::more;
 };
+
+/// Takes what has come of a response; how many bytes. A head is given to the parser once it is
+/// there as a whole, and one that is refused once more, mended, to a new parser; so is what comes
+/// behind an interim response (100 Continue, 103 Early Hints).
+inline std::size_t put(std::unique_ptr<response_parser>& parser, boost::asio::const_buffer bytes,
+                       response_handler& handler, boost::system::error_code& error) {
+  namespace http = boost::beast::http;
+  if (parser->head_arrived()) return parser->put_body(bytes, error);
+  const std::string_view came(static_cast<const char*>(bytes.data()), bytes.size());
+  constexpr std::string_view begin = "HTTP/";
+  const std::size_t length = head_length(came);
+  if (length == 0) {
+    const bool may_come = came.substr(0, begin.size()) == begin.substr(0, came.size());
+    if (!may_come) error = http::error::bad_version;
+    if (came.size() >= response_parser::longest_header) error = http::error::header_limit;
+    return 0;
+  }
+  parser->put(boost::asio::buffer(came.data(), length), error);
+  if (!parser->head_arrived() && !parser->is_done()) {
+    auto again = std::make_unique<response_parser>(handler, true);
+    boost::system::error_code no_better;
+    again->put(boost::asio::buffer(mended_head(came.substr(0, length))), no_better);
+    if (!again->head_arrived() && !again->is_done()) return 0;
+    parser = std::move(again);
+  }
+  error = {};
+  if (parser->is_done() && parser->interim()) parser = std::make_unique<response_parser>(handler);
+  return length;
+}
 
 }  // namespace sluice
