@@ -77,20 +77,18 @@ void content_decoder::decide(std::string_view begin) {
   decided_ = true;
   const bool deflate = names_one_of({"deflate"});
   const bool known = deflate || names_one_of({"gzip", "x-gzip", "zlib", "zstd"});
-  if (is_gzip(begin) || (known && is_zlib(begin))) {
-    undo_ = make_gzip_decompressor();
-  } else if (is_zstd(begin)) {
-    undo_ = make_zstd_decompressor();
-  } else if (names_.empty() || is_text(begin)) {
-    return;
-  } else if (deflate) {
-    undo_ = make_deflate_decompressor();
-  } else if (names_one_of({"zstd"})) {
-    undo_ = make_zstd_decompressor();
-  } else if (known) {
-    undo_ = make_gzip_decompressor();  // it says what is wrong
-  } else {
+  const bool gzip = is_gzip(begin) || (known && is_zlib(begin));
+  const bool packed = gzip || is_zstd(begin);
+  if (!packed && (names_.empty() || is_text(begin))) return;
+  if (!packed && !known) {
     throw bad_compression("is in a form that was not asked for: " + names_.back());
+  }
+  if (!gzip && (packed || names_one_of({"zstd"}))) {
+    undo_ = make_zstd_decompressor();
+  } else if (!gzip && deflate) {
+    undo_ = make_deflate_decompressor();
+  } else {
+    undo_ = make_gzip_decompressor();  // where it is none, this says so
   }
   if (names_.size() < 2) return;
   names_.pop_back();

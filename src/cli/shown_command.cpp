@@ -56,7 +56,7 @@ shown_command without_secrets(const std::vector<std::string>& command_line,
       for (const auto& member : relays) secrets(member.relay).blot_out(known);
       if (is_secret_header(name, value)) known = placeholder;
       if (known != value) hidden.push_back("the value of " + name);
-      if (known != value) word = word.substr(0, begin) + name + ": " + known;
+      if (known != value) word.replace(begin, word.size(), name).append(": ").append(known);
     } else {
       hidden = hide_parameters(word);
     }

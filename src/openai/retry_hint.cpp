@@ -215,8 +215,9 @@ std::optional<double> zone_offset(std::string_view zone) {
   if (digits.size() != 4 || digits.find_first_not_of("0123456789") != std::string::npos) {
     return std::nullopt;
   }
-  const int number = std::stoi(digits);
-  return sign * (number / 100 * 3600 + number % 100 * 60);
+  const int hours = std::stoi(digits.substr(0, 2));
+  const int minutes = std::stoi(digits.substr(2));
+  return sign * (hours * 3600 + minutes * 60);
 }
 
 }  // namespace
