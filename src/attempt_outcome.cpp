@@ -86,6 +86,7 @@ void blot_out(attempt_outcome& told, const secrets& hidden) {
   if (told) {
     hidden.blot_out(told->body);
     hidden.blot_out(told->request_id);
+    if (told->service_tier) hidden.blot_out(*told->service_tier);
     std::map<std::string, std::uint64_t> reasons;
     for (const auto& [reason, count] : told->finish_reasons) {
       std::string shown = reason;

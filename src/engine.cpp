@@ -184,7 +184,7 @@ boost::asio::awaitable<run_outcome> engine::run(request_source& source, result_s
   shared.abort_relays();  // idle connections and what still drains
   if (shared.fault) std::rethrow_exception(shared.fault);
   sink.flush();
-  co_return shared.outcome;
+  co_return shared.stopping() ? shared.outcome : shared.deferred_outcome;
 }
 
 void engine::stop() {
@@ -201,11 +201,11 @@ run_status engine::now() const {
   run_status told;
   told.in_flight = gate.in_flight;
   told.waiting = gate.waiting;
+  told.queued = parts_->current != nullptr ? parts_->current->queue.waiting() : 0;
   told.started_last_minute = gate.started_last_minute;
   told.most_in_a_minute = gate.most_in_a_minute;
   told.next_start = gate.next_start;
-  told.full = gate.full && (gate.waiting > 0 ||
-                            (parts_->current != nullptr && parts_->current->queue.waiting() > 0));
+  told.full = gate.full && (gate.waiting > 0 || told.queued > 0);
   told.slowed = std::exchange(told.full, told.full && !gate.lanes_full) && gate.lanes_full;
   told.one_at_a_time = parts_->current != nullptr && parts_->current->in_trouble();
   return told;

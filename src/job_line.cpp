@@ -283,8 +283,13 @@ boost::system::result<request, bad_line> parse_job_line(std::string_view line, s
     result.choices = static_cast<unsigned>(
         std::min<std::uint64_t>(choices_of(body, *target), request::most_choices));
   }
+  const bool stream_named = body.has("stream");
+  const std::size_t plain = body.text().size();
   result.streamed = add_stream_fields(body, *target, options);
   result.body = body.take();
+  if (result.streamed && !stream_named) {
+    result.stream_fields = static_cast<std::uint32_t>(result.body.size() - plain);
+  }
   return result;
 }
 

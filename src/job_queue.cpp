@@ -54,10 +54,35 @@ void job_queue::took_one() {
   }
 }
 
+bool job_queue::take_ahead(request& next) {
+  if (ahead_.empty()) return false;
+  next = std::move(ahead_.front());
+  ahead_.pop_front();
+  took_one();
+  return true;
+}
+
+std::vector<request> job_queue::sample(std::size_t count) {
+  request next;
+  while (queue_.try_dequeue(consumer_, next)) ahead_.push_back(std::move(next));
+  const std::size_t half = ahead_.size() / 2;
+  const std::size_t rest = ahead_.size() - half;
+  count = std::min(count, rest);
+  std::vector<request> taken;
+  for (std::size_t i = count; i-- > 0;) {  // from the end on: those before keep their places
+    const auto place = ahead_.begin() + static_cast<std::ptrdiff_t>(half + i * rest / count);
+    taken.push_back(std::move(*place));
+    ahead_.erase(place);
+    took_one();
+  }
+  return taken;
+}
+
 boost::asio::awaitable<bool> job_queue::pop(request& next) {
   for (;;) {
     if (closed_.load()) co_return false;
     const bool all_pushed = finished_.load();
+    if (take_ahead(next)) co_return true;
     if (queue_.try_dequeue(consumer_, next)) {
       took_one();
       co_return true;

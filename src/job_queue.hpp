@@ -6,6 +6,8 @@
 #include <atomic>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <deque>
+#include <vector>
 
 #include "sluice/job.hpp"
 #include "wait_queue.hpp"
@@ -31,13 +33,18 @@ class job_queue {
   /// Hands out nothing more and frees a reader that waits for room.
   void close();
 
+  /// Takes up to `count` of the requests that wait, spread over the second half of the line. For
+  /// the event loop.
+  std::vector<request> sample(std::size_t count);
+
   /// About how many wait in it.
-  std::size_t waiting() const { return queue_.size_approx(); }
-  bool drained() const { return finished_.load() && queue_.size_approx() == 0; }
+  std::size_t waiting() const { return ahead_.size() + queue_.size_approx(); }
+  bool drained() const { return finished_.load() && waiting() == 0; }
 
  private:
   void post_wake();
   void took_one();
+  bool take_ahead(request& next);
 
   boost::asio::any_io_executor loop_;
   const std::size_t capacity_;
@@ -45,7 +52,8 @@ class job_queue {
   moodycamel::ProducerToken producer_;
   moodycamel::ConsumerToken consumer_;
   moodycamel::LightweightSemaphore room_;
-  std::size_t taken_ = 0;  // since the semaphore was last told
+  std::deque<request> ahead_;  // taken out by sample(), and still to be given out first
+  std::size_t taken_ = 0;      // since the semaphore was last told
   wait_queue parked_;
   std::atomic<std::size_t> parked_count_{0};
   std::atomic<bool> wake_posted_{false};

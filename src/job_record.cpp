@@ -225,6 +225,7 @@ void job_record::remember(const stored_line& line, bool success) {
   }
   known->digest = short_digest(line.digest);
   known->set(done, success);
+  if (success) earlier_models_.insert(line.facts.model);
   known->set(failed, !success);
   known->set(retryable, line.facts.retryable);
   known->set(unpriced, success && (!line.facts.cost || line.facts.estimated));
@@ -316,6 +317,7 @@ void job_record::scan() {
       if (!first_bad_) first_bad_ = std::move(bad);
       continue;
     }
+    if (first_models_.size() < 2) first_models_.insert((*line)->model);
     std::uint32_t attempts = 0;
     if (!wanted(**line, attempts)) continue;
     ++to_send_;
@@ -507,6 +509,55 @@ std::optional<boost::system::result<request, bad_line>> job_record::next_line() 
   return reader_->next();
 }
 
+// Under the mutex.
+void job_record::hand_out(request& next) {
+  next.job = index_;
+  next.attempts = next.settled_attempts;
+  if (const auto* unfinished = state_.find(hash_of(next.custom_id))) {
+    next.attempts = std::max(next.attempts, unfinished->attempts);
+  }
+  ++outstanding_;
+}
+
+std::vector<request> job_record::look_ahead(std::size_t count) {
+  std::vector<request> found;
+  if (files_.job == "-" || cancelled_.load()) return found;
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    begin = last_given_ + 1;
+    end = last_line_ + 1;
+  }
+  if (begin >= end) return found;
+  const std::uint64_t step = std::max<std::uint64_t>((end - begin) / (count + 1), 1);
+  std::uint64_t from = begin + step;  // the next one is taken here or behind
+  job_reader reader(files_.job, lines_);
+  while (found.size() < count && !cancelled_.load()) {
+    auto line = reader.next();
+    if (!line) break;
+    if (!*line || (*line)->line < from) continue;
+    request& next = **line;
+    const bool duplicate = std::binary_search(duplicates_.begin(), duplicates_.end(), next.line);
+    if (duplicate) continue;
+    if (budget_ != nullptr) bound_cost(next);
+    const std::lock_guard lock(mutex_);
+    if (next.line <= last_given_ || !wanted(next, next.settled_attempts) ||
+        !given_ahead_.insert(next.line).second) {
+      continue;
+    }
+    hand_out(next);
+    from = std::max(from + step, next.line + 1);
+    found.push_back(std::move(next));
+  }
+  return found;
+}
+
+bool job_record::had_success(std::string_view model) const {
+  if (model.empty()) return !earlier_models_.empty();
+  return earlier_models_.contains(std::string(model));
+}
+
 std::optional<request> job_record::next_request() {
   while (auto line = next_line()) {
     if (++lines_given_ % lines_between_looks == 0) check_job_is_the_same();
@@ -534,16 +585,14 @@ std::optional<request> job_record::next_request() {
       continue;
     }
     if (!wanted(next, next.settled_attempts)) continue;
+    last_given_ = next.line;
+    if (given_ahead_.erase(next.line) > 0) continue;
     if (budget_ != nullptr) {
       lock.unlock();  // counting takes a while, and results come in
       bound_cost(next);
       lock.lock();
     }
-    next.job = index_;
-    next.attempts = next.settled_attempts;
-    if (const auto* unfinished = state_.find(hash_of(next.custom_id)))
-      next.attempts = std::max(next.attempts, unfinished->attempts);
-    ++outstanding_;
+    hand_out(next);
     return std::move(next);
   }
   const std::lock_guard lock(mutex_);

@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "budget.hpp"
@@ -52,6 +53,16 @@ class job_record {
 
   /// The next request that has no final result yet; bad lines go to the errors file on the way.
   std::optional<request> next_request();
+
+  /// Up to `count` requests from far behind the one that next_request() gives next, spread over
+  /// the rest of the job; next_request() passes over them. Reads the job's file anew: from a thread
+  /// that may wait for a disk. None of standard input.
+  std::vector<request> look_ahead(std::size_t count);
+
+  /// Whether a request that asked for the model (empty: for any) had succeeded before this run.
+  bool had_success(std::string_view model) const;
+  /// The models that its requests ask for, if known: one, several, or none that is known yet.
+  const std::set<std::string>& first_models() const noexcept { return first_models_; }
 
   /// Ends a next_request() that waits for input, or passes over what is finished; from any thread.
   void cancel();
@@ -118,6 +129,7 @@ class job_record {
   bool check_new(const request& next);
   std::optional<boost::system::result<request, bad_line>> next_line();
   bool wanted(const request& next, std::uint32_t& attempts);
+  void hand_out(request& next);
   void put_bad(const bad_line& bad);
   void check_strays();
   void count_line(const boost::system::result<request, bad_line>& line);
@@ -171,9 +183,13 @@ class job_record {
   std::unique_ptr<job_reader> reader_;
   std::optional<boost::system::result<request, bad_line>> first_line_;  // of standard input
   std::atomic<bool> cancelled_{false};
-  bool read_to_end_ = false;       // as far as the limit lets
-  std::uint64_t last_line_ = 0;    // that was read so, or is to be
-  std::uint64_t outstanding_ = 0;  // requests given out that have no result yet
+  bool read_to_end_ = false;              // as far as the limit lets
+  std::uint64_t last_line_ = 0;           // that was read so, or is to be
+  std::uint64_t last_given_ = 0;          // line of the request that was given out last, in order
+  std::set<std::uint64_t> given_ahead_;   // lines that were given out before their turn
+  std::set<std::string> earlier_models_;  // that had a success before this run
+  std::set<std::string> first_models_;    // two are enough
+  std::uint64_t outstanding_ = 0;         // requests given out that have no result yet
   bool errors_untidy_ = false;
   job_totals totals_;
   double earlier_wall_s_ = 0;

@@ -5,6 +5,7 @@
 #include <exception>
 #include <filesystem>
 #include <mutex>
+#include <set>
 
 #include "file_system.hpp"
 #include "job_record.hpp"
@@ -246,6 +247,31 @@ std::map<std::string, std::string> job_set::failure_reasons(std::size_t job) con
 
 std::size_t job_set::size() const noexcept {
   return state_->jobs.size();
+}
+
+bool job_set::has_several_models() const {
+  std::set<std::string> models;
+  for (const auto& job : state_->jobs) {
+    models.insert(job->first_models().begin(), job->first_models().end());
+  }
+  return models.size() > 1;
+}
+
+bool job_set::had_success(std::size_t job, std::string_view model) const {
+  return state_->jobs[job]->had_success(model);
+}
+
+void job_set::look_ahead(std::size_t job, std::size_t count,
+                         const std::function<void(std::vector<request>)>& done) {
+  state_->disk.run_aside([&record = *state_->jobs[job], count, done] {
+    std::vector<request> found;
+    try {
+      found = record.look_ahead(count);
+    } catch (...) {
+      found.clear();  // the reader meets the same fault, and the run ends with it
+    }
+    done(std::move(found));
+  });
 }
 
 std::string_view job_set::identity(std::size_t job) const {

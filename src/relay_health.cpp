@@ -16,7 +16,7 @@ constexpr unsigned refused_for_itself = 3;
 // Proxies refuse with 503 what comes too fast; a relay without an upstream for the model does too,
 // and says so.
 bool is_overload(const failure& why) {
-  return why.http_status == 503 && why.max_retries < 0;
+  return why.http_status == 503 && !why.model_out;
 }
 
 }  // namespace
@@ -69,15 +69,32 @@ void relay_health::answered(time_point started, time_point now) {
 
 void relay_health::succeeded(time_point started) {
   confirmed_ = true;
-  key_refusals_ = 0;
+  served_ = true;
+  key_refused_at_.reset();
   failures_in_row_ = 0;
   trouble_since_.reset();
   end_throttling(started);
   for (spell* trouble : {&unreachable_, &failing_}) end(*trouble, started);
 }
 
+// The first refusal may be a blink of the relay: what was on its way with it says nothing more.
+relay_health::verdict relay_health::key_refused(const failure& why, time_point started,
+                                                time_point now) {
+  verdict told;
+  told.charge = false;
+  if (!key_refused_at_) {
+    key_refused_at_ = now;
+    told.pause_until = now + options_.backoff_base;
+  } else if (started >= *key_refused_at_) {
+    told.stop = stop_reason::key_ended;
+    told.reason = why.message;
+  }
+  return told;
+}
+
 relay_health::verdict relay_health::failed(const failure& why, time_point started, time_point now,
-                                           unsigned refused_before, bool full) {
+                                           unsigned refused_before, bool full,
+                                           std::string_view model) {
   verdict told;
   const auto stop = [&](stop_reason reason) {
     told.charge = false;
@@ -87,15 +104,21 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
   };
 
   const bool misplaced = why.kind == failure_class::wrong_address;
+  const bool of_proxy = why.kind == failure_class::bad_proxy;
   if ((misplaced || why.foreign) && !confirmed_) {
     last_suspicion_ = why.message;
-    if (++suspicious_ >= suspicious_answers) return only_suspects_left();
+    if (!model.empty()) suspicious_models_.emplace(model);
+    const bool agreed = model.empty() || why.foreign || suspicious_models_.size() > 1;
+    if (++suspicious_ >= suspicious_answers) {
+      if (agreed) return only_suspects_left();
+      return told;  // it may be the model's: the request fails for itself
+    }
     told.charge = false;
     // A page that says 200 or 5xx may be a proxy's passing trouble: the request is tried again.
     told.suspect = why.kind != failure_class::passing;
     return told;
   }
-  if (why.code == errc::http_error && !misplaced && !why.foreign) confirmed_ = true;
+  if (why.code == errc::http_error && !misplaced && !of_proxy && !why.foreign) confirmed_ = true;
   std::optional<time_point> hint;
   if (why.retry_after) {
     const auto wait = std::chrono::duration_cast<duration>(*why.retry_after);
@@ -113,13 +136,14 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
       end(unreachable_, started);
       if (!trial()) trouble_since_.reset();
       return told;
-    case failure_class::bad_certificate:
-      return stop(stop_reason::bad_certificate);
-    case failure_class::bad_proxy:
-      return stop(stop_reason::bad_proxy);
     case failure_class::key_ended:
-      told.charge = false;
-      return ++key_refusals_ >= refusals_of_key ? stop(stop_reason::key_ended) : told;
+      return key_refused(why, started, now);
+    case failure_class::bad_certificate:
+      if (!served_) return stop(stop_reason::bad_certificate);
+      [[fallthrough]];  // the settings have proved right: it is the relay's trouble
+    case failure_class::bad_proxy:
+      if (!served_) return stop(stop_reason::bad_proxy);
+      [[fallthrough]];
     case failure_class::unreachable:
       told.charge = false;
       prolong(unreachable_, started, now);
@@ -145,11 +169,12 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
       told.charge = !failing_.on;
       end(unreachable_, started);
       end_throttling(started);
+      // Says nothing of requests for another tier or model.
+      if (why.tier_full || why.model_out) return told;
       if (!full && is_overload(why) && rate_.refused(served_rate::refusal::busy, started, now)) {
         told.pause_until = now + 2 * rate_.gap();
       }
-      // A model without an upstream is the trouble of the requests that ask for it.
-      if (why.max_retries < 0 && ++failures_in_row_ >= options_.failures_before_trial) {
+      if (++failures_in_row_ >= options_.failures_before_trial) {
         prolong(failing_, started, now);
       }
       if (hint || failing_.on) {
@@ -169,7 +194,7 @@ void relay_health::rested() {
   throttled_alone_ = false;
   trouble_since_.reset();
   failures_in_row_ = 0;
-  key_refusals_ = 0;
+  key_refused_at_.reset();
 }
 
 relay_health::verdict relay_health::only_suspects_left() const {

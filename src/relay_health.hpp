@@ -2,7 +2,9 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 
 #include "served_rate.hpp"
 #include "sluice/clock.hpp"
@@ -35,8 +37,6 @@ class relay_health {
 
   /// So many answers that are none of this API's, with no other before, and the address is wrong.
   static constexpr unsigned suspicious_answers = 5;
-  /// So many refusals of the key with no success in between, and it has ended.
-  static constexpr unsigned refusals_of_key = 2;
 
   explicit relay_health(const options& chosen)
       : options_(chosen), rate_(chosen.requests_per_minute) {}
@@ -47,9 +47,12 @@ class relay_health {
   /// The head of a good reply has come: requests are let in, whatever becomes of this one.
   void answered(time_point started, time_point now);
   /// `refused_before`: how often the same request was throttled already; `full`: as many as were
-  /// in flight beside it explain a refusal, which then says nothing of the rate.
+  /// in flight beside it explain a refusal, which then says nothing of the rate; `model`: what it
+  /// asked for, where the jobs ask for several: the address is wrong only when two of them agree.
+  /// A refusal of the key ends it when it is confirmed: by another one of an attempt that started
+  /// after the first was answered, with no success in between.
   verdict failed(const failure& why, time_point started, time_point now,
-                 unsigned refused_before = 0, bool full = false);
+                 unsigned refused_before = 0, bool full = false, std::string_view model = {});
   /// The relay takes no more for now, whatever the request: its limit is reached, or an upstream's.
   static bool is_refusal(const failure& why);
   /// The relay has been left alone for as long as it asked: its troubles are over until it says
@@ -59,7 +62,9 @@ class relay_health {
   verdict only_suspects_left() const;
 
   /// Only one attempt at a time should be made until one succeeds.
-  bool trial() const noexcept { return failing_.on || throttled_alone_ || unreachable_.on; }
+  bool trial() const noexcept {
+    return failing_.on || throttled_alone_ || unreachable_.on || key_refused_at_.has_value();
+  }
   /// What it serves of the limit: a relay may allow less than was said, or count otherwise than we
   /// do, as a leaky bucket does.
   const served_rate& rate() const noexcept { return rate_; }
@@ -79,12 +84,15 @@ class relay_health {
   static void end(spell& trouble, time_point started);
   void end_throttling(time_point started);
   void note_refusal(std::optional<time_point> hint, time_point started, time_point now);
+  verdict key_refused(const failure& why, time_point started, time_point now);
   duration backoff(unsigned steps) const;
 
   options options_;
   bool confirmed_ = false;
+  bool served_ = false;  // a request has succeeded
   unsigned suspicious_ = 0;
-  unsigned key_refusals_ = 0;
+  std::set<std::string, std::less<>> suspicious_models_;  // none where the jobs ask for one
+  std::optional<time_point> key_refused_at_;              // and not confirmed yet
   spell throttled_;
   spell unreachable_;
   spell failing_;

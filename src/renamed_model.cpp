@@ -9,6 +9,11 @@
 
 namespace sluice {
 
+const std::string& model_at(const relay_member& relay, const request& asked) {
+  const auto found = relay.models.find(asked.model);
+  return found == relay.models.end() ? asked.model : found->second;
+}
+
 std::string renamed_body(const relay_member& relay, const request& asked) {
   const auto found = relay.models.find(asked.model);
   if (found == relay.models.end()) return {};

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cmath>
 #include <iterator>
+#include <utility>
 #include <vector>
 
 #include "hash.hpp"
@@ -71,7 +72,7 @@ void append_response(std::string& out, int status, std::string_view request_id,
                      std::string_view body_json) {
   append_number(out, R"({"status_code":)", status);
   out += ",\"request_id\":";
-  append_string_or_null(out, request_id);
+  append_json_quoted(out, request_id);
   out += ",\"body\":";
   out += body_json;
   out += '}';
@@ -208,6 +209,8 @@ std::string result_line(const result& finished, const std::optional<usd>& cost, 
       out += whole->reported_cost->to_string();
       out += '"';
     }
+    out += ",\"service_tier\":";
+    append_string_or_null(out, whole != nullptr ? whole->service_tier.value_or("") : "");
     out += ",\"digest\":\"";
     out += finished.digest;
     out += '"';
@@ -255,6 +258,9 @@ std::optional<stored_line> parse_stored_line(std::string_view text) {
                         number_of<std::int64_t>(*usage, "completion_tokens"),
                         number_of<std::int64_t>(*usage, "reasoning_tokens")};
     line.facts.estimated = text_of(*extra, "usage_source") == to_string(usage_source::estimated);
+  }
+  if (std::string tier = text_of(*extra, "service_tier"); !tier.empty()) {
+    line.service_tier = std::move(tier);
   }
   line.facts.cost = money_of(*extra, "cost_usd");
   line.facts.reported_cost = money_of(*extra, "reported_cost_usd");

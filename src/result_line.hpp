@@ -27,6 +27,7 @@ struct stored_line {
   bool of_bad_line = false;  ///< tells of a line that could not be sent: taken anew from the job
   std::string message;       ///< of a bad line: why
   bool simulated = false;
+  std::optional<std::string> service_tier;  ///< of a reply; nothing: the relay did not say
   line_facts facts;
 };
 

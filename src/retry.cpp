@@ -11,6 +11,11 @@ duration retry_policy::backoff(unsigned failures) {
   return duration{std::uniform_int_distribution<duration::rep>(0, longest.count())(random_)};
 }
 
+duration retry_policy::spread(duration wait) {
+  const duration most = std::clamp<duration>(wait / 10, duration{}, std::chrono::seconds{3});
+  return duration{std::uniform_int_distribution<duration::rep>(0, most.count())(random_)};
+}
+
 retry_policy::decision retry_policy::decide(history& past, const failure& why, bool charge,
                                             std::uint64_t successes) {
   switch (why.kind) {
@@ -27,10 +32,18 @@ retry_policy::decision retry_policy::decide(history& past, const failure& why, b
     default:
       break;
   }
+  // What a reply is made of does not get better: the same fault twice is the request's own.
+  if (why.unreadable && !why.message.empty() && why.message == past.unreadable) {
+    return {.lasting = true};
+  }
+  past.unreadable = why.unreadable ? why.message : std::string();
   if (charge) ++past.charged;
   if (past.charged >= options_.max_attempts) return {};
   if (why.max_retries >= 0 && past.charged > static_cast<unsigned>(why.max_retries)) return {};
-  if (why.retry_after) return {true, std::chrono::duration_cast<duration>(*why.retry_after)};
+  if (why.retry_after) {
+    const auto wait = std::chrono::duration_cast<duration>(*why.retry_after);
+    return {true, wait + spread(wait)};
+  }
   return {true, backoff(past.charged == 0 ? 0 : past.charged - 1)};
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <random>
+#include <string>
 
 #include "sluice/clock.hpp"
 #include "sluice/error.hpp"
@@ -23,10 +24,12 @@ class retry_policy {
     unsigned refusals = 0;                         ///< 429s, which do not
     unsigned refusals_of_key = 0;                  ///< which do not either
     std::uint64_t successes_at_first_refusal = 0;  ///< of the whole run
+    std::string unreadable;  ///< what was wrong with a whole reply that could not be read
   };
   struct decision {
     bool again = false;
     duration delay{};
+    bool lasting = false;  ///< of the last one: the same request would meet it again
   };
 
   /// A request that was refused so often while others succeeded fails.
@@ -42,6 +45,9 @@ class retry_policy {
   /// Exponential backoff with full jitter (Brooker, "Exponential Backoff and Jitter", 2015): even
   /// in [0, min(cap, base · 2^failures)].
   duration backoff(unsigned failures);
+  /// A little time to add to a wait that a server asked for, so that those who were told the same
+  /// do not come back at one moment: even in [0, wait / 10], 3 s at most.
+  duration spread(duration wait);
 
  private:
   options options_;

@@ -17,6 +17,9 @@ namespace {
 
 constexpr unsigned pool_failures_before_trial = 10;
 
+// A wait that is longer is not believed as a date.
+constexpr std::chrono::hours longest_believed_wait{24};
+
 // Results are to be on the disk a second after they were finished.
 constexpr std::chrono::seconds longest_unsynced{1};
 
@@ -78,7 +81,17 @@ run_context::run_context(boost::asio::any_io_executor loop, const config& chosen
       retries({chosen.pace.max_attempts, chosen.pace.backoff_base, chosen.pace.backoff_cap,
                chosen.pace.seed}),
       loop_(std::move(loop)),
-      wanted_workers_(worker_count(chosen.pace.concurrency)) {
+      wanted_workers_(worker_count(chosen.pace.concurrency)),
+      judge_(loop_, requests, queue,
+             [this](request&& next, unsigned sample) {
+               ++workers_;
+               ++resting_;  // beside the others, which wait for it
+               boost::asio::co_spawn(loop_, serve_sample(std::move(next), sample),
+                                     boost::asio::detached);
+             }),
+      models_(clock_used,
+              {chosen.pace.give_up_after, chosen.pace.backoff_base, chosen.pace.backoff_cap}),
+      several_models_(requests.has_several_models()) {
   for (std::size_t i = 0; i < members.size(); ++i) {
     relays.emplace_back(members[i], *clients[i],
                         patience_with(members[i], members.size(), chosen.pace),
@@ -106,6 +119,8 @@ void run_context::stop(stop_reason reason, std::string message) {
   backoffs.wake_all();
   suspects_.wake_all();
   poor_.wake_all();
+  models_.wake_all();
+  judge_.settle_all(failure_judge::fate::pending);
 }
 
 void run_context::fail(std::exception_ptr why) {
@@ -218,8 +233,11 @@ void run_context::answered(const start_gate::permit& turn, time_point started, b
   follow_in_flight(relay, flying, started);
 }
 
-void run_context::succeeded(std::size_t relay, time_point started) {
+void run_context::succeeded(std::size_t relay, const request& served, time_point started) {
   ++successes_;
+  relays[relay].served = true;
+  judge_.succeeded(served.job, relay);
+  model_answered(served, started);
   relays[relay].health.succeeded(started);
   follow_health(relay);
   suspects_.wake_all();
@@ -271,14 +289,20 @@ void run_context::follow_in_flight(std::size_t relay, std::size_t in_flight, tim
   }
 }
 
-relay_health::verdict run_context::failed(const start_gate::permit& turn, const failure& why,
-                                          time_point started, unsigned refused_before) {
+relay_health::verdict run_context::failed(const start_gate::permit& turn, const request& asked,
+                                          const failure& why, time_point started,
+                                          unsigned refused_before) {
   const std::size_t relay = turn.lane;
   auto& one = relays[relay];
   const bool full =
       relay_health::is_refusal(why) && one.taken.refused(turn.beside, turn.spread, time.now());
-  auto verdict = one.health.failed(why, started, time.now(), refused_before, full);
-  if (verdict.pause_until) gate.pause(*verdict.pause_until, relay);
+  auto verdict = one.health.failed(why, started, time.now(), refused_before, full,
+                                   several_models_ ? std::string_view(asked.model) : "");
+  if (verdict.pause_until) {
+    // A hint is given to a crowd, which should not come back at one moment.
+    if (why.retry_after) *verdict.pause_until += retries.spread(*verdict.pause_until - time.now());
+    gate.pause(*verdict.pause_until, relay);
+  }
   follow_health(relay);
   const std::size_t flying = gate.in_flight(relay) + 1;
   if (why.code == errc::request_timeout) one.timely.timed_out(started, time.now(), flying);
@@ -310,7 +334,7 @@ void run_context::end_relay(std::size_t relay, const relay_health::verdict& verd
                                             std::chrono::duration<double>(*verdict.wait).count())
                               : "",
                  at_work());
-    if (ended.back_at) {
+    if (ended.back_at && *verdict.wait <= longest_believed_wait) {
       returns_[relay] = time.call_at(*ended.back_at, [this, relay] { bring_back(relay); });
     }
     return;
@@ -321,8 +345,10 @@ void run_context::end_relay(std::size_t relay, const relay_health::verdict& verd
       });
   if (first_back->back_at) {
     stop(stop_reason::come_back_later, first_back->rest_reason);
-    outcome.again_at =
-        time.unix_now() + std::chrono::duration<double>(*first_back->back_at - time.now()).count();
+    // A hint beyond a day is taken for a mistake or a ban, and not for a date.
+    if (const duration wait = *first_back->back_at - time.now(); wait <= longest_believed_wait) {
+      outcome.again_at = time.unix_now() + std::chrono::duration<double>(wait).count();
+    }
   } else {
     stop(verdict.stop, verdict.reason);
   }
@@ -353,10 +379,145 @@ boost::asio::awaitable<void> run_context::wait_for_address(std::size_t relay) {
 }
 
 void run_context::check_suspects() {
-  if (suspects_.size() > 0 && suspects_.size() == requests_in_hand && queue.drained()) {
+  const std::size_t held = judge_.waiting();
+  if (suspects_.size() + held != requests_in_hand || !queue.drained()) return;
+  if (suspects_.size() > 0) {
     const auto verdict = relays[suspected_relay_].health.only_suspects_left();
     end_relay(suspected_relay_, verdict);
+  } else if (held > 0) {
+    judge_.settle_at_the_end();
   }
+}
+
+// Several jobs or models are not always known beforehand: standard input is read as it comes.
+void run_context::meet_model(const request& next) {
+  if (several_models_) return;
+  if (first_model_.empty()) {
+    first_model_ = next.model;
+  } else {
+    several_models_ = first_model_ != next.model;
+  }
+}
+
+run_context::way run_context::way_of(const request& next, unsigned sample) {
+  if (stopping() || given_up_jobs_.contains(next.job)) return way::closed;
+  if (judge_.holds_back(sample)) return way::barred;
+  switch (models_.ask(next.model)) {
+    case model_outages::state::serving:
+      return way::open;
+    case model_outages::state::trial:
+      return way::trial;
+    case model_outages::state::waiting:
+      return way::barred;
+    case model_outages::state::given_up:
+      break;
+  }
+  return way::closed;
+}
+
+boost::asio::awaitable<void> run_context::wait_for_way(const request& next, unsigned sample) {
+  if (judge_.holds_back(sample)) {
+    co_await judge_.sample_over();  // in its place: no other may start either
+    co_return;
+  }
+  rest();
+  co_await models_.wait(next.model);
+  resume();
+}
+
+bool run_context::still_may_start(const request& next, unsigned sample, bool trial) {
+  return !judge_.holds_back(sample) && !given_up_jobs_.contains(next.job) &&
+         (trial || !models_.is_out(next.model));
+}
+
+bool run_context::model_refused(std::size_t relay, const request& asked, bool trial,
+                                const failure& why) {
+  bool began = false;
+  const bool before = source.had_success(asked.job, asked.model);
+  if (!models_.refused(asked.model, trial, before, began)) return false;
+  if (began) {
+    spdlog::warn("{}{}; requests for {} wait, and one at a time is tried",
+                 prefix(relays[relay].options), why.message, asked.model);
+  }
+  if (models_.given_up(asked.model)) {
+    const auto sentence = fmt::format("{}: {}", asked.model, why.message);
+    several_models_ ? go_on_without(stop_reason::model_out, sentence)
+                    : stop(stop_reason::model_out, sentence);
+  }
+  return true;
+}
+
+void run_context::model_answered(const request& asked, time_point started) {
+  if (models_.answered(asked.model, started)) spdlog::info("{} answers again", asked.model);
+}
+
+// The run ends so when what is left is done; the first reason stands.
+void run_context::go_on_without(stop_reason why, std::string sentence) {
+  spdlog::warn("{}; its requests stay pending, the others go on", sentence);
+  if (deferred_outcome.reason == stop_reason::none) deferred_outcome = {why, std::move(sentence)};
+}
+
+boost::asio::awaitable<failure_judge::fate> run_context::judge(std::size_t relay,
+                                                               const request& asked,
+                                                               const failure& why,
+                                                               unsigned& sample) {
+  using next = failure_judge::opinion::next;
+  if (options.pace.keep_going) co_return failure_judge::fate::own;
+  const bool alone = !has_others(relay);
+  const auto told = judge_.failed(asked, relay, relays[relay].served, alone, why, sample);
+  if (told.what == next::own) co_return failure_judge::fate::own;
+  sample = 0;
+  // It was on its way when the relay came to rest: the others take it, too.
+  if (relays[relay].resting && told.in.kept_by == repeated_failures::rule::relay) {
+    co_return failure_judge::fate::again;
+  }
+  if (stopping() || given_up_jobs_.contains(asked.job)) co_return failure_judge::fate::pending;
+  // A trial that is under way may show that streaming is all that is wrong.
+  if (told.what == next::conclude && !relays[relay].streams.on_trial()) {
+    conclude(told, relay, asked, why);
+    co_return stopping() || given_up_jobs_.contains(asked.job) ? failure_judge::fate::pending
+                                                               : failure_judge::fate::again;
+  }
+  rest();
+  boost::asio::post(loop_, [this] { check_suspects(); });
+  const auto fate = co_await judge_.wait(told.in);
+  resume();
+  co_return fate;
+}
+
+void run_context::conclude(const failure_judge::opinion& told, std::size_t relay,
+                           const request& asked, const failure& why) {
+  if (told.in.kept_by == repeated_failures::rule::relay) {
+    relay_health::verdict ended;
+    ended.stop = stop_reason::key_ended;
+    ended.reason =
+        fmt::format("{} requests in a row were refused alike: {}", told.count, why.message);
+    end_relay(relay, ended);
+    return judge_.settle(told.in, failure_judge::fate::again);
+  }
+  given_up_jobs_.insert(asked.job);
+  const auto sentence =
+      fmt::format("the first {} requests for model {} at {} were all refused alike: {}", told.count,
+                  asked.model, relays[relay].options.relay.base_url, why.message);
+  if (given_up_jobs_.size() >= source.jobs()) {
+    stop(stop_reason::refused_alike, sentence);
+  } else {
+    go_on_without(stop_reason::refused_alike, sentence);
+  }
+  judge_.settle(told.in, failure_judge::fate::pending);
+}
+
+void run_context::advise_streams(std::size_t relay, duration after) const {
+  spdlog::warn(
+      "{}calls without a stream are cut after {:.0f} s of silence; --stream would help, or leave "
+      "out --no-stream and \"stream\": false",
+      prefix(relays[relay].options), std::chrono::duration<double>(after).count());
+}
+
+void run_context::streams_are_off(std::size_t relay) {
+  spdlog::warn("{} answers no call that is streamed; the run goes on as with --no-stream",
+               title(relays[relay].options));
+  judge_.settle_all(failure_judge::fate::again);
 }
 
 void run_context::start_workers() {
@@ -383,18 +544,35 @@ boost::asio::awaitable<void> run_context::work() {
   try {
     request next;
     while (co_await queue.pop(next)) {
-      ++requests_in_hand;
-      worker one(*this, std::move(next));
-      co_await one.serve();
-      --requests_in_hand;
-      check_suspects();
-      co_await durable();
+      co_await serve(std::move(next), 0);
       if (too_many_workers()) break;
     }
   } catch (...) {
     give_up(std::current_exception());
   }
   check_suspects();
+  if (--workers_ == 0) all_done.wake_all();
+}
+
+boost::asio::awaitable<void> run_context::serve(request next, unsigned sample) {
+  meet_model(next);
+  ++requests_in_hand;
+  worker one(*this, std::move(next), sample);
+  co_await one.serve();
+  --requests_in_hand;
+  check_suspects();
+  co_await durable();
+}
+
+boost::asio::awaitable<void> run_context::serve_sample(request next, unsigned sample) {
+  try {
+    co_await serve(std::move(next), sample);
+  } catch (...) {
+    give_up(std::current_exception());
+  }
+  judge_.sample_ended(sample);
+  check_suspects();
+  --resting_;
   if (--workers_ == 0) all_done.wake_all();
 }
 

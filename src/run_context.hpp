@@ -7,12 +7,15 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "failure_judge.hpp"
 #include "http_client.hpp"
 #include "in_flight_limit.hpp"
 #include "job_queue.hpp"
+#include "model_waits.hpp"
 #include "naps.hpp"
 #include "relay_health.hpp"
 #include "retry.hpp"
@@ -20,6 +23,7 @@
 #include "served_places.hpp"
 #include "sluice/engine.hpp"
 #include "start_gate.hpp"
+#include "stream_support.hpp"
 #include "token_estimate.hpp"
 #include "wait_queue.hpp"
 
@@ -39,8 +43,10 @@ struct run_relay {
   http_client& client;
   secrets hidden;
   relay_health health;
-  in_flight_limit timely;   ///< so many it answers in good time
-  served_places taken;      ///< so many it takes at once
+  in_flight_limit timely;  ///< so many it answers in good time
+  served_places taken;     ///< so many it takes at once
+  stream_support streams;
+  bool served = false;      ///< it has answered a request of this run
   bool slower = false;      ///< it was said that it serves less than the limit
   bool late = false;        ///< it was said that its answers are, and fewer are in flight
   bool full = false;        ///< it was said that it refuses more than a few at once
@@ -89,9 +95,37 @@ class run_context {
   /// a pool, the relay rests while the others go on.
   void answered(const start_gate::permit& turn, time_point started,
                 bool streamed);  ///< a good reply's head
-  void succeeded(std::size_t relay, time_point started);
-  relay_health::verdict failed(const start_gate::permit& turn, const failure& why,
-                               time_point started, unsigned refused_before);
+  void succeeded(std::size_t relay, const request& served, time_point started);
+  relay_health::verdict failed(const start_gate::permit& turn, const request& asked,
+                               const failure& why, time_point started, unsigned refused_before);
+  /// What a request may do now.
+  enum class way : std::uint8_t {
+    open,
+    trial,   ///< its model is out: this is the one trial, and how it ends is told by model_…()
+    barred,  ///< wait_for_way() returns when that may have changed
+    closed,  ///< it stays pending: the run has stopped, or goes on without its job or its model
+  };
+  /// `sample`: the one that the request belongs to (failure_judge); 0: none.
+  way way_of(const request& next, unsigned sample);
+  boost::asio::awaitable<void> wait_for_way(const request& next, unsigned sample);
+  /// The same for a request that has its turn now: false: it must wait after all.
+  bool still_may_start(const request& next, unsigned sample, bool trial);
+  /// A relay has no upstream for the model. True: the model had answered before; it is out, and the
+  /// request waits.
+  bool model_refused(std::size_t relay, const request& asked, bool trial, const failure& why);
+  /// An attempt shows that the model is there.
+  void model_answered(const request& asked, time_point started);
+  void model_trial_wasted(const request& asked) { models_.trial_wasted(asked.model); }
+
+  /// A request has failed for good: waits until it is known whose failure it is. `sample` is 0
+  /// afterwards where that has been told of its sample.
+  boost::asio::awaitable<failure_judge::fate> judge(std::size_t relay, const request& asked,
+                                                    const failure& why, unsigned& sample);
+  /// The relay cannot stream, as a trial has shown: what failed for that is sent again.
+  void streams_are_off(std::size_t relay);
+  /// The relay cuts calls that are silent for so long.
+  void advise_streams(std::size_t relay, duration after) const;
+
   /// Other relays than this one are at work.
   bool has_others(std::size_t relay) const noexcept;
   /// Every relay that is at work gets one attempt at a time.
@@ -102,6 +136,8 @@ class run_context {
   /// A request waits for the address to be told right or wrong. The run stops when none is left
   /// that could tell.
   boost::asio::awaitable<void> wait_for_address(std::size_t relay);
+  /// A request has ended or begun to wait: where only waiting ones are left, nothing more can tell
+  /// whose failure it is.
   void check_suspects();
 
   // The crew: as many workers as there may be attempts in flight, and one more for each that waits
@@ -122,6 +158,8 @@ class run_context {
   retry_policy retries;
   token_estimate tokens;
   run_outcome outcome;
+  /// Of a run that goes on without a job or a model: how it ends when the rest is done.
+  run_outcome deferred_outcome;
   std::exception_ptr fault;
   std::size_t requests_in_hand = 0;  ///< taken from the queue, without a result yet
   wait_queue all_done;               ///< woken when the last worker has ended
@@ -146,6 +184,12 @@ class run_context {
   std::size_t at_work() const noexcept;
   void add_worker();
   boost::asio::awaitable<void> work();
+  boost::asio::awaitable<void> serve(request next, unsigned sample);
+  boost::asio::awaitable<void> serve_sample(request next, unsigned sample);
+  void conclude(const failure_judge::opinion& told, std::size_t relay, const request& asked,
+                const failure& why);
+  void go_on_without(stop_reason why, std::string sentence);
+  void meet_model(const request& next);
 
   boost::asio::any_io_executor loop_;
   std::size_t wanted_workers_;
@@ -154,6 +198,12 @@ class run_context {
   wait_queue suspects_;
   std::size_t suspected_relay_ = 0;
   std::uint64_t successes_ = 0;
+
+  failure_judge judge_;
+  std::set<std::size_t> given_up_jobs_;
+  model_waits models_;
+  std::string first_model_;  // that a request asked for
+  bool several_models_ = false;
   std::map<std::size_t, clock::timer> returns_;  // of relays that rest for a while
   bool flush_posted_ = false;
   wait_queue flushed_;

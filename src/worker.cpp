@@ -21,18 +21,26 @@ double milliseconds(duration time) {
   return std::round(std::chrono::duration<double, std::milli>(time).count() * 10) / 10;
 }
 
-// The same for every attempt at a request until it has a line, over restarts too.
-std::string idempotency_key(std::string_view job, const request& asked) {
+// The same for every attempt at a request until it has a line, over restarts too; another for
+// another body.
+std::string idempotency_key(std::string_view job, const request& asked, bool unstreamed) {
   const fmt::format_int attempts(asked.settled_attempts);
   std::string text;
-  text.reserve(job.size() + asked.custom_id.size() + asked.digest.size() + attempts.size() + 3);
+  text.reserve(job.size() + asked.custom_id.size() + asked.digest.size() + attempts.size() + 14);
   for (const std::string_view part :
        {job, std::string_view(asked.custom_id), std::string_view(asked.digest)}) {
     text.append(part).push_back('\n');
   }
   text.append(attempts.data(), attempts.size());
+  if (unstreamed) text.append("\nunstreamed");
   const hex_digits digits(hash_of(text));
   return text.assign("sluice-").append(digits);
+}
+
+// The body without what was added to ask for a stream.
+std::string unstreamed_body(std::string_view body, std::size_t stream_fields) {
+  std::string plain(body);
+  return plain.erase(plain.size() - 1 - stream_fields, stream_fields);
 }
 
 // Whether a later run should try again what failed in this one.
@@ -48,14 +56,17 @@ struct worker::attempt final : response_handler {
   attempt(worker& owner, start_gate::permit turn)
       : owner_(owner),
         turn_(turn),
-        reader({owner.request_.target, owner.request_.choices, owner.request_.streamed,
-                owner.run_.relays[turn.lane].options.relay.max_response_bytes}) {}
+        reader({.target = owner.request_.target,
+                .choices = owner.request_.choices,
+                .streamed = owner.streamed_,
+                .max_body_bytes = owner.run_.relays[turn.lane].options.relay.max_response_bytes,
+                .model = model_at(owner.run_.relays[turn.lane].options, owner.request_)}) {}
 
   void on_sent() override { owner_.run_.gate.sent(turn_); }
   void on_head(openai::response_head head) override {
     owner_.run_.gate.answered(turn_);
     if (head.status >= 200 && head.status < 300)
-      owner_.run_.answered(turn_, owner_.started_, owner_.request_.streamed);
+      owner_.run_.answered(turn_, owner_.started_, owner_.streamed_);
     reader.head(std::move(head), owner_.run_.time.unix_now());
   }
   openai::reply_reader::need on_body(std::string_view bytes) override {
@@ -70,12 +81,17 @@ struct worker::attempt final : response_handler {
   openai::reply_reader reader;
 };
 
-worker::worker(run_context& shared, request&& taken)
-    : run_(shared),
-      request_(std::move(taken)),
-      idempotency_key_(idempotency_key(shared.source.identity(request_.job), request_)) {}
+worker::worker(run_context& shared, request&& taken, unsigned sample)
+    : run_(shared), request_(std::move(taken)), sample_(sample) {}
+
+bool worker::sends_unstreamed(std::size_t relay) const {
+  const bool can = request_.streamed && request_.stream_fields > 0;
+  return can && (tries_unstreamed_ || run_.relays[relay].streams.off());
+}
 
 boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit turn) {
+  const bool unstreamed = sends_unstreamed(turn.lane);
+  streamed_ = request_.streamed && !unstreamed;
   attempt follower(*this, turn);
   run_relay& relay = run_.relays[turn.lane];
   relay_ = turn.lane;
@@ -83,7 +99,11 @@ boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit 
   started_unix_ = run_.time.unix_now();
   first_content_.reset();
   exchange_end end;
-  const std::string own_body = renamed_body(relay.options, request_);
+  std::string own_body = renamed_body(relay.options, request_);
+  if (unstreamed) {
+    own_body = unstreamed_body(own_body.empty() ? request_.body : own_body, request_.stream_fields);
+  }
+  const std::string key = idempotency_key(run_.source.identity(request_.job), request_, unstreamed);
   const attempt_record record{request_.job, request_.custom_id, request_.attempts + sent_ + 1,
                               request_.most};
   try {
@@ -99,8 +119,8 @@ boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit 
       co_return called_off;
     }
     const std::string_view body = own_body.empty() ? std::string_view(request_.body) : own_body;
-    end = co_await relay.client.exchange(
-        {to_string(request_.target), body, idempotency_key_, request_.streamed}, follower);
+    end = co_await relay.client.exchange({to_string(request_.target), body, key, streamed_},
+                                         follower);
   } catch (...) {
     run_.gate.leave(turn, false);
     throw;
@@ -129,40 +149,131 @@ boost::asio::awaitable<void> worker::serve() {
     tokens = [this, need = token_estimate::of(request_)] { return run_.tokens.tokens(need); };
   }
   for (;;) {
+    const auto way = run_.way_of(request_, sample_);
+    if (way == run_context::way::closed) co_return;
+    if (way == run_context::way::barred) {
+      co_await run_.wait_for_way(request_, sample_);
+      continue;
+    }
+    model_trial_ = way == run_context::way::trial;
     if (!co_await run_.afford(request_)) co_return;
     const auto turn = co_await run_.gate.enter(failed_at_, tokens);
     if (!turn) {
       run_.sink.unreserve(request_);
       co_return;
     }
+    if (!run_.still_may_start(request_, sample_, model_trial_)) {
+      run_.gate.leave(*turn, true);
+      run_.sink.unreserve(request_);
+      run_.funds_freed();
+      if (model_trial_) run_.model_trial_wasted(request_);
+      continue;
+    }
     attempt_outcome told = co_await make_attempt(*turn);
     if (told) {
-      run_.succeeded(relay_, started_);
+      succeeded();
       co_return finish(std::move(told));
     }
-    const failure why = told.error();
-    if (run_.stopping() && why.kind == failure_class::unreachable) co_return;  // called off
-    spdlog::debug("request {} (line {}): attempt {}: {}", request_.custom_id, request_.line, sent_,
-                  why.message);
-    failed_at_ = relay_;
-    // Called off as well, by the rest of the relay.
-    if (why.kind == failure_class::unreachable && run_.relays[relay_].resting) continue;
-    const auto verdict = run_.failed(*turn, why, started_, past_.refusals);
-    if (verdict.suspect && run_.has_others(relay_)) continue;  // their answers will tell
-    if (verdict.suspect) co_await run_.wait_for_address(relay_);
-    if (run_.stopping() && why.kind != failure_class::permanent) co_return;
-    // Where others can take the request, a hint is for the relay that gave it, and not for the
-    // request.
-    failure hastened = why;
-    if (run_.has_others(relay_)) hastened.retry_after.reset();
-    const auto decision = run_.retries.decide(past_, hastened, verdict.charge, run_.successes());
-    if (!decision.again) co_return finish(std::move(told));
-    if (decision.delay > duration{}) {
+    failure why = told.error();
+    duration backoff{};
+    const next_step next = co_await follow(*turn, why, backoff);
+    if (next == next_step::pending) co_return;
+    if (next == next_step::write) {
+      told = std::move(why);
+      co_return finish(std::move(told));
+    }
+    if (backoff > duration{}) {
       run_.rest();
-      co_await run_.backoffs.sleep_until(run_.time.now() + decision.delay);
+      co_await run_.backoffs.sleep_until(run_.time.now() + backoff);
       run_.resume();
     }
   }
+}
+
+void worker::succeeded() {
+  auto& streams = run_.relays[relay_].streams;
+  if (streamed_) {
+    streams.streamed_reply_came();
+  } else {
+    streams.unstreamed_reply_came();
+  }
+  if (tries_unstreamed_ && streams.trial_succeeded()) run_.streams_are_off(relay_);
+  run_.succeeded(relay_, request_, started_);
+}
+
+// True: the next attempt goes out at once, without a stream: to show whether that is better, or
+// since it is known to be.
+bool worker::follow_stream(const failure& why) {
+  auto& relay = run_.relays[relay_];
+  if (std::exchange(tries_unstreamed_, false)) {
+    tries_unstreamed_ = relay.streams.trial_failed(why);
+    return false;
+  }
+  if (streamed_) {
+    if (request_.stream_fields == 0) return false;
+    if (relay.streams.off()) return stream_support::may_be_of_streams(why);  // it was on its way
+    tries_unstreamed_ = relay.streams.streamed_attempt_failed(why);
+    return tries_unstreamed_;
+  }
+  const duration lasted = run_.time.now() - started_;
+  if (const auto cut = relay.streams.unstreamed_attempt_failed(why, lasted)) {
+    run_.advise_streams(relay_, *cut);
+  }
+  return false;
+}
+
+boost::asio::awaitable<worker::next_step> worker::follow(const start_gate::permit& turn,
+                                                         failure& why, duration& backoff) {
+  if (run_.stopping() && why.kind == failure_class::unreachable) {
+    co_return next_step::pending;  // called off
+  }
+  spdlog::debug("request {} (line {}): attempt {}: {}", request_.custom_id, request_.line, sent_,
+                why.message);
+  failed_at_ = relay_;
+  const bool model_trial = std::exchange(model_trial_, false);
+  // Called off as well, by the rest of the relay.
+  if (why.kind == failure_class::unreachable && run_.relays[relay_].resting) {
+    if (model_trial) run_.model_trial_wasted(request_);
+    co_return next_step::again;
+  }
+  const auto verdict = run_.failed(turn, request_, why, started_, past_.refusals);
+  // In a pool, another member may have the model.
+  if (why.model_out && !run_.has_others(relay_) &&
+      run_.model_refused(relay_, request_, model_trial, why)) {
+    co_return next_step::again;
+  }
+  if (why.kind == failure_class::permanent) {
+    run_.model_answered(request_, started_);
+  } else if (model_trial) {
+    run_.model_trial_wasted(request_);
+  }
+  if (verdict.suspect && run_.has_others(relay_)) co_return next_step::again;  // they will tell
+  if (verdict.suspect) co_await run_.wait_for_address(relay_);
+  if (run_.stopping() && why.kind != failure_class::permanent) co_return next_step::pending;
+  if (follow_stream(why)) co_return next_step::again;
+  // Where others can take the request, a hint is for the relay that gave it, and not for the
+  // request.
+  failure hastened = why;
+  if (run_.has_others(relay_)) hastened.retry_after.reset();
+  const auto decision = run_.retries.decide(past_, hastened, verdict.charge, run_.successes());
+  if (decision.again) {
+    backoff = decision.delay;
+    co_return next_step::again;
+  }
+  if (decision.lasting) why.kind = failure_class::permanent;
+  co_return co_await follow_final(why);
+}
+
+boost::asio::awaitable<worker::next_step> worker::follow_final(failure& why) {
+  using fate = failure_judge::fate;
+  const fate judged = co_await run_.judge(relay_, request_, why, sample_);
+  if (judged == fate::pending) co_return next_step::pending;
+  if (judged == fate::again) {
+    past_ = {};
+    co_return next_step::again;
+  }
+  try_later_ = judged == fate::unsettled;
+  co_return next_step::write;
 }
 
 // The last thing a worker does: the result takes over what the request holds.
@@ -176,13 +287,13 @@ void worker::finish(attempt_outcome&& told) {
   finished.model = std::move(request_.model);
   finished.digest = std::move(request_.digest);
   finished.attempts = request_.attempts + sent_;
-  finished.streamed = request_.streamed;
+  finished.streamed = streamed_;
   finished.started_at = started_unix_;
   finished.latency_ms = milliseconds(run_.time.now() - started_);
-  if (first_content_ && (told ? told->streamed : request_.streamed)) {
+  if (first_content_ && (told ? told->streamed : streamed_)) {
     finished.ttft_ms = milliseconds(*first_content_ - started_);
   }
-  finished.retryable = !told && is_retryable(told.error());
+  finished.retryable = !told && (try_later_ || is_retryable(told.error()));
   finished.outcome = std::move(told);
   run_.put(std::move(finished));
   run_.funds_freed();

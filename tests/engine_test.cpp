@@ -245,7 +245,8 @@ TEST(engine_test, a_refusal_with_a_hint_pauses_the_key) {
   const auto again = std::find_if(test.relay.calls.begin(), test.relay.calls.end(),
                                   [&](const auto& call) { return call.at > refused; });
   ASSERT_NE(again, test.relay.calls.end());
-  EXPECT_EQ(again->at, refused + 37s);
+  EXPECT_GE(again->at, refused + 37s);
+  EXPECT_LE(again->at, refused + 40s) << "a little later, not to come back in a crowd";
   EXPECT_EQ(test.sink.attempts, 101U);
 }
 
@@ -1034,14 +1035,14 @@ TEST(pool_test, a_model_may_have_another_name_at_a_member) {
 
 TEST(pool_test, a_key_that_ends_rests_while_the_others_go_on) {
   engine_rig test;
-  test.add(100);
+  test.add(1000);
   test.make_pool({"a", "b"});
   test.options.pace.requests_per_minute = 0;
   test.relay.plan = [](const exchange_call&) { return refusal_plan(401, "no such key"); };
   test.run();
   EXPECT_EQ(test.outcome.reason, stop_reason::none);
-  EXPECT_EQ(test.served_by("b"), 100U);
-  EXPECT_LE(test.relay.calls.size(), 64U) << "what was in flight when it ended, and no more";
+  EXPECT_EQ(test.served_by("b"), 1000U);
+  EXPECT_LE(test.relay.calls.size(), 65U) << "what was in flight at first, and one that confirms";
   EXPECT_FALSE(test.relay.sending);
 }
 

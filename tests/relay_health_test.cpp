@@ -86,7 +86,25 @@ TEST(relay_health, two_refusals_of_the_key_end_it) {
   const auto first = health.failed(of_kind(failure_class::key_ended), noon, noon);
   EXPECT_EQ(first.stop, stop_reason::none);
   EXPECT_FALSE(first.charge);
-  EXPECT_EQ(health.failed(of_kind(failure_class::key_ended, "no quota"), noon, noon).stop,
+  EXPECT_EQ(first.pause_until, noon + 1s) << "a blink is over by then";
+  EXPECT_TRUE(health.trial());
+  EXPECT_EQ(health.failed(of_kind(failure_class::key_ended, "no quota"), noon + 1s, noon + 2s).stop,
+            stop_reason::key_ended);
+}
+
+TEST(relay_health, refusals_that_were_on_their_way_with_the_first_confirm_nothing) {
+  relay_health health(defaults());
+  for (int i = 0; i < 64; ++i) {
+    const auto told = health.failed(of_kind(failure_class::key_ended), noon + i * 1ms, noon + 1s);
+    EXPECT_EQ(told.stop, stop_reason::none) << i;
+    EXPECT_FALSE(told.charge);
+  }
+  health.succeeded(noon + 2s);
+  EXPECT_FALSE(health.trial());
+  EXPECT_EQ(health.failed(of_kind(failure_class::key_ended), noon + 3s, noon + 4s).stop,
+            stop_reason::none)
+      << "a success in between: that one is the first again";
+  EXPECT_EQ(health.failed(of_kind(failure_class::key_ended), noon + 5s, noon + 6s).stop,
             stop_reason::key_ended);
 }
 
@@ -106,6 +124,53 @@ TEST(relay_health, a_certificate_that_does_not_verify_stops_at_once) {
             stop_reason::bad_certificate);
   EXPECT_EQ(health.failed(of_kind(failure_class::bad_proxy), noon, noon).stop,
             stop_reason::bad_proxy);
+}
+
+TEST(relay_health, after_a_success_a_bad_certificate_or_proxy_is_trouble_like_no_connection) {
+  for (const auto kind : {failure_class::bad_certificate, failure_class::bad_proxy}) {
+    relay_health health(defaults());
+    health.succeeded(noon);
+    const auto told = health.failed(of_kind(kind, "expired"), noon + 1h, noon + 1h);
+    EXPECT_EQ(told.stop, stop_reason::none);
+    EXPECT_FALSE(told.charge);
+    EXPECT_EQ(told.pause_until, noon + 1h + 1s);
+    EXPECT_TRUE(health.trial());
+    const auto last = health.failed(of_kind(kind, "expired"), noon + 1h, noon + 1h + 10min);
+    EXPECT_EQ(last.stop, stop_reason::relay_down);
+    EXPECT_EQ(last.reason, "expired") << "the cause is kept";
+  }
+}
+
+TEST(relay_health, where_jobs_ask_for_several_models_two_must_agree_on_a_wrong_address) {
+  const auto strange = [](relay_health& health, std::string_view model) {
+    return health.failed(of_kind(failure_class::wrong_address), noon, noon, 0, false, model);
+  };
+  relay_health one(defaults());
+  for (int i = 1; i < 5; ++i) EXPECT_TRUE(strange(one, "a").suspect) << i;
+  for (int i = 0; i < 20; ++i) {
+    const auto told = strange(one, "a");
+    EXPECT_EQ(told.stop, stop_reason::none);
+    EXPECT_FALSE(told.suspect) << "it may be the model's alone: the request fails for itself";
+  }
+  EXPECT_EQ(strange(one, "b").stop, stop_reason::wrong_address);
+
+  relay_health both(defaults());
+  for (int i = 1; i < 5; ++i) EXPECT_TRUE(strange(both, i % 2 == 0 ? "a" : "b").suspect) << i;
+  EXPECT_EQ(strange(both, "a").stop, stop_reason::wrong_address);
+}
+
+TEST(relay_health, a_full_tier_is_no_trouble_of_the_relay) {
+  relay_health health(defaults());
+  failure why = of_kind(failure_class::passing);
+  why.http_status = 498;
+  why.tier_full = true;
+  why.retry_after = 30s;
+  for (unsigned i = 0; i < 2 * relay_health::options{}.failures_before_trial; ++i) {
+    const auto told = health.failed(why, noon, noon);
+    EXPECT_TRUE(told.charge);
+    EXPECT_FALSE(told.pause_until) << "its hint is for requests of that tier";
+  }
+  EXPECT_FALSE(health.trial());
 }
 
 TEST(relay_health, a_hint_beyond_the_longest_wait_stops) {
@@ -242,7 +307,7 @@ TEST(relay_health, a_model_without_an_upstream_is_no_trouble_of_the_relay) {
   relay_health health(defaults());
   failure why = of_kind(failure_class::passing);
   why.http_status = 503;
-  why.max_retries = 2;
+  why.model_out = true;
   for (unsigned i = 0; i < 2 * relay_health::options{}.failures_before_trial; ++i) {
     EXPECT_TRUE(health.failed(why, noon, noon).charge);
   }
@@ -358,10 +423,10 @@ TEST(relay_health, an_overloaded_relay_is_spread_over_too) {
   relay_health health(options);
   failure why = of_kind(failure_class::passing);
   why.http_status = 503;
-  why.max_retries = 2;
+  why.model_out = true;
   health.failed(why, noon, noon);
   EXPECT_EQ(health.rate().gap(), 0s) << "no channel for a model is no overload";
-  why.max_retries = -1;
+  why.model_out = false;
   health.failed(why, noon, noon);
   EXPECT_EQ(health.rate().gap(), 0s) << "one may be anything";
   for (int i = 0; i < 2; ++i) health.failed(why, noon, noon);

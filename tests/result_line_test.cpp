@@ -67,7 +67,7 @@ TEST(result_line, of_a_success_is_a_batch_line_and_one_object_more) {
       "sluice":{"line":1,"attempts":2,"model":"gpt-4-1106-preview","streamed":true,"started_at":1700000000.123,
       "latency_ms":812.4,"ttft_ms":210.0,"usage":{"prompt_tokens":200,"cached_tokens":10,"completion_tokens":300,
       "reasoning_tokens":20},"usage_source":"reported","cost_usd":"0.008",
-      "digest":"dddddddddddddddddddddddddddddddd"}})"));
+      "service_tier":null,"digest":"dddddddddddddddddddddddddddddddd"}})"));
 }
 
 TEST(result_line, names_the_member_of_a_pool) {
@@ -77,6 +77,23 @@ TEST(result_line, names_the_member_of_a_pool) {
   EXPECT_THAT(line, testing::HasSubstr(R"("relay":"blue \"1\"","model":)"));
   EXPECT_EQ(parse_stored_line(line)->facts.relay, made.relay);
   EXPECT_EQ(facts_of(made, {}).relay, made.relay);
+}
+
+TEST(result_line, tells_the_tier_that_served_the_request) {
+  result made = a_success();
+  made.outcome->service_tier = "flex";
+  made.outcome->reported_cost = usd::parse("0.004");
+  const std::string line = result_line(made, usd::parse("0.008"), false);
+  EXPECT_THAT(line,
+              testing::HasSubstr(R"("reported_cost_usd":"0.004","service_tier":"flex","digest")"));
+  EXPECT_EQ(parse_stored_line(line)->service_tier, "flex");
+
+  std::string earlier = line;  // as it was written before tiers were told
+  earlier.erase(earlier.find(R"("service_tier":"flex",)"), 22);
+  EXPECT_EQ(parse_stored_line(earlier)->service_tier, std::nullopt);
+  EXPECT_EQ(parse_stored_line(earlier)->facts.cost, usd::parse("0.008"));
+  made.outcome->service_tier.reset();
+  EXPECT_EQ(parse_stored_line(result_line(made, {}, false))->service_tier, std::nullopt);
 }
 
 TEST(result_line, without_usage_there_is_no_cost) {
@@ -112,6 +129,18 @@ TEST(result_line, tells_usage_that_was_counted_here_from_reported_one) {
     EXPECT_EQ(facts.usage, (token_usage{7, 0, 3, 0}));
     EXPECT_EQ(facts.cost, usd::parse("0.1"));
   }
+}
+
+TEST(result_line, the_request_id_is_a_string_where_the_relay_sent_none) {
+  result made = a_success();
+  made.outcome->request_id.clear();
+  EXPECT_THAT(result_line(made, std::nullopt, false),
+              testing::HasSubstr(R"("request_id":"","body":)"));
+  failure why;
+  why.code = errc::http_error;
+  why.http_status = 503;
+  EXPECT_THAT(result_line(a_failure(why), std::nullopt, false),
+              testing::HasSubstr(R"({"status_code":503,"request_id":"","body":""})"));
 }
 
 TEST(result_line, of_an_http_error_shows_the_response) {

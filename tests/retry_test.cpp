@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include <algorithm>
 #include <vector>
 
@@ -84,7 +86,50 @@ TEST(retry_policy, the_servers_hint_wins) {
   retry_policy::history past;
   failure why = of_kind(failure_class::passing);
   why.retry_after = 90s;
-  EXPECT_EQ(policy.decide(past, why, true, 0).delay, duration{90s});
+  const duration wait = policy.decide(past, why, true, 0).delay;
+  EXPECT_GE(wait, duration{90s});
+  EXPECT_LE(wait, duration{93s});
+}
+
+TEST(retry_policy, a_crowd_that_is_told_the_same_does_not_come_back_at_one_moment) {
+  retry_policy policy({5, 1s, 60s, 1});
+  failure why = of_kind(failure_class::passing);
+  why.retry_after = 10s;
+  std::set<duration> waits;
+  for (int i = 0; i < 50; ++i) {
+    retry_policy::history past;
+    const duration wait = policy.decide(past, why, true, 0).delay;
+    EXPECT_GE(wait, duration{10s}) << "never before the moment that was asked for";
+    EXPECT_LE(wait, duration{11s});
+    waits.insert(wait);
+  }
+  EXPECT_GT(waits.size(), 45U);
+  EXPECT_EQ(policy.spread({}), duration{});
+}
+
+TEST(retry_policy, a_reply_that_cannot_be_read_twice_in_the_same_way_is_the_last) {
+  retry_policy policy({5, 1s, 60s, 1});
+  retry_policy::history past;
+  failure why = of_kind(failure_class::passing);
+  why.unreadable = true;
+  why.message = "the reply is not JSON";
+  EXPECT_TRUE(policy.decide(past, why, true, 0).again);
+  const auto second = policy.decide(past, why, true, 0);
+  EXPECT_FALSE(second.again);
+  EXPECT_TRUE(second.lasting) << "a later run does not try it either";
+}
+
+TEST(retry_policy, faults_that_differ_or_come_apart_are_tried_again) {
+  retry_policy policy({9, 1s, 60s, 1});
+  retry_policy::history past;
+  failure why = of_kind(failure_class::passing);
+  why.unreadable = true;
+  for (const char* fault : {"no JSON", "no object", "no JSON"}) {
+    why.message = fault;
+    EXPECT_TRUE(policy.decide(past, why, true, 0).again) << fault;
+  }
+  EXPECT_TRUE(policy.decide(past, of_kind(failure_class::passing), true, 0).again);
+  EXPECT_TRUE(policy.decide(past, why, true, 0).again) << "another failure came in between";
 }
 
 TEST(retry_policy, a_failure_may_bring_a_smaller_bound) {

@@ -92,7 +92,10 @@ struct pace_options {
   duration backoff_cap = std::chrono::seconds{60};
   duration max_wait = std::chrono::minutes{10};  ///< a longer hint ends the run: come back later
   duration give_up_after = std::chrono::minutes{10};  ///< of trouble without one success
-  std::uint64_t seed = 0;                             ///< of jitter and ids; 0: a new one each run
+  /// Failures that read the same for one request after the other end nothing: each is its
+  /// request's own.
+  bool keep_going = false;
+  std::uint64_t seed = 0;  ///< of jitter and ids; 0: a new one each run
 };
 
 /// One of several relays, or keys, that share the work of a run.

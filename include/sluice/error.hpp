@@ -73,7 +73,9 @@ struct failure {
   bool foreign = false;    ///< no answer of this API at all: a web page
   bool model_out = false;  ///< the relay has no upstream for the model that was asked for
   bool tier_full = false;  ///< no capacity in the service tier: says nothing of other requests
-  int max_retries = -1;    ///< a smaller bound on retries than the run's; -1: none
+  bool unreadable =
+      false;             ///< a reply came whole and could not be read; the same again is of no use
+  int max_retries = -1;  ///< a smaller bound on retries than the run's; -1: none
 };
 
 /// Why a run ended before its jobs did.
@@ -86,6 +88,8 @@ enum class stop_reason : std::uint8_t {
   bad_proxy,        ///< the proxy on the way refuses the credentials
   relay_down,       ///< no success for as long as `give_up_after`
   come_back_later,  ///< the relay asked for a longer wait than `max_wait`
+  refused_alike,    ///< the first requests of a job were all refused in the same way
+  model_out,        ///< a model that had answered has no upstream any more; the others are done
   budget_spent,     ///< what is left of the budget does not pay one attempt more
 };
 

@@ -18,12 +18,15 @@ struct request {
   std::uint64_t line = 0;  ///< 1-based line of the job file
   std::string custom_id;
   endpoint target = endpoint::chat_completions;
-  std::string model;           ///< as asked for; prices go by it
-  std::string body;            ///< the bytes to send
-  std::string digest;          ///< 32 hex digits: endpoint and body before the stream fields
-  unsigned choices = 1;        ///< `n` of the body, for each of its prompts
-  bool streamed = false;       ///< a streamed reply is asked for
-  std::uint32_t attempts = 0;  ///< attempts that earlier runs spent on it
+  std::string model;      ///< as asked for; prices go by it
+  std::string body;       ///< the bytes to send
+  std::string digest;     ///< 32 hex digits: endpoint and body before the stream fields
+  unsigned choices = 1;   ///< `n` of the body, for each of its prompts
+  bool streamed = false;  ///< a streamed reply is asked for
+  /// Bytes before the last brace of `body` that were added to ask for the stream; 0: the job's line
+  /// asks for it itself, or nothing does.
+  std::uint32_t stream_fields = 0;
+  std::uint32_t attempts = 0;          ///< attempts that earlier runs spent on it
   std::uint32_t settled_attempts = 0;  ///< of those, the ones that its last line tells of
   usd most;                            ///< under a budget: the most that one attempt can cost
 };

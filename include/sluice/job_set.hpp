@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -70,6 +71,11 @@ class job_set final : public request_source, public result_sink {
   std::map<std::string, std::string> failure_reasons(std::size_t job) const;
   std::size_t size() const noexcept;
   std::string_view identity(std::size_t job) const override;
+  std::size_t jobs() const override { return size(); }
+  bool has_several_models() const override;
+  bool had_success(std::size_t job, std::string_view model) const override;
+  void look_ahead(std::size_t job, std::size_t count,
+                  const std::function<void(std::vector<request>)>& done) override;
 
  private:
   struct state;

@@ -24,7 +24,8 @@ struct reply {
   std::optional<token_usage> usage;  ///< as the relay reports it
   /// As counted here, where the relay reports none and the model's vocabulary is known.
   std::optional<token_usage> estimated_usage = {};
-  std::optional<usd> reported_cost;  ///< `usage.cost` where a relay gives one
+  std::optional<usd> reported_cost;              ///< `usage.cost` where a relay gives one
+  std::optional<std::string> service_tier = {};  ///< that served it, where the relay says
   std::map<std::string, std::uint64_t>
       finish_reasons;  ///< per choice; `status` of a response object
 };

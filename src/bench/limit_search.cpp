@@ -25,7 +25,7 @@ struct limit_search::follower final : response_handler {
         turn(held),
         id(number),
         reader({asked.target, asked.choices, asked.streamed,
-                owner.target_.member.relay.max_response_bytes}) {}
+                owner.target_.member.relay.max_response_bytes, asked.model}) {}
 
   void on_sending(bool) override {}
   void on_sent() override { search.target_.gate.sent(turn); }
@@ -121,6 +121,7 @@ asio::awaitable<void> limit_search::start_one() {
 
 asio::awaitable<void> limit_search::call(request asked, start_gate::permit turn,
                                          limit_finder::call_id id) {
+  const time_point started = time_.now();
   follower seen(*this, asked, turn, id);
   const std::string key = fmt::format("{}-{}", options_.id, id);
   const std::string own_body = renamed_body(target_.member, asked);
@@ -164,7 +165,8 @@ asio::awaitable<void> limit_search::call(request asked, start_gate::permit turn,
   } else if (!seen.told) {
     finder_.failed(id, now);
   }
-  if (const auto enough = target_.health.failed(why, options_.max_wait)) {
+  if (why.kind == failure_class::key_ended) target_.gate.pause(now + target_health::blink);
+  if (const auto enough = target_.health.failed(why, started, now, options_.max_wait)) {
     target_.stopped = enough;
     stop(enough->sentence);
   }

@@ -61,10 +61,6 @@ ordered_json money(const std::optional<usd>& amount) {
   return amount ? ordered_json(amount->to_string()) : ordered_json();
 }
 
-ordered_json text_or_null(const std::string& text) {
-  return text.empty() ? ordered_json() : ordered_json(text);
-}
-
 // Tokens that came to be seen: those of a reasoning that was kept back did not take part in what
 // passed between the first piece and the last.
 std::int64_t shown_tokens(const measurement& one) {
@@ -284,7 +280,7 @@ ordered_json load_record::to_json(const client& ran,
   for (const auto& slow : slowest_) {
     told["slowest"].push_back(
         {{"id", slow.id},
-         {"request_id", text_or_null(slow.request_id)},
+         {"request_id", slow.request_id},
          {"started_at", rounded(slow.started_unix)},
          {"latency_ms", rounded(slow.latency_ms)},
          {"ttft_ms", rounded(slow.ttft_ms)},
@@ -294,7 +290,7 @@ ordered_json load_record::to_json(const client& ran,
   told["failures"] = ordered_json::array();
   for (const auto& failed : failures_) {
     told["failures"].push_back({{"id", failed.id},
-                                {"request_id", text_or_null(failed.request_id)},
+                                {"request_id", failed.request_id},
                                 {"started_at", rounded(failed.started_unix)},
                                 {"error", failed.error},
                                 {"message", failed.message}});

@@ -40,7 +40,8 @@ struct load_run::attempt final : response_handler {
         of(*owner.targets_[place]),
         record(owner.records_[place].get()),
         turn(held),
-        reader({asked.target, asked.choices, asked.streamed, of.member.relay.max_response_bytes}) {}
+        reader({asked.target, asked.choices, asked.streamed, of.member.relay.max_response_bytes,
+                asked.model}) {}
 
   void on_sending(bool connected_anew) override {
     const bool first = !seen.sending;
@@ -265,7 +266,7 @@ asio::awaitable<void> load_run::send(std::size_t place, request asked, time_poin
   of.gate.leave(turn, !end.sent_any);
   if (!told && aborted_) co_return;
   if (follower.record != nullptr) follower.record->add(seen);
-  if (!told) react(place, told.error());
+  if (!told) react(place, told.error(), seen.granted);
 }
 
 void load_run::note_reply(std::size_t place, const request& asked, const reply& told,
@@ -302,7 +303,7 @@ void load_run::note_failure(const request& asked, const failure& why, const exch
   }
 }
 
-void load_run::react(std::size_t place, const failure& why) {
+void load_run::react(std::size_t place, const failure& why, time_point started) {
   target& of = *targets_[place];
   if (why.kind == failure_class::throttled) {
     if (++refusals_in_row_[place] == most_refusals) {
@@ -312,7 +313,13 @@ void load_run::react(std::size_t place, const failure& why) {
   } else {
     refusals_in_row_[place] = 0;
   }
-  if (const auto stop = of.health.failed(why, options_.max_wait)) return leave(of, *stop);
+  const time_point now = time_.now();
+  if (const auto stop = of.health.failed(why, started, now, options_.max_wait)) {
+    return leave(of, *stop);
+  }
+  // A refusal of the key may be a blink of the relay, which is over when the next start confirms
+  // it.
+  if (why.kind == failure_class::key_ended) of.gate.pause(now + target_health::blink);
   if (!why.retry_after) return;
   of.gate.pause(time_.now() + std::chrono::duration_cast<duration>(*why.retry_after));
 }

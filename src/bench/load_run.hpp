@@ -77,7 +77,7 @@ class load_run {
                   start_gate::permit turn, measurement& seen);
   void note_failure(const request& asked, const failure& why, const exchange_end& end,
                     measurement& seen);
-  void react(std::size_t place, const failure& why);
+  void react(std::size_t place, const failure& why, time_point started);
   void leave(target& of, const target_health::stop& why);
   void close_gates();
   bool wants_more(std::size_t place) const;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 
@@ -22,15 +23,19 @@ class target_health {
   static constexpr unsigned enough = 3;
   /// So many in a row without a connection, where there was one before.
   static constexpr unsigned gone = 20;
+  /// How long nothing should start after a refusal of the key, so that the next one confirms it.
+  static constexpr duration blink = std::chrono::seconds{1};
 
   void succeeded();
-  /// Nothing: go on.
-  std::optional<stop> failed(const failure& why, duration max_wait);
+  /// Nothing: go on. `started`: when the attempt got its turn. A refusal of the key ends the target
+  /// when another one confirms it whose attempt started after the first was answered.
+  std::optional<stop> failed(const failure& why, time_point started, time_point now,
+                             duration max_wait);
 
  private:
   bool served_ = false;
-  unsigned unreachable_ = 0;  // in a row
-  unsigned key_refusals_ = 0;
+  unsigned unreachable_ = 0;                  // in a row
+  std::optional<time_point> key_refused_at_;  // and not confirmed yet
   unsigned misplaced_ = 0;
   unsigned refused_ = 0;
 };

@@ -226,6 +226,7 @@ exit_status probe_relay(probe_settings& chosen) {
   options.relay = member.relay;
   options.pace.concurrency = at_once;
   options.pace.max_attempts = attempts_each;
+  options.pace.keep_going = true;  // refusals are answers, too
   if (!simulated) share_limit(options.pace);
   options.check();
 

@@ -177,12 +177,14 @@ exit_status exit_of(const run_outcome& outcome, bool was_interrupted, const job_
     case stop_reason::wrong_address:
     case stop_reason::bad_certificate:
     case stop_reason::bad_proxy:
+    case stop_reason::refused_alike:
       return cannot_start;
     case stop_reason::interrupted:
       return interrupted;
     case stop_reason::key_ended:
     case stop_reason::budget_spent:
     case stop_reason::relay_down:
+    case stop_reason::model_out:
     case stop_reason::come_back_later:
       return was_interrupted ? interrupted : stopped;
     case stop_reason::none:

@@ -101,7 +101,23 @@ std::string stop_sentence(const run_outcome& outcome) {
       return fmt::format(
           "stopped: no success for as long as --give-up-after allows ({}); run again to go on",
           outcome.message);
+    case stop_reason::refused_alike:
+      return fmt::format(
+          "stopped: {}; nothing was written for them: check --model, the job and --base-url, or "
+          "send the rest all the same with --keep-going",
+          outcome.message);
+    case stop_reason::model_out:
+      return fmt::format(
+          "stopped: a model had no upstream for as long as --give-up-after allows ({}); its "
+          "requests stay pending, run again to go on",
+          outcome.message);
     case stop_reason::come_back_later:
+      if (!outcome.again_at) {
+        return fmt::format(
+            "stopped: the relay asks for a wait of more than a day ({}); ask whoever runs it, or "
+            "run again to try",
+            outcome.message);
+      }
       return fmt::format(
           "stopped: the relay asks for a longer wait than --max-wait ({}); run again at {:%F %T}",
           outcome.message,

@@ -1,6 +1,8 @@
 #include "openai/chunk.hpp"
 
+#include <algorithm>
 #include <bit>
+#include <charconv>
 #include <cstring>
 
 #include "json_text.hpp"
@@ -8,6 +10,34 @@
 namespace sluice::openai {
 
 namespace ondemand = simdjson::ondemand;
+namespace dom = simdjson::dom;
+
+namespace {
+
+/// Whether there is a string, a number or a truth in a value that is not empty, blank or zero.
+bool says_anything(dom::element value) {
+  switch (value.type()) {
+    case dom::element_type::OBJECT: {
+      const dom::object members = value.get_object().value();
+      return std::any_of(members.begin(), members.end(),
+                         [](const auto& member) { return says_anything(member.value); });
+    }
+    case dom::element_type::ARRAY: {
+      const dom::array elements = value.get_array().value();
+      return std::any_of(elements.begin(), elements.end(), says_anything);
+    }
+    case dom::element_type::STRING:
+      return value.get_string().value().find_first_not_of(" \t\r\n") != std::string_view::npos;
+    case dom::element_type::BOOL:
+      return value.get_bool().value();
+    case dom::element_type::NULL_VALUE:
+      return false;
+    default:
+      return value.get_double().value() != 0;
+  }
+}
+
+}  // namespace
 
 ondemand::object chunk_reader::object(std::string_view text) {
   load(text);
@@ -53,6 +83,25 @@ bool is_truthy(std::string_view raw) {
     return raw.find_first_not_of(" \t\r\n", 1) != raw.size() - 1;
   }
   return raw != "null" && raw != "false" && raw != "\"\"" && raw != "0";
+}
+
+bool says_error(std::string_view raw) {
+  if (!is_truthy(raw)) return false;
+  dom::parser parser;
+  dom::element value;
+  if (parser.parse(raw.data(), raw.size()).get(value) != simdjson::SUCCESS) return true;
+  return says_anything(value);
+}
+
+std::optional<std::int64_t> whole_number(std::string_view raw) {
+  if (raw.starts_with('"')) raw = inside_quotes(raw);
+  std::int64_t number = 0;
+  const auto [end, error] = std::from_chars(raw.data(), raw.data() + raw.size(), number);
+  if (error != std::errc()) return std::nullopt;
+  raw.remove_prefix(static_cast<std::size_t>(end - raw.data()));
+  const bool whole = raw.empty() || (raw.size() > 1 && raw.front() == '.' &&
+                                     raw.find_first_not_of('0', 1) == std::string_view::npos);
+  return whole ? std::optional(number) : std::nullopt;
 }
 
 bool is_string(ondemand::value& value) {

@@ -3,6 +3,7 @@
 #include <simdjson.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -46,6 +47,13 @@ std::string_view inside_quotes(std::string_view raw);
 
 /// What JavaScript and Python agree to call a value that is there: not null, false, 0, "" or empty.
 bool is_truthy(std::string_view raw);
+
+/// Whether an `error` is one: some relays send it with every chunk, its members all empty.
+bool says_error(std::string_view raw);
+
+/// The whole number that a JSON number, or a string that holds one, says. Relays of loosely typed
+/// languages write an index as "0" or 0.0.
+std::optional<std::int64_t> whole_number(std::string_view raw);
 
 bool is_string(simdjson::ondemand::value& value);
 bool is_null(simdjson::ondemand::value& value);

@@ -90,6 +90,13 @@ const json& first_choice(const json& root) {
   return choices.is_array() && !choices.empty() ? choices.front() : none;
 }
 
+/// The number of MiniMax's status, which stands beside its replies too and is 0 there; else empty.
+/// https://platform.minimax.io/docs/api-reference/errorcode.md
+std::string mini_max_code(const json& root) {
+  const std::string number = text_of(at(root, {"base_resp"}), "status_code");
+  return number == "0" ? std::string() : number;
+}
+
 /// The first words in the places where one relay or another puts them.
 std::string words_of(const json& root) {
   const std::string candidates[] = {
@@ -99,13 +106,18 @@ std::string words_of(const json& root) {
       text_of(root, "msg"),
       text_of(root, "err"),
       text_of(root, "error_msg"),
+      text_of(root, "error_message"),
+      text_of(at(root, {"error", "error"}), "message"),
       text_of(at(root, {"header"}), "message"),
       text_of(at(root, {"response", "error"}), "message"),
       text_of(root, "detail"),
+      text_of(at(root, {"detail"}), "message"),
+      text_of(at(root, {"detail", "error"}), "message"),
       first_of(at(root, {"detail"})),
       first_of(at(root, {"errors"})),
       text_of(at(first_choice(root), {"error"}), "message"),
       text_of(first_choice(root), "error"),
+      mini_max_code(root).empty() ? "" : text_of(at(root, {"base_resp"}), "status_msg"),
   };
   for (const std::string& words : candidates) {
     if (!trimmed(words).empty()) return words;
@@ -157,6 +169,134 @@ void find_hints(const json& root, const json& error, error_body& read) {
   }
 }
 
+/// Python prints a dict with single quotes, None, True and False. The same as JSON, as far as that
+/// goes.
+std::string json_of_python(std::string_view text) {
+  std::string out;
+  char quote = 0;  // of the string that is open
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (quote != 0) {
+      if (c == quote) {
+        out += '"';
+        quote = 0;
+      } else if (c == '\\' && i + 1 < text.size()) {
+        if (text[++i] != '\'') out += '\\';
+        out += text[i];
+      } else {
+        if (c == '"') out += '\\';
+        out += c;
+      }
+    } else if (c == '\'' || c == '"') {
+      out += '"';
+      quote = c;
+    } else {
+      constexpr std::pair<std::string_view, std::string_view> names[] = {
+          {"None", "null"}, {"True", "true"}, {"False", "false"}};
+      const auto* const name = std::find_if(std::begin(names), std::end(names), [&](const auto& n) {
+        return text.substr(i).starts_with(n.first);
+      });
+      if (name == std::end(names)) {
+        out += c;
+      } else {
+        out += name->second;
+        i += name->first.size() - 1;
+      }
+    }
+  }
+  return out;
+}
+
+/// The error that a message passes on: a JSON object, or one as Python prints it, that is the whole
+/// message or follows a gateway's own words, as in "litellm.BadRequestError: AnthropicException -
+/// {…}" or "Error code: 402 - {…}". An object elsewhere in a message may be the user's.
+std::optional<json> passed_on(std::string_view message) {
+  const std::size_t begin = message.find('{');
+  if (begin == std::string_view::npos || begin > 200) return std::nullopt;
+  const std::string_view before = trimmed(message.substr(0, begin));
+  const bool wrapped =
+      before.empty() ||
+      (before.ends_with('-') && (find_word(before, "exception") != std::string_view::npos ||
+                                 find_word(before, "error code: ") != std::string_view::npos)) ||
+      before.ends_with("failed:") ||
+      (before.ends_with(':') && find_word(before, "status code") != std::string_view::npos);
+  if (!wrapped || before.find_first_of("'\"`") != std::string_view::npos) return std::nullopt;
+  const std::string_view rest = message.substr(begin);
+  if (auto value = first_value(rest); value && value->is_object()) return value;
+  if (auto value = first_value(json_of_python(rest)); value && value->is_object()) return value;
+  return std::nullopt;
+}
+
+void add(std::vector<std::string>& texts, std::string text) {
+  if (!text.empty() && std::find(texts.begin(), texts.end(), text) == texts.end()) {
+    texts.push_back(std::move(text));
+  }
+}
+
+/// Whether a text is a name for programs rather than a sentence.
+bool is_name(std::string_view text) {
+  return text.size() <= 64 && text.find_first_of(" \t\r\n") == std::string_view::npos;
+}
+
+/// The codes of one object that tells an error.
+void add_codes(std::vector<std::string>& codes, const json& object) {
+  for (const char* key : {"code", "type", "status", "error_code", "errorCode", "Code", "err_code",
+                          "error_type", "reason"}) {
+    add(codes, text_of(object, key));
+  }
+  // {"error":"url.not_found","message":"…"}
+  if (std::string name = text_of(object, "error"); is_name(name)) add(codes, std::move(name));
+  add(codes, text_of(at(object, {"innererror"}), "code"));  // Azure
+  if (std::string number = mini_max_code(object); !number.empty()) {
+    add(codes, "base_resp " + number);
+  }
+  // google.rpc.ErrorInfo and google.rpc.QuotaFailure: https://google.aip.dev/193
+  if (const json& details = at(object, {"details"}); details.is_array()) {
+    for (const json& detail : details) {
+      add(codes, text_of(detail, "reason"));
+      if (const json& violations = at(detail, {"violations"}); violations.is_array()) {
+        for (const json& violation : violations) add(codes, text_of(violation, "quotaId"));
+      }
+    }
+  }
+}
+
+/// Errors inside errors are read so deep.
+constexpr int deepest = 4;
+
+/// Gathers codes and the upstream's messages from an error and from those that it carries.
+void gather(const json& value, error_body& read, int depth = 0) {
+  const json& root = value.is_array() && !value.empty() ? value.front() : value;
+  if (!root.is_object() || depth == deepest) return;
+  const auto pass_on = [&](const std::string& message) {
+    if (const auto inner = passed_on(message)) {
+      add(read.upstream, one_line(words_of(*inner), longest_message));
+      gather(*inner, read, depth + 1);
+    }
+  };
+  for (const json* object :
+       {&at(root, {"error"}), &at(root, {"response", "error"}), &at(first_choice(root), {"error"}),
+        &at(root, {"detail"}), &at(root, {"header"}), &at(root, {"errors"})}) {
+    if (!object->is_null() && !object->is_string()) gather(*object, read, depth + 1);
+  }
+  add_codes(read.codes, root);
+  find_hints(root, root, read);
+  // OpenRouter keeps what its upstream said, mostly as a string of JSON:
+  // https://openrouter.ai/docs/api-reference/errors
+  const json& raw = at(root, {"metadata", "raw"});
+  if (raw.is_string()) {
+    const std::string& text = raw.get_ref<const std::string&>();
+    const auto inner = first_value(text);
+    add(read.upstream,
+        one_line(inner && inner->is_object() ? words_of(*inner) : text, longest_message));
+    if (inner) gather(*inner, read, depth + 1);
+  } else if (raw.is_object()) {
+    add(read.upstream, one_line(words_of(raw), longest_message));
+    gather(raw, read, depth + 1);
+  }
+  for (const char* key : {"message", "error", "msg", "detail"}) pass_on(text_of(root, key));
+}
+
 /// Some vendors put their envelope into an array.
 error_body read_json(const json& value) {
   const json& root = value.is_array() && !value.empty() ? value.front() : value;
@@ -172,6 +312,7 @@ error_body read_json(const json& value) {
   read.type = text_of(*error, "type");
   read.param = text_of(*error, "param");
   find_hints(root, *error, read);
+  gather(root, read);
   return read;
 }
 

@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace sluice::openai {
 
@@ -13,6 +14,11 @@ struct error_body {
   std::string code;     ///< `code`, a number as text; empty: none
   std::string type;
   std::string param;
+  /// Every code, type, status and reason in it, outermost first, numbers as text. MiniMax's number
+  /// is "base_resp N", since other vendors use the same numbers for other things.
+  std::vector<std::string> codes;
+  /// The messages of the errors that it passes on from an upstream, one line each.
+  std::vector<std::string> upstream;
   bool structured = false;  ///< it is a JSON object: not a proxy's page
   bool page = false;        ///< it is a web page
   /// When to try again, where a field of the body says so, under the name of the header that would
@@ -21,7 +27,9 @@ struct error_body {
 };
 
 /// Reads OpenAI's envelope, the shapes that relays, gateways and other vendors put in its place, a
-/// stream that holds one of them, HTML, and plain text. Never throws on what it reads.
+/// stream that holds one of them, HTML, and plain text. An upstream's error inside is read too: as
+/// an object, as JSON in a string, or as Python prints it behind a gateway's own words. Never
+/// throws on what it reads.
 error_body read_error_body(std::string_view body);
 
 /// `text` on one line, as it may be shown (shown_text.hpp). Where something is left out, because it

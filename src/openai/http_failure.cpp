@@ -4,132 +4,129 @@
 
 #include <algorithm>
 #include <array>
-#include <initializer_list>
+#include <cstddef>
+#include <optional>
 #include <string_view>
 #include <utility>
 
 #include "openai/error_body.hpp"
 #include "openai/retry_hint.hpp"
+#include "openai/vendor_errors.hpp"
+#include "openai/whole_reply.hpp"
 
 namespace sluice::openai {
 namespace {
 
-bool is_one_of(std::string_view word, std::initializer_list<std::string_view> words) {
-  return std::find(words.begin(), words.end(), word) != words.end();
-}
-
-/// Whether `text` holds `words`, which are in lower case, in any case of theirs.
-bool speaks_of(std::string_view text, std::string_view words) {
-  const auto lower = [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+/// Whether a name stands in a text, and not only a part of a longer name.
+bool names(std::string_view text, std::string_view name) {
+  const auto is_letter = [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
   };
-  return std::search(text.begin(), text.end(), words.begin(), words.end(),
-                     [&](char a, char b) { return lower(a) == b; }) != text.end();
-}
-
-bool quota_is_spent(const error_body& error) {
-  return is_one_of(error.code, {"insufficient_quota", "insufficient_user_quota",
-                                "billing_not_active", "pre_consume_token_quota_failed"}) ||
-         error.code.starts_with("billing_hard_limit") || error.type == "insufficient_quota";
-}
-
-/// The same, from relays that give no code.
-bool speaks_of_spent_quota(const error_body& error) {
-  if (!error.structured || !error.code.empty()) return false;
-  const std::string_view words = error.message;
-  return speaks_of(words, "额度不足") || speaks_of(words, "额度已用尽") ||
-         speaks_of(words, "预扣费额度失败") || speaks_of(words, "quota is not enough");
-}
-
-bool concerns_model(const error_body& error) {
-  return error.code == "model_not_found" || error.param == "model" ||
-         speaks_of(error.message, "model") || speaks_of(error.message, "模型");
-}
-
-/// The account behind the key, or the address that uses it, is shut out, whatever is asked for.
-/// Relays give no code for it.
-bool account_is_barred(const error_body& error) {
-  const std::string_view words = error.message;
-  if (speaks_of(words, "用户已被封禁") || speaks_of(words, "user has been banned") ||
-      speaks_of(words, "user is banned") || speaks_of(words, "只能在指定网段使用") ||
-      speaks_of(words, "ip 不在令牌允许") || speaks_of(words, "无法解析客户端 ip")) {
-    return true;
+  const auto goes_on = [&](std::size_t at) {
+    const char c = at < text.size() ? text[at] : ' ';
+    const char next = at + 1 < text.size() ? text[at + 1] : ' ';
+    return is_letter(c) || c == '-' || c == '_' || (c == '.' && is_letter(next));
+  };
+  if (name.empty()) return false;
+  for (std::size_t at = text.find(name); at != std::string_view::npos;
+       at = text.find(name, at + 1)) {
+    const char before = at == 0 ? ' ' : text[at - 1];
+    const bool begins = !is_letter(before) && before != '-' && before != '_' && before != '.';
+    if (begins && !goes_on(at + name.size())) return true;
   }
-  const bool group = speaks_of(words, "分组") || speaks_of(words, "group");
-  const bool refused = speaks_of(words, "无权") || speaks_of(words, "禁用") ||
-                       speaks_of(words, "不存在") || speaks_of(words, "弃用") ||
-                       speaks_of(words, "no permission") || speaks_of(words, "no access") ||
-                       speaks_of(words, "no such group") || speaks_of(words, "does not exist") ||
-                       speaks_of(words, "disabled");
-  return group && refused && !concerns_model(error);
+  return false;
 }
 
-/// What asks is refused, whatever it asks for: its address, its country, or by a guard before the
-/// API, which knows nothing of requests.
-bool site_is_barred(const error_body& error) {
-  constexpr std::string_view country = "unsupported_country_region_territory";
-  return !error.structured || error.code == "access_denied" || error.code == country ||
-         error.type == country;
-}
+/// One refusal, and all that is known of it.
+struct refusal {
+  int status = 0;
+  const error_body& error;
+  std::string_view body;
+  std::string_view model;  ///< the request's; empty: not known
+  std::optional<error_meaning> meaning;
 
-/// Whose trouble a 403 is.
-failure_class class_of_forbidden(const error_body& error) {
-  if (quota_is_spent(error) || speaks_of_spent_quota(error) || account_is_barred(error)) {
-    return failure_class::key_ended;
+  bool is(error_meaning asked) const { return meaning == asked; }
+};
+
+/// Whose trouble a 403 is. What is no JSON comes from a guard before the API, which knows nothing
+/// of requests.
+failure_class class_of_forbidden(const refusal& refused) {
+  if (refused.is(error_meaning::throttled)) return failure_class::throttled;
+  if (refused.is(error_meaning::overloaded)) return failure_class::passing;
+  if (refused.is(error_meaning::model_missing) || refused.error.param == "model") {
+    return failure_class::permanent;
   }
-  if (!error.page && concerns_model(error)) return failure_class::permanent;
-  return site_is_barred(error) ? failure_class::key_ended : failure_class::permanent;
+  return refused.error.structured ? failure_class::permanent : failure_class::key_ended;
+}
+
+/// Whether a 404 speaks of what the request chose, and not of the URL.
+bool is_about_choice(const refusal& refused) {
+  if (!refused.error.structured || refused.is(error_meaning::wrong_path)) return false;
+  return refused.is(error_meaning::model_missing) || refused.error.param == "model" ||
+         names(refused.error.message, refused.model) || names(refused.body, refused.model);
 }
 
 /// A web page in place of a refusal: what answered is not this API. These statuses mean the same
 /// whoever answers: the key, the moment, or a request that is too large.
 bool is_foreign(int status, const error_body& error) {
-  constexpr std::array plain{401, 402, 407, 408, 409, 413, 425, 429};
+  constexpr std::array plain{401, 402, 407, 408, 409, 413, 425, 429, 498, 499};
   return error.page && status >= 400 && status < 500 &&
          std::find(plain.begin(), plain.end(), status) == plain.end();
 }
 
-/// A relay's server error that is the request's own fault: the same request would meet it again.
-bool request_is_at_fault(const error_body& error) {
-  return is_one_of(error.code, {"model_price_error", "invalid_request", "sensitive_words_detected",
-                                "prompt_blocked", "context_length_exceeded"});
+/// The account behind the key has ended, whatever the status. Relays, gateways and vendors tell it
+/// with nearly every one of them.
+bool ends_the_key(const refusal& refused) {
+  return refused.status == 401 || refused.status == 402 || refused.is(error_meaning::spent) ||
+         refused.is(error_meaning::barred);
 }
 
-/// The relay has no upstream for the model: a lasting state that wears a passing status.
-bool has_no_channel(const error_body& error) {
-  return error.code == "model_not_found" || speaks_of(error.message, "无可用渠道") ||
-         speaks_of(error.message, "no available channel");
-}
-
-failure_class class_of(int status, const error_body& error) {
-  if (status == 500 && quota_is_spent(error)) return failure_class::key_ended;
-  if (status >= 500) {
-    return status == 501 || request_is_at_fault(error) ? failure_class::permanent
-                                                       : failure_class::passing;
-  }
+failure_class class_of(const refusal& refused) {
+  const int status = refused.status;
   if (status < 400) return failure_class::wrong_address;
+  if (status == 407) return failure_class::bad_proxy;
+  if (ends_the_key(refused)) return failure_class::key_ended;
+  if (refused.is(error_meaning::model_out) || refused.is(error_meaning::tier_full)) {
+    return failure_class::passing;
+  }
+  const bool too_large = refused.is(error_meaning::too_large);
+  if (status >= 500) {
+    return status == 501 || too_large || refused.is(error_meaning::at_fault)
+               ? failure_class::permanent
+               : failure_class::passing;
+  }
   switch (status) {
-    case 401:
-    case 402:
-      return failure_class::key_ended;
     case 403:
-      return class_of_forbidden(error);
+      return class_of_forbidden(refused);
     case 404:
-      return error.structured && concerns_model(error) ? failure_class::permanent
-                                                       : failure_class::wrong_address;
+      return is_about_choice(refused) ? failure_class::permanent : failure_class::wrong_address;
     case 405:
       return failure_class::wrong_address;
-    case 407:
-      return failure_class::bad_proxy;
     case 408:
     case 409:
     case 425:
+    case 499:
       return failure_class::passing;
+    case 413:
+      return failure_class::permanent;
     case 429:
-      return quota_is_spent(error) ? failure_class::key_ended : failure_class::throttled;
+      return too_large ? failure_class::permanent : failure_class::throttled;
     default:
-      return is_foreign(status, error) ? failure_class::wrong_address : failure_class::permanent;
+      break;
   }
+  if (is_foreign(status, refused.error)) return failure_class::wrong_address;
+  if (refused.is(error_meaning::throttled)) return failure_class::throttled;
+  return refused.is(error_meaning::overloaded) ? failure_class::passing : failure_class::permanent;
+}
+
+/// A model that nothing serves may be a lasting state that wears a passing status: a request waits
+/// for it no longer than this, unless the run knows better.
+constexpr int retries_for_a_model_that_is_out = 2;
+
+void tell_what_is_out(failure& failed, std::optional<error_meaning> meaning) {
+  failed.tier_full = meaning == error_meaning::tier_full;
+  failed.model_out = meaning == error_meaning::model_out;
+  if (failed.model_out) failed.max_retries = retries_for_a_model_that_is_out;
 }
 
 bool may_be_repeated(failure_class kind) {
@@ -175,6 +172,8 @@ std::string_view reason_of(int status) {
       return "Request Timeout";
     case 409:
       return "Conflict";
+    case 412:
+      return "Precondition Failed";
     case 413:
       return "Content Too Large";
     case 415:
@@ -185,6 +184,8 @@ std::string_view reason_of(int status) {
       return "Too Early";
     case 429:
       return "Too Many Requests";
+    case 499:
+      return "Client Closed Request";
     case 500:
       return "Internal Server Error";
     case 501:
@@ -197,6 +198,8 @@ std::string_view reason_of(int status) {
       return "Gateway Timeout";
     case 524:
       return "A Timeout Occurred";
+    case 529:
+      return "Overloaded";
     default:
       return "";
   }
@@ -219,21 +222,44 @@ std::string message_of(const response_head& head, const error_body& error, std::
 
 }  // namespace
 
-failure http_failure(const response_head& head, std::string body, double now_unix) {
+failure http_failure(const response_head& head, std::string body, double now_unix,
+                     std::string_view model) {
   const error_body error = read_error_body(body);
+  const refusal refused{head.status, error, body, model, meaning_of(error, head.status)};
   failure failed;
   failed.code = errc::http_error;
-  failed.kind = class_of(head.status, error);
+  failed.kind = class_of(refused);
   failed.foreign = is_foreign(head.status, error);
   failed.http_status = head.status;
   failed.message = message_of(head, error, body);
   failed.request_id = head.request_id;
   if (may_be_repeated(failed.kind)) {
     failed.retry_after = retry_hint(head, failed.message, now_unix, error.hints);
-    if (head.status >= 500 && has_no_channel(error)) failed.max_retries = 2;
+    tell_what_is_out(failed, refused.meaning);
     if (server_forbids_retry(head)) failed.max_retries = 0;  // a later run may try it
   }
   failed.body = std::move(body);
+  return failed;
+}
+
+failure reported_failure(std::string_view body, std::string_view otherwise) {
+  constexpr int success = 200;
+  const error_body error = read_error_body(body);
+  failure failed = invalid_response(error.message.empty() ? std::string(otherwise) : error.message);
+  const auto meaning = meaning_of(error, success);
+  if (!meaning) return failed;
+  switch (*meaning) {
+    case error_meaning::spent:
+    case error_meaning::barred:
+      failed.kind = failure_class::key_ended;
+      break;
+    case error_meaning::too_large:
+    case error_meaning::at_fault:
+      failed.kind = failure_class::permanent;
+      break;
+    default:
+      tell_what_is_out(failed, meaning);
+  }
   return failed;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "openai/reply_reader.hpp"
 #include "sluice/error.hpp"
@@ -8,9 +9,13 @@
 namespace sluice::openai {
 
 /// The failure that an HTTP error status and its body mean: whose trouble it is, in the relay's
-/// words, and when to come back. Judged by status and by `code`; by the message only where relays
-/// give no code; never by `type`, which every relay fills as it likes, but for a spent quota or a
-/// country that is not served.
-failure http_failure(const response_head& head, std::string body, double now_unix);
+/// words, and when to come back. Judged by the table of vendors' errors (vendor_errors.hpp), then
+/// by the status. `model` is the request's own: a 404 that holds it speaks of the model.
+failure http_failure(const response_head& head, std::string body, double now_unix,
+                     std::string_view model = {});
+
+/// The failure of an error that came under a success, as the body or as an event of a stream. It
+/// passes, unless the table knows better. `otherwise`: what to say where the error has no words.
+failure reported_failure(std::string_view body, std::string_view otherwise);
 
 }  // namespace sluice::openai

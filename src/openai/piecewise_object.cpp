@@ -1,6 +1,8 @@
 #include "openai/piecewise_object.hpp"
 
 #include <algorithm>
+#include <cctype>
+#include <utility>
 
 #include "json_text.hpp"
 #include "openai/chunk.hpp"
@@ -10,32 +12,99 @@ namespace {
 
 namespace ondemand = simdjson::ondemand;
 
-/// Strings that name something: told once, or again and again, but never in pieces.
-bool is_label(std::string_view key) {
-  return key == "id" || key == "type" || key == "name" || key == "role" || key == "format" ||
-         key == "signature";
-}
-
 bool contains(std::initializer_list<std::string_view> keys, std::string_view key) {
   return std::find(keys.begin(), keys.end(), key) != keys.end();
+}
+
+/// Strings that name something: told once, or again and again, but never in pieces.
+bool is_label(std::string_view key) {
+  return contains({"id", "type", "name", "role", "format", "signature"}, key);
+}
+
+/// Strings that come in pieces and nothing else.
+bool is_text(std::string_view key) {
+  return contains({"content", "reasoning_content", "reasoning", "refusal", "text", "arguments",
+                   "input", "data", "transcript"},
+                  key);
+}
+
+constexpr std::string_view plain_head = R"("type":"text",)";
+constexpr std::string_view part_end = R"("})";
+
+bool is_word(std::string_view raw) {
+  return !raw.empty() && std::all_of(raw.begin(), raw.end(), [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '_' || c == '-' || c == '.' || c == ':' || c == '/';
+  });
+}
+
+/// Whether a string says more than signs and space; what is not ASCII is taken for letters.
+bool has_letter(std::string_view raw) {
+  for (std::size_t i = 0; i < raw.size(); ++i) {
+    const auto c = static_cast<unsigned char>(raw[i]);
+    if (c == '\\') {
+      if (raw.substr(++i).starts_with('u')) return true;
+    } else if (std::isalnum(c) != 0 || c >= 0x80) {
+      return true;
+    }
+  }
+  return false;
 }
 
 }  // namespace
 
 void piecewise_object::append_text(std::string_view key, std::string_view raw) {
   member& target = obtain(key);
+  if (target.is == form::null) target.is = form::text;
+  if (raw.empty()) return;
+  if (target.is == form::elements) return add_text_part(target, plain_head, raw);
   if (target.is != form::text) target.text.clear();
   target.is = form::text;
   target.text += raw;
 }
 
+void piecewise_object::append_text_part(std::string_view key, std::string_view head,
+                                        std::string_view raw) {
+  member& target = obtain(key);
+  to_array(target);
+  add_text_part(target, head, raw);
+}
+
+void piecewise_object::append_element(std::string_view key, std::string_view raw) {
+  member& target = obtain(key);
+  to_array(target);
+  add_element(target, raw);
+}
+
 void piecewise_object::append_elements(std::string_view key, std::string_view raw) {
   member& target = obtain(key);
-  if (target.is != form::elements) target.text.clear();
-  target.is = form::elements;
-  if (!is_truthy(raw)) return;
-  if (!target.text.empty()) target.text += ',';
-  target.text += raw.substr(1, raw.size() - 2);
+  if (!is_truthy(raw)) {
+    if (target.is == form::null) target.is = form::elements;
+    return;
+  }
+  to_array(target);
+  add_element(target, raw.substr(1, raw.size() - 2));
+}
+
+void piecewise_object::append_text_or_label(std::string_view key, std::string_view raw,
+                                            bool beside) {
+  append_text(key, raw);
+  evidence& seen = obtain(key).seen;
+  if (raw.empty()) return;
+  ++seen.pieces;
+  if (raw == seen.last && has_letter(raw)) ++seen.repeats;
+  if (beside) ++seen.beside;
+  seen.words = seen.words && is_word(raw);
+  seen.last = raw;
+}
+
+bool piecewise_object::may_be_label(std::string_view key) {
+  return !is_label(key) && !is_text(key);
+}
+
+/// Of a text's pieces hardly one says the same as the one before.
+bool piecewise_object::evidence::is_label() const {
+  if (pieces < 2) return false;
+  return 2 * repeats >= pieces - 1 || (words && 2 * beside >= pieces);
 }
 
 void piecewise_object::replace(std::string_view key, std::string_view raw) {
@@ -57,8 +126,9 @@ void piecewise_object::merge(std::string_view key, ondemand::value value) {
     case ondemand::json_type::array:
       return append_elements(key, raw_json(value));
     case ondemand::json_type::string:
-      if (!is_label(key)) return append_text(key, inside_quotes(raw_json(value)));
-      return replace(key, raw_json(value));
+      if (is_label(key)) return replace(key, raw_json(value));
+      if (is_text(key)) return append_text(key, inside_quotes(raw_json(value)));
+      return append_text_or_label(key, inside_quotes(raw_json(value)), false);
     default:
       return replace(key, raw_json(value));
   }
@@ -113,6 +183,38 @@ piecewise_object::member& piecewise_object::obtain(std::string_view key) {
   return members_.emplace_back(member{std::string(key), form::null, {}});
 }
 
+/// What came before the array is its first element.
+void piecewise_object::to_array(member& target) {
+  if (target.is == form::elements) return;
+  const form was = std::exchange(target.is, form::elements);
+  const std::string before = std::exchange(target.text, {});
+  if (before.empty()) return;
+  if (was == form::text) {
+    add_text_part(target, plain_head, before);
+  } else if (is_truthy(before)) {
+    add_element(target, before);
+  }
+}
+
+void piecewise_object::add_element(member& target, std::string_view raw) {
+  if (!target.text.empty()) target.text += ',';
+  target.text += raw;
+  target.open_head.reset();
+}
+
+/// A part that says no more than its text joins whatever text stands before it.
+void piecewise_object::add_text_part(member& target, std::string_view head, std::string_view raw) {
+  const bool plain = head.empty() || head == plain_head;
+  if (target.open_head && (*target.open_head == head || plain)) {
+    target.text.resize(target.text.size() - part_end.size());
+    target.text.append(raw).append(part_end);
+    return;
+  }
+  if (!target.text.empty()) target.text += ',';
+  target.text.append(1, '{').append(head).append(R"("text":")").append(raw).append(part_end);
+  target.open_head = head;
+}
+
 void piecewise_object::write_member(std::string& out, const member& written) {
   append_json_quoted(out, written.key);
   out += ':';
@@ -124,7 +226,9 @@ void piecewise_object::write_member(std::string& out, const member& written) {
       out += written.text;
       break;
     case form::text:
-      out.append(1, '"').append(written.text).append(1, '"');
+      out.append(1, '"');
+      out += written.seen.is_label() ? written.seen.last : written.text;
+      out += '"';
       break;
     case form::elements:
       out.append(1, '[').append(written.text).append(1, ']');

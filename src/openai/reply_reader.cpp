@@ -1,6 +1,7 @@
 #include "openai/reply_reader.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <utility>
 
@@ -36,17 +37,67 @@ bool is_blank(std::string_view text) {
   return text.find_first_not_of(" \t\r\n") == std::string_view::npos;
 }
 
+/// What relays and proxies write, under an event's name or as its data, to keep a stream alive.
+bool is_heartbeat(std::string_view text) {
+  constexpr std::array<std::string_view, 16> words{
+      "ping", "pong",      "keepalive", "heartbeat", "ok",      "alive",      "noop",    "null",
+      "open", "connected", "start",     "started",   "waiting", "processing", "pending", "queued"};
+  if (text.empty() || text.size() > 64 || text.starts_with('{')) return false;
+  std::string letters;  // also of `[PING]`, `keep-alive` and `ping - 2025-01-01`
+  for (const unsigned char c : text) {
+    if (std::isalpha(c) != 0) letters += static_cast<char>(std::tolower(c));
+    if (c >= 0x80) return false;
+  }
+  return letters.empty() ? text.find_first_not_of("[]{}\"'. \t\r\n-:") == std::string_view::npos
+                         : std::find(words.begin(), words.end(), letters) != words.end();
+}
+
 /// Nothing, or the comment of a stream, of which some proxies make data.
 bool is_keep_alive(std::string_view data) {
   const std::size_t begin = data.find_first_not_of(" \t\r\n");
   return begin == std::string_view::npos || data[begin] == ':';
 }
 
-bool names_event_stream(std::string_view content_type) {
-  constexpr std::string_view name = "text/event-stream";
-  return std::search(content_type.begin(), content_type.end(), name.begin(), name.end(),
+/// Whether an event's name is none of this API, in which no event but those of responses has one:
+/// what it holds is noise, unless it is a piece of the reply all the same, or an error.
+bool is_foreign(std::string_view name) {
+  return !name.empty() && name != "message" && name != "error" && !name.starts_with("response.");
+}
+
+/// Whether the name of an event says that it tells of an error.
+bool names_error(std::string_view name) {
+  std::string lower(name);
+  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return lower.find("error") != std::string::npos || lower.find("fail") != std::string::npos;
+}
+
+/// Whether an event that is no JSON object is no damaged piece of the reply either.
+bool is_noise(const sse_parser::event& event) {
+  if (names_error(event.type)) return false;
+  if (is_heartbeat(event.type) || is_heartbeat(event.data)) return true;
+  const std::size_t begin = event.data.find_first_not_of(" \t\r\n");
+  return is_foreign(event.type) && event.data[begin] != '{';
+}
+
+/// Whether an event that is no piece of a reply tells of an error, and not of something else.
+bool tells_error(const sse_parser::event& event, const error_body& read) {
+  if (is_heartbeat(event.type) || is_heartbeat(read.type)) return false;
+  if (read.message.empty()) return false;
+  if (!is_foreign(event.type) || names_error(event.type) || names_error(read.type)) return true;
+  constexpr std::array<std::string_view, 6> fine{"", "0", "200", "ok", "OK", "success"};
+  return std::find(fine.begin(), fine.end(), read.code) == fine.end();
+}
+
+bool names(std::string_view content_type, std::string_view lower_case) {
+  return std::search(content_type.begin(), content_type.end(), lower_case.begin(), lower_case.end(),
                      [](unsigned char a, char b) { return std::tolower(a) == b; }) !=
          content_type.end();
+}
+bool names_event_stream(std::string_view content_type) {
+  return names(content_type, "text/event-stream");
+}
+bool names_json(std::string_view content_type) {
+  return names(content_type, "json");
 }
 
 constexpr std::string_view mark = "\xEF\xBB\xBF";
@@ -87,12 +138,22 @@ bool is_page(std::string_view text) {
   return begin != std::string_view::npos && text[begin] == '<';
 }
 
+/// Bytes that no text has: something compressed, and not said to be.
+bool is_binary(std::string_view text) {
+  return std::any_of(
+      text.begin(),
+      text.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(text.size(), 512)),
+      [](unsigned char c) { return c < 0x20 && std::isspace(c) == 0 && c != 0x1B; });
+}
+
 /// The failure of a body that broke off, or of one that never came.
 failure interrupted(reply_reader::ending how, bool began, std::string_view transport) {
   failure failed;
   failed.kind = failure_class::passing;
   if (how == reply_reader::ending::undecodable) {
     failed.code = errc::invalid_response;
+    failed.message = "the reply cannot be decoded";
+    failed.unreadable = true;
   } else if (how == reply_reader::ending::timeout) {
     failed.code = errc::request_timeout;
     failed.message = "a deadline passed before the reply was whole";
@@ -253,10 +314,15 @@ bool reply_reader::state::on_event(const sse_parser::event& event) {
     return false;
   }
   if (is_keep_alive(event.data)) return true;
-  had_event = true;
   if (!says_done(event.data)) {
     const bool was_settled = settled();
-    switch (read(event)) {
+    const chunk_meaning meaning = read(event);
+    if (meaning == chunk_meaning::garbage && is_noise(event)) return true;
+    if (meaning == chunk_meaning::stray && !tells_error(event, read_error_body(event.data))) {
+      return true;
+    }
+    had_event = true;
+    switch (meaning) {
       case chunk_meaning::progress:
         return true;
       case chunk_meaning::last:
@@ -265,17 +331,19 @@ bool reply_reader::state::on_event(const sse_parser::event& event) {
         fail(event.data, "the relay reported an error");
         break;
       case chunk_meaning::stray:
-        if (read_error_body(event.data).message.empty()) return true;
         fail(event.data, "");
         break;
       case chunk_meaning::garbage:
         if (ending_early) return true;  // it was cut: what is missing is the end
         fail(event.data, "an event of the stream is not a JSON object");
+        // Whole as it came, and in nobody's words: it is the reply that cannot be read.
+        failed->unreadable = read_error_body(event.data).message.empty();
         break;
     }
     // A reply that is whole is paid for: it is taken, whatever its relay says behind it.
     if (was_settled && settled()) failed.reset();
   }
+  had_event = true;
   done = true;
   return false;
 }
@@ -295,8 +363,7 @@ chunk_meaning reply_reader::state::read(const sse_parser::event& event) {
 }
 
 void reply_reader::state::fail(std::string_view event, std::string_view otherwise) {
-  std::string words = read_error_body(event).message;
-  failed = invalid_response(words.empty() ? std::string(otherwise) : std::move(words));
+  failed = reported_failure(event, otherwise);
 }
 
 result reply_reader::state::outcome(ending how, std::string_view transport) {
@@ -317,7 +384,7 @@ result reply_reader::state::http_outcome() {
     result filtered = read_whole_reply(body, expected.target);
     if (filtered && filtered->finish_reasons.contains("content_filter")) return filtered;
   }
-  return http_failure(head, std::move(body), now_unix);
+  return http_failure(head, std::move(body), now_unix, expected.model);
 }
 
 result reply_reader::state::stream_outcome(ending how, std::string_view transport) {
@@ -341,8 +408,11 @@ result reply_reader::state::whole_outcome(ending how, std::string_view transport
   if (is_blank(body)) return invalid_response("the body of the reply is empty");
   if (written_as == form::json) return read_whole_reply(std::move(body), expected.target);
   std::string words = read_error_body(body).message;
+  if (is_binary(body)) words = "the reply is neither JSON nor text";
   failure page = invalid_response(words.empty() ? "the reply is not JSON" : std::move(words));
   page.foreign = is_page(body);
+  // Plain text is what a proxy has to say; but nobody calls that JSON.
+  page.unreadable = is_binary(body) || (!page.foreign && names_json(head.content_type));
   return page;
 }
 

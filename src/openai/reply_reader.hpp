@@ -39,6 +39,7 @@ class reply_reader {
     unsigned choices = 1;
     bool streamed = true;
     std::uint64_t max_body_bytes = std::uint64_t{64} << 20;
+    std::string model = {};  ///< the request's: a 404 that holds it speaks of the model
   };
   /// What the reader wants next, as things stand after the bytes so far. It goes from `trailer`
   /// back to `more` when content comes behind a finish reason (some relays give one with every

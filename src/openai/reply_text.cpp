@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "json_members.hpp"
+#include "openai/content_part.hpp"
 
 namespace sluice::openai {
 namespace {
@@ -64,15 +65,31 @@ class text_collector {
   // A text, or a list of parts that have one each.
   void add(const json_member* value, bool reasoning) {
     if (value == nullptr) return;
-    if (auto text = json_string(value->value)) {
-      if (!text->empty()) found_.push_back({*std::move(text), reasoning});
-      return;
-    }
+    if (value->value.starts_with('"')) return add_text(value->value, reasoning);
     for (const std::string_view element : elements_of(value->value)) {
+      if (element.starts_with('"')) {
+        add_text(element, reasoning);
+        continue;
+      }
       const members part = object_in(element);
-      add(find_member(part, "text"), reasoning);
+      const json_member* type = find_member(part, "type");
+      const json_member* flag = find_member(part, "thought");
+      const bool thought = (type != nullptr && type->value.size() > 2 &&
+                            names_thought(type->value.substr(1, type->value.size() - 2))) ||
+                           (flag != nullptr && flag->value == "true");
+      if (thought) {
+        for (const std::string_view key : {"thinking", "reasoning", "summary", "content"}) {
+          add(find_member(part, key), true);
+        }
+      }
+      add(find_member(part, "text"), reasoning || thought);
       add(find_member(part, "refusal"), reasoning);
     }
+  }
+
+  void add_text(std::string_view quoted, bool reasoning) {
+    std::string text = json_string(quoted).value_or(std::string());
+    if (!text.empty()) found_.push_back({std::move(text), reasoning});
   }
 
   static std::vector<std::string_view> elements_of(std::string_view value) {

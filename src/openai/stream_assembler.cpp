@@ -8,7 +8,11 @@
 #include <string_view>
 #include <utility>
 
+#include "json_members.hpp"
+#include "openai/content_part.hpp"
+#include "openai/finish_reason.hpp"
 #include "openai/usage_reader.hpp"
+#include "openai/vendor_errors.hpp"
 
 namespace sluice::openai {
 namespace {
@@ -27,11 +31,10 @@ bool is_filled_string(ondemand::value& value) {
   return is_string(value) && !value.raw_json_token().starts_with("\"\"");
 }
 
-/// A member that holds a piece of what the model says, and one with something in it.
-bool brings_content(std::string_view key, ondemand::value& value) {
-  const bool speaks = key == "content" || key == "reasoning_content" || key == "reasoning" ||
-                      key == "refusal" || key == "text";
-  return speaks && is_filled_string(value);
+/// The members that hold what the model says, or thinks.
+bool is_speech(std::string_view key) {
+  return key == "content" || key == "reasoning_content" || key == "reasoning" || key == "refusal" ||
+         key == "text";
 }
 
 /// The member `name`, where there is one. An object that is malformed must not be asked again: this
@@ -52,9 +55,12 @@ std::optional<T> peek(ondemand::object& piece, std::string_view name) {
   return fits ? std::optional(value) : std::nullopt;
 }
 
+/// Leaves the piece as it was.
 std::optional<std::int64_t> index_of(ondemand::object& piece) {
   constexpr std::int64_t sane = 1'000'000;
-  const auto index = peek<std::int64_t>(piece, "index");
+  std::optional<std::int64_t> index;
+  if (auto found = member(piece, "index")) index = whole_number(raw_json(*found));
+  piece.reset().value();
   return index && *index >= 0 && *index < sane ? index : std::nullopt;
 }
 
@@ -91,9 +97,13 @@ chunk_meaning stream_assembler::add(ondemand::object chunk) {
       familiar = true;
       with_content = add_choices(value) || with_content;
     } else if (key == "error") {
-      refused = refused || is_truthy(raw_json(value));
+      refused = refused || says_error(raw_json(value));
     } else if (key == "success") {
       refused = refused || raw_json(value) == "false";
+    } else if (key == "base_resp") {
+      const std::string_view raw = raw_json(value);
+      refused = refused || is_mini_max_error(raw);
+      told_.emplace_back(key, raw);
     } else if (key == "created") {
       if (const std::string_view raw = raw_json(value); raw != "0") told_.emplace_back(key, raw);
     } else if (key == "usage") {
@@ -101,6 +111,14 @@ chunk_meaning stream_assembler::add(ondemand::object chunk) {
       const std::string_view raw = raw_json(value);
       with_usage = counts_tokens(raw);
       if (with_usage || !usage_told_) told_.emplace_back(key, raw);
+    } else if (key == "x_groq") {
+      // Groq's first chunk has it for an id, its last for the usage:
+      // https://github.com/vercel/ai/issues/1651
+      const std::string_view raw = raw_json(value);
+      const bool counts = counts_tokens(groq_usage(raw));
+      with_usage = with_usage || counts;
+      if (counts || !groq_usage_told_) told_.emplace_back(key, raw);
+      groq_usage_told_ = groq_usage_told_ || counts;
     } else if (key != "object" && key != "obfuscation") {
       told_.emplace_back(key, raw_json(value));
     }
@@ -116,6 +134,23 @@ chunk_meaning stream_assembler::add(ondemand::object chunk) {
 /// Some relays give a usage that is empty, or all zeros, behind or before the one that counts.
 bool stream_assembler::counts_tokens(std::string_view usage) {
   return usage.starts_with('{') && read_usage(inner_.object(usage), target_).tokens.has_value();
+}
+
+/// The usage inside of `x_groq`; empty: it has none.
+std::string stream_assembler::groq_usage(std::string_view x_groq) {
+  if (!x_groq.starts_with('{')) return {};
+  ondemand::object object = inner_.object(x_groq);
+  auto usage = member(object, "usage");
+  return usage ? std::string(raw_json(*usage)) : std::string();
+}
+
+/// MiniMax's own status stands beside its replies, too, and is 0 there:
+/// https://platform.minimax.io/docs/api-reference/errorcode.md
+bool stream_assembler::is_mini_max_error(std::string_view status) {
+  if (!status.starts_with('{')) return false;
+  ondemand::object inside = inner_.object(status);
+  auto code = member(inside, "status_code");
+  return code && raw_json(*code) != "0";
 }
 
 bool stream_assembler::add_choices(ondemand::value& list) {
@@ -140,17 +175,22 @@ bool stream_assembler::add_choice(ondemand::object piece) {
       if (is_string(value)) reason = raw_json(value);
     } else if (key == "delta" && is_object(value)) {
       if (add_words(into.message, value.get_object(), into)) with_content = into.in_pieces = true;
+    } else if (key == "delta" && is_string(value)) {
+      if (add_speech(into.message.members, "content", value)) {  // nothing but its content
+        note_content(into);
+        with_content = into.in_pieces = true;
+      }
     } else if (key == "message" && is_object(value)) {
       message = raw_json(value);
     } else if (key == "logprobs" && is_object(value)) {
       into.logprobs.merge(value.get_object());
-    } else if (key == "text" && is_string(value)) {
-      if (brings_content(key, value)) {
-        with_content = true;
+    } else if (key == "text") {
+      if (add_speech(into.members, key, value)) {
         note_content(into);
-        ++pieces_.content;
+        with_content = true;
       }
-      into.members.merge(key, value);
+    } else if (is_array(value) && key != "logprobs" && key != "delta" && key != "message") {
+      into.members.append_elements(key, raw_json(value));
     } else if (key != "logprobs" && key != "delta" && key != "message") {
       into.members.replace(key, raw_json(value));
     }
@@ -163,7 +203,8 @@ bool stream_assembler::add_choice(ondemand::object piece) {
     with_content = add_words(whole, inner_.object(message), into) || with_content;
     into.message = std::move(whole);
   }
-  if (!reason.empty() && is_truthy(reason)) end(into, reason, with_content);
+  if (!reason.empty() && is_finish_reason(json_string(reason).value_or("")))
+    end(into, reason, with_content);
   return with_content;
 }
 
@@ -173,31 +214,107 @@ bool stream_assembler::add_words(words& into, ondemand::object delta, const choi
     brought = true;
     note_content(of);
   };
+  bool spoke = false;
+  std::vector<std::pair<std::string_view, std::string_view>> others;  // strings of no known name
   for (ondemand::field field : delta) {
     const std::string_view key = field.unescaped_key();
     ondemand::value value = field.value();
     if (key == "tool_calls") {
-      if (!is_array(value)) continue;
-      for (ondemand::value call : value.get_array()) {
-        note();
-        if (is_object(call)) into.tools.add(call.get_object());
-      }
+      if (add_calls(into, value)) note();
     } else if (key == "function_call") {
       if (!is_object(value)) continue;
       note();
       into.function_call.merge(value.get_object());
     } else if (key == "audio") {
       if (is_object(value)) into.audio.merge(value.get_object());
+    } else if (is_speech(key)) {
+      if (!add_speech(into.members, key, value)) continue;
+      spoke = true;
+      note();
+    } else if (piecewise_object::may_be_label(key) && is_string(value)) {
+      others.emplace_back(key, inside_quotes(raw_json(value)));
     } else {
-      if (brings_content(key, value)) {
-        note();
-        if (key == "content") ++pieces_.content;
-        if (key.starts_with("reasoning")) ++pieces_.reasoning;
-      }
       into.members.merge(key, value);
     }
   }
+  for (const auto& [key, raw] : others) into.members.append_text_or_label(key, raw, spoke);
   return brought;
+}
+
+/// A call that stands alone in place of a list of calls is one of them.
+bool stream_assembler::add_calls(words& into, ondemand::value& calls) {
+  if (is_object(calls)) {
+    into.tools.add(calls.get_object());
+    return true;
+  }
+  if (!is_array(calls)) return false;
+  bool any = false;
+  for (ondemand::value call : calls.get_array()) {
+    any = true;
+    if (is_object(call)) into.tools.add(call.get_object());
+  }
+  return any;
+}
+
+/// A piece of what the model says: a string, a list of parts, or one part. False: it is empty.
+bool stream_assembler::add_speech(piecewise_object& into, std::string_view key,
+                                  ondemand::value value) {
+  switch (value.type()) {
+    case ondemand::json_type::array: {
+      if (!into.given(key)) into.append_text(key, {});
+      const piece_count before = pieces_;
+      bool any = false;
+      for (ondemand::value part : value.get_array()) any = add_part(into, key, part) || any;
+      // However many parts it has, it came at once.
+      pieces_.content = std::min(pieces_.content, before.content + 1);
+      pieces_.reasoning = std::min(pieces_.reasoning, before.reasoning + 1);
+      return any;
+    }
+    case ondemand::json_type::null:
+      into.mention(key);
+      return false;
+    case ondemand::json_type::boolean:
+      return false;
+    default:
+      return add_part(into, key, value);
+  }
+}
+
+bool stream_assembler::add_part(piecewise_object& into, std::string_view key,
+                                ondemand::value value) {
+  const bool whole = is_object(value);
+  if (!whole && (is_array(value) || is_null(value))) return false;
+  const std::string_view raw = raw_json(value);
+  if (!whole) {
+    // A number is a piece of text that lost its quotes on the way.
+    const std::string_view text = raw.starts_with('"') ? inside_quotes(raw) : raw;
+    into.append_text(key, text);
+    if (!text.empty()) count_piece(key);
+    return !text.empty();
+  }
+  const content_part part = read_content_part(parts_.object(raw), thoughts_);
+  const bool flat = key != "content" && part.has_text;  // all but content are strings everywhere
+  if (part.thinking || flat) {
+    const std::string_view thought = key == "content" ? "reasoning_content" : key;
+    if (!part.text.empty()) into.append_text(thought, part.text);
+    if (!part.signature.empty()) into.replace("signature", part.signature);
+    if (!part.text.empty()) count_piece(thought);
+    return !part.text.empty();
+  }
+  if (!part.has_text) {
+    into.append_element(key, raw);
+  } else if (part.text.empty()) {
+    return false;
+  } else {
+    into.append_text_part(key, part.head, part.text);
+  }
+  count_piece(key);
+  return true;
+}
+
+void stream_assembler::count_piece(std::string_view key) {
+  if (key == "content" || key == "text") ++pieces_.content;
+  if (key.starts_with("reasoning")) ++pieces_.reasoning;
 }
 
 /// To be told before the finish reason that comes in the same piece.
@@ -207,7 +324,8 @@ void stream_assembler::note_content(const choice& of) {
 }
 
 void stream_assembler::end(choice& ended, std::string_view reason, bool with_content) {
-  if (reason == "\"error\"" && settled()) return;  // what went wrong was not the reply
+  const std::string said = json_string(reason).value_or(std::string());
+  if (is_broken_off(said) && settled()) return;  // what went wrong was not the reply
   if (ended.finish_reason.empty()) {
     ++ended_;
   } else if (!with_content) {

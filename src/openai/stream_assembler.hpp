@@ -79,7 +79,13 @@ class stream_assembler {
   bool add_choices(simdjson::ondemand::value& list);
   bool add_choice(simdjson::ondemand::object piece);
   bool add_words(words& into, simdjson::ondemand::object delta, const choice& of);
+  bool add_speech(piecewise_object& into, std::string_view key, simdjson::ondemand::value value);
+  bool add_part(piecewise_object& into, std::string_view key, simdjson::ondemand::value value);
+  bool add_calls(words& into, simdjson::ondemand::value& calls);
+  void count_piece(std::string_view key);
   bool counts_tokens(std::string_view usage);
+  std::string groq_usage(std::string_view x_groq);
+  bool is_mini_max_error(std::string_view status);
   void note_content(const choice& of);
   void end(choice& ended, std::string_view reason, bool with_content);
   void write_choice(std::string& out, std::int64_t index, const choice& written) const;
@@ -90,8 +96,11 @@ class stream_assembler {
   std::size_t ended_ = 0;
   piece_count pieces_;
   bool went_on_ = false;  ///< content came behind a finish reason, and nothing that ends it since
-  bool usage_told_ = false;  ///< one that counts tokens has come
-  chunk_reader inner_;       ///< for what a chunk holds whole, and is read for itself
+  bool usage_told_ = false;       ///< one that counts tokens has come
+  bool groq_usage_told_ = false;  ///< likewise inside of `x_groq`
+  chunk_reader inner_;            ///< for what a chunk holds whole, and is read for itself
+  chunk_reader parts_;            ///< for a part of a content
+  chunk_reader thoughts_;         ///< for what is nested in one
   std::vector<std::pair<std::string_view, std::string_view>>
       told_;  ///< the chunk's own members, until it is known to be one of this endpoint's
   piecewise_object top_;

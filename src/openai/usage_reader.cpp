@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "json_members.hpp"
 #include "openai/chunk.hpp"
 
 namespace sluice::openai {
@@ -21,6 +22,7 @@ struct reported_counts {
   count input, output;               // responses, and Claude's own
   count cached, reasoning;           // of the detail objects
   count cache_hit;                   // DeepSeek
+  count cached_at_top;               // Moonshot
   count cache_read, cache_creation;  // Claude: these are no part of `input`
   bool has_input_details = false;
   bool garbled = false;  ///< one that money hangs on is there, and is no count
@@ -61,12 +63,28 @@ count read_count(ondemand::value& value) {
   return whole;
 }
 
-void read_details(ondemand::value& value, std::string_view name, count& into) {
+/// The larger of what was found so far and a count.
+void take_larger(count& into, ondemand::value value) {
+  if (const count found = read_count(value)) into = std::max(*found, into.value_or(0));
+}
+
+/// What was written to the cache, in the words of OpenAI, of LiteLLM, and of new-api.
+bool names_cache_write(std::string_view key) {
+  return key == "cache_write_tokens" || key == "cache_creation_tokens" ||
+         key == "cached_creation_tokens" || key == "cache_creation_input_tokens";
+}
+
+void read_details(ondemand::value& value, reported_counts& counts) {
   if (value.type() != ondemand::json_type::object) return;
   for (ondemand::field field : value.get_object()) {
     const std::string_view key = field.unescaped_key();
-    if (key != name) continue;
-    if (const count found = read_count(field.value())) into = std::max(*found, into.value_or(0));
+    if (key == "cached_tokens") {
+      take_larger(counts.cached, field.value());
+    } else if (key == "reasoning_tokens") {
+      take_larger(counts.reasoning, field.value());
+    } else if (names_cache_write(key)) {
+      take_larger(counts.cache_creation, field.value());
+    }
   }
 }
 
@@ -87,17 +105,20 @@ void read_field(std::string_view key, ondemand::value& value, reported_counts& c
     billed(counts.output);
   else if (key == "prompt_cache_hit_tokens")
     counts.cache_hit = read_count(value);
+  else if (key == "cached_tokens")
+    counts.cached_at_top = read_count(value);
   else if (key == "cache_read_input_tokens")
     counts.cache_read = read_count(value);
-  else if (key == "cache_creation_input_tokens")
-    counts.cache_creation = read_count(value);
-  else if (key == "prompt_tokens_details")
-    read_details(value, "cached_tokens", counts.cached);
-  else if (key == "completion_tokens_details" || key == "output_tokens_details")
-    read_details(value, "reasoning_tokens", counts.reasoning);
+  else if (key == "reasoning_tokens")
+    take_larger(counts.reasoning, value);  // SGLang, Perplexity
+  else if (names_cache_write(key))
+    take_larger(counts.cache_creation, value);
+  else if (key == "prompt_tokens_details" || key == "completion_tokens_details" ||
+           key == "output_tokens_details")
+    read_details(value, counts);
   else if (key == "input_tokens_details") {
     counts.has_input_details = true;
-    read_details(value, "cached_tokens", counts.cached);
+    read_details(value, counts);
   }
 }
 
@@ -112,29 +133,50 @@ bool is_claude_shaped(const reported_counts& counts) {
          (counts.cache_read || counts.cache_creation);
 }
 
-std::optional<token_usage> normalised(reported_counts counts, endpoint target) {
+/// What the cache had of the prompt, and what was written to it.
+struct cache_counts {
+  std::int64_t read = 0;
+  std::int64_t written = 0;
+};
+
+/// Whether what the cache had, or took, stands beside the prompt: it cannot be a part of it, or
+/// the total has both. Claude behind OpenAI's fields, as relays pass it on:
+/// https://github.com/decolua/9router/pull/2658
+bool stands_beside(const cache_counts& cache, const token_usage& usage,
+                   const reported_counts& counts) {
+  const std::int64_t all = cache.read + cache.written;
+  if (all > usage.prompt_tokens) return true;
+  const std::int64_t rest = counts.total.value_or(0) - usage.total_tokens();
+  return all > 0 && rest == all && rest != counts.reasoning.value_or(0);
+}
+
+std::optional<token_usage> normalised(const reported_counts& counts, endpoint target) {
   if (!counts.prompt && !counts.completion && !counts.input && !counts.output && !counts.total) {
     return std::nullopt;
-  }
-  if (is_claude_shaped(counts)) {
-    *counts.input += counts.cache_read.value_or(0) + counts.cache_creation.value_or(0);
-    counts.cached = counts.cache_read;
   }
   token_usage usage;
   usage.prompt_tokens = either(counts.prompt, counts.input);
   usage.completion_tokens = either(counts.completion, counts.output);
+  usage.cached_tokens = either(counts.cached, either(counts.cache_hit, counts.cached_at_top));
+  const cache_counts cache{std::max(usage.cached_tokens, counts.cache_read.value_or(0)),
+                           counts.cache_creation.value_or(0)};
   const bool prompt_only = target == endpoint::embeddings;
-  if (!prompt_only && usage.prompt_tokens == 0 && usage.completion_tokens == 0) return std::nullopt;
-  // One of the two that is missing is what the total has more.
-  const auto rest_of_total = [&](std::int64_t told) {
-    return std::max<std::int64_t>(counts.total.value_or(0) - told, 0);
+  const bool claude = is_claude_shaped(counts);
+  const std::int64_t beside_claude = claude ? cache.read + cache.written : 0;
+  if (!prompt_only && usage.total_tokens() + beside_claude == 0) return std::nullopt;
+  const auto rest_of_total = [&] {
+    return std::max<std::int64_t>(counts.total.value_or(0) - usage.total_tokens(), 0);
   };
-  if (usage.prompt_tokens == 0) {
-    usage.prompt_tokens = rest_of_total(usage.completion_tokens);
-  } else if (!prompt_only && !counts.completion && !counts.output) {
-    usage.completion_tokens = rest_of_total(usage.prompt_tokens);
+  if (!claude && usage.prompt_tokens == 0) usage.prompt_tokens = rest_of_total();
+  if (claude || stands_beside(cache, usage, counts)) {
+    usage.prompt_tokens += cache.read + cache.written;
+    usage.cached_tokens = cache.read;
   }
-  usage.cached_tokens = std::min(either(counts.cached, counts.cache_hit), usage.prompt_tokens);
+  // xAI counts its reasoning in the total alone, and so does Gemini:
+  // https://docs.x.ai/docs/key-information/consumption-and-rate-limits
+  // https://github.com/mozilla-ai/any-llm/issues/1290
+  if (!prompt_only) usage.completion_tokens += rest_of_total();
+  usage.cached_tokens = std::min(usage.cached_tokens, usage.prompt_tokens);
   usage.reasoning_tokens = std::min(counts.reasoning.value_or(0), usage.completion_tokens);
   return usage;
 }
@@ -148,6 +190,9 @@ usage_report read_usage(ondemand::object usage, endpoint target) {
     const std::string_view key = field.unescaped_key();
     if (key == "cost") {
       report.cost = usd::nearest(number_text(field.value()));
+    } else if (key == "service_tier") {
+      ondemand::value value = field.value();
+      report.service_tier = json_string(raw_json(value)).value_or(std::string());
     } else {
       read_field(key, field.value(), counts);
     }

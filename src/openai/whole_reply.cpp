@@ -8,7 +8,10 @@
 #include "json_text.hpp"
 #include "openai/chunk.hpp"
 #include "openai/error_body.hpp"
+#include "openai/finish_reason.hpp"
+#include "openai/http_failure.hpp"
 #include "openai/usage_reader.hpp"
+#include "openai/vendor_errors.hpp"
 
 namespace sluice::openai {
 namespace {
@@ -17,9 +20,10 @@ namespace ondemand = simdjson::ondemand;
 
 /// What decides about a body, from one walk over it.
 struct findings {
-  bool refused = false;           ///< a truthy `error`, or `success: false`
+  bool refused = false;           ///< an `error` that says something, or `success: false`
   std::size_t choices = 0;        ///< elements of `choices`
   bool misshapen = false;         ///< one of them has neither message nor text
+  bool strange = false;           ///< and something else in their place
   bool unsaid = false;            ///< one of them has no finish reason, and nothing in it
   std::size_t data = 0;           ///< elements of `data`
   bool has_output = false;        ///< an `output` with something in it
@@ -28,6 +32,8 @@ struct findings {
   std::map<std::string, std::uint64_t> finish_reasons;  ///< or what stands for them
   usage_report usage;
   usage_report choice_usage;  ///< of the first choice that has one: Moonshot puts it there
+  usage_report groq_usage;    ///< of `x_groq`
+  std::string service_tier;
 };
 
 std::string string_or_empty(ondemand::value& value) {
@@ -58,16 +64,21 @@ void read_choice(ondemand::object choice, endpoint target, findings& found) {
   bool shaped = false;
   bool speaks = false;
   bool ended = false;
+  bool in_pieces = false;
+  bool empty = false;
   for (ondemand::field field : choice) {
     const std::string_view key = field.unescaped_key();
     ondemand::value value = field.value();
     if (key == "finish_reason") {
       const std::string reason = string_or_empty(value);
-      ended = !reason.empty();
+      ended = is_finish_reason(reason);
       if (ended) ++found.finish_reasons[reason];
     } else if (key == "message" && is_object(value)) {
       shaped = true;
       speaks = says_something(value.get_object()) || speaks;
+    } else if (key == "message" || key == "delta") {
+      empty = empty || is_null(value);
+      in_pieces = in_pieces || !is_null(value);
     } else if (key == "text") {
       shaped = true;
       speaks = is_truthy(raw_json(value)) || speaks;
@@ -75,7 +86,10 @@ void read_choice(ondemand::object choice, endpoint target, findings& found) {
       found.choice_usage = read_usage(value.get_object(), target);
     }
   }
+  // One that ended before its first word may have no message: it was all thought, or filtered.
+  shaped = shaped || (ended && !in_pieces);
   found.misshapen = found.misshapen || !shaped;
+  found.strange = found.strange || (!shaped && (in_pieces || !empty));
   found.unsaid = found.unsaid || (!ended && !speaks);
 }
 
@@ -87,7 +101,17 @@ void read_choices(ondemand::value& list, endpoint target, findings& found) {
       read_choice(choice.get_object(), target, found);
     } else {
       found.misshapen = true;
+      found.strange = found.strange || !is_null(choice);
     }
+  }
+}
+
+void read_groq(ondemand::object extra, endpoint target, findings& found) {
+  for (ondemand::field field : extra) {
+    const std::string_view key = field.unescaped_key();
+    ondemand::value value = field.value();
+    if (key == "usage" && is_object(value))
+      found.groq_usage = read_usage(value.get_object(), target);
   }
 }
 
@@ -105,7 +129,7 @@ findings walk(ondemand::object root, endpoint target) {
     const std::string_view key = field.unescaped_key();
     ondemand::value value = field.value();
     if (key == "error") {
-      found.refused = found.refused || is_truthy(raw_json(value));
+      found.refused = found.refused || says_error(raw_json(value));
     } else if (key == "success") {
       found.refused = found.refused || raw_json(value) == "false";
     } else if (key == "choices") {
@@ -120,47 +144,81 @@ findings walk(ondemand::object root, endpoint target) {
       read_incomplete_details(value, found);
     } else if (key == "usage") {
       if (is_object(value)) found.usage = read_usage(value.get_object(), target);
+    } else if (key == "x_groq") {
+      if (is_object(value)) read_groq(value.get_object(), target, found);
+    } else if (key == "service_tier") {
+      found.service_tier = string_or_empty(value);
     }
   }
   if (found.choices == 0 && found.data == 0 && !found.status.empty()) {
     const bool incomplete = found.status == "incomplete" && !found.incomplete_reason.empty();
     ++found.finish_reasons[incomplete ? found.incomplete_reason : found.status];
   }
-  if (!found.usage.tokens) found.usage.tokens = found.choice_usage.tokens;
-  if (!found.usage.cost) found.usage.cost = found.choice_usage.cost;
+  for (const usage_report& other : {found.choice_usage, found.groq_usage}) {
+    if (!found.usage.tokens) found.usage.tokens = other.tokens;
+    if (!found.usage.cost) found.usage.cost = other.cost;
+  }
+  if (found.service_tier.empty()) found.service_tier = found.usage.service_tier;
+  // A usage of zeros beside vectors was never counted.
+  if (found.data > 0 && found.usage.tokens == token_usage{}) found.usage.tokens.reset();
   return found;
 }
 
-/// Why the body is no reply; nothing when it is one.
-std::optional<std::string> objection(const findings& found, endpoint target) {
-  if (found.refused) return "the reply holds an error";
+/// Why a body is no reply.
+struct objection {
+  std::string why;
+  bool unreadable = false;  ///< it has not the shape of one, and the same request brings no other
+};
+
+std::optional<std::string> broken_off(const findings& found) {
+  for (const auto& [reason, count] : found.finish_reasons) {
+    if (is_broken_off(reason)) {
+      return fmt::format("the reply broke off: its finish reason is {}", one_line(reason, 100));
+    }
+  }
+  return std::nullopt;
+}
+
+/// Nothing when it is one.
+std::optional<objection> objection_to(const findings& found, endpoint target) {
+  if (found.refused) return objection{"the reply holds an error"};
+  if (auto why = broken_off(found)) return objection{*std::move(why)};
   switch (target) {
     case endpoint::chat_completions:
     case endpoint::completions:
-      if (found.choices == 0) return "the reply has no choices";
-      if (found.finish_reasons.contains("error")) return "a choice ended with an error";
-      if (found.misshapen) return "a choice of the reply has neither message nor text";
-      if (found.unsaid) return "a choice of the reply is empty and has no finish reason";
+      if (found.choices == 0) return objection{"the reply has no choices"};
+      if (found.misshapen) {
+        return objection{"a choice of the reply has neither message nor text", found.strange};
+      }
+      if (found.unsaid) return objection{"a choice of the reply is empty and has no finish reason"};
       break;
     case endpoint::embeddings:
-      if (found.data == 0) return "the reply has no embeddings";
+      if (found.data == 0) return objection{"the reply has no embeddings"};
       break;
     case endpoint::responses:
       if (found.status == "completed" || found.status == "incomplete") break;
-      if (found.status == "failed") return "the response failed";
-      if (found.status == "cancelled") return "the response was cancelled";
+      if (found.status == "failed") return objection{"the response failed"};
+      if (found.status == "cancelled") return objection{"the response was cancelled"};
       if (!found.status.empty()) {
-        return fmt::format("the response is not done: {}", one_line(found.status, 100));
+        return objection{fmt::format("the response is not done: {}", one_line(found.status, 100))};
       }
-      if (!found.has_output) return "the reply is no response object";
+      if (!found.has_output) return objection{"the reply is no response object", true};
       break;
   }
   return std::nullopt;
 }
 
-failure invalid_body(std::string_view body, std::string otherwise) {
-  std::string words = read_error_body(body).message;
-  return invalid_response(words.empty() ? std::move(otherwise) : std::move(words));
+/// In the words of the relay, where the body has any: it is an error then.
+failure invalid_body(std::string_view body, objection found) {
+  failure failed = reported_failure(body, found.why);
+  failed.unreadable = found.unreadable && failed.message == found.why;
+  return failed;
+}
+
+/// What is wrong with a text that is no JSON. The place is left out: replies that go wrong in the
+/// same way differ in their lengths.
+std::string fault_without_place(std::string_view fault) {
+  return std::string(fault.substr(0, fault.rfind(" at byte ")));
 }
 
 /// A walk over a text that is a JSON object.
@@ -192,7 +250,8 @@ boost::system::result<reply, failure> read_whole_reply(std::string text, endpoin
   reply whole;
   whole.body = without_lone_surrogates(valid_utf8(std::move(text)));
   if (const auto fault = json_fault(whole.body)) {
-    return invalid_body(whole.body, fmt::format("the reply is not JSON: {}", *fault));
+    return invalid_body(
+        whole.body, {fmt::format("the reply is not JSON: {}", fault_without_place(*fault)), true});
   }
   // A line of an output file holds no raw newline; other white space may stay as it came.
   if (!whole.body.starts_with('{') || whole.body.find('\n') != std::string::npos ||
@@ -200,13 +259,14 @@ boost::system::result<reply, failure> read_whole_reply(std::string text, endpoin
     whole.body = json_compact(whole.body);
   }
   if (!whole.body.starts_with('{')) {
-    return invalid_body(whole.body, "the reply is not a JSON object");
+    return invalid_body(whole.body, {"the reply is not a JSON object", true});
   }
   findings found = findings_in(whole.body, target);
-  if (const auto why = objection(found, target)) return invalid_body(whole.body, *why);
+  if (auto why = objection_to(found, target)) return invalid_body(whole.body, *std::move(why));
 
   whole.usage = found.usage.tokens;
   whole.reported_cost = found.usage.cost;
+  if (!found.service_tier.empty()) whole.service_tier = std::move(found.service_tier);
   whole.finish_reasons = std::move(found.finish_reasons);
   return whole;
 }

@@ -53,7 +53,7 @@ const idColumn = {
 const requestIdColumn = {
   title: 'Relay’s request id',
   words: true,
-  of: (one) => cell(one.request_id ?? none, undefined, { mark: 'code' }),
+  of: (one) => cell(one.request_id || none, undefined, { mark: 'code' }),
 };
 const startedColumn = {
   title: 'Started',

@@ -32,8 +32,13 @@ constexpr std::array<std::string_view, fault_kinds> names{"none",
                                                           "model-denied",
                                                           "key-spent",
                                                           "quota",
+                                                          "quota-in-words",
+                                                          "no-model",
+                                                          "too-large",
+                                                          "tier-full",
                                                           "error-mid-stream",
                                                           "no-finish",
+                                                          "broken-off",
                                                           "filtered",
                                                           "json-for-stream",
                                                           "stream-for-json",
@@ -43,7 +48,10 @@ constexpr std::array<std::string_view, fault_kinds> names{"none",
                                                           "no-done",
                                                           "held-open",
                                                           "usage-on-last",
-                                                          "usage-on-every"};
+                                                          "usage-on-every",
+                                                          "usage-dialect",
+                                                          "content-parts",
+                                                          "null-finish"};
 
 double& of(fault_profile& profile, fault_kind kind) {
   return profile.probability[static_cast<std::size_t>(kind)];

@@ -40,10 +40,15 @@ enum class fault_kind : std::uint8_t {
   model_denied,       ///< "model-denied": 403, the model is not for this key
   key_spent,          ///< "key-spent": 401, the key's quota is spent
   quota,              ///< "quota": 403 or 429, the quota is spent, by one code or another
+  quota_in_words,     ///< "quota-in-words": the same as other vendors tell it, at other statuses
+  no_model,           ///< "no-model": 404 that names the model, its endpoint or its deployment
+  too_large,          ///< "too-large": 429 for a request that is too large to ever pass
+  tier_full,          ///< "tier-full": 498 or 429, no capacity in the service tier
 
   // Spoilt streams, billed; in place of an unstreamed reply an error in a 200.
   error_mid_stream,  ///< "error-mid-stream": an error in the middle, in one form or another
   no_finish,         ///< "no-finish": all but the finish reasons, and [DONE]
+  broken_off,        ///< "broken-off": finish reasons that say that the model was not done
 
   // Good answers in a form of their own; one that a reply cannot take changes nothing.
   filtered,         ///< "filtered": 400 with a completion that a filter has ended
@@ -56,8 +61,11 @@ enum class fault_kind : std::uint8_t {
   held_open,        ///< "held-open": the stream is whole, and the connection stays open
   usage_on_last,    ///< "usage-on-last": usage beside the last finish reason
   usage_on_every,   ///< "usage-on-every": usage on every chunk, the last one right
+  usage_dialect,    ///< "usage-dialect": the same usage as one vendor or another counts it
+  content_parts,    ///< "content-parts": some pieces of the content come as lists of parts
+  null_finish,      ///< "null-finish": "null" as a string for the finish reason that is not there
 };
-inline constexpr std::size_t fault_kinds = 31;
+inline constexpr std::size_t fault_kinds = 35;
 
 /// Whether the reply is a good one all the same.
 constexpr bool leaves_good(fault_kind kind) {

@@ -33,11 +33,22 @@ std::string tool_call_id(const inference_request& request, std::size_t choice) {
 
 // ---- usage
 
-void append_chat_usage(std::string& out, const token_usage& usage) {
-  append(out, R"({"prompt_tokens":)", usage.prompt, R"(,"completion_tokens":)", usage.completion,
-         R"(,"total_tokens":)", usage.total(), R"(,"prompt_tokens_details":{"cached_tokens":)",
-         usage.cached, R"(},"completion_tokens_details":{"reasoning_tokens":)", usage.reasoning,
-         "}}");
+/// `"usage":…`, or what stands for it.
+void append_chat_usage(std::string& out, const token_usage& usage, usage_dialect dialect) {
+  auto prompt = usage.prompt;
+  auto completion = usage.completion;
+  if (dialect == usage_dialect::xai) completion -= usage.reasoning;
+  if (dialect == usage_dialect::claude && usage.cached > prompt - usage.cached)
+    prompt -= usage.cached;
+  append(out, dialect == usage_dialect::groq ? R"("x_groq":{"id":"req_1","usage":)" : R"("usage":)",
+         R"({"prompt_tokens":)", prompt, R"(,"completion_tokens":)", completion,
+         R"(,"total_tokens":)", usage.total());
+  if (dialect == usage_dialect::moonshot)
+    append(out, R"(,"cached_tokens":)", usage.cached);
+  else
+    append(out, R"(,"prompt_tokens_details":{"cached_tokens":)", usage.cached, "}");
+  append(out, R"(,"completion_tokens_details":{"reasoning_tokens":)", usage.reasoning, "}}");
+  if (dialect == usage_dialect::groq) out += '}';
 }
 
 void append_responses_usage(std::string& out, const token_usage& usage) {
@@ -157,8 +168,8 @@ std::string chat_body(const inference_request& request, const answer& answer,
   }
   out += ']';
   if (envelope.with_usage) {
-    out += R"(,"usage":)";
-    append_chat_usage(out, answer.usage);
+    out += ',';
+    append_chat_usage(out, answer.usage, envelope.dialect);
   }
   out += '}';
   return out;
@@ -168,7 +179,10 @@ std::string chat_body(const inference_request& request, const answer& answer,
 class chunk_writer {
  public:
   chunk_writer(const inference_request& request, const answer& answer, const envelope& envelope)
-      : request_(request), answer_(answer), with_usage_(envelope.with_usage) {
+      : request_(request),
+        answer_(answer),
+        with_usage_(envelope.with_usage),
+        dialect_(envelope.dialect) {
     append(opening_, "data: {", heading(request, envelope), R"(,"choices":[)");
     closing_ = request.include_usage ? R"(],"usage":null})" : "]}";
     closing_ += "\n\n";
@@ -238,8 +252,8 @@ class chunk_writer {
             R"(,"logprobs":null,"finish_reason":")", chat_finish(request_, answer_.choices[index]),
             R"("})");
     if (request_.include_usage && with_usage_) {
-      append(stream_.text, opening_, R"(],"usage":)");
-      append_chat_usage(stream_.text, answer_.usage);
+      append(stream_.text, opening_, "],");
+      append_chat_usage(stream_.text, answer_.usage, dialect_);
       stream_.text += "}\n\n";
     }
     stream_.text += end_of_stream;
@@ -248,6 +262,7 @@ class chunk_writer {
   const inference_request& request_;
   const answer& answer_;
   bool with_usage_;
+  usage_dialect dialect_;
   std::string opening_;
   std::string closing_;
   event_stream stream_;

@@ -32,11 +32,22 @@ inline constexpr std::uint64_t largest_reply = 1U << 17U;
 /// The answer to a request: the same for the same request, streamed or not.
 answer compose(const inference_request& request, int mean_tokens);
 
+/// How a chat's usage is told: as OpenAI does, or as others do for the same tokens.
+enum class usage_dialect : std::uint8_t {
+  openai,
+  xai,       ///< reasoning is no part of the completion, only of the total
+  moonshot,  ///< cached tokens beside the others, without details
+  claude,    ///< cached tokens are no part of the prompt; where they are more than the rest of it
+  groq,      ///< inside of `x_groq`
+};
+inline constexpr std::uint32_t usage_dialects = 5;
+
 /// What tells one reply from another of the same content.
 struct envelope {
   std::string id;  ///< without the prefix of its kind
   std::int64_t created = 0;
   bool with_usage = true;
+  usage_dialect dialect = usage_dialect::openai;
 };
 
 std::string body_of(const inference_request& request, const answer& answer,

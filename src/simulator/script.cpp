@@ -69,6 +69,27 @@ constexpr std::array refusal_forms{
     refusal_form{fault_kind::quota, 403, "token quota is not enough, token remain quota: 0",
                  "pre_consume_token_quota_failed"},
     refusal_form{fault_kind::quota, 429, "You exceeded your current quota", "insufficient_quota"},
+    refusal_form{fault_kind::quota_in_words, 403,
+                 "Key limit exceeded (total limit). Manage it using https://openrouter.ai/keys",
+                 "403"},
+    refusal_form{fault_kind::quota_in_words, 403, "", "", "",
+                 R"({"code":"INSUFFICIENT_BALANCE","message":"Insufficient account balance"})"},
+    refusal_form{fault_kind::quota_in_words, 400,
+                 "Access denied, please make sure your account is in good standing.", "Arrearage"},
+    refusal_form{fault_kind::quota_in_words, 400,
+                 "Your credit balance is too low to access the Anthropic API.", ""},
+    refusal_form{fault_kind::quota_in_words, 429, "余额不足或无可用资源包,请充值。", "1113"},
+    refusal_form{fault_kind::quota_in_words, 500, "insufficient balance (1008)", ""},
+    refusal_form{fault_kind::no_model, 404, "No endpoints found for {}.", "404"},
+    refusal_form{fault_kind::no_model, 404, "The API deployment for this resource does not exist.",
+                 "DeploymentNotFound"},
+    refusal_form{fault_kind::no_model, 404, "{}: not found", ""},
+    refusal_form{fault_kind::too_large, 429,
+                 "Request too large for {} on tokens per min (TPM): Limit 30000, Requested 36000. "
+                 "The input or output tokens must be reduced in order to run successfully.",
+                 "rate_limit_exceeded"},
+    refusal_form{fault_kind::tier_full, 498, "Flex tier capacity exceeded", "capacity_exceeded"},
+    refusal_form{fault_kind::tier_full, 429, "Resource Unavailable", "resource_unavailable"},
     refusal_form{fault_kind::error_in_200, 200, upstream_down, "bad_response"},
     refusal_form{fault_kind::error_in_200, 200, "", "", "",
                  R"({"success":false,"message":"upstream error"})"},
@@ -181,6 +202,8 @@ std::string_view reason_of(int status) {
       return "Payload Too Large";
     case 429:
       return "Too Many Requests";
+    case 498:
+      return "Flex Tier Capacity Exceeded";
     case 500:
       return "Internal Server Error";
     case 502:
@@ -208,6 +231,8 @@ std::string_view outcome_of(int status) {
       return "413";
     case 429:
       return "429";
+    case 498:
+      return "498";
     case 500:
       return "500";
     case 502:
@@ -270,6 +295,10 @@ script reply_script(const inference_request& request, const answer& answer, enve
     case fault_kind::model_denied:
     case fault_kind::key_spent:
     case fault_kind::quota:
+    case fault_kind::quota_in_words:
+    case fault_kind::no_model:
+    case fault_kind::too_large:
+    case fault_kind::tier_full:
       return refusal(request, fault, random, request_id);
     case fault_kind::error_in_200:
       // Half of the streams break later, when something has been said and billed.
@@ -278,6 +307,7 @@ script reply_script(const inference_request& request, const answer& answer, enve
       break;
     case fault_kind::error_mid_stream:
     case fault_kind::no_finish:
+    case fault_kind::broken_off:
       if (!request.stream) return refusal(request, fault_kind::error_in_200, random, request_id);
       break;
     default:
@@ -285,6 +315,8 @@ script reply_script(const inference_request& request, const answer& answer, enve
   }
 
   envelope.with_usage = fault != fault_kind::no_usage;
+  if (fault == fault_kind::usage_dialect)
+    envelope.dialect = static_cast<usage_dialect>(random.below(usage_dialects));
   auto reply = whole_reply(request, answer, envelope, fault, random);
   switch (fault) {
     case fault_kind::reset_late:

@@ -73,16 +73,51 @@ event_stream with_usage_elsewhere(const event_stream& plain, bool on_every) {
   });
 }
 
-/// All but what says that a choice, or the response, has come to its end.
-std::string unfinished(std::string_view event) {
-  for (const auto* end : {"event: response.completed\n", "event: response.incomplete\n"})
-    if (event.starts_with(end)) return {};
+/// The event with another finish reason, as JSON, where it has one.
+std::string with_finish(std::string_view event, std::string_view reason) {
   constexpr std::string_view mark = R"("finish_reason":")";
   const auto at = event.find(mark);
   if (at == std::string_view::npos) return std::string(event);
-  const auto reason = at + mark.size() - 1;
-  const auto end = event.find('"', reason + 1) + 1;
-  return std::string(event.substr(0, reason)) + "null" + std::string(event.substr(end));
+  const auto begin = at + mark.size() - 1;
+  const auto end = event.find('"', begin + 1) + 1;
+  return std::string(event.substr(0, begin)).append(reason).append(event.substr(end));
+}
+
+/// The event that ends a response.
+bool ends_response(std::string_view event) {
+  return event.starts_with("event: response.completed\n") ||
+         event.starts_with("event: response.incomplete\n");
+}
+
+/// All but what says that a choice, or the response, has come to its end.
+std::string unfinished(std::string_view event) {
+  return ends_response(event) ? std::string() : with_finish(event, "null");
+}
+
+/// An end that says that the model was not done; of a response an error.
+std::string broken_off(std::string_view event, random& random) {
+  static constexpr std::array<std::string_view, 5> reasons{
+      R"("insufficient_system_resource")", R"("network_error")", R"("network-error")", R"("abort")",
+      R"("ERROR")"};
+  const auto reason = reasons.at(random.below(reasons.size()));
+  return ends_response(event) ? stream_error(endpoint::responses, random)
+                              : with_finish(event, reason);
+}
+
+/// The piece of content as a part in a list.
+std::string in_parts(std::string_view event) {
+  constexpr std::string_view mark = R"("delta":{"content":")";
+  const auto at = event.find(mark);
+  if (at == std::string_view::npos) return std::string(event);
+  const auto begin = at + mark.size() - 1;
+  auto end = begin + 1;
+  while (event[end] != '"') end += event[end] == '\\' ? 2 : 1;
+  ++end;
+  return std::string(event.substr(0, begin))
+      .append(R"([{"type":"text","text":)")
+      .append(event.substr(begin, end - begin))
+      .append("}]")
+      .append(event.substr(end));
 }
 
 }  // namespace
@@ -106,6 +141,16 @@ event_stream reshaped(event_stream plain, fault_kind shape, random& random) {
       return with_usage_elsewhere(plain, shape == fault_kind::usage_on_every);
     case fault_kind::no_finish:
       return rewritten(plain, unfinished);
+    case fault_kind::broken_off:
+      return rewritten(plain, [&](std::string_view event) { return broken_off(event, random); });
+    case fault_kind::content_parts:
+      return rewritten(plain, [&](std::string_view event) {
+        return random.below(2) == 0 ? in_parts(event) : std::string(event);
+      });
+    case fault_kind::null_finish:
+      return rewritten(plain, [](std::string_view event) {
+        return replaced(event, R"("finish_reason":null)", R"("finish_reason":"null")");
+      });
     default:
       return plain;
   }

@@ -216,7 +216,7 @@ function load(random, how, from, starts) {
       })),
     failures: bad.slice(0, 20).map((one) => ({
       id: one.id,
-      request_id: one.error === 'stream_interrupted' ? null : request_id(one),
+      request_id: one.error === 'stream_interrupted' ? '' : request_id(one),
       started_at: rounded(started_at + one.start),
       error: one.error,
       message: one.message,

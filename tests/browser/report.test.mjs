@@ -338,6 +338,8 @@ describe('numbers equal the document’s', () => {
     assert.ok(
       (await table(page, 'failures')).rows.every((row, at) => row.some((cell) => cell.text === failed[at].message)),
     );
+    assert.ok(failed.some((one) => one.request_id === ''));
+    assert.ok((await table(page, 'failures')).rows.every((row) => row.every((cell) => cell.text !== '')));
     const errors = (await table(page, 'errors')).rows.map((row) => [row[1].text, Number(row[2].value)]);
     assert.deepEqual(errors.sort(), documents.loads.loads.flatMap((load) => Object.entries(load.errors)).sort());
     await page.leave();

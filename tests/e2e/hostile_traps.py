@@ -350,7 +350,8 @@ def usages() -> list[Trap]:
     def grown(name: str) -> list[bytes]:
         """Cumulative on every chunk."""
         parts = chunks(name)[:-1]
-        return [event({**part, "usage": {"prompt_tokens": 7, "completion_tokens": min(i, 3), "total_tokens": 7 + i}})
+        return [event({**part, "usage": {"prompt_tokens": 7, "completion_tokens": min(i, 3),
+                                          "total_tokens": 7 + min(i, 3)}})
                 for i, part in enumerate(parts)]
 
     whole = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
@@ -360,7 +361,7 @@ def usages() -> list[Trap]:
             event(chunk("usage-on-the-finish-chunk", reason="stop", usage=USAGE)), DONE]),
         said("usage-on-every-chunk", [*grown("usage-on-every-chunk"), DONE],
              outcome=Taken(completion("usage-on-every-chunk",
-                                      usage={"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 12}))),
+                                      usage={"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}))),
         said("usage-then-null", [*map(event, begun("usage-then-null")),
                                  event(chunk("usage-then-null", reason="stop", usage=USAGE)),
                                  event(chunk("usage-then-null", choices=[], usage=None)), DONE]),
@@ -379,9 +380,102 @@ def usages() -> list[Trap]:
             usage=Usage(cached=5, reasoning=2)),
         own("usage-with-null-details", {**whole, "prompt_tokens_details": None, "completion_tokens_details": None}),
         own("usage-cached-beyond-the-prompt", {**whole, "prompt_tokens_details": {"cached_tokens": 900}},
-            usage=Usage(cached=7)),
-        own("usage-with-a-cost", {**whole, "cost": 0.0000031}, extra={"reported_cost_usd": "0.0000031"}),
+            usage=Usage(prompt=907, cached=900)),
+        own("usage-of-claude", {"prompt_tokens": 21, "completion_tokens": 3, "total_tokens": 24,
+                                "prompt_tokens_details": {"cached_tokens": 188086}},
+            usage=Usage(prompt=188107, cached=188086)),
+        own("usage-of-claude-in-its-own-words", {**whole, "cache_read_input_tokens": 40,
+                                                 "cache_creation_input_tokens": 60},
+            usage=Usage(prompt=107, cached=40)),
+        own("usage-of-xai", {"prompt_tokens": 12, "completion_tokens": 2, "total_tokens": 331,
+                             "completion_tokens_details": {"reasoning_tokens": 317}},
+            usage=Usage(prompt=12, completion=319, reasoning=317)),
+        own("usage-of-gemini", {"prompt_tokens": 20, "completion_tokens": 198, "total_tokens": 623},
+            usage=Usage(prompt=20, completion=603)),
+        own("usage-of-moonshot", {**whole, "cached_tokens": 4}, usage=Usage(cached=4)),
+        said("usage-of-groq", [*map(event, begun("usage-of-groq", x_groq={"id": "req_1"})),
+                               event(chunk("usage-of-groq", reason="stop", x_groq={"id": "req_1", "usage": USAGE})),
+                               DONE],
+             outcome=Taken(completion("usage-of-groq", usage=..., x_groq={"id": "req_1", "usage": USAGE}))),
+        taken("usage-of-groq-unstreamed", document(completion("usage-of-groq-unstreamed", usage=...,
+                                                              x_groq={"id": "req_1", "usage": USAGE})),
+              Taken(completion("usage-of-groq-unstreamed", usage=..., x_groq={"id": "req_1", "usage": USAGE})),
+              body=ask("usage-of-groq-unstreamed", stream=False)),
+        own("usage-of-zeros", {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, usage=None),
+        said("service-tier", [*map(event, begun("service-tier", service_tier="auto")),
+                              event(chunk("service-tier", reason="stop", usage=USAGE, service_tier="flex")), DONE],
+             outcome=Taken(completion("service-tier", service_tier="flex"), extra={"service_tier": "flex"})),
+        own("usage-with-a-cost", {**whole, "cost": 0.0000031},
+            extra={"reported_cost_usd": "0.0000031", "service_tier": None}),
     ]
+
+
+def contents() -> list[Trap]:
+    """Content in other forms than one string after the other."""
+
+    def part(text: str) -> dict[str, str]:
+        return {"type": "text", "text": text}
+
+    def one(name: str, *deltas: dict[str, Any], **message: Any) -> Trap:
+        parts = [*(event(chunk(name, delta)) for delta in deltas), event(chunk(name, reason="stop")),
+                 *events(name)[-2:]]
+        return said(name, parts, outcome=Taken(completion(name, choices=[choice(name, **message)])))
+
+    thought = {"type": "thinking", "thinking": [part("hm, ")]}
+    name = "token-ids"
+    return [
+        one("content-string-list-string", {"content": "Hel"}, {"content": [part("lo")]}, {"content": " you"},
+            content=[part("Hello you")]),
+        one("content-list-then-empty", {"content": [part("Hello")]}, {"content": ""}, {"content": []},
+            {"content": None}, content=[part("Hello")]),
+        one("content-string-then-empty-list", {"content": "Hello"}, {"content": []}, content="Hello"),
+        one("content-lists", {"content": [part("Hel")]}, {"content": [part("lo")]}, content=[part("Hello")]),
+        one("content-with-thoughts", {"content": [thought]}, {"content": [thought]}, {"content": "Hello"},
+            content="Hello", reasoning_content="hm, hm, "),
+        one("content-with-thoughts-beside-parts", {"content": [thought, part("Hel")]}, {"content": [part("lo")]},
+            content=[part("Hello")], reasoning_content="hm, "),
+        one("content-with-a-phase", {"content": "Hel", "phase": "think", "status": "typing"},
+            {"content": "lo", "phase": "answer", "status": "typing"},
+            {"content": "", "phase": "answer", "status": "finished"},
+            content="Hello", phase="answer", status="finished"),
+        said(name, [event(chunk(name, choices=[{"index": "0", "delta": {"content": "Hel"}, "token_ids": [1, 2]}])),
+                    event(chunk(name, choices=[{"index": "0", "delta": {"content": "lo"}, "token_ids": [3],
+                                                "finish_reason": "stop"}])), *events(name)[-2:]],
+             outcome=Taken(completion(name, choices=[{**choice(name, content="Hello"), "token_ids": [1, 2, 3]}]))),
+    ]
+
+
+def broken_off() -> list[Trap]:
+    """Finish reasons that say that the reply broke off, and those that say nothing."""
+    reasons = {"resource": "insufficient_system_resource", "network": "network_error", "hyphen": "network-error",
+               "abort": "abort", "abort-in-capitals": "ABORT", "error-in-capitals": "ERROR"}
+    none = {"null": "null", "none": "None", "blank": " ", "undefined": "undefined"}
+
+    def half(name: str, reason: str) -> list[bytes]:
+        return [*map(event, begun(name)[:3]), event(chunk(name, reason=reason)), *events(name)[-2:]]
+
+    rows = []
+    for word, reason in reasons.items():
+        name = f"broken-off-{word}"
+        rows.append(retried(name, stream(half(name, reason)), billed=True, says=reason))
+        name = f"broken-off-{word}-unstreamed"
+        rows.append(retried(name, document(completion(name, choices=[choice(name, reason, content="the")])),
+                            plain=True, billed=True, says=reason))
+        name = f"broken-off-{word}-behind-the-end"
+        rows.append(said(name, [*events(name)[:-2], event(chunk(name, reason=reason)), *events(name)[-2:]]))
+    for word, reason in none.items():
+        name = f"finish-reason-{word}"
+        rows.append(retried(name, stream(half(name, reason)), billed=True))
+        name = f"finish-reason-{word}-cut"
+        rows.append(retried(name, [*open_stream(half(name, reason)[:-2]), End.CLOSE], billed=True))
+        name = f"finish-reason-{word}-on-every-chunk"
+        rows.append(said(name, [*(event(part) for part in begun(name)[:1]),
+                                *(event(chunk(name, {"content": piece}, reason)) for piece in pieces(name)),
+                                *events(name)[-3:]]))
+        name = f"finish-reason-{word}-unstreamed"
+        rows.append(retried(name, document(completion(name, choices=[choice(name, reason, content="")])),
+                            plain=True, billed=True))
+    return rows
 
 
 def ends() -> list[Trap]:
@@ -500,6 +594,77 @@ def response_events(name: str, **more: Any) -> list[bytes]:
     return [typed({**value, "sequence_number": i}) for i, value in enumerate(told)]
 
 
+def items() -> list[Trap]:
+    """Streams of responses whose last event lacks what the others had."""
+
+    def left(name: str, keep: Callable[[dict[str, Any]], bool], last: dict[str, Any] | None = None,
+             event_type: str = "response.completed", whole: dict[str, Any] | None = None) -> Trap:
+        """The events that are to be kept, and the last one with other members in its response."""
+        told = [json.loads(part.split(b"data: ", 1)[1]) for part in response_events(name)]
+        kept = [typed(one) for one in told[:-1] if keep(one)]
+        end = typed({"type": event_type, "response": {**response(name), **(last or {"output": []})}})
+        return said(name, [*kept, end], body=given(name), url=RESPONSES,
+                    outcome=Taken(whole or response(name), finish=None))
+
+    def of(*kinds: str) -> Callable[[dict[str, Any]], bool]:
+        return lambda told: told["type"].removeprefix("response.") in kinds
+
+    message = response("x")["output"][0]
+    call = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "f", "arguments": '{"a":1}',
+            "status": "completed"}
+    name, calls = "items-under-one-place", response("items-under-one-place")
+    both = {**calls, "output": [*calls["output"], call]}
+    deltas = [typed({"type": "response.output_item.added", "output_index": 0,
+                     "item": {**call, "arguments": "", "status": "in_progress"}}),
+              *(typed({"type": "response.function_call_arguments.delta", "item_id": "fc_1", "output_index": 0,
+                       "delta": piece}) for piece in ('{"a"', ":1}"))]
+    return [
+        left("items-in-deltas-alone", of("output_item.added", "content_part.added", "output_text.delta")),
+        left("items-in-text-done", of("output_item.added", "output_text.done")),
+        left("items-in-part-done", of("output_item.added", "content_part.done")),
+        left("items-in-item-done", of("output_item.done")),
+        left("items-with-empty-content", of("output_item.added", "output_text.delta"),
+             {"output": [{**message, "content": []}]}),
+        left("items-of-a-response-in-progress", lambda told: True, {"status": "in_progress"}),
+        left("items-until-response-done", lambda told: True, {"status": "in_progress", "output": []},
+             "response.done"),
+        said(name, [*response_events(name)[:-1], *deltas,
+                    typed({"type": "response.completed", "response": {**calls, "output": []}})],
+             body=given(name), url=RESPONSES, outcome=Taken(both, finish=None)),
+    ]
+
+
+def noise() -> list[Trap]:
+    """What stands between the chunks and is none."""
+    forms = {
+        "ping": b'event: ping\ndata: {"type":"ping"}\n\n',
+        "ping-with-words": b'event: ping\ndata: {"message":"still here"}\n\n',
+        "heartbeat": b"event: heartbeat\ndata: 1700000000\n\n",
+        "other-api": b'event: conversation.chat.created\n'
+                     b'data: {"status":"created","last_error":{"code":0,"msg":""}}\n\n',
+        "bare-ping": b"data: ping\n\n",
+        "bare-keep-alive": b"data: keep-alive\n\n",
+        "bare-ok": b"data: OK\n\n",
+        "bare-null": b"data: null\n\n",
+    }
+    empty: dict[str, Any] = {"message": None, "type": "", "param": {}, "code": 0}
+    name = "noise-with-an-error"
+    told = f"the upstream of {name} is overloaded"
+    null = "null-message"
+    whole = completion(null, choices=[{"index": 0, "message": None, "finish_reason": "length"}])
+    return [
+        *(said(f"noise-{form}", [text, *between(f"noise-{form}", text)]) for form, text in forms.items()),
+        retried(name, stream([*map(event, begun(name)), b"event: ping\n" + event(error(told))]), billed=True,
+                says=told),
+        said("empty-error-in-every-chunk", [*map(event, chunks("empty-error-in-every-chunk", error=empty)), DONE],
+             outcome=Taken(completion("empty-error-in-every-chunk"))),
+        taken("empty-error-unstreamed", document(completion("empty-error-unstreamed", error=empty)),
+              Taken(completion("empty-error-unstreamed", error=empty)),
+              body=ask("empty-error-unstreamed", stream=False)),
+        taken(null, document(whole), Taken(whole, finish={"length": 1}), body=ask(null, stream=False)),
+    ]
+
+
 def kinds() -> list[Trap]:
     """A form that was not asked for, or a Content-Type that says another."""
 
@@ -535,6 +700,11 @@ def statuses() -> list[Trap]:
         """Permanent in a passing guise: one or two more attempts, and no fourth."""
         return Trap(name, [Answer(document(body, 503))], Failed(503, body, retryable=True), attempts=(2, 3))
 
+    def bare(message: str, code: int) -> dict[str, Any]:
+        """OpenRouter's envelope."""
+        return {"error": {"message": message, "code": code}}
+
+    function = {"status": 404, "title": "Not Found", "detail": "Function '23d4f03a': Not found for account 'Qawmu2vU'"}
     page = b"<html>\r\n" + "<p>请求实体太大</p>\n".encode() * 900 + b"</html>"
     cut = page[:4096].decode("utf-8", "ignore")
     filtered = completion("content-filter-400", choices=[choice("content-filter-400", "content_filter", content="")])
@@ -547,13 +717,33 @@ def statuses() -> list[Trap]:
         told("refused-501", 501, "api_not_implemented"),
         told("refused-403-model", 403, None, "该令牌无权访问模型 gpt-4o-mini (request id: 2024)"),
         told("quota-by-words-alone-403", 403, None, "your quota for this model is insufficient_quota"),
+        # What only this request has against it.
+        Trap("no-endpoints-404", [Answer(document(bare("No endpoints found for gpt-4o-mini.", 404), 404))],
+             Failed(404, bare("No endpoints found for gpt-4o-mini.", 404)), says="No endpoints found"),
+        Trap("no-function-404", [Answer(document(function, 404))], Failed(404, function), says="Not found for account"),
+        told("no-deployment-404", 404, "DeploymentNotFound", "The API deployment for this resource does not exist."),
+        told("only-its-name-404", 404, None, "gpt-4o-mini: gone"),
+        told("too-large-429", 429, "rate_limit_exceeded",
+             "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 36000. The input or output "
+             "tokens must be reduced in order to run successfully."),
+        told("too-long-500", 500, None, "This model's maximum context length is 8192 tokens."),
+        told("content-500", 500, "data_inspection_failed"),
+        # Words of a spent account that a message only repeats.
+        told("repeats-words-400", 400, "invalid_value", "Invalid value: insufficient_quota, insufficient balance"),
+        told("repeats-words-403", 403, None, "The input 'your key limit exceeded, out of credits' was flagged"),
         told("no-price-500", 500, "model_price_error", "模型 gpt-4o-mini 倍率或价格未配置"),
         unserved("no-channel-by-code", error("当前分组 default 下对于模型 gpt-4o-mini 无可用渠道", "model_not_found",
                                              "new_api_error")),
+        unserved("no-account", error("No available accounts: no available accounts", None, "api_error")),
+        unserved("no-provider", bare("There is no available model provider that meets your routing requirements", 503)),
         unserved("no-channel-by-words", error("当前分组 default 下对于模型 gpt-4o-mini 无可用渠道 (request id: 2024)",
                                               None, "one_api_error")),
         *(passing(f"passing-{status}", document(error(f"passing-{status} for now"), status),
-                  f"passing-{status} for now") for status in (408, 409, 425, 500, 504, 529)),
+                  f"passing-{status} for now") for status in (408, 409, 425, 499, 500, 504, 520, 529)),
+        passing("tier-full-498", document(error("Flex tier capacity exceeded", "capacity_exceeded"), 498),
+                "Flex tier capacity exceeded"),
+        passing("tier-full-429", document(error("Resource Unavailable", "resource_unavailable"), 429),
+                "Resource Unavailable"),
         passing("passing-502-page", sized(PAGE, 502, kind=HTML)),
         passing("passing-503-empty", sized(b"", 503)),
         passing("passing-524-page", sized(PAGE, 524, kind=HTML)),
@@ -843,8 +1033,8 @@ def bodies() -> list[Trap]:
 
 def many() -> list[Trap]:
     """All that go into one run together."""
-    return [*parsing(), *usages(), *ends(), *errors_in_streams(), *kinds(), *statuses(), *shapes(),
-            *errors_inside_200(), *connections(), *encodings(), *bodies()]
+    return [*parsing(), *usages(), *contents(), *broken_off(), *ends(), *items(), *noise(), *errors_in_streams(),
+            *kinds(), *statuses(), *shapes(), *errors_inside_200(), *connections(), *encodings(), *bodies()]
 
 
 # ---------------------------------------------------------------- streamed and unstreamed alike
@@ -1215,10 +1405,30 @@ def stops(port: int) -> list[Stop]:
         refusal("key-429-quota", 429, "insufficient_quota", "You exceeded your current quota", least=2),
         refusal("key-403-user-quota", 403, "insufficient_user_quota", "用户额度不足, 剩余额度: $0.01", least=2),
         refusal("key-403-token-quota", 403, "pre_consume_token_quota_failed", "令牌额度不足", least=2),
+        # A spent account, as vendors tell it at one status or another.
+        refusal("spent-403-key-limit", 403, None, "Key limit exceeded (total limit). Manage it elsewhere", least=2),
+        refusal("spent-400-arrearage", 400, "Arrearage", "Access denied, please make sure your account is good",
+                least=2),
+        refusal("spent-400-credit", 400, None, "Your credit balance is too low to access the API.", least=2),
+        refusal("spent-400-budget", 400, "budget_exceeded", "Budget has been exceeded! Current cost: 26", least=2),
+        refusal("spent-412-suspended", 412, "PRECONDITION_FAILED",
+                "Account a is suspended, possibly due to reaching the monthly spending limit", least=2),
+        refusal("spent-429-1113", 429, "1113", "余额不足或无可用资源包,请充值。", least=2),
+        refusal("spent-500-code", 500, "insufficient_quota", "You exceeded your current quota", least=2),
+        Stop("spent-403-sub2api", document({"code": "INSUFFICIENT_BALANCE", "message": "Insufficient account balance"},
+                                           403), 3, ["Insufficient account balance"], least=2),
+        Stop("spent-403-siliconflow", document({"code": 30001, "message": "Sorry, your account balance is insufficient",
+                                                "data": None}, 403), 3, ["your account balance"], least=2),
+        Stop("spent-200-minimax", document({"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}),
+             3, ["insufficient balance"], least=2, lost=True),
+        Stop("spent-200-stream", stream([event(error("You exceeded your current quota", "insufficient_quota"))]),
+             3, ["You exceeded your current quota"], least=2, lost=True),
         # Nothing is said of a country that is refused; it refuses every request alike.
         refusal("key-403-country", 403, "unsupported_country_region_territory", "Country not supported", least=2),
         elsewhere("address-404-page", sized(PAGE, 404, kind=HTML)),
         elsewhere("address-404-invalid-url", document(error("Invalid URL (POST /v1/v1/chat/completions)", ""), 404)),
+        elsewhere("address-404-fastapi", document({"detail": "Not Found"}, 404)),
+        elsewhere("address-404-text", document({"error": "404 page not found"}, 404)),
         elsewhere("address-301", sized(b"", 301, moved)),
         elsewhere("address-307", sized(b"", 307, moved)),
         elsewhere("address-308-page", sized(PAGE, 308, moved, kind=HTML)),

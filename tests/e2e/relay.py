@@ -30,6 +30,7 @@ text. On ordinary prose that is no more than a real tokenizer counts, so a budge
 
 The script (a JSON list) replaces answers; the first unspent entry that matches is used, before limit and faults:
     match   substring of the request body, or null for any       times   attempts it serves (1); null: for ever
+    after   attempts that match and pass it by before it applies (0)
     path    substring of the target; with it GETs and unknown paths can be answered too (these are not counted)
     status, headers, body       a reply with Content-Length (a body that is no string is written as JSON), or
     status, headers, chunks     a reply in chunked encoding, each string one chunk and one write, `gap` s apart (0.001)
@@ -354,6 +355,7 @@ class Entry:
 
     match: str | None = None
     times: int | None = 1
+    after: int = 0
     path: str | None = None
     status: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
@@ -372,7 +374,12 @@ class Entry:
     def takes(self, request: Request) -> bool:
         if self.times == 0 or (self.path not in request.target if self.path else not request.counted):
             return False
-        return self.match is None or octets(self.match) in request.body
+        if self.match is not None and octets(self.match) not in request.body:
+            return False
+        if self.after > 0:
+            self.after -= 1
+            return False
+        return True
 
 
 def octets(text: str) -> bytes:

@@ -17,7 +17,7 @@ from support import CHAT, SAMPLES, Case, Results, Run, batch, chat, chats, jsonl
 COMPLETIONS, EMBEDDINGS, RESPONSES = "/v1/completions", "/v1/embeddings", "/v1/responses"
 LINE_KEYS = ["id", "custom_id", "response", "error", "sluice"]
 RESULT_KEYS = ["line", "attempts", "model", "streamed", "started_at", "latency_ms", "ttft_ms", "usage",
-               "usage_source", "cost_usd", "digest"]
+               "usage_source", "cost_usd", "service_tier", "digest"]
 TOTALS_KEYS = ["job", "status", "requests", "succeeded", "failed", "pending", "attempts", "retries", "tokens",
                "cost_usd", "unpriced_requests", "maybe_billed_attempts", "finish_reasons", "models", "wall_s",
                "max_requests_in_60s", "latency_ms", "ttft_ms", "errors"]

@@ -15,23 +15,26 @@ namespace {
 bool may_mean(int status, failure_class kind) {
   using enum failure_class;
   if (status < 400) return kind == wrong_address;
-  if (status >= 500) return kind == passing || kind == permanent || kind == key_ended;
+  if (status == 401 || status == 402) return kind == key_ended;
+  if (status == 407) return kind == bad_proxy;
+  if (kind == key_ended) return true;  // a spent account is told with any status
+  if (status >= 500) return kind == passing || kind == permanent;
   switch (status) {
-    case 401:
-    case 402:
-      return kind == key_ended;
-    case 403:
-      return kind == key_ended || kind == permanent;
-    case 407:
-      return kind == bad_proxy;
+    case 404:
+    case 405:
+      return kind == permanent || kind == wrong_address || kind == passing;
     case 408:
     case 409:
     case 425:
+    case 498:
+    case 499:
       return kind == passing;
+    case 413:
+      return kind == permanent || kind == passing;
     case 429:
-      return kind == throttled || kind == key_ended;
+      return kind == throttled || kind == permanent || kind == passing;
     default:
-      return kind == permanent || kind == wrong_address;
+      return kind == permanent || kind == wrong_address || kind == passing || kind == throttled;
   }
 }
 
@@ -75,6 +78,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   require(!failed.retry_after || *failed.retry_after > std::chrono::nanoseconds(0),
           "a hint is a wait");
   require(failed.max_retries >= -1 && failed.max_retries <= 2, "a bound on retries is small");
+  require(!(failed.model_out || failed.tier_full) || failed.kind == failure_class::passing,
+          "what is out now may be there again");
   require(!failed.foreign || failed.kind == failure_class::wrong_address ||
               failed.kind == failure_class::key_ended || failed.kind == failure_class::permanent,
           "what is no answer of this API is not tried again");

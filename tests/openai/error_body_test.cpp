@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <vector>
 
 namespace sluice::openai {
 namespace {
@@ -100,6 +101,99 @@ INSTANTIATE_TEST_SUITE_P(
         error_case{"a byte order mark", "\xEF\xBB\xBF{\"error\":{\"message\":\"m\"}}", "m"},
         error_case{"lines become one", R"({"error":{"message":"a\r\n\tb\u0001c"}})", "a b\\x01c"}));
 
+struct codes_case {
+  const char* name;
+  std::string body;
+  std::vector<std::string> codes;
+  std::vector<std::string> upstream = {};
+};
+std::ostream& operator<<(std::ostream& out, const codes_case& row) {
+  return out << row.name;
+}
+
+class ErrorBodyCodes : public testing::TestWithParam<codes_case> {};
+
+TEST_P(ErrorBodyCodes, AreAllThatItHolds) {
+  const error_body read = read_error_body(GetParam().body);
+  EXPECT_EQ(read.codes, GetParam().codes);
+  EXPECT_EQ(read.upstream, GetParam().upstream);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, ErrorBodyCodes,
+    testing::Values(
+        codes_case{"OpenAI's envelope",
+                   R"({"error":{"message":"m","type":"t","param":null,"code":"c"}})",
+                   {"c", "t"}},
+        codes_case{"numbers as text", R"({"error":{"code":1113,"message":"m"}})", {"1113"}},
+        codes_case{
+            "no code stands twice", R"({"error":{"code":"c","type":"c"},"code":"c"})", {"c"}},
+        codes_case{"beside the error", R"({"error":{"message":"m"},"code":"c"})", {"c"}},
+        codes_case{"at the top, under other names",
+                   R"({"error_code":18,"errorCode":"E","Code":"Arrearage","message":"m"})",
+                   {"18", "E", "Arrearage"}},
+        codes_case{
+            "Google's, with the reason and the quota",
+            R"([{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"m","details":[)"
+            R"({"reason":"R"},{"violations":[{"quotaId":"PerDay"}]},3]}}])",
+            {"429", "RESOURCE_EXHAUSTED", "R", "PerDay"}},
+        codes_case{"Azure's inner error",
+                   R"({"error":{"code":"c","innererror":{"code":"i"}}})",
+                   {"c", "i"}},
+        codes_case{"MiniMax's number",
+                   R"({"base_resp":{"status_code":1008,"status_msg":"m"}})",
+                   {"base_resp 1008"}},
+        codes_case{"MiniMax's number where nothing is wrong",
+                   R"({"base_resp":{"status_code":0,"status_msg":"success"}})",
+                   {}},
+        codes_case{"a name in place of the error",
+                   R"({"error":"url.not_found","message":"m"})",
+                   {"url.not_found"}},
+        codes_case{"a sentence in place of the error", R"({"error":"it broke","code":"c"})", {"c"}},
+        codes_case{"a response that failed",
+                   R"({"type":"response.failed","response":{"error":{"code":"c","message":"m"}}})",
+                   {"c", "response.failed"}},
+        codes_case{"an error inside a choice", R"({"choices":[{"error":{"code":402}}]})", {"402"}},
+        codes_case{"an error as the detail", R"({"detail":{"error":{"code":"c"}}})", {"c"}},
+        codes_case{"OpenRouter's upstream, as a string of JSON",
+                   R"({"error":{"message":"o","code":429,"metadata":{"raw":)"
+                   R"("{\"error\":{\"message\":\"m\",\"type\":\"t\"}}"}}})",
+                   {"429", "t"},
+                   {"m"}},
+        codes_case{"OpenRouter's upstream, as text",
+                   R"({"error":{"message":"o","code":429,"metadata":{"raw":"busy\nnow"}}})",
+                   {"429"},
+                   {"busy now"}},
+        codes_case{"OpenRouter's upstream, as an object",
+                   R"({"error":{"message":"o","metadata":{"raw":{"message":"m","code":"c"}}}})",
+                   {"c"},
+                   {"m"}},
+        codes_case{
+            "litellm's upstream",
+            R"({"error":{"message":"litellm.BadRequestError: XException - )"
+            R"({\"error\":{\"message\":\"m\",\"code\":\"c\"}}. Received Model Group=g","code":"400"}})",
+            {"400", "c"},
+            {"m"}},
+        codes_case{
+            "what Python prints of a dict",
+            R"({"error":"Error code: 402 - {'error': {'message': \"it's\", 'type': 'c\\'d', 'param': None, 'stream': True}}"})",
+            {"c'd"},
+            {"it's"}},
+        codes_case{"JSON as the whole of a message",
+                   R"({"error":{"message":"{\n \"error\": {\"code\": 1, \"message\": \"m\"}}"}})",
+                   {"1"},
+                   {"m"}},
+        codes_case{"JSON in the middle of a message is the user's",
+                   R"({"error":{"message":"Could not read {\"error\":{\"code\":\"c\"}}"}})",
+                   {}},
+        codes_case{"quoted JSON is the user's",
+                   R"({"error":{"message":"got 'XException - {\"error\":{\"code\":\"c\"}}'"}})",
+                   {}},
+        codes_case{"an input that a validator repeats is the user's",
+                   R"({"detail":[{"type":"missing","msg":"m","input":{"code":"c"}}]})",
+                   {"missing"}},
+        codes_case{"plain text has none", "insufficient_quota", {}}));
+
 TEST(ErrorBodyLength, LongTextIsCutBetweenCharacters) {
   std::string text;
   for (int i = 0; i < 300; ++i) text += "鲁";
@@ -120,6 +214,9 @@ TEST(ErrorBodyDepth, DeepJsonIsNoTrouble) {
   const std::string arrays = std::string(200'000, '[') + std::string(200'000, ']');
   EXPECT_EQ(read_error_body(arrays).message, "");
   EXPECT_EQ(read_error_body(R"({"error":{"a":)" + arrays + "}}").message, "");
+  std::string nested = R"({"code":"c"})";
+  for (int i = 0; i < 2000; ++i) nested = R"({"error":)" + nested + "}";
+  EXPECT_TRUE(read_error_body(nested).codes.empty()) << "it is not followed to its end";
   std::string streams;
   for (int i = 0; i < 100'000; ++i) streams += "data: ";
   EXPECT_LE(read_error_body(streams).message.size(), 204U);

@@ -76,7 +76,7 @@ inline std::string describe(const reading& seen) {
     const failure& failed = seen.outcome.error();
     out << to_string(failed.code) << " class " << static_cast<int>(failed.kind) << ' '
         << failed.http_status << ' ' << failed.request_id << '\n'
-        << failed.message << '\n'
+        << failed.message << (failed.unreadable ? " (unreadable)" : "") << '\n'
         << failed.body;
   }
   out << "\nneed " << static_cast<int>(seen.last_need) << (seen.content_began ? " content" : "");
@@ -121,6 +121,18 @@ inline std::string piece(const std::string& delta, const std::string& finish = "
 inline std::string said(const std::string& delta, const std::string& finish = "null",
                         int index = 0) {
   return chunk(piece(delta, finish, index));
+}
+
+/// The whole object for the given choices.
+inline std::string whole(const std::string& choices, const std::string& more = "") {
+  return R"({"id":"chatcmpl-1","object":"chat.completion","created":17,"model":"m","choices":[)" +
+         choices + "]" + more + "}";
+}
+
+inline std::string answer(const std::string& message, const std::string& finish = "\"stop\"",
+                          int index = 0) {
+  return R"({"index":)" + std::to_string(index) + R"(,"message":)" + message +
+         R"(,"logprobs":null,"finish_reason":)" + finish + "}";
 }
 
 /// A stream of `data:` events.

@@ -72,8 +72,10 @@ struct reading {
 
 /// What the client makes of the script; one that sends nothing is a connection that broke.
 reading read(const question& asked, const simulator::script& sent, bool streamed) {
-  reply_reader reader(
-      {.target = asked.target, .choices = asked.body.value("n", 1U), .streamed = streamed});
+  reply_reader reader({.target = asked.target,
+                       .choices = asked.body.value("n", 1U),
+                       .streamed = streamed,
+                       .model = asked.body["model"]});
   if (sent.sends_nothing) return {reader.finish(ending::cut), need::more};
   response_head head;
   head.status = sent.status;
@@ -98,6 +100,17 @@ reading read(const question& asked, const simulator::script& sent, bool streamed
 json essence(const std::string& body, fault_kind fault) {
   json whole = json::parse(body);
   if (fault == fault_kind::no_usage) whole.erase("usage");
+  if (fault == fault_kind::usage_dialect) {
+    whole.erase("usage");
+    whole.erase("x_groq");
+  }
+  if (fault == fault_kind::content_parts && whole.contains("choices")) {
+    for (json& choice : whole["choices"]) {
+      if (!choice.contains("message") || !choice["message"]["content"].is_array()) continue;
+      json& content = choice["message"]["content"];
+      if (content.size() == 1) content = json(content[0]["text"]);
+    }
+  }
   if (fault == fault_kind::filtered && whole.contains("choices")) {
     for (json& choice : whole["choices"]) choice.erase("finish_reason");
   }
@@ -117,7 +130,10 @@ TEST_P(SimulatedRelay, IsUnderstoodStreamedOrNot) {
       {fault_kind::no_price, failure_class::permanent},
       {fault_kind::model_denied, failure_class::permanent},
       {fault_kind::key_spent, failure_class::key_ended},
-      {fault_kind::quota, failure_class::key_ended}};
+      {fault_kind::quota, failure_class::key_ended},
+      {fault_kind::quota_in_words, failure_class::key_ended},
+      {fault_kind::no_model, failure_class::permanent},
+      {fault_kind::too_large, failure_class::permanent}};
   for (const question& asked : questions()) {
     const auto expected = read(asked, reply_to(asked, false, fault_kind::none), false).outcome;
     ASSERT_TRUE(expected.has_value()) << expected.error().message;
@@ -145,6 +161,8 @@ TEST_P(SimulatedRelay, IsUnderstoodStreamedOrNot) {
       const bool hints =
           fault() == fault_kind::refused_429_hint || fault() == fault_kind::refused_429_reset;
       EXPECT_EQ(seen.outcome.error().retry_after.has_value(), hints);
+      EXPECT_EQ(seen.outcome.error().model_out, fault() == fault_kind::no_channel);
+      EXPECT_EQ(seen.outcome.error().tier_full, fault() == fault_kind::tier_full);
       EXPECT_EQ(seen.outcome.error().max_retries, fault() == fault_kind::no_channel ? 2 : -1);
     }
   }

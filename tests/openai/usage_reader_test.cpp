@@ -63,9 +63,9 @@ INSTANTIATE_TEST_SUITE_P(
                    R"({"prompt_tokens":0,"completion_tokens":0,"total_tokens":8})", std::nullopt},
         usage_case{"a completion that only the total tells",
                    R"({"prompt_tokens":7,"total_tokens":10})", counts(7, 0, 3, 0)},
-        usage_case{"a completion of zero stays so",
+        usage_case{"a completion of zero that the total knows better",
                    R"({"prompt_tokens":7,"completion_tokens":0,"total_tokens":10})",
-                   counts(7, 0, 0, 0)},
+                   counts(7, 0, 3, 0)},
         usage_case{"a prompt that only the total tells",
                    R"({"completion_tokens":3,"total_tokens":10})", counts(7, 0, 3, 0)},
         usage_case{"a prompt of zero that the total knows better",
@@ -116,10 +116,85 @@ INSTANTIATE_TEST_SUITE_P(
         usage_case{"beside prompt_tokens they are told already",
                    R"({"prompt_tokens":10,"completion_tokens":5,"cache_read_input_tokens":4})",
                    counts(10, 0, 5, 0)},
+        // https://github.com/decolua/9router/pull/2658
         usage_case{
-            "more cached than prompt",
+            "more cached than prompt: it stands beside",
             R"({"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":99}})",
-            counts(10, 10, 5, 0)},
+            counts(109, 99, 5, 0)},
+        usage_case{
+            "Claude behind OpenAI's fields, the total of what is billed fresh",
+            R"({"prompt_tokens":21,"completion_tokens":5,"total_tokens":26,"prompt_tokens_details":{"cached_tokens":188086}})",
+            counts(188107, 188086, 5, 0)},
+        usage_case{
+            "the same with the total of all",
+            R"({"prompt_tokens":21,"completion_tokens":5,"total_tokens":188112,"prompt_tokens_details":{"cached_tokens":188086}})",
+            counts(188107, 188086, 5, 0)},
+        usage_case{
+            "the same in Claude's own words",
+            R"({"prompt_tokens":21,"completion_tokens":5,"cache_read_input_tokens":188086,"cache_creation_input_tokens":300})",
+            counts(188407, 188086, 5, 0)},
+        usage_case{
+            "and in both words: it is told twice and counted once",
+            R"({"prompt_tokens":21,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":188086,"cached_creation_tokens":300},"cache_read_input_tokens":188086,"cache_creation_input_tokens":300})",
+            counts(188407, 188086, 5, 0)},
+        usage_case{
+            "what was written to the cache alone",
+            R"({"prompt_tokens":21,"completion_tokens":5,"cache_creation_input_tokens":300})",
+            counts(321, 0, 5, 0)},
+        usage_case{
+            "in the words of responses",
+            R"({"input_tokens":21,"output_tokens":5,"input_tokens_details":{"cached_tokens":400}})",
+            counts(421, 400, 5, 0)},
+        usage_case{
+            "read and written that fit into the prompt only one by one",
+            R"({"prompt_tokens":150,"completion_tokens":5,"cache_read_input_tokens":100,"cache_creation_input_tokens":100})",
+            counts(350, 100, 5, 0)},
+        usage_case{
+            "less cached than prompt, and a total that has both",
+            R"({"prompt_tokens":150,"completion_tokens":5,"total_tokens":255,"prompt_tokens_details":{"cached_tokens":100}})",
+            counts(250, 100, 5, 0)},
+        usage_case{
+            "nothing fresh at all",
+            R"({"prompt_tokens":0,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":400}})",
+            counts(400, 400, 5, 0)},
+        usage_case{
+            "Moonshot's cached tokens",
+            R"({"prompt_tokens":10,"completion_tokens":5,"total_tokens":15,"cached_tokens":4})",
+            counts(10, 4, 5, 0)},
+        // https://docs.x.ai/docs/key-information/consumption-and-rate-limits
+        // https://github.com/vercel/ai/pull/12425
+        usage_case{
+            "xAI's reasoning beside the completion",
+            R"({"prompt_tokens":12,"completion_tokens":2,"total_tokens":331,"completion_tokens_details":{"reasoning_tokens":317}})",
+            counts(12, 0, 319, 317)},
+        // https://github.com/Wei-Shaw/sub2api/issues/5771
+        usage_case{
+            "the same with a part of the prompt cached",
+            R"({"prompt_tokens":10120,"completion_tokens":1499,"total_tokens":14428,"prompt_tokens_details":{"cached_tokens":128},"completion_tokens_details":{"reasoning_tokens":2809}})",
+            counts(10120, 128, 4308, 2809)},
+        // https://github.com/router-for-me/CLIProxyAPI/issues/5733
+        usage_case{
+            "Gemini's thoughts, and no word of an answer",
+            R"({"prompt_tokens":21,"completion_tokens":0,"total_tokens":81,"completion_tokens_details":{"reasoning_tokens":60}})",
+            counts(21, 0, 60, 60)},
+        // https://github.com/mozilla-ai/any-llm/issues/1290
+        usage_case{"Gemini's thoughts in the total alone",
+                   R"({"prompt_tokens":20,"completion_tokens":198,"total_tokens":623})",
+                   counts(20, 0, 603, 0)},
+        usage_case{"the same in the words of responses",
+                   R"({"input_tokens":20,"output_tokens":198,"total_tokens":623})",
+                   counts(20, 0, 603, 0)},
+        usage_case{
+            "a cache beside the prompt, and reasoning beside the completion",
+            R"({"prompt_tokens":12,"completion_tokens":2,"total_tokens":431,"prompt_tokens_details":{"cached_tokens":100},"completion_tokens_details":{"reasoning_tokens":317}})",
+            counts(112, 100, 319, 317)},
+        usage_case{"a total that is less than its parts tells nothing",
+                   R"({"prompt_tokens":12,"completion_tokens":2,"total_tokens":3})",
+                   counts(12, 0, 2, 0)},
+        usage_case{
+            "SGLang's reasoning tokens, a part of the completion",
+            R"({"prompt_tokens":10,"completion_tokens":5,"total_tokens":15,"reasoning_tokens":3})",
+            counts(10, 0, 5, 3)},
         usage_case{
             "more reasoning than completion",
             R"({"prompt_tokens":10,"completion_tokens":5,"completion_tokens_details":{"reasoning_tokens":9}})",
@@ -146,6 +221,16 @@ INSTANTIATE_TEST_SUITE_P(
         usage_case{"nothing", "{}", std::nullopt},
         usage_case{"nothing of use",
                    R"({"prompt_tokens":null,"completion_tokens":-5,"requests":1})", std::nullopt}));
+
+TEST(ServiceTier, IsReadFromTheUsageWhereAnthropicPutsIt) {
+  chunk_reader reader;
+  const auto tier = [&](const std::string& text) {
+    return read_usage(reader.object(text), endpoint::chat_completions).service_tier;
+  };
+  EXPECT_EQ(tier(R"({"input_tokens":1,"service_tier":"standard"})"), "standard");
+  EXPECT_EQ(tier(R"({"service_tier":null})"), "");
+  EXPECT_EQ(tier("{}"), "");
+}
 
 TEST(ReportedCost, IsReadAsADecimal) {
   const auto cost = [](const std::string& text) -> std::string {

@@ -258,9 +258,22 @@ script spoilt(fault_kind fault, const std::string& text) {
 }
 
 TEST(Script, OnlyAGoodReplyIsDelivered) {
-  const std::set<std::string_view> good{
-      "none", "no-usage",    "ragged",  "filtered",  "json-for-stream", "stream-for-json", "crlf",
-      "cr",   "keep-alives", "no-done", "held-open", "usage-on-last",   "usage-on-every"};
+  const std::set<std::string_view> good{"none",
+                                        "no-usage",
+                                        "ragged",
+                                        "filtered",
+                                        "json-for-stream",
+                                        "stream-for-json",
+                                        "crlf",
+                                        "cr",
+                                        "keep-alives",
+                                        "no-done",
+                                        "held-open",
+                                        "usage-on-last",
+                                        "usage-on-every",
+                                        "usage-dialect",
+                                        "content-parts",
+                                        "null-finish"};
   for (std::size_t kind = 0; kind < fault_kinds; ++kind) {
     const auto fault = static_cast<fault_kind>(kind);
     for (int number = 0; number < 20; ++number) {
@@ -289,13 +302,20 @@ TEST(Script, RefusalsAreThoseOfRelays) {
             fault_kind::quota,
             {403, 429},
             {"insufficient_user_quota", "pre_consume_token_quota_failed", "insufficient_quota"}},
+        refusal{fault_kind::quota_in_words,
+                {400, 403, 429, 500},
+                {"403", "INSUFFICIENT_BALANCE", "Arrearage", "", "1113"}},
+        refusal{fault_kind::no_model, {404}, {"404", "DeploymentNotFound", ""}},
+        refusal{fault_kind::too_large, {429}, {"rate_limit_exceeded"}},
+        refusal{fault_kind::tier_full, {498, 429}, {"capacity_exceeded", "resource_unavailable"}},
         refusal{fault_kind::refused_429_reset, {429}, {"rate_limit_exceeded"}}}) {
     std::set<int> met_statuses;
     std::set<std::string> met_codes;
     for (int number = 0; number < 60; ++number) {
       const auto reply = spoilt(kind, std::to_string(number));
       met_statuses.insert(reply.status);
-      const auto error = json::parse(reply.body)["error"];
+      const auto body = json::parse(reply.body);
+      const auto& error = body.contains("error") ? body["error"] : body;
       met_codes.insert(error["code"]);
       EXPECT_EQ(error["message"].get<std::string>().find("{}"), std::string::npos);
       EXPECT_EQ(reply.extra_headers.find("x-ratelimit-reset-requests: ") == 0 ||

@@ -91,6 +91,38 @@ TEST(StreamShape, NoFinishIsAllButTheReasons) {
   EXPECT_EQ(as(fault_kind::no_finish), replaced(plain().text, "\"stop\"", "null"));
 }
 
+TEST(StreamShape, BrokenOffEndsForAReasonThatSaysSo) {
+  std::set<std::string> met;
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    const auto chunks = chunks_of(as(fault_kind::broken_off, seed));
+    met.insert(chunks[2]["choices"][0]["finish_reason"]);
+    EXPECT_TRUE(chunks[1]["choices"][0]["finish_reason"].is_null());
+  }
+  EXPECT_EQ(met, (std::set<std::string>{"insufficient_system_resource", "network_error",
+                                        "network-error", "abort", "ERROR"}));
+}
+
+TEST(StreamShape, NullFinishIsAStringUntilTheEnd) {
+  const auto chunks = chunks_of(as(fault_kind::null_finish));
+  EXPECT_EQ(chunks[0]["choices"][0]["finish_reason"], "null");
+  EXPECT_EQ(chunks[2]["choices"][0]["finish_reason"], "stop");
+}
+
+TEST(StreamShape, ContentPartsAreListsHereAndThere) {
+  const std::string text = "data: {\"choices\":[{\"delta\":{\"content\":\"a\\\"b\"}}]}\n\n";
+  std::set<std::string> met;
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    random random(seed);
+    const auto made = reshaped({text, {text.size()}}, fault_kind::content_parts, random);
+    EXPECT_EQ(made.steps.back(), made.text.size());
+    met.insert(made.text);
+  }
+  EXPECT_EQ(
+      met, (std::set<std::string>{text,
+                                  "data: {\"choices\":[{\"delta\":{\"content\":[{\"type\":\"text\","
+                                  "\"text\":\"a\\\"b\"}]}}]}\n\n"}));
+}
+
 TEST(StreamShape, NoFinishOfAResponseIsAllButItsLastEvent) {
   const std::string begun = "event: response.created\ndata: {}\n\n";
   for (const std::string last : {"response.completed", "response.incomplete"}) {

@@ -42,10 +42,13 @@ struct engine_rig {
                               ended = true;
                             });
       // Time stands still while a worker has nothing to do and the reader may yet bring something.
+      // With so many in the queue nobody waits for it.
+      constexpr std::size_t many = 48;
       const auto settled = [&] {
         const auto told = runner.now();
-        return source.quiet() || (options.pace.concurrency != 0 &&
-                                  told.in_flight + told.waiting >= options.pace.concurrency);
+        return source.quiet() || told.queued >= many ||
+               (options.pace.concurrency != 0 &&
+                told.in_flight + told.waiting >= options.pace.concurrency);
       };
       if (until) {
         run_virtual(

@@ -2,12 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <exception>
 #include <functional>
 #include <map>
+#include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -37,7 +40,14 @@ class memory_source final : public request_source {
   std::vector<request> requests;
   std::exception_ptr fault;  ///< thrown behind the last one
 
+  std::size_t number_of_jobs = 1;
+  bool several_models = false;
+  std::set<std::pair<std::size_t, std::string>> earlier_successes;  ///< job and model
+  bool looks_ahead = false;                                         ///< look_ahead() finds some
+
   std::optional<request> next() override {
+    const std::lock_guard lock(mutex_);
+    while (taken_.contains(at_)) ++at_;
     if (at_ < requests.size() && !cancelled_.load()) return requests[at_++];
     ended_.store(true);
     if (fault && !cancelled_.load()) std::rethrow_exception(fault);
@@ -47,12 +57,33 @@ class memory_source final : public request_source {
   std::string_view identity(std::size_t job) const override {
     return job == 0 ? "first job" : "other job";
   }
+  std::size_t jobs() const override { return number_of_jobs; }
+  bool has_several_models() const override { return several_models; }
+  bool had_success(std::size_t job, std::string_view model) const override {
+    return std::any_of(earlier_successes.begin(), earlier_successes.end(), [&](const auto& one) {
+      return one.first == job && (model.empty() || one.second == model);
+    });
+  }
+  /// The last ones.
+  void look_ahead(std::size_t job, std::size_t count,
+                  const std::function<void(std::vector<request>)>& done) override {
+    std::vector<request> found;
+    if (looks_ahead) {
+      const std::lock_guard lock(mutex_);
+      for (std::size_t i = requests.size(); i-- > at_ && found.size() < count;) {
+        if (requests[i].job == job && taken_.insert(i).second) found.push_back(requests[i]);
+      }
+    }
+    done(std::move(found));
+  }
 
   /// Nothing more will come from it.
   bool quiet() const { return ended_.load() || cancelled_.load(); }
 
  private:
+  std::mutex mutex_;  // the reader's thread and the event loop's meet here
   std::size_t at_ = 0;
+  std::set<std::size_t> taken_;  // by look_ahead()
   std::atomic<bool> ended_{false};
   std::atomic<bool> cancelled_{false};
 };

@@ -1,0 +1,566 @@
+// When failures of many requests together end a run, and when each is its request's own; in
+// virtual time.
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <set>
+#include <string>
+
+#include "support/engine_rig.hpp"
+
+namespace sluice {
+namespace {
+
+using namespace std::chrono_literals;
+using test::completion_plan;
+using test::engine_rig;
+using test::exchange_call;
+using test::exchange_plan;
+using test::refusal_plan;
+using test::unreachable_plan;
+
+std::uint64_t line_of(const exchange_call& call) {
+  const std::size_t begin = call.body.find("\"user\":\"") + 8;
+  return std::stoull(call.body.substr(call.body.find('-', begin) + 1));
+}
+
+std::size_t job_of(const exchange_call& call) {
+  return std::stoull(call.body.substr(call.body.find("\"user\":\"") + 8));
+}
+
+std::string model_of(const exchange_call& call) {
+  const std::size_t begin = call.body.find("\"model\":\"") + 9;
+  return call.body.substr(begin, call.body.find('"', begin) - begin);
+}
+
+void give_model(request& asked, const std::string& model) {
+  const std::string named = R"({"model":")";
+  const std::size_t begin = named.size();
+  asked.body.replace(begin, asked.body.find('"', begin) - begin, model);
+  asked.model = model;
+}
+
+exchange_plan no_such_model() {
+  return refusal_plan(404, "The model `m` does not exist", "model_not_found");
+}
+// In words that no table knows.
+exchange_plan barred(int status = 403) {
+  return refusal_plan(status, "Your workspace is frozen (request id: 2026a1)");
+}
+
+// --- a job whose every request is refused alike
+
+TEST(stop_rules_test, twenty_refusals_alike_without_a_success_stop_the_run_and_nothing_is_put) {
+  for (const unsigned places : {1U, 8U, 64U}) {
+    engine_rig test;
+    test.add(5000);
+    test.options.pace.requests_per_minute = 0;
+    test.options.pace.concurrency = places;
+    test.relay.plan = [](const exchange_call&) { return no_such_model(); };
+    test.run();
+    EXPECT_EQ(test.outcome.reason, stop_reason::refused_alike) << places;
+    EXPECT_NE(test.outcome.message.find("model m"), std::string::npos) << test.outcome.message;
+    EXPECT_NE(test.outcome.message.find("https://api.openai.com/v1"), std::string::npos);
+    EXPECT_NE(test.outcome.message.find("does not exist"), std::string::npos);
+    EXPECT_TRUE(test.sink.results.empty()) << places;
+    EXPECT_GE(test.relay.calls.size(), 20U);
+    EXPECT_LT(test.relay.calls.size(), 20U + places) << places;
+  }
+}
+
+TEST(stop_rules_test, fewer_than_twenty_are_the_requests_own) {
+  engine_rig test;
+  test.add(19);
+  test.relay.plan = [](const exchange_call&) { return no_such_model(); };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  EXPECT_EQ(test.sink.results.size(), 19U);
+  for (const auto& one : test.sink.results) EXPECT_FALSE(one.retryable);
+}
+
+TEST(stop_rules_test, one_success_makes_refusals_the_requests_own) {
+  for (const std::uint64_t good : {1U, 20U}) {
+    engine_rig test;
+    test.add(200);
+    test.options.pace.concurrency = 1;
+    test.relay.plan = [&](const exchange_call& call) {
+      return line_of(call) == good ? completion_plan() : no_such_model();
+    };
+    test.run();
+    EXPECT_EQ(test.outcome.reason, stop_reason::none) << good;
+    EXPECT_EQ(test.sink.results.size(), 200U) << good;
+  }
+}
+
+TEST(stop_rules_test, a_success_of_an_earlier_run_counts_as_the_jobs) {
+  engine_rig test;
+  test.add(50);
+  test.source.earlier_successes = {{0, "m"}};
+  test.relay.plan = [](const exchange_call&) { return no_such_model(); };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  EXPECT_EQ(test.sink.results.size(), 50U);
+}
+
+TEST(stop_rules_test, refusals_that_differ_are_no_row) {
+  engine_rig test;
+  test.add(200);
+  test.options.pace.concurrency = 1;
+  test.relay.plan = [](const exchange_call& call) {
+    return call.number % 19 == 18 ? refusal_plan(422, "another") : no_such_model();
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  EXPECT_EQ(test.sink.results.size(), 200U);
+}
+
+TEST(stop_rules_test, whoever_keeps_going_gets_a_line_for_each) {
+  engine_rig test;
+  test.add(200);
+  test.options.pace.keep_going = true;
+  test.relay.plan = [](const exchange_call& call) {
+    return call.number < 100 ? no_such_model() : barred();
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  EXPECT_EQ(test.sink.results.size(), 200U);
+}
+
+TEST(stop_rules_test, a_refused_job_leaves_the_others_to_go_on) {
+  engine_rig test;
+  test.source.number_of_jobs = 2;
+  for (std::uint64_t line = 1; line <= 100; ++line) {
+    for (const std::size_t job : {0U, 1U}) {
+      test.source.requests.push_back(test::make_request(job, line));
+    }
+  }
+  test.relay.plan = [](const exchange_call& call) {
+    return job_of(call) == 0 ? completion_plan() : no_such_model();
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::refused_alike);
+  EXPECT_EQ(test.succeeded(), 100U);
+  EXPECT_EQ(test.sink.results.size(), 100U) << "nothing is written for the other job";
+  EXPECT_LT(test.relay.calls.size(), 100U + 20 + 64);
+}
+
+// --- an account that ends in words nobody knows
+
+TEST(stop_rules_test, thirty_refusals_in_unknown_words_after_successes_end_the_key) {
+  for (const int status : {403, 412, 500, 503}) {
+    for (const unsigned places : {1U, 64U}) {
+      for (const bool looks_ahead : {true, false}) {
+        engine_rig test;
+        test.add(3000);
+        test.source.looks_ahead = looks_ahead;
+        test.options.pace.concurrency = places;
+        test.options.pace.max_attempts = 1;
+        test.relay.plan = [&](const exchange_call& call) {
+          return call.number < 100 ? completion_plan() : barred(status);
+        };
+        test.run();
+        const std::string what =
+            fmt::format("{}, {} in flight, looks ahead: {}", status, places, looks_ahead);
+        EXPECT_EQ(test.outcome.reason, stop_reason::key_ended) << what;
+        EXPECT_NE(test.outcome.message.find("workspace is frozen"), std::string::npos) << what;
+        EXPECT_EQ(test.sink.results.size(), 100U) << what << ": the refused stay pending";
+        EXPECT_LE(test.relay.calls.size(), 100U + 25 + places + 5) << what;
+      }
+    }
+  }
+}
+
+// A source that cannot look ahead has what the reader has taken from it: 64 requests and more.
+TEST(stop_rules_test, a_block_of_bad_rows_is_found_out_by_requests_from_elsewhere) {
+  for (const bool looks_ahead : {true, false}) {
+    for (const unsigned places : {1U, 16U, 64U}) {
+      engine_rig test;
+      test.add(400);
+      test.source.looks_ahead = looks_ahead;
+      test.options.pace.concurrency = places;
+      const std::uint64_t last = looks_ahead ? 220 : 150;
+      test.relay.plan = [&](const exchange_call& call) {
+        const auto line = line_of(call);
+        return line > 100 && line <= last ? barred() : completion_plan();
+      };
+      test.run();
+      const std::string what = fmt::format("{} in flight, looks ahead: {}", places, looks_ahead);
+      EXPECT_EQ(test.outcome.reason, stop_reason::none) << what << test.outcome.message;
+      EXPECT_EQ(test.sink.results.size(), 400U) << what;
+      EXPECT_EQ(test.succeeded(), 400 - (last - 100)) << what;
+      EXPECT_EQ(test.relay.calls.size(), 400U) << what << ": each is sent once";
+      EXPECT_FALSE(test.result_of("0-110").retryable) << what << ": a failure of its own";
+    }
+  }
+}
+
+TEST(stop_rules_test, fewer_than_thirty_at_the_end_of_a_job_are_tried_by_a_later_run) {
+  engine_rig test;
+  test.add(120);
+  test.relay.plan = [](const exchange_call& call) {
+    return call.number < 100 ? completion_plan() : barred();
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  EXPECT_EQ(test.sink.results.size(), 120U);
+  EXPECT_TRUE(test.result_of("0-120").retryable);
+}
+
+TEST(stop_rules_test, refusals_beside_successes_are_written_as_they_are) {
+  engine_rig test;
+  test.add(300);
+  test.options.pace.concurrency = 4;
+  test.relay.plan = [](const exchange_call& call) {
+    return call.number % 10 == 0 ? completion_plan() : barred();
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  EXPECT_EQ(test.sink.results.size(), 300U);
+  EXPECT_FALSE(test.result_of("0-2").retryable);
+}
+
+TEST(stop_rules_test, bad_requests_after_successes_end_nothing) {
+  engine_rig test;
+  test.add(300);
+  test.relay.plan = [](const exchange_call& call) {
+    return call.number < 10 ? completion_plan() : refusal_plan(400, "prompt too long");
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  EXPECT_EQ(test.sink.results.size(), 300U);
+}
+
+TEST(stop_rules_test, a_member_of_a_pool_that_refuses_alike_rests_and_the_others_take_over) {
+  engine_rig test;
+  test.add(400);
+  test.make_pool({"a", "b"});
+  test.relay.plan = [](const exchange_call& call) {
+    return call.number < 20 ? completion_plan() : barred();
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  EXPECT_EQ(test.succeeded(), 400U) << "nothing fails for the member's account";
+  EXPECT_EQ(test.served_by("a"), 20U);
+}
+
+TEST(stop_rules_test, an_interrupted_run_leaves_what_it_held_pending) {
+  engine_rig test;
+  test.add(2000);
+  test.options.pace.concurrency = 4;
+  test.relay.plan = [](const exchange_call& call) {
+    return call.number < 15 ? no_such_model() : completion_plan("x", 1h);
+  };
+  test.run([&] { return test.relay.calls.size() >= 18; }, [](engine& running) { running.abort(); });
+  EXPECT_EQ(test.outcome.reason, stop_reason::interrupted);
+  EXPECT_TRUE(test.sink.results.empty());
+}
+
+// --- the key's end, confirmed
+
+TEST(stop_rules_test, a_blink_of_the_key_ends_no_run) {
+  for (const int status : {401, 402, 429}) {
+    engine_rig test;
+    test.add(2000);
+    test.options.pace.requests_per_minute = 0;
+    std::size_t refused = 0;
+    const time_point start = test.time.now();
+    test.relay.plan = [&](const exchange_call& call) {
+      const duration passed = call.at - start;
+      if (passed < 3s || passed > 3200ms) return completion_plan();
+      ++refused;
+      return refusal_plan(status, "quota", status == 429 ? "insufficient_quota" : "");
+    };
+    test.run();
+    EXPECT_GE(refused, 10U) << status;
+    EXPECT_EQ(test.outcome.reason, stop_reason::none) << status;
+    EXPECT_EQ(test.succeeded(), 2000U) << status;
+  }
+}
+
+TEST(stop_rules_test, a_spent_quota_is_confirmed_within_seconds) {
+  engine_rig test;
+  test.add(2000);
+  const time_point start = test.time.now();
+  test.relay.plan = [&](const exchange_call& call) {
+    return call.at - start < 3s ? completion_plan()
+                                : refusal_plan(429, "spent", "insufficient_quota");
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::key_ended);
+  EXPECT_LT(test.time.now() - start, 3s + 90s) << "the limit's window may hold the trial";
+  EXPECT_EQ(test.sink.results.size(), test.succeeded());
+}
+
+// --- certificates and proxies
+
+exchange_plan expired() {
+  exchange_plan planned = unreachable_plan();
+  planned.end = exchange_end::how::bad_certificate;
+  planned.message = "certificate has expired";
+  return planned;
+}
+
+TEST(stop_rules_test, a_bad_certificate_after_hours_of_success_is_waited_out) {
+  for (const bool proxy : {false, true}) {
+    engine_rig test;
+    test.add(600);
+    const time_point start = test.time.now();
+    test.relay.plan = [&](const exchange_call& call) {
+      const duration passed = call.at - start;
+      if (passed < 60s || passed > 5min) return completion_plan();
+      auto planned = expired();
+      if (proxy) planned.end = exchange_end::how::refused_by_proxy;
+      return planned;
+    };
+    test.run();
+    EXPECT_EQ(test.outcome.reason, stop_reason::none) << proxy;
+    EXPECT_EQ(test.succeeded(), 600U) << proxy;
+  }
+}
+
+TEST(stop_rules_test, one_that_stays_bad_is_a_relay_that_is_down_and_the_cause_is_told) {
+  engine_rig test;
+  test.add(600);
+  test.relay.plan = [&](const exchange_call& call) {
+    return call.number < 50 ? completion_plan() : expired();
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::relay_down);
+  EXPECT_EQ(test.outcome.message, "certificate has expired");
+  EXPECT_EQ(test.sink.results.size(), 50U);
+}
+
+// --- models
+
+exchange_plan no_channel() {
+  return refusal_plan(503, "no available channel for model a", "model_not_found");
+}
+
+// Requests for `a` and `b` in turns.
+void add_two_models(engine_rig& test, std::size_t count) {
+  test.add(count);
+  test.source.several_models = true;
+  for (std::size_t i = 0; i < count; ++i) {
+    give_model(test.source.requests[i], i % 2 == 0 ? "a" : "b");
+  }
+}
+
+TEST(stop_rules_test, requests_of_a_model_that_is_out_wait_and_the_others_go_on) {
+  engine_rig test;
+  add_two_models(test, 600);
+  const time_point start = test.time.now();
+  std::size_t refused = 0;
+  std::size_t others = 0;
+  test.relay.plan = [&](const exchange_call& call) {
+    const duration passed = call.at - start;
+    if (model_of(call) == "a" && passed > 20s && passed < 6min) {
+      ++refused;
+      return no_channel();
+    }
+    if (passed > 20s && passed < 6min) ++others;
+    return completion_plan();
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  EXPECT_EQ(test.succeeded(), 600U) << "none has failed";
+  EXPECT_LT(refused, 64U + 20U) << "those in flight, and one trial at a time";
+  EXPECT_GT(others, 100U);
+  for (const auto& one : test.sink.results) EXPECT_LE(one.attempts, 30U);
+}
+
+TEST(stop_rules_test, a_model_that_stays_out_leaves_its_requests_pending_and_the_rest_done) {
+  engine_rig test;
+  add_two_models(test, 600);
+  test.relay.plan = [&](const exchange_call& call) {
+    return model_of(call) == "a" && call.number > 50 ? no_channel() : completion_plan();
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::model_out);
+  EXPECT_NE(test.outcome.message.find("no available channel"), std::string::npos);
+  EXPECT_EQ(test.sink.results.size(), test.succeeded()) << "nothing is written as failed";
+  std::size_t of_b = 0;
+  for (const auto& one : test.sink.results) of_b += one.model == "b" ? 1 : 0;
+  EXPECT_EQ(of_b, 300U);
+}
+
+TEST(stop_rules_test, the_only_model_of_a_job_that_stays_out_stops_the_run) {
+  engine_rig test;
+  test.add(2000);
+  test.relay.plan = [&](const exchange_call& call) {
+    return call.number > 50 ? no_channel() : completion_plan();
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::model_out);
+  EXPECT_EQ(test.sink.results.size(), test.succeeded());
+}
+
+TEST(stop_rules_test, a_model_that_never_answered_gets_three_attempts) {
+  engine_rig test;
+  add_two_models(test, 20);
+  test.relay.plan = [&](const exchange_call& call) {
+    return model_of(call) == "a" ? no_channel() : completion_plan();
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  EXPECT_EQ(test.sink.results.size(), 20U);
+  EXPECT_EQ(test.result_of("0-1").attempts, 3U);
+  EXPECT_EQ(test.result_of("0-1").outcome.error().http_status, 503);
+}
+
+TEST(stop_rules_test, a_model_that_answered_in_an_earlier_run_is_out_too) {
+  engine_rig test;
+  test.add(20);
+  test.source.earlier_successes = {{0, "m"}};
+  const time_point start = test.time.now();
+  test.relay.plan = [&](const exchange_call& call) {
+    return call.at - start < 2min ? no_channel() : completion_plan();
+  };
+  test.run();
+  EXPECT_EQ(test.succeeded(), 20U);
+}
+
+TEST(stop_rules_test, a_404_of_one_of_several_models_is_no_wrong_address) {
+  engine_rig test;
+  test.add(60);
+  test.source.several_models = true;
+  for (std::size_t i = 0; i < 60; ++i) {
+    give_model(test.source.requests[i], i < 10 ? "a" : "b");
+  }
+  test.options.pace.concurrency = 1;
+  test.relay.plan = [](const exchange_call& call) {
+    return model_of(call) == "a" ? refusal_plan(404, "Not found") : completion_plan();
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  EXPECT_EQ(test.succeeded(), 50U);
+  EXPECT_EQ(test.sink.results.size(), 60U);
+
+  engine_rig wrong;
+  wrong.add(60);
+  wrong.source.several_models = true;
+  for (std::size_t i = 0; i < 60; ++i) {
+    give_model(wrong.source.requests[i], i < 10 ? "a" : "b");
+  }
+  wrong.options.pace.concurrency = 1;
+  wrong.relay.plan = [](const exchange_call&) { return refusal_plan(404, "Not found"); };
+  wrong.run();
+  EXPECT_EQ(wrong.outcome.reason, stop_reason::wrong_address);
+  EXPECT_TRUE(wrong.sink.results.empty());
+}
+
+// --- relays that cannot stream
+
+constexpr std::string_view stream_fields =
+    R"(,"stream":true,"stream_options":{"include_usage":true})";
+
+void add_streamed(engine_rig& test, std::size_t count) {
+  test.add(count);
+  for (auto& asked : test.source.requests) {
+    asked.streamed = true;
+    asked.stream_fields = stream_fields.size();
+    asked.body.insert(asked.body.size() - 1, stream_fields);
+  }
+}
+
+bool asks_for_a_stream(const exchange_call& call) {
+  return call.streamed && call.body.find("\"stream\":true") != std::string::npos;
+}
+
+TEST(stop_rules_test, a_relay_that_cannot_stream_is_served_unstreamed) {
+  // A 400 is permanent: it is the trial that saves the job from being refused as a whole.
+  for (const int status : {500, 502, 400, 501}) {
+    engine_rig test;
+    add_streamed(test, 120);
+    const std::string plain = R"({"model":"m","messages":[],"user":"0-7"})";
+    std::set<std::string> keys;
+    test.relay.plan = [&](const exchange_call& call) {
+      if (asks_for_a_stream(call)) return refusal_plan(status, "stream failed");
+      EXPECT_FALSE(call.streamed);
+      if (line_of(call) == 7) {
+        EXPECT_EQ(call.body, plain);
+      }
+      keys.insert(call.idempotency_key);
+      return completion_plan();
+    };
+    test.run();
+    EXPECT_EQ(test.outcome.reason, stop_reason::none) << status << test.outcome.message;
+    EXPECT_EQ(test.succeeded(), 120U) << status;
+    EXPECT_EQ(keys.size(), 120U);
+    EXPECT_FALSE(test.result_of("0-100").streamed);
+    EXPECT_LT(test.relay.calls.size(), 120U + 2 * 64) << status;
+  }
+}
+
+TEST(stop_rules_test, one_trial_without_a_stream_that_fails_changes_nothing) {
+  engine_rig test;
+  add_streamed(test, 120);
+  std::size_t unstreamed = 0;
+  test.relay.plan = [&](const exchange_call& call) {
+    if (!asks_for_a_stream(call)) ++unstreamed;
+    return refusal_plan(500, "down");
+  };
+  test.run();
+  EXPECT_EQ(unstreamed, 1U);
+  EXPECT_EQ(test.outcome.reason, stop_reason::relay_down);
+}
+
+TEST(stop_rules_test, a_relay_that_has_streamed_is_asked_for_streams_only) {
+  engine_rig test;
+  add_streamed(test, 200);
+  std::size_t unstreamed = 0;
+  test.relay.plan = [&](const exchange_call& call) {
+    if (!asks_for_a_stream(call)) ++unstreamed;
+    return call.number < 5 || call.number > 90 ? completion_plan() : refusal_plan(500, "down");
+  };
+  test.run();
+  EXPECT_EQ(unstreamed, 0U);
+}
+
+TEST(stop_rules_test, lines_that_ask_for_a_stream_themselves_keep_their_word) {
+  engine_rig test;
+  add_streamed(test, 60);
+  for (auto& asked : test.source.requests) asked.stream_fields = 0;
+  std::size_t unstreamed = 0;
+  test.relay.plan = [&](const exchange_call& call) {
+    if (!asks_for_a_stream(call)) ++unstreamed;
+    return refusal_plan(500, "down");
+  };
+  test.run();
+  EXPECT_EQ(unstreamed, 0U);
+}
+
+// --- hints and replies
+
+TEST(stop_rules_test, a_hint_beyond_a_day_is_no_date) {
+  for (const bool beyond : {false, true}) {
+    engine_rig test;
+    test.add(10);
+    test.relay.plan = [&](const exchange_call&) {
+      return refusal_plan(429, "wait", "", {{"retry-after", beyond ? "86401" : "86400"}});
+    };
+    test.run();
+    EXPECT_EQ(test.outcome.reason, stop_reason::come_back_later);
+    EXPECT_EQ(test.outcome.again_at.has_value(), !beyond);
+  }
+}
+
+TEST(stop_rules_test, a_reply_that_cannot_be_read_twice_ends_its_request) {
+  engine_rig test;
+  test.add(3);
+  test.relay.plan = [](const exchange_call& call) {
+    if (line_of(call) != 2) return completion_plan();
+    exchange_plan planned = completion_plan();
+    planned.body = {{duration{}, R"({"choices": [)"}};
+    return planned;
+  };
+  test.run();
+  EXPECT_EQ(test.succeeded(), 2U);
+  const result& one = test.result_of("0-2");
+  EXPECT_EQ(one.attempts, 2U);
+  EXPECT_FALSE(one.retryable);
+  EXPECT_EQ(one.outcome.error().code, errc::invalid_response);
+}
+
+}  // namespace
+}  // namespace sluice
