@@ -1,10 +1,13 @@
 #include "attempt_outcome.hpp"
 
+#include <fmt/format.h>
+
 #include <cstdint>
 #include <map>
 #include <string>
 #include <utility>
 
+#include "base_url.hpp"
 #include "openai/error_body.hpp"
 
 namespace sluice {
@@ -62,6 +65,15 @@ openai::reply_reader::ending ending_of(how end) {
 attempt_outcome outcome_of(const exchange_end& end, openai::reply_reader& reader) {
   if (!end.head_arrived) return transport_failure(end);
   return reader.finish(ending_of(end.end), end.message);
+}
+
+void name_address(attempt_outcome& told, const relay_options& relay, endpoint target) {
+  if (told) return;
+  failure why = told.error();
+  if (why.kind != failure_class::wrong_address && !why.foreign) return;
+  why.message = fmt::format("asked {}: {}",
+                            base_url::parse(relay.base_url).shown(to_string(target)), why.message);
+  told = std::move(why);
 }
 
 attempt_end end_without_result(const exchange_end& end, const failure& why) {

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <boost/algorithm/string/case_conv.hpp>
 #include <boost/url/ipv4_address.hpp>
 #include <boost/url/ipv6_address.hpp>
@@ -11,14 +13,95 @@
 #include <string>
 
 #include "sluice/error.hpp"
-#include "sluice/job.hpp"
 
 namespace sluice {
 
 namespace {
 
-// A password before an @ and a key behind a ? are not to be seen on a screen.
-std::string without_secrets(std::string_view url) {
+constexpr std::string_view first_version = "/v1";
+
+// What a pasted endpoint ends in, without the version before it.
+constexpr std::array<std::string_view, 5> tails{"/chat/completions", "/completions", "/embeddings",
+                                                "/responses", "/models"};
+
+// Paths below which endpoints hang without a version:
+// https://ai.google.dev/gemini-api/docs/openai (/v1beta/openai),
+// https://developers.cloudflare.com/ai-gateway/chat-completion/ (/v1/ACCOUNT/GATEWAY/compat),
+// https://docs.github.com/en/rest/models/inference (/inference, /orgs/ORG/inference),
+// https://cloud.google.com/vertex-ai/generative-ai/docs/start/openai (/endpoints/openapi),
+// https://developers.llamaindex.ai/python/examples/llm/databricks (/serving-endpoints).
+constexpr std::array<std::string_view, 5> unversioned{"/openai", "/compat", "/inference",
+                                                      "/openapi", "/serving-endpoints"};
+
+// Hosts whose API has no version at all:
+// https://docs.spring.io/spring-ai/reference/2.1-SNAPSHOT/integrations/models/openai-compatible/perplexity.html,
+// https://github.com/fcjbispo/fbpyutils-ai/blob/main/specs/ai_llm_endpoints.md (GitHub's first
+// one).
+constexpr std::array<std::string_view, 2> hosts_without_version{"api.perplexity.ai",
+                                                                "models.inference.ai.azure.com"};
+
+// "v1", "v3", "v1beta", "v1beta1", "v2.1"
+bool is_version(std::string_view segment) {
+  if (!segment.starts_with('v')) return false;
+  segment.remove_prefix(1);
+  const auto drop_digits = [&] {
+    const std::size_t digits = segment.find_first_not_of("0123456789");
+    const bool any = digits != 0 && !segment.empty();
+    segment.remove_prefix(std::min(digits, segment.size()));
+    return any;
+  };
+  if (!drop_digits()) return false;
+  for (const std::string_view word : {".", "alpha", "beta", "preview"}) {
+    if (!segment.starts_with(word)) continue;
+    segment.remove_prefix(word.size());
+    drop_digits();
+    break;
+  }
+  return segment.empty();
+}
+
+// Where the last version of a path begins, at its slash; npos: it has none.
+std::size_t last_version(std::string_view path) {
+  for (std::size_t slash = path.rfind('/'); slash != std::string_view::npos;
+       slash = slash == 0 ? std::string_view::npos : path.rfind('/', slash - 1)) {
+    const std::string_view segment = path.substr(slash + 1);
+    if (is_version(segment.substr(0, segment.find('/')))) return slash;
+  }
+  return std::string_view::npos;
+}
+
+// Where the end of a path begins that stands for a version.
+std::size_t unversioned_end(std::string_view path) {
+  for (const std::string_view end : unversioned) {
+    if (path.ends_with(end)) return path.size() - end.size();
+  }
+  // A deployment of Azure's: /openai/deployments/NAME.
+  constexpr std::string_view deployments = "/openai/deployments/";
+  const std::size_t found = path.rfind(deployments);
+  const bool is_last = found != std::string_view::npos &&
+                       path.find('/', found + deployments.size()) == std::string_view::npos;
+  return is_last ? found : std::string_view::npos;
+}
+
+void drop_slashes(std::string_view& path) {
+  while (path.ends_with('/')) path.remove_suffix(1);
+}
+
+// Without what one request's address has behind the base.
+std::string_view without_tail(std::string_view path) {
+  drop_slashes(path);
+  for (const std::string_view tail : tails) {
+    if (!path.ends_with(tail)) continue;
+    path.remove_suffix(tail.size());
+    break;
+  }
+  drop_slashes(path);
+  return path;
+}
+
+}  // namespace
+
+std::string shown_address(std::string_view url) {
   std::string shown(url.substr(0, url.find_first_of("?#")));
   const std::size_t at = shown.rfind('@');
   if (at == std::string::npos) return shown;
@@ -27,15 +110,16 @@ std::string without_secrets(std::string_view url) {
   return begin < at ? shown.replace(begin, at - begin, "...") : shown;
 }
 
-}  // namespace
-
 base_url base_url::parse(std::string_view text) {
   const auto fail = [&](std::string_view what) {
     throw fatal_error(fatal_error::kind::cannot_start,
                       fmt::format("--base-url '{}' {}; write it like https://relay.example/v1",
-                                  without_secrets(text), what));
+                                  shown_address(text), what));
   };
-  const auto parsed = boost::urls::parse_uri(boost::core::string_view(text.data(), text.size()));
+  const bool is_exact = text.ends_with('#');
+  const std::string_view address = text.substr(0, text.size() - (is_exact ? 1 : 0));
+  const auto parsed =
+      boost::urls::parse_uri(boost::core::string_view(address.data(), address.size()));
   if (!parsed) fail("is no URL");
   const boost::urls::url_view& url = *parsed;
   base_url result;
@@ -47,7 +131,9 @@ base_url base_url::parse(std::string_view text) {
     fail("is neither http nor https");
   }
   if (url.has_userinfo()) fail("holds a user name, which would be shown in messages");
-  if (url.has_query() || url.has_fragment()) fail("has a query or a fragment");
+  if (url.has_fragment()) fail("has a fragment");
+  if (url.has_query() && !is_exact)
+    fail("has a query, which only an address with a # behind it may");
   result.host = boost::algorithm::to_lower_copy(std::string(url.host_address()));
   if (result.host.empty()) fail("names no host");
   result.port =
@@ -58,17 +144,44 @@ base_url base_url::parse(std::string_view text) {
   if (!has_path_only || result.port.size() > 5 || std::stoul(result.port) - 1 >= 65535) {
     fail("has no usable port");
   }
-  const auto drop_slashes = [&] {
-    while (!path.empty() && path.back() == '/') path.remove_suffix(1);
-  };
-  drop_slashes();
-  for (const auto target : {endpoint::chat_completions, endpoint::completions, endpoint::embeddings,
-                            endpoint::responses}) {  // copied from where one request goes
-    if (path.ends_with(to_string(target))) path.remove_suffix(to_string(target).size());
+  if (is_exact) {
+    const std::string_view query{url.encoded_query().data(), url.encoded_query().size()};
+    result.exact =
+        fmt::format("{}{}{}", path.empty() ? "/" : path, url.has_query() ? "?" : "", query);
   }
-  for (drop_slashes(); path.ends_with("/v1"); drop_slashes()) path.remove_suffix(3);
-  result.prefix = path;
+  result.hang_endpoints(without_tail(path));
   return result;
+}
+
+// What only asks, too, goes below a path that is taken as it is.
+void base_url::hang_endpoints(std::string_view path) {
+  const std::string doubled = fmt::format("{0}{0}", first_version);
+  while (path.ends_with(doubled)) path.remove_suffix(first_version.size());
+  const bool versionless = std::find(hosts_without_version.begin(), hosts_without_version.end(),
+                                     host) != hosts_without_version.end();
+  const std::size_t end = std::min(last_version(path), unversioned_end(path));
+  if (end != std::string_view::npos) {
+    endpoints = path;
+    prefix = path.substr(0, end);
+  } else {
+    prefix = path;
+    endpoints = prefix;
+    if (!versionless || !path.empty()) endpoints += first_version;
+  }
+}
+
+std::string base_url::target(std::string_view path, bool asks) const {
+  if (!asks && !exact.empty()) return exact;
+  const bool is_endpoint =
+      path.starts_with(first_version) && path.substr(first_version.size()).starts_with('/');
+  return is_endpoint ? endpoints + std::string(path.substr(first_version.size()))
+                     : prefix + std::string(path);
+}
+
+std::string base_url::shown(std::string_view path, bool asks) const {
+  const std::string whole = origin() + target(path, asks);
+  const std::size_t query = whole.find('?');
+  return query == std::string::npos ? whole : whole.substr(0, query) + "?...";
 }
 
 std::string host_in_url(const std::string& host) {

@@ -113,7 +113,7 @@ asio::awaitable<exchange_end> connector::open(connection& fresh) {
 }
 
 std::string connector::request_prefix() const {
-  return forwards() ? url_.origin() + url_.prefix : url_.prefix;
+  return forwards() ? url_.origin() : std::string();
 }
 
 std::string connector::proxy_authorization() const {

@@ -30,7 +30,7 @@ class connector {
   /// Opens it before its deadline; how that ended.
   boost::asio::awaitable<exchange_end> open(connection& fresh);
 
-  /// What a request names before its path: the relay itself, where a proxy passes requests on.
+  /// What a request names before its target: the relay itself, where a proxy passes requests on.
   std::string request_prefix() const;
   /// For that proxy; empty when there is none, or it asks for nothing.
   std::string proxy_authorization() const;

@@ -10,11 +10,14 @@
 namespace sluice {
 namespace {
 
+// The largest window, and what zlib adds to it for the form.
+constexpr int gzip_or_zlib = 15 + 32;
+constexpr int headless = -15;
+
 class gzip_decompressor final : public decompressor {
  public:
-  gzip_decompressor() {
-    constexpr int gzip_or_zlib = 15 + 32;
-    if (inflateInit2(&inflater_, gzip_or_zlib) != Z_OK) throw std::bad_alloc();
+  explicit gzip_decompressor(int form) : form_(form) {
+    if (inflateInit2(&inflater_, form) != Z_OK) throw std::bad_alloc();
   }
   gzip_decompressor(const gzip_decompressor&) = delete;
   gzip_decompressor& operator=(const gzip_decompressor&) = delete;
@@ -43,7 +46,7 @@ class gzip_decompressor final : public decompressor {
         inflateReset(&inflater_);
       } else if (status != Z_OK && status != Z_BUF_ERROR) {
         if (inflater_.avail_out < room) break;  // what came before counts; zlib says so again
-        throw bad_compression("is not valid gzip");
+        throw bad_compression(form_ == headless ? "is not valid deflate" : "is not valid gzip");
       }
       if (input.empty() && inflater_.avail_out == room) return 0;
     }
@@ -52,6 +55,7 @@ class gzip_decompressor final : public decompressor {
   bool inside() const noexcept override { return inside_; }
 
  private:
+  const int form_;
   z_stream inflater_{};
   std::uint64_t members_ = 0;  // read whole
   bool inside_ = false;
@@ -88,7 +92,11 @@ class zstd_decompressor final : public decompressor {
 }  // namespace
 
 std::unique_ptr<decompressor> make_gzip_decompressor() {
-  return std::make_unique<gzip_decompressor>();
+  return std::make_unique<gzip_decompressor>(gzip_or_zlib);
+}
+
+std::unique_ptr<decompressor> make_deflate_decompressor() {
+  return std::make_unique<gzip_decompressor>(headless);
 }
 
 std::unique_ptr<decompressor> make_zstd_decompressor() {

@@ -25,6 +25,8 @@ class bad_compression : public std::runtime_error {
 
 /// Reads gzip, one or more members one behind the other, and zlib.
 std::unique_ptr<decompressor> make_gzip_decompressor();
+/// Reads deflate without zlib's head, which some servers send for `deflate`.
+std::unique_ptr<decompressor> make_deflate_decompressor();
 /// Reads one or more frames of Zstandard.
 std::unique_ptr<decompressor> make_zstd_decompressor();
 

@@ -12,7 +12,6 @@
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/buffers_suffix.hpp>
 #include <boost/beast/core/string.hpp>
-#include <boost/beast/http/error.hpp>
 #include <list>
 #include <type_traits>
 #include <utility>
@@ -29,7 +28,6 @@ namespace sluice {
 namespace {
 
 namespace asio = boost::asio;
-namespace http = boost::beast::http;
 using boost::system::error_code;
 using tcp = asio::ip::tcp;
 using need = openai::reply_reader::need;
@@ -56,14 +54,15 @@ class beast_client final : public http_client {
       : context_(context),
         clock_(clock),
         relay_(relay),
-        connector_(context, clock, relay, base_url::parse(relay.base_url), std::move(resolve)),
+        url_(base_url::parse(relay.base_url)),
+        connector_(context, clock, relay, url_, std::move(resolve)),
         request_prefix_(connector_.request_prefix()) {
     const auto given = [&](std::string_view name) {
       return std::any_of(relay.headers.begin(), relay.headers.end(), [&](const auto& header) {
         return boost::beast::iequals(header.first, name);
       });
     };
-    fixed_headers_ = fmt::format("Host: {}\r\n", base_url::parse(relay.base_url).authority());
+    fixed_headers_ = fmt::format("Host: {}\r\n", url_.authority());
     if (const auto proof = connector_.proxy_authorization(); !proof.empty()) {
       fixed_headers_ += fmt::format("Proxy-Authorization: {}\r\n", proof);
     }
@@ -125,6 +124,7 @@ class beast_client final : public http_client {
   asio::io_context& context_;
   clock& clock_;
   const relay_options relay_;
+  const base_url url_;
   connector connector_;
   const std::string request_prefix_;
   std::string fixed_headers_;
@@ -153,17 +153,17 @@ void beast_client::give_back(held used) {
 
 // The head of a request and as much of its body as is to go with it.
 std::string beast_client::head_and(std::string_view body_begin, const outgoing& request) const {
-  constexpr std::size_t words = 192;  // the fixed ones, and the numbers
+  constexpr std::size_t words = 224;  // the fixed ones, and the numbers
   const bool posts = request.method == verb::post;
   std::string head;
   head.reserve(request_prefix_.size() + fixed_headers_.size() + words + body_begin.size());
   head.append(posts ? "POST " : "GET ")
       .append(request_prefix_)
-      .append(request.path)
+      .append(url_.target(request.path, !posts))
       .append(" HTTP/1.1\r\n");
   head.append(fixed_headers_).append("Accept: ");
-  // A compressed stream would come in lumps.
-  head.append(request.streamed ? "text/event-stream, application/json"
+  // A compressed stream would come in lumps, and some gateways compress where nothing is said.
+  head.append(request.streamed ? "text/event-stream, application/json\r\nAccept-Encoding: identity"
                                : "application/json\r\nAccept-Encoding: gzip, zstd");
   if (posts) {
     const fmt::format_int length(request.body.size());
@@ -243,7 +243,10 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, tim
     error_code parse_error;
     if (error) {
       if (error == asio::error::eof && parser->got_some()) parser->put_eof(parse_error);
-      if (error == asio::error::eof && !parse_error && parser->is_done()) co_return result;
+      if (error == asio::error::eof && !parse_error && parser->is_done()) {
+        if (!parser->undecodable()) co_return result;
+        co_return failed(result, undecodable, *link, parser->bad_encoding());
+      }
       if (parser->wanted() != need::more) co_return result;  // whole but for the trailer
       const bool sending = write_error && !result.head_arrived;
       co_return failed(
@@ -254,13 +257,11 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, tim
     }
     link->filled += n;
     if (link->stream.stamps()) handler.on_arrival(link->stream.arrived());
-    while (link->filled > 0 && !parser->is_done() && !parse_error) {
-      link->drop(parser->put(link->bytes(), parse_error));
-      if (parser->is_done() && parser->interim()) {  // 100 Continue, 103 Early Hints
-        parser = std::make_unique<response_parser>(handler);
-      }
+    for (bool moves = true; moves && link->filled > 0 && !parser->finished() && !parse_error;) {
+      const std::size_t taken = put(parser, link->bytes(), handler, parse_error);
+      link->drop(taken);
+      moves = taken > 0;
     }
-    if (parse_error == http::error::need_more) parse_error = {};
     result.head_arrived = parser->head_arrived();
     if (parser->undecodable()) {
       co_return failed(result, undecodable, *link, parser->bad_encoding());
@@ -271,12 +272,12 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, tim
                        fmt::format("what came is not HTTP: {}", parse_error.message()));
     }
 
-    if (parser->is_done()) {
-      if (parser->keep_alive() && link->filled == 0) give_back(std::move(link));
+    if (parser->finished()) {
+      if (parser->reusable() && link->filled == 0) give_back(std::move(link));
       co_return result;
     }
     if (parser->wanted() == need::nothing) {
-      if (parser->chunked() && parser->keep_alive()) {
+      if (parser->chunked() && parser->reusable()) {
         // Whatever it meets, the reply is whole: at worst the connection is not used again.
         asio::co_spawn(context_, drain(stream, std::move(link), std::move(parser)),
                        [](const std::exception_ptr&) {});
@@ -285,7 +286,7 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, tim
     }
     if (parser->wanted() != need::trailer) {
       closing = false;
-      if (parser->got_some()) within(relay_.idle_timeout, "--idle-timeout");
+      if (parser->got_some() || link->filled > 0) within(relay_.idle_timeout, "--idle-timeout");
     } else if (!std::exchange(closing, true)) {
       within(relay_.trailer_timeout, "the wait for usage");
     }
@@ -298,14 +299,13 @@ asio::awaitable<void> beast_client::drain(Stream& stream, held link,
   const membership here(active_, link.get());
   link->limit.set(clock_.now() + drain_timeout, "");
   error_code broke;
-  while (!parser->is_done() && !broke && link->filled < link->buffer.size()) {
+  while (!parser->finished() && !broke && link->filled < link->buffer.size()) {
     auto [error, n] = co_await stream.async_read_some(link->room(), as_result);
     broke = error;
     if (!error) link->filled += n;
-    if (!error) link->drop(parser->put(link->bytes(), broke));
-    if (broke == http::error::need_more) broke = {};
+    if (!error) link->drop(parser->put_body(link->bytes(), broke));
   }
-  if (!broke && parser->is_done() && parser->keep_alive() && link->filled == 0) {
+  if (!broke && parser->finished() && parser->reusable() && link->filled == 0) {
     give_back(std::move(link));
   }
 }

@@ -56,7 +56,7 @@ class http_client {
     get,  ///< sent without body and Idempotency-Key
   };
   struct outgoing {
-    std::string_view path;  ///< below the prefix of the base URL: "/v1/chat/completions"
+    std::string_view path;  ///< "/v1/chat/completions"; where it goes the base URL says
     std::string_view body;
     std::string_view idempotency_key;
     bool streamed = false;

@@ -17,7 +17,7 @@ boost::asio::awaitable<pricing_answer> ask_pricing(http_client& client, const re
   pricing_answer answer;
   const relay_answer list = co_await inquiry.get(path);
   if (!list.succeeded()) {
-    answer.why_not = fmt::format("does not tell its prices: {}: {}", path, said(list));
+    answer.why_not = fmt::format("does not tell its prices: {}: {}", list.url, said(list));
     co_return answer;
   }
   const relay_answer site = co_await inquiry.get(status_path);
@@ -30,7 +30,7 @@ boost::asio::awaitable<pricing_answer> ask_pricing(http_client& client, const re
     answer.told = *std::move(pricing);
   } else {
     answer.why_not =
-        fmt::format("does not tell its prices: what {} answers {}", path, pricing.error());
+        fmt::format("does not tell its prices: what {} answers {}", list.url, pricing.error());
   }
   co_return answer;
 }

@@ -65,6 +65,7 @@ std::string said(const relay_answer& answer) {
 
 relay_inquiry::relay_inquiry(http_client& client, const relay_options& relay)
     : client_(client),
+      url_(base_url::parse(relay.base_url)),
       hidden_(relay),
       most_bytes_(std::min(largest_answer, relay.max_response_bytes)) {}
 
@@ -76,6 +77,7 @@ boost::asio::awaitable<relay_answer> relay_inquiry::get(std::string path) {
   const exchange_end end = co_await client_.exchange(request, keeper);
   relay_answer answer;
   answer.status = keeper.head.status;
+  answer.url = url_.shown(path, true);
   answer.location = std::move(keeper.head.location);
   answer.body = std::move(keeper.body);
   if (answer.body.starts_with("\xEF\xBB\xBF")) answer.body.erase(0, 3);
@@ -86,10 +88,11 @@ boost::asio::awaitable<relay_answer> relay_inquiry::get(std::string path) {
     answer.trouble = openai::one_line(end.message, longest_words);
     if (answer.trouble.empty()) answer.trouble = "no answer";
   }
+  hidden_.blot_out(answer.url);
   hidden_.blot_out(answer.location);
   hidden_.blot_out(answer.body);
   hidden_.blot_out(answer.trouble);
-  spdlog::debug("GET {}: {}", path,
+  spdlog::debug("GET {}: {}", answer.url,
                 answer.succeeded() ? fmt::format("{}, {} bytes", answer.status, answer.body.size())
                                    : said(answer));
   co_return answer;

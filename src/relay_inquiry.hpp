@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "base_url.hpp"
 #include "http_client.hpp"
 #include "secrets.hpp"
 #include "sluice/config.hpp"
@@ -13,6 +14,7 @@ namespace sluice {
 /// What came of one question to a relay.
 struct relay_answer {
   int status = 0;        ///< 0: no head came
+  std::string url;       ///< that was asked, as it may be shown
   std::string location;  ///< of a redirect, which is never followed: the key is for this relay
   std::string body;      ///< the relay's keys in it are blotted out
   exchange_end::how end = exchange_end::how::complete;
@@ -36,12 +38,13 @@ class relay_inquiry {
   /// Both outlive it.
   relay_inquiry(http_client& client, const relay_options& relay);
 
-  /// GET; `path` is below the prefix of the base URL, and never has a key in it. A body longer
+  /// GET; `path` is "/v1/models" or "/api/status", and never has a key in it. A body longer
   /// than 16 MiB, or than the relay's `max_response_bytes`, is trouble.
   boost::asio::awaitable<relay_answer> get(std::string path);
 
  private:
   http_client& client_;
+  const base_url url_;
   const secrets hidden_;
   const std::uint64_t most_bytes_;
 };

@@ -1,28 +1,71 @@
 #pragma once
 
-#include <array>
+#include <algorithm>
+#include <boost/asio/buffer.hpp>
 #include <boost/beast/core/string.hpp>
 #include <boost/beast/http/basic_parser.hpp>
+#include <boost/beast/http/error.hpp>
 #include <cctype>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
-#include "decompressor.hpp"
+#include "content_decoder.hpp"
 #include "http_client.hpp"
+#include "lenient_framing.hpp"
+#include "openai/retry_hint.hpp"
 
 namespace sluice {
 
 /// Beast's own state machine for HTTP/1.1, told to keep nothing: pieces go straight to the handler.
+/// It refuses a framing that can be read in two ways; mended_head() and lenient_chunks read it as
+/// curl does.
 class response_parser final : public boost::beast::http::basic_parser<false> {
  public:
-  explicit response_parser(response_handler& handler) : handler_(handler) {
+  using error_code = boost::system::error_code;
+  static constexpr std::uint32_t longest_header = 256 * 1024;
+
+  /// `mended`: what it gets is a head that was mended.
+  explicit response_parser(response_handler& handler, bool mended = false)
+      : handler_(handler), mended_(mended) {
     eager(true);
     header_limit(longest_header);
     body_limit(boost::none);  // the reply reader keeps its own
   }
+
+  /// Takes bytes of a body; how many. need_more is no error here.
+  std::size_t put_body(boost::asio::const_buffer bytes, error_code& error) {
+    std::size_t taken = 0;
+    if (!chunks_) {
+      taken = put(bytes, error);
+      const std::string_view rest(static_cast<const char*>(bytes.data()) + taken,
+                                  bytes.size() - taken);
+      if (error == boost::beast::http::error::need_more) error = {};
+      // What it leaves of a chunked body is a line that has not come whole, or that it refuses.
+      if (!chunked() || is_done() || (!error && !has_bare_end(rest))) return taken;
+      chunks_.emplace(behind_chunk_);
+    }
+    const std::string_view rest(static_cast<const char*>(bytes.data()) + taken,
+                                bytes.size() - taken);
+    taken += chunks_->put(rest, [this](std::string_view piece) {
+      take({piece.data(), piece.size()});
+    });
+    if (chunks_->done()) end_body();
+    if (!chunks_->broken()) {
+      error = {};
+    } else if (!error) {
+      error = boost::beast::http::error::bad_chunk;
+    }
+    return taken;
+  }
+
+  /// The whole reply has come.
+  bool finished() const { return chunks_ ? chunks_->done() : is_done(); }
+  /// The connection may serve another request.
+  bool reusable() const { return !mended_ && !chunks_ && keep_alive(); }
 
   bool interim() const noexcept { return head_.status >= 100 && head_.status < 200; }
   bool head_arrived() const noexcept { return head_arrived_; }
@@ -39,38 +82,49 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
   }
 
   using need = openai::reply_reader::need;
-  static constexpr std::uint32_t longest_header = 256 * 1024;
   using view = boost::beast::string_view;
-  using error_code = boost::system::error_code;
+
+  static bool has_bare_end(std::string_view line) {
+    const std::size_t end = line.find('\n');
+    return end != std::string_view::npos && (end == 0 || line[end - 1] != '\r');
+  }
 
   void on_request_impl(boost::beast::http::verb, view, view, int, error_code&) override {}
   void on_response_impl(int status, view, int, error_code&) override { head_.status = status; }
-  void on_field_impl(boost::beast::http::field id, view name, view value, error_code&) override {
+  void on_field_impl(boost::beast::http::field id, view name, view value,
+                     error_code& error) override {
     const std::string_view text{value.data(), value.size()};
     if (head_arrived_) return;  // a trailer says nothing that is needed
     if (id == boost::beast::http::field::content_type) {
       head_.content_type = text;
     } else if (id == boost::beast::http::field::content_encoding) {
-      set_encoding(text);
+      content_.add(text);
+    } else if (id == boost::beast::http::field::transfer_encoding) {
+      read_transfer_encoding(text, error);
     } else if (id == boost::beast::http::field::location) {
       head_.location = text;
     } else if (id == boost::beast::http::field::retry_after) {
       head_.hints["retry-after"] = text;
     } else if (id == boost::beast::http::field::unknown) {
-      const bool telling = (name[0] | 0x20) == 'x' || (name[0] | 0x20) == 'r';
-      if (telling) on_unknown_field(name, text);
+      on_unknown_field({name.data(), name.size()}, text);
     }
   }
-  void on_unknown_field(view name, std::string_view value) {
+  void on_unknown_field(std::string_view name, std::string_view value) {
     using boost::beast::iequals;
-    constexpr view limits = "x-ratelimit-";
     if (iequals(name, "x-request-id") ||
         (head_.request_id.empty() && iequals(name, "x-oneapi-request-id"))) {
       head_.request_id = value;
-    } else if (iequals(name.substr(0, limits.size()), limits) || iequals(name, "retry-after-ms") ||
-               iequals(name, "x-should-retry")) {
-      head_.hints[lower({name.data(), name.size()})] = value;
+    } else if (openai::is_retry_hint(name)) {
+      head_.hints[lower(name)] = value;
     }
+  }
+  void read_transfer_encoding(std::string_view text, error_code& error) {
+    constexpr std::string_view usual = "chunked";
+    if (boost::beast::iequals({text.data(), text.size()}, "chunked")) return;
+    // Beast would take "chunked, chunked" for no chunks at all.
+    if (!mended_) error = boost::beast::http::error::bad_transfer_encoding;
+    text.remove_suffix(std::min(text.size(), usual.size()));  // a mended list ends in it
+    content_.add(text);
   }
   void on_header_impl(error_code&) override {
     if (interim()) return;
@@ -79,56 +133,76 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
   }
   void on_body_init_impl(boost::optional<std::uint64_t> const&, error_code&) override {}
   std::size_t on_body_impl(view body, error_code&) override { return take(body); }
-  void on_chunk_header_impl(std::uint64_t, view, error_code&) override {}
+  void on_chunk_header_impl(std::uint64_t, view, error_code&) override { behind_chunk_ = true; }
   std::size_t on_chunk_body_impl(std::uint64_t, view body, error_code&) override {
     return take(body);
   }
-  void on_finish_impl(error_code&) override {}
-
-  // Some relays compress what was not asked for.
-  void set_encoding(std::string_view name) {
-    using boost::beast::iequals;
-    const view encoding(name.data(), name.size());
-    if (iequals(encoding, "gzip") || iequals(encoding, "x-gzip") || iequals(encoding, "deflate")) {
-      decoder_ = make_gzip_decompressor();
-    } else if (iequals(encoding, "zstd")) {
-      decoder_ = make_zstd_decompressor();
-    } else if (!encoding.empty() && !iequals(encoding, "identity")) {
-      bad_encoding_ =
-          "the reply is compressed in a way that was not asked for: " + std::string(name);
-    }
-  }
+  void on_finish_impl(error_code&) override { end_body(); }
 
   std::size_t take(view body) {
     const std::string_view bytes{body.data(), body.size()};
-    if (decoder_ != nullptr) {
-      decode(bytes);
-    } else if (bad_encoding_.empty() && wanted_ != need::nothing) {
-      wanted_ = handler_.on_body(bytes);
+    if (content_.is_plain()) {
+      hand_on(bytes);
+    } else {
+      decode([&](const content_decoder::sink& onward) { content_.put(bytes, onward); });
     }
     return body.size();
   }
-
-  // In small pieces, and no further than is wanted: a few bytes may hold gigabytes.
-  void decode(std::string_view bytes) {
-    std::array<char, std::size_t{16} * 1024> piece;
+  void end_body() {
+    decode([&](const content_decoder::sink& onward) { content_.finish(onward); });
+  }
+  template <typename Step>
+  void decode(const Step& step) {
+    if (!bad_encoding_.empty() || wanted_ == need::nothing) return;
     try {
-      while (wanted_ != need::nothing && bad_encoding_.empty()) {
-        const std::size_t n = decoder_->step(bytes, piece.data(), piece.size());
-        if (n == 0) return;
-        wanted_ = handler_.on_body({piece.data(), n});
-      }
+      step([this](std::string_view bytes) { return hand_on(bytes); });
     } catch (const bad_compression& fault) {
       bad_encoding_ = std::string("the compressed reply ") + fault.what();
     }
+  }
+  bool hand_on(std::string_view bytes) {
+    if (wanted_ != need::nothing) wanted_ = handler_.on_body(bytes);
+    return wanted_ != need::nothing;
   }
 
   response_handler& handler_;
   openai::response_head head_;
   bool head_arrived_ = false;
-  std::unique_ptr<decompressor> decoder_;
+  const bool mended_;
+  bool behind_chunk_ = false;             ///< one has come, or the begin of one
+  std::optional<lenient_chunks> chunks_;  ///< in the place of Beast, once it has refused a chunk
+  content_decoder content_;
   std::string bad_encoding_;
   need wanted_ = need::more;
 };
+
+/// Takes what has come of a response; how many bytes. A head is given to the parser once it is
+/// there as a whole, and one that is refused once more, mended, to a new parser; so is what comes
+/// behind an interim response (100 Continue, 103 Early Hints).
+inline std::size_t put(std::unique_ptr<response_parser>& parser, boost::asio::const_buffer bytes,
+                       response_handler& handler, boost::system::error_code& error) {
+  namespace http = boost::beast::http;
+  if (parser->head_arrived()) return parser->put_body(bytes, error);
+  const std::string_view came(static_cast<const char*>(bytes.data()), bytes.size());
+  constexpr std::string_view begin = "HTTP/";
+  const std::size_t length = head_length(came);
+  if (length == 0) {
+    const bool may_come = came.substr(0, begin.size()) == begin.substr(0, came.size());
+    if (!may_come) error = http::error::bad_version;
+    if (came.size() >= response_parser::longest_header) error = http::error::header_limit;
+    return 0;
+  }
+  parser->put(boost::asio::buffer(came.data(), length), error);
+  if (!parser->head_arrived() && !parser->is_done()) {
+    auto again = std::make_unique<response_parser>(handler, true);
+    boost::system::error_code no_better;
+    again->put(boost::asio::buffer(mended_head(came.substr(0, length))), no_better);
+    if (!again->head_arrived() && !again->is_done()) return 0;
+    parser = std::move(again);
+  }
+  error = {};
+  if (parser->is_done() && parser->interim()) parser = std::make_unique<response_parser>(handler);
+  return length;
+}
 
 }  // namespace sluice

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/algorithm/string/case_conv.hpp>
 #include <boost/algorithm/string/predicate.hpp>
 #include <charconv>
+#include <utility>
 
 namespace sluice {
 namespace {
@@ -108,14 +110,56 @@ std::vector<std::string_view> cookies(std::string_view header) {
   return values;
 }
 
+/// What a URL has behind its `?`, names and values.
+std::vector<std::pair<std::string_view, std::string_view>> parameters(std::string_view url) {
+  std::vector<std::pair<std::string_view, std::string_view>> found;
+  const std::size_t question = url.find('?');
+  if (question == std::string_view::npos) return found;
+  std::string_view rest = url.substr(question + 1);
+  rest = rest.substr(0, rest.find('#'));
+  while (!rest.empty()) {
+    const std::size_t end = std::min(rest.find('&'), rest.size());
+    const std::string_view one = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    const std::size_t sign = std::min(one.find('='), one.size());
+    found.emplace_back(one.substr(0, sign), one.substr(std::min(sign + 1, one.size())));
+  }
+  return found;
+}
+
+/// Whether the rest of a name, in lower case, only begins as a word for a secret does.
+bool is_other_word(std::string_view rest) {
+  constexpr std::array<std::string_view, 5> others{"author", "keyword", "keyboard", "tokens",
+                                                   "tokeniz"};
+  return !rest.starts_with("authoriz") && !rest.starts_with("authoris") &&
+         std::any_of(others.begin(), others.end(),
+                     [&](std::string_view other) { return rest.starts_with(other); });
+}
+
 }  // namespace
 
-bool is_secret_header(std::string_view name) {
+bool is_secret_name(std::string_view name) {
   constexpr std::array<std::string_view, 6> parts{"auth",   "cookie", "key",
                                                   "secret", "token",  "password"};
-  return std::any_of(parts.begin(), parts.end(), [&](std::string_view part) {
-    return boost::algorithm::icontains(name, part);
+  const std::string lower = boost::algorithm::to_lower_copy(std::string(name));
+  for (std::size_t at = 0; at < lower.size(); ++at) {
+    const std::string_view rest = std::string_view(lower).substr(at);
+    const bool begins = std::any_of(parts.begin(), parts.end(),
+                                    [&](std::string_view part) { return rest.starts_with(part); });
+    if (begins && !is_other_word(rest)) return true;
+  }
+  return false;
+}
+
+bool is_secret_header(std::string_view name, std::string_view value) {
+  if (is_secret_name(name)) return true;
+  constexpr std::array<std::string_view, 2> schemes{"bearer ", "basic "};
+  const bool has_scheme = std::any_of(schemes.begin(), schemes.end(), [&](std::string_view scheme) {
+    return boost::algorithm::istarts_with(value, scheme);
   });
+  const bool is_key = value.starts_with("sk-") || value.starts_with("eyJ");  // OpenAI's, and a JWT
+  const bool is_word = value.find(' ') == std::string_view::npos && value.size() >= shortest_secret;
+  return has_scheme || (is_key && is_word);
 }
 
 secrets::secrets(const relay_options& relay) {
@@ -123,9 +167,12 @@ secrets::secrets(const relay_options& relay) {
   for (const auto& [name, value] : relay.headers) {
     if (boost::algorithm::icontains(name, "cookie")) {
       for (const std::string_view cookie : cookies(value)) words_.emplace_back(cookie);
-    } else if (is_secret_header(name)) {
+    } else if (is_secret_header(name, value)) {
       words_.emplace_back(credentials(value));
     }
+  }
+  for (const auto& [name, value] : parameters(relay.base_url)) {
+    if (is_secret_name(name)) words_.emplace_back(value);
   }
   std::erase_if(words_, is_guessable);
   // Of two, one of which begins with the other, nothing of the longer one may be left.

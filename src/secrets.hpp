@@ -8,8 +8,9 @@
 
 namespace sluice {
 
-/// What must be read nowhere but in a request: the key of a relay, and the values of headers that
-/// are there to be one (Authorization, Cookie, X-Api-Key and the like). A relay may say it again in
+/// What must be read nowhere but in a request: the key of a relay, and the values of headers and of
+/// the address's parameters that are there to be one (Authorization, Cookie, X-Api-Key and the
+/// like). A relay may say it again in
 /// an error, a header or a reply.
 ///
 /// A word that is no secret, like the "any" of a relay that takes every key, may well stand in an
@@ -28,7 +29,9 @@ class secrets {
   std::vector<std::string> words_;
 };
 
-/// Whether a header of that name holds a secret.
-bool is_secret_header(std::string_view name);
+/// Whether a header of that name, or a parameter of a URL, holds a secret.
+bool is_secret_name(std::string_view name);
+/// Whether a header holds a secret: by its name, or by a value that is written like one.
+bool is_secret_header(std::string_view name, std::string_view value);
 
 }  // namespace sluice

@@ -138,6 +138,7 @@ boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit 
     run_.sink.attempt_ended(record, end_without_result(end, told.error()));
     run_.funds_freed();
   }
+  name_address(told, relay.options.relay, request_.target);
   blot_out(told, relay.hidden);
   co_return told;
 }

@@ -4,8 +4,11 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include <algorithm>
 #include <array>
 #include <string>
+
+#include "content_decoder.hpp"
 
 namespace sluice {
 namespace {
@@ -88,6 +91,100 @@ TEST(decompressor, refuses_what_is_neither) {
     input = text;
     EXPECT_THROW(make_zstd_decompressor()->step(input, out.data(), out.size()), bad_compression);
   }
+}
+
+// Of a body whose Content-Encoding names `names`, in pieces of one size.
+std::string decoded(std::string_view names, std::string_view body, std::size_t piece) {
+  content_decoder decoder;
+  if (!names.empty()) decoder.add(names);
+  std::string text;
+  const content_decoder::sink take = [&](std::string_view plain) {
+    text += plain;
+    return true;
+  };
+  try {
+    for (; !body.empty(); body.remove_prefix(std::min(piece, body.size()))) {
+      decoder.put(body.substr(0, piece), take);
+    }
+    decoder.finish(take);
+  } catch (const bad_compression& fault) {
+    return fault.what();
+  }
+  return text;
+}
+
+TEST(content_decoder, goes_by_the_bytes_before_it_goes_by_the_name) {
+  const std::string json =
+      R"({"id":"x","choices":[{"index":0,"message":{"content":"hello hello"}}]})";
+  const std::string sse = "data: {\"id\":1}\n\ndata: [DONE]\n\n";
+  const struct {
+    const char* names;
+    std::string body;
+    std::string text;
+  } rows[] = {
+      {"gzip", gzip(json), json},
+      {"GZip", gzip(json), json},
+      {"x-gzip", gzip(json), json},
+      {"deflate", deflated(json, 15), json},
+      {"deflate", deflated(json, -15), json},  // without zlib's head
+      {"zstd", zstd(json), json},
+      {"gzip, identity", gzip(json), json},
+      {"identity, gzip", gzip(json), json},
+      {"identity,,gzip ", gzip(json), json},
+      {"\"gzip\"", gzip(json), json},
+      {"gzip, zstd", zstd(gzip(json)), json},
+      {"gzip, gzip", gzip(gzip(json)), json},
+      {"gzip, gzip", gzip(json), json},  // named by two that stand in a row
+      {"identity", json, json},
+      {"none", json, json},
+      {"UTF-8", json, json},
+      {"utf8", sse, sse},
+      {"text", json, json},
+      {"", json, json},
+      {" ", json, json},
+      {"br", json, json},  // undone on the way, and named still
+      {"gzip", json, json},
+      {"gzip", sse, sse},
+      {"gzip", ": PING\n\n" + sse, ": PING\n\n" + sse},
+      {"gzip", "event: x\n" + sse, "event: x\n" + sse},
+      {"gzip", "\n " + json, "\n " + json},
+      {"gzip", "\xEF\xBB\xBF" + json, "\xEF\xBB\xBF" + json},
+      {"gzip", "<html>busy</html>", "<html>busy</html>"},
+      {"gzip", "[]", "[]"},
+      {"gzip", "", ""},
+      {"deflate", json, json},
+      {"zstd", json, json},
+      {"x-secret", json, json},
+      {"none", gzip(json), json},
+      {"UTF-8", zstd(json), json},
+      {"", gzip(json), json},
+      {"", zstd(json), json},
+      {"gzip", zstd(json), json},
+      {"zstd", gzip(json), json},
+      {"gzip", deflated(json, 15), json},
+      {"br", gzip(json), json},
+      {"", "x^2", "x^2"},  // not zlib, unless it is named
+      {"", "no JSON at all", "no JSON at all"},
+      {"none", "no JSON at all", "no JSON at all"},
+      {"br", "\x8b\x05\x80nonsense\x03", "is in a form that was not asked for: br"},
+      {"gzip", "\x8b\x05\x80nonsense\x03", "is not valid gzip"},
+      {"zstd", "\x8b\x05\x80nonsense\x03", "is not valid zstd"},
+      {"deflate", std::string("\xff\xff\xff\xff", 4), "is not valid deflate"},
+  };
+  for (const auto& row : rows) {
+    for (const std::size_t piece : {1U, 3U, 7U, 1U << 20}) {
+      EXPECT_EQ(decoded(row.names, row.body, piece), row.text) << row.names << " " << piece;
+    }
+  }
+}
+
+TEST(content_decoder, stops_when_no_more_is_wanted) {
+  content_decoder decoder;
+  decoder.add("gzip, gzip");
+  std::size_t pieces = 0;
+  decoder.put(gzip(gzip(std::string(1'000'000, 'x'))),
+              [&](std::string_view) { return ++pieces < 2; });
+  EXPECT_EQ(pieces, 2U);
 }
 
 }  // namespace

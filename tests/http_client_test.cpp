@@ -41,6 +41,7 @@ class answering_server {
 
   int connections = 0;
   bool closes_unanswered = false;  ///< what comes second on a connection
+  std::string reply = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
   std::vector<std::string> requests;
 
  private:
@@ -53,7 +54,6 @@ class answering_server {
     }
   }
   asio::awaitable<void> answer(tcp::socket socket) {
-    const std::string reply = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
     std::string request;
     for (int served = 0;; ++served) {
       auto [cut, n] = co_await asio::async_read_until(socket, asio::dynamic_buffer(request),
@@ -93,15 +93,18 @@ class silent_address {
 struct nothing_to_tell final : response_handler {
   void on_sent() override {}
   void on_head(openai::response_head head) override { status = head.status; }
-  openai::reply_reader::need on_body(std::string_view) override {
+  openai::reply_reader::need on_body(std::string_view bytes) override {
+    body += bytes;
     return openai::reply_reader::need::more;
   }
   int status = 0;
+  std::string body;
 };
 
 struct http_client_test : testing::Test {
   asio::io_context loop{1};
   test::manual_clock time;
+  std::string body;  // of the last reply
 
   static constexpr http_client::outgoing an_embedding{"/v1/embeddings", "{}", "key", false};
 
@@ -115,6 +118,7 @@ struct http_client_test : testing::Test {
     while (!told && loop.run_one() > 0) {
     }
     EXPECT_TRUE(told->end != exchange_end::how::complete || handler.status == 200);
+    body = handler.body;
     return told.value_or(exchange_end{});
   }
   static relay_options at(std::uint16_t port, const std::string& host = "relay.example") {
@@ -169,6 +173,103 @@ TEST_F(http_client_test, a_get_has_no_body_and_none_of_its_headers) {
   EXPECT_THAT(head, testing::HasSubstr("\r\nAccept: application/json\r\n"));
   for (const char* of_a_body : {"Content-Type", "Content-Length", "Idempotency-Key"}) {
     EXPECT_THAT(head, testing::Not(testing::HasSubstr(of_a_body)));
+  }
+}
+
+TEST_F(http_client_test, requests_go_where_the_base_address_says) {
+  const http_client::outgoing get{"/v1/models", "", "", false, http_client::verb::get};
+  const struct {
+    const char* base;
+    http_client::outgoing request;
+    const char* line;
+  } rows[] = {
+      {"", an_embedding, "POST /v1/embeddings HTTP/1.1\r\n"},
+      {"/api/v3", an_embedding, "POST /api/v3/embeddings HTTP/1.1\r\n"},
+      {"/v1beta/openai/", an_embedding, "POST /v1beta/openai/embeddings HTTP/1.1\r\n"},
+      {"/api/v3/chat/completions", get, "GET /api/v3/models HTTP/1.1\r\n"},
+      {"/any/where?v=1#", an_embedding, "POST /any/where?v=1 HTTP/1.1\r\n"},
+      {"/api/v3/embeddings#", get, "GET /api/v3/models HTTP/1.1\r\n"},
+  };
+  for (const auto& row : rows) {
+    answering_server server(loop);
+    auto relay = at(server.port(), "127.0.0.1");
+    relay.base_url += row.base;
+    const auto client = make_http_client(loop, time, relay);
+    EXPECT_EQ(send(*client, row.request).end, exchange_end::how::complete);
+    ASSERT_EQ(server.requests.size(), 1U);
+    EXPECT_THAT(server.requests.front(), testing::StartsWith(row.line)) << row.base;
+    client->abort();
+    server.close();
+  }
+}
+
+TEST_F(http_client_test, a_stream_is_asked_for_as_it_is) {
+  answering_server server(loop);
+  const auto client = make_http_client(loop, time, at(server.port(), "127.0.0.1"));
+  send(*client, {"/v1/chat/completions", "{}", "key", true});
+  ASSERT_EQ(server.requests.size(), 1U);
+  EXPECT_THAT(server.requests.front(), testing::HasSubstr("\r\nAccept-Encoding: identity\r\n"));
+}
+
+// What curl takes, and no connection serves twice behind it.
+TEST_F(http_client_test, a_framing_that_is_not_to_the_letter_is_read_and_its_connection_left) {
+  const std::string chunks = "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n";
+  const struct {
+    const char* name;
+    std::string head;
+    std::string body;
+    bool reused = false;
+  } rows[] = {
+      {"to the letter", "Transfer-Encoding: chunked\r\n", chunks, true},
+      {"with an extension", "Transfer-Encoding: chunked\r\n", "b;a=b\r\nhello world\r\n0\r\n\r\n",
+       true},
+      {"an equal length twice, which the parser takes",
+       "Content-Length: 11\r\nContent-Length: 11\r\n", "hello world", true},
+      {"a length beside chunks", "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", chunks},
+      {"chunks beside a length", "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n", chunks},
+      {"chunked twice", "Transfer-Encoding: chunked, chunked\r\n", chunks},
+      {"chunked in two fields", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+       chunks},
+      {"a blank before the colon", "Content-Length : 11\r\n", "hello world"},
+      {"blanks behind a size", "Transfer-Encoding: chunked\r\n",
+       "b  \r\nhello world\r\n0  \r\n\r\n"},
+      {"sizes that end in LF", "Transfer-Encoding: chunked\r\n", "b\nhello world\n0\n\n"},
+      {"an odd extension in the middle", "Transfer-Encoding: chunked\r\n",
+       "5\r\nhello\r\n6 ; =\r\n world\r\n0\r\n\r\n"},
+      {"an odd trailer", "Transfer-Encoding: chunked\r\n",
+       "b\r\nhello world\r\n0\r\nno field\r\n\r\n"},
+      {"a folded field, which the parser takes, too", "X: y\r\n z\r\nContent-Length: 11\r\n",
+       "hello world", true},
+  };
+  for (const auto& row : rows) {
+    answering_server server(loop);
+    server.reply = "HTTP/1.1 200 OK\r\n" + row.head + "\r\n" + row.body;
+    const auto client = make_http_client(loop, time, at(server.port(), "127.0.0.1"));
+    for (int i = 0; i < 2; ++i) {
+      const exchange_end end = send(*client);
+      EXPECT_EQ(end.end, exchange_end::how::complete) << row.name << ": " << end.message;
+      EXPECT_EQ(body, "hello world") << row.name;
+    }
+    EXPECT_EQ(server.connections, row.reused ? 1 : 2) << row.name;
+    client->abort();
+    server.close();
+  }
+}
+
+TEST_F(http_client_test, a_framing_that_means_nothing_is_broken) {
+  for (const std::string head :
+       {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nContent-Length: five\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "HTTP/9.9 200 OK\r\n\r\n",
+        "SSH-2.0-OpenSSH_9.2\r\n"}) {
+    answering_server server(loop);
+    server.reply = head;
+    const auto client = make_http_client(loop, time, at(server.port(), "127.0.0.1"));
+    const exchange_end end = send(*client);
+    EXPECT_EQ(end.end, exchange_end::how::broken) << head;
+    EXPECT_THAT(end.message, testing::HasSubstr("not HTTP")) << head;
+    client->abort();
+    server.close();
   }
 }
 

@@ -45,7 +45,7 @@ TEST_F(pricing_inquiry_test, why_not) {
   EXPECT_THAT(ask().why_not, HasSubstr("/api/pricing: 404"));
   EXPECT_THAT(site.asked, ElementsAre("/api/pricing"));
   site.has("/api/pricing", "<html></html>");
-  EXPECT_THAT(ask().why_not, HasSubstr("what /api/pricing answers is a web page"));
+  EXPECT_THAT(ask().why_not, HasSubstr("/api/pricing answers is a web page"));
   site.has("/api/pricing", list);
   const auto other = ask("gold");
   EXPECT_FALSE(other.told);

@@ -65,6 +65,34 @@ TEST(secrets, headers_that_hold_one_are_told_by_their_names) {
             "[key], [key], the-blue-team-of-all");
 }
 
+TEST(secrets, or_by_values_that_are_written_like_one) {
+  relay_options relay;
+  relay.headers = {{"X-Upstream", "Bearer header-0123456789"},
+                   {"X-Other", "sk-0123456789abcdef"},
+                   {"X-Author", "the-author-of-it-all"}};
+  EXPECT_EQ(blotted("header-0123456789, sk-0123456789abcdef, the-author-of-it-all", relay),
+            "[key], [key], the-author-of-it-all");
+}
+
+TEST(secrets, names_of_secrets_and_words_that_look_alike) {
+  for (const char* name :
+       {"Authorization", "Proxy-Authorization", "X-Api-Key", "apikey", "api_key", "Cookie",
+        "X-Auth-Token", "access_token", "Ocp-Apim-Subscription-Key", "CF-Access-Client-Secret",
+        "X-Password", "authorisation", "X-Author-Key", "X-Tokens-Secret"}) {
+    EXPECT_TRUE(is_secret_name(name)) << name;
+  }
+  for (const char* name : {"X-Author", "X-Authority", "X-Max-Tokens", "X-Keywords", "X-Tokenizer",
+                           "X-Team", "HTTP-Referer", ""}) {
+    EXPECT_FALSE(is_secret_name(name)) << name;
+  }
+}
+
+TEST(secrets, a_parameter_of_the_address_may_be_one) {
+  relay_options relay;
+  relay.base_url = "https://host/x?api-version=2024-06-01-preview&api-key=0123456789abcdef-x#";
+  EXPECT_EQ(blotted("2024-06-01-preview 0123456789abcdef-x", relay), "2024-06-01-preview [key]");
+}
+
 TEST(secrets, every_cookie_is_one) {
   relay_options relay;
   relay.headers = {

@@ -42,8 +42,8 @@ asio::awaitable<relay_answer> quota_inquiry::get(std::string path) {
 }
 
 // Keeps what a route said in place of what it was asked for.
-void quota_inquiry::note(std::string_view path, const relay_answer& answer) {
-  said_.push_back(fmt::format("{}: {}", path.substr(0, path.find('?')), sluice::said(answer)));
+void quota_inquiry::note(const relay_answer& answer) {
+  said_.push_back(fmt::format("{}: {}", answer.url, sluice::said(answer)));
   if (!answer.trouble.empty()) return;
   const auto error = openai::read_error_body(answer.body);
   if (!told_status_ && error.structured) told_status_ = told_status(error.message);
@@ -64,7 +64,7 @@ asio::awaitable<bool> quota_inquiry::ask_billing() {
       co_await ask_usage(std::string(prefix), *granted);
       co_return told_->remaining || told_->unlimited;
     }
-    note(path, answer);
+    note(answer);
     key_refused_ = key_refused_ || answer.status == 401;
     if (is_hopeless() || !is_elsewhere(answer)) co_return false;
   }
@@ -75,7 +75,7 @@ asio::awaitable<void> quota_inquiry::ask_usage(std::string prefix, subscription 
   const std::string path = usage_path(prefix, time_.unix_now());
   const relay_answer answer = co_await get(path);
   const auto used = answer.succeeded() ? read_total_usage(answer.body) : std::nullopt;
-  if (!used) note(path, answer);
+  if (!used) note(answer);
   co_await learn_units();
   told_ = billing_quota(granted, used, units_.value_or(site_units()));
 }
@@ -88,7 +88,7 @@ asio::awaitable<bool> quota_inquiry::ask_token_usage() {
                         ? read_token_usage(answer.body, units_.value_or(site_units()))
                         : std::nullopt;
   if (!told) {
-    note(path, answer);
+    note(answer);
     co_return false;
   }
   told_ = told;
@@ -105,7 +105,7 @@ asio::awaitable<bool> quota_inquiry::ask_credit_grants() {
       told_ = told;
       co_return true;
     }
-    note(path, answer);
+    note(answer);
     if (is_hopeless() || !is_elsewhere(answer)) co_return false;
   }
   co_return false;
@@ -152,7 +152,7 @@ asio::awaitable<std::optional<std::vector<usage_log_row>>> quota_inquiry::ask_lo
   if (answer.succeeded()) co_await learn_units();
   auto log = answer.succeeded() ? read_usage_log(answer.body, units_.value_or(site_units()))
                                 : std::nullopt;
-  if (!log) note(path, answer);
+  if (!log) note(answer);
   co_return log;
 }
 

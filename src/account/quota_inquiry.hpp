@@ -32,7 +32,7 @@ class quota_inquiry {
   /// What was billed; nothing when the relay shows no log, and said() has why.
   boost::asio::awaitable<std::optional<std::vector<usage_log_row>>> ask_log();
 
-  /// What each route answered that did not tell: "/path: 404 (words)".
+  /// What each route answered that did not tell: "https://host/path: 404 (words)".
   const std::vector<std::string>& said() const noexcept { return said_; }
   /// How the exchange ended that made all further questions hopeless; complete: none did.
   exchange_end::how trouble() const noexcept { return trouble_; }
@@ -44,7 +44,7 @@ class quota_inquiry {
   boost::asio::awaitable<bool> ask_credit_grants();
   boost::asio::awaitable<void> learn_units();
   boost::asio::awaitable<relay_answer> get(std::string path);
-  void note(std::string_view path, const relay_answer& answer);
+  void note(const relay_answer& answer);
   bool is_hopeless() const noexcept { return trouble_ != exchange_end::how::complete; }
   void settle();
 

@@ -1,4 +1,5 @@
 #include "bench/benchmark.hpp"
+#include "base_url.hpp"
 
 #include <fmt/format.h>
 
@@ -134,7 +135,7 @@ bool benchmark::some_failed() const {
 ordered_json benchmark::document_of(std::size_t place) const {
   const target& one = *targets_[place];
   ordered_json told;
-  told["target"] = one.member.relay.base_url;
+  told["target"] = shown_address(one.member.relay.base_url);
   if (!one.member.name.empty()) told["name"] = one.member.name;
   told["model"] = options_.model;
   told["sluice_version"] = SLUICE_VERSION;

@@ -137,6 +137,7 @@ asio::awaitable<void> limit_search::call(request asked, start_gate::permit turn,
   target_.gate.leave(turn, !end.sent_any);
   if (end.head_arrived) ++target_.answered;
   attempt_outcome told = outcome_of(end, seen.reader);
+  name_address(told, target_.member.relay, asked.target);
   blot_out(told, target_.hidden);
   const time_point now = time_.now();
   if (told) {

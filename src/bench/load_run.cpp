@@ -251,6 +251,7 @@ asio::awaitable<void> load_run::send(std::size_t place, request asked, time_poin
   }
   seen.ended = end.end == exchange_end::how::complete ? follower.came() : time_.now();
   attempt_outcome told = outcome_of(end, follower.reader);
+  name_address(told, of.member.relay, asked.target);
   blot_out(told, of.hidden);
   if (end.head_arrived) ++of.answered;
   ++ended_;

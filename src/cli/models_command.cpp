@@ -102,7 +102,7 @@ asio::awaitable<void> ask_models(relay_inquiry& relay, const relay_member& membe
     told.lines = lines_of(*offered, tag, name_of(member));
   } else {
     told.why_not = fmt::format("{} does not list its models: {}: {}; check --base-url and the key",
-                               name_of(member), models_path, said(answer));
+                               name_of(member), answer.url, said(answer));
   }
 }
 

@@ -24,8 +24,8 @@
 #include "cli/run_settings.hpp"
 #include "cli/run_summary.hpp"
 #include "cli/screen.hpp"
+#include "cli/shown_command.hpp"
 #include "job_files.hpp"
-#include "secrets.hpp"
 #include "simulator/relay.hpp"
 #include "sluice/engine.hpp"
 #include "sluice/job_set.hpp"
@@ -196,24 +196,6 @@ exit_status exit_of(const run_outcome& outcome, bool was_interrupted, const job_
   return success;
 }
 
-// The command as it may be shown: a header may have a key in it.
-std::vector<std::string> without_keys(std::vector<std::string> command_line,
-                                      const std::vector<relay_member>& relays) {
-  constexpr std::string_view flag = "--header";
-  for (std::size_t i = 0; i < command_line.size(); ++i) {
-    std::string& word = command_line[i];
-    for (const auto& member : relays) secrets(member.relay).blot_out(word);
-    const bool behind_flag = i > 0 && command_line[i - 1] == flag;
-    const bool in_flag = word.starts_with(flag) && word.substr(flag.size()).starts_with('=');
-    if (!behind_flag && !in_flag) continue;
-    const std::size_t name = in_flag ? flag.size() + 1 : 0;
-    const std::size_t colon = std::min(word.find(':', name), word.size());
-    if (is_secret_header(word.substr(name, colon - name)))
-      word.replace(colon, word.size(), ": [key]");
-  }
-  return command_line;
-}
-
 // As many open files as the system grants: each attempt in flight takes one.
 void raise_file_limit() {
   rlimit files{};
@@ -300,7 +282,7 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
     shown.line("sluice: " + sentence);
   if (!chosen.quiet) {
     shown.line(
-        run_summary(jobs, outcome, seconds, without_keys(command_line, chosen.engine.relays())));
+        run_summary(jobs, outcome, seconds, without_secrets(command_line, chosen.engine.relays())));
     if (simulated) shown.line(simulated->ledger_summary());
   }
   return exit_of(outcome, was_interrupted, jobs);

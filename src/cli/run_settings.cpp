@@ -111,7 +111,7 @@ std::vector<setting> run_flags(run_settings& target) {
   return {
       {.name = "base-url",
        .value = "URL",
-       .help = "Relay or API: https://host or https://host/v1",
+       .help = "Relay or API: https://host/v1; with a # behind it, the endpoint itself",
        .group = at_relay,
        .apply = text(relay.base_url),
        .environment = "OPENAI_BASE_URL"},

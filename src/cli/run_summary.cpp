@@ -17,25 +17,6 @@ namespace {
 constexpr std::size_t shown_failures = 3;
 constexpr std::size_t shown_reason = 120;
 
-std::string quoted(const std::string& word) {
-  constexpr std::string_view plain =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=,@%+";
-  if (!word.empty() && word.find_first_not_of(plain) == std::string::npos) return word;
-  std::string text = "'";
-  for (const char c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return text + "'";
-}
-
-std::string again(const std::vector<std::string>& command_line, std::string_view extra = {}) {
-  std::string text;
-  for (const auto& word : command_line) {
-    if (word == "--fresh" || (!extra.empty() && word == "--retry-failed")) continue;
-    if (!text.empty()) text += ' ';
-    text += quoted(word);
-  }
-  return text + std::string(extra);
-}
-
 std::string shortened(const std::string& reason) {
   const std::string_view shown = utf8_prefix(reason, shown_reason);
   return shown_text(std::string(shown) + (shown.size() < reason.size() ? "…" : ""));
@@ -101,7 +82,7 @@ std::string stop_sentence(const run_outcome& outcome) {
     case stop_reason::wrong_address:
       return fmt::format(
           "stopped: what answers is not this API ({}); --base-url should look like "
-          "https://relay.example/v1",
+          "https://relay.example/v1, or be the whole address of the endpoint with a # behind it",
           outcome.message);
     case stop_reason::bad_certificate:
       return fmt::format(
@@ -146,7 +127,7 @@ std::string stop_sentence(const run_outcome& outcome) {
 }
 
 std::string run_summary(const job_set& jobs, const run_outcome& outcome, double seconds,
-                        const std::vector<std::string>& command_line) {
+                        const shown_command& command) {
   std::string text;
   std::uint64_t pending = 0;
   std::uint64_t retryable = 0;
@@ -163,12 +144,12 @@ std::string run_summary(const job_set& jobs, const run_outcome& outcome, double 
   const auto bad = std::find_if(summaries.begin(), summaries.end(),
                                 [](const auto& job) { return job.bad_lines > 0; });
   if (pending + retryable > 0) {
-    text += fmt::format("next      {}\n", again(command_line));
+    text += fmt::format("next      {}\n", again(command));
   } else if (permanent > 0) {
-    text += fmt::format("next      {}\n", again(command_line, " --retry-failed"));
+    text += fmt::format("next      {}\n", again(command, " --retry-failed"));
   } else if (bad != summaries.end()) {
     text += fmt::format("next      mend the lines that {} names, then {}\n", bad->errors,
-                        again(command_line));
+                        again(command));
   } else if (outcome.reason == stop_reason::none) {
     text += fmt::format("next      jq -r '.response.body | .choices[0].message.content? // .' {}\n",
                         quoted(summaries[0].output));

@@ -5,8 +5,10 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <sstream>
+#include <utility>
 
 #include "json_text.hpp"
+#include "openai/retry_hint.hpp"
 #include "shown_text.hpp"
 #include "sse_parser.hpp"
 
@@ -124,6 +126,49 @@ std::string words_of(const json& root) {
   return type.empty() ? text_of(at(root, {"error"}), "code") : type;
 }
 
+/// A length of time or a moment: text, a number, or the seconds of a Duration of Protocol Buffers.
+std::string time_of(const json& object, const char* key) {
+  const std::string text = text_of(object, key);
+  return text.empty() ? text_of(at(object, {key}), "seconds") : text;
+}
+
+/// Adds what one object says of when to try again; what was found before it stands.
+void add_hints(const json& object, error_body& read) {
+  using names = std::pair<const char*, const char*>;
+  // retryDelay: google.rpc.RetryInfo (https://github.com/googleapis/python-genai/issues/1875);
+  // resets_*: a spent plan of ChatGPT, as relays pass it on.
+  for (const auto& [key, header] :
+       {names("retryDelay", "retry-after"), names("retry_delay", "retry-after"),
+        names("retry_after", "retry-after"), names("retryAfter", "retry-after"),
+        names("retry_after_seconds", "retry-after"), names("retryAfterSeconds", "retry-after"),
+        names("resets_in_seconds", "retry-after"), names("resets_at", "retry-after"),
+        names("retry_after_ms", "retry-after-ms"), names("retryAfterMs", "retry-after-ms")}) {
+    if (const std::string text = time_of(object, key); !text.empty()) {
+      read.hints.try_emplace(header, text);
+    }
+  }
+  const json& headers = at(object, {"headers"});
+  if (!headers.is_object()) return;
+  for (const auto& [name, value] : headers.items()) {
+    if (!is_retry_hint(name)) continue;
+    std::string lower = name;
+    for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    read.hints.try_emplace(std::move(lower), text_of(headers, name.c_str()));
+  }
+}
+
+/// In all the places where one vendor or another says it.
+void find_hints(const json& root, const json& error, error_body& read) {
+  for (const json* place : {&error, &root, &at(error, {"metadata"}), &at(root, {"metadata"})}) {
+    add_hints(*place, read);
+  }
+  for (const json* details : {&at(error, {"details"}), &at(root, {"details"})}) {
+    add_hints(*details, read);
+    if (!details->is_array()) continue;
+    for (const json& detail : *details) add_hints(detail, read);
+  }
+}
+
 /// Python prints a dict with single quotes, None, True and False. The same as JSON, as far as that
 /// goes.
 std::string json_of_python(std::string_view text) {
@@ -235,6 +280,7 @@ void gather(const json& value, error_body& read, int depth = 0) {
     if (!object->is_null() && !object->is_string()) gather(*object, read, depth + 1);
   }
   add_codes(read.codes, root);
+  find_hints(root, root, read);
   // OpenRouter keeps what its upstream said, mostly as a string of JSON:
   // https://openrouter.ai/docs/api-reference/errors
   const json& raw = at(root, {"metadata", "raw"});
@@ -265,6 +311,7 @@ error_body read_json(const json& value) {
   if (read.code.empty()) read.code = text_of(root, "code");
   read.type = text_of(*error, "type");
   read.param = text_of(*error, "param");
+  find_hints(root, *error, read);
   gather(root, read);
   return read;
 }

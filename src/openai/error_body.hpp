@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,9 @@ struct error_body {
   std::vector<std::string> upstream;
   bool structured = false;  ///< it is a JSON object: not a proxy's page
   bool page = false;        ///< it is a web page
+  /// When to try again, where a field of the body says so, under the name of the header that would
+  /// say the same: retry-after, retry-after-ms, or a header that is repeated there.
+  std::map<std::string, std::string, std::less<>> hints = {};
 };
 
 /// Reads OpenAI's envelope, the shapes that relays, gateways and other vendors put in its place, a

@@ -234,7 +234,7 @@ failure http_failure(const response_head& head, std::string body, double now_uni
   failed.message = message_of(head, error, body);
   failed.request_id = head.request_id;
   if (may_be_repeated(failed.kind)) {
-    failed.retry_after = retry_hint(head, failed.message, now_unix);
+    failed.retry_after = retry_hint(head, failed.message, now_unix, error.hints);
     tell_what_is_out(failed, refused.meaning);
     if (server_forbids_retry(head)) failed.max_retries = 0;  // a later run may try it
   }

@@ -25,7 +25,7 @@ struct response_head {
   std::string request_id;  ///< x-request-id, or x-oneapi-request-id
   std::string location;    ///< of a redirect
   std::map<std::string, std::string, std::less<>>
-      hints;  ///< retry-after, retry-after-ms, x-should-retry, x-ratelimit-*
+      hints;  ///< those that is_retry_hint (retry_hint.hpp) names
 };
 
 /// Turns the bytes of one HTTP response into a whole reply or a failure. The body is sniffed: JSON

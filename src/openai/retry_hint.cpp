@@ -43,9 +43,9 @@ std::optional<double> number(std::string_view text) {
   return value;
 }
 
-std::optional<std::string_view> header(const response_head& head, std::string_view name) {
-  const auto found = head.hints.find(name);
-  if (found == head.hints.end()) return std::nullopt;
+std::optional<std::string_view> field(const hint_fields& fields, std::string_view name) {
+  const auto found = fields.find(name);
+  if (found == fields.end()) return std::nullopt;
   return trimmed(found->second);
 }
 
@@ -97,50 +97,104 @@ std::string lower_case(std::string_view text) {
   return lower;
 }
 
-hint header_in_milliseconds(const response_head& head) {
-  const auto text = header(head, "retry-after-ms");
-  const auto milliseconds = text ? number(*text) : std::nullopt;
-  return milliseconds ? from_seconds(*milliseconds / 1000) : std::nullopt;
+/// "PT1M30S", "P1DT2H" (ISO 8601); years and months have no length.
+hint iso_duration(std::string_view text) {
+  if (!text.starts_with('P')) return std::nullopt;
+  text.remove_prefix(1);
+  double seconds = 0;
+  bool in_day = false;
+  bool any = false;
+  while (!text.empty()) {
+    if (!in_day && text.front() == 'T') {
+      in_day = true;
+      text.remove_prefix(1);
+      continue;
+    }
+    double value = 0;
+    const auto [end, error] =
+        std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
+    text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+    if (error != std::errc() || text.empty()) return std::nullopt;
+    const std::string_view units = in_day ? "HMS" : "WD";
+    constexpr std::array<double, 3> in_hours{3600, 60, 1};
+    constexpr std::array<double, 2> in_days{7.0 * 86400, 86400};
+    const std::size_t unit = units.find(text.front());
+    if (unit == std::string_view::npos) return std::nullopt;
+    seconds += value * (in_day ? in_hours.at(unit) : in_days.at(unit));
+    any = true;
+    text.remove_prefix(1);
+  }
+  return any ? from_seconds(seconds) : std::nullopt;
 }
 
-hint header_retry_after(const response_head& head, double now_unix) {
-  const auto text = header(head, "retry-after");
-  if (!text) return std::nullopt;
-  if (const auto seconds = number(*text)) return from_seconds(*seconds);
-  const auto date = http_date(*text);
-  return date ? from_seconds(*date - now_unix) : std::nullopt;
+/// A number that counts from the epoch, in seconds; nothing when it is a length of time.
+std::optional<double> moment_of(double number, double now_unix) {
+  constexpr double window = 10 * 366 * 86400.0;
+  if (now_unix <= window) return std::nullopt;  // a clock that was never set
+  for (const double scale : {1.0, 1e3, 1e6, 1e9}) {
+    if (std::abs(number / scale - now_unix) <= window) return number / scale;
+  }
+  return std::nullopt;
 }
 
-hint message_hint(std::string_view message) {
+/// `unit`: how many seconds one of a bare number is.
+hint wait_of(std::string_view text, double unit, double now_unix) {
+  if (const auto value = number(text)) {
+    const auto moment = moment_of(*value, now_unix);
+    return from_seconds(moment ? *moment - now_unix : *value * unit);
+  }
+  if (const auto date = http_date(text)) return from_seconds(*date - now_unix);
+  if (const auto length = iso_duration(text)) return length;
+  return leading_duration(lower_case(text));
+}
+
+/// What the fields say outright.
+hint plain_hint(const hint_fields& fields, double now_unix) {
+  using named = std::pair<std::string_view, double>;
+  for (const auto& [name, unit] : {named("retry-after-ms", 1e-3),
+                                   named("x-ms-retry-after-ms", 1e-3), named("retry-after", 1)}) {
+    const auto text = field(fields, name);
+    const hint wait = text ? wait_of(*text, unit, now_unix) : std::nullopt;
+    if (wait) return wait;
+  }
+  return std::nullopt;
+}
+
+/// A date at the begin of words, up to the full stop of its sentence.
+hint leading_date(std::string_view words, double now_unix) {
+  constexpr std::size_t shortest = std::string_view("2000-01-01 00:00:00").size();
+  constexpr std::size_t longest = shortest + std::string_view(".000000000+00:00").size();
+  for (std::size_t size = std::min(words.size(), longest); size >= shortest; --size) {
+    if (const auto date = http_date(words.substr(0, size))) return from_seconds(*date - now_unix);
+  }
+  return std::nullopt;
+}
+
+hint message_hint(std::string_view message, double now_unix) {
   const std::string lower = lower_case(message);
-  for (const std::string_view phrase : {"try again in ", "retry after ", "retry in "}) {
-    const std::size_t found = lower.find(phrase);
-    if (found == std::string::npos) continue;
-    if (const auto wait = leading_duration(std::string_view(lower).substr(found + phrase.size()))) {
-      return wait;
+  for (const std::string_view phrase :
+       {"again in ", "retry after ", "retry in ", "again after ", "please wait ", "again at "}) {
+    for (std::size_t found = lower.find(phrase); found != std::string::npos;
+         found = lower.find(phrase, found + 1)) {
+      const std::string_view rest = std::string_view(message).substr(found + phrase.size());
+      if (const auto wait = leading_duration(lower_case(rest))) return wait;
+      if (const auto wait = leading_date(rest, now_unix)) return wait;
     }
   }
   return std::nullopt;
 }
 
-/// A Go duration, or Azure's whole seconds, where 0 and -1 say nothing.
-hint reset_of(const response_head& head, std::string_view name) {
-  const auto text = header(head, name);
-  if (!text) return std::nullopt;
-  const auto seconds = number(*text);
-  return seconds ? from_seconds(*seconds) : leading_duration(*text);
-}
-
 /// When the exhausted counter is full again. A counter that still has something left tells nothing;
-/// one that does not say is believed when no other is exhausted.
-hint reset_hint(const response_head& head) {
+/// one that does not say is believed when no other is exhausted. Azure's 0 and -1 say nothing.
+hint reset_hint(const hint_fields& fields, double now_unix) {
+  constexpr std::string_view reset = "reset";
   hint exhausted;
   hint unsaid;
-  for (const auto& [remaining, reset] :
-       {std::pair("x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"),
-        std::pair("x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens")}) {
-    const hint wait = reset_of(head, reset);
-    const auto left = header(head, remaining);
+  for (const auto& [name, text] : fields) {
+    const std::size_t place = name.find(reset);
+    if (place == std::string::npos) continue;
+    const hint wait = wait_of(trimmed(text), 1, now_unix);
+    const auto left = field(fields, std::string(name).replace(place, reset.size(), "remaining"));
     const auto count = left ? number(*left) : std::nullopt;
     if (count && *count == 0) {
       exhausted = std::max(exhausted, wait);
@@ -149,6 +203,21 @@ hint reset_hint(const response_head& head) {
     }
   }
   return exhausted ? exhausted : unsaid;
+}
+
+/// The offset that a zone stands for, in seconds east.
+std::optional<double> zone_offset(std::string_view zone) {
+  if (zone.empty() || zone == "GMT" || zone == "UTC" || zone == "UT" || zone == "Z") return 0;
+  const double sign = zone.front() == '-' ? -1 : 1;
+  if (zone.front() != '+' && zone.front() != '-') return std::nullopt;
+  std::string digits(zone.substr(1));
+  if (digits.size() == 5 && digits[2] == ':') digits.erase(2, 1);
+  if (digits.size() != 4 || digits.find_first_not_of("0123456789") != std::string::npos) {
+    return std::nullopt;
+  }
+  const int hours = std::stoi(digits.substr(0, 2));
+  const int minutes = std::stoi(digits.substr(2));
+  return sign * (hours * 3600 + minutes * 60);
 }
 
 }  // namespace
@@ -176,23 +245,50 @@ std::optional<nanoseconds> leading_duration(std::string_view text) {
 }
 
 std::optional<double> http_date(std::string_view text) {
-  for (const char* form :
-       {"%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y"}) {
+  // std::get_time takes a text that ends early for a whole one.
+  if (std::count(text.begin(), text.end(), ':') < 2) return std::nullopt;
+  for (const char* form : {"%a, %d %b %Y %H:%M:%S", "%A, %d-%b-%y %H:%M:%S", "%a %b %d %H:%M:%S %Y",
+                           "%d %b %Y %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"}) {
     std::tm parts{};
     std::istringstream in{std::string(text)};
     in.imbue(std::locale::classic());
     in >> std::get_time(&parts, form);
-    if (!in.fail()) return static_cast<double>(timegm(&parts));
+    if (in.fail()) continue;
+    // At its end the stream knows no place.
+    const std::size_t place = in.eof() ? text.size() : static_cast<std::size_t>(in.tellg());
+    std::string_view rest = text.substr(place);
+    double fraction = 0;
+    if (rest.starts_with('.')) {
+      const std::size_t digits = rest.find_first_not_of("0123456789", 1);
+      fraction = number(rest.substr(0, digits)).value_or(0);
+      rest.remove_prefix(std::min(digits, rest.size()));
+    }
+    const auto offset = zone_offset(trimmed(rest));
+    if (offset) return static_cast<double>(timegm(&parts)) + fraction - *offset;
   }
   return std::nullopt;
 }
 
+bool is_retry_hint(std::string_view name) {
+  const std::string lower = lower_case(name);
+  if (lower.ends_with("retry-after") || lower.ends_with("retry-after-ms")) return true;
+  if (lower == "x-should-retry") return true;
+  const bool counts =
+      lower.find("reset") != std::string::npos || lower.find("remaining") != std::string::npos;
+  return counts && (lower.find("ratelimit") != std::string::npos ||
+                    lower.find("rate-limit") != std::string::npos);
+}
+
 std::optional<nanoseconds> retry_hint(const response_head& head, std::string_view message,
-                                      double now_unix) {
-  if (const auto wait = header_in_milliseconds(head)) return wait;
-  if (const auto wait = header_retry_after(head, now_unix)) return wait;
-  if (const auto wait = message_hint(message)) return wait;
-  return head.status == 429 ? reset_hint(head) : std::nullopt;
+                                      double now_unix, const hint_fields& body) {
+  if (const auto wait = plain_hint(head.hints, now_unix)) return wait;
+  // Gemini's field has whole seconds of what its words say to the nanosecond.
+  if (const auto wait = std::max(plain_hint(body, now_unix), message_hint(message, now_unix))) {
+    return wait;
+  }
+  if (head.status != 429) return std::nullopt;
+  const hint wait = reset_hint(head.hints, now_unix);
+  return wait ? wait : reset_hint(body, now_unix);
 }
 
 }  // namespace sluice::openai

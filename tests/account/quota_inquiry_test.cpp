@@ -10,6 +10,7 @@ namespace {
 
 using testing::ElementsAre;
 
+const std::string host = "https://api.openai.com";
 const std::string subscription_path = "/dashboard/billing/subscription";
 const std::string usage_path = "/dashboard/billing/usage";
 const std::string grants_path = "/dashboard/billing/credit_grants";
@@ -159,10 +160,10 @@ TEST_F(quota_inquiry_test, what_each_route_said_when_none_tells) {
   site.has(subscription_path, page);
   site.has(token_path, "", 429);
   EXPECT_FALSE(ask());
-  EXPECT_THAT(said,
-              ElementsAre("/v1" + subscription_path + ": 200 (record not found)",
-                          subscription_path + ": 200, a web page (Relay)", token_path + ": 429",
-                          "/v1" + grants_path + ": 404", grants_path + ": 404"));
+  EXPECT_THAT(said, ElementsAre(host + "/v1" + subscription_path + ": 200 (record not found)",
+                                host + subscription_path + ": 200, a web page (Relay)",
+                                host + token_path + ": 429", host + "/v1" + grants_path + ": 404",
+                                host + grants_path + ": 404"));
 }
 
 TEST_F(quota_inquiry_test, no_route_is_asked_twice) {
@@ -186,7 +187,7 @@ TEST_F(quota_inquiry_test, the_log_and_the_words_where_there_is_none) {
   relay_inquiry relay(site.client, site.options);
   quota_inquiry inquiry(relay, site.time);
   EXPECT_FALSE(site.run(inquiry.ask_log()));
-  EXPECT_THAT(inquiry.said(), ElementsAre("/api/log/token: 404"));
+  EXPECT_THAT(inquiry.said(), ElementsAre(host + "/api/log/token: 404"));
   site.has("/api/log/token", R"({"success":true,"data":[{"type":2,"quota":1}]})");
   const auto log = site.run(inquiry.ask_log());
   ASSERT_TRUE(log);

@@ -15,6 +15,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Any
 
@@ -860,6 +861,7 @@ def connections() -> list[Trap]:
         taken("chunk-sizes-with-zeros", [head(200, "Transfer-Encoding: chunked", kind=SSE),
                                          *(b"%08X\r\n%b\r\n" % (len(part), part)
                                            for part in events("chunk-sizes-with-zeros")), b"000\r\n\r\n"]),
+        *framings(),
         retried("chunk-size-of-nonsense", [head(200, "Transfer-Encoding: chunked", kind=SSE), b"zz\r\n", End.CLOSE]),
         plain("headers-of-200-kb", document(completion("headers-of-200-kb"), 200,
                                             *(f"X-Note-{i}: {'n' * 8000}" for i in range(25)))),
@@ -880,6 +882,57 @@ def connections() -> list[Trap]:
     ]
 
 
+def framings() -> list[Trap]:
+    """Not HTTP to the letter, and taken by curl and the SDKs. What stands behind such a reply on its connection is
+    another reply, to a request that never came: nobody may take it for theirs."""
+
+    def odd(name: str, *lines: str, body: bytes | None = None, start: bytes = b"") -> Trap:
+        top = start or head(200, *lines, kind=SSE)
+        parts = b"".join(map(framed, events(name))) + END if body is None else body
+        return Trap(name, [Answer([top + parts + b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"], billed=True)],
+                    Taken(completion(name)))
+
+    def chunked(name: str, end: bytes) -> Trap:
+        """With such an end behind each chunk's size."""
+        parts = b"".join(b"%x%b%b%b" % (len(part), end, part, b"\n" if end == b"\n" else b"\r\n")
+                         for part in events(name))
+        return odd(name, "Transfer-Encoding: chunked", body=parts + b"0" + end + (b"\n" if end == b"\n" else b"\r\n"))
+
+    def whole(name: str, *lines: str, top: bytes = b"") -> Trap:
+        text = dump(completion(name))
+        given = [line.replace("LENGTH", str(len(text))) for line in lines]
+        start = (top or head(200, *given)).replace(b"LENGTH", str(len(text)).encode())
+        return taken(name, [start + text, End.CLOSE], body=ask(name, stream=False))
+
+    return [
+        odd("length-beside-chunks", "Content-Length: 17", "Transfer-Encoding: chunked"),
+        odd("chunks-beside-a-length", "Transfer-Encoding: chunked", "Content-Length: 17"),
+        odd("length-of-zero-beside-chunks", "Content-Length: 0", "Transfer-Encoding: chunked"),
+        odd("chunked-twice", "Transfer-Encoding: chunked, chunked"),
+        odd("chunked-in-two-headers", "Transfer-Encoding: chunked", "Transfer-Encoding: chunked"),
+        odd("chunked-and-identity", "Transfer-Encoding: chunked, identity"),
+        chunked("blanks-behind-a-size", b"  \r\n"),
+        chunked("tabs-behind-a-size", b"\t\r\n"),
+        chunked("odd-chunk-extension", b" ; =\r\n"),
+        chunked("chunk-lines-that-end-in-lf", b"\n"),
+        odd("lines-that-end-in-lf", start=b"HTTP/1.1 200 OK\nContent-Type: text/event-stream\n"
+                                          b"Transfer-Encoding: chunked\n\n"),
+        odd("trailer-that-is-no-field", "Transfer-Encoding: chunked",
+            body=b"".join(map(framed, events("trailer-that-is-no-field"))) + b"0\r\nno field\r\n\r\n"),
+        whole("length-twice", "Content-Length: LENGTH", "Content-Length: LENGTH"),
+        whole("length-twice-in-one", "Content-Length: LENGTH, LENGTH"),
+        whole("blank-before-a-colon", "Content-Length : LENGTH"),
+        whole("folded-header", "X-Note: one\r\n two", "Content-Length: LENGTH"),
+        whole("header-that-is-none", "no header at all", "Content-Length: LENGTH"),
+        whole("header-names-in-utf-8", "额度: 1", "Content-Length: LENGTH"),
+        whole("transfer-encoding-identity", "Transfer-Encoding: identity", "Content-Length: LENGTH"),
+        whole("status-alone", top=b"HTTP/1.1 200\r\nContent-Length: LENGTH\r\n\r\n"),
+        retried("two-lengths-that-differ", [head(200, "Content-Length: 17", "Content-Length: 18")
+                                            + dump(completion("two-lengths-that-differ")), End.CLOSE], plain=True,
+                billed=True),
+    ]
+
+
 def encodings() -> list[Trap]:
     def plain(name: str, packed: bytes, encoding: str) -> Trap:
         return taken(name, sized(packed, 200, f"Content-Encoding: {encoding}"), body=ask(name, stream=False))
@@ -892,10 +945,13 @@ def encodings() -> list[Trap]:
         steps = [*open_stream(parts, f"Content-Encoding: {encoding}"), End.HOLD]
         return Trap(name, [Answer(steps, billed=True), streamed(name)], Taken(completion(name)), attempts=(1,))
 
-    def doubtful(name: str, packed: bytes, encoding: str) -> Trap:
-        """No promise is made of it: it is taken, or is a passing failure."""
-        return Trap(name, [Answer(sized(packed, 200, f"Content-Encoding: {encoding}"), billed=True), unstreamed(name)],
-                    Taken(completion(name)), ask(name, stream=False), attempts=(1, 2), maybe=(0, 1))
+    def named(name: str, encoding: str) -> Trap:
+        """Named for what it is not, or is no more: a proxy has undone it on the way."""
+        return plain(name, body(name), encoding)
+
+    def raw(data: bytes) -> bytes:
+        packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+        return packer.compress(data) + packer.flush()
 
     no = error("words under gzip")
     return [
@@ -912,8 +968,32 @@ def encodings() -> list[Trap]:
                                                                               31))), "Content-Encoding: gzip")),
         Trap("gzip-around-an-error", [Answer(sized(gzip.compress(dump(no)), 400, "Content-Encoding: gzip"))],
              Failed(400, no), says="words under gzip"),
-        doubtful("deflate", zlib.compress(body("deflate")), "deflate"),
-        doubtful("gzip-in-name-only", body("gzip-in-name-only"), "gzip"),  # a proxy has unpacked it on the way
+        plain("deflate", zlib.compress(body("deflate")), "deflate"),
+        plain("deflate-without-a-head", raw(body("deflate-without-a-head")), "deflate"),
+        plain("encoding-identity-and-gzip", gzip.compress(body("encoding-identity-and-gzip")), "identity, gzip"),
+        plain("encoding-gzip-and-identity", gzip.compress(body("encoding-gzip-and-identity")), "gzip, identity"),
+        plain("encoding-gzip-twice", gzip.compress(gzip.compress(body("encoding-gzip-twice"))), "gzip, gzip"),
+        plain("zstd-named-gzip", b"".join(zstd([body("zstd-named-gzip")])), "gzip"),
+        plain("gzip-named-utf-8", gzip.compress(body("gzip-named-utf-8")), "UTF-8"),
+        taken("gzip-without-a-name", sized(gzip.compress(body("gzip-without-a-name"))),
+              body=ask("gzip-without-a-name", stream=False)),
+        taken("gzip-as-transfer-encoding", [head(200, "Transfer-Encoding: gzip, chunked"),
+                                            framed(gzip.compress(body("gzip-as-transfer-encoding"))), END],
+              body=ask("gzip-as-transfer-encoding", stream=False)),
+        named("encoding-none", "none"),
+        named("encoding-utf-8", "UTF-8"),
+        named("encoding-text", "text"),
+        named("encoding-empty", ""),
+        named("encoding-of-commas", " , ,"),
+        named("gzip-in-name-only", "gzip"),
+        named("zstd-in-name-only", "zstd"),
+        named("deflate-in-name-only", "deflate"),
+        named("brotli-in-name-only", "br"),
+        named("unknown-in-name-only", "x-secret"),
+        taken("gzip-stream-in-name-only", stream(events("gzip-stream-in-name-only"), "Content-Encoding: gzip")),
+        taken("stream-of-encoding-none", stream(events("stream-of-encoding-none"), "Content-Encoding: none")),
+        Trap("error-of-encoding-none", [Answer(document(no, 400, "Content-Encoding: none"))], Failed(400, no),
+             says="words under gzip"),
         retried("brotli", sized(b"\x8b\x05\x80nonsense\x03", 200, "Content-Encoding: br"), plain=True, billed=True),
         retried("unknown-encoding", sized(secret(body("x")), 200, "Content-Encoding: x-secret"), plain=True,
                 billed=True),
@@ -1231,6 +1311,18 @@ def hints() -> list[Hint]:
             error(slow_down), 429, f"Retry-After: {formatdate(time.time() + ahead, usegmt=True)}")
             if isinstance(step, bytes))], least)
 
+    def at(name: str, ahead: float, least: float, line: Callable[[float], str], status: int = 429) -> Hint:
+        """With a line about the moment that is `ahead` seconds after the answer."""
+        return Hint(name, [lambda: (step for step in document(error(slow_down), status, line(time.time() + ahead))
+                                    if isinstance(step, bytes))], least)
+
+    def told(name: str, least: float, body: Callable[[], dict[str, Any]]) -> Hint:
+        """In the body alone."""
+        return Hint(name, [lambda: (step for step in document(body(), 429) if isinstance(step, bytes))], least)
+
+    def iso(moment: float) -> str:
+        return datetime.fromtimestamp(moment, UTC).isoformat()
+
     def garbage(name: str, *lines: str) -> Hint:
         return by(name, 0, *lines, status=503)
 
@@ -1248,6 +1340,29 @@ def hints() -> list[Hint]:
         garbage("not-a-number", "Retry-After: NaN", "retry-after-ms: inf"),
         garbage("out-of-range", "Retry-After: 1e999"),
         garbage("empty", "Retry-After:", "retry-after-ms: "),
+        at("moment", 3.0, 1.9, lambda moment: f"Retry-After: {moment:.0f}"),
+        at("moment-of-milliseconds", 2.0, 1.9, lambda moment: f"Retry-After: {moment * 1000:.0f}"),
+        at("moment-with-a-fraction", 2.0, 1.9, lambda moment: f"Retry-After: {moment:.3f}"),
+        at("moment-where-milliseconds-belong", 2.0, 1.9, lambda moment: f"retry-after-ms: {moment * 1000:.0f}"),
+        at("moment-on-503", 2.0, 1.9, lambda moment: f"Retry-After: {moment * 1000:.0f}", status=503),
+        at("moment-in-the-past", -30.0, 0, lambda moment: f"Retry-After: {moment:.0f}", status=503),
+        at("moment-of-a-reset", 2.0, 1.9, lambda moment: f"X-RateLimit-Reset: {moment * 1000:.0f}"),
+        at("moment-of-a-named-reset", 2.0, 1.9, lambda moment: f"x-ratelimit-reset-requests: {moment:.2f}"),
+        at("date-with-an-offset", 4.0, 2.9, lambda moment: f"Retry-After: {formatdate(moment)}".replace("-0000", "+0000")),
+        at("date-of-rfc-3339", 2.0, 1.9, lambda moment: f"Retry-After: {iso(moment)}"),
+        at("date-of-anthropic", 2.0, 1.9, lambda moment: f"anthropic-ratelimit-requests-reset: {iso(moment)}"),
+        by("length-with-a-unit", 2.0, "Retry-After: 2s"),
+        by("length-of-iso-8601", 2.0, "Retry-After: PT2S"),
+        by("reset-without-a-name", 2.0, "x-ratelimit-remaining: 0", "x-ratelimit-reset: 2"),
+        by("reset-of-the-draft", 2.0, "RateLimit-Remaining: 0", "RateLimit-Reset: 2"),
+        told("gemini-in-the-body", 1.6, lambda: {"error": {
+            "code": 429, "message": slow_down, "status": "RESOURCE_EXHAUSTED", "details": [
+                {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "1.6s"}]}}),
+        told("openrouter-in-the-body", 1.9, lambda: {"error": {
+            "code": 429, "message": slow_down, "metadata": {"headers": {
+                "X-RateLimit-Limit": "20", "X-RateLimit-Remaining": "0",
+                "X-RateLimit-Reset": f"{(time.time() + 2) * 1000:.0f}"}}}}),
+        told("seconds-in-the-body", 1.6, lambda: {"error": {"message": slow_down, "retry_after": 1.6}}),
         by("in-words", 1.6, message=f"{slow_down} per min (RPM): Limit 3, Used 3. Please try again in 1.6s. Visit x"),
         by("in-words-milliseconds", 1.6, message=f"{slow_down}. Please try again in 1600ms."),
         by("reset-go", 1.6, "x-ratelimit-remaining-requests: 0", "x-ratelimit-reset-requests: 1.6s"),
@@ -1319,6 +1434,10 @@ def stops(port: int) -> list[Stop]:
         elsewhere("address-308-page", sized(PAGE, 308, moved, kind=HTML)),
         elsewhere("address-200-page", sized(PAGE, kind=HTML), lost=True),
         refusal("later-by-seconds", 429, "rate_limit_exceeded", "come back tomorrow", "Retry-After: 7200"),
+        refusal("later-by-a-moment", 429, "rate_limit_exceeded", "come back in two hours",
+                f"Retry-After: {time.time() + 7200:.0f}"),
+        refusal("later-by-a-moment-of-milliseconds", 429, "rate_limit_exceeded", "free requests are used up",
+                "X-RateLimit-Remaining: 0", f"X-RateLimit-Reset: {(time.time() + 7200) * 1000:.0f}"),
         refusal("later-by-date", 503, None, "maintenance", f"Retry-After: {hour}"),
         refusal("later-by-words", 429, "rate_limit_exceeded", "Rate limit reached. Please try again in 6m0s.",
                 flags=["--max-wait", "5m"]),

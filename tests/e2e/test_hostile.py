@@ -13,12 +13,13 @@ import re
 import time
 import unittest
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from hostile_relay import Answer, End, HostileRelay
-from hostile_traps import (EMBEDDINGS, LARGEST, RESPONSES, Failed, Hint, Stop, Taken, Trap, Usage, ask, blank, dump,
+from hostile_traps import (CHAT, EMBEDDINGS, LARGEST, RESPONSES, Failed, Hint, Stop, Taken, Trap, Usage, ask, blank, dump,
                            hints, large, lasting, many, opening, redirects, slow, stops, streamed, twins)
 from support import KEY, Case, Results, Run, batch
 
@@ -189,6 +190,56 @@ class Forms(HostileCase):
                     self.assertEqual(one["sluice"][member], other["sluice"][member], member)
 
 
+class Addresses(HostileCase):
+    def test_a_request_goes_where_the_base_address_says(self) -> None:
+        rows = {"": CHAT, "/": CHAT, "/v1": CHAT, "/v1/v1/": CHAT, "/prefix": f"/prefix{CHAT}",
+                "/prefix/v1": f"/prefix{CHAT}", "/api/v3": "/api/v3/chat/completions",
+                "/api/paas/v4/": "/api/paas/v4/chat/completions",
+                "/v1beta/openai/": "/v1beta/openai/chat/completions", "/openai": "/openai/chat/completions",
+                "/v1/account/gateway/compat": "/v1/account/gateway/compat/chat/completions",
+                "/inference": "/inference/chat/completions", "/inference/v1": "/inference/v1/chat/completions",
+                "/compatible-mode/v1": "/compatible-mode/v1/chat/completions",
+                "/v1/chat/completions": CHAT, "/v1/models/": CHAT, "/v1/embeddings": CHAT,
+                "/api/v3/chat/completions": "/api/v3/chat/completions",
+                "/any/where#": "/any/where", "/any/where/#": "/any/where/",
+                "/x/chat/completions?api-version=1#": "/x/chat/completions?api-version=1"}
+        relay = self.hostile({"asked": [streamed("asked")]})
+        running = []
+        for number, (base, target) in enumerate(rows.items()):
+            job = self.job([batch("a", json.loads(ask(f"asked/{number}")))], f"asked{number}.jsonl")
+            running.append((base, target, f"asked/{number}",
+                            self.start("run", job, "--base-url", relay.url.removesuffix("/v1") + base)))
+        for base, target, request, run in running:
+            with self.subTest(base):
+                self.assertEqual(run.wait().code, 0, run.err)
+                self.assertEqual([attempt.target for attempt in relay.ledger.of(request)], [target])
+
+    def test_a_refusal_shows_the_url_that_was_asked(self) -> None:
+        page = b"<html><title>Nothing here</title></html>"
+        refused = Answer([b"HTTP/1.1 404 No\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n%b"
+                          % (len(page), page)])
+        relay = self.hostile({"lost": [refused]})
+        job = self.job([batch(f"c{i}", json.loads(ask(f"lost/{i}"))) for i in range(3)])
+        host = f"http://127.0.0.1:{relay.port}"
+        run = self.sluice("run", job, "--base-url", f"{host}/api/v3", expect=2)
+        self.assertIn(f"asked {host}/api/v3/chat/completions: Nothing here", run.err)
+        secret = "0123456789abcdef-of-the-address"
+        run = self.sluice("run", job, "--base-url", f"{host}/lost?v=1&key={secret}#", expect=2)
+        self.assertIn(f"asked {host}/lost?...: Nothing here", run.err)
+        self.assertNotIn(secret, run.err)
+        self.assertIn(f"'{host}/lost?v=1&key=[key]#'", run.err, "the command to type next")
+
+    def test_so_do_the_commands_that_only_ask(self) -> None:
+        host = self.relay().url.removesuffix("/v1")
+        for command, path in (("models", "/api/v3/models"), ("quota", "/api/v3/dashboard/billing/subscription")):
+            with self.subTest(command):
+                run = self.sluice(command, "--base-url", f"{host}/api/v3", expect=3)
+                self.assertIn(f"{host}{path}: 404", run.err)
+        run = self.sluice("bench", "--base-url", f"{host}/nowhere", "--model", "gpt-4o-mini", "--concurrency", 1,
+                          "--requests", 8, "--warmup", 0, expect=2)
+        self.assertIn(f"asked {host}/nowhere/v1/chat/completions: ", run.err)
+
+
 class Pace(HostileCase):
     def test_slow_replies(self) -> None:
         self.spring(slow(), "--idle-timeout", "1500ms", "--first-byte-timeout", "2s", "--timeout", "8s",
@@ -283,6 +334,9 @@ class Stops(HostileCase):
                     self.assertIn(words, run.err)
                 if stop.name.startswith("later-"):
                     self.assertRegex(run.err, r"\d\d:\d\d", "when to run it again")
+                    self.assertRegex(run.err, rf"again at {datetime.now().year}|again at {datetime.now().year + 1}")
+                if stop.name.startswith("address-"):
+                    self.assertIn(f"asked http://127.0.0.1:{relay.port}{CHAT}: ", run.err)
                 results, seen = Results(job), relay.ledger.count
                 self.assertEqual((results.output, results.errors), ([], []), "nothing is written as failed for it")
                 self.assertGreaterEqual(seen, stop.least)

@@ -558,6 +558,23 @@ class Summary(Case):
         self.assertTrue(told.startswith("jq "), told)
         self.assertEqual(shlex.split(told)[-1], str(self.results(job).output_path))
 
+    def test_the_command_can_be_typed_again(self) -> None:
+        relay = self.relay(script=[{**FAILS_FOR_GOOD, "match": "number 2 ", "status": 500}])
+        flags = ["--header", "X-Title: it's mine, for $5", "--header=HTTP-Referer: https://acme.example/?a=b&c",
+                 "--max-attempts", "1"]
+        told = self.next_of(self.run_job(self.job(chats(8)), relay, *flags, expect=1))
+        self.assertEqual([word for word in shlex.split(told) if word in flags], flags)
+
+    def test_it_says_what_is_to_stand_where_a_secret_did(self) -> None:
+        relay = self.relay(script=[{**FAILS_FOR_GOOD, "match": "number 2 ", "status": 500}])
+        run = self.run_job(self.job(chats(8)), relay, "--header", "X-Team: blue", "--header", "X-Api-Key: wonderland",
+                           "--max-attempts", 1, expect=1)
+        words = shlex.split(self.next_of(run))
+        self.assertEqual([words[i + 1] for i, word in enumerate(words) if word == "--header"],
+                         ["X-Team: blue", "X-Api-Key: [key]"])
+        self.assertIn("with the value of X-Api-Key in the place of [key]", run.err)
+        self.assertNotIn("wonderland", run.err)
+
     def test_a_long_reason_is_cut_between_characters(self) -> None:
         for ahead in ("", "x", "xy"):
             with self.subTest(ahead):

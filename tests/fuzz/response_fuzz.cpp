@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <boost/asio/buffer.hpp>
-#include <boost/beast/http/error.hpp>
 #include <memory>
 #include <optional>
 #include <string>
@@ -41,7 +40,6 @@ class reading final : public response_handler {
 /// exchange of the HTTP client goes. Without a head there is nothing to tell but that.
 outcome read(std::string_view bytes, std::vector<std::size_t> cuts,
              const reply_reader::expectation& expected, reply_reader::ending last) {
-  using boost::beast::http::error;
   using ending = reply_reader::ending;
   reading follower(expected);
   auto parser = std::make_unique<response_parser>(follower);
@@ -56,21 +54,22 @@ outcome read(std::string_view bytes, std::vector<std::size_t> cuts,
   for (const std::size_t end : cuts) {
     arrived += bytes.substr(begin, end - begin);
     begin = end;
-    while (!arrived.empty() && !parser->is_done() && !fault) {
-      arrived.erase(0, parser->put(boost::asio::buffer(arrived), fault));
-      if (parser->is_done() && parser->interim()) {
-        parser = std::make_unique<response_parser>(follower);
-      }
+    for (bool moves = true; moves && !arrived.empty() && !parser->finished() && !fault;) {
+      const std::size_t taken = put(parser, boost::asio::buffer(arrived), follower, fault);
+      arrived.erase(0, taken);
+      moves = taken > 0;
     }
-    if (fault == error::need_more) fault = {};
     if (parser->undecodable()) {
       return follower.reader.finish(ending::undecodable, parser->bad_encoding());
     }
     if (fault) return broken(ending::cut);
-    if (parser->is_done() || parser->wanted() == need::nothing) return broken(ending::complete);
+    if (parser->finished() || parser->wanted() == need::nothing) return broken(ending::complete);
   }
   if (last != ending::complete) return broken(last);
   if (parser->got_some()) parser->put_eof(fault);
+  if (parser->undecodable()) {
+    return follower.reader.finish(ending::undecodable, parser->bad_encoding());
+  }
   return broken(!fault && parser->is_done() ? ending::complete : ending::cut);
 }
 

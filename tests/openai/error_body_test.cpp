@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -218,6 +220,50 @@ TEST(ErrorBodyDepth, DeepJsonIsNoTrouble) {
   std::string streams;
   for (int i = 0; i < 100'000; ++i) streams += "data: ";
   EXPECT_LE(read_error_body(streams).message.size(), 204U);
+}
+
+// What a body says of when to try again goes by the name of the header that would say the same.
+TEST(ErrorBody, SaysWhenToTryAgain) {
+  using hints = std::map<std::string, std::string, std::less<>>;
+  const struct {
+    const char* name;
+    const char* body;
+    hints said;
+  } rows[] = {
+      {"nothing", R"({"error":{"message":"m"}})", {}},
+      // https://github.com/googleapis/python-genai/issues/1875
+      {"Gemini's",
+       R"({"error":{"code":429,"message":"m","details":[{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[]},{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"34.4s"}]}})",
+       {{"retry-after", "34.4s"}}},
+      {"Gemini's in an array",
+       R"([{"error":{"code":429,"message":"m","details":[{"retryDelay":"4s"}]}}])",
+       {{"retry-after", "4s"}}},
+      {"a duration with members",
+       R"({"error":{"details":[{"retryDelay":{"seconds":53}}]}})",
+       {{"retry-after", "53"}}},
+      {"of the error", R"({"error":{"message":"m","retry_after":7}})", {{"retry-after", "7"}}},
+      {"of the root", R"({"message":"m","retry_after":1.5})", {{"retry-after", "1.5"}}},
+      {"as text", R"({"error":{"retryAfter":"7s"}})", {{"retry-after", "7s"}}},
+      {"in milliseconds", R"({"error":{"retry_after_ms":700}})", {{"retry-after-ms", "700"}}},
+      {"in named seconds",
+       R"({"error":{"metadata":{"retry_after_seconds":12}}})",
+       {{"retry-after", "12"}}},
+      {"a plan's end",
+       R"({"error":{"type":"usage_limit_reached","resets_in_seconds":90}})",
+       {{"retry-after", "90"}}},
+      {"the error's own before the root's",
+       R"({"retry_after":1,"error":{"retry_after":2}})",
+       {{"retry-after", "2"}}},
+      {"in a stream", "data: {\"error\":{\"retry_after\":2}}\n\n", {{"retry-after", "2"}}},
+      // https://openrouter.ai/docs/api_reference/limits
+      {"OpenRouter's headers",
+       R"({"error":{"message":"m","code":429,"metadata":{"headers":{"X-RateLimit-Limit":"20","X-RateLimit-Remaining":"0","X-RateLimit-Reset":"1741305600000"},"provider_name":null}}})",
+       {{"x-ratelimit-remaining", "0"}, {"x-ratelimit-reset", "1741305600000"}}},
+      {"no time",
+       R"({"error":{"retry_after":null,"retryDelay":[],"details":"none","metadata":3}})",
+       {}},
+  };
+  for (const auto& row : rows) EXPECT_EQ(read_error_body(row.body).hints, row.said) << row.name;
 }
 
 }  // namespace

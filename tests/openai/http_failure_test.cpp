@@ -405,6 +405,18 @@ TEST(HttpFailureHints, TheRelaysWordsAreOne) {
   EXPECT_EQ(hint(400, envelope(words)), std::nullopt);
 }
 
+TEST(HttpFailureHints, AFieldOfTheBodyIsOne) {
+  using namespace std::chrono_literals;
+  const auto hint = [](const std::string& body) {
+    return http_failure(head_of(429), body, 1741305570).retry_after;
+  };
+  EXPECT_EQ(hint(R"({"error":{"code":429,"message":"m","details":[{"retryDelay":"34.4s"}]}})"),
+            34400ms);
+  EXPECT_EQ(hint(R"({"error":{"code":429,"message":"Rate limit exceeded",)"
+                 R"("metadata":{"headers":{"X-RateLimit-Reset":"1741305600000"}}}})"),
+            30s);
+}
+
 TEST(HttpFailureHints, TheServerMayForbidARetry) {
   for (const auto& [status, kind] : {std::pair(429, throttled), {500, passing}, {503, passing}}) {
     response_head head = head_of(status);
