@@ -16,7 +16,7 @@ constexpr unsigned refused_for_itself = 3;
 // Proxies refuse with 503 what comes too fast; a relay without an upstream for the model does too,
 // and says so.
 bool is_overload(const failure& why) {
-  return why.http_status == 503 && !why.model_out;
+  return why.http_status == 503 && !why.model_out && !why.tier_full;
 }
 
 }  // namespace

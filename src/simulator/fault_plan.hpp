@@ -65,7 +65,7 @@ enum class fault_kind : std::uint8_t {
   content_parts,    ///< "content-parts": some pieces of the content come as lists of parts
   null_finish,      ///< "null-finish": "null" as a string for the finish reason that is not there
 };
-inline constexpr std::size_t fault_kinds = 35;
+inline constexpr auto fault_kinds = static_cast<std::size_t>(fault_kind::null_finish) + 1;
 
 /// Whether the reply is a good one all the same.
 constexpr bool leaves_good(fault_kind kind) {
