@@ -203,7 +203,7 @@ void add_simulate_command(CLI::App& program, int& exit_status) {
       "  refusals      429-reset (x-ratelimit-* alone), no-channel (503), no-price (500),\n"
       "                model-denied (403), key-spent (401), quota (403 or 429, by its codes),\n"
       "                quota-in-words (400 to 500, as other vendors tell it), no-model (404),\n"
-      "                too-large (429), tier-full (498 or 429)\n"
+      "                too-large (429), tier-full (498 or 429), no-stream (500)\n"
       "  bad streams   error-mid-stream (in many forms), no-finish ([DONE], and no finish "
       "reasons),\n"
       "                broken-off (finish reasons that say so)\n"

@@ -44,6 +44,7 @@ enum class fault_kind : std::uint8_t {
   no_model,           ///< "no-model": 404 that names the model, its endpoint or its deployment
   too_large,          ///< "too-large": 429 for a request that is too large to ever pass
   tier_full,          ///< "tier-full": 498 or 429, no capacity in the service tier
+  no_stream,          ///< "no-stream": 500 to a call that is streamed; others are answered
 
   // Spoilt streams, billed; in place of an unstreamed reply an error in a 200.
   error_mid_stream,  ///< "error-mid-stream": an error in the middle, in one form or another

@@ -90,6 +90,8 @@ constexpr std::array refusal_forms{
                  "rate_limit_exceeded"},
     refusal_form{fault_kind::tier_full, 498, "Flex tier capacity exceeded", "capacity_exceeded"},
     refusal_form{fault_kind::tier_full, 429, "Resource Unavailable", "resource_unavailable"},
+    refusal_form{fault_kind::no_stream, 500, "This gateway cannot stream",
+                 "convert_request_failed"},
     refusal_form{fault_kind::error_in_200, 200, upstream_down, "bad_response"},
     refusal_form{fault_kind::error_in_200, 200, "", "", "",
                  R"({"success":false,"message":"upstream error"})"},
@@ -300,6 +302,9 @@ script reply_script(const inference_request& request, const answer& answer, enve
     case fault_kind::too_large:
     case fault_kind::tier_full:
       return refusal(request, fault, random, request_id);
+    case fault_kind::no_stream:
+      if (request.stream) return refusal(request, fault, random, request_id);
+      break;
     case fault_kind::error_in_200:
       // Half of the streams break later, when something has been said and billed.
       if (!request.stream || random.below(2) == 0)

@@ -127,6 +127,14 @@ class StopRules(Case):
         self.assertEqual(digests, {line["custom_id"]: line["sluice"]["digest"]
                                    for line in self.results(plain).output})
 
+    def test_a_simulated_relay_that_cannot_stream(self) -> None:
+        job = self.job(chats(60))
+        simulator = self.simulator("--faults", "no-stream=1", "--rpm", "0")
+        self.run_job(job, simulator)
+        self.assertEqual(self.counts(job), (60, 0, 0))
+        outcomes = simulator.ledger["outcomes"]
+        self.assertIn(outcomes["no-stream"], range(20, 60 + 64), "twenty for the trial, and what was in flight")
+
     def test_a_reply_that_cannot_be_read_twice(self) -> None:
         job = self.job(jsonl([batch("a", chat("broken")), batch("b", chat("good"))]))
         relay = self.relay(*QUICK, script=[always(200, '{"choices": [', match="broken")])
