@@ -31,7 +31,7 @@ boost::asio::awaitable<void> model_waits::wait(const std::string& model) {
 bool model_waits::refused(const std::string& model, bool was_trial, bool answered_before,
                           bool& began) {
   began = false;
-  if (!answered_before && !answered_.contains(model) && !is_out(model)) return false;
+  if (!answered_before && !has_answered(model)) return false;
   began = !is_out(model);
   if (began) waiting_[model] = std::make_unique<line>();
   outages_.refused(model, was_trial, time_.now());

@@ -32,6 +32,10 @@ class model_waits {
   /// A relay says that the model has no upstream. False: it has never answered, and the request
   /// fails as others do. `began`: set when the outage begins with this.
   bool refused(const std::string& model, bool was_trial, bool answered_before, bool& began);
+  /// The model has answered in this run, or is out, which only such a model can be.
+  bool has_answered(std::string_view model) const {
+    return answered_.contains(model) || is_out(model);
+  }
   /// An attempt that started then shows that the model is there. True: it was out.
   bool answered(const std::string& model, time_point started);
   void trial_wasted(const std::string& model);

@@ -431,9 +431,10 @@ bool run_context::still_may_start(const request& next, unsigned sample, bool tri
 }
 
 bool run_context::model_refused(std::size_t relay, const request& asked, bool trial,
-                                const failure& why) {
+                                const failure& why, std::size_t refusals) {
   bool began = false;
   const bool before = source.had_success(asked.job, asked.model);
+  if (!trial && refusals < at_work() && (before || models_.has_answered(asked.model))) return true;
   if (!models_.refused(asked.model, trial, before, began)) return false;
   if (began) {
     spdlog::warn("{}{}; requests for {} wait, and one at a time is tried",

@@ -110,9 +110,11 @@ class run_context {
   boost::asio::awaitable<void> wait_for_way(const request& next, unsigned sample);
   /// The same for a request that has its turn now: false: it must wait after all.
   bool still_may_start(const request& next, unsigned sample, bool trial);
-  /// A relay has no upstream for the model. True: the model had answered before; it is out, and the
-  /// request waits.
-  bool model_refused(std::size_t relay, const request& asked, bool trial, const failure& why);
+  /// A relay has no upstream for the model. True: the model had answered before, and another
+  /// attempt costs the request nothing: at another member of a pool, or when the model is back,
+  /// which it waits for once `refusals` in a row are as many as there are members.
+  bool model_refused(std::size_t relay, const request& asked, bool trial, const failure& why,
+                     std::size_t refusals);
   /// An attempt shows that the model is there.
   void model_answered(const request& asked, time_point started);
   void model_trial_wasted(const request& asked) { models_.trial_wasted(asked.model); }

@@ -237,9 +237,8 @@ boost::asio::awaitable<worker::next_step> worker::follow(const start_gate::permi
     co_return next_step::again;
   }
   const auto verdict = run_.failed(turn, request_, why, started_, past_.refusals);
-  // In a pool, another member may have the model.
-  if (why.model_out && !run_.has_others(relay_) &&
-      run_.model_refused(relay_, request_, model_trial, why)) {
+  refusals_of_model_ = why.model_out ? refusals_of_model_ + 1 : 0;
+  if (why.model_out && run_.model_refused(relay_, request_, model_trial, why, refusals_of_model_)) {
     co_return next_step::again;
   }
   if (why.kind == failure_class::permanent) {

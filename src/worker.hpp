@@ -42,6 +42,7 @@ class worker {
   unsigned sample_;
   retry_policy::history past_;
   bool tries_unstreamed_ = false;         // its next attempt is the relay's trial
+  std::size_t refusals_of_model_ = 0;     // in a row: no upstream for it
   bool model_trial_ = false;              // its next attempt is its model's trial
   bool try_later_ = false;                // its failure is no last word
   std::uint32_t sent_ = 0;                // attempts of this run

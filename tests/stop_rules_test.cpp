@@ -420,6 +420,34 @@ TEST(stop_rules_test, a_model_that_answered_in_an_earlier_run_is_out_too) {
   EXPECT_EQ(test.succeeded(), 20U);
 }
 
+TEST(stop_rules_test, a_model_that_a_member_of_a_pool_lost_is_served_by_the_others) {
+  engine_rig test;
+  test.add(300);
+  test.make_pool({"a", "b"});
+  test.relay.plan = [](const exchange_call& call) {
+    return call.number > 30 ? no_channel() : completion_plan();
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  EXPECT_EQ(test.succeeded(), 300U);
+}
+
+TEST(stop_rules_test, a_model_that_all_members_of_a_pool_lost_is_out) {
+  engine_rig test;
+  test.add(300);
+  test.make_pool({"a", "b"});
+  const time_point start = test.time.now();
+  const auto plan = [&](const exchange_call& call) {
+    const duration passed = call.at - start;
+    return passed > 5s && passed < 4min ? no_channel() : completion_plan();
+  };
+  test.relay.plan = plan;
+  test.others.front().plan = plan;
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  EXPECT_EQ(test.succeeded(), 300U);
+}
+
 TEST(stop_rules_test, a_404_of_one_of_several_models_is_no_wrong_address) {
   engine_rig test;
   test.add(60);
