@@ -38,7 +38,7 @@ class tally {
     const double width = seconds(step);
     double since = end;
     for (double at = end - span; at >= from - 1e-6; at -= width) {
-      if (served_between(at, at + span) < per_minute * span / 60 - 1e-6) break;
+      if (served_between(at, at + span + width) < per_minute * span / 60 - 1e-6) break;
       since = at;
     }
     return since;
@@ -111,7 +111,7 @@ trial_outcome play(const rate_trial& trial, std::uint64_t seed) {
     const double at = test.time.since_start();
     const bool unlucky = random.unit() < trial.random_refusals;
     // On the way to the relay nothing overtakes.
-    last = std::max(last, call.at + of_seconds(0.05 * random.unit()));
+    last = std::max(last, call.at + of_seconds(0.01 * random.unit()));
     if (!unlucky && (!admits || admits(last))) {
       book.served(at);
       return completion_plan("x", random.about(trial.head));
@@ -141,7 +141,8 @@ trial_outcome play(const places_trial& trial, std::uint64_t seed) {
   const double gone = seconds(trial.trouble_at + trial.trouble);
   const double end = gone + seconds(places_allowed(trial)) + 15 * 60;
   const double true_rate =
-      60 / seconds(trial.each) * static_cast<double>(std::min<std::size_t>(trial.places, trial.concurrency));
+      60 / seconds(trial.each) *
+      static_cast<double>(std::min<std::size_t>(trial.places, trial.concurrency));
   engine_rig test;
   test.options.pace.requests_per_minute = 0;
   test.options.pace.concurrency = trial.concurrency;
@@ -154,15 +155,13 @@ trial_outcome play(const places_trial& trial, std::uint64_t seed) {
   for (std::size_t i = 0; i < trial.places; ++i) free.insert(start);
   const time_point begin = start + trial.trouble_at;
   const time_point over = begin + trial.trouble;
-  // What begins in the trouble waits for its end, but for a few places.
-  std::size_t taken_then = 0;
   test.relay.plan = [&](const exchange_call& call) {
     time_point from = std::max(call.at, *free.begin());
-    if (trial.trouble > duration{} && from < over && from + trial.each > begin &&
-        taken_then++ >= trial.places_then) {
-      from = over;
+    duration takes = random.about(trial.each);
+    if (from < over && from + takes > begin) {
+      if (trial.slower == 0) from = over;
+      takes *= std::max(trial.slower, 1);
     }
-    const duration takes = random.about(trial.each);
     const duration head = from + takes - call.at;
     exchange_plan timeout;
     timeout.before_head = trial.timeout;
@@ -184,7 +183,10 @@ trial_outcome play(const places_trial& trial, std::uint64_t seed) {
   run_until(test, of_seconds(end));
   const double settled = gone + seconds(places_allowed(trial));
   trial_outcome told;
-  told.minutes = (book.reached(gone, 120, end, enough_served * true_rate) - gone) / 60;
+  told.minutes = (book.reached(gone, std::max(120.0, 5 * seconds(trial.each)), end,
+                               enough_served * true_rate) -
+                  gone) /
+                 60;
   told.served = book.served_between(settled, end) / (true_rate * (end - settled) / 60);
   told.minute_by_minute = book.text();
   return told;
@@ -222,18 +224,25 @@ std::vector<rate_trial> rate_trials() {
         if (hints == retry_hint::honest) continue;
         add("leaky 60", leaky);
         add("nginx 60", leaky, 503);
-        add("sliding 20", [](std::uint64_t) { return sliding_window(20); }, 429, 20);
+        add(
+            "sliding 20", [](std::uint64_t) { return sliding_window(20); }, 429, 20);
       }
     }
   }
   for (const double share : {0.01, 0.02, 0.03, 0.05, 0.08}) {
     for (const duration head : {duration{300ms}, duration{5s}}) {
       for (const retry_hint hints : {retry_hint::none, retry_hint::a_second}) {
-        const std::string tail = fmt::format(
-            " {:.0f} %{}, heads {:.1f} s", 100 * share,
-            hints == retry_hint::none ? "" : ", hints 1 s", seconds(head));
-        all.push_back(
-            {"random" + tail, {}, 200 * (1 - share), 429, hints, head, share, 200});
+        const std::string tail =
+            fmt::format(" {:.0f} %{}, heads {:.1f} s", 100 * share,
+                        hints == retry_hint::none ? "" : ", hints 1 s", seconds(head));
+        all.push_back({"random" + tail,
+                       {},
+                       (head > 1s ? 196.7 : 200) * (1 - share),
+                       429,
+                       hints,
+                       head,
+                       share,
+                       200});
         all.push_back({"sliding 60, random" + tail, sliding, 60, 429, hints, head, share, 200});
       }
     }
@@ -265,11 +274,12 @@ std::vector<places_trial> places_trials() {
          .concurrency = 64,
          .trouble_at = 10min,
          .trouble = 60s});
-    add({.name = "4 places of 256 for 10 min, 10 s each",
+    add({.name = "ten times as slow for 10 min, 256 places of 10 s",
          .each = 10s,
          .trouble_at = 20min,
          .trouble = 10min,
-         .places_then = 4});
+         .slower = 10});
+    add({.name = "64 wanted and served, 40 s each", .places = 64, .each = 40s, .concurrency = 64});
   }
   return all;
 }

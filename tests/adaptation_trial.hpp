@@ -38,10 +38,11 @@ struct places_trial {
   duration each = std::chrono::seconds{30};  ///< the mean time in a place; it varies by a fifth
   duration timeout = std::chrono::seconds{120};
   unsigned concurrency = 1000;
-  /// From `trouble_at` on, for `trouble` long, the relay has `places_then` places: 0 is a stall.
+  /// From `trouble_at` on, for `trouble` long, what begins takes so many times as long; 0: it waits
+  /// for the end of the trouble, as in a stall.
   duration trouble_at{};
   duration trouble{};
-  std::size_t places_then = 0;
+  int slower = 0;
 };
 
 struct trial_outcome {

@@ -37,8 +37,8 @@ void print_line(const Trial& trial, std::uint64_t seeds) {
     if (passes(trial, one)) {
       ++passed;
     } else if (odd.empty()) {
-      odd = fmt::format("    seed {}: {:.1f} minutes, {}\n", seed, one.minutes,
-                        one.minute_by_minute);
+      odd =
+          fmt::format("    seed {}: {:.1f} minutes, {}\n", seed, one.minutes, one.minute_by_minute);
     }
   }
   fmt::print("| {} | {:.1f} % | {:.1f} | {:.1f} | {:.2f} % | {:.2f} % | {:.1f} % |\n", trial.name,
