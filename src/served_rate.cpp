@@ -12,8 +12,8 @@ using namespace std::chrono_literals;
 constexpr double unlimited_rate = 1200;  // where no limit of ours gives a measure
 constexpr double slowest_rate = 6;
 
-// Few refused, and the limit is near. Else it is far away; but no further than half of what was
-// served in the last minute.
+// Few refused, and the limit is near. Else it is far away; but hardly below three fifths
+// of what was served in the last minute.
 constexpr unsigned most_steps = 3;  // until one is let in: a relay may have other troubles
 constexpr double tiny_step = 0.98;
 constexpr double small_step = 0.95;
