@@ -49,16 +49,12 @@ void relay_health::end_throttling(time_point started) {
   if (!throttled_.on) throttled_alone_ = false;
 }
 
-// A refusal that nothing was known of when its attempt started.
-void relay_health::note_refusal(std::optional<time_point> hint, time_point started,
-                                time_point now) {
-  // One alone among starts that are spread is how their rate is found. No crowd follows it.
-  if (throttled_.steps > 1 || !rate_.limits()) throttled_alone_ = true;
-  // A pause may be all that a relay wants; it knows best how long.
-  const bool again = throttled_.steps > 1 || now < hinted_until_ + soon;
-  if (!hint || again) {
-    rate_.refused(served_rate::refusal::too_fast, started, now);
-  }
+// Whether the rate is lowered for it. A pause may be all that a relay wants; it knows best how
+// long.
+served_rate::effect relay_health::note_refusal(bool hinted, time_point started, time_point now) {
+  const bool again = throttled_.on || now < hinted_until_ + soon;
+  return hinted && !again ? rate_.told_to_wait(started, now)
+                          : rate_.refused(served_rate::refusal::too_fast, started, now);
 }
 
 void relay_health::answered(time_point started, time_point now) {
@@ -154,11 +150,16 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
       // next but one would come too soon, to keep up with the old beat.
       told.charge = false;
       if (full && !hint) break;
-      if (prolong(throttled_, started, now)) {
-        if (refused_before < refused_for_itself) note_refusal(hint, started, now);
-      } else if (rate_.limits() && refused_before < refused_for_itself) {
-        rate_.refused(served_rate::refusal::too_fast, started, now);
+      if (refused_before < refused_for_itself) {
+        const bool spread = rate_.limits();
+        if (note_refusal(hint.has_value(), started, now) == served_rate::effect::put_up_with) {
+          told.pause_until = hint;
+          break;
+        }
+        throttled_alone_ |= !spread && !(throttled_.on && started < throttled_.since);
       }
+      // One alone among starts that are spread is how their rate is found. No crowd follows it.
+      if (prolong(throttled_, started, now) && throttled_.steps > 1) throttled_alone_ = true;
       if (hint) hinted_until_ = std::max(hinted_until_, *hint);
       // Refused again although the hint was heeded: it promises too much.
       told.pause_until = throttled_.steps > 1 ? std::max(hint.value_or(now), throttled_.until)
@@ -171,7 +172,8 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
       end_throttling(started);
       // Says nothing of requests for another tier or model.
       if (why.tier_full || why.model_out) return told;
-      if (!full && is_overload(why) && rate_.refused(served_rate::refusal::busy, started, now)) {
+      if (!full && is_overload(why) &&
+          rate_.refused(served_rate::refusal::busy, started, now) == served_rate::effect::lowered) {
         told.pause_until = now + 2 * rate_.gap();
       }
       if (++failures_in_row_ >= options_.failures_before_trial) {

@@ -83,8 +83,8 @@ class relay_health {
   bool prolong(spell& trouble, time_point started, time_point now) const;
   static void end(spell& trouble, time_point started);
   void end_throttling(time_point started);
-  void note_refusal(std::optional<time_point> hint, time_point started, time_point now);
   verdict key_refused(const failure& why, time_point started, time_point now);
+  served_rate::effect note_refusal(bool hinted, time_point started, time_point now);
   duration backoff(unsigned steps) const;
 
   options options_;

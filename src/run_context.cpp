@@ -229,7 +229,7 @@ void run_context::answered(const start_gate::permit& turn, time_point started, b
   const auto& limits = one.options.relay;
   const std::size_t flying = gate.in_flight(relay);
   one.timely.answered(started, time.now(),
-                      streamed ? limits.first_byte_timeout : limits.total_timeout, flying);
+                      streamed ? limits.first_byte_timeout : limits.total_timeout, turn.beside + 1);
   follow_in_flight(relay, flying, started);
 }
 
@@ -305,7 +305,9 @@ relay_health::verdict run_context::failed(const start_gate::permit& turn, const 
   }
   follow_health(relay);
   const std::size_t flying = gate.in_flight(relay) + 1;
-  if (why.code == errc::request_timeout) one.timely.timed_out(started, time.now(), flying);
+  if (why.code == errc::request_timeout) {
+    one.timely.timed_out(started, time.now(), turn.beside + 1);
+  }
   follow_in_flight(relay, flying, started);
   if (one.health.address_confirmed()) suspects_.wake_all();
   if (!stopping() && one.health.trial() && !std::exchange(one.in_trouble, true)) {

@@ -13,8 +13,14 @@ namespace sluice {
 /// served raises it again. As in CUBIC (RFC 9438) the rate that was refused is remembered: it is
 /// come near quickly, then carefully, and left behind ever faster when nothing is refused there any
 /// more. So the relay's limit is touched once in some minutes, or in 200 starts where they are few,
-/// and well under 2 % are refused. Refusals that go on at lower rates as they did at higher ones
-/// have another cause: they are put up with.
+/// and well under 2 % are refused.
+///
+/// Some relays refuse a share of what comes whatever the rate: the background. After refusals that
+/// the rate does not explain, since it had been lowered, it is lowered further for a while. A limit
+/// of the rate refuses nothing there; a background goes on, and that a sequential probability ratio
+/// test tells from few answers (Wald, 1945). From then on the background is put up with, and the
+/// rate is lowered when clearly more is refused, as a cumulative sum of log-likelihood ratios tells
+/// (Page, "Continuous Inspection Schemes", 1954).
 ///
 /// Pure: takes `now`. Not thread safe.
 class served_rate {
@@ -25,11 +31,15 @@ class served_rate {
   /// What an answer means: `busy`, unlike `too_fast`, may be one upstream's trouble and no matter
   /// of the rate; the first ones count where they come in clusters.
   enum class refusal : std::uint8_t { too_fast, busy };
+  /// What follows from a refusal: nothing new, or nothing at all since it has another cause than
+  /// the rate, or a lower rate.
+  enum class effect : std::uint8_t { none, put_up_with, lowered };
 
   /// The attempt that got its turn at `started` was let in, or was not.
   void served(time_point started, time_point now);
-  /// True: the rate was lowered for it.
-  bool refused(refusal why, time_point started, time_point now);
+  effect refused(refusal why, time_point started, time_point now);
+  /// It was not, and the relay said how long to wait: what it lets in then shows its rate.
+  effect told_to_wait(time_point started, time_point now);
 
   /// The least time between two starts; zero: the limit's own pace will do.
   duration gap() const noexcept;
@@ -37,14 +47,47 @@ class served_rate {
   bool limits() const noexcept { return rate_ > 0; }
   /// Starts a minute, where they are held under the limit.
   double per_minute() const noexcept { return rate_; }
+  /// The share of starts that is refused whatever the rate, for all that is known.
+  double background() const noexcept { return background_; }
   /// It has been served for a while at clearly less than the limit.
   bool settled(time_point now) const noexcept;
 
  private:
-  bool probing() const noexcept;
-  bool doubt(time_point now);
+  // Served starts of the last one to two minutes, in two spans.
+  struct busy_spans {
+    time_point first{};  // start of the earlier span
+    time_point later{};  // and of the later one
+    time_point last{};   // the latest start that was served
+    double earlier_served = 0;
+    double later_served = 0;
+
+    void note(time_point started);
+    bool empty() const noexcept { return later_served == 0; }
+    double served() const noexcept { return earlier_served + later_served; }
+  };
+
+  // Served in the last minute or so, in which a long wait counts little.
+  class recent_pace {
+   public:
+    void note(time_point now);
+    double fading() const noexcept { return served_; }  // as if nothing had been served before
+    double per_minute() const noexcept;
+
+   private:
+    double served_ = 0;
+    time_point first_{};
+    time_point last_{};
+  };
+
+  void count(bool refused);
+  bool suspicious() const noexcept;
+  void begin_probe(time_point now);
+  void probe(bool refused, time_point now);
+  void end_probe(bool found, time_point now);
+  void begin();
   void lower(time_point now);
   void restart_at(double rate, time_point now);
+  void release();
   void measure(time_point started, time_point now);
   void climb(time_point now);
 
@@ -57,18 +100,28 @@ class served_rate {
   time_point last_{};                     // served
   duration climbed_{};                    // time of the climb so far, idle time left out
   duration at_ceiling_{};
-  unsigned good_ = 0;        // of the starts since then
-  double recent_ = 0;        // share of refusals among the last few answers
-  double lately_ = 0;        // among some more
-  bool waiting_ = false;     // nothing that started since then has been let in
-  time_point busy_since_{};  // what was served from here on shows what the relay gives in a while
-  std::uint64_t busy_served_ = 0;
-  unsigned steps_ = 0;        // down, without anything let in between
-  bool near_ = false;         // many had been let in before the last refusal
-  bool to_measure_ = false;   // what is let in after it
-  unsigned unexplained_ = 0;  // refusals well below the wall, beyond those near it
-  unsigned evidence_ = 4;     // so many, and another cause is looked for
-  bool tolerates_ = false;    // refusals have another cause, for all that is known
+  bool waiting_ = false;  // nothing that started since then has been let in
+  unsigned steps_ = 0;    // down, without anything let in between
+  busy_spans busy_;
+  recent_pace pace_;
+
+  // Cumulative sums over the answers.
+  double far_ = 0;        // how clearly a third is refused rather than a few
+  double busy_ones_ = 0;  // busy answers, less what was served
+  double strain_ = 0;     // how clearly more is refused than the background
+
+  double background_ = 0;  // share refused whatever the rate; 0: none is known
+  bool growing_ = false;   // since it was found, until too much is refused
+
+  // Of the probe for it, and of what leads to one.
+  double top_ = 0;           // the rate of the last refusal that the rate explained; 0: none
+  double answers_ = 0;       // since then
+  unsigned suspicions_ = 0;  // refusals since then at clearly lower rates
+  unsigned evidence_ = 2;    // so many, and it is probed for
+  bool probing_ = false;
+  unsigned probed_ = 0;   // answers of the probe
+  double suspected_ = 0;  // the share it is to confirm
+  double odds_ = 0;       // of that share, against none: log of the likelihood ratio
 };
 
 }  // namespace sluice
