@@ -116,7 +116,7 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
   }
   if (why.code == errc::http_error && !misplaced && !of_proxy && !why.foreign) confirmed_ = true;
   std::optional<time_point> hint;
-  if (why.retry_after) {
+  if (why.retry_after && !why.tier_full) {  // a tier's hint is for requests of that tier
     const auto wait = std::chrono::duration_cast<duration>(*why.retry_after);
     if (wait > options_.max_wait) {
       told.wait = wait;

@@ -254,6 +254,7 @@ boost::asio::awaitable<worker::next_step> worker::follow(const start_gate::permi
   // request.
   failure hastened = why;
   if (run_.has_others(relay_)) hastened.retry_after.reset();
+  if (why.tier_full && why.retry_after > run_.options.pace.max_wait) hastened.retry_after.reset();
   const auto decision = run_.retries.decide(past_, hastened, verdict.charge, run_.successes());
   if (decision.again) {
     backoff = decision.delay;

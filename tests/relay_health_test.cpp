@@ -164,11 +164,12 @@ TEST(relay_health, a_full_tier_is_no_trouble_of_the_relay) {
   failure why = of_kind(failure_class::passing);
   why.http_status = 498;
   why.tier_full = true;
-  why.retry_after = 30s;
+  why.retry_after = 2h;
   for (unsigned i = 0; i < 2 * relay_health::options{}.failures_before_trial; ++i) {
     const auto told = health.failed(why, noon, noon);
     EXPECT_TRUE(told.charge);
     EXPECT_FALSE(told.pause_until) << "its hint is for requests of that tier";
+    EXPECT_EQ(told.stop, stop_reason::none);
   }
   EXPECT_FALSE(health.trial());
 }
