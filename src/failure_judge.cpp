@@ -5,9 +5,11 @@
 
 namespace sluice {
 
+using rule = repeated_failures::rule;
+
 failure_judge::failure_judge(boost::asio::any_io_executor loop, request_source& source,
-                             job_queue& queue, std::function<void(request&&, unsigned)> send)
-    : loop_(std::move(loop)), source_(source), queue_(queue), send_(std::move(send)) {}
+                             job_queue& queue, orders given)
+    : loop_(std::move(loop)), source_(source), queue_(queue), orders_(std::move(given)) {}
 
 bool failure_judge::has_succeeded(std::size_t job) const {
   return succeeded_.contains(job) || source_.had_success(job, {});
@@ -15,25 +17,52 @@ bool failure_judge::has_succeeded(std::size_t job) const {
 
 void failure_judge::succeeded(std::size_t job, std::size_t relay) {
   succeeded_.insert(job);
-  settle({repeated_failures::rule::job, job}, fate::own);
-  settle({repeated_failures::rule::relay, relay}, fate::own);
+  if (evidence_.empty()) return;
+  settle({rule::job, job}, fate::own);
+  settle({rule::relay, relay}, fate::own);
 }
 
-failure_judge::opinion failure_judge::failed(const request& asked, std::size_t relay, bool served,
-                                             bool alone, const failure& why, unsigned sample) {
-  using next = opinion::next;
+bool failure_judge::is_enough(const row& in, const evidence& so_far) {
+  return so_far.count >= (in.kept_by == rule::job ? repeated_failures::enough_of_job
+                                                  : repeated_failures::enough_of_relay);
+}
+
+failure_judge::seen failure_judge::failed(const request& asked, std::size_t relay, bool served,
+                                          bool alone, const failure& why, unsigned sample) {
   const bool succeeded = has_succeeded(asked.job);
-  const auto seen = rows_.failed(asked.job, succeeded, relay, served || succeeded, why);
-  if (seen.in.kept_by == repeated_failures::rule::none) return {};
-  if (seen.first) release(seen.in, without_proof(seen.in));  // what an earlier row held
+  const auto found = rows_.failed(asked.job, succeeded, relay, served || succeeded, why);
+  if (found.in.kept_by == rule::none) return {};
+  if (found.first && evidence_.contains(found.in)) {  // another row has ended with this
+    const evidence before = std::move(evidence_[found.in]);
+    evidence_.erase(found.in);
+    if (is_enough(found.in, before)) {
+      orders_.conclude(found.in, before);
+    } else {
+      release(found.in, without_proof(found.in));
+    }
+  }
+  evidence& so_far = evidence_[found.in];
+  so_far.count = found.count;
+  so_far.relay = relay;
+  so_far.job = asked.job;
+  so_far.model = asked.model;
+  so_far.words = why.message;
   constexpr unsigned in_order =
       repeated_failures::enough_of_relay - repeated_failures::from_elsewhere;
-  if (seen.in.kept_by == repeated_failures::rule::relay && alone && seen.count == in_order) {
-    begin_sample(asked.job);
+  if (found.in.kept_by == rule::relay && alone && !so_far.sampled && found.count >= in_order &&
+      sampling_ == 0) {
+    so_far.sampled = true;
+    begin_sample(found.in, asked.job);
   }
-  sample_ended(sample);
-  const bool concluded = seen.enough && sampling_ == 0;
-  return {concluded ? next::conclude : next::hold, seen.in, seen.count};
+  if (sample != 0 && sample == sampling_ && --left_ == 0) end_sample();
+  return {found.in, is_enough(found.in, so_far) && sampling_ == 0};
+}
+
+void failure_judge::conclude(const row& in) {
+  const auto found = evidence_.find(in);
+  if (found == evidence_.end()) return;
+  const evidence enough = found->second;
+  orders_.conclude(in, enough);
 }
 
 boost::asio::awaitable<failure_judge::fate> failure_judge::wait(const row& in) {
@@ -46,11 +75,12 @@ boost::asio::awaitable<failure_judge::fate> failure_judge::wait(const row& in) {
 
 void failure_judge::settle(const row& in, fate what) {
   rows_.forget(in);
+  evidence_.erase(in);
   release(in, what);
 }
 
 void failure_judge::release(const row& in, fate what) {
-  if (in.kept_by == repeated_failures::rule::relay) end_sample();
+  if (sampling_ != 0 && in == sampled_for_) end_sample();
   const auto found = held_.find(in);
   if (found == held_.end()) return;
   const auto settled = std::move(found->second);
@@ -61,18 +91,23 @@ void failure_judge::release(const row& in, fate what) {
 
 // Without a success, a refusal in unknown words may still be the key's.
 failure_judge::fate failure_judge::without_proof(const row& in) {
-  return in.kept_by == repeated_failures::rule::job ? fate::own : fate::unsettled;
+  return in.kept_by == rule::job ? fate::own : fate::unsettled;
 }
 
 void failure_judge::settle_at_the_end() {
   while (!held_.empty()) {
     const row in = held_.begin()->first;
-    settle(in, without_proof(in));
+    const auto found = evidence_.find(in);
+    if (found != evidence_.end() && is_enough(in, found->second)) conclude(in);
+    settle(in, without_proof(in));  // what is concluded is settled
   }
 }
 
 void failure_judge::settle_all(fate what) {
-  while (!held_.empty()) settle(held_.begin()->first, what);
+  while (!held_.empty()) {
+    const row in = held_.begin()->first;
+    settle(in, what);
+  }
   end_sample();
 }
 
@@ -82,35 +117,47 @@ std::size_t failure_judge::waiting() const noexcept {
   return sum;
 }
 
-void failure_judge::begin_sample(std::size_t job) {
+void failure_judge::begin_sample(const row& in, std::size_t job) {
   const unsigned number = sampling_ = ++last_sample_;
+  sampled_for_ = in;
   left_ = 0;
-  source_.look_ahead(
-      job, repeated_failures::from_elsewhere,
-      [this, number, alive = std::weak_ptr<int>(alive_), loop = loop_](std::vector<request> taken) {
-        // What comes when the run is over stays pending.
-        boost::asio::post(loop, [this, number, alive, taken = std::move(taken)]() mutable {
-          if (!alive.expired()) take_sample(std::move(taken), number);
-        });
-      });
+  ++looking_;
+  orders_.looking(true);
+  source_.look_ahead(job, repeated_failures::from_elsewhere,
+                     [this, job, number, loop = loop_](std::vector<request> taken) {
+                       // The run does not end before this has been done.
+                       boost::asio::post(loop,
+                                         [this, job, number, taken = std::move(taken)]() mutable {
+                                           take_sample(std::move(taken), job, number);
+                                         });
+                     });
 }
 
-void failure_judge::take_sample(std::vector<request>&& taken, unsigned number) {
+void failure_judge::take_sample(std::vector<request>&& taken, std::size_t job, unsigned number) {
+  --looking_;
   if (number != sampling_) number = 0;  // it is over, and these are like any other
   // The reader is ahead of the run: the end of what it has read is elsewhere, too.
   if (number != 0 && taken.size() < repeated_failures::from_elsewhere) {
-    for (auto& next : queue_.sample(repeated_failures::from_elsewhere - taken.size())) {
+    for (auto& next : queue_.sample(job, repeated_failures::from_elsewhere - taken.size())) {
       taken.push_back(std::move(next));
     }
   }
   if (number != 0) left_ = taken.size();
-  for (auto& next : taken) send_(std::move(next), number);
-  if (number != 0 && taken.empty()) end_sample();
+  for (auto& next : taken) orders_.send(std::move(next), number);
+  if (number != 0 && taken.empty()) sample_returned();
+  orders_.looking(false);
 }
 
 void failure_judge::sample_ended(unsigned sample) {
   if (sample == 0 || sample != sampling_) return;
-  if (--left_ == 0) end_sample();
+  if (--left_ == 0) sample_returned();
+}
+
+// What was held meanwhile may be enough by now.
+void failure_judge::sample_returned() {
+  end_sample();
+  const auto found = evidence_.find(sampled_for_);
+  if (found != evidence_.end() && is_enough(sampled_for_, found->second)) conclude(sampled_for_);
 }
 
 void failure_judge::end_sample() {

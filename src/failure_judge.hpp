@@ -6,8 +6,8 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <optional>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "job_queue.hpp"
@@ -33,27 +33,43 @@ class failure_judge {
     again,      ///< it was none of the request's: another attempt is made
     pending,    ///< nothing is written for it
   };
-  struct opinion {
-    enum class next : std::uint8_t { own, hold, conclude } what = next::own;
-    row in;
-    unsigned count = 0;  ///< failures that read the same
+  /// What a row consists of so far.
+  struct evidence {
+    unsigned count = 0;
+    std::size_t relay = 0;  ///< of the last failure
+    std::size_t job = 0;
+    std::string model;
+    std::string words;
+    bool sampled = false;  ///< requests from elsewhere have been taken for it
+  };
+  /// What the judge has others do.
+  struct orders {
+    /// Sends a request of a sample, whose number it is given, before all others.
+    std::function<void(request&&, unsigned)> send;
+    /// The row is long enough: ends its job or its relay. Settles the row.
+    std::function<void(const row&, const evidence&)> conclude;
+    /// The source looks ahead, and the run must not end before it has answered; or it has.
+    std::function<void(bool)> looking;
   };
 
-  /// `send`: sends a request of a sample, whose number it is given, before all others.
   failure_judge(boost::asio::any_io_executor loop, request_source& source, job_queue& queue,
-                std::function<void(request&&, unsigned)> send);
+                orders given);
 
   /// A request of the job has succeeded at the relay.
   void succeeded(std::size_t job, std::size_t relay);
+  struct seen {
+    row in;               ///< of no rule: the failure is the request's own
+    bool enough = false;  ///< the row should be concluded
+  };
   /// A request has failed for good at the relay, which has `served` others in this run, and is
-  /// `alone`: no other relay could take its requests. `sample`: that it belongs to; 0: none. The
-  /// caller waits where the opinion is `hold`, and ends the job or the relay where it is
-  /// `conclude`.
-  opinion failed(const request& asked, std::size_t relay, bool served, bool alone,
-                 const failure& why, unsigned sample);
+  /// `alone`: no other relay could take its requests. `sample`: that it belongs to, 0: none; it
+  /// counts as returned where the failure is in a row.
+  seen failed(const request& asked, std::size_t relay, bool served, bool alone, const failure& why,
+              unsigned sample);
+  void conclude(const row& in);
   boost::asio::awaitable<fate> wait(const row& in);
   void settle(const row& in, fate what);
-  /// The run ends, and nothing more can tell: a row is settled by its rule.
+  /// The run ends, and nothing more can tell: each row is settled by its rule.
   void settle_at_the_end();
   void settle_all(fate what);
   std::size_t waiting() const noexcept;
@@ -61,35 +77,38 @@ class failure_judge {
   /// While a sample is under way, nothing else starts.
   bool holds_back(unsigned sample) const noexcept { return sampling_ != 0 && sample != sampling_; }
   boost::asio::awaitable<void> sample_over() { return others_.wait(); }
-  std::size_t held_back() const noexcept { return others_.size(); }
-  /// A request of a sample has its result, or stays pending.
+  /// A request of a sample has its result, stays pending, or waits for something else.
   void sample_ended(unsigned sample);
-
-  bool has_succeeded(std::size_t job) const;
+  bool is_looking() const noexcept { return looking_ > 0; }
 
  private:
   struct group {
     wait_queue waiting;
     fate settled = fate::own;
   };
+  bool has_succeeded(std::size_t job) const;
   void release(const row& in, fate what);
+  static bool is_enough(const row& in, const evidence& so_far);
   static fate without_proof(const row& in);
-  void begin_sample(std::size_t job);
-  void take_sample(std::vector<request>&& taken, unsigned number);
+  void begin_sample(const row& in, std::size_t job);
+  void take_sample(std::vector<request>&& taken, std::size_t job, unsigned number);
   void end_sample();
+  void sample_returned();
 
   boost::asio::any_io_executor loop_;
   request_source& source_;
   job_queue& queue_;
-  std::function<void(request&&, unsigned)> send_;
+  orders orders_;
   repeated_failures rows_;
+  std::map<row, evidence> evidence_;
   std::map<row, std::shared_ptr<group>> held_;
   std::set<std::size_t> succeeded_;  // jobs, in this run
   unsigned sampling_ = 0;            // number of the sample under way; 0: none
   unsigned last_sample_ = 0;
-  std::size_t left_ = 0;  // of the sample, without an end
-  wait_queue others_;     // requests that wait for its end
-  std::shared_ptr<int> alive_ = std::make_shared<int>();
+  row sampled_for_;
+  std::size_t left_ = 0;     // of the sample, without an end
+  std::size_t looking_ = 0;  // questions that the source has not answered
+  wait_queue others_;        // requests that wait for its end
 };
 
 }  // namespace sluice

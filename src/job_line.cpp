@@ -283,7 +283,7 @@ boost::system::result<request, bad_line> parse_job_line(std::string_view line, s
     result.choices = static_cast<unsigned>(
         std::min<std::uint64_t>(choices_of(body, *target), request::most_choices));
   }
-  const bool stream_named = body.has("stream");
+  const bool stream_named = body.has("stream") || body.has("stream_options");
   const std::size_t plain = body.text().size();
   result.streamed = add_stream_fields(body, *target, options);
   result.body = body.take();

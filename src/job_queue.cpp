@@ -37,8 +37,7 @@ void job_queue::post_wake() {
     if (finished_.load()) {
       parked_.wake_all();
     } else {
-      for (auto n = std::max<std::size_t>(queue_.size_approx(), 1); n > 0 && parked_.size() > 0;
-           --n) {
+      for (auto n = std::max<std::size_t>(waiting(), 1); n > 0 && parked_.size() > 0; --n) {
         parked_.wake_one();
       }
     }
@@ -62,17 +61,19 @@ bool job_queue::take_ahead(request& next) {
   return true;
 }
 
-std::vector<request> job_queue::sample(std::size_t count) {
+std::vector<request> job_queue::sample(std::size_t job, std::size_t count) {
   request next;
   while (queue_.try_dequeue(consumer_, next)) ahead_.push_back(std::move(next));
-  const std::size_t half = ahead_.size() / 2;
-  const std::size_t rest = ahead_.size() - half;
-  count = std::min(count, rest);
+  std::vector<std::size_t> places;  // of the job's, in the second half
+  for (std::size_t i = ahead_.size() / 2; i < ahead_.size(); ++i) {
+    if (ahead_[i].job == job) places.push_back(i);
+  }
+  count = std::min(count, places.size());
   std::vector<request> taken;
   for (std::size_t i = count; i-- > 0;) {  // from the end on: those before keep their places
-    const auto place = ahead_.begin() + static_cast<std::ptrdiff_t>(half + i * rest / count);
-    taken.push_back(std::move(*place));
-    ahead_.erase(place);
+    const std::size_t place = places[i * places.size() / count];
+    taken.push_back(std::move(ahead_[place]));
+    ahead_.erase(ahead_.begin() + static_cast<std::ptrdiff_t>(place));
     took_one();
   }
   return taken;

@@ -33,9 +33,9 @@ class job_queue {
   /// Hands out nothing more and frees a reader that waits for room.
   void close();
 
-  /// Takes up to `count` of the requests that wait, spread over the second half of the line. For
-  /// the event loop.
-  std::vector<request> sample(std::size_t count);
+  /// Takes up to `count` of the job's requests that wait, spread over the second half of the line.
+  /// For the event loop.
+  std::vector<request> sample(std::size_t job, std::size_t count);
 
   /// About how many wait in it.
   std::size_t waiting() const { return ahead_.size() + queue_.size_approx(); }

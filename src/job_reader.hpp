@@ -18,7 +18,8 @@ class job_reader {
   job_reader(const std::string& path, const job_options& options);
 
   /// Nothing at the end, or once as many lines as `options.limit` have been given.
-  std::optional<boost::system::result<request, bad_line>> next();
+  /// `first`: lines before that number are passed over unread.
+  std::optional<boost::system::result<request, bad_line>> next(std::uint64_t first = 0);
   /// Ends a next() that waits for input; from any thread.
   void cancel() { lines_.cancel(); }
 

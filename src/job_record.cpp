@@ -534,9 +534,9 @@ std::vector<request> job_record::look_ahead(std::size_t count) {
   std::uint64_t from = begin + step;  // the next one is taken here or behind
   job_reader reader(files_.job, lines_);
   while (found.size() < count && !cancelled_.load()) {
-    auto line = reader.next();
+    auto line = reader.next(from);
     if (!line) break;
-    if (!*line || (*line)->line < from) continue;
+    if (!*line) continue;
     request& next = **line;
     const bool duplicate = std::binary_search(duplicates_.begin(), duplicates_.end(), next.line);
     if (duplicate) continue;

@@ -223,8 +223,11 @@ void job_set::finish(job_status status, double run_seconds, std::uint64_t most_i
   flush();
   for (auto& job : state_->jobs) {
     job->finish();
-    job->checkpoint(job->complete() ? job_status::completed : status, run_seconds,
-                    most_in_a_minute);
+    const bool unfinished = status == job_status::completed;  // a run that says so left something
+    job->checkpoint(job->complete() ? job_status::completed
+                    : unfinished    ? job_status::stopped
+                                    : status,
+                    run_seconds, most_in_a_minute);
   }
 }
 

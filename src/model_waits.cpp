@@ -29,18 +29,24 @@ boost::asio::awaitable<void> model_waits::wait(const std::string& model) {
 }
 
 bool model_waits::refused(const std::string& model, bool was_trial, bool answered_before,
-                          bool& began) {
+                          const std::string& words, bool& began) {
   began = false;
   if (!answered_before && !has_answered(model)) return false;
   began = !is_out(model);
   if (began) waiting_[model] = std::make_unique<line>();
+  waiting_.find(model)->second->words = words;
   outages_.refused(model, was_trial, time_.now());
   follow(model);
   return true;
 }
 
-bool model_waits::answered(const std::string& model, time_point started) {
-  if (!answered_.contains(model)) answered_.insert(model);
+std::string model_waits::words(std::string_view model) const {
+  const auto found = waiting_.find(model);
+  return found == waiting_.end() ? std::string() : found->second->words;
+}
+
+bool model_waits::answered(const std::string& model, bool served, time_point started) {
+  if (served && !answered_.contains(model)) answered_.insert(model);
   if (!outages_.any() || !outages_.answered(model, started)) return false;
   const auto found = waiting_.find(model);
   const auto over = std::move(found->second);
@@ -56,7 +62,8 @@ void model_waits::trial_wasted(const std::string& model) {
   follow(model);
 }
 
-// Wakes one when the next trial is due, and all when there is none any more.
+// Wakes all when the next trial is due, or when there is none any more. The first that may start
+// makes the trial: not each of them may, and one alone could leave without making it.
 void model_waits::follow(const std::string& model) {
   line& one = *waiting_.find(model)->second;
   cancel_timer(one);
@@ -65,7 +72,7 @@ void model_waits::follow(const std::string& model) {
   if (!next) return;
   one.timer = time_.call_at(*next, [&one] {
     one.timer = 0;
-    one.waiting.wake_one();
+    one.waiting.wake_all();
   });
 }
 

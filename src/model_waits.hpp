@@ -29,15 +29,18 @@ class model_waits {
   /// Waits until asking again may help.
   boost::asio::awaitable<void> wait(const std::string& model);
 
-  /// A relay says that the model has no upstream. False: it has never answered, and the request
-  /// fails as others do. `began`: set when the outage begins with this.
-  bool refused(const std::string& model, bool was_trial, bool answered_before, bool& began);
+  /// A relay says that the model has no upstream, in these words. False: it has never answered, and
+  /// the request fails as others do. `began`: set when the outage begins with this.
+  bool refused(const std::string& model, bool was_trial, bool answered_before,
+               const std::string& words, bool& began);
+  std::string words(std::string_view model) const;  ///< of the last refusal
   /// The model has answered in this run, or is out, which only such a model can be.
   bool has_answered(std::string_view model) const {
     return answered_.contains(model) || is_out(model);
   }
-  /// An attempt that started then shows that the model is there. True: it was out.
-  bool answered(const std::string& model, time_point started);
+  /// An attempt that started then shows that the model is there; `served`: by a good reply, which
+  /// alone makes it a model that can be out later. True: it was out.
+  bool answered(const std::string& model, bool served, time_point started);
   void trial_wasted(const std::string& model);
   bool given_up(std::string_view model);
 
@@ -47,6 +50,7 @@ class model_waits {
   struct line {
     wait_queue waiting;
     clock::timer timer = 0;
+    std::string words;
   };
   void follow(const std::string& model);
   void cancel_timer(line& of);

@@ -116,7 +116,8 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
   }
   if (why.code == errc::http_error && !misplaced && !of_proxy && !why.foreign) confirmed_ = true;
   std::optional<time_point> hint;
-  if (why.retry_after && !why.tier_full) {  // a tier's hint is for requests of that tier
+  // A hint for a tier or a model is for the requests that ask for it.
+  if (why.retry_after && !why.tier_full && !why.model_out) {
     const auto wait = std::chrono::duration_cast<duration>(*why.retry_after);
     if (wait > options_.max_wait) {
       told.wait = wait;
@@ -197,6 +198,10 @@ void relay_health::rested() {
   trouble_since_.reset();
   failures_in_row_ = 0;
   key_refused_at_.reset();
+}
+
+bool relay_health::suspects_agree() const noexcept {
+  return suspicious_models_.size() != 1;
 }
 
 relay_health::verdict relay_health::only_suspects_left() const {

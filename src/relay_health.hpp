@@ -60,6 +60,8 @@ class relay_health {
   void rested();
   /// Every request that is left waits for the address to be told right: it is not.
   verdict only_suspects_left() const;
+  /// They asked for more than one model, or the jobs ask for one only.
+  bool suspects_agree() const noexcept;
 
   /// Only one attempt at a time should be made until one succeeds.
   bool trial() const noexcept {

@@ -83,12 +83,20 @@ run_context::run_context(boost::asio::any_io_executor loop, const config& chosen
       loop_(std::move(loop)),
       wanted_workers_(worker_count(chosen.pace.concurrency)),
       judge_(loop_, requests, queue,
-             [this](request&& next, unsigned sample) {
-               ++workers_;
-               ++resting_;  // beside the others, which wait for it
-               boost::asio::co_spawn(loop_, serve_sample(std::move(next), sample),
-                                     boost::asio::detached);
-             }),
+             {.send =
+                  [this](request&& next, unsigned sample) {
+                    enlist();
+                    boost::asio::co_spawn(loop_, serve_sample(std::move(next), sample),
+                                          boost::asio::detached);
+                  },
+              .conclude = [this](const failure_judge::row& in,
+                                 const failure_judge::evidence& enough) { conclude(in, enough); },
+              .looking =
+                  [this](bool begins) {
+                    if (begins) return enlist();
+                    check_suspects();
+                    discharge();
+                  }}),
       models_(clock_used,
               {chosen.pace.give_up_after, chosen.pace.backoff_base, chosen.pace.backoff_cap}),
       several_models_(requests.has_several_models()) {
@@ -237,7 +245,7 @@ void run_context::succeeded(std::size_t relay, const request& served, time_point
   ++successes_;
   relays[relay].served = true;
   judge_.succeeded(served.job, relay);
-  model_answered(served, started);
+  model_answered(served, true, started);
   relays[relay].health.succeeded(started);
   follow_health(relay);
   suspects_.wake_all();
@@ -383,9 +391,11 @@ boost::asio::awaitable<void> run_context::wait_for_address(std::size_t relay) {
 void run_context::check_suspects() {
   const std::size_t held = judge_.waiting();
   if (suspects_.size() + held != requests_in_hand || !queue.drained()) return;
+  if (stopping() || judge_.is_looking()) return;
   if (suspects_.size() > 0) {
-    const auto verdict = relays[suspected_relay_].health.only_suspects_left();
-    end_relay(suspected_relay_, verdict);
+    const relay_health& health = relays[suspected_relay_].health;
+    if (health.suspects_agree()) end_relay(suspected_relay_, health.only_suspects_left());
+    suspects_.wake_all();  // where the run goes on: at other members, or each fails for itself
   } else if (held > 0) {
     judge_.settle_at_the_end();
   }
@@ -417,11 +427,12 @@ run_context::way run_context::way_of(const request& next, unsigned sample) {
   return way::closed;
 }
 
-boost::asio::awaitable<void> run_context::wait_for_way(const request& next, unsigned sample) {
+boost::asio::awaitable<void> run_context::wait_for_way(const request& next, unsigned& sample) {
   if (judge_.holds_back(sample)) {
     co_await judge_.sample_over();  // in its place: no other may start either
     co_return;
   }
+  judge_.sample_ended(std::exchange(sample, 0));
   rest();
   co_await models_.wait(next.model);
   resume();
@@ -433,25 +444,41 @@ bool run_context::still_may_start(const request& next, unsigned sample, bool tri
 }
 
 bool run_context::model_refused(std::size_t relay, const request& asked, bool trial,
-                                const failure& why, std::size_t refusals) {
-  bool began = false;
+                                const failure& why, const std::vector<std::size_t>& refused_at) {
   const bool before = source.had_success(asked.job, asked.model);
-  if (!trial && refusals < at_work() && (before || models_.has_answered(asked.model))) return true;
-  if (!models_.refused(asked.model, trial, before, began)) return false;
+  bool elsewhere = false;
+  for (std::size_t i = 0; i < relays.size(); ++i) {
+    const bool asked_there = std::find(refused_at.begin(), refused_at.end(), i) != refused_at.end();
+    elsewhere = elsewhere || (!relays[i].resting && !asked_there);
+  }
+  if (!trial && elsewhere && (before || models_.has_answered(asked.model))) return true;
+  bool began = false;
+  if (!models_.refused(asked.model, trial, before, why.message, began)) return false;
   if (began) {
     spdlog::warn("{}{}; requests for {} wait, and one at a time is tried",
                  prefix(relays[relay].options), why.message, asked.model);
   }
-  if (models_.given_up(asked.model)) {
-    const auto sentence = fmt::format("{}: {}", asked.model, why.message);
-    several_models_ ? go_on_without(stop_reason::model_out, sentence)
-                    : stop(stop_reason::model_out, sentence);
-  }
+  follow_outage(asked.model);
   return true;
 }
 
-void run_context::model_answered(const request& asked, time_point started) {
-  if (models_.answered(asked.model, started)) spdlog::info("{} answers again", asked.model);
+void run_context::model_trial_wasted(const request& asked) {
+  models_.trial_wasted(asked.model);
+  follow_outage(asked.model);
+}
+
+void run_context::follow_outage(const std::string& model) {
+  if (stopping() || !models_.given_up(model)) return;
+  auto sentence = fmt::format("{}: {}", model, models_.words(model));
+  if (several_models_) {
+    go_on_without(stop_reason::model_out, std::move(sentence));
+  } else {
+    stop(stop_reason::model_out, std::move(sentence));
+  }
+}
+
+void run_context::model_answered(const request& asked, bool served, time_point started) {
+  if (models_.answered(asked.model, served, started)) spdlog::info("{} answers again", asked.model);
 }
 
 // The run ends so when what is left is done; the first reason stands.
@@ -464,50 +491,53 @@ boost::asio::awaitable<failure_judge::fate> run_context::judge(std::size_t relay
                                                                const request& asked,
                                                                const failure& why,
                                                                unsigned& sample) {
-  using next = failure_judge::opinion::next;
-  if (options.pace.keep_going) co_return failure_judge::fate::own;
+  using fate = failure_judge::fate;
+  if (options.pace.keep_going) co_return fate::own;
   const bool alone = !has_others(relay);
   const auto told = judge_.failed(asked, relay, relays[relay].served, alone, why, sample);
-  if (told.what == next::own) co_return failure_judge::fate::own;
+  if (told.in.kept_by == repeated_failures::rule::none) co_return fate::own;
   sample = 0;
   // It was on its way when the relay came to rest: the others take it, too.
   if (relays[relay].resting && told.in.kept_by == repeated_failures::rule::relay) {
-    co_return failure_judge::fate::again;
+    co_return fate::again;
   }
-  if (stopping() || given_up_jobs_.contains(asked.job)) co_return failure_judge::fate::pending;
   // A trial that is under way may show that streaming is all that is wrong.
-  if (told.what == next::conclude && !relays[relay].streams.on_trial()) {
-    conclude(told, relay, asked, why);
-    co_return stopping() || given_up_jobs_.contains(asked.job) ? failure_judge::fate::pending
-                                                               : failure_judge::fate::again;
-  }
+  if (told.enough && !relays[relay].streams.on_trial()) judge_.conclude(told.in);
+  if (stopping() || given_up_jobs_.contains(asked.job)) co_return fate::pending;
+  if (relays[relay].resting) co_return fate::again;
   rest();
   boost::asio::post(loop_, [this] { check_suspects(); });
-  const auto fate = co_await judge_.wait(told.in);
+  const auto settled = co_await judge_.wait(told.in);
   resume();
-  co_return fate;
+  co_return settled;
 }
 
-void run_context::conclude(const failure_judge::opinion& told, std::size_t relay,
-                           const request& asked, const failure& why) {
-  if (told.in.kept_by == repeated_failures::rule::relay) {
+void run_context::conclude(const failure_judge::row& in, const failure_judge::evidence& enough) {
+  if (stopping()) return judge_.settle(in, failure_judge::fate::pending);
+  if (in.kept_by == repeated_failures::rule::relay) {
     relay_health::verdict ended;
     ended.stop = stop_reason::key_ended;
     ended.reason =
-        fmt::format("{} requests in a row were refused alike: {}", told.count, why.message);
-    end_relay(relay, ended);
-    return judge_.settle(told.in, failure_judge::fate::again);
+        fmt::format("{} requests in a row were refused alike: {}", enough.count, enough.words);
+    end_relay(enough.relay, ended);
+    return judge_.settle(in, failure_judge::fate::again);
   }
-  given_up_jobs_.insert(asked.job);
-  const auto sentence =
-      fmt::format("the first {} requests for model {} at {} were all refused alike: {}", told.count,
-                  asked.model, relays[relay].options.relay.base_url, why.message);
+  given_up_jobs_.insert(enough.job);
+  const auto sentence = fmt::format(
+      "the first {} requests for model {} at {} were all refused alike: {}", enough.count,
+      enough.model, relays[enough.relay].options.relay.base_url, enough.words);
   if (given_up_jobs_.size() >= source.jobs()) {
     stop(stop_reason::refused_alike, sentence);
   } else {
     go_on_without(stop_reason::refused_alike, sentence);
   }
-  judge_.settle(told.in, failure_judge::fate::pending);
+  judge_.settle(in, failure_judge::fate::pending);
+}
+
+void run_context::streams_are_off(std::size_t relay) {
+  spdlog::warn("{} answers no call that is streamed; the run goes on as with --no-stream",
+               title(relays[relay].options));
+  judge_.settle_all(failure_judge::fate::again);
 }
 
 void run_context::advise_streams(std::size_t relay, duration after) const {
@@ -515,12 +545,6 @@ void run_context::advise_streams(std::size_t relay, duration after) const {
       "{}calls without a stream are cut after {:.0f} s of silence; --stream would help, or leave "
       "out --no-stream and \"stream\": false",
       prefix(relays[relay].options), std::chrono::duration<double>(after).count());
-}
-
-void run_context::streams_are_off(std::size_t relay) {
-  spdlog::warn("{} answers no call that is streamed; the run goes on as with --no-stream",
-               title(relays[relay].options));
-  judge_.settle_all(failure_judge::fate::again);
 }
 
 void run_context::start_workers() {
@@ -563,6 +587,7 @@ boost::asio::awaitable<void> run_context::serve(request next, unsigned sample) {
   worker one(*this, std::move(next), sample);
   co_await one.serve();
   --requests_in_hand;
+  judge_.sample_ended(one.sample());
   check_suspects();
   co_await durable();
 }
@@ -573,8 +598,17 @@ boost::asio::awaitable<void> run_context::serve_sample(request next, unsigned sa
   } catch (...) {
     give_up(std::current_exception());
   }
-  judge_.sample_ended(sample);
   check_suspects();
+  discharge();
+}
+
+// One worker more, beside the places of the others.
+void run_context::enlist() {
+  ++workers_;
+  ++resting_;
+}
+
+void run_context::discharge() {
   --resting_;
   if (--workers_ == 0) all_done.wake_all();
 }

@@ -107,17 +107,18 @@ class run_context {
   };
   /// `sample`: the one that the request belongs to (failure_judge); 0: none.
   way way_of(const request& next, unsigned sample);
-  boost::asio::awaitable<void> wait_for_way(const request& next, unsigned sample);
+  /// `sample` is 0 afterwards where the request has left it, so that no other waits for it.
+  boost::asio::awaitable<void> wait_for_way(const request& next, unsigned& sample);
   /// The same for a request that has its turn now: false: it must wait after all.
   bool still_may_start(const request& next, unsigned sample, bool trial);
   /// A relay has no upstream for the model. True: the model had answered before, and another
   /// attempt costs the request nothing: at another member of a pool, or when the model is back,
-  /// which it waits for once `refusals` in a row are as many as there are members.
+  /// which it waits for once every member at work is among `refused_at`.
   bool model_refused(std::size_t relay, const request& asked, bool trial, const failure& why,
-                     std::size_t refusals);
-  /// An attempt shows that the model is there.
-  void model_answered(const request& asked, time_point started);
-  void model_trial_wasted(const request& asked) { models_.trial_wasted(asked.model); }
+                     const std::vector<std::size_t>& refused_at);
+  /// An attempt shows that the model is there; `served`: by a good reply.
+  void model_answered(const request& asked, bool served, time_point started);
+  void model_trial_wasted(const request& asked);
 
   /// A request has failed for good: waits until it is known whose failure it is. `sample` is 0
   /// afterwards where that has been told of its sample.
@@ -185,11 +186,13 @@ class run_context {
   void bring_back(std::size_t relay);
   std::size_t at_work() const noexcept;
   void add_worker();
+  void enlist();
+  void discharge();
   boost::asio::awaitable<void> work();
   boost::asio::awaitable<void> serve(request next, unsigned sample);
   boost::asio::awaitable<void> serve_sample(request next, unsigned sample);
-  void conclude(const failure_judge::opinion& told, std::size_t relay, const request& asked,
-                const failure& why);
+  void conclude(const failure_judge::row& in, const failure_judge::evidence& enough);
+  void follow_outage(const std::string& model);
   void go_on_without(stop_reason why, std::string sentence);
   void meet_model(const request& next);
 

@@ -14,6 +14,7 @@ constexpr duration shortest_silence = 10s;
 
 // How gateways end a call that was silent for too long.
 bool is_cut(const failure& why) {
+  if (why.kind != failure_class::passing) return false;
   const int status = why.http_status;
   return status == 408 || status == 502 || status == 504 || status == 524 ||
          why.code == errc::connection_failed || why.code == errc::stream_interrupted;
@@ -54,7 +55,7 @@ bool stream_support::trial_failed(const failure& why) noexcept {
 
 std::optional<duration> stream_support::unstreamed_attempt_failed(const failure& why,
                                                                   duration lasted) {
-  if (advised_ || !is_cut(why) || lasted < shortest_silence) return std::nullopt;
+  if (advised_ || off_ || !is_cut(why) || lasted < shortest_silence) return std::nullopt;
   cuts_ = cuts_ > 0 && is_about(lasted, cut_after_) ? cuts_ + 1 : 1;
   if (cuts_ == 1) cut_after_ = lasted;
   if (cuts_ < cuts_before_advice) return std::nullopt;

@@ -29,6 +29,8 @@ class stream_support {
   bool streamed_attempt_failed(const failure& why);
   /// The trial succeeded. True: streams are off from now on.
   bool trial_succeeded() noexcept;
+  /// No trial was made after all: another may be.
+  void trial_abandoned() noexcept { trial_made_ = on_trial_ = false; }
   /// The trial failed. True: it said nothing of streams, and goes on with the next attempt.
   bool trial_failed(const failure& why) noexcept;
 

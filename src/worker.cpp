@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -86,10 +87,18 @@ worker::worker(run_context& shared, request&& taken, unsigned sample)
 
 bool worker::sends_unstreamed(std::size_t relay) const {
   const bool can = request_.streamed && request_.stream_fields > 0;
-  return can && (tries_unstreamed_ || run_.relays[relay].streams.off());
+  return can && (unstreamed_at_ == relay || run_.relays[relay].streams.off());
+}
+
+// It could not be made: the request went elsewhere, or has ended.
+void worker::abandon_trial() {
+  if (!unstreamed_at_) return;
+  run_.relays[*unstreamed_at_].streams.trial_abandoned();
+  unstreamed_at_.reset();
 }
 
 boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit turn) {
+  if (unstreamed_at_ && *unstreamed_at_ != turn.lane) abandon_trial();
   const bool unstreamed = sends_unstreamed(turn.lane);
   streamed_ = request_.streamed && !unstreamed;
   attempt follower(*this, turn);
@@ -157,7 +166,8 @@ boost::asio::awaitable<void> worker::serve() {
     }
     model_trial_ = way == run_context::way::trial;
     if (!co_await run_.afford(request_)) co_return;
-    const auto turn = co_await run_.gate.enter(failed_at_, tokens);
+    const auto avoided = unstreamed_at_ ? std::nullopt : failed_at_;
+    const auto turn = co_await run_.gate.enter(avoided, tokens);
     if (!turn) {
       run_.sink.unreserve(request_);
       co_return;
@@ -197,7 +207,8 @@ void worker::succeeded() {
   } else {
     streams.unstreamed_reply_came();
   }
-  if (tries_unstreamed_ && streams.trial_succeeded()) run_.streams_are_off(relay_);
+  const bool was_trial = std::exchange(unstreamed_at_, std::nullopt).has_value();
+  if (was_trial && streams.trial_succeeded()) run_.streams_are_off(relay_);
   run_.succeeded(relay_, request_, started_);
 }
 
@@ -205,17 +216,19 @@ void worker::succeeded() {
 // since it is known to be.
 bool worker::follow_stream(const failure& why) {
   auto& relay = run_.relays[relay_];
-  if (std::exchange(tries_unstreamed_, false)) {
-    tries_unstreamed_ = relay.streams.trial_failed(why);
+  if (std::exchange(unstreamed_at_, std::nullopt)) {
+    if (relay.streams.trial_failed(why)) unstreamed_at_ = relay_;
     return false;
   }
   if (streamed_) {
     if (request_.stream_fields == 0) return false;
     if (relay.streams.off()) return stream_support::may_be_of_streams(why);  // it was on its way
-    tries_unstreamed_ = relay.streams.streamed_attempt_failed(why);
-    return tries_unstreamed_;
+    if (!relay.streams.streamed_attempt_failed(why)) return false;
+    unstreamed_at_ = relay_;
+    return true;
   }
   const duration lasted = run_.time.now() - started_;
+  if (request_.target == endpoint::embeddings) return false;  // these cannot stream
   if (const auto cut = relay.streams.unstreamed_attempt_failed(why, lasted)) {
     run_.advise_streams(relay_, *cut);
   }
@@ -237,17 +250,24 @@ boost::asio::awaitable<worker::next_step> worker::follow(const start_gate::permi
     co_return next_step::again;
   }
   const auto verdict = run_.failed(turn, request_, why, started_, past_.refusals);
-  refusals_of_model_ = why.model_out ? refusals_of_model_ + 1 : 0;
-  if (why.model_out && run_.model_refused(relay_, request_, model_trial, why, refusals_of_model_)) {
-    co_return next_step::again;
+  if (!why.model_out) {
+    model_refused_at_.clear();
+  } else {
+    const bool anew = std::find(model_refused_at_.begin(), model_refused_at_.end(), relay_) ==
+                      model_refused_at_.end();
+    if (anew) model_refused_at_.push_back(relay_);
+    if (run_.model_refused(relay_, request_, model_trial, why, model_refused_at_)) {
+      if (!anew) backoff = run_.retries.backoff(0);  // the others had no room
+      co_return next_step::again;
+    }
   }
-  if (why.kind == failure_class::permanent) {
-    run_.model_answered(request_, started_);
+  if (why.kind == failure_class::permanent && why.http_status != 404) {
+    run_.model_answered(request_, false, started_);
   } else if (model_trial) {
     run_.model_trial_wasted(request_);
   }
+  if (verdict.suspect && !run_.has_others(relay_)) co_await run_.wait_for_address(relay_);
   if (verdict.suspect && run_.has_others(relay_)) co_return next_step::again;  // they will tell
-  if (verdict.suspect) co_await run_.wait_for_address(relay_);
   if (run_.stopping() && why.kind != failure_class::permanent) co_return next_step::pending;
   if (follow_stream(why)) co_return next_step::again;
   // Where others can take the request, a hint is for the relay that gave it, and not for the

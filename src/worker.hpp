@@ -3,6 +3,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "attempt_outcome.hpp"
 #include "run_context.hpp"
@@ -16,8 +17,13 @@ class worker {
  public:
   /// `sample`: the one that the request belongs to (failure_judge); 0: none.
   worker(run_context& shared, request&& taken, unsigned sample);
+  worker(const worker&) = delete;
+  worker& operator=(const worker&) = delete;
+  ~worker() { abandon_trial(); }
   /// Returns when the request has its result, or the run has stopped and it stays pending.
   boost::asio::awaitable<void> serve();
+  /// The sample that it still belongs to.
+  unsigned sample() const noexcept { return sample_; }
 
  private:
   struct attempt;
@@ -36,17 +42,18 @@ class worker {
   void succeeded();
   void finish(attempt_outcome&& outcome);
   bool sends_unstreamed(std::size_t relay) const;
+  void abandon_trial();
 
   run_context& run_;
   request request_;
   unsigned sample_;
   retry_policy::history past_;
-  bool tries_unstreamed_ = false;         // its next attempt is the relay's trial
-  std::size_t refusals_of_model_ = 0;     // in a row: no upstream for it
-  bool model_trial_ = false;              // its next attempt is its model's trial
-  bool try_later_ = false;                // its failure is no last word
-  std::uint32_t sent_ = 0;                // attempts of this run
-  std::optional<std::size_t> failed_at_;  // the relay that failed it last
+  std::optional<std::size_t> unstreamed_at_;   // its next attempt there is that relay's trial
+  std::vector<std::size_t> model_refused_at_;  // since something else came: no upstream for it
+  bool model_trial_ = false;                   // its next attempt is its model's trial
+  bool try_later_ = false;                     // its failure is no last word
+  std::uint32_t sent_ = 0;                     // attempts of this run
+  std::optional<std::size_t> failed_at_;       // the relay that failed it last
   // Of the last attempt:
   std::size_t relay_ = 0;
   time_point started_{};

@@ -49,6 +49,35 @@ exchange_plan barred(int status = 403) {
   return refusal_plan(status, "Your workspace is frozen (request id: 2026a1)");
 }
 
+exchange_plan no_channel() {
+  return refusal_plan(503, "no available channel for model a", "model_not_found");
+}
+
+// Requests for `a` and `b` in turns.
+void add_two_models(engine_rig& test, std::size_t count) {
+  test.add(count);
+  test.source.several_models = true;
+  for (std::size_t i = 0; i < count; ++i) {
+    give_model(test.source.requests[i], i % 2 == 0 ? "a" : "b");
+  }
+}
+
+constexpr std::string_view stream_fields =
+    R"(,"stream":true,"stream_options":{"include_usage":true})";
+
+void add_streamed(engine_rig& test, std::size_t count) {
+  test.add(count);
+  for (auto& asked : test.source.requests) {
+    asked.streamed = true;
+    asked.stream_fields = stream_fields.size();
+    asked.body.insert(asked.body.size() - 1, stream_fields);
+  }
+}
+
+bool asks_for_a_stream(const exchange_call& call) {
+  return call.streamed && call.body.find("\"stream\":true") != std::string::npos;
+}
+
 // --- a job whose every request is refused alike
 
 TEST(stop_rules_test, twenty_refusals_alike_without_a_success_stop_the_run_and_nothing_is_put) {
@@ -244,6 +273,118 @@ TEST(stop_rules_test, a_member_of_a_pool_that_refuses_alike_rests_and_the_others
   EXPECT_EQ(test.served_by("a"), 20U);
 }
 
+TEST(stop_rules_test, a_block_of_bad_rows_ends_no_pool_either) {
+  engine_rig test;
+  test.add(600);
+  test.make_pool({"a", "b"});
+  test.source.looks_ahead = true;
+  const auto plan = [](const exchange_call& call) {
+    const auto line = line_of(call);
+    return line > 200 && line <= 320 ? barred() : completion_plan();
+  };
+  test.relay.plan = plan;
+  test.others.front().plan = plan;
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none) << test.outcome.message;
+  EXPECT_EQ(test.sink.results.size(), 600U);
+  EXPECT_EQ(test.succeeded(), 480U);
+}
+
+TEST(stop_rules_test, refusals_of_the_last_requests_in_flight_stop_the_run_where_they_are_enough) {
+  engine_rig test;
+  test.add(200);
+  test.options.pace.requests_per_minute = 0;
+  test.relay.plan = [](const exchange_call& call) {
+    return line_of(call) <= 140 ? completion_plan() : barred();
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::key_ended);
+  EXPECT_EQ(test.sink.results.size(), 140U) << "the others stay pending";
+}
+
+// The trial of a model, and the sample of a block of refusals, at the same time.
+TEST(stop_rules_test, a_sample_waits_for_no_model_that_is_out) {
+  engine_rig test;
+  add_two_models(test, 2000);
+  test.source.looks_ahead = true;
+  test.options.pace.concurrency = 8;
+  test.options.pace.requests_per_minute = 0;
+  test.relay.plan = [&](const exchange_call& call) {
+    const auto line = line_of(call);
+    if (model_of(call) == "a") {
+      return line > 60 && test.time.since_start() < 180 ? no_channel() : completion_plan();
+    }
+    return line > 100 && line <= 300 ? barred() : completion_plan();
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none) << test.outcome.message;
+  EXPECT_EQ(test.sink.results.size(), 2000U);
+  EXPECT_EQ(test.succeeded(), 1900U);
+}
+
+TEST(stop_rules_test, a_job_that_is_refused_leaves_the_trials_of_a_model_to_the_others) {
+  engine_rig test;
+  test.source.number_of_jobs = 2;
+  for (std::uint64_t line = 1; line <= 60; ++line) {
+    for (const std::size_t job : {0U, 1U}) {
+      test.source.requests.push_back(test::make_request(job, line));
+      const bool other = job == 0 && line > 10;
+      give_model(test.source.requests.back(), other ? "b" : "a");
+    }
+  }
+  test.source.several_models = true;
+  test.relay.plan = [&](const exchange_call& call) {
+    if (model_of(call) == "b") return no_such_model();
+    const bool out = test.time.since_start() > 0.5 && test.time.since_start() < 120;
+    return job_of(call) == 0 || out ? no_channel() : completion_plan();
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::refused_alike);
+  EXPECT_EQ(test.succeeded(), 60U) << "all of the other job";
+}
+
+TEST(stop_rules_test, a_model_whose_trials_are_all_wasted_is_given_up_and_said_to_be) {
+  engine_rig test;
+  add_two_models(test, 400);
+  test.relay.plan = [&](const exchange_call& call) {
+    if (model_of(call) == "b" || call.number < 50) return completion_plan();
+    return test.time.since_start() < 3 ? no_channel() : refusal_plan(500, "busy");
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::model_out);
+  EXPECT_EQ(test.sink.results.size(), test.succeeded());
+}
+
+TEST(stop_rules_test, a_permanent_failure_makes_no_model_one_that_answered) {
+  engine_rig test;
+  test.add(10);
+  test.options.pace.concurrency = 1;
+  test.relay.plan = [](const exchange_call& call) {
+    return line_of(call) < 5 ? refusal_plan(400, "too long") : no_channel();
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  EXPECT_EQ(test.sink.results.size(), 10U);
+  EXPECT_EQ(test.result_of("0-9").attempts, 3U);
+}
+
+TEST(stop_rules_test, the_trial_without_a_stream_is_made_where_streams_failed) {
+  engine_rig test;
+  add_streamed(test, 400);
+  test.make_pool({"a", "b"});
+  test.relay.plan = [](const exchange_call& call) {
+    return asks_for_a_stream(call) ? refusal_plan(500, "stream failed") : completion_plan();
+  };
+  std::size_t unstreamed_at_b = 0;
+  test.others.front().plan = [&](const exchange_call& call) {
+    if (!asks_for_a_stream(call)) ++unstreamed_at_b;
+    return completion_plan();
+  };
+  test.run();
+  EXPECT_EQ(test.succeeded(), 400U);
+  EXPECT_EQ(unstreamed_at_b, 0U);
+}
+
 TEST(stop_rules_test, an_interrupted_run_leaves_what_it_held_pending) {
   engine_rig test;
   test.add(2000);
@@ -333,19 +474,6 @@ TEST(stop_rules_test, one_that_stays_bad_is_a_relay_that_is_down_and_the_cause_i
 
 // --- models
 
-exchange_plan no_channel() {
-  return refusal_plan(503, "no available channel for model a", "model_not_found");
-}
-
-// Requests for `a` and `b` in turns.
-void add_two_models(engine_rig& test, std::size_t count) {
-  test.add(count);
-  test.source.several_models = true;
-  for (std::size_t i = 0; i < count; ++i) {
-    give_model(test.source.requests[i], i % 2 == 0 ? "a" : "b");
-  }
-}
-
 TEST(stop_rules_test, requests_of_a_model_that_is_out_wait_and_the_others_go_on) {
   engine_rig test;
   add_two_models(test, 600);
@@ -434,18 +562,23 @@ TEST(stop_rules_test, a_model_that_a_member_of_a_pool_lost_is_served_by_the_othe
 
 TEST(stop_rules_test, a_model_that_all_members_of_a_pool_lost_is_out) {
   engine_rig test;
-  test.add(300);
+  test.add(2000);
+  std::size_t refused = 0;
   test.make_pool({"a", "b"});
   const time_point start = test.time.now();
   const auto plan = [&](const exchange_call& call) {
     const duration passed = call.at - start;
-    return passed > 5s && passed < 4min ? no_channel() : completion_plan();
+    if (passed < 30s || passed > 4min) return completion_plan();
+    ++refused;
+    return no_channel();
   };
   test.relay.plan = plan;
   test.others.front().plan = plan;
   test.run();
   EXPECT_EQ(test.outcome.reason, stop_reason::none);
-  EXPECT_EQ(test.succeeded(), 300U);
+  EXPECT_EQ(test.succeeded(), 2000U);
+  EXPECT_GT(refused, 10U);
+  EXPECT_LT(refused, 4 * 64U);
 }
 
 TEST(stop_rules_test, a_404_of_one_of_several_models_is_no_wrong_address) {
@@ -478,22 +611,6 @@ TEST(stop_rules_test, a_404_of_one_of_several_models_is_no_wrong_address) {
 }
 
 // --- relays that cannot stream
-
-constexpr std::string_view stream_fields =
-    R"(,"stream":true,"stream_options":{"include_usage":true})";
-
-void add_streamed(engine_rig& test, std::size_t count) {
-  test.add(count);
-  for (auto& asked : test.source.requests) {
-    asked.streamed = true;
-    asked.stream_fields = stream_fields.size();
-    asked.body.insert(asked.body.size() - 1, stream_fields);
-  }
-}
-
-bool asks_for_a_stream(const exchange_call& call) {
-  return call.streamed && call.body.find("\"stream\":true") != std::string::npos;
-}
 
 TEST(stop_rules_test, a_relay_that_cannot_stream_is_served_unstreamed) {
   // A 400 is permanent: it is the trial that saves the job from being refused as a whole.

@@ -62,6 +62,15 @@ TEST(stream_support, a_trial_that_met_another_trouble_goes_on) {
   }
 }
 
+TEST(stream_support, a_trial_that_was_never_made_may_be_made_later) {
+  stream_support streams;
+  fail_nearly_enough(streams);
+  EXPECT_TRUE(streams.streamed_attempt_failed(server_error()));
+  streams.trial_abandoned();
+  EXPECT_FALSE(streams.on_trial());
+  EXPECT_TRUE(streams.streamed_attempt_failed(server_error()));
+}
+
 TEST(stream_support, one_streamed_reply_shows_that_the_relay_can) {
   stream_support streams;
   streams.streamed_reply_came();
@@ -122,6 +131,13 @@ TEST(stream_support, calls_that_fail_soon_or_at_odd_times_or_beside_good_ones_do
     EXPECT_FALSE(streams.unstreamed_attempt_failed(cut, 2s)) << "that is no silence";
     EXPECT_FALSE(streams.unstreamed_attempt_failed(cut, 20s + i * 5s)) << i;
     EXPECT_FALSE(streams.unstreamed_attempt_failed(server_error(), 60s)) << "an answer of its own";
+  }
+  failure no_connection = cut;
+  no_connection.http_status = 0;
+  no_connection.code = errc::connection_failed;
+  no_connection.kind = failure_class::unreachable;
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_FALSE(streams.unstreamed_attempt_failed(no_connection, 10s)) << "--connect-timeout";
   }
   for (int i = 0; i < 50; ++i) {
     EXPECT_FALSE(streams.unstreamed_attempt_failed(cut, 60s));
