@@ -15,11 +15,13 @@ bool failure_judge::has_succeeded(std::size_t job) const {
   return succeeded_.contains(job) || source_.had_success(job, {});
 }
 
-void failure_judge::succeeded(std::size_t job, std::size_t relay) {
+void failure_judge::succeeded(std::size_t job, std::size_t relay, time_point started) {
   succeeded_.insert(job);
   if (evidence_.empty()) return;
   settle({rule::job, job}, fate::own);
-  settle({rule::relay, relay}, fate::own);
+  const row refused{rule::relay, relay};
+  const auto found = evidence_.find(refused);
+  if (found != evidence_.end() && started >= found->second.since) settle(refused, fate::own);
 }
 
 bool failure_judge::is_enough(const row& in, const evidence& so_far) {
@@ -28,7 +30,8 @@ bool failure_judge::is_enough(const row& in, const evidence& so_far) {
 }
 
 failure_judge::seen failure_judge::failed(const request& asked, std::size_t relay, bool served,
-                                          bool alone, const failure& why, unsigned sample) {
+                                          bool alone, const failure& why, unsigned sample,
+                                          time_point now) {
   const bool succeeded = has_succeeded(asked.job);
   const auto found = rows_.failed(asked.job, succeeded, relay, served || succeeded, why);
   if (found.in.kept_by == rule::none) return {};
@@ -42,6 +45,7 @@ failure_judge::seen failure_judge::failed(const request& asked, std::size_t rela
     }
   }
   evidence& so_far = evidence_[found.in];
+  if (found.first) so_far.since = now;
   so_far.count = found.count;
   so_far.relay = relay;
   so_far.job = asked.job;

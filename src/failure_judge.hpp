@@ -12,6 +12,7 @@
 
 #include "job_queue.hpp"
 #include "repeated_failures.hpp"
+#include "sluice/clock.hpp"
 #include "sluice/error.hpp"
 #include "sluice/job.hpp"
 #include "sluice/request_source.hpp"
@@ -41,6 +42,7 @@ class failure_judge {
     std::string model;
     std::string words;
     bool sampled = false;  ///< requests from elsewhere have been taken for it
+    time_point since{};    ///< the first failure
   };
   /// What the judge has others do.
   struct orders {
@@ -55,8 +57,9 @@ class failure_judge {
   failure_judge(boost::asio::any_io_executor loop, request_source& source, job_queue& queue,
                 orders given);
 
-  /// A request of the job has succeeded at the relay.
-  void succeeded(std::size_t job, std::size_t relay);
+  /// A request of the job has succeeded at the relay, by an attempt that started then: one that was
+  /// on its way when the relay's refusals began says nothing of them.
+  void succeeded(std::size_t job, std::size_t relay, time_point started);
   struct seen {
     row in;               ///< of no rule: the failure is the request's own
     bool enough = false;  ///< the row should be concluded
@@ -65,7 +68,7 @@ class failure_judge {
   /// `alone`: no other relay could take its requests. `sample`: that it belongs to, 0: none; it
   /// counts as returned where the failure is in a row.
   seen failed(const request& asked, std::size_t relay, bool served, bool alone, const failure& why,
-              unsigned sample);
+              unsigned sample, time_point now);
   void conclude(const row& in);
   boost::asio::awaitable<fate> wait(const row& in);
   void settle(const row& in, fate what);

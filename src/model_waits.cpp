@@ -28,16 +28,20 @@ boost::asio::awaitable<void> model_waits::wait(const std::string& model) {
   if (found != waiting_.end()) co_await found->second->waiting.wait();
 }
 
-bool model_waits::refused(const std::string& model, bool was_trial, bool answered_before,
-                          const std::string& words, bool& began) {
-  began = false;
-  if (!answered_before && !has_answered(model)) return false;
-  began = !is_out(model);
-  if (began) waiting_[model] = std::make_unique<line>();
+bool model_waits::refused(const std::string& model, bool was_trial, const std::string& words) {
+  const bool begins = !is_out(model);
+  if (begins) waiting_[model] = std::make_unique<line>();
   waiting_.find(model)->second->words = words;
   outages_.refused(model, was_trial, time_.now());
   follow(model);
-  return true;
+  return begins;
+}
+
+std::uint64_t model_waits::answers(std::size_t job, std::string_view model) const {
+  const auto found = answers_.find(model);
+  if (found == answers_.end()) return 0;
+  const auto of_job = found->second.find(job);
+  return of_job == found->second.end() ? 0 : of_job->second;
 }
 
 std::string model_waits::words(std::string_view model) const {
@@ -45,8 +49,7 @@ std::string model_waits::words(std::string_view model) const {
   return found == waiting_.end() ? std::string() : found->second->words;
 }
 
-bool model_waits::answered(const std::string& model, bool served, time_point started) {
-  if (served && !answered_.contains(model)) answered_.insert(model);
+bool model_waits::answered(const std::string& model, time_point started) {
   if (!outages_.any() || !outages_.answered(model, started)) return false;
   const auto found = waiting_.find(model);
   const auto over = std::move(found->second);

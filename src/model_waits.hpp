@@ -1,10 +1,10 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <string_view>
 
@@ -29,18 +29,15 @@ class model_waits {
   /// Waits until asking again may help.
   boost::asio::awaitable<void> wait(const std::string& model);
 
-  /// A relay says that the model has no upstream, in these words. False: it has never answered, and
-  /// the request fails as others do. `began`: set when the outage begins with this.
-  bool refused(const std::string& model, bool was_trial, bool answered_before,
-               const std::string& words, bool& began);
+  /// A relay says that the model has no upstream, in these words. True: the outage begins with
+  /// this.
+  bool refused(const std::string& model, bool was_trial, const std::string& words);
   std::string words(std::string_view model) const;  ///< of the last refusal
-  /// The model has answered in this run, or is out, which only such a model can be.
-  bool has_answered(std::string_view model) const {
-    return answered_.contains(model) || is_out(model);
-  }
-  /// An attempt that started then shows that the model is there; `served`: by a good reply, which
-  /// alone makes it a model that can be out later. True: it was out.
-  bool answered(const std::string& model, bool served, time_point started);
+  /// How often the model has served a request of the job in this run.
+  std::uint64_t answers(std::size_t job, std::string_view model) const;
+  void served(std::size_t job, const std::string& model) { ++answers_[model][job]; }
+  /// An attempt that started then shows that the model is there. True: it was out.
+  bool answered(const std::string& model, time_point started);
   void trial_wasted(const std::string& model);
   bool given_up(std::string_view model);
 
@@ -57,7 +54,7 @@ class model_waits {
 
   clock& time_;
   model_outages outages_;
-  std::set<std::string, std::less<>> answered_;                        // in this run
+  std::map<std::string, std::map<std::size_t, std::uint64_t>, std::less<>> answers_;  // by job
   std::map<std::string, std::unique_ptr<line>, std::less<>> waiting_;  // of models that are out
 };
 

@@ -17,6 +17,10 @@ namespace {
 
 constexpr unsigned pool_failures_before_trial = 10;
 
+// Refusals of a model that serves so many others meanwhile are the request's own.
+constexpr unsigned refusals_beside_others = 3;
+constexpr std::uint64_t many_others = 20;
+
 // A wait that is longer is not believed as a date.
 constexpr std::chrono::hours longest_believed_wait{24};
 
@@ -244,7 +248,7 @@ void run_context::answered(const start_gate::permit& turn, time_point started, b
 void run_context::succeeded(std::size_t relay, const request& served, time_point started) {
   ++successes_;
   relays[relay].served = true;
-  judge_.succeeded(served.job, relay);
+  judge_.succeeded(served.job, relay, started);
   model_answered(served, true, started);
   relays[relay].health.succeeded(started);
   follow_health(relay);
@@ -444,17 +448,25 @@ bool run_context::still_may_start(const request& next, unsigned sample, bool tri
 }
 
 bool run_context::model_refused(std::size_t relay, const request& asked, bool trial,
-                                const failure& why, const std::vector<std::size_t>& refused_at) {
-  const bool before = source.had_success(asked.job, asked.model);
+                                const failure& why, model_refusals& before) {
+  const std::uint64_t answers = models_.answers(asked.job, asked.model);
+  if (answers == 0 && !source.had_success(asked.job, asked.model)) return false;
+  // Where the model serves many others meanwhile, it is this request that it refuses.
+  if (before.count++ == 0) before.answers = answers;
+  if (before.count >= refusals_beside_others && answers - before.answers >= many_others) {
+    if (trial) model_trial_wasted(asked);
+    return false;
+  }
+  if (std::find(before.at.begin(), before.at.end(), relay) == before.at.end()) {
+    before.at.push_back(relay);
+  }
   bool elsewhere = false;
   for (std::size_t i = 0; i < relays.size(); ++i) {
-    const bool asked_there = std::find(refused_at.begin(), refused_at.end(), i) != refused_at.end();
+    const bool asked_there = std::find(before.at.begin(), before.at.end(), i) != before.at.end();
     elsewhere = elsewhere || (!relays[i].resting && !asked_there);
   }
-  if (!trial && elsewhere && (before || models_.has_answered(asked.model))) return true;
-  bool began = false;
-  if (!models_.refused(asked.model, trial, before, why.message, began)) return false;
-  if (began) {
+  if (!trial && elsewhere) return true;
+  if (models_.refused(asked.model, trial, why.message)) {
     spdlog::warn("{}{}; requests for {} wait, and one at a time is tried",
                  prefix(relays[relay].options), why.message, asked.model);
   }
@@ -478,7 +490,8 @@ void run_context::follow_outage(const std::string& model) {
 }
 
 void run_context::model_answered(const request& asked, bool served, time_point started) {
-  if (models_.answered(asked.model, served, started)) spdlog::info("{} answers again", asked.model);
+  if (served) models_.served(asked.job, asked.model);
+  if (models_.answered(asked.model, started)) spdlog::info("{} answers again", asked.model);
 }
 
 // The run ends so when what is left is done; the first reason stands.
@@ -494,7 +507,8 @@ boost::asio::awaitable<failure_judge::fate> run_context::judge(std::size_t relay
   using fate = failure_judge::fate;
   if (options.pace.keep_going) co_return fate::own;
   const bool alone = !has_others(relay);
-  const auto told = judge_.failed(asked, relay, relays[relay].served, alone, why, sample);
+  const auto told =
+      judge_.failed(asked, relay, relays[relay].served, alone, why, sample, time.now());
   if (told.in.kept_by == repeated_failures::rule::none) co_return fate::own;
   sample = 0;
   // It was on its way when the relay came to rest: the others take it, too.

@@ -111,11 +111,17 @@ class run_context {
   boost::asio::awaitable<void> wait_for_way(const request& next, unsigned& sample);
   /// The same for a request that has its turn now: false: it must wait after all.
   bool still_may_start(const request& next, unsigned sample, bool trial);
-  /// A relay has no upstream for the model. True: the model had answered before, and another
-  /// attempt costs the request nothing: at another member of a pool, or when the model is back,
-  /// which it waits for once every member at work is among `refused_at`.
+  /// What a request has met of relays that have no upstream for its model.
+  struct model_refusals {
+    std::vector<std::size_t> at;  ///< the relays, since something else came
+    unsigned count = 0;
+    std::uint64_t answers = 0;  ///< of the model in this job, as it refused first
+  };
+  /// A relay has no upstream for the model. True: the model had answered in this job before, and
+  /// another attempt costs the request nothing: at another member of a pool, or when the model is
+  /// back, which it waits for once every member at work has refused.
   bool model_refused(std::size_t relay, const request& asked, bool trial, const failure& why,
-                     const std::vector<std::size_t>& refused_at);
+                     model_refusals& before);
   /// An attempt shows that the model is there; `served`: by a good reply.
   void model_answered(const request& asked, bool served, time_point started);
   void model_trial_wasted(const request& asked);

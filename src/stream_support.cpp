@@ -29,7 +29,9 @@ bool is_about(duration a, duration b) {
 
 bool stream_support::may_be_of_streams(const failure& why) {
   const bool passing = why.kind == failure_class::passing && !why.model_out && !why.tier_full;
-  return passing || why.kind == failure_class::permanent;
+  const int status = why.http_status;
+  const bool of_another_thing = status == 403 || status == 404 || status == 412 || status == 413;
+  return passing || (why.kind == failure_class::permanent && !of_another_thing);
 }
 
 bool stream_support::streamed_attempt_failed(const failure& why) {

@@ -251,19 +251,18 @@ boost::asio::awaitable<worker::next_step> worker::follow(const start_gate::permi
   }
   const auto verdict = run_.failed(turn, request_, why, started_, past_.refusals);
   if (!why.model_out) {
-    model_refused_at_.clear();
+    refusals_of_model_.at.clear();
   } else {
-    const bool anew = std::find(model_refused_at_.begin(), model_refused_at_.end(), relay_) ==
-                      model_refused_at_.end();
-    if (anew) model_refused_at_.push_back(relay_);
-    if (run_.model_refused(relay_, request_, model_trial, why, model_refused_at_)) {
-      if (!anew) backoff = run_.retries.backoff(0);  // the others had no room
+    const std::size_t asked = refusals_of_model_.at.size();
+    if (run_.model_refused(relay_, request_, model_trial, why, refusals_of_model_)) {
+      const bool again_here = refusals_of_model_.at.size() == asked;
+      if (again_here) backoff = run_.retries.backoff(0);  // the others had no room
       co_return next_step::again;
     }
   }
   if (why.kind == failure_class::permanent && why.http_status != 404) {
     run_.model_answered(request_, false, started_);
-  } else if (model_trial) {
+  } else if (model_trial && !why.model_out) {
     run_.model_trial_wasted(request_);
   }
   if (verdict.suspect && !run_.has_others(relay_)) co_await run_.wait_for_address(relay_);

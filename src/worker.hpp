@@ -48,12 +48,12 @@ class worker {
   request request_;
   unsigned sample_;
   retry_policy::history past_;
-  std::optional<std::size_t> unstreamed_at_;   // its next attempt there is that relay's trial
-  std::vector<std::size_t> model_refused_at_;  // since something else came: no upstream for it
-  bool model_trial_ = false;                   // its next attempt is its model's trial
-  bool try_later_ = false;                     // its failure is no last word
-  std::uint32_t sent_ = 0;                     // attempts of this run
-  std::optional<std::size_t> failed_at_;       // the relay that failed it last
+  std::optional<std::size_t> unstreamed_at_;  // its next attempt there is that relay's trial
+  run_context::model_refusals refusals_of_model_;
+  bool model_trial_ = false;              // its next attempt is its model's trial
+  bool try_later_ = false;                // its failure is no last word
+  std::uint32_t sent_ = 0;                // attempts of this run
+  std::optional<std::size_t> failed_at_;  // the relay that failed it last
   // Of the last attempt:
   std::size_t relay_ = 0;
   time_point started_{};

@@ -355,6 +355,56 @@ TEST(stop_rules_test, a_model_whose_trials_are_all_wasted_is_given_up_and_said_t
   EXPECT_EQ(test.sink.results.size(), test.succeeded());
 }
 
+TEST(stop_rules_test, a_request_that_its_model_refuses_beside_others_fails_for_itself) {
+  engine_rig test;
+  test.add(400);
+  test.options.pace.concurrency = 4;
+  std::size_t refused = 0;
+  test.relay.plan = [&](const exchange_call& call) {
+    if (line_of(call) != 50) return completion_plan();
+    ++refused;
+    return no_channel();
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  EXPECT_EQ(test.succeeded(), 399U);
+  EXPECT_EQ(test.sink.results.size(), 400U);
+  EXPECT_LT(refused, 10U);
+}
+
+TEST(stop_rules_test, a_model_that_answered_in_another_job_only_gets_three_attempts_here) {
+  engine_rig test;
+  test.source.number_of_jobs = 2;
+  for (std::uint64_t line = 1; line <= 40; ++line) {
+    for (const std::size_t job : {0U, 1U}) {
+      if (job == 0 || line > 30) test.source.requests.push_back(test::make_request(job, line));
+    }
+  }
+  test.relay.plan = [](const exchange_call& call) {
+    return job_of(call) == 1 ? no_channel() : completion_plan();
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  EXPECT_EQ(test.succeeded(), 40U);
+  EXPECT_EQ(test.result_of("1-35").attempts, 3U);
+}
+
+// A long reply that was on its way when the account ended does not vouch for it.
+TEST(stop_rules_test, stragglers_of_before_say_nothing_of_refusals) {
+  engine_rig test;
+  test.add(2000);
+  test.options.pace.requests_per_minute = 0;
+  test.options.pace.concurrency = 8;
+  const time_point start = test.time.now();
+  test.relay.plan = [&](const exchange_call& call) {
+    if (call.at - start > 5s) return barred();
+    return completion_plan("x", line_of(call) % 7 == 0 ? 6s : 300ms);
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::key_ended);
+  EXPECT_EQ(test.sink.results.size(), test.succeeded());
+}
+
 TEST(stop_rules_test, a_permanent_failure_makes_no_model_one_that_answered) {
   engine_rig test;
   test.add(10);

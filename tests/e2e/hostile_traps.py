@@ -1158,8 +1158,8 @@ def twins() -> list[Twin]:
 
 def lasting() -> list[Trap]:
     def lost(name: str, steps: Sequence[Step], code: str, words: str = "", billed: bool = False, body: bytes = b"",
-             url: str = CHAT) -> Trap:
-        return Trap(name, [Answer(steps, billed)], Failed(code=code, words=words, retryable=True), body, url,
+             url: str = CHAT, retryable: bool = True) -> Trap:
+        return Trap(name, [Answer(steps, billed)], Failed(code=code, words=words, retryable=retryable), body, url,
                     attempts=(2,), maybe=(2,), says=words)
 
     def opening(name: str) -> list[bytes]:
@@ -1190,7 +1190,8 @@ def lasting() -> list[Trap]:
         lost("stays-a-page", sized(PAGE, kind=HTML), "invalid_response"),
         lost("stays-under-an-unknown-encoding", sized(secret(dump(completion("x"))), 200,
                                                       "Content-Encoding: x-secret"),
-             "invalid_response", billed=True, body=ask("stays-under-an-unknown-encoding", stream=False)),
+             "invalid_response", billed=True, body=ask("stays-under-an-unknown-encoding", stream=False),
+             retryable=False),  # the same reply twice, and neither can be read
         Trap("stays-500", [Answer(document(busy, 500))], Failed(500, busy, retryable=True), attempts=(2,),
              says="busy for ever"),
         Trap("stays-502-page", [Answer(sized(PAGE, 502, kind=HTML))], Failed(502, PAGE.decode(), retryable=True),

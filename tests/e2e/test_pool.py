@@ -68,9 +68,9 @@ class Pool(Case):
     def test_a_member_that_runs_dry_rests(self) -> None:
         blue, green = self.relay(script=[SPENT]), self.relay()
         self.members(blue={"base_url": blue.url}, green={"base_url": green.url})
-        job = self.job(chats(40))
+        job = self.job(chats(120))
         run = self.go(job, "--concurrency", 8)
-        self.assertEqual(green.stats["delivered"]["requests"], 40)
+        self.assertEqual(green.stats["delivered"]["requests"], 120)
         self.assertLess(blue.attempts, 12)
         self.assertIn("relay blue: ", run.err)
         self.assertIn("1 other(s) go on", run.err)

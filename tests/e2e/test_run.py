@@ -547,7 +547,8 @@ class Summary(Case):
                 self.assertTrue(told.endswith(" --retry-failed"), told)
 
     def test_what_may_pass_is_tried_again_without(self) -> None:
-        relay = self.relay(script=[{**FAILS_FOR_GOOD, "match": "number 2 ", "status": 500}])
+        busy = {"error": {"message": "busy", "type": "server_error", "param": None, "code": None}}
+        relay = self.relay(script=[{**FAILS_FOR_GOOD, "match": "number 2 ", "status": 500, "body": busy}])
         told = self.next_of(self.run_job(self.job(chats(8)), relay, "--max-attempts", 1, expect=1))
         self.assertNotIn("--retry-failed", told)
 
