@@ -182,7 +182,8 @@ std::optional<std::string> broken_off(const findings& found) {
 /// Nothing when it is one.
 std::optional<objection> objection_to(const findings& found, endpoint target) {
   if (found.refused) return objection{"the reply holds an error"};
-  if (auto why = broken_off(found)) return objection{*std::move(why)};
+  const bool ended_otherwise = found.status == "cancelled" || found.status == "failed";
+  if (auto why = broken_off(found); why && !ended_otherwise) return objection{*std::move(why)};
   switch (target) {
     case endpoint::chat_completions:
     case endpoint::completions:

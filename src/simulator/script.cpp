@@ -351,7 +351,7 @@ script reply_script(const inference_request& request, const answer& answer, enve
     default:
       break;
   }
-  reply.delivered = leaves_good(fault);
+  reply.delivered = leaves_good(fault) || fault == fault_kind::no_stream;
   reply.outcome = reply.delivered ? outcome_of(reply.status) : name_of(fault);
   return reply;
 }

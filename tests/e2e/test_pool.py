@@ -66,7 +66,7 @@ class Pool(Case):
         self.assertEqual(results.totals["relays"], json.loads(before[results.totals_path.name])["relays"])
 
     def test_a_member_that_runs_dry_rests(self) -> None:
-        blue, green = self.relay(script=[SPENT]), self.relay()
+        blue, green = self.relay(script=[SPENT]), self.relay("--delay-min", "0.2", "--delay-max", "0.3")
         self.members(blue={"base_url": blue.url}, green={"base_url": green.url})
         job = self.job(chats(120))
         run = self.go(job, "--concurrency", 8)

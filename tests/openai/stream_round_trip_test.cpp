@@ -347,8 +347,11 @@ class relay {
     for (std::size_t i = 0; i < items.size(); ++i) {
       tell_event("response.output_item.added",
                  {{"output_index", i}, {"item", {{"id", items[i]["id"]}}}});
-      for (const std::string& part : cut(items[i].dump())) {
-        tell_event("response.output_text.delta", {{"output_index", i}, {"delta", part}});
+      for (std::size_t part = 0; part < items[i].value("content", json::array()).size(); ++part) {
+        for (const std::string& piece : cut(items[i]["content"][part]["text"])) {
+          tell_event("response.output_text.delta",
+                     {{"output_index", i}, {"content_index", part}, {"delta", piece}});
+        }
       }
       tell_event("response.output_item.done", {{"output_index", i}, {"item", items[i]}});
     }
