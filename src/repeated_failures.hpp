@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <tuple>
 
 #include "sluice/error.hpp"
 
@@ -33,7 +34,9 @@ class repeated_failures {
     rule kept_by = rule::none;
     std::size_t index = 0;  ///< of the job or the relay
     bool operator==(const row&) const = default;
-    auto operator<=>(const row&) const = default;
+    friend bool operator<(const row& a, const row& b) noexcept {
+      return std::tie(a.kept_by, a.index) < std::tie(b.kept_by, b.index);
+    }
   };
   struct verdict {
     row in;               ///< of no rule: the failure is the request's own

@@ -347,18 +347,34 @@ class relay {
     for (std::size_t i = 0; i < items.size(); ++i) {
       tell_event("response.output_item.added",
                  {{"output_index", i}, {"item", {{"id", items[i]["id"]}}}});
-      for (std::size_t part = 0; part < items[i].value("content", json::array()).size(); ++part) {
-        for (const std::string& piece : cut(items[i]["content"][part]["text"])) {
-          tell_event("response.output_text.delta",
-                     {{"output_index", i}, {"content_index", part}, {"delta", piece}});
-        }
-      }
+      tell_pieces(items[i], i);
       tell_event("response.output_item.done", {{"output_index", i}, {"item", items[i]}});
     }
     json told = whole;
     if (chance(3)) told["output"] = json::array();
     const std::string status = whole["status"];
     tell_event("response." + status, {{"response", told}});
+  }
+
+  // What an item says, in deltas of the events that the API has for it.
+  void tell_pieces(const json& item, std::size_t place) {
+    const auto tell = [&](const std::string& of, const std::string& whole, const json& index) {
+      for (const std::string& piece : cut(whole)) {
+        json event{{"output_index", place}, {"item_id", item["id"]}, {"delta", piece}};
+        event.update(index);
+        tell_event("response." + of + ".delta", event);
+      }
+    };
+    if (item.contains("arguments")) {
+      tell("function_call_arguments", item["arguments"], json::object());
+    }
+    for (const auto& part : item.value("summary", json::array())) {
+      tell("reasoning_summary_text", part["text"], {{"summary_index", 0}});
+    }
+    for (const auto& part : item.value("content", json::array())) {
+      const std::string of = part.contains("text") ? "output_text" : "refusal";
+      tell(of, part.contains("text") ? part["text"] : part["refusal"], {{"content_index", 0}});
+    }
   }
 
   void tell_event(const std::string& type, const json& members) {
