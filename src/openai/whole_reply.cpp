@@ -210,7 +210,7 @@ std::optional<objection> objection_to(const findings& found, endpoint target) {
 }
 
 /// In the words of the relay, where the body has any: it is an error then.
-failure invalid_body(std::string_view body, objection found) {
+failure invalid_body(std::string_view body, const objection& found) {
   failure failed = reported_failure(body, found.why);
   failed.unreadable = found.unreadable && failed.message == found.why;
   return failed;

@@ -285,8 +285,9 @@ TEST_F(simulation_test, a_request_that_is_left_out_is_caught) {
     }
     int given_ = 0;
   };
-  EXPECT_NE(caught_by("totals are the sums", {.source = with<skipping, request_source>()}, 100),
-            0U);
+  EXPECT_NE(
+      caught_by("one line for each request", {.source = with<skipping, request_source>()}, 100),
+      0U);
 }
 
 TEST_F(simulation_test, a_request_that_is_given_twice_is_caught) {
