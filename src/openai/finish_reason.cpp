@@ -13,7 +13,8 @@ bool is_finish_reason(std::string_view text) {
   constexpr std::array<std::string_view, 8> none{
       "", "null", "none", "nil", "undefined", "nan", "unspecified", "finishreasonunspecified"};
   std::string letters;
-  for (const unsigned char c : text) {
+  for (const char raw : text) {
+    const auto c = static_cast<unsigned char>(raw);
     if (std::isspace(c) != 0 || c == '_' || c == '-') continue;
     letters += static_cast<char>(std::tolower(c));
   }

@@ -44,7 +44,8 @@ bool is_heartbeat(std::string_view text) {
       "open", "connected", "start",     "started",   "waiting", "processing", "pending", "queued"};
   if (text.empty() || text.size() > 64 || text.starts_with('{')) return false;
   std::string letters;  // also of `[PING]`, `keep-alive` and `ping - 2025-01-01`
-  for (const unsigned char c : text) {
+  for (const char raw : text) {
+    const auto c = static_cast<unsigned char>(raw);
     if (std::isalpha(c) != 0) letters += static_cast<char>(std::tolower(c));
     if (c >= 0x80) return false;
   }
