@@ -35,7 +35,7 @@ class model_outages {
   bool is_given_up(std::string_view model) const;
   bool any() const noexcept { return !out_.empty(); }
 
-  /// An attempt that started then was told that the model has no upstream. `was_trial`: it was the
+  /// A relay answered that the model has no upstream. `was_trial`: the attempt was the
   /// trial; the others that were on their way change nothing.
   void refused(std::string_view model, bool was_trial, time_point now);
   /// The model has answered an attempt that started then. True: it was out, and serves again.

@@ -28,7 +28,7 @@ struct run_outcome {
 struct run_status {
   std::size_t in_flight = 0;
   std::size_t waiting = 0;  ///< requests that wait for their turn
-  std::size_t queued = 0;   ///< read from the source, and nobody's yet
+  std::size_t queued = 0;   ///< read from the source, and not yet taken by a worker
   std::uint64_t started_last_minute = 0;
   std::uint64_t most_in_a_minute = 0;
   std::optional<time_point> next_start;  ///< set while the limit or a pause holds the waiting

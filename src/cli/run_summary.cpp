@@ -114,7 +114,7 @@ std::string stop_sentence(const run_outcome& outcome) {
     case stop_reason::come_back_later:
       if (!outcome.again_at) {
         return fmt::format(
-            "stopped: the relay asks for a wait of more than a day ({}); ask whoever runs it, or "
+            "stopped: the relay asks for a wait of more than a day ({}); ask its operator, or "
             "run again to try",
             outcome.message);
       }

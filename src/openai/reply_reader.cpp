@@ -337,7 +337,7 @@ bool reply_reader::state::on_event(const sse_parser::event& event) {
       case chunk_meaning::garbage:
         if (ending_early) return true;  // it was cut: what is missing is the end
         fail(event.data, "an event of the stream is not a JSON object");
-        // Whole as it came, and in nobody's words: it is the reply that cannot be read.
+        // It came whole and holds no error message: the reply cannot be read.
         failed->unreadable = read_error_body(event.data).message.empty();
         break;
     }
@@ -412,7 +412,7 @@ result reply_reader::state::whole_outcome(ending how, std::string_view transport
   if (is_binary(body)) words = "the reply is neither JSON nor text";
   failure page = invalid_response(words.empty() ? "the reply is not JSON" : std::move(words));
   page.foreign = is_page(body);
-  // Plain text is what a proxy has to say; but nobody calls that JSON.
+  // Plain text is a proxy's message, unless its type is JSON.
   page.unreadable = is_binary(body) || (!page.foreign && names_json(head.content_type));
   return page;
 }
