@@ -23,7 +23,7 @@ bool is_id(std::string_view word) {
   return has_digit || word.size() > longest_word;
 }
 
-// Refusals that an account may be behind, in words that nobody knows yet.
+// Refusals that may mean a spent account, in words that the vendors' table does not have.
 bool may_be_the_accounts(const failure& why) {
   const int status = why.http_status;
   return why.code == errc::http_error && !why.model_out && !why.tier_full &&

@@ -28,7 +28,7 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
   using error_code = boost::system::error_code;
   static constexpr std::uint32_t longest_header = 256 * 1024;
 
-  /// `mended`: what it gets is a head that was mended.
+  /// `mended`: the head has been through mended_head().
   explicit response_parser(response_handler& handler, bool mended = false)
       : handler_(handler), mended_(mended) {
     eager(true);

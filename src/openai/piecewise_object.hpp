@@ -29,10 +29,10 @@ class piecewise_object {
   void append_element(std::string_view key, std::string_view raw);
   /// More elements of an array; `raw` is the array they came in.
   void append_elements(std::string_view key, std::string_view raw);
-  /// A piece of a string of which nobody knows whether it is a text, whose pieces are joined, or a
-  /// label that is told again and again, of which the last one stands. The pieces themselves show
-  /// it: a label repeats itself from piece to piece, or is a single word beside the pieces of what
-  /// the model says. `beside`: this one came with such a piece.
+  /// A piece of a string of unknown name. It is a text, whose pieces are joined, or a label that
+  /// comes with every chunk, of which the last one stands. The pieces themselves show
+  /// which: a label repeats itself from piece to piece, or is a single word beside the pieces of
+  /// what the model says. `beside`: this one came with such a piece.
   void append_text_or_label(std::string_view key, std::string_view raw, bool beside);
   /// A value that comes whole. The last one stands, but null or an empty string replaces nothing.
   void replace(std::string_view key, std::string_view raw);

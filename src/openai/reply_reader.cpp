@@ -65,7 +65,7 @@ bool is_foreign(std::string_view name) {
   return !name.empty() && name != "message" && name != "error" && !name.starts_with("response.");
 }
 
-/// Whether the name of an event says that it tells of an error.
+/// Whether an event's name is that of an error event.
 bool names_error(std::string_view name) {
   std::string lower(name);
   for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
@@ -80,7 +80,7 @@ bool is_noise(const sse_parser::event& event) {
   return is_foreign(event.type) && event.data[begin] != '{';
 }
 
-/// Whether an event that is no piece of a reply tells of an error, and not of something else.
+/// Whether an event that is no piece of a reply reports an error.
 bool tells_error(const sse_parser::event& event, const error_body& read) {
   if (is_heartbeat(event.type) || is_heartbeat(read.type)) return false;
   if (read.message.empty()) return false;

@@ -476,7 +476,7 @@ std::string response_stream::merged_output(const std::vector<std::string>& own,
   };
   std::vector<entry> entries;
   for (const std::string& raw : own) {
-    if (!raw.starts_with('{')) return {};  // nobody's items
+    if (!raw.starts_with('{')) return {};  // not an item
     raw_members members = members_of(raw);
     entries.push_back({raw, text_of(members, "id"), text_of(members, "type"), words_of(raw),
                        static_cast<std::int64_t>(entries.size())});

@@ -59,10 +59,10 @@ class response_stream {
   struct item {
     std::string id;                  ///< the first one given
     bool steady = false;             ///< another event has called it so, too
-    std::string type;                ///< empty: nobody told
+    std::string type;                ///< empty: unknown
     std::optional<std::int64_t> at;  ///< its `output_index`
     std::string added;               ///< as it was when it began
-    std::string done;                ///< as it was told whole
+    std::string done;                ///< as its done event has it
     piecewise_object call;           ///< name and call_id, where the pieces of a call have them
     std::map<std::string, text, std::less<>> texts;              ///< arguments, input, code
     std::map<std::pair<std::string, std::int64_t>, part> parts;  ///< by list and index

@@ -21,7 +21,7 @@ using hint_fields = std::map<std::string, std::string, std::less<>>;
 /// Each value may be a number, a length with its units ("1m30s", "PT1M"), or a date. A number
 /// within ten years of now, in seconds, milliseconds or less since the epoch, is a moment, whatever
 /// the header's own unit: no server asks to wait for decades. No wait, or one that is over, makes
-/// no sense. A long one is told as it is, up to 1e9 s.
+/// no sense. A long wait is returned unchanged, up to 1e9 s.
 std::optional<std::chrono::nanoseconds> retry_hint(const response_head& head,
                                                    std::string_view message, double now_unix,
                                                    const hint_fields& body = {});
