@@ -185,13 +185,17 @@ inline std::size_t put(std::unique_ptr<response_parser>& parser, boost::asio::co
   if (parser->head_arrived()) return parser->put_body(bytes, error);
   const std::string_view came(static_cast<const char*>(bytes.data()), bytes.size());
   constexpr std::string_view begin = "HTTP/";
-  const std::size_t length = head_length(came);
+  // Empty lines before a head are passed over, as llhttp does; Beast refuses them, which mends it.
+  const std::size_t empty_lines = std::min(came.find_first_not_of("\r\n"), came.size());
+  const std::string_view head = came.substr(empty_lines);
+  std::size_t length = head_length(head);
   if (length == 0) {
-    const bool may_come = came.substr(0, begin.size()) == begin.substr(0, came.size());
+    const bool may_come = head.substr(0, begin.size()) == begin.substr(0, head.size());
     if (!may_come) error = http::error::bad_version;
     if (came.size() >= response_parser::longest_header) error = http::error::header_limit;
     return 0;
   }
+  length += empty_lines;
   parser->put(boost::asio::buffer(came.data(), length), error);
   if (!parser->head_arrived() && !parser->is_done()) {
     auto again = std::make_unique<response_parser>(handler, true);

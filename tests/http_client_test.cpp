@@ -219,6 +219,7 @@ TEST_F(http_client_test, a_framing_that_is_not_to_the_letter_is_read_and_its_con
     std::string head;
     std::string body;
     bool reused = false;
+    std::string before = {};
   } rows[] = {
       {"to the letter", "Transfer-Encoding: chunked\r\n", chunks, true},
       {"with an extension", "Transfer-Encoding: chunked\r\n", "b;a=b\r\nhello world\r\n0\r\n\r\n",
@@ -240,10 +241,11 @@ TEST_F(http_client_test, a_framing_that_is_not_to_the_letter_is_read_and_its_con
        "b\r\nhello world\r\n0\r\nno field\r\n\r\n"},
       {"a folded field, which the parser takes, too", "X: y\r\n z\r\nContent-Length: 11\r\n",
        "hello world", true},
+      {"empty lines before the head", "Content-Length: 11\r\n", "hello world", false, "\r\n\n"},
   };
   for (const auto& row : rows) {
     answering_server server(loop);
-    server.reply = "HTTP/1.1 200 OK\r\n" + row.head + "\r\n" + row.body;
+    server.reply = row.before + "HTTP/1.1 200 OK\r\n" + row.head + "\r\n" + row.body;
     const auto client = make_http_client(loop, time, at(server.port(), "127.0.0.1"));
     for (int i = 0; i < 2; ++i) {
       const exchange_end end = send(*client);
