@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -52,6 +53,9 @@ struct options {
   /// How long a client may take, once it has begun a request, to send more of it, and to read more
   /// of a reply; then its connection is dropped. Tests make it short.
   std::chrono::nanoseconds patience = std::chrono::minutes(1);
+
+  /// Is told, on the serving thread, why a connection was dropped; it must not wait for anybody.
+  std::function<void(const std::string& sentence)> tell = {};
 };
 
 /// What `--simulate=PROFILE` stands for: `clean` (150 ms to the first token, 5 ms a token),

@@ -318,13 +318,15 @@ asio::awaitable<void> relay::impl::accept_all() {
       co_await pause.async_wait();
       continue;
     }
-    asio::co_spawn(io, serve(tcp_socket(std::move(socket))), [](const std::exception_ptr& failure) {
-      try {
-        if (failure) std::rethrow_exception(failure);
-      } catch (const std::exception& cause) {
-        fmt::print(stderr, "sluice simulate: a connection was dropped: {}\n", cause.what());
-      }
-    });
+    asio::co_spawn(io, serve(tcp_socket(std::move(socket))),
+                   [this](const std::exception_ptr& failure) {
+                     try {
+                       if (failure) std::rethrow_exception(failure);
+                     } catch (const std::exception& cause) {
+                       if (settings.tell)
+                         settings.tell(fmt::format("a connection was dropped: {}", cause.what()));
+                     }
+                   });
   }
 }
 
