@@ -32,6 +32,12 @@ namespace sluice {
 
 using nlohmann::ordered_json;
 
+bool begins_as_report_page(std::string_view text) {
+  return text.starts_with(
+      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+      "<meta name=\"generator\" content=\"sluice\">\n");
+}
+
 std::string json_in_html(const ordered_json& document) {
   const std::string text = document.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
   std::string safe;

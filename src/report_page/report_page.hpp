@@ -2,6 +2,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <string_view>
 
 namespace sluice {
 
@@ -16,6 +17,9 @@ bool has_report_page() noexcept;
 ///
 /// Pure. Throws fatal_error (cannot_start) when the program was built without.
 std::string report_page(const nlohmann::ordered_json& document);
+
+/// Whether a file that begins so is such a page. Pure.
+bool begins_as_report_page(std::string_view text);
 
 /// `document` as text that can stand inside an HTML script element: nothing in it ends the element,
 /// opens a comment, or is a line's end to some JavaScript.
