@@ -449,6 +449,13 @@ std::vector<setting_tables> run_tables(run_settings& target) {
            }}};
 }
 
+void read_settings(const settings& flags, const std::string& named_config, run_settings& target) {
+  const auto config = find_config(named_config);
+  flags.apply(config);
+  if (config) target.config_file = config->path;
+  if (flags.on_line("base-url")) target.engine.pool.clear();  // the line wins over the file
+}
+
 void read_pool_keys(run_settings& target) {
   for (std::size_t i = 0; i < target.engine.pool.size(); ++i) {
     auto& member = target.engine.pool[i];

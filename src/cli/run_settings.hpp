@@ -23,6 +23,7 @@ struct run_settings {
   duration grace = std::chrono::seconds{30};
   std::optional<std::string> simulate;  ///< profile of the built-in simulator
   std::string log_file;
+  std::string config_file;              ///< that was read; empty: none
   std::string price_group = "default";  ///< of the key, in a relay's own price list
   bool multiplier_given = false;        ///< engine.price_multiplier is somebody's word
   bool quiet = false;
@@ -36,6 +37,9 @@ std::vector<setting> run_flags(run_settings& target);
 std::vector<setting> run_flags(run_settings& target, const std::set<std::string>& on_line);
 /// The tables of its config file: `[[relay]]`, the members of a pool.
 std::vector<setting_tables> run_tables(run_settings& target);
+/// Applies what the config file (the named one, or as find_config() finds it), the environment and
+/// the line say to `target`, of which `flags` were made. Throws fatal_error.
+void read_settings(const settings& flags, const std::string& named_config, run_settings& target);
 /// Reads the members' keys, once it is certain that the pool is used: a rehearsal needs none.
 /// Throws fatal_error that names the member.
 void read_pool_keys(run_settings& target);

@@ -1,17 +1,23 @@
 #include "cli/setting.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <toml++/toml.h>
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
-#include <fstream>
+#include <sstream>
 #include <utility>
 
+#include "cli/ownership.hpp"
 #include "cli/suggestion.hpp"
 #include "sluice/error.hpp"
 
@@ -51,8 +57,8 @@ std::vector<std::string> config_values(const toml::node& node) {
   return values;
 }
 
-std::string line_of(const std::string& path, std::uint32_t number) {
-  std::ifstream file(path);
+std::string line_of(const std::string& text, std::uint32_t number) {
+  std::istringstream file(text);
   std::string line;
   while (number-- > 0 && std::getline(file, line)) {
   }
@@ -138,14 +144,15 @@ void settings::add_to(CLI::App& command) {
   }
 }
 
-void settings::apply_config(const std::string& path) const {
+void settings::apply_config(const config_file& config) const {
+  const std::string& path = config.path;
   toml::table document;
   try {
-    document = toml::parse_file(path);
+    document = toml::parse(config.text, path);
   } catch (const toml::parse_error& fault) {
     // What the parser says may quote the value.
     const auto number = fault.source().begin.line;
-    const std::string line = line_of(path, number);
+    const std::string line = line_of(config.text, number);
     const bool secret = std::any_of(table_.begin(), table_.end(), [&](const setting& entry) {
       return entry.secret && line.find(entry.name) != std::string::npos;
     });
@@ -170,8 +177,8 @@ void settings::apply_config(const std::string& path) const {
   apply_table(document, table_, path);
 }
 
-void settings::apply(const std::optional<std::string>& config_path) const {
-  if (config_path) apply_config(*config_path);
+void settings::apply(const std::optional<config_file>& config) const {
+  if (config) apply_config(*config);
   for (const setting& entry : table_) {
     if (entry.environment.empty()) continue;
     const char* text = std::getenv(entry.environment.c_str());
@@ -200,16 +207,94 @@ bool settings::on_line(const std::string& name) const {
   return false;
 }
 
-std::optional<std::string> find_config(const std::string& named) {
+namespace {
+
+// Opened once, so that what is read is what was looked at.
+class opened_config {
+ public:
+  explicit opened_config(const std::string& path)
+      : path_(path), file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
+    if (file_ < 0 && errno != ENOENT && errno != ENOTDIR) cannot_be_read();
+    if (file_ >= 0 && ::fstat(file_, &info_) != 0) cannot_be_read();
+  }
+  opened_config(const opened_config&) = delete;
+  opened_config& operator=(const opened_config&) = delete;
+  ~opened_config() {
+    if (file_ >= 0) ::close(file_);
+  }
+
+  bool is_file() const { return file_ >= 0 && S_ISREG(info_.st_mode); }
+
+  config_file content() const {
+    constexpr std::size_t block = 65536;
+    config_file config{path_, {}};
+    for (;;) {
+      const std::size_t before = config.text.size();
+      config.text.resize(before + block);
+      const ssize_t n = ::read(file_, config.text.data() + before, block);
+      if (n < 0 && errno != EINTR) cannot_be_read();
+      config.text.resize(before + static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
+      if (n == 0) return config;
+    }
+  }
+
+  // Refuses what others may have written.
+  void require_own() const {
+    const auto refuse_it = [&](const std::string& why, const std::string& remedy) {
+      refuse(fmt::format(
+          "{}: {}, and a config file may say where the key is sent; {}if you trust it, name it "
+          "with --config {}",
+          path_, why, remedy, path_));
+    };
+    struct stat link {};
+    if (::lstat(path_.c_str(), &link) != 0) link = info_;  // gone meanwhile
+    for (const auto& one : {link, info_}) {
+      if (!is_own(one)) {
+        refuse_it(fmt::format("belongs to another user ({})", one.st_uid), "");
+      }
+    }
+    if (others_may_write(info_, path_)) {
+      refuse_it("others may write it", fmt::format("run 'chmod go-w {}', or, ", path_));
+    }
+    const std::string parent = std::filesystem::path(path_).parent_path().string();
+    const std::string folder = parent.empty() ? "." : parent;
+    if (others_may_replace_in(folder)) {
+      refuse_it("others may write its folder", fmt::format("run 'chmod go-w {}', or, ", folder));
+    }
+  }
+
+ private:
+  [[noreturn]] void cannot_be_read() const {
+    refuse(fmt::format("{}: cannot be read ({}); a config file has to be readable", path_,
+                       std::strerror(errno)));
+  }
+
+  std::string path_;
+  int file_ = -1;
+  struct stat info_ {};
+};
+
+std::optional<config_file> unnamed_config(const std::string& path) {
+  std::error_code unreadable;  // a folder that may not be looked into holds none
+  if (!std::filesystem::is_regular_file(path, unreadable)) return std::nullopt;
+  const opened_config opened(path);
+  if (!opened.is_file()) return std::nullopt;
+  opened.require_own();
+  return opened.content();
+}
+
+}  // namespace
+
+std::optional<config_file> find_config(const std::string& named) {
   namespace fs = std::filesystem;
-  std::error_code unreadable;
   if (!named.empty()) {
-    if (!fs::is_regular_file(named, unreadable)) {
+    const opened_config opened(named);
+    if (!opened.is_file()) {
       refuse(fmt::format("--config {}: there is no such file; check the path", named));
     }
-    return named;
+    return opened.content();
   }
-  if (fs::is_regular_file("sluice.toml", unreadable)) return "sluice.toml";
+  if (auto here = unnamed_config("sluice.toml")) return here;
   fs::path home;
   if (const char* config_home = std::getenv("XDG_CONFIG_HOME");
       config_home != nullptr && *config_home) {
@@ -219,9 +304,7 @@ std::optional<std::string> find_config(const std::string& named) {
   } else {
     return std::nullopt;
   }
-  const fs::path file = home / "sluice" / "config.toml";
-  if (!fs::is_regular_file(file, unreadable)) return std::nullopt;
-  return file.string();
+  return unnamed_config((home / "sluice" / "config.toml").string());
 }
 
 duration parse_duration(const std::string& text) {

@@ -43,6 +43,12 @@ class bad_setting : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// A config file, as it was when it was looked at.
+struct config_file {
+  std::string path;
+  std::string text;
+};
+
 /// Puts the settings of one command onto its parser, and then, once the line is parsed, applies
 /// what the config file, the environment and the line say, in this order.
 class settings {
@@ -51,7 +57,7 @@ class settings {
 
   void add_to(CLI::App& command);
   /// Throws fatal_error, naming the flag, variable or key whose value cannot be used.
-  void apply(const std::optional<std::string>& config_path) const;
+  void apply(const std::optional<config_file>& config) const;
   /// Whether the line has that flag.
   bool on_line(const std::string& name) const;
 
@@ -61,15 +67,18 @@ class settings {
     std::vector<std::string> values;
     bool on = false;
   };
-  void apply_config(const std::string& path) const;
+  void apply_config(const config_file& config) const;
   std::vector<setting> table_;
   std::vector<setting_tables> tables_;
   std::vector<std::unique_ptr<given>> given_;
 };
 
 /// The config file to read: the named one, else ./sluice.toml, else sluice/config.toml under
-/// $XDG_CONFIG_HOME, else none.
-std::optional<std::string> find_config(const std::string& named);
+/// $XDG_CONFIG_HOME, else none. It may say where the key is sent, so one that nobody has named has
+/// to be the user's own or root's, and nobody else's to write or to replace; the same goes for the
+/// one under $XDG_CONFIG_HOME, which the environment names, not the user. Throws fatal_error
+/// otherwise, and when it cannot be read.
+std::optional<config_file> find_config(const std::string& named);
 
 // Values as people write them; each throws bad_setting.
 duration parse_duration(const std::string& text);  ///< 250ms, 10s, 2m, 1h

@@ -150,7 +150,8 @@ TEST(run_settings, the_key_comes_from_a_file_and_never_from_a_flag) {
 run_settings from_config(const std::string& toml) {
   const test::temp_dir dir;
   run_settings chosen;
-  settings(run_flags(chosen), run_tables(chosen)).apply(dir.write("sluice.toml", toml));
+  settings(run_flags(chosen), run_tables(chosen))
+      .apply(find_config(dir.write("sluice.toml", toml)));
   read_pool_keys(chosen);
   return chosen;
 }

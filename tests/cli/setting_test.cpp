@@ -1,6 +1,7 @@
 #include "cli/setting.hpp"
 
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -89,7 +90,7 @@ struct setting_test : testing::Test {
     app.add_option("JOB", rest);
     std::reverse(line.begin(), line.end());
     app.parse(line);
-    flags.apply(config);
+    flags.apply(config ? find_config(*config) : std::nullopt);
   }
   std::string refused(const std::vector<std::string>& line,
                       const std::optional<std::string>& config = std::nullopt) {
@@ -194,7 +195,7 @@ TEST_F(setting_test, an_unknown_config_key_is_refused_with_a_suggestion) {
 TEST_F(setting_test, a_secret_that_is_no_toml_is_not_shown) {
   for (const char* document : {"secret = 99999999999999999999999\n", "\nsecret=sk-1234567890\n"}) {
     try {
-      settings(table()).apply(dir.write("sluice.toml", document));
+      settings(table()).apply(find_config(dir.write("sluice.toml", document)));
       ADD_FAILURE() << document;
     } catch (const fatal_error& fault) {
       EXPECT_THAT(fault.what(), HasSubstr("sluice.toml line "));
@@ -224,13 +225,55 @@ TEST_F(setting_test, the_config_file_is_looked_for_in_order) {
   std::filesystem::create_directories(dir / "xdg/sluice");
   std::filesystem::create_directories(dir / "work");
   std::filesystem::current_path(dir / "work");
-  EXPECT_EQ(find_config(""), std::nullopt);
+  EXPECT_FALSE(find_config("").has_value());
   dir.write("xdg/sluice/config.toml", "");
-  EXPECT_EQ(find_config(""), dir / "xdg/sluice/config.toml");
+  EXPECT_EQ(find_config("")->path, dir / "xdg/sluice/config.toml");
   dir.write("work/sluice.toml", "");
-  EXPECT_EQ(find_config(""), "sluice.toml");
-  EXPECT_EQ(find_config(dir.write("own.toml", "")), dir / "own.toml");
+  EXPECT_EQ(find_config("")->path, "sluice.toml");
+  EXPECT_EQ(find_config(dir.write("own.toml", "a = 1"))->text, "a = 1");
   EXPECT_THROW(find_config(dir / "none.toml"), fatal_error);
+  std::filesystem::current_path(here);
+}
+
+// A config file that nobody named, with the rights of the file, its folder and its owner.
+struct unnamed_config {
+  const char* sentence;
+  mode_t file;
+  mode_t folder;
+  const char* refusal;  // empty: it is read
+};
+
+TEST_F(setting_test, a_config_that_nobody_named_is_nobody_elses_to_write) {
+  const auto here = std::filesystem::current_path();
+  std::filesystem::create_directories(dir / "work");
+  const std::string path = dir.write("work/sluice.toml", "");
+  std::filesystem::current_path(dir / "work");
+  const unnamed_config rows[] = {
+      {"the user's own", 0600, 0700, ""},
+      {"for all to read", 0644, 0755, ""},
+      {"for all to write", 0666, 0755, "others may write it"},
+      {"for others to write", 0602, 0755, "others may write it"},
+      {"in a folder for all to write", 0644, 0777, "others may write its folder"},
+      {"in a folder like /tmp", 0644, 01777, ""},
+      {"for all to write, in a folder like /tmp", 0666, 01777, "others may write it"},
+  };
+  for (const auto& row : rows) {
+    ASSERT_EQ(::chmod(path.c_str(), row.file), 0);
+    ASSERT_EQ(::chmod((dir / "work").c_str(), row.folder), 0);
+    std::string told;
+    try {
+      find_config("");
+    } catch (const fatal_error& thrown) {
+      told = thrown.what();
+    }
+    if (row.refusal[0] == '\0') {
+      EXPECT_EQ(told, "") << row.sentence;
+    } else {
+      EXPECT_THAT(told, HasSubstr(row.refusal)) << row.sentence;
+      EXPECT_THAT(told, HasSubstr("--config sluice.toml")) << row.sentence;
+    }
+    EXPECT_TRUE(find_config("sluice.toml")) << "the user's word: " << row.sentence;
+  }
   std::filesystem::current_path(here);
 }
 
