@@ -2,10 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "cli/named_files.hpp"
 #include "file_system.hpp"
 #include "report_page/report_page.hpp"
 #include "sluice/error.hpp"
@@ -19,9 +22,30 @@ namespace {
       fmt::format("--html {}: {}; name a file in a folder that you may write", path, why));
 }
 
+// What is there is only replaced where it is known for a page of ours.
+void require_replaceable(const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const auto kind = fs::status(path, error).type();
+  if (kind == fs::file_type::not_found) return;
+  std::array<char, 512> begin{};
+  std::streamsize size = 0;
+  if (kind == fs::file_type::regular) {  // a pipe would keep us waiting
+    std::ifstream file(path, std::ios::binary);
+    file.read(begin.data(), begin.size());
+    size = file.gcount();
+    if (!file.bad() && file.eof() && size == 0) return;
+  }
+  if (begins_as_report_page({begin.data(), static_cast<std::size_t>(size)})) return;
+  throw fatal_error(fatal_error::kind::cannot_start,
+                    fmt::format("--html {}: is no page of sluice's, and is not replaced; name "
+                                "another file, or remove it first",
+                                path));
+}
+
 }  // namespace
 
-void require_page(const std::string& path) {
+void require_page(const std::string& path, const std::vector<job_files>& jobs) {
   if (!has_report_page()) (void)report_page({});  // says so
   const auto files = system_files();
   if (path.empty()) refuse(path, "that is no file");
@@ -32,6 +56,9 @@ void require_page(const std::string& path) {
   if (!files->is_writable_folder(named)) {
     refuse(path, fmt::format("the folder {} may not be written", named));
   }
+  require_no_job_file("--html", path, jobs);
+  require_no_strange_link("--html", path);
+  require_replaceable(path);
 }
 
 void write_page(const std::string& path, const nlohmann::ordered_json& document, unsigned mode) {

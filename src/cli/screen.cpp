@@ -1,20 +1,20 @@
 #include "cli/screen.hpp"
 
+#include <fmt/format.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/base_sink.h>
-#include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/spdlog.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <string_view>
+#include <utility>
+#include <vector>
 
+#include "cli/log_file.hpp"
 #include "shown_text.hpp"
-#include "sluice/error.hpp"
 
 namespace sluice::cli {
 namespace {
@@ -32,6 +32,23 @@ class screen_sink final : public spdlog::sinks::base_sink<std::mutex> {
   void flush_() override {}
 
   screen& shown_;
+};
+
+class file_sink final : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  explicit file_sink(log_file opened) : file_(std::move(opened)) {}
+
+ private:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t text;
+    formatter_->format(message, text);
+    if (const int error = file_.append({text.data(), text.size()}); error != 0) {
+      throw spdlog::spdlog_ex(fmt::format("cannot be written ({})", std::strerror(error)));
+    }
+  }
+  void flush_() override {}
+
+  log_file file_;
 };
 
 // The message of a log entry, as it may be shown.
@@ -54,28 +71,6 @@ std::unique_ptr<spdlog::formatter> pattern(const std::string& text) {
   return formatter;
 }
 
-// Makes files, while in scope, that nobody else can read.
-class private_files {
- public:
-  private_files() : before_(::umask(S_IRWXG | S_IRWXO)) {}
-  private_files(const private_files&) = delete;
-  private_files& operator=(const private_files&) = delete;
-  ~private_files() { ::umask(before_); }
-
- private:
-  mode_t before_;
-};
-
-// How much of a UTF-8 text fits into so many columns, taking each code point for one.
-std::size_t fitting(std::string_view text, std::size_t columns) {
-  std::size_t at = 0;
-  for (std::size_t seen = 0; at < text.size(); ++at) {
-    const bool begins = (static_cast<unsigned char>(text[at]) & 0xC0U) != 0x80U;
-    if (begins && seen++ == columns) break;
-  }
-  return at;
-}
-
 }  // namespace
 
 screen::screen() {
@@ -87,37 +82,38 @@ screen::~screen() {
   clear_live();
 }
 
-void screen::erase() {
-  if (!live_.empty()) std::fputs("\r\x1b[K", stderr);
-}
-
-void screen::draw() {
-  winsize size{};
-  const bool known = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-  const std::size_t columns = known ? size.ws_col : 80U;
-  std::fwrite(live_.data(), 1, fitting(live_, columns - 1), stderr);
-  std::fflush(stderr);
-}
-
 void screen::line(const std::string& text) {
-  const std::lock_guard lock(mutex_);
-  erase();
-  std::fputs((shown_lines(text) + "\n").c_str(), stderr);
-  if (!live_.empty()) draw();
+  show_heading();
+  writer_.line(shown_lines(text));
 }
 
 void screen::live(const std::string& text) {
-  const std::lock_guard lock(mutex_);
   if (!terminal_) return;
-  erase();
-  live_ = shown_text(text);
-  draw();
+  show_heading();
+  writer_.live(shown_text(text));
 }
 
 void screen::clear_live() {
+  writer_.live({});
+}
+
+void screen::heading(const std::string& text) {
   const std::lock_guard lock(mutex_);
-  erase();
-  live_.clear();
+  heading_ = text;
+}
+
+void screen::show_heading() {
+  const std::lock_guard lock(mutex_);
+  if (heading_.empty()) return;
+  const std::string text = std::exchange(heading_, {});
+  if (!quiet_) writer_.line("sluice: " + shown_text(text));
+  if (to_file_) to_file_(text);
+}
+
+void screen::begin_log(bool quiet, std::function<void(const std::string&)> to_file) {
+  const std::lock_guard lock(mutex_);
+  quiet_ = quiet;
+  to_file_ = std::move(to_file);
 }
 
 void start_log(screen& shown, bool verbose, bool quiet, const std::string& file) {
@@ -127,21 +123,26 @@ void start_log(screen& shown, bool verbose, bool quiet, const std::string& file)
                        : verbose ? spdlog::level::debug
                                  : spdlog::level::info);
   std::vector<spdlog::sink_ptr> sinks{to_screen};
+  std::function<void(const std::string&)> heading_to_file;
   if (!file.empty()) {
-    try {
-      const private_files mine;  // it tells what was asked and answered
-      auto to_file = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file);
-      to_file->set_formatter(pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %*"));
-      to_file->set_level(spdlog::level::debug);
-      sinks.push_back(to_file);
-    } catch (const spdlog::spdlog_ex&) {
-      throw fatal_error(fatal_error::kind::cannot_start,
-                        "--log-file " + file + ": cannot be written; choose another place");
-    }
+    auto to_file = std::make_shared<file_sink>(open_log(file));
+    to_file->set_formatter(pattern(log_pattern));
+    to_file->set_level(spdlog::level::debug);
+    sinks.push_back(to_file);
+    heading_to_file = [to_file](const std::string& text) {
+      to_file->log(spdlog::details::log_msg("sluice", spdlog::level::info, text));
+    };
   }
+  shown.begin_log(quiet, std::move(heading_to_file));
   auto logger = std::make_shared<spdlog::logger>("sluice", sinks.begin(), sinks.end());
   logger->set_level(verbose || !file.empty() ? spdlog::level::debug : spdlog::level::info);
-  logger->flush_on(spdlog::level::warn);
+  // The library's own handler writes to standard error, and would wait for its reader.
+  logger->set_error_handler(
+      [&shown, file, told = std::make_shared<std::once_flag>()](const std::string& why) {
+        std::call_once(*told, [&] {
+          shown.line(fmt::format("sluice: --log-file {}: {}; the log has a gap", file, why));
+        });
+      });
   spdlog::set_default_logger(logger);
 }
 

@@ -1,12 +1,15 @@
 #pragma once
 
+#include <functional>
 #include <mutex>
 #include <string>
+
+#include "cli/screen_writer.hpp"
 
 namespace sluice::cli {
 
 /// Standard error as a person sees it: lines that stay, and below them, on a terminal, one live
-/// line that is written over. May be used from any thread.
+/// line that is written over. Never waits for whoever reads it. May be used from any thread.
 class screen {
  public:
   screen();
@@ -20,16 +23,25 @@ class screen {
   void live(const std::string& text);
   void clear_live();
 
- private:
-  void erase();
-  void draw();
+  /// The first line of the screen: shown before the next one, whatever that is, and left out where
+  /// the command refuses to start before there is one.
+  void heading(const std::string& text);
+  /// Shows it now, if it has not been shown.
+  void show_heading();
+  /// Where the heading goes as well; a screen that is to be quiet does without.
+  void begin_log(bool quiet, std::function<void(const std::string& heading)> to_file);
 
+ private:
   std::mutex mutex_;
+  screen_writer& writer_ = standard_error();
   bool terminal_ = false;
-  std::string live_;
+  std::string heading_;
+  bool quiet_ = false;
+  std::function<void(const std::string&)> to_file_;
 };
 
-/// Sends the program's log to the screen, and to a file as well when one is named.
+/// Sends the program's log to the screen, and to a file as well when one is named. Throws
+/// fatal_error where that file is not to be written (open_log).
 void start_log(screen& shown, bool verbose, bool quiet, const std::string& file);
 
 }  // namespace sluice::cli

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <spdlog/spdlog.h>
 
+#include <chrono>
 #include <memory>
 
 #include "sluice/error.hpp"
@@ -24,6 +25,7 @@ TEST(screen, away_from_a_terminal_there_is_no_live_line) {
     shown.line("a line that stays");
     shown.clear_live();
   }
+  standard_error().settle(std::chrono::minutes(1));
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "a line that stays\n");
 }
 
@@ -38,6 +40,7 @@ TEST(screen, the_log_goes_to_it_and_to_a_file) {
     spdlog::warn("take care");
     spdlog::set_default_logger(before);
   }
+  standard_error().settle(std::chrono::minutes(1));
   const std::string seen = testing::internal::GetCapturedStderr();
   EXPECT_EQ(seen, "sluice: take care\n");
   EXPECT_THAT(dir.read("log"), HasSubstr("take care"));
@@ -56,11 +59,44 @@ TEST(screen, quiet_and_verbose) {
     spdlog::warn("take care");
     spdlog::error("broken");
     spdlog::set_default_logger(before);
+    standard_error().settle(std::chrono::minutes(1));
     const std::string seen = testing::internal::GetCapturedStderr();
     EXPECT_EQ(seen.find("in detail") != std::string::npos, detail);
     EXPECT_EQ(seen.find("take care") != std::string::npos, care);
     EXPECT_THAT(seen, HasSubstr("broken"));
   }
+}
+
+TEST(screen, the_heading_stands_first_wherever_it_is_shown) {
+  const test::temp_dir dir;
+  const auto before = spdlog::default_logger();
+  for (const bool quiet : {false, true}) {
+    testing::internal::CaptureStderr();
+    {
+      screen shown;
+      start_log(shown, false, quiet, dir / "log");
+      shown.heading("relay https://a.example");
+      spdlog::error("broken");
+      shown.show_heading();
+      spdlog::set_default_logger(before);
+    }
+    standard_error().settle(std::chrono::minutes(1));
+    EXPECT_EQ(testing::internal::GetCapturedStderr(),
+              quiet ? "sluice: broken\n" : "sluice: relay https://a.example\nsluice: broken\n");
+  }
+  EXPECT_EQ(dir.lines("log").size(), 4U) << "the log has it either way";
+  EXPECT_THAT(dir.lines("log").at(0), HasSubstr("relay https://a.example"));
+}
+
+TEST(screen, a_heading_is_left_out_where_nothing_follows) {
+  testing::internal::CaptureStderr();
+  {
+    screen shown;
+    shown.heading("relay https://a.example");
+  }
+  standard_error().line("sluice: refused");
+  standard_error().settle(std::chrono::minutes(1));
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "sluice: refused\n");
 }
 
 TEST(screen, a_log_file_that_cannot_be_written_is_refused) {
