@@ -1,21 +1,25 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <csignal>
-#include <cstdio>
 #include <exception>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include "cli/bench_command.hpp"
 #include "cli/check_command.hpp"
+#include "cli/descriptors.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/models_command.hpp"
 #include "cli/probe_command.hpp"
 #include "cli/quota_command.hpp"
 #include "cli/report_command.hpp"
 #include "cli/run_command.hpp"
+#include "cli/screen_writer.hpp"
 #include "cli/simulate_command.hpp"
+#include "cli/standard_output.hpp"
 #include "cli/suggestion.hpp"
 #include "shown_text.hpp"
 #include "sluice/error.hpp"
@@ -25,8 +29,12 @@ namespace {
 
 using namespace sluice;
 
+void say(const std::string& sentence) {
+  cli::standard_error().line("sluice: " + shown_text(sentence));
+}
+
 int refuse(const std::string& sentence) {
-  std::fprintf(stderr, "sluice: %s\n", shown_text(sentence).c_str());
+  say(sentence);
   return cli::cannot_start;
 }
 
@@ -93,10 +101,11 @@ int run_program(int argc, char** argv) {
   cli::add_simulate_command(program, exit_status);
   try {
     program.parse(argc, argv);
-  } catch (const CLI::CallForHelp& asked) {
-    return program.exit(asked);
-  } catch (const CLI::CallForVersion& asked) {
-    return program.exit(asked);
+  } catch (const CLI::Success& asked) {  // help, or the version
+    std::ostringstream text;
+    program.exit(asked, text, text);
+    cli::print(text.str());
+    return cli::success;
   } catch (const CLI::ExtrasError&) {
     return refuse(unknown_word(program, program.remaining(true).front()));
   } catch (const CLI::RequiredError&) {
@@ -112,23 +121,39 @@ int run_program(int argc, char** argv) {
   return exit_status;
 }
 
+// What was thrown that ends the program is said, and told the shell.
+int run_and_tell(int argc, char** argv) {
+  using namespace sluice;
+  try {
+    return run_program(argc, argv);
+  } catch (const cli::reader_gone&) {
+    throw;
+  } catch (const fatal_error& fault) {
+    cli::standard_error().line(std::string("sluice: ") + fault.what());
+    return fault.why() == fatal_error::kind::cannot_write ? cli::results_lost : cli::cannot_start;
+  } catch (const std::exception& fault) {
+    say(fmt::format("this should not happen: {}; what is finished is kept, run again to go on",
+                    fault.what()));
+    return cli::results_lost;
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  sluice::cli::open_standard_descriptors();
   // A screen that was closed and a file that may not grow are errors to be told, not ends.
-  std::signal(SIGPIPE, SIG_IGN);
+  const auto pipe_before = std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
+  constexpr std::chrono::seconds for_a_slow_reader{1};
   try {
-    return run_program(argc, argv);
-  } catch (const sluice::fatal_error& fault) {
-    std::fprintf(stderr, "sluice: %s\n", fault.what());
-    return fault.why() == sluice::fatal_error::kind::cannot_write ? sluice::cli::results_lost
-                                                                  : sluice::cli::cannot_start;
-  } catch (const std::exception& fault) {
-    std::fprintf(
-        stderr,
-        "sluice: this should not happen: %s; what is finished is kept, run again to go on\n",
-        sluice::shown_text(fault.what()).c_str());
-    return sluice::cli::results_lost;
+    const int status = run_and_tell(argc, argv);
+    sluice::cli::standard_error().settle(for_a_slow_reader);
+    return status;
+  } catch (const sluice::cli::reader_gone&) {  // as other Unix tools do
+    sluice::cli::standard_error().settle(for_a_slow_reader);
+    std::signal(SIGPIPE, pipe_before);
+    std::raise(SIGPIPE);
+    return 128 + SIGPIPE;  // where it was ignored at the start
   }
 }

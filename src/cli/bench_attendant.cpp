@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include <csignal>
 #include <utility>
 
 #include "cli/progress.hpp"
@@ -32,18 +31,13 @@ std::string bench_progress(const bench::benchmark::status& now) {
 bench_attendant::bench_attendant(boost::asio::io_context& loop, clock& time,
                                  bench::benchmark& attended, screen& shown,
                                  const run_settings& chosen)
-    : time_(time),
-      bench_(attended),
-      screen_(shown),
-      grace_(chosen.grace),
-      signals_(loop, SIGINT, SIGTERM) {
-  await_signal();
+    : time_(time), bench_(attended), screen_(shown), grace_(chosen.grace), interrupts_(loop) {
+  interrupts_.listen([this] { end_in_order(); }, [this] { bench_.abort(); });
   if (!chosen.quiet) repeat();
 }
 
 void bench_attendant::leave() {
-  left_ = true;
-  signals_.cancel();
+  interrupts_.leave();
   for (clock::timer* timer : {&progress_, &end_}) {
     if (*timer != 0) time_.cancel(std::exchange(*timer, 0));
   }
@@ -63,19 +57,11 @@ void bench_attendant::repeat() {
   });
 }
 
-void bench_attendant::await_signal() {
-  signals_.async_wait([this](const boost::system::error_code& error, int) {
-    if (error || left_) return;
-    if (std::exchange(interrupted_, true)) {
-      bench_.abort();
-      return;
-    }
-    bench_.stop("interrupted");
-    spdlog::warn("interrupted: {} in flight may finish within {}; interrupt again to stop at once",
-                 bench_.now().in_flight, short_time(std::chrono::duration<double>(grace_).count()));
-    end_ = time_.call_at(time_.now() + grace_, [this] { bench_.abort(); });
-    await_signal();
-  });
+void bench_attendant::end_in_order() {
+  bench_.stop("interrupted");
+  spdlog::warn("interrupted: {} in flight may finish within {}; interrupt again to stop at once",
+               bench_.now().in_flight, short_time(std::chrono::duration<double>(grace_).count()));
+  end_ = time_.call_at(time_.now() + grace_, [this] { bench_.abort(); });
 }
 
 }  // namespace sluice::cli

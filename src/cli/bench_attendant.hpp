@@ -1,10 +1,10 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/signal_set.hpp>
 #include <string>
 
 #include "bench/benchmark.hpp"
+#include "cli/interrupts.hpp"
 #include "cli/run_settings.hpp"
 #include "cli/screen.hpp"
 #include "sluice/clock.hpp"
@@ -14,7 +14,7 @@ namespace sluice::cli {
 /// What a benchmark is doing, as one line for a person.
 std::string bench_progress(const bench::benchmark::status& now);
 
-/// What happens beside a benchmark on the same loop: progress, and SIGINT or SIGTERM, the first of
+/// What happens beside a benchmark on the same loop: progress, and the signals, the first of
 /// which lets what is in flight end.
 class bench_attendant {
  public:
@@ -26,21 +26,19 @@ class bench_attendant {
 
   /// The benchmark is over.
   void leave();
-  bool interrupted() const noexcept { return interrupted_; }
+  bool interrupted() const noexcept { return interrupts_.came(); }
 
  private:
   void repeat();
-  void await_signal();
+  void end_in_order();
 
   clock& time_;
   bench::benchmark& bench_;
   screen& screen_;
   duration grace_;
-  boost::asio::signal_set signals_;
+  interrupts interrupts_;
   clock::timer progress_ = 0;
   clock::timer end_ = 0;
-  bool interrupted_ = false;
-  bool left_ = false;
 };
 
 }  // namespace sluice::cli

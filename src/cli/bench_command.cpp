@@ -22,6 +22,7 @@
 #include "cli/bench_report.hpp"
 #include "cli/bench_settings.hpp"
 #include "cli/exit_status.hpp"
+#include "cli/heading.hpp"
 #include "cli/page_file.hpp"
 #include "cli/relay_setup.hpp"
 #include "cli/screen.hpp"
@@ -109,22 +110,32 @@ std::optional<ordered_json> earlier_document(const std::string& path) {
   return bench::parse_bench_document(text.str(), "--compare", path);
 }
 
-void tell(ordered_json document, const std::optional<ordered_json>& before,
-          const bench_settings& chosen) {
-  if (before) document["comparison"] = bench::compare(*before, document);
-  if (!chosen.html.empty()) {
-    write_page(chosen.html, document, chosen.inquiry.run.engine.output.mode);
-  }
+void print_measured(const ordered_json& document, const bench_settings& chosen) {
   if (chosen.inquiry.json) {
     for (const auto& warning : bench_warnings(document)) spdlog::warn("{}", warning);
     return print(document);
   }
   std::string lines = bench_lines(document);
-  if (before) {
+  if (document.contains("comparison")) {
     lines += "\n";
     for (const auto& line : bench::comparison_lines(document["comparison"])) lines += line + "\n";
   }
   print(lines);
+}
+
+void tell(ordered_json document, const std::optional<ordered_json>& before,
+          const bench_settings& chosen) {
+  if (before) document["comparison"] = bench::compare(*before, document);
+  std::exception_ptr no_page;  // what was measured is told all the same
+  try {
+    if (!chosen.html.empty()) {
+      write_page(chosen.html, document, chosen.inquiry.run.engine.output.mode);
+    }
+  } catch (const fatal_error&) {
+    no_page = std::current_exception();
+  }
+  print_measured(document, chosen);
+  if (no_page) std::rethrow_exception(no_page);
 }
 
 exit_status measure(bench_settings& chosen) {
@@ -139,11 +150,14 @@ exit_status measure(bench_settings& chosen) {
   const auto simulated =
       run.simulate ? start_simulator(run, chosen.inquiry.simulated_balance) : nullptr;
   const auto members = find_members(chosen.inquiry, simulated != nullptr);
+  shown.heading(heading(run, simulated != nullptr));
+  warn_of_exposed_keys(run.engine);
 
   config options = run.engine;
   options.job.model = chosen.model;
   options.job.override_model = false;
   if (!simulated) share_limit(options.pace);
+  if (!run.config_file.empty() && asks_for_prices(run)) shown.show_heading();  // it gets the key
   const relay_prices prices = load_prices(run);
   if (chosen.find_limit && options.pace.tokens_per_minute != 0) {
     refuse("--find-limit looks for a limit of requests, which --tpm would hide; leave it out");
@@ -169,18 +183,23 @@ exit_status measure(bench_settings& chosen) {
                               .counts_tokens = options.pace.tokens_per_minute != 0,
                               .max_wait = options.pace.max_wait});
   if (chosen.find_limit) benchmark.search_limits(relays.searches(money, id));
+  shown.show_heading();
   std::exception_ptr fault;
-  bench_attendant beside(loop, time, benchmark, shown, run);
-  asio::co_spawn(loop, benchmark.run(), [&](std::exception_ptr thrown) {
-    fault = std::move(thrown);
-    beside.leave();
-    relays.leave();
-  });
-  loop.run();
-  if (fault) std::rethrow_exception(fault);
+  bool was_interrupted = false;
+  {
+    bench_attendant beside(loop, time, benchmark, shown, run);
+    asio::co_spawn(loop, benchmark.run(), [&](std::exception_ptr thrown) {
+      fault = std::move(thrown);
+      beside.leave();
+      relays.leave();
+    });
+    loop.run();
+    if (fault) std::rethrow_exception(fault);
+    was_interrupted = beside.interrupted();
+  }
 
   tell_what_ended(benchmark, targets);
-  const exit_status status = status_of(benchmark, targets, beside.interrupted());
+  const exit_status status = status_of(benchmark, targets, was_interrupted);
   const bool wrong_address = status == cannot_start && !benchmark.some_succeeded();
   if (benchmark.measured() && !wrong_address) tell(benchmark.document(), before, chosen);
   if (benchmark.measured() || status != success) return status;
@@ -226,8 +245,7 @@ void add_bench_command(CLI::App& program, int& exit_status) {
       "  sluice bench job.jsonl --target blue=https://blue.example/v1 --target "
       "green=https://g.example");
   command->callback([kept, &exit_status] {
-    kept->flags.apply(find_config(kept->config));
-    if (kept->flags.on_line("base-url")) kept->chosen.inquiry.run.engine.pool.clear();
+    read_settings(kept->flags, kept->config, kept->chosen.inquiry.run);
     exit_status = measure(kept->chosen);
   });
 }

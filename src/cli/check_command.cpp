@@ -12,7 +12,9 @@
 #include <vector>
 
 #include "cli/check_report.hpp"
+#include "cli/descriptors.hpp"
 #include "cli/exit_status.hpp"
+#include "cli/heading.hpp"
 #include "cli/relay_setup.hpp"
 #include "cli/run_settings.hpp"
 #include "cli/screen.hpp"
@@ -125,10 +127,13 @@ exit_status check_jobs(check_settings& chosen, const std::vector<std::string>& n
   options.check();
   if (asks) {
     require_keys(chosen.run);
+    shown.heading(heading(chosen.run, false));
     find_proxies(options);
+    if (!chosen.run.config_file.empty()) shown.show_heading();
   }
   const auto prices = load_prices(chosen.run);
   const auto paths = jobs_among(named);
+  require_standard_input(paths);
   options.job.stream = false;  // the fields of a stream are no part of what is counted
   const check_options how{.lines = options.job,
                           .prices = prices,
@@ -184,7 +189,7 @@ void add_check_command(CLI::App& program, int& exit_status) {
       "  sluice check a.jsonl b.jsonl.gz --json --rpm 60 | jq '.jobs[].cost_usd'\n"
       "  sluice check prompts.jsonl --model gpt-4o-mini --lines | jq .prompt_tokens");
   command->callback([kept, &exit_status] {
-    kept->flags.apply(find_config(kept->config));
+    read_settings(kept->flags, kept->config, kept->chosen.run);
     exit_status = check_jobs(kept->chosen, kept->jobs);
   });
 }

@@ -10,7 +10,7 @@ enum exit_status : int {
   cannot_start = 2,   ///< usage, config, unreadable job, locked output
   stopped = 3,        ///< early and on purpose: refused key, relay down; run again to resume
   results_lost = 4,   ///< results could not be written
-  interrupted = 130,  ///< SIGINT or SIGTERM; run again to resume
+  interrupted = 130,  ///< SIGINT, SIGTERM or SIGHUP; run again to resume
 };
 
 }  // namespace sluice::cli

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base_url.hpp"
+#include "cli/heading.hpp"
 #include "cli/lone_client.hpp"
 #include "cli/relay_setup.hpp"
 #include "cli/screen.hpp"
@@ -55,7 +56,6 @@ std::vector<relay_member> find_members(inquiry_settings& chosen, bool simulated)
   if (!simulated) require_keys(run);
   run.engine.check_relays();
   if (!simulated) find_proxies(run.engine);
-  warn_of_exposed_keys(run.engine);
   return run.engine.relays();
 }
 
@@ -67,7 +67,7 @@ asio::awaitable<void> put_to(http_client& client, const clock& time, const relay
   co_await put(relay, time, member, told);
 }
 
-// False when SIGINT or SIGTERM broke it off.
+// False when a signal broke it off.
 bool ask(const relay_member& member, const question& put, relay_told& told) {
   lone_client asking(member.relay);
   return asking.run_interruptibly(put_to(asking.client(), asking.time(), member, put, told));
@@ -143,6 +143,12 @@ exit_status ask_relays(inquiry_settings& chosen, const question& put,
   start_log(shown, run.verbose, run.quiet, run.log_file);
   const auto simulated = run.simulate ? start_simulator(run, chosen.simulated_balance) : nullptr;
   const auto members = find_members(chosen, simulated != nullptr);
+  // The answer, or why there is none, names a relay that the user has named.
+  if (!run.config_file.empty()) {
+    shown.heading(heading(run, simulated != nullptr));
+    shown.show_heading();
+  }
+  warn_of_exposed_keys(run.engine);
   if (prepare) prepare();
   std::deque<relay_told> all;
   std::size_t told = 0;

@@ -1,7 +1,6 @@
 #include "cli/lone_client.hpp"
 
 #include <boost/asio/co_spawn.hpp>
-#include <csignal>
 #include <exception>
 #include <utility>
 
@@ -16,7 +15,7 @@ lone_client::lone_client(const relay_options& relay)
 
 // What is kept open would keep the loop going.
 void lone_client::leave() {
-  signals_.reset();
+  if (signals_) signals_->leave();
   client_->stop_sending();
   client_->abort();
 }
@@ -32,16 +31,14 @@ void lone_client::run(asio::awaitable<void> task) {
 }
 
 bool lone_client::run_interruptibly(asio::awaitable<void> task) {
-  bool interrupted = false;
-  signals_.emplace(loop_, SIGINT, SIGTERM);
-  signals_->async_wait([&](const boost::system::error_code& error, int) {
-    if (error) return;
-    interrupted = true;
+  const auto break_off = [this] {
     client_->stop_sending();
     client_->abort();
-  });
+  };
+  signals_.emplace(loop_);
+  signals_->listen(break_off, break_off);
   run(std::move(task));
-  return !interrupted;
+  return !signals_->came();
 }
 
 }  // namespace sluice::cli

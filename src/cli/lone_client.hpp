@@ -2,10 +2,10 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/signal_set.hpp>
 #include <memory>
 #include <optional>
 
+#include "cli/interrupts.hpp"
 #include "http_client.hpp"
 #include "sluice/config.hpp"
 #include "steady_clock.hpp"
@@ -22,7 +22,7 @@ class lone_client {
 
   /// Runs a task that uses the client to its end, once. Rethrows what it throws.
   void run(boost::asio::awaitable<void> task);
-  /// The same, where SIGINT and SIGTERM break its exchanges off: then false.
+  /// The same, where a signal (interrupts.hpp) breaks its exchanges off: then false.
   bool run_interruptibly(boost::asio::awaitable<void> task);
 
  private:
@@ -31,7 +31,7 @@ class lone_client {
   boost::asio::io_context loop_;
   steady_clock time_;
   const std::unique_ptr<http_client> client_;
-  std::optional<boost::asio::signal_set> signals_;
+  std::optional<interrupts> signals_;
 };
 
 }  // namespace sluice::cli

@@ -133,8 +133,7 @@ void add_models_command(CLI::App& program, int& exit_status) {
       "  sluice models --prices relay --price-group vip\n"
       "  sluice models --json --price-multiplier 0.8 | jq -r '.models[].id'");
   command->callback([kept, &exit_status] {
-    kept->flags.apply(find_config(kept->config));
-    if (kept->flags.on_line("base-url")) kept->chosen.run.engine.pool.clear();
+    read_settings(kept->flags, kept->config, kept->chosen.run);
     relay_prices prices;
     exit_status = ask_relays(
         kept->chosen,

@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/signal_set.hpp>
-#include <csignal>
 #include <exception>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -19,7 +17,9 @@
 
 #include "account/quota_inquiry.hpp"
 #include "cli/exit_status.hpp"
+#include "cli/heading.hpp"
 #include "cli/inquiry.hpp"
+#include "cli/interrupts.hpp"
 #include "cli/price_lists.hpp"
 #include "cli/probe_report.hpp"
 #include "cli/relay_setup.hpp"
@@ -71,6 +71,7 @@ class probing {
 
   asio::awaitable<run_outcome> run() {
     const auto before = co_await ask_balance();
+    if (stopped_) co_return run_outcome{stop_reason::interrupted, {}, {}};
     const double started = time_.unix_now();
     auto outcome = co_await runner_.run(session_, session_);
     if (before && !session_.seen().empty()) {
@@ -82,21 +83,30 @@ class probing {
     co_return outcome;
   }
 
-  /// Nothing new is sent.
-  void stop() {
+  /// Nothing new is sent, and what is in flight is broken off after a while.
+  void stop(duration grace) {
+    stopped_ = true;
     runner_.stop();
-    leave();
+    close();
+    end_ = time_.call_at(time_.now() + grace, [this] { runner_.abort(); });
   }
-  /// The client keeps connections open, and with them the loop.
+  void abort() { runner_.abort(); }
+  /// It is over, and the loop may end.
   void leave() {
-    client_->stop_sending();
-    client_->abort();
+    if (end_ != 0) time_.cancel(std::exchange(end_, 0));
+    close();
   }
 
   const probe::session& answers() const noexcept { return session_; }
   const books& found() const noexcept { return books_; }
 
  private:
+  // The client keeps connections open, and with them the loop.
+  void close() {
+    client_->stop_sending();
+    client_->abort();
+  }
+
   asio::awaitable<std::optional<usd>> ask_balance() {
     account::quota_inquiry inquiry(inquiry_, time_);
     const auto quota = co_await inquiry.ask_thriftily();
@@ -126,6 +136,8 @@ class probing {
   engine runner_;
   probe::session session_;
   books books_;
+  clock::timer end_ = 0;
+  bool stopped_ = false;
 };
 
 probe::account_facts facts_of(const books& found, const probe::session& answers,
@@ -215,9 +227,12 @@ exit_status probe_relay(probe_settings& chosen) {
   const auto simulated =
       run.simulate ? start_simulator(run, chosen.inquiry.simulated_balance) : nullptr;
   const relay_member member = only_member(find_members(chosen.inquiry, simulated != nullptr));
+  shown.heading(heading(run, simulated != nullptr));
+  warn_of_exposed_keys(run.engine);
   if (chosen.model.empty()) {
     refuse("--model is missing; name the model that the relay sells, like --model gpt-4");
   }
+  if (!run.config_file.empty()) shown.show_heading();  // the relay may get the key
   const tariff charged = tariff_of(run, member, chosen.model);
   const probe::claim sold = claim_of(chosen, member, charged.prices);
 
@@ -241,24 +256,21 @@ exit_status probe_relay(probe_settings& chosen) {
 
   asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
   probing probe(loop, options, member, sold, planned, chosen.budget, seed);
-  asio::signal_set signals(loop, SIGINT, SIGTERM);
-  bool was_interrupted = false;
-  signals.async_wait([&](const boost::system::error_code& error, int) {
-    if (error) return;
-    was_interrupted = true;
-    probe.stop();
-  });
   run_outcome outcome;
   std::exception_ptr fault;
-  asio::co_spawn(loop, probe.run(), [&](std::exception_ptr thrown, run_outcome ended) {
-    fault = std::move(thrown);
-    outcome = std::move(ended);
-    signals.cancel();
-    probe.leave();
-  });
-  loop.run();
-  if (fault) std::rethrow_exception(fault);
-  if (was_interrupted) return interrupted;
+  {
+    interrupts signals(loop);
+    signals.listen([&] { probe.stop(run.grace); }, [&probe] { probe.abort(); });
+    asio::co_spawn(loop, probe.run(), [&](std::exception_ptr thrown, run_outcome ended) {
+      fault = std::move(thrown);
+      outcome = std::move(ended);
+      signals.leave();
+      probe.leave();
+    });
+    loop.run();
+    if (fault) std::rethrow_exception(fault);
+    if (signals.came()) return interrupted;
+  }
 
   const auto& answers = probe.answers();
   const bool some_answered = std::any_of(answers.seen().begin(), answers.seen().end(),
@@ -346,8 +358,7 @@ void add_probe_command(CLI::App& program, int& exit_status) {
       "  OPENAI_API_KEY=... sluice probe --base-url https://relay.example/v1 --model gpt-4\n"
       "  sluice probe --model gpt-4 --budget 0.5 --price-multiplier 1.2 --json | jq .verdict");
   command->callback([kept, &exit_status] {
-    kept->flags.apply(find_config(kept->config));
-    if (kept->flags.on_line("base-url")) kept->chosen.inquiry.run.engine.pool.clear();
+    read_settings(kept->flags, kept->config, kept->chosen.inquiry.run);
     kept->chosen.inquiry.simulated_balance = simulator::usd::parse("100");
     exit_status = probe_relay(kept->chosen);
   });

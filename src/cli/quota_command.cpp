@@ -98,8 +98,7 @@ void add_quota_command(CLI::App& program, int& exit_status) {
       "  sluice quota --log --json | jq '.log[] | select(.served_model)'\n"
       "  sluice quota --relay blue");
   command->callback([kept, &exit_status] {
-    kept->flags.apply(find_config(kept->config));
-    if (kept->flags.on_line("base-url")) kept->chosen.run.engine.pool.clear();
+    read_settings(kept->flags, kept->config, kept->chosen.run);
     // A rehearsal's key that has no limit would have little to show.
     kept->chosen.simulated_balance = simulator::usd::parse("100");
     exit_status = ask_relays(kept->chosen,

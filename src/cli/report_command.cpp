@@ -18,10 +18,12 @@
 #include "cli/audit_report.hpp"
 #include "cli/bench_report.hpp"
 #include "cli/exit_status.hpp"
+#include "cli/heading.hpp"
 #include "cli/job_report.hpp"
 #include "cli/page_file.hpp"
 #include "cli/relay_setup.hpp"
 #include "cli/run_settings.hpp"
+#include "cli/screen.hpp"
 #include "cli/standard_output.hpp"
 #include "failure_examples.hpp"
 #include "job_audit.hpp"
@@ -154,11 +156,13 @@ void report_bench(const ordered_json& document, const report_settings& chosen) {
   if (chosen.html.empty()) print(bench_lines(document));
 }
 
-void report_audit(const std::vector<job_files>& jobs, report_settings& chosen) {
+void report_audit(const std::vector<job_files>& jobs, report_settings& chosen, screen& shown) {
   if (asks_for_prices(chosen.run)) {
     chosen.run.engine.check_relays();
     require_keys(chosen.run);
+    shown.heading(heading(chosen.run, false));
     find_proxies(chosen.run.engine);
+    if (!chosen.run.config_file.empty()) shown.show_heading();
   }
   const relay_prices prices = load_prices(chosen.run);
   chosen.run.engine.job.limit = 0;  // of a run, which may have come further before
@@ -179,6 +183,8 @@ void report_audit(const std::vector<job_files>& jobs, report_settings& chosen) {
 }
 
 void report(report_settings& chosen, const std::vector<std::string>& named) {
+  screen shown;
+  start_log(shown, false, false, {});
   if (!chosen.html.empty()) require_page(chosen.html);
   for (const auto& path : named) {
     const auto document = bench_document(path);
@@ -192,9 +198,10 @@ void report(report_settings& chosen, const std::vector<std::string>& named) {
   }
   if (paths.empty()) refuse("there is no job to report on; name its JSONL file");
   const auto jobs = name_job_files(paths, chosen.run.engine.output);
+  if (!chosen.html.empty()) require_page(chosen.html, jobs);
   if (chosen.audit) {
     if (!chosen.html.empty()) refuse("--html draws the totals; leave --audit out");
-    return report_audit(jobs, chosen);
+    return report_audit(jobs, chosen, shown);
   }
   if (!chosen.html.empty()) {
     write_page(chosen.html, page_document(jobs, requests_a_minute(chosen.run.engine)),
@@ -277,8 +284,7 @@ void add_report_command(CLI::App& program, int& exit_status) {
       "  sluice report job.jsonl --html report.html --rpm 60\n"
       "  sluice report job.jsonl --audit --worst 3 --price-multiplier 0.8");
   command->callback([kept, &exit_status] {
-    kept->flags.apply(find_config(kept->config));
-    if (kept->flags.on_line("base-url")) kept->chosen.run.engine.pool.clear();
+    read_settings(kept->flags, kept->config, kept->chosen.run);
     report(kept->chosen, kept->jobs);
     exit_status = success;
   });

@@ -7,8 +7,6 @@
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/signal_set.hpp>
-#include <csignal>
 #include <cstdlib>
 #include <exception>
 #include <memory>
@@ -18,7 +16,11 @@
 
 #include "base_url.hpp"
 #include "cli/balance_warning.hpp"
+#include "cli/descriptors.hpp"
 #include "cli/exit_status.hpp"
+#include "cli/heading.hpp"
+#include "cli/interrupts.hpp"
+#include "cli/named_files.hpp"
 #include "cli/progress.hpp"
 #include "cli/relay_setup.hpp"
 #include "cli/run_settings.hpp"
@@ -46,20 +48,20 @@ constexpr std::chrono::seconds totals_interval{10};
 // What happens beside the run on the same event loop: progress, totals, signals.
 class attendant {
  public:
-  attendant(asio::io_context& loop, engine& attended, job_set& jobs, screen& shown,
-            const run_settings& chosen)
+  attendant(engine& attended, job_set& jobs, screen& shown, const run_settings& chosen,
+            interrupts& signals)
       : engine_(attended),
         jobs_(jobs),
         screen_(shown),
         chosen_(chosen),
-        signals_(loop, SIGINT, SIGTERM),
+        interrupts_(signals),
         started_(attended.time().now()) {
     for (std::size_t i = 0; i < jobs.size(); ++i) {
       const job_totals before = jobs.totals(i);
       done_before_ += before.succeeded + before.failed;
       tokens_before_ += static_cast<std::uint64_t>(before.tokens.total_tokens());
     }
-    await_signal();
+    interrupts_.listen([this] { end_in_order(); }, [this] { engine_.abort(); });
     every(totals_interval, [this] { jobs_.checkpoint(seconds(), engine_.now().most_in_a_minute); });
     if (chosen_.quiet) return;
     if (screen_.is_terminal()) {
@@ -73,8 +75,7 @@ class attendant {
   ~attendant() { leave(); }
 
   void leave() {
-    left_ = true;
-    signals_.cancel();
+    interrupts_.leave();
     for (const auto& [slot, timer] : timers_) engine_.time().cancel(timer);
     timers_.clear();
     screen_.clear_live();
@@ -82,7 +83,6 @@ class attendant {
   double seconds() const {
     return std::chrono::duration<double>(engine_.time().now() - started_).count();
   }
-  bool interrupted() const noexcept { return interrupted_; }
   /// Set when something here failed: the totals cannot be written.
   std::exception_ptr fault() const { return fault_; }
 
@@ -105,23 +105,14 @@ class attendant {
     });
   }
 
-  void await_signal() {
-    signals_.async_wait([this](const boost::system::error_code& error, int) {
-      if (error || left_) return;
-      if (std::exchange(interrupted_, true)) {
-        engine_.abort();
-        return;
-      }
-      engine_.stop();
-      spdlog::warn(
-          "interrupted: {} in flight may finish within {}; interrupt again to stop at once",
-          engine_.now().in_flight,
-          short_time(std::chrono::duration<double>(chosen_.grace).count()));
-      const std::size_t slot = timers_.size();
-      timers_[slot] =
-          engine_.time().call_at(engine_.time().now() + chosen_.grace, [this] { engine_.abort(); });
-      await_signal();
-    });
+  void end_in_order() {
+    engine_.stop();
+    spdlog::warn("interrupted: {} in flight may finish within {}; interrupt again to stop at once",
+                 engine_.now().in_flight,
+                 short_time(std::chrono::duration<double>(chosen_.grace).count()));
+    const std::size_t slot = timers_.size();
+    timers_[slot] =
+        engine_.time().call_at(engine_.time().now() + chosen_.grace, [this] { engine_.abort(); });
   }
 
   progress_facts facts() const {
@@ -151,14 +142,12 @@ class attendant {
   job_set& jobs_;
   screen& screen_;
   const run_settings& chosen_;
-  asio::signal_set signals_;
+  interrupts& interrupts_;
   time_point started_;
   std::uint64_t done_before_ = 0;
   std::uint64_t tokens_before_ = 0;
   std::map<std::size_t, clock::timer> timers_;
   std::exception_ptr fault_;
-  bool interrupted_ = false;
-  bool left_ = false;
 };
 
 job_status status_of(const run_outcome& outcome) {
@@ -217,27 +206,31 @@ void announce(const job_set& jobs, const run_settings& chosen) {
     }
   }
   warn_of_exposed_keys(chosen.engine);
-  if (chosen.engine.output.simulated)
-    spdlog::info("simulated relay: no key, no network, no real cost");
 }
 
 exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named,
                      const std::vector<std::string>& command_line) {
   screen shown;
-  start_log(shown, chosen.verbose, chosen.quiet, chosen.log_file);
   std::vector<std::string> paths;
-  for (const auto& path : named) {
-    if (is_result_file(path)) {
-      spdlog::info("{}: holds results, not a job; passed over", path);
-    } else {
-      paths.push_back(path);
-    }
+  std::vector<std::string> results;
+  for (const auto& path : named) (is_result_file(path) ? results : paths).push_back(path);
+  if (paths.empty()) {
+    refuse(results.empty() ? "there is no job to run; name a JSONL file"
+                           : results.front() + ": holds results, not a job; name a JSONL file");
   }
-  if (paths.empty()) refuse("there is no job to run; name a JSONL file");
+  require_standard_input(paths);
+  if (!chosen.log_file.empty()) {
+    require_no_job_file("--log-file", chosen.log_file, name_job_files(paths, chosen.engine.output));
+  }
+  start_log(shown, chosen.verbose, chosen.quiet, chosen.log_file);
   const auto simulated = chosen.simulate ? start_simulator(chosen) : nullptr;
   if (simulated) chosen.engine.output.simulated = true;
   if (!simulated) require_keys(chosen);
   chosen.engine.check();
+  shown.heading(heading(chosen, simulated != nullptr));
+  for (const auto& path : results) {
+    spdlog::info("{}: holds results, not a job; passed over", path);
+  }
   if (!simulated) find_proxies(chosen.engine);
   if (!simulated) {
     share_limit(chosen.engine.pace);
@@ -246,17 +239,20 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
   // One thread runs the loop; others only post to it.
   asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
   engine runner(loop, chosen.engine);
+  // The relay gets the key; one that the user has named is named again where it does not answer.
+  if (!chosen.config_file.empty() && asks_for_prices(chosen)) shown.show_heading();
   const auto prices = load_prices(chosen);
   job_set jobs(paths, chosen.engine.job, chosen.engine.output, prices);
+  shown.show_heading();
   announce(jobs, chosen);
   if (!simulated) warn_of_low_balance(chosen, jobs, prices);
 
   run_outcome outcome;
   std::exception_ptr fault;
   double seconds = 0;
-  bool was_interrupted = false;
+  interrupts signals(loop);
   {
-    attendant beside(loop, runner, jobs, shown, chosen);
+    attendant beside(runner, jobs, shown, chosen, signals);
     asio::co_spawn(loop, runner.run(jobs, jobs), [&](std::exception_ptr thrown, run_outcome ended) {
       fault = std::move(thrown);
       outcome = std::move(ended);
@@ -265,7 +261,6 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
     });
     loop.run();
     if (!fault) fault = beside.fault();
-    was_interrupted = beside.interrupted();
   }
   const auto most = runner.now().most_in_a_minute;
   if (fault) {
@@ -285,7 +280,7 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
         run_summary(jobs, outcome, seconds, without_secrets(command_line, chosen.engine.relays())));
     if (simulated) shown.line(simulated->ledger_summary());
   }
-  return exit_of(outcome, was_interrupted, jobs);
+  return exit_of(outcome, signals.came(), jobs);
 }
 
 }  // namespace
@@ -316,8 +311,7 @@ void add_run_command(CLI::App& program, const std::vector<std::string>& command_
       "  sluice run a.jsonl b.jsonl.gz --rpm 200 --concurrency 32 --output-dir out\n"
       "  zcat prompts.gz | sluice run - --model gpt-4o-mini -o answers.jsonl");
   command->callback([kept, &command_line, &exit_status] {
-    kept->flags.apply(find_config(kept->config));
-    if (kept->flags.on_line("base-url")) kept->chosen.engine.pool.clear();
+    read_settings(kept->flags, kept->config, kept->chosen);
     exit_status = run_jobs(kept->chosen, kept->jobs, command_line);
   });
 }

@@ -5,13 +5,14 @@
 #include <charconv>
 #include <csignal>
 #include <cstdint>
-#include <cstdio>
 #include <exception>
 #include <limits>
 #include <memory>
 #include <stdexcept>
 #include <string>
 
+#include "cli/interrupts.hpp"
+#include "cli/screen_writer.hpp"
 #include "simulator/relay.hpp"
 
 namespace sluice::cli {
@@ -113,29 +114,31 @@ simulator::options read(const simulate_flags& flags) {
   return options;
 }
 
-void serve_until_signalled(const simulator::options& options) {
+void serve_until_signalled(simulator::options options) {
+  options.tell = [](const std::string& sentence) { standard_error().line("sluice: " + sentence); };
   simulator::relay relay(options);
   // Blocked before the serving thread exists, which inherits it: the signals wait for sigwait.
   sigset_t stops;
   sigemptyset(&stops);
-  sigaddset(&stops, SIGINT);
-  sigaddset(&stops, SIGTERM);
+  for (const int signal : stop_signals) {
+    if (!is_ignored(signal)) sigaddset(&stops, signal);
+  }
   sigset_t before;
   pthread_sigmask(SIG_BLOCK, &stops, &before);
   relay.start();
 
   const auto url = relay.base_url();
   const auto origin = url.substr(0, url.size() - std::string("/v1").size());
-  std::fprintf(stderr,
-               "simulated relay: OPENAI_BASE_URL=%s OPENAI_API_KEY=%s, ledger: curl -s "
-               "%s/simulator/ledger\n",
-               url.c_str(), options.keys.empty() ? "any" : "(one of the keys file)",
-               origin.c_str());
+  standard_error().line(fmt::format(
+      "simulated relay: OPENAI_BASE_URL={} OPENAI_API_KEY={}, ledger: curl -s {}/simulator/ledger",
+      url, options.keys.empty() ? "any" : "(one of the keys file)", origin));
   int signal = 0;
   sigwait(&stops, &signal);
   relay.stop();
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  std::fputs(relay.ledger_summary().c_str(), stderr);
+  std::string summary = relay.ledger_summary();
+  summary.pop_back();  // the newline
+  standard_error().line(summary);
 }
 
 }  // namespace
@@ -251,7 +254,7 @@ void add_simulate_command(CLI::App& program, int& exit_status) {
       serve_until_signalled(read(*flags));
       exit_status = 0;
     } catch (const std::exception& problem) {
-      std::fprintf(stderr, "sluice: %s\n", problem.what());
+      standard_error().line(fmt::format("sluice: {}", problem.what()));
       exit_status = 2;
     }
   });

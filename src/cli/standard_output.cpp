@@ -1,19 +1,40 @@
 #include "cli/standard_output.hpp"
 
+#include <fmt/format.h>
+#include <poll.h>
 #include <unistd.h>
 
-#include <cstdio>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
+#include "cli/screen_writer.hpp"
 #include "sluice/error.hpp"
 
 namespace sluice::cli {
 
 void print(const std::string& lines) {
-  const bool written = std::fwrite(lines.data(), 1, lines.size(), stdout) == lines.size();
-  if (written && std::fflush(stdout) == 0) return;
-  throw fatal_error(fatal_error::kind::cannot_write,
-                    "standard output cannot be written; give it a file with room, or a reader");
+  // Both may be one terminal.
+  standard_error().settle_unless_stuck(std::chrono::milliseconds(100));
+  std::string_view rest = lines;
+  while (!rest.empty()) {
+    const ssize_t n = ::write(STDOUT_FILENO, rest.data(), rest.size());
+    if (n >= 0) {
+      rest.remove_prefix(static_cast<std::size_t>(n));
+    } else if (errno == EAGAIN) {  // another program has set O_NONBLOCK
+      pollfd ready{STDOUT_FILENO, POLLOUT, 0};
+      ::poll(&ready, 1, -1);
+    } else if (errno == EPIPE) {
+      throw reader_gone();
+    } else if (errno != EINTR) {
+      throw fatal_error(fatal_error::kind::cannot_write,
+                        fmt::format("standard output cannot be written ({}); give it a file with "
+                                    "room, or a reader",
+                                    std::strerror(errno)));
+    }
+  }
 }
 
 void print(const nlohmann::ordered_json& document) {
