@@ -58,6 +58,8 @@ class Terminal(Case):
         self.assertEqual(counts, sorted(counts))
         self.assertGreater(len(set(counts)), 1, "the line lives")
         live, _, summary = text.rpartition("\r\x1b[K")
+        first, _, live = live.partition("\r\n")
+        self.assertIn(relay.url.removesuffix("/v1"), first, "the first line names the host")
         self.assertNotIn("\n", live.strip(), "the live line is one line")
         self.assertIn("40 of 40 succeeded", summary)
         self.assertNotIn(" done", summary, "nothing of the live line stays")
