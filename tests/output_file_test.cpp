@@ -31,6 +31,10 @@ struct line_seen {
   friend bool operator==(const line_seen&, const line_seen&) = default;
 };
 
+bool is_nobodys(std::string_view) {
+  return false;
+}
+
 std::vector<line_seen> lines_of(const output_file& file) {
   std::vector<line_seen> all;
   file.for_each_line([&](std::string_view text, std::uint64_t end, bool whole) {
@@ -259,7 +263,7 @@ TEST(output_file, refuses_what_is_no_file) {
 TEST(output_file, a_full_disk_is_told_as_lost_results) {
   output_file file(disk(), "/dev/full");
   try {
-    replace_file(disk(), "/dev/full/x", "content");
+    replace_file(disk(), "/dev/full/x", "content", is_nobodys);
     ADD_FAILURE();
   } catch (const fatal_error& fault) {
     EXPECT_EQ(fault.why(), fatal_error::kind::cannot_write);
@@ -269,10 +273,10 @@ TEST(output_file, a_full_disk_is_told_as_lost_results) {
 TEST(small_files, are_replaced_whole) {
   const test::temp_dir dir;
   EXPECT_EQ(read_file(disk(), dir / "x"), std::nullopt);
-  replace_file(disk(), dir / "x", "one");
-  replace_file(disk(), dir / "x", "a longer two");
+  replace_file(disk(), dir / "x", "one", is_nobodys);
+  replace_file(disk(), dir / "x", "a longer two", is_nobodys);
   EXPECT_EQ(read_file(disk(), dir / "x"), "a longer two");
-  replace_file(disk(), dir / "x", "");
+  replace_file(disk(), dir / "x", "", is_nobodys);
   EXPECT_EQ(read_file(disk(), dir / "x"), "");
   EXPECT_EQ(dir.entries(), 1U);
 }
