@@ -52,7 +52,8 @@ bool begins_as_results(std::string_view begin) {
 
 bool may_be_torn_results(std::string_view begin) {
   const std::string_view written = begin.substr(0, begin.find('\0'));
-  return begins_as_results(written) || begins_with_id(written, true);
+  if (begins_as_results(written)) return true;
+  return written.find('\n') == std::string_view::npos && begins_with_id(written, true);
 }
 
 bool begins_as_totals(std::string_view begin) {
