@@ -166,6 +166,16 @@ class system_file final : public file {
   const std::shared_ptr<shortcomings> told_;
 };
 
+// Whether somebody else may have put the file there, or a further name of a file that is not meant.
+bool may_be_planted(const fs::path& path, const system_file& opened) {
+  struct stat folder {};
+  if (::stat(folder_of(path).c_str(), &folder) != 0 || (folder.st_mode & S_IWOTH) == 0)
+    return false;
+  struct stat info {};
+  return ::fstat(opened.descriptor(), &info) != 0 || info.st_nlink > 1 ||
+         info.st_uid != ::geteuid();
+}
+
 // Whether a link there may have been planted by somebody else. As the kernel's protected_symlinks,
 // and stricter: in a folder that everybody may write, no link counts as the user's own.
 bool is_doubtful_link(const fs::path& link) {
@@ -197,8 +207,13 @@ class system_file_system final : public file_system {
     flags |= how == open_as::read_only ? O_RDONLY : O_RDWR | O_APPEND;
     if (how == open_as::created) flags |= O_CREAT | O_EXCL;
     const int opened = ::open(path.c_str(), flags, mode_);
-    if (opened >= 0) return std::make_unique<system_file>(opened, path, told_);
-    error = last_error();
+    if (opened < 0) {
+      error = last_error();
+      return nullptr;
+    }
+    auto made = std::make_unique<system_file>(opened, path, told_);
+    if (how == open_as::created || !may_be_planted(path, *made)) return made;
+    error = std::make_error_code(std::errc::too_many_symbolic_link_levels);
     return nullptr;
   }
 

@@ -844,6 +844,11 @@ std::uint64_t job_record::unwritten() const {
                                     std::count(error_lines_.begin(), error_lines_.end(), '\n'));
 }
 
+bool job_record::disk_is_full() const {
+  const std::lock_guard lock(mutex_);
+  return output_.is_full() || errors_.is_full();
+}
+
 void job_record::require_intact() {
   const std::lock_guard lock(mutex_);
   for (output_file* file : {&output_, &errors_}) {

@@ -97,6 +97,7 @@ class job_record {
   void finish();
   /// Finished lines that could not be written so far.
   std::uint64_t unwritten() const;
+  bool disk_is_full() const;
 
   job_totals totals() const;
   /// An example of what failed in this run, by the name the totals count it under.

@@ -313,6 +313,11 @@ std::uint64_t job_set::unwritten() const {
   return lines;
 }
 
+bool job_set::disk_is_full() const {
+  return std::any_of(state_->jobs.begin(), state_->jobs.end(),
+                     [](const auto& job) { return job->unwritten() > 0 && job->disk_is_full(); });
+}
+
 std::vector<job_set::job_summary> job_set::summaries() const {
   std::vector<job_summary> told;
   for (const auto& job : state_->jobs) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <utility>
 #include <vector>
@@ -154,6 +155,7 @@ void output_file::append(std::string& lines) {
   dirty_.store(true);
   if (recent_.size() + kept <= most_recent) recent_.append(lines, 0, kept);
   lines.erase(0, kept);
+  full_ = error == std::errc::no_space_on_device || error.value() == EDQUOT;
   if (!lines.empty()) {
     // Where this fails, too, nothing is appended to the torn line, and the next run drops it.
     torn_ = static_cast<bool>(file_->truncate(size_));

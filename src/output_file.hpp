@@ -42,6 +42,8 @@ class output_file {
   /// full. append() throws once there is little left, though its lines are written.
   void keep_room(std::uint64_t bytes) noexcept { wanted_room_ = bytes; }
   void give_back_room();
+  /// The last append() found no room: there may be some later.
+  bool is_full() const noexcept { return full_; }
   /// What was appended has reached the disk when this returns. May be called from any thread.
   void sync();
   /// Replaces the file by one that holds only the lines `keep` wants, at one stroke: a crash leaves
@@ -74,6 +76,7 @@ class output_file {
   std::uint64_t wanted_room_ = 0;
   std::uint64_t room_until_ = 0;  // an offset in the file
   std::error_code room_fault_;    // no more could be had
+  bool full_ = false;
   std::string recent_;            // lines that were appended since the last is_intact()
   std::atomic<bool> dirty_{false};
   std::mutex syncing_;  // who finds the file clean while another thread syncs it waits for that

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <string>
@@ -85,6 +86,28 @@ TEST(own_files, a_link_is_followed_only_where_nobody_else_can_have_planted_it) {
         disk->open(disk->resolved(dir / "x"), file_system::open_as::existing, error) != nullptr,
         followed);
     EXPECT_EQ(disk->open(dir / "x", file_system::open_as::created, error), nullptr);
+  }
+}
+
+TEST(own_files, a_file_that_others_may_have_put_there_is_not_opened) {
+  const test::temp_dir dir;
+  const auto disk = system_files();
+  const auto opens = [&](const char* name) {
+    std::error_code error;
+    const auto opened = disk->open(dir / name, file_system::open_as::existing, error);
+    EXPECT_EQ(opened == nullptr, static_cast<bool>(error));
+    return opened != nullptr;
+  };
+  dir.write("own", "");
+  dir.write("twice", "");
+  std::filesystem::create_hard_link(dir / "twice", dir / "again");
+  dir.write("theirs", "");
+  const bool is_root = ::chown((dir / "theirs").c_str(), 4711, 4711) == 0;
+  for (const bool shared : {false, true}) {
+    ASSERT_EQ(::chmod(dir.path().c_str(), shared ? 0777 : 0755), 0);
+    EXPECT_TRUE(opens("own"));
+    EXPECT_EQ(opens("again"), !shared);
+    EXPECT_EQ(opens("theirs"), !shared || !is_root);
   }
 }
 

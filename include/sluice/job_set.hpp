@@ -71,6 +71,8 @@ class job_set final : public request_source, public result_sink {
   void finish(job_status status, double run_seconds, std::uint64_t most_in_a_minute);
   /// Finished results that are in memory alone.
   std::uint64_t unwritten() const;
+  /// They are there for want of room on the disk, which may come back.
+  bool disk_is_full() const;
 
   std::vector<job_summary> summaries() const;
   job_totals totals(std::size_t job) const;

@@ -42,7 +42,7 @@ constexpr std::chrono::seconds plain_interval{10};
 constexpr std::chrono::seconds totals_interval{10};
 constexpr std::chrono::seconds fault_interval{1};
 // So long finished results wait for room on a full disk, once nothing else is left to do.
-constexpr std::chrono::seconds longest_wait_for_room{10};
+constexpr std::chrono::seconds longest_wait_for_room{5};
 
 [[noreturn]] void refuse(const std::string& sentence) {
   throw fatal_error(fatal_error::kind::cannot_start, sentence);
@@ -244,7 +244,7 @@ std::exception_ptr finish(job_set& jobs, job_status status, double seconds, std:
       jobs.finish(status, seconds, most);
       return nullptr;
     } catch (const fatal_error&) {
-      if (jobs.unwritten() == 0 || std::chrono::steady_clock::now() >= end) {
+      if (!jobs.disk_is_full() || std::chrono::steady_clock::now() >= end) {
         return std::current_exception();
       }
     }

@@ -34,7 +34,7 @@ BUSY = Answer(document(error("busy"), 503, "retry-after-ms: 1"))
 ANSWERS = {GOOD: [Answer(document(completion(GOOD)), billed=True)], BAD: [Answer(document(error("no such thing"), 400))],
            AGAIN: [BUSY, streamed(AGAIN)]}
 CONCURRENCY = 2
-FLAGS = ("--rpm", 0, "--concurrency", CONCURRENCY, "--durability", "each")
+FLAGS = ("--rpm", 0, "--concurrency", CONCURRENCY, "--durability", "each", "--grace", "1ms")
 SOME_FAILED, CANNOT_START, RESULTS_LOST = 1, 2, 4
 # What may fail without harm: a file system without locks is no reason not to run, what should be gone and is not is
 # taken away by the next run, and room that cannot be set aside, or given back, is only room.
