@@ -28,10 +28,8 @@ struct limit_store::table {
   using moment = limit_window::moment;
 
   limit_window window;
-  moment made;                     // when it was last empty: another moment, another table
-  machine_id machine;              // that made it
-  std::uint64_t holder;            // the process that has the lock; 0: none
-  std::uint64_t holder_pid_space;  // the namespace of that number
+  moment made;         // when it was last empty: another moment, another table
+  machine_id machine;  // that made it
 };
 
 namespace {
@@ -86,20 +84,6 @@ moment reading(clockid_t which) noexcept {
   timespec told{};
   ::clock_gettime(which, &told);
   return std::chrono::seconds{told.tv_sec} + std::chrono::nanoseconds{told.tv_nsec};
-}
-
-std::uint64_t own_pid_space() noexcept {
-  struct stat info {};
-  return ::stat("/proc/self/ns/pid", &info) == 0 ? info.st_ino : 0;
-}
-
-bool is_stopped(pid_t process) {
-  std::ifstream file(fmt::format("/proc/{}/stat", process));
-  std::string line;
-  std::getline(file, line);
-  const std::size_t name_end = line.rfind(')');
-  if (name_end == std::string::npos || name_end + 2 >= line.size()) return false;
-  return line[name_end + 2] == 'T' || line[name_end + 2] == 't';
 }
 
 // Those that are missing on the way to the file, for its owner alone.
@@ -255,11 +239,7 @@ bool limit_store::take_hold(moment now) {
   }
   busy_since_.reset();
   held_up_told_ = false;
-  if (got == reach::held) {
-    table_->holder = process_;
-    table_->holder_pid_space = pid_space_;
-    return true;
-  }
+  if (got == reach::held) return true;
   tell_.not_shared(why_not_);
   keep_to_itself(now, had_one ? full_until(now) : moment{});
   return true;
@@ -354,8 +334,6 @@ limit_store::reach limit_store::map() {
   if (mapped == MAP_FAILED) return fail("cannot be mapped");
   table_ = static_cast<table*>(mapped);
   window_ = &table_->window;
-  process_ = static_cast<std::uint64_t>(::getpid());
-  pid_space_ = own_pid_space();
   for (owner_ = 0; owner_ < limit_window::most_owners; ++owner_) {
     if (lock(file_, first_owner_lock + static_cast<off_t>(owner_))) break;
   }
@@ -429,18 +407,7 @@ void limit_store::note_busy(moment now) {
   const moment busy = now - *busy_since_;
   next_try_ = now + std::clamp(busy / 2, first_retry, last_retry);
   if (busy < patience || std::exchange(held_up_told_, true)) return;
-  tell_.held_up(who_holds());
-}
-
-limit_store::holder limit_store::who_holds() const {
-  holder found;
-  std::uint64_t noted[2] = {};
-  constexpr off_t at = offsetof(table, holder);
-  if (::pread(file_, &noted, sizeof(noted), at) != sizeof(noted)) return found;
-  found.process = static_cast<pid_t>(noted[0]);
-  found.elsewhere = noted[1] != own_pid_space();
-  found.stopped = !found.elsewhere && is_stopped(found.process);
-  return found;
+  tell_.held_up(who_locked(file_));
 }
 
 limit_store::hold::hold(limit_store& store, time_point now) : store_(store) {
@@ -453,9 +420,7 @@ limit_store::hold::hold(limit_store& store, time_point now) : store_(store) {
 }
 
 limit_store::hold::~hold() {
-  if (!held_ || store_.table_ == nullptr) return;
-  store_.table_->holder = 0;
-  unlock(store_.file_, table_lock);
+  if (held_ && store_.table_ != nullptr) unlock(store_.file_, table_lock);
 }
 
 std::optional<time_point> limit_store::held_up_until() const noexcept {

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <sys/stat.h>
-#include <sys/types.h>
 
 #include <array>
 #include <cstdint>
@@ -12,6 +11,7 @@
 #include <string_view>
 
 #include "limit_window.hpp"
+#include "lock_holder.hpp"
 #include "sluice/clock.hpp"
 
 namespace sluice {
@@ -41,19 +41,13 @@ class limit_store {
   /// What the machine has slept since it started, which is no less than `known`.
   using sleep_meter = std::function<limit_window::moment(limit_window::moment known)>;
 
-  /// Who keeps the lock.
-  struct holder {
-    pid_t process = 0;       ///< 0: not known
-    bool elsewhere = false;  ///< `process` is a number of another container
-    bool stopped = false;    ///< as by Ctrl-Z
-  };
-
   /// What a person should know of it. Each is called at most once for one cause.
   struct reports {
     /// The window is this process's own, because of `why`.
     std::function<void(const std::string& why)> not_shared;
-    /// Nothing has started for `patience`, since somebody keeps the lock.
-    std::function<void(const holder& who)> held_up = [](const holder&) {};
+    /// Nothing has started for `patience`, since another process keeps the lock.
+    std::function<void(const std::optional<lock_holder>& who)> held_up =
+        [](const std::optional<lock_holder>&) {};
     /// A window of another machine lies beside this one, and was used lately.
     std::function<void()> other_machine = [] {};
   };
@@ -128,7 +122,6 @@ class limit_store {
   void look_around();
   void keep_to_itself(limit_window::moment now, limit_window::moment unknown_until);
   void detach() noexcept;
-  holder who_holds() const;
   limit_window::moment full_until(limit_window::moment now) const noexcept {
     return now + margin_ + limit_window::length;
   }
@@ -155,10 +148,6 @@ class limit_store {
   std::string why_not_;                // it cannot be shared
   limit_window::moment next_look_{};   // whether the file is still at its path
   limit_window::moment next_touch_{};  // of the file's time, for other machines to see
-
-  // For those that find the lock held.
-  std::uint64_t process_ = 0;
-  std::uint64_t pid_space_ = 0;
 
   // While another process keeps the lock.
   std::optional<limit_window::moment> busy_since_;

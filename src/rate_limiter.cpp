@@ -7,7 +7,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// So often it is asked which processes have died.
+// So often it is asked which processes have died, and whether the window's file is where it was.
 constexpr duration burial_interval = 1s;
 
 constexpr duration meter_step = 10ms;
@@ -96,7 +96,7 @@ time_point rate_limiter::look_again(time_point now) {
     });
     if (!seen) return retry_at(now);
   }
-  return has_company ? now + look_interval : time_point::max();
+  return now + (has_company ? look_interval : burial_interval);
 }
 
 rate_limiter::place* rate_limiter::find(slot taken) noexcept {

@@ -57,8 +57,9 @@ class rate_limiter {
   /// store: when to ask again.
   time_point next_start(time_point now, std::uint64_t tokens = 0);
   /// When to ask again at the latest where the window is full: another process may free a slot
-  /// sooner than is known. time_point::max() when no other uses the window. What dead processes
-  /// left is found out here, so next_start may have another answer behind it.
+  /// sooner than is known, or somebody move the file that they share. time_point::max() when the
+  /// window is this process's own. What dead processes left is found out here, so next_start may
+  /// have another answer behind it.
   time_point look_again(time_point now);
 
   void sent(slot taken, time_point now);      ///< the last byte of the request has left

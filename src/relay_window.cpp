@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base_url.hpp"
+#include "shown_text.hpp"
 
 namespace sluice {
 namespace {
@@ -28,25 +29,15 @@ std::string window_name(const relay_options& relay) {
   return limit_file_name(base_url::parse(relay.base_url).origin(), key_of(relay));
 }
 
-std::string told_of(const limit_store::holder& who) {
-  if (who.process == 0) {
+std::string told_of(const std::optional<lock_holder>& who) {
+  if (!who) {
     return "another process holds the window of the limit; nothing starts until it lets go";
   }
-  if (who.elsewhere) {
-    return fmt::format(
-        "process {} of another container holds the window of the limit; nothing starts until it "
-        "lets go or ends",
-        who.process);
-  }
-  if (who.stopped) {
-    return fmt::format(
-        "process {} holds the window of the limit and is stopped; nothing starts until it goes on "
-        "(kill -CONT {}) or ends",
-        who.process, who.process);
-  }
-  return fmt::format(
-      "process {} holds the window of the limit; nothing starts until it lets go or ends",
-      who.process);
+  const std::string process = fmt::format("process {} ({}) holds the window of the limit",
+                                          who->process, shown_text(who->name));
+  if (!who->stopped) return process + "; nothing starts until it lets go or ends";
+  return fmt::format("{} and is stopped; nothing starts until it goes on (kill -CONT {}) or ends",
+                     process, who->process);
 }
 
 std::unique_ptr<limit_store> window_opener::open(const std::string& name) {
@@ -56,7 +47,7 @@ std::unique_ptr<limit_store> window_opener::open(const std::string& name) {
     if (std::exchange(*warned, true)) return;
     spdlog::warn("the limit is not shared with other runs ({})", why);
   };
-  tell.held_up = [](const limit_store::holder& who) { spdlog::warn("{}", told_of(who)); };
+  tell.held_up = [](const std::optional<lock_holder>& who) { spdlog::warn("{}", told_of(who)); };
   tell.other_machine = [told = told_other_machine_, folder = pace_.limit_folder] {
     if (std::exchange(*told, true)) return;
     spdlog::info(

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "limit_store.hpp"
@@ -14,7 +15,7 @@ namespace sluice {
 std::string window_name(const relay_options& relay);
 
 /// What a person is told of the process that holds a window's lock.
-std::string told_of(const limit_store::holder& who);
+std::string told_of(const std::optional<lock_holder>& who);
 
 /// The windows of one process, where other processes find them too: files of their names in
 /// `pace.limit_folder`; null where that is empty. One that cannot be shared is this process's

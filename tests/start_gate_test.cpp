@@ -337,7 +337,7 @@ TEST_F(start_gate_test, a_pause_and_a_trial_hold_their_lane_alone) {
 // A window that another process keeps: it is stopped inside the lock, say.
 struct kept_window_test : start_gate_test {
   test::temp_dir dir;
-  std::vector<limit_store::holder> held_up;
+  std::vector<std::optional<lock_holder>> held_up;
   limit_store own{dir / "window", host, 1s, tell()};
   limit_store other{dir / "window", host, 1s, tell()};
   std::optional<limit_store::hold> kept;
@@ -345,7 +345,7 @@ struct kept_window_test : start_gate_test {
   static constexpr host_id host{.boot = {1}, .machine = {1}};
   limit_store::reports tell() {
     return {.not_shared = [](const std::string& why) { ADD_FAILURE() << why; },
-            .held_up = [this](const limit_store::holder& who) { held_up.push_back(who); }};
+            .held_up = [this](const std::optional<lock_holder>& who) { held_up.push_back(who); }};
   }
   void keep() { kept.emplace(other, time.now()); }
 };
@@ -360,7 +360,9 @@ TEST_F(kept_window_test, nobody_starts_until_it_can_be_had_and_all_goes_on_by_th
   advance(60s);
   EXPECT_TRUE(entered.empty());
   EXPECT_EQ(held_up.size(), 1U) << "told once";
-  EXPECT_EQ(held_up.front().process, ::getpid());
+  ASSERT_TRUE(held_up.front());
+  EXPECT_EQ(held_up.front()->process, ::getpid());
+  EXPECT_FALSE(held_up.front()->stopped);
   EXPECT_FALSE(gate.now().next_start) << "nobody knows when";
   kept.reset();
   advance(100ms);
