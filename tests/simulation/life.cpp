@@ -198,6 +198,7 @@ class life {
       relay_.die();
       died_at_ = time_.now();
       neighbour_.reset();
+      newcomer_.reset();
       remember_window();
     };
   }
@@ -301,6 +302,8 @@ class life {
       std::error_code none;
       if (!std::filesystem::exists(path, none)) return;
       told_.note("the window is lost: {}", static_cast<int>(plan.loss));
+      timers_.push_back(time_.call_at(
+          time_.now() + 2500ms, [this, path, waited = waits_for_limit()] { join(path, waited); }));
       if (plan.loss == window_loss::cut) return std::filesystem::resize_file(path, 0);
       // Of a pool, the window of a member that is in use alone: nobody sees to the others.
       const bool whole = plan.loss == window_loss::folder_moved && scene_.options.pool.empty();
@@ -309,6 +312,19 @@ class life {
       return std::filesystem::rename(moved_from_, folder_ + "/away");
     }
   }
+  bool waits_for_limit() const { return runner_ != nullptr && runner_->now().next_start; }
+
+  // Where the window was lost, whoever waits for it has made a new one, and one who begins then
+  // finds that.
+  void join(const std::string& path, bool waited) {
+    if (disk_.dead()) return;
+    if (std::filesystem::exists(path)) {
+      newcomer_.emplace(time_, random_.fork(), told_, relay_, window_path(0), 0, scene_.caps[0]);
+    } else if (waited && waits_for_limit() && !neighbour_ && scene_.options.pool.empty()) {
+      violated("a window that was moved is made anew", "{}", path);
+    }
+  }
+
   // A process that ends at once may not have found out. Nobody can know of a window that is
   // nowhere.
   void find_window_again() {
@@ -324,6 +340,7 @@ class life {
     told_.note("process {}{}{}", number, plan.fresh ? " --fresh" : "",
                plan.retry_failed ? " --retry-failed" : "");
     if (number > 0) edit_jobs(plan.edited);
+    if (number > 0 && broken_.between) broken_.between(limits());
     asked_ = scene_.options;
     asked_.output.fresh = plan.fresh;
     asked_.output.retry_failed = plan.retry_failed;
@@ -361,7 +378,10 @@ class life {
       violated("no stray exception", "{}", stray.what());
     }
     for (const auto timer : timers) time_.cancel(timer);
+    runner_ = nullptr;
+    for (const auto timer : std::exchange(timers_, {})) time_.cancel(timer);
     neighbour_.reset();
+    newcomer_.reset();
     restore_window();
     find_window_again();
     if (plan.fresh) began_fresh(attempts_before);
@@ -403,6 +423,7 @@ class life {
 
     std::exception_ptr fault;
     bool ended = false;
+    runner_ = &runner;
 
     if (plan.stopped_after) {
       timers.push_back(time_.call_at(began + *plan.stopped_after, [&] {
@@ -932,6 +953,9 @@ class life {
   std::set<std::string> outdated_;   // those whose results make room
   config asked_;
   std::optional<neighbour> neighbour_;
+  std::optional<neighbour> newcomer_;
+  const engine* runner_ = nullptr;
+  std::vector<clock::timer> timers_;  // beside those of run()
   std::map<std::filesystem::path, std::string> window_at_death_;
   std::string moved_from_;  // where the window's file or folder was
   usd billed_before_;
