@@ -172,6 +172,15 @@ std::string_view whole_lines(const std::string& content) {
   return std::string_view(content).substr(0, content.rfind('\n') + 1);
 }
 
+// That are not blank.
+std::uint64_t lines_in(std::string_view text) {
+  std::uint64_t count = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\n' && i > 0 && text[i - 1] != '\n') ++count;
+  }
+  return count;
+}
+
 class life {
  public:
   life(std::uint64_t seed, const std::string& folder, bool keep_events, const breakage& broken)
@@ -246,22 +255,35 @@ class life {
     std::ofstream(paths_[job].job, std::ios::binary) << texts_[job];
   }
 
-  // The requests' bodies are no longer what some results were sent for.
+  // The requests' bodies are no longer what some results were sent for, or they are taken out.
   void edit_jobs(unsigned count) {
     const std::vector<std::string> ids(scene_.requests.begin(), scene_.requests.end());
     for (; count > 0 && !ids.empty(); --count) {
       const std::string& id = ids[random_.below(ids.size())];
-      told_.note("{} is changed", id);
+      if (taken_out_.contains(id)) continue;
       const std::size_t job = id.starts_with("0-") ? 0 : 1;
       std::string& text = texts_[job];
       constexpr std::string_view member = R"("seed":)";
-      const std::size_t line = text.find(fmt::format(R"("custom_id":"{}")", id));
+      const std::string name = fmt::format(R"("custom_id":"{}")", id);
+      const std::size_t line = text.find(name);
+      const bool alone = text.find(name, line + 1) == std::string::npos;
+      if (alone && lines_in(text) > 1 && random_.percent(25)) {
+        told_.note("{} is taken out", id);
+        const std::size_t first = text.rfind('\n', line) + 1;  // of nothing: 0
+        text.erase(first, text.find('\n', first) - first);     // a blank line keeps the numbers
+        taken_out_.insert(id);
+        write_job(job);
+        continue;
+      }
+      told_.note("{} is changed", id);
       const std::size_t begin = text.find(member, line) + member.size();
       text.replace(begin, text.find(',', begin) - begin, std::to_string(++versions_[id]));
       keys_.erase(id);  // another body, another key
       write_job(job);
     }
   }
+
+  bool edited() const { return !versions_.empty() || !taken_out_.empty(); }
 
   std::string limits() const { return folder_ + "/limits"; }
   void clear_limits() const {
@@ -345,7 +367,7 @@ class life {
     asked_.output.fresh = plan.fresh;
     asked_.output.retry_failed = plan.retry_failed;
     retried_ = retried_ || plan.retry_failed;
-    if (!versions_.empty()) asked_.output.changed = scene_.changed;
+    if (edited()) asked_.output.changed = scene_.changed;
     if (scene_.shares_window) asked_.pace.limit_folder = limits();
     disk_.boot(plan.disk);
     relay_.boot(number);
@@ -541,14 +563,18 @@ class life {
         keys_.erase(line.id);  // another try is another request
       }
     }
-    if (!asked_.output.fresh) return;
-    done_.clear();
-    keys_.clear();
+    if (asked_.output.fresh) {
+      done_.clear();
+      keys_.clear();
+    }
+    done_.insert(taken_out_.begin(), taken_out_.end());
   }
 
   // Whether a result was sent for another body than its request has now, and goes.
   bool makes_room(const told_line& line) const {
-    if (asked_.output.changed != on_change::redo || !versions_.contains(line.id)) return false;
+    if (asked_.output.changed != on_change::redo) return false;
+    if (taken_out_.contains(line.id)) return true;
+    if (!versions_.contains(line.id)) return false;
     const seen_attempt* seen = attempt_of(line);
     return seen != nullptr && seen->version != versions_.at(line.id);
   }
@@ -796,6 +822,7 @@ class life {
           if (line.bad) continue;
           // They are counted anew with another body; and one that failed may have been tried since.
           const bool counted = !records_lost_ && !versions_.contains(line.id) &&
+                               !taken_out_.contains(line.id) &&
                                (lines == &outputs || !(line.retryable() || retried_));
           const std::uint64_t attempts = extra["attempts"];
           if (counted && (exact_ ? attempts != sent[line.id] : attempts < sent[line.id])) {
@@ -828,8 +855,10 @@ class life {
                    told.dump(), is.dump());
         }
       };
-      const auto requests =
-          static_cast<std::uint64_t>(std::count(texts_[job].begin(), texts_[job].end(), '\n'));
+      std::uint64_t requests = lines_in(texts_[job]);
+      for (const auto& line : outputs) {
+        if (taken_out_.contains(line.id)) ++requests;  // its result stands
+      }
       must("requests", totals["requests"], requests);
       must("succeeded", totals["succeeded"], outputs.size());
       must("failed", totals["failed"], errors.size());
@@ -850,7 +879,7 @@ class life {
     }
     if (records_lost_) return;
     const std::uint64_t seen = seen_now.size();
-    if (exact_ && versions_.empty() ? attempts_told != seen : attempts_told < seen) {
+    if (exact_ && !edited() ? attempts_told != seen : attempts_told < seen) {
       violated("attempts are counted", "{}, and the relay saw {}", attempts_told, seen);
     }
     const auto billed = static_cast<std::uint64_t>(std::count_if(
@@ -890,7 +919,8 @@ class life {
       }
     }
     for (const auto& id : scene_.requests) {
-      if (!told.contains(id)) violated("one line for each request", "{} has none", id);
+      if (!told.contains(id) && !taken_out_.contains(id))
+        violated("one line for each request", "{} has none", id);
     }
     if (!story_.violations.empty() || story_.seed % 4 != 0) return;
 
@@ -941,6 +971,7 @@ class life {
   std::vector<job_paths> paths_;
   std::vector<std::string> texts_;                // of the jobs, as they are now
   std::map<std::string, std::int64_t> versions_;  // of the requests that were changed
+  std::set<std::string> taken_out_;               // requests that are in the jobs no more
 
   // Of the process that runs, or has just ended.
   time_point died_at_{};
