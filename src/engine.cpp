@@ -178,6 +178,7 @@ boost::asio::awaitable<run_outcome> engine::run(request_source& source, result_s
     shared.start_workers();
     co_await shared.all_done.wait();
   }
+  co_await shared.disk_is_idle();
   // The reader and the last result may have left something in the event loop.
   co_await boost::asio::post(loop, boost::asio::use_awaitable);
   parts_->gate.close();
@@ -208,6 +209,7 @@ run_status engine::now() const {
   told.full = gate.full && (gate.waiting > 0 || told.queued > 0);
   told.slowed = std::exchange(told.full, told.full && !gate.lanes_full) && gate.lanes_full;
   told.one_at_a_time = parts_->current != nullptr && parts_->current->in_trouble();
+  told.faulted = parts_->current != nullptr && parts_->current->fault != nullptr;
   return told;
 }
 

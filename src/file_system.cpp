@@ -2,9 +2,11 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <condition_variable>
 #include <deque>
@@ -31,9 +33,45 @@ std::error_code last_error() {
                                 path, why.message()));
 }
 
+// Of the name of a file that is to take another's place.
+constexpr std::string_view fresh_ending = ".new";
+
+// What a file system answers that has no such operation.
+bool is_unsupported(int error) {
+  return error == EINVAL || error == ENOSYS || error == EOPNOTSUPP || error == ENOTSUP;
+}
+
+std::string folder_of(const fs::path& path) {
+  return path.has_parent_path() ? path.parent_path().string() : ".";
+}
+
+// What a file system cannot do is told once, by the first file that meets it.
+struct shortcomings {
+  std::atomic_flag sync;
+  std::atomic_flag locks;
+
+  void tell_of_locks(const fs::path& path) {
+    if (locks.test_and_set()) return;
+    spdlog::warn(
+        "{}: this file system has no locks, so nothing keeps a second run from the same job: do "
+        "not "
+        "start one",
+        folder_of(path));
+  }
+
+  void tell_of_sync(const fs::path& path) {
+    if (sync.test_and_set()) return;
+    spdlog::warn(
+        "{}: this file system cannot sync (fsync); the run goes on, and a power cut may cost "
+        "results",
+        folder_of(path));
+  }
+};
+
 class system_file final : public file {
  public:
-  explicit system_file(int descriptor) : file_(descriptor) {}
+  system_file(int descriptor, std::string path, std::shared_ptr<shortcomings> told)
+      : file_(descriptor), path_(std::move(path)), told_(std::move(told)) {}
   system_file(const system_file&) = delete;
   system_file& operator=(const system_file&) = delete;
   ~system_file() override { ::close(file_); }
@@ -67,10 +105,12 @@ class system_file final : public file {
     return ::ftruncate(file_, static_cast<off_t>(size)) == 0 ? std::error_code() : last_error();
   }
 
-  // What cannot be synced, a file on a file system without a disk, cannot be lost by one either.
   std::error_code sync() override {
-    if (::fdatasync(file_) == 0 || errno == EINVAL) return {};
-    return last_error();
+    if (::fdatasync(file_) == 0) return {};
+    if (is_unsupported(errno) && ::fsync(file_) == 0) return {};
+    if (!is_unsupported(errno)) return last_error();
+    told_->tell_of_sync(path_);
+    return {};
   }
 
   std::uint64_t size() const override {
@@ -83,22 +123,70 @@ class system_file final : public file {
     return ::fstat(file_, &info) == 0 && S_ISREG(info.st_mode);
   }
 
-  std::optional<long> lock() override {
+  lock_result lock() override {
     struct flock whole {};
     whole.l_type = F_WRLCK;
     whole.l_whence = SEEK_SET;
-    if (::fcntl(file_, F_SETLK, &whole) == 0) return std::nullopt;
-    if (errno != EACCES && errno != EAGAIN) return std::nullopt;  // no locks here
+    using state = lock_result::state;
+    if (::fcntl(file_, F_SETLK, &whole) == 0) return {state::ours, 0};
+    if (errno != EACCES && errno != EAGAIN) {
+      told_->tell_of_locks(path_);
+      return {state::unknown, 0};
+    }
     struct flock holder = whole;
     ::fcntl(file_, F_GETLK, &holder);
-    return holder.l_pid;
+    return {state::held, holder.l_pid};
+  }
+
+  std::error_code reserve(std::uint64_t bytes) override {
+    const auto end = static_cast<off_t>(size());
+    if (::fallocate(file_, FALLOC_FL_KEEP_SIZE, end, static_cast<off_t>(bytes)) == 0) return {};
+    return errno == ENOSPC || errno == EDQUOT ? last_error() : std::error_code();
+  }
+
+  std::optional<std::string> present_path() const override {
+    struct stat info {};
+    if (::fstat(file_, &info) != 0 || info.st_nlink == 0) return std::nullopt;
+    std::error_code error;
+    const fs::path told = fs::read_symlink(fmt::format("/proc/self/fd/{}", file_), error);
+    struct stat named {};
+    // A name that was removed while another one stays is told with a mark behind it.
+    if (error || ::stat(told.c_str(), &named) != 0 || named.st_ino != info.st_ino ||
+        named.st_dev != info.st_dev) {
+      return std::nullopt;
+    }
+    return told.string();
   }
 
   int descriptor() const noexcept { return file_; }
 
  private:
   const int file_;
+  const std::string path_;
+  const std::shared_ptr<shortcomings> told_;
 };
+
+// Whether somebody else may have put the file there, or a further name of a file that is not meant.
+bool may_be_planted(const fs::path& path, const system_file& opened) {
+  struct stat folder {};
+  if (::stat(folder_of(path).c_str(), &folder) != 0 || (folder.st_mode & S_IWOTH) == 0)
+    return false;
+  struct stat info {};
+  return ::fstat(opened.descriptor(), &info) != 0 || info.st_nlink > 1 ||
+         info.st_uid != ::geteuid();
+}
+
+// Whether a link there may have been planted by somebody else. As the kernel's protected_symlinks,
+// and stricter: in a folder that everybody may write, no link counts as the user's own.
+bool is_doubtful_link(const fs::path& link) {
+  struct stat folder {};
+  struct stat itself {};
+  const fs::path parent = link.parent_path();
+  if (::stat(parent.empty() ? "." : parent.c_str(), &folder) != 0) return true;
+  if ((folder.st_mode & S_IWOTH) != 0) return true;
+  if ((folder.st_mode & S_IWGRP) == 0) return false;
+  return ::lstat(link.c_str(), &itself) != 0 || itself.st_uid != ::geteuid();
+}
 
 class system_file_system final : public file_system {
  public:
@@ -115,12 +203,17 @@ class system_file_system final : public file_system {
 
   std::unique_ptr<file> open(const std::string& path, open_as how,
                              std::error_code& error) override {
-    int flags = O_RDWR | O_APPEND | O_CLOEXEC;
+    int flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;  // a pipe must not hold us
+    flags |= how == open_as::read_only ? O_RDONLY : O_RDWR | O_APPEND;
     if (how == open_as::created) flags |= O_CREAT | O_EXCL;
-    if (how == open_as::replaced) flags |= O_CREAT | O_TRUNC;
     const int opened = ::open(path.c_str(), flags, mode_);
-    if (opened >= 0) return std::make_unique<system_file>(opened);
-    error = last_error();
+    if (opened < 0) {
+      error = last_error();
+      return nullptr;
+    }
+    auto made = std::make_unique<system_file>(opened, path, told_);
+    if (how == open_as::created || !may_be_planted(path, *made)) return made;
+    error = std::make_error_code(std::errc::too_many_symbolic_link_levels);
     return nullptr;
   }
 
@@ -133,14 +226,14 @@ class system_file_system final : public file_system {
   }
 
   std::error_code sync_folder_of(const std::string& path) override {
-    const std::string folder = fs::path(path).parent_path().string();
-    const int opened =
-        ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int opened = ::open(folder_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (opened < 0) return last_error();
-    const bool done = ::fsync(opened) == 0 || errno == EINVAL;
+    const bool done = ::fsync(opened) == 0;
     const std::error_code error = done ? std::error_code() : last_error();
     ::close(opened);
-    return error;
+    if (done || !is_unsupported(error.value())) return error;
+    told_->tell_of_sync(path);
+    return {};
   }
 
   std::error_code make_folders(const std::string& path) override {
@@ -177,6 +270,7 @@ class system_file_system final : public file_system {
     fs::path behind = path;
     std::error_code error;
     for (int i = 0; i < most_links && fs::is_symlink(behind, error); ++i) {
+      if (is_doubtful_link(behind)) break;
       behind = behind.parent_path() / fs::read_symlink(behind, error);
       if (error) return path;
     }
@@ -223,6 +317,7 @@ class system_file_system final : public file_system {
   }
 
   const unsigned mode_;
+  const std::shared_ptr<shortcomings> told_ = std::make_shared<shortcomings>();
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<std::function<void()>> slow_;
@@ -237,12 +332,62 @@ std::unique_ptr<file_system> system_files(unsigned mode) {
   return std::make_unique<system_file_system>(mode);
 }
 
-void replace_file(file_system& files, const std::string& path, std::string_view content) {
-  const std::string target = files.resolved(path);
-  const std::string fresh = target + ".new";
+std::string open_fault_sentence(const std::string& path, const std::error_code& why) {
+  if (why == std::errc::too_many_symbolic_link_levels) {
+    return fmt::format(
+        "{}: is a link that leads nowhere, or lies in a folder that others may write; remove it, "
+        "or "
+        "choose another place with --output-dir or -o",
+        path);
+  }
+  return fmt::format("{}: cannot be read ({}); mend that, and run the same command again", path,
+                     why.message());
+}
+
+std::string begin_of(file& opened, std::error_code& error, std::size_t longest) {
+  std::string begin(longest, '\0');
+  std::size_t filled = 0;
+  while (filled < longest && !error) {
+    const std::size_t n = opened.read_at(filled, begin.data() + filled, longest - filled, error);
+    if (n == 0) break;
+    filled += n;
+  }
+  begin.resize(filled);
+  return begin;
+}
+
+void remove_left_beside(file_system& files, const std::string& target,
+                        const std::function<bool(std::string_view)>& is_ours) {
+  const std::string path = target + std::string(fresh_ending);
   std::error_code error;
+  const auto left = files.open(path, file_system::open_as::read_only, error);
+  if (!left || !left->is_regular()) return;
+  if (!is_ours(begin_of(*left, error)) || error) return;
+  (void)files.remove(path);
+}
+
+std::unique_ptr<file> create_beside(file_system& files, const std::string& target,
+                                    const std::function<bool(std::string_view)>& is_ours,
+                                    std::string& path, std::error_code& error) {
+  constexpr int most_names = 100;
+  remove_left_beside(files, target, is_ours);
+  for (int n = 0; n < most_names; ++n) {
+    path = target + std::string(fresh_ending);
+    if (n > 0) path += fmt::format("-{}", n);
+    error = {};
+    auto made = files.open(path, file_system::open_as::created, error);
+    if (made || error != std::errc::file_exists) return made;
+  }
+  return nullptr;
+}
+
+void replace_file(file_system& files, const std::string& path, std::string_view content,
+                  const std::function<bool(std::string_view)>& is_ours) {
+  const std::string target = files.resolved(path);
+  std::error_code error;
+  std::string fresh;
   {
-    const auto opened = files.open(fresh, file_system::open_as::replaced, error);
+    const auto opened = create_beside(files, target, is_ours, fresh, error);
     if (!opened) write_failed(path, error);
     opened->append(content, error);
     if (!error) error = opened->sync();
@@ -256,7 +401,7 @@ void replace_file(file_system& files, const std::string& path, std::string_view 
 
 std::optional<std::string> read_file(file_system& files, const std::string& path) {
   std::error_code error;
-  const auto opened = files.open(path, file_system::open_as::existing, error);
+  const auto opened = files.open(files.resolved(path), file_system::open_as::read_only, error);
   if (error == std::errc::no_such_file_or_directory) return std::nullopt;
   std::string content;
   if (opened) {
@@ -264,10 +409,7 @@ std::optional<std::string> read_file(file_system& files, const std::string& path
     content.resize(opened->read_at(0, content.data(), content.size(), error));
   }
   if (!error) return content;
-  throw fatal_error(
-      fatal_error::kind::cannot_start,
-      fmt::format("{}: cannot be read ({}); mend that, and run the same command again", path,
-                  error.message()));
+  throw fatal_error(fatal_error::kind::cannot_start, open_fault_sentence(path, error));
 }
 
 }  // namespace sluice

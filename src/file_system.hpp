@@ -16,6 +16,17 @@ namespace sluice {
 /// from one at a time.
 class file {
  public:
+  /// What became of a request for the lock.
+  struct lock_result {
+    enum class state : std::uint8_t {
+      ours,
+      held,     ///< another process has it
+      unknown,  ///< the file system has no locks
+    };
+    state is = state::ours;
+    long holder = 0;  ///< the process that has it; 0: on another machine
+  };
+
   virtual ~file() = default;
   /// Fills up to `size` bytes; 0 at the end of the file, or with an error.
   virtual std::size_t read_at(std::uint64_t offset, char* into, std::size_t size,
@@ -28,10 +39,15 @@ class file {
   virtual std::uint64_t size() const = 0;
   /// Whether results can be kept in it: a pipe or a device cannot be read again.
   virtual bool is_regular() const = 0;
-  /// Locks the file for this process, until the process ends, however it ends, or the file is
-  /// closed. The process that holds it instead is returned (0: on another machine); nothing when
-  /// the lock is ours, or the file system knows no locks.
-  virtual std::optional<long> lock() = 0;
+  /// Locks the file for this process, until the process ends, however it ends, or any file object
+  /// of the same file is closed.
+  virtual lock_result lock() = 0;
+  /// Sets room aside behind the end, so that so many bytes can be appended although the disk is
+  /// full. The size stays as it is; truncate() gives the room back. A file system that cannot do
+  /// that is no error.
+  virtual std::error_code reserve(std::uint64_t bytes) = 0;
+  /// Where the file is now; nothing when no name leads to it any more.
+  virtual std::optional<std::string> present_path() const = 0;
 };
 
 /// The files that a run keeps, and the one door to them, so that tests can have them fail, crash
@@ -39,9 +55,9 @@ class file {
 class file_system {
  public:
   enum class open_as : std::uint8_t {
-    existing,  ///< to read and append
-    created,   ///< the same, new; it is an error when it is there
-    replaced,  ///< the same, emptied when it is there
+    read_only,  ///< a link is not followed
+    existing,   ///< to read and append; a link is not followed
+    created,    ///< the same, new; it is an error when it is there, be it as a link
   };
 
   virtual ~file_system() = default;
@@ -58,7 +74,9 @@ class file_system {
   virtual bool exists(const std::string& path) = 0;
   virtual bool is_folder(const std::string& path) = 0;
   virtual bool is_writable_folder(const std::string& path) = 0;
-  /// The path behind links, so that replacing a file leaves a link to it in place.
+  /// The path behind links, so that replacing a file leaves a link to it in place. A link that
+  /// somebody else may have planted, in a folder that others may write, stays what it is: open()
+  /// refuses it.
   virtual std::string resolved(const std::string& path) = 0;
   /// Whether `opened` is what the path leads to now: another process may have replaced it.
   virtual bool is_at(const file& opened, const std::string& path) = 0;
@@ -73,9 +91,24 @@ class file_system {
 /// should read.
 std::unique_ptr<file_system> system_files(unsigned mode = 0600);
 
+/// A new file beside `target`, for what is to take its place: `target`.new, or with a number where
+/// that name is taken. Its name goes to `path`. One that a crash has left there is removed, if
+/// `is_ours` says so of its content's begin; all others stay.
+std::unique_ptr<file> create_beside(file_system& files, const std::string& target,
+                                    const std::function<bool(std::string_view begin)>& is_ours,
+                                    std::string& path, std::error_code& error);
+/// Removes `target`.new, if a crash has left it and `is_ours` says so.
+void remove_left_beside(file_system& files, const std::string& target,
+                        const std::function<bool(std::string_view begin)>& is_ours);
 /// Writes a small file whole, at one stroke: a crash leaves the old one or the new one, and once it
-/// returns, so does a power cut leave the new one. Throws fatal_error.
-void replace_file(file_system& files, const std::string& path, std::string_view content);
+/// returns, so does a power cut leave the new one. `is_ours` is for create_beside(). Throws
+/// fatal_error.
+void replace_file(file_system& files, const std::string& path, std::string_view content,
+                  const std::function<bool(std::string_view begin)>& is_ours);
+/// What is said of a file that cannot be opened.
+std::string open_fault_sentence(const std::string& path, const std::error_code& why);
+/// What a file begins with, at most `longest` bytes.
+std::string begin_of(file& opened, std::error_code& error, std::size_t longest = 4096);
 /// The content of a small file; nothing when there is none. Throws fatal_error when it cannot be
 /// read.
 std::optional<std::string> read_file(file_system& files, const std::string& path);

@@ -35,7 +35,32 @@ fs::path one_name(const std::string& path) {
   return error ? whole.lexically_normal() : name;
 }
 
+// None of the files is the job itself, under whatever name or link.
+void require_apart(const job_files& files) {
+  if (files.job == "-") return;
+  const fs::path job = one_name(files.job);
+  for (const std::string& path : {files.output, files.errors, files.totals, files.state}) {
+    std::error_code not_there;
+    if (one_name(path) == job || fs::equivalent(path, files.job, not_there)) {
+      refuse(
+          fmt::format("{}: the results would overwrite the job ({}); choose another place with "
+                      "-o or --output-dir",
+                      files.job, path));
+    }
+  }
+}
+
 }  // namespace
+
+std::vector<std::string> other_outputs(const job_files& files) {
+  const std::string stem = without_endings(files.errors, {".errors.jsonl"});
+  std::vector<std::string> others;
+  for (const std::string_view ending : {"", ".output", ".jsonl", ".output.jsonl"}) {
+    std::string other = stem + std::string(ending);
+    if (other != files.output && other != files.job) others.push_back(std::move(other));
+  }
+  return others;
+}
 
 bool is_result_file(const std::string& path) {
   const std::string plain = without_endings(path, {".gz", ".zst"});
@@ -76,8 +101,7 @@ std::vector<job_files> name_job_files(const std::vector<std::string>& jobs,
         (directory / (stem + ".totals.json")).string(), (directory / (stem + ".state")).string()};
     if (job.empty()) refuse("'' names no job; name a JSONL file");
     const fs::path output = one_name(files.output);
-    if (job != "-" && output == one_name(job))
-      refuse(fmt::format("{}: the output would overwrite the job; choose another with -o", job));
+    require_apart(files);
     const auto [other, fresh] = taken.emplace(output, job);
     if (!fresh) {
       refuse(fmt::format("{} and {} would both write {}; run them apart, with --output-dir",

@@ -21,6 +21,9 @@ struct job_files {
 std::vector<job_files> name_job_files(const std::vector<std::string>& jobs,
                                       const output_options& options);
 
+/// Other names for the output with which a job would have the same errors, totals and state files.
+std::vector<std::string> other_outputs(const job_files& files);
+
 /// Whether a path is that of results rather than of a job: x.output.jsonl, x.errors.jsonl.
 bool is_result_file(const std::string& path);
 

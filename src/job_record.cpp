@@ -1,13 +1,18 @@
 #include "job_record.hpp"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <charconv>
+#include <exception>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "json_text.hpp"
+#include "own_files.hpp"
 #include "result_line.hpp"
 #include "sluice/error.hpp"
 
@@ -38,12 +43,26 @@ std::string fresh_identity() {
   return text;
 }
 
+constexpr std::string_view no_stamp = "gone";
+
 // What changes when a file does.
 std::string stamp_of(const std::string& path) {
   struct stat info {};
-  if (::stat(path.c_str(), &info) != 0) return "gone";
+  if (::stat(path.c_str(), &info) != 0) return std::string(no_stamp);
   return fmt::format("{} {} {} {}.{}", info.st_dev, info.st_ino, info.st_size, info.st_mtim.tv_sec,
                      info.st_mtim.tv_nsec);
+}
+
+// Of the lines so far and one more.
+hash128 hash_with(const hash128& before, const boost::system::result<request, bad_line>& line) {
+  const hex_digits chain(before);
+  if (!line) {
+    const bad_line& bad = line.error();
+    return hash_of(fmt::format("{}\n{}\n{}\n{}\n{}", std::string_view(chain), bad.line,
+                               to_string(bad.code), bad.custom_id, bad.message));
+  }
+  return hash_of(fmt::format("{}\n{}\n{}\n{}", std::string_view(chain), line->line, line->custom_id,
+                             line->digest));
 }
 
 constexpr std::uint64_t lines_between_looks = 256;  // at the job file: has it changed?
@@ -52,7 +71,7 @@ constexpr std::uint64_t lines_between_looks = 256;  // at the job file: has it c
 
 job_record::job_record(std::size_t index, job_files files, const job_options& lines,
                        const output_options& output, const relay_prices& prices, file_system& disk,
-                       budget* shared)
+                       budget* shared, std::uint64_t room)
     : index_(index),
       files_(std::move(files)),
       lines_(lines),
@@ -62,36 +81,81 @@ job_record::job_record(std::size_t index, job_files files, const job_options& li
       budget_(shared),
       output_(disk, files_.output),
       errors_(disk, files_.errors),
-      state_(disk, files_.state) {}
+      state_(disk, files_.state, std::filesystem::path(files_.output).filename().string()) {
+  constexpr std::uint64_t errors_share = 16;  // they are few, and short
+  output_.keep_room(room);
+  errors_.keep_room(room / errors_share);
+}
 
 void job_record::load() {
+  require_own_sidecars();
+  output_exists_ = output_.open_existing();
+  errors_exist_ = errors_.open_existing();
+  has_totals_ = disk_.exists(files_.totals);
+  const bool known = state_.load();
+  if (output_exists_) require_own_lines(output_);
+  if (errors_exist_) require_own_lines(errors_);
+  // What makes room for a fresh start counts for the budget all the same.
+  if (options_.fresh && !counts_earlier_runs()) {  // moved aside by create()
+    state_.start_over(fresh_identity(), {});
+    return;
+  }
+  if (output_exists_) output_end_ = load_lines(output_, true);
+  if (errors_exist_) errors_end_ = load_lines(errors_, false);
+  load_life(known, output_.size() > 0 || errors_.size() > 0);
+  if (options_.fresh) start_over();
+}
+
+bool job_record::counts_earlier_runs() const noexcept {
+  return budget_ != nullptr && options_.scope == budget_scope::job;
+}
+
+void job_record::require_own_sidecars() {
   for (const std::string& path : {files_.totals, files_.state}) {
     if (!disk_.is_folder(path)) continue;
     refuse(fmt::format(
         "{}: is a directory; move it away, or choose another place with --output-dir", path));
   }
-  output_exists_ = output_.open_existing();
-  errors_exist_ = errors_.open_existing();
-  if (options_.fresh) {  // moved aside by create(), once every job is known to be good
-    state_.identify(fresh_identity());
-    return;
+  require_ours(disk_, files_.totals, begins_as_totals);
+  for (const std::string& other : other_outputs(files_)) {
+    if (!disk_.exists(other) || disk_.is_folder(other)) continue;
+    std::error_code unreadable;
+    const auto opened =
+        disk_.open(disk_.resolved(other), file_system::open_as::read_only, unreadable);
+    if (!opened || !opened->is_regular() || !begins_as_results(begin_of(*opened, unreadable)))
+      continue;
+    refuse(fmt::format("{} and {} would share {} and {}; choose another name with -o",
+                       files_.output, other, files_.errors, files_.totals));
   }
-  if (output_exists_) load_lines(output_, true);
-  if (errors_exist_) load_lines(errors_, false);
-  errors_before_ = errors_.size();
-  load_life(output_exists_ || errors_exist_);
+}
+
+// What is not provably a file of ours stays as it is.
+void job_record::require_own_lines(const output_file& file) const {
+  const std::string begin = file.begin();
+  if (begin.empty() || begins_as_results(begin)) return;
+  if ((state_.records_output() || has_totals_) && may_be_torn_results(begin)) return;
+  // A tool may have written our lines anew, and the first be longer than that: load_lines() sees.
+  const bool goes_on = begin.size() < file.size() && begin.find('\n') == std::string::npos;
+  if (goes_on && begin.find("\"custom_id\"") != std::string::npos) return;
+  refuse(foreign_file_sentence(file.path()));
 }
 
 // What earlier runs counted that no line holds.
-void job_record::load_life(bool lines_left) {
-  const bool known = state_.load();
+void job_record::load_life(bool known, bool lines_left) {
+  const bool counts = counts_earlier_runs();
   if (state_.damaged() && budget_ != nullptr) {
     refuse(
         fmt::format("{}: is damaged, and with it what is reserved of the budget; delete it, with "
                     "a lower --budget for what it may have held",
                     files_.state));
   }
-  if (!known && lines_left) load_life_from_totals();
+  if (lines_left || known) load_life_from_totals(known);
+  if (!known && !has_totals_ && lines_left && counts) {
+    refuse(fmt::format(
+        "{}: is missing, and with it what is kept of the budget; put it back, or count this run "
+        "alone with --budget-mode run",
+        files_.totals));
+  }
   state_.reconcile([this](const hash128& id) {
     const earlier* line = earlier_.find(id);
     return line == nullptr ? state_file::line_told{} : told_by_line(*line);
@@ -99,16 +163,30 @@ void job_record::load_life(bool lines_left) {
   life_counters& life = state_.counters();
   life.attempts = std::max(life.attempts, totals_.attempts);
   life.retries = std::max(life.retries, totals_.retries);
+  life.kept = std::max(life.kept, kept_by_lines_);
   earlier_wall_s_ = life.wall_s;
   earlier_most_ = life.max_requests_in_60s;
   if (state_.identity().empty()) state_.identify(fresh_identity());
-  if (budget_ != nullptr && options_.scope == budget_scope::job)
-    budget_->add_spent(totals_.cost + life.kept);
+  if (counts) budget_->add_spent(totals_.cost + life.kept);
 }
 
-// The job was complete, and its counters went into the totals. They are advice, and a damaged file
-// costs the counts alone; but for what is kept of a budget.
-void job_record::load_life_from_totals() {
+// A fresh start. The money stays spent.
+void job_record::start_over() {
+  state_.start_over(fresh_identity(), totals_.cost + state_.counters().kept);
+  totals_ = {};
+  earlier_ = {};
+  stored_bad_lines_.clear();
+  error_names_.clear();
+  earlier_models_.clear();
+  kept_by_line_.clear();
+  errors_untidy_ = false;
+  earlier_wall_s_ = 0;
+  earlier_most_ = 0;
+}
+
+// The counters of a complete job stand in its totals. They are advice, and a damaged file costs the
+// counts alone; but for what is kept of a budget. `known`: the state file tells them, too.
+void job_record::load_life_from_totals(bool known) {
   const auto text = read_file(disk_, files_.totals);
   if (!text) return;
   const auto stored = nlohmann::json::parse(*text, nullptr, false);
@@ -117,33 +195,48 @@ void job_record::load_life_from_totals() {
     if (stored.is_object() && stored.contains(name) && stored[name].is_number_unsigned())
       counter = stored[name];
   };
-  read(life.attempts, "attempts");
-  read(life.retries, "retries");
-  read(life.maybe_billed_attempts, "maybe_billed_attempts");
-  read(life.max_requests_in_60s, "max_requests_in_60s");
-  if (stored.is_object() && stored.contains("wall_s") && stored["wall_s"].is_number())
-    life.wall_s = stored["wall_s"];
+  if (!known) {
+    read(life.attempts, "attempts");
+    read(life.retries, "retries");
+    read(life.maybe_billed_attempts, "maybe_billed_attempts");
+    read(life.max_requests_in_60s, "max_requests_in_60s");
+    if (stored.is_object() && stored.contains("wall_s") && stored["wall_s"].is_number())
+      life.wall_s = stored["wall_s"];
+  }
   std::optional<usd> kept;
   if (stored.is_object()) {
     const auto told = stored.value("kept_usd", nlohmann::json("0"));
     if (told.is_string()) kept = usd::parse(told.get_ref<const std::string&>());
   }
-  if (!kept && budget_ != nullptr) {
-    refuse(
-        fmt::format("{}: is damaged, and with it what is kept of the budget; delete it, with a "
-                    "lower --budget for what it may have held",
-                    files_.totals));
+  life.kept = std::max(life.kept, kept.value_or(usd{}));
+  if (known) return;
+  if (!kept) {
+    if (counts_earlier_runs()) {
+      refuse(fmt::format(
+          "{}: is damaged, and with it what is kept of the budget; put a copy in its place, or "
+          "count this run alone with --budget-mode run",
+          files_.totals));
+    }
+    spdlog::warn("{}: is damaged; what earlier runs counted is lost", files_.totals);
+    return;
   }
-  life.kept = kept.value_or(usd{});
+  const auto status = stored.value("status", nlohmann::json());
+  if (counts_earlier_runs() && status != "completed") {
+    refuse(
+        fmt::format("{}: is missing, and with it what is reserved of the budget; put it back, or "
+                    "count this run "
+                    "alone with --budget-mode run",
+                    files_.state));
+  }
 }
 
 // What a line tells of the attempts of its request.
 state_file::line_told job_record::told_by_line(const earlier& known) const {
-  state_file::line_told line{.attempts = known.attempts, .last_end = {}};
+  state_file::line_told line{.attempts = known.attempts(), .last_end = {}};
   if (known.is(done)) {
     if (known.is(unpriced)) line.last_end = attempt_end::unpriced;
   } else {
-    const std::string& error = error_names_[known.error];
+    const std::string& error = error_names_[known.error()];
     int status = 0;
     std::from_chars(error.data(), error.data() + error.size(), status);
     line.last_end = status != 0 ? end_by_status(status) : attempt_end::lost;
@@ -152,6 +245,9 @@ state_file::line_told job_record::told_by_line(const earlier& known) const {
 }
 
 void job_record::move_aside() {
+  // On record before it goes: a crash between the two counts its cost twice rather than not at all.
+  state_made_ = !disk_.exists(files_.state);
+  state_.write();
   for (const std::string& path : {files_.output, files_.errors, files_.totals}) {
     if (!disk_.exists(path)) continue;
     std::string aside;
@@ -160,49 +256,66 @@ void job_record::move_aside() {
     if (const auto error = disk_.rename(path, aside))
       refuse(fmt::format("{}: cannot be moved aside ({})", path, error.message()));
   }
-  if (const auto error = state_.remove())
-    refuse(fmt::format("{}: cannot be removed ({})", files_.state, error.message()));
   output_.close();  // not before: another run would take them for its own
   errors_.close();
   output_exists_ = errors_exist_ = false;
 }
 
-void job_record::load_lines(output_file& file, bool successes) {
+// Reads it, and changes nothing: what is to be cut off behind its last whole line is told.
+job_record::torn_end job_record::load_lines(output_file& file, bool successes) {
   std::uint64_t number = 0;
-  std::uint64_t good_end = 0;
-  bool lacks_newline = false;
-  file.for_each_line([&](std::string_view text, std::uint64_t end, bool whole) {
+  std::uint64_t first_damaged = 0;
+  torn_end end;
+  const auto refuse_damaged = [&](std::uint64_t line) {
+    refuse(fmt::format(
+        "{} line {} is damaged; mend or delete that line{}", file.path(), line,
+        options_.fresh ? ": what it cost counts for the budget" : ", or start over with --fresh"));
+  };
+  file.for_each_line([&](std::string_view text, std::uint64_t line_end, bool whole) {
     ++number;
     const auto line = parse_stored_line(text);
-    if (!whole && !line) return;  // torn by a crash: its request is sent again
-    if (!line || line->facts.succeeded != successes) {
-      refuse(
-          fmt::format("{} line {} is damaged; mend or delete that line, or start over with --fresh",
-                      file.path(), number));
+    if (!line) {
+      if (!whole && json_fault(text)) return;  // torn by a crash: its request is sent again
+      // After a power cut the last blocks may be there without their content.
+      if (first_damaged == 0) first_damaged = number;
+      if (text.find('\0') != std::string_view::npos) return;
+      if (number == 1 && !json_fault(text)) refuse(foreign_file_sentence(file.path()));
     }
+    if (first_damaged != 0) refuse_damaged(first_damaged);
+    if (line->facts.succeeded != successes) refuse_damaged(number);
     if (line->simulated != options_.simulated) {
       refuse(
           fmt::format("{} holds {} results, and this run is {}; give it another place with "
-                      "--output-dir, or start over with --fresh",
+                      "--output-dir{}",
                       file.path(), line->simulated ? "simulated" : "real",
-                      options_.simulated ? "simulated" : "real"));
+                      options_.simulated ? "simulated" : "real",
+                      options_.fresh ? "" : ", or start over with --fresh"));
     }
     remember(*line, successes);
-    good_end = end;
-    lacks_newline = !whole;
+    end.good = line_end;
+    end.lacks_newline = !whole;
   });
-  if (good_end < file.size()) file.truncate(good_end);
-  if (lacks_newline) {
-    std::string newline = "\n";
-    file.append(newline);
-  }
+  return end;
 }
 
-std::uint8_t job_record::error_index(const std::string& name) {
+void job_record::mend(output_file& file, const torn_end& end) {
+  if (end.good < file.size()) file.truncate(end.good);
+  if (!end.lacks_newline) return;
+  std::string newline = "\n";
+  file.append(newline);
+}
+
+std::uint32_t job_record::error_index(const std::string& name) {
   const auto found = std::find(error_names_.begin(), error_names_.end(), name);
-  const auto index = static_cast<std::uint8_t>(found - error_names_.begin());
-  if (found == error_names_.end()) error_names_.push_back(name);
-  return index;
+  if (found != error_names_.end()) return static_cast<std::uint32_t>(found - error_names_.begin());
+  if (error_names_.size() == earlier::most_errors) {
+    refuse(
+        fmt::format("{}: holds more kinds of failures than a run can write; mend it, or start "
+                    "over with --fresh",
+                    files_.errors));
+  }
+  error_names_.push_back(name);
+  return static_cast<std::uint32_t>(error_names_.size() - 1);
 }
 
 void job_record::remember(const stored_line& line, bool success) {
@@ -213,14 +326,21 @@ void job_record::remember(const stored_line& line, bool success) {
     if (!stored_bad_lines_.insert_or_assign(line.line, told).second) errors_untidy_ = true;
     return;
   }
-  auto [known, fresh] = earlier_.insert(hash_of(line.custom_id));
+  const hash128 id = hash_of(line.custom_id);
+  auto [known, fresh] = earlier_.insert(id);
+  if (line.kept != usd{}) {
+    usd& kept = kept_by_line_[{id.high, id.low}];  // a later line tells of all that came before
+    kept_by_lines_ -= kept;
+    kept = std::max(kept, line.kept);
+    kept_by_lines_ += kept;
+  }
   count_attempts(*known, line.attempts);
   if (known->is(done)) {  // output wins over errors, and the first line over the second
     errors_untidy_ = true;
     return;
   }
   if (known->is(failed)) {
-    totals_.take_back_failure(error_names_[known->error], known->is(retryable));
+    totals_.take_back_failure(error_names_[known->error()], known->is(retryable));
     errors_untidy_ = true;
   }
   known->digest = short_digest(line.digest);
@@ -229,19 +349,19 @@ void job_record::remember(const stored_line& line, bool success) {
   known->set(failed, !success);
   known->set(retryable, line.facts.retryable);
   known->set(unpriced, success && (!line.facts.cost || line.facts.estimated));
-  if (!success) known->error = error_index(line.facts.error);
+  if (!success) known->set_error(error_index(line.facts.error));
   totals_.add(line.facts);
 }
 
 // A line tells of all attempts that its request ever had; of two lines for one request the larger
 // number holds the smaller.
 void job_record::count_attempts(earlier& known, std::uint32_t attempts) {
-  const auto now = static_cast<std::uint16_t>(std::min<std::uint32_t>(attempts, 0xFFFF));
-  if (now <= known.attempts) return;
-  const std::uint32_t more = std::uint32_t{now} - known.attempts;
+  const std::uint32_t before = known.attempts();
+  if (attempts <= before) return;
+  known.set_attempts(attempts);
+  const std::uint32_t more = known.attempts() - before;
   totals_.attempts += more;
-  totals_.retries += known.attempts == 0 ? more - 1 : more;
-  known.attempts = now;
+  totals_.retries += before == 0 && more > 0 ? more - 1 : more;
 }
 
 void job_record::refuse_changed(const std::string& custom_id) const {
@@ -305,6 +425,7 @@ void job_record::scan() {
   job_reader reader(files_.job, lines_);
   while (auto line = reader.next()) {
     count_line(*line);
+    job_hash_ = hash_with(job_hash_, *line);
     std::optional<bad_line> bad;
     if (!*line) {
       bad = line->error();
@@ -366,12 +487,26 @@ void job_record::bound_cost(request& next) const {
   next.most = most.cost();
 }
 
-void job_record::check_job_is_the_same() const {
-  if (files_.job == "-" || stamp_of(files_.job) == job_stamp_) return;
+void job_record::check_job_is_the_same() {
+  if (files_.job == "-") return;
+  std::string stamp = stamp_of(files_.job);
+  if (stamp == job_stamp_) return;
+  // Touched or copied anew is not changed.
+  if (stamp != no_stamp && hash_of_job() == job_hash_) {
+    job_stamp_ = std::move(stamp);
+    return;
+  }
   refuse(
       fmt::format("{}: was changed while it was run; what is finished is kept, run the same "
                   "command again",
                   files_.job));
+}
+
+hash128 job_record::hash_of_job() const {
+  hash128 hash;
+  job_reader reader(files_.job, lines_);
+  while (auto line = reader.next()) hash = hash_with(hash, *line);
+  return hash;
 }
 
 void job_record::count_line(const boost::system::result<request, bad_line>& line) {
@@ -395,7 +530,7 @@ void job_record::check_strays() {
       if (options_.changed == on_change::keep) ++totals_.requests;
     }
     if (known.is(failed)) {  // its request is gone, and so is its failure
-      totals_.take_back_failure(error_names_[known.error], known.is(retryable));
+      totals_.take_back_failure(error_names_[known.error()], known.is(retryable));
       known.set(failed, false);
       known.set(replaced, true);
       errors_untidy_ = true;
@@ -427,7 +562,7 @@ void job_record::check_strays() {
 bool job_record::wanted(const request& next, std::uint32_t& attempts) {
   const earlier* known = earlier_.find(hash_of(next.custom_id));
   if (known == nullptr) return true;
-  attempts = known->attempts;
+  attempts = known->attempts();
   if (known->is(done)) return false;
   if (!known->is(failed) || known->is(retryable) || options_.retry_failed) return true;
   return known->digest != short_digest(next.digest);  // changed since it failed
@@ -435,9 +570,14 @@ bool job_record::wanted(const request& next, std::uint32_t& attempts) {
 
 void job_record::create() {
   if (options_.fresh) move_aside();
-  for (const std::string& path : {files_.output, files_.errors, files_.totals, files_.state}) {
-    (void)disk_.remove(disk_.resolved(path) + ".new");  // a crash may have left it
-  }
+  if (output_exists_) mend(output_, output_end_);
+  if (errors_exist_) mend(errors_, errors_end_);
+  errors_before_ = errors_exist_ ? errors_.size() : 0;
+  // A crash may have left them.
+  remove_left_beside(disk_, disk_.resolved(files_.output), begins_as_unplaced_results);
+  remove_left_beside(disk_, disk_.resolved(files_.errors), begins_as_unplaced_results);
+  remove_left_beside(disk_, disk_.resolved(files_.totals), begins_as_unplaced_totals);
+  remove_left_beside(disk_, disk_.resolved(files_.state), begins_as_unplaced_state);
   try {
     if (!output_exists_) {
       output_.create();
@@ -449,8 +589,10 @@ void job_record::create() {
     }
     // What an earlier run wrote counts as finished from here on; so it must be safe.
     if (options_.durable != durability::none || budget_ != nullptr) sync();
-    state_made_ = !disk_.exists(files_.state);
-    state_.write();
+    if (!options_.fresh) {
+      state_made_ = !disk_.exists(files_.state);
+      state_.write();
+    }
     if (!reader_) reader_ = std::make_unique<job_reader>(files_.job, lines_);
   } catch (...) {
     take_back();
@@ -637,18 +779,36 @@ void job_record::put(const result& finished) {
     if (used && price) cost = price->cost(*used);
     reported = whole.usage.has_value();
   }
-  std::string line = result_line(finished, cost, options_.simulated);
   const hash128 id = hash_of(finished.custom_id);
-  const std::lock_guard lock(mutex_);
-  if (const auto* attempt = state_.find(id); attempt != nullptr && attempt->open) {
-    const bool settles = cost && reported;  // the relay may bill more than is counted here
-    if (budget_ != nullptr) budget_->settle(attempt->reserved, settles ? *cost : attempt->reserved);
-    // On record before the line is: a crash between the two keeps too much rather than too little.
-    if (!settles) state_.ended(id, attempt_end::unpriced, cost.value_or(usd{}));
+  std::exception_ptr unrecorded;
+  usd kept;
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto told = kept_by_line_.find({id.high, id.low}); told != kept_by_line_.end())
+      kept = told->second;
+    if (const auto* attempt = state_.find(id); attempt != nullptr) {
+      const bool settles = cost && reported;  // the relay may bill more than is counted here
+      if (attempt->open) {
+        if (budget_ != nullptr)
+          budget_->settle(attempt->reserved, settles ? *cost : attempt->reserved);
+        // On record before the line is: a crash between the two keeps too much rather than too
+        // little.
+        if (!settles) {
+          try {
+            state_.ended(id, attempt_end::unpriced, cost.value_or(usd{}));
+          } catch (...) {  // the result is paid for: its line is kept all the same
+            unrecorded = std::current_exception();
+          }
+        }
+      }
+      kept += attempt->kept;
+    }
   }
+  const std::string line = result_line(finished, cost, options_.simulated, kept);
+  const std::lock_guard lock(mutex_);
   state_.settled(id);
   if (earlier* known = earlier_.find(id); known != nullptr && known->is(failed)) {
-    totals_.take_back_failure(error_names_[known->error], known->is(retryable));
+    totals_.take_back_failure(error_names_[known->error()], known->is(retryable));
     known->set(failed, false);
     known->set(replaced, true);
     errors_untidy_ = true;
@@ -660,15 +820,58 @@ void job_record::put(const result& finished) {
   }
   (finished.outcome ? output_lines_ : error_lines_) += line;
   --outstanding_;  // not before: a result that could not be taken leaves the job incomplete
+  if (unrecorded) std::rethrow_exception(unrecorded);
 }
 
 void job_record::flush() {
   {
     const std::lock_guard lock(mutex_);
-    output_.append(output_lines_);
-    errors_.append(error_lines_);
+    std::exception_ptr fault;
+    for (auto [file, lines] : {std::pair{&output_, &output_lines_}, {&errors_, &error_lines_}}) {
+      try {
+        file->append(*lines);
+      } catch (...) {
+        fault = std::current_exception();
+      }
+    }
+    if (fault) std::rethrow_exception(fault);
   }
-  if (options_.durable == durability::each) sync();
+}
+
+std::uint64_t job_record::unwritten() const {
+  const std::lock_guard lock(mutex_);
+  return static_cast<std::uint64_t>(std::count(output_lines_.begin(), output_lines_.end(), '\n') +
+                                    std::count(error_lines_.begin(), error_lines_.end(), '\n'));
+}
+
+bool job_record::disk_is_full() const {
+  const std::lock_guard lock(mutex_);
+  return output_.is_full() || errors_.is_full();
+}
+
+void job_record::require_intact() {
+  const std::lock_guard lock(mutex_);
+  for (output_file* file : {&output_, &errors_}) {
+    if (file->is_intact()) continue;
+    throw fatal_error(
+        fatal_error::kind::cannot_write,
+        fmt::format("{}: was moved, replaced or changed by another program while the run went on",
+                    file->path()));
+  }
+}
+
+// Files that others have touched get no more lines: what is known of them goes elsewhere.
+void job_record::rescue_files() {
+  const std::lock_guard lock(mutex_);
+  std::string told;
+  for (auto [file, lines] : {std::pair{&output_, &output_lines_}, {&errors_, &error_lines_}}) {
+    if (file->is_intact()) continue;
+    if (!told.empty()) told += "; ";
+    told += file->rescue(*lines);
+    // Its requests are sent again, and paid again.
+    if (file == &output_ && budget_ != nullptr) state_.counters().kept += totals_.cost;
+  }
+  if (!told.empty()) throw fatal_error(fatal_error::kind::cannot_write, told);
 }
 
 void job_record::sync() {
@@ -676,11 +879,19 @@ void job_record::sync() {
   errors_.sync();
 }
 
-void job_record::checkpoint(job_status status, double run_seconds, std::uint64_t most_in_a_minute) {
+std::error_code job_record::sync_state() const {
+  std::shared_ptr<file> opened;
+  {
+    const std::lock_guard lock(mutex_);
+    opened = state_.opened();
+  }
+  return opened->sync();
+}
+
+job_record::checkpoint_step job_record::begin_checkpoint(job_status status, double run_seconds,
+                                                         std::uint64_t most_in_a_minute) {
   flush();
-  // The state file forgets an attempt once its line is safe.
-  if (options_.durable != durability::none || budget_ != nullptr) sync();
-  bool nothing_left = false;
+  checkpoint_step begun;
   {
     const std::lock_guard lock(mutex_);
     life_counters& life = state_.counters();
@@ -688,11 +899,20 @@ void job_record::checkpoint(job_status status, double run_seconds, std::uint64_t
     life.max_requests_in_60s = std::max(earlier_most_, most_in_a_minute);
     // Requests behind the limit may have been sent by an earlier run.
     const bool whole_job = lines_.limit == 0 || !state_.has_unfinished();
-    nothing_left = status == job_status::completed && whole_job;
-    if (!nothing_left) state_.write();
+    const bool nothing_left = status == job_status::completed && whole_job;
+    if (!nothing_left) begun.state = state_.begin_writing();
   }
-  replace_file(disk_, files_.totals, totals().to_json(files_.job, status));
-  if (!nothing_left) return;
+  begun.totals = totals().to_json(files_.job, status);
+  return begun;
+}
+
+void job_record::end_checkpoint(checkpoint_step&& begun) {
+  // The state file forgets an attempt once its line is safe.
+  if (options_.durable != durability::none || budget_ != nullptr) sync();
+  if (begun.state) place_state(*begun.state);
+  require_ours(disk_, files_.totals, begins_as_totals, fatal_error::kind::cannot_write);
+  replace_file(disk_, files_.totals, begun.totals, begins_as_unplaced_totals);
+  if (begun.state) return;
   // The totals hold the counters from here on.
   if (const auto error = state_.remove()) {
     throw fatal_error(fatal_error::kind::cannot_write,
@@ -700,6 +920,37 @@ void job_record::checkpoint(job_status status, double run_seconds, std::uint64_t
                                   "command again",
                                   files_.state, error.message()));
   }
+}
+
+void job_record::place_state(state_file::rewrite& fresh) {
+  constexpr int most_rounds = 3;  // each leaves less to catch up with
+  const auto or_throw = [this](const std::error_code& error) {
+    if (!error) return;
+    throw fatal_error(fatal_error::kind::cannot_write,
+                      fmt::format("{}: cannot be written ({}); make room or mend the disk, and run "
+                                  "the same command again",
+                                  files_.state, error.message()));
+  };
+  try {
+    fresh.write_beside();
+    for (int round = 0; round < most_rounds; ++round) {
+      bool more = false;
+      {
+        const std::lock_guard lock(mutex_);
+        more = state_.catch_up(fresh);
+      }
+      if (!more) break;
+      or_throw(state_.sync(fresh));
+    }
+    const std::lock_guard lock(mutex_);
+    state_.place(fresh);
+    state_.end_writing();
+  } catch (...) {
+    const std::lock_guard lock(mutex_);
+    state_.end_writing();
+    throw;
+  }
+  or_throw(disk_.sync_folder_of(disk_.resolved(files_.state)));
 }
 
 // What the errors file says of a bad line is true no more: the line is good, gone, or bad in
@@ -721,6 +972,7 @@ bool job_record::is_stale(std::string_view text, std::uint64_t end) {
 }
 
 void job_record::finish() {
+  rescue_files();
   flush();
   const bool bad_lines_changed =
       std::any_of(stored_bad_lines_.begin(), stored_bad_lines_.end(),
@@ -742,6 +994,8 @@ void job_record::finish() {
       return !is_stale(text, end) && *last.find(subject(*parse_stored_line(text))) == mine;
     });
   }
+  output_.give_back_room();
+  errors_.give_back_room();
   if (options_.durable != durability::none) sync();
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <map>
@@ -9,6 +10,8 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <system_error>
+#include <utility>
 #include <vector>
 
 #include "budget.hpp"
@@ -33,11 +36,12 @@ namespace sluice {
 class job_record {
  public:
   /// `shared`: the budget of all jobs of the command; null where there is none.
+  /// `room`: bytes to keep free on the disk for results.
   job_record(std::size_t index, job_files files, const job_options& lines,
              const output_options& output, const relay_prices& prices, file_system& disk,
-             budget* shared);
+             budget* shared, std::uint64_t room = 0);
 
-  /// Opens, locks and reads what earlier runs left.
+  /// Opens, locks and reads what earlier runs left. Changes nothing.
   void load();
   /// Reads the whole job once, before anything is sent: counts it, finds duplicate ids and results
   /// whose request has changed. Standard input cannot be read twice and is checked as it comes.
@@ -71,15 +75,29 @@ class job_record {
   void unreserve(const request& next);
   void attempt_started(const attempt_record& attempt);
   void attempt_ended(const attempt_record& attempt, attempt_end how);
-  /// The state file as it is now, to be synced by another thread.
-  std::shared_ptr<file> opened_state() const { return state_.opened(); }
+  /// Brings what is recorded of attempts to the disk; from the thread of end_checkpoint() alone.
+  std::error_code sync_state() const;
   void put(const result& finished);
   void flush();
   void sync();  ///< from any thread
-  /// Writes the totals file, and the state file while there is something for it to hold.
-  void checkpoint(job_status status, double run_seconds, std::uint64_t most_in_a_minute);
+  /// Throws when the files are not as this run has left them: others have replaced or shortened
+  /// them. What is still known of them stands aside then.
+  void require_intact();
+  /// Writes the totals file, and the state file while there is something for it to hold. In two
+  /// steps, of which the second waits for the disk and may be taken on another thread, beside all
+  /// calls but checkpoints.
+  struct checkpoint_step {
+    std::string totals;
+    std::optional<state_file::rewrite> state;  ///< nothing: the job is complete and needs none
+  };
+  checkpoint_step begin_checkpoint(job_status status, double run_seconds,
+                                   std::uint64_t most_in_a_minute);
+  void end_checkpoint(checkpoint_step&& begun);
   /// After the last result: brings the errors file in order, so that every request has one line.
   void finish();
+  /// Finished lines that could not be written so far.
+  std::uint64_t unwritten() const;
+  bool disk_is_full() const;
 
   job_totals totals() const;
   /// An example of what failed in this run, by the name the totals count it under.
@@ -97,16 +115,22 @@ class job_record {
   // What an earlier run knows of an id: eight bytes, since there may be ten million of them.
   struct earlier {
     std::uint32_t digest = 0;  // its first 32 bits
-    std::uint16_t attempts = 0;
-    std::uint8_t error = 0;  // index into error_names_
-    std::uint8_t flags = 0;
+    std::uint32_t packed = 0;  // attempts, index into error_names_, flags
 
-    bool is(std::uint8_t flag) const noexcept { return (flags & flag) != 0; }
-    void set(std::uint8_t flag, bool on) noexcept {
-      flags = static_cast<std::uint8_t>(on ? flags | flag : flags & ~flag);
+    static constexpr std::uint32_t most_attempts = (1U << 12U) - 1;
+    static constexpr std::uint32_t most_errors = 1U << 13U;
+    std::uint32_t attempts() const noexcept { return packed >> 20U; }
+    void set_attempts(std::uint32_t count) noexcept {
+      packed = (packed & 0xFFFFFU) | (std::min(count, most_attempts) << 20U);
     }
+    std::uint32_t error() const noexcept { return (packed >> 7U) & (most_errors - 1); }
+    void set_error(std::uint32_t index) noexcept {
+      packed = (packed & ~((most_errors - 1) << 7U)) | (index << 7U);
+    }
+    bool is(std::uint32_t flag) const noexcept { return (packed & flag) != 0; }
+    void set(std::uint32_t flag, bool on) noexcept { packed = on ? packed | flag : packed & ~flag; }
   };
-  enum earlier_flag : std::uint8_t {
+  enum earlier_flag : std::uint32_t {
     done = 1,       // has a line in the output
     failed = 2,     // has one in the errors file
     retryable = 4,  // … of a passing kind
@@ -119,13 +143,25 @@ class job_record {
   // What the errors file says of a bad line.
   struct stored_bad_line {
     hash128 words;
-    std::uint8_t error = 0;  // index into error_names_
+    std::uint32_t error = 0;  // index into error_names_
+  };
+  // What a crash left at the end of a file.
+  struct torn_end {
+    std::uint64_t good = 0;      // bytes of whole lines
+    bool lacks_newline = false;  // of the last of them
   };
 
-  void load_lines(output_file& file, bool successes);
+  void require_own_lines(const output_file& file) const;
+  void require_own_sidecars();
+  torn_end load_lines(output_file& file, bool successes);
+  static void mend(output_file& file, const torn_end& end);
+  bool counts_earlier_runs() const noexcept;
+  void start_over();
+  void rescue_files();
+  void place_state(state_file::rewrite& fresh);
   void remember(const stored_line& line, bool success);
   void count_attempts(earlier& known, std::uint32_t attempts);
-  std::uint8_t error_index(const std::string& name);
+  std::uint32_t error_index(const std::string& name);
   bool check_new(const request& next);
   std::optional<boost::system::result<request, bad_line>> next_line();
   bool wanted(const request& next, std::uint32_t& attempts);
@@ -136,8 +172,8 @@ class job_record {
   bool is_mended(std::uint64_t line) const;
   bool is_stale(std::string_view line, std::uint64_t end);
   [[noreturn]] void refuse_changed(const std::string& custom_id) const;
-  void load_life(bool lines_left);
-  void load_life_from_totals();
+  void load_life(bool known, bool lines_left);
+  void load_life_from_totals(bool known);
   state_file::line_told told_by_line(const earlier& known) const;
   void make_outdated(earlier& known);
   struct priced_bound {
@@ -147,7 +183,8 @@ class job_record {
   };
   priced_bound bound_or_refuse(const request& next) const;
   void bound_cost(request& next) const;
-  void check_job_is_the_same() const;
+  void check_job_is_the_same();
+  hash128 hash_of_job() const;
   void move_aside();
 
   const std::size_t index_;
@@ -167,8 +204,12 @@ class job_record {
   bool errors_made_ = false;
   bool state_made_ = false;
   bool must_make_room_ = false;
+  bool has_totals_ = false;  // an earlier run left them
+  torn_end output_end_;
+  torn_end errors_end_;
   std::uint64_t errors_before_ = 0;  // size of the errors file as the run began
   std::string job_stamp_;            // size and times of the job file as it was scanned
+  hash128 job_hash_;                 // of its lines
   std::uint64_t lines_given_ = 0;
 
   mutable std::mutex
@@ -180,6 +221,8 @@ class job_record {
   std::map<std::uint64_t, stored_bad_line> stored_bad_lines_;  // of the errors file, by line
   std::set<std::uint64_t> current_bad_lines_;  // of those, the ones that are still so
   std::vector<std::string> error_names_;
+  std::map<std::pair<std::uint64_t, std::uint64_t>, usd> kept_by_line_;  // of the budget, by id
+  usd kept_by_lines_;  // of all lines that an earlier run left
   std::unique_ptr<job_reader> reader_;
   std::optional<boost::system::result<request, bad_line>> first_line_;  // of standard input
   std::atomic<bool> cancelled_{false};

@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <exception>
 #include <filesystem>
 #include <mutex>
 #include <set>
+#include <utility>
 
 #include "file_system.hpp"
 #include "job_record.hpp"
@@ -23,6 +25,15 @@ void require_writable(file_system& disk, const fs::path& directory) {
                     fmt::format("{}: results cannot be written there; choose another place with "
                                 "--output-dir or -o",
                                 name));
+}
+
+// Kept free on the disk for the results of one of so many jobs: more than what a thousand attempts
+// in flight bring back, as a rule.
+std::uint64_t room_for(std::size_t jobs) {
+  constexpr std::uint64_t all = std::uint64_t{64} << 20;
+  constexpr std::uint64_t most = std::uint64_t{4} << 20;
+  constexpr std::uint64_t least = std::uint64_t{256} << 10;
+  return std::clamp(all / std::max<std::uint64_t>(jobs, 1), least, most);
 }
 
 }  // namespace
@@ -53,8 +64,11 @@ struct job_set::state {
 
   std::mutex mutex;  // guards what a sync aside found out
   std::exception_ptr sync_failure;
+  bool checkpoint_is_on = false;
 
   void tell_of_failed_sync();
+  void run_aside(const std::function<void()>& slow);
+  void write_checkpoint();
   void open(const std::vector<job_files>& files);
   void load(const std::vector<job_files>& files);
 };
@@ -64,13 +78,30 @@ void job_set::state::tell_of_failed_sync() {
   if (sync_failure) std::rethrow_exception(sync_failure);
 }
 
+// What it throws is told by the next call.
+void job_set::state::run_aside(const std::function<void()>& slow) {
+  disk.run_aside([this, slow] {
+    try {
+      slow();
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      sync_failure = std::current_exception();
+    }
+  });
+}
+
+// Of jobs that nobody runs yet.
+void job_set::state::write_checkpoint() {
+  for (auto& job : jobs) job->end_checkpoint(job->begin_checkpoint(job_status::running, 0, 0));
+}
+
 // Reads every job and what is left of its earlier runs.
 void job_set::state::load(const std::vector<job_files>& files) {
   jobs.clear();
   if (output.budget) money.emplace(*output.budget);
   for (std::size_t i = 0; i < files.size(); ++i) {
     jobs.push_back(std::make_unique<job_record>(i, files[i], lines, output, prices, disk,
-                                                money ? &*money : nullptr));
+                                                money ? &*money : nullptr, room_for(files.size())));
   }
   for (auto& job : jobs) job->load();
   for (auto& job : jobs) job->scan();
@@ -121,14 +152,14 @@ job_set::job_set(const std::vector<std::string>& jobs, const job_options& lines,
   file_system& used = *disk;
   state_ = std::make_unique<state>(lines, output, std::move(prices), std::move(disk), used);
   state_->open(name_job_files(jobs, output));
-  checkpoint(0, 0);
+  state_->write_checkpoint();
 }
 
 job_set::job_set(const std::vector<std::string>& jobs, const job_options& lines,
                  const output_options& output, relay_prices prices, file_system& disk)
     : state_(std::make_unique<state>(lines, output, std::move(prices), nullptr, disk)) {
   state_->open(name_job_files(jobs, output));
-  checkpoint(0, 0);
+  state_->write_checkpoint();
 }
 
 job_set::~job_set() = default;
@@ -166,12 +197,10 @@ bool job_set::must_be_recorded() const {
 }
 
 void job_set::record(const std::function<void(std::exception_ptr)>& done) {
-  std::vector<std::shared_ptr<file>> opened;
-  for (const auto& job : state_->jobs) opened.push_back(job->opened_state());
-  state_->disk.run_aside([opened = std::move(opened), done] {
+  state_->disk.run_aside([this, done] {
     std::error_code error;
-    for (const auto& one : opened) {
-      if (!error) error = one->sync();
+    for (const auto& job : state_->jobs) {
+      if (!error) error = job->sync_state();
     }
     if (!error) return done(nullptr);
     done(std::make_exception_ptr(fatal_error(
@@ -191,7 +220,15 @@ void job_set::put(result&& finished) {
 }
 
 void job_set::flush() {
-  for (auto& job : state_->jobs) job->flush();
+  std::exception_ptr fault;
+  for (auto& job : state_->jobs) {
+    try {
+      job->flush();
+    } catch (...) {
+      fault = std::current_exception();
+    }
+  }
+  if (fault) std::rethrow_exception(fault);
   state_->tell_of_failed_sync();
 }
 
@@ -199,36 +236,86 @@ bool job_set::must_be_durable() const {
   return state_->output.durable == durability::each;
 }
 
-void job_set::sync() {
-  if (state_->output.durable != durability::second) return;
-  state_->disk.run_aside([this] {
+void job_set::make_durable(const std::function<void(std::exception_ptr)>& done) {
+  state_->disk.run_aside([this, done] {
     try {
       for (auto& job : state_->jobs) job->sync();
     } catch (...) {
-      const std::lock_guard lock(state_->mutex);
-      state_->sync_failure = std::current_exception();
+      return done(std::current_exception());
     }
+    done(nullptr);
+  });
+}
+
+void job_set::sync() {
+  if (state_->output.durable != durability::second) return;
+  state_->run_aside([this] {
+    for (auto& job : state_->jobs) job->sync();
   });
 }
 
 void job_set::checkpoint(double run_seconds, std::uint64_t most_in_a_minute) {
   state_->tell_of_failed_sync();
-  for (auto& job : state_->jobs) {
-    job->checkpoint(job_status::running, run_seconds, most_in_a_minute);
+  for (auto& job : state_->jobs) job->require_intact();
+  {
+    const std::lock_guard lock(state_->mutex);
+    if (std::exchange(state_->checkpoint_is_on, true)) return;  // the disk is slow
   }
+  const auto steps = std::make_shared<std::vector<job_record::checkpoint_step>>();
+  for (auto& job : state_->jobs) {
+    steps->push_back(job->begin_checkpoint(job_status::running, run_seconds, most_in_a_minute));
+  }
+  state_->run_aside([this, steps] {
+    const auto over = [this] {
+      const std::lock_guard lock(state_->mutex);
+      state_->checkpoint_is_on = false;
+    };
+    try {
+      for (std::size_t i = 0; i < steps->size(); ++i) {
+        state_->jobs[i]->end_checkpoint(std::move((*steps)[i]));
+      }
+    } catch (...) {
+      over();
+      throw;
+    }
+    over();
+  });
 }
 
 void job_set::finish(job_status status, double run_seconds, std::uint64_t most_in_a_minute) {
   state_->disk.finish_aside();
-  flush();
+  std::exception_ptr fault;
+  const auto attempt = [&fault](const std::function<void()>& step) {
+    try {
+      step();
+      return true;
+    } catch (...) {
+      if (!fault) fault = std::current_exception();
+      return false;
+    }
+  };
+  attempt([&] { state_->tell_of_failed_sync(); });
   for (auto& job : state_->jobs) {
-    job->finish();
+    const bool in_order = attempt([&] { job->finish(); });
     const bool unfinished = status == job_status::completed;  // a run that says so left something
-    job->checkpoint(job->complete() ? job_status::completed
-                    : unfinished    ? job_status::stopped
-                                    : status,
-                    run_seconds, most_in_a_minute);
+    const job_status now = in_order && job->complete() ? job_status::completed
+                           : unfinished || !in_order   ? job_status::stopped
+                                                       : status;
+    attempt(
+        [&] { job->end_checkpoint(job->begin_checkpoint(now, run_seconds, most_in_a_minute)); });
   }
+  if (fault) std::rethrow_exception(fault);
+}
+
+std::uint64_t job_set::unwritten() const {
+  std::uint64_t lines = 0;
+  for (const auto& job : state_->jobs) lines += job->unwritten();
+  return lines;
+}
+
+bool job_set::disk_is_full() const {
+  return std::any_of(state_->jobs.begin(), state_->jobs.end(),
+                     [](const auto& job) { return job->unwritten() > 0 && job->disk_is_full(); });
 }
 
 std::vector<job_set::job_summary> job_set::summaries() const {

@@ -2,10 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <utility>
 #include <vector>
 
+#include "own_files.hpp"
 #include "sluice/error.hpp"
 
 namespace sluice {
@@ -22,6 +25,10 @@ namespace {
                                 path, why.message()));
 }
 
+constexpr std::size_t head = std::size_t{64} << 10;
+constexpr std::size_t most_recent = std::size_t{4} << 20;  // bytes of lines that are kept in mind
+constexpr std::uint64_t least_room = std::uint64_t{64} << 10;
+
 }  // namespace
 
 bool output_file::open_existing() {
@@ -30,6 +37,9 @@ bool output_file::open_existing() {
     file_ = files_.open(files_.resolved(path_), file_system::open_as::existing, error);
     if (!file_) {
       if (error == std::errc::no_such_file_or_directory) return false;
+      if (error == std::errc::too_many_symbolic_link_levels) {
+        throw fatal_error(fatal_error::kind::cannot_start, open_fault_sentence(path_, error));
+      }
       refuse(path_,
              fmt::format("cannot open it to write ({}); choose another place with --output-dir",
                          error.message()));
@@ -39,6 +49,7 @@ bool output_file::open_existing() {
     lock();
   } while (!files_.is_at(*file_, path_));  // replaced between the opening and the lock
   size_ = file_->size();
+  room_until_ = 0;
   dirty_.store(size_ > 0);  // it may have been killed before what it wrote reached the disk
   return true;
 }
@@ -60,11 +71,19 @@ void output_file::create() {
 
 // A lock of the process, which ends with it however it ends, and tells who holds it.
 void output_file::lock() {
-  const auto holder = file_->lock();
-  if (!holder) return;
+  const file::lock_result lock = file_->lock();
+  if (lock.is != file::lock_result::state::held) return;
   close();
-  const std::string who = *holder > 0 ? fmt::format("process {}", *holder) : "on another machine";
+  const std::string who =
+      lock.holder > 0 ? fmt::format("process {}", lock.holder) : "on another machine";
   refuse(path_, fmt::format("another run, {}, is writing it; wait for it, or stop it first", who));
+}
+
+std::string output_file::begin() const {
+  std::error_code error;
+  std::string bytes = begin_of(*file_, error, head);
+  if (error) refuse(path_, fmt::format("cannot be read ({})", error.message()));
+  return bytes;
 }
 
 void output_file::for_each_line(
@@ -105,20 +124,45 @@ void output_file::truncate(std::uint64_t size) {
   torn_ = false;
 }
 
+// Behind what is about to be `size` bytes long.
+void output_file::make_room(std::uint64_t size) {
+  if (wanted_room_ == 0 || size + wanted_room_ / 2 <= room_until_) return;
+  room_fault_ = {};
+  for (std::uint64_t room = wanted_room_; room >= least_room; room /= 2) {
+    if (size + room <= room_until_) break;
+    room_fault_ = file_->reserve(size + room - size_);
+    if (room_fault_) continue;
+    room_until_ = size + room;
+    return;
+  }
+}
+
+void output_file::give_back_room() {
+  if (room_until_ <= size_ || torn_) return;
+  (void)file_->truncate(size_);
+  room_until_ = 0;
+}
+
 void output_file::append(std::string& lines) {
   if (lines.empty()) return;
   if (torn_) truncate(size_);
+  make_room(size_ + lines.size());
   std::error_code error;
   const std::size_t written = file_->append(lines, error);
   // Of a disk that is full, what fits; but not half a line.
   const std::size_t kept = std::string_view(lines).substr(0, written).rfind('\n') + 1;
   size_ += kept;
   dirty_.store(true);
+  if (recent_.size() + kept <= most_recent) recent_.append(lines, 0, kept);
   lines.erase(0, kept);
-  if (lines.empty()) return;
-  // Where this fails, too, nothing is appended to the torn line, and the next run drops it.
-  torn_ = static_cast<bool>(file_->truncate(size_));
-  write_failed(path_, error);
+  full_ = error == std::errc::no_space_on_device || error.value() == EDQUOT;
+  if (!lines.empty()) {
+    // Where this fails, too, nothing is appended to the torn line, and the next run drops it.
+    torn_ = static_cast<bool>(file_->truncate(size_));
+    room_until_ = 0;
+    write_failed(path_, error);
+  }
+  if (room_fault_) write_failed(path_, room_fault_);
 }
 
 void output_file::sync() {
@@ -132,12 +176,13 @@ void output_file::sync() {
 
 void output_file::rewrite(const std::function<bool(std::string_view, std::uint64_t)>& keep) {
   const std::string target = files_.resolved(path_);
-  const std::string fresh_path = target + ".new";
+  std::error_code error;
+  std::string fresh_path;
+  auto opened = create_beside(files_, target, begins_as_unplaced_results, fresh_path, error);
+  if (!opened) write_failed(path_, error);
   output_file fresh(files_, fresh_path);
+  fresh.file_ = std::move(opened);
   try {
-    std::error_code error;
-    fresh.file_ = files_.open(fresh_path, file_system::open_as::replaced, error);
-    if (!fresh.file_) write_failed(path_, error);
     fresh.lock();
     std::string kept;
     for_each_line([&](std::string_view line, std::uint64_t end, bool) {
@@ -153,10 +198,64 @@ void output_file::rewrite(const std::function<bool(std::string_view, std::uint64
     (void)files_.remove(fresh_path);
     throw;
   }
-  if (const auto error = files_.sync_folder_of(target)) write_failed(path_, error);
+  if (error = files_.sync_folder_of(target); error) write_failed(path_, error);
   std::swap(file_, fresh.file_);
   size_ = fresh.size_;
   torn_ = false;
+  room_until_ = 0;
+}
+
+bool output_file::is_intact() {
+  const bool intact = files_.is_at(*file_, path_) && (torn_ || file_->size() == size_);
+  if (intact) recent_.clear();
+  return intact;
+}
+
+std::string output_file::rescue(std::string& unwritten) {
+  const bool in_place = files_.is_at(*file_, path_);
+  if (!in_place) {
+    if (const auto now = file_->present_path()) {
+      append(unwritten);
+      sync();
+      return fmt::format(
+          "{}: was moved to {} while the run went on; its results are there: move it "
+          "back, and run the same command again",
+          path_, *now);
+    }
+  }
+  std::unique_ptr<file> aside;
+  std::string name;
+  std::error_code error;
+  for (int n = 1; !aside; ++n) {
+    name = fmt::format("{}.rescued-{}", path_, n);
+    aside = files_.open(name, file_system::open_as::created, error);
+    if (!aside && error != std::errc::file_exists) write_failed(name, error);
+    if (aside) error = {};
+  }
+  std::uint64_t lines = 0;
+  const auto write = [&](std::string_view text) {
+    if (!error) aside->append(text, error);
+    lines += static_cast<std::uint64_t>(std::count(text.begin(), text.end(), '\n'));
+  };
+  if (in_place) {  // somebody has written into it: what they left of it is still there
+    write(recent_);
+  } else {
+    for_each_line([&](std::string_view line, std::uint64_t, bool whole) {
+      if (whole) write(std::string(line) + '\n');
+    });
+  }
+  write(unwritten);
+  if (!error) error = aside->sync();
+  if (!error) error = files_.sync_folder_of(name);
+  if (error) {
+    (void)files_.remove(name);
+    write_failed(name, error);
+  }
+  unwritten.clear();
+  return fmt::format(
+      "{}: was {} by another program while the run went on; {} line(s) of it that are "
+      "still known are in {}",
+      path_, in_place ? "changed" : "replaced or removed", lines, name);
 }
 
 }  // namespace sluice

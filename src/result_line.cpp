@@ -158,7 +158,8 @@ line_facts facts_of(const result& finished, const std::optional<usd>& cost) {
   return facts;
 }
 
-std::string result_line(const result& finished, const std::optional<usd>& cost, bool simulated) {
+std::string result_line(const result& finished, const std::optional<usd>& cost, bool simulated,
+                        usd kept) {
   const bool bad = !finished.outcome && is_bad_line(finished.outcome.error().code);
   std::string out;
   out.reserve(finished.outcome ? finished.outcome->body.size() + 768 : 1024);
@@ -209,6 +210,11 @@ std::string result_line(const result& finished, const std::optional<usd>& cost, 
       out += whole->reported_cost->to_string();
       out += '"';
     }
+    if (kept != usd{}) {
+      out += ",\"kept_usd\":\"";
+      out += kept.to_string();
+      out += '"';
+    }
     out += ",\"service_tier\":";
     append_string_or_null(out, whole != nullptr ? whole->service_tier.value_or("") : "");
     out += ",\"digest\":\"";
@@ -236,6 +242,7 @@ std::optional<stored_line> parse_stored_line(std::string_view text) {
   line.digest = text_of(*extra, "digest");
   line.facts.retryable = value_of(*extra, "retryable") == "true";
   line.simulated = value_of(*extra, "simulated") == "true";
+  line.kept = money_of(*extra, "kept_usd").value_or(usd{});
   line.facts.relay = text_of(*extra, "relay");
   line.facts.model = text_of(*extra, "model");
   line.facts.latency_ms = number_of<double>(*extra, "latency_ms");

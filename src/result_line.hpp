@@ -12,8 +12,10 @@
 namespace sluice {
 
 /// The line of an output or errors file for a result: that of the OpenAI Batch API, and one object
-/// more, `sluice`. Ends with a newline.
-std::string result_line(const result& finished, const std::optional<usd>& cost, bool simulated);
+/// more, `sluice`. Ends with a newline. `kept`: of a budget, the most that its attempts of unknown
+/// outcome can have cost beyond `cost`.
+std::string result_line(const result& finished, const std::optional<usd>& cost, bool simulated,
+                        usd kept = {});
 
 /// What a fresh result adds to the totals.
 line_facts facts_of(const result& finished, const std::optional<usd>& cost);
@@ -27,6 +29,7 @@ struct stored_line {
   bool of_bad_line = false;  ///< tells of a line that could not be sent: taken anew from the job
   std::string message;       ///< of a bad line: why
   bool simulated = false;
+  usd kept;                                 ///< of a budget, beyond its cost
   std::optional<std::string> service_tier;  ///< of a reply; nothing: the relay did not say
   line_facts facts;
 };

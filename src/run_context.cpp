@@ -140,34 +140,43 @@ void run_context::fail(std::exception_ptr why) {
   if (!fault) fault = std::move(why);
 }
 
-void run_context::give_up(std::exception_ptr why) {
-  fail(std::move(why));
-  abort_relays();
-}
-
 void run_context::put(result&& finished) {
   try {
     sink.put(std::move(finished));
   } catch (...) {
-    return give_up(std::current_exception());
+    fail(std::current_exception());
   }
-  if (std::exchange(flush_posted_, true)) return;
+  if (next_flush_) return;
+  next_flush_ = std::make_shared<disk_batch>();
   boost::asio::post(loop_, [this] { flush(); });
 }
 
 void run_context::flush() {
-  flush_posted_ = false;
+  const auto batch = std::exchange(next_flush_, nullptr);
   try {
     sink.flush();
-    sync_soon();
   } catch (...) {
-    give_up(std::current_exception());
+    fail(std::current_exception());
+    batch->done = true;
+    return batch->waiting.wake_all();
   }
-  flushed_.wake_all();
+  if (sink.must_be_durable()) {
+    last_durable_ = batch;
+    return sink.make_durable(end_of(batch));
+  }
+  sync_soon();
+  batch->done = true;
+  batch->waiting.wake_all();
 }
 
 boost::asio::awaitable<void> run_context::durable() {
-  if (flush_posted_ && sink.must_be_durable()) co_await flushed_.wait();
+  if (!sink.must_be_durable()) co_return;
+  const auto mine = next_flush_ ? next_flush_ : last_durable_;
+  if (mine && !mine->done) co_await mine->waiting.wait();
+}
+
+boost::asio::awaitable<void> run_context::disk_is_idle() {
+  while (disk_batches_ > 0) co_await disk_idle_.wait();
 }
 
 void run_context::sync_soon() {
@@ -196,7 +205,7 @@ boost::asio::awaitable<bool> run_context::afford(const request& next) {
 
 boost::asio::awaitable<bool> run_context::recorded() {
   if (!next_record_) {
-    next_record_ = std::make_shared<record_batch>();
+    next_record_ = std::make_shared<disk_batch>();
     boost::asio::post(loop_, [this] { begin_record(); });
   }
   const auto mine = next_record_;
@@ -205,13 +214,21 @@ boost::asio::awaitable<bool> run_context::recorded() {
 }
 
 void run_context::begin_record() {
-  sink.record([this, batch = std::exchange(next_record_, nullptr)](std::exception_ptr why) {
+  sink.record(end_of(std::exchange(next_record_, nullptr)));
+}
+
+// Called from any thread, once the disk has the batch or has failed.
+std::function<void(std::exception_ptr)> run_context::end_of(std::shared_ptr<disk_batch> batch) {
+  ++disk_batches_;
+  return [this, batch = std::move(batch)](std::exception_ptr why) {
     boost::asio::post(loop_, [this, batch, why = std::move(why)] {
+      batch->done = true;
       batch->failed = why != nullptr;
-      if (why) give_up(why);
+      if (--disk_batches_ == 0) disk_idle_.wake_all();
+      if (why) fail(why);
       batch->waiting.wake_all();
     });
-  });
+  };
 }
 
 void run_context::abort_relays() {
@@ -589,7 +606,7 @@ boost::asio::awaitable<void> run_context::work() {
       if (too_many_workers()) break;
     }
   } catch (...) {
-    give_up(std::current_exception());
+    fail(std::current_exception());
   }
   check_suspects();
   if (--workers_ == 0) all_done.wake_all();
@@ -610,7 +627,7 @@ boost::asio::awaitable<void> run_context::serve_sample(request next, unsigned sa
   try {
     co_await serve(std::move(next), sample);
   } catch (...) {
-    give_up(std::current_exception());
+    fail(std::current_exception());
   }
   check_suspects();
   discharge();

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <exception>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -71,10 +72,9 @@ class run_context {
 
   /// Ends the run before its jobs: the first reason stands. Attempts in flight finish.
   void stop(stop_reason reason, std::string message);
-  /// Ends it because of a fault here rather than at the relay. Attempts in flight finish, too.
+  /// Ends it because of a fault here rather than at the relay. Attempts in flight finish, too: what
+  /// cannot be written now is kept by the sink.
   void fail(std::exception_ptr fault);
-  /// The same, and nothing can be done with what is in flight.
-  void give_up(std::exception_ptr fault);
   bool stopping() const noexcept { return outcome.reason != stop_reason::none || fault != nullptr; }
 
   /// Hands a result to the sink, and has it written as soon as what is ready now has been done,
@@ -90,6 +90,9 @@ class run_context {
   /// Waits until what the sink recorded of an attempt is on the disk, together with others that
   /// wait for the same. False: it cannot be written, and the attempt must not go out.
   boost::asio::awaitable<bool> recorded();
+
+  /// Waits until nothing that was given to the disk will call back.
+  boost::asio::awaitable<void> disk_is_idle();
 
   /// An attempt ended; what it says of its relay as a whole is acted on here: the run stops, or, in
   /// a pool, the relay rests while the others go on.
@@ -176,14 +179,16 @@ class run_context {
   std::size_t workers() const noexcept { return workers_; }
 
  private:
-  // Attempts whose records go to the disk at one stroke.
-  struct record_batch {
+  // Attempts whose records, or results, go to the disk at one stroke.
+  struct disk_batch {
     wait_queue waiting;
+    bool done = false;
     bool failed = false;
   };
 
   void flush();
   void begin_record();
+  std::function<void(std::exception_ptr)> end_of(std::shared_ptr<disk_batch> batch);
   void sync_soon();
   void follow_health(std::size_t relay);
   void follow_rate(run_relay& relay);
@@ -216,10 +221,12 @@ class run_context {
   std::string first_model_;  // that a request asked for
   bool several_models_ = false;
   std::map<std::size_t, clock::timer> returns_;  // of relays that rest for a while
-  bool flush_posted_ = false;
-  wait_queue flushed_;
+  std::shared_ptr<disk_batch> next_flush_;
+  std::shared_ptr<disk_batch> last_durable_;  // of results, that is or was brought to the disk
+  std::size_t disk_batches_ = 0;
+  wait_queue disk_idle_;
   wait_queue poor_;  // requests that wait for money
-  std::shared_ptr<record_batch> next_record_;
+  std::shared_ptr<disk_batch> next_record_;
   clock::timer sync_timer_ = 0;
 };
 

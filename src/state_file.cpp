@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "own_files.hpp"
 #include "sluice/error.hpp"
 
 namespace sluice {
@@ -59,6 +60,7 @@ std::optional<attempt_end> end_named(std::string_view name) {
 }  // namespace
 
 bool state_file::load() {
+  require_ours(files_, path_, begins_as_state);
   const auto text = read_file(files_, path_);
   if (!text) return false;
   std::size_t begin = 0;
@@ -94,16 +96,33 @@ bool state_file::read_summary(std::string_view line) {
       if (!row.is_array() || row.size() < 2 || !row[1].is_number_unsigned()) return false;
       const auto id = parse_hash(row[0]);
       if (!id) return false;
-      unfinished told{
-          .attempts = row[1], .open = false, .has_result = false, .reserved = {}, .line_cost = {}};
-      if (row.size() > 2) {
+      unfinished told;
+      told.attempts = row[1];
+      if (row.size() > 2 && !row[2].is_null()) {
         const auto reserved = parse_usd(row[2]);
         if (!reserved) return false;
         told.open = true;
         told.reserved = *reserved;
       }
+      if (row.size() > 3) {
+        const auto kept = parse_usd(row[3]);
+        if (!kept) return false;
+        told.kept = *kept;
+      }
       unfinished_[key(*id)] = told;
     }
+  }
+  if (const auto output = summary.find("output"); output != summary.end()) {
+    if (!output->is_string()) return false;
+    if (*output != output_) {
+      throw fatal_error(
+          fatal_error::kind::cannot_start,
+          fmt::format(
+              "{}: belongs to the results in {}, which are not finished; finish them first, "
+              "or choose another name with -o",
+              path_, output->get<std::string>()));
+    }
+    records_output_ = true;
   }
   const auto identity = summary.find("identity");
   if (identity == summary.end() || !identity->is_string()) return false;
@@ -124,7 +143,7 @@ bool state_file::read_record(std::string_view line) {
       if (!parsed) return false;
       reserved = *parsed;
     }
-    unfinished_[key(*id)] = {*attempt, true, false, reserved, {}};
+    begin_attempt(*id, *attempt, reserved);
     ++counters_.attempts;
     if (*attempt > 1) ++counters_.retries;
     return true;
@@ -147,6 +166,15 @@ bool state_file::read_record(std::string_view line) {
   return true;
 }
 
+void state_file::begin_attempt(const hash128& id, std::uint32_t number, usd reserved) {
+  unfinished& request = unfinished_[key(id)];
+  request.attempts = number;
+  request.open = true;
+  request.has_result = false;
+  request.reserved = reserved;
+  request.line_cost = {};
+}
+
 void state_file::apply_end(unfinished& request, const id_key& id, attempt_end how, usd line_cost) {
   request.open = false;
   request.has_result = how == attempt_end::unpriced;
@@ -156,6 +184,8 @@ void state_file::apply_end(unfinished& request, const id_key& id, attempt_end ho
     request.line_cost = line_cost;
     counters_.kept += reserved;
     counters_.kept -= line_cost;
+    request.kept += reserved;
+    request.kept -= line_cost;
   }
   if (how != attempt_end::unsent) return;
   --counters_.attempts;
@@ -179,6 +209,7 @@ void state_file::reconcile(const std::function<line_told(const hash128& id)>& li
       apply_end(at->second, at->first, attempt_end::lost);
     } else if (std::exchange(at->second.has_result, false)) {
       ++counters_.maybe_billed_attempts;  // the line was lost, and what it told of the cost
+      at->second.kept += at->second.line_cost;
       counters_.kept += std::exchange(at->second.line_cost, {});
     }
     at = next;
@@ -186,7 +217,7 @@ void state_file::reconcile(const std::function<line_told(const hash128& id)>& li
 }
 
 void state_file::started(const hash128& id, std::uint32_t attempt, usd reserved) {
-  unfinished_[key(id)] = {attempt, true, false, reserved, {}};
+  begin_attempt(id, attempt, reserved);
   ++counters_.attempts;
   if (attempt > 1) ++counters_.retries;
   const hex_digits hash(id);
@@ -208,6 +239,13 @@ void state_file::ended(const hash128& id, attempt_end how, usd line_cost) {
   apply_end(found->second, key(id), how, line_cost);
 }
 
+void state_file::cannot_write(const std::error_code& why) const {
+  throw fatal_error(fatal_error::kind::cannot_write,
+                    fmt::format("{}: cannot record what is sent ({}); make room or mend the disk, "
+                                "and run the same command again",
+                                path_, why.message()));
+}
+
 void state_file::append(std::string_view record) {
   std::error_code error;
   if (torn_) error = file_->truncate(size_);
@@ -216,46 +254,100 @@ void state_file::append(std::string_view record) {
     if (written == record.size()) {
       torn_ = false;
       size_ += written;
+      if (writing_) since_ += record;
       return;
     }
     torn_ = static_cast<bool>(file_->truncate(size_));
   }
-  throw fatal_error(fatal_error::kind::cannot_write,
-                    fmt::format("{}: cannot record what is sent ({}); make room or mend the disk, "
-                                "and run the same command again",
-                                path_, error.message()));
+  cannot_write(error);
 }
 
-void state_file::write() {
+std::string state_file::summary() const {
   json rows = json::array();
   for (const auto& [id, request] : unfinished_) {
     const hex_digits hash(hash128{id.first, id.second});
     json row = {std::string(std::string_view(hash)), request.attempts};
-    if (request.open) row.push_back(request.reserved.to_string());
+    if (request.open || request.kept != usd{}) {
+      row.push_back(request.open ? json(request.reserved.to_string()) : json(nullptr));
+    }
+    if (request.kept != usd{}) row.push_back(request.kept.to_string());
     rows.push_back(std::move(row));
   }
-  json summary = {{"identity", identity_},
-                  {"attempts", counters_.attempts},
-                  {"retries", counters_.retries},
-                  {"maybe_billed_attempts", counters_.maybe_billed_attempts},
-                  {"max_requests_in_60s", counters_.max_requests_in_60s},
-                  {"wall_s", counters_.wall_s},
-                  {"unfinished", std::move(rows)}};
-  if (counters_.kept != usd{}) summary["kept_usd"] = counters_.kept.to_string();
-  replace_file(files_, path_, summary.dump() + "\n");
+  json told = {{"output", output_},
+               {"identity", identity_},
+               {"attempts", counters_.attempts},
+               {"retries", counters_.retries},
+               {"maybe_billed_attempts", counters_.maybe_billed_attempts},
+               {"max_requests_in_60s", counters_.max_requests_in_60s},
+               {"wall_s", counters_.wall_s},
+               {"unfinished", std::move(rows)}};
+  if (counters_.kept != usd{}) told["kept_usd"] = counters_.kept.to_string();
+  std::string text(state_mark);
+  text.append(told.dump(), 1).push_back('\n');
+  return text;
+}
+
+state_file::rewrite state_file::begin_writing() {
+  rewrite fresh;
+  fresh.files_ = &files_;
+  fresh.shown_ = path_;
+  fresh.target_ = files_.resolved(path_);
+  fresh.summary_ = summary();
+  since_.clear();
+  writing_ = true;
+  return fresh;
+}
+
+void state_file::rewrite::write_beside() {
+  require_ours(*files_, shown_, begins_as_state, fatal_error::kind::cannot_write);
   std::error_code error;
-  // Attempts that end after a failure still need the old one.
-  std::shared_ptr<file> fresh =
-      files_.open(files_.resolved(path_), file_system::open_as::existing, error);
+  file_ = create_beside(*files_, target_, begins_as_unplaced_state, fresh_, error);
+  if (!error) size_ = file_->append(summary_, error);
+  if (!error) error = file_->sync();
+  if (!error) return;
+  if (file_) (void)files_->remove(fresh_);
+  throw fatal_error(fatal_error::kind::cannot_write,
+                    fmt::format("{}: cannot be written ({}); make room or mend the disk, and run "
+                                "the same command again",
+                                shown_, error.message()));
+}
+
+bool state_file::catch_up(rewrite& fresh) {
+  if (since_.empty()) return false;
+  std::error_code error;
+  fresh.size_ += fresh.file_->append(since_, error);
   if (error) {
-    throw fatal_error(fatal_error::kind::cannot_write,
-                      fmt::format("{}: cannot be written ({}); make room or mend the disk, and run "
-                                  "the same command again",
-                                  path_, error.message()));
+    (void)files_.remove(fresh.fresh_);
+    cannot_write(error);
   }
-  file_ = std::move(fresh);
-  size_ = file_->size();
+  since_.clear();
+  return true;
+}
+
+void state_file::place(rewrite& fresh) {
+  (void)catch_up(fresh);
+  if (const auto error = files_.rename(fresh.fresh_, fresh.target_)) {
+    (void)files_.remove(fresh.fresh_);
+    cannot_write(error);
+  }
+  file_ = std::move(fresh.file_);
+  size_ = fresh.size_;
   torn_ = false;
+}
+
+void state_file::write() {
+  rewrite fresh = begin_writing();
+  end_writing();  // nobody else writes meanwhile
+  fresh.write_beside();
+  place(fresh);
+  if (const auto error = files_.sync_folder_of(fresh.target_)) cannot_write(error);
+}
+
+void state_file::start_over(std::string identity, usd kept) {
+  unfinished_.clear();
+  counters_ = {};
+  counters_.kept = kept;
+  identity_ = std::move(identity);
 }
 
 std::error_code state_file::remove() {

@@ -43,13 +43,18 @@ class state_file {
     bool has_result = false;     ///< it has, with a result whose line is about to be written
     usd reserved;                ///< for the open one
     usd line_cost;               ///< of a result: what its line is to tell
+    usd kept;                    ///< of the budget, for attempts since its last line
   };
 
-  state_file(file_system& files, std::string path) : files_(files), path_(std::move(path)) {}
+  /// `output`: the name of the file that it records the results of.
+  state_file(file_system& files, std::string path, std::string output)
+      : files_(files), path_(std::move(path)), output_(std::move(output)) {}
 
   /// Reads what an earlier run left. False: there is none. Throws when there is, and it cannot be
-  /// read.
+  /// read, is not ours or records another output.
   bool load();
+  /// Whether it is on record that the output is ours.
+  bool records_output() const noexcept { return records_output_; }
   bool damaged() const noexcept { return damaged_; }
   const std::string& identity() const noexcept { return identity_; }
   void identify(std::string identity) { identity_ = std::move(identity); }
@@ -76,11 +81,46 @@ class state_file {
   /// The request has its line.
   void settled(const hash128& id) { unfinished_.erase(key(id)); }
 
+  /// Forgets all that was loaded but the money that is to be kept.
+  void start_over(std::string identity, usd kept);
+
   /// Writes the file anew, with the summary alone. Lines that settled something must have reached
   /// the disk before. When it throws, nothing more must be sent: what still ends is not kept, and
   /// counts as in flight for the next run.
   void write();
-  /// The file that records go into, to be synced on another thread; write() opens another one.
+
+  /// The same in steps, so that nobody waits for a disk meanwhile: begin_writing(), then
+  /// write_beside() on another thread beside any other call, then place(), the folder's sync, and
+  /// end_writing(), whatever came between. What is recorded meanwhile goes to both files.
+  class rewrite {
+   public:
+    /// Writes the new file beside the old one, and has it on the disk.
+    void write_beside();
+
+   private:
+    friend class state_file;
+    file_system* files_ = nullptr;
+    std::string shown_;   // as the user named it
+    std::string target_;  // behind links
+    std::string fresh_;
+    std::string summary_;
+    std::shared_ptr<file> file_;
+    std::uint64_t size_ = 0;
+  };
+  rewrite begin_writing();
+  /// Adds to it what was recorded since it was begun, up to now. True: there was something, which
+  /// sync() of its file is to bring to the disk before place().
+  bool catch_up(rewrite& fresh);
+  std::error_code sync(rewrite& fresh) const { return fresh.file_->sync(); }
+  /// Puts the new file in the place of the old one. Records that catch_up() has not seen are in it
+  /// as well, but not on the disk.
+  void place(rewrite& fresh);
+  void end_writing() noexcept {
+    writing_ = false;
+    since_.clear();
+  }
+
+  /// The file that records go into now, to be synced by another thread.
   std::shared_ptr<file> opened() const noexcept { return file_; }
   /// Removes the file, where there is one, so that it stays removed.
   std::error_code remove();
@@ -90,11 +130,16 @@ class state_file {
   static id_key key(const hash128& id) { return {id.high, id.low}; }
   bool read_summary(std::string_view line);
   bool read_record(std::string_view line);
+  void begin_attempt(const hash128& id, std::uint32_t number, usd reserved);
   void apply_end(unfinished& request, const id_key& id, attempt_end how, usd line_cost = {});
   void append(std::string_view record);
+  std::string summary() const;
+  [[noreturn]] void cannot_write(const std::error_code& why) const;
 
   file_system& files_;
   std::string path_;
+  std::string output_;
+  bool records_output_ = false;
   std::shared_ptr<file> file_;
   std::uint64_t size_ = 0;
   bool torn_ = false;  // half a record stands behind that
@@ -102,6 +147,8 @@ class state_file {
   life_counters counters_;
   std::map<id_key, unfinished> unfinished_;
   bool damaged_ = false;
+  bool writing_ = false;
+  std::string since_;  // records since begin_writing() that the new file lacks
 };
 
 }  // namespace sluice

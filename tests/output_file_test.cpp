@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -30,6 +32,10 @@ struct line_seen {
   bool whole;
   friend bool operator==(const line_seen&, const line_seen&) = default;
 };
+
+bool is_nobodys(std::string_view) {
+  return false;
+}
 
 std::vector<line_seen> lines_of(const output_file& file) {
   std::vector<line_seen> all;
@@ -218,6 +224,72 @@ std::string told_to_another_process(const std::string& path, bool to_make = fals
   return told;
 }
 
+TEST(output_file, knows_when_others_have_touched_it_and_puts_its_lines_aside) {
+  const struct {
+    const char* what;
+    void (*harm)(const test::temp_dir& dir);
+    const char* lines_are_in;
+    const char* lines;
+  } rows[] = {
+      {"removed", [](const test::temp_dir& dir) { std::filesystem::remove(dir / "x"); },
+       "x.rescued-1", "one\ntwo\nthree\nfour\n"},
+      {"replaced",
+       [](const test::temp_dir& dir) {
+         dir.write("y", "theirs\n");
+         std::filesystem::rename(dir / "y", dir / "x");
+       },
+       "x.rescued-1", "one\ntwo\nthree\nfour\n"},
+      {"moved",
+       [](const test::temp_dir& dir) { std::filesystem::rename(dir / "x", dir / "elsewhere"); },
+       "elsewhere", "one\ntwo\nthree\nfour\n"},
+      {"cut short, and what was in mind is all that is known",
+       [](const test::temp_dir& dir) { std::filesystem::resize_file(dir / "x", 2); }, "x.rescued-1",
+       "two\nthree\nfour\n"},
+      {"written to",
+       [](const test::temp_dir& dir) { std::ofstream(dir / "x", std::ios::app) << "theirs\n"; },
+       "x.rescued-1", "two\nthree\nfour\n"},
+  };
+  for (const auto& row : rows) {
+    const test::temp_dir dir;
+    output_file file(disk(), dir / "x");
+    file.create();
+    append(file, "one\n");
+    EXPECT_TRUE(file.is_intact()) << row.what;
+    append(file, "two\nthree\n");
+    row.harm(dir);
+    EXPECT_FALSE(file.is_intact()) << row.what;
+    const std::string theirs = dir.has("x") ? dir.read("x") : "";
+    std::string unwritten = "four\n";
+    EXPECT_THAT(file.rescue(unwritten), HasSubstr(dir / row.lines_are_in)) << row.what;
+    EXPECT_EQ(unwritten, "");
+    EXPECT_EQ(dir.read(row.lines_are_in), row.lines) << row.what;
+    EXPECT_EQ(dir.has("x") ? dir.read("x") : "", theirs) << row.what;
+  }
+}
+
+TEST(output_file, room_that_was_set_aside_takes_lines_on_a_full_disk_and_says_so) {
+  const test::temp_dir dir;
+  test::faulty_files faulty;
+  output_file file(faulty, dir / "x");
+  file.create();
+  file.keep_room(std::uint64_t{1} << 20);
+  append(file, "one\n");
+  EXPECT_EQ(std::filesystem::file_size(dir / "x"), 4U);
+  faulty.fault = [](std::string_view what, const std::string&) {
+    return what == "reserve" ? std::make_error_code(std::errc::no_space_on_device)
+                             : std::error_code();
+  };
+  append(file, "two\n");  // there is enough of it
+  std::string lines(std::size_t{600} << 10, 'x');
+  lines += '\n';
+  EXPECT_THAT(refusal([&] { file.append(lines); }), HasSubstr("No space left"));
+  EXPECT_EQ(lines, "") << "they are written all the same";
+  faulty.fault = [](std::string_view, const std::string&) { return std::error_code(); };
+  append(file, "three\n");
+  file.give_back_room();
+  EXPECT_EQ(std::filesystem::file_size(dir / "x"), file.size());
+}
+
 TEST(output_file, is_locked_and_says_by_whom) {
   const test::temp_dir dir;
   const std::string path = dir.write("x", "a\nb\n");
@@ -259,7 +331,7 @@ TEST(output_file, refuses_what_is_no_file) {
 TEST(output_file, a_full_disk_is_told_as_lost_results) {
   output_file file(disk(), "/dev/full");
   try {
-    replace_file(disk(), "/dev/full/x", "content");
+    replace_file(disk(), "/dev/full/x", "content", is_nobodys);
     ADD_FAILURE();
   } catch (const fatal_error& fault) {
     EXPECT_EQ(fault.why(), fatal_error::kind::cannot_write);
@@ -269,10 +341,10 @@ TEST(output_file, a_full_disk_is_told_as_lost_results) {
 TEST(small_files, are_replaced_whole) {
   const test::temp_dir dir;
   EXPECT_EQ(read_file(disk(), dir / "x"), std::nullopt);
-  replace_file(disk(), dir / "x", "one");
-  replace_file(disk(), dir / "x", "a longer two");
+  replace_file(disk(), dir / "x", "one", is_nobodys);
+  replace_file(disk(), dir / "x", "a longer two", is_nobodys);
   EXPECT_EQ(read_file(disk(), dir / "x"), "a longer two");
-  replace_file(disk(), dir / "x", "");
+  replace_file(disk(), dir / "x", "", is_nobodys);
   EXPECT_EQ(read_file(disk(), dir / "x"), "");
   EXPECT_EQ(dir.entries(), 1U);
 }

@@ -25,14 +25,14 @@ struct state_file_test : testing::Test {
   std::unique_ptr<file_system> disk = system_files();
 
   std::unique_ptr<state_file> fresh() {
-    auto made = std::make_unique<state_file>(*disk, dir / "x.state");
+    auto made = std::make_unique<state_file>(*disk, dir / "x.state", "x.output.jsonl");
     made->identify("one");
     made->write();
     return made;
   }
   // As a run finds it after a crash; the lines tell of so many attempts.
   std::unique_ptr<state_file> again(std::uint32_t told_of_a = 0) {
-    auto left = std::make_unique<state_file>(*disk, dir / "x.state");
+    auto left = std::make_unique<state_file>(*disk, dir / "x.state", "x.output.jsonl");
     EXPECT_TRUE(left->load());
     left->reconcile([=](const hash128& id) {
       return state_file::line_told{.attempts = id == a ? told_of_a : 0, .last_end = {}};
@@ -43,7 +43,7 @@ struct state_file_test : testing::Test {
 
 TEST_F(state_file_test, nothing_is_recorded_behind_half_a_record_that_cannot_be_cut_off) {
   test::faulty_files faulty;
-  state_file state(faulty, dir / "x.state");
+  state_file state(faulty, dir / "x.state", "x.output.jsonl");
   state.identify("one");
   state.write();
   state.started(a, 1, {});
@@ -67,7 +67,7 @@ TEST_F(state_file_test, nothing_is_recorded_behind_half_a_record_that_cannot_be_
 }
 
 TEST_F(state_file_test, there_is_none_at_first) {
-  state_file none(*disk, dir / "x.state");
+  state_file none(*disk, dir / "x.state", "x.output.jsonl");
   EXPECT_FALSE(none.load());
   EXPECT_FALSE(none.damaged());
 }
@@ -116,7 +116,7 @@ TEST_F(state_file_test, a_line_tells_how_its_attempt_ended_where_the_record_of_t
               {attempt_end::lost, 1, "0.5"}};
   for (const auto& row : rows) {
     fresh()->started(a, 1, dollars("0.5"));
-    state_file left(*disk, dir / "x.state");
+    state_file left(*disk, dir / "x.state", "x.output.jsonl");
     ASSERT_TRUE(left.load());
     left.reconcile(
         [&](const hash128&) { return state_file::line_told{.attempts = 1, .last_end = row.told}; });
@@ -217,13 +217,83 @@ TEST_F(state_file_test, a_torn_record_was_not_sent_yet) {
 }
 
 TEST_F(state_file_test, damage_is_told_and_costs_what_it_touches) {
-  for (const char* content : {"", "{", "[]\n", "nonsense\n{}\n", "{\"identity\":7}\n",
-                              "{\"identity\":\"x\",\"kept_usd\":\"much\"}\n",
-                              "{\"identity\":\"x\",\"unfinished\":[[\"zz\",1]]}\n",
-                              "{\"identity\":\"x\"}\n{\"start\":1}\n{\"end\":\"a\"}\n"}) {
+  const std::string begin = R"({"sluice_state":1,)";
+  for (const std::string& content :
+       {std::string(), begin, begin + "\n", begin + "\"identity\":7}\n",
+        begin + "\"identity\":\"x\",\"kept_usd\":\"much\"}\n",
+        begin + "\"identity\":\"x\",\"output\":7}\n",
+        begin + "\"identity\":\"x\",\"unfinished\":[[\"zz\",1]]}\n",
+        begin + "\"identity\":\"x\"}\n{\"start\":1}\n{\"end\":\"a\"}\n"}) {
     dir.write("x.state", content);
     EXPECT_TRUE(again()->damaged()) << content;
   }
+}
+
+TEST_F(state_file_test, one_of_another_program_stays_as_it_is) {
+  for (const char* content : {"{", "[]\n", "nonsense\n{}\n", "{\"identity\":7}\n", "\n",
+                              "{\"attempts\":3,\"identity\":\"mine\"}\n"}) {
+    dir.write("x.state", content);
+    state_file left(*disk, dir / "x.state", "x.output.jsonl");
+    EXPECT_THROW(left.load(), fatal_error) << content;
+    EXPECT_THROW(left.write(), fatal_error) << content;
+    EXPECT_EQ(dir.read("x.state"), content);
+    EXPECT_EQ(dir.entries(), 1U);
+  }
+}
+
+TEST_F(state_file_test, one_from_before_the_mark_is_ours) {
+  dir.write("x.state", R"({"attempts":2,"identity":"0123456789abcdef","max_requests_in_60s":1,)"
+                       R"("maybe_billed_attempts":1,"retries":1,"unfinished":[],"wall_s":1.0})"
+                       "\n");
+  auto left = again();
+  EXPECT_FALSE(left->damaged());
+  EXPECT_EQ(left->counters().attempts, 2U);
+  EXPECT_FALSE(left->records_output());
+}
+
+TEST_F(state_file_test, one_of_another_output_is_refused_by_its_name) {
+  fresh();
+  EXPECT_TRUE(again()->records_output());
+  state_file other(*disk, dir / "x.state", "x.jsonl");
+  try {
+    other.load();
+    FAIL();
+  } catch (const fatal_error& thrown) {
+    EXPECT_THAT(thrown.what(), testing::HasSubstr("x.output.jsonl"));
+  }
+}
+
+// Written beside the old file, while attempts begin and end: a crash at any step leaves a file that
+// knows of them all.
+TEST_F(state_file_test, what_is_recorded_while_it_is_written_anew_is_in_the_old_file_and_the_new) {
+  auto state = fresh();
+  state->started(a, 1, dollars("1"));
+  auto step = state->begin_writing();
+  state->started(b, 1, dollars("2"));
+  step.write_beside();
+  EXPECT_EQ(again()->counters().kept, dollars("3")) << "the old one";
+  EXPECT_TRUE(state->catch_up(step));
+  EXPECT_FALSE(state->catch_up(step));
+  state->ended(a, attempt_end::answered);
+  EXPECT_EQ(again()->counters().kept, dollars("2"));
+  state->place(step);
+  state->end_writing();
+  EXPECT_EQ(again()->counters().kept, dollars("2")) << "the new one";
+  state->ended(b, attempt_end::answered);
+  EXPECT_EQ(again()->counters().kept, dollars("0"));
+  EXPECT_EQ(dir.entries(), 1U);
+}
+
+TEST_F(state_file_test, a_request_knows_what_is_kept_for_it) {
+  auto state = fresh();
+  state->started(a, 1, dollars("1"));
+  state->ended(a, attempt_end::lost);
+  state->started(a, 2, dollars("2"));
+  EXPECT_EQ(state->find(a)->kept, dollars("1"));
+  state->write();
+  auto left = again();
+  EXPECT_EQ(left->find(a)->kept, dollars("3")) << "the second was in flight";
+  EXPECT_EQ(left->counters().kept, dollars("3"));
 }
 
 }  // namespace

@@ -35,6 +35,7 @@ struct run_status {
   bool full = false;                     ///< the concurrency holds them
   bool slowed = false;  ///< like `full`, but fewer: as many as the relay answers in good time
   bool one_at_a_time = false;  ///< the relay is in trouble and gets one trial at a time
+  bool faulted = false;        ///< a fault here ends the run; what is in flight may still finish
 };
 
 /// Start here: takes requests from a source through the one global limit to the relay, or to those

@@ -58,12 +58,21 @@ class job_set final : public request_source, public result_sink {
   void put(result&& finished) override;
   void flush() override;
   bool must_be_durable() const override;
+  void make_durable(const std::function<void(std::exception_ptr)>& done) override;
   void sync() override;
 
-  /// Writes the totals files; call now and then while a run goes on.
+  /// Has the totals files written; call now and then while a run goes on. Does not wait for the
+  /// disk: what went wrong there is thrown by the next call. Throws when others have replaced or
+  /// changed the files.
   void checkpoint(double run_seconds, std::uint64_t most_in_a_minute);
   /// The run is over: brings the files in order and writes the last totals.
+  /// When it throws, as much as could be done is, and it may be called again: what unwritten()
+  /// counts is tried anew.
   void finish(job_status status, double run_seconds, std::uint64_t most_in_a_minute);
+  /// Finished results that are in memory alone.
+  std::uint64_t unwritten() const;
+  /// They are there for want of room on the disk, which may come back.
+  bool disk_is_full() const;
 
   std::vector<job_summary> summaries() const;
   job_totals totals(std::size_t job) const;

@@ -73,12 +73,16 @@ class result_sink {
 
   /// The result of a request, and of its last attempt.
   virtual void put(result&& finished) = 0;
-  /// What was put stands in the files when this returns, and on the disk where it must be durable.
+  /// What was put stands in the files when this returns. When it throws, what could not be written
+  /// is kept, and tried again by the next call.
   virtual void flush() = 0;
   /// Whether who brought a result sends nothing more before that is on the disk.
   virtual bool must_be_durable() const { return false; }
-  /// Has what stands in the files brought to the disk; called a second after a flush() at the
-  /// latest.
+  /// Brings what stands in the files to the disk and calls `done`, from any thread, with the fault
+  /// when that could not be done. Asked for where results must be durable.
+  virtual void make_durable(const std::function<void(std::exception_ptr)>& done) { done(nullptr); }
+  /// Has what stands in the files brought to the disk, where it need not be waited for; called a
+  /// second after a flush() at the latest.
   virtual void sync() {}
 };
 

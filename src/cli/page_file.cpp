@@ -39,7 +39,7 @@ void write_page(const std::string& path, const nlohmann::ordered_json& document,
   const std::string page = report_page(document);
   const auto files = system_files(mode);
   try {
-    replace_file(*files, path, page);
+    replace_file(*files, path, page, [](std::string_view) { return false; });
   } catch (const fatal_error&) {
     refuse(path, "it cannot be written");
   }

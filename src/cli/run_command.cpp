@@ -8,12 +8,14 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <exception>
 #include <memory>
 #include <optional>
 #include <stdexcept>
+#include <thread>
 #include <utility>
 
 #include "base_url.hpp"
@@ -38,6 +40,9 @@ namespace asio = boost::asio;
 constexpr std::chrono::milliseconds live_interval{200};
 constexpr std::chrono::seconds plain_interval{10};
 constexpr std::chrono::seconds totals_interval{10};
+constexpr std::chrono::seconds fault_interval{1};
+// So long finished results wait for room on a full disk, once nothing else is left to do.
+constexpr std::chrono::seconds longest_wait_for_room{5};
 
 [[noreturn]] void refuse(const std::string& sentence) {
   throw fatal_error(fatal_error::kind::cannot_start, sentence);
@@ -61,6 +66,9 @@ class attendant {
     }
     await_signal();
     every(totals_interval, [this] { jobs_.checkpoint(seconds(), engine_.now().most_in_a_minute); });
+    every(fault_interval, [this] {
+      if (engine_.now().faulted) wind_down();
+    });
     if (chosen_.quiet) return;
     if (screen_.is_terminal()) {
       every(live_interval, [this] { screen_.live(progress_line(facts())); });
@@ -97,12 +105,21 @@ class attendant {
       try {
         act();
       } catch (...) {
-        fault_ = std::current_exception();
-        engine_.abort();
+        if (!fault_) fault_ = std::current_exception();
+        wind_down();
         return;
       }
       repeat(slot, interval, act);
     });
+  }
+
+  // Nothing new is sent, and what is in flight may finish, but not for long.
+  void wind_down() {
+    engine_.stop();
+    if (std::exchange(winding_down_, true)) return;
+    const std::size_t slot = timers_.size();
+    timers_[slot] =
+        engine_.time().call_at(engine_.time().now() + chosen_.grace, [this] { engine_.abort(); });
   }
 
   void await_signal() {
@@ -112,14 +129,11 @@ class attendant {
         engine_.abort();
         return;
       }
-      engine_.stop();
+      wind_down();
       spdlog::warn(
           "interrupted: {} in flight may finish within {}; interrupt again to stop at once",
           engine_.now().in_flight,
           short_time(std::chrono::duration<double>(chosen_.grace).count()));
-      const std::size_t slot = timers_.size();
-      timers_[slot] =
-          engine_.time().call_at(engine_.time().now() + chosen_.grace, [this] { engine_.abort(); });
       await_signal();
     });
   }
@@ -158,6 +172,7 @@ class attendant {
   std::map<std::size_t, clock::timer> timers_;
   std::exception_ptr fault_;
   bool interrupted_ = false;
+  bool winding_down_ = false;
   bool left_ = false;
 };
 
@@ -204,6 +219,72 @@ void raise_file_limit() {
   ::setrlimit(RLIMIT_NOFILE, &files);
 }
 
+// The results of each job need files, too.
+void require_open_files(std::size_t jobs, unsigned concurrency) {
+  constexpr std::size_t files_of_a_job = 4;  // itself, output, errors and state
+  constexpr std::size_t others = 64;
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) return;
+  const std::size_t needed = jobs * files_of_a_job + std::max(concurrency, 1U) + others;
+  if (needed <= files.rlim_cur) return;
+  refuse(
+      fmt::format("{} jobs at once need {} open files, and {} are allowed; allow more with ulimit "
+                  "-n, or run fewer at once",
+                  jobs, needed, files.rlim_cur));
+}
+
+// Writes what is still to be written, and waits a little for room on a disk that is full. What went
+// wrong in the end; null: all is written.
+std::exception_ptr finish(job_set& jobs, job_status status, double seconds, std::uint64_t most,
+                          duration patience) {
+  const auto end =
+      std::chrono::steady_clock::now() + std::min<duration>(patience, longest_wait_for_room);
+  for (bool told = false;; told = true) {
+    try {
+      jobs.finish(status, seconds, most);
+      return nullptr;
+    } catch (const fatal_error&) {
+      if (!jobs.disk_is_full() || std::chrono::steady_clock::now() >= end) {
+        return std::current_exception();
+      }
+    }
+    if (!told) spdlog::warn("{} finished result(s) wait for room on the disk", jobs.unwritten());
+    std::this_thread::sleep_for(std::chrono::milliseconds{500});
+  }
+}
+
+bool is_about_writing(const std::exception_ptr& fault) {
+  try {
+    std::rethrow_exception(fault);
+  } catch (const fatal_error& told) {
+    return told.why() == fatal_error::kind::cannot_write;
+  } catch (...) {
+    return false;
+  }
+}
+
+// Of two faults, the one that decides the exit status is thrown, and the other told before.
+[[noreturn]] void end_with(const std::exception_ptr& first, const std::exception_ptr& second,
+                           const job_set& jobs, screen& shown) {
+  const bool second_counts = second && (!first || is_about_writing(second));
+  const auto& last = second_counts ? second : first;
+  if (const auto& other = second_counts ? first : second) {
+    try {
+      std::rethrow_exception(other);
+    } catch (const std::exception& told) {
+      shown.line(fmt::format("sluice: {}", told.what()));
+    }
+  }
+  if (is_about_writing(last)) {
+    const std::uint64_t lost = jobs.unwritten();
+    shown.line(lost == 0 ? "sluice: every finished result is in a file"
+                         : fmt::format("sluice: {} finished result(s) could not be written and are "
+                                       "lost; their requests are sent again, and billed again",
+                                       lost));
+  }
+  std::rethrow_exception(last);
+}
+
 void announce(const job_set& jobs, const run_settings& chosen) {
   for (const auto& job : jobs.summaries()) {
     if (job.bad_lines > 0) {
@@ -243,6 +324,7 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
     share_limit(chosen.engine.pace);
   }
   raise_file_limit();
+  require_open_files(paths.size(), chosen.engine.pace.concurrency);
   // One thread runs the loop; others only post to it.
   asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
   engine runner(loop, chosen.engine);
@@ -267,16 +349,9 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
     if (!fault) fault = beside.fault();
     was_interrupted = beside.interrupted();
   }
-  const auto most = runner.now().most_in_a_minute;
-  if (fault) {
-    outcome.reason = stop_reason::interrupted;
-    try {
-      jobs.finish(job_status::stopped, seconds, most);
-    } catch (const fatal_error&) {  // the first fault is the one to tell
-    }
-    std::rethrow_exception(fault);
-  }
-  jobs.finish(status_of(outcome), seconds, most);
+  const auto unwritten = finish(jobs, fault ? job_status::stopped : status_of(outcome), seconds,
+                                runner.now().most_in_a_minute, chosen.grace);
+  if (fault || unwritten) end_with(fault, unwritten, jobs, shown);
 
   if (const auto sentence = stop_sentence(outcome); !sentence.empty())
     shown.line("sluice: " + sentence);

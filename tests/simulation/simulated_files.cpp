@@ -67,7 +67,10 @@ struct simulated_files::open_file final : file {
 
   std::uint64_t size() const override { return disk.dead_ ? 0 : node->content.size(); }
   bool is_regular() const override { return true; }
-  std::optional<long> lock() override { return std::nullopt; }
+  lock_result lock() override { return {}; }
+  // No room is set aside here: a full disk is full at once.
+  std::error_code reserve(std::uint64_t /*bytes*/) override { return {}; }
+  std::optional<std::string> present_path() const override { return path; }
 
   simulated_files& disk;
   const std::string path;
@@ -153,18 +156,16 @@ std::unique_ptr<file> simulated_files::open(const std::string& path, open_as how
   }
   const auto found = now_.find(path);
   const bool there = found != now_.end();
-  if (!there && how == open_as::existing) {
+  if (!there && how != open_as::created) {
     error = fault(std::errc::no_such_file_or_directory);
     return nullptr;
   }
+  if (how == open_as::read_only) return std::make_unique<open_file>(*this, path, found->second);
   if (there && how == open_as::created) {
     error = fault(std::errc::file_exists);
     return nullptr;
   }
-  const char* what = how == open_as::existing  ? "open"
-                     : how == open_as::created ? "create"
-                                               : "replace";
-  if (!begin(what, path)) {
+  if (!begin(how == open_as::existing ? "open" : "create", path)) {
     error = fault(std::errc::io_error);
     return nullptr;
   }
@@ -179,9 +180,6 @@ std::unique_ptr<file> simulated_files::open(const std::string& path, open_as how
     keep_names();
     now_[path] = std::make_shared<inode>();
     unsynced_.push_back(now_);
-  } else if (how == open_as::replaced) {
-    found->second->content.clear();
-    found->second->written.clear();
   }
   return std::make_unique<open_file>(*this, path, now_[path]);
 }

@@ -83,7 +83,9 @@ class passing_file : public file {
   std::error_code sync() override { return behind_->sync(); }
   std::uint64_t size() const override { return behind_->size(); }
   bool is_regular() const override { return behind_->is_regular(); }
-  std::optional<long> lock() override { return behind_->lock(); }
+  lock_result lock() override { return behind_->lock(); }
+  std::error_code reserve(std::uint64_t bytes) override { return behind_->reserve(bytes); }
+  std::optional<std::string> present_path() const override { return behind_->present_path(); }
   const file& behind() const { return *behind_; }
 
  private:

@@ -80,7 +80,12 @@ class faulty_files final : public file_system {
     }
     std::uint64_t size() const override { return behind_->size(); }
     bool is_regular() const override { return behind_->is_regular(); }
-    std::optional<long> lock() override { return behind_->lock(); }
+    lock_result lock() override { return behind_->lock(); }
+    std::error_code reserve(std::uint64_t bytes) override {
+      const std::error_code met = owner_.fault("reserve", path_);
+      return met ? met : behind_->reserve(bytes);
+    }
+    std::optional<std::string> present_path() const override { return behind_->present_path(); }
     const file& behind() const noexcept { return *behind_; }
 
    private:
