@@ -84,6 +84,9 @@ class witness final : public result_sink {
     behind_.put(std::move(told));
   }
   void flush() override { behind_.flush(); }
+  void make_durable(const std::function<void(std::exception_ptr)>& done) override {
+    behind_.make_durable(done);
+  }
   void sync() override { behind_.sync(); }
 
  private:

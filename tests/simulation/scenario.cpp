@@ -141,8 +141,7 @@ void plan_more(scenario& made, process_plan& planned, dice random, bool edits) {
   if (edits && random.percent(50)) {
     planned.edited = static_cast<unsigned>(random.between(1, 3));
   }
-  // What moved results have cost is no part of a budget's sum here.
-  if (!edits && !made.options.output.budget) planned.fresh = random.percent(15);
+  planned.fresh = random.percent(15);
   if (!made.shares_window) return;
   planned.neighbour = random.percent(40);
   if (random.percent(40)) {

@@ -146,6 +146,9 @@ class passing_sink : public result_sink {
   }
   void put(result&& finished) override { behind_.put(std::move(finished)); }
   void flush() override { behind_.flush(); }
+  void make_durable(const std::function<void(std::exception_ptr)>& done) override {
+    behind_.make_durable(done);
+  }
   void sync() override { behind_.sync(); }
 
  protected:
