@@ -10,7 +10,7 @@
 #include "cost_bound.hpp"
 #include "id_table.hpp"
 #include "job_line.hpp"
-#include "line_reader.hpp"
+#include "job_reader.hpp"
 
 namespace sluice {
 namespace {
@@ -32,7 +32,7 @@ struct block {
 class block_reader {
  public:
   block_reader(const std::string& path, const job_options& options)
-      : lines_(open_bytes(path), options.max_line_bytes), limit_(options.limit) {}
+      : lines_(open_job(path, options)), limit_(options.limit) {}
 
   // False at the end.
   bool next(block& out) {
