@@ -6,6 +6,15 @@
 
 namespace sluice {
 
+struct image_size {
+  std::uint32_t width = 0;
+  std::uint32_t height = 0;
+};
+
+/// The size of the picture in a data URL, by its first bytes: PNG, GIF, JPEG and WebP. `url` is a
+/// JSON string as it is written; nothing for other URLs, and for what cannot be read. Pure.
+std::optional<image_size> image_size_of(std::string_view url);
+
 /// How a model counts the tokens of a picture in its prompt. Pure.
 class image_rule {
  public:

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+
 namespace sluice {
 namespace {
 
@@ -37,6 +39,54 @@ TEST(image_tokens, of_pictures_as_their_makers_count_them) {
     ASSERT_TRUE(rule) << row.what;
     EXPECT_EQ(rule->tokens(row.width, row.height, row.low), row.tokens) << row.what;
     EXPECT_LE(rule->tokens(row.width, row.height, row.low), rule->most(row.low)) << row.what;
+  }
+}
+
+std::string base64(const std::string& bytes) {
+  constexpr const char* letters =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  for (std::size_t at = 0; at < bytes.size(); at += 3) {
+    unsigned bits = 0;
+    for (std::size_t i = 0; i < 3; ++i) {
+      bits = bits << 8U | (at + i < bytes.size() ? static_cast<unsigned char>(bytes[at + i]) : 0U);
+    }
+    for (unsigned shift = 24; shift > 0; shift -= 6) text += letters[bits >> (shift - 6) & 0x3FU];
+  }
+  return text;
+}
+
+TEST(image_size, is_read_from_the_first_bytes) {
+  using namespace std::string_literals;
+  const std::string jpeg = "\xFF\xD8\xFF\xE0\0\x06JFIF"s;
+  const std::string frame = "\xFF\xC2\0\x0B\x08\x02\x58\x03\x20\x03\x01"s;
+  const struct {
+    const char* what;
+    std::string bytes;
+    std::uint32_t width;
+    std::uint32_t height;
+  } rows[] = {
+      {"PNG", "\x89PNG\r\n\x1A\n\0\0\0\x0DIHDR\0\0\x03\x20\0\0\x02\x58\x08"s, 800, 600},
+      {"GIF", "GIF89a\x20\x03\x58\x02\xF7"s, 800, 600},
+      {"JPEG", jpeg + frame, 800, 600},
+      {"JPEG with a preview",
+       jpeg + "\xFF\xE1\xFF\xFF"s + std::string(0xFFFD, '\xC0') + "\xFF"s + frame, 800, 600},
+      {"WebP with more", "RIFF\0\0\0\0WEBPVP8X\x0A\0\0\0\0\0\0\0\x1F\x03\0\x57\x02\0"s, 800, 600},
+      {"WebP", "RIFF\0\0\0\0WEBPVP8 \0\0\0\0\0\0\0\x9D\x01\x2A\x20\x03\x58\x02"s, 800, 600},
+      {"WebP without loss", "RIFF\0\0\0\0WEBPVP8L\0\0\0\0\x2F\x1F\xC3\x95\0\0"s, 800, 600},
+  };
+  for (const auto& row : rows) {
+    const auto size = image_size_of("\"data:image/png;base64," + base64(row.bytes) + "\"");
+    ASSERT_TRUE(size) << row.what;
+    EXPECT_EQ(size->width, row.width) << row.what;
+    EXPECT_EQ(size->height, row.height) << row.what;
+    for (std::size_t cut = 0; cut < row.bytes.size() && cut < 40; ++cut) {  // must not run away
+      (void)image_size_of("\"data:image/png;base64," + base64(row.bytes.substr(0, cut)) + "\"");
+    }
+  }
+  for (const char* url : {"", "\"\"", "\"https://x/y.png\"", "\"data:image/png;base64,\"",
+                          "\"data:image/png;base64,////\"", "\"data:image/png,abc\"", "null"}) {
+    EXPECT_FALSE(image_size_of(url)) << url;
   }
 }
 
