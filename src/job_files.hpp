@@ -21,6 +21,16 @@ struct job_files {
 std::vector<job_files> name_job_files(const std::vector<std::string>& jobs,
                                       const output_options& options);
 
+/// Jobs that are each another file.
+struct distinct_jobs {
+  std::vector<std::string> jobs;
+  std::string repeats;  ///< one line that tells which names were left out; empty: none
+};
+
+/// Leaves out the names of a file that was named before: by another path, a link or a hard link.
+/// Those that cannot be looked at stay, as does standard input.
+distinct_jobs without_repeats(const std::vector<std::string>& jobs);
+
 /// Whether a path is that of results rather than of a job: x.output.jsonl, x.errors.jsonl.
 bool is_result_file(const std::string& path);
 

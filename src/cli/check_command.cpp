@@ -72,7 +72,9 @@ std::vector<setting> check_flags(check_settings& target) {
 std::vector<std::string> jobs_among(const std::vector<std::string>& named,
                                     const job_options& lines) {
   std::vector<std::string> paths;
-  for (const auto& path : named) {
+  const auto [jobs_named, repeats] = without_repeats(named);
+  if (!repeats.empty()) spdlog::info("{}", repeats);
+  for (const auto& path : jobs_named) {
     if (is_result_file(path)) {
       spdlog::info("{}: holds results, not a job; passed over", shown_text(path));
       continue;

@@ -226,7 +226,9 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
   screen shown;
   start_log(shown, chosen.verbose, chosen.quiet, chosen.log_file);
   std::vector<std::string> paths;
-  for (const auto& path : named) {
+  const auto [jobs_named, repeats] = without_repeats(named);
+  if (!repeats.empty()) spdlog::info("{}", repeats);
+  for (const auto& path : jobs_named) {
     if (is_result_file(path)) {
       spdlog::info("{}: holds results, not a job; passed over", path);
     } else {
