@@ -132,9 +132,8 @@ bool is_named(const json_member& member, std::string_view name) {
 }
 
 const json_member* find_member(const std::vector<json_member>& members, std::string_view key) {
-  const auto found =
-      std::find_if(members.rbegin(), members.rend(),
-                   [&](const json_member& member) { return is_named(member, key); });
+  const auto found = std::find_if(members.rbegin(), members.rend(),
+                                  [&](const json_member& member) { return is_named(member, key); });
   return found == members.rend() ? nullptr : &*found;
 }
 

@@ -31,6 +31,7 @@ struct request {
   std::uint32_t attempts = 0;          ///< attempts that earlier runs spent on it
   std::uint32_t settled_attempts = 0;  ///< of those, the ones that its last line tells of
   usd most;                            ///< under a budget: the most that one attempt can cost
+  bool model_in_doubt = false;         ///< under a budget: the body names several models
 };
 
 }  // namespace sluice
