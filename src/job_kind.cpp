@@ -127,7 +127,12 @@ bool is_list(const std::vector<std::string_view>& lines) {
                       : lines.size() > 1 ? first_character(lines[1])
                                          : '\0';
   if (inside != '{' && inside != '[') return false;
-  return lines.size() == 1 || first_character(lines[1]) != '{' || json_fault(first);
+  if (lines.size() == 1) return true;
+  // What follows is a line of its own where it is whole and no comma or bracket goes on.
+  const std::size_t next = first.size() > 1 ? 0 : 1;
+  const bool whole = !json_fault((lines[next]));
+  const bool alone = lines.size() == next + 1 || first_character(lines[next + 1]) == '{';
+  return !(whole && alone);
 }
 
 // An object that goes on behind its first line.

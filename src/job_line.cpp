@@ -123,6 +123,12 @@ std::optional<endpoint> endpoint_of(std::string_view value) {
   return text ? endpoint_at(*text) : std::nullopt;
 }
 
+// As much of a value as a message needs.
+std::string shortened(std::string_view value) {
+  constexpr std::size_t longest = 200;
+  return fmt::format("{}{}", utf8_prefix(value, longest), value.size() > longest ? "…" : "");
+}
+
 // Why a url names no endpoint, and what to write.
 std::string wrong_url(std::string_view value) {
   const auto has = [&](std::string_view part) {
@@ -132,17 +138,17 @@ std::string wrong_url(std::string_view value) {
     return fmt::format(
         "url {} is of an Azure deployment; write \"/chat/completions\" as url, and the "
         "deployment's name as the body's model.",
-        value);
+        shortened(value));
   }
   if (has("://")) {
     return fmt::format(
         "url {} is a whole address, and --base-url says where requests go; write its end alone, as "
         "in \"/v1/chat/completions\".",
-        value);
+        shortened(value));
   }
   return fmt::format(
       "url {} is none of /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/responses.",
-      value);
+      shortened(value));
 }
 
 // The id as a string or a number, which keeps its text; nothing for other values.
@@ -284,7 +290,8 @@ boost::system::result<request, bad_line> parse_job_line(std::string_view line, s
   std::optional<endpoint> named_target;
   if (batch_form) {
     if (method != nullptr && json_string(method->value) != "POST") {
-      return invalid(fmt::format("method is {}; only \"POST\" can be sent.", method->value));
+      return invalid(
+          fmt::format("method is {}; only \"POST\" can be sent.", shortened(method->value)));
     }
     if (body_member == nullptr) return invalid("The line has no body.");
     if (body_member->value.front() != '{') return invalid("body is not a JSON object.");

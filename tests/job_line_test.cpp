@@ -394,11 +394,11 @@ TEST(job_line, doubled_members_of_a_body_stay) {
   }
 }
 
-// Ten times the members, ten times the work: were it the square, this test would take an hour.
-TEST(job_line, a_name_that_stands_a_million_times_costs_no_more_than_its_bytes) {
+// Ten times the members, ten times the work: were it the square, this test would take many minutes.
+TEST(job_line, a_name_that_stands_many_times_costs_no_more_than_its_bytes) {
   std::string ids;
   std::string prompts;
-  for (int i = 0; i < 1'000'000; ++i) {
+  for (int i = 0; i < 300'000; ++i) {
     ids += R"("custom_id":"x",)";
     prompts += R"("prompt":"x",)";
   }
