@@ -278,7 +278,18 @@ std::optional<std::string> why_unbounded(const readings& body, endpoint target) 
   for (const std::string_view place : {"web_search_options", "audio"}) {
     if (body.any(place)) return fmt::format("has {}, whose tokens cannot be bounded", place);
   }
+  // OpenRouter's other models to fall back to, and its searches; Anthropic's speed and place.
+  for (const std::string_view place : {"models", "plugins", "speed", "inference_geo"}) {
+    if (body.any(place)) return fmt::format("has {}, which may change what it costs", place);
+  }
   std::optional<std::string> fault;
+  body.each("modalities", [&](const readings::reading& one) {
+    for (const std::string_view kind : json_elements(one.value).value_or(elements())) {
+      if (!fault && json_string(kind) != "text")
+        fault = fmt::format("asks for a reply of {}, whose tokens cannot be bounded",
+                            utf8_prefix(kind, longest_shown));
+    }
+  });
   body.each("tools", [&](const readings::reading& tools) {
     for (const std::string_view element : json_elements(tools.value).value_or(elements())) {
       const readings tool(json_members(element).value_or(members()));

@@ -301,6 +301,11 @@ TEST(cost_bound, what_any_reading_makes_unbounded_is_refused_by_name) {
       {responses,
        R"({"model":"m","max_output_tokens":5,"input":"a","previous_response_id":"r","previous_response_id":null})",
        "previous_response_id"},
+      {chat, R"({"model":"m","messages":[],"max_tokens":5,"models":["gpt-4"]})", "models"},
+      {chat, R"({"model":"m","messages":[],"max_tokens":5,"plugins":[{"id":"web"}]})", "plugins"},
+      {chat, R"({"model":"m","messages":[],"max_tokens":5,"Speed":"fast"})", "speed"},
+      {chat, R"({"model":"m","messages":[],"max_tokens":5,"modalities":["text","image"]})",
+       "image"},
       {embeddings, R"({"model":"m","input":[{"image":"https://x"}]})", "input"},
       {embeddings, R"({"model":"m","input":"a","Input":{"image":"https://x"}})", "input"},
   };
@@ -314,6 +319,7 @@ TEST(cost_bound, what_any_reading_makes_unbounded_is_refused_by_name) {
       {R"({"model":"m","messages":[{"role":"assistant","content":"a","audio":null}],"max_tokens":5})",
        R"({"model":"m","messages":[],"max_tokens":5,"service_tier":"flex"})",
        R"({"model":"m","messages":[],"max_tokens":5,"service_tier":null})",
+       R"({"model":"m","messages":[],"max_tokens":5,"modalities":["text"],"models":[]})",
        R"({"model":"m","messages":[{"role":"user","content":"a","content":"b"}],"max_tokens":5})"}) {
     EXPECT_TRUE(bound_tokens(asked(chat, body), "m", {}, {})) << body;
   }
