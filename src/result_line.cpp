@@ -166,7 +166,7 @@ std::string result_line(const result& finished, const std::optional<usd>& cost, 
   out += R"({"id":"batch_req_)";
   out += id_of(finished);
   out += R"(","custom_id":)";
-  append_json_quoted(out, finished.custom_id);
+  append_json_wtf8(out, finished.custom_id);
   out += ",\"response\":";
   if (finished.outcome) {
     append_response(out, finished.outcome->http_status, finished.outcome->request_id,
@@ -231,7 +231,7 @@ std::optional<stored_line> parse_stored_line(std::string_view text) {
   if (json_fault(text)) return std::nullopt;
   const auto outer = json_members(text);
   if (!outer) return std::nullopt;
-  const auto id = json_string(value_of(*outer, "custom_id"));
+  const auto id = json_string_wtf8(value_of(*outer, "custom_id"));
   const auto extra = json_members(value_of(*outer, "sluice"));
   if (!id || !extra) return std::nullopt;
 

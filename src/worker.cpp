@@ -304,6 +304,7 @@ void worker::finish(attempt_outcome&& told) {
   finished.custom_id = std::move(request_.custom_id);
   finished.target = request_.target;
   finished.model = std::move(request_.model);
+  finished.model_in_doubt = request_.model_in_doubt;
   finished.digest = std::move(request_.digest);
   finished.attempts = request_.attempts + sent_;
   finished.streamed = streamed_;
