@@ -113,8 +113,8 @@ class beast_client final : public http_client {
   held take_idle();
   void give_back(held used);
   template <typename Stream>
-  asio::awaitable<exchange_end> talk(Stream& stream, held& link, time_point started,
-                                     outgoing request, response_handler& handler);
+  asio::awaitable<exchange_end> talk(Stream& stream, held& link, outgoing request,
+                                     response_handler& handler);
   template <typename Stream>
   asio::awaitable<void> drain(Stream& stream, held link, std::unique_ptr<response_parser> parser);
   std::string head_and(std::string_view body_begin, const outgoing& request) const;
@@ -185,17 +185,10 @@ exchange_end beast_client::failed(exchange_end so_far, exchange_end::how how,
 }
 
 template <typename Stream>
-asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, time_point started,
-                                                 outgoing request, response_handler& handler) {
+asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, outgoing request,
+                                                 response_handler& handler) {
   using enum exchange_end::how;
   exchange_end result;
-  const time_point last_moment = started + relay_.total_timeout;
-  const auto within = [&](duration wait, std::string_view name) {
-    const time_point when = clock_.now() + wait;
-    when < last_moment ? link->limit.set(when, name) : link->limit.set(last_moment, "--timeout");
-  };
-
-  link->limit.set(last_moment, "--timeout");
   // One piece costs the kernel less than two; a long body is not worth the copy.
   const std::string_view body = request.body;
   const std::size_t joined = body.size() <= longest_joined_body ? body.size() : 0;
@@ -219,10 +212,10 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, tim
   if (!write_error) {
     result.sent_whole = true;
     handler.on_sent();
-    if (request.streamed) within(relay_.first_byte_timeout, "--first-byte-timeout");
+    if (request.streamed) link->limit.set(relay_.first_byte_timeout, "--first-byte-timeout");
   } else if (result.sent_any && !link->limit.passed() && !link->aborted) {
     // A relay that refuses a large request may answer, and close, before it has read it all.
-    within(drain_timeout, "the wait for an early answer");
+    link->limit.set(drain_timeout, "the wait for an early answer");
   } else {
     co_return failed(result, broken, *link,
                      fmt::format("the connection broke while sending: {}", write_error.message()));
@@ -286,9 +279,10 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, tim
     }
     if (parser->wanted() != need::trailer) {
       closing = false;
-      if (parser->got_some() || link->filled > 0) within(relay_.idle_timeout, "--idle-timeout");
+      if (parser->got_some() || link->filled > 0)
+        link->limit.set(relay_.idle_timeout, "--idle-timeout");
     } else if (!std::exchange(closing, true)) {
-      within(relay_.trailer_timeout, "the wait for usage");
+      link->limit.set(relay_.trailer_timeout, "the wait for usage");
     }
   }
 }
@@ -297,7 +291,7 @@ template <typename Stream>
 asio::awaitable<void> beast_client::drain(Stream& stream, held link,
                                           std::unique_ptr<response_parser> parser) {
   const membership here(active_, link.get());
-  link->limit.set(clock_.now() + drain_timeout, "");
+  link->limit.begin(clock_.now() + drain_timeout, "");
   error_code broke;
   while (!parser->finished() && !broke && link->filled < link->buffer.size()) {
     auto [error, n] = co_await stream.async_read_some(link->room(), as_result);
@@ -311,7 +305,7 @@ asio::awaitable<void> beast_client::drain(Stream& stream, held link,
 }
 
 asio::awaitable<exchange_end> beast_client::exchange(outgoing request, response_handler& handler) {
-  const time_point started = clock_.now();
+  time_point last_moment = clock_.now() + relay_.total_timeout;
   for (;;) {
     held link = take_idle();
     const bool used_before = link != nullptr;
@@ -322,12 +316,13 @@ asio::awaitable<exchange_end> beast_client::exchange(outgoing request, response_
     const membership here(active_, &guarded);
 
     exchange_end result;
+    guarded.limit.begin(last_moment, "--timeout");
     if (!used_before) {
-      guarded.limit.set(started + std::min(relay_.connect_timeout, relay_.total_timeout),
-                        "--connect-timeout");
+      guarded.limit.set(relay_.connect_timeout, "--connect-timeout");
       guarded.connecting = true;
       result = co_await connector_.open(guarded);
       guarded.connecting = false;
+      guarded.limit.end_step();
     }
     if (result.end != exchange_end::how::complete) co_return result;
     if (!sending_) {
@@ -337,9 +332,9 @@ asio::awaitable<exchange_end> beast_client::exchange(outgoing request, response_
     handler.on_sending(!used_before);
     // No conditional expression: GCC 12 would start both.
     if (guarded.tls) {
-      result = co_await talk(*guarded.tls, link, started, request, handler);
+      result = co_await talk(*guarded.tls, link, request, handler);
     } else {
-      result = co_await talk(guarded.stream, link, started, request, handler);
+      result = co_await talk(guarded.stream, link, request, handler);
     }
     if (used_before) {
       const bool stale = result.end == exchange_end::how::broken && !result.head_arrived;
@@ -347,7 +342,10 @@ asio::awaitable<exchange_end> beast_client::exchange(outgoing request, response_
       // The relay had closed it, and has seen nothing of the request, or may see it twice: another
       // connection will do.
       const bool repeatable = !result.sent_any || request.method == verb::get;
-      if (stale && repeatable && sending_) continue;
+      if (stale && repeatable && sending_) {
+        last_moment = link->limit.whole();
+        continue;
+      }
     }
     co_return result;
   }

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -316,6 +317,113 @@ TEST_F(http_client_test, while_names_cannot_be_looked_up_what_was_known_serves) 
   EXPECT_EQ(server.connections, 2);
 }
 
+// What a relay sent while the program stood still has not been read yet when the alarms ring.
+struct standstill_test : http_client_test {
+  asio::io_context relays{1};
+  tcp::acceptor acceptor{relays, tcp::endpoint(loopback, 0)};
+  tcp::socket relay{relays};
+  std::unique_ptr<http_client> client;
+  nothing_to_tell handler;
+  std::optional<exchange_end> told;
+
+  // As far as the whole request having come to the relay.
+  void ask(bool streamed) {
+    client = make_http_client(loop, time, at(acceptor.local_endpoint().port(), "127.0.0.1"));
+    asio::co_spawn(
+        loop,
+        [this, streamed]() -> asio::awaitable<void> {
+          told =
+              co_await client->exchange({"/v1/chat/completions", "{}", "key", streamed}, handler);
+        },
+        asio::detached);
+    loop.restart();
+    while (loop.poll() > 0) {
+    }
+    relay = acceptor.accept();
+    relay.non_blocking(true);
+    std::string request;
+    while (!request.ends_with("\r\n\r\n{}")) {
+      loop.restart();
+      loop.run_one_for(10ms);
+      std::array<char, 4096> piece{};
+      boost::system::error_code none_yet;
+      request.append(piece.data(), relay.read_some(asio::buffer(piece), none_yet));
+    }
+    relay.non_blocking(false);
+  }
+  void says(const std::string& bytes) { asio::write(relay, asio::buffer(bytes)); }
+  void read_on() {
+    loop.restart();
+    while (!told && loop.run_one_for(10ms) > 0) {
+    }
+  }
+  static constexpr const char* chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+};
+
+TEST_F(standstill_test, a_reply_that_came_meanwhile_counts_whatever_deadline_has_passed) {
+  const struct {
+    const char* deadline;
+    bool streamed;
+    std::string before;  // the standstill
+    std::string meanwhile;
+  } rows[] = {
+      {"--first-byte-timeout", true, "", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"},
+      {"--idle-timeout", true, chunked, "5\r\nhello\r\n0\r\n\r\n"},
+      {"--timeout", false, "", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"},
+  };
+  for (const auto& row : rows) {
+    ask(row.streamed);
+    says(row.before);
+    read_on();
+    says(row.meanwhile);
+    time.stand_still(1h);
+    read_on();
+    ASSERT_TRUE(told.has_value()) << row.deadline;
+    EXPECT_EQ(told->end, exchange_end::how::complete) << row.deadline << ": " << told->message;
+    EXPECT_EQ(handler.body, "hello") << row.deadline;
+    client->abort();
+    told.reset();
+    handler = {};
+  }
+}
+
+TEST_F(standstill_test, the_rest_of_a_reply_may_come_behind_it) {
+  ask(true);
+  says(chunked + std::string("2\r\nhe\r\n"));
+  time.stand_still(1h);
+  read_on();
+  EXPECT_FALSE(told.has_value());
+  says("3\r\nllo\r\n0\r\n\r\n");
+  read_on();
+  ASSERT_TRUE(told.has_value());
+  EXPECT_EQ(told->end, exchange_end::how::complete) << told->message;
+  EXPECT_EQ(handler.body, "hello");
+}
+
+TEST_F(standstill_test, a_relay_that_stays_silent_behind_it_runs_into_its_deadline) {
+  ask(true);
+  time.stand_still(1h);
+  read_on();
+  EXPECT_FALSE(told.has_value());
+  time.advance(119s);
+  read_on();
+  EXPECT_FALSE(told.has_value());
+  time.advance(1s);
+  read_on();
+  ASSERT_TRUE(told.has_value());
+  EXPECT_EQ(told->end, exchange_end::how::timed_out);
+  EXPECT_EQ(told->message, "--first-byte-timeout passed");
+}
+
+TEST_F(standstill_test, what_has_come_is_read_before_an_alarm_in_time_cuts) {
+  ask(true);
+  says("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+  time.advance(120s);  // the loop has not turned since
+  read_on();
+  ASSERT_TRUE(told.has_value());
+  EXPECT_EQ(told->end, exchange_end::how::complete) << told->message;
+}
+
 struct address_race_test : http_client_test {
   connection link{loop, time, nullptr};
 
@@ -371,7 +479,7 @@ TEST_F(address_race_test, when_all_refuse_the_last_reason_stands) {
 
 TEST_F(address_race_test, a_deadline_or_an_abort_ends_it) {
   const silent_address silent(loop);
-  link.limit.set(time.now() + 10s, "--connect-timeout");
+  link.limit.set(10s, "--connect-timeout");
   EXPECT_TRUE(race({silent.endpoint(), silent.endpoint()}, [&] { time.advance(10s); }));
   EXPECT_EQ(link.first_cause("?"), "--connect-timeout passed");
 
