@@ -97,6 +97,7 @@ struct connection {
   std::vector<char> buffer = std::vector<char>(read_size);
   std::size_t filled = 0;
   time_point retire_at{};  ///< it serves no other request from then on
+  std::string certified;   ///< the names in a certificate that does not have the host's
   bool connecting = false;
   bool aborted = false;
 };
