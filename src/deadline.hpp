@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -49,6 +50,15 @@ class deadline {
     keep_alarm();
   }
   void end_step() noexcept { step_ = {}; }
+  /// What passes from now on is this program's own: nothing is cut until go_on().
+  void hold() noexcept { held_since_ = clock_.now(); }
+  void go_on() {
+    const duration lost = clock_.now() - *std::exchange(held_since_, std::nullopt);
+    for (bound* each : {&step_, &whole_}) {
+      if (each->at != time_point::max()) each->at += lost;
+    }
+    keep_alarm();
+  }
   void lift() noexcept { step_ = whole_ = {}; }
 
   /// By which the whole must be over, with what was added for standstills.
@@ -66,6 +76,7 @@ class deadline {
 
   const bound& first() const noexcept { return step_.at < whole_.at ? step_ : whole_; }
   void keep_alarm() {
+    if (held_since_) return;
     if (alarm_ == 0 || first().at < alarm_at_) arm();
   }
   void arm() {
@@ -77,6 +88,7 @@ class deadline {
     });
   }
   void ring() {
+    if (held_since_) return;
     const time_point now = clock_.now();
     if (now - alarm_at_ > standstill) make_up_for(now - alarm_at_, now);
     if (first().at == time_point::max()) return;
@@ -110,6 +122,7 @@ class deadline {
   time_point alarm_at_{};
   bound step_;
   bound whole_;
+  std::optional<time_point> held_since_;
   bool passed_ = false;
   std::string_view passed_name_;
 };

@@ -47,12 +47,39 @@ constexpr std::size_t longest_joined_body = std::size_t{16} * 1024;
 // than a head's limit is none of them.
 constexpr std::size_t most_unread = std::size_t{512} * 1024;
 
+// Knows at every moment what is held of one reply: by who reads it, and packed by its parser.
+class counted_handler final : public response_handler {
+ public:
+  counted_handler(response_handler& receiver, reply_memory::share& share)
+      : receiver_(receiver), share_(share) {}
+
+  void on_sending(bool connected_anew) override { receiver_.on_sending(connected_anew); }
+  void on_arrival(time_point when) override { receiver_.on_arrival(when); }
+  void on_sent() override { receiver_.on_sent(); }
+  void on_head(openai::response_head head) override { receiver_.on_head(std::move(head)); }
+  need on_body(std::string_view bytes) override { return receiver_.on_body(bytes); }
+  bool has_room() override {
+    share_.hold(receiver_.held() + (parser_ != nullptr && *parser_ ? (*parser_)->memory() : 0));
+    return share_.has_room();
+  }
+
+  /// The parser of the moment stands there.
+  void count_in(const std::unique_ptr<response_parser>& parser) { parser_ = &parser; }
+  asio::awaitable<void> wait_for_room(wait_queue& line) { return share_.wait(line); }
+
+ private:
+  response_handler& receiver_;
+  reply_memory::share& share_;
+  const std::unique_ptr<response_parser>* parser_ = nullptr;
+};
+
 class beast_client final : public http_client {
  public:
   beast_client(asio::io_context& context, clock& clock, const relay_options& relay,
-               name_lookup::resolver resolve)
+               name_lookup::resolver resolve, std::shared_ptr<reply_memory> memory)
       : context_(context),
         clock_(clock),
+        memory_(std::move(memory)),
         relay_(relay),
         url_(base_url::parse(relay.base_url)),
         connector_(context, clock, relay, url_, std::move(resolve)),
@@ -114,7 +141,9 @@ class beast_client final : public http_client {
   void give_back(held used);
   template <typename Stream>
   asio::awaitable<exchange_end> talk(Stream& stream, held& link, outgoing request,
-                                     response_handler& handler);
+                                     counted_handler& handler);
+  static asio::awaitable<void> make_room(connection& link, response_parser& parser,
+                                         counted_handler& handler);
   template <typename Stream>
   asio::awaitable<void> drain(Stream& stream, held link, std::unique_ptr<response_parser> parser);
   std::string head_and(std::string_view body_begin, const outgoing& request) const;
@@ -123,6 +152,7 @@ class beast_client final : public http_client {
 
   asio::io_context& context_;
   clock& clock_;
+  const std::shared_ptr<reply_memory> memory_;
   const relay_options relay_;
   const base_url url_;
   connector connector_;
@@ -186,7 +216,7 @@ exchange_end beast_client::failed(exchange_end so_far, exchange_end::how how,
 
 template <typename Stream>
 asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, outgoing request,
-                                                 response_handler& handler) {
+                                                 counted_handler& handler) {
   using enum exchange_end::how;
   exchange_end result;
   // One piece costs the kernel less than two; a long body is not worth the copy.
@@ -222,6 +252,7 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, out
   }
 
   auto parser = std::make_unique<response_parser>(handler);
+  handler.count_in(parser);
   bool closing = false;  // the trailer's deadline is set
   for (;;) {
     if (link->filled == link->buffer.size()) {  // long headers
@@ -237,6 +268,8 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, out
     if (error) {
       if (error == asio::error::eof && parser->got_some()) parser->put_eof(parse_error);
       if (error == asio::error::eof && !parse_error && parser->is_done()) {
+        co_await make_room(*link, *parser, handler);
+        if (link->given_up() && parser->paused()) co_return failed(result, broken, *link, "");
         if (!parser->undecodable()) co_return result;
         co_return failed(result, undecodable, *link, parser->bad_encoding());
       }
@@ -254,6 +287,9 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, out
       const std::size_t taken = put(parser, link->bytes(), handler, parse_error);
       link->drop(taken);
       moves = taken > 0;
+    }
+    if (!parse_error && (parser->paused() || !handler.has_room())) {
+      co_await make_room(*link, *parser, handler);
     }
     result.head_arrived = parser->head_arrived();
     if (parser->undecodable()) {
@@ -287,6 +323,23 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, out
   }
 }
 
+// Nothing more is read before there is room for it. The relay's silence meanwhile is no fault of
+// it.
+asio::awaitable<void> beast_client::make_room(connection& link, response_parser& parser,
+                                              counted_handler& handler) {
+  while (!parser.finished() && !parser.undecodable() && parser.wanted() != need::nothing &&
+         !link.given_up()) {
+    if (handler.has_room()) {
+      if (!parser.paused()) co_return;
+      parser.go_on();
+      continue;
+    }
+    link.limit.hold();
+    co_await handler.wait_for_room(link.parked);
+    link.limit.go_on();
+  }
+}
+
 template <typename Stream>
 asio::awaitable<void> beast_client::drain(Stream& stream, held link,
                                           std::unique_ptr<response_parser> parser) {
@@ -304,7 +357,9 @@ asio::awaitable<void> beast_client::drain(Stream& stream, held link,
   }
 }
 
-asio::awaitable<exchange_end> beast_client::exchange(outgoing request, response_handler& handler) {
+asio::awaitable<exchange_end> beast_client::exchange(outgoing request, response_handler& receiver) {
+  const auto share = std::make_shared<reply_memory::share>(memory_);
+  counted_handler handler(receiver, *share);
   time_point last_moment = clock_.now() + relay_.total_timeout;
   for (;;) {
     held link = take_idle();
@@ -347,6 +402,7 @@ asio::awaitable<exchange_end> beast_client::exchange(outgoing request, response_
         continue;
       }
     }
+    result.memory = share;
     co_return result;
   }
 }
@@ -355,8 +411,19 @@ asio::awaitable<exchange_end> beast_client::exchange(outgoing request, response_
 
 std::unique_ptr<http_client> make_http_client(asio::io_context& context, clock& clock,
                                               const relay_options& relay,
-                                              name_lookup::resolver resolve) {
-  return std::make_unique<beast_client>(context, clock, relay, std::move(resolve));
+                                              name_lookup::resolver resolve,
+                                              std::shared_ptr<reply_memory> memory) {
+  if (!memory) memory = make_reply_memory({&relay});
+  return std::make_unique<beast_client>(context, clock, relay, std::move(resolve),
+                                        std::move(memory));
+}
+
+std::shared_ptr<reply_memory> make_reply_memory(const std::vector<const relay_options*>& relays) {
+  std::uint64_t most = 0;
+  for (const relay_options* each : relays) {
+    most = std::max({most, each->max_bytes_in_flight, each->max_response_bytes});
+  }
+  return std::make_shared<reply_memory>(most);
 }
 
 }  // namespace sluice
