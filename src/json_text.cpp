@@ -179,6 +179,32 @@ std::optional<std::string> json_fault(std::string_view text) {
   return walk.fault();
 }
 
+bool is_nested_deeper(std::string_view text, std::size_t most) {
+  // Nearly no text has so many brackets at all.
+  const auto brackets =
+      std::count(text.begin(), text.end(), '{') + std::count(text.begin(), text.end(), '[');
+  if (static_cast<std::size_t>(brackets) <= most) return false;
+  std::size_t depth = 0;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    switch (text[at]) {
+      case '{':
+      case '[':
+        if (++depth > most) return true;
+        break;
+      case '}':
+      case ']':
+        --depth;
+        break;
+      case '"':
+        for (++at; text[at] != '"'; ++at) at += text[at] == '\\' ? 1 : 0;
+        break;
+      default:
+        break;
+    }
+  }
+  return false;
+}
+
 std::string json_compact(std::string_view text) {
   std::string out(text.size() + simdjson::SIMDJSON_PADDING, '\0');
   std::size_t size = 0;

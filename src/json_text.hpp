@@ -15,6 +15,11 @@ namespace sluice {
 /// does.
 std::optional<std::string> json_fault(std::string_view text);
 
+/// What of a reply a reader takes that keeps its depth on a stack.
+constexpr std::size_t deepest_body = 1000;
+/// Whether more than so many brackets of `text`, which is valid JSON, are open at once.
+bool is_nested_deeper(std::string_view text, std::size_t most);
+
 /// `text`, which is valid JSON, without the white space between its tokens: one line.
 std::string json_compact(std::string_view text);
 

@@ -81,7 +81,8 @@ void append_response(std::string& out, int status, std::string_view request_id,
 void append_failure(std::string& out, const failure& why) {
   if (why.code == errc::http_error) {
     const std::string body = valid_utf8(why.body);
-    const bool is_json = !body.empty() && !json_fault(body);
+    const bool is_json =
+        !body.empty() && !json_fault(body) && !is_nested_deeper(body, deepest_body);
     append_response(out, why.http_status, why.request_id,
                     is_json ? without_lone_surrogates(json_compact(body))
                             : json_quote(utf8_prefix(body, longest_shown_text)));

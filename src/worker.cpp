@@ -77,6 +77,8 @@ struct worker::attempt final : response_handler {
     }
     return wanted;
   }
+  std::size_t held() const override { return reader.held(); }
+
   worker& owner_;
   start_gate::permit turn_;
   openai::reply_reader reader;
