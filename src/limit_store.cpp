@@ -231,7 +231,6 @@ limit_store::reach limit_store::fail(std::string_view why) {
 bool limit_store::take_hold(moment now) {
   if (own_) return true;
   if (busy_since_ && now < next_try_) return false;
-  const bool had_one = table_ != nullptr || missed_;
   const reach got = acquire(now);
   if (got == reach::busy) {
     note_busy(now);
@@ -241,7 +240,8 @@ bool limit_store::take_hold(moment now) {
   held_up_told_ = false;
   if (got == reach::held) return true;
   tell_.not_shared(why_not_);
-  keep_to_itself(now, had_one ? full_until(now) : moment{});
+  const bool others_have_it = table_ != nullptr || missed_;
+  keep_to_itself(now, others_have_it ? full_until(now) : moment{});
   return true;
 }
 
@@ -348,8 +348,7 @@ limit_store::reach limit_store::make_sound(moment now, bool was_cut) {
     // A process that was stopped between the clock and the lock finds the window ahead of it, too:
     // it reads the clock once more.
     if (!std::exchange(ahead_, true)) return reach::busy;
-    constexpr unsigned most_strays = 3;
-    if (enlisted_ && ++strays_ == most_strays) return fail("is used with another clock");
+    if (has_company()) return fail("is used with another clock");
     sound = false;
   }
   ahead_ = false;
