@@ -386,7 +386,6 @@ void limit_store::look_around() {
   const auto since = [&](const struct stat& other) {
     return std::chrono::seconds{own.st_mtim.tv_sec - other.st_mtim.tv_sec};
   };
-  bool company = false;
   for (const auto& one : neighbours_of(base_, path_, offsetof(table, machine))) {
     struct stat info {};
     if (::lstat(one.path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) continue;
@@ -395,10 +394,9 @@ void limit_store::look_around() {
     if (since(info) >= (ours ? lately : long_ago)) {
       ::unlink(one.path.c_str());
     } else if (!ours && used) {
-      company = true;
+      other_machine_seen_ = true;
     }
   }
-  if (company) tell_.other_machine();
 }
 
 void limit_store::note_busy(moment now) {
@@ -420,6 +418,8 @@ limit_store::hold::hold(limit_store& store, time_point now) : store_(store) {
 
 limit_store::hold::~hold() {
   if (held_ && store_.table_ != nullptr) unlock(store_.file_, table_lock);
+  // Not before: a screen may make one wait.
+  if (std::exchange(store_.other_machine_seen_, false)) store_.tell_.other_machine();
 }
 
 std::optional<time_point> limit_store::held_up_until() const noexcept {
