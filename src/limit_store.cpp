@@ -231,7 +231,6 @@ limit_store::reach limit_store::fail(std::string_view why) {
 bool limit_store::take_hold(moment now) {
   if (own_) return true;
   if (busy_since_ && now < next_try_) return false;
-  const bool had_one = table_ != nullptr || missed_;
   const reach got = acquire(now);
   if (got == reach::busy) {
     note_busy(now);
@@ -241,7 +240,8 @@ bool limit_store::take_hold(moment now) {
   held_up_told_ = false;
   if (got == reach::held) return true;
   tell_.not_shared(why_not_);
-  keep_to_itself(now, had_one ? full_until(now) : moment{});
+  const bool others_have_it = table_ != nullptr || missed_;
+  keep_to_itself(now, others_have_it ? full_until(now) : moment{});
   return true;
 }
 
@@ -348,8 +348,7 @@ limit_store::reach limit_store::make_sound(moment now, bool was_cut) {
     // A process that was stopped between the clock and the lock finds the window ahead of it, too:
     // it reads the clock once more.
     if (!std::exchange(ahead_, true)) return reach::busy;
-    constexpr unsigned most_strays = 3;
-    if (enlisted_ && ++strays_ == most_strays) return fail("is used with another clock");
+    if (has_company()) return fail("is used with another clock");
     sound = false;
   }
   ahead_ = false;
@@ -387,7 +386,6 @@ void limit_store::look_around() {
   const auto since = [&](const struct stat& other) {
     return std::chrono::seconds{own.st_mtim.tv_sec - other.st_mtim.tv_sec};
   };
-  bool company = false;
   for (const auto& one : neighbours_of(base_, path_, offsetof(table, machine))) {
     struct stat info {};
     if (::lstat(one.path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) continue;
@@ -396,10 +394,9 @@ void limit_store::look_around() {
     if (since(info) >= (ours ? lately : long_ago)) {
       ::unlink(one.path.c_str());
     } else if (!ours && used) {
-      company = true;
+      other_machine_seen_ = true;
     }
   }
-  if (company) tell_.other_machine();
 }
 
 void limit_store::note_busy(moment now) {
@@ -421,6 +418,8 @@ limit_store::hold::hold(limit_store& store, time_point now) : store_(store) {
 
 limit_store::hold::~hold() {
   if (held_ && store_.table_ != nullptr) unlock(store_.file_, table_lock);
+  // Not before: a screen may make one wait.
+  if (std::exchange(store_.other_machine_seen_, false)) store_.tell_.other_machine();
 }
 
 std::optional<time_point> limit_store::held_up_until() const noexcept {

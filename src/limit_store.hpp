@@ -141,9 +141,9 @@ class limit_store {
   int file_ = -1;
   bool missed_ = false;    // another file was in use before, of which this one knows nothing
   bool ahead_ = false;     // the file was ahead of the clock when it was last looked at
-  unsigned strays_ = 0;    // times at which it was found to follow another clock
   bool enlisted_ = false;  // among the owners of the mapped table
   bool looked_around_ = false;
+  bool other_machine_seen_ = false;    // and not told of yet
   limit_window::moment made_{};        // the table that this one knows
   std::string why_not_;                // it cannot be shared
   limit_window::moment next_look_{};   // whether the file is still at its path

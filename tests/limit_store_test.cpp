@@ -470,25 +470,52 @@ TEST_F(limit_store_test, the_file_of_another_machine_does_not_count_here) {
 }
 
 TEST_F(limit_store_test, a_window_that_runs_ahead_of_the_clock_holds_nobody_for_ever) {
-  const auto strange = open(noon + 2400h);  // the same boot, with another clock
-  const auto store = open(noon);
-  auto left = limiter(*store, 5);
   std::vector<std::string> told;
-  limit_store third_store(base, this_host, margin,
-                          {[&](const std::string& why) { told.push_back(why); }});
-  auto third = limiter(third_store, 5);
-  auto other = limiter(*strange, 5);
-  time_point now = noon;
-  unsigned started = 0;
-  for (int minute = 0; minute < 10; ++minute) {
-    started += starts(third, now);
-    (void)other.try_start(now + 2400h);
-    now += 1s;
-    (void)third.next_start(now);
-    now += window + margin + step;
+  {
+    const auto strange = open(noon + 2400h);  // the same boot, with another clock
+    auto other = limiter(*strange, 5);
+    EXPECT_EQ(starts(other, noon + 2400h), 5U);
+    limit_store store(base, this_host, margin,
+                      {[&](const std::string& why) { told.push_back(why); }});
+    auto own = limiter(store, 5);
+    EXPECT_FALSE(own.try_start(noon));
+    const time_point again = own.next_start(noon);
+    EXPECT_LE(again, noon + 1s) << "it reads the clock once more";
+    EXPECT_FALSE(own.try_start(again));
+    EXPECT_THAT(told, testing::ElementsAre(HasSubstr("another clock")));
+    EXPECT_EQ(own.next_start(again), again + window + margin) << "others may have used it up";
+    EXPECT_EQ(starts(own, again + window + margin + step), 5U);
+    EXPECT_EQ(starts(other, noon + 2400h), 0U) << "theirs is as it was";
   }
-  EXPECT_GE(started, 5U);
-  EXPECT_THAT(told, testing::ElementsAre(HasSubstr("another clock")));
+  // Nobody uses it any more: what is left is damage.
+  const auto store = open(noon);
+  auto own = limiter(*store, 5);
+  EXPECT_FALSE(own.try_start(noon + 1s));
+  EXPECT_EQ(own.next_start(noon + 1s), noon + 1s + window + margin);
+}
+
+// As is one that was stopped between the clock and the lock.
+TEST_F(limit_store_test, a_process_that_comes_late_with_its_time_does_no_harm) {
+  const auto a = open();
+  const auto b = open();
+  auto slow = limiter(*a, 5);
+  auto quick = limiter(*b, 5);
+  EXPECT_EQ(starts(quick, noon + 100s), 5U);
+  EXPECT_FALSE(slow.try_start(noon));
+  EXPECT_FALSE(slow.try_start(noon + 100s)) << "it is full";
+  EXPECT_LE(slow.next_start(noon + 100s), noon + 100s + window + margin + step);
+  EXPECT_EQ(starts(slow, noon + 100s + window + margin + step), 5U);
+}
+
+TEST_F(limit_store_test, one_process_too_many_begins_with_a_full_window) {
+  std::vector<std::unique_ptr<limit_store>> all;
+  for (std::size_t i = 0; i < limit_window::most_owners; ++i) all.push_back(open());
+  std::vector<std::string> told;
+  limit_store store(base, this_host, margin,
+                    {[&](const std::string& why) { told.push_back(why); }});
+  auto own = limiter(store, 5);
+  EXPECT_EQ(own.next_start(noon), noon + window + margin);
+  EXPECT_THAT(told, testing::ElementsAre(HasSubstr("too many")));
 }
 
 TEST(host_id_test, a_boot_is_named_by_the_kernel) {
