@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+import subprocess
 import tarfile
 import threading
 import unittest
@@ -18,7 +19,7 @@ from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from support import CHAT, Case, batch, chat, jsonl, text_of
+from support import CHAT, Case, batch, chat, jsonl, program, text_of, wait_until
 
 # USD per million tokens, as the program's own table has them.
 PRICES = {"gpt-4": (30, 60), "gpt-4o": ("2.5", 10), "gpt-4o-mini": ("0.15", "0.6")}
@@ -246,6 +247,20 @@ class Ids(Case):
         for path in (link, hard):
             self.assertFalse(self.results(path).output_path.exists(), path)
         self.assertEqual(len(json.loads(self.sluice("check", job, link, "--json").out)["jobs"]), 1)
+
+    def test_a_short_line_of_a_pipe_is_sent_before_the_next_one_comes(self) -> None:
+        relay = self.relay()
+        reading, writing = os.pipe()
+        self.addCleanup(os.close, writing)
+        command = [program(), "run", "-", "-o", str(self.folder / "o.jsonl"), "--model", "gpt-4o", "--base-url",
+                   relay.url, "--rpm", "0"]
+        with subprocess.Popen(command, stdin=reading, stderr=subprocess.DEVNULL, cwd=self.folder,
+                              env=self.environment()) as run:
+            self.addCleanup(run.kill)
+            os.close(reading)
+            os.write(writing, b'{"prompt":""}\n')
+            wait_until(lambda: relay.attempts, "the first line is sent")
+            run.kill()
 
     def test_lines_of_a_carriage_return_are_blank(self) -> None:
         relay = self.relay()
