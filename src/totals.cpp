@@ -1,6 +1,8 @@
 #include "sluice/totals.hpp"
 
 #include <cmath>
+#include <cstdint>
+#include <map>
 #include <nlohmann/json.hpp>
 
 namespace sluice {
@@ -29,6 +31,22 @@ json share_json(const job_totals::share& share) {
   return {{"requests", share.requests},
           {"tokens", tokens_json(share.tokens)},
           {"cost_usd", share.cost ? json(share.cost->to_string()) : json(nullptr)}};
+}
+
+// Its members are put behind each other: to look for each in an ordered object takes as long as
+// there are members, and a relay may send very many names.
+template <typename Map, typename ToJson>
+json members_json(const Map& members, const ToJson& to_json) {
+  json told = json::object();
+  auto& list = told.get_ref<json::object_t&>();
+  for (const auto& [name, value] : members) list.push_back({name, to_json(value)});
+  return told;
+}
+json counts_json(const std::map<std::string, std::uint64_t>& counts) {
+  return members_json(counts, [](std::uint64_t count) { return json(count); });
+}
+json shares_json(const std::map<std::string, job_totals::share>& shares) {
+  return members_json(shares, [](const job_totals::share& one) { return share_json(one); });
 }
 
 std::string_view to_string(job_status status) {
@@ -100,17 +118,14 @@ std::string job_totals::to_json(std::string_view job, job_status status) const {
   if (kept != usd{}) told["kept_usd"] = kept.to_string();
   told["unpriced_requests"] = unpriced_requests;
   told["maybe_billed_attempts"] = maybe_billed_attempts;
-  told["finish_reasons"] = json::object();
-  for (const auto& [reason, count] : finish_reasons_) told["finish_reasons"][reason] = count;
-  told["models"] = json::object();
-  for (const auto& [name, model] : models_) told["models"][name] = share_json(model);
-  for (const auto& [name, relay] : relays_) told["relays"][name] = share_json(relay);
+  told["finish_reasons"] = counts_json(finish_reasons_);
+  told["models"] = shares_json(models_);
+  if (!relays_.empty()) told["relays"] = shares_json(relays_);
   told["wall_s"] = std::round(wall_s * 1000) / 1000;
   told["max_requests_in_60s"] = max_requests_in_60s;
   told["latency_ms"] = quantiles(latency_);
   told["ttft_ms"] = quantiles(ttft_);
-  told["errors"] = json::object();
-  for (const auto& [error, count] : errors) told["errors"][error] = count;
+  told["errors"] = counts_json(errors);
   return told.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
