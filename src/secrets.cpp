@@ -25,7 +25,7 @@ constexpr std::size_t shortest_letters = 12;  ///< of a word of letters alone th
 constexpr std::size_t shortest_mixed = 6;     ///< of one with a digit in it
 constexpr std::size_t shortest_quoted = 8;    ///< of one that stands alone in a string
 constexpr std::size_t shortest_word = 3;      ///< of any
-constexpr std::size_t shortest_encoding = 8;  ///< of base64 that is no chance
+constexpr std::size_t shortest_encoding = 7;  ///< of base64 that is no chance
 constexpr std::size_t shortest_rest = 8;      ///< so much of a long secret is no chance
 
 bool is_letter_or_digit(char c) {
@@ -227,6 +227,13 @@ std::size_t end_of_encoding(std::string_view text, std::size_t end) {
   return end;
 }
 
+/// A JSON text that holds others. A header's value may be a number and no more.
+bool is_document(std::string_view text) {
+  const std::size_t first = text.find_first_not_of(" \t\r\n");
+  return first != std::string_view::npos && (text[first] == '{' || text[first] == '[') &&
+         !json_fault(text);
+}
+
 /// Where the text says it. A JSON string stays one: an escape is left whole or goes whole.
 std::vector<text_span> find(std::string_view text, const secrets::form& wanted) {
   constexpr std::string_view escapable = "\"\\/bfnrtu";
@@ -248,7 +255,7 @@ std::vector<text_span> find(std::string_view text, const secrets::form& wanted) 
       if (length == 0) length = said_at(text, at, word);
       begin = at;
     }
-    if (length > 0 && !is_json) is_json = !json_fault(text);
+    if (length > 0 && !is_json) is_json = is_document(text);
     if (length > 0 &&
         is_secret(wanted, {text, begin, begin + length, behind_escape, string_at, *is_json})) {
       const std::size_t end = begin + length;

@@ -107,6 +107,7 @@ void tls_client::prepare(stream& fresh, std::string& others) {
         const bool good = check(trusted, seen);
         if (trusted && !good) {
           others = names_in(X509_STORE_CTX_get_current_cert(seen.native_handle()));
+          X509_STORE_CTX_set_error(seen.native_handle(), X509_V_ERR_HOSTNAME_MISMATCH);
         }
         return good;
       },
@@ -121,7 +122,7 @@ std::string tls_client::distrust(stream& refused, const error_code& error,
       ERR_GET_REASON(static_cast<unsigned long>(error.value())) == SSL_R_CERTIFICATE_VERIFY_FAILED;
   if (!untrusted) return {};
   const long verdict = SSL_get_verify_result(refused.native_handle());
-  if (verdict != X509_V_OK) return X509_verify_cert_error_string(verdict);
+  if (verdict != X509_V_ERR_HOSTNAME_MISMATCH) return X509_verify_cert_error_string(verdict);
   return fmt::format("it is not for {}, but for {}", host_, others);
 }
 

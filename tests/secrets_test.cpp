@@ -85,6 +85,7 @@ TEST(secrets, a_short_key_is_found_as_a_word_of_its_own) {
       {"of letters and digits", "hunter2", "the password hunter2", "the password [key]"},
       {"of digits alone", "12345678901234567890", "bad key: 12345678901234567890!",
        "bad key: [key]!"},
+      {"of digits alone, and all there is", "123456", "123456", "[key]"},
       {"of a few digits", "123456", R"({"said":"no 123456"})", R"({"said":"no [key]"})"},
       {"a number of JSON stays one", "12345678", R"({"a":12345678,"b":[12345678, 12345678]})",
        R"({"a":12345678,"b":[12345678, 12345678]})"},

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import signal
-import sys
 import threading
 import time
 import unittest
@@ -208,7 +207,7 @@ class KeyEchoes(HostileCase):
                 run = self.sluice("run", job, "--base-url", address, "--give-up-after", "100ms", "-v", "--log-file",
                                   "log", expect=None, env={"HTTPS_PROXY": proxy, "HTTP_PROXY": proxy})
                 self.assertIn(run.code, (2, 3), run.err)
-                self.assertIn("407", run.err)
+                self.assertIn("[key]", run.err)
                 for path in files_under(self.folder):
                     self.assertNotIn("hunter2", path.read_text("utf-8", "replace"), path.name)
                     self.assertNotIn(proof, path.read_text("utf-8", "replace"), path.name)
@@ -234,7 +233,6 @@ class Bombs(HostileCase):
                 most = max(most, int(re.search(r"VmHWM:\s+(\d+)", status)[1]))
             time.sleep(0.02)
         run.wait(200)
-        print(f"\n  {self.id().rpartition('.')[2]}: {most / 1024:.0f} MiB at most", end="", file=sys.stderr)
         self.assertIn(run.code, (0, SOME_FAILED), run.err)
         self.assertEqual(len(self.results(job).by_id()), count + 1, "every request has its line")
         self.assertIn("good", self.results(job).by_id())
@@ -245,22 +243,22 @@ class Bombs(HostileCase):
     def test_replies_of_gzip(self) -> None:
         def body(name: str) -> bytes:
             text = dump(completion(name))
-            return gzip.compress(text[:-1] + b',"padding":"' + b"x" * (32 << 20) + b'"}')
+            return gzip.compress(text[:-1] + b',"padding":"' + b"x" * (24 << 20) + b'"}')
 
         one = body("bomb")
         self.blow_up(lambda name: one, "Content-Encoding: gzip")
 
     def test_replies_that_pass_their_own_limit(self) -> None:
         one = gzip.compress(b'{"padding":"' + b"x" * (80 << 20))
-        self.blow_up(lambda name: one, "Content-Encoding: gzip", count=12)
+        self.blow_up(lambda name: one, "Content-Encoding: gzip", count=8)
 
     def test_gzip_in_gzip(self) -> None:
         one = gzip.compress(gzip.compress(b'{"padding":"' + b"x" * (80 << 20)))
-        self.blow_up(lambda name: one, "Content-Encoding: gzip, gzip", count=12)
+        self.blow_up(lambda name: one, "Content-Encoding: gzip, gzip", count=8)
 
     def test_large_replies_that_are_not_packed(self) -> None:
         text = dump(completion("plain"))
-        one = text[:-1] + b',"padding":"' + b"x" * (20 << 20) + b'"}'
+        one = text[:-1] + b',"padding":"' + b"x" * (24 << 20) + b'"}'
         self.blow_up(lambda name: one)
 
     def test_error_bodies(self) -> None:

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "json_text.hpp"
 #include "openai/reading.hpp"
 
 namespace sluice::openai {
@@ -1063,24 +1064,93 @@ INSTANTIATE_TEST_SUITE_P(
                      .content_type = json_type},
                     errc::invalid_response,
                     "a choice of the reply is empty and has no finish reason"},
-        failed_case{"a response that is queued",
-                    {.body = R"({"object":"response","status":"queued","output":[{}]})",
-                     .target = endpoint::responses,
-                     .content_type = json_type},
-                    errc::invalid_response,
-                    "the response is not done: queued"},
-        failed_case{"a response that is in_progress",
-                    {.body = R"({"object":"response","status":"in_progress","output":[{}]})",
-                     .target = endpoint::responses,
-                     .content_type = json_type},
-                    errc::invalid_response,
-                    "the response is not done: in_progress"},
         failed_case{"a response without status and output",
                     {.body = R"({"object":"response","output":[]})",
                      .target = endpoint::responses,
                      .content_type = json_type},
                     errc::invalid_response,
                     "the reply is no response object"}));
+
+// The relay goes on with it, and bills it: the same request again would be paid again.
+TEST(BackgroundReply, IsNotAskedForAgain) {
+  const auto opened = [](const char* background) {
+    return std::string(
+               R"({"type":"response.created","response":{"id":"resp_1","status":"queued")") +
+           background + "}}";
+  };
+  const struct {
+    const char* what;
+    response from;
+    bool goes_on;
+  } rows[] = {
+      {"queued",
+       {.body = R"({"id":"resp_1","object":"response","status":"queued","output":[{}]})",
+        .content_type = json_type},
+       true},
+      {"in progress, with empty error",
+       {.body = R"({"id":"resp_1","status":"in_progress","error":null,"output":[]})",
+        .content_type = json_type},
+       true},
+      {"a stream that is cut",
+       {.body = events({opened(R"(,"background":true)")}), .how = ending::cut},
+       true},
+      {"a stream that ends", {.body = events({opened(R"(,"background":true)")})}, true},
+      {"a stream that stays silent",
+       {.body = events({opened(R"(,"background":true)")}), .how = ending::timeout},
+       true},
+      {"a stream that goes no further than its connection",
+       {.body = events({opened(R"(,"background":false)")}), .how = ending::cut},
+       false},
+      {"an error beside it",
+       {.body = R"({"id":"resp_1","status":"queued","error":{"message":"no"}})",
+        .content_type = json_type},
+       false},
+  };
+  for (auto row : rows) {
+    row.from.target = endpoint::responses;
+    const auto seen = read(row.from);
+    ASSERT_FALSE(seen.outcome.has_value()) << row.what;
+    const failure& why = seen.outcome.error();
+    EXPECT_EQ(why.goes_on, row.goes_on) << row.what;
+    EXPECT_EQ(why.kind, row.goes_on ? failure_class::permanent : failure_class::passing)
+        << row.what;
+    if (!row.goes_on) continue;
+    EXPECT_EQ(why.code, errc::invalid_response) << row.what;
+    EXPECT_NE(why.message.find("/v1/responses/resp_1"), std::string::npos) << why.message;
+  }
+}
+
+std::string nested(std::size_t depth, const char* open = "[", const char* close = "]") {
+  std::string text;
+  for (std::size_t i = 0; i < depth; ++i) text += open;
+  text += '1';
+  for (std::size_t i = 0; i < depth; ++i) text += close;
+  return text;
+}
+
+TEST(NestedReply, IsRefusedWhereNoReaderWouldTakeIt) {
+  const auto with = [](const std::string& value) {
+    return response{.body = whole(answer(hello), ",\"x\":" + value), .content_type = json_type};
+  };
+  EXPECT_TRUE(read(with(nested(999))).outcome.has_value());
+  const std::string brackets_in_words = json_quote(std::string(2000, '[') + "\"");
+  EXPECT_TRUE(read(with(brackets_in_words)).outcome.has_value());
+  std::string side_by_side = "[";
+  for (int i = 0; i < 2000; ++i) side_by_side += "[],";
+  EXPECT_TRUE(read(with(side_by_side + "[]]")).outcome.has_value());
+  for (const std::string& value : {nested(1000), nested(5'000), nested(5'000, R"({"a":)", "}")}) {
+    const auto seen = read(with(value));
+    ASSERT_FALSE(seen.outcome.has_value()) << value.size();
+    EXPECT_EQ(seen.outcome.error().code, errc::invalid_response);
+    EXPECT_TRUE(seen.outcome.error().unreadable);
+  }
+  const response stream{
+      .body = events(
+          {chunk(piece(R"({"content":"x"})", "\"stop\""), ",\"x\":" + nested(5'000)), "[DONE]"})};
+  const auto seen = read(stream);
+  ASSERT_FALSE(seen.outcome.has_value());
+  EXPECT_EQ(seen.outcome.error().code, errc::invalid_response);
+}
 
 struct whole_case {
   const char* name;
