@@ -466,7 +466,8 @@ class ClosedDescriptors(TerminalCase):
                               env=self.environment(), capture_output=True, timeout=PATIENCE)
 
     def test_a_job_from_standard_input_that_is_closed(self) -> None:
-        for line in ('"$0" run - -o out.jsonl --simulate <&-', '"$0" check - <&-', '"$0" run - -o out.jsonl --simulate 0>x'):
+        for line in ('"$0" run - -o out.jsonl --simulate <&-', '"$0" check - <&-',
+                     '"$0" run - -o out.jsonl --simulate 0>x'):
             with self.subTest(line):
                 ended = self.shell(line)
                 self.assertEqual(ended.returncode, CANNOT_START, ended.stderr)
@@ -752,7 +753,8 @@ class FilesOfOthers(TerminalCase):
         other = self.job(chats(2), "second.jsonl")
         asking = ["--base-url", self.server.url, "--rpm", 0, "-v"]
         for path in self.foreign():
-            for words in (["run", other, *asking], ["run", self.made, *asking], ["quota", "--base-url", self.server.url]):
+            for words in (["run", other, *asking], ["run", self.made, *asking],
+                          ["quota", "--base-url", self.server.url]):
                 with self.subTest(path=path.name, words=str(words[0])):
                     self.assert_untouched(path, *words, "--log-file", path)
 
