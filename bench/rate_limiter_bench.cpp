@@ -38,8 +38,8 @@ BENCHMARK(one_attempt)->Arg(0)->Arg(200)->Arg(10'000);
 void one_attempt_on_file(benchmark::State& state) {
   std::string folder = (std::filesystem::temp_directory_path() / "sluice-bench-XXXXXX").string();
   if (::mkdtemp(folder.data()) == nullptr) return state.SkipWithError("no temporary folder");
-  sluice::limit_store store(folder + "/window", {1}, 1s,
-                            [&](const std::string& why) { state.SkipWithError(why.c_str()); });
+  sluice::limit_store store(folder + "/window", {.boot = {1}, .machine = {1}}, 1s,
+                            {[&](const std::string& why) { state.SkipWithError(why.c_str()); }});
   attempts(state, static_cast<unsigned>(state.range(0)), &store);
   std::filesystem::remove_all(folder);
 }

@@ -2,6 +2,7 @@
 
 #include <openssl/bio.h>
 #include <openssl/ssl.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -29,7 +30,10 @@ struct connection {
   static constexpr std::size_t read_size = std::size_t{16} * 1024;
 
   connection(boost::asio::io_context& context, clock& clock, boost::asio::ssl::context* tls_context)
-      : socket(context), stream(socket, clock), limit(clock, [this] { cut(); }) {
+      : socket(context),
+        stream(socket, clock),
+        limit(
+            clock, [this] { cut(); }, [this] { return has_unread(); }) {
     if (tls_context != nullptr) tls.emplace(stream, *tls_context);
   }
 
@@ -72,6 +76,12 @@ struct connection {
     return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
   }
 
+  /// Something has come that nobody has read yet, or its end.
+  bool has_unread() {
+    pollfd asked{socket.is_open() ? socket.native_handle() : -1, POLLIN, 0};
+    return ::poll(&asked, 1, 0) > 0;
+  }
+
   boost::asio::mutable_buffer room() { return boost::asio::buffer(buffer) + filled; }
   boost::asio::const_buffer bytes() const { return boost::asio::buffer(buffer.data(), filled); }
   void drop(std::size_t parsed) {
@@ -87,6 +97,7 @@ struct connection {
   std::vector<char> buffer = std::vector<char>(read_size);
   std::size_t filled = 0;
   time_point retire_at{};  ///< it serves no other request from then on
+  std::string certified;   ///< the names in a certificate that does not have the host's
   bool connecting = false;
   bool aborted = false;
 };

@@ -93,10 +93,10 @@ asio::awaitable<exchange_end> connector::open(connection& fresh) {
   const exchange_end reached = co_await reach(fresh);
   if (reached.end != how::complete) co_return reached;
   if (fresh.tls) {
-    tls_->prepare(*fresh.tls);
+    tls_->prepare(*fresh.tls, fresh.certified);
     auto [error] = co_await fresh.tls->async_handshake(asio::ssl::stream_base::client, as_result);
     if (error) {
-      const std::string distrust = tls_client::distrust(*fresh.tls, error);
+      const std::string distrust = tls_->distrust(*fresh.tls, error, fresh.certified);
       if (!distrust.empty()) {
         co_return failed(
             fresh, how::bad_certificate,

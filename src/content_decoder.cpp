@@ -10,6 +10,11 @@ namespace {
 
 // So many bytes tell what a body is.
 constexpr std::size_t enough = 4;
+constexpr std::size_t piece_size = std::size_t{16} * 1024;
+// As many as curl takes; nobody means more.
+constexpr std::size_t most_layers = 5;
+// 8 MiB: the largest window that the web's zstd may have, https://www.rfc-editor.org/rfc/rfc9659
+constexpr int largest_window = 23;
 
 unsigned byte_at(std::string_view bytes, std::size_t place) {
   return place < bytes.size() ? static_cast<unsigned char>(bytes[place]) : 256;
@@ -75,6 +80,7 @@ bool content_decoder::names_one_of(std::initializer_list<std::string_view> codin
 
 void content_decoder::decide(std::string_view begin) {
   decided_ = true;
+  if (names_.size() > most_layers) throw bad_compression("is packed into itself too often");
   const bool deflate = names_one_of({"deflate"});
   const bool known = deflate || names_one_of({"gzip", "x-gzip", "zlib", "zstd"});
   const bool gzip = is_gzip(begin) || (known && is_zlib(begin));
@@ -84,7 +90,7 @@ void content_decoder::decide(std::string_view begin) {
     throw bad_compression("is in a form that was not asked for: " + names_.back());
   }
   if (!gzip && (packed || names_one_of({"zstd"}))) {
-    undo_ = make_zstd_decompressor();
+    undo_ = make_zstd_decompressor(largest_window);
   } else if (!gzip && deflate) {
     undo_ = make_deflate_decompressor();
   } else {
@@ -96,42 +102,66 @@ void content_decoder::decide(std::string_view begin) {
   inner_->names_ = std::move(names_);
 }
 
-void content_decoder::put(std::string_view bytes, const sink& take) {
-  std::string begun;
+void content_decoder::put(std::string_view bytes) {
+  input_.erase(0, std::exchange(done_, 0));
+  input_ += bytes;
+  may_have_more_ = true;
+}
+
+void content_decoder::finish() {
+  ended_ = true;
+  may_have_more_ = may_have_more_ || !decided_ || inner_;
+}
+
+std::string_view content_decoder::read() {
   if (!decided_) {
     // Without a name only what gzip and zstd begin with is of interest.
-    const unsigned first = byte_at(held_.empty() ? bytes : std::string_view(held_), 0);
+    const unsigned first = byte_at(input_, 0);
     const bool interesting = !names_.empty() || first == 0x1f || first == 0x28;
-    if (interesting && held_.size() + bytes.size() < enough) {
-      held_ += bytes;
-      return;
+    if (interesting && input_.size() < enough) {
+      if (ended_) return take_all();
+      may_have_more_ = false;
+      return {};
     }
-    begun = std::exchange(held_, {});
-    if (!begun.empty()) bytes = begun += bytes;
-    decide(bytes.substr(0, enough));  // however the body is cut
+    decide(std::string_view(input_).substr(0, enough));  // however the body is cut
   }
-  if (!undo_) {
-    take(bytes);
-    return;
-  }
-  // In small pieces, and no further than is wanted: a few bytes may hold gigabytes.
-  std::array<char, std::size_t{16} * 1024> piece;
-  bool wanted = true;
-  const sink onward = [&](std::string_view plain) { return wanted = take(plain); };
-  while (wanted) {
-    const std::size_t n = undo_->step(bytes, piece.data(), piece.size());
-    if (n == 0) return;
-    if (inner_) {
-      inner_->put({piece.data(), n}, onward);
+  const std::string_view next = undo_ ? undo_next() : take_all();
+  may_have_more_ = !next.empty();
+  return next;
+}
+
+std::string_view content_decoder::take_all() {
+  piece_ = std::exchange(input_, {});
+  done_ = 0;
+  may_have_more_ = false;
+  return piece_;
+}
+
+std::string_view content_decoder::undo_next() {
+  piece_.resize(piece_size);
+  for (;;) {
+    if (inner_ && inner_->may_have_more()) {
+      const std::string_view next = inner_->read();
+      if (!next.empty()) return next;
+    }
+    std::string_view left = std::string_view(input_).substr(done_);
+    const std::size_t n = undo_->step(left, piece_.data(), piece_.size());
+    done_ = input_.size() - left.size();
+    const std::string_view next(piece_.data(), n);
+    if (!inner_) return next;
+    if (n > 0) {
+      inner_->put(next);
+    } else if (ended_ && !inner_->ended_) {
+      inner_->finish();
     } else {
-      onward({piece.data(), n});
+      return {};
     }
   }
 }
 
-void content_decoder::finish(const sink& take) {
-  if (inner_) inner_->finish(take);
-  if (!held_.empty()) take(std::exchange(held_, {}));
+std::size_t content_decoder::memory() const noexcept {
+  return input_.capacity() + piece_.capacity() + (undo_ ? undo_->memory() : 0) +
+         (inner_ ? inner_->memory() : 0);
 }
 
 }  // namespace sluice

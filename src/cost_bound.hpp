@@ -4,11 +4,18 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "sluice/job.hpp"
 #include "sluice/money.hpp"
 
 namespace sluice {
+
+// Bounds hold however a relay reads the body: where a member stands twice, parsers take the first
+// or the last, and Go's encoding/json takes names without regard to case. A count is the largest
+// that can be read, null and a name in other letters may also be read as no count, and a part or a
+// tool may be whatever one of its readings says.
 
 /// The most tokens that one attempt can be billed for.
 struct token_bound {
@@ -21,21 +28,26 @@ struct token_bound {
 /// The most tokens that the body lets each choice have; nothing where it does not say. Pure.
 std::optional<std::int64_t> named_output_limit(const request& asked);
 
-/// Bounds the tokens of a request by its body alone, without counting any: no text has more tokens
-/// than bytes, and each choice ends at the body's own limit, else at `model_limit`, else at
-/// `assumed`. The error is a sentence without its subject, why there is no bound: a part that is no
-/// text (images, audio), input that is stored elsewhere, tools that fetch more, a count that is no
-/// plain whole number, or no limit of the output. Pure.
+/// The models that the body may be read to ask for, the request's own first. Pure.
+std::vector<std::string> named_models(const request& asked);
+
+/// Bounds the tokens of a request by its body alone, without counting any, where `model` answers:
+/// no text has more tokens than bytes, an image no more than the model's rule gives one, and each
+/// choice ends at the body's own limit, else at `model_limit`, else at `assumed`. An empty model is
+/// one that nobody knows. The error is a sentence without its subject, why there is no bound: a
+/// part that is neither text nor an image that the model has a rule for, input that is stored
+/// elsewhere, tools that fetch more, what may change the price, a count that is no plain whole number,
+/// no limit of the output, or too many models. Pure.
 boost::system::result<token_bound, std::string> bound_tokens(
-    const request& asked, std::optional<std::int64_t> model_limit,
+    const request& asked, std::string_view model, std::optional<std::int64_t> model_limit,
     std::optional<std::int64_t> assumed);
 
 /// A closer bound of the prompt of a request that has one, by counting its tokens: where the count
 /// is exact, that, with a margin for models whose messages are framed otherwise than OpenAI's (a
 /// token for each message or input, and eight more), and a token a byte for every member of the
-/// body that is not known to leave the prompt alone. Else a token a byte of the body, as above. It
-/// holds for the model that the body names; a relay that serves another one under that name counts
-/// otherwise. Pure.
-std::int64_t bound_prompt(const request& asked);
+/// body that is not known to leave the prompt alone. Else `by_bytes`, the bound of bound_tokens().
+/// It holds for the model that the body names; a relay that serves another one under that name
+/// counts otherwise. Pure.
+std::int64_t bound_prompt(const request& asked, std::int64_t by_bytes);
 
 }  // namespace sluice

@@ -53,6 +53,9 @@ class gzip_decompressor final : public decompressor {
     return room - inflater_.avail_out;
   }
   bool inside() const noexcept override { return inside_; }
+  std::size_t memory() const noexcept override {
+    return std::size_t{48} * 1024;  // zlib.h: "about 32K for the window, plus about 7K"
+  }
 
  private:
   const int form_;
@@ -63,6 +66,11 @@ class gzip_decompressor final : public decompressor {
 
 class zstd_decompressor final : public decompressor {
  public:
+  explicit zstd_decompressor(int largest_window) {
+    if (!stream_) throw std::bad_alloc();
+    ZSTD_DCtx_setParameter(stream_.get(), ZSTD_d_windowLogMax, largest_window);
+  }
+
   std::size_t step(std::string_view& input, char* out, std::size_t size) override {
     ZSTD_outBuffer written{out, size, 0};
     ZSTD_inBuffer given{input.data(), 0, 0};
@@ -81,6 +89,7 @@ class zstd_decompressor final : public decompressor {
     return written.pos;
   }
   bool inside() const noexcept override { return inside_; }
+  std::size_t memory() const noexcept override { return ZSTD_sizeof_DStream(stream_.get()); }
 
  private:
   std::unique_ptr<ZSTD_DStream, decltype(&ZSTD_freeDStream)> stream_{ZSTD_createDStream(),
@@ -99,8 +108,8 @@ std::unique_ptr<decompressor> make_deflate_decompressor() {
   return std::make_unique<gzip_decompressor>(headless);
 }
 
-std::unique_ptr<decompressor> make_zstd_decompressor() {
-  return std::make_unique<zstd_decompressor>();
+std::unique_ptr<decompressor> make_zstd_decompressor(int largest_window) {
+  return std::make_unique<zstd_decompressor>(largest_window);
 }
 
 }  // namespace sluice

@@ -16,6 +16,8 @@ class decompressor {
   virtual std::size_t step(std::string_view& input, char* out, std::size_t size) = 0;
   /// The data so far is not whole.
   virtual bool inside() const noexcept = 0;
+  /// Bytes that it holds for itself, its window above all.
+  virtual std::size_t memory() const noexcept = 0;
 };
 
 class bad_compression : public std::runtime_error {
@@ -27,7 +29,7 @@ class bad_compression : public std::runtime_error {
 std::unique_ptr<decompressor> make_gzip_decompressor();
 /// Reads deflate without zlib's head, which some servers send for `deflate`.
 std::unique_ptr<decompressor> make_deflate_decompressor();
-/// Reads one or more frames of Zstandard.
-std::unique_ptr<decompressor> make_zstd_decompressor();
+/// Reads one or more frames of Zstandard, whose windows have no more than 2^`largest_window` bytes.
+std::unique_ptr<decompressor> make_zstd_decompressor(int largest_window = 27);
 
 }  // namespace sluice

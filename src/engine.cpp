@@ -134,8 +134,12 @@ struct engine::parts {
         stores(plan.share(options.pace)),
         gate(time, plan.windows, plan.lanes, options.pace.concurrency) {
     if (!clients.empty()) return;
+    std::vector<const relay_options*> all;
+    for (const auto& member : relays) all.push_back(&member.relay);
+    const auto memory = make_reply_memory(all);
     for (const auto& member : relays) {
-      owned_clients.push_back(make_http_client(context, time, member.relay));
+      owned_clients.push_back(
+          make_http_client(context, time, member.relay, name_lookup::system_resolver, memory));
       clients.push_back(owned_clients.back().get());
     }
   }

@@ -1,7 +1,8 @@
 #include "function_definitions.hpp"
 
-#include <algorithm>
 #include <optional>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "json_members.hpp"
@@ -29,10 +30,6 @@ std::vector<std::string_view> list_of(const members& object, std::string_view ke
   return member == nullptr ? list() : json_elements(member->value).value_or(list());
 }
 
-std::string key_of(const json_member& member) {
-  return json_string('"' + std::string(member.key) + '"').value_or(std::string(member.key));
-}
-
 std::string type_of(const members& schema, int depth);
 
 std::string alternatives(const std::vector<std::string_view>& values) {
@@ -47,19 +44,18 @@ std::string alternatives(const std::vector<std::string_view>& values) {
 // The properties of an object, a line each, with what describes them above; the lines of what is
 // nested begin with spaces.
 std::string properties_of(const members& schema, int depth) {
-  const auto required = list_of(schema, "required");
-  const auto is_required = [&](const std::string& name) {
-    return std::any_of(required.begin(), required.end(),
-                       [&](std::string_view each) { return json_string(each) == name; });
-  };
+  std::set<std::string> required;
+  for (const std::string_view each : list_of(schema, "required")) {
+    if (auto name = json_string(each)) required.insert(*std::move(name));
+  }
   const std::string indent(static_cast<std::size_t>(depth) * 2, ' ');
   std::string text;
   for (const json_member& property : object_of(schema, "properties")) {
     const members inner = json_members(property.value).value_or(members());
-    const std::string name = key_of(property);
+    const std::string name = member_name(property);
     const std::string description = string_of(inner, "description");
     if (!description.empty()) text.append(indent).append("// ").append(description).append("\n");
-    text.append(indent).append(name).append(is_required(name) ? ": " : "?: ");
+    text.append(indent).append(name).append(required.contains(name) ? ": " : "?: ");
     text.append(type_of(inner, depth)).append(",\n");
   }
   return text;

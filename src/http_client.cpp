@@ -47,12 +47,39 @@ constexpr std::size_t longest_joined_body = std::size_t{16} * 1024;
 // than a head's limit is none of them.
 constexpr std::size_t most_unread = std::size_t{512} * 1024;
 
+// Knows at every moment what is held of one reply: by who reads it, and packed by its parser.
+class counted_handler final : public response_handler {
+ public:
+  counted_handler(response_handler& receiver, reply_memory::share& share)
+      : receiver_(receiver), share_(share) {}
+
+  void on_sending(bool connected_anew) override { receiver_.on_sending(connected_anew); }
+  void on_arrival(time_point when) override { receiver_.on_arrival(when); }
+  void on_sent() override { receiver_.on_sent(); }
+  void on_head(openai::response_head head) override { receiver_.on_head(std::move(head)); }
+  need on_body(std::string_view bytes) override { return receiver_.on_body(bytes); }
+  bool has_room() override {
+    share_.hold(receiver_.held() + (parser_ != nullptr && *parser_ ? (*parser_)->memory() : 0));
+    return share_.has_room();
+  }
+
+  /// The parser of the moment stands there.
+  void count_in(const std::unique_ptr<response_parser>& parser) { parser_ = &parser; }
+  asio::awaitable<void> wait_for_room(wait_queue& line) { return share_.wait(line); }
+
+ private:
+  response_handler& receiver_;
+  reply_memory::share& share_;
+  const std::unique_ptr<response_parser>* parser_ = nullptr;
+};
+
 class beast_client final : public http_client {
  public:
   beast_client(asio::io_context& context, clock& clock, const relay_options& relay,
-               name_lookup::resolver resolve)
+               name_lookup::resolver resolve, std::shared_ptr<reply_memory> memory)
       : context_(context),
         clock_(clock),
+        memory_(std::move(memory)),
         relay_(relay),
         url_(base_url::parse(relay.base_url)),
         connector_(context, clock, relay, url_, std::move(resolve)),
@@ -113,8 +140,10 @@ class beast_client final : public http_client {
   held take_idle();
   void give_back(held used);
   template <typename Stream>
-  asio::awaitable<exchange_end> talk(Stream& stream, held& link, time_point started,
-                                     outgoing request, response_handler& handler);
+  asio::awaitable<exchange_end> talk(Stream& stream, held& link, outgoing request,
+                                     counted_handler& handler);
+  static asio::awaitable<void> make_room(connection& link, response_parser& parser,
+                                         counted_handler& handler);
   template <typename Stream>
   asio::awaitable<void> drain(Stream& stream, held link, std::unique_ptr<response_parser> parser);
   std::string head_and(std::string_view body_begin, const outgoing& request) const;
@@ -123,6 +152,7 @@ class beast_client final : public http_client {
 
   asio::io_context& context_;
   clock& clock_;
+  const std::shared_ptr<reply_memory> memory_;
   const relay_options relay_;
   const base_url url_;
   connector connector_;
@@ -185,17 +215,10 @@ exchange_end beast_client::failed(exchange_end so_far, exchange_end::how how,
 }
 
 template <typename Stream>
-asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, time_point started,
-                                                 outgoing request, response_handler& handler) {
+asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, outgoing request,
+                                                 counted_handler& handler) {
   using enum exchange_end::how;
   exchange_end result;
-  const time_point last_moment = started + relay_.total_timeout;
-  const auto within = [&](duration wait, std::string_view name) {
-    const time_point when = clock_.now() + wait;
-    when < last_moment ? link->limit.set(when, name) : link->limit.set(last_moment, "--timeout");
-  };
-
-  link->limit.set(last_moment, "--timeout");
   // One piece costs the kernel less than two; a long body is not worth the copy.
   const std::string_view body = request.body;
   const std::size_t joined = body.size() <= longest_joined_body ? body.size() : 0;
@@ -219,16 +242,17 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, tim
   if (!write_error) {
     result.sent_whole = true;
     handler.on_sent();
-    if (request.streamed) within(relay_.first_byte_timeout, "--first-byte-timeout");
+    if (request.streamed) link->limit.set(relay_.first_byte_timeout, "--first-byte-timeout");
   } else if (result.sent_any && !link->limit.passed() && !link->aborted) {
     // A relay that refuses a large request may answer, and close, before it has read it all.
-    within(drain_timeout, "the wait for an early answer");
+    link->limit.set(drain_timeout, "the wait for an early answer");
   } else {
     co_return failed(result, broken, *link,
                      fmt::format("the connection broke while sending: {}", write_error.message()));
   }
 
   auto parser = std::make_unique<response_parser>(handler);
+  handler.count_in(parser);
   bool closing = false;  // the trailer's deadline is set
   for (;;) {
     if (link->filled == link->buffer.size()) {  // long headers
@@ -244,6 +268,8 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, tim
     if (error) {
       if (error == asio::error::eof && parser->got_some()) parser->put_eof(parse_error);
       if (error == asio::error::eof && !parse_error && parser->is_done()) {
+        co_await make_room(*link, *parser, handler);
+        if (link->given_up() && parser->paused()) co_return failed(result, broken, *link, "");
         if (!parser->undecodable()) co_return result;
         co_return failed(result, undecodable, *link, parser->bad_encoding());
       }
@@ -261,6 +287,9 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, tim
       const std::size_t taken = put(parser, link->bytes(), handler, parse_error);
       link->drop(taken);
       moves = taken > 0;
+    }
+    if (!parse_error && (parser->paused() || !handler.has_room())) {
+      co_await make_room(*link, *parser, handler);
     }
     result.head_arrived = parser->head_arrived();
     if (parser->undecodable()) {
@@ -286,10 +315,28 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, tim
     }
     if (parser->wanted() != need::trailer) {
       closing = false;
-      if (parser->got_some() || link->filled > 0) within(relay_.idle_timeout, "--idle-timeout");
+      if (parser->got_some() || link->filled > 0)
+        link->limit.set(relay_.idle_timeout, "--idle-timeout");
     } else if (!std::exchange(closing, true)) {
-      within(relay_.trailer_timeout, "the wait for usage");
+      link->limit.set(relay_.trailer_timeout, "the wait for usage");
     }
+  }
+}
+
+// Nothing more is read before there is room for it. The relay's silence meanwhile is no fault of
+// it.
+asio::awaitable<void> beast_client::make_room(connection& link, response_parser& parser,
+                                              counted_handler& handler) {
+  while (!parser.finished() && !parser.undecodable() && parser.wanted() != need::nothing &&
+         !link.given_up()) {
+    if (handler.has_room()) {
+      if (!parser.paused()) co_return;
+      parser.go_on();
+      continue;
+    }
+    link.limit.hold();
+    co_await handler.wait_for_room(link.parked);
+    link.limit.go_on();
   }
 }
 
@@ -297,7 +344,7 @@ template <typename Stream>
 asio::awaitable<void> beast_client::drain(Stream& stream, held link,
                                           std::unique_ptr<response_parser> parser) {
   const membership here(active_, link.get());
-  link->limit.set(clock_.now() + drain_timeout, "");
+  link->limit.begin(clock_.now() + drain_timeout, "");
   error_code broke;
   while (!parser->finished() && !broke && link->filled < link->buffer.size()) {
     auto [error, n] = co_await stream.async_read_some(link->room(), as_result);
@@ -310,8 +357,10 @@ asio::awaitable<void> beast_client::drain(Stream& stream, held link,
   }
 }
 
-asio::awaitable<exchange_end> beast_client::exchange(outgoing request, response_handler& handler) {
-  const time_point started = clock_.now();
+asio::awaitable<exchange_end> beast_client::exchange(outgoing request, response_handler& receiver) {
+  const auto share = std::make_shared<reply_memory::share>(memory_);
+  counted_handler handler(receiver, *share);
+  time_point last_moment = clock_.now() + relay_.total_timeout;
   for (;;) {
     held link = take_idle();
     const bool used_before = link != nullptr;
@@ -322,12 +371,13 @@ asio::awaitable<exchange_end> beast_client::exchange(outgoing request, response_
     const membership here(active_, &guarded);
 
     exchange_end result;
+    guarded.limit.begin(last_moment, "--timeout");
     if (!used_before) {
-      guarded.limit.set(started + std::min(relay_.connect_timeout, relay_.total_timeout),
-                        "--connect-timeout");
+      guarded.limit.set(relay_.connect_timeout, "--connect-timeout");
       guarded.connecting = true;
       result = co_await connector_.open(guarded);
       guarded.connecting = false;
+      guarded.limit.end_step();
     }
     if (result.end != exchange_end::how::complete) co_return result;
     if (!sending_) {
@@ -337,9 +387,9 @@ asio::awaitable<exchange_end> beast_client::exchange(outgoing request, response_
     handler.on_sending(!used_before);
     // No conditional expression: GCC 12 would start both.
     if (guarded.tls) {
-      result = co_await talk(*guarded.tls, link, started, request, handler);
+      result = co_await talk(*guarded.tls, link, request, handler);
     } else {
-      result = co_await talk(guarded.stream, link, started, request, handler);
+      result = co_await talk(guarded.stream, link, request, handler);
     }
     if (used_before) {
       const bool stale = result.end == exchange_end::how::broken && !result.head_arrived;
@@ -347,8 +397,12 @@ asio::awaitable<exchange_end> beast_client::exchange(outgoing request, response_
       // The relay had closed it, and has seen nothing of the request, or may see it twice: another
       // connection will do.
       const bool repeatable = !result.sent_any || request.method == verb::get;
-      if (stale && repeatable && sending_) continue;
+      if (stale && repeatable && sending_) {
+        last_moment = link->limit.whole();
+        continue;
+      }
     }
+    result.memory = share;
     co_return result;
   }
 }
@@ -357,8 +411,19 @@ asio::awaitable<exchange_end> beast_client::exchange(outgoing request, response_
 
 std::unique_ptr<http_client> make_http_client(asio::io_context& context, clock& clock,
                                               const relay_options& relay,
-                                              name_lookup::resolver resolve) {
-  return std::make_unique<beast_client>(context, clock, relay, std::move(resolve));
+                                              name_lookup::resolver resolve,
+                                              std::shared_ptr<reply_memory> memory) {
+  if (!memory) memory = make_reply_memory({&relay});
+  return std::make_unique<beast_client>(context, clock, relay, std::move(resolve),
+                                        std::move(memory));
+}
+
+std::shared_ptr<reply_memory> make_reply_memory(const std::vector<const relay_options*>& relays) {
+  std::uint64_t most = 0;
+  for (const relay_options* each : relays) {
+    most = std::max({most, each->max_bytes_in_flight, each->max_response_bytes});
+  }
+  return std::make_shared<reply_memory>(most);
 }
 
 }  // namespace sluice

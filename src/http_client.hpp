@@ -6,9 +6,11 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "name_lookup.hpp"
 #include "openai/reply_reader.hpp"
+#include "reply_memory.hpp"
 #include "sluice/clock.hpp"
 #include "sluice/config.hpp"
 
@@ -28,6 +30,10 @@ class response_handler {
   virtual void on_head(openai::response_head head) = 0;
   /// A piece of the body; the answer tells whether to read on.
   virtual openai::reply_reader::need on_body(std::string_view bytes) = 0;
+  /// How many bytes it keeps of the reply.
+  virtual std::size_t held() const { return 0; }
+  /// Whether more of the body may be handed on now; the rest waits, and the relay with it.
+  virtual bool has_room() { return true; }
 };
 
 /// How one exchange ended.
@@ -46,6 +52,8 @@ struct exchange_end {
   bool sent_any = false;    ///< some bytes of the request may have left
   bool sent_whole = false;  ///< all of them were given to the kernel
   bool head_arrived = false;
+  /// What the handler holds of the reply counts for as long as this lives.
+  std::shared_ptr<const reply_memory::share> memory = {};
 };
 
 /// Sends one request at a time and place; the seam that tests put a fake behind.
@@ -79,8 +87,15 @@ class http_client {
 /// The client of real runs: HTTP/1.1 over TCP or TLS to one relay, connections kept alive and used
 /// again. Replies compressed by gzip or zstd are undone, asked for (unstreamed) or not. `resolve`
 /// is a seam for tests. Belongs to the event loop's thread.
+///
+/// `memory`: that the replies share with those of other clients; none: those of this one alone,
+/// with the relay's own bounds.
 std::unique_ptr<http_client> make_http_client(
     boost::asio::io_context& context, clock& clock, const relay_options& relay,
-    name_lookup::resolver resolve = name_lookup::system_resolver);
+    name_lookup::resolver resolve = name_lookup::system_resolver,
+    std::shared_ptr<reply_memory> memory = nullptr);
+
+/// The memory for the replies of such relays together.
+std::shared_ptr<reply_memory> make_reply_memory(const std::vector<const relay_options*>& relays);
 
 }  // namespace sluice

@@ -10,7 +10,7 @@
 #include "cost_bound.hpp"
 #include "id_table.hpp"
 #include "job_line.hpp"
-#include "line_reader.hpp"
+#include "job_reader.hpp"
 
 namespace sluice {
 namespace {
@@ -32,7 +32,7 @@ struct block {
 class block_reader {
  public:
   block_reader(const std::string& path, const job_options& options)
-      : lines_(open_bytes(path), options.max_line_bytes), limit_(options.limit) {}
+      : lines_(open_job(path, options)), limit_(options.limit) {}
 
   // False at the end.
   bool next(block& out) {
@@ -64,13 +64,6 @@ checked_request check_request(request&& asked, const check_options& options) {
   told.line = asked.line;
   told.prompt = prompt_tokens(asked.target, asked.model, asked.body);
   told.encoding = vocabulary_of(asked.model);
-  const auto bound =
-      bound_tokens(asked, options.prices.limits(asked.model).output, options.assume_max_tokens);
-  if (bound) {
-    told.most_completion_tokens = bound->completion;
-  } else {
-    told.unbounded = bound.error();
-  }
   const auto tokens = static_cast<std::int64_t>(told.prompt.tokens);
   if (const auto price = options.prices.find({}, asked.model, asked.target)) {
     told.prompt_cost = price->cost({.prompt_tokens = tokens,
@@ -78,8 +71,24 @@ checked_request check_request(request&& asked, const check_options& options) {
                                     .completion_tokens = 0,
                                     .reasoning_tokens = 0});
   }
-  if (const auto price = options.prices.dearest(asked.model, asked.target); price && bound) {
-    told.most_cost = token_bound{tokens, bound->completion}.cost(*price);
+  usd most;
+  std::int64_t completion = 0;
+  bool priced = true;
+  for (const std::string& model : named_models(asked)) {
+    const auto bound =
+        bound_tokens(asked, model, options.prices.limits(model).output, options.assume_max_tokens);
+    if (!bound) {
+      told.unbounded = bound.error();
+      break;
+    }
+    completion = std::max(completion, bound->completion);
+    const auto price = options.prices.dearest(model, asked.target);
+    priced = priced && price;
+    if (price) most = std::max(most, token_bound{tokens, bound->completion}.cost(*price));
+  }
+  if (told.unbounded.empty()) {
+    told.most_completion_tokens = completion;
+    if (priced) told.most_cost = most;
   }
   told.custom_id = std::move(asked.custom_id);
   told.model = std::move(asked.model);

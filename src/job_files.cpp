@@ -1,12 +1,15 @@
 #include "job_files.hpp"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <initializer_list>
 #include <map>
 #include <string_view>
+#include <utility>
 
+#include "shown_text.hpp"
 #include "sluice/error.hpp"
 
 namespace sluice {
@@ -65,6 +68,27 @@ std::vector<std::string> other_outputs(const job_files& files) {
 bool is_result_file(const std::string& path) {
   const std::string plain = without_endings(path, {".gz", ".zst"});
   return plain.ends_with(".output.jsonl") || plain.ends_with(".errors.jsonl");
+}
+
+distinct_jobs without_repeats(const std::vector<std::string>& jobs) {
+  distinct_jobs told;
+  std::map<std::pair<dev_t, ino_t>, std::string> seen;
+  for (const std::string& job : jobs) {
+    struct stat info {};
+    if (job == "-" || ::stat(job.c_str(), &info) != 0) {
+      told.jobs.push_back(job);
+      continue;
+    }
+    const auto [first, fresh] = seen.emplace(std::pair(info.st_dev, info.st_ino), job);
+    if (fresh) {
+      told.jobs.push_back(job);
+    } else {
+      if (!told.repeats.empty()) told.repeats += ", ";
+      told.repeats += fmt::format("{} is {}", shown_text(job), shown_text(first->second));
+    }
+  }
+  if (!told.repeats.empty()) told.repeats += " under another name: each job is taken once";
+  return told;
 }
 
 std::vector<job_files> name_job_files(const std::vector<std::string>& jobs,

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "hash.hpp"
+#include "job_kind.hpp"
 #include "json_members.hpp"
 #include "json_outline.hpp"
 #include "json_text.hpp"
@@ -51,31 +52,64 @@ class body_text {
     text_.replace(member.begin, member.end - member.begin, fmt::format("\"{}\":{}", key, value));
     scan();
   }
-  void remove(const json_member& member) {
-    std::size_t begin = member.begin;
-    std::size_t end = text_.find_first_not_of(" \t\r\n", member.end);
-    if (text_[end] == ',') {
-      end = text_.find_first_not_of(" \t\r\n", end + 1);
-    } else {
-      const std::size_t before = text_.find_last_not_of(" \t\r\n", begin - 1);
-      if (text_[before] == ',') begin = before;
-      end = member.end;
+  // The same of every member that has the name.
+  void replace_each(std::string_view key, std::string_view value) {
+    std::string made;
+    std::size_t copied = 0;
+    for (const json_member& member : members_) {
+      if (!is_named(member, key)) continue;
+      made.append(text_, copied, member.begin - copied);
+      made += fmt::format("\"{}\":{}", key, value);
+      copied = member.end;
     }
-    text_.erase(begin, end - begin);
-    scan();
+    set(made.append(text_, copied));
+  }
+  // Takes out every member that has the name, with its comma.
+  void remove_each(std::string_view key) {
+    if (!has(key)) return;
+    std::size_t kept = members_.size();  // what is behind these goes to the last one
+    while (kept > 0 && is_named(members_[kept - 1], key)) --kept;
+    std::string made;
+    std::size_t copied = 0;
+    for (std::size_t i = 0; i < kept; ++i) {
+      if (!is_named(members_[i], key)) continue;
+      made.append(text_, copied, members_[i].begin - copied);
+      copied = members_[i + 1].begin;
+    }
+    if (kept < members_.size()) {
+      const std::size_t end =
+          kept == 0 ? members_.front().begin : text_.find(',', members_[kept - 1].end);
+      made.append(text_, copied, end - copied);
+      copied = members_.back().end;
+    }
+    set(made.append(text_, copied));
   }
 
  private:
+  void set(std::string& text) {
+    text_ = std::move(text);
+    scan();
+  }
   void scan() { members_ = json_members(text_).value_or(members{}); }
 
   std::string text_;
   members members_;
 };
 
+// Without slashes around it, and without a version in front: those are the base URL's to say.
+std::string_view endpoint_tail(std::string_view path) {
+  while (path.starts_with('/')) path.remove_prefix(1);
+  while (path.ends_with('/')) path.remove_suffix(1);
+  const std::size_t slash = path.find('/');
+  const bool versioned = path.size() > 1 && path[0] == 'v' && path[1] >= '0' && path[1] <= '9';
+  return versioned && slash != std::string_view::npos ? path.substr(slash + 1) : path;
+}
+
 std::optional<endpoint> endpoint_at(std::string_view url) {
   for (const auto target : {endpoint::chat_completions, endpoint::completions, endpoint::embeddings,
                             endpoint::responses}) {
-    if (url == to_string(target)) return target;
+    const std::string_view whole = to_string(target);
+    if (url == whole || endpoint_tail(url) == endpoint_tail(whole)) return target;
   }
   return std::nullopt;
 }
@@ -87,6 +121,40 @@ std::optional<endpoint> endpoint_of(std::string_view value) {
   }
   const auto text = json_string(value);
   return text ? endpoint_at(*text) : std::nullopt;
+}
+
+// As much of a value as a message needs.
+std::string shortened(std::string_view value) {
+  constexpr std::size_t longest = 200;
+  return fmt::format("{}{}", utf8_prefix(value, longest), value.size() > longest ? "…" : "");
+}
+
+// Why a url names no endpoint, and what to write.
+std::string wrong_url(std::string_view value) {
+  const auto has = [&](std::string_view part) {
+    return value.find(part) != std::string_view::npos;
+  };
+  if (has("/deployments/") || has("api-version=")) {
+    return fmt::format(
+        "url {} is of an Azure deployment; write \"/chat/completions\" as url, and the "
+        "deployment's name as the body's model.",
+        shortened(value));
+  }
+  if (has("://")) {
+    return fmt::format(
+        "url {} is a whole address, and --base-url says where requests go; write its end alone, as "
+        "in \"/v1/chat/completions\".",
+        shortened(value));
+  }
+  return fmt::format(
+      "url {} is none of /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/responses.",
+      shortened(value));
+}
+
+// The id as a string or a number, which keeps its text; nothing for other values.
+std::optional<std::string> id_text(std::string_view value) {
+  const bool number = value.front() == '-' || (value.front() >= '0' && value.front() <= '9');
+  return number ? std::string(value) : json_string_wtf8(value);
 }
 
 std::optional<endpoint> endpoint_for(const body_text& body, const job_options& options,
@@ -197,6 +265,7 @@ boost::system::result<request, bad_line> parse_job_line(std::string_view line, s
     const auto fault = json_fault(line);
     if (!fault) return invalid("The line is not a JSON object.");
     bad.message = "This line is not parseable as valid JSON: " + *fault;
+    if (*fault == "invalid UTF-8") bad.message += "; save the job as UTF-8";
     return bad;
   }
   const members& outer = outline->members;
@@ -204,12 +273,15 @@ boost::system::result<request, bad_line> parse_job_line(std::string_view line, s
   request result;
   result.line = number;
   result.custom_id = bad.custom_id;
-  if (const auto* id = find_member(outer, "custom_id")) {
-    auto text = json_string(id->value);
-    if (!text) return invalid("custom_id is not a string.");
+  if (const auto* id = find_member(outer, "custom_id"); id != nullptr && id->value != "null") {
+    auto text = id_text(id->value);
+    if (!text) return invalid("custom_id is neither a string nor a number.");
     result.custom_id = *text;
     bad.custom_id = std::move(*text);
   }
+
+  if (const foreign_form* form = foreign_line(outer))
+    return invalid(fmt::format("This line is {}; {}.", form->line, form->advice));
 
   const json_member* body_member = find_member(outer, "body");
   const json_member* url = find_member(outer, "url");
@@ -218,18 +290,14 @@ boost::system::result<request, bad_line> parse_job_line(std::string_view line, s
   std::optional<endpoint> named_target;
   if (batch_form) {
     if (method != nullptr && json_string(method->value) != "POST") {
-      return invalid(fmt::format("method is {}; only \"POST\" can be sent.", method->value));
+      return invalid(
+          fmt::format("method is {}; only \"POST\" can be sent.", shortened(method->value)));
     }
     if (body_member == nullptr) return invalid("The line has no body.");
     if (body_member->value.front() != '{') return invalid("body is not a JSON object.");
     if (url != nullptr) {
       named_target = endpoint_of(url->value);
-      if (!named_target) {
-        return invalid(
-            fmt::format("url {} is none of /v1/chat/completions, /v1/completions, "
-                        "/v1/embeddings, /v1/responses.",
-                        url->value));
-      }
+      if (!named_target) return invalid(wrong_url(url->value));
     } else if (!options.target) {
       return invalid("The line has no url; add one, or name the endpoint with --endpoint.");
     }
@@ -242,9 +310,7 @@ boost::system::result<request, bad_line> parse_job_line(std::string_view line, s
                    : batch_form ? body_text(body_member->value)
                                 : body_text(line.substr(open, line.rfind('}') + 1 - open),
                                             std::move(outline->members));
-  if (!batch_form) {
-    while (const auto* id = body.find("custom_id")) body.remove(*id);
-  }
+  if (!batch_form) body.remove_each("custom_id");
 
   const json_member* model = body.find("model");
   if (model != nullptr && says_nothing(*model)) model = nullptr;
@@ -267,11 +333,13 @@ boost::system::result<request, bad_line> parse_job_line(std::string_view line, s
     if (body.has("messages")) return invalid("The line has both prompt and messages.");
     if (prompt->value.front() != '"') return invalid("prompt is not a string.");
     body.replace(*prompt, "messages", "[" + message_text("user", std::string(prompt->value)) + "]");
-    while (const auto* earlier = body.find("prompt")) body.remove(*earlier);
+    body.remove_each("prompt");
   }
   if (!options.system.empty()) add_system_message(body, *target, options.system);
   if (const json_member* present = body.find("model")) {
-    if (says_nothing(*present) || options.override_model) {
+    if (!options.model.empty() && options.override_model) {
+      body.replace_each("model", json_quote(result.model));
+    } else if (says_nothing(*present)) {
       body.replace(*present, "model", json_quote(result.model));
     }
   } else {

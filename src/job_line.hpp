@@ -14,7 +14,7 @@ namespace sluice {
 /// A line of a job that can never be sent.
 struct bad_line {
   std::uint64_t line = 0;
-  std::string custom_id;  ///< where the line has one; else "line-N"
+  std::string custom_id;  ///< as of a request
   errc code = errc::invalid_json_line;
   std::string message;
 };

@@ -1,9 +1,27 @@
 #include "job_reader.hpp"
 
+#include <fmt/format.h>
+
+#include "job_kind.hpp"
+#include "sluice/error.hpp"
+
 namespace sluice {
 
+line_reader open_job(const std::string& path, const job_options& options) {
+  line_reader lines(open_bytes(path), options.max_line_bytes);
+  std::string_view start = lines.start(1);
+  // One bracket alone may be a bad line, or open a list or an object that is spread over many.
+  constexpr std::size_t few = 16;
+  if (start.size() < few) start = lines.start(2);
+  if (const auto kind = foreign_file(start)) {
+    throw fatal_error(fatal_error::kind::cannot_start,
+                      fmt::format("{}: {}", path == "-" ? "standard input" : path, *kind));
+  }
+  return lines;
+}
+
 job_reader::job_reader(const std::string& path, const job_options& options)
-    : options_(options), lines_(open_bytes(path), options.max_line_bytes) {}
+    : options_(options), lines_(open_job(path, options)) {}
 
 std::optional<boost::system::result<request, bad_line>> job_reader::next(std::uint64_t first) {
   line_reader::line line;

@@ -11,8 +11,12 @@
 
 namespace sluice {
 
+/// The lines of a job, "-" for standard input. Throws fatal_error when the file cannot be read, or
+/// is of a kind that can be no job (job_kind.hpp).
+line_reader open_job(const std::string& path, const job_options& options);
+
 /// Reads a job file from its start: each line a request, or the reason why it is none. Throws
-/// fatal_error when the file cannot be read.
+/// fatal_error as open_job() does.
 class job_reader {
  public:
   job_reader(const std::string& path, const job_options& options);

@@ -461,30 +461,37 @@ void job_record::scan() {
 // What an attempt can cost at most; a request that cannot be bounded does not go out under a
 // budget.
 job_record::priced_bound job_record::bound_or_refuse(const request& next) const {
-  const auto where =
-      fmt::format("{} line {}", files_.job == "-" ? "standard input" : files_.job, next.line);
-  const auto price = prices_.dearest(next.model, next.target);
-  if (!price) {
-    refuse(fmt::format(
-        "{}: model {} has no price for {}, and --budget needs one; give it with --prices", where,
-        next.model, to_string(next.target)));
+  const auto where = [&] {
+    return fmt::format("{} line {}", files_.job == "-" ? "standard input" : files_.job, next.line);
+  };
+  std::optional<priced_bound> most;
+  for (const std::string& model : named_models(next)) {
+    const auto price = prices_.dearest(model, next.target);
+    if (!price) {
+      refuse(fmt::format(
+          "{}: model {} has no price for {}, and --budget needs one; give it with --prices",
+          where(), model, to_string(next.target)));
+    }
+    const auto bound = bound_tokens(next, prices_.is_renamed(model) ? "" : model,
+                                    prices_.limits(model).output, options_.assume_max_tokens);
+    if (!bound) {
+      refuse(fmt::format(
+          "{}: the request {}; under --budget, give it max_tokens as a whole number, or a "
+          "bound for all with --assume-max-tokens",
+          where(), bound.error()));
+    }
+    const priced_bound now{*bound, *price};
+    if (!most || most->cost() < now.cost()) most = now;
   }
-  const auto bound =
-      bound_tokens(next, prices_.limits(next.model).output, options_.assume_max_tokens);
-  if (!bound) {
-    refuse(fmt::format(
-        "{}: the request {}; under --budget, give it max_tokens as a whole number, or a "
-        "bound for all with --assume-max-tokens",
-        where, bound.error()));
-  }
-  return {*bound, *price};
+  return *most;
 }
 
 // By its tokens, which takes longer: not before it is to be sent.
 void job_record::bound_cost(request& next) const {
   priced_bound most = bound_or_refuse(next);
-  if (!prices_.is_renamed(next.model)) most.tokens.prompt = bound_prompt(next);
+  if (!prices_.is_renamed(next.model)) most.tokens.prompt = bound_prompt(next, most.tokens.prompt);
   next.most = most.cost();
+  next.model_in_doubt = named_models(next).size() > 1;
 }
 
 void job_record::check_job_is_the_same() {
@@ -787,7 +794,8 @@ void job_record::put(const result& finished) {
     if (const auto told = kept_by_line_.find({id.high, id.low}); told != kept_by_line_.end())
       kept = told->second;
     if (const auto* attempt = state_.find(id); attempt != nullptr) {
-      const bool settles = cost && reported;  // the relay may bill more than is counted here
+      // Else the relay may bill more than is counted here.
+      const bool settles = cost && reported && !finished.model_in_doubt;
       if (attempt->open) {
         if (budget_ != nullptr)
           budget_->settle(attempt->reserved, settles ? *cost : attempt->reserved);

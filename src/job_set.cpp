@@ -109,7 +109,7 @@ void job_set::state::load(const std::vector<job_files>& files) {
 
 void job_set::state::open(const std::vector<job_files>& files) {
   for (const auto& job : files) {
-    if (job.job != "-") open_bytes(job.job);  // refuses what is missing, or no file
+    if (job.job != "-") (void)open_job(job.job, lines);  // refuses what is missing, or no job
     if (output.directory.empty()) {
       require_writable(disk, fs::path(job.output).parent_path());
     } else {

@@ -1,7 +1,5 @@
 #include "json_members.hpp"
 
-#include <simdjson.h>
-
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -90,6 +88,13 @@ class walker {
   std::size_t at_ = 0;
 };
 
+std::optional<std::string> unquoted(std::string_view text, bool keep_lone_surrogates) {
+  if (text.size() < 2 || text.front() != '"' || text.back() != '"') return std::nullopt;
+  text = text.substr(1, text.size() - 2);
+  if (text.find('\\') == std::string_view::npos) return std::string(text);
+  return json_unescaped(text, keep_lone_surrogates);
+}
+
 }  // namespace
 
 std::optional<std::vector<json_member>> json_members(std::string_view object) {
@@ -119,14 +124,17 @@ std::optional<std::vector<json_member>> json_members(std::string_view object) {
 std::string member_name(const json_member& member) {
   std::string name(member.key);
   if (!member.escaped) return name;
-  return json_string('"' + name + '"').value_or(name);
+  return json_unescaped(name, false).value_or(name);
+}
+
+bool is_named(const json_member& member, std::string_view name) {
+  return member.key == name || (member.escaped && member_name(member) == name);
 }
 
 const json_member* find_member(const std::vector<json_member>& members, std::string_view key) {
-  for (auto member = members.rbegin(); member != members.rend(); ++member) {
-    if (member->key == key || (member->escaped && member_name(*member) == key)) return &*member;
-  }
-  return nullptr;
+  const auto found = std::find_if(members.rbegin(), members.rend(),
+                                  [&](const json_member& member) { return is_named(member, key); });
+  return found == members.rend() ? nullptr : &*found;
 }
 
 std::optional<std::vector<std::string_view>> json_elements(std::string_view array) {
@@ -142,16 +150,11 @@ std::optional<std::vector<std::string_view>> json_elements(std::string_view arra
 }
 
 std::optional<std::string> json_string(std::string_view text) {
-  if (text.size() < 2 || text.front() != '"') return std::nullopt;
-  if (text.find('\\') == std::string_view::npos)
-    return std::string(text.substr(1, text.size() - 2));
-  simdjson::ondemand::parser parser;
-  const simdjson::padded_string padded(without_lone_surrogates(std::string(text)));
-  simdjson::ondemand::document document;
-  std::string_view unescaped;
-  if (parser.iterate(padded).get(document) != simdjson::SUCCESS) return std::nullopt;
-  if (document.get_string().get(unescaped) != simdjson::SUCCESS) return std::nullopt;
-  return std::string(unescaped);
+  return unquoted(text, false);
+}
+
+std::optional<std::string> json_string_wtf8(std::string_view text) {
+  return unquoted(text, true);
 }
 
 }  // namespace sluice

@@ -21,6 +21,9 @@ struct json_member {
 /// it is not an object. Pure.
 std::optional<std::vector<json_member>> json_members(std::string_view object);
 
+/// Whether the member has that name, however its key is written.
+bool is_named(const json_member& member, std::string_view name);
+
 /// The member of that name, the last one where it stands twice (as parsers take it), or null.
 const json_member* find_member(const std::vector<json_member>& members, std::string_view key);
 
@@ -30,7 +33,10 @@ std::string member_name(const json_member& member);
 /// The values of an array in their order; nothing when it is no array.
 std::optional<std::vector<std::string_view>> json_elements(std::string_view array);
 
-/// What a JSON string says; nothing when `text` is no string.
+/// What a JSON string says; nothing when `text` is no string. A lone surrogate becomes U+FFFD.
 std::optional<std::string> json_string(std::string_view text);
+/// The same with lone surrogates kept apart, as WTF-8: no valid UTF-8, for what is compared and
+/// written back (append_json_wtf8).
+std::optional<std::string> json_string_wtf8(std::string_view text);
 
 }  // namespace sluice

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <simdjson.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -91,6 +92,44 @@ bool fast_parser_takes(std::string_view text) {
   return passing.parse(text.data(), text.size()).error() == simdjson::SUCCESS;
 }
 
+void append_utf8(std::string& out, unsigned point) {
+  const auto add = [&](unsigned byte) { out += static_cast<char>(byte); };
+  const auto rest = [&](unsigned shift) { add(0x80U | (point >> shift & 0x3FU)); };
+  if (point < 0x80) {
+    add(point);
+  } else if (point < 0x800) {
+    add(0xC0U | point >> 6U);
+    rest(0);
+  } else if (point < 0x10000) {
+    add(0xE0U | point >> 12U);
+    rest(6);
+    rest(0);
+  } else {
+    add(0xF0U | point >> 18U);
+    rest(12);
+    rest(6);
+    rest(0);
+  }
+}
+
+/// The surrogate that three bytes at `at` stand for in WTF-8; 0 where they do not.
+unsigned surrogate_at(std::string_view text, std::size_t at) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[at + i]); };
+  if (text.size() < at + 3 || byte(0) != 0xED || byte(1) < 0xA0 || byte(1) > 0xBF ||
+      (byte(2) & 0xC0U) != 0x80U) {
+    return 0;
+  }
+  return 0xD000U | (byte(1) & 0x3FU) << 6U | (byte(2) & 0x3FU);
+}
+
+/// The character that a backslash and `c` stand for; NUL for none.
+char unescaped(char c) {
+  constexpr std::string_view letters = "\"\\/bfnrt";
+  constexpr std::string_view meant = "\"\\/\b\f\n\r\t";
+  const std::size_t at = letters.find(c);
+  return at == std::string_view::npos ? '\0' : meant[at];
+}
+
 /// What stands for `c` inside a JSON string; empty where it stands for itself.
 std::string_view escape_of(char c) {
   switch (c) {
@@ -113,6 +152,23 @@ std::string_view escape_of(char c) {
   }
 }
 
+/// What stands between the quotes of a JSON string for valid UTF-8.
+void append_escaped(std::string& out, std::string_view text) {
+  std::size_t done = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (static_cast<unsigned char>(c) >= 0x20 && c != '"' && c != '\\') continue;
+    out.append(text, done, i - done);
+    done = i + 1;
+    if (const std::string_view escape = escape_of(c); !escape.empty()) {
+      out += escape;
+    } else {
+      fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<unsigned>(c));
+    }
+  }
+  out.append(text, done);
+}
+
 }  // namespace
 
 std::optional<std::string> json_fault(std::string_view text) {
@@ -121,6 +177,32 @@ std::optional<std::string> json_fault(std::string_view text) {
   checker walk(text);
   if (walk.run()) return std::nullopt;
   return walk.fault();
+}
+
+bool is_nested_deeper(std::string_view text, std::size_t most) {
+  // Nearly no text has so many brackets at all.
+  const auto brackets =
+      std::count(text.begin(), text.end(), '{') + std::count(text.begin(), text.end(), '[');
+  if (static_cast<std::size_t>(brackets) <= most) return false;
+  std::size_t depth = 0;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    switch (text[at]) {
+      case '{':
+      case '[':
+        if (++depth > most) return true;
+        break;
+      case '}':
+      case ']':
+        --depth;
+        break;
+      case '"':
+        for (++at; text[at] != '"'; ++at) at += text[at] == '\\' ? 1 : 0;
+        break;
+      default:
+        break;
+    }
+  }
+  return false;
 }
 
 std::string json_compact(std::string_view text) {
@@ -162,27 +244,30 @@ std::size_t plain_prefix(std::string_view text, bool ascii_only) {
 }
 
 void append_json_quoted(std::string& out, std::string_view text) {
+  out += '"';
   if (plain_prefix(text, true) == text.size()) {
-    out += '"';
     out += text;
-    out += '"';
-    return;
+  } else if (is_valid_utf8(text)) {
+    append_escaped(out, text);
+  } else {
+    append_escaped(out, valid_utf8(std::string(text)));
   }
-  if (!is_valid_utf8(text)) return append_json_quoted(out, valid_utf8(std::string(text)));
+  out += '"';
+}
+
+void append_json_wtf8(std::string& out, std::string_view text) {
+  if (is_valid_utf8(text)) return append_json_quoted(out, text);
   out += '"';
   std::size_t done = 0;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (static_cast<unsigned char>(c) >= 0x20 && c != '"' && c != '\\') continue;
-    out.append(text, done, i - done);
-    done = i + 1;
-    if (const std::string_view escape = escape_of(c); !escape.empty()) {
-      out += escape;
-    } else {
-      fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<unsigned>(c));
-    }
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const unsigned surrogate = surrogate_at(text, at);
+    if (surrogate == 0) continue;
+    append_escaped(out, valid_utf8(std::string(text.substr(done, at - done))));
+    fmt::format_to(std::back_inserter(out), "\\u{:04x}", surrogate);
+    done = at + 3;
+    at += 2;
   }
-  out.append(text, done);
+  append_escaped(out, valid_utf8(std::string(text.substr(done))));
   out += '"';
 }
 
@@ -209,6 +294,37 @@ std::string_view utf8_prefix(std::string_view text, std::size_t bytes) {
   if (text.size() <= bytes) return text;
   while (bytes > 0 && (static_cast<unsigned char>(text[bytes]) & 0xC0U) == 0x80U) --bytes;
   return text.substr(0, bytes);
+}
+
+std::optional<std::string> json_unescaped(std::string_view text, bool keep_lone_surrogates) {
+  if (!is_valid_utf8(text)) return std::nullopt;
+  std::string out;
+  out.reserve(text.size());
+  for (;;) {
+    const std::size_t plain = std::min(text.find('\\'), text.size());
+    out += text.substr(0, plain);
+    text.remove_prefix(plain);
+    if (text.empty()) return out;
+    const int unit = escaped_unit(text, 0);
+    if (unit < 0) {
+      const char meant = text.size() < 2 ? '\0' : unescaped(text[1]);
+      if (meant == '\0') return std::nullopt;
+      out += meant;
+      text.remove_prefix(2);
+      continue;
+    }
+    constexpr std::size_t escape = 6;
+    auto point = static_cast<unsigned>(unit);
+    const int second = is_high_surrogate(unit) ? escaped_unit(text, escape) : -1;
+    const bool paired = is_low_surrogate(second);
+    if (paired) {
+      point = 0x10000U + ((point & 0x3FFU) << 10U) + (static_cast<unsigned>(second) & 0x3FFU);
+    } else if (!keep_lone_surrogates && (is_high_surrogate(unit) || is_low_surrogate(unit))) {
+      point = 0xFFFD;
+    }
+    append_utf8(out, point);
+    text.remove_prefix(paired ? 2 * escape : escape);
+  }
 }
 
 std::string without_lone_surrogates(std::string text) {

@@ -10,6 +10,7 @@ using moment = limit_window::moment;
 
 constexpr std::array<char, 8> magic{'s', 'l', 'u', 'i', 'c', 'e', 'L', 'W'};
 constexpr std::uint32_t version = 1;
+constexpr std::int64_t skew = 64;  // a second: one process asks for the time, another is first
 constexpr moment longest_pause = std::chrono::hours{7 * 24};
 
 // The stores before it are made before those behind it. A process that is killed has made all up to
@@ -80,9 +81,16 @@ limit_window::sums limit_window::counted() const {
   return all;
 }
 
+bool limit_window::is_of(const boot_id& boot) const noexcept {
+  return magic_ == magic && version_ == version && boot_ == boot;
+}
+
+bool limit_window::is_ahead(const boot_id& boot, moment now) const noexcept {
+  return is_of(boot) && floor_ > step_at(now) + skew;
+}
+
 bool limit_window::is_sound(const boot_id& boot, moment now) const {
-  if (magic_ != magic || version_ != version || boot_ != boot) return false;
-  constexpr std::int64_t skew = 64;  // a second: one process asks for the time, another is first
+  if (!is_of(boot)) return false;
   const std::int64_t current = step_at(now);
   if (floor_ < 0 || floor_ > current + skew) return false;
   if (paused_until_ < moment{} || paused_until_ > now + longest_pause) return false;
@@ -175,13 +183,17 @@ void limit_window::move_out(std::size_t owner, slot& held, std::int64_t step) {
 
 bool limit_window::take(std::size_t owner, slot& wanted, const caps& allowed, moment now) {
   if (now < paused_until_ || next_fit(wanted.tokens, allowed, now) > now) return false;
+  wanted.step = slot::unsent;
+  adopt(owner, wanted);
+  return true;
+}
+
+void limit_window::adopt(std::size_t owner, const slot& held) {
   const change guard(*this);
   owners_[owner].requests += 1;
-  owners_[owner].tokens += wanted.tokens;
+  owners_[owner].tokens += held.tokens;
   requests_ += 1;
-  tokens_ += wanted.tokens;
-  wanted.step = slot::unsent;
-  return true;
+  tokens_ += held.tokens;
 }
 
 void limit_window::sent(std::size_t owner, slot& held, moment now, moment margin) {

@@ -54,6 +54,11 @@ class limit_window {
   void distrust(moment until) noexcept;
   /// Whether it can be what this code wrote since that start of the machine.
   bool is_sound(const boot_id& boot, moment now) const;
+  /// The part of it that costs little.
+  bool is_of(const boot_id& boot) const noexcept;
+  /// Is of that start, and knows of a later time: somebody uses it with another clock, or `now` is
+  /// long over.
+  bool is_ahead(const boot_id& boot, moment now) const noexcept;
   /// Makes the sums and the bounds of the search anew.
   void recount();
   /// Before anything else under a new hold of the lock: undoes what a process that died left half
@@ -66,6 +71,8 @@ class limit_window {
   /// The owner is dead: its unsent starts count as sent just now.
   void bury(std::size_t owner, moment now);
 
+  /// Counts a start that was taken in a table before this one, and is not sent yet.
+  void adopt(std::size_t owner, const slot& held);
   /// Counts a start of `wanted.tokens`, if one is allowed now.
   bool take(std::size_t owner, slot& wanted, const caps& allowed, moment now);
   void sent(std::size_t owner, slot& held, moment now, moment margin);

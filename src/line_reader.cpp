@@ -18,6 +18,7 @@ namespace sluice {
 namespace {
 
 constexpr std::size_t block = std::size_t{256} * 1024;
+constexpr std::string_view blank = " \t\r";
 
 [[noreturn]] void refuse(const std::string& path, std::string_view what) {
   throw fatal_error(fatal_error::kind::cannot_start, fmt::format("{}: {}", path, what));
@@ -138,6 +139,20 @@ bool line_reader::fill() {
   return !ended_;
 }
 
+std::string_view line_reader::start(std::size_t lines) {
+  for (;;) {
+    const std::string_view text(buffer_.data() + begin_, end_ - begin_);
+    std::size_t whole = 0;
+    std::size_t at = 0;
+    for (std::size_t end = 0; (end = text.find('\n', at)) != std::string_view::npos; at = end + 1) {
+      whole += text.substr(at, end - at).find_first_not_of(blank) != std::string_view::npos ? 1 : 0;
+    }
+    if (whole >= lines || text.size() >= block || !fill()) {
+      return {buffer_.data() + begin_, end_ - begin_};
+    }
+  }
+}
+
 bool line_reader::next_any(line& out) {
   std::size_t searched = 0;
   for (;;) {
@@ -169,7 +184,7 @@ bool line_reader::next(line& out) {
   do {
     out.too_long = false;
     if (!next_any(out)) return false;
-  } while (!out.too_long && out.text.find_first_not_of(" \t") == std::string_view::npos);
+  } while (!out.too_long && out.text.find_first_not_of(blank) == std::string_view::npos);
   return true;
 }
 

@@ -23,7 +23,8 @@ class byte_source {
 std::unique_ptr<byte_source> open_bytes(const std::string& path);
 
 /// Cuts a file into lines: LF or CRLF, a byte order mark at the start passed over, blank lines
-/// skipped but counted. Memory: the longest line, up to `max_line_bytes`.
+/// (spaces, tabs, carriage returns) skipped but counted. Memory: the longest line, up to
+/// `max_line_bytes`.
 class line_reader {
  public:
   struct line {
@@ -34,6 +35,10 @@ class line_reader {
 
   line_reader(std::unique_ptr<byte_source> bytes, std::uint64_t max_line_bytes);
 
+  /// What the file begins with, before the first line is taken: so many lines that are not blank,
+  /// if it has them and they are not much longer than a block, and what else was read with them.
+  /// Valid until the next call.
+  std::string_view start(std::size_t lines);
   /// The next line that is not blank. False at the end.
   bool next(line& out);
   void cancel() noexcept { bytes_->cancel(); }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -23,7 +24,10 @@ namespace sluice {
 /// the attempt may be inside the relay's window; when it is free, it cannot be. Hence at most N in
 /// any 60 s. The slots are those of all processes that share the store.
 ///
-/// Takes `now`, waits for nothing but other processes' holds of the store. Not thread safe.
+/// While another process keeps the store, nothing starts, and what is told of slots is kept until
+/// the store can be had: until then it counts more than it must.
+///
+/// Takes `now`, waits for nothing. Not thread safe.
 class rate_limiter {
  public:
   /// The place that one start holds, until it is told to be done with. The generation tells a
@@ -49,17 +53,19 @@ class rate_limiter {
   /// Takes a slot if one is free, the tokens fit, no pause is on, and the pace allows it.
   std::optional<slot> try_start(time_point now, std::uint64_t tokens = 0);
   /// The earliest moment at which try_start can succeed, by what is known now; time_point::max()
-  /// when that hangs on an attempt whose last byte is not sent yet.
-  time_point next_start(time_point now, std::uint64_t tokens = 0) const;
+  /// when that hangs on an attempt whose last byte is not sent yet. While another process keeps the
+  /// store: when to ask again.
+  time_point next_start(time_point now, std::uint64_t tokens = 0);
   /// When to ask again at the latest where the window is full: another process may free a slot
-  /// sooner than is known. time_point::max() when no other uses the window. What dead processes
-  /// left is found out here, so next_start may have another answer behind it.
+  /// sooner than is known, or somebody move the file that they share. time_point::max() when the
+  /// window is this process's own. What dead processes left is found out here, so next_start may
+  /// have another answer behind it.
   time_point look_again(time_point now);
 
   void sent(slot taken, time_point now);      ///< the last byte of the request has left
   void answered(slot taken, time_point now);  ///< the head of the reply has arrived
   void cancel(slot taken, time_point now);    ///< nothing was sent: the slot is free at once
-  /// So many tokens it took in truth.
+  /// Its actual count of tokens.
   void correct(slot taken, std::uint64_t tokens, time_point now);
   /// Nothing more will be told of it; its slot is freed when its time has come.
   void done(slot taken);
@@ -69,7 +75,16 @@ class rate_limiter {
   /// Nothing starts before `until`; a longer pause that is on stays.
   void pause(time_point until, time_point now);
   /// The end of the last pause, by whichever process.
-  time_point paused_until(time_point now) const;
+  time_point paused_until(time_point now);
+
+  /// Whether another process keeps the store.
+  bool is_held_up() const noexcept { return store_.held_up_until().has_value(); }
+  /// Whether the store has not heard of all that was told.
+  bool is_behind() const noexcept { return !untold_.empty(); }
+  /// When to call catch_up(); time_point::max(): not behind.
+  time_point behind_until(time_point now) const noexcept;
+  /// Tells the store what it could not be told before.
+  void catch_up(time_point now);
 
  private:
   struct place {
@@ -77,7 +92,23 @@ class rate_limiter {
     std::uint32_t generation = 0;
   };
 
+  // What is told of a slot, or of the key.
+  struct news {
+    enum class kind : std::uint8_t { sent, answered, cancelled, corrected, done, paused };
+    kind what = kind::sent;
+    slot taken{};
+    time_point at{};  // when it happened; of a pause, its end
+    std::uint64_t tokens = 0;
+  };
+
+  template <typename Use>
+  bool use_store(time_point now, Use use);
+  void carry_over(const limit_store::hold& window);
+  void tell(const news& told, time_point now);
+  void apply(const news& told, const limit_store::hold& window);
   place* find(slot taken) noexcept;
+  void release(place& one, slot taken);
+  time_point retry_at(time_point now) const noexcept;
 
   options options_;
   limit_window::caps caps_;
@@ -87,8 +118,11 @@ class rate_limiter {
   duration gap_{};       // the one in force
   std::vector<place> places_;
   std::vector<std::uint32_t> free_;
-  time_point next_spaced_{};  // the earliest start, by the gap
-  time_point next_burial_{};  // of processes that died
+  time_point next_spaced_{};      // the earliest start, by the gap
+  time_point next_burial_{};      // of processes that died
+  std::uint64_t generation_ = 0;  // of the store's table that the places are counted in
+  std::deque<news> untold_;       // that the store has not heard of
+  time_point last_pause_{};       // that is known of
 };
 
 /// The most starts in any 60 s and the starts of the last 60 s, for totals and progress. Counted in

@@ -28,6 +28,8 @@ struct answer_keeper final : response_handler {
     return too_large ? need::nothing : need::more;
   }
 
+  std::size_t held() const override { return body.size(); }
+
   const std::uint64_t most;
   openai::response_head head;
   std::string body;

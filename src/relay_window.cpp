@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base_url.hpp"
+#include "shown_text.hpp"
 
 namespace sluice {
 namespace {
@@ -28,14 +29,34 @@ std::string window_name(const relay_options& relay) {
   return limit_file_name(base_url::parse(relay.base_url).origin(), key_of(relay));
 }
 
+std::string told_of(const std::optional<lock_holder>& who) {
+  if (!who) {
+    return "another process holds the window of the limit; nothing starts until it lets go";
+  }
+  const std::string process = fmt::format("process {} ({}) holds the window of the limit",
+                                          who->process, shown_text(who->name));
+  if (!who->stopped) return process + "; nothing starts until it lets go or ends";
+  return fmt::format("{} and is stopped; nothing starts until it goes on (kill -CONT {}) or ends",
+                     process, who->process);
+}
+
 std::unique_ptr<limit_store> window_opener::open(const std::string& name) {
   if (pace_.limit_folder.empty()) return nullptr;
-  return std::make_unique<limit_store>(
-      fmt::format("{}/{}", pace_.limit_folder, name), current_boot(), pace_.window_margin,
-      [warned = warned_](const std::string& why) {
-        if (std::exchange(*warned, true)) return;
-        spdlog::warn("the limit is not shared with other runs ({})", why);
-      });
+  limit_store::reports tell;
+  tell.not_shared = [warned = warned_](const std::string& why) {
+    if (std::exchange(*warned, true)) return;
+    spdlog::warn("the limit is not shared with other runs ({})", why);
+  };
+  tell.held_up = [](const std::optional<lock_holder>& who) { spdlog::warn("{}", told_of(who)); };
+  tell.other_machine = [told = told_other_machine_, folder = pace_.limit_folder] {
+    if (std::exchange(*told, true)) return;
+    spdlog::info(
+        "another machine that shares {} uses this relay and key, too; each keeps a limit of its "
+        "own, so give each its share with --rpm",
+        folder);
+  };
+  return std::make_unique<limit_store>(fmt::format("{}/{}", pace_.limit_folder, name),
+                                       current_host(), pace_.window_margin, std::move(tell));
 }
 
 }  // namespace sluice

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "limit_store.hpp"
@@ -12,6 +13,9 @@ namespace sluice {
 /// The name of the window that attempts at the relay count in: the same for all that are billed to
 /// one key at one origin. Tells neither.
 std::string window_name(const relay_options& relay);
+
+/// What a person is told of the process that holds a window's lock.
+std::string told_of(const std::optional<lock_holder>& who);
 
 /// The windows of one process, where other processes find them too: files of their names in
 /// `pace.limit_folder`; null where that is empty. One that cannot be shared is this process's
@@ -24,6 +28,7 @@ class window_opener {
  private:
   const pace_options& pace_;
   std::shared_ptr<bool> warned_ = std::make_shared<bool>(false);
+  std::shared_ptr<bool> told_other_machine_ = std::make_shared<bool>(false);
 };
 
 }  // namespace sluice

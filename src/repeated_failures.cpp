@@ -57,6 +57,7 @@ repeated_failures::verdict repeated_failures::failed(std::size_t job, bool job_s
                                                      std::size_t relay, bool relay_served,
                                                      const failure& why) {
   verdict told;
+  if (why.goes_on) return told;  // it was taken, and its id must not be lost
   if (!job_succeeded && is_permanent(why)) {
     told.in = {rule::job, job};
   } else if (relay_served && may_be_the_accounts(why)) {

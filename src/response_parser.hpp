@@ -62,8 +62,16 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
     return taken;
   }
 
-  /// The whole reply has come.
-  bool finished() const { return chunks_ ? chunks_->done() : is_done(); }
+  /// The whole reply has come, and was handed on.
+  bool finished() const { return (chunks_ ? chunks_->done() : is_done()) && !paused(); }
+  /// Some of what has come is still packed, since the handler had no room for it.
+  bool paused() const {
+    return content_.may_have_more() && bad_encoding_.empty() && wanted_ != need::nothing;
+  }
+  /// Hands on what is packed, as far as the handler has room.
+  void go_on() { unpack(); }
+  /// Bytes that it holds.
+  std::size_t memory() const noexcept { return content_.memory(); }
   /// The connection may serve another request.
   bool reusable() const { return !mended_ && !chunks_ && keep_alive(); }
 
@@ -143,26 +151,25 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
     const std::string_view bytes{body.data(), body.size()};
     if (content_.is_plain()) {
       hand_on(bytes);
-    } else {
-      decode([&](const content_decoder::sink& onward) { content_.put(bytes, onward); });
+    } else if (bad_encoding_.empty() && wanted_ != need::nothing) {
+      content_.put(bytes);
+      unpack();
     }
     return body.size();
   }
   void end_body() {
-    decode([&](const content_decoder::sink& onward) { content_.finish(onward); });
+    content_.finish();
+    unpack();
   }
-  template <typename Step>
-  void decode(const Step& step) {
-    if (!bad_encoding_.empty() || wanted_ == need::nothing) return;
+  void unpack() {
     try {
-      step([this](std::string_view bytes) { return hand_on(bytes); });
+      while (paused() && handler_.has_room()) hand_on(content_.read());
     } catch (const bad_compression& fault) {
       bad_encoding_ = std::string("the compressed reply ") + fault.what();
     }
   }
-  bool hand_on(std::string_view bytes) {
-    if (wanted_ != need::nothing) wanted_ = handler_.on_body(bytes);
-    return wanted_ != need::nothing;
+  void hand_on(std::string_view bytes) {
+    if (!bytes.empty() && wanted_ != need::nothing) wanted_ = handler_.on_body(bytes);
   }
 
   response_handler& handler_;

@@ -81,7 +81,8 @@ void append_response(std::string& out, int status, std::string_view request_id,
 void append_failure(std::string& out, const failure& why) {
   if (why.code == errc::http_error) {
     const std::string body = valid_utf8(why.body);
-    const bool is_json = !body.empty() && !json_fault(body);
+    const bool is_json =
+        !body.empty() && !json_fault(body) && !is_nested_deeper(body, deepest_body);
     append_response(out, why.http_status, why.request_id,
                     is_json ? without_lone_surrogates(json_compact(body))
                             : json_quote(utf8_prefix(body, longest_shown_text)));
@@ -166,7 +167,7 @@ std::string result_line(const result& finished, const std::optional<usd>& cost, 
   out += R"({"id":"batch_req_)";
   out += id_of(finished);
   out += R"(","custom_id":)";
-  append_json_quoted(out, finished.custom_id);
+  append_json_wtf8(out, finished.custom_id);
   out += ",\"response\":";
   if (finished.outcome) {
     append_response(out, finished.outcome->http_status, finished.outcome->request_id,
@@ -231,7 +232,7 @@ std::optional<stored_line> parse_stored_line(std::string_view text) {
   if (json_fault(text)) return std::nullopt;
   const auto outer = json_members(text);
   if (!outer) return std::nullopt;
-  const auto id = json_string(value_of(*outer, "custom_id"));
+  const auto id = json_string_wtf8(value_of(*outer, "custom_id"));
   const auto extra = json_members(value_of(*outer, "sluice"));
   if (!id || !extra) return std::nullopt;
 

@@ -53,6 +53,9 @@ class sse_parser {
     return take_line({}, sink);
   }
 
+  /// Bytes that are kept of what is not whole.
+  std::size_t held() const noexcept { return carried_.size() + joined_.size(); }
+
  private:
   /// Cuts lines off the front of a text, looking at each byte once for each kind of line end.
   class line_cutter {

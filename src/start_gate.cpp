@@ -26,6 +26,7 @@ start_gate::start_gate(clock& clock, const std::vector<rate_limiter::options>& w
 
 start_gate::~start_gate() {
   if (alarm_ != 0) clock_.cancel(alarm_);
+  if (catch_up_alarm_ != 0) clock_.cancel(catch_up_alarm_);
 }
 
 bool start_gate::has_place() const noexcept {
@@ -35,7 +36,7 @@ bool start_gate::has_place() const noexcept {
 }
 
 // When the first of the lanes that take somebody has room for the first in line.
-time_point start_gate::next_start(time_point now) const {
+time_point start_gate::next_start(time_point now) {
   const std::uint64_t tokens = wanted_tokens_.empty() ? 0 : count(*wanted_tokens_.front());
   time_point next = time_point::max();
   for (const lane_state& one : lanes_) {
@@ -137,20 +138,43 @@ void start_gate::arm(time_point now, time_point next) {
   });
 }
 
+// A window that another process keeps hears of everything later, whether anybody waits or not:
+// others count what it was not told of.
+void start_gate::catch_up_later() {
+  const time_point now = clock_.now();
+  time_point next = time_point::max();
+  for (const rate_limiter& window : windows_) next = std::min(next, window.behind_until(now));
+  if (next == time_point::max() || catch_up_alarm_ != 0) return;
+  if (closed_ && in_flight_ == 0) return;  // an event loop ends when no call is left
+  catch_up_alarm_ = clock_.call_at(next, [this] {
+    catch_up_alarm_ = 0;
+    for (rate_limiter& window : windows_) window.catch_up(clock_.now());
+    wake_next();
+    catch_up_later();
+  });
+}
+
 void start_gate::sent(permit held) {
   const time_point now = clock_.now();
   window_of(held.lane).sent(held.slot, now);
   meter_.count(now);  // an attempt that reached nobody is none
-  wake_next();
+  changed(held.lane);
 }
 
 void start_gate::answered(permit held) {
   window_of(held.lane).answered(held.slot, clock_.now());
-  wake_next();
+  changed(held.lane);
 }
 
 void start_gate::used(permit held, std::uint64_t tokens) {
   window_of(held.lane).correct(held.slot, tokens, clock_.now());
+  if (window_of(held.lane).is_behind()) catch_up_later();
+}
+
+// The lane's window was told something.
+void start_gate::changed(std::size_t lane) {
+  if (window_of(lane).is_behind()) catch_up_later();
+  wake_next();
 }
 
 void start_gate::leave(permit held, bool sent_nothing) {
@@ -164,11 +188,13 @@ void start_gate::leave(permit held, bool sent_nothing) {
   --lanes_[held.lane].in_flight;
   if (held.trial) --lanes_[held.lane].trials;
   --in_flight_;
-  wake_next();
+  if (closed_ && in_flight_ == 0) stop_alarms();
+  changed(held.lane);
 }
 
 void start_gate::pause(time_point until, std::size_t lane) {
   window_of(lane).pause(until, clock_.now());
+  if (window_of(lane).is_behind()) catch_up_later();
 }
 
 time_point start_gate::paused_until(std::size_t lane) {
@@ -200,11 +226,17 @@ void start_gate::set_open(std::size_t lane, bool open) {
 
 void start_gate::close() {
   closed_ = true;
-  if (alarm_ != 0)
-    clock_.cancel(std::exchange(alarm_, 0));  // an event loop ends when no call is left
+  stop_alarms();
+  if (in_flight_ > 0) catch_up_later();
   called_ += line_.size();
   wanted_tokens_.clear();
   line_.wake_all();
+}
+
+void start_gate::stop_alarms() {
+  // An event loop ends when no call is left.
+  if (alarm_ != 0) clock_.cancel(std::exchange(alarm_, 0));
+  if (catch_up_alarm_ != 0) clock_.cancel(std::exchange(catch_up_alarm_, 0));
 }
 
 start_gate::status start_gate::now() {
@@ -220,7 +252,9 @@ start_gate::status start_gate::now() {
                                 [](const lane_state& one) { return one.open && one.full(); });
   if (line_.size() > 0) {
     const time_point next = next_start(now);
-    if (!told.full && next > now && next != time_point::max()) told.next_start = next;
+    const bool held_up = std::any_of(windows_.begin(), windows_.end(),
+                                     [](const rate_limiter& one) { return one.is_held_up(); });
+    if (!told.full && !held_up && next > now && next != time_point::max()) told.next_start = next;
   }
   return told;
 }

@@ -108,10 +108,13 @@ class start_gate {
   rate_limiter& window_of(std::size_t lane) noexcept { return windows_[lanes_[lane].window]; }
   std::optional<permit> try_enter(std::optional<std::size_t> avoided, std::uint64_t tokens);
   bool has_place() const noexcept;
-  time_point next_start(time_point now) const;
+  time_point next_start(time_point now);
   time_point look_again(time_point now);
   void wake_next();
   void arm(time_point now, time_point next);
+  void changed(std::size_t lane);
+  void catch_up_later();
+  void stop_alarms();
 
   clock& clock_;
   std::vector<rate_limiter> windows_;
@@ -126,6 +129,7 @@ class start_gate {
   std::size_t called_ = 0;                        // woken, and not yet through
   clock::timer alarm_ = 0;
   time_point alarm_at_{};
+  clock::timer catch_up_alarm_ = 0;
 };
 
 }  // namespace sluice

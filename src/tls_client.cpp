@@ -1,13 +1,19 @@
 #include "tls_client.hpp"
 
+#include <fmt/format.h>
 #include <openssl/err.h>
 #include <openssl/x509_vfy.h>
+#include <openssl/x509v3.h>
 
+#include <algorithm>
+#include <array>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/ssl/error.hpp>
 #include <boost/asio/ssl/host_name_verification.hpp>
 #include <string_view>
 #include <utility>
+
+#include "shown_text.hpp"
 
 namespace sluice {
 namespace {
@@ -19,6 +25,49 @@ using boost::system::error_code;
 int owner_index() {
   static const int index = SSL_CTX_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
   return index;
+}
+
+/// The names and addresses that a certificate is for, as it may be shown.
+std::string names_in(X509* certificate) {
+  constexpr std::size_t most = 5;
+  constexpr std::size_t v4 = 4;
+  constexpr std::size_t v6 = 16;
+  struct deleter {
+    void operator()(GENERAL_NAMES* names) const noexcept { GENERAL_NAMES_free(names); }
+  };
+  const std::unique_ptr<GENERAL_NAMES, deleter> names(static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
+  std::string told;
+  std::size_t count = 0;
+  const auto add = [&](std::string_view name) {
+    if (++count <= most) told.append(told.empty() ? "" : ", ").append(name);
+  };
+  const int all = names ? sk_GENERAL_NAME_num(names.get()) : 0;
+  for (int i = 0; i < all; ++i) {
+    const GENERAL_NAME* one = sk_GENERAL_NAME_value(names.get(), i);
+    if (one->type != GEN_DNS && one->type != GEN_IPADD) continue;
+    const ASN1_STRING* said = one->type == GEN_DNS ? one->d.dNSName : one->d.iPAddress;
+    const unsigned char* bytes = ASN1_STRING_get0_data(said);
+    const auto size = static_cast<std::size_t>(ASN1_STRING_length(said));
+    if (one->type == GEN_DNS) {
+      add(shown_text({reinterpret_cast<const char*>(bytes), std::min<std::size_t>(size, 255)}));
+    } else if (size == v4) {
+      boost::asio::ip::address_v4::bytes_type address;
+      std::copy_n(bytes, v4, address.begin());
+      add(boost::asio::ip::address_v4(address).to_string());
+    } else if (size == v6) {
+      boost::asio::ip::address_v6::bytes_type address;
+      std::copy_n(bytes, v6, address.begin());
+      add(boost::asio::ip::address_v6(address).to_string());
+    }
+  }
+  if (count > most) told += fmt::format(" and {} more", count - most);
+  if (count > 0) return told;
+  // Old ones name their host as the subject alone, which nobody takes any more.
+  std::array<char, 256> common{};
+  X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, common.data(),
+                            static_cast<int>(common.size()));
+  return common.front() == '\0' ? "no host at all" : shown_text(common.data());
 }
 
 }  // namespace
@@ -48,21 +97,32 @@ int tls_client::keep_session(SSL* connection, SSL_SESSION* session) {
   return 1;  // it is ours now
 }
 
-void tls_client::prepare(stream& fresh) {
+void tls_client::prepare(stream& fresh, std::string& others) {
   SSL* native = fresh.native_handle();
   if (!is_address_) SSL_set_tlsext_host_name(native, host_.c_str());
   error_code ignored;
-  fresh.set_verify_callback(ssl::host_name_verification(host_), ignored);
+  fresh.set_verify_callback(
+      [check = ssl::host_name_verification(host_), &others](bool trusted,
+                                                            ssl::verify_context& seen) {
+        const bool good = check(trusted, seen);
+        if (trusted && !good) {
+          others = names_in(X509_STORE_CTX_get_current_cert(seen.native_handle()));
+        }
+        return good;
+      },
+      ignored);
   if (session_) SSL_set_session(native, session_.get());
 }
 
-std::string tls_client::distrust(stream& refused, const error_code& error) {
+std::string tls_client::distrust(stream& refused, const error_code& error,
+                                 const std::string& others) const {
   const bool untrusted =
       error.category() == boost::asio::error::get_ssl_category() &&
       ERR_GET_REASON(static_cast<unsigned long>(error.value())) == SSL_R_CERTIFICATE_VERIFY_FAILED;
   if (!untrusted) return {};
   const long verdict = SSL_get_verify_result(refused.native_handle());
-  return verdict == X509_V_OK ? "it is for another host" : X509_verify_cert_error_string(verdict);
+  if (verdict != X509_V_OK) return X509_verify_cert_error_string(verdict);
+  return fmt::format("it is not for {}, but for {}", host_, others);
 }
 
 }  // namespace sluice

@@ -25,10 +25,12 @@ class tls_client {
   tls_client& operator=(const tls_client&) = delete;
 
   boost::asio::ssl::context& context() noexcept { return context_; }
-  /// Before the handshake of each connection.
-  void prepare(stream& fresh);
+  /// Before the handshake of each connection. `others` becomes the names in a certificate that
+  /// does not have the host's; it must outlive the handshake.
+  void prepare(stream& fresh, std::string& others);
   /// Why the certificate was refused; empty when the handshake failed for another reason.
-  static std::string distrust(stream& refused, const boost::system::error_code& error);
+  std::string distrust(stream& refused, const boost::system::error_code& error,
+                       const std::string& others) const;
 
  private:
   struct session_deleter {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "function_definitions.hpp"
+#include "image_tokens.hpp"
 #include "json_members.hpp"
 #include "json_text.hpp"
 
@@ -79,10 +80,26 @@ bool is_string(std::string_view value) {
   return value.starts_with('"');
 }
 
+// Whether it says something under another name than these, or one of them twice: of two members,
+// and of names in other letters, it is the relay's choice which it reads.
+bool says_more_than(const members& object, std::initializer_list<std::string_view> names) {
+  const auto is_one = [&](const json_member& member) {
+    return std::find(names.begin(), names.end(), member.key) != names.end();
+  };
+  const bool others = std::any_of(object.begin(), object.end(), [&](const json_member& member) {
+    return is_set(&member) && !is_one(member);
+  });
+  return others || std::any_of(names.begin(), names.end(), [&](std::string_view name) {
+           return std::count_if(object.begin(), object.end(),
+                                [&](const json_member& member) { return member.key == name; }) > 1;
+         });
+}
+
 /// Sums up a prompt.
 class prompt_counter {
  public:
-  explicit prompt_counter(std::string_view model) : family_(family_of(model)) {
+  explicit prompt_counter(std::string_view model)
+      : family_(family_of(model)), images_(image_rule_of(model)) {
     // Unknown models have, as a rule, a vocabulary of about this size.
     tokens_ = tokenizer::of(family_ != nullptr ? family_->tokens : vocabulary::o200k_base);
     count_.exact = family_ != nullptr && tokens_ != nullptr;
@@ -194,12 +211,7 @@ class prompt_counter {
       add_string(name->value);
       name_stands_for_role_ ? --count_.tokens : ++count_.tokens;
     }
-    const bool says_more =
-        std::any_of(message.begin(), message.end(), [](const json_member& member) {
-          return is_set(&member) && member.key != "role" && member.key != "content" &&
-                 member.key != "name";
-        });
-    if (!says_more) return;
+    if (!says_more_than(message, {"role", "content", "name"})) return;
     estimate();
     add_calls(message);
   }
@@ -228,7 +240,7 @@ class prompt_counter {
       const json_member* text = find_member(part, key);
       if (text != nullptr && is_string(text->value)) {
         add_string(text->value);
-        if (type != "text") estimate();
+        if (type != "text" || says_more_than(part, {"type", "text", "cache_control"})) estimate();
         return;
       }
     }
@@ -236,15 +248,19 @@ class prompt_counter {
     if (type == "image_url" || type == "input_image") add_image(part);
   }
 
-  // As gpt-4o counts an image of 1024 by 1024 pixels, or of any size where detail is low
-  // (https://platform.openai.com/docs/guides/images-vision).
+  // By the model's own rule, and by the size that the image's first bytes tell where the request
+  // holds it, else as one of 1024 by 1024 pixels.
   void add_image(const members& part) {
     const json_member* inner = find_member(part, "image_url");
-    const members image =
-        inner == nullptr ? members() : json_members(inner->value).value_or(members());
-    const bool is_low = string_of(find_member(image, "detail")) == "low" ||
+    const std::string_view value = inner == nullptr ? std::string_view() : inner->value;
+    const auto image = json_members(value);
+    const bool is_low = (image && string_of(find_member(*image, "detail")) == "low") ||
                         string_of(find_member(part, "detail")) == "low";
-    count_.tokens += is_low ? 85 : 765;
+    const json_member* url = image ? find_member(*image, "url") : inner;
+    const image_size size = image_size_of(url == nullptr ? std::string_view() : url->value)
+                                .value_or(image_size{1024, 1024});
+    const image_rule rule = images_.value_or(image_rule::tiles(85, 170));  // gpt-4o's
+    count_.tokens += static_cast<std::uint64_t>(rule.tokens(size.width, size.height, is_low));
   }
 
   // What else a message, or an item of a response's input, may say: calls of functions, and what
@@ -294,6 +310,7 @@ class prompt_counter {
   }
 
   const model_family* family_;
+  const std::optional<image_rule> images_;
   const tokenizer* tokens_;
   token_count count_;
   std::uint64_t per_message_ = 3;

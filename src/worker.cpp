@@ -77,6 +77,8 @@ struct worker::attempt final : response_handler {
     }
     return wanted;
   }
+  std::size_t held() const override { return reader.held(); }
+
   worker& owner_;
   start_gate::permit turn_;
   openai::reply_reader reader;
@@ -304,6 +306,7 @@ void worker::finish(attempt_outcome&& told) {
   finished.custom_id = std::move(request_.custom_id);
   finished.target = request_.target;
   finished.model = std::move(request_.model);
+  finished.model_in_doubt = request_.model_in_doubt;
   finished.digest = std::move(request_.digest);
   finished.attempts = request_.attempts + sent_;
   finished.streamed = streamed_;

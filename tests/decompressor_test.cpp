@@ -98,15 +98,16 @@ std::string decoded(std::string_view names, std::string_view body, std::size_t p
   content_decoder decoder;
   if (!names.empty()) decoder.add(names);
   std::string text;
-  const content_decoder::sink take = [&](std::string_view plain) {
-    text += plain;
-    return true;
+  const auto take = [&] {
+    while (decoder.may_have_more()) text += decoder.read();
   };
   try {
     for (; !body.empty(); body.remove_prefix(std::min(piece, body.size()))) {
-      decoder.put(body.substr(0, piece), take);
+      decoder.put(body.substr(0, piece));
+      take();
     }
-    decoder.finish(take);
+    decoder.finish();
+    take();
   } catch (const bad_compression& fault) {
     return fault.what();
   }
@@ -178,13 +179,36 @@ TEST(content_decoder, goes_by_the_bytes_before_it_goes_by_the_name) {
   }
 }
 
-TEST(content_decoder, stops_when_no_more_is_wanted) {
+TEST(content_decoder, unpacks_no_more_than_is_read) {
   content_decoder decoder;
   decoder.add("gzip, gzip");
-  std::size_t pieces = 0;
-  decoder.put(gzip(gzip(std::string(1'000'000, 'x'))),
-              [&](std::string_view) { return ++pieces < 2; });
-  EXPECT_EQ(pieces, 2U);
+  const std::string packed = gzip(gzip(std::string(20'000'000, 'x')));
+  decoder.put(packed);
+  EXPECT_LE(decoder.memory(), packed.size() + 16);
+  std::size_t size = 0;
+  for (int pieces = 0; pieces < 100; ++pieces) size += decoder.read().size();
+  EXPECT_GT(size, 1'000'000U);
+  EXPECT_LT(decoder.memory(), packed.size() + 256 * 1024);
+  decoder.finish();
+  while (decoder.may_have_more()) size += decoder.read().size();
+  EXPECT_EQ(size, 20'000'000U);
+}
+
+TEST(content_decoder, layers_without_end_are_refused) {
+  EXPECT_EQ(decoded("gzip,gzip,gzip,gzip,gzip,gzip", gzip("{}"), 1 << 20),
+            "is packed into itself too often");
+}
+
+// A frame says how large a window its decoder must keep, and may say gigabytes.
+TEST(content_decoder, a_window_larger_than_the_webs_is_refused) {
+  const auto frame = [](int window) {
+    std::string bytes = "\x28\xb5\x2f\xfd";
+    bytes += '\0';
+    bytes += static_cast<char>((window - 10) << 3);
+    return bytes + std::string("\x11\x00\x00{}", 5);
+  };
+  EXPECT_EQ(decoded("zstd", frame(23), 1 << 20), "{}");
+  EXPECT_EQ(decoded("zstd", frame(24), 1 << 20), "is not valid zstd");
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -15,6 +16,10 @@
 #include <optional>
 #include <string>
 #include <vector>
+
+#include <zlib.h>
+
+#include <algorithm>
 
 #include "address_race.hpp"
 #include "support/manual_clock.hpp"
@@ -316,6 +321,259 @@ TEST_F(http_client_test, while_names_cannot_be_looked_up_what_was_known_serves) 
   EXPECT_EQ(server.connections, 2);
 }
 
+// What a relay sent while the program stood still has not been read yet when the alarms ring.
+struct standstill_test : http_client_test {
+  asio::io_context relays{1};
+  tcp::acceptor acceptor{relays, tcp::endpoint(loopback, 0)};
+  tcp::socket relay{relays};
+  std::unique_ptr<http_client> client;
+  nothing_to_tell handler;
+  std::optional<exchange_end> told;
+
+  // As far as the whole request having come to the relay.
+  void ask(bool streamed) {
+    client = make_http_client(loop, time, at(acceptor.local_endpoint().port(), "127.0.0.1"));
+    asio::co_spawn(
+        loop,
+        [this, streamed]() -> asio::awaitable<void> {
+          told =
+              co_await client->exchange({"/v1/chat/completions", "{}", "key", streamed}, handler);
+        },
+        asio::detached);
+    loop.restart();
+    while (loop.poll() > 0) {
+    }
+    relay = acceptor.accept();
+    relay.non_blocking(true);
+    std::string request;
+    while (!request.ends_with("\r\n\r\n{}")) {
+      loop.restart();
+      loop.run_one_for(10ms);
+      std::array<char, 4096> piece{};
+      boost::system::error_code none_yet;
+      request.append(piece.data(), relay.read_some(asio::buffer(piece), none_yet));
+    }
+    relay.non_blocking(false);
+  }
+  void says(const std::string& bytes) { asio::write(relay, asio::buffer(bytes)); }
+  void read_on() {
+    loop.restart();
+    while (!told && loop.run_one_for(10ms) > 0) {
+    }
+  }
+  static constexpr const char* chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+};
+
+TEST_F(standstill_test, a_reply_that_came_meanwhile_counts_whatever_deadline_has_passed) {
+  const struct {
+    const char* deadline;
+    bool streamed;
+    std::string before;  // the standstill
+    std::string meanwhile;
+  } rows[] = {
+      {"--first-byte-timeout", true, "", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"},
+      {"--idle-timeout", true, chunked, "5\r\nhello\r\n0\r\n\r\n"},
+      {"--timeout", false, "", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"},
+  };
+  for (const auto& row : rows) {
+    ask(row.streamed);
+    says(row.before);
+    read_on();
+    says(row.meanwhile);
+    time.stand_still(1h);
+    read_on();
+    ASSERT_TRUE(told.has_value()) << row.deadline;
+    EXPECT_EQ(told->end, exchange_end::how::complete) << row.deadline << ": " << told->message;
+    EXPECT_EQ(handler.body, "hello") << row.deadline;
+    client->abort();
+    told.reset();
+    handler = {};
+  }
+}
+
+TEST_F(standstill_test, the_rest_of_a_reply_may_come_behind_it) {
+  ask(true);
+  says(chunked + std::string("2\r\nhe\r\n"));
+  time.stand_still(1h);
+  read_on();
+  EXPECT_FALSE(told.has_value());
+  says("3\r\nllo\r\n0\r\n\r\n");
+  read_on();
+  ASSERT_TRUE(told.has_value());
+  EXPECT_EQ(told->end, exchange_end::how::complete) << told->message;
+  EXPECT_EQ(handler.body, "hello");
+}
+
+TEST_F(standstill_test, a_relay_that_stays_silent_behind_it_runs_into_its_deadline) {
+  ask(true);
+  time.stand_still(1h);
+  read_on();
+  EXPECT_FALSE(told.has_value());
+  time.advance(119s);
+  read_on();
+  EXPECT_FALSE(told.has_value());
+  time.advance(1s);
+  read_on();
+  ASSERT_TRUE(told.has_value());
+  EXPECT_EQ(told->end, exchange_end::how::timed_out);
+  EXPECT_EQ(told->message, "--first-byte-timeout passed");
+}
+
+TEST_F(standstill_test, what_has_come_is_read_before_an_alarm_in_time_cuts) {
+  ask(true);
+  says("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+  time.advance(120s);  // the loop has not turned since
+  read_on();
+  ASSERT_TRUE(told.has_value());
+  EXPECT_EQ(told->end, exchange_end::how::complete) << told->message;
+}
+
+std::string gzip(std::string_view text) {
+  constexpr int form = 15 + 16;
+  z_stream packer{};
+  deflateInit2(&packer, Z_BEST_COMPRESSION, Z_DEFLATED, form, 8, Z_DEFAULT_STRATEGY);
+  std::string packed(deflateBound(&packer, text.size()), '\0');
+  packer.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
+  packer.avail_in = static_cast<uInt>(text.size());
+  packer.next_out = reinterpret_cast<Bytef*>(packed.data());
+  packer.avail_out = static_cast<uInt>(packed.size());
+  deflate(&packer, Z_FINISH);
+  packed.resize(packer.total_out);
+  deflateEnd(&packer);
+  return packed;
+}
+
+// Two replies that together are more than there is memory for.
+struct memory_test : http_client_test {
+  struct keeper final : response_handler {
+    void on_sent() override {}
+    void on_head(openai::response_head) override {}
+    openai::reply_reader::need on_body(std::string_view bytes) override {
+      body += bytes;
+      most = std::max(most, body.size());
+      return openai::reply_reader::need::more;
+    }
+    std::size_t held() const override { return body.size(); }
+    std::string body;
+    std::size_t most = 0;
+  };
+  struct asked {
+    keeper handler;
+    std::optional<exchange_end> told;
+  };
+
+  static constexpr std::size_t large = 4 << 20;
+  answering_server server{loop};
+  std::shared_ptr<reply_memory> memory = std::make_shared<reply_memory>(large);
+  std::unique_ptr<http_client> client;
+
+  memory_test() {
+    server.reply = "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(large) + "\r\n\r\n" +
+                   std::string(large, 'x');
+    client = make_http_client(loop, time, at(server.port(), "127.0.0.1"),
+                              name_lookup::system_resolver, memory);
+  }
+  void ask(asked& by) {
+    asio::co_spawn(
+        loop,
+        [this, &by]() -> asio::awaitable<void> {
+          by.told = co_await client->exchange(an_embedding, by.handler);
+        },
+        asio::detached);
+  }
+  void turn() {
+    loop.restart();
+    while (loop.run_one_for(20ms) > 0) {
+    }
+  }
+};
+
+TEST_F(memory_test, one_reply_is_read_to_its_end_while_the_others_wait) {
+  std::array<asked, 4> all;
+  for (asked& each : all) ask(each);
+  turn();
+  const auto ended = [&] {
+    return std::count_if(all.begin(), all.end(), [](const asked& a) { return a.told.has_value(); });
+  };
+  EXPECT_EQ(ended(), 1) << "its memory counts until it is given back";
+  EXPECT_LT(memory->total(), 2 * large);
+  for (int i = 1; i <= 4; ++i) {
+    EXPECT_EQ(ended(), i);
+    for (asked& each : all) {
+      if (!each.told) continue;
+      EXPECT_EQ(each.told->end, exchange_end::how::complete) << each.told->message;
+      EXPECT_EQ(each.handler.most, large);
+      each.told->memory.reset();
+    }
+    turn();
+  }
+  EXPECT_EQ(memory->total(), 0U);
+  client->abort();
+  server.close();
+}
+
+TEST_F(memory_test, a_wait_for_it_is_no_silence_of_the_relay) {
+  asked first;
+  asked second;
+  ask(first);
+  ask(second);
+  turn();
+  asked& waits = first.told ? second : first;
+  asked& ended = first.told ? first : second;
+  ASSERT_TRUE(ended.told.has_value());
+  ASSERT_FALSE(waits.told.has_value());
+  time.advance(1h);
+  turn();
+  EXPECT_FALSE(waits.told.has_value());
+  ended.told->memory.reset();
+  turn();
+  ASSERT_TRUE(waits.told.has_value());
+  EXPECT_EQ(waits.told->end, exchange_end::how::complete) << waits.told->message;
+  client->abort();
+  server.close();
+}
+
+TEST_F(memory_test, who_waits_for_it_can_be_called_off) {
+  asked first;
+  asked second;
+  ask(first);
+  ask(second);
+  turn();
+  asked& waits = first.told ? second : first;
+  client->abort();
+  turn();
+  ASSERT_TRUE(waits.told.has_value());
+  EXPECT_EQ(waits.told->message, "interrupted");
+  server.close();
+}
+
+TEST_F(memory_test, what_is_packed_is_unpacked_as_far_as_there_is_room) {
+  memory = std::make_shared<reply_memory>(1 << 20);
+  client = make_http_client(loop, time, at(server.port(), "127.0.0.1"),
+                            name_lookup::system_resolver, memory);
+  const std::string packed = gzip(std::string(2 * large, 'x'));
+  server.reply = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: " +
+                 std::to_string(packed.size()) + "\r\n\r\n" + packed;
+  asked first;
+  asked second;
+  ask(first);
+  ask(second);
+  turn();
+  asked& waits = first.told ? second : first;
+  asked& ended = first.told ? first : second;
+  ASSERT_TRUE(ended.told.has_value());
+  EXPECT_EQ(ended.handler.body.size(), 2 * large);
+  EXPECT_FALSE(waits.told.has_value());
+  EXPECT_LT(waits.handler.body.size(), std::size_t{2} << 20);
+  ended.told->memory.reset();
+  turn();
+  ASSERT_TRUE(waits.told.has_value());
+  EXPECT_EQ(waits.told->end, exchange_end::how::complete) << waits.told->message;
+  EXPECT_EQ(waits.handler.body.size(), 2 * large);
+  client->abort();
+  server.close();
+}
+
 struct address_race_test : http_client_test {
   connection link{loop, time, nullptr};
 
@@ -371,7 +629,7 @@ TEST_F(address_race_test, when_all_refuse_the_last_reason_stands) {
 
 TEST_F(address_race_test, a_deadline_or_an_abort_ends_it) {
   const silent_address silent(loop);
-  link.limit.set(time.now() + 10s, "--connect-timeout");
+  link.limit.set(10s, "--connect-timeout");
   EXPECT_TRUE(race({silent.endpoint(), silent.endpoint()}, [&] { time.advance(10s); }));
   EXPECT_EQ(link.first_cause("?"), "--connect-timeout passed");
 

@@ -108,5 +108,22 @@ TEST(job_files, results_are_told_from_jobs) {
   }
 }
 
+TEST(job_files, a_job_under_several_names_is_one) {
+  const test::temp_dir dir;
+  const std::string job = dir.write("x.jsonl", "{}\n");
+  const std::string other = dir.write("y.jsonl", "{}\n");
+  std::filesystem::create_symlink("x.jsonl", dir / "link.jsonl");
+  std::filesystem::create_hard_link(job, dir / "hard.jsonl");
+  const std::string missing = dir / "missing.jsonl";
+  const auto told = without_repeats({job, dir / "./x.jsonl", other, dir / "link.jsonl",
+                                     dir / "hard.jsonl", missing, missing, "-", "-"});
+  EXPECT_EQ(told.jobs, (std::vector<std::string>{job, other, missing, missing, "-", "-"}));
+  for (const char* name : {"./x.jsonl", "link.jsonl", "hard.jsonl"}) {
+    EXPECT_THAT(told.repeats, testing::HasSubstr(name));
+  }
+  EXPECT_EQ(told.repeats.find('\n'), std::string::npos);
+  EXPECT_TRUE(without_repeats({job, other}).repeats.empty());
+}
+
 }  // namespace
 }  // namespace sluice

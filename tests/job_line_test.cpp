@@ -238,12 +238,28 @@ TEST(job_line, bad_lines_of_every_kind) {
       {R"({"model":"m","messages":[],"t":Infinity})", errc::invalid_json_line, "JSON"},
       {R"({"model":"m","messages":[],"t":01})", errc::invalid_json_line, "JSON"},
       {R"({"model":"m","messages":[],})", errc::invalid_json_line, "JSON"},
-      {"{\"model\":\"m\",\"messages\":\"\xff\"}", errc::invalid_json_line, "JSON"},
+      {"{\"model\":\"m\",\"messages\":\"\xff\"}", errc::invalid_json_line, "UTF-8"},
       {"{\"model\":\"m\",\"messages\":\"a\tb\"}", errc::invalid_json_line, "JSON"},
       {"[]", errc::invalid_request_line, "object"},
       {"\"text\"", errc::invalid_request_line, "object"},
       {"12", errc::invalid_request_line, "object"},
-      {R"({"custom_id":5,"model":"m","messages":[]})", errc::invalid_request_line, "custom_id"},
+      {R"({"custom_id":true,"model":"m","messages":[]})", errc::invalid_request_line, "custom_id"},
+      {R"({"custom_id":["a"],"model":"m","messages":[]})", errc::invalid_request_line, "custom_id"},
+      {R"({"custom_id":"g","params":{"model":"claude","messages":[]}})", errc::invalid_request_line,
+       "Anthropic", "g"},
+      {R"({"recordId":"g","modelInput":{}})", errc::invalid_request_line, "Bedrock"},
+      {R"({"key":"g","request":{"contents":[]}})", errc::invalid_request_line, "Gemini"},
+      {R"({"custom_id":"g","response":{"status_code":200}})", errc::invalid_request_line,
+       "result of a batch", "g"},
+      {R"({"url":"/openai/deployments/d/chat/completions?api-version=2024-10-21","body":{}})",
+       errc::invalid_request_line, "Azure"},
+      {R"({"url":"/chat/completions?api-version=2024-10-21","body":{}})",
+       errc::invalid_request_line, "Azure"},
+      {R"({"url":"https://api.openai.com/v1/chat/completions","body":{}})",
+       errc::invalid_request_line, "--base-url"},
+      {R"({"url":"/v1/messages","body":{}})", errc::invalid_request_line, "/v1/messages"},
+      {R"({"url":"/","body":{}})", errc::invalid_request_line, "url"},
+      {R"({"url":"","body":{}})", errc::invalid_request_line, "url"},
       {R"({"custom_id":"g","method":"GET","url":"/v1/chat/completions","body":{"model":"m"}})",
        errc::invalid_request_line, "method", "g"},
       {R"({"custom_id":"g","method":"POST","url":"/v1/images","body":{"model":"m"}})",
@@ -286,6 +302,110 @@ TEST(job_line, what_json_allows_is_sent) {
         R"({"model":"m","messages":[],"":{"}":"{"}})"}) {
     EXPECT_EQ(parsed(body, plain()).body, body);
   }
+}
+
+TEST(job_line, the_end_of_a_url_names_the_endpoint) {
+  const std::pair<const char*, endpoint> rows[] = {
+      {"/chat/completions", endpoint::chat_completions},
+      {"chat/completions", endpoint::chat_completions},
+      {"v1/chat/completions", endpoint::chat_completions},
+      {"/v1/chat/completions/", endpoint::chat_completions},
+      {"/v4/chat/completions", endpoint::chat_completions},
+      {"/v1beta/chat/completions", endpoint::chat_completions},
+      {"/completions", endpoint::completions},
+      {"embeddings", endpoint::embeddings},
+      {"/responses", endpoint::responses},
+  };
+  for (const auto& [url, target] : rows) {
+    const std::string line =
+        R"({"url":")" + std::string(url) + R"(","body":{"model":"m","messages":[]}})";
+    EXPECT_EQ(parsed(line, plain()).target, target) << url;
+  }
+}
+
+TEST(job_line, a_number_is_an_id_and_null_is_none) {
+  for (const char* id : {"5", "0", "-7", "1.50", "123456789012345678901234567890"}) {
+    for (const std::string rest :
+         {R"(,"model":"m","messages":[]})", R"(,"url":"/v1/embeddings","body":{"model":"m"}})"}) {
+      const auto told = parsed(R"({"custom_id":)" + std::string(id) + rest, plain());
+      EXPECT_EQ(told.custom_id, id);
+      EXPECT_EQ(told.body.find("custom_id"), std::string::npos);
+    }
+  }
+  EXPECT_EQ(parsed(R"({"custom_id":null,"model":"m","messages":[]})", plain()).custom_id, "line-7");
+}
+
+TEST(job_line, ids_that_differ_in_a_lone_surrogate_alone_are_two) {
+  const auto id = [](const std::string& text) {
+    return parsed(R"({"custom_id":)" + text + R"(,"model":"m","messages":[]})", plain()).custom_id;
+  };
+  EXPECT_NE(id(R"("\ud800")"), id(R"("\ud801")"));
+  EXPECT_NE(id(R"("\ud800")"), id(R"("\ufffd")"));
+  EXPECT_EQ(id(R"("\ud800")"), id(R"("\uD800")"));
+  EXPECT_EQ(id(R"("\ud83d\ude00")"), id("\"😀\""));
+}
+
+// What a flag does not change is what the user wrote, whichever of two a relay reads.
+TEST(job_line, doubled_members_of_a_body_stay) {
+  const struct {
+    const char* what;
+    const char* line;
+    job_options options;
+    const char* model;
+    const char* body;
+  } rows[] = {
+      {"two models: the last is the request's", R"({"model":"a","messages":[],"model":"b"})",
+       plain(), "b", R"({"model":"a","messages":[],"model":"b"})"},
+      {"by an escaped name", R"({"model":"a","messages":[],"\u006dodel":"b"})", plain(), "b",
+       R"({"model":"a","messages":[],"\u006dodel":"b"})"},
+      {"a name in other letters is another", R"({"model":"a","messages":[],"Model":"b"})", plain(),
+       "a", R"({"model":"a","messages":[],"Model":"b"})"},
+      {"--model yields to either", R"({"model":"a","messages":[],"model":"b"})",
+       with([](auto& o) { o.model = "m"; }), "b", R"({"model":"a","messages":[],"model":"b"})"},
+      {"but not to one that says nothing", R"({"model":"a","messages":[],"model":null})",
+       with([](auto& o) { o.model = "m"; }), "m", R"({"model":"a","messages":[],"model":"m"})"},
+      {"--override-model is for all of them",
+       R"({"model":"a", "messages":[],"\u006dodel" : "b","model":null })", with([](auto& o) {
+         o.model = "m";
+         o.override_model = true;
+       }),
+       "m", R"({"model":"m", "messages":[],"model":"m","model":"m" })"},
+      {"stream fields behind doubled members",
+       R"({"model":"a","messages":[],"messages":[],"n":1,"n":2})",
+       with([](auto& o) { o.include_usage = false; }, true), "a",
+       R"({"model":"a","messages":[],"messages":[],"n":1,"n":2,"stream":true})"},
+      {"of two streams the last is heard",
+       R"({"model":"a","stream":true,"messages":[],"stream":false})", with([](auto&) {}, true), "a",
+       R"({"model":"a","stream":true,"messages":[],"stream":false})"},
+      {"every custom_id is left out",
+       R"({"custom_id":"x","model":"a" , "custom_id":"y","custom_id":1, "messages":[], "\u0063ustom_id":"z" ,"custom_id":"w" })",
+       plain(), "a", R"({"model":"a" , "messages":[] })"},
+      {"of an object of nothing else", R"({"custom_id":"x", "custom_id":"y"})", with([](auto& o) {
+         o.model = "m";
+         o.target = endpoint::chat_completions;
+       }),
+       "m", R"({"model":"m"})"},
+  };
+  for (const auto& row : rows) {
+    const auto told = parsed(row.line, row.options);
+    EXPECT_EQ(told.model, row.model) << row.what;
+    EXPECT_EQ(told.body, row.body) << row.what;
+    EXPECT_TRUE(nlohmann::json::accept(told.body)) << row.what;
+  }
+}
+
+// Ten times the members, ten times the work: were it the square, this test would take many minutes.
+TEST(job_line, a_name_that_stands_many_times_costs_no_more_than_its_bytes) {
+  std::string ids;
+  std::string prompts;
+  for (int i = 0; i < 300'000; ++i) {
+    ids += R"("custom_id":"x",)";
+    prompts += R"("prompt":"x",)";
+  }
+  EXPECT_EQ(parsed("{" + ids + R"("model":"m","messages":[]})", plain()).body,
+            R"({"model":"m","messages":[]})");
+  EXPECT_EQ(parsed("{" + prompts + R"("model":"m"})", plain()).body,
+            R"({"messages":[{"role":"user","content":"x"}],"model":"m"})");
 }
 
 TEST(job_line, a_custom_id_may_hold_anything) {

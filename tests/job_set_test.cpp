@@ -548,7 +548,7 @@ struct budget_job_test : job_set_test {
 TEST_F(budget_job_test, the_bound_is_of_the_prompt_and_the_longest_reply) {
   const usd reply = *usd::parse("0.00001") * 100;
   const auto next = open()->next();
-  EXPECT_EQ(next->most, *usd::parse("0.0000025") * bound_prompt(*next) + reply);
+  EXPECT_EQ(next->most, *usd::parse("0.0000025") * bound_prompt(*next, 0) + reply);
   relay_prices of_pool(prices);
   of_pool.set_renamed("gpt-4o");
   job_set jobs({dir / "x.jsonl"}, lines, output, of_pool);

@@ -1,9 +1,15 @@
 #include "json_members.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 #include <vector>
+
+#include "json_text.hpp"
 
 namespace sluice {
 namespace {
@@ -62,6 +68,38 @@ TEST(json_string, says_what_a_string_says) {
             "\n" + std::string(100'000, 'x'));
   EXPECT_FALSE(json_string("\"\\n\xff\"")) << "no valid UTF-8";
   for (const char* text : {"1", "null", "[\"a\"]", ""}) EXPECT_FALSE(json_string(text)) << text;
+}
+
+TEST(json_string, says_what_another_parser_says) {
+  for (unsigned unit = 0; unit < 0x10000; unit += 7) {
+    const std::string text = fmt::format("\"x\\u{:04x}y\\u{:04X}\"", unit, 0xFFFF - unit);
+    const bool surrogates = (unit & 0xF800U) == 0xD800 || ((0xFFFF - unit) & 0xF800U) == 0xD800;
+    if (surrogates) continue;
+    EXPECT_EQ(json_string(text), nlohmann::json::parse(text).get<std::string>());
+  }
+  EXPECT_EQ(json_string(R"("\uD834\uDD1E")"), "\xF0\x9D\x84\x9E");
+  EXPECT_EQ(json_string(R"("\ud83d\ud83d\ude00\ude00")"), "\xEF\xBF\xBD😀\xEF\xBF\xBD");
+  for (const char* text : {R"("\x")", R"("\u12")", R"("\u12G4")", R"("\")"})
+    EXPECT_FALSE(json_string(text)) << text;
+}
+
+TEST(json_string_wtf8, keeps_lone_surrogates_apart_and_gives_them_back) {
+  const std::string texts[] = {R"("\ud800")",       R"("\ud801")",      R"("\udfff")",
+                               R"("\udc00\ud800")", R"("a\ud800b\n😀")", R"("\ud83d😀")"};
+  std::set<std::string> apart;
+  for (const std::string& text : texts) {
+    const auto told = json_string_wtf8(text);
+    ASSERT_TRUE(told) << text;
+    apart.insert(*told);
+    std::string back;
+    append_json_wtf8(back, *told);
+    EXPECT_EQ(back, text);
+  }
+  EXPECT_EQ(apart.size(), std::size(texts));
+  EXPECT_EQ(json_string_wtf8(R"("\ud83d\ude00")"), "😀");
+  std::string back;
+  append_json_wtf8(back, "a\xff\xed\xa0\x80\xed\xa0");
+  EXPECT_EQ(back, "\"a\xEF\xBF\xBD\\ud800\xEF\xBF\xBD\xEF\xBF\xBD\"");
 }
 
 }  // namespace

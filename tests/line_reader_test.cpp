@@ -91,6 +91,9 @@ TEST(line_reader, cuts_files_into_lines) {
       {"a carriage return inside stays", "a\rb\n", {{1, "a\rb"}}},
       {"blank lines are counted and passed over", "\n \t\na\n\r\n\nb\n\n", {{3, "a"}, {6, "b"}}},
       {"only blank lines", "\n\n \r\n", {}},
+      {"carriage returns alone are blank",
+       "a\n\r\r\n\r\n \r \r\n\r\r\nb\n\r",
+       {{1, "a"}, {6, "b"}}},
       {"a byte order mark", "\xEF\xBB\xBF{}\n", {{1, "{}"}}},
       {"a byte order mark alone", "\xEF\xBB\xBF", {}},
       {"a byte order mark elsewhere stays",
@@ -134,6 +137,25 @@ TEST(line_reader, reads_the_same_however_the_bytes_come) {
     line_reader reader(std::make_unique<pieces>(text, [&] { return 1 + random() % 500; }), longest);
     ASSERT_EQ(read_all(reader), expected);
   }
+}
+
+TEST(line_reader, its_start_is_seen_before_the_first_line_and_changes_nothing) {
+  const std::string text = "\xEF\xBB\xBF\n \r\n{\n  1\n}\n";
+  const std::vector<seen_line> expected = {{3, "{"}, {4, "  1"}, {5, "}"}};
+  for (const std::size_t size : {std::size_t{1}, std::size_t{7}, std::size_t{1} << 20}) {
+    line_reader reader(std::make_unique<pieces>(text, [size] { return size; }), 100);
+    EXPECT_TRUE(reader.start(1).starts_with("\n \r\n{\n"));
+    EXPECT_TRUE(reader.start(2).starts_with("\n \r\n{\n  1\n"));
+    EXPECT_EQ(read_all(reader), expected) << size;
+  }
+  // No more than is needed is waited for, nor read of a line without end.
+  line_reader slow(std::make_unique<pieces>(text, [] { return 1; }), 100);
+  EXPECT_EQ(slow.start(1), "\n \r\n{\n");
+  line_reader endless(std::make_unique<pieces>(std::string(5'000'000, 'x'), [] { return 9999; }),
+                      100);
+  EXPECT_LT(endless.start(1).size(), 1'000'000U);
+  line_reader empty(std::make_unique<pieces>("", [] { return 1; }), 100);
+  EXPECT_EQ(empty.start(1), "");
 }
 
 TEST(line_reader, a_line_longer_than_the_buffer_comes_whole) {

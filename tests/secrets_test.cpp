@@ -2,6 +2,10 @@
 
 #include <gmock/gmock.h>
 
+#include <random>
+#include <string>
+#include <vector>
+
 #include "json_text.hpp"
 
 namespace sluice {
@@ -33,8 +37,20 @@ TEST(secrets, the_key_is_found_in_all_ways_to_say_it) {
       {"behind a line's end", R"("\nsk-0f9b3c7d5a1e8462/x")", R"("\n[key]")"},
       {"behind a backslash", R"("\\sk-0f9b3c7d5a1e8462/x")", R"("\\[key]")"},
       {"behind a lone one, in plain text", R"(\sk-0f9b3c7d5a1e8462/x)", R"(\[key])"},
-      {"an escape that is escaped is none", R"("\\u0073k-0f9b3c7d5a1e8462/x")",
-       R"("\\u0073k-0f9b3c7d5a1e8462/x")"},
+      {"in an escape that is escaped: JSON in a string of JSON",
+       R"("{\"said\":\"\\u0073k-0f9b3c7d5a1e8462\\/x\"}")", R"("{\"said\":\"[key]\"}")"},
+      {"percent-encoded", "/v1?key=sk-0f9b3c7d5a1e8462%2fx&a=b", "/v1?key=[key]&a=b"},
+      {"percent-encoded to the letter",
+       "%73%6B%2D%30%66%39%62%33%63%37%64%35%61%31%65%38%34%36%32%2F%78", "[key]"},
+      {"percent-encoded twice", "sk-0f9b3c7d5a1e8462%252Fx", "[key]"},
+      {"in base64", "c2stMGY5YjNjN2Q1YTFlODQ2Mi94", "[key]"},
+      {"in base64, behind another byte", "OnNrLTBmOWIzYzdkNWExZTg0NjIveA==", "On[key]"},
+      {"in base64, behind two", "IDpzay0wZjliM2M3ZDVhMWU4NDYyL3g=", "IDp[key]"},
+      {"in the base64 of JSON", R"("eyJrZXkiOiJzay0wZjliM2M3ZDVhMWU4NDYyL3gifQ==")",
+       R"("eyJrZXkiOiJ[key]ifQ==")"},
+      {"at the end of a text that was cut", "the key is sk-0f9b3c7d5", "the key is [key]"},
+      {"cut in the middle", "the key sk-0f9b3c7d5... is bad", "the key [key]... is bad"},
+      {"in a longer word", "xsk-0f9b3c7d5a1e8462/xyz", "x[key]yz"},
       {"cut", "the key sk-0f9b3c7d5…", "the key [key]…"},
       {"cut before it says much", "the key sk-0f9b…", "the key sk-0f9b…"},
       {"another one", "sk-0f9b3c7d5a1e8463/x", "sk-0f9b3c7d5a1e8463/x"},
@@ -49,11 +65,138 @@ TEST(secrets, json_stays_json) {
   EXPECT_FALSE(json_fault(text));
 }
 
-TEST(secrets, a_word_that_is_none_stays) {
-  for (const char* word : {"", "any", "no-secret-at-al", "12345678901234567890"}) {
-    const std::string text = "any text, no-secret-at-al, 12345678901234567890";
-    EXPECT_EQ(blotted(text, with_key(word)), text) << word;
+TEST(secrets, a_short_key_is_found_as_a_word_of_its_own) {
+  const struct {
+    const char* what;
+    const char* word;
+    const char* text;
+    const char* shown;
+  } rows[] = {
+      {"what litellm is set up with", "sk-1234", "Authentication Error, key=sk-1234.",
+       "Authentication Error, key=[key]."},
+      {"alone in a string", "sk-1234", R"({"param":"sk-1234"})", R"({"param":"[key]"})"},
+      {"as a member's name", "sk-1234", R"({"sk-1234":{"spend":1}})", R"({"[key]":{"spend":1}})"},
+      {"behind a line's end", "sk-1234", R"("\nsk-1234\n")", R"("\n[key]\n")"},
+      {"behind an escaped blank", "sk-1234", "Bearer%20sk-1234%0a", "Bearer%20[key]%0a"},
+      {"in a longer word", "sk-1234", "task-1234, desk-12345, sk-12345",
+       "task-1234, desk-12345, sk-12345"},
+      {"in base64", "sk-1234", "eyJrIjoic2stMTIzNCJ9", "eyJrIjoi[key]J9"},
+      {"cut", "sk-1234", "key=sk-123…", "key=[key]…"},
+      {"of letters and digits", "hunter2", "the password hunter2", "the password [key]"},
+      {"of digits alone", "12345678901234567890", "bad key: 12345678901234567890!",
+       "bad key: [key]!"},
+      {"of a few digits", "123456", R"({"said":"no 123456"})", R"({"said":"no [key]"})"},
+      {"a number of JSON stays one", "12345678", R"({"a":12345678,"b":[12345678, 12345678]})",
+       R"({"a":12345678,"b":[12345678, 12345678]})"},
+      {"a part of a number", "12345678", "12345678.5 0.12345678 1-12345678 123456789",
+       "12345678.5 0.12345678 1-12345678 123456789"},
+      {"a number in what only looks like JSON", "12345678", "[proxy] code:12345678",
+       "[proxy] code:[key]"},
+  };
+  for (const auto& row : rows)
+    EXPECT_EQ(blotted(row.text, with_key(row.word)), row.shown) << row.what;
+}
+
+TEST(secrets, what_may_be_any_word_is_one_where_it_is_named) {
+  const struct {
+    const char* word;
+    const char* text;
+    const char* shown;
+  } rows[] = {
+      {"any", "any text of any kind", "any text of any kind"},
+      {"any", "Incorrect API key provided: any. You can find it",
+       "Incorrect API key provided: [key]. You can find it"},
+      {"any", R"({"Authorization":"Bearer any"})", R"({"Authorization":"Bearer [key]"})"},
+      {"any", R"({"api_key": "any", "any": null})", R"({"api_key": "[key]", "any": null})"},
+      {"any", R"("{\"token\":\"any\"}")", R"("{\"token\":\"[key]\"}")"},
+      {"any", "/v1/models?api-key=any", "/v1/models?api-key=[key]"},
+      {"1234", "key 1234, of 1234 tokens", "key [key], of 1234 tokens"},
+      {"1234", R"({"token":1234})", R"({"token":1234})"},
+      {"null", R"({"api_key":null})", R"({"api_key":null})"},
+      {"1234", "无效的令牌 1234", "无效的令牌 [key]"},
+      {"ollama", "ollama serves it", "ollama serves it"},
+      {"sunshine", R"({"error":{"param":"sunshine","message":"no sunshine today"}})",
+       R"({"error":{"param":"[key]","message":"no sunshine today"}})"},
+      {"lm-studio", "lm-studio is a program; Bearer lm-studio",
+       "lm-studio is a program; Bearer [key]"},
+      {"choices", R"({"choices":[]})", R"({"choices":[]})"},
+      {"ab", "key ab", "key ab"},
+      {"", "key ", "key "},
+  };
+  for (const auto& row : rows) EXPECT_EQ(blotted(row.text, with_key(row.word)), row.shown);
+}
+
+TEST(secrets, a_key_that_is_spread_over_tokens) {
+  const struct {
+    const char* what;
+    const char* text;
+    const char* shown;
+  } rows[] = {
+      {"of chat",
+       R"({"logprobs":{"content":[{"token":"is ","logprob":-1,"bytes":[105,115,32],"top_logprobs":[]},)"
+       R"({"token":"sk","logprob":-2.50,"bytes":[115,107],"top_logprobs":[{"token":"sk","logprob":-1}]},)"
+       R"({"token":"-12","bytes":[45]},{"token":"34","bytes":null},{"token":"!","bytes":[33]}]}})",
+       R"({"logprobs":{"content":[{"token":"is ","logprob":-1,"bytes":[105,115,32],"top_logprobs":[]},)"
+       R"({"token":"[key]","logprob":-2.50,"bytes":null,"top_logprobs":[]},)"
+       R"({"token":"","bytes":null},{"token":"","bytes":null},{"token":"!","bytes":[33]}]}})"},
+      {"of completions",
+       R"({"logprobs":{"tokens":["is"," sk","-1","234","!"],"token_logprobs":[-1,-2,-3,-4,-5]}})",
+       R"({"logprobs":{"tokens":["is"," [key]","","","!"],"token_logprobs":[-1,-2,-3,-4,-5]}})"},
+      {"of thoughts that came in pieces",
+       R"({"reasoning_details":[{"text":"it is sk-"},{"text":"1234, so"}]})",
+       R"({"reasoning_details":[{"text":"it is [key]"},{"text":", so"}]})"},
+      {"other tokens", R"({"tokens":["task","-1","234"]})", R"({"tokens":["task","-1","234"]})"},
+  };
+  for (const auto& row : rows) {
+    const std::string text = blotted(row.text, with_key("sk-1234"));
+    EXPECT_EQ(text, row.shown) << row.what;
+    EXPECT_FALSE(json_fault(text)) << row.what;
   }
+}
+
+TEST(secrets, any_json_stays_json) {
+  std::minstd_rand dice(7);
+  const auto pick = [&](const std::vector<std::string>& of) { return of[dice() % of.size()]; };
+  for (const char* word :
+       {"sk-0f9b3c7d5a1e8462/x", "sk-1234", "nok-12", "12345678", "n\"u\\ll77"}) {
+    const std::string whole = word;
+    const std::vector<std::string> said{whole,
+                                        whole.substr(0, 3),
+                                        whole.substr(3),
+                                        "\n",
+                                        "\\",
+                                        "\"",
+                                        " ",
+                                        "key=",
+                                        "u005c",
+                                        "%2f",
+                                        "…",
+                                        "n"};
+    for (int round = 0; round < 3000; ++round) {
+      const auto text = [&] {
+        std::string some;
+        for (unsigned i = 0; i < dice() % 6; ++i) some += pick(said);
+        return json_quote(some);
+      };
+      std::string json = R"({"token":)" + text() + R"(,"bytes":[12345678],"b":[{"token":)" +
+                         text() + R"(},{"token":)" + text() + R"(}],"c":)" + json_quote(text()) +
+                         "}";
+      const std::string before = json;
+      secrets(with_key(whole)).blot_out(json);
+      ASSERT_FALSE(json_fault(json)) << before << " became " << json;
+    }
+  }
+}
+
+TEST(secrets, a_proxys_password_is_one) {
+  relay_options relay;
+  relay.proxy = "http://me:hunter%402@proxy.example:3128";
+  EXPECT_EQ(
+      blotted("407 no me:hunter@2, nor hunter@2, nor hunter%402, nor Basic bWU6aHVudGVyQDI=, me",
+              relay),
+      "407 no [key], nor [key], nor [key], nor Basic [key], me");
+  relay.proxy = "http://token-1@proxy.example:3128";
+  EXPECT_EQ(blotted("no token-1", relay), "no [key]");
 }
 
 TEST(secrets, headers_that_hold_one_are_told_by_their_names) {

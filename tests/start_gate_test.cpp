@@ -1,6 +1,7 @@
 #include "start_gate.hpp"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "support/manual_clock.hpp"
+#include "support/temp_dir.hpp"
 
 namespace sluice {
 namespace {
@@ -329,6 +331,86 @@ TEST_F(start_gate_test, a_pause_and_a_trial_hold_their_lane_alone) {
   EXPECT_FALSE(gate.now().full);
   advance(5s);
   EXPECT_EQ(held.at(4).lane, 0U);
+  clear_out(gate);
+}
+
+// A window that another process keeps: it is stopped inside the lock, say.
+struct kept_window_test : start_gate_test {
+  test::temp_dir dir;
+  std::vector<std::optional<lock_holder>> held_up;
+  limit_store own{dir / "window", host, 1s, tell()};
+  limit_store other{dir / "window", host, 1s, tell()};
+  std::optional<limit_store::hold> kept;
+
+  static constexpr host_id host{.boot = {1}, .machine = {1}};
+  limit_store::reports tell() {
+    return {.not_shared = [](const std::string& why) { ADD_FAILURE() << why; },
+            .held_up = [this](const std::optional<lock_holder>& who) { held_up.push_back(who); }};
+  }
+  void keep() { kept.emplace(other, time.now()); }
+};
+
+TEST_F(kept_window_test, nobody_starts_until_it_can_be_had_and_all_goes_on_by_the_clock) {
+  start_gate gate(time, {2, 1s, pacing::burst, 0, &own}, 64);
+  keep();
+  for (int name : {1, 2, 3}) enter(gate, name);
+  advance(1900ms);
+  EXPECT_TRUE(entered.empty());
+  EXPECT_TRUE(held_up.empty()) << "it may be a moment";
+  advance(60s);
+  EXPECT_TRUE(entered.empty());
+  EXPECT_EQ(held_up.size(), 1U) << "told once";
+  ASSERT_TRUE(held_up.front());
+  EXPECT_EQ(held_up.front()->process, ::getpid());
+  EXPECT_FALSE(held_up.front()->stopped);
+  EXPECT_FALSE(gate.now().next_start) << "nobody knows when";
+  kept.reset();
+  advance(100ms);
+  EXPECT_EQ(entered, (std::vector{1, 2}));
+  clear_out(gate);
+}
+
+TEST_F(kept_window_test, it_hears_of_everything_whether_anybody_waits_or_not) {
+  start_gate gate(time, {1, 1s, pacing::burst, 0, &own}, 64);
+  enter(gate, 1);
+  keep();
+  advance(5s);
+  gate.sent(held.at(1));
+  gate.answered(held.at(1));
+  leave(gate, 1);
+  const time_point answered = time.now();
+  advance(5s);
+  kept.reset();
+  advance(100ms);
+  EXPECT_EQ(time.calls_to_come(), 0U) << "everything was told";
+  rate_limiter seen({1, 1s, pacing::burst, 0, &other});
+  const time_point free = seen.next_start(time.now());
+  EXPECT_GE(free, answered + 60s);
+  EXPECT_LE(free, answered + 60s + 100ms) << "by the time at which it happened";
+}
+
+TEST_F(kept_window_test, closing_waits_for_nobody) {
+  start_gate gate(time, {1, 1s, pacing::burst, 0, &own}, 64);
+  enter(gate, 1);
+  keep();
+  enter(gate, 2);
+  gate.close();
+  poll();
+  EXPECT_EQ(sent_away, std::vector{2});
+  gate.sent(held.at(1));
+  EXPECT_EQ(time.calls_to_come(), 1U) << "while one is in flight, others wait for its news";
+  leave(gate, 1);
+  EXPECT_EQ(time.calls_to_come(), 0U) << "an event loop ends when no call is left";
+  EXPECT_TRUE(loop.stopped());
+}
+
+TEST_F(kept_window_test, another_lane_is_taken_meanwhile) {
+  start_gate gate(time, {{5, 1s, pacing::burst, 0, &own}, {5, 1s, pacing::burst}}, {{0, 1}, {1, 1}},
+                  0);
+  keep();
+  for (int name : {1, 2}) enter(gate, name);
+  EXPECT_EQ(held.at(1).lane + held.at(2).lane, 2U);
+  kept.reset();
   clear_out(gate);
 }
 

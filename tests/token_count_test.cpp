@@ -111,6 +111,48 @@ TEST_F(prompts, what_is_not_known_to_the_token_is_an_estimate) {
   expect_chat("gpt-4", "[{\"role\":\"user\",\"content\":\"\xFF\xFF\xFF\xFF\xFF\"}]", 12, false);
 }
 
+TEST_F(prompts, what_a_relay_may_read_otherwise_is_an_estimate) {
+  for (const char* message :
+       {R"({"role":"user","content":"long","content":"hi"})",
+        R"({"role":"user","content":"hi","Content":"long"})",
+        R"({"role":"user","content":"hi","role":"user"})",
+        R"({"role":"user","content":[{"type":"text","text":"long","text":"hi"}]})",
+        R"({"role":"user","content":[{"type":"text","text":"hi","Text":"long"}]})"}) {
+    EXPECT_FALSE(prompt_tokens(endpoint::chat_completions, "gpt-4",
+                               R"({"messages":[)" + std::string(message) + "]}")
+                     .exact)
+        << message;
+  }
+  expect_chat("gpt-4", R"([{"role":"user","content":"hi","refusal":null}])", 8, true);
+  expect_chat(
+      "gpt-4",
+      R"([{"role":"user","content":[{"type":"text","text":"hi","cache_control":{"type":"ephemeral"}}]}])",
+      8, true);
+}
+
+TEST_F(prompts, images_count_by_their_models_own_rule_and_by_their_size) {
+  const auto image = [](const std::string& url, const std::string& more = {}) {
+    return R"([{"role":"user","content":[{"type":"image_url","image_url":{"url":")" + url + "\"" +
+           more + "}}]}]";
+  };
+  const std::string far = "https://example.com/a.png";
+  const std::string wide =  // of 2000 by 400 pixels
+      "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAB9AAAAGQCAYAAAA=";
+  expect_chat("gpt-4o", image(far), 765 + 7, false);
+  expect_chat("gpt-4o-mini", image(far), 25501 + 7, false);
+  expect_chat("gpt-4o-mini", image(far, R"(,"detail":"low")"), 2833 + 7, false);
+  expect_chat("gpt-4.1-mini", image(far), 1659 + 7, false);
+  expect_chat("gpt-5-nano", image(far), 2520 + 7, false);
+  expect_chat("gpt-4o", image(wide), 85 + 4 * 170 + 7, false);
+  expect_chat("gpt-4.1-mini", image(wide), 1327 + 7, false);
+  expect_chat("nobody-knows", image(far), 765 + 7, false);
+  expect(
+      endpoint::responses, "o3",
+      R"({"input":[{"role":"user","content":[{"type":"input_image","detail":"low","image_url":")" +
+          far + R"("}]}]})",
+      75 + 7, false);
+}
+
 // By the bills of requests to gpt-3.5-turbo that https://github.com/hmarr/openai-chat-tokens has.
 TEST_F(prompts, functions_are_estimated_as_they_were_billed) {
   const auto expect_functions = [](const std::string& messages, const std::string& functions,

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <limits>
 #include <nlohmann/json.hpp>
 
 namespace sluice {
@@ -54,6 +55,24 @@ TEST(job_totals, has_exactly_the_keys_of_the_contract) {
     EXPECT_THAT(keys_of(told[times]), testing::UnorderedElementsAre("p50", "p90", "p99"));
   }
   EXPECT_TRUE(told["cost_usd"].is_string());
+}
+
+TEST(job_totals, never_wrap_whatever_the_lines_say) {
+  constexpr std::int64_t largest = std::numeric_limits<std::int64_t>::max();
+  job_totals totals;
+  for (int i = 0; i < 12; ++i) {
+    line_facts lying = success("m", {largest, largest, largest, largest}, "1000000000000000000");
+    lying.reported_cost = usd::parse("1000000000000000000");
+    totals.add(lying);
+  }
+  const auto told = ordered_json::parse(totals.to_json("x.jsonl", job_status::completed));
+  for (const char* kind : {"prompt", "cached", "completion", "reasoning", "total"}) {
+    EXPECT_EQ(told["tokens"][kind], largest) << kind;
+    EXPECT_EQ(told["models"]["m"]["tokens"][kind], largest) << kind;
+  }
+  EXPECT_EQ(told["cost_usd"], "10000000000000000000");
+  EXPECT_EQ(told["models"]["m"]["cost_usd"], "10000000000000000000");
+  EXPECT_EQ(told["reported_cost_usd"], "10000000000000000000");
 }
 
 TEST(job_totals, sums_what_the_lines_say) {

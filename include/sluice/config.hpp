@@ -75,6 +75,9 @@ struct relay_options {
   duration trailer_timeout =
       std::chrono::seconds{5};  ///< for usage and [DONE] once every choice ended
   std::uint64_t max_response_bytes = std::uint64_t{64} << 20;
+  std::uint64_t max_bytes_in_flight = std::uint64_t{128}
+                                      << 20;  ///< of all replies on their way together, unpacked;
+                                              ///< at least what one may have
 };
 
 /// How fast, and how long to keep trying.

@@ -75,6 +75,7 @@ struct failure {
   bool tier_full = false;  ///< no capacity in the service tier: says nothing of other requests
   bool unreadable =
       false;             ///< a reply came whole and could not be read; the same again is of no use
+  bool goes_on = false;  ///< the relay works on it in the background: again would be paid again
   int max_retries = -1;  ///< a smaller bound on retries than the run's; -1: none
 };
 

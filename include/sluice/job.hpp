@@ -16,6 +16,8 @@ struct request {
 
   std::size_t job = 0;     ///< index of its job in the run
   std::uint64_t line = 0;  ///< 1-based line of the job file
+  /// Where the line has one; a number as its text; else "line-N". Lone surrogates stand in it as
+  /// WTF-8 has them.
   std::string custom_id;
   endpoint target = endpoint::chat_completions;
   std::string model;      ///< as asked for; prices go by it
@@ -29,6 +31,7 @@ struct request {
   std::uint32_t attempts = 0;          ///< attempts that earlier runs spent on it
   std::uint32_t settled_attempts = 0;  ///< of those, the ones that its last line tells of
   usd most;                            ///< under a budget: the most that one attempt can cost
+  bool model_in_doubt = false;         ///< under a budget: the body names several models
 };
 
 }  // namespace sluice

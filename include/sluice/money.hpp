@@ -15,7 +15,8 @@
 namespace sluice {
 
 /// An exact amount of US dollars: a whole number of 1e-18 USD. That holds any price of a token
-/// given with up to twelve decimals per million, and sums up to 1e18 USD. Never a binary fraction.
+/// given with up to twelve decimals per million. Sums end at 1e19 USD, on either side, and never
+/// wrap. Never a binary fraction.
 class usd {
  public:
   __extension__ using units = __int128;
@@ -35,15 +36,19 @@ class usd {
   std::string to_string() const;
 
   constexpr usd& operator+=(usd other) noexcept {
-    value_ += other.value_;
+    value_ = within_bounds(value_ + other.value_);
     return *this;
   }
   constexpr usd& operator-=(usd other) noexcept {
-    value_ -= other.value_;
+    value_ = within_bounds(value_ - other.value_);
     return *this;
   }
-  friend constexpr usd operator+(usd a, usd b) noexcept { return usd{a.value_ + b.value_}; }
-  friend constexpr usd operator*(usd a, std::int64_t n) noexcept { return usd{a.value_ * n}; }
+  friend constexpr usd operator+(usd a, usd b) noexcept { return a += b; }
+  friend constexpr usd operator*(usd a, std::int64_t n) noexcept {
+    units product = 0;
+    const bool too_much = __builtin_mul_overflow(a.value_, n, &product);
+    return usd{too_much ? ((a.value_ < 0) == (n < 0) ? most : -most) : within_bounds(product)};
+  }
   friend constexpr bool operator==(usd, usd) = default;
   friend constexpr std::strong_ordering operator<=>(usd a, usd b) noexcept {
     return a.value_ < b.value_   ? std::strong_ordering::less
@@ -52,6 +57,12 @@ class usd {
   }
 
  private:
+  // Two of them still fit into the units.
+  static constexpr units most = units{10'000'000'000'000'000'000U} * 1'000'000'000'000'000'000;
+
+  static constexpr units within_bounds(units value) noexcept {
+    return value > most ? most : value < -most ? -most : value;
+  }
   constexpr explicit usd(units value) : value_(value) {}
   units value_ = 0;
 };

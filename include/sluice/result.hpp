@@ -37,12 +37,13 @@ struct result {
   std::string custom_id;
   std::string relay;  ///< the pool's member that was asked last; empty: there is one relay
   endpoint target = endpoint::chat_completions;
-  std::string model;           ///< as the job asked for it; empty for a bad line
-  std::string digest;          ///< empty for a bad line
-  std::uint32_t attempts = 0;  ///< over the life of the job
-  bool streamed = false;       ///< a stream was asked for
-  double started_at = 0;       ///< of the last attempt, in seconds since the epoch
-  double latency_ms = 0;       ///< of the last attempt: from its start to the last byte
+  std::string model;            ///< as the job asked for it; empty for a bad line
+  bool model_in_doubt = false;  ///< as of its request
+  std::string digest;           ///< empty for a bad line
+  std::uint32_t attempts = 0;   ///< over the life of the job
+  bool streamed = false;        ///< a stream was asked for
+  double started_at = 0;        ///< of the last attempt, in seconds since the epoch
+  double latency_ms = 0;        ///< of the last attempt: from its start to the last byte
   std::optional<double>
       ttft_ms;  ///< from its start to the first content, reasoning, refusal or tool piece
   boost::system::result<reply, failure> outcome;

@@ -1,25 +1,37 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string_view>
 
 namespace sluice {
 
-/// Token counts of one reply. `cached_tokens` is a part of `prompt_tokens`, `reasoning_tokens` a
-/// part of `completion_tokens`.
+/// No reply has more tokens of a kind: a relay that reports more has counted nothing.
+constexpr std::int64_t most_tokens_of_a_reply = 1'000'000'000'000;
+
+/// The sum of two counts, which are not negative; the largest there is where it would be larger.
+constexpr std::int64_t saturated_sum(std::int64_t a, std::int64_t b) noexcept {
+  constexpr std::int64_t largest = std::numeric_limits<std::int64_t>::max();
+  return a > largest - b ? largest : a + b;
+}
+
+/// Token counts of one reply, or of many. `cached_tokens` is a part of `prompt_tokens`,
+/// `reasoning_tokens` a part of `completion_tokens`.
 struct token_usage {
   std::int64_t prompt_tokens = 0;
   std::int64_t cached_tokens = 0;
   std::int64_t completion_tokens = 0;
   std::int64_t reasoning_tokens = 0;
 
-  std::int64_t total_tokens() const noexcept { return prompt_tokens + completion_tokens; }
+  std::int64_t total_tokens() const noexcept {
+    return saturated_sum(prompt_tokens, completion_tokens);
+  }
 
   token_usage& operator+=(const token_usage& other) noexcept {
-    prompt_tokens += other.prompt_tokens;
-    cached_tokens += other.cached_tokens;
-    completion_tokens += other.completion_tokens;
-    reasoning_tokens += other.reasoning_tokens;
+    prompt_tokens = saturated_sum(prompt_tokens, other.prompt_tokens);
+    cached_tokens = saturated_sum(cached_tokens, other.cached_tokens);
+    completion_tokens = saturated_sum(completion_tokens, other.completion_tokens);
+    reasoning_tokens = saturated_sum(reasoning_tokens, other.reasoning_tokens);
     return *this;
   }
   friend bool operator==(const token_usage&, const token_usage&) = default;

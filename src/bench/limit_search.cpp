@@ -41,6 +41,7 @@ struct limit_search::follower final : response_handler {
     search.changed_.wake_all();
   }
   openai::reply_reader::need on_body(std::string_view bytes) override { return reader.body(bytes); }
+  std::size_t held() const override { return reader.held(); }
 
   limit_search& search;
   start_gate::permit turn;

@@ -73,6 +73,8 @@ struct load_run::attempt final : response_handler {
     return wanted;
   }
 
+  std::size_t held() const override { return reader.held(); }
+
   // What is being told of; where no one knows, it is told at once.
   time_point came() const { return arrived.value_or(time.now()); }
 

@@ -20,7 +20,7 @@
 #include "cli/screen.hpp"
 #include "cli/standard_output.hpp"
 #include "job_files.hpp"
-#include "line_reader.hpp"
+#include "job_reader.hpp"
 #include "shown_text.hpp"
 #include "sluice/error.hpp"
 
@@ -71,14 +71,17 @@ std::vector<setting> check_flags(check_settings& target) {
 }
 
 // Those that hold a job; each can be opened, or nothing is printed.
-std::vector<std::string> jobs_among(const std::vector<std::string>& named) {
+std::vector<std::string> jobs_among(const std::vector<std::string>& named,
+                                    const job_options& lines) {
   std::vector<std::string> paths;
-  for (const auto& path : named) {
+  const auto [jobs_named, repeats] = without_repeats(named);
+  if (!repeats.empty()) spdlog::info("{}", repeats);
+  for (const auto& path : jobs_named) {
     if (is_result_file(path)) {
       spdlog::info("{}: holds results, not a job; passed over", shown_text(path));
       continue;
     }
-    if (path != "-") open_bytes(path);
+    if (path != "-") (void)open_job(path, lines);
     paths.push_back(path);
   }
   if (paths.empty()) refuse("there is no job to check; name a JSONL file");
@@ -132,7 +135,7 @@ exit_status check_jobs(check_settings& chosen, const std::vector<std::string>& n
     if (!chosen.run.config_file.empty()) shown.show_heading();
   }
   const auto prices = load_prices(chosen.run);
-  const auto paths = jobs_among(named);
+  const auto paths = jobs_among(named, options.job);
   require_standard_input(paths);
   options.job.stream = false;  // the fields of a stream are no part of what is counted
   const check_options how{.lines = options.job,

@@ -150,7 +150,7 @@ std::string check_lines(const std::vector<named_check>& jobs, const check_limits
 
 void append_request_line(std::string& out, const checked_request& request) {
   fmt::format_to(std::back_inserter(out), R"({{"line":{},"custom_id":)", request.line);
-  append_json_quoted(out, request.custom_id);
+  append_json_wtf8(out, request.custom_id);
   out += R"(,"model":)";
   append_json_quoted(out, request.model);
   fmt::format_to(std::back_inserter(out), R"(,"prompt_tokens":{},"encoding":)",

@@ -294,7 +294,8 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
   screen shown;
   std::vector<std::string> paths;
   std::vector<std::string> results;
-  for (const auto& path : named) (is_result_file(path) ? results : paths).push_back(path);
+  const auto [jobs_named, repeats] = without_repeats(named);
+  for (const auto& path : jobs_named) (is_result_file(path) ? results : paths).push_back(path);
   if (paths.empty()) {
     refuse(results.empty() ? "there is no job to run; name a JSONL file"
                            : results.front() + ": holds results, not a job; name a JSONL file");
@@ -309,6 +310,7 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
   if (!simulated) require_keys(chosen);
   chosen.engine.check();
   shown.heading(heading(chosen, simulated != nullptr));
+  if (!repeats.empty()) spdlog::info("{}", repeats);
   for (const auto& path : results) {
     spdlog::info("{}: holds results, not a job; passed over", path);
   }

@@ -57,6 +57,19 @@ void chunk_reader::expect_end() {
   }
 }
 
+void chunk_reader::let_go() {
+  constexpr std::size_t large = std::size_t{1} << 20;
+  if (padded_.size() <= large) return;
+  document_ = ondemand::document();
+  parser_ = ondemand::parser();
+  std::string().swap(padded_);
+}
+
+std::size_t chunk_reader::held() const noexcept {
+  constexpr std::size_t with_index = 4;  // the parser's places of tokens, beside the text itself
+  return padded_.size() * with_index;
+}
+
 /// Sizes grow by doubling: the chunks of a stream are each a little longer than the one before.
 void chunk_reader::load(std::string_view text) {
   const std::size_t needed = text.size() + simdjson::SIMDJSON_PADDING;

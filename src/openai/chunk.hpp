@@ -31,6 +31,11 @@ class chunk_reader {
   /// Throws where more text follows the object, which has been walked to its end.
   void expect_end();
 
+  /// Gives back what a large object took; whatever was read of it is gone then.
+  void let_go();
+  /// Bytes that are kept.
+  std::size_t held() const noexcept;
+
  private:
   void load(std::string_view text);
 

@@ -28,6 +28,9 @@ bool is_text(std::string_view key) {
                   key);
 }
 
+/// What an object of a reply may have; what comes behind them is left out.
+constexpr std::size_t most_members = 1024;
+
 constexpr std::string_view plain_head = R"("type":"text",)";
 constexpr std::string_view part_end = R"("})";
 
@@ -146,6 +149,14 @@ bool piecewise_object::has(std::string_view key) const {
   return found != nullptr && !found->text.empty();
 }
 
+std::size_t piecewise_object::held() const noexcept {
+  std::size_t sum = 0;
+  for (const member& each : members_) {
+    sum += sizeof each + each.key.size() + each.text.size() + each.seen.last.size();
+  }
+  return sum;
+}
+
 bool piecewise_object::given(std::string_view key) const {
   const member* found = find(key);
   return found != nullptr && found->is != form::null;
@@ -180,6 +191,7 @@ piecewise_object::member& piecewise_object::obtain(std::string_view key) {
   for (member& each : members_) {
     if (each.key == key) return each;
   }
+  if (members_.size() >= most_members) return spare_ = {};
   return members_.emplace_back(member{std::string(key), form::null, {}});
 }
 

@@ -48,6 +48,8 @@ class piecewise_object {
   void merge(simdjson::ondemand::object delta);
 
   bool empty() const { return members_.empty(); }
+  /// Bytes that are kept.
+  std::size_t held() const noexcept;
   /// The string, array or value has something in it.
   bool has(std::string_view key) const;
   /// The member came at least once, and not as null.
@@ -90,6 +92,7 @@ class piecewise_object {
   static void write_member(std::string& out, const member& written);
 
   std::vector<member> members_;
+  member spare_;  ///< in the place of one that is too many
 };
 
 /// Ends an object or array that was written with a comma behind every member.

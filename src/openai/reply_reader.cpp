@@ -27,6 +27,9 @@ enum class form : std::uint8_t {
   text,
 };
 
+/// Of an error's body. One that is longer is no refusal of a request; what is left of it is text.
+constexpr std::size_t longest_error = std::size_t{1} << 20;
+
 /// Enough of a page to tell what it says.
 constexpr std::size_t longest_text = std::size_t{16} * 1024;
 
@@ -252,7 +255,8 @@ reply_reader::need reply_reader::state::take_within_limit(std::string_view bytes
 }
 
 reply_reader::need reply_reader::state::take_error(std::string_view bytes) {
-  const std::uint64_t room = expected.max_body_bytes - body.size();
+  const std::uint64_t most = std::min<std::uint64_t>(expected.max_body_bytes, longest_error);
+  const std::uint64_t room = most - body.size();
   done = bytes.size() >= room;
   body += bytes.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(room, bytes.size())));
   return done ? need::nothing : need::more;
@@ -357,6 +361,7 @@ chunk_meaning reply_reader::state::read(const sse_parser::event& event) {
                                       ? response.add(event.type, object)
                                       : completion.add(object);
     chunks.expect_end();
+    chunks.let_go();
     return meaning;
   } catch (const simdjson::simdjson_error&) {
     return chunk_meaning::garbage;
@@ -396,7 +401,10 @@ result reply_reader::state::stream_outcome(ending how, std::string_view transpor
   }
   if (!had_event && sniff(body) == form::text) return whole_outcome(how, transport);
   const bool vouched_for = done || how == ending::complete;
-  if (vouched_for ? !complete() : !settled()) return interrupted(how, true, transport);
+  if (vouched_for ? !complete() : !settled()) {
+    if (response.in_background()) return background_failure(response.opened());
+    return interrupted(how, true, transport);
+  }
   result whole =
       read_whole_reply(expected.target == endpoint::responses ? response.body() : completion.body(),
                        expected.target);
@@ -430,6 +438,11 @@ void reply_reader::head(response_head head, double now_unix) {
 
 reply_reader::need reply_reader::body(std::string_view bytes) {
   return state_->take(bytes);
+}
+
+std::size_t reply_reader::held() const noexcept {
+  return state_->body.size() + state_->parser.held() + state_->chunks.held() +
+         state_->completion.held() + state_->response.held();
 }
 
 piece_count reply_reader::pieces() const noexcept {

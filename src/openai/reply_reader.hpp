@@ -68,6 +68,8 @@ class reply_reader {
   void head(response_head head, double now_unix);
   need body(std::string_view bytes);
 
+  /// Bytes that it keeps of the reply.
+  std::size_t held() const noexcept;
   /// Of a stream, so far.
   piece_count pieces() const noexcept;
   bool content_began() const noexcept { return pieces().any > 0; }

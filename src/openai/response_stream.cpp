@@ -301,6 +301,12 @@ chunk_meaning response_stream::add(std::string_view type, ondemand::object objec
       event.type == "response.failed") {
     return chunk_meaning::error;
   }
+  constexpr std::size_t of_a_part = 512;
+  for (const std::string_view kept : {event.response, event.item, event.part, event.annotation,
+                                      event.logprobs, event.delta, event.whole("text")}) {
+    held_ += kept.size();
+  }
+  held_ += items_.size() < most_items && event.content_index ? of_a_part : 0;
   if (last_status(event.type).empty()) {
     if (event.type == "response.output_item.added" || event.type == "response.output_item.done") {
       take_item(event, event.type.ends_with(".done"));
@@ -313,6 +319,12 @@ chunk_meaning response_stream::add(std::string_view type, ondemand::object objec
   }
   body_ = end(event.type, event.response);
   return body_.empty() ? chunk_meaning::error : chunk_meaning::last;
+}
+
+bool response_stream::in_background() const {
+  raw_members members = members_of(opened_);
+  const std::string* said = find(members, "background");
+  return said != nullptr && *said == "true";
 }
 
 /// The item that an event is about, by its id first and by its place else; a new one where there is

@@ -30,6 +30,12 @@ class response_stream {
   chunk_meaning add(std::string_view type, simdjson::ondemand::object event);
 
   bool complete() const { return !body_.empty(); }
+  /// The `response` object as it was when it began; empty before.
+  const std::string& opened() const { return opened_; }
+  /// It says that it goes on without this connection.
+  bool in_background() const;
+  /// Bytes that are kept, about.
+  std::size_t held() const noexcept { return held_ + body_.size(); }
   /// Of what has come so far: text, and reasoning, refusal or arguments beside it.
   piece_count pieces() const noexcept { return pieces_; }
   /// The `response` object of the event that ended the stream; empty before.
@@ -79,6 +85,7 @@ class response_stream {
   static std::string built_part(const part& from);
 
   piece_count pieces_;
+  std::size_t held_ = 0;
   std::vector<item> items_;  ///< in the order in which they began
   std::string opened_;       ///< the response as it was when it began
   std::string body_;

@@ -57,7 +57,7 @@ std::optional<T> peek(ondemand::object& piece, std::string_view name) {
 
 /// Leaves the piece as it was.
 std::optional<std::int64_t> index_of(ondemand::object& piece) {
-  constexpr std::int64_t sane = 1'000'000;
+  constexpr std::int64_t sane = 4096;
   std::optional<std::int64_t> index;
   if (auto found = member(piece, "index")) index = whole_number(raw_json(*found));
   piece.reset().value();
@@ -128,7 +128,28 @@ chunk_meaning stream_assembler::add(ondemand::object chunk) {
   if (!familiar) return chunk_meaning::stray;
   for (const auto& [key, raw] : told_) top_.replace(key, raw);
   usage_told_ = usage_told_ || with_usage;
+  for (chunk_reader* each : {&inner_, &parts_, &thoughts_}) each->let_go();
   return chunk_meaning::progress;
+}
+
+std::size_t stream_assembler::tool_calls::held() const noexcept {
+  std::size_t sum = by_id.size() * 2 * sizeof(std::string);
+  for (const auto& [place, each] : by_place) {
+    sum += sizeof each + each.members.held() + each.function.held() + each.custom.held();
+  }
+  return sum;
+}
+
+std::size_t stream_assembler::words::held() const noexcept {
+  return members.held() + function_call.held() + audio.held() + tools.held();
+}
+
+std::size_t stream_assembler::held() const noexcept {
+  std::size_t sum = top_.held() + inner_.held() + parts_.held() + thoughts_.held();
+  for (const auto& [index, each] : choices_) {
+    sum += sizeof each + each.members.held() + each.message.held() + each.logprobs.held();
+  }
+  return sum;
 }
 
 /// Some relays give a usage that is empty, or all zeros, behind or before the one that counts.
@@ -363,6 +384,8 @@ void stream_assembler::tool_calls::add(ondemand::object piece) {
 /// Where a piece belongs, or where the call that it begins goes.
 std::int64_t stream_assembler::tool_calls::place_of(ondemand::object& piece,
                                                     const std::string& id) {
+  constexpr std::size_t most = 4096;  // what follows is no call that anybody asked for
+  if (by_place.size() >= most) return latest;
   const std::int64_t next = by_place.empty() ? 0 : std::prev(by_place.end())->first + 1;
   const auto known = id.empty() ? by_id.end() : by_id.find(id);
   const auto index = index_of(piece);

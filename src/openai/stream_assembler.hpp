@@ -34,6 +34,8 @@ class stream_assembler {
   /// It is complete, and the last of it was no content: some relays give a finish reason with
   /// every chunk, so that content behind one takes it back until it, or the usage, is told again.
   bool settled() const { return complete() && !went_on_; }
+  /// Bytes that are kept.
+  std::size_t held() const noexcept;
   /// Of what has come so far.
   piece_count pieces() const noexcept { return pieces_; }
   /// The whole object.
@@ -55,6 +57,7 @@ class stream_assembler {
     std::int64_t latest = -1;  ///< the place that the last piece went to
 
     void add(simdjson::ondemand::object piece);
+    std::size_t held() const noexcept;
     std::int64_t place_of(simdjson::ondemand::object& piece, const std::string& id);
     void write(std::string& out) const;
   };
@@ -65,6 +68,8 @@ class stream_assembler {
     piecewise_object function_call;
     piecewise_object audio;
     tool_calls tools;
+
+    std::size_t held() const noexcept;
   };
 
   struct choice {

@@ -25,8 +25,17 @@ struct reported_counts {
   count cached_at_top;               // Moonshot
   count cache_read, cache_creation;  // Claude: these are no part of `input`
   bool has_input_details = false;
-  bool garbled = false;  ///< one that money hangs on is there, and is no count
+  bool garbled = false;  ///< one that money hangs on is there, and is no count; or any is too large
+
+  count read(ondemand::value& value);
+  /// The larger of what was found so far and a count.
+  void take_larger(count& into, ondemand::value value) {
+    if (const count found = read(value)) into = std::max(*found, into.value_or(0));
+  }
 };
+
+/// What a relay says beyond it is no cost.
+const usd dearest_reply = *usd::parse("1000000000");
 
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
@@ -46,10 +55,9 @@ std::string_view number_text(ondemand::value& value) {
   return raw.starts_with('"') ? inside_quotes(raw) : raw;
 }
 
-count read_count(ondemand::value& value) {
-  constexpr double largest = 9007199254740992.0;  // 2^53: beyond it a double is no count
+count reported_counts::read(ondemand::value& value) {
   const std::string_view text = number_text(value);
-  constexpr std::size_t short_enough = 15;
+  constexpr std::size_t short_enough = 12;  // to be below the most
   if (!text.empty() && text.size() <= short_enough &&
       std::all_of(text.begin(), text.end(), is_digit)) {
     std::int64_t plain = 0;
@@ -57,15 +65,11 @@ count read_count(ondemand::value& value) {
     return plain;
   }
   const auto number = read_number(text);
-  if (!number || *number < 0 || *number > largest) return std::nullopt;
+  if (number && *number > static_cast<double>(most_tokens_of_a_reply)) garbled = true;
+  if (!number || *number < 0 || garbled) return std::nullopt;
   const auto whole = static_cast<std::int64_t>(*number);
   if (static_cast<double>(whole) != *number) return std::nullopt;
   return whole;
-}
-
-/// The larger of what was found so far and a count.
-void take_larger(count& into, ondemand::value value) {
-  if (const count found = read_count(value)) into = std::max(*found, into.value_or(0));
 }
 
 /// What was written to the cache, in the words of OpenAI, of LiteLLM, and of new-api.
@@ -79,18 +83,18 @@ void read_details(ondemand::value& value, reported_counts& counts) {
   for (ondemand::field field : value.get_object()) {
     const std::string_view key = field.unescaped_key();
     if (key == "cached_tokens") {
-      take_larger(counts.cached, field.value());
+      counts.take_larger(counts.cached, field.value());
     } else if (key == "reasoning_tokens") {
-      take_larger(counts.reasoning, field.value());
+      counts.take_larger(counts.reasoning, field.value());
     } else if (names_cache_write(key)) {
-      take_larger(counts.cache_creation, field.value());
+      counts.take_larger(counts.cache_creation, field.value());
     }
   }
 }
 
 void read_field(std::string_view key, ondemand::value& value, reported_counts& counts) {
   const auto billed = [&](count& into) {
-    into = read_count(value);
+    into = counts.read(value);
     counts.garbled = counts.garbled || (!into && !is_null(value));
   };
   if (key == "prompt_tokens")
@@ -98,21 +102,21 @@ void read_field(std::string_view key, ondemand::value& value, reported_counts& c
   else if (key == "completion_tokens")
     billed(counts.completion);
   else if (key == "total_tokens")
-    counts.total = read_count(value);
+    counts.total = counts.read(value);
   else if (key == "input_tokens")
     billed(counts.input);
   else if (key == "output_tokens")
     billed(counts.output);
   else if (key == "prompt_cache_hit_tokens")
-    counts.cache_hit = read_count(value);
+    counts.cache_hit = counts.read(value);
   else if (key == "cached_tokens")
-    counts.cached_at_top = read_count(value);
+    counts.cached_at_top = counts.read(value);
   else if (key == "cache_read_input_tokens")
-    counts.cache_read = read_count(value);
+    counts.cache_read = counts.read(value);
   else if (key == "reasoning_tokens")
-    take_larger(counts.reasoning, value);  // SGLang, Perplexity
+    counts.take_larger(counts.reasoning, value);  // SGLang, Perplexity
   else if (names_cache_write(key))
-    take_larger(counts.cache_creation, value);
+    counts.take_larger(counts.cache_creation, value);
   else if (key == "prompt_tokens_details" || key == "completion_tokens_details" ||
            key == "output_tokens_details")
     read_details(value, counts);
@@ -189,12 +193,14 @@ usage_report read_usage(ondemand::object usage, endpoint target) {
   for (ondemand::field field : usage) {
     const std::string_view key = field.unescaped_key();
     if (key == "cost") {
-      report.cost = usd::nearest(number_text(field.value()));
+      const auto cost = usd::nearest(number_text(field.value()));
+      if (cost && *cost <= dearest_reply) report.cost = cost;
     } else if (key == "service_tier") {
       ondemand::value value = field.value();
       report.service_tier = json_string(raw_json(value)).value_or(std::string());
     } else {
-      read_field(key, field.value(), counts);
+      ondemand::value value = field.value();
+      read_field(key, value, counts);
     }
   }
   if (!counts.garbled) report.tokens = normalised(counts, target);

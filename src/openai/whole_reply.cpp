@@ -28,6 +28,7 @@ struct findings {
   std::size_t data = 0;           ///< elements of `data`
   bool has_output = false;        ///< an `output` with something in it
   std::string status;             ///< of a response object
+  std::string id;                 ///< likewise
   std::string incomplete_reason;  ///< of a response object
   std::map<std::string, std::uint64_t> finish_reasons;  ///< or what stands for them
   usage_report usage;
@@ -140,6 +141,8 @@ findings walk(ondemand::object root, endpoint target) {
       found.has_output = is_array(value) && is_truthy(raw_json(value));
     } else if (key == "status") {
       found.status = string_or_empty(value);
+    } else if (key == "id") {
+      found.id = string_or_empty(value);
     } else if (key == "incomplete_details") {
       read_incomplete_details(value, found);
     } else if (key == "usage") {
@@ -225,10 +228,30 @@ std::string fault_without_place(std::string_view fault) {
 /// A walk over a text that is a JSON object.
 findings findings_in(std::string_view object, endpoint target) {
   static thread_local chunk_reader reader;  // its buffers are worth keeping
-  return walk(reader.object(object), target);
+  findings found = walk(reader.object(object), target);
+  reader.let_go();
+  return found;
 }
 
 }  // namespace
+
+// https://platform.openai.com/docs/guides/background
+failure background_failure(std::string_view response) {
+  findings found;
+  try {
+    found = findings_in(response, endpoint::responses);
+  } catch (const simdjson::simdjson_error&) {
+    // It has no id then.
+  }
+  failure failed = invalid_response(fmt::format(
+      "the reply is made in the background (status {}): it can be had later at /v1/responses/{} "
+      "and "
+      "is not asked for again; without \"background\": true the request waits for it",
+      one_line(found.status, 100), found.id.empty() ? "its id" : one_line(found.id, 200)));
+  failed.kind = failure_class::permanent;
+  failed.goes_on = true;
+  return failed;
+}
 
 std::map<std::string, std::uint64_t> finish_reasons(std::string_view body) {
   try {
@@ -259,10 +282,19 @@ boost::system::result<reply, failure> read_whole_reply(std::string text, endpoin
       whole.body.find('\r') != std::string::npos) {
     whole.body = json_compact(whole.body);
   }
+  if (is_nested_deeper(whole.body, deepest_body)) {
+    failure failed = invalid_response("the reply is nested deeper than 1,000 levels");
+    failed.unreadable = true;
+    return failed;
+  }
   if (!whole.body.starts_with('{')) {
     return invalid_body(whole.body, {"the reply is not a JSON object", true});
   }
   findings found = findings_in(whole.body, target);
+  const bool goes_on = found.status == "queued" || found.status == "in_progress";
+  if (target == endpoint::responses && goes_on && !found.refused) {
+    return background_failure(whole.body);
+  }
   if (auto why = objection_to(found, target)) return invalid_body(whole.body, *std::move(why));
 
   whole.usage = found.usage.tokens;

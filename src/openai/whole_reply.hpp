@@ -21,6 +21,10 @@ boost::system::result<reply, failure> read_whole_reply(std::string text, endpoin
 /// gives nothing.
 std::map<std::string, std::uint64_t> finish_reasons(std::string_view body);
 
+/// The failure of a response object that its relay still works on, in the background: its content
+/// can be had there later, by its id, and the same request again would be paid again.
+failure background_failure(std::string_view response);
+
 /// The failure of a 2xx whose body is no reply.
 failure invalid_response(std::string message);
 

@@ -10,6 +10,7 @@
 
 #include "json_members.hpp"
 #include "openai/error_body.hpp"
+#include "sluice/usage.hpp"
 
 namespace sluice {
 namespace {
@@ -198,7 +199,7 @@ struct job_history::parser {
       if (key != "completion_tokens") return true;
       std::int64_t tokens = 0;
       if (member.get_int64().get(tokens) != good) return false;
-      into.completion_tokens = tokens;
+      into.completion_tokens = std::clamp<std::int64_t>(tokens, 0, most_tokens_of_a_reply);
       return true;
     });
   }

@@ -23,7 +23,7 @@ TEST(shown_command, is_typed_again_as_it_was) {
   for (const char* header :
        {"X-Team: blue", "HTTP-Referer: https://acme.example/?a=b", "X-Title: it's \"mine\" for $5",
         "OpenAI-Organization: org-123", "X-Author: Lu Xun", "X-Max-Tokens: 100", "X-Keywords: a, b",
-        "X-Note: sk-short", "Accept-Language: zh-CN"}) {
+        "X-Note: a short one", "Accept-Language: zh-CN"}) {
     EXPECT_EQ(shown({"run", "--header", header}), "sluice run --header " + quoted(header));
     EXPECT_EQ(shown({"run", std::string("--header=") + header}),
               "sluice run " + quoted(std::string("--header=") + header));

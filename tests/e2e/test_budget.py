@@ -74,7 +74,7 @@ class Budget(Case):
     def test_what_cannot_be_bounded_is_refused_before_anything_is_sent(self) -> None:
         simulator = self.simulator()
         for body, words in ((chat("hi", model="nobody-knows"), ("line 1", "nobody-knows", "--prices")),
-                            (chat([{"type": "image_url", "image_url": {"url": "x"}}], model="gpt-4o"),
+                            (chat([{"type": "image_url", "image_url": {"url": "x"}}], model="gpt-4"),
                              ("line 1", "image_url"))):
             job = self.job([batch("a", body)])
             self.assert_one_sentence(self.run_job(job, simulator, "--budget", "1", expect=2), *words)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import stat
 import time
 import unittest
+from pathlib import Path
 
 from limit_soak import Figures, soak
-from support import KEY, Case, chats, files_under, program, read_jsonl, signal_and_wait, wait_until
+from support import KEY, Case, Run, chats, files_under, program, read_jsonl, signal_and_wait, wait_until
 
 
 class LimitOverWindows(Case):
@@ -138,6 +140,140 @@ class LimitState(Case):
         self.assertEqual(relay.attempts, 1)
         self.sluice(*command, "--rpm", 0)
         self.assertEqual(relay.attempts, 2, "no limit waits for nothing")
+
+
+class SharedHome(Case):
+    def another_machine(self, **more: str) -> dict[str, str | None]:
+        """The environment of a run that takes this machine for another, which has been up for 100 days longer."""
+        shim = os.environ.get("SLUICE_MACHINE_SHIM", "")
+        if not shim:
+            raise unittest.SkipTest("SLUICE_MACHINE_SHIM names no library")
+        return {"LD_PRELOAD": str(Path(shim).resolve()), "SHIM_BOOT": "6f0c2c1e-52b0-4b5e-9d38-0a4f3c0f8a11",
+                "SHIM_UPTIME": str(100 * 24 * 3600), **more}
+
+    def limits(self) -> Path:
+        return self.folder / "state" / "sluice" / "limits"
+
+    def test_a_home_shared_by_two_machines(self) -> None:
+        """Each has its own window and says so; neither waits for hours, however their clocks differ."""
+        relay = self.relay()
+        flags = ["--base-url", relay.url, "--rpm", 5]
+        job = self.job(chats(6))
+        here = self.start("run", job, *flags)
+        wait_until(lambda: self.results(job).written() == 5, "the window to be full")
+        machine = self.another_machine(SHIM_MACHINE="0123456789abcdef0123456789abcdef")
+        there = self.sluice("run", self.job(chats(5), "there.jsonl"), *flags, env=machine)
+        self.assertEqual(there.err.count("another machine"), 1, there.err)
+        self.assertEqual(len(list(self.limits().iterdir())), 2)
+        here.wait(90)
+        self.assertEqual(here.code, 0, here.err)
+        self.assertNotIn("h ", "".join(line for line in here.err.splitlines() if "next start in" in line))
+        self.assertEqual(relay.attempts, 11)
+
+    def test_a_restart_of_the_machine_counts_as_used_up(self) -> None:
+        relay = self.relay()
+        command = ["run", self.job(chats(1)), "--base-url", relay.url, "--rpm", 5, "--fresh"]
+        self.sluice(*command)
+        (before,) = self.limits().iterdir()
+        restarted = self.start(*command, env=self.another_machine())
+        wait_until(lambda: len(list(self.limits().iterdir())) == 2, "its own file")
+        time.sleep(0.5)  # in which a request would be with the relay
+        signal_and_wait(restarted, signal.SIGKILL)
+        self.assertEqual(relay.attempts, 1)
+        self.assertNotIn("another machine", restarted.err)
+        os.utime(before, (0, 0))
+        self.start(*command, env=self.another_machine())
+        wait_until(lambda: not before.exists(), "the old file to be removed")
+
+
+class StoppedInsideTheLock(Case):
+    def stopped(self, job: Path, url: str, *flags: object, at: int = 1) -> Run:
+        """A run that is stopped as it has got the window's lock for the `at`-th time."""
+        shim = os.environ.get("SLUICE_MACHINE_SHIM", "")
+        if not shim:
+            raise unittest.SkipTest("SLUICE_MACHINE_SHIM names no library")
+        run = self.start("run", job, "--base-url", url, *flags,
+                         env={"LD_PRELOAD": str(Path(shim).resolve()), "SHIM_STOP_AT": str(at)})
+        state = Path(f"/proc/{run.process.pid}/stat")
+        wait_until(lambda: state.read_text().rpartition(") ")[2][0] == "T", "it to be stopped")
+        return run
+
+    def test_a_process_stopped_inside_the_lock_freezes_nobody(self) -> None:
+        relay = self.relay()
+        stopped = self.stopped(self.job(chats(1), "stopped.jsonl"), relay.url)
+        run = self.start("run", self.job(chats(3)), "--base-url", relay.url)
+        named = f"process {stopped.process.pid} "
+        wait_until(lambda: named in run.err, "the holder to be named")
+        self.assertIn("stopped", run.err)
+        self.assertEqual(relay.attempts, 0, "it starts nothing")
+        began = time.monotonic()
+        signal_and_wait(run, signal.SIGINT)
+        self.assertEqual(run.code, 130, run.err)
+        self.assertLess(time.monotonic() - began, 20, "it is not asked for in vain")
+        self.assertEqual(run.err.count(named), 1, run.err)
+
+    def test_the_cap_holds_over_a_stop_inside_the_lock_and_all_goes_on_behind_it(self) -> None:
+        """One that runs is stopped with a request in flight; another has requests in flight meanwhile."""
+        relay = self.relay("--rpm", "12", "--head-delay", "1")
+        flags = ["--rpm", 12, "--concurrency", 4]
+        job = self.job(chats(7))
+        run = self.start("run", job, "--base-url", relay.url, *flags)
+        wait_until(lambda: relay.attempts > 0, "requests in flight")
+        stopped = self.stopped(self.job(chats(5), "stopped.jsonl"), relay.url, *flags, at=4)
+        wait_until(lambda: f"process {stopped.process.pid} " in run.err or not run.running, "the holder to be named")
+        stopped.signal(signal.SIGCONT)
+        for one in (run, stopped):
+            self.assertEqual(one.wait(90).code, 0, one.err)
+        stats = relay.stats
+        self.assertEqual((stats["attempts"], stats["refused"], stats["max_in_60s"]), (12, 0, 12))
+
+    def test_another_program_that_keeps_the_lock_is_named(self) -> None:
+        """As a backup does that locks what it reads."""
+        import fcntl
+        import struct
+        relay = self.relay()
+        command = ["run", self.job(chats(1)), "--base-url", relay.url, "--fresh"]
+        self.sluice(*command)
+        (state,) = files_under(self.folder / "state")
+        with state.open("r+b") as file:
+            fcntl.fcntl(file, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))  # F_OFD_SETLK
+            run = self.start(*command)
+            wait_until(lambda: f"process {os.getpid()} " in run.err, "the holder to be named")
+            self.assertEqual(relay.attempts, 1)
+        self.assertEqual(run.wait().code, 0, run.err)
+        self.assertEqual(relay.attempts, 2)
+
+
+class LimitsMoved(Case):
+    def limits(self) -> Path:
+        return self.folder / "state" / "sluice" / "limits"
+
+    def lose(self) -> None:
+        self.limits().rename(self.folder / "limits.bak")
+
+    def test_limits_moved_away_end_in_one_window(self) -> None:
+        """Two runs use it, and a third begins behind the move: never more than the cap."""
+        relay = self.relay("--rpm", "6", "--delay-max", "0.2")
+        flags = ["--base-url", relay.url, "--rpm", 6]
+        jobs = [self.job(chats(4), f"{name}.jsonl") for name in ("one", "two", "three")]
+        runs = [self.start("run", job, *flags) for job in jobs[:2]]
+        wait_until(lambda: sum(self.results(job).written() for job in jobs) == 6, "the window to be full")
+        self.lose()
+        wait_until(lambda: self.limits().is_dir() and any(self.limits().iterdir()), "the new one")
+        runs.append(self.start("run", jobs[2], *flags))
+        for run in runs:
+            self.assertEqual(run.wait(90).code, 0, run.err)
+        stats = relay.stats
+        self.assertEqual((stats["attempts"], stats["refused"], stats["max_in_60s"]), (12, 0, 6))
+        self.assertEqual(len(list(self.limits().iterdir())), 1)
+
+
+class LimitFileMoved(LimitsMoved):
+    """A class of its own, so that both wait at the same time."""
+
+    def lose(self) -> None:
+        (file,) = self.limits().iterdir()
+        file.rename(self.folder / "window.bak")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,11 @@
 #include <utility>
 #include <vector>
 
+#include "cost_bound.hpp"
 #include "fuzz/support.hpp"
+#include "job_kind.hpp"
 #include "job_line.hpp"
+#include "json_members.hpp"
 #include "json_text.hpp"
 #include "line_reader.hpp"
 #include "support/temp_dir.hpp"
@@ -84,7 +87,7 @@ std::vector<line> cut_plainly(std::string_view text, std::uint64_t longest) {
     if (each.ends_with('\r')) each.remove_suffix(1);
     if (each.size() > longest) {
       lines.push_back({number, std::nullopt});
-    } else if (each.find_first_not_of(" \t") != std::string_view::npos) {
+    } else if (each.find_first_not_of(" \t\r") != std::string_view::npos) {
       lines.push_back({number, std::string(each)});
     }
   }
@@ -227,6 +230,43 @@ void check_bytes(std::string_view line, const json& parsed_line, const request& 
           start + '\n' + made.body);
 }
 
+void check_id(const json& line, const request& made) {
+  const auto id = line.find("custom_id");
+  if (id == line.end() || id->is_null()) {
+    require(made.custom_id == "line-" + std::to_string(made.line), "it is named by its number");
+  } else if (id->is_number()) {
+    require(parsed(made.custom_id) == *id, "a number names it", made.custom_id);
+  } else {
+    std::string quoted;
+    append_json_wtf8(quoted, made.custom_id);
+    require(json_string_wtf8(quoted) == made.custom_id, "an id comes back as it was", quoted);
+    require(parsed(quoted) == *id, "it is named as the line says", quoted);
+  }
+}
+
+/// No reader finds more in the body than its bound: least of all this one, which takes the last of
+/// two members.
+void check_bound(const request& made) {
+  constexpr std::int64_t other = 100;
+  const auto bound = bound_tokens(made, "gpt-4o", other, {});
+  require(!named_models(made).empty() && named_models(made).front() == made.model,
+          "the models begin with the request's own", made.body);
+  if (!bound) {
+    require(!bound.error().empty() && is_utf8(bound.error()), "it is told why", bound.error());
+    return;
+  }
+  require(bound_prompt(made, bound->prompt) >= 0 && bound->prompt >= 0, "no prompt is negative",
+          made.body);
+  if (made.target == endpoint::embeddings) return;
+  const json body = parsed(made.body);
+  const char* name = made.target == endpoint::responses ? "max_output_tokens" : "max_tokens";
+  const auto limit = body.find(name);
+  const bool given = limit != body.end() && limit->is_number_integer();
+  if (given && *limit > 1'000'000) return;
+  require(bound->completion >= (given ? limit->get<std::int64_t>() : 1) * made.choices,
+          "a reply ends within its bound", made.body);
+}
+
 void check_line(const std::string& text, std::uint64_t number, const job_options& options) {
   const auto fault = json_fault(text);
   const std::string mended = without_lone_surrogates(text);
@@ -261,9 +301,9 @@ void check_line(const std::string& text, std::uint64_t number, const job_options
   if (peer == verdict::undecided) return;
   require(parsed(compact) == parsed(made->body), "compact JSON says the same", compact);
   const json line = parsed(text);
-  require(made->custom_id == line.value("custom_id", "line-" + std::to_string(number)),
-          "it is named as the line says", text);
+  check_id(line, *made);
   check_body(line, *made, options);
+  check_bound(*made);
   check_bytes(text, line, *made, options);
 }
 
@@ -295,6 +335,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   }
   const std::string_view text = given.text();
+  if (const auto kind = foreign_file(text)) {
+    require(is_one_line(*kind) && is_utf8(*kind), "a kind of file is told on one line", *kind);
+  }
   const auto lines = cut_plainly(text, longest);
   require(read(std::make_unique<pieces>(text, std::vector<std::size_t>{}), longest) == lines,
           "whole, the lines are those of the text");

@@ -211,6 +211,18 @@ INSTANTIATE_TEST_SUITE_P(
         usage_case{"counts beyond reason",
                    R"({"prompt_tokens":10,"completion_tokens":123456789012345678901234567890})",
                    std::nullopt},
+        usage_case{"the most that is believed",
+                   R"({"prompt_tokens":1000000000000,"completion_tokens":1})",
+                   counts(1000000000000, 0, 1, 0)},
+        usage_case{"one more", R"({"prompt_tokens":1000000000001,"completion_tokens":1})",
+                   std::nullopt},
+        usage_case{
+            "a lie about what is only a part",
+            R"({"prompt_tokens":10,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":9000000000000000}})",
+            std::nullopt},
+        usage_case{"a lie in the total alone",
+                   R"({"prompt_tokens":10,"completion_tokens":1,"total_tokens":9e15})",
+                   std::nullopt},
         usage_case{"half a token", R"({"prompt_tokens":10,"completion_tokens":1.5})", std::nullopt},
         usage_case{
             "details that are none",
@@ -244,6 +256,7 @@ TEST(ReportedCost, IsReadAsADecimal) {
   EXPECT_EQ(cost(R"({"cost":0.00030000000000000003})"), "0.0003");
   EXPECT_EQ(cost(R"({"cost":0})"), "0");
   EXPECT_EQ(cost(R"({"cost":null})"), "none");
+  EXPECT_EQ(cost(R"({"cost":1e12})"), "none");
   EXPECT_EQ(cost(R"({"cost":-1})"), "none");
   EXPECT_EQ(cost(R"({"cost":"free"})"), "none");
   EXPECT_EQ(cost(R"({"cost":{"total":1}})"), "none");

@@ -1,12 +1,16 @@
 #include "life.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <deque>
 #include <exception>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -15,6 +19,8 @@
 #include <utility>
 
 #include "lockstep_source.hpp"
+#include "neighbour.hpp"
+#include "relay_window.hpp"
 #include "scenario.hpp"
 #include "sluice/engine.hpp"
 #include "sluice/error.hpp"
@@ -78,6 +84,9 @@ class witness final : public result_sink {
     behind_.put(std::move(told));
   }
   void flush() override { behind_.flush(); }
+  void make_durable(const std::function<void(std::exception_ptr)>& done) override {
+    behind_.make_durable(done);
+  }
   void sync() override { behind_.sync(); }
 
  private:
@@ -89,22 +98,53 @@ class witness final : public result_sink {
 
 // All that one process is made of.
 struct machine {
-  machine(const breakage& broken, const scenario& scene, const std::vector<std::string>& named,
-          file_system& files, clock& time, const simulated_clock& own_time, simulated_relay& relay,
-          trace& told)
-      : runner(loop, scene.options, time, {&wrap<http_client>(broken.client, relay, own_client)}),
-        jobs(named, scene.options.job, scene.options.output, scene.prices, files),
+  machine(const breakage& broken, const config& options, const price_table& prices,
+          const std::vector<std::string>& named, file_system& files, clock& time,
+          const simulated_clock& own_time, simulated_relay& relay, trace& told)
+      : runner(loop, options, time, wrap_all(broken, relay)),
+        jobs(named, options.job, options.output, prices, files),
         sink(wrap<result_sink>(broken.sink, jobs, own_sink), own_time, relay, told),
         source(wrap<request_source>(broken.source, jobs, own_source)) {}
 
+  std::vector<http_client*> wrap_all(const breakage& broken, const simulated_relay& relay) {
+    std::vector<http_client*> all;
+    for (http_client* door : relay.doors()) {
+      all.push_back(&wrap<http_client>(broken.client, *door, own_clients.emplace_back()));
+    }
+    return all;
+  }
+
   asio::io_context loop{1};
-  std::unique_ptr<http_client> own_client;
+  std::deque<std::unique_ptr<http_client>> own_clients;
   engine runner;
   job_set jobs;
   std::unique_ptr<result_sink> own_sink;
   std::unique_ptr<request_source> own_source;
   witness sink;
   lockstep_source source;
+};
+
+// Puts a file in the place of standard input.
+class standard_input {
+ public:
+  explicit standard_input(const std::string& path) : before_(::dup(STDIN_FILENO)) {
+    const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    ::dup2(file, STDIN_FILENO);
+    ::close(file);
+  }
+  standard_input(const standard_input&) = delete;
+  standard_input& operator=(const standard_input&) = delete;
+  ~standard_input() {
+    if (before_ >= 0) {
+      ::dup2(before_, STDIN_FILENO);
+      ::close(before_);
+    } else {
+      ::close(STDIN_FILENO);
+    }
+  }
+
+ private:
+  const int before_;
 };
 
 // Those whose run hangs: what waits in them cannot be taken down in good order.
@@ -135,29 +175,48 @@ std::string_view whole_lines(const std::string& content) {
   return std::string_view(content).substr(0, content.rfind('\n') + 1);
 }
 
+// That are not blank.
+std::uint64_t lines_in(std::string_view text) {
+  std::uint64_t count = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\n' && i > 0 && text[i - 1] != '\n') ++count;
+  }
+  return count;
+}
+
 class life {
  public:
   life(std::uint64_t seed, const std::string& folder, bool keep_events, const breakage& broken)
       : scene_(seed),
         broken_(broken),
+        folder_(folder),
         random_(scene_.chance),
         told_(time_, keep_events),
         disk_(time_, random_.fork(), told_),
         relay_(time_, random_.fork(), told_, scene_.options.relay, scene_.relay, scene_.prices) {
     story_.seed = seed;
     for (std::size_t job = 0; job < scene_.jobs.size(); ++job) {
-      const std::string stem = fmt::format("job{}", job);
+      const std::string name = fmt::format("job{}", job);
+      const std::string stem = job == 0 && scene_.first_on_stdin ? "stdin" : name;
       paths_.push_back(
-          {fmt::format("{}/{}.jsonl", folder, stem), fmt::format("/out/{}.output.jsonl", stem),
+          {fmt::format("{}/{}.jsonl", folder, name), fmt::format("/out/{}.output.jsonl", stem),
            fmt::format("/out/{}.errors.jsonl", stem), fmt::format("/out/{}.totals.json", stem),
            fmt::format("/out/{}.state", stem)});
-      std::ofstream(paths_.back().job, std::ios::binary) << scene_.jobs[job];
+      texts_.push_back(scene_.jobs[job]);
+      write_job(job);
     }
+    clear_limits();
     disk_.on_death = [this] {
       relay_.die();
       died_at_ = time_.now();
+      neighbour_.reset();
+      newcomer_.reset();
+      remember_window();
     };
   }
+  life(const life&) = delete;
+  life& operator=(const life&) = delete;
+  ~life() { clear_limits(); }
 
   life_story live() {
     for (const auto& plan : scene_.processes) {
@@ -168,7 +227,7 @@ class life {
     relay_.calm_down();
     calm_ = true;
     for (int run = 1; story_.violations.empty(); ++run) {
-      process({});
+      process(run == 1 ? scene_.last : process_plan{});
       if (outcome_ && outcome_->reason == stop_reason::budget_spent &&
           scene_.options.output.scope == budget_scope::run && run < most_calm_runs) {
         continue;
@@ -195,10 +254,124 @@ class life {
     return std::move(story_);
   }
 
+  void write_job(std::size_t job) const {
+    std::ofstream(paths_[job].job, std::ios::binary) << texts_[job];
+  }
+
+  // The requests' bodies are no longer what some results were sent for, or they are taken out.
+  void edit_jobs(unsigned count) {
+    const std::vector<std::string> ids(scene_.requests.begin(), scene_.requests.end());
+    for (; count > 0 && !ids.empty(); --count) {
+      const std::string& id = ids[random_.below(ids.size())];
+      if (taken_out_.contains(id)) continue;
+      const std::size_t job = id.starts_with("0-") ? 0 : 1;
+      std::string& text = texts_[job];
+      constexpr std::string_view member = R"("seed":)";
+      const std::string name = fmt::format(R"("custom_id":"{}")", id);
+      const std::size_t line = text.find(name);
+      const bool alone = text.find(name, line + 1) == std::string::npos;
+      if (alone && lines_in(text) > 1 && random_.percent(25)) {
+        told_.note("{} is taken out", id);
+        const std::size_t first = text.rfind('\n', line) + 1;  // of nothing: 0
+        text.erase(first, text.find('\n', first) - first);     // a blank line keeps the numbers
+        taken_out_.insert(id);
+        write_job(job);
+        continue;
+      }
+      told_.note("{} is changed", id);
+      const std::size_t begin = text.find(member, line) + member.size();
+      text.replace(begin, text.find(',', begin) - begin, std::to_string(++versions_[id]));
+      keys_.erase(id);  // another body, another key
+      write_job(job);
+    }
+  }
+
+  bool edited() const { return !versions_.empty() || !taken_out_.empty(); }
+
+  std::string limits() const { return folder_ + "/limits"; }
+  void clear_limits() const {
+    std::error_code ignored;
+    std::filesystem::remove_all(limits(), ignored);
+    std::filesystem::remove_all(folder_ + "/away", ignored);
+  }
+
+  // What a killed process leaves of its windows is what they are now: ours lives on for a while,
+  // and puts them in order.
+  void remember_window() {
+    window_at_death_.clear();
+    std::error_code none;
+    for (const auto& entry : std::filesystem::directory_iterator(limits(), none)) {
+      std::ifstream file(entry.path(), std::ios::binary);
+      window_at_death_[entry.path()] = {std::istreambuf_iterator<char>(file), {}};
+    }
+  }
+  void restore_window() {
+    for (const auto& [path, content] : std::exchange(window_at_death_, {})) {
+      if (!std::filesystem::exists(path)) continue;
+      std::filesystem::resize_file(path, content.size());
+      std::fstream(path, std::ios::binary | std::ios::in | std::ios::out) << content;
+    }
+  }
+
+  // The name of a window's file, as this machine has it.
+  std::string window_path(std::size_t member) const {
+    const auto members = scene_.options.relays();
+    return fmt::format("{}/{}", limits(), window_name(members[member].relay));
+  }
+
+  // The window's file, or its folder, is moved away or damaged, while this process uses it.
+  void lose_window(const process_plan& plan, std::size_t number) {
+    for (const auto& one : relay_.attempts()) {
+      if (one.process != number) continue;
+      const std::string path = limit_file_name(window_path(one.member), current_host().boot);
+      std::error_code none;
+      if (!std::filesystem::exists(path, none)) return;
+      told_.note("the window is lost: {}", static_cast<int>(plan.loss));
+      timers_.push_back(time_.call_at(
+          time_.now() + 2500ms, [this, path, waited = waits_for_limit()] { join(path, waited); }));
+      if (plan.loss == window_loss::cut) return std::filesystem::resize_file(path, 0);
+      // Of a pool, the window of a member that is in use alone: nobody sees to the others.
+      const bool whole = plan.loss == window_loss::folder_moved && scene_.options.pool.empty();
+      moved_from_ = whole ? limits() : path;
+      std::filesystem::remove_all(folder_ + "/away");
+      return std::filesystem::rename(moved_from_, folder_ + "/away");
+    }
+  }
+  bool waits_for_limit() const { return runner_ != nullptr && runner_->now().next_start; }
+
+  // Where the window was lost, whoever waits for it has made a new one, and one who begins then
+  // finds that.
+  void join(const std::string& path, bool waited) {
+    if (disk_.dead()) return;
+    if (std::filesystem::exists(path)) {
+      newcomer_.emplace(time_, random_.fork(), told_, relay_, window_path(0), 0, scene_.caps[0]);
+    } else if (waited && waits_for_limit() && !neighbour_ && scene_.options.pool.empty()) {
+      violated("a window that was moved is made anew", "{}", path);
+    }
+  }
+
+  // A process that ends at once may not have found out. Nobody can know of a window that is
+  // nowhere.
+  void find_window_again() {
+    if (const std::string path = std::exchange(moved_from_, {});
+        !path.empty() && !std::filesystem::exists(path)) {
+      std::filesystem::rename(folder_ + "/away", path);
+    }
+  }
+
   // From the start of one process to its end, whichever way it comes.
   void process(const process_plan& plan) {
     const std::size_t number = story_.processes++;
-    told_.note("process {}", number);
+    told_.note("process {}{}{}", number, plan.fresh ? " --fresh" : "",
+               plan.retry_failed ? " --retry-failed" : "");
+    if (number > 0) edit_jobs(plan.edited);
+    if (number > 0 && broken_.between) broken_.between(limits());
+    asked_ = scene_.options;
+    asked_.output.fresh = plan.fresh;
+    asked_.output.retry_failed = plan.retry_failed;
+    retried_ = retried_ || plan.retry_failed;
+    if (edited()) asked_.output.changed = scene_.changed;
+    if (scene_.shares_window) asked_.pace.limit_folder = limits();
     disk_.boot(plan.disk);
     relay_.boot(number);
     billed_before_ = relay_.billed();
@@ -212,6 +385,14 @@ class life {
     file_system& files = wrap<file_system>(broken_.files, disk_, own_files);
     clock& time = wrap<clock>(broken_.time, time_, own_clock);
     std::vector<clock::timer> timers;
+    if (plan.neighbour) {
+      neighbour_.emplace(time_, random_.fork(), told_, relay_, window_path(0), 0, scene_.caps[0]);
+    }
+    if (plan.loss != window_loss::none) {
+      timers.push_back(time_.call_at(time_.now() + plan.lost_after,
+                                     [this, &plan, number] { lose_window(plan, number); }));
+    }
+    const std::size_t attempts_before = relay_.attempts().size();
     try {
       run(plan, files, time, timers);
     } catch (const fatal_error& refused) {
@@ -222,6 +403,13 @@ class life {
       violated("no stray exception", "{}", stray.what());
     }
     for (const auto timer : timers) time_.cancel(timer);
+    runner_ = nullptr;
+    for (const auto timer : std::exchange(timers_, {})) time_.cancel(timer);
+    neighbour_.reset();
+    newcomer_.reset();
+    restore_window();
+    find_window_again();
+    if (plan.fresh) began_fresh(attempts_before);
     if (!story_.violations.empty()) return;
     if (time_.calls_to_come() > 0) {
       violated("nobody is left waiting", "{} calls of the clock", time_.calls_to_come());
@@ -250,14 +438,17 @@ class life {
 
     std::vector<std::string> named;
     for (const auto& job : paths_) named.push_back(job.job);
-    auto whole =
-        std::make_unique<machine>(broken_, scene_, named, files, time, time_, relay_, told_);
+    std::optional<standard_input> input;
+    if (scene_.first_on_stdin) input.emplace(std::exchange(named.front(), "-"));
+    auto whole = std::make_unique<machine>(broken_, asked_, scene_.prices, named, files, time,
+                                           time_, relay_, told_);
     if (disk_.dead()) return;
     started_ = true;
-    auto& [loop, own_client, runner, jobs, own_sink, own_source, sink, source] = *whole;
+    auto& [loop, own_clients, runner, jobs, own_sink, own_source, sink, source] = *whole;
 
     std::exception_ptr fault;
     bool ended = false;
+    runner_ = &runner;
 
     if (plan.stopped_after) {
       timers.push_back(time_.call_at(began + *plan.stopped_after, [&] {
@@ -358,15 +549,83 @@ class life {
   void remember_files() {
     before_.clear();
     done_.clear();
+    outdated_.clear();
     for (const auto& job : paths_) {
       before_.push_back(disk_.content(job.output).value_or(""));
-      for (const auto& line : lines_of(job.output)) done_.insert(line.id);
+      for (const auto& line : lines_of(job.output)) {
+        if (makes_room(line)) {
+          outdated_.insert(line.id);
+        } else {
+          done_.insert(line.id);
+        }
+      }
       for (const auto& line : lines_of(job.errors)) {
         if (line.bad) continue;
-        if (!line.retryable()) done_.insert(line.id);
+        const bool again = asked_.output.retry_failed || versions_.contains(line.id);
+        if (!line.retryable() && !again) done_.insert(line.id);
         keys_.erase(line.id);  // another try is another request
       }
     }
+    if (asked_.output.fresh) {
+      done_.clear();
+      keys_.clear();
+    }
+    done_.insert(taken_out_.begin(), taken_out_.end());
+  }
+
+  // Whether a result was sent for another body than its request has now, and goes.
+  bool makes_room(const told_line& line) const {
+    if (asked_.output.changed != on_change::redo) return false;
+    if (taken_out_.contains(line.id)) return true;
+    if (!versions_.contains(line.id)) return false;
+    const seen_attempt* seen = attempt_of(line);
+    return seen != nullptr && seen->version != versions_.at(line.id);
+  }
+
+  const seen_attempt* attempt_of(const told_line& line) const {
+    const json& response = line.all["response"];
+    return response.is_object() && response["request_id"].is_string()
+               ? relay_.by_reply(response["request_id"])
+               : nullptr;
+  }
+
+  // The run started over: what there was is aside, and what follows is counted anew.
+  void began_fresh(std::size_t attempts_before) {
+    const auto aside = [&](const std::string& path, const std::string& content) {
+      for (int n = 1;; ++n) {
+        const auto old = disk_.content(fmt::format("{}.old-{}", path, n));
+        if (!old) return false;
+        if (*old == content) return true;
+      }
+    };
+    for (std::size_t job = 0; job < paths_.size(); ++job) {
+      const bool there = before_[job].empty() || aside(paths_[job].output, before_[job]) ||
+                         disk_.content(paths_[job].output) == before_[job];
+      if (!there) violated("what makes room for a fresh start stays", "{}", paths_[job].output);
+    }
+    if (started_) {
+      before_.assign(paths_.size(), "");
+      epoch_ = attempts_before;
+    } else {
+      records_lost_ = true;  // some may be aside, and some not
+      for (std::size_t job = 0; job < paths_.size(); ++job) {
+        before_[job] = disk_.content(paths_[job].output).value_or("");
+      }
+      keys_.clear();
+    }
+  }
+
+  // Whether the lines of `earlier` are where they were, but for those that make room.
+  bool keeps(const std::string& content, std::string_view earlier) const {
+    if (outdated_.empty()) return content.starts_with(earlier);
+    while (!earlier.empty()) {
+      const std::string_view line = earlier.substr(0, earlier.find('\n') + 1);
+      earlier.remove_prefix(line.size());
+      const json told = json::parse(line, nullptr, false);
+      if (told.is_object() && outdated_.contains(told["custom_id"].get<std::string>())) continue;
+      if (content.find(line) == std::string::npos) return false;
+    }
+    return true;
   }
 
   std::vector<told_line> lines_of(const std::string& path) const {
@@ -395,9 +654,12 @@ class life {
   // What the relay saw of this process.
   void check_process(std::size_t number) {
     const config& options = scene_.options;
-    if (const auto rpm = options.pace.requests_per_minute; rpm != 0) {
-      const auto most = relay_.most_in_a_minute(number);
-      if (most > rpm) violated("no window above the cap", "{} of {}", most, rpm);
+    for (std::size_t window = 0; window < scene_.caps.size(); ++window) {
+      const unsigned cap = scene_.caps[window];
+      if (cap == 0) continue;
+      const auto most = scene_.shares_window ? relay_.most_in_a_minute(window)
+                                             : relay_.most_in_a_minute(window, number);
+      if (most > cap) violated("no window above the cap", "{} of {}", most, cap);
     }
     if (relay_.most_in_flight > options.pace.concurrency) {
       violated("no more in flight than allowed", "{} of {}", relay_.most_in_flight,
@@ -463,7 +725,7 @@ class life {
     for (std::size_t job = 0; job < paths_.size(); ++job) {
       const auto content = disk_.content(paths_[job].output).value_or("");
       if (plan.power_cut) {
-        if (!content.starts_with(whole_lines(safe_output[job]))) {
+        if (!keeps(content, whole_lines(safe_output[job]))) {
           violated("a finished line reaches the disk within a second",
                    "{}: {} bytes are left of {}", paths_[job].output, content.size(),
                    safe_output[job].size());
@@ -471,7 +733,7 @@ class life {
         if (completed && safe && disk_.content(paths_[job].totals) != totals_at_end[job]) {
           violated("a complete job is left alone", "{} is lost", paths_[job].totals);
         }
-      } else if (!content.starts_with(whole_lines(before_[job]))) {
+      } else if (!keeps(content, whole_lines(before_[job]))) {
         violated("a finished line stays", "{}", paths_[job].output);
       }
       std::set<std::string> ids;
@@ -480,7 +742,19 @@ class life {
         check_reply(line);
       }
     }
+    count_made_room();
+    if (plan.fresh && plan.power_cut) records_lost_ = true;  // the old ones may be back
     if (outcome_ && !disk_.failed() && !plan.power_cut) check_end();
+  }
+
+  // Results that were paid for, and whose lines have gone.
+  void count_made_room() {
+    for (const auto& job : paths_) {
+      for (const auto& line : lines_of(job.output)) {
+        if (makes_room(line)) outdated_.erase(line.id);
+      }
+    }
+    made_room_ += outdated_.size();
   }
 
   // The process was killed: what it had finished stands in the files.
@@ -504,9 +778,7 @@ class life {
     if (line.id == "not JSON") return violated("a line is that of its request", "it is not JSON");
     const json& extra = line.all["sluice"];
     const json& response = line.all["response"];
-    const seen_attempt* seen = response.is_object() && response["request_id"].is_string()
-                                   ? relay_.by_reply(response["request_id"])
-                                   : nullptr;
+    const seen_attempt* seen = attempt_of(line);
     if (seen == nullptr || !seen->billed || seen->id != line.id) {
       return violated("a line is that of its request", "{}: {}", line.id, response.dump());
     }
@@ -529,7 +801,9 @@ class life {
   // A run has come to its own end.
   void check_end() {
     std::map<std::string, std::uint64_t> sent;
-    for (const auto& one : relay_.attempts()) ++sent[one.id];
+    const std::vector<seen_attempt> seen_now(
+        relay_.attempts().begin() + static_cast<std::ptrdiff_t>(epoch_), relay_.attempts().end());
+    for (const auto& one : seen_now) ++sent[one.id];
     std::uint64_t attempts_told = 0;
     std::uint64_t maybe_billed = 0;
     std::uint64_t successes = 0;
@@ -549,11 +823,12 @@ class life {
           }
           const json& extra = line.all["sluice"];
           if (line.bad) continue;
-          if (lines == &errors && line.retryable()) continue;  // it may have been tried since
+          // They are counted anew with another body; and one that failed may have been tried since.
+          const bool counted = !records_lost_ && !versions_.contains(line.id) &&
+                               !taken_out_.contains(line.id) &&
+                               (lines == &outputs || !(line.retryable() || retried_));
           const std::uint64_t attempts = extra["attempts"];
-          if (records_lost_ ? false
-              : exact_      ? attempts != sent[line.id]
-                            : attempts < sent[line.id]) {
+          if (counted && (exact_ ? attempts != sent[line.id] : attempts < sent[line.id])) {
             violated("attempts are counted", "{}: {}, and the relay saw {}", line.id, attempts,
                      sent[line.id]);
           }
@@ -583,8 +858,10 @@ class life {
                    told.dump(), is.dump());
         }
       };
-      const auto requests = static_cast<std::uint64_t>(
-          std::count(scene_.jobs[job].begin(), scene_.jobs[job].end(), '\n'));
+      std::uint64_t requests = lines_in(texts_[job]);
+      for (const auto& line : outputs) {
+        if (taken_out_.contains(line.id)) ++requests;  // its result stands
+      }
       must("requests", totals["requests"], requests);
       must("succeeded", totals["succeeded"], outputs.size());
       must("failed", totals["failed"], errors.size());
@@ -604,14 +881,13 @@ class life {
       maybe_billed += totals["maybe_billed_attempts"].get<std::uint64_t>();
     }
     if (records_lost_) return;
-    const std::uint64_t seen = relay_.attempts().size();
-    if (exact_ ? attempts_told != seen : attempts_told < seen) {
+    const std::uint64_t seen = seen_now.size();
+    if (exact_ && !edited() ? attempts_told != seen : attempts_told < seen) {
       violated("attempts are counted", "{}, and the relay saw {}", attempts_told, seen);
     }
-    const auto billed = static_cast<std::uint64_t>(
-        std::count_if(relay_.attempts().begin(), relay_.attempts().end(),
-                      [](const seen_attempt& one) { return one.billed; }));
-    if (billed > successes + maybe_billed) {
+    const auto billed = static_cast<std::uint64_t>(std::count_if(
+        seen_now.begin(), seen_now.end(), [](const seen_attempt& one) { return one.billed; }));
+    if (billed > successes + made_room_ + maybe_billed) {
       violated("what may have been billed is told", "{} with a line and {} without, of {} billed",
                successes, maybe_billed, billed);
     }
@@ -632,9 +908,10 @@ class life {
         for (const auto& line : lines_of(path)) {
           if (line.bad) {
             bad.insert(line.all["sluice"]["line"].get<std::uint64_t>());
-          } else {
-            told.insert(line.id);
+            continue;
           }
+          told.insert(line.id);
+          if (makes_room(line)) violated("a line is that of its request", "{} is old", line.id);
         }
       }
       if (bad != scene_.bad_lines[job]) {
@@ -645,7 +922,8 @@ class life {
       }
     }
     for (const auto& id : scene_.requests) {
-      if (!told.contains(id)) violated("one line for each request", "{} has none", id);
+      if (!told.contains(id) && !taken_out_.contains(id))
+        violated("one line for each request", "{} has none", id);
     }
     if (!story_.violations.empty() || story_.seed % 4 != 0) return;
 
@@ -687,12 +965,16 @@ class life {
   life_story story_;
   const scenario scene_;
   const breakage& broken_;
+  const std::string folder_;
   dice random_;
   simulated_clock time_;
   trace told_;
   simulated_files disk_;
   simulated_relay relay_;
   std::vector<job_paths> paths_;
+  std::vector<std::string> texts_;                // of the jobs, as they are now
+  std::map<std::string, std::int64_t> versions_;  // of the requests that were changed
+  std::set<std::string> taken_out_;               // requests that are in the jobs no more
 
   // Of the process that runs, or has just ended.
   time_point died_at_{};
@@ -702,12 +984,23 @@ class life {
   std::vector<witness::finished> results_;
   std::vector<std::string> before_;  // the outputs as it found them
   std::set<std::string> done_;       // requests that it must not send
+  std::set<std::string> outdated_;   // those whose results make room
+  config asked_;
+  std::optional<neighbour> neighbour_;
+  std::optional<neighbour> newcomer_;
+  const engine* runner_ = nullptr;
+  std::vector<clock::timer> timers_;  // beside those of run()
+  std::map<std::filesystem::path, std::string> window_at_death_;
+  std::string moved_from_;  // where the window's file or folder was
   usd billed_before_;
 
   // Of the whole life.
   bool calm_ = false;
   bool exact_ = true;          // no process has died or met a fault yet
   bool records_lost_ = false;  // with the power: attempts are on record no more
+  bool retried_ = false;       // what had failed for good was tried again
+  std::size_t epoch_ = 0;      // attempts before the last fresh start
+  std::size_t made_room_ = 0;  // results, for those of changed requests
   std::map<std::string, std::string> keys_;
 };
 

@@ -30,6 +30,8 @@ struct breakage {
   wrapper<result_sink> sink = {};
   wrapper<request_source> source = {};
   wrapper<clock> time = {};
+  /// Called between two processes with the folder of the windows that they share.
+  std::function<void(const std::string& limits)> between = {};
 };
 
 /// What came of one seed.

@@ -40,7 +40,7 @@ void write_jobs(scenario& made, dice random, bool priced) {
       }
       const char* model = priced || !random.percent(10) ? "m" : "unpriced";
       text += fmt::format(
-          R"({{"custom_id":"{}","model":"{}","user":"{}","max_tokens":{},"messages":[{{"role":"user","content":"hi"}}]}})"
+          R"({{"custom_id":"{}","model":"{}","user":"{}","seed":0,"max_tokens":{},"messages":[{{"role":"user","content":"hi"}}]}})"
           "\n",
           id, model, id, random.between(1, 40));
     }
@@ -100,6 +100,58 @@ process_plan plan_process(dice& random) {
   return planned;
 }
 
+// Several relays, or keys of one, in the place of the one.
+void make_pool(scenario& made, dice random) {
+  const std::size_t members = random.percent(70) ? 2 : 3;
+  made.relay.windows.clear();
+  made.caps.clear();
+  for (std::size_t i = 0; i < members; ++i) {
+    relay_member member;
+    member.name = fmt::format("m{}", i);
+    member.relay = made.options.relay;
+    member.weight = static_cast<unsigned>(random.between(1, 3));
+    unsigned cap = made.options.pace.requests_per_minute;
+    if (random.percent(40)) {
+      member.requests_per_minute = cap = static_cast<unsigned>(random.between(2, 30));
+    }
+    const bool twin = i > 0 && random.percent(20);  // of the first: one key, two entries
+    member.relay.base_url = fmt::format("https://m{}.example/v1", twin ? 0 : i);
+    if (twin) {
+      made.relay.windows.push_back(0);
+      if (cap != 0) made.caps[0] = made.caps[0] == 0 ? cap : std::min(made.caps[0], cap);
+    } else {
+      made.relay.windows.push_back(made.caps.size());
+      made.caps.push_back(cap);
+    }
+    made.options.pool.push_back(std::move(member));
+  }
+  for (auto& spell : made.relay.spells) {
+    if (random.percent(60)) spell.member = random.below(members);
+  }
+  if (random.percent(40)) {
+    const time_point from = test::manual_clock().now() + random.span(0s, 100s);
+    const weather end = random.percent(60) ? weather::down : weather::unpaid;
+    made.relay.spells.push_back({end, from, time_point::max(), random.below(members)});
+  }
+}
+
+// What a process is asked for beside the plain run, and who else uses its window.
+void plan_more(scenario& made, process_plan& planned, dice random, bool edits) {
+  planned.retry_failed = random.percent(20);
+  if (edits && random.percent(50)) {
+    planned.edited = static_cast<unsigned>(random.between(1, 3));
+  }
+  planned.fresh = random.percent(15);
+  if (!made.shares_window) return;
+  planned.neighbour = random.percent(40);
+  if (random.percent(40)) {
+    constexpr window_loss losses[] = {window_loss::folder_moved, window_loss::file_moved,
+                                      window_loss::cut};
+    planned.loss = losses[random.below(std::size(losses))];
+    planned.lost_after = random.percent(50) ? random.span(2s, 10s) : random.span(2s, 120s);
+  }
+}
+
 }  // namespace
 
 scenario::scenario(std::uint64_t seed) : relay() {
@@ -142,6 +194,16 @@ scenario::scenario(std::uint64_t seed) : relay() {
   for (auto count = random.below(4); count > 0; --count) {
     processes.push_back(plan_process(random));
   }
+  caps = {options.pace.requests_per_minute};
+  if (random.percent(40)) return;
+
+  shares_window = random.percent(70);
+  if (random.percent(35)) make_pool(*this, random.fork());
+  first_on_stdin = random.percent(20);
+  const bool edits = !first_on_stdin && random.percent(30);
+  changed = random.percent(60) ? on_change::redo : on_change::keep;
+  for (auto& planned : processes) plan_more(*this, planned, random.fork(), edits);
+  plan_more(*this, last, random.fork(), edits);
 }
 
 }  // namespace sluice::simulation

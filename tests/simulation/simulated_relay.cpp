@@ -62,11 +62,9 @@ const seen_attempt* simulated_relay::by_reply(const std::string& request_id) con
   return &attempts_[static_cast<std::size_t>(number)];
 }
 
-std::size_t simulated_relay::most_in_a_minute(std::size_t process) const {
-  std::vector<double> counted;
-  for (const auto& one : attempts_) {
-    if (one.process == process) counted.push_back(one.counted_at);
-  }
+namespace {
+
+std::size_t most_in_a_minute_of(std::vector<double> counted) {
   std::sort(counted.begin(), counted.end());
   std::size_t most = 0;
   std::size_t first = 0;
@@ -77,34 +75,61 @@ std::size_t simulated_relay::most_in_a_minute(std::size_t process) const {
   return most;
 }
 
-weather simulated_relay::weather_now() const {
+}  // namespace
+
+std::size_t simulated_relay::most_in_a_minute(std::size_t window, std::size_t process) const {
+  std::vector<double> counted;
+  for (const auto& one : attempts_) {
+    if (one.process == process && character_.windows[one.member] == window) {
+      counted.push_back(one.counted_at);
+    }
+  }
+  return most_in_a_minute_of(std::move(counted));
+}
+
+std::size_t simulated_relay::most_in_a_minute(std::size_t window) const {
+  std::vector<double> counted = foreign_.at(window);
+  for (const auto& one : attempts_) {
+    if (character_.windows[one.member] == window) counted.push_back(one.counted_at);
+  }
+  return most_in_a_minute_of(std::move(counted));
+}
+
+std::vector<http_client*> simulated_relay::doors() const {
+  std::vector<http_client*> all;
+  for (const auto& one : doors_) all.push_back(one.get());
+  return all;
+}
+
+weather simulated_relay::weather_now(std::size_t member) const {
   const time_point now = time_.now();
   for (const auto& spell : character_.spells) {
+    if (spell.member.value_or(member) != member) continue;
     if (spell.from <= now && now < spell.until) return spell.kind;
   }
   return weather::fair;
 }
 
-boost::asio::awaitable<simulated_relay::passed> simulated_relay::pass(duration time,
-                                                                      time_point limit,
-                                                                      bool connecting) {
-  if (dead_) co_return passed::called_off;
+boost::asio::awaitable<simulated_relay::passed> simulated_relay::door::pass(duration time,
+                                                                            time_point limit,
+                                                                            bool connecting) {
+  if (world_.dead_) co_return passed::called_off;
   parked here(co_await boost::asio::this_coro::executor);
   here.connecting = connecting;
   const auto place = parked_.insert(parked_.end(), &here);
-  const time_point when = std::min(limit, time_.now() + time);
-  const bool late = time_.now() + time > limit;
-  const auto alarm = time_.call_at(when, [&here] { here.timer.cancel(); });
+  const time_point when = std::min(limit, world_.time_.now() + time);
+  const bool late = world_.time_.now() + time > limit;
+  const auto alarm = world_.time_.call_at(when, [&here] { here.timer.cancel(); });
   boost::system::error_code woken;
   co_await here.timer.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, woken));
-  time_.cancel(alarm);
+  world_.time_.cancel(alarm);
   parked_.erase(place);
-  if (here.called_off || dead_) co_return passed::called_off;
+  if (here.called_off || world_.dead_) co_return passed::called_off;
   if (late) co_return passed::too_late;
   co_return passed::in_time;
 }
 
-void simulated_relay::stop_sending() {
+void simulated_relay::door::stop_sending() {
   sending_ = false;
   for (auto* one : parked_) {
     if (!one->connecting) continue;
@@ -113,73 +138,74 @@ void simulated_relay::stop_sending() {
   }
 }
 
-void simulated_relay::abort() {
+void simulated_relay::door::abort() {
   for (auto* one : parked_) {
     one->called_off = true;
     one->timer.cancel();
   }
 }
 
-boost::asio::awaitable<exchange_end> simulated_relay::exchange(outgoing request,
-                                                               response_handler& handler) {
-  ++in_flight_;
-  most_in_flight = std::max(most_in_flight, in_flight_);
-  const std::size_t number = attempts_.size();
-  exchange_end end = co_await talk(request, handler, number);
-  --in_flight_;
-  if (!dead_) {
-    trace_.note("exchange of {} ends: {} {}{}{} {}", member_of(request.body, "user"),
-                static_cast<int>(end.end), end.sent_any ? "any " : "",
-                end.sent_whole ? "whole " : "", end.head_arrived ? "head" : "", end.message);
+boost::asio::awaitable<exchange_end> simulated_relay::door::exchange(outgoing request,
+                                                                     response_handler& handler) {
+  ++world_.in_flight_;
+  world_.most_in_flight = std::max(world_.most_in_flight, world_.in_flight_);
+  exchange_end end = co_await talk(request, handler);
+  --world_.in_flight_;
+  if (!world_.dead_) {
+    world_.trace_.note("exchange of {} ends: {} {}{}{} {}", member_of(request.body, "user"),
+                       static_cast<int>(end.end), end.sent_any ? "any " : "",
+                       end.sent_whole ? "whole " : "", end.head_arrived ? "head" : "", end.message);
   }
   co_return end;
 }
 
-boost::asio::awaitable<exchange_end> simulated_relay::talk(outgoing request,
-                                                           response_handler& handler,
-                                                           std::size_t number) {
+boost::asio::awaitable<exchange_end> simulated_relay::door::talk(outgoing request,
+                                                                 response_handler& handler) {
   exchange_end result;
-  const time_point started = time_.now();
-  const time_point last_moment = started + limits_.total_timeout;
+  const time_point started = world_.time_.now();
+  const time_point last_moment = started + world_.limits_.total_timeout;
 
-  const weather before = weather_now();
+  const weather before = world_.weather_now(member_);
   const bool unreachable =
-      before == weather::down || random_.below(100) * 5 < character_.trouble_percent;
-  duration connecting = random_.span(1ms, 300ms);
-  if (unreachable && random_.percent(20)) connecting = limits_.connect_timeout * 2;  // no answer
+      before == weather::down || world_.random_.below(100) * 5 < world_.character_.trouble_percent;
+  duration connecting = world_.random_.span(1ms, 300ms);
+  if (unreachable && world_.random_.percent(20))
+    connecting = world_.limits_.connect_timeout * 2;  // no answer
   const time_point connect_limit =
-      started + std::min(limits_.connect_timeout, limits_.total_timeout);
+      started + std::min(world_.limits_.connect_timeout, world_.limits_.total_timeout);
   const passed connected = co_await pass(connecting, connect_limit, true);
-  if (connected == passed::called_off || !sending_ || dead_) {
+  if (connected == passed::called_off || !sending_ || world_.dead_) {
     co_return with(result, how::unreachable, "interrupted");
   }
   if (connected == passed::too_late) co_return with(result, how::unreachable, "--connect-timeout");
   if (unreachable) co_return with(result, how::unreachable, "connection refused");
 
   // The number by which the relay knows it; others may have come while it connected.
-  number = attempts_.size();
-  seen_attempt& seen = attempts_.emplace_back();
+  const std::size_t number = world_.attempts_.size();
+  seen_attempt& seen = world_.attempts_.emplace_back();
   seen.id = member_of(request.body, "user");
   seen.key = request.idempotency_key;
-  seen.process = process_;
+  seen.process = world_.process_;
+  seen.member = member_;
+  seen.version = number_of(member_of(request.body, "seed"), 0);
   result.sent_any = true;
-  const duration way = random_.span(0ms, character_.longest_way);
-  seen.counted_at = std::chrono::duration<double>((time_.now() + way).time_since_epoch()).count() *
-                    character_.clock_rate;
-  const bool broken_early = random_.below(200) < character_.trouble_percent;
-  trace_.note("attempt {} of {}{}", number, seen.id, broken_early ? ", not whole" : "");
+  const duration way = world_.random_.span(0ms, world_.character_.longest_way);
+  seen.counted_at = world_.moment_of(world_.time_.now() + way);
+  const bool broken_early = world_.random_.below(200) < world_.character_.trouble_percent;
+  world_.trace_.note("attempt {} of {}{}", number, seen.id, broken_early ? ", not whole" : "");
   if (broken_early) {
-    const passed waited = co_await pass(random_.span(0ms, 200ms), last_moment);
+    const passed waited = co_await pass(world_.random_.span(0ms, 200ms), last_moment);
     if (waited == passed::too_late) co_return with(result, how::timed_out, "--timeout");
     co_return with(result, how::broken, "the connection broke while sending");
   }
   seen.whole = true;
   result.sent_whole = true;
-  reply_plan planned = plan(request, number, before);
+  reply_plan planned = world_.plan(request, number, before);
   handler.on_sent();
 
   time_point limit = last_moment;
-  if (request.streamed) limit = std::min(limit, time_.now() + limits_.first_byte_timeout);
+  if (request.streamed)
+    limit = std::min(limit, world_.time_.now() + world_.limits_.first_byte_timeout);
   const passed answered = co_await pass(way + planned.before_head, limit);
   if (answered == passed::called_off) co_return with(result, how::broken, "aborted");
   if (answered == passed::too_late) co_return with(result, how::timed_out, "--first-byte-timeout");
@@ -190,9 +216,9 @@ boost::asio::awaitable<exchange_end> simulated_relay::talk(outgoing request,
   handler.on_head(planned.head);
   need wanted = need::more;
   for (const auto& [delay, piece] : planned.body) {
-    limit = std::min(last_moment, time_.now() + limits_.idle_timeout);
+    limit = std::min(last_moment, world_.time_.now() + world_.limits_.idle_timeout);
     if (wanted == need::trailer)
-      limit = std::min(last_moment, time_.now() + limits_.trailer_timeout);
+      limit = std::min(last_moment, world_.time_.now() + world_.limits_.trailer_timeout);
     const passed came = co_await pass(delay, limit);
     if (came == passed::called_off) co_return with(result, how::broken, "aborted");
     if (came == passed::too_late) co_return with(result, how::timed_out, "--idle-timeout");
@@ -201,7 +227,7 @@ boost::asio::awaitable<exchange_end> simulated_relay::talk(outgoing request,
   }
   if (planned.hangs) {
     const passed waited =
-        co_await pass(24h, std::min(last_moment, time_.now() + limits_.idle_timeout));
+        co_await pass(24h, std::min(last_moment, world_.time_.now() + world_.limits_.idle_timeout));
     if (waited == passed::called_off) co_return with(result, how::broken, "aborted");
     co_return with(result, how::timed_out, "--idle-timeout");
   }

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <list>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -35,10 +36,12 @@ struct weather_spell {
   weather kind = weather::fair;
   time_point from{};
   time_point until{};
+  std::optional<std::size_t> member = {};  ///< of a pool; unset: all of them
 };
 
-/// How a relay is, for the whole of a life.
+/// How a relay is, for the whole of a life, or a pool of them.
 struct relay_character {
+  std::vector<std::size_t> windows{0};         ///< that each member counts in
   double clock_rate = 1;                       ///< of its clock against ours
   std::chrono::milliseconds longest_way{900};  ///< of a request to it
   std::chrono::milliseconds longest_head{3000};
@@ -51,9 +54,11 @@ struct relay_character {
 /// An attempt as the relay knows it. It is billed when it was served, whatever becomes of the
 /// reply on its way back; an Idempotency-Key changes nothing.
 struct seen_attempt {
-  std::string id;           ///< of the request
-  std::string key;          ///< Idempotency-Key
-  std::size_t process = 0;  ///< which of ours sent it
+  std::string id;            ///< of the request
+  std::string key;           ///< Idempotency-Key
+  std::size_t process = 0;   ///< which of ours sent it
+  std::size_t member = 0;    ///< of the pool
+  std::int64_t version = 0;  ///< of the request's body
   bool whole = false;
   double counted_at = 0;  ///< when it arrived, in seconds of the relay's clock
   bool billed = false;
@@ -61,8 +66,10 @@ struct seen_attempt {
   usd cost;
 };
 
-/// The network and the relay behind it, in virtual time.
-class simulated_relay final : public http_client {
+/// The network and the relays behind it, in virtual time.
+class simulated_relay {
+  using outgoing = http_client::outgoing;
+
  public:
   simulated_relay(simulated_clock& time, dice random, trace& told, const relay_options& limits,
                   relay_character character, price_table prices)
@@ -71,20 +78,29 @@ class simulated_relay final : public http_client {
         trace_(told),
         limits_(limits),
         character_(std::move(character)),
-        prices_(std::move(prices)) {}
+        prices_(std::move(prices)),
+        foreign_(character_.windows.size()) {
+    for (std::size_t member = 0; member < character_.windows.size(); ++member) {
+      doors_.push_back(std::make_unique<door>(*this, member));
+    }
+  }
+
+  /// The ways to the members of the pool.
+  std::vector<http_client*> doors() const;
 
   /// A new process of ours talks to it.
   void boot(std::size_t process) {
     process_ = process;
     dead_ = false;
-    sending_ = true;
+    for (auto& one : doors_) one->allow_sending();
     most_in_flight = 0;
   }
   /// The process died: nothing that it does from now on reaches anybody.
   void die() { dead_ = true; }
-  /// Trouble and bad weather end for good.
+  /// Trouble and bad weather end for good; but a member that is dead for good stays so.
   void calm_down() {
-    character_.spells.clear();
+    std::erase_if(character_.spells,
+                  [](const weather_spell& one) { return one.until != time_point::max(); });
     character_.trouble_percent = 0;
     character_.longest_head = std::chrono::seconds{3};
   }
@@ -92,17 +108,17 @@ class simulated_relay final : public http_client {
   const std::vector<seen_attempt>& attempts() const noexcept { return attempts_; }
   const seen_attempt* by_reply(const std::string& request_id) const;
   usd billed() const noexcept { return billed_; }
-  /// The most of one process' attempts that it counted in any 60 s.
-  std::size_t most_in_a_minute(std::size_t process) const;
+  /// The most attempts that it counted in any 60 s in a window: of one process of ours; of all, and
+  /// of others who use the same key.
+  std::size_t most_in_a_minute(std::size_t window, std::size_t process) const;
+  std::size_t most_in_a_minute(std::size_t window) const;
+  /// Another user of the key sends something that arrives `way` from now.
+  void foreign_attempt(std::size_t window, duration way) {
+    foreign_.at(window).push_back(moment_of(time_.now() + way));
+  }
   std::size_t in_flight() const noexcept { return in_flight_; }
 
   std::size_t most_in_flight = 0;
-
-  boost::asio::awaitable<exchange_end> exchange(outgoing request,
-                                                response_handler& handler) override;
-  void stop_sending() override;
-  void allow_sending() override { sending_ = true; }
-  void abort() override;
 
  private:
   struct parked {
@@ -114,12 +130,31 @@ class simulated_relay final : public http_client {
   enum class passed : std::uint8_t { in_time, too_late, called_off };
   struct reply_plan;
 
-  boost::asio::awaitable<passed> pass(duration time, time_point limit, bool connecting = false);
-  boost::asio::awaitable<exchange_end> talk(outgoing request, response_handler& handler,
-                                            std::size_t number);
+  class door final : public http_client {
+   public:
+    door(simulated_relay& world, std::size_t member) : world_(world), member_(member) {}
+    boost::asio::awaitable<exchange_end> exchange(outgoing request,
+                                                  response_handler& handler) override;
+    void stop_sending() override;
+    void allow_sending() override { sending_ = true; }
+    void abort() override;
+
+   private:
+    boost::asio::awaitable<passed> pass(duration time, time_point limit, bool connecting = false);
+    boost::asio::awaitable<exchange_end> talk(outgoing request, response_handler& handler);
+
+    simulated_relay& world_;
+    const std::size_t member_;
+    bool sending_ = true;
+    std::list<parked*> parked_;
+  };
+
+  double moment_of(time_point when) const {
+    return std::chrono::duration<double>(when.time_since_epoch()).count() * character_.clock_rate;
+  }
   reply_plan plan(const outgoing& request, std::size_t number, weather now);
   void serve(reply_plan& planned, const outgoing& request, std::size_t number);
-  weather weather_now() const;
+  weather weather_now(std::size_t member) const;
 
   simulated_clock& time_;
   dice random_;
@@ -129,11 +164,11 @@ class simulated_relay final : public http_client {
   const price_table prices_;
   std::size_t process_ = 0;
   bool dead_ = false;
-  bool sending_ = true;
   std::size_t in_flight_ = 0;
   std::vector<seen_attempt> attempts_;
   usd billed_;
-  std::list<parked*> parked_;
+  std::vector<std::unique_ptr<door>> doors_;
+  std::vector<std::vector<double>> foreign_;  // of each window: when others' attempts arrived
 };
 
 }  // namespace sluice::simulation

@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
@@ -145,6 +146,9 @@ class passing_sink : public result_sink {
   }
   void put(result&& finished) override { behind_.put(std::move(finished)); }
   void flush() override { behind_.flush(); }
+  void make_durable(const std::function<void(std::exception_ptr)>& done) override {
+    behind_.make_durable(done);
+  }
   void sync() override { behind_.sync(); }
 
  protected:
@@ -334,6 +338,37 @@ TEST_F(simulation_test, a_slot_that_is_freed_early_is_caught) {
     }
   };
   EXPECT_NE(caught_by("no window above the cap", {.client = with<hasty, http_client>()}, 1000), 0U);
+}
+
+TEST_F(simulation_test, a_window_that_a_restart_forgets_is_caught) {
+  const auto forget = [](const std::string& limits) { std::filesystem::remove_all(limits); };
+  EXPECT_NE(caught_by("no window above the cap", {.between = forget}, 300), 0U);
+}
+
+TEST_F(simulation_test, results_that_a_fresh_start_destroys_are_caught) {
+  struct destroying final : passing_files {
+    using passing_files::passing_files;
+    std::error_code rename(const std::string& from, const std::string& to) override {
+      return to.find(".old-") == std::string::npos ? behind_.rename(from, to)
+                                                   : behind_.remove(from);
+    }
+  };
+  EXPECT_NE(caught_by("what makes room for a fresh start stays",
+                      {.files = with<destroying, file_system>()}, 300),
+            0U);
+}
+
+TEST_F(simulation_test, a_changed_request_that_is_not_sent_again_is_caught) {
+  struct content final : passing_source {
+    using passing_source::passing_source;
+    std::optional<request> next() override {
+      auto given = behind_.next();
+      while (given && given->body.find(R"("seed":0)") == std::string::npos) given = behind_.next();
+      return given;
+    }
+  };
+  EXPECT_NE(
+      caught_by("one line for each request", {.source = with<content, request_source>()}, 300), 0U);
 }
 
 TEST_F(simulation_test, a_slot_that_is_given_back_for_what_was_sent_is_caught) {

@@ -45,6 +45,12 @@ class manual_clock final : public clock {
     now_ = std::max(now_, when);
   }
   void advance(duration by) { advance_to(now_ + by); }
+  /// The program, or its machine, stands still: calls that fall due meanwhile come late.
+  void stand_still(duration for_how_long) {
+    const time_point until = now_ + for_how_long;
+    now_ = until;
+    while (!calls_.empty() && calls_.begin()->first.first <= until) run_next();
+  }
   /// Jumps to the next call and makes it. False: there is none.
   bool run_next() {
     if (calls_.empty()) return false;

@@ -1,0 +1,91 @@
+// Has a program take the machine that it runs on for another. Loaded with LD_PRELOAD; no part of
+// what is shipped.
+//
+// SHIM_BOOT=UUID: what the kernel calls this start of the machine.
+// SHIM_MACHINE=ID: what stands in /etc/machine-id.
+// SHIM_UPTIME=SECONDS: that the machine has run longer than this one.
+//
+// SHIM_STOP_AT=K: the process stops, as by SIGSTOP, when it has got a lock on the first byte of a
+// file for the K-th time.
+
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+// What is read in the place of the file; null: the file itself.
+static const char* text_of(const char* path) {
+  if (strcmp(path, "/proc/sys/kernel/random/boot_id") == 0) return getenv("SHIM_BOOT");
+  if (strcmp(path, "/etc/machine-id") == 0) return getenv("SHIM_MACHINE");
+  return NULL;
+}
+
+static int file_of(const char* text) {
+  const int file = memfd_create("shim", MFD_CLOEXEC);
+  if (write(file, text, strlen(text)) < 0 || write(file, "\n", 1) < 0) abort();
+  lseek(file, 0, SEEK_SET);
+  return file;
+}
+
+static FILE* open_stream(const char* name, const char* path, const char* mode) {
+  const char* text = text_of(path);
+  if (text != NULL) return fdopen(file_of(text), "r");
+  FILE* (*behind)(const char*, const char*);
+  *(void**)&behind = dlsym(RTLD_NEXT, name);
+  return behind(path, mode);
+}
+
+FILE* fopen(const char* path, const char* mode) {
+  return open_stream("fopen", path, mode);
+}
+FILE* fopen64(const char* path, const char* mode) {
+  return open_stream("fopen64", path, mode);
+}
+
+int clock_gettime(clockid_t which, struct timespec* told) {
+  const int result = (int)syscall(SYS_clock_gettime, which, told);
+  const char* more = getenv("SHIM_UPTIME");
+  if (result == 0 && which == CLOCK_BOOTTIME && more != NULL) told->tv_sec += atol(more);
+  return result;
+}
+
+static atomic_long locks;
+
+static int control(int file, int command, void* argument) {
+  const int result = (int)syscall(SYS_fcntl, file, command, argument);
+  const char* stop = getenv("SHIM_STOP_AT");
+  if (stop == NULL || result != 0 || (command != F_OFD_SETLK && command != F_OFD_SETLKW)) {
+    return result;
+  }
+  const struct flock* wanted = argument;
+  if (wanted->l_type == F_WRLCK && wanted->l_start == 0 && wanted->l_len == 1 &&
+      atomic_fetch_add(&locks, 1) + 1 == atol(stop)) {
+    kill(getpid(), SIGSTOP);
+  }
+  return result;
+}
+
+int fcntl(int file, int command, ...) {
+  va_list arguments;
+  va_start(arguments, command);
+  void* argument = va_arg(arguments, void*);
+  va_end(arguments);
+  return control(file, command, argument);
+}
+
+int fcntl64(int file, int command, ...) {
+  va_list arguments;
+  va_start(arguments, command);
+  void* argument = va_arg(arguments, void*);
+  va_end(arguments);
+  return control(file, command, argument);
+}
