@@ -135,8 +135,8 @@ exit_status check_jobs(check_settings& chosen, const std::vector<std::string>& n
     if (!chosen.run.config_file.empty()) shown.show_heading();
   }
   const auto prices = load_prices(chosen.run);
+  require_standard_input(named);
   const auto paths = jobs_among(named, options.job);
-  require_standard_input(paths);
   options.job.stream = false;  // the fields of a stream are no part of what is counted
   const check_options how{.lines = options.job,
                           .prices = prices,

@@ -9,7 +9,6 @@ import fcntl
 import json
 import os
 import pty
-import re
 import select
 import signal
 import socket
@@ -21,10 +20,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from support import CHAT, PATIENCE, Case, Relay, Results, Run, bound_memory, chats, program, wait_until
+from support import PATIENCE, Case, Relay, Results, Run, bound_memory, chats, program, wait_until
 
 SOME_FAILED, CANNOT_START, NOT_WRITTEN, INTERRUPTED = 1, 2, 4, 130
-LET_GO = 10.0  # of a screen that nobody reads, at the end; far below the grace of 30 s that signals give
 PIPE = 4096  # bytes that the pipes of these tests hold
 ANSWER = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-4o-mini",
           "choices": [{"index": 0, "message": {"role": "assistant", "content": "late"}, "finish_reason": "stop"}],
@@ -120,14 +118,14 @@ class UnreadScreen(TerminalCase):
         job, process = self.started(relay, screen, "-v")
         self.in_flight(relay)
         process.send_signal(signal.SIGTERM)
-        self.assertEqual(process.wait(LET_GO), INTERRUPTED)
+        self.assertEqual(process.wait(PATIENCE), INTERRUPTED)
         self.assert_ended_in_order(self.results(job), relay, self.count)
 
     def test_a_run_goes_on_to_its_end(self) -> None:
         relay = self.relay()
         _, screen = self.full_pipe()
         job, process = self.started(relay, screen, "-v")
-        self.assertEqual(process.wait(LET_GO), 0)
+        self.assertEqual(process.wait(PATIENCE), 0)
         self.assertEqual(len(self.results(job).output), self.count)
         self.assertEqual(self.results(job).totals["status"], "completed")
 
@@ -137,7 +135,7 @@ class UnreadScreen(TerminalCase):
         self.count = 600
         _, screen = self.full_pipe()
         job, process = self.started(relay, screen, "-v", "--keep-going")
-        self.assertEqual(process.wait(2 * LET_GO), SOME_FAILED)
+        self.assertEqual(process.wait(PATIENCE), SOME_FAILED)
         self.assertEqual(len(self.results(job).errors), self.count)
 
     def test_a_terminal_whose_output_is_stopped(self) -> None:
@@ -147,7 +145,7 @@ class UnreadScreen(TerminalCase):
         job, process = self.started(relay, terminal, env={"TERM": "xterm"})
         self.in_flight(relay)
         process.send_signal(signal.SIGTERM)
-        self.assertEqual(process.wait(LET_GO), INTERRUPTED)
+        self.assertEqual(process.wait(PATIENCE), INTERRUPTED)
         self.assert_ended_in_order(self.results(job), relay, self.count)
 
     def test_ctrl_s_and_ctrl_q(self) -> None:
@@ -161,7 +159,7 @@ class UnreadScreen(TerminalCase):
         wait_until(lambda: self.results(job).written() >= 12, "the run to go on")
         os.write(ours, b"\x11")
         text = self.drained(ours, lambda data: b"next " in data).decode()
-        self.assertEqual(process.wait(LET_GO), 0)
+        self.assertEqual(process.wait(PATIENCE), 0)
         live, _, summary = text.rpartition("\r\x1b[K")
         self.assertIn("16 of 16 succeeded", summary)
         for drawn in live.split("\r\x1b[K")[1:]:
@@ -177,7 +175,7 @@ class UnreadScreen(TerminalCase):
         wait_until(lambda: errors.exists() and errors.read_bytes().count(b"\n") > 290, "most of the run")
         os.close(screen)
         text = self.drained(ours, lambda data: False).lstrip(b".").decode()
-        self.assertEqual(process.wait(LET_GO), SOME_FAILED)
+        self.assertEqual(process.wait(PATIENCE), SOME_FAILED)
         self.assertRegex(text, r"(?m)^sluice: \d+ line\(s\) are not shown")
         self.assertRegex(text, r"\d of 304 succeeded, \d{3} failed, 0 pending")
         for line in text.splitlines():
@@ -203,7 +201,7 @@ class UnreadScreen(TerminalCase):
                    and self.results(job).totals["status"] == "completed", "the end of the job")
         text = self.drained(ours, lambda data: False).decode()
         self.assertIn(f"{self.count} of {self.count} succeeded", text)
-        self.assertEqual(process.wait(LET_GO), 0)
+        self.assertEqual(process.wait(PATIENCE), 0)
 
     def test_the_terminal_stays_as_it_was(self) -> None:
         """O_NONBLOCK would be the shell's, too."""
@@ -231,7 +229,7 @@ class UnreadScreen(TerminalCase):
         job, process = self.started(relay, screen, "-v", "--keep-going")
         os.close(screen)
         text = self.drained(ours, lambda data: False).decode()
-        self.assertEqual(process.wait(LET_GO), SOME_FAILED)
+        self.assertEqual(process.wait(PATIENCE), SOME_FAILED)
         self.assertEqual(text.count(": attempt 1: "), self.count)
         self.assertIn("40 failed", text)
 
@@ -249,7 +247,7 @@ class UnreadScreen(TerminalCase):
             with self.subTest(words[0]):
                 _, screen = self.full_pipe()
                 process = self.launch(*words, stdout=subprocess.PIPE, stderr=screen)
-                out, _ = process.communicate(timeout=LET_GO)
+                out, _ = process.communicate(timeout=PATIENCE)
                 self.assertEqual(process.returncode, code)
                 self.assertEqual(out != b"", code in (0, SOME_FAILED))
 
@@ -261,7 +259,7 @@ class UnreadScreen(TerminalCase):
         wait_until(lambda: self.listens(port), "the simulator")
         self.sluice("run", job, "--base-url", f"http://127.0.0.1:{port}/v1", "--rpm", 0)
         process.send_signal(signal.SIGTERM)
-        self.assertEqual(process.wait(LET_GO), 0)
+        self.assertEqual(process.wait(PATIENCE), 0)
 
     @staticmethod
     def listens(port: int) -> bool:
@@ -433,15 +431,14 @@ class Signals(TerminalCase):
         self.background("setsid {} &")
 
     def test_other_commands_hang_up_in_order(self) -> None:
-        silent = self.listener(lambda connection: self.wait_for_the_end(connection))
         config = self.folder / "own.toml"
         config.write_text('grace = "100ms"\nprice-multiplier = "1"\n')
         for command in ("bench", "probe", "quota", "models"):
             with self.subTest(command):
-                before = silent.accepted
+                silent = self.listener(self.wait_for_the_end)
                 model = ["--model", "gpt-4o-mini"] if command in ("bench", "probe") else []
                 run = self.start(command, *model, "--config", config, "--base-url", f"http://127.0.0.1:{silent.port}")
-                wait_until(lambda: silent.accepted > before or not run.running, "a question on its way")
+                wait_until(lambda: silent.accepted > 0 or not run.running, "a question on its way")
                 run.signal(signal.SIGHUP)
                 self.assertEqual(run.wait().code, INTERRUPTED, run.err)
 
@@ -469,7 +466,8 @@ class ClosedDescriptors(TerminalCase):
                               env=self.environment(), capture_output=True, timeout=PATIENCE)
 
     def test_a_job_from_standard_input_that_is_closed(self) -> None:
-        for line in ('"$0" run - -o out.jsonl --simulate <&-', '"$0" check - <&-', '"$0" run - -o out.jsonl --simulate 0>x'):
+        for line in ('"$0" run - -o out.jsonl --simulate <&-', '"$0" check - <&-',
+                     '"$0" run - -o out.jsonl --simulate 0>x'):
             with self.subTest(line):
                 ended = self.shell(line)
                 self.assertEqual(ended.returncode, CANNOT_START, ended.stderr)
@@ -755,7 +753,8 @@ class FilesOfOthers(TerminalCase):
         other = self.job(chats(2), "second.jsonl")
         asking = ["--base-url", self.server.url, "--rpm", 0, "-v"]
         for path in self.foreign():
-            for words in (["run", other, *asking], ["run", self.made, *asking], ["quota", "--base-url", self.server.url]):
+            for words in (["run", other, *asking], ["run", self.made, *asking],
+                          ["quota", "--base-url", self.server.url]):
                 with self.subTest(path=path.name, words=str(words[0])):
                     self.assert_untouched(path, *words, "--log-file", path)
 
