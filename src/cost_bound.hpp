@@ -36,8 +36,8 @@ std::vector<std::string> named_models(const request& asked);
 /// choice ends at the body's own limit, else at `model_limit`, else at `assumed`. An empty model is
 /// one that nobody knows. The error is a sentence without its subject, why there is no bound: a
 /// part that is neither text nor an image that the model has a rule for, input that is stored
-/// elsewhere, tools that fetch more, what may change the price, a count that is no plain whole number,
-/// no limit of the output, or too many models. Pure.
+/// elsewhere, tools that fetch more, what may change the price, a count that is no plain whole
+/// number, no limit of the output, or too many models. Pure.
 boost::system::result<token_bound, std::string> bound_tokens(
     const request& asked, std::string_view model, std::optional<std::int64_t> model_limit,
     std::optional<std::int64_t> assumed);

@@ -77,7 +77,7 @@ class output_file {
   std::uint64_t room_until_ = 0;  // an offset in the file
   std::error_code room_fault_;    // no more could be had
   bool full_ = false;
-  std::string recent_;            // lines that were appended since the last is_intact()
+  std::string recent_;  // lines that were appended since the last is_intact()
   std::atomic<bool> dirty_{false};
   std::mutex syncing_;  // who finds the file clean while another thread syncs it waits for that
 };
