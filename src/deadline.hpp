@@ -25,6 +25,8 @@ class deadline {
   static constexpr duration standstill = std::chrono::milliseconds{500};
   /// What is left of the whole behind it, at least; but no more than the whole was.
   static constexpr duration after_standstill = std::chrono::seconds{10};
+  /// So many are made up for: an event loop that is late again and again is only slow.
+  static constexpr unsigned most_standstills = 8;
   /// To read what has arrived.
   static constexpr duration last_look = std::chrono::milliseconds{100};
 
@@ -42,6 +44,7 @@ class deadline {
   void begin(time_point whole, std::string_view name) {
     whole_ = {whole, whole - clock_.now(), name};
     step_ = {};
+    standstills_ = 0;
     keep_alarm();
   }
   /// The next step must be done within that time.
@@ -90,7 +93,10 @@ class deadline {
   void ring() {
     if (held_since_) return;
     const time_point now = clock_.now();
-    if (now - alarm_at_ > standstill) make_up_for(now - alarm_at_, now);
+    if (now - alarm_at_ > standstill && standstills_ < most_standstills) {
+      ++standstills_;
+      make_up_for(now - alarm_at_, now);
+    }
     if (first().at == time_point::max()) return;
     if (now < first().at) return arm();
     if (unread_() && give_last_look(now)) return arm();
@@ -123,6 +129,7 @@ class deadline {
   bound step_;
   bound whole_;
   std::optional<time_point> held_since_;
+  unsigned standstills_ = 0;
   bool passed_ = false;
   std::string_view passed_name_;
 };

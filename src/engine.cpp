@@ -70,16 +70,18 @@ class current_run {
   run_context*& place_;
 };
 
-// Every attempt in flight holds a connection, and the results need files, too.
+// Every attempt in flight holds a connection, and the jobs and their results need files, too.
 void check_open_files(const pace_options& pace) {
   rlimit files{};
   if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) return;
-  if (pace.concurrency + run_context::other_files <= files.rlim_cur) return;
+  const std::size_t needed =
+      std::max(pace.concurrency, 1U) + run_context::other_files + pace.files_of_jobs;
+  if (needed <= files.rlim_cur) return;
   throw fatal_error(
       fatal_error::kind::cannot_start,
-      fmt::format("--concurrency {} needs {} open files, and {} are allowed; lower it, or allow "
-                  "more with ulimit -n",
-                  pace.concurrency, pace.concurrency + run_context::other_files, files.rlim_cur));
+      fmt::format("--concurrency {} and the jobs' files need {} open files, and {} are allowed; "
+                  "lower it, run fewer jobs at once, or allow more with ulimit -n",
+                  pace.concurrency, needed, files.rlim_cur));
 }
 
 // The relays' lanes, and the windows that they count in: those of one origin and key share theirs,

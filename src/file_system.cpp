@@ -34,7 +34,7 @@ std::error_code last_error() {
 }
 
 // Of the name of a file that is to take another's place.
-constexpr std::string_view fresh_ending = ".new";
+constexpr std::string_view fresh_ending = ".sluice-new";
 
 // What a file system answers that has no such operation.
 bool is_unsupported(int error) {
@@ -166,14 +166,29 @@ class system_file final : public file {
   const std::shared_ptr<shortcomings> told_;
 };
 
-// Whether somebody else may have put the file there, or a further name of a file that is not meant.
-bool may_be_planted(const fs::path& path, const system_file& opened) {
-  struct stat folder {};
-  if (::stat(folder_of(path).c_str(), &folder) != 0 || (folder.st_mode & S_IWOTH) == 0)
-    return false;
+// The owner that the file system there gives to what we make: some mounts give all files the same.
+uid_t owner_given_in(const std::string& folder) {
+  std::string probe = (fs::path(folder) / ".sluice-owner-XXXXXX").string();
+  const int made = ::mkostemp(probe.data(), O_CLOEXEC);
+  if (made < 0) return ::geteuid();
   struct stat info {};
-  return ::fstat(opened.descriptor(), &info) != 0 || info.st_nlink > 1 ||
-         info.st_uid != ::geteuid();
+  const bool told = ::fstat(made, &info) == 0;
+  ::unlink(probe.c_str());
+  ::close(made);
+  return told ? info.st_uid : ::geteuid();
+}
+
+// In a folder that everybody may write: why the file may be one that somebody else has put there,
+// or a further name of a file that is not meant.
+std::error_code why_doubtful(const fs::path& path, const system_file& opened) {
+  const std::string place = folder_of(path);
+  struct stat folder {};
+  if (::stat(place.c_str(), &folder) != 0 || (folder.st_mode & S_IWOTH) == 0) return {};
+  struct stat info {};
+  if (::fstat(opened.descriptor(), &info) != 0) return last_error();
+  if (info.st_nlink > 1) return std::make_error_code(std::errc::too_many_symbolic_link_levels);
+  if (info.st_uid == ::geteuid() || info.st_uid == owner_given_in(place)) return {};
+  return std::make_error_code(std::errc::operation_not_permitted);
 }
 
 // Whether a link there may have been planted by somebody else. As the kernel's protected_symlinks,
@@ -212,9 +227,9 @@ class system_file_system final : public file_system {
       return nullptr;
     }
     auto made = std::make_unique<system_file>(opened, path, told_);
-    if (how == open_as::created || !may_be_planted(path, *made)) return made;
-    error = std::make_error_code(std::errc::too_many_symbolic_link_levels);
-    return nullptr;
+    if (how != open_as::created) error = why_doubtful(path, *made);
+    if (error) return nullptr;
+    return made;
   }
 
   std::error_code rename(const std::string& from, const std::string& to) override {
@@ -335,9 +350,14 @@ std::unique_ptr<file_system> system_files(unsigned mode) {
 std::string open_fault_sentence(const std::string& path, const std::error_code& why) {
   if (why == std::errc::too_many_symbolic_link_levels) {
     return fmt::format(
-        "{}: is a link that leads nowhere, or lies in a folder that others may write; remove it, "
-        "or "
-        "choose another place with --output-dir or -o",
+        "{}: is a link that leads nowhere, or lies in a folder that everybody may write; choose "
+        "another place with --output-dir or -o",
+        path);
+  }
+  if (why == std::errc::operation_not_permitted) {
+    return fmt::format(
+        "{}: belongs to another user, in a folder that everybody may write; choose another place "
+        "with --output-dir or -o",
         path);
   }
   return fmt::format("{}: cannot be read ({}); mend that, and run the same command again", path,

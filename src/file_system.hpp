@@ -91,13 +91,13 @@ class file_system {
 /// should read.
 std::unique_ptr<file_system> system_files(unsigned mode = 0600);
 
-/// A new file beside `target`, for what is to take its place: `target`.new, or with a number where
-/// that name is taken. Its name goes to `path`. One that a crash has left there is removed, if
-/// `is_ours` says so of its content's begin; all others stay.
+/// A new file beside `target`, for what is to take its place: `target`.sluice-new, or with a number
+/// where that name is taken. Its name goes to `path`. One that a crash has left there is removed,
+/// if `is_ours` says so of its content's begin; all others stay.
 std::unique_ptr<file> create_beside(file_system& files, const std::string& target,
                                     const std::function<bool(std::string_view begin)>& is_ours,
                                     std::string& path, std::error_code& error);
-/// Removes `target`.new, if a crash has left it and `is_ours` says so.
+/// Removes `target`.sluice-new, if a crash has left it and `is_ours` says so.
 void remove_left_beside(file_system& files, const std::string& target,
                         const std::function<bool(std::string_view begin)>& is_ours);
 /// Writes a small file whole, at one stroke: a crash leaves the old one or the new one, and once it

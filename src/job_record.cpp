@@ -163,7 +163,15 @@ void job_record::load_life(bool known, bool lines_left) {
   life_counters& life = state_.counters();
   life.attempts = std::max(life.attempts, totals_.attempts);
   life.retries = std::max(life.retries, totals_.retries);
+  // Of what was taken away and paid, what has come back stands in the lines.
+  usd missing = std::exchange(life.taken, {});
+  missing -= totals_.cost;
+  life.kept += std::max(missing, usd{});
   life.kept = std::max(life.kept, kept_by_lines_);
+  usd untold = life.kept;
+  untold -= kept_by_lines_;
+  untold -= state_.kept_for_unfinished();
+  carried_ = std::max(untold, usd{});
   earlier_wall_s_ = life.wall_s;
   earlier_most_ = life.max_requests_in_60s;
   if (state_.identity().empty()) state_.identify(fresh_identity());
@@ -172,7 +180,8 @@ void job_record::load_life(bool known, bool lines_left) {
 
 // A fresh start. The money stays spent.
 void job_record::start_over() {
-  state_.start_over(fresh_identity(), totals_.cost + state_.counters().kept);
+  carried_ = totals_.cost + state_.counters().kept;
+  state_.start_over(fresh_identity(), carried_);
   totals_ = {};
   earlier_ = {};
   stored_bad_lines_.clear();
@@ -293,16 +302,19 @@ job_record::torn_end job_record::load_lines(output_file& file, bool successes) {
     }
     remember(*line, successes);
     end.good = line_end;
+    ++end.lines;
     end.lacks_newline = !whole;
   });
   return end;
 }
 
 void job_record::mend(output_file& file, const torn_end& end) {
+  file.holds(end.lines);
   if (end.good < file.size()) file.truncate(end.good);
   if (!end.lacks_newline) return;
   std::string newline = "\n";
   file.append(newline);
+  file.holds(end.lines);
 }
 
 std::uint32_t job_record::error_index(const std::string& name) {
@@ -414,8 +426,19 @@ void job_record::make_room() {
       [&](std::string_view text, std::uint64_t) { return stays(parse_stored_line(text)); });
 }
 
+job_record::input job_record::release_input() {
+  if (files_.job != "-") return {};
+  return {std::move(reader_), std::exchange(first_line_, std::nullopt)};
+}
+
+void job_record::take_input(input&& before) {
+  reader_ = std::move(before.reader);
+  first_line_ = std::move(before.first_line);
+}
+
 void job_record::scan() {
   if (files_.job == "-") {
+    if (reader_) return;  // it has been begun
     reader_ = std::make_unique<job_reader>(files_.job, lines_);
     first_line_ = reader_->next();
     if (!first_line_) refuse("standard input is empty; a job has one JSON object a line");
@@ -503,6 +526,7 @@ void job_record::check_job_is_the_same() {
     job_stamp_ = std::move(stamp);
     return;
   }
+  if (cancelled_.load()) return;
   refuse(
       fmt::format("{}: was changed while it was run; what is finished is kept, run the same "
                   "command again",
@@ -512,7 +536,10 @@ void job_record::check_job_is_the_same() {
 hash128 job_record::hash_of_job() const {
   hash128 hash;
   job_reader reader(files_.job, lines_);
-  while (auto line = reader.next()) hash = hash_with(hash, *line);
+  while (auto line = reader.next()) {
+    if (cancelled_.load()) break;
+    hash = hash_with(hash, *line);
+  }
   return hash;
 }
 
@@ -744,9 +771,10 @@ std::optional<request> job_record::next_request() {
     hand_out(next);
     return std::move(next);
   }
-  const std::lock_guard lock(mutex_);
   if (cancelled_.load()) return std::nullopt;
   check_job_is_the_same();
+  const std::lock_guard lock(mutex_);
+  if (cancelled_.load()) return std::nullopt;
   if (files_.job == "-") check_strays();
   read_to_end_ = true;
   return std::nullopt;
@@ -811,6 +839,7 @@ void job_record::put(const result& finished) {
       }
       kept += attempt->kept;
     }
+    kept += std::exchange(carried_, {});  // so that the totals are not its only proof
   }
   const std::string line = result_line(finished, cost, options_.simulated, kept);
   const std::lock_guard lock(mutex_);
@@ -849,7 +878,8 @@ void job_record::flush() {
 std::uint64_t job_record::unwritten() const {
   const std::lock_guard lock(mutex_);
   return static_cast<std::uint64_t>(std::count(output_lines_.begin(), output_lines_.end(), '\n') +
-                                    std::count(error_lines_.begin(), error_lines_.end(), '\n'));
+                                    std::count(error_lines_.begin(), error_lines_.end(), '\n') +
+                                    static_cast<std::ptrdiff_t>(output_.lost() + errors_.lost()));
 }
 
 bool job_record::disk_is_full() const {
@@ -868,18 +898,19 @@ void job_record::require_intact() {
   }
 }
 
-// Files that others have touched get no more lines: what is known of them goes elsewhere.
+// Files that others have touched get no more lines: what is known of them goes elsewhere, once.
 void job_record::rescue_files() {
   const std::lock_guard lock(mutex_);
-  std::string told;
-  for (auto [file, lines] : {std::pair{&output_, &output_lines_}, {&errors_, &error_lines_}}) {
-    if (file->is_intact()) continue;
-    if (!told.empty()) told += "; ";
-    told += file->rescue(*lines);
-    // Its requests are sent again, and paid again.
-    if (file == &output_ && budget_ != nullptr) state_.counters().kept += totals_.cost;
+  if (rescued_.empty()) {
+    for (auto [file, lines] : {std::pair{&output_, &output_lines_}, {&errors_, &error_lines_}}) {
+      if (file->is_intact()) continue;
+      // Requests whose results do not come back are sent again, and paid again.
+      if (file == &output_ && budget_ != nullptr) state_.counters().taken = totals_.cost;
+      const std::string sentence = file->rescue(*lines);
+      rescued_ += (rescued_.empty() ? "" : "; ") + sentence;
+    }
   }
-  if (!told.empty()) throw fatal_error(fatal_error::kind::cannot_write, told);
+  if (!rescued_.empty()) throw fatal_error(fatal_error::kind::cannot_write, rescued_);
 }
 
 void job_record::sync() {

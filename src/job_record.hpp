@@ -46,6 +46,13 @@ class job_record {
   /// Reads the whole job once, before anything is sent: counts it, finds duplicate ids and results
   /// whose request has changed. Standard input cannot be read twice and is checked as it comes.
   void scan();
+  /// Standard input as far as it was read by load() and scan(), for an object that begins again.
+  struct input {
+    std::unique_ptr<job_reader> reader;
+    std::optional<boost::system::result<request, bad_line>> first_line;
+  };
+  input release_input();
+  void take_input(input&& before);
   /// Results that must make room stand in the output: after make_room(), begin again with a new
   /// object.
   bool must_make_room() const noexcept { return must_make_room_; }
@@ -149,6 +156,7 @@ class job_record {
   struct torn_end {
     std::uint64_t good = 0;      // bytes of whole lines
     bool lacks_newline = false;  // of the last of them
+    std::uint64_t lines = 0;
   };
 
   void require_own_lines(const output_file& file) const;
@@ -222,7 +230,9 @@ class job_record {
   std::set<std::uint64_t> current_bad_lines_;  // of those, the ones that are still so
   std::vector<std::string> error_names_;
   std::map<std::pair<std::uint64_t, std::uint64_t>, usd> kept_by_line_;  // of the budget, by id
-  usd kept_by_lines_;  // of all lines that an earlier run left
+  usd kept_by_lines_;    // of all lines that an earlier run left
+  usd carried_;          // what is kept, and no line tells yet
+  std::string rescued_;  // what is to be said of files that were taken away
   std::unique_ptr<job_reader> reader_;
   std::optional<boost::system::result<request, bad_line>> first_line_;  // of standard input
   std::atomic<bool> cancelled_{false};

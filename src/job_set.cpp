@@ -97,11 +97,14 @@ void job_set::state::write_checkpoint() {
 
 // Reads every job and what is left of its earlier runs.
 void job_set::state::load(const std::vector<job_files>& files) {
+  std::vector<job_record::input> inputs;
+  for (auto& job : jobs) inputs.push_back(job->release_input());
   jobs.clear();
   if (output.budget) money.emplace(*output.budget);
   for (std::size_t i = 0; i < files.size(); ++i) {
     jobs.push_back(std::make_unique<job_record>(i, files[i], lines, output, prices, disk,
                                                 money ? &*money : nullptr, room_for(files.size())));
+    if (i < inputs.size()) jobs.back()->take_input(std::move(inputs[i]));
   }
   for (auto& job : jobs) job->load();
   for (auto& job : jobs) job->scan();

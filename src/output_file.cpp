@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <utility>
 #include <vector>
 
@@ -25,6 +26,10 @@ namespace {
                                 path, why.message()));
 }
 
+bool is_lack_of_room(const std::error_code& error) {
+  return error == std::errc::no_space_on_device || error.value() == EDQUOT;
+}
+
 constexpr std::size_t head = std::size_t{64} << 10;
 constexpr std::size_t most_recent = std::size_t{4} << 20;  // bytes of lines that are kept in mind
 constexpr std::uint64_t least_room = std::uint64_t{64} << 10;
@@ -37,7 +42,8 @@ bool output_file::open_existing() {
     file_ = files_.open(files_.resolved(path_), file_system::open_as::existing, error);
     if (!file_) {
       if (error == std::errc::no_such_file_or_directory) return false;
-      if (error == std::errc::too_many_symbolic_link_levels) {
+      if (error == std::errc::too_many_symbolic_link_levels ||
+          error == std::errc::operation_not_permitted) {
         throw fatal_error(fatal_error::kind::cannot_start, open_fault_sentence(path_, error));
       }
       refuse(path_,
@@ -154,8 +160,10 @@ void output_file::append(std::string& lines) {
   size_ += kept;
   dirty_.store(true);
   if (recent_.size() + kept <= most_recent) recent_.append(lines, 0, kept);
+  lines_ += static_cast<std::uint64_t>(
+      std::count(lines.begin(), lines.begin() + static_cast<std::ptrdiff_t>(kept), '\n'));
   lines.erase(0, kept);
-  full_ = error == std::errc::no_space_on_device || error.value() == EDQUOT;
+  full_ = is_lack_of_room(error);
   if (!lines.empty()) {
     // Where this fails, too, nothing is appended to the torn line, and the next run drops it.
     torn_ = static_cast<bool>(file_->truncate(size_));
@@ -211,6 +219,26 @@ bool output_file::is_intact() {
   return intact;
 }
 
+// A new file for what is known of one that was taken away: beside it, or where there is room.
+std::unique_ptr<file> output_file::create_aside(std::string& name, std::error_code& error) {
+  namespace fs = std::filesystem;
+  constexpr int most_names = 1000;
+  const fs::path path(path_);
+  std::error_code no_such_folder;
+  const fs::path elsewhere = fs::temp_directory_path(no_such_folder);
+  for (const fs::path& folder : {path.parent_path(), fs::path("."), elsewhere}) {
+    for (int n = 1; n < most_names; ++n) {
+      name = (folder / fmt::format("{}.rescued-{}", path.filename().string(), n)).string();
+      std::error_code fault;
+      auto made = files_.open(name, file_system::open_as::created, fault);
+      if (made) return made;
+      if (!error) error = fault;  // of the first place
+      if (fault != std::errc::file_exists) break;
+    }
+  }
+  return nullptr;
+}
+
 std::string output_file::rescue(std::string& unwritten) {
   const bool in_place = files_.is_at(*file_, path_);
   if (!in_place) {
@@ -223,19 +251,24 @@ std::string output_file::rescue(std::string& unwritten) {
           path_, *now);
     }
   }
-  std::unique_ptr<file> aside;
-  std::string name;
+  const auto lines_in = [](std::string_view text) {
+    return static_cast<std::uint64_t>(std::count(text.begin(), text.end(), '\n'));
+  };
+  std::uint64_t present = 0;
+  for_each_line([&](std::string_view, std::uint64_t, bool whole) { present += whole ? 1 : 0; });
+  lost_ = in_place ? lines_ - std::min(lines_, present) : lines_;
   std::error_code error;
-  for (int n = 1; !aside; ++n) {
-    name = fmt::format("{}.rescued-{}", path_, n);
-    aside = files_.open(name, file_system::open_as::created, error);
-    if (!aside && error != std::errc::file_exists) write_failed(name, error);
-    if (aside) error = {};
+  std::string name;
+  const auto aside = create_aside(name, error);
+  if (!aside) {
+    full_ = is_lack_of_room(error);
+    write_failed(path_, error);
   }
+  error = {};
   std::uint64_t lines = 0;
   const auto write = [&](std::string_view text) {
     if (!error) aside->append(text, error);
-    lines += static_cast<std::uint64_t>(std::count(text.begin(), text.end(), '\n'));
+    lines += lines_in(text);
   };
   if (in_place) {  // somebody has written into it: what they left of it is still there
     write(recent_);
@@ -244,14 +277,18 @@ std::string output_file::rescue(std::string& unwritten) {
       if (whole) write(std::string(line) + '\n');
     });
   }
+  const std::uint64_t placed = lines;
   write(unwritten);
   if (!error) error = aside->sync();
   if (!error) error = files_.sync_folder_of(name);
   if (error) {
     (void)files_.remove(name);
+    full_ = is_lack_of_room(error);
     write_failed(name, error);
   }
   unwritten.clear();
+  full_ = false;
+  lost_ -= std::min(lost_, placed);
   return fmt::format(
       "{}: was {} by another program while the run went on; {} line(s) of it that are "
       "still known are in {}",

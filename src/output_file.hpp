@@ -57,6 +57,10 @@ class output_file {
   /// with `unwritten`, which it empties. Says in a sentence what became of the file, and where its
   /// lines are.
   std::string rescue(std::string& unwritten);
+  /// Lines that were in the file and are in none any more, or in none that has a name.
+  std::uint64_t lost() const noexcept { return lost_; }
+  /// So many lines an earlier run has left in it.
+  void holds(std::uint64_t lines) noexcept { lines_ = lines; }
 
   /// Gives the file up, and its lock.
   void close() { file_.reset(); }
@@ -67,6 +71,7 @@ class output_file {
  private:
   void lock();
   void make_room(std::uint64_t size);
+  std::unique_ptr<file> create_aside(std::string& name, std::error_code& error);
 
   file_system& files_;
   std::string path_;
@@ -77,6 +82,8 @@ class output_file {
   std::uint64_t room_until_ = 0;  // an offset in the file
   std::error_code room_fault_;    // no more could be had
   bool full_ = false;
+  std::uint64_t lines_ = 0;  // that are in it as far as this run knows
+  std::uint64_t lost_ = 0;
   std::string recent_;  // lines that were appended since the last is_intact()
   std::atomic<bool> dirty_{false};
   std::mutex syncing_;  // who finds the file clean while another thread syncs it waits for that

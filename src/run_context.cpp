@@ -31,12 +31,12 @@ constexpr std::chrono::seconds longest_unsynced{1};
 constexpr std::size_t most_resting = 4096;
 
 // Without a limit of our own, the number of files that may be open is one.
-std::size_t worker_count(unsigned concurrency) {
-  if (concurrency != 0) return concurrency;
+std::size_t worker_count(const pace_options& pace) {
+  if (pace.concurrency != 0) return pace.concurrency;
   constexpr std::size_t sensible = 4096;
-  constexpr std::size_t others = run_context::other_files;
+  const std::size_t others = run_context::other_files + pace.files_of_jobs;
   rlimit files{};
-  if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur <= 2 * others) return others;
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur <= others) return 1;
   return std::min<std::size_t>(files.rlim_cur - others, sensible);
 }
 
@@ -80,12 +80,12 @@ run_context::run_context(boost::asio::any_io_executor loop, const config& chosen
       gate(gate_used),
       source(requests),
       sink(results),
-      queue(loop, queue_capacity(worker_count(chosen.pace.concurrency))),
+      queue(loop, queue_capacity(worker_count(chosen.pace))),
       backoffs(clock_used),
       retries({chosen.pace.max_attempts, chosen.pace.backoff_base, chosen.pace.backoff_cap,
                chosen.pace.seed}),
       loop_(std::move(loop)),
-      wanted_workers_(worker_count(chosen.pace.concurrency)),
+      wanted_workers_(worker_count(chosen.pace)),
       judge_(loop_, requests, queue,
              {.send =
                   [this](request&& next, unsigned sample) {

@@ -125,7 +125,8 @@ void edit_sequence(const gatherer& walk, const std::vector<piece>& pieces, std::
 }  // namespace
 
 bool may_hold_scattered(std::string_view json) {
-  constexpr std::array<std::string_view, 3> lists{R"("token")", R"("tokens")", R"(_details")"};
+  constexpr std::array<std::string_view, 3> lists{R"("token")", R"("tokens")",
+                                                  R"("reasoning_details")"};
   return std::any_of(lists.begin(), lists.end(), [&](std::string_view name) {
     return json.find(name) != std::string_view::npos;
   });

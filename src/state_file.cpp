@@ -86,10 +86,13 @@ bool state_file::read_summary(std::string_view line) {
   if (const auto wall = summary.find("wall_s"); wall != summary.end() && wall->is_number()) {
     counters_.wall_s = *wall;
   }
-  if (const auto kept = summary.find("kept_usd"); kept != summary.end()) {
-    const auto amount = parse_usd(*kept);
-    if (!amount) return false;
-    counters_.kept = *amount;
+  for (const auto& [amount, name] :
+       {std::pair{&counters_.kept, "kept_usd"}, std::pair{&counters_.taken, "taken_usd"}}) {
+    const auto found = summary.find(name);
+    if (found == summary.end()) continue;
+    const auto parsed = parse_usd(*found);
+    if (!parsed) return false;
+    *amount = *parsed;
   }
   if (const auto rows = summary.find("unfinished"); rows != summary.end()) {
     for (const json& row : *rows) {
@@ -198,6 +201,12 @@ const state_file::unfinished* state_file::find(const hash128& id) const {
   return found == unfinished_.end() ? nullptr : &found->second;
 }
 
+usd state_file::kept_for_unfinished() const {
+  usd sum;
+  for (const auto& [id, request] : unfinished_) sum += request.kept;
+  return sum;
+}
+
 void state_file::reconcile(const std::function<line_told(const hash128& id)>& lines) {
   for (auto at = unfinished_.begin(); at != unfinished_.end();) {
     const auto next = std::next(at);
@@ -282,6 +291,7 @@ std::string state_file::summary() const {
                {"wall_s", counters_.wall_s},
                {"unfinished", std::move(rows)}};
   if (counters_.kept != usd{}) told["kept_usd"] = counters_.kept.to_string();
+  if (counters_.taken != usd{}) told["taken_usd"] = counters_.taken.to_string();
   std::string text(state_mark);
   text.append(told.dump(), 1).push_back('\n');
   return text;

@@ -25,6 +25,8 @@ struct life_counters {
   /// What counts for the budget beside the lines: the most that attempts of unknown outcome can
   /// have cost, and what results did that had to make room.
   usd kept;
+  /// What the lines had cost when somebody took their file away; zero: nobody did.
+  usd taken;
 };
 
 /// The sidecar of a job, `x.state`: what must outlive a crash beside the lines themselves. It opens
@@ -64,6 +66,8 @@ class state_file {
   /// Of a request that was sent and has no line since; null when there is nothing to tell.
   const unfinished* find(const hash128& id) const;
   bool has_unfinished() const noexcept { return !unfinished_.empty(); }
+  /// What is kept for requests that have no line for it yet.
+  usd kept_for_unfinished() const;
   /// What the lines tell of a request.
   struct line_told {
     std::uint32_t attempts = 0;

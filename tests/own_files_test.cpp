@@ -114,14 +114,14 @@ TEST(own_files, a_file_that_others_may_have_put_there_is_not_opened) {
 TEST(own_files, what_is_to_take_the_place_of_a_file_takes_no_other) {
   const test::temp_dir dir;
   const auto disk = system_files();
-  dir.write("x.new", "mine\n");
+  for (const char* name : {"x.new", "x.sluice-new"}) dir.write(name, "mine\n");
   replace_file(*disk, dir / "x", "{\"sluice_state\":1,}", begins_as_unplaced_state);
   EXPECT_EQ(dir.read("x"), "{\"sluice_state\":1,}");
-  EXPECT_EQ(dir.read("x.new"), "mine\n");
-  dir.write("x.new", "{\"sluice_state\":1,\"half");  // a crash has left it
+  for (const char* name : {"x.new", "x.sluice-new"}) EXPECT_EQ(dir.read(name), "mine\n");
+  dir.write("x.sluice-new", "{\"sluice_state\":1,\"half");  // a crash has left it
   replace_file(*disk, dir / "x", "{\"sluice_state\":1, }", begins_as_unplaced_state);
-  EXPECT_FALSE(dir.has("x.new"));
-  EXPECT_EQ(dir.entries(), 1U);
+  EXPECT_FALSE(dir.has("x.sluice-new"));
+  EXPECT_EQ(dir.entries(), 2U);
 }
 
 }  // namespace

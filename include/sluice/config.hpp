@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -87,6 +88,7 @@ struct pace_options {
   std::uint64_t tokens_per_minute = 0;  ///< likewise, of tokens; 0: no limit
   std::string limit_folder;   ///< where processes share the limit of a key; empty: each has its own
   unsigned concurrency = 64;  ///< attempts in flight over all jobs; 0: no limit
+  std::size_t files_of_jobs = 0;  ///< open files that the jobs keep beside the connections
   pacing pace = pacing::burst;
   duration window_margin =
       std::chrono::seconds{1};  ///< the longest a request may take to reach the relay

@@ -1,8 +1,33 @@
 #include "cli/interrupts.hpp"
 
+#include <unistd.h>
+
+#include <ctime>
 #include <utility>
 
+#include "cli/exit_status.hpp"
+
 namespace sluice::cli {
+namespace {
+
+// What a handler may look at: signals up to then are echoes of one that came, and so many more are
+// let pass.
+volatile std::sig_atomic_t echoes_until = 0;
+volatile std::sig_atomic_t to_let_pass = 0;
+
+std::sig_atomic_t seconds_now() noexcept {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::sig_atomic_t>(now.tv_sec);
+}
+
+extern "C" void end_of_patience(int) {
+  if (seconds_now() < echoes_until) return;
+  if (to_let_pass == 0) ::_exit(interrupted);
+  to_let_pass = to_let_pass - 1;
+}
+
+}  // namespace
 
 bool is_ignored(int signal) {
   struct sigaction now {};
@@ -20,7 +45,9 @@ signal_judge::verdict signal_judge::take(int signal, time_point now) {
 
 interrupts::interrupts(boost::asio::io_context& loop) : signals_(loop, SIGCONT), undecided_(loop) {
   for (const int signal : stop_signals) {
-    if (!is_ignored(signal)) signals_.add(signal);
+    if (is_ignored(signal)) continue;
+    signals_.add(signal);
+    taken_.push_back(signal);
   }
 }
 
@@ -28,6 +55,7 @@ interrupts::interrupts(boost::asio::io_context& loop) : signals_(loop, SIGCONT),
 interrupts::~interrupts() {
   boost::system::error_code unlikely;
   signals_.clear(unlikely);
+  for (const int signal : taken_) (void)std::signal(signal, SIG_DFL);
   if (hung_up_) (void)std::signal(SIGHUP, SIG_IGN);
 }
 
@@ -38,9 +66,16 @@ void interrupts::listen(std::function<void()> end_in_order, std::function<void()
 }
 
 void interrupts::leave() {
-  left_ = true;
-  signals_.cancel();
+  if (std::exchange(left_, true)) return;
   undecided_.cancel();
+  boost::system::error_code unlikely;
+  signals_.cancel(unlikely);
+  const auto echo = std::chrono::duration_cast<std::chrono::seconds>(signal_judge::hung_up_again);
+  echoes_until = came_ ? seconds_now() + static_cast<std::sig_atomic_t>(echo.count()) : 0;
+  to_let_pass = came_ ? 0 : 1;
+  signals_.clear(unlikely);
+  for (const int signal : taken_) (void)std::signal(signal, end_of_patience);
+  if (hung_up_) (void)std::signal(SIGHUP, SIG_IGN);
 }
 
 void interrupts::wait() {

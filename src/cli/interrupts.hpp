@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <vector>
 
 namespace sluice::cli {
 
@@ -48,8 +49,9 @@ class signal_judge {
 /// program started stay ignored: nohup asks for it with SIGHUP, and a shell without job control
 /// with the SIGINT of its background jobs.
 ///
-/// While an object lives, the signals do not end the process, even after leave(): totals are still
-/// to be written. To be used on the thread of its event loop.
+/// After leave() totals are still to be written: signals that belong to one that came before, and
+/// one more where none did, do not end the process; the next does, with the exit status of an
+/// interruption. To be used on the thread of its event loop; one object at a time.
 class interrupts {
  public:
   explicit interrupts(boost::asio::io_context& loop);
@@ -69,6 +71,7 @@ class interrupts {
   void take(int signal);
 
   boost::asio::signal_set signals_;
+  std::vector<int> taken_;               ///< those that were not ignored
   boost::asio::steady_timer undecided_;  ///< runs while a SIGCONT would make two signals one
   std::function<void()> end_in_order_;
   std::function<void()> end_at_once_;

@@ -45,6 +45,7 @@ constexpr std::chrono::seconds totals_interval{10};
 constexpr std::chrono::seconds fault_interval{1};
 // So long finished results wait for room on a full disk, once nothing else is left to do.
 constexpr std::chrono::seconds longest_wait_for_room{5};
+constexpr std::size_t files_of_a_job = 4;  // itself, output, errors and state
 
 [[noreturn]] void refuse(const std::string& sentence) {
   throw fatal_error(fatal_error::kind::cannot_start, sentence);
@@ -208,20 +209,6 @@ void raise_file_limit() {
   ::setrlimit(RLIMIT_NOFILE, &files);
 }
 
-// The results of each job need files, too.
-void require_open_files(std::size_t jobs, unsigned concurrency) {
-  constexpr std::size_t files_of_a_job = 4;  // itself, output, errors and state
-  constexpr std::size_t others = 64;
-  rlimit files{};
-  if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) return;
-  const std::size_t needed = jobs * files_of_a_job + std::max(concurrency, 1U) + others;
-  if (needed <= files.rlim_cur) return;
-  refuse(
-      fmt::format("{} jobs at once need {} open files, and {} are allowed; allow more with ulimit "
-                  "-n, or run fewer at once",
-                  jobs, needed, files.rlim_cur));
-}
-
 // Writes what is still to be written, and waits a little for room on a disk that is full. What went
 // wrong in the end; null: all is written.
 std::exception_ptr finish(job_set& jobs, job_status status, double seconds, std::uint64_t most,
@@ -319,7 +306,7 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
     share_limit(chosen.engine.pace);
   }
   raise_file_limit();
-  require_open_files(paths.size(), chosen.engine.pace.concurrency);
+  chosen.engine.pace.files_of_jobs = paths.size() * files_of_a_job;
   // One thread runs the loop; others only post to it.
   asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
   engine runner(loop, chosen.engine);

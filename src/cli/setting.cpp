@@ -238,8 +238,9 @@ class opened_config {
     }
   }
 
-  // Refuses what others may have written.
-  void require_own() const {
+  // Refuses what others may have written. `here`: in the current folder, where the user need not
+  // know of it; a home's is that of whoever it belongs to, as under sudo.
+  void require_own(bool here) const {
     const auto refuse_it = [&](const std::string& why, const std::string& remedy) {
       refuse(fmt::format(
           "{}: {}, and a config file may say where the key is sent; {}if you trust it, name it "
@@ -249,7 +250,7 @@ class opened_config {
     struct stat link {};
     if (::lstat(path_.c_str(), &link) != 0) link = info_;  // gone meanwhile
     for (const auto& one : {link, info_}) {
-      if (!is_own(one)) {
+      if (here && !is_own(one)) {
         refuse_it(fmt::format("belongs to another user ({})", one.st_uid), "");
       }
     }
@@ -274,12 +275,12 @@ class opened_config {
   struct stat info_ {};
 };
 
-std::optional<config_file> unnamed_config(const std::string& path) {
+std::optional<config_file> unnamed_config(const std::string& path, bool here) {
   std::error_code unreadable;  // a folder that may not be looked into holds none
   if (!std::filesystem::is_regular_file(path, unreadable)) return std::nullopt;
   const opened_config opened(path);
   if (!opened.is_file()) return std::nullopt;
-  opened.require_own();
+  opened.require_own(here);
   return opened.content();
 }
 
@@ -294,7 +295,7 @@ std::optional<config_file> find_config(const std::string& named) {
     }
     return opened.content();
   }
-  if (auto here = unnamed_config("sluice.toml")) return here;
+  if (auto here = unnamed_config("sluice.toml", true)) return here;
   fs::path home;
   if (const char* config_home = std::getenv("XDG_CONFIG_HOME");
       config_home != nullptr && *config_home) {
@@ -304,7 +305,7 @@ std::optional<config_file> find_config(const std::string& named) {
   } else {
     return std::nullopt;
   }
-  return unnamed_config((home / "sluice" / "config.toml").string());
+  return unnamed_config((home / "sluice" / "config.toml").string(), false);
 }
 
 duration parse_duration(const std::string& text) {

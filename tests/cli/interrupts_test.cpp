@@ -78,6 +78,13 @@ TEST(interrupts, call_what_listens_until_it_leaves) {
   EXPECT_EQ(work.told, "in order;");
 }
 
+TEST(interrupts, what_is_left_to_do_outlasts_one_signal_and_not_two) {
+  interrupted_loop work;
+  work.signals.leave();
+  std::raise(SIGTERM);
+  EXPECT_EXIT(std::raise(SIGTERM), testing::ExitedWithCode(130), "");
+}
+
 TEST(interrupts, two_signals_at_once_are_two_unless_sigcont_follows) {
   for (const bool continued : {false, true}) {
     interrupted_loop work;

@@ -54,22 +54,20 @@ class CannotStart(Case):
         self.refused("run", self.job(chats(2)), self.folder / "missing.jsonl", "--base-url", HERE,
                      says=("missing.jsonl",))
 
-    def test_one_job_under_two_names(self) -> None:
+    def test_one_job_under_two_names_is_one_job(self) -> None:
         relay = self.relay()
         job = self.job(chats(3))
-        linked = self.folder / "linked"
+        linked, hard = self.folder / "linked", self.folder / "hard.jsonl"
         linked.symlink_to(self.folder)
-        spellings = (("job.jsonl", job), ("job.jsonl", "./job.jsonl"), (job, linked / "job.jsonl"),
-                     ("linked/job.jsonl", "job.jsonl"))
-        for done in (0, 1):
-            if done:
-                self.run_job(job, relay, "--limit", done)
-            before = {path: path.read_bytes() for path in files_under(self.folder)}
-            for names in spellings:
-                with self.subTest(names=names, done=done):
-                    self.refused("run", *names, "--base-url", relay.url, says=("job.output.jsonl",))
-            self.assertEqual({path: path.read_bytes() for path in files_under(self.folder)}, before)
-            self.assertEqual(relay.attempts, done)
+        hard.hardlink_to(job)
+        for names in (("job.jsonl", job), ("job.jsonl", "./job.jsonl"), (job, linked / "job.jsonl"),
+                      ("linked/job.jsonl", "job.jsonl"), ("job.jsonl", "hard.jsonl", "linked/job.jsonl")):
+            with self.subTest(names=names):
+                run = self.sluice("run", *names, "--base-url", relay.url, "--rpm", 0)
+                self.assertEqual(run.err.count("under another name") + run.err.count("under other names"), 1, run.err)
+                self.assertEqual(len(self.results(job).output), 3)
+                self.assertEqual(relay.attempts, 3)
+        self.assertFalse((self.folder / "hard.output.jsonl").exists())
 
     def test_files_of_earlier_jobs_are_taken_back_when_those_of_a_later_one_cannot_be_made(self) -> None:
         jobs = [self.job(chats(2), f"{name}.jsonl") for name in ("one", "two", "three")]

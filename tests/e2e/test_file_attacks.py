@@ -86,7 +86,9 @@ class Foreign(AttackCase):
     def test_files_that_a_rewrite_would_use_stay_as_they_are(self) -> None:
         relay = self.relay()
         job = self.job(chats(3))
-        theirs = [self.folder / name for name in ("job.totals.json.new", "job.state.new", "job.errors.jsonl.new")]
+        theirs = [self.folder / name for name in (
+            "job.totals.json.new", "job.state.new", "job.errors.jsonl.new", "job.totals.json.sluice-new",
+            "job.state.sluice-new", "job.errors.jsonl.sluice-new")]
         for path in theirs:
             path.write_text("mine\n")
         look = self.untouched(*theirs)
@@ -134,14 +136,14 @@ class Foreign(AttackCase):
         shared.chmod(0o777)
         victim, missing = self.folder / "victim", self.folder / "missing"
         victim.write_bytes(b"")  # an empty file is nobody's proof, and no reason to write through a link
-        for name in ("job.output.jsonl", "job.errors.jsonl", "job.totals.json", "job.state", "job.state.new",
-                     "job.totals.json.new"):
+        for name in ("job.output.jsonl", "job.errors.jsonl", "job.totals.json", "job.state",
+                     "job.state.sluice-new", "job.totals.json.sluice-new"):
             for target in (victim, missing):
                 with self.subTest(name, target=target.name):
                     (shared / name).symlink_to(target)
                     look = self.untouched(victim)
                     run = self.run_job(job, relay, "--output-dir", shared, expect=None)
-                    self.assertEqual(run.code, 0 if name.endswith(".new") else CANNOT_START, run.err)
+                    self.assertEqual(run.code, 0 if name.endswith("-new") else CANNOT_START, run.err)
                     look()
                     self.assertFalse(missing.exists())
                     for path in shared.iterdir():
@@ -232,6 +234,26 @@ class TakenAway(AttackCase):
     def test_emptied(self) -> None:
         self.check(lambda path: os.truncate(path, 0), "rescued-1")
 
+    def test_removed_with_its_folder(self) -> None:
+        relay = self.relay(script=[{"after": 10, "times": self.count, "delay": 1.5, "status": 429,
+                                    "headers": {"retry-after-ms": "10"}, "body": {"error": {"message": "slow down"}}}])
+        job = self.job(chats(self.count))
+        run = self.start("run", job, "--base-url", relay.url, "--rpm", 0, "--concurrency", 4, "--output-dir", self.out)
+        results = self.results(job, self.out)
+        wait_until(lambda: results.written() >= 10 or not run.running, "ten lines")
+        shutil.rmtree(self.out)
+        self.assertEqual(run.wait(120).code, RESULTS_LOST, run.err)
+        self.assertIn("job.output.jsonl.rescued-1", run.err)
+        self.assertEqual(len(self.known(self.folder)), relay.stats["delivered"]["requests"])
+
+    def test_what_an_editor_cuts_off_is_numbered(self) -> None:
+        relay, job, run = self.begin()
+        wait_until(lambda: self.results(job).totals.get("succeeded", 0) >= 10 or not run.running, "a look at the files")
+        output = self.results(job).output_path
+        os.truncate(output, len(output.read_bytes().splitlines(keepends=True)[0]))
+        self.assertEqual(run.wait(120).code, RESULTS_LOST, run.err)
+        self.assertRegex(run.err, r"\d+ finished result\(s\) could not be written and are lost")
+
     def test_taken_away_after_the_last_look(self) -> None:
         relay = self.relay(script=[{"after": 29, "delay": 2, "times": 1, "status": 503, "body": "busy"}])
         job = self.job(chats(self.count))
@@ -314,6 +336,42 @@ class Kept(AttackCase):
         run.wait()
         self.results(job).state_path.unlink()
         self.refused(relay, job, "--budget", "1", says="job.state: is missing")
+
+    def test_older_totals_put_back_do_not_make_it_less(self) -> None:
+        relay, job, results = self.cut_streams()
+        before = Decimal(results.totals["cost_usd"]) + Decimal(results.totals["kept_usd"])
+        self.run_job(job, relay, "--fresh", "--budget", "1")
+        old = results.totals_path.with_name("job.totals.json.old-1")
+        results.totals_path.write_bytes(old.read_bytes())
+        self.more(job)
+        spent = before + Decimal(json.loads(old.read_text())["cost_usd"])
+        self.refused(relay, job, "--budget", spent + Decimal("0.0001"), says="budget", expect=STOPPED)
+
+    def test_results_that_were_taken_away_count_and_count_once_when_they_come_back(self) -> None:
+        kept, costs = {}, {}
+        for back in (False, True):
+            with self.subTest(back=back):
+                relay = self.relay(script=[{"after": 4, "times": 9, "delay": 12, "status": 503, "body": "busy"}])
+                job = self.job([batch(f"c{i}", chat(f"question {i}", model="gpt-4", max_tokens=100)) for i in range(6)],
+                               f"job-{back}.jsonl")
+                results = self.results(job)
+                run = self.start("run", job, "--base-url", relay.url, "--rpm", 0, "--concurrency", 1, "--budget", "1",
+                                 "--grace", "1s")
+                wait_until(lambda: results.written() >= 4 or not run.running, "four lines")
+                costs[back] = sum(Decimal(line["sluice"]["cost_usd"]) for line in results.output)
+                elsewhere = results.output_path.with_name("elsewhere.jsonl")
+                results.output_path.rename(elsewhere)
+                self.assertEqual(run.wait(60).code, RESULTS_LOST, run.err)
+                if back:
+                    elsewhere.rename(results.output_path)
+                mended = self.relay()
+                self.run_job(job, mended, "--budget", "1")
+                self.assertEqual(mended.attempts, 2 if back else 6)
+                paid = sum(Decimal(line["sluice"]["cost_usd"]) for line in results.output)
+                kept[back] = Decimal(results.totals.get("kept_usd", "0"))
+                self.assertEqual(Decimal(results.totals["cost_usd"]), paid)
+        # The attempts that were broken off are kept in both.
+        self.assertEqual(kept[False] - kept[True], costs[False])
 
     def test_a_fresh_start_goes_on_counting(self) -> None:
         relay, job, results = self.cut_streams()
@@ -399,7 +457,7 @@ class Disks(AttackCase):
         jobs = [self.job(chats(2), f"job-{number}.jsonl") for number in range(250)]
         run = self.sluice("run", *jobs, "--base-url", relay.url, "--rpm", 0, expect=CANNOT_START,
                           wrap=["prlimit", "--nofile=1024:1024"])
-        self.assertIn("250 jobs", run.err)
+        self.assertIn("the jobs' files need 1128 open files", run.err)
         self.assertIn("ulimit -n", run.err)
         self.assertEqual(relay.attempts, 0)
 
