@@ -34,7 +34,8 @@ using nlohmann::json;
 namespace asio = boost::asio;
 
 // Beyond the second that a finished line may stay off the disk: the syncs before it in the line.
-constexpr duration longest_unsynced = 1s + 20 * simulated_files::longest_aside;
+constexpr duration longest_aside = 20 * simulated_files::longest_aside;
+constexpr duration longest_unsynced = 1s + longest_aside;
 constexpr duration longest_run = 6h;
 constexpr duration longest_end = 1min;  // of one that was given up
 constexpr duration totals_interval = 10s;
@@ -707,8 +708,9 @@ class life {
       if (!started_ || disk_.failed()) continue;
       if (safe || options.output.budget) safe_output[job] = before_[job];
       if (!safe) continue;
-      const bool all = !died || options.output.durable == durability::each;
-      const time_point deadline = all ? died_at_ : died_at_ - longest_unsynced;
+      // Results that must be durable are given to the disk's thread at once, others a second later.
+      const bool at_once = options.output.durable == durability::each;
+      const time_point deadline = died_at_ - (at_once ? longest_aside : longest_unsynced);
       const std::size_t size =
           died ? disk_.written_before(paths_[job].output, deadline) : content.size();
       if (size > safe_output[job].size()) safe_output[job] = content.substr(0, size);
