@@ -126,7 +126,7 @@ void print_measured(const ordered_json& document, const bench_settings& chosen) 
 void tell(ordered_json document, const std::optional<ordered_json>& before,
           const bench_settings& chosen) {
   if (before) document["comparison"] = bench::compare(*before, document);
-  std::exception_ptr no_page;  // what was measured is told all the same
+  std::exception_ptr no_page;  // the results are printed even if the page cannot be written
   try {
     if (!chosen.html.empty()) {
       write_page(chosen.html, document, chosen.inquiry.run.engine.output.mode);

@@ -10,8 +10,8 @@
 namespace sluice::cli {
 namespace {
 
-// What a handler may look at: signals up to then are echoes of one that came, and so many more are
-// let pass.
+// Read and written by the signal handler. Signals before `echoes_until` (seconds) belong to an
+// earlier signal and are ignored; after that, `to_let_pass` more signals are ignored.
 volatile std::sig_atomic_t echoes_until = 0;
 volatile std::sig_atomic_t to_let_pass = 0;
 

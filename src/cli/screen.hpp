@@ -9,7 +9,7 @@
 namespace sluice::cli {
 
 /// Standard error as a person sees it: lines that stay, and below them, on a terminal, one live
-/// line that is written over. Never waits for whoever reads it. May be used from any thread.
+/// line that is written over. Never waits for its reader. May be used from any thread.
 class screen {
  public:
   screen();

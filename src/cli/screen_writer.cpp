@@ -30,7 +30,7 @@ constexpr std::size_t most_queued = std::size_t{64} << 10;  // bytes
 constexpr std::size_t piece = 4096;
 constexpr std::string_view erase_live = "\r\x1b[K";
 
-// How much of a UTF-8 text fits into so many columns, taking each code point for one.
+// The part of a UTF-8 text that fits into that number of columns, one column a code point.
 std::size_t fitting(std::string_view text, std::size_t columns) {
   std::size_t at = 0;
   for (std::size_t seen = 0; at < text.size(); ++at) {
@@ -47,7 +47,7 @@ std::size_t columns_of(int terminal) {
 }
 
 // The threads that are started in its scope leave all signals to the others, which may wait for
-// them. Only the stop that `stty tostop` asks for is for whoever writes.
+// them. Only SIGTTOU (`stty tostop`) goes to the thread that writes.
 class signals_for_others {
  public:
   signals_for_others() {
@@ -192,7 +192,7 @@ class screen_writer::state : public std::enable_shared_from_this<state> {
         pollfd ready{file_, POLLOUT, 0};
         ::poll(&ready, 1, -1);
       } else if (errno != EINTR) {
-        return;  // nobody can be told
+        return;  // there is no way left to report it
       }
     }
   }

@@ -7,7 +7,7 @@
 namespace sluice::cli {
 
 /// Writes lines for a person to a file that may take nothing for a while: a terminal that Ctrl-S
-/// stopped, a pager that nobody scrolls, a full pipe. Its callers never wait for that file. Lines
+/// stopped, a pager that stands still, a full pipe. Its callers never wait for that file. Lines
 /// stand in a queue of a bounded size; when it is full, the oldest are dropped, and the next that
 /// can be written are preceded by their number. Below the lines may stand one live line, which is
 /// written over; only its newest text is kept. May be used from any thread.

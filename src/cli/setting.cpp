@@ -239,7 +239,7 @@ class opened_config {
   }
 
   // Refuses what others may have written. `here`: in the current folder, where the user need not
-  // know of it; a home's is that of whoever it belongs to, as under sudo.
+  // know of it; the owner of a home's config is not checked, since sudo keeps HOME.
   void require_own(bool here) const {
     const auto refuse_it = [&](const std::string& why, const std::string& remedy) {
       refuse(fmt::format(

@@ -74,10 +74,9 @@ class settings {
 };
 
 /// The config file to read: the named one, else ./sluice.toml, else sluice/config.toml under
-/// $XDG_CONFIG_HOME, else none. It may say where the key is sent, so one that nobody has named has
-/// to be the user's own or root's, and nobody else's to write or to replace; the same goes for the
-/// one under $XDG_CONFIG_HOME, which the environment names, not the user. Throws fatal_error
-/// otherwise, and when it cannot be read.
+/// $XDG_CONFIG_HOME, else none. A config file may say where the key is sent. So a file that the
+/// user has not named must not be writable or replaceable by other users, and ./sluice.toml must
+/// belong to the user or to root. Throws fatal_error otherwise, and when the file cannot be read.
 std::optional<config_file> find_config(const std::string& named);
 
 // Values as people write them; each throws bad_setting.
