@@ -6,7 +6,7 @@
 #include <memory>
 #include <thread>
 
-#include "job_queue.hpp"
+#include "engine/job_queue.hpp"
 
 namespace {
 

@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "job_reader.hpp"
+#include "jobs/job_reader.hpp"
 
 namespace {
 

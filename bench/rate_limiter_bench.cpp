@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "rate_limiter.hpp"
+#include "upstream/rate_limiter.hpp"
 
 namespace {
 

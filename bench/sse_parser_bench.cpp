@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "sse_parser.hpp"
+#include "openai/sse_parser.hpp"
 
 namespace {
 

@@ -1,4 +1,4 @@
-#include "tokenizer.hpp"
+#include "tokens/tokenizer.hpp"
 
 #include <benchmark/benchmark.h>
 
@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "pretokenizer.hpp"
+#include "tokens/pretokenizer.hpp"
 #ifdef SLUICE_BENCH_PCRE2
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>

@@ -8,22 +8,22 @@
 #include <string>
 #include <vector>
 
-#include "cli/bench_command.hpp"
-#include "cli/check_command.hpp"
-#include "cli/descriptors.hpp"
-#include "cli/exit_status.hpp"
-#include "cli/models_command.hpp"
-#include "cli/probe_command.hpp"
-#include "cli/quota_command.hpp"
-#include "cli/report_command.hpp"
-#include "cli/run_command.hpp"
-#include "cli/screen_writer.hpp"
-#include "cli/simulate_command.hpp"
-#include "cli/standard_output.hpp"
-#include "cli/suggestion.hpp"
-#include "shown_text.hpp"
+#include "base/shown_text.hpp"
+#include "cli/commands/bench_command.hpp"
+#include "cli/commands/check_command.hpp"
+#include "cli/commands/models_command.hpp"
+#include "cli/commands/probe_command.hpp"
+#include "cli/commands/quota_command.hpp"
+#include "cli/commands/report_command.hpp"
+#include "cli/commands/run_command.hpp"
+#include "cli/commands/simulate_command.hpp"
+#include "cli/settings/suggestion.hpp"
 #include "sluice/error.hpp"
 #include "sluice/version.hpp"
+#include "terminal/descriptors.hpp"
+#include "terminal/exit_status.hpp"
+#include "terminal/screen_writer.hpp"
+#include "terminal/standard_output.hpp"
 
 namespace {
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "json_text.hpp"
+#include "json/json_text.hpp"
 
 namespace sluice::account {
 namespace {

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "json_members.hpp"
+#include "json/json_members.hpp"
 #include "sluice/money.hpp"
 
 namespace sluice::account {

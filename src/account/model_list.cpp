@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "account/answer_object.hpp"
-#include "json_members.hpp"
-#include "json_text.hpp"
+#include "json/json_members.hpp"
+#include "json/json_text.hpp"
 
 namespace sluice::account {
 namespace {

@@ -9,8 +9,8 @@
 #include "account/quota_reader.hpp"
 #include "account/site_units.hpp"
 #include "account/usage_log_reader.hpp"
-#include "relay_inquiry.hpp"
 #include "sluice/clock.hpp"
+#include "upstream/relay_inquiry.hpp"
 
 namespace sluice::account {
 

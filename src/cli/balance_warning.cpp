@@ -9,10 +9,10 @@
 #include <optional>
 #include <utility>
 
-#include "balance.hpp"
+#include "account/balance.hpp"
 #include "cli/lone_client.hpp"
-#include "job_reader.hpp"
-#include "token_count.hpp"
+#include "jobs/job_reader.hpp"
+#include "tokens/token_count.hpp"
 
 namespace sluice::cli {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "cli/run_settings.hpp"
+#include "cli/settings/run_settings.hpp"
 #include "sluice/job_set.hpp"
 #include "sluice/money.hpp"
 

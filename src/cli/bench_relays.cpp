@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <set>
 
-#include "relay_window.hpp"
 #include "sluice/error.hpp"
+#include "upstream/relay_window.hpp"
 
 namespace sluice::cli {
 namespace {

@@ -7,16 +7,16 @@
 #include <string>
 #include <vector>
 
-#include "bench/limit_search.hpp"
-#include "bench/request_supply.hpp"
-#include "bench/spending.hpp"
-#include "bench/target.hpp"
-#include "cli/bench_settings.hpp"
-#include "http_client.hpp"
-#include "limit_store.hpp"
+#include "cli/settings/bench_settings.hpp"
+#include "http/http_client.hpp"
+#include "loadtest/find_limit/limit_search.hpp"
+#include "loadtest/request_supply.hpp"
+#include "loadtest/spending.hpp"
+#include "loadtest/target.hpp"
 #include "sluice/clock.hpp"
 #include "sluice/config.hpp"
-#include "start_gate.hpp"
+#include "upstream/limit_store.hpp"
+#include "upstream/start_gate.hpp"
 
 namespace sluice::cli {
 

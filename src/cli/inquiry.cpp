@@ -6,14 +6,14 @@
 #include <deque>
 #include <utility>
 
-#include "base_url.hpp"
-#include "cli/heading.hpp"
 #include "cli/lone_client.hpp"
-#include "cli/relay_setup.hpp"
-#include "cli/screen.hpp"
-#include "cli/standard_output.hpp"
-#include "cli/suggestion.hpp"
+#include "cli/settings/relay_setup.hpp"
+#include "cli/settings/suggestion.hpp"
+#include "cli/views/heading.hpp"
+#include "cli/views/screen.hpp"
+#include "http/base_url.hpp"
 #include "sluice/error.hpp"
+#include "terminal/standard_output.hpp"
 
 namespace sluice::cli {
 namespace {

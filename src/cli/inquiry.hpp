@@ -8,12 +8,12 @@
 #include <string>
 #include <vector>
 
-#include "cli/exit_status.hpp"
-#include "cli/run_settings.hpp"
-#include "http_client.hpp"
-#include "relay_inquiry.hpp"
+#include "cli/settings/run_settings.hpp"
+#include "http/http_client.hpp"
 #include "simulator/bill.hpp"
 #include "sluice/clock.hpp"
+#include "terminal/exit_status.hpp"
+#include "upstream/relay_inquiry.hpp"
 
 namespace sluice::cli {
 

@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "cli/named_files.hpp"
-#include "cli/ownership.hpp"
+#include "cli/settings/ownership.hpp"
 #include "sluice/error.hpp"
 
 namespace sluice::cli {

@@ -5,10 +5,10 @@
 #include <memory>
 #include <optional>
 
-#include "cli/interrupts.hpp"
-#include "http_client.hpp"
+#include "async/steady_clock.hpp"
+#include "http/http_client.hpp"
 #include "sluice/config.hpp"
-#include "steady_clock.hpp"
+#include "terminal/interrupts.hpp"
 
 namespace sluice::cli {
 

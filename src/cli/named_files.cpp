@@ -5,7 +5,7 @@
 
 #include <filesystem>
 
-#include "cli/ownership.hpp"
+#include "cli/settings/ownership.hpp"
 #include "sluice/error.hpp"
 
 namespace sluice::cli {

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "job_files.hpp"
+#include "jobs/job_files.hpp"
 
 namespace sluice::cli {
 

@@ -9,8 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/named_files.hpp"
-#include "file_system.hpp"
-#include "report_page/report_page.hpp"
+#include "files/file_system.hpp"
+#include "page/report_page.hpp"
 #include "sluice/error.hpp"
 
 namespace sluice::cli {

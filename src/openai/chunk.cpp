@@ -5,7 +5,7 @@
 #include <charconv>
 #include <cstring>
 
-#include "json_text.hpp"
+#include "json/json_text.hpp"
 
 namespace sluice::openai {
 

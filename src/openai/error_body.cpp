@@ -7,10 +7,10 @@
 #include <sstream>
 #include <utility>
 
-#include "json_text.hpp"
+#include "base/shown_text.hpp"
+#include "json/json_text.hpp"
 #include "openai/retry_hint.hpp"
-#include "shown_text.hpp"
-#include "sse_parser.hpp"
+#include "openai/sse_parser.hpp"
 
 namespace sluice::openai {
 namespace {

@@ -9,9 +9,9 @@
 #include "openai/error_body.hpp"
 #include "openai/http_failure.hpp"
 #include "openai/response_stream.hpp"
+#include "openai/sse_parser.hpp"
 #include "openai/stream_assembler.hpp"
 #include "openai/whole_reply.hpp"
-#include "sse_parser.hpp"
 
 namespace sluice::openai {
 namespace {

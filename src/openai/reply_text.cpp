@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "json_members.hpp"
+#include "json/json_members.hpp"
 #include "openai/content_part.hpp"
 
 namespace sluice::openai {

@@ -6,8 +6,8 @@
 #include <limits>
 #include <utility>
 
-#include "json_members.hpp"
-#include "json_text.hpp"
+#include "json/json_members.hpp"
+#include "json/json_text.hpp"
 
 namespace sluice::openai {
 namespace {

@@ -4,7 +4,7 @@
 #include <array>
 #include <string_view>
 
-#include "token_count.hpp"
+#include "tokens/token_count.hpp"
 
 namespace sluice::probe {
 namespace {

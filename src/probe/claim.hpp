@@ -5,7 +5,7 @@
 #include <string>
 
 #include "sluice/money.hpp"
-#include "tokenizer.hpp"
+#include "tokens/tokenizer.hpp"
 
 namespace sluice::probe {
 

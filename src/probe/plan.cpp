@@ -10,7 +10,7 @@
 #include <string_view>
 #include <utility>
 
-#include "hash.hpp"
+#include "base/hash.hpp"
 #include "probe/questions.hpp"
 
 namespace sluice::probe {

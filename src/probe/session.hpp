@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "budget.hpp"
+#include "money/budget.hpp"
 #include "probe/observation.hpp"
 #include "probe/plan.hpp"
 #include "sluice/request_source.hpp"

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "simulator/options.hpp"
-#include "tokenizer.hpp"
+#include "tokens/tokenizer.hpp"
 
 namespace sluice::simulator {
 

@@ -3,7 +3,7 @@
 #include <limits>
 #include <utility>
 
-#include "price_data.hpp"
+#include "money/price_data.hpp"
 #include "simulator/model_limits.hpp"
 #include "simulator/random.hpp"
 

@@ -4,7 +4,7 @@
 #include <optional>
 #include <string_view>
 
-#include "tokenizer.hpp"
+#include "tokens/tokenizer.hpp"
 
 namespace sluice::simulator {
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "simulator/random.hpp"
-#include "tokenizer.hpp"
+#include "tokens/tokenizer.hpp"
 
 namespace sluice::simulator {
 

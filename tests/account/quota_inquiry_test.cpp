@@ -2,7 +2,7 @@
 
 #include <gmock/gmock.h>
 
-#include "balance.hpp"
+#include "account/balance.hpp"
 #include "support/asked_site.hpp"
 
 namespace sluice::account {

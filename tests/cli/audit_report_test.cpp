@@ -1,4 +1,4 @@
-#include "cli/audit_report.hpp"
+#include "cli/views/audit_report.hpp"
 
 #include <gmock/gmock.h>
 

@@ -1,4 +1,4 @@
-#include "cli/bench_report.hpp"
+#include "cli/views/bench_report.hpp"
 
 #include <gmock/gmock.h>
 

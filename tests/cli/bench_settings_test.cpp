@@ -1,4 +1,4 @@
-#include "cli/bench_settings.hpp"
+#include "cli/settings/bench_settings.hpp"
 
 #include <gmock/gmock.h>
 

@@ -1,4 +1,4 @@
-#include "cli/job_report.hpp"
+#include "cli/views/job_report.hpp"
 
 #include <gmock/gmock.h>
 

@@ -1,4 +1,4 @@
-#include "cli/progress.hpp"
+#include "cli/views/progress.hpp"
 
 #include <gmock/gmock.h>
 

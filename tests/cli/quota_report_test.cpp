@@ -1,4 +1,4 @@
-#include "cli/quota_report.hpp"
+#include "cli/views/quota_report.hpp"
 
 #include <gmock/gmock.h>
 

@@ -1,4 +1,4 @@
-#include "cli/run_settings.hpp"
+#include "cli/settings/run_settings.hpp"
 
 #include <gmock/gmock.h>
 

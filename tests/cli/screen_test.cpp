@@ -1,4 +1,4 @@
-#include "cli/screen.hpp"
+#include "cli/views/screen.hpp"
 
 #include <gmock/gmock.h>
 #include <spdlog/spdlog.h>

@@ -1,4 +1,4 @@
-#include "cli/setting.hpp"
+#include "cli/settings/setting.hpp"
 
 #include <gmock/gmock.h>
 #include <sys/stat.h>

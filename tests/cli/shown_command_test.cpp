@@ -1,4 +1,4 @@
-#include "cli/shown_command.hpp"
+#include "cli/views/shown_command.hpp"
 
 #include <gmock/gmock.h>
 

@@ -7,10 +7,10 @@
 #include <string_view>
 #include <vector>
 
-#include "cli/run_settings.hpp"
-#include "cli/setting.hpp"
+#include "cli/settings/run_settings.hpp"
+#include "cli/settings/setting.hpp"
 #include "fuzz/support.hpp"
-#include "proxy.hpp"
+#include "http/proxy.hpp"
 #include "sluice/error.hpp"
 #include "support/temp_dir.hpp"
 

@@ -9,13 +9,13 @@
 #include <utility>
 #include <vector>
 
-#include "cost_bound.hpp"
+#include "files/line_reader.hpp"
 #include "fuzz/support.hpp"
-#include "job_kind.hpp"
-#include "job_line.hpp"
-#include "json_members.hpp"
-#include "json_text.hpp"
-#include "line_reader.hpp"
+#include "jobs/job_kind.hpp"
+#include "jobs/job_line.hpp"
+#include "json/json_members.hpp"
+#include "json/json_text.hpp"
+#include "money/cost_bound.hpp"
 #include "support/temp_dir.hpp"
 
 namespace sluice::fuzz {

@@ -4,9 +4,9 @@
 #include <string_view>
 
 #include "fuzz/support.hpp"
-#include "json_members.hpp"
-#include "json_text.hpp"
-#include "relay_pricing.hpp"
+#include "json/json_members.hpp"
+#include "json/json_text.hpp"
+#include "money/relay_pricing.hpp"
 #include "sluice/error.hpp"
 #include "sluice/money.hpp"
 

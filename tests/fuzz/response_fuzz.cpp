@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "fuzz/support.hpp"
+#include "http/response_parser.hpp"
 #include "openai/reply_reader.hpp"
 #include "openai/whole_reply.hpp"
-#include "response_parser.hpp"
 
 namespace sluice::fuzz {
 namespace {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "fuzz/support.hpp"
-#include "sse_parser.hpp"
+#include "openai/sse_parser.hpp"
 
 namespace sluice::fuzz {
 namespace {

@@ -4,12 +4,12 @@
 #include <vector>
 
 #include "fuzz/support.hpp"
-#include "json_text.hpp"
-#include "pretokenizer.hpp"
+#include "json/json_text.hpp"
 #include "sluice/job.hpp"
 #include "support/plain_merge.hpp"
-#include "token_count.hpp"
-#include "tokenizer.hpp"
+#include "tokens/pretokenizer.hpp"
+#include "tokens/token_count.hpp"
+#include "tokens/tokenizer.hpp"
 
 namespace sluice::fuzz {
 namespace {

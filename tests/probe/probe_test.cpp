@@ -8,7 +8,7 @@
 #include "probe/evaluate.hpp"
 #include "probe/plan.hpp"
 #include "probe/questions.hpp"
-#include "token_count.hpp"
+#include "tokens/token_count.hpp"
 #include "trial.hpp"
 
 namespace sluice::probe {

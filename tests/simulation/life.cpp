@@ -20,11 +20,11 @@
 
 #include "lockstep_source.hpp"
 #include "neighbour.hpp"
-#include "relay_window.hpp"
 #include "scenario.hpp"
 #include "sluice/engine.hpp"
 #include "sluice/error.hpp"
 #include "sluice/job_set.hpp"
+#include "upstream/relay_window.hpp"
 
 namespace sluice::simulation {
 namespace {

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "file_system.hpp"
-#include "http_client.hpp"
+#include "files/file_system.hpp"
+#include "http/http_client.hpp"
 #include "sluice/clock.hpp"
 #include "sluice/request_source.hpp"
 #include "sluice/result_sink.hpp"

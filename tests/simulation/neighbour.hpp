@@ -8,11 +8,11 @@
 #include <string>
 
 #include "dice.hpp"
-#include "limit_store.hpp"
-#include "rate_limiter.hpp"
 #include "simulated_clock.hpp"
 #include "simulated_relay.hpp"
 #include "trace.hpp"
+#include "upstream/limit_store.hpp"
+#include "upstream/rate_limiter.hpp"
 
 namespace sluice::simulation {
 

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "dice.hpp"
-#include "file_system.hpp"
+#include "files/file_system.hpp"
 #include "simulated_clock.hpp"
 #include "trace.hpp"
 

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "dice.hpp"
-#include "http_client.hpp"
+#include "http/http_client.hpp"
 #include "simulated_clock.hpp"
 #include "sluice/config.hpp"
 #include "sluice/money.hpp"

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "hash.hpp"
+#include "base/hash.hpp"
 #include "simulated_clock.hpp"
 
 namespace sluice::simulation {

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "price_data.hpp"
+#include "money/price_data.hpp"
 
 namespace sluice::simulator {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <stdexcept>
 
-#include "price_data.hpp"
+#include "money/price_data.hpp"
 
 namespace sluice::simulator {
 namespace {

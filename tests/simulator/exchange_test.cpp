@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "price_data.hpp"
+#include "money/price_data.hpp"
 #include "simulator/model_facts.hpp"
 #include "simulator/random.hpp"
 

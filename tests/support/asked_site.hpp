@@ -10,9 +10,9 @@
 #include <utility>
 #include <vector>
 
-#include "relay_inquiry.hpp"
 #include "support/fake_client.hpp"
 #include "support/manual_clock.hpp"
+#include "upstream/relay_inquiry.hpp"
 
 namespace sluice::test {
 

@@ -15,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-#include "http_client.hpp"
+#include "http/http_client.hpp"
 #include "sluice/clock.hpp"
 
 namespace sluice::test {

@@ -7,7 +7,7 @@
 #include <system_error>
 #include <utility>
 
-#include "file_system.hpp"
+#include "files/file_system.hpp"
 
 namespace sluice::test {
 

@@ -15,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-#include "hash.hpp"
+#include "base/hash.hpp"
 #include "sluice/clock.hpp"
 #include "sluice/request_source.hpp"
 #include "sluice/result_sink.hpp"

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "tokenizer.hpp"
+#include "tokens/tokenizer.hpp"
 
 namespace sluice::test {
 

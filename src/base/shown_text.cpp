@@ -1,0 +1,70 @@
+#include "base/shown_text.hpp"
+
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <iterator>
+
+#include "json/json_text.hpp"
+
+namespace sluice {
+namespace {
+
+// The character of two or three bytes at `at`, in valid UTF-8; 0 for any other: of those, none is
+// to be escaped.
+std::uint32_t character_at(std::string_view text, std::size_t at) {
+  const auto byte = [&](std::size_t i) {
+    return static_cast<std::uint32_t>(static_cast<unsigned char>(text[at + i]));
+  };
+  if ((byte(0) & 0xE0U) == 0xC0U) return (byte(0) & 0x1FU) << 6U | (byte(1) & 0x3FU);
+  if ((byte(0) & 0xF0U) != 0xE0U) return 0;
+  return (byte(0) & 0x0FU) << 12U | (byte(1) & 0x3FU) << 6U | (byte(2) & 0x3FU);
+}
+
+bool is_obeyed(std::uint32_t c) {
+  const bool control = c >= 0x80 && c <= 0x9F;
+  const bool line_end = c == 0x2028 || c == 0x2029;
+  const bool turns = (c >= 0x202A && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069);
+  return control || line_end || turns;
+}
+
+std::string escaped(std::string_view text, bool keep_newlines) {
+  const std::string valid = valid_utf8(std::string(text));
+  std::string shown;
+  shown.reserve(valid.size());
+  for (std::size_t at = 0; at < valid.size();) {
+    const char c = valid[at];
+    if (static_cast<unsigned char>(c) < 0x80) {
+      const bool plain = (c >= ' ' && c != '\x7F') || (c == '\n' && keep_newlines);
+      if (plain) {
+        shown += c;
+      } else {
+        fmt::format_to(std::back_inserter(shown), "\\x{:02x}", static_cast<unsigned>(c));
+      }
+      ++at;
+      continue;
+    }
+    const std::uint32_t character = character_at(valid, at);
+    std::size_t end = at + 1;
+    while (end < valid.size() && (static_cast<unsigned char>(valid[end]) & 0xC0U) == 0x80U) ++end;
+    if (is_obeyed(character)) {
+      fmt::format_to(std::back_inserter(shown), "\\u{:04x}", character);
+    } else {
+      shown.append(valid, at, end - at);
+    }
+    at = end;
+  }
+  return shown;
+}
+
+}  // namespace
+
+std::string shown_text(std::string_view text) {
+  return escaped(text, false);
+}
+
+std::string shown_lines(std::string_view text) {
+  return escaped(text, true);
+}
+
+}  // namespace sluice

@@ -1,0 +1,293 @@
+#include "cli/commands/report_command.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cli/page_file.hpp"
+#include "cli/settings/relay_setup.hpp"
+#include "cli/settings/run_settings.hpp"
+#include "cli/views/audit_report.hpp"
+#include "cli/views/bench_report.hpp"
+#include "cli/views/heading.hpp"
+#include "cli/views/job_report.hpp"
+#include "cli/views/screen.hpp"
+#include "files/line_reader.hpp"
+#include "jobs/failure_examples.hpp"
+#include "jobs/job_audit.hpp"
+#include "jobs/job_files.hpp"
+#include "page/job_history.hpp"
+#include "sluice/error.hpp"
+#include "sluice/version.hpp"
+#include "terminal/exit_status.hpp"
+#include "terminal/standard_output.hpp"
+
+namespace sluice::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+struct report_settings {
+  run_settings run;
+  bool json = false;
+  bool audit = false;
+  std::size_t worst = 10;
+  std::string html;  ///< the page's file; empty: none
+};
+
+constexpr std::uint64_t longest_result = std::uint64_t{1} << 30;
+
+[[noreturn]] void refuse(const std::string& sentence) {
+  throw fatal_error(fatal_error::kind::cannot_start, sentence);
+}
+
+void require_file(const std::string& job, const std::string& path, std::string_view what) {
+  std::error_code unknown;
+  if (fs::exists(path, unknown)) return;
+  refuse(
+      fmt::format("{}: there is no {} {}; run the job first, or say with --output-dir or -o "
+                  "where its results are",
+                  job, what, path));
+}
+
+ordered_json read_totals(const job_files& files) {
+  require_file(files.job, files.totals, "totals file");
+  const std::ifstream file(files.totals, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  if (!file || text.bad()) refuse(fmt::format("{}: cannot be read; check the path", files.totals));
+  auto totals = ordered_json::parse(text.str(), nullptr, false);
+  if (totals.is_object() && totals.contains("status")) return totals;
+  refuse(fmt::format("{}: is no totals document; run the job again to have it written anew",
+                     files.totals));
+}
+
+double age_of(const std::string& path) {
+  std::error_code unknown;
+  const auto written = fs::last_write_time(path, unknown);
+  if (unknown) return 0;
+  const std::chrono::duration<double> age = fs::file_time_type::clock::now() - written;
+  return std::max(age.count(), 0.0);
+}
+
+std::map<std::string, std::string> reasons_of(const job_files& files) {
+  std::error_code unknown;
+  if (!fs::exists(files.errors, unknown)) return {};
+  return failure_examples(files.errors);
+}
+
+void report_totals(const std::vector<job_files>& jobs, bool as_json) {
+  auto documents = ordered_json::object();
+  std::string lines;
+  for (const auto& files : jobs) {
+    auto totals = read_totals(files);
+    if (as_json) {
+      documents[files.job] = std::move(totals);
+      continue;
+    }
+    if (!lines.empty()) lines += "\n";
+    lines += job_report_lines(files, totals, reasons_of(files), age_of(files.totals));
+  }
+  if (!as_json) return print(lines);
+  if (jobs.size() == 1) return print(documents.begin().value());
+  print(ordered_json{{"jobs", std::move(documents)}});
+}
+
+void read_lines(const std::string& path, job_history& into) {
+  line_reader reader(open_bytes(path), longest_result);
+  line_reader::line line;
+  while (reader.next(line)) into.add(line.too_long ? std::string_view() : line.text);
+}
+
+double seconds_since_epoch(const std::string& path) {
+  const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
+  return now.count() - age_of(path);
+}
+
+// All jobs as one document for the page.
+ordered_json page_document(const std::vector<job_files>& jobs, std::uint64_t rpm) {
+  ordered_json document = {{"sluice_version", SLUICE_VERSION}, {"jobs", ordered_json::array()}};
+  for (const auto& files : jobs) {
+    const ordered_json totals = read_totals(files);
+    job_history history;
+    std::error_code unknown;
+    for (const auto& path : {files.output, files.errors}) {
+      if (fs::exists(path, unknown)) read_lines(path, history);
+    }
+    document["jobs"].push_back(
+        job_document(files.job, totals, history, rpm, seconds_since_epoch(files.totals)));
+  }
+  return document;
+}
+
+// The document that `sluice bench --json` printed into the file; nothing when it holds a job.
+std::optional<ordered_json> bench_document(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  char first = 0;
+  if (!(file >> first) || first != '{') return std::nullopt;
+  // A job's lines are objects, too: the second one ends the attempt at once.
+  file.seekg(0);
+  auto document = ordered_json::object();
+  try {
+    file >> document;
+  } catch (const ordered_json::exception&) {
+    return std::nullopt;
+  }
+  if (!document.contains("loads") && !document.contains("targets")) return std::nullopt;
+  if (file >> first) refuse(fmt::format("{}: more than one document; save one a file", path));
+  return document;
+}
+
+void report_bench(const ordered_json& document, const report_settings& chosen) {
+  if (!chosen.html.empty()) write_page(chosen.html, document, chosen.run.engine.output.mode);
+  if (chosen.json) return print(document);
+  if (chosen.html.empty()) print(bench_lines(document));
+}
+
+void report_audit(const std::vector<job_files>& jobs, report_settings& chosen, screen& shown) {
+  if (asks_for_prices(chosen.run)) {
+    chosen.run.engine.check_relays();
+    require_keys(chosen.run);
+    shown.heading(heading(chosen.run, false));
+    find_proxies(chosen.run.engine);
+    if (!chosen.run.config_file.empty()) shown.show_heading();
+  }
+  const relay_prices prices = load_prices(chosen.run);
+  chosen.run.engine.job.limit = 0;  // of a run, which may have come further before
+  auto documents = ordered_json::array();
+  std::string lines;
+  for (const auto& files : jobs) {
+    require_file(files.job, files.output, "output file");
+    const auto found = audit_job(files, chosen.run.engine.job, prices, chosen.worst);
+    if (chosen.json) {
+      documents.push_back(audit_document(files.job, found));
+      continue;
+    }
+    if (!lines.empty()) lines += "\n";
+    lines += audit_lines(files.job, found);
+  }
+  if (!chosen.json) return print(lines);
+  print(ordered_json{{"jobs", std::move(documents)}});
+}
+
+void report(report_settings& chosen, const std::vector<std::string>& named) {
+  screen shown;
+  start_log(shown, false, false, {});
+  if (!chosen.html.empty()) require_page(chosen.html);
+  for (const auto& path : named) {
+    const auto document = bench_document(path);
+    if (!document) continue;
+    if (named.size() == 1) return report_bench(*document, chosen);
+    refuse(fmt::format("{}: is the document of a benchmark; report on it alone", path));
+  }
+  std::vector<std::string> paths;
+  for (const auto& path : named) {
+    if (!is_result_file(path)) paths.push_back(path);
+  }
+  if (paths.empty()) refuse("there is no job to report on; name its JSONL file");
+  const auto jobs = name_job_files(paths, chosen.run.engine.output);
+  if (!chosen.html.empty()) require_page(chosen.html, jobs);
+  if (chosen.audit) {
+    if (!chosen.html.empty()) refuse("--html draws the totals; leave --audit out");
+    return report_audit(jobs, chosen, shown);
+  }
+  if (!chosen.html.empty()) {
+    write_page(chosen.html, page_document(jobs, requests_a_minute(chosen.run.engine)),
+               chosen.run.engine.output.mode);
+  }
+  if (chosen.html.empty() || chosen.json) report_totals(jobs, chosen.json);
+}
+
+std::vector<setting> report_flags(report_settings& target) {
+  auto table = run_flags(target.run, {"output", "output-dir", "model", "override-model", "system",
+                                      "endpoint", "max-line-bytes", "prices", "price-multiplier",
+                                      "price-group", "base-url", "api-key-file", "rpm", "mode"});
+  for (auto& entry : table) {
+    if (entry.name == "rpm") entry.help = "The cap that --html draws, as the run had it (200)";
+  }
+  constexpr std::uint64_t most = std::numeric_limits<std::uint32_t>::max();
+  table.push_back({.name = "audit",
+                   .help = "Count every prompt and reply again, and tell where more was reported",
+                   .group = "Report",
+                   .apply = [&target](const std::string& on) { target.audit = parse_switch(on); },
+                   .in_config = false});
+  table.push_back(
+      {.name = "worst",
+       .value = "N",
+       .help = "Of the audit: requests to name, the dearest first (10)",
+       .group = "Report",
+       .apply = [&target](const std::string& number) { target.worst = parse_count(number, most); },
+       .in_config = false});
+  table.push_back({.name = "html",
+                   .value = "FILE",
+                   .help = "Write a page with plots that needs nothing else to be opened",
+                   .group = "Report",
+                   .apply = [&target](const std::string& path) { target.html = path; },
+                   .in_config = false});
+  table.push_back({.name = "json",
+                   .help = "Print one JSON document",
+                   .group = "Report",
+                   .apply = [&target](const std::string& on) { target.json = parse_switch(on); },
+                   .in_config = false});
+  return table;
+}
+
+}  // namespace
+
+void add_report_command(CLI::App& program, int& exit_status) {
+  struct state {
+    report_settings chosen;
+    settings flags{report_flags(chosen), run_tables(chosen.run)};
+    std::vector<std::string> jobs;
+    std::string config;
+  };
+  auto kept = std::make_shared<state>();
+  auto* command =
+      program.add_subcommand("report", "Tell how jobs stand, draw them, and audit their usage");
+  command->add_option("JOB", kept->jobs,
+                      "Jobs that were run or are running, or a benchmark's document");
+  command->add_option("--config", kept->config, "Config file (./sluice.toml)")->type_name("FILE");
+  kept->flags.add_to(*command);
+  command->footer(
+      "Reads the files that a run leaves beside the job, or where --output-dir or -o say; a "
+      "running\n"
+      "job's totals are at most ten seconds old. --json prints the totals document, of several "
+      "jobs\n"
+      "one object by job. --html writes one page of all jobs, or of a benchmark, given as the "
+      "file\n"
+      "that the document of bench --json was saved to: throughput and errors against the cap, the\n"
+      "spread of the times, cost, the slowest and the failed requests.\n"
+      "--audit counts each prompt and reply with the model's own tokenizer and holds the usage "
+      "that\n"
+      "the relay reported against it; give the --model and --system that the job was run with.\n"
+      "What can't be counted to the token is left out, and said with its number: images, "
+      "functions,\n"
+      "unknown tokenizers. Tokens of reasoning are nobody's to count: they are left out of both\n"
+      "sides. The token that ends a reply may be reported or not.\n"
+      "Exit status: 0 told, 2 the files cannot be read.\n"
+      "\n"
+      "Examples:\n"
+      "  sluice report jobs/authenticity.jsonl --output-dir out\n"
+      "  sluice report a.jsonl b.jsonl --json | jq '.jobs[].cost_usd'\n"
+      "  sluice report job.jsonl --html report.html --rpm 60\n"
+      "  sluice report job.jsonl --audit --worst 3 --price-multiplier 0.8");
+  command->callback([kept, &exit_status] {
+    read_settings(kept->flags, kept->config, kept->chosen.run);
+    report(kept->chosen, kept->jobs);
+    exit_status = success;
+  });
+}
+
+}  // namespace sluice::cli

@@ -1,0 +1,340 @@
+#include "cli/settings/setting.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <toml++/toml.h>
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <sstream>
+#include <utility>
+
+#include "cli/settings/ownership.hpp"
+#include "cli/settings/suggestion.hpp"
+#include "sluice/error.hpp"
+
+namespace sluice::cli {
+namespace {
+
+[[noreturn]] void refuse(const std::string& sentence) {
+  throw fatal_error(fatal_error::kind::cannot_start, sentence);
+}
+
+void apply_one(const setting& chosen, const std::string& text, const std::string& origin) {
+  try {
+    chosen.apply(text);
+  } catch (const bad_setting& fault) {
+    refuse(fmt::format("{}: {}", origin, fault.what()));
+  }
+}
+
+std::vector<std::string> config_values(const toml::node& node) {
+  std::vector<std::string> values;
+  if (const auto* list = node.as_array()) {
+    for (const auto& element : *list) {
+      for (auto& value : config_values(element)) values.push_back(std::move(value));
+    }
+  } else if (const auto* text = node.as_string()) {
+    values.push_back(text->get());
+  } else if (const auto* number = node.as_integer()) {
+    values.push_back(std::to_string(number->get()));
+  } else if (const auto* flag = node.as_boolean()) {
+    values.emplace_back(flag->get() ? "true" : "false");
+  } else if (const auto* real = node.as_floating_point()) {
+    std::array<char, 400> digits{};  // every double fits, written without an exponent
+    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), real->get(),
+                                   std::chars_format::fixed);
+    values.emplace_back(digits.data(), end.ptr);
+  }
+  return values;
+}
+
+std::string line_of(const std::string& text, std::uint32_t number) {
+  std::istringstream file(text);
+  std::string line;
+  while (number-- > 0 && std::getline(file, line)) {
+  }
+  return line;
+}
+
+const setting* find(const std::vector<setting>& entries, const std::string& name) {
+  for (const setting& entry : entries) {
+    if (entry.name == name && entry.in_config) return &entry;
+  }
+  return nullptr;
+}
+
+// `origin` names the table.
+void apply_table(const toml::table& table, const std::vector<setting>& entries,
+                 const std::string& origin) {
+  for (const auto& [key, node] : table) {
+    const std::string name(key.str());
+    const setting* chosen = find(entries, name);
+    if (chosen == nullptr) {
+      std::vector<std::string> names;
+      for (const setting& entry : entries) {
+        if (entry.in_config) names.push_back(entry.name);
+      }
+      refuse(fmt::format("{}: unknown key '{}'{}", origin, name, did_you_mean(name, names)));
+    }
+    if (chosen->apply_pair) {
+      const toml::table* pairs = node.as_table();
+      if (pairs == nullptr) {
+        refuse(fmt::format("{}: {}: is no table; write it like {{ \"here\" = \"there\" }}", origin,
+                           name));
+      }
+      for (const auto& [from, to] : *pairs) {
+        const auto* text = to.as_string();
+        if (text == nullptr) {
+          refuse(fmt::format("{}: {}: what '{}' stands for is no text", origin, name, from.str()));
+        }
+        chosen->apply_pair(std::string(from.str()), text->get());
+      }
+      continue;
+    }
+    auto values = config_values(node);
+    if (!chosen->bare_value.empty() && node.is_boolean()) {  // like the flag without a value
+      values.clear();
+      if (node.as_boolean()->get()) values.push_back(chosen->bare_value);
+    }
+    if (values.empty() && !node.is_array() && !node.is_boolean()) {
+      refuse(fmt::format("{}: '{}' is neither text, number, true or false, nor a list of them",
+                         origin, name));
+    }
+    for (const auto& value : values) apply_one(*chosen, value, fmt::format("{}: {}", origin, name));
+  }
+}
+
+}  // namespace
+
+settings::settings(std::vector<setting> table, std::vector<setting_tables> tables)
+    : table_(std::move(table)), tables_(std::move(tables)) {
+  for (std::size_t i = 0; i < table_.size(); ++i) given_.push_back(std::make_unique<given>());
+}
+
+void settings::add_to(CLI::App& command) {
+  for (std::size_t i = 0; i < table_.size(); ++i) {
+    const setting& entry = table_[i];
+    if (!entry.on_line) continue;
+    given& place = *given_[i];
+    const std::string names =
+        (entry.letter != 0 ? fmt::format("-{},", entry.letter) : std::string()) + "--" + entry.name;
+    if (entry.value.empty()) {
+      place.option = command.add_flag(names, place.on, entry.help);
+    } else if (!entry.bare_value.empty()) {
+      // A flag to the parser, so that it takes a value behind `=` alone and never the next word.
+      place.values.resize(1);
+      place.option = command.add_flag(fmt::format("{}{{{}}}", names, entry.bare_value),
+                                      place.values[0], entry.help);
+    } else {
+      place.option = command.add_option(names, place.values, entry.help)->type_name(entry.value);
+      place.option->expected(1)->multi_option_policy(
+          entry.repeatable ? CLI::MultiOptionPolicy::TakeAll : CLI::MultiOptionPolicy::TakeLast);
+      place.option->allow_extra_args(false);
+    }
+    place.option->group(entry.group);
+  }
+}
+
+void settings::apply_config(const config_file& config) const {
+  const std::string& path = config.path;
+  toml::table document;
+  try {
+    document = toml::parse(config.text, path);
+  } catch (const toml::parse_error& fault) {
+    // What the parser says may quote the value.
+    const auto number = fault.source().begin.line;
+    const std::string line = line_of(config.text, number);
+    const bool secret = std::any_of(table_.begin(), table_.end(), [&](const setting& entry) {
+      return entry.secret && line.find(entry.name) != std::string::npos;
+    });
+    refuse(fmt::format(
+        "{} line {}: {}", path, number,
+        secret ? "cannot be read; write a text in quotes" : std::string(fault.description())));
+  }
+  for (const auto& tables : tables_) {
+    const toml::node* node = document.get(tables.name);
+    if (node == nullptr) continue;
+    const toml::array* list = node->as_array();
+    if (list == nullptr || !list->is_homogeneous(toml::node_type::table)) {
+      refuse(fmt::format("{}: '{}' is no list of tables; write each as [[{}]]", path, tables.name,
+                         tables.name));
+    }
+    for (const auto& element : *list) {
+      apply_table(*element.as_table(), tables.begin(),
+                  fmt::format("{}: [[{}]]", path, tables.name));
+    }
+    document.erase(tables.name);
+  }
+  apply_table(document, table_, path);
+}
+
+void settings::apply(const std::optional<config_file>& config) const {
+  if (config) apply_config(*config);
+  for (const setting& entry : table_) {
+    if (entry.environment.empty()) continue;
+    const char* text = std::getenv(entry.environment.c_str());
+    if (text != nullptr && *text != '\0') apply_one(entry, text, entry.environment);
+  }
+  for (std::size_t i = 0; i < table_.size(); ++i) {
+    const setting& entry = table_[i];
+    const given& place = *given_[i];
+    if (place.option == nullptr || place.option->count() == 0) continue;
+    const std::string flag = "--" + entry.name;
+    if (entry.value.empty()) {
+      apply_one(entry, place.on ? "true" : "false", flag);
+    } else {
+      for (const auto& value : place.values) {
+        apply_one(entry, value, entry.secret ? flag : fmt::format("{} {}", flag, value));
+      }
+    }
+  }
+}
+
+bool settings::on_line(const std::string& name) const {
+  for (std::size_t i = 0; i < table_.size(); ++i) {
+    if (table_[i].name == name)
+      return given_[i]->option != nullptr && given_[i]->option->count() > 0;
+  }
+  return false;
+}
+
+namespace {
+
+// Opened once, so that what is read is what was looked at.
+class opened_config {
+ public:
+  explicit opened_config(const std::string& path)
+      : path_(path), file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
+    if (file_ < 0 && errno != ENOENT && errno != ENOTDIR) cannot_be_read();
+    if (file_ >= 0 && ::fstat(file_, &info_) != 0) cannot_be_read();
+  }
+  opened_config(const opened_config&) = delete;
+  opened_config& operator=(const opened_config&) = delete;
+  ~opened_config() {
+    if (file_ >= 0) ::close(file_);
+  }
+
+  bool is_file() const { return file_ >= 0 && S_ISREG(info_.st_mode); }
+
+  config_file content() const {
+    constexpr std::size_t block = 65536;
+    config_file config{path_, {}};
+    for (;;) {
+      const std::size_t before = config.text.size();
+      config.text.resize(before + block);
+      const ssize_t n = ::read(file_, config.text.data() + before, block);
+      if (n < 0 && errno != EINTR) cannot_be_read();
+      config.text.resize(before + static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
+      if (n == 0) return config;
+    }
+  }
+
+  // Refuses what others may have written. `here`: in the current folder, where the user need not
+  // know of it; the owner of a home's config is not checked, since sudo keeps HOME.
+  void require_own(bool here) const {
+    const auto refuse_it = [&](const std::string& why, const std::string& remedy) {
+      refuse(fmt::format(
+          "{}: {}, and a config file may say where the key is sent; {}if you trust it, name it "
+          "with --config {}",
+          path_, why, remedy, path_));
+    };
+    struct stat link {};
+    if (::lstat(path_.c_str(), &link) != 0) link = info_;  // gone meanwhile
+    for (const auto& one : {link, info_}) {
+      if (here && !is_own(one)) {
+        refuse_it(fmt::format("belongs to another user ({})", one.st_uid), "");
+      }
+    }
+    if (others_may_write(info_, path_)) {
+      refuse_it("others may write it", fmt::format("run 'chmod go-w {}', or, ", path_));
+    }
+    const std::string parent = std::filesystem::path(path_).parent_path().string();
+    const std::string folder = parent.empty() ? "." : parent;
+    if (others_may_replace_in(folder)) {
+      refuse_it("others may write its folder", fmt::format("run 'chmod go-w {}', or, ", folder));
+    }
+  }
+
+ private:
+  [[noreturn]] void cannot_be_read() const {
+    refuse(fmt::format("{}: cannot be read ({}); a config file has to be readable", path_,
+                       std::strerror(errno)));
+  }
+
+  std::string path_;
+  int file_ = -1;
+  struct stat info_ {};
+};
+
+std::optional<config_file> unnamed_config(const std::string& path, bool here) {
+  std::error_code unreadable;  // a folder that may not be looked into holds none
+  if (!std::filesystem::is_regular_file(path, unreadable)) return std::nullopt;
+  const opened_config opened(path);
+  if (!opened.is_file()) return std::nullopt;
+  opened.require_own(here);
+  return opened.content();
+}
+
+}  // namespace
+
+std::optional<config_file> find_config(const std::string& named) {
+  namespace fs = std::filesystem;
+  if (!named.empty()) {
+    const opened_config opened(named);
+    if (!opened.is_file()) {
+      refuse(fmt::format("--config {}: there is no such file; check the path", named));
+    }
+    return opened.content();
+  }
+  if (auto here = unnamed_config("sluice.toml", true)) return here;
+  fs::path home;
+  if (const char* config_home = std::getenv("XDG_CONFIG_HOME");
+      config_home != nullptr && *config_home) {
+    home = config_home;
+  } else if (const char* user_home = std::getenv("HOME"); user_home != nullptr && *user_home) {
+    home = fs::path(user_home) / ".config";
+  } else {
+    return std::nullopt;
+  }
+  return unnamed_config((home / "sluice" / "config.toml").string(), false);
+}
+
+duration parse_duration(const std::string& text) {
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  constexpr std::array<std::pair<std::string_view, double>, 4> units{
+      {{"ms", 1e-3}, {"s", 1}, {"m", 60}, {"h", 3600}}};
+  for (const auto& [name, seconds] : units) {
+    if (error == std::errc{} && number >= 0 && number * seconds < 1e9 && unit == name) {
+      return std::chrono::duration_cast<duration>(std::chrono::duration<double>(number * seconds));
+    }
+  }
+  throw bad_setting("is no duration; write it like 250ms, 10s, 2m or 1h");
+}
+
+std::uint64_t parse_count(const std::string& text, std::uint64_t most) {
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{} || end != text.data() + text.size() || number > most) {
+    throw bad_setting(fmt::format("is no whole number from 0 to {}", most));
+  }
+  return number;
+}
+
+bool parse_switch(const std::string& text) {
+  if (text == "true") return true;
+  if (text == "false") return false;
+  throw bad_setting("is neither true nor false");
+}
+
+}  // namespace sluice::cli

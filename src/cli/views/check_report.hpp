@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "jobs/job_check.hpp"
+
+namespace sluice::cli {
+
+// What `sluice check` says.
+
+/// A job by its name, as it was given.
+struct named_check {
+  std::string job;
+  job_check told;
+};
+
+/// The limits that a run would keep; 0: none.
+struct check_limits {
+  std::uint64_t requests_a_minute = 0;
+  std::uint64_t tokens_a_minute = 0;
+};
+
+/// {"jobs":[{"job","requests","bad_lines":[{"line","code","message"}],"prompt_tokens",
+/// "max_completion_tokens","models":{M:{"requests","prompt_tokens"}},"cost_usd":{"prompt",
+/// "at_most"},"minutes_at_limit"}]}: requests are all lines, bad ones included; null is what has no
+/// bound, no price, or no limit.
+nlohmann::ordered_json check_document(const std::vector<named_check>& jobs,
+                                      const check_limits& limits);
+
+/// The same for a person: the first bad lines of each job, and "~" before counts that are no exact
+/// ones. Names and words are as a terminal may show them.
+std::string check_lines(const std::vector<named_check>& jobs, const check_limits& limits);
+
+/// One line of JSON for one request: {"line","custom_id","model","prompt_tokens","encoding"}, the
+/// encoding null where the model's is not known.
+void append_request_line(std::string& out, const checked_request& request);
+
+}  // namespace sluice::cli

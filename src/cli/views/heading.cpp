@@ -1,0 +1,25 @@
+#include "cli/views/heading.hpp"
+
+#include <fmt/format.h>
+
+#include "cli/settings/relay_setup.hpp"
+
+namespace sluice::cli {
+
+std::string heading(const run_settings& chosen, bool simulated) {
+  std::string text;
+  if (simulated) {
+    text += "simulated relay: no key, no network, no real cost";
+  } else {
+    const auto members = chosen.engine.relays();
+    text += members.size() == 1 ? "relay " : "relays ";
+    for (std::size_t i = 0; i < members.size(); ++i) {
+      if (i > 0) text += ", ";
+      text += name_of(members[i]);
+    }
+  }
+  if (!chosen.config_file.empty()) text += "; config file " + chosen.config_file;
+  return text;
+}
+
+}  // namespace sluice::cli

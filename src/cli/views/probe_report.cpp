@@ -1,0 +1,96 @@
+#include "cli/views/probe_report.hpp"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/shown_text.hpp"
+#include "probe/evaluate.hpp"
+
+namespace sluice::cli {
+namespace {
+
+using nlohmann::ordered_json;
+
+std::string_view kind_of(const probe::check& one) {
+  return one.kind->counts == probe::weight::advisory ? "advisory" : "objective";
+}
+
+std::string_view meaning_of(probe::verdict told) {
+  switch (told) {
+    case probe::verdict::consistent:
+      return "nothing that was checked speaks against the relay";
+    case probe::verdict::suspicious:
+      return "something is wrong that an honest relay might explain";
+    case probe::verdict::inconsistent:
+      return "the relay does not serve or bill what it sells";
+    case probe::verdict::inconclusive:
+      return "too little could be checked";
+  }
+  return "";
+}
+
+// Broken at blanks, each line behind so many blanks.
+std::string wrapped(std::string_view text, std::size_t indent, std::size_t width) {
+  std::string out;
+  while (!text.empty()) {
+    std::size_t end = text.size();
+    if (end > width) {
+      end = text.rfind(' ', width);
+      if (end == std::string_view::npos || end == 0) end = std::min(text.find(' '), text.size());
+    }
+    out += fmt::format("{:{}}{}\n", "", indent, text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return out;
+}
+
+}  // namespace
+
+ordered_json probe_document(const probe::report& told, const probe_facts& facts) {
+  auto checks = ordered_json::array();
+  for (const auto& one : told.checks) {
+    checks.push_back({{"name", one.kind->name},
+                      {"kind", kind_of(one)},
+                      {"result", to_string(one.result)},
+                      {"evidence", one.evidence},
+                      {"proves", one.kind->proves},
+                      {"cannot", one.kind->cannot}});
+  }
+  return {{"model", facts.model},
+          {"verdict", to_string(told.told)},
+          {"checks", std::move(checks)},
+          {"requests", facts.requests},
+          {"cost_usd", facts.cost.to_string()}};
+}
+
+std::string probe_lines(const probe::report& told, const probe_facts& facts) {
+  constexpr std::size_t column = 26;
+  constexpr std::size_t width = 72;
+  std::string lines = fmt::format("{} at {}\n\n", shown_text(facts.model), shown_text(facts.relay));
+  for (const auto& one : told.checks) {
+    std::string evidence = wrapped(shown_text(one.evidence), column, width);
+    if (evidence.size() > column) evidence.erase(0, column);
+    lines += fmt::format("  {:<4}  {:<18}{}", to_string(one.result), one.kind->name, evidence);
+    if (one.result == probe::check_result::fail) {
+      lines += wrapped(fmt::format("It shows: {}.", one.kind->proves), column, width);
+      lines += wrapped(fmt::format("Its limits: {}.", one.kind->cannot), column, width);
+    }
+  }
+  lines += fmt::format("\n{}: {}\n{} requests, {} USD\n", to_string(told.told),
+                       meaning_of(told.told), facts.requests, facts.cost.to_string());
+  return lines;
+}
+
+std::string probe_checks_help() {
+  constexpr std::size_t width = 92;
+  std::string help;
+  for (const auto& one : probe::evaluate({}).checks) {
+    help += fmt::format("  {} ({})\n", one.kind->name, kind_of(one));
+    help += wrapped(fmt::format("A failure shows: {}.", one.kind->proves), 4, width);
+    help += wrapped(fmt::format("Its limits: {}.", one.kind->cannot), 4, width);
+  }
+  return help;
+}
+
+}  // namespace sluice::cli

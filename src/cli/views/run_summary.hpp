@@ -1,0 +1,19 @@
+#pragma once
+
+#include <string>
+
+#include "cli/views/shown_command.hpp"
+#include "sluice/engine.hpp"
+#include "sluice/job_set.hpp"
+
+namespace sluice::cli {
+
+/// What a person reads when a run has ended: for each job its counts, most frequent failures,
+/// tokens, cost and files, and the command to type next.
+std::string run_summary(const job_set& jobs, const run_outcome& outcome, double seconds,
+                        const shown_command& command);
+
+/// Why the run stopped before its end, and what to do about it; empty when it did not.
+std::string stop_sentence(const run_outcome& outcome);
+
+}  // namespace sluice::cli

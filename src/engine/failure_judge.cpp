@@ -1,0 +1,172 @@
+#include "engine/failure_judge.hpp"
+
+#include <boost/asio/post.hpp>
+#include <utility>
+
+namespace sluice {
+
+using rule = repeated_failures::rule;
+
+failure_judge::failure_judge(boost::asio::any_io_executor loop, request_source& source,
+                             job_queue& queue, orders given)
+    : loop_(std::move(loop)), source_(source), queue_(queue), orders_(std::move(given)) {}
+
+bool failure_judge::has_succeeded(std::size_t job) const {
+  return succeeded_.contains(job) || source_.had_success(job, {});
+}
+
+void failure_judge::succeeded(std::size_t job, std::size_t relay, time_point started) {
+  succeeded_.insert(job);
+  if (evidence_.empty()) return;
+  settle({rule::job, job}, fate::own);
+  const row refused{rule::relay, relay};
+  const auto found = evidence_.find(refused);
+  if (found != evidence_.end() && started >= found->second.since) settle(refused, fate::own);
+}
+
+bool failure_judge::is_enough(const row& in, const evidence& so_far) {
+  return so_far.count >= (in.kept_by == rule::job ? repeated_failures::enough_of_job
+                                                  : repeated_failures::enough_of_relay);
+}
+
+failure_judge::seen failure_judge::failed(const request& asked, std::size_t relay, bool served,
+                                          bool alone, const failure& why, unsigned sample,
+                                          time_point now) {
+  const bool succeeded = has_succeeded(asked.job);
+  const auto found = rows_.failed(asked.job, succeeded, relay, served || succeeded, why);
+  if (found.in.kept_by == rule::none) return {};
+  if (found.first && evidence_.contains(found.in)) {  // another row has ended with this
+    const evidence before = std::move(evidence_[found.in]);
+    evidence_.erase(found.in);
+    if (is_enough(found.in, before)) {
+      orders_.conclude(found.in, before);
+    } else {
+      release(found.in, without_proof(found.in));
+    }
+  }
+  evidence& so_far = evidence_[found.in];
+  if (found.first) so_far.since = now;
+  so_far.count = found.count;
+  so_far.relay = relay;
+  so_far.job = asked.job;
+  so_far.model = asked.model;
+  so_far.words = why.message;
+  constexpr unsigned in_order =
+      repeated_failures::enough_of_relay - repeated_failures::from_elsewhere;
+  if (found.in.kept_by == rule::relay && alone && !so_far.sampled && found.count >= in_order &&
+      sampling_ == 0) {
+    so_far.sampled = true;
+    begin_sample(found.in, asked.job);
+  }
+  if (sample != 0 && sample == sampling_ && --left_ == 0) end_sample();
+  return {found.in, is_enough(found.in, so_far) && sampling_ == 0};
+}
+
+void failure_judge::conclude(const row& in) {
+  const auto found = evidence_.find(in);
+  if (found == evidence_.end()) return;
+  const evidence enough = found->second;
+  orders_.conclude(in, enough);
+}
+
+boost::asio::awaitable<failure_judge::fate> failure_judge::wait(const row& in) {
+  auto& place = held_[in];
+  if (!place) place = std::make_shared<group>();
+  const auto mine = place;
+  co_await mine->waiting.wait();
+  co_return mine->settled;
+}
+
+void failure_judge::settle(const row& in, fate what) {
+  rows_.forget(in);
+  evidence_.erase(in);
+  release(in, what);
+}
+
+void failure_judge::release(const row& in, fate what) {
+  if (sampling_ != 0 && in == sampled_for_) end_sample();
+  const auto found = held_.find(in);
+  if (found == held_.end()) return;
+  const auto settled = std::move(found->second);
+  held_.erase(found);
+  settled->settled = what;
+  settled->waiting.wake_all();
+}
+
+// Without a success, a refusal in unknown words may still be the key's.
+failure_judge::fate failure_judge::without_proof(const row& in) {
+  return in.kept_by == rule::job ? fate::own : fate::unsettled;
+}
+
+void failure_judge::settle_at_the_end() {
+  while (!held_.empty()) {
+    const row in = held_.begin()->first;
+    const auto found = evidence_.find(in);
+    if (found != evidence_.end() && is_enough(in, found->second)) conclude(in);
+    settle(in, without_proof(in));  // what is concluded is settled
+  }
+}
+
+void failure_judge::settle_all(fate what) {
+  while (!held_.empty()) {
+    const row in = held_.begin()->first;
+    settle(in, what);
+  }
+  end_sample();
+}
+
+std::size_t failure_judge::waiting() const noexcept {
+  std::size_t sum = 0;
+  for (const auto& [in, one] : held_) sum += one->waiting.size();
+  return sum;
+}
+
+void failure_judge::begin_sample(const row& in, std::size_t job) {
+  const unsigned number = sampling_ = ++last_sample_;
+  sampled_for_ = in;
+  left_ = 0;
+  ++looking_;
+  orders_.looking(true);
+  source_.look_ahead(job, repeated_failures::from_elsewhere,
+                     [this, job, number, loop = loop_](std::vector<request> taken) {
+                       // The run does not end before this has been done.
+                       boost::asio::post(loop,
+                                         [this, job, number, taken = std::move(taken)]() mutable {
+                                           take_sample(std::move(taken), job, number);
+                                         });
+                     });
+}
+
+void failure_judge::take_sample(std::vector<request>&& taken, std::size_t job, unsigned number) {
+  --looking_;
+  if (number != sampling_) number = 0;  // it is over, and these are like any other
+  // The reader is ahead of the run: the end of what it has read is elsewhere, too.
+  if (number != 0 && taken.size() < repeated_failures::from_elsewhere) {
+    for (auto& next : queue_.sample(job, repeated_failures::from_elsewhere - taken.size())) {
+      taken.push_back(std::move(next));
+    }
+  }
+  if (number != 0) left_ = taken.size();
+  for (auto& next : taken) orders_.send(std::move(next), number);
+  if (number != 0 && taken.empty()) sample_returned();
+  orders_.looking(false);
+}
+
+void failure_judge::sample_ended(unsigned sample) {
+  if (sample == 0 || sample != sampling_) return;
+  if (--left_ == 0) sample_returned();
+}
+
+// What was held meanwhile may be enough by now.
+void failure_judge::sample_returned() {
+  end_sample();
+  const auto found = evidence_.find(sampled_for_);
+  if (found != evidence_.end() && is_enough(sampled_for_, found->second)) conclude(sampled_for_);
+}
+
+void failure_judge::end_sample() {
+  sampling_ = 0;
+  others_.wake_all();
+}
+
+}  // namespace sluice

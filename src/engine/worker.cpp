@@ -1,0 +1,324 @@
+#include "engine/worker.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "base/hash.hpp"
+#include "money/renamed_model.hpp"
+#include "openai/reply_reader.hpp"
+#include "tokens/usage_estimate.hpp"
+#include "upstream/attempt_outcome.hpp"
+#include "upstream/secrets.hpp"
+
+namespace sluice {
+namespace {
+
+// In tenths, as the line of the result has it: the totals are to be the same when it is read again.
+double milliseconds(duration time) {
+  return std::round(std::chrono::duration<double, std::milli>(time).count() * 10) / 10;
+}
+
+// The same for every attempt at a request until it has a line, over restarts too; another for
+// another body.
+std::string idempotency_key(std::string_view job, const request& asked, bool unstreamed) {
+  const fmt::format_int attempts(asked.settled_attempts);
+  std::string text;
+  text.reserve(job.size() + asked.custom_id.size() + asked.digest.size() + attempts.size() + 14);
+  for (const std::string_view part :
+       {job, std::string_view(asked.custom_id), std::string_view(asked.digest)}) {
+    text.append(part).push_back('\n');
+  }
+  text.append(attempts.data(), attempts.size());
+  if (unstreamed) text.append("\nunstreamed");
+  const hex_digits digits(hash_of(text));
+  return text.assign("sluice-").append(digits);
+}
+
+// The body without what was added to ask for a stream.
+std::string unstreamed_body(std::string_view body, std::size_t stream_fields) {
+  std::string plain(body);
+  return plain.erase(plain.size() - 1 - stream_fields, stream_fields);
+}
+
+// Whether a later run should try again what failed in this one.
+bool is_retryable(const failure& why) {
+  return why.kind == failure_class::passing || why.kind == failure_class::throttled ||
+         why.kind == failure_class::unreachable;
+}
+
+}  // namespace
+
+// Follows one exchange: tells the gate of its moments, and has its bytes read.
+struct worker::attempt final : response_handler {
+  attempt(worker& owner, start_gate::permit turn)
+      : owner_(owner),
+        turn_(turn),
+        reader({.target = owner.request_.target,
+                .choices = owner.request_.choices,
+                .streamed = owner.streamed_,
+                .max_body_bytes = owner.run_.relays[turn.lane].options.relay.max_response_bytes,
+                .model = model_at(owner.run_.relays[turn.lane].options, owner.request_)}) {}
+
+  void on_sent() override { owner_.run_.gate.sent(turn_); }
+  void on_head(openai::response_head head) override {
+    owner_.run_.gate.answered(turn_);
+    if (head.status >= 200 && head.status < 300)
+      owner_.run_.answered(turn_, owner_.started_, owner_.streamed_);
+    reader.head(std::move(head), owner_.run_.time.unix_now());
+  }
+  openai::reply_reader::need on_body(std::string_view bytes) override {
+    const auto wanted = reader.body(bytes);
+    if (!owner_.first_content_ && reader.content_began()) {
+      owner_.first_content_ = owner_.run_.time.now();
+    }
+    return wanted;
+  }
+  std::size_t held() const override { return reader.held(); }
+
+  worker& owner_;
+  start_gate::permit turn_;
+  openai::reply_reader reader;
+};
+
+worker::worker(run_context& shared, request&& taken, unsigned sample)
+    : run_(shared), request_(std::move(taken)), sample_(sample) {}
+
+bool worker::sends_unstreamed(std::size_t relay) const {
+  const bool can = request_.streamed && request_.stream_fields > 0;
+  return can && (unstreamed_at_ == relay || run_.relays[relay].streams.off());
+}
+
+// It could not be made: the request went elsewhere, or has ended.
+void worker::abandon_trial() {
+  if (!unstreamed_at_) return;
+  run_.relays[*unstreamed_at_].streams.trial_abandoned();
+  unstreamed_at_.reset();
+}
+
+boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit turn) {
+  if (unstreamed_at_ && *unstreamed_at_ != turn.lane) abandon_trial();
+  const bool unstreamed = sends_unstreamed(turn.lane);
+  streamed_ = request_.streamed && !unstreamed;
+  attempt follower(*this, turn);
+  run_relay& relay = run_.relays[turn.lane];
+  relay_ = turn.lane;
+  started_ = run_.time.now();
+  started_unix_ = run_.time.unix_now();
+  first_content_.reset();
+  exchange_end end;
+  std::string own_body = renamed_body(relay.options, request_);
+  if (unstreamed) {
+    own_body = unstreamed_body(own_body.empty() ? request_.body : own_body, request_.stream_fields);
+  }
+  const std::string key = idempotency_key(run_.source.identity(request_.job), request_, unstreamed);
+  const attempt_record record{request_.job, request_.custom_id, request_.attempts + sent_ + 1,
+                              request_.most};
+  try {
+    run_.sink.attempt_started(record);
+    bool recorded = true;
+    if (run_.sink.must_be_recorded()) recorded = co_await run_.recorded();
+    if (!recorded || run_.stopping()) {
+      run_.sink.attempt_ended(record, attempt_end::unsent);
+      run_.gate.leave(turn, true);
+      failure called_off;
+      called_off.code = errc::connection_failed;
+      called_off.kind = failure_class::unreachable;
+      co_return called_off;
+    }
+    const std::string_view body = own_body.empty() ? std::string_view(request_.body) : own_body;
+    end = co_await relay.client.exchange({to_string(request_.target), body, key, streamed_},
+                                         follower);
+  } catch (...) {
+    run_.gate.leave(turn, false);
+    throw;
+  }
+  if (end.sent_any) ++sent_;
+  attempt_outcome told = outcome_of(end, follower.reader);
+  if (told && !told->usage) told->estimated_usage = estimate_usage(request_, told->body);
+  if (told && (told->usage || told->estimated_usage)) {
+    const token_usage& used = told->usage ? *told->usage : *told->estimated_usage;
+    run_.gate.used(turn, static_cast<std::uint64_t>(used.total_tokens()));
+    run_.tokens.learn(used, request_.choices);
+  }
+  run_.gate.leave(turn, !end.sent_any);
+  if (!told) {
+    run_.sink.attempt_ended(record, end_without_result(end, told.error()));
+    run_.funds_freed();
+  }
+  name_address(told, relay.options.relay, request_.target);
+  blot_out(told, relay.hidden);
+  co_return told;
+}
+
+boost::asio::awaitable<void> worker::serve() {
+  start_gate::token_count tokens;
+  if (run_.options.pace.tokens_per_minute != 0) {
+    tokens = [this, need = token_estimate::of(request_)] { return run_.tokens.tokens(need); };
+  }
+  for (;;) {
+    const auto way = run_.way_of(request_, sample_);
+    if (way == run_context::way::closed) co_return;
+    if (way == run_context::way::barred) {
+      co_await run_.wait_for_way(request_, sample_);
+      continue;
+    }
+    model_trial_ = way == run_context::way::trial;
+    if (!co_await run_.afford(request_)) co_return;
+    const auto avoided = unstreamed_at_ ? std::nullopt : failed_at_;
+    const auto turn = co_await run_.gate.enter(avoided, tokens);
+    if (!turn) {
+      run_.sink.unreserve(request_);
+      co_return;
+    }
+    if (!run_.still_may_start(request_, sample_, model_trial_)) {
+      run_.gate.leave(*turn, true);
+      run_.sink.unreserve(request_);
+      run_.funds_freed();
+      if (model_trial_) run_.model_trial_wasted(request_);
+      continue;
+    }
+    attempt_outcome told = co_await make_attempt(*turn);
+    if (told) {
+      succeeded();
+      co_return finish(std::move(told));
+    }
+    failure why = told.error();
+    duration backoff{};
+    const next_step next = co_await follow(*turn, why, backoff);
+    if (next == next_step::pending) co_return;
+    if (next == next_step::write) {
+      told = std::move(why);
+      co_return finish(std::move(told));
+    }
+    if (backoff > duration{}) {
+      run_.rest();
+      co_await run_.backoffs.sleep_until(run_.time.now() + backoff);
+      run_.resume();
+    }
+  }
+}
+
+void worker::succeeded() {
+  auto& streams = run_.relays[relay_].streams;
+  if (streamed_) {
+    streams.streamed_reply_came();
+  } else {
+    streams.unstreamed_reply_came();
+  }
+  const bool was_trial = std::exchange(unstreamed_at_, std::nullopt).has_value();
+  if (was_trial && streams.trial_succeeded()) run_.streams_are_off(relay_);
+  run_.succeeded(relay_, request_, started_);
+}
+
+// True: the next attempt goes out at once, without a stream: to show whether that is better, or
+// since it is known to be.
+bool worker::follow_stream(const failure& why) {
+  auto& relay = run_.relays[relay_];
+  if (std::exchange(unstreamed_at_, std::nullopt)) {
+    if (relay.streams.trial_failed(why)) unstreamed_at_ = relay_;
+    return false;
+  }
+  if (streamed_) {
+    if (request_.stream_fields == 0) return false;
+    if (relay.streams.off()) return stream_support::may_be_of_streams(why);  // it was on its way
+    if (!relay.streams.streamed_attempt_failed(why)) return false;
+    unstreamed_at_ = relay_;
+    return true;
+  }
+  const duration lasted = run_.time.now() - started_;
+  if (request_.target == endpoint::embeddings) return false;  // these cannot stream
+  if (const auto cut = relay.streams.unstreamed_attempt_failed(why, lasted)) {
+    run_.advise_streams(relay_, *cut);
+  }
+  return false;
+}
+
+boost::asio::awaitable<worker::next_step> worker::follow(const start_gate::permit& turn,
+                                                         failure& why, duration& backoff) {
+  if (run_.stopping() && why.kind == failure_class::unreachable) {
+    co_return next_step::pending;  // called off
+  }
+  spdlog::debug("request {} (line {}): attempt {}: {}", request_.custom_id, request_.line, sent_,
+                why.message);
+  failed_at_ = relay_;
+  const bool model_trial = std::exchange(model_trial_, false);
+  // Called off as well, by the rest of the relay.
+  if (why.kind == failure_class::unreachable && run_.relays[relay_].resting) {
+    if (model_trial) run_.model_trial_wasted(request_);
+    co_return next_step::again;
+  }
+  const auto verdict = run_.failed(turn, request_, why, started_, past_.refusals);
+  if (!why.model_out) {
+    refusals_of_model_.at.clear();
+  } else {
+    const std::size_t asked = refusals_of_model_.at.size();
+    if (run_.model_refused(relay_, request_, model_trial, why, refusals_of_model_)) {
+      const bool again_here = refusals_of_model_.at.size() == asked;
+      if (again_here) backoff = run_.retries.backoff(0);  // the others had no room
+      co_return next_step::again;
+    }
+  }
+  if (why.kind == failure_class::permanent && why.http_status != 404) {
+    run_.model_answered(request_, false, started_);
+  } else if (model_trial && !why.model_out) {
+    run_.model_trial_wasted(request_);
+  }
+  if (verdict.suspect && !run_.has_others(relay_)) co_await run_.wait_for_address(relay_);
+  if (verdict.suspect && run_.has_others(relay_)) co_return next_step::again;  // they will tell
+  if (run_.stopping() && why.kind != failure_class::permanent) co_return next_step::pending;
+  if (follow_stream(why)) co_return next_step::again;
+  // Where others can take the request, a hint is for the relay that gave it, and not for the
+  // request.
+  failure hastened = why;
+  if (run_.has_others(relay_)) hastened.retry_after.reset();
+  if (why.tier_full && why.retry_after > run_.options.pace.max_wait) hastened.retry_after.reset();
+  const auto decision = run_.retries.decide(past_, hastened, verdict.charge, run_.successes());
+  if (decision.again) {
+    backoff = decision.delay;
+    co_return next_step::again;
+  }
+  if (decision.lasting) why.kind = failure_class::permanent;
+  co_return co_await follow_final(why);
+}
+
+boost::asio::awaitable<worker::next_step> worker::follow_final(failure& why) {
+  using fate = failure_judge::fate;
+  const fate judged = co_await run_.judge(relay_, request_, why, sample_);
+  if (judged == fate::pending) co_return next_step::pending;
+  if (judged == fate::again) {
+    past_ = {};
+    co_return next_step::again;
+  }
+  try_later_ = judged == fate::unsettled;
+  co_return next_step::write;
+}
+
+// The last thing a worker does: the result takes over what the request holds.
+void worker::finish(attempt_outcome&& told) {
+  result finished;
+  finished.job = request_.job;
+  finished.line = request_.line;
+  finished.relay = run_.relays[relay_].options.name;
+  finished.custom_id = std::move(request_.custom_id);
+  finished.target = request_.target;
+  finished.model = std::move(request_.model);
+  finished.model_in_doubt = request_.model_in_doubt;
+  finished.digest = std::move(request_.digest);
+  finished.attempts = request_.attempts + sent_;
+  finished.streamed = streamed_;
+  finished.started_at = started_unix_;
+  finished.latency_ms = milliseconds(run_.time.now() - started_);
+  if (first_content_ && (told ? told->streamed : streamed_)) {
+    finished.ttft_ms = milliseconds(*first_content_ - started_);
+  }
+  finished.retryable = !told && (try_later_ || is_retryable(told.error()));
+  finished.outcome = std::move(told);
+  run_.put(std::move(finished));
+  run_.funds_freed();
+}
+
+}  // namespace sluice

@@ -1,0 +1,123 @@
+#include "http/connector.hpp"
+
+#include <fmt/format.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <string_view>
+#include <utility>
+
+#include "http/address_race.hpp"
+#include "http/tunnel.hpp"
+
+namespace sluice {
+namespace {
+
+namespace asio = boost::asio;
+using boost::system::error_code;
+using tcp = asio::ip::tcp;
+using how = exchange_end::how;
+
+constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
+
+std::optional<proxy> proxy_of(const relay_options& relay) {
+  if (relay.proxy.empty()) return std::nullopt;
+  return proxy::parse(relay.proxy, "the proxy");
+}
+
+exchange_end failed(const connection& link, how end, std::string message) {
+  exchange_end result;
+  result.end = end;
+  result.message = link.first_cause(std::move(message));
+  return result;
+}
+
+}  // namespace
+
+connector::connector(asio::io_context& context, clock& clock, const relay_options& relay,
+                     base_url url, name_lookup::resolver resolve)
+    : context_(context),
+      clock_(clock),
+      url_(std::move(url)),
+      connection_age_(relay.connection_age),
+      proxy_(proxy_of(relay)),
+      names_(context.get_executor(), proxy_ ? proxy_->host : url_.host,
+             proxy_ ? proxy_->port : url_.port, std::move(resolve)) {
+  if (url_.tls) tls_.emplace(url_.host, relay.insecure);
+}
+
+std::unique_ptr<connection> connector::make() {
+  return std::make_unique<connection>(context_, clock_, tls_ ? &tls_->context() : nullptr);
+}
+
+// Looks the name up; why that failed, or nothing.
+asio::awaitable<std::string> connector::find_addresses(connection& fresh) {
+  if (names_.is_address()) co_return "";
+  names_.join(fresh.parked);
+  co_await fresh.parked.wait();
+  names_.leave(fresh.parked);
+  co_return fresh.given_up() ? "no answer" : names_.error();
+}
+
+// As far as the relay's own bytes: the proxy, where there is one, stands between.
+asio::awaitable<exchange_end> connector::reach(connection& fresh) {
+  const std::string goal = proxy_ ? "the proxy " + proxy_->name() : url_.authority();
+  const std::string unknown = co_await find_addresses(fresh);
+  if (!unknown.empty()) {
+    co_return failed(fresh, how::unreachable, fmt::format("cannot resolve {}: {}", goal, unknown));
+  }
+  const error_code refused =
+      co_await connect_to_any(fresh, clock_, in_racing_order(names_.addresses()));
+  if (refused) {
+    co_return failed(fresh, how::unreachable,
+                     fmt::format("cannot connect to {}: {}", goal, refused.message()));
+  }
+  error_code ignored;
+  names_.served(fresh.socket.remote_endpoint(ignored));
+  fresh.socket.set_option(tcp::no_delay(true), ignored);
+  if (proxy_ && !forwards()) {
+    const tunnel_end tunnel = co_await open_tunnel(fresh.socket, *proxy_, url_);
+    if (!tunnel.error.empty()) {
+      const bool refused_by_proxy = tunnel.refused_credentials && !tunnelled_;
+      co_return failed(
+          fresh, refused_by_proxy ? how::refused_by_proxy : how::unreachable,
+          fmt::format("{} does not connect to {}: {}", goal, url_.authority(), tunnel.error));
+    }
+    tunnelled_ = true;
+  }
+  fresh.socket.non_blocking(true, ignored);
+  co_return exchange_end{};
+}
+
+asio::awaitable<exchange_end> connector::open(connection& fresh) {
+  const exchange_end reached = co_await reach(fresh);
+  if (reached.end != how::complete) co_return reached;
+  if (fresh.tls) {
+    tls_->prepare(*fresh.tls, fresh.certified);
+    auto [error] = co_await fresh.tls->async_handshake(asio::ssl::stream_base::client, as_result);
+    if (error) {
+      const std::string distrust = tls_->distrust(*fresh.tls, error, fresh.certified);
+      if (!distrust.empty()) {
+        co_return failed(
+            fresh, how::bad_certificate,
+            fmt::format("the certificate of {} does not verify: {}", url_.authority(), distrust));
+      }
+      co_return failed(fresh, how::unreachable,
+                       fmt::format("no TLS with {}: {}", url_.authority(), error.message()));
+    }
+  }
+  // Not all at once: connections that were opened together are not to be missed together.
+  const double share = std::uniform_real_distribution<>(0.75, 1.25)(spread_);
+  fresh.retire_at = clock_.now() + std::chrono::duration_cast<duration>(connection_age_ * share);
+  co_return exchange_end{};
+}
+
+std::string connector::request_prefix() const {
+  return forwards() ? url_.origin() : std::string();
+}
+
+std::string connector::proxy_authorization() const {
+  return forwards() && !proxy_->user.empty() ? basic_credentials(*proxy_) : std::string{};
+}
+
+}  // namespace sluice

@@ -1,0 +1,429 @@
+#include "http/http_client.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/core/buffers_suffix.hpp>
+#include <boost/beast/core/string.hpp>
+#include <list>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "http/base_url.hpp"
+#include "http/connection.hpp"
+#include "http/connector.hpp"
+#include "http/response_parser.hpp"
+#include "sluice/error.hpp"
+#include "sluice/version.hpp"
+
+namespace sluice {
+namespace {
+
+namespace asio = boost::asio;
+using boost::system::error_code;
+using tcp = asio::ip::tcp;
+using need = openai::reply_reader::need;
+
+constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
+// How long the end of a body may take once the reply is known to be whole, so that its connection
+// can be used again: some relays send the last chunk late, some never.
+constexpr duration drain_timeout = std::chrono::seconds{1};
+// So many used connections in a row that died before they answered, and none is used again: some
+// relays close after every reply without a word.
+constexpr unsigned most_stale = 3;
+
+// A body up to so many bytes is copied behind its head.
+constexpr std::size_t longest_joined_body = std::size_t{16} * 1024;
+
+// What the parser leaves in the buffer is the begin of a head, of a chunk's or of the trailer; more
+// than a head's limit is none of them.
+constexpr std::size_t most_unread = std::size_t{512} * 1024;
+
+// Knows at every moment what is held of one reply: by who reads it, and packed by its parser.
+class counted_handler final : public response_handler {
+ public:
+  counted_handler(response_handler& receiver, reply_memory::share& share)
+      : receiver_(receiver), share_(share) {}
+
+  void on_sending(bool connected_anew) override { receiver_.on_sending(connected_anew); }
+  void on_arrival(time_point when) override { receiver_.on_arrival(when); }
+  void on_sent() override { receiver_.on_sent(); }
+  void on_head(openai::response_head head) override { receiver_.on_head(std::move(head)); }
+  need on_body(std::string_view bytes) override { return receiver_.on_body(bytes); }
+  bool has_room() override {
+    share_.hold(receiver_.held() + (parser_ != nullptr && *parser_ ? (*parser_)->memory() : 0));
+    return share_.has_room();
+  }
+
+  /// The parser of the moment stands there.
+  void count_in(const std::unique_ptr<response_parser>& parser) { parser_ = &parser; }
+  asio::awaitable<void> wait_for_room(wait_queue& line) { return share_.wait(line); }
+
+ private:
+  response_handler& receiver_;
+  reply_memory::share& share_;
+  const std::unique_ptr<response_parser>* parser_ = nullptr;
+};
+
+class beast_client final : public http_client {
+ public:
+  beast_client(asio::io_context& context, clock& clock, const relay_options& relay,
+               name_lookup::resolver resolve, std::shared_ptr<reply_memory> memory)
+      : context_(context),
+        clock_(clock),
+        memory_(std::move(memory)),
+        relay_(relay),
+        url_(base_url::parse(relay.base_url)),
+        connector_(context, clock, relay, url_, std::move(resolve)),
+        request_prefix_(connector_.request_prefix()) {
+    const auto given = [&](std::string_view name) {
+      return std::any_of(relay.headers.begin(), relay.headers.end(), [&](const auto& header) {
+        return boost::beast::iequals(header.first, name);
+      });
+    };
+    fixed_headers_ = fmt::format("Host: {}\r\n", url_.authority());
+    if (const auto proof = connector_.proxy_authorization(); !proof.empty()) {
+      fixed_headers_ += fmt::format("Proxy-Authorization: {}\r\n", proof);
+    }
+    if (!given("User-Agent")) {
+      fixed_headers_ += fmt::format("User-Agent: sluice/{}\r\n", SLUICE_VERSION);
+    }
+    if (!relay.api_key.empty() && !given("Authorization")) {
+      fixed_headers_ += fmt::format("Authorization: Bearer {}\r\n", relay.api_key);
+    }
+    for (const auto& [name, value] : relay.headers) {
+      fixed_headers_ += fmt::format("{}: {}\r\n", name, value);
+    }
+  }
+
+  asio::awaitable<exchange_end> exchange(outgoing request, response_handler& handler) override;
+
+  void stamp_arrivals() override { stamps_ = true; }
+  void allow_sending() override { sending_ = true; }
+  void stop_sending() override {
+    sending_ = false;
+    idle_.clear();
+    for (connection* active : active_) {
+      if (active->connecting) active->abort();
+    }
+  }
+  void abort() override {
+    for (connection* active : active_) active->abort();
+    idle_.clear();
+  }
+
+ private:
+  using held = std::unique_ptr<connection>;
+
+  // Among the active ones while in scope.
+  class membership {
+   public:
+    membership(std::list<connection*>& all, connection* member)
+        : all_(all), place_(all.insert(all.end(), member)) {}
+    membership(const membership&) = delete;
+    membership& operator=(const membership&) = delete;
+    ~membership() { all_.erase(place_); }
+
+   private:
+    std::list<connection*>& all_;
+    std::list<connection*>::iterator place_;
+  };
+
+  held take_idle();
+  void give_back(held used);
+  template <typename Stream>
+  asio::awaitable<exchange_end> talk(Stream& stream, held& link, outgoing request,
+                                     counted_handler& handler);
+  static asio::awaitable<void> make_room(connection& link, response_parser& parser,
+                                         counted_handler& handler);
+  template <typename Stream>
+  asio::awaitable<void> drain(Stream& stream, held link, std::unique_ptr<response_parser> parser);
+  std::string head_and(std::string_view body_begin, const outgoing& request) const;
+  static exchange_end failed(exchange_end so_far, exchange_end::how how, const connection& link,
+                             std::string message);
+
+  asio::io_context& context_;
+  clock& clock_;
+  const std::shared_ptr<reply_memory> memory_;
+  const relay_options relay_;
+  const base_url url_;
+  connector connector_;
+  const std::string request_prefix_;
+  std::string fixed_headers_;
+  std::vector<held> idle_;
+  std::list<connection*> active_;
+  bool sending_ = true;
+  bool stamps_ = false;
+  unsigned stale_in_row_ = 0;
+};
+
+beast_client::held beast_client::take_idle() {
+  if (stale_in_row_ >= most_stale) idle_.clear();
+  while (!idle_.empty()) {
+    held last = std::move(idle_.back());
+    idle_.pop_back();
+    if (clock_.now() < last->retire_at && last->is_silent()) return last;
+  }
+  return nullptr;
+}
+
+void beast_client::give_back(held used) {
+  used->limit.lift();
+  used->filled = 0;
+  idle_.push_back(std::move(used));
+}
+
+// The head of a request and as much of its body as is to go with it.
+std::string beast_client::head_and(std::string_view body_begin, const outgoing& request) const {
+  constexpr std::size_t words = 224;  // the fixed ones, and the numbers
+  const bool posts = request.method == verb::post;
+  std::string head;
+  head.reserve(request_prefix_.size() + fixed_headers_.size() + words + body_begin.size());
+  head.append(posts ? "POST " : "GET ")
+      .append(request_prefix_)
+      .append(url_.target(request.path, !posts))
+      .append(" HTTP/1.1\r\n");
+  head.append(fixed_headers_).append("Accept: ");
+  // A compressed stream would come in lumps, and some gateways compress where nothing is said.
+  head.append(request.streamed ? "text/event-stream, application/json\r\nAccept-Encoding: identity"
+                               : "application/json\r\nAccept-Encoding: gzip, zstd");
+  if (posts) {
+    const fmt::format_int length(request.body.size());
+    head.append("\r\nContent-Type: application/json\r\nIdempotency-Key: ");
+    head.append(request.idempotency_key);
+    head.append("\r\nContent-Length: ").append(length.data(), length.size());
+  }
+  return head.append("\r\n\r\n").append(body_begin);
+}
+
+exchange_end beast_client::failed(exchange_end so_far, exchange_end::how how,
+                                  const connection& link, std::string message) {
+  so_far.end = how;
+  so_far.message = link.first_cause(std::move(message));
+  if (link.limit.passed() && how == exchange_end::how::broken) {
+    so_far.end = exchange_end::how::timed_out;
+  }
+  return so_far;
+}
+
+template <typename Stream>
+asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, outgoing request,
+                                                 counted_handler& handler) {
+  using enum exchange_end::how;
+  exchange_end result;
+  // One piece costs the kernel less than two; a long body is not worth the copy.
+  const std::string_view body = request.body;
+  const std::size_t joined = body.size() <= longest_joined_body ? body.size() : 0;
+  const std::string begin = head_and(body.substr(0, joined), request);
+  boost::beast::buffers_suffix<std::array<asio::const_buffer, 2>> rest(
+      std::array<asio::const_buffer, 2>{asio::buffer(begin), asio::buffer(body.substr(joined))});
+  error_code write_error;
+  if constexpr (std::is_same_v<Stream, stamped_stream>) {
+    // Nearly every request fits into the socket's buffer; written at once it costs no turn of the
+    // loop.
+    const std::size_t written = stream.write_some(asio::buffer(begin), write_error);
+    if (write_error == asio::error::would_block) write_error = {};
+    result.sent_any = written > 0;
+    rest.consume(written);
+  }
+  if (!write_error && asio::buffer_size(rest) > 0) {
+    auto [error, written] = co_await asio::async_write(stream, rest, as_result);
+    write_error = error;
+    result.sent_any = result.sent_any || written > 0;
+  }
+  if (!write_error) {
+    result.sent_whole = true;
+    handler.on_sent();
+    if (request.streamed) link->limit.set(relay_.first_byte_timeout, "--first-byte-timeout");
+  } else if (result.sent_any && !link->limit.passed() && !link->aborted) {
+    // A relay that refuses a large request may answer, and close, before it has read it all.
+    link->limit.set(drain_timeout, "the wait for an early answer");
+  } else {
+    co_return failed(result, broken, *link,
+                     fmt::format("the connection broke while sending: {}", write_error.message()));
+  }
+
+  auto parser = std::make_unique<response_parser>(handler);
+  handler.count_in(parser);
+  bool closing = false;  // the trailer's deadline is set
+  for (;;) {
+    if (link->filled == link->buffer.size()) {  // long headers
+      if (link->filled >= most_unread) {
+        if (parser->wanted() != need::more) co_return result;  // whole but for the trailer
+        co_return failed(result, broken, *link,
+                         "what came is not HTTP: a head or a trailer that does not end");
+      }
+      link->buffer.resize(link->filled * 2);
+    }
+    auto [error, n] = co_await stream.async_read_some(link->room(), as_result);
+    error_code parse_error;
+    if (error) {
+      if (error == asio::error::eof && parser->got_some()) parser->put_eof(parse_error);
+      if (error == asio::error::eof && !parse_error && parser->is_done()) {
+        co_await make_room(*link, *parser, handler);
+        if (link->given_up() && parser->paused()) co_return failed(result, broken, *link, "");
+        if (!parser->undecodable()) co_return result;
+        co_return failed(result, undecodable, *link, parser->bad_encoding());
+      }
+      if (parser->wanted() != need::more) co_return result;  // whole but for the trailer
+      const bool sending = write_error && !result.head_arrived;
+      co_return failed(
+          result, broken, *link,
+          sending ? fmt::format("the connection broke while sending: {}", write_error.message())
+                  : fmt::format("the connection broke {} the head of the reply: {}",
+                                result.head_arrived ? "after" : "before", error.message()));
+    }
+    link->filled += n;
+    if (link->stream.stamps()) handler.on_arrival(link->stream.arrived());
+    for (bool moves = true; moves && link->filled > 0 && !parser->finished() && !parse_error;) {
+      const std::size_t taken = put(parser, link->bytes(), handler, parse_error);
+      link->drop(taken);
+      moves = taken > 0;
+    }
+    if (!parse_error && (parser->paused() || !handler.has_room())) {
+      co_await make_room(*link, *parser, handler);
+    }
+    result.head_arrived = parser->head_arrived();
+    if (parser->undecodable()) {
+      co_return failed(result, undecodable, *link, parser->bad_encoding());
+    }
+    if (parse_error) {
+      if (parser->wanted() != need::more) co_return result;
+      co_return failed(result, broken, *link,
+                       fmt::format("what came is not HTTP: {}", parse_error.message()));
+    }
+
+    if (parser->finished()) {
+      if (parser->reusable() && link->filled == 0) give_back(std::move(link));
+      co_return result;
+    }
+    if (parser->wanted() == need::nothing) {
+      if (parser->chunked() && parser->reusable()) {
+        // Whatever it meets, the reply is whole: at worst the connection is not used again.
+        asio::co_spawn(context_, drain(stream, std::move(link), std::move(parser)),
+                       [](const std::exception_ptr&) {});
+      }
+      co_return result;
+    }
+    if (parser->wanted() != need::trailer) {
+      closing = false;
+      if (parser->got_some() || link->filled > 0)
+        link->limit.set(relay_.idle_timeout, "--idle-timeout");
+    } else if (!std::exchange(closing, true)) {
+      link->limit.set(relay_.trailer_timeout, "the wait for usage");
+    }
+  }
+}
+
+// Nothing more is read before there is room for it. The relay's silence meanwhile is no fault of
+// it.
+asio::awaitable<void> beast_client::make_room(connection& link, response_parser& parser,
+                                              counted_handler& handler) {
+  while (!parser.finished() && !parser.undecodable() && parser.wanted() != need::nothing &&
+         !link.given_up()) {
+    if (handler.has_room()) {
+      if (!parser.paused()) co_return;
+      parser.go_on();
+      continue;
+    }
+    link.limit.hold();
+    co_await handler.wait_for_room(link.parked);
+    link.limit.go_on();
+  }
+}
+
+template <typename Stream>
+asio::awaitable<void> beast_client::drain(Stream& stream, held link,
+                                          std::unique_ptr<response_parser> parser) {
+  const membership here(active_, link.get());
+  link->limit.begin(clock_.now() + drain_timeout, "");
+  error_code broke;
+  while (!parser->finished() && !broke && link->filled < link->buffer.size()) {
+    auto [error, n] = co_await stream.async_read_some(link->room(), as_result);
+    broke = error;
+    if (!error) link->filled += n;
+    if (!error) link->drop(parser->put_body(link->bytes(), broke));
+  }
+  if (!broke && parser->finished() && parser->reusable() && link->filled == 0) {
+    give_back(std::move(link));
+  }
+}
+
+asio::awaitable<exchange_end> beast_client::exchange(outgoing request, response_handler& receiver) {
+  const auto share = std::make_shared<reply_memory::share>(memory_);
+  counted_handler handler(receiver, *share);
+  time_point last_moment = clock_.now() + relay_.total_timeout;
+  for (;;) {
+    held link = take_idle();
+    const bool used_before = link != nullptr;
+    if (!used_before) {
+      link = connector_.make();
+    }
+    connection& guarded = *link;
+    const membership here(active_, &guarded);
+
+    exchange_end result;
+    guarded.limit.begin(last_moment, "--timeout");
+    if (!used_before) {
+      guarded.limit.set(relay_.connect_timeout, "--connect-timeout");
+      guarded.connecting = true;
+      result = co_await connector_.open(guarded);
+      guarded.connecting = false;
+      guarded.limit.end_step();
+    }
+    if (result.end != exchange_end::how::complete) co_return result;
+    if (!sending_) {
+      co_return failed(result, exchange_end::how::unreachable, guarded, "interrupted");
+    }
+    if (stamps_) guarded.stream.stamp();
+    handler.on_sending(!used_before);
+    // No conditional expression: GCC 12 would start both.
+    if (guarded.tls) {
+      result = co_await talk(*guarded.tls, link, request, handler);
+    } else {
+      result = co_await talk(guarded.stream, link, request, handler);
+    }
+    if (used_before) {
+      const bool stale = result.end == exchange_end::how::broken && !result.head_arrived;
+      stale_in_row_ = stale ? stale_in_row_ + 1 : 0;
+      // The relay had closed it, and has seen nothing of the request, or may see it twice: another
+      // connection will do.
+      const bool repeatable = !result.sent_any || request.method == verb::get;
+      if (stale && repeatable && sending_) {
+        last_moment = link->limit.whole();
+        continue;
+      }
+    }
+    result.memory = share;
+    co_return result;
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<http_client> make_http_client(asio::io_context& context, clock& clock,
+                                              const relay_options& relay,
+                                              name_lookup::resolver resolve,
+                                              std::shared_ptr<reply_memory> memory) {
+  if (!memory) memory = make_reply_memory({&relay});
+  return std::make_unique<beast_client>(context, clock, relay, std::move(resolve),
+                                        std::move(memory));
+}
+
+std::shared_ptr<reply_memory> make_reply_memory(const std::vector<const relay_options*>& relays) {
+  std::uint64_t most = 0;
+  for (const relay_options* each : relays) {
+    most = std::max({most, each->max_bytes_in_flight, each->max_response_bytes});
+  }
+  return std::make_shared<reply_memory>(most);
+}
+
+}  // namespace sluice

@@ -1,0 +1,219 @@
+#pragma once
+
+#include <algorithm>
+#include <boost/asio/buffer.hpp>
+#include <boost/beast/core/string.hpp>
+#include <boost/beast/http/basic_parser.hpp>
+#include <boost/beast/http/error.hpp>
+#include <cctype>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "http/content_decoder.hpp"
+#include "http/http_client.hpp"
+#include "http/lenient_framing.hpp"
+#include "openai/retry_hint.hpp"
+
+namespace sluice {
+
+/// Beast's own state machine for HTTP/1.1, told to keep nothing: pieces go straight to the handler.
+/// It refuses a framing that can be read in two ways; mended_head() and lenient_chunks read it as
+/// curl does.
+class response_parser final : public boost::beast::http::basic_parser<false> {
+ public:
+  using error_code = boost::system::error_code;
+  static constexpr std::uint32_t longest_header = 256 * 1024;
+
+  /// `mended`: the head has been through mended_head().
+  explicit response_parser(response_handler& handler, bool mended = false)
+      : handler_(handler), mended_(mended) {
+    eager(true);
+    header_limit(longest_header);
+    body_limit(boost::none);  // the reply reader keeps its own
+  }
+
+  /// Takes bytes of a body; how many. need_more is no error here.
+  std::size_t put_body(boost::asio::const_buffer bytes, error_code& error) {
+    std::size_t taken = 0;
+    if (!chunks_) {
+      taken = put(bytes, error);
+      const std::string_view rest(static_cast<const char*>(bytes.data()) + taken,
+                                  bytes.size() - taken);
+      if (error == boost::beast::http::error::need_more) error = {};
+      // What it leaves of a chunked body is a line that has not come whole, or that it refuses.
+      if (!chunked() || is_done() || (!error && !has_bare_end(rest))) return taken;
+      chunks_.emplace(behind_chunk_);
+    }
+    const std::string_view rest(static_cast<const char*>(bytes.data()) + taken,
+                                bytes.size() - taken);
+    taken += chunks_->put(rest, [this](std::string_view piece) {
+      take({piece.data(), piece.size()});
+    });
+    if (chunks_->done()) end_body();
+    if (!chunks_->broken()) {
+      error = {};
+    } else if (!error) {
+      error = boost::beast::http::error::bad_chunk;
+    }
+    return taken;
+  }
+
+  /// The whole reply has come, and was handed on.
+  bool finished() const { return (chunks_ ? chunks_->done() : is_done()) && !paused(); }
+  /// Some of what has come is still packed, since the handler had no room for it.
+  bool paused() const {
+    return content_.may_have_more() && bad_encoding_.empty() && wanted_ != need::nothing;
+  }
+  /// Hands on what is packed, as far as the handler has room.
+  void go_on() { unpack(); }
+  /// Bytes that it holds.
+  std::size_t memory() const noexcept { return content_.memory(); }
+  /// The connection may serve another request.
+  bool reusable() const { return !mended_ && !chunks_ && keep_alive(); }
+
+  bool interim() const noexcept { return head_.status >= 100 && head_.status < 200; }
+  bool head_arrived() const noexcept { return head_arrived_; }
+  openai::reply_reader::need wanted() const noexcept { return wanted_; }
+  /// The head has come, and what follows cannot be decompressed; bad_encoding() says why.
+  bool undecodable() const noexcept { return head_arrived_ && !bad_encoding_.empty(); }
+  const std::string& bad_encoding() const noexcept { return bad_encoding_; }
+
+ private:
+  static std::string lower(std::string_view text) {
+    std::string result(text);
+    for (char& c : result) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    return result;
+  }
+
+  using need = openai::reply_reader::need;
+  using view = boost::beast::string_view;
+
+  static bool has_bare_end(std::string_view line) {
+    const std::size_t end = line.find('\n');
+    return end != std::string_view::npos && (end == 0 || line[end - 1] != '\r');
+  }
+
+  void on_request_impl(boost::beast::http::verb, view, view, int, error_code&) override {}
+  void on_response_impl(int status, view, int, error_code&) override { head_.status = status; }
+  void on_field_impl(boost::beast::http::field id, view name, view value,
+                     error_code& error) override {
+    const std::string_view text{value.data(), value.size()};
+    if (head_arrived_) return;  // a trailer says nothing that is needed
+    if (id == boost::beast::http::field::content_type) {
+      head_.content_type = text;
+    } else if (id == boost::beast::http::field::content_encoding) {
+      content_.add(text);
+    } else if (id == boost::beast::http::field::transfer_encoding) {
+      read_transfer_encoding(text, error);
+    } else if (id == boost::beast::http::field::location) {
+      head_.location = text;
+    } else if (id == boost::beast::http::field::retry_after) {
+      head_.hints["retry-after"] = text;
+    } else if (id == boost::beast::http::field::unknown) {
+      on_unknown_field({name.data(), name.size()}, text);
+    }
+  }
+  void on_unknown_field(std::string_view name, std::string_view value) {
+    using boost::beast::iequals;
+    if (iequals(name, "x-request-id") ||
+        (head_.request_id.empty() && iequals(name, "x-oneapi-request-id"))) {
+      head_.request_id = value;
+    } else if (openai::is_retry_hint(name)) {
+      head_.hints[lower(name)] = value;
+    }
+  }
+  void read_transfer_encoding(std::string_view text, error_code& error) {
+    constexpr std::string_view usual = "chunked";
+    if (boost::beast::iequals({text.data(), text.size()}, "chunked")) return;
+    // Beast would take "chunked, chunked" for no chunks at all.
+    if (!mended_) error = boost::beast::http::error::bad_transfer_encoding;
+    text.remove_suffix(std::min(text.size(), usual.size()));  // a mended list ends in it
+    content_.add(text);
+  }
+  void on_header_impl(error_code&) override {
+    if (interim()) return;
+    head_arrived_ = true;
+    handler_.on_head(std::move(head_));
+  }
+  void on_body_init_impl(boost::optional<std::uint64_t> const&, error_code&) override {}
+  std::size_t on_body_impl(view body, error_code&) override { return take(body); }
+  void on_chunk_header_impl(std::uint64_t, view, error_code&) override { behind_chunk_ = true; }
+  std::size_t on_chunk_body_impl(std::uint64_t, view body, error_code&) override {
+    return take(body);
+  }
+  void on_finish_impl(error_code&) override { end_body(); }
+
+  std::size_t take(view body) {
+    const std::string_view bytes{body.data(), body.size()};
+    if (content_.is_plain()) {
+      hand_on(bytes);
+    } else if (bad_encoding_.empty() && wanted_ != need::nothing) {
+      content_.put(bytes);
+      unpack();
+    }
+    return body.size();
+  }
+  void end_body() {
+    content_.finish();
+    unpack();
+  }
+  void unpack() {
+    try {
+      while (paused() && handler_.has_room()) hand_on(content_.read());
+    } catch (const bad_compression& fault) {
+      bad_encoding_ = std::string("the compressed reply ") + fault.what();
+    }
+  }
+  void hand_on(std::string_view bytes) {
+    if (!bytes.empty() && wanted_ != need::nothing) wanted_ = handler_.on_body(bytes);
+  }
+
+  response_handler& handler_;
+  openai::response_head head_;
+  bool head_arrived_ = false;
+  const bool mended_;
+  bool behind_chunk_ = false;             ///< one has come, or the begin of one
+  std::optional<lenient_chunks> chunks_;  ///< in the place of Beast, once it has refused a chunk
+  content_decoder content_;
+  std::string bad_encoding_;
+  need wanted_ = need::more;
+};
+
+/// Takes what has come of a response; how many bytes. A head is given to the parser once it is
+/// there as a whole, and one that is refused once more, mended, to a new parser; so is what comes
+/// behind an interim response (100 Continue, 103 Early Hints).
+inline std::size_t put(std::unique_ptr<response_parser>& parser, boost::asio::const_buffer bytes,
+                       response_handler& handler, boost::system::error_code& error) {
+  namespace http = boost::beast::http;
+  if (parser->head_arrived()) return parser->put_body(bytes, error);
+  const std::string_view came(static_cast<const char*>(bytes.data()), bytes.size());
+  constexpr std::string_view begin = "HTTP/";
+  // Empty lines before a head are passed over, as llhttp does; Beast refuses them, which mends it.
+  const std::size_t empty_lines = std::min(came.find_first_not_of("\r\n"), came.size());
+  const std::string_view head = came.substr(empty_lines);
+  std::size_t length = head_length(head);
+  if (length == 0) {
+    const bool may_come = head.substr(0, begin.size()) == begin.substr(0, head.size());
+    if (!may_come) error = http::error::bad_version;
+    if (came.size() >= response_parser::longest_header) error = http::error::header_limit;
+    return 0;
+  }
+  length += empty_lines;
+  parser->put(boost::asio::buffer(came.data(), length), error);
+  if (!parser->head_arrived() && !parser->is_done()) {
+    auto again = std::make_unique<response_parser>(handler, true);
+    boost::system::error_code no_better;
+    again->put(boost::asio::buffer(mended_head(came.substr(0, length))), no_better);
+    if (!again->head_arrived() && !again->is_done()) return 0;
+    parser = std::move(again);
+  }
+  error = {};
+  if (parser->is_done() && parser->interim()) parser = std::make_unique<response_parser>(handler);
+  return length;
+}
+
+}  // namespace sluice

@@ -1,0 +1,167 @@
+#include "jobs/job_audit.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "base/hash.hpp"
+#include "base/id_table.hpp"
+#include "files/line_reader.hpp"
+#include "jobs/job_reader.hpp"
+#include "jobs/result_line.hpp"
+#include "json/json_members.hpp"
+
+namespace sluice {
+namespace {
+
+constexpr std::uint64_t longest_result = std::uint64_t{1} << 30;
+
+hash128 key_of(std::string_view custom_id, std::string_view digest) {
+  return hash_of(fmt::format("{}\n{}", digest, custom_id));
+}
+
+// What stands in an output line beside the facts of the totals.
+struct output_line {
+  stored_line stored;
+  std::string_view usage_source;  // with its quotes
+  std::string_view reply;
+};
+
+std::optional<output_line> read_output_line(std::string_view text) {
+  auto stored = parse_stored_line(text);
+  if (!stored || !stored->facts.succeeded) return std::nullopt;
+  const auto value_of = [](std::string_view object, std::string_view key) {
+    const auto members = json_members(object);
+    const json_member* member = members ? find_member(*members, key) : nullptr;
+    return member == nullptr ? std::string_view() : member->value;
+  };
+  return output_line{*std::move(stored), value_of(value_of(text, "sluice"), "usage_source"),
+                     value_of(value_of(text, "response"), "body")};
+}
+
+bool is_worse(const audit_finding& a, const audit_finding& b) {
+  const auto weight = [](const audit_finding& one) {
+    return std::make_tuple(one.excess.value_or(usd{}), one.excess_tokens);
+  };
+  if (weight(a) != weight(b)) return weight(a) > weight(b);
+  return std::tie(a.line, a.custom_id) < std::tie(b.line, b.custom_id);
+}
+
+class auditor {
+ public:
+  auditor(const job_options& lines, const relay_prices& prices, std::size_t most_findings)
+      : lines_(lines), prices_(prices), most_findings_(most_findings) {}
+
+  void read_job(const std::string& path) {
+    job_reader reader(path, lines_);
+    while (const auto line = reader.next()) {
+      if (!*line) continue;  // its line stands in the errors file
+      const auto [prompt, fresh] = prompts_.insert(key_of((*line)->custom_id, (*line)->digest));
+      if (fresh) *prompt = audit_prompt(**line);
+    }
+  }
+
+  void read_output(const std::string& path) {
+    line_reader reader(open_bytes(path), longest_result);
+    line_reader::line line;
+    while (reader.next(line)) {
+      const auto told = line.too_long ? std::nullopt : read_output_line(line.text);
+      if (told) {
+        add(*told);
+      } else {
+        ++audit_.skipped["unreadable_line"];
+      }
+    }
+  }
+
+  job_audit take() {
+    std::sort(audit_.worst.begin(), audit_.worst.end(), is_worse);
+    return std::move(audit_);
+  }
+
+ private:
+  void add(const output_line& told) {
+    const line_facts& facts = told.stored.facts;
+    model_audit& model = audit_.models[facts.model];
+    ++model.requests;
+    if (!facts.usage || told.usage_source != R"("reported")") {
+      ++audit_.skipped["no_reported_usage"];
+      return;
+    }
+    const audited_prompt* prompt = prompts_.find(key_of(told.stored.custom_id, told.stored.digest));
+    if (prompt == nullptr) {
+      ++audit_.skipped["request_changed_or_gone"];
+      return;
+    }
+    const audited_request audited = audit_reply(*prompt, facts.model, *facts.usage, told.reply);
+    skip(audited);
+    if (!audited.prompt && !audited.completion) return;
+    ++model.audited;
+    if (audited.prompt) model.prompt += *audited.prompt;
+    if (audited.completion) model.completion += *audited.completion;
+    if (audited.excess_tokens() > 0) add_excess(told.stored, prompt->target, audited, model);
+  }
+
+  // One reason for both sides is told once.
+  void skip(const audited_request& audited) {
+    if (audited.prompt_gap != audit_gap::none) {
+      ++audit_.skipped[std::string(to_string(audited.prompt_gap))];
+    }
+    if (audited.completion_gap != audit_gap::none && audited.completion_gap != audited.prompt_gap) {
+      ++audit_.skipped[std::string(to_string(audited.completion_gap))];
+    }
+  }
+
+  void add_excess(const stored_line& line, endpoint target, const audited_request& audited,
+                  model_audit& model) {
+    audit_finding found{.custom_id = line.custom_id,
+                        .line = line.line,
+                        .model = line.facts.model,
+                        .prompt = audited.prompt,
+                        .completion = audited.completion,
+                        .excess_tokens = audited.excess_tokens(),
+                        .excess = {}};
+    if (const auto price = prices_.find(line.facts.relay, line.facts.model, target)) {
+      found.excess = excess_cost(audited, *line.facts.usage, *price);
+    }
+    model.excess_tokens += found.excess_tokens;
+    if (!found.excess) {
+      model.excess.reset();
+    } else if (model.excess) {
+      *model.excess += *found.excess;
+    }
+    keep(std::move(found));
+  }
+
+  // The worst so far, as a heap whose top is the least of them.
+  void keep(audit_finding found) {
+    auto& worst = audit_.worst;
+    if (worst.size() == most_findings_) {
+      if (worst.empty() || !is_worse(found, worst.front())) return;
+      std::pop_heap(worst.begin(), worst.end(), is_worse);
+      worst.pop_back();
+    }
+    worst.push_back(std::move(found));
+    std::push_heap(worst.begin(), worst.end(), is_worse);
+  }
+
+  const job_options& lines_;
+  const relay_prices& prices_;
+  const std::size_t most_findings_;
+  id_table<audited_prompt> prompts_;
+  job_audit audit_;
+};
+
+}  // namespace
+
+job_audit audit_job(const job_files& files, const job_options& lines, const relay_prices& prices,
+                    std::size_t most_findings) {
+  auditor counting(lines, prices, most_findings);
+  counting.read_job(files.job);
+  counting.read_output(files.output);
+  return counting.take();
+}
+
+}  // namespace sluice

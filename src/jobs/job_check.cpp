@@ -1,0 +1,208 @@
+#include "jobs/job_check.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <deque>
+#include <future>
+#include <utility>
+
+#include "base/id_table.hpp"
+#include "jobs/job_line.hpp"
+#include "jobs/job_reader.hpp"
+#include "money/cost_bound.hpp"
+
+namespace sluice {
+namespace {
+
+constexpr std::size_t block_bytes = std::size_t{1} << 20;
+
+// Lines that one thread looks through.
+struct block {
+  struct piece {
+    std::uint64_t number = 0;
+    std::size_t begin = 0;
+    std::size_t size = 0;
+    bool too_long = false;
+  };
+  std::string text;
+  std::vector<piece> lines;
+};
+
+class block_reader {
+ public:
+  block_reader(const std::string& path, const job_options& options)
+      : lines_(open_job(path, options)), limit_(options.limit) {}
+
+  // False at the end.
+  bool next(block& out) {
+    out.text.clear();
+    out.lines.clear();
+    line_reader::line line;
+    while (out.text.size() < block_bytes && (limit_ == 0 || given_ < limit_) && lines_.next(line)) {
+      const std::string_view text = line.too_long ? std::string_view() : line.text;
+      out.lines.push_back({line.number, out.text.size(), text.size(), line.too_long});
+      out.text += text;
+      ++given_;
+    }
+    return !out.lines.empty();
+  }
+
+ private:
+  line_reader lines_;
+  const std::uint64_t limit_;
+  std::uint64_t given_ = 0;
+};
+
+struct checked_line {
+  boost::system::result<checked_request, bad_line> told;
+  hash128 id;  // of a good one
+};
+
+checked_request check_request(request&& asked, const check_options& options) {
+  checked_request told;
+  told.line = asked.line;
+  told.prompt = prompt_tokens(asked.target, asked.model, asked.body);
+  told.encoding = vocabulary_of(asked.model);
+  const auto tokens = static_cast<std::int64_t>(told.prompt.tokens);
+  if (const auto price = options.prices.find({}, asked.model, asked.target)) {
+    told.prompt_cost = price->cost({.prompt_tokens = tokens,
+                                    .cached_tokens = 0,
+                                    .completion_tokens = 0,
+                                    .reasoning_tokens = 0});
+  }
+  usd most;
+  std::int64_t completion = 0;
+  bool priced = true;
+  for (const std::string& model : named_models(asked)) {
+    const auto bound =
+        bound_tokens(asked, model, options.prices.limits(model).output, options.assume_max_tokens);
+    if (!bound) {
+      told.unbounded = bound.error();
+      break;
+    }
+    completion = std::max(completion, bound->completion);
+    const auto price = options.prices.dearest(model, asked.target);
+    priced = priced && price;
+    if (price) most = std::max(most, token_bound{tokens, bound->completion}.cost(*price));
+  }
+  if (told.unbounded.empty()) {
+    told.most_completion_tokens = completion;
+    if (priced) told.most_cost = most;
+  }
+  told.custom_id = std::move(asked.custom_id);
+  told.model = std::move(asked.model);
+  return told;
+}
+
+std::vector<checked_line> check_block(const block& lines, const check_options& options) {
+  std::vector<checked_line> told;
+  told.reserve(lines.lines.size());
+  for (const block::piece& piece : lines.lines) {
+    if (piece.too_long) {
+      told.push_back({line_too_long(piece.number, options.lines), {}});
+      continue;
+    }
+    const std::string_view text(lines.text.data() + piece.begin, piece.size);
+    auto parsed = parse_job_line(text, piece.number, options.lines);
+    if (!parsed) {
+      told.push_back({parsed.error(), {}});
+      continue;
+    }
+    const hash128 id = hash_of(parsed->custom_id);
+    told.push_back({check_request(std::move(*parsed), options), id});
+  }
+  return told;
+}
+
+}  // namespace
+
+void job_check::add(const checked_request& good) {
+  ++good_;
+  prompt_tokens_ += good.prompt.tokens;
+  if (good.most_completion_tokens) {
+    completion_tokens_ += static_cast<std::uint64_t>(*good.most_completion_tokens);
+  } else if (!unbounded_) {
+    unbounded_ = {good.line, good.unbounded};
+  }
+  if (good.prompt_cost) {
+    ++priced_;
+    prompt_cost_ += *good.prompt_cost;
+  }
+  if (good.most_cost) most_cost_ += *good.most_cost;
+  model_share& share = models_[good.model];
+  ++share.requests;
+  share.prompt_tokens += good.prompt.tokens;
+  share.rough = !good.encoding;
+  share.exact = share.exact && good.prompt.exact;
+  share.priced = share.priced && good.prompt_cost.has_value();
+}
+
+void job_check::add(std::uint64_t line, errc code, const std::string& message) {
+  const auto [known, fresh] =
+      message_numbers_.emplace(message, static_cast<std::uint32_t>(messages_.size()));
+  if (fresh) messages_.push_back(message);
+  bad_lines_.push_back({line, code, known->second});
+}
+
+std::optional<usd> job_check::prompt_cost() const {
+  if (priced_ == 0 && good_ > 0) return std::nullopt;
+  return prompt_cost_;
+}
+
+std::optional<usd> job_check::most_cost() const {
+  if (unbounded_ || priced_ < good_) return std::nullopt;
+  return most_cost_;
+}
+
+std::optional<double> job_check::minutes_at(std::uint64_t requests_a_minute,
+                                            std::uint64_t tokens_a_minute) const {
+  if (requests_a_minute == 0 && tokens_a_minute == 0) return std::nullopt;
+  const auto minutes = [](std::uint64_t amount, std::uint64_t limit) {
+    return limit == 0 ? 0.0 : static_cast<double>(amount) / static_cast<double>(limit);
+  };
+  return std::max(minutes(good_, requests_a_minute),
+                  minutes(prompt_tokens_ + most_completion_tokens().value_or(0), tokens_a_minute));
+}
+
+job_check check_job(const std::string& path, const check_options& options,
+                    const std::function<void(const checked_request&)>& each) {
+  struct nothing {};
+  job_check sum;
+  id_table<nothing> ids;
+  const auto take = [&](const checked_line& line) {
+    if (!line.told) {
+      const bad_line bad = line.told.error();
+      sum.add(bad.line, bad.code, bad.message);
+    } else if (!ids.insert(line.id).second) {
+      const bad_line bad = duplicate_line(line.told->line, line.told->custom_id);
+      sum.add(bad.line, bad.code, bad.message);
+    } else {
+      sum.add(*line.told);
+      if (each) each(*line.told);
+    }
+  };
+
+  // Blocks in their order, each looked through on a thread of its own.
+  block_reader reader(path, options.lines);
+  std::deque<std::future<std::vector<checked_line>>> ahead;
+  const auto take_first = [&] {
+    for (const checked_line& line : ahead.front().get()) take(line);
+    ahead.pop_front();
+  };
+  for (block next; reader.next(next); next = {}) {
+    if (ahead.size() > options.threads) take_first();
+    ahead.push_back(std::async(std::launch::async, [&options, lines = std::move(next)] {
+      return check_block(lines, options);
+    }));
+  }
+  while (!ahead.empty()) take_first();
+  if (sum.lines() == 0) {
+    throw fatal_error(fatal_error::kind::cannot_start,
+                      fmt::format("{}: is empty; a job has one JSON object a line",
+                                  path == "-" ? "standard input" : path));
+  }
+  return sum;
+}
+
+}  // namespace sluice

@@ -1,0 +1,105 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sluice/config.hpp"
+#include "sluice/error.hpp"
+#include "sluice/money.hpp"
+#include "tokens/token_count.hpp"
+
+namespace sluice {
+
+/// What one request of a job will take.
+struct checked_request {
+  std::uint64_t line = 0;  ///< 1-based
+  std::string custom_id;
+  std::string model;
+  token_count prompt;
+  std::optional<vocabulary> encoding;  ///< unset: not known, and `prompt` a rough estimate
+  std::optional<std::int64_t> most_completion_tokens;  ///< unset: see `unbounded`
+  std::string unbounded;                               ///< why: a sentence without its subject
+  std::optional<usd> prompt_cost;                      ///< unset: the model has no price
+  std::optional<usd> most_cost;                        ///< unset: no price, or no bound
+};
+
+/// A whole job, looked through without sending anything.
+class job_check {
+ public:
+  struct bad {
+    std::uint64_t line = 0;
+    errc code = errc::invalid_json_line;
+    std::uint32_t message = 0;  ///< for message_of(): the same few come again and again
+  };
+  struct model_share {
+    std::uint64_t requests = 0;
+    std::uint64_t prompt_tokens = 0;
+    bool rough = false;  ///< its vocabulary is not known
+    bool exact = true;   ///< every count is just what its maker bills
+    bool priced = true;  ///< at every endpoint that is asked
+  };
+  struct open_end {
+    std::uint64_t line = 0;
+    std::string why;
+  };
+
+  std::uint64_t lines() const noexcept { return good_ + bad_lines_.size(); }
+  std::uint64_t good() const noexcept { return good_; }
+  const std::vector<bad>& bad_lines() const noexcept { return bad_lines_; }
+  const std::string& message_of(const bad& line) const { return messages_[line.message]; }
+
+  std::uint64_t prompt_tokens() const noexcept { return prompt_tokens_; }
+  /// Of all good requests; nothing where one of them has no bound.
+  std::optional<std::uint64_t> most_completion_tokens() const noexcept {
+    return unbounded_ ? std::nullopt : std::optional(completion_tokens_);
+  }
+  /// The first request without a bound of its tokens.
+  const std::optional<open_end>& unbounded() const noexcept { return unbounded_; }
+  /// What the prompts cost that have a price; nothing where none has.
+  std::optional<usd> prompt_cost() const;
+  /// What all requests cost at most, as far as prompts are counted right; nothing where one of them
+  /// has no bound or no price.
+  std::optional<usd> most_cost() const;
+  const std::map<std::string, model_share>& models() const noexcept { return models_; }
+  /// The least time that the requests take at so many of them and of their tokens, replies at their
+  /// longest included where that is known, in a minute; 0: no limit. Nothing without a limit.
+  std::optional<double> minutes_at(std::uint64_t requests_a_minute,
+                                   std::uint64_t tokens_a_minute) const;
+
+  void add(const checked_request& good);
+  void add(std::uint64_t line, errc code, const std::string& message);
+
+ private:
+  std::uint64_t good_ = 0;
+  std::vector<bad> bad_lines_;
+  std::vector<std::string> messages_;
+  std::map<std::string, std::uint32_t, std::less<>> message_numbers_;
+  std::uint64_t prompt_tokens_ = 0;
+  std::uint64_t completion_tokens_ = 0;
+  std::optional<open_end> unbounded_;
+  std::uint64_t priced_ = 0;  // requests
+  usd prompt_cost_;
+  usd most_cost_;
+  std::map<std::string, model_share> models_;
+};
+
+struct check_options {
+  const job_options& lines;
+  const relay_prices& prices;
+  std::optional<std::int64_t> assume_max_tokens;  ///< of a reply that nothing else bounds
+  unsigned threads = 1;                           ///< that count beside the caller's
+};
+
+/// Reads a job from its start to its end and finds the same bad lines as a run, with the same
+/// words. `each` gets every good request in the job's order, on the caller's thread. Memory: two
+/// blocks of a megabyte, or of the longest line, for each thread, 17 bytes a request for its id,
+/// and 16 for every bad line. Throws fatal_error when the job cannot be read or has no line.
+job_check check_job(const std::string& path, const check_options& options,
+                    const std::function<void(const checked_request&)>& each = {});
+
+}  // namespace sluice

@@ -1,0 +1,364 @@
+#include "jobs/job_line.hpp"
+
+#include <fmt/compile.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/hash.hpp"
+#include "jobs/job_kind.hpp"
+#include "json/json_members.hpp"
+#include "json/json_outline.hpp"
+#include "json/json_text.hpp"
+
+namespace sluice {
+namespace {
+
+using members = std::vector<json_member>;
+
+// A body while options are applied to it: its text, and its members in that text.
+class body_text {
+ public:
+  explicit body_text(std::string_view text) : text_(text) { scan(); }
+  // The same where the members are known already, of which the views point into `text`.
+  body_text(std::string_view text, members&& known) : text_(text), members_(std::move(known)) {
+    const auto place = [&](const char* at) { return static_cast<std::size_t>(at - text.data()); };
+    for (json_member& member : members_) {
+      member.begin = place(member.key.data()) - 1;
+      member.end = place(member.value.data()) + member.value.size();
+      member.key = {text_.data() + place(member.key.data()), member.key.size()};
+      member.value = {text_.data() + place(member.value.data()), member.value.size()};
+    }
+  }
+  body_text(const body_text&) = delete;
+  body_text& operator=(const body_text&) = delete;
+
+  const json_member* find(std::string_view key) const { return find_member(members_, key); }
+  bool has(std::string_view key) const { return find(key) != nullptr; }
+  const std::string& text() const noexcept { return text_; }
+  std::string take() { return std::move(text_); }
+
+  // Puts `"key":value` at the end of the object.
+  void append(std::string_view key, std::string_view value) {
+    const std::size_t close = text_.rfind('}');
+    text_.insert(close, fmt::format("{}\"{}\":{}", members_.empty() ? "" : ",", key, value));
+    scan();
+  }
+  void replace(const json_member& member, std::string_view key, std::string_view value) {
+    text_.replace(member.begin, member.end - member.begin, fmt::format("\"{}\":{}", key, value));
+    scan();
+  }
+  // The same of every member that has the name.
+  void replace_each(std::string_view key, std::string_view value) {
+    std::string made;
+    std::size_t copied = 0;
+    for (const json_member& member : members_) {
+      if (!is_named(member, key)) continue;
+      made.append(text_, copied, member.begin - copied);
+      made += fmt::format("\"{}\":{}", key, value);
+      copied = member.end;
+    }
+    set(made.append(text_, copied));
+  }
+  // Takes out every member that has the name, with its comma.
+  void remove_each(std::string_view key) {
+    if (!has(key)) return;
+    std::size_t kept = members_.size();  // what is behind these goes to the last one
+    while (kept > 0 && is_named(members_[kept - 1], key)) --kept;
+    std::string made;
+    std::size_t copied = 0;
+    for (std::size_t i = 0; i < kept; ++i) {
+      if (!is_named(members_[i], key)) continue;
+      made.append(text_, copied, members_[i].begin - copied);
+      copied = members_[i + 1].begin;
+    }
+    if (kept < members_.size()) {
+      const std::size_t end =
+          kept == 0 ? members_.front().begin : text_.find(',', members_[kept - 1].end);
+      made.append(text_, copied, end - copied);
+      copied = members_.back().end;
+    }
+    set(made.append(text_, copied));
+  }
+
+ private:
+  void set(std::string& text) {
+    text_ = std::move(text);
+    scan();
+  }
+  void scan() { members_ = json_members(text_).value_or(members{}); }
+
+  std::string text_;
+  members members_;
+};
+
+// Without slashes around it, and without a version in front: those are the base URL's to say.
+std::string_view endpoint_tail(std::string_view path) {
+  while (path.starts_with('/')) path.remove_prefix(1);
+  while (path.ends_with('/')) path.remove_suffix(1);
+  const std::size_t slash = path.find('/');
+  const bool versioned = path.size() > 1 && path[0] == 'v' && path[1] >= '0' && path[1] <= '9';
+  return versioned && slash != std::string_view::npos ? path.substr(slash + 1) : path;
+}
+
+std::optional<endpoint> endpoint_at(std::string_view url) {
+  for (const auto target : {endpoint::chat_completions, endpoint::completions, endpoint::embeddings,
+                            endpoint::responses}) {
+    const std::string_view whole = to_string(target);
+    if (url == whole || endpoint_tail(url) == endpoint_tail(whole)) return target;
+  }
+  return std::nullopt;
+}
+
+// The endpoint that a JSON value names, which nearly always is a string without escapes.
+std::optional<endpoint> endpoint_of(std::string_view value) {
+  if (value.front() == '"' && value.find('\\') == std::string_view::npos) {
+    return endpoint_at(value.substr(1, value.size() - 2));
+  }
+  const auto text = json_string(value);
+  return text ? endpoint_at(*text) : std::nullopt;
+}
+
+// As much of a value as a message needs.
+std::string shortened(std::string_view value) {
+  constexpr std::size_t longest = 200;
+  return fmt::format("{}{}", utf8_prefix(value, longest), value.size() > longest ? "…" : "");
+}
+
+// Why a url names no endpoint, and what to write.
+std::string wrong_url(std::string_view value) {
+  const auto has = [&](std::string_view part) {
+    return value.find(part) != std::string_view::npos;
+  };
+  if (has("/deployments/") || has("api-version=")) {
+    return fmt::format(
+        "url {} is of an Azure deployment; write \"/chat/completions\" as url, and the "
+        "deployment's name as the body's model.",
+        shortened(value));
+  }
+  if (has("://")) {
+    return fmt::format(
+        "url {} is a whole address, and --base-url says where requests go; write its end alone, as "
+        "in \"/v1/chat/completions\".",
+        shortened(value));
+  }
+  return fmt::format(
+      "url {} is none of /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/responses.",
+      shortened(value));
+}
+
+// The id as a string or a number, which keeps its text; nothing for other values.
+std::optional<std::string> id_text(std::string_view value) {
+  const bool number = value.front() == '-' || (value.front() >= '0' && value.front() <= '9');
+  return number ? std::string(value) : json_string_wtf8(value);
+}
+
+std::optional<endpoint> endpoint_for(const body_text& body, const job_options& options,
+                                     std::string_view model) {
+  if (options.target) return options.target;
+  if (body.has("messages") || body.has("prompt")) return endpoint::chat_completions;
+  if (!body.has("input")) return std::nullopt;
+  return model.find("embedding") != std::string_view::npos ? endpoint::embeddings
+                                                           : endpoint::responses;
+}
+
+std::string message_text(std::string_view role, std::string_view content_json) {
+  return fmt::format(R"({{"role":"{}","content":{}}})", role, content_json);
+}
+
+bool has_system_message(std::string_view messages) {
+  for (const std::string_view element :
+       json_elements(messages).value_or(std::vector<std::string_view>{})) {
+    const auto message = json_members(element);
+    const auto* role = message ? find_member(*message, "role") : nullptr;
+    if (role != nullptr && (role->value == "\"system\"" || role->value == "\"developer\""))
+      return true;
+  }
+  return false;
+}
+
+void add_system_message(body_text& body, endpoint target, const std::string& system) {
+  const std::string quoted = json_quote(system);
+  if (target == endpoint::responses && !body.has("instructions"))
+    body.append("instructions", quoted);
+  if (target != endpoint::chat_completions) return;
+  const json_member* messages = body.find("messages");
+  if (messages == nullptr || messages->value.front() != '[' ||
+      has_system_message(messages->value)) {
+    return;
+  }
+  const std::string_view rest = messages->value.substr(1);
+  const bool empty = rest[rest.find_first_not_of(" \t\r\n")] == ']';
+  body.replace(*messages, "messages",
+               fmt::format("[{}{}{}", message_text("system", quoted), empty ? "" : ",", rest));
+}
+
+bool says_nothing(const json_member& model) {
+  return model.value == "null" || model.value == "\"\"";
+}
+
+std::uint64_t positive(const json_member* member) {
+  unsigned value = 1;
+  if (member != nullptr) {
+    const char* const end = member->value.data() + member->value.size();
+    const auto read = std::from_chars(member->value.data(), end, value);
+    if (read.ec == std::errc::result_out_of_range) return request::most_choices;
+  }
+  return std::max(value, 1U);
+}
+
+// Choices that a whole reply has: `n`, for each prompt where the completions endpoint is given
+// several.
+std::uint64_t choices_of(const body_text& body, endpoint target) {
+  const std::uint64_t n = positive(body.find("n"));
+  const json_member* prompt = body.find("prompt");
+  if (target != endpoint::completions || prompt == nullptr) return n;
+  const auto prompts = json_elements(prompt->value);
+  if (!prompts || prompts->empty()) return n;
+  const char first = prompts->front().front();
+  return first == '"' || first == '[' ? n * prompts->size() : n;
+}
+
+// True when the reply will come as a stream.
+bool add_stream_fields(body_text& body, endpoint target, const job_options& options) {
+  if (target == endpoint::embeddings) return false;
+  const json_member* stream = body.find("stream");
+  const bool named = stream != nullptr;
+  const bool streamed = named ? stream->value == "true" : options.stream;
+  if (!streamed || !options.stream) return streamed;
+  if (!named) body.append("stream", "true");
+  if (options.include_usage && target != endpoint::responses && !body.has("stream_options")) {
+    body.append("stream_options", R"({"include_usage":true})");
+  }
+  return true;
+}
+
+}  // namespace
+
+bad_line line_too_long(std::uint64_t number, const job_options& options) {
+  return {
+      number, fmt::format("line-{}", number), errc::invalid_json_line,
+      fmt::format("The line is longer than {} bytes (--max-line-bytes).", options.max_line_bytes)};
+}
+
+bad_line duplicate_line(std::uint64_t number, std::string custom_id) {
+  return {number, std::move(custom_id), errc::duplicate_custom_id,
+          "The custom_id for this request is a duplicate of another request; it must be unique in "
+          "the job."};
+}
+
+boost::system::result<request, bad_line> parse_job_line(std::string_view line, std::uint64_t number,
+                                                        const job_options& options) {
+  bad_line bad{number, fmt::format(FMT_COMPILE("line-{}"), number), errc::invalid_json_line, {}};
+  const auto invalid = [&](std::string message) {
+    bad.code = errc::invalid_request_line;
+    bad.message = std::move(message);
+    return bad;
+  };
+
+  auto outline = outline_json(line, "body");
+  if (!outline) {
+    const auto fault = json_fault(line);
+    if (!fault) return invalid("The line is not a JSON object.");
+    bad.message = "This line is not parseable as valid JSON: " + *fault;
+    if (*fault == "invalid UTF-8") bad.message += "; save the job as UTF-8";
+    return bad;
+  }
+  const members& outer = outline->members;
+
+  request result;
+  result.line = number;
+  result.custom_id = bad.custom_id;
+  if (const auto* id = find_member(outer, "custom_id"); id != nullptr && id->value != "null") {
+    auto text = id_text(id->value);
+    if (!text) return invalid("custom_id is neither a string nor a number.");
+    result.custom_id = *text;
+    bad.custom_id = std::move(*text);
+  }
+
+  if (const foreign_form* form = foreign_line(outer))
+    return invalid(fmt::format("This line is {}; {}.", form->line, form->advice));
+
+  const json_member* body_member = find_member(outer, "body");
+  const json_member* url = find_member(outer, "url");
+  const json_member* method = find_member(outer, "method");
+  const bool batch_form = body_member != nullptr || url != nullptr || method != nullptr;
+  std::optional<endpoint> named_target;
+  if (batch_form) {
+    if (method != nullptr && json_string(method->value) != "POST") {
+      return invalid(
+          fmt::format("method is {}; only \"POST\" can be sent.", shortened(method->value)));
+    }
+    if (body_member == nullptr) return invalid("The line has no body.");
+    if (body_member->value.front() != '{') return invalid("body is not a JSON object.");
+    if (url != nullptr) {
+      named_target = endpoint_of(url->value);
+      if (!named_target) return invalid(wrong_url(url->value));
+    } else if (!options.target) {
+      return invalid("The line has no url; add one, or name the endpoint with --endpoint.");
+    }
+  }
+
+  const std::size_t open = line.find('{');
+  const bool opened =
+      batch_form && outline->opened < outer.size() && body_member == &outer[outline->opened];
+  body_text body = opened       ? body_text(body_member->value, std::move(outline->inner))
+                   : batch_form ? body_text(body_member->value)
+                                : body_text(line.substr(open, line.rfind('}') + 1 - open),
+                                            std::move(outline->members));
+  if (!batch_form) body.remove_each("custom_id");
+
+  const json_member* model = body.find("model");
+  if (model != nullptr && says_nothing(*model)) model = nullptr;
+  if (model != nullptr) {
+    auto text = json_string(model->value);
+    if (!text) return invalid("model is not a string.");
+    result.model = std::move(*text);
+  } else {
+    result.model = options.model;
+  }
+  if (!options.model.empty() && options.override_model) result.model = options.model;
+  if (result.model.empty()) return invalid("The line names no model; give one with --model.");
+
+  const auto target = named_target ? named_target : endpoint_for(body, options, result.model);
+  if (!target) return invalid("The line has neither messages nor prompt nor input.");
+  result.target = *target;
+
+  if (const json_member* prompt = body.find("prompt");
+      !batch_form && prompt != nullptr && *target == endpoint::chat_completions) {
+    if (body.has("messages")) return invalid("The line has both prompt and messages.");
+    if (prompt->value.front() != '"') return invalid("prompt is not a string.");
+    body.replace(*prompt, "messages", "[" + message_text("user", std::string(prompt->value)) + "]");
+    body.remove_each("prompt");
+  }
+  if (!options.system.empty()) add_system_message(body, *target, options.system);
+  if (const json_member* present = body.find("model")) {
+    if (!options.model.empty() && options.override_model) {
+      body.replace_each("model", json_quote(result.model));
+    } else if (says_nothing(*present)) {
+      body.replace(*present, "model", json_quote(result.model));
+    }
+  } else {
+    body.append("model", json_quote(result.model));
+  }
+
+  result.digest = digest_of(to_string(*target), body.text());
+  if (*target == endpoint::chat_completions || *target == endpoint::completions) {
+    result.choices = static_cast<unsigned>(
+        std::min<std::uint64_t>(choices_of(body, *target), request::most_choices));
+  }
+  const bool stream_named = body.has("stream") || body.has("stream_options");
+  const std::size_t plain = body.text().size();
+  result.streamed = add_stream_fields(body, *target, options);
+  result.body = body.take();
+  if (result.streamed && !stream_named) {
+    result.stream_fields = static_cast<std::uint32_t>(result.body.size() - plain);
+  }
+  return result;
+}
+
+}  // namespace sluice

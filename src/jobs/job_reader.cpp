@@ -1,0 +1,37 @@
+#include "jobs/job_reader.hpp"
+
+#include <fmt/format.h>
+
+#include "jobs/job_kind.hpp"
+#include "sluice/error.hpp"
+
+namespace sluice {
+
+line_reader open_job(const std::string& path, const job_options& options) {
+  line_reader lines(open_bytes(path), options.max_line_bytes);
+  std::string_view start = lines.start(1);
+  // One bracket alone may be a bad line, or open a list or an object that is spread over many. Of a
+  // pipe no more is waited for than that takes: who writes it may wait for the first result.
+  if (start.find_first_not_of(" \t\r\n{[") == std::string_view::npos) start = lines.start(2);
+  if (const auto kind = foreign_file(start)) {
+    throw fatal_error(fatal_error::kind::cannot_start,
+                      fmt::format("{}: {}", path == "-" ? "standard input" : path, *kind));
+  }
+  return lines;
+}
+
+job_reader::job_reader(const std::string& path, const job_options& options)
+    : options_(options), lines_(open_job(path, options)) {}
+
+std::optional<boost::system::result<request, bad_line>> job_reader::next(std::uint64_t first) {
+  line_reader::line line;
+  do {
+    if (options_.limit != 0 && given_ >= options_.limit) return std::nullopt;
+    if (!lines_.next(line)) return std::nullopt;
+    ++given_;
+  } while (line.number < first);
+  if (line.too_long) return line_too_long(line.number, options_);
+  return parse_job_line(line.text, line.number, options_);
+}
+
+}  // namespace sluice

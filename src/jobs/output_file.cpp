@@ -1,0 +1,298 @@
+#include "jobs/output_file.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <utility>
+#include <vector>
+
+#include "jobs/own_files.hpp"
+#include "sluice/error.hpp"
+
+namespace sluice {
+namespace {
+
+[[noreturn]] void refuse(const std::string& path, std::string_view what) {
+  throw fatal_error(fatal_error::kind::cannot_start, fmt::format("{}: {}", path, what));
+}
+
+[[noreturn]] void write_failed(const std::string& path, const std::error_code& why) {
+  throw fatal_error(fatal_error::kind::cannot_write,
+                    fmt::format("{}: cannot write results ({}); make room or mend the disk, and "
+                                "run the same command again",
+                                path, why.message()));
+}
+
+bool is_lack_of_room(const std::error_code& error) {
+  return error == std::errc::no_space_on_device || error.value() == EDQUOT;
+}
+
+constexpr std::size_t head = std::size_t{64} << 10;
+constexpr std::size_t most_recent = std::size_t{4} << 20;  // bytes of lines that are kept in mind
+constexpr std::uint64_t least_room = std::uint64_t{64} << 10;
+
+}  // namespace
+
+bool output_file::open_existing() {
+  std::error_code error;
+  do {
+    file_ = files_.open(files_.resolved(path_), file_system::open_as::existing, error);
+    if (!file_) {
+      if (error == std::errc::no_such_file_or_directory) return false;
+      if (error == std::errc::too_many_symbolic_link_levels ||
+          error == std::errc::operation_not_permitted) {
+        throw fatal_error(fatal_error::kind::cannot_start, open_fault_sentence(path_, error));
+      }
+      refuse(path_,
+             fmt::format("cannot open it to write ({}); choose another place with --output-dir",
+                         error.message()));
+    }
+    if (!file_->is_regular())
+      refuse(path_, "is not a regular file; choose another place with --output-dir");
+    lock();
+  } while (!files_.is_at(*file_, path_));  // replaced between the opening and the lock
+  size_ = file_->size();
+  room_until_ = 0;
+  dirty_.store(size_ > 0);  // it may have been killed before what it wrote reached the disk
+  return true;
+}
+
+void output_file::create() {
+  std::error_code error;
+  file_ = files_.open(files_.resolved(path_), file_system::open_as::created, error);
+  if (!file_ && error == std::errc::file_exists && open_existing()) {  // which tells who holds it
+    close();
+    refuse(path_, "another run has made it meanwhile; run the same command again");
+  }
+  if (!file_) {
+    refuse(path_, fmt::format("cannot create it ({}); choose another place with --output-dir",
+                              error.message()));
+  }
+  lock();
+  size_ = 0;
+}
+
+// A lock of the process, which ends with it however it ends, and tells who holds it.
+void output_file::lock() {
+  const file::lock_result lock = file_->lock();
+  if (lock.is != file::lock_result::state::held) return;
+  close();
+  const std::string who =
+      lock.holder > 0 ? fmt::format("process {}", lock.holder) : "on another machine";
+  refuse(path_, fmt::format("another run, {}, is writing it; wait for it, or stop it first", who));
+}
+
+std::string output_file::begin() const {
+  std::error_code error;
+  std::string bytes = begin_of(*file_, error, head);
+  if (error) refuse(path_, fmt::format("cannot be read ({})", error.message()));
+  return bytes;
+}
+
+void output_file::for_each_line(
+    const std::function<void(std::string_view, std::uint64_t, bool)>& visit) const {
+  std::vector<char> buffer(std::size_t{1}
+                           << (size_ < 60'000 ? 16U : 20U));  // a small file needs no large one
+  std::size_t filled = 0;
+  std::uint64_t offset = 0;  // of the buffer's start in the file
+  for (;;) {
+    if (filled == buffer.size()) buffer.resize(buffer.size() * 2);
+    std::error_code error;
+    const std::size_t n =
+        file_->read_at(offset + filled, buffer.data() + filled, buffer.size() - filled, error);
+    if (error) refuse(path_, fmt::format("cannot be read ({})", error.message()));
+    std::size_t searched = filled;
+    filled += n;
+    std::size_t begin = 0;
+    const std::string_view bytes(buffer.data(), filled);
+    for (;;) {
+      const std::size_t newline = bytes.find('\n', searched);
+      if (newline == std::string_view::npos) break;
+      visit(bytes.substr(begin, newline - begin), offset + newline + 1, true);
+      begin = searched = newline + 1;
+    }
+    if (n == 0) {
+      if (begin < filled) visit(bytes.substr(begin), offset + filled, false);
+      return;
+    }
+    std::memmove(buffer.data(), buffer.data() + begin, filled - begin);
+    filled -= begin;
+    offset += begin;
+  }
+}
+
+void output_file::truncate(std::uint64_t size) {
+  if (const auto error = file_->truncate(size)) write_failed(path_, error);
+  size_ = size;
+  torn_ = false;
+}
+
+// Behind what is about to be `size` bytes long.
+void output_file::make_room(std::uint64_t size) {
+  if (wanted_room_ == 0 || size + wanted_room_ / 2 <= room_until_) return;
+  room_fault_ = {};
+  for (std::uint64_t room = wanted_room_; room >= least_room; room /= 2) {
+    if (size + room <= room_until_) break;
+    room_fault_ = file_->reserve(size + room - size_);
+    if (room_fault_) continue;
+    room_until_ = size + room;
+    return;
+  }
+}
+
+void output_file::give_back_room() {
+  if (room_until_ <= size_ || torn_) return;
+  (void)file_->truncate(size_);
+  room_until_ = 0;
+}
+
+void output_file::append(std::string& lines) {
+  if (lines.empty()) return;
+  if (torn_) truncate(size_);
+  make_room(size_ + lines.size());
+  std::error_code error;
+  const std::size_t written = file_->append(lines, error);
+  // Of a disk that is full, what fits; but not half a line.
+  const std::size_t kept = std::string_view(lines).substr(0, written).rfind('\n') + 1;
+  size_ += kept;
+  dirty_.store(true);
+  if (recent_.size() + kept <= most_recent) recent_.append(lines, 0, kept);
+  lines_ += static_cast<std::uint64_t>(
+      std::count(lines.begin(), lines.begin() + static_cast<std::ptrdiff_t>(kept), '\n'));
+  lines.erase(0, kept);
+  full_ = is_lack_of_room(error);
+  if (!lines.empty()) {
+    // Where this fails, too, nothing is appended to the torn line, and the next run drops it.
+    torn_ = static_cast<bool>(file_->truncate(size_));
+    room_until_ = 0;
+    write_failed(path_, error);
+  }
+  if (room_fault_) write_failed(path_, room_fault_);
+}
+
+void output_file::sync() {
+  const std::lock_guard lock(syncing_);
+  if (!dirty_.exchange(false)) return;
+  if (const auto error = file_->sync()) {
+    dirty_.store(true);
+    write_failed(path_, error);
+  }
+}
+
+void output_file::rewrite(const std::function<bool(std::string_view, std::uint64_t)>& keep) {
+  const std::string target = files_.resolved(path_);
+  std::error_code error;
+  std::string fresh_path;
+  auto opened = create_beside(files_, target, begins_as_unplaced_results, fresh_path, error);
+  if (!opened) write_failed(path_, error);
+  output_file fresh(files_, fresh_path);
+  fresh.file_ = std::move(opened);
+  try {
+    fresh.lock();
+    std::string kept;
+    for_each_line([&](std::string_view line, std::uint64_t end, bool) {
+      if (!keep(line, end)) return;
+      kept.append(line).push_back('\n');
+      if (kept.size() > (std::size_t{1} << 20)) fresh.append(kept);
+    });
+    fresh.append(kept);
+    fresh.sync();
+    error = files_.rename(fresh_path, target);
+    if (error) write_failed(path_, error);
+  } catch (...) {
+    (void)files_.remove(fresh_path);
+    throw;
+  }
+  if (error = files_.sync_folder_of(target); error) write_failed(path_, error);
+  std::swap(file_, fresh.file_);
+  size_ = fresh.size_;
+  torn_ = false;
+  room_until_ = 0;
+}
+
+bool output_file::is_intact() {
+  const bool intact = files_.is_at(*file_, path_) && (torn_ || file_->size() == size_);
+  if (intact) recent_.clear();
+  return intact;
+}
+
+// A new file for what is known of one that was taken away: beside it, or where there is room.
+std::unique_ptr<file> output_file::create_aside(std::string& name, std::error_code& error) {
+  namespace fs = std::filesystem;
+  constexpr int most_names = 1000;
+  const fs::path path(path_);
+  std::error_code no_such_folder;
+  const fs::path elsewhere = fs::temp_directory_path(no_such_folder);
+  for (const fs::path& folder : {path.parent_path(), fs::path("."), elsewhere}) {
+    for (int n = 1; n < most_names; ++n) {
+      name = (folder / fmt::format("{}.rescued-{}", path.filename().string(), n)).string();
+      std::error_code fault;
+      auto made = files_.open(name, file_system::open_as::created, fault);
+      if (made) return made;
+      if (!error) error = fault;  // of the first place
+      if (fault != std::errc::file_exists) break;
+    }
+  }
+  return nullptr;
+}
+
+std::string output_file::rescue(std::string& unwritten) {
+  const bool in_place = files_.is_at(*file_, path_);
+  if (!in_place) {
+    if (const auto now = file_->present_path()) {
+      append(unwritten);
+      sync();
+      return fmt::format(
+          "{}: was moved to {} while the run went on; its results are there: move it "
+          "back, and run the same command again",
+          path_, *now);
+    }
+  }
+  const auto lines_in = [](std::string_view text) {
+    return static_cast<std::uint64_t>(std::count(text.begin(), text.end(), '\n'));
+  };
+  std::uint64_t present = 0;
+  for_each_line([&](std::string_view, std::uint64_t, bool whole) { present += whole ? 1 : 0; });
+  lost_ = in_place ? lines_ - std::min(lines_, present) : lines_;
+  std::error_code error;
+  std::string name;
+  const auto aside = create_aside(name, error);
+  if (!aside) {
+    full_ = is_lack_of_room(error);
+    write_failed(path_, error);
+  }
+  error = {};
+  std::uint64_t lines = 0;
+  const auto write = [&](std::string_view text) {
+    if (!error) aside->append(text, error);
+    lines += lines_in(text);
+  };
+  if (in_place) {  // somebody has written into it: what they left of it is still there
+    write(recent_);
+  } else {
+    for_each_line([&](std::string_view line, std::uint64_t, bool whole) {
+      if (whole) write(std::string(line) + '\n');
+    });
+  }
+  const std::uint64_t placed = lines;
+  write(unwritten);
+  if (!error) error = aside->sync();
+  if (!error) error = files_.sync_folder_of(name);
+  if (error) {
+    (void)files_.remove(name);
+    full_ = is_lack_of_room(error);
+    write_failed(name, error);
+  }
+  unwritten.clear();
+  full_ = false;
+  lost_ -= std::min(lost_, placed);
+  return fmt::format(
+      "{}: was {} by another program while the run went on; {} line(s) of it that are "
+      "still known are in {}",
+      path_, in_place ? "changed" : "replaced or removed", lines, name);
+}
+
+}  // namespace sluice

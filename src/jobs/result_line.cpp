@@ -1,0 +1,279 @@
+#include "jobs/result_line.hpp"
+
+#include <fmt/compile.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <iterator>
+#include <utility>
+#include <vector>
+
+#include "base/hash.hpp"
+#include "json/json_members.hpp"
+#include "json/json_text.hpp"
+#include "openai/whole_reply.hpp"
+
+namespace sluice {
+namespace {
+
+constexpr std::size_t longest_shown_text = 4096;  // of an error body that is not JSON
+
+bool is_bad_line(errc code) {
+  return code == errc::invalid_json_line || code == errc::invalid_request_line ||
+         code == errc::duplicate_custom_id;
+}
+
+template <typename Number>
+void append_number(std::string& out, std::string_view before, Number number) {
+  const fmt::format_int digits(number);
+  out.append(before).append(digits.data(), digits.size());
+}
+
+usage_source source_of(const reply& whole) {
+  if (whole.usage) return usage_source::reported;
+  return whole.estimated_usage ? usage_source::estimated : usage_source::none;
+}
+
+void append_usage(std::string& out, const std::optional<token_usage>& usage) {
+  if (!usage) {
+    out += "null";
+    return;
+  }
+  append_number(out, R"({"prompt_tokens":)", usage->prompt_tokens);
+  append_number(out, R"(,"cached_tokens":)", usage->cached_tokens);
+  append_number(out, R"(,"completion_tokens":)", usage->completion_tokens);
+  append_number(out, R"(,"reasoning_tokens":)", usage->reasoning_tokens);
+  out += '}';
+}
+
+// Fixed decimals of what is not negative, by whole numbers: printing a double costs several times
+// as much, and so does a width that is told at run time.
+void append_fixed(std::string& out, double value, int decimals) {
+  std::int64_t scale = 1;
+  for (int i = 0; i < decimals; ++i) scale *= 10;
+  const std::int64_t scaled = std::llround(std::max(value, 0.0) * static_cast<double>(scale));
+  append_number(out, "", scaled / scale);
+  out += '.';
+  const fmt::format_int fraction(scaled % scale + scale);  // a one in front keeps the zeros
+  out.append(fraction.data() + 1, fraction.size() - 1);
+}
+
+void append_string_or_null(std::string& out, std::string_view text) {
+  if (text.empty()) {
+    out += "null";
+  } else {
+    append_json_quoted(out, text);
+  }
+}
+
+void append_response(std::string& out, int status, std::string_view request_id,
+                     std::string_view body_json) {
+  append_number(out, R"({"status_code":)", status);
+  out += ",\"request_id\":";
+  append_json_quoted(out, request_id);
+  out += ",\"body\":";
+  out += body_json;
+  out += '}';
+}
+
+void append_failure(std::string& out, const failure& why) {
+  if (why.code == errc::http_error) {
+    const std::string body = valid_utf8(why.body);
+    const bool is_json =
+        !body.empty() && !json_fault(body) && !is_nested_deeper(body, deepest_body);
+    append_response(out, why.http_status, why.request_id,
+                    is_json ? without_lone_surrogates(json_compact(body))
+                            : json_quote(utf8_prefix(body, longest_shown_text)));
+    out += ",\"error\":null";
+  } else {
+    fmt::format_to(std::back_inserter(out), R"(null,"error":{{"code":"{}","message":)",
+                   to_string(why.code));
+    append_json_quoted(out, why.message);
+    out += '}';
+  }
+}
+
+hex_digits id_of(const result& finished) {
+  std::string identity;
+  identity.reserve(finished.custom_id.size() + 64);
+  identity.append(finished.custom_id).append(finished.digest);
+  append_fixed(identity, finished.started_at, 3);
+  return hex_digits(hash_of(identity));
+}
+
+// Members of stored lines.
+using members = std::vector<json_member>;
+
+std::string_view value_of(const members& object, std::string_view key) {
+  const json_member* member = find_member(object, key);
+  return member != nullptr && member->value != "null" ? member->value : std::string_view{};
+}
+
+members object_of(const members& object, std::string_view key) {
+  return json_members(value_of(object, key)).value_or(members{});
+}
+
+template <typename Number>
+Number number_of(const members& object, std::string_view key) {
+  const std::string_view text = value_of(object, key);
+  Number number{};
+  std::from_chars(text.data(), text.data() + text.size(), number);
+  return number;
+}
+
+std::string text_of(const members& object, std::string_view key) {
+  return json_string(value_of(object, key)).value_or(std::string{});
+}
+
+std::optional<usd> money_of(const members& object, std::string_view key) {
+  return usd::parse(text_of(object, key));
+}
+
+}  // namespace
+
+std::string error_name(const failure& why) {
+  return why.code == errc::http_error ? std::to_string(why.http_status)
+                                      : std::string(to_string(why.code));
+}
+
+line_facts facts_of(const result& finished, const std::optional<usd>& cost) {
+  line_facts facts;
+  facts.relay = finished.relay;
+  facts.model = finished.model;
+  facts.latency_ms = finished.latency_ms;
+  facts.ttft_ms = finished.ttft_ms;
+  if (!finished.outcome) {
+    facts.error = error_name(finished.outcome.error());
+    facts.retryable = finished.retryable;
+    return facts;
+  }
+  const reply& whole = *finished.outcome;
+  facts.succeeded = true;
+  facts.usage = whole.usage ? whole.usage : whole.estimated_usage;
+  facts.estimated = source_of(whole) == usage_source::estimated;
+  facts.cost = cost;
+  facts.reported_cost = whole.reported_cost;
+  facts.finish_reasons = whole.finish_reasons;
+  return facts;
+}
+
+std::string result_line(const result& finished, const std::optional<usd>& cost, bool simulated,
+                        usd kept) {
+  const bool bad = !finished.outcome && is_bad_line(finished.outcome.error().code);
+  std::string out;
+  out.reserve(finished.outcome ? finished.outcome->body.size() + 768 : 1024);
+  out += R"({"id":"batch_req_)";
+  out += id_of(finished);
+  out += R"(","custom_id":)";
+  append_json_wtf8(out, finished.custom_id);
+  out += ",\"response\":";
+  if (finished.outcome) {
+    append_response(out, finished.outcome->http_status, finished.outcome->request_id,
+                    finished.outcome->body);
+    out += ",\"error\":null";
+  } else {
+    append_failure(out, finished.outcome.error());
+  }
+
+  append_number(out, R"(,"sluice":{"line":)", finished.line);
+  append_number(out, R"(,"attempts":)", finished.attempts);
+  if (!bad) {
+    const reply* whole = finished.outcome ? &*finished.outcome : nullptr;
+    if (!finished.relay.empty()) {
+      out += ",\"relay\":";
+      append_json_quoted(out, finished.relay);
+    }
+    out += ",\"model\":";
+    append_json_quoted(out, finished.model);
+    const bool streamed = whole != nullptr ? whole->streamed : finished.streamed;
+    out += streamed ? ",\"streamed\":true,\"started_at\":" : ",\"streamed\":false,\"started_at\":";
+    append_fixed(out, finished.started_at, 3);
+    out += ",\"latency_ms\":";
+    append_fixed(out, finished.latency_ms, 1);
+    out += ",\"ttft_ms\":";
+    if (finished.ttft_ms) {
+      append_fixed(out, *finished.ttft_ms, 1);
+    } else {
+      out += "null";
+    }
+    out += ",\"usage\":";
+    append_usage(out, whole == nullptr ? std::nullopt
+                      : whole->usage   ? whole->usage
+                                       : whole->estimated_usage);
+    out += ",\"usage_source\":\"";
+    out += to_string(whole == nullptr ? usage_source::none : source_of(*whole));
+    out += "\",\"cost_usd\":";
+    append_string_or_null(out, cost ? cost->to_string() : std::string{});
+    if (whole != nullptr && whole->reported_cost) {
+      out += ",\"reported_cost_usd\":\"";
+      out += whole->reported_cost->to_string();
+      out += '"';
+    }
+    if (kept != usd{}) {
+      out += ",\"kept_usd\":\"";
+      out += kept.to_string();
+      out += '"';
+    }
+    out += ",\"service_tier\":";
+    append_string_or_null(out, whole != nullptr ? whole->service_tier.value_or("") : "");
+    out += ",\"digest\":\"";
+    out += finished.digest;
+    out += '"';
+  }
+  if (!finished.outcome) out += finished.retryable ? ",\"retryable\":true" : ",\"retryable\":false";
+  if (simulated) out += ",\"simulated\":true";
+  out += "}}\n";
+  return out;
+}
+
+std::optional<stored_line> parse_stored_line(std::string_view text) {
+  if (json_fault(text)) return std::nullopt;
+  const auto outer = json_members(text);
+  if (!outer) return std::nullopt;
+  const auto id = json_string_wtf8(value_of(*outer, "custom_id"));
+  const auto extra = json_members(value_of(*outer, "sluice"));
+  if (!id || !extra) return std::nullopt;
+
+  stored_line line;
+  line.custom_id = *id;
+  line.line = number_of<std::uint64_t>(*extra, "line");
+  line.attempts = number_of<std::uint32_t>(*extra, "attempts");
+  line.digest = text_of(*extra, "digest");
+  line.facts.retryable = value_of(*extra, "retryable") == "true";
+  line.simulated = value_of(*extra, "simulated") == "true";
+  line.kept = money_of(*extra, "kept_usd").value_or(usd{});
+  line.facts.relay = text_of(*extra, "relay");
+  line.facts.model = text_of(*extra, "model");
+  line.facts.latency_ms = number_of<double>(*extra, "latency_ms");
+  if (!value_of(*extra, "ttft_ms").empty())
+    line.facts.ttft_ms = number_of<double>(*extra, "ttft_ms");
+
+  const auto response = object_of(*outer, "response");
+  const auto error = object_of(*outer, "error");
+  line.facts.succeeded = find_member(*extra, "retryable") == nullptr;
+  if (!line.facts.succeeded) {
+    line.facts.error =
+        error.empty() ? std::string(value_of(response, "status_code")) : text_of(error, "code");
+    line.of_bad_line = line.digest.empty();
+    if (line.of_bad_line) line.message = text_of(error, "message");
+    return line;
+  }
+  if (const auto usage = json_members(value_of(*extra, "usage"))) {
+    line.facts.usage = {number_of<std::int64_t>(*usage, "prompt_tokens"),
+                        number_of<std::int64_t>(*usage, "cached_tokens"),
+                        number_of<std::int64_t>(*usage, "completion_tokens"),
+                        number_of<std::int64_t>(*usage, "reasoning_tokens")};
+    line.facts.estimated = text_of(*extra, "usage_source") == to_string(usage_source::estimated);
+  }
+  if (std::string tier = text_of(*extra, "service_tier"); !tier.empty()) {
+    line.service_tier = std::move(tier);
+  }
+  line.facts.cost = money_of(*extra, "cost_usd");
+  line.facts.reported_cost = money_of(*extra, "reported_cost_usd");
+  line.facts.finish_reasons = openai::finish_reasons(value_of(response, "body"));
+  return line;
+}
+
+}  // namespace sluice

@@ -1,0 +1,371 @@
+#include "jobs/state_file.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "jobs/own_files.hpp"
+#include "sluice/error.hpp"
+
+namespace sluice {
+namespace {
+
+using nlohmann::json;
+
+std::optional<hash128> parse_hash(const json& value) {
+  if (!value.is_string()) return std::nullopt;
+  const std::string_view text = value.get_ref<const std::string&>();
+  if (text.size() != 32) return std::nullopt;
+  hash128 hash;
+  for (auto [half, at] : {std::pair{&hash.high, 0}, std::pair{&hash.low, 16}}) {
+    const char* begin = text.data() + at;
+    const auto [end, error] = std::from_chars(begin, begin + 16, *half, 16);
+    if (error != std::errc() || end != begin + 16) return std::nullopt;
+  }
+  return hash;
+}
+
+std::optional<usd> parse_usd(const json& value) {
+  return value.is_string() ? usd::parse(value.get_ref<const std::string&>()) : std::nullopt;
+}
+
+std::string_view name_of(attempt_end how) {
+  switch (how) {
+    case attempt_end::unsent:
+      return "unsent";
+    case attempt_end::answered:
+      return "answered";
+    case attempt_end::given_up:
+      return "given_up";
+    case attempt_end::unpriced:
+      return "unpriced";
+    case attempt_end::lost:
+      break;
+  }
+  return "lost";
+}
+
+std::optional<attempt_end> end_named(std::string_view name) {
+  for (const auto how : {attempt_end::unsent, attempt_end::answered, attempt_end::given_up,
+                         attempt_end::unpriced, attempt_end::lost}) {
+    if (name_of(how) == name) return how;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+bool state_file::load() {
+  require_ours(files_, path_, begins_as_state);
+  const auto text = read_file(files_, path_);
+  if (!text) return false;
+  std::size_t begin = 0;
+  for (std::size_t end = 0; (end = text->find('\n', begin)) != std::string::npos; begin = end + 1) {
+    const auto line = std::string_view(*text).substr(begin, end - begin);
+    if (!(begin == 0 ? read_summary(line) : read_record(line))) damaged_ = true;
+  }  // what stands behind the last newline was torn by a crash: its attempt was not sent yet
+  if (begin == 0) damaged_ = true;
+  return true;
+}
+
+bool state_file::read_summary(std::string_view line) {
+  const json summary = json::parse(line, nullptr, false);
+  if (!summary.is_object()) return false;
+  const auto read = [&](std::uint64_t& counter, const char* name) {
+    const auto found = summary.find(name);
+    if (found != summary.end() && found->is_number_unsigned()) counter = *found;
+  };
+  read(counters_.attempts, "attempts");
+  read(counters_.retries, "retries");
+  read(counters_.maybe_billed_attempts, "maybe_billed_attempts");
+  read(counters_.max_requests_in_60s, "max_requests_in_60s");
+  if (const auto wall = summary.find("wall_s"); wall != summary.end() && wall->is_number()) {
+    counters_.wall_s = *wall;
+  }
+  for (const auto& [amount, name] :
+       {std::pair{&counters_.kept, "kept_usd"}, std::pair{&counters_.taken, "taken_usd"}}) {
+    const auto found = summary.find(name);
+    if (found == summary.end()) continue;
+    const auto parsed = parse_usd(*found);
+    if (!parsed) return false;
+    *amount = *parsed;
+  }
+  if (const auto rows = summary.find("unfinished"); rows != summary.end()) {
+    for (const json& row : *rows) {
+      if (!row.is_array() || row.size() < 2 || !row[1].is_number_unsigned()) return false;
+      const auto id = parse_hash(row[0]);
+      if (!id) return false;
+      unfinished told;
+      told.attempts = row[1];
+      if (row.size() > 2 && !row[2].is_null()) {
+        const auto reserved = parse_usd(row[2]);
+        if (!reserved) return false;
+        told.open = true;
+        told.reserved = *reserved;
+      }
+      if (row.size() > 3) {
+        const auto kept = parse_usd(row[3]);
+        if (!kept) return false;
+        told.kept = *kept;
+      }
+      unfinished_[key(*id)] = told;
+    }
+  }
+  if (const auto output = summary.find("output"); output != summary.end()) {
+    if (!output->is_string()) return false;
+    if (*output != output_) {
+      throw fatal_error(
+          fatal_error::kind::cannot_start,
+          fmt::format(
+              "{}: belongs to the results in {}, which are not finished; finish them first, "
+              "or choose another name with -o",
+              path_, output->get<std::string>()));
+    }
+    records_output_ = true;
+  }
+  const auto identity = summary.find("identity");
+  if (identity == summary.end() || !identity->is_string()) return false;
+  identity_ = *identity;
+  return true;
+}
+
+bool state_file::read_record(std::string_view line) {
+  const json record = json::parse(line, nullptr, false);
+  if (!record.is_object()) return false;
+  if (const auto start = record.find("start"); start != record.end()) {
+    const auto id = parse_hash(*start);
+    const auto attempt = record.find("attempt");
+    if (!id || attempt == record.end() || !attempt->is_number_unsigned()) return false;
+    usd reserved;
+    if (const auto amount = record.find("reserved_usd"); amount != record.end()) {
+      const auto parsed = parse_usd(*amount);
+      if (!parsed) return false;
+      reserved = *parsed;
+    }
+    begin_attempt(*id, *attempt, reserved);
+    ++counters_.attempts;
+    if (*attempt > 1) ++counters_.retries;
+    return true;
+  }
+  const auto end = record.find("end");
+  const auto how = record.find("how");
+  if (end == record.end() || how == record.end() || !how->is_string()) return false;
+  const auto id = parse_hash(*end);
+  const auto told = end_named(how->get_ref<const std::string&>());
+  if (!id || !told) return false;
+  usd line_cost;
+  if (const auto amount = record.find("line_usd"); amount != record.end()) {
+    const auto parsed = parse_usd(*amount);
+    if (!parsed) return false;
+    line_cost = *parsed;
+  }
+  if (const auto found = unfinished_.find(key(*id)); found != unfinished_.end()) {
+    apply_end(found->second, key(*id), *told, line_cost);
+  }
+  return true;
+}
+
+void state_file::begin_attempt(const hash128& id, std::uint32_t number, usd reserved) {
+  unfinished& request = unfinished_[key(id)];
+  request.attempts = number;
+  request.open = true;
+  request.has_result = false;
+  request.reserved = reserved;
+  request.line_cost = {};
+}
+
+void state_file::apply_end(unfinished& request, const id_key& id, attempt_end how, usd line_cost) {
+  request.open = false;
+  request.has_result = how == attempt_end::unpriced;
+  const usd reserved = std::exchange(request.reserved, {});
+  if (how == attempt_end::lost) ++counters_.maybe_billed_attempts;
+  if (keeps_reservation(how)) {
+    request.line_cost = line_cost;
+    counters_.kept += reserved;
+    counters_.kept -= line_cost;
+    request.kept += reserved;
+    request.kept -= line_cost;
+  }
+  if (how != attempt_end::unsent) return;
+  --counters_.attempts;
+  if (request.attempts > 1) --counters_.retries;
+  if (--request.attempts == 0) unfinished_.erase(id);
+}
+
+const state_file::unfinished* state_file::find(const hash128& id) const {
+  const auto found = unfinished_.find(key(id));
+  return found == unfinished_.end() ? nullptr : &found->second;
+}
+
+usd state_file::kept_for_unfinished() const {
+  usd sum;
+  for (const auto& [id, request] : unfinished_) sum += request.kept;
+  return sum;
+}
+
+void state_file::reconcile(const std::function<line_told(const hash128& id)>& lines) {
+  for (auto at = unfinished_.begin(); at != unfinished_.end();) {
+    const auto next = std::next(at);
+    const line_told line = lines({at->first.first, at->first.second});
+    if (at->second.attempts <= line.attempts) {
+      if (at->second.open && line.last_end) apply_end(at->second, at->first, *line.last_end);
+      unfinished_.erase(at);
+    } else if (at->second.open) {
+      apply_end(at->second, at->first, attempt_end::lost);
+    } else if (std::exchange(at->second.has_result, false)) {
+      ++counters_.maybe_billed_attempts;  // the line was lost, and what it told of the cost
+      at->second.kept += at->second.line_cost;
+      counters_.kept += std::exchange(at->second.line_cost, {});
+    }
+    at = next;
+  }
+}
+
+void state_file::started(const hash128& id, std::uint32_t attempt, usd reserved) {
+  begin_attempt(id, attempt, reserved);
+  ++counters_.attempts;
+  if (attempt > 1) ++counters_.retries;
+  const hex_digits hash(id);
+  append(reserved == usd{}
+             ? fmt::format("{{\"start\":\"{}\",\"attempt\":{}}}\n", std::string_view(hash), attempt)
+             : fmt::format("{{\"start\":\"{}\",\"attempt\":{},\"reserved_usd\":\"{}\"}}\n",
+                           std::string_view(hash), attempt, reserved.to_string()));
+}
+
+void state_file::ended(const hash128& id, attempt_end how, usd line_cost) {
+  const auto found = unfinished_.find(key(id));
+  if (found == unfinished_.end() || !found->second.open) return;
+  // Where it cannot be recorded, it counts as in flight for the next run.
+  line_cost = std::min(line_cost, found->second.reserved);
+  const std::string told =
+      line_cost == usd{} ? "" : fmt::format(",\"line_usd\":\"{}\"", line_cost.to_string());
+  append(fmt::format("{{\"end\":\"{}\",\"how\":\"{}\"{}}}\n", std::string_view(hex_digits(id)),
+                     name_of(how), told));
+  apply_end(found->second, key(id), how, line_cost);
+}
+
+void state_file::cannot_write(const std::error_code& why) const {
+  throw fatal_error(fatal_error::kind::cannot_write,
+                    fmt::format("{}: cannot record what is sent ({}); make room or mend the disk, "
+                                "and run the same command again",
+                                path_, why.message()));
+}
+
+void state_file::append(std::string_view record) {
+  std::error_code error;
+  if (torn_) error = file_->truncate(size_);
+  if (!error) {
+    const std::size_t written = file_->append(record, error);
+    if (written == record.size()) {
+      torn_ = false;
+      size_ += written;
+      if (writing_) since_ += record;
+      return;
+    }
+    torn_ = static_cast<bool>(file_->truncate(size_));
+  }
+  cannot_write(error);
+}
+
+std::string state_file::summary() const {
+  json rows = json::array();
+  for (const auto& [id, request] : unfinished_) {
+    const hex_digits hash(hash128{id.first, id.second});
+    json row = {std::string(std::string_view(hash)), request.attempts};
+    if (request.open || request.kept != usd{}) {
+      row.push_back(request.open ? json(request.reserved.to_string()) : json(nullptr));
+    }
+    if (request.kept != usd{}) row.push_back(request.kept.to_string());
+    rows.push_back(std::move(row));
+  }
+  json told = {{"output", output_},
+               {"identity", identity_},
+               {"attempts", counters_.attempts},
+               {"retries", counters_.retries},
+               {"maybe_billed_attempts", counters_.maybe_billed_attempts},
+               {"max_requests_in_60s", counters_.max_requests_in_60s},
+               {"wall_s", counters_.wall_s},
+               {"unfinished", std::move(rows)}};
+  if (counters_.kept != usd{}) told["kept_usd"] = counters_.kept.to_string();
+  if (counters_.taken != usd{}) told["taken_usd"] = counters_.taken.to_string();
+  std::string text(state_mark);
+  text.append(told.dump(), 1).push_back('\n');
+  return text;
+}
+
+state_file::rewrite state_file::begin_writing() {
+  rewrite fresh;
+  fresh.files_ = &files_;
+  fresh.shown_ = path_;
+  fresh.target_ = files_.resolved(path_);
+  fresh.summary_ = summary();
+  since_.clear();
+  writing_ = true;
+  return fresh;
+}
+
+void state_file::rewrite::write_beside() {
+  require_ours(*files_, shown_, begins_as_state, fatal_error::kind::cannot_write);
+  std::error_code error;
+  file_ = create_beside(*files_, target_, begins_as_unplaced_state, fresh_, error);
+  if (!error) size_ = file_->append(summary_, error);
+  if (!error) error = file_->sync();
+  if (!error) return;
+  if (file_) (void)files_->remove(fresh_);
+  throw fatal_error(fatal_error::kind::cannot_write,
+                    fmt::format("{}: cannot be written ({}); make room or mend the disk, and run "
+                                "the same command again",
+                                shown_, error.message()));
+}
+
+bool state_file::catch_up(rewrite& fresh) {
+  if (since_.empty()) return false;
+  std::error_code error;
+  fresh.size_ += fresh.file_->append(since_, error);
+  if (error) {
+    (void)files_.remove(fresh.fresh_);
+    cannot_write(error);
+  }
+  since_.clear();
+  return true;
+}
+
+void state_file::place(rewrite& fresh) {
+  (void)catch_up(fresh);
+  if (const auto error = files_.rename(fresh.fresh_, fresh.target_)) {
+    (void)files_.remove(fresh.fresh_);
+    cannot_write(error);
+  }
+  file_ = std::move(fresh.file_);
+  size_ = fresh.size_;
+  torn_ = false;
+}
+
+void state_file::write() {
+  rewrite fresh = begin_writing();
+  end_writing();  // nobody else writes meanwhile
+  fresh.write_beside();
+  place(fresh);
+  if (const auto error = files_.sync_folder_of(fresh.target_)) cannot_write(error);
+}
+
+void state_file::start_over(std::string identity, usd kept) {
+  unfinished_.clear();
+  counters_ = {};
+  counters_.kept = kept;
+  identity_ = std::move(identity);
+}
+
+std::error_code state_file::remove() {
+  file_.reset();
+  const std::string behind = files_.resolved(path_);
+  const std::error_code error = files_.remove(behind);
+  if (error == std::errc::no_such_file_or_directory) return {};
+  return error ? error : files_.sync_folder_of(behind);
+}
+
+}  // namespace sluice

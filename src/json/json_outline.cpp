@@ -1,0 +1,77 @@
+#include "json/json_outline.hpp"
+
+#include <simdjson.h>
+
+#include <utility>
+
+#include "json/json_walk.hpp"
+
+namespace sluice {
+namespace {
+
+class outliner : public json_walk<outliner> {
+ public:
+  outliner(std::string_view text, std::string_view open) : json_walk(text), open_key_(open) {
+    constexpr std::size_t usual = 8;
+    outline_.members.reserve(usual);
+    outline_.inner.reserve(usual);
+  }
+
+  /// Nothing when the value is no object.
+  std::optional<json_outline> take() {
+    return is_object_ ? std::optional(std::move(outline_)) : std::nullopt;
+  }
+
+  void on_object() {
+    if (depth() == 0) is_object_ = true;
+    if (depth() != 1 || !is_object_) return;
+    inside_ = outline_.members.back().key == open_key_;
+    if (!inside_) return;
+    outline_.opened = outline_.members.size() - 1;
+    outline_.inner.clear();
+  }
+
+  void on_key(std::string_view quoted, bool escaped) {
+    auto* const list = members();
+    if (list == nullptr) return;
+    json_member& member = list->emplace_back();
+    member.key = quoted.substr(1, quoted.size() - 2);
+    member.escaped = escaped;
+    member.begin = place(quoted.data());
+    member.value = rest();  // up to where it ends, which is not known yet
+  }
+
+  void on_end() {
+    auto* const list = members();
+    if (list == nullptr) return;
+    json_member& member = list->back();
+    member.value.remove_suffix(rest().size());
+    member.end = place();
+    const bool closed_again =
+        list == &outline_.members && member.key == open_key_ && member.value.front() != '{';
+    if (closed_again) outline_.opened = json_outline::none;
+  }
+
+ private:
+  /// Where the members of the innermost bracket are written down; null where they are not.
+  std::vector<json_member>* members() {
+    if (!is_object_ || depth() == 0 || !in_object()) return nullptr;
+    if (depth() == 1) return &outline_.members;
+    return depth() == 2 && inside_ ? &outline_.inner : nullptr;
+  }
+
+  const std::string_view open_key_;
+  bool is_object_ = false;
+  bool inside_ = false;  ///< the object at depth two is the one to be opened
+  json_outline outline_;
+};
+
+}  // namespace
+
+std::optional<json_outline> outline_json(std::string_view text, std::string_view open) {
+  if (!simdjson::validate_utf8(text.data(), text.size())) return std::nullopt;
+  outliner walk(text, open);
+  return walk.run() ? walk.take() : std::nullopt;
+}
+
+}  // namespace sluice

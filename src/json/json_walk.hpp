@@ -1,0 +1,211 @@
+#pragma once
+
+#include <fmt/format.h>
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "json/json_text.hpp"
+
+namespace sluice {
+
+/// Walks over one JSON value by RFC 8259 to the letter: no limit on a number's size, on depth, or
+/// on surrogates. UTF-8 is another's to check. Keeps the open brackets on a stack of its own, so
+/// that depth costs memory and not the thread's stack.
+///
+/// `Walker` derives from it, and hides those of the three moments that it wants to see.
+template <typename Walker>
+class json_walk {
+ public:
+  explicit json_walk(std::string_view text)
+      : begin_(text.data()), at_(begin_), end_(begin_ + text.size()) {}
+
+  /// Whether the text is one value and nothing else.
+  bool run() {
+    skip_space();
+    for (;;) {
+      // Here a value is due; what opens a bracket leaves the next value, or its end, to another
+      // turn.
+      if (!value()) return false;
+      if (!value_ended_) continue;
+      do {
+        self().on_end();
+        skip_space();
+        if (open_.empty()) return at_ == end_ || refuse("more text after the value");
+        if (!next_item()) return false;
+      } while (value_ended_);
+    }
+  }
+
+  /// Why it is not, once run() has said so.
+  std::string fault() const { return fmt::format("{} at byte {}", reason_, place()); }
+
+ protected:
+  // The moments: an object begins; a member's value is about to begin, its key read; a value has
+  // ended, behind which the walk stands.
+  void on_object() {}
+  void on_key(std::string_view /*quoted*/, bool /*escaped*/) {}
+  void on_end() {}
+
+  /// Brackets that are open, and whether the innermost is an object's.
+  std::size_t depth() const { return open_.size(); }
+  bool in_object() const { return open_.back() == '{'; }
+  std::size_t place() const { return static_cast<std::size_t>(at_ - begin_); }
+  std::size_t place(const char* in_text) const {
+    return static_cast<std::size_t>(in_text - begin_);
+  }
+  std::string_view rest() const { return {at_, static_cast<std::size_t>(end_ - at_)}; }
+
+ private:
+  Walker& self() { return static_cast<Walker&>(*this); }
+
+  /// Steps over a value, or into one that is not empty.
+  bool value() {
+    value_ended_ = true;
+    switch (peek()) {
+      case '{':
+        self().on_object();
+        return enter('}') || key();
+      case '[':
+        enter(']');
+        return true;
+      case '"':
+        return string();
+      case 't':
+        return word("true");
+      case 'f':
+        return word("false");
+      case 'n':
+        return word("null");
+      default:
+        return number();
+    }
+  }
+
+  /// Steps over an opening bracket; true where its closing one follows at once.
+  bool enter(char closing) {
+    const char bracket = *at_++;
+    skip_space();
+    if (peek() == closing) {
+      ++at_;
+      return true;
+    }
+    open_.push_back(bracket);
+    value_ended_ = false;
+    return false;
+  }
+
+  /// Steps over the comma behind a value to the next one, or over the end of its bracket.
+  bool next_item() {
+    if (peek() == ',') {
+      ++at_;
+      skip_space();
+      value_ended_ = false;
+      return !in_object() || key();
+    }
+    if (peek() != (in_object() ? '}' : ']')) {
+      return refuse(in_object() ? "expected a comma or }" : "expected a comma or ]");
+    }
+    ++at_;
+    open_.pop_back();
+    return true;
+  }
+
+  bool key() {
+    const char* const quote = at_;
+    if (peek() != '"') return refuse("expected a key");
+    if (!string()) return false;
+    const std::string_view quoted(quote, static_cast<std::size_t>(at_ - quote));
+    skip_space();
+    if (peek() != ':') return refuse("expected a colon");
+    ++at_;
+    skip_space();
+    self().on_key(quoted, escaped_);
+    return true;
+  }
+
+  bool string() {
+    escaped_ = false;
+    for (++at_;; ++at_) {
+      at_ += plain_prefix(rest());
+      if (at_ == end_) return refuse("a string without its end");
+      if (*at_ == '"') {
+        ++at_;
+        return true;
+      }
+      if (*at_ != '\\') return refuse("a control character in a string");
+      escaped_ = true;
+      if (!escape()) return refuse("a bad escape in a string");
+    }
+  }
+
+  /// Steps to the last character of an escape.
+  bool escape() {
+    ++at_;
+    if (peek() != 'u') {
+      return at_ != end_ && std::string_view("\"\\/bfnrt").find(*at_) != std::string_view::npos;
+    }
+    for (int digit = 0; digit < 4; ++digit) {
+      ++at_;
+      if (!is_hex(peek())) return false;
+    }
+    return true;
+  }
+
+  bool number() {
+    const char* const first = at_;
+    if (peek() == '-') ++at_;
+    if (peek() == '0') {
+      ++at_;
+    } else if (!digits()) {
+      return refuse(at_ == first ? "expected a value" : "a bad number");
+    }
+    if (peek() == '.') {
+      ++at_;
+      if (!digits()) return refuse("a bad number");
+    }
+    if (peek() == 'e' || peek() == 'E') {
+      ++at_;
+      if (peek() == '+' || peek() == '-') ++at_;
+      if (!digits()) return refuse("a bad number");
+    }
+    return true;
+  }
+
+  bool digits() {
+    const char* const first = at_;
+    while (is_digit(peek())) ++at_;
+    return at_ != first;
+  }
+
+  bool word(std::string_view expected) {
+    if (!rest().starts_with(expected)) return refuse("expected a value");
+    at_ += expected.size();
+    return true;
+  }
+
+  void skip_space() {
+    while (peek() == ' ' || peek() == '\n' || peek() == '\r' || peek() == '\t') ++at_;
+  }
+  /// The next character, NUL at the end: no rule takes one.
+  char peek() const { return at_ != end_ ? *at_ : '\0'; }
+  static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+  static bool is_hex(char c) {
+    return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+  }
+  bool refuse(std::string_view reason) {
+    reason_ = at_ != end_ ? reason : "the text ends too early";
+    return false;
+  }
+
+  const char* const begin_;
+  const char* at_;
+  const char* const end_;
+  std::string open_;          ///< the brackets that are open
+  bool value_ended_ = false;  ///< false behind an opening bracket or a comma: a value is due
+  bool escaped_ = false;      ///< the last string has escapes
+  std::string_view reason_;
+};
+
+}  // namespace sluice

@@ -1,0 +1,165 @@
+#include "loadtest/benchmark.hpp"
+#include "http/base_url.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <utility>
+
+#include "sluice/version.hpp"
+
+namespace sluice::bench {
+
+namespace asio = boost::asio;
+using nlohmann::ordered_json;
+
+benchmark::benchmark(asio::any_io_executor loop, clock& time, std::vector<target*> targets,
+                     load_plan plan, spending& money, options chosen)
+    : loop_(std::move(loop)),
+      time_(time),
+      targets_(std::move(targets)),
+      plan_(std::move(plan)),
+      money_(money),
+      options_(std::move(chosen)),
+      loads_(targets_.size(), ordered_json::array()) {}
+
+asio::awaitable<void> benchmark::run() {
+  started_at_ = time_.unix_now();
+  co_await search();
+  while (why_stopped_.empty()) {
+    const bool any_left = std::any_of(targets_.begin(), targets_.end(),
+                                      [](const target* one) { return !one->stopped; });
+    if (!any_left) break;
+    const auto next = plan_.next();
+    if (!next) break;
+    co_await put(*next);
+  }
+}
+
+asio::awaitable<void> benchmark::search() {
+  wait_queue ended;
+  std::size_t left = searches_.size();
+  std::exception_ptr fault;
+  for (limit_search* one : searches_) {
+    asio::co_spawn(loop_, one->run(), [&](std::exception_ptr thrown) {
+      if (thrown && !fault) fault = std::move(thrown);
+      if (--left == 0) ended.wake_all();
+    });
+  }
+  if (left > 0) co_await ended.wait();
+  if (fault) std::rethrow_exception(fault);
+  for (std::size_t i = 0; i < searches_.size(); ++i) {
+    if (why_stopped_.empty() && !targets_[i]->stopped) why_stopped_ = searches_[i]->why_stopped();
+  }
+}
+
+asio::awaitable<void> benchmark::put(const load& asked) {
+  ++number_;
+  current_load_ = asked;
+  const load_run::options chosen{.asked = asked,
+                                 .seed = options_.seed + number_,
+                                 .id = fmt::format("{}-{}", options_.id, number_),
+                                 .counts_tokens = options_.counts_tokens,
+                                 .max_wait = options_.max_wait};
+  current_ = std::make_unique<load_run>(loop_, time_, targets_, money_, chosen);
+  co_await current_->run();
+
+  if (current_->spent() && why_stopped_.empty()) {
+    why_stopped_ = fmt::format("the budget of {} USD does not pay one request more",
+                               money_.limit().value_or(usd{}).to_string());
+  }
+  std::vector<load_plan::outcome> outcomes;
+  for (std::size_t i = 0; i < targets_.size(); ++i) {
+    const load_record* record = current_->record(i);
+    if (record == nullptr) continue;
+    std::optional<std::string> stopped;
+    if (targets_[i]->stopped) stopped = targets_[i]->stopped->sentence;
+    if (!stopped && !why_stopped_.empty()) stopped = why_stopped_;
+    if (!stopped && current_->refused(i)) {
+      stopped = fmt::format("the relay refused {} requests in a row as too many (429)",
+                            load_run::most_refusals);
+    }
+    loads_[i].push_back(record->to_json(current_->client(), stopped));
+    some_failed_ = some_failed_ || record->failed() > 0;
+    some_succeeded_ = some_succeeded_ || record->succeeded() > 0;
+    if (targets_[i]->stopped) continue;
+    outcomes.push_back({record->throughput().value_or(0), record->held_by_cap() > held_share});
+  }
+  plan_.ended(outcomes);
+}
+
+void benchmark::stop(const std::string& why) {
+  if (why_stopped_.empty()) why_stopped_ = why;
+  if (current_) current_->stop();
+  for (limit_search* one : searches_) one->stop(why);
+}
+
+void benchmark::abort() {
+  if (current_) current_->abort();
+  for (target* one : targets_) one->client.abort();
+}
+
+benchmark::status benchmark::now() const {
+  status told;
+  if (current_load_) told.load = name_of(*current_load_);
+  told.number = number_;
+  told.of = plan_.size();
+  if (current_) told.ended = current_->ended();
+  for (const limit_search* one : searches_) {
+    if (!current_) told.ended += one->requests();
+    told.waiting_for_others = told.waiting_for_others || one->is_waiting_for_others();
+  }
+  for (const target* one : targets_) {
+    const auto gate = one->gate.now();
+    told.in_flight += gate.in_flight;
+    told.started_last_minute += gate.started_last_minute;
+    if (one->cost) told.cost = told.cost.value_or(usd{}) + *one->cost;
+  }
+  return told;
+}
+
+bool benchmark::measured() const {
+  return std::any_of(targets_.begin(), targets_.end(),
+                     [](const target* one) { return one->answered > 0; });
+}
+
+bool benchmark::some_succeeded() const {
+  return some_succeeded_;
+}
+
+bool benchmark::some_failed() const {
+  return some_failed_;
+}
+
+ordered_json benchmark::document_of(std::size_t place) const {
+  const target& one = *targets_[place];
+  ordered_json told;
+  told["target"] = shown_address(one.member.relay.base_url);
+  if (!one.member.name.empty()) told["name"] = one.member.name;
+  told["model"] = options_.model;
+  told["sluice_version"] = SLUICE_VERSION;
+  told["simulated"] = options_.simulated;
+  told["streamed"] = options_.streamed;
+  told["started_at"] = started_at_;
+  told["input"] = options_.input;
+  told["cost_usd"] = one.cost ? ordered_json(one.cost->to_string()) : ordered_json();
+  told["stopped"] = nullptr;
+  if (one.stopped) {
+    told["stopped"] = one.stopped->sentence;
+  } else if (!why_stopped_.empty()) {
+    told["stopped"] = why_stopped_;
+  }
+  told["limit"] = place < searches_.size() ? searches_[place]->to_json() : ordered_json();
+  told["loads"] = loads_[place];
+  return told;
+}
+
+ordered_json benchmark::document() const {
+  if (targets_.size() == 1) return document_of(0);
+  auto list = ordered_json::array();
+  for (std::size_t i = 0; i < targets_.size(); ++i) list.push_back(document_of(i));
+  return {{"model", options_.model}, {"targets", std::move(list)}};
+}
+
+}  // namespace sluice::bench

@@ -1,0 +1,202 @@
+#include "loadtest/find_limit/limit_search.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <cmath>
+#include <utility>
+
+#include "money/renamed_model.hpp"
+#include "openai/reply_reader.hpp"
+#include "upstream/attempt_outcome.hpp"
+#include "upstream/relay_health.hpp"
+
+namespace sluice::bench {
+
+namespace asio = boost::asio;
+using nlohmann::ordered_json;
+
+// Tells the gate and the finder of the moments of one call.
+struct limit_search::follower final : response_handler {
+  follower(limit_search& owner, const request& asked, start_gate::permit held,
+           limit_finder::call_id number)
+      : search(owner),
+        turn(held),
+        id(number),
+        reader({asked.target, asked.choices, asked.streamed,
+                owner.target_.member.relay.max_response_bytes, asked.model}) {}
+
+  void on_sending(bool) override {}
+  void on_sent() override { search.target_.gate.sent(turn); }
+  void on_head(openai::response_head head) override {
+    const time_point now = search.time_.now();
+    search.target_.gate.answered(turn);
+    // A refusal is told once its body says what it wants; whatever else it is, it was counted.
+    const bool refusal = head.status == 429 || head.status == 503;
+    reader.head(std::move(head), search.time_.unix_now());
+    if (refusal) return;
+    told = true;
+    search.finder_.accepted(id, now);
+    search.changed_.wake_all();
+  }
+  openai::reply_reader::need on_body(std::string_view bytes) override { return reader.body(bytes); }
+  std::size_t held() const override { return reader.held(); }
+
+  limit_search& search;
+  start_gate::permit turn;
+  limit_finder::call_id id;
+  openai::reply_reader reader;
+  bool told = false;  // the finder knows what became of it
+};
+
+limit_search::limit_search(asio::any_io_executor loop, clock& time, target& of, spending& money,
+                           const options& chosen)
+    : loop_(std::move(loop)),
+      time_(time),
+      target_(of),
+      money_(money),
+      options_(chosen),
+      finder_(chosen.finder) {}
+
+// What was started within the last minute, by this run or others, would be taken for the relay's
+// limit.
+asio::awaitable<void> limit_search::wait_for_clean_window() {
+  if (options_.window == nullptr) co_return;
+  rate_limiter window({1, options_.window_margin, pacing::burst, 0, options_.window});
+  naps sleep(time_);
+  while (stopped_.empty()) {
+    const time_point now = time_.now();
+    const time_point clean = window.next_start(now);
+    if (clean <= now) break;
+    waiting_for_others_ = true;
+    co_await sleep.sleep_until(std::min(clean, now + std::chrono::seconds{1}));
+  }
+  waiting_for_others_ = false;
+}
+
+asio::awaitable<void> limit_search::run() {
+  co_await wait_for_clean_window();
+  while (stopped_.empty() && !fault_) {
+    const time_point now = time_.now();
+    const auto step = finder_.next(now);
+    if (step.what == limit_finder::action::done) break;
+    if (step.what == limit_finder::action::start) {
+      co_await start_one();
+      continue;
+    }
+    if (step.until != time_point::max()) {
+      alarm_ = time_.call_at(step.until, [this] { changed_.wake_all(); });
+    }
+    co_await changed_.wait();
+    if (alarm_ != 0) time_.cancel(std::exchange(alarm_, 0));
+  }
+  while (in_flight_ > 0) co_await changed_.wait();
+  over_ = true;
+  if (fault_) std::rethrow_exception(fault_);
+}
+
+asio::awaitable<void> limit_search::start_one() {
+  request asked = target_.supply.next();
+  const funds granted = money_.reserve(target_.member.name, asked);
+  if (granted == funds::wait) co_return co_await money_.freed().wait();
+  if (granted == funds::spent) {
+    stop(fmt::format("the budget of {} USD does not pay one request more",
+                     money_.limit().value_or(usd{}).to_string()));
+    co_return;
+  }
+  const auto turn = co_await target_.gate.enter(std::nullopt, {});
+  if (!turn) {
+    money_.give_back(asked);
+    co_return;
+  }
+  const limit_finder::call_id id = ++sent_;
+  ++in_flight_;
+  finder_.started(id, time_.now());
+  asio::co_spawn(loop_, call(std::move(asked), *turn, id), [this](std::exception_ptr thrown) {
+    if (thrown && !fault_) fault_ = std::move(thrown);
+    --in_flight_;
+    changed_.wake_all();
+  });
+}
+
+asio::awaitable<void> limit_search::call(request asked, start_gate::permit turn,
+                                         limit_finder::call_id id) {
+  const time_point started = time_.now();
+  follower seen(*this, asked, turn, id);
+  const std::string key = fmt::format("{}-{}", options_.id, id);
+  const std::string own_body = renamed_body(target_.member, asked);
+  const std::string_view body = own_body.empty() ? std::string_view(asked.body) : own_body;
+  exchange_end end;
+  try {
+    end = co_await target_.client.exchange({to_string(asked.target), body, key, asked.streamed},
+                                           seen);
+  } catch (...) {
+    target_.gate.leave(turn, false);
+    throw;
+  }
+  target_.gate.leave(turn, !end.sent_any);
+  if (end.head_arrived) ++target_.answered;
+  attempt_outcome told = outcome_of(end, seen.reader);
+  name_address(told, target_.member.relay, asked.target);
+  blot_out(told, target_.hidden);
+  const time_point now = time_.now();
+  if (told) {
+    const auto cost =
+        told->usage ? money_.cost(target_.member.name, asked, *told->usage) : std::optional<usd>();
+    money_.settle(asked, cost);
+    if (cost) {
+      cost_ = cost_.value_or(usd{}) + *cost;
+      target_.cost = target_.cost.value_or(usd{}) + *cost;
+    }
+    target_.health.succeeded();
+    co_return;
+  }
+  const failure& why = told.error();
+  if (keeps_reservation(end_without_result(end, why))) {
+    money_.settle(asked, std::nullopt);
+  } else {
+    money_.give_back(asked);
+  }
+  if (!stopped_.empty()) co_return;  // it may have been broken off
+  if (!seen.told && relay_health::is_refusal(why)) {
+    std::optional<duration> hint;
+    if (why.retry_after) hint = std::chrono::duration_cast<duration>(*why.retry_after);
+    finder_.refused(id, now, hint);
+  } else if (!seen.told) {
+    finder_.failed(id, now);
+  }
+  if (why.kind == failure_class::key_ended) target_.gate.pause(now + target_health::blink);
+  if (const auto enough = target_.health.failed(why, started, now, options_.max_wait)) {
+    target_.stopped = enough;
+    stop(enough->sentence);
+  }
+}
+
+void limit_search::stop(const std::string& why) {
+  if (over_) return;
+  if (stopped_.empty()) stopped_ = why;
+  target_.gate.close();
+  changed_.wake_all();
+  money_.freed().wake_all();
+}
+
+ordered_json limit_search::to_json() const {
+  const auto number = [](const std::optional<double>& value) {
+    return value ? ordered_json(std::round(*value * 100) / 100) : ordered_json();
+  };
+  const limit_finding found = finder_.finding();
+  return {{"kind", to_string(found.kind)},
+          {"rpm", number(found.rpm)},
+          {"burst", found.burst ? ordered_json(*found.burst) : ordered_json()},
+          {"at_least", number(found.at_least)},
+          {"at_most", number(found.at_most)},
+          {"ceiling", options_.finder.ceiling},
+          {"requests", found.requests},
+          {"refused", found.refused},
+          {"cost_usd", cost_ ? ordered_json(cost_->to_string()) : ordered_json()},
+          {"evidence", found.evidence},
+          {"stopped", stopped_.empty() ? ordered_json() : ordered_json(stopped_)}};
+}
+
+}  // namespace sluice::bench

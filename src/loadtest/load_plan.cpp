@@ -1,0 +1,53 @@
+#include "loadtest/load_plan.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace sluice::bench {
+
+load_plan load_plan::sweep(const load& first, double most) {
+  load_plan made({first});
+  made.most_ = most;
+  return made;
+}
+
+std::optional<std::size_t> load_plan::size() const {
+  return most_ == 0 ? std::optional(list_.size()) : std::nullopt;
+}
+
+std::optional<load> load_plan::next() {
+  if (at_ == list_.size()) return std::nullopt;
+  return list_[at_++];
+}
+
+void load_plan::ended(const std::vector<outcome>& targets) {
+  if (most_ == 0) return;
+  const bool grew = before_.size() != targets.size() ||
+                    !std::equal(before_.begin(), before_.end(), targets.begin(),
+                                [](const outcome& before, const outcome& now) {
+                                  return now.throughput < before.throughput * least_growth;
+                                });
+  const bool held =
+      !targets.empty() && std::all_of(targets.begin(), targets.end(),
+                                      [](const outcome& one) { return one.held_by_cap; });
+  before_ = targets;
+  load more = list_.back();
+  const double now = more.open() ? more.rate : more.concurrency;
+  if (!grew) {
+    why_ = "throughput no longer grows";
+  } else if (held) {
+    why_ = "sluice's own cap held it";
+  } else if (now >= most_) {
+    why_ = "the greatest load that was asked for is reached";
+  } else {
+    const double next = std::min(now * 2, most_);
+    if (more.open()) {
+      more.rate = next;
+    } else {
+      more.concurrency = static_cast<unsigned>(next);
+    }
+    list_.push_back(more);
+  }
+}
+
+}  // namespace sluice::bench

@@ -1,0 +1,117 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "loadtest/client_load.hpp"
+#include "loadtest/load.hpp"
+#include "loadtest/measurement.hpp"
+#include "loadtest/timeline.hpp"
+#include "sluice/histogram.hpp"
+#include "sluice/money.hpp"
+#include "sluice/usage.hpp"
+#include "upstream/rate_limiter.hpp"
+
+namespace sluice::bench {
+
+/// What a target did under one load: the sums of its measurements. What each member of the document
+/// means is told in docs/bench.md. Flat memory. Not thread safe.
+class load_record {
+ public:
+  /// `begin`: moments of the timeline count from here.
+  load_record(const load& asked, unsigned cap, time_point begin, double begin_unix);
+
+  /// The first byte of a request is about to go out; in the order in which they do.
+  void note_start(time_point sending);
+  void add(const measurement& one);
+  /// So long passed between two arrivals of a stream.
+  void add_gap(duration gap);
+  /// A request never started: the load ended while it waited for its turn. Of an open loop it
+  /// counts among the latencies from the intended start, with what it had waited.
+  void add_vain_wait(time_point wanted, time_point ended, duration waited_for_cap);
+
+  std::uint64_t requests() const noexcept { return succeeded_ + failed_; }
+  std::uint64_t succeeded() const noexcept { return succeeded_; }
+  std::uint64_t failed() const noexcept { return failed_; }
+  /// Successes a second.
+  std::optional<double> throughput() const;
+  /// The share of the time in which requests were meant to be in flight that they waited for
+  /// sluice's own limit.
+  double held_by_cap() const;
+
+  /// The member of `loads` in a document of `sluice bench`. `ran`: of all targets together, while
+  /// `ran_for` passed and so many requests ended.
+  struct client {
+    client_load::usage used;
+    double wall_s = 0;
+    std::uint64_t requests = 0;
+  };
+  nlohmann::ordered_json to_json(const client& ran,
+                                 const std::optional<std::string>& stopped) const;
+
+ private:
+  enum series : std::size_t { started, ended_well, ended_badly, throttled, in_flight, tokens };
+  struct model_share {
+    std::uint64_t requests = 0;  // that succeeded
+    token_usage tokens;
+    std::optional<usd> cost;
+  };
+  struct told_request {
+    std::string id;
+    std::string request_id;
+    double started_unix = 0;
+    double latency_ms = 0;
+    std::optional<double> ttft_ms;
+    std::optional<std::int64_t> completion_tokens;
+    std::string error;
+    std::string message;
+  };
+
+  void add_success(const measurement& one, time_point sent);
+  void add_failure(const measurement& one);
+  void add_slow(const measurement& one, double latency_ms, std::optional<double> ttft_ms);
+  double seconds(time_point when) const;
+
+  load asked_;
+  unsigned cap_;
+  time_point begin_;
+  double begin_unix_;
+  std::uint64_t succeeded_ = 0;
+  std::uint64_t failed_ = 0;
+  std::uint64_t throttled_ = 0;
+  std::optional<time_point> first_sent_;
+  std::optional<time_point> first_start_;  // that went out
+  std::optional<time_point> last_start_;
+  std::optional<time_point> last_end_;
+  std::uint64_t sent_ = 0;
+  std::uint64_t never_started_ = 0;
+  std::optional<time_point> waited_until_;  // by those
+  start_meter meter_;
+  token_usage tokens_;
+  std::uint64_t with_usage_ = 0;
+  std::uint64_t estimated_ = 0;
+  std::optional<usd> cost_;
+  std::map<std::string, model_share> models_;
+  std::map<std::string, std::uint64_t> errors_;
+  histogram connect_;
+  histogram ttfb_;
+  histogram ttft_;
+  histogram first_content_;
+  histogram inter_token_;
+  histogram inter_chunk_;
+  histogram latency_;
+  histogram from_intended_;
+  histogram tokens_each_;  // a second
+  double waited_for_cap_s_ = 0;
+  double in_flight_s_ = 0;
+  timeline timeline_{6};
+  std::vector<told_request> slowest_;  // the slowest first
+  std::vector<told_request> failures_;
+};
+
+}  // namespace sluice::bench

@@ -1,0 +1,353 @@
+#include "loadtest/load_run.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <utility>
+
+#include "jobs/result_line.hpp"
+#include "loadtest/arrivals.hpp"
+#include "money/renamed_model.hpp"
+#include "tokens/usage_estimate.hpp"
+#include "upstream/attempt_outcome.hpp"
+
+namespace sluice::bench {
+
+namespace asio = boost::asio;
+
+namespace {
+
+// What takes less is this program's own work.
+constexpr duration shortest_wait = std::chrono::milliseconds{5};
+
+// Of a wait at the gate, what was due to sluice's own limit. While the relay wanted to be left
+// alone, or an earlier run knew that it did, it was not the limit that held a start.
+duration waited_for_cap(target& of, time_point from, time_point until) {
+  if (!of.capped || until - from < shortest_wait) return {};
+  return until - std::clamp(of.gate.paused_until(), from, until);
+}
+
+}  // namespace
+
+// Follows one exchange: tells the gate of its moments, and keeps them.
+struct load_run::attempt final : response_handler {
+  attempt(load_run& owner, std::size_t place, const request& asked, start_gate::permit held)
+      : time(owner.time_),
+        of(*owner.targets_[place]),
+        record(owner.records_[place].get()),
+        turn(held),
+        reader({asked.target, asked.choices, asked.streamed, of.member.relay.max_response_bytes,
+                asked.model}) {}
+
+  void on_sending(bool connected_anew) override {
+    const bool first = !seen.sending;
+    seen.sending = time.now();
+    if (first && record != nullptr) record->note_start(*seen.sending);
+    seen.connected_anew = connected_anew;
+  }
+  void on_arrival(time_point when) override { arrived = when; }
+  void on_sent() override { of.gate.sent(turn); }
+  void on_head(openai::response_head head) override {
+    seen.head = came();
+    of.gate.answered(turn);
+    reader.head(std::move(head), time.unix_now());
+  }
+  openai::reply_reader::need on_body(std::string_view bytes) override {
+    const time_point now = came();
+    const auto before = reader.pieces();
+    const auto wanted = reader.body(bytes);
+    const auto after = reader.pieces();
+    if (after.any == before.any) return wanted;
+    if (!seen.first_piece) {
+      seen.first_piece = now;
+    } else {
+      gaps.push_back(now - *seen.last_piece);
+    }
+    seen.last_piece = now;
+    if (!seen.first_content && after.content > 0) seen.first_content = now;
+    seen.thought_aloud = after.reasoning > 0;
+    return wanted;
+  }
+
+  std::size_t held() const override { return reader.held(); }
+
+  // What is being told of; where no one knows, it is told at once.
+  time_point came() const { return arrived.value_or(time.now()); }
+
+  clock& time;
+  target& of;
+  std::optional<time_point> arrived;
+  load_record* record;  // null while it is a warm-up
+  start_gate::permit turn;
+  openai::reply_reader reader;
+  measurement seen;
+  std::vector<duration> gaps;  // between arrivals
+};
+
+load_run::load_run(asio::any_io_executor loop, clock& time, std::vector<target*> targets,
+                   spending& money, const options& chosen)
+    : loop_(std::move(loop)),
+      time_(time),
+      targets_(std::move(targets)),
+      money_(money),
+      options_(chosen),
+      refusals_in_row_(targets_.size(), 0),
+      refused_(targets_.size(), false),
+      records_(targets_.size()) {}
+
+asio::awaitable<void> load_run::run() {
+  const load& asked = options_.asked;
+  if (asked.warmup > 0) co_await go_through(asked.warmup, duration{}, false);
+  if (stopping_ || spent_) co_return;
+  co_await go_through(asked.requests, asked.time, true);
+}
+
+asio::awaitable<void> load_run::go_through(std::uint64_t requests, duration time, bool measured) {
+  const time_point begin = time_.now();
+  requests_ = requests;
+  asked_.assign(targets_.size(), 0);
+  refusals_in_row_.assign(targets_.size(), 0);
+  refused_.assign(targets_.size(), false);
+  closed_ = false;
+  schedule_ = std::make_unique<naps>(time_);
+  for (std::size_t i = 0; i < targets_.size(); ++i) {
+    if (targets_[i]->stopped) continue;
+    targets_[i]->gate.open();
+    if (measured) {
+      records_[i] =
+          std::make_unique<load_record>(options_.asked, targets_[i]->cap, begin, time_.unix_now());
+    }
+  }
+  const client_load client;
+  const std::uint64_t ended_before = ended_;
+  clock::timer alarm = 0;
+  if (time > duration{}) alarm = time_.call_at(begin + time, [this] { close_gates(); });
+
+  ++tasks_;  // so that nothing is over before all have begun
+  const unsigned each = std::max(options_.asked.concurrency, 1U);
+  for (unsigned i = 0; i < each; ++i) {
+    // In between the loop sees to those that were begun: their connections stand, their replies
+    // come.
+    if (i > 0) co_await asio::post(loop_, asio::use_awaitable);
+    for (std::size_t place = 0; place < targets_.size(); ++place) {
+      if (targets_[place]->stopped) continue;
+      if (options_.asked.open()) {
+        spawn(ask_by_schedule(place, begin));
+      } else {
+        spawn(keep_asking(place));
+      }
+    }
+  }
+  if (--tasks_ > 0) co_await all_done_.wait();
+
+  if (alarm != 0) time_.cancel(alarm);
+  if (fault_) std::rethrow_exception(fault_);
+  if (!measured) co_return;
+  client_.used = client.since();
+  client_.wall_s = std::chrono::duration<double>(time_.now() - begin).count();
+  client_.requests = ended_ - ended_before;
+}
+
+void load_run::spawn(asio::awaitable<void> task) {
+  ++tasks_;
+  asio::co_spawn(loop_, std::move(task), [this](std::exception_ptr thrown) {
+    if (thrown && !fault_) {
+      fault_ = std::move(thrown);
+      close_gates();
+    }
+    if (--tasks_ == 0) all_done_.wake_all();
+  });
+}
+
+bool load_run::wants_more(std::size_t place) const {
+  return !closed_ && !targets_[place]->stopped && !refused(place) &&
+         (requests_ == 0 || asked_[place] < requests_);
+}
+
+asio::awaitable<void> load_run::keep_asking(std::size_t place) {
+  while (wants_more(place)) {
+    ++asked_[place];
+    co_await ask(place, time_.now());
+  }
+}
+
+asio::awaitable<void> load_run::ask_by_schedule(std::size_t place, time_point begin) {
+  const load& asked = options_.asked;
+  arrivals schedule(asked.rate, asked.arrivals, options_.seed);
+  // Targets take turns within the gap of two starts.
+  const auto gap = std::chrono::duration_cast<duration>(std::chrono::duration<double>(
+      60 / asked.rate / static_cast<double>(targets_.size()) * static_cast<double>(place)));
+  while (wants_more(place)) {
+    const time_point wanted = begin + schedule.next() + gap;
+    co_await schedule_->sleep_until(wanted);
+    if (!wants_more(place)) break;
+    ++asked_[place];
+    spawn(ask(place, wanted));
+  }
+}
+
+asio::awaitable<bool> load_run::afford(target& of, request& asked) {
+  for (;;) {
+    if (closed_ || of.stopped) co_return false;
+    switch (money_.reserve(of.member.name, asked)) {
+      case funds::reserved:
+        co_return true;
+      case funds::wait:
+        co_await money_.freed().wait();
+        break;
+      case funds::spent:
+        spent_ = true;
+        close_gates();
+        co_return false;
+    }
+  }
+}
+
+asio::awaitable<void> load_run::ask(std::size_t place, time_point wanted) {
+  target& of = *targets_[place];
+  request asked = of.supply.next();
+  if (!co_await afford(of, asked)) co_return;
+  const time_point ready = time_.now();
+  start_gate::token_count tokens;
+  if (options_.counts_tokens) {
+    tokens = [&of, need = token_estimate::of(asked)] { return of.tokens.tokens(need); };
+  }
+  const auto turn = co_await of.gate.enter(std::nullopt, tokens);
+  if (!turn) {
+    money_.give_back(asked);
+    if (records_[place]) {
+      const time_point now = time_.now();
+      records_[place]->add_vain_wait(wanted, now, waited_for_cap(of, ready, now));
+    }
+    co_return;
+  }
+  co_await send(place, std::move(asked), wanted, ready, *turn);
+}
+
+asio::awaitable<void> load_run::send(std::size_t place, request asked, time_point wanted,
+                                     time_point ready, start_gate::permit turn) {
+  target& of = *targets_[place];
+  attempt follower(*this, place, asked, turn);
+  measurement& seen = follower.seen;
+  seen.id = asked.custom_id;
+  seen.model = asked.model;
+  seen.wanted = wanted;
+  seen.granted = time_.now();
+  seen.started_unix = time_.unix_now();
+  seen.waited_for_cap = waited_for_cap(of, ready, seen.granted);
+
+  exchange_end end;
+  const std::string key = fmt::format("{}-{}", options_.id, ++sent_);
+  try {
+    const std::string own_body = renamed_body(of.member, asked);
+    const std::string_view body = own_body.empty() ? std::string_view(asked.body) : own_body;
+    end =
+        co_await of.client.exchange({to_string(asked.target), body, key, asked.streamed}, follower);
+  } catch (...) {
+    of.gate.leave(turn, false);
+    throw;
+  }
+  seen.ended = end.end == exchange_end::how::complete ? follower.came() : time_.now();
+  attempt_outcome told = outcome_of(end, follower.reader);
+  name_address(told, of.member.relay, asked.target);
+  blot_out(told, of.hidden);
+  if (end.head_arrived) ++of.answered;
+  ++ended_;
+  if (told) {
+    note_reply(place, asked, *told, turn, seen);
+    for (const duration gap : follower.gaps) {
+      if (follower.record != nullptr) follower.record->add_gap(gap);
+    }
+  } else {
+    note_failure(asked, told.error(), end, seen);
+  }
+  of.gate.leave(turn, !end.sent_any);
+  if (!told && aborted_) co_return;
+  if (follower.record != nullptr) follower.record->add(seen);
+  if (!told) react(place, told.error(), seen.granted);
+}
+
+void load_run::note_reply(std::size_t place, const request& asked, const reply& told,
+                          start_gate::permit turn, measurement& seen) {
+  target& of = *targets_[place];
+  seen.request_id = told.request_id;
+  seen.usage = told.usage;
+  if (!seen.usage) {
+    seen.usage = estimate_usage(asked, told.body);
+    seen.estimated = seen.usage.has_value();
+  }
+  if (!told.streamed) seen.first_piece = seen.first_content = seen.last_piece = std::nullopt;
+  if (seen.usage) {
+    of.gate.used(turn, static_cast<std::uint64_t>(seen.usage->total_tokens()));
+    of.tokens.learn(*seen.usage, asked.choices);
+    seen.cost = money_.cost(of.member.name, asked, *seen.usage);
+  }
+  if (seen.cost) of.cost = of.cost.value_or(usd{}) + *seen.cost;
+  money_.settle(asked, seen.estimated ? std::nullopt : seen.cost);
+  of.health.succeeded();
+  refusals_in_row_[place] = 0;
+}
+
+void load_run::note_failure(const request& asked, const failure& why, const exchange_end& end,
+                            measurement& seen) {
+  seen.error = error_name(why);
+  seen.message = why.message;
+  seen.request_id = why.request_id;
+  spdlog::debug("request {}: {}: {}", seen.id, seen.error, why.message);
+  if (keeps_reservation(end_without_result(end, why))) {
+    money_.settle(asked, std::nullopt);
+  } else {
+    money_.give_back(asked);
+  }
+}
+
+void load_run::react(std::size_t place, const failure& why, time_point started) {
+  target& of = *targets_[place];
+  if (why.kind == failure_class::throttled) {
+    if (++refusals_in_row_[place] == most_refusals) {
+      refused_[place] = true;
+      of.gate.close();
+    }
+  } else {
+    refusals_in_row_[place] = 0;
+  }
+  const time_point now = time_.now();
+  if (const auto stop = of.health.failed(why, started, now, options_.max_wait)) {
+    return leave(of, *stop);
+  }
+  // A refusal of the key may be a blink of the relay, which is over when the next start confirms
+  // it.
+  if (why.kind == failure_class::key_ended) of.gate.pause(now + target_health::blink);
+  if (!why.retry_after) return;
+  of.gate.pause(time_.now() + std::chrono::duration_cast<duration>(*why.retry_after));
+}
+
+void load_run::leave(target& of, const target_health::stop& why) {
+  if (of.stopped) return;
+  of.stopped = why;
+  of.gate.close();
+  money_.freed().wake_all();
+}
+
+void load_run::close_gates() {
+  closed_ = true;
+  for (target* of : targets_) of->gate.close();
+  schedule_->wake_all();
+  money_.freed().wake_all();
+}
+
+void load_run::abort() {
+  aborted_ = true;
+  stop();
+}
+
+void load_run::stop() {
+  stopping_ = true;
+  if (schedule_) close_gates();
+}
+
+}  // namespace sluice::bench

@@ -1,0 +1,112 @@
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "async/naps.hpp"
+#include "async/wait_queue.hpp"
+#include "loadtest/client_load.hpp"
+#include "loadtest/load.hpp"
+#include "loadtest/load_record.hpp"
+#include "loadtest/measurement.hpp"
+#include "loadtest/spending.hpp"
+#include "loadtest/target.hpp"
+#include "sluice/clock.hpp"
+
+namespace sluice::bench {
+
+/// Puts one load on all targets at once, so that what drifts meanwhile meets them alike: starts
+/// take turns. Through the limit and under the budget of a run, without its retries. On the event
+/// loop; one at a time.
+class load_run {
+ public:
+  struct options {
+    load asked;
+    std::uint64_t seed = 1;      ///< of Poisson arrivals; the same for each target
+    std::string id;              ///< begins the Idempotency-Keys; another for each load
+    bool counts_tokens = false;  ///< there is a limit of tokens a minute
+    duration max_wait{};         ///< a relay that wants to be left alone for longer is
+  };
+
+  /// All of these outlive it.
+  load_run(boost::asio::any_io_executor loop, clock& time, std::vector<target*> targets,
+           spending& money, const options& chosen);
+  load_run(const load_run&) = delete;
+  load_run& operator=(const load_run&) = delete;
+
+  /// So many 429s in a row, and the target gets no more of this load: all that follows would be
+  /// refused, too, as fast as it can be sent.
+  static constexpr unsigned most_refusals = 100;
+
+  /// Returns when everything that was started has ended. Rethrows what went wrong here.
+  boost::asio::awaitable<void> run();
+
+  /// Nothing more is started.
+  void stop();
+  /// What is in flight is about to be broken off: it says nothing of its target.
+  void abort();
+
+  /// Of the target at that place, once the run has begun to measure; null where it did not come to
+  /// that.
+  const load_record* record(std::size_t target) const noexcept { return records_[target].get(); }
+  /// Of the client, while it measured.
+  const load_record::client& client() const noexcept { return client_; }
+  /// The budget does not pay one request more.
+  bool spent() const noexcept { return spent_; }
+  /// The target at that place refused so much of it that the rest was not sent.
+  bool refused(std::size_t target) const noexcept { return refused_[target]; }
+  std::uint64_t ended() const noexcept { return ended_; }
+
+ private:
+  struct attempt;
+
+  boost::asio::awaitable<void> go_through(std::uint64_t requests, duration time, bool measured);
+  boost::asio::awaitable<void> keep_asking(std::size_t place);
+  boost::asio::awaitable<void> ask_by_schedule(std::size_t place, time_point begin);
+  boost::asio::awaitable<void> ask(std::size_t place, time_point wanted);
+  boost::asio::awaitable<bool> afford(target& of, request& asked);
+  boost::asio::awaitable<void> send(std::size_t place, request asked, time_point wanted,
+                                    time_point ready, start_gate::permit turn);
+  void note_reply(std::size_t place, const request& asked, const reply& told,
+                  start_gate::permit turn, measurement& seen);
+  void note_failure(const request& asked, const failure& why, const exchange_end& end,
+                    measurement& seen);
+  void react(std::size_t place, const failure& why, time_point started);
+  void leave(target& of, const target_health::stop& why);
+  void close_gates();
+  bool wants_more(std::size_t place) const;
+  void spawn(boost::asio::awaitable<void> task);
+
+  boost::asio::any_io_executor loop_;
+  clock& time_;
+  std::vector<target*> targets_;
+  spending& money_;
+  options options_;
+
+  // Of what is being gone through: the warm-up, or the load itself.
+  std::uint64_t requests_ = 0;  // 0: until the end of the time
+  std::vector<std::uint64_t> asked_;
+  std::vector<unsigned> refusals_in_row_;
+  std::vector<bool> refused_;
+  bool closed_ = false;  // nothing more starts in it
+  std::unique_ptr<naps> schedule_;
+
+  std::vector<std::unique_ptr<load_record>> records_;
+  load_record::client client_;
+  bool stopping_ = false;
+  bool aborted_ = false;
+  bool spent_ = false;
+  std::uint64_t sent_ = 0;
+  std::uint64_t ended_ = 0;
+  std::size_t tasks_ = 0;
+  wait_queue all_done_;
+  std::exception_ptr fault_;
+};
+
+}  // namespace sluice::bench

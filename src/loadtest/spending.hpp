@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "async/wait_queue.hpp"
+#include "money/budget.hpp"
+#include "sluice/job.hpp"
+#include "sluice/money.hpp"
+#include "sluice/result_sink.hpp"
+#include "sluice/usage.hpp"
+
+namespace sluice::bench {
+
+/// What the requests of a benchmark cost, and what all of them together may: the rules are those of
+/// a run. Not thread safe.
+class spending {
+ public:
+  /// `assume_max_tokens`: of a reply that nothing else bounds.
+  spending(const relay_prices& prices, std::optional<usd> limit,
+           std::optional<std::int64_t> assume_max_tokens);
+
+  /// Throws fatal_error where there is a limit and the request has no price, or no bound.
+  void check(std::string_view relay, const request& asked) const;
+
+  /// Asks for the most that the request may cost, and sets it.
+  funds reserve(std::string_view relay, request& asked);
+  void give_back(const request& asked);
+  /// It is over: it cost so much, or, where that is not known, as much as it may.
+  void settle(const request& asked, const std::optional<usd>& cost);
+
+  std::optional<usd> cost(std::string_view relay, const request& asked,
+                          const token_usage& used) const;
+  const std::optional<usd>& limit() const noexcept { return limit_; }
+  /// Where those wait who were told to; woken whenever something is settled or given back.
+  wait_queue& freed() noexcept { return freed_; }
+
+ private:
+  usd bound(std::string_view relay, const request& asked) const;
+
+  const relay_prices& prices_;
+  std::optional<usd> limit_;
+  std::optional<budget> money_;
+  wait_queue freed_;
+  std::optional<std::int64_t> assume_max_tokens_;
+};
+
+}  // namespace sluice::bench

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "http/http_client.hpp"
+#include "loadtest/request_supply.hpp"
+#include "loadtest/target_health.hpp"
+#include "sluice/config.hpp"
+#include "sluice/money.hpp"
+#include "upstream/secrets.hpp"
+#include "upstream/start_gate.hpp"
+#include "upstream/token_estimate.hpp"
+
+namespace sluice::bench {
+
+/// A relay that is measured, for as long as the benchmark goes on. What it refers to outlives it.
+/// Belongs to the event loop's thread.
+struct target {
+  target(const relay_member& chosen, unsigned own_cap, http_client& used, start_gate& limit,
+         request_supply& source)
+      : member(chosen),
+        cap(own_cap),
+        capped(own_cap != 0),
+        client(used),
+        gate(limit),
+        supply(source),
+        hidden(chosen.relay) {}
+
+  const relay_member& member;
+  const unsigned cap;   ///< starts a minute that sluice allows itself; 0: no limit
+  bool capped = false;  ///< there is a limit of starts or of tokens
+  http_client& client;
+  start_gate& gate;
+  request_supply& supply;
+  const secrets hidden;
+  target_health health;
+  token_estimate tokens;
+  /// Why nothing more is sent to it.
+  std::optional<target_health::stop> stopped;
+  std::optional<usd> cost;     ///< of all that was sent, warm-ups included; nothing: no price
+  std::uint64_t answered = 0;  ///< requests that got an answer of any kind
+};
+
+}  // namespace sluice::bench

@@ -1,0 +1,449 @@
+#include "money/cost_bound.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <initializer_list>
+#include <iterator>
+#include <string_view>
+#include <vector>
+
+#include "json/json_members.hpp"
+#include "json/json_text.hpp"
+#include "tokens/image_tokens.hpp"
+#include "tokens/token_count.hpp"
+
+namespace sluice {
+namespace {
+
+using members = std::vector<json_member>;
+using elements = std::vector<std::string_view>;
+
+constexpr std::int64_t most_tokens = 1'000'000'000'000;  // so that no product overflows
+constexpr std::size_t longest_shown = 64;                // bytes of a word of the body
+constexpr std::size_t most_models = 8;                   // that one body may name
+
+// A key as Go's encoding/json compares it: without regard to case, where two more characters fold
+// into ASCII (https://pkg.go.dev/encoding/json#Unmarshal, unicode.SimpleFold).
+std::string folded(std::string_view key) {
+  std::string name;
+  for (std::size_t at = 0; at < key.size(); ++at) {
+    const std::string_view rest = key.substr(at);
+    if (rest.starts_with("\u017F")) {
+      name += 's';
+      at += 1;
+    } else if (rest.starts_with("\u212A")) {
+      name += 'k';
+      at += 2;
+    } else {
+      name += key[at] >= 'A' && key[at] <= 'Z' ? static_cast<char>(key[at] - 'A' + 'a') : key[at];
+    }
+  }
+  return name;
+}
+
+// An object as the readers of relays may read it. Of two members with one name, some parsers take
+// the first and some the last, and some take names without regard to case: whatever a member may be
+// read as, it is here.
+class readings {
+ public:
+  explicit readings(const members& object) {
+    for (const json_member& member : object) {
+      const std::string plain = member_name(member);
+      std::string name = folded(plain);
+      const bool exact = name == plain;
+      all_.push_back({std::move(name), member.value, exact});
+    }
+  }
+
+  struct reading {
+    std::string name;        ///< folded
+    std::string_view value;  ///< as JSON
+    bool exact;              ///< every reader takes it for that name
+  };
+
+  template <typename Visit>
+  void each(std::string_view name, Visit&& visit) const {
+    for (const reading& one : all_) {
+      if (one.name == name) visit(one);
+    }
+  }
+  template <typename Holds>
+  bool any(std::string_view name, Holds&& holds) const {
+    return std::any_of(all_.begin(), all_.end(),
+                       [&](const reading& one) { return one.name == name && holds(one.value); });
+  }
+  bool any(std::string_view name) const {
+    return any(name, [](std::string_view value) {
+      return value != "null" && value != "[]" && value != "{}" && value != "\"\"";
+    });
+  }
+  /// The value that every reader finds under the name; empty where they may differ, or find none.
+  std::string_view only(std::string_view name) const {
+    const reading* found = nullptr;
+    for (const reading& one : all_) {
+      if (one.name != name) continue;
+      if (found != nullptr || !one.exact) return {};
+      found = &one;
+    }
+    return found == nullptr ? std::string_view() : found->value;
+  }
+
+ private:
+  std::vector<reading> all_;
+};
+
+bool is_one_of(std::string_view word, std::initializer_list<std::string_view> words) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+// ---------------------------------------------------------------- counts
+
+std::optional<std::int64_t> positive(std::string_view text) {
+  std::int64_t value = 0;
+  const auto* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || stop != end || value <= 0) return std::nullopt;
+  return std::min(value, most_tokens);
+}
+
+// The largest that a reader may find under the name.
+struct count {
+  std::int64_t most = 0;
+  bool may_be_unset = true;  // for a reader that takes null, or the name to the letter
+};
+
+count count_of(const readings& body, std::string_view name) {
+  count found;
+  bool set = false;
+  bool null = false;
+  body.each(name, [&](const readings::reading& one) {
+    found.most = std::max(found.most, positive(one.value).value_or(0));
+    null = null || one.value == "null";
+    set = set || one.exact;
+  });
+  found.may_be_unset = !set || null;
+  return found;
+}
+
+// A count that is there and no plain whole number above zero: the relay may read it otherwise than
+// we do, and be right.
+std::optional<std::string_view> unreadable_count(const readings& body) {
+  for (const std::string_view name :
+       {"max_tokens", "max_completion_tokens", "max_output_tokens", "n", "best_of"}) {
+    if (body.any(name, [](std::string_view value) { return value != "null" && !positive(value); }))
+      return name;
+  }
+  return std::nullopt;
+}
+
+// The larger of the body's own limits: which of two holds is the relay's choice.
+count own_limit(const readings& body, endpoint target) {
+  if (target == endpoint::responses) return count_of(body, "max_output_tokens");
+  const count older = count_of(body, "max_tokens");
+  if (target == endpoint::completions) return older;
+  const count newer = count_of(body, "max_completion_tokens");
+  return {std::max(older.most, newer.most), older.may_be_unset && newer.may_be_unset};
+}
+
+// Choices that a whole reply has, as request::choices.
+std::int64_t most_choices(const readings& body, endpoint target) {
+  if (target == endpoint::responses) return 1;
+  const std::int64_t n = std::max<std::int64_t>(count_of(body, "n").most, 1);
+  if (target != endpoint::completions) return n;
+  std::int64_t prompts = 1;
+  body.each("prompt", [&](const readings::reading& one) {
+    const auto list = json_elements(one.value).value_or(elements());
+    if (list.empty() || (list.front().front() != '"' && list.front().front() != '[')) return;
+    prompts = std::max(prompts, static_cast<std::int64_t>(list.size()));
+  });
+  return n > most_tokens / prompts ? most_tokens : n * prompts;
+}
+
+// ---------------------------------------------------------------- prompts
+
+// Looks a prompt through for what its bytes do not bound.
+class prompt_parts {
+ public:
+  explicit prompt_parts(std::string_view model) : model_(model), rule_(image_rule_of(model)) {}
+
+  /// Why the prompt has no bound: a sentence without its subject.
+  const std::optional<std::string>& fault() const noexcept { return fault_; }
+  /// Of pictures: their tokens, and the bytes of the body that stand for nothing else.
+  std::int64_t image_tokens() const noexcept { return image_tokens_; }
+  std::int64_t image_bytes() const noexcept { return image_bytes_; }
+
+  // A list of messages, or of the items of a response's input.
+  void add_messages(std::string_view list) {
+    if (!list.starts_with('[')) return;
+    for (const std::string_view element : json_elements(list).value_or(elements())) {
+      const auto told = json_members(element);
+      if (!told) continue;
+      const readings message(*told);
+      message.each("type", [&](const readings::reading& one) {
+        const std::string type = json_string(one.value).value_or(std::string());
+        if (!is_one_of(type, {"", "message", "function_call", "function_call_output",
+                              "custom_tool_call", "custom_tool_call_output", "reasoning"})) {
+          refuse_part(type);
+        }
+      });
+      if (message.any("audio")) refuse_part("audio");
+      for (const std::string_view place : {"content", "output"}) {
+        message.each(place, [&](const readings::reading& one) { add_content(one.value); });
+      }
+    }
+  }
+
+ private:
+  void add_content(std::string_view content) {
+    if (content.starts_with('{')) return add_part(content);
+    if (!content.starts_with('[')) return;
+    for (const std::string_view element : json_elements(content).value_or(elements())) {
+      add_part(element);
+    }
+  }
+
+  void add_part(std::string_view element) {
+    const auto told = json_members(element);
+    if (!told) return;  // a string, or a token's number
+    const readings part(*told);
+    bool typed = false;
+    std::string image;
+    part.each("type", [&](const readings::reading& one) {
+      std::string type = json_string(one.value).value_or(std::string());
+      typed = typed || one.exact;
+      if (is_one_of(type, {"image_url", "input_image"})) {
+        image = std::move(type);
+      } else if (!is_one_of(type, {"text", "input_text", "output_text", "refusal", "summary_text",
+                                   "reasoning_text"})) {
+        refuse_part(type);
+      }
+    });
+    if (!typed) refuse_part("");
+    if (!image.empty()) add_image(part, image);
+  }
+
+  void add_image(const readings& part, std::string_view type) {
+    if (!rule_) {
+      return refuse(
+          model_.empty()
+              ? fmt::format("has a part of type \"{}\", and a relay of the pool serves another "
+                            "model under that name, whose tokens for an image are not known",
+                            type)
+              : fmt::format("has a part of type \"{}\", and how many tokens model {} counts for "
+                            "an image is not known",
+                            type, utf8_prefix(model_, longest_shown)));
+    }
+    const bool certain = !part.only("type").empty();
+    const std::string_view image = part.only("image_url");
+    const auto inner = json_members(image);
+    const readings object(inner.value_or(members()));
+    const std::string_view url = inner ? object.only("url") : image;
+    const std::string_view detail =
+        type == "image_url" ? object.only("detail") : part.only("detail");
+    image_tokens_ += rule_->most(certain && detail == "\"low\"");
+    if (certain && url.starts_with('"')) image_bytes_ += static_cast<std::int64_t>(url.size());
+  }
+
+  void refuse_part(std::string_view type) {
+    refuse(fmt::format("has a part of type \"{}\", whose tokens cannot be bounded",
+                       utf8_prefix(type, longest_shown)));
+  }
+  void refuse(std::string sentence) {
+    if (!fault_) fault_ = std::move(sentence);
+  }
+
+  const std::string_view model_;
+  const std::optional<image_rule> rule_;
+  std::optional<std::string> fault_;
+  std::int64_t image_tokens_ = 0;
+  std::int64_t image_bytes_ = 0;
+};
+
+bool holds_objects(std::string_view list) {
+  const auto inputs = json_elements(list).value_or(elements());
+  return list.starts_with('{') ||
+         std::any_of(inputs.begin(), inputs.end(),
+                     [](std::string_view one) { return one.starts_with('{'); });
+}
+
+std::optional<std::string> why_unbounded(const readings& body, endpoint target) {
+  for (const std::string_view place : {"previous_response_id", "conversation"}) {
+    if (body.any(place)) return fmt::format("has {}, input that is stored elsewhere", place);
+  }
+  if (target == endpoint::responses && body.any("prompt"))
+    return "has prompt, input that is stored elsewhere";
+  for (const std::string_view place : {"web_search_options", "audio"}) {
+    if (body.any(place)) return fmt::format("has {}, whose tokens cannot be bounded", place);
+  }
+  // OpenRouter's other models to fall back to, and its searches; Anthropic's speed and place.
+  for (const std::string_view place : {"models", "plugins", "speed", "inference_geo"}) {
+    if (body.any(place)) return fmt::format("has {}, which may change what it costs", place);
+  }
+  std::optional<std::string> fault;
+  body.each("modalities", [&](const readings::reading& one) {
+    for (const std::string_view kind : json_elements(one.value).value_or(elements())) {
+      if (!fault && json_string(kind) != "text")
+        fault = fmt::format("asks for a reply of {}, whose tokens cannot be bounded",
+                            utf8_prefix(kind, longest_shown));
+    }
+  });
+  body.each("tools", [&](const readings::reading& tools) {
+    for (const std::string_view element : json_elements(tools.value).value_or(elements())) {
+      const readings tool(json_members(element).value_or(members()));
+      tool.each("type", [&](const readings::reading& one) {
+        const std::string type = json_string(one.value).value_or(std::string());
+        if (!fault && !is_one_of(type, {"function", "custom", ""}))
+          fault = fmt::format("has the tool \"{}\", whose tokens cannot be bounded",
+                              utf8_prefix(type, longest_shown));
+      });
+    }
+  });
+  // Tiers that cost less than the prices that are reckoned with, or just that.
+  body.each("service_tier", [&](const readings::reading& one) {
+    const std::string tier = json_string(one.value).value_or(std::string());
+    if (!fault && one.value != "null" && !is_one_of(tier, {"auto", "default", "standard", "flex"}))
+      fault = fmt::format("asks for service_tier {}, whose prices are not known here",
+                          utf8_prefix(one.value, longest_shown));
+  });
+  return fault;
+}
+
+// Members that no relay puts into a prompt.
+constexpr std::string_view beside_the_prompt[] = {"model",
+                                                  "max_tokens",
+                                                  "max_completion_tokens",
+                                                  "n",
+                                                  "best_of",
+                                                  "temperature",
+                                                  "top_p",
+                                                  "top_k",
+                                                  "stop",
+                                                  "presence_penalty",
+                                                  "frequency_penalty",
+                                                  "logprobs",
+                                                  "top_logprobs",
+                                                  "logit_bias",
+                                                  "seed",
+                                                  "user",
+                                                  "stream",
+                                                  "stream_options",
+                                                  "echo",
+                                                  "store",
+                                                  "metadata",
+                                                  "service_tier",
+                                                  "dimensions",
+                                                  "encoding_format"};
+
+bool stands_beside_the_prompt(const json_member& member) {
+  return !member.escaped && std::find(std::begin(beside_the_prompt), std::end(beside_the_prompt),
+                                      member.key) != std::end(beside_the_prompt);
+}
+
+std::string_view prompt_key(endpoint target) {
+  switch (target) {
+    case endpoint::chat_completions:
+      return "messages";
+    case endpoint::completions:
+      return "prompt";
+    case endpoint::embeddings:
+    case endpoint::responses:
+      break;
+  }
+  return "input";
+}
+
+// The request's own first, each once, and no more than one above the most that are borne.
+std::vector<std::string> models_in(const readings& body, const request& asked) {
+  std::vector<std::string> models{asked.model};
+  body.each("model", [&](const readings::reading& one) {
+    auto model = json_string(one.value);
+    if (!model || model->empty() || models.size() > most_models) return;
+    if (std::find(models.begin(), models.end(), *model) == models.end())
+      models.push_back(*std::move(model));
+  });
+  return models;
+}
+
+}  // namespace
+
+std::int64_t bound_prompt(const request& asked, std::int64_t by_bytes) {
+  constexpr std::size_t framing_margin = 8;
+  const token_count counted = prompt_tokens(asked.target, asked.model, asked.body);
+  if (!counted.exact) return by_bytes;
+  const members body = json_members(asked.body).value_or(members{});
+  if (models_in(readings(body), asked).size() > 1) return by_bytes;
+  const json_member* prompt = find_member(body, prompt_key(asked.target));
+  std::size_t tokens = counted.tokens + framing_margin;
+  for (const json_member& member : body) {
+    if (&member == prompt) {
+      const auto list = json_elements(member.value);
+      tokens += list ? list->size() : 1;
+    } else if (!stands_beside_the_prompt(member)) {
+      tokens += member.end - member.begin;
+    }
+  }
+  return static_cast<std::int64_t>(tokens);
+}
+
+usd token_bound::cost(const token_price& price) const noexcept {
+  return std::max(price.input, price.cached_input) * prompt + price.output * completion;
+}
+
+std::optional<std::int64_t> named_output_limit(const request& asked) {
+  const count limit =
+      own_limit(readings(json_members(asked.body).value_or(members{})), asked.target);
+  return limit.most > 0 ? std::optional(limit.most) : std::nullopt;
+}
+
+std::vector<std::string> named_models(const request& asked) {
+  return models_in(readings(json_members(asked.body).value_or(members{})), asked);
+}
+
+boost::system::result<token_bound, std::string> bound_tokens(
+    const request& asked, std::string_view model, std::optional<std::int64_t> model_limit,
+    std::optional<std::int64_t> assumed) {
+  const readings body(json_members(asked.body).value_or(members{}));
+  if (models_in(body, asked).size() > most_models)
+    return fmt::format("names more than {} models", most_models);
+  prompt_parts parts(model);
+  for (const std::string_view place : {"messages", "input"}) {
+    if (asked.target == endpoint::embeddings) break;
+    body.each(place, [&](const readings::reading& one) { parts.add_messages(one.value); });
+  }
+  if (parts.fault()) return *parts.fault();
+  if (auto why = why_unbounded(body, asked.target)) return *std::move(why);
+  token_bound bound;
+  bound.prompt =
+      static_cast<std::int64_t>(asked.body.size()) - parts.image_bytes() + parts.image_tokens();
+  if (asked.target == endpoint::embeddings) {
+    if (body.any("input", holds_objects))
+      return std::string("has an input that is no text, whose tokens cannot be bounded");
+    return bound;
+  }
+  if (const auto name = unreadable_count(body))
+    return fmt::format("has {} that is no plain whole number above zero", *name);
+  const count own = own_limit(body, asked.target);
+  std::int64_t limit = own.most;
+  if (own.may_be_unset) {
+    const auto other = model_limit ? model_limit : assumed;
+    if (!other) return std::string("says nowhere how long its reply may be");
+    limit = std::max(limit, *other);
+  }
+  const std::int64_t choices = most_choices(body, asked.target);
+  const std::int64_t candidates = std::max<std::int64_t>(count_of(body, "best_of").most, 1);
+  if (choices >= request::most_choices || candidates > most_tokens / limit / choices)
+    return std::string("asks for more choices than can be paid");
+  bound.completion = limit * choices * candidates;
+  // Predicted text that is not used is billed as completion beside the limit.
+  if (body.any("prediction")) {
+    if (bound.prompt > most_tokens / choices / candidates)
+      return std::string("asks for more choices than can be paid");
+    bound.completion += bound.prompt * choices * candidates;
+  }
+  return bound;
+}
+
+}  // namespace sluice

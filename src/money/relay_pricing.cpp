@@ -1,0 +1,196 @@
+#include "money/relay_pricing.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <initializer_list>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/shown_text.hpp"
+#include "json/json_text.hpp"
+#include "money/price_fields.hpp"
+
+namespace sluice {
+namespace {
+
+using members = std::vector<json_member>;
+using elements = std::vector<std::string_view>;
+
+// As much of the relay's words as an error shows.
+std::string words_of(std::string_view text) {
+  constexpr std::size_t enough = 200;
+  return shown_text(utf8_prefix(valid_utf8(std::string(text)), enough));
+}
+
+std::string string_field(const members& object, std::string_view name) {
+  const json_member* field = find_member(object, name);
+  return field == nullptr ? std::string() : json_string(field->value).value_or(std::string());
+}
+
+std::optional<members> object_field(const members& object, std::string_view name) {
+  const json_member* field = find_member(object, name);
+  return field == nullptr ? std::nullopt : json_members(field->value);
+}
+
+std::string names_of(const members& groups) {
+  std::vector<std::string> names;
+  for (const json_member& group : groups) names.push_back(words_of(member_name(group)));
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  constexpr std::size_t enough = 20;
+  const bool more = names.size() > enough;
+  if (more) names.resize(enough);
+  return names.empty() ? "none" : fmt::format("{}{}", fmt::join(names, ", "), more ? ", …" : "");
+}
+
+// Why a body is not JSON, as far as that helps whoever asked for it.
+std::string why_no_json(std::string_view document) {
+  const std::size_t first = document.find_first_not_of(" \t\r\n");
+  if (first == std::string_view::npos) return "is empty; the relay tells no prices there";
+  if (document[first] == '<') return "is a web page and not JSON; the relay tells no prices there";
+  return "is not JSON; the relay tells no prices there";
+}
+
+struct group_ratio {
+  decimal value;
+  std::string text;
+};
+
+// The ratio of the group, or why there is none.
+boost::system::result<group_ratio, std::string> ratio_of_group(const members& document,
+                                                               const std::string& group) {
+  const auto ratios = object_field(document, "group_ratio");
+  const auto usable = object_field(document, "usable_group");
+  const auto& known = ratios ? ratios : usable;
+  if (known && find_member(*known, group) == nullptr) {
+    return fmt::format("has no ratio for the group \"{}\"; it lists {}: name the key's group",
+                       words_of(group), names_of(*known));
+  }
+  auto text = ratios ? number_text(*ratios, group) : std::string("1");
+  const auto value = text ? parse_json_number(*text) : std::nullopt;
+  if (!value) {
+    return fmt::format("gives the group \"{}\" the ratio {}, which is no number", words_of(group),
+                       text ? words_of(*text) : "null");
+  }
+  return group_ratio{*value, *std::move(text)};
+}
+
+bool is_offered(const members& model, const std::string& group) {
+  const json_member* groups = find_member(model, "enable_groups");
+  const auto names = groups == nullptr ? std::nullopt : json_elements(groups->value);
+  if (!names || names->empty()) return true;
+  return std::any_of(names->begin(), names->end(), [&](std::string_view name) {
+    const auto told = json_string(name);
+    return told == group || told == "all";
+  });
+}
+
+// How a call of the model is billed; `unreadable` where that is told in no known way.
+enum class billing { by_ratio, per_call, by_expression, unreadable };
+
+billing billing_of(const members& model) {
+  const std::string mode = string_field(model, "billing_mode");
+  if (mode == "per-request") return billing::per_call;
+  if (!mode.empty() && mode != "ratio" && mode != "per-token") return billing::by_expression;
+  const auto type = number_text(model, "quota_type");
+  if (!type || type == "0") return billing::by_ratio;
+  return type == "1" ? billing::per_call : billing::unreadable;
+}
+
+// Reads the models one by one.
+class list_reader {
+ public:
+  list_reader(const relay_pricing_options& options, group_ratio of_group)
+      : options_(options), group_ratio_(of_group.value) {
+    told_.group_ratio = std::move(of_group.text);
+  }
+
+  void add(std::string_view element) {
+    const auto model = json_members(element).value_or(members{});
+    const std::string name = string_field(model, "model_name");
+    if (name.empty()) {
+      ++told_.left_out.unreadable;
+      return;
+    }
+    named_ = true;
+    told_.prices.set(name, price_of(model));
+  }
+
+  bool found_names() const noexcept { return named_; }
+  relay_pricing take() { return std::move(told_); }
+
+ private:
+  std::optional<listed_price> price_of(const members& model) {
+    models_left_out& out = told_.left_out;
+    if (!is_offered(model, options_.group)) return leave_out(out.not_offered);
+    switch (billing_of(model)) {
+      case billing::per_call:
+        return leave_out(out.per_call);
+      case billing::by_expression:
+        return leave_out(out.by_expression);
+      case billing::unreadable:
+        return leave_out(out.unreadable);
+      case billing::by_ratio:
+        break;
+    }
+    const auto ratio = number_field(model, "model_ratio");
+    if (!ratio) return leave_out(out.unreadable);
+    const auto input = product({*ratio, group_ratio_});
+    listed_price price{input.value_or(usd{}), {}, {}};
+    const bool readable = input && multiply(model, "cache_ratio", *ratio, price.cached_input) &&
+                          multiply(model, "completion_ratio", *ratio, price.output);
+    return readable ? price : leave_out(out.unreadable);
+  }
+
+  // The price that a further ratio makes, where the model has one; false when that is no ratio.
+  bool multiply(const members& model, std::string_view name, const decimal& ratio,
+                std::optional<usd>& price) const {
+    if (!number_text(model, name)) return true;
+    const auto further = number_field(model, name);
+    if (further) price = product({ratio, group_ratio_, *further});
+    return price.has_value();
+  }
+
+  std::optional<usd> product(std::initializer_list<decimal> factors) const {
+    return sane_price(
+        rounded_up_product({factors.begin(), factors.size()}, options_.quota_per_unit));
+  }
+
+  static std::optional<listed_price> leave_out(std::size_t& reason) {
+    ++reason;
+    return std::nullopt;
+  }
+
+  const relay_pricing_options& options_;
+  decimal group_ratio_;
+  relay_pricing told_;
+  bool named_ = false;
+};
+
+}  // namespace
+
+boost::system::result<relay_pricing, std::string> read_relay_pricing(
+    std::string_view document, const relay_pricing_options& options) {
+  if (json_fault(document)) return why_no_json(document);
+  const members answer = json_members(document).value_or(members{});
+  const json_member* success = find_member(answer, "success");
+  if (success != nullptr && success->value == "false") {
+    const std::string message = words_of(string_field(answer, "message"));
+    return message.empty() ? std::string("is a refusal without a word")
+                           : fmt::format("is a refusal: \"{}\"", message);
+  }
+  const json_member* data = find_member(answer, "data");
+  const auto models = json_elements(data != nullptr ? data->value : document);
+  if (!models) return std::string("is no price list of new-api's form: it has no list \"data\"");
+  auto ratio = ratio_of_group(answer, options.group);
+  if (!ratio) return std::move(ratio).error();
+  list_reader reader(options, *std::move(ratio));
+  for (const std::string_view model : *models) reader.add(model);
+  if (!models->empty() && !reader.found_names())
+    return std::string("is no price list of new-api's form: its entries have no \"model_name\"");
+  return reader.take();
+}
+
+}  // namespace sluice

@@ -1,0 +1,109 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "page/job_timeline.hpp"
+#include "sluice/histogram.hpp"
+
+namespace sluice {
+
+/// What the lines of a job's output and errors files tell beside its totals: when what happened,
+/// how the times are spread, which requests were the slowest and which failed. Takes the lines in
+/// any order, in flat memory. Not thread safe.
+class job_history {
+ public:
+  static constexpr std::size_t most_slowest = 10;
+  static constexpr std::size_t most_failures = 20;
+  static constexpr std::size_t most_models = 64;  ///< whose times are told apart
+  static constexpr std::size_t most_kinds = 64;   ///< of failures, that are told with examples
+
+  job_history();
+  job_history(job_history&&) noexcept;
+  job_history& operator=(job_history&&) noexcept;
+  ~job_history();
+
+  /// A line of either file. One that no run wrote is counted as unreadable.
+  void add(std::string_view line);
+
+  /// Adds what it knows to `job`, members as in job_document().
+  void add_to(nlohmann::ordered_json& job) const;
+
+ private:
+  struct parser;
+  struct request;  // what a line tells
+  struct times {
+    histogram latency_ms;
+    histogram ttft_ms;
+    histogram inter_token_ms;
+  };
+  struct slow_request {
+    double latency_ms = 0;
+    std::uint64_t line = 0;
+    nlohmann::ordered_json told;
+  };
+  static bool is_slower(const slow_request& a, const slow_request& b);
+
+  void add_request(const request& one);
+  void add_times(times& sums, const request& one);
+  void keep_if_slow(const request& one);
+  void keep_failure(const request& one);
+  nlohmann::ordered_json timeline_document() const;
+  nlohmann::ordered_json loads_document() const;
+  nlohmann::ordered_json failures_document() const;
+
+  std::unique_ptr<parser> parser_;
+  std::uint64_t lines_ = 0;
+  std::uint64_t unreadable_ = 0;
+  std::uint64_t streamed_ = 0;
+  std::uint64_t simulated_ = 0;
+  std::optional<double> started_at_;
+  std::optional<double> ended_at_;
+  job_timeline timeline_;
+  times times_;
+  std::map<std::string, times, std::less<>> models_;
+  std::vector<slow_request> slowest_;  // a heap, the least slow at its top
+  struct failed_request {
+    std::uint64_t number = 0;  // counted as they came
+    nlohmann::ordered_json told;
+  };
+  std::map<std::string, std::deque<failed_request>> failures_;  // the last ones of each kind
+  std::uint64_t failed_ = 0;
+  std::map<std::string, std::string> reasons_;  // the first of each kind
+};
+
+/// A job, as the page of a report shows it:
+///
+/// {"job": its path, "as_of": when the totals were written, unix seconds,
+///  "rpm": the cap of all its relays together, 0: none,
+///  "totals": {…}                      the totals document, as it is
+///  "lines", "unreadable_lines",       of the output and errors files
+///  "streamed", "simulated",           how many of the lines are
+///  "started_at", "ended_at",          unix seconds or null: of the attempts that the lines tell of
+///  "latency_ms", "ttft_ms", "inter_token_ms":   of the successes, each null or
+///      {"mean","p50","p90","p99","max","count"}; quantiles as in the totals.
+///      inter_token_ms: (latency - ttft) / (completion tokens - 1) of a streamed request
+///  "model_times": {MODEL: the same three},
+///  "histograms": {the same three: [[value, count], …] ascending},
+///  "timeline": {"started_at", "step_s", "started", "succeeded", "failed", "in_flight" (mean),
+///      "output_tokens": [one a step]}  by the last attempt of each request
+///  "by_in_flight": [{"above", "up_to", "requests", "ttft_ms", "inter_token_ms" (means or null)}],
+///  "reasons": {ERROR: an example's words},
+///  "slowest": [{"id","line","request_id","model","started_at","latency_ms","ttft_ms",
+///      "completion_tokens","attempts"}],      of the successes, ≤ 10, the slowest first
+///  "failures": [{"id","line","request_id","model","started_at","error","message","attempts"}]}
+///      the last ones of each kind, ≤ 20, in the order of the files; what is not known is null
+///
+/// Pure.
+nlohmann::ordered_json job_document(std::string_view job, const nlohmann::ordered_json& totals,
+                                    const job_history& history, std::uint64_t rpm, double as_of);
+
+}  // namespace sluice

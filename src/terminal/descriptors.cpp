@@ -1,0 +1,32 @@
+#include "terminal/descriptors.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "sluice/error.hpp"
+
+namespace sluice::cli {
+
+void open_standard_descriptors() {
+  for (const auto& [descriptor, access] :
+       {std::pair{STDIN_FILENO, O_WRONLY}, {STDOUT_FILENO, O_RDONLY}, {STDERR_FILENO, O_WRONLY}}) {
+    if (::fcntl(descriptor, F_GETFD) >= 0 || errno != EBADF) continue;
+    // The lowest that is free, which is this one. Where there is no /dev/null it stays closed.
+    (void)!::open("/dev/null", access);
+  }
+}
+
+void require_standard_input(const std::vector<std::string>& jobs) {
+  if (std::find(jobs.begin(), jobs.end(), "-") == jobs.end()) return;
+  const int flags = ::fcntl(STDIN_FILENO, F_GETFL);
+  if (flags >= 0 && (flags & O_ACCMODE) != O_WRONLY) return;
+  throw fatal_error(fatal_error::kind::cannot_start,
+                    "-: standard input is closed; give it the job, as in: sluice run - < FILE, "
+                    "or name the file");
+}
+
+}  // namespace sluice::cli

@@ -1,0 +1,243 @@
+#include "terminal/screen_writer.hpp"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <condition_variable>
+#include <csignal>
+#include <cstdint>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <string_view>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+namespace sluice::cli {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr std::size_t most_queued = std::size_t{64} << 10;  // bytes
+// A reader that is slow is seen to read after each piece.
+constexpr std::size_t piece = 4096;
+constexpr std::string_view erase_live = "\r\x1b[K";
+
+// The part of a UTF-8 text that fits into that number of columns, one column a code point.
+std::size_t fitting(std::string_view text, std::size_t columns) {
+  std::size_t at = 0;
+  for (std::size_t seen = 0; at < text.size(); ++at) {
+    const bool begins = (static_cast<unsigned char>(text[at]) & 0xC0U) != 0x80U;
+    if (begins && seen++ == columns) break;
+  }
+  return at;
+}
+
+std::size_t columns_of(int terminal) {
+  winsize size{};
+  const bool known = ::ioctl(terminal, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  return known ? size.ws_col : 80U;
+}
+
+// The threads that are started in its scope leave all signals to the others, which may wait for
+// them. Only SIGTTOU (`stty tostop`) goes to the thread that writes.
+class signals_for_others {
+ public:
+  signals_for_others() {
+    sigset_t all;
+    sigfillset(&all);
+    sigdelset(&all, SIGTTOU);
+    pthread_sigmask(SIG_BLOCK, &all, &before_);
+  }
+  signals_for_others(const signals_for_others&) = delete;
+  signals_for_others& operator=(const signals_for_others&) = delete;
+  ~signals_for_others() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_{};
+};
+
+}  // namespace
+
+// Shared with the thread, which may be in write() for longer than the writer lives.
+class screen_writer::state : public std::enable_shared_from_this<state> {
+ public:
+  explicit state(int file) : file_(file) {}
+
+  void line(const std::string& text) {
+    const std::lock_guard lock(mutex_);
+    lines_.push_back(text + "\n");
+    queued_ += lines_.back().size();
+    while (queued_ > most_queued && lines_.size() > 1) {
+      queued_ -= lines_.front().size();
+      lines_.pop_front();
+      ++dropped_;
+    }
+    wake();
+  }
+
+  void live(const std::string& text) {
+    const std::lock_guard lock(mutex_);
+    if (text.empty() && live_.empty()) return;
+    live_ = text;
+    live_changed_ = true;
+    wake();
+  }
+
+  void give_up() {
+    const std::lock_guard lock(mutex_);
+    over_ = true;
+    changed_.notify_all();
+  }
+
+  bool settle(milliseconds patience, bool unless_stuck) {
+    constexpr int times = 5;
+    std::unique_lock lock(mutex_);
+    if (unless_stuck && stuck_at_ == progress_) return settled();
+    const auto end = steady_clock::now() + times * patience;
+    while (!settled()) {
+      const std::uint64_t before = progress_;
+      const auto until = std::min(steady_clock::now() + patience, end);
+      if (changed_.wait_until(lock, until, [&] { return settled() || progress_ != before; }))
+        continue;
+      stuck_at_ = progress_;
+      return false;
+    }
+    return true;
+  }
+
+ private:
+  bool has_work() const { return !lines_.empty() || live_changed_; }
+  bool settled() const { return !has_work() && !writing_; }
+
+  // With the mutex held.
+  void wake() {
+    if (!started_) start();
+    if (started_) {
+      changed_.notify_all();
+    } else {
+      write_what_fits();
+    }
+  }
+
+  void start() {
+    const signals_for_others mask;
+    try {
+      std::thread([self = shared_from_this()] { self->write_all(); }).detach();
+      started_ = true;
+    } catch (const std::system_error&) {  // no more threads for this user
+    }
+  }
+
+  void write_all() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      changed_.wait(lock, [this] { return over_ || has_work(); });
+      if (over_) return;
+      const std::string text = next_piece();
+      writing_ = true;
+      lock.unlock();
+      put(text);
+      lock.lock();
+      writing_ = false;
+      changed_.notify_all();
+    }
+  }
+
+  // Where the system has no more threads: only while the file takes something.
+  void write_what_fits() {
+    while (has_work()) {
+      const std::string text = next_piece();
+      pollfd ready{file_, POLLOUT, 0};
+      if (::poll(&ready, 1, 0) == 1) (void)!::write(file_, text.data(), text.size());
+    }
+  }
+
+  // Whole lines, and the live line below them: what is dropped is dropped before it is put
+  // together, so that the rest stands where it belongs.
+  std::string next_piece() {
+    std::string text;
+    if (live_drawn_) text += erase_live;
+    if (dropped_ > 0) {
+      text += fmt::format("sluice: {} line(s) are not shown: nobody read them in time\n", dropped_);
+    }
+    dropped_ = 0;
+    while (!lines_.empty() && text.size() < piece) {
+      text += lines_.front();
+      queued_ -= lines_.front().size();
+      lines_.pop_front();
+    }
+    live_drawn_ = !live_.empty();
+    live_changed_ = false;
+    if (live_drawn_) text.append(live_, 0, fitting(live_, columns_of(file_) - 1));
+    return text;
+  }
+
+  void put(std::string_view text) {
+    while (!text.empty()) {
+      const ssize_t n = ::write(file_, text.data(), std::min(text.size(), piece));
+      if (n >= 0) {
+        text.remove_prefix(static_cast<std::size_t>(n));
+        const std::lock_guard lock(mutex_);
+        ++progress_;
+        changed_.notify_all();
+      } else if (errno == EAGAIN) {  // another program has set O_NONBLOCK
+        pollfd ready{file_, POLLOUT, 0};
+        ::poll(&ready, 1, -1);
+      } else if (errno != EINTR) {
+        return;  // there is no way left to report it
+      }
+    }
+  }
+
+  const int file_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::string> lines_;
+  std::size_t queued_ = 0;  // bytes
+  std::uint64_t dropped_ = 0;
+  std::string live_;
+  bool live_changed_ = false;
+  bool live_drawn_ = false;
+  bool started_ = false;
+  bool writing_ = false;
+  bool over_ = false;
+  std::uint64_t progress_ = 0;
+  std::optional<std::uint64_t> stuck_at_;
+};
+
+screen_writer::screen_writer(int file) : state_(std::make_shared<state>(file)) {}
+
+screen_writer::~screen_writer() {
+  state_->give_up();
+}
+
+void screen_writer::line(const std::string& text) {
+  state_->line(text);
+}
+
+void screen_writer::live(const std::string& text) {
+  state_->live(text);
+}
+
+bool screen_writer::settle(milliseconds patience) {
+  return state_->settle(patience, false);
+}
+
+bool screen_writer::settle_unless_stuck(milliseconds patience) {
+  return state_->settle(patience, true);
+}
+
+screen_writer& standard_error() {
+  static screen_writer writer(STDERR_FILENO);
+  return writer;
+}
+
+}  // namespace sluice::cli

@@ -1,0 +1,217 @@
+#include "tokens/image_tokens.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+namespace sluice {
+namespace {
+
+struct ruled_model {
+  std::string_view name;
+  image_rule rule;
+};
+
+// https://platform.openai.com/docs/guides/images-vision, "Calculating costs"; what is billed for
+// most of them: https://community.openai.com/t/1262691. Later models than these are billed
+// otherwise than any published rule says (https://community.openai.com/t/1380539 for gpt-5.4-mini,
+// https://community.openai.com/t/1372291 for gpt-5.2), so they have none here.
+constexpr ruled_model ruled_models[] = {
+    {"gpt-4o", image_rule::tiles(85, 170)},
+    {"chatgpt-4o", image_rule::tiles(85, 170)},
+    {"gpt-4.1", image_rule::tiles(85, 170)},
+    {"gpt-4.5", image_rule::tiles(85, 170)},
+    {"gpt-4-turbo", image_rule::tiles(85, 170)},
+    {"gpt-4-vision", image_rule::tiles(85, 170)},
+    {"gpt-4-1106-vision", image_rule::tiles(85, 170)},
+    {"gpt-4o-mini", image_rule::tiles(2833, 5667)},
+    {"gpt-5", image_rule::tiles(70, 140)},
+    {"gpt-5-chat", image_rule::tiles(70, 140)},
+    {"o1", image_rule::tiles(75, 150)},
+    {"o1-pro", image_rule::tiles(75, 150)},
+    {"o3", image_rule::tiles(75, 150)},
+    {"computer-use", image_rule::tiles(65, 129)},
+    {"gpt-4.1-mini", image_rule::patches(162)},
+    {"gpt-4.1-nano", image_rule::patches(246)},
+    {"gpt-5-mini", image_rule::patches(162)},
+    {"gpt-5-nano", image_rule::patches(246)},
+    {"o4-mini", image_rule::patches(172)},
+};
+
+constexpr std::int64_t most_patches = 1536;
+constexpr double patch_side = 32;
+
+std::string_view without_maker(std::string_view model) {
+  if (const std::size_t slash = model.rfind('/'); slash != std::string_view::npos)
+    model.remove_prefix(slash + 1);
+  if (!model.starts_with("ft:")) return model;
+  model.remove_prefix(3);
+  return model.substr(0, model.find(':'));
+}
+
+// What may follow a model's name and leave it the same model: a date, "-latest", "-preview".
+bool is_version(std::string_view rest) {
+  for (const std::string_view word : {"-preview", "-latest"}) {
+    if (rest.starts_with(word)) rest.remove_prefix(word.size());
+  }
+  return rest.empty() || ((rest.front() == '-' || rest.front() == '@') && rest.size() > 4 &&
+                          rest.find_first_not_of("0123456789-", 1) == std::string_view::npos);
+}
+
+std::int64_t rounded_up(std::int64_t hundredths) {
+  return (hundredths + 99) / 100;
+}
+
+std::int64_t pieces(double side, double piece) {
+  return static_cast<std::int64_t>(std::ceil(side / piece));
+}
+
+std::int64_t patches_of(double width, double height) {
+  const std::int64_t plain = pieces(width, patch_side) * pieces(height, patch_side);
+  if (plain <= most_patches) return plain;
+  // Shrunk until it has few enough, and then until a whole number of them covers it.
+  const double shrink =
+      std::sqrt(static_cast<double>(most_patches) * patch_side * patch_side / (width * height));
+  const double across = width * shrink / patch_side;
+  const double down = height * shrink / patch_side;
+  if (across < 1 || down < 1) return most_patches;  // a thin line: the rule does not say
+  const double fit = std::min(std::floor(across) / across, std::floor(down) / down);
+  constexpr double slack = 1e-9;  // of a product that is a whole number but for its last bits
+  return std::min(pieces(across * fit - slack, 1) * pieces(down * fit - slack, 1), most_patches);
+}
+
+// The first bytes of what base64 says, up to a character that is none of it.
+std::string decoded(std::string_view base64) {
+  std::string bytes;
+  unsigned bits = 0;
+  unsigned known = 0;
+  for (const char c : base64) {
+    unsigned value = 0;
+    if (c >= 'A' && c <= 'Z') {
+      value = static_cast<unsigned>(c - 'A');
+    } else if (c >= 'a' && c <= 'z') {
+      value = static_cast<unsigned>(c - 'a') + 26;
+    } else if (c >= '0' && c <= '9') {
+      value = static_cast<unsigned>(c - '0') + 52;
+    } else if (c == '+' || c == '-') {
+      value = 62;
+    } else if (c == '/' || c == '_') {
+      value = 63;
+    } else if (c == '\\') {
+      continue;  // of an escaped slash
+    } else {
+      break;
+    }
+    bits = (bits << 6U | value) & 0xFFFFFFU;
+    known += 6;
+    if (known < 8) continue;
+    known -= 8;
+    bytes += static_cast<char>(bits >> known & 0xFFU);
+  }
+  return bytes;
+}
+
+// Numbers of an image's header; 0 behind its end.
+class header {
+ public:
+  explicit header(std::string_view bytes) : bytes_(bytes) {}
+  std::size_t size() const noexcept { return bytes_.size(); }
+  bool has(std::size_t at, std::string_view magic) const {
+    return at < bytes_.size() && bytes_.substr(at).starts_with(magic);
+  }
+  std::uint32_t byte(std::size_t at) const {
+    return at < bytes_.size() ? static_cast<unsigned char>(bytes_[at]) : 0;
+  }
+  std::uint32_t big(std::size_t at, std::size_t count) const {
+    std::uint32_t value = 0;
+    for (std::size_t i = 0; i < count; ++i) value = value << 8U | byte(at + i);
+    return value;
+  }
+  std::uint32_t little(std::size_t at, std::size_t count) const {
+    std::uint32_t value = 0;
+    for (std::size_t i = count; i > 0; --i) value = value << 8U | byte(at + i - 1);
+    return value;
+  }
+
+ private:
+  std::string_view bytes_;
+};
+
+// https://www.w3.org/Graphics/JPEG/itu-t81.pdf, annex B: the first segment that begins a frame.
+image_size jpeg_size(const header& bytes) {
+  for (std::size_t at = 2; at + 9 <= bytes.size() && bytes.byte(at) == 0xFF;) {
+    const std::uint32_t marker = bytes.byte(at + 1);
+    const bool frame =
+        marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC;
+    if (frame) return {bytes.big(at + 7, 2), bytes.big(at + 5, 2)};
+    at += marker == 0xFF ? 1 : 2 + std::max<std::size_t>(bytes.big(at + 2, 2), 2);
+  }
+  return {};
+}
+
+// https://developers.google.com/speed/webp/docs/riff_container
+image_size webp_size(const header& bytes) {
+  if (bytes.has(12, "VP8X")) return {bytes.little(24, 3) + 1, bytes.little(27, 3) + 1};
+  if (bytes.has(12, "VP8 ")) return {bytes.little(26, 2) & 0x3FFFU, bytes.little(28, 2) & 0x3FFFU};
+  if (!bytes.has(12, "VP8L")) return {};
+  const std::uint32_t bits = bytes.little(21, 4);
+  return {(bits & 0x3FFFU) + 1, (bits >> 14U & 0x3FFFU) + 1};
+}
+
+image_size size_in(const header& bytes) {
+  if (bytes.has(0, "\x89PNG\r\n")) return {bytes.big(16, 4), bytes.big(20, 4)};
+  if (bytes.has(0, "GIF8")) return {bytes.little(6, 2), bytes.little(8, 2)};
+  if (bytes.has(0, "\xFF\xD8")) return jpeg_size(bytes);
+  if (bytes.has(0, "RIFF") && bytes.has(8, "WEBP")) return webp_size(bytes);
+  return {};
+}
+
+}  // namespace
+
+std::optional<image_size> image_size_of(std::string_view url) {
+  // A JPEG's frame may stand behind a preview and the like, which take up to 64 KiB each.
+  constexpr std::size_t looked_at = std::size_t{256} * 1024;
+  if (!url.starts_with("\"data:")) return std::nullopt;
+  const std::size_t comma = url.substr(0, 256).find(',');
+  if (comma == std::string_view::npos || !url.substr(0, comma).ends_with(";base64"))
+    return std::nullopt;
+  const std::string bytes = decoded(url.substr(comma + 1, looked_at));
+  const image_size size = size_in(header(bytes));
+  if (size.width == 0 || size.height == 0) return std::nullopt;
+  return size;
+}
+
+std::int64_t image_rule::most(bool low_detail) const noexcept {
+  if (patch_hundredths_ > 0) return rounded_up(most_patches * patch_hundredths_);
+  constexpr std::int64_t most_tiles = 8;  // of 2048 by 768 pixels
+  return low_detail ? base_ : base_ + most_tiles * tile_;
+}
+
+std::int64_t image_rule::tokens(std::uint32_t width, std::uint32_t height,
+                                bool low_detail) const noexcept {
+  constexpr double longest = 2048;
+  constexpr double shorter = 768;
+  constexpr double tile = 512;
+  double across = width;
+  double down = height;
+  if (patch_hundredths_ > 0) return rounded_up(patches_of(across, down) * patch_hundredths_);
+  if (low_detail) return base_;
+  const auto scale = [&](double side, double limit) {
+    if (side <= limit) return;
+    across *= limit / side;
+    down *= limit / side;
+  };
+  scale(std::max(across, down), longest);
+  scale(std::min(across, down), shorter);
+  return base_ + pieces(across, tile) * pieces(down, tile) * tile_;
+}
+
+std::optional<image_rule> image_rule_of(std::string_view model) {
+  const std::string_view name = without_maker(model);
+  for (const auto& [known, rule] : ruled_models) {
+    if (name.starts_with(known) && is_version(name.substr(known.size()))) return rule;
+  }
+  return std::nullopt;
+}
+
+}  // namespace sluice

@@ -1,0 +1,106 @@
+#include "upstream/attempt_outcome.hpp"
+
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "http/base_url.hpp"
+#include "openai/error_body.hpp"
+
+namespace sluice {
+namespace {
+
+using how = exchange_end::how;
+
+constexpr std::size_t longest_message = 1000;
+
+// The failure of an attempt whose reply has not even begun.
+failure transport_failure(const exchange_end& end) {
+  failure why;
+  why.message = openai::one_line(end.message, longest_message);
+  switch (end.end) {
+    case how::unreachable:
+      why.code = errc::connection_failed;
+      why.kind = failure_class::unreachable;
+      break;
+    case how::bad_certificate:
+      why.code = errc::tls_failed;
+      why.kind = failure_class::bad_certificate;
+      break;
+    case how::refused_by_proxy:
+      why.code = errc::connection_failed;
+      why.kind = failure_class::bad_proxy;
+      break;
+    case how::timed_out:
+      why.code = errc::request_timeout;
+      break;
+    case how::broken:
+    case how::undecodable:
+    case how::complete:
+      why.code = errc::connection_failed;
+      break;
+  }
+  return why;
+}
+
+openai::reply_reader::ending ending_of(how end) {
+  using enum openai::reply_reader::ending;
+  switch (end) {
+    case how::complete:
+      return complete;
+    case how::timed_out:
+      return timeout;
+    case how::undecodable:
+      return undecodable;
+    default:
+      return cut;
+  }
+}
+
+}  // namespace
+
+attempt_outcome outcome_of(const exchange_end& end, openai::reply_reader& reader) {
+  if (!end.head_arrived) return transport_failure(end);
+  return reader.finish(ending_of(end.end), end.message);
+}
+
+void name_address(attempt_outcome& told, const relay_options& relay, endpoint target) {
+  if (told) return;
+  failure why = told.error();
+  if (why.kind != failure_class::wrong_address && !why.foreign) return;
+  why.message = fmt::format("asked {}: {}",
+                            base_url::parse(relay.base_url).shown(to_string(target)), why.message);
+  told = std::move(why);
+}
+
+attempt_end end_without_result(const exchange_end& end, const failure& why) {
+  if (!end.sent_any) return attempt_end::unsent;
+  if (!end.sent_whole) return attempt_end::answered;
+  return why.code == errc::http_error ? end_by_status(why.http_status) : attempt_end::lost;
+}
+
+void blot_out(attempt_outcome& told, const secrets& hidden) {
+  if (told) {
+    hidden.blot_out(told->body);
+    hidden.blot_out(told->request_id);
+    if (told->service_tier) hidden.blot_out(*told->service_tier);
+    std::map<std::string, std::uint64_t> reasons;
+    for (const auto& [reason, count] : told->finish_reasons) {
+      std::string shown = reason;
+      hidden.blot_out(shown);
+      reasons[std::move(shown)] += count;
+    }
+    told->finish_reasons = std::move(reasons);
+    return;
+  }
+  failure why = told.error();
+  hidden.blot_out(why.message);
+  hidden.blot_out(why.body);
+  hidden.blot_out(why.request_id);
+  told = std::move(why);
+}
+
+}  // namespace sluice

@@ -1,0 +1,491 @@
+#include "upstream/limit_store.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <fstream>
+#include <iterator>
+#include <utility>
+
+namespace sluice {
+
+// What the file holds. The size of it tells a file that was cut short.
+struct limit_store::table {
+  using moment = limit_window::moment;
+
+  limit_window window;
+  moment made;         // when it was last empty: another moment, another table
+  machine_id machine;  // that made it
+};
+
+namespace {
+
+using namespace std::chrono_literals;
+using moment = limit_window::moment;
+
+constexpr mode_t file_mode = S_IRUSR | S_IWUSR;
+constexpr off_t table_lock = 0;        // the byte whose lock is the table's
+constexpr off_t first_owner_lock = 1;  // and those of its owners behind it
+
+// A holder that runs lets go within microseconds, so a few looks in a row are worth it.
+constexpr int tries_in_a_row = 20;
+constexpr moment first_retry = 1ms;
+constexpr moment last_retry = 50ms;
+
+constexpr moment look_interval = 1s;    // between two looks whether the file is still in its place
+constexpr moment touch_interval = 10s;  // of its time, while it is in use
+constexpr std::chrono::minutes lately = 2min;  // a file that was touched since then may be in use
+constexpr std::chrono::minutes long_ago = 7 * 24h;
+
+struct flock lock_of(short type, off_t begin, off_t length = 1) {
+  struct flock wanted {};
+  wanted.l_type = type;
+  wanted.l_whence = SEEK_SET;
+  wanted.l_start = begin;
+  wanted.l_len = length;
+  return wanted;
+}
+
+// False, with errno: somebody else has it, or it cannot be locked at all.
+bool lock(int file, off_t begin) {
+  struct flock wanted = lock_of(F_WRLCK, begin);
+  while (::fcntl(file, F_OFD_SETLK, &wanted) != 0) {
+    if (errno != EINTR) return false;
+  }
+  return true;
+}
+
+void unlock(int file, off_t begin) noexcept {
+  struct flock wanted = lock_of(F_UNLCK, begin);
+  ::fcntl(file, F_OFD_SETLK, &wanted);
+}
+
+// Whether anybody else holds a lock there.
+bool is_held(int file, off_t begin, off_t length = 1) noexcept {
+  struct flock asked = lock_of(F_WRLCK, begin, length);
+  return ::fcntl(file, F_OFD_GETLK, &asked) == 0 && asked.l_type != F_UNLCK;
+}
+
+moment reading(clockid_t which) noexcept {
+  timespec told{};
+  ::clock_gettime(which, &told);
+  return std::chrono::seconds{told.tv_sec} + std::chrono::nanoseconds{told.tv_nsec};
+}
+
+// Those that are missing on the way to the file, for its owner alone.
+void make_folders(const std::string& path) {
+  for (auto end = path.find('/', 1); end != std::string::npos; end = path.find('/', end + 1)) {
+    ::mkdir(path.substr(0, end).c_str(), S_IRWXU);  // open() tells what is not there
+  }
+}
+
+// Puts the content there, whole from its first moment on: so an empty file is a damaged one, and of
+// several processes that begin at once, one is first. False, with errno: it cannot be.
+bool create(const std::string& path, const void* content, std::size_t size) {
+  std::string draft = path + ".XXXXXX";
+  const int file = ::mkostemp(draft.data(), O_CLOEXEC);
+  if (file < 0) return false;
+  const bool written = ::write(file, content, size) == static_cast<ssize_t>(size);
+  const bool placed = written && (::link(draft.c_str(), path.c_str()) == 0 || errno == EEXIST);
+  const int error = errno;
+  ::unlink(draft.c_str());
+  ::close(file);
+  errno = error;
+  return placed;
+}
+
+std::string hex(const unsigned char* bytes, std::size_t size) {
+  std::string text;
+  for (std::size_t i = 0; i < size; ++i) text += fmt::format("{:02x}", bytes[i]);
+  return text;
+}
+
+bool is_hex(std::string_view text) {
+  return text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+std::array<unsigned char, 32> keyed_hash(std::string_view key, std::string_view text) {
+  std::array<unsigned char, 32> digest{};
+  unsigned length = digest.size();
+  ::HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
+         reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data(), &length);
+  return digest;
+}
+
+template <typename Id>
+Id first_bytes(const std::array<unsigned char, 32>& digest) {
+  Id id{};
+  std::copy_n(digest.begin(), id.size(), id.begin());
+  return id;
+}
+
+// A file beside ours whose name only the owner of the key can make up.
+struct neighbour {
+  std::string path;
+  bool draft = false;  // of one that was being made
+  machine_id machine{};
+};
+
+std::vector<neighbour> neighbours_of(const std::string& base, const std::string& own,
+                                     off_t machine_at) {
+  std::vector<neighbour> found;
+  const std::size_t slash = base.rfind('/');
+  const std::string folder = base.substr(0, slash + 1);
+  const std::string name = base.substr(slash + 1) + '.';
+  constexpr std::size_t boot_digits = 2 * sizeof(boot_id);
+  DIR* const list = ::opendir(folder.c_str());
+  if (list == nullptr) return found;
+  while (const dirent* entry = ::readdir(list)) {
+    const std::string_view other = entry->d_name;
+    if (!other.starts_with(name)) continue;
+    const std::string_view rest = other.substr(name.size());
+    if (rest.size() < boot_digits || !is_hex(rest.substr(0, boot_digits))) continue;
+    if (folder + std::string(other) == own) continue;
+    neighbour one{folder + std::string(other), rest.size() != boot_digits, {}};
+    if (one.draft && (rest.size() != boot_digits + 7 || rest[boot_digits] != '.')) continue;
+    constexpr int flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+    if (const int file = ::open(one.path.c_str(), flags); file >= 0) {
+      if (::pread(file, one.machine.data(), one.machine.size(), machine_at) !=
+          static_cast<ssize_t>(one.machine.size())) {
+        one.machine = {};
+      }
+      ::close(file);
+    }
+    found.push_back(std::move(one));
+  }
+  ::closedir(list);
+  return found;
+}
+
+}  // namespace
+
+limit_store::limit_store() {
+  keep_to_itself({}, {});
+}
+
+// What the clock that counts while the machine sleeps is ahead of the one that does not. The two
+// are read one after the other, and this process may be held up in between: so it was no less than
+// `known` tells, and no more than the least of some readings.
+moment limit_store::machine_slept(moment known) noexcept {
+  constexpr moment noticed = std::chrono::milliseconds{20};
+  moment least = moment::max();
+  for (int i = 0; i < 3; ++i) {
+    least = std::min(least, reading(CLOCK_BOOTTIME) - reading(CLOCK_MONOTONIC));
+    if (least - known < noticed) return known;
+  }
+  return least;
+}
+
+limit_store::limit_store(const std::string& path, const host_id& host, moment margin, reports tell,
+                         sleep_meter slept)
+    : base_(path),
+      path_(limit_file_name(path, host.boot)),
+      host_(host),
+      margin_(margin),
+      tell_(std::move(tell)),
+      sleep_meter_(std::move(slept)) {}
+
+limit_store::~limit_store() {
+  detach();
+}
+
+void limit_store::keep_to_itself(moment now, moment unknown_until) {
+  detach();
+  own_ = std::make_unique<limit_window>();
+  window_ = own_.get();
+  window_->reset({}, now, unknown_until);
+  owner_ = 0;
+  ++generation_;
+}
+
+void limit_store::detach() noexcept {
+  if (table_ != nullptr) ::munmap(table_, sizeof(table));
+  table_ = nullptr;
+  enlisted_ = false;
+  made_ = {};
+  window_ = own_.get();
+  if (file_ >= 0) ::close(file_);  // and with it every lock
+  file_ = -1;
+}
+
+limit_store::reach limit_store::fail(std::string_view why) {
+  why_not_ = fmt::format("{}: {}", path_, why);
+  return reach::impossible;
+}
+
+// Whether the window is there to be looked at: with its lock, or as this process's own.
+bool limit_store::take_hold(moment now) {
+  if (own_) return true;
+  if (busy_since_ && now < next_try_) return false;
+  const reach got = acquire(now);
+  if (got == reach::busy) {
+    note_busy(now);
+    return false;
+  }
+  busy_since_.reset();
+  held_up_told_ = false;
+  if (got == reach::held) return true;
+  tell_.not_shared(why_not_);
+  const bool others_have_it = table_ != nullptr || missed_;
+  keep_to_itself(now, others_have_it ? full_until(now) : moment{});
+  return true;
+}
+
+limit_store::reach limit_store::acquire(moment now) {
+  constexpr int moves_in_a_row = 3;
+  for (int i = 0; i < moves_in_a_row; ++i) {
+    if (file_ < 0) {
+      if (const reach opened = open(now); opened != reach::held) return opened;
+    }
+    if (const reach locked = lock_table(); locked != reach::held) return locked;
+    struct stat info {};
+    if (::fstat(file_, &info) != 0) return fail(std::strerror(errno));
+    if (!is_in_place(now, info)) {
+      missed_ = missed_ || table_ != nullptr;
+      detach();
+      continue;
+    }
+    reach ready = reach::held;
+    const bool is_new = table_ == nullptr;
+    if (is_new) {
+      if (!S_ISREG(info.st_mode) || info.st_uid != ::geteuid()) {
+        return fail("is not a file of our own");
+      }
+      if ((info.st_mode & 07777U) != file_mode) ::fchmod(file_, file_mode);
+    }
+    const bool was_cut = info.st_size < static_cast<off_t>(sizeof(table));
+    // With room for all of it: a page that cannot be written would end the process.
+    if ((is_new || was_cut) && ::posix_fallocate(file_, 0, sizeof(table)) != 0) {
+      return fail("has no room");
+    }
+    if (is_new) ready = map();
+    if (ready == reach::held) ready = make_sound(now, was_cut);
+    if (ready == reach::busy) unlock(file_, table_lock);
+    return ready;
+  }
+  return reach::busy;
+}
+
+// Without the lock.
+limit_store::reach limit_store::open(moment now) {
+  if (host_.boot == boot_id{}) return fail("the system does not name its start");
+  make_folders(path_);
+  constexpr int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+  file_ = ::open(path_.c_str(), flags);
+  if (file_ < 0 && errno == ENOENT) {
+    const auto others = neighbours_of(base_, path_, offsetof(table, machine));
+    const bool was_here = std::any_of(others.begin(), others.end(), [&](const neighbour& one) {
+      return !one.draft && one.machine == host_.machine;
+    });
+    const auto fresh = std::make_unique<table>();
+    fresh->window.reset(host_.boot, now, missed_ || was_here ? full_until(now) : moment{});
+    fresh->made = now;
+    fresh->machine = host_.machine;
+    if (create(path_, fresh.get(), sizeof(table))) file_ = ::open(path_.c_str(), flags);
+  }
+  if (file_ < 0) return fail(std::strerror(errno));
+  return reach::held;
+}
+
+limit_store::reach limit_store::lock_table() {
+  const int tries = busy_since_ ? 1 : tries_in_a_row;
+  for (int i = 0; i < tries; ++i) {
+    if (i > 0) ::sched_yield();
+    if (lock(file_, table_lock)) return reach::held;
+    if (errno != EAGAIN && errno != EACCES) return fail("cannot be locked");
+  }
+  return reach::busy;
+}
+
+// Somebody may have removed the file, or moved it or its folder away: others do not find it then.
+bool limit_store::is_in_place(moment now, const struct stat& info) {
+  if (info.st_nlink == 0) return false;
+  if (table_ != nullptr && now < next_look_) return true;
+  next_look_ = now + look_interval;
+  struct stat there {};
+  if (::lstat(path_.c_str(), &there) != 0 || there.st_dev != info.st_dev ||
+      there.st_ino != info.st_ino) {
+    return false;
+  }
+  if (now >= next_touch_) {
+    next_touch_ = now + touch_interval;
+    ::futimens(file_, nullptr);
+  }
+  return true;
+}
+
+// Makes this process one of the window's owners.
+limit_store::reach limit_store::map() {
+  void* mapped = ::mmap(nullptr, sizeof(table), PROT_READ | PROT_WRITE, MAP_SHARED, file_, 0);
+  if (mapped == MAP_FAILED) return fail("cannot be mapped");
+  table_ = static_cast<table*>(mapped);
+  window_ = &table_->window;
+  for (owner_ = 0; owner_ < limit_window::most_owners; ++owner_) {
+    if (lock(file_, first_owner_lock + static_cast<off_t>(owner_))) break;
+  }
+  if (owner_ == limit_window::most_owners) return fail("is used by too many processes");
+  return reach::held;
+}
+
+// Under the lock, at each hold.
+limit_store::reach limit_store::make_sound(moment now, bool was_cut) {
+  bool sound = !was_cut;
+  if (sound && window_->is_ahead(host_.boot, now)) {
+    // A process that was stopped between the clock and the lock finds the window ahead of it, too:
+    // it reads the clock once more.
+    if (!std::exchange(ahead_, true)) return reach::busy;
+    if (has_company()) return fail("is used with another clock");
+    sound = false;
+  }
+  ahead_ = false;
+  if (sound) {
+    sound = enlisted_ ? window_->is_of(host_.boot) : window_->is_sound(host_.boot, now);
+  }
+  if (!sound) {
+    window_->reset(host_.boot, now, full_until(now));
+    table_->made = now;
+    table_->machine = host_.machine;
+  } else if (!enlisted_) {
+    window_->recount();
+  }
+  if (std::exchange(missed_, false)) window_->distrust(full_until(now));
+  window_->settle(now);
+  const bool begins = !std::exchange(enlisted_, true);
+  if (begins && window_->owes(owner_)) window_->bury(owner_, now);
+  if (made_ != table_->made) {
+    made_ = table_->made;
+    ++generation_;
+    window_->enlist(owner_, margin_);
+  }
+  if (begins) {
+    bury_the_dead(now);
+    look_around();
+  }
+  return reach::held;
+}
+
+// Those of machines beside this one, and of boots before this.
+void limit_store::look_around() {
+  struct stat own {};
+  if (std::exchange(looked_around_, true) || ::fstat(file_, &own) != 0) return;
+  // By the clock of the file server, which has just stamped ours.
+  const auto since = [&](const struct stat& other) {
+    return std::chrono::seconds{own.st_mtim.tv_sec - other.st_mtim.tv_sec};
+  };
+  for (const auto& one : neighbours_of(base_, path_, offsetof(table, machine))) {
+    struct stat info {};
+    if (::lstat(one.path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) continue;
+    const bool ours = one.draft || one.machine == host_.machine;
+    const bool used = since(info) < lately;
+    if (since(info) >= (ours ? lately : long_ago)) {
+      ::unlink(one.path.c_str());
+    } else if (!ours && used) {
+      other_machine_seen_ = true;
+    }
+  }
+}
+
+void limit_store::note_busy(moment now) {
+  if (!busy_since_) busy_since_ = now;
+  const moment busy = now - *busy_since_;
+  next_try_ = now + std::clamp(busy / 2, first_retry, last_retry);
+  if (busy < patience || std::exchange(held_up_told_, true)) return;
+  tell_.held_up(who_locked(file_));
+}
+
+limit_store::hold::hold(limit_store& store, time_point now) : store_(store) {
+  // One base of time for the window that is shared and for the one that takes its place.
+  if (store_.sleep_meter_) store_.slept_ = store_.sleep_meter_(store_.slept_);
+  offset_ = store_.slept_;
+  now_ = now.time_since_epoch() + offset_;
+  held_ = store_.take_hold(now_);
+  if (held_ && store_.own_) store_.window_->settle(now_);
+}
+
+limit_store::hold::~hold() {
+  if (held_ && store_.table_ != nullptr) unlock(store_.file_, table_lock);
+  // Not before: a screen may make one wait.
+  if (std::exchange(store_.other_machine_seen_, false)) store_.tell_.other_machine();
+}
+
+std::optional<time_point> limit_store::held_up_until() const noexcept {
+  if (!busy_since_) return std::nullopt;
+  return time_point(next_try_ - slept_);
+}
+
+bool limit_store::has_company() const noexcept {
+  return file_ >= 0 && is_held(file_, first_owner_lock, limit_window::most_owners);
+}
+
+void limit_store::bury_the_dead(moment now) {
+  if (table_ == nullptr) return;
+  for (std::size_t owner = 0; owner < limit_window::most_owners; ++owner) {
+    if (owner == owner_ || !window_->owes(owner)) continue;
+    if (!is_held(file_, first_owner_lock + static_cast<off_t>(owner))) window_->bury(owner, now);
+  }
+}
+
+std::string limit_file_name(std::string_view origin, std::string_view key) {
+  const auto digest = keyed_hash(key, fmt::format("sluice limit window\n{}", origin));
+  return hex(digest.data(), digest.size());
+}
+
+std::string limit_file_name(std::string_view base, const boot_id& boot) {
+  return fmt::format("{}.{}", base, hex(boot.data(), boot.size()));
+}
+
+boot_id boot_of(std::string_view text, std::string_view time_namespace) {
+  // The first one has a fixed number (PROC_TIME_INIT_INO of the kernel's proc_ns.h).
+  constexpr std::string_view first_namespace = "time:[4026531834]";
+  std::string digits(text);
+  std::erase(digits, '-');
+  boot_id id{};
+  if (digits.size() != 2 * id.size() || !is_hex(digits)) return id;
+  if (!time_namespace.empty() && time_namespace != first_namespace) {
+    return first_bytes<boot_id>(keyed_hash(digits, time_namespace));
+  }
+  for (std::size_t i = 0; i < id.size(); ++i) {
+    std::from_chars(digits.data() + 2 * i, digits.data() + 2 * i + 2, id.at(i), 16);
+  }
+  return id;
+}
+
+// What the file holds is not to be shown to others as it is (machine-id(5)).
+machine_id machine_of(std::string_view text, std::string_view host_name) {
+  constexpr std::size_t digits = 32;
+  const bool tells = text.size() == digits && is_hex(text);
+  return first_bytes<machine_id>(keyed_hash("sluice machine", tells ? text : host_name));
+}
+
+host_id current_host() {
+  const auto line_of = [](const char* path) {
+    std::ifstream file(path);
+    std::string line;
+    std::getline(file, line);
+    return line;
+  };
+  std::array<char, 256> name{};
+  ::gethostname(name.data(), name.size() - 1);
+  std::array<char, 64> space{};
+  const ssize_t length = ::readlink("/proc/self/ns/time", space.data(), space.size());
+  const std::string_view time_namespace(space.data(),
+                                        length < 0 ? 0 : static_cast<std::size_t>(length));
+  return {boot_of(line_of("/proc/sys/kernel/random/boot_id"), time_namespace),
+          machine_of(line_of("/etc/machine-id"), name.data())};
+}
+
+}  // namespace sluice

@@ -1,0 +1,84 @@
+#include "upstream/lock_holder.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <charconv>
+#include <fstream>
+#include <memory>
+#include <sstream>
+#include <string_view>
+#include <vector>
+
+namespace sluice {
+namespace {
+
+// Calls `each` with the names in a folder, until it returns true.
+template <typename Each>
+void list(const std::string& folder, Each each) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> open(::opendir(folder.c_str()), ::closedir);
+  if (!open) return;
+  while (const dirent* entry = ::readdir(open.get())) {
+    if (each(::dirfd(open.get()), std::string_view(entry->d_name))) return;
+  }
+}
+
+// By a line such as "lock: 1: OFDLCK ADVISORY WRITE -1 fd:01:1311 0 0": the last two words are the
+// first and the last byte.
+bool locks_first_byte(const std::string& fdinfo) {
+  std::ifstream file(fdinfo);
+  for (std::string line; std::getline(file, line);) {
+    if (!line.starts_with("lock:")) continue;
+    std::istringstream words(line);
+    std::vector<std::string> all;
+    for (std::string word; words >> word;) all.push_back(word);
+    if (all.size() >= 2 && all[all.size() - 2] == "0") return true;
+  }
+  return false;
+}
+
+bool has_locked(const std::string& process, const struct stat& wanted) {
+  bool found = false;
+  list(fmt::format("/proc/{}/fd", process), [&](int folder, std::string_view name) {
+    struct stat info {};
+    if (::fstatat(folder, std::string(name).c_str(), &info, 0) != 0) return false;
+    if (info.st_dev != wanted.st_dev || info.st_ino != wanted.st_ino) return false;
+    found = locks_first_byte(fmt::format("/proc/{}/fdinfo/{}", process, name));
+    return found;
+  });
+  return found;
+}
+
+// By a line such as "4711 (sluice) T 1 …".
+void describe(lock_holder& found) {
+  std::ifstream file(fmt::format("/proc/{}/stat", found.process));
+  std::string line;
+  std::getline(file, line);
+  const std::size_t begin = line.find('(');
+  const std::size_t end = line.rfind(')');
+  if (begin == std::string::npos || end == std::string::npos || end + 2 >= line.size()) return;
+  found.name = line.substr(begin + 1, end - begin - 1);
+  found.stopped = line[end + 2] == 'T' || line[end + 2] == 't';
+}
+
+}  // namespace
+
+std::optional<lock_holder> who_locked(int file) {
+  std::optional<lock_holder> found;
+  struct stat wanted {};
+  if (::fstat(file, &wanted) != 0) return found;
+  list("/proc", [&](int, std::string_view name) {
+    pid_t process = 0;
+    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), process);
+    if (error != std::errc() || end != name.data() + name.size()) return false;
+    if (!has_locked(std::string(name), wanted)) return false;
+    found.emplace().process = process;
+    describe(*found);
+    return true;
+  });
+  return found;
+}
+
+}  // namespace sluice

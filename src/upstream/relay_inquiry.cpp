@@ -1,0 +1,103 @@
+#include "upstream/relay_inquiry.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "openai/error_body.hpp"
+
+namespace sluice {
+namespace {
+
+using need = openai::reply_reader::need;
+
+constexpr std::uint64_t largest_answer = std::uint64_t{16} << 20;
+constexpr std::size_t longest_words = 300;
+
+// Keeps what comes.
+struct answer_keeper final : response_handler {
+  explicit answer_keeper(std::uint64_t most_bytes) : most(most_bytes) {}
+
+  void on_sent() override {}
+  void on_head(openai::response_head told) override { head = std::move(told); }
+  need on_body(std::string_view bytes) override {
+    too_large = bytes.size() > most - body.size();
+    if (!too_large) body.append(bytes);
+    return too_large ? need::nothing : need::more;
+  }
+
+  std::size_t held() const override { return body.size(); }
+
+  const std::uint64_t most;
+  openai::response_head head;
+  std::string body;
+  bool too_large = false;
+};
+
+// Relays end their words with the name of the call, which tells a person nothing.
+std::string_view without_id(std::string_view words) {
+  return words.substr(0, words.rfind(" (request id: "));
+}
+
+}  // namespace
+
+bool relay_answer::is_hopeless() const noexcept {
+  using enum exchange_end::how;
+  return end == unreachable || end == bad_certificate || end == refused_by_proxy ||
+         end == timed_out;
+}
+
+std::string said(const relay_answer& answer) {
+  if (!answer.trouble.empty()) return answer.trouble;
+  if (!answer.location.empty() && answer.status >= 300 && answer.status < 400) {
+    return fmt::format("{}, a redirect to {}, which is not followed", answer.status,
+                       openai::one_line(answer.location, longest_words));
+  }
+  const auto error = openai::read_error_body(answer.body);
+  const bool nothing_there = answer.status == 404 || answer.status == 405;
+  const std::string words =
+      nothing_there ? std::string() : openai::one_line(without_id(error.message), longest_words);
+  const std::string_view page = error.page ? ", a web page" : "";
+  if (!words.empty()) return fmt::format("{}{} ({})", answer.status, page, words);
+  const bool success = answer.succeeded() && !error.page;
+  return fmt::format("{}{}", answer.status, success ? ", with nothing of use in it" : page);
+}
+
+relay_inquiry::relay_inquiry(http_client& client, const relay_options& relay)
+    : client_(client),
+      url_(base_url::parse(relay.base_url)),
+      hidden_(relay),
+      most_bytes_(std::min(largest_answer, relay.max_response_bytes)) {}
+
+boost::asio::awaitable<relay_answer> relay_inquiry::get(std::string path) {
+  answer_keeper keeper(most_bytes_);
+  http_client::outgoing request;
+  request.path = path;
+  request.method = http_client::verb::get;
+  const exchange_end end = co_await client_.exchange(request, keeper);
+  relay_answer answer;
+  answer.status = keeper.head.status;
+  answer.url = url_.shown(path, true);
+  answer.location = std::move(keeper.head.location);
+  answer.body = std::move(keeper.body);
+  if (answer.body.starts_with("\xEF\xBB\xBF")) answer.body.erase(0, 3);
+  answer.end = end.end;
+  if (keeper.too_large) {
+    answer.trouble = fmt::format("more than {} bytes", most_bytes_);
+  } else if (end.end != exchange_end::how::complete) {
+    answer.trouble = openai::one_line(end.message, longest_words);
+    if (answer.trouble.empty()) answer.trouble = "no answer";
+  }
+  hidden_.blot_out(answer.url);
+  hidden_.blot_out(answer.location);
+  hidden_.blot_out(answer.body);
+  hidden_.blot_out(answer.trouble);
+  spdlog::debug("GET {}: {}", answer.url,
+                answer.succeeded() ? fmt::format("{}, {} bytes", answer.status, answer.body.size())
+                                   : said(answer));
+  co_return answer;
+}
+
+}  // namespace sluice

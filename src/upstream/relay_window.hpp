@@ -1,0 +1,34 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "sluice/config.hpp"
+#include "upstream/limit_store.hpp"
+
+namespace sluice {
+
+/// The name of the window that attempts at the relay count in: the same for all that are billed to
+/// one key at one origin. Tells neither.
+std::string window_name(const relay_options& relay);
+
+/// What a person is told of the process that holds a window's lock.
+std::string told_of(const std::optional<lock_holder>& who);
+
+/// The windows of one process, where other processes find them too: files of their names in
+/// `pace.limit_folder`; null where that is empty. One that cannot be shared is this process's
+/// alone; of the first the log is told why.
+class window_opener {
+ public:
+  explicit window_opener(const pace_options& pace) : pace_(pace) {}
+  std::unique_ptr<limit_store> open(const std::string& name);
+
+ private:
+  const pace_options& pace_;
+  std::shared_ptr<bool> warned_ = std::make_shared<bool>(false);
+  std::shared_ptr<bool> told_other_machine_ = std::make_shared<bool>(false);
+};
+
+}  // namespace sluice

@@ -1,0 +1,154 @@
+#include "upstream/scattered_text.hpp"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <optional>
+
+#include "json/json_members.hpp"
+#include "json/json_text.hpp"
+#include "json/json_walk.hpp"
+
+namespace sluice {
+namespace {
+
+/// One string, and the piece of a text that it holds.
+struct piece {
+  std::size_t begin;  ///< its quote
+  std::size_t end;
+  std::size_t object;  ///< that it is a member of, or the array that it is in
+  std::string says;
+};
+
+/// What says the same as the token beside it.
+struct sibling {
+  std::size_t begin;
+  std::size_t end;
+  std::string_view without;  ///< what stands for none
+};
+
+struct edit {
+  std::size_t end;
+  std::string text;
+};
+using edits = std::map<std::size_t, edit>;  ///< by where they begin
+
+class gatherer : public json_walk<gatherer> {
+ public:
+  explicit gatherer(std::string_view text) : json_walk(text), text_(text) {}
+
+  void on_object() { level(depth() + 1).object = ++objects_; }
+  void on_key(std::string_view quoted, bool /*escaped*/) {
+    level(depth()).name = quoted;
+    level(depth()).value = edge_ = place();
+  }
+  void on_end() {
+    const std::size_t end = place();
+    const std::size_t edge = std::exchange(edge_, end);
+    if (depth() == 0) return;
+    const place_of& here = level(in_object() ? depth() : depth() - 1);
+    const std::size_t begin = in_object() ? here.value : text_.find_first_not_of(" \t\r\n,[", edge);
+    if (begin >= end) return;
+    if (text_[begin] == '"') {
+      const std::string_view quoted = text_.substr(begin, end - begin);
+      sequences_[{depth(), here.name}].push_back(
+          {begin, end, here.object, json_string(quoted).value_or(std::string())});
+    } else if (in_object() && here.name == R"("bytes")") {
+      siblings_.emplace(here.object, sibling{begin, end, "null"});
+    } else if (in_object() && here.name == R"("top_logprobs")") {
+      siblings_.emplace(here.object, sibling{begin, end, "[]"});
+    }
+  }
+
+  const auto& sequences() const { return sequences_; }
+  void remove_siblings(std::size_t object, edits& into) const {
+    const auto [first, last] = siblings_.equal_range(object);
+    for (auto each = first; each != last; ++each) {
+      into[each->second.begin] = {each->second.end, std::string(each->second.without)};
+    }
+  }
+
+ private:
+  struct place_of {
+    std::string_view name;
+    std::size_t value = 0;
+    std::size_t object = 0;
+  };
+  place_of& level(std::size_t depth) {
+    if (levels_.size() <= depth) levels_.resize(depth + 1);
+    return levels_[depth];
+  }
+
+  std::string_view text_;
+  std::vector<place_of> levels_;  // of the member that is being read, by depth
+  std::size_t edge_ = 0;          // where the last value ended, or its key
+  std::size_t objects_ = 0;
+  std::map<std::pair<std::size_t, std::string_view>, std::vector<piece>> sequences_;
+  std::multimap<std::size_t, sibling> siblings_;
+};
+
+/// What is left of `text` from `begin` to `end` without what was found; what begins there has
+/// `shown` in its place.
+std::string without(std::string_view text, std::size_t begin, std::size_t end,
+                    const std::vector<text_span>& found, std::string_view shown) {
+  std::string left;
+  for (const auto& [from, to] : found) {
+    if (to <= begin || from >= end) continue;
+    if (from >= begin) left.append(text.substr(begin, from - begin)).append(shown);
+    begin = std::min(to, end);
+  }
+  return left.append(text.substr(begin, end - begin));
+}
+
+void edit_sequence(const gatherer& walk, const std::vector<piece>& pieces, std::string_view shown,
+                   const std::function<std::vector<text_span>(std::string_view)>& find,
+                   edits& into) {
+  if (pieces.size() < 2) return;
+  std::string joined;
+  for (const piece& each : pieces) joined += each.says;
+  const std::vector<text_span> found = find(joined);
+  if (found.empty()) return;
+  std::size_t begin = 0;
+  for (const piece& each : pieces) {
+    const std::size_t end = begin + each.says.size();
+    const bool touched = std::any_of(found.begin(), found.end(), [&](const text_span& one) {
+      return one.first < end && one.second > begin;
+    });
+    if (touched) {
+      into[each.begin] = {each.end, json_quote(without(joined, begin, end, found, shown))};
+      walk.remove_siblings(each.object, into);
+    }
+    begin = end;
+  }
+}
+
+}  // namespace
+
+bool may_hold_scattered(std::string_view json) {
+  constexpr std::array<std::string_view, 3> lists{R"("token")", R"("tokens")",
+                                                  R"("reasoning_details")"};
+  return std::any_of(lists.begin(), lists.end(), [&](std::string_view name) {
+    return json.find(name) != std::string_view::npos;
+  });
+}
+
+void replace_scattered(std::string& json, std::string_view shown,
+                       const std::function<std::vector<text_span>(std::string_view)>& find) {
+  edits changes;
+  gatherer walk(json);
+  if (!walk.run()) return;
+  for (const auto& [name, pieces] : walk.sequences()) {
+    edit_sequence(walk, pieces, shown, find, changes);
+  }
+  if (changes.empty()) return;
+  std::string out;
+  std::size_t done = 0;
+  for (const auto& [begin, change] : changes) {
+    if (begin < done) continue;  // inside of another
+    out.append(json, done, begin - done).append(change.text);
+    done = change.end;
+  }
+  json = out.append(json, done);
+}
+
+}  // namespace sluice

@@ -1,0 +1,476 @@
+#include "upstream/secrets.hpp"
+
+#include <algorithm>
+#include <array>
+#include <boost/algorithm/string/case_conv.hpp>
+#include <boost/algorithm/string/predicate.hpp>
+#include <cctype>
+#include <charconv>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include "http/proxy.hpp"
+#include "json/json_text.hpp"
+#include "sluice/error.hpp"
+#include "upstream/scattered_text.hpp"
+
+namespace sluice {
+namespace {
+
+constexpr std::string_view shown = "[key]";
+
+constexpr std::size_t shortest_secret = 16;   ///< found anywhere
+constexpr std::size_t shortest_letters = 12;  ///< of a word of letters alone that is found as one
+constexpr std::size_t shortest_mixed = 6;     ///< of one with a digit in it
+constexpr std::size_t shortest_quoted = 8;    ///< of one that stands alone in a string
+constexpr std::size_t shortest_word = 3;      ///< of any
+constexpr std::size_t shortest_encoding = 7;  ///< of base64 that is no chance
+constexpr std::size_t shortest_rest = 8;      ///< so much of a long secret is no chance
+
+bool is_letter_or_digit(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) != 0;
+}
+bool is_hex(char c) {
+  return std::isxdigit(static_cast<unsigned char>(c)) != 0;
+}
+bool is_number(std::string_view word) {
+  return word.find_first_not_of("0123456789.+-eE") == std::string_view::npos;
+}
+
+secrets::reach reach_of(std::string_view word) {
+  // What documentation tells people to write where a server asks for no key.
+  constexpr std::array<std::string_view, 4> placeholders{"lm-studio", "not-needed",
+                                                         "no-key-required", "placeholder"};
+  using enum secrets::reach;
+  const bool has_digit = word.find_first_of("0123456789") != std::string_view::npos;
+  if (std::find(placeholders.begin(), placeholders.end(), word) != placeholders.end()) return named;
+  if (word.size() >= shortest_secret && !is_number(word)) return anywhere;
+  if (word.starts_with("sk-") || (has_digit && word.size() >= shortest_mixed) ||
+      word.size() >= shortest_letters) {
+    return word_alone;
+  }
+  return named;
+}
+
+/// How many bytes of `text` at `at` say `c`: itself, an escape of a JSON string, however often that
+/// string was put into another one, or a percent-encoding, however often likewise; 0: they say
+/// something else.
+std::size_t said_at(std::string_view text, std::size_t at, char c) {
+  if (at >= text.size()) return 0;
+  if (text[at] == c) return 1;
+  const auto says = [&](std::size_t digits, std::size_t count) {
+    unsigned unit = 0;
+    if (digits + count > text.size()) return false;
+    const char* const end = text.data() + digits + count;
+    const auto read = std::from_chars(text.data() + digits, end, unit, 16);
+    return read.ptr == end && unit == static_cast<unsigned char>(c);
+  };
+  std::size_t next = at;
+  if (text[at] == '\\') {
+    while (next < text.size() && text[next] == '\\') ++next;
+    if (next == text.size()) return 0;
+    if (text[next] == c && (c == '/' || c == '"' || c == '\\')) return next + 1 - at;
+    return text[next] == 'u' && says(next + 1, 4) ? next + 5 - at : 0;
+  }
+  if (text[at] != '%') return 0;
+  ++next;
+  while (text.substr(next).starts_with("25")) next += 2;
+  return says(next, 2) ? next + 2 - at : 0;
+}
+
+/// How many bytes at `at` say the whole word; 0: they do not.
+std::size_t said_at(std::string_view text, std::size_t at, std::string_view word) {
+  std::size_t length = 0;
+  for (const char c : word) {
+    const std::size_t step = said_at(text, at + length, c);
+    if (step == 0) return 0;
+    length += step;
+  }
+  return length;
+}
+
+/// Whether characters may be said otherwise than by themselves.
+bool has_escapes(std::string_view text) {
+  if (text.find("\\u00") != std::string_view::npos) return true;
+  for (std::size_t at = text.find('%'); at != std::string_view::npos; at = text.find('%', at + 1)) {
+    if (at + 2 < text.size() && is_hex(text[at + 1]) && is_hex(text[at + 2])) return true;
+  }
+  return false;
+}
+
+/// Whether it may be in there at all: nearly no text is to be looked at more closely.
+bool may_hold(std::string_view text, const secrets::form& wanted, bool escapes) {
+  const std::string_view word = wanted.text;
+  return (escapes && !wanted.encoded) ||
+         ::memmem(text.data(), text.size(), word.data(), word.size()) != nullptr ||
+         (word.find_first_of("/\"\\") != std::string_view::npos &&
+          text.find('\\') != std::string_view::npos);
+}
+
+/// The length of the escape that ends before `at`, whose last letter is no letter of the text.
+std::size_t escape_before(std::string_view text, std::size_t at) {
+  if (at >= 3 && text[at - 3] == '%' && is_hex(text[at - 2]) && is_hex(text[at - 1])) return 3;
+  if (at < 6 || text[at - 5] != 'u' || text[at - 6] != '\\') return 0;
+  const std::string_view digits = text.substr(at - 4, 4);
+  return std::all_of(digits.begin(), digits.end(), is_hex) ? 6 : 0;
+}
+
+/// Where a secret was found, and what stands around it.
+struct place {
+  std::string_view text;
+  std::size_t begin;
+  std::size_t end;
+  bool behind_escape;     ///< of one letter, like \n
+  std::size_t string_at;  ///< of JSON: the quote that opens the string it is in; npos: in none
+  bool is_json;           ///< the text looks like it
+
+  char before() const { return begin > 0 ? text[begin - 1] : ' '; }
+  char after() const { return end < text.size() ? text[end] : ' '; }
+
+  bool begins_word() const {
+    return behind_escape || escape_before(text, begin) > 0 ||
+           (!is_letter_or_digit(before()) && before() != '_');
+  }
+  bool is_word() const { return begins_word() && !is_letter_or_digit(after()) && after() != '_'; }
+  /// One of the numbers around it: 12345678.5, 2024-12345678.
+  bool is_part_of_number() const {
+    constexpr std::string_view joints = ".,-:/+";
+    const auto goes_on = [&](std::size_t joint, std::size_t digit) {
+      return joint < text.size() && digit < text.size() &&
+             joints.find(text[joint]) != std::string_view::npos && text[digit] >= '0' &&
+             text[digit] <= '9';
+    };
+    return goes_on(begin - 1, begin - 2) || goes_on(end, end + 1);
+  }
+  /// A value of JSON that is no string: `[12345678,`.
+  bool is_bare_value() const {
+    if (!is_json || string_at != std::string_view::npos) return false;
+    const std::size_t last =
+        begin == 0 ? std::string_view::npos : text.find_last_not_of(" \t\r\n", begin - 1);
+    return last == std::string_view::npos ||
+           std::string_view(":,[").find(text[last]) != std::string_view::npos;
+  }
+  bool is_whole_string() const {
+    return string_at != std::string_view::npos && string_at + 1 == begin && after() == '"';
+  }
+  bool is_member_name() const {
+    if (!is_whole_string()) return false;
+    const std::size_t next = text.find_first_not_of(" \t\r\n", end + 1);
+    return next != std::string_view::npos && text[next] == ':';
+  }
+  bool is_named() const;
+};
+
+/// The word that ends before `at`, once signs and escapes between are passed over; empty: none.
+std::string_view word_before(std::string_view text, std::size_t& at) {
+  constexpr std::string_view signs = " \t\r\n\"'`:=([{<>,;\\/@?&*";
+  for (;;) {
+    if (const std::size_t length = escape_before(text, at); length > 0) {
+      at -= length;
+    } else if (at > 0 && signs.find(text[at - 1]) != std::string_view::npos) {
+      --at;
+    } else {
+      break;
+    }
+  }
+  const std::size_t end = at;
+  const auto belongs = [](char c) {
+    return is_letter_or_digit(c) || c == '_' || c == '-' || static_cast<unsigned char>(c) >= 0x80;
+  };
+  while (at > 0 && belongs(text[at - 1]) && escape_before(text, at) == 0) --at;
+  return text.substr(at, end - at);
+}
+
+/// Whether what stands before it says that this is a key: "Bearer any", "api_key=any", "Incorrect
+/// API key provided: any".
+bool place::is_named() const {
+  constexpr std::array<std::string_view, 16> fillers{
+      "is",  "was",  "provided", "given",  "used",    "sent",    "received", "of",
+      "the", "your", "value",    "header", "invalid", "unknown", "with",     "for"};
+  constexpr std::array<std::string_view, 4> in_chinese{"令牌", "密钥", "密码", "秘钥"};
+  constexpr int most_fillers = 4;
+  std::size_t at = begin;
+  for (int i = 0; i <= most_fillers; ++i) {
+    const std::string word = boost::algorithm::to_lower_copy(std::string(word_before(text, at)));
+    if (word.empty()) return false;
+    if (word == "bearer" || word == "basic" || is_secret_name(word)) return true;
+    if (std::any_of(in_chinese.begin(), in_chinese.end(),
+                    [&](std::string_view name) { return word.find(name) != std::string::npos; })) {
+      return true;
+    }
+    if (std::find(fillers.begin(), fillers.end(), word) == fillers.end()) return false;
+  }
+  return false;
+}
+
+/// Whether what was found is the secret, and no chance.
+bool is_secret(const secrets::form& wanted, const place& found) {
+  using enum secrets::reach;
+  if (found.is_bare_value() && (is_number(wanted.text) || wanted.how == named)) return false;
+  switch (wanted.how) {
+    case anywhere:
+      return true;
+    case word_alone:
+      return found.is_word() && !(is_number(wanted.text) && found.is_part_of_number());
+    case named:
+      if (!found.is_word() || found.is_member_name()) return false;
+      return found.is_named() || (found.is_whole_string() && wanted.text.size() >= shortest_quoted);
+  }
+  return false;
+}
+
+/// The characters of base64, and its end, that belong to what was found.
+std::size_t end_of_encoding(std::string_view text, std::size_t end) {
+  if (end < text.size() && is_letter_or_digit(text[end])) ++end;
+  while (end < text.size() && text[end] == '=') ++end;
+  return end;
+}
+
+/// A JSON text that holds others. A header's value may be a number and no more.
+bool is_document(std::string_view text) {
+  const std::size_t first = text.find_first_not_of(" \t\r\n");
+  return first != std::string_view::npos && (text[first] == '{' || text[first] == '[') &&
+         !json_fault(text);
+}
+
+/// Where the text says it. A JSON string stays one: an escape is left whole or goes whole.
+std::vector<text_span> find(std::string_view text, const secrets::form& wanted) {
+  constexpr std::string_view escapable = "\"\\/bfnrtu";
+  const std::string_view word = wanted.text;
+  std::optional<bool> is_json;  // asked only where something was found
+  std::vector<text_span> found;
+  std::size_t string_at = std::string_view::npos;
+  for (std::size_t at = 0; at < text.size();) {
+    std::size_t length = said_at(text, at, word);
+    bool behind_escape = false;
+    std::size_t begin = at;
+    const bool escape = text[at] == '\\' && at + 1 < text.size() &&
+                        escapable.find(text[at + 1]) != std::string_view::npos;
+    if (length == 0 && escape) {
+      at += 2;
+      // A line's end before the word, or its first letter behind a backslash.
+      behind_escape = true;
+      if (text[at - 1] == word.front()) length = said_at(text, at, word.substr(1));
+      if (length == 0) length = said_at(text, at, word);
+      begin = at;
+    }
+    if (length > 0 && !is_json) is_json = is_document(text);
+    if (length > 0 &&
+        is_secret(wanted, {text, begin, begin + length, behind_escape, string_at, *is_json})) {
+      const std::size_t end = begin + length;
+      at = wanted.encoded ? end_of_encoding(text, end) : end;
+      found.emplace_back(begin, at);
+    } else if (!behind_escape) {
+      if (text[at] == '"')
+        string_at = string_at == std::string_view::npos ? at : std::string_view::npos;
+      ++at;
+    }
+  }
+  return found;
+}
+
+void replace(std::string& text, const std::vector<text_span>& found) {
+  if (found.empty()) return;
+  std::string out;
+  std::size_t done = 0;
+  for (const auto& [begin, end] : found) {
+    out.append(text, done, begin - done).append(shown);
+    done = end;
+  }
+  text = out.append(text, done);
+}
+
+/// A text that was cut within the word ends, or goes on as "…", with the beginning of it.
+void blot_out_rest(std::string& text, const secrets::form& wanted) {
+  if (wanted.how == secrets::reach::named || wanted.encoded) return;
+  const std::string_view word = wanted.text;
+  const auto blot_out_before = [&](std::size_t end, std::size_t shortest) {
+    for (std::size_t length = std::min(word.size() - 1, end); length >= shortest; --length) {
+      if (std::string_view(text).substr(end - length, length) != word.substr(0, length)) continue;
+      const place rest{text, end - length, end, false, std::string_view::npos, false};
+      if (wanted.how != secrets::reach::anywhere && !rest.begins_word()) continue;
+      text.replace(end - length, length, shown);
+      return;
+    }
+  };
+  blot_out_before(text.size(), shortest_rest);
+  // Of a short one less is enough where it says itself that it goes on.
+  const std::size_t shortest =
+      is_number(word) ? shortest_rest
+                      : std::clamp<std::size_t>(word.size() / 2, std::size_t{4}, shortest_rest);
+  for (const std::string_view cut : {"…", "..."}) {
+    for (std::size_t at = text.find(cut); at != std::string::npos;) {
+      const std::size_t behind = text.size() - at;
+      blot_out_before(at, shortest);
+      at = text.find(cut, text.size() - behind + cut.size());
+    }
+  }
+}
+
+/// Without the scheme before it ("Bearer", "Basic").
+std::string_view credentials(std::string_view value) {
+  while (value.ends_with(' ')) value.remove_suffix(1);
+  const std::size_t space = value.find_last_of(' ');
+  return space == std::string_view::npos ? value : value.substr(space + 1);
+}
+
+/// The values of cookies ("a=1; b=2"), without their names and quotes.
+std::vector<std::string_view> cookies(std::string_view header) {
+  std::vector<std::string_view> values;
+  while (!header.empty()) {
+    const std::size_t end = std::min(header.find(';'), header.size());
+    std::string_view value = header.substr(0, end);
+    header.remove_prefix(std::min(end + 1, header.size()));
+    value.remove_prefix(value.find('=') + 1);  // npos + 1 is none
+    value.remove_prefix(std::min(value.find_first_not_of(" \""), value.size()));
+    value.remove_suffix(value.size() - (value.find_last_not_of(" \"") + 1));
+    values.push_back(value);
+  }
+  return values;
+}
+
+/// What a URL has behind its `?`, names and values.
+std::vector<std::pair<std::string_view, std::string_view>> parameters(std::string_view url) {
+  std::vector<std::pair<std::string_view, std::string_view>> found;
+  const std::size_t question = url.find('?');
+  if (question == std::string_view::npos) return found;
+  std::string_view rest = url.substr(question + 1);
+  rest = rest.substr(0, rest.find('#'));
+  while (!rest.empty()) {
+    const std::size_t end = std::min(rest.find('&'), rest.size());
+    const std::string_view one = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    const std::size_t sign = std::min(one.find('='), one.size());
+    found.emplace_back(one.substr(0, sign), one.substr(std::min(sign + 1, one.size())));
+  }
+  return found;
+}
+
+/// Whether the rest of a name, in lower case, only begins as a word for a secret does.
+bool is_other_word(std::string_view rest) {
+  constexpr std::array<std::string_view, 5> others{"author", "keyword", "keyboard", "tokens",
+                                                   "tokeniz"};
+  return !rest.starts_with("authoriz") && !rest.starts_with("authoris") &&
+         std::any_of(others.begin(), others.end(),
+                     [&](std::string_view other) { return rest.starts_with(other); });
+}
+
+/// What a proxy's address holds: the password, and it with the user before it, as Basic has them;
+/// a user without a password is one himself.
+std::vector<std::string> words_of_proxy(const std::string& address) {
+  if (address.empty()) return {};
+  try {
+    const proxy through = proxy::parse(address, "the proxy");
+    if (through.password.empty()) return {through.user};
+    return {through.password, through.user + ":" + through.password};
+  } catch (const fatal_error&) {
+    return {};  // told where it is used
+  }
+}
+
+/// What base64 has in it wherever the word stands in what was encoded: one text for each place of
+/// its first byte in a group of three, in both alphabets.
+std::vector<std::string> base64_of(std::string_view word) {
+  constexpr std::string_view usual =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::vector<std::string> found;
+  for (std::size_t shift = 0; shift < 3; ++shift) {
+    const std::string bytes = std::string(shift, '\0').append(word);
+    const std::size_t first = (shift * 8 + 5) / 6;
+    const std::size_t last = bytes.size() * 8 / 6;
+    std::string text;
+    for (std::size_t i = first; i < last; ++i) {
+      const std::size_t bit = i * 6;
+      const auto byte = [&](std::size_t at) {
+        return at < bytes.size() ? static_cast<unsigned char>(bytes[at]) : 0U;
+      };
+      const unsigned pair = byte(bit / 8) << 8 | byte(bit / 8 + 1);
+      text += usual[(pair >> (10 - bit % 8)) & 63];
+    }
+    if (text.size() < shortest_encoding) continue;
+    std::string for_urls = text;
+    std::replace(for_urls.begin(), for_urls.end(), '+', '-');
+    std::replace(for_urls.begin(), for_urls.end(), '/', '_');
+    if (for_urls != text) found.push_back(std::move(for_urls));
+    found.push_back(std::move(text));
+  }
+  return found;
+}
+
+}  // namespace
+
+bool is_secret_name(std::string_view name) {
+  constexpr std::array<std::string_view, 6> parts{"auth",   "cookie", "key",
+                                                  "secret", "token",  "password"};
+  const std::string lower = boost::algorithm::to_lower_copy(std::string(name));
+  for (std::size_t at = 0; at < lower.size(); ++at) {
+    const std::string_view rest = std::string_view(lower).substr(at);
+    const bool begins = std::any_of(parts.begin(), parts.end(),
+                                    [&](std::string_view part) { return rest.starts_with(part); });
+    if (begins && !is_other_word(rest)) return true;
+  }
+  return false;
+}
+
+bool is_secret_header(std::string_view name, std::string_view value) {
+  if (is_secret_name(name)) return true;
+  constexpr std::array<std::string_view, 2> schemes{"bearer ", "basic "};
+  const bool has_scheme = std::any_of(schemes.begin(), schemes.end(), [&](std::string_view scheme) {
+    return boost::algorithm::istarts_with(value, scheme);
+  });
+  const bool is_key = value.starts_with("sk-") || value.starts_with("eyJ");  // OpenAI's, and a JWT
+  const bool is_word = value.find(' ') == std::string_view::npos && value.size() >= shortest_word;
+  return has_scheme || (is_key && is_word);
+}
+
+secrets::secrets(const relay_options& relay) {
+  std::vector<std::string> words{relay.api_key};
+  for (const auto& [name, value] : relay.headers) {
+    if (boost::algorithm::icontains(name, "cookie")) {
+      for (const std::string_view cookie : cookies(value)) {
+        if (reach_of(cookie) != reach::named) words.emplace_back(cookie);
+      }
+    } else if (is_secret_header(name, value)) {
+      words.emplace_back(credentials(value));
+    }
+  }
+  for (const auto& [name, value] : parameters(relay.base_url)) {
+    if (is_secret_name(name)) words.emplace_back(value);
+  }
+  for (std::string& word : words_of_proxy(relay.proxy)) words.push_back(std::move(word));
+  for (const std::string& word : words) add(word);
+  // Of two, one of which begins with the other, nothing of the longer one may be left.
+  std::stable_sort(forms_.begin(), forms_.end(),
+                   [](const form& a, const form& b) { return a.text.size() > b.text.size(); });
+}
+
+void secrets::add(const std::string& word) {
+  const bool known = std::any_of(forms_.begin(), forms_.end(),
+                                 [&](const form& other) { return other.text == word; });
+  if (word.size() < shortest_word || known) return;
+  forms_.push_back({word, reach_of(word), false});
+  for (std::string& inside : base64_of(word)) {
+    forms_.push_back({std::move(inside), reach::anywhere, true});
+  }
+}
+
+void secrets::blot_out(std::string& text) const {
+  if (forms_.empty()) return;
+  const bool escapes = has_escapes(text);
+  for (const form& each : forms_) {
+    if (may_hold(text, each, escapes)) replace(text, find(text, each));
+    blot_out_rest(text, each);
+  }
+  blot_out_pieces(text);
+}
+
+void secrets::blot_out_pieces(std::string& text) const {
+  if (!may_hold_scattered(text)) return;
+  for (const form& each : forms_) {
+    if (each.encoded) continue;
+    replace_scattered(text, shown, [&](std::string_view joined) { return find(joined, each); });
+  }
+}
+
+}  // namespace sluice

@@ -1,0 +1,332 @@
+#include "upstream/served_rate.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace sluice {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr double unlimited_rate = 1200;  // where no limit of ours gives a measure
+constexpr double slowest_rate = 6;
+
+// Few refused, and the limit is near. Else it is far away; but hardly below three fifths
+// of what was served in the last minute.
+constexpr unsigned most_steps = 3;  // until one is let in: a relay may have other troubles
+constexpr double tiny_step = 0.98;
+constexpr double small_step = 0.95;
+constexpr double large_step = 0.7;
+constexpr double least_of_pace = 0.6;
+
+// From a small step below the wall the climb takes so long to come back to it; where starts are
+// few, as long as so many of them take.
+constexpr duration climb_time = 270s;
+constexpr double climb_starts = 200;
+constexpr double lead =
+    0.09;  // beyond the wall, after two ninths of that time; it grows as a square
+constexpr duration stay_at_ceiling = 2min;
+// So near the wall a refusal is the rate's: it took a long climb without one to come here.
+constexpr double near_wall = 0.99;
+
+// A third refused rather than 5 %: three in a row, or four of twelve.
+constexpr double few_refused = 0.05;
+constexpr double many_refused = 0.3;
+constexpr double far_away = 5;
+constexpr double far_away_with_background = 6;
+constexpr double most_far = 8;
+
+// Busy answers: three of a few are too many; near the wall two.
+constexpr double busy_weight = 1.1;
+constexpr double busy_relief = 0.11;
+constexpr double many_busy = 3;
+constexpr double many_busy_near_wall = 2;
+constexpr double near_busy = 0.97;
+
+// A share below the least cannot be told from none, and does no harm. One beyond the most would
+// lose too much to be put up with. Two refusals at clearly less than the rate that was refused
+// first, and than what was served lately, are suspicious.
+constexpr double least_background = 0.005;
+constexpr double most_background = 0.12;
+constexpr double clearly_below = 0.93;
+constexpr double pace_slack = 1.3;
+
+// A probe goes down to where a limit refuses hardly anything: for a small share, which takes long,
+// less deep. At such odds, one in fifty, either is believed.
+constexpr double small_share = 0.02;
+constexpr double probe_step = 0.7;
+constexpr double probe_step_for_small = 0.85;
+constexpr double hardly_any = 0.001;
+constexpr double clear_odds = 4;
+constexpr unsigned longest_probe = 250;  // answers
+constexpr unsigned most_evidence = 128;
+
+// With a background: 5 % more than it are too many, when a sum says so that would by chance once in
+// a few thousand answers; in a burst refusals come before what is served, so that more are needed.
+constexpr double strained = 0.05;
+constexpr double too_many = 5;
+constexpr double too_many_in_burst = 12;
+constexpr double remembered = 400;  // answers
+constexpr double well_below = 0.9;
+constexpr double growth = 0.01;  // an answer, after it was found
+
+// A wait so long shows what the relay serves in a while, and is a measure.
+constexpr duration long_wait = 10s;
+constexpr duration busy_time = 60s;
+constexpr double unused_slack = 1.5;
+constexpr double measure_slack = 1.2;  // it was not asked for more all the time
+
+double minutes(duration time) {
+  return std::chrono::duration<double, std::ratio<60>>(time).count();
+}
+
+}  // namespace
+
+duration served_rate::gap() const noexcept {
+  if (!limits()) return {};
+  return std::chrono::duration_cast<duration>(
+      std::chrono::duration<double, std::ratio<60>>(1 / rate_));
+}
+
+bool served_rate::settled(time_point now) const noexcept {
+  constexpr double clearly_less = 0.97;
+  return limits() && !waiting_ && now - since_ >= 1min &&
+         (limit_ == 0 || rate_ < clearly_less * limit_);
+}
+
+void served_rate::busy_spans::note(time_point started) {
+  if (empty()) {
+    first = later = last = started;
+  } else if (started - later > busy_time) {
+    first = later;
+    earlier_served = later_served;
+    later = started;
+    later_served = 0;
+  }
+  ++later_served;
+  last = std::max(last, started);
+}
+
+void served_rate::recent_pace::note(time_point now) {
+  if (served_ == 0) {
+    served_ = 1;
+    first_ = last_ = now;
+    return;
+  }
+  served_ = 1 + served_ * std::exp(-minutes(std::min<duration>(now - last_, long_wait)));
+  last_ = now;
+}
+
+double served_rate::recent_pace::per_minute() const noexcept {
+  constexpr double shortest = 0.05;
+  return served_ / (1 - std::exp(-std::max(minutes(last_ - first_), shortest)));
+}
+
+void served_rate::restart_at(double rate, time_point now) {
+  rate_ = base_ = std::max(rate, slowest_rate);
+  last_ = now;
+  climbed_ = at_ceiling_ = {};
+}
+
+void served_rate::release() {
+  rate_ = 0;
+  growing_ = false;
+}
+
+void served_rate::count(bool refused) {
+  ++answers_;
+  const double few = std::max(few_refused, background_ + few_refused / 2);
+  far_ = refused ? std::min(far_ + std::log(many_refused / few), most_far)
+                 : std::max(far_ - std::log((1 - few) / (1 - many_refused)), 0.0);
+  if (!refused) busy_ones_ = std::max(busy_ones_ - busy_relief, 0.0);
+  if (background_ == 0) return;
+  if (!refused) {
+    strain_ -= std::log((1 - background_) / (1 - background_ - strained));
+    strain_ = std::max(strain_, 0.0);
+  }
+  if (limits() && rate_ >= well_below * top_) return;
+  background_ += ((refused ? 1 : 0) - background_) / std::min(answers_, remembered);
+  background_ = std::min({background_, most_background, 1.5 * suspected_ + 0.01});
+  if (background_ < least_background) background_ = 0;
+}
+
+// Starts are slower than what was refused before, and than what was served lately.
+bool served_rate::suspicious() const noexcept {
+  return limits() && !waiting_ && rate_ < near_wall * wall_ &&
+         rate_ < clearly_below * std::min(top_, pace_slack * pace_.per_minute());
+}
+
+void served_rate::begin_probe(time_point now) {
+  suspected_ = std::clamp((suspicions_ + 1) / answers_, 2 * least_background, most_background);
+  probing_ = true;
+  probed_ = 0;
+  odds_ = 0;
+  since_ = now;
+  wall_ = rate_;
+  restart_at(rate_ * (suspected_ < small_share ? probe_step_for_small : probe_step), now);
+}
+
+// Each answer of a probe, of which none is due to the rate where there is a background.
+void served_rate::probe(bool refused, time_point now) {
+  odds_ +=
+      refused ? std::log(suspected_ / hardly_any) : std::log((1 - suspected_) / (1 - hardly_any));
+  const bool last = ++probed_ >= longest_probe;
+  if (odds_ <= -clear_odds || (last && odds_ <= 0)) {
+    end_probe(false, now);
+  } else if (!refused && far_ < far_away / 2 && (odds_ >= clear_odds || last)) {
+    end_probe(true, now);
+  }
+}
+
+void served_rate::end_probe(bool found, time_point now) {
+  probing_ = false;
+  suspicions_ = 0;
+  if (!found) {
+    evidence_ = std::min(2 * evidence_, most_evidence);
+    top_ = wall_;
+    return restart_at(std::max(rate_, wall_ * small_step), now);
+  }
+  // It was lowered for nothing. What is too much must be found anew.
+  background_ = suspected_;
+  strain_ = 0;
+  growing_ = true;
+  wall_ = std::min(ceiling_, top_);
+  top_ = std::numeric_limits<double>::infinity();
+  restart_at(wall_, now);
+  if (rate_ >= near_wall * ceiling_) release();
+}
+
+served_rate::effect served_rate::refused(refusal why, time_point started, time_point now) {
+  count(true);
+  if (started < since_) return effect::none;
+  if (probing_ && far_ < far_away) {
+    probe(true, now);
+    return effect::put_up_with;
+  }
+  if (background_ > 0) {
+    strain_ += std::log((background_ + strained) / background_);
+    if (strain_ < (limits() ? too_many : too_many_in_burst)) return effect::put_up_with;
+    strain_ = 0;
+  } else if (far_ < far_away && suspicious() && ++suspicions_ >= evidence_) {
+    begin_probe(now);
+    return effect::put_up_with;
+  } else if (why == refusal::busy) {
+    busy_ones_ += busy_weight;
+    const bool near = limits() && rate_ >= near_busy * wall_;
+    if (busy_ones_ < (near ? many_busy_near_wall : many_busy)) return effect::put_up_with;
+    busy_ones_ = 0;
+  }
+  lower(now);
+  return effect::lowered;
+}
+
+served_rate::effect served_rate::told_to_wait(time_point started, time_point now) {
+  if (limits() || background_ > 0) return refused(refusal::too_fast, started, now);
+  count(true);
+  if (started < since_) return effect::none;
+  since_ = now;
+  waiting_ = true;
+  steps_ = 1;
+  return effect::none;
+}
+
+void served_rate::begin() {
+  const double seen =
+      busy_.empty() ? 0
+                    : busy_.served() / minutes(std::max<duration>(busy_.last - busy_.first, 1s));
+  ceiling_ = limit_ > 0 ? limit_ : std::max(unlimited_rate, seen);
+  rate_ = wall_ = top_ = ceiling_;
+}
+
+void served_rate::lower(time_point now) {
+  const bool first = !limits();
+  const bool far =
+      far_ >= (background_ > 0 ? far_away_with_background : far_away) || (first && busy_.empty());
+  if (first) begin();
+  // A rate that was never used proves nothing.
+  if (!busy_.empty() && busy_.last - busy_.first >= busy_time / 2) {
+    const double used = busy_.served() / minutes(busy_.last - busy_.first);
+    rate_ = std::min(rate_, unused_slack * used);
+    wall_ = std::min(wall_, rate_ / small_step);
+  }
+  const bool same = waiting_;  // nothing was let in since the last refusal
+  steps_ = same ? steps_ + 1 : 1;
+  if (steps_ > most_steps) return;
+  since_ = now;
+  if (same && !far) {
+    wall_ *= tiny_step;
+    return restart_at(rate_ * small_step, now);
+  }
+  waiting_ = true;
+  // Where the rate explains the refusal, those before it are no background.
+  if (far || top_ == 0 || background_ > 0 || rate_ >= near_wall * wall_) {
+    top_ = far ? 0 : rate_;
+    suspicions_ = 0;
+    if (background_ == 0) answers_ = 0;
+  }
+  wall_ = rate_;
+  double step = small_step;
+  if (far) {
+    step = probing_ ? 1 : large_step;  // the probe was one
+    step = std::max(step, std::min(small_step, least_of_pace * pace_.fading() / rate_));
+  }
+  probing_ = growing_ = false;
+  restart_at(step * rate_, now);
+}
+
+// The relay lets starts in again after a long wait: what it served until now is what it serves.
+void served_rate::measure(time_point started, time_point now) {
+  if (busy_.empty() || started - since_ < long_wait) return;
+  const double seen = busy_.served() / minutes(started - busy_.first);
+  if (limits() ? seen >= rate_ : limit_ > 0 && seen >= limit_) return;
+  if (!limits()) begin();
+  wall_ = std::max(measure_slack * seen, slowest_rate);
+  top_ = 0;
+  suspicions_ = 0;
+  probing_ = growing_ = false;
+  restart_at(small_step * seen, now);
+}
+
+void served_rate::served(time_point started, time_point now) {
+  count(false);
+  pace_.note(now);
+  if (waiting_ && started >= since_) {
+    measure(started, now);
+    waiting_ = false;
+    busy_ = {};
+  }
+  if (busy_.empty() || started >= busy_.first) busy_.note(started);
+  if (started < since_ || !limits()) return;
+  if (probing_) return probe(false, now);
+  if (growing_) {
+    rate_ *= 1 + growth;
+    if (rate_ >= ceiling_) release();
+    return;
+  }
+  climb(now);
+}
+
+void served_rate::climb(time_point now) {
+  const duration passed = std::min<duration>(now - last_, 2 * gap() + 1s);  // idle time is no proof
+  last_ = now;
+  climbed_ += passed;
+  const duration to_wall =
+      std::max(background_ > 0 ? duration{} : climb_time,
+               std::chrono::duration_cast<duration>(
+                   std::chrono::duration<double, std::ratio<60>>(climb_starts / wall_)));
+  const double part = minutes(climbed_) / minutes(to_wall);
+  if (part < 1) {
+    const double left = 1 - part;
+    rate_ = wall_ - (wall_ - base_) * left * left * left;
+  } else {
+    const double beyond = 4.5 * (part - 1);
+    rate_ = wall_ * (1 + lead * beyond * beyond);
+  }
+  if (rate_ < ceiling_) return;
+  rate_ = ceiling_;
+  at_ceiling_ += passed;
+  if (background_ > 0 || at_ceiling_ >= stay_at_ceiling) release();
+}
+
+}  // namespace sluice

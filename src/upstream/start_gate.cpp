@@ -1,0 +1,262 @@
+#include "upstream/start_gate.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace sluice {
+
+namespace {
+
+std::uint64_t count(const start_gate::token_count& tokens) {
+  return tokens ? tokens() : 0;
+}
+
+}  // namespace
+
+start_gate::start_gate(clock& clock, const rate_limiter::options& limit, std::size_t concurrency)
+    : start_gate(clock, {limit}, {lane_options{}}, concurrency) {}
+
+start_gate::start_gate(clock& clock, const std::vector<rate_limiter::options>& windows,
+                       const std::vector<lane_options>& lanes, std::size_t concurrency)
+    : clock_(clock), windows_(windows.begin(), windows.end()), concurrency_(concurrency) {
+  for (const auto& [window, weight] : lanes) {
+    lanes_.push_back({.window = window, .stride = 1.0 / weight});
+  }
+}
+
+start_gate::~start_gate() {
+  if (alarm_ != 0) clock_.cancel(alarm_);
+  if (catch_up_alarm_ != 0) clock_.cancel(catch_up_alarm_);
+}
+
+bool start_gate::has_place() const noexcept {
+  if (concurrency_ != 0 && in_flight_ >= concurrency_) return false;
+  return std::any_of(lanes_.begin(), lanes_.end(),
+                     [](const lane_state& one) { return one.takes(); });
+}
+
+// When the first of the lanes that take somebody has room for the first in line.
+time_point start_gate::next_start(time_point now) {
+  const std::uint64_t tokens = wanted_tokens_.empty() ? 0 : count(*wanted_tokens_.front());
+  time_point next = time_point::max();
+  for (const lane_state& one : lanes_) {
+    if (one.takes()) next = std::min(next, windows_[one.window].next_start(now, tokens));
+  }
+  return next;
+}
+
+// When other processes may have made room that next_start() does not know of.
+time_point start_gate::look_again(time_point now) {
+  time_point next = time_point::max();
+  for (const lane_state& one : lanes_) {
+    if (one.takes()) next = std::min(next, windows_[one.window].look_again(now));
+  }
+  return next;
+}
+
+std::optional<start_gate::permit> start_gate::try_enter(std::optional<std::size_t> avoided,
+                                                        std::uint64_t tokens) {
+  if (!has_place()) return std::nullopt;
+  const time_point now = clock_.now();
+  std::optional<std::size_t> chosen;
+  for (std::size_t i = 0; i < lanes_.size(); ++i) {
+    if (!lanes_[i].takes()) continue;
+    // The only lane is asked once: by the attempt to start in it.
+    if (lanes_.size() > 1 && window_of(i).next_start(now, tokens) > now) continue;
+    // A lane that could not start for a while has no claim to what it missed.
+    lanes_[i].tag = std::max(lanes_[i].tag, virtual_time_);
+    if (!chosen || *chosen == avoided || (i != avoided && lanes_[i].tag < lanes_[*chosen].tag)) {
+      chosen = i;
+    }
+  }
+  if (!chosen) return std::nullopt;
+  const auto slot = window_of(*chosen).try_start(now, tokens);
+  if (!slot) return std::nullopt;
+  lane_state& taken = lanes_[*chosen];
+  virtual_time_ = taken.tag;
+  taken.tag += taken.stride;
+  const std::size_t beside = taken.in_flight++;
+  ++in_flight_;
+  if (taken.trial) ++taken.trials;
+  return permit{*slot, *chosen, taken.trial, beside, taken.gap > duration{}};
+}
+
+boost::asio::awaitable<std::optional<start_gate::permit>> start_gate::enter(
+    std::optional<std::size_t> avoided, token_count tokens) {
+  if (closed_) co_return std::nullopt;
+  if (line_.size() == 0 && called_ == 0) {
+    if (const auto turn = try_enter(avoided, count(tokens))) co_return turn;
+  }
+  // One who was called and finds the way barred again (a pause began, another process was faster)
+  // stays first in line.
+  for (bool first = false;; first = true) {
+    wanted_tokens_.insert(first ? wanted_tokens_.begin() : wanted_tokens_.end(), &tokens);
+    if (has_place()) {
+      const time_point now = clock_.now();
+      arm(now, next_start(now));
+    }
+    co_await line_.wait(first);
+    --called_;
+    if (closed_) co_return std::nullopt;
+    const auto turn = try_enter(avoided, count(tokens));
+    wake_next();
+    if (turn) co_return turn;
+  }
+}
+
+// Calls the first in line if it could start now; else sets the alarm for when it could.
+void start_gate::wake_next() {
+  if (line_.size() == 0 || called_ > 0) return;
+  if (!has_place()) return;             // leave() calls again
+  const time_point now = clock_.now();  // asked once: a moment later, "now" would be in the future
+  const time_point next = next_start(now);
+  if (next <= now) {
+    ++called_;
+    wanted_tokens_.pop_front();
+    line_.wake_one();
+  } else {
+    arm(now, next);
+  }
+}
+
+void start_gate::arm(time_point now, time_point next) {
+  // Each look is a few system calls: one that is soon to come anyway is soon enough.
+  if (alarm_ != 0 && alarm_at_ <= std::min(next, now + rate_limiter::look_interval)) return;
+  if (next > now) {
+    const time_point again = look_again(now);
+    next = std::min(again, next_start(now));
+  }
+  if (next == time_point::max()) return;  // sent(), answered() or leave() will tell
+  if (alarm_ != 0) {
+    if (alarm_at_ <= next) return;
+    clock_.cancel(alarm_);
+  }
+  alarm_at_ = next;
+  alarm_ = clock_.call_at(next, [this] {
+    alarm_ = 0;
+    wake_next();
+  });
+}
+
+// A window that another process keeps hears of everything later, whether anybody waits or not:
+// others count what it was not told of.
+void start_gate::catch_up_later() {
+  const time_point now = clock_.now();
+  time_point next = time_point::max();
+  for (const rate_limiter& window : windows_) next = std::min(next, window.behind_until(now));
+  if (next == time_point::max() || catch_up_alarm_ != 0) return;
+  if (closed_ && in_flight_ == 0) return;  // an event loop ends when no call is left
+  catch_up_alarm_ = clock_.call_at(next, [this] {
+    catch_up_alarm_ = 0;
+    for (rate_limiter& window : windows_) window.catch_up(clock_.now());
+    wake_next();
+    catch_up_later();
+  });
+}
+
+void start_gate::sent(permit held) {
+  const time_point now = clock_.now();
+  window_of(held.lane).sent(held.slot, now);
+  meter_.count(now);  // an attempt that reached nobody is none
+  changed(held.lane);
+}
+
+void start_gate::answered(permit held) {
+  window_of(held.lane).answered(held.slot, clock_.now());
+  changed(held.lane);
+}
+
+void start_gate::used(permit held, std::uint64_t tokens) {
+  window_of(held.lane).correct(held.slot, tokens, clock_.now());
+  if (window_of(held.lane).is_behind()) catch_up_later();
+}
+
+// The lane's window was told something.
+void start_gate::changed(std::size_t lane) {
+  if (window_of(lane).is_behind()) catch_up_later();
+  wake_next();
+}
+
+void start_gate::leave(permit held, bool sent_nothing) {
+  rate_limiter& window = window_of(held.lane);
+  if (sent_nothing) {
+    window.cancel(held.slot, clock_.now());
+  } else {
+    window.sent(held.slot, clock_.now());  // it may have ended before its last byte was sent
+  }
+  window.done(held.slot);
+  --lanes_[held.lane].in_flight;
+  if (held.trial) --lanes_[held.lane].trials;
+  --in_flight_;
+  if (closed_ && in_flight_ == 0) stop_alarms();
+  changed(held.lane);
+}
+
+void start_gate::pause(time_point until, std::size_t lane) {
+  window_of(lane).pause(until, clock_.now());
+  if (window_of(lane).is_behind()) catch_up_later();
+}
+
+time_point start_gate::paused_until(std::size_t lane) {
+  return window_of(lane).paused_until(clock_.now());
+}
+
+void start_gate::space(duration gap, std::size_t lane) noexcept {
+  lanes_[lane].gap = gap;
+  for (const lane_state& other : lanes_) {
+    if (other.window == lanes_[lane].window) gap = std::max(gap, other.gap);
+  }
+  window_of(lane).space(gap);
+}
+
+void start_gate::one_at_a_time(bool on, std::size_t lane) {
+  lanes_[lane].trial = on;
+  wake_next();
+}
+
+void start_gate::limit_in_flight(std::size_t most, std::size_t lane) {
+  lanes_[lane].most = most;
+  wake_next();
+}
+
+void start_gate::set_open(std::size_t lane, bool open) {
+  lanes_[lane].open = open;
+  wake_next();
+}
+
+void start_gate::close() {
+  closed_ = true;
+  stop_alarms();
+  if (in_flight_ > 0) catch_up_later();
+  called_ += line_.size();
+  wanted_tokens_.clear();
+  line_.wake_all();
+}
+
+void start_gate::stop_alarms() {
+  // An event loop ends when no call is left.
+  if (alarm_ != 0) clock_.cancel(std::exchange(alarm_, 0));
+  if (catch_up_alarm_ != 0) clock_.cancel(std::exchange(catch_up_alarm_, 0));
+}
+
+start_gate::status start_gate::now() {
+  const time_point now = clock_.now();
+  status told;
+  told.in_flight = in_flight_;
+  told.waiting = line_.size();
+  told.started_last_minute = meter_.last_minute(now);
+  told.most_in_a_minute = meter_.most();
+  told.full = !has_place();
+  told.lanes_full = told.full && (concurrency_ == 0 || in_flight_ < concurrency_) &&
+                    std::any_of(lanes_.begin(), lanes_.end(),
+                                [](const lane_state& one) { return one.open && one.full(); });
+  if (line_.size() > 0) {
+    const time_point next = next_start(now);
+    const bool held_up = std::any_of(windows_.begin(), windows_.end(),
+                                     [](const rate_limiter& one) { return one.is_held_up(); });
+    if (!told.full && !held_up && next > now && next != time_point::max()) told.next_start = next;
+  }
+  return told;
+}
+
+}  // namespace sluice

@@ -1,0 +1,663 @@
+// The client on real sockets of this machine, with the clock and the resolver in the test's hands.
+#include "http/http_client.hpp"
+
+#include <gmock/gmock.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <zlib.h>
+
+#include <algorithm>
+
+#include "http/address_race.hpp"
+#include "support/manual_clock.hpp"
+
+namespace sluice {
+namespace {
+
+using namespace std::chrono_literals;
+namespace asio = boost::asio;
+using tcp = asio::ip::tcp;
+
+const asio::ip::address loopback = asio::ip::make_address("127.0.0.1");
+constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
+
+// Takes connections and answers each request with a word.
+class answering_server {
+ public:
+  explicit answering_server(asio::io_context& loop, const char* address = "127.0.0.1")
+      : acceptor_(loop, tcp::endpoint(asio::ip::make_address(address), 0)) {
+    asio::co_spawn(loop, accept(), asio::detached);
+  }
+  std::uint16_t port() const { return acceptor_.local_endpoint().port(); }
+  void close() { acceptor_.close(); }
+
+  int connections = 0;
+  bool closes_unanswered = false;  ///< what comes second on a connection
+  std::string reply = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+  std::vector<std::string> requests;
+
+ private:
+  asio::awaitable<void> accept() {
+    for (;;) {
+      auto [error, socket] = co_await acceptor_.async_accept(as_result);
+      if (error) co_return;
+      ++connections;
+      asio::co_spawn(acceptor_.get_executor(), answer(std::move(socket)), asio::detached);
+    }
+  }
+  asio::awaitable<void> answer(tcp::socket socket) {
+    std::string request;
+    for (int served = 0;; ++served) {
+      auto [cut, n] = co_await asio::async_read_until(socket, asio::dynamic_buffer(request),
+                                                      "\r\n\r\n", as_result);
+      if (cut) co_return;
+      requests.push_back(request);
+      if (closes_unanswered && served > 0) co_return;
+      request.clear();
+      co_await asio::async_write(socket, asio::buffer(reply), as_result);
+    }
+  }
+
+  tcp::acceptor acceptor_;
+};
+
+// A listener whose queue is full, so that the kernel lets whoever else comes wait for ever.
+class silent_address {
+ public:
+  explicit silent_address(asio::io_context& loop) : acceptor_(loop, tcp::v4()) {
+    acceptor_.bind(tcp::endpoint(loopback, 0));
+    acceptor_.listen(0);
+    for (int i = 0; i < 8; ++i) {
+      auto& filler = fillers_.emplace_back(loop);
+      filler.open(tcp::v4());
+      filler.non_blocking(true);
+      const auto address = acceptor_.local_endpoint();
+      ::connect(filler.native_handle(), address.data(), static_cast<socklen_t>(address.size()));
+    }
+  }
+  tcp::endpoint endpoint() const { return acceptor_.local_endpoint(); }
+
+ private:
+  tcp::acceptor acceptor_;
+  std::vector<tcp::socket> fillers_;
+};
+
+struct nothing_to_tell final : response_handler {
+  void on_sent() override {}
+  void on_head(openai::response_head head) override { status = head.status; }
+  openai::reply_reader::need on_body(std::string_view bytes) override {
+    body += bytes;
+    return openai::reply_reader::need::more;
+  }
+  int status = 0;
+  std::string body;
+};
+
+struct http_client_test : testing::Test {
+  asio::io_context loop{1};
+  test::manual_clock time;
+  std::string body;  // of the last reply
+
+  static constexpr http_client::outgoing an_embedding{"/v1/embeddings", "{}", "key", false};
+
+  exchange_end send(http_client& client, http_client::outgoing request = an_embedding) {
+    std::optional<exchange_end> told;
+    nothing_to_tell handler;
+    asio::co_spawn(
+        loop, [&]() -> asio::awaitable<void> { told = co_await client.exchange(request, handler); },
+        asio::detached);
+    loop.restart();
+    while (!told && loop.run_one() > 0) {
+    }
+    EXPECT_TRUE(told->end != exchange_end::how::complete || handler.status == 200);
+    body = handler.body;
+    return told.value_or(exchange_end{});
+  }
+  static relay_options at(std::uint16_t port, const std::string& host = "relay.example") {
+    relay_options relay;
+    relay.base_url = "http://" + host + ":" + std::to_string(port);
+    return relay;
+  }
+};
+
+TEST_F(http_client_test, a_connection_serves_until_it_is_old_and_then_the_name_is_asked_again) {
+  answering_server first(loop);
+  answering_server second(loop, "127.0.0.2");
+  std::string answer = "127.0.0.1";
+  int asked = 0;
+  relay_options relay = at(0);
+  const auto client = make_http_client(
+      loop, time, at(first.port()),
+      [&](const std::string& host, std::uint16_t, std::vector<tcp::endpoint>& found) {
+        EXPECT_EQ(host, "relay.example");
+        ++asked;
+        const auto port = answer == "127.0.0.1" ? first.port() : second.port();
+        found.emplace_back(asio::ip::make_address(answer), port);
+        return std::string();
+      });
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(send(*client).end, exchange_end::how::complete);
+  EXPECT_EQ(first.connections, 1);
+  EXPECT_EQ(asked, 1);
+
+  answer = "127.0.0.2";  // the name moves
+  time.advance(relay.connection_age / 2);
+  send(*client);
+  EXPECT_EQ(second.connections, 0) << "still young";
+  time.advance(relay.connection_age);
+  EXPECT_EQ(send(*client).end, exchange_end::how::complete);
+  EXPECT_EQ(first.connections, 1);
+  EXPECT_EQ(second.connections, 1);
+  EXPECT_EQ(asked, 2);
+}
+
+TEST_F(http_client_test, a_get_has_no_body_and_none_of_its_headers) {
+  answering_server server(loop);
+  auto relay = at(server.port(), "127.0.0.1");
+  relay.base_url += "/prefix/v1";
+  relay.api_key = "sk-0123456789abcdef";
+  const auto client = make_http_client(loop, time, relay);
+  const http_client::outgoing get{"/api/status?a=b", "", "", false, http_client::verb::get};
+  EXPECT_EQ(send(*client, get).end, exchange_end::how::complete);
+  ASSERT_EQ(server.requests.size(), 1U);
+  const auto& head = server.requests.front();
+  EXPECT_THAT(head, testing::StartsWith("GET /prefix/api/status?a=b HTTP/1.1\r\nHost: 127.0.0.1"));
+  EXPECT_THAT(head, testing::HasSubstr("\r\nAuthorization: Bearer sk-0123456789abcdef\r\n"));
+  EXPECT_THAT(head, testing::HasSubstr("\r\nAccept: application/json\r\n"));
+  for (const char* of_a_body : {"Content-Type", "Content-Length", "Idempotency-Key"}) {
+    EXPECT_THAT(head, testing::Not(testing::HasSubstr(of_a_body)));
+  }
+}
+
+TEST_F(http_client_test, requests_go_where_the_base_address_says) {
+  const http_client::outgoing get{"/v1/models", "", "", false, http_client::verb::get};
+  const struct {
+    const char* base;
+    http_client::outgoing request;
+    const char* line;
+  } rows[] = {
+      {"", an_embedding, "POST /v1/embeddings HTTP/1.1\r\n"},
+      {"/api/v3", an_embedding, "POST /api/v3/embeddings HTTP/1.1\r\n"},
+      {"/v1beta/openai/", an_embedding, "POST /v1beta/openai/embeddings HTTP/1.1\r\n"},
+      {"/api/v3/chat/completions", get, "GET /api/v3/models HTTP/1.1\r\n"},
+      {"/any/where?v=1#", an_embedding, "POST /any/where?v=1 HTTP/1.1\r\n"},
+      {"/api/v3/embeddings#", get, "GET /api/v3/models HTTP/1.1\r\n"},
+  };
+  for (const auto& row : rows) {
+    answering_server server(loop);
+    auto relay = at(server.port(), "127.0.0.1");
+    relay.base_url += row.base;
+    const auto client = make_http_client(loop, time, relay);
+    EXPECT_EQ(send(*client, row.request).end, exchange_end::how::complete);
+    ASSERT_EQ(server.requests.size(), 1U);
+    EXPECT_THAT(server.requests.front(), testing::StartsWith(row.line)) << row.base;
+    client->abort();
+    server.close();
+  }
+}
+
+TEST_F(http_client_test, a_stream_is_asked_for_as_it_is) {
+  answering_server server(loop);
+  const auto client = make_http_client(loop, time, at(server.port(), "127.0.0.1"));
+  send(*client, {"/v1/chat/completions", "{}", "key", true});
+  ASSERT_EQ(server.requests.size(), 1U);
+  EXPECT_THAT(server.requests.front(), testing::HasSubstr("\r\nAccept-Encoding: identity\r\n"));
+}
+
+// What curl takes, and no connection serves twice behind it.
+TEST_F(http_client_test, a_framing_that_is_not_to_the_letter_is_read_and_its_connection_left) {
+  const std::string chunks = "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n";
+  const struct {
+    const char* name;
+    std::string head;
+    std::string body;
+    bool reused = false;
+    std::string before = {};
+  } rows[] = {
+      {"to the letter", "Transfer-Encoding: chunked\r\n", chunks, true},
+      {"with an extension", "Transfer-Encoding: chunked\r\n", "b;a=b\r\nhello world\r\n0\r\n\r\n",
+       true},
+      {"an equal length twice, which the parser takes",
+       "Content-Length: 11\r\nContent-Length: 11\r\n", "hello world", true},
+      {"a length beside chunks", "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", chunks},
+      {"chunks beside a length", "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n", chunks},
+      {"chunked twice", "Transfer-Encoding: chunked, chunked\r\n", chunks},
+      {"chunked in two fields", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+       chunks},
+      {"a blank before the colon", "Content-Length : 11\r\n", "hello world"},
+      {"blanks behind a size", "Transfer-Encoding: chunked\r\n",
+       "b  \r\nhello world\r\n0  \r\n\r\n"},
+      {"sizes that end in LF", "Transfer-Encoding: chunked\r\n", "b\nhello world\n0\n\n"},
+      {"an odd extension in the middle", "Transfer-Encoding: chunked\r\n",
+       "5\r\nhello\r\n6 ; =\r\n world\r\n0\r\n\r\n"},
+      {"an odd trailer", "Transfer-Encoding: chunked\r\n",
+       "b\r\nhello world\r\n0\r\nno field\r\n\r\n"},
+      {"a folded field, which the parser takes, too", "X: y\r\n z\r\nContent-Length: 11\r\n",
+       "hello world", true},
+      {"empty lines before the head", "Content-Length: 11\r\n", "hello world", false, "\r\n\n"},
+  };
+  for (const auto& row : rows) {
+    answering_server server(loop);
+    server.reply = row.before + "HTTP/1.1 200 OK\r\n" + row.head + "\r\n" + row.body;
+    const auto client = make_http_client(loop, time, at(server.port(), "127.0.0.1"));
+    for (int i = 0; i < 2; ++i) {
+      const exchange_end end = send(*client);
+      EXPECT_EQ(end.end, exchange_end::how::complete) << row.name << ": " << end.message;
+      EXPECT_EQ(body, "hello world") << row.name;
+    }
+    EXPECT_EQ(server.connections, row.reused ? 1 : 2) << row.name;
+    client->abort();
+    server.close();
+  }
+}
+
+TEST_F(http_client_test, a_framing_that_means_nothing_is_broken) {
+  for (const std::string head :
+       {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nContent-Length: five\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "HTTP/9.9 200 OK\r\n\r\n",
+        "SSH-2.0-OpenSSH_9.2\r\n"}) {
+    answering_server server(loop);
+    server.reply = head;
+    const auto client = make_http_client(loop, time, at(server.port(), "127.0.0.1"));
+    const exchange_end end = send(*client);
+    EXPECT_EQ(end.end, exchange_end::how::broken) << head;
+    EXPECT_THAT(end.message, testing::HasSubstr("not HTTP")) << head;
+    client->abort();
+    server.close();
+  }
+}
+
+TEST_F(http_client_test, a_get_that_met_a_dying_connection_is_sent_again_and_a_post_is_not) {
+  const http_client::outgoing get{"/api/status", "", "", false, http_client::verb::get};
+  for (const auto& request : {get, an_embedding}) {
+    answering_server server(loop);
+    server.closes_unanswered = true;
+    const auto client = make_http_client(loop, time, at(server.port(), "127.0.0.1"));
+    EXPECT_EQ(send(*client, request).end, exchange_end::how::complete);
+    const bool gets = request.method == http_client::verb::get;
+    EXPECT_EQ(send(*client, request).end,
+              gets ? exchange_end::how::complete : exchange_end::how::broken);
+    EXPECT_EQ(server.connections, gets ? 2 : 1);
+    EXPECT_EQ(server.requests.size(), gets ? 3U : 2U);
+    client->abort();
+    server.close();
+  }
+}
+
+TEST_F(http_client_test, while_names_cannot_be_looked_up_what_was_known_serves) {
+  answering_server server(loop);
+  std::string fault = "Temporary failure in name resolution";
+  relay_options relay = at(server.port());
+  const auto client = make_http_client(
+      loop, time, relay,
+      [&](const std::string&, std::uint16_t port, std::vector<tcp::endpoint>& found) {
+        if (fault.empty()) found.emplace_back(loopback, port);
+        return fault;
+      });
+  const auto unknown = send(*client);
+  EXPECT_EQ(unknown.end, exchange_end::how::unreachable);
+  EXPECT_FALSE(unknown.sent_any);
+  EXPECT_THAT(unknown.message, testing::HasSubstr(fault));
+  EXPECT_THAT(unknown.message, testing::HasSubstr("relay.example"));
+
+  fault.clear();
+  EXPECT_EQ(send(*client).end, exchange_end::how::complete);
+  fault = "Temporary failure in name resolution";
+  time.advance(2 * relay.connection_age);
+  EXPECT_EQ(send(*client).end, exchange_end::how::complete);
+  EXPECT_EQ(server.connections, 2);
+}
+
+// What a relay sent while the program stood still has not been read yet when the alarms ring.
+struct standstill_test : http_client_test {
+  asio::io_context relays{1};
+  tcp::acceptor acceptor{relays, tcp::endpoint(loopback, 0)};
+  tcp::socket relay{relays};
+  std::unique_ptr<http_client> client;
+  nothing_to_tell handler;
+  std::optional<exchange_end> told;
+
+  // As far as the whole request having come to the relay.
+  void ask(bool streamed) {
+    client = make_http_client(loop, time, at(acceptor.local_endpoint().port(), "127.0.0.1"));
+    asio::co_spawn(
+        loop,
+        [this, streamed]() -> asio::awaitable<void> {
+          told =
+              co_await client->exchange({"/v1/chat/completions", "{}", "key", streamed}, handler);
+        },
+        asio::detached);
+    loop.restart();
+    while (loop.poll() > 0) {
+    }
+    relay = acceptor.accept();
+    relay.non_blocking(true);
+    std::string request;
+    while (!request.ends_with("\r\n\r\n{}")) {
+      loop.restart();
+      loop.run_one_for(10ms);
+      std::array<char, 4096> piece{};
+      boost::system::error_code none_yet;
+      request.append(piece.data(), relay.read_some(asio::buffer(piece), none_yet));
+    }
+    relay.non_blocking(false);
+  }
+  void says(const std::string& bytes) { asio::write(relay, asio::buffer(bytes)); }
+  void read_on() {
+    loop.restart();
+    while (!told && loop.run_one_for(10ms) > 0) {
+    }
+  }
+  static constexpr const char* chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+};
+
+TEST_F(standstill_test, a_reply_that_came_meanwhile_counts_whatever_deadline_has_passed) {
+  const struct {
+    const char* deadline;
+    bool streamed;
+    std::string before;  // the standstill
+    std::string meanwhile;
+  } rows[] = {
+      {"--first-byte-timeout", true, "", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"},
+      {"--idle-timeout", true, chunked, "5\r\nhello\r\n0\r\n\r\n"},
+      {"--timeout", false, "", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"},
+  };
+  for (const auto& row : rows) {
+    ask(row.streamed);
+    says(row.before);
+    read_on();
+    says(row.meanwhile);
+    time.stand_still(1h);
+    read_on();
+    ASSERT_TRUE(told.has_value()) << row.deadline;
+    EXPECT_EQ(told->end, exchange_end::how::complete) << row.deadline << ": " << told->message;
+    EXPECT_EQ(handler.body, "hello") << row.deadline;
+    client->abort();
+    told.reset();
+    handler = {};
+  }
+}
+
+TEST_F(standstill_test, the_rest_of_a_reply_may_come_behind_it) {
+  ask(true);
+  says(chunked + std::string("2\r\nhe\r\n"));
+  time.stand_still(1h);
+  read_on();
+  EXPECT_FALSE(told.has_value());
+  says("3\r\nllo\r\n0\r\n\r\n");
+  read_on();
+  ASSERT_TRUE(told.has_value());
+  EXPECT_EQ(told->end, exchange_end::how::complete) << told->message;
+  EXPECT_EQ(handler.body, "hello");
+}
+
+TEST_F(standstill_test, a_relay_that_stays_silent_behind_it_runs_into_its_deadline) {
+  ask(true);
+  time.stand_still(1h);
+  read_on();
+  EXPECT_FALSE(told.has_value());
+  time.advance(119s);
+  read_on();
+  EXPECT_FALSE(told.has_value());
+  time.advance(1s);
+  read_on();
+  ASSERT_TRUE(told.has_value());
+  EXPECT_EQ(told->end, exchange_end::how::timed_out);
+  EXPECT_EQ(told->message, "--first-byte-timeout passed");
+}
+
+TEST_F(standstill_test, what_has_come_is_read_before_an_alarm_in_time_cuts) {
+  ask(true);
+  says("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+  time.advance(120s);  // the loop has not turned since
+  read_on();
+  ASSERT_TRUE(told.has_value());
+  EXPECT_EQ(told->end, exchange_end::how::complete) << told->message;
+}
+
+std::string gzip(std::string_view text) {
+  constexpr int form = 15 + 16;
+  z_stream packer{};
+  deflateInit2(&packer, Z_BEST_COMPRESSION, Z_DEFLATED, form, 8, Z_DEFAULT_STRATEGY);
+  std::string packed(deflateBound(&packer, text.size()), '\0');
+  packer.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
+  packer.avail_in = static_cast<uInt>(text.size());
+  packer.next_out = reinterpret_cast<Bytef*>(packed.data());
+  packer.avail_out = static_cast<uInt>(packed.size());
+  deflate(&packer, Z_FINISH);
+  packed.resize(packer.total_out);
+  deflateEnd(&packer);
+  return packed;
+}
+
+// Two replies that together are more than there is memory for.
+struct memory_test : http_client_test {
+  struct keeper final : response_handler {
+    void on_sent() override {}
+    void on_head(openai::response_head) override {}
+    openai::reply_reader::need on_body(std::string_view bytes) override {
+      body += bytes;
+      most = std::max(most, body.size());
+      return openai::reply_reader::need::more;
+    }
+    std::size_t held() const override { return body.size(); }
+    std::string body;
+    std::size_t most = 0;
+  };
+  struct asked {
+    keeper handler;
+    std::optional<exchange_end> told;
+  };
+
+  static constexpr std::size_t large = 4 << 20;
+  answering_server server{loop};
+  std::shared_ptr<reply_memory> memory = std::make_shared<reply_memory>(large);
+  std::unique_ptr<http_client> client;
+
+  memory_test() {
+    server.reply = "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(large) + "\r\n\r\n" +
+                   std::string(large, 'x');
+    client = make_http_client(loop, time, at(server.port(), "127.0.0.1"),
+                              name_lookup::system_resolver, memory);
+  }
+  void ask(asked& by) {
+    asio::co_spawn(
+        loop,
+        [this, &by]() -> asio::awaitable<void> {
+          by.told = co_await client->exchange(an_embedding, by.handler);
+        },
+        asio::detached);
+  }
+  void turn() {
+    loop.restart();
+    while (loop.run_one_for(20ms) > 0) {
+    }
+  }
+};
+
+TEST_F(memory_test, one_reply_is_read_to_its_end_while_the_others_wait) {
+  std::array<asked, 4> all;
+  for (asked& each : all) ask(each);
+  turn();
+  const auto ended = [&] {
+    return std::count_if(all.begin(), all.end(), [](const asked& a) { return a.told.has_value(); });
+  };
+  EXPECT_EQ(ended(), 1) << "its memory counts until it is given back";
+  EXPECT_LT(memory->total(), 2 * large);
+  for (int i = 1; i <= 4; ++i) {
+    EXPECT_EQ(ended(), i);
+    for (asked& each : all) {
+      if (!each.told) continue;
+      EXPECT_EQ(each.told->end, exchange_end::how::complete) << each.told->message;
+      EXPECT_EQ(each.handler.most, large);
+      each.told->memory.reset();
+    }
+    turn();
+  }
+  EXPECT_EQ(memory->total(), 0U);
+  client->abort();
+  server.close();
+}
+
+TEST_F(memory_test, a_wait_for_it_is_no_silence_of_the_relay) {
+  asked first;
+  asked second;
+  ask(first);
+  ask(second);
+  turn();
+  asked& waits = first.told ? second : first;
+  asked& ended = first.told ? first : second;
+  ASSERT_TRUE(ended.told.has_value());
+  ASSERT_FALSE(waits.told.has_value());
+  time.advance(1h);
+  turn();
+  EXPECT_FALSE(waits.told.has_value());
+  ended.told->memory.reset();
+  turn();
+  ASSERT_TRUE(waits.told.has_value());
+  EXPECT_EQ(waits.told->end, exchange_end::how::complete) << waits.told->message;
+  client->abort();
+  server.close();
+}
+
+TEST_F(memory_test, who_waits_for_it_can_be_called_off) {
+  asked first;
+  asked second;
+  ask(first);
+  ask(second);
+  turn();
+  asked& waits = first.told ? second : first;
+  client->abort();
+  turn();
+  ASSERT_TRUE(waits.told.has_value());
+  EXPECT_EQ(waits.told->message, "interrupted");
+  server.close();
+}
+
+TEST_F(memory_test, what_is_packed_is_unpacked_as_far_as_there_is_room) {
+  memory = std::make_shared<reply_memory>(1 << 20);
+  client = make_http_client(loop, time, at(server.port(), "127.0.0.1"),
+                            name_lookup::system_resolver, memory);
+  const std::string packed = gzip(std::string(2 * large, 'x'));
+  server.reply = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: " +
+                 std::to_string(packed.size()) + "\r\n\r\n" + packed;
+  asked first;
+  asked second;
+  ask(first);
+  ask(second);
+  turn();
+  asked& waits = first.told ? second : first;
+  asked& ended = first.told ? first : second;
+  ASSERT_TRUE(ended.told.has_value());
+  EXPECT_EQ(ended.handler.body.size(), 2 * large);
+  EXPECT_FALSE(waits.told.has_value());
+  EXPECT_LT(waits.handler.body.size(), std::size_t{2} << 20);
+  ended.told->memory.reset();
+  turn();
+  ASSERT_TRUE(waits.told.has_value());
+  EXPECT_EQ(waits.told->end, exchange_end::how::complete) << waits.told->message;
+  EXPECT_EQ(waits.handler.body.size(), 2 * large);
+  client->abort();
+  server.close();
+}
+
+struct address_race_test : http_client_test {
+  connection link{loop, time, nullptr};
+
+  boost::system::error_code race(const std::vector<tcp::endpoint>& addresses,
+                                 const std::function<void()>& meanwhile) {
+    std::optional<boost::system::error_code> outcome;
+    asio::co_spawn(
+        loop,
+        [&]() -> asio::awaitable<void> {
+          outcome = co_await connect_to_any(link, time, addresses);
+        },
+        asio::detached);
+    loop.poll();
+    meanwhile();
+    loop.restart();
+    while (!outcome && loop.run_one() > 0) {
+    }
+    EXPECT_EQ(time.calls_to_come(), 0U) << "nothing is tried any more";
+    return outcome.value_or(asio::error::timed_out);
+  }
+};
+
+TEST_F(address_race_test, an_address_that_stays_silent_costs_a_quarter_of_a_second) {
+  const silent_address silent(loop);
+  answering_server server(loop);
+  const tcp::endpoint good(loopback, server.port());
+  const auto before = time.now();
+  EXPECT_FALSE(race({silent.endpoint(), silent.endpoint(), good}, [&] {
+    while (time.run_next()) loop.poll();
+  }));
+  EXPECT_EQ(link.socket.remote_endpoint(), good);
+  EXPECT_EQ(time.now() - before, 2 * race_delay);
+  server.close();
+}
+
+TEST_F(address_race_test, an_address_that_refuses_costs_nothing) {
+  answering_server gone(loop);
+  const tcp::endpoint refusing(loopback, gone.port());
+  gone.close();
+  answering_server server(loop);
+  EXPECT_FALSE(race({refusing, refusing, {loopback, server.port()}}, [] {}));
+  EXPECT_EQ(link.socket.remote_endpoint().port(), server.port());
+  server.close();
+}
+
+TEST_F(address_race_test, when_all_refuse_the_last_reason_stands) {
+  answering_server gone(loop);
+  const tcp::endpoint refusing(loopback, gone.port());
+  gone.close();
+  EXPECT_EQ(race({refusing, refusing}, [] {}), asio::error::connection_refused);
+  EXPECT_EQ(race(std::vector<tcp::endpoint>(), [] {}), asio::error::host_not_found);
+}
+
+TEST_F(address_race_test, a_deadline_or_an_abort_ends_it) {
+  const silent_address silent(loop);
+  link.limit.set(10s, "--connect-timeout");
+  EXPECT_TRUE(race({silent.endpoint(), silent.endpoint()}, [&] { time.advance(10s); }));
+  EXPECT_EQ(link.first_cause("?"), "--connect-timeout passed");
+
+  connection other(loop, time, nullptr);
+  const std::vector<tcp::endpoint> addresses{silent.endpoint()};
+  std::optional<boost::system::error_code> outcome;
+  asio::co_spawn(
+      loop,
+      [&]() -> asio::awaitable<void> { outcome = co_await connect_to_any(other, time, addresses); },
+      asio::detached);
+  loop.restart();
+  loop.poll();
+  other.abort();
+  loop.restart();
+  loop.poll();
+  EXPECT_TRUE(outcome.has_value());
+  EXPECT_EQ(other.first_cause("?"), "interrupted");
+}
+
+TEST(address_race, families_take_turns) {
+  const auto of = [](const char* text) { return tcp::endpoint(asio::ip::make_address(text), 443); };
+  EXPECT_THAT(
+      in_racing_order({of("::1"), of("::2"), of("::3"), of("10.0.0.1"), of("10.0.0.2")}),
+      testing::ElementsAre(of("::1"), of("10.0.0.1"), of("::2"), of("10.0.0.2"), of("::3")));
+  EXPECT_THAT(in_racing_order({of("10.0.0.1"), of("::1"), of("::2")}),
+              testing::ElementsAre(of("10.0.0.1"), of("::1"), of("::2")));
+  EXPECT_THAT(in_racing_order({}), testing::IsEmpty());
+}
+
+}  // namespace
+}  // namespace sluice

@@ -1,0 +1,187 @@
+#include "jobs/audit.hpp"
+
+#include <gmock/gmock.h>
+
+#include <string>
+
+namespace sluice {
+namespace {
+
+// Counts known from tiktoken: 14 tokens of cl100k_base, 7 of o200k_base.
+const std::string nine_hanzi = "鲁迅为什么打周树人";
+constexpr std::int64_t of_cl100k = 14;
+constexpr std::int64_t of_o200k = 7;
+constexpr std::int64_t frame = 7;  // of a chat with one message
+
+request chat_request(const std::string& model, const std::string& more = {}) {
+  request asked;
+  asked.model = model;
+  asked.body = R"({"model":")" + model + R"(","messages":[{"role":"user","content":")" +
+               nine_hanzi + R"("}])" + more + "}";
+  return asked;
+}
+
+std::string chat_reply(const std::string& message) {
+  return R"({"choices":[{"index":0,"message":)" + message + R"(,"finish_reason":"stop"}]})";
+}
+
+std::string saying(const std::string& text, const std::string& more = {}) {
+  return chat_reply(R"({"role":"assistant","content":")" + text + "\"" + more + "}");
+}
+
+audited_request audited(const request& asked, const token_usage& usage, const std::string& reply) {
+  return audit_reply(audit_prompt(asked), asked.model, usage, reply);
+}
+
+TEST(audit, each_model_is_counted_by_its_own_tokenizer) {
+  const struct {
+    const char* model;
+    std::int64_t tokens;
+  } rows[] = {{"gpt-4", of_cl100k}, {"gpt-4o-mini", of_o200k}};
+  for (const auto& row : rows) {
+    SCOPED_TRACE(row.model);
+    const auto found = audited(chat_request(row.model), {frame + row.tokens, 0, row.tokens, 0},
+                               saying(nine_hanzi));
+    ASSERT_TRUE(found.prompt && found.completion);
+    EXPECT_EQ(found.prompt->counted, frame + row.tokens);
+    EXPECT_EQ(found.completion->counted, row.tokens);
+    EXPECT_EQ(found.excess_tokens(), 0);
+  }
+}
+
+TEST(audit, what_is_reported_beyond_the_count_is_excess) {
+  const token_usage told{frame + of_o200k + 20, 0, of_o200k + 30, 0};
+  const auto found = audited(chat_request("gpt-4o"), told, saying(nine_hanzi));
+  EXPECT_EQ(found.prompt->excess(), 20);
+  // The end of the reply may have been a token.
+  EXPECT_EQ(found.completion->counted, of_o200k + 1);
+  EXPECT_EQ(found.completion->excess(), 29);
+  EXPECT_EQ(found.excess_tokens(), 49);
+  const token_price price{*usd::parse("0.0000025"), *usd::parse("0.00000125"),
+                          *usd::parse("0.00001")};
+  EXPECT_EQ(excess_cost(found, told, price).to_string(), "0.00034");
+}
+
+TEST(audit, a_side_that_is_told_too_low_hides_nothing_of_the_other) {
+  const auto found = audited(chat_request("gpt-4o"), {1, 0, of_o200k + 30, 0}, saying(nine_hanzi));
+  EXPECT_EQ(found.excess_tokens(), 29);
+}
+
+TEST(audit, the_excess_costs_what_the_counts_would_not_have) {
+  const token_price price{*usd::parse("0.000002"), *usd::parse("0.000001"), *usd::parse("0.00001")};
+  // Of 114 tokens 110 were cached; 14 there were, so that no more than 14 can have been.
+  const token_usage told{frame + of_o200k + 100, 110, 0, 0};
+  const auto found = audited(chat_request("gpt-4o"), told, saying(""));
+  EXPECT_EQ(found.excess_tokens(), 100);
+  // Told: 4 fresh and 110 cached; due: 14 cached.
+  EXPECT_EQ(excess_cost(found, told, price).to_string(), "0.000104");
+  EXPECT_EQ(
+      excess_cost(audited(chat_request("gpt-4o"), {1, 0, 1, 0}, saying("")), {1, 0, 1, 0}, price),
+      usd{});
+}
+
+TEST(audit, reasoning_is_left_out_of_both_sides) {
+  const auto found =
+      audited(chat_request("o3-mini"), {14, 0, 500 + of_o200k, 500}, saying(nine_hanzi));
+  EXPECT_EQ(found.prompt_gap, audit_gap::prompt_estimated);
+  ASSERT_TRUE(found.completion);
+  EXPECT_EQ(found.completion->reported, of_o200k);
+  EXPECT_EQ(found.excess_tokens(), 0);
+}
+
+TEST(audit, every_choice_is_counted_and_may_have_an_end) {
+  const std::string two = R"({"choices":[{"message":{"content":")" + nine_hanzi +
+                          R"("}},{"message":{"content":")" + nine_hanzi + R"("}}]})";
+  const auto found = audited(chat_request("gpt-4o"), {14, 0, 2 * of_o200k + 5, 0}, two);
+  EXPECT_EQ(found.completion->counted, 2 * of_o200k + 2);
+  EXPECT_EQ(found.completion->excess(), 3);
+}
+
+TEST(audit, the_other_endpoints) {
+  request asked;
+  asked.model = "davinci-002";
+  asked.target = endpoint::completions;
+  asked.body = R"({"model":"davinci-002","prompt":")" + nine_hanzi + R"("})";
+  auto found = audited(asked, {of_cl100k, 0, of_cl100k, 0},
+                       R"({"choices":[{"text":")" + nine_hanzi + R"(","index":0}]})");
+  EXPECT_EQ(found.prompt->counted, of_cl100k);
+  EXPECT_EQ(found.completion->counted, of_cl100k);
+
+  asked.model = "text-embedding-3-small";
+  asked.target = endpoint::embeddings;
+  asked.body = R"({"input":[")" + nine_hanzi + R"(",")" + nine_hanzi + R"("]})";
+  found = audited(asked, {2 * of_cl100k + 4, 0, 0, 0}, R"({"data":[]})");
+  EXPECT_EQ(found.prompt->excess(), 4);
+  EXPECT_FALSE(found.completion);
+  EXPECT_EQ(found.completion_gap, audit_gap::none);
+
+  asked.model = "gpt-4o";
+  asked.target = endpoint::responses;
+  asked.body = R"({"input":"hi"})";
+  found = audited(asked, {8, 0, of_o200k + 11, 0},
+                  R"({"output":[{"type":"message","content":[{"type":"output_text","text":")" +
+                      nine_hanzi + R"("}]}]})");
+  EXPECT_EQ(found.prompt_gap, audit_gap::prompt_estimated);
+  EXPECT_EQ(found.completion->excess(), 10);
+}
+
+TEST(audit, prompts_that_cannot_be_counted) {
+  const struct {
+    const char* why;
+    request asked;
+    audit_gap expected;
+  } rows[] = {
+      {"a tokenizer that is not known", chat_request("deepseek-chat"),
+       audit_gap::unknown_vocabulary},
+      {"functions",
+       chat_request("gpt-4o", R"(,"tools":[{"type":"function","function":{"name":"f"}}])"),
+       audit_gap::prompt_estimated},
+      {"an image",
+       [] {
+         request asked = chat_request("gpt-4o");
+         asked.body =
+             R"({"messages":[{"role":"user","content":[{"type":"text","text":"what is it"},)"
+             R"({"type":"image_url","image_url":{"url":"https://x/y.png"}}]}]})";
+         return asked;
+       }(),
+       audit_gap::prompt_not_text},
+  };
+  for (const auto& row : rows) {
+    SCOPED_TRACE(row.why);
+    const auto found = audited(row.asked, {1000, 0, 1000, 0}, saying("x"));
+    EXPECT_FALSE(found.prompt);
+    EXPECT_EQ(found.prompt_gap, row.expected);
+  }
+}
+
+TEST(audit, replies_that_cannot_be_counted) {
+  const struct {
+    const char* why;
+    std::string more;
+    std::string reply;
+    audit_gap expected;
+  } rows[] = {
+      {"a call of a function", "",
+       chat_reply(R"({"content":null,"tool_calls":[{"id":"c","function":{"name":"f"}}]})"),
+       audit_gap::completion_not_text},
+      {"a character that was cut", "", saying("half \xEF\xBF\xBD"), audit_gap::completion_not_text},
+      {"no choice", "", "{}", audit_gap::completion_not_text},
+      {"what ended it is not shown", R"(,"stop":"END")", saying("x"),
+       audit_gap::completion_not_shown},
+      {"a prediction that was thrown away", R"(,"prediction":{"type":"content","content":"y"})",
+       saying("x"), audit_gap::completion_not_shown},
+      {"thoughts that are not told apart", "", saying("x", R"(,"reasoning_content":"hm")"),
+       audit_gap::reasoning_not_told},
+  };
+  for (const auto& row : rows) {
+    SCOPED_TRACE(row.why);
+    const auto found = audited(chat_request("gpt-4o", row.more), {14, 0, 900, 0}, row.reply);
+    EXPECT_FALSE(found.completion);
+    EXPECT_EQ(found.completion_gap, row.expected);
+  }
+  const auto thinker = audited(chat_request("gpt-5"), {14, 0, 900, 0}, saying("x"));
+  EXPECT_EQ(thinker.completion_gap, audit_gap::reasoning_not_told);
+}
+
+}  // namespace
+}  // namespace sluice

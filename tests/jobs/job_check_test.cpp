@@ -1,0 +1,149 @@
+#include "jobs/job_check.hpp"
+
+#include <gmock/gmock.h>
+
+#include <set>
+
+#include "jobs/job_reader.hpp"
+#include "support/temp_dir.hpp"
+
+namespace sluice {
+namespace {
+
+using testing::HasSubstr;
+
+std::string line(const std::string& id, const std::string& model, const std::string& content,
+                 const std::string& more = R"(,"max_tokens":10)") {
+  return R"({"custom_id":")" + id + R"(","model":")" + model +
+         R"(","messages":[{"role":"user","content":")" + content + "\"}]" + more + "}\n";
+}
+
+struct job_check_test : testing::Test {
+  test::temp_dir dir;
+  job_options lines;
+  relay_prices prices{price_table::built_in()};
+  std::optional<std::int64_t> assumed;
+  unsigned threads = 2;
+  std::vector<checked_request> seen;
+
+  job_check check(const std::string& job) {
+    seen.clear();
+    return check_job(dir.write("x.jsonl", job), {lines, prices, assumed, threads},
+                     [this](const checked_request& request) { seen.push_back(request); });
+  }
+};
+
+TEST_F(job_check_test, sums_up_what_its_requests_take) {
+  const auto told = check(line("a", "gpt-4o", "hello world") + line("b", "gpt-4", "hello") +
+                          line("c", "gpt-4o", "hello"));
+  EXPECT_EQ(told.lines(), 3U);
+  EXPECT_EQ(told.good(), 3U);
+  EXPECT_TRUE(told.bad_lines().empty());
+  EXPECT_EQ(told.most_completion_tokens(), 30U);
+  ASSERT_EQ(seen.size(), 3U);
+  EXPECT_EQ(told.prompt_tokens(),
+            seen[0].prompt.tokens + seen[1].prompt.tokens + seen[2].prompt.tokens);
+  EXPECT_EQ(told.models().at("gpt-4o").requests, 2U);
+  EXPECT_EQ(told.models().at("gpt-4o").prompt_tokens,
+            seen[0].prompt.tokens + seen[2].prompt.tokens);
+  const auto cost = [](const char* price, std::uint64_t tokens) {
+    return *usd::parse(price) * static_cast<std::int64_t>(tokens);
+  };
+  const usd prompts = cost("0.0000025", told.models().at("gpt-4o").prompt_tokens) +
+                      cost("0.00003", told.models().at("gpt-4").prompt_tokens);
+  EXPECT_EQ(told.prompt_cost(), prompts);
+  EXPECT_EQ(told.most_cost(), prompts + cost("0.00001", 20) + cost("0.00006", 10));
+}
+
+TEST_F(job_check_test, tells_each_request_in_order_whatever_the_threads) {
+  std::string job;
+  for (int i = 0; i < 3000; ++i) {  // several blocks
+    job += line("r" + std::to_string(i), "gpt-4o", std::string(1000, 'x'));
+  }
+  std::set<std::uint64_t> sums;
+  for (const unsigned many : {1U, 2U, 7U}) {
+    threads = many;
+    sums.insert(check(job).prompt_tokens());
+    ASSERT_EQ(seen.size(), 3000U);
+    for (std::size_t i = 0; i < seen.size(); ++i) {
+      ASSERT_EQ(seen[i].line, i + 1);
+      ASSERT_EQ(seen[i].custom_id, "r" + std::to_string(i));
+    }
+  }
+  EXPECT_EQ(sums.size(), 1U);
+}
+
+TEST_F(job_check_test, finds_the_bad_lines_that_a_run_finds) {
+  lines.max_line_bytes = 200;
+  const std::string job = line("a", "gpt-4o", "hi") + "\n{oops\n" + line("a", "gpt-4o", "twice") +
+                          "[]\n" + line("b", "gpt-4o", std::string(300, 'x')) +
+                          R"({"method":"GET","url":"/v1/chat/completions","body":{}})" + "\n" +
+                          line("c", "gpt-4o", "good");
+  const auto told = check(job);
+  std::vector<std::pair<std::uint64_t, std::string>> bad;
+  for (const auto& each : told.bad_lines()) bad.emplace_back(each.line, told.message_of(each));
+  std::vector<std::pair<std::uint64_t, std::string>> expected;
+  std::set<std::string> ids;
+  job_reader reader(dir / "x.jsonl", lines);
+  while (const auto next = reader.next()) {
+    if (!*next) {
+      expected.emplace_back(next->error().line, next->error().message);
+    } else if (!ids.insert((*next)->custom_id).second) {
+      expected.emplace_back((*next)->line,
+                            duplicate_line((*next)->line, (*next)->custom_id).message);
+    }
+  }
+  EXPECT_EQ(bad, expected);
+  EXPECT_EQ(told.lines(), 7U) << "blank lines are none";
+  EXPECT_EQ(told.good(), 2U);
+  EXPECT_EQ(told.bad_lines()[1].code, errc::duplicate_custom_id);
+}
+
+TEST_F(job_check_test, reads_no_further_than_the_limit) {
+  lines.limit = 2;
+  EXPECT_EQ(check(line("a", "gpt-4o", "x") + line("b", "gpt-4o", "x") + "{oops\n").lines(), 2U);
+}
+
+TEST_F(job_check_test, what_has_no_bound_or_no_price_is_not_summed_up) {
+  auto told = check(line("a", "gpt-4o", "x") + line("b", "nobody-knows", "x", ""));
+  EXPECT_FALSE(told.most_completion_tokens());
+  EXPECT_FALSE(told.most_cost());
+  EXPECT_TRUE(told.prompt_cost()) << "at least what is known";
+  ASSERT_TRUE(told.unbounded());
+  EXPECT_EQ(told.unbounded()->line, 2U);
+  EXPECT_THAT(told.unbounded()->why, HasSubstr("how long"));
+  EXPECT_TRUE(told.models().at("nobody-knows").rough);
+  EXPECT_FALSE(told.models().at("nobody-knows").exact);
+  EXPECT_FALSE(told.models().at("nobody-knows").priced);
+  EXPECT_TRUE(told.models().at("gpt-4o").priced);
+  EXPECT_FALSE(seen[1].encoding);
+  assumed = 100;
+  told = check(line("b", "nobody-knows", "x", ""));
+  EXPECT_EQ(told.most_completion_tokens(), 100U);
+  EXPECT_FALSE(told.prompt_cost());
+  EXPECT_FALSE(told.most_cost());
+}
+
+TEST_F(job_check_test, takes_as_long_as_the_tighter_limit_lets) {
+  const auto told = check(line("a", "gpt-4o", "x") + line("b", "gpt-4o", "x"));
+  EXPECT_FALSE(told.minutes_at(0, 0));
+  EXPECT_EQ(told.minutes_at(4, 0), 0.5);
+  const auto tokens = told.prompt_tokens() + 20;
+  EXPECT_EQ(told.minutes_at(0, tokens), 1);
+  EXPECT_EQ(told.minutes_at(4, tokens), 1);
+  EXPECT_EQ(told.minutes_at(1, tokens), 2);
+}
+
+TEST_F(job_check_test, a_job_without_a_line_is_refused) {
+  for (const char* job : {"", "\n \n"}) {
+    try {
+      check(job);
+      ADD_FAILURE();
+    } catch (const fatal_error& refusal) {
+      EXPECT_THAT(refusal.what(), HasSubstr("is empty"));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace sluice

@@ -1,0 +1,1234 @@
+// job_set and job_record: what a job is on files, and what running it again does.
+#include "sluice/job_set.hpp"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "money/cost_bound.hpp"
+#include "sluice/error.hpp"
+#include "support/faulty_files.hpp"
+#include "support/temp_dir.hpp"
+
+namespace sluice {
+namespace {
+
+using nlohmann::json;
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+std::string job_line(const std::string& id, const std::string& prompt = "hi") {
+  return R"({"custom_id":")" + id + R"(","model":"gpt-4o","messages":[{"role":"user","content":")" +
+         prompt + R"("}]})" + "\n";
+}
+
+failure passing(int status = 500) {
+  failure why;
+  why.http_status = status;
+  why.message = "trouble";
+  why.body = R"({"error":{"message":"trouble"}})";
+  return why;
+}
+
+failure permanent(int status = 400) {
+  failure why = passing(status);
+  why.kind = failure_class::permanent;
+  return why;
+}
+
+using outcome_of =
+    std::function<std::optional<boost::system::result<reply, failure>>(const request&)>;
+
+boost::system::result<reply, failure> answer() {
+  reply whole;
+  whole.body = R"({"choices":[{"index":0,"message":{"content":"hello"},"finish_reason":"stop"}]})";
+  whole.usage = token_usage{100, 0, 10, 0};
+  whole.finish_reasons = {{"stop", 1}};
+  return whole;
+}
+
+std::optional<boost::system::result<reply, failure>> succeed(const request&) {
+  return answer();
+}
+
+struct job_set_test : testing::Test {
+  test::temp_dir dir;
+  job_options lines;
+  output_options output;
+  price_table prices = price_table::built_in();
+
+  job_set_test() { output.durable = durability::none; }
+
+  std::unique_ptr<job_set> open(std::vector<std::string> names = {"x.jsonl"}) {
+    for (auto& name : names) name = dir / name;
+    return std::make_unique<job_set>(names, lines, output, prices);
+  }
+
+  /// Runs the jobs as an engine would; an outcome of nothing leaves the request pending. Gives the
+  /// ids that were sent.
+  std::vector<std::string> run(const outcome_of& outcome = succeed,
+                               std::vector<std::string> names = {"x.jsonl"}, bool crash = false) {
+    auto jobs = open(std::move(names));
+    std::vector<std::string> sent;
+    bool all = true;
+    while (auto next = jobs->next()) {
+      sent.push_back(next->custom_id);
+      auto told = outcome(*next);
+      if (!told) {
+        all = false;
+        continue;
+      }
+      jobs->attempt_started({next->job, next->custom_id, next->attempts + 1, next->most});
+      result finished;
+      finished.job = next->job;
+      finished.line = next->line;
+      finished.custom_id = next->custom_id;
+      finished.target = next->target;
+      finished.model = next->model;
+      finished.digest = next->digest;
+      finished.attempts = next->attempts + 1;
+      finished.streamed = next->streamed;
+      finished.started_at = 1.7e9;
+      finished.latency_ms = 100;
+      finished.retryable = !*told && told->error().kind == failure_class::passing;
+      finished.outcome = std::move(*told);
+      jobs->put(std::move(finished));
+    }
+    jobs->flush();
+    if (!crash) jobs->finish(all ? job_status::completed : job_status::interrupted, 1, 1);
+    return sent;
+  }
+
+  std::string refusal(const std::function<void()>& act) {
+    try {
+      act();
+    } catch (const fatal_error& thrown) {
+      EXPECT_EQ(thrown.why(), fatal_error::kind::cannot_start);
+      return thrown.what();
+    }
+    return "(not refused)";
+  }
+  std::string refused(std::vector<std::string> names = {"x.jsonl"}) {
+    return refusal([&] { open(std::move(names)); });
+  }
+
+  json totals(const std::string& stem = "x") const {
+    return json::parse(dir.read(stem + ".totals.json"));
+  }
+  std::vector<std::string> ids_in(const std::string& file) const {
+    std::vector<std::string> ids;
+    for (const auto& line : dir.lines(file)) ids.push_back(json::parse(line)["custom_id"]);
+    return ids;
+  }
+  void append(const std::string& file, const std::string& text) const {
+    std::ofstream(dir / file, std::ios::binary | std::ios::app) << text;
+  }
+};
+
+TEST_F(job_set_test, a_fresh_run_writes_one_line_for_each_request) {
+  dir.write("x.jsonl", job_line("a") + job_line("b") + job_line("c"));
+  const auto sent =
+      run([](const request& next) -> std::optional<boost::system::result<reply, failure>> {
+        if (next.custom_id == "b") return permanent();
+        return answer();
+      });
+  EXPECT_THAT(sent, ElementsAre("a", "b", "c"));
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a", "c"));
+  EXPECT_THAT(ids_in("x.errors.jsonl"), ElementsAre("b"));
+  const json told = totals();
+  EXPECT_EQ(told["status"], "completed");
+  EXPECT_EQ(told["requests"], 3);
+  EXPECT_EQ(told["succeeded"], 2);
+  EXPECT_EQ(told["failed"], 1);
+  EXPECT_EQ(told["pending"], 0);
+  EXPECT_EQ(told["attempts"], 3);
+  EXPECT_EQ(told["cost_usd"], "0.0007");
+  EXPECT_EQ(told["errors"], json::parse(R"({"400":1})"));
+  EXPECT_FALSE(dir.has("x.state")) << "the job is complete";
+}
+
+TEST_F(job_set_test, requests_carry_what_the_line_says) {
+  dir.write("x.jsonl", "\n" + job_line("a"));
+  auto jobs = open();
+  const auto next = jobs->next();
+  ASSERT_TRUE(next);
+  EXPECT_EQ(next->job, 0U);
+  EXPECT_EQ(next->line, 2U);
+  EXPECT_EQ(next->attempts, 0U);
+  EXPECT_FALSE(jobs->identity(0).empty());
+  EXPECT_FALSE(jobs->next());
+  EXPECT_FALSE(jobs->next()) << "the end stays the end";
+}
+
+TEST_F(job_set_test, running_again_skips_what_is_done) {
+  dir.write("x.jsonl", job_line("a") + job_line("b") + job_line("c"));
+  run([](const request& next) -> std::optional<boost::system::result<reply, failure>> {
+    if (next.custom_id == "a") return answer();
+    return std::nullopt;
+  });
+  EXPECT_EQ(totals()["status"], "interrupted");
+  EXPECT_EQ(totals()["pending"], 2);
+  EXPECT_TRUE(dir.has("x.state"));
+  EXPECT_THAT(run(), ElementsAre("b", "c"));
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a", "b", "c"));
+  EXPECT_EQ(totals()["status"], "completed");
+}
+
+TEST_F(job_set_test, a_finished_job_stays_as_it_is_byte_for_byte) {
+  dir.write("x.jsonl",
+            job_line("a") + "nonsense\n" + job_line("b") + job_line("a") + job_line("c"));
+  run([](const request& next) -> std::optional<boost::system::result<reply, failure>> {
+    if (next.custom_id == "b") return permanent();
+    return answer();
+  });
+  const std::string output_before = dir.read("x.output.jsonl");
+  const std::string errors_before = dir.read("x.errors.jsonl");
+  json totals_before = totals();
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_THAT(run(), IsEmpty());
+    EXPECT_EQ(dir.read("x.output.jsonl"), output_before);
+    EXPECT_EQ(dir.read("x.errors.jsonl"), errors_before);
+    json now = totals();
+    now.erase("wall_s");
+    totals_before.erase("wall_s");
+    EXPECT_EQ(now, totals_before);
+  }
+}
+
+TEST_F(job_set_test, totals_of_a_job_done_in_pieces_are_those_of_one_done_at_once) {
+  std::string text;
+  for (int i = 0; i < 40; ++i) text += job_line("r" + std::to_string(i));
+  dir.write("x.jsonl", text);
+  dir.write("y.jsonl", text);
+  run(succeed, {"y.jsonl"});
+  for (int round = 0; round < 10; ++round) {
+    int room = 4;
+    run([&](const request&) -> std::optional<boost::system::result<reply, failure>> {
+      if (room-- > 0) return answer();
+      return std::nullopt;
+    });
+  }
+  json pieces = totals("x");
+  json whole = totals("y");
+  for (json* told : {&pieces, &whole}) {
+    told->erase("wall_s");
+    told->erase("job");
+  }
+  EXPECT_EQ(pieces, whole);
+}
+
+TEST_F(job_set_test, passing_failures_are_tried_again_and_their_lines_replaced) {
+  dir.write("x.jsonl", job_line("a") + job_line("b") + job_line("c"));
+  run([](const request& next) -> std::optional<boost::system::result<reply, failure>> {
+    if (next.custom_id == "c") return permanent();
+    return passing();
+  });
+  EXPECT_THAT(ids_in("x.errors.jsonl"), ElementsAre("a", "b", "c"));
+  const auto sent =
+      run([](const request& next) -> std::optional<boost::system::result<reply, failure>> {
+        EXPECT_EQ(next.attempts, 1U);
+        if (next.custom_id == "a") return answer();
+        return passing(503);
+      });
+  EXPECT_THAT(sent, ElementsAre("a", "b"));
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a"));
+  EXPECT_THAT(ids_in("x.errors.jsonl"), testing::UnorderedElementsAre("b", "c"));
+  const json told = totals();
+  EXPECT_EQ(told["failed"], 2);
+  EXPECT_EQ(told["errors"], json::parse(R"({"400":1,"503":1})"));
+  EXPECT_EQ(told["attempts"], 5);
+  EXPECT_EQ(told["retries"], 2);
+}
+
+TEST_F(job_set_test, one_that_is_tried_again_keeps_its_old_line_until_it_has_a_new_one) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  run([](const request&) {
+    return std::optional(boost::system::result<reply, failure>(passing()));
+  });
+  const std::string before = dir.read("x.errors.jsonl");
+  run([](const request&) { return std::optional<boost::system::result<reply, failure>>(); });
+  EXPECT_EQ(dir.read("x.errors.jsonl"), before);
+  EXPECT_EQ(totals()["failed"], 2);
+}
+
+TEST_F(job_set_test, retry_failed_tries_everything_that_failed) {
+  dir.write("x.jsonl", job_line("a") + job_line("b") + "nonsense\n");
+  run([](const request&) {
+    return std::optional(boost::system::result<reply, failure>(permanent()));
+  });
+  output.retry_failed = true;
+  EXPECT_THAT(run(), ElementsAre("a", "b"));
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a", "b"));
+  EXPECT_THAT(ids_in("x.errors.jsonl"), ElementsAre("line-3")) << "a bad line stays one";
+}
+
+TEST_F(job_set_test, a_crash_between_result_and_tidying_costs_nothing) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  run([](const request&) {
+    return std::optional(boost::system::result<reply, failure>(passing()));
+  });
+  run(
+      [](const request& next) -> std::optional<boost::system::result<reply, failure>> {
+        if (next.custom_id == "a") return answer();
+        return passing(503);
+      },
+      {"x.jsonl"}, true);
+  EXPECT_THAT(ids_in("x.errors.jsonl"), ElementsAre("a", "b", "b"))
+      << "the stage is as a crash leaves it";
+  EXPECT_THAT(run([](const request&) {
+                return std::optional(boost::system::result<reply, failure>(permanent()));
+              }),
+              ElementsAre("b"));
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a"));
+  EXPECT_THAT(ids_in("x.errors.jsonl"), ElementsAre("b"));
+  EXPECT_EQ(totals()["errors"], json::parse(R"({"400":1})"));
+  EXPECT_EQ(totals()["pending"], 0);
+}
+
+TEST_F(job_set_test, bad_lines_go_to_the_errors_file_and_are_taken_anew) {
+  dir.write("x.jsonl", job_line("a") + "nonsense\n" + job_line("a") + "[]\n" + job_line("b"));
+  EXPECT_THAT(run(), ElementsAre("a", "b"));
+  std::map<int, std::string> codes;
+  for (const auto& line : dir.lines("x.errors.jsonl")) {
+    const auto told = json::parse(line);
+    codes[told["sluice"]["line"]] = told["error"]["code"];
+  }
+  EXPECT_EQ(codes, (std::map<int, std::string>{{2, "invalid_json_line"},
+                                               {3, "duplicate_custom_id"},
+                                               {4, "invalid_request_line"}}));
+  EXPECT_EQ(totals()["requests"], 5);
+  EXPECT_EQ(totals()["failed"], 3);
+  EXPECT_EQ(totals()["pending"], 0);
+  // Two lines are mended.
+  dir.write("x.jsonl",
+            job_line("a") + job_line("c") + job_line("a") + job_line("d") + job_line("b"));
+  EXPECT_THAT(run(), ElementsAre("c", "d"));
+  ASSERT_EQ(dir.lines("x.errors.jsonl").size(), 1U);
+  EXPECT_EQ(json::parse(dir.lines("x.errors.jsonl")[0])["sluice"]["line"], 3);
+  EXPECT_EQ(totals()["failed"], 1);
+  EXPECT_EQ(totals()["errors"], json::parse(R"({"duplicate_custom_id":1})"));
+}
+
+TEST_F(job_set_test, a_line_that_turned_bad_in_another_way_has_one_line) {
+  dir.write("x.jsonl", job_line("a") + "nonsense\n");
+  run();
+  dir.write("x.jsonl", job_line("a") + "[]\n");
+  run(succeed, {"x.jsonl"}, true);  // a crash before the tidying
+  run();
+  ASSERT_EQ(dir.lines("x.errors.jsonl").size(), 1U);
+  EXPECT_EQ(json::parse(dir.lines("x.errors.jsonl")[0])["error"]["code"], "invalid_request_line");
+}
+
+TEST_F(job_set_test, a_line_that_turned_bad_in_another_way_has_one_line_after_an_interruption_too) {
+  dir.write("x.jsonl", "nonsense\n" + job_line("a") + job_line("b"));
+  run();
+  dir.write("x.jsonl", "[]\n" + job_line("a") + job_line("b") + job_line("c"));
+  {
+    auto jobs = open();
+    jobs->next();
+    jobs->cancel();
+    jobs->finish(job_status::interrupted, 1, 1);
+  }
+  ASSERT_EQ(dir.lines("x.errors.jsonl").size(), 1U);
+  EXPECT_EQ(json::parse(dir.lines("x.errors.jsonl")[0])["error"]["code"], "invalid_request_line");
+}
+
+TEST_F(job_set_test, a_line_that_is_bad_in_other_words_is_told_in_those) {
+  const auto asked_with = [](const std::string& method) {
+    return R"({"custom_id":"q","method":")" + method +
+           R"(","url":"/v1/chat/completions","body":{"model":"gpt-4o","messages":[]}})" + "\n";
+  };
+  for (const std::uint64_t limit : {0U, 2U}) {
+    lines.limit = limit;
+    for (const std::string method : {"GET", "PUT", "PUT", "POST"}) {
+      dir.write("x.jsonl", job_line("a") + asked_with(method));
+      const std::string before = dir.read("x.errors.jsonl");
+      run();
+      const auto told = dir.lines("x.errors.jsonl");
+      ASSERT_EQ(told.size(), method == "POST" ? 0U : 1U) << method;
+      EXPECT_EQ(totals()["failed"], told.size());
+      if (told.empty()) continue;
+      EXPECT_THAT(json::parse(told[0])["error"]["message"].get<std::string>(), HasSubstr(method));
+      EXPECT_EQ(dir.read("x.errors.jsonl") == before, before.find(method) != std::string::npos)
+          << "the same again is not written again";
+    }
+    output.fresh = true;
+    run();
+    output.fresh = false;
+  }
+}
+
+TEST_F(job_set_test, a_summary_tells_what_is_to_be_done) {
+  dir.write("x.jsonl",
+            job_line("a") + "nonsense\n" + R"({"model":"mystery","messages":[]})" + "\n");
+  auto jobs = open();
+  const auto told = jobs->summaries();
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(told[0].to_send, 2U);
+  EXPECT_EQ(told[0].bad_lines, 1U);
+  EXPECT_EQ(told[0].unpriced_models, (std::map<std::string, std::uint64_t>{{"mystery", 1}}));
+  EXPECT_EQ(told[0].output, dir / "x.output.jsonl");
+}
+
+TEST_F(job_set_test, strict_refuses_bad_lines_and_makes_nothing) {
+  dir.write("x.jsonl", job_line("a") + "nonsense\n");
+  lines.strict = true;
+  EXPECT_THAT(refused(), HasSubstr("line 2"));
+  EXPECT_EQ(dir.entries(), 1U);
+}
+
+TEST_F(job_set_test, a_torn_last_line_is_dropped_and_its_request_sent_again) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  run();
+  const std::string whole = dir.read("x.output.jsonl");
+  for (std::size_t cut : {1U, 5U, 50U, 200U}) {
+    dir.write("x.output.jsonl", whole.substr(0, whole.size() - cut - 1));
+    EXPECT_THAT(run(), ElementsAre("b")) << cut;
+    EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a", "b")) << cut;
+  }
+}
+
+TEST_F(job_set_test, a_whole_last_line_without_its_newline_is_kept) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  run();
+  const std::string whole = dir.read("x.output.jsonl");
+  dir.write("x.output.jsonl", whole.substr(0, whole.size() - 1));
+  EXPECT_THAT(run(), IsEmpty());
+  EXPECT_EQ(dir.read("x.output.jsonl"), whole);
+}
+
+TEST_F(job_set_test, a_damaged_line_in_the_middle_is_named) {
+  dir.write("x.jsonl", job_line("a") + job_line("b") + job_line("c"));
+  run();
+  auto stored = dir.lines("x.output.jsonl");
+  const std::string damaged = stored[0] + "\n" + stored[1].substr(0, 40) + "\n" + stored[2] + "\n";
+  dir.write("x.output.jsonl", damaged);
+  const std::string told = refused();
+  EXPECT_THAT(told, HasSubstr("x.output.jsonl line 2"));
+  EXPECT_THAT(told, HasSubstr("damaged"));
+  EXPECT_EQ(dir.read("x.output.jsonl"), damaged);
+}
+
+TEST_F(job_set_test, a_changed_request_is_refused_by_name) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  run();
+  dir.write("x.jsonl", job_line("a") + job_line("b", "something else"));
+  EXPECT_THAT(refused(), HasSubstr("\"b\""));
+}
+
+TEST_F(job_set_test, a_changed_request_that_only_failed_is_sent) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  run([](const request&) {
+    return std::optional(boost::system::result<reply, failure>(permanent()));
+  });
+  dir.write("x.jsonl", job_line("a") + job_line("b", "something else"));
+  EXPECT_THAT(run(), ElementsAre("b"));
+  EXPECT_THAT(ids_in("x.errors.jsonl"), ElementsAre("a"));
+}
+
+TEST_F(job_set_test, a_changed_request_can_be_sent_again) {
+  dir.write("x.jsonl", job_line("a") + job_line("b") + job_line("c"));
+  run();
+  dir.write("x.jsonl", job_line("a", "other") + job_line("b"));
+  output.changed = on_change::redo;
+  EXPECT_THAT(run([](const request&) { return std::nullopt; }), ElementsAre("a"));
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("b")) << "a and c made room";
+  EXPECT_EQ(totals()["cost_usd"], "0.00035");
+  EXPECT_EQ(totals()["pending"], 1);
+  EXPECT_THAT(run(), ElementsAre("a"));
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("b", "a"));
+  EXPECT_EQ(totals()["requests"], 2);
+  EXPECT_EQ(totals()["status"], "completed");
+}
+
+TEST_F(job_set_test, results_of_changed_requests_can_stand) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  run();
+  dir.write("x.jsonl", job_line("a", "other") + job_line("d"));
+  output.changed = on_change::keep;
+  EXPECT_THAT(run(), ElementsAre("d"));
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a", "b", "d"));
+  EXPECT_EQ(totals()["succeeded"], 3);
+  EXPECT_EQ(totals()["pending"], 0);
+  EXPECT_THAT(run(), IsEmpty());
+}
+
+TEST_F(job_set_test, a_job_that_changes_while_it_runs_is_found_out) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  auto jobs = open();
+  jobs->next();
+  append("x.jsonl", job_line("c"));
+  EXPECT_THAT(refusal([&] {
+                while (jobs->next()) {
+                }
+              }),
+              HasSubstr("was changed while it was run"));
+}
+
+TEST_F(job_set_test, results_behind_a_link_stay_behind_it) {
+  dir.write("x.jsonl", job_line("a"));
+  std::filesystem::create_directory(dir / "far");
+  for (const std::string name : {"x.output.jsonl", "x.errors.jsonl", "x.totals.json"}) {
+    std::filesystem::create_symlink("far/" + name, dir / name);
+  }
+  run([](const request&) { return passing(); });
+  run();
+  for (const std::string name : {"x.output.jsonl", "x.errors.jsonl", "x.totals.json"}) {
+    EXPECT_TRUE(std::filesystem::is_symlink(dir / name)) << name;
+    EXPECT_TRUE(dir.has("far/" + name)) << name;
+  }
+  EXPECT_THAT(ids_in("far/x.output.jsonl"), ElementsAre("a"));
+  EXPECT_THAT(ids_in("far/x.errors.jsonl"), IsEmpty());
+}
+
+TEST_F(job_set_test, files_are_for_their_owner_unless_a_mode_is_given) {
+  using std::filesystem::perms;
+  const auto mode_of = [&](const char* name) {
+    return std::filesystem::status(dir / name).permissions();
+  };
+  dir.write("x.jsonl", job_line("a"));
+  run([](const request&) { return std::nullopt; });
+  for (const char* name : {"x.output.jsonl", "x.errors.jsonl", "x.totals.json", "x.state"}) {
+    EXPECT_EQ(mode_of(name), perms::owner_read | perms::owner_write) << name;
+  }
+  output.fresh = true;
+  output.mode = 0640;
+  run();
+  EXPECT_EQ(mode_of("x.output.jsonl"), perms::owner_read | perms::owner_write | perms::group_read);
+}
+
+TEST_F(job_set_test, a_request_whose_attempt_died_with_the_run_knows_of_it) {
+  dir.write("x.jsonl", job_line("a"));
+  {
+    auto jobs = open();
+    const auto next = jobs->next();
+    jobs->attempt_started({0, next->custom_id, 1, {}});
+  }
+  auto jobs = open();
+  const auto next = jobs->next();
+  ASSERT_TRUE(next);
+  EXPECT_EQ(next->attempts, 1U);
+  EXPECT_EQ(next->settled_attempts, 0U) << "no line tells of it: the key stays";
+  EXPECT_EQ(jobs->totals(0).attempts, 1U);
+  EXPECT_EQ(jobs->totals(0).maybe_billed_attempts, 1U);
+}
+
+// A budget of so many dollars over jobs of gpt-4o, whose requests cost at most `bound`.
+struct budget_job_test : job_set_test {
+  usd bound;
+
+  explicit budget_job_test() {
+    dir.write("x.jsonl", line("a") + line("b") + line("c"));
+    output.budget = *usd::parse("1");
+    bound = open()->next()->most;
+  }
+  static std::string line(const std::string& id) {
+    return R"({"custom_id":")" + id +
+           R"(","model":"gpt-4o","max_tokens":100,"messages":[{"role":"user","content":"hi"}]})" +
+           "\n";
+  }
+  static attempt_record first_attempt(const request& next) {
+    return {next.job, next.custom_id, 1, next.most};
+  }
+};
+
+TEST_F(budget_job_test, the_bound_is_of_the_prompt_and_the_longest_reply) {
+  const usd reply = *usd::parse("0.00001") * 100;
+  const auto next = open()->next();
+  EXPECT_EQ(next->most, *usd::parse("0.0000025") * bound_prompt(*next, 0) + reply);
+  relay_prices of_pool(prices);
+  of_pool.set_renamed("gpt-4o");
+  job_set jobs({dir / "x.jsonl"}, lines, output, of_pool);
+  EXPECT_EQ(jobs.next()->most,
+            *usd::parse("0.0000025") * static_cast<std::int64_t>(next->body.size()) + reply)
+      << "another model behind the name may have any tokens";
+}
+
+TEST_F(budget_job_test, an_attempt_that_does_not_fit_waits_and_then_is_refused) {
+  output.budget = bound + bound;
+  auto jobs = open();
+  std::vector<request> all;
+  while (auto next = jobs->next()) all.push_back(std::move(*next));
+  EXPECT_EQ(jobs->reserve(all[0]), funds::reserved);
+  EXPECT_EQ(jobs->reserve(all[1]), funds::reserved);
+  EXPECT_EQ(jobs->reserve(all[2]), funds::wait);
+  jobs->attempt_started(first_attempt(all[0]));
+  jobs->attempt_ended(first_attempt(all[0]), attempt_end::lost);
+  jobs->attempt_started(first_attempt(all[1]));
+  jobs->attempt_ended(first_attempt(all[1]), attempt_end::lost);
+  EXPECT_EQ(jobs->reserve(all[2]), funds::spent);
+}
+
+TEST_F(budget_job_test, what_a_gateway_gave_up_may_cost_all_that_was_reserved) {
+  output.budget = bound + bound;
+  {
+    auto jobs = open();
+    const auto next = jobs->next();
+    ASSERT_EQ(jobs->reserve(*next), funds::reserved);
+    jobs->attempt_started(first_attempt(*next));
+    jobs->attempt_ended(first_attempt(*next), attempt_end::given_up);
+    EXPECT_EQ(jobs->reserve(*next), funds::reserved);
+    EXPECT_EQ(jobs->reserve(*next), funds::wait);
+    EXPECT_EQ(jobs->totals(0).kept, bound);
+  }
+  const auto told = open()->totals(0);
+  EXPECT_EQ(told.kept, bound);
+  EXPECT_EQ(told.maybe_billed_attempts, 0U) << "an HTTP error is none";
+}
+
+TEST_F(budget_job_test, an_estimated_cost_is_told_and_settles_nothing) {
+  output.budget = bound + bound;
+  auto estimated = answer();
+  estimated->usage.reset();
+  estimated->estimated_usage = token_usage{100, 0, 10, 0};
+  run([&](const request& next) -> std::optional<boost::system::result<reply, failure>> {
+    if (next.custom_id == "a") return estimated;
+    return std::nullopt;
+  });
+  const usd told = *usd::parse("0.00035");
+  ASSERT_LT(told, bound);
+  EXPECT_EQ(totals()["cost_usd"], "0.00035");
+  EXPECT_EQ(totals()["tokens"]["estimated_requests"], 1);
+  EXPECT_EQ(totals()["unpriced_requests"], 0);
+  auto jobs = open();
+  EXPECT_EQ(jobs->totals(0).cost + jobs->totals(0).kept, bound);
+  EXPECT_EQ(jobs->totals(0).estimated_requests, 1U);
+  const auto next = jobs->next();
+  EXPECT_EQ(jobs->reserve(*next), funds::reserved);
+  EXPECT_EQ(jobs->reserve(*next), funds::wait) << "the relay may have billed all of the bound";
+}
+
+TEST_F(budget_job_test, what_was_in_flight_at_a_crash_stays_reserved) {
+  output.budget = bound + bound;
+  {
+    auto jobs = open();
+    const auto next = jobs->next();
+    ASSERT_EQ(jobs->reserve(*next), funds::reserved);
+    jobs->attempt_started(first_attempt(*next));
+  }
+  {
+    auto jobs = open();
+    const auto next = jobs->next();
+    EXPECT_EQ(jobs->totals(0).kept, bound);
+    EXPECT_EQ(jobs->reserve(*next), funds::reserved);
+    EXPECT_EQ(jobs->reserve(*next), funds::wait);
+  }
+  output.scope = budget_scope::run;
+  auto jobs = open();
+  const auto next = jobs->next();
+  EXPECT_EQ(jobs->reserve(*next), funds::reserved) << "this run alone counts";
+  EXPECT_EQ(jobs->reserve(*next), funds::reserved);
+  EXPECT_EQ(jobs->reserve(*next), funds::wait);
+}
+
+TEST_F(budget_job_test, a_finished_job_still_counts) {
+  run();
+  output.budget = *usd::parse("0.00105") + bound;  // three replies were paid
+  append("x.jsonl", line("d") + line("e"));
+  auto jobs = open();
+  EXPECT_EQ(jobs->reserve(*jobs->next()), funds::reserved);
+  EXPECT_EQ(jobs->reserve(*jobs->next()), funds::wait);
+}
+
+TEST_F(budget_job_test, results_that_made_room_were_paid_all_the_same) {
+  run();
+  const usd paid = *usd::parse("0.00105");                                // three replies
+  dir.write("x.jsonl", job_line("a", "other") + job_line("b", "other"));  // and none of c
+  output.changed = on_change::redo;
+  output.assume_max_tokens = 10;
+  output.budget = paid;
+  for (int i = 0; i < 2; ++i) {
+    auto jobs = open();
+    EXPECT_EQ(jobs->totals(0).kept, paid);
+    EXPECT_EQ(jobs->totals(0).attempts, 3U);
+    EXPECT_EQ(jobs->reserve(*jobs->next()), funds::spent);
+    jobs->finish(job_status::stopped, 1, 1);
+    EXPECT_EQ(totals()["cost_usd"], "0");
+    EXPECT_EQ(totals()["kept_usd"], "0.00105");
+  }
+}
+
+TEST_F(budget_job_test, refuses_what_has_no_price_or_no_bound_before_anything_is_sent) {
+  dir.write("x.jsonl", line("a") + R"({"model":"who","messages":[],"max_tokens":1})" + "\n");
+  EXPECT_THAT(refused(), AllOf(HasSubstr("line 2"), HasSubstr("who"), HasSubstr("--prices")));
+  prices.merge(R"({"who":{"input":"1","output":"1"}})", "a test");
+  dir.write("x.jsonl", line("a") + R"({"model":"who","messages":[]})" + "\n");
+  EXPECT_THAT(refused(), AllOf(HasSubstr("line 2"), HasSubstr("--assume-max-tokens")));
+  output.assume_max_tokens = 10;
+  EXPECT_EQ(refused(), "(not refused)");
+}
+
+TEST_F(job_set_test, a_model_without_an_output_price_is_priced_for_embeddings_alone) {
+  prices.merge(R"({"half":{"input":"2","output":null}})", "a test");
+  dir.write("x.jsonl", R"({"custom_id":"chat","model":"half","messages":[],"max_tokens":1})"
+                       "\n"
+                       R"({"custom_id":"e","url":"/v1/embeddings","method":"POST",)"
+                       R"("body":{"model":"half","input":"hi"}})"
+                       "\n");
+  EXPECT_THAT(open()->summaries()[0].unpriced_models, ElementsAre(testing::Pair("half", 1U)));
+  run([](const request& next) -> std::optional<boost::system::result<reply, failure>> {
+    reply whole = *answer();
+    if (next.target == endpoint::embeddings) whole.usage = token_usage{100, 0, 0, 0};
+    return whole;
+  });
+  EXPECT_EQ(totals()["cost_usd"], "0.0002") << "of the embeddings";
+  EXPECT_EQ(totals()["unpriced_requests"], 1) << "unknown is never zero";
+  output.budget = *usd::parse("1");
+  output.fresh = true;
+  EXPECT_THAT(refused(), AllOf(HasSubstr("line 1"), HasSubstr("half"), HasSubstr("/v1/chat")));
+}
+
+TEST_F(budget_job_test, a_damaged_state_is_refused_under_a_budget) {
+  run([](const request&) { return std::nullopt; });
+  append("x.state", "nonsense\n");
+  EXPECT_THAT(refused(), HasSubstr("x.state: is damaged"));
+}
+
+TEST_F(budget_job_test, damaged_totals_are_refused_under_a_budget) {
+  run();
+  ASSERT_FALSE(dir.has("x.state")) << "they alone hold what is kept";
+  for (const char* damage : {"", "{\n  \"job\": \"x\",\n  \"status\": \"com",
+                             R"({"job":1,"status":2,"maybe_billed_attempts":[],"kept_usd":"many"})",
+                             R"({"job":1,"status":2,"maybe_billed_attempts":0,"kept_usd":1})"}) {
+    dir.write("x.totals.json", damage);
+    EXPECT_THAT(refused(), HasSubstr("x.totals.json: is damaged")) << damage;
+  }
+  output.budget.reset();
+  EXPECT_EQ(refused(), "(not refused)") << "else they are advice";
+}
+
+TEST_F(job_set_test, results_whose_request_is_gone_are_refused) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  run();
+  dir.write("x.jsonl", job_line("a"));
+  EXPECT_THAT(refused(), HasSubstr("no longer in"));
+}
+
+TEST_F(job_set_test, failures_whose_request_is_gone_go_as_well) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  run([](const request& next) -> std::optional<boost::system::result<reply, failure>> {
+    if (next.custom_id == "b") return permanent();
+    return answer();
+  });
+  dir.write("x.jsonl", job_line("a"));
+  EXPECT_THAT(run(), IsEmpty());
+  EXPECT_THAT(ids_in("x.errors.jsonl"), IsEmpty());
+  EXPECT_EQ(totals()["failed"], 0);
+  EXPECT_EQ(totals()["pending"], 0);
+}
+
+TEST_F(job_set_test, lines_may_be_added_to_a_job_and_change_their_order) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  run();
+  dir.write("x.jsonl", job_line("c") + job_line("b") + job_line("a"));
+  EXPECT_THAT(run(), ElementsAre("c"));
+  EXPECT_EQ(totals()["requests"], 3);
+}
+
+TEST_F(job_set_test, simulated_and_real_results_do_not_mix) {
+  dir.write("x.jsonl", job_line("a"));
+  run();
+  output.simulated = true;
+  EXPECT_THAT(refused(), HasSubstr("simulated"));
+  output.fresh = true;
+  run();
+  EXPECT_EQ(json::parse(dir.read("x.output.jsonl"))["sluice"]["simulated"], true);
+  output.fresh = false;
+  EXPECT_THAT(run(), IsEmpty());
+  output.simulated = false;
+  EXPECT_THAT(refused(), HasSubstr("simulated"));
+}
+
+TEST_F(job_set_test, jobs_give_their_requests_in_turns) {
+  dir.write("x.jsonl", job_line("x1") + job_line("x2") + job_line("x3") + job_line("x4"));
+  dir.write("y.jsonl", job_line("y1") + job_line("y2"));
+  EXPECT_THAT(run(succeed, {"x.jsonl", "y.jsonl"}),
+              ElementsAre("x1", "y1", "x2", "y2", "x3", "x4"));
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("x1", "x2", "x3", "x4"));
+  EXPECT_THAT(ids_in("y.output.jsonl"), ElementsAre("y1", "y2"));
+  EXPECT_EQ(totals("y")["requests"], 2);
+}
+
+TEST_F(job_set_test, ids_are_unique_per_job_only) {
+  dir.write("x.jsonl", job_line("a"));
+  dir.write("y.jsonl", job_line("a"));
+  EXPECT_THAT(run(succeed, {"x.jsonl", "y.jsonl"}), ElementsAre("a", "a"));
+  EXPECT_EQ(totals("x")["succeeded"], 1);
+  EXPECT_EQ(totals("y")["succeeded"], 1);
+}
+
+TEST_F(job_set_test, jobs_have_identities_of_their_own_which_outlive_a_restart) {
+  dir.write("x.jsonl", job_line("a"));
+  dir.write("y.jsonl", job_line("a"));
+  std::string first;
+  {
+    auto jobs = open({"x.jsonl", "y.jsonl"});
+    first = jobs->identity(0);
+    EXPECT_NE(jobs->identity(0), jobs->identity(1));
+  }
+  EXPECT_EQ(open({"x.jsonl"})->identity(0), first);
+}
+
+TEST_F(job_set_test, limit_takes_the_first_so_many) {
+  dir.write("x.jsonl", job_line("a") + "nonsense\n" + job_line("b") + job_line("c"));
+  lines.limit = 3;
+  EXPECT_THAT(run(), ElementsAre("a", "b"));
+  EXPECT_EQ(totals()["requests"], 3);
+  lines.limit = 0;
+  EXPECT_THAT(run(), ElementsAre("c"));
+  EXPECT_EQ(totals()["requests"], 4);
+  EXPECT_EQ(totals()["pending"], 0);
+  EXPECT_EQ(dir.lines("x.errors.jsonl").size(), 1U);
+}
+
+TEST_F(job_set_test, a_smaller_limit_than_before_sends_nothing) {
+  dir.write("x.jsonl", job_line("a") + job_line("b") + job_line("c"));
+  run();
+  lines.limit = 1;
+  EXPECT_THAT(run(), IsEmpty());
+  EXPECT_EQ(totals()["requests"], 3);
+  EXPECT_EQ(totals()["succeeded"], 3);
+  EXPECT_EQ(totals()["pending"], 0);
+  EXPECT_EQ(totals()["status"], "completed");
+}
+
+TEST_F(job_set_test, what_stands_behind_the_limit_is_not_forgotten) {
+  dir.write("x.jsonl", job_line("a") + job_line("b") + job_line("c"));
+  std::string identity;
+  {
+    auto jobs = open();
+    identity = jobs->identity(0);
+    jobs->attempt_started({0, "c", 1, {}});
+    jobs->attempt_ended({0, "c", 1, {}}, attempt_end::answered);
+    jobs->finish(job_status::interrupted, 1, 1);
+  }
+  lines.limit = 2;
+  EXPECT_THAT(run(), ElementsAre("a", "b"));
+  EXPECT_EQ(totals()["status"], "completed");
+  lines.limit = 0;
+  {
+    auto jobs = open();
+    EXPECT_EQ(jobs->identity(0), identity) << "the idempotency keys hang on it";
+    const auto next = jobs->next();
+    ASSERT_TRUE(next);
+    EXPECT_EQ(next->custom_id, "c");
+    EXPECT_EQ(next->attempts, 1U);
+  }
+  run();
+  EXPECT_FALSE(dir.has("x.state"));
+}
+
+TEST_F(job_set_test, attempts_of_a_request_that_is_gone_keep_no_state) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  {
+    auto jobs = open();
+    jobs->attempt_started({0, "b", 1, {}});
+  }
+  dir.write("x.jsonl", job_line("a"));
+  run();
+  EXPECT_FALSE(dir.has("x.state"));
+}
+
+TEST_F(job_set_test, attempts_of_two_lines_for_one_request_are_counted_once) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  const auto fail = [](const request&) {
+    return std::optional(boost::system::result<reply, failure>(passing()));
+  };
+  run(fail);
+  run(fail, {"x.jsonl"}, true);
+  run(
+      [](const request& next) -> std::optional<boost::system::result<reply, failure>> {
+        if (next.custom_id == "a") return answer();
+        return std::nullopt;
+      },
+      {"x.jsonl"}, true);
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a"));
+  EXPECT_THAT(ids_in("x.errors.jsonl"), ElementsAre("a", "b", "a", "b"))
+      << "the stage is as crashes leave it";
+  std::filesystem::remove(dir / "x.state");
+  std::filesystem::remove(dir / "x.totals.json");
+  const auto jobs = open();
+  EXPECT_EQ(jobs->totals(0).attempts, 5U) << "three for a, two for b";
+  EXPECT_EQ(jobs->totals(0).retries, 3U);
+}
+
+TEST_F(job_set_test, fresh_moves_aside_what_was_there) {
+  dir.write("x.jsonl", job_line("a") + "nonsense\n");
+  run();
+  const std::string old = dir.read("x.output.jsonl");
+  output.fresh = true;
+  EXPECT_THAT(run(), ElementsAre("a"));
+  EXPECT_EQ(dir.read("x.output.jsonl.old-1"), old);
+  EXPECT_TRUE(dir.has("x.errors.jsonl.old-1"));
+  EXPECT_THAT(run(), ElementsAre("a"));
+  EXPECT_TRUE(dir.has("x.output.jsonl.old-2"));
+  EXPECT_EQ(totals()["attempts"], 1) << "a fresh start counts anew";
+}
+
+// Whether this process holds a lock on the file, as another one sees it.
+bool is_locked(const std::string& path) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    struct flock asked {};
+    asked.l_type = F_WRLCK;
+    const int file = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+    ::_exit(file >= 0 && ::fcntl(file, F_GETLK, &asked) == 0 && asked.l_type != F_UNLCK ? 1 : 0);
+  }
+  int status = -1;
+  return ::waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 1;
+}
+
+TEST_F(job_set_test, fresh_gives_up_no_file_before_it_is_moved_aside) {
+  dir.write("x.jsonl", job_line("a") + "nonsense\n");
+  run();
+  output.fresh = true;
+  test::faulty_files disk;
+  std::map<std::string, bool> held;
+  disk.fault = [&](std::string_view what, const std::string& path) {
+    if (what == "rename" && (path.ends_with("x.output.jsonl") || path.ends_with("x.errors.jsonl")))
+      held[path] = is_locked(path);
+    return std::error_code();
+  };
+  const job_set jobs({dir / "x.jsonl"}, lines, output, prices, disk);
+  EXPECT_EQ(held, (std::map<std::string, bool>{{dir / "x.output.jsonl", true},
+                                               {dir / "x.errors.jsonl", true}}));
+}
+
+TEST_F(job_set_test, a_result_whose_attempt_cannot_be_recorded_is_written_all_the_same) {
+  dir.write("x.jsonl", job_line("a"));
+  run([](const request&) {
+    return std::optional(boost::system::result<reply, failure>(passing()));
+  });
+  test::faulty_files disk;
+  job_set jobs({dir / "x.jsonl"}, lines, output, prices, disk);
+  const auto next = jobs.next();
+  ASSERT_TRUE(next);
+  jobs.attempt_started({0, "a", 2, {}});
+  disk.fault = [](std::string_view what, const std::string& path) {
+    return what == "append" && path.find("x.state") != std::string::npos
+               ? test::faulty_files::broken()
+               : std::error_code();
+  };
+  result finished;
+  finished.line = 1;
+  finished.custom_id = "a";
+  finished.model = next->model;
+  finished.digest = next->digest;
+  finished.attempts = 2;
+  auto unpriced = answer();
+  unpriced->usage.reset();
+  finished.outcome = unpriced;
+  EXPECT_THROW(jobs.put(std::move(finished)), fatal_error);
+  EXPECT_EQ(jobs.unwritten(), 1U);
+  disk.fault = [](std::string_view, const std::string&) { return std::error_code(); };
+  jobs.finish(job_status::stopped, 1, 1);
+  EXPECT_EQ(jobs.unwritten(), 0U);
+  EXPECT_THAT(ids_in("x.errors.jsonl"), IsEmpty());
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a"));
+  EXPECT_EQ(totals()["succeeded"], 1);
+}
+
+TEST_F(job_set_test, results_wait_in_memory_for_room_on_the_disk) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  test::faulty_files disk;
+  job_set jobs({dir / "x.jsonl"}, lines, output, prices, disk);
+  disk.fault = [](std::string_view what, const std::string&) {
+    return what == "append" ? std::make_error_code(std::errc::no_space_on_device)
+                            : std::error_code();
+  };
+  std::vector<request> taken;
+  while (auto next = jobs.next()) taken.push_back(std::move(*next));
+  ASSERT_EQ(taken.size(), 2U);
+  for (const request& next : taken) {
+    result finished;
+    finished.line = next.line;
+    finished.custom_id = next.custom_id;
+    finished.model = next.model;
+    finished.digest = next.digest;
+    finished.attempts = 1;
+    finished.outcome = next.custom_id == "a" ? boost::system::result<reply, failure>(answer())
+                                             : boost::system::result<reply, failure>(permanent());
+    jobs.put(std::move(finished));
+    EXPECT_THROW(jobs.flush(), fatal_error);
+  }
+  EXPECT_EQ(jobs.unwritten(), 2U);
+  EXPECT_THROW(jobs.finish(job_status::stopped, 1, 1), fatal_error);
+  EXPECT_EQ(jobs.unwritten(), 2U);
+  disk.fault = [](std::string_view, const std::string&) { return std::error_code(); };
+  jobs.finish(job_status::stopped, 1, 1);
+  EXPECT_EQ(jobs.unwritten(), 0U);
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a"));
+  EXPECT_THAT(ids_in("x.errors.jsonl"), ElementsAre("b"));
+}
+
+TEST_F(job_set_test, a_sync_that_failed_aside_is_told_by_the_next_checkpoint) {
+  dir.write("x.jsonl", job_line("a"));
+  output.durable = durability::second;
+  test::faulty_files disk;
+  job_set jobs({dir / "x.jsonl"}, lines, output, prices, disk);
+  const auto next = jobs.next();
+  jobs.attempt_started({0, "a", 1, {}});
+  result finished;
+  finished.line = 1;
+  finished.custom_id = "a";
+  finished.digest = next->digest;
+  finished.outcome = permanent();
+  jobs.put(std::move(finished));
+  jobs.flush();
+  bool failed = false;  // once: the system tells of what it has lost only once
+  disk.fault = [&](std::string_view what, const std::string&) {
+    return what == "sync" && !std::exchange(failed, true) ? test::faulty_files::broken()
+                                                          : std::error_code();
+  };
+  jobs.sync();
+  disk.finish_aside();
+  ASSERT_TRUE(failed);
+  EXPECT_THROW(jobs.checkpoint(1, 1), fatal_error);
+}
+
+TEST_F(job_set_test, nothing_is_made_when_a_later_job_is_bad) {
+  dir.write("x.jsonl", job_line("a"));
+  dir.write("empty.jsonl", "\n");
+  for (const char* bad : {"none.jsonl", "empty.jsonl", "."}) {
+    EXPECT_NE(refused({"x.jsonl", bad}), "(not refused)") << bad;
+    EXPECT_EQ(dir.entries(), 2U) << bad;
+  }
+  output.directory = dir / "out/deep";
+  EXPECT_NE(refused({"x.jsonl", "empty.jsonl"}), "(not refused)");
+  EXPECT_FALSE(dir.has("out"));
+}
+
+TEST_F(job_set_test, fresh_moves_nothing_when_a_later_job_is_bad) {
+  dir.write("x.jsonl", job_line("a"));
+  run();
+  dir.write("empty.jsonl", "\n");
+  output.fresh = true;
+  EXPECT_NE(refused({"x.jsonl", "empty.jsonl"}), "(not refused)");
+  EXPECT_TRUE(dir.has("x.output.jsonl"));
+  EXPECT_FALSE(dir.has("x.output.jsonl.old-1"));
+}
+
+TEST_F(job_set_test, an_output_directory_is_made) {
+  dir.write("x.jsonl", job_line("a"));
+  output.directory = dir / "out/deep";
+  run();
+  EXPECT_TRUE(dir.has("out/deep/x.output.jsonl"));
+  EXPECT_TRUE(dir.has("out/deep/x.totals.json"));
+  EXPECT_FALSE(dir.has("x.output.jsonl"));
+}
+
+TEST_F(job_set_test, counters_outlive_a_crash_and_a_damaged_state_costs_only_them) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  {
+    auto jobs = open();
+    jobs->next();
+    for (const std::uint32_t number : {1U, 2U}) {
+      const attempt_record attempt{.job = 0, .custom_id = "a", .number = number, .most = {}};
+      jobs->attempt_started(attempt);
+      jobs->attempt_ended(attempt, number == 1 ? attempt_end::answered : attempt_end::lost);
+    }
+    append("x.output.jsonl", "");
+    jobs->checkpoint(5, 2);
+  }
+  {
+    auto jobs = open();
+    EXPECT_EQ(jobs->totals(0).attempts, 2U);
+    EXPECT_EQ(jobs->totals(0).retries, 1U);
+    EXPECT_EQ(jobs->totals(0).maybe_billed_attempts, 1U);
+    EXPECT_EQ(jobs->totals(0).max_requests_in_60s, 2U);
+  }
+  for (const char* damage :
+       {"", R"({"sluice_state":1,)", "{\"sluice_state\":1,\"attempts\":\"many\"}\n",
+        "{\"sluice_state\":1,\"attempts\":-1,\"identity\":7}\n"}) {
+    dir.write("x.state", damage);
+    EXPECT_NO_THROW(open()) << damage;
+  }
+  EXPECT_THAT(run(), ElementsAre("a", "b"));
+}
+
+// The records of attempts reach the disk before anything is sent, those of their ends when the file
+// is written anew; the lines have a sync of their own.
+TEST_F(job_set_test, a_line_does_not_settle_what_it_tells_no_cost_of) {
+  dir.write("x.jsonl", job_line("a"));
+  output.budget = usd::parse("1");
+  output.assume_max_tokens = 10;
+  const auto kept_after = [&](const boost::system::result<reply, failure>& outcome,
+                              attempt_end how) {
+    for (const char* file : {"x.output.jsonl", "x.errors.jsonl", "x.totals.json", "x.state"})
+      std::filesystem::remove(dir / file);
+    usd most;
+    {
+      auto jobs = open();
+      const auto next = jobs->next();
+      most = next->most;
+      const attempt_record attempt{0, "a", 1, most};
+      EXPECT_EQ(jobs->reserve(*next), funds::reserved);
+      jobs->attempt_started(attempt);
+      const std::string sent = dir.read("x.state");
+      if (!outcome) jobs->attempt_ended(attempt, how);
+      result finished;
+      finished.line = 1;
+      finished.custom_id = "a";
+      finished.target = next->target;
+      finished.model = next->model;
+      finished.digest = next->digest;
+      finished.attempts = 1;
+      finished.retryable = !outcome;
+      finished.outcome = outcome;
+      jobs->put(std::move(finished));
+      jobs->flush();
+      dir.write("x.state", sent);  // the end of the attempt did not reach the disk
+    }
+    const auto totals = open()->totals(0);
+    EXPECT_EQ(totals.attempts, 1U);
+    EXPECT_EQ(totals.maybe_billed_attempts, how == attempt_end::lost ? 1U : 0U);
+    return totals.kept == most ? "all" : totals.kept == usd{} ? "nothing" : "something";
+  };
+  failure cut;
+  cut.code = errc::connection_failed;
+  auto unpriced = answer();
+  unpriced->usage.reset();
+  EXPECT_STREQ(kept_after(cut, attempt_end::lost), "all");
+  EXPECT_STREQ(kept_after(passing(), attempt_end::answered), "nothing");
+  for (const int status : {408, 504, 524})
+    EXPECT_STREQ(kept_after(passing(status), attempt_end::given_up), "all") << status;
+  EXPECT_STREQ(kept_after(unpriced, attempt_end::unpriced), "all");
+  unpriced->estimated_usage = token_usage{1, 0, 1, 0};
+  EXPECT_STREQ(kept_after(unpriced, attempt_end::unpriced), "all") << "an estimate settles nothing";
+  EXPECT_STREQ(kept_after(answer(), attempt_end::unpriced), "nothing");
+}
+
+TEST_F(job_set_test, a_result_without_a_cost_whose_line_is_lost_may_have_been_billed) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  auto unpriced = answer();
+  unpriced->usage.reset();
+  run(
+      [&](const request& next) -> std::optional<boost::system::result<reply, failure>> {
+        if (next.custom_id == "a") return unpriced;
+        return std::nullopt;
+      },
+      {"x.jsonl"}, true);
+  EXPECT_EQ(open()->totals(0).maybe_billed_attempts, 0U);
+  dir.write("x.output.jsonl", "");  // the power went, and with it the line
+  std::string state = dir.read("x.state");
+  EXPECT_THAT(state, testing::Not(HasSubstr("unpriced"))) << "settled by the line";
+  run(
+      [&](const request& next) -> std::optional<boost::system::result<reply, failure>> {
+        if (next.custom_id == "a") return unpriced;
+        return std::nullopt;
+      },
+      {"x.jsonl"}, true);
+  dir.write("x.output.jsonl", "");
+  EXPECT_EQ(open()->totals(0).maybe_billed_attempts, 1U);
+  EXPECT_EQ(open()->totals(0).maybe_billed_attempts, 1U) << "it is counted once";
+}
+
+TEST_F(job_set_test, what_cannot_be_read_is_not_taken_for_what_is_not_there) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  run();
+  const auto make_unreadable = [&](const char* name) {  // a link that leads to itself
+    std::filesystem::remove(dir / name);
+    std::filesystem::create_symlink(dir / name, dir / name);
+  };
+  make_unreadable("x.totals.json");
+  EXPECT_THAT(refused(), HasSubstr("x.totals.json: is a link")) << "counts would be lost";
+  std::filesystem::remove(dir / "x.totals.json");
+  make_unreadable("x.state");
+  EXPECT_THAT(refused(), HasSubstr("x.state: is a link")) << "attempts may be in flight";
+}
+
+TEST_F(job_set_test, running_totals_say_so) {
+  dir.write("x.jsonl", job_line("a"));
+  auto jobs = open();
+  EXPECT_EQ(totals()["status"], "running");
+  EXPECT_EQ(totals()["pending"], 1);
+  EXPECT_TRUE(dir.has("x.state"));
+}
+
+TEST_F(job_set_test, reasons_of_failures_are_kept_for_a_person) {
+  dir.write("x.jsonl", job_line("a") + "nonsense\n");
+  auto jobs = open();
+  const auto next = jobs->next();
+  result finished;
+  finished.line = next->line;
+  finished.custom_id = next->custom_id;
+  finished.digest = next->digest;
+  finished.outcome = permanent();
+  jobs->put(std::move(finished));
+  EXPECT_FALSE(jobs->next());
+  const auto reasons = jobs->failure_reasons(0);
+  EXPECT_EQ(reasons.at("400"), "trouble");
+  EXPECT_THAT(reasons.at("invalid_json_line"), HasSubstr("line 2"));
+}
+
+TEST_F(job_set_test, results_reach_the_file_with_the_flush) {
+  for (const auto durable : {durability::each, durability::second, durability::none}) {
+    output.durable = durable;
+    output.directory = dir / ("out" + std::to_string(static_cast<int>(durable)));
+    dir.write("x.jsonl", job_line("a"));
+    run();
+    EXPECT_EQ(
+        dir.lines("out" + std::to_string(static_cast<int>(durable)) + "/x.output.jsonl").size(),
+        1U);
+  }
+}
+
+TEST_F(job_set_test, each_result_is_on_the_disk_after_the_flush_where_that_is_asked_for) {
+  dir.write("x.jsonl", job_line("a"));
+  for (const auto durable : {durability::each, durability::second, durability::none}) {
+    output.durable = durable;
+    output.fresh = true;
+    test::faulty_files disk;
+    job_set jobs({dir / "x.jsonl"}, lines, output, prices, disk);
+    EXPECT_EQ(jobs.must_be_durable(), durable == durability::each);
+    const auto next = jobs.next();
+    result finished;
+    finished.line = 1;
+    finished.custom_id = "a";
+    finished.digest = next->digest;
+    finished.outcome = permanent();
+    jobs.put(std::move(finished));
+    std::size_t synced = 0;
+    disk.fault = [&](std::string_view what, const std::string& path) {
+      if (what == "sync" && path == dir / "x.errors.jsonl")
+        synced = std::filesystem::file_size(path);
+      return std::error_code();
+    };
+    jobs.flush();
+    EXPECT_EQ(synced, 0U) << "not on the thread that the run has";
+    bool told = false;
+    if (jobs.must_be_durable()) {
+      jobs.make_durable([&](const std::exception_ptr& fault) { told = fault == nullptr; });
+    }
+    disk.finish_aside();
+    EXPECT_EQ(told, durable == durability::each);
+    EXPECT_EQ(synced > 0, durable == durability::each);
+  }
+}
+
+TEST_F(job_set_test, odd_ids_are_found_again) {
+  dir.write("x.jsonl", R"({"custom_id":"q\"\\\n\u00e9","model":"gpt-4o","messages":[]})"
+                       "\n"
+                       R"({"custom_id":"","model":"gpt-4o","messages":[]})"
+                       "\n"
+                       R"({"custom_id":"\ud800","model":"gpt-4o","messages":[]})"
+                       "\n");
+  EXPECT_EQ(run().size(), 3U);
+  EXPECT_THAT(run(), IsEmpty());
+}
+
+}  // namespace
+}  // namespace sluice

@@ -1,0 +1,353 @@
+#include "jobs/output_file.hpp"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "sluice/error.hpp"
+#include "support/faulty_files.hpp"
+#include "support/temp_dir.hpp"
+
+namespace sluice {
+namespace {
+
+file_system& disk() {
+  static const auto files = system_files();
+  return *files;
+}
+
+using testing::HasSubstr;
+
+struct line_seen {
+  std::string text;
+  std::uint64_t end;
+  bool whole;
+  friend bool operator==(const line_seen&, const line_seen&) = default;
+};
+
+bool is_nobodys(std::string_view) {
+  return false;
+}
+
+std::vector<line_seen> lines_of(const output_file& file) {
+  std::vector<line_seen> all;
+  file.for_each_line([&](std::string_view text, std::uint64_t end, bool whole) {
+    all.push_back({std::string(text), end, whole});
+  });
+  return all;
+}
+
+void append(output_file& file, std::string lines) {
+  file.append(lines);
+  EXPECT_EQ(lines, "");
+}
+
+std::string refusal(const std::function<void()>& act) {
+  try {
+    act();
+  } catch (const fatal_error& thrown) {
+    return thrown.what();
+  }
+  return {};
+}
+
+TEST(output_file, keeps_what_fits_on_a_full_disk_in_whole_lines) {
+  const test::temp_dir dir;
+  std::string lines = "one\ntwo\nthree\nfour\n";
+  const pid_t child = ::fork();
+  if (child == 0) {  // a process of its own, whose files may not grow beyond 10 bytes
+    ::signal(SIGXFSZ, SIG_IGN);
+    const rlimit small{10, 10};
+    ::setrlimit(RLIMIT_FSIZE, &small);
+    output_file file(disk(), dir / "x");
+    file.create();
+    try {
+      file.append(lines);
+    } catch (const fatal_error& thrown) {
+      const bool right = thrown.why() == fatal_error::kind::cannot_write &&
+                         lines == "three\nfour\n" && file.size() == 8;
+      ::_exit(right ? 0 : 1);
+    }
+    ::_exit(2);
+  }
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(dir.read("x"), "one\ntwo\n");
+}
+
+TEST(output_file, appends_nothing_to_half_a_line_that_cannot_be_cut_off) {
+  const test::temp_dir dir;
+  test::faulty_files faulty;
+  output_file file(faulty, dir / "x");
+  file.create();
+  append(file, "one\n");
+  faulty.fault = [](std::string_view what, const std::string&) {
+    return what == "append" || what == "truncate" ? test::faulty_files::broken()
+                                                  : std::error_code();
+  };
+  std::string lines = "two\n";
+  EXPECT_THAT(refusal([&] { file.append(lines); }), HasSubstr(dir / "x"));
+  ASSERT_EQ(dir.read("x"), "one\ntw");
+  faulty.fault = [](std::string_view what, const std::string&) {
+    return what == "truncate" ? test::faulty_files::broken() : std::error_code();
+  };
+  EXPECT_THAT(refusal([&] { file.append(lines); }), HasSubstr(dir / "x"));
+  EXPECT_EQ(dir.read("x"), "one\ntw");
+  faulty.fault = [](std::string_view, const std::string&) { return std::error_code(); };
+  file.append(lines);
+  EXPECT_EQ(dir.read("x"), "one\ntwo\n");
+  EXPECT_EQ(file.size(), 8U);
+}
+
+TEST(output_file, is_made_appended_to_and_read_again) {
+  const test::temp_dir dir;
+  output_file file(disk(), dir / "x");
+  EXPECT_FALSE(file.open_existing());
+  EXPECT_FALSE(dir.has("x"));
+  file.create();
+  EXPECT_EQ(file.size(), 0U);
+  append(file, "one\ntwo\n");
+  append(file, "three\n");
+  file.sync();
+  EXPECT_EQ(file.size(), 14U);
+  EXPECT_EQ(dir.read("x"), "one\ntwo\nthree\n");
+  EXPECT_EQ(lines_of(file),
+            (std::vector<line_seen>{{"one", 4, true}, {"two", 8, true}, {"three", 14, true}}));
+}
+
+TEST(output_file, does_not_make_what_is_there_already) {
+  const test::temp_dir dir;
+  dir.write("x", "old\n");
+  output_file file(disk(), dir / "x");
+  EXPECT_THAT(refusal([&] { file.create(); }), HasSubstr(dir / "x"));
+  EXPECT_EQ(dir.read("x"), "old\n");
+}
+
+TEST(output_file, tells_a_torn_tail_and_can_cut_it_off) {
+  const test::temp_dir dir;
+  dir.write("x", "one\n\ntw");
+  output_file file(disk(), dir / "x");
+  ASSERT_TRUE(file.open_existing());
+  EXPECT_EQ(lines_of(file),
+            (std::vector<line_seen>{{"one", 4, true}, {"", 5, true}, {"tw", 7, false}}));
+  file.truncate(5);
+  append(file, "three\n");
+  EXPECT_EQ(dir.read("x"), "one\n\nthree\n");
+}
+
+TEST(output_file, reads_lines_longer_than_its_buffer) {
+  const test::temp_dir dir;
+  const std::string large(3'000'000, 'x');
+  std::string content;
+  for (int i = 0; i < 200; ++i)
+    content += std::string(static_cast<std::size_t>(i * 97), 'y') + "\n";
+  content += large + "\n" + "end\n" + large;
+  dir.write("x", content);
+  output_file file(disk(), dir / "x");
+  file.open_existing();
+  std::string again;
+  std::uint64_t last_end = 0;
+  file.for_each_line([&](std::string_view text, std::uint64_t end, bool whole) {
+    again += text;
+    if (whole) again += '\n';
+    EXPECT_EQ(end, again.size());
+    EXPECT_GT(end, last_end);
+    last_end = end;
+  });
+  EXPECT_EQ(again, content);
+}
+
+TEST(output_file, rewrites_itself_and_keeps_only_what_is_wanted) {
+  const test::temp_dir dir;
+  dir.write("x", "a\nb\nc\nd");
+  output_file file(disk(), dir / "x");
+  file.open_existing();
+  file.rewrite([](std::string_view line, std::uint64_t) { return line != "b"; });
+  EXPECT_EQ(dir.read("x"), "a\nc\nd\n");
+  EXPECT_EQ(file.size(), 6U);
+  append(file, "e\n");
+  EXPECT_EQ(dir.read("x"), "a\nc\nd\ne\n");
+  file.rewrite([](std::string_view, std::uint64_t) { return false; });
+  EXPECT_EQ(dir.read("x"), "");
+  EXPECT_EQ(dir.entries(), 1U) << "nothing is left beside it";
+}
+
+TEST(output_file, rewriting_tells_where_lines_end) {
+  const test::temp_dir dir;
+  dir.write("x", "aa\nb\n");
+  output_file file(disk(), dir / "x");
+  file.open_existing();
+  std::vector<std::uint64_t> ends;
+  file.rewrite([&](std::string_view, std::uint64_t end) {
+    ends.push_back(end);
+    return true;
+  });
+  EXPECT_EQ(ends, (std::vector<std::uint64_t>{3, 5}));
+}
+
+// What another process is told that wants the file, or wants to make it.
+std::string told_to_another_process(const std::string& path, bool to_make = false) {
+  int ends[2];
+  if (::pipe(ends) != 0) return "no pipe";
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::close(ends[0]);
+    std::string told = "opened";
+    try {
+      output_file file(disk(), path);
+      if (to_make) {
+        file.create();
+      } else if (!file.open_existing()) {
+        told = "missing";
+      }
+    } catch (const fatal_error& fault) {
+      told = fault.what();
+    }
+    if (::write(ends[1], told.data(), told.size()) < 0) ::_exit(1);
+    ::_exit(0);
+  }
+  ::close(ends[1]);
+  std::string told(4096, '\0');
+  const ssize_t n = ::read(ends[0], told.data(), told.size());
+  told.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
+  ::close(ends[0]);
+  ::waitpid(child, nullptr, 0);
+  return told;
+}
+
+TEST(output_file, knows_when_others_have_touched_it_and_puts_its_lines_aside) {
+  const struct {
+    const char* what;
+    void (*harm)(const test::temp_dir& dir);
+    const char* lines_are_in;
+    const char* lines;
+  } rows[] = {
+      {"removed", [](const test::temp_dir& dir) { std::filesystem::remove(dir / "x"); },
+       "x.rescued-1", "one\ntwo\nthree\nfour\n"},
+      {"replaced",
+       [](const test::temp_dir& dir) {
+         dir.write("y", "theirs\n");
+         std::filesystem::rename(dir / "y", dir / "x");
+       },
+       "x.rescued-1", "one\ntwo\nthree\nfour\n"},
+      {"moved",
+       [](const test::temp_dir& dir) { std::filesystem::rename(dir / "x", dir / "elsewhere"); },
+       "elsewhere", "one\ntwo\nthree\nfour\n"},
+      {"cut short, and what was in mind is all that is known",
+       [](const test::temp_dir& dir) { std::filesystem::resize_file(dir / "x", 2); }, "x.rescued-1",
+       "two\nthree\nfour\n"},
+      {"written to",
+       [](const test::temp_dir& dir) { std::ofstream(dir / "x", std::ios::app) << "theirs\n"; },
+       "x.rescued-1", "two\nthree\nfour\n"},
+  };
+  for (const auto& row : rows) {
+    const test::temp_dir dir;
+    output_file file(disk(), dir / "x");
+    file.create();
+    append(file, "one\n");
+    EXPECT_TRUE(file.is_intact()) << row.what;
+    append(file, "two\nthree\n");
+    row.harm(dir);
+    EXPECT_FALSE(file.is_intact()) << row.what;
+    const std::string theirs = dir.has("x") ? dir.read("x") : "";
+    std::string unwritten = "four\n";
+    EXPECT_THAT(file.rescue(unwritten), HasSubstr(dir / row.lines_are_in)) << row.what;
+    EXPECT_EQ(unwritten, "");
+    EXPECT_EQ(dir.read(row.lines_are_in), row.lines) << row.what;
+    EXPECT_EQ(dir.has("x") ? dir.read("x") : "", theirs) << row.what;
+  }
+}
+
+TEST(output_file, room_that_was_set_aside_takes_lines_on_a_full_disk_and_says_so) {
+  const test::temp_dir dir;
+  test::faulty_files faulty;
+  output_file file(faulty, dir / "x");
+  file.create();
+  file.keep_room(std::uint64_t{1} << 20);
+  append(file, "one\n");
+  EXPECT_EQ(std::filesystem::file_size(dir / "x"), 4U);
+  faulty.fault = [](std::string_view what, const std::string&) {
+    return what == "reserve" ? std::make_error_code(std::errc::no_space_on_device)
+                             : std::error_code();
+  };
+  append(file, "two\n");  // there is enough of it
+  std::string lines(std::size_t{600} << 10, 'x');
+  lines += '\n';
+  EXPECT_THAT(refusal([&] { file.append(lines); }), HasSubstr("No space left"));
+  EXPECT_EQ(lines, "") << "they are written all the same";
+  faulty.fault = [](std::string_view, const std::string&) { return std::error_code(); };
+  append(file, "three\n");
+  file.give_back_room();
+  EXPECT_EQ(std::filesystem::file_size(dir / "x"), file.size());
+}
+
+TEST(output_file, is_locked_and_says_by_whom) {
+  const test::temp_dir dir;
+  const std::string path = dir.write("x", "a\nb\n");
+  {
+    output_file file(disk(), path);
+    file.open_existing();
+    EXPECT_THAT(told_to_another_process(path), HasSubstr("process " + std::to_string(::getpid())));
+    file.rewrite([](std::string_view line, std::uint64_t) { return line == "a"; });
+    EXPECT_THAT(told_to_another_process(path), HasSubstr(std::to_string(::getpid())))
+        << "the new file is locked too";
+  }
+  EXPECT_EQ(told_to_another_process(path), "opened");
+  output_file fresh(disk(), dir / "y");
+  fresh.create();
+  EXPECT_THAT(told_to_another_process(dir / "y"), HasSubstr(std::to_string(::getpid())));
+}
+
+TEST(output_file, that_another_run_makes_meanwhile_says_so) {
+  const test::temp_dir dir;
+  {
+    output_file file(disk(), dir / "x");
+    file.create();
+    EXPECT_THAT(told_to_another_process(dir / "x", true),
+                HasSubstr("process " + std::to_string(::getpid())));
+  }
+  EXPECT_THAT(told_to_another_process(dir / "x", true), HasSubstr("another run has made it"));
+  EXPECT_EQ(told_to_another_process(dir / "y", true), "opened");
+}
+
+TEST(output_file, refuses_what_is_no_file) {
+  const test::temp_dir dir;
+  output_file directory(disk(), dir.path());
+  EXPECT_THAT(refusal([&] { directory.open_existing(); }), HasSubstr(dir.path()));
+  output_file nowhere(disk(), dir / "none/x");
+  EXPECT_FALSE(nowhere.open_existing());
+  EXPECT_THAT(refusal([&] { nowhere.create(); }), HasSubstr("none/x"));
+}
+
+TEST(output_file, a_full_disk_is_told_as_lost_results) {
+  output_file file(disk(), "/dev/full");
+  try {
+    replace_file(disk(), "/dev/full/x", "content", is_nobodys);
+    ADD_FAILURE();
+  } catch (const fatal_error& fault) {
+    EXPECT_EQ(fault.why(), fatal_error::kind::cannot_write);
+  }
+}
+
+TEST(small_files, are_replaced_whole) {
+  const test::temp_dir dir;
+  EXPECT_EQ(read_file(disk(), dir / "x"), std::nullopt);
+  replace_file(disk(), dir / "x", "one", is_nobodys);
+  replace_file(disk(), dir / "x", "a longer two", is_nobodys);
+  EXPECT_EQ(read_file(disk(), dir / "x"), "a longer two");
+  replace_file(disk(), dir / "x", "", is_nobodys);
+  EXPECT_EQ(read_file(disk(), dir / "x"), "");
+  EXPECT_EQ(dir.entries(), 1U);
+}
+
+}  // namespace
+}  // namespace sluice

@@ -1,0 +1,117 @@
+#include "tokens/image_tokens.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace sluice {
+namespace {
+
+// https://platform.openai.com/docs/guides/images-vision gives the first five.
+TEST(image_tokens, of_pictures_as_their_makers_count_them) {
+  const struct {
+    const char* what;
+    const char* model;
+    std::uint32_t width;
+    std::uint32_t height;
+    bool low;
+    std::int64_t tokens;
+  } rows[] = {
+      {"four tiles of a square", "gpt-4o", 1024, 1024, false, 765},
+      {"six tiles", "gpt-4o", 2048, 4096, false, 1105},
+      {"low detail, whatever the size", "gpt-4o", 4096, 8192, true, 85},
+      {"as many patches as cover it", "gpt-4.1-mini", 1024, 1024, false, 1659},
+      {"shrunk to fewer patches", "gpt-4.1-mini", 1800, 2400, false, 2353},
+      {"one tile", "gpt-4o-mini", 128, 64, false, 8500},
+      {"33 times as many as of its larger sister", "gpt-4o-mini", 1024, 1024, false, 25501},
+      {"low detail, too", "gpt-4o-mini", 1024, 1024, true, 2833},
+      {"a snapshot", "gpt-4o-mini-2024-07-18", 512, 512, false, 8500},
+      {"a fine-tuned one", "ft:gpt-4o-2024-08-06:org::id", 512, 512, false, 255},
+      {"behind its maker's name", "openai/gpt-4o", 512, 512, false, 255},
+      {"gpt-5", "gpt-5", 512, 512, false, 210},
+      {"o1 and o3", "o3-2025-04-16", 512, 512, false, 225},
+      {"patches know no detail", "o4-mini", 32, 32, true, 2},
+      {"a thin line", "gpt-5-nano", 100000, 1, false, 3779},
+      {"a thin line of tiles", "gpt-4o", 100000, 1, false, 765},
+  };
+  for (const auto& row : rows) {
+    const auto rule = image_rule_of(row.model);
+    ASSERT_TRUE(rule) << row.what;
+    EXPECT_EQ(rule->tokens(row.width, row.height, row.low), row.tokens) << row.what;
+    EXPECT_LE(rule->tokens(row.width, row.height, row.low), rule->most(row.low)) << row.what;
+  }
+}
+
+std::string base64(const std::string& bytes) {
+  constexpr const char* letters =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  for (std::size_t at = 0; at < bytes.size(); at += 3) {
+    unsigned bits = 0;
+    for (std::size_t i = 0; i < 3; ++i) {
+      bits = bits << 8U | (at + i < bytes.size() ? static_cast<unsigned char>(bytes[at + i]) : 0U);
+    }
+    for (unsigned shift = 24; shift > 0; shift -= 6) text += letters[bits >> (shift - 6) & 0x3FU];
+  }
+  return text;
+}
+
+TEST(image_size, is_read_from_the_first_bytes) {
+  using namespace std::string_literals;
+  const std::string jpeg = "\xFF\xD8\xFF\xE0\0\x06JFIF"s;
+  const std::string frame = "\xFF\xC2\0\x0B\x08\x02\x58\x03\x20\x03\x01"s;
+  const struct {
+    const char* what;
+    std::string bytes;
+    std::uint32_t width;
+    std::uint32_t height;
+  } rows[] = {
+      {"PNG", "\x89PNG\r\n\x1A\n\0\0\0\x0DIHDR\0\0\x03\x20\0\0\x02\x58\x08"s, 800, 600},
+      {"GIF", "GIF89a\x20\x03\x58\x02\xF7"s, 800, 600},
+      {"JPEG", jpeg + frame, 800, 600},
+      {"JPEG with a preview",
+       jpeg + "\xFF\xE1\xFF\xFF"s + std::string(0xFFFD, '\xC0') + "\xFF"s + frame, 800, 600},
+      {"WebP with more", "RIFF\0\0\0\0WEBPVP8X\x0A\0\0\0\0\0\0\0\x1F\x03\0\x57\x02\0"s, 800, 600},
+      {"WebP", "RIFF\0\0\0\0WEBPVP8 \0\0\0\0\0\0\0\x9D\x01\x2A\x20\x03\x58\x02"s, 800, 600},
+      {"WebP without loss", "RIFF\0\0\0\0WEBPVP8L\0\0\0\0\x2F\x1F\xC3\x95\0\0"s, 800, 600},
+  };
+  for (const auto& row : rows) {
+    const auto size = image_size_of("\"data:image/png;base64," + base64(row.bytes) + "\"");
+    ASSERT_TRUE(size) << row.what;
+    EXPECT_EQ(size->width, row.width) << row.what;
+    EXPECT_EQ(size->height, row.height) << row.what;
+    for (std::size_t cut = 0; cut < row.bytes.size() && cut < 40; ++cut) {  // must not run away
+      (void)image_size_of("\"data:image/png;base64," + base64(row.bytes.substr(0, cut)) + "\"");
+    }
+  }
+  for (const char* url : {"", "\"\"", "\"https://x/y.png\"", "\"data:image/png;base64,\"",
+                          "\"data:image/png;base64,////\"", "\"data:image/png,abc\"", "null"}) {
+    EXPECT_FALSE(image_size_of(url)) << url;
+  }
+}
+
+TEST(image_tokens, no_size_has_more_than_the_most) {
+  for (const char* model : {"gpt-4o", "gpt-4o-mini", "gpt-4.1-nano", "o4-mini"}) {
+    const auto rule = image_rule_of(model);
+    ASSERT_TRUE(rule);
+    for (std::uint32_t width = 1; width < 5000; width += 97) {
+      for (std::uint32_t height = 1; height < 5000; height += 89) {
+        ASSERT_LE(rule->tokens(width, height, false), rule->most(false))
+            << model << ' ' << width << 'x' << height;
+        ASSERT_GT(rule->tokens(width, height, false), 0);
+      }
+    }
+  }
+}
+
+TEST(image_tokens, models_without_a_published_rule_have_none) {
+  for (const char* model :
+       {"", "gpt-4", "gpt-3.5-turbo", "gpt-4o-audio-preview", "gpt-4o-mini-transcribe",
+        "gpt-5.4-mini", "gpt-5.2", "gpt-5-pro", "o3-mini", "o3-pro", "gpt-4.10", "claude-3-opus",
+        "gemini-2.5-pro", "gpt-4omni", "my-gpt-4o"}) {
+    EXPECT_FALSE(image_rule_of(model)) << model;
+  }
+}
+
+}  // namespace
+}  // namespace sluice

@@ -1,0 +1,418 @@
+#include "upstream/start_gate.hpp"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <map>
+#include <vector>
+
+#include "support/manual_clock.hpp"
+#include "support/temp_dir.hpp"
+
+namespace sluice {
+namespace {
+
+using namespace std::chrono_literals;
+namespace asio = boost::asio;
+
+struct start_gate_test : testing::Test {
+  asio::io_context loop{1};
+  test::manual_clock time;
+  std::vector<int> entered;
+  std::vector<int> sent_away;
+  std::map<int, start_gate::permit> held;
+
+  void poll() {
+    loop.restart();
+    while (loop.poll() > 0) {
+    }
+  }
+  void enter(start_gate& gate, int name) {
+    asio::co_spawn(
+        loop,
+        [this, &gate, name]() -> asio::awaitable<void> {
+          const auto turn = co_await gate.enter();
+          if (turn) {
+            entered.push_back(name);
+            held.emplace(name, *turn);
+          } else {
+            sent_away.push_back(name);
+          }
+        },
+        asio::detached);
+    poll();
+  }
+  // The whole life of an attempt, in no time.
+  void make(start_gate& gate, int name) {
+    gate.sent(held.at(name));
+    gate.answered(held.at(name));
+    leave(gate, name);
+  }
+  void leave(start_gate& gate, int name, bool sent_nothing = false) {
+    gate.leave(held.at(name), sent_nothing);
+    poll();
+  }
+  void advance(duration by) {
+    time.advance(by);
+    poll();
+  }
+  void clear_out(start_gate& gate) {
+    gate.close();
+    poll();
+    EXPECT_TRUE(loop.stopped()) << "somebody still waits";
+  }
+};
+
+TEST_F(start_gate_test, lets_in_as_many_as_the_concurrency) {
+  start_gate gate(time, {0, 1s, pacing::burst}, 2);
+  for (int name : {1, 2, 3, 4}) enter(gate, name);
+  EXPECT_EQ(entered, (std::vector{1, 2}));
+  auto status = gate.now();
+  EXPECT_EQ(status.in_flight, 2U);
+  EXPECT_EQ(status.waiting, 2U);
+  EXPECT_TRUE(status.full);
+  EXPECT_FALSE(status.next_start);
+  make(gate, 2);
+  EXPECT_EQ(entered, (std::vector{1, 2, 3}));
+  make(gate, 1);
+  make(gate, 3);
+  EXPECT_EQ(entered, (std::vector{1, 2, 3, 4}));
+  make(gate, 4);
+  EXPECT_EQ(gate.now().in_flight, 0U);
+  EXPECT_TRUE(loop.stopped());
+}
+
+TEST_F(start_gate_test, no_concurrency_is_no_limit) {
+  start_gate gate(time, {0, 1s, pacing::burst}, 0);
+  for (int name = 0; name < 1000; ++name) enter(gate, name);
+  EXPECT_EQ(entered.size(), 1000U);
+}
+
+TEST_F(start_gate_test, the_window_lets_in_first_come_first_served) {
+  start_gate gate(time, {2, 1s, pacing::burst}, 64);
+  for (int name : {1, 2}) {
+    enter(gate, name);
+    make(gate, name);
+  }
+  for (int name : {3, 4, 5}) enter(gate, name);
+  EXPECT_EQ(entered.size(), 2U);
+  const auto status = gate.now();
+  EXPECT_FALSE(status.full);
+  ASSERT_TRUE(status.next_start);
+  EXPECT_NEAR(std::chrono::duration<double>(*status.next_start - time.now()).count(), 60, 0.1);
+  advance(*status.next_start - time.now());
+  EXPECT_EQ(entered, (std::vector{1, 2, 3, 4}));
+  for (int name : {3, 4}) make(gate, name);
+  advance(61s);
+  EXPECT_EQ(entered, (std::vector{1, 2, 3, 4, 5}));
+}
+
+TEST_F(start_gate_test, a_newcomer_does_not_pass_those_who_wait) {
+  start_gate gate(time, {0, 1s, pacing::burst}, 1);
+  enter(gate, 1);
+  enter(gate, 2);
+  asio::co_spawn(
+      loop,
+      [&]() -> asio::awaitable<void> {
+        gate.leave(held.at(1), false);  // 2 is called, and has not come through yet
+        const auto turn = co_await gate.enter();
+        if (turn) entered.push_back(3);
+      },
+      asio::detached);
+  poll();
+  EXPECT_EQ(entered, (std::vector{1, 2}));
+  leave(gate, 2);
+  EXPECT_EQ(entered, (std::vector{1, 2, 3}));
+}
+
+TEST_F(start_gate_test, who_sent_nothing_returns_the_slot) {
+  start_gate gate(time, {1, 1s, pacing::burst}, 64);
+  enter(gate, 1);
+  enter(gate, 2);
+  leave(gate, 1, true);
+  EXPECT_EQ(entered, (std::vector{1, 2}));
+  clear_out(gate);
+}
+
+TEST_F(start_gate_test, an_attempt_that_sent_nothing_is_none_that_the_relay_saw) {
+  start_gate gate(time, {3, 1s, pacing::burst}, 64);
+  for (int name = 0; name < 9; ++name) {
+    enter(gate, name);
+    leave(gate, name, true);
+  }
+  for (int name = 10; name < 13; ++name) {
+    enter(gate, name);
+    make(gate, name);
+  }
+  EXPECT_EQ(gate.now().started_last_minute, 3U);
+  EXPECT_EQ(gate.now().most_in_a_minute, 3U);
+}
+
+TEST_F(start_gate_test, a_slot_whose_request_broke_off_while_it_was_sent_comes_back) {
+  start_gate gate(time, {1, 1s, pacing::burst}, 64);
+  enter(gate, 1);
+  advance(5s);
+  leave(gate, 1, false);  // some bytes left; on_sent was never told
+  enter(gate, 2);
+  EXPECT_EQ(entered, (std::vector{1})) << "the relay may have counted it";
+  advance(59s);
+  EXPECT_EQ(entered, (std::vector{1}));
+  advance(3s);
+  EXPECT_EQ(entered, (std::vector{1, 2}));
+  clear_out(gate);
+}
+
+TEST_F(start_gate_test, a_pause_holds_everyone) {
+  start_gate gate(time, {0, 1s, pacing::burst}, 64);
+  gate.pause(time.now() + 30s);
+  for (int name : {1, 2}) enter(gate, name);
+  EXPECT_TRUE(entered.empty());
+  EXPECT_EQ(gate.now().next_start, time.now() + 30s);
+  gate.pause(time.now() + 40s);
+  advance(30s);
+  EXPECT_TRUE(entered.empty()) << "it was prolonged meanwhile";
+  advance(10s);
+  EXPECT_EQ(entered, (std::vector{1, 2}));
+}
+
+TEST_F(start_gate_test, who_is_called_in_vain_stays_first_in_line) {
+  start_gate gate(time, {0, 1s, pacing::burst}, 64);
+  gate.pause(time.now() + 10s);
+  for (int name : {1, 2, 3}) enter(gate, name);
+  time.advance(10s);  // calls 1, who has not come through yet
+  gate.pause(time.now() + 5s);
+  poll();
+  EXPECT_TRUE(entered.empty());
+  advance(5s);
+  EXPECT_EQ(entered, (std::vector{1, 2, 3}));
+}
+
+TEST_F(start_gate_test, a_trial_is_one_at_a_time) {
+  start_gate gate(time, {0, 1s, pacing::burst}, 64);
+  enter(gate, 1);
+  enter(gate, 2);
+  gate.one_at_a_time(true);
+  for (int name : {3, 4, 5}) enter(gate, name);
+  EXPECT_EQ(entered, (std::vector{1, 2, 3})) << "what was on its way before may take its time";
+  make(gate, 1);
+  make(gate, 2);
+  EXPECT_EQ(entered, (std::vector{1, 2, 3}));
+  make(gate, 3);
+  EXPECT_EQ(entered, (std::vector{1, 2, 3, 4}));
+  gate.one_at_a_time(false);
+  poll();
+  EXPECT_EQ(entered, (std::vector{1, 2, 3, 4, 5}));
+}
+
+TEST_F(start_gate_test, a_lane_takes_no_more_than_its_own_limit) {
+  start_gate gate(time, {{0, 1s, pacing::burst}, {0, 1s, pacing::burst}}, {{0, 1}, {1, 1}}, 5);
+  gate.limit_in_flight(1, 0);
+  for (int name : {1, 2, 3}) enter(gate, name);
+  EXPECT_EQ(gate.in_flight(0), 1U);
+  EXPECT_EQ(gate.in_flight(1), 2U);
+  gate.limit_in_flight(2, 1);
+  enter(gate, 4);
+  EXPECT_EQ(entered, (std::vector{1, 2, 3}));
+  EXPECT_TRUE(gate.now().full);
+  EXPECT_TRUE(gate.now().lanes_full) << "and not the places of all";
+  gate.limit_in_flight(2, 0);
+  poll();
+  EXPECT_EQ(entered, (std::vector{1, 2, 3, 4}));
+  EXPECT_EQ(gate.in_flight(0), 2U);
+  enter(gate, 5);
+  gate.limit_in_flight(0, 1);
+  poll();
+  EXPECT_EQ(entered, (std::vector{1, 2, 3, 4, 5}));
+  EXPECT_TRUE(gate.now().full);
+  EXPECT_FALSE(gate.now().lanes_full);
+}
+
+TEST_F(start_gate_test, closing_sends_away_who_waits_and_who_comes) {
+  start_gate gate(time, {1, 1s, pacing::burst}, 64);
+  enter(gate, 1);
+  enter(gate, 2);
+  enter(gate, 3);
+  gate.close();
+  poll();
+  enter(gate, 4);
+  EXPECT_EQ(sent_away, (std::vector{2, 3, 4}));
+  make(gate, 1);
+  EXPECT_TRUE(loop.stopped());
+  gate.open();
+  advance(62s);
+  enter(gate, 5);
+  EXPECT_EQ(entered, (std::vector{1, 5}));
+}
+
+TEST_F(start_gate_test, one_who_was_called_as_the_gate_closed_is_sent_away) {
+  start_gate gate(time, {0, 1s, pacing::burst}, 1);
+  enter(gate, 1);
+  enter(gate, 2);
+  enter(gate, 3);
+  gate.leave(held.at(1), false);  // calls 2
+  gate.close();
+  poll();
+  EXPECT_EQ(sent_away, (std::vector{2, 3}));
+  gate.open();
+  enter(gate, 4);
+  EXPECT_EQ(entered, (std::vector{1, 4})) << "the gate works on";
+}
+
+TEST_F(start_gate_test, no_alarm_is_left_behind) {
+  {
+    start_gate gate(time, {1, 1s, pacing::burst}, 1);
+    enter(gate, 1);
+    make(gate, 1);
+    enter(gate, 2);
+    clear_out(gate);
+  }
+  EXPECT_EQ(time.calls_to_come(), 0U);
+}
+
+TEST_F(start_gate_test, a_lane_back_from_a_rest_has_no_claim_to_what_it_missed) {
+  start_gate gate(time, {{0, 1s, pacing::burst}, {0, 1s, pacing::burst}}, {{0, 1}, {1, 1}}, 0);
+  gate.set_open(1, false);
+  for (int name = 0; name < 50; ++name) enter(gate, name);
+  gate.set_open(1, true);
+  std::size_t second = 0;
+  for (int name = 50; name < 60; ++name) {
+    enter(gate, name);
+    second += held.at(name).lane;
+  }
+  EXPECT_EQ(second, 5U);
+  clear_out(gate);
+}
+
+TEST_F(start_gate_test, a_lane_is_avoided_only_while_another_has_room) {
+  start_gate gate(time, {{0, 1s, pacing::burst}, {1, 1s, pacing::burst}}, {{0, 1}, {1, 1}}, 0);
+  std::vector<std::size_t> lanes;
+  for (int i = 0; i < 3; ++i) {
+    asio::co_spawn(
+        loop, [&]() -> asio::awaitable<void> { lanes.push_back((co_await gate.enter(0))->lane); },
+        asio::detached);
+    poll();
+  }
+  EXPECT_EQ(lanes, (std::vector<std::size_t>{1, 0, 0}));
+  clear_out(gate);
+}
+
+TEST_F(start_gate_test, lanes_of_one_window_keep_the_widest_gap_of_theirs) {
+  start_gate gate(time, {{0, 1s, pacing::burst}}, {{0, 1}, {0, 1}}, 0);
+  gate.space(2s, 0);
+  gate.space(0s, 1);
+  for (int name : {1, 2}) enter(gate, name);
+  EXPECT_EQ(entered, std::vector{1});
+  advance(2s);
+  EXPECT_EQ(entered, (std::vector{1, 2}));
+  clear_out(gate);
+}
+
+TEST_F(start_gate_test, what_hangs_on_an_attempt_that_is_not_sent_has_no_time) {
+  start_gate gate(time, {1, 1s, pacing::burst}, 64);
+  for (int name : {1, 2}) enter(gate, name);
+  EXPECT_FALSE(gate.now().next_start.has_value());
+  gate.sent(held.at(1));
+  EXPECT_TRUE(gate.now().next_start.has_value());
+  clear_out(gate);
+}
+
+TEST_F(start_gate_test, a_pause_and_a_trial_hold_their_lane_alone) {
+  start_gate gate(time, {{0, 1s, pacing::burst}, {0, 1s, pacing::burst}}, {{0, 1}, {1, 1}}, 0);
+  gate.pause(time.now() + 5s, 0);
+  for (int name : {1, 2}) enter(gate, name);
+  EXPECT_EQ(held.at(1).lane + held.at(2).lane, 2U);
+  gate.one_at_a_time(true, 1);
+  enter(gate, 3);
+  enter(gate, 4);
+  EXPECT_EQ(entered, (std::vector{1, 2, 3}));
+  EXPECT_FALSE(gate.now().full);
+  advance(5s);
+  EXPECT_EQ(held.at(4).lane, 0U);
+  clear_out(gate);
+}
+
+// A window that another process keeps: it is stopped inside the lock, say.
+struct kept_window_test : start_gate_test {
+  test::temp_dir dir;
+  std::vector<std::optional<lock_holder>> held_up;
+  limit_store own{dir / "window", host, 1s, tell()};
+  limit_store other{dir / "window", host, 1s, tell()};
+  std::optional<limit_store::hold> kept;
+
+  static constexpr host_id host{.boot = {1}, .machine = {1}};
+  limit_store::reports tell() {
+    return {.not_shared = [](const std::string& why) { ADD_FAILURE() << why; },
+            .held_up = [this](const std::optional<lock_holder>& who) { held_up.push_back(who); }};
+  }
+  void keep() { kept.emplace(other, time.now()); }
+};
+
+TEST_F(kept_window_test, nobody_starts_until_it_can_be_had_and_all_goes_on_by_the_clock) {
+  start_gate gate(time, {2, 1s, pacing::burst, 0, &own}, 64);
+  keep();
+  for (int name : {1, 2, 3}) enter(gate, name);
+  advance(1900ms);
+  EXPECT_TRUE(entered.empty());
+  EXPECT_TRUE(held_up.empty()) << "it may be a moment";
+  advance(60s);
+  EXPECT_TRUE(entered.empty());
+  EXPECT_EQ(held_up.size(), 1U) << "told once";
+  ASSERT_TRUE(held_up.front());
+  EXPECT_EQ(held_up.front()->process, ::getpid());
+  EXPECT_FALSE(held_up.front()->stopped);
+  EXPECT_FALSE(gate.now().next_start) << "nobody knows when";
+  kept.reset();
+  advance(100ms);
+  EXPECT_EQ(entered, (std::vector{1, 2}));
+  clear_out(gate);
+}
+
+TEST_F(kept_window_test, it_hears_of_everything_whether_anybody_waits_or_not) {
+  start_gate gate(time, {1, 1s, pacing::burst, 0, &own}, 64);
+  enter(gate, 1);
+  keep();
+  advance(5s);
+  gate.sent(held.at(1));
+  gate.answered(held.at(1));
+  leave(gate, 1);
+  const time_point answered = time.now();
+  advance(5s);
+  kept.reset();
+  advance(100ms);
+  EXPECT_EQ(time.calls_to_come(), 0U) << "everything was told";
+  rate_limiter seen({1, 1s, pacing::burst, 0, &other});
+  const time_point free = seen.next_start(time.now());
+  EXPECT_GE(free, answered + 60s);
+  EXPECT_LE(free, answered + 60s + 100ms) << "by the time at which it happened";
+}
+
+TEST_F(kept_window_test, closing_waits_for_nobody) {
+  start_gate gate(time, {1, 1s, pacing::burst, 0, &own}, 64);
+  enter(gate, 1);
+  keep();
+  enter(gate, 2);
+  gate.close();
+  poll();
+  EXPECT_EQ(sent_away, std::vector{2});
+  gate.sent(held.at(1));
+  EXPECT_EQ(time.calls_to_come(), 1U) << "while one is in flight, others wait for its news";
+  leave(gate, 1);
+  EXPECT_EQ(time.calls_to_come(), 0U) << "an event loop ends when no call is left";
+  EXPECT_TRUE(loop.stopped());
+}
+
+TEST_F(kept_window_test, another_lane_is_taken_meanwhile) {
+  start_gate gate(time, {{5, 1s, pacing::burst, 0, &own}, {5, 1s, pacing::burst}}, {{0, 1}, {1, 1}},
+                  0);
+  keep();
+  for (int name : {1, 2}) enter(gate, name);
+  EXPECT_EQ(held.at(1).lane + held.at(2).lane, 2U);
+  kept.reset();
+  clear_out(gate);
+}
+
+}  // namespace
+}  // namespace sluice

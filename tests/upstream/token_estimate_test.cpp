@@ -1,0 +1,44 @@
+#include "upstream/token_estimate.hpp"
+
+#include <gtest/gtest.h>
+
+#include "tokens/token_count.hpp"
+
+namespace sluice {
+namespace {
+
+request asked(const std::string& model, const std::string& more) {
+  request one;
+  one.model = model;
+  one.body = R"({"model":")" + model + R"(","messages":[{"role":"user","content":"hi there"}])" +
+             more + "}";
+  return one;
+}
+
+TEST(token_estimate, counts_the_prompt_and_takes_the_limit_for_the_reply) {
+  for (const char* model : {"gpt-4o", "claude-3-opus"}) {
+    const request one = asked(model, R"(,"max_tokens":50)");
+    const auto prompt = prompt_tokens(one.target, one.model, one.body);
+    EXPECT_EQ(token_estimate().tokens(token_estimate::of(one)), prompt.tokens + 50) << model;
+  }
+}
+
+TEST(token_estimate, learns_how_long_replies_are_where_nothing_bounds_them) {
+  token_estimate replies;
+  const auto need = token_estimate::of(asked("gpt-4o", ""));
+  const auto at_first = replies.tokens(need);
+  for (int i = 0; i < 3; ++i) replies.learn({10, 0, 1000, 0}, 1);
+  EXPECT_EQ(replies.tokens(need), need.known + 1000);
+  EXPECT_NE(replies.tokens(need), at_first);
+}
+
+TEST(token_estimate, embeddings_have_only_a_prompt) {
+  request one = asked("text-embedding-3-small", "");
+  one.target = endpoint::embeddings;
+  one.body = R"({"model":"text-embedding-3-small","input":"hi there"})";
+  EXPECT_EQ(token_estimate().tokens(token_estimate::of(one)),
+            prompt_tokens(one.target, one.model, one.body).tokens);
+}
+
+}  // namespace
+}  // namespace sluice
