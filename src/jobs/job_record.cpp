@@ -1032,6 +1032,7 @@ void job_record::finish() {
       const std::uint64_t mine = number++;
       return !is_stale(text, end) && *last.find(subject(*parse_stored_line(text))) == mine;
     });
+    errors_before_ = 0;  // what is left stands, however often this is called
   }
   output_.give_back_room();
   errors_.give_back_room();

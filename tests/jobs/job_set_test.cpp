@@ -974,6 +974,42 @@ TEST_F(job_set_test, results_wait_in_memory_for_room_on_the_disk) {
   EXPECT_THAT(ids_in("x.errors.jsonl"), ElementsAre("b"));
 }
 
+TEST_F(job_set_test, finishing_twice_keeps_the_lines_that_this_run_wrote) {
+  dir.write("x.jsonl", job_line("a"));
+  dir.write("y.jsonl", job_line("b"));
+  run([](const request&) {
+    return std::optional(boost::system::result<reply, failure>(passing()));
+  });
+  test::faulty_files disk;
+  job_set jobs({dir / "x.jsonl", dir / "y.jsonl"}, lines, output, prices, disk);
+  disk.fault = [](std::string_view what, const std::string& path) {
+    return what == "append" && path.find("y.output") != std::string::npos
+               ? std::make_error_code(std::errc::no_space_on_device)
+               : std::error_code();
+  };
+  for (std::size_t job = 0; job < 2; ++job) {
+    const auto next = jobs.next();
+    ASSERT_TRUE(next);
+    result finished;
+    finished.job = next->job;
+    finished.line = next->line;
+    finished.custom_id = next->custom_id;
+    finished.model = next->model;
+    finished.digest = next->digest;
+    finished.attempts = next->attempts + 1;
+    finished.retryable = true;
+    finished.outcome =
+        next->custom_id == "a" ? boost::system::result<reply, failure>(passing(503)) : answer();
+    jobs.put(std::move(finished));
+  }
+  EXPECT_THROW(jobs.finish(job_status::stopped, 1, 1), fatal_error) << "y waits for room";
+  EXPECT_THAT(ids_in("x.errors.jsonl"), ElementsAre("a"));
+  disk.fault = [](std::string_view, const std::string&) { return std::error_code(); };
+  jobs.finish(job_status::stopped, 1, 1);
+  EXPECT_THAT(ids_in("x.errors.jsonl"), ElementsAre("a")) << "its only line";
+  EXPECT_THAT(ids_in("y.output.jsonl"), ElementsAre("b"));
+}
+
 TEST_F(job_set_test, a_sync_that_failed_aside_is_told_by_the_next_checkpoint) {
   dir.write("x.jsonl", job_line("a"));
   output.durable = durability::second;
