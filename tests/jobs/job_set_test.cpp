@@ -1,4 +1,4 @@
-// job_set and job_record: what a job is on files, and what running it again does.
+// job_set: what a job is on files, and what running it again does.
 #include "sluice/job_set.hpp"
 
 #include <fcntl.h>
@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -707,7 +708,9 @@ TEST_F(budget_job_test, damaged_totals_are_refused_under_a_budget) {
     EXPECT_THAT(refused(), HasSubstr("x.totals.json: is damaged")) << damage;
   }
   output.budget.reset();
-  EXPECT_EQ(refused(), "(not refused)") << "else they are advice";
+  EXPECT_THAT(open()->warnings(), ElementsAre((dir / "x.totals.json") +
+                                              ": is damaged; what earlier runs counted is lost"))
+      << "else they are advice";
 }
 
 TEST_F(job_set_test, results_whose_request_is_gone_are_refused) {
@@ -1008,6 +1011,25 @@ TEST_F(job_set_test, finishing_twice_keeps_the_lines_that_this_run_wrote) {
   jobs.finish(job_status::stopped, 1, 1);
   EXPECT_THAT(ids_in("x.errors.jsonl"), ElementsAre("a")) << "its only line";
   EXPECT_THAT(ids_in("y.output.jsonl"), ElementsAre("b"));
+}
+
+TEST_F(job_set_test, a_run_that_is_over_takes_and_gives_nothing) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  auto jobs = open();
+  const auto next = jobs->next();
+  ASSERT_TRUE(next);
+  jobs->finish(job_status::interrupted, 1, 1);
+  EXPECT_FALSE(jobs->next());
+  EXPECT_THROW(jobs->put(result{}), std::logic_error);
+  EXPECT_THROW(jobs->attempt_started({0, "a", 1, {}}), std::logic_error);
+  EXPECT_THROW(jobs->attempt_ended({0, "a", 1, {}}, attempt_end::lost), std::logic_error);
+  jobs->cancel();
+  jobs->flush();
+  jobs->checkpoint(1, 1);
+  jobs->finish(job_status::interrupted, 1, 1);
+  EXPECT_EQ(jobs->totals(0).pending(), 2U);
+  EXPECT_EQ(jobs->summaries()[0].to_send, 2U);
+  EXPECT_EQ(totals()["status"], "interrupted");
 }
 
 TEST_F(job_set_test, a_sync_that_failed_aside_is_told_by_the_next_checkpoint) {
