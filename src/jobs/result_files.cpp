@@ -324,6 +324,7 @@ void result_files::rescue(usd paid) {
 
 void result_files::tidy_errors(const std::function<bool(const stored_line&)>& is_stale) {
   const std::lock_guard lock(mutex_);
+  output_.file.sync();  // what is dropped has its successor on the disk
   const auto subject = [](const stored_line& line) {
     return hash_of(line.of_bad_line ? fmt::format("line\n{}", line.line) : line.custom_id);
   };

@@ -1032,6 +1032,46 @@ TEST_F(job_set_test, a_run_that_is_over_takes_and_gives_nothing) {
   EXPECT_EQ(totals()["status"], "interrupted");
 }
 
+// Else a power cut between the two takes both, and nothing tells that the request was ever sent.
+TEST_F(job_set_test, an_old_line_goes_once_the_new_one_is_on_the_disk) {
+  for (const auto durable : {durability::each, durability::second, durability::none}) {
+    output.durable = durable;
+    output.fresh = true;
+    dir.write("x.jsonl", job_line("a"));
+    run([](const request&) {
+      return std::optional(boost::system::result<reply, failure>(passing()));
+    });
+    output.fresh = false;
+    test::faulty_files disk;
+    job_set jobs({dir / "x.jsonl"}, lines, output, prices, disk);
+    const auto next = jobs.next();
+    ASSERT_TRUE(next);
+    result finished;
+    finished.line = 1;
+    finished.custom_id = "a";
+    finished.model = next->model;
+    finished.digest = next->digest;
+    finished.attempts = 2;
+    finished.outcome = answer();
+    jobs.put(std::move(finished));
+    bool on_disk = true;
+    bool replaced = false;
+    disk.fault = [&](std::string_view what, const std::string& path) {
+      if (path == dir / "x.output.jsonl" && what == "append") on_disk = false;
+      if (path == dir / "x.output.jsonl" && what == "sync") on_disk = true;
+      if (path.starts_with(dir / "x.errors.jsonl") && what == "rename") {
+        EXPECT_TRUE(on_disk) << static_cast<int>(durable);
+        replaced = true;
+      }
+      return std::error_code();
+    };
+    jobs.finish(job_status::completed, 1, 1);
+    EXPECT_TRUE(replaced);
+    EXPECT_THAT(ids_in("x.errors.jsonl"), IsEmpty());
+    EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a"));
+  }
+}
+
 TEST_F(job_set_test, a_sync_that_failed_aside_is_told_by_the_next_checkpoint) {
   dir.write("x.jsonl", job_line("a"));
   output.durable = durability::second;
