@@ -24,9 +24,9 @@ namespace sluice {
 
 class result_files;
 
-/// What earlier runs left of a job: which of its requests have a result that stands, which failed
-/// and how, and what is kept of the budget. Not thread safe: while the job runs, the mutex of
-/// running_job guards it.
+/// What earlier runs left of a job, for one thread at a time: which of its requests have a result
+/// that stands, which failed and how, and what is kept of the budget. While the job runs, the mutex
+/// of running_job guards it.
 ///
 /// As the job's lines are read, it learns which of the results have a request still. Eight bytes
 /// and a hash for each result: there may be ten million of them.

@@ -28,8 +28,8 @@ struct job_fingerprint {
   void add(const request_or_bad_line& line);
 };
 
-/// The lines of a job, given to a run once and in order. next() is for one thread, the reader's;
-/// cancel() and is_cancelled() may be called from any.
+/// The lines of a job, given once and in order to one thread, the reader's; cancel() and
+/// is_cancelled() may be called from any.
 class job_input {
  public:
   /// `scanned`: the file as the scan has seen it; standard input, "-", has none. Throws fatal_error

@@ -32,8 +32,8 @@ struct job_scan {
   job_fingerprint fingerprint;
 };
 
-/// What a job is made of, handed on from step to step. At one place in memory: its parts refer to
-/// each other.
+/// What a job is made of, handed on from step to step, and with it the threads that may use it. At
+/// one place in memory: its parts refer to each other.
 struct job_parts {
   explicit job_parts(job_setup chosen)
       : setup(std::move(chosen)), files(setup), earlier(setup, files) {}
@@ -47,19 +47,19 @@ struct job_parts {
   std::unique_ptr<job_input> input;
 };
 
-// The steps of a job before it runs, none of them thread safe. Each is an object that offers the
-// next step alone, which uses it up:
+// The steps of a job before it runs. Each is an object that offers the next step alone, which uses
+// it up:
 //
 //   loaded_job ── scan() ──► scanned_job ── create() ──► created_job ── start() ──► running_job
 //        ▲             └───► outdated_job
 //        └── make_room() ────────┘
 //
-// An object that is dropped undoes its step: nothing was changed before create().
+// An object that is dropped undoes its step. Before create() there is nothing to undo but locks.
 
 class scanned_job;
 class outdated_job;
 
-/// A job whose files are open and locked, and what earlier runs left in them read. Not thread safe.
+/// A job, for one thread, whose files are open and locked, and what earlier runs left in them read.
 class loaded_job {
  public:
   /// Changes nothing. Throws fatal_error when the job cannot be run.
@@ -73,7 +73,7 @@ class loaded_job {
   std::unique_ptr<job_parts> parts_;
 };
 
-/// A job with results that must go before it runs. Not thread safe.
+/// A job, for one thread, with results that must go before it runs.
 class outdated_job {
  public:
   /// Takes them out of the output, and begins again.
@@ -86,8 +86,8 @@ class outdated_job {
   std::unique_ptr<job_parts> parts_;
 };
 
-/// A job with its files made. Not thread safe. Removes those that were not there before, if it is
-/// dropped.
+/// A job, for one thread, with its files made. If it is dropped, it removes those that were not
+/// there before.
 class created_job {
  public:
   created_job(created_job&&) noexcept = default;
@@ -103,7 +103,7 @@ class created_job {
   std::unique_ptr<job_parts> parts_;
 };
 
-/// A job that can be run. Not thread safe.
+/// A job, for one thread, that can be run.
 class scanned_job {
  public:
   /// Makes the files that are not there yet.

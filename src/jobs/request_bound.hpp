@@ -10,8 +10,8 @@ namespace sluice {
 /// Throws fatal_error, naming the line, when the request cannot be bounded: it does not go out
 /// under a budget.
 void require_bound(const request& next, const job_setup& job);
-/// Sets the bound of the request. Counts its tokens, which takes a while: call it not before the
-/// request is to be sent. Throws as require_bound() does.
+/// Sets the bound of the request. Counts its tokens, which takes a while: only of those that are
+/// sent. Throws as require_bound() does.
 void bound_cost(request& next, const job_setup& job);
 
 }  // namespace sluice

@@ -18,7 +18,7 @@
 
 namespace sluice {
 
-/// The files of one job that a run writes: output, errors, totals and state. For one thread until
+/// The files of one job that a run writes (output, errors, totals and state), for one thread until
 /// create(), then for any, and for one alone again at the end of the run.
 ///
 /// They are opened and locked as the object is made, which changes nothing: the first thing that

@@ -19,10 +19,10 @@
 
 namespace sluice {
 
-/// A job that is being run: gives out the requests that have no result yet, and takes what becomes
-/// of them. next_request() is for one thread, the reader's; look_ahead(), sync(), sync_state() and
-/// end_checkpoint() are for one that may wait for a disk; cancel() and the const calls are for any;
-/// the rest is for the event loop's thread. All of these run beside each other.
+/// A job that is being run, by several threads at once: gives out the requests that have no result
+/// yet, and takes what becomes of them. next_request() is for one thread, the reader's;
+/// look_ahead(), sync(), sync_state() and end_checkpoint() are for one that may wait for a disk;
+/// cancel() and the const calls are for any; the rest is for the event loop's.
 class running_job {
  public:
   running_job(const running_job&) = delete;
@@ -99,7 +99,8 @@ class running_job {
   std::uint64_t outstanding_ = 0;        // requests given out that have no result yet
 };
 
-/// A job whose run is over: takes no more results, and gives out no more requests. Not thread safe.
+/// A job, for one thread, whose run is over: it takes no more results, and gives out no more
+/// requests.
 class finished_job {
  public:
   explicit finished_job(std::unique_ptr<running_job> ended) : job_(std::move(ended)) {}
