@@ -143,6 +143,7 @@ std::vector<scanned_job> job_set::state::scan(const std::vector<job_files>& file
                                   .warn = warner()});
   }
   std::vector<std::variant<scanned_job, outdated_job>> scanned;
+  scanned.reserve(loaded.size());
   for (auto& job : loaded) scanned.push_back(std::move(job).scan());
   std::vector<scanned_job> ready;
   for (auto& job : scanned) {
@@ -157,6 +158,7 @@ std::vector<scanned_job> job_set::state::scan(const std::vector<job_files>& file
 // When one throws, what was made of the others is undone.
 std::vector<created_job> job_set::state::create(std::vector<scanned_job>&& scanned) {
   std::vector<created_job> created;
+  created.reserve(scanned.size());
   for (auto& job : scanned) created.push_back(std::move(job).create());
   return created;
 }

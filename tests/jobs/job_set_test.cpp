@@ -12,9 +12,13 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <stdexcept>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "money/cost_bound.hpp"
@@ -1070,6 +1074,83 @@ TEST_F(job_set_test, an_old_line_goes_once_the_new_one_is_on_the_disk) {
     EXPECT_THAT(ids_in("x.errors.jsonl"), IsEmpty());
     EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a"));
   }
+}
+
+// As in a run: the reader takes requests on its own thread, the event loop brings results and asks
+// for requests ahead, and the disk's thread syncs and writes checkpoints. For the thread sanitizer.
+TEST_F(job_set_test, the_threads_of_a_run_work_beside_each_other) {
+  constexpr int requests = 400;
+  std::string text;
+  for (int i = 0; i < requests; ++i) {
+    text += job_line("r" + std::to_string(i)) + (i % 7 == 0 ? "nonsense\n" : "");
+  }
+  dir.write("x.jsonl", text);
+  output.durable = durability::each;
+  output.budget = usd::parse("1000");
+  output.assume_max_tokens = 10;
+  run([](const request& next) -> std::optional<boost::system::result<reply, failure>> {
+    if (next.line % 3 == 0) return passing();  // whose lines are replaced below
+    return std::nullopt;
+  });
+  test::faulty_files disk;
+  job_set jobs({dir / "x.jsonl"}, lines, output, prices, disk);
+  std::mutex mutex;
+  std::vector<request> taken;
+  bool ended = false;
+  const auto put = [&](const request& next) {
+    EXPECT_EQ(jobs.reserve(next), funds::reserved);
+    jobs.attempt_started({next.job, next.custom_id, next.attempts + 1, next.most});
+    result finished;
+    finished.line = next.line;
+    finished.custom_id = next.custom_id;
+    finished.model = next.model;
+    finished.digest = next.digest;
+    finished.attempts = next.attempts + 1;
+    finished.outcome = answer();
+    jobs.put(std::move(finished));
+  };
+  {
+    const std::jthread reader([&] {
+      while (auto next = jobs.next()) {
+        const std::lock_guard lock(mutex);
+        taken.push_back(std::move(*next));
+      }
+      const std::lock_guard lock(mutex);
+      ended = true;
+    });
+    for (bool over = false; !over;) {
+      std::vector<request> now;
+      {
+        const std::lock_guard lock(mutex);
+        now.swap(taken);
+        over = ended;
+      }
+      if (now.empty()) {
+        std::this_thread::yield();
+        continue;
+      }
+      for (const request& next : now) put(next);
+      jobs.flush();
+      const auto expect_done = [](const std::exception_ptr& fault) { EXPECT_EQ(fault, nullptr); };
+      jobs.record(expect_done);
+      jobs.make_durable(expect_done);
+      jobs.checkpoint(1, 1);
+      jobs.look_ahead(0, 4, [&](std::vector<request> ahead) {
+        const std::lock_guard lock(mutex);
+        for (auto& next : ahead) taken.push_back(std::move(next));
+      });
+      EXPECT_LE(jobs.totals(0).succeeded, static_cast<std::uint64_t>(requests));
+      EXPECT_EQ(jobs.unwritten(), 0U);
+    }
+  }
+  disk.finish_aside();
+  for (const request& next : taken) put(next);  // that were looked for last
+  jobs.finish(job_status::completed, 1, 1);
+  const auto ids = ids_in("x.output.jsonl");
+  EXPECT_EQ(ids.size(), static_cast<std::size_t>(requests));
+  EXPECT_EQ(std::set<std::string>(ids.begin(), ids.end()).size(), ids.size());
+  EXPECT_EQ(totals()["status"], "completed");
+  EXPECT_EQ(totals()["failed"], (requests + 6) / 7) << "the bad lines";
 }
 
 TEST_F(job_set_test, a_sync_that_failed_aside_is_told_by_the_next_checkpoint) {
