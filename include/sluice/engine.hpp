@@ -58,7 +58,7 @@ class engine {
   engine(boost::asio::io_context& loop, const config& options, observer* seen_by = nullptr);
   /// With others, a client for each of `options.relays()`: the seam for tests.
   engine(boost::asio::io_context& loop, const config& options, clock& time,
-         std::vector<http_client*> clients, observer* seen_by = nullptr);
+         const std::vector<http_client*>& clients, observer* seen_by = nullptr);
   ~engine();
   engine(const engine&) = delete;
   engine& operator=(const engine&) = delete;

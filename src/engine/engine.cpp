@@ -117,7 +117,7 @@ engine::engine(boost::asio::io_context& loop, const config& options, observer* s
 }
 
 engine::engine(boost::asio::io_context& loop, const config& options, clock& time,
-               std::vector<http_client*> clients, observer* seen_by) {
+               const std::vector<http_client*>& clients, observer* seen_by) {
   options.check();
   parts_ = std::make_unique<parts>(loop, options, nullptr, &time, clients, seen_by);
 }

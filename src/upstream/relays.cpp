@@ -76,6 +76,7 @@ relays::relays(boost::asio::io_context& context, clock& time,
   gate_ = std::make_unique<start_gate>(time, plan.windows, plan.lanes, pace_.concurrency);
   gate_->close();  // runs enter by groups of their own
   std::vector<const relay_options*> all;
+  all.reserve(members.size());
   for (const auto& member : members) all.push_back(&member.relay);
   const auto memory = make_reply_memory(all);
   for (std::size_t i = 0; i < members.size(); ++i) {
