@@ -51,6 +51,8 @@ struct run_status {
 /// Not thread safe: everything happens on the event loop given, on one thread, but for the sources,
 /// each of which has a thread of its own. Engines of several threads or processes share a key's
 /// limit by `pace.limit_folder` alone. It sets up no logging and takes no signals.
+///
+/// The loop outlives it; destroy it when no run is under way and the loop has nothing left to do.
 class engine {
  public:
   /// With the real clock and the real client. Throws fatal_error when the options cannot be used.
@@ -86,7 +88,7 @@ class engine {
 };
 
 /// One run over an engine's relays, beside others. Belongs to the event loop's thread; the engine,
-/// the source and the sink outlive it.
+/// the source and the sink outlive it, and it outlives its work().
 class engine_run {
  public:
   /// `name` stands in what the observer hears of this run.
@@ -95,7 +97,8 @@ class engine_run {
   engine_run(const engine_run&) = delete;
   engine_run& operator=(const engine_run&) = delete;
 
-  /// Runs until every request has its result, or the run is stopped. Call once. Throws fatal_error
+  /// Runs until every request has its result, or the run is stopped. Call once; Asio's cancellation
+  /// does not end it, stop() and abort() do. Throws fatal_error
   /// when the source cannot be read on or results cannot be written; what is in flight has ended by
   /// then.
   boost::asio::awaitable<run_outcome> work();
@@ -105,6 +108,7 @@ class engine_run {
   void stop();
   /// Ends what is in flight, too.
   void abort();
+  /// Once the run is over: as it ended.
   run_status now() const;
 
  private:

@@ -11,7 +11,8 @@ enum class severity : std::uint8_t { debug, info, warning };
 /// One sentence about what happens while requests are sent: a relay slows down, a model is out.
 struct notice {
   severity level = severity::info;
-  std::string_view run;   ///< the name of the run that speaks; empty: it is about a relay, for all
+  std::string_view
+      run;  ///< name of the run that speaks; empty: it has none, or this is about a relay
   std::string_view text;  ///< one line; never holds a key
 };
 

@@ -4,9 +4,11 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <cassert>
 #include <random>
 #include <thread>
 #include <utility>
@@ -81,7 +83,7 @@ void check_open_files(const pace_options& pace) {
   rlimit files{};
   if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) return;
   const std::size_t needed =
-      std::max(pace.concurrency, 1U) + run_context::other_files + pace.files_of_jobs;
+      std::max(pace.concurrency, 1U) + upstream::relays::other_files + pace.files_of_jobs;
   if (needed <= files.rlim_cur) return;
   throw fatal_error(
       fatal_error::kind::cannot_start,
@@ -107,6 +109,7 @@ struct engine::parts {
   observer* hears;
   upstream::relays relays;
   std::vector<run_context*> runs;  // under way
+  std::uint64_t begun = 0;         // runs, so far
 };
 
 engine::engine(boost::asio::io_context& loop, const config& options, observer* seen_by) {
@@ -137,7 +140,7 @@ void engine::stop() {
 
 void engine::abort() {
   stop();
-  parts_->relays.abort();
+  for (run_context* each : parts_->runs) each->abort();
 }
 
 namespace {
@@ -191,19 +194,24 @@ struct engine_run::parts {
   result_sink& sink;
   const std::string name;
   run_context* current = nullptr;  // while it is under way
+  run_status last;                 // once it is over
   bool stopped = false;            // before it began
 };
 
 engine_run::engine_run(engine& over, request_source& source, result_sink& sink, std::string name)
     : parts_(std::make_unique<parts>(*over.parts_, source, sink, std::move(name))) {}
 
-engine_run::~engine_run() = default;
+engine_run::~engine_run() {
+  assert(parts_->current == nullptr);  // work() has ended
+}
 
 boost::asio::awaitable<run_outcome> engine_run::work() {
   const auto loop = co_await boost::asio::this_coro::executor;
+  // A cancelled wait would leave the workers behind; stop() and abort() end a run.
+  co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
   engine::parts& over = parts_->shared;
   run_context run(loop, over.options, over.time, over.relays, parts_->source, parts_->sink,
-                  parts_->name, over.hears);
+                  parts_->name, over.begun++, over.hears);
   const under_way here(over.runs, parts_->current, run);
   if (parts_->stopped) run.stop(stop_reason::interrupted, {});
   {
@@ -214,6 +222,7 @@ boost::asio::awaitable<run_outcome> engine_run::work() {
   co_await run.writer.idle();
   // The reader and the last result may have left something in the event loop.
   co_await boost::asio::post(loop, boost::asio::use_awaitable);
+  parts_->last = now();
   if (run.fault) std::rethrow_exception(run.fault);
   parts_->sink.flush();
   co_return run.stopping() ? run.outcome : run.deferred_outcome;
@@ -230,7 +239,7 @@ void engine_run::abort() {
 }
 
 run_status engine_run::now() const {
-  if (parts_->current == nullptr) return {};
+  if (parts_->current == nullptr) return parts_->last;
   run_context& run = *parts_->current;
   auto& gate = parts_->shared.relays.gate();
   const auto turns = gate.now(run.turns);

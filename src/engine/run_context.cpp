@@ -1,7 +1,6 @@
 #include "engine/run_context.hpp"
 
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
@@ -18,16 +17,6 @@ namespace {
 constexpr unsigned refusals_beside_others = 3;
 constexpr std::uint64_t many_others = 20;
 
-// Without a limit of our own, the number of files that may be open is one.
-std::size_t worker_count(const pace_options& pace) {
-  if (pace.concurrency != 0) return pace.concurrency;
-  constexpr std::size_t sensible = 4096;
-  const std::size_t others = run_context::other_files + pace.files_of_jobs;
-  rlimit files{};
-  if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur <= others) return 1;
-  return std::min<std::size_t>(files.rlim_cur - others, sensible);
-}
-
 // Deep enough that the reader is woken once for many requests, small enough to stay flat.
 std::size_t queue_capacity(std::size_t workers) {
   return std::clamp<std::size_t>(workers * 8, 64, 1024);
@@ -37,19 +26,20 @@ std::size_t queue_capacity(std::size_t workers) {
 
 run_context::run_context(boost::asio::any_io_executor loop, const config& chosen, clock& clock_used,
                          upstream::relays& relays_used, request_source& requests,
-                         result_sink& results, std::string name, observer* seen_by)
+                         result_sink& results, std::string name, std::uint64_t number,
+                         observer* seen_by)
     : options(chosen),
       time(clock_used),
       relays(relays_used),
       turns(relays_used.gate()),
       source(requests),
       sink(results),
-      queue(loop, queue_capacity(worker_count(chosen.pace))),
-      workers(loop, worker_count(chosen.pace), [this] { return work(); }),
+      queue(loop, queue_capacity(upstream::most_in_flight(chosen.pace))),
+      workers(loop, upstream::most_in_flight(chosen.pace), [this] { return work(); }),
       writer(loop, clock_used, results, [this](std::exception_ptr why) { fail(std::move(why)); }),
       backoffs(clock_used),
       retries({chosen.pace.max_attempts, chosen.pace.backoff_base, chosen.pace.backoff_cap,
-               chosen.pace.seed}),
+               chosen.pace.seed + number}),
       loop_(std::move(loop)),
       name_(std::move(name)),
       observer_(seen_by),
@@ -79,7 +69,7 @@ run_context::~run_context() {
 }
 
 void run_context::tell(severity level, const std::string& sentence) const {
-  if (observer_ != nullptr) observer_->on_notice({level, name_, sentence});
+  if (tells(level)) observer_->on_notice({level, name_, sentence});
 }
 
 void run_context::stop(stop_reason reason, std::string message) {
@@ -95,6 +85,7 @@ void run_context::stop(stop_reason reason, std::string message) {
   poor_.wake_all();
   models_.wake_all();
   judge_.settle_all(failure_judge::fate::pending);
+  relays.stopped();
 }
 
 void run_context::on_relays_ended(stop_reason reason, const std::string& message,
@@ -130,7 +121,7 @@ boost::asio::awaitable<bool> run_context::afford(const request& next) {
 }
 
 void run_context::succeeded(std::size_t relay, const request& served, time_point started) {
-  ++successes_;
+  served_by_.insert(relay);
   judge_.succeeded(served.job);
   model_answered(served, true, started);
   relays.succeeded(relay, started);
@@ -144,8 +135,7 @@ void run_context::on_success(std::size_t relay, time_point started) {
 relay_health::verdict run_context::failed(const start_gate::permit& turn, const request& asked,
                                           const failure& why, time_point started,
                                           unsigned refused_before) {
-  return relays.failed(turn, several_models_ ? std::string_view(asked.model) : "", why, started,
-                       refused_before);
+  return relays.failed(turn, asked.model, several_models_, why, started, refused_before);
 }
 
 boost::asio::awaitable<void> run_context::wait_for_address(std::size_t relay) {
@@ -158,14 +148,11 @@ boost::asio::awaitable<void> run_context::wait_for_address(std::size_t relay) {
 }
 
 void run_context::check_suspects() {
-  const std::size_t held = judge_.waiting();
-  if (suspects_.size() + held != in_hand_ || !queue.drained()) return;
+  if (!waits_for_address() || !queue.drained()) return;
   if (stopping() || judge_.is_looking()) return;
   if (suspects_.size() > 0) {
-    const relay_health& health = relays[suspected_relay_].health;
-    if (health.suspects_agree()) relays.end(suspected_relay_, health.only_suspects_left());
-    suspects_.wake_all();  // where the run goes on: at other members, or each fails for itself
-  } else if (held > 0) {
+    relays.only_suspects_left(suspected_relay_);
+  } else if (judge_.waiting() > 0 && !relays.stream_trial_on()) {
     judge_.settle_at_the_end();
   }
 }
@@ -275,7 +262,7 @@ boost::asio::awaitable<failure_judge::fate> run_context::judge(std::size_t relay
   if (options.pace.keep_going) co_return fate::own;
   const bool alone = !relays.has_others(relay);
   const auto told =
-      judge_.failed(asked, relay, relays[relay].served, alone, why, sample, time.now());
+      judge_.failed(asked, relay, served_by_.contains(relay), alone, why, sample, time.now());
   if (told.in.kept_by == repeated_failures::rule::none) co_return fate::own;
   sample = 0;
   // It was on its way when the relay came to rest: the others take it, too.
@@ -313,6 +300,10 @@ void run_context::conclude(const failure_judge::row& in, const failure_judge::ev
     go_on_without(stop_reason::refused_alike, sentence);
   }
   judge_.settle(in, failure_judge::fate::pending);
+}
+
+void run_context::on_rest(std::size_t relay) {
+  judge_.settle({repeated_failures::rule::relay, relay}, failure_judge::fate::again);
 }
 
 void run_context::on_streams_off(std::size_t) {

@@ -31,12 +31,11 @@ namespace sluice {
 /// (upstream::relays). Belongs to the event loop's thread but for the queue's other end.
 class run_context final : public upstream::relays::user {
  public:
-  static constexpr unsigned other_files = 64;  ///< that may be open beside the connections
-
-  /// `name` stands in notices. Everything given by reference outlives the run.
+  /// `name` stands in notices; `number`: of the run, for backoffs of its own. Everything given by
+  /// reference outlives the run.
   run_context(boost::asio::any_io_executor loop, const config& options, clock& time,
               upstream::relays& relays, request_source& source, result_sink& sink, std::string name,
-              observer* seen_by);
+              std::uint64_t number, observer* seen_by);
   run_context(const run_context&) = delete;
   run_context& operator=(const run_context&) = delete;
   ~run_context() override;
@@ -98,7 +97,6 @@ class run_context final : public upstream::relays::user {
   /// afterwards where that has been told of its sample.
   boost::asio::awaitable<failure_judge::fate> judge(std::size_t relay, const request& asked,
                                                     const failure& why, unsigned& sample);
-  std::uint64_t successes() const noexcept { return successes_; }
 
   /// A request waits until the address has been shown to be right or wrong. The run stops when none
   /// is left that could show it.
@@ -125,8 +123,13 @@ class run_context final : public upstream::relays::user {
   void on_relays_ended(stop_reason reason, const std::string& message,
                        std::optional<double> again_at) override;
   void on_success(std::size_t relay, time_point started) override;
-  void on_address_confirmed() override { suspects_.wake_all(); }
+  void on_rest(std::size_t relay) override;
+  void on_address_settled() override { suspects_.wake_all(); }
   void on_streams_off(std::size_t relay) override;
+  void on_others_settled() override { check_suspects(); }
+  bool waits_for_address() const noexcept override {
+    return suspects_.size() + judge_.waiting() == in_hand_;
+  }
 
   boost::asio::awaitable<void> work();
   boost::asio::awaitable<void> serve(request next, unsigned sample);
@@ -143,7 +146,7 @@ class run_context final : public upstream::relays::user {
   std::size_t in_hand_ = 0;  // requests taken from the queue, without a result yet
   wait_queue suspects_;      // requests that wait for the address to be shown right or wrong
   std::size_t suspected_relay_ = 0;
-  std::uint64_t successes_ = 0;
+  std::set<std::size_t> served_by_;  // relays that have answered a request of this run
 
   failure_judge judge_;
   std::set<std::size_t> given_up_jobs_;

@@ -42,7 +42,13 @@ void sink_writer::flush() {
   }
   if (sink_.must_be_durable()) {
     last_durable_ = flushed;
-    return sink_.make_durable(end_of(flushed));
+    const auto done = end_of(flushed);
+    try {
+      sink_.make_durable(done);
+    } catch (...) {
+      done(std::current_exception());
+    }
+    return;
   }
   sync_soon();
   flushed->done = true;
@@ -63,7 +69,11 @@ void sink_writer::sync_soon() {
   if (sync_timer_ != 0) return;
   sync_timer_ = time_.call_at(time_.now() + longest_unsynced, [this] {
     sync_timer_ = 0;
-    sink_.sync();
+    try {
+      sink_.sync();
+    } catch (...) {
+      failed_(std::current_exception());
+    }
   });
 }
 
@@ -78,7 +88,12 @@ boost::asio::awaitable<bool> sink_writer::recorded() {
 }
 
 void sink_writer::begin_record() {
-  sink_.record(end_of(std::exchange(next_record_, nullptr)));
+  const auto done = end_of(std::exchange(next_record_, nullptr));
+  try {
+    sink_.record(done);
+  } catch (...) {
+    done(std::current_exception());
+  }
 }
 
 // Called from any thread, once the disk has the batch or has failed.
@@ -86,7 +101,7 @@ std::function<void(std::exception_ptr)> sink_writer::end_of(std::shared_ptr<batc
   ++batches_;
   return [this, written = std::move(written)](std::exception_ptr why) {
     boost::asio::post(loop_, [this, written, why = std::move(why)] {
-      written->done = true;
+      if (std::exchange(written->done, true)) return;  // it called back, and threw
       written->failed = why != nullptr;
       if (--batches_ == 0) idle_.wake_all();
       if (why) failed_(why);

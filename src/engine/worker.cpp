@@ -96,6 +96,7 @@ void worker::abandon_trial() {
   if (!unstreamed_at_) return;
   run_.relays[*unstreamed_at_].streams.trial_abandoned();
   unstreamed_at_.reset();
+  run_.relays.stream_trial_over();
 }
 
 boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit turn) {
@@ -221,7 +222,11 @@ void worker::succeeded() {
 bool worker::follow_stream(const failure& why) {
   auto& relay = run_.relays[relay_];
   if (std::exchange(unstreamed_at_, std::nullopt)) {
-    if (relay.streams.trial_failed(why)) unstreamed_at_ = relay_;
+    if (relay.streams.trial_failed(why)) {
+      unstreamed_at_ = relay_;
+    } else {
+      run_.relays.stream_trial_over();
+    }
     return false;
   }
   if (streamed_) {
@@ -241,9 +246,9 @@ bool worker::follow_stream(const failure& why) {
 
 boost::asio::awaitable<worker::next_step> worker::follow(const start_gate::permit& turn,
                                                          failure& why, duration& backoff) {
-  if (run_.stopping() && why.kind == failure_class::unreachable) {
-    co_return next_step::pending;  // called off
-  }
+  // Called off, or broken off by this program: that says nothing of the relay.
+  const bool broken_off = why.kind == failure_class::unreachable || run_.exchanges.aborted();
+  if (run_.stopping() && broken_off) co_return next_step::pending;
   if (run_.tells(severity::debug)) {
     run_.tell(severity::debug, fmt::format("request {} (line {}): attempt {}: {}",
                                            request_.custom_id, request_.line, sent_, why.message));
@@ -281,7 +286,8 @@ boost::asio::awaitable<worker::next_step> worker::follow(const start_gate::permi
   failure hastened = why;
   if (run_.relays.has_others(relay_)) hastened.retry_after.reset();
   if (why.tier_full && why.retry_after > run_.options.pace.max_wait) hastened.retry_after.reset();
-  const auto decision = run_.retries.decide(past_, hastened, verdict.charge, run_.successes());
+  const auto decision =
+      run_.retries.decide(past_, hastened, verdict.charge, run_.relays.successes());
   if (decision.again) {
     backoff = decision.delay;
     co_return next_step::again;

@@ -19,9 +19,13 @@ class exchange_group {
     sending_ = false;
     call(&member::on_stop_);
   }
-  /// Ends those under way as broken, at once.
-  void abort() { call(&member::on_abort_); }
+  /// Ends those under way as broken, at once. What they end with says nothing of the relay.
+  void abort() {
+    aborted_ = true;
+    call(&member::on_abort_);
+  }
   bool sending() const noexcept { return sending_; }
+  bool aborted() const noexcept { return aborted_; }
 
   /// One exchange, in its group while in scope; for clients.
   class member {
@@ -53,6 +57,7 @@ class exchange_group {
 
   std::list<member*> members_;
   bool sending_ = true;
+  bool aborted_ = false;
 };
 
 }  // namespace sluice

@@ -398,7 +398,8 @@ asio::awaitable<exchange_end> beast_client::exchange(outgoing request, response_
       result = co_await talk(guarded.stream, link, request, handler);
     }
     if (used_before) {
-      const bool stale = result.end == exchange_end::how::broken && !result.head_arrived;
+      const bool stale =
+          result.end == exchange_end::how::broken && !result.head_arrived && !link->aborted;
       stale_in_row_ = stale ? stale_in_row_ + 1 : 0;
       // The relay had closed it, and has seen nothing of the request, or may see it twice: another
       // connection will do.

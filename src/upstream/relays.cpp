@@ -1,6 +1,7 @@
 #include "upstream/relays.hpp"
 
 #include <fmt/format.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <utility>
@@ -62,6 +63,15 @@ struct gate_plan {
 
 }  // namespace
 
+std::size_t most_in_flight(const pace_options& pace) {
+  if (pace.concurrency != 0) return pace.concurrency;
+  constexpr std::size_t sensible = 4096;
+  const std::size_t others = relays::other_files + pace.files_of_jobs;
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur <= others) return 1;
+  return std::min<std::size_t>(files.rlim_cur - others, sensible);
+}
+
 relays::relays(boost::asio::io_context& context, clock& time,
                const std::vector<relay_member>& members, const pace_options& pace,
                const std::vector<http_client*>& clients, observer* seen_by)
@@ -73,7 +83,7 @@ relays::relays(boost::asio::io_context& context, clock& time,
     stores_.push_back(opener.open(plan.names[i]));  // where other processes find it
     plan.windows[i].store = stores_.back().get();
   }
-  gate_ = std::make_unique<start_gate>(time, plan.windows, plan.lanes, pace_.concurrency);
+  gate_ = std::make_unique<start_gate>(time, plan.windows, plan.lanes, most_in_flight(pace_));
   gate_->close();  // runs enter by groups of their own
   std::vector<const relay_options*> all;
   all.reserve(members.size());
@@ -92,30 +102,49 @@ relays::relays(boost::asio::io_context& context, clock& time,
 }
 
 relays::~relays() {
+  cancel_returns();
+}
+
+void relays::cancel_returns() noexcept {
   for (const auto& [relay, timer] : returns_) time_.cancel(timer);
+  returns_.clear();
 }
 
 void relays::join(user& begun) {
-  if (users_.empty() || ended_) reopen();
+  ask_anew(users_.empty() || ended_);
   users_.push_back(&begun);
 }
 
 void relays::leave(user& ended) noexcept {
   std::erase(users_, &ended);
-  if (!users_.empty()) return;
-  for (const auto& [relay, timer] : returns_) time_.cancel(timer);
-  returns_.clear();
-  abort();  // idle connections, and those that read the end of a reply
+  if (users_.empty()) {
+    cancel_returns();
+    abort();  // idle connections, and those that read the end of a reply
+  }
+  for (user* each : users_) each->on_others_settled();
 }
 
-void relays::reopen() {
+void relays::stopped() noexcept {
+  if (is_idle()) cancel_returns();
+}
+
+// `forgets`: nobody sends at this moment, or all that is known of is the end.
+void relays::ask_anew(bool forgets) {
   for (std::size_t i = 0; i < relays_.size(); ++i) {
-    const auto back_at = relays_[i].back_at;
-    if (!ended_ && relays_[i].resting && back_at && *back_at > time_.now()) {
-      returns_[i] = time_.call_at(*back_at, [this, i] { bring_back(i); });
-    } else {
+    auto& one = relays_[i];
+    const bool all_ended = ended_;
+    const duration wait = one.back_at.value_or(time_.now()) - time_.now();
+    if (one.resting && !all_ended && wait > duration{} && wait <= longest_believed_wait) {
+      if (!returns_.contains(i)) {
+        returns_[i] = time_.call_at(*one.back_at, [this, i] { bring_back(i); });
+      }
+    } else if (one.resting || forgets) {
+      one.reported.in_trouble = false;  // nothing is known of it, and nothing is said
       bring_back(i);
     }
+    if (!forgets) continue;
+    one.health.asked_anew();
+    one.streams.asked_anew();
   }
   ended_ = false;
 }
@@ -149,7 +178,7 @@ std::string relays::prefix(std::size_t relay) const {
 }
 
 void relays::tell(severity level, const std::string& sentence) const {
-  if (observer_ != nullptr) observer_->on_notice({level, {}, sentence});
+  if (observer_ != nullptr && observer_->wants(level)) observer_->on_notice({level, {}, sentence});
 }
 
 std::size_t relays::at_work() const noexcept {
@@ -184,7 +213,7 @@ void relays::answered(const start_gate::permit& turn, time_point started, bool s
 
 void relays::succeeded(std::size_t relay, time_point started) {
   auto& one = relays_[relay];
-  one.served = true;
+  ++successes_;
   for (user* each : users_) each->on_success(relay, started);
   one.health.succeeded(started);
   follow_health(relay);
@@ -241,13 +270,14 @@ void relays::follow_in_flight(std::size_t relay, std::size_t in_flight, time_poi
 }
 
 relay_health::verdict relays::failed(const start_gate::permit& turn, std::string_view model,
-                                     const failure& why, time_point started,
+                                     bool several, const failure& why, time_point started,
                                      unsigned refused_before) {
   const std::size_t relay = turn.lane;
   auto& one = relays_[relay];
   const bool full =
       relay_health::is_refusal(why) && one.taken.refused(turn.beside, turn.spread, time_.now());
-  auto verdict = one.health.failed(why, started, time_.now(), refused_before, full, model);
+  auto verdict = one.health.failed(why, started, time_.now(), refused_before, full,
+                                   several || users_.size() > 1 ? model : std::string_view{});
   if (verdict.pause_until) {
     // A hint is given to a crowd, which should not come back at one moment.
     if (why.retry_after)
@@ -261,7 +291,7 @@ relay_health::verdict relays::failed(const start_gate::permit& turn, std::string
   }
   follow_in_flight(relay, flying, started);
   if (one.health.address_confirmed()) {
-    for (user* each : users_) each->on_address_confirmed();
+    for (user* each : users_) each->on_address_settled();
   }
   if (!is_idle() && one.health.trial() && !std::exchange(one.reported.in_trouble, true)) {
     const auto pause = verdict.pause_until.value_or(time_.now()) - time_.now();
@@ -282,6 +312,7 @@ void relays::end(std::size_t relay, const relay_health::verdict& verdict) {
   ended.resting = true;
   ended.client.stop_sending();
   gate_->set_open(relay, false);
+  for (user* each : users_) each->on_rest(relay);
   tell(severity::warning,
        fmt::format("{}{}; it rests{}, {} other(s) go on", prefix(relay), verdict.reason,
                    verdict.wait ? fmt::format(" for {:.0f} s", seconds(*verdict.wait)) : "",
@@ -293,8 +324,7 @@ void relays::end(std::size_t relay, const relay_health::verdict& verdict) {
 
 // The first to come back says when to run it again.
 void relays::end_all(std::size_t last, const relay_health::verdict& verdict) {
-  for (const auto& [relay, timer] : returns_) time_.cancel(timer);
-  returns_.clear();
+  cancel_returns();
   ended_ = true;
   const auto first_back =
       std::min_element(relays_.begin(), relays_.end(), [](const relay& a, const relay& b) {
@@ -327,6 +357,26 @@ void relays::bring_back(std::size_t relay) {
   follow_health(relay);
   one.client.allow_sending();
   gate_->set_open(relay, true);
+}
+
+void relays::only_suspects_left(std::size_t relay) {
+  const bool all = std::all_of(users_.begin(), users_.end(), [](const user* one) {
+    return one->stopping() || one->waits_for_address();
+  });
+  if (!all) return;  // others will show it
+  const relay_health& health = relays_[relay].health;
+  if (health.suspects_agree()) end(relay, health.only_suspects_left());
+  // Where runs go on: at other members, or each request fails for itself.
+  for (user* each : users_) each->on_address_settled();
+}
+
+void relays::stream_trial_over() {
+  for (user* each : users_) each->on_others_settled();
+}
+
+bool relays::stream_trial_on() const noexcept {
+  return std::any_of(relays_.begin(), relays_.end(),
+                     [](const relay& one) { return one.streams.on_trial(); });
 }
 
 void relays::streams_are_off(std::size_t relay) {

@@ -92,9 +92,8 @@ start_gate::waiter::waiter(start_gate& at, group& whose, const token_count& want
 start_gate::waiter::~waiter() {
   --of.waiting_;
   if (in_line_) gate.line_.erase(place_);
-  if (!called_) return;
-  --gate.called_;  // its turn is another's
-  gate.wake_next();
+  if (called_) --gate.called_;
+  if (in_line_ || called_) gate.wake_next();  // its turn is another's
 }
 
 void start_gate::waiter::line_up(bool first) {
@@ -126,10 +125,9 @@ boost::asio::awaitable<std::optional<start_gate::permit>> start_gate::enter(
       arm(now, next_start(now));
     }
     co_await mine.turn.wait();
-    --called_;
-    mine.resumed();
     std::optional<permit> turn;
     if (!of.closed_) turn = try_enter(of, avoided, count(tokens));
+    mine.resume();
     wake_next();
     if (turn || of.closed_) co_return turn;
   }
@@ -264,8 +262,8 @@ void start_gate::open(group& of) {
 void start_gate::close(group& of) {
   if (std::exchange(of.closed_, true)) return;
   --open_groups_;
-  const std::vector<waiter*> all(line_.begin(), line_.end());
-  for (waiter* one : all) {
+  for (auto next = line_.begin(); next != line_.end();) {
+    waiter* one = *next++;
     if (&one->of == &of) one->call();
   }
   if (open_groups_ > 0) return wake_next();

@@ -92,7 +92,7 @@ class start_gate {
 
   void sent(permit held);
   void answered(permit held);
-  /// So many tokens it took in truth.
+  /// Actual token count; corrects the reservation.
   void used(permit held, std::uint64_t tokens);
   /// The attempt is over, however; `sent_nothing` returns its slot as well.
   void leave(permit held, bool sent_nothing);
@@ -151,7 +151,10 @@ class start_gate {
     void line_up(bool first);
     /// Out of the line; woken.
     void call();
-    void resumed() noexcept { called_ = false; }
+    void resume() noexcept {
+      called_ = false;
+      --gate.called_;
+    }
 
     start_gate& gate;
     group& of;

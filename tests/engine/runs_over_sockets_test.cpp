@@ -23,7 +23,7 @@ simulator::options fast_relay() {
   simulator::options chosen;
   chosen.rpm = limit;
   chosen.tokens = 5;
-  chosen.ttft = std::chrono::milliseconds{2};
+  chosen.ttft = std::chrono::milliseconds{20};
   return chosen;
 }
 
@@ -66,27 +66,40 @@ TEST(runs_over_sockets, three_share_one_limit_and_end_apart) {
   engine over(loop, options);
   batch first(over, 0, 30);
   batch second(over, 1, 20);
-  batch third(over, 2, 20);
-  // The second begins while the first is under way, the third when the second has ended.
+  batch third(over, 2, 10);
+  batch late(over, 3, 5);
+  std::function<void()> stop_late = [&] {
+    if (late.handle.now().waiting == 5) return late.handle.stop();
+    boost::asio::post(loop, stop_late);
+  };
+  int ended = 0;
+  const auto end = [&] {
+    if (++ended < 3) return;
+    late.start(loop);
+    boost::asio::post(loop, stop_late);
+  };
+  // The second begins while the first is under way, the third while both are. Together they use the
+  // limit up: what begins when they have ended waits for the window, till it is stopped.
   bool second_began = false;
   first.sink.on_flush = [&] {
-    if (first.sink.results.size() < 10 || std::exchange(second_began, true)) return;
-    second.start(loop, [&] { third.start(loop); });
+    if (first.sink.results.size() >= 4 && !std::exchange(second_began, true))
+      second.start(loop, end);
   };
-  // Ten of the third are as many as the limit leaves; the others wait for the window, till it is
-  // stopped.
-  third.sink.on_flush = [&] {
-    if (third.sink.results.size() == 10) {
-      boost::asio::post(loop, [&] { third.handle.stop(); });
-    }
+  bool third_began = false;
+  second.sink.on_flush = [&] {
+    if (std::exchange(third_began, true)) return;
+    EXPECT_FALSE(first.outcome || second.outcome) << "three are to be under way at once";
+    third.start(loop, end);
   };
-  first.start(loop);
+  first.start(loop, end);
   loop.run();  // returns: nothing of the runs is left open, though the engine lives on
 
-  ASSERT_TRUE(first.outcome && second.outcome && third.outcome);
+  ASSERT_TRUE(first.outcome && second.outcome && third.outcome && late.outcome);
   EXPECT_EQ(first.outcome->reason, stop_reason::none);
   EXPECT_EQ(second.outcome->reason, stop_reason::none);
-  EXPECT_EQ(third.outcome->reason, stop_reason::interrupted);
+  EXPECT_EQ(third.outcome->reason, stop_reason::none);
+  EXPECT_EQ(late.outcome->reason, stop_reason::interrupted);
+  EXPECT_TRUE(late.sink.results.empty());
   std::size_t job = 0;
   for (const auto& [one, count] : {std::pair{&first, 30}, {&second, 20}, {&third, 10}}) {
     const auto times = one->sink.times_by_id();
@@ -122,9 +135,9 @@ TEST(runs_over_sockets, aborting_one_does_not_touch_the_connections_of_another) 
   batch aborted(over, 1, 8);
   kept.start(loop);
   aborted.start(loop);
-  // As soon as all are on their way.
+  // As soon as both have something on its way.
   std::function<void()> look = [&] {
-    if (aborted.handle.now().in_flight == 8 && kept.handle.now().in_flight == 8) {
+    if (aborted.handle.now().in_flight > 0 && kept.handle.now().in_flight > 0) {
       return aborted.handle.abort();
     }
     boost::asio::post(loop, look);
@@ -137,7 +150,7 @@ TEST(runs_over_sockets, aborting_one_does_not_touch_the_connections_of_another) 
   EXPECT_EQ(kept.sink.retries, 0U) << "an attempt of it was broken off";
   for (const auto& told : kept.sink.results) EXPECT_TRUE(told.outcome.has_value());
   EXPECT_EQ(aborted.outcome->reason, stop_reason::interrupted);
-  EXPECT_TRUE(aborted.sink.results.empty());
+  EXPECT_LT(aborted.sink.results.size(), 8U);
 }
 
 }  // namespace

@@ -35,6 +35,7 @@ struct heard final : observer {
   void on_notice(const notice& said) override {
     sentences.emplace_back(std::string(said.run), std::string(said.text));
   }
+  bool wants(severity level) const override { return level != severity::debug; }
   std::vector<std::pair<std::string, std::string>> sentences;
 };
 
@@ -186,7 +187,7 @@ TEST_F(several_runs, a_pause_that_one_was_told_holds_the_others) {
   batch& second = start(5);
   run_to_the_end();
   EXPECT_GE(*second.ended_at, 30) << "it heard nothing of the pause";
-  EXPECT_EQ(calls_of(1), 5U) << "and was never refused itself";
+  EXPECT_EQ(calls_of(1), 5U);
   expect_nothing_left();
 }
 
@@ -246,8 +247,12 @@ TEST_F(several_runs, a_refused_key_stops_all_and_a_later_run_asks_again) {
   expect_nothing_left();
 
   const std::size_t before = relay.calls.size();
+  said.sentences.clear();
   start(3);
   run_to_the_end();
+  for (const auto& [run, text] : said.sentences) {
+    EXPECT_EQ(text.find("serves again"), std::string::npos) << "nothing had been asked yet";
+  }
   EXPECT_EQ(batches.back().outcome.reason, stop_reason::key_ended);
   EXPECT_LE(relay.calls.size() - before, 4U)
       << "a refused key is asked no more than it takes to know";
@@ -256,6 +261,114 @@ TEST_F(several_runs, a_refused_key_stops_all_and_a_later_run_asks_again) {
   run_to_the_end();
   EXPECT_EQ(healed.outcome.reason, stop_reason::none);
   expect_own_results(healed, 3, 3);
+  expect_nothing_left();
+}
+
+TEST_F(several_runs, one_health_one_attempt_at_a_time_for_all) {
+  options.pace.requests_per_minute = 0;
+  options.pace.concurrency = 200;
+  options.pace.max_attempts = 100;
+  options.pace.give_up_after = 24h;
+  bool down = true;
+  relay.plan = [&](const exchange_call&) {
+    return down ? refusal_plan(500, "upstream error") : completion_plan("x", 1s);
+  };
+  start(150);
+  run_until(20);
+  // It has seen a hundred failures in a row: from now on one at a time, whoever asks.
+  relay.most_in_flight = 0;
+  batch& second = start(150);
+  run_until(20'000);
+  EXPECT_GT(calls_of(1), 0U);
+  EXPECT_EQ(relay.most_in_flight, 1U) << "the second run knows nothing of the trouble";
+  EXPECT_TRUE(second.handle.now().one_at_a_time);
+  down = false;
+  run_to_the_end();
+  expect_own_results(batches.front(), 0, 150);
+  expect_own_results(second, 1, 150);
+  EXPECT_GT(relay.most_in_flight, 50U) << "one success ends it for both";
+  expect_nothing_left();
+}
+
+TEST_F(several_runs, what_is_broken_off_says_nothing_of_the_relay) {
+  options.pace.requests_per_minute = 0;
+  options.pace.concurrency = 300;
+  // Quick at first, so that many are sent at once.
+  relay.plan = [this](const exchange_call&) {
+    return time.since_start() < 10 ? completion_plan("quick", 1s) : completion_plan("slow", 50s);
+  };
+  batch& first = start(2000);
+  batch& second = start(2000);
+  run_until(20);
+  ASSERT_GT(second.handle.now().in_flight, 120U) << "more than it takes to be in trouble";
+  second.handle.abort();
+  run_until(21);
+  EXPECT_FALSE(over().now().one_at_a_time) << "what we broke off was taken for trouble";
+  run_to_the_end();
+  expect_own_results(first, 0, 2000);
+  EXPECT_EQ(first.sink.retries, 0U);
+  for (const auto& [run, text] : said.sentences) ADD_FAILURE() << run << ": " << text;
+  expect_nothing_left();
+}
+
+TEST_F(several_runs, one_whose_addresses_look_wrong_waits_for_what_the_others_find_out) {
+  options.pace.requests_per_minute = 0;
+  relay.plan = [](const exchange_call& call) {
+    auto planned = is_of(call, 1) ? refusal_plan(404) : completion_plan("x", 30s);
+    if (is_of(call, 1)) planned.body = {{duration{}, R"({"detail":"Not Found"})"}};
+    return planned;
+  };
+  batch& first = start(5);
+  run_until(1);
+  batch& second = start(1);
+  run_until(20);
+  EXPECT_FALSE(first.ended_at.has_value()) << "the second run's suspicion stopped it";
+  EXPECT_FALSE(second.ended_at.has_value()) << "the first may yet show that the address is right";
+  run_to_the_end();
+  EXPECT_EQ(first.outcome.reason, stop_reason::none);
+  expect_own_results(first, 0, 5);
+  EXPECT_EQ(second.outcome.reason, stop_reason::none);
+  expect_own_results(second, 1, 1);
+  EXPECT_FALSE(second.sink.results.front().outcome.has_value());
+  expect_nothing_left();
+}
+
+TEST_F(several_runs, a_request_that_is_refused_for_itself_fails_while_others_succeed) {
+  options.pace.requests_per_minute = 0;
+  options.pace.concurrency = 4;
+  relay.plan = [](const exchange_call& call) {
+    return is_of(call, 1) ? refusal_plan(429, "slow down") : completion_plan("x", 2s);
+  };
+  batch& first = start(3000);
+  batch& second = start(1);
+  run([&] { return second.ended_at.has_value() || first.ended_at.has_value(); });
+  EXPECT_TRUE(second.ended_at.has_value()) << "it is tried again for ever";
+  ASSERT_EQ(second.sink.results.size(), 1U);
+  EXPECT_FALSE(second.sink.results.front().outcome.has_value());
+  EXPECT_LE(calls_of(1), 30U);
+  first.handle.stop();
+  run_to_the_end();
+  expect_nothing_left();
+}
+
+TEST_F(several_runs, a_fault_of_one_sink_ends_its_own_run) {
+  options.pace.requests_per_minute = 0;
+  options.pace.concurrency = 8;
+  relay.plan = [](const exchange_call&) { return completion_plan("x", 2s); };
+  batch& first = start(40);
+  batch& second = make(40);
+  second.sink.flush_fault =
+      std::make_exception_ptr(fatal_error(fatal_error::kind::cannot_write, "the disk is full"));
+  bool thrown = false;
+  boost::asio::co_spawn(loop, second.handle.work(),
+                        [&](const std::exception_ptr& fault, const run_outcome&) {
+                          thrown = fault != nullptr;
+                          second.ended_at = time.since_start();
+                        });
+  run_to_the_end();
+  EXPECT_TRUE(thrown);
+  EXPECT_EQ(first.outcome.reason, stop_reason::none);
+  expect_own_results(first, 0, 40);
   expect_nothing_left();
 }
 
@@ -292,7 +405,9 @@ TEST_F(several_runs, what_one_has_learned_of_streams_the_next_knows) {
 TEST_F(several_runs, what_is_said_of_a_run_has_its_name) {
   options.pace.requests_per_minute = 0;
   options.pace.concurrency = 4;
-  relay.plan = [](const exchange_call& call) {
+  bool refused = false;
+  relay.plan = [&](const exchange_call& call) {
+    if (is_of(call, 0) && !std::exchange(refused, true)) return refusal_plan(401, "who?");
     return is_of(call, 1) ? refusal_plan(404, "no such model", "model_not_found")
                           : completion_plan("x", 10s);
   };
@@ -302,7 +417,8 @@ TEST_F(several_runs, what_is_said_of_a_run_has_its_name) {
   run_to_the_end();
   std::vector<std::string> runs;
   for (const auto& [run, text] : said.sentences) runs.push_back(run);
-  EXPECT_THAT(runs, Contains("run 1"));
+  EXPECT_THAT(runs, Contains("run 1")) << "its job was given up";
+  EXPECT_THAT(runs, Contains("")) << "the relay was in trouble: that is for all";
   EXPECT_THAT(runs, Not(Contains("run 0")));
 }
 
