@@ -67,13 +67,18 @@ class job_set final : public request_source, public result_sink {
   void checkpoint(double run_seconds, std::uint64_t most_in_a_minute);
   /// The run is over: brings the files in order and writes the last totals.
   /// When it throws, as much as could be done is, and it may be called again: what unwritten()
-  /// counts is tried anew.
+  /// counts is tried anew. From the first call on, next() gives nothing, and the calls that bring
+  /// attempts and results throw std::logic_error.
   void finish(job_status status, double run_seconds, std::uint64_t most_in_a_minute);
   /// Finished results that are in memory alone.
   std::uint64_t unwritten() const;
   /// They are there for want of room on the disk, which may come back.
   bool disk_is_full() const;
 
+  /// Sentences that a person should read, the job going on: of files that are damaged, and of what
+  /// their file system cannot do. Grows at its end, now and then while a run goes on. From any
+  /// thread.
+  std::vector<std::string> warnings() const;
   std::vector<job_summary> summaries() const;
   job_totals totals(std::size_t job) const;
   /// An example of what failed in this run, by the name the totals count it under.

@@ -1,6 +1,7 @@
 #include "cli/page_file.hpp"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <array>
 #include <filesystem>
@@ -64,7 +65,8 @@ void require_page(const std::string& path, const std::vector<job_files>& jobs) {
 void write_page(const std::string& path, const nlohmann::ordered_json& document, unsigned mode) {
   require_page(path);
   const std::string page = report_page(document);
-  const auto files = system_files(mode);
+  const auto files =
+      system_files(mode, [](const std::string& sentence) { spdlog::warn("{}", sentence); });
   try {
     replace_file(*files, path, page, begins_as_report_page);
   } catch (const fatal_error&) {

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -46,26 +45,27 @@ std::string folder_of(const fs::path& path) {
 }
 
 // What a file system cannot do is told once, by the first file that meets it.
-struct shortcomings {
-  std::atomic_flag sync;
-  std::atomic_flag locks;
+class shortcomings {
+ public:
+  explicit shortcomings(std::function<void(const std::string&)> warn) : warn_(std::move(warn)) {}
 
   void tell_of_locks(const fs::path& path) {
-    if (locks.test_and_set()) return;
-    spdlog::warn(
-        "{}: this file system has no locks, so nothing keeps a second run from the same job: do "
-        "not "
-        "start one",
-        folder_of(path));
+    tell(locks_, path,
+         "has no locks, so nothing keeps a second run from the same job: do not start one");
+  }
+  void tell_of_sync(const fs::path& path) {
+    tell(sync_, path, "cannot sync (fsync); the run goes on, and a power cut may cost results");
   }
 
-  void tell_of_sync(const fs::path& path) {
-    if (sync.test_and_set()) return;
-    spdlog::warn(
-        "{}: this file system cannot sync (fsync); the run goes on, and a power cut may cost "
-        "results",
-        folder_of(path));
+ private:
+  void tell(std::atomic_flag& told, const fs::path& path, std::string_view what) {
+    if (told.test_and_set() || !warn_) return;
+    warn_(fmt::format("{}: this file system {}", folder_of(path), what));
   }
+
+  const std::function<void(const std::string&)> warn_;
+  std::atomic_flag sync_;
+  std::atomic_flag locks_;
 };
 
 class system_file final : public file {
@@ -205,7 +205,8 @@ bool is_doubtful_link(const fs::path& link) {
 
 class system_file_system final : public file_system {
  public:
-  explicit system_file_system(unsigned mode) : mode_(mode) {}
+  system_file_system(unsigned mode, std::function<void(const std::string&)> warn)
+      : mode_(mode), told_(std::make_shared<shortcomings>(std::move(warn))) {}
   system_file_system(const system_file_system&) = delete;
   system_file_system& operator=(const system_file_system&) = delete;
   ~system_file_system() override {
@@ -332,7 +333,7 @@ class system_file_system final : public file_system {
   }
 
   const unsigned mode_;
-  const std::shared_ptr<shortcomings> told_ = std::make_shared<shortcomings>();
+  const std::shared_ptr<shortcomings> told_;
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<std::function<void()>> slow_;
@@ -343,8 +344,9 @@ class system_file_system final : public file_system {
 
 }  // namespace
 
-std::unique_ptr<file_system> system_files(unsigned mode) {
-  return std::make_unique<system_file_system>(mode);
+std::unique_ptr<file_system> system_files(unsigned mode,
+                                          std::function<void(const std::string&)> warn) {
+  return std::make_unique<system_file_system>(mode, std::move(warn));
 }
 
 std::string open_fault_sentence(const std::string& path, const std::error_code& why) {

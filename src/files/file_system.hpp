@@ -88,8 +88,10 @@ class file_system {
 };
 
 /// The system's own files. `mode` of those that are made: results may hold what only their owner
-/// should read.
-std::unique_ptr<file_system> system_files(unsigned mode = 0600);
+/// should read. `warn` takes a sentence for a person about what the disk cannot do, each once and
+/// from any thread, until the last file is closed; null: nobody is told.
+std::unique_ptr<file_system> system_files(
+    unsigned mode = 0600, std::function<void(const std::string& sentence)> warn = nullptr);
 
 /// A new file beside `target`, for what is to take its place: `target`.sluice-new, or with a number
 /// where that name is taken. Its name goes to `path`. One that a crash has left there is removed,

@@ -7,10 +7,13 @@
 #include <filesystem>
 #include <mutex>
 #include <set>
+#include <stdexcept>
 #include <utility>
+#include <variant>
 
 #include "files/file_system.hpp"
-#include "jobs/job_record.hpp"
+#include "jobs/job_steps.hpp"
+#include "jobs/running_job.hpp"
 #include "sluice/error.hpp"
 
 namespace sluice {
@@ -39,18 +42,24 @@ std::uint64_t room_for(std::size_t jobs) {
 }  // namespace
 
 struct job_set::state {
+  // `given`: null for the system's own.
   state(const job_options& chosen, const output_options& results, relay_prices charged,
-        std::unique_ptr<file_system> own_disk, file_system& used)
+        file_system* given)
       : lines(chosen),
         output(results),
         prices(std::move(charged)),
-        owned_disk(std::move(own_disk)),
-        disk(used) {
+        owned_disk(given == nullptr ? system_files(results.mode, warner()) : nullptr),
+        disk(given == nullptr ? *owned_disk : *given) {
     if (output.budget) money.emplace(*output.budget);
   }
   state(const state&) = delete;
   state& operator=(const state&) = delete;
   ~state() { disk.finish_aside(); }
+
+  mutable std::mutex mutex;  // guards what follows, and the turn of a job from running to finished
+  std::vector<std::string> warnings;
+  std::exception_ptr sync_failure;  // that a sync aside found out
+  bool checkpoint_is_on = false;
 
   const job_options lines;
   const output_options output;
@@ -58,20 +67,48 @@ struct job_set::state {
   std::unique_ptr<file_system> owned_disk;
   file_system& disk;
   std::optional<budget> money;
-  std::vector<std::unique_ptr<job_record>> jobs;
+  std::vector<std::variant<std::unique_ptr<running_job>, finished_job>> jobs;
   std::vector<bool> drained;
   std::size_t turn = 0;
 
-  std::mutex mutex;  // guards what a sync aside found out
-  std::exception_ptr sync_failure;
-  bool checkpoint_is_on = false;
+  void open(const std::vector<job_files>& files);
+  std::vector<scanned_job> scan(const std::vector<job_files>& files);
+  std::vector<created_job> create(std::vector<scanned_job>&& scanned);
 
+  const running_job& job(std::size_t index) const;
+  running_job& running(std::size_t index);
+  // None once the run is over.
+  template <typename Visit>
+  void for_each_running(const Visit& visit) {
+    for (auto& job : jobs) {
+      if (auto* going = std::get_if<std::unique_ptr<running_job>>(&job)) visit(**going);
+    }
+  }
+
+  std::function<void(const std::string&)> warner();
   void tell_of_failed_sync();
   void run_aside(const std::function<void()>& slow);
-  void write_checkpoint();
-  void open(const std::vector<job_files>& files);
-  void load(const std::vector<job_files>& files);
 };
+
+// In either state.
+const running_job& job_set::state::job(std::size_t index) const {
+  if (const auto* ended = std::get_if<finished_job>(&jobs[index])) return ended->job();
+  return *std::get<std::unique_ptr<running_job>>(jobs[index]);
+}
+
+// A run that gives results after finish() is wrong.
+running_job& job_set::state::running(std::size_t index) {
+  auto* going = std::get_if<std::unique_ptr<running_job>>(&jobs.at(index));
+  if (going == nullptr) throw std::logic_error("job_set: the run is over");
+  return **going;
+}
+
+std::function<void(const std::string&)> job_set::state::warner() {
+  return [this](const std::string& sentence) {
+    const std::lock_guard lock(mutex);
+    warnings.push_back(sentence);
+  };
+}
 
 void job_set::state::tell_of_failed_sync() {
   const std::lock_guard lock(mutex);
@@ -90,24 +127,38 @@ void job_set::state::run_aside(const std::function<void()>& slow) {
   });
 }
 
-// Of jobs that nobody runs yet.
-void job_set::state::write_checkpoint() {
-  for (auto& job : jobs) job->end_checkpoint(job->begin_checkpoint(job_status::running, 0, 0));
+// Reads every job and what is left of its earlier runs. No file changes before all have been read,
+// and then those of jobs alone whose results must make room.
+std::vector<scanned_job> job_set::state::scan(const std::vector<job_files>& files) {
+  std::vector<loaded_job> loaded;
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    loaded.emplace_back(job_setup{.index = i,
+                                  .files = files[i],
+                                  .lines = lines,
+                                  .output = output,
+                                  .prices = prices,
+                                  .disk = disk,
+                                  .shared = money ? &*money : nullptr,
+                                  .room = room_for(files.size()),
+                                  .warn = warner()});
+  }
+  std::vector<std::variant<scanned_job, outdated_job>> scanned;
+  for (auto& job : loaded) scanned.push_back(std::move(job).scan());
+  std::vector<scanned_job> ready;
+  for (auto& job : scanned) {
+    while (auto* outdated = std::get_if<outdated_job>(&job)) {
+      job = std::move(*outdated).make_room().scan();
+    }
+    ready.push_back(std::get<scanned_job>(std::move(job)));
+  }
+  return ready;
 }
 
-// Reads every job and what is left of its earlier runs.
-void job_set::state::load(const std::vector<job_files>& files) {
-  std::vector<job_record::input> inputs;
-  for (auto& job : jobs) inputs.push_back(job->release_input());
-  jobs.clear();
-  if (output.budget) money.emplace(*output.budget);
-  for (std::size_t i = 0; i < files.size(); ++i) {
-    jobs.push_back(std::make_unique<job_record>(i, files[i], lines, output, prices, disk,
-                                                money ? &*money : nullptr, room_for(files.size())));
-    if (i < inputs.size()) jobs.back()->take_input(std::move(inputs[i]));
-  }
-  for (auto& job : jobs) job->load();
-  for (auto& job : jobs) job->scan();
+// When one throws, what was made of the others is undone.
+std::vector<created_job> job_set::state::create(std::vector<scanned_job>&& scanned) {
+  std::vector<created_job> created;
+  for (auto& job : scanned) created.push_back(std::move(job).create());
+  return created;
 }
 
 void job_set::state::open(const std::vector<job_files>& files) {
@@ -121,14 +172,7 @@ void job_set::state::open(const std::vector<job_files>& files) {
       require_writable(disk, nearest);
     }
   }
-  load(files);
-  bool made_room = false;
-  for (auto& job : jobs) {
-    if (!job->must_make_room()) continue;
-    job->make_room();
-    made_room = true;
-  }
-  if (made_room) load(files);
+  auto scanned = scan(files);
   if (!output.directory.empty()) {
     if (const auto error = disk.make_folders(output.directory)) {
       throw fatal_error(fatal_error::kind::cannot_start,
@@ -136,33 +180,23 @@ void job_set::state::open(const std::vector<job_files>& files) {
                                     output.directory, error.message()));
     }
   }
-  std::size_t made = 0;
-  try {
-    for (auto& job : jobs) {
-      job->create();
-      ++made;
-    }
-  } catch (...) {
-    for (std::size_t i = 0; i < made; ++i) jobs[i]->take_back();
-    throw;
-  }
+  for (auto& job : create(std::move(scanned))) jobs.emplace_back(std::move(job).start());
   drained.assign(files.size(), false);
+  for_each_running([](running_job& job) {
+    job.end_checkpoint(job.begin_checkpoint(job_status::running, 0, 0));
+  });
 }
 
 job_set::job_set(const std::vector<std::string>& jobs, const job_options& lines,
-                 const output_options& output, relay_prices prices) {
-  auto disk = system_files(output.mode);
-  file_system& used = *disk;
-  state_ = std::make_unique<state>(lines, output, std::move(prices), std::move(disk), used);
+                 const output_options& output, relay_prices prices)
+    : state_(std::make_unique<state>(lines, output, std::move(prices), nullptr)) {
   state_->open(name_job_files(jobs, output));
-  state_->write_checkpoint();
 }
 
 job_set::job_set(const std::vector<std::string>& jobs, const job_options& lines,
                  const output_options& output, relay_prices prices, file_system& disk)
-    : state_(std::make_unique<state>(lines, output, std::move(prices), nullptr, disk)) {
+    : state_(std::make_unique<state>(lines, output, std::move(prices), &disk)) {
   state_->open(name_job_files(jobs, output));
-  state_->write_checkpoint();
 }
 
 job_set::~job_set() = default;
@@ -173,26 +207,27 @@ std::optional<request> job_set::next() {
     const std::size_t turn = state_->turn;
     state_->turn = (turn + 1) % count;
     if (state_->drained[turn]) continue;
-    if (auto found = state_->jobs[turn]->next_request()) return found;
+    if (auto found = state_->running(turn).next_request()) return found;
     state_->drained[turn] = true;
   }
   return std::nullopt;
 }
 
 void job_set::cancel() {
-  for (auto& job : state_->jobs) job->cancel();
+  const std::lock_guard lock(state_->mutex);
+  state_->for_each_running([](running_job& job) { job.cancel(); });
 }
 
 funds job_set::reserve(const request& next) {
-  return state_->jobs[next.job]->reserve(next);
+  return state_->running(next.job).reserve(next);
 }
 
 void job_set::unreserve(const request& next) {
-  state_->jobs[next.job]->unreserve(next);
+  state_->running(next.job).unreserve(next);
 }
 
 void job_set::attempt_started(const attempt_record& attempt) {
-  state_->jobs[attempt.job]->attempt_started(attempt);
+  state_->running(attempt.job).attempt_started(attempt);
 }
 
 bool job_set::must_be_recorded() const {
@@ -202,9 +237,9 @@ bool job_set::must_be_recorded() const {
 void job_set::record(const std::function<void(std::exception_ptr)>& done) {
   state_->disk.run_aside([this, done] {
     std::error_code error;
-    for (const auto& job : state_->jobs) {
-      if (!error) error = job->sync_state();
-    }
+    state_->for_each_running([&](running_job& job) {
+      if (!error) error = job.sync_state();
+    });
     if (!error) return done(nullptr);
     done(std::make_exception_ptr(fatal_error(
         fatal_error::kind::cannot_write,
@@ -215,22 +250,22 @@ void job_set::record(const std::function<void(std::exception_ptr)>& done) {
 }
 
 void job_set::attempt_ended(const attempt_record& attempt, attempt_end how) {
-  state_->jobs[attempt.job]->attempt_ended(attempt, how);
+  state_->running(attempt.job).attempt_ended(attempt, how);
 }
 
 void job_set::put(result&& finished) {
-  state_->jobs[finished.job]->put(finished);
+  state_->running(finished.job).put(finished);
 }
 
 void job_set::flush() {
   std::exception_ptr fault;
-  for (auto& job : state_->jobs) {
+  state_->for_each_running([&](running_job& job) {
     try {
-      job->flush();
+      job.flush();
     } catch (...) {
       fault = std::current_exception();
     }
-  }
+  });
   if (fault) std::rethrow_exception(fault);
   state_->tell_of_failed_sync();
 }
@@ -242,7 +277,7 @@ bool job_set::must_be_durable() const {
 void job_set::make_durable(const std::function<void(std::exception_ptr)>& done) {
   state_->disk.run_aside([this, done] {
     try {
-      for (auto& job : state_->jobs) job->sync();
+      state_->for_each_running([](running_job& job) { job.sync(); });
     } catch (...) {
       return done(std::current_exception());
     }
@@ -252,31 +287,29 @@ void job_set::make_durable(const std::function<void(std::exception_ptr)>& done) 
 
 void job_set::sync() {
   if (state_->output.durable != durability::second) return;
-  state_->run_aside([this] {
-    for (auto& job : state_->jobs) job->sync();
-  });
+  state_->run_aside([this] { state_->for_each_running([](running_job& job) { job.sync(); }); });
 }
 
 void job_set::checkpoint(double run_seconds, std::uint64_t most_in_a_minute) {
   state_->tell_of_failed_sync();
-  for (auto& job : state_->jobs) job->require_intact();
+  state_->for_each_running([](running_job& job) { job.require_intact(); });
   {
     const std::lock_guard lock(state_->mutex);
     if (std::exchange(state_->checkpoint_is_on, true)) return;  // the disk is slow
   }
-  const auto steps = std::make_shared<std::vector<job_record::checkpoint_step>>();
-  for (auto& job : state_->jobs) {
-    steps->push_back(job->begin_checkpoint(job_status::running, run_seconds, most_in_a_minute));
-  }
+  using begun_step = std::pair<running_job*, result_files::checkpoint>;
+  const auto steps = std::make_shared<std::vector<begun_step>>();
+  state_->for_each_running([&](running_job& job) {
+    steps->emplace_back(&job,
+                        job.begin_checkpoint(job_status::running, run_seconds, most_in_a_minute));
+  });
   state_->run_aside([this, steps] {
     const auto over = [this] {
       const std::lock_guard lock(state_->mutex);
       state_->checkpoint_is_on = false;
     };
     try {
-      for (std::size_t i = 0; i < steps->size(); ++i) {
-        state_->jobs[i]->end_checkpoint(std::move((*steps)[i]));
-      }
+      for (auto& [job, step] : *steps) job->end_checkpoint(std::move(step));
     } catch (...) {
       over();
       throw;
@@ -287,55 +320,66 @@ void job_set::checkpoint(double run_seconds, std::uint64_t most_in_a_minute) {
 
 void job_set::finish(job_status status, double run_seconds, std::uint64_t most_in_a_minute) {
   state_->disk.finish_aside();
+  {
+    const std::lock_guard lock(state_->mutex);
+    for (auto& job : state_->jobs) {
+      if (auto* going = std::get_if<std::unique_ptr<running_job>>(&job)) {
+        job = finished_job(std::move(*going));
+      }
+    }
+    state_->drained.assign(size(), true);
+  }
   std::exception_ptr fault;
   const auto attempt = [&fault](const std::function<void()>& step) {
     try {
       step();
-      return true;
     } catch (...) {
       if (!fault) fault = std::current_exception();
-      return false;
     }
   };
   attempt([&] { state_->tell_of_failed_sync(); });
   for (auto& job : state_->jobs) {
-    const bool in_order = attempt([&] { job->finish(); });
-    const bool unfinished = status == job_status::completed;  // a run that says so left something
-    const job_status now = in_order && job->complete() ? job_status::completed
-                           : unfinished || !in_order   ? job_status::stopped
-                                                       : status;
-    attempt(
-        [&] { job->end_checkpoint(job->begin_checkpoint(now, run_seconds, most_in_a_minute)); });
+    attempt([&] { std::get<finished_job>(job).write(status, run_seconds, most_in_a_minute); });
   }
   if (fault) std::rethrow_exception(fault);
 }
 
 std::uint64_t job_set::unwritten() const {
   std::uint64_t lines = 0;
-  for (const auto& job : state_->jobs) lines += job->unwritten();
+  for (std::size_t i = 0; i < size(); ++i) lines += state_->job(i).unwritten();
   return lines;
 }
 
 bool job_set::disk_is_full() const {
-  return std::any_of(state_->jobs.begin(), state_->jobs.end(),
-                     [](const auto& job) { return job->unwritten() > 0 && job->disk_is_full(); });
+  for (std::size_t i = 0; i < size(); ++i) {
+    const running_job& job = state_->job(i);
+    if (job.unwritten() > 0 && job.disk_is_full()) return true;
+  }
+  return false;
+}
+
+std::vector<std::string> job_set::warnings() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->warnings;
 }
 
 std::vector<job_set::job_summary> job_set::summaries() const {
   std::vector<job_summary> told;
-  for (const auto& job : state_->jobs) {
-    told.push_back({job->files().job, job->files().output, job->files().errors, job->files().totals,
-                    job->to_send(), job->bad_lines(), job->unpriced_models()});
+  for (std::size_t i = 0; i < size(); ++i) {
+    const running_job& job = state_->job(i);
+    const job_files& files = job.files();
+    told.push_back({files.job, files.output, files.errors, files.totals, job.to_send(),
+                    job.bad_lines(), job.unpriced_models()});
   }
   return told;
 }
 
 job_totals job_set::totals(std::size_t job) const {
-  return state_->jobs[job]->totals();
+  return state_->job(job).totals();
 }
 
 std::map<std::string, std::string> job_set::failure_reasons(std::size_t job) const {
-  return state_->jobs[job]->failure_reasons();
+  return state_->job(job).failure_reasons();
 }
 
 std::size_t job_set::size() const noexcept {
@@ -344,22 +388,22 @@ std::size_t job_set::size() const noexcept {
 
 bool job_set::has_several_models() const {
   std::set<std::string> models;
-  for (const auto& job : state_->jobs) {
-    models.insert(job->first_models().begin(), job->first_models().end());
+  for (std::size_t i = 0; i < size(); ++i) {
+    models.insert(state_->job(i).models().begin(), state_->job(i).models().end());
   }
   return models.size() > 1;
 }
 
 bool job_set::had_success(std::size_t job, std::string_view model) const {
-  return state_->jobs[job]->had_success(model);
+  return state_->job(job).had_success(model);
 }
 
 void job_set::look_ahead(std::size_t job, std::size_t count,
                          const std::function<void(std::vector<request>)>& done) {
-  state_->disk.run_aside([&record = *state_->jobs[job], count, done] {
+  state_->disk.run_aside([&ahead = state_->running(job), count, done] {
     std::vector<request> found;
     try {
-      found = record.look_ahead(count);
+      found = ahead.look_ahead(count);
     } catch (...) {
       found.clear();  // the reader meets the same fault, and the run ends with it
     }
@@ -368,7 +412,7 @@ void job_set::look_ahead(std::size_t job, std::size_t count,
 }
 
 std::string_view job_set::identity(std::size_t job) const {
-  return state_->jobs[job]->identity();
+  return state_->job(job).identity();
 }
 
 }  // namespace sluice

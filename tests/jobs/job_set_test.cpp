@@ -1,4 +1,4 @@
-// job_set and job_record: what a job is on files, and what running it again does.
+// job_set: what a job is on files, and what running it again does.
 #include "sluice/job_set.hpp"
 
 #include <fcntl.h>
@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -707,7 +708,9 @@ TEST_F(budget_job_test, damaged_totals_are_refused_under_a_budget) {
     EXPECT_THAT(refused(), HasSubstr("x.totals.json: is damaged")) << damage;
   }
   output.budget.reset();
-  EXPECT_EQ(refused(), "(not refused)") << "else they are advice";
+  EXPECT_THAT(open()->warnings(), ElementsAre((dir / "x.totals.json") +
+                                              ": is damaged; what earlier runs counted is lost"))
+      << "else they are advice";
 }
 
 TEST_F(job_set_test, results_whose_request_is_gone_are_refused) {
@@ -972,6 +975,101 @@ TEST_F(job_set_test, results_wait_in_memory_for_room_on_the_disk) {
   EXPECT_EQ(jobs.unwritten(), 0U);
   EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a"));
   EXPECT_THAT(ids_in("x.errors.jsonl"), ElementsAre("b"));
+}
+
+TEST_F(job_set_test, finishing_twice_keeps_the_lines_that_this_run_wrote) {
+  dir.write("x.jsonl", job_line("a"));
+  dir.write("y.jsonl", job_line("b"));
+  run([](const request&) {
+    return std::optional(boost::system::result<reply, failure>(passing()));
+  });
+  test::faulty_files disk;
+  job_set jobs({dir / "x.jsonl", dir / "y.jsonl"}, lines, output, prices, disk);
+  disk.fault = [](std::string_view what, const std::string& path) {
+    return what == "append" && path.find("y.output") != std::string::npos
+               ? std::make_error_code(std::errc::no_space_on_device)
+               : std::error_code();
+  };
+  for (std::size_t job = 0; job < 2; ++job) {
+    const auto next = jobs.next();
+    ASSERT_TRUE(next);
+    result finished;
+    finished.job = next->job;
+    finished.line = next->line;
+    finished.custom_id = next->custom_id;
+    finished.model = next->model;
+    finished.digest = next->digest;
+    finished.attempts = next->attempts + 1;
+    finished.retryable = true;
+    finished.outcome =
+        next->custom_id == "a" ? boost::system::result<reply, failure>(passing(503)) : answer();
+    jobs.put(std::move(finished));
+  }
+  EXPECT_THROW(jobs.finish(job_status::stopped, 1, 1), fatal_error) << "y waits for room";
+  EXPECT_THAT(ids_in("x.errors.jsonl"), ElementsAre("a"));
+  disk.fault = [](std::string_view, const std::string&) { return std::error_code(); };
+  jobs.finish(job_status::stopped, 1, 1);
+  EXPECT_THAT(ids_in("x.errors.jsonl"), ElementsAre("a")) << "its only line";
+  EXPECT_THAT(ids_in("y.output.jsonl"), ElementsAre("b"));
+}
+
+TEST_F(job_set_test, a_run_that_is_over_takes_and_gives_nothing) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  auto jobs = open();
+  const auto next = jobs->next();
+  ASSERT_TRUE(next);
+  jobs->finish(job_status::interrupted, 1, 1);
+  EXPECT_FALSE(jobs->next());
+  EXPECT_THROW(jobs->put(result{}), std::logic_error);
+  EXPECT_THROW(jobs->attempt_started({0, "a", 1, {}}), std::logic_error);
+  EXPECT_THROW(jobs->attempt_ended({0, "a", 1, {}}, attempt_end::lost), std::logic_error);
+  jobs->cancel();
+  jobs->flush();
+  jobs->checkpoint(1, 1);
+  jobs->finish(job_status::interrupted, 1, 1);
+  EXPECT_EQ(jobs->totals(0).pending(), 2U);
+  EXPECT_EQ(jobs->summaries()[0].to_send, 2U);
+  EXPECT_EQ(totals()["status"], "interrupted");
+}
+
+// Else a power cut between the two takes both, and nothing tells that the request was ever sent.
+TEST_F(job_set_test, an_old_line_goes_once_the_new_one_is_on_the_disk) {
+  for (const auto durable : {durability::each, durability::second, durability::none}) {
+    output.durable = durable;
+    output.fresh = true;
+    dir.write("x.jsonl", job_line("a"));
+    run([](const request&) {
+      return std::optional(boost::system::result<reply, failure>(passing()));
+    });
+    output.fresh = false;
+    test::faulty_files disk;
+    job_set jobs({dir / "x.jsonl"}, lines, output, prices, disk);
+    const auto next = jobs.next();
+    ASSERT_TRUE(next);
+    result finished;
+    finished.line = 1;
+    finished.custom_id = "a";
+    finished.model = next->model;
+    finished.digest = next->digest;
+    finished.attempts = 2;
+    finished.outcome = answer();
+    jobs.put(std::move(finished));
+    bool on_disk = true;
+    bool replaced = false;
+    disk.fault = [&](std::string_view what, const std::string& path) {
+      if (path == dir / "x.output.jsonl" && what == "append") on_disk = false;
+      if (path == dir / "x.output.jsonl" && what == "sync") on_disk = true;
+      if (path.starts_with(dir / "x.errors.jsonl") && what == "rename") {
+        EXPECT_TRUE(on_disk) << static_cast<int>(durable);
+        replaced = true;
+      }
+      return std::error_code();
+    };
+    jobs.finish(job_status::completed, 1, 1);
+    EXPECT_TRUE(replaced);
+    EXPECT_THAT(ids_in("x.errors.jsonl"), IsEmpty());
+    EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a"));
+  }
 }
 
 TEST_F(job_set_test, a_sync_that_failed_aside_is_told_by_the_next_checkpoint) {

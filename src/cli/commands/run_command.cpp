@@ -52,13 +52,28 @@ constexpr std::size_t files_of_a_job = 4;  // itself, output, errors and state
   throw fatal_error(fatal_error::kind::cannot_start, sentence);
 }
 
+// Logs what the jobs warn of, each sentence once.
+class job_warnings {
+ public:
+  explicit job_warnings(const job_set& jobs) : jobs_(jobs) {}
+  void log() {
+    const auto all = jobs_.warnings();
+    for (; logged_ < all.size(); ++logged_) spdlog::warn("{}", all[logged_]);
+  }
+
+ private:
+  const job_set& jobs_;
+  std::size_t logged_ = 0;
+};
+
 // What happens beside the run on the same event loop: progress, totals, signals.
 class attendant {
  public:
-  attendant(engine& attended, job_set& jobs, screen& shown, const run_settings& chosen,
-            interrupts& signals)
+  attendant(engine& attended, job_set& jobs, job_warnings& warnings, screen& shown,
+            const run_settings& chosen, interrupts& signals)
       : engine_(attended),
         jobs_(jobs),
+        warnings_(warnings),
         screen_(shown),
         chosen_(chosen),
         interrupts_(signals),
@@ -71,6 +86,7 @@ class attendant {
     interrupts_.listen([this] { end_in_order(); }, [this] { engine_.abort(); });
     every(totals_interval, [this] { jobs_.checkpoint(seconds(), engine_.now().most_in_a_minute); });
     every(fault_interval, [this] {
+      warnings_.log();
       if (engine_.now().faulted) wind_down();
     });
     if (chosen_.quiet) return;
@@ -156,6 +172,7 @@ class attendant {
 
   engine& engine_;
   job_set& jobs_;
+  job_warnings& warnings_;
   screen& screen_;
   const run_settings& chosen_;
   interrupts& interrupts_;
@@ -316,6 +333,8 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
   if (!chosen.config_file.empty() && asks_for_prices(chosen)) shown.show_heading();
   const auto prices = load_prices(chosen);
   job_set jobs(paths, chosen.engine.job, chosen.engine.output, prices);
+  job_warnings warnings(jobs);
+  warnings.log();
   shown.show_heading();
   announce(jobs, chosen);
   if (!simulated) warn_of_low_balance(chosen, jobs, prices);
@@ -325,7 +344,7 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
   double seconds = 0;
   interrupts signals(loop);
   {
-    attendant beside(runner, jobs, shown, chosen, signals);
+    attendant beside(runner, jobs, warnings, shown, chosen, signals);
     asio::co_spawn(loop, runner.run(jobs, jobs), [&](std::exception_ptr thrown, run_outcome ended) {
       fault = std::move(thrown);
       outcome = std::move(ended);
@@ -337,6 +356,7 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
   }
   const auto unwritten = finish(jobs, fault ? job_status::stopped : status_of(outcome), seconds,
                                 runner.now().most_in_a_minute, chosen.grace);
+  warnings.log();
   if (fault || unwritten) end_with(fault, unwritten, jobs, shown);
 
   if (const auto sentence = stop_sentence(outcome); !sentence.empty())

@@ -14,7 +14,7 @@ using namespace std::chrono_literals;
 // Records attempts and writes their results of 600 bytes in groups of 16, at each durability: what
 // `--durability` costs. 0 each, 1 second, 2 none.
 void write_results(benchmark::State& state) {
-  const fs::path folder = fs::temp_directory_path() / "sluice_job_record_bench";
+  const fs::path folder = fs::temp_directory_path() / "sluice_job_set_bench";
   fs::remove_all(folder);
   fs::create_directories(folder);
   std::ofstream(folder / "job.jsonl") << R"({"model":"gpt-4o-mini","messages":[]})" << '\n';

@@ -1,0 +1,356 @@
+#include "jobs/earlier_results.hpp"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "jobs/result_files.hpp"
+#include "sluice/error.hpp"
+
+namespace sluice {
+namespace {
+
+[[noreturn]] void refuse(const std::string& sentence) {
+  throw fatal_error(fatal_error::kind::cannot_start, sentence);
+}
+
+std::uint32_t short_digest(std::string_view digest) {
+  std::uint32_t bits = 0;
+  std::from_chars(digest.data(), digest.data() + std::min<std::size_t>(digest.size(), 8), bits, 16);
+  return bits;
+}
+
+// What an errors line says of a bad line: the same again need not be written again.
+hash128 words_of(std::string_view code, std::string_view custom_id, std::string_view message) {
+  return hash_of(fmt::format("{}\n{}\n{}", code, custom_id, message));
+}
+
+std::string fresh_identity() {
+  std::random_device source;
+  std::string text;
+  for (int i = 0; i < 4; ++i) text += fmt::format("{:08x}", source());
+  return text;
+}
+
+}  // namespace
+
+earlier_results::earlier_results(const job_setup& job, result_files& files) : job_(job) {
+  // What makes room for a fresh start counts for the budget all the same.
+  if (job.output.fresh && !job.counts_earlier_runs()) {  // moved aside as the files are made
+    files.state().start_over(fresh_identity(), {});
+    return;
+  }
+  files.read_lines([this](const stored_line& line, bool success) { remember(line, success); });
+  load_life(files);
+  if (job.output.fresh) start_over(files.state());
+}
+
+void earlier_results::remember(const stored_line& line, bool success) {
+  if (line.of_bad_line) {
+    // Counted once the job shows that the line is still bad; the later of two lines stands.
+    const stored_bad_line told{words_of(line.facts.error, line.custom_id, line.message),
+                               error_index(line.facts.error)};
+    if (!stored_bad_lines_.insert_or_assign(line.line, told).second) errors_untidy_ = true;
+    return;
+  }
+  const hash128 id = hash_of(line.custom_id);
+  auto [known, fresh] = entries_.insert(id);
+  if (line.kept != usd{}) {
+    usd& kept = kept_by_line_[{id.high, id.low}];  // a later line tells of all that came before
+    kept_by_lines_ -= kept;
+    kept = std::max(kept, line.kept);
+    kept_by_lines_ += kept;
+  }
+  count_attempts(*known, line.attempts);
+  if (known->is(done)) {  // output wins over errors, and the first line over the second
+    errors_untidy_ = true;
+    return;
+  }
+  if (known->is(failed)) {
+    totals_.take_back_failure(error_names_[known->error()], known->is(retryable));
+    errors_untidy_ = true;
+  }
+  known->digest = short_digest(line.digest);
+  known->set(done, success);
+  if (success) models_.insert(line.facts.model);
+  known->set(failed, !success);
+  known->set(retryable, line.facts.retryable);
+  known->set(unpriced, success && (!line.facts.cost || line.facts.estimated));
+  if (!success) known->set_error(error_index(line.facts.error));
+  totals_.add(line.facts);
+}
+
+// A line tells of all attempts that its request ever had; of two lines for one request the larger
+// number holds the smaller.
+void earlier_results::count_attempts(entry& known, std::uint32_t attempts) {
+  const std::uint32_t before = known.attempts();
+  if (attempts <= before) return;
+  known.set_attempts(attempts);
+  const std::uint32_t more = known.attempts() - before;
+  totals_.attempts += more;
+  totals_.retries += before == 0 && more > 0 ? more - 1 : more;
+}
+
+std::uint32_t earlier_results::error_index(const std::string& name) {
+  const auto found = std::find(error_names_.begin(), error_names_.end(), name);
+  if (found != error_names_.end()) return static_cast<std::uint32_t>(found - error_names_.begin());
+  if (error_names_.size() == entry::most_errors) {
+    refuse(
+        fmt::format("{}: holds more kinds of failures than a run can write; mend it, or start "
+                    "over with --fresh",
+                    job_.files.errors));
+  }
+  error_names_.push_back(name);
+  return static_cast<std::uint32_t>(error_names_.size() - 1);
+}
+
+// What earlier runs counted that no line holds.
+void earlier_results::load_life(result_files& files) {
+  state_file& state = files.state();
+  if (state.damaged() && job_.shared != nullptr) {
+    refuse(
+        fmt::format("{}: is damaged, and with it what is reserved of the budget; delete it, with "
+                    "a lower --budget for what it may have held",
+                    job_.files.state));
+  }
+  if (files.have_lines() || files.have_state()) load_life_from_totals(files);
+  if (!files.have_state() && !files.have_totals() && files.have_lines() &&
+      job_.counts_earlier_runs()) {
+    refuse(fmt::format(
+        "{}: is missing, and with it what is kept of the budget; put it back, or count this run "
+        "alone with --budget-mode run",
+        job_.files.totals));
+  }
+  state.reconcile([this](const hash128& id) {
+    const entry* line = entries_.find(id);
+    return line == nullptr ? state_file::line_told{} : told_by_line(*line);
+  });
+  life_counters& life = state.counters();
+  life.attempts = std::max(life.attempts, totals_.attempts);
+  life.retries = std::max(life.retries, totals_.retries);
+  // Of what was taken away and paid, what has come back stands in the lines.
+  usd missing = std::exchange(life.taken, {});
+  missing -= totals_.cost;
+  life.kept += std::max(missing, usd{});
+  life.kept = std::max(life.kept, kept_by_lines_);
+  usd untold = life.kept;
+  untold -= kept_by_lines_;
+  untold -= state.kept_for_unfinished();
+  carried_ = std::max(untold, usd{});
+  wall_s_ = life.wall_s;
+  most_in_a_minute_ = life.max_requests_in_60s;
+  if (state.identity().empty()) state.identify(fresh_identity());
+  if (job_.counts_earlier_runs()) spent_ = totals_.cost + life.kept;
+}
+
+// The counters of a complete job stand in its totals. They are advice, and a damaged file costs the
+// counts alone; but for what is kept of a budget. What the state file tells wins.
+void earlier_results::load_life_from_totals(result_files& files) {
+  const auto text = read_file(job_.disk, job_.files.totals);
+  if (!text) return;
+  const auto stored = nlohmann::json::parse(*text, nullptr, false);
+  life_counters& life = files.state().counters();
+  const auto read = [&](std::uint64_t& counter, const char* name) {
+    if (stored.is_object() && stored.contains(name) && stored[name].is_number_unsigned())
+      counter = stored[name];
+  };
+  if (!files.have_state()) {
+    read(life.attempts, "attempts");
+    read(life.retries, "retries");
+    read(life.maybe_billed_attempts, "maybe_billed_attempts");
+    read(life.max_requests_in_60s, "max_requests_in_60s");
+    if (stored.is_object() && stored.contains("wall_s") && stored["wall_s"].is_number())
+      life.wall_s = stored["wall_s"];
+  }
+  std::optional<usd> kept;
+  if (stored.is_object()) {
+    const auto told = stored.value("kept_usd", nlohmann::json("0"));
+    if (told.is_string()) kept = usd::parse(told.get_ref<const std::string&>());
+  }
+  life.kept = std::max(life.kept, kept.value_or(usd{}));
+  if (files.have_state()) return;
+  if (!kept) {
+    if (job_.counts_earlier_runs()) {
+      refuse(fmt::format(
+          "{}: is damaged, and with it what is kept of the budget; put a copy in its place, or "
+          "count this run alone with --budget-mode run",
+          job_.files.totals));
+    }
+    job_.warn(fmt::format("{}: is damaged; what earlier runs counted is lost", job_.files.totals));
+    return;
+  }
+  const auto status = stored.value("status", nlohmann::json());
+  if (job_.counts_earlier_runs() && status != "completed") {
+    refuse(
+        fmt::format("{}: is missing, and with it what is reserved of the budget; put it back, or "
+                    "count this run "
+                    "alone with --budget-mode run",
+                    job_.files.state));
+  }
+}
+
+// What a line tells of the attempts of its request.
+state_file::line_told earlier_results::told_by_line(const entry& known) const {
+  state_file::line_told line{.attempts = known.attempts(), .last_end = {}};
+  if (known.is(done)) {
+    if (known.is(unpriced)) line.last_end = attempt_end::unpriced;
+  } else {
+    const std::string& error = error_names_[known.error()];
+    int status = 0;
+    std::from_chars(error.data(), error.data() + error.size(), status);
+    line.last_end = status != 0 ? end_by_status(status) : attempt_end::lost;
+  }
+  return line;
+}
+
+// A fresh start. The money stays spent.
+void earlier_results::start_over(state_file& state) {
+  carried_ = totals_.cost + state.counters().kept;
+  state.start_over(fresh_identity(), carried_);
+  totals_ = {};
+  entries_ = {};
+  stored_bad_lines_.clear();
+  error_names_.clear();
+  models_.clear();
+  kept_by_line_.clear();
+  errors_untidy_ = false;
+  wall_s_ = 0;
+  most_in_a_minute_ = 0;
+}
+
+bool earlier_results::had_success(std::string_view model) const {
+  return model.empty() ? !models_.empty() : models_.contains(model);
+}
+
+bool earlier_results::add(const request& next) {
+  const hash128 id = hash_of(next.custom_id);
+  if (entry* known = entries_.find(id)) {
+    if (known->is(seen)) return false;
+    known->set(seen, true);
+    if (known->is(done) && known->digest != short_digest(next.digest)) {
+      if (job_.output.changed == on_change::refuse) refuse_changed(next.custom_id);
+      if (job_.output.changed == on_change::redo) make_outdated(*known);
+    }
+    return true;
+  }
+  return fresh_ids_.insert(id).second;
+}
+
+bool earlier_results::add(const bad_line& bad) {
+  const auto stored = stored_bad_lines_.find(bad.line);
+  if (stored == stored_bad_lines_.end()) return false;
+  if (stored->second.words == words_of(to_string(bad.code), bad.custom_id, bad.message)) {
+    current_bad_lines_.insert(bad.line);
+    return true;
+  }
+  errors_untidy_ = true;
+  return false;
+}
+
+void earlier_results::refuse_changed(const std::string& custom_id) const {
+  refuse(fmt::format(
+      "{}: request \"{}\" has changed since its result was written to {}; undo the change, or "
+      "decide with --changed redo (send it again) or --changed keep (let the result stand)",
+      job_.files.job, custom_id, job_.files.output));
+}
+
+void earlier_results::make_outdated(entry& known) {
+  if (job_.is_on_standard_input()) {
+    refuse(
+        "--changed redo needs the job as a file: of standard input, the changes are known too late "
+        "to make room in the output");
+  }
+  known.set(outdated, true);
+  must_make_room_ = true;
+}
+
+std::uint64_t earlier_results::add_end(std::uint64_t last_line, job_totals& totals,
+                                       const result_files& files) {
+  const bool limited = job_.lines.limit != 0;
+  std::uint64_t strays = 0;
+  entries_.for_each([&](entry& known) {
+    if (known.is(seen)) return;
+    if (limited) {  // its request stands behind the limit
+      if (known.is(done) || known.is(failed)) ++totals.requests;
+      return;
+    }
+    if (known.is(done)) {
+      ++strays;
+      if (job_.output.changed == on_change::redo) make_outdated(known);
+      if (job_.output.changed == on_change::keep) ++totals.requests;
+    }
+    // Its request is gone, and so is its failure.
+    if (known.is(failed)) take_back_failure(known, totals);
+  });
+  std::uint64_t bad_lines = 0;
+  for (const auto& [number, told] : stored_bad_lines_) {
+    if (!limited || number <= last_line) continue;  // told anew when it is read again
+    ++bad_lines;
+    ++totals.requests;
+    line_facts facts;
+    facts.error = error_names_[told.error];
+    totals.add(facts);
+  }
+  if (strays == 0 || job_.output.changed != on_change::refuse) return bad_lines;
+  const std::string first = files.find_result([this](const std::string& custom_id) {
+    const entry* known = entries_.find(hash_of(custom_id));
+    return known != nullptr && !known->is(seen);
+  });
+  refuse(fmt::format(
+      "{} holds {} result(s) whose request is no longer in {}, \"{}\" first; put it back, or "
+      "decide with --changed redo (drop them) or --changed keep (let them stand)",
+      job_.files.output, strays, job_.files.job, first));
+}
+
+std::optional<std::uint32_t> earlier_results::to_be_sent(const request& next) {
+  const entry* known = entries_.find(hash_of(next.custom_id));
+  if (known == nullptr) return 0;
+  if (known->is(done)) return std::nullopt;
+  const bool stays = known->is(failed) && !known->is(retryable) && !job_.output.retry_failed;
+  const bool changed = known->digest != short_digest(next.digest);  // since it failed
+  return stays && !changed ? std::nullopt : std::optional(known->attempts());
+}
+
+bool earlier_results::stands(const std::string& custom_id) {
+  const entry* known = entries_.find(hash_of(custom_id));
+  return known != nullptr && !known->is(outdated);
+}
+
+usd earlier_results::kept(const hash128& id) const {
+  const auto told = kept_by_line_.find({id.high, id.low});
+  return told == kept_by_line_.end() ? usd{} : told->second;
+}
+
+void earlier_results::replace(const hash128& id, job_totals& totals) {
+  entry* known = entries_.find(id);
+  if (known != nullptr && known->is(failed)) take_back_failure(*known, totals);
+}
+
+void earlier_results::take_back_failure(entry& known, job_totals& totals) {
+  totals.take_back_failure(error_names_[known.error()], known.is(retryable));
+  known.set(failed, false);
+  known.set(replaced, true);
+  errors_untidy_ = true;
+}
+
+bool earlier_results::errors_are_untidy(read_until read) const {
+  return errors_untidy_ ||
+         std::any_of(stored_bad_lines_.begin(), stored_bad_lines_.end(),
+                     [&](const auto& stored) { return is_mended(stored.first, read); });
+}
+
+// What the errors file says of a bad line is true no more: the line is good, gone, or bad in
+// another way.
+bool earlier_results::is_mended(std::uint64_t line, read_until read) const {
+  return read && line <= *read && !current_bad_lines_.contains(line);
+}
+
+bool earlier_results::is_stale(const stored_line& line, read_until read) {
+  if (line.of_bad_line) return is_mended(line.line, read);
+  const entry* known = entries_.find(hash_of(line.custom_id));
+  return known != nullptr && (known->is(done) || known->is(replaced));
+}
+
+}  // namespace sluice

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "files/file_system.hpp"
+#include "jobs/job_files.hpp"
+#include "money/budget.hpp"
+#include "sluice/config.hpp"
+#include "sluice/money.hpp"
+
+namespace sluice {
+
+/// What one job is run with. A plain value; what it refers to must outlive those who keep it.
+struct job_setup {
+  std::size_t index = 0;  ///< among the jobs of the command
+  job_files files;
+  const job_options& lines;
+  const output_options& output;
+  const relay_prices& prices;
+  file_system& disk;
+  budget* shared = nullptr;  ///< of all jobs of the command; null: there is no budget
+  std::uint64_t room = 0;    ///< bytes to keep free on the disk for results
+  /// Takes a sentence that a person should read; the job goes on.
+  std::function<void(const std::string& sentence)> warn;
+
+  bool is_on_standard_input() const noexcept { return files.job == "-"; }
+  /// Whether what earlier runs spent counts for the budget.
+  bool counts_earlier_runs() const noexcept {
+    return shared != nullptr && output.scope == budget_scope::job;
+  }
+};
+
+}  // namespace sluice

@@ -1,0 +1,109 @@
+#include "jobs/job_steps.hpp"
+
+#include <fmt/format.h>
+
+#include <optional>
+
+#include "jobs/request_bound.hpp"
+#include "jobs/running_job.hpp"
+#include "sluice/error.hpp"
+
+namespace sluice {
+namespace {
+
+[[noreturn]] void refuse(const std::string& sentence) {
+  throw fatal_error(fatal_error::kind::cannot_start, sentence);
+}
+
+// Why a line of the job is not to be sent; nothing: it is.
+std::optional<bad_line> fault_of(const request_or_bad_line& line, job_parts& parts) {
+  if (!line) return line.error();
+  if (parts.earlier.add(*line)) return std::nullopt;
+  parts.scan.duplicates.push_back(line->line);
+  return duplicate_line(line->line, line->custom_id);
+}
+
+void scan_file(job_parts& parts) {
+  const job_setup& job = parts.setup;
+  job_scan& found = parts.scan;
+  std::optional<bad_line> first_bad;
+  found.fingerprint = job_fingerprint::begin(job.files.job);
+  job_reader reader(job.files.job, job.lines);
+  while (auto line = reader.next()) {
+    ++found.totals.requests;
+    found.last_line = line_number(*line);
+    found.fingerprint.add(*line);
+    if (auto bad = fault_of(*line, parts)) {
+      ++found.bad_lines;
+      if (!first_bad) first_bad = std::move(bad);
+      continue;
+    }
+    const request& next = **line;
+    if (found.models.size() < 2) found.models.insert(next.model);
+    if (!parts.earlier.to_be_sent(next)) continue;
+    ++found.to_send;
+    if (job.shared != nullptr) {
+      require_bound(next, job);
+    } else if (!job.prices.find({}, next.model, next.target)) {
+      ++found.unpriced[next.model];
+    }
+  }
+  if (found.totals.requests == 0)
+    refuse(fmt::format("{}: is empty; a job has one JSON object a line", job.files.job));
+  if (job.lines.strict && first_bad) {
+    refuse(fmt::format(
+        "{} line {}: {} ({} bad lines in all; without --strict they go to the errors file)",
+        job.files.job, first_bad->line, first_bad->message, found.bad_lines));
+  }
+  found.bad_lines += parts.earlier.add_end(found.last_line, found.totals, parts.files);
+}
+
+void begin_standard_input(job_parts& parts) {
+  parts.input = std::make_unique<job_input>(parts.setup.files.job, parts.setup.lines);
+  if (!parts.input->has_lines())
+    refuse("standard input is empty; a job has one JSON object a line");
+}
+
+}  // namespace
+
+std::variant<scanned_job, outdated_job> loaded_job::scan() && {
+  auto parts = std::move(parts_);
+  parts->scan.totals = parts->earlier.take_totals();
+  if (parts->setup.is_on_standard_input()) {
+    begin_standard_input(*parts);
+  } else {
+    scan_file(*parts);
+  }
+  if (parts->earlier.must_make_room()) return outdated_job(std::move(parts));
+  return scanned_job(std::move(parts));
+}
+
+loaded_job outdated_job::make_room() && {
+  auto parts = std::move(parts_);
+  parts->files.drop_results(
+      [&](const stored_line& line) { return parts->earlier.stands(line.custom_id); });
+  job_setup setup = parts->setup;
+  parts.reset();  // its locks would be in the way
+  return loaded_job(std::move(setup));
+}
+
+created_job scanned_job::create() && {
+  auto parts = std::move(parts_);
+  const job_setup& job = parts->setup;
+  if (!job.is_on_standard_input()) {
+    parts->input =
+        std::make_unique<job_input>(job.files.job, job.lines, std::move(parts->scan.fingerprint));
+  }
+  parts->files.create();
+  return created_job(std::move(parts));
+}
+
+created_job::~created_job() {
+  if (parts_) parts_->files.take_back();
+}
+
+std::unique_ptr<running_job> created_job::start() && {
+  return std::unique_ptr<running_job>(new running_job(std::move(parts_)));
+}
+
+}  // namespace sluice

@@ -1,0 +1,409 @@
+#include "jobs/result_files.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <exception>
+#include <filesystem>
+#include <utility>
+
+#include "base/id_table.hpp"
+#include "jobs/own_files.hpp"
+#include "json/json_text.hpp"
+#include "sluice/error.hpp"
+
+namespace sluice {
+namespace {
+
+constexpr std::size_t most_kept_back = std::size_t{1} << 20;  // bytes of lines not written yet
+
+[[noreturn]] void refuse(const std::string& sentence) {
+  throw fatal_error(fatal_error::kind::cannot_start, sentence);
+}
+
+std::uint64_t count_lines(const std::string& text) {
+  return static_cast<std::uint64_t>(std::count(text.begin(), text.end(), '\n'));
+}
+
+}  // namespace
+
+result_files::result_files(const job_setup& job)
+    : job_(job),
+      output_(job.disk, job.files.output),
+      errors_(job.disk, job.files.errors),
+      state_(job.disk, job.files.state,
+             std::filesystem::path(job.files.output).filename().string()) {
+  constexpr std::uint64_t errors_share = 16;  // they are few, and short
+  output_.file.keep_room(job.room);
+  errors_.file.keep_room(job.room / errors_share);
+  require_own_sidecars();
+  for (lines_file* lines : {&output_, &errors_}) lines->is_there = lines->file.open_existing();
+  has_totals_ = job.disk.exists(job.files.totals);
+  has_state_ = state_.load();
+  for (const lines_file* lines : {&output_, &errors_}) {
+    if (lines->is_there) require_own_lines(lines->file);
+  }
+}
+
+void result_files::require_own_sidecars() const {
+  for (const std::string& path : {job_.files.totals, job_.files.state}) {
+    if (!job_.disk.is_folder(path)) continue;
+    refuse(fmt::format(
+        "{}: is a directory; move it away, or choose another place with --output-dir", path));
+  }
+  require_ours(job_.disk, job_.files.totals, begins_as_totals);
+  for (const std::string& other : other_outputs(job_.files)) {
+    if (!job_.disk.exists(other) || job_.disk.is_folder(other)) continue;
+    std::error_code unreadable;
+    const auto opened =
+        job_.disk.open(job_.disk.resolved(other), file_system::open_as::read_only, unreadable);
+    if (!opened || !opened->is_regular() || !begins_as_results(begin_of(*opened, unreadable)))
+      continue;
+    refuse(fmt::format("{} and {} would share {} and {}; choose another name with -o",
+                       job_.files.output, other, job_.files.errors, job_.files.totals));
+  }
+}
+
+// What is not provably a file of ours stays as it is.
+void result_files::require_own_lines(const output_file& file) const {
+  const std::string begin = file.begin();
+  if (begin.empty() || begins_as_results(begin)) return;
+  if ((state_.records_output() || has_totals_) && may_be_torn_results(begin)) return;
+  // A tool may have written our lines anew, and the first be longer than that: read() sees.
+  const bool goes_on = begin.size() < file.size() && begin.find('\n') == std::string::npos;
+  if (goes_on && begin.find("\"custom_id\"") != std::string::npos) return;
+  refuse(foreign_file_sentence(file.path()));
+}
+
+void result_files::read_lines(const std::function<void(const stored_line&, bool)>& visit) {
+  if (output_.is_there) output_.end = read(output_.file, true, visit);
+  if (errors_.is_there) errors_.end = read(errors_.file, false, visit);
+}
+
+// Changes nothing: what is to be cut off behind the last whole line is told.
+result_files::torn_end result_files::read(
+    const output_file& file, bool successes,
+    const std::function<void(const stored_line&, bool)>& visit) const {
+  std::uint64_t number = 0;
+  std::uint64_t first_damaged = 0;
+  torn_end end;
+  const output_options& options = job_.output;
+  const auto refuse_damaged = [&](std::uint64_t line) {
+    refuse(fmt::format(
+        "{} line {} is damaged; mend or delete that line{}", file.path(), line,
+        options.fresh ? ": what it cost counts for the budget" : ", or start over with --fresh"));
+  };
+  file.for_each_line([&](std::string_view text, std::uint64_t line_end, bool whole) {
+    ++number;
+    const auto line = parse_stored_line(text);
+    if (!line) {
+      if (!whole && json_fault(text)) return;  // torn by a crash: its request is sent again
+      // After a power cut the last blocks may be there without their content.
+      if (first_damaged == 0) first_damaged = number;
+      if (text.find('\0') != std::string_view::npos) return;
+      if (number == 1 && !json_fault(text)) refuse(foreign_file_sentence(file.path()));
+    }
+    if (first_damaged != 0) refuse_damaged(first_damaged);
+    if (line->facts.succeeded != successes) refuse_damaged(number);
+    if (line->simulated != options.simulated) {
+      refuse(
+          fmt::format("{} holds {} results, and this run is {}; give it another place with "
+                      "--output-dir{}",
+                      file.path(), line->simulated ? "simulated" : "real",
+                      options.simulated ? "simulated" : "real",
+                      options.fresh ? "" : ", or start over with --fresh"));
+    }
+    visit(*line, successes);
+    end.good = line_end;
+    ++end.lines;
+    end.lacks_newline = !whole;
+  });
+  return end;
+}
+
+void result_files::drop_results(const std::function<bool(const stored_line&)>& stands) {
+  // What goes was paid. On record before it goes: a crash between the two counts it twice rather
+  // than not at all.
+  usd paid;
+  output_.file.for_each_line([&](std::string_view text, std::uint64_t, bool) {
+    const auto line = parse_stored_line(text);
+    if (line && !stands(*line)) paid += line->facts.cost.value_or(usd{});
+  });
+  state_.counters().kept += paid;
+  state_.write();
+  output_.file.rewrite([&](std::string_view text, std::uint64_t) {
+    const auto line = parse_stored_line(text);
+    return line && stands(*line);
+  });
+}
+
+void result_files::create() {
+  if (job_.output.fresh) move_aside();
+  for (lines_file* lines : {&output_, &errors_}) {
+    if (lines->is_there) mend(lines->file, lines->end);
+  }
+  errors_before_ = errors_.is_there ? errors_.file.size() : 0;
+  // A crash may have left them.
+  file_system& disk = job_.disk;
+  remove_left_beside(disk, disk.resolved(job_.files.output), begins_as_unplaced_results);
+  remove_left_beside(disk, disk.resolved(job_.files.errors), begins_as_unplaced_results);
+  remove_left_beside(disk, disk.resolved(job_.files.totals), begins_as_unplaced_totals);
+  remove_left_beside(disk, disk.resolved(job_.files.state), begins_as_unplaced_state);
+  try {
+    for (lines_file* lines : {&output_, &errors_}) {
+      if (lines->is_there) continue;
+      lines->file.create();
+      lines->is_made = true;
+    }
+    // What an earlier run wrote counts as finished from here on; so it must be safe.
+    if (job_.output.durable != durability::none || job_.shared != nullptr) sync();
+    if (!job_.output.fresh) {
+      state_is_made_ = !disk.exists(job_.files.state);
+      state_.write();
+    }
+  } catch (...) {
+    take_back();
+    throw;
+  }
+}
+
+void result_files::move_aside() {
+  // On record before it goes: a crash between the two counts its cost twice rather than not at all.
+  state_is_made_ = !job_.disk.exists(job_.files.state);
+  state_.write();
+  for (const std::string& path : {job_.files.output, job_.files.errors, job_.files.totals}) {
+    if (!job_.disk.exists(path)) continue;
+    std::string aside;
+    for (int n = 1; job_.disk.exists(aside = fmt::format("{}.old-{}", path, n)); ++n) {
+    }
+    if (const auto error = job_.disk.rename(path, aside))
+      refuse(fmt::format("{}: cannot be moved aside ({})", path, error.message()));
+  }
+  for (lines_file* lines : {&output_, &errors_}) {
+    lines->file.close();  // not before: another run would take it for its own
+    lines->is_there = false;
+  }
+}
+
+void result_files::mend(output_file& file, const torn_end& end) {
+  file.holds(end.lines);
+  if (end.good < file.size()) file.truncate(end.good);
+  if (!end.lacks_newline) return;
+  std::string newline = "\n";
+  file.append(newline);
+  file.holds(end.lines);
+}
+
+void result_files::take_back() noexcept {
+  if (output_.is_made) (void)job_.disk.remove(job_.disk.resolved(job_.files.output));
+  if (errors_.is_made) (void)job_.disk.remove(job_.disk.resolved(job_.files.errors));
+  if (state_is_made_) (void)state_.remove();
+}
+
+void result_files::attempt_started(const hash128& id, std::uint32_t number, usd reserved) {
+  const std::lock_guard lock(mutex_);
+  state_.started(id, number, reserved);
+}
+
+void result_files::attempt_ended(const hash128& id, attempt_end how, usd line_cost) {
+  const std::lock_guard lock(mutex_);
+  state_.ended(id, how, line_cost);
+}
+
+std::optional<state_file::unfinished> result_files::unfinished(const hash128& id) const {
+  const std::lock_guard lock(mutex_);
+  const auto* found = state_.find(id);
+  return found == nullptr ? std::nullopt : std::optional(*found);
+}
+
+bool result_files::have_unfinished() const {
+  const std::lock_guard lock(mutex_);
+  return state_.has_unfinished();
+}
+
+std::error_code result_files::sync_state() {
+  std::shared_ptr<file> opened;
+  {
+    const std::lock_guard lock(mutex_);
+    opened = state_.opened();
+  }
+  return opened->sync();
+}
+
+life_counters result_files::counters() const {
+  const std::lock_guard lock(mutex_);
+  return state_.counters();
+}
+
+void result_files::set_times(double wall_s, std::uint64_t max_requests_in_60s) {
+  const std::lock_guard lock(mutex_);
+  life_counters& life = state_.counters();
+  life.wall_s = wall_s;
+  life.max_requests_in_60s = max_requests_in_60s;
+}
+
+void result_files::put(const hash128& id, std::string_view line, bool success) {
+  const std::lock_guard lock(mutex_);
+  state_.settled(id);
+  (success ? output_ : errors_).waiting += line;
+}
+
+void result_files::put_bad_line(std::string_view line) {
+  const std::lock_guard lock(mutex_);
+  errors_.waiting += line;
+  // A job may be one long list of bad lines, and no result come by that has them written.
+  if (errors_.waiting.size() > most_kept_back) errors_.file.append(errors_.waiting);
+}
+
+void result_files::flush() {
+  const std::lock_guard lock(mutex_);
+  std::exception_ptr fault;
+  for (lines_file* lines : {&output_, &errors_}) {
+    try {
+      lines->file.append(lines->waiting);
+    } catch (...) {
+      fault = std::current_exception();
+    }
+  }
+  if (fault) std::rethrow_exception(fault);
+}
+
+void result_files::sync() {
+  output_.file.sync();
+  errors_.file.sync();
+}
+
+std::uint64_t result_files::unwritten() const {
+  const std::lock_guard lock(mutex_);
+  return count_lines(output_.waiting) + count_lines(errors_.waiting) + output_.file.lost() +
+         errors_.file.lost();
+}
+
+bool result_files::disk_is_full() const {
+  const std::lock_guard lock(mutex_);
+  return output_.file.is_full() || errors_.file.is_full();
+}
+
+std::string result_files::find_result(
+    const std::function<bool(const std::string&)>& is_meant) const {
+  const std::lock_guard lock(mutex_);
+  std::string first;
+  output_.file.for_each_line([&](std::string_view text, std::uint64_t, bool) {
+    if (!first.empty()) return;
+    const auto line = parse_stored_line(text);
+    if (line && is_meant(line->custom_id)) first = line->custom_id;
+  });
+  return first;
+}
+
+void result_files::require_intact() {
+  const std::lock_guard lock(mutex_);
+  for (lines_file* lines : {&output_, &errors_}) {
+    if (lines->file.is_intact()) continue;
+    throw fatal_error(
+        fatal_error::kind::cannot_write,
+        fmt::format("{}: was moved, replaced or changed by another program while the run went on",
+                    lines->file.path()));
+  }
+}
+
+void result_files::rescue(usd paid) {
+  const std::lock_guard lock(mutex_);
+  if (rescued_.empty()) {
+    for (lines_file* lines : {&output_, &errors_}) {
+      if (lines->file.is_intact()) continue;
+      // Requests whose results do not come back are sent again, and paid again.
+      if (lines == &output_) state_.counters().taken = paid;
+      const std::string sentence = lines->file.rescue(lines->waiting);
+      rescued_ += (rescued_.empty() ? "" : "; ") + sentence;
+    }
+  }
+  if (!rescued_.empty()) throw fatal_error(fatal_error::kind::cannot_write, rescued_);
+}
+
+void result_files::tidy_errors(const std::function<bool(const stored_line&)>& is_stale) {
+  const std::lock_guard lock(mutex_);
+  output_.file.sync();  // what is dropped has its successor on the disk
+  const auto subject = [](const stored_line& line) {
+    return hash_of(line.of_bad_line ? fmt::format("line\n{}", line.line) : line.custom_id);
+  };
+  std::uint64_t number = 0;
+  id_table<std::uint64_t> last;
+  errors_.file.for_each_line([&](std::string_view text, std::uint64_t, bool) {
+    if (const auto line = parse_stored_line(text)) *last.insert(subject(*line)).first = number;
+    ++number;
+  });
+  number = 0;
+  errors_.file.rewrite([&](std::string_view text, std::uint64_t end) {
+    const std::uint64_t mine = number++;
+    const auto line = parse_stored_line(text);
+    if (!line || *last.find(subject(*line)) != mine) return false;
+    return end > errors_before_ || !is_stale(*line);
+  });
+  errors_before_ = 0;  // what is left stands, however often this is called
+}
+
+void result_files::give_back_room() {
+  const std::lock_guard lock(mutex_);
+  output_.file.give_back_room();
+  errors_.file.give_back_room();
+}
+
+result_files::checkpoint result_files::begin_checkpoint(std::string totals, bool needs_state) {
+  const std::lock_guard lock(mutex_);
+  checkpoint begun;
+  begun.totals = std::move(totals);
+  if (needs_state) begun.state = state_.begin_writing();
+  return begun;
+}
+
+void result_files::end_checkpoint(checkpoint&& begun) {
+  // The state file forgets an attempt once its line is safe.
+  if (job_.output.durable != durability::none || job_.shared != nullptr) sync();
+  if (begun.state) place_state(*begun.state);
+  require_ours(job_.disk, job_.files.totals, begins_as_totals, fatal_error::kind::cannot_write);
+  replace_file(job_.disk, job_.files.totals, begun.totals, begins_as_unplaced_totals);
+  if (begun.state) return;
+  // The totals hold the counters from here on.
+  const std::lock_guard lock(mutex_);
+  if (const auto error = state_.remove()) {
+    throw fatal_error(fatal_error::kind::cannot_write,
+                      fmt::format("{}: cannot be removed ({}); mend the disk, and run the same "
+                                  "command again",
+                                  job_.files.state, error.message()));
+  }
+}
+
+void result_files::place_state(state_file::rewrite& fresh) {
+  constexpr int most_rounds = 3;  // each leaves less to catch up with
+  const auto or_throw = [this](const std::error_code& error) {
+    if (!error) return;
+    throw fatal_error(fatal_error::kind::cannot_write,
+                      fmt::format("{}: cannot be written ({}); make room or mend the disk, and run "
+                                  "the same command again",
+                                  job_.files.state, error.message()));
+  };
+  try {
+    fresh.write_beside();
+    for (int round = 0; round < most_rounds; ++round) {
+      bool more = false;
+      {
+        const std::lock_guard lock(mutex_);
+        more = state_.catch_up(fresh);
+      }
+      if (!more) break;
+      or_throw(state_.sync(fresh));
+    }
+    const std::lock_guard lock(mutex_);
+    state_.place(fresh);
+    state_.end_writing();
+  } catch (...) {
+    const std::lock_guard lock(mutex_);
+    state_.end_writing();
+    throw;
+  }
+  or_throw(job_.disk.sync_folder_of(job_.disk.resolved(job_.files.state)));
+}
+
+}  // namespace sluice

@@ -1,0 +1,300 @@
+#include "jobs/running_job.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <exception>
+#include <limits>
+#include <utility>
+
+#include "jobs/request_bound.hpp"
+#include "jobs/result_line.hpp"
+#include "sluice/error.hpp"
+
+namespace sluice {
+
+running_job::running_job(std::unique_ptr<job_parts> created)
+    : parts_(std::move(created)),
+      totals_(std::move(parts_->scan.totals)),
+      bad_lines_(parts_->scan.bad_lines),
+      last_line_(parts_->scan.last_line) {
+  if (budget* const shared = parts_->setup.shared) shared->add_spent(parts_->earlier.spent());
+}
+
+void running_job::cancel() {
+  parts_->input->cancel();
+}
+
+std::optional<request> running_job::next_request() {
+  while (auto line = parts_->input->next()) {
+    std::unique_lock lock(mutex_);
+    if (const auto bad = fault_of(*line)) {
+      put_bad(*bad);
+      continue;
+    }
+    request& next = **line;
+    const auto attempts = parts_->earlier.to_be_sent(next);
+    if (!attempts) continue;
+    next.settled_attempts = *attempts;
+    last_given_ = next.line;
+    if (given_ahead_.erase(next.line) > 0) continue;
+    if (parts_->setup.shared != nullptr) {
+      lock.unlock();  // counting takes a while, and results come in
+      bound_cost(next, parts_->setup);
+      lock.lock();
+    }
+    hand_out(next);
+    return std::move(next);
+  }
+  const std::lock_guard lock(mutex_);
+  if (parts_->input->is_cancelled() || read_to_end_) return std::nullopt;
+  if (parts_->setup.is_on_standard_input()) {
+    bad_lines_ += parts_->earlier.add_end(last_line_, totals_, parts_->files);
+  }
+  read_to_end_ = true;
+  return std::nullopt;
+}
+
+// Why a line is not to be sent; nothing: it is. The scan has seen the lines of a file, and those of
+// standard input come for the first time.
+std::optional<bad_line> running_job::fault_of(const request_or_bad_line& line) {
+  bool duplicate = false;
+  if (parts_->setup.is_on_standard_input()) {
+    ++totals_.requests;
+    last_line_ = line_number(line);
+    if (!line && parts_->setup.lines.strict) {
+      throw fatal_error(
+          fatal_error::kind::cannot_start,
+          fmt::format("standard input line {}: {}", line.error().line, line.error().message));
+    }
+    duplicate = line && !parts_->earlier.add(*line);
+    if (!line || duplicate) ++bad_lines_;
+  } else if (line) {
+    const auto& duplicates = parts_->scan.duplicates;
+    duplicate = next_duplicate_ < duplicates.size() && duplicates[next_duplicate_] == line->line;
+    if (duplicate) ++next_duplicate_;
+  }
+  if (!line) return line.error();
+  if (duplicate) return duplicate_line(line->line, line->custom_id);
+  return std::nullopt;
+}
+
+void running_job::put_bad(const bad_line& bad) {
+  line_facts facts;
+  facts.error = to_string(bad.code);
+  totals_.add(facts);
+  reasons_.emplace(facts.error, fmt::format("line {}: {}", bad.line, bad.message));
+  if (parts_->earlier.add(bad)) return;
+  result told;
+  told.job = parts_->setup.index;
+  told.line = bad.line;
+  told.custom_id = bad.custom_id;
+  failure why;
+  why.code = bad.code;
+  why.kind = failure_class::permanent;
+  why.message = bad.message;
+  told.outcome = why;
+  parts_->files.put_bad_line(result_line(told, std::nullopt, parts_->setup.output.simulated));
+}
+
+// Under the mutex.
+void running_job::hand_out(request& next) {
+  next.job = parts_->setup.index;
+  next.attempts = next.settled_attempts;
+  if (const auto unfinished = parts_->files.unfinished(hash_of(next.custom_id))) {
+    next.attempts = std::max(next.attempts, unfinished->attempts);
+  }
+  ++outstanding_;
+}
+
+std::vector<request> running_job::look_ahead(std::size_t count) {
+  const job_setup& job = parts_->setup;
+  const job_input& input = *parts_->input;
+  std::vector<request> found;
+  if (job.is_on_standard_input() || input.is_cancelled()) return found;
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    begin = last_given_ + 1;
+    end = last_line_ + 1;
+  }
+  if (begin >= end) return found;
+  const std::uint64_t step = std::max<std::uint64_t>((end - begin) / (count + 1), 1);
+  std::uint64_t from = begin + step;  // the next one is taken here or behind
+  const auto& duplicates = parts_->scan.duplicates;
+  job_reader reader(job.files.job, job.lines);
+  while (found.size() < count && !input.is_cancelled()) {
+    auto line = reader.next(from);
+    if (!line) break;
+    if (!*line) continue;
+    request& next = **line;
+    if (std::binary_search(duplicates.begin(), duplicates.end(), next.line)) continue;
+    if (job.shared != nullptr) bound_cost(next, job);
+    const std::lock_guard lock(mutex_);
+    if (next.line <= last_given_) continue;
+    const auto attempts = parts_->earlier.to_be_sent(next);
+    if (!attempts || !given_ahead_.insert(next.line).second) continue;
+    next.settled_attempts = *attempts;
+    hand_out(next);
+    from = std::max(from + step, next.line + 1);
+    found.push_back(std::move(next));
+  }
+  return found;
+}
+
+funds running_job::reserve(const request& next) {
+  budget* const shared = parts_->setup.shared;
+  return shared == nullptr ? funds::reserved : shared->reserve(next.most);
+}
+
+void running_job::unreserve(const request& next) {
+  if (budget* const shared = parts_->setup.shared) shared->give_back(next.most);
+}
+
+void running_job::attempt_started(const attempt_record& attempt) {
+  parts_->files.attempt_started(hash_of(attempt.custom_id), attempt.number, attempt.most);
+}
+
+void running_job::attempt_ended(const attempt_record& attempt, attempt_end how) {
+  parts_->files.attempt_ended(hash_of(attempt.custom_id), how);
+  budget* const shared = parts_->setup.shared;
+  if (shared == nullptr) return;
+  if (keeps_reservation(how)) {
+    shared->settle(attempt.most, attempt.most);
+  } else {
+    shared->give_back(attempt.most);
+  }
+}
+
+void running_job::put(const result& finished) {
+  const job_setup& job = parts_->setup;
+  result_files& files = parts_->files;
+  std::optional<usd> cost;
+  bool reported = false;
+  if (finished.outcome) {
+    const reply& whole = *finished.outcome;
+    const auto& used = whole.usage ? whole.usage : whole.estimated_usage;
+    const auto price = job.prices.find(finished.relay, finished.model, finished.target);
+    if (used && price) cost = price->cost(*used);
+    reported = whole.usage.has_value();
+  }
+  const hash128 id = hash_of(finished.custom_id);
+  std::exception_ptr unrecorded;
+  usd kept;
+  if (auto attempt = files.unfinished(id)) {
+    // Else the relay may bill more than is counted here.
+    const bool settles = cost && reported && !finished.model_in_doubt;
+    if (attempt->open) {
+      if (job.shared != nullptr)
+        job.shared->settle(attempt->reserved, settles ? *cost : attempt->reserved);
+      // On record before the line is: a crash between the two keeps too much rather than too
+      // little.
+      if (!settles) {
+        try {
+          files.attempt_ended(id, attempt_end::unpriced, cost.value_or(usd{}));
+          attempt = files.unfinished(id);
+        } catch (...) {  // the result is paid for: its line is kept all the same
+          unrecorded = std::current_exception();
+        }
+      }
+    }
+    kept = attempt->kept;
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    // What is carried goes into the first line, so that the totals are not its only proof.
+    kept += parts_->earlier.kept(id) + parts_->earlier.take_carried();
+  }
+  const std::string line = result_line(finished, cost, job.output.simulated, kept);
+  const std::lock_guard lock(mutex_);
+  parts_->earlier.replace(id, totals_);
+  totals_.add(facts_of(finished, cost));
+  if (!finished.outcome) {
+    const failure& why = finished.outcome.error();
+    reasons_.emplace(error_name(why), why.message);
+  }
+  files.put(id, line, finished.outcome.has_value());
+  --outstanding_;  // not before: a result that could not be taken leaves the job incomplete
+  if (unrecorded) std::rethrow_exception(unrecorded);
+}
+
+result_files::checkpoint running_job::begin_checkpoint(job_status status, double run_seconds,
+                                                       std::uint64_t most_in_a_minute) {
+  result_files& files = parts_->files;
+  files.flush();
+  files.set_times(parts_->earlier.wall_s() + run_seconds,
+                  std::max(parts_->earlier.most_in_a_minute(), most_in_a_minute));
+  // Requests behind the limit may have been sent by an earlier run.
+  const bool whole_job = parts_->setup.lines.limit == 0 || !files.have_unfinished();
+  const bool nothing_left = status == job_status::completed && whole_job;
+  return files.begin_checkpoint(totals().to_json(parts_->setup.files.job, status), !nothing_left);
+}
+
+job_totals running_job::totals() const {
+  const life_counters life = parts_->files.counters();
+  const std::lock_guard lock(mutex_);
+  job_totals now = totals_;
+  now.attempts = life.attempts;
+  now.retries = life.retries;
+  now.maybe_billed_attempts = life.maybe_billed_attempts;
+  now.max_requests_in_60s = life.max_requests_in_60s;
+  now.wall_s = life.wall_s;
+  now.kept = life.kept;
+  return now;
+}
+
+std::map<std::string, std::string> running_job::failure_reasons() const {
+  const std::lock_guard lock(mutex_);
+  return reasons_;
+}
+
+std::uint64_t running_job::bad_lines() const {
+  const std::lock_guard lock(mutex_);
+  return bad_lines_;
+}
+
+// Everything that was to be sent in this run has been, and has its result.
+bool running_job::is_complete() const {
+  const std::lock_guard lock(mutex_);
+  return read_to_end_ && outstanding_ == 0;
+}
+
+void running_job::tidy() {
+  const job_setup& job = parts_->setup;
+  result_files& files = parts_->files;
+  const std::lock_guard lock(mutex_);
+  files.rescue(job.shared == nullptr ? usd{} : totals_.cost);
+  files.flush();
+  earlier_results::read_until read;
+  if (read_to_end_) {
+    read = job.lines.limit == 0 ? std::numeric_limits<std::uint64_t>::max() : last_line_;
+  }
+  if (parts_->earlier.errors_are_untidy(read)) {
+    files.tidy_errors(
+        [&](const stored_line& line) { return parts_->earlier.is_stale(line, read); });
+  }
+  files.give_back_room();
+  if (job.output.durable != durability::none) files.sync();
+}
+
+void finished_job::write(job_status status, double run_seconds, std::uint64_t most_in_a_minute) {
+  std::exception_ptr fault;
+  try {
+    job_->tidy();
+  } catch (...) {
+    fault = std::current_exception();
+  }
+  const bool complete = !fault && job_->is_complete();
+  // A run that says it has completed left something all the same.
+  const bool stopped = fault || status == job_status::completed;
+  const job_status now = complete ? job_status::completed : stopped ? job_status::stopped : status;
+  try {
+    job_->end_checkpoint(job_->begin_checkpoint(now, run_seconds, most_in_a_minute));
+  } catch (...) {
+    if (!fault) fault = std::current_exception();
+  }
+  if (fault) std::rethrow_exception(fault);
+}
+
+}  // namespace sluice

@@ -1,0 +1,119 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "jobs/job_steps.hpp"
+#include "sluice/result.hpp"
+#include "sluice/result_sink.hpp"
+#include "sluice/totals.hpp"
+
+namespace sluice {
+
+/// A job that is being run, by several threads at once: gives out the requests that have no result
+/// yet, and takes what becomes of them. next_request() is for one thread, the reader's;
+/// look_ahead(), sync(), sync_state() and end_checkpoint() are for one that may wait for a disk;
+/// cancel() and the const calls are for any; the rest is for the event loop's.
+class running_job {
+ public:
+  running_job(const running_job&) = delete;
+  running_job& operator=(const running_job&) = delete;
+
+  /// The next request that has no final result yet; bad lines go to the errors file on the way.
+  std::optional<request> next_request();
+  /// Up to `count` requests from far behind the one that next_request() gives next, spread over
+  /// the rest of the job; next_request() passes over them. Reads the job's file anew. None of
+  /// standard input.
+  std::vector<request> look_ahead(std::size_t count);
+  /// Ends a next_request() that waits for input, or passes over what is finished.
+  void cancel();
+
+  funds reserve(const request& next);
+  void unreserve(const request& next);
+  void attempt_started(const attempt_record& attempt);
+  void attempt_ended(const attempt_record& attempt, attempt_end how);
+  /// Brings what is recorded of attempts to the disk.
+  std::error_code sync_state() { return parts_->files.sync_state(); }
+  void put(const result& finished);
+  void flush() { parts_->files.flush(); }
+  void sync() { parts_->files.sync(); }
+  /// Throws when the files are not as this run has left them.
+  void require_intact() { parts_->files.require_intact(); }
+  /// In two steps, as those of result_files.
+  result_files::checkpoint begin_checkpoint(job_status status, double run_seconds,
+                                            std::uint64_t most_in_a_minute);
+  void end_checkpoint(result_files::checkpoint&& begun) {
+    parts_->files.end_checkpoint(std::move(begun));
+  }
+
+  job_totals totals() const;
+  /// An example of what failed in this run, by the name the totals count it under.
+  std::map<std::string, std::string> failure_reasons() const;
+  /// Finished lines that could not be written so far.
+  std::uint64_t unwritten() const { return parts_->files.unwritten(); }
+  bool disk_is_full() const { return parts_->files.disk_is_full(); }
+  std::uint64_t bad_lines() const;
+  /// Whether a request that asked for the model (empty: for any) had succeeded before this run.
+  bool had_success(std::string_view model) const { return parts_->earlier.had_success(model); }
+  const job_files& files() const noexcept { return parts_->setup.files; }
+  /// What the scan found.
+  std::uint64_t to_send() const noexcept { return parts_->scan.to_send; }
+  /// The models that its requests ask for: one, several, or none that is known yet.
+  const std::set<std::string>& models() const noexcept { return parts_->scan.models; }
+  const std::map<std::string, std::uint64_t>& unpriced_models() const noexcept {
+    return parts_->scan.unpriced;
+  }
+  /// Salt of the idempotency keys: another for every job, the same over its restarts.
+  const std::string& identity() const noexcept { return parts_->files.identity(); }
+
+ private:
+  friend class created_job;   // makes it
+  friend class finished_job;  // ends it
+  explicit running_job(std::unique_ptr<job_parts> created);
+  bool is_complete() const;
+  void tidy();
+  std::optional<bad_line> fault_of(const request_or_bad_line& line);
+  void put_bad(const bad_line& bad);
+  void hand_out(request& next);
+
+  const std::unique_ptr<job_parts> parts_;
+
+  mutable std::mutex mutex_;  // guards what follows, and parts_->earlier
+  job_totals totals_;
+  std::uint64_t bad_lines_ = 0;
+  std::map<std::string, std::string> reasons_;
+  std::size_t next_duplicate_ = 0;
+  bool read_to_end_ = false;             // as far as the limit lets
+  std::uint64_t last_line_ = 0;          // that was read so, or is to be
+  std::uint64_t last_given_ = 0;         // line of the request that was given out last, in order
+  std::set<std::uint64_t> given_ahead_;  // lines that were given out before their turn
+  std::uint64_t outstanding_ = 0;        // requests given out that have no result yet
+};
+
+/// A job, for one thread, whose run is over: it takes no more results, and gives out no more
+/// requests.
+class finished_job {
+ public:
+  explicit finished_job(std::unique_ptr<running_job> ended) : job_(std::move(ended)) {}
+
+  /// Brings the errors file in order, so that every request has one line, and writes what is still
+  /// to be written and the last totals: `completed` if the job is, else as `status` says. When it
+  /// throws, as much as could be done is, and it may be called again.
+  void write(job_status status, double run_seconds, std::uint64_t most_in_a_minute);
+
+  const running_job& job() const noexcept { return *job_; }
+
+ private:
+  std::unique_ptr<running_job> job_;
+};
+
+}  // namespace sluice
