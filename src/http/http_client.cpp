@@ -76,13 +76,14 @@ class counted_handler final : public response_handler {
 class beast_client final : public http_client {
  public:
   beast_client(asio::io_context& context, clock& clock, const relay_options& relay,
-               name_lookup::resolver resolve, std::shared_ptr<reply_memory> memory)
+               name_lookup::resolver resolve, std::shared_ptr<reply_memory> memory,
+               std::shared_ptr<lookup_threads> lookups)
       : context_(context),
         clock_(clock),
         memory_(std::move(memory)),
         relay_(relay),
         url_(base_url::parse(relay.base_url)),
-        connector_(context, clock, relay, url_, std::move(resolve)),
+        connector_(context, clock, relay, url_, std::move(resolve), std::move(lookups)),
         request_prefix_(connector_.request_prefix()) {
     const auto given = [&](std::string_view name) {
       return std::any_of(relay.headers.begin(), relay.headers.end(), [&](const auto& header) {
@@ -412,10 +413,12 @@ asio::awaitable<exchange_end> beast_client::exchange(outgoing request, response_
 std::unique_ptr<http_client> make_http_client(asio::io_context& context, clock& clock,
                                               const relay_options& relay,
                                               name_lookup::resolver resolve,
-                                              std::shared_ptr<reply_memory> memory) {
+                                              std::shared_ptr<reply_memory> memory,
+                                              std::shared_ptr<lookup_threads> lookups) {
   if (!memory) memory = make_reply_memory({&relay});
+  if (!lookups) lookups = std::make_shared<lookup_threads>();
   return std::make_unique<beast_client>(context, clock, relay, std::move(resolve),
-                                        std::move(memory));
+                                        std::move(memory), std::move(lookups));
 }
 
 std::shared_ptr<reply_memory> make_reply_memory(const std::vector<const relay_options*>& relays) {
