@@ -20,6 +20,7 @@
 #include "http/base_url.hpp"
 #include "http/connection.hpp"
 #include "http/connector.hpp"
+#include "http/idle_connections.hpp"
 #include "http/response_parser.hpp"
 #include "sluice/error.hpp"
 #include "sluice/version.hpp"
@@ -84,7 +85,8 @@ class beast_client final : public http_client {
         relay_(relay),
         url_(base_url::parse(relay.base_url)),
         connector_(context, clock, relay, url_, std::move(resolve), std::move(lookups)),
-        request_prefix_(connector_.request_prefix()) {
+        request_prefix_(connector_.request_prefix()),
+        idle_(clock) {
     const auto given = [&](std::string_view name) {
       return std::any_of(relay.headers.begin(), relay.headers.end(), [&](const auto& header) {
         return boost::beast::iequals(header.first, name);
@@ -139,7 +141,6 @@ class beast_client final : public http_client {
   };
 
   held take_idle();
-  void give_back(held used);
   template <typename Stream>
   asio::awaitable<exchange_end> talk(Stream& stream, held& link, outgoing request,
                                      counted_handler& handler);
@@ -159,7 +160,7 @@ class beast_client final : public http_client {
   connector connector_;
   const std::string request_prefix_;
   std::string fixed_headers_;
-  std::vector<held> idle_;
+  idle_connections idle_;
   std::list<connection*> active_;
   bool sending_ = true;
   bool stamps_ = false;
@@ -168,18 +169,7 @@ class beast_client final : public http_client {
 
 beast_client::held beast_client::take_idle() {
   if (stale_in_row_ >= most_stale) idle_.clear();
-  while (!idle_.empty()) {
-    held last = std::move(idle_.back());
-    idle_.pop_back();
-    if (clock_.now() < last->retire_at && last->is_silent()) return last;
-  }
-  return nullptr;
-}
-
-void beast_client::give_back(held used) {
-  used->limit.lift();
-  used->filled = 0;
-  idle_.push_back(std::move(used));
+  return idle_.take();
 }
 
 // The head of a request and as much of its body as is to go with it.
@@ -303,7 +293,7 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, out
     }
 
     if (parser->finished()) {
-      if (parser->reusable() && link->filled == 0) give_back(std::move(link));
+      if (parser->reusable() && link->filled == 0) idle_.put(std::move(link));
       co_return result;
     }
     if (parser->wanted() == need::nothing) {
@@ -354,7 +344,7 @@ asio::awaitable<void> beast_client::drain(Stream& stream, held link,
     if (!error) link->drop(parser->put_body(link->bytes(), broke));
   }
   if (!broke && parser->finished() && parser->reusable() && link->filled == 0) {
-    give_back(std::move(link));
+    idle_.put(std::move(link));
   }
 }
 

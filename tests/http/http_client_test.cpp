@@ -20,6 +20,7 @@
 
 #include <algorithm>
 
+#include "http/idle_connections.hpp"
 #include "support/manual_clock.hpp"
 
 namespace sluice {
@@ -43,6 +44,7 @@ class answering_server {
   void close() { acceptor_.close(); }
 
   int connections = 0;
+  int open = 0;
   bool closes_unanswered = false;  ///< what comes second on a connection
   std::string reply = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
   std::vector<std::string> requests;
@@ -53,6 +55,7 @@ class answering_server {
       auto [error, socket] = co_await acceptor_.async_accept(as_result);
       if (error) co_return;
       ++connections;
+      ++open;
       asio::co_spawn(acceptor_.get_executor(), answer(std::move(socket)), asio::detached);
     }
   }
@@ -61,7 +64,10 @@ class answering_server {
     for (int served = 0;; ++served) {
       auto [cut, n] = co_await asio::async_read_until(socket, asio::dynamic_buffer(request),
                                                       "\r\n\r\n", as_result);
-      if (cut) co_return;
+      if (cut) {
+        --open;
+        co_return;
+      }
       requests.push_back(request);
       if (closes_unanswered && served > 0) co_return;
       request.clear();
@@ -138,6 +144,19 @@ TEST_F(http_client_test, a_connection_serves_until_it_is_old_and_then_the_name_i
   EXPECT_EQ(first.connections, 1);
   EXPECT_EQ(second.connections, 1);
   EXPECT_EQ(asked, 2);
+}
+
+TEST_F(http_client_test, a_connection_that_is_idle_for_long_is_closed_by_the_clock) {
+  answering_server server(loop);
+  const auto client = make_http_client(loop, time, at(server.port(), "127.0.0.1"));
+  EXPECT_EQ(send(*client).end, exchange_end::how::complete);
+  EXPECT_EQ(server.open, 1);
+  time.advance(idle_connections::longest);
+  loop.restart();
+  loop.poll();
+  EXPECT_EQ(server.open, 0);
+  EXPECT_EQ(send(*client).end, exchange_end::how::complete);
+  EXPECT_EQ(server.connections, 2);
 }
 
 TEST_F(http_client_test, a_get_has_no_body_and_none_of_its_headers) {
