@@ -81,7 +81,7 @@ void output_file::lock() {
   if (lock.is != file::lock_result::state::held) return;
   close();
   const std::string who = lock.holder > 0 ? fmt::format("process {}", lock.holder)
-                                          : "another user's or on another machine";
+                                          : "of another user or on another machine";
   refuse(path_, fmt::format("another run, {}, is writing it; wait for it, or stop it first", who));
 }
 
