@@ -20,6 +20,7 @@
 #include "http/base_url.hpp"
 #include "http/connection.hpp"
 #include "http/connector.hpp"
+#include "http/idle_connections.hpp"
 #include "http/response_parser.hpp"
 #include "sluice/error.hpp"
 #include "sluice/version.hpp"
@@ -76,14 +77,16 @@ class counted_handler final : public response_handler {
 class beast_client final : public http_client {
  public:
   beast_client(asio::io_context& context, clock& clock, const relay_options& relay,
-               name_lookup::resolver resolve, std::shared_ptr<reply_memory> memory)
+               name_lookup::resolver resolve, std::shared_ptr<reply_memory> memory,
+               std::shared_ptr<lookup_threads> lookups)
       : context_(context),
         clock_(clock),
         memory_(std::move(memory)),
         relay_(relay),
         url_(base_url::parse(relay.base_url)),
-        connector_(context, clock, relay, url_, std::move(resolve)),
-        request_prefix_(connector_.request_prefix()) {
+        connector_(context, clock, relay, url_, std::move(resolve), std::move(lookups)),
+        request_prefix_(connector_.request_prefix()),
+        idle_(clock) {
     const auto given = [&](std::string_view name) {
       return std::any_of(relay.headers.begin(), relay.headers.end(), [&](const auto& header) {
         return boost::beast::iequals(header.first, name);
@@ -138,7 +141,6 @@ class beast_client final : public http_client {
   };
 
   held take_idle();
-  void give_back(held used);
   template <typename Stream>
   asio::awaitable<exchange_end> talk(Stream& stream, held& link, outgoing request,
                                      counted_handler& handler);
@@ -158,7 +160,7 @@ class beast_client final : public http_client {
   connector connector_;
   const std::string request_prefix_;
   std::string fixed_headers_;
-  std::vector<held> idle_;
+  idle_connections idle_;
   std::list<connection*> active_;
   bool sending_ = true;
   bool stamps_ = false;
@@ -167,18 +169,7 @@ class beast_client final : public http_client {
 
 beast_client::held beast_client::take_idle() {
   if (stale_in_row_ >= most_stale) idle_.clear();
-  while (!idle_.empty()) {
-    held last = std::move(idle_.back());
-    idle_.pop_back();
-    if (clock_.now() < last->retire_at && last->is_silent()) return last;
-  }
-  return nullptr;
-}
-
-void beast_client::give_back(held used) {
-  used->limit.lift();
-  used->filled = 0;
-  idle_.push_back(std::move(used));
+  return idle_.take();
 }
 
 // The head of a request and as much of its body as is to go with it.
@@ -302,7 +293,7 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, out
     }
 
     if (parser->finished()) {
-      if (parser->reusable() && link->filled == 0) give_back(std::move(link));
+      if (parser->reusable() && link->filled == 0) idle_.put(std::move(link));
       co_return result;
     }
     if (parser->wanted() == need::nothing) {
@@ -353,7 +344,7 @@ asio::awaitable<void> beast_client::drain(Stream& stream, held link,
     if (!error) link->drop(parser->put_body(link->bytes(), broke));
   }
   if (!broke && parser->finished() && parser->reusable() && link->filled == 0) {
-    give_back(std::move(link));
+    idle_.put(std::move(link));
   }
 }
 
@@ -420,10 +411,12 @@ asio::awaitable<exchange_end> beast_client::exchange(outgoing request, response_
 std::unique_ptr<http_client> make_http_client(asio::io_context& context, clock& clock,
                                               const relay_options& relay,
                                               name_lookup::resolver resolve,
-                                              std::shared_ptr<reply_memory> memory) {
+                                              std::shared_ptr<reply_memory> memory,
+                                              std::shared_ptr<lookup_threads> lookups) {
   if (!memory) memory = make_reply_memory({&relay});
+  if (!lookups) lookups = std::make_shared<lookup_threads>();
   return std::make_unique<beast_client>(context, clock, relay, std::move(resolve),
-                                        std::move(memory));
+                                        std::move(memory), std::move(lookups));
 }
 
 std::shared_ptr<reply_memory> make_reply_memory(const std::vector<const relay_options*>& relays) {

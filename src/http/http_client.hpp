@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "http/exchange_group.hpp"
+#include "http/lookup_threads.hpp"
 #include "http/name_lookup.hpp"
 #include "http/reply_memory.hpp"
 #include "openai/reply_reader.hpp"
@@ -91,11 +92,13 @@ class http_client {
 /// is a seam for tests. Belongs to the event loop's thread.
 ///
 /// `memory`: that the replies share with those of other clients; none: those of this one alone,
-/// with the relay's own bounds.
+/// with the relay's own bounds. `lookups`: the threads on which names are looked up, shared with
+/// other clients; none: some of its own.
 std::unique_ptr<http_client> make_http_client(
     boost::asio::io_context& context, clock& clock, const relay_options& relay,
     name_lookup::resolver resolve = name_lookup::system_resolver,
-    std::shared_ptr<reply_memory> memory = nullptr);
+    std::shared_ptr<reply_memory> memory = nullptr,
+    std::shared_ptr<lookup_threads> lookups = nullptr);
 
 /// The memory for the replies of such relays together.
 std::shared_ptr<reply_memory> make_reply_memory(const std::vector<const relay_options*>& relays);

@@ -89,10 +89,11 @@ relays::relays(boost::asio::io_context& context, clock& time,
   all.reserve(members.size());
   for (const auto& member : members) all.push_back(&member.relay);
   const auto memory = make_reply_memory(all);
+  const auto lookups = std::make_shared<lookup_threads>();
   for (std::size_t i = 0; i < members.size(); ++i) {
     if (clients.empty()) {
-      own_clients_.push_back(
-          make_http_client(context, time, members[i].relay, name_lookup::system_resolver, memory));
+      own_clients_.push_back(make_http_client(context, time, members[i].relay,
+                                              name_lookup::system_resolver, memory, lookups));
     }
     http_client& client = clients.empty() ? *own_clients_.back() : *clients[i];
     relays_.emplace_back(members[i], client, patience_with(members[i], members.size(), pace_),
