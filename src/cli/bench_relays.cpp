@@ -67,7 +67,7 @@ bench_relays::bench_relays(boost::asio::io_context& loop, clock& time, const con
                            std::uint64_t seed)
     : loop_(loop), time_(time), pace_(options.pace), chosen_(chosen) {
   check_connections(chosen, members.size());
-  window_opener windows(pace_);
+  window_opener windows(pace_, &log_);
   std::set<std::string> names;
   for (const auto& member : members) {
     const std::string name = window_name(member.relay);

@@ -1,7 +1,6 @@
 #include "engine/worker.hpp"
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cmath>
@@ -63,11 +62,11 @@ struct worker::attempt final : response_handler {
                 .max_body_bytes = owner.run_.relays[turn.lane].options.relay.max_response_bytes,
                 .model = model_at(owner.run_.relays[turn.lane].options, owner.request_)}) {}
 
-  void on_sent() override { owner_.run_.gate.sent(turn_); }
+  void on_sent() override { owner_.run_.relays.gate().sent(turn_); }
   void on_head(openai::response_head head) override {
-    owner_.run_.gate.answered(turn_);
+    owner_.run_.relays.gate().answered(turn_);
     if (head.status >= 200 && head.status < 300)
-      owner_.run_.answered(turn_, owner_.started_, owner_.streamed_);
+      owner_.run_.relays.answered(turn_, owner_.started_, owner_.streamed_);
     reader.head(std::move(head), owner_.run_.time.unix_now());
   }
   openai::reply_reader::need on_body(std::string_view bytes) override {
@@ -104,7 +103,7 @@ boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit 
   const bool unstreamed = sends_unstreamed(turn.lane);
   streamed_ = request_.streamed && !unstreamed;
   attempt follower(*this, turn);
-  run_relay& relay = run_.relays[turn.lane];
+  upstream::relay& relay = run_.relays[turn.lane];
   relay_ = turn.lane;
   started_ = run_.time.now();
   started_unix_ = run_.time.unix_now();
@@ -120,20 +119,21 @@ boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit 
   try {
     run_.sink.attempt_started(record);
     bool recorded = true;
-    if (run_.sink.must_be_recorded()) recorded = co_await run_.recorded();
+    if (run_.sink.must_be_recorded()) recorded = co_await run_.writer.recorded();
     if (!recorded || run_.stopping()) {
       run_.sink.attempt_ended(record, attempt_end::unsent);
-      run_.gate.leave(turn, true);
+      run_.relays.gate().leave(turn, true);
       failure called_off;
       called_off.code = errc::connection_failed;
       called_off.kind = failure_class::unreachable;
       co_return called_off;
     }
     const std::string_view body = own_body.empty() ? std::string_view(request_.body) : own_body;
-    end = co_await relay.client.exchange({to_string(request_.target), body, key, streamed_},
+    end = co_await relay.client.exchange({to_string(request_.target), body, key, streamed_,
+                                          http_client::verb::post, &run_.exchanges},
                                          follower);
   } catch (...) {
-    run_.gate.leave(turn, false);
+    run_.relays.gate().leave(turn, false);
     throw;
   }
   if (end.sent_any) ++sent_;
@@ -141,10 +141,10 @@ boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit 
   if (told && !told->usage) told->estimated_usage = estimate_usage(request_, told->body);
   if (told && (told->usage || told->estimated_usage)) {
     const token_usage& used = told->usage ? *told->usage : *told->estimated_usage;
-    run_.gate.used(turn, static_cast<std::uint64_t>(used.total_tokens()));
-    run_.tokens.learn(used, request_.choices);
+    run_.relays.gate().used(turn, static_cast<std::uint64_t>(used.total_tokens()));
+    run_.relays.learn(used, request_.choices);
   }
-  run_.gate.leave(turn, !end.sent_any);
+  run_.relays.gate().leave(turn, !end.sent_any);
   if (!told) {
     run_.sink.attempt_ended(record, end_without_result(end, told.error()));
     run_.funds_freed();
@@ -157,7 +157,9 @@ boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit 
 boost::asio::awaitable<void> worker::serve() {
   start_gate::token_count tokens;
   if (run_.options.pace.tokens_per_minute != 0) {
-    tokens = [this, need = token_estimate::of(request_)] { return run_.tokens.tokens(need); };
+    tokens = [this, need = token_estimate::of(request_)] {
+      return run_.relays.tokens().tokens(need);
+    };
   }
   for (;;) {
     const auto way = run_.way_of(request_, sample_);
@@ -169,13 +171,13 @@ boost::asio::awaitable<void> worker::serve() {
     model_trial_ = way == run_context::way::trial;
     if (!co_await run_.afford(request_)) co_return;
     const auto avoided = unstreamed_at_ ? std::nullopt : failed_at_;
-    const auto turn = co_await run_.gate.enter(avoided, tokens);
+    const auto turn = co_await run_.relays.gate().enter(run_.turns, avoided, tokens);
     if (!turn) {
       run_.sink.unreserve(request_);
       co_return;
     }
     if (!run_.still_may_start(request_, sample_, model_trial_)) {
-      run_.gate.leave(*turn, true);
+      run_.relays.gate().leave(*turn, true);
       run_.sink.unreserve(request_);
       run_.funds_freed();
       if (model_trial_) run_.model_trial_wasted(request_);
@@ -195,9 +197,9 @@ boost::asio::awaitable<void> worker::serve() {
       co_return finish(std::move(told));
     }
     if (backoff > duration{}) {
-      run_.rest();
+      run_.workers.rest();
       co_await run_.backoffs.sleep_until(run_.time.now() + backoff);
-      run_.resume();
+      run_.workers.resume();
     }
   }
 }
@@ -210,7 +212,7 @@ void worker::succeeded() {
     streams.unstreamed_reply_came();
   }
   const bool was_trial = std::exchange(unstreamed_at_, std::nullopt).has_value();
-  if (was_trial && streams.trial_succeeded()) run_.streams_are_off(relay_);
+  if (was_trial && streams.trial_succeeded()) run_.relays.streams_are_off(relay_);
   run_.succeeded(relay_, request_, started_);
 }
 
@@ -232,7 +234,7 @@ bool worker::follow_stream(const failure& why) {
   const duration lasted = run_.time.now() - started_;
   if (request_.target == endpoint::embeddings) return false;  // these cannot stream
   if (const auto cut = relay.streams.unstreamed_attempt_failed(why, lasted)) {
-    run_.advise_streams(relay_, *cut);
+    run_.relays.advise_streams(relay_, *cut);
   }
   return false;
 }
@@ -242,8 +244,10 @@ boost::asio::awaitable<worker::next_step> worker::follow(const start_gate::permi
   if (run_.stopping() && why.kind == failure_class::unreachable) {
     co_return next_step::pending;  // called off
   }
-  spdlog::debug("request {} (line {}): attempt {}: {}", request_.custom_id, request_.line, sent_,
-                why.message);
+  if (run_.tells(severity::debug)) {
+    run_.tell(severity::debug, fmt::format("request {} (line {}): attempt {}: {}",
+                                           request_.custom_id, request_.line, sent_, why.message));
+  }
   failed_at_ = relay_;
   const bool model_trial = std::exchange(model_trial_, false);
   // Called off as well, by the rest of the relay.
@@ -267,14 +271,15 @@ boost::asio::awaitable<worker::next_step> worker::follow(const start_gate::permi
   } else if (model_trial && !why.model_out) {
     run_.model_trial_wasted(request_);
   }
-  if (verdict.suspect && !run_.has_others(relay_)) co_await run_.wait_for_address(relay_);
-  if (verdict.suspect && run_.has_others(relay_)) co_return next_step::again;  // they will tell
+  if (verdict.suspect && !run_.relays.has_others(relay_)) co_await run_.wait_for_address(relay_);
+  if (verdict.suspect && run_.relays.has_others(relay_))
+    co_return next_step::again;  // they will tell
   if (run_.stopping() && why.kind != failure_class::permanent) co_return next_step::pending;
   if (follow_stream(why)) co_return next_step::again;
   // Where others can take the request, a hint is for the relay that gave it, and not for the
   // request.
   failure hastened = why;
-  if (run_.has_others(relay_)) hastened.retry_after.reset();
+  if (run_.relays.has_others(relay_)) hastened.retry_after.reset();
   if (why.tier_full && why.retry_after > run_.options.pace.max_wait) hastened.retry_after.reset();
   const auto decision = run_.retries.decide(past_, hastened, verdict.charge, run_.successes());
   if (decision.again) {
@@ -317,7 +322,7 @@ void worker::finish(attempt_outcome&& told) {
   }
   finished.retryable = !told && (try_later_ || is_retryable(told.error()));
   finished.outcome = std::move(told);
-  run_.put(std::move(finished));
+  run_.writer.put(std::move(finished));
   run_.funds_freed();
 }
 

@@ -369,6 +369,12 @@ asio::awaitable<exchange_end> beast_client::exchange(outgoing request, response_
     }
     connection& guarded = *link;
     const membership here(active_, &guarded);
+    const exchange_group::member in_group(
+        request.group,
+        [&guarded] {
+          if (guarded.connecting) guarded.abort();
+        },
+        [&guarded] { guarded.abort(); });
 
     exchange_end result;
     guarded.limit.begin(last_moment, "--timeout");
@@ -380,7 +386,7 @@ asio::awaitable<exchange_end> beast_client::exchange(outgoing request, response_
       guarded.limit.end_step();
     }
     if (result.end != exchange_end::how::complete) co_return result;
-    if (!sending_) {
+    if (!sending_ || (request.group != nullptr && !request.group->sending())) {
       co_return failed(result, exchange_end::how::unreachable, guarded, "interrupted");
     }
     if (stamps_) guarded.stream.stamp();
@@ -397,7 +403,8 @@ asio::awaitable<exchange_end> beast_client::exchange(outgoing request, response_
       // The relay had closed it, and has seen nothing of the request, or may see it twice: another
       // connection will do.
       const bool repeatable = !result.sent_any || request.method == verb::get;
-      if (stale && repeatable && sending_) {
+      const bool sends = sending_ && (request.group == nullptr || request.group->sending());
+      if (stale && repeatable && sends) {
         last_moment = link->limit.whole();
         continue;
       }

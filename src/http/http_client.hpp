@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "http/exchange_group.hpp"
 #include "http/name_lookup.hpp"
 #include "http/reply_memory.hpp"
 #include "openai/reply_reader.hpp"
@@ -69,6 +70,7 @@ class http_client {
     std::string_view idempotency_key;
     bool streamed = false;
     verb method = verb::post;
+    exchange_group* group = nullptr;  ///< that it ends with, where it belongs to one
   };
 
   virtual ~http_client() = default;

@@ -110,12 +110,14 @@ weather simulated_relay::weather_now(std::size_t member) const {
   return weather::fair;
 }
 
-boost::asio::awaitable<simulated_relay::passed> simulated_relay::door::pass(duration time,
+boost::asio::awaitable<simulated_relay::passed> simulated_relay::door::pass(flight& mine,
+                                                                            duration time,
                                                                             time_point limit,
                                                                             bool connecting) {
   if (world_.dead_) co_return passed::called_off;
   parked here(co_await boost::asio::this_coro::executor);
   here.connecting = connecting;
+  mine.at = &here;
   const auto place = parked_.insert(parked_.end(), &here);
   const time_point when = std::min(limit, world_.time_.now() + time);
   const bool late = world_.time_.now() + time > limit;
@@ -124,6 +126,7 @@ boost::asio::awaitable<simulated_relay::passed> simulated_relay::door::pass(dura
   co_await here.timer.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, woken));
   world_.time_.cancel(alarm);
   parked_.erase(place);
+  mine.at = nullptr;
   if (here.called_off || world_.dead_) co_return passed::called_off;
   if (late) co_return passed::too_late;
   co_return passed::in_time;
@@ -149,7 +152,10 @@ boost::asio::awaitable<exchange_end> simulated_relay::door::exchange(outgoing re
                                                                      response_handler& handler) {
   ++world_.in_flight_;
   world_.most_in_flight = std::max(world_.most_in_flight, world_.in_flight_);
-  exchange_end end = co_await talk(request, handler);
+  flight mine;
+  const exchange_group::member in_group(
+      request.group, [&mine] { mine.call_off(true); }, [&mine] { mine.call_off(false); });
+  exchange_end end = co_await talk(request, handler, mine);
   --world_.in_flight_;
   if (!world_.dead_) {
     world_.trace_.note("exchange of {} ends: {} {}{}{} {}", member_of(request.body, "user"),
@@ -160,7 +166,8 @@ boost::asio::awaitable<exchange_end> simulated_relay::door::exchange(outgoing re
 }
 
 boost::asio::awaitable<exchange_end> simulated_relay::door::talk(outgoing request,
-                                                                 response_handler& handler) {
+                                                                 response_handler& handler,
+                                                                 flight& mine) {
   exchange_end result;
   const time_point started = world_.time_.now();
   const time_point last_moment = started + world_.limits_.total_timeout;
@@ -173,8 +180,9 @@ boost::asio::awaitable<exchange_end> simulated_relay::door::talk(outgoing reques
     connecting = world_.limits_.connect_timeout * 2;  // no answer
   const time_point connect_limit =
       started + std::min(world_.limits_.connect_timeout, world_.limits_.total_timeout);
-  const passed connected = co_await pass(connecting, connect_limit, true);
-  if (connected == passed::called_off || !sending_ || world_.dead_) {
+  const passed connected = co_await pass(mine, connecting, connect_limit, true);
+  const bool sends = sending_ && (request.group == nullptr || request.group->sending());
+  if (connected == passed::called_off || !sends || world_.dead_) {
     co_return with(result, how::unreachable, "interrupted");
   }
   if (connected == passed::too_late) co_return with(result, how::unreachable, "--connect-timeout");
@@ -194,7 +202,7 @@ boost::asio::awaitable<exchange_end> simulated_relay::door::talk(outgoing reques
   const bool broken_early = world_.random_.below(200) < world_.character_.trouble_percent;
   world_.trace_.note("attempt {} of {}{}", number, seen.id, broken_early ? ", not whole" : "");
   if (broken_early) {
-    const passed waited = co_await pass(world_.random_.span(0ms, 200ms), last_moment);
+    const passed waited = co_await pass(mine, world_.random_.span(0ms, 200ms), last_moment);
     if (waited == passed::too_late) co_return with(result, how::timed_out, "--timeout");
     co_return with(result, how::broken, "the connection broke while sending");
   }
@@ -206,7 +214,7 @@ boost::asio::awaitable<exchange_end> simulated_relay::door::talk(outgoing reques
   time_point limit = last_moment;
   if (request.streamed)
     limit = std::min(limit, world_.time_.now() + world_.limits_.first_byte_timeout);
-  const passed answered = co_await pass(way + planned.before_head, limit);
+  const passed answered = co_await pass(mine, way + planned.before_head, limit);
   if (answered == passed::called_off) co_return with(result, how::broken, "aborted");
   if (answered == passed::too_late) co_return with(result, how::timed_out, "--first-byte-timeout");
   if (!planned.with_head) {
@@ -219,15 +227,15 @@ boost::asio::awaitable<exchange_end> simulated_relay::door::talk(outgoing reques
     limit = std::min(last_moment, world_.time_.now() + world_.limits_.idle_timeout);
     if (wanted == need::trailer)
       limit = std::min(last_moment, world_.time_.now() + world_.limits_.trailer_timeout);
-    const passed came = co_await pass(delay, limit);
+    const passed came = co_await pass(mine, delay, limit);
     if (came == passed::called_off) co_return with(result, how::broken, "aborted");
     if (came == passed::too_late) co_return with(result, how::timed_out, "--idle-timeout");
     wanted = handler.on_body(piece);
     if (wanted == need::nothing) co_return result;
   }
   if (planned.hangs) {
-    const passed waited =
-        co_await pass(24h, std::min(last_moment, world_.time_.now() + world_.limits_.idle_timeout));
+    const passed waited = co_await pass(
+        mine, 24h, std::min(last_moment, world_.time_.now() + world_.limits_.idle_timeout));
     if (waited == passed::called_off) co_return with(result, how::broken, "aborted");
     co_return with(result, how::timed_out, "--idle-timeout");
   }

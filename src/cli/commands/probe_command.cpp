@@ -18,6 +18,7 @@
 #include "account/quota_inquiry.hpp"
 #include "async/steady_clock.hpp"
 #include "cli/inquiry.hpp"
+#include "cli/log_observer.hpp"
 #include "cli/settings/price_lists.hpp"
 #include "cli/settings/relay_setup.hpp"
 #include "cli/views/heading.hpp"
@@ -66,7 +67,7 @@ class probing {
       : time_(loop),
         client_(make_http_client(loop, time_, member.relay)),
         inquiry_(*client_, member.relay),
-        runner_(loop, options),
+        runner_(loop, options, &log_),
         session_(sold, planned, budget, fmt::format("probe {}", seed)) {}
 
   asio::awaitable<run_outcome> run() {
@@ -133,6 +134,7 @@ class probing {
   steady_clock time_;
   std::unique_ptr<http_client> client_;
   relay_inquiry inquiry_;
+  log_observer log_;
   engine runner_;
   probe::session session_;
   books books_;
