@@ -63,13 +63,13 @@ struct worker::attempt final : response_handler {
                 .model = model_at(owner.run_.relays[turn.lane].options, owner.request_)}) {}
 
   void on_sent() override { owner_.run_.relays.gate().sent(turn_); }
-  void on_head(openai::response_head head) override {
+  void on_head(response_head head) override {
     owner_.run_.relays.gate().answered(turn_);
     if (head.status >= 200 && head.status < 300)
       owner_.run_.relays.answered(turn_, owner_.started_, owner_.streamed_);
-    reader.head(std::move(head), owner_.run_.time.unix_now());
+    reader.head(openai::read_head(head.status, head.fields), owner_.run_.time.unix_now());
   }
-  openai::reply_reader::need on_body(std::string_view bytes) override {
+  body_need on_body(std::string_view bytes) override {
     const auto wanted = reader.body(bytes);
     if (!owner_.first_content_ && reader.content_began()) {
       owner_.first_content_ = owner_.run_.time.now();

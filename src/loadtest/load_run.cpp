@@ -51,12 +51,12 @@ struct load_run::attempt final : response_handler {
   }
   void on_arrival(time_point when) override { arrived = when; }
   void on_sent() override { of.gate.sent(turn); }
-  void on_head(openai::response_head head) override {
+  void on_head(response_head head) override {
     seen.head = came();
     of.gate.answered(turn);
-    reader.head(std::move(head), time.unix_now());
+    reader.head(openai::read_head(head.status, head.fields), time.unix_now());
   }
-  openai::reply_reader::need on_body(std::string_view bytes) override {
+  body_need on_body(std::string_view bytes) override {
     const time_point now = came();
     const auto before = reader.pieces();
     const auto wanted = reader.body(bytes);

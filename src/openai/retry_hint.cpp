@@ -279,7 +279,7 @@ bool is_retry_hint(std::string_view name) {
                     lower.find("rate-limit") != std::string::npos);
 }
 
-std::optional<nanoseconds> retry_hint(const response_head& head, std::string_view message,
+std::optional<nanoseconds> retry_hint(const reply_head& head, std::string_view message,
                                       double now_unix, const hint_fields& body) {
   if (const auto wait = plain_hint(head.hints, now_unix)) return wait;
   // Gemini's field has whole seconds of what its words say to the nanosecond.

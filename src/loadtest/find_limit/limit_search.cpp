@@ -29,18 +29,18 @@ struct limit_search::follower final : response_handler {
 
   void on_sending(bool) override {}
   void on_sent() override { search.target_.gate.sent(turn); }
-  void on_head(openai::response_head head) override {
+  void on_head(response_head head) override {
     const time_point now = search.time_.now();
     search.target_.gate.answered(turn);
     // A refusal is told once its body says what it wants; whatever else it is, it was counted.
     const bool refusal = head.status == 429 || head.status == 503;
-    reader.head(std::move(head), search.time_.unix_now());
+    reader.head(openai::read_head(head.status, head.fields), search.time_.unix_now());
     if (refusal) return;
     told = true;
     search.finder_.accepted(id, now);
     search.changed_.wake_all();
   }
-  openai::reply_reader::need on_body(std::string_view bytes) override { return reader.body(bytes); }
+  body_need on_body(std::string_view bytes) override { return reader.body(bytes); }
   std::size_t held() const override { return reader.held(); }
 
   limit_search& search;
