@@ -8,10 +8,9 @@
 
 #include "base/hash.hpp"
 #include "money/renamed_model.hpp"
-#include "openai/reply_reader.hpp"
+#include "openai/reply_head.hpp"
 #include "tokens/usage_estimate.hpp"
-#include "upstream/attempt_outcome.hpp"
-#include "upstream/secrets.hpp"
+#include "upstream/attempt.hpp"
 
 namespace sluice {
 namespace {
@@ -51,36 +50,16 @@ bool is_retryable(const failure& why) {
 
 }  // namespace
 
-// Follows one exchange: tells the gate of its moments, and has its bytes read.
-struct worker::attempt final : response_handler {
-  attempt(worker& owner, start_gate::permit turn)
-      : owner_(owner),
-        turn_(turn),
-        reader({.target = owner.request_.target,
-                .choices = owner.request_.choices,
-                .streamed = owner.streamed_,
-                .max_body_bytes = owner.run_.relays[turn.lane].options.relay.max_response_bytes,
-                .model = model_at(owner.run_.relays[turn.lane].options, owner.request_)}) {}
-
-  void on_sent() override { owner_.run_.relays.gate().sent(turn_); }
-  void on_head(openai::response_head head) override {
-    owner_.run_.relays.gate().answered(turn_);
-    if (head.status >= 200 && head.status < 300)
+// The relay serves as soon as it sends a good head, however long the reply takes.
+struct worker::head_watch final : attempt_observer {
+  head_watch(worker& owner, start_gate::permit turn) : owner_(owner), turn_(turn) {}
+  void on_head(const response_head& head) override {
+    if (openai::is_success(head.status))
       owner_.run_.relays.answered(turn_, owner_.started_, owner_.streamed_);
-    reader.head(std::move(head), owner_.run_.time.unix_now());
   }
-  openai::reply_reader::need on_body(std::string_view bytes) override {
-    const auto wanted = reader.body(bytes);
-    if (!owner_.first_content_ && reader.content_began()) {
-      owner_.first_content_ = owner_.run_.time.now();
-    }
-    return wanted;
-  }
-  std::size_t held() const override { return reader.held(); }
 
   worker& owner_;
   start_gate::permit turn_;
-  openai::reply_reader reader;
 };
 
 worker::worker(run_context& shared, request&& taken, unsigned sample)
@@ -103,13 +82,19 @@ boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit 
   if (unstreamed_at_ && *unstreamed_at_ != turn.lane) abandon_trial();
   const bool unstreamed = sends_unstreamed(turn.lane);
   streamed_ = request_.streamed && !unstreamed;
-  attempt follower(*this, turn);
   upstream::relay& relay = run_.relays[turn.lane];
+  head_watch watch(*this, turn);
+  attempt tried(run_.time, {relay.client, relay.options.relay, relay.hidden, run_.relays.gate()},
+                turn,
+                {.target = request_.target,
+                 .choices = request_.choices,
+                 .streamed = streamed_,
+                 .model = model_at(relay.options, request_)},
+                &watch);
   relay_ = turn.lane;
-  started_ = run_.time.now();
+  started_ = tried.seen().started;
   started_unix_ = run_.time.unix_now();
   first_content_.reset();
-  exchange_end end;
   std::string own_body = renamed_body(relay.options, request_);
   if (unstreamed) {
     own_body = unstreamed_body(own_body.empty() ? request_.body : own_body, request_.stream_fields);
@@ -117,41 +102,40 @@ boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit 
   const std::string key = idempotency_key(run_.source.identity(request_.job), request_, unstreamed);
   const attempt_record record{request_.job, request_.custom_id, request_.attempts + sent_ + 1,
                               request_.most};
+  bool may_go = true;
   try {
     run_.sink.attempt_started(record);
-    bool recorded = true;
-    if (run_.sink.must_be_recorded()) recorded = co_await run_.writer.recorded();
-    if (!recorded || run_.stopping()) {
-      run_.sink.attempt_ended(record, attempt_end::unsent);
-      run_.relays.gate().leave(turn, true);
-      failure called_off;
-      called_off.code = errc::connection_failed;
-      called_off.kind = failure_class::unreachable;
-      co_return called_off;
-    }
-    const std::string_view body = own_body.empty() ? std::string_view(request_.body) : own_body;
-    end = co_await relay.client.exchange({to_string(request_.target), body, key, streamed_,
-                                          http_client::verb::post, &run_.exchanges},
-                                         follower);
+    if (run_.sink.must_be_recorded()) may_go = co_await run_.writer.recorded();
+    may_go = may_go && !run_.stopping();
+    if (!may_go) run_.sink.attempt_ended(record, attempt_end::unsent);
   } catch (...) {
-    run_.relays.gate().leave(turn, false);
+    tried.leave();
     throw;
   }
-  if (end.sent_any) ++sent_;
-  attempt_outcome told = outcome_of(end, follower.reader);
+  if (!may_go) {
+    tried.leave();
+    failure called_off;
+    called_off.code = errc::connection_failed;
+    called_off.kind = failure_class::unreachable;
+    co_return called_off;
+  }
+  const std::string_view body = own_body.empty() ? std::string_view(request_.body) : own_body;
+  attempt_outcome told = co_await tried.send(
+      {to_string(request_.target), body, key, streamed_, http_client::verb::post, &run_.exchanges});
+  first_content_ = tried.seen().first_piece;
+  if (tried.end().sent_any) ++sent_;
   if (told && !told->usage) told->estimated_usage = estimate_usage(request_, told->body);
   if (told && (told->usage || told->estimated_usage)) {
     const token_usage& used = told->usage ? *told->usage : *told->estimated_usage;
-    run_.relays.gate().used(turn, static_cast<std::uint64_t>(used.total_tokens()));
+    tried.used(static_cast<std::uint64_t>(used.total_tokens()));
     run_.relays.learn(used, request_.choices);
   }
-  run_.relays.gate().leave(turn, !end.sent_any);
+  tried.leave();
   if (!told) {
-    run_.sink.attempt_ended(record, end_without_result(end, told.error()));
+    run_.sink.attempt_ended(record, end_without_result(tried.end(), told.error()));
     run_.funds_freed();
   }
-  name_address(told, relay.options.relay, request_.target);
-  blot_out(told, relay.hidden);
+  tried.redact(told);
   co_return told;
 }
 

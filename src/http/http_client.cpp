@@ -31,7 +31,6 @@ namespace {
 namespace asio = boost::asio;
 using boost::system::error_code;
 using tcp = asio::ip::tcp;
-using need = openai::reply_reader::need;
 
 constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 // How long the end of a body may take once the reply is known to be whole, so that its connection
@@ -57,8 +56,8 @@ class counted_handler final : public response_handler {
   void on_sending(bool connected_anew) override { receiver_.on_sending(connected_anew); }
   void on_arrival(time_point when) override { receiver_.on_arrival(when); }
   void on_sent() override { receiver_.on_sent(); }
-  void on_head(openai::response_head head) override { receiver_.on_head(std::move(head)); }
-  need on_body(std::string_view bytes) override { return receiver_.on_body(bytes); }
+  void on_head(response_head head) override { receiver_.on_head(std::move(head)); }
+  body_need on_body(std::string_view bytes) override { return receiver_.on_body(bytes); }
   bool has_room() override {
     share_.hold(receiver_.held() + (parser_ != nullptr && *parser_ ? (*parser_)->memory() : 0));
     return share_.has_room();
@@ -248,7 +247,7 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, out
   for (;;) {
     if (link->filled == link->buffer.size()) {  // long headers
       if (link->filled >= most_unread) {
-        if (parser->wanted() != need::more) co_return result;  // whole but for the trailer
+        if (parser->wanted() != body_need::more) co_return result;  // whole but for the trailer
         co_return failed(result, broken, *link,
                          "what came is not HTTP: a head or a trailer that does not end");
       }
@@ -264,7 +263,7 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, out
         if (!parser->undecodable()) co_return result;
         co_return failed(result, undecodable, *link, parser->bad_encoding());
       }
-      if (parser->wanted() != need::more) co_return result;  // whole but for the trailer
+      if (parser->wanted() != body_need::more) co_return result;  // whole but for the trailer
       const bool sending = write_error && !result.head_arrived;
       co_return failed(
           result, broken, *link,
@@ -287,7 +286,7 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, out
       co_return failed(result, undecodable, *link, parser->bad_encoding());
     }
     if (parse_error) {
-      if (parser->wanted() != need::more) co_return result;
+      if (parser->wanted() != body_need::more) co_return result;
       co_return failed(result, broken, *link,
                        fmt::format("what came is not HTTP: {}", parse_error.message()));
     }
@@ -296,7 +295,7 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, out
       if (parser->reusable() && link->filled == 0) idle_.put(std::move(link));
       co_return result;
     }
-    if (parser->wanted() == need::nothing) {
+    if (parser->wanted() == body_need::nothing) {
       if (parser->chunked() && parser->reusable()) {
         // Whatever it meets, the reply is whole: at worst the connection is not used again.
         asio::co_spawn(context_, drain(stream, std::move(link), std::move(parser)),
@@ -304,7 +303,7 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, out
       }
       co_return result;
     }
-    if (parser->wanted() != need::trailer) {
+    if (parser->wanted() != body_need::trailer) {
       closing = false;
       if (parser->got_some() || link->filled > 0)
         link->limit.set(relay_.idle_timeout, "--idle-timeout");
@@ -318,7 +317,7 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, out
 // it.
 asio::awaitable<void> beast_client::make_room(connection& link, response_parser& parser,
                                               counted_handler& handler) {
-  while (!parser.finished() && !parser.undecodable() && parser.wanted() != need::nothing &&
+  while (!parser.finished() && !parser.undecodable() && parser.wanted() != body_need::nothing &&
          !link.given_up()) {
     if (handler.has_room()) {
       if (!parser.paused()) co_return;

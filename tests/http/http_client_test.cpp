@@ -21,6 +21,7 @@
 #include <algorithm>
 
 #include "http/idle_connections.hpp"
+#include "http/kept_response.hpp"
 #include "support/manual_clock.hpp"
 
 namespace sluice {
@@ -78,34 +79,27 @@ class answering_server {
   tcp::acceptor acceptor_;
 };
 
-struct nothing_to_tell final : response_handler {
-  void on_sent() override {}
-  void on_head(openai::response_head head) override { status = head.status; }
-  openai::reply_reader::need on_body(std::string_view bytes) override {
-    body += bytes;
-    return openai::reply_reader::need::more;
-  }
-  int status = 0;
-  std::string body;
-};
+constexpr std::uint64_t any_size = std::uint64_t{1} << 30;
 
 struct http_client_test : testing::Test {
   asio::io_context loop{1};
   test::manual_clock time;
+  response_head last_head;
   std::string body;  // of the last reply
 
   static constexpr http_client::outgoing an_embedding{"/v1/embeddings", "{}", "key", false};
 
   exchange_end send(http_client& client, http_client::outgoing request = an_embedding) {
     std::optional<exchange_end> told;
-    nothing_to_tell handler;
+    kept_response handler(any_size);
     asio::co_spawn(
         loop, [&]() -> asio::awaitable<void> { told = co_await client.exchange(request, handler); },
         asio::detached);
     loop.restart();
     while (!told && loop.run_one() > 0) {
     }
-    EXPECT_TRUE(told->end != exchange_end::how::complete || handler.status == 200);
+    EXPECT_TRUE(told->end != exchange_end::how::complete || handler.head.status == 200);
+    last_head = handler.head;
     body = handler.body;
     return told.value_or(exchange_end{});
   }
@@ -259,6 +253,47 @@ TEST_F(http_client_test, a_framing_that_is_not_to_the_letter_is_read_and_its_con
   }
 }
 
+TEST_F(http_client_test, the_head_comes_with_all_of_its_fields) {
+  using fields = std::vector<std::pair<std::string, std::string>>;
+  const std::string reply =
+      "HTTP/1.1 200 OK\r\nserver:nginx\r\nContent-Type: text/plain\r\nSet-Cookie: a=1\r\n"
+      "X-Empty:\r\nSET-COOKIE:  b=2 \r\nX-Folded: y\r\n z\r\n";
+  const fields sent{{"server", "nginx"}, {"Content-Type", "text/plain"}, {"Set-Cookie", "a=1"},
+                    {"X-Empty", ""},     {"SET-COOKIE", "b=2"},          {"X-Folded", "y z"}};
+  const struct {
+    const char* name;
+    std::string reply;
+    fields more;
+  } rows[] = {
+      {"a length", reply + "Content-Length: 2\r\n\r\n{}", {{"Content-Length", "2"}}},
+      {"chunks, and a trailer",
+       reply + "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX-Late: 1\r\n\r\n",
+       {{"Transfer-Encoding", "chunked"}}},
+      {"behind an interim one",
+       "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + reply + "Content-Length: 2\r\n\r\n{}",
+       {{"Content-Length", "2"}}},
+      {"one that is mended, and says that its connection is not used again",
+       reply + "Content-Length : 2\r\n\r\n{}",
+       {{"Content-Length", "2"}, {"Connection", "close"}}},
+      {"many",
+       reply + "X-Long: " + std::string(100'000, 'x') + "\r\nContent-Length: 2\r\n\r\n{}",
+       {{"X-Long", std::string(100'000, 'x')}, {"Content-Length", "2"}}},
+  };
+  for (const auto& row : rows) {
+    answering_server server(loop);
+    server.reply = row.reply;
+    const auto client = make_http_client(loop, time, at(server.port(), "127.0.0.1"));
+    EXPECT_EQ(send(*client).end, exchange_end::how::complete) << row.name;
+    fields expected = sent;
+    expected.insert(expected.end(), row.more.begin(), row.more.end());
+    fields came;
+    for (const auto field : last_head.fields) came.emplace_back(field.name, field.value);
+    EXPECT_EQ(came, expected) << row.name;
+    client->abort();
+    server.close();
+  }
+}
+
 TEST_F(http_client_test, a_framing_that_means_nothing_is_broken) {
   for (const std::string head :
        {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
@@ -323,7 +358,7 @@ struct standstill_test : http_client_test {
   tcp::acceptor acceptor{relays, tcp::endpoint(loopback, 0)};
   tcp::socket relay{relays};
   std::unique_ptr<http_client> client;
-  nothing_to_tell handler;
+  kept_response handler{any_size};
   std::optional<exchange_end> told;
 
   // As far as the whole request having come to the relay.
@@ -383,7 +418,7 @@ TEST_F(standstill_test, a_reply_that_came_meanwhile_counts_whatever_deadline_has
     EXPECT_EQ(handler.body, "hello") << row.deadline;
     client->abort();
     told.reset();
-    handler = {};
+    handler.body.clear();
   }
 }
 
@@ -443,11 +478,11 @@ std::string gzip(std::string_view text) {
 struct memory_test : http_client_test {
   struct keeper final : response_handler {
     void on_sent() override {}
-    void on_head(openai::response_head) override {}
-    openai::reply_reader::need on_body(std::string_view bytes) override {
+    void on_head(response_head) override {}
+    body_need on_body(std::string_view bytes) override {
       body += bytes;
       most = std::max(most, body.size());
-      return openai::reply_reader::need::more;
+      return body_need::more;
     }
     std::size_t held() const override { return body.size(); }
     std::string body;

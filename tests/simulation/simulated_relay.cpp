@@ -14,7 +14,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using how = exchange_end::how;
-using need = openai::reply_reader::need;
+using need = body_need;
 
 // The value of a member of the body, up to the next comma, brace or quote.
 std::string_view member_of(std::string_view body, std::string_view name) {
@@ -44,7 +44,7 @@ exchange_end with(exchange_end so_far, how end, std::string message) {
 struct simulated_relay::reply_plan {
   duration before_head{};
   bool with_head = true;
-  openai::response_head head = {};
+  response_head head = {};
   std::vector<std::pair<duration, std::string>> body = {};
   bool whole = true;   // the body comes to its end; else the connection breaks
   bool hangs = false;  // … or nothing more comes
@@ -276,7 +276,7 @@ void simulated_relay::serve(reply_plan& planned, const outgoing& request, std::s
   const std::string text = fmt::format("{} #{}", seen.id, number);
   planned.head.status = 200;
   if (request.streamed && !random_.percent(10)) {
-    planned.head.content_type = "text/event-stream";
+    planned.head.fields.add("Content-Type", "text/event-stream");
     const auto event = [&](std::string_view delta, std::string_view finish) {
       return fmt::format(
           R"(data: {{"id":"c","object":"chat.completion.chunk","created":1,"model":"{}","choices":[{{"index":0,"delta":{},"finish_reason":{}}}]}})"
@@ -300,7 +300,7 @@ void simulated_relay::serve(reply_plan& planned, const outgoing& request, std::s
     planned.body.emplace_back(gap(), "data: [DONE]\n\n");
     return;
   }
-  planned.head.content_type = "application/json";
+  planned.head.fields.add("Content-Type", "application/json");
   std::string whole = fmt::format(
       R"({{"id":"c","object":"chat.completion","created":1,"model":"{}","choices":[{{"index":0,"message":{{"role":"assistant","content":"{}"}},"finish_reason":"stop"}}],"usage":{}}})",
       model, text, usage);
@@ -313,8 +313,8 @@ simulated_relay::reply_plan simulated_relay::plan(const outgoing& request, std::
                                                   weather now) {
   reply_plan planned;
   planned.before_head = random_.span(0ms, character_.longest_head);
-  planned.head.request_id = fmt::format("req_{}", number);
-  planned.head.content_type = "application/json";
+  planned.head.fields.add("X-Request-Id", fmt::format("req_{}", number));
+  planned.head.fields.add("Content-Type", "application/json");
   const auto refuse = [&](int status, std::string_view code) {
     planned.head.status = status;
     planned.body = {{random_.span(0ms, 100ms),
@@ -330,9 +330,9 @@ simulated_relay::reply_plan simulated_relay::plan(const outgoing& request, std::
     case weather::refusing:
       refuse(429, "rate_limit_exceeded");
       if (random_.percent(40)) {
-        planned.head.hints["retry-after"] = fmt::format("{}", random_.between(1, 20));
+        planned.head.fields.add("retry-after", fmt::format("{}", random_.between(1, 20)));
       } else if (random_.percent(20)) {
-        planned.head.hints["retry-after-ms"] = fmt::format("{}", random_.between(1, 3000));
+        planned.head.fields.add("retry-after-ms", fmt::format("{}", random_.between(1, 3000)));
       }
       return planned;
     case weather::failing: {
@@ -345,7 +345,7 @@ simulated_relay::reply_plan simulated_relay::plan(const outgoing& request, std::
       return planned;
     case weather::webpage:
       planned.head.status = random_.percent(50) ? 200 : 502;
-      planned.head.content_type = "text/html";
+      planned.head.fields.add("Content-Type", "text/html");
       planned.body = {{duration{}, "<html><body>busy</body></html>"}};
       return planned;
     case weather::stalling:
@@ -363,7 +363,7 @@ simulated_relay::reply_plan simulated_relay::plan(const outgoing& request, std::
       if (random_.percent(30)) {
         planned.with_head = false;
       } else if (random_.percent(30)) {  // an error inside of a 200
-        planned.head.content_type = "application/json";
+        planned.head.fields.add("Content-Type", "application/json");
         planned.body = {{duration{}, R"({"error":{"message":"upstream","code":"upstream"}})"}};
       } else {
         planned.body.resize(random_.below(planned.body.size()));

@@ -29,7 +29,7 @@ struct exchange_plan {
   duration on_the_way{};   ///< from sent to being counted by the relay
   duration before_head = std::chrono::milliseconds{300};  ///< from sent
   bool with_head = true;
-  openai::response_head head = {};
+  response_head head = {};
   std::vector<std::pair<duration, std::string>> body =
       {};  ///< pieces, each so long after the one before
   exchange_end::how end = exchange_end::how::complete;
@@ -133,7 +133,7 @@ class fake_client final : public http_client {
     handler.on_head(planned.head);
     for (const auto& [delay, piece] : planned.body) {
       if (!co_await pass(delay, here)) co_return false;
-      if (handler.on_body(piece) == openai::reply_reader::need::nothing) co_return true;
+      if (handler.on_body(piece) == body_need::nothing) co_return true;
     }
     co_return true;
   }
@@ -162,8 +162,8 @@ inline exchange_plan completion_plan(std::string_view text = "hello",
   exchange_plan planned;
   planned.before_head = head;
   planned.head.status = 200;
-  planned.head.content_type = "application/json";
-  planned.head.request_id = "req_fake";
+  planned.head.fields.add("Content-Type", "application/json");
+  planned.head.fields.add("X-Request-Id", "req_fake");
   planned.body = {
       {duration{},
        R"({"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,)"
@@ -177,11 +177,11 @@ inline exchange_plan completion_plan(std::string_view text = "hello",
 /// A refusal with an OpenAI error object.
 inline exchange_plan refusal_plan(int status, std::string_view message = "no",
                                   std::string_view code = "",
-                                  std::map<std::string, std::string, std::less<>> hints = {}) {
+                                  const std::map<std::string, std::string>& hints = {}) {
   exchange_plan planned;
   planned.head.status = status;
-  planned.head.content_type = "application/json";
-  planned.head.hints = std::move(hints);
+  planned.head.fields.add("Content-Type", "application/json");
+  for (const auto& [name, value] : hints) planned.head.fields.add(name, value);
   planned.body = {{duration{}, R"({"error":{"message":")" + std::string(message) +
                                    R"(","type":"error","code":")" + std::string(code) + R"("}})"}};
   return planned;
