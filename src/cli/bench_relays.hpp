@@ -6,7 +6,6 @@
 #include <memory>
 #include <string>
 #include <vector>
-#include "cli/log_observer.hpp"
 
 #include "cli/settings/bench_settings.hpp"
 #include "http/http_client.hpp"
@@ -55,7 +54,6 @@ class bench_relays {
   clock& time_;
   const pace_options& pace_;
   const bench_settings& chosen_;
-  log_observer log_;
   std::deque<parts> all_;
 };
 

@@ -17,19 +17,24 @@ spdlog::level::level_enum level_of(severity level) {
   return spdlog::level::warn;
 }
 
+class observer_of_all final : public observer {
+ public:
+  void on_notice(const notice& said) override {
+    const auto level = level_of(said.level);
+    if (said.run.empty()) {
+      spdlog::log(level, "{}", said.text);
+    } else {
+      spdlog::log(level, "{}: {}", said.run, said.text);
+    }
+  }
+  bool wants(severity level) const override { return spdlog::should_log(level_of(level)); }
+};
+
 }  // namespace
 
-void log_observer::on_notice(const notice& said) {
-  const auto level = level_of(said.level);
-  if (said.run.empty()) {
-    spdlog::log(level, "{}", said.text);
-  } else {
-    spdlog::log(level, "{}: {}", said.run, said.text);
-  }
-}
-
-bool log_observer::wants(severity level) const {
-  return spdlog::should_log(level_of(level));
+observer& log_observer() {
+  static observer_of_all one;
+  return one;
 }
 
 }  // namespace sluice::cli

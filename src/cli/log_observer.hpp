@@ -4,12 +4,8 @@
 
 namespace sluice::cli {
 
-/// Writes what an engine has to say to the program's log, with the name of the run that speaks,
-/// where it has one.
-class log_observer final : public observer {
- public:
-  void on_notice(const notice& said) override;
-  bool wants(severity level) const override;
-};
+/// Writes what it hears to the program's log, with the name of the run that speaks, where it has
+/// one. From any thread.
+observer& log_observer();
 
 }  // namespace sluice::cli

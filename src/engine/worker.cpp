@@ -103,17 +103,10 @@ boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit 
   const attempt_record record{request_.job, request_.custom_id, request_.attempts + sent_ + 1,
                               request_.most};
   bool may_go = true;
-  try {
-    run_.sink.attempt_started(record);
-    if (run_.sink.must_be_recorded()) may_go = co_await run_.writer.recorded();
-    may_go = may_go && !run_.stopping();
-    if (!may_go) run_.sink.attempt_ended(record, attempt_end::unsent);
-  } catch (...) {
-    tried.leave();
-    throw;
-  }
-  if (!may_go) {
-    tried.leave();
+  run_.sink.attempt_started(record);
+  if (run_.sink.must_be_recorded()) may_go = co_await run_.writer.recorded();
+  if (!may_go || run_.stopping()) {
+    run_.sink.attempt_ended(record, attempt_end::unsent);
     failure called_off;
     called_off.code = errc::connection_failed;
     called_off.kind = failure_class::unreachable;

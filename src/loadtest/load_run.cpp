@@ -1,7 +1,6 @@
 #include "loadtest/load_run.hpp"
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
@@ -230,7 +229,7 @@ asio::awaitable<void> load_run::send(std::size_t place, request asked, time_poin
       if (watching.record != nullptr) watching.record->add_gap(gap);
     }
   } else {
-    note_failure(asked, told.error(), tried.end(), seen);
+    note_failure(of, asked, told.error(), tried.end(), seen);
   }
   tried.leave();
   if (!told && aborted_) co_return;
@@ -259,12 +258,15 @@ void load_run::note_reply(std::size_t place, const request& asked, const reply& 
   refusals_in_row_[place] = 0;
 }
 
-void load_run::note_failure(const request& asked, const failure& why, const exchange_end& end,
-                            measurement& seen) {
+void load_run::note_failure(const target& of, const request& asked, const failure& why,
+                            const exchange_end& end, measurement& seen) {
   seen.error = error_name(why);
   seen.message = why.message;
   seen.request_id = why.request_id;
-  spdlog::debug("request {}: {}: {}", seen.id, seen.error, why.message);
+  if (of.seen_by != nullptr && of.seen_by->wants(severity::debug)) {
+    const auto sentence = fmt::format("request {}: {}: {}", seen.id, seen.error, why.message);
+    of.seen_by->on_notice({severity::debug, of.member.name, sentence});
+  }
   if (keeps_reservation(end_without_result(end, why))) {
     money_.settle(asked, std::nullopt);
   } else {

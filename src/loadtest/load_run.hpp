@@ -76,8 +76,8 @@ class load_run {
                                     time_point ready, start_gate::permit turn);
   void note_reply(std::size_t place, const request& asked, const reply& told, attempt& tried,
                   measurement& seen);
-  void note_failure(const request& asked, const failure& why, const exchange_end& end,
-                    measurement& seen);
+  void note_failure(const target& of, const request& asked, const failure& why,
+                    const exchange_end& end, measurement& seen);
   void react(std::size_t place, const failure& why, time_point started);
   void leave(target& of, const target_health::stop& why);
   void close_gates();

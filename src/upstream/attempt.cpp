@@ -28,12 +28,9 @@ attempt::attempt(clock& time, const way& to, start_gate::permit turn,
 }
 
 boost::asio::awaitable<attempt_outcome> attempt::send(http_client::outgoing request) {
-  try {
-    end_ = co_await to_.client.exchange(request, *this);
-  } catch (...) {
-    to_.gate.leave(turn_, false);
-    throw;
-  }
+  may_have_sent_ = true;
+  end_ = co_await to_.client.exchange(request, *this);
+  may_have_sent_ = false;
   seen_.ended = end_.end == exchange_end::how::complete ? came() : time_.now();
   co_return outcome_of(end_, reader_);
 }

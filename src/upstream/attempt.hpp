@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "http/exchange.hpp"
 #include "http/http_client.hpp"
@@ -63,9 +64,9 @@ class attempt final : public response_handler {
           openai::reply_reader::expectation expected, attempt_observer* observer = nullptr);
   attempt(const attempt&) = delete;
   attempt& operator=(const attempt&) = delete;
+  ~attempt() override { leave(); }
 
-  /// Sends the request and reads what comes; call once. Where that throws, the place at the gate is
-  /// left.
+  /// Sends the request and reads what comes; call once.
   boost::asio::awaitable<attempt_outcome> send(http_client::outgoing request);
   /// How the exchange ended; before send(): nothing was sent.
   const exchange_end& end() const noexcept { return end_; }
@@ -78,8 +79,11 @@ class attempt final : public response_handler {
 
   /// Its actual token count; corrects the reservation.
   void used(std::uint64_t tokens) { to_.gate.used(turn_, tokens); }
-  /// Gives up its place at the gate, and its slot where nothing was sent; call once.
-  void leave() { to_.gate.leave(turn_, !end_.sent_any); }
+  /// Gives up its place at the gate, and its slot where nothing was sent; at the end of the
+  /// attempt's life at the latest.
+  void leave() {
+    if (!std::exchange(left_, true)) to_.gate.leave(turn_, !may_have_sent_ && !end_.sent_any);
+  }
   /// Makes what came fit to be kept and shown: names the address where what answers there is not
   /// this API, and redacts the relay's keys.
   void redact(attempt_outcome& told) const;
@@ -101,6 +105,8 @@ class attempt final : public response_handler {
   std::optional<time_point> arrived_;
   moments seen_;
   exchange_end end_;
+  bool may_have_sent_ = false;  // the exchange ended by an exception
+  bool left_ = false;           // its place at the gate
 };
 
 }  // namespace sluice

@@ -1,7 +1,6 @@
 #include "upstream/relay_inquiry.hpp"
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <utility>
@@ -44,8 +43,9 @@ std::string said(const relay_answer& answer) {
   return fmt::format("{}{}", answer.status, success ? ", with nothing of use in it" : page);
 }
 
-relay_inquiry::relay_inquiry(http_client& client, const relay_options& relay)
+relay_inquiry::relay_inquiry(http_client& client, const relay_options& relay, observer* seen_by)
     : client_(client),
+      observer_(seen_by),
       url_(base_url::parse(relay.base_url)),
       hidden_(relay),
       most_bytes_(std::min(largest_answer, relay.max_response_bytes)) {}
@@ -73,9 +73,13 @@ boost::asio::awaitable<relay_answer> relay_inquiry::get(std::string path) {
   hidden_.blot_out(answer.location);
   hidden_.blot_out(answer.body);
   hidden_.blot_out(answer.trouble);
-  spdlog::debug("GET {}: {}", answer.url,
-                answer.succeeded() ? fmt::format("{}, {} bytes", answer.status, answer.body.size())
-                                   : said(answer));
+  if (observer_ != nullptr && observer_->wants(severity::debug)) {
+    const auto sentence = fmt::format(
+        "GET {}: {}", answer.url,
+        answer.succeeded() ? fmt::format("{}, {} bytes", answer.status, answer.body.size())
+                           : said(answer));
+    observer_->on_notice({severity::debug, {}, sentence});
+  }
   co_return answer;
 }
 

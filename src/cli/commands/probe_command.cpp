@@ -66,8 +66,8 @@ class probing {
           const probe::claim& sold, const probe::plan& planned, usd budget, std::uint64_t seed)
       : time_(loop),
         client_(make_http_client(loop, time_, member.relay)),
-        inquiry_(*client_, member.relay),
-        runner_(loop, options, &log_),
+        inquiry_(*client_, member.relay, &log_observer()),
+        runner_(loop, options, &log_observer()),
         session_(sold, planned, budget, fmt::format("probe {}", seed)) {}
 
   asio::awaitable<run_outcome> run() {
@@ -134,7 +134,6 @@ class probing {
   steady_clock time_;
   std::unique_ptr<http_client> client_;
   relay_inquiry inquiry_;
-  log_observer log_;
   engine runner_;
   probe::session session_;
   books books_;

@@ -327,8 +327,7 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
   chosen.engine.pace.files_of_jobs = paths.size() * files_of_a_job;
   // One thread runs the loop; others only post to it.
   asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
-  log_observer log;
-  engine runner(loop, chosen.engine, &log);
+  engine runner(loop, chosen.engine, &log_observer());
   // The relay gets the key; one that the user has named is named again where it does not answer.
   if (!chosen.config_file.empty() && asks_for_prices(chosen)) shown.show_heading();
   const auto prices = load_prices(chosen);
