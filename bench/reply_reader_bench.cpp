@@ -30,7 +30,7 @@ void streamed_reply(benchmark::State& state) {
 
   for (auto _ : state) {
     reply_reader reader({});
-    sluice::openai::response_head head;
+    sluice::openai::reply_head head;
     head.status = 200;
     reader.head(std::move(head), 0);
     for (std::size_t at = 0; at < stream.size(); at += read) {
@@ -56,7 +56,7 @@ void whole_reply(benchmark::State& state) {
       R"(","refusal":null},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":200,"completion_tokens":800,"total_tokens":1000}})";
   for (auto _ : state) {
     reply_reader reader({});
-    sluice::openai::response_head head;
+    sluice::openai::reply_head head;
     head.status = 200;
     reader.head(std::move(head), 0);
     reader.body(body);

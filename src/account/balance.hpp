@@ -7,6 +7,7 @@
 #include "sluice/clock.hpp"
 #include "sluice/config.hpp"
 #include "sluice/money.hpp"
+#include "sluice/observer.hpp"
 
 namespace sluice {
 
@@ -16,6 +17,7 @@ namespace sluice {
 /// to the debug log. Belongs to the event loop's thread; all three outlive it.
 boost::asio::awaitable<std::optional<usd>> ask_balance(http_client& client,
                                                        const relay_options& relay,
-                                                       const clock& time);
+                                                       const clock& time,
+                                                       observer* seen_by = nullptr);
 
 }  // namespace sluice

@@ -10,8 +10,8 @@
 namespace sluice {
 
 boost::asio::awaitable<pricing_answer> ask_pricing(http_client& client, const relay_options& relay,
-                                                   std::string group) {
-  relay_inquiry inquiry(client, relay);
+                                                   std::string group, observer* seen_by) {
+  relay_inquiry inquiry(client, relay, seen_by);
   const std::string path = "/api/pricing";
   const std::string status_path = "/api/status";
   pricing_answer answer;

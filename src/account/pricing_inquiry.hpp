@@ -7,6 +7,7 @@
 #include "http/http_client.hpp"
 #include "money/relay_pricing.hpp"
 #include "sluice/config.hpp"
+#include "sluice/observer.hpp"
 
 namespace sluice {
 
@@ -19,6 +20,6 @@ struct pricing_answer {
 /// Asks a relay for what it charges the keys of a group: GET /api/pricing, and /api/status for how
 /// much of its quota it sells for a dollar. Belongs to the event loop's thread; both outlive it.
 boost::asio::awaitable<pricing_answer> ask_pricing(http_client& client, const relay_options& relay,
-                                                   std::string group);
+                                                   std::string group, observer* seen_by = nullptr);
 
 }  // namespace sluice

@@ -1,16 +1,72 @@
 #include "async/wait_queue.hpp"
 
-#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <boost/asio/use_awaitable.hpp>
+
+#include "async/parking.hpp"
 
 namespace sluice {
 
+// Of one waiter, in the frame of its coroutine.
+class wait_queue::place {
+ public:
+  place(wait_queue& in, parking& waiter, bool first)
+      : in_(&in),
+        waiter_(waiter),
+        at_(in.line_.insert(first ? in.line_.begin() : in.line_.end(), this)) {}
+  place(const place&) = delete;
+  place& operator=(const place&) = delete;
+  ~place() {
+    if (in_ == nullptr) return;
+    wait_queue& left = *in_;
+    (woken_ ? left.woken_ : left.line_).erase(at_);
+    if (hands_on_) left.wake_one();
+  }
+
+  void wake(bool handed_on) {
+    in_->woken_.splice(in_->woken_.end(), in_->line_, at_);
+    woken_ = true;
+    hands_on_ = handed_on;
+    waiter_.wake();
+  }
+  /// The waiter goes on: the wake-up is its own.
+  void take() noexcept { hands_on_ = false; }
+  void forget_line() noexcept { in_ = nullptr; }
+
+ private:
+  wait_queue* in_;  // null once that is gone
+  parking& waiter_;
+  std::list<place*>::iterator at_;
+  bool woken_ = false;
+  bool hands_on_ = false;  // the wake-up, should the waiter not go on
+};
+
+wait_queue::~wait_queue() {
+  for (place* each : line_) each->forget_line();
+  for (place* each : woken_) each->forget_line();
+}
+
 boost::asio::awaitable<void> wait_queue::wait(bool first) {
-  parking parked(co_await boost::asio::this_coro::executor, parking::time_point::max());
-  line_.insert(first ? line_.begin() : line_.end(), &parked);
-  boost::system::error_code woken;
-  co_await parked.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, woken));
+  parking waiter(co_await boost::asio::this_coro::executor);
+  place here(*this, waiter, first);
+  co_await waiter.wait();
+  here.take();
+}
+
+boost::asio::awaitable<void> wait_queue::wait_in_both(wait_queue& one, wait_queue& other) {
+  parking waiter(co_await boost::asio::this_coro::executor);
+  place here(one, waiter, false);
+  place there(other, waiter, false);
+  co_await waiter.wait();
+  here.take();
+  there.take();
+}
+
+void wait_queue::wake_one() {
+  if (!line_.empty()) line_.front()->wake(true);
+}
+
+void wait_queue::wake_all() {
+  while (!line_.empty()) line_.front()->wake(false);
 }
 
 }  // namespace sluice

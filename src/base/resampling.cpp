@@ -79,7 +79,8 @@ std::vector<double> resampling::means(const std::vector<double>& series, unsigne
   std::vector<double> drawn;
   if (series.empty()) return drawn;
   const std::size_t n = series.size();
-  const auto length = std::max<std::size_t>(1, std::lround(std::cbrt(static_cast<double>(n))));
+  const auto rounded = static_cast<std::size_t>(std::lround(std::cbrt(static_cast<double>(n))));
+  const std::size_t length = std::max<std::size_t>(1, rounded);
   std::vector<double> up_to(n + 1, 0);
   std::partial_sum(series.begin(), series.end(), up_to.begin() + 1);
   const double mean = up_to[n] / static_cast<double>(n);

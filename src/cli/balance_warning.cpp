@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "account/balance.hpp"
+#include "cli/log_observer.hpp"
 #include "cli/lone_client.hpp"
 #include "jobs/job_reader.hpp"
 #include "tokens/token_count.hpp"
@@ -48,7 +49,7 @@ usd estimate_prompts_of(const job_set::job_summary& job, std::size_t most_bytes,
 
 asio::awaitable<void> ask(http_client& client, const clock& time, const relay_options& relay,
                           std::optional<usd>& balance) {
-  balance = co_await ask_balance(client, relay, time);
+  balance = co_await ask_balance(client, relay, time, &log_observer());
 }
 
 std::optional<usd> balance_of(const relay_member& member) {

@@ -1,4 +1,5 @@
 #include "cli/bench_relays.hpp"
+#include "cli/log_observer.hpp"
 
 #include <fmt/format.h>
 #include <sys/resource.h>
@@ -67,7 +68,7 @@ bench_relays::bench_relays(boost::asio::io_context& loop, clock& time, const con
                            std::uint64_t seed)
     : loop_(loop), time_(time), pace_(options.pace), chosen_(chosen) {
   check_connections(chosen, members.size());
-  window_opener windows(pace_);
+  window_opener windows(pace_, &log_observer());
   std::set<std::string> names;
   for (const auto& member : members) {
     const std::string name = window_name(member.relay);
@@ -88,6 +89,7 @@ bench_relays::bench_relays(boost::asio::io_context& loop, clock& time, const con
     one.supply = make_supply(options.job, chosen, seed);
     one.measured =
         std::make_unique<bench::target>(member, cap, *one.client, *one.gate, *one.supply);
+    one.measured->seen_by = &log_observer();
     one.measured->capped = cap != 0 || pace_.tokens_per_minute != 0;
   }
 }

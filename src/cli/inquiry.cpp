@@ -6,6 +6,7 @@
 #include <deque>
 #include <utility>
 
+#include "cli/log_observer.hpp"
 #include "cli/lone_client.hpp"
 #include "cli/settings/relay_setup.hpp"
 #include "cli/settings/suggestion.hpp"
@@ -63,7 +64,7 @@ namespace {
 
 asio::awaitable<void> put_to(http_client& client, const clock& time, const relay_member& member,
                              const question& put, relay_told& told) {
-  relay_inquiry relay(client, member.relay);
+  relay_inquiry relay(client, member.relay, &log_observer());
   co_await put(relay, time, member, told);
 }
 

@@ -1,22 +1,21 @@
 #include "sluice/engine.hpp"
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <map>
+#include <cassert>
 #include <random>
 #include <thread>
 #include <utility>
 
 #include "async/steady_clock.hpp"
 #include "engine/run_context.hpp"
-#include "upstream/limit_store.hpp"
-#include "upstream/relay_window.hpp"
+#include "upstream/relays.hpp"
 
 namespace sluice {
 namespace {
@@ -58,16 +57,25 @@ class reader_thread {
   std::jthread thread_;
 };
 
-// Makes a run the one that stop() and now() speak of, while in scope.
-class current_run {
+// A run is known to its engine, and to its handle, while in scope.
+class under_way {
  public:
-  current_run(run_context*& place, run_context& run) : place_(place) { place_ = &run; }
-  current_run(const current_run&) = delete;
-  current_run& operator=(const current_run&) = delete;
-  ~current_run() { place_ = nullptr; }
+  under_way(std::vector<run_context*>& all, run_context*& place, run_context& run)
+      : all_(all), place_(place), run_(run) {
+    all_.push_back(&run_);
+    place_ = &run_;
+  }
+  under_way(const under_way&) = delete;
+  under_way& operator=(const under_way&) = delete;
+  ~under_way() {
+    std::erase(all_, &run_);
+    place_ = nullptr;
+  }
 
  private:
+  std::vector<run_context*>& all_;
   run_context*& place_;
+  run_context& run_;
 };
 
 // Every attempt in flight holds a connection, and the jobs and their results need files, too.
@@ -75,7 +83,7 @@ void check_open_files(const pace_options& pace) {
   rlimit files{};
   if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) return;
   const std::size_t needed =
-      std::max(pace.concurrency, 1U) + run_context::other_files + pace.files_of_jobs;
+      std::max(pace.concurrency, 1U) + upstream::relays::other_files + pace.files_of_jobs;
   if (needed <= files.rlim_cur) return;
   throw fatal_error(
       fatal_error::kind::cannot_start,
@@ -84,152 +92,162 @@ void check_open_files(const pace_options& pace) {
                   pace.concurrency, needed, files.rlim_cur));
 }
 
-// The relays' lanes, and the windows that they count in: those of one origin and key share theirs,
-// and keep the lower of two limits.
-struct gate_plan {
-  explicit gate_plan(const config& options) {
-    std::map<std::string, std::size_t> known;
-    for (const auto& member : options.relays()) {
-      const unsigned rpm = member.requests_per_minute.value_or(options.pace.requests_per_minute);
-      const auto [place, fresh] = known.try_emplace(window_name(member.relay), windows.size());
-      lanes.push_back({place->second, member.weight});
-      if (fresh) {
-        windows.push_back({rpm, options.pace.window_margin, options.pace.pace,
-                           options.pace.tokens_per_minute, nullptr});
-        names.push_back(place->first);
-      } else if (auto& shared = windows[place->second].per_minute; rpm != 0) {
-        shared = shared == 0 ? rpm : std::min(shared, rpm);
-      }
-    }
-  }
-
-  // Has the windows live where other processes find them.
-  std::vector<std::unique_ptr<limit_store>> share(const pace_options& pace) {
-    std::vector<std::unique_ptr<limit_store>> stores;
-    window_opener opener(pace);
-    for (std::size_t i = 0; i < windows.size(); ++i) {
-      stores.push_back(opener.open(names[i]));
-      windows[i].store = stores.back().get();
-    }
-    return stores;
-  }
-
-  std::vector<rate_limiter::options> windows;
-  std::vector<std::string> names;  // of their files
-  std::vector<start_gate::lane_options> lanes;
-};
-
 }  // namespace
 
 struct engine::parts {
-  parts(boost::asio::io_context& context, const config& chosen)
-      : parts(context, chosen, std::make_unique<steady_clock>(context), nullptr, {}) {}
   parts(boost::asio::io_context& context, const config& chosen, std::unique_ptr<clock> own_clock,
-        clock* given_clock, std::vector<http_client*> given_clients)
-      : loop(context),
-        options(with_seed(chosen)),
-        relays(options.relays()),
+        clock* given_clock, const std::vector<http_client*>& clients, observer* seen_by)
+      : options(with_seed(chosen)),
         owned_clock(std::move(own_clock)),
         time(given_clock != nullptr ? *given_clock : *owned_clock),
-        clients(std::move(given_clients)),
-        plan(options),
-        stores(plan.share(options.pace)),
-        gate(time, plan.windows, plan.lanes, options.pace.concurrency) {
-    if (!clients.empty()) return;
-    std::vector<const relay_options*> all;
-    for (const auto& member : relays) all.push_back(&member.relay);
-    const auto memory = make_reply_memory(all);
-    for (const auto& member : relays) {
-      owned_clients.push_back(
-          make_http_client(context, time, member.relay, name_lookup::system_resolver, memory));
-      clients.push_back(owned_clients.back().get());
-    }
-  }
+        hears(seen_by),
+        relays(context, time, options.relays(), options.pace, clients, seen_by) {}
 
-  boost::asio::io_context& loop;
   const config options;
-  const std::vector<relay_member> relays;
   std::unique_ptr<clock> owned_clock;
   clock& time;
-  std::vector<std::unique_ptr<http_client>> owned_clients;
-  std::vector<http_client*> clients;
-  gate_plan plan;
-  std::vector<std::unique_ptr<limit_store>> stores;
-  start_gate gate;
-  run_context* current = nullptr;
+  observer* hears;
+  upstream::relays relays;
+  std::vector<run_context*> runs;  // under way
+  std::uint64_t begun = 0;         // runs, so far
 };
 
-engine::engine(boost::asio::io_context& loop, const config& options) {
+engine::engine(boost::asio::io_context& loop, const config& options, observer* seen_by) {
   options.check();
   check_open_files(options.pace);
-  parts_ = std::make_unique<parts>(loop, options);
+  parts_ = std::make_unique<parts>(loop, options, std::make_unique<steady_clock>(loop), nullptr,
+                                   std::vector<http_client*>{}, seen_by);
 }
 
 engine::engine(boost::asio::io_context& loop, const config& options, clock& time,
-               std::vector<http_client*> clients) {
+               const std::vector<http_client*>& clients, observer* seen_by) {
   options.check();
-  parts_ = std::make_unique<parts>(loop, options, nullptr, &time, std::move(clients));
+  parts_ = std::make_unique<parts>(loop, options, nullptr, &time, clients, seen_by);
 }
 
 engine::~engine() = default;
 
 boost::asio::awaitable<run_outcome> engine::run(request_source& source, result_sink& sink) {
-  const auto loop = co_await boost::asio::this_coro::executor;
-  run_context shared(loop, parts_->options, parts_->time, parts_->relays, parts_->clients,
-                     parts_->gate, source, sink);
-  const current_run here(parts_->current, shared);
-  parts_->gate.open();
-  {
-    const reader_thread reader(shared, loop);
-    shared.start_workers();
-    co_await shared.all_done.wait();
-  }
-  co_await shared.disk_is_idle();
-  // The reader and the last result may have left something in the event loop.
-  co_await boost::asio::post(loop, boost::asio::use_awaitable);
-  parts_->gate.close();
-  shared.abort_relays();  // idle connections and what still drains
-  if (shared.fault) std::rethrow_exception(shared.fault);
-  sink.flush();
-  co_return shared.stopping() ? shared.outcome : shared.deferred_outcome;
+  engine_run one(*this, source, sink);
+  co_return co_await one.work();
 }
 
 void engine::stop() {
-  if (parts_->current != nullptr) parts_->current->stop(stop_reason::interrupted, {});
+  for (run_context* each : std::vector<run_context*>(parts_->runs)) {
+    each->stop(stop_reason::interrupted, {});
+  }
 }
 
 void engine::abort() {
   stop();
-  for (http_client* client : parts_->clients) client->abort();
+  for (run_context* each : parts_->runs) each->abort();
 }
 
-run_status engine::now() const {
-  const auto gate = parts_->gate.now();
+namespace {
+
+run_status status_of(const start_gate::status& gate, const upstream::relays& relays) {
   run_status told;
   told.in_flight = gate.in_flight;
   told.waiting = gate.waiting;
-  told.queued = parts_->current != nullptr ? parts_->current->queue.waiting() : 0;
   told.started_last_minute = gate.started_last_minute;
   told.most_in_a_minute = gate.most_in_a_minute;
   told.next_start = gate.next_start;
-  told.full = gate.full && (gate.waiting > 0 || told.queued > 0);
-  told.slowed = std::exchange(told.full, told.full && !gate.lanes_full) && gate.lanes_full;
-  told.one_at_a_time = parts_->current != nullptr && parts_->current->in_trouble();
-  told.faulted = parts_->current != nullptr && parts_->current->fault != nullptr;
+  told.full = gate.full;
+  told.one_at_a_time = relays.in_trouble();
+  return told;
+}
+
+// Whether anything waits for a place is known once the queues are counted.
+void finish_status(run_status& told, bool lanes_full) {
+  told.full = told.full && (told.waiting > 0 || told.queued > 0);
+  told.slowed = std::exchange(told.full, told.full && !lanes_full) && lanes_full;
+}
+
+}  // namespace
+
+run_status engine::now() const {
+  const auto gate = parts_->relays.gate().now();
+  run_status told = status_of(gate, parts_->relays);
+  told.one_at_a_time = told.one_at_a_time && !parts_->runs.empty();
+  for (const run_context* each : parts_->runs) {
+    told.queued += each->queue.waiting();
+    told.faulted = told.faulted || each->fault != nullptr;
+  }
+  finish_status(told, gate.lanes_full);
   return told;
 }
 
 unsigned engine::requests_per_minute() const noexcept {
-  unsigned sum = 0;
-  for (const auto& window : parts_->plan.windows) {
-    if (window.per_minute == 0) return 0;
-    sum += window.per_minute;
-  }
-  return sum;
+  return parts_->relays.requests_per_minute();
 }
 
 clock& engine::time() noexcept {
   return parts_->time;
+}
+
+struct engine_run::parts {
+  parts(engine::parts& over, request_source& requests, result_sink& results, std::string called)
+      : shared(over), source(requests), sink(results), name(std::move(called)) {}
+
+  engine::parts& shared;
+  request_source& source;
+  result_sink& sink;
+  const std::string name;
+  run_context* current = nullptr;  // while it is under way
+  run_status last;                 // once it is over
+  bool stopped = false;            // before it began
+};
+
+engine_run::engine_run(engine& over, request_source& source, result_sink& sink, std::string name)
+    : parts_(std::make_unique<parts>(*over.parts_, source, sink, std::move(name))) {}
+
+engine_run::~engine_run() {
+  assert(parts_->current == nullptr);  // work() has ended
+}
+
+boost::asio::awaitable<run_outcome> engine_run::work() {
+  const auto loop = co_await boost::asio::this_coro::executor;
+  // A cancelled wait would leave the workers behind; stop() and abort() end a run.
+  co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
+  engine::parts& over = parts_->shared;
+  run_context run(loop, over.options, over.time, over.relays, parts_->source, parts_->sink,
+                  parts_->name, over.begun++, over.hears);
+  const under_way here(over.runs, parts_->current, run);
+  if (parts_->stopped) run.stop(stop_reason::interrupted, {});
+  {
+    const reader_thread reader(run, loop);
+    run.workers.start();
+    co_await run.workers.wait_until_gone();
+  }
+  co_await run.writer.idle();
+  // The reader and the last result may have left something in the event loop.
+  co_await boost::asio::post(loop, boost::asio::use_awaitable);
+  parts_->last = now();
+  if (run.fault) std::rethrow_exception(run.fault);
+  parts_->sink.flush();
+  co_return run.stopping() ? run.outcome : run.deferred_outcome;
+}
+
+void engine_run::stop() {
+  parts_->stopped = true;
+  if (parts_->current != nullptr) parts_->current->stop(stop_reason::interrupted, {});
+}
+
+void engine_run::abort() {
+  stop();
+  if (parts_->current != nullptr) parts_->current->abort();
+}
+
+run_status engine_run::now() const {
+  if (parts_->current == nullptr) return parts_->last;
+  run_context& run = *parts_->current;
+  auto& gate = parts_->shared.relays.gate();
+  const auto turns = gate.now(run.turns);
+  run_status told = status_of(turns, parts_->shared.relays);
+  told.queued = run.queue.waiting();
+  told.faulted = run.fault != nullptr;
+  finish_status(told, turns.lanes_full);
+  return told;
 }
 
 }  // namespace sluice

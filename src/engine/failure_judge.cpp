@@ -15,10 +15,13 @@ bool failure_judge::has_succeeded(std::size_t job) const {
   return succeeded_.contains(job) || source_.had_success(job, {});
 }
 
-void failure_judge::succeeded(std::size_t job, std::size_t relay, time_point started) {
+void failure_judge::succeeded(std::size_t job) {
   succeeded_.insert(job);
+  if (!evidence_.empty()) settle({rule::job, job}, fate::own);
+}
+
+void failure_judge::relay_served(std::size_t relay, time_point started) {
   if (evidence_.empty()) return;
-  settle({rule::job, job}, fate::own);
   const row refused{rule::relay, relay};
   const auto found = evidence_.find(refused);
   if (found != evidence_.end() && started >= found->second.since) settle(refused, fate::own);

@@ -57,14 +57,16 @@ class failure_judge {
   failure_judge(boost::asio::any_io_executor loop, request_source& source, job_queue& queue,
                 orders given);
 
-  /// A request of the job has succeeded at the relay, by an attempt that started then: one that was
-  /// on its way when the relay's refusals began says nothing of them.
-  void succeeded(std::size_t job, std::size_t relay, time_point started);
+  /// A request of the job has succeeded.
+  void succeeded(std::size_t job);
+  /// A request, of this run or of another, has succeeded at the relay by an attempt that started
+  /// then: one that was on its way when the relay's refusals began says nothing of them.
+  void relay_served(std::size_t relay, time_point started);
   struct seen {
     row in;               ///< of no rule: the failure is the request's own
     bool enough = false;  ///< the row should be concluded
   };
-  /// A request has failed for good at the relay, which has `served` others in this run, and is
+  /// A request has failed for good at the relay, which has `served` others, and is
   /// `alone`: no other relay could take its requests. `sample`: that it belongs to, 0: none; it
   /// counts as returned where the failure is in a row.
   seen failed(const request& asked, std::size_t relay, bool served, bool alone, const failure& why,

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "upstream/hint_spread.hpp"
+
 namespace sluice {
 
 duration retry_policy::backoff(unsigned failures) {
@@ -12,8 +14,7 @@ duration retry_policy::backoff(unsigned failures) {
 }
 
 duration retry_policy::spread(duration wait) {
-  const duration most = std::clamp<duration>(wait / 10, duration{}, std::chrono::seconds{3});
-  return duration{std::uniform_int_distribution<duration::rep>(0, most.count())(random_)};
+  return upstream::hint_spread(wait, random_);
 }
 
 retry_policy::decision retry_policy::decide(history& past, const failure& why, bool charge,

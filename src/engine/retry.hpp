@@ -23,7 +23,7 @@ class retry_policy {
     unsigned charged = 0;                          ///< failures that used up an attempt
     unsigned refusals = 0;                         ///< 429s, which do not
     unsigned refusals_of_key = 0;                  ///< which do not either
-    std::uint64_t successes_at_first_refusal = 0;  ///< of the whole run
+    std::uint64_t successes_at_first_refusal = 0;  ///< of all requests
     std::string unreadable;  ///< what was wrong with a whole reply that could not be read
   };
   struct decision {
@@ -39,7 +39,7 @@ class retry_policy {
 
   /// What follows on a failed attempt. No request fails for the key: a refusal of it that is not
   /// confirmed is tried again, until the key is good or the run stops. `charge`: the failure counts
-  /// against max_attempts. `successes`: of the run.
+  /// against max_attempts. `successes`: of all requests so far, of whichever run.
   decision decide(history& past, const failure& why, bool charge, std::uint64_t successes);
 
   /// Exponential backoff with full jitter (Brooker, "Exponential Backoff and Jitter", 2015): even

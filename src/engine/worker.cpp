@@ -1,7 +1,6 @@
 #include "engine/worker.hpp"
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cmath>
@@ -9,10 +8,9 @@
 
 #include "base/hash.hpp"
 #include "money/renamed_model.hpp"
-#include "openai/reply_reader.hpp"
+#include "openai/reply_head.hpp"
 #include "tokens/usage_estimate.hpp"
-#include "upstream/attempt_outcome.hpp"
-#include "upstream/secrets.hpp"
+#include "upstream/attempt.hpp"
 
 namespace sluice {
 namespace {
@@ -52,36 +50,16 @@ bool is_retryable(const failure& why) {
 
 }  // namespace
 
-// Follows one exchange: tells the gate of its moments, and has its bytes read.
-struct worker::attempt final : response_handler {
-  attempt(worker& owner, start_gate::permit turn)
-      : owner_(owner),
-        turn_(turn),
-        reader({.target = owner.request_.target,
-                .choices = owner.request_.choices,
-                .streamed = owner.streamed_,
-                .max_body_bytes = owner.run_.relays[turn.lane].options.relay.max_response_bytes,
-                .model = model_at(owner.run_.relays[turn.lane].options, owner.request_)}) {}
-
-  void on_sent() override { owner_.run_.gate.sent(turn_); }
-  void on_head(openai::response_head head) override {
-    owner_.run_.gate.answered(turn_);
-    if (head.status >= 200 && head.status < 300)
-      owner_.run_.answered(turn_, owner_.started_, owner_.streamed_);
-    reader.head(std::move(head), owner_.run_.time.unix_now());
+// The relay serves as soon as it sends a good head, however long the reply takes.
+struct worker::head_watch final : attempt_observer {
+  head_watch(worker& owner, start_gate::permit turn) : owner_(owner), turn_(turn) {}
+  void on_head(const response_head& head) override {
+    if (openai::is_success(head.status))
+      owner_.run_.relays.answered(turn_, owner_.started_, owner_.streamed_);
   }
-  openai::reply_reader::need on_body(std::string_view bytes) override {
-    const auto wanted = reader.body(bytes);
-    if (!owner_.first_content_ && reader.content_began()) {
-      owner_.first_content_ = owner_.run_.time.now();
-    }
-    return wanted;
-  }
-  std::size_t held() const override { return reader.held(); }
 
   worker& owner_;
   start_gate::permit turn_;
-  openai::reply_reader reader;
 };
 
 worker::worker(run_context& shared, request&& taken, unsigned sample)
@@ -97,19 +75,26 @@ void worker::abandon_trial() {
   if (!unstreamed_at_) return;
   run_.relays[*unstreamed_at_].streams.trial_abandoned();
   unstreamed_at_.reset();
+  run_.relays.stream_trial_over();
 }
 
 boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit turn) {
   if (unstreamed_at_ && *unstreamed_at_ != turn.lane) abandon_trial();
   const bool unstreamed = sends_unstreamed(turn.lane);
   streamed_ = request_.streamed && !unstreamed;
-  attempt follower(*this, turn);
-  run_relay& relay = run_.relays[turn.lane];
+  upstream::relay& relay = run_.relays[turn.lane];
+  head_watch watch(*this, turn);
+  attempt tried(run_.time, {relay.client, relay.options.relay, relay.hidden, run_.relays.gate()},
+                turn,
+                {.target = request_.target,
+                 .choices = request_.choices,
+                 .streamed = streamed_,
+                 .model = model_at(relay.options, request_)},
+                &watch);
   relay_ = turn.lane;
-  started_ = run_.time.now();
+  started_ = tried.seen().started;
   started_unix_ = run_.time.unix_now();
   first_content_.reset();
-  exchange_end end;
   std::string own_body = renamed_body(relay.options, request_);
   if (unstreamed) {
     own_body = unstreamed_body(own_body.empty() ? request_.body : own_body, request_.stream_fields);
@@ -117,47 +102,42 @@ boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit 
   const std::string key = idempotency_key(run_.source.identity(request_.job), request_, unstreamed);
   const attempt_record record{request_.job, request_.custom_id, request_.attempts + sent_ + 1,
                               request_.most};
-  try {
-    run_.sink.attempt_started(record);
-    bool recorded = true;
-    if (run_.sink.must_be_recorded()) recorded = co_await run_.recorded();
-    if (!recorded || run_.stopping()) {
-      run_.sink.attempt_ended(record, attempt_end::unsent);
-      run_.gate.leave(turn, true);
-      failure called_off;
-      called_off.code = errc::connection_failed;
-      called_off.kind = failure_class::unreachable;
-      co_return called_off;
-    }
-    const std::string_view body = own_body.empty() ? std::string_view(request_.body) : own_body;
-    end = co_await relay.client.exchange({to_string(request_.target), body, key, streamed_},
-                                         follower);
-  } catch (...) {
-    run_.gate.leave(turn, false);
-    throw;
+  bool may_go = true;
+  run_.sink.attempt_started(record);
+  if (run_.sink.must_be_recorded()) may_go = co_await run_.writer.recorded();
+  if (!may_go || run_.stopping()) {
+    run_.sink.attempt_ended(record, attempt_end::unsent);
+    failure called_off;
+    called_off.code = errc::connection_failed;
+    called_off.kind = failure_class::unreachable;
+    co_return called_off;
   }
-  if (end.sent_any) ++sent_;
-  attempt_outcome told = outcome_of(end, follower.reader);
+  const std::string_view body = own_body.empty() ? std::string_view(request_.body) : own_body;
+  attempt_outcome told = co_await tried.send(
+      {to_string(request_.target), body, key, streamed_, http_client::verb::post, &run_.exchanges});
+  first_content_ = tried.seen().first_piece;
+  if (tried.end().sent_any) ++sent_;
   if (told && !told->usage) told->estimated_usage = estimate_usage(request_, told->body);
   if (told && (told->usage || told->estimated_usage)) {
     const token_usage& used = told->usage ? *told->usage : *told->estimated_usage;
-    run_.gate.used(turn, static_cast<std::uint64_t>(used.total_tokens()));
-    run_.tokens.learn(used, request_.choices);
+    tried.used(static_cast<std::uint64_t>(used.total_tokens()));
+    run_.relays.learn(used, request_.choices);
   }
-  run_.gate.leave(turn, !end.sent_any);
+  tried.leave();
   if (!told) {
-    run_.sink.attempt_ended(record, end_without_result(end, told.error()));
+    run_.sink.attempt_ended(record, end_without_result(tried.end(), told.error()));
     run_.funds_freed();
   }
-  name_address(told, relay.options.relay, request_.target);
-  blot_out(told, relay.hidden);
+  tried.redact(told);
   co_return told;
 }
 
 boost::asio::awaitable<void> worker::serve() {
   start_gate::token_count tokens;
   if (run_.options.pace.tokens_per_minute != 0) {
-    tokens = [this, need = token_estimate::of(request_)] { return run_.tokens.tokens(need); };
+    tokens = [this, need = token_estimate::of(request_)] {
+      return run_.relays.tokens().tokens(need);
+    };
   }
   for (;;) {
     const auto way = run_.way_of(request_, sample_);
@@ -169,13 +149,13 @@ boost::asio::awaitable<void> worker::serve() {
     model_trial_ = way == run_context::way::trial;
     if (!co_await run_.afford(request_)) co_return;
     const auto avoided = unstreamed_at_ ? std::nullopt : failed_at_;
-    const auto turn = co_await run_.gate.enter(avoided, tokens);
+    const auto turn = co_await run_.relays.gate().enter(run_.turns, avoided, tokens);
     if (!turn) {
       run_.sink.unreserve(request_);
       co_return;
     }
     if (!run_.still_may_start(request_, sample_, model_trial_)) {
-      run_.gate.leave(*turn, true);
+      run_.relays.gate().leave(*turn, true);
       run_.sink.unreserve(request_);
       run_.funds_freed();
       if (model_trial_) run_.model_trial_wasted(request_);
@@ -195,9 +175,9 @@ boost::asio::awaitable<void> worker::serve() {
       co_return finish(std::move(told));
     }
     if (backoff > duration{}) {
-      run_.rest();
+      run_.workers.rest();
       co_await run_.backoffs.sleep_until(run_.time.now() + backoff);
-      run_.resume();
+      run_.workers.resume();
     }
   }
 }
@@ -210,7 +190,7 @@ void worker::succeeded() {
     streams.unstreamed_reply_came();
   }
   const bool was_trial = std::exchange(unstreamed_at_, std::nullopt).has_value();
-  if (was_trial && streams.trial_succeeded()) run_.streams_are_off(relay_);
+  if (was_trial && streams.trial_succeeded()) run_.relays.streams_are_off(relay_);
   run_.succeeded(relay_, request_, started_);
 }
 
@@ -219,7 +199,11 @@ void worker::succeeded() {
 bool worker::follow_stream(const failure& why) {
   auto& relay = run_.relays[relay_];
   if (std::exchange(unstreamed_at_, std::nullopt)) {
-    if (relay.streams.trial_failed(why)) unstreamed_at_ = relay_;
+    if (relay.streams.trial_failed(why)) {
+      unstreamed_at_ = relay_;
+    } else {
+      run_.relays.stream_trial_over();
+    }
     return false;
   }
   if (streamed_) {
@@ -232,18 +216,20 @@ bool worker::follow_stream(const failure& why) {
   const duration lasted = run_.time.now() - started_;
   if (request_.target == endpoint::embeddings) return false;  // these cannot stream
   if (const auto cut = relay.streams.unstreamed_attempt_failed(why, lasted)) {
-    run_.advise_streams(relay_, *cut);
+    run_.relays.advise_streams(relay_, *cut);
   }
   return false;
 }
 
 boost::asio::awaitable<worker::next_step> worker::follow(const start_gate::permit& turn,
                                                          failure& why, duration& backoff) {
-  if (run_.stopping() && why.kind == failure_class::unreachable) {
-    co_return next_step::pending;  // called off
+  // Called off, or broken off by this program: that says nothing of the relay.
+  const bool broken_off = why.kind == failure_class::unreachable || run_.exchanges.aborted();
+  if (run_.stopping() && broken_off) co_return next_step::pending;
+  if (run_.tells(severity::debug)) {
+    run_.tell(severity::debug, fmt::format("request {} (line {}): attempt {}: {}",
+                                           request_.custom_id, request_.line, sent_, why.message));
   }
-  spdlog::debug("request {} (line {}): attempt {}: {}", request_.custom_id, request_.line, sent_,
-                why.message);
   failed_at_ = relay_;
   const bool model_trial = std::exchange(model_trial_, false);
   // Called off as well, by the rest of the relay.
@@ -267,16 +253,18 @@ boost::asio::awaitable<worker::next_step> worker::follow(const start_gate::permi
   } else if (model_trial && !why.model_out) {
     run_.model_trial_wasted(request_);
   }
-  if (verdict.suspect && !run_.has_others(relay_)) co_await run_.wait_for_address(relay_);
-  if (verdict.suspect && run_.has_others(relay_)) co_return next_step::again;  // they will tell
+  if (verdict.suspect && !run_.relays.has_others(relay_)) co_await run_.wait_for_address(relay_);
+  if (verdict.suspect && run_.relays.has_others(relay_))
+    co_return next_step::again;  // they will tell
   if (run_.stopping() && why.kind != failure_class::permanent) co_return next_step::pending;
   if (follow_stream(why)) co_return next_step::again;
   // Where others can take the request, a hint is for the relay that gave it, and not for the
   // request.
   failure hastened = why;
-  if (run_.has_others(relay_)) hastened.retry_after.reset();
+  if (run_.relays.has_others(relay_)) hastened.retry_after.reset();
   if (why.tier_full && why.retry_after > run_.options.pace.max_wait) hastened.retry_after.reset();
-  const auto decision = run_.retries.decide(past_, hastened, verdict.charge, run_.successes());
+  const auto decision =
+      run_.retries.decide(past_, hastened, verdict.charge, run_.relays.successes());
   if (decision.again) {
     backoff = decision.delay;
     co_return next_step::again;
@@ -317,7 +305,7 @@ void worker::finish(attempt_outcome&& told) {
   }
   finished.retryable = !told && (try_later_ || is_retryable(told.error()));
   finished.outcome = std::move(told);
-  run_.put(std::move(finished));
+  run_.writer.put(std::move(finished));
   run_.funds_freed();
 }
 

@@ -26,7 +26,7 @@ class worker {
   unsigned sample() const noexcept { return sample_; }
 
  private:
-  struct attempt;
+  struct head_watch;
 
   enum class next_step : std::uint8_t {
     again,    ///< another attempt, as soon as it may start, and after its backoff

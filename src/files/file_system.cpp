@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "files/locks.hpp"
 #include "sluice/error.hpp"
 
 namespace sluice {
@@ -124,18 +125,11 @@ class system_file final : public file {
   }
 
   lock_result lock() override {
-    struct flock whole {};
-    whole.l_type = F_WRLCK;
-    whole.l_whence = SEEK_SET;
     using state = lock_result::state;
-    if (::fcntl(file_, F_SETLK, &whole) == 0) return {state::ours, 0};
-    if (errno != EACCES && errno != EAGAIN) {
-      told_->tell_of_locks(path_);
-      return {state::unknown, 0};
-    }
-    struct flock holder = whole;
-    ::fcntl(file_, F_GETLK, &holder);
-    return {state::held, holder.l_pid};
+    if (lock_whole(file_)) return {state::ours, 0};
+    if (errno == EACCES || errno == EAGAIN) return {state::held, holder_of(file_)};
+    told_->tell_of_locks(path_);
+    return {state::unknown, 0};
   }
 
   std::error_code reserve(std::uint64_t bytes) override {

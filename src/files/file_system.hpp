@@ -20,11 +20,11 @@ class file {
   struct lock_result {
     enum class state : std::uint8_t {
       ours,
-      held,     ///< another process has it
+      held,     ///< another open file has it, of this process or another
       unknown,  ///< the file system has no locks
     };
     state is = state::ours;
-    long holder = 0;  ///< the process that has it; 0: on another machine
+    long holder = 0;  ///< the process that has it; 0: another user's, or on another machine
   };
 
   virtual ~file() = default;
@@ -39,8 +39,8 @@ class file {
   virtual std::uint64_t size() const = 0;
   /// Whether results can be kept in it: a pipe or a device cannot be read again.
   virtual bool is_regular() const = 0;
-  /// Locks the file for this process, until the process ends, however it ends, or any file object
-  /// of the same file is closed.
+  /// Locks the file for this object, against all others of the same file, in this process as in
+  /// others; until the object goes or the process ends, however it ends. Never waits.
   virtual lock_result lock() = 0;
   /// Sets room aside behind the end, so that so many bytes can be appended although the disk is
   /// full. The size stays as it is; truncate() gives the room back. A file system that cannot do

@@ -1,10 +1,13 @@
 #include "http/address_race.hpp"
 
 #include <algorithm>
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/error.hpp>
-#include <functional>
 #include <list>
+#include <memory>
 #include <utility>
+
+#include "async/alarm.hpp"
 
 namespace sluice {
 
@@ -31,16 +34,29 @@ std::vector<tcp::endpoint> in_racing_order(std::vector<tcp::endpoint> addresses)
 
 namespace {
 
-// The sockets under way. Whoever waits for the end is parked on the connection.
-class race {
+// The sockets under way. Whoever waits for the end is parked on the connection. Each connect keeps
+// the race: it is called back even when nobody waits for it any more.
+class race : public std::enable_shared_from_this<race> {
  public:
   race(connection& link, clock& clock, std::vector<tcp::endpoint> addresses)
-      : link_(link), clock_(clock), addresses_(std::move(addresses)) {
-    start_next();
+      : loop_(link.socket.get_executor()),
+        link_(&link),
+        clock_(clock),
+        delay_(clock),
+        addresses_(std::move(addresses)) {}
+
+  void start_next() {
+    if (next_ == addresses_.size()) return;
+    delay_.cancel();
+    const tcp::endpoint address = addresses_[next_++];
+    if (next_ < addresses_.size()) {
+      delay_.set(clock_.now() + race_delay, [this] { start_next(); });
+    }
+    const runner started = runners_.emplace(runners_.end(), loop_);
+    started->async_connect(address, [self = shared_from_this(), started](const error_code& error) {
+      self->arrived(started, error);
+    });
   }
-  race(const race&) = delete;
-  race& operator=(const race&) = delete;
-  ~race() { call_off(); }
 
   bool running() const noexcept { return !runners_.empty(); }
   const error_code& outcome() const noexcept { return outcome_; }
@@ -48,33 +64,24 @@ class race {
   // Nothing more is tried; what is under way ends at the next turn of the loop.
   void call_off() {
     next_ = addresses_.size();
-    if (alarm_ != 0) clock_.cancel(std::exchange(alarm_, 0));
+    delay_.cancel();
     error_code ignored;
     for (auto& socket : runners_) socket.close(ignored);
+  }
+  // The same, and neither the connection nor the clock is touched any more.
+  void abandon() {
+    call_off();
+    link_ = nullptr;
   }
 
  private:
   using runner = std::list<tcp::socket>::iterator;
 
-  void start_next() {
-    if (next_ == addresses_.size()) return;
-    if (alarm_ != 0) clock_.cancel(std::exchange(alarm_, 0));
-    const tcp::endpoint address = addresses_[next_++];
-    if (next_ < addresses_.size()) {
-      alarm_ = clock_.call_at(clock_.now() + race_delay, [this] {
-        alarm_ = 0;
-        start_next();
-      });
-    }
-    const runner started = runners_.emplace(runners_.end(), link_.socket.get_executor());
-    started->async_connect(address,
-                           [this, started](const error_code& error) { arrived(started, error); });
-  }
-
   void arrived(runner started, const error_code& error) {
     tcp::socket socket = std::move(*started);
     runners_.erase(started);
-    if (won_ || link_.given_up()) {
+    if (link_ == nullptr) return;
+    if (won_ || link_->given_up()) {
       // too late
     } else if (error) {
       outcome_ = error;
@@ -82,32 +89,46 @@ class race {
     } else {
       won_ = true;
       outcome_ = {};
-      link_.socket = std::move(socket);
+      link_->socket = std::move(socket);
       call_off();
     }
-    if (!running()) link_.parked.wake_all();
+    if (!running()) link_->parked.wake_all();
   }
 
-  connection& link_;
+  const boost::asio::any_io_executor loop_;
+  connection* link_;
   clock& clock_;
+  alarm delay_;
   const std::vector<tcp::endpoint> addresses_;
   std::size_t next_ = 0;
   std::list<tcp::socket> runners_;
-  clock::timer alarm_ = 0;
   error_code outcome_ = asio::error::host_not_found;
   bool won_ = false;
+};
+
+// The race that a coroutine waits for, abandoned when that goes.
+class entered_race {
+ public:
+  explicit entered_race(std::shared_ptr<race> own) : own_(std::move(own)) { own_->start_next(); }
+  entered_race(const entered_race&) = delete;
+  entered_race& operator=(const entered_race&) = delete;
+  ~entered_race() { own_->abandon(); }
+  race* operator->() const noexcept { return own_.get(); }
+
+ private:
+  const std::shared_ptr<race> own_;
 };
 
 }  // namespace
 
 asio::awaitable<error_code> connect_to_any(connection& link, clock& clock,
                                            std::vector<tcp::endpoint> addresses) {
-  race runners(link, clock, std::move(addresses));
-  while (runners.running()) {
+  const entered_race runners(std::make_shared<race>(link, clock, std::move(addresses)));
+  while (runners->running()) {
     co_await link.parked.wait();
-    if (link.given_up()) runners.call_off();
+    if (link.given_up()) runners->call_off();
   }
-  co_return link.given_up() ? asio::error::operation_aborted : runners.outcome();
+  co_return link.given_up() ? asio::error::operation_aborted : runners->outcome();
 }
 
 }  // namespace sluice

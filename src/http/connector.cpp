@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "http/address_race.hpp"
 #include "http/tunnel.hpp"
@@ -35,14 +37,15 @@ exchange_end failed(const connection& link, how end, std::string message) {
 }  // namespace
 
 connector::connector(asio::io_context& context, clock& clock, const relay_options& relay,
-                     base_url url, name_lookup::resolver resolve)
+                     base_url url, name_lookup::resolver resolve,
+                     std::shared_ptr<lookup_threads> threads)
     : context_(context),
       clock_(clock),
       url_(std::move(url)),
       connection_age_(relay.connection_age),
       proxy_(proxy_of(relay)),
-      names_(context.get_executor(), proxy_ ? proxy_->host : url_.host,
-             proxy_ ? proxy_->port : url_.port, std::move(resolve)) {
+      names_(context.get_executor(), clock, proxy_ ? proxy_->host : url_.host,
+             proxy_ ? proxy_->port : url_.port, std::move(resolve), std::move(threads)) {
   if (url_.tls) tls_.emplace(url_.host, relay.insecure);
 }
 
@@ -50,28 +53,42 @@ std::unique_ptr<connection> connector::make() {
   return std::make_unique<connection>(context_, clock_, tls_ ? &tls_->context() : nullptr);
 }
 
-// Looks the name up; why that failed, or nothing.
+// Looks the name up where that is due; why there is no address, or nothing.
 asio::awaitable<std::string> connector::find_addresses(connection& fresh) {
-  if (names_.is_address()) co_return "";
-  names_.join(fresh.parked);
-  co_await fresh.parked.wait();
-  names_.leave(fresh.parked);
+  co_await names_.find(fresh.parked);
   co_return fresh.given_up() ? "no answer" : names_.error();
+}
+
+// Connects to one of the addresses. Where none takes a connection of those that are remembered, the
+// name may have moved: then once more, if it has others now.
+asio::awaitable<exchange_end> connector::connect(connection& fresh, const std::string& goal) {
+  const std::uint64_t remembered = names_.answers();
+  std::vector<tcp::endpoint> tried;
+  error_code refused;
+  for (;;) {
+    const std::string unknown = co_await find_addresses(fresh);
+    if (!unknown.empty()) {
+      co_return failed(fresh, how::unreachable,
+                       fmt::format("cannot resolve {}: {}", goal, unknown));
+    }
+    const std::uint64_t answer = names_.answers();
+    const std::vector<tcp::endpoint> addresses = in_racing_order(names_.addresses());
+    if (std::is_permutation(addresses.begin(), addresses.end(), tried.begin(), tried.end())) break;
+    refused = co_await connect_to_any(fresh, clock_, addresses);
+    if (!refused) co_return exchange_end{};
+    if (fresh.given_up() || answer != remembered) break;
+    names_.doubt(answer);
+    tried = addresses;
+  }
+  co_return failed(fresh, how::unreachable,
+                   fmt::format("cannot connect to {}: {}", goal, refused.message()));
 }
 
 // As far as the relay's own bytes: the proxy, where there is one, stands between.
 asio::awaitable<exchange_end> connector::reach(connection& fresh) {
   const std::string goal = proxy_ ? "the proxy " + proxy_->name() : url_.authority();
-  const std::string unknown = co_await find_addresses(fresh);
-  if (!unknown.empty()) {
-    co_return failed(fresh, how::unreachable, fmt::format("cannot resolve {}: {}", goal, unknown));
-  }
-  const error_code refused =
-      co_await connect_to_any(fresh, clock_, in_racing_order(names_.addresses()));
-  if (refused) {
-    co_return failed(fresh, how::unreachable,
-                     fmt::format("cannot connect to {}: {}", goal, refused.message()));
-  }
+  exchange_end connected = co_await connect(fresh, goal);
+  if (connected.end != how::complete) co_return connected;
   error_code ignored;
   names_.served(fresh.socket.remote_endpoint(ignored));
   fresh.socket.set_option(tcp::no_delay(true), ignored);
@@ -90,6 +107,13 @@ asio::awaitable<exchange_end> connector::reach(connection& fresh) {
 }
 
 asio::awaitable<exchange_end> connector::open(connection& fresh) {
+  exchange_end opened = co_await try_to_open(fresh);
+  // Another machine may have the address now.
+  if (opened.end != how::complete) names_.doubt(names_.answers());
+  co_return opened;
+}
+
+asio::awaitable<exchange_end> connector::try_to_open(connection& fresh) {
   const exchange_end reached = co_await reach(fresh);
   if (reached.end != how::complete) co_return reached;
   if (fresh.tls) {

@@ -10,6 +10,7 @@
 #include "http/base_url.hpp"
 #include "http/connection.hpp"
 #include "http/http_client.hpp"
+#include "http/lookup_threads.hpp"
 #include "http/name_lookup.hpp"
 #include "http/proxy.hpp"
 #include "http/tls_client.hpp"
@@ -23,7 +24,7 @@ namespace sluice {
 class connector {
  public:
   connector(boost::asio::io_context& context, clock& clock, const relay_options& relay,
-            base_url url, name_lookup::resolver resolve);
+            base_url url, name_lookup::resolver resolve, std::shared_ptr<lookup_threads> threads);
 
   /// A connection that is not open yet.
   std::unique_ptr<connection> make();
@@ -41,7 +42,9 @@ class connector {
     return proxy_ && proxy_->spoken == proxy::protocol::http && !url_.tls;
   }
   boost::asio::awaitable<std::string> find_addresses(connection& fresh);
+  boost::asio::awaitable<exchange_end> connect(connection& fresh, const std::string& goal);
   boost::asio::awaitable<exchange_end> reach(connection& fresh);
+  boost::asio::awaitable<exchange_end> try_to_open(connection& fresh);
 
   boost::asio::io_context& context_;
   clock& clock_;

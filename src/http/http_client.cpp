@@ -20,6 +20,7 @@
 #include "http/base_url.hpp"
 #include "http/connection.hpp"
 #include "http/connector.hpp"
+#include "http/idle_connections.hpp"
 #include "http/response_parser.hpp"
 #include "sluice/error.hpp"
 #include "sluice/version.hpp"
@@ -30,7 +31,6 @@ namespace {
 namespace asio = boost::asio;
 using boost::system::error_code;
 using tcp = asio::ip::tcp;
-using need = openai::reply_reader::need;
 
 constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 // How long the end of a body may take once the reply is known to be whole, so that its connection
@@ -56,8 +56,8 @@ class counted_handler final : public response_handler {
   void on_sending(bool connected_anew) override { receiver_.on_sending(connected_anew); }
   void on_arrival(time_point when) override { receiver_.on_arrival(when); }
   void on_sent() override { receiver_.on_sent(); }
-  void on_head(openai::response_head head) override { receiver_.on_head(std::move(head)); }
-  need on_body(std::string_view bytes) override { return receiver_.on_body(bytes); }
+  void on_head(response_head head) override { receiver_.on_head(std::move(head)); }
+  body_need on_body(std::string_view bytes) override { return receiver_.on_body(bytes); }
   bool has_room() override {
     share_.hold(receiver_.held() + (parser_ != nullptr && *parser_ ? (*parser_)->memory() : 0));
     return share_.has_room();
@@ -76,14 +76,16 @@ class counted_handler final : public response_handler {
 class beast_client final : public http_client {
  public:
   beast_client(asio::io_context& context, clock& clock, const relay_options& relay,
-               name_lookup::resolver resolve, std::shared_ptr<reply_memory> memory)
+               name_lookup::resolver resolve, std::shared_ptr<reply_memory> memory,
+               std::shared_ptr<lookup_threads> lookups)
       : context_(context),
         clock_(clock),
         memory_(std::move(memory)),
         relay_(relay),
         url_(base_url::parse(relay.base_url)),
-        connector_(context, clock, relay, url_, std::move(resolve)),
-        request_prefix_(connector_.request_prefix()) {
+        connector_(context, clock, relay, url_, std::move(resolve), std::move(lookups)),
+        request_prefix_(connector_.request_prefix()),
+        idle_(clock) {
     const auto given = [&](std::string_view name) {
       return std::any_of(relay.headers.begin(), relay.headers.end(), [&](const auto& header) {
         return boost::beast::iequals(header.first, name);
@@ -138,7 +140,6 @@ class beast_client final : public http_client {
   };
 
   held take_idle();
-  void give_back(held used);
   template <typename Stream>
   asio::awaitable<exchange_end> talk(Stream& stream, held& link, outgoing request,
                                      counted_handler& handler);
@@ -158,7 +159,7 @@ class beast_client final : public http_client {
   connector connector_;
   const std::string request_prefix_;
   std::string fixed_headers_;
-  std::vector<held> idle_;
+  idle_connections idle_;
   std::list<connection*> active_;
   bool sending_ = true;
   bool stamps_ = false;
@@ -167,18 +168,7 @@ class beast_client final : public http_client {
 
 beast_client::held beast_client::take_idle() {
   if (stale_in_row_ >= most_stale) idle_.clear();
-  while (!idle_.empty()) {
-    held last = std::move(idle_.back());
-    idle_.pop_back();
-    if (clock_.now() < last->retire_at && last->is_silent()) return last;
-  }
-  return nullptr;
-}
-
-void beast_client::give_back(held used) {
-  used->limit.lift();
-  used->filled = 0;
-  idle_.push_back(std::move(used));
+  return idle_.take();
 }
 
 // The head of a request and as much of its body as is to go with it.
@@ -257,7 +247,7 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, out
   for (;;) {
     if (link->filled == link->buffer.size()) {  // long headers
       if (link->filled >= most_unread) {
-        if (parser->wanted() != need::more) co_return result;  // whole but for the trailer
+        if (parser->wanted() != body_need::more) co_return result;  // whole but for the trailer
         co_return failed(result, broken, *link,
                          "what came is not HTTP: a head or a trailer that does not end");
       }
@@ -273,7 +263,7 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, out
         if (!parser->undecodable()) co_return result;
         co_return failed(result, undecodable, *link, parser->bad_encoding());
       }
-      if (parser->wanted() != need::more) co_return result;  // whole but for the trailer
+      if (parser->wanted() != body_need::more) co_return result;  // whole but for the trailer
       const bool sending = write_error && !result.head_arrived;
       co_return failed(
           result, broken, *link,
@@ -296,16 +286,16 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, out
       co_return failed(result, undecodable, *link, parser->bad_encoding());
     }
     if (parse_error) {
-      if (parser->wanted() != need::more) co_return result;
+      if (parser->wanted() != body_need::more) co_return result;
       co_return failed(result, broken, *link,
                        fmt::format("what came is not HTTP: {}", parse_error.message()));
     }
 
     if (parser->finished()) {
-      if (parser->reusable() && link->filled == 0) give_back(std::move(link));
+      if (parser->reusable() && link->filled == 0) idle_.put(std::move(link));
       co_return result;
     }
-    if (parser->wanted() == need::nothing) {
+    if (parser->wanted() == body_need::nothing) {
       if (parser->chunked() && parser->reusable()) {
         // Whatever it meets, the reply is whole: at worst the connection is not used again.
         asio::co_spawn(context_, drain(stream, std::move(link), std::move(parser)),
@@ -313,7 +303,7 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, out
       }
       co_return result;
     }
-    if (parser->wanted() != need::trailer) {
+    if (parser->wanted() != body_need::trailer) {
       closing = false;
       if (parser->got_some() || link->filled > 0)
         link->limit.set(relay_.idle_timeout, "--idle-timeout");
@@ -327,7 +317,7 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, out
 // it.
 asio::awaitable<void> beast_client::make_room(connection& link, response_parser& parser,
                                               counted_handler& handler) {
-  while (!parser.finished() && !parser.undecodable() && parser.wanted() != need::nothing &&
+  while (!parser.finished() && !parser.undecodable() && parser.wanted() != body_need::nothing &&
          !link.given_up()) {
     if (handler.has_room()) {
       if (!parser.paused()) co_return;
@@ -353,7 +343,7 @@ asio::awaitable<void> beast_client::drain(Stream& stream, held link,
     if (!error) link->drop(parser->put_body(link->bytes(), broke));
   }
   if (!broke && parser->finished() && parser->reusable() && link->filled == 0) {
-    give_back(std::move(link));
+    idle_.put(std::move(link));
   }
 }
 
@@ -369,6 +359,12 @@ asio::awaitable<exchange_end> beast_client::exchange(outgoing request, response_
     }
     connection& guarded = *link;
     const membership here(active_, &guarded);
+    const exchange_group::member in_group(
+        request.group,
+        [&guarded] {
+          if (guarded.connecting) guarded.abort();
+        },
+        [&guarded] { guarded.abort(); });
 
     exchange_end result;
     guarded.limit.begin(last_moment, "--timeout");
@@ -380,7 +376,7 @@ asio::awaitable<exchange_end> beast_client::exchange(outgoing request, response_
       guarded.limit.end_step();
     }
     if (result.end != exchange_end::how::complete) co_return result;
-    if (!sending_) {
+    if (!sending_ || (request.group != nullptr && !request.group->sending())) {
       co_return failed(result, exchange_end::how::unreachable, guarded, "interrupted");
     }
     if (stamps_) guarded.stream.stamp();
@@ -392,12 +388,14 @@ asio::awaitable<exchange_end> beast_client::exchange(outgoing request, response_
       result = co_await talk(guarded.stream, link, request, handler);
     }
     if (used_before) {
-      const bool stale = result.end == exchange_end::how::broken && !result.head_arrived;
+      const bool stale =
+          result.end == exchange_end::how::broken && !result.head_arrived && !link->aborted;
       stale_in_row_ = stale ? stale_in_row_ + 1 : 0;
       // The relay had closed it, and has seen nothing of the request, or may see it twice: another
       // connection will do.
       const bool repeatable = !result.sent_any || request.method == verb::get;
-      if (stale && repeatable && sending_) {
+      const bool sends = sending_ && (request.group == nullptr || request.group->sending());
+      if (stale && repeatable && sends) {
         last_moment = link->limit.whole();
         continue;
       }
@@ -412,10 +410,12 @@ asio::awaitable<exchange_end> beast_client::exchange(outgoing request, response_
 std::unique_ptr<http_client> make_http_client(asio::io_context& context, clock& clock,
                                               const relay_options& relay,
                                               name_lookup::resolver resolve,
-                                              std::shared_ptr<reply_memory> memory) {
+                                              std::shared_ptr<reply_memory> memory,
+                                              std::shared_ptr<lookup_threads> lookups) {
   if (!memory) memory = make_reply_memory({&relay});
+  if (!lookups) lookups = std::make_shared<lookup_threads>();
   return std::make_unique<beast_client>(context, clock, relay, std::move(resolve),
-                                        std::move(memory));
+                                        std::move(memory), std::move(lookups));
 }
 
 std::shared_ptr<reply_memory> make_reply_memory(const std::vector<const relay_options*>& relays) {

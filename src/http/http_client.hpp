@@ -4,57 +4,18 @@
 #include <boost/asio/io_context.hpp>
 #include <cstdint>
 #include <memory>
-#include <string>
 #include <string_view>
 #include <vector>
 
+#include "http/exchange.hpp"
+#include "http/exchange_group.hpp"
+#include "http/lookup_threads.hpp"
 #include "http/name_lookup.hpp"
 #include "http/reply_memory.hpp"
-#include "openai/reply_reader.hpp"
 #include "sluice/clock.hpp"
 #include "sluice/config.hpp"
 
 namespace sluice {
-
-/// What is told while one exchange runs, on the event loop's thread.
-class response_handler {
- public:
-  virtual ~response_handler() = default;
-  /// There is a connection, made for this exchange or used before, and the first byte is about to
-  /// go out; told again where a used one turns out to be dead.
-  virtual void on_sending(bool connected_anew) { (void)connected_anew; }
-  /// What is told of next came then, by the kernel; only after stamp_arrivals().
-  virtual void on_arrival(time_point when) { (void)when; }
-  /// The last byte of the request was given to the kernel.
-  virtual void on_sent() = 0;
-  virtual void on_head(openai::response_head head) = 0;
-  /// A piece of the body; the answer tells whether to read on.
-  virtual openai::reply_reader::need on_body(std::string_view bytes) = 0;
-  /// How many bytes it keeps of the reply.
-  virtual std::size_t held() const { return 0; }
-  /// Whether more of the body may be handed on now; the rest waits, and the relay with it.
-  virtual bool has_room() { return true; }
-};
-
-/// How one exchange ended.
-struct exchange_end {
-  enum class how : std::uint8_t {
-    complete,          ///< the whole body came, or the handler needed no more of it
-    unreachable,       ///< no connection: name, connect or TLS handshake
-    bad_certificate,   ///< the certificate does not verify, or not for this host
-    refused_by_proxy,  ///< the proxy wants other credentials
-    broken,            ///< the connection broke, or what came was not HTTP
-    undecodable,       ///< the body is compressed in a way that cannot be undone
-    timed_out,
-  };
-  how end = how::complete;
-  std::string message;      ///< of a failure, for a person: the first cause
-  bool sent_any = false;    ///< some bytes of the request may have left
-  bool sent_whole = false;  ///< all of them were given to the kernel
-  bool head_arrived = false;
-  /// What the handler holds of the reply counts for as long as this lives.
-  std::shared_ptr<const reply_memory::share> memory = {};
-};
 
 /// Sends one request at a time and place; the seam that tests put a fake behind.
 class http_client {
@@ -69,6 +30,7 @@ class http_client {
     std::string_view idempotency_key;
     bool streamed = false;
     verb method = verb::post;
+    exchange_group* group = nullptr;  ///< that it ends with, where it belongs to one
   };
 
   virtual ~http_client() = default;
@@ -89,11 +51,13 @@ class http_client {
 /// is a seam for tests. Belongs to the event loop's thread.
 ///
 /// `memory`: that the replies share with those of other clients; none: those of this one alone,
-/// with the relay's own bounds.
+/// with the relay's own bounds. `lookups`: the threads on which names are looked up, shared with
+/// other clients; none: some of its own.
 std::unique_ptr<http_client> make_http_client(
     boost::asio::io_context& context, clock& clock, const relay_options& relay,
     name_lookup::resolver resolve = name_lookup::system_resolver,
-    std::shared_ptr<reply_memory> memory = nullptr);
+    std::shared_ptr<reply_memory> memory = nullptr,
+    std::shared_ptr<lookup_threads> lookups = nullptr);
 
 /// The memory for the replies of such relays together.
 std::shared_ptr<reply_memory> make_reply_memory(const std::vector<const relay_options*>& relays);

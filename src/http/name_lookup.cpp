@@ -8,8 +8,9 @@
 #include <boost/asio/post.hpp>
 #include <cstring>
 #include <mutex>
-#include <thread>
 #include <utility>
+
+#include "async/alarm.hpp"
 
 namespace sluice {
 
@@ -39,12 +40,15 @@ struct name_lookup::link {
   bool abandoned = false;
 };
 
-name_lookup::name_lookup(boost::asio::any_io_executor loop, std::string host,
-                         const std::string& port, resolver resolve)
+name_lookup::name_lookup(boost::asio::any_io_executor loop, clock& time, std::string host,
+                         const std::string& port, resolver resolve,
+                         std::shared_ptr<lookup_threads> threads)
     : loop_(std::move(loop)),
+      time_(time),
       host_(std::move(host)),
       port_(static_cast<std::uint16_t>(std::stoul(port))),
       resolve_(std::move(resolve)),
+      threads_(std::move(threads)),
       link_(std::make_shared<link>()) {
   boost::system::error_code error;
   const auto address = boost::asio::ip::make_address(host_, error);
@@ -57,14 +61,23 @@ name_lookup::~name_lookup() {
   link_->abandoned = true;
 }
 
-void name_lookup::join(wait_queue& waiting) {
-  waiters_.push_back(&waiting);
-  if (!running_) start();
+boost::asio::awaitable<void> name_lookup::find(wait_queue& line) {
+  if (is_address_) co_return;
+  const bool known = !found_.empty();
+  const bool waits = !known || doubted_ || time_.now() - found_at_ >= longest;
+  if ((waits || time_.now() - found_at_ >= lifetime) && !running_) start();
+  if (!waits || !running_) co_return;
+  alarm enough(time_);
+  if (known) enough.set(time_.now() + patience, [&line] { line.wake_all(); });
+  co_await wait_queue::wait_in_both(waiting_, line);
 }
 
 void name_lookup::start() {
-  running_ = true;
-  std::thread([this, shared = link_, resolve = resolve_, host = host_, port = port_] {
+  running_ = threads_->run([this, shared = link_, resolve = resolve_, host = host_, port = port_] {
+    {
+      const std::lock_guard lock(shared->mutex);
+      if (shared->abandoned) return;
+    }
     std::vector<endpoint> found;
     std::string error = resolve(host, port, found);
     const std::lock_guard lock(shared->mutex);
@@ -72,14 +85,19 @@ void name_lookup::start() {
     boost::asio::post(loop_, [this, shared, addresses = std::move(found), why = std::move(error)] {
       if (!shared->abandoned) ended(addresses, why);
     });
-  }).detach();
+  });
+  if (!running_) ended({}, "the system has no thread to spare for it");
 }
 
 void name_lookup::ended(std::vector<endpoint> found, std::string error) {
-  running_ = false;
-  if (!found.empty()) found_ = std::move(found);
+  running_ = doubted_ = false;
+  ++answers_;
+  if (!found.empty()) {
+    found_ = std::move(found);
+    found_at_ = time_.now();
+  }
   error_ = found_.empty() ? std::move(error) : std::string{};
-  for (auto* waiting : std::exchange(waiters_, {})) waiting->wake_all();
+  waiting_.wake_all();
 }
 
 std::vector<name_lookup::endpoint> name_lookup::addresses() const {

@@ -2,7 +2,6 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <cstdint>
-#include <list>
 #include <memory>
 #include <utility>
 
@@ -47,9 +46,7 @@ class reply_memory {
     }
     /// Returns when it may take more; or when `line`, on which it waits, is woken by another.
     boost::asio::awaitable<void> wait(wait_queue& line) {
-      const auto place = of_->waiting_.insert(of_->waiting_.end(), &line);
-      co_await line.wait();
-      of_->waiting_.erase(place);
+      return wait_queue::wait_in_both(of_->waiting_, line);
     }
 
    private:
@@ -62,17 +59,14 @@ class reply_memory {
  private:
   // All of them where there is room, else whoever came first.
   void wake() {
-    for (wait_queue* line : waiting_) {
-      if (total_ > most_ && favoured_ != nullptr) break;
-      line->wake_all();
-      if (total_ > most_) break;
-    }
+    if (total_ <= most_) return waiting_.wake_all();
+    if (favoured_ == nullptr) waiting_.wake_one();
   }
 
   const std::uint64_t most_;
   std::uint64_t total_ = 0;
   const share* favoured_ = nullptr;
-  std::list<wait_queue*> waiting_;
+  wait_queue waiting_;
 };
 
 }  // namespace sluice

@@ -5,7 +5,6 @@
 #include <boost/beast/core/string.hpp>
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>
-#include <cctype>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -14,9 +13,8 @@
 #include <utility>
 
 #include "http/content_decoder.hpp"
-#include "http/http_client.hpp"
+#include "http/exchange.hpp"
 #include "http/lenient_framing.hpp"
-#include "openai/retry_hint.hpp"
 
 namespace sluice {
 
@@ -34,6 +32,12 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
     eager(true);
     header_limit(longest_header);
     body_limit(boost::none);  // the reply reader keeps its own
+  }
+
+  /// Takes the whole of a head; what the parser makes of it.
+  void put_head(boost::asio::const_buffer head, error_code& error) {
+    head_.fields.reserve(head.size());
+    put(head, error);
   }
 
   /// Takes bytes of a body; how many. need_more is no error here.
@@ -66,7 +70,7 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
   bool finished() const { return (chunks_ ? chunks_->done() : is_done()) && !paused(); }
   /// Some of what has come is still packed, since the handler had no room for it.
   bool paused() const {
-    return content_.may_have_more() && bad_encoding_.empty() && wanted_ != need::nothing;
+    return content_.may_have_more() && bad_encoding_.empty() && wanted_ != body_need::nothing;
   }
   /// Hands on what is packed, as far as the handler has room.
   void go_on() { unpack(); }
@@ -77,19 +81,12 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
 
   bool interim() const noexcept { return head_.status >= 100 && head_.status < 200; }
   bool head_arrived() const noexcept { return head_arrived_; }
-  openai::reply_reader::need wanted() const noexcept { return wanted_; }
+  body_need wanted() const noexcept { return wanted_; }
   /// The head has come, and what follows cannot be decompressed; bad_encoding() says why.
   bool undecodable() const noexcept { return head_arrived_ && !bad_encoding_.empty(); }
   const std::string& bad_encoding() const noexcept { return bad_encoding_; }
 
  private:
-  static std::string lower(std::string_view text) {
-    std::string result(text);
-    for (char& c : result) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    return result;
-  }
-
-  using need = openai::reply_reader::need;
   using view = boost::beast::string_view;
 
   static bool has_bare_end(std::string_view line) {
@@ -103,27 +100,11 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
                      error_code& error) override {
     const std::string_view text{value.data(), value.size()};
     if (head_arrived_) return;  // a trailer says nothing that is needed
-    if (id == boost::beast::http::field::content_type) {
-      head_.content_type = text;
-    } else if (id == boost::beast::http::field::content_encoding) {
+    head_.fields.add({name.data(), name.size()}, text);
+    if (id == boost::beast::http::field::content_encoding) {
       content_.add(text);
     } else if (id == boost::beast::http::field::transfer_encoding) {
       read_transfer_encoding(text, error);
-    } else if (id == boost::beast::http::field::location) {
-      head_.location = text;
-    } else if (id == boost::beast::http::field::retry_after) {
-      head_.hints["retry-after"] = text;
-    } else if (id == boost::beast::http::field::unknown) {
-      on_unknown_field({name.data(), name.size()}, text);
-    }
-  }
-  void on_unknown_field(std::string_view name, std::string_view value) {
-    using boost::beast::iequals;
-    if (iequals(name, "x-request-id") ||
-        (head_.request_id.empty() && iequals(name, "x-oneapi-request-id"))) {
-      head_.request_id = value;
-    } else if (openai::is_retry_hint(name)) {
-      head_.hints[lower(name)] = value;
     }
   }
   void read_transfer_encoding(std::string_view text, error_code& error) {
@@ -151,7 +132,7 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
     const std::string_view bytes{body.data(), body.size()};
     if (content_.is_plain()) {
       hand_on(bytes);
-    } else if (bad_encoding_.empty() && wanted_ != need::nothing) {
+    } else if (bad_encoding_.empty() && wanted_ != body_need::nothing) {
       content_.put(bytes);
       unpack();
     }
@@ -169,18 +150,18 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
     }
   }
   void hand_on(std::string_view bytes) {
-    if (!bytes.empty() && wanted_ != need::nothing) wanted_ = handler_.on_body(bytes);
+    if (!bytes.empty() && wanted_ != body_need::nothing) wanted_ = handler_.on_body(bytes);
   }
 
   response_handler& handler_;
-  openai::response_head head_;
+  response_head head_;
   bool head_arrived_ = false;
   const bool mended_;
   bool behind_chunk_ = false;             ///< one has come, or the begin of one
   std::optional<lenient_chunks> chunks_;  ///< in the place of Beast, once it has refused a chunk
   content_decoder content_;
   std::string bad_encoding_;
-  need wanted_ = need::more;
+  body_need wanted_ = body_need::more;
 };
 
 /// Takes what has come of a response; how many bytes. A head is given to the parser once it is
@@ -203,11 +184,11 @@ inline std::size_t put(std::unique_ptr<response_parser>& parser, boost::asio::co
     return 0;
   }
   length += empty_lines;
-  parser->put(boost::asio::buffer(came.data(), length), error);
+  parser->put_head(boost::asio::buffer(came.data(), length), error);
   if (!parser->head_arrived() && !parser->is_done()) {
     auto again = std::make_unique<response_parser>(handler, true);
     boost::system::error_code no_better;
-    again->put(boost::asio::buffer(mended_head(came.substr(0, length))), no_better);
+    again->put_head(boost::asio::buffer(mended_head(came.substr(0, length))), no_better);
     if (!again->head_arrived() && !again->is_done()) return 0;
     parser = std::move(again);
   }

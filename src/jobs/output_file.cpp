@@ -75,13 +75,13 @@ void output_file::create() {
   size_ = 0;
 }
 
-// A lock of the process, which ends with it however it ends, and tells who holds it.
+// A lock that ends with the file or the process, however it ends; tells who holds it.
 void output_file::lock() {
   const file::lock_result lock = file_->lock();
   if (lock.is != file::lock_result::state::held) return;
   close();
-  const std::string who =
-      lock.holder > 0 ? fmt::format("process {}", lock.holder) : "on another machine";
+  const std::string who = lock.holder > 0 ? fmt::format("process {}", lock.holder)
+                                          : "of another user or on another machine";
   refuse(path_, fmt::format("another run, {}, is writing it; wait for it, or stop it first", who));
 }
 

@@ -1,7 +1,6 @@
 #include "loadtest/load_run.hpp"
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
@@ -13,7 +12,6 @@
 #include "loadtest/arrivals.hpp"
 #include "money/renamed_model.hpp"
 #include "tokens/usage_estimate.hpp"
-#include "upstream/attempt_outcome.hpp"
 
 namespace sluice::bench {
 
@@ -33,58 +31,26 @@ duration waited_for_cap(target& of, time_point from, time_point until) {
 
 }  // namespace
 
-// Follows one exchange: tells the gate of its moments, and keeps them.
-struct load_run::attempt final : response_handler {
-  attempt(load_run& owner, std::size_t place, const request& asked, start_gate::permit held)
-      : time(owner.time_),
-        of(*owner.targets_[place]),
-        record(owner.records_[place].get()),
-        turn(held),
-        reader({asked.target, asked.choices, asked.streamed, of.member.relay.max_response_bytes,
-                asked.model}) {}
+// Keeps of one attempt what is measured piece by piece.
+struct load_run::watch final : attempt_observer {
+  watch(load_record* kept, measurement& into) : record(kept), seen(into) {}
 
-  void on_sending(bool connected_anew) override {
+  void on_sending(time_point when) override {
     const bool first = !seen.sending;
-    seen.sending = time.now();
-    if (first && record != nullptr) record->note_start(*seen.sending);
-    seen.connected_anew = connected_anew;
+    seen.sending = when;
+    if (first && record != nullptr) record->note_start(when);
   }
-  void on_arrival(time_point when) override { arrived = when; }
-  void on_sent() override { of.gate.sent(turn); }
-  void on_head(openai::response_head head) override {
-    seen.head = came();
-    of.gate.answered(turn);
-    reader.head(std::move(head), time.unix_now());
-  }
-  openai::reply_reader::need on_body(std::string_view bytes) override {
-    const time_point now = came();
-    const auto before = reader.pieces();
-    const auto wanted = reader.body(bytes);
-    const auto after = reader.pieces();
-    if (after.any == before.any) return wanted;
-    if (!seen.first_piece) {
-      seen.first_piece = now;
-    } else {
-      gaps.push_back(now - *seen.last_piece);
-    }
+  void on_pieces(const attempt& by) override {
+    const time_point now = by.came();
+    const openai::piece_count pieces = by.pieces();
+    if (seen.last_piece) gaps.push_back(now - *seen.last_piece);
     seen.last_piece = now;
-    if (!seen.first_content && after.content > 0) seen.first_content = now;
-    seen.thought_aloud = after.reasoning > 0;
-    return wanted;
+    if (!seen.first_content && pieces.content > 0) seen.first_content = now;
+    seen.thought_aloud = pieces.reasoning > 0;
   }
 
-  std::size_t held() const override { return reader.held(); }
-
-  // What is being told of; where no one knows, it is told at once.
-  time_point came() const { return arrived.value_or(time.now()); }
-
-  clock& time;
-  target& of;
-  std::optional<time_point> arrived;
   load_record* record;  // null while it is a warm-up
-  start_gate::permit turn;
-  openai::reply_reader reader;
-  measurement seen;
+  measurement& seen;
   std::vector<duration> gaps;  // between arrivals
 };
 
@@ -231,48 +197,48 @@ asio::awaitable<void> load_run::ask(std::size_t place, time_point wanted) {
 asio::awaitable<void> load_run::send(std::size_t place, request asked, time_point wanted,
                                      time_point ready, start_gate::permit turn) {
   target& of = *targets_[place];
-  attempt follower(*this, place, asked, turn);
-  measurement& seen = follower.seen;
+  measurement seen;
+  watch watching(records_[place].get(), seen);
+  attempt tried(time_, {of.client, of.member.relay, of.hidden, of.gate}, turn,
+                {.target = asked.target,
+                 .choices = asked.choices,
+                 .streamed = asked.streamed,
+                 .model = asked.model},
+                &watching);
   seen.id = asked.custom_id;
   seen.model = asked.model;
   seen.wanted = wanted;
-  seen.granted = time_.now();
+  seen.granted = tried.seen().started;
   seen.started_unix = time_.unix_now();
   seen.waited_for_cap = waited_for_cap(of, ready, seen.granted);
 
-  exchange_end end;
   const std::string key = fmt::format("{}-{}", options_.id, ++sent_);
-  try {
-    const std::string own_body = renamed_body(of.member, asked);
-    const std::string_view body = own_body.empty() ? std::string_view(asked.body) : own_body;
-    end =
-        co_await of.client.exchange({to_string(asked.target), body, key, asked.streamed}, follower);
-  } catch (...) {
-    of.gate.leave(turn, false);
-    throw;
-  }
-  seen.ended = end.end == exchange_end::how::complete ? follower.came() : time_.now();
-  attempt_outcome told = outcome_of(end, follower.reader);
-  name_address(told, of.member.relay, asked.target);
-  blot_out(told, of.hidden);
-  if (end.head_arrived) ++of.answered;
+  const std::string own_body = renamed_body(of.member, asked);
+  const std::string_view body = own_body.empty() ? std::string_view(asked.body) : own_body;
+  attempt_outcome told = co_await tried.send({to_string(asked.target), body, key, asked.streamed});
+  tried.redact(told);
+  seen.connected_anew = tried.seen().connected_anew;
+  seen.head = tried.seen().head;
+  seen.first_piece = tried.seen().first_piece;
+  seen.ended = tried.seen().ended;
+  if (tried.end().head_arrived) ++of.answered;
   ++ended_;
   if (told) {
-    note_reply(place, asked, *told, turn, seen);
-    for (const duration gap : follower.gaps) {
-      if (follower.record != nullptr) follower.record->add_gap(gap);
+    note_reply(place, asked, *told, tried, seen);
+    for (const duration gap : watching.gaps) {
+      if (watching.record != nullptr) watching.record->add_gap(gap);
     }
   } else {
-    note_failure(asked, told.error(), end, seen);
+    note_failure(of, asked, told.error(), tried.end(), seen);
   }
-  of.gate.leave(turn, !end.sent_any);
+  tried.leave();
   if (!told && aborted_) co_return;
-  if (follower.record != nullptr) follower.record->add(seen);
+  if (watching.record != nullptr) watching.record->add(seen);
   if (!told) react(place, told.error(), seen.granted);
 }
 
 void load_run::note_reply(std::size_t place, const request& asked, const reply& told,
-                          start_gate::permit turn, measurement& seen) {
+                          attempt& tried, measurement& seen) {
   target& of = *targets_[place];
   seen.request_id = told.request_id;
   seen.usage = told.usage;
@@ -282,7 +248,7 @@ void load_run::note_reply(std::size_t place, const request& asked, const reply& 
   }
   if (!told.streamed) seen.first_piece = seen.first_content = seen.last_piece = std::nullopt;
   if (seen.usage) {
-    of.gate.used(turn, static_cast<std::uint64_t>(seen.usage->total_tokens()));
+    tried.used(static_cast<std::uint64_t>(seen.usage->total_tokens()));
     of.tokens.learn(*seen.usage, asked.choices);
     seen.cost = money_.cost(of.member.name, asked, *seen.usage);
   }
@@ -292,12 +258,15 @@ void load_run::note_reply(std::size_t place, const request& asked, const reply& 
   refusals_in_row_[place] = 0;
 }
 
-void load_run::note_failure(const request& asked, const failure& why, const exchange_end& end,
-                            measurement& seen) {
+void load_run::note_failure(const target& of, const request& asked, const failure& why,
+                            const exchange_end& end, measurement& seen) {
   seen.error = error_name(why);
   seen.message = why.message;
   seen.request_id = why.request_id;
-  spdlog::debug("request {}: {}: {}", seen.id, seen.error, why.message);
+  if (of.seen_by != nullptr && of.seen_by->wants(severity::debug)) {
+    const auto sentence = fmt::format("request {}: {}: {}", seen.id, seen.error, why.message);
+    of.seen_by->on_notice({severity::debug, of.member.name, sentence});
+  }
   if (keeps_reservation(end_without_result(end, why))) {
     money_.settle(asked, std::nullopt);
   } else {

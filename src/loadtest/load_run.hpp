@@ -18,6 +18,7 @@
 #include "loadtest/spending.hpp"
 #include "loadtest/target.hpp"
 #include "sluice/clock.hpp"
+#include "upstream/attempt.hpp"
 
 namespace sluice::bench {
 
@@ -64,7 +65,7 @@ class load_run {
   std::uint64_t ended() const noexcept { return ended_; }
 
  private:
-  struct attempt;
+  struct watch;
 
   boost::asio::awaitable<void> go_through(std::uint64_t requests, duration time, bool measured);
   boost::asio::awaitable<void> keep_asking(std::size_t place);
@@ -73,10 +74,10 @@ class load_run {
   boost::asio::awaitable<bool> afford(target& of, request& asked);
   boost::asio::awaitable<void> send(std::size_t place, request asked, time_point wanted,
                                     time_point ready, start_gate::permit turn);
-  void note_reply(std::size_t place, const request& asked, const reply& told,
-                  start_gate::permit turn, measurement& seen);
-  void note_failure(const request& asked, const failure& why, const exchange_end& end,
-                    measurement& seen);
+  void note_reply(std::size_t place, const request& asked, const reply& told, attempt& tried,
+                  measurement& seen);
+  void note_failure(const target& of, const request& asked, const failure& why,
+                    const exchange_end& end, measurement& seen);
   void react(std::size_t place, const failure& why, time_point started);
   void leave(target& of, const target_health::stop& why);
   void close_gates();

@@ -9,6 +9,7 @@
 #include "loadtest/target_health.hpp"
 #include "sluice/config.hpp"
 #include "sluice/money.hpp"
+#include "sluice/observer.hpp"
 #include "upstream/secrets.hpp"
 #include "upstream/start_gate.hpp"
 #include "upstream/token_estimate.hpp"
@@ -35,6 +36,7 @@ struct target {
   start_gate& gate;
   request_supply& supply;
   const secrets hidden;
+  observer* seen_by = nullptr;  ///< hears of what failed; may be null
   target_health health;
   token_estimate tokens;
   /// Why nothing more is sent to it.

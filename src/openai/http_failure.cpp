@@ -133,7 +133,7 @@ bool may_be_repeated(failure_class kind) {
   return kind == failure_class::passing || kind == failure_class::throttled;
 }
 
-bool server_forbids_retry(const response_head& head) {
+bool server_forbids_retry(const reply_head& head) {
   const auto found = head.hints.find("x-should-retry");
   return found != head.hints.end() && found->second == "false";
 }
@@ -205,7 +205,7 @@ std::string_view reason_of(int status) {
   }
 }
 
-std::string message_of(const response_head& head, const error_body& error, std::string_view body) {
+std::string message_of(const reply_head& head, const error_body& error, std::string_view body) {
   if (head.status < 400 && !head.location.empty()) {
     return fmt::format("HTTP {} redirects to {}", head.status, one_line(head.location, 200));
   }
@@ -222,7 +222,7 @@ std::string message_of(const response_head& head, const error_body& error, std::
 
 }  // namespace
 
-failure http_failure(const response_head& head, std::string body, double now_unix,
+failure http_failure(const reply_head& head, std::string body, double now_unix,
                      std::string_view model) {
   const error_body error = read_error_body(body);
   const refusal refused{head.status, error, body, model, meaning_of(error, head.status)};

@@ -3,7 +3,7 @@
 #include <string>
 #include <string_view>
 
-#include "openai/reply_reader.hpp"
+#include "openai/reply_head.hpp"
 #include "sluice/error.hpp"
 
 namespace sluice::openai {
@@ -11,7 +11,7 @@ namespace sluice::openai {
 /// The failure that an HTTP error status and its body mean: whose trouble it is, in the relay's
 /// words, and when to come back. Judged by the table of vendors' errors (vendor_errors.hpp), then
 /// by the status. `model` is the request's own: a 404 that holds it speaks of the model.
-failure http_failure(const response_head& head, std::string body, double now_unix,
+failure http_failure(const reply_head& head, std::string body, double now_unix,
                      std::string_view model = {});
 
 /// The failure of an error that came under a success, as the body or as an event of a stream. It

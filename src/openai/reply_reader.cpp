@@ -33,9 +33,6 @@ constexpr std::size_t longest_error = std::size_t{1} << 20;
 /// Enough of a page to tell what it says.
 constexpr std::size_t longest_text = std::size_t{16} * 1024;
 
-bool is_success(int status) {
-  return status >= 200 && status < 300;
-}
 bool is_blank(std::string_view text) {
   return text.find_first_not_of(" \t\r\n") == std::string_view::npos;
 }
@@ -183,7 +180,7 @@ struct reply_reader::state {
   result outcome(ending how, std::string_view transport);
 
   expectation expected;
-  response_head head;
+  reply_head head;
   double now_unix = 0;
   std::uint64_t received = 0;
   form written_as = form::undecided;
@@ -431,7 +428,7 @@ reply_reader::~reply_reader() = default;
 reply_reader::reply_reader(reply_reader&&) noexcept = default;
 reply_reader& reply_reader::operator=(reply_reader&&) noexcept = default;
 
-void reply_reader::head(response_head head, double now_unix) {
+void reply_reader::head(reply_head head, double now_unix) {
   state_->head = std::move(head);
   state_->now_unix = now_unix;
 }
@@ -452,7 +449,7 @@ piece_count reply_reader::pieces() const noexcept {
 
 result reply_reader::finish(ending how, std::string_view transport) {
   result outcome = state_->outcome(how, transport);
-  response_head& head = state_->head;
+  reply_head& head = state_->head;
   if (outcome) {
     outcome->http_status = head.status;
     outcome->request_id = std::move(head.request_id);

@@ -1,15 +1,14 @@
 #pragma once
 
 #include <boost/system/result.hpp>
-#include <chrono>
 #include <cstdint>
-#include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 
+#include "base/body_need.hpp"
 #include "openai/piece_count.hpp"
+#include "openai/reply_head.hpp"
 #include "sluice/error.hpp"
 #include "sluice/job.hpp"
 #include "sluice/result.hpp"
@@ -17,16 +16,6 @@
 namespace sluice::openai {
 
 using sluice::reply;
-
-/// The headers of a response that decide something; names in lower case.
-struct response_head {
-  int status = 0;
-  std::string content_type;
-  std::string request_id;  ///< x-request-id, or x-oneapi-request-id
-  std::string location;    ///< of a redirect
-  std::map<std::string, std::string, std::less<>>
-      hints;  ///< those that is_retry_hint (retry_hint.hpp) names
-};
 
 /// Turns the bytes of one HTTP response into a whole reply or a failure. The body is sniffed: JSON
 /// where a stream was asked for, and a stream where it was not, are read as what they are.
@@ -41,15 +30,10 @@ class reply_reader {
     std::uint64_t max_body_bytes = std::uint64_t{64} << 20;
     std::string model = {};  ///< the request's: a 404 that holds it speaks of the model
   };
-  /// What the reader wants next, as things stand after the bytes so far. It goes from `trailer`
-  /// back to `more` when content comes behind a finish reason (some relays give one with every
-  /// chunk): a short wait that had begun is off then, and begins anew with the next `trailer`.
-  /// `nothing` is the last word.
-  enum class need : std::uint8_t {
-    more,     ///< the reply is not whole
-    trailer,  ///< every choice has ended: only usage and [DONE] may follow; worth a short wait
-    nothing,  ///< the reply is whole, or beyond help: stop reading
-  };
+  /// `trailer`: every choice has ended, and only usage and [DONE] may follow. It goes back to
+  /// `more` when content comes behind a finish reason (some relays give one with every chunk): a
+  /// short wait that had begun is off then, and begins anew with the next `trailer`.
+  using need = body_need;
   /// How the body came to its end. A cut or a timeout costs a reply nothing that wants no more than
   /// its trailer.
   enum class ending : std::uint8_t {
@@ -65,7 +49,7 @@ class reply_reader {
   reply_reader& operator=(reply_reader&&) noexcept;
 
   /// `now_unix`: seconds since the epoch, to read a Retry-After that is a date.
-  void head(response_head head, double now_unix);
+  void head(reply_head head, double now_unix);
   need body(std::string_view bytes);
 
   /// Bytes that it keeps of the reply.

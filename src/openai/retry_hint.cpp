@@ -270,16 +270,21 @@ std::optional<double> http_date(std::string_view text) {
 }
 
 bool is_retry_hint(std::string_view name) {
-  const std::string lower = lower_case(name);
-  if (lower.ends_with("retry-after") || lower.ends_with("retry-after-ms")) return true;
-  if (lower == "x-should-retry") return true;
-  const bool counts =
-      lower.find("reset") != std::string::npos || lower.find("remaining") != std::string::npos;
-  return counts && (lower.find("ratelimit") != std::string::npos ||
-                    lower.find("rate-limit") != std::string::npos);
+  const auto ends_with = [&](std::string_view end) {
+    return name.size() >= end.size() && same_name(name.substr(name.size() - end.size()), end);
+  };
+  const auto holds = [&](std::string_view word) {
+    for (std::size_t at = 0; at + word.size() <= name.size(); ++at) {
+      if (same_name(name.substr(at, word.size()), word)) return true;
+    }
+    return false;
+  };
+  if (ends_with("retry-after") || ends_with("retry-after-ms")) return true;
+  if (same_name(name, "x-should-retry")) return true;
+  return (holds("reset") || holds("remaining")) && (holds("ratelimit") || holds("rate-limit"));
 }
 
-std::optional<nanoseconds> retry_hint(const response_head& head, std::string_view message,
+std::optional<nanoseconds> retry_hint(const reply_head& head, std::string_view message,
                                       double now_unix, const hint_fields& body) {
   if (const auto wait = plain_hint(head.hints, now_unix)) return wait;
   // Gemini's field has whole seconds of what its words say to the nanosecond.

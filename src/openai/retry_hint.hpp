@@ -1,17 +1,12 @@
 #pragma once
 
 #include <chrono>
-#include <map>
 #include <optional>
-#include <string>
 #include <string_view>
 
-#include "openai/reply_reader.hpp"
+#include "openai/reply_head.hpp"
 
 namespace sluice::openai {
-
-/// Header fields by their names in lower case.
-using hint_fields = std::map<std::string, std::string, std::less<>>;
 
 /// How long a refusal asks to wait. The first that is there and makes sense: `retry-after-ms` and
 /// `retry-after`; what the body says, in a field or in the words of its message; and on a 429 the
@@ -22,9 +17,8 @@ using hint_fields = std::map<std::string, std::string, std::less<>>;
 /// within ten years of now, in seconds, milliseconds or less since the epoch, is a moment, whatever
 /// the header's own unit: no server asks to wait for decades. No wait, or one that is over, makes
 /// no sense. A long wait is returned unchanged, up to 1e9 s.
-std::optional<std::chrono::nanoseconds> retry_hint(const response_head& head,
-                                                   std::string_view message, double now_unix,
-                                                   const hint_fields& body = {});
+std::optional<std::chrono::nanoseconds> retry_hint(const reply_head& head, std::string_view message,
+                                                   double now_unix, const hint_fields& body = {});
 
 /// Whether retry_hint may read a header of that name, in any case of its letters.
 bool is_retry_hint(std::string_view name);

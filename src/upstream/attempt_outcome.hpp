@@ -2,7 +2,7 @@
 
 #include <boost/system/result.hpp>
 
-#include "http/http_client.hpp"
+#include "http/exchange.hpp"
 #include "openai/reply_reader.hpp"
 #include "sluice/config.hpp"
 #include "sluice/endpoint.hpp"

@@ -21,6 +21,8 @@
 #include <iterator>
 #include <utility>
 
+#include "files/locks.hpp"
+
 namespace sluice {
 
 // What the file holds. The size of it tells a file that was cut short.
@@ -50,35 +52,6 @@ constexpr moment look_interval = 1s;    // between two looks whether the file is
 constexpr moment touch_interval = 10s;  // of its time, while it is in use
 constexpr std::chrono::minutes lately = 2min;  // a file that was touched since then may be in use
 constexpr std::chrono::minutes long_ago = 7 * 24h;
-
-struct flock lock_of(short type, off_t begin, off_t length = 1) {
-  struct flock wanted {};
-  wanted.l_type = type;
-  wanted.l_whence = SEEK_SET;
-  wanted.l_start = begin;
-  wanted.l_len = length;
-  return wanted;
-}
-
-// False, with errno: somebody else has it, or it cannot be locked at all.
-bool lock(int file, off_t begin) {
-  struct flock wanted = lock_of(F_WRLCK, begin);
-  while (::fcntl(file, F_OFD_SETLK, &wanted) != 0) {
-    if (errno != EINTR) return false;
-  }
-  return true;
-}
-
-void unlock(int file, off_t begin) noexcept {
-  struct flock wanted = lock_of(F_UNLCK, begin);
-  ::fcntl(file, F_OFD_SETLK, &wanted);
-}
-
-// Whether anybody else holds a lock there.
-bool is_held(int file, off_t begin, off_t length = 1) noexcept {
-  struct flock asked = lock_of(F_WRLCK, begin, length);
-  return ::fcntl(file, F_OFD_GETLK, &asked) == 0 && asked.l_type != F_UNLCK;
-}
 
 moment reading(clockid_t which) noexcept {
   timespec told{};
@@ -274,7 +247,7 @@ limit_store::reach limit_store::acquire(moment now) {
     }
     if (is_new) ready = map();
     if (ready == reach::held) ready = make_sound(now, was_cut);
-    if (ready == reach::busy) unlock(file_, table_lock);
+    if (ready == reach::busy) unlock_bytes(file_, table_lock, 1);
     return ready;
   }
   return reach::busy;
@@ -305,7 +278,7 @@ limit_store::reach limit_store::lock_table() {
   const int tries = busy_since_ ? 1 : tries_in_a_row;
   for (int i = 0; i < tries; ++i) {
     if (i > 0) ::sched_yield();
-    if (lock(file_, table_lock)) return reach::held;
+    if (lock_bytes(file_, table_lock, 1)) return reach::held;
     if (errno != EAGAIN && errno != EACCES) return fail("cannot be locked");
   }
   return reach::busy;
@@ -335,7 +308,7 @@ limit_store::reach limit_store::map() {
   table_ = static_cast<table*>(mapped);
   window_ = &table_->window;
   for (owner_ = 0; owner_ < limit_window::most_owners; ++owner_) {
-    if (lock(file_, first_owner_lock + static_cast<off_t>(owner_))) break;
+    if (lock_bytes(file_, first_owner_lock + static_cast<off_t>(owner_), 1)) break;
   }
   if (owner_ == limit_window::most_owners) return fail("is used by too many processes");
   return reach::held;
@@ -417,7 +390,7 @@ limit_store::hold::hold(limit_store& store, time_point now) : store_(store) {
 }
 
 limit_store::hold::~hold() {
-  if (held_ && store_.table_ != nullptr) unlock(store_.file_, table_lock);
+  if (held_ && store_.table_ != nullptr) unlock_bytes(store_.file_, table_lock, 1);
   // Not before: a screen may make one wait.
   if (std::exchange(store_.other_machine_seen_, false)) store_.tell_.other_machine();
 }
@@ -428,14 +401,15 @@ std::optional<time_point> limit_store::held_up_until() const noexcept {
 }
 
 bool limit_store::has_company() const noexcept {
-  return file_ >= 0 && is_held(file_, first_owner_lock, limit_window::most_owners);
+  return file_ >= 0 && are_locked_elsewhere(file_, first_owner_lock, limit_window::most_owners);
 }
 
 void limit_store::bury_the_dead(moment now) {
   if (table_ == nullptr) return;
   for (std::size_t owner = 0; owner < limit_window::most_owners; ++owner) {
     if (owner == owner_ || !window_->owes(owner)) continue;
-    if (!is_held(file_, first_owner_lock + static_cast<off_t>(owner))) window_->bury(owner, now);
+    if (!are_locked_elsewhere(file_, first_owner_lock + static_cast<off_t>(owner), 1))
+      window_->bury(owner, now);
   }
 }
 

@@ -10,9 +10,9 @@
 #include <string>
 #include <string_view>
 
+#include "files/locks.hpp"
 #include "sluice/clock.hpp"
 #include "upstream/limit_window.hpp"
-#include "upstream/lock_holder.hpp"
 
 namespace sluice {
 

@@ -200,6 +200,12 @@ void relay_health::rested() {
   key_refused_at_.reset();
 }
 
+void relay_health::asked_anew() {
+  rested();
+  suspicious_ = 0;
+  suspicious_models_.clear();
+}
+
 bool relay_health::suspects_agree() const noexcept {
   return suspicious_models_.size() != 1;
 }

@@ -13,7 +13,7 @@
 namespace sluice {
 
 /// What the failures of all requests together say about the relay and the key: is this one
-/// request's trouble, or everyone's? Pure; takes `now`; one object for each relay of a run.
+/// request's trouble, or everyone's? Pure; takes `now`; one object for each relay.
 class relay_health {
  public:
   struct options {
@@ -58,6 +58,8 @@ class relay_health {
   /// The relay has been left alone for as long as it asked: its troubles are over until it says
   /// otherwise.
   void rested();
+  /// The same, and what made its address suspicious is forgotten: a new run asks.
+  void asked_anew();
   /// Every request that is left waits for the address to be told right: it is not.
   verdict only_suspects_left() const;
   /// They asked for more than one model, or the jobs ask for one only.

@@ -1,40 +1,18 @@
 #include "upstream/relay_inquiry.hpp"
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <utility>
 
+#include "http/kept_response.hpp"
 #include "openai/error_body.hpp"
 
 namespace sluice {
 namespace {
 
-using need = openai::reply_reader::need;
-
 constexpr std::uint64_t largest_answer = std::uint64_t{16} << 20;
 constexpr std::size_t longest_words = 300;
-
-// Keeps what comes.
-struct answer_keeper final : response_handler {
-  explicit answer_keeper(std::uint64_t most_bytes) : most(most_bytes) {}
-
-  void on_sent() override {}
-  void on_head(openai::response_head told) override { head = std::move(told); }
-  need on_body(std::string_view bytes) override {
-    too_large = bytes.size() > most - body.size();
-    if (!too_large) body.append(bytes);
-    return too_large ? need::nothing : need::more;
-  }
-
-  std::size_t held() const override { return body.size(); }
-
-  const std::uint64_t most;
-  openai::response_head head;
-  std::string body;
-  bool too_large = false;
-};
 
 // Relays end their words with the name of the call, which tells a person nothing.
 std::string_view without_id(std::string_view words) {
@@ -65,26 +43,27 @@ std::string said(const relay_answer& answer) {
   return fmt::format("{}{}", answer.status, success ? ", with nothing of use in it" : page);
 }
 
-relay_inquiry::relay_inquiry(http_client& client, const relay_options& relay)
+relay_inquiry::relay_inquiry(http_client& client, const relay_options& relay, observer* seen_by)
     : client_(client),
+      observer_(seen_by),
       url_(base_url::parse(relay.base_url)),
       hidden_(relay),
       most_bytes_(std::min(largest_answer, relay.max_response_bytes)) {}
 
 boost::asio::awaitable<relay_answer> relay_inquiry::get(std::string path) {
-  answer_keeper keeper(most_bytes_);
+  kept_response kept(most_bytes_);
   http_client::outgoing request;
   request.path = path;
   request.method = http_client::verb::get;
-  const exchange_end end = co_await client_.exchange(request, keeper);
+  const exchange_end end = co_await client_.exchange(request, kept);
   relay_answer answer;
-  answer.status = keeper.head.status;
+  answer.status = kept.head.status;
   answer.url = url_.shown(path, true);
-  answer.location = std::move(keeper.head.location);
-  answer.body = std::move(keeper.body);
+  answer.location = kept.head.fields.last("Location").value_or("");
+  answer.body = std::move(kept.body);
   if (answer.body.starts_with("\xEF\xBB\xBF")) answer.body.erase(0, 3);
   answer.end = end.end;
-  if (keeper.too_large) {
+  if (kept.too_large) {
     answer.trouble = fmt::format("more than {} bytes", most_bytes_);
   } else if (end.end != exchange_end::how::complete) {
     answer.trouble = openai::one_line(end.message, longest_words);
@@ -94,9 +73,13 @@ boost::asio::awaitable<relay_answer> relay_inquiry::get(std::string path) {
   hidden_.blot_out(answer.location);
   hidden_.blot_out(answer.body);
   hidden_.blot_out(answer.trouble);
-  spdlog::debug("GET {}: {}", answer.url,
-                answer.succeeded() ? fmt::format("{}, {} bytes", answer.status, answer.body.size())
-                                   : said(answer));
+  if (observer_ != nullptr && observer_->wants(severity::debug)) {
+    const auto sentence = fmt::format(
+        "GET {}: {}", answer.url,
+        answer.succeeded() ? fmt::format("{}, {} bytes", answer.status, answer.body.size())
+                           : said(answer));
+    observer_->on_notice({severity::debug, {}, sentence});
+  }
   co_return answer;
 }
 

@@ -7,6 +7,7 @@
 #include "http/base_url.hpp"
 #include "http/http_client.hpp"
 #include "sluice/config.hpp"
+#include "sluice/observer.hpp"
 #include "upstream/secrets.hpp"
 
 namespace sluice {
@@ -35,8 +36,8 @@ std::string said(const relay_answer& answer);
 /// thread.
 class relay_inquiry {
  public:
-  /// Both outlive it.
-  relay_inquiry(http_client& client, const relay_options& relay);
+  /// All outlive it. `seen_by` hears of each question; null: nobody does.
+  relay_inquiry(http_client& client, const relay_options& relay, observer* seen_by = nullptr);
 
   /// GET; `path` is "/v1/models" or "/api/status", and never has a key in it. A body longer
   /// than 16 MiB, or than the relay's `max_response_bytes`, is trouble.
@@ -44,6 +45,7 @@ class relay_inquiry {
 
  private:
   http_client& client_;
+  observer* const observer_;
   const base_url url_;
   const secrets hidden_;
   const std::uint64_t most_bytes_;

@@ -1,7 +1,6 @@
 #include "upstream/relay_window.hpp"
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <boost/algorithm/string/predicate.hpp>
 #include <string_view>
@@ -42,18 +41,23 @@ std::string told_of(const std::optional<lock_holder>& who) {
 
 std::unique_ptr<limit_store> window_opener::open(const std::string& name) {
   if (pace_.limit_folder.empty()) return nullptr;
-  limit_store::reports tell;
-  tell.not_shared = [warned = warned_](const std::string& why) {
-    if (std::exchange(*warned, true)) return;
-    spdlog::warn("the limit is not shared with other runs ({})", why);
+  const auto say = [seen_by = observer_](severity level, const std::string& sentence) {
+    if (seen_by != nullptr) seen_by->on_notice({level, {}, sentence});
   };
-  tell.held_up = [](const std::optional<lock_holder>& who) { spdlog::warn("{}", told_of(who)); };
-  tell.other_machine = [told = told_other_machine_, folder = pace_.limit_folder] {
+  limit_store::reports tell;
+  tell.not_shared = [say, warned = warned_](const std::string& why) {
+    if (std::exchange(*warned, true)) return;
+    say(severity::warning, fmt::format("the limit is not shared with other runs ({})", why));
+  };
+  tell.held_up = [say](const std::optional<lock_holder>& who) {
+    say(severity::warning, told_of(who));
+  };
+  tell.other_machine = [say, told = told_other_machine_, folder = pace_.limit_folder] {
     if (std::exchange(*told, true)) return;
-    spdlog::info(
-        "another machine that shares {} uses this relay and key, too; each keeps a limit of its "
-        "own, so give each its share with --rpm",
-        folder);
+    say(severity::info,
+        fmt::format("another machine that shares {} uses this relay and key, too; each keeps a "
+                    "limit of its own, so give each its share with --rpm",
+                    folder));
   };
   return std::make_unique<limit_store>(fmt::format("{}/{}", pace_.limit_folder, name),
                                        current_host(), pace_.window_margin, std::move(tell));

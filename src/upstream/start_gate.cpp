@@ -25,6 +25,7 @@ start_gate::start_gate(clock& clock, const std::vector<rate_limiter::options>& w
 }
 
 start_gate::~start_gate() {
+  others_.closed_ = true;  // nobody waits any more
   if (alarm_ != 0) clock_.cancel(alarm_);
   if (catch_up_alarm_ != 0) clock_.cancel(catch_up_alarm_);
 }
@@ -37,7 +38,7 @@ bool start_gate::has_place() const noexcept {
 
 // When the first of the lanes that take somebody has room for the first in line.
 time_point start_gate::next_start(time_point now) {
-  const std::uint64_t tokens = wanted_tokens_.empty() ? 0 : count(*wanted_tokens_.front());
+  const std::uint64_t tokens = line_.empty() ? 0 : count(line_.front()->tokens);
   time_point next = time_point::max();
   for (const lane_state& one : lanes_) {
     if (one.takes()) next = std::min(next, windows_[one.window].next_start(now, tokens));
@@ -54,7 +55,8 @@ time_point start_gate::look_again(time_point now) {
   return next;
 }
 
-std::optional<start_gate::permit> start_gate::try_enter(std::optional<std::size_t> avoided,
+std::optional<start_gate::permit> start_gate::try_enter(group& of,
+                                                        std::optional<std::size_t> avoided,
                                                         std::uint64_t tokens) {
   if (!has_place()) return std::nullopt;
   const time_point now = clock_.now();
@@ -77,43 +79,68 @@ std::optional<start_gate::permit> start_gate::try_enter(std::optional<std::size_
   taken.tag += taken.stride;
   const std::size_t beside = taken.in_flight++;
   ++in_flight_;
+  ++of.in_flight_;
   if (taken.trial) ++taken.trials;
-  return permit{*slot, *chosen, taken.trial, beside, taken.gap > duration{}};
+  return permit{*slot, *chosen, taken.trial, beside, taken.gap > duration{}, &of};
+}
+
+start_gate::waiter::waiter(start_gate& at, group& whose, const token_count& wanted)
+    : gate(at), of(whose), tokens(wanted) {
+  ++of.waiting_;
+}
+
+start_gate::waiter::~waiter() {
+  --of.waiting_;
+  if (in_line_) gate.line_.erase(place_);
+  if (called_) --gate.called_;
+  if (in_line_ || called_) gate.wake_next();  // its turn is another's
+}
+
+void start_gate::waiter::line_up(bool first) {
+  place_ = gate.line_.insert(first ? gate.line_.begin() : gate.line_.end(), this);
+  in_line_ = true;
+}
+
+void start_gate::waiter::call() {
+  gate.line_.erase(place_);
+  in_line_ = false;
+  called_ = true;
+  ++gate.called_;
+  turn.wake_one();
 }
 
 boost::asio::awaitable<std::optional<start_gate::permit>> start_gate::enter(
-    std::optional<std::size_t> avoided, token_count tokens) {
-  if (closed_) co_return std::nullopt;
-  if (line_.size() == 0 && called_ == 0) {
-    if (const auto turn = try_enter(avoided, count(tokens))) co_return turn;
+    group& of, std::optional<std::size_t> avoided, token_count tokens) {
+  if (of.closed_) co_return std::nullopt;
+  if (line_.empty() && called_ == 0) {
+    if (const auto turn = try_enter(of, avoided, count(tokens))) co_return turn;
   }
+  waiter mine(*this, of, tokens);
   // One who was called and finds the way barred again (a pause began, another process was faster)
   // stays first in line.
   for (bool first = false;; first = true) {
-    wanted_tokens_.insert(first ? wanted_tokens_.begin() : wanted_tokens_.end(), &tokens);
+    mine.line_up(first);
     if (has_place()) {
       const time_point now = clock_.now();
       arm(now, next_start(now));
     }
-    co_await line_.wait(first);
-    --called_;
-    if (closed_) co_return std::nullopt;
-    const auto turn = try_enter(avoided, count(tokens));
+    co_await mine.turn.wait();
+    std::optional<permit> turn;
+    if (!of.closed_) turn = try_enter(of, avoided, count(tokens));
+    mine.resume();
     wake_next();
-    if (turn) co_return turn;
+    if (turn || of.closed_) co_return turn;
   }
 }
 
 // Calls the first in line if it could start now; else sets the alarm for when it could.
 void start_gate::wake_next() {
-  if (line_.size() == 0 || called_ > 0) return;
+  if (line_.empty() || called_ > 0) return;
   if (!has_place()) return;             // leave() calls again
   const time_point now = clock_.now();  // asked once: a moment later, "now" would be in the future
   const time_point next = next_start(now);
   if (next <= now) {
-    ++called_;
-    wanted_tokens_.pop_front();
-    line_.wake_one();
+    line_.front()->call();
   } else {
     arm(now, next);
   }
@@ -145,7 +172,7 @@ void start_gate::catch_up_later() {
   time_point next = time_point::max();
   for (const rate_limiter& window : windows_) next = std::min(next, window.behind_until(now));
   if (next == time_point::max() || catch_up_alarm_ != 0) return;
-  if (closed_ && in_flight_ == 0) return;  // an event loop ends when no call is left
+  if (is_idle()) return;  // an event loop ends when no call is left
   catch_up_alarm_ = clock_.call_at(next, [this] {
     catch_up_alarm_ = 0;
     for (rate_limiter& window : windows_) window.catch_up(clock_.now());
@@ -158,6 +185,7 @@ void start_gate::sent(permit held) {
   const time_point now = clock_.now();
   window_of(held.lane).sent(held.slot, now);
   meter_.count(now);  // an attempt that reached nobody is none
+  held.of->meter_.count(now);
   changed(held.lane);
 }
 
@@ -188,7 +216,8 @@ void start_gate::leave(permit held, bool sent_nothing) {
   --lanes_[held.lane].in_flight;
   if (held.trial) --lanes_[held.lane].trials;
   --in_flight_;
-  if (closed_ && in_flight_ == 0) stop_alarms();
+  --held.of->in_flight_;
+  if (is_idle()) stop_alarms();
   changed(held.lane);
 }
 
@@ -224,13 +253,22 @@ void start_gate::set_open(std::size_t lane, bool open) {
   wake_next();
 }
 
-void start_gate::close() {
-  closed_ = true;
+void start_gate::open(group& of) {
+  if (!std::exchange(of.closed_, false)) return;
+  ++open_groups_;
+  catch_up_later();
+}
+
+void start_gate::close(group& of) {
+  if (std::exchange(of.closed_, true)) return;
+  --open_groups_;
+  for (auto next = line_.begin(); next != line_.end();) {
+    waiter* one = *next++;
+    if (&one->of == &of) one->call();
+  }
+  if (open_groups_ > 0) return wake_next();
   stop_alarms();
   if (in_flight_ > 0) catch_up_later();
-  called_ += line_.size();
-  wanted_tokens_.clear();
-  line_.wake_all();
 }
 
 void start_gate::stop_alarms() {
@@ -239,18 +277,34 @@ void start_gate::stop_alarms() {
   if (catch_up_alarm_ != 0) clock_.cancel(std::exchange(catch_up_alarm_, 0));
 }
 
-start_gate::status start_gate::now() {
+start_gate::status start_gate::now(group& of) {
+  status told = now(of.waiting_ > 0);
+  told.in_flight = of.in_flight_;
+  told.waiting = of.waiting_;
   const time_point now = clock_.now();
-  status told;
+  told.started_last_minute = of.meter_.last_minute(now);
+  told.most_in_a_minute = of.meter_.most();
+  return told;
+}
+
+start_gate::status start_gate::now() {
+  status told = now(!line_.empty());
   told.in_flight = in_flight_;
   told.waiting = line_.size();
+  const time_point now = clock_.now();
   told.started_last_minute = meter_.last_minute(now);
   told.most_in_a_minute = meter_.most();
+  return told;
+}
+
+start_gate::status start_gate::now(bool waiting) {
+  const time_point now = clock_.now();
+  status told;
   told.full = !has_place();
   told.lanes_full = told.full && (concurrency_ == 0 || in_flight_ < concurrency_) &&
                     std::any_of(lanes_.begin(), lanes_.end(),
                                 [](const lane_state& one) { return one.open && one.full(); });
-  if (line_.size() > 0) {
+  if (waiting && !line_.empty()) {
     const time_point next = next_start(now);
     const bool held_up = std::any_of(windows_.begin(), windows_.end(),
                                      [](const rate_limiter& one) { return one.is_held_up(); });

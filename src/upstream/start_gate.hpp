@@ -3,8 +3,8 @@
 #include <boost/asio/awaitable.hpp>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
+#include <list>
 #include <optional>
 #include <vector>
 
@@ -14,11 +14,33 @@
 
 namespace sluice {
 
-/// Where every attempt of a run waits for its turn: a place among those in flight, and a slot of a
-/// relay's window. First come, first served, so no job and no retry is passed over. With several
+/// Where every attempt waits for its turn: a place among those in flight, and a slot of a relay's
+/// window. First come, first served, so no run, no job and no retry is passed over. With several
 /// relays each is a lane, and who starts is sent to one that has room, by the lanes' weights.
+///
+/// Belongs to the event loop's thread. A waiter that is destroyed leaves the line; the gate
+/// outlives all of them.
 class start_gate {
  public:
+  /// Attempts that are counted, and sent away, together: those of one run. Outlives them, and not
+  /// the gate.
+  class group {
+   public:
+    /// It is open.
+    explicit group(start_gate& at) : gate_(at) { gate_.open(*this); }
+    group(const group&) = delete;
+    group& operator=(const group&) = delete;
+    ~group() { gate_.close(*this); }
+
+   private:
+    friend class start_gate;
+    start_gate& gate_;
+    start_meter meter_;
+    std::size_t in_flight_ = 0;
+    std::size_t waiting_ = 0;
+    bool closed_ = true;
+  };
+
   /// The right to make one attempt.
   struct permit {
     rate_limiter::slot slot;
@@ -26,6 +48,7 @@ class start_gate {
     bool trial = false;      ///< it was given while the lane was on trial
     std::size_t beside = 0;  ///< how many others were in flight in the lane
     bool spread = false;     ///< starts in the lane were kept apart
+    group* of = nullptr;     ///< whose attempt it is
   };
 
   /// A relay, as the gate sees it.
@@ -57,14 +80,19 @@ class start_gate {
   start_gate(const start_gate&) = delete;
   start_gate& operator=(const start_gate&) = delete;
 
-  /// Waits for the turn of an attempt of so many tokens; nothing when the gate was closed
+  /// Waits for the turn of an attempt of so many tokens; nothing when the group was closed
   /// meanwhile. The lane `avoided` is given only while no other has room.
   boost::asio::awaitable<std::optional<permit>> enter(
-      std::optional<std::size_t> avoided = std::nullopt, token_count tokens = {});
+      group& of, std::optional<std::size_t> avoided = std::nullopt, token_count tokens = {});
+  /// The same for those that belong to no group of their own.
+  boost::asio::awaitable<std::optional<permit>> enter(
+      std::optional<std::size_t> avoided = std::nullopt, token_count tokens = {}) {
+    return enter(others_, avoided, std::move(tokens));
+  }
 
   void sent(permit held);
   void answered(permit held);
-  /// So many tokens it took in truth.
+  /// Actual token count; corrects the reservation.
   void used(permit held, std::uint64_t tokens);
   /// The attempt is over, however; `sent_nothing` returns its slot as well.
   void leave(permit held, bool sent_nothing);
@@ -83,10 +111,16 @@ class start_gate {
   std::size_t in_flight(std::size_t lane) const noexcept { return lanes_[lane].in_flight; }
   /// A lane that is not open is given to nobody.
   void set_open(std::size_t lane, bool open);
-  /// Nothing starts until open() is called: those who wait are sent away.
-  void close();
-  void open() noexcept { closed_ = false; }
+  /// Nothing of the group starts until open() is called: those who wait are sent away.
+  void close(group& of);
+  void open(group& of);
+  /// The same for those that belong to no group of their own.
+  void close() { close(others_); }
+  void open() { open(others_); }
 
+  /// As the group has it; starts and attempts in flight are its own.
+  status now(group& of);
+  /// Of all groups together.
   status now();
 
  private:
@@ -105,8 +139,39 @@ class start_gate {
     bool takes() const noexcept { return open && !full() && (!trial || trials == 0); }
   };
 
+  // One who waits, in the frame of its coroutine.
+  class waiter {
+   public:
+    waiter(start_gate& at, group& of, const token_count& tokens);
+    waiter(const waiter&) = delete;
+    waiter& operator=(const waiter&) = delete;
+    ~waiter();
+
+    /// `first`: at the head of the line, where one who was called in vain belongs.
+    void line_up(bool first);
+    /// Out of the line; woken.
+    void call();
+    void resume() noexcept {
+      called_ = false;
+      --gate.called_;
+    }
+
+    start_gate& gate;
+    group& of;
+    const token_count& tokens;
+    wait_queue turn;
+
+   private:
+    std::list<waiter*>::iterator place_;
+    bool in_line_ = false;
+    bool called_ = false;  // and has not come through yet
+  };
+
   rate_limiter& window_of(std::size_t lane) noexcept { return windows_[lanes_[lane].window]; }
-  std::optional<permit> try_enter(std::optional<std::size_t> avoided, std::uint64_t tokens);
+  std::optional<permit> try_enter(group& of, std::optional<std::size_t> avoided,
+                                  std::uint64_t tokens);
+  status now(bool waiting);
+  bool is_idle() const noexcept { return open_groups_ == 0 && in_flight_ == 0; }
   bool has_place() const noexcept;
   time_point next_start(time_point now);
   time_point look_again(time_point now);
@@ -123,13 +188,13 @@ class start_gate {
   start_meter meter_;
   std::size_t concurrency_;  // 0: no limit
   std::size_t in_flight_ = 0;
-  bool closed_ = false;
-  wait_queue line_;
-  std::deque<const token_count*> wanted_tokens_;  // of those in line
-  std::size_t called_ = 0;                        // woken, and not yet through
+  std::size_t open_groups_ = 0;
+  std::list<waiter*> line_;
+  std::size_t called_ = 0;  // woken, and not yet through
   clock::timer alarm_ = 0;
   time_point alarm_at_{};
   clock::timer catch_up_alarm_ = 0;
+  group others_{*this};
 };
 
 }  // namespace sluice

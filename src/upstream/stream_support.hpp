@@ -31,6 +31,11 @@ class stream_support {
   bool trial_succeeded() noexcept;
   /// No trial was made after all: another may be.
   void trial_abandoned() noexcept { trial_made_ = on_trial_ = false; }
+  /// A new run asks: it may make a trial of its own.
+  void asked_anew() noexcept {
+    alike_ = 0;
+    if (!on_trial_) trial_made_ = false;
+  }
   /// The trial failed. True: it said nothing of streams, and goes on with the next attempt.
   bool trial_failed(const failure& why) noexcept;
 

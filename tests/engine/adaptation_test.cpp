@@ -101,8 +101,8 @@ TEST(adaptation_test, the_rate_that_a_relay_serves_is_found) {
           if (book.note(model.admits(call.at))) return completion_plan("x", head);
           auto refused = refusal_plan(model.refuses_with);
           if (model.hints) {
-            refused.head.hints["retry-after"] =
-                std::to_string(test::seconds_to_wait(model.admits, call.at));
+            refused.head.fields.add("retry-after",
+                                    std::to_string(test::seconds_to_wait(model.admits, call.at)));
           }
           return refused;
         };

@@ -120,9 +120,9 @@ trial_outcome play(const rate_trial& trial, std::uint64_t seed) {
     auto refusal = refusal_plan(trial.refuses_with);
     refusal.before_head = random.about(200ms);
     if (trial.hints == retry_hint::a_second || (trial.hints == retry_hint::honest && unlucky)) {
-      refusal.head.hints["retry-after"] = "1";
+      refusal.head.fields.add("retry-after", "1");
     } else if (trial.hints == retry_hint::honest) {
-      refusal.head.hints["retry-after"] = std::to_string(seconds_to_wait(admits, last));
+      refusal.head.fields.add("retry-after", std::to_string(seconds_to_wait(admits, last)));
     }
     return refusal;
   };

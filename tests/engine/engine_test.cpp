@@ -361,7 +361,7 @@ TEST(engine_test, a_request_that_the_key_cannot_pay_waits_for_the_end_of_the_oth
 exchange_plan page_not_found() {
   exchange_plan planned;
   planned.head.status = 404;
-  planned.head.content_type = "text/html";
+  planned.head.fields.add("Content-Type", "text/html");
   planned.body = {{duration{}, "<html><h1>404 page not found</h1></html>"}};
   return planned;
 }
@@ -650,7 +650,7 @@ TEST(engine_test, jobs_given_in_turns_start_in_turns) {
 exchange_plan event_stream(const std::string& events) {
   exchange_plan planned;
   planned.head.status = 200;
-  planned.head.content_type = "text/event-stream";
+  planned.head.fields.add("Content-Type", "text/event-stream");
   planned.body = {{200ms, events.substr(0, events.size() / 2)},
                   {100ms, events.substr(events.size() / 2)}};
   return planned;

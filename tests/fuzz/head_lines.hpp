@@ -9,8 +9,8 @@
 namespace sluice::fuzz {
 
 /// The hints of a head, written `name: value` a line, and what stands behind the blank line.
-inline std::pair<openai::response_head, std::string_view> split_head(std::string_view text) {
-  openai::response_head head;
+inline std::pair<openai::reply_head, std::string_view> split_head(std::string_view text) {
+  openai::reply_head head;
   while (!text.empty()) {
     const std::size_t end = std::min(text.find('\n'), text.size());
     const std::string_view line = text.substr(0, end);

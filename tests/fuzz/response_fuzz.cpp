@@ -24,7 +24,9 @@ class reading final : public response_handler {
  public:
   explicit reading(const reply_reader::expectation& expected) : reader(expected) {}
   void on_sent() override {}
-  void on_head(openai::response_head head) override { reader.head(std::move(head), 1'700'000'000); }
+  void on_head(response_head head) override {
+    reader.head(openai::read_head(head.status, head.fields), 1'700'000'000);
+  }
   need on_body(std::string_view bytes) override {
     const need wanted = reader.body(std::string(bytes));  // gone after the call
     require(!content_began || reader.content_began(), "content that began has begun");

@@ -2,7 +2,6 @@
 #include "http/http_client.hpp"
 
 #include <gmock/gmock.h>
-#include <sys/socket.h>
 
 #include <array>
 #include <boost/asio/as_tuple.hpp>
@@ -21,7 +20,8 @@
 
 #include <algorithm>
 
-#include "http/address_race.hpp"
+#include "http/idle_connections.hpp"
+#include "http/kept_response.hpp"
 #include "support/manual_clock.hpp"
 
 namespace sluice {
@@ -45,6 +45,7 @@ class answering_server {
   void close() { acceptor_.close(); }
 
   int connections = 0;
+  int open = 0;
   bool closes_unanswered = false;  ///< what comes second on a connection
   std::string reply = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
   std::vector<std::string> requests;
@@ -55,6 +56,7 @@ class answering_server {
       auto [error, socket] = co_await acceptor_.async_accept(as_result);
       if (error) co_return;
       ++connections;
+      ++open;
       asio::co_spawn(acceptor_.get_executor(), answer(std::move(socket)), asio::detached);
     }
   }
@@ -63,7 +65,10 @@ class answering_server {
     for (int served = 0;; ++served) {
       auto [cut, n] = co_await asio::async_read_until(socket, asio::dynamic_buffer(request),
                                                       "\r\n\r\n", as_result);
-      if (cut) co_return;
+      if (cut) {
+        --open;
+        co_return;
+      }
       requests.push_back(request);
       if (closes_unanswered && served > 0) co_return;
       request.clear();
@@ -74,55 +79,27 @@ class answering_server {
   tcp::acceptor acceptor_;
 };
 
-// A listener whose queue is full, so that the kernel lets whoever else comes wait for ever.
-class silent_address {
- public:
-  explicit silent_address(asio::io_context& loop) : acceptor_(loop, tcp::v4()) {
-    acceptor_.bind(tcp::endpoint(loopback, 0));
-    acceptor_.listen(0);
-    for (int i = 0; i < 8; ++i) {
-      auto& filler = fillers_.emplace_back(loop);
-      filler.open(tcp::v4());
-      filler.non_blocking(true);
-      const auto address = acceptor_.local_endpoint();
-      ::connect(filler.native_handle(), address.data(), static_cast<socklen_t>(address.size()));
-    }
-  }
-  tcp::endpoint endpoint() const { return acceptor_.local_endpoint(); }
-
- private:
-  tcp::acceptor acceptor_;
-  std::vector<tcp::socket> fillers_;
-};
-
-struct nothing_to_tell final : response_handler {
-  void on_sent() override {}
-  void on_head(openai::response_head head) override { status = head.status; }
-  openai::reply_reader::need on_body(std::string_view bytes) override {
-    body += bytes;
-    return openai::reply_reader::need::more;
-  }
-  int status = 0;
-  std::string body;
-};
+constexpr std::uint64_t any_size = std::uint64_t{1} << 30;
 
 struct http_client_test : testing::Test {
   asio::io_context loop{1};
   test::manual_clock time;
+  response_head last_head;
   std::string body;  // of the last reply
 
   static constexpr http_client::outgoing an_embedding{"/v1/embeddings", "{}", "key", false};
 
   exchange_end send(http_client& client, http_client::outgoing request = an_embedding) {
     std::optional<exchange_end> told;
-    nothing_to_tell handler;
+    kept_response handler(any_size);
     asio::co_spawn(
         loop, [&]() -> asio::awaitable<void> { told = co_await client.exchange(request, handler); },
         asio::detached);
     loop.restart();
     while (!told && loop.run_one() > 0) {
     }
-    EXPECT_TRUE(told->end != exchange_end::how::complete || handler.status == 200);
+    EXPECT_TRUE(told->end != exchange_end::how::complete || handler.head.status == 200);
+    last_head = handler.head;
     body = handler.body;
     return told.value_or(exchange_end{});
   }
@@ -161,6 +138,19 @@ TEST_F(http_client_test, a_connection_serves_until_it_is_old_and_then_the_name_i
   EXPECT_EQ(first.connections, 1);
   EXPECT_EQ(second.connections, 1);
   EXPECT_EQ(asked, 2);
+}
+
+TEST_F(http_client_test, a_connection_that_is_idle_for_long_is_closed_by_the_clock) {
+  answering_server server(loop);
+  const auto client = make_http_client(loop, time, at(server.port(), "127.0.0.1"));
+  EXPECT_EQ(send(*client).end, exchange_end::how::complete);
+  EXPECT_EQ(server.open, 1);
+  time.advance(idle_connections::longest);
+  loop.restart();
+  loop.poll();
+  EXPECT_EQ(server.open, 0);
+  EXPECT_EQ(send(*client).end, exchange_end::how::complete);
+  EXPECT_EQ(server.connections, 2);
 }
 
 TEST_F(http_client_test, a_get_has_no_body_and_none_of_its_headers) {
@@ -263,6 +253,47 @@ TEST_F(http_client_test, a_framing_that_is_not_to_the_letter_is_read_and_its_con
   }
 }
 
+TEST_F(http_client_test, the_head_comes_with_all_of_its_fields) {
+  using fields = std::vector<std::pair<std::string, std::string>>;
+  const std::string reply =
+      "HTTP/1.1 200 OK\r\nserver:nginx\r\nContent-Type: text/plain\r\nSet-Cookie: a=1\r\n"
+      "X-Empty:\r\nSET-COOKIE:  b=2 \r\nX-Folded: y\r\n z\r\n";
+  const fields sent{{"server", "nginx"}, {"Content-Type", "text/plain"}, {"Set-Cookie", "a=1"},
+                    {"X-Empty", ""},     {"SET-COOKIE", "b=2"},          {"X-Folded", "y z"}};
+  const struct {
+    const char* name;
+    std::string reply;
+    fields more;
+  } rows[] = {
+      {"a length", reply + "Content-Length: 2\r\n\r\n{}", {{"Content-Length", "2"}}},
+      {"chunks, and a trailer",
+       reply + "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX-Late: 1\r\n\r\n",
+       {{"Transfer-Encoding", "chunked"}}},
+      {"behind an interim one",
+       "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + reply + "Content-Length: 2\r\n\r\n{}",
+       {{"Content-Length", "2"}}},
+      {"one that is mended, and says that its connection is not used again",
+       reply + "Content-Length : 2\r\n\r\n{}",
+       {{"Content-Length", "2"}, {"Connection", "close"}}},
+      {"many",
+       reply + "X-Long: " + std::string(100'000, 'x') + "\r\nContent-Length: 2\r\n\r\n{}",
+       {{"X-Long", std::string(100'000, 'x')}, {"Content-Length", "2"}}},
+  };
+  for (const auto& row : rows) {
+    answering_server server(loop);
+    server.reply = row.reply;
+    const auto client = make_http_client(loop, time, at(server.port(), "127.0.0.1"));
+    EXPECT_EQ(send(*client).end, exchange_end::how::complete) << row.name;
+    fields expected = sent;
+    expected.insert(expected.end(), row.more.begin(), row.more.end());
+    fields came;
+    for (const auto field : last_head.fields) came.emplace_back(field.name, field.value);
+    EXPECT_EQ(came, expected) << row.name;
+    client->abort();
+    server.close();
+  }
+}
+
 TEST_F(http_client_test, a_framing_that_means_nothing_is_broken) {
   for (const std::string head :
        {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
@@ -327,7 +358,7 @@ struct standstill_test : http_client_test {
   tcp::acceptor acceptor{relays, tcp::endpoint(loopback, 0)};
   tcp::socket relay{relays};
   std::unique_ptr<http_client> client;
-  nothing_to_tell handler;
+  kept_response handler{any_size};
   std::optional<exchange_end> told;
 
   // As far as the whole request having come to the relay.
@@ -387,7 +418,7 @@ TEST_F(standstill_test, a_reply_that_came_meanwhile_counts_whatever_deadline_has
     EXPECT_EQ(handler.body, "hello") << row.deadline;
     client->abort();
     told.reset();
-    handler = {};
+    handler.body.clear();
   }
 }
 
@@ -447,11 +478,11 @@ std::string gzip(std::string_view text) {
 struct memory_test : http_client_test {
   struct keeper final : response_handler {
     void on_sent() override {}
-    void on_head(openai::response_head) override {}
-    openai::reply_reader::need on_body(std::string_view bytes) override {
+    void on_head(response_head) override {}
+    body_need on_body(std::string_view bytes) override {
       body += bytes;
       most = std::max(most, body.size());
-      return openai::reply_reader::need::more;
+      return body_need::more;
     }
     std::size_t held() const override { return body.size(); }
     std::string body;
@@ -572,91 +603,6 @@ TEST_F(memory_test, what_is_packed_is_unpacked_as_far_as_there_is_room) {
   EXPECT_EQ(waits.handler.body.size(), 2 * large);
   client->abort();
   server.close();
-}
-
-struct address_race_test : http_client_test {
-  connection link{loop, time, nullptr};
-
-  boost::system::error_code race(const std::vector<tcp::endpoint>& addresses,
-                                 const std::function<void()>& meanwhile) {
-    std::optional<boost::system::error_code> outcome;
-    asio::co_spawn(
-        loop,
-        [&]() -> asio::awaitable<void> {
-          outcome = co_await connect_to_any(link, time, addresses);
-        },
-        asio::detached);
-    loop.poll();
-    meanwhile();
-    loop.restart();
-    while (!outcome && loop.run_one() > 0) {
-    }
-    EXPECT_EQ(time.calls_to_come(), 0U) << "nothing is tried any more";
-    return outcome.value_or(asio::error::timed_out);
-  }
-};
-
-TEST_F(address_race_test, an_address_that_stays_silent_costs_a_quarter_of_a_second) {
-  const silent_address silent(loop);
-  answering_server server(loop);
-  const tcp::endpoint good(loopback, server.port());
-  const auto before = time.now();
-  EXPECT_FALSE(race({silent.endpoint(), silent.endpoint(), good}, [&] {
-    while (time.run_next()) loop.poll();
-  }));
-  EXPECT_EQ(link.socket.remote_endpoint(), good);
-  EXPECT_EQ(time.now() - before, 2 * race_delay);
-  server.close();
-}
-
-TEST_F(address_race_test, an_address_that_refuses_costs_nothing) {
-  answering_server gone(loop);
-  const tcp::endpoint refusing(loopback, gone.port());
-  gone.close();
-  answering_server server(loop);
-  EXPECT_FALSE(race({refusing, refusing, {loopback, server.port()}}, [] {}));
-  EXPECT_EQ(link.socket.remote_endpoint().port(), server.port());
-  server.close();
-}
-
-TEST_F(address_race_test, when_all_refuse_the_last_reason_stands) {
-  answering_server gone(loop);
-  const tcp::endpoint refusing(loopback, gone.port());
-  gone.close();
-  EXPECT_EQ(race({refusing, refusing}, [] {}), asio::error::connection_refused);
-  EXPECT_EQ(race(std::vector<tcp::endpoint>(), [] {}), asio::error::host_not_found);
-}
-
-TEST_F(address_race_test, a_deadline_or_an_abort_ends_it) {
-  const silent_address silent(loop);
-  link.limit.set(10s, "--connect-timeout");
-  EXPECT_TRUE(race({silent.endpoint(), silent.endpoint()}, [&] { time.advance(10s); }));
-  EXPECT_EQ(link.first_cause("?"), "--connect-timeout passed");
-
-  connection other(loop, time, nullptr);
-  const std::vector<tcp::endpoint> addresses{silent.endpoint()};
-  std::optional<boost::system::error_code> outcome;
-  asio::co_spawn(
-      loop,
-      [&]() -> asio::awaitable<void> { outcome = co_await connect_to_any(other, time, addresses); },
-      asio::detached);
-  loop.restart();
-  loop.poll();
-  other.abort();
-  loop.restart();
-  loop.poll();
-  EXPECT_TRUE(outcome.has_value());
-  EXPECT_EQ(other.first_cause("?"), "interrupted");
-}
-
-TEST(address_race, families_take_turns) {
-  const auto of = [](const char* text) { return tcp::endpoint(asio::ip::make_address(text), 443); };
-  EXPECT_THAT(
-      in_racing_order({of("::1"), of("::2"), of("::3"), of("10.0.0.1"), of("10.0.0.2")}),
-      testing::ElementsAre(of("::1"), of("10.0.0.1"), of("::2"), of("10.0.0.2"), of("::3")));
-  EXPECT_THAT(in_racing_order({of("10.0.0.1"), of("::1"), of("::2")}),
-              testing::ElementsAre(of("10.0.0.1"), of("::1"), of("::2")));
-  EXPECT_THAT(in_racing_order({}), testing::IsEmpty());
 }
 
 }  // namespace

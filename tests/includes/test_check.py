@@ -15,9 +15,12 @@ class Includes(unittest.TestCase):
     def setUp(self) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="sluice-includes-"))
         self.addCleanup(shutil.rmtree, self.root)
-        self.write("rooms.txt", "low\nhigh low  # and a word\n")
+        self.table("low\nhigh low  # and a word\n")
         self.write("low/a.hpp", '#pragma once\n#include "sluice/error.hpp"\n')
         self.write("high/b.cpp", '#include "high/b.hpp"\n#include "low/a.hpp"\n#include <vector>\n')
+
+    def table(self, text: str) -> None:
+        self.write("../tests/includes/rooms.txt", text)
 
     def write(self, name: str, text: str) -> None:
         path = self.root / "src" / name
@@ -41,17 +44,26 @@ class Includes(unittest.TestCase):
         self.assertIn("src/low/c.cpp:3: low may not see high (high/b.hpp)", told)
 
     def test_a_room_without_public_headers_is_held_to_that(self) -> None:
-        self.write("rooms.txt", "json\n")
+        self.table("json\n")
         shutil.rmtree(self.root / "src" / "low")
         shutil.rmtree(self.root / "src" / "high")
         self.write("json/a.hpp", '#include "sluice/error.hpp"\n')
         self.assertIn("src/json/a.hpp:1: json may not see public headers", self.check(self.root)[1])
 
     def test_a_loop_between_rooms_is_named(self) -> None:
-        self.write("rooms.txt", "low middle\nmiddle high\nhigh low\n")
+        self.table("low middle\nmiddle high\nhigh low\n")
         code, told = self.check(self.root)
         self.assertEqual(code, 1)
         self.assertIn("low → middle → high → low", told)
+
+    def test_a_room_that_holds_too_much_is_named(self) -> None:
+        self.table("".join(f"room{i}\n" for i in range(10)))
+        shutil.rmtree(self.root / "src" / "low")
+        shutil.rmtree(self.root / "src" / "high")
+        for i in range(10):
+            self.write(f"room{i}/a.cpp", "//\n" * (2500 if i == 3 else 1500))
+        code, told = self.check(self.root)
+        self.assertEqual((code, told), (1, "src/room3:1: holds 2500 of 16000 lines, more than 15%\n"))
 
     def test_a_file_in_no_room_is_named(self) -> None:
         self.write("loose.cpp", "")

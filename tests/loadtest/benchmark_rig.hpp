@@ -47,7 +47,7 @@ inline exchange_plan stream_plan(duration itl = 10ms, unsigned tokens = 11) {
   exchange_plan plan;
   plan.before_head = 50ms;
   plan.head.status = 200;
-  plan.head.content_type = "text/event-stream";
+  plan.head.fields.add("Content-Type", "text/event-stream");
   plan.body.emplace_back(0ms, delta(R"("role":"assistant","content":"")"));
   for (unsigned i = 0; i < tokens; ++i) {
     plan.body.emplace_back(i == 0 ? 50ms : itl, delta(R"("content":"a")"));
@@ -57,12 +57,12 @@ inline exchange_plan stream_plan(duration itl = 10ms, unsigned tokens = 11) {
 }
 
 inline exchange_plan error_plan(int status, const std::string& message,
-                                std::map<std::string, std::string, std::less<>> hints = {}) {
+                                const std::map<std::string, std::string>& hints = {}) {
   exchange_plan plan;
   plan.before_head = 50ms;
   plan.head.status = status;
-  plan.head.content_type = "application/json";
-  plan.head.hints = std::move(hints);
+  plan.head.fields.add("Content-Type", "application/json");
+  for (const auto& [name, value] : hints) plan.head.fields.add(name, value);
   plan.body.emplace_back(
       0ms,
       nlohmann::json{{"error", {{"message", message}, {"type", "invalid_request_error"}}}}.dump());

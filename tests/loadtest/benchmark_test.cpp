@@ -114,7 +114,7 @@ TEST(benchmark, has_no_times_of_tokens_for_a_reply_in_one_piece) {
     exchange_plan plan;
     plan.before_head = 50ms;
     plan.head.status = 200;
-    plan.head.content_type = "application/json";
+    plan.head.fields.add("Content-Type", "application/json");
     plan.body.emplace_back(
         0ms, R"({"choices":[{"index":0,"message":{"role":"assistant","content":"a"},)"
              R"("finish_reason":"stop"}],"usage":{"prompt_tokens":10,"completion_tokens":2}})");

@@ -12,7 +12,7 @@ exchange_plan tool_call_plan(std::int64_t reasoning) {
   exchange_plan plan;
   plan.before_head = 50ms;
   plan.head.status = 200;
-  plan.head.content_type = "text/event-stream";
+  plan.head.fields.add("Content-Type", "text/event-stream");
   for (unsigned i = 0; i < 10; ++i) {
     const std::string head = i == 0 ? R"("id":"call_1","type":"function",)" : "";
     plan.body.emplace_back(

@@ -29,7 +29,7 @@ class NoReason : public testing::TestWithParam<const char*> {};
 TEST_P(NoReason, EndsNothing) {
   const std::string none = quoted(GetParam());
   reply_reader reader({});
-  response_head head;
+  reply_head head;
   head.status = 200;
   reader.head(head, 0);
   EXPECT_EQ(reader.body(events({said(R"({"content":"Hel"})", none)})), reply_reader::need::more);

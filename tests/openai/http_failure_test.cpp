@@ -366,14 +366,14 @@ TEST(HttpFailurePages, AreForeignWhereTheStatusSpeaksOfTheRequest) {
   }
 }
 
-response_head head_of(int status) {
-  response_head head;
+reply_head head_of(int status) {
+  reply_head head;
   head.status = status;
   return head;
 }
 
 TEST(HttpFailureHints, ARedirectNamesItsTarget) {
-  response_head head = head_of(308);
+  reply_head head = head_of(308);
   head.location = "https://example.com/v1";
   EXPECT_EQ(http_failure(head, "<title>moved</title>", 0).message,
             "HTTP 308 redirects to https://example.com/v1");
@@ -381,12 +381,12 @@ TEST(HttpFailureHints, ARedirectNamesItsTarget) {
 
 TEST(HttpFailureHints, OnlyWhatMayBeRepeatedHasAHint) {
   for (const int status : {429, 500, 503, 408, 409}) {
-    response_head head = head_of(status);
+    reply_head head = head_of(status);
     head.hints["retry-after"] = "7";
     EXPECT_EQ(http_failure(head, "", 0).retry_after, std::chrono::seconds(7)) << status;
   }
   for (const int status : {400, 401, 403, 404, 501}) {
-    response_head head = head_of(status);
+    reply_head head = head_of(status);
     head.hints["retry-after"] = "7";
     EXPECT_EQ(http_failure(head, "", 0).retry_after, std::nullopt) << status;
   }
@@ -419,7 +419,7 @@ TEST(HttpFailureHints, AFieldOfTheBodyIsOne) {
 
 TEST(HttpFailureHints, TheServerMayForbidARetry) {
   for (const auto& [status, kind] : {std::pair(429, throttled), {500, passing}, {503, passing}}) {
-    response_head head = head_of(status);
+    reply_head head = head_of(status);
     head.hints["x-should-retry"] = "false";
     EXPECT_EQ(http_failure(head, "", 0).kind, kind) << "a later run may try it: " << status;
     EXPECT_EQ(http_failure(head, "", 0).max_retries, 0) << status;
@@ -428,7 +428,7 @@ TEST(HttpFailureHints, TheServerMayForbidARetry) {
     EXPECT_EQ(http_failure(head, "", 0).kind, kind) << status;
     EXPECT_EQ(http_failure(head, "", 0).max_retries, -1) << status;
   }
-  response_head head = head_of(400);
+  reply_head head = head_of(400);
   head.hints["x-should-retry"] = "true";
   EXPECT_EQ(http_failure(head, "", 0).kind, permanent);
 }

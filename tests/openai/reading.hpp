@@ -39,7 +39,7 @@ inline reading read_in_pieces(const response& from, const std::vector<std::size_
                        .choices = from.choices,
                        .streamed = from.asked_for_stream,
                        .max_body_bytes = from.max_body_bytes});
-  response_head head;
+  reply_head head;
   head.status = from.status;
   head.content_type = from.content_type;
   head.request_id = "req_1";

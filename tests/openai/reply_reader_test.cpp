@@ -1380,7 +1380,7 @@ TEST(ReplyReader, FindsUsageInGroqsCorner) {
   EXPECT_EQ(both.outcome->usage, token_usage{.prompt_tokens = 9}) << "the reply's own comes first";
 
   reply_reader reader({});
-  response_head head;
+  reply_head head;
   head.status = 200;
   reader.head(head, 0);
   EXPECT_EQ(reader.body(events({said(R"({"content":"x"})", "\"stop\"")})), need::trailer);
@@ -1420,7 +1420,7 @@ TEST(ReplyReader, TellsTheTierThatServedTheRequest) {
 
 TEST(ReplyReader, SaysWhatItNeedsNext) {
   reply_reader reader({.choices = 2});
-  response_head head;
+  reply_head head;
   head.status = 200;
   reader.head(head, 0);
   EXPECT_EQ(reader.body(events({said(R"({"content":"x"})")})), need::more);
@@ -1437,7 +1437,7 @@ TEST(ReplyReader, SaysWhatItNeedsNext) {
 
 TEST(ReplyReader, NeedsMoreWhileContentComesBehindAFinishReason) {
   reply_reader reader({});
-  response_head head;
+  reply_head head;
   head.status = 200;
   reader.head(head, 0);
   EXPECT_EQ(reader.body(events({said(R"({"content":"x"})", "\"stop\"")})), need::trailer);

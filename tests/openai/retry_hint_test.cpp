@@ -28,7 +28,7 @@ class RetryHint : public testing::TestWithParam<hint_case> {};
 
 TEST_P(RetryHint, IsWhatTheServerMeant) {
   const auto& [name, headers, message, wait, status] = GetParam();
-  response_head head;
+  reply_head head;
   head.status = status;
   head.hints = headers;
   EXPECT_EQ(retry_hint(head, message, now), wait);
@@ -297,7 +297,7 @@ TEST(RetryHint, OfTheBody) {
        5s},
   };
   for (const auto& row : rows) {
-    response_head head;
+    reply_head head;
     head.status = 429;
     head.hints = row.headers;
     EXPECT_EQ(retry_hint(head, row.message, now, row.body), row.wait) << row.name;
@@ -305,7 +305,7 @@ TEST(RetryHint, OfTheBody) {
 }
 
 TEST(RetryHint, WithAClockThatWasNeverSetANumberIsALength) {
-  response_head head;
+  reply_head head;
   head.hints["retry-after-ms"] = "1500";
   EXPECT_EQ(retry_hint(head, "", 0), 1500ms);
 }

@@ -77,7 +77,7 @@ reading read(const question& asked, const simulator::script& sent, bool streamed
                        .streamed = streamed,
                        .model = asked.body["model"]});
   if (sent.sends_nothing) return {reader.finish(ending::cut), need::more};
-  response_head head;
+  reply_head head;
   head.status = sent.status;
   head.content_type = sent.content_type;
   std::istringstream lines(sent.extra_headers);

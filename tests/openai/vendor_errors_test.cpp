@@ -37,7 +37,7 @@ std::ostream& operator<<(std::ostream& out, const refusal_case& row) {
 constexpr const char* model = "acme/tiny:free";
 
 failure refused(int status, const std::string& body) {
-  response_head head;
+  reply_head head;
   head.status = status;
   return http_failure(head, body, 0, model);
 }
@@ -790,7 +790,7 @@ INSTANTIATE_TEST_SUITE_P(
                      passing}));
 
 TEST(VendorErrorHints, AFullTierIsTriedAgainWhenItSays) {
-  response_head head;
+  reply_head head;
   head.status = 498;
   head.hints["retry-after"] = "7";
   EXPECT_EQ(http_failure(head, "", 0).retry_after, std::chrono::seconds(7));

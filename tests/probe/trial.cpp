@@ -44,7 +44,7 @@ result read(const request& asked, const simulator::exchange& came) {
   made.streamed = asked.streamed;
   openai::reply_reader reader(
       {.target = asked.target, .choices = asked.choices, .streamed = asked.streamed});
-  openai::response_head head;
+  openai::reply_head head;
   head.status = came.status;
   head.content_type = came.content_type;
   reader.head(std::move(head), 0);

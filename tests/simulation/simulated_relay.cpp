@@ -14,7 +14,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using how = exchange_end::how;
-using need = openai::reply_reader::need;
+using need = body_need;
 
 // The value of a member of the body, up to the next comma, brace or quote.
 std::string_view member_of(std::string_view body, std::string_view name) {
@@ -44,7 +44,7 @@ exchange_end with(exchange_end so_far, how end, std::string message) {
 struct simulated_relay::reply_plan {
   duration before_head{};
   bool with_head = true;
-  openai::response_head head = {};
+  response_head head = {};
   std::vector<std::pair<duration, std::string>> body = {};
   bool whole = true;   // the body comes to its end; else the connection breaks
   bool hangs = false;  // … or nothing more comes
@@ -110,12 +110,14 @@ weather simulated_relay::weather_now(std::size_t member) const {
   return weather::fair;
 }
 
-boost::asio::awaitable<simulated_relay::passed> simulated_relay::door::pass(duration time,
+boost::asio::awaitable<simulated_relay::passed> simulated_relay::door::pass(flight& mine,
+                                                                            duration time,
                                                                             time_point limit,
                                                                             bool connecting) {
   if (world_.dead_) co_return passed::called_off;
   parked here(co_await boost::asio::this_coro::executor);
   here.connecting = connecting;
+  mine.at = &here;
   const auto place = parked_.insert(parked_.end(), &here);
   const time_point when = std::min(limit, world_.time_.now() + time);
   const bool late = world_.time_.now() + time > limit;
@@ -124,6 +126,7 @@ boost::asio::awaitable<simulated_relay::passed> simulated_relay::door::pass(dura
   co_await here.timer.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, woken));
   world_.time_.cancel(alarm);
   parked_.erase(place);
+  mine.at = nullptr;
   if (here.called_off || world_.dead_) co_return passed::called_off;
   if (late) co_return passed::too_late;
   co_return passed::in_time;
@@ -149,7 +152,10 @@ boost::asio::awaitable<exchange_end> simulated_relay::door::exchange(outgoing re
                                                                      response_handler& handler) {
   ++world_.in_flight_;
   world_.most_in_flight = std::max(world_.most_in_flight, world_.in_flight_);
-  exchange_end end = co_await talk(request, handler);
+  flight mine;
+  const exchange_group::member in_group(
+      request.group, [&mine] { mine.call_off(true); }, [&mine] { mine.call_off(false); });
+  exchange_end end = co_await talk(request, handler, mine);
   --world_.in_flight_;
   if (!world_.dead_) {
     world_.trace_.note("exchange of {} ends: {} {}{}{} {}", member_of(request.body, "user"),
@@ -160,7 +166,8 @@ boost::asio::awaitable<exchange_end> simulated_relay::door::exchange(outgoing re
 }
 
 boost::asio::awaitable<exchange_end> simulated_relay::door::talk(outgoing request,
-                                                                 response_handler& handler) {
+                                                                 response_handler& handler,
+                                                                 flight& mine) {
   exchange_end result;
   const time_point started = world_.time_.now();
   const time_point last_moment = started + world_.limits_.total_timeout;
@@ -173,8 +180,9 @@ boost::asio::awaitable<exchange_end> simulated_relay::door::talk(outgoing reques
     connecting = world_.limits_.connect_timeout * 2;  // no answer
   const time_point connect_limit =
       started + std::min(world_.limits_.connect_timeout, world_.limits_.total_timeout);
-  const passed connected = co_await pass(connecting, connect_limit, true);
-  if (connected == passed::called_off || !sending_ || world_.dead_) {
+  const passed connected = co_await pass(mine, connecting, connect_limit, true);
+  const bool sends = sending_ && (request.group == nullptr || request.group->sending());
+  if (connected == passed::called_off || !sends || world_.dead_) {
     co_return with(result, how::unreachable, "interrupted");
   }
   if (connected == passed::too_late) co_return with(result, how::unreachable, "--connect-timeout");
@@ -194,7 +202,7 @@ boost::asio::awaitable<exchange_end> simulated_relay::door::talk(outgoing reques
   const bool broken_early = world_.random_.below(200) < world_.character_.trouble_percent;
   world_.trace_.note("attempt {} of {}{}", number, seen.id, broken_early ? ", not whole" : "");
   if (broken_early) {
-    const passed waited = co_await pass(world_.random_.span(0ms, 200ms), last_moment);
+    const passed waited = co_await pass(mine, world_.random_.span(0ms, 200ms), last_moment);
     if (waited == passed::too_late) co_return with(result, how::timed_out, "--timeout");
     co_return with(result, how::broken, "the connection broke while sending");
   }
@@ -206,7 +214,7 @@ boost::asio::awaitable<exchange_end> simulated_relay::door::talk(outgoing reques
   time_point limit = last_moment;
   if (request.streamed)
     limit = std::min(limit, world_.time_.now() + world_.limits_.first_byte_timeout);
-  const passed answered = co_await pass(way + planned.before_head, limit);
+  const passed answered = co_await pass(mine, way + planned.before_head, limit);
   if (answered == passed::called_off) co_return with(result, how::broken, "aborted");
   if (answered == passed::too_late) co_return with(result, how::timed_out, "--first-byte-timeout");
   if (!planned.with_head) {
@@ -219,15 +227,15 @@ boost::asio::awaitable<exchange_end> simulated_relay::door::talk(outgoing reques
     limit = std::min(last_moment, world_.time_.now() + world_.limits_.idle_timeout);
     if (wanted == need::trailer)
       limit = std::min(last_moment, world_.time_.now() + world_.limits_.trailer_timeout);
-    const passed came = co_await pass(delay, limit);
+    const passed came = co_await pass(mine, delay, limit);
     if (came == passed::called_off) co_return with(result, how::broken, "aborted");
     if (came == passed::too_late) co_return with(result, how::timed_out, "--idle-timeout");
     wanted = handler.on_body(piece);
     if (wanted == need::nothing) co_return result;
   }
   if (planned.hangs) {
-    const passed waited =
-        co_await pass(24h, std::min(last_moment, world_.time_.now() + world_.limits_.idle_timeout));
+    const passed waited = co_await pass(
+        mine, 24h, std::min(last_moment, world_.time_.now() + world_.limits_.idle_timeout));
     if (waited == passed::called_off) co_return with(result, how::broken, "aborted");
     co_return with(result, how::timed_out, "--idle-timeout");
   }
@@ -268,7 +276,7 @@ void simulated_relay::serve(reply_plan& planned, const outgoing& request, std::s
   const std::string text = fmt::format("{} #{}", seen.id, number);
   planned.head.status = 200;
   if (request.streamed && !random_.percent(10)) {
-    planned.head.content_type = "text/event-stream";
+    planned.head.fields.add("Content-Type", "text/event-stream");
     const auto event = [&](std::string_view delta, std::string_view finish) {
       return fmt::format(
           R"(data: {{"id":"c","object":"chat.completion.chunk","created":1,"model":"{}","choices":[{{"index":0,"delta":{},"finish_reason":{}}}]}})"
@@ -292,7 +300,7 @@ void simulated_relay::serve(reply_plan& planned, const outgoing& request, std::s
     planned.body.emplace_back(gap(), "data: [DONE]\n\n");
     return;
   }
-  planned.head.content_type = "application/json";
+  planned.head.fields.add("Content-Type", "application/json");
   std::string whole = fmt::format(
       R"({{"id":"c","object":"chat.completion","created":1,"model":"{}","choices":[{{"index":0,"message":{{"role":"assistant","content":"{}"}},"finish_reason":"stop"}}],"usage":{}}})",
       model, text, usage);
@@ -305,8 +313,8 @@ simulated_relay::reply_plan simulated_relay::plan(const outgoing& request, std::
                                                   weather now) {
   reply_plan planned;
   planned.before_head = random_.span(0ms, character_.longest_head);
-  planned.head.request_id = fmt::format("req_{}", number);
-  planned.head.content_type = "application/json";
+  planned.head.fields.add("X-Request-Id", fmt::format("req_{}", number));
+  planned.head.fields.add("Content-Type", "application/json");
   const auto refuse = [&](int status, std::string_view code) {
     planned.head.status = status;
     planned.body = {{random_.span(0ms, 100ms),
@@ -322,9 +330,9 @@ simulated_relay::reply_plan simulated_relay::plan(const outgoing& request, std::
     case weather::refusing:
       refuse(429, "rate_limit_exceeded");
       if (random_.percent(40)) {
-        planned.head.hints["retry-after"] = fmt::format("{}", random_.between(1, 20));
+        planned.head.fields.add("retry-after", fmt::format("{}", random_.between(1, 20)));
       } else if (random_.percent(20)) {
-        planned.head.hints["retry-after-ms"] = fmt::format("{}", random_.between(1, 3000));
+        planned.head.fields.add("retry-after-ms", fmt::format("{}", random_.between(1, 3000)));
       }
       return planned;
     case weather::failing: {
@@ -337,7 +345,7 @@ simulated_relay::reply_plan simulated_relay::plan(const outgoing& request, std::
       return planned;
     case weather::webpage:
       planned.head.status = random_.percent(50) ? 200 : 502;
-      planned.head.content_type = "text/html";
+      planned.head.fields.add("Content-Type", "text/html");
       planned.body = {{duration{}, "<html><body>busy</body></html>"}};
       return planned;
     case weather::stalling:
@@ -355,7 +363,7 @@ simulated_relay::reply_plan simulated_relay::plan(const outgoing& request, std::
       if (random_.percent(30)) {
         planned.with_head = false;
       } else if (random_.percent(30)) {  // an error inside of a 200
-        planned.head.content_type = "application/json";
+        planned.head.fields.add("Content-Type", "application/json");
         planned.body = {{duration{}, R"({"error":{"message":"upstream","code":"upstream"}})"}};
       } else {
         planned.body.resize(random_.below(planned.body.size()));

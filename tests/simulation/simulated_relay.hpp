@@ -127,6 +127,15 @@ class simulated_relay {
     bool connecting = false;
     bool called_off = false;
   };
+  // One exchange: where it waits at this moment.
+  struct flight {
+    void call_off(bool only_connecting) {
+      if (at == nullptr || (only_connecting && !at->connecting)) return;
+      at->called_off = true;
+      at->timer.cancel();
+    }
+    parked* at = nullptr;
+  };
   enum class passed : std::uint8_t { in_time, too_late, called_off };
   struct reply_plan;
 
@@ -140,8 +149,10 @@ class simulated_relay {
     void abort() override;
 
    private:
-    boost::asio::awaitable<passed> pass(duration time, time_point limit, bool connecting = false);
-    boost::asio::awaitable<exchange_end> talk(outgoing request, response_handler& handler);
+    boost::asio::awaitable<passed> pass(flight& mine, duration time, time_point limit,
+                                        bool connecting = false);
+    boost::asio::awaitable<exchange_end> talk(outgoing request, response_handler& handler,
+                                              flight& mine);
 
     simulated_relay& world_;
     const std::size_t member_;

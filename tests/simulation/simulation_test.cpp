@@ -318,15 +318,13 @@ TEST_F(simulation_test, a_slot_that_is_freed_early_is_caught) {
     explicit hasty_handler(response_handler& behind) : behind_(behind) {}
     void on_sent() override {
       behind_.on_sent();
-      openai::response_head early;
+      response_head early;
       early.status = 200;
-      early.content_type = "text/event-stream";
+      early.fields.add("Content-Type", "text/event-stream");
       behind_.on_head(std::move(early));
     }
-    void on_head(openai::response_head head) override { behind_.on_head(std::move(head)); }
-    openai::reply_reader::need on_body(std::string_view bytes) override {
-      return behind_.on_body(bytes);
-    }
+    void on_head(response_head head) override { behind_.on_head(std::move(head)); }
+    body_need on_body(std::string_view bytes) override { return behind_.on_body(bytes); }
     response_handler& behind_;
   };
   struct hasty final : passing_client {

@@ -29,7 +29,7 @@ struct exchange_plan {
   duration on_the_way{};   ///< from sent to being counted by the relay
   duration before_head = std::chrono::milliseconds{300};  ///< from sent
   bool with_head = true;
-  openai::response_head head = {};
+  response_head head = {};
   std::vector<std::pair<duration, std::string>> body =
       {};  ///< pieces, each so long after the one before
   exchange_end::how end = exchange_end::how::complete;
@@ -77,7 +77,14 @@ class fake_client final : public http_client {
     calls.push_back(call);
     const exchange_plan planned = plan(call);
     exchange_end told;
-    const bool whole = co_await follow(planned, handler, told);
+    way here{epoch_};
+    const exchange_group::member in_group(
+        request.group, [] {},
+        [&here] {
+          here.aborted = true;
+          if (here.parked != nullptr) here.parked->cancel();
+        });
+    const bool whole = co_await follow(planned, handler, told, here);
     --in_flight;
     if (whole) {
       told.end = planned.end;
@@ -102,11 +109,17 @@ class fake_client final : public http_client {
  private:
   using parking = boost::asio::steady_timer;
 
+  // How far one exchange is.
+  struct way {
+    std::uint64_t epoch = 0;
+    parking* parked = nullptr;
+    bool aborted = false;
+  };
+
   // False: it was aborted on the way.
   boost::asio::awaitable<bool> follow(const exchange_plan& planned, response_handler& handler,
-                                      exchange_end& told) {
-    const std::uint64_t epoch = epoch_;
-    if (!co_await pass(planned.connecting + planned.before_sent, epoch)) co_return false;
+                                      exchange_end& told, way& here) {
+    if (!co_await pass(planned.connecting + planned.before_sent, here)) co_return false;
     told.sent_any = planned.sent_any;
     if (!planned.sent_any) co_return true;
     handler.on_sending(planned.connecting > duration{});
@@ -114,26 +127,28 @@ class fake_client final : public http_client {
     if (!planned.sent_whole) co_return true;
     told.sent_whole = true;
     handler.on_sent();
-    if (!co_await pass(planned.before_head, epoch)) co_return false;
+    if (!co_await pass(planned.before_head, here)) co_return false;
     if (!planned.with_head) co_return true;
     told.head_arrived = true;
     handler.on_head(planned.head);
     for (const auto& [delay, piece] : planned.body) {
-      if (!co_await pass(delay, epoch)) co_return false;
-      if (handler.on_body(piece) == openai::reply_reader::need::nothing) co_return true;
+      if (!co_await pass(delay, here)) co_return false;
+      if (handler.on_body(piece) == body_need::nothing) co_return true;
     }
     co_return true;
   }
 
-  boost::asio::awaitable<bool> pass(duration time, std::uint64_t epoch) {
+  boost::asio::awaitable<bool> pass(duration time, way& here) {
     parking parked(co_await boost::asio::this_coro::executor, parking::time_point::max());
     const auto place = parked_.insert(parked_.end(), &parked);
+    here.parked = &parked;
     const auto alarm = time_.call_at(time_.now() + time, [&parked] { parked.cancel(); });
     boost::system::error_code woken;
     co_await parked.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, woken));
     time_.cancel(alarm);
     parked_.erase(place);
-    co_return epoch == epoch_;
+    here.parked = nullptr;
+    co_return !here.aborted && here.epoch == epoch_;
   }
 
   clock& time_;
@@ -147,8 +162,8 @@ inline exchange_plan completion_plan(std::string_view text = "hello",
   exchange_plan planned;
   planned.before_head = head;
   planned.head.status = 200;
-  planned.head.content_type = "application/json";
-  planned.head.request_id = "req_fake";
+  planned.head.fields.add("Content-Type", "application/json");
+  planned.head.fields.add("X-Request-Id", "req_fake");
   planned.body = {
       {duration{},
        R"({"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,)"
@@ -162,11 +177,11 @@ inline exchange_plan completion_plan(std::string_view text = "hello",
 /// A refusal with an OpenAI error object.
 inline exchange_plan refusal_plan(int status, std::string_view message = "no",
                                   std::string_view code = "",
-                                  std::map<std::string, std::string, std::less<>> hints = {}) {
+                                  const std::map<std::string, std::string>& hints = {}) {
   exchange_plan planned;
   planned.head.status = status;
-  planned.head.content_type = "application/json";
-  planned.head.hints = std::move(hints);
+  planned.head.fields.add("Content-Type", "application/json");
+  for (const auto& [name, value] : hints) planned.head.fields.add(name, value);
   planned.body = {{duration{}, R"({"error":{"message":")" + std::string(message) +
                                    R"(","type":"error","code":")" + std::string(code) + R"("}})"}};
   return planned;

@@ -35,7 +35,8 @@ TEST_F(relay_inquiry_test, a_key_in_an_answer_is_blotted_out) {
 TEST_F(relay_inquiry_test, a_redirect_is_told_and_not_followed) {
   test::exchange_plan planned;
   planned.head.status = 302;
-  planned.head.location = "https://elsewhere.example/login?key=" + site.options.api_key;
+  planned.head.fields.add("Location",
+                          "https://elsewhere.example/login?key=" + site.options.api_key);
   site.answers["/a"] = planned;
   const auto answer = get("/a");
   EXPECT_FALSE(answer.succeeded());

@@ -7,6 +7,7 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "support/manual_clock.hpp"
@@ -30,11 +31,21 @@ struct start_gate_test : testing::Test {
     while (loop.poll() > 0) {
     }
   }
-  void enter(start_gate& gate, int name) {
+  void enter(start_gate& gate, int name, start_gate::group* of = nullptr) {
+    begin(loop, gate, name, of);
+    poll();
+  }
+  void begin(asio::io_context& on, start_gate& gate, int name, start_gate::group* of = nullptr) {
     asio::co_spawn(
-        loop,
-        [this, &gate, name]() -> asio::awaitable<void> {
-          const auto turn = co_await gate.enter();
+        on,
+        [this, &gate, name, of]() -> asio::awaitable<void> {
+          // No conditional expression: GCC 12 would start both.
+          std::optional<start_gate::permit> turn;
+          if (of != nullptr) {
+            turn = co_await gate.enter(*of);
+          } else {
+            turn = co_await gate.enter();
+          }
           if (turn) {
             entered.push_back(name);
             held.emplace(name, *turn);
@@ -43,7 +54,6 @@ struct start_gate_test : testing::Test {
           }
         },
         asio::detached);
-    poll();
   }
   // The whole life of an attempt, in no time.
   void make(start_gate& gate, int name) {
@@ -331,6 +341,97 @@ TEST_F(start_gate_test, a_pause_and_a_trial_hold_their_lane_alone) {
   EXPECT_FALSE(gate.now().full);
   advance(5s);
   EXPECT_EQ(held.at(4).lane, 0U);
+  clear_out(gate);
+}
+
+TEST_F(start_gate_test, closing_a_group_sends_away_its_own_alone) {
+  start_gate gate(time, {0, 1s, pacing::burst}, 1);
+  start_gate::group first(gate);
+  start_gate::group second(gate);
+  enter(gate, 1, &first);
+  enter(gate, 2, &second);
+  enter(gate, 3, &first);
+  enter(gate, 4, &second);
+  EXPECT_EQ(gate.now(first).in_flight, 1U);
+  EXPECT_EQ(gate.now(first).waiting, 1U);
+  EXPECT_EQ(gate.now(second).in_flight, 0U);
+  EXPECT_EQ(gate.now(second).waiting, 2U);
+  gate.close(second);
+  poll();
+  EXPECT_EQ(sent_away, (std::vector{2, 4}));
+  EXPECT_EQ(gate.now(second).waiting, 0U);
+  enter(gate, 5, &second);
+  EXPECT_EQ(sent_away, (std::vector{2, 4, 5})) << "a closed group starts nothing";
+  leave(gate, 1);
+  EXPECT_EQ(entered, (std::vector{1, 3})) << "who is left has the turn";
+  leave(gate, 3);
+  gate.close(first);
+  clear_out(gate);
+  EXPECT_EQ(time.calls_to_come(), 0U);
+}
+
+TEST_F(start_gate_test, a_group_that_is_closed_as_it_is_called_hands_its_turn_on) {
+  start_gate gate(time, {1, 1s, pacing::burst}, 64);
+  start_gate::group first(gate);
+  start_gate::group second(gate);
+  enter(gate, 1, &first);
+  make(gate, 1);
+  enter(gate, 2, &first);
+  enter(gate, 3, &second);
+  loop.restart();
+  time.advance(61s);  // the first in line is called, and has not come through yet
+  gate.close(first);
+  poll();
+  EXPECT_EQ(sent_away, std::vector{2});
+  EXPECT_EQ(entered, (std::vector{1, 3}));
+  leave(gate, 3);
+  gate.close(second);
+  clear_out(gate);
+}
+
+TEST_F(start_gate_test, starts_are_counted_for_each_group_and_for_all) {
+  start_gate gate(time, {0, 1s, pacing::burst}, 0);
+  start_gate::group first(gate);
+  start_gate::group second(gate);
+  for (int name : {1, 2, 3}) enter(gate, name, &first);
+  enter(gate, 4, &second);
+  for (int name : {1, 2, 3, 4}) make(gate, name);
+  EXPECT_EQ(gate.now(first).started_last_minute, 3U);
+  EXPECT_EQ(gate.now(second).most_in_a_minute, 1U);
+  EXPECT_EQ(gate.now().most_in_a_minute, 4U);
+}
+
+TEST_F(start_gate_test, a_waiter_that_is_destroyed_leaves_the_line) {
+  start_gate gate(time, {0, 1s, pacing::burst}, 1);
+  enter(gate, 1);
+  {
+    asio::io_context gone{1};
+    begin(gone, gate, 2);
+    gone.poll();
+    enter(gate, 3);
+    EXPECT_EQ(gate.now().waiting, 2U);
+  }
+  EXPECT_EQ(gate.now().waiting, 1U);
+  leave(gate, 1);
+  EXPECT_EQ(entered, (std::vector{1, 3}));
+  leave(gate, 3);
+  clear_out(gate);
+}
+
+TEST_F(start_gate_test, a_waiter_that_is_destroyed_once_called_hands_its_turn_on) {
+  start_gate gate(time, {0, 1s, pacing::burst}, 1);
+  enter(gate, 1);
+  {
+    asio::io_context gone{1};
+    begin(gone, gate, 2);
+    gone.poll();
+    enter(gate, 3);
+    leave(gate, 1);  // calls the first in line, whose loop never runs again
+    EXPECT_EQ(entered, std::vector{1});
+  }
+  poll();
+  EXPECT_EQ(entered, (std::vector{1, 3}));
+  leave(gate, 3);
   clear_out(gate);
 }
 

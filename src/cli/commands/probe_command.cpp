@@ -18,6 +18,7 @@
 #include "account/quota_inquiry.hpp"
 #include "async/steady_clock.hpp"
 #include "cli/inquiry.hpp"
+#include "cli/log_observer.hpp"
 #include "cli/settings/price_lists.hpp"
 #include "cli/settings/relay_setup.hpp"
 #include "cli/views/heading.hpp"
@@ -65,8 +66,8 @@ class probing {
           const probe::claim& sold, const probe::plan& planned, usd budget, std::uint64_t seed)
       : time_(loop),
         client_(make_http_client(loop, time_, member.relay)),
-        inquiry_(*client_, member.relay),
-        runner_(loop, options),
+        inquiry_(*client_, member.relay, &log_observer()),
+        runner_(loop, options, &log_observer()),
         session_(sold, planned, budget, fmt::format("probe {}", seed)) {}
 
   asio::awaitable<run_outcome> run() {

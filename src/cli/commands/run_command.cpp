@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "cli/balance_warning.hpp"
+#include "cli/log_observer.hpp"
 #include "cli/named_files.hpp"
 #include "cli/settings/relay_setup.hpp"
 #include "cli/settings/run_settings.hpp"
@@ -326,7 +327,7 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
   chosen.engine.pace.files_of_jobs = paths.size() * files_of_a_job;
   // One thread runs the loop; others only post to it.
   asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
-  engine runner(loop, chosen.engine);
+  engine runner(loop, chosen.engine, &log_observer());
   // The relay gets the key; one that the user has named is named again where it does not answer.
   if (!chosen.config_file.empty() && asks_for_prices(chosen)) shown.show_heading();
   const auto prices = load_prices(chosen);

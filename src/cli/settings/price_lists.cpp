@@ -6,6 +6,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <utility>
 
+#include "cli/log_observer.hpp"
 #include "cli/lone_client.hpp"
 
 namespace sluice::cli {
@@ -27,7 +28,7 @@ void name_as_jobs_do(price_table& prices, const relay_member& member) {
 
 asio::awaitable<void> ask(http_client& client, const relay_options& relay, const std::string& group,
                           pricing_answer& answer) {
-  answer = co_await ask_pricing(client, relay, group);
+  answer = co_await ask_pricing(client, relay, group, &log_observer());
 }
 
 }  // namespace

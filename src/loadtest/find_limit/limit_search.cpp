@@ -8,8 +8,7 @@
 #include <utility>
 
 #include "money/renamed_model.hpp"
-#include "openai/reply_reader.hpp"
-#include "upstream/attempt_outcome.hpp"
+#include "upstream/attempt.hpp"
 #include "upstream/relay_health.hpp"
 
 namespace sluice::bench {
@@ -17,36 +16,20 @@ namespace sluice::bench {
 namespace asio = boost::asio;
 using nlohmann::ordered_json;
 
-// Tells the gate and the finder of the moments of one call.
-struct limit_search::follower final : response_handler {
-  follower(limit_search& owner, const request& asked, start_gate::permit held,
-           limit_finder::call_id number)
-      : search(owner),
-        turn(held),
-        id(number),
-        reader({asked.target, asked.choices, asked.streamed,
-                owner.target_.member.relay.max_response_bytes, asked.model}) {}
+// Tells the finder of a call that was let through, as soon as its head says so.
+struct limit_search::head_watch final : attempt_observer {
+  head_watch(limit_search& owner, limit_finder::call_id number) : search(owner), id(number) {}
 
-  void on_sending(bool) override {}
-  void on_sent() override { search.target_.gate.sent(turn); }
-  void on_head(openai::response_head head) override {
-    const time_point now = search.time_.now();
-    search.target_.gate.answered(turn);
+  void on_head(const response_head& head) override {
     // A refusal is told once its body says what it wants; whatever else it is, it was counted.
-    const bool refusal = head.status == 429 || head.status == 503;
-    reader.head(std::move(head), search.time_.unix_now());
-    if (refusal) return;
+    if (head.status == 429 || head.status == 503) return;
     told = true;
-    search.finder_.accepted(id, now);
+    search.finder_.accepted(id, search.time_.now());
     search.changed_.wake_all();
   }
-  openai::reply_reader::need on_body(std::string_view bytes) override { return reader.body(bytes); }
-  std::size_t held() const override { return reader.held(); }
 
   limit_search& search;
-  start_gate::permit turn;
   limit_finder::call_id id;
-  openai::reply_reader reader;
   bool told = false;  // the finder knows what became of it
 };
 
@@ -122,24 +105,20 @@ asio::awaitable<void> limit_search::start_one() {
 
 asio::awaitable<void> limit_search::call(request asked, start_gate::permit turn,
                                          limit_finder::call_id id) {
-  const time_point started = time_.now();
-  follower seen(*this, asked, turn, id);
+  head_watch watch(*this, id);
+  attempt tried(time_, {target_.client, target_.member.relay, target_.hidden, target_.gate}, turn,
+                {.target = asked.target,
+                 .choices = asked.choices,
+                 .streamed = asked.streamed,
+                 .model = asked.model},
+                &watch);
   const std::string key = fmt::format("{}-{}", options_.id, id);
   const std::string own_body = renamed_body(target_.member, asked);
   const std::string_view body = own_body.empty() ? std::string_view(asked.body) : own_body;
-  exchange_end end;
-  try {
-    end = co_await target_.client.exchange({to_string(asked.target), body, key, asked.streamed},
-                                           seen);
-  } catch (...) {
-    target_.gate.leave(turn, false);
-    throw;
-  }
-  target_.gate.leave(turn, !end.sent_any);
-  if (end.head_arrived) ++target_.answered;
-  attempt_outcome told = outcome_of(end, seen.reader);
-  name_address(told, target_.member.relay, asked.target);
-  blot_out(told, target_.hidden);
+  attempt_outcome told = co_await tried.send({to_string(asked.target), body, key, asked.streamed});
+  tried.leave();
+  if (tried.end().head_arrived) ++target_.answered;
+  tried.redact(told);
   const time_point now = time_.now();
   if (told) {
     const auto cost =
@@ -153,21 +132,22 @@ asio::awaitable<void> limit_search::call(request asked, start_gate::permit turn,
     co_return;
   }
   const failure& why = told.error();
-  if (keeps_reservation(end_without_result(end, why))) {
+  if (keeps_reservation(end_without_result(tried.end(), why))) {
     money_.settle(asked, std::nullopt);
   } else {
     money_.give_back(asked);
   }
   if (!stopped_.empty()) co_return;  // it may have been broken off
-  if (!seen.told && relay_health::is_refusal(why)) {
+  if (!watch.told && relay_health::is_refusal(why)) {
     std::optional<duration> hint;
     if (why.retry_after) hint = std::chrono::duration_cast<duration>(*why.retry_after);
     finder_.refused(id, now, hint);
-  } else if (!seen.told) {
+  } else if (!watch.told) {
     finder_.failed(id, now);
   }
   if (why.kind == failure_class::key_ended) target_.gate.pause(now + target_health::blink);
-  if (const auto enough = target_.health.failed(why, started, now, options_.max_wait)) {
+  if (const auto enough =
+          target_.health.failed(why, tried.seen().started, now, options_.max_wait)) {
     target_.stopped = enough;
     stop(enough->sentence);
   }

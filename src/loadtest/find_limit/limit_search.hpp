@@ -49,7 +49,7 @@ class limit_search {
   nlohmann::ordered_json to_json() const;
 
  private:
-  struct follower;
+  struct head_watch;
 
   boost::asio::awaitable<void> wait_for_clean_window();
   boost::asio::awaitable<void> start_one();

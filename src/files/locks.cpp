@@ -1,10 +1,11 @@
-#include "upstream/lock_holder.hpp"
+#include "files/locks.hpp"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <cerrno>
 #include <charconv>
 #include <fstream>
 #include <memory>
@@ -14,6 +15,15 @@
 
 namespace sluice {
 namespace {
+
+struct flock lock_of(short type, off_t begin, off_t length) {
+  struct flock wanted {};
+  wanted.l_type = type;
+  wanted.l_whence = SEEK_SET;
+  wanted.l_start = begin;
+  wanted.l_len = length;
+  return wanted;
+}
 
 // Calls `each` with the names in a folder, until it returns true.
 template <typename Each>
@@ -64,6 +74,41 @@ void describe(lock_holder& found) {
 }
 
 }  // namespace
+
+bool lock_bytes(int file, off_t begin, off_t length) {
+  struct flock wanted = lock_of(F_WRLCK, begin, length);
+  while (::fcntl(file, F_OFD_SETLK, &wanted) != 0) {
+    if (errno != EINTR) return false;
+  }
+  return true;
+}
+
+void unlock_bytes(int file, off_t begin, off_t length) noexcept {
+  struct flock wanted = lock_of(F_UNLCK, begin, length);
+  ::fcntl(file, F_OFD_SETLK, &wanted);
+}
+
+bool are_locked_elsewhere(int file, off_t begin, off_t length) noexcept {
+  struct flock asked = lock_of(F_WRLCK, begin, length);
+  return ::fcntl(file, F_OFD_GETLK, &asked) == 0 && asked.l_type != F_UNLCK;
+}
+
+bool lock_whole(int file) {
+  if (lock_bytes(file, 0, 0)) return true;
+  if (errno != EINVAL) return false;
+  // Linux before 3.15. Such a lock goes as soon as any open file of the same name is closed, and
+  // keeps other processes out, but not this one.
+  struct flock whole = lock_of(F_WRLCK, 0, 0);
+  return ::fcntl(file, F_SETLK, &whole) == 0;
+}
+
+pid_t holder_of(int file) {
+  struct flock whole = lock_of(F_WRLCK, 0, 0);
+  if (::fcntl(file, F_OFD_GETLK, &whole) != 0) ::fcntl(file, F_GETLK, &whole);
+  if (whole.l_type != F_UNLCK && whole.l_pid > 0) return whole.l_pid;  // a lock of a process
+  const auto found = who_locked(file);
+  return found ? found->process : 0;
+}
 
 std::optional<lock_holder> who_locked(int file) {
   std::optional<lock_holder> found;

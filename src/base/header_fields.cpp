@@ -1,0 +1,63 @@
+#include "base/header_fields.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+namespace sluice {
+namespace {
+
+// Of a name and of its value. A head is bounded to far less than either can count.
+using lengths = std::array<std::uint32_t, 2>;
+
+lengths lengths_at(const char* at) {
+  lengths both{};
+  std::memcpy(both.data(), at, sizeof both);
+  return both;
+}
+
+char lower(char c) noexcept {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+
+}  // namespace
+
+header_fields::field header_fields::iterator::operator*() const {
+  const auto [name, value] = lengths_at(at_);
+  const char* begin = at_ + sizeof(lengths);
+  return {{begin, name}, {begin + name, value}};
+}
+
+header_fields::iterator& header_fields::iterator::operator++() {
+  const auto [name, value] = lengths_at(at_);
+  at_ += sizeof(lengths) + name + value;
+  return *this;
+}
+
+void header_fields::reserve(std::size_t head_bytes) {
+  // The lengths take four bytes more than the punctuation, of a field that has twenty on average.
+  bytes_.reserve(head_bytes + head_bytes / 4);
+}
+
+void header_fields::add(std::string_view name, std::string_view value) {
+  const lengths both{static_cast<std::uint32_t>(name.size()),
+                     static_cast<std::uint32_t>(value.size())};
+  std::array<char, sizeof both> written{};
+  std::memcpy(written.data(), both.data(), sizeof both);
+  bytes_.append(written.data(), written.size()).append(name).append(value);
+}
+
+std::optional<std::string_view> header_fields::last(std::string_view name) const {
+  std::optional<std::string_view> found;
+  for (const field each : *this) {
+    if (same_name(each.name, name)) found = each.value;
+  }
+  return found;
+}
+
+bool same_name(std::string_view a, std::string_view b) noexcept {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](char x, char y) { return lower(x) == lower(y); });
+}
+
+}  // namespace sluice

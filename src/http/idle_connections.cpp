@@ -1,0 +1,48 @@
+#include "http/idle_connections.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace sluice {
+
+void idle_connections::put(std::unique_ptr<connection> used) {
+  used->limit.lift();
+  used->filled = 0;
+  const time_point now = time_.now();
+  const time_point until = std::min(now + longest, used->retire_at);
+  all_.push_back({std::move(used), until});
+  look_at(std::min(until, now + look_interval));
+}
+
+std::unique_ptr<connection> idle_connections::take() {
+  std::unique_ptr<connection> found;
+  while (!found && !all_.empty()) {
+    idle last = std::move(all_.back());
+    all_.pop_back();
+    if (time_.now() < last.until && last.link->is_silent()) found = std::move(last.link);
+  }
+  if (all_.empty()) look_.cancel();
+  return found;
+}
+
+void idle_connections::clear() {
+  all_.clear();
+  look_.cancel();
+}
+
+// None of it waits: a socket is closed without lingering.
+void idle_connections::look() {
+  const time_point now = time_.now();
+  std::erase_if(all_, [&](const idle& one) { return now >= one.until || !one.link->is_silent(); });
+  time_point next = now + look_interval;
+  for (const idle& one : all_) next = std::min(next, one.until);
+  if (!all_.empty()) look_at(next);
+}
+
+void idle_connections::look_at(time_point when) {
+  if (look_.is_set() && next_look_ <= when) return;
+  next_look_ = when;
+  look_.set(when, [this] { look(); });
+}
+
+}  // namespace sluice

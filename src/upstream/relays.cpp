@@ -1,0 +1,398 @@
+#include "upstream/relays.hpp"
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "upstream/hint_spread.hpp"
+#include "upstream/limit_store.hpp"
+#include "upstream/relay_window.hpp"
+
+namespace sluice::upstream {
+namespace {
+
+constexpr unsigned pool_failures_before_trial = 10;
+
+// A wait that is longer is not believed as a date.
+constexpr std::chrono::hours longest_believed_wait{24};
+
+double seconds(duration time) {
+  return std::chrono::duration<double>(time).count();
+}
+
+unsigned limit_of(const relay_member& member, const pace_options& pace) {
+  return member.requests_per_minute.value_or(pace.requests_per_minute);
+}
+
+relay_health::options patience_with(const relay_member& member, std::size_t relays,
+                                    const pace_options& pace) {
+  relay_health::options patience{.give_up_after = pace.give_up_after,
+                                 .max_wait = pace.max_wait,
+                                 .backoff_base = pace.backoff_base,
+                                 .backoff_cap = pace.backoff_cap,
+                                 .requests_per_minute = limit_of(member, pace)};
+  // Where others can do the work, less is enough to leave a relay alone.
+  if (relays > 1) patience.failures_before_trial = pool_failures_before_trial;
+  return patience;
+}
+
+// The relays' lanes, and the windows that they count in: those of one origin and key share theirs,
+// and keep the lower of two limits.
+struct gate_plan {
+  gate_plan(const std::vector<relay_member>& members, const pace_options& pace) {
+    std::map<std::string, std::size_t> known;
+    for (const auto& member : members) {
+      const unsigned rpm = limit_of(member, pace);
+      const auto [place, fresh] = known.try_emplace(window_name(member.relay), windows.size());
+      lanes.push_back({place->second, member.weight});
+      if (fresh) {
+        windows.push_back({rpm, pace.window_margin, pace.pace, pace.tokens_per_minute, nullptr});
+        names.push_back(place->first);
+      } else if (auto& shared = windows[place->second].per_minute; rpm != 0) {
+        shared = shared == 0 ? rpm : std::min(shared, rpm);
+      }
+    }
+  }
+
+  std::vector<rate_limiter::options> windows;
+  std::vector<std::string> names;  // of their files
+  std::vector<start_gate::lane_options> lanes;
+};
+
+}  // namespace
+
+std::size_t most_in_flight(const pace_options& pace) {
+  if (pace.concurrency != 0) return pace.concurrency;
+  constexpr std::size_t sensible = 4096;
+  const std::size_t others = relays::other_files + pace.files_of_jobs;
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur <= others) return 1;
+  return std::min<std::size_t>(files.rlim_cur - others, sensible);
+}
+
+relays::relays(boost::asio::io_context& context, clock& time,
+               const std::vector<relay_member>& members, const pace_options& pace,
+               const std::vector<http_client*>& clients, observer* seen_by)
+    : time_(time), pace_(pace), observer_(seen_by), random_(pace.seed) {
+  gate_plan plan(members, pace_);
+  window_opener opener(pace_, seen_by);
+  for (std::size_t i = 0; i < plan.windows.size(); ++i) {
+    limits_.push_back(plan.windows[i].per_minute);
+    stores_.push_back(opener.open(plan.names[i]));  // where other processes find it
+    plan.windows[i].store = stores_.back().get();
+  }
+  gate_ = std::make_unique<start_gate>(time, plan.windows, plan.lanes, most_in_flight(pace_));
+  gate_->close();  // runs enter by groups of their own
+  std::vector<const relay_options*> all;
+  all.reserve(members.size());
+  for (const auto& member : members) all.push_back(&member.relay);
+  const auto memory = make_reply_memory(all);
+  const auto lookups = std::make_shared<lookup_threads>();
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    if (clients.empty()) {
+      own_clients_.push_back(make_http_client(context, time, members[i].relay,
+                                              name_lookup::system_resolver, memory, lookups));
+    }
+    http_client& client = clients.empty() ? *own_clients_.back() : *clients[i];
+    relays_.emplace_back(members[i], client, patience_with(members[i], members.size(), pace_),
+                         pace_.concurrency);
+    gate_->limit_in_flight(relays_.back().timely.now(), i);
+  }
+}
+
+relays::~relays() {
+  cancel_returns();
+}
+
+void relays::cancel_returns() noexcept {
+  for (const auto& [relay, timer] : returns_) time_.cancel(timer);
+  returns_.clear();
+}
+
+void relays::join(user& begun) {
+  ask_anew(users_.empty() || ended_);
+  users_.push_back(&begun);
+}
+
+void relays::leave(user& ended) noexcept {
+  std::erase(users_, &ended);
+  if (users_.empty()) {
+    cancel_returns();
+    abort();  // idle connections, and those that read the end of a reply
+  }
+  for (user* each : users_) each->on_others_settled();
+}
+
+void relays::stopped() noexcept {
+  if (is_idle()) cancel_returns();
+}
+
+// `forgets`: nobody sends at this moment, or all that is known of is the end.
+void relays::ask_anew(bool forgets) {
+  for (std::size_t i = 0; i < relays_.size(); ++i) {
+    auto& one = relays_[i];
+    const bool all_ended = ended_;
+    const duration wait = one.back_at.value_or(time_.now()) - time_.now();
+    if (one.resting && !all_ended && wait > duration{} && wait <= longest_believed_wait) {
+      if (!returns_.contains(i)) {
+        returns_[i] = time_.call_at(*one.back_at, [this, i] { bring_back(i); });
+      }
+    } else if (one.resting || forgets) {
+      one.reported.in_trouble = false;  // nothing is known of it, and nothing is said
+      bring_back(i);
+    }
+    if (!forgets) continue;
+    one.health.asked_anew();
+    one.streams.asked_anew();
+  }
+  ended_ = false;
+}
+
+// Nothing new is sent.
+bool relays::is_idle() const noexcept {
+  return std::all_of(users_.begin(), users_.end(), [](const user* one) { return one->stopping(); });
+}
+
+unsigned relays::requests_per_minute() const noexcept {
+  unsigned sum = 0;
+  for (const unsigned limit : limits_) {
+    if (limit == 0) return 0;
+    sum += limit;
+  }
+  return sum;
+}
+
+unsigned relays::limit_of(std::size_t relay) const {
+  return upstream::limit_of(relays_[relay].options, pace_);
+}
+
+std::string relays::title(std::size_t relay) const {
+  const std::string& name = relays_[relay].options.name;
+  return name.empty() ? "the relay" : "relay " + name;
+}
+
+std::string relays::prefix(std::size_t relay) const {
+  const std::string& name = relays_[relay].options.name;
+  return name.empty() ? "" : fmt::format("relay {}: ", name);
+}
+
+void relays::tell(severity level, const std::string& sentence) const {
+  if (observer_ != nullptr && observer_->wants(level)) observer_->on_notice({level, {}, sentence});
+}
+
+std::size_t relays::at_work() const noexcept {
+  return static_cast<std::size_t>(
+      std::count_if(relays_.begin(), relays_.end(), [](const auto& one) { return !one.resting; }));
+}
+
+bool relays::has_others(std::size_t relay) const noexcept {
+  return at_work() > (relays_[relay].resting ? 0 : 1);
+}
+
+bool relays::in_trouble() const noexcept {
+  return std::all_of(relays_.begin(), relays_.end(),
+                     [](const auto& one) { return one.resting || one.health.trial(); });
+}
+
+void relays::abort() {
+  for (auto& one : relays_) one.client.abort();
+}
+
+void relays::answered(const start_gate::permit& turn, time_point started, bool streamed) {
+  auto& one = relays_[turn.lane];
+  one.health.answered(started, time_.now());
+  one.taken.served(turn.beside, turn.spread, time_.now());
+  follow_health(turn.lane);
+  const auto& limits = one.options.relay;
+  const std::size_t flying = gate_->in_flight(turn.lane);
+  one.timely.answered(started, time_.now(),
+                      streamed ? limits.first_byte_timeout : limits.total_timeout, turn.beside + 1);
+  follow_in_flight(turn.lane, flying, started);
+}
+
+void relays::succeeded(std::size_t relay, time_point started) {
+  auto& one = relays_[relay];
+  ++successes_;
+  for (user* each : users_) each->on_success(relay, started);
+  one.health.succeeded(started);
+  follow_health(relay);
+}
+
+// What a relay's state means for the starts.
+void relays::follow_health(std::size_t relay) {
+  auto& one = relays_[relay];
+  gate_->space(one.health.rate().gap(), relay);
+  gate_->one_at_a_time(one.health.trial(), relay);
+  if (one.reported.in_trouble && !one.health.trial()) {
+    one.reported.in_trouble = false;
+    tell(severity::info, fmt::format("{} serves again", title(relay)));
+  }
+  follow_rate(relay);
+}
+
+void relays::follow_rate(std::size_t relay) {
+  auto& one = relays_[relay];
+  const served_rate& rate = one.health.rate();
+  const unsigned limit = limit_of(relay);
+  if (!one.reported.slower && rate.settled(time_.now())) {
+    one.reported.slower = true;
+    tell(severity::warning,
+         fmt::format("{} serves about {:.0f} requests a minute{}; starts are spread to fit",
+                     title(relay), rate.per_minute(),
+                     limit == 0 ? "" : fmt::format(", not {}", limit)));
+  } else if (one.reported.slower && !rate.limits()) {
+    one.reported.slower = false;
+    tell(severity::info,
+         fmt::format("{} serves {} again", title(relay),
+                     limit == 0 ? "all that comes" : fmt::format("{} requests a minute", limit)));
+  }
+}
+
+void relays::follow_in_flight(std::size_t relay, std::size_t in_flight, time_point started) {
+  auto& one = relays_[relay];
+  const std::size_t most_taken = one.taken.most(time_.now());
+  const std::size_t timely = one.timely.now();
+  gate_->limit_in_flight(most_taken == 0 ? timely : std::min(most_taken, timely), relay);
+  if (most_taken != 0 && !std::exchange(one.reported.full, true)) {
+    tell(severity::warning,
+         fmt::format("{} takes about {} requests at once and refuses more; no more are sent",
+                     title(relay), most_taken));
+  }
+  if (std::exchange(one.reported.late, one.timely.lowered()) == one.timely.lowered()) return;
+  if (one.reported.late) {
+    tell(severity::warning,
+         fmt::format("{}answers take {:.0f} s with {} in flight; at most {} are sent at once",
+                     prefix(relay), seconds(time_.now() - started), in_flight, timely));
+  } else {
+    tell(severity::info, fmt::format("{} answers in good time again", title(relay)));
+  }
+}
+
+relay_health::verdict relays::failed(const start_gate::permit& turn, std::string_view model,
+                                     bool several, const failure& why, time_point started,
+                                     unsigned refused_before) {
+  const std::size_t relay = turn.lane;
+  auto& one = relays_[relay];
+  const bool full =
+      relay_health::is_refusal(why) && one.taken.refused(turn.beside, turn.spread, time_.now());
+  auto verdict = one.health.failed(why, started, time_.now(), refused_before, full,
+                                   several || users_.size() > 1 ? model : std::string_view{});
+  if (verdict.pause_until) {
+    // A hint is given to a crowd, which should not come back at one moment.
+    if (why.retry_after)
+      *verdict.pause_until += hint_spread(*verdict.pause_until - time_.now(), random_);
+    gate_->pause(*verdict.pause_until, relay);
+  }
+  follow_health(relay);
+  const std::size_t flying = gate_->in_flight(relay) + 1;
+  if (why.code == errc::request_timeout) {
+    one.timely.timed_out(started, time_.now(), turn.beside + 1);
+  }
+  follow_in_flight(relay, flying, started);
+  if (one.health.address_confirmed()) {
+    for (user* each : users_) each->on_address_settled();
+  }
+  if (!is_idle() && one.health.trial() && !std::exchange(one.reported.in_trouble, true)) {
+    const auto pause = verdict.pause_until.value_or(time_.now()) - time_.now();
+    tell(severity::warning,
+         fmt::format("{}{}; trying again in {:.1f} s, one request at a time until one succeeds",
+                     prefix(relay), why.message, std::max(0.0, seconds(pause))));
+  }
+  if (verdict.stop != stop_reason::none) end(relay, verdict);
+  return verdict;
+}
+
+void relays::end(std::size_t relay, const relay_health::verdict& verdict) {
+  auto& ended = relays_[relay];
+  if (ended.resting || is_idle()) return;
+  if (verdict.wait) ended.back_at = time_.now() + *verdict.wait;
+  ended.rest_reason = verdict.reason;
+  if (!has_others(relay)) return end_all(relay, verdict);
+  ended.resting = true;
+  ended.client.stop_sending();
+  gate_->set_open(relay, false);
+  for (user* each : users_) each->on_rest(relay);
+  tell(severity::warning,
+       fmt::format("{}{}; it rests{}, {} other(s) go on", prefix(relay), verdict.reason,
+                   verdict.wait ? fmt::format(" for {:.0f} s", seconds(*verdict.wait)) : "",
+                   at_work()));
+  if (ended.back_at && *verdict.wait <= longest_believed_wait) {
+    returns_[relay] = time_.call_at(*ended.back_at, [this, relay] { bring_back(relay); });
+  }
+}
+
+// The first to come back says when to run it again.
+void relays::end_all(std::size_t last, const relay_health::verdict& verdict) {
+  cancel_returns();
+  ended_ = true;
+  const auto first_back =
+      std::min_element(relays_.begin(), relays_.end(), [](const relay& a, const relay& b) {
+        return a.back_at.value_or(time_point::max()) < b.back_at.value_or(time_point::max());
+      });
+  stop_reason reason = verdict.stop;
+  std::string message = verdict.reason;
+  std::optional<double> again_at;
+  if (first_back->back_at) {
+    reason = stop_reason::come_back_later;
+    message = first_back->rest_reason;
+    // A hint beyond a day is taken for a mistake or a ban, and not for a date.
+    if (const duration wait = *first_back->back_at - time_.now(); wait <= longest_believed_wait) {
+      again_at = time_.unix_now() + seconds(wait);
+    }
+  }
+  for (user* each : std::vector<user*>(users_)) each->on_relays_ended(reason, message, again_at);
+  if (const auto flying = gate_->now().in_flight; flying > 0) {
+    tell(severity::warning, fmt::format("{}{}; nothing new is sent, {} in flight may finish",
+                                        prefix(last), verdict.reason, flying));
+  }
+}
+
+void relays::bring_back(std::size_t relay) {
+  auto& one = relays_[relay];
+  returns_.erase(relay);
+  one.back_at.reset();
+  one.resting = false;
+  one.health.rested();
+  follow_health(relay);
+  one.client.allow_sending();
+  gate_->set_open(relay, true);
+}
+
+void relays::only_suspects_left(std::size_t relay) {
+  const bool all = std::all_of(users_.begin(), users_.end(), [](const user* one) {
+    return one->stopping() || one->waits_for_address();
+  });
+  if (!all) return;  // others will show it
+  const relay_health& health = relays_[relay].health;
+  if (health.suspects_agree()) end(relay, health.only_suspects_left());
+  // Where runs go on: at other members, or each request fails for itself.
+  for (user* each : users_) each->on_address_settled();
+}
+
+void relays::stream_trial_over() {
+  for (user* each : users_) each->on_others_settled();
+}
+
+bool relays::stream_trial_on() const noexcept {
+  return std::any_of(relays_.begin(), relays_.end(),
+                     [](const relay& one) { return one.streams.on_trial(); });
+}
+
+void relays::streams_are_off(std::size_t relay) {
+  tell(severity::warning,
+       fmt::format("{} answers no call that is streamed; the run goes on as with "
+                   "--no-stream",
+                   title(relay)));
+  for (user* each : users_) each->on_streams_off(relay);
+}
+
+void relays::advise_streams(std::size_t relay, duration after) {
+  tell(severity::warning,
+       fmt::format("{}calls without a stream are cut after {:.0f} s of silence; --stream would "
+                   "help, or leave out --no-stream and \"stream\": false",
+                   prefix(relay), seconds(after)));
+}
+
+}  // namespace sluice::upstream

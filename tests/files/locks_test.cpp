@@ -1,0 +1,150 @@
+// Locks of files: against other open files of this process, and against other processes.
+#include "files/locks.hpp"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <functional>
+#include <memory>
+#include <string>
+#include <system_error>
+
+#include "files/file_system.hpp"
+#include "support/temp_dir.hpp"
+
+namespace sluice {
+namespace {
+
+using state = file::lock_result::state;
+
+// Another process, which tries one thing, tells whether it could, and lives until it is let go.
+class other_process {
+ public:
+  explicit other_process(const std::function<bool()>& task) {
+    std::array<int, 2> done{};
+    std::array<int, 2> end{};
+    if (::pipe2(done.data(), O_CLOEXEC) != 0 || ::pipe2(end.data(), O_CLOEXEC) != 0) return;
+    id_ = ::fork();
+    char byte = 0;
+    if (id_ == 0) {
+      ::close(end[1]);
+      byte = task() ? 1 : 0;
+      if (::write(done[1], &byte, 1) == 1) (void)!::read(end[0], &byte, 1);
+      ::_exit(0);
+    }
+    ::close(done[1]);
+    ::close(end[0]);
+    end_ = end[1];
+    did_ = ::read(done[0], &byte, 1) == 1 && byte == 1;
+    ::close(done[0]);
+  }
+  other_process(const other_process&) = delete;
+  other_process& operator=(const other_process&) = delete;
+  ~other_process() {
+    ::close(end_);
+    ::waitpid(id_, nullptr, 0);
+  }
+  pid_t id() const noexcept { return id_; }
+  bool did() const noexcept { return did_; }
+
+ private:
+  pid_t id_ = -1;
+  int end_ = -1;
+  bool did_ = false;
+};
+
+bool lock_as_a_process(const std::string& path) {
+  struct flock whole {};
+  whole.l_type = F_WRLCK;
+  whole.l_whence = SEEK_SET;
+  return ::fcntl(::open(path.c_str(), O_RDWR | O_CLOEXEC), F_SETLK, &whole) == 0;
+}
+
+struct locks_test : testing::Test {
+  test::temp_dir dir;
+  std::string path = dir / "x.output.jsonl";
+  std::unique_ptr<file_system> files = system_files();
+
+  locks_test() { dir.write("x.output.jsonl", "a\n"); }
+  std::unique_ptr<file> open(file_system::open_as how = file_system::open_as::existing) {
+    std::error_code error;
+    auto opened = files->open(path, how, error);
+    EXPECT_FALSE(error) << error.message();
+    return opened;
+  }
+};
+
+TEST_F(locks_test, two_open_files_of_one_process_exclude_each_other) {
+  const auto one = open();
+  const auto other = open();
+  EXPECT_EQ(one->lock().is, state::ours);
+  EXPECT_EQ(one->lock().is, state::ours) << "its own is no obstacle";
+  const auto refused = other->lock();
+  EXPECT_EQ(refused.is, state::held);
+  EXPECT_EQ(refused.holder, ::getpid());
+}
+
+TEST_F(locks_test, a_lock_outlives_the_closing_of_another_open_file) {
+  const auto one = open();
+  EXPECT_EQ(one->lock().is, state::ours);
+  open(file_system::open_as::read_only).reset();
+  EXPECT_EQ(open()->lock().is, state::held);
+}
+
+TEST_F(locks_test, a_lock_goes_with_its_file) {
+  auto one = open();
+  EXPECT_EQ(one->lock().is, state::ours);
+  one.reset();
+  EXPECT_EQ(open()->lock().is, state::ours);
+}
+
+TEST_F(locks_test, another_process_that_has_it_is_named) {
+  const other_process holder([&] {
+    static const auto kept = open();
+    return kept->lock().is == state::ours;
+  });
+  EXPECT_TRUE(holder.did());
+  const auto refused = open()->lock();
+  EXPECT_EQ(refused.is, state::held);
+  EXPECT_EQ(refused.holder, holder.id());
+}
+
+// As earlier versions of this program did.
+TEST_F(locks_test, a_lock_of_a_process_and_one_of_an_open_file_exclude_each_other) {
+  {
+    const other_process holder([&] { return lock_as_a_process(path); });
+    EXPECT_TRUE(holder.did());
+    const auto refused = open()->lock();
+    EXPECT_EQ(refused.is, state::held);
+    EXPECT_EQ(refused.holder, holder.id());
+  }
+  const auto mine = open();
+  EXPECT_EQ(mine->lock().is, state::ours);
+  EXPECT_FALSE(other_process([&] { return lock_as_a_process(path); }).did());
+}
+
+TEST_F(locks_test, ranges_are_locked_one_by_one) {
+  const int one = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  const int other = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  EXPECT_TRUE(lock_bytes(one, 0, 1));
+  EXPECT_FALSE(lock_bytes(other, 0, 1));
+  EXPECT_EQ(errno, EAGAIN);
+  EXPECT_TRUE(lock_bytes(other, 1, 1));
+  EXPECT_FALSE(lock_bytes(one, 0, 0)) << "to the end, however long the file gets";
+  EXPECT_TRUE(are_locked_elsewhere(one, 1, 5));
+  EXPECT_FALSE(are_locked_elsewhere(one, 2, 5));
+  EXPECT_FALSE(are_locked_elsewhere(one, 0, 1)) << "that is its own";
+  unlock_bytes(one, 0, 1);
+  EXPECT_TRUE(lock_bytes(other, 0, 1));
+  ASSERT_TRUE(who_locked(one));
+  EXPECT_EQ(who_locked(one)->process, ::getpid());
+  ::close(one);
+  ::close(other);
+}
+
+}  // namespace
+}  // namespace sluice

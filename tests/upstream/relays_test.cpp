@@ -1,0 +1,228 @@
+// upstream::relays: what holds for all runs, and what is forgotten when a run begins.
+#include "upstream/relays.hpp"
+
+#include <gmock/gmock.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <list>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "support/fake_client.hpp"
+#include "support/manual_clock.hpp"
+
+namespace sluice::upstream {
+namespace {
+
+using namespace std::chrono_literals;
+namespace asio = boost::asio;
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+// A run that hears what happens, and does nothing.
+struct listener final : relays::user {
+  bool stopping() const noexcept override { return ended.has_value(); }
+  bool waits_for_address() const noexcept override { return waits; }
+  void on_relays_ended(stop_reason reason, const std::string& message,
+                       std::optional<double> again) override {
+    ended = reason;
+    words = message;
+    again_at = again;
+  }
+  void on_success(std::size_t relay, time_point) override { successes.push_back(relay); }
+  void on_rest(std::size_t relay) override { rests.push_back(relay); }
+  void on_address_settled() override { ++address_settled; }
+  void on_streams_off(std::size_t relay) override { streams_off.push_back(relay); }
+  void on_others_settled() override { ++others_settled; }
+
+  bool waits = false;
+  std::optional<stop_reason> ended;
+  std::string words;
+  std::optional<double> again_at;
+  std::vector<std::size_t> successes;
+  std::vector<std::size_t> rests;
+  std::vector<std::size_t> streams_off;
+  unsigned address_settled = 0;
+  unsigned others_settled = 0;
+};
+
+struct heard final : observer {
+  void on_notice(const notice& said) override { sentences.emplace_back(said.text); }
+  std::vector<std::string> sentences;
+};
+
+struct relays_test : testing::Test {
+  relays_test() {
+    pace.requests_per_minute = 0;
+    pace.seed = 1;
+  }
+  relays& pool(std::size_t members = 1) {
+    std::vector<relay_member> list(members);
+    std::vector<http_client*> clients;
+    for (std::size_t i = 0; i < members; ++i) {
+      if (members > 1) list[i].name = std::string(1, static_cast<char>('a' + i));
+      list[i].relay.base_url = "https://" + std::to_string(i) + ".example/v1";
+      clients.push_back(&fakes.emplace_back(time));
+    }
+    made.emplace(loop, time, list, pace, clients, &said);
+    return *made;
+  }
+  // The turn of an attempt at the relay; the others are closed meanwhile.
+  start_gate::permit turn_at(std::size_t relay, start_gate::group& of) {
+    auto& gate = made->gate();
+    std::vector<std::size_t> closed;
+    for (std::size_t i = 0; i < made->size(); ++i) {
+      if (i == relay || (*made)[i].resting) continue;
+      gate.set_open(i, false);
+      closed.push_back(i);
+    }
+    std::optional<start_gate::permit> turn;
+    asio::co_spawn(
+        loop, [&]() -> asio::awaitable<void> { turn = co_await gate.enter(of); }, asio::detached);
+    loop.restart();
+    loop.poll();
+    for (const std::size_t i : closed) gate.set_open(i, true);
+    EXPECT_TRUE(turn.has_value()) << "relay " << relay << " is given to nobody";
+    return turn.value_or(start_gate::permit{});
+  }
+  // An attempt at the relay ends with this failure.
+  void fail(std::size_t relay, const failure& why, start_gate::group& of) {
+    const auto turn = turn_at(relay, of);
+    if (turn.of == nullptr) return;
+    time.advance(1s);
+    made->failed(turn, "m", false, why, time.now() - 1s, 0);
+    made->gate().leave(turn, false);
+    time.advance(5s);  // a pause may be on
+  }
+  static failure key_refused() {
+    failure why;
+    why.kind = failure_class::key_ended;
+    why.code = errc::http_error;
+    why.http_status = 401;
+    why.message = "401: bad key";
+    return why;
+  }
+
+  asio::io_context loop{1};
+  test::manual_clock time;
+  pace_options pace;
+  std::list<test::fake_client> fakes;
+  heard said;
+  std::optional<relays> made;
+  listener first;
+  listener second;
+};
+
+TEST_F(relays_test, a_key_that_is_refused_ends_every_run) {
+  relays& all = pool();
+  start_gate::group turns(all.gate());
+  all.join(first);
+  all.join(second);
+  fail(0, key_refused(), turns);
+  EXPECT_FALSE(first.ended) << "one refusal may be a moment's";
+  fail(0, key_refused(), turns);
+  EXPECT_EQ(first.ended, stop_reason::key_ended);
+  EXPECT_EQ(second.ended, stop_reason::key_ended);
+  all.leave(first);
+  all.leave(second);
+}
+
+TEST_F(relays_test, a_member_without_a_date_is_asked_again_by_the_next_run_even_beside_others) {
+  relays& all = pool(2);
+  start_gate::group turns(all.gate());
+  all.join(first);
+  fail(0, key_refused(), turns);
+  fail(0, key_refused(), turns);
+  EXPECT_TRUE(all[0].resting);
+  EXPECT_THAT(first.rests, ElementsAre(0U));
+  EXPECT_FALSE(first.ended) << "the other member goes on";
+  all.join(second);
+  EXPECT_FALSE(all[0].resting) << "it rests as long as some run is under way";
+  EXPECT_TRUE(fakes.front().sending);
+  turn_at(0, turns);
+  all.leave(first);
+  all.leave(second);
+}
+
+TEST_F(relays_test, a_member_that_named_a_moment_is_left_alone_until_then) {
+  relays& all = pool(2);
+  start_gate::group turns(all.gate());
+  all.join(first);
+  relay_health::verdict later;
+  later.stop = stop_reason::come_back_later;
+  later.reason = "429: tomorrow";
+  later.wait = 3600s;
+  all.end(0, later);
+  all.join(second);
+  EXPECT_TRUE(all[0].resting);
+  all.leave(first);
+  all.leave(second);
+  EXPECT_EQ(time.calls_to_come(), 0U) << "nobody is there to come back for";
+  time.advance(1800s);
+  all.join(first);
+  EXPECT_TRUE(all[0].resting) << "the next run keeps to it";
+  time.advance(1801s);
+  EXPECT_FALSE(all[0].resting);
+  all.leave(first);
+}
+
+TEST_F(relays_test, a_run_that_joins_while_others_drain_after_the_end_is_asked_for_anew) {
+  relays& all = pool();
+  start_gate::group turns(all.gate());
+  all.join(first);
+  const auto on_its_way = turn_at(0, turns);
+  fail(0, key_refused(), turns);
+  fail(0, key_refused(), turns);
+  ASSERT_TRUE(first.ended);
+  said.sentences.clear();
+  all.join(second);
+  EXPECT_THAT(said.sentences, IsEmpty()) << "nothing is known of it yet";
+  // What was sent before says nothing of the key now.
+  all.failed(on_its_way, "m", false, key_refused(), time.now() - 10s, 0);
+  all.gate().leave(on_its_way, false);
+  EXPECT_FALSE(second.ended);
+  all.leave(first);
+  EXPECT_EQ(second.others_settled, 1U);
+  all.leave(second);
+}
+
+TEST_F(relays_test, an_address_is_wrong_only_when_no_run_can_show_otherwise) {
+  relays& all = pool();
+  start_gate::group turns(all.gate());
+  all.join(first);
+  all.join(second);
+  failure suspicious;
+  suspicious.kind = failure_class::wrong_address;
+  suspicious.http_status = 404;
+  suspicious.message = "404: a web page";
+  fail(0, suspicious, turns);
+  first.waits = true;
+  all.only_suspects_left(0);
+  EXPECT_FALSE(first.ended || second.ended) << "the second may show that it is right";
+  EXPECT_EQ(first.address_settled, 0U);
+  second.waits = true;
+  all.only_suspects_left(0);
+  EXPECT_GE(first.address_settled, 1U) << "nobody can: each finds out for itself, or all end";
+  all.leave(first);
+  all.leave(second);
+}
+
+TEST_F(relays_test, with_the_last_run_connections_are_closed_and_no_call_is_left) {
+  relays& all = pool(2);
+  all.join(first);
+  all.join(second);
+  all.leave(first);
+  EXPECT_EQ(fakes.front().aborts, 0U) << "others use it";
+  all.leave(second);
+  EXPECT_EQ(fakes.front().aborts, 1U);
+  EXPECT_EQ(time.calls_to_come(), 0U);
+}
+
+}  // namespace
+}  // namespace sluice::upstream
