@@ -274,10 +274,10 @@ bool is_retry_hint(std::string_view name) {
     return name.size() >= end.size() && same_name(name.substr(name.size() - end.size()), end);
   };
   const auto holds = [&](std::string_view word) {
-    for (std::size_t at = 0; at + word.size() <= name.size(); ++at) {
-      if (same_name(name.substr(at, word.size()), word)) return true;
-    }
-    return false;
+    const auto same = [](char c, char lower) {
+      return c == lower || (c >= 'A' && c <= 'Z' && c - 'A' + 'a' == lower);
+    };
+    return std::search(name.begin(), name.end(), word.begin(), word.end(), same) != name.end();
   };
   if (ends_with("retry-after") || ends_with("retry-after-ms")) return true;
   if (same_name(name, "x-should-retry")) return true;

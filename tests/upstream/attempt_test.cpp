@@ -80,7 +80,7 @@ struct attempt_test : testing::Test {
     return made;
   }();
   const secrets hidden{relay};
-  start_gate gate{time, {2, 1s, pacing::burst}, 8};  // two starts a minute
+  start_gate gate{time, {2, 20s, pacing::burst}, 8};  // two starts a minute
   std::optional<attempt> tried;
   std::optional<attempt_outcome> told;
   bool thrown = false;
@@ -159,7 +159,9 @@ TEST_F(attempt_test, an_observer_sees_the_head_the_bytes_and_the_pieces_as_they_
   std::string sent;
   for (const auto& [delay, piece] : stream().body) sent += piece;
   EXPECT_EQ(observer.raw, sent);
-  EXPECT_GE(tried->held(), sent.size()) << "what it keeps counts as well";
+  const std::size_t held = tried->held();
+  make();
+  EXPECT_EQ(held, tried->held() + sent.size()) << "what it keeps counts as well";
 }
 
 TEST_F(attempt_test, what_the_kernel_stamped_came_then) {
@@ -220,6 +222,33 @@ TEST_F(attempt_test, the_gate_knows_of_a_slot_that_was_used) {
     tried->leave();
     EXPECT_EQ(gate.now().in_flight, 0U) << row.name;
     EXPECT_EQ(slots_left(), row.slots) << row.name;
+  }
+}
+
+TEST_F(attempt_test, a_slot_is_free_a_minute_after_the_head_however_long_the_reply_takes) {
+  auto slow = stream();  // its head comes after 40 ms
+  slow.body.front().first = 5min;
+  auto silent = stream();
+  silent.before_head = 5min;
+  const struct {
+    const char* name;
+    test::exchange_plan planned;
+    duration after;
+    std::size_t slots;  // of two
+  } rows[] = {
+      {"a minute after the head at the soonest", slow, 60s, 1},
+      {"a minute after the head", slow, 62s, 2},
+      {"without a head it may have been on its way", silent, 62s, 1},
+      {"without a head, once the margin is over as well", silent, 82s, 2},
+  };
+  for (const auto& row : rows) {
+    time.advance(10min);
+    client.plan = [&](const auto&) { return row.planned; };
+    std::optional<std::size_t> left;
+    time.call_at(time.now() + row.after, [&] { left = slots_left(); });
+    make();
+    EXPECT_EQ(left, row.slots) << row.name;
+    tried->leave();
   }
 }
 
