@@ -138,6 +138,13 @@ class system_file final : public file {
     return errno == ENOSPC || errno == EDQUOT ? last_error() : std::error_code();
   }
 
+  bool has_reserve() const override {
+    constexpr off_t block = 512;              // of st_blocks, whatever the file system's
+    constexpr off_t slack = off_t{64} << 10;  // file systems round up, and index large files
+    struct stat info {};
+    return ::fstat(file_, &info) == 0 && info.st_blocks * block > info.st_size + slack;
+  }
+
   std::optional<std::string> present_path() const override {
     struct stat info {};
     if (::fstat(file_, &info) != 0 || info.st_nlink == 0) return std::nullopt;

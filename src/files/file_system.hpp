@@ -46,6 +46,8 @@ class file {
   /// full. The size stays as it is; truncate() gives the room back. A file system that cannot do
   /// that is no error.
   virtual std::error_code reserve(std::uint64_t bytes) = 0;
+  /// Whether there is room behind the end, that this object or another one set aside.
+  virtual bool has_reserve() const { return false; }
   /// Where the file is now; nothing when no name leads to it any more.
   virtual std::optional<std::string> present_path() const = 0;
 };

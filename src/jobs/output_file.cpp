@@ -149,6 +149,10 @@ void output_file::give_back_room() {
   room_until_ = 0;
 }
 
+void output_file::give_back_earlier_room() {
+  if (file_->has_reserve()) (void)file_->truncate(size_);
+}
+
 void output_file::append(std::string& lines) {
   if (lines.empty()) return;
   if (torn_) truncate(size_);

@@ -42,6 +42,8 @@ class output_file {
   /// full. append() throws once there is little left, though its lines are written.
   void keep_room(std::uint64_t bytes) noexcept { wanted_room_ = bytes; }
   void give_back_room();
+  /// Gives back what an earlier run kept and, killed, did not give back.
+  void give_back_earlier_room();
   /// The last append() found no room: there may be some later.
   bool is_full() const noexcept { return full_; }
   /// What was appended has reached the disk when this returns. May be called from any thread.

@@ -141,7 +141,9 @@ void result_files::drop_results(const std::function<bool(const stored_line&)>& s
 void result_files::create() {
   if (job_.output.fresh) move_aside();
   for (lines_file* lines : {&output_, &errors_}) {
-    if (lines->is_there) mend(lines->file, lines->end);
+    if (!lines->is_there) continue;
+    lines->file.give_back_earlier_room();  // first: all else that is written needs room
+    mend(lines->file, lines->end);
   }
   errors_before_ = errors_.is_there ? errors_.file.size() : 0;
   // A crash may have left them.

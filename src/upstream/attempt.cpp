@@ -28,9 +28,13 @@ attempt::attempt(clock& time, const way& to, start_gate::permit turn,
 }
 
 boost::asio::awaitable<attempt_outcome> attempt::send(http_client::outgoing request) {
-  may_have_sent_ = true;
-  end_ = co_await to_.client.exchange(request, *this);
-  may_have_sent_ = false;
+  try {
+    end_ = co_await to_.client.exchange(request, *this);
+  } catch (...) {
+    end_.sent_any = true;  // it may have been
+    leave();
+    throw;
+  }
   seen_.ended = end_.end == exchange_end::how::complete ? came() : time_.now();
   co_return outcome_of(end_, reader_);
 }

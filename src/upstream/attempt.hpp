@@ -82,7 +82,7 @@ class attempt final : public response_handler {
   /// Gives up its place at the gate, and its slot where nothing was sent; at the end of the
   /// attempt's life at the latest.
   void leave() {
-    if (!std::exchange(left_, true)) to_.gate.leave(turn_, !may_have_sent_ && !end_.sent_any);
+    if (!std::exchange(left_, true)) to_.gate.leave(turn_, !end_.sent_any);
   }
   /// Makes what came fit to be kept and shown: names the address where what answers there is not
   /// this API, and redacts the relay's keys.
@@ -105,8 +105,7 @@ class attempt final : public response_handler {
   std::optional<time_point> arrived_;
   moments seen_;
   exchange_end end_;
-  bool may_have_sent_ = false;  // the exchange ended by an exception
-  bool left_ = false;           // its place at the gate
+  bool left_ = false;  // its place at the gate
 };
 
 }  // namespace sluice

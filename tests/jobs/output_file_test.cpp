@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -265,6 +266,28 @@ TEST(output_file, knows_when_others_have_touched_it_and_puts_its_lines_aside) {
     EXPECT_EQ(dir.read(row.lines_are_in), row.lines) << row.what;
     EXPECT_EQ(dir.has("x") ? dir.read("x") : "", theirs) << row.what;
   }
+}
+
+TEST(output_file, gives_back_what_a_run_that_was_killed_kept) {
+  const test::temp_dir dir;
+  const std::string path = dir / "out.jsonl";
+  {
+    output_file killed(disk(), path);
+    killed.create();
+    killed.keep_room(std::uint64_t{1} << 20);
+    append(killed, "{}\n");
+  }
+  const auto blocks = [&] {
+    struct stat info {};
+    EXPECT_EQ(::stat(path.c_str(), &info), 0);
+    return info.st_blocks * 512;
+  };
+  if (blocks() < 1 << 20) GTEST_SKIP() << "this file system sets no room aside";
+  output_file next(disk(), path);
+  ASSERT_TRUE(next.open_existing());
+  next.give_back_earlier_room();
+  EXPECT_LT(blocks(), 1 << 16);
+  EXPECT_EQ(next.size(), 3U);
 }
 
 TEST(output_file, room_that_was_set_aside_takes_lines_on_a_full_disk_and_says_so) {
