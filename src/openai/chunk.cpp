@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <charconv>
-#include <cstring>
 
 #include "json/json_text.hpp"
 
@@ -77,7 +76,7 @@ void chunk_reader::load(std::string_view text) {
     padded_.resize(std::bit_ceil(needed));
     if (const auto error = parser_.allocate(padded_.size())) throw simdjson::simdjson_error(error);
   }
-  std::memcpy(padded_.data(), text.data(), text.size());
+  text.copy(padded_.data(), text.size());  // memcpy must not be given the null of an empty view
 }
 
 std::string_view raw_json(ondemand::value& value) {
