@@ -56,7 +56,7 @@ struct run_status {
 class engine {
  public:
   /// With the real clock and the real client. Throws fatal_error when the options cannot be used.
-  /// `seen_by` hears what happens; null: nobody does.
+  /// `seen_by` hears what happens; may be null.
   engine(boost::asio::io_context& loop, const config& options, observer* seen_by = nullptr);
   /// With others, a client for each of `options.relays()`: the seam for tests.
   engine(boost::asio::io_context& loop, const config& options, clock& time,

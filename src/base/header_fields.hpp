@@ -44,7 +44,7 @@ class header_fields {
     const char* at_ = nullptr;
   };
 
-  /// Makes room for the fields of a head of so many bytes.
+  /// Reserves memory for the fields of a head of that size, in bytes.
   void reserve(std::size_t head_bytes);
   void add(std::string_view name, std::string_view value);
 

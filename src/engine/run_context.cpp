@@ -13,7 +13,7 @@
 namespace sluice {
 namespace {
 
-// Refusals of a model that serves so many others meanwhile are the request's own.
+// A model that refuses one request and serves many others meanwhile refuses that request alone.
 constexpr unsigned refusals_beside_others = 3;
 constexpr std::uint64_t many_others = 20;
 

@@ -91,7 +91,7 @@ class file_system {
 
 /// The system's own files. `mode` of those that are made: results may hold what only their owner
 /// should read. `warn` takes a sentence for a person about what the disk cannot do, each once and
-/// from any thread, until the last file is closed; null: nobody is told.
+/// from any thread, until the last file is closed; may be null.
 std::unique_ptr<file_system> system_files(
     unsigned mode = 0600, std::function<void(const std::string& sentence)> warn = nullptr);
 

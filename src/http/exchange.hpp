@@ -20,7 +20,7 @@ struct response_head {
   header_fields fields;
 };
 
-/// What is told while one exchange runs, on the event loop's thread.
+/// Hears how one exchange goes on. Called on the event loop's thread.
 class response_handler {
  public:
   virtual ~response_handler() = default;
