@@ -31,16 +31,16 @@ class connector {
   /// Opens it before its deadline; how that ended.
   boost::asio::awaitable<exchange_end> open(connection& fresh);
 
+  /// There is a proxy that is asked request by request, not for a tunnel.
+  bool forwards() const noexcept {
+    return proxy_ && proxy_->spoken == proxy::protocol::http && !url_.tls;
+  }
   /// What a request names before its target: the relay itself, where a proxy passes requests on.
   std::string request_prefix() const;
   /// For that proxy; empty when there is none, or it asks for nothing.
   std::string proxy_authorization() const;
 
  private:
-  // A proxy that is asked request by request, not for a tunnel.
-  bool forwards() const noexcept {
-    return proxy_ && proxy_->spoken == proxy::protocol::http && !url_.tls;
-  }
   boost::asio::awaitable<std::string> find_addresses(connection& fresh);
   boost::asio::awaitable<exchange_end> connect(connection& fresh, const std::string& goal);
   boost::asio::awaitable<exchange_end> reach(connection& fresh);

@@ -140,6 +140,7 @@ class beast_client final : public http_client {
   };
 
   held take_idle();
+  bool may_serve_again(const response_parser& parser) const;
   template <typename Stream>
   asio::awaitable<exchange_end> talk(Stream& stream, held& link, outgoing request,
                                      counted_handler& handler);
@@ -165,6 +166,13 @@ class beast_client final : public http_client {
   bool stamps_ = false;
   unsigned stale_in_row_ = 0;
 };
+
+// A proxy that passes requests on may take the relay's "Connection" away, say nothing itself and
+// close, as tinyproxy does. A request that meets the close may have been billed for all we know, so
+// such a connection is used again only where the reply says so.
+bool beast_client::may_serve_again(const response_parser& parser) const {
+  return parser.reusable() && (!connector_.forwards() || parser.says_keep_alive());
+}
 
 beast_client::held beast_client::take_idle() {
   if (stale_in_row_ >= most_stale) idle_.clear();
@@ -292,11 +300,11 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, out
     }
 
     if (parser->finished()) {
-      if (parser->reusable() && link->filled == 0) idle_.put(std::move(link));
+      if (may_serve_again(*parser) && link->filled == 0) idle_.put(std::move(link));
       co_return result;
     }
     if (parser->wanted() == body_need::nothing) {
-      if (parser->chunked() && parser->reusable()) {
+      if (parser->chunked() && may_serve_again(*parser)) {
         // Whatever it meets, the reply is whole: at worst the connection is not used again.
         asio::co_spawn(context_, drain(stream, std::move(link), std::move(parser)),
                        [](const std::exception_ptr&) {});
@@ -342,7 +350,7 @@ asio::awaitable<void> beast_client::drain(Stream& stream, held link,
     if (!error) link->filled += n;
     if (!error) link->drop(parser->put_body(link->bytes(), broke));
   }
-  if (!broke && parser->finished() && parser->reusable() && link->filled == 0) {
+  if (!broke && parser->finished() && may_serve_again(*parser) && link->filled == 0) {
     idle_.put(std::move(link));
   }
 }

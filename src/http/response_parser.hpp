@@ -5,6 +5,7 @@
 #include <boost/beast/core/string.hpp>
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>
+#include <boost/beast/http/rfc7230.hpp>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -78,6 +79,8 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
   std::size_t memory() const noexcept { return content_.memory(); }
   /// The connection may serve another request.
   bool reusable() const { return !mended_ && !chunks_ && keep_alive(); }
+  /// The reply itself says so: HTTP/1.1 leaves it out where it is meant.
+  bool says_keep_alive() const noexcept { return says_keep_alive_; }
 
   bool interim() const noexcept { return head_.status >= 100 && head_.status < 200; }
   bool head_arrived() const noexcept { return head_arrived_; }
@@ -101,6 +104,10 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
     const std::string_view text{value.data(), value.size()};
     if (head_arrived_) return;  // a trailer says nothing that is needed
     head_.fields.add({name.data(), name.size()}, text);
+    if (id == boost::beast::http::field::connection ||
+        id == boost::beast::http::field::proxy_connection) {
+      says_keep_alive_ |= boost::beast::http::token_list{value}.exists("keep-alive");
+    }
     if (id == boost::beast::http::field::content_encoding) {
       content_.add(text);
     } else if (id == boost::beast::http::field::transfer_encoding) {
@@ -157,6 +164,7 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
   response_head head_;
   bool head_arrived_ = false;
   const bool mended_;
+  bool says_keep_alive_ = false;
   bool behind_chunk_ = false;             ///< one has come, or the begin of one
   std::optional<lenient_chunks> chunks_;  ///< in the place of Beast, once it has refused a chunk
   content_decoder content_;

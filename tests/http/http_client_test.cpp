@@ -328,6 +328,31 @@ TEST_F(http_client_test, a_get_that_met_a_dying_connection_is_sent_again_and_a_p
   }
 }
 
+TEST_F(http_client_test, a_proxy_that_does_not_say_keep_alive_is_asked_on_a_new_connection) {
+  const struct {
+    const char* field;
+    bool reused;
+  } rows[] = {{"", false},
+              {"Connection: close\r\n", false},
+              {"Connection: Keep-Alive\r\n", true},
+              {"Connection: x, keep-alive\r\n", true},
+              {"Proxy-Connection: keep-alive\r\n", true}};
+  for (const auto& row : rows) {
+    answering_server server(loop);
+    server.reply =
+        std::string("HTTP/1.1 200 OK\r\n") + row.field + "Content-Length: 2\r\n\r\n{}";
+    auto relay = at(80);
+    relay.proxy = "http://127.0.0.1:" + std::to_string(server.port());
+    const auto client = make_http_client(loop, time, relay);
+    for (int i = 0; i < 2; ++i) EXPECT_EQ(send(*client).end, exchange_end::how::complete);
+    EXPECT_EQ(server.connections, row.reused ? 1 : 2) << row.field;
+    ASSERT_EQ(server.requests.size(), 2U);
+    EXPECT_THAT(server.requests.front(), testing::StartsWith("POST http://relay.example/v1/embe"));
+    client->abort();
+    server.close();
+  }
+}
+
 TEST_F(http_client_test, while_names_cannot_be_looked_up_what_was_known_serves) {
   answering_server server(loop);
   std::string fault = "Temporary failure in name resolution";
