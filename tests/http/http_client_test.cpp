@@ -339,8 +339,7 @@ TEST_F(http_client_test, a_proxy_that_does_not_say_keep_alive_is_asked_on_a_new_
               {"Proxy-Connection: keep-alive\r\n", true}};
   for (const auto& row : rows) {
     answering_server server(loop);
-    server.reply =
-        std::string("HTTP/1.1 200 OK\r\n") + row.field + "Content-Length: 2\r\n\r\n{}";
+    server.reply = std::string("HTTP/1.1 200 OK\r\n") + row.field + "Content-Length: 2\r\n\r\n{}";
     auto relay = at(80);
     relay.proxy = "http://127.0.0.1:" + std::to_string(server.port());
     const auto client = make_http_client(loop, time, relay);
