@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "base/shown_text.hpp"
+#include "base/printable.hpp"
 #include "cli/commands/bench_command.hpp"
 #include "cli/commands/check_command.hpp"
 #include "cli/commands/models_command.hpp"
@@ -30,7 +30,7 @@ namespace {
 using namespace sluice;
 
 void say(const std::string& sentence) {
-  cli::standard_error().line("sluice: " + shown_text(sentence));
+  cli::standard_error().line("sluice: " + printable_text(sentence));
 }
 
 int refuse(const std::string& sentence) {

@@ -13,7 +13,7 @@
 #include "cli/log_observer.hpp"
 #include "cli/lone_client.hpp"
 #include "jobs/job_reader.hpp"
-#include "tokens/token_count.hpp"
+#include "tokens/prompt_tokens.hpp"
 
 namespace sluice::cli {
 namespace {

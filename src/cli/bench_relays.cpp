@@ -8,7 +8,7 @@
 #include <set>
 
 #include "sluice/error.hpp"
-#include "upstream/relay_window.hpp"
+#include "upstream/shared_window.hpp"
 
 namespace sluice::cli {
 namespace {

@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "async/naps.hpp"
+#include "async/sleeper.hpp"
 #include "async/wait_queue.hpp"
 #include "engine/crew.hpp"
 #include "engine/failure_judge.hpp"
@@ -112,7 +112,7 @@ class run_context final : public upstream::relays::user {
   job_queue queue;
   crew workers;
   sink_writer writer;
-  naps backoffs;
+  sleeper backoffs;
   retry_policy retries;
   run_outcome outcome;
   /// Of a run that goes on without a job or a model: how it ends when the rest is done.

@@ -13,7 +13,7 @@
 #include <string_view>
 #include <utility>
 
-#include "base/shown_text.hpp"
+#include "base/printable.hpp"
 
 namespace sluice {
 namespace {
@@ -50,7 +50,7 @@ std::string names_in(X509* certificate) {
     const unsigned char* bytes = ASN1_STRING_get0_data(said);
     const auto size = static_cast<std::size_t>(ASN1_STRING_length(said));
     if (one->type == GEN_DNS) {
-      add(shown_text({reinterpret_cast<const char*>(bytes), std::min<std::size_t>(size, 255)}));
+      add(printable_text({reinterpret_cast<const char*>(bytes), std::min<std::size_t>(size, 255)}));
     } else if (size == v4) {
       boost::asio::ip::address_v4::bytes_type address;
       std::copy_n(bytes, v4, address.begin());
@@ -67,7 +67,7 @@ std::string names_in(X509* certificate) {
   std::array<char, 256> common{};
   X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, common.data(),
                             static_cast<int>(common.size()));
-  return common.front() == '\0' ? "no host at all" : shown_text(common.data());
+  return common.front() == '\0' ? "no host at all" : printable_text(common.data());
 }
 
 }  // namespace

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "json/json_members.hpp"
-#include "tokens/token_count.hpp"
+#include "tokens/prompt_tokens.hpp"
 
 namespace sluice {
 namespace {

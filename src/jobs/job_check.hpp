@@ -11,7 +11,7 @@
 #include "sluice/config.hpp"
 #include "sluice/error.hpp"
 #include "sluice/money.hpp"
-#include "tokens/token_count.hpp"
+#include "tokens/prompt_tokens.hpp"
 
 namespace sluice {
 

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <utility>
 
-#include "base/shown_text.hpp"
+#include "base/printable.hpp"
 #include "sluice/error.hpp"
 
 namespace sluice {
@@ -84,7 +84,7 @@ distinct_jobs without_repeats(const std::vector<std::string>& jobs) {
       told.jobs.push_back(job);
     } else {
       if (!told.repeats.empty()) told.repeats += ", ";
-      told.repeats += fmt::format("{} is {}", shown_text(job), shown_text(first->second));
+      told.repeats += fmt::format("{} is {}", printable_text(job), printable_text(first->second));
     }
   }
   if (!told.repeats.empty()) told.repeats += " under another name: each job is taken once";

@@ -8,8 +8,8 @@
 #include <optional>
 #include <utility>
 
+#include "base/printable.hpp"
 #include "base/resampling.hpp"
-#include "base/shown_text.hpp"
 #include "sluice/error.hpp"
 
 namespace sluice::bench {
@@ -475,16 +475,16 @@ std::vector<std::string> comparison_lines(const ordered_json& comparison) {
   for (const auto& load : comparison.at("loads")) {
     const auto& target = load.at("target");
     const std::string at = target.is_null() ? "" : target.get<std::string>() + ", ";
-    lines.push_back(fmt::format("{}: {}", shown_text(upper_first(at + label_of(load))),
+    lines.push_back(fmt::format("{}: {}", printable_text(upper_first(at + label_of(load))),
                                 load.at("sentence").get<std::string>()));
     for (const auto& one : load.at("metrics")) lines.push_back(line_of(one));
   }
   for (const auto& label : comparison.at("only_before"))
-    lines.push_back(shown_text("Not measured again: " + label.get<std::string>() + "."));
+    lines.push_back(printable_text("Not measured again: " + label.get<std::string>() + "."));
   for (const auto& label : comparison.at("only_after"))
-    lines.push_back(shown_text("Not measured before: " + label.get<std::string>() + "."));
+    lines.push_back(printable_text("Not measured before: " + label.get<std::string>() + "."));
   for (const auto& note : comparison.at("notes"))
-    lines.push_back(shown_text(note.get<std::string>()));
+    lines.push_back(printable_text(note.get<std::string>()));
   lines.push_back(comparison.at("sentence").get<std::string>());
   return lines;
 }

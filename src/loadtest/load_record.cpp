@@ -4,7 +4,7 @@
 #include <cmath>
 #include <utility>
 
-#include "base/shown_text.hpp"
+#include "base/printable.hpp"
 
 namespace sluice::bench {
 namespace {

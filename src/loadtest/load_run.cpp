@@ -79,7 +79,7 @@ asio::awaitable<void> load_run::go_through(std::uint64_t requests, duration time
   refusals_in_row_.assign(targets_.size(), 0);
   refused_.assign(targets_.size(), false);
   closed_ = false;
-  schedule_ = std::make_unique<naps>(time_);
+  schedule_ = std::make_unique<sleeper>(time_);
   for (std::size_t i = 0; i < targets_.size(); ++i) {
     if (targets_[i]->stopped) continue;
     targets_[i]->gate.open();

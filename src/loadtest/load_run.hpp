@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "async/naps.hpp"
+#include "async/sleeper.hpp"
 #include "async/wait_queue.hpp"
 #include "loadtest/client_load.hpp"
 #include "loadtest/load.hpp"
@@ -96,7 +96,7 @@ class load_run {
   std::vector<unsigned> refusals_in_row_;
   std::vector<bool> refused_;
   bool closed_ = false;  // nothing more starts in it
-  std::unique_ptr<naps> schedule_;
+  std::unique_ptr<sleeper> schedule_;
 
   std::vector<std::unique_ptr<load_record>> records_;
   load_record::client client_;

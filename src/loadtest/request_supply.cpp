@@ -10,7 +10,7 @@
 #include "jobs/job_line.hpp"
 #include "jobs/job_reader.hpp"
 #include "sluice/error.hpp"
-#include "tokens/token_count.hpp"
+#include "tokens/prompt_tokens.hpp"
 
 namespace sluice::bench {
 namespace {

@@ -13,7 +13,7 @@
 #include "json/json_members.hpp"
 #include "json/json_text.hpp"
 #include "tokens/image_tokens.hpp"
-#include "tokens/token_count.hpp"
+#include "tokens/prompt_tokens.hpp"
 
 namespace sluice {
 namespace {

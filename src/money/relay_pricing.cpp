@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/shown_text.hpp"
+#include "base/printable.hpp"
 #include "json/json_text.hpp"
 #include "money/price_fields.hpp"
 
@@ -21,7 +21,7 @@ using elements = std::vector<std::string_view>;
 // As much of the relay's words as an error shows.
 std::string words_of(std::string_view text) {
   constexpr std::size_t enough = 200;
-  return shown_text(utf8_prefix(valid_utf8(std::string(text)), enough));
+  return printable_text(utf8_prefix(valid_utf8(std::string(text)), enough));
 }
 
 std::string string_field(const members& object, std::string_view name) {

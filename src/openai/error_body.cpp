@@ -7,7 +7,7 @@
 #include <sstream>
 #include <utility>
 
-#include "base/shown_text.hpp"
+#include "base/printable.hpp"
 #include "json/json_text.hpp"
 #include "openai/retry_hint.hpp"
 #include "openai/sse_parser.hpp"
@@ -389,7 +389,7 @@ std::string one_line(std::string_view text, std::size_t limit) {
     }
   }
   if (line.ends_with(' ')) line.pop_back();
-  line = shown_text(line);
+  line = printable_text(line);
   if (line.size() <= limit && text.size() <= 4 * limit) return line;
   return std::string(utf8_prefix(line, limit)) + "…";
 }

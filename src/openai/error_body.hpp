@@ -32,7 +32,7 @@ struct error_body {
 /// throws on what it reads.
 error_body read_error_body(std::string_view body);
 
-/// `text` on one line, as it may be shown (shown_text.hpp). Where something is left out, because it
+/// `text` on one line, as it may be shown (printable.hpp). Where something is left out, because it
 /// is longer than `limit` bytes, it ends in "…".
 std::string one_line(std::string_view text, std::size_t limit);
 

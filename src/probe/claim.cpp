@@ -4,7 +4,7 @@
 #include <array>
 #include <string_view>
 
-#include "tokens/token_count.hpp"
+#include "tokens/prompt_tokens.hpp"
 
 namespace sluice::probe {
 namespace {

@@ -1,7 +1,7 @@
 #include "tokens/usage_estimate.hpp"
 
 #include "openai/reply_text.hpp"
-#include "tokens/token_count.hpp"
+#include "tokens/prompt_tokens.hpp"
 
 namespace sluice {
 

@@ -41,7 +41,7 @@ boost::asio::awaitable<attempt_outcome> attempt::send(http_client::outgoing requ
 
 void attempt::redact(attempt_outcome& told) const {
   name_address(told, to_.relay, target_);
-  blot_out(told, to_.hidden);
+  sluice::redact(told, to_.hidden);
 }
 
 void attempt::on_sending(bool connected_anew) {

@@ -82,24 +82,24 @@ attempt_end end_without_result(const exchange_end& end, const failure& why) {
   return why.code == errc::http_error ? end_by_status(why.http_status) : attempt_end::lost;
 }
 
-void blot_out(attempt_outcome& told, const secrets& hidden) {
+void redact(attempt_outcome& told, const secrets& hidden) {
   if (told) {
-    hidden.blot_out(told->body);
-    hidden.blot_out(told->request_id);
-    if (told->service_tier) hidden.blot_out(*told->service_tier);
+    hidden.redact(told->body);
+    hidden.redact(told->request_id);
+    if (told->service_tier) hidden.redact(*told->service_tier);
     std::map<std::string, std::uint64_t> reasons;
     for (const auto& [reason, count] : told->finish_reasons) {
       std::string shown = reason;
-      hidden.blot_out(shown);
+      hidden.redact(shown);
       reasons[std::move(shown)] += count;
     }
     told->finish_reasons = std::move(reasons);
     return;
   }
   failure why = told.error();
-  hidden.blot_out(why.message);
-  hidden.blot_out(why.body);
-  hidden.blot_out(why.request_id);
+  hidden.redact(why.message);
+  hidden.redact(why.body);
+  hidden.redact(why.request_id);
   told = std::move(why);
 }
 

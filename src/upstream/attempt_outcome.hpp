@@ -26,6 +26,6 @@ void name_address(attempt_outcome& told, const relay_options& relay, endpoint ta
 attempt_end end_without_result(const exchange_end& end, const failure& why);
 
 /// A relay may repeat the key in what it says; nothing that is kept or shown holds it.
-void blot_out(attempt_outcome& told, const secrets& hidden);
+void redact(attempt_outcome& told, const secrets& hidden);
 
 }  // namespace sluice

@@ -345,7 +345,7 @@ limit_store::reach limit_store::make_sound(moment now, bool was_cut) {
     window_->enlist(owner_, margin_);
   }
   if (begins) {
-    bury_the_dead(now);
+    release_dead_owners(now);
     look_around();
   }
   return reach::held;
@@ -404,7 +404,7 @@ bool limit_store::has_company() const noexcept {
   return file_ >= 0 && are_locked_elsewhere(file_, first_owner_lock, limit_window::most_owners);
 }
 
-void limit_store::bury_the_dead(moment now) {
+void limit_store::release_dead_owners(moment now) {
   if (table_ == nullptr) return;
   for (std::size_t owner = 0; owner < limit_window::most_owners; ++owner) {
     if (owner == owner_ || !window_->owes(owner)) continue;

@@ -103,7 +103,7 @@ class limit_store {
   /// Whether another process that is alive uses the window.
   bool has_company() const noexcept;
   /// Counts what processes took that have died since as sent now. Under a hold.
-  void bury_the_dead(limit_window::moment now);
+  void release_dead_owners(limit_window::moment now);
 
  private:
   struct table;

@@ -8,7 +8,7 @@ namespace {
 using namespace std::chrono_literals;
 
 // So often it is asked which processes have died, and whether the window's file is where it was.
-constexpr duration burial_interval = 1s;
+constexpr duration release_interval = 1s;
 
 constexpr duration meter_step = 10ms;
 constexpr std::int64_t meter_steps = 60s / meter_step;
@@ -89,14 +89,14 @@ time_point rate_limiter::look_again(time_point now) {
   if (store_.is_private()) return time_point::max();
   const bool has_company = store_.has_company();
   // Alone, nothing else would have this one look for the dead again.
-  if (!has_company || now >= next_burial_) {
+  if (!has_company || now >= next_release_) {
     const bool seen = use_store(now, [&](const limit_store::hold& window) {
-      next_burial_ = now + burial_interval;
-      store_.bury_the_dead(window.now());
+      next_release_ = now + release_interval;
+      store_.release_dead_owners(window.now());
     });
     if (!seen) return retry_at(now);
   }
-  return now + (has_company ? look_interval : burial_interval);
+  return now + (has_company ? look_interval : release_interval);
 }
 
 rate_limiter::place* rate_limiter::find(slot taken) noexcept {

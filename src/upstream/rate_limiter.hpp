@@ -119,7 +119,7 @@ class rate_limiter {
   std::vector<place> places_;
   std::vector<std::uint32_t> free_;
   time_point next_spaced_{};      // the earliest start, by the gap
-  time_point next_burial_{};      // of processes that died
+  time_point next_release_{};     // of processes that died
   std::uint64_t generation_ = 0;  // of the store's table that the places are counted in
   std::deque<news> untold_;       // that the store has not heard of
   time_point last_pause_{};       // that is known of

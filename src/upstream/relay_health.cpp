@@ -51,10 +51,10 @@ void relay_health::end_throttling(time_point started) {
 
 // Whether the rate is lowered for it. A pause may be all that a relay wants; it knows best how
 // long.
-served_rate::effect relay_health::note_refusal(bool hinted, time_point started, time_point now) {
+adaptive_rate::effect relay_health::note_refusal(bool hinted, time_point started, time_point now) {
   const bool again = throttled_.on || now < hinted_until_ + soon;
   return hinted && !again ? rate_.told_to_wait(started, now)
-                          : rate_.refused(served_rate::refusal::too_fast, started, now);
+                          : rate_.refused(adaptive_rate::refusal::too_fast, started, now);
 }
 
 void relay_health::answered(time_point started, time_point now) {
@@ -153,7 +153,7 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
       if (full && !hint) break;
       if (refused_before < refused_for_itself) {
         const bool spread = rate_.limits();
-        if (note_refusal(hint.has_value(), started, now) == served_rate::effect::put_up_with) {
+        if (note_refusal(hint.has_value(), started, now) == adaptive_rate::effect::put_up_with) {
           told.pause_until = hint;
           break;
         }
@@ -174,7 +174,8 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
       // Says nothing of requests for another tier or model.
       if (why.tier_full || why.model_out) return told;
       if (!full && is_overload(why) &&
-          rate_.refused(served_rate::refusal::busy, started, now) == served_rate::effect::lowered) {
+          rate_.refused(adaptive_rate::refusal::busy, started, now) ==
+              adaptive_rate::effect::lowered) {
         told.pause_until = now + 2 * rate_.gap();
       }
       if (++failures_in_row_ >= options_.failures_before_trial) {

@@ -8,7 +8,7 @@
 
 #include "sluice/clock.hpp"
 #include "sluice/error.hpp"
-#include "upstream/served_rate.hpp"
+#include "upstream/adaptive_rate.hpp"
 
 namespace sluice {
 
@@ -71,7 +71,7 @@ class relay_health {
   }
   /// What it serves of the limit: a relay may allow less than was said, or count otherwise than we
   /// do, as a leaky bucket does.
-  const served_rate& rate() const noexcept { return rate_; }
+  const adaptive_rate& rate() const noexcept { return rate_; }
   /// Whether any answer of this API has come yet.
   bool address_confirmed() const noexcept { return confirmed_; }
 
@@ -88,7 +88,7 @@ class relay_health {
   static void end(spell& trouble, time_point started);
   void end_throttling(time_point started);
   verdict key_refused(const failure& why, time_point started, time_point now);
-  served_rate::effect note_refusal(bool hinted, time_point started, time_point now);
+  adaptive_rate::effect note_refusal(bool hinted, time_point started, time_point now);
   duration backoff(unsigned steps) const;
 
   options options_;
@@ -102,7 +102,7 @@ class relay_health {
   spell failing_;
   bool throttled_alone_ = false;                 // so much so that it gets one at a time
   time_point hinted_until_ = time_point::min();  // the last pause that it asked for
-  served_rate rate_;
+  adaptive_rate rate_;
   unsigned failures_in_row_ = 0;
   std::optional<time_point> trouble_since_;
   std::string last_suspicion_;

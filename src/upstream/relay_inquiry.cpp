@@ -69,10 +69,10 @@ boost::asio::awaitable<relay_answer> relay_inquiry::get(std::string path) {
     answer.trouble = openai::one_line(end.message, longest_words);
     if (answer.trouble.empty()) answer.trouble = "no answer";
   }
-  hidden_.blot_out(answer.url);
-  hidden_.blot_out(answer.location);
-  hidden_.blot_out(answer.body);
-  hidden_.blot_out(answer.trouble);
+  hidden_.redact(answer.url);
+  hidden_.redact(answer.location);
+  hidden_.redact(answer.body);
+  hidden_.redact(answer.trouble);
   if (observer_ != nullptr && observer_->wants(severity::debug)) {
     const auto sentence = fmt::format(
         "GET {}: {}", answer.url,

@@ -8,7 +8,7 @@
 
 #include "upstream/hint_spread.hpp"
 #include "upstream/limit_store.hpp"
-#include "upstream/relay_window.hpp"
+#include "upstream/shared_window.hpp"
 
 namespace sluice::upstream {
 namespace {
@@ -234,7 +234,7 @@ void relays::follow_health(std::size_t relay) {
 
 void relays::follow_rate(std::size_t relay) {
   auto& one = relays_[relay];
-  const served_rate& rate = one.health.rate();
+  const adaptive_rate& rate = one.health.rate();
   const unsigned limit = limit_of(relay);
   if (!one.reported.slower && rate.settled(time_.now())) {
     one.reported.slower = true;

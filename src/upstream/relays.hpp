@@ -17,10 +17,10 @@
 #include "sluice/config.hpp"
 #include "sluice/error.hpp"
 #include "sluice/observer.hpp"
-#include "upstream/in_flight_limit.hpp"
+#include "upstream/adaptive_concurrency.hpp"
+#include "upstream/latency_limit.hpp"
 #include "upstream/relay_health.hpp"
 #include "upstream/secrets.hpp"
-#include "upstream/served_places.hpp"
 #include "upstream/start_gate.hpp"
 #include "upstream/stream_support.hpp"
 #include "upstream/token_estimate.hpp"
@@ -41,8 +41,8 @@ struct relay {
   http_client& client;
   secrets hidden;
   relay_health health;
-  in_flight_limit timely;  ///< how many at once it answers in good time
-  served_places taken;     ///< how many at once it takes
+  latency_limit timely;        ///< how many at once it answers in good time
+  adaptive_concurrency taken;  ///< how many at once it takes
   stream_support streams;
   bool resting = false;  ///< it gets nothing more, or not before `back_at`
   std::optional<time_point> back_at{};

@@ -13,7 +13,7 @@
 #include "http/proxy.hpp"
 #include "json/json_text.hpp"
 #include "sluice/error.hpp"
-#include "upstream/scattered_text.hpp"
+#include "upstream/split_text.hpp"
 
 namespace sluice {
 namespace {
@@ -455,7 +455,7 @@ void secrets::add(const std::string& word) {
   }
 }
 
-void secrets::blot_out(std::string& text) const {
+void secrets::redact(std::string& text) const {
   if (forms_.empty()) return;
   const bool escapes = has_escapes(text);
   for (const form& each : forms_) {
@@ -466,10 +466,10 @@ void secrets::blot_out(std::string& text) const {
 }
 
 void secrets::blot_out_pieces(std::string& text) const {
-  if (!may_hold_scattered(text)) return;
+  if (!may_hold_split_text(text)) return;
   for (const form& each : forms_) {
     if (each.encoded) continue;
-    replace_scattered(text, shown, [&](std::string_view joined) { return find(joined, each); });
+    replace_in_split_text(text, shown, [&](std::string_view joined) { return find(joined, each); });
   }
 }
 

@@ -43,7 +43,7 @@ class secrets {
   explicit secrets(const relay_options& relay);
 
   /// Puts "[key]" in the place of each secret.
-  void blot_out(std::string& text) const;
+  void redact(std::string& text) const;
 
  private:
   void add(const std::string& word);

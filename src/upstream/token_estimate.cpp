@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "money/cost_bound.hpp"
-#include "tokens/token_count.hpp"
+#include "tokens/prompt_tokens.hpp"
 
 namespace sluice {
 

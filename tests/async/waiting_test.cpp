@@ -1,4 +1,4 @@
-// naps and wait_queue: where coroutines wait.
+// sleeper and wait_queue: where coroutines wait.
 #include <gtest/gtest.h>
 
 #include <boost/asio/bind_cancellation_slot.hpp>
@@ -14,7 +14,7 @@
 #include <optional>
 #include <vector>
 
-#include "async/naps.hpp"
+#include "async/sleeper.hpp"
 #include "async/wait_queue.hpp"
 #include "support/manual_clock.hpp"
 
@@ -63,18 +63,18 @@ struct waiting : testing::Test {
   }
 };
 
-struct naps_test : waiting {
-  naps sleeps{time};
+struct sleeper_test : waiting {
+  sleeper sleeps{time};
 
   void sleep(int name, duration length) { sleep(loop, sleeps, name, length); }
-  void sleep(asio::io_context& on, naps& in, int name, duration length,
+  void sleep(asio::io_context& on, sleeper& in, int name, duration length,
              asio::cancellation_signal* end = nullptr) {
     begin(
         on, name, [&in, until = time.now() + length] { return in.sleep_until(until); }, end);
   }
 };
 
-TEST_F(naps_test, end_in_the_order_of_their_times) {
+TEST_F(sleeper_test, end_in_the_order_of_their_times) {
   sleep(1, 30s);
   sleep(2, 10s);
   sleep(3, 20s);
@@ -86,7 +86,7 @@ TEST_F(naps_test, end_in_the_order_of_their_times) {
   EXPECT_EQ(time.calls_to_come(), 0U);
 }
 
-TEST_F(naps_test, do_not_end_early) {
+TEST_F(sleeper_test, do_not_end_early) {
   sleep(1, 10s);
   time.advance(10s - 1ns);
   poll();
@@ -96,7 +96,7 @@ TEST_F(naps_test, do_not_end_early) {
   EXPECT_EQ(woken, (std::vector{1}));
 }
 
-TEST_F(naps_test, wake_all_ends_those_under_way_and_those_to_come) {
+TEST_F(sleeper_test, wake_all_ends_those_under_way_and_those_to_come) {
   sleep(1, 1h);
   sleep(2, 2h);
   sleeps.wake_all();
@@ -107,7 +107,7 @@ TEST_F(naps_test, wake_all_ends_those_under_way_and_those_to_come) {
   EXPECT_EQ(woken, (std::vector{1, 2, 3}));
 }
 
-TEST_F(naps_test, a_sleeper_that_is_destroyed_takes_its_alarm_back) {
+TEST_F(sleeper_test, a_sleeper_that_is_destroyed_takes_its_alarm_back) {
   auto other = std::make_unique<asio::io_context>(1);
   sleep(*other, sleeps, 1, 10s);
   sleep(2, 20s);
@@ -119,7 +119,7 @@ TEST_F(naps_test, a_sleeper_that_is_destroyed_takes_its_alarm_back) {
   EXPECT_EQ(woken, (std::vector{2}));
 }
 
-TEST_F(naps_test, a_sleeper_that_is_cancelled_leaves) {
+TEST_F(sleeper_test, a_sleeper_that_is_cancelled_leaves) {
   asio::cancellation_signal end;
   sleep(loop, sleeps, 1, 10s, &end);
   sleep(2, 20s);
@@ -132,8 +132,8 @@ TEST_F(naps_test, a_sleeper_that_is_cancelled_leaves) {
   EXPECT_EQ(woken, (std::vector{2}));
 }
 
-TEST_F(naps_test, sleepers_outlive_what_they_sleep_in) {
-  auto gone = std::make_unique<naps>(time);
+TEST_F(sleeper_test, sleepers_outlive_what_they_sleep_in) {
+  auto gone = std::make_unique<sleeper>(time);
   asio::cancellation_signal end;
   sleep(loop, *gone, 1, 10s, &end);
   sleep(loop, *gone, 2, 10s);

@@ -8,7 +8,7 @@
 #include "sluice/job.hpp"
 #include "support/plain_merge.hpp"
 #include "tokens/pretokenizer.hpp"
-#include "tokens/token_count.hpp"
+#include "tokens/prompt_tokens.hpp"
 #include "tokens/tokenizer.hpp"
 
 namespace sluice::fuzz {

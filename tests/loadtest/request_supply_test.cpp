@@ -8,7 +8,7 @@
 
 #include "sluice/error.hpp"
 #include "support/temp_dir.hpp"
-#include "tokens/token_count.hpp"
+#include "tokens/prompt_tokens.hpp"
 
 namespace sluice::bench {
 namespace {

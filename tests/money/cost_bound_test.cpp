@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "jobs/job_line.hpp"
-#include "tokens/token_count.hpp"
+#include "tokens/prompt_tokens.hpp"
 
 namespace sluice {
 namespace {

@@ -8,7 +8,7 @@
 #include "probe/evaluate.hpp"
 #include "probe/plan.hpp"
 #include "probe/questions.hpp"
-#include "tokens/token_count.hpp"
+#include "tokens/prompt_tokens.hpp"
 #include "trial.hpp"
 
 namespace sluice::probe {

@@ -24,7 +24,7 @@
 #include "sluice/engine.hpp"
 #include "sluice/error.hpp"
 #include "sluice/job_set.hpp"
-#include "upstream/relay_window.hpp"
+#include "upstream/shared_window.hpp"
 
 namespace sluice::simulation {
 namespace {

@@ -14,7 +14,7 @@ namespace {
 constexpr const char* key = "sk-0f9b3c7d5a1e8462/x";
 
 std::string blotted(std::string text, const relay_options& relay) {
-  secrets(relay).blot_out(text);
+  secrets(relay).redact(text);
   return text;
 }
 
@@ -183,7 +183,7 @@ TEST(secrets, any_json_stays_json) {
                          text() + R"(},{"token":)" + text() + R"(}],"c":)" + json_quote(text()) +
                          "}";
       const std::string before = json;
-      secrets(with_key(whole)).blot_out(json);
+      secrets(with_key(whole)).redact(json);
       ASSERT_FALSE(json_fault(json)) << before << " became " << json;
     }
   }

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tokens/token_count.hpp"
+#include "tokens/prompt_tokens.hpp"
 
 namespace sluice {
 namespace {

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/shown_text.hpp"
+#include "base/printable.hpp"
 #include "cli/settings/relay_setup.hpp"
 #include "cli/settings/run_settings.hpp"
 #include "cli/views/check_report.hpp"
@@ -78,7 +78,7 @@ std::vector<std::string> jobs_among(const std::vector<std::string>& named,
   if (!repeats.empty()) spdlog::info("{}", repeats);
   for (const auto& path : jobs_named) {
     if (is_result_file(path)) {
-      spdlog::info("{}: holds results, not a job; passed over", shown_text(path));
+      spdlog::info("{}: holds results, not a job; passed over", printable_text(path));
       continue;
     }
     if (path != "-") (void)open_job(path, lines);
@@ -111,14 +111,14 @@ void warn_of(const named_check& job, bool tells_bad_lines) {
   for (const auto& [model, share] : job.told.models()) {
     if (share.rough) {
       spdlog::warn("{}: the vocabulary of model {} is not known; its tokens are rough",
-                   shown_text(job.job), shown_text(model));
+                   printable_text(job.job), printable_text(model));
     }
   }
   const auto& bad_lines = job.told.bad_lines();
   if (tells_bad_lines || bad_lines.empty()) return;
   spdlog::warn("{}: {} bad line(s), the first is line {}: {} (without --lines all are told)",
-               shown_text(job.job), bad_lines.size(), bad_lines.front().line,
-               shown_text(job.told.message_of(bad_lines.front())));
+               printable_text(job.job), bad_lines.size(), bad_lines.front().line,
+               printable_text(job.told.message_of(bad_lines.front())));
 }
 
 exit_status check_jobs(check_settings& chosen, const std::vector<std::string>& named) {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "account/model_list.hpp"
-#include "base/shown_text.hpp"
+#include "base/printable.hpp"
 #include "cli/inquiry.hpp"
 #include "cli/settings/relay_setup.hpp"
 #include "sluice/money.hpp"
@@ -71,7 +71,7 @@ ordered_json document_of(const models& offered, const price_tag& tag) {
 
 std::string lines_of(const models& offered, const price_tag& tag, const std::string& relay) {
   std::size_t width = std::string_view("model").size();
-  for (const auto& model : offered) width = std::max(width, shown_text(model.id).size());
+  for (const auto& model : offered) width = std::max(width, printable_text(model.id).size());
   const auto row = [width](std::string_view model, std::string_view input, std::string_view cached,
                            std::string_view output) {
     return fmt::format("{:<{}}  {:>9}  {:>9}  {:>9}\n", model, width, input, cached, output);
@@ -82,11 +82,11 @@ std::string lines_of(const models& offered, const price_tag& tag, const std::str
     const auto price = tag.of(model.id);
     if (!price.input) ++unpriced;
     lines +=
-        row(shown_text(model.id), per_million(price.input).value_or("-"),
+        row(printable_text(model.id), per_million(price.input).value_or("-"),
             per_million(price.cached_input).value_or("-"), per_million(price.output).value_or("-"));
   }
   lines += fmt::format("{} model(s) at {}, in USD per million tokens", offered.size(),
-                       shown_text(relay));
+                       printable_text(relay));
   if (unpriced > 0) lines += fmt::format("; {} without a price: give one with --prices", unpriced);
   return lines + "\n";
 }

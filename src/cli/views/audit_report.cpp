@@ -8,7 +8,7 @@
 #include <string_view>
 #include <utility>
 
-#include "base/shown_text.hpp"
+#include "base/printable.hpp"
 #include "cli/views/progress.hpp"
 #include "json/json_text.hpp"
 
@@ -111,10 +111,10 @@ ordered_json audit_document(const std::string& job, const job_audit& found) {
 std::string audit_lines(const std::string& job, const job_audit& found) {
   constexpr std::size_t longest_id = 40;
   std::string lines =
-      fmt::format("{}: reported usage against the model's own tokenizer\n", shown_text(job));
+      fmt::format("{}: reported usage against the model's own tokenizer\n", printable_text(job));
   if (found.models.empty()) lines += "  there are no replies yet\n";
   for (const auto& [name, model] : found.models) {
-    lines += fmt::format("  {}: {} of {} replies counted\n", shown_text(name),
+    lines += fmt::format("  {}: {} of {} replies counted\n", printable_text(name),
                          grouped(model.audited), grouped(model.requests));
     if (model.audited == 0) continue;
     lines += side_text("prompt", model.prompt);
@@ -129,13 +129,13 @@ std::string audit_lines(const std::string& job, const job_audit& found) {
   for (const auto& one : found.worst) {
     const audited_count sum = both_sides(one);
     lines += fmt::format("    {} (line {}): {} reported, {} counted, {} too many, {}\n",
-                         shown_text(utf8_prefix(one.custom_id, longest_id)), one.line,
+                         printable_text(utf8_prefix(one.custom_id, longest_id)), one.line,
                          tokens(sum.reported), tokens(sum.counted), tokens(one.excess_tokens),
                          money_text(one.excess));
   }
   if (!found.skipped.empty()) lines += "  not counted:\n";
   for (const auto& [reason, count] : found.skipped) {
-    lines += fmt::format("    {} {}\n", grouped(count), shown_text(meaning_of(reason)));
+    lines += fmt::format("    {} {}\n", grouped(count), printable_text(meaning_of(reason)));
   }
   return lines;
 }

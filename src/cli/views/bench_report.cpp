@@ -7,7 +7,7 @@
 #include <optional>
 #include <vector>
 
-#include "base/shown_text.hpp"
+#include "base/printable.hpp"
 #include "cli/views/progress.hpp"
 #include "loadtest/benchmark.hpp"
 #include "loadtest/client_load.hpp"
@@ -31,7 +31,7 @@ std::optional<double> number(const ordered_json& of, const char* name, const cha
 
 std::string text(const ordered_json& of, const char* name) {
   const auto found = of.find(name);
-  return found != of.end() && found->is_string() ? shown_text(found->get<std::string>())
+  return found != of.end() && found->is_string() ? printable_text(found->get<std::string>())
                                                  : std::string();
 }
 
@@ -117,7 +117,7 @@ void add_notes(std::string& notes, const ordered_json& load) {
   if (errors != load.end() && errors->is_object() && !errors->empty()) {
     std::string list;
     for (const auto& [error, times] : errors->items()) {
-      list += fmt::format("{}{} {}", list.empty() ? "" : ", ", times.dump(), shown_text(error));
+      list += fmt::format("{}{} {}", list.empty() ? "" : ", ", times.dump(), printable_text(error));
     }
     notes += fmt::format("  {}: failed: {}\n", name, list);
   }

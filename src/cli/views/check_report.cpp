@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "base/shown_text.hpp"
+#include "base/printable.hpp"
 #include "json/json_text.hpp"
 
 namespace sluice::cli {
@@ -75,7 +75,8 @@ std::string counted(std::uint64_t tokens, bool exact) {
 
 void append_models(std::string& out, const job_check& told) {
   std::size_t width = std::string_view("model").size();
-  for (const auto& [name, share] : told.models()) width = std::max(width, shown_text(name).size());
+  for (const auto& [name, share] : told.models())
+    width = std::max(width, printable_text(name).size());
   const auto row = [&](std::string_view name, std::string_view requests, std::string_view tokens,
                        std::string_view note) {
     fmt::format_to(std::back_inserter(out), "  {:<{}}  {:>10}  {:>15}{}\n", name, width, requests,
@@ -86,7 +87,7 @@ void append_models(std::string& out, const job_check& told) {
     std::string note;
     if (share.rough) note += "  rough: its vocabulary is not known";
     if (!share.priced) note += fmt::format("{} no price", note.empty() ? " " : ";");
-    row(shown_text(name), fmt::format("{}", share.requests),
+    row(printable_text(name), fmt::format("{}", share.requests),
         counted(share.prompt_tokens, share.exact), note);
   }
 }
@@ -100,7 +101,7 @@ void append_bad_lines(std::string& out, const job_check& told) {
       return;
     }
     fmt::format_to(std::back_inserter(out), "  line {}: {}: {}\n", bad.line, to_string(bad.code),
-                   shown_text(told.message_of(bad)));
+                   printable_text(told.message_of(bad)));
   }
 }
 
@@ -116,7 +117,7 @@ void append_job(std::string& out, const named_check& job, const check_limits& li
       "  replies   {}\n"
       "  cost      {} for the prompts, {} at most\n"
       "  time      {}\n",
-      shown_text(job.job), told.lines(), told.bad_lines().size(),
+      printable_text(job.job), told.lines(), told.bad_lines().size(),
       counted(told.prompt_tokens(), all_exact(told)),
       most ? fmt::format("{} tokens at most", *most) : "not bounded", dollars(told.prompt_cost()),
       dollars(told.most_cost()),
@@ -125,7 +126,7 @@ void append_job(std::string& out, const named_check& job, const check_limits& li
     fmt::format_to(std::back_inserter(out),
                    "  line {}: the request {}; --budget needs a bound: give it max_tokens, or one "
                    "for all with --assume-max-tokens\n",
-                   told.unbounded()->line, shown_text(told.unbounded()->why));
+                   told.unbounded()->line, printable_text(told.unbounded()->why));
   }
   if (!told.models().empty()) append_models(out, told);
   append_bad_lines(out, told);

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/shown_text.hpp"
+#include "base/printable.hpp"
 #include "cli/views/progress.hpp"
 #include "json/json_text.hpp"
 #include "openai/error_body.hpp"
@@ -39,7 +39,7 @@ bool is_above_zero(const ordered_json& object, const char* name) {
 
 std::string text(const ordered_json& object, const char* name) {
   const ordered_json& found = member(object, name);
-  return found.is_string() ? shown_text(found.get_ref<const std::string&>()) : std::string();
+  return found.is_string() ? printable_text(found.get_ref<const std::string&>()) : std::string();
 }
 
 std::string cost(const ordered_json& object) {
@@ -78,9 +78,9 @@ class report {
       row("", fmt::format("{} ended without a result and may have been billed",
                           count(totals_, "maybe_billed_attempts")));
     }
-    row("files", shown_text(files.output));
-    row("", shown_text(files.errors));
-    row("", shown_text(files.totals));
+    row("files", printable_text(files.output));
+    row("", printable_text(files.errors));
+    row("", printable_text(files.totals));
     return std::move(out_);
   }
 
@@ -92,10 +92,10 @@ class report {
   void head(const job_files& files) {
     std::string status = text(totals_, "status");
     if (status == "running") status += fmt::format(", as of {} ago", short_time(age_s_));
-    out_ +=
-        fmt::format("{}: {}: {} of {} succeeded, {} failed, {} pending\n", shown_text(files.job),
-                    status, count(totals_, "succeeded"), count(totals_, "requests"),
-                    count(totals_, "failed"), count(totals_, "pending"));
+    out_ += fmt::format("{}: {}: {} of {} succeeded, {} failed, {} pending\n",
+                        printable_text(files.job), status, count(totals_, "succeeded"),
+                        count(totals_, "requests"), count(totals_, "failed"),
+                        count(totals_, "pending"));
   }
 
   void failures(const std::map<std::string, std::string>& reasons) {
@@ -107,7 +107,7 @@ class report {
       const bool told = reason != reasons.end() && !reason->second.empty();
       row("failed",
           fmt::format(
-              "{} x {}{}", grouped(times), shown_text(name),
+              "{} x {}{}", grouped(times), printable_text(name),
               told ? fmt::format(": {}", openai::one_line(reason->second, shown_reason)) : ""));
     }
     if (all > errors.size()) row("", fmt::format("and {} more kinds", all - errors.size()));
@@ -141,7 +141,7 @@ class report {
     const char* title = name;
     for (const auto& [who, share] : all.items()) {
       const ordered_json& tokens = member(share, "tokens");
-      row(title, fmt::format("{}: {} succeeded, {} + {} tokens, {}", shown_text(who),
+      row(title, fmt::format("{}: {} succeeded, {} + {} tokens, {}", printable_text(who),
                              count(share, "requests"), count(tokens, "prompt"),
                              count(tokens, "completion"), cost(share)));
       title = "";
@@ -151,7 +151,8 @@ class report {
   void ends() {
     std::string list;
     for (const auto& [reason, times] : by_frequency(member(totals_, "finish_reasons"))) {
-      list += fmt::format("{}{} {}", list.empty() ? "" : ", ", shown_text(reason), grouped(times));
+      list +=
+          fmt::format("{}{} {}", list.empty() ? "" : ", ", printable_text(reason), grouped(times));
     }
     if (!list.empty()) row("ends", list);
   }

@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "base/shown_text.hpp"
+#include "base/printable.hpp"
 #include "probe/evaluate.hpp"
 
 namespace sluice::cli {
@@ -67,9 +67,10 @@ ordered_json probe_document(const probe::report& told, const probe_facts& facts)
 std::string probe_lines(const probe::report& told, const probe_facts& facts) {
   constexpr std::size_t column = 26;
   constexpr std::size_t width = 72;
-  std::string lines = fmt::format("{} at {}\n\n", shown_text(facts.model), shown_text(facts.relay));
+  std::string lines =
+      fmt::format("{} at {}\n\n", printable_text(facts.model), printable_text(facts.relay));
   for (const auto& one : told.checks) {
-    std::string evidence = wrapped(shown_text(one.evidence), column, width);
+    std::string evidence = wrapped(printable_text(one.evidence), column, width);
     if (evidence.size() > column) evidence.erase(0, column);
     lines += fmt::format("  {:<4}  {:<18}{}", to_string(one.result), one.kind->name, evidence);
     if (one.result == probe::check_result::fail) {

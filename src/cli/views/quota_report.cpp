@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "base/shown_text.hpp"
+#include "base/printable.hpp"
 
 namespace sluice::cli {
 namespace {
@@ -86,7 +86,7 @@ std::string quota_lines(const account::quota& told, const std::string& relay) {
       "expires    {}\n"
       "status     {}\n"
       "told by    {} ({})\n",
-      shown_text(relay), told.unlimited ? no_limit : dollars(told.granted), dollars(told.used),
+      printable_text(relay), told.unlimited ? no_limit : dollars(told.granted), dollars(told.used),
       told.unlimited ? no_limit : dollars(told.remaining),
       told.expires_at ? moment(*told.expires_at) : "never", to_string(told.status),
       to_string(told.source), route_of(told.source));
@@ -95,17 +95,17 @@ std::string quota_lines(const account::quota& told, const std::string& relay) {
 std::string log_lines(const std::vector<account::usage_log_row>& log) {
   if (log.empty()) return "The relay's log has no call in it.\n";
   std::size_t model = 5;
-  for (const auto& row : log) model = std::max(model, shown_text(row.model).size());
+  for (const auto& row : log) model = std::max(model, printable_text(row.model).size());
   std::string lines =
       fmt::format("{:<23}  {:<{}}  {:>9}  {:>10}  {:>12}  {:>8}  {:<6}  {}\n", "time", "model",
                   model, "prompt", "completion", "USD", "seconds", "stream", "served by");
   for (const auto& row : log) {
     lines += fmt::format("{:<23}  {:<{}}  {:>9}  {:>10}  {:>12}  {:>8}  {:<6}  {}\n",
-                         row.time ? moment(*row.time) : "-", shown_text(row.model), model,
+                         row.time ? moment(*row.time) : "-", printable_text(row.model), model,
                          number(row.prompt_tokens), number(row.completion_tokens),
                          row.cost ? row.cost->to_string() : "-", number(row.seconds),
                          row.streamed ? (*row.streamed ? "yes" : "no") : "-",
-                         shown_text(row.served_model.value_or("-")));
+                         printable_text(row.served_model.value_or("-")));
   }
   return lines;
 }

@@ -7,7 +7,7 @@
 #include <cmath>
 #include <ctime>
 
-#include "base/shown_text.hpp"
+#include "base/printable.hpp"
 #include "cli/views/progress.hpp"
 #include "json/json_text.hpp"
 
@@ -19,13 +19,13 @@ constexpr std::size_t shown_reason = 120;
 
 std::string shortened(const std::string& reason) {
   const std::string_view shown = utf8_prefix(reason, shown_reason);
-  return shown_text(std::string(shown) + (shown.size() < reason.size() ? "…" : ""));
+  return printable_text(std::string(shown) + (shown.size() < reason.size() ? "…" : ""));
 }
 
 std::string job_text(const job_set::job_summary& job, const job_totals& totals,
                      const std::map<std::string, std::string>& reasons) {
   std::string text =
-      fmt::format("\n{}: {} of {} succeeded, {} failed, {} pending\n", shown_text(job.job),
+      fmt::format("\n{}: {} of {} succeeded, {} failed, {} pending\n", printable_text(job.job),
                   grouped(totals.succeeded), grouped(totals.requests), grouped(totals.failed),
                   grouped(totals.pending()));
   std::vector<std::pair<std::string, std::uint64_t>> failures(totals.errors.begin(),

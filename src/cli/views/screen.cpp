@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/shown_text.hpp"
+#include "base/printable.hpp"
 #include "cli/log_file.hpp"
 
 namespace sluice::cli {
@@ -56,7 +56,7 @@ class shown_message final : public spdlog::custom_flag_formatter {
  public:
   void format(const spdlog::details::log_msg& message, const std::tm&,
               spdlog::memory_buf_t& text) override {
-    const std::string shown = shown_text({message.payload.data(), message.payload.size()});
+    const std::string shown = printable_text({message.payload.data(), message.payload.size()});
     text.append(shown.data(), shown.data() + shown.size());
   }
   std::unique_ptr<spdlog::custom_flag_formatter> clone() const override {
@@ -84,13 +84,13 @@ screen::~screen() {
 
 void screen::line(const std::string& text) {
   show_heading();
-  writer_.line(shown_lines(text));
+  writer_.line(printable_lines(text));
 }
 
 void screen::live(const std::string& text) {
   if (!terminal_) return;
   show_heading();
-  writer_.live(shown_text(text));
+  writer_.live(printable_text(text));
 }
 
 void screen::clear_live() {
@@ -106,7 +106,7 @@ void screen::show_heading() {
   const std::lock_guard lock(mutex_);
   if (heading_.empty()) return;
   const std::string text = std::exchange(heading_, {});
-  if (!quiet_) writer_.line("sluice: " + shown_text(text));
+  if (!quiet_) writer_.line("sluice: " + printable_text(text));
   if (to_file_) to_file_(text);
 }
 

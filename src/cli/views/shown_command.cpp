@@ -53,7 +53,7 @@ shown_command without_secrets(const std::vector<std::string>& command_line,
     if (is_header) {
       const auto [name, value] = split_header(std::string_view(word).substr(begin));
       std::string known = value;
-      for (const auto& member : relays) secrets(member.relay).blot_out(known);
+      for (const auto& member : relays) secrets(member.relay).redact(known);
       if (is_secret_header(name, value)) known = placeholder;
       if (known != value) hidden.push_back("the value of " + name);
       if (known != value) word.replace(begin, word.size(), name).append(": ").append(known);
@@ -61,7 +61,7 @@ shown_command without_secrets(const std::vector<std::string>& command_line,
       hidden = hide_parameters(word);
     }
     const std::string before = word;
-    for (const auto& member : relays) secrets(member.relay).blot_out(word);
+    for (const auto& member : relays) secrets(member.relay).redact(word);
     if (word != before) hidden.push_back("the key");
     for (auto& one : hidden) {
       if (std::find(shown.hidden.begin(), shown.hidden.end(), one) == shown.hidden.end()) {

@@ -47,7 +47,7 @@ limit_search::limit_search(asio::any_io_executor loop, clock& time, target& of, 
 asio::awaitable<void> limit_search::wait_for_clean_window() {
   if (options_.window == nullptr) co_return;
   rate_limiter window({1, options_.window_margin, pacing::burst, 0, options_.window});
-  naps sleep(time_);
+  sleeper sleep(time_);
   while (stopped_.empty()) {
     const time_point now = time_.now();
     const time_point clean = window.next_start(now);

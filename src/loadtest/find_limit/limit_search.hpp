@@ -8,7 +8,7 @@
 #include <optional>
 #include <string>
 
-#include "async/naps.hpp"
+#include "async/sleeper.hpp"
 #include "async/wait_queue.hpp"
 #include "loadtest/find_limit/limit_finder.hpp"
 #include "loadtest/spending.hpp"

@@ -16,7 +16,7 @@ namespace sluice {
 /// That number is kept to, and now and then one more is tried.
 ///
 /// Pure: takes `now`. Not thread safe.
-class served_places {
+class adaptive_concurrency {
  public:
   /// `beside`: how many others were in flight when the attempt started; `spread`: starts were kept
   /// apart then.

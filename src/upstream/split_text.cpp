@@ -1,4 +1,4 @@
-#include "upstream/scattered_text.hpp"
+#include "upstream/split_text.hpp"
 
 #include <algorithm>
 #include <array>
@@ -124,7 +124,7 @@ void edit_sequence(const gatherer& walk, const std::vector<piece>& pieces, std::
 
 }  // namespace
 
-bool may_hold_scattered(std::string_view json) {
+bool may_hold_split_text(std::string_view json) {
   constexpr std::array<std::string_view, 3> lists{R"("token")", R"("tokens")",
                                                   R"("reasoning_details")"};
   return std::any_of(lists.begin(), lists.end(), [&](std::string_view name) {
@@ -132,8 +132,8 @@ bool may_hold_scattered(std::string_view json) {
   });
 }
 
-void replace_scattered(std::string& json, std::string_view shown,
-                       const std::function<std::vector<text_span>(std::string_view)>& find) {
+void replace_in_split_text(std::string& json, std::string_view shown,
+                           const std::function<std::vector<text_span>(std::string_view)>& find) {
   edits changes;
   gatherer walk(json);
   if (!walk.run()) return;

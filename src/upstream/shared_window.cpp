@@ -1,4 +1,4 @@
-#include "upstream/relay_window.hpp"
+#include "upstream/shared_window.hpp"
 
 #include <fmt/format.h>
 
@@ -6,7 +6,7 @@
 #include <string_view>
 #include <utility>
 
-#include "base/shown_text.hpp"
+#include "base/printable.hpp"
 #include "http/base_url.hpp"
 
 namespace sluice {
@@ -33,7 +33,7 @@ std::string told_of(const std::optional<lock_holder>& who) {
     return "another process holds the window of the limit; nothing starts until it lets go";
   }
   const std::string process = fmt::format("process {} ({}) holds the window of the limit",
-                                          who->process, shown_text(who->name));
+                                          who->process, printable_text(who->name));
   if (!who->stopped) return process + "; nothing starts until it lets go or ends";
   return fmt::format("{} and is stopped; nothing starts until it goes on (kill -CONT {}) or ends",
                      process, who->process);

@@ -16,12 +16,12 @@ using text_span = std::pair<std::size_t, std::size_t>;
 /// other, as the tokens of `logprobs` stand. Pure.
 
 /// Whether a document has lists that hold a text so; nearly none has.
-bool may_hold_scattered(std::string_view json);
+bool may_hold_split_text(std::string_view json);
 
 /// Puts `shown` in the place of what `find` finds in such a text, however it lies over the pieces.
 /// A token's bytes, and those that might have stood in its place, go with it. The document stays
 /// valid JSON; what is none is left as it is.
-void replace_scattered(std::string& json, std::string_view shown,
-                       const std::function<std::vector<text_span>(std::string_view)>& find);
+void replace_in_split_text(std::string& json, std::string_view shown,
+                           const std::function<std::vector<text_span>(std::string_view)>& find);
 
 }  // namespace sluice

@@ -1,4 +1,4 @@
-#include "upstream/in_flight_limit.hpp"
+#include "upstream/latency_limit.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -13,11 +13,11 @@ constexpr double cluster = 0.28;  // three of eight: one may be stuck for reason
 
 }  // namespace
 
-in_flight_limit::in_flight_limit(std::size_t most)
+latency_limit::latency_limit(std::size_t most)
     : most_(most == 0 ? std::numeric_limits<std::int32_t>::max() : static_cast<double>(most)),
       limit_(std::min(most_, static_cast<double>(first))) {}
 
-void in_flight_limit::late(double to, time_point started, time_point now) {
+void latency_limit::late(double to, time_point started, time_point now) {
   recent_ += (1 - recent_) / few_answers;
   if (started < since_ || recent_ < cluster) return;
   recent_ = 0;
@@ -27,8 +27,8 @@ void in_flight_limit::late(double to, time_point started, time_point now) {
   limit_ = lower;
 }
 
-void in_flight_limit::answered(time_point started, time_point now, duration timeout,
-                               std::size_t in_flight) {
+void latency_limit::answered(time_point started, time_point now, duration timeout,
+                             std::size_t in_flight) {
   const double quicker = std::chrono::duration<double>(timeout / 2) /
                          std::chrono::duration<double>(std::max<duration>(now - started, 1ns));
   if (quicker < 1) return late(static_cast<double>(in_flight) * quicker, started, now);
@@ -38,7 +38,7 @@ void in_flight_limit::answered(time_point started, time_point now, duration time
   if (limit_ >= before_) before_ = 0;
 }
 
-void in_flight_limit::timed_out(time_point started, time_point now, std::size_t in_flight) {
+void latency_limit::timed_out(time_point started, time_point now, std::size_t in_flight) {
   late(static_cast<double>(in_flight) / 2, started, now);
 }
 

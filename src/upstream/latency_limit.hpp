@@ -17,12 +17,12 @@ namespace sluice {
 /// (https://github.com/Netflix/concurrency-limits) with a goal in place of the fastest answer.
 ///
 /// Pure; not thread safe.
-class in_flight_limit {
+class latency_limit {
  public:
   static constexpr std::size_t first = 16;
 
   /// `most`: never more; 0: no limit.
-  explicit in_flight_limit(std::size_t most);
+  explicit latency_limit(std::size_t most);
 
   std::size_t now() const noexcept { return static_cast<std::size_t>(limit_); }
   /// Late answers have made it smaller, and it is not yet back where it was.

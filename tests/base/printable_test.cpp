@@ -1,11 +1,11 @@
-#include "base/shown_text.hpp"
+#include "base/printable.hpp"
 
 #include <gmock/gmock.h>
 
 namespace sluice {
 namespace {
 
-TEST(shown_text, nothing_is_left_that_a_terminal_obeys) {
+TEST(printable_text, nothing_is_left_that_a_terminal_obeys) {
   const struct {
     const char* what;
     std::string_view text;
@@ -29,11 +29,11 @@ TEST(shown_text, nothing_is_left_that_a_terminal_obeys) {
       {"their neighbours", "\u2027\u202f\u2065\u206a", "\u2027\u202f\u2065\u206a"},
       {"a sequence that is cut", "a\xe2\x80", "a\ufffd\ufffd"},
   };
-  for (const auto& row : rows) EXPECT_EQ(shown_text(row.text), row.shown) << row.what;
+  for (const auto& row : rows) EXPECT_EQ(printable_text(row.text), row.shown) << row.what;
 }
 
-TEST(shown_text, lines_may_stay_lines) {
-  EXPECT_EQ(shown_lines("one\n\x1b[2Jtwo\n"), "one\n\\x1b[2Jtwo\n");
+TEST(printable_text, lines_may_stay_lines) {
+  EXPECT_EQ(printable_lines("one\n\x1b[2Jtwo\n"), "one\n\\x1b[2Jtwo\n");
 }
 
 }  // namespace

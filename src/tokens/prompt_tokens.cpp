@@ -1,4 +1,4 @@
-#include "tokens/token_count.hpp"
+#include "tokens/prompt_tokens.hpp"
 
 #include <algorithm>
 #include <initializer_list>

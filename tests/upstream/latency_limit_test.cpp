@@ -1,4 +1,4 @@
-#include "upstream/in_flight_limit.hpp"
+#include "upstream/latency_limit.hpp"
 
 #include <gtest/gtest.h>
 
@@ -9,18 +9,18 @@ using namespace std::chrono_literals;
 
 constexpr time_point noon = time_point{} + 12h;
 
-TEST(in_flight_limit, begins_with_a_few_and_doubles_up_to_the_most) {
-  in_flight_limit limit(64);
+TEST(latency_limit, begins_with_a_few_and_doubles_up_to_the_most) {
+  latency_limit limit(64);
   EXPECT_EQ(limit.now(), 16U);
   for (int i = 0; i < 16; ++i) limit.answered(noon, noon + 1s, 120s, 16);
   EXPECT_EQ(limit.now(), 32U);
   for (int i = 0; i < 100; ++i) limit.answered(noon, noon + 1s, 120s, 32);
   EXPECT_EQ(limit.now(), 64U);
-  EXPECT_EQ(in_flight_limit(3).now(), 3U);
+  EXPECT_EQ(latency_limit(3).now(), 3U);
 }
 
-TEST(in_flight_limit, late_answers_make_it_smaller_in_proportion) {
-  in_flight_limit limit(64);
+TEST(latency_limit, late_answers_make_it_smaller_in_proportion) {
+  latency_limit limit(64);
   limit.answered(noon, noon + 80s, 120s, 16);
   EXPECT_EQ(limit.now(), 16U) << "one may be long by itself";
   for (int i = 0; i < 2; ++i) limit.answered(noon, noon + 80s, 120s, 16);
@@ -31,8 +31,8 @@ TEST(in_flight_limit, late_answers_make_it_smaller_in_proportion) {
   EXPECT_FALSE(limit.lowered());
 }
 
-TEST(in_flight_limit, the_crowd_that_was_in_flight_does_not_lower_it_again) {
-  in_flight_limit limit(64);
+TEST(latency_limit, the_crowd_that_was_in_flight_does_not_lower_it_again) {
+  latency_limit limit(64);
   for (int i = 0; i < 3; ++i) limit.answered(noon, noon + 80s, 120s, 16);
   for (int i = 0; i < 13; ++i) limit.answered(noon, noon + 110s, 120s, 16);
   EXPECT_EQ(limit.now(), 12U);
@@ -40,29 +40,29 @@ TEST(in_flight_limit, the_crowd_that_was_in_flight_does_not_lower_it_again) {
   EXPECT_EQ(limit.now(), 9U) << "those that started since then do";
 }
 
-TEST(in_flight_limit, near_good_time_it_grows_slowly) {
+TEST(latency_limit, near_good_time_it_grows_slowly) {
   struct row {
     duration answers_take;
     std::size_t after_a_round_trip;
   };
   for (const auto& [take, limit_then] :
        {row{10s, 32}, row{30s, 32}, row{40s, 24}, row{50s, 19}, row{60s, 16}}) {
-    in_flight_limit limit(64);
+    latency_limit limit(64);
     for (int i = 0; i < 16; ++i) limit.answered(noon, noon + take, 120s, 16);
     EXPECT_EQ(limit.now(), limit_then) << take / 1s;
   }
 }
 
-TEST(in_flight_limit, timeouts_halve_it_once) {
-  in_flight_limit limit(64);
+TEST(latency_limit, timeouts_halve_it_once) {
+  latency_limit limit(64);
   limit.timed_out(noon, noon + 120s, 16);
   EXPECT_EQ(limit.now(), 16U) << "one may be stuck";
   for (int i = 0; i < 15; ++i) limit.timed_out(noon, noon + 120s, 16);
   EXPECT_EQ(limit.now(), 8U);
 }
 
-TEST(in_flight_limit, never_less_than_one) {
-  in_flight_limit limit(0);
+TEST(latency_limit, never_less_than_one) {
+  latency_limit limit(0);
   for (int i = 0; i < 100; ++i) limit.timed_out(noon + i * 1h, noon + i * 1h, 1);
   EXPECT_EQ(limit.now(), 1U);
 }

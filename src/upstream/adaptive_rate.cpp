@@ -1,4 +1,4 @@
-#include "upstream/served_rate.hpp"
+#include "upstream/adaptive_rate.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -83,19 +83,19 @@ double minutes(duration time) {
 
 }  // namespace
 
-duration served_rate::gap() const noexcept {
+duration adaptive_rate::gap() const noexcept {
   if (!limits()) return {};
   return std::chrono::duration_cast<duration>(
       std::chrono::duration<double, std::ratio<60>>(1 / rate_));
 }
 
-bool served_rate::settled(time_point now) const noexcept {
+bool adaptive_rate::settled(time_point now) const noexcept {
   constexpr double clearly_less = 0.97;
   return limits() && !waiting_ && now - since_ >= 1min &&
          (limit_ == 0 || rate_ < clearly_less * limit_);
 }
 
-void served_rate::busy_spans::note(time_point started) {
+void adaptive_rate::busy_spans::note(time_point started) {
   if (empty()) {
     first = later = last = started;
   } else if (started - later > busy_time) {
@@ -108,7 +108,7 @@ void served_rate::busy_spans::note(time_point started) {
   last = std::max(last, started);
 }
 
-void served_rate::recent_pace::note(time_point now) {
+void adaptive_rate::recent_pace::note(time_point now) {
   if (served_ == 0) {
     served_ = 1;
     first_ = last_ = now;
@@ -118,23 +118,23 @@ void served_rate::recent_pace::note(time_point now) {
   last_ = now;
 }
 
-double served_rate::recent_pace::per_minute() const noexcept {
+double adaptive_rate::recent_pace::per_minute() const noexcept {
   constexpr double shortest = 0.05;
   return served_ / (1 - std::exp(-std::max(minutes(last_ - first_), shortest)));
 }
 
-void served_rate::restart_at(double rate, time_point now) {
+void adaptive_rate::restart_at(double rate, time_point now) {
   rate_ = base_ = std::max(rate, slowest_rate);
   last_ = now;
   climbed_ = at_ceiling_ = {};
 }
 
-void served_rate::release() {
+void adaptive_rate::release() {
   rate_ = 0;
   growing_ = false;
 }
 
-void served_rate::count(bool refused) {
+void adaptive_rate::count(bool refused) {
   ++answers_;
   const double few = std::max(few_refused, background_ + few_refused / 2);
   far_ = refused ? std::min(far_ + std::log(many_refused / few), most_far)
@@ -152,12 +152,12 @@ void served_rate::count(bool refused) {
 }
 
 // Starts are slower than what was refused before, and than what was served lately.
-bool served_rate::suspicious() const noexcept {
+bool adaptive_rate::suspicious() const noexcept {
   return limits() && !waiting_ && rate_ < near_wall * wall_ &&
          rate_ < clearly_below * std::min(top_, pace_slack * pace_.per_minute());
 }
 
-void served_rate::begin_probe(time_point now) {
+void adaptive_rate::begin_probe(time_point now) {
   suspected_ = std::clamp((suspicions_ + 1) / answers_, 2 * least_background, most_background);
   probing_ = true;
   probed_ = 0;
@@ -168,7 +168,7 @@ void served_rate::begin_probe(time_point now) {
 }
 
 // Each answer of a probe, of which none is due to the rate where there is a background.
-void served_rate::probe(bool refused, time_point now) {
+void adaptive_rate::probe(bool refused, time_point now) {
   odds_ +=
       refused ? std::log(suspected_ / hardly_any) : std::log((1 - suspected_) / (1 - hardly_any));
   const bool last = ++probed_ >= longest_probe;
@@ -179,7 +179,7 @@ void served_rate::probe(bool refused, time_point now) {
   }
 }
 
-void served_rate::end_probe(bool found, time_point now) {
+void adaptive_rate::end_probe(bool found, time_point now) {
   probing_ = false;
   suspicions_ = 0;
   if (!found) {
@@ -197,7 +197,7 @@ void served_rate::end_probe(bool found, time_point now) {
   if (rate_ >= near_wall * ceiling_) release();
 }
 
-served_rate::effect served_rate::refused(refusal why, time_point started, time_point now) {
+adaptive_rate::effect adaptive_rate::refused(refusal why, time_point started, time_point now) {
   count(true);
   if (started < since_) return effect::none;
   if (probing_ && far_ < far_away) {
@@ -221,7 +221,7 @@ served_rate::effect served_rate::refused(refusal why, time_point started, time_p
   return effect::lowered;
 }
 
-served_rate::effect served_rate::told_to_wait(time_point started, time_point now) {
+adaptive_rate::effect adaptive_rate::told_to_wait(time_point started, time_point now) {
   if (limits() || background_ > 0) return refused(refusal::too_fast, started, now);
   count(true);
   if (started < since_) return effect::none;
@@ -231,7 +231,7 @@ served_rate::effect served_rate::told_to_wait(time_point started, time_point now
   return effect::none;
 }
 
-void served_rate::begin() {
+void adaptive_rate::begin() {
   const double seen =
       busy_.empty() ? 0
                     : busy_.served() / minutes(std::max<duration>(busy_.last - busy_.first, 1s));
@@ -239,7 +239,7 @@ void served_rate::begin() {
   rate_ = wall_ = top_ = ceiling_;
 }
 
-void served_rate::lower(time_point now) {
+void adaptive_rate::lower(time_point now) {
   const bool first = !limits();
   const bool far =
       far_ >= (background_ > 0 ? far_away_with_background : far_away) || (first && busy_.empty());
@@ -276,7 +276,7 @@ void served_rate::lower(time_point now) {
 }
 
 // The relay lets starts in again after a long wait: what it served until now is what it serves.
-void served_rate::measure(time_point started, time_point now) {
+void adaptive_rate::measure(time_point started, time_point now) {
   if (busy_.empty() || started - since_ < long_wait) return;
   const double seen = busy_.served() / minutes(started - busy_.first);
   if (limits() ? seen >= rate_ : limit_ > 0 && seen >= limit_) return;
@@ -288,7 +288,7 @@ void served_rate::measure(time_point started, time_point now) {
   restart_at(small_step * seen, now);
 }
 
-void served_rate::served(time_point started, time_point now) {
+void adaptive_rate::served(time_point started, time_point now) {
   count(false);
   pace_.note(now);
   if (waiting_ && started >= since_) {
@@ -307,7 +307,7 @@ void served_rate::served(time_point started, time_point now) {
   climb(now);
 }
 
-void served_rate::climb(time_point now) {
+void adaptive_rate::climb(time_point now) {
   const duration passed = std::min<duration>(now - last_, 2 * gap() + 1s);  // idle time is no proof
   last_ = now;
   climbed_ += passed;

@@ -1,4 +1,4 @@
-#include "base/shown_text.hpp"
+#include "base/printable.hpp"
 
 #include <fmt/format.h>
 
@@ -59,11 +59,11 @@ std::string escaped(std::string_view text, bool keep_newlines) {
 
 }  // namespace
 
-std::string shown_text(std::string_view text) {
+std::string printable_text(std::string_view text) {
   return escaped(text, false);
 }
 
-std::string shown_lines(std::string_view text) {
+std::string printable_lines(std::string_view text) {
   return escaped(text, true);
 }
 

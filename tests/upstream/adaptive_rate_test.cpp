@@ -1,4 +1,4 @@
-#include "upstream/served_rate.hpp"
+#include "upstream/adaptive_rate.hpp"
 
 #include <gtest/gtest.h>
 
@@ -8,20 +8,20 @@ namespace sluice {
 namespace {
 
 using namespace std::chrono_literals;
-using enum served_rate::refusal;
-using enum served_rate::effect;
+using enum adaptive_rate::refusal;
+using enum adaptive_rate::effect;
 
 constexpr time_point noon = time_point{} + 12h;
 
-TEST(served_rate, holds_nothing_until_something_is_refused) {
-  served_rate rate(200);
+TEST(adaptive_rate, holds_nothing_until_something_is_refused) {
+  adaptive_rate rate(200);
   for (int i = 0; i < 1000; ++i) rate.served(noon + i * 300ms, noon + i * 300ms);
   EXPECT_FALSE(rate.limits());
   EXPECT_EQ(rate.gap(), 0s);
 }
 
-TEST(served_rate, a_volley_lowers_it_once) {
-  served_rate rate(200);
+TEST(adaptive_rate, a_volley_lowers_it_once) {
+  adaptive_rate rate(200);
   EXPECT_EQ(rate.refused(too_fast, noon, noon + 1s), lowered);
   const double after = rate.per_minute();
   for (int i = 0; i < 63; ++i) EXPECT_EQ(rate.refused(too_fast, noon, noon + 1s), none);
@@ -29,33 +29,33 @@ TEST(served_rate, a_volley_lowers_it_once) {
   EXPECT_LT(after, 200);
 }
 
-TEST(served_rate, many_served_before_and_the_step_is_a_small_one) {
-  served_rate far(200);
+TEST(adaptive_rate, many_served_before_and_the_step_is_a_small_one) {
+  adaptive_rate far(200);
   far.refused(too_fast, noon, noon);
-  served_rate near(200);
+  adaptive_rate near(200);
   for (int i = 0; i < 50; ++i) near.served(noon + i * 300ms, noon + i * 300ms);
   near.refused(too_fast, noon + 15s, noon + 15s);
   EXPECT_NEAR(far.per_minute(), 140, 1);
   EXPECT_NEAR(near.per_minute(), 190, 1);
 }
 
-TEST(served_rate, one_busy_answer_may_be_anything_and_three_are_not) {
-  served_rate rate(200);
+TEST(adaptive_rate, one_busy_answer_may_be_anything_and_three_are_not) {
+  adaptive_rate rate(200);
   EXPECT_EQ(rate.refused(busy, noon, noon), put_up_with);
   EXPECT_EQ(rate.refused(busy, noon, noon), put_up_with);
   EXPECT_EQ(rate.refused(busy, noon, noon), lowered);
 }
 
-TEST(served_rate, what_a_long_wait_shows_is_believed) {
-  served_rate rate(200);
+TEST(adaptive_rate, what_a_long_wait_shows_is_believed) {
+  adaptive_rate rate(200);
   for (int i = 0; i < 60; ++i) rate.served(noon, noon + 300ms);
   rate.refused(too_fast, noon, noon + 300ms);
   rate.served(noon + 60s, noon + 61s);
   EXPECT_NEAR(rate.per_minute(), 57, 1) << "sixty in a minute";
 }
 
-TEST(served_rate, a_wait_that_was_asked_for_is_a_measure_too) {
-  served_rate rate(200);
+TEST(adaptive_rate, a_wait_that_was_asked_for_is_a_measure_too) {
+  adaptive_rate rate(200);
   for (int i = 0; i < 60; ++i) rate.served(noon, noon + 5s);
   EXPECT_EQ(rate.told_to_wait(noon, noon + 6s), none);
   EXPECT_FALSE(rate.limits()) << "it may be all that the relay wants";
@@ -64,17 +64,17 @@ TEST(served_rate, a_wait_that_was_asked_for_is_a_measure_too) {
 }
 
 // Heads that come late do not make it look as if the rate had not been used.
-TEST(served_rate, what_is_on_its_way_is_not_taken_for_refused) {
-  served_rate rate(200);
+TEST(adaptive_rate, what_is_on_its_way_is_not_taken_for_refused) {
+  adaptive_rate rate(200);
   for (int i = 0; i < 40; ++i) rate.served(noon + i * 1s, noon + i * 1s + 10s);
   rate.refused(too_fast, noon + 50s, noon + 50s);
   EXPECT_GT(rate.per_minute(), 80) << "sixty a minute, and half as many more";
 }
 
 // One of twenty, whatever the rate; or what a bucket cannot take.
-TEST(served_rate, refusals_that_go_on_at_a_lower_rate_are_put_up_with) {
+TEST(adaptive_rate, refusals_that_go_on_at_a_lower_rate_are_put_up_with) {
   for (const bool at_random : {true, false}) {
-    served_rate rate(200);
+    adaptive_rate rate(200);
     time_point now = noon;
     auto bucket = test::token_bucket(100, 10);
     for (int i = 1; i < 1500; ++i) {
@@ -96,8 +96,8 @@ TEST(served_rate, refusals_that_go_on_at_a_lower_rate_are_put_up_with) {
   }
 }
 
-TEST(served_rate, comes_back_to_the_limit_and_lets_go) {
-  served_rate rate(200);
+TEST(adaptive_rate, comes_back_to_the_limit_and_lets_go) {
+  adaptive_rate rate(200);
   rate.refused(too_fast, noon, noon);
   time_point now = noon;
   while (rate.limits() && now < noon + 20min) {
@@ -107,8 +107,8 @@ TEST(served_rate, comes_back_to_the_limit_and_lets_go) {
   EXPECT_LT(now - noon, 10min);
 }
 
-TEST(served_rate, idle_time_is_no_proof) {
-  served_rate rate(200);
+TEST(adaptive_rate, idle_time_is_no_proof) {
+  adaptive_rate rate(200);
   rate.refused(too_fast, noon, noon);
   rate.served(noon + 1s, noon + 1s);
   const double before = rate.per_minute();

@@ -1,4 +1,4 @@
-#include "upstream/served_places.hpp"
+#include "upstream/adaptive_concurrency.hpp"
 
 #include <algorithm>
 
@@ -23,12 +23,12 @@ constexpr duration after_refusal = 4min;
 
 }  // namespace
 
-std::size_t served_places::most(time_point now) const noexcept {
+std::size_t adaptive_concurrency::most(time_point now) const noexcept {
   if (most_ == 0) return 0;
   return now >= try_at_ ? most_ + step_ : most_;
 }
 
-served_places::tally& served_places::note(std::size_t beside) {
+adaptive_concurrency::tally& adaptive_concurrency::note(std::size_t beside) {
   if (++noted_ >= fade_after) {
     noted_ = 0;
     for (auto& [served, refused] : seen_) {
@@ -41,7 +41,7 @@ served_places::tally& served_places::note(std::size_t beside) {
   return seen_[beside];
 }
 
-void served_places::served(std::size_t beside, bool spread, time_point now) {
+void adaptive_concurrency::served(std::size_t beside, bool spread, time_point now) {
   if (spread) ++note(beside).served;
   if (most_ == 0 || beside < most_ || ++let_in_ < enough_let_in) return;
   let_in_ = 0;
@@ -50,7 +50,7 @@ void served_places::served(std::size_t beside, bool spread, time_point now) {
   try_at_ = now + after_success;
 }
 
-bool served_places::refused(std::size_t beside, bool spread, time_point now) {
+bool adaptive_concurrency::refused(std::size_t beside, bool spread, time_point now) {
   if (spread) {
     ++note(beside).refused;
     look_for_a_wall(now);
@@ -62,7 +62,7 @@ bool served_places::refused(std::size_t beside, bool spread, time_point now) {
   return true;
 }
 
-void served_places::look_for_a_wall(time_point now) {
+void adaptive_concurrency::look_for_a_wall(time_point now) {
   tally above;
   for (const auto& [served, refused] : seen_) {
     above.served += served;

@@ -23,10 +23,10 @@ namespace sluice {
 /// (Page, "Continuous Inspection Schemes", 1954).
 ///
 /// Pure: takes `now`. Not thread safe.
-class served_rate {
+class adaptive_rate {
  public:
   /// `limit`: starts a minute that are made at most; 0: any number.
-  explicit served_rate(unsigned limit) : limit_(limit) {}
+  explicit adaptive_rate(unsigned limit) : limit_(limit) {}
 
   /// What an answer means: `busy`, unlike `too_fast`, may be one upstream's trouble and no matter
   /// of the rate; the first ones count where they come in clusters.

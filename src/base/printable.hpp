@@ -12,9 +12,9 @@ namespace sluice {
 /// like a line of ours.
 ///
 /// Pure; may be called from any thread.
-std::string shown_text(std::string_view text);
+std::string printable_text(std::string_view text);
 
 /// The same of a text of several lines, whose newlines are kept.
-std::string shown_lines(std::string_view text);
+std::string printable_lines(std::string_view text);
 
 }  // namespace sluice
