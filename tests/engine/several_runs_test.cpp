@@ -52,6 +52,7 @@ struct several_runs : testing::Test {
     test::memory_sink sink;
     engine_run handle;
     run_outcome outcome;
+    bool begun = false;
     std::optional<double> ended_at;  // seconds since the start of the clock
   };
 
@@ -64,7 +65,7 @@ struct several_runs : testing::Test {
     for (batch& one : batches) {
       if (!one.ended_at) one.handle.abort();
     }
-    run([this] { return all_ended(); });
+    run([this] { return none_at_work(); });
   }
 
   engine& over() {
@@ -80,6 +81,7 @@ struct several_runs : testing::Test {
     return one;
   }
   void begin(batch& one) {
+    one.begun = true;
     boost::asio::co_spawn(loop, one.handle.work(),
                           [this, &one](std::exception_ptr thrown, run_outcome told) {
                             EXPECT_EQ(thrown, nullptr);
@@ -90,6 +92,10 @@ struct several_runs : testing::Test {
   bool all_ended() const {
     return std::all_of(batches.begin(), batches.end(),
                        [](const batch& one) { return one.ended_at.has_value(); });
+  }
+  bool none_at_work() const {
+    return std::none_of(batches.begin(), batches.end(),
+                        [](const batch& one) { return one.begun && !one.ended_at; });
   }
   // Until then, or until every run has ended.
   void run_until(double seconds) {
@@ -108,7 +114,7 @@ struct several_runs : testing::Test {
   void run(const std::function<bool()>& until) {
     test::run_virtual(loop, time, until, [this] {
       return std::all_of(batches.begin(), batches.end(), [](const batch& one) {
-        return one.source.quiet() || one.handle.now().queued >= 48;
+        return !one.begun || one.source.quiet() || one.handle.now().queued >= 48;
       });
     });
   }
