@@ -96,12 +96,12 @@ void check_open_files(const pace_options& pace) {
 
 struct engine::parts {
   parts(boost::asio::io_context& context, const config& chosen, std::unique_ptr<clock> own_clock,
-        clock* given_clock, const std::vector<http_client*>& clients, observer* seen_by)
+        clock* given_clock, const std::vector<http_client*>& clients, observer* listener)
       : options(with_seed(chosen)),
         owned_clock(std::move(own_clock)),
         time(given_clock != nullptr ? *given_clock : *owned_clock),
-        hears(seen_by),
-        relays(context, time, options.relays(), options.pace, clients, seen_by) {}
+        hears(listener),
+        relays(context, time, options.relays(), options.pace, clients, listener) {}
 
   const config options;
   std::unique_ptr<clock> owned_clock;
@@ -112,17 +112,17 @@ struct engine::parts {
   std::uint64_t begun = 0;         // runs, so far
 };
 
-engine::engine(boost::asio::io_context& loop, const config& options, observer* seen_by) {
+engine::engine(boost::asio::io_context& loop, const config& options, observer* listener) {
   options.check();
   check_open_files(options.pace);
   parts_ = std::make_unique<parts>(loop, options, std::make_unique<steady_clock>(loop), nullptr,
-                                   std::vector<http_client*>{}, seen_by);
+                                   std::vector<http_client*>{}, listener);
 }
 
 engine::engine(boost::asio::io_context& loop, const config& options, clock& time,
-               const std::vector<http_client*>& clients, observer* seen_by) {
+               const std::vector<http_client*>& clients, observer* listener) {
   options.check();
-  parts_ = std::make_unique<parts>(loop, options, nullptr, &time, clients, seen_by);
+  parts_ = std::make_unique<parts>(loop, options, nullptr, &time, clients, listener);
 }
 
 engine::~engine() = default;

@@ -27,7 +27,7 @@ std::size_t queue_capacity(std::size_t workers) {
 run_context::run_context(boost::asio::any_io_executor loop, const config& chosen, clock& clock_used,
                          upstream::relays& relays_used, request_source& requests,
                          result_sink& results, std::string name, std::uint64_t number,
-                         observer* seen_by)
+                         observer* listener)
     : options(chosen),
       time(clock_used),
       relays(relays_used),
@@ -42,7 +42,7 @@ run_context::run_context(boost::asio::any_io_executor loop, const config& chosen
                chosen.pace.seed + number}),
       loop_(std::move(loop)),
       name_(std::move(name)),
-      observer_(seen_by),
+      observer_(listener),
       judge_(loop_, requests, queue,
              {.send =
                   [this](request&& next, unsigned sample) {

@@ -35,7 +35,7 @@ class run_context final : public upstream::relays::user {
   /// reference outlives the run.
   run_context(boost::asio::any_io_executor loop, const config& options, clock& time,
               upstream::relays& relays, request_source& source, result_sink& sink, std::string name,
-              std::uint64_t number, observer* seen_by);
+              std::uint64_t number, observer* listener);
   run_context(const run_context&) = delete;
   run_context& operator=(const run_context&) = delete;
   ~run_context() override;

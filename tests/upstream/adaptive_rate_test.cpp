@@ -41,8 +41,8 @@ TEST(adaptive_rate, many_served_before_and_the_step_is_a_small_one) {
 
 TEST(adaptive_rate, one_busy_answer_may_be_anything_and_three_are_not) {
   adaptive_rate rate(200);
-  EXPECT_EQ(rate.refused(busy, noon, noon), put_up_with);
-  EXPECT_EQ(rate.refused(busy, noon, noon), put_up_with);
+  EXPECT_EQ(rate.refused(busy, noon, noon), tolerated);
+  EXPECT_EQ(rate.refused(busy, noon, noon), tolerated);
   EXPECT_EQ(rate.refused(busy, noon, noon), lowered);
 }
 
@@ -57,7 +57,7 @@ TEST(adaptive_rate, what_a_long_wait_shows_is_believed) {
 TEST(adaptive_rate, a_wait_that_was_asked_for_is_a_measure_too) {
   adaptive_rate rate(200);
   for (int i = 0; i < 60; ++i) rate.served(noon, noon + 5s);
-  EXPECT_EQ(rate.told_to_wait(noon, noon + 6s), none);
+  EXPECT_EQ(rate.refused_with_hint(noon, noon + 6s), none);
   EXPECT_FALSE(rate.limits()) << "it may be all that the relay wants";
   rate.served(noon + 60s, noon + 65s);
   EXPECT_NEAR(rate.per_minute(), 57, 1);

@@ -293,7 +293,7 @@ TEST_F(attempt_test, what_is_kept_names_the_address_and_no_key) {
   make();
   tried->redact(*told);
   const failure& why = told->error();
-  EXPECT_EQ(why.message, "asked https://relay.example/v1/chat/completions: no [key]");
+  EXPECT_EQ(why.message, "request to https://relay.example/v1/chat/completions: no [key]");
   EXPECT_EQ(why.request_id, "[key]");
   EXPECT_EQ(why.body.find(relay.api_key), std::string::npos);
   client.plan = [&](const auto&) { return test::completion_plan(relay.api_key); };

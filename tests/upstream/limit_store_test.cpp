@@ -428,7 +428,7 @@ TEST_F(limit_store_test, containers_of_one_boot_share_a_window_whatever_machine_
   EXPECT_EQ(other_machines, 0U);
 }
 
-TEST_F(limit_store_test, another_machine_is_told_of_while_it_uses_its_window) {
+TEST_F(limit_store_test, another_machine_is_reported_while_it_uses_its_window) {
   { const auto there = open(noon, other_host); }
   { const auto here = open(); }
   EXPECT_EQ(other_machines, 1U);
@@ -615,7 +615,7 @@ TEST_F(limit_store_test, one_that_begins_while_the_lock_is_kept_waits_and_then_s
   EXPECT_LE(late.next_start(noon), noon + 100ms);
   EXPECT_FALSE(late.try_start(noon + 3s));
   EXPECT_EQ(held_up.size(), 1U);
-  (*kept)->distrust(limit_window::moment::max() / 2);
+  (*kept)->assume_full_until(limit_window::moment::max() / 2);
   kept.reset();
   EXPECT_FALSE(late.try_start(noon + 4s)) << "it sees what the holder did";
   EXPECT_FALSE(late.is_held_up());

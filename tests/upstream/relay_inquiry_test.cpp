@@ -55,7 +55,7 @@ TEST_F(relay_inquiry_test, says_what_came_instead) {
       {401, R"__({"error":{"message":"无效的令牌 (request id: 2024)"}})__", "401 (无效的令牌)"},
       {429, "", "429"},
       {200, R"({"success":false,"message":"log in"})", "200 (log in)"},
-      {200, "{}", "200, with nothing of use in it"},
+      {200, "{}", "200, without the expected content"},
       {200, "<html><title>Just a moment...</title></html>", "200, a web page (Just a moment...)"},
       {503, "<html><body></body></html>", "503, a web page"},
   };
