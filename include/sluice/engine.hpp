@@ -92,7 +92,7 @@ class engine {
 class engine_run {
  public:
   /// `name` is the `run` in the notices of this run.
-  engine_run(engine& over, request_source& source, result_sink& sink, std::string name = {});
+  engine_run(engine& parent, request_source& source, result_sink& sink, std::string name = {});
   ~engine_run();
   engine_run(const engine_run&) = delete;
   engine_run& operator=(const engine_run&) = delete;
