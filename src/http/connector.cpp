@@ -53,14 +53,14 @@ std::unique_ptr<connection> connector::make() {
   return std::make_unique<connection>(context_, clock_, tls_ ? &tls_->context() : nullptr);
 }
 
-// Looks the name up where that is due; why there is no address, or nothing.
+// Looks up the name if needed. Returns why there is no address; empty: there is one.
 asio::awaitable<std::string> connector::find_addresses(connection& fresh) {
   co_await names_.find(fresh.parked);
   co_return fresh.given_up() ? "no answer" : names_.error();
 }
 
-// Connects to one of the addresses. Where none takes a connection of those that are remembered, the
-// name may have moved: then once more, if it has others now.
+// Connects to one of the addresses. If none of the cached addresses accepts a connection, the DNS
+// entry may have changed: looks it up again, and tries once more if there are other addresses.
 asio::awaitable<exchange_end> connector::connect(connection& fresh, const std::string& goal) {
   const std::uint64_t remembered = names_.answers();
   std::vector<tcp::endpoint> tried;
@@ -84,7 +84,7 @@ asio::awaitable<exchange_end> connector::connect(connection& fresh, const std::s
                    fmt::format("cannot connect to {}: {}", goal, refused.message()));
 }
 
-// As far as the relay's own bytes: the proxy, where there is one, stands between.
+// Connects to the relay, through the proxy if there is one, up to the point where TLS begins.
 asio::awaitable<exchange_end> connector::reach(connection& fresh) {
   const std::string goal = proxy_ ? "the proxy " + proxy_->name() : url_.authority();
   exchange_end connected = co_await connect(fresh, goal);
@@ -98,7 +98,7 @@ asio::awaitable<exchange_end> connector::reach(connection& fresh) {
       const bool refused_by_proxy = tunnel.refused_credentials && !tunnelled_;
       co_return failed(
           fresh, refused_by_proxy ? how::refused_by_proxy : how::unreachable,
-          fmt::format("{} does not connect to {}: {}", goal, url_.authority(), tunnel.error));
+          fmt::format("{} cannot connect to {}: {}", goal, url_.authority(), tunnel.error));
     }
     tunnelled_ = true;
   }
@@ -108,7 +108,7 @@ asio::awaitable<exchange_end> connector::reach(connection& fresh) {
 
 asio::awaitable<exchange_end> connector::open(connection& fresh) {
   exchange_end opened = co_await try_to_open(fresh);
-  // Another machine may have the address now.
+  // The address may belong to another machine now, so look it up again.
   if (opened.end != how::complete) names_.doubt(names_.answers());
   co_return opened;
 }
@@ -117,20 +117,21 @@ asio::awaitable<exchange_end> connector::try_to_open(connection& fresh) {
   const exchange_end reached = co_await reach(fresh);
   if (reached.end != how::complete) co_return reached;
   if (fresh.tls) {
-    tls_->prepare(*fresh.tls, fresh.certified);
+    tls_->prepare(*fresh.tls, fresh.certificate_names);
     auto [error] = co_await fresh.tls->async_handshake(asio::ssl::stream_base::client, as_result);
     if (error) {
-      const std::string distrust = tls_->distrust(*fresh.tls, error, fresh.certified);
-      if (!distrust.empty()) {
+      const std::string fault = tls_->certificate_error(*fresh.tls, error, fresh.certificate_names);
+      if (!fault.empty()) {
         co_return failed(
             fresh, how::bad_certificate,
-            fmt::format("the certificate of {} does not verify: {}", url_.authority(), distrust));
+            fmt::format("the certificate of {} is not valid: {}", url_.authority(), fault));
       }
-      co_return failed(fresh, how::unreachable,
-                       fmt::format("no TLS with {}: {}", url_.authority(), error.message()));
+      co_return failed(
+          fresh, how::unreachable,
+          fmt::format("the TLS handshake with {} failed: {}", url_.authority(), error.message()));
     }
   }
-  // Not all at once: connections that were opened together are not to be missed together.
+  // Random, so that connections that were opened together do not all close at the same time.
   const double share = std::uniform_real_distribution<>(0.75, 1.25)(spread_);
   fresh.retire_at = clock_.now() + std::chrono::duration_cast<duration>(connection_age_ * share);
   co_return exchange_end{};

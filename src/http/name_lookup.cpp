@@ -86,7 +86,7 @@ void name_lookup::start() {
       if (!shared->abandoned) ended(addresses, why);
     });
   });
-  if (!running_) ended({}, "the system has no thread to spare for it");
+  if (!running_) ended({}, "cannot start a thread for the lookup");
 }
 
 void name_lookup::ended(std::vector<endpoint> found, std::string error) {

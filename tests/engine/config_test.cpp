@@ -92,7 +92,7 @@ TEST(config, a_refusal_stays_on_its_line) {
   } catch (const fatal_error& fault) {
     EXPECT_STREQ(
         fault.what(),
-        "--header 'A\\x1b[2J\\x0aB\\x7f': is no header name; write it like 'X-Team: blue'");
+        "--header 'A\\x1b[2J\\x0aB\\x7f': not a header name; write it like 'X-Team: blue'");
   }
   options.relay.headers.clear();
   options.relay.base_url = "https://\xff\n";
@@ -100,7 +100,7 @@ TEST(config, a_refusal_stays_on_its_line) {
     options.check();
     ADD_FAILURE();
   } catch (const fatal_error& fault) {
-    EXPECT_THAT(fault.what(), testing::HasSubstr("'https://\xEF\xBF\xBD\\x0a' is no URL"));
+    EXPECT_THAT(fault.what(), testing::HasSubstr("'https://\xEF\xBF\xBD\\x0a' is not a URL"));
   }
 }
 

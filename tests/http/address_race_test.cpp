@@ -86,7 +86,7 @@ TEST_F(address_race_test, a_deadline_or_an_abort_ends_it) {
   const silent_address silent(loop);
   link.limit.set(10s, "--connect-timeout");
   EXPECT_TRUE(race({silent.endpoint(), silent.endpoint()}, [&] { time.advance(10s); }));
-  EXPECT_EQ(link.first_cause("?"), "--connect-timeout passed");
+  EXPECT_EQ(link.first_cause("?"), "--connect-timeout expired");
 
   connection other(loop, time, nullptr);
   const std::vector<tcp::endpoint> addresses{silent.endpoint()};

@@ -471,7 +471,7 @@ TEST_F(standstill_test, a_relay_that_stays_silent_behind_it_runs_into_its_deadli
   read_on();
   ASSERT_TRUE(told.has_value());
   EXPECT_EQ(told->end, exchange_end::how::timed_out);
-  EXPECT_EQ(told->message, "--first-byte-timeout passed");
+  EXPECT_EQ(told->message, "--first-byte-timeout expired");
 }
 
 TEST_F(standstill_test, what_has_come_is_read_before_an_alarm_in_time_cuts) {

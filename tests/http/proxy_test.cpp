@@ -23,7 +23,7 @@ std::string chosen(const std::string& relay, const variables& environment) {
 TEST(proxy, is_read_out_of_a_url) {
   const struct {
     const char* text;
-    proxy::protocol spoken;
+    proxy::protocol kind;
     const char* host;
     const char* port;
     const char* user;
@@ -45,7 +45,7 @@ TEST(proxy, is_read_out_of_a_url) {
   };
   for (const auto& row : rows) {
     const proxy read = proxy::parse(row.text, "HTTPS_PROXY");
-    EXPECT_EQ(read.spoken, row.spoken) << row.text;
+    EXPECT_EQ(read.kind, row.kind) << row.text;
     EXPECT_EQ(read.host, row.host) << row.text;
     EXPECT_EQ(read.port, row.port) << row.text;
     EXPECT_EQ(read.user, row.user) << row.text;
