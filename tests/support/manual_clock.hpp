@@ -13,8 +13,8 @@
 
 namespace sluice::test {
 
-/// A clock that moves only when it is told to. Calls are made in the order of their times, and of
-/// their asking where times are equal.
+/// A clock that moves only when the test moves it. Pending calls are made in the order of their
+/// times; if times are equal, in the order in which they were added.
 class manual_clock final : public clock {
  public:
   static constexpr double unix_start = 1'700'000'000;
@@ -39,15 +39,15 @@ class manual_clock final : public clock {
     times_.erase(found);
   }
 
-  /// Makes every call due until then, each at its own time.
+  /// Moves the time to `when`; makes every call due until then, each at its own time.
   void advance_to(time_point when) {
     while (!calls_.empty() && calls_.begin()->first.first <= when) run_next();
     now_ = std::max(now_, when);
   }
   void advance(duration by) { advance_to(now_ + by); }
-  /// The program, or its machine, stands still: calls that fall due meanwhile come late.
-  void stand_still(duration for_how_long) {
-    const time_point until = now_ + for_how_long;
+  /// Simulates a suspended program or machine: calls that are due meanwhile are made late.
+  void stand_still(duration length) {
+    const time_point until = now_ + length;
     now_ = until;
     while (!calls_.empty() && calls_.begin()->first.first <= until) run_next();
   }
@@ -71,13 +71,13 @@ class manual_clock final : public clock {
   std::map<timer, time_point> times_;
 };
 
-/// Does all that can be done now, then jumps to the next call of the clock, and so on until `until`
-/// or until nothing is left to do. `settled` holds time still while another thread is about to
-/// bring work: without it, what happens first would hang on the scheduler.
+/// Runs the loop until it has nothing to do, then jumps to the next call of the clock, and repeats
+/// this until `until` is true or nothing is left to do. While `settled` is false, time does not
+/// move, because another thread will bring work; else the result would depend on the scheduler.
 inline void run_virtual(
     boost::asio::io_context& loop, manual_clock& time, const std::function<bool()>& until,
     const std::function<bool()>& settled = [] { return true; }) {
-  constexpr std::chrono::seconds patience{5};  // of real time: what takes longer will never come
+  constexpr std::chrono::seconds patience{5};  // real time; after this, nothing more is expected
   auto settled_last = std::chrono::steady_clock::now();
   for (;;) {
     loop.restart();
@@ -93,8 +93,8 @@ inline void run_virtual(
     if (loop.poll() > 0) continue;
     if (until()) return;
     if (time.run_next()) continue;
-    if (loop.stopped()) return;  // out of work
-    // Only another thread can bring something now, and none takes so long: what is left waits for
+    if (loop.stopped()) return;  // no work left
+    // Only another thread can bring work now. If it does not within this time, the rest waits for
     // ever.
     if (loop.run_one_for(std::chrono::seconds{10}) == 0) return;
   }
