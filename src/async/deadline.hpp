@@ -112,13 +112,13 @@ class deadline {
     whole_.at = std::max(whole_.at + lost, now + to_go_on);
   }
   bool give_last_look(time_point now) {
-    bool given = false;
+    bool extended = false;
     for (bound* each : {&step_, &whole_}) {
       if (each->at > now || std::exchange(each->last_look_given, true)) continue;
       each->at = now + last_look;
-      given = true;
+      extended = true;
     }
-    return given;
+    return extended;
   }
 
   clock& clock_;

@@ -29,7 +29,7 @@ class connector {
   /// A connection that is not open yet.
   std::unique_ptr<connection> make();
   /// Opens it before its deadline. Returns `complete`, or why it failed.
-  boost::asio::awaitable<exchange_end> open(connection& fresh);
+  boost::asio::awaitable<exchange_end> open(connection& link);
 
   /// Requests go through an HTTP proxy that forwards each of them, without a tunnel.
   bool forwards() const noexcept {
@@ -41,10 +41,10 @@ class connector {
   std::string proxy_authorization() const;
 
  private:
-  boost::asio::awaitable<std::string> find_addresses(connection& fresh);
-  boost::asio::awaitable<exchange_end> connect(connection& fresh, const std::string& goal);
-  boost::asio::awaitable<exchange_end> reach(connection& fresh);
-  boost::asio::awaitable<exchange_end> try_to_open(connection& fresh);
+  boost::asio::awaitable<std::string> find_addresses(connection& link);
+  boost::asio::awaitable<exchange_end> connect(connection& link, const std::string& goal);
+  boost::asio::awaitable<exchange_end> reach(connection& link);
+  boost::asio::awaitable<exchange_end> try_to_open(connection& link);
 
   boost::asio::io_context& context_;
   clock& clock_;

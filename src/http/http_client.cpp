@@ -257,7 +257,7 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, connection_ptr&
   for (;;) {
     if (link->filled == link->buffer.size()) {  // long headers
       if (link->filled >= most_unread) {
-        if (parser->wanted() != body_need::more) co_return result;  // complete except the trailer
+        if (parser->need() != body_need::more) co_return result;  // complete except the trailer
         co_return failed(result, broken, *link,
                          "the answer is not HTTP: a head or a trailer without an end");
       }
@@ -273,7 +273,7 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, connection_ptr&
         if (!parser->undecodable()) co_return result;
         co_return failed(result, undecodable, *link, parser->bad_encoding());
       }
-      if (parser->wanted() != body_need::more) co_return result;  // complete except the trailer
+      if (parser->need() != body_need::more) co_return result;  // complete except the trailer
       const bool sending = write_error && !result.head_arrived;
       co_return failed(
           result, broken, *link,
@@ -284,9 +284,9 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, connection_ptr&
     link->filled += n;
     if (link->stream.stamps()) handler.on_arrival(link->stream.arrived());
     for (bool moves = true; moves && link->filled > 0 && !parser->finished() && !parse_error;) {
-      const std::size_t taken = put(parser, link->bytes(), handler, parse_error);
-      link->drop(taken);
-      moves = taken > 0;
+      const std::size_t consumed = put(parser, link->bytes(), handler, parse_error);
+      link->drop(consumed);
+      moves = consumed > 0;
     }
     if (!parse_error && (parser->paused() || !handler.has_room())) {
       co_await make_room(*link, *parser, handler);
@@ -296,7 +296,7 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, connection_ptr&
       co_return failed(result, undecodable, *link, parser->bad_encoding());
     }
     if (parse_error) {
-      if (parser->wanted() != body_need::more) co_return result;
+      if (parser->need() != body_need::more) co_return result;
       co_return failed(result, broken, *link,
                        fmt::format("the answer is not HTTP: {}", parse_error.message()));
     }
@@ -305,7 +305,7 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, connection_ptr&
       if (may_serve_again(*parser) && link->filled == 0) idle_.put(std::move(link));
       co_return result;
     }
-    if (parser->wanted() == body_need::nothing) {
+    if (parser->need() == body_need::nothing) {
       if (parser->chunked() && may_serve_again(*parser)) {
         // Errors are ignored: the reply is complete, and only the connection cannot be reused.
         asio::co_spawn(context_, drain(stream, std::move(link), std::move(parser)),
@@ -313,7 +313,7 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, connection_ptr&
       }
       co_return result;
     }
-    if (parser->wanted() != body_need::trailer) {
+    if (parser->need() != body_need::trailer) {
       closing = false;
       if (parser->got_some() || link->filled > 0)
         link->limit.set(relay_.idle_timeout, "--idle-timeout");
@@ -327,7 +327,7 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, connection_ptr&
 // the cause of the delay.
 asio::awaitable<void> beast_client::make_room(connection& link, response_parser& parser,
                                               counted_handler& handler) {
-  while (!parser.finished() && !parser.undecodable() && parser.wanted() != body_need::nothing &&
+  while (!parser.finished() && !parser.undecodable() && parser.need() != body_need::nothing &&
          !link.given_up()) {
     if (handler.has_room()) {
       if (!parser.paused()) co_return;

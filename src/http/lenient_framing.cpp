@@ -178,12 +178,12 @@ void lenient_chunks::read(std::string_view line) {
 
 std::size_t lenient_chunks::put(std::string_view bytes,
                                 const std::function<void(std::string_view)>& take) {
-  std::size_t taken = 0;
-  while (taken < bytes.size() && !done() && !broken()) {
-    std::string_view rest = bytes.substr(taken);
+  std::size_t consumed = 0;
+  while (consumed < bytes.size() && !done() && !broken()) {
+    std::string_view rest = bytes.substr(consumed);
     if (state_ == state::data) {
       rest = rest.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(left_, rest.size())));
-      taken += rest.size();
+      consumed += rest.size();
       left_ -= rest.size();
       if (left_ == 0) state_ = state::behind;
       take(rest);
@@ -191,11 +191,11 @@ std::size_t lenient_chunks::put(std::string_view bytes,
     }
     const std::size_t end = rest.find('\n');
     line_ += rest.substr(0, end);
-    taken += end == std::string_view::npos ? rest.size() : end + 1;
+    consumed += end == std::string_view::npos ? rest.size() : end + 1;
     if (line_.size() > longest_line) state_ = state::broken;
     if (end != std::string_view::npos) read(std::exchange(line_, {}));
   }
-  return taken;
+  return consumed;
 }
 
 }  // namespace sluice

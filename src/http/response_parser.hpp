@@ -44,19 +44,19 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
   /// Parses bytes of the body; returns the number of bytes consumed. need_more is not an error
   /// here.
   std::size_t put_body(boost::asio::const_buffer bytes, error_code& error) {
-    std::size_t taken = 0;
+    std::size_t consumed = 0;
     if (!chunks_) {
-      taken = put(bytes, error);
-      const std::string_view rest(static_cast<const char*>(bytes.data()) + taken,
-                                  bytes.size() - taken);
+      consumed = put(bytes, error);
+      const std::string_view rest(static_cast<const char*>(bytes.data()) + consumed,
+                                  bytes.size() - consumed);
       if (error == boost::beast::http::error::need_more) error = {};
       // What Beast leaves of a chunked body is an incomplete line, or a line that it refuses.
-      if (!chunked() || is_done() || (!error && !has_bare_end(rest))) return taken;
+      if (!chunked() || is_done() || (!error && !has_bare_end(rest))) return consumed;
       chunks_.emplace(behind_chunk_);
     }
-    const std::string_view rest(static_cast<const char*>(bytes.data()) + taken,
-                                bytes.size() - taken);
-    taken += chunks_->put(rest, [this](std::string_view piece) {
+    const std::string_view rest(static_cast<const char*>(bytes.data()) + consumed,
+                                bytes.size() - consumed);
+    consumed += chunks_->put(rest, [this](std::string_view piece) {
       take({piece.data(), piece.size()});
     });
     if (chunks_->done()) end_body();
@@ -65,14 +65,14 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
     } else if (!error) {
       error = boost::beast::http::error::bad_chunk;
     }
-    return taken;
+    return consumed;
   }
 
   /// The whole response has arrived, and was passed to the handler.
   bool finished() const { return (chunks_ ? chunks_->done() : is_done()) && !paused(); }
   /// Some input is still compressed, because the handler had no room.
   bool paused() const {
-    return content_.may_have_more() && bad_encoding_.empty() && wanted_ != body_need::nothing;
+    return content_.may_have_more() && bad_encoding_.empty() && need_ != body_need::nothing;
   }
   /// Decompresses more input, as far as the handler has room.
   void go_on() { unpack(); }
@@ -85,7 +85,7 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
 
   bool interim() const noexcept { return head_.status >= 100 && head_.status < 200; }
   bool head_arrived() const noexcept { return head_arrived_; }
-  body_need wanted() const noexcept { return wanted_; }
+  body_need need() const noexcept { return need_; }
   /// The head arrived, but the body cannot be decompressed; bad_encoding() says why.
   bool undecodable() const noexcept { return head_arrived_ && !bad_encoding_.empty(); }
   const std::string& bad_encoding() const noexcept { return bad_encoding_; }
@@ -140,7 +140,7 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
     const std::string_view bytes{body.data(), body.size()};
     if (content_.is_plain()) {
       hand_on(bytes);
-    } else if (bad_encoding_.empty() && wanted_ != body_need::nothing) {
+    } else if (bad_encoding_.empty() && need_ != body_need::nothing) {
       content_.put(bytes);
       unpack();
     }
@@ -158,7 +158,7 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
     }
   }
   void hand_on(std::string_view bytes) {
-    if (!bytes.empty() && wanted_ != body_need::nothing) wanted_ = handler_.on_body(bytes);
+    if (!bytes.empty() && need_ != body_need::nothing) need_ = handler_.on_body(bytes);
   }
 
   response_handler& handler_;
@@ -170,7 +170,7 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
   std::optional<lenient_chunks> chunks_;  ///< used instead of Beast after Beast refused a chunk
   content_decoder content_;
   std::string bad_encoding_;
-  body_need wanted_ = body_need::more;
+  body_need need_ = body_need::more;
 };
 
 /// Parses bytes of a response; returns the number of bytes consumed. The head is parsed when it is
@@ -180,24 +180,24 @@ inline std::size_t put(std::unique_ptr<response_parser>& parser, boost::asio::co
                        response_handler& handler, boost::system::error_code& error) {
   namespace http = boost::beast::http;
   if (parser->head_arrived()) return parser->put_body(bytes, error);
-  const std::string_view came(static_cast<const char*>(bytes.data()), bytes.size());
+  const std::string_view input(static_cast<const char*>(bytes.data()), bytes.size());
   constexpr std::string_view begin = "HTTP/";
   // Empty lines before a head are skipped, as llhttp does; Beast refuses them, so it is repaired.
-  const std::size_t empty_lines = std::min(came.find_first_not_of("\r\n"), came.size());
-  const std::string_view head = came.substr(empty_lines);
+  const std::size_t empty_lines = std::min(input.find_first_not_of("\r\n"), input.size());
+  const std::string_view head = input.substr(empty_lines);
   std::size_t length = head_length(head);
   if (length == 0) {
     const bool may_come = head.substr(0, begin.size()) == begin.substr(0, head.size());
     if (!may_come) error = http::error::bad_version;
-    if (came.size() >= response_parser::longest_header) error = http::error::header_limit;
+    if (input.size() >= response_parser::longest_header) error = http::error::header_limit;
     return 0;
   }
   length += empty_lines;
-  parser->put_head(boost::asio::buffer(came.data(), length), error);
+  parser->put_head(boost::asio::buffer(input.data(), length), error);
   if (!parser->head_arrived() && !parser->is_done()) {
     auto again = std::make_unique<response_parser>(handler, true);
     boost::system::error_code no_better;
-    again->put_head(boost::asio::buffer(mended_head(came.substr(0, length))), no_better);
+    again->put_head(boost::asio::buffer(mended_head(input.substr(0, length))), no_better);
     if (!again->head_arrived() && !again->is_done()) return 0;
     parser = std::move(again);
   }

@@ -97,17 +97,17 @@ int tls_client::keep_session(SSL* connection, SSL_SESSION* session) {
   return 1;  // takes ownership of the session
 }
 
-void tls_client::prepare(stream& fresh, std::string& others) {
-  SSL* native = fresh.native_handle();
+void tls_client::prepare(stream& tls_stream, std::string& others) {
+  SSL* native = tls_stream.native_handle();
   if (!is_address_) SSL_set_tlsext_host_name(native, host_.c_str());
   error_code ignored;
-  fresh.set_verify_callback(
+  tls_stream.set_verify_callback(
       [check = ssl::host_name_verification(host_), &others](bool trusted,
-                                                            ssl::verify_context& seen) {
-        const bool good = check(trusted, seen);
+                                                            ssl::verify_context& verification) {
+        const bool good = check(trusted, verification);
         if (trusted && !good) {
-          others = names_in(X509_STORE_CTX_get_current_cert(seen.native_handle()));
-          X509_STORE_CTX_set_error(seen.native_handle(), X509_V_ERR_HOSTNAME_MISMATCH);
+          others = names_in(X509_STORE_CTX_get_current_cert(verification.native_handle()));
+          X509_STORE_CTX_set_error(verification.native_handle(), X509_V_ERR_HOSTNAME_MISMATCH);
         }
         return good;
       },
@@ -115,13 +115,13 @@ void tls_client::prepare(stream& fresh, std::string& others) {
   if (session_) SSL_set_session(native, session_.get());
 }
 
-std::string tls_client::certificate_error(stream& connection, const error_code& error,
+std::string tls_client::certificate_error(stream& tls_stream, const error_code& error,
                                           const std::string& others) const {
   const bool untrusted =
       error.category() == boost::asio::error::get_ssl_category() &&
       ERR_GET_REASON(static_cast<unsigned long>(error.value())) == SSL_R_CERTIFICATE_VERIFY_FAILED;
   if (!untrusted) return {};
-  const long verdict = SSL_get_verify_result(connection.native_handle());
+  const long verdict = SSL_get_verify_result(tls_stream.native_handle());
   if (verdict != X509_V_ERR_HOSTNAME_MISMATCH) return X509_verify_cert_error_string(verdict);
   return fmt::format("it is not for {}, but for {}", host_, others);
 }

@@ -28,9 +28,9 @@ class tls_client {
   boost::asio::ssl::context& context() noexcept { return context_; }
   /// Call it before the handshake of each connection. If the certificate is for other hosts, their
   /// names are stored in `others`, which must outlive the handshake.
-  void prepare(stream& fresh, std::string& others);
+  void prepare(stream& tls_stream, std::string& others);
   /// Why the certificate was refused; empty if the handshake failed for another reason.
-  std::string certificate_error(stream& connection, const boost::system::error_code& error,
+  std::string certificate_error(stream& tls_stream, const boost::system::error_code& error,
                                 const std::string& others) const;
 
  private:

@@ -134,16 +134,17 @@ asio::awaitable<tunnel_end> socks(tcp::socket& socket, const proxy& through,
   if (relay.host.size() > longest_name) co_return tunnel_end{"the host name is too long for SOCKS"};
   using namespace std::string_literals;
   std::array<std::uint8_t, 2> answer{};
-  const bool known = !through.user.empty();
-  const std::string methods = known ? "\x05\x02\x00\x02"s : "\x05\x01\x00"s;
+  const bool has_credentials = !through.user.empty();
+  const std::string methods = has_credentials ? "\x05\x02\x00\x02"s : "\x05\x01\x00"s;
   if (const auto error = co_await write_all(socket, methods)) co_return broken(error);
   if (const auto error = co_await read_exactly(socket, answer)) co_return broken(error);
   if (answer[0] != version) co_return tunnel_end{"its answer is not SOCKS 5"};
   if (answer[1] == none_will_do) {
-    co_return tunnel_end{
-        known ? "it does not accept a user and password" : "it requires a user and password", true};
+    co_return tunnel_end{has_credentials ? "it does not accept a user and password"
+                                         : "it requires a user and password",
+                         true};
   }
-  if (answer[1] == password && known) {
+  if (answer[1] == password && has_credentials) {
     std::string credentials = "\x01";
     append_short_text(credentials, through.user);
     append_short_text(credentials, through.password);

@@ -60,11 +60,11 @@ void attempt::on_head(response_head head) {
 body_need attempt::on_body(std::string_view bytes) {
   if (observer_ != nullptr) observer_->on_body(bytes);
   const std::uint64_t before = pieces().any;
-  const body_need wanted = reader_.body(bytes);
-  if (pieces().any == before) return wanted;
+  const body_need need = reader_.body(bytes);
+  if (pieces().any == before) return need;
   if (!seen_.first_piece) seen_.first_piece = came();
   if (observer_ != nullptr) observer_->on_pieces(*this);
-  return wanted;
+  return need;
 }
 
 std::size_t attempt::held() const {

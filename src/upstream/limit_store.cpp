@@ -264,11 +264,11 @@ limit_store::reach limit_store::open(moment now) {
     const bool was_here = std::any_of(others.begin(), others.end(), [&](const neighbour& one) {
       return !one.draft && one.machine == host_.machine;
     });
-    const auto fresh = std::make_unique<table>();
-    fresh->window.reset(host_.boot, now, missed_ || was_here ? full_until(now) : moment{});
-    fresh->made = now;
-    fresh->machine = host_.machine;
-    if (create(path_, fresh.get(), sizeof(table))) file_ = ::open(path_.c_str(), flags);
+    const auto new_table = std::make_unique<table>();
+    new_table->window.reset(host_.boot, now, missed_ || was_here ? full_until(now) : moment{});
+    new_table->made = now;
+    new_table->machine = host_.machine;
+    if (create(path_, new_table.get(), sizeof(table))) file_ = ::open(path_.c_str(), flags);
   }
   if (file_ < 0) return fail(std::strerror(errno));
   return reach::held;

@@ -25,12 +25,12 @@ void lessen(Count& count, std::uint64_t by) noexcept {
   count -= static_cast<Count>(std::min<std::uint64_t>(count, by));
 }
 
-bool fits(std::uint64_t requests, std::uint64_t tokens, std::uint64_t wanted,
+bool fits(std::uint64_t requests, std::uint64_t tokens, std::uint64_t needed,
           const limit_window::caps& allowed) noexcept {
   if (allowed.requests != 0 && requests >= allowed.requests) return false;
   // A start that is larger than the cap is allowed if nothing else is counted; else it never could.
   return allowed.tokens == 0 || tokens == 0 ||
-         (tokens <= allowed.tokens && wanted <= allowed.tokens - tokens);
+         (tokens <= allowed.tokens && needed <= allowed.tokens - tokens);
 }
 
 }  // namespace
@@ -172,72 +172,72 @@ void limit_window::remove(std::int64_t step, std::uint64_t tokens) {
 }
 
 // Moves a start from the owner's unsent starts into the ring.
-void limit_window::move_out(std::size_t owner, slot& held, std::int64_t step) {
+void limit_window::move_out(std::size_t owner, slot& start, std::int64_t step) {
   const change guard(*this);
-  put(step, 1, held.tokens);
+  put(step, 1, start.tokens);
   in_this_order();
   lessen(owners_[owner].requests, 1);
-  lessen(owners_[owner].tokens, held.tokens);
-  held.step = step;
+  lessen(owners_[owner].tokens, start.tokens);
+  start.step = step;
 }
 
-bool limit_window::take(std::size_t owner, slot& wanted, const caps& allowed, moment now) {
-  if (now < paused_until_ || next_fit(wanted.tokens, allowed, now) > now) return false;
-  wanted.step = slot::unsent;
-  count_unsent(owner, wanted);
+bool limit_window::take(std::size_t owner, slot& start, const caps& allowed, moment now) {
+  if (now < paused_until_ || next_fit(start.tokens, allowed, now) > now) return false;
+  start.step = slot::unsent;
+  count_unsent(owner, start);
   return true;
 }
 
-void limit_window::count_unsent(std::size_t owner, const slot& held) {
+void limit_window::count_unsent(std::size_t owner, const slot& start) {
   const change guard(*this);
   owners_[owner].requests += 1;
-  owners_[owner].tokens += held.tokens;
+  owners_[owner].tokens += start.tokens;
   requests_ += 1;
-  tokens_ += held.tokens;
+  tokens_ += start.tokens;
 }
 
-void limit_window::sent(std::size_t owner, slot& held, moment now, moment margin) {
-  if (held.step == slot::unsent) move_out(owner, held, step_for(now + margin + length));
+void limit_window::sent(std::size_t owner, slot& start, moment now, moment margin) {
+  if (start.step == slot::unsent) move_out(owner, start, step_for(now + margin + length));
 }
 
-void limit_window::answered(std::size_t owner, slot& held, moment now) {
+void limit_window::answered(std::size_t owner, slot& start, moment now) {
   const std::int64_t step = step_for(now + length);
-  if (held.step == slot::unsent) return move_out(owner, held, step);
-  if (!in_ring(held) || step >= held.step) return;
+  if (start.step == slot::unsent) return move_out(owner, start, step);
+  if (!in_ring(start) || step >= start.step) return;
   const change guard(*this);
-  put(step, 1, held.tokens);
+  put(step, 1, start.tokens);
   in_this_order();
-  remove(held.step, held.tokens);
-  held.step = step;
+  remove(start.step, start.tokens);
+  start.step = step;
 }
 
-void limit_window::cancel(std::size_t owner, slot& held) {
-  if (held.step == slot::unsent || in_ring(held)) {
+void limit_window::cancel(std::size_t owner, slot& start) {
+  if (start.step == slot::unsent || in_ring(start)) {
     const change guard(*this);
-    if (held.step == slot::unsent) {
+    if (start.step == slot::unsent) {
       lessen(owners_[owner].requests, 1);
-      lessen(owners_[owner].tokens, held.tokens);
+      lessen(owners_[owner].tokens, start.tokens);
     } else {
-      remove(held.step, held.tokens);
+      remove(start.step, start.tokens);
     }
     lessen(requests_, 1);
-    lessen(tokens_, held.tokens);
+    lessen(tokens_, start.tokens);
   }
-  held.step = slot::returned;
+  start.step = slot::returned;
 }
 
-void limit_window::correct(std::size_t owner, slot& held, std::uint64_t tokens) {
-  if (held.step == slot::unsent || in_ring(held)) {
+void limit_window::correct(std::size_t owner, slot& start, std::uint64_t tokens) {
+  if (start.step == slot::unsent || in_ring(start)) {
     const change guard(*this);
     auto& count =
-        held.step == slot::unsent ? owners_[owner].tokens : step_tokens_[place(held.step)];
+        start.step == slot::unsent ? owners_[owner].tokens : step_tokens_[place(start.step)];
     count += tokens;
     tokens_ += tokens;
     in_this_order();
-    lessen(count, held.tokens);
-    lessen(tokens_, held.tokens);
+    lessen(count, start.tokens);
+    lessen(tokens_, start.tokens);
   }
-  held.tokens = tokens;
+  start.tokens = tokens;
 }
 
 moment limit_window::next_fit(std::uint64_t tokens, const caps& allowed, moment now) {

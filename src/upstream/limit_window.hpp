@@ -72,14 +72,14 @@ class limit_window {
   void expire_owner(std::size_t owner, moment now);
 
   /// Counts an unsent start that was taken in an earlier table.
-  void count_unsent(std::size_t owner, const slot& held);
-  /// Counts a start of `wanted.tokens`. False: none is allowed now.
-  bool take(std::size_t owner, slot& wanted, const caps& allowed, moment now);
-  void sent(std::size_t owner, slot& held, moment now, moment margin);
-  void answered(std::size_t owner, slot& held, moment now);
-  void cancel(std::size_t owner, slot& held);
+  void count_unsent(std::size_t owner, const slot& start);
+  /// Counts a start of `start.tokens`. False: none is allowed now.
+  bool take(std::size_t owner, slot& start, const caps& allowed, moment now);
+  void sent(std::size_t owner, slot& start, moment now, moment margin);
+  void answered(std::size_t owner, slot& start, moment now);
+  void cancel(std::size_t owner, slot& start);
   /// Replaces its token count.
-  void correct(std::size_t owner, slot& held, std::uint64_t tokens);
+  void correct(std::size_t owner, slot& start, std::uint64_t tokens);
 
   /// The earliest moment at which take() can succeed, pauses ignored; `never` if that depends on
   /// starts that are not sent yet.
@@ -108,11 +108,11 @@ class limit_window {
   static std::size_t place(std::int64_t step) noexcept {
     return static_cast<std::size_t>(step % steps);
   }
-  bool in_ring(const slot& held) const noexcept { return held.step >= floor_; }
+  bool in_ring(const slot& start) const noexcept { return start.step >= floor_; }
   sums counted() const;
   void put(std::int64_t step, std::uint64_t requests, std::uint64_t tokens);
   void remove(std::int64_t step, std::uint64_t tokens);
-  void move_out(std::size_t owner, slot& held, std::int64_t step);
+  void move_out(std::size_t owner, slot& start, std::int64_t step);
 
   std::array<char, 8> magic_;
   std::uint32_t version_;

@@ -41,21 +41,21 @@ bool rate_limiter::use_store(time_point now, Use use) {
 void rate_limiter::carry_over(const limit_store::hold& window) {
   generation_ = store_.generation();
   for (place& one : places_) {
-    if (one.held.step == limit_window::slot::unsent) {
-      window->count_unsent(store_.owner(), one.held);
+    if (one.start.step == limit_window::slot::unsent) {
+      window->count_unsent(store_.owner(), one.start);
     } else {
-      one.held.step = limit_window::slot::returned;
+      one.start.step = limit_window::slot::returned;
     }
   }
 }
 
 std::optional<rate_limiter::slot> rate_limiter::try_start(time_point now, std::uint64_t tokens) {
   if (gap_ > duration{} && now < next_spaced_) return std::nullopt;
-  limit_window::slot taken;
-  taken.tokens = tokens;
+  limit_window::slot start;
+  start.tokens = tokens;
   bool took = false;
   use_store(now, [&](const limit_store::hold& window) {
-    took = window->take(store_.owner(), taken, caps_, window.now());
+    took = window->take(store_.owner(), start, caps_, window.now());
   });
   if (!took) return std::nullopt;
   if (gap_ > duration{}) {
@@ -71,7 +71,7 @@ std::optional<rate_limiter::slot> rate_limiter::try_start(time_point now, std::u
   }
   const std::uint32_t index = free_.back();
   free_.pop_back();
-  places_[index].held = taken;
+  places_[index].start = start;
   return slot{index, places_[index].generation};
 }
 
@@ -107,7 +107,7 @@ rate_limiter::place* rate_limiter::find(slot handle) noexcept {
 
 void rate_limiter::sent(slot handle, time_point now) {
   const place* one = find(handle);
-  if (one == nullptr || one->held.step != limit_window::slot::unsent) return;
+  if (one == nullptr || one->start.step != limit_window::slot::unsent) return;
   report({event::kind::sent, handle, now}, now);
 }
 
@@ -135,7 +135,7 @@ void rate_limiter::done(slot handle) {
 
 void rate_limiter::release(place& one, slot handle) {
   ++one.generation;
-  one.held.step = limit_window::slot::returned;
+  one.start.step = limit_window::slot::returned;
   free_.push_back(handle.index);
 }
 
@@ -164,13 +164,13 @@ void rate_limiter::apply(const event& change, const limit_store::hold& window) {
   if (one == nullptr) return;
   switch (change.what) {
     case event::kind::sent:
-      return window->sent(store_.owner(), one->held, at, options_.margin);
+      return window->sent(store_.owner(), one->start, at, options_.margin);
     case event::kind::answered:
-      return window->answered(store_.owner(), one->held, at);
+      return window->answered(store_.owner(), one->start, at);
     case event::kind::cancelled:
-      return window->cancel(store_.owner(), one->held);
+      return window->cancel(store_.owner(), one->start);
     case event::kind::corrected:
-      return window->correct(store_.owner(), one->held, change.tokens);
+      return window->correct(store_.owner(), one->start, change.tokens);
     case event::kind::done:
       return release(*one, change.handle);
     case event::kind::paused:

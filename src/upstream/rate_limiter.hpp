@@ -87,7 +87,7 @@ class rate_limiter {
 
  private:
   struct place {
-    limit_window::slot held;
+    limit_window::slot start;
     std::uint32_t generation = 0;
   };
 

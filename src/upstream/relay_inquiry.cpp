@@ -51,19 +51,19 @@ relay_inquiry::relay_inquiry(http_client& client, const relay_options& relay, ob
       most_bytes_(std::min(largest_answer, relay.max_response_bytes)) {}
 
 boost::asio::awaitable<relay_answer> relay_inquiry::get(std::string path) {
-  kept_response kept(most_bytes_);
+  kept_response response(most_bytes_);
   http_client::outgoing request;
   request.path = path;
   request.method = http_client::verb::get;
-  const exchange_end end = co_await client_.exchange(request, kept);
+  const exchange_end end = co_await client_.exchange(request, response);
   relay_answer answer;
-  answer.status = kept.head.status;
+  answer.status = response.head.status;
   answer.url = url_.shown(path, true);
-  answer.location = kept.head.fields.last("Location").value_or("");
-  answer.body = std::move(kept.body);
+  answer.location = response.head.fields.last("Location").value_or("");
+  answer.body = std::move(response.body);
   if (answer.body.starts_with("\xEF\xBB\xBF")) answer.body.erase(0, 3);
   answer.end = end.end;
-  if (kept.too_large) {
+  if (response.too_large) {
     answer.trouble = fmt::format("more than {} bytes", most_bytes_);
   } else if (end.end != exchange_end::how::complete) {
     answer.trouble = openai::one_line(end.message, longest_words);

@@ -100,9 +100,9 @@ bool has_escapes(std::string_view text) {
 }
 
 /// A quick check whether the text may contain the secret; it rules out almost every text.
-bool may_hold(std::string_view text, const secrets::form& wanted, bool escapes) {
-  const std::string_view word = wanted.text;
-  return (escapes && !wanted.encoded) ||
+bool may_hold(std::string_view text, const secrets::form& secret, bool escapes) {
+  const std::string_view word = secret.text;
+  return (escapes && !secret.encoded) ||
          ::memmem(text.data(), text.size(), word.data(), word.size()) != nullptr ||
          (word.find_first_of("/\"\\") != std::string_view::npos &&
           text.find('\\') != std::string_view::npos);
@@ -206,17 +206,17 @@ bool place::is_named() const {
 }
 
 /// Whether the match is the secret, and not the same text by chance.
-bool is_secret(const secrets::form& wanted, const place& found) {
+bool is_secret(const secrets::form& secret, const place& found) {
   using enum secrets::reach;
-  if (found.is_bare_value() && (is_number(wanted.text) || wanted.how == named)) return false;
-  switch (wanted.how) {
+  if (found.is_bare_value() && (is_number(secret.text) || secret.how == named)) return false;
+  switch (secret.how) {
     case anywhere:
       return true;
     case word_alone:
-      return found.is_word() && !(is_number(wanted.text) && found.is_part_of_number());
+      return found.is_word() && !(is_number(secret.text) && found.is_part_of_number());
     case named:
       if (!found.is_word() || found.is_member_name()) return false;
-      return found.is_named() || (found.is_whole_string() && wanted.text.size() >= shortest_quoted);
+      return found.is_named() || (found.is_whole_string() && secret.text.size() >= shortest_quoted);
   }
   return false;
 }
@@ -237,9 +237,9 @@ bool is_document(std::string_view text) {
 
 /// All matches in the text. An escape sequence is either inside a match or outside, never split, so
 /// that JSON strings stay valid.
-std::vector<text_span> find(std::string_view text, const secrets::form& wanted) {
+std::vector<text_span> find(std::string_view text, const secrets::form& secret) {
   constexpr std::string_view escapable = "\"\\/bfnrtu";
-  const std::string_view word = wanted.text;
+  const std::string_view word = secret.text;
   std::optional<bool> is_json;  // computed only after a match, since it is slow
   std::vector<text_span> found;
   std::size_t string_at = std::string_view::npos;
@@ -259,9 +259,9 @@ std::vector<text_span> find(std::string_view text, const secrets::form& wanted) 
     }
     if (length > 0 && !is_json) is_json = is_document(text);
     if (length > 0 &&
-        is_secret(wanted, {text, begin, begin + length, behind_escape, string_at, *is_json})) {
+        is_secret(secret, {text, begin, begin + length, behind_escape, string_at, *is_json})) {
       const std::size_t end = begin + length;
-      at = wanted.encoded ? end_of_encoding(text, end) : end;
+      at = secret.encoded ? end_of_encoding(text, end) : end;
       found.emplace_back(begin, at);
     } else if (!behind_escape) {
       if (text[at] == '"')
@@ -284,14 +284,14 @@ void replace(std::string& text, const std::vector<text_span>& found) {
 }
 
 /// Redacts the beginning of the secret at the end of a text that was cut, or before "…".
-void redact_cut_secret(std::string& text, const secrets::form& wanted) {
-  if (wanted.how == secrets::reach::named || wanted.encoded) return;
-  const std::string_view word = wanted.text;
+void redact_cut_secret(std::string& text, const secrets::form& secret) {
+  if (secret.how == secrets::reach::named || secret.encoded) return;
+  const std::string_view word = secret.text;
   const auto redact_before = [&](std::size_t end, std::size_t shortest) {
     for (std::size_t length = std::min(word.size() - 1, end); length >= shortest; --length) {
       if (std::string_view(text).substr(end - length, length) != word.substr(0, length)) continue;
       const place rest{text, end - length, end, false, std::string_view::npos, false};
-      if (wanted.how != secrets::reach::anywhere && !rest.begins_word()) continue;
+      if (secret.how != secrets::reach::anywhere && !rest.begins_word()) continue;
       text.replace(end - length, length, replacement);
       return;
     }

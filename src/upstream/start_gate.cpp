@@ -74,14 +74,14 @@ std::optional<start_gate::permit> start_gate::try_enter(group& of,
   if (!best) return std::nullopt;
   const auto slot = window_of(*best).try_start(now, tokens);
   if (!slot) return std::nullopt;
-  lane_state& taken = lanes_[*best];
-  virtual_time_ = taken.tag;
-  taken.tag += taken.stride;
-  const std::size_t beside = taken.in_flight++;
+  lane_state& lane = lanes_[*best];
+  virtual_time_ = lane.tag;
+  lane.tag += lane.stride;
+  const std::size_t beside = lane.in_flight++;
   ++in_flight_;
   ++of.in_flight_;
-  if (taken.trial) ++taken.trials;
-  return permit{*slot, *best, taken.trial, beside, taken.gap > duration{}, &of};
+  if (lane.trial) ++lane.trials;
+  return permit{*slot, *best, lane.trial, beside, lane.gap > duration{}, &of};
 }
 
 start_gate::waiter::waiter(start_gate& at, group& owner, const token_count& estimate)
@@ -181,22 +181,22 @@ void start_gate::catch_up_later() {
   });
 }
 
-void start_gate::sent(permit held) {
+void start_gate::sent(permit turn) {
   const time_point now = clock_.now();
-  window_of(held.lane).sent(held.slot, now);
+  window_of(turn.lane).sent(turn.slot, now);
   meter_.count(now);  // here, since an attempt counts only when it was sent
-  held.of->meter_.count(now);
-  changed(held.lane);
+  turn.of->meter_.count(now);
+  changed(turn.lane);
 }
 
-void start_gate::answered(permit held) {
-  window_of(held.lane).answered(held.slot, clock_.now());
-  changed(held.lane);
+void start_gate::answered(permit turn) {
+  window_of(turn.lane).answered(turn.slot, clock_.now());
+  changed(turn.lane);
 }
 
-void start_gate::used(permit held, std::uint64_t tokens) {
-  window_of(held.lane).correct(held.slot, tokens, clock_.now());
-  if (window_of(held.lane).is_behind()) catch_up_later();
+void start_gate::used(permit turn, std::uint64_t tokens) {
+  window_of(turn.lane).correct(turn.slot, tokens, clock_.now());
+  if (window_of(turn.lane).is_behind()) catch_up_later();
 }
 
 // To be called after each event that was passed to the lane's window.
@@ -205,20 +205,20 @@ void start_gate::changed(std::size_t lane) {
   wake_next();
 }
 
-void start_gate::leave(permit held, bool sent_nothing) {
-  rate_limiter& window = window_of(held.lane);
+void start_gate::leave(permit turn, bool sent_nothing) {
+  rate_limiter& window = window_of(turn.lane);
   if (sent_nothing) {
-    window.cancel(held.slot, clock_.now());
+    window.cancel(turn.slot, clock_.now());
   } else {
-    window.sent(held.slot, clock_.now());  // it may have ended before its last byte was sent
+    window.sent(turn.slot, clock_.now());  // it may have ended before its last byte was sent
   }
-  window.done(held.slot);
-  --lanes_[held.lane].in_flight;
-  if (held.trial) --lanes_[held.lane].trials;
+  window.done(turn.slot);
+  --lanes_[turn.lane].in_flight;
+  if (turn.trial) --lanes_[turn.lane].trials;
   --in_flight_;
-  --held.of->in_flight_;
+  --turn.of->in_flight_;
   if (is_idle()) stop_alarms();
-  changed(held.lane);
+  changed(turn.lane);
 }
 
 void start_gate::pause(time_point until, std::size_t lane) {

@@ -90,12 +90,12 @@ class start_gate {
     return enter(others_, avoided, std::move(tokens));
   }
 
-  void sent(permit held);
-  void answered(permit held);
+  void sent(permit turn);
+  void answered(permit turn);
   /// Actual token count; corrects the reservation.
-  void used(permit held, std::uint64_t tokens);
+  void used(permit turn, std::uint64_t tokens);
   /// The attempt is over; `sent_nothing` also frees its slot.
-  void leave(permit held, bool sent_nothing);
+  void leave(permit turn, bool sent_nothing);
 
   /// Nothing starts in the lane's window before `until`.
   void pause(time_point until, std::size_t lane = 0);
