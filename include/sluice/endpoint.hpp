@@ -8,7 +8,7 @@ namespace sluice {
 /// The endpoints a job line may name.
 enum class endpoint : std::uint8_t { chat_completions, completions, embeddings, responses };
 
-/// The path as a job line has it, with its `/v1`.
+/// The path as written in a job line, including `/v1`.
 constexpr std::string_view to_string(endpoint target) noexcept {
   switch (target) {
     case endpoint::chat_completions:

@@ -21,63 +21,62 @@ class http_client;
 
 struct run_outcome {
   stop_reason reason = stop_reason::none;  ///< none: every request has its result
-  std::string message;                     ///< of a stop: what happened, in the relay's words
-  std::optional<double> again_at{};  ///< when the relay wants to be asked again, since the epoch
+  std::string message;                     ///< why the run stopped, in the relay's words
+  std::optional<double> again_at{};        ///< when the relay accepts requests again; Unix time
 };
 
-/// What a run is doing at this moment.
+/// A snapshot of what a run is doing.
 struct run_status {
   std::size_t in_flight = 0;
-  std::size_t waiting = 0;  ///< requests that wait for their turn
-  std::size_t queued = 0;   ///< read from the source, and not yet taken by a worker
+  std::size_t waiting = 0;  ///< requests that wait for permission to start
+  std::size_t queued = 0;   ///< read from the source, not yet taken by a worker
   std::uint64_t started_last_minute = 0;
   std::uint64_t most_in_a_minute = 0;
-  std::optional<time_point> next_start;  ///< set while the limit or a pause holds the waiting
-  bool full = false;                     ///< the concurrency holds them
-  bool slowed = false;  ///< like `full`, but fewer: as many as the relay answers in good time
-  bool one_at_a_time = false;  ///< the relay is in trouble and gets one trial at a time
-  bool faulted = false;        ///< a fault here ends the run; what is in flight may still finish
+  std::optional<time_point> next_start;  ///< set while requests wait for the limit or a pause
+  bool full = false;                     ///< requests wait because `concurrency` is reached
+  bool slowed = false;         ///< requests wait because the relay answers too slowly for more
+  bool one_at_a_time = false;  ///< the relay fails, so it gets one trial at a time
+  bool faulted = false;        ///< a local error ends the run; attempts in flight may still finish
 };
 
-/// Start here: takes requests from a source through the one global limit to the relay, or to those
-/// of a pool, tries again what fails in passing, and puts every result into a sink.
+/// The main class. Reads requests from a source, sends them to a relay or a pool of relays under
+/// one rate limit, retries temporary failures, and puts every result into a sink. Not thread safe:
+/// it runs on one event loop and one thread; only the sources are read on threads of their own.
 ///
-/// Long-lived: an engine owns what is known of its relays (connections, rate limit, health,
-/// adaptive rates, token forecast), and serves several runs, one after the other or at the same
-/// time. They share one limit and take turns as they come; each has its own source, sink, queue and
-/// workers, and ends without closing anything that others use. With the last run, idle connections
-/// are closed, so that an event loop with nothing else to do ends.
+/// An engine is long-lived. It owns the state of its relays (connections, rate limit, health,
+/// adaptive rates, token forecast) and serves several runs, one after another or at the same time.
+/// Runs share one limit, first come, first served. Each run has its own source, sink, queue and
+/// workers. When the last run ends, idle connections are closed, so that the event loop can end.
 ///
-/// Not thread safe: everything happens on the event loop given, on one thread, but for the sources,
-/// each of which has a thread of its own. Engines of several threads or processes share a key's
-/// limit by `pace.limit_folder` alone. It sets up no logging and takes no signals.
+/// Engines in several threads or processes share a key's limit only through `pace.limit_folder`.
+/// The engine sets up no logging and handles no signals.
 ///
-/// The loop outlives it; destroy it when no run is under way and the loop has nothing left to do.
+/// The event loop must outlive the engine. Destroy the engine only when no run is active and the
+/// loop has nothing left to do.
 class engine {
  public:
-  /// With the real clock and the real client. Throws fatal_error when the options cannot be used.
-  /// `seen_by` hears what happens; may be null.
-  engine(boost::asio::io_context& loop, const config& options, observer* seen_by = nullptr);
-  /// With others, a client for each of `options.relays()`: the seam for tests.
+  /// With the real clock and HTTP client. Throws fatal_error if the options are invalid.
+  /// `listener` receives notices; may be null.
+  engine(boost::asio::io_context& loop, const config& options, observer* listener = nullptr);
+  /// For tests: with another clock and one client for each of `options.relays()`.
   engine(boost::asio::io_context& loop, const config& options, clock& time,
-         const std::vector<http_client*>& clients, observer* seen_by = nullptr);
+         const std::vector<http_client*>& clients, observer* listener = nullptr);
   ~engine();
   engine(const engine&) = delete;
   engine& operator=(const engine&) = delete;
 
-  /// Runs until every request has its result, or the run is stopped: engine_run::work() of a run
-  /// that needs no handle.
+  /// Runs until every request has its result, or the run is stopped. A short form of engine_run.
   boost::asio::awaitable<run_outcome> run(request_source& source, result_sink& sink);
 
-  /// Stops every run under way: nothing new is sent; what is in flight finishes. A request without
-  /// a result stays pending.
+  /// Stops all active runs: nothing new is sent, attempts in flight finish. A request without a
+  /// result stays pending.
   void stop();
-  /// Ends what is in flight, too.
+  /// Like stop(), but also cancels the attempts in flight.
   void abort();
 
-  /// Of all runs together.
+  /// The status of all runs together.
   run_status now() const;
-  /// The limits of all relays together; 0: no limit.
+  /// The sum of the limits of all relays; 0: no limit.
   unsigned requests_per_minute() const noexcept;
   clock& time() noexcept;
 
@@ -87,28 +86,27 @@ class engine {
   std::unique_ptr<parts> parts_;
 };
 
-/// One run over an engine's relays, beside others. Belongs to the event loop's thread; the engine,
-/// the source and the sink outlive it, and it outlives its work().
+/// One run on an engine; other runs may be active at the same time. Not thread safe: use it on the
+/// event loop's thread. The engine, the source and the sink must outlive it, and it must outlive
+/// the coroutine work().
 class engine_run {
  public:
-  /// `name` stands in what the observer hears of this run.
-  engine_run(engine& over, request_source& source, result_sink& sink, std::string name = {});
+  /// `name` is the `run` in the notices of this run.
+  engine_run(engine& parent, request_source& source, result_sink& sink, std::string name = {});
   ~engine_run();
   engine_run(const engine_run&) = delete;
   engine_run& operator=(const engine_run&) = delete;
 
-  /// Runs until every request has its result, or the run is stopped. Call once; Asio's cancellation
-  /// does not end it, stop() and abort() do. Throws fatal_error
-  /// when the source cannot be read on or results cannot be written; what is in flight has ended by
-  /// then.
+  /// Runs until every request has its result, or the run is stopped. Call it once. Asio's
+  /// cancellation has no effect; use stop() or abort(). Throws fatal_error if the source cannot be
+  /// read or results cannot be written; all attempts have ended by then.
   boost::asio::awaitable<run_outcome> work();
 
-  /// Nothing new of it is sent; what is in flight finishes. A request without a result stays
-  /// pending.
+  /// Nothing new is sent, attempts in flight finish. A request without a result stays pending.
   void stop();
-  /// Ends what is in flight, too.
+  /// Like stop(), but also cancels the attempts in flight.
   void abort();
-  /// Once the run is over: as it ended.
+  /// After the run: the status at its end.
   run_status now() const;
 
  private:

@@ -9,18 +9,18 @@
 
 namespace sluice {
 
-/// Why a request has no reply to show. The names are those of `error.code` in an errors file.
+/// Why a request has no reply. The names are the values of `error.code` in an errors file.
 enum class errc : std::uint8_t {
   invalid_json_line,     ///< the job line is not JSON
-  invalid_request_line,  ///< it is JSON, but no request: wrong method or url, body missing…
+  invalid_request_line,  ///< it is JSON, but not a request: wrong method or url, no body…
   duplicate_custom_id,   ///< an earlier line of the job has the same custom_id
-  http_error,            ///< the relay answered with an HTTP error status; told by the status alone
-  connection_failed,     ///< no connection, or it broke before the head of the reply
+  http_error,            ///< the relay answered with an HTTP error status, which is shown instead
+  connection_failed,     ///< no connection, or it broke before the response headers came
   tls_failed,            ///< the TLS handshake or the certificate was refused
-  request_timeout,       ///< one of the deadlines of an attempt passed
-  stream_interrupted,    ///< the reply began and did not come to its end
-  invalid_response,      ///< a 2xx whose body is no reply: HTML, an error object, empty choices…
-  response_too_large,    ///< the body passed the limit for a response
+  request_timeout,       ///< a timeout of the attempt expired
+  stream_interrupted,    ///< the reply began, but its end never came
+  invalid_response,      ///< a 2xx whose body is not a reply: HTML, an error object, no choices…
+  response_too_large,    ///< the body is larger than `max_response_bytes`
 };
 
 constexpr std::string_view to_string(errc code) noexcept {
@@ -49,54 +49,52 @@ constexpr std::string_view to_string(errc code) noexcept {
   return "unknown";
 }
 
-/// What a failure means for the request and for the key; the classes of the retry rules.
+/// What a failure means for the request and the key. The retry rules are based on it.
 enum class failure_class : std::uint8_t {
-  passing,          ///< try again after a backoff
-  throttled,        ///< 429: the key is over its limit; try again, it costs no attempt
+  passing,          ///< temporary: retry after a backoff
+  throttled,        ///< 429: the key is over its limit; a retry that does not count as an attempt
   permanent,        ///< the same request would fail again
-  key_ended,        ///< key refused, or its quota spent: nothing more can be sent with it
-  wrong_address,    ///< an answer that this API never gives: 404 without a model, a redirect
-  unreachable,      ///< no connection could be opened: the relay's trouble, not the request's
-  bad_certificate,  ///< the certificate does not verify
-  bad_proxy,        ///< the proxy on the way refuses the credentials
+  key_ended,        ///< the key is refused or its quota is used up; it can send nothing more
+  wrong_address,    ///< an answer that this API never gives: a 404 about no model, a redirect
+  unreachable,      ///< no connection could be opened; not the fault of the request
+  bad_certificate,  ///< the certificate cannot be verified
+  bad_proxy,        ///< the proxy refuses the credentials
 };
 
-/// One failed attempt, as data: never thrown.
+/// One failed attempt. It is returned, never thrown.
 struct failure {
   errc code = errc::http_error;
   failure_class kind = failure_class::passing;
   int http_status = 0;     ///< 0: no status arrived
-  std::string message;     ///< one line for a person, in the relay's words where it has any
-  std::string body;        ///< of an HTTP error: the body as received
+  std::string message;     ///< one readable line, in the relay's words if it sent any
+  std::string body;        ///< the body of an HTTP error, as received
   std::string request_id;  ///< the relay's id of the attempt; empty: none
-  std::optional<std::chrono::nanoseconds> retry_after;  ///< the server's hint
-  bool foreign = false;    ///< no answer of this API at all: a web page
-  bool model_out = false;  ///< the relay has no upstream for the model that was asked for
-  bool tier_full = false;  ///< no capacity in the service tier: says nothing of other requests
-  bool unreadable =
-      false;             ///< a reply came whole and could not be read; the same again is of no use
-  bool goes_on = false;  ///< the relay works on it in the background: again would be paid again
-  int max_retries = -1;  ///< a smaller bound on retries than the run's; -1: none
+  std::optional<std::chrono::nanoseconds> retry_after;  ///< how long the server asks to wait
+  bool foreign = false;     ///< not an answer of this API, for example a web page
+  bool model_out = false;   ///< the relay has no upstream for the model
+  bool tier_full = false;   ///< the service tier has no capacity; other requests may succeed
+  bool unreadable = false;  ///< a complete reply that could not be parsed; retrying is useless
+  bool goes_on = false;     ///< the relay goes on in the background; a retry would be billed again
+  int max_retries = -1;     ///< a smaller limit on retries than the run's; -1: none
 };
 
-/// Why a run ended before its jobs did.
+/// Why a run ended before its jobs were complete.
 enum class stop_reason : std::uint8_t {
   none,
   interrupted,      ///< stop() or abort()
-  key_ended,        ///< the relay refused the key, or its quota is spent
-  wrong_address,    ///< what answers is not this API
-  bad_certificate,  ///< the relay's certificate does not verify
-  bad_proxy,        ///< the proxy on the way refuses the credentials
-  relay_down,       ///< no success for as long as `give_up_after`
+  key_ended,        ///< the relay refused the key, or its quota is used up
+  wrong_address,    ///< the server at this address does not speak this API
+  bad_certificate,  ///< the relay's certificate cannot be verified
+  bad_proxy,        ///< the proxy refuses the credentials
+  relay_down,       ///< no success for `give_up_after`
   come_back_later,  ///< the relay asked for a longer wait than `max_wait`
-  refused_alike,    ///< the first requests of a job were all refused in the same way
-  model_out,        ///< a model that had answered has no upstream any more; the others are done
-  budget_spent,     ///< what is left of the budget does not pay one attempt more
+  refused_alike,    ///< many requests of a job failed in a row with the same message
+  model_out,        ///< a model lost its upstream; the requests for other models are done
+  budget_spent,     ///< the rest of the budget is too small for another attempt
 };
 
-/// The program cannot run, or go on: bad options, an unreadable job, an output that cannot be
-/// written. what() is one sentence that names the thing and the next step; on one line, whatever
-/// stands in the names.
+/// The program cannot start or continue: bad options, an unreadable job, an output that cannot be
+/// written. what() is one sentence on one line: what is wrong, and what to do.
 class fatal_error : public std::runtime_error {
  public:
   enum class kind : std::uint8_t { cannot_start, cannot_write };

@@ -7,23 +7,22 @@
 
 namespace sluice {
 
-/// Counts values (durations in ms, rates) in a few kilobytes, whatever their number. Each is told
-/// again to within 1 %, or a thousandth, up to 10^9: powers of two cut into 64 equal steps each,
-/// the layout of Gil Tene's HdrHistogram at two significant digits. Mean and greatest are exact.
-/// Not thread safe.
+/// Counts any number of values (durations in ms, rates) in a few kilobytes. Not thread safe.
+/// Quantiles are exact to 1 %, or to 0.001, up to 10^9: each power of two is divided into 64 equal
+/// steps, as in Gil Tene's HdrHistogram at two significant digits. Mean and maximum are exact.
 class histogram {
  public:
   histogram();
-  /// Less than zero counts as zero.
+  /// A negative value counts as zero.
   void add(double value);
 
   std::uint64_t count() const noexcept { return total_; }
-  /// Of these nothing where nothing was counted.
+  // These three return nothing while the histogram is empty.
   std::optional<double> mean() const;
   std::optional<double> greatest() const;
-  /// The value that the share `q` (0 to 1) of all does not pass.
+  /// The smallest value that is not less than the share `q` (0 to 1) of all values.
   std::optional<double> quantile(double q) const;
-  /// The steps that hold any, upwards: the middle of each, and how many.
+  /// The steps that are not empty, in ascending order: the middle of each, and its count.
   std::vector<std::pair<double, std::uint64_t>> steps() const;
 
  private:

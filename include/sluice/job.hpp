@@ -10,28 +10,28 @@
 
 namespace sluice {
 
-/// One request of a job, ready to be sent.
+/// One request of a job, ready to send.
 struct request {
-  static constexpr unsigned most_choices = std::numeric_limits<unsigned>::max();  ///< or more
+  /// The value of `choices` for this number or any larger one.
+  static constexpr unsigned most_choices = std::numeric_limits<unsigned>::max();
 
   std::size_t job = 0;     ///< index of its job in the run
   std::uint64_t line = 0;  ///< 1-based line of the job file
-  /// Where the line has one; a number as its text; else "line-N". Lone surrogates stand in it as
-  /// WTF-8 has them.
+  /// The line's custom_id, a number as text; "line-N" if it has none. A lone surrogate is stored as
+  /// WTF-8.
   std::string custom_id;
   endpoint target = endpoint::chat_completions;
-  std::string model;      ///< as asked for; prices go by it
+  std::string model;      ///< the requested model; the price depends on it
   std::string body;       ///< the bytes to send
-  std::string digest;     ///< 32 hex digits: endpoint and body before the stream fields
-  unsigned choices = 1;   ///< `n` of the body, for each of its prompts
-  bool streamed = false;  ///< a streamed reply is asked for
-  /// Bytes before the last brace of `body` that were added to ask for the stream; 0: the job's line
-  /// asks for it itself, or nothing does.
+  std::string digest;     ///< 32 hex digits: endpoint and body without the added stream fields
+  unsigned choices = 1;   ///< `n` of the body times its number of prompts
+  bool streamed = false;  ///< the body asks for a stream
+  /// Number of bytes before the last brace of `body` that were added to ask for a stream; 0: none.
   std::uint32_t stream_fields = 0;
-  std::uint32_t attempts = 0;          ///< attempts that earlier runs spent on it
-  std::uint32_t settled_attempts = 0;  ///< of those, the ones that its last line tells of
-  usd most;                            ///< under a budget: the most that one attempt can cost
-  bool model_in_doubt = false;         ///< under a budget: the body names several models
+  std::uint32_t attempts = 0;          ///< attempts of earlier runs
+  std::uint32_t settled_attempts = 0;  ///< of these: counted in the request's last stored line
+  usd most;                            ///< with a budget: the most that one attempt can cost
+  bool model_in_doubt = false;         ///< with a budget: the body names several models
 };
 
 }  // namespace sluice

@@ -18,15 +18,16 @@ namespace sluice {
 
 class file_system;
 
-/// The jobs of one command, on files: a JSONL job each, with its output, errors and totals beside
-/// it or elsewhere. Gives their requests in turns, one job after the other, and writes what becomes
-/// of them. Running the same jobs again gives only the requests that have no final result yet.
+/// The jobs of one command: JSONL files, each with an output, an errors and a totals file. Gives
+/// the requests of one job after the other, and writes their results. If the same jobs are run
+/// again, it gives only requests without a final result. Thread safety: see request_source and
+/// result_sink; everything else belongs to the event loop's thread unless it says otherwise.
 ///
-/// The constructor reads every job whole, locks its files and throws fatal_error when one cannot be
-/// run; only when all can be are files made.
+/// The constructor locks the files of all jobs and reads every job whole. It throws fatal_error if
+/// one cannot be run; files are created only if all can.
 class job_set final : public request_source, public result_sink {
  public:
-  /// What a person wants to know before anything is sent.
+  /// Facts about one job, to be shown before anything is sent.
   struct job_summary {
     std::string job;
     std::string output;
@@ -39,7 +40,7 @@ class job_set final : public request_source, public result_sink {
 
   job_set(const std::vector<std::string>& jobs, const job_options& lines,
           const output_options& output, relay_prices prices);
-  /// With other files than the system's: the seam for tests.
+  /// For tests: with another file system.
   job_set(const std::vector<std::string>& jobs, const job_options& lines,
           const output_options& output, relay_prices prices, file_system& disk);
   ~job_set() override;
@@ -61,27 +62,26 @@ class job_set final : public request_source, public result_sink {
   void make_durable(const std::function<void(std::exception_ptr)>& done) override;
   void sync() override;
 
-  /// Has the totals files written; call now and then while a run goes on. Does not wait for the
-  /// disk: what went wrong there is thrown by the next call. Throws when others have replaced or
+  /// Starts writing the totals files; call it from time to time during a run. It does not wait for
+  /// the disk: an error is thrown by the next call. Also throws if another program has replaced or
   /// changed the files.
   void checkpoint(double run_seconds, std::uint64_t most_in_a_minute);
-  /// The run is over: brings the files in order and writes the last totals.
-  /// When it throws, as much as could be done is, and it may be called again: what unwritten()
-  /// counts is tried anew. From the first call on, next() gives nothing, and the calls that bring
-  /// attempts and results throw std::logic_error.
+  /// The run is over: completes the files and writes the final totals. If it throws, it has written
+  /// as much as possible, and may be called again to write the rest (see unwritten()). After the
+  /// first call, next() gives nothing, and the calls for attempts and results throw
+  /// std::logic_error.
   void finish(job_status status, double run_seconds, std::uint64_t most_in_a_minute);
-  /// Finished results that are in memory alone.
+  /// Number of finished results that are only in memory.
   std::uint64_t unwritten() const;
-  /// They are there for want of room on the disk, which may come back.
+  /// Results are only in memory because the disk is full.
   bool disk_is_full() const;
 
-  /// Sentences that a person should read, the job going on: of files that are damaged, and of what
-  /// their file system cannot do. Grows at its end, now and then while a run goes on. From any
-  /// thread.
+  /// Warnings to show to the user: damaged files, limits of the file system. New ones may be
+  /// appended during a run. May be called from any thread.
   std::vector<std::string> warnings() const;
   std::vector<job_summary> summaries() const;
   job_totals totals(std::size_t job) const;
-  /// An example of what failed in this run, by the name the totals count it under.
+  /// One example message for each kind of failure in this run, by its name in the totals.
   std::map<std::string, std::string> failure_reasons(std::size_t job) const;
   std::size_t size() const noexcept;
   std::string_view identity(std::size_t job) const override;

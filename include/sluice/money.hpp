@@ -14,9 +14,9 @@
 
 namespace sluice {
 
-/// An exact amount of US dollars: a whole number of 1e-18 USD. That holds any price of a token
-/// given with up to twelve decimals per million. Sums end at 1e19 USD, on either side, and never
-/// wrap. Never a binary fraction.
+/// An exact amount of US dollars, as a whole number of 1e-18 USD: enough for a token price with up
+/// to twelve decimals per million tokens. Never a binary fraction. Sums are limited to ±1e19 USD
+/// and never overflow.
 class usd {
  public:
   __extension__ using units = __int128;
@@ -26,11 +26,11 @@ class usd {
   static constexpr usd from_units(units value) noexcept { return usd{value}; }
   constexpr units count() const noexcept { return value_; }
 
-  /// Reads digits with an optional decimal point: "0.008". Nothing when it is not that, or not
-  /// exact in 1e-18 USD.
+  /// Reads digits with an optional decimal point: "0.008". Nothing for any other text, or if the
+  /// value is not exact in 1e-18 USD.
   static std::optional<usd> parse(std::string_view text);
-  /// Reads a number as JSON has it, "1.4e-05" too, rounded half up to 1e-18 USD: for what others
-  /// counted in binary fractions. Nothing when it is negative, or no number of a sane size.
+  /// Reads a JSON number such as "1.4e-05", rounded half up to 1e-18 USD: for amounts that others
+  /// computed in binary fractions. Nothing if it is negative, too large, or not a number.
   static std::optional<usd> nearest(std::string_view json_number);
   /// Canonical: no exponent, no trailing zeros; zero is "0".
   std::string to_string() const;
@@ -57,7 +57,7 @@ class usd {
   }
 
  private:
-  // Two of them still fit into the units.
+  // The sum of two such values still fits into `units`.
   static constexpr units most = units{10'000'000'000'000'000'000U} * 1'000'000'000'000'000'000;
 
   static constexpr units within_bounds(units value) noexcept {
@@ -70,85 +70,83 @@ class usd {
 /// What one token costs at an endpoint.
 struct token_price {
   usd input;
-  usd cached_input;  ///< the input price where a model has no discount
+  usd cached_input;  ///< equal to `input` if the model has no discount
   usd output;
 
   /// (prompt − cached)·input + cached·cached_input + completion·output. Does not overflow for
-  /// counts of up to 2^53 at the prices that a table takes.
+  /// counts up to 2^53 and prices up to price_table::dearest_token.
   usd cost(const token_usage& usage) const noexcept;
 };
 
-/// What a price table says of a model: USD per token.
+/// A model's entry in a price table: USD per token.
 struct listed_price {
   usd input;
-  std::optional<usd> cached_input;  ///< nothing: no discount is known, input price
+  std::optional<usd> cached_input;  ///< nothing: no known discount, the input price applies
   std::optional<usd> output;        ///< nothing: unknown
 
-  /// Embeddings have no output, and need no price for it; elsewhere a model without one has no
-  /// price.
+  /// Nothing if the output price is missing, except for embeddings, which have no output.
   std::optional<token_price> at(endpoint target) const noexcept;
 };
 
-/// How many tokens a model takes and gives; nothing where that is unknown.
+/// The largest number of tokens in a prompt and in a reply; nothing: unknown.
 struct model_limits {
-  std::optional<std::int64_t> input;   ///< the most that a prompt has
-  std::optional<std::int64_t> output;  ///< the most that a reply has
+  std::optional<std::int64_t> input;
+  std::optional<std::int64_t> output;
 };
 
-/// Prices by the model's name as a job asks for it. A model that is not in it has no price: unknown
-/// is never zero. Immutable once filled; safe to read from any thread.
+/// Prices by model name. A model that is not in the table has no price; unknown never means zero.
+/// Immutable once filled; then safe to read from any thread.
 ///
-/// A name finds the first of these that the table has, and no other:
+/// A lookup tries these names in order and takes the first one that the table has:
 ///  1. the name itself;
-///  2. the name without the segments before its slashes, one after the other:
+///  2. the name without its path segments, removed one by one from the left:
 ///     "openrouter/openai/gpt-4o", "openai/gpt-4o", "gpt-4o";
-///  3. where it ends as Vertex AI writes a snapshot, "@20240806", the same of the name with
-///     "-20240806";
-///  4. the same of the name without the date of its snapshot, "-2024-08-06" or "-20240806".
-/// An entry that says null counts as found: it makes the model unknown, whatever its other names
-/// cost. What may change the price is never dropped: four digits (gpt-3.5-turbo-0301 costs thrice
-/// gpt-3.5-turbo), "-latest" (chatgpt-4o-latest costs twice gpt-4o), what follows a colon
-/// ("openai/gpt-4o:free"). A fine-tuned model ("ft:gpt-4o-mini-2024-07-18:org::id", behind a slash,
-/// too) costs more than its base, and is known by its whole name alone. A common beginning means
-/// nothing.
+///  3. if it ends like a Vertex AI snapshot, "@20240806": 1 and 2 with "-20240806" instead;
+///  4. 1 and 2 for the name without the date of its snapshot, "-2024-08-06" or "-20240806".
+/// A null entry counts as a match: the model is then unknown, and no other name is tried. Parts of
+/// the name that may change the price are never removed: four digits (gpt-3.5-turbo-0301 costs
+/// three times as much as gpt-3.5-turbo), "-latest" (chatgpt-4o-latest costs twice as much as
+/// gpt-4o), a suffix after a colon ("openai/gpt-4o:free"). A fine-tuned model
+/// ("ft:gpt-4o-mini-2024-07-18:org::id", also after a slash) costs more than its base model, so
+/// only its whole name is looked up. There is no prefix match.
 class price_table {
  public:
-  /// The most that a token may cost: a table with a dearer one is refused.
+  /// The highest token price that a table may contain.
   static constexpr usd dearest_token = usd::from_units(1'000'000'000'000'000'000);
 
-  /// The table that the program ships.
+  /// The table that is built into the program.
   static price_table built_in();
-  /// The day that table was taken, as YYYY-MM-DD.
+  /// The date of its prices, as YYYY-MM-DD.
   static std::string_view built_in_date() noexcept;
 
-  /// Adds to the table, or replaces in it, what a JSON document says. It is of one of two forms:
+  /// Adds or replaces the entries of a JSON document. It has one of two forms:
   ///  - this program's own, {"MODEL": {"input", "cached_input", "output", "max_input_tokens",
-  ///    "max_output_tokens"}}: prices in USD per million tokens as decimal strings, exact to twelve
-  ///    places, null where there is none; null as input: the model's price is unknown;
-  ///  - litellm's model_prices_and_context_window.json, told by an entry's "input_cost_per_token":
-  ///    prices in USD per token as JSON numbers, of which the text counts and not a double. What is
-  ///    finer than 1e-18 USD is rounded up. A model whose tokens cost 0 there is unknown, like
-  ///    one that is billed by anything else.
-  /// Limits that an entry does not give stay as they are. `origin` names the document in the
-  /// fatal_error that a fault in it throws; the table is then as it was.
+  ///    "max_output_tokens"}}: prices in USD per million tokens, as decimal strings with up to
+  ///    twelve decimals; null: no price. If `input` is null, the model's price is unknown;
+  ///  - litellm's model_prices_and_context_window.json, recognized by "input_cost_per_token" in an
+  ///    entry: prices in USD per token, as JSON numbers. They are parsed as text, not as doubles,
+  ///    and rounded up to 1e-18 USD. A model with a price of 0, or with another unit of billing,
+  ///    is unknown.
+  /// Limits that are missing in an entry stay unchanged. On an error it throws fatal_error, whose
+  /// message names the document as `origin`; the table is then unchanged.
   void merge(std::string_view json, std::string_view origin);
 
-  /// Lays the other table over this one in the same way.
+  /// Adds or replaces the entries of the other table.
   void merge(const price_table& over);
 
-  /// Adds one model, or replaces it; without a price it is unknown.
+  /// Adds or replaces one model; without a price it is unknown.
   void set(std::string model, const std::optional<listed_price>& price,
            const model_limits& limits = {});
 
-  /// Multiplies every price by a decimal such as "0.8". Throws fatal_error when it is no positive
-  /// decimal, or when a product is not exact: what a person types can be rounded by them.
+  /// Multiplies every price by a decimal such as "0.8". Throws fatal_error if the factor is not a
+  /// positive decimal, or if a product is not exact; the user can then round the factor.
   void multiply(std::string_view factor);
 
-  /// What the model's tokens cost at the endpoint; nothing where that is unknown.
+  /// The token price of the model at the endpoint; nothing: unknown.
   std::optional<token_price> find(std::string_view model, endpoint target) const;
-  /// What the table says of the model, to show it; null where it has no price.
+  /// The model's entry, for display; null: no price.
   const listed_price* listed(std::string_view model) const;
-  /// Of the entry that the name finds, priced or not.
+  /// The limits in the model's entry, even if it has no price.
   model_limits limits(std::string_view model) const;
 
  private:
@@ -163,11 +161,11 @@ class price_table {
   std::map<std::string, entry, std::less<>> entries_;
 };
 
-/// What each relay of a run charges. Immutable once filled; safe to read from any thread.
+/// The prices of each relay of a run. Immutable once filled; then safe to read from any thread.
 class relay_prices {
  public:
-  /// `usual`: of every relay that has none of its own.
-  relay_prices(price_table usual = {}) : usual_(std::move(usual)) {}  // NOLINT: it is one of these
+  /// `usual`: for every relay without a table of its own.
+  relay_prices(price_table usual = {}) : usual_(std::move(usual)) {}  // NOLINT: implicit on purpose
   void set(const std::string& relay, price_table own) { own_[relay] = std::move(own); }
   std::optional<token_price> find(std::string_view relay, std::string_view model,
                                   endpoint target) const {
@@ -176,10 +174,10 @@ class relay_prices {
   const listed_price* listed(std::string_view relay, std::string_view model) const {
     return of(relay).listed(model);
   }
-  /// At least what any of the relays charges for the model; nothing when one has no price for it.
+  /// An upper bound of the prices of all relays for the model; nothing if one has no price for it.
   std::optional<token_price> dearest(std::string_view model, endpoint target) const;
   model_limits limits(std::string_view model) const { return usual_.limits(model); }
-  /// Says that a relay serves another model under that name: its tokens may be others.
+  /// A relay serves another model under this name, whose tokenizer may be different.
   void set_renamed(std::string model) { renamed_.insert(std::move(model)); }
   bool is_renamed(std::string_view model) const { return renamed_.contains(model); }
 

@@ -5,24 +5,24 @@
 
 namespace sluice {
 
-/// How much a sentence matters to a person.
+/// How important a notice is.
 enum class severity : std::uint8_t { debug, info, warning };
 
-/// One sentence about what happens while requests are sent: a relay slows down, a model is out.
+/// One sentence about an event during a run: a relay slows down, a model has no upstream.
 struct notice {
   severity level = severity::info;
-  std::string_view
-      run;  ///< name of the run that speaks; empty: it has none, or this is about a relay
-  std::string_view text;  ///< one line; never holds a key
+  /// Name of the run; empty: it has no name, or the notice is about a relay.
+  std::string_view run;
+  std::string_view text;  ///< one line; never contains a key
 };
 
-/// Hears what an engine and its runs have to say, and decides where it goes. The library itself
-/// writes no log. Called on the event loop's thread; must not throw.
+/// Receives the notices of an engine and its runs; the library itself writes no log. Called on the
+/// event loop's thread; must not throw.
 class observer {
  public:
   virtual ~observer() = default;
-  virtual void on_notice(const notice& said) = 0;
-  /// Whether sentences of that kind are of use; asked before one is put together.
+  virtual void on_notice(const notice& event) = 0;
+  /// Whether notices of this level are wanted; called before the text is built.
   virtual bool wants(severity level) const {
     (void)level;
     return true;

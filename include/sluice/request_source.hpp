@@ -10,32 +10,34 @@
 
 namespace sluice {
 
-/// Where a run gets its requests from; read by one thread of its own.
+/// Gives a run its requests. The engine calls next() on one thread of its own; the other calls name
+/// their thread.
 class request_source {
  public:
   virtual ~request_source() = default;
-  /// The next request to send; nothing at the end. May block (a pipe), and may throw fatal_error,
-  /// which ends the run.
+  /// The next request; nothing at the end. May block (a pipe). May throw fatal_error, which ends
+  /// the run.
   virtual std::optional<request> next() = 0;
-  /// No more is wanted: a next() that waits for input returns nothing soon. From any thread.
+  /// No more requests are needed: a next() that blocks must return nothing soon. Called from any
+  /// thread.
   virtual void cancel() = 0;
-  /// What sets the idempotency keys of that job apart from every other job's; the same when the job
-  /// is resumed. From any thread.
+  /// A text that makes the idempotency keys of this job different from those of all other jobs. It
+  /// must be the same after a resume. Called from any thread.
   virtual std::string_view identity(std::size_t job) const = 0;
 
-  /// How many jobs its requests come from.
+  /// Number of jobs that the requests come from.
   virtual std::size_t jobs() const { return 1; }
-  /// Whether its requests are known to ask for more than one model.
+  /// True if the requests are known to name more than one model.
   virtual bool has_several_models() const { return false; }
-  /// Whether a request of the job had succeeded before this run; where `model` is not empty, one
-  /// that asked for that model. From the event loop's thread.
+  /// Whether a request of the job succeeded in an earlier run. If `model` is not empty, only
+  /// requests for that model count. Called from the event loop's thread.
   virtual bool had_success(std::size_t job, std::string_view model) const {
     (void)job, (void)model;
     return false;
   }
-  /// Takes up to `count` requests of the job from far behind the one that next() gives next, spread
-  /// over the rest of it; next() passes over them later. Called from the event loop's thread, and
-  /// calls `done` once, from any thread; with none where it cannot look ahead.
+  /// Takes up to `count` requests from the rest of the job, spread evenly over it; next() will skip
+  /// them. Calls `done` once, from any thread; with an empty list if it cannot look ahead. Called
+  /// from the event loop's thread.
   virtual void look_ahead(std::size_t job, std::size_t count,
                           const std::function<void(std::vector<request>)>& done) {
     (void)job, (void)count;

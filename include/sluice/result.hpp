@@ -14,40 +14,40 @@
 
 namespace sluice {
 
-/// A whole reply that stands in an output file.
+/// A complete reply, as it is stored in an output file.
 struct reply {
   int http_status = 200;
   std::string request_id;
-  std::string
-      body;  ///< one line of valid JSON (UTF-8, no raw newline): the whole object, however it came
+  /// One line of valid JSON (UTF-8, no raw newline): the whole object, even if it was streamed.
+  std::string body;
   bool streamed = false;
-  std::optional<token_usage> usage;  ///< as the relay reports it
-  /// As counted here, where the relay reports none and the model's vocabulary is known.
+  std::optional<token_usage> usage;  ///< as reported by the relay
+  /// Counted here if the relay reports no usage and the model's tokenizer is known.
   std::optional<token_usage> estimated_usage = {};
-  std::optional<usd> reported_cost;              ///< `usage.cost` where a relay gives one
-  std::optional<std::string> service_tier = {};  ///< that served it, where the relay says
-  std::map<std::string, std::uint64_t>
-      finish_reasons;  ///< per choice; `status` of a response object
+  std::optional<usd> reported_cost;              ///< `usage.cost`, if the relay reports it
+  std::optional<std::string> service_tier = {};  ///< the tier that served it, if reported
+  /// Number of choices by finish reason; for a response object, its `status`.
+  std::map<std::string, std::uint64_t> finish_reasons;
 };
 
-/// What became of one request: the content of one line of the output or of the errors file.
+/// The result of one request: one line of the output file or the errors file.
 struct result {
   std::size_t job = 0;
   std::uint64_t line = 0;
   std::string custom_id;
-  std::string relay;  ///< the pool's member that was asked last; empty: there is one relay
+  std::string relay;  ///< the pool member of the last attempt; empty: there is only one relay
   endpoint target = endpoint::chat_completions;
-  std::string model;            ///< as the job asked for it; empty for a bad line
-  bool model_in_doubt = false;  ///< as of its request
+  std::string model;            ///< as named in the job; empty for a bad line
+  bool model_in_doubt = false;  ///< copied from the request
   std::string digest;           ///< empty for a bad line
-  std::uint32_t attempts = 0;   ///< over the life of the job
-  bool streamed = false;        ///< a stream was asked for
-  double started_at = 0;        ///< of the last attempt, in seconds since the epoch
-  double latency_ms = 0;        ///< of the last attempt: from its start to the last byte
-  std::optional<double>
-      ttft_ms;  ///< from its start to the first content, reasoning, refusal or tool piece
+  std::uint32_t attempts = 0;   ///< in this and earlier runs
+  bool streamed = false;        ///< the request asked for a stream
+  double started_at = 0;        ///< start of the last attempt, Unix time in seconds
+  double latency_ms = 0;        ///< last attempt: from its start to the last byte
+  /// Last attempt: from its start to the first piece of content, reasoning, refusal or tool call.
+  std::optional<double> ttft_ms;
   boost::system::result<reply, failure> outcome;
-  bool retryable = false;  ///< of a failure: a later run tries it again
+  bool retryable = false;  ///< a failure that a later run tries again
 };
 
 }  // namespace sluice

@@ -12,77 +12,75 @@
 
 namespace sluice {
 
-/// One attempt of a run, as it is recorded. The view is valid for the call alone.
+/// One attempt of a run, for the records. `custom_id` is valid only during the call.
 struct attempt_record {
   std::size_t job = 0;
   std::string_view custom_id;
-  std::uint32_t number = 1;  ///< over the life of the request: its first is 1
-  usd most;                  ///< the most that it can cost, reserved of the budget; zero: no budget
+  std::uint32_t number = 1;  ///< counts all attempts of the request, in all runs, from 1
+  usd most;                  ///< reserved from the budget: the most it can cost; zero: no budget
 };
 
-/// How an attempt ended that has no result.
+/// How an attempt ended that produced no result (except `unpriced`).
 enum class attempt_end : std::uint8_t {
-  unsent,    ///< not a byte of it went out: it was none
-  answered,  ///< refused with an HTTP error, or not sent whole: nobody bills that
-  given_up,  ///< refused with the HTTP error of a gateway that waits no longer for its upstream
-  lost,      ///< sent whole, and ended in neither a result nor an HTTP error: maybe billed
-  unpriced,  ///< it has a result whose cost is unknown, or only estimated
+  unsent,    ///< nothing was sent; it does not count as an attempt
+  answered,  ///< an HTTP error, or not sent completely: not billed
+  given_up,  ///< the HTTP error of a gateway that timed out; the upstream may still bill it
+  lost,      ///< sent completely, with neither a result nor an HTTP error: maybe billed
+  unpriced,  ///< it has a result whose cost is unknown or only estimated
 };
 
-/// How an attempt ended that an HTTP error answered. Behind 408, 504 and 524 (Cloudflare's "A
-/// Timeout Occurred") the upstream may go on, and bill: what was reserved for it is kept.
+/// How an attempt ended that got an HTTP error. After 408, 504 and 524 (Cloudflare's "A Timeout
+/// Occurred") the upstream may still finish and bill the request, so its reservation is kept.
 constexpr attempt_end end_by_status(int status) noexcept {
   return status == 408 || status == 504 || status == 524 ? attempt_end::given_up
                                                          : attempt_end::answered;
 }
-/// Whether the most that the attempt can cost counts as spent.
+/// Whether the reservation of the attempt counts as spent.
 constexpr bool keeps_reservation(attempt_end how) noexcept {
   return how == attempt_end::given_up || how == attempt_end::lost || how == attempt_end::unpriced;
 }
 
-/// Whether the budget takes one attempt more.
+/// Whether the budget allows another attempt.
 enum class funds : std::uint8_t {
-  reserved,  ///< yes, and it is reserved
-  wait,      ///< not before one of those in flight is settled
-  spent,     ///< no, and nothing is left to settle
+  reserved,  ///< yes; the money is reserved
+  wait,      ///< not now; try again when an attempt in flight is settled
+  spent,     ///< no, and no attempt in flight can free money
 };
 
-/// Where a run puts what it finds out. Called from the event loop's thread alone. May throw
-/// fatal_error when results cannot be written.
+/// Receives the results of a run. Called only from the event loop's thread. May throw fatal_error
+/// if results cannot be written.
 class result_sink {
  public:
   virtual ~result_sink() = default;
 
-  /// Asks for the money of one attempt of the request. What is reserved is given back by
-  /// unreserve(), or settled by how the attempt ends.
+  /// Reserves the money for one attempt of the request. The reservation is released by unreserve(),
+  /// or settled when the attempt ends.
   virtual funds reserve(const request& next) {
     (void)next;
     return funds::reserved;
   }
   virtual void unreserve(const request& next) { (void)next; }
 
-  /// An attempt is about to go out; called before its first byte does.
+  /// An attempt is about to start; called before its first byte is sent.
   virtual void attempt_started(const attempt_record& attempt) = 0;
-  /// Whether what attempt_started() recorded must be on the disk before anything is sent.
+  /// Whether the records of attempt_started() must be on disk before anything is sent.
   virtual bool must_be_recorded() const { return false; }
-  /// Brings what was recorded to the disk and calls `done`, from any thread, with the fault when
-  /// that could not be done.
+  /// Syncs these records to disk, then calls `done`, from any thread; with the error if it failed.
   virtual void record(const std::function<void(std::exception_ptr)>& done) { done(nullptr); }
-  /// It ended, and has no result.
+  /// The attempt ended without a result.
   virtual void attempt_ended(const attempt_record& attempt, attempt_end how) = 0;
 
   /// The result of a request, and of its last attempt.
   virtual void put(result&& finished) = 0;
-  /// What was put stands in the files when this returns. When it throws, what could not be written
-  /// is kept, and tried again by the next call.
+  /// Writes all results from put() to the files. If it throws, the results that could not be
+  /// written are kept, and the next call writes them.
   virtual void flush() = 0;
-  /// Whether who brought a result sends nothing more before that is on the disk.
+  /// Whether a worker must wait until its result is on disk before it sends another request.
   virtual bool must_be_durable() const { return false; }
-  /// Brings what stands in the files to the disk and calls `done`, from any thread, with the fault
-  /// when that could not be done. Asked for where results must be durable.
+  /// Syncs the files to disk, then calls `done`, from any thread; with the error if it failed.
+  /// Called only if must_be_durable().
   virtual void make_durable(const std::function<void(std::exception_ptr)>& done) { done(nullptr); }
-  /// Has what stands in the files brought to the disk, where it need not be waited for; called a
-  /// second after a flush() at the latest.
+  /// Starts a sync of the files that nobody waits for; called at most one second after a flush().
   virtual void sync() {}
 };
 

@@ -6,17 +6,17 @@
 
 namespace sluice {
 
-/// No reply has more tokens of a kind: a relay that reports more has counted nothing.
+/// Upper bound for each token count of one reply. A relay that reports more is not believed.
 constexpr std::int64_t most_tokens_of_a_reply = 1'000'000'000'000;
 
-/// The sum of two counts, which are not negative; the largest there is where it would be larger.
+/// The sum of two counts >= 0; the largest possible value if it would overflow.
 constexpr std::int64_t saturated_sum(std::int64_t a, std::int64_t b) noexcept {
   constexpr std::int64_t largest = std::numeric_limits<std::int64_t>::max();
   return a > largest - b ? largest : a + b;
 }
 
-/// Token counts of one reply, or of many. `cached_tokens` is a part of `prompt_tokens`,
-/// `reasoning_tokens` a part of `completion_tokens`.
+/// Token counts of one reply, or sums over many. `cached_tokens` is part of `prompt_tokens`,
+/// `reasoning_tokens` is part of `completion_tokens`.
 struct token_usage {
   std::int64_t prompt_tokens = 0;
   std::int64_t cached_tokens = 0;
@@ -37,7 +37,7 @@ struct token_usage {
   friend bool operator==(const token_usage&, const token_usage&) = default;
 };
 
-/// Where the counts come from: nowhere, the relay's own report, or the tokenizer here.
+/// Where the counts come from: nowhere, the relay's report, or the tokenizer here.
 enum class usage_source : std::uint8_t { none, reported, estimated };
 
 constexpr std::string_view to_string(usage_source source) noexcept {

@@ -6,8 +6,8 @@
 
 namespace sluice {
 
-/// One call of a clock to come, taken back when the object goes. Belongs to the event loop's
-/// thread; the clock must outlive it.
+/// One pending call of a clock; the destructor cancels it. Not thread safe: use it on the event
+/// loop's thread. The clock must outlive it.
 class alarm {
  public:
   explicit alarm(clock& time) : time_(time) {}
@@ -15,7 +15,7 @@ class alarm {
   alarm& operator=(const alarm&) = delete;
   ~alarm() { cancel(); }
 
-  /// Calls `ring` once, at `when` or soon after, in place of what was set before.
+  /// Calls `ring` once, at `when` or soon after; cancels the call set before.
   template <typename Ring>
   void set(time_point when, Ring ring) {
     cancel();

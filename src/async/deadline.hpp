@@ -11,23 +11,23 @@
 
 namespace sluice {
 
-/// The moments by which something must have happened: each step within its wait, and the whole in
-/// the end. They are moved often and set on the clock seldom: the alarm looks at them as it rings,
-/// and calls `cut` if one has passed.
+/// Two timeouts of one operation: for its current step, and for the whole. Not thread safe: use it
+/// on the event loop's thread. If one expires, `cut` is called. The timeouts change often, so the
+/// clock is not set each time; the alarm checks them when it rings.
 ///
-/// What has arrived is read before anything is cut. An alarm that rings late shows that the program
-/// or its machine stood still (Ctrl-Z, a paused machine): that time was not the relay's, so the
-/// step begins anew and the whole gets as much longer, and time enough to go on. An alarm in time
-/// leaves a moment for what `unread` knows of, once for each step.
+/// If the alarm rings late, the program or the machine was suspended (Ctrl-Z, a paused virtual
+/// machine). That time does not count: the step starts again, and the whole is extended. If it
+/// rings in time but `unread` says that data has arrived, `cut` waits another `last_look`, once for
+/// each step, so that the data is read first.
 class deadline {
  public:
-  /// So late no busy event loop rings.
+  /// An alarm that is later than this means a standstill; a busy event loop is never so late.
   static constexpr duration standstill = std::chrono::milliseconds{500};
-  /// What is left of the whole behind it, at least; but no more than the whole was.
+  /// The least time left for the whole after a standstill, but never more than its full timeout.
   static constexpr duration after_standstill = std::chrono::seconds{10};
-  /// So many are made up for: an event loop that is late again and again is only slow.
+  /// At most this number of standstills is compensated: an event loop that is often late is slow.
   static constexpr unsigned most_standstills = 8;
-  /// To read what has arrived.
+  /// Extra time to read data that has arrived.
   static constexpr duration last_look = std::chrono::milliseconds{100};
 
   deadline(
@@ -39,21 +39,21 @@ class deadline {
     if (alarm_ != 0) clock_.cancel(alarm_);
   }
 
-  /// The whole must be over then; there is no step. A name tells what has passed, should it pass;
-  /// it must outlive the deadline.
+  /// Sets the end of the whole, without a step. `name` says which timeout expired; it must outlive
+  /// this object.
   void begin(time_point whole, std::string_view name) {
     whole_ = {whole, whole - clock_.now(), name};
     step_ = {};
     standstills_ = 0;
     keep_alarm();
   }
-  /// The next step must be done within that time.
+  /// Starts a step that must end within `wait`.
   void set(duration wait, std::string_view name) {
     step_ = {clock_.now() + wait, wait, name};
     keep_alarm();
   }
   void end_step() noexcept { step_ = {}; }
-  /// What passes from now on is this program's own: nothing is cut until go_on().
+  /// Stops the time until go_on(): the delay is this program's, not the relay's.
   void hold() noexcept { held_since_ = clock_.now(); }
   void go_on() {
     const duration lost = clock_.now() - *std::exchange(held_since_, std::nullopt);
@@ -64,10 +64,10 @@ class deadline {
   }
   void lift() noexcept { step_ = whole_ = {}; }
 
-  /// By which the whole must be over, with what was added for standstills.
+  /// The end of the whole, including extensions for standstills.
   time_point whole() const noexcept { return whole_.at; }
   bool passed() const noexcept { return passed_; }
-  std::string_view name() const noexcept { return passed_name_; }  ///< of what has passed
+  std::string_view name() const noexcept { return passed_name_; }  ///< of the expired timeout
 
  private:
   struct bound {
@@ -107,18 +107,18 @@ class deadline {
   void make_up_for(duration lost, time_point now) {
     if (step_.at != time_point::max()) step_.at = now + step_.wait;
     if (whole_.at == time_point::max()) return;
-    // The standstill may have begun long before the alarm fell due.
+    // The standstill may have begun long before the alarm was due.
     const duration to_go_on = std::min(std::max(after_standstill, step_.wait), whole_.wait);
     whole_.at = std::max(whole_.at + lost, now + to_go_on);
   }
   bool give_last_look(time_point now) {
-    bool given = false;
+    bool extended = false;
     for (bound* each : {&step_, &whole_}) {
       if (each->at > now || std::exchange(each->last_look_given, true)) continue;
       each->at = now + last_look;
-      given = true;
+      extended = true;
     }
-    return given;
+    return extended;
   }
 
   clock& clock_;

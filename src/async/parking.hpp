@@ -6,15 +6,15 @@
 
 namespace sluice {
 
-/// Where one coroutine waits: a timer that never rings, and that is cancelled to wake it. Belongs
-/// to the event loop's thread.
+/// Lets one coroutine wait until wake() is called. Not thread safe: use it on the event loop's
+/// thread. Implemented as a timer that never expires; wake() cancels it.
 class parking {
  public:
   explicit parking(const boost::asio::any_io_executor& loop)
       : timer_(loop, boost::asio::steady_timer::time_point::max()) {}
 
-  /// Returns once wake() was called. Throws operation_aborted, as an operation of Asio would, if
-  /// the coroutine was cancelled, be it woken meanwhile or not.
+  /// Returns when wake() is called. Throws operation_aborted, like an Asio operation, if the
+  /// coroutine was cancelled, even if wake() was called too.
   boost::asio::awaitable<void> wait();
   void wake() {
     woken_ = true;

@@ -9,39 +9,39 @@ namespace sluice {
 
 // Lives in the frame of its coroutine.
 struct sleeper::sleep {
-  sleep(sleeper& sleeps_in, const boost::asio::any_io_executor& loop, time_point until)
-      : in(&sleeps_in), parked(loop), rings(in->clock_) {
-    rings.set(until, [this] { parked.wake(); });
-    place = in->sleeps_.insert(in->sleeps_.end(), this);
+  sleep(sleeper& owning_sleeper, const boost::asio::any_io_executor& loop, time_point until)
+      : owner(&owning_sleeper), waiter(loop), wake_up(owner->clock_) {
+    wake_up.set(until, [this] { waiter.wake(); });
+    place = owner->sleeps_.insert(owner->sleeps_.end(), this);
   }
   sleep(const sleep&) = delete;
   sleep& operator=(const sleep&) = delete;
   ~sleep() {
-    if (in != nullptr) in->sleeps_.erase(place);
+    if (owner != nullptr) owner->sleeps_.erase(place);
   }
 
-  sleeper* in;  // null once that is gone
-  parking parked;
-  alarm rings;
+  sleeper* owner;  // null after the sleeper is destroyed
+  parking waiter;
+  alarm wake_up;
   std::list<sleep*>::iterator place;
 };
 
 sleeper::~sleeper() {
   for (sleep* each : sleeps_) {
-    each->in = nullptr;
-    each->rings.cancel();  // the clock may go next
+    each->owner = nullptr;
+    each->wake_up.cancel();  // the clock may be destroyed next
   }
 }
 
 boost::asio::awaitable<void> sleeper::sleep_until(time_point when) {
   if (woken_) co_return;
   sleep here(*this, co_await boost::asio::this_coro::executor, when);
-  co_await here.parked.wait();
+  co_await here.waiter.wait();
 }
 
 void sleeper::wake_all() {
   woken_ = true;
-  for (sleep* each : sleeps_) each->parked.wake();
+  for (sleep* each : sleeps_) each->waiter.wake();
 }
 
 }  // namespace sluice

@@ -10,8 +10,8 @@ namespace sluice {
 /// Lets coroutines sleep, and can wake all of them at once. Not thread safe: use it on the event
 /// loop's thread.
 ///
-/// A coroutine that is cancelled or destroyed takes its call of the clock back. The sleeper may be
-/// destroyed first: its coroutines then sleep until they are cancelled or destroyed.
+/// A coroutine that is cancelled or destroyed also cancels its call of the clock. The sleeper may
+/// be destroyed first; its coroutines then sleep until they are cancelled or destroyed.
 class sleeper {
  public:
   explicit sleeper(clock& clock) : clock_(clock) {}
@@ -23,7 +23,7 @@ class sleeper {
   /// coroutine is cancelled.
   boost::asio::awaitable<void> sleep_until(time_point when);
 
-  /// Ends every sleep, those to come included.
+  /// Ends every sleep, and every later one at once.
   void wake_all();
 
  private:

@@ -19,8 +19,8 @@ void steady_clock::cancel(timer id) noexcept {
   if (found == times_.end()) return;
   calls_.erase({found->second, id});
   times_.erase(found);
-  // The alarm stays: should it ring for nothing, it is set anew then. Cancelling it each time would
-  // cost a system call for every request.
+  // The timer stays set, even if it now expires for no call. Cancelling it each time would cost one
+  // system call per request.
   if (calls_.empty()) {
     alarm_.cancel();
     armed_for_ = time_point::max();
@@ -40,8 +40,8 @@ void steady_clock::arm() {
 
 void steady_clock::ring() {
   armed_for_ = time_point::max();
-  const time_point due =
-      now();  // calls that these calls ask for wait their turn behind the event loop
+  // Calls that are added by these calls run in a later turn of the event loop.
+  const time_point due = now();
   while (!calls_.empty() && calls_.begin()->first.first <= due) {
     auto call = calls_.extract(calls_.begin());
     times_.erase(call.key().second);

@@ -8,7 +8,8 @@
 
 namespace sluice {
 
-/// The clock of real runs: all calls to come hang on one timer of the event loop.
+/// The clock of real runs. Thread safety as in `clock`. One timer of the event loop serves all
+/// pending calls.
 class steady_clock final : public clock {
  public:
   explicit steady_clock(boost::asio::io_context& context) : alarm_(context) {}

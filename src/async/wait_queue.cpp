@@ -6,7 +6,7 @@
 
 namespace sluice {
 
-// Of one waiter, in the frame of its coroutine.
+// The place of one waiter; lives in the frame of its coroutine.
 class wait_queue::place {
  public:
   place(wait_queue& in, parking& waiter, bool first)
@@ -19,25 +19,26 @@ class wait_queue::place {
     if (in_ == nullptr) return;
     wait_queue& left = *in_;
     (woken_ ? left.woken_ : left.line_).erase(at_);
-    if (hands_on_) left.wake_one();
+    if (passes_on_) left.wake_one();
   }
 
-  void wake(bool handed_on) {
+  /// `passes_on`: if this waiter does not resume, wake the next one.
+  void wake(bool passes_on) {
     in_->woken_.splice(in_->woken_.end(), in_->line_, at_);
     woken_ = true;
-    hands_on_ = handed_on;
+    passes_on_ = passes_on;
     waiter_.wake();
   }
-  /// The waiter goes on: the wake-up is its own.
-  void take() noexcept { hands_on_ = false; }
+  /// The waiter has resumed, so the wake-up is used.
+  void take() noexcept { passes_on_ = false; }
   void forget_line() noexcept { in_ = nullptr; }
 
  private:
-  wait_queue* in_;  // null once that is gone
+  wait_queue* in_;  // null after the queue is destroyed
   parking& waiter_;
   std::list<place*>::iterator at_;
   bool woken_ = false;
-  bool hands_on_ = false;  // the wake-up, should the waiter not go on
+  bool passes_on_ = false;
 };
 
 wait_queue::~wait_queue() {

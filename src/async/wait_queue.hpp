@@ -6,12 +6,12 @@
 
 namespace sluice {
 
-/// A line in which coroutines of one event loop wait to be woken, first come first served. Belongs
-/// to the event loop's thread.
+/// A queue in which coroutines of one event loop wait to be woken, first come, first served. Not
+/// thread safe: use it on the event loop's thread.
 ///
-/// A waiter that is cancelled or destroyed leaves the line. If it had been woken by wake_one() and
-/// has not gone on yet, it hands the wake-up on to the next. The line may go before its waiters:
-/// those that it has woken go on, and the rest wait until they are cancelled or destroyed.
+/// A waiter that is cancelled or destroyed leaves the queue. If wake_one() had already woken it but
+/// it had not resumed yet, the next waiter is woken instead. The queue may be destroyed before its
+/// waiters: those already woken resume, the others wait until they are cancelled or destroyed.
 class wait_queue {
  public:
   wait_queue() = default;
@@ -19,23 +19,23 @@ class wait_queue {
   wait_queue& operator=(const wait_queue&) = delete;
   ~wait_queue();
 
-  /// Returns once it is woken; throws operation_aborted if the coroutine is cancelled. `first`: at
-  /// the head of the line, where one who was woken in vain belongs.
+  /// Returns when woken; throws operation_aborted if the coroutine is cancelled. `first`: wait at
+  /// the head of the queue; for a waiter that was woken but could not proceed.
   boost::asio::awaitable<void> wait(bool first = false);
-  /// The same in two lines: whichever wakes it, it leaves both.
+  /// Waits in two queues at once, until either wakes it.
   static boost::asio::awaitable<void> wait_in_both(wait_queue& one, wait_queue& other);
 
   void wake_one();
-  /// All who wait now.
+  /// Wakes all coroutines that wait now.
   void wake_all();
-  /// How many wait; who was woken no longer does.
+  /// Number of waiters that have not been woken.
   std::size_t size() const noexcept { return line_.size(); }
 
  private:
   class place;
 
   std::list<place*> line_;
-  std::list<place*> woken_;  // and have not gone on yet
+  std::list<place*> woken_;  // have not resumed yet
 };
 
 }  // namespace sluice

@@ -15,7 +15,7 @@
 namespace sluice {
 namespace {
 
-constexpr duration longest_margin = std::chrono::minutes{1};  // that a limit_window has room for
+constexpr duration longest_margin = std::chrono::minutes{1};  // limit_window::most_margin
 
 [[noreturn]] void refuse(const std::string& sentence) {
   throw fatal_error(fatal_error::kind::cannot_start, sentence);
@@ -23,10 +23,10 @@ constexpr duration longest_margin = std::chrono::minutes{1};  // that a limit_wi
 
 void require_positive(duration value, std::string_view flag) {
   if (value <= duration::zero())
-    refuse(fmt::format("{} must be longer than nothing; write it like 10s", flag));
+    refuse(fmt::format("{} must be longer than 0; write it like 10s", flag));
 }
 
-// Headers on which the exchange itself hangs: a second one, or another value, would break it.
+// Headers that the HTTP client sets itself: a second one, or another value, would break requests.
 constexpr std::array<std::string_view, 13> own_headers{"accept",
                                                        "accept-encoding",
                                                        "connection",
@@ -41,34 +41,33 @@ constexpr std::array<std::string_view, 13> own_headers{"accept",
                                                        "upgrade",
                                                        "transfer-encoding"};
 
-// A header goes onto the wire as it is: it must not end its line, and the engine's own stay its
-// own.
+// A header is sent as it is, so it must not contain a line break or replace a header of the client.
 void check_header(const std::string& name, const std::string& value) {
   constexpr std::string_view token =
       "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
   if (name.empty() || name.find_first_not_of(token) != std::string::npos) {
-    refuse(fmt::format("--header '{}': is no header name; write it like 'X-Team: blue'", name));
+    refuse(fmt::format("--header '{}': not a header name; write it like 'X-Team: blue'", name));
   }
   if (std::any_of(own_headers.begin(), own_headers.end(),
                   [&](std::string_view own) { return boost::algorithm::iequals(name, own); })) {
-    refuse(fmt::format("--header '{}': the engine sets that header itself; leave it out", name));
+    refuse(fmt::format("--header '{}': sluice sets this header itself; remove the option", name));
   }
   for (const char c : value) {
     if (static_cast<unsigned char>(c) < ' ' && c != '\t') {
-      refuse(fmt::format("--header '{}': its value holds a control character", name));
+      refuse(fmt::format("--header '{}': the value contains a control character; remove it", name));
     }
   }
 }
 
-// `whose`: of a pool's member, a name and a colon.
-void check_way(const relay_options& relay, const std::string& whose) {
+// `owner`: prefix of messages about a pool member; else empty.
+void check_way(const relay_options& relay, const std::string& owner) {
   base_url::parse(relay.base_url);
   if (!relay.proxy.empty()) proxy::parse(relay.proxy, "the proxy");
   for (const char c : relay.api_key) {
     if (static_cast<unsigned char>(c) <= ' ' || static_cast<unsigned char>(c) > '~') {
-      refuse(whose +
-             "the API key holds a space or a character that no key has; check where it was copied "
-             "from");
+      refuse(owner +
+             "the API key contains a space or another character that is not allowed in a key; "
+             "check how it was copied");
     }
   }
 }
@@ -76,19 +75,18 @@ void check_way(const relay_options& relay, const std::string& whose) {
 void check_pool(const std::vector<relay_member>& pool) {
   std::set<std::string_view> names;
   for (const auto& member : pool) {
-    if (member.name.empty())
-      refuse("[[relay]]: one of them has no name; give each a name = \"...\"");
-    const std::string whose = fmt::format("[[relay]] {}: ", member.name);
+    if (member.name.empty()) refuse("[[relay]]: one relay has no name; add name = \"...\" to each");
+    const std::string owner = fmt::format("[[relay]] {}: ", member.name);
     if (!names.insert(member.name).second) {
-      refuse(whose + "another has the same name; give each its own");
+      refuse(owner + "another relay has the same name; give each its own name");
     }
     if (member.relay.base_url.empty()) {
-      refuse(whose + "it has no base_url; write it like https://relay.example/v1");
+      refuse(owner + "base_url is missing; write it like https://relay.example/v1");
     }
     if (member.weight == 0) {
-      refuse(whose + "a weight of 0 would send it nothing; leave it out, or give it 1 or more");
+      refuse(owner + "weight is 0; set it to 1 or more, or remove the relay");
     }
-    check_way(member.relay, whose);
+    check_way(member.relay, owner);
   }
 }
 
@@ -121,10 +119,10 @@ void config::check_relays() const {
 void config::check() const {
   check_relays();
   if (job.override_model && job.model.empty()) {
-    refuse("--override-model puts --model in the place of every line's; name it with --model");
+    refuse("--override-model needs --model; add --model NAME");
   }
   if (pace.window_margin < duration::zero()) refuse("--window-margin cannot be negative");
-  if (pace.window_margin > longest_margin) refuse("--window-margin can be a minute at most");
+  if (pace.window_margin > longest_margin) refuse("--window-margin can be at most 1m");
   if (pace.max_attempts == 0) refuse("--max-attempts must be at least 1");
 }
 

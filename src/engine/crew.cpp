@@ -22,8 +22,8 @@ void crew::rest() {
 
 void crew::add() {
   ++workers_;
-  // Posted, since co_spawn on the loop's own thread begins at once: a worker that finds nothing to
-  // do must not end before the rest of the run is there.
+  // Posted, because co_spawn on the loop's thread would start the worker at once: a worker that
+  // finds no work must not end before the others have been added.
   boost::asio::post(loop_, [this] { boost::asio::co_spawn(loop_, work(), boost::asio::detached); });
 }
 
@@ -32,12 +32,12 @@ boost::asio::awaitable<void> crew::work() {
   if (--workers_ == 0) gone_.wake_all();
 }
 
-void crew::enlist() noexcept {
+void crew::begin_other_work() noexcept {
   ++workers_;
   ++resting_;
 }
 
-void crew::discharge() {
+void crew::end_other_work() {
   --resting_;
   if (--workers_ == 0) gone_.wake_all();
 }

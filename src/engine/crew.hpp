@@ -10,33 +10,34 @@
 
 namespace sluice {
 
-/// The workers of a run: as many as there may be attempts in flight, and one more for each that
-/// waits out a backoff, so that waiting takes no place from the others. Belongs to the event loop's
-/// thread, and outlives its workers.
+/// The workers of a run: one for each attempt that may be in flight, and one more for each worker
+/// that waits for a backoff, so that waiting does not reduce the concurrency. Not thread safe: use
+/// it on the event loop's thread. It must outlive its workers.
 class crew {
  public:
-  /// Workers beyond the wanted ones; each holds one request.
+  /// Maximum number of additional workers; each holds one request in memory.
   static constexpr std::size_t most_resting = 4096;
 
-  /// `work`: what a worker does until nothing is left to do, or too_many(); it throws nothing.
+  /// `work`: the coroutine of a worker. It ends when no work is left or too_many() is true, and
+  /// must not throw.
   crew(boost::asio::any_io_executor loop, std::size_t wanted,
        std::function<boost::asio::awaitable<void>()> work);
   crew(const crew&) = delete;
   crew& operator=(const crew&) = delete;
 
   void start();
-  /// No more are added; those that are there end by themselves.
+  /// Adds no more workers; existing ones end on their own.
   void stop_growing() noexcept { growing_ = false; }
   boost::asio::awaitable<void> wait_until_gone() { return gone_.wait(); }
 
-  /// The calling worker begins to wait out a backoff.
+  /// The calling worker begins to wait; another worker may take its place.
   void rest();
   void resume() noexcept { --resting_; }
   bool too_many() const noexcept { return workers_ - resting_ > wanted_; }
 
-  /// Somebody works for the run beside the crew, which is not gone before that is over.
-  void enlist() noexcept;
-  void discharge();
+  /// Registers other work for the run; wait_until_gone() also waits for it, until end_other_work().
+  void begin_other_work() noexcept;
+  void end_other_work();
 
  private:
   void add();

@@ -25,12 +25,12 @@ config with_seed(config options) {
   return options;
 }
 
-// Feeds the queue from a thread of its own: reading and checking lines must not hold up the event
-// loop.
+// Fills the queue from a thread of its own, so that reading and checking lines does not block the
+// event loop.
 class reader_thread {
  public:
-  reader_thread(run_context& fed, boost::asio::any_io_executor loop)
-      : run_(fed), loop_(std::move(loop)), thread_([this] { read(); }) {}
+  reader_thread(run_context& run, boost::asio::any_io_executor loop)
+      : run_(run), loop_(std::move(loop)), thread_([this] { read(); }) {}
   reader_thread(const reader_thread&) = delete;
   reader_thread& operator=(const reader_thread&) = delete;
   ~reader_thread() {
@@ -45,7 +45,7 @@ class reader_thread {
         if (!run_.queue.push(std::move(*next))) break;
       }
     } catch (...) {
-      // The run waits for what is posted, this thread's object does not.
+      // Captures the run and not `this`: only the run lives until the posted call.
       boost::asio::post(loop_,
                         [&run = run_, fault = std::current_exception()] { run.fail(fault); });
     }
@@ -57,7 +57,7 @@ class reader_thread {
   std::jthread thread_;
 };
 
-// A run is known to its engine, and to its handle, while in scope.
+// Registers a run with its engine and its handle while in scope.
 class under_way {
  public:
   under_way(std::vector<run_context*>& all, run_context*& place, run_context& run)
@@ -78,7 +78,8 @@ class under_way {
   run_context& run_;
 };
 
-// Every attempt in flight holds a connection, and the jobs and their results need files, too.
+// Every attempt in flight needs a connection, and the jobs need files: there must be enough
+// file descriptors.
 void check_open_files(const pace_options& pace) {
   rlimit files{};
   if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) return;
@@ -87,42 +88,42 @@ void check_open_files(const pace_options& pace) {
   if (needed <= files.rlim_cur) return;
   throw fatal_error(
       fatal_error::kind::cannot_start,
-      fmt::format("--concurrency {} and the jobs' files need {} open files, and {} are allowed; "
-                  "lower it, run fewer jobs at once, or allow more with ulimit -n",
+      fmt::format("--concurrency {} and the jobs' files need {} open files, but only {} are "
+                  "allowed; lower --concurrency, run fewer jobs at once, or raise ulimit -n",
                   pace.concurrency, needed, files.rlim_cur));
 }
 
 }  // namespace
 
 struct engine::parts {
-  parts(boost::asio::io_context& context, const config& chosen, std::unique_ptr<clock> own_clock,
-        clock* given_clock, const std::vector<http_client*>& clients, observer* seen_by)
-      : options(with_seed(chosen)),
+  parts(boost::asio::io_context& context, const config& settings, std::unique_ptr<clock> own_clock,
+        clock* other_clock, const std::vector<http_client*>& clients, observer* receiver)
+      : options(with_seed(settings)),
         owned_clock(std::move(own_clock)),
-        time(given_clock != nullptr ? *given_clock : *owned_clock),
-        hears(seen_by),
-        relays(context, time, options.relays(), options.pace, clients, seen_by) {}
+        time(other_clock != nullptr ? *other_clock : *owned_clock),
+        listener(receiver),
+        relays(context, time, options.relays(), options.pace, clients, receiver) {}
 
   const config options;
   std::unique_ptr<clock> owned_clock;
   clock& time;
-  observer* hears;
+  observer* listener;
   upstream::relays relays;
-  std::vector<run_context*> runs;  // under way
-  std::uint64_t begun = 0;         // runs, so far
+  std::vector<run_context*> runs;  // active runs
+  std::uint64_t run_count = 0;     // runs started so far
 };
 
-engine::engine(boost::asio::io_context& loop, const config& options, observer* seen_by) {
+engine::engine(boost::asio::io_context& loop, const config& options, observer* listener) {
   options.check();
   check_open_files(options.pace);
   parts_ = std::make_unique<parts>(loop, options, std::make_unique<steady_clock>(loop), nullptr,
-                                   std::vector<http_client*>{}, seen_by);
+                                   std::vector<http_client*>{}, listener);
 }
 
 engine::engine(boost::asio::io_context& loop, const config& options, clock& time,
-               const std::vector<http_client*>& clients, observer* seen_by) {
+               const std::vector<http_client*>& clients, observer* listener) {
   options.check();
-  parts_ = std::make_unique<parts>(loop, options, nullptr, &time, clients, seen_by);
+  parts_ = std::make_unique<parts>(loop, options, nullptr, &time, clients, listener);
 }
 
 engine::~engine() = default;
@@ -146,35 +147,35 @@ void engine::abort() {
 namespace {
 
 run_status status_of(const start_gate::status& gate, const upstream::relays& relays) {
-  run_status told;
-  told.in_flight = gate.in_flight;
-  told.waiting = gate.waiting;
-  told.started_last_minute = gate.started_last_minute;
-  told.most_in_a_minute = gate.most_in_a_minute;
-  told.next_start = gate.next_start;
-  told.full = gate.full;
-  told.one_at_a_time = relays.in_trouble();
-  return told;
+  run_status status;
+  status.in_flight = gate.in_flight;
+  status.waiting = gate.waiting;
+  status.started_last_minute = gate.started_last_minute;
+  status.most_in_a_minute = gate.most_in_a_minute;
+  status.next_start = gate.next_start;
+  status.full = gate.full;
+  status.one_at_a_time = relays.in_trouble();
+  return status;
 }
 
-// Whether anything waits for a place is known once the queues are counted.
-void finish_status(run_status& told, bool lanes_full) {
-  told.full = told.full && (told.waiting > 0 || told.queued > 0);
-  told.slowed = std::exchange(told.full, told.full && !lanes_full) && lanes_full;
+// Sets `full` and `slowed` only if requests wait; call it after the queues were counted.
+void finish_status(run_status& status, bool lanes_full) {
+  status.full = status.full && (status.waiting > 0 || status.queued > 0);
+  status.slowed = std::exchange(status.full, status.full && !lanes_full) && lanes_full;
 }
 
 }  // namespace
 
 run_status engine::now() const {
   const auto gate = parts_->relays.gate().now();
-  run_status told = status_of(gate, parts_->relays);
-  told.one_at_a_time = told.one_at_a_time && !parts_->runs.empty();
+  run_status status = status_of(gate, parts_->relays);
+  status.one_at_a_time = status.one_at_a_time && !parts_->runs.empty();
   for (const run_context* each : parts_->runs) {
-    told.queued += each->queue.waiting();
-    told.faulted = told.faulted || each->fault != nullptr;
+    status.queued += each->queue.waiting();
+    status.faulted = status.faulted || each->fault != nullptr;
   }
-  finish_status(told, gate.lanes_full);
-  return told;
+  finish_status(status, gate.lanes_full);
+  return status;
 }
 
 unsigned engine::requests_per_minute() const noexcept {
@@ -186,20 +187,20 @@ clock& engine::time() noexcept {
 }
 
 struct engine_run::parts {
-  parts(engine::parts& over, request_source& requests, result_sink& results, std::string called)
-      : shared(over), source(requests), sink(results), name(std::move(called)) {}
+  parts(engine::parts& engine, request_source& requests, result_sink& results, std::string label)
+      : shared(engine), source(requests), sink(results), name(std::move(label)) {}
 
   engine::parts& shared;
   request_source& source;
   result_sink& sink;
   const std::string name;
-  run_context* current = nullptr;  // while it is under way
-  run_status last;                 // once it is over
-  bool stopped = false;            // before it began
+  run_context* current = nullptr;  // set while the run is active
+  run_status last;                 // set when it is over
+  bool stopped = false;            // stop() was called, maybe before work()
 };
 
-engine_run::engine_run(engine& over, request_source& source, result_sink& sink, std::string name)
-    : parts_(std::make_unique<parts>(*over.parts_, source, sink, std::move(name))) {}
+engine_run::engine_run(engine& parent, request_source& source, result_sink& sink, std::string name)
+    : parts_(std::make_unique<parts>(*parent.parts_, source, sink, std::move(name))) {}
 
 engine_run::~engine_run() {
   assert(parts_->current == nullptr);  // work() has ended
@@ -207,12 +208,12 @@ engine_run::~engine_run() {
 
 boost::asio::awaitable<run_outcome> engine_run::work() {
   const auto loop = co_await boost::asio::this_coro::executor;
-  // A cancelled wait would leave the workers behind; stop() and abort() end a run.
+  // If this wait could be cancelled, the workers would lose the run; stop() and abort() end it.
   co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
-  engine::parts& over = parts_->shared;
-  run_context run(loop, over.options, over.time, over.relays, parts_->source, parts_->sink,
-                  parts_->name, over.begun++, over.hears);
-  const under_way here(over.runs, parts_->current, run);
+  engine::parts& shared = parts_->shared;
+  run_context run(loop, shared.options, shared.time, shared.relays, parts_->source, parts_->sink,
+                  parts_->name, shared.run_count++, shared.listener);
+  const under_way here(shared.runs, parts_->current, run);
   if (parts_->stopped) run.stop(stop_reason::interrupted, {});
   {
     const reader_thread reader(run, loop);
@@ -220,7 +221,7 @@ boost::asio::awaitable<run_outcome> engine_run::work() {
     co_await run.workers.wait_until_gone();
   }
   co_await run.writer.idle();
-  // The reader and the last result may have left something in the event loop.
+  // The reader and the last result may have posted calls that use the run.
   co_await boost::asio::post(loop, boost::asio::use_awaitable);
   parts_->last = now();
   if (run.fault) std::rethrow_exception(run.fault);
@@ -243,11 +244,11 @@ run_status engine_run::now() const {
   run_context& run = *parts_->current;
   auto& gate = parts_->shared.relays.gate();
   const auto turns = gate.now(run.turns);
-  run_status told = status_of(turns, parts_->shared.relays);
-  told.queued = run.queue.waiting();
-  told.faulted = run.fault != nullptr;
-  finish_status(told, turns.lanes_full);
-  return told;
+  run_status status = status_of(turns, parts_->shared.relays);
+  status.queued = run.queue.waiting();
+  status.faulted = run.fault != nullptr;
+  finish_status(status, turns.lanes_full);
+  return status;
 }
 
 }  // namespace sluice

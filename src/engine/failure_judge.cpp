@@ -8,8 +8,8 @@ namespace sluice {
 using rule = repeated_failures::rule;
 
 failure_judge::failure_judge(boost::asio::any_io_executor loop, request_source& source,
-                             job_queue& queue, orders given)
-    : loop_(std::move(loop)), source_(source), queue_(queue), orders_(std::move(given)) {}
+                             job_queue& queue, orders actions)
+    : loop_(std::move(loop)), source_(source), queue_(queue), orders_(std::move(actions)) {}
 
 bool failure_judge::has_succeeded(std::size_t job) const {
   return succeeded_.contains(job) || source_.had_success(job, {});
@@ -32,13 +32,13 @@ bool failure_judge::is_enough(const row& in, const evidence& so_far) {
                                                   : repeated_failures::enough_of_relay);
 }
 
-failure_judge::seen failure_judge::failed(const request& asked, std::size_t relay, bool served,
-                                          bool alone, const failure& why, unsigned sample,
-                                          time_point now) {
-  const bool succeeded = has_succeeded(asked.job);
-  const auto found = rows_.failed(asked.job, succeeded, relay, served || succeeded, why);
+failure_judge::finding failure_judge::failed(const request& item, std::size_t relay, bool served,
+                                             bool alone, const failure& why, unsigned sample,
+                                             time_point now) {
+  const bool succeeded = has_succeeded(item.job);
+  const auto found = rows_.failed(item.job, succeeded, relay, served || succeeded, why);
   if (found.in.kept_by == rule::none) return {};
-  if (found.first && evidence_.contains(found.in)) {  // another row has ended with this
+  if (found.first && evidence_.contains(found.in)) {  // this failure ends an earlier row
     const evidence before = std::move(evidence_[found.in]);
     evidence_.erase(found.in);
     if (is_enough(found.in, before)) {
@@ -51,15 +51,15 @@ failure_judge::seen failure_judge::failed(const request& asked, std::size_t rela
   if (found.first) so_far.since = now;
   so_far.count = found.count;
   so_far.relay = relay;
-  so_far.job = asked.job;
-  so_far.model = asked.model;
+  so_far.job = item.job;
+  so_far.model = item.model;
   so_far.words = why.message;
   constexpr unsigned in_order =
       repeated_failures::enough_of_relay - repeated_failures::from_elsewhere;
   if (found.in.kept_by == rule::relay && alone && !so_far.sampled && found.count >= in_order &&
       sampling_ == 0) {
     so_far.sampled = true;
-    begin_sample(found.in, asked.job);
+    begin_sample(found.in, item.job);
   }
   if (sample != 0 && sample == sampling_ && --left_ == 0) end_sample();
   return {found.in, is_enough(found.in, so_far) && sampling_ == 0};
@@ -96,7 +96,8 @@ void failure_judge::release(const row& in, fate what) {
   settled->waiting.wake_all();
 }
 
-// Without a success, a refusal in unknown words may still be the key's.
+// The fate of a row that is too short for its rule. Without a success, an unknown refusal may still
+// be caused by the key.
 failure_judge::fate failure_judge::without_proof(const row& in) {
   return in.kept_by == rule::job ? fate::own : fate::unsettled;
 }
@@ -106,7 +107,7 @@ void failure_judge::settle_at_the_end() {
     const row in = held_.begin()->first;
     const auto found = evidence_.find(in);
     if (found != evidence_.end() && is_enough(in, found->second)) conclude(in);
-    settle(in, without_proof(in));  // what is concluded is settled
+    settle(in, without_proof(in));  // no effect if conclude() has settled it
   }
 }
 
@@ -131,27 +132,27 @@ void failure_judge::begin_sample(const row& in, std::size_t job) {
   ++looking_;
   orders_.looking(true);
   source_.look_ahead(job, repeated_failures::from_elsewhere,
-                     [this, job, number, loop = loop_](std::vector<request> taken) {
-                       // The run does not end before this has been done.
-                       boost::asio::post(loop,
-                                         [this, job, number, taken = std::move(taken)]() mutable {
-                                           take_sample(std::move(taken), job, number);
-                                         });
+                     [this, job, number, loop = loop_](std::vector<request> requests) {
+                       // looking(true) keeps the run alive until this call.
+                       boost::asio::post(
+                           loop, [this, job, number, requests = std::move(requests)]() mutable {
+                             take_sample(std::move(requests), job, number);
+                           });
                      });
 }
 
-void failure_judge::take_sample(std::vector<request>&& taken, std::size_t job, unsigned number) {
+void failure_judge::take_sample(std::vector<request>&& requests, std::size_t job, unsigned number) {
   --looking_;
-  if (number != sampling_) number = 0;  // it is over, and these are like any other
-  // The reader is ahead of the run: the end of what it has read is elsewhere, too.
-  if (number != 0 && taken.size() < repeated_failures::from_elsewhere) {
-    for (auto& next : queue_.sample(job, repeated_failures::from_elsewhere - taken.size())) {
-      taken.push_back(std::move(next));
+  if (number != sampling_) number = 0;  // the sample is over, so send them as normal requests
+  // The end of the queue is also another part of the job.
+  if (number != 0 && requests.size() < repeated_failures::from_elsewhere) {
+    for (auto& next : queue_.sample(job, repeated_failures::from_elsewhere - requests.size())) {
+      requests.push_back(std::move(next));
     }
   }
-  if (number != 0) left_ = taken.size();
-  for (auto& next : taken) orders_.send(std::move(next), number);
-  if (number != 0 && taken.empty()) sample_returned();
+  if (number != 0) left_ = requests.size();
+  for (auto& next : requests) orders_.send(std::move(next), number);
+  if (number != 0 && requests.empty()) sample_returned();
   orders_.looking(false);
 }
 
@@ -160,7 +161,7 @@ void failure_judge::sample_ended(unsigned sample) {
   if (--left_ == 0) sample_returned();
 }
 
-// What was held meanwhile may be enough by now.
+// The whole sample has ended. The row may be long enough now.
 void failure_judge::sample_returned() {
   end_sample();
   const auto found = evidence_.find(sampled_for_);

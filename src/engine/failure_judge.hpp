@@ -20,66 +20,67 @@
 
 namespace sluice {
 
-/// Whose is a final failure: the request's own, its job's, or the key's? Holds back what reads the
-/// same for one request after the other (repeated_failures), has the last few taken from elsewhere
-/// in the job, and lets go what a success, or the end of the run, settles.
+/// Decides whether a final failure is caused by the request, its job or the key. Not thread safe:
+/// use it on the event loop's thread.
 ///
-/// Belongs to the event loop's thread.
+/// It holds requests that fail with the same message one after another (repeated_failures), tries a
+/// sample of requests from another part of the job, and releases the held requests when a success
+/// or the end of the run decides the question.
 class failure_judge {
  public:
   using row = repeated_failures::row;
   enum class fate : std::uint8_t {
-    own,        ///< the request's: its failure is its result
-    unsettled,  ///< nothing tells: it is written, and a later run tries it again
-    again,      ///< it was none of the request's: another attempt is made
-    pending,    ///< nothing is written for it
+    own,        ///< caused by the request: its failure is its result
+    unsettled,  ///< undecided: the failure is written, and a later run tries it again
+    again,      ///< not caused by the request: another attempt is made
+    pending,    ///< nothing is written
   };
-  /// What a row consists of so far.
+  /// The failures in a row so far; relay, job, model and words are those of the last one.
   struct evidence {
     unsigned count = 0;
-    std::size_t relay = 0;  ///< of the last failure
+    std::size_t relay = 0;
     std::size_t job = 0;
     std::string model;
     std::string words;
-    bool sampled = false;  ///< requests from elsewhere have been taken for it
-    time_point since{};    ///< the first failure
+    bool sampled = false;  ///< a sample has been taken for it
+    time_point since{};    ///< time of the first failure
   };
-  /// What the judge has others do.
+  /// Actions that the judge asks its owner to do.
   struct orders {
-    /// Sends a request of a sample, whose number it is given, before all others.
+    /// Send a request of the sample with this number, before all others.
     std::function<void(request&&, unsigned)> send;
-    /// The row is long enough: ends its job or its relay. Settles the row.
+    /// The row is long enough: end its job or its relay, and settle the row.
     std::function<void(const row&, const evidence&)> conclude;
-    /// The source looks ahead, and the run must not end before it has answered; or it has.
+    /// True: the source starts to look ahead, and the run must not end; false: it is done.
     std::function<void(bool)> looking;
   };
 
   failure_judge(boost::asio::any_io_executor loop, request_source& source, job_queue& queue,
-                orders given);
+                orders actions);
 
   /// A request of the job has succeeded.
   void succeeded(std::size_t job);
-  /// A request, of this run or of another, has succeeded at the relay by an attempt that started
-  /// then: one that was on its way when the relay's refusals began says nothing of them.
+  /// A request of any run has succeeded at the relay. `started`: start of its attempt; one that
+  /// started before the refusals began proves nothing.
   void relay_served(std::size_t relay, time_point started);
-  struct seen {
-    row in;               ///< of no rule: the failure is the request's own
-    bool enough = false;  ///< the row should be concluded
+  struct finding {
+    row in;               ///< rule::none: the failure is the request's own
+    bool enough = false;  ///< conclude() should be called for the row
   };
-  /// A request has failed for good at the relay, which has `served` others, and is
-  /// `alone`: no other relay could take its requests. `sample`: that it belongs to, 0: none; it
-  /// counts as returned where the failure is in a row.
-  seen failed(const request& asked, std::size_t relay, bool served, bool alone, const failure& why,
-              unsigned sample, time_point now);
+  /// A request has failed finally at the relay. `served`: the relay has served others; `alone`: no
+  /// other relay could take its requests; `sample`: number of its sample, 0: none. If the failure
+  /// is in a row, the request counts as returned to its sample.
+  finding failed(const request& item, std::size_t relay, bool served, bool alone,
+                 const failure& why, unsigned sample, time_point now);
   void conclude(const row& in);
   boost::asio::awaitable<fate> wait(const row& in);
   void settle(const row& in, fate what);
-  /// The run ends, and nothing more can tell: each row is settled by its rule.
+  /// The run ends, so nothing more can be found out: each row is settled by its rule.
   void settle_at_the_end();
   void settle_all(fate what);
   std::size_t waiting() const noexcept;
 
-  /// While a sample is under way, nothing else starts.
+  /// While a sample is in progress, other requests must not start.
   bool holds_back(unsigned sample) const noexcept { return sampling_ != 0 && sample != sampling_; }
   boost::asio::awaitable<void> sample_over() { return others_.wait(); }
   /// A request of a sample has its result, stays pending, or waits for something else.
@@ -96,7 +97,7 @@ class failure_judge {
   static bool is_enough(const row& in, const evidence& so_far);
   static fate without_proof(const row& in);
   void begin_sample(const row& in, std::size_t job);
-  void take_sample(std::vector<request>&& taken, std::size_t job, unsigned number);
+  void take_sample(std::vector<request>&& requests, std::size_t job, unsigned number);
   void end_sample();
   void sample_returned();
 
@@ -107,13 +108,13 @@ class failure_judge {
   repeated_failures rows_;
   std::map<row, evidence> evidence_;
   std::map<row, std::shared_ptr<group>> held_;
-  std::set<std::size_t> succeeded_;  // jobs, in this run
-  unsigned sampling_ = 0;            // number of the sample under way; 0: none
+  std::set<std::size_t> succeeded_;  // jobs with a success in this run
+  unsigned sampling_ = 0;            // number of the sample in progress; 0: none
   unsigned last_sample_ = 0;
   row sampled_for_;
-  std::size_t left_ = 0;     // of the sample, without an end
-  std::size_t looking_ = 0;  // questions that the source has not answered
-  wait_queue others_;        // requests that wait for its end
+  std::size_t left_ = 0;     // requests of the sample that have not ended
+  std::size_t looking_ = 0;  // calls of look_ahead() that are not finished
+  wait_queue others_;        // requests that wait for the end of the sample
 };
 
 }  // namespace sluice

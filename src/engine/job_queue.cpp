@@ -18,8 +18,8 @@ bool job_queue::push(request&& next) {
   room_.wait();
   if (closed_.load()) return false;
   queue_.enqueue(producer_, std::move(next));
-  // Pairs with the fence in pop(): either the worker sees the request, or this sees the worker
-  // parked.
+  // Pairs with the fence in pop(): either the worker sees the request, or this thread sees that the
+  // worker is parked.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (parked_count_.load() > 0) post_wake();
   return true;
@@ -44,8 +44,8 @@ void job_queue::post_wake() {
   });
 }
 
-// Tells the reader of room by the quarter, or when nothing is left to take: a system call for each
-// request would cost more than the rest of the hand-over.
+// Signals free room to the reader after each quarter of the capacity, or when the queue is empty. A
+// signal for each request would be a system call and cost more than the rest of the transfer.
 void job_queue::took_one() {
   ++taken_;
   if (taken_ * 4 >= capacity_ || queue_.size_approx() == 0) {
@@ -64,13 +64,13 @@ bool job_queue::take_ahead(request& next) {
 std::vector<request> job_queue::sample(std::size_t job, std::size_t count) {
   request next;
   while (queue_.try_dequeue(consumer_, next)) ahead_.push_back(std::move(next));
-  std::vector<std::size_t> places;  // of the job's, in the second half
+  std::vector<std::size_t> places;  // positions of the job's requests in the second half
   for (std::size_t i = ahead_.size() / 2; i < ahead_.size(); ++i) {
     if (ahead_[i].job == job) places.push_back(i);
   }
   count = std::min(count, places.size());
   std::vector<request> taken;
-  for (std::size_t i = count; i-- > 0;) {  // from the end on: those before keep their places
+  for (std::size_t i = count; i-- > 0;) {  // from the end, so that earlier positions stay valid
     const std::size_t place = places[i * places.size() / count];
     taken.push_back(std::move(ahead_[place]));
     ahead_.erase(ahead_.begin() + static_cast<std::ptrdiff_t>(place));

@@ -14,30 +14,29 @@
 
 namespace sluice {
 
-/// Hands requests from the reader thread to the workers on the event loop. The queue itself is
-/// lock-free and cannot be awaited; a worker that finds it empty parks, and the reader posts a wake
-/// to the loop. A semaphore bounds it, so memory stays flat however large the job.
+/// Passes requests from the reader thread to the workers on the event loop. Thread safety: push()
+/// and finish() belong to the reader thread, everything else to the event loop's thread.
 ///
-/// push() and finish() belong to the reader thread, pop() and close() to the event loop's.
+/// The queue is lock-free and cannot be awaited. A worker that finds it empty parks, and the reader
+/// posts a wake-up to the loop. A semaphore limits its size, so memory does not grow with the job.
 class job_queue {
  public:
   job_queue(boost::asio::any_io_executor loop, std::size_t capacity);
 
-  /// Waits while the queue is full. False: the queue was closed, and the request is not taken.
+  /// Waits while the queue is full. False: the queue is closed and did not take the request.
   bool push(request&& next);
-  /// Nothing more will be pushed: the workers drain what is there and end.
+  /// Nothing more will be pushed: the workers empty the queue and end.
   void finish();
 
-  /// Puts the next request into `next`; false once the queue is closed, or finished and empty.
+  /// Moves the next request into `next`. False: the queue is closed, or finished and empty.
   boost::asio::awaitable<bool> pop(request& next);
-  /// Hands out nothing more and frees a reader that waits for room.
+  /// Gives no more requests, and wakes a push() that waits for room.
   void close();
 
-  /// Takes up to `count` of the job's requests that wait, spread over the second half of the line.
-  /// For the event loop.
+  /// Takes up to `count` waiting requests of the job, evenly from the second half of the queue.
   std::vector<request> sample(std::size_t job, std::size_t count);
 
-  /// About how many wait in it.
+  /// Approximate number of waiting requests.
   std::size_t waiting() const { return ahead_.size() + queue_.size_approx(); }
   bool drained() const { return finished_.load() && waiting() == 0; }
 
@@ -52,8 +51,8 @@ class job_queue {
   moodycamel::ProducerToken producer_;
   moodycamel::ConsumerToken consumer_;
   moodycamel::LightweightSemaphore room_;
-  std::deque<request> ahead_;  // taken out by sample(), and still to be given out first
-  std::size_t taken_ = 0;      // since the semaphore was last told
+  std::deque<request> ahead_;  // moved here by sample(); pop() gives these first
+  std::size_t taken_ = 0;      // requests taken since the last signal to the semaphore
   wait_queue parked_;
   std::atomic<std::size_t> parked_count_{0};
   std::atomic<bool> wake_posted_{false};

@@ -9,9 +9,9 @@
 
 namespace sluice {
 
-/// Models that have answered and then lost their upstream ("no available channel for model …"):
-/// such a model is out, its requests wait, and one trial at a time shows whether it is back. After
-/// `give_up_after` it is given up. Pure: takes `now`; one object a run; not thread safe.
+/// Models that answered before and then lost their upstream ("no available channel for model …").
+/// Pure: takes `now`. Not thread safe; one object for each run. Such a model is out: its requests
+/// wait, and one trial at a time shows whether it is back. After `give_up_after` it is given up.
 class model_outages {
  public:
   struct options {
@@ -20,33 +20,33 @@ class model_outages {
     duration backoff_cap = std::chrono::seconds{60};
   };
   enum class state : std::uint8_t {
-    serving,   ///< for all that is known
-    trial,     ///< out; the caller may make the one trial, and reports how it ended
-    waiting,   ///< out; nothing before next_trial(), or while a trial is under way
-    given_up,  ///< out for as long as give_up_after
+    serving,   ///< no outage known
+    trial,     ///< out; the caller makes the trial and must report how it ended
+    waiting,   ///< out; wait until next_trial(), or until the current trial ends
+    given_up,  ///< out for `give_up_after`
   };
 
-  explicit model_outages(const options& chosen) : options_(chosen) {}
+  explicit model_outages(const options& settings) : options_(settings) {}
 
   /// What a request for the model may do now.
   state ask(std::string_view model, time_point now);
-  /// When the next trial may start; nothing while the model serves, or a trial is under way.
+  /// When the next trial may start; nothing if the model serves, or during a trial.
   std::optional<time_point> next_trial(std::string_view model) const;
   bool is_given_up(std::string_view model) const;
   bool any() const noexcept { return !out_.empty(); }
 
-  /// A relay answered that the model has no upstream. `was_trial`: the attempt was the
-  /// trial; the others that were on their way change nothing.
+  /// A relay answered that the model has no upstream. `was_trial`: the attempt was the trial; other
+  /// attempts during an outage change nothing.
   void refused(std::string_view model, bool was_trial, time_point now);
-  /// The model has answered an attempt that started then. True: it was out, and serves again.
+  /// The model answered an attempt that started at `started`. True: this ends an outage.
   bool answered(std::string_view model, time_point started);
-  /// The trial ended in a way that says nothing of the model.
+  /// The trial ended in a way that says nothing about the model.
   void trial_wasted(std::string_view model, time_point now);
 
  private:
   struct outage {
     time_point since{};
-    time_point next{};  // trial
+    time_point next{};  // time of the next trial
     unsigned steps = 0;
     bool on_trial = false;
     bool given_up = false;

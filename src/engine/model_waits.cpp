@@ -4,8 +4,8 @@
 
 namespace sluice {
 
-model_waits::model_waits(clock& time, const model_outages::options& chosen)
-    : time_(time), outages_(chosen) {}
+model_waits::model_waits(clock& time, const model_outages::options& settings)
+    : time_(time), outages_(settings) {}
 
 model_waits::~model_waits() {
   for (auto& [model, one] : waiting_) cancel_timer(*one);
@@ -65,8 +65,8 @@ void model_waits::trial_wasted(const std::string& model) {
   follow(model);
 }
 
-// Wakes all when the next trial is due, or when there is none any more. The first that may start
-// makes the trial: not each of them may, and one alone could leave without making it.
+// Wakes all waiters when the next trial is due, or when the model is given up. The first one that
+// may start makes the trial. Waking only one is not enough, since it may not be able to start.
 void model_waits::follow(const std::string& model) {
   line& one = *waiting_.find(model)->second;
   cancel_timer(one);

@@ -33,7 +33,7 @@ retry_policy::decision retry_policy::decide(history& past, const failure& why, b
     default:
       break;
   }
-  // What a reply is made of does not get better: the same fault twice is the request's own.
+  // The same parse error twice: another attempt would not help.
   if (why.unreadable && !why.message.empty() && why.message == past.unreadable) {
     return {.lasting = true};
   }

@@ -13,40 +13,41 @@
 namespace sluice {
 namespace {
 
-// A model that refuses one request and serves many others meanwhile refuses that request alone.
+// If a model refuses one request this often and serves this many others meanwhile, the cause is the
+// request.
 constexpr unsigned refusals_beside_others = 3;
 constexpr std::uint64_t many_others = 20;
 
-// Deep enough that the reader is woken once for many requests, small enough to stay flat.
+// Large enough that the reader is woken only once for many requests, small enough to save memory.
 std::size_t queue_capacity(std::size_t workers) {
   return std::clamp<std::size_t>(workers * 8, 64, 1024);
 }
 
 }  // namespace
 
-run_context::run_context(boost::asio::any_io_executor loop, const config& chosen, clock& clock_used,
-                         upstream::relays& relays_used, request_source& requests,
-                         result_sink& results, std::string name, std::uint64_t number,
-                         observer* seen_by)
-    : options(chosen),
-      time(clock_used),
-      relays(relays_used),
-      turns(relays_used.gate()),
+run_context::run_context(boost::asio::any_io_executor loop, const config& settings,
+                         clock& event_clock, upstream::relays& shared_relays,
+                         request_source& requests, result_sink& results, std::string name,
+                         std::uint64_t number, observer* listener)
+    : options(settings),
+      time(event_clock),
+      relays(shared_relays),
+      turns(shared_relays.gate()),
       source(requests),
       sink(results),
-      queue(loop, queue_capacity(upstream::most_in_flight(chosen.pace))),
-      workers(loop, upstream::most_in_flight(chosen.pace), [this] { return work(); }),
-      writer(loop, clock_used, results, [this](std::exception_ptr why) { fail(std::move(why)); }),
-      backoffs(clock_used),
-      retries({chosen.pace.max_attempts, chosen.pace.backoff_base, chosen.pace.backoff_cap,
-               chosen.pace.seed + number}),
+      queue(loop, queue_capacity(upstream::most_in_flight(settings.pace))),
+      workers(loop, upstream::most_in_flight(settings.pace), [this] { return work(); }),
+      writer(loop, event_clock, results, [this](std::exception_ptr why) { fail(std::move(why)); }),
+      backoffs(event_clock),
+      retries({settings.pace.max_attempts, settings.pace.backoff_base, settings.pace.backoff_cap,
+               settings.pace.seed + number}),
       loop_(std::move(loop)),
       name_(std::move(name)),
-      observer_(seen_by),
+      observer_(listener),
       judge_(loop_, requests, queue,
              {.send =
                   [this](request&& next, unsigned sample) {
-                    workers.enlist();
+                    workers.begin_other_work();
                     boost::asio::co_spawn(loop_, serve_sample(std::move(next), sample),
                                           boost::asio::detached);
                   },
@@ -54,12 +55,12 @@ run_context::run_context(boost::asio::any_io_executor loop, const config& chosen
                                  const failure_judge::evidence& enough) { conclude(in, enough); },
               .looking =
                   [this](bool begins) {
-                    if (begins) return workers.enlist();
+                    if (begins) return workers.begin_other_work();
                     check_suspects();
-                    workers.discharge();
+                    workers.end_other_work();
                   }}),
-      models_(clock_used,
-              {chosen.pace.give_up_after, chosen.pace.backoff_base, chosen.pace.backoff_cap}),
+      models_(event_clock,
+              {settings.pace.give_up_after, settings.pace.backoff_base, settings.pace.backoff_cap}),
       several_models_(requests.has_several_models()) {
   relays.join(*this);
 }
@@ -111,7 +112,7 @@ boost::asio::awaitable<bool> run_context::afford(const request& next) {
         co_return true;
       case funds::spent:
         stop(stop_reason::budget_spent,
-             fmt::format("one attempt more may cost ${}", next.most.to_string()));
+             fmt::format("another attempt may cost up to ${}", next.most.to_string()));
         break;
       case funds::wait:
         co_await poor_.wait();
@@ -120,10 +121,10 @@ boost::asio::awaitable<bool> run_context::afford(const request& next) {
   co_return false;
 }
 
-void run_context::succeeded(std::size_t relay, const request& served, time_point started) {
+void run_context::succeeded(std::size_t relay, const request& item, time_point started) {
   served_by_.insert(relay);
-  judge_.succeeded(served.job);
-  model_answered(served, true, started);
+  judge_.succeeded(item.job);
+  model_answered(item, true, started);
   relays.succeeded(relay, started);
 }
 
@@ -132,10 +133,10 @@ void run_context::on_success(std::size_t relay, time_point started) {
   suspects_.wake_all();
 }
 
-relay_health::verdict run_context::failed(const start_gate::permit& turn, const request& asked,
+relay_health::verdict run_context::failed(const start_gate::permit& turn, const request& item,
                                           const failure& why, time_point started,
                                           unsigned refused_before) {
-  return relays.failed(turn, asked.model, several_models_, why, started, refused_before);
+  return relays.failed(turn, item.model, several_models_, why, started, refused_before);
 }
 
 boost::asio::awaitable<void> run_context::wait_for_address(std::size_t relay) {
@@ -157,7 +158,7 @@ void run_context::check_suspects() {
   }
 }
 
-// Several jobs or models are not always known beforehand: standard input is read as it comes.
+// Finds out whether the run uses several models: from standard input this is not known in advance.
 void run_context::meet_model(const request& next) {
   if (several_models_) return;
   if (first_model_.empty()) {
@@ -185,7 +186,7 @@ run_context::way run_context::way_of(const request& next, unsigned sample) {
 
 boost::asio::awaitable<void> run_context::wait_for_way(const request& next, unsigned& sample) {
   if (judge_.holds_back(sample)) {
-    co_await judge_.sample_over();  // in its place: no other may start either
+    co_await judge_.sample_over();  // without workers.rest(), since no other request may start
     co_return;
   }
   judge_.sample_ended(std::exchange(sample, 0));
@@ -199,14 +200,14 @@ bool run_context::still_may_start(const request& next, unsigned sample, bool tri
          (trial || !models_.is_out(next.model));
 }
 
-bool run_context::model_refused(std::size_t relay, const request& asked, bool trial,
+bool run_context::model_refused(std::size_t relay, const request& item, bool trial,
                                 const failure& why, model_refusals& before) {
-  const std::uint64_t answers = models_.answers(asked.job, asked.model);
-  if (answers == 0 && !source.had_success(asked.job, asked.model)) return false;
-  // Where the model serves many others meanwhile, it is this request that it refuses.
+  const std::uint64_t answers = models_.answers(item.job, item.model);
+  if (answers == 0 && !source.had_success(item.job, item.model)) return false;
+  // If the model serves many others meanwhile, the cause is this request.
   if (before.count++ == 0) before.answers = answers;
   if (before.count >= refusals_beside_others && answers - before.answers >= many_others) {
-    if (trial) model_trial_wasted(asked);
+    if (trial) model_trial_wasted(item);
     return false;
   }
   if (std::find(before.at.begin(), before.at.end(), relay) == before.at.end()) {
@@ -214,21 +215,22 @@ bool run_context::model_refused(std::size_t relay, const request& asked, bool tr
   }
   bool elsewhere = false;
   for (std::size_t i = 0; i < relays.size(); ++i) {
-    const bool asked_there = std::find(before.at.begin(), before.at.end(), i) != before.at.end();
-    elsewhere = elsewhere || (!relays[i].resting && !asked_there);
+    const bool refused_there = std::find(before.at.begin(), before.at.end(), i) != before.at.end();
+    elsewhere = elsewhere || (!relays[i].resting && !refused_there);
   }
   if (!trial && elsewhere) return true;
-  if (models_.refused(asked.model, trial, why.message)) {
-    tell(severity::warning, fmt::format("{}{}; requests for {} wait, and one at a time is tried",
-                                        relays.prefix(relay), why.message, asked.model));
+  if (models_.refused(item.model, trial, why.message)) {
+    tell(severity::warning,
+         fmt::format("{}{}; requests for {} wait, one at a time is sent as a trial",
+                     relays.prefix(relay), why.message, item.model));
   }
-  follow_outage(asked.model);
+  follow_outage(item.model);
   return true;
 }
 
-void run_context::model_trial_wasted(const request& asked) {
-  models_.trial_wasted(asked.model);
-  follow_outage(asked.model);
+void run_context::model_trial_wasted(const request& item) {
+  models_.trial_wasted(item.model);
+  follow_outage(item.model);
 }
 
 void run_context::follow_outage(const std::string& model) {
@@ -241,41 +243,42 @@ void run_context::follow_outage(const std::string& model) {
   }
 }
 
-void run_context::model_answered(const request& asked, bool served, time_point started) {
-  if (served) models_.served(asked.job, asked.model);
-  if (models_.answered(asked.model, started)) {
-    tell(severity::info, fmt::format("{} answers again", asked.model));
+void run_context::model_answered(const request& item, bool served, time_point started) {
+  if (served) models_.served(item.job, item.model);
+  if (models_.answered(item.model, started)) {
+    tell(severity::info, fmt::format("{} answers again", item.model));
   }
 }
 
-// The run ends so when what is left is done; the first reason stands.
+// Gives up a job or a model. The first reason becomes the outcome when the rest is done.
 void run_context::go_on_without(stop_reason why, std::string sentence) {
-  tell(severity::warning, fmt::format("{}; its requests stay pending, the others go on", sentence));
+  tell(severity::warning,
+       fmt::format("{}; its requests stay pending, all others continue", sentence));
   if (deferred_outcome.reason == stop_reason::none) deferred_outcome = {why, std::move(sentence)};
 }
 
 boost::asio::awaitable<failure_judge::fate> run_context::judge(std::size_t relay,
-                                                               const request& asked,
+                                                               const request& item,
                                                                const failure& why,
                                                                unsigned& sample) {
   using fate = failure_judge::fate;
   if (options.pace.keep_going) co_return fate::own;
   const bool alone = !relays.has_others(relay);
-  const auto told =
-      judge_.failed(asked, relay, served_by_.contains(relay), alone, why, sample, time.now());
-  if (told.in.kept_by == repeated_failures::rule::none) co_return fate::own;
+  const auto found =
+      judge_.failed(item, relay, served_by_.contains(relay), alone, why, sample, time.now());
+  if (found.in.kept_by == repeated_failures::rule::none) co_return fate::own;
   sample = 0;
-  // It was on its way when the relay came to rest: the others take it, too.
-  if (relays[relay].resting && told.in.kept_by == repeated_failures::rule::relay) {
+  // The attempt was in flight when the relay was put to rest: other relays take the request.
+  if (relays[relay].resting && found.in.kept_by == repeated_failures::rule::relay) {
     co_return fate::again;
   }
-  // A trial that is under way may show that streaming is all that is wrong.
-  if (told.enough && !relays[relay].streams.on_trial()) judge_.conclude(told.in);
-  if (stopping() || given_up_jobs_.contains(asked.job)) co_return fate::pending;
+  // A streaming trial in progress may show that streaming is the only problem.
+  if (found.enough && !relays[relay].streams.on_trial()) judge_.conclude(found.in);
+  if (stopping() || given_up_jobs_.contains(item.job)) co_return fate::pending;
   if (relays[relay].resting) co_return fate::again;
   workers.rest();
   boost::asio::post(loop_, [this] { check_suspects(); });
-  const auto settled = co_await judge_.wait(told.in);
+  const auto settled = co_await judge_.wait(found.in);
   workers.resume();
   co_return settled;
 }
@@ -285,14 +288,14 @@ void run_context::conclude(const failure_judge::row& in, const failure_judge::ev
   if (in.kept_by == repeated_failures::rule::relay) {
     relay_health::verdict ended;
     ended.stop = stop_reason::key_ended;
-    ended.reason =
-        fmt::format("{} requests in a row were refused alike: {}", enough.count, enough.words);
+    ended.reason = fmt::format("{} requests in a row failed with the same message: {}",
+                               enough.count, enough.words);
     relays.end(enough.relay, ended);
     return judge_.settle(in, failure_judge::fate::again);
   }
   given_up_jobs_.insert(enough.job);
   const auto sentence = fmt::format(
-      "the first {} requests for model {} at {} were all refused alike: {}", enough.count,
+      "the first {} requests for model {} at {} all failed with the same message: {}", enough.count,
       enough.model, relays[enough.relay].options.relay.base_url, enough.words);
   if (given_up_jobs_.size() >= source.jobs()) {
     stop(stop_reason::refused_alike, sentence);
@@ -341,7 +344,7 @@ boost::asio::awaitable<void> run_context::serve_sample(request next, unsigned sa
     fail(std::current_exception());
   }
   check_suspects();
-  workers.discharge();
+  workers.end_other_work();
 }
 
 }  // namespace sluice

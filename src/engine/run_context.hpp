@@ -26,87 +26,88 @@
 
 namespace sluice {
 
-/// What the workers of one run share, and no other run does: its queue, its crew, its way to the
-/// sink, and what it knows of its jobs and models. What is known of the relays is theirs
-/// (upstream::relays). Belongs to the event loop's thread but for the queue's other end.
+/// The state that the workers of one run share: its queue, its workers, its sink, and its knowledge
+/// about jobs and models. Not thread safe: use it on the event loop's thread, except job_queue's
+/// reader side. The state of the relays is in upstream::relays, which all runs share.
 class run_context final : public upstream::relays::user {
  public:
-  /// `name` stands in notices; `number`: of the run, for backoffs of its own. Everything given by
-  /// reference outlives the run.
+  /// `name`: the run's name in notices; `number`: the run's number, which varies its jitter. All
+  /// references must outlive the run.
   run_context(boost::asio::any_io_executor loop, const config& options, clock& time,
               upstream::relays& relays, request_source& source, result_sink& sink, std::string name,
-              std::uint64_t number, observer* seen_by);
+              std::uint64_t number, observer* listener);
   run_context(const run_context&) = delete;
   run_context& operator=(const run_context&) = delete;
   ~run_context() override;
 
-  /// Ends the run before its jobs: the first reason stands. Attempts in flight finish.
+  /// Stops the run; attempts in flight finish. Only the first reason is stored.
   void stop(stop_reason reason, std::string message);
-  /// Ends it because of a fault here rather than at the relay. Attempts in flight finish, too: what
-  /// cannot be written now is kept by the sink.
+  /// Stops the run because of a local error, for example a full disk. Attempts in flight finish;
+  /// the sink keeps results that cannot be written.
   void fail(std::exception_ptr fault);
   bool stopping() const noexcept override {
     return outcome.reason != stop_reason::none || fault != nullptr;
   }
-  /// Ends the attempts in flight, too.
+  /// Cancels the attempts in flight; call stop() first.
   void abort();
 
-  /// Says what happens in this run.
+  /// Sends a notice of this run to the observer.
   void tell(severity level, const std::string& sentence) const;
   bool tells(severity level) const { return observer_ != nullptr && observer_->wants(level); }
 
-  /// Waits until the budget takes an attempt of the request. False: the run has stopped.
+  /// Waits until the budget allows an attempt of the request. False: the run has stopped.
   boost::asio::awaitable<bool> afford(const request& next);
-  /// What an attempt had reserved is settled, or given back.
+  /// The reservation of an attempt was settled or released.
   void funds_freed() { poor_.wake_all(); }
 
-  /// A request has succeeded by an attempt that started then.
-  void succeeded(std::size_t relay, const request& served, time_point started);
-  /// An attempt ended; what it says of its relay as a whole is acted on by the relays.
-  relay_health::verdict failed(const start_gate::permit& turn, const request& asked,
+  /// A request has succeeded; its attempt started at `started`.
+  void succeeded(std::size_t relay, const request& item, time_point started);
+  /// An attempt failed. Passes it on to the relays, which act on failures of a whole relay.
+  relay_health::verdict failed(const start_gate::permit& turn, const request& item,
                                const failure& why, time_point started, unsigned refused_before);
   /// What a request may do now.
   enum class way : std::uint8_t {
-    open,
-    trial,   ///< its model is out: this is the one trial, and how it ends is told by model_…()
-    barred,  ///< wait_for_way() returns when that may have changed
-    closed,  ///< it stays pending: the run has stopped, or goes on without its job or its model
+    open,    ///< start an attempt
+    trial,   ///< make the one trial of a model that is out, and report its end by model_…()
+    barred,  ///< wait; wait_for_way() returns when this may have changed
+    closed,  ///< stay pending: the run has stopped, or has given up the job or model
   };
-  /// `sample`: the one that the request belongs to (failure_judge); 0: none.
+  /// `sample`: number of the sample that the request belongs to (failure_judge); 0: none.
   way way_of(const request& next, unsigned sample);
-  /// `sample` is 0 afterwards where the request has left it, so that no other waits for it.
+  /// Sets `sample` to 0 if the request has left its sample, so that the sample does not wait for
+  /// it.
   boost::asio::awaitable<void> wait_for_way(const request& next, unsigned& sample);
-  /// The same for a request that has its turn now: false: it must wait after all.
+  /// Checks again after the wait at the gate. False: the request must wait after all.
   bool still_may_start(const request& next, unsigned sample, bool trial);
-  /// What a request has met of relays that have no upstream for its model.
+  /// The answers "no upstream for the model" that a request has got.
   struct model_refusals {
-    std::vector<std::size_t> at;  ///< the relays, since something else came
+    std::vector<std::size_t> at;  ///< relays that refused it, since its last other failure
     unsigned count = 0;
-    std::uint64_t answers = 0;  ///< of the model in this job, as it refused first
+    std::uint64_t answers = 0;  ///< answers of the model in this job before the first refusal
   };
-  /// A relay has no upstream for the model. True: the model had answered in this job before, and
-  /// another attempt costs the request nothing: at another member of a pool, or when the model is
-  /// back, which it waits for once every member at work has refused.
-  bool model_refused(std::size_t relay, const request& asked, bool trial, const failure& why,
+  /// A relay has no upstream for the model. True: the model had answered in this job before, so the
+  /// request is tried again without using up an attempt: at another relay, or if all relays in use
+  /// have refused it, when the model is back.
+  bool model_refused(std::size_t relay, const request& item, bool trial, const failure& why,
                      model_refusals& before);
-  /// An attempt shows that the model is there; `served`: by a good reply.
-  void model_answered(const request& asked, bool served, time_point started);
-  void model_trial_wasted(const request& asked);
+  /// An attempt showed that the model works; `served`: by a successful reply.
+  void model_answered(const request& item, bool served, time_point started);
+  void model_trial_wasted(const request& item);
 
-  /// A request has failed for good: waits until it is known whose failure it is. `sample` is 0
-  /// afterwards where that has been told of its sample.
-  boost::asio::awaitable<failure_judge::fate> judge(std::size_t relay, const request& asked,
+  /// A request has failed finally: waits until the cause is decided. Sets `sample` to 0 if the
+  /// request was counted in its sample.
+  boost::asio::awaitable<failure_judge::fate> judge(std::size_t relay, const request& item,
                                                     const failure& why, unsigned& sample);
 
-  /// A request waits until the address has been shown to be right or wrong. The run stops when none
-  /// is left that could show it.
+  /// Waits until the address is known to be right or wrong. The run stops if no request is left
+  /// that could show it.
   boost::asio::awaitable<void> wait_for_address(std::size_t relay);
 
   const config& options;
   clock& time;
   upstream::relays& relays;
-  start_gate::group turns;   ///< its attempts, at the relays' gate
-  exchange_group exchanges;  ///< and on their way
+  start_gate::group turns;   ///< its attempts at the relays' gate
+  exchange_group exchanges;  ///< its exchanges in flight
   request_source& source;
   result_sink& sink;
   job_queue queue;
@@ -115,7 +116,7 @@ class run_context final : public upstream::relays::user {
   sleeper backoffs;
   retry_policy retries;
   run_outcome outcome;
-  /// Of a run that goes on without a job or a model: how it ends when the rest is done.
+  /// If the run has given up a job or a model: its outcome when the rest is done.
   run_outcome deferred_outcome;
   std::exception_ptr fault;
 
@@ -143,17 +144,17 @@ class run_context final : public upstream::relays::user {
   boost::asio::any_io_executor loop_;
   const std::string name_;
   observer* observer_;
-  std::size_t in_hand_ = 0;  // requests taken from the queue, without a result yet
-  wait_queue suspects_;      // requests that wait for the address to be shown right or wrong
+  std::size_t in_hand_ = 0;  // requests taken from the queue that have no result yet
+  wait_queue suspects_;      // requests that wait until the address is known to be right or wrong
   std::size_t suspected_relay_ = 0;
-  std::set<std::size_t> served_by_;  // relays that have answered a request of this run
+  std::set<std::size_t> served_by_;  // relays that have served a request of this run
 
   failure_judge judge_;
   std::set<std::size_t> given_up_jobs_;
   model_waits models_;
-  std::string first_model_;  // that a request asked for
+  std::string first_model_;  // model of the first request
   bool several_models_ = false;
-  wait_queue poor_;  // requests that wait for money
+  wait_queue poor_;  // requests that wait for the budget
 };
 
 }  // namespace sluice

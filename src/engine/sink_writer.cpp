@@ -7,7 +7,7 @@
 namespace sluice {
 namespace {
 
-// Results are to be on the disk a second after they were finished.
+// Results must be on disk at most one second after they are finished.
 constexpr std::chrono::seconds longest_unsynced{1};
 
 }  // namespace
@@ -96,12 +96,12 @@ void sink_writer::begin_record() {
   }
 }
 
-// Called from any thread, once the disk has the batch or has failed.
+// The callback of a batch; the sink may call it from any thread.
 std::function<void(std::exception_ptr)> sink_writer::end_of(std::shared_ptr<batch> written) {
   ++batches_;
   return [this, written = std::move(written)](std::exception_ptr why) {
     boost::asio::post(loop_, [this, written, why = std::move(why)] {
-      if (std::exchange(written->done, true)) return;  // it called back, and threw
+      if (std::exchange(written->done, true)) return;  // the sink called back and also threw
       written->failed = why != nullptr;
       if (--batches_ == 0) idle_.wake_all();
       if (why) failed_(why);

@@ -14,9 +14,9 @@
 
 namespace sluice {
 
-/// Gives the results of a run to its sink, and has the disk take together what is ready together:
-/// results, and the records of attempts that are about to start. Belongs to the event loop's
-/// thread; the sink may call back from any.
+/// Passes the results of a run to its sink. Not thread safe: use it on the event loop's thread;
+/// only the sink's callbacks may come from any thread. Writes in batches: all results that are
+/// ready at the same time, and all records of attempts that are about to start.
 class sink_writer {
  public:
   /// `failed`: something could not be written.
@@ -26,18 +26,18 @@ class sink_writer {
   sink_writer& operator=(const sink_writer&) = delete;
   ~sink_writer();
 
-  /// The result is written as soon as what is ready now has been done, together with others.
+  /// The result is written in the next turn of the event loop, together with others.
   void put(result&& finished);
-  /// Waits, where results must be durable, until those that were put are.
+  /// If results must be durable: waits until all results passed to put() are on disk.
   boost::asio::awaitable<void> durable();
-  /// Waits until what the sink recorded of an attempt is on the disk. False: it cannot be written,
-  /// and the attempt must not go out.
+  /// Waits until the sink's record of the attempt is on disk. False: it cannot be written, so the
+  /// attempt must not be sent.
   boost::asio::awaitable<bool> recorded();
-  /// Waits until nothing that was given to the disk will call back.
+  /// Waits until the sink has no callback left to make.
   boost::asio::awaitable<void> idle();
 
  private:
-  // What goes to the disk at one stroke.
+  // Results or records that are synced together.
   struct batch {
     wait_queue waiting;
     bool done = false;
@@ -54,9 +54,9 @@ class sink_writer {
   result_sink& sink_;
   const std::function<void(std::exception_ptr)> failed_;
   std::shared_ptr<batch> next_flush_;
-  std::shared_ptr<batch> last_durable_;  // of results, that is or was brought to the disk
+  std::shared_ptr<batch> last_durable_;  // the last batch of results passed to make_durable()
   std::shared_ptr<batch> next_record_;
-  std::size_t batches_ = 0;  // given to the disk, which has not called back
+  std::size_t batches_ = 0;  // batches whose callback has not come yet
   wait_queue idle_;
   clock::timer sync_timer_ = 0;
 };

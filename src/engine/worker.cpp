@@ -15,19 +15,20 @@
 namespace sluice {
 namespace {
 
-// In tenths, as the line of the result has it: the totals are to be the same when it is read again.
+// Rounded to 0.1 ms, as in the result line, so that totals are the same when the line is read
+// again.
 double milliseconds(duration time) {
   return std::round(std::chrono::duration<double, std::milli>(time).count() * 10) / 10;
 }
 
-// The same for every attempt at a request until it has a line, over restarts too; another for
-// another body.
-std::string idempotency_key(std::string_view job, const request& asked, bool unstreamed) {
-  const fmt::format_int attempts(asked.settled_attempts);
+// The same for all attempts at a request until it has a result line, also after a restart; a
+// different one for a different body.
+std::string idempotency_key(std::string_view job, const request& item, bool unstreamed) {
+  const fmt::format_int attempts(item.settled_attempts);
   std::string text;
-  text.reserve(job.size() + asked.custom_id.size() + asked.digest.size() + attempts.size() + 14);
+  text.reserve(job.size() + item.custom_id.size() + item.digest.size() + attempts.size() + 14);
   for (const std::string_view part :
-       {job, std::string_view(asked.custom_id), std::string_view(asked.digest)}) {
+       {job, std::string_view(item.custom_id), std::string_view(item.digest)}) {
     text.append(part).push_back('\n');
   }
   text.append(attempts.data(), attempts.size());
@@ -36,13 +37,13 @@ std::string idempotency_key(std::string_view job, const request& asked, bool uns
   return text.assign("sluice-").append(digits);
 }
 
-// The body without what was added to ask for a stream.
+// The body without the fields that were added to ask for a stream.
 std::string unstreamed_body(std::string_view body, std::size_t stream_fields) {
   std::string plain(body);
   return plain.erase(plain.size() - 1 - stream_fields, stream_fields);
 }
 
-// Whether a later run should try again what failed in this one.
+// Whether a later run should try the request again.
 bool is_retryable(const failure& why) {
   return why.kind == failure_class::passing || why.kind == failure_class::throttled ||
          why.kind == failure_class::unreachable;
@@ -50,7 +51,7 @@ bool is_retryable(const failure& why) {
 
 }  // namespace
 
-// The relay serves as soon as it sends a good head, however long the reply takes.
+// A relay counts as serving when a successful response head arrives, even if the reply takes long.
 struct worker::head_watch final : attempt_observer {
   head_watch(worker& owner, start_gate::permit turn) : owner_(owner), turn_(turn) {}
   void on_head(const response_head& head) override {
@@ -62,15 +63,15 @@ struct worker::head_watch final : attempt_observer {
   start_gate::permit turn_;
 };
 
-worker::worker(run_context& shared, request&& taken, unsigned sample)
-    : run_(shared), request_(std::move(taken)), sample_(sample) {}
+worker::worker(run_context& shared, request&& item, unsigned sample)
+    : run_(shared), request_(std::move(item)), sample_(sample) {}
 
 bool worker::sends_unstreamed(std::size_t relay) const {
   const bool can = request_.streamed && request_.stream_fields > 0;
   return can && (unstreamed_at_ == relay || run_.relays[relay].streams.off());
 }
 
-// It could not be made: the request went elsewhere, or has ended.
+// The trial was not made: the request went to another relay, or has ended.
 void worker::abandon_trial() {
   if (!unstreamed_at_) return;
   run_.relays[*unstreamed_at_].streams.trial_abandoned();
@@ -84,15 +85,15 @@ boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit 
   streamed_ = request_.streamed && !unstreamed;
   upstream::relay& relay = run_.relays[turn.lane];
   head_watch watch(*this, turn);
-  attempt tried(run_.time, {relay.client, relay.options.relay, relay.hidden, run_.relays.gate()},
-                turn,
-                {.target = request_.target,
-                 .choices = request_.choices,
-                 .streamed = streamed_,
-                 .model = model_at(relay.options, request_)},
-                &watch);
+  attempt current(run_.time, {relay.client, relay.options.relay, relay.hidden, run_.relays.gate()},
+                  turn,
+                  {.target = request_.target,
+                   .choices = request_.choices,
+                   .streamed = streamed_,
+                   .model = model_at(relay.options, request_)},
+                  &watch);
   relay_ = turn.lane;
-  started_ = tried.seen().started;
+  started_ = current.seen().started;
   started_unix_ = run_.time.unix_now();
   first_content_.reset();
   std::string own_body = renamed_body(relay.options, request_);
@@ -107,29 +108,30 @@ boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit 
   if (run_.sink.must_be_recorded()) may_go = co_await run_.writer.recorded();
   if (!may_go || run_.stopping()) {
     run_.sink.attempt_ended(record, attempt_end::unsent);
-    failure called_off;
-    called_off.code = errc::connection_failed;
-    called_off.kind = failure_class::unreachable;
-    co_return called_off;
+    failure not_sent;
+    not_sent.code = errc::connection_failed;
+    not_sent.kind = failure_class::unreachable;
+    co_return not_sent;
   }
   const std::string_view body = own_body.empty() ? std::string_view(request_.body) : own_body;
-  attempt_outcome told = co_await tried.send(
+  attempt_outcome outcome = co_await current.send(
       {to_string(request_.target), body, key, streamed_, http_client::verb::post, &run_.exchanges});
-  first_content_ = tried.seen().first_piece;
-  if (tried.end().sent_any) ++sent_;
-  if (told && !told->usage) told->estimated_usage = estimate_usage(request_, told->body);
-  if (told && (told->usage || told->estimated_usage)) {
-    const token_usage& used = told->usage ? *told->usage : *told->estimated_usage;
-    tried.used(static_cast<std::uint64_t>(used.total_tokens()));
+  first_content_ = current.seen().first_piece;
+  if (current.end().sent_any) ++sent_;
+  if (outcome && !outcome->usage)
+    outcome->estimated_usage = estimate_usage(request_, outcome->body);
+  if (outcome && (outcome->usage || outcome->estimated_usage)) {
+    const token_usage& used = outcome->usage ? *outcome->usage : *outcome->estimated_usage;
+    current.used(static_cast<std::uint64_t>(used.total_tokens()));
     run_.relays.learn(used, request_.choices);
   }
-  tried.leave();
-  if (!told) {
-    run_.sink.attempt_ended(record, end_without_result(tried.end(), told.error()));
+  current.leave();
+  if (!outcome) {
+    run_.sink.attempt_ended(record, end_without_result(current.end(), outcome.error()));
     run_.funds_freed();
   }
-  tried.redact(told);
-  co_return told;
+  current.redact(outcome);
+  co_return outcome;
 }
 
 boost::asio::awaitable<void> worker::serve() {
@@ -161,18 +163,18 @@ boost::asio::awaitable<void> worker::serve() {
       if (model_trial_) run_.model_trial_wasted(request_);
       continue;
     }
-    attempt_outcome told = co_await make_attempt(*turn);
-    if (told) {
+    attempt_outcome outcome = co_await make_attempt(*turn);
+    if (outcome) {
       succeeded();
-      co_return finish(std::move(told));
+      co_return finish(std::move(outcome));
     }
-    failure why = told.error();
+    failure why = outcome.error();
     duration backoff{};
     const next_step next = co_await follow(*turn, why, backoff);
     if (next == next_step::pending) co_return;
     if (next == next_step::write) {
-      told = std::move(why);
-      co_return finish(std::move(told));
+      outcome = std::move(why);
+      co_return finish(std::move(outcome));
     }
     if (backoff > duration{}) {
       run_.workers.rest();
@@ -194,8 +196,7 @@ void worker::succeeded() {
   run_.succeeded(relay_, request_, started_);
 }
 
-// True: the next attempt goes out at once, without a stream: to show whether that is better, or
-// since it is known to be.
+// True: send the next attempt at once without a stream, as a trial or because streams are off.
 bool worker::follow_stream(const failure& why) {
   auto& relay = run_.relays[relay_];
   if (std::exchange(unstreamed_at_, std::nullopt)) {
@@ -208,7 +209,7 @@ bool worker::follow_stream(const failure& why) {
   }
   if (streamed_) {
     if (request_.stream_fields == 0) return false;
-    if (relay.streams.off()) return stream_support::may_be_of_streams(why);  // it was on its way
+    if (relay.streams.off()) return stream_support::may_be_of_streams(why);  // it was in flight
     if (!relay.streams.streamed_attempt_failed(why)) return false;
     unstreamed_at_ = relay_;
     return true;
@@ -223,7 +224,7 @@ bool worker::follow_stream(const failure& why) {
 
 boost::asio::awaitable<worker::next_step> worker::follow(const start_gate::permit& turn,
                                                          failure& why, duration& backoff) {
-  // Called off, or broken off by this program: that says nothing of the relay.
+  // Not sent, or cancelled by this program: this says nothing about the relay.
   const bool broken_off = why.kind == failure_class::unreachable || run_.exchanges.aborted();
   if (run_.stopping() && broken_off) co_return next_step::pending;
   if (run_.tells(severity::debug)) {
@@ -232,7 +233,7 @@ boost::asio::awaitable<worker::next_step> worker::follow(const start_gate::permi
   }
   failed_at_ = relay_;
   const bool model_trial = std::exchange(model_trial_, false);
-  // Called off as well, by the rest of the relay.
+  // Not sent, because the relay was put to rest.
   if (why.kind == failure_class::unreachable && run_.relays[relay_].resting) {
     if (model_trial) run_.model_trial_wasted(request_);
     co_return next_step::again;
@@ -241,10 +242,10 @@ boost::asio::awaitable<worker::next_step> worker::follow(const start_gate::permi
   if (!why.model_out) {
     refusals_of_model_.at.clear();
   } else {
-    const std::size_t asked = refusals_of_model_.at.size();
+    const std::size_t before = refusals_of_model_.at.size();
     if (run_.model_refused(relay_, request_, model_trial, why, refusals_of_model_)) {
-      const bool again_here = refusals_of_model_.at.size() == asked;
-      if (again_here) backoff = run_.retries.backoff(0);  // the others had no room
+      const bool again_here = refusals_of_model_.at.size() == before;
+      if (again_here) backoff = run_.retries.backoff(0);  // other relays had no room
       co_return next_step::again;
     }
   }
@@ -255,16 +256,16 @@ boost::asio::awaitable<worker::next_step> worker::follow(const start_gate::permi
   }
   if (verdict.suspect && !run_.relays.has_others(relay_)) co_await run_.wait_for_address(relay_);
   if (verdict.suspect && run_.relays.has_others(relay_))
-    co_return next_step::again;  // they will tell
+    co_return next_step::again;  // another relay will show it
   if (run_.stopping() && why.kind != failure_class::permanent) co_return next_step::pending;
   if (follow_stream(why)) co_return next_step::again;
-  // Where others can take the request, a hint is for the relay that gave it, and not for the
-  // request.
-  failure hastened = why;
-  if (run_.relays.has_others(relay_)) hastened.retry_after.reset();
-  if (why.tier_full && why.retry_after > run_.options.pace.max_wait) hastened.retry_after.reset();
+  // If other relays can take the request, the hint applies only to the relay that gave it.
+  failure without_hint = why;
+  if (run_.relays.has_others(relay_)) without_hint.retry_after.reset();
+  if (why.tier_full && why.retry_after > run_.options.pace.max_wait)
+    without_hint.retry_after.reset();
   const auto decision =
-      run_.retries.decide(past_, hastened, verdict.charge, run_.relays.successes());
+      run_.retries.decide(past_, without_hint, verdict.charge, run_.relays.successes());
   if (decision.again) {
     backoff = decision.delay;
     co_return next_step::again;
@@ -285,8 +286,8 @@ boost::asio::awaitable<worker::next_step> worker::follow_final(failure& why) {
   co_return next_step::write;
 }
 
-// The last thing a worker does: the result takes over what the request holds.
-void worker::finish(attempt_outcome&& told) {
+// The last step of a worker: moves the strings of the request into the result.
+void worker::finish(attempt_outcome&& outcome) {
   result finished;
   finished.job = request_.job;
   finished.line = request_.line;
@@ -300,11 +301,11 @@ void worker::finish(attempt_outcome&& told) {
   finished.streamed = streamed_;
   finished.started_at = started_unix_;
   finished.latency_ms = milliseconds(run_.time.now() - started_);
-  if (first_content_ && (told ? told->streamed : streamed_)) {
+  if (first_content_ && (outcome ? outcome->streamed : streamed_)) {
     finished.ttft_ms = milliseconds(*first_content_ - started_);
   }
-  finished.retryable = !told && (try_later_ || is_retryable(told.error()));
-  finished.outcome = std::move(told);
+  finished.retryable = !outcome && (try_later_ || is_retryable(outcome.error()));
+  finished.outcome = std::move(outcome);
   run_.writer.put(std::move(finished));
   run_.funds_freed();
 }

@@ -12,29 +12,30 @@
 
 namespace sluice {
 
-/// Carries one request to its result: turn, attempt, verdict, and again.
+/// Processes one request until it has a result: waits for its turn, makes an attempt, judges a
+/// failure, tries again. Not thread safe: use it on the event loop's thread.
 class worker {
  public:
-  /// `sample`: the one that the request belongs to (failure_judge); 0: none.
-  worker(run_context& shared, request&& taken, unsigned sample);
+  /// `sample`: number of the sample that the request belongs to (failure_judge); 0: none.
+  worker(run_context& shared, request&& item, unsigned sample);
   worker(const worker&) = delete;
   worker& operator=(const worker&) = delete;
   ~worker() { abandon_trial(); }
   /// Returns when the request has its result, or the run has stopped and it stays pending.
   boost::asio::awaitable<void> serve();
-  /// The sample that it still belongs to.
+  /// The sample that the request still belongs to.
   unsigned sample() const noexcept { return sample_; }
 
  private:
   struct head_watch;
 
   enum class next_step : std::uint8_t {
-    again,    ///< another attempt, as soon as it may start, and after its backoff
+    again,    ///< make another attempt, after the backoff
     write,    ///< the failure is the result
     pending,  ///< nothing is written
   };
   boost::asio::awaitable<attempt_outcome> make_attempt(start_gate::permit turn);
-  /// What follows on a failed attempt; sets the backoff before another one.
+  /// Decides what to do after a failed attempt; sets the backoff before the next one.
   boost::asio::awaitable<next_step> follow(const start_gate::permit& turn, failure& why,
                                            duration& backoff);
   boost::asio::awaitable<next_step> follow_final(failure& why);
@@ -48,17 +49,17 @@ class worker {
   request request_;
   unsigned sample_;
   retry_policy::history past_;
-  std::optional<std::size_t> unstreamed_at_;  // its next attempt there is that relay's trial
+  std::optional<std::size_t> unstreamed_at_;  // the next attempt at this relay is its trial
   run_context::model_refusals refusals_of_model_;
-  bool model_trial_ = false;              // its next attempt is its model's trial
-  bool try_later_ = false;                // its failure is no last word
-  std::uint32_t sent_ = 0;                // attempts of this run
-  std::optional<std::size_t> failed_at_;  // the relay that failed it last
-  // Of the last attempt:
+  bool model_trial_ = false;              // the next attempt is the trial of its model
+  bool try_later_ = false;                // a later run should try it again
+  std::uint32_t sent_ = 0;                // attempts in this run
+  std::optional<std::size_t> failed_at_;  // relay of the last failure
+  // The last attempt:
   std::size_t relay_ = 0;
   time_point started_{};
   double started_unix_ = 0;
-  bool streamed_ = false;  // a stream was asked for
+  bool streamed_ = false;  // it asked for a stream
   std::optional<time_point> first_content_;
 };
 

@@ -34,8 +34,8 @@ std::vector<tcp::endpoint> in_racing_order(std::vector<tcp::endpoint> addresses)
 
 namespace {
 
-// The sockets under way. Whoever waits for the end is parked on the connection. Each connect keeps
-// the race: it is called back even when nobody waits for it any more.
+// The sockets that are connecting. The waiting coroutine is parked on the connection. Each connect
+// operation keeps a reference to the race, since its callback comes even if nobody waits any more.
 class race : public std::enable_shared_from_this<race> {
  public:
   race(connection& link, clock& clock, std::vector<tcp::endpoint> addresses)
@@ -52,23 +52,23 @@ class race : public std::enable_shared_from_this<race> {
     if (next_ < addresses_.size()) {
       delay_.set(clock_.now() + race_delay, [this] { start_next(); });
     }
-    const runner started = runners_.emplace(runners_.end(), loop_);
-    started->async_connect(address, [self = shared_from_this(), started](const error_code& error) {
-      self->arrived(started, error);
+    const runner socket = runners_.emplace(runners_.end(), loop_);
+    socket->async_connect(address, [self = shared_from_this(), socket](const error_code& error) {
+      self->ended(socket, error);
     });
   }
 
   bool running() const noexcept { return !runners_.empty(); }
   const error_code& outcome() const noexcept { return outcome_; }
 
-  // Nothing more is tried; what is under way ends at the next turn of the loop.
+  // Starts no more attempts; active ones end in the next turn of the event loop.
   void call_off() {
     next_ = addresses_.size();
     delay_.cancel();
     error_code ignored;
     for (auto& socket : runners_) socket.close(ignored);
   }
-  // The same, and neither the connection nor the clock is touched any more.
+  // Like call_off(), and never uses the connection or the clock again.
   void abandon() {
     call_off();
     link_ = nullptr;
@@ -77,9 +77,9 @@ class race : public std::enable_shared_from_this<race> {
  private:
   using runner = std::list<tcp::socket>::iterator;
 
-  void arrived(runner started, const error_code& error) {
-    tcp::socket socket = std::move(*started);
-    runners_.erase(started);
+  void ended(runner which, const error_code& error) {
+    tcp::socket socket = std::move(*which);
+    runners_.erase(which);
     if (link_ == nullptr) return;
     if (won_ || link_->given_up()) {
       // too late
@@ -106,7 +106,7 @@ class race : public std::enable_shared_from_this<race> {
   bool won_ = false;
 };
 
-// The race that a coroutine waits for, abandoned when that goes.
+// A race that is abandoned when the waiting coroutine ends or is destroyed.
 class entered_race {
  public:
   explicit entered_race(std::shared_ptr<race> own) : own_(std::move(own)) { own_->start_next(); }

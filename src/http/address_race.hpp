@@ -10,18 +10,17 @@
 
 namespace sluice {
 
-/// The next address is tried when the one before has failed, or has not answered for so long.
+/// The next address is tried when the previous one has failed, or has not answered for this time.
 inline constexpr duration race_delay = std::chrono::milliseconds{250};
 
-/// The order in which addresses are tried: the first one first, then the families in turns, so
-/// that one family that leads nowhere costs a single delay.
+/// The order in which addresses are tried: the first one first, then IPv4 and IPv6 in turns, so
+/// that a family that does not work costs only one delay.
 std::vector<boost::asio::ip::tcp::endpoint> in_racing_order(
     std::vector<boost::asio::ip::tcp::endpoint> addresses);
 
-/// Connects `link` to the first of the addresses that takes a connection, as RFC 8305 has it
-/// ("happy eyeballs"), trying them in the order given. Those under way go on while others are
-/// tried; all but the winner are closed. Ends early when the connection's deadline passes or it is
-/// aborted.
+/// Connects `link` to the first address that accepts a connection ("happy eyeballs", RFC 8305).
+/// Addresses are tried in their order; earlier attempts continue while later ones start, and all
+/// but the winner are closed. Ends early if the connection's deadline expires or it is aborted.
 boost::asio::awaitable<boost::system::error_code> connect_to_any(
     connection& link, clock& clock, std::vector<boost::asio::ip::tcp::endpoint> addresses);
 

@@ -20,11 +20,11 @@ namespace {
 
 constexpr std::string_view first_version = "/v1";
 
-// What a pasted endpoint ends in, without the version before it.
+// The ends of endpoint URLs, without the version before them.
 constexpr std::array<std::string_view, 5> tails{"/chat/completions", "/completions", "/embeddings",
                                                 "/responses", "/models"};
 
-// Paths below which endpoints hang without a version:
+// Ends of paths that endpoints follow without a version:
 // https://ai.google.dev/gemini-api/docs/openai (/v1beta/openai),
 // https://developers.cloudflare.com/ai-gateway/chat-completion/ (/v1/ACCOUNT/GATEWAY/compat),
 // https://docs.github.com/en/rest/models/inference (/inference, /orgs/ORG/inference),
@@ -33,7 +33,7 @@ constexpr std::array<std::string_view, 5> tails{"/chat/completions", "/completio
 constexpr std::array<std::string_view, 5> unversioned{"/openai", "/compat", "/inference",
                                                       "/openapi", "/serving-endpoints"};
 
-// Hosts whose API has no version at all:
+// Hosts whose API has no version:
 // https://docs.spring.io/spring-ai/reference/2.1-SNAPSHOT/integrations/models/openai-compatible/perplexity.html,
 // https://github.com/fcjbispo/fbpyutils-ai/blob/main/specs/ai_llm_endpoints.md (GitHub's first
 // one).
@@ -60,7 +60,7 @@ bool is_version(std::string_view segment) {
   return segment.empty();
 }
 
-// Where the last version of a path begins, at its slash; npos: it has none.
+// The position of the slash before the last version in a path; npos: no version.
 std::size_t last_version(std::string_view path) {
   for (std::size_t slash = path.rfind('/'); slash != std::string_view::npos;
        slash = slash == 0 ? std::string_view::npos : path.rfind('/', slash - 1)) {
@@ -70,12 +70,12 @@ std::size_t last_version(std::string_view path) {
   return std::string_view::npos;
 }
 
-// Where the end of a path begins that stands for a version.
+// The position of an end of the path that takes the place of a version; npos: none.
 std::size_t unversioned_end(std::string_view path) {
   for (const std::string_view end : unversioned) {
     if (path.ends_with(end)) return path.size() - end.size();
   }
-  // A deployment of Azure's: /openai/deployments/NAME.
+  // An Azure deployment: /openai/deployments/NAME.
   constexpr std::string_view deployments = "/openai/deployments/";
   const std::size_t found = path.rfind(deployments);
   const bool is_last = found != std::string_view::npos &&
@@ -87,7 +87,7 @@ void drop_slashes(std::string_view& path) {
   while (path.ends_with('/')) path.remove_suffix(1);
 }
 
-// Without what one request's address has behind the base.
+// The path without the end of an endpoint URL.
 std::string_view without_tail(std::string_view path) {
   drop_slashes(path);
   for (const std::string_view tail : tails) {
@@ -120,7 +120,7 @@ base_url base_url::parse(std::string_view text) {
   const std::string_view address = text.substr(0, text.size() - (is_exact ? 1 : 0));
   const auto parsed =
       boost::urls::parse_uri(boost::core::string_view(address.data(), address.size()));
-  if (!parsed) fail("is no URL");
+  if (!parsed) fail("is not a URL");
   const boost::urls::url_view& url = *parsed;
   base_url result;
   if (url.scheme_id() == boost::urls::scheme::https) {
@@ -128,33 +128,33 @@ base_url base_url::parse(std::string_view text) {
   } else if (url.scheme_id() == boost::urls::scheme::http) {
     result.tls = false;
   } else {
-    fail("is neither http nor https");
+    fail("does not begin with http:// or https://");
   }
-  if (url.has_userinfo()) fail("holds a user name, which would be shown in messages");
-  if (url.has_fragment()) fail("has a fragment");
+  if (url.has_userinfo()) fail("contains a user name, which would be shown in messages; remove it");
+  if (url.has_fragment()) fail("has a fragment (text after #); remove it");
   if (url.has_query() && !is_exact)
-    fail("has a query, which only an address with a # behind it may");
+    fail("has a query, which is allowed only if the address ends with #");
   result.host = boost::algorithm::to_lower_copy(std::string(url.host_address()));
-  if (result.host.empty()) fail("names no host");
+  if (result.host.empty()) fail("has no host");
   result.port =
       url.has_port() && !url.port().empty() ? std::string(url.port()) : (result.tls ? "443" : "80");
   std::string_view path{url.encoded_path().data(), url.encoded_path().size()};
-  // The parser takes any digits for a port, and what is no digit for a path.
+  // The URL parser accepts any digits as a port, and treats anything else there as a path.
   const bool has_path_only = path.empty() || path.front() == '/';
   if (!has_path_only || result.port.size() > 5 || std::stoul(result.port) - 1 >= 65535) {
-    fail("has no usable port");
+    fail("has no valid port (1 to 65535)");
   }
   if (is_exact) {
     const std::string_view query{url.encoded_query().data(), url.encoded_query().size()};
     result.exact =
         fmt::format("{}{}{}", path.empty() ? "/" : path, url.has_query() ? "?" : "", query);
   }
-  result.hang_endpoints(without_tail(path));
+  result.set_paths(without_tail(path));
   return result;
 }
 
-// What only asks, too, goes below a path that is taken as it is.
-void base_url::hang_endpoints(std::string_view path) {
+// Sets `endpoints` and `prefix` from the path.
+void base_url::set_paths(std::string_view path) {
   const std::string doubled = fmt::format("{0}{0}", first_version);
   while (path.ends_with(doubled)) path.remove_suffix(first_version.size());
   const bool versionless = std::find(hosts_without_version.begin(), hosts_without_version.end(),

@@ -24,8 +24,8 @@
 
 namespace sluice {
 
-/// One connection of the HTTP client, plain or TLS, with the bytes read from it that no parser has
-/// taken yet.
+/// One connection of the HTTP client, plain or TLS, with the bytes that were read and not parsed
+/// yet. Not thread safe: use it on the event loop's thread.
 struct connection {
   static constexpr std::size_t read_size = std::size_t{16} * 1024;
 
@@ -40,32 +40,32 @@ struct connection {
   connection(const connection&) = delete;
   connection& operator=(const connection&) = delete;
   ~connection() {
-    // A session whose connection goes without a farewell could not be resumed (OpenSSL takes it for
-    // a bad one), and there is nobody left to wait for the farewell's answer.
+    // Marks TLS as shut down without sending close_notify: OpenSSL does not resume a session whose
+    // connection was not shut down, and there is no time left for a real shutdown.
     if (tls) SSL_set_shutdown(tls->native_handle(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
   }
 
-  /// Ends whatever waits on it.
+  /// Closes the socket and ends every wait on it.
   void cut() {
     boost::system::error_code ignored;
     socket.close(ignored);
     parked.wake_all();
   }
-  /// The program gives it up, not the relay.
+  /// Closed by this program, not by the relay.
   void abort() {
     aborted = true;
     cut();
   }
 
   bool given_up() const noexcept { return aborted || limit.passed(); }
-  /// Why something failed on it: what ended it comes before what was met then.
+  /// Why an operation failed: a timeout or an abort comes before the error that it caused.
   std::string first_cause(std::string otherwise) const {
-    if (limit.passed()) return std::string(limit.name()) + " passed";
+    if (limit.passed()) return std::string(limit.name()) + " expired";
     return aborted ? "interrupted" : std::move(otherwise);
   }
 
-  /// Nothing has come on it, no farewell either, since the last reply was read. What would have
-  /// come answers nothing that was asked, and would be taken for the answer to what is asked next.
+  /// Nothing has arrived since the last reply, not even its close. Unexpected bytes would be taken
+  /// for the answer to the next request.
   bool is_silent() {
     if (tls && (SSL_has_pending(tls->native_handle()) != 0 ||
                 BIO_ctrl_pending(SSL_get_rbio(tls->native_handle())) != 0)) {
@@ -76,10 +76,10 @@ struct connection {
     return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
   }
 
-  /// Something has come that nobody has read yet, or its end.
+  /// Bytes, or the close of the connection, have arrived and were not read yet.
   bool has_unread() {
-    pollfd asked{socket.is_open() ? socket.native_handle() : -1, POLLIN, 0};
-    return ::poll(&asked, 1, 0) > 0;
+    pollfd query{socket.is_open() ? socket.native_handle() : -1, POLLIN, 0};
+    return ::poll(&query, 1, 0) > 0;
   }
 
   boost::asio::mutable_buffer room() { return boost::asio::buffer(buffer) + filled; }
@@ -90,14 +90,14 @@ struct connection {
   }
 
   boost::asio::ip::tcp::socket socket;
-  stamped_stream stream;  ///< of the socket
+  stamped_stream stream;  ///< over the socket
   std::optional<boost::asio::ssl::stream<stamped_stream&>> tls;
-  wait_queue parked;  ///< for waits before there is a socket to wait on
+  wait_queue parked;  ///< for waits while there is no connected socket
   deadline limit;
   std::vector<char> buffer = std::vector<char>(read_size);
   std::size_t filled = 0;
-  time_point retire_at{};  ///< it serves no other request from then on
-  std::string certified;   ///< the names in a certificate that does not have the host's
+  time_point retire_at{};         ///< after this time it is not used for another request
+  std::string certificate_names;  ///< the names in the certificate, if the host is not one of them
   bool connecting = false;
   bool aborted = false;
 };

@@ -53,86 +53,87 @@ std::unique_ptr<connection> connector::make() {
   return std::make_unique<connection>(context_, clock_, tls_ ? &tls_->context() : nullptr);
 }
 
-// Looks the name up where that is due; why there is no address, or nothing.
-asio::awaitable<std::string> connector::find_addresses(connection& fresh) {
-  co_await names_.find(fresh.parked);
-  co_return fresh.given_up() ? "no answer" : names_.error();
+// Looks up the name if needed. Returns why there is no address; empty: there is one.
+asio::awaitable<std::string> connector::find_addresses(connection& link) {
+  co_await names_.find(link.parked);
+  co_return link.given_up() ? "no answer" : names_.error();
 }
 
-// Connects to one of the addresses. Where none takes a connection of those that are remembered, the
-// name may have moved: then once more, if it has others now.
-asio::awaitable<exchange_end> connector::connect(connection& fresh, const std::string& goal) {
-  const std::uint64_t remembered = names_.answers();
-  std::vector<tcp::endpoint> tried;
+// Connects to one of the addresses. If none of the cached addresses accepts a connection, the DNS
+// entry may have changed: looks it up again, and tries once more if there are other addresses.
+asio::awaitable<exchange_end> connector::connect(connection& link, const std::string& goal) {
+  const std::uint64_t cached = names_.answers();
+  std::vector<tcp::endpoint> previous;
   error_code refused;
   for (;;) {
-    const std::string unknown = co_await find_addresses(fresh);
-    if (!unknown.empty()) {
-      co_return failed(fresh, how::unreachable,
-                       fmt::format("cannot resolve {}: {}", goal, unknown));
+    const std::string error = co_await find_addresses(link);
+    if (!error.empty()) {
+      co_return failed(link, how::unreachable, fmt::format("cannot resolve {}: {}", goal, error));
     }
     const std::uint64_t answer = names_.answers();
     const std::vector<tcp::endpoint> addresses = in_racing_order(names_.addresses());
-    if (std::is_permutation(addresses.begin(), addresses.end(), tried.begin(), tried.end())) break;
-    refused = co_await connect_to_any(fresh, clock_, addresses);
+    if (std::is_permutation(addresses.begin(), addresses.end(), previous.begin(), previous.end()))
+      break;
+    refused = co_await connect_to_any(link, clock_, addresses);
     if (!refused) co_return exchange_end{};
-    if (fresh.given_up() || answer != remembered) break;
+    if (link.given_up() || answer != cached) break;
     names_.doubt(answer);
-    tried = addresses;
+    previous = addresses;
   }
-  co_return failed(fresh, how::unreachable,
+  co_return failed(link, how::unreachable,
                    fmt::format("cannot connect to {}: {}", goal, refused.message()));
 }
 
-// As far as the relay's own bytes: the proxy, where there is one, stands between.
-asio::awaitable<exchange_end> connector::reach(connection& fresh) {
+// Connects to the relay, through the proxy if there is one, up to the point where TLS begins.
+asio::awaitable<exchange_end> connector::reach(connection& link) {
   const std::string goal = proxy_ ? "the proxy " + proxy_->name() : url_.authority();
-  exchange_end connected = co_await connect(fresh, goal);
+  exchange_end connected = co_await connect(link, goal);
   if (connected.end != how::complete) co_return connected;
   error_code ignored;
-  names_.served(fresh.socket.remote_endpoint(ignored));
-  fresh.socket.set_option(tcp::no_delay(true), ignored);
+  names_.served(link.socket.remote_endpoint(ignored));
+  link.socket.set_option(tcp::no_delay(true), ignored);
   if (proxy_ && !forwards()) {
-    const tunnel_end tunnel = co_await open_tunnel(fresh.socket, *proxy_, url_);
+    const tunnel_end tunnel = co_await open_tunnel(link.socket, *proxy_, url_);
     if (!tunnel.error.empty()) {
       const bool refused_by_proxy = tunnel.refused_credentials && !tunnelled_;
       co_return failed(
-          fresh, refused_by_proxy ? how::refused_by_proxy : how::unreachable,
-          fmt::format("{} does not connect to {}: {}", goal, url_.authority(), tunnel.error));
+          link, refused_by_proxy ? how::refused_by_proxy : how::unreachable,
+          fmt::format("{} cannot connect to {}: {}", goal, url_.authority(), tunnel.error));
     }
     tunnelled_ = true;
   }
-  fresh.socket.non_blocking(true, ignored);
+  link.socket.non_blocking(true, ignored);
   co_return exchange_end{};
 }
 
-asio::awaitable<exchange_end> connector::open(connection& fresh) {
-  exchange_end opened = co_await try_to_open(fresh);
-  // Another machine may have the address now.
+asio::awaitable<exchange_end> connector::open(connection& link) {
+  exchange_end opened = co_await try_to_open(link);
+  // The address may belong to another machine now, so look it up again.
   if (opened.end != how::complete) names_.doubt(names_.answers());
   co_return opened;
 }
 
-asio::awaitable<exchange_end> connector::try_to_open(connection& fresh) {
-  const exchange_end reached = co_await reach(fresh);
+asio::awaitable<exchange_end> connector::try_to_open(connection& link) {
+  const exchange_end reached = co_await reach(link);
   if (reached.end != how::complete) co_return reached;
-  if (fresh.tls) {
-    tls_->prepare(*fresh.tls, fresh.certified);
-    auto [error] = co_await fresh.tls->async_handshake(asio::ssl::stream_base::client, as_result);
+  if (link.tls) {
+    tls_->prepare(*link.tls, link.certificate_names);
+    auto [error] = co_await link.tls->async_handshake(asio::ssl::stream_base::client, as_result);
     if (error) {
-      const std::string distrust = tls_->distrust(*fresh.tls, error, fresh.certified);
-      if (!distrust.empty()) {
+      const std::string fault = tls_->certificate_error(*link.tls, error, link.certificate_names);
+      if (!fault.empty()) {
         co_return failed(
-            fresh, how::bad_certificate,
-            fmt::format("the certificate of {} does not verify: {}", url_.authority(), distrust));
+            link, how::bad_certificate,
+            fmt::format("the certificate of {} is not valid: {}", url_.authority(), fault));
       }
-      co_return failed(fresh, how::unreachable,
-                       fmt::format("no TLS with {}: {}", url_.authority(), error.message()));
+      co_return failed(
+          link, how::unreachable,
+          fmt::format("the TLS handshake with {} failed: {}", url_.authority(), error.message()));
     }
   }
-  // Not all at once: connections that were opened together are not to be missed together.
+  // Random, so that connections that were opened together do not all close at the same time.
   const double share = std::uniform_real_distribution<>(0.75, 1.25)(spread_);
-  fresh.retire_at = clock_.now() + std::chrono::duration_cast<duration>(connection_age_ * share);
+  link.retire_at = clock_.now() + std::chrono::duration_cast<duration>(connection_age_ * share);
   co_return exchange_end{};
 }
 

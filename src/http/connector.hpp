@@ -19,8 +19,8 @@
 
 namespace sluice {
 
-/// Opens connections to one relay: its name or its proxy's, the addresses, the proxy, TLS. Belongs
-/// to the event loop's thread.
+/// Opens connections to one relay: name lookup, TCP, proxy, TLS. Not thread safe: use it on the
+/// event loop's thread.
 class connector {
  public:
   connector(boost::asio::io_context& context, clock& clock, const relay_options& relay,
@@ -28,32 +28,32 @@ class connector {
 
   /// A connection that is not open yet.
   std::unique_ptr<connection> make();
-  /// Opens it before its deadline; how that ended.
-  boost::asio::awaitable<exchange_end> open(connection& fresh);
+  /// Opens it before its deadline. Returns `complete`, or why it failed.
+  boost::asio::awaitable<exchange_end> open(connection& link);
 
-  /// There is a proxy that is asked request by request, not for a tunnel.
+  /// Requests go through an HTTP proxy that forwards each of them, without a tunnel.
   bool forwards() const noexcept {
-    return proxy_ && proxy_->spoken == proxy::protocol::http && !url_.tls;
+    return proxy_ && proxy_->kind == proxy::protocol::http && !url_.tls;
   }
-  /// What a request names before its target: the relay itself, where a proxy passes requests on.
+  /// Prefix of request targets: the relay's origin if forwards(), else empty.
   std::string request_prefix() const;
-  /// For that proxy; empty when there is none, or it asks for nothing.
+  /// Value of Proxy-Authorization for such a proxy; empty: none.
   std::string proxy_authorization() const;
 
  private:
-  boost::asio::awaitable<std::string> find_addresses(connection& fresh);
-  boost::asio::awaitable<exchange_end> connect(connection& fresh, const std::string& goal);
-  boost::asio::awaitable<exchange_end> reach(connection& fresh);
-  boost::asio::awaitable<exchange_end> try_to_open(connection& fresh);
+  boost::asio::awaitable<std::string> find_addresses(connection& link);
+  boost::asio::awaitable<exchange_end> connect(connection& link, const std::string& goal);
+  boost::asio::awaitable<exchange_end> reach(connection& link);
+  boost::asio::awaitable<exchange_end> try_to_open(connection& link);
 
   boost::asio::io_context& context_;
   clock& clock_;
   const base_url url_;
   const duration connection_age_;
   std::optional<proxy> proxy_;
-  name_lookup names_;  // of the proxy, where there is one
+  name_lookup names_;  // of the proxy if there is one, else of the relay
   std::optional<tls_client> tls_;
-  bool tunnelled_ = false;  // the proxy has taken the credentials before
+  bool tunnelled_ = false;  // the proxy has accepted the credentials before
   std::minstd_rand spread_;
 };
 

@@ -8,12 +8,12 @@
 namespace sluice {
 namespace {
 
-// So many bytes tell what a body is.
+// Number of bytes that are needed to recognize the format of a body.
 constexpr std::size_t enough = 4;
 constexpr std::size_t piece_size = std::size_t{16} * 1024;
-// As many as curl takes; nobody means more.
+// The same limit as in curl.
 constexpr std::size_t most_layers = 5;
-// 8 MiB: the largest window that the web's zstd may have, https://www.rfc-editor.org/rfc/rfc9659
+// 8 MiB: the largest zstd window allowed in HTTP, https://www.rfc-editor.org/rfc/rfc9659
 constexpr int largest_window = 23;
 
 unsigned byte_at(std::string_view bytes, std::size_t place) {
@@ -50,7 +50,7 @@ bool is_text(std::string_view begin) {
   });
 }
 
-// What stands for nothing, and charsets and the like that stand there by mistake.
+// Values that mean no encoding, and charsets and the like that are there by mistake.
 bool means_nothing(std::string_view name) {
   constexpr std::array<std::string_view, 9> nothing{"",     "identity", "none",   "utf-8", "utf8",
                                                     "text", "plain",    "binary", "8bit"};
@@ -80,21 +80,21 @@ bool content_decoder::names_one_of(std::initializer_list<std::string_view> codin
 
 void content_decoder::decide(std::string_view begin) {
   decided_ = true;
-  if (names_.size() > most_layers) throw bad_compression("is packed into itself too often");
+  if (names_.size() > most_layers) throw bad_compression("is compressed too many times");
   const bool deflate = names_one_of({"deflate"});
   const bool known = deflate || names_one_of({"gzip", "x-gzip", "zlib", "zstd"});
   const bool gzip = is_gzip(begin) || (known && is_zlib(begin));
   const bool packed = gzip || is_zstd(begin);
   if (!packed && (names_.empty() || is_text(begin))) return;
   if (!packed && !known) {
-    throw bad_compression("is in a form that was not asked for: " + names_.back());
+    throw bad_compression("has an encoding that was not requested: " + names_.back());
   }
   if (!gzip && (packed || names_one_of({"zstd"}))) {
     undo_ = make_zstd_decompressor(largest_window);
   } else if (!gzip && deflate) {
     undo_ = make_deflate_decompressor();
   } else {
-    undo_ = make_gzip_decompressor();  // where it is none, this says so
+    undo_ = make_gzip_decompressor();  // if it is not gzip, this reports the error
   }
   if (names_.size() < 2) return;
   names_.pop_back();
@@ -115,7 +115,7 @@ void content_decoder::finish() {
 
 std::string_view content_decoder::read() {
   if (!decided_) {
-    // Without a name only what gzip and zstd begin with is of interest.
+    // Without a header, only the first byte of gzip or zstd needs a closer look.
     const unsigned first = byte_at(input_, 0);
     const bool interesting = !names_.empty() || first == 0x1f || first == 0x28;
     if (interesting && input_.size() < enough) {
@@ -123,7 +123,8 @@ std::string_view content_decoder::read() {
       may_have_more_ = false;
       return {};
     }
-    decide(std::string_view(input_).substr(0, enough));  // however the body is cut
+    // Always the same number of bytes, so that the result does not depend on packet sizes.
+    decide(std::string_view(input_).substr(0, enough));
   }
   const std::string_view next = undo_ ? undo_next() : take_all();
   may_have_more_ = !next.empty();

@@ -10,28 +10,29 @@
 
 namespace sluice {
 
-/// Undoes what a body's Content-Encoding names, or what its bytes show. Relays and proxies name
-/// what they have undone already, name a charset in its place, or pass on compressed bytes without
-/// a word: where a body begins as gzip, zlib or zstd do it is that, where it begins as JSON, a
-/// stream of events or a page it is plain, whatever is named.
+/// Decompresses a body by its Content-Encoding and its first bytes. Not thread safe; one object for
+/// each body. The header cannot be trusted: relays and proxies name an encoding that they have
+/// already removed, put a charset there, or send compressed bytes without a header. So a body that
+/// begins like gzip, zlib or zstd is decompressed, and a body that begins like JSON, an event
+/// stream or a web page is plain, whatever the header says.
 ///
-/// A few compressed bytes may hold gigabytes: what is put in stays packed until it is read, piece
-/// by piece.
+/// A few compressed bytes may expand to gigabytes: input stays compressed until read() returns it
+/// piece by piece.
 class content_decoder {
  public:
-  /// What one header field names: a list, in the order in which the codings were applied.
+  /// Adds the value of a Content-Encoding field: a list in the order in which they were applied.
   void add(std::string_view names);
   void put(std::string_view bytes);
-  /// The body has ended: what was too short to tell what it is is plain.
+  /// The body has ended; if it is too short to be recognized, it is plain.
   void finish();
-  /// The next piece of the plain body, good until the next call of any kind; empty: none before
-  /// more is put. Throws bad_compression.
+  /// The next piece of the decompressed body, valid until the next call of any function; empty:
+  /// more input is needed. Throws bad_compression.
   std::string_view read();
-  /// There may be another piece.
+  /// read() may return another piece.
   bool may_have_more() const noexcept { return may_have_more_; }
-  /// Nothing is to be undone, and nothing is left to read: bytes may go past it.
+  /// The body is plain and nothing is left to read: the caller can bypass the decoder.
   bool is_plain() const noexcept { return decided_ && !undo_ && !may_have_more_; }
-  /// Bytes that it holds, its windows above all.
+  /// Bytes of memory in use, mostly for compression windows.
   std::size_t memory() const noexcept;
 
  private:
@@ -40,15 +41,15 @@ class content_decoder {
   std::string_view take_all();
   std::string_view undo_next();
 
-  std::vector<std::string> names_;  // the last one is undone first
+  std::vector<std::string> names_;  // encodings; the last one is removed first
   bool decided_ = false;
   bool ended_ = false;
   bool may_have_more_ = false;
   std::string input_;
-  std::size_t done_ = 0;  // of the input
+  std::size_t done_ = 0;  // bytes of `input_` that are decompressed
   std::string piece_;
   std::unique_ptr<decompressor> undo_;
-  std::unique_ptr<content_decoder> inner_;  // for what was applied before
+  std::unique_ptr<content_decoder> inner_;  // for the encodings that were applied before
 };
 
 }  // namespace sluice

@@ -12,51 +12,51 @@
 
 namespace sluice {
 
-/// The head of a final response: no interim one (100 Continue, 103 Early Hints).
+/// Status and header fields of a final response; never of an interim one (100 Continue, 103 Early
+/// Hints).
 struct response_head {
   int status = 0;
-  /// All that came before the body; those of a framing that had to be mended (mended_head()), as it
-  /// is mended.
+  /// All header fields; if the head had to be repaired (mended_head()), the repaired ones.
   header_fields fields;
 };
 
-/// Hears how one exchange goes on. Called on the event loop's thread.
+/// Receives the events of one exchange. Called on the event loop's thread.
 class response_handler {
  public:
   virtual ~response_handler() = default;
-  /// There is a connection, made for this exchange or used before, and the first byte is about to
-  /// go out; told again where a used one turns out to be dead.
+  /// The first byte is about to be sent, on a new connection (`connected_anew`) or a reused one.
+  /// Called again if a reused connection turns out to be dead.
   virtual void on_sending(bool connected_anew) { (void)connected_anew; }
-  /// What is told of next came then, by the kernel; only after stamp_arrivals().
+  /// The kernel's time of arrival of the bytes in the next calls; only after stamp_arrivals().
   virtual void on_arrival(time_point when) { (void)when; }
   /// The last byte of the request was given to the kernel.
   virtual void on_sent() = 0;
   virtual void on_head(response_head head) = 0;
-  /// A piece of the body; the answer tells whether to read on.
+  /// A piece of the body. The result says whether to read on.
   virtual body_need on_body(std::string_view bytes) = 0;
-  /// How many bytes it keeps of the reply.
+  /// Number of bytes of the reply that it stores.
   virtual std::size_t held() const { return 0; }
-  /// Whether more of the body may be handed on now; the rest waits, and the relay with it.
+  /// Whether it can take more of the body now; if not, reading stops, and the relay has to wait.
   virtual bool has_room() { return true; }
 };
 
 /// How one exchange ended.
 struct exchange_end {
   enum class how : std::uint8_t {
-    complete,          ///< the whole body came, or the handler needed no more of it
-    unreachable,       ///< no connection: name, connect or TLS handshake
-    bad_certificate,   ///< the certificate does not verify, or not for this host
-    refused_by_proxy,  ///< the proxy wants other credentials
-    broken,            ///< the connection broke, or what came was not HTTP
-    undecodable,       ///< the body is compressed in a way that cannot be undone
+    complete,          ///< the whole body arrived, or the handler needed no more of it
+    unreachable,       ///< no connection: name lookup, connect or TLS handshake failed
+    bad_certificate,   ///< the certificate cannot be verified, or is not for this host
+    refused_by_proxy,  ///< the proxy refuses the credentials
+    broken,            ///< the connection broke, or the answer was not HTTP
+    undecodable,       ///< the body cannot be decompressed
     timed_out,
   };
   how end = how::complete;
-  std::string message;      ///< of a failure, for a person: the first cause
-  bool sent_any = false;    ///< some bytes of the request may have left
-  bool sent_whole = false;  ///< all of them were given to the kernel
+  std::string message;      ///< why it failed, for the user: the first cause
+  bool sent_any = false;    ///< some bytes of the request may have been sent
+  bool sent_whole = false;  ///< all bytes were given to the kernel
   bool head_arrived = false;
-  /// What the handler holds of the reply counts for as long as this lives.
+  /// Keeps the handler's bytes counted in reply_memory while it lives.
   std::shared_ptr<const void> memory = {};
 };
 

@@ -6,20 +6,20 @@
 
 namespace sluice {
 
-/// Exchanges that are ended together, whatever client carries them out: those of one run. Belongs
-/// to the event loop's thread, and outlives its exchanges.
+/// The exchanges of one run, which can be stopped together; their clients may differ. Not thread
+/// safe: use it on the event loop's thread. It must outlive its exchanges.
 class exchange_group {
  public:
   exchange_group() = default;
   exchange_group(const exchange_group&) = delete;
   exchange_group& operator=(const exchange_group&) = delete;
 
-  /// From now on none of them begins to send: one that has not yet ends as unreachable.
+  /// No exchange of the group may begin to send: one that has not begun ends as unreachable.
   void stop_sending() {
     sending_ = false;
     call(&member::on_stop_);
   }
-  /// Ends those under way as broken, at once. What they end with says nothing of the relay.
+  /// Ends all active exchanges at once, as broken. Their errors say nothing about the relay.
   void abort() {
     aborted_ = true;
     call(&member::on_abort_);
@@ -27,10 +27,10 @@ class exchange_group {
   bool sending() const noexcept { return sending_; }
   bool aborted() const noexcept { return aborted_; }
 
-  /// One exchange, in its group while in scope; for clients.
+  /// Registers an exchange with its group while in scope; used by clients.
   class member {
    public:
-    /// `on_stop`: nothing may be sent any more, where it has not begun to; `on_abort`: it ends.
+    /// `on_stop`: must end the exchange if it has not begun to send; `on_abort`: must end it.
     /// Neither may end another exchange of the group before it returns.
     member(exchange_group* of, std::function<void()> on_stop, std::function<void()> on_abort)
         : group_(of), on_stop_(std::move(on_stop)), on_abort_(std::move(on_abort)) {

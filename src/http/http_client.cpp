@@ -33,21 +33,22 @@ using boost::system::error_code;
 using tcp = asio::ip::tcp;
 
 constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
-// How long the end of a body may take once the reply is known to be whole, so that its connection
-// can be used again: some relays send the last chunk late, some never.
+// How long to wait for the end of a body after the reply is complete, so that the connection can be
+// reused: some relays send the last chunk late, some never.
 constexpr duration drain_timeout = std::chrono::seconds{1};
-// So many used connections in a row that died before they answered, and none is used again: some
-// relays close after every reply without a word.
+// If this number of reused connections in a row were dead, connections are not reused any more:
+// some relays close after every reply without saying so.
 constexpr unsigned most_stale = 3;
 
-// A body up to so many bytes is copied behind its head.
+// A body of at most this size is copied behind the head, to be sent with one system call.
 constexpr std::size_t longest_joined_body = std::size_t{16} * 1024;
 
-// What the parser leaves in the buffer is the begin of a head, of a chunk's or of the trailer; more
-// than a head's limit is none of them.
+// The parser leaves only an incomplete head, chunk header or trailer in the buffer. None of them
+// may be larger than this.
 constexpr std::size_t most_unread = std::size_t{512} * 1024;
 
-// Knows at every moment what is held of one reply: by who reads it, and packed by its parser.
+// Passes events on to the receiver and counts the memory of one reply: what the receiver stores,
+// and what the parser holds in compressed form.
 class counted_handler final : public response_handler {
  public:
   counted_handler(response_handler& receiver, reply_memory::share& share)
@@ -63,7 +64,7 @@ class counted_handler final : public response_handler {
     return share_.has_room();
   }
 
-  /// The parser of the moment stands there.
+  /// Also counts the memory of this parser, which may be replaced.
   void count_in(const std::unique_ptr<response_parser>& parser) { parser_ = &parser; }
   asio::awaitable<void> wait_for_room(wait_queue& line) { return share_.wait(line); }
 
@@ -86,7 +87,7 @@ class beast_client final : public http_client {
         connector_(context, clock, relay, url_, std::move(resolve), std::move(lookups)),
         request_prefix_(connector_.request_prefix()),
         idle_(clock) {
-    const auto given = [&](std::string_view name) {
+    const auto has_header = [&](std::string_view name) {
       return std::any_of(relay.headers.begin(), relay.headers.end(), [&](const auto& header) {
         return boost::beast::iequals(header.first, name);
       });
@@ -95,10 +96,10 @@ class beast_client final : public http_client {
     if (const auto proof = connector_.proxy_authorization(); !proof.empty()) {
       fixed_headers_ += fmt::format("Proxy-Authorization: {}\r\n", proof);
     }
-    if (!given("User-Agent")) {
+    if (!has_header("User-Agent")) {
       fixed_headers_ += fmt::format("User-Agent: sluice/{}\r\n", SLUICE_VERSION);
     }
-    if (!relay.api_key.empty() && !given("Authorization")) {
+    if (!relay.api_key.empty() && !has_header("Authorization")) {
       fixed_headers_ += fmt::format("Authorization: Bearer {}\r\n", relay.api_key);
     }
     for (const auto& [name, value] : relay.headers) {
@@ -123,9 +124,9 @@ class beast_client final : public http_client {
   }
 
  private:
-  using held = std::unique_ptr<connection>;
+  using connection_ptr = std::unique_ptr<connection>;
 
-  // Among the active ones while in scope.
+  // Adds a connection to the active ones while in scope.
   class membership {
    public:
     membership(std::list<connection*>& all, connection* member)
@@ -139,15 +140,16 @@ class beast_client final : public http_client {
     std::list<connection*>::iterator place_;
   };
 
-  held take_idle();
+  connection_ptr take_idle();
   bool may_serve_again(const response_parser& parser) const;
   template <typename Stream>
-  asio::awaitable<exchange_end> talk(Stream& stream, held& link, outgoing request,
+  asio::awaitable<exchange_end> talk(Stream& stream, connection_ptr& link, outgoing request,
                                      counted_handler& handler);
   static asio::awaitable<void> make_room(connection& link, response_parser& parser,
                                          counted_handler& handler);
   template <typename Stream>
-  asio::awaitable<void> drain(Stream& stream, held link, std::unique_ptr<response_parser> parser);
+  asio::awaitable<void> drain(Stream& stream, connection_ptr link,
+                              std::unique_ptr<response_parser> parser);
   std::string head_and(std::string_view body_begin, const outgoing& request) const;
   static exchange_end failed(exchange_end so_far, exchange_end::how how, const connection& link,
                              std::string message);
@@ -167,21 +169,21 @@ class beast_client final : public http_client {
   unsigned stale_in_row_ = 0;
 };
 
-// A proxy that passes requests on may take the relay's "Connection" away, say nothing itself and
-// close, as tinyproxy does. A request that meets the close may have been billed for all we know, so
-// such a connection is used again only where the reply says so.
+// A forwarding proxy may remove the relay's "Connection" header, add none and close the connection;
+// tinyproxy does. A request that is sent just before the close may be billed. So the connection to
+// such a proxy is reused only if the reply says "keep-alive".
 bool beast_client::may_serve_again(const response_parser& parser) const {
   return parser.reusable() && (!connector_.forwards() || parser.says_keep_alive());
 }
 
-beast_client::held beast_client::take_idle() {
+beast_client::connection_ptr beast_client::take_idle() {
   if (stale_in_row_ >= most_stale) idle_.clear();
   return idle_.take();
 }
 
-// The head of a request and as much of its body as is to go with it.
+// The head of a request, followed by `body_begin`.
 std::string beast_client::head_and(std::string_view body_begin, const outgoing& request) const {
-  constexpr std::size_t words = 224;  // the fixed ones, and the numbers
+  constexpr std::size_t words = 224;  // estimated size of the texts below
   const bool posts = request.method == verb::post;
   std::string head;
   head.reserve(request_prefix_.size() + fixed_headers_.size() + words + body_begin.size());
@@ -190,7 +192,7 @@ std::string beast_client::head_and(std::string_view body_begin, const outgoing& 
       .append(url_.target(request.path, !posts))
       .append(" HTTP/1.1\r\n");
   head.append(fixed_headers_).append("Accept: ");
-  // A compressed stream would come in lumps, and some gateways compress where nothing is said.
+  // A compressed stream would arrive in large blocks, and some gateways compress by default.
   head.append(request.streamed ? "text/event-stream, application/json\r\nAccept-Encoding: identity"
                                : "application/json\r\nAccept-Encoding: gzip, zstd");
   if (posts) {
@@ -213,11 +215,11 @@ exchange_end beast_client::failed(exchange_end so_far, exchange_end::how how,
 }
 
 template <typename Stream>
-asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, outgoing request,
-                                                 counted_handler& handler) {
+asio::awaitable<exchange_end> beast_client::talk(Stream& stream, connection_ptr& link,
+                                                 outgoing request, counted_handler& handler) {
   using enum exchange_end::how;
   exchange_end result;
-  // One piece costs the kernel less than two; a long body is not worth the copy.
+  // One write is cheaper than two, but copying a long body costs more than that.
   const std::string_view body = request.body;
   const std::size_t joined = body.size() <= longest_joined_body ? body.size() : 0;
   const std::string begin = head_and(body.substr(0, joined), request);
@@ -225,7 +227,7 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, out
       std::array<asio::const_buffer, 2>{asio::buffer(begin), asio::buffer(body.substr(joined))});
   error_code write_error;
   if constexpr (std::is_same_v<Stream, stamped_stream>) {
-    // Nearly every request fits into the socket's buffer; written at once it costs no turn of the
+    // Almost every request fits into the socket's buffer; a direct write saves a turn of the event
     // loop.
     const std::size_t written = stream.write_some(asio::buffer(begin), write_error);
     if (write_error == asio::error::would_block) write_error = {};
@@ -242,7 +244,7 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, out
     handler.on_sent();
     if (request.streamed) link->limit.set(relay_.first_byte_timeout, "--first-byte-timeout");
   } else if (result.sent_any && !link->limit.passed() && !link->aborted) {
-    // A relay that refuses a large request may answer, and close, before it has read it all.
+    // A relay that refuses a large request may answer and close before it has read everything.
     link->limit.set(drain_timeout, "the wait for an early answer");
   } else {
     co_return failed(result, broken, *link,
@@ -251,13 +253,13 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, out
 
   auto parser = std::make_unique<response_parser>(handler);
   handler.count_in(parser);
-  bool closing = false;  // the trailer's deadline is set
+  bool closing = false;  // the timeout for the trailer is set
   for (;;) {
     if (link->filled == link->buffer.size()) {  // long headers
       if (link->filled >= most_unread) {
-        if (parser->wanted() != body_need::more) co_return result;  // whole but for the trailer
+        if (parser->need() != body_need::more) co_return result;  // complete except the trailer
         co_return failed(result, broken, *link,
-                         "what came is not HTTP: a head or a trailer that does not end");
+                         "the answer is not HTTP: a head or a trailer without an end");
       }
       link->buffer.resize(link->filled * 2);
     }
@@ -271,7 +273,7 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, out
         if (!parser->undecodable()) co_return result;
         co_return failed(result, undecodable, *link, parser->bad_encoding());
       }
-      if (parser->wanted() != body_need::more) co_return result;  // whole but for the trailer
+      if (parser->need() != body_need::more) co_return result;  // complete except the trailer
       const bool sending = write_error && !result.head_arrived;
       co_return failed(
           result, broken, *link,
@@ -282,9 +284,9 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, out
     link->filled += n;
     if (link->stream.stamps()) handler.on_arrival(link->stream.arrived());
     for (bool moves = true; moves && link->filled > 0 && !parser->finished() && !parse_error;) {
-      const std::size_t taken = put(parser, link->bytes(), handler, parse_error);
-      link->drop(taken);
-      moves = taken > 0;
+      const std::size_t consumed = put(parser, link->bytes(), handler, parse_error);
+      link->drop(consumed);
+      moves = consumed > 0;
     }
     if (!parse_error && (parser->paused() || !handler.has_room())) {
       co_await make_room(*link, *parser, handler);
@@ -294,24 +296,24 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, out
       co_return failed(result, undecodable, *link, parser->bad_encoding());
     }
     if (parse_error) {
-      if (parser->wanted() != body_need::more) co_return result;
+      if (parser->need() != body_need::more) co_return result;
       co_return failed(result, broken, *link,
-                       fmt::format("what came is not HTTP: {}", parse_error.message()));
+                       fmt::format("the answer is not HTTP: {}", parse_error.message()));
     }
 
     if (parser->finished()) {
       if (may_serve_again(*parser) && link->filled == 0) idle_.put(std::move(link));
       co_return result;
     }
-    if (parser->wanted() == body_need::nothing) {
+    if (parser->need() == body_need::nothing) {
       if (parser->chunked() && may_serve_again(*parser)) {
-        // Whatever it meets, the reply is whole: at worst the connection is not used again.
+        // Errors are ignored: the reply is complete, and only the connection cannot be reused.
         asio::co_spawn(context_, drain(stream, std::move(link), std::move(parser)),
                        [](const std::exception_ptr&) {});
       }
       co_return result;
     }
-    if (parser->wanted() != body_need::trailer) {
+    if (parser->need() != body_need::trailer) {
       closing = false;
       if (parser->got_some() || link->filled > 0)
         link->limit.set(relay_.idle_timeout, "--idle-timeout");
@@ -321,11 +323,11 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, held& link, out
   }
 }
 
-// Nothing more is read before there is room for it. The relay's silence meanwhile is no fault of
-// it.
+// Waits until the handler has room for more. Timeouts are stopped meanwhile, since the relay is not
+// the cause of the delay.
 asio::awaitable<void> beast_client::make_room(connection& link, response_parser& parser,
                                               counted_handler& handler) {
-  while (!parser.finished() && !parser.undecodable() && parser.wanted() != body_need::nothing &&
+  while (!parser.finished() && !parser.undecodable() && parser.need() != body_need::nothing &&
          !link.given_up()) {
     if (handler.has_room()) {
       if (!parser.paused()) co_return;
@@ -339,7 +341,7 @@ asio::awaitable<void> beast_client::make_room(connection& link, response_parser&
 }
 
 template <typename Stream>
-asio::awaitable<void> beast_client::drain(Stream& stream, held link,
+asio::awaitable<void> beast_client::drain(Stream& stream, connection_ptr link,
                                           std::unique_ptr<response_parser> parser) {
   const membership here(active_, link.get());
   link->limit.begin(clock_.now() + drain_timeout, "");
@@ -360,47 +362,47 @@ asio::awaitable<exchange_end> beast_client::exchange(outgoing request, response_
   counted_handler handler(receiver, *share);
   time_point last_moment = clock_.now() + relay_.total_timeout;
   for (;;) {
-    held link = take_idle();
+    connection_ptr link = take_idle();
     const bool used_before = link != nullptr;
     if (!used_before) {
       link = connector_.make();
     }
-    connection& guarded = *link;
-    const membership here(active_, &guarded);
+    connection& current = *link;
+    const membership here(active_, &current);
     const exchange_group::member in_group(
         request.group,
-        [&guarded] {
-          if (guarded.connecting) guarded.abort();
+        [&current] {
+          if (current.connecting) current.abort();
         },
-        [&guarded] { guarded.abort(); });
+        [&current] { current.abort(); });
 
     exchange_end result;
-    guarded.limit.begin(last_moment, "--timeout");
+    current.limit.begin(last_moment, "--timeout");
     if (!used_before) {
-      guarded.limit.set(relay_.connect_timeout, "--connect-timeout");
-      guarded.connecting = true;
-      result = co_await connector_.open(guarded);
-      guarded.connecting = false;
-      guarded.limit.end_step();
+      current.limit.set(relay_.connect_timeout, "--connect-timeout");
+      current.connecting = true;
+      result = co_await connector_.open(current);
+      current.connecting = false;
+      current.limit.end_step();
     }
     if (result.end != exchange_end::how::complete) co_return result;
     if (!sending_ || (request.group != nullptr && !request.group->sending())) {
-      co_return failed(result, exchange_end::how::unreachable, guarded, "interrupted");
+      co_return failed(result, exchange_end::how::unreachable, current, "interrupted");
     }
-    if (stamps_) guarded.stream.stamp();
+    if (stamps_) current.stream.stamp();
     handler.on_sending(!used_before);
     // No conditional expression: GCC 12 would start both.
-    if (guarded.tls) {
-      result = co_await talk(*guarded.tls, link, request, handler);
+    if (current.tls) {
+      result = co_await talk(*current.tls, link, request, handler);
     } else {
-      result = co_await talk(guarded.stream, link, request, handler);
+      result = co_await talk(current.stream, link, request, handler);
     }
     if (used_before) {
       const bool stale =
           result.end == exchange_end::how::broken && !result.head_arrived && !link->aborted;
       stale_in_row_ = stale ? stale_in_row_ + 1 : 0;
-      // The relay had closed it, and has seen nothing of the request, or may see it twice: another
-      // connection will do.
+      // The relay had already closed the connection. It got nothing of the request, or the request
+      // may safely be sent twice: try another connection.
       const bool repeatable = !result.sent_any || request.method == verb::get;
       const bool sends = sending_ && (request.group == nullptr || request.group->sending());
       if (stale && repeatable && sends) {

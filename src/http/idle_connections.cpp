@@ -5,12 +5,12 @@
 
 namespace sluice {
 
-void idle_connections::put(std::unique_ptr<connection> used) {
-  used->limit.lift();
-  used->filled = 0;
+void idle_connections::put(std::unique_ptr<connection> link) {
+  link->limit.lift();
+  link->filled = 0;
   const time_point now = time_.now();
-  const time_point until = std::min(now + longest, used->retire_at);
-  all_.push_back({std::move(used), until});
+  const time_point until = std::min(now + longest, link->retire_at);
+  all_.push_back({std::move(link), until});
   look_at(std::min(until, now + look_interval));
 }
 
@@ -30,7 +30,7 @@ void idle_connections::clear() {
   look_.cancel();
 }
 
-// None of it waits: a socket is closed without lingering.
+// Closes connections that cannot be reused. Does not block: sockets are closed without lingering.
 void idle_connections::look() {
   const time_point now = time_.now();
   std::erase_if(all_, [&](const idle& one) { return now >= one.until || !one.link->is_silent(); });

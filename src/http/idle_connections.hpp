@@ -10,18 +10,17 @@
 
 namespace sluice {
 
-/// Connections of one client that carry no exchange, kept for the next one. The clock closes those
-/// that have been idle for too long, are too old to serve again, or were closed by the relay.
-/// Belongs to the event loop's thread. A call of the clock is to come only while something is idle,
-/// so that an event loop without anything to do ends.
+/// Idle connections of one client, to be reused. Not thread safe: use it on the event loop's
+/// thread. Regularly closes connections that have been idle for too long, are too old, or were
+/// closed by the relay. There is a pending call of the clock only while a connection is idle, so
+/// that the event loop can end.
 class idle_connections {
  public:
-  /// Longer than a window of the rate limit: where a whole window's starts go out at once, their
-  /// connections are idle until the next one. Go's client keeps them as long (IdleConnTimeout of
-  /// DefaultTransport, https://pkg.go.dev/net/http#RoundTripper). Many a server closes earlier:
-  /// nginx after 75 s (keepalive_timeout,
-  /// https://nginx.org/en/docs/http/ngx_http_core_module.html), an AWS load balancer after 60 s,
-  /// Node after 5 s. So what has been closed is looked for, too.
+  /// Longer than the window of the rate limit: if all starts of a window are sent at once, their
+  /// connections are idle until the next window. Go's client uses the same time (IdleConnTimeout of
+  /// DefaultTransport, https://pkg.go.dev/net/http#RoundTripper). Many servers close earlier: nginx
+  /// after 75 s (keepalive_timeout, https://nginx.org/en/docs/http/ngx_http_core_module.html), an
+  /// AWS load balancer after 60 s, Node after 5 s. So connections are also checked regularly.
   static constexpr duration longest = std::chrono::seconds{90};
   static constexpr duration look_interval = std::chrono::seconds{10};
 
@@ -29,9 +28,9 @@ class idle_connections {
   idle_connections(const idle_connections&) = delete;
   idle_connections& operator=(const idle_connections&) = delete;
 
-  /// `used`: its last reply was read to the end.
-  void put(std::unique_ptr<connection> used);
-  /// The one that was used last, of those that can serve again; null: there is none.
+  /// Adds a connection whose last reply was read to the end.
+  void put(std::unique_ptr<connection> link);
+  /// The most recently used connection that can be reused; null: none.
   std::unique_ptr<connection> take();
   /// Closes all.
   void clear();

@@ -9,8 +9,8 @@
 
 namespace sluice {
 
-/// Keeps a whole response, up to so many bytes of body: for what is asked now and then, and not
-/// read while it comes.
+/// Stores a whole response, with a limited body: for rare requests whose reply is parsed at the
+/// end. Called on the event loop's thread.
 struct kept_response final : response_handler {
   explicit kept_response(std::uint64_t most_bytes) : most(most_bytes) {}
 
@@ -24,9 +24,9 @@ struct kept_response final : response_handler {
   std::size_t held() const override { return body.size(); }
 
   const std::uint64_t most;
-  response_head head;  ///< status 0: none came
+  response_head head;  ///< status 0: no head arrived
   std::string body;
-  bool too_large = false;  ///< the body has more, which was not read
+  bool too_large = false;  ///< the body is longer than `most`; the rest was not read
 };
 
 }  // namespace sluice

@@ -10,7 +10,7 @@ namespace sluice {
 namespace {
 
 constexpr std::string_view blanks = " \t";
-// Of a chunk's size with all that stands behind it, or of a trailer's field.
+// Maximum length of a chunk header or a trailer field.
 constexpr std::size_t longest_line = std::size_t{64} * 1024;
 
 std::string_view trimmed(std::string_view text) {
@@ -45,7 +45,7 @@ struct field {
   std::string value;
 };
 
-/// The lines without their ends, folded ones joined.
+/// The lines without line ends; folded lines are joined.
 std::vector<std::string> lines_of(std::string_view head) {
   std::vector<std::string> lines;
   while (!head.empty()) {
@@ -63,7 +63,7 @@ std::vector<std::string> lines_of(std::string_view head) {
   return lines;
 }
 
-/// "HTTP/1.1 200 OK" of what has too many blanks, or no reason and no blank before it.
+/// Repairs a status line such as "HTTP/1.1  200 OK" or "HTTP/1.1 200".
 std::string status_line(std::string_view line) {
   constexpr std::string_view version = "HTTP/1.1";
   if (line.size() < version.size()) return std::string(line);
@@ -85,9 +85,9 @@ std::vector<std::string> items_of(std::string_view list) {
   return items;
 }
 
-/// What several fields, or several items of one, say of the body's end.
+/// All Transfer-Encoding and Content-Length fields together: they define where the body ends.
 struct framing {
-  std::vector<std::string> codings;  // but chunked
+  std::vector<std::string> codings;  // without "chunked"
   bool chunked = false;
   std::vector<std::string> lengths;
 
@@ -112,7 +112,7 @@ struct framing {
       for (const auto& coding : codings) text += coding + ", ";
       return text + "chunked\r\n";
     }
-    // Those that differ are no matter of form: the parser is to refuse them.
+    // Different lengths are kept, so that the parser refuses them.
     for (const auto& length : lengths) {
       if (text.empty() || length != lengths.front()) text += "Content-Length: " + length + "\r\n";
     }
@@ -154,9 +154,9 @@ std::string mended_head(std::string_view head) {
   return text + body.lines() + "Connection: close\r\n\r\n";
 }
 
-// A line without its end.
+// Reads one line, without its line end.
 void lenient_chunks::read(std::string_view line) {
-  if (state_ == state::behind) {  // a chunk that is longer than it says is none
+  if (state_ == state::behind) {  // only a line end may follow a chunk
     state_ = line.empty() || line == "\r" ? state::size : state::broken;
     return;
   }
@@ -178,12 +178,12 @@ void lenient_chunks::read(std::string_view line) {
 
 std::size_t lenient_chunks::put(std::string_view bytes,
                                 const std::function<void(std::string_view)>& take) {
-  std::size_t taken = 0;
-  while (taken < bytes.size() && !done() && !broken()) {
-    std::string_view rest = bytes.substr(taken);
+  std::size_t consumed = 0;
+  while (consumed < bytes.size() && !done() && !broken()) {
+    std::string_view rest = bytes.substr(consumed);
     if (state_ == state::data) {
       rest = rest.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(left_, rest.size())));
-      taken += rest.size();
+      consumed += rest.size();
       left_ -= rest.size();
       if (left_ == 0) state_ = state::behind;
       take(rest);
@@ -191,11 +191,11 @@ std::size_t lenient_chunks::put(std::string_view bytes,
     }
     const std::size_t end = rest.find('\n');
     line_ += rest.substr(0, end);
-    taken += end == std::string_view::npos ? rest.size() : end + 1;
+    consumed += end == std::string_view::npos ? rest.size() : end + 1;
     if (line_.size() > longest_line) state_ = state::broken;
     if (end != std::string_view::npos) read(std::exchange(line_, {}));
   }
-  return taken;
+  return consumed;
 }
 
 }  // namespace sluice

@@ -8,27 +8,27 @@
 
 namespace sluice {
 
-// What curl and the SDKs take of a response although it is not HTTP/1.1 to the letter, and whose
-// meaning is plain. Nobody but a client may be so lenient, and only on a connection that serves no
-// other request: what one reads as the end of a body another reads as the middle of it.
+// Reads responses that are not strictly valid HTTP/1.1 but have a clear meaning, and that curl and
+// the SDKs accept. Only a client may do this, and only on a connection that is not reused: else two
+// programs could disagree about where a body ends (request smuggling).
 
-/// How long the head is that `bytes` begin with, its blank line included; 0: it has not ended.
+/// The length of the head at the beginning of `bytes`, including its empty line; 0: incomplete.
 std::size_t head_length(std::string_view bytes);
 
-/// A whole head as a strict parser takes it: lines that end in CRLF, no blanks before a colon, no
-/// folded lines, one Transfer-Encoding, equal Content-Lengths once, and none beside `chunked`.
-/// Lines that are no fields are left out. The connection is to be closed behind it.
+/// Repairs a complete head for a strict parser: lines end with CRLF, no blanks before a colon, no
+/// folded lines, one Transfer-Encoding, equal Content-Lengths only once, and none with `chunked`.
+/// Removes lines that are not header fields. The connection must be closed after the response.
 std::string mended_head(std::string_view head);
 
-/// Undoes the chunks of a body as curl does: a size may have blanks or an extension of any form
-/// behind it, and lines may end in LF alone.
+/// Decodes a chunked body as curl does: after a size there may be blanks or any extension, and
+/// lines may end with LF only. Not thread safe; one object for each body.
 class lenient_chunks {
  public:
-  /// `behind_chunk`: begins before the end of a line, not before a size.
+  /// `behind_chunk`: the input begins at the end of a chunk, not at a size.
   explicit lenient_chunks(bool behind_chunk) : state_(behind_chunk ? state::behind : state::size) {}
 
-  /// Hands on what the bytes hold of the body. Returns how many were taken: all, unless the body
-  /// ends before, or what came is no chunk.
+  /// Passes the decoded body to `take`. Returns the number of bytes consumed: all, unless the body
+  /// ends or the input is not valid.
   std::size_t put(std::string_view bytes, const std::function<void(std::string_view)>& take);
   bool done() const noexcept { return state_ == state::done; }
   bool broken() const noexcept { return state_ == state::broken; }
@@ -38,8 +38,8 @@ class lenient_chunks {
   void read(std::string_view line);
 
   state state_;
-  std::uint64_t left_ = 0;  // of the chunk
-  std::string line_;        // as far as it has come
+  std::uint64_t left_ = 0;  // bytes left in the chunk
+  std::string line_;        // the incomplete line
 };
 
 }  // namespace sluice

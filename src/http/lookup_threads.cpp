@@ -49,9 +49,9 @@ bool lookup_threads::run(std::function<void()> lookup) {
   const std::lock_guard lock(shared_->mutex);
   if (shared_->idle <= shared_->waiting.size() && shared_->threads < most) {
     try {
-      std::thread([kept = shared_] { kept->work(); }).detach();
+      std::thread([state = shared_] { state->work(); }).detach();
       ++shared_->threads;
-    } catch (const std::system_error&) {  // the system has no more threads
+    } catch (const std::system_error&) {  // no thread can be started
       if (shared_->threads == 0) return false;
     }
   }

@@ -6,15 +6,15 @@
 
 namespace sluice {
 
-/// A few threads for name lookups, shared by all relays that are given the same object; started
-/// when they are first needed. Thread safe.
+/// A few threads for name lookups. Thread safe. All relays that get the same object share them;
+/// they start when they are first needed.
 ///
-/// The system's resolver cannot be interrupted and may take many seconds. So neither the object's
-/// end nor the program's waits for a lookup that runs: its thread is left to itself, and what has
-/// not begun is dropped. What is run must not rely on anything that may be gone by then.
+/// The system's resolver cannot be interrupted and may take many seconds. So neither the destructor
+/// nor the end of the program waits for a running lookup: its thread is detached. Lookups that have
+/// not begun are dropped. A lookup must not use objects that may be destroyed before it ends.
 class lookup_threads {
  public:
-  /// More lookups at once wait their turn. As many as libuv has for the same work.
+  /// Maximum number of threads; libuv uses the same. Further lookups wait in a queue.
   static constexpr std::size_t most = 4;
 
   lookup_threads();
@@ -22,12 +22,12 @@ class lookup_threads {
   lookup_threads& operator=(const lookup_threads&) = delete;
   ~lookup_threads();
 
-  /// Runs it on one of the threads, in the order of asking. False: there is none and none can be
-  /// started. It must not throw.
+  /// Runs `lookup`, which must not throw, on one of the threads; first come, first served. False:
+  /// no thread can be started.
   bool run(std::function<void()> lookup);
 
  private:
-  struct shared;  // with the threads, which may outlive the object
+  struct shared;  // shared with the threads, which may outlive this object
 
   std::shared_ptr<shared> shared_;
 };

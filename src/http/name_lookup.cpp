@@ -63,12 +63,12 @@ name_lookup::~name_lookup() {
 
 boost::asio::awaitable<void> name_lookup::find(wait_queue& line) {
   if (is_address_) co_return;
-  const bool known = !found_.empty();
-  const bool waits = !known || doubted_ || time_.now() - found_at_ >= longest;
+  const bool has_addresses = !found_.empty();
+  const bool waits = !has_addresses || doubted_ || time_.now() - found_at_ >= longest;
   if ((waits || time_.now() - found_at_ >= lifetime) && !running_) start();
   if (!waits || !running_) co_return;
   alarm enough(time_);
-  if (known) enough.set(time_.now() + patience, [&line] { line.wake_all(); });
+  if (has_addresses) enough.set(time_.now() + patience, [&line] { line.wake_all(); });
   co_await wait_queue::wait_in_both(waiting_, line);
 }
 
@@ -86,7 +86,7 @@ void name_lookup::start() {
       if (!shared->abandoned) ended(addresses, why);
     });
   });
-  if (!running_) ended({}, "the system has no thread to spare for it");
+  if (!running_) ended({}, "cannot start a thread for the lookup");
 }
 
 void name_lookup::ended(std::vector<endpoint> found, std::string error) {

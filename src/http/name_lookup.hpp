@@ -15,28 +15,29 @@
 
 namespace sluice {
 
-/// The addresses of one host. Belongs to the event loop's thread; lookups run on others, one at a
-/// time, shared by all who wait for it, and left to itself when the object goes.
+/// Finds and caches the addresses of one host. Not thread safe: use it on the event loop's thread.
+/// Lookups run on other threads, one at a time for all waiters, and may outlive this object.
 ///
-/// What a lookup found holds for `lifetime`. After that it still serves at once, until `longest`,
-/// and a new lookup runs beside it. Later, and when no connection to it could be made, the new
-/// lookup is waited for. While lookups fail or take long, the last addresses that were found serve.
+/// The result of a lookup is valid for `lifetime`. Until `longest` it is still used at once, and a
+/// new lookup starts in the background. After that, or if no connection could be made, find() waits
+/// for the new lookup. If lookups fail or take too long, the last known addresses are used.
 class name_lookup {
  public:
   using endpoint = boost::asio::ip::tcp::endpoint;
 
-  /// Appends the addresses of a host; its error as text, empty when there is none. Called on
-  /// another thread.
+  /// Appends the addresses of a host to `found`; returns an error text, empty if it succeeded.
+  /// Called on another thread.
   using resolver = std::function<std::string(const std::string& host, std::uint16_t port,
                                              std::vector<endpoint>& found)>;
   static std::string system_resolver(const std::string& host, std::uint16_t port,
                                      std::vector<endpoint>& found);
 
-  /// The system's resolver tells nothing of a record's own lifetime. This is libcurl's
-  /// (CURLOPT_DNS_CACHE_TIMEOUT, https://curl.se/libcurl/c/CURLOPT_DNS_CACHE_TIMEOUT.html).
+  /// The same as in libcurl (CURLOPT_DNS_CACHE_TIMEOUT,
+  /// https://curl.se/libcurl/c/CURLOPT_DNS_CACHE_TIMEOUT.html), since the system's resolver does
+  /// not give the TTL of a record.
   static constexpr duration lifetime = std::chrono::seconds{60};
   static constexpr duration longest = 2 * lifetime;
-  /// How long a lookup may hold up whoever has old addresses (RFC 8767, section 5).
+  /// How long find() waits for a lookup before it uses old addresses (RFC 8767, section 5).
   static constexpr duration patience = std::chrono::milliseconds{1800};
 
   /// `host`: a name or an address; `port`: a number.
@@ -46,24 +47,24 @@ class name_lookup {
   name_lookup(const name_lookup&) = delete;
   name_lookup& operator=(const name_lookup&) = delete;
 
-  /// Looks the name up where that is due, and returns when addresses() may be used; or when `line`,
-  /// on which it waits, is woken by another.
+  /// Starts a lookup if needed, and returns when addresses() may be used. It waits on `line`, so it
+  /// also returns when `line` is woken.
   boost::asio::awaitable<void> find(wait_queue& line);
 
-  /// What the last lookup that found any found, the address that served last in front.
+  /// The result of the last successful lookup; the address that worked last comes first.
   std::vector<endpoint> addresses() const;
-  /// Why none has been found; empty when there are some.
+  /// Why there is no address; empty if there is one.
   const std::string& error() const noexcept { return error_; }
-  /// Counts the lookups that have ended.
+  /// Number of lookups that have ended.
   std::uint64_t answers() const noexcept { return answers_; }
-  /// A connection to that address was made.
+  /// A connection to this address was made.
   void served(const endpoint& address) { served_ = address; }
-  /// No connection could be made to the addresses that were there after so many lookups: if there
-  /// was none since, the next find() waits for one.
+  /// No connection could be made to the addresses after lookup number `answer`: if it was the last
+  /// one, the next find() waits for a new lookup.
   void doubt(std::uint64_t answer) noexcept { doubted_ = doubted_ || answer == answers_; }
 
  private:
-  struct link;  // between the object and a thread that may outlive it
+  struct link;  // connects this object with a lookup that may outlive it
 
   void start();
   void ended(std::vector<endpoint> found, std::string error);
@@ -74,7 +75,7 @@ class name_lookup {
   const std::uint16_t port_;
   const resolver resolve_;
   const std::shared_ptr<lookup_threads> threads_;
-  bool is_address_ = false;  // there is nothing to look up
+  bool is_address_ = false;  // the host is an address, so there is no lookup
   bool running_ = false;
   bool doubted_ = false;
   wait_queue waiting_;

@@ -20,21 +20,21 @@
 namespace sluice {
 namespace {
 
-// The bytes of an IP address, four or sixteen; none for a name.
+// The 4 or 16 bytes of an IP address; empty for a name.
 std::vector<std::uint8_t> address_bytes(std::string_view text) {
-  const boost::core::string_view given(text.data(), text.size());
-  if (const auto v4 = boost::urls::parse_ipv4_address(given)) {
+  const boost::core::string_view address(text.data(), text.size());
+  if (const auto v4 = boost::urls::parse_ipv4_address(address)) {
     const auto bytes = v4->to_bytes();
     return {bytes.begin(), bytes.end()};
   }
-  if (const auto v6 = boost::urls::parse_ipv6_address(given)) {
+  if (const auto v6 = boost::urls::parse_ipv6_address(address)) {
     const auto bytes = v6->to_bytes();
     return {bytes.begin(), bytes.end()};
   }
   return {};
 }
 
-// Whether the address lies in the range, written like 10.0.0.0/8.
+// Whether the range, for example 10.0.0.0/8, contains the address.
 bool holds(std::string_view range, const std::vector<std::uint8_t>& address) {
   const std::size_t slash = range.find('/');
   const auto network = address_bytes(range.substr(0, slash));
@@ -51,8 +51,8 @@ bool holds(std::string_view range, const std::vector<std::uint8_t>& address) {
   return bits % 8 == 0 || (address[whole] ^ network[whole]) >> (8 - bits % 8) == 0;
 }
 
-// One entry of NO_PROXY: a name, which holds all below it, an address or a range of addresses; a
-// name or an address may have a port behind it.
+// Whether one entry of NO_PROXY matches the relay. An entry is a name, which also matches its
+// subdomains, an address or a range of addresses. A name or address may be followed by a port.
 bool excludes(std::string_view entry, const base_url& relay) {
   if (entry == "*") return true;
   const auto address = address_bytes(relay.host);
@@ -86,7 +86,7 @@ bool excluded(std::string_view list, const base_url& relay) {
 
 using set_variable = std::pair<std::string, std::string>;
 
-// The first of the variables that is set, small letters first.
+// The first of the variables that is set; lower case comes first.
 std::optional<set_variable> first_set(std::initializer_list<const char*> names,
                                       const std::function<const char*(const char*)>& variable) {
   for (const std::string name : names) {
@@ -111,31 +111,32 @@ proxy proxy::parse(std::string_view text, std::string_view origin) {
                                 ? fmt::format("http://{}", text)
                                 : std::string(text);
   const auto parsed = boost::urls::parse_uri(whole);
-  if (!parsed) fail("is no URL");
+  if (!parsed) fail("is not a URL");
   const boost::urls::url_view& url = *parsed;
   const std::string scheme = boost::algorithm::to_lower_copy(std::string(url.scheme()));
   proxy result;
   if (scheme == "socks5" || scheme == "socks5h") {
-    result.spoken = protocol::socks5;
+    result.kind = protocol::socks5;
   } else if (scheme != "http") {
-    fail(fmt::format("a proxy of the kind {} is not spoken to", scheme));
+    fail(fmt::format("a proxy of type {} is not supported", scheme));
   }
   result.host = url.host_address();
-  if (result.host.empty()) fail("names no host");
+  if (result.host.empty()) fail("has no host");
   const std::string port(url.port());
-  result.port = !port.empty() ? port : result.spoken == protocol::http ? "80" : "1080";
-  if (result.port.size() > 5 || std::stoul(result.port) - 1 >= 65535) fail("has no usable port");
+  result.port = !port.empty() ? port : result.kind == protocol::http ? "80" : "1080";
+  if (result.port.size() > 5 || std::stoul(result.port) - 1 >= 65535)
+    fail("has no valid port (1 to 65535)");
   result.user = url.user();
   result.password = url.password();
-  constexpr std::size_t most = 255;  // that SOCKS can carry
+  constexpr std::size_t most = 255;  // limit of SOCKS 5
   if (result.user.size() > most || result.password.size() > most) {
-    fail("its user or password is too long");
+    fail("the user or password is longer than 255 bytes");
   }
   return result;
 }
 
 std::string proxy::name() const {
-  return fmt::format("{}://{}:{}", spoken == protocol::http ? "http" : "socks5h", host_in_url(host),
+  return fmt::format("{}://{}:{}", kind == protocol::http ? "http" : "socks5h", host_in_url(host),
                      port);
 }
 

@@ -9,28 +9,28 @@
 
 namespace sluice {
 
-/// A proxy on the way to a relay, out of `[scheme://][user:password@]host[:port]`. Both kinds are
-/// given the relay's name, not its address: the proxy looks it up.
+/// A proxy, parsed from `[scheme://][user:password@]host[:port]`. Both kinds of proxy get the
+/// relay's name and look up its address themselves.
 struct proxy {
   enum class protocol : std::uint8_t { http, socks5 };
-  protocol spoken = protocol::http;
+  protocol kind = protocol::http;
   std::string host;
   std::string port;
   std::string user;
   std::string password;
 
-  /// Schemes: http (also when none is given), socks5, socks5h. `origin` names what `text` was given
-  /// as; throws fatal_error that names it, without the credentials.
+  /// Schemes: http (the default), socks5, socks5h. Throws fatal_error; its message begins with
+  /// `origin`, the place where `text` was set, and does not contain the credentials.
   static proxy parse(std::string_view text, std::string_view origin);
 
-  std::string name() const;  ///< scheme://host:port, as it may be shown
+  std::string name() const;  ///< scheme://host:port, for display
 };
 
-/// The text of the proxy that the environment names for a relay, empty for none: HTTPS_PROXY or
-/// HTTP_PROXY by the relay's scheme, else ALL_PROXY, unless NO_PROXY holds the relay's host (names
-/// with all below them, addresses, ranges of addresses, *). As in curl, a variable in small letters
-/// goes before the same one in capitals. `variable` gives null
-/// for one that is not set. Throws fatal_error, naming the variable, when it holds no proxy.
+/// The proxy for a relay from the environment, empty: none. Uses HTTPS_PROXY or HTTP_PROXY by the
+/// relay's scheme, else ALL_PROXY, unless NO_PROXY contains the relay's host (names including their
+/// subdomains, addresses, ranges of addresses, *). As in curl, a variable in lower case comes
+/// before the same one in upper case. `variable` returns null for a variable that is not set.
+/// Throws fatal_error, with the name of the variable, if its value is not a proxy.
 std::string proxy_from_environment(const base_url& relay,
                                    const std::function<const char*(const char*)>& variable);
 

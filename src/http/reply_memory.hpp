@@ -9,18 +9,19 @@
 
 namespace sluice {
 
-/// What all replies on their way may hold together. One that would pass it waits, and its relay
-/// with it, until others have ended. One at a time is favoured and goes on all the same, so that
-/// there is always one that comes to its end; its own limit bounds it.
+/// Limits the memory of all replies in flight together. Not thread safe: use it on the event loop's
+/// thread.
 ///
-/// Belongs to the event loop's thread.
+/// A reply that would exceed the limit is not read further until others have ended. One reply at a
+/// time is favoured and continues anyway, so that there is always one that can end; its own size
+/// limit applies.
 class reply_memory {
  public:
   explicit reply_memory(std::uint64_t most) : most_(most) {}
   reply_memory(const reply_memory&) = delete;
   reply_memory& operator=(const reply_memory&) = delete;
 
-  /// What one reply holds, for as long as it lives.
+  /// The memory of one reply, counted for the lifetime of this object.
   class share {
    public:
     explicit share(std::shared_ptr<reply_memory> of) : of_(std::move(of)) {}
@@ -32,19 +33,20 @@ class reply_memory {
       of_->wake();
     }
 
-    /// It holds as much now.
+    /// Sets the number of bytes that the reply uses now.
     void hold(std::uint64_t bytes) {
       of_->total_ += bytes - held_;
       held_ = bytes;
     }
-    /// Whether it may take more.
+    /// Whether the reply may use more.
     bool has_room() {
       const bool room = of_->total_ <= of_->most_;
       if (room && of_->favoured_ == this) of_->favoured_ = nullptr;
       if (!room && of_->favoured_ == nullptr) of_->favoured_ = this;
       return room || of_->favoured_ == this;
     }
-    /// Returns when it may take more; or when `line`, on which it waits, is woken by another.
+    /// Returns when it may be able to use more. It waits on `line`, so it also returns when `line`
+    /// is woken.
     boost::asio::awaitable<void> wait(wait_queue& line) {
       return wait_queue::wait_in_both(of_->waiting_, line);
     }
@@ -57,7 +59,7 @@ class reply_memory {
   std::uint64_t total() const noexcept { return total_; }
 
  private:
-  // All of them where there is room, else whoever came first.
+  // Wakes all waiters if there is room, else the first one, which may become the favoured one.
   void wake() {
     if (total_ <= most_) return waiting_.wake_all();
     if (favoured_ == nullptr) waiting_.wake_one();

@@ -19,43 +19,44 @@
 
 namespace sluice {
 
-/// Beast's own state machine for HTTP/1.1, told to keep nothing: pieces go straight to the handler.
-/// It refuses a framing that can be read in two ways; mended_head() and lenient_chunks read it as
-/// curl does.
+/// Beast's HTTP/1.1 parser, without storage: body pieces go directly to the handler. Not thread
+/// safe; one object for each response. Beast refuses ambiguous framing; mended_head() and
+/// lenient_chunks read it as curl does.
 class response_parser final : public boost::beast::http::basic_parser<false> {
  public:
   using error_code = boost::system::error_code;
   static constexpr std::uint32_t longest_header = 256 * 1024;
 
-  /// `mended`: the head has been through mended_head().
+  /// `mended`: the head was repaired by mended_head().
   explicit response_parser(response_handler& handler, bool mended = false)
       : handler_(handler), mended_(mended) {
     eager(true);
     header_limit(longest_header);
-    body_limit(boost::none);  // the reply reader keeps its own
+    body_limit(boost::none);  // the reply reader has its own limit
   }
 
-  /// Takes the whole of a head; what the parser makes of it.
+  /// Parses a complete head.
   void put_head(boost::asio::const_buffer head, error_code& error) {
     head_.fields.reserve(head.size());
     put(head, error);
   }
 
-  /// Takes bytes of a body; how many. need_more is no error here.
+  /// Parses bytes of the body; returns the number of bytes consumed. need_more is not an error
+  /// here.
   std::size_t put_body(boost::asio::const_buffer bytes, error_code& error) {
-    std::size_t taken = 0;
+    std::size_t consumed = 0;
     if (!chunks_) {
-      taken = put(bytes, error);
-      const std::string_view rest(static_cast<const char*>(bytes.data()) + taken,
-                                  bytes.size() - taken);
+      consumed = put(bytes, error);
+      const std::string_view rest(static_cast<const char*>(bytes.data()) + consumed,
+                                  bytes.size() - consumed);
       if (error == boost::beast::http::error::need_more) error = {};
-      // What it leaves of a chunked body is a line that has not come whole, or that it refuses.
-      if (!chunked() || is_done() || (!error && !has_bare_end(rest))) return taken;
+      // What Beast leaves of a chunked body is an incomplete line, or a line that it refuses.
+      if (!chunked() || is_done() || (!error && !has_bare_end(rest))) return consumed;
       chunks_.emplace(behind_chunk_);
     }
-    const std::string_view rest(static_cast<const char*>(bytes.data()) + taken,
-                                bytes.size() - taken);
-    taken += chunks_->put(rest, [this](std::string_view piece) {
+    const std::string_view rest(static_cast<const char*>(bytes.data()) + consumed,
+                                bytes.size() - consumed);
+    consumed += chunks_->put(rest, [this](std::string_view piece) {
       take({piece.data(), piece.size()});
     });
     if (chunks_->done()) end_body();
@@ -64,28 +65,28 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
     } else if (!error) {
       error = boost::beast::http::error::bad_chunk;
     }
-    return taken;
+    return consumed;
   }
 
-  /// The whole reply has come, and was handed on.
+  /// The whole response has arrived, and was passed to the handler.
   bool finished() const { return (chunks_ ? chunks_->done() : is_done()) && !paused(); }
-  /// Some of what has come is still packed, since the handler had no room for it.
+  /// Some input is still compressed, because the handler had no room.
   bool paused() const {
-    return content_.may_have_more() && bad_encoding_.empty() && wanted_ != body_need::nothing;
+    return content_.may_have_more() && bad_encoding_.empty() && need_ != body_need::nothing;
   }
-  /// Hands on what is packed, as far as the handler has room.
+  /// Decompresses more input, as far as the handler has room.
   void go_on() { unpack(); }
-  /// Bytes that it holds.
+  /// Bytes of memory in use.
   std::size_t memory() const noexcept { return content_.memory(); }
   /// The connection may serve another request.
   bool reusable() const { return !mended_ && !chunks_ && keep_alive(); }
-  /// The reply itself says so: HTTP/1.1 leaves it out where it is meant.
+  /// The response has an explicit "keep-alive"; in HTTP/1.1 it is the default and usually left out.
   bool says_keep_alive() const noexcept { return says_keep_alive_; }
 
   bool interim() const noexcept { return head_.status >= 100 && head_.status < 200; }
   bool head_arrived() const noexcept { return head_arrived_; }
-  body_need wanted() const noexcept { return wanted_; }
-  /// The head has come, and what follows cannot be decompressed; bad_encoding() says why.
+  body_need need() const noexcept { return need_; }
+  /// The head arrived, but the body cannot be decompressed; bad_encoding() says why.
   bool undecodable() const noexcept { return head_arrived_ && !bad_encoding_.empty(); }
   const std::string& bad_encoding() const noexcept { return bad_encoding_; }
 
@@ -102,7 +103,7 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
   void on_field_impl(boost::beast::http::field id, view name, view value,
                      error_code& error) override {
     const std::string_view text{value.data(), value.size()};
-    if (head_arrived_) return;  // a trailer says nothing that is needed
+    if (head_arrived_) return;  // trailer fields are not needed
     head_.fields.add({name.data(), name.size()}, text);
     if (id == boost::beast::http::field::connection ||
         id == boost::beast::http::field::proxy_connection) {
@@ -117,9 +118,9 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
   void read_transfer_encoding(std::string_view text, error_code& error) {
     constexpr std::string_view usual = "chunked";
     if (boost::beast::iequals({text.data(), text.size()}, "chunked")) return;
-    // Beast would take "chunked, chunked" for no chunks at all.
+    // Beast would read "chunked, chunked" as not chunked.
     if (!mended_) error = boost::beast::http::error::bad_transfer_encoding;
-    text.remove_suffix(std::min(text.size(), usual.size()));  // a mended list ends in it
+    text.remove_suffix(std::min(text.size(), usual.size()));  // a repaired list ends with it
     content_.add(text);
   }
   void on_header_impl(error_code&) override {
@@ -139,7 +140,7 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
     const std::string_view bytes{body.data(), body.size()};
     if (content_.is_plain()) {
       hand_on(bytes);
-    } else if (bad_encoding_.empty() && wanted_ != body_need::nothing) {
+    } else if (bad_encoding_.empty() && need_ != body_need::nothing) {
       content_.put(bytes);
       unpack();
     }
@@ -157,7 +158,7 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
     }
   }
   void hand_on(std::string_view bytes) {
-    if (!bytes.empty() && wanted_ != body_need::nothing) wanted_ = handler_.on_body(bytes);
+    if (!bytes.empty() && need_ != body_need::nothing) need_ = handler_.on_body(bytes);
   }
 
   response_handler& handler_;
@@ -165,38 +166,38 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
   bool head_arrived_ = false;
   const bool mended_;
   bool says_keep_alive_ = false;
-  bool behind_chunk_ = false;             ///< one has come, or the begin of one
-  std::optional<lenient_chunks> chunks_;  ///< in the place of Beast, once it has refused a chunk
+  bool behind_chunk_ = false;             ///< a chunk has begun or ended
+  std::optional<lenient_chunks> chunks_;  ///< used instead of Beast after Beast refused a chunk
   content_decoder content_;
   std::string bad_encoding_;
-  body_need wanted_ = body_need::more;
+  body_need need_ = body_need::more;
 };
 
-/// Takes what has come of a response; how many bytes. A head is given to the parser once it is
-/// there as a whole, and one that is refused once more, mended, to a new parser; so is what comes
-/// behind an interim response (100 Continue, 103 Early Hints).
+/// Parses bytes of a response; returns the number of bytes consumed. The head is parsed when it is
+/// complete. If it is refused, it is repaired and parsed again by a new parser. After an interim
+/// response (100 Continue, 103 Early Hints) a new parser is used too.
 inline std::size_t put(std::unique_ptr<response_parser>& parser, boost::asio::const_buffer bytes,
                        response_handler& handler, boost::system::error_code& error) {
   namespace http = boost::beast::http;
   if (parser->head_arrived()) return parser->put_body(bytes, error);
-  const std::string_view came(static_cast<const char*>(bytes.data()), bytes.size());
+  const std::string_view input(static_cast<const char*>(bytes.data()), bytes.size());
   constexpr std::string_view begin = "HTTP/";
-  // Empty lines before a head are passed over, as llhttp does; Beast refuses them, which mends it.
-  const std::size_t empty_lines = std::min(came.find_first_not_of("\r\n"), came.size());
-  const std::string_view head = came.substr(empty_lines);
+  // Empty lines before a head are skipped, as llhttp does; Beast refuses them, so it is repaired.
+  const std::size_t empty_lines = std::min(input.find_first_not_of("\r\n"), input.size());
+  const std::string_view head = input.substr(empty_lines);
   std::size_t length = head_length(head);
   if (length == 0) {
     const bool may_come = head.substr(0, begin.size()) == begin.substr(0, head.size());
     if (!may_come) error = http::error::bad_version;
-    if (came.size() >= response_parser::longest_header) error = http::error::header_limit;
+    if (input.size() >= response_parser::longest_header) error = http::error::header_limit;
     return 0;
   }
   length += empty_lines;
-  parser->put_head(boost::asio::buffer(came.data(), length), error);
+  parser->put_head(boost::asio::buffer(input.data(), length), error);
   if (!parser->head_arrived() && !parser->is_done()) {
     auto again = std::make_unique<response_parser>(handler, true);
     boost::system::error_code no_better;
-    again->put_head(boost::asio::buffer(mended_head(came.substr(0, length))), no_better);
+    again->put_head(boost::asio::buffer(mended_head(input.substr(0, length))), no_better);
     if (!again->head_arrived() && !again->is_done()) return 0;
     parser = std::move(again);
   }

@@ -20,9 +20,9 @@
 
 namespace sluice {
 
-/// The bytes of a socket, and, where that was asked for, the moment at which the kernel got those
-/// that were read last: what this program was busy with meanwhile is no part of it. A layer for
-/// Asio, below TLS or alone.
+/// A socket stream that can also give the time when the kernel received the last bytes, so that
+/// delays of this program do not count. Not thread safe. A stream layer for Asio, with or without
+/// TLS above it.
 class stamped_stream {
  public:
   using lowest_layer_type = boost::asio::ip::tcp::socket;
@@ -34,7 +34,7 @@ class stamped_stream {
   executor_type get_executor() { return socket_.get_executor(); }
   lowest_layer_type& lowest_layer() noexcept { return socket_; }
 
-  /// From now on; of an open socket. A few system calls more for each read.
+  /// Turns timestamps on; the socket must be open. Costs a few system calls for each read.
   void stamp() {
     if (std::exchange(stamps_, true)) return;
     constexpr int on = 1;
@@ -42,12 +42,12 @@ class stamped_stream {
     arrived_ = time_.now();
   }
   bool stamps() const noexcept { return stamps_; }
-  /// Of the last byte read.
+  /// When the last byte read arrived.
   time_point arrived() const noexcept { return arrived_; }
 
   template <typename Buffers, typename Token>
   auto async_read_some(const Buffers& into, Token&& token) {
-    // Of nothing, TLS reads in order to be called back.
+    // TLS reads 0 bytes to get a callback.
     if (!stamps_ || boost::asio::buffer_size(into) == 0) {
       return socket_.async_read_some(into, std::forward<Token>(token));
     }
@@ -80,13 +80,13 @@ class stamped_stream {
   };
 
   std::size_t receive(boost::asio::mutable_buffer into, error_code& error) {
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(timespec))> told{};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(timespec))> control{};
     iovec place{into.data(), into.size()};
     msghdr message{};
     message.msg_iov = &place;
     message.msg_iovlen = 1;
-    message.msg_control = told.data();
-    message.msg_controllen = told.size();
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
     ssize_t n = 0;
     do {
       n = ::recvmsg(socket_.native_handle(), &message, MSG_DONTWAIT);
@@ -100,8 +100,8 @@ class stamped_stream {
     return static_cast<std::size_t>(n);
   }
 
-  // The kernel tells of it by the wall clock, which may have been set meanwhile: it was after what
-  // came before, and before now.
+  // The kernel gives the time of the wall clock, which may have been changed meanwhile. So the
+  // result is limited to the range from the previous arrival to now.
   void note_arrival(msghdr& message) {
     const time_point now = time_.now();
     time_point when = now;

@@ -21,13 +21,13 @@ namespace {
 namespace ssl = boost::asio::ssl;
 using boost::system::error_code;
 
-// Where a context holds its owner; the place that OpenSSL itself offers is Asio's.
+// Index of the pointer from an SSL context to its owner. Asio uses OpenSSL's default app data.
 int owner_index() {
   static const int index = SSL_CTX_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
   return index;
 }
 
-/// The names and addresses that a certificate is for, as it may be shown.
+/// The names and addresses in a certificate, for display.
 std::string names_in(X509* certificate) {
   constexpr std::size_t most = 5;
   constexpr std::size_t v4 = 4;
@@ -37,18 +37,18 @@ std::string names_in(X509* certificate) {
   };
   const std::unique_ptr<GENERAL_NAMES, deleter> names(static_cast<GENERAL_NAMES*>(
       X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
-  std::string told;
+  std::string list;
   std::size_t count = 0;
   const auto add = [&](std::string_view name) {
-    if (++count <= most) told.append(told.empty() ? "" : ", ").append(name);
+    if (++count <= most) list.append(list.empty() ? "" : ", ").append(name);
   };
   const int all = names ? sk_GENERAL_NAME_num(names.get()) : 0;
   for (int i = 0; i < all; ++i) {
     const GENERAL_NAME* one = sk_GENERAL_NAME_value(names.get(), i);
     if (one->type != GEN_DNS && one->type != GEN_IPADD) continue;
-    const ASN1_STRING* said = one->type == GEN_DNS ? one->d.dNSName : one->d.iPAddress;
-    const unsigned char* bytes = ASN1_STRING_get0_data(said);
-    const auto size = static_cast<std::size_t>(ASN1_STRING_length(said));
+    const ASN1_STRING* value = one->type == GEN_DNS ? one->d.dNSName : one->d.iPAddress;
+    const unsigned char* bytes = ASN1_STRING_get0_data(value);
+    const auto size = static_cast<std::size_t>(ASN1_STRING_length(value));
     if (one->type == GEN_DNS) {
       add(printable_text({reinterpret_cast<const char*>(bytes), std::min<std::size_t>(size, 255)}));
     } else if (size == v4) {
@@ -61,13 +61,13 @@ std::string names_in(X509* certificate) {
       add(boost::asio::ip::address_v6(address).to_string());
     }
   }
-  if (count > most) told += fmt::format(" and {} more", count - most);
-  if (count > 0) return told;
-  // Old ones name their host as the subject alone, which nobody takes any more.
+  if (count > most) list += fmt::format(" and {} more", count - most);
+  if (count > 0) return list;
+  // Old certificates have the host only in the subject, which is not accepted any more.
   std::array<char, 256> common{};
   X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, common.data(),
                             static_cast<int>(common.size()));
-  return common.front() == '\0' ? "no host at all" : printable_text(common.data());
+  return common.front() == '\0' ? "no host" : printable_text(common.data());
 }
 
 }  // namespace
@@ -82,7 +82,7 @@ tls_client::tls_client(std::string host, bool insecure)
   SSL_CTX_set_min_proto_version(native, TLS1_2_VERSION);
   context_.set_verify_mode(insecure ? ssl::verify_none : ssl::verify_peer);
   context_.set_default_verify_paths();
-  constexpr std::string_view http_1_1 = "\x08http/1.1";  // for servers that would begin with HTTP/2
+  constexpr std::string_view http_1_1 = "\x08http/1.1";  // else some servers would use HTTP/2
   SSL_CTX_set_alpn_protos(native, reinterpret_cast<const unsigned char*>(http_1_1.data()),
                           static_cast<unsigned>(http_1_1.size()));
   SSL_CTX_set_ex_data(native, owner_index(), this);
@@ -90,24 +90,24 @@ tls_client::tls_client(std::string host, bool insecure)
   SSL_CTX_sess_set_new_cb(native, &tls_client::keep_session);
 }
 
-// The relay may give sessions at any time after the handshake; the latest stands.
+// The relay may send session tickets at any time after the handshake; keeps the latest one.
 int tls_client::keep_session(SSL* connection, SSL_SESSION* session) {
   void* owner = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(connection), owner_index());
   static_cast<tls_client*>(owner)->session_.reset(session);
-  return 1;  // it is ours now
+  return 1;  // takes ownership of the session
 }
 
-void tls_client::prepare(stream& fresh, std::string& others) {
-  SSL* native = fresh.native_handle();
+void tls_client::prepare(stream& tls_stream, std::string& others) {
+  SSL* native = tls_stream.native_handle();
   if (!is_address_) SSL_set_tlsext_host_name(native, host_.c_str());
   error_code ignored;
-  fresh.set_verify_callback(
+  tls_stream.set_verify_callback(
       [check = ssl::host_name_verification(host_), &others](bool trusted,
-                                                            ssl::verify_context& seen) {
-        const bool good = check(trusted, seen);
+                                                            ssl::verify_context& verification) {
+        const bool good = check(trusted, verification);
         if (trusted && !good) {
-          others = names_in(X509_STORE_CTX_get_current_cert(seen.native_handle()));
-          X509_STORE_CTX_set_error(seen.native_handle(), X509_V_ERR_HOSTNAME_MISMATCH);
+          others = names_in(X509_STORE_CTX_get_current_cert(verification.native_handle()));
+          X509_STORE_CTX_set_error(verification.native_handle(), X509_V_ERR_HOSTNAME_MISMATCH);
         }
         return good;
       },
@@ -115,13 +115,13 @@ void tls_client::prepare(stream& fresh, std::string& others) {
   if (session_) SSL_set_session(native, session_.get());
 }
 
-std::string tls_client::distrust(stream& refused, const error_code& error,
-                                 const std::string& others) const {
+std::string tls_client::certificate_error(stream& tls_stream, const error_code& error,
+                                          const std::string& others) const {
   const bool untrusted =
       error.category() == boost::asio::error::get_ssl_category() &&
       ERR_GET_REASON(static_cast<unsigned long>(error.value())) == SSL_R_CERTIFICATE_VERIFY_FAILED;
   if (!untrusted) return {};
-  const long verdict = SSL_get_verify_result(refused.native_handle());
+  const long verdict = SSL_get_verify_result(tls_stream.native_handle());
   if (verdict != X509_V_ERR_HOSTNAME_MISMATCH) return X509_verify_cert_error_string(verdict);
   return fmt::format("it is not for {}, but for {}", host_, others);
 }

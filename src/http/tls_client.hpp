@@ -12,25 +12,26 @@
 
 namespace sluice {
 
-/// The TLS side of all connections to one relay: TLS 1.2 and up, HTTP/1.1 by ALPN, the certificate
-/// and the host's name verified against the system's store or SSL_CERT_FILE and SSL_CERT_DIR. The
-/// last session that the relay gave is offered again, which saves the handshake's dear part.
+/// TLS settings for all connections to one relay. Not thread safe: use it on the event loop's
+/// thread. TLS 1.2 or later, HTTP/1.1 by ALPN. Verifies the certificate and the host name with the
+/// system's certificates, or SSL_CERT_FILE and SSL_CERT_DIR. Resumes the relay's last session,
+/// which makes the handshake cheaper.
 class tls_client {
  public:
   using stream = boost::asio::ssl::stream<stamped_stream&>;
 
-  /// `insecure` takes any certificate.
+  /// `insecure`: accept any certificate.
   tls_client(std::string host, bool insecure);
   tls_client(const tls_client&) = delete;
   tls_client& operator=(const tls_client&) = delete;
 
   boost::asio::ssl::context& context() noexcept { return context_; }
-  /// Before the handshake of each connection. `others` becomes the names in a certificate that
-  /// does not have the host's; it must outlive the handshake.
-  void prepare(stream& fresh, std::string& others);
-  /// Why the certificate was refused; empty when the handshake failed for another reason.
-  std::string distrust(stream& refused, const boost::system::error_code& error,
-                       const std::string& others) const;
+  /// Call it before the handshake of each connection. If the certificate is for other hosts, their
+  /// names are stored in `others`, which must outlive the handshake.
+  void prepare(stream& tls_stream, std::string& others);
+  /// Why the certificate was refused; empty if the handshake failed for another reason.
+  std::string certificate_error(stream& tls_stream, const boost::system::error_code& error,
+                                const std::string& others) const;
 
  private:
   struct session_deleter {

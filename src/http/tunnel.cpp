@@ -27,8 +27,8 @@ using boost::system::error_code;
 constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 constexpr std::size_t longest_head = std::size_t{64} * 1024;
 
-// The head of an HTTP answer, its blank line included. Byte by byte at its end, so that nothing
-// behind it is taken out of the socket.
+// Reads the head of an HTTP answer including its empty line. Reads byte by byte, so that the bytes
+// after it stay in the socket.
 asio::awaitable<std::pair<error_code, std::string>> read_head(tcp::socket& socket) {
   std::string head;
   while (!head.ends_with("\r\n\r\n")) {
@@ -44,7 +44,7 @@ asio::awaitable<std::pair<error_code, std::string>> read_head(tcp::socket& socke
 }
 
 tunnel_end broken(const error_code& error) {
-  return {error == asio::error::eof ? "it closes the connection" : error.message()};
+  return {error == asio::error::eof ? "it closed the connection" : error.message()};
 }
 
 asio::awaitable<tunnel_end> connect(tcp::socket& socket, const proxy& through,
@@ -68,9 +68,9 @@ asio::awaitable<tunnel_end> connect(tcp::socket& socket, const proxy& through,
   if (line.starts_with("HTTP/1.") && space != std::string_view::npos) {
     std::from_chars(line.data() + space + 1, line.data() + line.size(), status);
   }
-  if (status == 0) co_return tunnel_end{"what it answers is not HTTP"};
+  if (status == 0) co_return tunnel_end{"its answer is not HTTP"};
   if (status >= 200 && status < 300) co_return tunnel_end{};
-  co_return tunnel_end{fmt::format("it answers {}", line.substr(space + 1)), status == 407};
+  co_return tunnel_end{fmt::format("it answered {}", line.substr(space + 1)), status == 407};
 }
 
 std::string_view socks_refusal(std::uint8_t code) {
@@ -82,7 +82,7 @@ std::string_view socks_refusal(std::uint8_t code) {
                                                     "connection refused",
                                                     "time to live expired",
                                                     "command not supported",
-                                                    "kind of address not supported"};
+                                                    "address type not supported"};
   return code < reasons.size() ? reasons[code] : "unknown failure";
 }
 
@@ -103,7 +103,7 @@ void append_short_text(std::string& out, std::string_view text) {
   out += text;
 }
 
-// The relay as SOCKS names it: kind, name or address, port.
+// The relay's address in SOCKS 5 form: type, name or address, port.
 std::string socks_address(const base_url& relay) {
   constexpr char v4 = 1;
   constexpr char name = 3;
@@ -131,39 +131,40 @@ asio::awaitable<tunnel_end> socks(tcp::socket& socket, const proxy& through,
                                   const base_url& relay) {
   enum : std::uint8_t { version = 5, no_credentials = 0, password = 2, none_will_do = 0xFF };
   constexpr std::size_t longest_name = 255;
-  if (relay.host.size() > longest_name) co_return tunnel_end{"the host's name is too long for it"};
+  if (relay.host.size() > longest_name) co_return tunnel_end{"the host name is too long for SOCKS"};
   using namespace std::string_literals;
   std::array<std::uint8_t, 2> answer{};
-  const bool known = !through.user.empty();
-  const std::string methods = known ? "\x05\x02\x00\x02"s : "\x05\x01\x00"s;
+  const bool has_credentials = !through.user.empty();
+  const std::string methods = has_credentials ? "\x05\x02\x00\x02"s : "\x05\x01\x00"s;
   if (const auto error = co_await write_all(socket, methods)) co_return broken(error);
   if (const auto error = co_await read_exactly(socket, answer)) co_return broken(error);
-  if (answer[0] != version) co_return tunnel_end{"what it answers is not SOCKS 5"};
+  if (answer[0] != version) co_return tunnel_end{"its answer is not SOCKS 5"};
   if (answer[1] == none_will_do) {
-    co_return tunnel_end{known ? "it takes no user and password" : "it asks for user and password",
+    co_return tunnel_end{has_credentials ? "it does not accept a user and password"
+                                         : "it requires a user and password",
                          true};
   }
-  if (answer[1] == password && known) {
+  if (answer[1] == password && has_credentials) {
     std::string credentials = "\x01";
     append_short_text(credentials, through.user);
     append_short_text(credentials, through.password);
     if (const auto error = co_await write_all(socket, credentials)) co_return broken(error);
     if (const auto error = co_await read_exactly(socket, answer)) {
       if (error != asio::error::eof) co_return broken(error);
-      answer[1] = none_will_do;  // a proxy that closes instead of answering has refused as well
+      answer[1] = none_will_do;  // a proxy that closes without an answer has refused, too
     }
-    if (answer[1] != 0) co_return tunnel_end{"it refuses the user and password", true};
+    if (answer[1] != 0) co_return tunnel_end{"it refused the user and password", true};
   } else if (answer[1] != no_credentials) {
-    co_return tunnel_end{"it asks for a kind of credentials that are not spoken here", true};
+    co_return tunnel_end{"it requires a type of credentials that is not supported", true};
   }
 
   const std::string wish = "\x05\x01\x00"s + socks_address(relay);
   if (const auto error = co_await write_all(socket, wish)) co_return broken(error);
-  // Version, outcome, reserved, kind of address; then the address, which tells nothing here.
+  // Version, outcome, reserved, address type; then an address, which is not needed.
   std::array<std::uint8_t, 4> outcome{};
   if (const auto error = co_await read_exactly(socket, outcome)) co_return broken(error);
   if (outcome[1] != 0) {
-    co_return tunnel_end{fmt::format("it answers: {}", socks_refusal(outcome[1]))};
+    co_return tunnel_end{fmt::format("it answered: {}", socks_refusal(outcome[1]))};
   }
   std::array<std::uint8_t, 256 + 2> bound{};
   std::size_t length = outcome[3] == 1 ? 4 : 16;
@@ -180,13 +181,13 @@ asio::awaitable<tunnel_end> socks(tcp::socket& socket, const proxy& through,
 asio::awaitable<tunnel_end> open_tunnel(tcp::socket& socket, const proxy& through,
                                         const base_url& relay) {
   // No conditional expression: GCC 12 would start both.
-  if (through.spoken == proxy::protocol::http) co_return co_await connect(socket, through, relay);
+  if (through.kind == proxy::protocol::http) co_return co_await connect(socket, through, relay);
   co_return co_await socks(socket, through, relay);
 }
 
 std::string basic_credentials(const proxy& through) {
   const std::string plain = through.user + ":" + through.password;
-  std::string encoded((plain.size() + 2) / 3 * 4 + 1, '\0');  // with the zero that OpenSSL writes
+  std::string encoded((plain.size() + 2) / 3 * 4 + 1, '\0');  // OpenSSL also writes a final zero
   const int length = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(encoded.data()),
                                      reinterpret_cast<const unsigned char*>(plain.data()),
                                      static_cast<int>(plain.size()));

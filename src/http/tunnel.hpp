@@ -9,15 +9,15 @@
 
 namespace sluice {
 
-/// What a proxy made of the wish for a tunnel.
+/// The result of open_tunnel().
 struct tunnel_end {
-  std::string error;                 ///< in the proxy's words where it has any; empty: it stands
-  bool refused_credentials = false;  ///< nothing but other credentials will help
+  std::string error;                 ///< in the proxy's words if it sent any; empty: success
+  bool refused_credentials = false;  ///< other credentials are needed
 };
 
-/// Has the proxy at the other end of `socket` connect it to the relay: HTTP's CONNECT (RFC 9110,
-/// 9.3.6), or SOCKS 5 (RFC 1928) with user and password (RFC 1929). What comes behind the proxy's
-/// answer is left in the socket.
+/// Asks the proxy at the other end of `socket` for a tunnel to the relay: by HTTP CONNECT (RFC
+/// 9110, 9.3.6), or by SOCKS 5 (RFC 1928) with user and password (RFC 1929). Reads exactly the
+/// proxy's answer; the bytes after it stay in the socket.
 boost::asio::awaitable<tunnel_end> open_tunnel(boost::asio::ip::tcp::socket& socket,
                                                const proxy& through, const base_url& relay);
 

@@ -7,16 +7,17 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t most_places = 1024;  // beyond, numbers are not told apart
-constexpr unsigned fade_after = 128;       // as many more, and what was seen counts half
+constexpr std::size_t most_places = 1024;  // larger numbers in flight count as this one
+constexpr unsigned fade_after = 128;       // after this number of answers, all counts are halved
 
-// Above the wall nearly all is refused, below it hardly anything; and there was enough of both.
+// The wall is the number in flight above which almost everything is refused and below which almost
+// nothing is, with enough answers on both sides.
 constexpr double enough_refused = 4;
 constexpr double enough_below = 16;
-constexpr double served_above = 0.25;  // as a share of what was refused
-constexpr double refused_below = 0.05;
+constexpr double served_above = 0.25;   // largest ratio of served to refused above the wall
+constexpr double refused_below = 0.05;  // largest ratio of refused to served below the wall
 
-// One alone may have met a place that was just left.
+// A single attempt above the limit may have been served because another one had just ended.
 constexpr unsigned enough_let_in = 4;
 constexpr duration after_success = 15s;
 constexpr duration after_refusal = 4min;

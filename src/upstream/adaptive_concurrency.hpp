@@ -7,24 +7,22 @@
 
 namespace sluice {
 
-/// Finds how many attempts an upstream takes at once where it refuses those beyond, from what it
-/// refuses.
+/// Finds the concurrency limit of an upstream from its refusals. Pure: takes `now`. Not thread
+/// safe.
 ///
-/// A full upstream and a limit of the rate both refuse, and what comes in a crowd is refused by
-/// either. They differ while starts are spread evenly: then the rate's refusals come beside few
-/// others as beside many, those of a full upstream from some number on, and hardly ever below it.
-/// That number is kept to, and now and then one more is tried.
-///
-/// Pure: takes `now`. Not thread safe.
+/// Both a concurrency limit and a rate limit refuse requests, and in a burst both look the same.
+/// They differ while starts are evenly spread: a rate limit refuses at any number in flight, a
+/// concurrency limit almost only from a certain number on. That number becomes the limit, and from
+/// time to time one more attempt is tried.
 class adaptive_concurrency {
  public:
-  /// `beside`: how many others were in flight when the attempt started; `spread`: starts were kept
-  /// apart then.
+  /// `beside`: number of other attempts in flight when this one started; `spread`: starts were
+  /// evenly spread at that time.
   void served(std::size_t beside, bool spread, time_point now);
-  /// True: so many beside it are the reason.
+  /// True: the concurrency limit is the reason of the refusal.
   bool refused(std::size_t beside, bool spread, time_point now);
 
-  /// At most so many should be in flight; 0: any number.
+  /// The largest number of attempts that should be in flight; 0: no limit known.
   std::size_t most(time_point now) const noexcept;
 
  private:
@@ -35,11 +33,11 @@ class adaptive_concurrency {
   tally& note(std::size_t beside);
   void look_for_a_wall(time_point now);
 
-  std::vector<tally> seen_;  // by the number beside, of spread starts; old ones fade
+  std::vector<tally> seen_;  // index: `beside`; only spread starts; old counts fade
   unsigned noted_ = 0;
   std::size_t most_ = 0;
-  std::size_t step_ = 1;  // how many more are tried next
-  unsigned let_in_ = 0;   // of those, since one was refused
+  std::size_t step_ = 1;  // how many more to try next
+  unsigned let_in_ = 0;   // attempts above `most_` served since the last refusal
   time_point try_at_{};
 };
 

@@ -9,51 +9,53 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr double unlimited_rate = 1200;  // where no limit of ours gives a measure
+// All rates are in starts per minute.
+constexpr double unlimited_rate = 1200;  // first ceiling if no limit is configured
 constexpr double slowest_rate = 6;
 
-// Few refused, and the limit is near. Else it is far away; but hardly below three fifths
-// of what was served in the last minute.
-constexpr unsigned most_steps = 3;  // until one is let in: a relay may have other troubles
+// If few attempts are refused, the relay's limit is near: a small step down. Otherwise it is far
+// away: a large step, but not far below three fifths of what was served in the last minute.
+// `most_steps`: steps without a served attempt in between; then the cause may be another one.
+constexpr unsigned most_steps = 3;
 constexpr double tiny_step = 0.98;
 constexpr double small_step = 0.95;
 constexpr double large_step = 0.7;
 constexpr double least_of_pace = 0.6;
 
-// From a small step below the wall the climb takes so long to come back to it; where starts are
-// few, as long as so many of them take.
+// Time to climb from the lowered rate back to the wall; if starts are rare, the time that
+// `climb_starts` of them take.
 constexpr duration climb_time = 270s;
 constexpr double climb_starts = 200;
-constexpr double lead =
-    0.09;  // beyond the wall, after two ninths of that time; it grows as a square
+// Growth beyond the wall after two ninths of the climb time; it grows as the square of the time.
+constexpr double lead = 0.09;
 constexpr duration stay_at_ceiling = 2min;
-// So near the wall a refusal is the rate's: it took a long climb without one to come here.
+// A refusal this close to the wall is about the rate, since a long climb before it had none.
 constexpr double near_wall = 0.99;
 
-// A third refused rather than 5 %: three in a row, or four of twelve.
+// Decides between 30 % and 5 % refused: three in a row, or four of twelve.
 constexpr double few_refused = 0.05;
 constexpr double many_refused = 0.3;
 constexpr double far_away = 5;
 constexpr double far_away_with_background = 6;
 constexpr double most_far = 8;
 
-// Busy answers: three of a few are too many; near the wall two.
+// Three `busy` answers among few others are too many; near the wall two.
 constexpr double busy_weight = 1.1;
 constexpr double busy_relief = 0.11;
 constexpr double many_busy = 3;
 constexpr double many_busy_near_wall = 2;
 constexpr double near_busy = 0.97;
 
-// A share below the least cannot be told from none, and does no harm. One beyond the most would
-// lose too much to be put up with. Two refusals at clearly less than the rate that was refused
-// first, and than what was served lately, are suspicious.
+// A smaller background cannot be distinguished from none and does no harm; a larger one would waste
+// too much to be tolerated. A refusal is suspicious if the rate is clearly below both the rate that
+// was refused first and the rate that was served recently.
 constexpr double least_background = 0.005;
 constexpr double most_background = 0.12;
 constexpr double clearly_below = 0.93;
 constexpr double pace_slack = 1.3;
 
-// A probe goes down to where a limit refuses hardly anything: for a small share, which takes long,
-// less deep. At such odds, one in fifty, either is believed.
+// A probe lowers the rate to where a rate limit would refuse almost nothing. A probe for a small
+// share takes long, so it lowers the rate less. At odds of 50 to 1 (e^4) the probe is decided.
 constexpr double small_share = 0.02;
 constexpr double probe_step = 0.7;
 constexpr double probe_step_for_small = 0.85;
@@ -62,20 +64,21 @@ constexpr double clear_odds = 4;
 constexpr unsigned longest_probe = 250;  // answers
 constexpr unsigned most_evidence = 128;
 
-// With a background: 5 % more than it are too many, when a sum says so that would by chance once in
-// a few thousand answers; in a burst refusals come before what is served, so that more are needed.
+// With a background: 5 % above it is too much. The threshold of the sum is reached by chance once
+// in a few thousand answers. In a burst, refusals arrive before served answers, so the threshold is
+// higher.
 constexpr double strained = 0.05;
 constexpr double too_many = 5;
 constexpr double too_many_in_burst = 12;
 constexpr double remembered = 400;  // answers
 constexpr double well_below = 0.9;
-constexpr double growth = 0.01;  // an answer, after it was found
+constexpr double growth = 0.01;  // for each answer, after the background was found
 
-// A wait so long shows what the relay serves in a while, and is a measure.
+// After a wait this long, what was served before it is a measurement of the relay's rate.
 constexpr duration long_wait = 10s;
 constexpr duration busy_time = 60s;
 constexpr double unused_slack = 1.5;
-constexpr double measure_slack = 1.2;  // it was not asked for more all the time
+constexpr double measure_slack = 1.2;  // the relay may serve more than was sent
 
 double minutes(duration time) {
   return std::chrono::duration<double, std::ratio<60>>(time).count();
@@ -151,7 +154,7 @@ void adaptive_rate::count(bool refused) {
   if (background_ < least_background) background_ = 0;
 }
 
-// Starts are slower than what was refused before, and than what was served lately.
+// The rate is below the rate that was refused before, and below the rate that was served recently.
 bool adaptive_rate::suspicious() const noexcept {
   return limits() && !waiting_ && rate_ < near_wall * wall_ &&
          rate_ < clearly_below * std::min(top_, pace_slack * pace_.per_minute());
@@ -167,7 +170,7 @@ void adaptive_rate::begin_probe(time_point now) {
   restart_at(rate_ * (suspected_ < small_share ? probe_step_for_small : probe_step), now);
 }
 
-// Each answer of a probe, of which none is due to the rate where there is a background.
+// Counts one answer of a probe. If there is a background, no refusal here is caused by the rate.
 void adaptive_rate::probe(bool refused, time_point now) {
   odds_ +=
       refused ? std::log(suspected_ / hardly_any) : std::log((1 - suspected_) / (1 - hardly_any));
@@ -187,7 +190,7 @@ void adaptive_rate::end_probe(bool found, time_point now) {
     top_ = wall_;
     return restart_at(std::max(rate_, wall_ * small_step), now);
   }
-  // It was lowered for nothing. What is too much must be found anew.
+  // The rate was lowered for no reason, so the relay's limit must be found again.
   background_ = suspected_;
   strain_ = 0;
   growing_ = true;
@@ -202,26 +205,26 @@ adaptive_rate::effect adaptive_rate::refused(refusal why, time_point started, ti
   if (started < since_) return effect::none;
   if (probing_ && far_ < far_away) {
     probe(true, now);
-    return effect::put_up_with;
+    return effect::tolerated;
   }
   if (background_ > 0) {
     strain_ += std::log((background_ + strained) / background_);
-    if (strain_ < (limits() ? too_many : too_many_in_burst)) return effect::put_up_with;
+    if (strain_ < (limits() ? too_many : too_many_in_burst)) return effect::tolerated;
     strain_ = 0;
   } else if (far_ < far_away && suspicious() && ++suspicions_ >= evidence_) {
     begin_probe(now);
-    return effect::put_up_with;
+    return effect::tolerated;
   } else if (why == refusal::busy) {
     busy_ones_ += busy_weight;
     const bool near = limits() && rate_ >= near_busy * wall_;
-    if (busy_ones_ < (near ? many_busy_near_wall : many_busy)) return effect::put_up_with;
+    if (busy_ones_ < (near ? many_busy_near_wall : many_busy)) return effect::tolerated;
     busy_ones_ = 0;
   }
   lower(now);
   return effect::lowered;
 }
 
-adaptive_rate::effect adaptive_rate::told_to_wait(time_point started, time_point now) {
+adaptive_rate::effect adaptive_rate::refused_with_hint(time_point started, time_point now) {
   if (limits() || background_ > 0) return refused(refusal::too_fast, started, now);
   count(true);
   if (started < since_) return effect::none;
@@ -244,13 +247,13 @@ void adaptive_rate::lower(time_point now) {
   const bool far =
       far_ >= (background_ > 0 ? far_away_with_background : far_away) || (first && busy_.empty());
   if (first) begin();
-  // A rate that was never used proves nothing.
+  // A rate that was never reached proves nothing, so begin at the rate that was used.
   if (!busy_.empty() && busy_.last - busy_.first >= busy_time / 2) {
     const double used = busy_.served() / minutes(busy_.last - busy_.first);
     rate_ = std::min(rate_, unused_slack * used);
     wall_ = std::min(wall_, rate_ / small_step);
   }
-  const bool same = waiting_;  // nothing was let in since the last refusal
+  const bool same = waiting_;  // nothing was served since the last refusal
   steps_ = same ? steps_ + 1 : 1;
   if (steps_ > most_steps) return;
   since_ = now;
@@ -259,7 +262,7 @@ void adaptive_rate::lower(time_point now) {
     return restart_at(rate_ * small_step, now);
   }
   waiting_ = true;
-  // Where the rate explains the refusal, those before it are no background.
+  // If the rate explains this refusal, the refusals before it are no sign of a background.
   if (far || top_ == 0 || background_ > 0 || rate_ >= near_wall * wall_) {
     top_ = far ? 0 : rate_;
     suspicions_ = 0;
@@ -268,14 +271,14 @@ void adaptive_rate::lower(time_point now) {
   wall_ = rate_;
   double step = small_step;
   if (far) {
-    step = probing_ ? 1 : large_step;  // the probe was one
+    step = probing_ ? 1 : large_step;  // the probe was already a large step
     step = std::max(step, std::min(small_step, least_of_pace * pace_.fading() / rate_));
   }
   probing_ = growing_ = false;
   restart_at(step * rate_, now);
 }
 
-// The relay lets starts in again after a long wait: what it served until now is what it serves.
+// The relay serves again after a long wait: what it served before the wait is its rate.
 void adaptive_rate::measure(time_point started, time_point now) {
   if (busy_.empty() || started - since_ < long_wait) return;
   const double seen = busy_.served() / minutes(started - busy_.first);
@@ -308,7 +311,7 @@ void adaptive_rate::served(time_point started, time_point now) {
 }
 
 void adaptive_rate::climb(time_point now) {
-  const duration passed = std::min<duration>(now - last_, 2 * gap() + 1s);  // idle time is no proof
+  const duration passed = std::min<duration>(now - last_, 2 * gap() + 1s);  // ignores idle time
   last_ = now;
   climbed_ += passed;
   const duration to_wall =

@@ -6,58 +6,56 @@
 
 namespace sluice {
 
-/// Finds the rate of starts that a relay serves where that is less than the limit given, from what
-/// it refuses.
+/// Finds the rate that a relay really serves, if it is below the configured limit, from the relay's
+/// refusals. Pure: takes `now`. Not thread safe.
 ///
-/// A refusal lowers the rate by a share, once for all that was on its way when it came; what is
-/// served raises it again. As in CUBIC (RFC 9438) the rate that was refused is remembered: it is
-/// come near quickly, then carefully, and left behind ever faster when nothing is refused there any
-/// more. So the relay's limit is touched once in some minutes, or in 200 starts where they are few,
-/// and well under 2 % are refused.
+/// A refusal lowers the rate by a factor, once for all attempts that were in flight; served
+/// attempts raise it again. As in CUBIC (RFC 9438), the rate that was refused (the wall) is
+/// remembered: the rate approaches it quickly, then slowly, and if nothing is refused there, grows
+/// beyond it faster and faster. So the relay's limit is reached only once in several minutes (or in
+/// 200 starts, if there are few), and far less than 2 % of the attempts are refused.
 ///
-/// Some relays refuse a share of what comes whatever the rate: the background. After refusals that
-/// the rate does not explain, since it had been lowered, it is lowered further for a while. A limit
-/// of the rate refuses nothing there; a background goes on, and that a sequential probability ratio
-/// test tells from few answers (Wald, 1945). From then on the background is put up with, and the
-/// rate is lowered when clearly more is refused, as a cumulative sum of log-likelihood ratios tells
-/// (Page, "Continuous Inspection Schemes", 1954).
-///
-/// Pure: takes `now`. Not thread safe.
+/// Some relays refuse a share of all attempts at any rate: the background. If refusals come at a
+/// rate that was already lowered, it is lowered further for a while, as a probe. A rate limit
+/// refuses nothing there; a background does not change. A sequential probability ratio test (Wald,
+/// 1945) decides this from few answers. After that, the background is tolerated, and the rate is
+/// lowered only if clearly more is refused. This is detected by a cumulative sum of log-likelihood
+/// ratios (Page, "Continuous Inspection Schemes", 1954).
 class adaptive_rate {
  public:
-  /// `limit`: starts a minute that are made at most; 0: any number.
+  /// `limit`: the configured limit, in starts per minute; 0: no limit.
   explicit adaptive_rate(unsigned limit) : limit_(limit) {}
 
-  /// What an answer means: `busy`, unlike `too_fast`, may be one upstream's trouble and no matter
-  /// of the rate; the first ones count where they come in clusters.
+  /// `too_fast` (429) is about the rate. `busy` (503) may also be a problem of one upstream, so it
+  /// counts only if several come close together.
   enum class refusal : std::uint8_t { too_fast, busy };
-  /// What follows from a refusal: nothing new, or nothing at all since it has another cause than
-  /// the rate, or a lower rate.
-  enum class effect : std::uint8_t { none, put_up_with, lowered };
+  /// The effect of a refusal. none: the rate was already lowered for it; tolerated: it is not
+  /// about the rate; lowered: the rate is lowered.
+  enum class effect : std::uint8_t { none, tolerated, lowered };
 
-  /// The attempt that got its turn at `started` was let in, or was not.
+  /// The attempt that started at `started` was served, or refused.
   void served(time_point started, time_point now);
   effect refused(refusal why, time_point started, time_point now);
-  /// It was not, and the relay said how long to wait: what it lets in then shows its rate.
-  effect told_to_wait(time_point started, time_point now);
+  /// Refused, and the relay said how long to wait. What it serves after that shows its rate.
+  effect refused_with_hint(time_point started, time_point now);
 
-  /// The least time between two starts; zero: the limit's own pace will do.
+  /// The minimum time between two starts; zero: none.
   duration gap() const noexcept;
-  /// Whether the starts are held under the limit.
+  /// Whether the rate is held below the limit.
   bool limits() const noexcept { return rate_ > 0; }
-  /// Starts a minute, where they are held under the limit.
+  /// Starts per minute; 0 unless limits().
   double per_minute() const noexcept { return rate_; }
-  /// The share of starts that is refused whatever the rate, for all that is known.
+  /// Estimated share of attempts that is refused at any rate.
   double background() const noexcept { return background_; }
-  /// It has been served for a while at clearly less than the limit.
+  /// The rate has been clearly below the limit, and served, for a while.
   bool settled(time_point now) const noexcept;
 
  private:
-  // Served starts of the last one to two minutes, in two spans.
+  // Served starts of the last one to two minutes, in two consecutive spans.
   struct busy_spans {
-    time_point first{};  // start of the earlier span
-    time_point later{};  // and of the later one
-    time_point last{};   // the latest start that was served
+    time_point first{};  // begin of the earlier span
+    time_point later{};  // begin of the later span
+    time_point last{};   // the latest served start
     double earlier_served = 0;
     double later_served = 0;
 
@@ -66,11 +64,11 @@ class adaptive_rate {
     double served() const noexcept { return earlier_served + later_served; }
   };
 
-  // Served in the last minute or so, in which a long wait counts little.
+  // Rate of served starts in about the last minute. A long wait counts only as a short one.
   class recent_pace {
    public:
     void note(time_point now);
-    double fading() const noexcept { return served_; }  // as if nothing had been served before
+    double fading() const noexcept { return served_; }  // assumes that nothing was served before
     double per_minute() const noexcept;
 
    private:
@@ -92,36 +90,38 @@ class adaptive_rate {
   void climb(time_point now);
 
   double limit_;
-  double rate_ = 0;                       // 0: not held
-  double base_ = 0;                       // the rate that the climb began with
-  double wall_ = 0;                       // the rate that was refused last
-  double ceiling_ = 0;                    // beyond this nothing is held
-  time_point since_ = time_point::min();  // the rate was last lowered: earlier starts tell nothing
-  time_point last_{};                     // served
-  duration climbed_{};                    // time of the climb so far, idle time left out
+  // Rates are in starts per minute.
+  double rate_ = 0;     // 0: not limited here
+  double base_ = 0;     // the rate at the start of the climb
+  double wall_ = 0;     // the rate that was refused last
+  double ceiling_ = 0;  // at this rate the limitation ends
+  // When the rate was last lowered; answers to earlier starts are ignored.
+  time_point since_ = time_point::min();
+  time_point last_{};   // the last served answer
+  duration climbed_{};  // duration of the climb, without idle time
   duration at_ceiling_{};
-  bool waiting_ = false;  // nothing that started since then has been let in
-  unsigned steps_ = 0;    // down, without anything let in between
+  bool waiting_ = false;  // no attempt that started after `since_` has been served
+  unsigned steps_ = 0;    // times the rate was lowered without a served attempt in between
   busy_spans busy_;
   recent_pace pace_;
 
   // Cumulative sums over the answers.
-  double far_ = 0;        // how clearly a third is refused rather than a few
-  double busy_ones_ = 0;  // busy answers, less what was served
-  double strain_ = 0;     // how clearly more is refused than the background
+  double far_ = 0;        // evidence that 30 % is refused rather than 5 %
+  double busy_ones_ = 0;  // `busy` answers, minus a part of the served ones
+  double strain_ = 0;     // evidence that more is refused than the background
 
-  double background_ = 0;  // share refused whatever the rate; 0: none is known
-  bool growing_ = false;   // since it was found, until too much is refused
+  double background_ = 0;  // share that is refused at any rate; 0: none known
+  bool growing_ = false;   // a background was found; the rate grows until too much is refused
 
-  // Of the probe for it, and of what leads to one.
-  double top_ = 0;           // the rate of the last refusal that the rate explained; 0: none
-  double answers_ = 0;       // since then
+  // State of the probe for a background.
+  double top_ = 0;           // rate of the last refusal that is explained by the rate; 0: none
+  double answers_ = 0;       // answers since then
   unsigned suspicions_ = 0;  // refusals since then at clearly lower rates
-  unsigned evidence_ = 2;    // so many, and it is probed for
+  unsigned evidence_ = 2;    // number of suspicions that starts a probe
   bool probing_ = false;
-  unsigned probed_ = 0;   // answers of the probe
-  double suspected_ = 0;  // the share it is to confirm
-  double odds_ = 0;       // of that share, against none: log of the likelihood ratio
+  unsigned probed_ = 0;   // number of answers in the probe
+  double suspected_ = 0;  // the share to be confirmed
+  double odds_ = 0;       // log of the likelihood ratio of this share against none
 };
 
 }  // namespace sluice

@@ -31,7 +31,7 @@ boost::asio::awaitable<attempt_outcome> attempt::send(http_client::outgoing requ
   try {
     end_ = co_await to_.client.exchange(request, *this);
   } catch (...) {
-    end_.sent_any = true;  // it may have been
+    end_.sent_any = true;  // unknown, so assume it
     leave();
     throw;
   }
@@ -39,9 +39,9 @@ boost::asio::awaitable<attempt_outcome> attempt::send(http_client::outgoing requ
   co_return outcome_of(end_, reader_);
 }
 
-void attempt::redact(attempt_outcome& told) const {
-  name_address(told, to_.relay, target_);
-  sluice::redact(told, to_.hidden);
+void attempt::redact(attempt_outcome& outcome) const {
+  name_address(outcome, to_.relay, target_);
+  sluice::redact(outcome, to_.hidden);
 }
 
 void attempt::on_sending(bool connected_anew) {
@@ -60,11 +60,11 @@ void attempt::on_head(response_head head) {
 body_need attempt::on_body(std::string_view bytes) {
   if (observer_ != nullptr) observer_->on_body(bytes);
   const std::uint64_t before = pieces().any;
-  const body_need wanted = reader_.body(bytes);
-  if (pieces().any == before) return wanted;
+  const body_need need = reader_.body(bytes);
+  if (pieces().any == before) return need;
   if (!seen_.first_piece) seen_.first_piece = came();
   if (observer_ != nullptr) observer_->on_pieces(*this);
-  return wanted;
+  return need;
 }
 
 std::size_t attempt::held() const {

@@ -20,28 +20,28 @@ namespace sluice {
 
 class attempt;
 
-/// What the owner of an attempt may want to know while it goes on; told on the event loop's thread.
+/// Receives the events of an attempt. Called on the event loop's thread.
 class attempt_observer {
  public:
   virtual ~attempt_observer() = default;
-  /// The first byte is about to go out; told again where a used connection turns out to be dead.
+  /// The first byte is about to be sent. Called again if a reused connection turns out to be dead.
   virtual void on_sending(time_point when) { (void)when; }
-  /// The head as it came.
+  /// Status and header fields of the response arrived.
   virtual void on_head(const response_head& head) { (void)head; }
-  /// Bytes of the body as they came, before they are read.
+  /// Bytes of the body arrived; called before they are parsed.
   virtual void on_body(std::string_view bytes) { (void)bytes; }
-  /// More of a streamed reply came, as its pieces() count.
+  /// New pieces of a streamed reply were parsed; see attempt::pieces().
   virtual void on_pieces(const attempt& by) { (void)by; }
-  /// How many bytes of the reply it keeps itself.
+  /// Number of bytes of the reply that the observer stores itself.
   virtual std::size_t held() const { return 0; }
 };
 
-/// One attempt at a request, from its turn at the gate to what came of it: tells the gate of its
-/// moments, has the reply read, and keeps when what came. Belongs to the event loop's thread; one
-/// object an exchange.
+/// One attempt at a request, from its permit of the gate to its outcome. Not thread safe: use it on
+/// the event loop's thread; one object for each exchange. Reports its events to the gate, parses
+/// the reply, and records the time of each event.
 class attempt final : public response_handler {
  public:
-  /// The relay that it goes to. All of it outlives the attempt.
+  /// The relay to send to. All references must outlive the attempt.
   struct way {
     http_client& client;
     const relay_options& relay;
@@ -49,44 +49,44 @@ class attempt final : public response_handler {
     start_gate& gate;
   };
 
-  /// Nothing where a moment did not come.
+  /// Times of its events; nothing: the event did not happen.
   struct moments {
-    time_point started{};  ///< it was made
+    time_point started{};  ///< this object was created
     bool connected_anew = false;
-    std::optional<time_point> sending;      ///< a connection was there, the first byte about to go
-    std::optional<time_point> head;         ///< of the reply
-    std::optional<time_point> first_piece;  ///< of content, reasoning, refusal or a tool call
-    time_point ended{};                     ///< the last byte that was needed came, or it failed
+    std::optional<time_point> sending;      ///< connected, and about to send the first byte
+    std::optional<time_point> head;         ///< the response head arrived
+    std::optional<time_point> first_piece;  ///< first content, reasoning, refusal or tool call
+    time_point ended{};                     ///< the last needed byte arrived, or it failed
   };
 
-  /// `expected`: the relay's options say how long the reply may be. `observer` may be null.
+  /// `expected.max_body_bytes` is set from the relay's options. `observer` may be null.
   attempt(clock& time, const way& to, start_gate::permit turn,
           openai::reply_reader::expectation expected, attempt_observer* observer = nullptr);
   attempt(const attempt&) = delete;
   attempt& operator=(const attempt&) = delete;
   ~attempt() override { leave(); }
 
-  /// Sends the request and reads what comes; call once.
+  /// Sends the request and reads the reply. Call it once.
   boost::asio::awaitable<attempt_outcome> send(http_client::outgoing request);
-  /// How the exchange ended; before send(): nothing was sent.
+  /// How the exchange ended; before send(), its default value: nothing was sent.
   const exchange_end& end() const noexcept { return end_; }
   const moments& seen() const noexcept { return seen_; }
 
-  /// Of a streamed reply, so far.
+  /// The pieces of a streamed reply so far.
   openai::piece_count pieces() const noexcept { return reader_.pieces(); }
-  /// When what is being told of came: by the kernel's word, else now.
+  /// When the bytes of the current event arrived: the kernel's timestamp if there is one, else now.
   time_point came() const { return arrived_ ? *arrived_ : time_.now(); }
 
-  /// Its actual token count; corrects the reservation.
+  /// Actual token count; corrects the reservation.
   void used(std::uint64_t tokens) { to_.gate.used(turn_, tokens); }
-  /// Gives up its place at the gate, and its slot where nothing was sent; at the end of the
-  /// attempt's life at the latest.
+  /// Gives its permit back to the gate, and its slot too if nothing was sent. The destructor does
+  /// it if nobody did.
   void leave() {
     if (!std::exchange(left_, true)) to_.gate.leave(turn_, !end_.sent_any);
   }
-  /// Makes what came fit to be kept and shown: names the address where what answers there is not
-  /// this API, and redacts the relay's keys.
-  void redact(attempt_outcome& told) const;
+  /// Prepares the outcome for storage and display: adds the URL to the message if the answer is not
+  /// from this API, and redacts the relay's keys.
+  void redact(attempt_outcome& outcome) const;
 
   void on_sending(bool connected_anew) override;
   void on_arrival(time_point when) override { arrived_ = when; }
@@ -105,7 +105,7 @@ class attempt final : public response_handler {
   std::optional<time_point> arrived_;
   moments seen_;
   exchange_end end_;
-  bool left_ = false;  // its place at the gate
+  bool left_ = false;  // the permit has been given back
 };
 
 }  // namespace sluice

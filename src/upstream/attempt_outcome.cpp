@@ -17,7 +17,7 @@ using how = exchange_end::how;
 
 constexpr std::size_t longest_message = 1000;
 
-// The failure of an attempt whose reply has not even begun.
+// The failure of an attempt that got no response head.
 failure transport_failure(const exchange_end& end) {
   failure why;
   why.message = openai::one_line(end.message, longest_message);
@@ -67,13 +67,13 @@ attempt_outcome outcome_of(const exchange_end& end, openai::reply_reader& reader
   return reader.finish(ending_of(end.end), end.message);
 }
 
-void name_address(attempt_outcome& told, const relay_options& relay, endpoint target) {
-  if (told) return;
-  failure why = told.error();
+void name_address(attempt_outcome& outcome, const relay_options& relay, endpoint target) {
+  if (outcome) return;
+  failure why = outcome.error();
   if (why.kind != failure_class::wrong_address && !why.foreign) return;
-  why.message = fmt::format("asked {}: {}",
+  why.message = fmt::format("request to {}: {}",
                             base_url::parse(relay.base_url).shown(to_string(target)), why.message);
-  told = std::move(why);
+  outcome = std::move(why);
 }
 
 attempt_end end_without_result(const exchange_end& end, const failure& why) {
@@ -82,25 +82,25 @@ attempt_end end_without_result(const exchange_end& end, const failure& why) {
   return why.code == errc::http_error ? end_by_status(why.http_status) : attempt_end::lost;
 }
 
-void redact(attempt_outcome& told, const secrets& hidden) {
-  if (told) {
-    hidden.redact(told->body);
-    hidden.redact(told->request_id);
-    if (told->service_tier) hidden.redact(*told->service_tier);
+void redact(attempt_outcome& outcome, const secrets& hidden) {
+  if (outcome) {
+    hidden.redact(outcome->body);
+    hidden.redact(outcome->request_id);
+    if (outcome->service_tier) hidden.redact(*outcome->service_tier);
     std::map<std::string, std::uint64_t> reasons;
-    for (const auto& [reason, count] : told->finish_reasons) {
+    for (const auto& [reason, count] : outcome->finish_reasons) {
       std::string shown = reason;
       hidden.redact(shown);
       reasons[std::move(shown)] += count;
     }
-    told->finish_reasons = std::move(reasons);
+    outcome->finish_reasons = std::move(reasons);
     return;
   }
-  failure why = told.error();
+  failure why = outcome.error();
   hidden.redact(why.message);
   hidden.redact(why.body);
   hidden.redact(why.request_id);
-  told = std::move(why);
+  outcome = std::move(why);
 }
 
 }  // namespace sluice

@@ -13,19 +13,20 @@
 
 namespace sluice {
 
-/// What one attempt brought: a whole reply, or why there is none.
+/// The outcome of one attempt: a complete reply, or a failure.
 using attempt_outcome = boost::system::result<reply, failure>;
 
-/// Of an exchange that has ended, whose bytes the reader has read. Call once.
+/// The outcome of an exchange that has ended. `reader` has read all its bytes. Call it once.
 attempt_outcome outcome_of(const exchange_end& end, openai::reply_reader& reader);
 
-/// Names the URL that was asked where what answers there is not this API.
-void name_address(attempt_outcome& told, const relay_options& relay, endpoint target);
+/// Adds the requested URL to the failure's message if the answer is not from this API.
+void name_address(attempt_outcome& outcome, const relay_options& relay, endpoint target);
 
-/// What the failed attempt may cost.
+/// How the failed attempt counts for the budget.
 attempt_end end_without_result(const exchange_end& end, const failure& why);
 
-/// A relay may repeat the key in what it says; nothing that is kept or shown holds it.
-void redact(attempt_outcome& told, const secrets& hidden);
+/// Removes keys from the outcome before it is stored or shown; a relay may repeat the key in its
+/// answer.
+void redact(attempt_outcome& outcome, const secrets& hidden);
 
 }  // namespace sluice

@@ -9,7 +9,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr double few_answers = 8;
-constexpr double cluster = 0.28;  // three of eight: one may be stuck for reasons of its own
+constexpr double cluster = 0.28;  // about three of eight: a single late answer proves nothing
 
 }  // namespace
 

@@ -6,32 +6,30 @@
 
 namespace sluice {
 
-/// How many attempts a relay can have in flight and still answer each in good time, which is half
-/// of their timeout.
+/// Limits the attempts in flight at a relay, so that each is answered within the target time: half
+/// of its timeout. Pure; not thread safe.
 ///
-/// Where attempts queue, each waits in proportion to how many were in flight when it started
-/// (Little's law). So the limit may grow in a round trip by the factor by which answers are quicker
-/// than good time: it doubles, as in TCP's slow start, while they take less than half of it, and
-/// grows ever more slowly as they come near it. Late answers lower it in proportion, once for all
-/// that were in flight then. The factor is the gradient of Netflix's concurrency-limits
-/// (https://github.com/Netflix/concurrency-limits) with a goal in place of the fastest answer.
-///
-/// Pure; not thread safe.
+/// If a relay queues requests, each waits in proportion to the number in flight when it started
+/// (Little's law). So in one round trip the limit may grow by the factor (target time / answer
+/// time). It at most doubles, as in TCP slow start, and grows more slowly as answer times come near
+/// the target. Late answers lower it in proportion, once for all attempts in flight at that time.
+/// The factor is the gradient of Netflix's concurrency-limits
+/// (https://github.com/Netflix/concurrency-limits), with a target instead of the fastest answer.
 class latency_limit {
  public:
   static constexpr std::size_t first = 16;
 
-  /// `most`: never more; 0: no limit.
+  /// `most`: upper bound; 0: none.
   explicit latency_limit(std::size_t most);
 
   std::size_t now() const noexcept { return static_cast<std::size_t>(limit_); }
-  /// Late answers have made it smaller, and it is not yet back where it was.
+  /// Late answers have lowered the limit, and it has not grown back yet.
   bool lowered() const noexcept { return before_ > 0; }
 
-  /// The head of a good reply to the attempt that started at `started`, as one of `in_flight`, came
-  /// now, where it might have taken up to `timeout`.
+  /// The head of a successful reply arrived now. The attempt started at `started`, with `in_flight`
+  /// attempts including itself; its timeout was `timeout`.
   void answered(time_point started, time_point now, duration timeout, std::size_t in_flight);
-  /// It did not come in time.
+  /// The attempt timed out.
   void timed_out(time_point started, time_point now, std::size_t in_flight);
 
  private:
@@ -39,8 +37,8 @@ class latency_limit {
 
   double most_;
   double limit_;
-  double before_ = 0;                     // it was first made smaller
-  time_point since_ = time_point::min();  // the last time: earlier starts tell nothing
+  double before_ = 0;                     // the limit before it was lowered; 0: not lowered
+  time_point since_ = time_point::min();  // when it was last lowered; earlier starts are ignored
   double recent_ = 0;                     // share of late answers among the last few
 };
 

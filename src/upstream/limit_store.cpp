@@ -25,13 +25,13 @@
 
 namespace sluice {
 
-// What the file holds. The size of it tells a file that was cut short.
+// The content of the file. A shorter file is damaged.
 struct limit_store::table {
   using moment = limit_window::moment;
 
   limit_window window;
-  moment made;         // when it was last empty: another moment, another table
-  machine_id machine;  // that made it
+  moment made;         // when it was last reset; identifies the table
+  machine_id machine;  // the machine that created it
 };
 
 namespace {
@@ -40,34 +40,34 @@ using namespace std::chrono_literals;
 using moment = limit_window::moment;
 
 constexpr mode_t file_mode = S_IRUSR | S_IWUSR;
-constexpr off_t table_lock = 0;        // the byte whose lock is the table's
-constexpr off_t first_owner_lock = 1;  // and those of its owners behind it
+constexpr off_t table_lock = 0;        // the byte that locks the table
+constexpr off_t first_owner_lock = 1;  // the first byte of the owners' locks
 
-// A holder that runs lets go within microseconds, so a few looks in a row are worth it.
+// A running process holds the lock only for microseconds, so several tries in a row make sense.
 constexpr int tries_in_a_row = 20;
 constexpr moment first_retry = 1ms;
 constexpr moment last_retry = 50ms;
 
-constexpr moment look_interval = 1s;    // between two looks whether the file is still in its place
-constexpr moment touch_interval = 10s;  // of its time, while it is in use
-constexpr std::chrono::minutes lately = 2min;  // a file that was touched since then may be in use
+constexpr moment look_interval = 1s;    // between two checks that the file is still at its path
+constexpr moment touch_interval = 10s;  // between two updates of the file's time
+constexpr std::chrono::minutes lately = 2min;  // a file that was touched more recently is in use
 constexpr std::chrono::minutes long_ago = 7 * 24h;
 
 moment reading(clockid_t which) noexcept {
-  timespec told{};
-  ::clock_gettime(which, &told);
-  return std::chrono::seconds{told.tv_sec} + std::chrono::nanoseconds{told.tv_nsec};
+  timespec time{};
+  ::clock_gettime(which, &time);
+  return std::chrono::seconds{time.tv_sec} + std::chrono::nanoseconds{time.tv_nsec};
 }
 
-// Those that are missing on the way to the file, for its owner alone.
+// Creates the missing folders of the path, accessible only to the user. Errors are found by open().
 void make_folders(const std::string& path) {
   for (auto end = path.find('/', 1); end != std::string::npos; end = path.find('/', end + 1)) {
-    ::mkdir(path.substr(0, end).c_str(), S_IRWXU);  // open() tells what is not there
+    ::mkdir(path.substr(0, end).c_str(), S_IRWXU);
   }
 }
 
-// Puts the content there, whole from its first moment on: so an empty file is a damaged one, and of
-// several processes that begin at once, one is first. False, with errno: it cannot be.
+// Creates the file with its whole content in one step. So an empty file is always a damaged one,
+// and if several processes start at once, exactly one creates it. False, with errno: it failed.
 bool create(const std::string& path, const void* content, std::size_t size) {
   std::string draft = path + ".XXXXXX";
   const int file = ::mkostemp(draft.data(), O_CLOEXEC);
@@ -106,10 +106,10 @@ Id first_bytes(const std::array<unsigned char, 32>& digest) {
   return id;
 }
 
-// A file beside ours whose name only the owner of the key can make up.
+// Another file of the same window: of another boot or another machine.
 struct neighbour {
   std::string path;
-  bool draft = false;  // of one that was being made
+  bool draft = false;  // a temporary file of create()
   machine_id machine{};
 };
 
@@ -150,9 +150,9 @@ limit_store::limit_store() {
   keep_to_itself({}, {});
 }
 
-// What the clock that counts while the machine sleeps is ahead of the one that does not. The two
-// are read one after the other, and this process may be held up in between: so it was no less than
-// `known` tells, and no more than the least of some readings.
+// The difference between the clock that counts sleep and the one that does not. The two clocks are
+// read one after the other, and this process may be interrupted in between, so a reading may be too
+// large. The result is never less than `known`, and at most the smallest of several readings.
 moment limit_store::machine_slept(moment known) noexcept {
   constexpr moment noticed = std::chrono::milliseconds{20};
   moment least = moment::max();
@@ -163,13 +163,13 @@ moment limit_store::machine_slept(moment known) noexcept {
   return least;
 }
 
-limit_store::limit_store(const std::string& path, const host_id& host, moment margin, reports tell,
-                         sleep_meter slept)
+limit_store::limit_store(const std::string& path, const host_id& host, moment margin,
+                         reports callbacks, sleep_meter slept)
     : base_(path),
       path_(limit_file_name(path, host.boot)),
       host_(host),
       margin_(margin),
-      tell_(std::move(tell)),
+      reports_(std::move(callbacks)),
       sleep_meter_(std::move(slept)) {}
 
 limit_store::~limit_store() {
@@ -191,7 +191,7 @@ void limit_store::detach() noexcept {
   enlisted_ = false;
   made_ = {};
   window_ = own_.get();
-  if (file_ >= 0) ::close(file_);  // and with it every lock
+  if (file_ >= 0) ::close(file_);  // releases all locks
   file_ = -1;
 }
 
@@ -200,7 +200,7 @@ limit_store::reach limit_store::fail(std::string_view why) {
   return reach::impossible;
 }
 
-// Whether the window is there to be looked at: with its lock, or as this process's own.
+// Makes the window accessible: takes the lock, or uses a private window. False: try again later.
 bool limit_store::take_hold(moment now) {
   if (own_) return true;
   if (busy_since_ && now < next_try_) return false;
@@ -210,9 +210,9 @@ bool limit_store::take_hold(moment now) {
     return false;
   }
   busy_since_.reset();
-  held_up_told_ = false;
+  held_up_reported_ = false;
   if (got == reach::held) return true;
-  tell_.not_shared(why_not_);
+  reports_.not_shared(why_not_);
   const bool others_have_it = table_ != nullptr || missed_;
   keep_to_itself(now, others_have_it ? full_until(now) : moment{});
   return true;
@@ -236,14 +236,14 @@ limit_store::reach limit_store::acquire(moment now) {
     const bool is_new = table_ == nullptr;
     if (is_new) {
       if (!S_ISREG(info.st_mode) || info.st_uid != ::geteuid()) {
-        return fail("is not a file of our own");
+        return fail("is not a regular file that belongs to this user");
       }
       if ((info.st_mode & 07777U) != file_mode) ::fchmod(file_, file_mode);
     }
     const bool was_cut = info.st_size < static_cast<off_t>(sizeof(table));
-    // With room for all of it: a page that cannot be written would end the process.
+    // Reserves the disk space: a write to a mapped page without space would kill the process.
     if ((is_new || was_cut) && ::posix_fallocate(file_, 0, sizeof(table)) != 0) {
-      return fail("has no room");
+      return fail("no space left on the disk");
     }
     if (is_new) ready = map();
     if (ready == reach::held) ready = make_sound(now, was_cut);
@@ -253,9 +253,9 @@ limit_store::reach limit_store::acquire(moment now) {
   return reach::busy;
 }
 
-// Without the lock.
+// Opens or creates the file; does not lock it.
 limit_store::reach limit_store::open(moment now) {
-  if (host_.boot == boot_id{}) return fail("the system does not name its start");
+  if (host_.boot == boot_id{}) return fail("the system gives no boot id");
   make_folders(path_);
   constexpr int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
   file_ = ::open(path_.c_str(), flags);
@@ -264,11 +264,11 @@ limit_store::reach limit_store::open(moment now) {
     const bool was_here = std::any_of(others.begin(), others.end(), [&](const neighbour& one) {
       return !one.draft && one.machine == host_.machine;
     });
-    const auto fresh = std::make_unique<table>();
-    fresh->window.reset(host_.boot, now, missed_ || was_here ? full_until(now) : moment{});
-    fresh->made = now;
-    fresh->machine = host_.machine;
-    if (create(path_, fresh.get(), sizeof(table))) file_ = ::open(path_.c_str(), flags);
+    const auto new_table = std::make_unique<table>();
+    new_table->window.reset(host_.boot, now, missed_ || was_here ? full_until(now) : moment{});
+    new_table->made = now;
+    new_table->machine = host_.machine;
+    if (create(path_, new_table.get(), sizeof(table))) file_ = ::open(path_.c_str(), flags);
   }
   if (file_ < 0) return fail(std::strerror(errno));
   return reach::held;
@@ -284,7 +284,8 @@ limit_store::reach limit_store::lock_table() {
   return reach::busy;
 }
 
-// Somebody may have removed the file, or moved it or its folder away: others do not find it then.
+// Checks that the file is still at its path. If it was removed or moved, other processes would use
+// another file.
 bool limit_store::is_in_place(moment now, const struct stat& info) {
   if (info.st_nlink == 0) return false;
   if (table_ != nullptr && now < next_look_) return true;
@@ -301,7 +302,7 @@ bool limit_store::is_in_place(moment now, const struct stat& info) {
   return true;
 }
 
-// Makes this process one of the window's owners.
+// Maps the file and makes this process one of its owners.
 limit_store::reach limit_store::map() {
   void* mapped = ::mmap(nullptr, sizeof(table), PROT_READ | PROT_WRITE, MAP_SHARED, file_, 0);
   if (mapped == MAP_FAILED) return fail("cannot be mapped");
@@ -314,14 +315,14 @@ limit_store::reach limit_store::map() {
   return reach::held;
 }
 
-// Under the lock, at each hold.
+// Checks and repairs the table. Called under the lock, at each hold.
 limit_store::reach limit_store::make_sound(moment now, bool was_cut) {
   bool sound = !was_cut;
   if (sound && window_->is_ahead(host_.boot, now)) {
-    // A process that was stopped between the clock and the lock finds the window ahead of it, too:
-    // it reads the clock once more.
+    // It may only look so: this process was stopped after it read the clock and before it got the
+    // lock. So read the clock once more.
     if (!std::exchange(ahead_, true)) return reach::busy;
-    if (has_company()) return fail("is used with another clock");
+    if (has_company()) return fail("is used by a process with another clock");
     sound = false;
   }
   ahead_ = false;
@@ -335,14 +336,14 @@ limit_store::reach limit_store::make_sound(moment now, bool was_cut) {
   } else if (!enlisted_) {
     window_->recount();
   }
-  if (std::exchange(missed_, false)) window_->distrust(full_until(now));
+  if (std::exchange(missed_, false)) window_->assume_full_until(full_until(now));
   window_->settle(now);
   const bool begins = !std::exchange(enlisted_, true);
-  if (begins && window_->owes(owner_)) window_->bury(owner_, now);
+  if (begins && window_->has_unsent(owner_)) window_->expire_owner(owner_, now);
   if (made_ != table_->made) {
     made_ = table_->made;
     ++generation_;
-    window_->enlist(owner_, margin_);
+    window_->add_owner(owner_, margin_);
   }
   if (begins) {
     release_dead_owners(now);
@@ -351,11 +352,11 @@ limit_store::reach limit_store::make_sound(moment now, bool was_cut) {
   return reach::held;
 }
 
-// Those of machines beside this one, and of boots before this.
+// Looks at the files of other machines and earlier boots: removes old ones, reports active ones.
 void limit_store::look_around() {
   struct stat own {};
   if (std::exchange(looked_around_, true) || ::fstat(file_, &own) != 0) return;
-  // By the clock of the file server, which has just stamped ours.
+  // Compares file times only with each other: all are set by the clock of the file server.
   const auto since = [&](const struct stat& other) {
     return std::chrono::seconds{own.st_mtim.tv_sec - other.st_mtim.tv_sec};
   };
@@ -376,12 +377,12 @@ void limit_store::note_busy(moment now) {
   if (!busy_since_) busy_since_ = now;
   const moment busy = now - *busy_since_;
   next_try_ = now + std::clamp(busy / 2, first_retry, last_retry);
-  if (busy < patience || std::exchange(held_up_told_, true)) return;
-  tell_.held_up(who_locked(file_));
+  if (busy < patience || std::exchange(held_up_reported_, true)) return;
+  reports_.held_up(who_locked(file_));
 }
 
 limit_store::hold::hold(limit_store& store, time_point now) : store_(store) {
-  // One base of time for the window that is shared and for the one that takes its place.
+  // A private window uses the same time base, since it may replace a shared one.
   if (store_.sleep_meter_) store_.slept_ = store_.sleep_meter_(store_.slept_);
   offset_ = store_.slept_;
   now_ = now.time_since_epoch() + offset_;
@@ -391,8 +392,8 @@ limit_store::hold::hold(limit_store& store, time_point now) : store_(store) {
 
 limit_store::hold::~hold() {
   if (held_ && store_.table_ != nullptr) unlock_bytes(store_.file_, table_lock, 1);
-  // Not before: a screen may make one wait.
-  if (std::exchange(store_.other_machine_seen_, false)) store_.tell_.other_machine();
+  // Only after the unlock: writing to a terminal may block.
+  if (std::exchange(store_.other_machine_seen_, false)) store_.reports_.other_machine();
 }
 
 std::optional<time_point> limit_store::held_up_until() const noexcept {
@@ -407,9 +408,9 @@ bool limit_store::has_company() const noexcept {
 void limit_store::release_dead_owners(moment now) {
   if (table_ == nullptr) return;
   for (std::size_t owner = 0; owner < limit_window::most_owners; ++owner) {
-    if (owner == owner_ || !window_->owes(owner)) continue;
+    if (owner == owner_ || !window_->has_unsent(owner)) continue;
     if (!are_locked_elsewhere(file_, first_owner_lock + static_cast<off_t>(owner), 1))
-      window_->bury(owner, now);
+      window_->expire_owner(owner, now);
   }
 }
 
@@ -438,11 +439,11 @@ boot_id boot_of(std::string_view text, std::string_view time_namespace) {
   return id;
 }
 
-// What the file holds is not to be shown to others as it is (machine-id(5)).
+// Hashed, since machine-id(5) says that the id should not be exposed.
 machine_id machine_of(std::string_view text, std::string_view host_name) {
   constexpr std::size_t digits = 32;
-  const bool tells = text.size() == digits && is_hex(text);
-  return first_bytes<machine_id>(keyed_hash("sluice machine", tells ? text : host_name));
+  const bool is_id = text.size() == digits && is_hex(text);
+  return first_bytes<machine_id>(keyed_hash("sluice machine", is_id ? text : host_name));
 }
 
 host_id current_host() {

@@ -16,58 +16,59 @@
 
 namespace sluice {
 
-/// Names a machine; the same after a restart.
+/// Id of a machine; the same after a reboot.
 using machine_id = std::array<unsigned char, 16>;
 
-/// A machine, and which of its starts.
+/// A machine and its current boot.
 ///
-/// The boot alone tells whose file a window is. Containers of one kernel have the same boot, the
-/// same clock and the same locks, so they share a window, whatever machine they take themselves
-/// for. The machine tells whether a file of another boot is this machine's own earlier one.
+/// The boot decides which file is used. Containers on one kernel have the same boot, the same clock
+/// and the same locks, so they share a window, even if their machine ids differ. The machine id
+/// shows whether a file of another boot is from an earlier boot of this machine.
 struct host_id {
-  boot_id boot{};  ///< zeros: the kernel does not say
+  boot_id boot{};  ///< zeros: unknown
   machine_id machine{};
 };
 
-/// Where the window of a relay and key lives: in this process alone, or in a file that all
-/// processes of the machine share and that outlives them. Not thread safe within a process.
+/// Stores the window of one relay and key: only in this process, or in a file that all processes of
+/// the machine share. Not thread safe within a process.
 ///
-/// The file is mapped, and every look at it happens under a lock of its first byte. Each process
-/// holds a lock on a byte of its own besides, for as long as it lives. The kernel gives both up
-/// when a process ends, however it ends. A process that is stopped keeps its locks, so nobody waits
-/// for one: whoever does not get the lock has no window for now, and asks again later.
+/// The file is mapped into memory. Every access happens under a lock on its first byte. In
+/// addition, each process locks one byte of its own for as long as it lives. The kernel releases
+/// both locks when a process ends, even if it is killed. A stopped process keeps its locks, so
+/// nobody waits for a lock: without the lock there is no window for now, and the caller tries again
+/// later.
 class limit_store {
  public:
-  /// What the machine has slept since it started, which is no less than `known`.
+  /// Total time that the machine has been asleep since boot; never less than `known`.
   using sleep_meter = std::function<limit_window::moment(limit_window::moment known)>;
 
-  /// What a person should know of it. Each is called at most once for one cause.
+  /// Callbacks for things that the user should know. Each is called at most once for one cause.
   struct reports {
-    /// The window is this process's own, because of `why`.
+    /// The window is not shared, because of `why`.
     std::function<void(const std::string& why)> not_shared;
-    /// Nothing has started for `patience`, since another process keeps the lock.
+    /// Another process has held the lock for `patience`, so nothing could start.
     std::function<void(const std::optional<lock_holder>& who)> held_up =
         [](const std::optional<lock_holder>&) {};
-    /// A window of another machine lies beside this one, and was used lately.
+    /// The folder contains a window of another machine that was used recently.
     std::function<void()> other_machine = [] {};
   };
 
   static constexpr duration patience = std::chrono::seconds{2};
 
-  /// In the process alone.
+  /// A window of this process only.
   limit_store();
   limit_store(const limit_store&) = delete;
   limit_store& operator=(const limit_store&) = delete;
   ~limit_store();
 
-  /// In the file of `host` that begins with `path`; it is opened, or made, when it is first needed.
-  /// One that is damaged or empty counts as if the limit had been used up just now, and so does a
-  /// new one where the machine has a file of an earlier boot.
+  /// A window in the file of `host` whose name begins with `path`. It is opened or created at first
+  /// use. A damaged or empty file counts as if the limit had just been used up; so does a new file
+  /// if the machine has one of an earlier boot.
   limit_store(const std::string& path, const host_id& host, limit_window::moment margin,
-              reports tell, sleep_meter slept = machine_slept);
+              reports callbacks, sleep_meter slept = machine_slept);
 
-  /// The window as it is at `now`, held against other processes while the object lives; false where
-  /// another process keeps it.
+  /// Locks the window at `now`, for the lifetime of this object. False if another process has the
+  /// lock.
   class hold {
    public:
     hold(limit_store& store, time_point now);
@@ -77,7 +78,7 @@ class limit_store {
     explicit operator bool() const noexcept { return held_; }
     limit_window* operator->() const noexcept { return store_.window_; }
     limit_window::moment now() const noexcept { return now_; }
-    /// Since the machine started, and on the clock of the run.
+    // Conversion between the run's clock and the time since boot.
     limit_window::moment moment_of(time_point when) const noexcept {
       return when.time_since_epoch() + offset_;
     }
@@ -93,16 +94,16 @@ class limit_store {
   };
 
   std::size_t owner() const noexcept { return owner_; }
-  /// It is this process's own, and stays so.
+  /// The window is not shared, and will not be.
   bool is_private() const noexcept { return own_ != nullptr; }
-  /// Changes when another table takes the place of the one before, which knows nothing of the slots
-  /// that were taken there.
+  /// Changes when the table is replaced by another one, which does not contain the slots taken in
+  /// the old one.
   std::uint64_t generation() const noexcept { return generation_; }
-  /// While another process keeps the lock: when to ask for it again.
+  /// While another process has the lock: when to try again.
   std::optional<time_point> held_up_until() const noexcept;
-  /// Whether another process that is alive uses the window.
+  /// Whether another living process uses the window.
   bool has_company() const noexcept;
-  /// Counts what processes took that have died since as sent now. Under a hold.
+  /// Counts unsent starts of dead processes as sent now. Call it while holding the lock.
   void release_dead_owners(limit_window::moment now);
 
  private:
@@ -126,48 +127,48 @@ class limit_store {
     return now + margin_ + limit_window::length;
   }
 
-  std::unique_ptr<limit_window> own_;  // set where the window is not shared
+  std::unique_ptr<limit_window> own_;  // set if the window is not shared
   table* table_ = nullptr;             // the mapped file
-  limit_window* window_ = nullptr;     // of either
+  limit_window* window_ = nullptr;     // in `own_` or `table_`
   std::size_t owner_ = 0;
   std::uint64_t generation_ = 0;
-  std::string base_;  // what the names of its files, on all machines, begin with
+  std::string base_;  // common prefix of its file names on all machines
   std::string path_;
   host_id host_;
   limit_window::moment margin_{};
-  reports tell_;
+  reports reports_;
   sleep_meter sleep_meter_;
-  limit_window::moment slept_{};  // the machine, since it started
+  limit_window::moment slept_{};  // time asleep since boot
   int file_ = -1;
-  bool missed_ = false;    // another file was in use before, of which this one knows nothing
-  bool ahead_ = false;     // the file was ahead of the clock when it was last looked at
-  bool enlisted_ = false;  // among the owners of the mapped table
+  bool missed_ = false;    // a file that was in use before is gone; its starts are unknown here
+  bool ahead_ = false;     // at the last access, the file was ahead of the clock
+  bool enlisted_ = false;  // this process is an owner in the mapped table
   bool looked_around_ = false;
-  bool other_machine_seen_ = false;    // and not told of yet
-  limit_window::moment made_{};        // the table that this one knows
-  std::string why_not_;                // it cannot be shared
-  limit_window::moment next_look_{};   // whether the file is still at its path
-  limit_window::moment next_touch_{};  // of the file's time, for other machines to see
+  bool other_machine_seen_ = false;    // and not reported yet
+  limit_window::moment made_{};        // identifies the table in use
+  std::string why_not_;                // why the window cannot be shared
+  limit_window::moment next_look_{};   // next check that the file is still at its path
+  limit_window::moment next_touch_{};  // next update of the file's time, which other machines read
 
-  // While another process keeps the lock.
+  // While another process has the lock.
   std::optional<limit_window::moment> busy_since_;
   limit_window::moment next_try_{};
-  bool held_up_told_ = false;
+  bool held_up_reported_ = false;
 };
 
-/// What the names of a window's files begin with: tells neither relay nor key (HMAC-SHA256 of the
-/// origin under the key, in hex).
+/// Common prefix of the file names of a window. It reveals neither relay nor key: HMAC-SHA256 of
+/// the origin under the key, in hex.
 std::string limit_file_name(std::string_view origin, std::string_view key);
-/// The name of the one that is used on a boot.
+/// The file name for one boot.
 std::string limit_file_name(std::string_view base, const boot_id& boot);
 
-/// The machine's present start: as the kernel names it, and where the process lives in a namespace
-/// with a clock of its own (`time_namespace` is not the kernel's first), of that. Zeros where
-/// `text` names none.
+/// Id of the current boot. `text` is the kernel's boot id; in a time namespace that has a clock of
+/// its own (`time_namespace` is not the kernel's first one), a hash of both. Zeros if `text` is not
+/// an id.
 boot_id boot_of(std::string_view text, std::string_view time_namespace);
-/// By the text of /etc/machine-id, or where that tells nothing by the name of the host.
+/// A hash of the content of /etc/machine-id, or of the host name if the content is not an id.
 machine_id machine_of(std::string_view text, std::string_view host_name);
-/// The machine that this process runs on.
+/// The machine and boot of this process.
 host_id current_host();
 
 }  // namespace sluice

@@ -10,27 +10,27 @@ using moment = limit_window::moment;
 
 constexpr std::array<char, 8> magic{'s', 'l', 'u', 'i', 'c', 'e', 'L', 'W'};
 constexpr std::uint32_t version = 1;
-constexpr std::int64_t skew = 64;  // a second: one process asks for the time, another is first
+constexpr std::int64_t skew = 64;  // about 1 s: processes read the clock before they get the lock
 constexpr moment longest_pause = std::chrono::hours{7 * 24};
 
-// The stores before it are made before those behind it. A process that is killed has made all up to
-// some point, in their order, so the compiler alone has to be held to it.
+// Keeps the order of memory writes before and after it. If a process is killed, all its writes up
+// to some point are done, in the order of the machine code, so a compiler fence is enough.
 void in_this_order() noexcept {
   std::atomic_signal_fence(std::memory_order_seq_cst);
 }
 
-// What would be less than nothing is a count of a table that was replaced meanwhile.
+// Subtracts, but not below zero: the count may belong to a table that was replaced meanwhile.
 template <typename Count>
 void lessen(Count& count, std::uint64_t by) noexcept {
   count -= static_cast<Count>(std::min<std::uint64_t>(count, by));
 }
 
-bool fits(std::uint64_t requests, std::uint64_t tokens, std::uint64_t wanted,
+bool fits(std::uint64_t requests, std::uint64_t tokens, std::uint64_t needed,
           const limit_window::caps& allowed) noexcept {
   if (allowed.requests != 0 && requests >= allowed.requests) return false;
-  // What is larger than the cap goes alone rather than never.
+  // A start that is larger than the cap is allowed if nothing else is counted; else it never could.
   return allowed.tokens == 0 || tokens == 0 ||
-         (tokens <= allowed.tokens && wanted <= allowed.tokens - tokens);
+         (tokens <= allowed.tokens && needed <= allowed.tokens - tokens);
 }
 
 }  // namespace
@@ -50,7 +50,7 @@ struct limit_window::change {
 };
 
 void limit_window::reset(const boot_id& boot, moment now, moment unknown_until) {
-  magic_ = {};  // not sound before the last store
+  magic_ = {};  // invalid until the last write
   in_this_order();
   owners_.fill({});
   step_requests_.fill(0);
@@ -66,7 +66,7 @@ void limit_window::reset(const boot_id& boot, moment now, moment unknown_until) 
   magic_ = magic;
 }
 
-void limit_window::distrust(moment until) noexcept {
+void limit_window::assume_full_until(moment until) noexcept {
   unknown_until_ = std::max(unknown_until_, until);
 }
 
@@ -98,12 +98,12 @@ bool limit_window::is_sound(const boot_id& boot, moment now) const {
   for (const auto& owner : owners_) {
     if (owner.margin < moment{} || owner.margin > most_margin) return false;
   }
-  // Nothing is released later than a window and the longest margin from now.
+  // No start can be released later than one window plus the longest margin from now.
   for (std::int64_t step = std::max(floor_, step_at(now + length + most_margin) + skew);
        step < floor_ + steps; ++step) {
     if (step_requests_[place(step)] != 0 || step_tokens_[place(step)] != 0) return false;
   }
-  if (dirty_ != 0) return true;  // sums and bounds are made anew
+  if (dirty_ != 0) return true;  // settle() will recompute sums and bounds
   if (first_ < 0 || first_ > floor_ + steps || last_ < 0 || last_ >= floor_ + steps) return false;
   const sums all = counted();
   return all.requests == requests_ && all.tokens == tokens_;
@@ -140,11 +140,11 @@ void limit_window::settle(moment now) {
   last_ = std::max(last_, floor_);
 }
 
-void limit_window::enlist(std::size_t owner, moment margin) {
+void limit_window::add_owner(std::size_t owner, moment margin) {
   owners_[owner].margin = margin;
 }
 
-void limit_window::bury(std::size_t owner, moment now) {
+void limit_window::expire_owner(std::size_t owner, moment now) {
   owner_entry& dead = owners_[owner];
   const moment margin = std::clamp(dead.margin, moment{}, most_margin);
   const change guard(*this);
@@ -171,73 +171,73 @@ void limit_window::remove(std::int64_t step, std::uint64_t tokens) {
   lessen(step_tokens_[place(step)], tokens);
 }
 
-// From the owner's unsent starts into the ring.
-void limit_window::move_out(std::size_t owner, slot& held, std::int64_t step) {
+// Moves a start from the owner's unsent starts into the ring.
+void limit_window::move_out(std::size_t owner, slot& start, std::int64_t step) {
   const change guard(*this);
-  put(step, 1, held.tokens);
+  put(step, 1, start.tokens);
   in_this_order();
   lessen(owners_[owner].requests, 1);
-  lessen(owners_[owner].tokens, held.tokens);
-  held.step = step;
+  lessen(owners_[owner].tokens, start.tokens);
+  start.step = step;
 }
 
-bool limit_window::take(std::size_t owner, slot& wanted, const caps& allowed, moment now) {
-  if (now < paused_until_ || next_fit(wanted.tokens, allowed, now) > now) return false;
-  wanted.step = slot::unsent;
-  adopt(owner, wanted);
+bool limit_window::take(std::size_t owner, slot& start, const caps& allowed, moment now) {
+  if (now < paused_until_ || next_fit(start.tokens, allowed, now) > now) return false;
+  start.step = slot::unsent;
+  count_unsent(owner, start);
   return true;
 }
 
-void limit_window::adopt(std::size_t owner, const slot& held) {
+void limit_window::count_unsent(std::size_t owner, const slot& start) {
   const change guard(*this);
   owners_[owner].requests += 1;
-  owners_[owner].tokens += held.tokens;
+  owners_[owner].tokens += start.tokens;
   requests_ += 1;
-  tokens_ += held.tokens;
+  tokens_ += start.tokens;
 }
 
-void limit_window::sent(std::size_t owner, slot& held, moment now, moment margin) {
-  if (held.step == slot::unsent) move_out(owner, held, step_for(now + margin + length));
+void limit_window::sent(std::size_t owner, slot& start, moment now, moment margin) {
+  if (start.step == slot::unsent) move_out(owner, start, step_for(now + margin + length));
 }
 
-void limit_window::answered(std::size_t owner, slot& held, moment now) {
+void limit_window::answered(std::size_t owner, slot& start, moment now) {
   const std::int64_t step = step_for(now + length);
-  if (held.step == slot::unsent) return move_out(owner, held, step);
-  if (!in_ring(held) || step >= held.step) return;
+  if (start.step == slot::unsent) return move_out(owner, start, step);
+  if (!in_ring(start) || step >= start.step) return;
   const change guard(*this);
-  put(step, 1, held.tokens);
+  put(step, 1, start.tokens);
   in_this_order();
-  remove(held.step, held.tokens);
-  held.step = step;
+  remove(start.step, start.tokens);
+  start.step = step;
 }
 
-void limit_window::cancel(std::size_t owner, slot& held) {
-  if (held.step == slot::unsent || in_ring(held)) {
+void limit_window::cancel(std::size_t owner, slot& start) {
+  if (start.step == slot::unsent || in_ring(start)) {
     const change guard(*this);
-    if (held.step == slot::unsent) {
+    if (start.step == slot::unsent) {
       lessen(owners_[owner].requests, 1);
-      lessen(owners_[owner].tokens, held.tokens);
+      lessen(owners_[owner].tokens, start.tokens);
     } else {
-      remove(held.step, held.tokens);
+      remove(start.step, start.tokens);
     }
     lessen(requests_, 1);
-    lessen(tokens_, held.tokens);
+    lessen(tokens_, start.tokens);
   }
-  held.step = slot::returned;
+  start.step = slot::returned;
 }
 
-void limit_window::correct(std::size_t owner, slot& held, std::uint64_t tokens) {
-  if (held.step == slot::unsent || in_ring(held)) {
+void limit_window::correct(std::size_t owner, slot& start, std::uint64_t tokens) {
+  if (start.step == slot::unsent || in_ring(start)) {
     const change guard(*this);
     auto& count =
-        held.step == slot::unsent ? owners_[owner].tokens : step_tokens_[place(held.step)];
+        start.step == slot::unsent ? owners_[owner].tokens : step_tokens_[place(start.step)];
     count += tokens;
     tokens_ += tokens;
     in_this_order();
-    lessen(count, held.tokens);
-    lessen(tokens_, held.tokens);
+    lessen(count, start.tokens);
+    lessen(tokens_, start.tokens);
   }
-  held.tokens = tokens;
+  start.tokens = tokens;
 }
 
 moment limit_window::next_fit(std::uint64_t tokens, const caps& allowed, moment now) {
@@ -250,7 +250,7 @@ moment limit_window::next_fit(std::uint64_t tokens, const caps& allowed, moment 
   for (std::int64_t step = std::max(first_, floor_); step <= last_; ++step) {
     const auto released = step_requests_[place(step)];
     if (released == 0) continue;
-    if (!found) first_ = step;  // the next search begins there
+    if (!found) first_ = step;  // the next search begins here
     found = true;
     lessen(requests_left, released);
     lessen(tokens_left, step_tokens_[place(step)]);

@@ -7,7 +7,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// So often it is asked which processes have died, and whether the window's file is where it was.
+// How often to look for dead processes, and whether the window's file was moved.
 constexpr duration release_interval = 1s;
 
 constexpr duration meter_step = 10ms;
@@ -15,54 +15,55 @@ constexpr std::int64_t meter_steps = 60s / meter_step;
 
 }  // namespace
 
-rate_limiter::rate_limiter(const options& chosen)
-    : options_(chosen),
-      caps_{chosen.per_minute, chosen.tokens_per_minute},
-      own_store_(chosen.store == nullptr ? std::make_unique<limit_store>() : nullptr),
-      store_(chosen.store == nullptr ? *own_store_ : *chosen.store) {
+rate_limiter::rate_limiter(const options& settings)
+    : options_(settings),
+      caps_{settings.per_minute, settings.tokens_per_minute},
+      own_store_(settings.store == nullptr ? std::make_unique<limit_store>() : nullptr),
+      store_(settings.store == nullptr ? *own_store_ : *settings.store) {
   if (options_.per_minute != 0 && options_.pace == pacing::even) {
     gap_ = pace_gap_ = duration{60s} / options_.per_minute;
   }
 }
 
-// Calls `use` with the window, if it can be had now.
+// Calls `use` with the window. False: another process has the lock.
 template <typename Use>
 bool rate_limiter::use_store(time_point now, Use use) {
   const limit_store::hold window(store_, now);
   if (!window) return false;
   if (generation_ != store_.generation()) carry_over(window);
-  for (; !untold_.empty(); untold_.pop_front()) apply(untold_.front(), window);
+  for (; !pending_.empty(); pending_.pop_front()) apply(pending_.front(), window);
   use(window);
   return true;
 }
 
-// Another table has taken the place of the one that the places are counted in. It counts as full
-// until what was sent before is out of the relay's window; what is not sent yet is counted anew.
+// The store's table was replaced. The new one counts as full until all earlier starts have left the
+// relay's window; starts that are not sent yet are counted again.
 void rate_limiter::carry_over(const limit_store::hold& window) {
   generation_ = store_.generation();
   for (place& one : places_) {
-    if (one.held.step == limit_window::slot::unsent) {
-      window->adopt(store_.owner(), one.held);
+    if (one.start.step == limit_window::slot::unsent) {
+      window->count_unsent(store_.owner(), one.start);
     } else {
-      one.held.step = limit_window::slot::returned;
+      one.start.step = limit_window::slot::returned;
     }
   }
 }
 
 std::optional<rate_limiter::slot> rate_limiter::try_start(time_point now, std::uint64_t tokens) {
   if (gap_ > duration{} && now < next_spaced_) return std::nullopt;
-  limit_window::slot taken;
-  taken.tokens = tokens;
+  limit_window::slot start;
+  start.tokens = tokens;
   bool took = false;
   use_store(now, [&](const limit_store::hold& window) {
-    took = window->take(store_.owner(), taken, caps_, window.now());
+    took = window->take(store_.owner(), start, caps_, window.now());
   });
   if (!took) return std::nullopt;
   if (gap_ > duration{}) {
-    // By the pace, a start that is late by less than a gap keeps the beat, so that lateness does
-    // not add up. A relay that asked for wider gaps may refuse what comes nearer.
-    const bool keeps_beat = gap_ == pace_gap_ && now - next_spaced_ < gap_;
-    next_spaced_ = keeps_beat ? next_spaced_ + gap_ : now + gap_;
+    // With even pacing, a start that is late by less than a gap does not move the following starts,
+    // so that delays do not add up. With wider gaps they move, since the relay may refuse starts
+    // that are closer together.
+    const bool keeps_grid = gap_ == pace_gap_ && now - next_spaced_ < gap_;
+    next_spaced_ = keeps_grid ? next_spaced_ + gap_ : now + gap_;
   }
   if (free_.empty()) {
     free_.push_back(static_cast<std::uint32_t>(places_.size()));
@@ -70,7 +71,7 @@ std::optional<rate_limiter::slot> rate_limiter::try_start(time_point now, std::u
   }
   const std::uint32_t index = free_.back();
   free_.pop_back();
-  places_[index].held = taken;
+  places_[index].start = start;
   return slot{index, places_[index].generation};
 }
 
@@ -88,7 +89,7 @@ time_point rate_limiter::next_start(time_point now, std::uint64_t tokens) {
 time_point rate_limiter::look_again(time_point now) {
   if (store_.is_private()) return time_point::max();
   const bool has_company = store_.has_company();
-  // Alone, nothing else would have this one look for the dead again.
+  // Without other living processes, this is the only call that looks for dead ones.
   if (!has_company || now >= next_release_) {
     const bool seen = use_store(now, [&](const limit_store::hold& window) {
       next_release_ = now + release_interval;
@@ -99,48 +100,48 @@ time_point rate_limiter::look_again(time_point now) {
   return now + (has_company ? look_interval : release_interval);
 }
 
-rate_limiter::place* rate_limiter::find(slot taken) noexcept {
-  place& found = places_[taken.index];
-  return found.generation == taken.generation ? &found : nullptr;
+rate_limiter::place* rate_limiter::find(slot handle) noexcept {
+  place& found = places_[handle.index];
+  return found.generation == handle.generation ? &found : nullptr;
 }
 
-void rate_limiter::sent(slot taken, time_point now) {
-  const place* one = find(taken);
-  if (one == nullptr || one->held.step != limit_window::slot::unsent) return;
-  tell({news::kind::sent, taken, now}, now);
+void rate_limiter::sent(slot handle, time_point now) {
+  const place* one = find(handle);
+  if (one == nullptr || one->start.step != limit_window::slot::unsent) return;
+  report({event::kind::sent, handle, now}, now);
 }
 
-void rate_limiter::answered(slot taken, time_point now) {
-  if (find(taken) != nullptr) tell({news::kind::answered, taken, now}, now);
+void rate_limiter::answered(slot handle, time_point now) {
+  if (find(handle) != nullptr) report({event::kind::answered, handle, now}, now);
 }
 
-void rate_limiter::cancel(slot taken, time_point now) {
-  if (find(taken) != nullptr) tell({news::kind::cancelled, taken, now}, now);
+void rate_limiter::cancel(slot handle, time_point now) {
+  if (find(handle) != nullptr) report({event::kind::cancelled, handle, now}, now);
 }
 
-void rate_limiter::correct(slot taken, std::uint64_t tokens, time_point now) {
-  if (find(taken) != nullptr && caps_.tokens != 0) {
-    tell({news::kind::corrected, taken, now, tokens}, now);
+void rate_limiter::correct(slot handle, std::uint64_t tokens, time_point now) {
+  if (find(handle) != nullptr && caps_.tokens != 0) {
+    report({event::kind::corrected, handle, now, tokens}, now);
   }
 }
 
-void rate_limiter::done(slot taken) {
-  if (!untold_.empty()) {
-    untold_.push_back({news::kind::done, taken});
-  } else if (place* one = find(taken)) {
-    release(*one, taken);
+void rate_limiter::done(slot handle) {
+  if (!pending_.empty()) {
+    pending_.push_back({event::kind::done, handle});
+  } else if (place* one = find(handle)) {
+    release(*one, handle);
   }
 }
 
-void rate_limiter::release(place& one, slot taken) {
+void rate_limiter::release(place& one, slot handle) {
   ++one.generation;
-  one.held.step = limit_window::slot::returned;
-  free_.push_back(taken.index);
+  one.start.step = limit_window::slot::returned;
+  free_.push_back(handle.index);
 }
 
 void rate_limiter::pause(time_point until, time_point now) {
   last_pause_ = std::max(last_pause_, until);
-  tell({news::kind::paused, {}, until}, now);
+  report({event::kind::paused, {}, until}, now);
 }
 
 time_point rate_limiter::paused_until(time_point now) {
@@ -150,42 +151,42 @@ time_point rate_limiter::paused_until(time_point now) {
   return last_pause_;
 }
 
-void rate_limiter::tell(const news& told, time_point now) {
-  const bool heard = use_store(now, [&](const limit_store::hold& window) { apply(told, window); });
-  if (!heard) untold_.push_back(told);
+void rate_limiter::report(const event& change, time_point now) {
+  const bool done = use_store(now, [&](const limit_store::hold& window) { apply(change, window); });
+  if (!done) pending_.push_back(change);
 }
 
-// By the time at which it happened, whenever the store hears of it.
-void rate_limiter::apply(const news& told, const limit_store::hold& window) {
-  const auto at = window.moment_of(told.at);
-  if (told.what == news::kind::paused) return window->pause(at);
-  place* one = find(told.taken);
+// Uses the time of the event, even if it reaches the store later.
+void rate_limiter::apply(const event& change, const limit_store::hold& window) {
+  const auto at = window.moment_of(change.at);
+  if (change.what == event::kind::paused) return window->pause(at);
+  place* one = find(change.handle);
   if (one == nullptr) return;
-  switch (told.what) {
-    case news::kind::sent:
-      return window->sent(store_.owner(), one->held, at, options_.margin);
-    case news::kind::answered:
-      return window->answered(store_.owner(), one->held, at);
-    case news::kind::cancelled:
-      return window->cancel(store_.owner(), one->held);
-    case news::kind::corrected:
-      return window->correct(store_.owner(), one->held, told.tokens);
-    case news::kind::done:
-      return release(*one, told.taken);
-    case news::kind::paused:
+  switch (change.what) {
+    case event::kind::sent:
+      return window->sent(store_.owner(), one->start, at, options_.margin);
+    case event::kind::answered:
+      return window->answered(store_.owner(), one->start, at);
+    case event::kind::cancelled:
+      return window->cancel(store_.owner(), one->start);
+    case event::kind::corrected:
+      return window->correct(store_.owner(), one->start, change.tokens);
+    case event::kind::done:
+      return release(*one, change.handle);
+    case event::kind::paused:
       return;
   }
 }
 
 time_point rate_limiter::behind_until(time_point now) const noexcept {
-  return untold_.empty() ? time_point::max() : retry_at(now);
+  return pending_.empty() ? time_point::max() : retry_at(now);
 }
 
 void rate_limiter::catch_up(time_point now) {
-  if (!untold_.empty()) use_store(now, [](const limit_store::hold&) {});
+  if (!pending_.empty()) use_store(now, [](const limit_store::hold&) {});
 }
 
-// While another process keeps the store.
+// When to try again while another process has the lock of the store.
 time_point rate_limiter::retry_at(time_point now) const noexcept {
   constexpr duration soon = 1ms;
   return std::max(now + soon, store_.held_up_until().value_or(now));

@@ -14,7 +14,7 @@ namespace {
 constexpr std::uint64_t largest_answer = std::uint64_t{16} << 20;
 constexpr std::size_t longest_words = 300;
 
-// Relays end their words with the name of the call, which tells a person nothing.
+// Relays append a request id to their messages, which is of no use to the user.
 std::string_view without_id(std::string_view words) {
   return words.substr(0, words.rfind(" (request id: "));
 }
@@ -40,30 +40,30 @@ std::string said(const relay_answer& answer) {
   const std::string_view page = error.page ? ", a web page" : "";
   if (!words.empty()) return fmt::format("{}{} ({})", answer.status, page, words);
   const bool success = answer.succeeded() && !error.page;
-  return fmt::format("{}{}", answer.status, success ? ", with nothing of use in it" : page);
+  return fmt::format("{}{}", answer.status, success ? ", without the expected content" : page);
 }
 
-relay_inquiry::relay_inquiry(http_client& client, const relay_options& relay, observer* seen_by)
+relay_inquiry::relay_inquiry(http_client& client, const relay_options& relay, observer* listener)
     : client_(client),
-      observer_(seen_by),
+      observer_(listener),
       url_(base_url::parse(relay.base_url)),
       hidden_(relay),
       most_bytes_(std::min(largest_answer, relay.max_response_bytes)) {}
 
 boost::asio::awaitable<relay_answer> relay_inquiry::get(std::string path) {
-  kept_response kept(most_bytes_);
+  kept_response response(most_bytes_);
   http_client::outgoing request;
   request.path = path;
   request.method = http_client::verb::get;
-  const exchange_end end = co_await client_.exchange(request, kept);
+  const exchange_end end = co_await client_.exchange(request, response);
   relay_answer answer;
-  answer.status = kept.head.status;
+  answer.status = response.head.status;
   answer.url = url_.shown(path, true);
-  answer.location = kept.head.fields.last("Location").value_or("");
-  answer.body = std::move(kept.body);
+  answer.location = response.head.fields.last("Location").value_or("");
+  answer.body = std::move(response.body);
   if (answer.body.starts_with("\xEF\xBB\xBF")) answer.body.erase(0, 3);
   answer.end = end.end;
-  if (kept.too_large) {
+  if (response.too_large) {
     answer.trouble = fmt::format("more than {} bytes", most_bytes_);
   } else if (end.end != exchange_end::how::complete) {
     answer.trouble = openai::one_line(end.message, longest_words);

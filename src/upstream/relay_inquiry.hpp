@@ -12,35 +12,35 @@
 
 namespace sluice {
 
-/// What came of one question to a relay.
+/// The outcome of one relay_inquiry request. All texts are redacted.
 struct relay_answer {
-  int status = 0;        ///< 0: no head came
-  std::string url;       ///< that was asked, as it may be shown
-  std::string location;  ///< of a redirect, which is never followed: the key is for this relay
-  std::string body;      ///< the relay's keys in it are blotted out
+  int status = 0;        ///< 0: no response head arrived
+  std::string url;       ///< the requested URL
+  std::string location;  ///< redirect target; never followed, since the key is for this relay only
+  std::string body;
   exchange_end::how end = exchange_end::how::complete;
-  std::string trouble;  ///< of an end that is none of the relay's answers; one line
+  std::string trouble;  ///< one line if the exchange failed; empty: it is the relay's answer
 
-  /// A whole body came, with a status of success.
+  /// A complete body with a 2xx status arrived.
   bool succeeded() const noexcept { return trouble.empty() && status >= 200 && status < 300; }
-  /// Nothing that is asked next would fare better: no connection can be had, or in no good time.
+  /// Another request would fail too: no connection, or a timeout.
   bool is_hopeless() const noexcept;
 };
 
-/// One line about an answer that is not the one hoped for, as it may be shown: the status and the
-/// relay's words, where it redirects to, or the trouble on the way.
+/// One line that describes an unexpected answer: status and message, redirect target, or transport
+/// error.
 std::string said(const relay_answer& answer);
 
-/// Asks a relay what is no completion: its models, a key's balance. One question at a time; they
-/// take no place in the limit, since relays do not count them there. Belongs to the event loop's
-/// thread.
+/// Sends requests that are not completions to a relay: its models, a key's balance. Not thread
+/// safe: use it on the event loop's thread, one request at a time. The requests do not count in the
+/// rate limit, since relays do not count them.
 class relay_inquiry {
  public:
-  /// All outlive it. `seen_by` hears of each question; null: nobody does.
-  relay_inquiry(http_client& client, const relay_options& relay, observer* seen_by = nullptr);
+  /// All references must outlive it. `listener` receives a notice of each request; may be null.
+  relay_inquiry(http_client& client, const relay_options& relay, observer* listener = nullptr);
 
-  /// GET; `path` is "/v1/models" or "/api/status", and never has a key in it. A body longer
-  /// than 16 MiB, or than the relay's `max_response_bytes`, is trouble.
+  /// GET. `path` is like "/v1/models" or "/api/status" and must not contain a key. A body larger
+  /// than 16 MiB, or than the relay's `max_response_bytes`, is an error.
   boost::asio::awaitable<relay_answer> get(std::string path);
 
  private:

@@ -15,7 +15,7 @@ namespace {
 
 constexpr unsigned pool_failures_before_trial = 10;
 
-// A wait that is longer is not believed as a date.
+// A longer wait is not shown as a date: it is probably a mistake or a ban.
 constexpr std::chrono::hours longest_believed_wait{24};
 
 double seconds(duration time) {
@@ -33,13 +33,13 @@ relay_health::options patience_with(const relay_member& member, std::size_t rela
                                  .backoff_base = pace.backoff_base,
                                  .backoff_cap = pace.backoff_cap,
                                  .requests_per_minute = limit_of(member, pace)};
-  // Where others can do the work, less is enough to leave a relay alone.
+  // If other relays can do the work, fewer failures are enough.
   if (relays > 1) patience.failures_before_trial = pool_failures_before_trial;
   return patience;
 }
 
-// The relays' lanes, and the windows that they count in: those of one origin and key share theirs,
-// and keep the lower of two limits.
+// The lanes of the relays and their windows. Relays with the same origin and key share a window,
+// with the lower of their limits.
 struct gate_plan {
   gate_plan(const std::vector<relay_member>& members, const pace_options& pace) {
     std::map<std::string, std::size_t> known;
@@ -57,7 +57,7 @@ struct gate_plan {
   }
 
   std::vector<rate_limiter::options> windows;
-  std::vector<std::string> names;  // of their files
+  std::vector<std::string> names;  // of the windows
   std::vector<start_gate::lane_options> lanes;
 };
 
@@ -74,17 +74,17 @@ std::size_t most_in_flight(const pace_options& pace) {
 
 relays::relays(boost::asio::io_context& context, clock& time,
                const std::vector<relay_member>& members, const pace_options& pace,
-               const std::vector<http_client*>& clients, observer* seen_by)
-    : time_(time), pace_(pace), observer_(seen_by), random_(pace.seed) {
+               const std::vector<http_client*>& clients, observer* listener)
+    : time_(time), pace_(pace), observer_(listener), random_(pace.seed) {
   gate_plan plan(members, pace_);
-  window_opener opener(pace_, seen_by);
+  window_opener opener(pace_, listener);
   for (std::size_t i = 0; i < plan.windows.size(); ++i) {
     limits_.push_back(plan.windows[i].per_minute);
-    stores_.push_back(opener.open(plan.names[i]));  // where other processes find it
+    stores_.push_back(opener.open(plan.names[i]));
     plan.windows[i].store = stores_.back().get();
   }
   gate_ = std::make_unique<start_gate>(time, plan.windows, plan.lanes, most_in_flight(pace_));
-  gate_->close();  // runs enter by groups of their own
+  gate_->close();  // each run enters with its own group
   std::vector<const relay_options*> all;
   all.reserve(members.size());
   for (const auto& member : members) all.push_back(&member.relay);
@@ -98,7 +98,7 @@ relays::relays(boost::asio::io_context& context, clock& time,
     http_client& client = clients.empty() ? *own_clients_.back() : *clients[i];
     relays_.emplace_back(members[i], client, patience_with(members[i], members.size(), pace_),
                          pace_.concurrency);
-    gate_->limit_in_flight(relays_.back().timely.now(), i);
+    gate_->limit_in_flight(relays_.back().latency_cap.now(), i);
   }
 }
 
@@ -111,16 +111,16 @@ void relays::cancel_returns() noexcept {
   returns_.clear();
 }
 
-void relays::join(user& begun) {
-  ask_anew(users_.empty() || ended_);
-  users_.push_back(&begun);
+void relays::join(user& run) {
+  start_new_run(users_.empty() || ended_);
+  users_.push_back(&run);
 }
 
-void relays::leave(user& ended) noexcept {
-  std::erase(users_, &ended);
+void relays::leave(user& run) noexcept {
+  std::erase(users_, &run);
   if (users_.empty()) {
     cancel_returns();
-    abort();  // idle connections, and those that read the end of a reply
+    abort();  // closes idle connections, and those that still read the end of a reply
   }
   for (user* each : users_) each->on_others_settled();
 }
@@ -129,8 +129,8 @@ void relays::stopped() noexcept {
   if (is_idle()) cancel_returns();
 }
 
-// `forgets`: nobody sends at this moment, or all that is known of is the end.
-void relays::ask_anew(bool forgets) {
+// `forget`: forget earlier problems, since no other run is active or no relay is left.
+void relays::start_new_run(bool forget) {
   for (std::size_t i = 0; i < relays_.size(); ++i) {
     auto& one = relays_[i];
     const bool all_ended = ended_;
@@ -139,18 +139,18 @@ void relays::ask_anew(bool forgets) {
       if (!returns_.contains(i)) {
         returns_[i] = time_.call_at(*one.back_at, [this, i] { bring_back(i); });
       }
-    } else if (one.resting || forgets) {
-      one.reported.in_trouble = false;  // nothing is known of it, and nothing is said
+    } else if (one.resting || forget) {
+      one.reported.in_trouble = false;  // so that no "serves again" is reported
       bring_back(i);
     }
-    if (!forgets) continue;
-    one.health.asked_anew();
-    one.streams.asked_anew();
+    if (!forget) continue;
+    one.health.reset_for_new_run();
+    one.streams.reset_for_new_run();
   }
   ended_ = false;
 }
 
-// Nothing new is sent.
+// No run sends anything new.
 bool relays::is_idle() const noexcept {
   return std::all_of(users_.begin(), users_.end(), [](const user* one) { return one->stopping(); });
 }
@@ -203,13 +203,14 @@ void relays::abort() {
 void relays::answered(const start_gate::permit& turn, time_point started, bool streamed) {
   auto& one = relays_[turn.lane];
   one.health.answered(started, time_.now());
-  one.taken.served(turn.beside, turn.spread, time_.now());
+  one.refusal_cap.served(turn.beside, turn.spread, time_.now());
   follow_health(turn.lane);
   const auto& limits = one.options.relay;
-  const std::size_t flying = gate_->in_flight(turn.lane);
-  one.timely.answered(started, time_.now(),
-                      streamed ? limits.first_byte_timeout : limits.total_timeout, turn.beside + 1);
-  follow_in_flight(turn.lane, flying, started);
+  const std::size_t in_flight = gate_->in_flight(turn.lane);
+  one.latency_cap.answered(started, time_.now(),
+                           streamed ? limits.first_byte_timeout : limits.total_timeout,
+                           turn.beside + 1);
+  follow_in_flight(turn.lane, in_flight, started);
 }
 
 void relays::succeeded(std::size_t relay, time_point started) {
@@ -220,7 +221,7 @@ void relays::succeeded(std::size_t relay, time_point started) {
   follow_health(relay);
 }
 
-// What a relay's state means for the starts.
+// Applies the relay's health to the gate.
 void relays::follow_health(std::size_t relay) {
   auto& one = relays_[relay];
   gate_->space(one.health.rate().gap(), relay);
@@ -239,34 +240,36 @@ void relays::follow_rate(std::size_t relay) {
   if (!one.reported.slower && rate.settled(time_.now())) {
     one.reported.slower = true;
     tell(severity::warning,
-         fmt::format("{} serves about {:.0f} requests a minute{}; starts are spread to fit",
-                     title(relay), rate.per_minute(),
-                     limit == 0 ? "" : fmt::format(", not {}", limit)));
+         fmt::format(
+             "{} serves about {:.0f} requests a minute{}; requests are now sent at that rate",
+             title(relay), rate.per_minute(), limit == 0 ? "" : fmt::format(", not {}", limit)));
   } else if (one.reported.slower && !rate.limits()) {
     one.reported.slower = false;
     tell(severity::info,
          fmt::format("{} serves {} again", title(relay),
-                     limit == 0 ? "all that comes" : fmt::format("{} requests a minute", limit)));
+                     limit == 0 ? "every request" : fmt::format("{} requests a minute", limit)));
   }
 }
 
 void relays::follow_in_flight(std::size_t relay, std::size_t in_flight, time_point started) {
   auto& one = relays_[relay];
-  const std::size_t most_taken = one.taken.most(time_.now());
-  const std::size_t timely = one.timely.now();
-  gate_->limit_in_flight(most_taken == 0 ? timely : std::min(most_taken, timely), relay);
-  if (most_taken != 0 && !std::exchange(one.reported.full, true)) {
-    tell(severity::warning,
-         fmt::format("{} takes about {} requests at once and refuses more; no more are sent",
-                     title(relay), most_taken));
+  const std::size_t by_refusals = one.refusal_cap.most(time_.now());
+  const std::size_t by_latency = one.latency_cap.now();
+  gate_->limit_in_flight(by_refusals == 0 ? by_latency : std::min(by_refusals, by_latency), relay);
+  if (by_refusals != 0 && !std::exchange(one.reported.full, true)) {
+    tell(severity::warning, fmt::format("{} accepts about {} requests at once and refuses more; "
+                                        "at most that number is now in flight",
+                                        title(relay), by_refusals));
   }
-  if (std::exchange(one.reported.late, one.timely.lowered()) == one.timely.lowered()) return;
+  if (std::exchange(one.reported.late, one.latency_cap.lowered()) == one.latency_cap.lowered())
+    return;
   if (one.reported.late) {
     tell(severity::warning,
-         fmt::format("{}answers take {:.0f} s with {} in flight; at most {} are sent at once",
-                     prefix(relay), seconds(time_.now() - started), in_flight, timely));
+         fmt::format(
+             "{}answers take {:.0f} s with {} requests in flight; at most {} are now in flight",
+             prefix(relay), seconds(time_.now() - started), in_flight, by_latency));
   } else {
-    tell(severity::info, fmt::format("{} answers in good time again", title(relay)));
+    tell(severity::info, fmt::format("{} answers fast enough again", title(relay)));
   }
 }
 
@@ -275,22 +278,22 @@ relay_health::verdict relays::failed(const start_gate::permit& turn, std::string
                                      unsigned refused_before) {
   const std::size_t relay = turn.lane;
   auto& one = relays_[relay];
-  const bool full =
-      relay_health::is_refusal(why) && one.taken.refused(turn.beside, turn.spread, time_.now());
+  const bool full = relay_health::is_refusal(why) &&
+                    one.refusal_cap.refused(turn.beside, turn.spread, time_.now());
   auto verdict = one.health.failed(why, started, time_.now(), refused_before, full,
                                    several || users_.size() > 1 ? model : std::string_view{});
   if (verdict.pause_until) {
-    // A hint is given to a crowd, which should not come back at one moment.
+    // All clients get the same hint, and should not come back at the same moment.
     if (why.retry_after)
       *verdict.pause_until += hint_spread(*verdict.pause_until - time_.now(), random_);
     gate_->pause(*verdict.pause_until, relay);
   }
   follow_health(relay);
-  const std::size_t flying = gate_->in_flight(relay) + 1;
+  const std::size_t in_flight = gate_->in_flight(relay) + 1;
   if (why.code == errc::request_timeout) {
-    one.timely.timed_out(started, time_.now(), turn.beside + 1);
+    one.latency_cap.timed_out(started, time_.now(), turn.beside + 1);
   }
-  follow_in_flight(relay, flying, started);
+  follow_in_flight(relay, in_flight, started);
   if (one.health.address_confirmed()) {
     for (user* each : users_) each->on_address_settled();
   }
@@ -315,15 +318,15 @@ void relays::end(std::size_t relay, const relay_health::verdict& verdict) {
   gate_->set_open(relay, false);
   for (user* each : users_) each->on_rest(relay);
   tell(severity::warning,
-       fmt::format("{}{}; it rests{}, {} other(s) go on", prefix(relay), verdict.reason,
-                   verdict.wait ? fmt::format(" for {:.0f} s", seconds(*verdict.wait)) : "",
-                   at_work()));
+       fmt::format(
+           "{}{}; it gets no requests{}, {} other relay(s) continue", prefix(relay), verdict.reason,
+           verdict.wait ? fmt::format(" for {:.0f} s", seconds(*verdict.wait)) : "", at_work()));
   if (ended.back_at && *verdict.wait <= longest_believed_wait) {
     returns_[relay] = time_.call_at(*ended.back_at, [this, relay] { bring_back(relay); });
   }
 }
 
-// The first to come back says when to run it again.
+// If relays asked to wait, the run can be started again when the first of them is back.
 void relays::end_all(std::size_t last, const relay_health::verdict& verdict) {
   cancel_returns();
   ended_ = true;
@@ -337,15 +340,15 @@ void relays::end_all(std::size_t last, const relay_health::verdict& verdict) {
   if (first_back->back_at) {
     reason = stop_reason::come_back_later;
     message = first_back->rest_reason;
-    // A hint beyond a day is taken for a mistake or a ban, and not for a date.
     if (const duration wait = *first_back->back_at - time_.now(); wait <= longest_believed_wait) {
       again_at = time_.unix_now() + seconds(wait);
     }
   }
   for (user* each : std::vector<user*>(users_)) each->on_relays_ended(reason, message, again_at);
-  if (const auto flying = gate_->now().in_flight; flying > 0) {
-    tell(severity::warning, fmt::format("{}{}; nothing new is sent, {} in flight may finish",
-                                        prefix(last), verdict.reason, flying));
+  if (const auto in_flight = gate_->now().in_flight; in_flight > 0) {
+    tell(severity::warning,
+         fmt::format("{}{}; no new requests are sent, {} in flight may still finish", prefix(last),
+                     verdict.reason, in_flight));
   }
 }
 
@@ -364,10 +367,10 @@ void relays::only_suspects_left(std::size_t relay) {
   const bool all = std::all_of(users_.begin(), users_.end(), [](const user* one) {
     return one->stopping() || one->waits_for_address();
   });
-  if (!all) return;  // others will show it
+  if (!all) return;  // other requests will decide it
   const relay_health& health = relays_[relay].health;
   if (health.suspects_agree()) end(relay, health.only_suspects_left());
-  // Where runs go on: at other members, or each request fails for itself.
+  // If runs continue: other members are used, or each request fails on its own.
   for (user* each : users_) each->on_address_settled();
 }
 
@@ -382,17 +385,18 @@ bool relays::stream_trial_on() const noexcept {
 
 void relays::streams_are_off(std::size_t relay) {
   tell(severity::warning,
-       fmt::format("{} answers no call that is streamed; the run goes on as with "
-                   "--no-stream",
+       fmt::format("{} does not answer streamed requests; the run continues without streams, as "
+                   "with --no-stream",
                    title(relay)));
   for (user* each : users_) each->on_streams_off(relay);
 }
 
 void relays::advise_streams(std::size_t relay, duration after) {
-  tell(severity::warning,
-       fmt::format("{}calls without a stream are cut after {:.0f} s of silence; --stream would "
-                   "help, or leave out --no-stream and \"stream\": false",
-                   prefix(relay), seconds(after)));
+  tell(
+      severity::warning,
+      fmt::format("{}requests without a stream are cut off after {:.0f} s of silence; use streams: "
+                  "remove --no-stream and \"stream\": false, or add --stream",
+                  prefix(relay), seconds(after)));
 }
 
 }  // namespace sluice::upstream

@@ -8,7 +8,7 @@
 namespace sluice {
 namespace {
 
-// Words so long are ids, whether or not a digit is among their letters.
+// Longer words are ids, even without a digit.
 constexpr std::size_t longest_word = 24;
 
 bool is_word_byte(char c) {
@@ -23,7 +23,8 @@ bool is_id(std::string_view word) {
   return has_digit || word.size() > longest_word;
 }
 
-// Refusals that may mean a spent account, in words that the vendors' table does not have.
+// Refusals that may mean an account without money, with a message that is not in the table of
+// vendor errors.
 bool may_be_the_accounts(const failure& why) {
   const int status = why.http_status;
   return why.code == errc::http_error && !why.model_out && !why.tier_full &&
@@ -56,24 +57,26 @@ std::string words_without_ids(const failure& why) {
 repeated_failures::verdict repeated_failures::failed(std::size_t job, bool job_succeeded,
                                                      std::size_t relay, bool relay_served,
                                                      const failure& why) {
-  verdict told;
-  if (why.goes_on) return told;  // it was taken, and its id must not be lost
+  verdict outcome;
+  if (why.goes_on)
+    return outcome;  // the relay accepted it, and its id must be written to the result
   if (!job_succeeded && is_permanent(why)) {
-    told.in = {rule::job, job};
+    outcome.in = {rule::job, job};
   } else if (relay_served && may_be_the_accounts(why)) {
-    told.in = {rule::relay, relay};
+    outcome.in = {rule::relay, relay};
   } else {
-    return told;
+    return outcome;
   }
   std::string words = words_without_ids(why);
-  state& so_far = rows_[told.in];
+  state& so_far = rows_[outcome.in];
   if (so_far.words != words) {
     so_far = {std::move(words), 0};
-    told.first = true;
+    outcome.first = true;
   }
-  told.count = ++so_far.count;
-  told.enough = told.count >= (told.in.kept_by == rule::job ? enough_of_job : enough_of_relay);
-  return told;
+  outcome.count = ++so_far.count;
+  outcome.enough =
+      outcome.count >= (outcome.in.kept_by == rule::job ? enough_of_job : enough_of_relay);
+  return outcome;
 }
 
 }  // namespace sluice

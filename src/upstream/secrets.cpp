@@ -18,15 +18,16 @@
 namespace sluice {
 namespace {
 
-constexpr std::string_view shown = "[key]";
+constexpr std::string_view replacement = "[key]";
 
-constexpr std::size_t shortest_secret = 16;   ///< found anywhere
-constexpr std::size_t shortest_letters = 12;  ///< of a word of letters alone that is found as one
-constexpr std::size_t shortest_mixed = 6;     ///< of one with a digit in it
-constexpr std::size_t shortest_quoted = 8;    ///< of one that stands alone in a string
-constexpr std::size_t shortest_word = 3;      ///< of any
-constexpr std::size_t shortest_encoding = 7;  ///< of base64 that is no chance
-constexpr std::size_t shortest_rest = 8;      ///< so much of a long secret is no chance
+// Minimum lengths for each place where a secret is redacted.
+constexpr std::size_t shortest_secret = 16;   ///< anywhere
+constexpr std::size_t shortest_letters = 12;  ///< as a separate word, of letters only
+constexpr std::size_t shortest_mixed = 6;     ///< as a separate word with a digit
+constexpr std::size_t shortest_quoted = 8;    ///< as the whole content of a JSON string
+constexpr std::size_t shortest_word = 3;      ///< at all
+constexpr std::size_t shortest_encoding = 7;  ///< as base64
+constexpr std::size_t shortest_rest = 8;      ///< the beginning of a secret that was cut
 
 bool is_letter_or_digit(char c) {
   return std::isalnum(static_cast<unsigned char>(c)) != 0;
@@ -39,7 +40,7 @@ bool is_number(std::string_view word) {
 }
 
 secrets::reach reach_of(std::string_view word) {
-  // What documentation tells people to write where a server asks for no key.
+  // Values that documentation recommends for servers that need no key.
   constexpr std::array<std::string_view, 4> placeholders{"lm-studio", "not-needed",
                                                          "no-key-required", "placeholder"};
   using enum secrets::reach;
@@ -53,13 +54,12 @@ secrets::reach reach_of(std::string_view word) {
   return named;
 }
 
-/// How many bytes of `text` at `at` say `c`: itself, an escape of a JSON string, however often that
-/// string was put into another one, or a percent-encoding, however often likewise; 0: they say
-/// something else.
-std::size_t said_at(std::string_view text, std::size_t at, char c) {
+/// The number of bytes of `text` at `at` that represent `c`: the character itself, a JSON escape or
+/// a percent-encoding, also nested; 0: another character.
+std::size_t match_at(std::string_view text, std::size_t at, char c) {
   if (at >= text.size()) return 0;
   if (text[at] == c) return 1;
-  const auto says = [&](std::size_t digits, std::size_t count) {
+  const auto encodes = [&](std::size_t digits, std::size_t count) {
     unsigned unit = 0;
     if (digits + count > text.size()) return false;
     const char* const end = text.data() + digits + count;
@@ -71,26 +71,26 @@ std::size_t said_at(std::string_view text, std::size_t at, char c) {
     while (next < text.size() && text[next] == '\\') ++next;
     if (next == text.size()) return 0;
     if (text[next] == c && (c == '/' || c == '"' || c == '\\')) return next + 1 - at;
-    return text[next] == 'u' && says(next + 1, 4) ? next + 5 - at : 0;
+    return text[next] == 'u' && encodes(next + 1, 4) ? next + 5 - at : 0;
   }
   if (text[at] != '%') return 0;
   ++next;
   while (text.substr(next).starts_with("25")) next += 2;
-  return says(next, 2) ? next + 2 - at : 0;
+  return encodes(next, 2) ? next + 2 - at : 0;
 }
 
-/// How many bytes at `at` say the whole word; 0: they do not.
-std::size_t said_at(std::string_view text, std::size_t at, std::string_view word) {
+/// The number of bytes at `at` that represent the whole word; 0: another text.
+std::size_t match_at(std::string_view text, std::size_t at, std::string_view word) {
   std::size_t length = 0;
   for (const char c : word) {
-    const std::size_t step = said_at(text, at + length, c);
+    const std::size_t step = match_at(text, at + length, c);
     if (step == 0) return 0;
     length += step;
   }
   return length;
 }
 
-/// Whether characters may be said otherwise than by themselves.
+/// Whether the text may contain escapes or percent-encoding.
 bool has_escapes(std::string_view text) {
   if (text.find("\\u00") != std::string_view::npos) return true;
   for (std::size_t at = text.find('%'); at != std::string_view::npos; at = text.find('%', at + 1)) {
@@ -99,16 +99,16 @@ bool has_escapes(std::string_view text) {
   return false;
 }
 
-/// Whether it may be in there at all: nearly no text is to be looked at more closely.
-bool may_hold(std::string_view text, const secrets::form& wanted, bool escapes) {
-  const std::string_view word = wanted.text;
-  return (escapes && !wanted.encoded) ||
+/// A quick check whether the text may contain the secret; it rules out almost every text.
+bool may_hold(std::string_view text, const secrets::form& secret, bool escapes) {
+  const std::string_view word = secret.text;
+  return (escapes && !secret.encoded) ||
          ::memmem(text.data(), text.size(), word.data(), word.size()) != nullptr ||
          (word.find_first_of("/\"\\") != std::string_view::npos &&
           text.find('\\') != std::string_view::npos);
 }
 
-/// The length of the escape that ends before `at`, whose last letter is no letter of the text.
+/// The length of the escape sequence that ends before `at`; 0: none.
 std::size_t escape_before(std::string_view text, std::size_t at) {
   if (at >= 3 && text[at - 3] == '%' && is_hex(text[at - 2]) && is_hex(text[at - 1])) return 3;
   if (at < 6 || text[at - 5] != 'u' || text[at - 6] != '\\') return 0;
@@ -116,14 +116,14 @@ std::size_t escape_before(std::string_view text, std::size_t at) {
   return std::all_of(digits.begin(), digits.end(), is_hex) ? 6 : 0;
 }
 
-/// Where a secret was found, and what stands around it.
+/// Where a secret was found, and its surroundings.
 struct place {
   std::string_view text;
   std::size_t begin;
   std::size_t end;
-  bool behind_escape;     ///< of one letter, like \n
-  std::size_t string_at;  ///< of JSON: the quote that opens the string it is in; npos: in none
-  bool is_json;           ///< the text looks like it
+  bool behind_escape;     ///< after an escape of one letter, like \n
+  std::size_t string_at;  ///< the opening quote of the JSON string around it; npos: none
+  bool is_json;           ///< the text is a JSON document
 
   char before() const { return begin > 0 ? text[begin - 1] : ' '; }
   char after() const { return end < text.size() ? text[end] : ' '; }
@@ -133,7 +133,7 @@ struct place {
            (!is_letter_or_digit(before()) && before() != '_');
   }
   bool is_word() const { return begins_word() && !is_letter_or_digit(after()) && after() != '_'; }
-  /// One of the numbers around it: 12345678.5, 2024-12345678.
+  /// It is part of a longer number: 12345678.5, 2024-12345678.
   bool is_part_of_number() const {
     constexpr std::string_view joints = ".,-:/+";
     const auto goes_on = [&](std::size_t joint, std::size_t digit) {
@@ -143,7 +143,7 @@ struct place {
     };
     return goes_on(begin - 1, begin - 2) || goes_on(end, end + 1);
   }
-  /// A value of JSON that is no string: `[12345678,`.
+  /// It is a JSON value outside a string: `[12345678,`.
   bool is_bare_value() const {
     if (!is_json || string_at != std::string_view::npos) return false;
     const std::size_t last =
@@ -162,7 +162,8 @@ struct place {
   bool is_named() const;
 };
 
-/// The word that ends before `at`, once signs and escapes between are passed over; empty: none.
+/// The word before `at`, after skipping punctuation and escapes; empty: none. `at` moves to its
+/// beginning.
 std::string_view word_before(std::string_view text, std::size_t& at) {
   constexpr std::string_view signs = " \t\r\n\"'`:=([{<>,;\\/@?&*";
   for (;;) {
@@ -182,8 +183,8 @@ std::string_view word_before(std::string_view text, std::size_t& at) {
   return text.substr(at, end - at);
 }
 
-/// Whether what stands before it says that this is a key: "Bearer any", "api_key=any", "Incorrect
-/// API key provided: any".
+/// Whether the text before it announces a key: "Bearer any", "api_key=any", "Incorrect API key
+/// provided: any".
 bool place::is_named() const {
   constexpr std::array<std::string_view, 16> fillers{
       "is",  "was",  "provided", "given",  "used",    "sent",    "received", "of",
@@ -204,62 +205,63 @@ bool place::is_named() const {
   return false;
 }
 
-/// Whether what was found is the secret, and no chance.
-bool is_secret(const secrets::form& wanted, const place& found) {
+/// Whether the match is the secret, and not the same text by chance.
+bool is_secret(const secrets::form& secret, const place& found) {
   using enum secrets::reach;
-  if (found.is_bare_value() && (is_number(wanted.text) || wanted.how == named)) return false;
-  switch (wanted.how) {
+  if (found.is_bare_value() && (is_number(secret.text) || secret.how == named)) return false;
+  switch (secret.how) {
     case anywhere:
       return true;
     case word_alone:
-      return found.is_word() && !(is_number(wanted.text) && found.is_part_of_number());
+      return found.is_word() && !(is_number(secret.text) && found.is_part_of_number());
     case named:
       if (!found.is_word() || found.is_member_name()) return false;
-      return found.is_named() || (found.is_whole_string() && wanted.text.size() >= shortest_quoted);
+      return found.is_named() || (found.is_whole_string() && secret.text.size() >= shortest_quoted);
   }
   return false;
 }
 
-/// The characters of base64, and its end, that belong to what was found.
+/// Extends a base64 match by the last character and the padding that belong to it.
 std::size_t end_of_encoding(std::string_view text, std::size_t end) {
   if (end < text.size() && is_letter_or_digit(text[end])) ++end;
   while (end < text.size() && text[end] == '=') ++end;
   return end;
 }
 
-/// A JSON text that holds others. A header's value may be a number and no more.
+/// A JSON object or array. A plain number does not count: it may be the value of a header.
 bool is_document(std::string_view text) {
   const std::size_t first = text.find_first_not_of(" \t\r\n");
   return first != std::string_view::npos && (text[first] == '{' || text[first] == '[') &&
          !json_fault(text);
 }
 
-/// Where the text says it. A JSON string stays one: an escape is left whole or goes whole.
-std::vector<text_span> find(std::string_view text, const secrets::form& wanted) {
+/// All matches in the text. An escape sequence is either inside a match or outside, never split, so
+/// that JSON strings stay valid.
+std::vector<text_span> find(std::string_view text, const secrets::form& secret) {
   constexpr std::string_view escapable = "\"\\/bfnrtu";
-  const std::string_view word = wanted.text;
-  std::optional<bool> is_json;  // asked only where something was found
+  const std::string_view word = secret.text;
+  std::optional<bool> is_json;  // computed only after a match, since it is slow
   std::vector<text_span> found;
   std::size_t string_at = std::string_view::npos;
   for (std::size_t at = 0; at < text.size();) {
-    std::size_t length = said_at(text, at, word);
+    std::size_t length = match_at(text, at, word);
     bool behind_escape = false;
     std::size_t begin = at;
     const bool escape = text[at] == '\\' && at + 1 < text.size() &&
                         escapable.find(text[at + 1]) != std::string_view::npos;
     if (length == 0 && escape) {
       at += 2;
-      // A line's end before the word, or its first letter behind a backslash.
+      // The word follows an escape like \n, or its first letter is escaped.
       behind_escape = true;
-      if (text[at - 1] == word.front()) length = said_at(text, at, word.substr(1));
-      if (length == 0) length = said_at(text, at, word);
+      if (text[at - 1] == word.front()) length = match_at(text, at, word.substr(1));
+      if (length == 0) length = match_at(text, at, word);
       begin = at;
     }
     if (length > 0 && !is_json) is_json = is_document(text);
     if (length > 0 &&
-        is_secret(wanted, {text, begin, begin + length, behind_escape, string_at, *is_json})) {
+        is_secret(secret, {text, begin, begin + length, behind_escape, string_at, *is_json})) {
       const std::size_t end = begin + length;
-      at = wanted.encoded ? end_of_encoding(text, end) : end;
+      at = secret.encoded ? end_of_encoding(text, end) : end;
       found.emplace_back(begin, at);
     } else if (!behind_escape) {
       if (text[at] == '"')
@@ -275,40 +277,40 @@ void replace(std::string& text, const std::vector<text_span>& found) {
   std::string out;
   std::size_t done = 0;
   for (const auto& [begin, end] : found) {
-    out.append(text, done, begin - done).append(shown);
+    out.append(text, done, begin - done).append(replacement);
     done = end;
   }
   text = out.append(text, done);
 }
 
-/// A text that was cut within the word ends, or goes on as "…", with the beginning of it.
-void blot_out_rest(std::string& text, const secrets::form& wanted) {
-  if (wanted.how == secrets::reach::named || wanted.encoded) return;
-  const std::string_view word = wanted.text;
-  const auto blot_out_before = [&](std::size_t end, std::size_t shortest) {
+/// Redacts the beginning of the secret at the end of a text that was cut, or before "…".
+void redact_cut_secret(std::string& text, const secrets::form& secret) {
+  if (secret.how == secrets::reach::named || secret.encoded) return;
+  const std::string_view word = secret.text;
+  const auto redact_before = [&](std::size_t end, std::size_t shortest) {
     for (std::size_t length = std::min(word.size() - 1, end); length >= shortest; --length) {
       if (std::string_view(text).substr(end - length, length) != word.substr(0, length)) continue;
       const place rest{text, end - length, end, false, std::string_view::npos, false};
-      if (wanted.how != secrets::reach::anywhere && !rest.begins_word()) continue;
-      text.replace(end - length, length, shown);
+      if (secret.how != secrets::reach::anywhere && !rest.begins_word()) continue;
+      text.replace(end - length, length, replacement);
       return;
     }
   };
-  blot_out_before(text.size(), shortest_rest);
-  // Of a short one less is enough where it says itself that it goes on.
+  redact_before(text.size(), shortest_rest);
+  // Before "…" a shorter beginning is enough.
   const std::size_t shortest =
       is_number(word) ? shortest_rest
                       : std::clamp<std::size_t>(word.size() / 2, std::size_t{4}, shortest_rest);
   for (const std::string_view cut : {"…", "..."}) {
     for (std::size_t at = text.find(cut); at != std::string::npos;) {
       const std::size_t behind = text.size() - at;
-      blot_out_before(at, shortest);
+      redact_before(at, shortest);
       at = text.find(cut, text.size() - behind + cut.size());
     }
   }
 }
 
-/// Without the scheme before it ("Bearer", "Basic").
+/// The value without its scheme ("Bearer", "Basic").
 std::string_view credentials(std::string_view value) {
   while (value.ends_with(' ')) value.remove_suffix(1);
   const std::size_t space = value.find_last_of(' ');
@@ -322,7 +324,7 @@ std::vector<std::string_view> cookies(std::string_view header) {
     const std::size_t end = std::min(header.find(';'), header.size());
     std::string_view value = header.substr(0, end);
     header.remove_prefix(std::min(end + 1, header.size()));
-    value.remove_prefix(value.find('=') + 1);  // npos + 1 is none
+    value.remove_prefix(value.find('=') + 1);  // npos + 1 is 0
     value.remove_prefix(std::min(value.find_first_not_of(" \""), value.size()));
     value.remove_suffix(value.size() - (value.find_last_not_of(" \"") + 1));
     values.push_back(value);
@@ -330,7 +332,7 @@ std::vector<std::string_view> cookies(std::string_view header) {
   return values;
 }
 
-/// What a URL has behind its `?`, names and values.
+/// Names and values of the URL's query parameters.
 std::vector<std::pair<std::string_view, std::string_view>> parameters(std::string_view url) {
   std::vector<std::pair<std::string_view, std::string_view>> found;
   const std::size_t question = url.find('?');
@@ -347,7 +349,8 @@ std::vector<std::pair<std::string_view, std::string_view>> parameters(std::strin
   return found;
 }
 
-/// Whether the rest of a name, in lower case, only begins as a word for a secret does.
+/// Whether the rest of a name, in lower case, begins with another word that only starts like a word
+/// for a secret.
 bool is_other_word(std::string_view rest) {
   constexpr std::array<std::string_view, 5> others{"author", "keyword", "keyboard", "tokens",
                                                    "tokeniz"};
@@ -356,8 +359,8 @@ bool is_other_word(std::string_view rest) {
                      [&](std::string_view other) { return rest.starts_with(other); });
 }
 
-/// What a proxy's address holds: the password, and it with the user before it, as Basic has them;
-/// a user without a password is one himself.
+/// The secrets in a proxy's address: the password, and "user:password" as in Basic authentication;
+/// without a password, the user name.
 std::vector<std::string> words_of_proxy(const std::string& address) {
   if (address.empty()) return {};
   try {
@@ -365,12 +368,12 @@ std::vector<std::string> words_of_proxy(const std::string& address) {
     if (through.password.empty()) return {through.user};
     return {through.password, through.user + ":" + through.password};
   } catch (const fatal_error&) {
-    return {};  // told where it is used
+    return {};  // reported where the proxy is used
   }
 }
 
-/// What base64 has in it wherever the word stands in what was encoded: one text for each place of
-/// its first byte in a group of three, in both alphabets.
+/// The base64 texts that contain the word, for each position of its first byte in a group of three,
+/// in both alphabets.
 std::vector<std::string> base64_of(std::string_view word) {
   constexpr std::string_view usual =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -440,7 +443,7 @@ secrets::secrets(const relay_options& relay) {
   }
   for (std::string& word : words_of_proxy(relay.proxy)) words.push_back(std::move(word));
   for (const std::string& word : words) add(word);
-  // Of two, one of which begins with the other, nothing of the longer one may be left.
+  // Longer ones first: if one secret begins with another, no part of it must be left.
   std::stable_sort(forms_.begin(), forms_.end(),
                    [](const form& a, const form& b) { return a.text.size() > b.text.size(); });
 }
@@ -460,16 +463,17 @@ void secrets::redact(std::string& text) const {
   const bool escapes = has_escapes(text);
   for (const form& each : forms_) {
     if (may_hold(text, each, escapes)) replace(text, find(text, each));
-    blot_out_rest(text, each);
+    redact_cut_secret(text, each);
   }
-  blot_out_pieces(text);
+  redact_pieces(text);
 }
 
-void secrets::blot_out_pieces(std::string& text) const {
+void secrets::redact_pieces(std::string& text) const {
   if (!may_hold_split_text(text)) return;
   for (const form& each : forms_) {
     if (each.encoded) continue;
-    replace_in_split_text(text, shown, [&](std::string_view joined) { return find(joined, each); });
+    replace_in_split_text(text, replacement,
+                          [&](std::string_view joined) { return find(joined, each); });
   }
 }
 

@@ -11,26 +11,26 @@
 
 namespace sluice {
 
-/// The name of the window that attempts at the relay count in: the same for all that are billed to
-/// one key at one origin. Tells neither.
+/// The name of the relay's window: the same for all relays with the same origin and key. It reveals
+/// neither of them.
 std::string window_name(const relay_options& relay);
 
-/// What a person is told of the process that holds a window's lock.
-std::string told_of(const std::optional<lock_holder>& who);
+/// The warning about a process that has a window's lock.
+std::string lock_warning(const std::optional<lock_holder>& who);
 
-/// The windows of one process, where other processes find them too: files of their names in
-/// `pace.limit_folder`; null where that is empty. One that cannot be shared is this process's
-/// alone; of the first the observer, where there is one, hears why.
+/// Opens the windows of this process as files in `pace.limit_folder`, where other processes find
+/// them. Not thread safe. open() returns null if the folder is empty. A window that cannot be
+/// shared is private; the observer, if there is one, gets one warning about the first of them.
 class window_opener {
  public:
-  window_opener(const pace_options& pace, observer* seen_by) : pace_(pace), observer_(seen_by) {}
+  window_opener(const pace_options& pace, observer* listener) : pace_(pace), observer_(listener) {}
   std::unique_ptr<limit_store> open(const std::string& name);
 
  private:
   const pace_options& pace_;
   observer* observer_;
   std::shared_ptr<bool> warned_ = std::make_shared<bool>(false);
-  std::shared_ptr<bool> told_other_machine_ = std::make_shared<bool>(false);
+  std::shared_ptr<bool> warned_other_machine_ = std::make_shared<bool>(false);
 };
 
 }  // namespace sluice

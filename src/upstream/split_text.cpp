@@ -12,26 +12,26 @@
 namespace sluice {
 namespace {
 
-/// One string, and the piece of a text that it holds.
+/// One string of the document: a piece of the text.
 struct piece {
-  std::size_t begin;  ///< its quote
+  std::size_t begin;  ///< position of its opening quote
   std::size_t end;
-  std::size_t object;  ///< that it is a member of, or the array that it is in
-  std::string says;
+  std::size_t object;  ///< number of the object or array around it
+  std::string text;
 };
 
-/// What says the same as the token beside it.
+/// A member that repeats the token next to it: `bytes` or `top_logprobs`.
 struct sibling {
   std::size_t begin;
   std::size_t end;
-  std::string_view without;  ///< what stands for none
+  std::string_view without;  ///< its value when it is removed
 };
 
 struct edit {
   std::size_t end;
   std::string text;
 };
-using edits = std::map<std::size_t, edit>;  ///< by where they begin
+using edits = std::map<std::size_t, edit>;  ///< by start position
 
 class gatherer : public json_walk<gatherer> {
  public:
@@ -80,42 +80,43 @@ class gatherer : public json_walk<gatherer> {
   }
 
   std::string_view text_;
-  std::vector<place_of> levels_;  // of the member that is being read, by depth
-  std::size_t edge_ = 0;          // where the last value ended, or its key
+  std::vector<place_of> levels_;  // the current member at each depth
+  std::size_t edge_ = 0;          // where the last value or key ended
   std::size_t objects_ = 0;
   std::map<std::pair<std::size_t, std::string_view>, std::vector<piece>> sequences_;
   std::multimap<std::size_t, sibling> siblings_;
 };
 
-/// What is left of `text` from `begin` to `end` without what was found; what begins there has
-/// `shown` in its place.
+/// The part of `text` from `begin` to `end` without the spans in `found`; a span that begins there
+/// is replaced with `replacement`.
 std::string without(std::string_view text, std::size_t begin, std::size_t end,
-                    const std::vector<text_span>& found, std::string_view shown) {
+                    const std::vector<text_span>& found, std::string_view replacement) {
   std::string left;
   for (const auto& [from, to] : found) {
     if (to <= begin || from >= end) continue;
-    if (from >= begin) left.append(text.substr(begin, from - begin)).append(shown);
+    if (from >= begin) left.append(text.substr(begin, from - begin)).append(replacement);
     begin = std::min(to, end);
   }
   return left.append(text.substr(begin, end - begin));
 }
 
-void edit_sequence(const gatherer& walk, const std::vector<piece>& pieces, std::string_view shown,
+void edit_sequence(const gatherer& walk, const std::vector<piece>& pieces,
+                   std::string_view replacement,
                    const std::function<std::vector<text_span>(std::string_view)>& find,
                    edits& into) {
   if (pieces.size() < 2) return;
   std::string joined;
-  for (const piece& each : pieces) joined += each.says;
+  for (const piece& each : pieces) joined += each.text;
   const std::vector<text_span> found = find(joined);
   if (found.empty()) return;
   std::size_t begin = 0;
   for (const piece& each : pieces) {
-    const std::size_t end = begin + each.says.size();
+    const std::size_t end = begin + each.text.size();
     const bool touched = std::any_of(found.begin(), found.end(), [&](const text_span& one) {
       return one.first < end && one.second > begin;
     });
     if (touched) {
-      into[each.begin] = {each.end, json_quote(without(joined, begin, end, found, shown))};
+      into[each.begin] = {each.end, json_quote(without(joined, begin, end, found, replacement))};
       walk.remove_siblings(each.object, into);
     }
     begin = end;
@@ -132,19 +133,19 @@ bool may_hold_split_text(std::string_view json) {
   });
 }
 
-void replace_in_split_text(std::string& json, std::string_view shown,
+void replace_in_split_text(std::string& json, std::string_view replacement,
                            const std::function<std::vector<text_span>(std::string_view)>& find) {
   edits changes;
   gatherer walk(json);
   if (!walk.run()) return;
   for (const auto& [name, pieces] : walk.sequences()) {
-    edit_sequence(walk, pieces, shown, find, changes);
+    edit_sequence(walk, pieces, replacement, find, changes);
   }
   if (changes.empty()) return;
   std::string out;
   std::size_t done = 0;
   for (const auto& [begin, change] : changes) {
-    if (begin < done) continue;  // inside of another
+    if (begin < done) continue;  // inside another change
     out.append(json, done, begin - done).append(change.text);
     done = change.end;
   }

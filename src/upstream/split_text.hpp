@@ -9,19 +9,19 @@
 
 namespace sluice {
 
-/// Begin and end of something in a text.
+/// Begin and end of a part of a text.
 using text_span = std::pair<std::size_t, std::size_t>;
 
-/// Texts that a JSON document holds in pieces: strings of one name at one depth, one behind the
-/// other, as the tokens of `logprobs` stand. Pure.
+// Functions for a text that a JSON document contains in pieces: consecutive strings with the same
+// name at the same depth, like the tokens of `logprobs`. Pure.
 
-/// Whether a document has lists that hold a text so; nearly none has.
+/// A quick check whether a document may contain such lists; almost none does.
 bool may_hold_split_text(std::string_view json);
 
-/// Puts `shown` in the place of what `find` finds in such a text, however it lies over the pieces.
-/// A token's bytes, and those that might have stood in its place, go with it. The document stays
-/// valid JSON; what is none is left as it is.
-void replace_in_split_text(std::string& json, std::string_view shown,
+/// Joins such pieces, and replaces with `replacement` what `find` finds in the joined text. The
+/// `bytes` and `top_logprobs` of a changed token are removed. The document stays valid JSON; a text
+/// that is not JSON is left unchanged.
+void replace_in_split_text(std::string& json, std::string_view replacement,
                            const std::function<std::vector<text_span>(std::string_view)>& find);
 
 }  // namespace sluice

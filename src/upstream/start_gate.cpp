@@ -25,7 +25,7 @@ start_gate::start_gate(clock& clock, const std::vector<rate_limiter::options>& w
 }
 
 start_gate::~start_gate() {
-  others_.closed_ = true;  // nobody waits any more
+  others_.closed_ = true;  // so that its destructor does not use the gate
   if (alarm_ != 0) clock_.cancel(alarm_);
   if (catch_up_alarm_ != 0) clock_.cancel(catch_up_alarm_);
 }
@@ -36,7 +36,7 @@ bool start_gate::has_place() const noexcept {
                      [](const lane_state& one) { return one.takes(); });
 }
 
-// When the first of the lanes that take somebody has room for the first in line.
+// When a lane has room for the first waiter.
 time_point start_gate::next_start(time_point now) {
   const std::uint64_t tokens = line_.empty() ? 0 : count(line_.front()->tokens);
   time_point next = time_point::max();
@@ -46,7 +46,7 @@ time_point start_gate::next_start(time_point now) {
   return next;
 }
 
-// When other processes may have made room that next_start() does not know of.
+// When to check whether another process has freed slots earlier than next_start() expects.
 time_point start_gate::look_again(time_point now) {
   time_point next = time_point::max();
   for (const lane_state& one : lanes_) {
@@ -60,32 +60,32 @@ std::optional<start_gate::permit> start_gate::try_enter(group& of,
                                                         std::uint64_t tokens) {
   if (!has_place()) return std::nullopt;
   const time_point now = clock_.now();
-  std::optional<std::size_t> chosen;
+  std::optional<std::size_t> best;
   for (std::size_t i = 0; i < lanes_.size(); ++i) {
     if (!lanes_[i].takes()) continue;
-    // The only lane is asked once: by the attempt to start in it.
+    // With only one lane, try_start() below is the only check.
     if (lanes_.size() > 1 && window_of(i).next_start(now, tokens) > now) continue;
-    // A lane that could not start for a while has no claim to what it missed.
+    // A lane that could not start for a while does not catch up.
     lanes_[i].tag = std::max(lanes_[i].tag, virtual_time_);
-    if (!chosen || *chosen == avoided || (i != avoided && lanes_[i].tag < lanes_[*chosen].tag)) {
-      chosen = i;
+    if (!best || *best == avoided || (i != avoided && lanes_[i].tag < lanes_[*best].tag)) {
+      best = i;
     }
   }
-  if (!chosen) return std::nullopt;
-  const auto slot = window_of(*chosen).try_start(now, tokens);
+  if (!best) return std::nullopt;
+  const auto slot = window_of(*best).try_start(now, tokens);
   if (!slot) return std::nullopt;
-  lane_state& taken = lanes_[*chosen];
-  virtual_time_ = taken.tag;
-  taken.tag += taken.stride;
-  const std::size_t beside = taken.in_flight++;
+  lane_state& lane = lanes_[*best];
+  virtual_time_ = lane.tag;
+  lane.tag += lane.stride;
+  const std::size_t beside = lane.in_flight++;
   ++in_flight_;
   ++of.in_flight_;
-  if (taken.trial) ++taken.trials;
-  return permit{*slot, *chosen, taken.trial, beside, taken.gap > duration{}, &of};
+  if (lane.trial) ++lane.trials;
+  return permit{*slot, *best, lane.trial, beside, lane.gap > duration{}, &of};
 }
 
-start_gate::waiter::waiter(start_gate& at, group& whose, const token_count& wanted)
-    : gate(at), of(whose), tokens(wanted) {
+start_gate::waiter::waiter(start_gate& at, group& owner, const token_count& estimate)
+    : gate(at), of(owner), tokens(estimate) {
   ++of.waiting_;
 }
 
@@ -93,7 +93,7 @@ start_gate::waiter::~waiter() {
   --of.waiting_;
   if (in_line_) gate.line_.erase(place_);
   if (called_) --gate.called_;
-  if (in_line_ || called_) gate.wake_next();  // its turn is another's
+  if (in_line_ || called_) gate.wake_next();  // the next one may have its turn
 }
 
 void start_gate::waiter::line_up(bool first) {
@@ -116,8 +116,8 @@ boost::asio::awaitable<std::optional<start_gate::permit>> start_gate::enter(
     if (const auto turn = try_enter(of, avoided, count(tokens))) co_return turn;
   }
   waiter mine(*this, of, tokens);
-  // One who was called and finds the way barred again (a pause began, another process was faster)
-  // stays first in line.
+  // A waiter that was called but cannot start (a pause began, another process was faster) goes back
+  // to the head of the queue.
   for (bool first = false;; first = true) {
     mine.line_up(first);
     if (has_place()) {
@@ -133,11 +133,11 @@ boost::asio::awaitable<std::optional<start_gate::permit>> start_gate::enter(
   }
 }
 
-// Calls the first in line if it could start now; else sets the alarm for when it could.
+// Calls the first waiter if it can start now; else sets the alarm for the time when it can.
 void start_gate::wake_next() {
   if (line_.empty() || called_ > 0) return;
-  if (!has_place()) return;             // leave() calls again
-  const time_point now = clock_.now();  // asked once: a moment later, "now" would be in the future
+  if (!has_place()) return;             // leave() calls this again
+  const time_point now = clock_.now();  // read once: next_start() may return exactly this time
   const time_point next = next_start(now);
   if (next <= now) {
     line_.front()->call();
@@ -147,13 +147,13 @@ void start_gate::wake_next() {
 }
 
 void start_gate::arm(time_point now, time_point next) {
-  // Each look is a few system calls: one that is soon to come anyway is soon enough.
+  // A check costs a few system calls, so do not check again if the alarm rings soon anyway.
   if (alarm_ != 0 && alarm_at_ <= std::min(next, now + rate_limiter::look_interval)) return;
   if (next > now) {
     const time_point again = look_again(now);
     next = std::min(again, next_start(now));
   }
-  if (next == time_point::max()) return;  // sent(), answered() or leave() will tell
+  if (next == time_point::max()) return;  // sent(), answered() or leave() will wake the next one
   if (alarm_ != 0) {
     if (alarm_at_ <= next) return;
     clock_.cancel(alarm_);
@@ -165,14 +165,14 @@ void start_gate::arm(time_point now, time_point next) {
   });
 }
 
-// A window that another process keeps hears of everything later, whether anybody waits or not:
-// others count what it was not told of.
+// Passes pending events to windows that another process has locked, even if nothing waits here:
+// until then, other processes count too much.
 void start_gate::catch_up_later() {
   const time_point now = clock_.now();
   time_point next = time_point::max();
   for (const rate_limiter& window : windows_) next = std::min(next, window.behind_until(now));
   if (next == time_point::max() || catch_up_alarm_ != 0) return;
-  if (is_idle()) return;  // an event loop ends when no call is left
+  if (is_idle()) return;  // a pending call would keep the event loop alive
   catch_up_alarm_ = clock_.call_at(next, [this] {
     catch_up_alarm_ = 0;
     for (rate_limiter& window : windows_) window.catch_up(clock_.now());
@@ -181,44 +181,44 @@ void start_gate::catch_up_later() {
   });
 }
 
-void start_gate::sent(permit held) {
+void start_gate::sent(permit turn) {
   const time_point now = clock_.now();
-  window_of(held.lane).sent(held.slot, now);
-  meter_.count(now);  // an attempt that reached nobody is none
-  held.of->meter_.count(now);
-  changed(held.lane);
+  window_of(turn.lane).sent(turn.slot, now);
+  meter_.count(now);  // here, since an attempt counts only when it was sent
+  turn.of->meter_.count(now);
+  changed(turn.lane);
 }
 
-void start_gate::answered(permit held) {
-  window_of(held.lane).answered(held.slot, clock_.now());
-  changed(held.lane);
+void start_gate::answered(permit turn) {
+  window_of(turn.lane).answered(turn.slot, clock_.now());
+  changed(turn.lane);
 }
 
-void start_gate::used(permit held, std::uint64_t tokens) {
-  window_of(held.lane).correct(held.slot, tokens, clock_.now());
-  if (window_of(held.lane).is_behind()) catch_up_later();
+void start_gate::used(permit turn, std::uint64_t tokens) {
+  window_of(turn.lane).correct(turn.slot, tokens, clock_.now());
+  if (window_of(turn.lane).is_behind()) catch_up_later();
 }
 
-// The lane's window was told something.
+// To be called after each event that was passed to the lane's window.
 void start_gate::changed(std::size_t lane) {
   if (window_of(lane).is_behind()) catch_up_later();
   wake_next();
 }
 
-void start_gate::leave(permit held, bool sent_nothing) {
-  rate_limiter& window = window_of(held.lane);
+void start_gate::leave(permit turn, bool sent_nothing) {
+  rate_limiter& window = window_of(turn.lane);
   if (sent_nothing) {
-    window.cancel(held.slot, clock_.now());
+    window.cancel(turn.slot, clock_.now());
   } else {
-    window.sent(held.slot, clock_.now());  // it may have ended before its last byte was sent
+    window.sent(turn.slot, clock_.now());  // it may have ended before its last byte was sent
   }
-  window.done(held.slot);
-  --lanes_[held.lane].in_flight;
-  if (held.trial) --lanes_[held.lane].trials;
+  window.done(turn.slot);
+  --lanes_[turn.lane].in_flight;
+  if (turn.trial) --lanes_[turn.lane].trials;
   --in_flight_;
-  --held.of->in_flight_;
+  --turn.of->in_flight_;
   if (is_idle()) stop_alarms();
-  changed(held.lane);
+  changed(turn.lane);
 }
 
 void start_gate::pause(time_point until, std::size_t lane) {
@@ -272,45 +272,46 @@ void start_gate::close(group& of) {
 }
 
 void start_gate::stop_alarms() {
-  // An event loop ends when no call is left.
+  // A pending call would keep the event loop alive.
   if (alarm_ != 0) clock_.cancel(std::exchange(alarm_, 0));
   if (catch_up_alarm_ != 0) clock_.cancel(std::exchange(catch_up_alarm_, 0));
 }
 
 start_gate::status start_gate::now(group& of) {
-  status told = now(of.waiting_ > 0);
-  told.in_flight = of.in_flight_;
-  told.waiting = of.waiting_;
+  status report = now(of.waiting_ > 0);
+  report.in_flight = of.in_flight_;
+  report.waiting = of.waiting_;
   const time_point now = clock_.now();
-  told.started_last_minute = of.meter_.last_minute(now);
-  told.most_in_a_minute = of.meter_.most();
-  return told;
+  report.started_last_minute = of.meter_.last_minute(now);
+  report.most_in_a_minute = of.meter_.most();
+  return report;
 }
 
 start_gate::status start_gate::now() {
-  status told = now(!line_.empty());
-  told.in_flight = in_flight_;
-  told.waiting = line_.size();
+  status report = now(!line_.empty());
+  report.in_flight = in_flight_;
+  report.waiting = line_.size();
   const time_point now = clock_.now();
-  told.started_last_minute = meter_.last_minute(now);
-  told.most_in_a_minute = meter_.most();
-  return told;
+  report.started_last_minute = meter_.last_minute(now);
+  report.most_in_a_minute = meter_.most();
+  return report;
 }
 
 start_gate::status start_gate::now(bool waiting) {
   const time_point now = clock_.now();
-  status told;
-  told.full = !has_place();
-  told.lanes_full = told.full && (concurrency_ == 0 || in_flight_ < concurrency_) &&
-                    std::any_of(lanes_.begin(), lanes_.end(),
-                                [](const lane_state& one) { return one.open && one.full(); });
+  status report;
+  report.full = !has_place();
+  report.lanes_full = report.full && (concurrency_ == 0 || in_flight_ < concurrency_) &&
+                      std::any_of(lanes_.begin(), lanes_.end(),
+                                  [](const lane_state& one) { return one.open && one.full(); });
   if (waiting && !line_.empty()) {
     const time_point next = next_start(now);
     const bool held_up = std::any_of(windows_.begin(), windows_.end(),
                                      [](const rate_limiter& one) { return one.is_held_up(); });
-    if (!told.full && !held_up && next > now && next != time_point::max()) told.next_start = next;
+    if (!report.full && !held_up && next > now && next != time_point::max())
+      report.next_start = next;
   }
-  return told;
+  return report;
 }
 
 }  // namespace sluice

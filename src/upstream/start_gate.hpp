@@ -14,19 +14,20 @@
 
 namespace sluice {
 
-/// Where every attempt waits for its turn: a place among those in flight, and a slot of a relay's
-/// window. First come, first served, so no run, no job and no retry is passed over. With several
-/// relays each is a lane, and who starts is sent to one that has room, by the lanes' weights.
+/// The queue in which every attempt waits for permission to start: for a place below the
+/// concurrency limit and a slot in a relay's window. Not thread safe: use it on the event loop's
+/// thread.
 ///
-/// Belongs to the event loop's thread. A waiter that is destroyed leaves the line; the gate
-/// outlives all of them.
+/// First come, first served, so every run, job and retry gets its turn. Each relay is a lane; an
+/// attempt goes to a lane with room, in proportion to the lanes' weights. A waiter that is
+/// destroyed leaves the queue. The gate must outlive all waiters.
 class start_gate {
  public:
-  /// Attempts that are counted, and sent away, together: those of one run. Outlives them, and not
-  /// the gate.
+  /// The attempts of one run, which are counted and closed together. It must outlive its attempts,
+  /// and the gate must outlive it.
   class group {
    public:
-    /// It is open.
+    /// The group is open at first.
     explicit group(start_gate& at) : gate_(at) { gate_.open(*this); }
     group(const group&) = delete;
     group& operator=(const group&) = delete;
@@ -41,38 +42,37 @@ class start_gate {
     bool closed_ = true;
   };
 
-  /// The right to make one attempt.
+  /// Permission for one attempt.
   struct permit {
     rate_limiter::slot slot;
     std::size_t lane = 0;
-    bool trial = false;      ///< it was given while the lane was on trial
-    std::size_t beside = 0;  ///< how many others were in flight in the lane
-    bool spread = false;     ///< starts in the lane were kept apart
-    group* of = nullptr;     ///< whose attempt it is
+    bool trial = false;      ///< the lane was limited to one attempt at a time
+    std::size_t beside = 0;  ///< number of other attempts in flight in the lane
+    bool spread = false;     ///< starts in the lane were evenly spread
+    group* of = nullptr;     ///< the group of the attempt
   };
 
   /// A relay, as the gate sees it.
   struct lane_options {
-    std::size_t window = 0;  ///< which of the windows it counts in; members of one key share theirs
+    std::size_t window = 0;  ///< index of its window; relays with the same key share one
     unsigned weight = 1;
   };
 
-  /// About how many tokens an attempt takes, as is known when its turn comes; empty: none.
+  /// Estimates the tokens of an attempt; called when it may start. Empty: 0 tokens.
   using token_count = std::function<std::uint64_t()>;
 
-  /// What a person wants to know about the waiting.
+  /// A snapshot for progress output.
   struct status {
     std::size_t in_flight = 0;
     std::size_t waiting = 0;
     std::uint64_t started_last_minute = 0;
     std::uint64_t most_in_a_minute = 0;
-    std::optional<time_point>
-        next_start;           ///< set when the limit or a pause is what holds the waiting
-    bool full = false;        ///< no place is left among those in flight
-    bool lanes_full = false;  ///< the lanes' own limits hold the waiting, and not the common one
+    std::optional<time_point> next_start;  ///< set while attempts wait for the limit or a pause
+    bool full = false;                     ///< attempts wait because of a concurrency limit
+    bool lanes_full = false;  ///< attempts wait because of the lanes' own concurrency limits
   };
 
-  /// With one lane.
+  /// A gate with one lane.
   start_gate(clock& clock, const rate_limiter::options& limit, std::size_t concurrency);
   start_gate(clock& clock, const std::vector<rate_limiter::options>& windows,
              const std::vector<lane_options>& lanes, std::size_t concurrency);
@@ -80,58 +80,59 @@ class start_gate {
   start_gate(const start_gate&) = delete;
   start_gate& operator=(const start_gate&) = delete;
 
-  /// Waits for the turn of an attempt of so many tokens; nothing when the group was closed
-  /// meanwhile. The lane `avoided` is given only while no other has room.
+  /// Waits until an attempt with `tokens` may start; nothing if the group is closed. The lane
+  /// `avoided` is used only if no other lane has room.
   boost::asio::awaitable<std::optional<permit>> enter(
       group& of, std::optional<std::size_t> avoided = std::nullopt, token_count tokens = {});
-  /// The same for those that belong to no group of their own.
+  /// The same for attempts without a group.
   boost::asio::awaitable<std::optional<permit>> enter(
       std::optional<std::size_t> avoided = std::nullopt, token_count tokens = {}) {
     return enter(others_, avoided, std::move(tokens));
   }
 
-  void sent(permit held);
-  void answered(permit held);
+  void sent(permit turn);
+  void answered(permit turn);
   /// Actual token count; corrects the reservation.
-  void used(permit held, std::uint64_t tokens);
-  /// The attempt is over, however; `sent_nothing` returns its slot as well.
-  void leave(permit held, bool sent_nothing);
+  void used(permit turn, std::uint64_t tokens);
+  /// The attempt is over; `sent_nothing` also frees its slot.
+  void leave(permit turn, bool sent_nothing);
 
   /// Nothing starts in the lane's window before `until`.
   void pause(time_point until, std::size_t lane = 0);
-  /// The end of the last pause of the lane's window, by whichever process; long ago: there was
-  /// none.
+  /// The end of the last pause of the lane's window, of any process; a past time: no pause.
   time_point paused_until(std::size_t lane = 0);
-  /// At least so much time between two starts in the lane's window.
+  /// Sets a minimum time between two starts in the lane's window.
   void space(duration gap, std::size_t lane = 0) noexcept;
-  /// While on, one attempt at a time in the lane, beside those that were on their way before.
+  /// While `on`, the lane gets one new attempt at a time; attempts already in flight do not count.
   void one_at_a_time(bool on, std::size_t lane = 0);
-  /// At most so many in flight in the lane; 0: as many as in all.
+  /// Sets the lane's concurrency limit; 0: only the common limit applies.
   void limit_in_flight(std::size_t most, std::size_t lane = 0);
   std::size_t in_flight(std::size_t lane) const noexcept { return lanes_[lane].in_flight; }
-  /// A lane that is not open is given to nobody.
+  /// A closed lane gets no attempts.
   void set_open(std::size_t lane, bool open);
-  /// Nothing of the group starts until open() is called: those who wait are sent away.
+  /// No attempt of the group starts until open() is called; enter() returns nothing to its waiters.
   void close(group& of);
   void open(group& of);
-  /// The same for those that belong to no group of their own.
+  /// The same for attempts without a group.
   void close() { close(others_); }
   void open() { open(others_); }
 
-  /// As the group has it; starts and attempts in flight are its own.
+  /// The status of one group; counts are its own.
   status now(group& of);
-  /// Of all groups together.
+  /// The status of all groups together.
   status now();
 
  private:
   struct lane_state {
     std::size_t window = 0;
-    double stride = 1;  // what a start adds to its tag
-    double tag = 0;     // of its next start, by start-time fair queueing (Goyal, Vin, Cheng 1996)
+    // Start-time fair queueing (Goyal, Vin, Cheng 1996): the tag of the lane's next start, and what
+    // each start adds to it.
+    double stride = 1;
+    double tag = 0;
     std::size_t in_flight = 0;
-    duration gap{};          // that it asks of its window
-    std::size_t most = 0;    // in flight
-    std::size_t trials = 0;  // in flight, of those given on trial
+    duration gap{};          // minimum time between starts that it needs
+    std::size_t most = 0;    // its concurrency limit; 0: none
+    std::size_t trials = 0;  // in flight, started while `trial` was on
     bool trial = false;
     bool open = true;
 
@@ -139,7 +140,7 @@ class start_gate {
     bool takes() const noexcept { return open && !full() && (!trial || trials == 0); }
   };
 
-  // One who waits, in the frame of its coroutine.
+  // One waiting attempt; lives in the frame of its coroutine.
   class waiter {
    public:
     waiter(start_gate& at, group& of, const token_count& tokens);
@@ -147,9 +148,9 @@ class start_gate {
     waiter& operator=(const waiter&) = delete;
     ~waiter();
 
-    /// `first`: at the head of the line, where one who was called in vain belongs.
+    /// `first`: at the head of the queue; for a waiter that was called but could not start.
     void line_up(bool first);
-    /// Out of the line; woken.
+    /// Takes it out of the queue and wakes it.
     void call();
     void resume() noexcept {
       called_ = false;
@@ -164,7 +165,7 @@ class start_gate {
    private:
     std::list<waiter*>::iterator place_;
     bool in_line_ = false;
-    bool called_ = false;  // and has not come through yet
+    bool called_ = false;  // and has not resumed yet
   };
 
   rate_limiter& window_of(std::size_t lane) noexcept { return windows_[lanes_[lane].window]; }
@@ -184,13 +185,13 @@ class start_gate {
   clock& clock_;
   std::vector<rate_limiter> windows_;
   std::vector<lane_state> lanes_;
-  double virtual_time_ = 0;  // the tag of the last start
+  double virtual_time_ = 0;  // tag of the last start
   start_meter meter_;
   std::size_t concurrency_;  // 0: no limit
   std::size_t in_flight_ = 0;
   std::size_t open_groups_ = 0;
   std::list<waiter*> line_;
-  std::size_t called_ = 0;  // woken, and not yet through
+  std::size_t called_ = 0;  // waiters that were woken and have not resumed yet
   clock::timer alarm_ = 0;
   time_point alarm_at_{};
   clock::timer catch_up_alarm_ = 0;

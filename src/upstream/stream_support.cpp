@@ -9,10 +9,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A cut sooner than this is no matter of silence.
+// If a request is cut off earlier than this, silence is not the cause.
 constexpr duration shortest_silence = 10s;
 
-// How gateways end a call that was silent for too long.
+// The failures by which gateways end a request that was silent for too long.
 bool is_cut(const failure& why) {
   if (why.kind != failure_class::passing) return false;
   const int status = why.http_status;

@@ -7,22 +7,22 @@
 
 namespace sluice {
 
-token_estimate::need token_estimate::of(const request& asked) {
-  need told{.known = prompt_tokens(asked.target, asked.model, asked.body).tokens};
-  if (asked.target == endpoint::embeddings) return told;
-  if (const auto limit = named_output_limit(asked)) {
-    told.known += asked.choices * static_cast<std::uint64_t>(*limit);
+token_estimate::need token_estimate::of(const request& item) {
+  need tokens{.known = prompt_tokens(item.target, item.model, item.body).tokens};
+  if (item.target == endpoint::embeddings) return tokens;
+  if (const auto limit = named_output_limit(item)) {
+    tokens.known += item.choices * static_cast<std::uint64_t>(*limit);
   } else {
-    told.open_choices = asked.choices;
+    tokens.open_choices = item.choices;
   }
-  return told;
+  return tokens;
 }
 
-std::uint64_t token_estimate::tokens(const need& asked) const noexcept {
-  return asked.known + static_cast<std::uint64_t>(asked.open_choices * mean_);
+std::uint64_t token_estimate::tokens(const need& item) const noexcept {
+  return item.known + static_cast<std::uint64_t>(item.open_choices * mean_);
 }
 
-// Of the last hundred replies or so.
+// The mean over about the last hundred replies.
 void token_estimate::learn(const token_usage& usage, unsigned choices) noexcept {
   constexpr std::uint64_t memory = 100;
   replies_ = std::min(replies_ + 1, memory);

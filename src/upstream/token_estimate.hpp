@@ -7,23 +7,23 @@
 
 namespace sluice {
 
-/// About how many tokens an attempt will take of a limit in tokens a minute: those of its prompt,
-/// as far as they can be counted, and for each choice the limit that the body names, or the mean of
-/// the replies so far. Pure; not thread safe.
+/// Estimates the tokens of an attempt, for a limit in tokens per minute. Pure; not thread safe. The
+/// estimate is the number of prompt tokens, plus for each choice the output limit in the body, or
+/// the mean length of the replies so far.
 class token_estimate {
  public:
-  /// What a request says of itself, once read and counted.
+  /// The part of the estimate that depends only on the request.
   struct need {
     std::uint64_t known = 0;
-    unsigned open_choices = 0;  ///< whose length it does not bound
+    unsigned open_choices = 0;  ///< choices without an output limit
   };
-  static need of(const request& asked);
-  /// By what is known now of other replies.
-  std::uint64_t tokens(const need& asked) const noexcept;
+  static need of(const request& item);
+  /// The estimate, with the present mean length of replies.
+  std::uint64_t tokens(const need& item) const noexcept;
   void learn(const token_usage& usage, unsigned choices) noexcept;
 
  private:
-  static constexpr double first_guess = 256;  // of a choice, before any reply
+  static constexpr double first_guess = 256;  // tokens of a choice, before the first reply
   double mean_ = first_guess;
   std::uint64_t replies_ = 0;
 };

@@ -15,7 +15,7 @@ using namespace std::chrono_literals;
 struct deadline_test : testing::Test {
   test::manual_clock time;
   bool unread = false;
-  std::string cut;  // by what
+  std::string cut;  // name of the timeout that expired
   std::optional<deadline> limit;
 
   deadline_test() {
@@ -25,7 +25,7 @@ struct deadline_test : testing::Test {
   }
 };
 
-TEST_F(deadline_test, a_step_that_takes_too_long_is_cut_to_the_moment) {
+TEST_F(deadline_test, a_step_that_takes_too_long_is_cut_exactly_on_time) {
   limit->set(60s, "step");
   time.advance(59s);
   EXPECT_EQ(cut, "");
@@ -34,7 +34,7 @@ TEST_F(deadline_test, a_step_that_takes_too_long_is_cut_to_the_moment) {
   EXPECT_TRUE(limit->passed());
 }
 
-TEST_F(deadline_test, steps_in_time_do_not_move_the_whole) {
+TEST_F(deadline_test, steps_that_end_in_time_do_not_extend_the_whole) {
   for (int i = 0; i < 11; ++i) {
     limit->set(60s, "step");
     time.advance(50s);
@@ -46,27 +46,27 @@ TEST_F(deadline_test, steps_in_time_do_not_move_the_whole) {
   EXPECT_EQ(cut, "whole");
 }
 
-TEST_F(deadline_test, a_step_begins_anew_behind_a_standstill) {
+TEST_F(deadline_test, a_step_starts_again_after_a_standstill) {
   limit->set(60s, "step");
   time.advance(1s);
   time.stand_still(10min);
-  EXPECT_EQ(cut, "") << "what came meanwhile has not been read yet";
+  EXPECT_EQ(cut, "") << "data that arrived meanwhile has not been read yet";
   time.advance(59s);
   EXPECT_EQ(cut, "");
   time.advance(1s);
-  EXPECT_EQ(cut, "step") << "silence is silence";
+  EXPECT_EQ(cut, "step") << "after the standstill, silence counts again";
 }
 
-TEST_F(deadline_test, the_whole_gets_what_a_standstill_took) {
+TEST_F(deadline_test, the_whole_is_extended_by_the_time_of_a_standstill) {
   time.stand_still(602s);  // the alarm came two seconds late
   EXPECT_EQ(cut, "");
   time.advance(9s);
-  EXPECT_EQ(cut, "") << "and time to read what has come";
+  EXPECT_EQ(cut, "") << "there is time to read data that has arrived";
   time.advance(1s);
   EXPECT_EQ(cut, "whole");
 }
 
-TEST_F(deadline_test, a_short_whole_is_no_longer_behind_a_standstill_than_before) {
+TEST_F(deadline_test, after_a_standstill_a_short_whole_gets_at_most_its_full_timeout) {
   limit->begin(time.now() + 2s, "whole");
   time.advance(1s);
   time.stand_still(1min);
@@ -76,17 +76,17 @@ TEST_F(deadline_test, a_short_whole_is_no_longer_behind_a_standstill_than_before
   EXPECT_EQ(cut, "whole");
 }
 
-TEST_F(deadline_test, an_alarm_that_falls_due_early_notices_a_standstill_too) {
+TEST_F(deadline_test, an_early_alarm_also_detects_a_standstill) {
   limit->set(1s, "connect");
-  limit->set(60s, "step");  // the alarm rings after a second all the same
+  limit->set(60s, "step");  // the alarm still rings after one second
   time.stand_still(50s);
   time.advance(59s);
-  EXPECT_EQ(cut, "") << "it begins anew from the end of the standstill";
+  EXPECT_EQ(cut, "") << "the step starts again at the end of the standstill";
   time.advance(1s);
   EXPECT_EQ(cut, "step");
 }
 
-TEST_F(deadline_test, what_has_arrived_is_read_before_a_cut_once) {
+TEST_F(deadline_test, data_that_has_arrived_delays_the_cut_once) {
   limit->set(60s, "step");
   unread = true;
   time.advance(60s);
@@ -105,16 +105,16 @@ TEST_F(deadline_test, what_has_arrived_is_read_before_a_cut_once) {
   }
   EXPECT_EQ(cut, "");
   time.advance(1s + 2 * deadline::last_look);
-  EXPECT_EQ(cut, "other") << "the whole waits once, however much comes";
+  EXPECT_EQ(cut, "other") << "the whole is delayed only once, even if more data arrives";
 }
 
-TEST_F(deadline_test, a_little_late_is_no_standstill) {
+TEST_F(deadline_test, a_small_delay_is_not_a_standstill) {
   limit->set(60s, "step");
   time.stand_still(60s + deadline::standstill);
   EXPECT_EQ(cut, "step");
 }
 
-TEST_F(deadline_test, a_lifted_one_cuts_nothing) {
+TEST_F(deadline_test, a_lifted_deadline_cuts_nothing) {
   limit->set(60s, "step");
   limit->lift();
   time.advance(1h);

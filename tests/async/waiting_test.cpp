@@ -1,4 +1,4 @@
-// sleeper and wait_queue: where coroutines wait.
+// Tests of sleeper and wait_queue.
 #include <gtest/gtest.h>
 
 #include <boost/asio/bind_cancellation_slot.hpp>
@@ -37,8 +37,7 @@ struct waiting : testing::Test {
   }
   void poll() { poll(loop); }
 
-  // Begins to wait on a loop, and notes whether the wait returns or throws. The coroutine can be
-  // cancelled by the signal.
+  // Starts a wait on a loop, and records whether it returns or throws. `end` can cancel it.
   template <typename Wait>
   void begin(asio::io_context& on, int name, Wait wait, asio::cancellation_signal* end = nullptr) {
     asio::co_spawn(
@@ -74,7 +73,7 @@ struct sleeper_test : waiting {
   }
 };
 
-TEST_F(sleeper_test, end_in_the_order_of_their_times) {
+TEST_F(sleeper_test, sleeps_end_in_the_order_of_their_times) {
   sleep(1, 30s);
   sleep(2, 10s);
   sleep(3, 20s);
@@ -86,7 +85,7 @@ TEST_F(sleeper_test, end_in_the_order_of_their_times) {
   EXPECT_EQ(time.calls_to_come(), 0U);
 }
 
-TEST_F(sleeper_test, do_not_end_early) {
+TEST_F(sleeper_test, sleeps_do_not_end_early) {
   sleep(1, 10s);
   time.advance(10s - 1ns);
   poll();
@@ -96,7 +95,7 @@ TEST_F(sleeper_test, do_not_end_early) {
   EXPECT_EQ(woken, (std::vector{1}));
 }
 
-TEST_F(sleeper_test, wake_all_ends_those_under_way_and_those_to_come) {
+TEST_F(sleeper_test, wake_all_ends_current_and_later_sleeps) {
   sleep(1, 1h);
   sleep(2, 2h);
   sleeps.wake_all();
@@ -107,19 +106,19 @@ TEST_F(sleeper_test, wake_all_ends_those_under_way_and_those_to_come) {
   EXPECT_EQ(woken, (std::vector{1, 2, 3}));
 }
 
-TEST_F(sleeper_test, a_sleeper_that_is_destroyed_takes_its_alarm_back) {
+TEST_F(sleeper_test, a_destroyed_coroutine_cancels_its_alarm) {
   auto other = std::make_unique<asio::io_context>(1);
   sleep(*other, sleeps, 1, 10s);
   sleep(2, 20s);
   other.reset();
   EXPECT_EQ(time.calls_to_come(), 1U);
-  time.advance(10s);  // nothing rings for it
+  time.advance(10s);  // its alarm must not ring
   sleeps.wake_all();
   poll();
   EXPECT_EQ(woken, (std::vector{2}));
 }
 
-TEST_F(sleeper_test, a_sleeper_that_is_cancelled_leaves) {
+TEST_F(sleeper_test, a_cancelled_coroutine_leaves) {
   asio::cancellation_signal end;
   sleep(loop, sleeps, 1, 10s, &end);
   sleep(2, 20s);
@@ -132,7 +131,7 @@ TEST_F(sleeper_test, a_sleeper_that_is_cancelled_leaves) {
   EXPECT_EQ(woken, (std::vector{2}));
 }
 
-TEST_F(sleeper_test, sleepers_outlive_what_they_sleep_in) {
+TEST_F(sleeper_test, coroutines_may_outlive_the_sleeper) {
   auto gone = std::make_unique<sleeper>(time);
   asio::cancellation_signal end;
   sleep(loop, *gone, 1, 10s, &end);
@@ -141,7 +140,7 @@ TEST_F(sleeper_test, sleepers_outlive_what_they_sleep_in) {
   EXPECT_EQ(time.calls_to_come(), 0U);
   time.advance(10s);
   poll();
-  EXPECT_TRUE(woken.empty()) << "what they would go on with may be gone as well";
+  EXPECT_TRUE(woken.empty()) << "objects that they would use may be destroyed too";
   end.emit(asio::cancellation_type::terminal);
   poll();
   EXPECT_EQ(cancelled, (std::vector{1}));
@@ -168,7 +167,7 @@ TEST_F(wait_queue_test, is_first_come_first_served) {
   for (int name : {1, 2, 3}) wait(name);
   EXPECT_EQ(line.size(), 3U);
   line.wake_one();
-  EXPECT_EQ(line.size(), 2U) << "who was called no longer waits";
+  EXPECT_EQ(line.size(), 2U) << "a waiter that was woken no longer counts";
   poll();
   EXPECT_EQ(woken, (std::vector{1}));
   line.wake_all();
@@ -177,7 +176,7 @@ TEST_F(wait_queue_test, is_first_come_first_served) {
   EXPECT_TRUE(loop.stopped());
 }
 
-TEST_F(wait_queue_test, waking_nobody_is_nothing_and_is_not_kept) {
+TEST_F(wait_queue_test, waking_without_a_waiter_has_no_effect_later) {
   line.wake_one();
   line.wake_all();
   wait(1);
@@ -186,7 +185,7 @@ TEST_F(wait_queue_test, waking_nobody_is_nothing_and_is_not_kept) {
   poll();
 }
 
-TEST_F(wait_queue_test, who_is_put_first_is_woken_first) {
+TEST_F(wait_queue_test, a_waiter_at_the_head_is_woken_first) {
   wait(1);
   begin(loop, 2, [this] { return line.wait(true); });
   line.wake_one();
@@ -220,13 +219,13 @@ TEST_F(wait_queue_test, a_waiter_that_is_cancelled_leaves) {
   EXPECT_EQ(woken, (std::vector{2}));
 }
 
-TEST_F(wait_queue_test, a_wake_up_that_was_not_taken_is_handed_on) {
+TEST_F(wait_queue_test, a_wake_up_that_was_not_used_goes_to_the_next_waiter) {
   wait(*other, 1);
   wait(2);
   wait(3);
   line.wake_one();
   EXPECT_EQ(line.size(), 2U);
-  other.reset();  // before its waiter has gone on
+  other.reset();  // before its waiter has resumed
   EXPECT_EQ(line.size(), 1U);
   poll();
   EXPECT_EQ(woken, (std::vector{2}));
@@ -234,7 +233,7 @@ TEST_F(wait_queue_test, a_wake_up_that_was_not_taken_is_handed_on) {
   poll();
 }
 
-TEST_F(wait_queue_test, a_wake_up_that_met_a_cancelled_waiter_is_handed_on) {
+TEST_F(wait_queue_test, a_wake_up_of_a_cancelled_waiter_goes_to_the_next_waiter) {
   wait(loop, 1, &end);
   wait(2);
   asio::post(loop, [this] {
@@ -246,19 +245,19 @@ TEST_F(wait_queue_test, a_wake_up_that_met_a_cancelled_waiter_is_handed_on) {
   EXPECT_EQ(woken, (std::vector{2}));
 }
 
-TEST_F(wait_queue_test, a_cancelled_waiter_that_was_to_be_woken_next_takes_nothing_with_it) {
+TEST_F(wait_queue_test, a_cancelled_waiter_does_not_use_the_next_wake_up) {
   wait(loop, 1, &end);
   wait(2);
   asio::post(loop, [this] {
     end.emit(asio::cancellation_type::terminal);
-    line.wake_one();  // before the cancelled one has gone on
+    line.wake_one();  // before the cancelled one has resumed
   });
   poll();
   EXPECT_EQ(cancelled, (std::vector{1}));
   EXPECT_EQ(woken, (std::vector{2}));
 }
 
-TEST_F(wait_queue_test, nobody_who_comes_later_gets_a_wake_up_that_was_for_all) {
+TEST_F(wait_queue_test, wake_all_does_not_wake_later_waiters) {
   wait(*other, 1);
   line.wake_all();
   wait(2);
@@ -270,7 +269,7 @@ TEST_F(wait_queue_test, nobody_who_comes_later_gets_a_wake_up_that_was_for_all) 
   poll();
 }
 
-TEST_F(wait_queue_test, waiters_outlive_the_line) {
+TEST_F(wait_queue_test, waiters_may_outlive_the_queue) {
   auto gone = std::make_unique<wait_queue>();
   begin(
       loop, 1, [&gone] { return gone->wait(); }, &end);
@@ -280,11 +279,11 @@ TEST_F(wait_queue_test, waiters_outlive_the_line) {
   gone.reset();
   poll();
   poll(*other);
-  EXPECT_EQ(woken, (std::vector{1})) << "who had been woken goes on, nobody else does";
+  EXPECT_EQ(woken, (std::vector{1})) << "only the waiter that was woken resumes";
   other.reset();
 }
 
-TEST_F(wait_queue_test, who_waits_in_both_lines_is_woken_by_either_and_leaves_both) {
+TEST_F(wait_queue_test, a_waiter_in_both_queues_is_woken_by_either_and_leaves_both) {
   for (wait_queue* by : {&line, &other_line}) {
     woken.clear();
     wait_in_both(loop, 1);
@@ -298,7 +297,7 @@ TEST_F(wait_queue_test, who_waits_in_both_lines_is_woken_by_either_and_leaves_bo
   }
 }
 
-TEST_F(wait_queue_test, who_waits_in_both_lines_hands_on_what_it_did_not_take) {
+TEST_F(wait_queue_test, a_waiter_in_both_queues_passes_on_an_unused_wake_up) {
   wait_in_both(*other, 1);
   wait(2);
   begin(loop, 3, [this] { return other_line.wait(); });
@@ -317,8 +316,9 @@ TEST_F(wait_queue_test, who_waits_in_both_lines_hands_on_what_it_did_not_take) {
   EXPECT_EQ(other_line.size(), 0U);
 }
 
-// Where a coroutine has asked not to be thrown at, an old cancellation is none of a later wait.
-TEST_F(wait_queue_test, a_cancellation_that_was_passed_over_does_not_end_the_next_wait) {
+// If a coroutine has turned off throwing on cancellation, an old cancellation must not end a later
+// wait.
+TEST_F(wait_queue_test, a_handled_cancellation_does_not_end_the_next_wait) {
   begin(
       loop, 1,
       [this]() -> asio::awaitable<void> {

@@ -222,10 +222,10 @@ class Addresses(HostileCase):
         job = self.job([batch(f"c{i}", json.loads(ask(f"lost/{i}"))) for i in range(3)])
         host = f"http://127.0.0.1:{relay.port}"
         run = self.sluice("run", job, "--base-url", f"{host}/api/v3", expect=2)
-        self.assertIn(f"asked {host}/api/v3/chat/completions: Nothing here", run.err)
+        self.assertIn(f"request to {host}/api/v3/chat/completions: Nothing here", run.err)
         secret = "0123456789abcdef-of-the-address"
         run = self.sluice("run", job, "--base-url", f"{host}/lost?v=1&key={secret}#", expect=2)
-        self.assertIn(f"asked {host}/lost?...: Nothing here", run.err)
+        self.assertIn(f"request to {host}/lost?...: Nothing here", run.err)
         self.assertNotIn(secret, run.err)
         self.assertIn(f"'{host}/lost?v=1&key=[key]#'", run.err, "the command to type next")
 
@@ -237,7 +237,7 @@ class Addresses(HostileCase):
                 self.assertIn(f"{host}{path}: 404", run.err)
         run = self.sluice("bench", "--base-url", f"{host}/nowhere", "--model", "gpt-4o-mini", "--concurrency", 1,
                           "--requests", 8, "--warmup", 0, expect=2)
-        self.assertIn(f"asked {host}/nowhere/v1/chat/completions: ", run.err)
+        self.assertIn(f"request to {host}/nowhere/v1/chat/completions: ", run.err)
 
 
 class Pace(HostileCase):
@@ -336,7 +336,7 @@ class Stops(HostileCase):
                     self.assertRegex(run.err, r"\d\d:\d\d", "when to run it again")
                     self.assertRegex(run.err, rf"again at {datetime.now().year}|again at {datetime.now().year + 1}")
                 if stop.name.startswith("address-"):
-                    self.assertIn(f"asked http://127.0.0.1:{relay.port}{CHAT}: ", run.err)
+                    self.assertIn(f"request to http://127.0.0.1:{relay.port}{CHAT}: ", run.err)
                 results, seen = Results(job), relay.ledger.count
                 self.assertEqual((results.output, results.errors), ([], []), "nothing is written as failed for it")
                 self.assertGreaterEqual(seen, stop.least)

@@ -73,7 +73,7 @@ class Pool(Case):
         self.assertEqual(green.stats["delivered"]["requests"], 120)
         self.assertLess(blue.attempts, 12)
         self.assertIn("relay blue: ", run.err)
-        self.assertIn("1 other(s) go on", run.err)
+        self.assertIn("1 other relay(s) continue", run.err)
 
     def test_when_all_have_run_dry_the_run_stops_and_nothing_has_failed(self) -> None:
         blue, green = self.relay(script=[SPENT]), self.relay(script=[SPENT])

@@ -258,7 +258,7 @@ class OddQuota(Asked):
         silent = self.listener(lambda connection: connection.recv(65536) and connection.recv(1))
         url = f"http://127.0.0.1:{silent.port}"
         self.assert_one_sentence(self.sluice("quota", "--base-url", url, "--timeout", "200ms", expect=3),
-                                 "--timeout passed")
+                                 "--timeout expired")
         run = self.start("models", "--base-url", url)
         wait_until(lambda: silent.accepted == 2, "the question")
         run.signal(signal.SIGINT)

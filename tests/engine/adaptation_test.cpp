@@ -1,4 +1,4 @@
-// What the engine makes of relays that serve less than they were said to, in virtual time.
+// Tests how the engine adapts to relays that serve less than the configured limit, in virtual time.
 
 #include <gtest/gtest.h>
 
@@ -21,7 +21,7 @@ using test::exchange_call;
 using test::exchange_plan;
 using test::refusal_plan;
 
-// Minute by minute, what a relay let in and what it did not.
+// Counts served and refused requests in each minute.
 class ledger {
  public:
   explicit ledger(const test::manual_clock& time) : time_(time) {}
@@ -39,9 +39,9 @@ class ledger {
     return refused / (served + refused);
   }
   std::string text() const {
-    std::string told;
-    for (const auto& [served, refused] : minutes_) told += fmt::format("{}/{} ", served, refused);
-    return told;
+    std::string text;
+    for (const auto& [served, refused] : minutes_) text += fmt::format("{}/{} ", served, refused);
+    return text;
   }
 
  private:
@@ -70,7 +70,7 @@ void run_for(engine_rig& test, duration time) {
 struct relay_model {
   std::string counts;
   test::admission admits;
-  double serves;  // a minute
+  double serves;  // requests per minute
   int refuses_with = 429;
   bool hints = false;
 };
@@ -84,12 +84,12 @@ std::vector<relay_model> models() {
       {"a bucket of 10 tokens, 60 a minute", test::token_bucket(60, 10), 60},
       {"a leaky bucket, 60 a minute", test::leaky_bucket(1s), 60},
       {"nginx's leaky bucket, 60 a minute", test::leaky_bucket(1s), 60, 503},
-      {"nginx's leaky bucket at our own limit", test::leaky_bucket(300ms), 200, 503},
+      {"nginx's leaky bucket at the configured limit", test::leaky_bucket(300ms), 200, 503},
   };
 }
 
-// The first ten minutes are for finding out.
-TEST(adaptation_test, the_rate_that_a_relay_serves_is_found) {
+// The first ten minutes are allowed for finding the rate.
+TEST(adaptation_test, the_rate_of_a_relay_is_found) {
   for (const unsigned limit : {200U, 0U}) {
     for (const duration head : {duration{300ms}, duration{5s}}) {
       for (auto& model : models()) {
@@ -134,7 +134,7 @@ TEST(adaptation_test, a_limit_that_is_lifted_is_used_again) {
   EXPECT_LT(book.share_refused(10, 30), 0.005) << book.text();
 }
 
-TEST(adaptation_test, refusals_that_have_nothing_to_do_with_the_rate_are_put_up_with) {
+TEST(adaptation_test, refusals_that_do_not_depend_on_the_rate_are_tolerated) {
   engine_rig test;
   test.add(200 * 31);
   ledger book(test.time);
@@ -146,7 +146,7 @@ TEST(adaptation_test, refusals_that_have_nothing_to_do_with_the_rate_are_put_up_
   EXPECT_GT(book.served_a_minute(10, 30), 0.9 * 200) << book.text();
 }
 
-TEST(adaptation_test, a_saturated_upstream_that_refuses_gets_what_it_can_serve) {
+TEST(adaptation_test, a_saturated_upstream_gets_as_many_requests_as_it_can_serve) {
   std::mt19937_64 random(3);
   const auto even = [&](duration least, duration most) {
     return least + duration{static_cast<duration::rep>(random() % (most - least).count())};
@@ -184,7 +184,7 @@ TEST(adaptation_test, a_saturated_upstream_that_refuses_gets_what_it_can_serve) 
   }
 }
 
-TEST(adaptation_test, places_that_become_free_at_an_upstream_are_used) {
+TEST(adaptation_test, new_capacity_of_an_upstream_is_used) {
   engine_rig test;
   test.add(200 * 40);
   ledger book(test.time);
@@ -201,8 +201,8 @@ TEST(adaptation_test, places_that_become_free_at_an_upstream_are_used) {
   EXPECT_GT(book.served_a_minute(26, 30), 195) << book.text();
 }
 
-// Two at a time, 20 s each: 64 in flight would take eleven minutes.
-TEST(adaptation_test, a_slow_relay_gets_no_more_at_once_than_it_answers_in_time) {
+// Two at a time, 20 s each: with 64 in flight an answer would take eleven minutes.
+TEST(adaptation_test, a_slow_relay_gets_only_as_many_requests_as_it_answers_in_time) {
   engine_rig test;
   test.add(200 * 10);
   test.options.pace.requests_per_minute = 0;
@@ -222,12 +222,12 @@ TEST(adaptation_test, a_slow_relay_gets_no_more_at_once_than_it_answers_in_time)
     return timeout;
   };
   run_for(test, 90min);
-  EXPECT_LT(late, 32U) << "of the first crowd";
+  EXPECT_LT(late, 32U) << "only of the first requests";
   EXPECT_EQ(late_in_the_end, 0U);
-  EXPECT_GT(test.succeeded(), 90U * 6 * 85 / 100) << "and it is never idle";
+  EXPECT_GT(test.succeeded(), 90U * 6 * 85 / 100) << "the relay is never idle";
 }
 
-TEST(adaptation_test, answers_that_come_quickly_again_are_let_in_as_before) {
+TEST(adaptation_test, when_answers_are_fast_again_the_full_concurrency_is_used) {
   engine_rig test;
   test.add(40'000);
   test.options.pace.requests_per_minute = 0;
@@ -245,7 +245,7 @@ TEST(adaptation_test, answers_that_come_quickly_again_are_let_in_as_before) {
   EXPECT_EQ(most_late, 64U);
 }
 
-TEST(adaptation_test, a_throttled_member_of_a_pool_slows_down_alone) {
+TEST(adaptation_test, only_the_throttled_member_of_a_pool_slows_down) {
   engine_rig test;
   test.add(8000);
   test.make_pool({"slow", "b"});
@@ -265,7 +265,7 @@ TEST(adaptation_test, a_throttled_member_of_a_pool_slows_down_alone) {
   EXPECT_GT(other.served_a_minute(1, 20), 198) << other.text();
 }
 
-// Of the trials that adaptation_trials plays with 200 seeds each, some with a few; one may fail by
+// Runs some of the trials of adaptation_trials with a few seeds (there: 200). One may fail by
 // chance.
 template <typename Trial>
 void expect_found(const std::vector<Trial>& trials, const std::vector<std::string>& names) {
@@ -289,18 +289,18 @@ void expect_found(const std::vector<Trial>& trials, const std::vector<std::strin
   }
 }
 
-TEST(adaptation_test, a_relay_with_hints_and_slow_heads_is_used_soon) {
+TEST(adaptation_test, the_rate_of_a_relay_with_hints_and_slow_heads_is_found_soon) {
   expect_found(test::rate_trials(),
                {"sliding 60, hints, heads 2.0 s", "sliding 60, hints, heads 5.0 s",
                 "sliding 60, hints, heads 10.0 s", "bucket 60, hints, heads 5.0 s"});
 }
 
-TEST(adaptation_test, refusals_at_random_are_told_from_a_limit_soon) {
+TEST(adaptation_test, random_refusals_are_soon_distinguished_from_a_limit) {
   expect_found(test::rate_trials(), {"random 3 %, heads 0.3 s", "random 5 %, heads 0.3 s",
                                      "random 5 %, heads 5.0 s", "random 8 %, heads 0.3 s"});
 }
 
-TEST(adaptation_test, after_late_answers_and_a_stall_all_places_are_used_again_soon) {
+TEST(adaptation_test, after_late_answers_and_a_stall_the_full_concurrency_is_soon_used_again) {
   expect_found(test::places_trials(), {"1000 wanted, 256 places of 30 s, timeout 120 s",
                                        "stall of 60 s, 256 places of 20 s, timeout 60 s",
                                        "64 wanted, 40 places of 20 s, timeout 60 s"});

@@ -22,7 +22,7 @@ duration of_seconds(double time) {
   return std::chrono::duration_cast<duration>(std::chrono::duration<double>(time));
 }
 
-/// What happened in each step of the trial.
+/// Counts served and refused requests in each step of the trial.
 class tally {
  public:
   void served(double at) { ++place(at).served; }
@@ -33,7 +33,7 @@ class tally {
     const auto [served, refused] = sum(from, to);
     return refused == 0 ? 0 : refused / (served + refused);
   }
-  /// The first moment from which on each span up to `end` has the rate.
+  /// The first time after which every span up to `end` reaches the rate.
   double reached(double from, double span, double end, double per_minute) const {
     const double width = seconds(step);
     double since = end;
@@ -44,12 +44,12 @@ class tally {
     return since;
   }
   std::string text() const {
-    std::string told;
+    std::string text;
     for (double at = 0; at < static_cast<double>(steps_.size()) * seconds(step); at += 60) {
       const auto [served, refused] = sum(at, at + 60);
-      told += fmt::format("{}/{} ", served, refused);
+      text += fmt::format("{}/{} ", served, refused);
     }
-    return told;
+    return text;
   }
 
  private:
@@ -110,7 +110,7 @@ trial_outcome play(const rate_trial& trial, std::uint64_t seed) {
   test.relay.plan = [&](const exchange_call& call) {
     const double at = test.time.since_start();
     const bool unlucky = random.unit() < trial.random_refusals;
-    // On the way to the relay nothing overtakes.
+    // Requests do not overtake each other on the way to the relay.
     last = std::max(last, call.at + of_seconds(0.01 * random.unit()));
     if (!unlucky && (!admits || admits(last))) {
       book.served(at);
@@ -128,13 +128,13 @@ trial_outcome play(const rate_trial& trial, std::uint64_t seed) {
   };
   run_until(test, end);
   const double allowed = seconds(rate_allowed);
-  trial_outcome told;
-  told.minutes = book.reached(0, 300, seconds(end), enough_served * true_rate) / 60;
-  told.refused = book.share_refused(allowed, seconds(end));
-  told.served =
+  trial_outcome outcome;
+  outcome.minutes = book.reached(0, 300, seconds(end), enough_served * true_rate) / 60;
+  outcome.refused = book.share_refused(allowed, seconds(end));
+  outcome.served =
       book.served_between(allowed, seconds(end)) / (true_rate * (seconds(end) - allowed) / 60);
-  told.minute_by_minute = book.text();
-  return told;
+  outcome.minute_by_minute = book.text();
+  return outcome;
 }
 
 trial_outcome play(const places_trial& trial, std::uint64_t seed) {
@@ -168,7 +168,7 @@ trial_outcome play(const places_trial& trial, std::uint64_t seed) {
     timeout.with_head = false;
     timeout.end = exchange_end::how::timed_out;
     if (head > trial.timeout) {
-      // The relay sees that its client has gone and does not begin.
+      // The relay notices that its client has gone and does not start the request.
       if (from < call.at + trial.timeout) {
         free.erase(free.begin());
         free.insert(call.at + trial.timeout);
@@ -182,14 +182,14 @@ trial_outcome play(const places_trial& trial, std::uint64_t seed) {
   };
   run_until(test, of_seconds(end));
   const double settled = gone + seconds(places_allowed(trial));
-  trial_outcome told;
-  told.minutes = (book.reached(gone, std::max(120.0, 5 * seconds(trial.each)), end,
-                               enough_served * true_rate) -
-                  gone) /
-                 60;
-  told.served = book.served_between(settled, end) / (true_rate * (end - settled) / 60);
-  told.minute_by_minute = book.text();
-  return told;
+  trial_outcome outcome;
+  outcome.minutes = (book.reached(gone, std::max(120.0, 5 * seconds(trial.each)), end,
+                                  enough_served * true_rate) -
+                     gone) /
+                    60;
+  outcome.served = book.served_between(settled, end) / (true_rate * (end - settled) / 60);
+  outcome.minute_by_minute = book.text();
+  return outcome;
 }
 
 bool passes(const rate_trial&, const trial_outcome& outcome) {

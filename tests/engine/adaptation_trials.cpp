@@ -1,8 +1,8 @@
-// How soon the engine finds what a relay serves, over many seeds.
+// Measures how soon the engine finds the rate of a relay, over many seeds.
 //
 //   adaptation_trials [--seeds N] [--only PART-OF-NAME] [--skip N]
 //
-// ODD=1 in the environment shows a trial that failed of each kind, minute by minute.
+// With ODD=1 in the environment, shows the first failed trial of each kind, minute by minute.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -11,7 +11,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-TEST(config, the_defaults_can_be_used) {
+TEST(config, the_defaults_are_valid) {
   const config options;
   EXPECT_NO_THROW(options.check());
   EXPECT_EQ(options.pace.requests_per_minute, 200U);
@@ -19,9 +19,9 @@ TEST(config, the_defaults_can_be_used) {
   EXPECT_EQ(options.pace.max_attempts, 5U);
 }
 
-TEST(config, what_cannot_be_used_is_refused_by_its_flag) {
+TEST(config, an_invalid_value_is_refused_with_the_name_of_its_flag) {
   const struct {
-    const char* told;
+    const char* words;
     std::function<void(config&)> spoil;
   } rows[] = {
       {"--base-url", [](config& c) { c.relay.base_url = "host"; }},
@@ -65,9 +65,9 @@ TEST(config, what_cannot_be_used_is_refused_by_its_flag) {
     row.spoil(options);
     try {
       options.check();
-      ADD_FAILURE() << row.told;
+      ADD_FAILURE() << row.words;
     } catch (const fatal_error& fault) {
-      EXPECT_THAT(fault.what(), testing::HasSubstr(row.told));
+      EXPECT_THAT(fault.what(), testing::HasSubstr(row.words));
     }
   }
 }
@@ -83,7 +83,7 @@ TEST(config, a_refused_key_is_not_shown) {
   }
 }
 
-TEST(config, a_refusal_stays_on_its_line) {
+TEST(config, a_refusal_is_one_line) {
   config options;
   options.relay.headers = {{"A\x1b[2J\nB\x7f", "x"}};
   try {
@@ -92,7 +92,7 @@ TEST(config, a_refusal_stays_on_its_line) {
   } catch (const fatal_error& fault) {
     EXPECT_STREQ(
         fault.what(),
-        "--header 'A\\x1b[2J\\x0aB\\x7f': is no header name; write it like 'X-Team: blue'");
+        "--header 'A\\x1b[2J\\x0aB\\x7f': not a header name; write it like 'X-Team: blue'");
   }
   options.relay.headers.clear();
   options.relay.base_url = "https://\xff\n";
@@ -100,11 +100,11 @@ TEST(config, a_refusal_stays_on_its_line) {
     options.check();
     ADD_FAILURE();
   } catch (const fatal_error& fault) {
-    EXPECT_THAT(fault.what(), testing::HasSubstr("'https://\xEF\xBF\xBD\\x0a' is no URL"));
+    EXPECT_THAT(fault.what(), testing::HasSubstr("'https://\xEF\xBF\xBD\\x0a' is not a URL"));
   }
 }
 
-TEST(config, headers_that_are_fine) {
+TEST(config, valid_headers_are_accepted) {
   config options;
   options.relay.headers = {{"X-Team", "blue\tand green"}, {"a!#$%&'*+-.^_`|~", "ü"}};
   EXPECT_NO_THROW(options.check());
@@ -117,9 +117,9 @@ relay_member member(const std::string& name, const std::string& url = "https://r
   return made;
 }
 
-TEST(config, a_pool_that_cannot_be_used_is_refused_by_the_members_name) {
+TEST(config, an_invalid_pool_is_refused_with_the_name_of_the_member) {
   const struct {
-    const char* told;
+    const char* words;
     std::function<void(config&)> spoil;
   } rows[] = {
       {"no name", [](config& c) { c.pool.push_back(member("")); }},
@@ -150,15 +150,15 @@ TEST(config, a_pool_that_cannot_be_used_is_refused_by_the_members_name) {
     row.spoil(options);
     try {
       options.check();
-      ADD_FAILURE() << row.told;
+      ADD_FAILURE() << row.words;
     } catch (const fatal_error& fault) {
       EXPECT_EQ(fault.why(), fatal_error::kind::cannot_start);
-      EXPECT_THAT(fault.what(), testing::HasSubstr(row.told));
+      EXPECT_THAT(fault.what(), testing::HasSubstr(row.words));
     }
   }
 }
 
-TEST(config, the_members_of_a_pool_inherit_what_they_do_not_say) {
+TEST(config, pool_members_inherit_what_they_do_not_set) {
   config options;
   options.relay.api_key = "sk-of-the-run";
   options.relay.idle_timeout = 3s;
@@ -169,12 +169,12 @@ TEST(config, the_members_of_a_pool_inherit_what_they_do_not_say) {
 
   options.pool = {member("a", "https://a.example"), member("b", "https://b.example")};
   options.pool[1].relay.api_key = "sk-b";
-  options.pool[1].relay.idle_timeout = 99s;  // no setting of a member
+  options.pool[1].relay.idle_timeout = 99s;  // not a setting of a member
   const auto relays = options.relays();
   ASSERT_EQ(relays.size(), 2U);
   EXPECT_EQ(relays[0].relay.base_url, "https://a.example");
   EXPECT_EQ(relays[0].relay.api_key, "sk-of-the-run");
-  EXPECT_EQ(relays[0].relay.proxy, "") << "each way has its own";
+  EXPECT_EQ(relays[0].relay.proxy, "") << "the proxy is not inherited";
   EXPECT_EQ(relays[1].relay.api_key, "sk-b");
   EXPECT_EQ(relays[1].relay.idle_timeout, 3s);
 }

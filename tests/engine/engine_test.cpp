@@ -27,7 +27,7 @@ using test::refusal_plan;
 using test::unreachable_plan;
 using testing::HasSubstr;
 
-// Which request a call carries.
+// The id of the request in a call.
 std::string id_in(const exchange_call& call) {
   const std::size_t at = call.body.find(R"("user":")") + 8;
   return call.body.substr(at, call.body.find('"', at) - at);
@@ -61,7 +61,7 @@ TEST(engine_test, a_job_without_requests_ends_at_once) {
   EXPECT_TRUE(test.sink.results.empty());
 }
 
-// Random ways and heads, and a few failures of every passing kind.
+// Random delays, and a few temporary failures of every kind.
 exchange_plan troubled(std::mt19937_64& random) {
   const auto between = [&](duration least, duration most) {
     return duration{
@@ -102,7 +102,7 @@ struct hour_of_trouble {
   std::size_t calls = 0;
   std::size_t results = 0;
   double seconds = 0;
-  std::uint64_t most_told = 0;
+  std::uint64_t most_reported = 0;
 };
 
 hour_of_trouble spend_an_hour(std::uint64_t seed) {
@@ -115,26 +115,26 @@ hour_of_trouble spend_an_hour(std::uint64_t seed) {
   test.run();
   EXPECT_EQ(test.outcome.reason, stop_reason::none);
   EXPECT_EQ(test.sink.results.size(), an_hour);
-  hour_of_trouble told;
+  hour_of_trouble hour;
   for (const auto& call : test.relay.calls) {
-    told.trace.push_back(fmt::format("{} {}", call.at.time_since_epoch().count(), id_in(call)));
+    hour.trace.push_back(fmt::format("{} {}", call.at.time_since_epoch().count(), id_in(call)));
   }
   for (std::size_t i = 0; i < test.sink.results.size(); ++i) {
-    told.trace.push_back(fmt::format("{} {} {}", test.sink.put_at[i].time_since_epoch().count(),
+    hour.trace.push_back(fmt::format("{} {} {}", test.sink.put_at[i].time_since_epoch().count(),
                                      test.sink.results[i].custom_id,
                                      test.sink.results[i].attempts));
   }
-  told.most = test.most_counted_in_a_minute();
-  told.calls = test.relay.counted.size();
-  told.seconds = test.time.since_start();
-  told.most_told = test.status.most_in_a_minute;
-  return told;
+  hour.most = test.most_counted_in_a_minute();
+  hour.calls = test.relay.counted.size();
+  hour.seconds = test.time.since_start();
+  hour.most_reported = test.status.most_in_a_minute;
+  return hour;
 }
 
-TEST(engine_test, an_hour_of_trouble_never_passes_the_cap_and_is_the_same_each_time) {
+TEST(engine_test, an_hour_with_failures_never_exceeds_the_limit_and_is_reproducible) {
   const auto first = spend_an_hour(5);
-  EXPECT_LE(first.most, 200U) << "of any 60 s on the relay's clock";
-  EXPECT_LE(first.most_told, 200U);
+  EXPECT_LE(first.most, 200U) << "in any 60 s on the relay's clock";
+  EXPECT_LE(first.most_reported, 200U);
   EXPECT_GT(first.calls, 12'000U) << "some were tried again";
   const double allowed = 200 * (first.seconds / 60 + 1);
   EXPECT_GE(static_cast<double>(first.calls), 0.95 * allowed - 200);
@@ -145,7 +145,7 @@ TEST(engine_test, an_hour_of_trouble_never_passes_the_cap_and_is_the_same_each_t
   EXPECT_NE(first.trace, other.trace);
 }
 
-TEST(engine_test, connections_that_break_while_the_request_goes_out_do_not_use_up_the_window) {
+TEST(engine_test, connections_that_break_while_sending_do_not_use_up_the_window) {
   engine_rig test;
   test.add(20);
   test.options.pace.requests_per_minute = 4;
@@ -162,7 +162,7 @@ TEST(engine_test, connections_that_break_while_the_request_goes_out_do_not_use_u
   EXPECT_LE(test.most_counted_in_a_minute(), 4U);
 }
 
-TEST(engine_test, holds_the_concurrency) {
+TEST(engine_test, keeps_the_concurrency_limit) {
   for (const unsigned places : {1U, 7U, 64U}) {
     engine_rig test;
     test.add(300);
@@ -179,7 +179,7 @@ TEST(engine_test, holds_the_concurrency) {
   }
 }
 
-TEST(engine_test, a_request_in_backoff_holds_no_place) {
+TEST(engine_test, a_request_in_backoff_does_not_count_as_in_flight) {
   engine_rig test;
   test.add(50);
   test.options.pace.requests_per_minute = 0;
@@ -195,7 +195,7 @@ TEST(engine_test, a_request_in_backoff_holds_no_place) {
   EXPECT_EQ(test.sink.results.back().attempts, 2U);
 }
 
-TEST(engine_test, the_last_attempt_s_failure_is_the_result) {
+TEST(engine_test, the_failure_of_the_last_attempt_is_the_result) {
   engine_rig test;
   test.add(1);
   test.relay.plan = [](const exchange_call&) { return refusal_plan(500, "boom"); };
@@ -213,7 +213,7 @@ TEST(engine_test, the_last_attempt_s_failure_is_the_result) {
   EXPECT_EQ(test.outcome.reason, stop_reason::none);
 }
 
-TEST(engine_test, what_is_permanent_fails_at_once) {
+TEST(engine_test, a_permanent_failure_is_the_result_at_once) {
   for (const int status : {400, 413, 422, 501}) {
     engine_rig test;
     test.add(3);
@@ -240,17 +240,17 @@ TEST(engine_test, a_refusal_with_a_hint_pauses_the_key) {
   test.run();
   EXPECT_EQ(test.succeeded(), 100U);
   for (const auto& call : test.relay.calls) {
-    EXPECT_FALSE(call.at > refused && call.at < refused + 37s) << "a start in the pause";
+    EXPECT_FALSE(call.at > refused && call.at < refused + 37s) << "a start during the pause";
   }
   const auto again = std::find_if(test.relay.calls.begin(), test.relay.calls.end(),
                                   [&](const auto& call) { return call.at > refused; });
   ASSERT_NE(again, test.relay.calls.end());
   EXPECT_GE(again->at, refused + 37s);
-  EXPECT_LE(again->at, refused + 40s) << "a little later, not to come back in a crowd";
+  EXPECT_LE(again->at, refused + 40s) << "a random time later";
   EXPECT_EQ(test.sink.attempts, 101U);
 }
 
-TEST(engine_test, refusals_without_a_hint_slow_the_engine_down_until_one_succeeds) {
+TEST(engine_test, refusals_without_a_hint_slow_the_engine_down_until_a_success) {
   engine_rig test;
   test.add(40);
   test.options.pace.requests_per_minute = 0;
@@ -260,20 +260,20 @@ TEST(engine_test, refusals_without_a_hint_slow_the_engine_down_until_one_succeed
     return call.at < start + 100s ? refusal_plan(429) : completion_plan();
   };
   test.run();
-  EXPECT_EQ(test.succeeded(), 40U) << "no refusal uses up an attempt";
+  EXPECT_EQ(test.succeeded(), 40U) << "refusals use up no attempt";
   EXPECT_EQ(test.outcome.reason, stop_reason::none);
   const auto early = std::count_if(test.relay.calls.begin(), test.relay.calls.end(),
                                    [&](const auto& call) { return call.at < start + 100s; });
-  EXPECT_LT(early, 8 + 10) << "the first eight, then one at a time at doubling distances";
+  EXPECT_LT(early, 8 + 10) << "the first eight, then one at a time with doubling pauses";
 }
 
-TEST(engine_test, a_relay_that_counts_as_a_leaky_bucket_is_served_by_spreading) {
+TEST(engine_test, starts_are_spread_for_a_relay_with_a_leaky_bucket) {
   engine_rig test;
   test.add(150);
   test.options.pace.requests_per_minute = 200;
   time_point last{};
   std::size_t refused = 0;
-  test.relay.plan = [&](const exchange_call& call) {  // one every 300 ms, and nothing saved up
+  test.relay.plan = [&](const exchange_call& call) {  // one every 300 ms, without a burst
     if (call.at - last < 300ms) {
       ++refused;
       return refusal_plan(429);
@@ -284,11 +284,11 @@ TEST(engine_test, a_relay_that_counts_as_a_leaky_bucket_is_served_by_spreading) 
   const time_point start = test.time.now();
   test.run();
   EXPECT_EQ(test.succeeded(), 150U);
-  EXPECT_LT(refused, 75U) << "the first crowd of 64, and few after it";
+  EXPECT_LT(refused, 75U) << "the first 64, and few after them";
   EXPECT_LT(test.time.now() - start, 2min);
 }
 
-TEST(engine_test, two_refusals_of_the_key_stop_the_run_and_nothing_is_put) {
+TEST(engine_test, two_refusals_of_the_key_stop_the_run_without_results) {
   for (const int status : {401, 402}) {
     engine_rig test;
     test.add(100);
@@ -301,7 +301,7 @@ TEST(engine_test, two_refusals_of_the_key_stop_the_run_and_nothing_is_put) {
   }
 }
 
-TEST(engine_test, a_spent_quota_stops_the_run_whatever_its_status) {
+TEST(engine_test, a_used_up_quota_stops_the_run_with_any_status) {
   for (const int status : {429, 403}) {
     engine_rig test;
     test.add(10);
@@ -317,7 +317,7 @@ TEST(engine_test, a_spent_quota_stops_the_run_whatever_its_status) {
   }
 }
 
-TEST(engine_test, one_refusal_of_the_key_alone_is_tried_again) {
+TEST(engine_test, a_single_refusal_of_the_key_is_tried_again) {
   engine_rig test;
   test.add(20);
   test.options.pace.concurrency = 1;
@@ -329,7 +329,7 @@ TEST(engine_test, one_refusal_of_the_key_alone_is_tried_again) {
   EXPECT_EQ(test.succeeded(), 20U);
 }
 
-TEST(engine_test, nothing_fails_for_the_key_however_few_attempts_it_may_have) {
+TEST(engine_test, even_with_one_attempt_no_request_fails_because_of_the_key) {
   engine_rig test;
   test.add(20);
   test.options.pace.concurrency = 1;
@@ -342,8 +342,8 @@ TEST(engine_test, nothing_fails_for_the_key_however_few_attempts_it_may_have) {
   EXPECT_EQ(test.succeeded(), 20U);
 }
 
-// A quota that is nearly spent still pays for the small ones.
-TEST(engine_test, a_request_that_the_key_cannot_pay_waits_for_the_end_of_the_others) {
+// A quota that is almost used up still pays for small requests.
+TEST(engine_test, a_request_that_the_key_cannot_pay_waits_until_the_others_have_ended) {
   engine_rig test;
   test.add(200);
   test.options.pace.concurrency = 2;
@@ -366,7 +366,7 @@ exchange_plan page_not_found() {
   return planned;
 }
 
-TEST(engine_test, five_strange_answers_are_a_wrong_address_and_nothing_is_put) {
+TEST(engine_test, five_strange_answers_mean_a_wrong_address_and_no_results) {
   for (const unsigned places : {1U, 2U, 64U}) {
     engine_rig test;
     test.add(100);
@@ -379,7 +379,7 @@ TEST(engine_test, five_strange_answers_are_a_wrong_address_and_nothing_is_put) {
   }
 }
 
-TEST(engine_test, a_404_that_holds_the_models_name_fails_its_request_alone) {
+TEST(engine_test, a_404_with_the_models_name_fails_only_its_request) {
   engine_rig test;
   test.add(10);
   test.relay.plan = [](const exchange_call&) { return refusal_plan(404, "m: gone"); };
@@ -389,7 +389,7 @@ TEST(engine_test, a_404_that_holds_the_models_name_fails_its_request_alone) {
   EXPECT_EQ(test.succeeded(), 0U);
 }
 
-TEST(engine_test, a_short_job_of_strange_answers_is_a_wrong_address_too) {
+TEST(engine_test, strange_answers_in_a_short_job_mean_a_wrong_address_too) {
   for (const std::size_t requests : {1U, 2U, 4U}) {
     for (const unsigned places : {1U, 64U}) {
       engine_rig test;
@@ -404,7 +404,7 @@ TEST(engine_test, a_short_job_of_strange_answers_is_a_wrong_address_too) {
   }
 }
 
-TEST(engine_test, a_strange_answer_beside_good_ones_fails_its_request_alone) {
+TEST(engine_test, a_strange_answer_among_good_ones_fails_only_its_request) {
   engine_rig test;
   test.add(20);
   test.options.pace.concurrency = 4;
@@ -418,7 +418,7 @@ TEST(engine_test, a_strange_answer_beside_good_ones_fails_its_request_alone) {
   EXPECT_EQ(test.result_of("0-1").outcome.error().http_status, 404);
 }
 
-TEST(engine_test, a_404_that_speaks_of_the_model_is_permanent) {
+TEST(engine_test, a_404_about_the_model_is_permanent) {
   engine_rig test;
   test.add(10);
   test.relay.plan = [](const exchange_call&) {
@@ -441,10 +441,10 @@ TEST(engine_test, a_relay_that_cannot_be_reached_stops_the_run_after_ten_minutes
   EXPECT_EQ(test.sink.attempts, 0U) << "nothing was sent";
   EXPECT_GE(test.time.since_start(), 600);
   EXPECT_LE(test.time.since_start(), 600 + 120);
-  EXPECT_LE(test.relay.calls.size(), 64U + 25) << "after the first crowd, one trial at a time";
+  EXPECT_LE(test.relay.calls.size(), 64U + 25) << "after the first attempts, one trial at a time";
 }
 
-TEST(engine_test, a_relay_that_comes_back_costs_nobody_an_attempt) {
+TEST(engine_test, after_an_outage_of_the_relay_no_attempt_is_charged) {
   engine_rig test;
   test.add(100);
   const time_point start = test.time.now();
@@ -459,7 +459,7 @@ TEST(engine_test, a_relay_that_comes_back_costs_nobody_an_attempt) {
   EXPECT_LE(test.time.since_start(), 300 + 60 + 60 + 10);
 }
 
-TEST(engine_test, attempts_that_reached_nobody_are_not_counted_as_sent) {
+TEST(engine_test, attempts_without_a_connection_are_not_counted_as_sent) {
   engine_rig test;
   test.add(30);
   test.options.pace.requests_per_minute = 10;
@@ -470,10 +470,10 @@ TEST(engine_test, attempts_that_reached_nobody_are_not_counted_as_sent) {
   EXPECT_EQ(test.outcome.reason, stop_reason::none);
   EXPECT_EQ(test.succeeded(), 30U);
   EXPECT_LE(test.most_counted_in_a_minute(), 10U);
-  EXPECT_LE(test.status.most_in_a_minute, 10U) << "what totals tell is what the relay saw";
+  EXPECT_LE(test.status.most_in_a_minute, 10U) << "the totals count what the relay received";
 }
 
-TEST(engine_test, a_certificate_that_does_not_verify_stops_at_once) {
+TEST(engine_test, an_invalid_certificate_stops_at_once) {
   engine_rig test;
   test.add(10);
   test.relay.plan = [](const exchange_call&) {
@@ -486,7 +486,7 @@ TEST(engine_test, a_certificate_that_does_not_verify_stops_at_once) {
   EXPECT_TRUE(test.sink.results.empty());
 }
 
-TEST(engine_test, a_hint_beyond_the_longest_wait_means_come_back_later) {
+TEST(engine_test, a_hint_longer_than_max_wait_means_come_back_later) {
   engine_rig test;
   test.add(10);
   test.options.pace.concurrency = 1;
@@ -500,7 +500,7 @@ TEST(engine_test, a_hint_beyond_the_longest_wait_means_come_back_later) {
   EXPECT_EQ(test.relay.calls.size(), 3U);
 }
 
-TEST(engine_test, after_a_refusal_a_request_has_no_more_attempts_than_before) {
+TEST(engine_test, a_refusal_does_not_give_a_request_more_attempts) {
   engine_rig test;
   test.add(1);
   test.relay.plan = [&](const exchange_call& call) {
@@ -512,7 +512,7 @@ TEST(engine_test, after_a_refusal_a_request_has_no_more_attempts_than_before) {
   EXPECT_EQ(test.relay.calls.size(), 1U + test.options.pace.max_attempts);
 }
 
-TEST(engine_test, a_hundred_failures_in_a_row_and_one_at_a_time) {
+TEST(engine_test, after_a_hundred_failures_in_a_row_there_is_one_trial_at_a_time) {
   engine_rig test;
   test.add(400);
   test.options.pace.requests_per_minute = 0;
@@ -532,10 +532,10 @@ TEST(engine_test, a_hundred_failures_in_a_row_and_one_at_a_time) {
   EXPECT_EQ(crowd, 1U);
   EXPECT_LT(failures, 200U);
   EXPECT_EQ(test.sink.results.size(), 400U);
-  EXPECT_EQ(test.succeeded(), 400U) << "trials cost no request an attempt";
+  EXPECT_EQ(test.succeeded(), 400U) << "trials use up no attempt";
 }
 
-TEST(engine_test, trouble_without_end_stops_the_run) {
+TEST(engine_test, endless_failures_stop_the_run) {
   engine_rig test;
   test.add(1000);
   test.relay.plan = [](const exchange_call&) { return refusal_plan(503, "overloaded"); };
@@ -544,7 +544,7 @@ TEST(engine_test, trouble_without_end_stops_the_run) {
   EXPECT_LT(test.sink.results.size(), 100U);
 }
 
-TEST(engine_test, two_slow_timeouts_are_no_dead_relay) {
+TEST(engine_test, two_slow_timeouts_do_not_mean_a_dead_relay) {
   engine_rig test;
   test.add(1);
   test.options.pace.concurrency = 1;
@@ -559,23 +559,23 @@ TEST(engine_test, two_slow_timeouts_are_no_dead_relay) {
   };
   test.run();
   EXPECT_EQ(test.outcome.reason, stop_reason::none)
-      << "connections open, and there are no hundred failures";
+      << "connections can be opened, and there are fewer than a hundred failures";
   EXPECT_EQ(test.succeeded(), 1U);
 }
 
-TEST(engine_test, stop_lets_finish_what_is_in_flight) {
+TEST(engine_test, after_stop_attempts_in_flight_finish) {
   engine_rig test;
   test.add(200);
   test.options.pace.concurrency = 8;
   test.run([&] { return test.sink.results.size() >= 20; }, [](engine& running) { running.stop(); });
   EXPECT_EQ(test.outcome.reason, stop_reason::interrupted);
   EXPECT_EQ(test.sink.results.size(), test.relay.calls.size())
-      << "each attempt that began has its result";
+      << "each attempt that began has a result";
   EXPECT_LE(test.relay.calls.size(), 20U + 8 + 8);
   EXPECT_EQ(test.sink.lost, 0U);
 }
 
-TEST(engine_test, abort_ends_what_is_in_flight) {
+TEST(engine_test, abort_ends_attempts_in_flight) {
   engine_rig test;
   test.add(200);
   test.options.pace.concurrency = 8;
@@ -604,7 +604,7 @@ TEST(engine_test, stop_ends_backoffs_and_waits_for_the_limit) {
   EXPECT_LT(test.time.since_start(), 20);
 }
 
-TEST(engine_test, an_engine_runs_again_and_keeps_the_limit) {
+TEST(engine_test, an_engine_can_run_again_and_keeps_the_limit) {
   engine_rig test;
   test.add(10);
   test.options.pace.requests_per_minute = 10;
@@ -625,9 +625,9 @@ TEST(engine_test, an_engine_runs_again_and_keeps_the_limit) {
   EXPECT_GE(test.time.since_start(), 60);
 }
 
-TEST(engine_test, jobs_given_in_turns_start_in_turns) {
+TEST(engine_test, jobs_that_alternate_start_alternately) {
   engine_rig test;
-  // As a set of jobs gives them: one of each while both have some.
+  // In the order in which job_set gives them: alternately while both jobs have requests.
   for (std::uint64_t line = 1; line <= 1000; ++line) {
     test.source.requests.push_back(test::make_request(0, line));
     if (line <= 50) test.source.requests.push_back(test::make_request(1, line));
@@ -656,7 +656,7 @@ exchange_plan event_stream(const std::string& events) {
   return planned;
 }
 
-TEST(engine_test, a_cut_stream_is_tried_again_and_may_have_been_billed) {
+TEST(engine_test, a_cut_stream_is_tried_again_and_counts_as_maybe_billed) {
   engine_rig test;
   test.add(1);
   test.source.requests[0].streamed = true;
@@ -676,7 +676,7 @@ TEST(engine_test, a_cut_stream_is_tried_again_and_may_have_been_billed) {
     if (call.number >= 2) return event_stream(begun + rest);
     exchange_plan cut = event_stream(begun);
     if (call.number == 1)
-      cut.end = exchange_end::how::broken;  // the other ended in good order, and unfinished
+      cut.end = exchange_end::how::broken;  // the other one ended normally, but incomplete
     return cut;
   };
   test.run();
@@ -689,18 +689,18 @@ TEST(engine_test, a_cut_stream_is_tried_again_and_may_have_been_billed) {
   EXPECT_THAT(one.outcome->body, HasSubstr(R"("content":"hello")"));
   ASSERT_TRUE(one.ttft_ms);
   EXPECT_NEAR(*one.ttft_ms, 300 + 200, 1)
-      << "of the last attempt: the head, and then the first piece";
+      << "last attempt: the time of the head, and then of the first piece";
 }
 
-TEST(engine_test, what_may_have_been_billed_is_counted) {
+TEST(engine_test, attempts_that_may_be_billed_are_counted) {
   const struct {
     const char* what;
     std::uint64_t lost;
     std::function<exchange_plan()> first;
   } rows[] = {
-      {"an HTTP error is no bill", 0, [] { return refusal_plan(500); }},
-      {"no connection is no bill", 0, [] { return unreachable_plan(); }},
-      {"a request that was not sent whole is no bill", 0,
+      {"an HTTP error is not billed", 0, [] { return refusal_plan(500); }},
+      {"without a connection nothing is billed", 0, [] { return unreachable_plan(); }},
+      {"a request that was not sent completely is not billed", 0,
        [] {
          exchange_plan planned = completion_plan();
          planned.sent_whole = planned.with_head = false;
@@ -740,7 +740,7 @@ TEST(engine_test, what_may_have_been_billed_is_counted) {
   }
 }
 
-TEST(engine_test, a_gateway_that_waits_no_longer_says_nothing_of_the_bill) {
+TEST(engine_test, after_a_gateway_timeout_the_attempt_may_be_billed) {
   for (const int status : {408, 504, 524, 500, 502, 503, 429}) {
     engine_rig test;
     test.add(1);
@@ -763,7 +763,7 @@ TEST(engine_test, a_gateway_that_waits_no_longer_says_nothing_of_the_bill) {
   }
 }
 
-TEST(engine_test, an_idempotency_key_is_a_request_s_own_over_its_attempts) {
+TEST(engine_test, each_request_has_one_idempotency_key_for_all_attempts) {
   engine_rig test;
   test.add(40);
   test.add(40, 1);
@@ -784,7 +784,7 @@ TEST(engine_test, an_idempotency_key_is_a_request_s_own_over_its_attempts) {
   EXPECT_EQ(all.size(), 80U);
 }
 
-TEST(engine_test, a_request_that_was_in_flight_at_a_crash_keeps_its_key) {
+TEST(engine_test, a_request_in_flight_at_a_crash_keeps_its_idempotency_key) {
   std::set<std::string> keys;
   for (const std::uint32_t attempts : {0U, 2U}) {
     engine_rig test;
@@ -797,7 +797,7 @@ TEST(engine_test, a_request_that_was_in_flight_at_a_crash_keeps_its_key) {
   EXPECT_EQ(keys.size(), 1U);
 }
 
-TEST(engine_test, a_request_that_failed_in_an_earlier_run_gets_a_new_key) {
+TEST(engine_test, a_request_that_failed_in_an_earlier_run_gets_a_new_idempotency_key) {
   std::set<std::string> keys;
   for (const std::uint32_t attempts : {0U, 0U, 5U}) {
     engine_rig test;
@@ -806,8 +806,7 @@ TEST(engine_test, a_request_that_failed_in_an_earlier_run_gets_a_new_key) {
     test.source.requests[0].settled_attempts = attempts;
     test.run();
     keys.insert(test.relay.calls.at(0).idempotency_key);
-    EXPECT_EQ(test.sink.results.at(0).attempts, attempts + 1)
-        << "attempts are of the job's whole life";
+    EXPECT_EQ(test.sink.results.at(0).attempts, attempts + 1) << "attempts of earlier runs count";
   }
   EXPECT_EQ(keys.size(), 2U);
 }
@@ -836,7 +835,7 @@ TEST(engine_test, a_sink_that_cannot_write_ends_the_run) {
   EXPECT_LE(test.relay.calls.size(), 10U + 64 + 64);
 }
 
-TEST(engine_test, a_flush_that_fails_ends_the_run) {
+TEST(engine_test, a_failed_flush_ends_the_run) {
   engine_rig test;
   test.add(300);
   test.sink.flush_fault = std::make_exception_ptr(disk_full());
@@ -844,7 +843,7 @@ TEST(engine_test, a_flush_that_fails_ends_the_run) {
   expect_fault(test.fault, "disk full");
 }
 
-TEST(engine_test, an_attempt_that_is_not_recorded_leaves_its_place_once) {
+TEST(engine_test, an_attempt_that_cannot_be_recorded_leaves_the_gate_only_once) {
   engine_rig test;
   test.add(10);
   test.options.pace.concurrency = 4;
@@ -856,7 +855,7 @@ TEST(engine_test, an_attempt_that_is_not_recorded_leaves_its_place_once) {
   EXPECT_EQ(test.status.in_flight, 0U);
 }
 
-TEST(engine_test, who_brought_a_result_sends_nothing_more_before_it_is_durable) {
+TEST(engine_test, a_worker_sends_nothing_before_its_last_result_is_durable) {
   engine_rig test;
   test.add(30);
   test.options.pace.concurrency = 3;
@@ -865,14 +864,14 @@ TEST(engine_test, who_brought_a_result_sends_nothing_more_before_it_is_durable) 
   std::size_t on_disk = 0;
   test.sink.on_flush = [&] { on_disk = test.sink.results.size(); };
   test.relay.plan = [&](const exchange_call& call) {
-    EXPECT_LE(call.number + 1 - call.in_flight, on_disk) << "each of these has its result";
+    EXPECT_LE(call.number + 1 - call.in_flight, on_disk) << "each of these has a result on disk";
     return completion_plan("x", 300ms + 1ms * (call.number % 7));
   };
   test.run();
   EXPECT_EQ(test.succeeded(), 30U);
 }
 
-TEST(engine_test, a_flush_that_fails_ends_a_run_that_waits_for_it) {
+TEST(engine_test, a_failed_flush_ends_a_run_that_waits_for_it) {
   engine_rig test;
   test.add(300);
   test.sink.durable = true;
@@ -881,7 +880,7 @@ TEST(engine_test, a_flush_that_fails_ends_a_run_that_waits_for_it) {
   expect_fault(test.fault, "disk full");
 }
 
-TEST(engine_test, a_source_that_cannot_be_read_on_ends_the_run) {
+TEST(engine_test, a_source_that_cannot_be_read_ends_the_run) {
   engine_rig test;
   test.add(30);
   test.source.fault =
@@ -890,23 +889,23 @@ TEST(engine_test, a_source_that_cannot_be_read_on_ends_the_run) {
   expect_fault(test.fault, "bad gzip");
 }
 
-TEST(engine_test, tells_what_holds_the_run) {
+TEST(engine_test, the_status_shows_what_the_run_waits_for) {
   engine_rig test;
   test.add(30);
   test.options.pace.requests_per_minute = 10;
-  run_status seen;
+  run_status status;
   test.run([&] { return test.sink.results.size() >= 10; },
-           [&](engine& running) { seen = running.now(); });
-  EXPECT_EQ(seen.started_last_minute, 10U);
-  EXPECT_EQ(seen.in_flight, 0U);
-  EXPECT_EQ(seen.waiting, 20U);
-  ASSERT_TRUE(seen.next_start);
-  EXPECT_FALSE(seen.full);
+           [&](engine& running) { status = running.now(); });
+  EXPECT_EQ(status.started_last_minute, 10U);
+  EXPECT_EQ(status.in_flight, 0U);
+  EXPECT_EQ(status.waiting, 20U);
+  ASSERT_TRUE(status.next_start);
+  EXPECT_FALSE(status.full);
   EXPECT_EQ(test.sink.results.size(), 30U);
 }
 
-TEST(engine_test, a_job_that_ends_before_its_workers_have_started) {
-  // The reader may be faster than the engine: with nothing to do, and with less than there are
+TEST(engine_test, a_job_may_end_before_its_workers_have_started) {
+  // The reader may be faster than the engine: without requests, or with fewer requests than
   // workers.
   for (int round = 0; round < 300; ++round) {
     engine_rig test;
@@ -916,7 +915,7 @@ TEST(engine_test, a_job_that_ends_before_its_workers_have_started) {
   }
 }
 
-TEST(engine_test, options_that_cannot_be_used_are_refused) {
+TEST(engine_test, invalid_options_are_refused) {
   engine_rig test;
   test.options.relay.base_url = "nonsense";
   EXPECT_THROW(engine(test.loop, test.options, test.time, {&test.relay}), fatal_error);
@@ -924,9 +923,9 @@ TEST(engine_test, options_that_cannot_be_used_are_refused) {
 
 // ---------------------------------------------------------------- pools
 
-TEST(pool_test, the_members_share_the_work_by_their_weights) {
+TEST(pool_test, members_share_the_work_by_their_weights) {
   engine_rig test;
-  // Few enough in flight that neither is held back by what it has not answered yet.
+  // Few enough in flight that the latency limit of a member does not matter.
   test.add(300);
   test.make_pool({"a", "b"});
   test.options.pool[1].weight = 2;
@@ -950,7 +949,7 @@ TEST(pool_test, each_member_keeps_its_own_limit) {
   EXPECT_EQ(test.most_counted_in_a_minute(), 200U);
   std::swap(test.relay.counted, test.others.front().counted);
   EXPECT_EQ(test.most_counted_in_a_minute(), 60U);
-  EXPECT_LT(test.time.since_start(), 4 * 60) << "260 in the first minute, and so on";
+  EXPECT_LT(test.time.since_start(), 4 * 60) << "260 in each minute";
   EXPECT_EQ(test.status.most_in_a_minute, 260U);
 }
 
@@ -967,10 +966,10 @@ TEST(pool_test, members_of_one_origin_and_key_share_one_window) {
   EXPECT_GT(test.served_by("b"), 0U);
 }
 
-TEST(limit_test, runs_share_the_window_of_a_key_and_no_other) {
+TEST(limit_test, runs_share_a_window_only_with_the_same_key_and_relay) {
   const test::temp_dir dir;
   duration begin{};
-  // Seconds that a run takes which begins ten seconds behind the one before.
+  // Duration in seconds of a run that begins ten seconds after the previous one.
   const auto run = [&](unsigned requests, const std::function<void(config&)>& change) {
     engine_rig test;
     test.time.advance(begin += 10s);
@@ -986,7 +985,7 @@ TEST(limit_test, runs_share_the_window_of_a_key_and_no_other) {
   };
   const auto as_it_is = [](config&) {};
   EXPECT_LT(run(60, as_it_is), 9);
-  EXPECT_LT(run(40, as_it_is), 9) << "there was room for so many";
+  EXPECT_LT(run(40, as_it_is), 9) << "there was room for 40 more";
   EXPECT_LT(run(100, [](config& other) { other.relay.api_key = "sk-two"; }), 9);
   EXPECT_LT(run(100, [](config& other) { other.relay.base_url = "https://other.example/v1"; }), 9);
   EXPECT_GT(run(1,
@@ -994,12 +993,11 @@ TEST(limit_test, runs_share_the_window_of_a_key_and_no_other) {
                   same.relay.headers = {{"authorization", "bearer sk-one"}};
                 }),
             15)
-      << "the same key by another way";
+      << "the same key, set in another way";
 }
 
-// Every prompt has 3 tokens and every reply 12, which is found out by the first: 256 are expected
-// before.
-TEST(limit_test, tokens_a_minute_are_those_that_replies_take) {
+// Every prompt has 3 tokens and every reply 12. Before the first reply, 256 are expected.
+TEST(limit_test, the_token_limit_counts_actual_tokens) {
   engine_rig test;
   test.add(18);
   test.options.pace.requests_per_minute = 0;
@@ -1015,10 +1013,10 @@ TEST(limit_test, tokens_a_minute_are_those_that_replies_take) {
   test.run();
   EXPECT_EQ(test.succeeded(), 18U);
   EXPECT_LE(test.most_counted_in_a_minute(), 6U);
-  EXPECT_LT(test.time.since_start(), 2 * 62) << "six in each of three minutes";
+  EXPECT_LT(test.time.since_start(), 2 * 62) << "six requests in each of three minutes";
 }
 
-TEST(limit_test, a_folder_that_cannot_be_used_stops_no_run) {
+TEST(limit_test, a_limit_folder_that_cannot_be_used_does_not_stop_a_run) {
   const test::temp_dir dir;
   engine_rig test;
   test.add(10);
@@ -1040,10 +1038,11 @@ TEST(pool_test, a_model_may_have_another_name_at_a_member) {
     EXPECT_THAT(call.body, testing::StartsWith(R"({"model":"m-0613 \"old\"","messages":[])"));
   }
   EXPECT_GT(test.served_by("b"), 0U);
-  for (const auto& one : test.sink.results) EXPECT_EQ(one.model, "m") << "prices go by the job";
+  for (const auto& one : test.sink.results)
+    EXPECT_EQ(one.model, "m") << "the price depends on the model in the job";
 }
 
-TEST(pool_test, a_404_that_holds_a_members_name_for_the_model_fails_its_request) {
+TEST(pool_test, a_404_with_the_members_name_for_the_model_fails_only_its_request) {
   engine_rig test;
   test.add(20);
   test.make_pool({"a", "b"});
@@ -1053,10 +1052,10 @@ TEST(pool_test, a_404_that_holds_a_members_name_for_the_model_fails_its_request)
   EXPECT_EQ(test.outcome.reason, stop_reason::none);
   EXPECT_EQ(test.sink.results.size(), 20U);
   EXPECT_EQ(test.succeeded(), test.served_by("b"));
-  EXPECT_LT(test.succeeded(), 20U) << "the address of the other is right";
+  EXPECT_LT(test.succeeded(), 20U) << "the other member also serves some";
 }
 
-TEST(pool_test, a_key_that_ends_rests_while_the_others_go_on) {
+TEST(pool_test, a_member_whose_key_ends_rests_while_the_others_continue) {
   engine_rig test;
   test.add(1000);
   test.make_pool({"a", "b"});
@@ -1065,11 +1064,12 @@ TEST(pool_test, a_key_that_ends_rests_while_the_others_go_on) {
   test.run();
   EXPECT_EQ(test.outcome.reason, stop_reason::none);
   EXPECT_EQ(test.served_by("b"), 1000U);
-  EXPECT_LE(test.relay.calls.size(), 65U) << "what was in flight at first, and one that confirms";
+  EXPECT_LE(test.relay.calls.size(), 65U)
+      << "the first attempts in flight, and one that confirms the refusal";
   EXPECT_FALSE(test.relay.sending);
 }
 
-TEST(pool_test, the_run_stops_when_none_is_left) {
+TEST(pool_test, the_run_stops_when_no_member_is_left) {
   engine_rig test;
   test.add(100);
   test.make_pool({"a", "b"});
@@ -1082,10 +1082,10 @@ TEST(pool_test, the_run_stops_when_none_is_left) {
   test.run();
   EXPECT_EQ(test.outcome.reason, stop_reason::key_ended);
   EXPECT_EQ(test.outcome.message, "spent");
-  EXPECT_EQ(test.sink.results.size(), 30U) << "the rest stays pending";
+  EXPECT_EQ(test.sink.results.size(), 30U) << "the other requests stay pending";
 }
 
-TEST(pool_test, a_dead_member_costs_no_request_anything) {
+TEST(pool_test, a_dead_member_uses_up_no_attempts) {
   engine_rig test;
   test.add(200);
   test.make_pool({"dead", "b"});
@@ -1096,7 +1096,7 @@ TEST(pool_test, a_dead_member_costs_no_request_anything) {
   for (const auto& one : test.sink.results) EXPECT_EQ(one.attempts, 1U);
 }
 
-TEST(pool_test, a_member_that_only_fails_is_left_alone_and_nobody_runs_out_of_attempts) {
+TEST(pool_test, a_member_that_always_fails_is_not_used_and_no_request_runs_out_of_attempts) {
   engine_rig test;
   test.add(300);
   test.make_pool({"broken", "b"});
@@ -1107,7 +1107,7 @@ TEST(pool_test, a_member_that_only_fails_is_left_alone_and_nobody_runs_out_of_at
   EXPECT_EQ(test.served_by("b"), 300U);
 }
 
-TEST(pool_test, a_throttled_member_rests_alone) {
+TEST(pool_test, only_the_throttled_member_rests) {
   engine_rig test;
   test.add(120);
   test.make_pool({"a", "b"});
@@ -1119,10 +1119,10 @@ TEST(pool_test, a_throttled_member_rests_alone) {
   };
   test.run();
   EXPECT_EQ(test.succeeded(), 120U);
-  EXPECT_LT(test.time.since_start(), 30) << "nobody waited for the pause";
+  EXPECT_LT(test.time.since_start(), 30) << "no request waited for the pause";
 }
 
-TEST(pool_test, a_wrong_address_ends_its_member_alone) {
+TEST(pool_test, a_wrong_address_ends_only_its_member) {
   engine_rig test;
   test.add(50);
   test.make_pool({"a", "b"});
@@ -1135,7 +1135,7 @@ TEST(pool_test, a_wrong_address_ends_its_member_alone) {
   EXPECT_LE(test.relay.calls.size(), 8U);
 }
 
-TEST(pool_test, one_that_asks_for_a_long_wait_comes_back) {
+TEST(pool_test, a_member_that_asks_for_a_long_wait_is_used_again_later) {
   engine_rig test;
   test.add(2000);
   test.make_pool({"a", "b"});
@@ -1150,7 +1150,7 @@ TEST(pool_test, one_that_asks_for_a_long_wait_comes_back) {
   EXPECT_GE(test.relay.calls[64].at - test.relay.calls[0].at, 800s);
 }
 
-TEST(pool_test, a_hint_is_for_the_member_and_not_for_the_request) {
+TEST(pool_test, a_hint_applies_to_the_member_and_not_to_the_request) {
   engine_rig test;
   test.add(20);
   test.make_pool({"a", "b"});
@@ -1162,12 +1162,12 @@ TEST(pool_test, a_hint_is_for_the_member_and_not_for_the_request) {
   EXPECT_LT(test.time.since_start(), 60);
 }
 
-TEST(pool_test, connections_that_a_rest_ends_are_no_trouble) {
+TEST(pool_test, connections_ended_by_a_rest_do_not_count_as_failures) {
   engine_rig test;
   test.add(40);
   test.make_pool({"a", "b"});
-  test.options.pool[1].relay.base_url =
-      "https://a.example";  // one window, which is not to be paused
+  // Both members share one window, which must not be paused.
+  test.options.pool[1].relay.base_url = "https://a.example";
   test.options.pace.requests_per_minute = 0;
   test.relay.plan = [](const exchange_call& call) {
     if (call.number < 2) return refusal_plan(401, "no such key");
@@ -1178,10 +1178,10 @@ TEST(pool_test, connections_that_a_rest_ends_are_no_trouble) {
   };
   test.run();
   EXPECT_EQ(test.served_by("b"), 40U);
-  EXPECT_LT(test.time.since_start(), 4) << "nobody was paused";
+  EXPECT_LT(test.time.since_start(), 4) << "there was no pause";
 }
 
-TEST(pool_test, the_stop_tells_of_the_one_that_comes_back) {
+TEST(pool_test, the_outcome_names_the_member_that_comes_back) {
   engine_rig test;
   test.add(40);
   test.make_pool({"a", "b"});
@@ -1195,7 +1195,7 @@ TEST(pool_test, the_stop_tells_of_the_one_that_comes_back) {
   EXPECT_EQ(test.outcome.message, "daily quota of a");
 }
 
-TEST(pool_test, a_wait_of_the_last_one_left_stops_the_run_with_the_time) {
+TEST(pool_test, if_all_members_ask_to_wait_the_run_stops_with_the_first_time) {
   engine_rig test;
   test.add(10);
   test.make_pool({"a", "b"});

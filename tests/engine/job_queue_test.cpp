@@ -27,7 +27,7 @@ struct job_queue_test : testing::Test {
   std::vector<std::uint64_t> taken;
   int ended = 0;
 
-  // Takes until there is nothing more.
+  // Starts a coroutine that takes requests until there are no more.
   void add_worker(job_queue& queue) {
     asio::co_spawn(
         loop,
@@ -40,7 +40,7 @@ struct job_queue_test : testing::Test {
   }
 };
 
-TEST_F(job_queue_test, hands_out_in_order_and_drains_when_finished) {
+TEST_F(job_queue_test, gives_requests_in_order_and_drains_when_finished) {
   job_queue queue(loop.get_executor(), 100);
   for (std::uint64_t line = 1; line <= 50; ++line) EXPECT_TRUE(queue.push(numbered(line)));
   EXPECT_FALSE(queue.drained());
@@ -53,7 +53,7 @@ TEST_F(job_queue_test, hands_out_in_order_and_drains_when_finished) {
   EXPECT_TRUE(queue.drained());
 }
 
-TEST_F(job_queue_test, a_finish_frees_who_waits) {
+TEST_F(job_queue_test, finish_wakes_waiting_workers) {
   job_queue queue(loop.get_executor(), 8);
   for (int i = 0; i < 4; ++i) add_worker(queue);
   loop.poll();
@@ -63,7 +63,7 @@ TEST_F(job_queue_test, a_finish_frees_who_waits) {
   EXPECT_EQ(ended, 4);
 }
 
-TEST_F(job_queue_test, is_bounded) {
+TEST_F(job_queue_test, its_size_is_bounded) {
   job_queue queue(loop.get_executor(), 16);
   std::atomic<int> pushed{0};
   std::jthread reader([&] {
@@ -75,7 +75,7 @@ TEST_F(job_queue_test, is_bounded) {
   });
   while (pushed.load() < 16) std::this_thread::yield();
   for (int i = 0; i < 1000; ++i) std::this_thread::yield();
-  EXPECT_EQ(pushed.load(), 16) << "nobody has taken one";
+  EXPECT_EQ(pushed.load(), 16) << "no request was taken yet";
   int most_ahead = 0;
   asio::co_spawn(
       loop,
@@ -92,7 +92,7 @@ TEST_F(job_queue_test, is_bounded) {
   EXPECT_LE(most_ahead, 16);
 }
 
-TEST_F(job_queue_test, a_close_frees_the_reader_and_the_workers) {
+TEST_F(job_queue_test, close_ends_the_reader_and_the_workers) {
   job_queue queue(loop.get_executor(), 4);
   std::atomic<int> pushed{0};
   std::atomic<bool> refused{false};
@@ -111,10 +111,10 @@ TEST_F(job_queue_test, a_close_frees_the_reader_and_the_workers) {
   add_worker(queue);
   loop.run();
   EXPECT_EQ(ended, 1);
-  EXPECT_TRUE(taken.empty()) << "a closed queue hands out nothing";
+  EXPECT_TRUE(taken.empty()) << "a closed queue gives no requests";
 }
 
-TEST_F(job_queue_test, a_close_wakes_who_waits) {
+TEST_F(job_queue_test, close_wakes_waiting_workers) {
   job_queue queue(loop.get_executor(), 4);
   add_worker(queue);
   add_worker(queue);
@@ -124,7 +124,7 @@ TEST_F(job_queue_test, a_close_wakes_who_waits) {
   EXPECT_EQ(ended, 2);
 }
 
-TEST_F(job_queue_test, a_reader_and_a_crowd_of_workers) {
+TEST_F(job_queue_test, works_with_one_reader_and_many_workers) {
   constexpr std::uint64_t count = 100'000;
   for (const std::size_t capacity : {1U, 3U, 64U, 1024U}) {
     taken.clear();
@@ -134,7 +134,8 @@ TEST_F(job_queue_test, a_reader_and_a_crowd_of_workers) {
     std::jthread reader([&] {
       for (std::uint64_t line = 1; line <= count; ++line) {
         if (!queue.push(numbered(line))) return;
-        if (line % 997 == 0) std::this_thread::yield();  // lets the workers run dry and park
+        if (line % 997 == 0)
+          std::this_thread::yield();  // so that the queue becomes empty and workers park
       }
       queue.finish();
     });
@@ -148,7 +149,7 @@ TEST_F(job_queue_test, a_reader_and_a_crowd_of_workers) {
   }
 }
 
-TEST_F(job_queue_test, a_close_in_the_middle_of_everything) {
+TEST_F(job_queue_test, can_be_closed_at_any_moment) {
   for (int round = 0; round < 200; ++round) {
     loop.restart();
     ended = 0;

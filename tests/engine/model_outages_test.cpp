@@ -18,7 +18,7 @@ TEST(model_outages, a_model_serves_until_it_is_refused) {
   models.refused("a", false, noon);
   EXPECT_EQ(models.ask("a", noon), state::waiting);
   EXPECT_EQ(models.next_trial("a"), noon + 1s);
-  EXPECT_EQ(models.ask("b", noon), state::serving) << "others go on";
+  EXPECT_EQ(models.ask("b", noon), state::serving) << "other models still serve";
 }
 
 TEST(model_outages, there_is_one_trial_at_a_time_and_each_comes_later) {
@@ -29,7 +29,7 @@ TEST(model_outages, there_is_one_trial_at_a_time_and_each_comes_later) {
   for (int i = 0; i < 8; ++i) {
     now = *models.next_trial("a");
     EXPECT_EQ(models.ask("a", now), state::trial) << i;
-    EXPECT_EQ(models.ask("a", now), state::waiting) << "a trial is under way";
+    EXPECT_EQ(models.ask("a", now), state::waiting) << "during a trial";
     EXPECT_FALSE(models.next_trial("a"));
     models.refused("a", true, now);
     wait = std::min<duration>(2 * wait, 60s);
@@ -37,24 +37,24 @@ TEST(model_outages, there_is_one_trial_at_a_time_and_each_comes_later) {
   }
 }
 
-TEST(model_outages, refusals_that_were_on_their_way_change_nothing) {
+TEST(model_outages, refusals_of_attempts_in_flight_change_nothing) {
   model_outages models({});
   models.refused("a", false, noon);
   for (int i = 0; i < 63; ++i) models.refused("a", false, noon + 500ms);
   EXPECT_EQ(models.next_trial("a"), noon + 1s);
 }
 
-TEST(model_outages, an_answer_ends_it_unless_it_was_on_its_way_before) {
+TEST(model_outages, an_answer_ends_the_outage_unless_its_attempt_started_before) {
   model_outages models({});
   models.refused("a", false, noon);
   EXPECT_FALSE(models.answered("a", noon - 1s));
   EXPECT_EQ(models.ask("a", noon + 1s), state::trial);
   EXPECT_TRUE(models.answered("a", noon + 1s));
   EXPECT_EQ(models.ask("a", noon + 2s), state::serving);
-  EXPECT_FALSE(models.answered("b", noon)) << "it was not out";
+  EXPECT_FALSE(models.answered("b", noon)) << "the model was not out";
 }
 
-TEST(model_outages, after_ten_minutes_it_is_given_up) {
+TEST(model_outages, after_ten_minutes_a_model_is_given_up) {
   model_outages models({});
   models.refused("a", false, noon);
   EXPECT_EQ(models.ask("a", noon + 9min), state::trial);
@@ -67,7 +67,7 @@ TEST(model_outages, after_ten_minutes_it_is_given_up) {
   EXPECT_FALSE(models.next_trial("a"));
 }
 
-TEST(model_outages, a_trial_that_says_nothing_of_the_model_is_followed_by_another) {
+TEST(model_outages, a_trial_that_says_nothing_about_the_model_is_repeated) {
   model_outages models({});
   models.refused("a", false, noon);
   EXPECT_EQ(models.ask("a", noon + 1s), state::trial);

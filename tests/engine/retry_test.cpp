@@ -18,7 +18,7 @@ failure of_kind(failure_class kind) {
   return why;
 }
 
-TEST(retry_policy, tries_a_passing_failure_so_many_times) {
+TEST(retry_policy, a_temporary_failure_is_tried_up_to_max_attempts) {
   retry_policy policy({5, 1s, 60s, 1});
   retry_policy::history past;
   const failure why = of_kind(failure_class::passing);
@@ -26,13 +26,13 @@ TEST(retry_policy, tries_a_passing_failure_so_many_times) {
   EXPECT_FALSE(policy.decide(past, why, true, 0).again);
 }
 
-TEST(retry_policy, one_attempt_is_one_attempt) {
+TEST(retry_policy, one_attempt_means_no_retry) {
   retry_policy policy({1, 1s, 60s, 1});
   retry_policy::history past;
   EXPECT_FALSE(policy.decide(past, of_kind(failure_class::passing), true, 0).again);
 }
 
-TEST(retry_policy, an_uncharged_failure_costs_no_attempt) {
+TEST(retry_policy, an_uncharged_failure_uses_up_no_attempt) {
   retry_policy policy({2, 1s, 60s, 1});
   retry_policy::history past;
   for (int i = 0; i < 1000; ++i) {
@@ -41,7 +41,7 @@ TEST(retry_policy, an_uncharged_failure_costs_no_attempt) {
   EXPECT_EQ(past.charged, 0U);
 }
 
-TEST(retry_policy, what_is_permanent_is_not_tried_again) {
+TEST(retry_policy, a_permanent_failure_is_not_tried_again) {
   retry_policy policy({5, 1s, 60s, 1});
   for (const auto kind : {failure_class::permanent, failure_class::wrong_address}) {
     retry_policy::history past;
@@ -49,13 +49,13 @@ TEST(retry_policy, what_is_permanent_is_not_tried_again) {
   }
 }
 
-TEST(retry_policy, refusals_cost_no_attempt_while_nobody_succeeds) {
+TEST(retry_policy, refusals_use_up_no_attempt_while_no_request_succeeds) {
   retry_policy policy({5, 1s, 60s, 1});
   retry_policy::history past;
   for (int i = 0; i < 1000; ++i) {
     const auto next = policy.decide(past, of_kind(failure_class::throttled), false, 7);
     ASSERT_TRUE(next.again);
-    ASSERT_EQ(next.delay, duration{}) << "the key waits, not the request";
+    ASSERT_EQ(next.delay, duration{}) << "the key is paused, not the request";
   }
 }
 
@@ -68,7 +68,7 @@ TEST(retry_policy, a_request_refused_twenty_times_while_others_succeed_fails) {
   EXPECT_FALSE(policy.decide(past, of_kind(failure_class::throttled), false, 100).again);
 }
 
-TEST(retry_policy, no_request_fails_for_the_key) {
+TEST(retry_policy, no_request_fails_because_of_the_key) {
   retry_policy policy({1, 1s, 60s, 1});
   retry_policy::history past;
   duration longest{};
@@ -78,10 +78,10 @@ TEST(retry_policy, no_request_fails_for_the_key) {
     ASSERT_LE(next.delay, i == 0 ? 1s : 60s);
     longest = std::max(longest, next.delay);
   }
-  EXPECT_GT(longest, 30s) << "it asks less and less often";
+  EXPECT_GT(longest, 30s) << "the waits become longer";
 }
 
-TEST(retry_policy, the_servers_hint_wins) {
+TEST(retry_policy, the_servers_hint_is_used) {
   retry_policy policy({5, 1s, 60s, 1});
   retry_policy::history past;
   failure why = of_kind(failure_class::passing);
@@ -91,7 +91,7 @@ TEST(retry_policy, the_servers_hint_wins) {
   EXPECT_LE(wait, duration{93s});
 }
 
-TEST(retry_policy, a_crowd_that_is_told_the_same_does_not_come_back_at_one_moment) {
+TEST(retry_policy, requests_with_the_same_hint_do_not_come_back_at_the_same_moment) {
   retry_policy policy({5, 1s, 60s, 1});
   failure why = of_kind(failure_class::passing);
   why.retry_after = 10s;
@@ -99,7 +99,7 @@ TEST(retry_policy, a_crowd_that_is_told_the_same_does_not_come_back_at_one_momen
   for (int i = 0; i < 50; ++i) {
     retry_policy::history past;
     const duration wait = policy.decide(past, why, true, 0).delay;
-    EXPECT_GE(wait, duration{10s}) << "never before the moment that was asked for";
+    EXPECT_GE(wait, duration{10s}) << "never earlier than the server asked for";
     EXPECT_LE(wait, duration{11s});
     waits.insert(wait);
   }
@@ -107,7 +107,7 @@ TEST(retry_policy, a_crowd_that_is_told_the_same_does_not_come_back_at_one_momen
   EXPECT_EQ(policy.spread({}), duration{});
 }
 
-TEST(retry_policy, a_reply_that_cannot_be_read_twice_in_the_same_way_is_the_last) {
+TEST(retry_policy, the_same_parse_error_twice_ends_the_retries) {
   retry_policy policy({5, 1s, 60s, 1});
   retry_policy::history past;
   failure why = of_kind(failure_class::passing);
@@ -116,10 +116,10 @@ TEST(retry_policy, a_reply_that_cannot_be_read_twice_in_the_same_way_is_the_last
   EXPECT_TRUE(policy.decide(past, why, true, 0).again);
   const auto second = policy.decide(past, why, true, 0);
   EXPECT_FALSE(second.again);
-  EXPECT_TRUE(second.lasting) << "a later run does not try it either";
+  EXPECT_TRUE(second.lasting) << "a later run does not try it again";
 }
 
-TEST(retry_policy, faults_that_differ_or_come_apart_are_tried_again) {
+TEST(retry_policy, different_parse_errors_are_tried_again) {
   retry_policy policy({9, 1s, 60s, 1});
   retry_policy::history past;
   failure why = of_kind(failure_class::passing);
@@ -129,10 +129,10 @@ TEST(retry_policy, faults_that_differ_or_come_apart_are_tried_again) {
     EXPECT_TRUE(policy.decide(past, why, true, 0).again) << fault;
   }
   EXPECT_TRUE(policy.decide(past, of_kind(failure_class::passing), true, 0).again);
-  EXPECT_TRUE(policy.decide(past, why, true, 0).again) << "another failure came in between";
+  EXPECT_TRUE(policy.decide(past, why, true, 0).again) << "another failure was in between";
 }
 
-TEST(retry_policy, a_failure_may_bring_a_smaller_bound) {
+TEST(retry_policy, a_failure_may_have_a_smaller_limit_of_retries) {
   retry_policy policy({5, 1s, 60s, 1});
   retry_policy::history past;
   failure why = of_kind(failure_class::passing);
@@ -142,7 +142,7 @@ TEST(retry_policy, a_failure_may_bring_a_smaller_bound) {
   EXPECT_FALSE(policy.decide(past, why, true, 0).again);
 }
 
-TEST(retry_policy, backoff_is_even_between_nothing_and_a_doubling_bound) {
+TEST(retry_policy, backoff_is_uniform_between_zero_and_a_doubling_bound) {
   retry_policy policy({5, 1s, 60s, 42});
   for (unsigned failures = 0; failures < 40; ++failures) {
     const duration bound = failures < 6 ? duration{1s} * (1 << failures) : duration{60s};

@@ -1,4 +1,4 @@
-// Several runs over one engine, with the real client and a relay on a local port.
+// Several runs on one engine, with the real client and a relay on a local port.
 #include <gtest/gtest.h>
 
 #include <boost/asio/co_spawn.hpp>
@@ -20,14 +20,14 @@ namespace {
 constexpr int limit = 60;
 
 simulator::options fast_relay() {
-  simulator::options chosen;
-  chosen.rpm = limit;
-  chosen.tokens = 5;
-  chosen.ttft = std::chrono::milliseconds{20};
-  return chosen;
+  simulator::options settings;
+  settings.rpm = limit;
+  settings.tokens = 5;
+  settings.ttft = std::chrono::milliseconds{20};
+  return settings;
 }
 
-// A run, and what comes of it.
+// A run and its outcome.
 struct batch {
   batch(engine& over, std::size_t job, std::size_t requests)
       : sink(over.time()), handle(over, source, sink, "run " + std::to_string(job)) {
@@ -41,9 +41,9 @@ struct batch {
       boost::asio::io_context& loop, std::function<void()> then = [] {}) {
     boost::asio::co_spawn(
         loop, handle.work(),
-        [this, then = std::move(then)](std::exception_ptr thrown, run_outcome told) {
+        [this, then = std::move(then)](std::exception_ptr thrown, run_outcome result) {
           EXPECT_EQ(thrown, nullptr);
-          outcome = std::move(told);
+          outcome = std::move(result);
           then();
         });
   }
@@ -54,7 +54,7 @@ struct batch {
   std::optional<run_outcome> outcome;
 };
 
-TEST(runs_over_sockets, three_share_one_limit_and_end_apart) {
+TEST(runs_over_sockets, three_runs_share_one_limit_and_end_separately) {
   simulator::relay relay(fast_relay());
   relay.start();
   config options;
@@ -78,8 +78,8 @@ TEST(runs_over_sockets, three_share_one_limit_and_end_apart) {
     late.start(loop);
     boost::asio::post(loop, stop_late);
   };
-  // The second begins while the first is under way, the third while both are. Together they use the
-  // limit up: what begins when they have ended waits for the window, till it is stopped.
+  // The second run begins while the first is active, the third while both are. Together they use up
+  // the limit, so the late run, which begins after them, waits for the window until it is stopped.
   bool second_began = false;
   first.sink.on_flush = [&] {
     if (first.sink.results.size() >= 4 && !std::exchange(second_began, true))
@@ -88,11 +88,11 @@ TEST(runs_over_sockets, three_share_one_limit_and_end_apart) {
   bool third_began = false;
   second.sink.on_flush = [&] {
     if (std::exchange(third_began, true)) return;
-    EXPECT_FALSE(first.outcome || second.outcome) << "three are to be under way at once";
+    EXPECT_FALSE(first.outcome || second.outcome) << "three runs must be active at the same time";
     third.start(loop, end);
   };
   first.start(loop, end);
-  loop.run();  // returns: nothing of the runs is left open, though the engine lives on
+  loop.run();  // returns, since the runs leave nothing open, although the engine still exists
 
   ASSERT_TRUE(first.outcome && second.outcome && third.outcome && late.outcome);
   EXPECT_EQ(first.outcome->reason, stop_reason::none);
@@ -108,7 +108,7 @@ TEST(runs_over_sockets, three_share_one_limit_and_end_apart) {
       EXPECT_EQ(often, 1) << id;
       EXPECT_TRUE(id.starts_with(std::to_string(job) + "-")) << id;
     }
-    for (const auto& told : one->sink.results) EXPECT_TRUE(told.outcome.has_value());
+    for (const auto& one_result : one->sink.results) EXPECT_TRUE(one_result.outcome.has_value());
     ++job;
   }
   const auto ledger = nlohmann::json::parse(relay.ledger_json());
@@ -118,11 +118,11 @@ TEST(runs_over_sockets, three_share_one_limit_and_end_apart) {
   EXPECT_EQ(over.now().in_flight, 0U);
 }
 
-TEST(runs_over_sockets, aborting_one_does_not_touch_the_connections_of_another) {
-  auto chosen = fast_relay();
-  chosen.rpm = 0;
-  chosen.ttft = std::chrono::milliseconds{400};
-  simulator::relay relay(chosen);
+TEST(runs_over_sockets, aborting_one_run_does_not_touch_the_connections_of_another) {
+  auto settings = fast_relay();
+  settings.rpm = 0;
+  settings.ttft = std::chrono::milliseconds{400};
+  simulator::relay relay(settings);
   relay.start();
   config options;
   options.relay.base_url = relay.base_url();
@@ -135,7 +135,7 @@ TEST(runs_over_sockets, aborting_one_does_not_touch_the_connections_of_another) 
   batch aborted(over, 1, 8);
   kept.start(loop);
   aborted.start(loop);
-  // As soon as both have something on its way.
+  // Aborts as soon as both have attempts in flight.
   std::function<void()> look = [&] {
     if (aborted.handle.now().in_flight > 0 && kept.handle.now().in_flight > 0) {
       return aborted.handle.abort();
@@ -147,8 +147,8 @@ TEST(runs_over_sockets, aborting_one_does_not_touch_the_connections_of_another) 
   ASSERT_TRUE(kept.outcome && aborted.outcome);
   EXPECT_EQ(kept.outcome->reason, stop_reason::none);
   EXPECT_EQ(kept.sink.times_by_id().size(), 8U);
-  EXPECT_EQ(kept.sink.retries, 0U) << "an attempt of it was broken off";
-  for (const auto& told : kept.sink.results) EXPECT_TRUE(told.outcome.has_value());
+  EXPECT_EQ(kept.sink.retries, 0U) << "one of its attempts was cut";
+  for (const auto& one_result : kept.sink.results) EXPECT_TRUE(one_result.outcome.has_value());
   EXPECT_EQ(aborted.outcome->reason, stop_reason::interrupted);
   EXPECT_LT(aborted.sink.results.size(), 8U);
 }

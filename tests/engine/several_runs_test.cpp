@@ -1,4 +1,4 @@
-// Several runs over one engine: one limit and one health, each with results of its own.
+// Several runs on one engine: they share one limit and one health, and each has its own results.
 #include <gmock/gmock.h>
 
 #include <algorithm>
@@ -26,21 +26,21 @@ using testing::Contains;
 using testing::IsEmpty;
 using testing::Not;
 
-// Which run a call belongs to: its requests say so.
+// Whether a call belongs to the run of this job; its request contains the job number.
 bool is_of(const exchange_call& call, std::size_t job) {
   return call.body.find("\"user\":\"" + std::to_string(job) + "-") != std::string::npos;
 }
 
-struct heard final : observer {
-  void on_notice(const notice& said) override {
-    sentences.emplace_back(std::string(said.run), std::string(said.text));
+struct notice_log final : observer {
+  void on_notice(const notice& event) override {
+    sentences.emplace_back(std::string(event.run), std::string(event.text));
   }
   bool wants(severity level) const override { return level != severity::debug; }
   std::vector<std::pair<std::string, std::string>> sentences;
 };
 
 struct several_runs : testing::Test {
-  // A run, and what comes of it.
+  // A run and its outcome.
   struct batch {
     batch(engine& over, clock& time, std::size_t job, std::size_t requests)
         : sink(time), handle(over, source, sink, "run " + std::to_string(job)) {
@@ -60,7 +60,7 @@ struct several_runs : testing::Test {
     options.pace.seed = 1;
     relay.plan = [](const exchange_call&) { return completion_plan(); };
   }
-  // A test that gave up midway leaves runs at work, which refer to all of this.
+  // If a test ended early, its runs are still active and refer to these members.
   ~several_runs() override {
     for (batch& one : batches) {
       if (!one.ended_at) one.handle.abort();
@@ -68,12 +68,12 @@ struct several_runs : testing::Test {
     run([this] { return none_at_work(); });
   }
 
-  engine& over() {
-    if (!engine_) engine_.emplace(loop, options, time, std::vector<http_client*>{&relay}, &said);
+  engine& shared_engine() {
+    if (!engine_) engine_.emplace(loop, options, time, std::vector<http_client*>{&relay}, &notices);
     return *engine_;
   }
   batch& make(std::size_t requests) {
-    return batches.emplace_back(over(), time, batches.size(), requests);
+    return batches.emplace_back(shared_engine(), time, batches.size(), requests);
   }
   batch& start(std::size_t requests) {
     batch& one = make(requests);
@@ -83,9 +83,9 @@ struct several_runs : testing::Test {
   void begin(batch& one) {
     one.begun = true;
     boost::asio::co_spawn(loop, one.handle.work(),
-                          [this, &one](std::exception_ptr thrown, run_outcome told) {
+                          [this, &one](std::exception_ptr thrown, run_outcome result) {
                             EXPECT_EQ(thrown, nullptr);
-                            one.outcome = std::move(told);
+                            one.outcome = std::move(result);
                             one.ended_at = time.since_start();
                           });
   }
@@ -97,7 +97,7 @@ struct several_runs : testing::Test {
     return std::none_of(batches.begin(), batches.end(),
                         [](const batch& one) { return one.begun && !one.ended_at; });
   }
-  // Until then, or until every run has ended.
+  // Runs until this time, or until every run has ended.
   void run_until(double seconds) {
     bool reached = false;
     const auto alarm =
@@ -118,22 +118,22 @@ struct several_runs : testing::Test {
       });
     });
   }
-  // The engine is still there, and nothing of the runs is.
+  // The engine still exists, and the runs have left nothing behind.
   void expect_nothing_left() {
     loop.restart();
     while (loop.poll() > 0) {
     }
-    EXPECT_TRUE(loop.stopped()) << "somebody still waits";
-    EXPECT_EQ(over().now().waiting, 0U);
-    EXPECT_EQ(over().now().in_flight, 0U);
-    EXPECT_EQ(time.calls_to_come(), 0U) << "a call was left behind";
+    EXPECT_TRUE(loop.stopped()) << "a coroutine still waits";
+    EXPECT_EQ(shared_engine().now().waiting, 0U);
+    EXPECT_EQ(shared_engine().now().in_flight, 0U);
+    EXPECT_EQ(time.calls_to_come(), 0U) << "a call of the clock is still pending";
     EXPECT_EQ(relay.in_flight, 0U);
   }
   void expect_own_results(const batch& one, std::size_t job, std::size_t count) {
     EXPECT_EQ(one.sink.results.size(), count);
     for (const auto& [id, times] : one.sink.times_by_id()) {
       EXPECT_EQ(times, 1) << id;
-      EXPECT_TRUE(id.starts_with(std::to_string(job) + "-")) << id << " is another run's";
+      EXPECT_TRUE(id.starts_with(std::to_string(job) + "-")) << id << " belongs to another run";
     }
   }
   std::size_t most_in_a_minute() const {
@@ -155,13 +155,13 @@ struct several_runs : testing::Test {
   boost::asio::io_context loop{1};
   test::manual_clock time;
   test::fake_client relay{time};
-  heard said;
+  notice_log notices;
   config options;
   std::optional<engine> engine_;
   std::list<batch> batches;
 };
 
-TEST_F(several_runs, that_start_and_end_at_different_times_share_one_limit) {
+TEST_F(several_runs, runs_that_start_and_end_at_different_times_share_one_limit) {
   options.pace.requests_per_minute = 60;
   options.pace.concurrency = 16;
   batch& first = start(150);
@@ -176,16 +176,16 @@ TEST_F(several_runs, that_start_and_end_at_different_times_share_one_limit) {
   expect_own_results(second, 1, 40);
   expect_own_results(third, 2, 10);
   EXPECT_EQ(relay.calls.size(), 200U);
-  // 200 starts at 60 a minute take three windows and the rest of a fourth, whoever they belong to.
+  // 200 starts at 60 a minute take three windows and a part of a fourth, for all runs together.
   EXPECT_GE(*first.ended_at, 180);
   EXPECT_LE(*first.ended_at, 190);
-  // Turns are given as they come: the small ones do not wait for the end of the large one.
+  // First come, first served: the small runs do not wait for the end of the large one.
   EXPECT_LT(*second.ended_at, *first.ended_at);
   EXPECT_LT(*third.ended_at, *first.ended_at);
   expect_nothing_left();
 }
 
-TEST_F(several_runs, a_pause_that_one_was_told_holds_the_others) {
+TEST_F(several_runs, a_pause_of_one_run_applies_to_the_others) {
   options.pace.requests_per_minute = 0;
   bool refused = false;
   relay.plan = [&](const exchange_call& call) {
@@ -199,25 +199,26 @@ TEST_F(several_runs, a_pause_that_one_was_told_holds_the_others) {
   ASSERT_TRUE(refused);
   batch& second = start(5);
   run_to_the_end();
-  EXPECT_GE(*second.ended_at, 30) << "it heard nothing of the pause";
+  EXPECT_GE(*second.ended_at, 30) << "the pause did not apply to it";
   EXPECT_EQ(calls_of(1), 5U);
   expect_nothing_left();
 }
 
-TEST_F(several_runs, one_that_is_stopped_leaves_the_others_alone) {
+TEST_F(several_runs, stopping_one_run_does_not_affect_the_others) {
   options.pace.requests_per_minute = 60;
   options.pace.concurrency = 8;
   batch& first = start(100);
   batch& second = start(100);
   run_until(30);
-  EXPECT_GT(over().now().waiting, 8U);
+  EXPECT_GT(shared_engine().now().waiting, 8U);
   second.handle.stop();
   run_until(35);
   EXPECT_TRUE(second.ended_at.has_value());
   EXPECT_EQ(second.outcome.reason, stop_reason::interrupted);
   EXPECT_LT(second.sink.results.size(), 100U);
   EXPECT_FALSE(first.ended_at.has_value());
-  EXPECT_EQ(over().now().waiting, first.handle.now().waiting) << "a waiter of it was left behind";
+  EXPECT_EQ(shared_engine().now().waiting, first.handle.now().waiting)
+      << "one of its waiters is still there";
   run_to_the_end();
   EXPECT_EQ(first.outcome.reason, stop_reason::none);
   expect_own_results(first, 0, 100);
@@ -225,7 +226,7 @@ TEST_F(several_runs, one_that_is_stopped_leaves_the_others_alone) {
   expect_nothing_left();
 }
 
-TEST_F(several_runs, aborting_one_breaks_off_its_own_attempts_alone) {
+TEST_F(several_runs, aborting_one_run_ends_only_its_own_attempts) {
   options.pace.requests_per_minute = 0;
   relay.plan = [](const exchange_call&) { return completion_plan("slow", 100s); };
   batch& first = start(4);
@@ -237,14 +238,14 @@ TEST_F(several_runs, aborting_one_breaks_off_its_own_attempts_alone) {
   run_until(11);
   EXPECT_TRUE(second.ended_at.has_value());
   EXPECT_EQ(relay.in_flight, 4U);
-  EXPECT_EQ(relay.aborts, 0U) << "nothing that is everybody's was closed";
+  EXPECT_EQ(relay.aborts, 0U) << "nothing that the runs share was closed";
   run_to_the_end();
   expect_own_results(first, 0, 4);
   EXPECT_THAT(second.sink.results, IsEmpty());
   expect_nothing_left();
 }
 
-TEST_F(several_runs, a_refused_key_stops_all_and_a_later_run_asks_again) {
+TEST_F(several_runs, a_refused_key_stops_all_runs_and_a_later_run_tries_again) {
   options.pace.requests_per_minute = 60;
   bool good = true;
   relay.plan = [&](const exchange_call&) {
@@ -260,15 +261,15 @@ TEST_F(several_runs, a_refused_key_stops_all_and_a_later_run_asks_again) {
   expect_nothing_left();
 
   const std::size_t before = relay.calls.size();
-  said.sentences.clear();
+  notices.sentences.clear();
   start(3);
   run_to_the_end();
-  for (const auto& [run, text] : said.sentences) {
-    EXPECT_EQ(text.find("serves again"), std::string::npos) << "nothing had been asked yet";
+  for (const auto& [run, text] : notices.sentences) {
+    EXPECT_EQ(text.find("serves again"), std::string::npos) << "nothing had been sent yet";
   }
   EXPECT_EQ(batches.back().outcome.reason, stop_reason::key_ended);
   EXPECT_LE(relay.calls.size() - before, 4U)
-      << "a refused key is asked no more than it takes to know";
+      << "only as many requests as needed to confirm the refusal";
   good = true;
   batch& healed = start(3);
   run_to_the_end();
@@ -277,7 +278,7 @@ TEST_F(several_runs, a_refused_key_stops_all_and_a_later_run_asks_again) {
   expect_nothing_left();
 }
 
-TEST_F(several_runs, one_health_one_attempt_at_a_time_for_all) {
+TEST_F(several_runs, one_attempt_at_a_time_applies_to_all_runs) {
   options.pace.requests_per_minute = 0;
   options.pace.concurrency = 200;
   options.pace.max_attempts = 100;
@@ -288,26 +289,26 @@ TEST_F(several_runs, one_health_one_attempt_at_a_time_for_all) {
   };
   start(150);
   run_until(20);
-  // It has seen a hundred failures in a row: from now on one at a time, whoever asks.
+  // After a hundred failures in a row: one attempt at a time, for all runs.
   relay.most_in_flight = 0;
   batch& second = start(150);
   run_until(20'000);
   EXPECT_GT(calls_of(1), 0U);
-  EXPECT_EQ(relay.most_in_flight, 1U) << "the second run knows nothing of the trouble";
+  EXPECT_EQ(relay.most_in_flight, 1U) << "the second run does not know of the failures";
   EXPECT_TRUE(second.handle.now().one_at_a_time);
   down = false;
   run_to_the_end();
   expect_own_results(batches.front(), 0, 150);
   expect_own_results(second, 1, 150);
-  EXPECT_GT(relay.most_in_flight, 50U) << "one success ends it for both";
+  EXPECT_GT(relay.most_in_flight, 50U) << "one success ends it for both runs";
   expect_nothing_left();
 }
 
-TEST_F(several_runs, what_is_broken_off_says_nothing_of_the_relay) {
+TEST_F(several_runs, aborted_attempts_say_nothing_about_the_relay) {
   options.pace.requests_per_minute = 0;
   options.pace.concurrency = 300;
-  // The first is quick in the beginning, so that many are sent at once. It holds at least the
-  // places that the second leaves, in whatever order the two readers bring their requests.
+  // The first run is fast at the beginning, so that many attempts are in flight. It uses at least
+  // the places that the second run leaves, in any order of the two readers.
   relay.plan = [this](const exchange_call& call) {
     return is_of(call, 0) && time.since_start() < 10 ? completion_plan("quick", 1s)
                                                      : completion_plan("slow", 50s);
@@ -316,19 +317,19 @@ TEST_F(several_runs, what_is_broken_off_says_nothing_of_the_relay) {
   run_until(8);
   batch& second = start(100);
   run_until(20);
-  ASSERT_GT(first.handle.now().in_flight, 120U) << "more than it takes to be in trouble";
+  ASSERT_GT(first.handle.now().in_flight, 120U) << "more than needed for one attempt at a time";
   ASSERT_GT(second.handle.now().in_flight, 0U);
   first.handle.abort();
   run_until(21);
-  EXPECT_FALSE(over().now().one_at_a_time) << "what we broke off was taken for trouble";
+  EXPECT_FALSE(shared_engine().now().one_at_a_time) << "aborted attempts were counted as failures";
   run_to_the_end();
   expect_own_results(second, 1, 100);
   EXPECT_EQ(second.sink.retries, 0U);
-  for (const auto& [run, text] : said.sentences) ADD_FAILURE() << run << ": " << text;
+  for (const auto& [run, text] : notices.sentences) ADD_FAILURE() << run << ": " << text;
   expect_nothing_left();
 }
 
-TEST_F(several_runs, one_whose_addresses_look_wrong_waits_for_what_the_others_find_out) {
+TEST_F(several_runs, a_run_with_a_suspect_address_waits_for_the_answers_of_other_runs) {
   options.pace.requests_per_minute = 0;
   relay.plan = [](const exchange_call& call) {
     auto planned = is_of(call, 1) ? refusal_plan(404) : completion_plan("x", 30s);
@@ -339,8 +340,9 @@ TEST_F(several_runs, one_whose_addresses_look_wrong_waits_for_what_the_others_fi
   run_until(1);
   batch& second = start(1);
   run_until(20);
-  EXPECT_FALSE(first.ended_at.has_value()) << "the second run's suspicion stopped it";
-  EXPECT_FALSE(second.ended_at.has_value()) << "the first may yet show that the address is right";
+  EXPECT_FALSE(first.ended_at.has_value()) << "the suspicion of the second run stopped it";
+  EXPECT_FALSE(second.ended_at.has_value())
+      << "the first run may still show that the address is right";
   run_to_the_end();
   EXPECT_EQ(first.outcome.reason, stop_reason::none);
   expect_own_results(first, 0, 5);
@@ -350,7 +352,7 @@ TEST_F(several_runs, one_whose_addresses_look_wrong_waits_for_what_the_others_fi
   expect_nothing_left();
 }
 
-TEST_F(several_runs, a_request_that_is_refused_for_itself_fails_while_others_succeed) {
+TEST_F(several_runs, a_request_that_is_always_refused_fails_if_others_succeed) {
   options.pace.requests_per_minute = 0;
   options.pace.concurrency = 4;
   relay.plan = [](const exchange_call& call) {
@@ -359,7 +361,7 @@ TEST_F(several_runs, a_request_that_is_refused_for_itself_fails_while_others_suc
   batch& first = start(3000);
   batch& second = start(1);
   run([&] { return second.ended_at.has_value() || first.ended_at.has_value(); });
-  EXPECT_TRUE(second.ended_at.has_value()) << "it is tried again for ever";
+  EXPECT_TRUE(second.ended_at.has_value()) << "it is retried for ever";
   ASSERT_EQ(second.sink.results.size(), 1U);
   EXPECT_FALSE(second.sink.results.front().outcome.has_value());
   EXPECT_LE(calls_of(1), 30U);
@@ -368,7 +370,7 @@ TEST_F(several_runs, a_request_that_is_refused_for_itself_fails_while_others_suc
   expect_nothing_left();
 }
 
-TEST_F(several_runs, a_fault_of_one_sink_ends_its_own_run) {
+TEST_F(several_runs, an_error_of_a_sink_ends_only_its_own_run) {
   options.pace.requests_per_minute = 0;
   options.pace.concurrency = 8;
   relay.plan = [](const exchange_call&) { return completion_plan("x", 2s); };
@@ -389,7 +391,7 @@ TEST_F(several_runs, a_fault_of_one_sink_ends_its_own_run) {
   expect_nothing_left();
 }
 
-TEST_F(several_runs, what_one_has_learned_of_streams_the_next_knows) {
+TEST_F(several_runs, the_next_run_knows_that_a_relay_cannot_stream) {
   options.pace.requests_per_minute = 0;
   options.pace.concurrency = 1;
   options.pace.keep_going = true;
@@ -409,7 +411,7 @@ TEST_F(several_runs, what_one_has_learned_of_streams_the_next_knows) {
   begin(first);
   run_to_the_end();
   const std::size_t before = relay.calls.size();
-  ASSERT_FALSE(relay.calls[before - 1].streamed) << "the first run found out nothing";
+  ASSERT_FALSE(relay.calls[before - 1].streamed) << "the first run did not turn streams off";
   batch& second = make(5);
   streamed(second);
   begin(second);
@@ -419,7 +421,7 @@ TEST_F(several_runs, what_one_has_learned_of_streams_the_next_knows) {
   expect_nothing_left();
 }
 
-TEST_F(several_runs, what_is_said_of_a_run_has_its_name) {
+TEST_F(several_runs, notices_about_a_run_have_its_name) {
   options.pace.requests_per_minute = 0;
   options.pace.concurrency = 4;
   bool refused = false;
@@ -433,9 +435,9 @@ TEST_F(several_runs, what_is_said_of_a_run_has_its_name) {
   second.source.number_of_jobs = 2;
   run_to_the_end();
   std::vector<std::string> runs;
-  for (const auto& [run, text] : said.sentences) runs.push_back(run);
+  for (const auto& [run, text] : notices.sentences) runs.push_back(run);
   EXPECT_THAT(runs, Contains("run 1")) << "its job was given up";
-  EXPECT_THAT(runs, Contains("")) << "the relay was in trouble: that is for all";
+  EXPECT_THAT(runs, Contains("")) << "a notice about the relay is for all runs";
   EXPECT_THAT(runs, Not(Contains("run 0")));
 }
 

@@ -1,5 +1,5 @@
-// When failures of many requests together end a run, and when each is its request's own; in
-// virtual time.
+// Tests when failures of many requests end a run, and when each fails only its request; in virtual
+// time.
 
 #include <gtest/gtest.h>
 
@@ -34,17 +34,17 @@ std::string model_of(const exchange_call& call) {
   return call.body.substr(begin, call.body.find('"', begin) - begin);
 }
 
-void give_model(request& asked, const std::string& model) {
+void give_model(request& item, const std::string& model) {
   const std::string named = R"({"model":")";
   const std::size_t begin = named.size();
-  asked.body.replace(begin, asked.body.find('"', begin) - begin, model);
-  asked.model = model;
+  item.body.replace(begin, item.body.find('"', begin) - begin, model);
+  item.model = model;
 }
 
 exchange_plan no_such_model() {
   return refusal_plan(404, "The model `m` does not exist", "model_not_found");
 }
-// In words that no table knows.
+// A refusal whose message is not in the table of known errors.
 exchange_plan barred(int status = 403) {
   return refusal_plan(status, "Your workspace is frozen (request id: 2026a1)");
 }
@@ -53,7 +53,7 @@ exchange_plan no_channel() {
   return refusal_plan(503, "no available channel for model a", "model_not_found");
 }
 
-// Requests for `a` and `b` in turns.
+// Requests for models `a` and `b`, alternately.
 void add_two_models(engine_rig& test, std::size_t count) {
   test.add(count);
   test.source.several_models = true;
@@ -67,10 +67,10 @@ constexpr std::string_view stream_fields =
 
 void add_streamed(engine_rig& test, std::size_t count) {
   test.add(count);
-  for (auto& asked : test.source.requests) {
-    asked.streamed = true;
-    asked.stream_fields = stream_fields.size();
-    asked.body.insert(asked.body.size() - 1, stream_fields);
+  for (auto& item : test.source.requests) {
+    item.streamed = true;
+    item.stream_fields = stream_fields.size();
+    item.body.insert(item.body.size() - 1, stream_fields);
   }
 }
 
@@ -78,9 +78,9 @@ bool asks_for_a_stream(const exchange_call& call) {
   return call.streamed && call.body.find("\"stream\":true") != std::string::npos;
 }
 
-// --- a job whose every request is refused alike
+// --- all requests of a job are refused with the same message
 
-TEST(stop_rules_test, twenty_refusals_alike_without_a_success_stop_the_run_and_nothing_is_put) {
+TEST(stop_rules_test, twenty_equal_refusals_without_a_success_stop_the_run_without_results) {
   for (const unsigned places : {1U, 8U, 64U}) {
     engine_rig test;
     test.add(5000);
@@ -98,7 +98,7 @@ TEST(stop_rules_test, twenty_refusals_alike_without_a_success_stop_the_run_and_n
   }
 }
 
-TEST(stop_rules_test, fewer_than_twenty_are_the_requests_own) {
+TEST(stop_rules_test, fewer_than_twenty_refusals_fail_their_requests) {
   engine_rig test;
   test.add(19);
   test.relay.plan = [](const exchange_call&) { return no_such_model(); };
@@ -108,7 +108,7 @@ TEST(stop_rules_test, fewer_than_twenty_are_the_requests_own) {
   for (const auto& one : test.sink.results) EXPECT_FALSE(one.retryable);
 }
 
-TEST(stop_rules_test, one_success_makes_refusals_the_requests_own) {
+TEST(stop_rules_test, after_one_success_refusals_fail_their_requests) {
   for (const std::uint64_t good : {1U, 20U}) {
     engine_rig test;
     test.add(200);
@@ -122,7 +122,7 @@ TEST(stop_rules_test, one_success_makes_refusals_the_requests_own) {
   }
 }
 
-TEST(stop_rules_test, a_success_of_an_earlier_run_counts_as_the_jobs) {
+TEST(stop_rules_test, a_success_in_an_earlier_run_counts_for_the_job) {
   engine_rig test;
   test.add(50);
   test.source.earlier_successes = {{0, "m"}};
@@ -132,7 +132,7 @@ TEST(stop_rules_test, a_success_of_an_earlier_run_counts_as_the_jobs) {
   EXPECT_EQ(test.sink.results.size(), 50U);
 }
 
-TEST(stop_rules_test, refusals_that_differ_are_no_row) {
+TEST(stop_rules_test, different_refusals_do_not_form_a_row) {
   engine_rig test;
   test.add(200);
   test.options.pace.concurrency = 1;
@@ -144,7 +144,7 @@ TEST(stop_rules_test, refusals_that_differ_are_no_row) {
   EXPECT_EQ(test.sink.results.size(), 200U);
 }
 
-TEST(stop_rules_test, whoever_keeps_going_gets_a_line_for_each) {
+TEST(stop_rules_test, with_keep_going_each_request_gets_a_line) {
   engine_rig test;
   test.add(200);
   test.options.pace.keep_going = true;
@@ -156,7 +156,7 @@ TEST(stop_rules_test, whoever_keeps_going_gets_a_line_for_each) {
   EXPECT_EQ(test.sink.results.size(), 200U);
 }
 
-TEST(stop_rules_test, a_refused_job_leaves_the_others_to_go_on) {
+TEST(stop_rules_test, a_refused_job_does_not_stop_the_others) {
   engine_rig test;
   test.source.number_of_jobs = 2;
   for (std::uint64_t line = 1; line <= 100; ++line) {
@@ -174,9 +174,9 @@ TEST(stop_rules_test, a_refused_job_leaves_the_others_to_go_on) {
   EXPECT_LT(test.relay.calls.size(), 100U + 20 + 64);
 }
 
-// --- an account that ends in words nobody knows
+// --- an account that ends with an unknown message
 
-TEST(stop_rules_test, thirty_refusals_in_unknown_words_after_successes_end_the_key) {
+TEST(stop_rules_test, thirty_unknown_refusals_after_successes_end_the_key) {
   for (const int status : {403, 412, 500, 503}) {
     for (const unsigned places : {1U, 64U}) {
       for (const bool looks_ahead : {true, false}) {
@@ -193,15 +193,16 @@ TEST(stop_rules_test, thirty_refusals_in_unknown_words_after_successes_end_the_k
             fmt::format("{}, {} in flight, looks ahead: {}", status, places, looks_ahead);
         EXPECT_EQ(test.outcome.reason, stop_reason::key_ended) << what;
         EXPECT_NE(test.outcome.message.find("workspace is frozen"), std::string::npos) << what;
-        EXPECT_EQ(test.sink.results.size(), 100U) << what << ": the refused stay pending";
+        EXPECT_EQ(test.sink.results.size(), 100U) << what << ": refused requests stay pending";
         EXPECT_LE(test.relay.calls.size(), 100U + 25 + places + 5) << what;
       }
     }
   }
 }
 
-// A source that cannot look ahead has what the reader has taken from it: 64 requests and more.
-TEST(stop_rules_test, a_block_of_bad_rows_is_found_out_by_requests_from_elsewhere) {
+// If a source cannot look ahead, the sample comes from the queue of the reader: 64 or more
+// requests.
+TEST(stop_rules_test, a_block_of_bad_rows_is_detected_by_requests_from_another_part) {
   for (const bool looks_ahead : {true, false}) {
     for (const unsigned places : {1U, 16U, 64U}) {
       engine_rig test;
@@ -219,12 +220,12 @@ TEST(stop_rules_test, a_block_of_bad_rows_is_found_out_by_requests_from_elsewher
       EXPECT_EQ(test.sink.results.size(), 400U) << what;
       EXPECT_EQ(test.succeeded(), 400 - (last - 100)) << what;
       EXPECT_EQ(test.relay.calls.size(), 400U) << what << ": each is sent once";
-      EXPECT_FALSE(test.result_of("0-110").retryable) << what << ": a failure of its own";
+      EXPECT_FALSE(test.result_of("0-110").retryable) << what << ": only this request fails";
     }
   }
 }
 
-TEST(stop_rules_test, fewer_than_thirty_at_the_end_of_a_job_are_tried_by_a_later_run) {
+TEST(stop_rules_test, fewer_than_thirty_refusals_at_the_end_of_a_job_are_tried_by_a_later_run) {
   engine_rig test;
   test.add(120);
   test.relay.plan = [](const exchange_call& call) {
@@ -236,7 +237,7 @@ TEST(stop_rules_test, fewer_than_thirty_at_the_end_of_a_job_are_tried_by_a_later
   EXPECT_TRUE(test.result_of("0-120").retryable);
 }
 
-TEST(stop_rules_test, refusals_beside_successes_are_written_as_they_are) {
+TEST(stop_rules_test, refusals_among_successes_are_written) {
   engine_rig test;
   test.add(300);
   test.options.pace.concurrency = 4;
@@ -249,7 +250,7 @@ TEST(stop_rules_test, refusals_beside_successes_are_written_as_they_are) {
   EXPECT_FALSE(test.result_of("0-2").retryable);
 }
 
-TEST(stop_rules_test, bad_requests_after_successes_end_nothing) {
+TEST(stop_rules_test, bad_requests_after_successes_do_not_end_the_run) {
   engine_rig test;
   test.add(300);
   test.relay.plan = [](const exchange_call& call) {
@@ -260,7 +261,7 @@ TEST(stop_rules_test, bad_requests_after_successes_end_nothing) {
   EXPECT_EQ(test.sink.results.size(), 300U);
 }
 
-TEST(stop_rules_test, a_member_of_a_pool_that_refuses_alike_rests_and_the_others_take_over) {
+TEST(stop_rules_test, a_member_with_equal_refusals_rests_and_the_others_take_over) {
   engine_rig test;
   test.add(400);
   test.make_pool({"a", "b"});
@@ -269,11 +270,11 @@ TEST(stop_rules_test, a_member_of_a_pool_that_refuses_alike_rests_and_the_others
   };
   test.run();
   EXPECT_EQ(test.outcome.reason, stop_reason::none);
-  EXPECT_EQ(test.succeeded(), 400U) << "nothing fails for the member's account";
+  EXPECT_EQ(test.succeeded(), 400U) << "no request fails because of the member's account";
   EXPECT_EQ(test.served_by("a"), 20U);
 }
 
-TEST(stop_rules_test, a_block_of_bad_rows_ends_no_pool_either) {
+TEST(stop_rules_test, a_block_of_bad_rows_does_not_end_a_pool) {
   engine_rig test;
   test.add(600);
   test.make_pool({"a", "b"});
@@ -290,7 +291,7 @@ TEST(stop_rules_test, a_block_of_bad_rows_ends_no_pool_either) {
   EXPECT_EQ(test.succeeded(), 480U);
 }
 
-TEST(stop_rules_test, refusals_of_the_last_requests_in_flight_stop_the_run_where_they_are_enough) {
+TEST(stop_rules_test, enough_refusals_of_the_last_requests_in_flight_stop_the_run) {
   engine_rig test;
   test.add(200);
   test.options.pace.requests_per_minute = 0;
@@ -299,11 +300,11 @@ TEST(stop_rules_test, refusals_of_the_last_requests_in_flight_stop_the_run_where
   };
   test.run();
   EXPECT_EQ(test.outcome.reason, stop_reason::key_ended);
-  EXPECT_EQ(test.sink.results.size(), 140U) << "the others stay pending";
+  EXPECT_EQ(test.sink.results.size(), 140U) << "the other requests stay pending";
 }
 
-// The trial of a model, and the sample of a block of refusals, at the same time.
-TEST(stop_rules_test, a_sample_waits_for_no_model_that_is_out) {
+// A trial of a model and a sample for a row of refusals at the same time.
+TEST(stop_rules_test, a_sample_does_not_wait_for_a_model_that_is_out) {
   engine_rig test;
   add_two_models(test, 2000);
   test.source.looks_ahead = true;
@@ -322,7 +323,7 @@ TEST(stop_rules_test, a_sample_waits_for_no_model_that_is_out) {
   EXPECT_EQ(test.succeeded(), 1900U);
 }
 
-TEST(stop_rules_test, a_job_that_is_refused_leaves_the_trials_of_a_model_to_the_others) {
+TEST(stop_rules_test, after_a_job_is_refused_the_others_make_the_trials_of_a_model) {
   engine_rig test;
   test.source.number_of_jobs = 2;
   for (std::uint64_t line = 1; line <= 60; ++line) {
@@ -340,10 +341,10 @@ TEST(stop_rules_test, a_job_that_is_refused_leaves_the_trials_of_a_model_to_the_
   };
   test.run();
   EXPECT_EQ(test.outcome.reason, stop_reason::refused_alike);
-  EXPECT_EQ(test.succeeded(), 60U) << "all of the other job";
+  EXPECT_EQ(test.succeeded(), 60U) << "all requests of the other job";
 }
 
-TEST(stop_rules_test, a_model_whose_trials_are_all_wasted_is_given_up_and_said_to_be) {
+TEST(stop_rules_test, a_model_whose_trials_all_fail_for_other_reasons_is_given_up) {
   engine_rig test;
   add_two_models(test, 400);
   test.relay.plan = [&](const exchange_call& call) {
@@ -355,7 +356,7 @@ TEST(stop_rules_test, a_model_whose_trials_are_all_wasted_is_given_up_and_said_t
   EXPECT_EQ(test.sink.results.size(), test.succeeded());
 }
 
-TEST(stop_rules_test, a_request_that_its_model_refuses_beside_others_fails_for_itself) {
+TEST(stop_rules_test, a_request_that_its_model_refuses_among_successes_fails_alone) {
   engine_rig test;
   test.add(400);
   test.options.pace.concurrency = 4;
@@ -372,7 +373,7 @@ TEST(stop_rules_test, a_request_that_its_model_refuses_beside_others_fails_for_i
   EXPECT_LT(refused, 10U);
 }
 
-TEST(stop_rules_test, a_model_that_answered_in_another_job_only_gets_three_attempts_here) {
+TEST(stop_rules_test, a_model_that_answered_only_in_another_job_gets_three_attempts) {
   engine_rig test;
   test.source.number_of_jobs = 2;
   for (std::uint64_t line = 1; line <= 40; ++line) {
@@ -389,8 +390,8 @@ TEST(stop_rules_test, a_model_that_answered_in_another_job_only_gets_three_attem
   EXPECT_EQ(test.result_of("1-35").attempts, 3U);
 }
 
-// A long reply that was on its way when the account ended does not vouch for it.
-TEST(stop_rules_test, stragglers_of_before_say_nothing_of_refusals) {
+// A long reply that was in flight when the account ended does not prove that the account works.
+TEST(stop_rules_test, replies_to_earlier_attempts_say_nothing_about_later_refusals) {
   engine_rig test;
   test.add(2000);
   test.options.pace.requests_per_minute = 0;
@@ -405,7 +406,7 @@ TEST(stop_rules_test, stragglers_of_before_say_nothing_of_refusals) {
   EXPECT_EQ(test.sink.results.size(), test.succeeded());
 }
 
-TEST(stop_rules_test, a_permanent_failure_makes_no_model_one_that_answered) {
+TEST(stop_rules_test, a_permanent_failure_does_not_count_as_an_answer_of_the_model) {
   engine_rig test;
   test.add(10);
   test.options.pace.concurrency = 1;
@@ -418,7 +419,7 @@ TEST(stop_rules_test, a_permanent_failure_makes_no_model_one_that_answered) {
   EXPECT_EQ(test.result_of("0-9").attempts, 3U);
 }
 
-TEST(stop_rules_test, the_trial_without_a_stream_is_made_where_streams_failed) {
+TEST(stop_rules_test, the_trial_without_a_stream_goes_to_the_relay_whose_streams_failed) {
   engine_rig test;
   add_streamed(test, 400);
   test.make_pool({"a", "b"});
@@ -435,7 +436,7 @@ TEST(stop_rules_test, the_trial_without_a_stream_is_made_where_streams_failed) {
   EXPECT_EQ(unstreamed_at_b, 0U);
 }
 
-TEST(stop_rules_test, an_interrupted_run_leaves_what_it_held_pending) {
+TEST(stop_rules_test, after_an_interrupt_held_requests_stay_pending) {
   engine_rig test;
   test.add(2000);
   test.options.pace.concurrency = 4;
@@ -447,9 +448,9 @@ TEST(stop_rules_test, an_interrupted_run_leaves_what_it_held_pending) {
   EXPECT_TRUE(test.sink.results.empty());
 }
 
-// --- the key's end, confirmed
+// --- the end of a key is confirmed
 
-TEST(stop_rules_test, a_blink_of_the_key_ends_no_run) {
+TEST(stop_rules_test, a_short_refusal_of_the_key_does_not_end_the_run) {
   for (const int status : {401, 402, 429}) {
     engine_rig test;
     test.add(2000);
@@ -469,7 +470,7 @@ TEST(stop_rules_test, a_blink_of_the_key_ends_no_run) {
   }
 }
 
-TEST(stop_rules_test, a_spent_quota_is_confirmed_within_seconds) {
+TEST(stop_rules_test, a_used_up_quota_is_confirmed_within_seconds) {
   engine_rig test;
   test.add(2000);
   const time_point start = test.time.now();
@@ -479,7 +480,7 @@ TEST(stop_rules_test, a_spent_quota_is_confirmed_within_seconds) {
   };
   test.run();
   EXPECT_EQ(test.outcome.reason, stop_reason::key_ended);
-  EXPECT_LT(test.time.now() - start, 3s + 90s) << "the limit's window may hold the trial";
+  EXPECT_LT(test.time.now() - start, 3s + 90s) << "the trial may have to wait for the window";
   EXPECT_EQ(test.sink.results.size(), test.succeeded());
 }
 
@@ -492,7 +493,7 @@ exchange_plan expired() {
   return planned;
 }
 
-TEST(stop_rules_test, a_bad_certificate_after_hours_of_success_is_waited_out) {
+TEST(stop_rules_test, after_successes_a_bad_certificate_is_tried_again) {
   for (const bool proxy : {false, true}) {
     engine_rig test;
     test.add(600);
@@ -510,7 +511,7 @@ TEST(stop_rules_test, a_bad_certificate_after_hours_of_success_is_waited_out) {
   }
 }
 
-TEST(stop_rules_test, one_that_stays_bad_is_a_relay_that_is_down_and_the_cause_is_told) {
+TEST(stop_rules_test, a_certificate_that_stays_bad_means_a_dead_relay_and_the_cause_is_reported) {
   engine_rig test;
   test.add(600);
   test.relay.plan = [&](const exchange_call& call) {
@@ -524,7 +525,7 @@ TEST(stop_rules_test, one_that_stays_bad_is_a_relay_that_is_down_and_the_cause_i
 
 // --- models
 
-TEST(stop_rules_test, requests_of_a_model_that_is_out_wait_and_the_others_go_on) {
+TEST(stop_rules_test, requests_for_a_model_that_is_out_wait_and_the_others_continue) {
   engine_rig test;
   add_two_models(test, 600);
   const time_point start = test.time.now();
@@ -541,13 +542,13 @@ TEST(stop_rules_test, requests_of_a_model_that_is_out_wait_and_the_others_go_on)
   };
   test.run();
   EXPECT_EQ(test.outcome.reason, stop_reason::none);
-  EXPECT_EQ(test.succeeded(), 600U) << "none has failed";
-  EXPECT_LT(refused, 64U + 20U) << "those in flight, and one trial at a time";
+  EXPECT_EQ(test.succeeded(), 600U) << "no request failed";
+  EXPECT_LT(refused, 64U + 20U) << "the attempts in flight, and one trial at a time";
   EXPECT_GT(others, 100U);
   for (const auto& one : test.sink.results) EXPECT_LE(one.attempts, 30U);
 }
 
-TEST(stop_rules_test, a_model_that_stays_out_leaves_its_requests_pending_and_the_rest_done) {
+TEST(stop_rules_test, if_a_model_stays_out_its_requests_stay_pending_and_the_rest_is_done) {
   engine_rig test;
   add_two_models(test, 600);
   test.relay.plan = [&](const exchange_call& call) {
@@ -562,7 +563,7 @@ TEST(stop_rules_test, a_model_that_stays_out_leaves_its_requests_pending_and_the
   EXPECT_EQ(of_b, 300U);
 }
 
-TEST(stop_rules_test, the_only_model_of_a_job_that_stays_out_stops_the_run) {
+TEST(stop_rules_test, if_the_only_model_stays_out_the_run_stops) {
   engine_rig test;
   test.add(2000);
   test.relay.plan = [&](const exchange_call& call) {
@@ -586,7 +587,7 @@ TEST(stop_rules_test, a_model_that_never_answered_gets_three_attempts) {
   EXPECT_EQ(test.result_of("0-1").outcome.error().http_status, 503);
 }
 
-TEST(stop_rules_test, a_model_that_answered_in_an_earlier_run_is_out_too) {
+TEST(stop_rules_test, a_model_that_answered_in_an_earlier_run_counts_as_out) {
   engine_rig test;
   test.add(20);
   test.source.earlier_successes = {{0, "m"}};
@@ -598,7 +599,7 @@ TEST(stop_rules_test, a_model_that_answered_in_an_earlier_run_is_out_too) {
   EXPECT_EQ(test.succeeded(), 20U);
 }
 
-TEST(stop_rules_test, a_model_that_a_member_of_a_pool_lost_is_served_by_the_others) {
+TEST(stop_rules_test, if_one_member_loses_a_model_the_others_serve_it) {
   engine_rig test;
   test.add(300);
   test.make_pool({"a", "b"});
@@ -610,7 +611,7 @@ TEST(stop_rules_test, a_model_that_a_member_of_a_pool_lost_is_served_by_the_othe
   EXPECT_EQ(test.succeeded(), 300U);
 }
 
-TEST(stop_rules_test, a_model_that_all_members_of_a_pool_lost_is_out) {
+TEST(stop_rules_test, if_all_members_lose_a_model_it_is_out) {
   engine_rig test;
   test.add(2000);
   std::size_t refused = 0;
@@ -631,7 +632,7 @@ TEST(stop_rules_test, a_model_that_all_members_of_a_pool_lost_is_out) {
   EXPECT_LT(refused, 4 * 64U);
 }
 
-TEST(stop_rules_test, a_404_of_one_of_several_models_is_no_wrong_address) {
+TEST(stop_rules_test, a_404_for_one_of_several_models_does_not_mean_a_wrong_address) {
   engine_rig test;
   test.add(60);
   test.source.several_models = true;
@@ -662,8 +663,8 @@ TEST(stop_rules_test, a_404_of_one_of_several_models_is_no_wrong_address) {
 
 // --- relays that cannot stream
 
-TEST(stop_rules_test, a_relay_that_cannot_stream_is_served_unstreamed) {
-  // A 400 is permanent: it is the trial that saves the job from being refused as a whole.
+TEST(stop_rules_test, a_relay_that_cannot_stream_gets_requests_without_streams) {
+  // A 400 is permanent: without the trial, the whole job would be given up.
   for (const int status : {500, 502, 400, 501}) {
     engine_rig test;
     add_streamed(test, 120);
@@ -687,7 +688,7 @@ TEST(stop_rules_test, a_relay_that_cannot_stream_is_served_unstreamed) {
   }
 }
 
-TEST(stop_rules_test, one_trial_without_a_stream_that_fails_changes_nothing) {
+TEST(stop_rules_test, a_failed_trial_without_a_stream_changes_nothing) {
   engine_rig test;
   add_streamed(test, 120);
   std::size_t unstreamed = 0;
@@ -700,7 +701,7 @@ TEST(stop_rules_test, one_trial_without_a_stream_that_fails_changes_nothing) {
   EXPECT_EQ(test.outcome.reason, stop_reason::relay_down);
 }
 
-TEST(stop_rules_test, a_relay_that_has_streamed_is_asked_for_streams_only) {
+TEST(stop_rules_test, a_relay_that_has_streamed_gets_no_trial_without_a_stream) {
   engine_rig test;
   add_streamed(test, 200);
   std::size_t unstreamed = 0;
@@ -712,10 +713,10 @@ TEST(stop_rules_test, a_relay_that_has_streamed_is_asked_for_streams_only) {
   EXPECT_EQ(unstreamed, 0U);
 }
 
-TEST(stop_rules_test, lines_that_ask_for_a_stream_themselves_keep_their_word) {
+TEST(stop_rules_test, lines_that_set_stream_themselves_are_always_streamed) {
   engine_rig test;
   add_streamed(test, 60);
-  for (auto& asked : test.source.requests) asked.stream_fields = 0;
+  for (auto& item : test.source.requests) item.stream_fields = 0;
   std::size_t unstreamed = 0;
   test.relay.plan = [&](const exchange_call& call) {
     if (!asks_for_a_stream(call)) ++unstreamed;
@@ -727,7 +728,7 @@ TEST(stop_rules_test, lines_that_ask_for_a_stream_themselves_keep_their_word) {
 
 // --- hints and replies
 
-TEST(stop_rules_test, a_hint_beyond_a_day_is_no_date) {
+TEST(stop_rules_test, a_hint_of_more_than_a_day_gives_no_time) {
   for (const bool beyond : {false, true}) {
     engine_rig test;
     test.add(10);
@@ -740,7 +741,7 @@ TEST(stop_rules_test, a_hint_beyond_a_day_is_no_date) {
   }
 }
 
-TEST(stop_rules_test, a_reply_that_cannot_be_read_twice_ends_its_request) {
+TEST(stop_rules_test, a_reply_that_cannot_be_parsed_twice_ends_the_retries) {
   engine_rig test;
   test.add(3);
   test.relay.plan = [](const exchange_call& call) {

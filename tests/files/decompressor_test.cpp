@@ -167,7 +167,7 @@ TEST(content_decoder, goes_by_the_bytes_before_it_goes_by_the_name) {
       {"", "x^2", "x^2"},  // not zlib, unless it is named
       {"", "no JSON at all", "no JSON at all"},
       {"none", "no JSON at all", "no JSON at all"},
-      {"br", "\x8b\x05\x80nonsense\x03", "is in a form that was not asked for: br"},
+      {"br", "\x8b\x05\x80nonsense\x03", "has an encoding that was not requested: br"},
       {"gzip", "\x8b\x05\x80nonsense\x03", "is not valid gzip"},
       {"zstd", "\x8b\x05\x80nonsense\x03", "is not valid zstd"},
       {"deflate", std::string("\xff\xff\xff\xff", 4), "is not valid deflate"},
@@ -196,7 +196,7 @@ TEST(content_decoder, unpacks_no_more_than_is_read) {
 
 TEST(content_decoder, layers_without_end_are_refused) {
   EXPECT_EQ(decoded("gzip,gzip,gzip,gzip,gzip,gzip", gzip("{}"), 1 << 20),
-            "is packed into itself too often");
+            "is compressed too many times");
 }
 
 // A frame says how large a window its decoder must keep, and may say gigabytes.

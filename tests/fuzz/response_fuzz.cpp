@@ -28,10 +28,10 @@ class reading final : public response_handler {
     reader.head(openai::read_head(head.status, head.fields), 1'700'000'000);
   }
   need on_body(std::string_view bytes) override {
-    const need wanted = reader.body(std::string(bytes));  // gone after the call
+    const need further = reader.body(std::string(bytes));  // gone after the call
     require(!content_began || reader.content_began(), "content that began has begun");
     content_began = reader.content_began();
-    return wanted;
+    return further;
   }
 
   reply_reader reader;
@@ -47,7 +47,7 @@ outcome read(std::string_view bytes, std::vector<std::size_t> cuts,
   auto parser = std::make_unique<response_parser>(follower);
   const auto broken = [&](ending how) {
     if (!parser->head_arrived()) return reply_reader(expected).finish(ending::cut);
-    return follower.reader.finish(parser->wanted() != need::more ? ending::complete : how);
+    return follower.reader.finish(parser->need() != need::more ? ending::complete : how);
   };
   std::string arrived;
   boost::system::error_code fault;
@@ -65,7 +65,7 @@ outcome read(std::string_view bytes, std::vector<std::size_t> cuts,
       return follower.reader.finish(ending::undecodable, parser->bad_encoding());
     }
     if (fault) return broken(ending::cut);
-    if (parser->finished() || parser->wanted() == need::nothing) return broken(ending::complete);
+    if (parser->finished() || parser->need() == need::nothing) return broken(ending::complete);
   }
   if (last != ending::complete) return broken(last);
   if (parser->got_some()) parser->put_eof(fault);

@@ -46,12 +46,12 @@ struct address_race_test : testing::Test {
     loop.restart();
     while (!outcome && loop.run_one() > 0) {
     }
-    EXPECT_EQ(time.calls_to_come(), 0U) << "nothing is tried any more";
+    EXPECT_EQ(time.calls_to_come(), 0U) << "no further address is tried";
     return outcome.value_or(asio::error::timed_out);
   }
 };
 
-TEST_F(address_race_test, an_address_that_stays_silent_costs_a_quarter_of_a_second) {
+TEST_F(address_race_test, an_address_that_does_not_answer_costs_a_quarter_of_a_second) {
   const silent_address silent(loop);
   tcp::acceptor server(loop, tcp::endpoint(loopback, 0));
   const tcp::endpoint good(loopback, server.local_endpoint().port());
@@ -64,7 +64,7 @@ TEST_F(address_race_test, an_address_that_stays_silent_costs_a_quarter_of_a_seco
   server.close();
 }
 
-TEST_F(address_race_test, an_address_that_refuses_costs_nothing) {
+TEST_F(address_race_test, an_address_that_refuses_costs_no_delay) {
   tcp::acceptor gone(loop, tcp::endpoint(loopback, 0));
   const tcp::endpoint refusing(loopback, gone.local_endpoint().port());
   gone.close();
@@ -74,7 +74,7 @@ TEST_F(address_race_test, an_address_that_refuses_costs_nothing) {
   server.close();
 }
 
-TEST_F(address_race_test, when_all_refuse_the_last_reason_stands) {
+TEST_F(address_race_test, if_all_refuse_the_last_error_is_returned) {
   tcp::acceptor gone(loop, tcp::endpoint(loopback, 0));
   const tcp::endpoint refusing(loopback, gone.local_endpoint().port());
   gone.close();
@@ -82,11 +82,11 @@ TEST_F(address_race_test, when_all_refuse_the_last_reason_stands) {
   EXPECT_EQ(race(std::vector<tcp::endpoint>(), [] {}), asio::error::host_not_found);
 }
 
-TEST_F(address_race_test, a_deadline_or_an_abort_ends_it) {
+TEST_F(address_race_test, a_deadline_or_an_abort_ends_the_race) {
   const silent_address silent(loop);
   link.limit.set(10s, "--connect-timeout");
   EXPECT_TRUE(race({silent.endpoint(), silent.endpoint()}, [&] { time.advance(10s); }));
-  EXPECT_EQ(link.first_cause("?"), "--connect-timeout passed");
+  EXPECT_EQ(link.first_cause("?"), "--connect-timeout expired");
 
   connection other(loop, time, nullptr);
   const std::vector<tcp::endpoint> addresses{silent.endpoint()};
@@ -104,8 +104,8 @@ TEST_F(address_race_test, a_deadline_or_an_abort_ends_it) {
   EXPECT_EQ(other.first_cause("?"), "interrupted");
 }
 
-// Its connects are called back behind it.
-TEST_F(address_race_test, one_that_is_cancelled_leaves_nothing_behind) {
+// The callbacks of its connects come after it was cancelled.
+TEST_F(address_race_test, a_cancelled_race_leaves_nothing_behind) {
   const silent_address silent(loop);
   asio::cancellation_signal end;
   std::exception_ptr thrown;
@@ -125,11 +125,11 @@ TEST_F(address_race_test, one_that_is_cancelled_leaves_nothing_behind) {
   loop.restart();
   loop.poll();
   EXPECT_TRUE(thrown);
-  EXPECT_TRUE(loop.stopped()) << "no connect is under way any more";
+  EXPECT_TRUE(loop.stopped()) << "no connect is active any more";
   EXPECT_EQ(time.calls_to_come(), 0U);
 }
 
-TEST_F(address_race_test, one_that_is_destroyed_with_its_loop_leaves_nothing_behind) {
+TEST_F(address_race_test, a_race_that_is_destroyed_with_its_loop_leaves_nothing_behind) {
   auto other = std::make_unique<asio::io_context>(1);
   const silent_address silent(loop);
   const std::vector<tcp::endpoint> addresses{silent.endpoint(), silent.endpoint()};
@@ -146,7 +146,7 @@ TEST_F(address_race_test, one_that_is_destroyed_with_its_loop_leaves_nothing_beh
   EXPECT_EQ(time.calls_to_come(), 0U);
 }
 
-TEST(address_race, families_take_turns) {
+TEST(address_race, address_families_alternate) {
   const auto of = [](const char* text) { return tcp::endpoint(asio::ip::make_address(text), 443); };
   EXPECT_THAT(
       in_racing_order({of("::1"), of("::2"), of("::3"), of("10.0.0.1"), of("10.0.0.2")}),

@@ -9,7 +9,7 @@
 namespace sluice {
 namespace {
 
-TEST(base_url, takes_every_way_to_write_it) {
+TEST(base_url, accepts_every_usual_form) {
   const struct {
     const char* text;
     bool tls;
@@ -70,7 +70,7 @@ void expect_chat_at(const sent_to& row) {
   }
 }
 
-TEST(base_url, a_request_has_one_v1_or_the_version_that_the_path_holds) {
+TEST(base_url, a_request_has_one_v1_or_the_version_in_the_path) {
   for (const sent_to& row : std::initializer_list<sent_to>{
            {"https://host", "https://host/v1/chat/completions"},
            {"https://host/", "https://host/v1/chat/completions"},
@@ -98,8 +98,8 @@ TEST(base_url, a_request_has_one_v1_or_the_version_that_the_path_holds) {
   }
 }
 
-// As each vendor's own pages write it.
-TEST(base_url, every_vendors_own_address_leads_to_its_endpoint) {
+// Addresses from the documentation of each vendor.
+TEST(base_url, the_documented_address_of_every_vendor_leads_to_its_endpoint) {
   for (const sent_to& row : std::initializer_list<sent_to>{
            {"https://ark.cn-beijing.volces.com/api/v3",
             "https://ark.cn-beijing.volces.com/api/v3/chat/completions"},
@@ -173,7 +173,7 @@ TEST(base_url, every_vendors_own_address_leads_to_its_endpoint) {
   }
 }
 
-TEST(base_url, a_pasted_endpoint_loses_its_tail) {
+TEST(base_url, the_end_of_an_endpoint_url_is_removed) {
   for (const sent_to& row : std::initializer_list<sent_to>{
            {"https://host/v1/chat/completions", "https://host/v1/chat/completions"},
            {"https://host/v1/chat/completions//", "https://host/v1/chat/completions"},
@@ -195,7 +195,7 @@ TEST(base_url, a_pasted_endpoint_loses_its_tail) {
   }
 }
 
-TEST(base_url, with_a_number_sign_behind_it_an_address_is_meant_to_the_letter) {
+TEST(base_url, an_address_that_ends_with_a_number_sign_is_used_exactly) {
   for (const sent_to& row : std::initializer_list<sent_to>{
            {"https://host/chat/completions#", "https://host/chat/completions"},
            {"https://host/run/me/#", "https://host/run/me/"},
@@ -208,12 +208,13 @@ TEST(base_url, with_a_number_sign_behind_it_an_address_is_meant_to_the_letter) {
   }
   const auto url = base_url::parse("https://host/api/v3/chat/completions?key=sk-secret#");
   EXPECT_EQ(url.target("/v1/embeddings"), "/api/v3/chat/completions?key=sk-secret");
-  EXPECT_EQ(url.target("/v1/models", true), "/api/v3/models") << "what only asks is no request";
+  EXPECT_EQ(url.target("/v1/models", true), "/api/v3/models")
+      << "a request that is not a completion";
   EXPECT_EQ(url.target("/api/status", true), "/api/api/status");
   EXPECT_EQ(url.shown("/v1/embeddings"), "https://host/api/v3/chat/completions?...");
 }
 
-TEST(base_url, what_is_no_endpoint_hangs_beside_the_version) {
+TEST(base_url, paths_that_are_not_endpoints_get_no_version) {
   const struct {
     const char* base;
     const char* path;
@@ -238,13 +239,13 @@ TEST(base_url, what_is_no_endpoint_hangs_beside_the_version) {
   }
 }
 
-TEST(base_url, a_url_that_may_be_shown_has_no_query) {
+TEST(base_url, a_shown_url_has_no_query) {
   const auto url = base_url::parse("http://host:8080/prefix");
   EXPECT_EQ(url.shown("/v1/chat/completions"), "http://host:8080/prefix/v1/chat/completions");
   EXPECT_EQ(url.shown("/api/log?key=sk-secret", true), "http://host:8080/prefix/api/log?...");
 }
 
-TEST(base_url, refuses_the_rest_and_names_the_form) {
+TEST(base_url, refuses_everything_else_and_gives_an_example) {
   for (const char* text :
        {"", "host", "host/v1", "//host", "ftp://host", "https://", "https:///v1", "https://host:0",
         "https://host:99999", "https://host:port", "https://host?x=1", "https://host#x",
@@ -273,7 +274,7 @@ TEST(base_url, a_refusal_shows_no_secret) {
   }
 }
 
-TEST(base_url, a_key_is_safe_under_tls_and_within_the_machine) {
+TEST(base_url, a_key_is_safe_with_tls_and_on_loopback) {
   const struct {
     const char* url;
     bool in_the_clear;
@@ -291,7 +292,7 @@ TEST(base_url, a_key_is_safe_under_tls_and_within_the_machine) {
       {"http://[::2]", true},
       {"http://127.relay.example", true},
       {"http://localhost.relay.example", true},
-      {"http://127.1", true},  // a name, as URLs have it
+      {"http://127.1", true},  // in a URL, this is a name
   };
   for (const auto& row : rows) {
     EXPECT_EQ(base_url::parse(row.url).in_the_clear(), row.in_the_clear) << row.url;

@@ -1,4 +1,4 @@
-// The client on real sockets of this machine, with the clock and the resolver in the test's hands.
+// Tests the client with real sockets on loopback; the test controls the clock and the resolver.
 #include "http/http_client.hpp"
 
 #include <gmock/gmock.h>
@@ -34,7 +34,7 @@ using tcp = asio::ip::tcp;
 const asio::ip::address loopback = asio::ip::make_address("127.0.0.1");
 constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 
-// Takes connections and answers each request with a word.
+// Accepts connections and answers each request with `reply`.
 class answering_server {
  public:
   explicit answering_server(asio::io_context& loop, const char* address = "127.0.0.1")
@@ -46,7 +46,7 @@ class answering_server {
 
   int connections = 0;
   int open = 0;
-  bool closes_unanswered = false;  ///< what comes second on a connection
+  bool closes_unanswered = false;  ///< closes instead of answering a second request
   std::string reply = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
   std::vector<std::string> requests;
 
@@ -85,23 +85,24 @@ struct http_client_test : testing::Test {
   asio::io_context loop{1};
   test::manual_clock time;
   response_head last_head;
-  std::string body;  // of the last reply
+  std::string body;  // body of the last reply
 
   static constexpr http_client::outgoing an_embedding{"/v1/embeddings", "{}", "key", false};
 
   exchange_end send(http_client& client, http_client::outgoing request = an_embedding) {
-    std::optional<exchange_end> told;
+    std::optional<exchange_end> result;
     kept_response handler(any_size);
     asio::co_spawn(
-        loop, [&]() -> asio::awaitable<void> { told = co_await client.exchange(request, handler); },
+        loop,
+        [&]() -> asio::awaitable<void> { result = co_await client.exchange(request, handler); },
         asio::detached);
     loop.restart();
-    while (!told && loop.run_one() > 0) {
+    while (!result && loop.run_one() > 0) {
     }
-    EXPECT_TRUE(told->end != exchange_end::how::complete || handler.head.status == 200);
+    EXPECT_TRUE(result->end != exchange_end::how::complete || handler.head.status == 200);
     last_head = handler.head;
     body = handler.body;
-    return told.value_or(exchange_end{});
+    return result.value_or(exchange_end{});
   }
   static relay_options at(std::uint16_t port, const std::string& host = "relay.example") {
     relay_options relay;
@@ -110,26 +111,26 @@ struct http_client_test : testing::Test {
   }
 };
 
-TEST_F(http_client_test, a_connection_serves_until_it_is_old_and_then_the_name_is_asked_again) {
+TEST_F(http_client_test, an_old_connection_is_replaced_and_the_name_is_looked_up_again) {
   answering_server first(loop);
   answering_server second(loop, "127.0.0.2");
   std::string answer = "127.0.0.1";
-  int asked = 0;
+  int lookups = 0;
   relay_options relay = at(0);
   const auto client = make_http_client(
       loop, time, at(first.port()),
       [&](const std::string& host, std::uint16_t, std::vector<tcp::endpoint>& found) {
         EXPECT_EQ(host, "relay.example");
-        ++asked;
+        ++lookups;
         const auto port = answer == "127.0.0.1" ? first.port() : second.port();
         found.emplace_back(asio::ip::make_address(answer), port);
         return std::string();
       });
   for (int i = 0; i < 3; ++i) EXPECT_EQ(send(*client).end, exchange_end::how::complete);
   EXPECT_EQ(first.connections, 1);
-  EXPECT_EQ(asked, 1);
+  EXPECT_EQ(lookups, 1);
 
-  answer = "127.0.0.2";  // the name moves
+  answer = "127.0.0.2";  // the address of the name changes
   time.advance(relay.connection_age / 2);
   send(*client);
   EXPECT_EQ(second.connections, 0) << "still young";
@@ -137,10 +138,10 @@ TEST_F(http_client_test, a_connection_serves_until_it_is_old_and_then_the_name_i
   EXPECT_EQ(send(*client).end, exchange_end::how::complete);
   EXPECT_EQ(first.connections, 1);
   EXPECT_EQ(second.connections, 1);
-  EXPECT_EQ(asked, 2);
+  EXPECT_EQ(lookups, 2);
 }
 
-TEST_F(http_client_test, a_connection_that_is_idle_for_long_is_closed_by_the_clock) {
+TEST_F(http_client_test, a_connection_that_is_idle_for_too_long_is_closed) {
   answering_server server(loop);
   const auto client = make_http_client(loop, time, at(server.port(), "127.0.0.1"));
   EXPECT_EQ(send(*client).end, exchange_end::how::complete);
@@ -153,7 +154,7 @@ TEST_F(http_client_test, a_connection_that_is_idle_for_long_is_closed_by_the_clo
   EXPECT_EQ(server.connections, 2);
 }
 
-TEST_F(http_client_test, a_get_has_no_body_and_none_of_its_headers) {
+TEST_F(http_client_test, a_get_has_no_body_and_no_headers_of_a_body) {
   answering_server server(loop);
   auto relay = at(server.port(), "127.0.0.1");
   relay.base_url += "/prefix/v1";
@@ -198,7 +199,7 @@ TEST_F(http_client_test, requests_go_where_the_base_address_says) {
   }
 }
 
-TEST_F(http_client_test, a_stream_is_asked_for_as_it_is) {
+TEST_F(http_client_test, a_stream_is_requested_without_compression) {
   answering_server server(loop);
   const auto client = make_http_client(loop, time, at(server.port(), "127.0.0.1"));
   send(*client, {"/v1/chat/completions", "{}", "key", true});
@@ -206,8 +207,8 @@ TEST_F(http_client_test, a_stream_is_asked_for_as_it_is) {
   EXPECT_THAT(server.requests.front(), testing::HasSubstr("\r\nAccept-Encoding: identity\r\n"));
 }
 
-// What curl takes, and no connection serves twice behind it.
-TEST_F(http_client_test, a_framing_that_is_not_to_the_letter_is_read_and_its_connection_left) {
+// Responses that curl accepts; the connection is not reused after an irregular one.
+TEST_F(http_client_test, irregular_framing_is_read_and_its_connection_is_not_reused) {
   const std::string chunks = "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n";
   const struct {
     const char* name;
@@ -216,10 +217,10 @@ TEST_F(http_client_test, a_framing_that_is_not_to_the_letter_is_read_and_its_con
     bool reused = false;
     std::string before = {};
   } rows[] = {
-      {"to the letter", "Transfer-Encoding: chunked\r\n", chunks, true},
+      {"strictly valid", "Transfer-Encoding: chunked\r\n", chunks, true},
       {"with an extension", "Transfer-Encoding: chunked\r\n", "b;a=b\r\nhello world\r\n0\r\n\r\n",
        true},
-      {"an equal length twice, which the parser takes",
+      {"an equal length twice, which the parser accepts",
        "Content-Length: 11\r\nContent-Length: 11\r\n", "hello world", true},
       {"a length beside chunks", "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", chunks},
       {"chunks beside a length", "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n", chunks},
@@ -234,7 +235,7 @@ TEST_F(http_client_test, a_framing_that_is_not_to_the_letter_is_read_and_its_con
        "5\r\nhello\r\n6 ; =\r\n world\r\n0\r\n\r\n"},
       {"an odd trailer", "Transfer-Encoding: chunked\r\n",
        "b\r\nhello world\r\n0\r\nno field\r\n\r\n"},
-      {"a folded field, which the parser takes, too", "X: y\r\n z\r\nContent-Length: 11\r\n",
+      {"a folded field, which the parser accepts too", "X: y\r\n z\r\nContent-Length: 11\r\n",
        "hello world", true},
       {"empty lines before the head", "Content-Length: 11\r\n", "hello world", false, "\r\n\n"},
   };
@@ -253,7 +254,7 @@ TEST_F(http_client_test, a_framing_that_is_not_to_the_letter_is_read_and_its_con
   }
 }
 
-TEST_F(http_client_test, the_head_comes_with_all_of_its_fields) {
+TEST_F(http_client_test, the_head_contains_all_header_fields) {
   using fields = std::vector<std::pair<std::string, std::string>>;
   const std::string reply =
       "HTTP/1.1 200 OK\r\nserver:nginx\r\nContent-Type: text/plain\r\nSet-Cookie: a=1\r\n"
@@ -269,10 +270,10 @@ TEST_F(http_client_test, the_head_comes_with_all_of_its_fields) {
       {"chunks, and a trailer",
        reply + "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX-Late: 1\r\n\r\n",
        {{"Transfer-Encoding", "chunked"}}},
-      {"behind an interim one",
+      {"after an interim response",
        "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + reply + "Content-Length: 2\r\n\r\n{}",
        {{"Content-Length", "2"}}},
-      {"one that is mended, and says that its connection is not used again",
+      {"a repaired head, which says that the connection is not reused",
        reply + "Content-Length : 2\r\n\r\n{}",
        {{"Content-Length", "2"}, {"Connection", "close"}}},
       {"many",
@@ -294,7 +295,7 @@ TEST_F(http_client_test, the_head_comes_with_all_of_its_fields) {
   }
 }
 
-TEST_F(http_client_test, a_framing_that_means_nothing_is_broken) {
+TEST_F(http_client_test, invalid_framing_is_an_error) {
   for (const std::string head :
        {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
         "HTTP/1.1 200 OK\r\nContent-Length: five\r\n\r\nhello",
@@ -311,7 +312,7 @@ TEST_F(http_client_test, a_framing_that_means_nothing_is_broken) {
   }
 }
 
-TEST_F(http_client_test, a_get_that_met_a_dying_connection_is_sent_again_and_a_post_is_not) {
+TEST_F(http_client_test, on_a_dying_connection_a_get_is_sent_again_and_a_post_is_not) {
   const http_client::outgoing get{"/api/status", "", "", false, http_client::verb::get};
   for (const auto& request : {get, an_embedding}) {
     answering_server server(loop);
@@ -328,7 +329,7 @@ TEST_F(http_client_test, a_get_that_met_a_dying_connection_is_sent_again_and_a_p
   }
 }
 
-TEST_F(http_client_test, a_proxy_that_does_not_say_keep_alive_is_asked_on_a_new_connection) {
+TEST_F(http_client_test, without_keep_alive_a_proxy_gets_a_new_connection) {
   const struct {
     const char* field;
     bool reused;
@@ -352,7 +353,7 @@ TEST_F(http_client_test, a_proxy_that_does_not_say_keep_alive_is_asked_on_a_new_
   }
 }
 
-TEST_F(http_client_test, while_names_cannot_be_looked_up_what_was_known_serves) {
+TEST_F(http_client_test, while_lookups_fail_the_last_known_addresses_are_used) {
   answering_server server(loop);
   std::string fault = "Temporary failure in name resolution";
   relay_options relay = at(server.port());
@@ -376,22 +377,22 @@ TEST_F(http_client_test, while_names_cannot_be_looked_up_what_was_known_serves) 
   EXPECT_EQ(server.connections, 2);
 }
 
-// What a relay sent while the program stood still has not been read yet when the alarms ring.
+// After a standstill the alarms ring before data that arrived meanwhile has been read.
 struct standstill_test : http_client_test {
   asio::io_context relays{1};
   tcp::acceptor acceptor{relays, tcp::endpoint(loopback, 0)};
   tcp::socket relay{relays};
   std::unique_ptr<http_client> client;
   kept_response handler{any_size};
-  std::optional<exchange_end> told;
+  std::optional<exchange_end> result;
 
-  // As far as the whole request having come to the relay.
+  // Sends a request and waits until the relay has received it completely.
   void ask(bool streamed) {
     client = make_http_client(loop, time, at(acceptor.local_endpoint().port(), "127.0.0.1"));
     asio::co_spawn(
         loop,
         [this, streamed]() -> asio::awaitable<void> {
-          told =
+          result =
               co_await client->exchange({"/v1/chat/completions", "{}", "key", streamed}, handler);
         },
         asio::detached);
@@ -413,18 +414,18 @@ struct standstill_test : http_client_test {
   void says(const std::string& bytes) { asio::write(relay, asio::buffer(bytes)); }
   void read_on() {
     loop.restart();
-    while (!told && loop.run_one_for(10ms) > 0) {
+    while (!result && loop.run_one_for(10ms) > 0) {
     }
   }
   static constexpr const char* chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 };
 
-TEST_F(standstill_test, a_reply_that_came_meanwhile_counts_whatever_deadline_has_passed) {
+TEST_F(standstill_test, a_reply_that_arrived_meanwhile_counts_in_spite_of_an_expired_deadline) {
   const struct {
     const char* deadline;
     bool streamed;
-    std::string before;  // the standstill
-    std::string meanwhile;
+    std::string before;     // sent before the standstill
+    std::string meanwhile;  // sent during the standstill
   } rows[] = {
       {"--first-byte-timeout", true, "", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"},
       {"--idle-timeout", true, chunked, "5\r\nhello\r\n0\r\n\r\n"},
@@ -437,50 +438,50 @@ TEST_F(standstill_test, a_reply_that_came_meanwhile_counts_whatever_deadline_has
     says(row.meanwhile);
     time.stand_still(1h);
     read_on();
-    ASSERT_TRUE(told.has_value()) << row.deadline;
-    EXPECT_EQ(told->end, exchange_end::how::complete) << row.deadline << ": " << told->message;
+    ASSERT_TRUE(result.has_value()) << row.deadline;
+    EXPECT_EQ(result->end, exchange_end::how::complete) << row.deadline << ": " << result->message;
     EXPECT_EQ(handler.body, "hello") << row.deadline;
     client->abort();
-    told.reset();
+    result.reset();
     handler.body.clear();
   }
 }
 
-TEST_F(standstill_test, the_rest_of_a_reply_may_come_behind_it) {
+TEST_F(standstill_test, the_rest_of_a_reply_may_arrive_after_the_standstill) {
   ask(true);
   says(chunked + std::string("2\r\nhe\r\n"));
   time.stand_still(1h);
   read_on();
-  EXPECT_FALSE(told.has_value());
+  EXPECT_FALSE(result.has_value());
   says("3\r\nllo\r\n0\r\n\r\n");
   read_on();
-  ASSERT_TRUE(told.has_value());
-  EXPECT_EQ(told->end, exchange_end::how::complete) << told->message;
+  ASSERT_TRUE(result.has_value());
+  EXPECT_EQ(result->end, exchange_end::how::complete) << result->message;
   EXPECT_EQ(handler.body, "hello");
 }
 
-TEST_F(standstill_test, a_relay_that_stays_silent_behind_it_runs_into_its_deadline) {
+TEST_F(standstill_test, a_relay_that_stays_silent_after_the_standstill_times_out) {
   ask(true);
   time.stand_still(1h);
   read_on();
-  EXPECT_FALSE(told.has_value());
+  EXPECT_FALSE(result.has_value());
   time.advance(119s);
   read_on();
-  EXPECT_FALSE(told.has_value());
+  EXPECT_FALSE(result.has_value());
   time.advance(1s);
   read_on();
-  ASSERT_TRUE(told.has_value());
-  EXPECT_EQ(told->end, exchange_end::how::timed_out);
-  EXPECT_EQ(told->message, "--first-byte-timeout passed");
+  ASSERT_TRUE(result.has_value());
+  EXPECT_EQ(result->end, exchange_end::how::timed_out);
+  EXPECT_EQ(result->message, "--first-byte-timeout expired");
 }
 
-TEST_F(standstill_test, what_has_come_is_read_before_an_alarm_in_time_cuts) {
+TEST_F(standstill_test, data_that_has_arrived_is_read_before_the_alarm_cuts) {
   ask(true);
   says("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
-  time.advance(120s);  // the loop has not turned since
+  time.advance(120s);  // the loop has not run since the reply arrived
   read_on();
-  ASSERT_TRUE(told.has_value());
-  EXPECT_EQ(told->end, exchange_end::how::complete) << told->message;
+  ASSERT_TRUE(result.has_value());
+  EXPECT_EQ(result->end, exchange_end::how::complete) << result->message;
 }
 
 std::string gzip(std::string_view text) {
@@ -498,7 +499,7 @@ std::string gzip(std::string_view text) {
   return packed;
 }
 
-// Two replies that together are more than there is memory for.
+// Several replies that together need more memory than allowed.
 struct memory_test : http_client_test {
   struct keeper final : response_handler {
     void on_sent() override {}
@@ -512,9 +513,9 @@ struct memory_test : http_client_test {
     std::string body;
     std::size_t most = 0;
   };
-  struct asked {
+  struct pending_exchange {
     keeper handler;
-    std::optional<exchange_end> told;
+    std::optional<exchange_end> result;
   };
 
   static constexpr std::size_t large = 4 << 20;
@@ -528,11 +529,11 @@ struct memory_test : http_client_test {
     client = make_http_client(loop, time, at(server.port(), "127.0.0.1"),
                               name_lookup::system_resolver, memory);
   }
-  void ask(asked& by) {
+  void ask(pending_exchange& by) {
     asio::co_spawn(
         loop,
         [this, &by]() -> asio::awaitable<void> {
-          by.told = co_await client->exchange(an_embedding, by.handler);
+          by.result = co_await client->exchange(an_embedding, by.handler);
         },
         asio::detached);
   }
@@ -543,22 +544,23 @@ struct memory_test : http_client_test {
   }
 };
 
-TEST_F(memory_test, one_reply_is_read_to_its_end_while_the_others_wait) {
-  std::array<asked, 4> all;
-  for (asked& each : all) ask(each);
+TEST_F(memory_test, one_reply_is_read_to_its_end_while_others_wait_for_memory) {
+  std::array<pending_exchange, 4> all;
+  for (pending_exchange& each : all) ask(each);
   turn();
   const auto ended = [&] {
-    return std::count_if(all.begin(), all.end(), [](const asked& a) { return a.told.has_value(); });
+    return std::count_if(all.begin(), all.end(),
+                         [](const pending_exchange& a) { return a.result.has_value(); });
   };
-  EXPECT_EQ(ended(), 1) << "its memory counts until it is given back";
+  EXPECT_EQ(ended(), 1) << "its memory counts until it is released";
   EXPECT_LT(memory->total(), 2 * large);
   for (int i = 1; i <= 4; ++i) {
     EXPECT_EQ(ended(), i);
-    for (asked& each : all) {
-      if (!each.told) continue;
-      EXPECT_EQ(each.told->end, exchange_end::how::complete) << each.told->message;
+    for (pending_exchange& each : all) {
+      if (!each.result) continue;
+      EXPECT_EQ(each.result->end, exchange_end::how::complete) << each.result->message;
       EXPECT_EQ(each.handler.most, large);
-      each.told->memory.reset();
+      each.result->memory.reset();
     }
     turn();
   }
@@ -567,63 +569,63 @@ TEST_F(memory_test, one_reply_is_read_to_its_end_while_the_others_wait) {
   server.close();
 }
 
-TEST_F(memory_test, a_wait_for_it_is_no_silence_of_the_relay) {
-  asked first;
-  asked second;
+TEST_F(memory_test, a_wait_for_memory_does_not_count_as_silence_of_the_relay) {
+  pending_exchange first;
+  pending_exchange second;
   ask(first);
   ask(second);
   turn();
-  asked& waits = first.told ? second : first;
-  asked& ended = first.told ? first : second;
-  ASSERT_TRUE(ended.told.has_value());
-  ASSERT_FALSE(waits.told.has_value());
+  pending_exchange& waits = first.result ? second : first;
+  pending_exchange& ended = first.result ? first : second;
+  ASSERT_TRUE(ended.result.has_value());
+  ASSERT_FALSE(waits.result.has_value());
   time.advance(1h);
   turn();
-  EXPECT_FALSE(waits.told.has_value());
-  ended.told->memory.reset();
+  EXPECT_FALSE(waits.result.has_value());
+  ended.result->memory.reset();
   turn();
-  ASSERT_TRUE(waits.told.has_value());
-  EXPECT_EQ(waits.told->end, exchange_end::how::complete) << waits.told->message;
+  ASSERT_TRUE(waits.result.has_value());
+  EXPECT_EQ(waits.result->end, exchange_end::how::complete) << waits.result->message;
   client->abort();
   server.close();
 }
 
-TEST_F(memory_test, who_waits_for_it_can_be_called_off) {
-  asked first;
-  asked second;
+TEST_F(memory_test, a_wait_for_memory_can_be_aborted) {
+  pending_exchange first;
+  pending_exchange second;
   ask(first);
   ask(second);
   turn();
-  asked& waits = first.told ? second : first;
+  pending_exchange& waits = first.result ? second : first;
   client->abort();
   turn();
-  ASSERT_TRUE(waits.told.has_value());
-  EXPECT_EQ(waits.told->message, "interrupted");
+  ASSERT_TRUE(waits.result.has_value());
+  EXPECT_EQ(waits.result->message, "interrupted");
   server.close();
 }
 
-TEST_F(memory_test, what_is_packed_is_unpacked_as_far_as_there_is_room) {
+TEST_F(memory_test, compressed_data_is_decompressed_as_far_as_there_is_memory) {
   memory = std::make_shared<reply_memory>(1 << 20);
   client = make_http_client(loop, time, at(server.port(), "127.0.0.1"),
                             name_lookup::system_resolver, memory);
   const std::string packed = gzip(std::string(2 * large, 'x'));
   server.reply = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: " +
                  std::to_string(packed.size()) + "\r\n\r\n" + packed;
-  asked first;
-  asked second;
+  pending_exchange first;
+  pending_exchange second;
   ask(first);
   ask(second);
   turn();
-  asked& waits = first.told ? second : first;
-  asked& ended = first.told ? first : second;
-  ASSERT_TRUE(ended.told.has_value());
+  pending_exchange& waits = first.result ? second : first;
+  pending_exchange& ended = first.result ? first : second;
+  ASSERT_TRUE(ended.result.has_value());
   EXPECT_EQ(ended.handler.body.size(), 2 * large);
-  EXPECT_FALSE(waits.told.has_value());
+  EXPECT_FALSE(waits.result.has_value());
   EXPECT_LT(waits.handler.body.size(), std::size_t{2} << 20);
-  ended.told->memory.reset();
+  ended.result->memory.reset();
   turn();
-  ASSERT_TRUE(waits.told.has_value());
-  EXPECT_EQ(waits.told->end, exchange_end::how::complete) << waits.told->message;
+  ASSERT_TRUE(waits.result.has_value());
+  EXPECT_EQ(waits.result->end, exchange_end::how::complete) << waits.result->message;
   EXPECT_EQ(waits.handler.body.size(), 2 * large);
   client->abort();
   server.close();

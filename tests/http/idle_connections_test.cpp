@@ -22,7 +22,7 @@ struct idle_connections_test : testing::Test {
   test::manual_clock time;
   asio::io_context loop{1};
   tcp::acceptor relay{loop, tcp::endpoint(asio::ip::make_address("127.0.0.1"), 0)};
-  std::list<tcp::socket> ends;  // the relay's, in the order of connecting
+  std::list<tcp::socket> ends;  // the relay's sockets, in the order of connecting
   idle_connections idle{time};
 
   std::unique_ptr<connection> connected(duration age = 10min) {
@@ -34,7 +34,7 @@ struct idle_connections_test : testing::Test {
     ends.back().non_blocking(true);
     return made;
   }
-  // As the relay sees it.
+  // Whether the connection is open, seen from the relay.
   static bool is_open(tcp::socket& end) {
     char byte = 0;
     boost::system::error_code error;
@@ -43,7 +43,7 @@ struct idle_connections_test : testing::Test {
   }
 };
 
-TEST_F(idle_connections_test, one_that_is_idle_for_too_long_is_closed) {
+TEST_F(idle_connections_test, a_connection_that_is_idle_for_too_long_is_closed) {
   idle.put(connected());
   time.advance(idle_connections::longest - 1ns);
   EXPECT_TRUE(is_open(ends.front()));
@@ -52,7 +52,7 @@ TEST_F(idle_connections_test, one_that_is_idle_for_too_long_is_closed) {
   EXPECT_EQ(time.calls_to_come(), 0U) << "the loop may end";
 }
 
-TEST_F(idle_connections_test, each_is_closed_in_its_own_time) {
+TEST_F(idle_connections_test, each_connection_is_closed_at_its_own_time) {
   idle.put(connected());
   time.advance(7s);
   idle.put(connected());
@@ -63,7 +63,7 @@ TEST_F(idle_connections_test, each_is_closed_in_its_own_time) {
   EXPECT_FALSE(is_open(ends.back()));
 }
 
-TEST_F(idle_connections_test, one_that_is_too_old_is_closed_before) {
+TEST_F(idle_connections_test, a_connection_that_is_too_old_is_closed_earlier) {
   idle.put(connected());
   idle.put(connected(1500ms));
   time.advance(1499ms);
@@ -73,7 +73,7 @@ TEST_F(idle_connections_test, one_that_is_too_old_is_closed_before) {
   EXPECT_TRUE(is_open(ends.front()));
 }
 
-TEST_F(idle_connections_test, one_in_use_is_left_alone_and_begins_anew) {
+TEST_F(idle_connections_test, a_connection_in_use_is_not_closed_and_its_idle_time_starts_again) {
   idle.put(connected());
   idle.put(connected());
   time.advance(60s);
@@ -81,17 +81,17 @@ TEST_F(idle_connections_test, one_in_use_is_left_alone_and_begins_anew) {
   ASSERT_TRUE(used);
   time.advance(2 * idle_connections::longest);
   EXPECT_FALSE(is_open(ends.front()));
-  EXPECT_TRUE(is_open(ends.back())) << "the one that was used last is used again";
+  EXPECT_TRUE(is_open(ends.back())) << "the most recently used one is reused";
   idle.put(std::move(used));
   time.advance(idle_connections::longest - 1ns);
   EXPECT_TRUE(is_open(ends.back()));
 }
 
-TEST_F(idle_connections_test, while_nothing_is_idle_the_clock_has_nothing_to_call) {
+TEST_F(idle_connections_test, without_idle_connections_there_is_no_pending_call) {
   EXPECT_EQ(time.calls_to_come(), 0U);
   idle.put(connected());
   idle.put(connected());
-  EXPECT_EQ(time.calls_to_come(), 1U) << "for all of them";
+  EXPECT_EQ(time.calls_to_come(), 1U) << "one call for all connections";
   auto first = idle.take();
   auto second = idle.take();
   EXPECT_EQ(time.calls_to_come(), 0U);
@@ -101,7 +101,8 @@ TEST_F(idle_connections_test, while_nothing_is_idle_the_clock_has_nothing_to_cal
   EXPECT_EQ(time.calls_to_come(), 0U);
 }
 
-TEST_F(idle_connections_test, what_the_relay_has_closed_or_spoken_on_is_closed_at_the_next_look) {
+TEST_F(idle_connections_test,
+       connections_with_a_close_or_unexpected_data_are_closed_at_the_next_check) {
   idle.put(connected());
   idle.put(connected());
   idle.put(connected());
@@ -112,21 +113,21 @@ TEST_F(idle_connections_test, what_the_relay_has_closed_or_spoken_on_is_closed_a
   EXPECT_TRUE(is_open(*std::next(ends.begin())));
 }
 
-TEST_F(idle_connections_test, what_cannot_serve_is_not_given) {
+TEST_F(idle_connections_test, a_connection_that_cannot_be_reused_is_not_returned) {
   idle.put(connected());
   idle.put(connected());
   ends.back().close();
-  auto given = idle.take();
-  ASSERT_TRUE(given);
-  EXPECT_EQ(given->socket.remote_endpoint(), ends.front().local_endpoint());
-  EXPECT_EQ(given->socket.local_endpoint(), ends.front().remote_endpoint());
+  auto link = idle.take();
+  ASSERT_TRUE(link);
+  EXPECT_EQ(link->socket.remote_endpoint(), ends.front().local_endpoint());
+  EXPECT_EQ(link->socket.local_endpoint(), ends.front().remote_endpoint());
 
   time.stand_still(1h);  // no alarm has rung
   idle.put(connected(0s));
   EXPECT_FALSE(idle.take());
 }
 
-TEST_F(idle_connections_test, all_are_closed_when_it_goes) {
+TEST_F(idle_connections_test, the_destructor_closes_all_connections) {
   {
     idle_connections other(time);
     other.put(connected());

@@ -23,7 +23,7 @@ TEST(lenient_framing, a_head_ends_with_an_empty_line) {
   for (const auto& row : rows) EXPECT_EQ(head_length(row.bytes), row.length) << row.bytes;
 }
 
-TEST(lenient_framing, a_head_is_mended_where_its_meaning_is_plain) {
+TEST(lenient_framing, a_head_with_a_clear_meaning_is_repaired) {
   const std::string begin = "HTTP/1.1 200 OK\r\n";
   const std::string end = "Connection: close\r\n\r\n";
   const struct {
@@ -56,42 +56,42 @@ TEST(lenient_framing, a_head_is_mended_where_its_meaning_is_plain) {
       {"a blank before the colon", begin + "Content-Length : 5\r\n\r\n",
        begin + "Content-Length: 5\r\n" + end},
       {"a folded line", begin + "A: b\r\n\tc\r\n\r\n", begin + "A: b c\r\n" + end},
-      {"what is no field", begin + "warning\r\nX Y: z\r\n\xe9: z\r\nA: b\r\n\r\n",
+      {"a line that is not a field", begin + "warning\r\nX Y: z\r\n\xe9: z\r\nA: b\r\n\r\n",
        begin + "A: b\r\n" + end},
       {"controls in a value", begin + std::string("A: b\x01\x7f") + "c\r\n\r\n",
        begin + "A: b  c\r\n" + end},
       {"a status without a reason", "HTTP/1.1 200\r\nA: b\r\n\r\n",
        "HTTP/1.1 200 \r\nA: b\r\n" + end},
       {"blanks before the status", "HTTP/1.1   200   OK\r\nA: b\r\n\r\n", begin + "A: b\r\n" + end},
-      {"a word of the connection's own", begin + "Connection: keep-alive;\r\n\r\n", begin + end},
+      {"a Connection field of its own", begin + "Connection: keep-alive;\r\n\r\n", begin + end},
   };
   for (const auto& row : rows) EXPECT_EQ(mended_head(row.head), row.mended) << row.name;
   EXPECT_EQ(mended_head(""), "");
 }
 
-struct undone {
+struct decoded {
   std::string body;
   std::string left;
   bool done = false;
   bool broken = false;
 };
 
-undone undo(std::string_view bytes, std::size_t piece) {
+decoded decode(std::string_view bytes, std::size_t piece) {
   lenient_chunks chunks(bytes.starts_with("\r\n"));
-  undone told;
+  decoded result;
   while (!bytes.empty() && !chunks.done() && !chunks.broken()) {
     const std::string_view part = bytes.substr(0, piece);
-    const std::size_t taken = chunks.put(part, [&](std::string_view text) { told.body += text; });
+    const std::size_t taken = chunks.put(part, [&](std::string_view text) { result.body += text; });
     EXPECT_TRUE(taken == part.size() || chunks.done() || chunks.broken());
     bytes.remove_prefix(taken);
   }
-  told.left = bytes;
-  told.done = chunks.done();
-  told.broken = chunks.broken();
-  return told;
+  result.left = bytes;
+  result.done = chunks.done();
+  result.broken = chunks.broken();
+  return result;
 }
 
-TEST(lenient_framing, chunks_are_undone_however_they_are_written_and_cut) {
+TEST(lenient_framing, all_forms_of_chunks_are_decoded_however_they_are_cut) {
   const char* const rows[] = {
       "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n",
       "5  \r\nhello\r\n6\t\r\n world\r\n0 \r\n\r\n",
@@ -105,25 +105,26 @@ TEST(lenient_framing, chunks_are_undone_however_they_are_written_and_cut) {
   };
   for (const std::string bytes : rows) {
     for (std::size_t piece = 1; piece <= bytes.size(); ++piece) {
-      const undone told = undo(bytes, piece);
-      EXPECT_EQ(told.body, "hello world") << bytes;
-      EXPECT_TRUE(told.done) << bytes;
-      EXPECT_FALSE(told.broken) << bytes;
-      EXPECT_EQ(told.left, "") << bytes;
+      const decoded result = decode(bytes, piece);
+      EXPECT_EQ(result.body, "hello world") << bytes;
+      EXPECT_TRUE(result.done) << bytes;
+      EXPECT_FALSE(result.broken) << bytes;
+      EXPECT_EQ(result.left, "") << bytes;
     }
   }
-  EXPECT_EQ(undo("0\r\n\r\nHTTP/1.1", 100).left, "HTTP/1.1") << "what follows is not its own";
+  EXPECT_EQ(decode("0\r\n\r\nHTTP/1.1", 100).left, "HTTP/1.1")
+      << "bytes after the body are not consumed";
 }
 
-TEST(lenient_framing, what_is_no_chunk_is_broken) {
+TEST(lenient_framing, an_invalid_chunk_is_an_error) {
   for (const std::string& bytes :
        {std::string("zz\r\n"), std::string("-5\r\n"), std::string("0x5\r\n"), std::string("5g\r\n"),
         std::string(";x\r\n"), std::string("fffffffffffffffff\r\n"),
         std::string(std::size_t{1} << 20, 'f'), std::string("5\r\nhello\r\n!\r\n"),
         std::string("4\r\nhelloabc\r\n"), std::string("4\r\naaaaa\r\n")}) {
-    EXPECT_TRUE(undo(bytes, 4096).broken) << bytes.substr(0, 20);
+    EXPECT_TRUE(decode(bytes, 4096).broken) << bytes.substr(0, 20);
   }
-  EXPECT_FALSE(undo("5\r\nhel", 100).done);
+  EXPECT_FALSE(decode("5\r\nhel", 100).done);
 }
 
 }  // namespace

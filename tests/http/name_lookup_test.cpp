@@ -30,7 +30,7 @@ using tcp = asio::ip::tcp;
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-// A resolver in the test's hands. It may be used after the test, as the system's is.
+// A resolver that the test controls. Like the system's, it may be called after the test has ended.
 struct resolver_state {
   std::mutex mutex;
   std::condition_variable changed;
@@ -62,7 +62,7 @@ struct resolver_state {
     const std::lock_guard lock(mutex);
     return asked;
   }
-  // As patient as a test may be: what takes longer will never come.
+  // Waits up to 10 s; after that it will never happen.
   bool wait_until_asked(int times) {
     std::unique_lock lock(mutex);
     return changed.wait_for(lock, 10s, [&] { return asked >= times; });
@@ -85,7 +85,7 @@ struct name_lookup_test : testing::Test {
   std::shared_ptr<resolver_state> system = std::make_shared<resolver_state>();
   std::shared_ptr<lookup_threads> threads = std::make_shared<lookup_threads>();
   std::unique_ptr<name_lookup> names = make("relay.example");
-  std::uint64_t before = 0;  // the answers
+  std::uint64_t before = 0;  // number of answers before
 
   ~name_lookup_test() override {
     system->change([](resolver_state& it) { it.hangs = false; });
@@ -102,7 +102,7 @@ struct name_lookup_test : testing::Test {
     while (loop.poll() > 0) {
     }
   }
-  // What a connection finds; nothing where it has to wait.
+  // The addresses that find() gives at once; nothing if it has to wait.
   std::optional<std::vector<tcp::endpoint>> find_at_once() {
     const auto found = std::make_shared<std::optional<std::vector<tcp::endpoint>>>();
     asio::co_spawn(
@@ -116,7 +116,7 @@ struct name_lookup_test : testing::Test {
     poll();
     return *found;
   }
-  // The same, where it waits for the lookup.
+  // The addresses that find() gives, after a lookup if needed.
   std::vector<tcp::endpoint> find() {
     const std::uint64_t answers = names->answers();
     if (auto found = find_at_once(); found && names->answers() == answers) return *found;
@@ -124,7 +124,7 @@ struct name_lookup_test : testing::Test {
     return names->addresses();
   }
   void let_it_end(std::uint64_t answers) {
-    const auto work = asio::make_work_guard(loop);  // a lookup that nobody waits for is none
+    const auto work = asio::make_work_guard(loop);  // without a waiter, a lookup is no work
     while (names->answers() == answers) {
       loop.restart();
       if (loop.run_one_for(10s) == 0) break;
@@ -133,7 +133,7 @@ struct name_lookup_test : testing::Test {
   }
 };
 
-TEST_F(name_lookup_test, one_lookup_serves_all_for_its_lifetime) {
+TEST_F(name_lookup_test, one_lookup_is_used_by_all_during_its_lifetime) {
   answers({at("127.0.0.1")});
   EXPECT_THAT(find(), ElementsAre(at("127.0.0.1")));
   for (int i = 0; i < 3; ++i) EXPECT_EQ(find_at_once(), std::vector{at("127.0.0.1")});
@@ -142,7 +142,7 @@ TEST_F(name_lookup_test, one_lookup_serves_all_for_its_lifetime) {
   EXPECT_EQ(system->count(), 1);
 }
 
-TEST_F(name_lookup_test, what_is_past_it_serves_while_a_new_lookup_runs) {
+TEST_F(name_lookup_test, after_its_lifetime_a_result_is_used_while_a_new_lookup_runs) {
   answers({at("127.0.0.1")});
   find();
   answers({at("127.0.0.2")});
@@ -154,7 +154,7 @@ TEST_F(name_lookup_test, what_is_past_it_serves_while_a_new_lookup_runs) {
   EXPECT_EQ(system->count(), 2);
 }
 
-TEST_F(name_lookup_test, what_is_long_past_it_is_not_used_before_a_new_lookup_has_ended) {
+TEST_F(name_lookup_test, a_very_old_result_is_used_only_after_a_new_lookup_has_ended) {
   answers({at("127.0.0.1")});
   find();
   answers({at("127.0.0.2")});
@@ -162,7 +162,7 @@ TEST_F(name_lookup_test, what_is_long_past_it_is_not_used_before_a_new_lookup_ha
   EXPECT_THAT(find(), ElementsAre(at("127.0.0.2")));
 }
 
-TEST_F(name_lookup_test, what_is_doubted_is_looked_up_at_once_unless_that_has_been_done) {
+TEST_F(name_lookup_test, doubted_addresses_are_looked_up_at_once_but_only_once) {
   answers({at("127.0.0.1")});
   find();
   const std::uint64_t first = names->answers();
@@ -174,7 +174,7 @@ TEST_F(name_lookup_test, what_is_doubted_is_looked_up_at_once_unless_that_has_be
   EXPECT_EQ(system->count(), 2);
 }
 
-TEST_F(name_lookup_test, while_lookups_fail_the_last_addresses_serve_and_each_find_asks_again) {
+TEST_F(name_lookup_test, while_lookups_fail_old_addresses_are_used_and_each_find_tries_again) {
   answers({at("127.0.0.1")});
   find();
   system->change([](resolver_state& it) { it.fault = "Temporary failure in name resolution"; });
@@ -185,7 +185,7 @@ TEST_F(name_lookup_test, while_lookups_fail_the_last_addresses_serve_and_each_fi
   EXPECT_EQ(system->count(), 3);
 }
 
-TEST_F(name_lookup_test, a_lookup_that_hangs_holds_up_nobody_who_has_old_addresses_for_long) {
+TEST_F(name_lookup_test, with_old_addresses_nobody_waits_long_for_a_lookup_that_hangs) {
   answers({at("127.0.0.1")});
   find();
   system->change([](resolver_state& it) { it.hangs = true; });
@@ -218,7 +218,7 @@ TEST_F(name_lookup_test, a_lookup_that_hangs_holds_up_nobody_who_has_old_address
   EXPECT_EQ(system->count(), 2) << "one lookup at a time";
 }
 
-TEST_F(name_lookup_test, where_nothing_was_ever_found_each_find_asks_and_tells_why) {
+TEST_F(name_lookup_test, without_any_result_each_find_looks_up_again_and_gives_the_error) {
   system->change([](resolver_state& it) { it.fault = "Name or service not known"; });
   EXPECT_THAT(find(), IsEmpty());
   EXPECT_EQ(names->error(), "Name or service not known");
@@ -226,7 +226,7 @@ TEST_F(name_lookup_test, where_nothing_was_ever_found_each_find_asks_and_tells_w
   EXPECT_EQ(system->count(), 2);
 }
 
-TEST_F(name_lookup_test, the_address_that_served_stands_in_front) {
+TEST_F(name_lookup_test, the_address_that_worked_last_comes_first) {
   answers({at("127.0.0.1"), at("127.0.0.2"), at("127.0.0.3")});
   find();
   names->served(at("127.0.0.3"));
@@ -244,7 +244,7 @@ TEST_F(name_lookup_test, an_address_is_not_looked_up) {
   EXPECT_EQ(system->count(), 0);
 }
 
-TEST_F(name_lookup_test, it_goes_while_a_lookup_runs_and_somebody_waits) {
+TEST_F(name_lookup_test, it_may_be_destroyed_during_a_lookup_that_somebody_waits_for) {
   system->change([](resolver_state& it) { it.hangs = true; });
   auto other = std::make_unique<asio::io_context>(1);
   bool found = false;
@@ -265,7 +265,7 @@ TEST_F(name_lookup_test, it_goes_while_a_lookup_runs_and_somebody_waits) {
   EXPECT_FALSE(found);
 }
 
-TEST_F(name_lookup_test, a_waiter_that_goes_leaves_the_lookup_to_the_others) {
+TEST_F(name_lookup_test, a_destroyed_waiter_does_not_end_the_lookup_of_others) {
   answers({at("127.0.0.1")});
   system->change([](resolver_state& it) { it.hangs = true; });
   auto other = std::make_unique<asio::io_context>(1);
@@ -313,7 +313,7 @@ TEST_F(name_lookup_test, lookups_of_many_names_share_a_few_threads) {
   EXPECT_LE(system->most_at_once, most);
 }
 
-TEST(lookup_threads, a_lookup_that_hangs_does_not_hold_up_their_end) {
+TEST(lookup_threads, a_lookup_that_hangs_does_not_delay_the_destructor) {
   std::promise<void> go_on;
   const std::shared_future<void> gate = go_on.get_future().share();
   std::atomic<int> begun{0};
@@ -338,7 +338,7 @@ TEST(lookup_threads, a_lookup_that_hangs_does_not_hold_up_their_end) {
     ASSERT_EQ(all_begun.get_future().wait_for(10s), std::future_status::ready);
     EXPECT_FALSE(kept.expired());
   }
-  EXPECT_TRUE(kept.expired()) << "what had not begun is dropped";
+  EXPECT_TRUE(kept.expired()) << "a lookup that had not begun is dropped";
   go_on.set_value();
   EXPECT_EQ(last.wait_for(10s), std::future_status::ready);
 }
@@ -349,40 +349,40 @@ relay_options named_relay() {
   return relay;
 }
 
-// What a connection makes of it.
+// The same from the view of the connector.
 struct connector_test : name_lookup_test {
   tcp::acceptor old_place{loop, tcp::endpoint(asio::ip::make_address("127.0.0.1"), 0)};
   tcp::acceptor new_place{loop, tcp::endpoint(asio::ip::make_address("127.0.0.2"), 0)};
   connector opener{loop,         time,   named_relay(), base_url::parse(named_relay().base_url),
                    with(system), threads};
 
-  // Where the connection leads to, or why there is none.
+  // The address that the connection was made to, or the error.
   std::string open() {
-    std::optional<exchange_end> told;
+    std::optional<exchange_end> result;
     const auto fresh = opener.make();
     fresh->limit.set(10s, "--connect-timeout");
     asio::co_spawn(
-        loop, [&]() -> asio::awaitable<void> { told = co_await opener.open(*fresh); },
+        loop, [&]() -> asio::awaitable<void> { result = co_await opener.open(*fresh); },
         asio::detached);
     loop.restart();
-    while (!told && loop.run_one_for(10s) > 0) {
+    while (!result && loop.run_one_for(10s) > 0) {
     }
-    if (!told) return "nothing";
-    if (told->end != exchange_end::how::complete) return told->message;
+    if (!result) return "nothing";
+    if (result->end != exchange_end::how::complete) return result->message;
     return fresh->socket.remote_endpoint().address().to_string();
   }
 };
 
-TEST_F(connector_test, a_name_that_has_moved_is_found_within_the_same_attempt) {
+TEST_F(connector_test, a_changed_address_is_found_within_the_same_attempt) {
   answers({old_place.local_endpoint()});
   EXPECT_EQ(open(), "127.0.0.1");
   old_place.close();
   answers({new_place.local_endpoint()});
-  EXPECT_EQ(open(), "127.0.0.2") << "although what was found is young";
+  EXPECT_EQ(open(), "127.0.0.2") << "although the cached result is still valid";
   EXPECT_EQ(system->count(), 2);
 }
 
-TEST_F(connector_test, a_relay_that_is_down_is_looked_up_anew_by_each_attempt) {
+TEST_F(connector_test, each_attempt_looks_up_a_relay_that_is_down_again) {
   const tcp::endpoint gone = old_place.local_endpoint();
   answers({gone});
   EXPECT_EQ(open(), "127.0.0.1");
@@ -393,23 +393,23 @@ TEST_F(connector_test, a_relay_that_is_down_is_looked_up_anew_by_each_attempt) {
   }
 }
 
-TEST_F(connector_test, an_address_that_only_stays_silent_is_looked_up_by_the_next_attempt) {
+TEST_F(connector_test, after_a_timeout_the_next_attempt_looks_up_the_address_again) {
   const test::silent_address silent(loop);
   answers({silent.endpoint(), silent.endpoint()});
-  std::optional<exchange_end> told;
+  std::optional<exchange_end> result;
   const auto fresh = opener.make();
   fresh->limit.set(10s, "--connect-timeout");
   asio::co_spawn(
-      loop, [&]() -> asio::awaitable<void> { told = co_await opener.open(*fresh); },
+      loop, [&]() -> asio::awaitable<void> { result = co_await opener.open(*fresh); },
       asio::detached);
   loop.restart();
-  // The second address waits for its turn: the first is tried.
+  // Two pending calls: the deadline and the start of the second address.
   while (time.calls_to_come() < 2 && loop.run_one_for(10s) > 0) {
   }
   time.advance(10s);
   poll();
-  ASSERT_TRUE(told);
-  EXPECT_THAT(told->message, testing::HasSubstr("--connect-timeout"));
+  ASSERT_TRUE(result);
+  EXPECT_THAT(result->message, testing::HasSubstr("--connect-timeout"));
   answers({new_place.local_endpoint()});
   EXPECT_EQ(open(), "127.0.0.2");
 }

@@ -13,17 +13,17 @@ namespace {
 
 using variables = std::map<std::string, std::string>;
 
-std::string chosen(const std::string& relay, const variables& environment) {
+std::string proxy_for(const std::string& relay, const variables& environment) {
   return proxy_from_environment(base_url::parse(relay), [&](const char* name) {
     const auto found = environment.find(name);
     return found == environment.end() ? nullptr : found->second.c_str();
   });
 }
 
-TEST(proxy, is_read_out_of_a_url) {
+TEST(proxy, is_parsed_from_a_url) {
   const struct {
     const char* text;
-    proxy::protocol spoken;
+    proxy::protocol kind;
     const char* host;
     const char* port;
     const char* user;
@@ -45,7 +45,7 @@ TEST(proxy, is_read_out_of_a_url) {
   };
   for (const auto& row : rows) {
     const proxy read = proxy::parse(row.text, "HTTPS_PROXY");
-    EXPECT_EQ(read.spoken, row.spoken) << row.text;
+    EXPECT_EQ(read.kind, row.kind) << row.text;
     EXPECT_EQ(read.host, row.host) << row.text;
     EXPECT_EQ(read.port, row.port) << row.text;
     EXPECT_EQ(read.user, row.user) << row.text;
@@ -54,7 +54,7 @@ TEST(proxy, is_read_out_of_a_url) {
   }
 }
 
-TEST(proxy, what_is_none_is_refused_by_the_variable_and_without_the_password) {
+TEST(proxy, an_invalid_proxy_is_refused_with_the_variables_name_and_without_the_password) {
   const std::string long_name(256, 'u');
   for (const std::string& text :
        {std::string("https://u:secret@p.example"), std::string("socks4://u:secret@p.example"),
@@ -71,7 +71,7 @@ TEST(proxy, what_is_none_is_refused_by_the_variable_and_without_the_password) {
   }
 }
 
-TEST(proxy, which_variable_holds_by_the_relay) {
+TEST(proxy, the_variable_depends_on_the_relays_scheme) {
   const struct {
     const char* why;
     const char* relay;
@@ -87,23 +87,27 @@ TEST(proxy, which_variable_holds_by_the_relay) {
        "http://relay.example",
        {{"HTTPS_PROXY", "a:1"}, {"HTTP_PROXY", "b:1"}},
        "b:1"},
-      {"of the other scheme alone", "http://relay.example", {{"HTTPS_PROXY", "a:1"}}, ""},
-      {"for all", "http://relay.example", {{"ALL_PROXY", "c:1"}, {"HTTPS_PROXY", "a:1"}}, "c:1"},
-      {"the scheme's own before that for all",
+      {"only the other scheme's variable", "http://relay.example", {{"HTTPS_PROXY", "a:1"}}, ""},
+      {"for all schemes",
+       "http://relay.example",
+       {{"ALL_PROXY", "c:1"}, {"HTTPS_PROXY", "a:1"}},
+       "c:1"},
+      {"the scheme's own variable comes before ALL_PROXY",
        "https://relay.example",
        {{"ALL_PROXY", "c:1"}, {"HTTPS_PROXY", "a:1"}},
        "a:1"},
-      {"small letters first",
+      {"lower case comes first",
        "https://relay.example",
        {{"https_proxy", "d:1"}, {"HTTPS_PROXY", "a:1"}},
        "d:1"},
-      {"an empty one is none",
+      {"an empty variable is ignored",
        "https://relay.example",
        {{"https_proxy", ""}, {"HTTPS_PROXY", "a:1"}},
        "a:1"},
   };
-  for (const auto& row : rows) EXPECT_EQ(chosen(row.relay, row.environment), row.proxy) << row.why;
-  EXPECT_THROW(chosen("https://relay.example", {{"https_proxy", "ftp://x"}}), fatal_error);
+  for (const auto& row : rows)
+    EXPECT_EQ(proxy_for(row.relay, row.environment), row.proxy) << row.why;
+  EXPECT_THROW(proxy_for("https://relay.example", {{"https_proxy", "ftp://x"}}), fatal_error);
 }
 
 TEST(proxy, no_proxy_names_hosts_domains_addresses_and_ranges) {
@@ -141,12 +145,12 @@ TEST(proxy, no_proxy_names_hosts_domains_addresses_and_ranges) {
       {"https://relay.example", "10.0.0.0/8", false},
   };
   for (const auto& row : rows) {
-    const auto through = chosen(row.relay, {{"ALL_PROXY", "p:1"}, {"NO_PROXY", row.list}});
+    const auto through = proxy_for(row.relay, {{"ALL_PROXY", "p:1"}, {"NO_PROXY", row.list}});
     EXPECT_EQ(through.empty(), row.direct) << row.relay << " with NO_PROXY=" << row.list;
   }
 }
 
-TEST(proxy, credentials_go_in_base64) {
+TEST(proxy, credentials_are_sent_in_base64) {
   EXPECT_EQ(basic_credentials(proxy::parse("http://Aladdin:open%20sesame@p:1", "X")),
             "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");  // the example of RFC 7617
 }

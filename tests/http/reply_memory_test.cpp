@@ -26,7 +26,7 @@ struct reply_memory_test : testing::Test {
     while (one.poll() > 0) {
     }
   }
-  // A reply that holds `bytes` and waits for room, for a turn where it finds none.
+  // Starts a reply that uses `bytes` and waits for more memory.
   void wait(asio::io_context& on, int name, std::uint64_t bytes = 0) {
     asio::co_spawn(
         on,
@@ -42,7 +42,7 @@ struct reply_memory_test : testing::Test {
   }
 };
 
-TEST_F(reply_memory_test, room_wakes_all_who_wait) {
+TEST_F(reply_memory_test, free_memory_wakes_all_waiters) {
   auto full = std::make_unique<reply_memory::share>(memory);
   full->hold(most + 1);
   wait(loop, 1);
@@ -52,7 +52,8 @@ TEST_F(reply_memory_test, room_wakes_all_who_wait) {
   EXPECT_THAT(gone_on, ElementsAre(1, 2));
 }
 
-TEST_F(reply_memory_test, where_there_is_none_who_came_first_is_woken_when_the_favoured_one_ends) {
+TEST_F(reply_memory_test,
+       without_free_memory_the_first_waiter_is_woken_when_the_favoured_reply_ends) {
   reply_memory::share full(memory);
   full.hold(most + 1);
   auto favoured = std::make_unique<reply_memory::share>(memory);
@@ -61,10 +62,10 @@ TEST_F(reply_memory_test, where_there_is_none_who_came_first_is_woken_when_the_f
   wait(loop, 2);
   favoured.reset();
   poll(loop);
-  EXPECT_THAT(gone_on, ElementsAre(1, 2)) << "each ends, and so wakes the next";
+  EXPECT_THAT(gone_on, ElementsAre(1, 2)) << "each one that ends wakes the next";
 }
 
-TEST_F(reply_memory_test, a_reply_that_is_destroyed_as_it_waits_is_not_woken) {
+TEST_F(reply_memory_test, a_reply_that_is_destroyed_while_it_waits_is_not_woken) {
   auto full = std::make_unique<reply_memory::share>(memory);
   full->hold(most + 1);
   auto other = std::make_unique<asio::io_context>(1);
@@ -73,14 +74,14 @@ TEST_F(reply_memory_test, a_reply_that_is_destroyed_as_it_waits_is_not_woken) {
   other.reset();
   EXPECT_EQ(memory->total(), most + 1);
   poll(loop);
-  EXPECT_THAT(gone_on, ElementsAre(2)) << "nobody is favoured: one may look";
+  EXPECT_THAT(gone_on, ElementsAre(2)) << "no reply is favoured, so the next one may try";
   wait(loop, 3);
   full.reset();
   poll(loop);
   EXPECT_THAT(gone_on, ElementsAre(2, 3));
 }
 
-TEST_F(reply_memory_test, a_reply_that_is_destroyed_as_it_is_woken_wakes_the_next) {
+TEST_F(reply_memory_test, a_reply_that_is_destroyed_when_it_is_woken_wakes_the_next) {
   auto full = std::make_unique<reply_memory::share>(memory);
   full->hold(most + 1);
   auto favoured = std::make_unique<reply_memory::share>(memory);

@@ -16,7 +16,7 @@
 
 namespace sluice::test {
 
-/// A relay that answers GETs by their path; what it has no answer for is not found.
+/// A relay that answers GETs by their path, with 404 for unknown paths.
 struct asked_site {
   asked_site() {
     options.api_key = "sk-asked-0123456789abcdef";
@@ -37,16 +37,16 @@ struct asked_site {
     answers[path] = planned;
   }
 
-  /// What the coroutine gives, run to its end.
+  /// Runs the coroutine to its end and returns its value.
   template <typename Value>
-  Value run(boost::asio::awaitable<Value> asking) {
-    std::optional<Value> told;
-    boost::asio::co_spawn(loop, std::move(asking), [&](std::exception_ptr fault, Value value) {
+  Value run(boost::asio::awaitable<Value> coroutine) {
+    std::optional<Value> result;
+    boost::asio::co_spawn(loop, std::move(coroutine), [&](std::exception_ptr fault, Value value) {
       if (fault) std::rethrow_exception(fault);
-      told = std::move(value);
+      result = std::move(value);
     });
-    run_virtual(loop, time, [&] { return told.has_value(); });
-    return std::move(told.value());
+    run_virtual(loop, time, [&] { return result.has_value(); });
+    return std::move(result.value());
   }
 
   boost::asio::io_context loop{1};
@@ -54,7 +54,7 @@ struct asked_site {
   fake_client client{time};
   relay_options options;
   std::map<std::string, exchange_plan> answers;
-  std::vector<std::string> asked;  ///< paths, in their order
+  std::vector<std::string> asked;  ///< requested paths, in order
 };
 
 }  // namespace sluice::test

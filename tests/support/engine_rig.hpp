@@ -19,7 +19,7 @@
 
 namespace sluice::test {
 
-/// An engine on a clock of its own, with requests and results in memory.
+/// An engine on a manual clock, with requests and results in memory.
 struct engine_rig {
   engine_rig() {
     spdlog::set_level(spdlog::level::off);
@@ -31,24 +31,24 @@ struct engine_rig {
     for (std::size_t i = 0; i < count; ++i) source.requests.push_back(make_request(job, i + 1));
   }
 
-  /// Runs to the end, or until `until` holds; then to the end with `then` done in between.
+  /// Runs to the end. If `until` is set, calls `then` as soon as `until` is true.
   void run(const std::function<bool()>& until = {}, const std::function<void(engine&)>& then = {}) {
     {
       engine runner(loop, options, time, clients());
       boost::asio::co_spawn(loop, runner.run(source, sink),
-                            [this](std::exception_ptr thrown, run_outcome told) {
+                            [this](std::exception_ptr thrown, run_outcome result) {
                               fault = thrown;
-                              outcome = std::move(told);
+                              outcome = std::move(result);
                               ended = true;
                             });
-      // Time stands still while a worker has nothing to do and the reader may yet bring something.
-      // With so many in the queue nobody waits for it.
+      // Time does not move while a worker is idle and the reader may still bring requests. With
+      // `many` requests in the queue, no worker is idle.
       constexpr std::size_t many = 48;
       const auto settled = [&] {
-        const auto told = runner.now();
-        return source.quiet() || told.queued >= many ||
+        const auto current = runner.now();
+        return source.quiet() || current.queued >= many ||
                (options.pace.concurrency != 0 &&
-                told.in_flight + told.waiting >= options.pace.concurrency);
+                current.in_flight + current.waiting >= options.pace.concurrency);
       };
       if (until) {
         run_virtual(
@@ -62,9 +62,9 @@ struct engine_rig {
       loop.restart();
       while (loop.poll() > 0) {
       }
-      EXPECT_TRUE(loop.stopped()) << "somebody still waits";
+      EXPECT_TRUE(loop.stopped()) << "a coroutine still waits";
     }
-    EXPECT_EQ(time.calls_to_come(), 0U) << "a call was left behind";
+    EXPECT_EQ(time.calls_to_come(), 0U) << "a call of the clock is still pending";
     EXPECT_EQ(relay.in_flight, 0U);
     for (const auto& [id, times] : sink.times_by_id())
       EXPECT_EQ(times, 1) << id << " has several results";
@@ -115,7 +115,7 @@ struct engine_rig {
   boost::asio::io_context loop{1};
   manual_clock time;
   fake_client relay{time};
-  std::list<fake_client> others;  ///< of a pool, behind `relay`
+  std::list<fake_client> others;  ///< the other members of a pool
   memory_source source;
   memory_sink sink{time};
   config options;

@@ -20,18 +20,18 @@
 
 namespace sluice::test {
 
-/// What becomes of one exchange, moment by moment.
+/// The course of one exchange, step by step.
 struct exchange_plan {
-  duration connecting{};   ///< anew; nothing: a connection used before
-  duration before_sent{};  ///< sending, and whatever stands before it
-  bool sent_any = true;    ///< some bytes left before it ended
-  bool sent_whole = true;  ///< all of them did
-  duration on_the_way{};   ///< from sent to being counted by the relay
-  duration before_head = std::chrono::milliseconds{300};  ///< from sent
+  duration connecting{};   ///< time for a new connection; zero: a reused one
+  duration before_sent{};  ///< time until the last byte is sent
+  bool sent_any = true;    ///< some bytes were sent before it ended
+  bool sent_whole = true;  ///< all bytes were sent
+  duration on_the_way{};   ///< from the last byte sent until the relay counts the request
+  duration before_head = std::chrono::milliseconds{300};  ///< from the last byte sent
   bool with_head = true;
   response_head head = {};
-  std::vector<std::pair<duration, std::string>> body =
-      {};  ///< pieces, each so long after the one before
+  /// Pieces of the body, each with the time since the previous one.
+  std::vector<std::pair<duration, std::string>> body = {};
   exchange_end::how end = exchange_end::how::complete;
   std::string message = {};
 };
@@ -44,11 +44,11 @@ struct exchange_call {
   std::string idempotency_key;
   bool streamed = false;
   http_client::verb method = http_client::verb::post;
-  std::size_t number = 0;     ///< calls before it
-  std::size_t in_flight = 0;  ///< with it
+  std::size_t number = 0;     ///< number of earlier calls
+  std::size_t in_flight = 0;  ///< including this one
 };
 
-/// A client without a network: a script says what each exchange meets, the clock says when.
+/// A client without a network: a script decides the course of each exchange, on the test's clock.
 class fake_client final : public http_client {
  public:
   using script = std::function<exchange_plan(const exchange_call&)>;
@@ -57,7 +57,7 @@ class fake_client final : public http_client {
 
   script plan;
   std::vector<exchange_call> calls;
-  std::vector<time_point> counted;  ///< when the relay took notice of each request
+  std::vector<time_point> counted;  ///< when the relay counted each request
   std::size_t in_flight = 0;
   std::size_t most_in_flight = 0;
   unsigned aborts = 0;
@@ -76,7 +76,7 @@ class fake_client final : public http_client {
                        in_flight};
     calls.push_back(call);
     const exchange_plan planned = plan(call);
-    exchange_end told;
+    exchange_end result;
     way here{epoch_};
     const exchange_group::member in_group(
         request.group, [] {},
@@ -84,16 +84,16 @@ class fake_client final : public http_client {
           here.aborted = true;
           if (here.parked != nullptr) here.parked->cancel();
         });
-    const bool whole = co_await follow(planned, handler, told, here);
+    const bool whole = co_await follow(planned, handler, result, here);
     --in_flight;
     if (whole) {
-      told.end = planned.end;
-      told.message = planned.message;
+      result.end = planned.end;
+      result.message = planned.message;
     } else {
-      told.end = exchange_end::how::broken;
-      told.message = "aborted";
+      result.end = exchange_end::how::broken;
+      result.message = "aborted";
     }
-    co_return told;
+    co_return result;
   }
 
   void allow_sending() override { sending = true; }
@@ -109,27 +109,27 @@ class fake_client final : public http_client {
  private:
   using parking = boost::asio::steady_timer;
 
-  // How far one exchange is.
+  // State of one exchange.
   struct way {
     std::uint64_t epoch = 0;
     parking* parked = nullptr;
     bool aborted = false;
   };
 
-  // False: it was aborted on the way.
+  // False: it was aborted.
   boost::asio::awaitable<bool> follow(const exchange_plan& planned, response_handler& handler,
-                                      exchange_end& told, way& here) {
+                                      exchange_end& result, way& here) {
     if (!co_await pass(planned.connecting + planned.before_sent, here)) co_return false;
-    told.sent_any = planned.sent_any;
+    result.sent_any = planned.sent_any;
     if (!planned.sent_any) co_return true;
     handler.on_sending(planned.connecting > duration{});
     counted.push_back(time_.now() + planned.on_the_way);
     if (!planned.sent_whole) co_return true;
-    told.sent_whole = true;
+    result.sent_whole = true;
     handler.on_sent();
     if (!co_await pass(planned.before_head, here)) co_return false;
     if (!planned.with_head) co_return true;
-    told.head_arrived = true;
+    result.head_arrived = true;
     handler.on_head(planned.head);
     for (const auto& [delay, piece] : planned.body) {
       if (!co_await pass(delay, here)) co_return false;

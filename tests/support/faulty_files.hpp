@@ -11,8 +11,8 @@
 
 namespace sluice::test {
 
-/// The system's files, with faults. Before each of the operations append, truncate, sync, rename
-/// and remove, `fault` is asked for the error that it meets; an append that meets one has written
+/// The system's files, with faults. Before each append, truncate, sync, rename, remove and reserve,
+/// `fault` is called and returns the error of the operation, if any. An append with an error writes
 /// half of its bytes.
 class faulty_files final : public file_system {
  public:

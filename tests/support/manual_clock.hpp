@@ -13,8 +13,8 @@
 
 namespace sluice::test {
 
-/// A clock that moves only when it is told to. Calls are made in the order of their times, and of
-/// their asking where times are equal.
+/// A clock that moves only when the test moves it. Pending calls are made in the order of their
+/// times; if times are equal, in the order in which they were added.
 class manual_clock final : public clock {
  public:
   static constexpr double unix_start = 1'700'000'000;
@@ -39,15 +39,15 @@ class manual_clock final : public clock {
     times_.erase(found);
   }
 
-  /// Makes every call due until then, each at its own time.
+  /// Moves the time to `when`; makes every call due until then, each at its own time.
   void advance_to(time_point when) {
     while (!calls_.empty() && calls_.begin()->first.first <= when) run_next();
     now_ = std::max(now_, when);
   }
   void advance(duration by) { advance_to(now_ + by); }
-  /// The program, or its machine, stands still: calls that fall due meanwhile come late.
-  void stand_still(duration for_how_long) {
-    const time_point until = now_ + for_how_long;
+  /// Simulates a suspended program or machine: calls that are due meanwhile are made late.
+  void stand_still(duration length) {
+    const time_point until = now_ + length;
     now_ = until;
     while (!calls_.empty() && calls_.begin()->first.first <= until) run_next();
   }
@@ -71,11 +71,11 @@ class manual_clock final : public clock {
   std::map<timer, time_point> times_;
 };
 
-/// Does all that can be done now, then jumps to the next call of the clock, and so on until `until`
-/// holds or nothing is left to do. While `settled` is false another thread is about to bring work,
-/// and time stands still: without that, what happens first would depend on the scheduler.
+/// Runs the loop until it has nothing to do, then jumps to the next call of the clock, and repeats
+/// this until `until` is true or nothing is left to do. While `settled` is false, time does not
+/// move, because another thread will bring work; else the result would depend on the scheduler.
 ///
-/// Waits for conditions alone: what hangs is ended by the time limit of its test.
+/// Waits for conditions alone: the time limit of the test ends one that hangs.
 inline void run_virtual(
     boost::asio::io_context& loop, manual_clock& time, const std::function<bool()>& until,
     const std::function<bool()>& settled = [] { return true; }) {
@@ -91,7 +91,7 @@ inline void run_virtual(
     if (loop.poll() > 0) continue;
     if (until()) return;
     if (time.run_next()) continue;
-    if (loop.stopped()) return;  // out of work
+    if (loop.stopped()) return;  // no work left
     loop.run_one();              // another thread brings it
   }
 }

@@ -34,16 +34,16 @@ inline request make_request(std::size_t job, std::uint64_t line) {
   return made;
 }
 
-/// Requests that stand in memory.
+/// A source with requests in memory.
 class memory_source final : public request_source {
  public:
   std::vector<request> requests;
-  std::exception_ptr fault;  ///< thrown behind the last one
+  std::exception_ptr fault;  ///< thrown after the last request
 
   std::size_t number_of_jobs = 1;
   bool several_models = false;
   std::set<std::pair<std::size_t, std::string>> earlier_successes;  ///< job and model
-  bool looks_ahead = false;                                         ///< look_ahead() finds some
+  bool looks_ahead = false;                                         ///< look_ahead() works
 
   std::optional<request> next() override {
     const std::lock_guard lock(mutex_);
@@ -64,7 +64,7 @@ class memory_source final : public request_source {
       return one.first == job && (model.empty() || one.second == model);
     });
   }
-  /// The last ones.
+  /// Takes the last ones.
   void look_ahead(std::size_t job, std::size_t count,
                   const std::function<void(std::vector<request>)>& done) override {
     std::vector<request> found;
@@ -77,18 +77,18 @@ class memory_source final : public request_source {
     done(std::move(found));
   }
 
-  /// Nothing more will come from it.
+  /// It will give no more requests.
   bool quiet() const { return ended_.load() || cancelled_.load(); }
 
  private:
-  std::mutex mutex_;  // the reader's thread and the event loop's meet here
+  std::mutex mutex_;  // used by the reader thread and the event loop's thread
   std::size_t at_ = 0;
   std::set<std::size_t> taken_;  // by look_ahead()
   std::atomic<bool> ended_{false};
   std::atomic<bool> cancelled_{false};
 };
 
-/// Keeps what a run finds out, and when.
+/// Stores the results of a run and their times.
 class memory_sink final : public result_sink {
  public:
   explicit memory_sink(clock& time) : time_(time) {}
@@ -103,8 +103,8 @@ class memory_sink final : public result_sink {
   std::exception_ptr put_fault;  ///< thrown by put() from result number `fault_from` on
   std::exception_ptr flush_fault;
   std::size_t fault_from = 0;
-  std::exception_ptr record_fault;  ///< of every record(), which is asked for where this is set …
-  std::exception_ptr ended_fault;   ///< … and of the attempt_ended() that follows on it
+  std::exception_ptr record_fault;  ///< if set, records are needed, and every record() fails
+  std::exception_ptr ended_fault;   ///< thrown by attempt_ended() for an attempt that was not sent
   bool durable = false;
   std::function<void()> on_flush = [] {};
 

@@ -12,8 +12,8 @@
 
 namespace sluice::test {
 
-/// The tokens of a piece as tiktoken finds them: merge the pair of the lowest rank, of these the
-/// leftmost, until none is left.
+/// The tokens of a piece, by the same simple algorithm as tiktoken: merge the leftmost pair with
+/// the lowest rank until no pair is left.
 inline std::vector<tokenizer::rank> plain_merge(const tokenizer& known, std::string_view piece) {
   constexpr auto none = std::numeric_limits<tokenizer::rank>::max();
   std::vector<std::string> parts;

@@ -11,7 +11,7 @@
 
 namespace sluice::test {
 
-/// Whether a relay lets in what arrives now: the ways in which relays count.
+/// Whether a relay accepts a request that arrives now. Each function below is one way to count.
 using admission = std::function<bool(time_point)>;
 
 /// At most `most` in any 60 s.
@@ -24,7 +24,7 @@ inline admission sliding_window(std::size_t most) {
   };
 }
 
-/// At most `most` in each minute of the clock, which began `offset` ago when time began.
+/// At most `most` in each minute of the clock; minutes are shifted by `offset`.
 inline admission fixed_window(std::size_t most, duration offset = {}) {
   return [=, minute = time_point::rep{-1}, count = std::size_t{0}](time_point now) mutable {
     const auto at = (now + offset).time_since_epoch() / std::chrono::seconds{60};
@@ -34,7 +34,7 @@ inline admission fixed_window(std::size_t most, duration offset = {}) {
   };
 }
 
-/// `per_minute` flow in, and `burst` can be saved up.
+/// `per_minute` tokens are added, and up to `burst` are stored.
 inline admission token_bucket(double per_minute, double burst) {
   return [=, tokens = burst, last = time_point{}](time_point now) mutable {
     const double passed = std::chrono::duration<double>(now - last).count();
@@ -46,8 +46,8 @@ inline admission token_bucket(double per_minute, double burst) {
   };
 }
 
-/// Nothing that comes within `gap` of what was let in before; as nginx's limit_req without a burst,
-/// not at exactly `gap` either.
+/// Refuses a request within `gap` after the last accepted one, also at exactly `gap`; like nginx's
+/// limit_req without a burst.
 inline admission leaky_bucket(duration gap) {
   return [=, last = time_point{}](time_point now) mutable {
     if (now - last <= gap) return false;
@@ -56,14 +56,15 @@ inline admission leaky_bucket(duration gap) {
   };
 }
 
-/// How long after `now` one would be let in, in whole seconds as Retry-After tells it.
+/// The time until a request would be accepted, in whole seconds, as in Retry-After.
 inline int seconds_to_wait(const admission& admits, time_point now) {
   int wait = 0;
   for (admission copy = admits; !copy(now + std::chrono::seconds{wait}); copy = admits) ++wait;
   return wait;
 }
 
-/// A few upstreams behind one door: what finds a place takes so long, all else is refused.
+/// Several upstreams without a queue: each accepted request occupies a place for `takes`, and all
+/// others are refused.
 class saturated_upstream {
  public:
   explicit saturated_upstream(std::size_t places) : places_(places) {}
@@ -79,7 +80,8 @@ class saturated_upstream {
   std::multiset<time_point> ends_;
 };
 
-/// A few upstreams and a queue before them: when what arrives now will be answered.
+/// Several upstreams with a common queue; answered_after() is the answer time of a request that
+/// arrives now.
 class queueing_upstream {
  public:
   queueing_upstream(std::size_t places, duration each) : each_(each) {

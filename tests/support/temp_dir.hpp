@@ -11,7 +11,7 @@
 
 namespace sluice::test {
 
-/// A directory of one test's own, gone with it.
+/// A temporary directory for one test; the destructor removes it.
 class temp_dir {
  public:
   temp_dir() {

@@ -13,14 +13,14 @@ using enum adaptive_rate::effect;
 
 constexpr time_point noon = time_point{} + 12h;
 
-TEST(adaptive_rate, holds_nothing_until_something_is_refused) {
+TEST(adaptive_rate, does_not_limit_before_the_first_refusal) {
   adaptive_rate rate(200);
   for (int i = 0; i < 1000; ++i) rate.served(noon + i * 300ms, noon + i * 300ms);
   EXPECT_FALSE(rate.limits());
   EXPECT_EQ(rate.gap(), 0s);
 }
 
-TEST(adaptive_rate, a_volley_lowers_it_once) {
+TEST(adaptive_rate, many_refusals_at_once_lower_the_rate_once) {
   adaptive_rate rate(200);
   EXPECT_EQ(rate.refused(too_fast, noon, noon + 1s), lowered);
   const double after = rate.per_minute();
@@ -29,7 +29,7 @@ TEST(adaptive_rate, a_volley_lowers_it_once) {
   EXPECT_LT(after, 200);
 }
 
-TEST(adaptive_rate, many_served_before_and_the_step_is_a_small_one) {
+TEST(adaptive_rate, after_many_served_starts_the_step_is_small) {
   adaptive_rate far(200);
   far.refused(too_fast, noon, noon);
   adaptive_rate near(200);
@@ -39,40 +39,40 @@ TEST(adaptive_rate, many_served_before_and_the_step_is_a_small_one) {
   EXPECT_NEAR(near.per_minute(), 190, 1);
 }
 
-TEST(adaptive_rate, one_busy_answer_may_be_anything_and_three_are_not) {
+TEST(adaptive_rate, three_busy_answers_lower_the_rate_but_not_one) {
   adaptive_rate rate(200);
-  EXPECT_EQ(rate.refused(busy, noon, noon), put_up_with);
-  EXPECT_EQ(rate.refused(busy, noon, noon), put_up_with);
+  EXPECT_EQ(rate.refused(busy, noon, noon), tolerated);
+  EXPECT_EQ(rate.refused(busy, noon, noon), tolerated);
   EXPECT_EQ(rate.refused(busy, noon, noon), lowered);
 }
 
-TEST(adaptive_rate, what_a_long_wait_shows_is_believed) {
+TEST(adaptive_rate, a_long_wait_is_a_measurement_of_the_rate) {
   adaptive_rate rate(200);
   for (int i = 0; i < 60; ++i) rate.served(noon, noon + 300ms);
   rate.refused(too_fast, noon, noon + 300ms);
   rate.served(noon + 60s, noon + 61s);
-  EXPECT_NEAR(rate.per_minute(), 57, 1) << "sixty in a minute";
+  EXPECT_NEAR(rate.per_minute(), 57, 1) << "sixty were served in a minute";
 }
 
-TEST(adaptive_rate, a_wait_that_was_asked_for_is_a_measure_too) {
+TEST(adaptive_rate, a_wait_that_the_relay_asked_for_is_a_measurement_too) {
   adaptive_rate rate(200);
   for (int i = 0; i < 60; ++i) rate.served(noon, noon + 5s);
-  EXPECT_EQ(rate.told_to_wait(noon, noon + 6s), none);
-  EXPECT_FALSE(rate.limits()) << "it may be all that the relay wants";
+  EXPECT_EQ(rate.refused_with_hint(noon, noon + 6s), none);
+  EXPECT_FALSE(rate.limits()) << "the relay may need only this pause";
   rate.served(noon + 60s, noon + 65s);
   EXPECT_NEAR(rate.per_minute(), 57, 1);
 }
 
-// Heads that come late do not make it look as if the rate had not been used.
-TEST(adaptive_rate, what_is_on_its_way_is_not_taken_for_refused) {
+// Late heads must not look as if the rate had not been used.
+TEST(adaptive_rate, attempts_in_flight_do_not_count_as_refused) {
   adaptive_rate rate(200);
   for (int i = 0; i < 40; ++i) rate.served(noon + i * 1s, noon + i * 1s + 10s);
   rate.refused(too_fast, noon + 50s, noon + 50s);
-  EXPECT_GT(rate.per_minute(), 80) << "sixty a minute, and half as many more";
+  EXPECT_GT(rate.per_minute(), 80) << "sixty a minute, and 50 % more";
 }
 
-// One of twenty, whatever the rate; or what a bucket cannot take.
-TEST(adaptive_rate, refusals_that_go_on_at_a_lower_rate_are_put_up_with) {
+// Refuses one of twenty at any rate, or what exceeds a token bucket.
+TEST(adaptive_rate, refusals_that_continue_at_a_lower_rate_are_tolerated) {
   for (const bool at_random : {true, false}) {
     adaptive_rate rate(200);
     time_point now = noon;
@@ -96,7 +96,7 @@ TEST(adaptive_rate, refusals_that_go_on_at_a_lower_rate_are_put_up_with) {
   }
 }
 
-TEST(adaptive_rate, comes_back_to_the_limit_and_lets_go) {
+TEST(adaptive_rate, climbs_back_to_the_limit_and_stops_limiting) {
   adaptive_rate rate(200);
   rate.refused(too_fast, noon, noon);
   time_point now = noon;
@@ -107,7 +107,7 @@ TEST(adaptive_rate, comes_back_to_the_limit_and_lets_go) {
   EXPECT_LT(now - noon, 10min);
 }
 
-TEST(adaptive_rate, idle_time_is_no_proof) {
+TEST(adaptive_rate, idle_time_does_not_raise_the_rate) {
   adaptive_rate rate(200);
   rate.refused(too_fast, noon, noon);
   rate.served(noon + 1s, noon + 1s);

@@ -20,13 +20,13 @@ using namespace std::chrono_literals;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-std::string said(std::string_view delta, std::string_view finish = "null") {
+std::string chunk(std::string_view delta, std::string_view finish = "null") {
   return R"(data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[)"
          R"({"index":0,"delta":{)" +
          std::string(delta) + R"(},"finish_reason":)" + std::string(finish) + "}]}\n\n";
 }
 
-// The head after 40 ms (a connection took 10 of them), a role at once, then content.
+// The head arrives after 40 ms (10 ms of them for the connection), a role at once, then content.
 test::exchange_plan stream() {
   test::exchange_plan planned;
   planned.connecting = 10ms;
@@ -35,16 +35,16 @@ test::exchange_plan stream() {
   planned.head.fields.add("Content-Type", "text/event-stream");
   planned.head.fields.add("X-Request-Id", "req_1");
   planned.head.fields.add("Set-Cookie", "a=1");
-  planned.body = {{0ms, said(R"("role":"assistant","content":"")")},
-                  {20ms, said(R"("reasoning_content":"hm")")},
-                  {30ms, said(R"("content":"hel")")},
-                  {40ms, said(R"("content":"lo")", R"("stop")")},
+  planned.body = {{0ms, chunk(R"("role":"assistant","content":"")")},
+                  {20ms, chunk(R"("reasoning_content":"hm")")},
+                  {30ms, chunk(R"("content":"hel")")},
+                  {40ms, chunk(R"("content":"lo")", R"("stop")")},
                   {50ms, "data: [DONE]\n\n"}};
   return planned;
 }
 
-struct noting final : attempt_observer {
-  explicit noting(clock& time) : time_(time), begin_(time.now()) {}
+struct recording_observer final : attempt_observer {
+  explicit recording_observer(clock& time) : time_(time), begin_(time.now()) {}
   void on_sending(time_point) override { note("sending"); }
   void on_head(const response_head& head) override {
     note("head " + std::to_string(head.status));
@@ -57,13 +57,13 @@ struct noting final : attempt_observer {
   }
   std::size_t held() const override { return raw.size(); }
 
-  std::vector<std::string> told;
+  std::vector<std::string> events;
   std::string raw;
   std::string cookie;
 
  private:
   void note(const std::string& what) {
-    told.push_back(std::to_string((time_.now() - begin_) / 1ms) + " ms: " + what);
+    events.push_back(std::to_string((time_.now() - begin_) / 1ms) + " ms: " + what);
   }
   clock& time_;
   time_point begin_;
@@ -81,30 +81,30 @@ struct attempt_test : testing::Test {
   }();
   const secrets hidden{relay};
   start_gate gate{time, {2, 20s, pacing::burst}, 8};  // two starts a minute
-  std::optional<attempt> tried;
-  std::optional<attempt_outcome> told;
+  std::optional<attempt> current;
+  std::optional<attempt_outcome> outcome;
   bool thrown = false;
 
   void make(attempt_observer* observer = nullptr) { make(observer, client); }
   void make(attempt_observer* observer, http_client& by) {
-    told.reset();
+    outcome.reset();
     boost::asio::co_spawn(
         loop,
         [this, observer, &by]() -> boost::asio::awaitable<void> {
           const auto turn = co_await gate.enter();
           if (!turn) co_return;
-          tried.emplace(time, attempt::way{by, relay, hidden, gate}, *turn,
-                        openai::reply_reader::expectation{.model = "m"}, observer);
+          current.emplace(time, attempt::way{by, relay, hidden, gate}, *turn,
+                          openai::reply_reader::expectation{.model = "m"}, observer);
           try {
-            told = co_await tried->send({"/v1/chat/completions", "{}", "key", true});
+            outcome = co_await current->send({"/v1/chat/completions", "{}", "key", true});
           } catch (const std::runtime_error&) {
             thrown = true;
           }
         },
         boost::asio::detached);
-    test::run_virtual(loop, time, [&] { return told || thrown; });
+    test::run_virtual(loop, time, [&] { return outcome || thrown; });
   }
-  // How many more may start now; they end at once, and their slots count as used.
+  // Number of attempts that can start now; they end at once, and their slots count as used.
   std::size_t slots_left() {
     std::size_t left = 0;
     boost::asio::co_spawn(
@@ -129,43 +129,43 @@ struct attempt_test : testing::Test {
   }
 };
 
-TEST_F(attempt_test, reads_the_reply_and_keeps_the_moments) {
+TEST_F(attempt_test, reads_the_reply_and_records_the_times) {
   client.plan = [](const auto&) { return stream(); };
   const time_point begin = time.now();
   make();
-  ASSERT_TRUE(told->has_value()) << told->error().message;
-  EXPECT_THAT((*told)->body, HasSubstr(R"("content":"hello")"));
-  EXPECT_EQ((*told)->request_id, "req_1");
-  EXPECT_TRUE(tried->end().sent_whole);
-  const auto& seen = tried->seen();
+  ASSERT_TRUE(outcome->has_value()) << outcome->error().message;
+  EXPECT_THAT((*outcome)->body, HasSubstr(R"("content":"hello")"));
+  EXPECT_EQ((*outcome)->request_id, "req_1");
+  EXPECT_TRUE(current->end().sent_whole);
+  const auto& seen = current->seen();
   EXPECT_EQ(seen.started, begin);
   EXPECT_EQ(seen.sending, begin + 10ms);
   EXPECT_TRUE(seen.connected_anew);
   EXPECT_EQ(seen.head, begin + 40ms);
-  EXPECT_EQ(seen.first_piece, begin + 60ms) << "a role is no piece, reasoning is";
+  EXPECT_EQ(seen.first_piece, begin + 60ms) << "reasoning is a piece, a role is not";
   EXPECT_EQ(seen.ended, begin + 180ms);
-  EXPECT_EQ(tried->pieces().content, 2U);
-  EXPECT_EQ(tried->pieces().reasoning, 1U);
+  EXPECT_EQ(current->pieces().content, 2U);
+  EXPECT_EQ(current->pieces().reasoning, 1U);
 }
 
-TEST_F(attempt_test, an_observer_sees_the_head_the_bytes_and_the_pieces_as_they_come) {
+TEST_F(attempt_test, an_observer_gets_the_head_the_bytes_and_the_pieces) {
   client.plan = [](const auto&) { return stream(); };
-  noting observer(time);
+  recording_observer observer(time);
   make(&observer);
-  ASSERT_TRUE(told->has_value());
-  EXPECT_THAT(observer.told, ElementsAre("10 ms: sending", "40 ms: head 200", "60 ms: pieces 1",
-                                         "90 ms: pieces 2", "130 ms: pieces 3"));
-  EXPECT_EQ(observer.cookie, "a=1") << "a field that nobody here reads";
+  ASSERT_TRUE(outcome->has_value());
+  EXPECT_THAT(observer.events, ElementsAre("10 ms: sending", "40 ms: head 200", "60 ms: pieces 1",
+                                           "90 ms: pieces 2", "130 ms: pieces 3"));
+  EXPECT_EQ(observer.cookie, "a=1") << "all header fields are passed on";
   std::string sent;
   for (const auto& [delay, piece] : stream().body) sent += piece;
   EXPECT_EQ(observer.raw, sent);
-  const std::size_t held = tried->held();
+  const std::size_t held = current->held();
   make();
-  EXPECT_EQ(held, tried->held() + sent.size()) << "what it keeps counts as well";
+  EXPECT_EQ(held, current->held() + sent.size()) << "bytes stored by the observer count too";
 }
 
-TEST_F(attempt_test, what_the_kernel_stamped_came_then) {
-  // Told of by 5 ms too late, as a loop that is busy is.
+TEST_F(attempt_test, the_kernels_timestamps_are_used) {
+  // Reports events 5 ms late, like a busy event loop.
   struct stamping final : http_client {
     explicit stamping(test::manual_clock& clock) : time(clock) {}
     boost::asio::awaitable<exchange_end> exchange(outgoing, response_handler& handler) override {
@@ -196,19 +196,19 @@ TEST_F(attempt_test, what_the_kernel_stamped_came_then) {
     stamped.how = how;
     const time_point begin = time.now();
     make(nullptr, stamped);
-    EXPECT_FALSE(tried->seen().connected_anew);
-    EXPECT_EQ(tried->seen().head, begin + 25ms);
-    EXPECT_EQ(tried->seen().first_piece, begin + 45ms);
-    EXPECT_EQ(tried->seen().ended, begin + (how == exchange_end::how::complete ? 165ms : 170ms))
-        << "a connection breaks when it is told";
+    EXPECT_FALSE(current->seen().connected_anew);
+    EXPECT_EQ(current->seen().head, begin + 25ms);
+    EXPECT_EQ(current->seen().first_piece, begin + 45ms);
+    EXPECT_EQ(current->seen().ended, begin + (how == exchange_end::how::complete ? 165ms : 170ms))
+        << "a broken connection has no arrival time, so the current time counts";
   }
 }
 
-TEST_F(attempt_test, the_gate_knows_of_a_slot_that_was_used) {
+TEST_F(attempt_test, the_gate_counts_a_used_slot) {
   const struct {
     const char* name;
     test::exchange_plan planned;
-    std::size_t slots;  // that are left of two
+    std::size_t slots;  // free slots of two
   } rows[] = {
       {"a reply", stream(), 1},
       {"a refusal", test::refusal_plan(429), 1},
@@ -218,15 +218,15 @@ TEST_F(attempt_test, the_gate_knows_of_a_slot_that_was_used) {
     time.advance(10min);
     client.plan = [&](const auto&) { return row.planned; };
     make();
-    EXPECT_EQ(gate.now().in_flight, 1U) << row.name << ": until it is left";
-    tried->leave();
+    EXPECT_EQ(gate.now().in_flight, 1U) << row.name << ": until leave()";
+    current->leave();
     EXPECT_EQ(gate.now().in_flight, 0U) << row.name;
     EXPECT_EQ(slots_left(), row.slots) << row.name;
   }
 }
 
-TEST_F(attempt_test, a_slot_is_free_a_minute_after_the_head_however_long_the_reply_takes) {
-  auto slow = stream();  // its head comes after 40 ms
+TEST_F(attempt_test, a_slot_is_free_a_minute_after_the_head_even_if_the_reply_takes_longer) {
+  auto slow = stream();  // its head arrives after 40 ms
   slow.body.front().first = 5min;
   auto silent = stream();
   silent.before_head = 5min;
@@ -234,12 +234,12 @@ TEST_F(attempt_test, a_slot_is_free_a_minute_after_the_head_however_long_the_rep
     const char* name;
     test::exchange_plan planned;
     duration after;
-    std::size_t slots;  // of two
+    std::size_t slots;  // free slots of two
   } rows[] = {
-      {"a minute after the head at the soonest", slow, 60s, 1},
+      {"not earlier than a minute after the head", slow, 60s, 1},
       {"a minute after the head", slow, 62s, 2},
-      {"without a head it may have been on its way", silent, 62s, 1},
-      {"without a head, once the margin is over as well", silent, 82s, 2},
+      {"without a head it may have been counted later", silent, 62s, 1},
+      {"without a head, after the margin and a minute", silent, 82s, 2},
   };
   for (const auto& row : rows) {
     time.advance(10min);
@@ -248,19 +248,19 @@ TEST_F(attempt_test, a_slot_is_free_a_minute_after_the_head_however_long_the_rep
     time.call_at(time.now() + row.after, [&] { left = slots_left(); });
     make();
     EXPECT_EQ(left, row.slots) << row.name;
-    tried->leave();
+    current->leave();
   }
 }
 
-TEST_F(attempt_test, a_client_that_throws_leaves_the_gate) {
+TEST_F(attempt_test, if_the_client_throws_the_permit_is_given_back) {
   client.plan = [](const auto&) -> test::exchange_plan { throw std::runtime_error("broken"); };
   make();
   EXPECT_TRUE(thrown);
   EXPECT_EQ(gate.now().in_flight, 0U);
 }
 
-TEST_F(attempt_test, one_that_is_never_sent_gives_its_slot_back) {
-  for (int i = 0; i < 5; ++i) {  // more than there are slots
+TEST_F(attempt_test, an_attempt_that_is_never_sent_gives_its_slot_back) {
+  for (int i = 0; i < 5; ++i) {  // more often than there are slots
     bool left = false;
     boost::asio::co_spawn(
         loop,
@@ -276,31 +276,31 @@ TEST_F(attempt_test, one_that_is_never_sent_gives_its_slot_back) {
   }
 }
 
-TEST_F(attempt_test, a_reply_is_as_long_as_the_relay_may_answer) {
+TEST_F(attempt_test, a_reply_is_limited_by_the_relays_max_response_bytes) {
   relay.max_response_bytes = 100;
   client.plan = [](const auto&) { return test::completion_plan(std::string(200, 'x')); };
   make();
-  ASSERT_FALSE(told->has_value());
-  EXPECT_EQ(told->error().code, errc::response_too_large);
+  ASSERT_FALSE(outcome->has_value());
+  EXPECT_EQ(outcome->error().code, errc::response_too_large);
 }
 
-TEST_F(attempt_test, what_is_kept_names_the_address_and_no_key) {
+TEST_F(attempt_test, a_redacted_outcome_contains_the_address_and_no_key) {
   client.plan = [&](const auto&) {
     auto planned = test::refusal_plan(404, "no " + relay.api_key);
     planned.head.fields.add("X-Request-Id", relay.api_key);
     return planned;
   };
   make();
-  tried->redact(*told);
-  const failure& why = told->error();
-  EXPECT_EQ(why.message, "asked https://relay.example/v1/chat/completions: no [key]");
+  current->redact(*outcome);
+  const failure& why = outcome->error();
+  EXPECT_EQ(why.message, "request to https://relay.example/v1/chat/completions: no [key]");
   EXPECT_EQ(why.request_id, "[key]");
   EXPECT_EQ(why.body.find(relay.api_key), std::string::npos);
   client.plan = [&](const auto&) { return test::completion_plan(relay.api_key); };
   time.advance(10min);
   make();
-  tried->redact(*told);
-  EXPECT_THAT((*told)->body, HasSubstr(R"("content":"[key]")"));
+  current->redact(*outcome);
+  EXPECT_THAT((*outcome)->body, HasSubstr(R"("content":"[key]")"));
 }
 
 }  // namespace

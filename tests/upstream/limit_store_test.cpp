@@ -1,4 +1,4 @@
-// A window that processes share: rate_limiter, limit_store and limit_window together.
+// Tests rate_limiter, limit_store and limit_window together: a window that processes share.
 #include "upstream/limit_store.hpp"
 
 #include <gmock/gmock.h>
@@ -25,25 +25,25 @@ using testing::Not;
 constexpr time_point noon = time_point{} + 1000h;
 constexpr duration window = 60s + 18ms;
 constexpr duration margin = 1s;
-constexpr duration step = 17ms;  // that a release may be late
+constexpr duration step = 17ms;  // a release may be late by one bucket
 constexpr host_id this_host{.boot = {1, 2, 3}, .machine = {7}};
 
 struct limit_store_test : testing::Test {
   test::temp_dir dir;
-  std::string base = dir / "state/limits/one";  // what the names of its files begin with
+  std::string base = dir / "state/limits/one";  // common prefix of its file names
   std::string path = file_of(this_host);
   unsigned other_machines = 0;
   std::vector<std::optional<lock_holder>> held_up;
 
   std::string file_of(const host_id& host) const { return limit_file_name(base, host.boot); }
-  limit_store::reports tell() {
+  limit_store::reports callbacks() {
     return {.not_shared = [](const std::string& why) { ADD_FAILURE() << why; },
             .held_up = [this](const std::optional<lock_holder>& who) { held_up.push_back(who); },
             .other_machine = [this] { ++other_machines; }};
   }
-  // Each store has an open file of its own, so that it counts as a process of its own.
+  // Each store opens the file itself, so its locks are those of a separate process.
   std::unique_ptr<limit_store> open(time_point now = noon, const host_id& host = this_host) {
-    auto store = std::make_unique<limit_store>(base, host, margin, tell());
+    auto store = std::make_unique<limit_store>(base, host, margin, callbacks());
     const limit_store::hold opened(*store, now);
     return store;
   }
@@ -69,7 +69,7 @@ struct limit_store_test : testing::Test {
     }
     return count;
   }
-  // The body of a process that is killed when it is done.
+  // Runs `body` in a child process that is killed at the end.
   static void in_a_killed_process(const std::function<void()>& body) {
     const pid_t child = ::fork();
     if (child == 0) {
@@ -95,7 +95,7 @@ TEST_F(limit_store_test, processes_share_one_window) {
   EXPECT_TRUE(one.try_start(noon + window + margin + step));
 }
 
-TEST_F(limit_store_test, each_keeps_its_own_limit_over_the_starts_of_all) {
+TEST_F(limit_store_test, each_process_applies_its_own_limit_to_the_starts_of_all) {
   const auto a = open();
   const auto b = open();
   auto narrow = limiter(*a, 3);
@@ -103,10 +103,10 @@ TEST_F(limit_store_test, each_keeps_its_own_limit_over_the_starts_of_all) {
   EXPECT_EQ(starts(wide, noon), 10U);
   EXPECT_EQ(starts(narrow, noon), 0U);
   auto none = limiter(*a, 0);
-  EXPECT_TRUE(none.try_start(noon)) << "no limit records without waiting";
+  EXPECT_TRUE(none.try_start(noon)) << "without a limit it counts but does not wait";
 }
 
-TEST_F(limit_store_test, a_restart_finds_what_was_sent_before) {
+TEST_F(limit_store_test, a_restarted_process_counts_earlier_starts) {
   {
     const auto store = open();
     auto before = limiter(*store, 5);
@@ -118,7 +118,7 @@ TEST_F(limit_store_test, a_restart_finds_what_was_sent_before) {
   EXPECT_EQ(starts(after, noon + window + margin + step), 5U);
 }
 
-TEST_F(limit_store_test, a_pause_holds_every_process_and_outlives_them) {
+TEST_F(limit_store_test, a_pause_applies_to_all_processes_and_outlives_them) {
   {
     const auto store = open();
     limiter(*store, 5).pause(noon + 100s, noon);
@@ -128,7 +128,7 @@ TEST_F(limit_store_test, a_pause_holds_every_process_and_outlives_them) {
   EXPECT_EQ(after.next_start(noon + 1s), noon + 100s);
 }
 
-TEST_F(limit_store_test, what_a_killed_process_had_not_sent_counts_as_sent_when_that_is_found_out) {
+TEST_F(limit_store_test, unsent_starts_of_a_killed_process_count_as_sent_when_it_is_detected) {
   in_a_killed_process([&] {
     auto store = open();
     auto dying = limiter(*store, 5);
@@ -136,12 +136,12 @@ TEST_F(limit_store_test, what_a_killed_process_had_not_sent_counts_as_sent_when_
   });
   const auto store = open(noon + 30s);
   auto after = limiter(*store, 5);
-  EXPECT_EQ(after.look_again(noon + 30s), noon + 31s) << "nobody else is alive";
+  EXPECT_EQ(after.look_again(noon + 30s), noon + 31s) << "no other process is alive";
   EXPECT_FALSE(after.try_start(noon + 30s + window));
   EXPECT_EQ(starts(after, noon + 30s + window + margin + step), 5U);
 }
 
-TEST_F(limit_store_test, one_that_dies_later_is_found_out_by_those_that_wait) {
+TEST_F(limit_store_test, waiting_processes_detect_one_that_dies_later) {
   const auto store = open();
   auto waiting = limiter(*store, 5);
   in_a_killed_process([&] {
@@ -154,8 +154,8 @@ TEST_F(limit_store_test, one_that_dies_later_is_found_out_by_those_that_wait) {
   EXPECT_LE(waiting.next_start(noon + 5s), noon + 5s + window + margin + step);
 }
 
-// The last of the others dies between two looks, with all slots taken: somebody must still see it.
-TEST_F(limit_store_test, the_death_of_the_last_of_the_others_is_not_missed) {
+// The last other process dies between two checks, with all slots taken.
+TEST_F(limit_store_test, the_death_of_the_last_other_process_is_detected) {
   const auto store = open();
   auto waiting = limiter(*store, 5);
   const time_point dies = noon + 1100ms;
@@ -170,12 +170,12 @@ TEST_F(limit_store_test, the_death_of_the_last_of_the_others_is_not_missed) {
   time_point now = dies + 150ms;
   const time_point again = waiting.look_again(now);
   now = std::min(again, waiting.next_start(now));
-  ASSERT_LT(now, dies + 2s + window + margin) << "it waits for what will never come";
+  ASSERT_LT(now, dies + 2s + window + margin) << "it waits for an event that will never come";
   waiting.look_again(now);
   EXPECT_LE(waiting.next_start(now), dies + 2s + window + margin + step);
 }
 
-TEST_F(limit_store_test, a_process_that_dies_in_the_middle_of_it_blocks_nobody) {
+TEST_F(limit_store_test, a_process_that_dies_while_it_has_the_lock_blocks_no_other) {
   const auto store = open();
   auto left = limiter(*store, 5);
   EXPECT_TRUE(left.try_start(noon));
@@ -187,7 +187,7 @@ TEST_F(limit_store_test, a_process_that_dies_in_the_middle_of_it_blocks_nobody) 
   EXPECT_EQ(starts(left, noon), 4U);
 }
 
-TEST_F(limit_store_test, a_file_that_cannot_be_trusted_counts_as_used_up_just_now) {
+TEST_F(limit_store_test, a_damaged_file_counts_as_a_limit_that_was_just_used_up) {
   const auto size = [&] { return std::filesystem::file_size(path); };
   const std::pair<const char*, std::function<void()>> damages[] = {
       {"empty", [&] { std::filesystem::resize_file(path, 0); }},
@@ -201,7 +201,7 @@ TEST_F(limit_store_test, a_file_that_cannot_be_trusted_counts_as_used_up_just_no
          std::fill(content.begin() + 4096, content.end(), '\x7f');
          write_path(content);
        }},
-      {"of bounds that hold nothing",  // of the search for what is released next
+      {"of wrong search bounds",
        [&] {
          std::string content = read_path();
          std::fill(content.begin() + 56, content.begin() + 72, '\x7f');
@@ -220,7 +220,7 @@ TEST_F(limit_store_test, a_file_that_cannot_be_trusted_counts_as_used_up_just_no
   }
 }
 
-TEST_F(limit_store_test, another_start_of_the_machine_counts_as_used_up) {
+TEST_F(limit_store_test, after_a_reboot_the_limit_counts_as_used_up) {
   {
     const auto store = open();
     auto before = limiter(*store, 5);
@@ -231,24 +231,24 @@ TEST_F(limit_store_test, another_start_of_the_machine_counts_as_used_up) {
   EXPECT_EQ(after.next_start(noon), noon + window + margin);
 }
 
-TEST_F(limit_store_test, a_file_that_is_damaged_or_removed_while_it_is_used_ends_nobody) {
+TEST_F(limit_store_test, a_file_that_is_damaged_or_removed_during_use_stops_no_process) {
   const auto store = open();
   auto left = limiter(*store, 5);
   const auto slot = left.try_start(noon);
   ASSERT_TRUE(slot);
   std::filesystem::resize_file(path, 0);
-  EXPECT_FALSE(left.try_start(noon)) << "it is full, then, for a window";
+  EXPECT_FALSE(left.try_start(noon)) << "it counts as full for one window";
   left.sent(*slot, noon);
   left.answered(*slot, noon + 1s);
   EXPECT_EQ(starts(left, noon + window + margin + step), 5U);
   const time_point later = noon + 1h;
   std::filesystem::remove(path);
   EXPECT_FALSE(left.try_start(later));
-  EXPECT_TRUE(std::filesystem::exists(path)) << "others find the new one";
+  EXPECT_TRUE(std::filesystem::exists(path)) << "a new file for the other processes";
   EXPECT_EQ(starts(left, later + window + margin + step), 5U);
 }
 
-TEST_F(limit_store_test, the_file_is_its_owners_and_tells_neither_key_nor_relay) {
+TEST_F(limit_store_test, the_file_is_private_and_reveals_neither_key_nor_relay) {
   const auto name = limit_file_name("https://relay.example:443", "sk-secret-of-the-user");
   EXPECT_EQ(name.size(), 64U);
   EXPECT_NE(name, limit_file_name("https://relay.example:443", "sk-another"));
@@ -265,7 +265,7 @@ TEST_F(limit_store_test, the_file_is_its_owners_and_tells_neither_key_nor_relay)
   EXPECT_THAT(content, Not(HasSubstr("relay")));
 }
 
-TEST_F(limit_store_test, a_file_that_others_may_read_is_closed_to_them) {
+TEST_F(limit_store_test, a_file_that_others_may_read_is_made_private) {
   { const auto store = open(); }
   using std::filesystem::perms;
   std::filesystem::permissions(path, perms::owner_read | perms::owner_write | perms::others_read);
@@ -273,10 +273,11 @@ TEST_F(limit_store_test, a_file_that_others_may_read_is_closed_to_them) {
   EXPECT_EQ(std::filesystem::status(path).permissions(), perms::owner_read | perms::owner_write);
 }
 
-// All begin at once, with no file there: none is taken for damage, none gets a window of its own.
-TEST_F(limit_store_test, processes_that_begin_at_once_share_the_new_file) {
+// All start at the same time without a file: no process sees a damaged file or gets a private
+// window.
+TEST_F(limit_store_test, processes_that_start_at_the_same_time_share_the_new_file) {
   constexpr int processes = 8;
-  // One clock for all: a process whose clock is behind the window's would leave it.
+  // One clock for all: a process whose clock is behind the window's would get a private window.
   const auto begun = std::chrono::steady_clock::now();
   const auto now = [&] {
     return noon + std::chrono::duration_cast<duration>(std::chrono::steady_clock::now() - begun);
@@ -288,7 +289,7 @@ TEST_F(limit_store_test, processes_that_begin_at_once_share_the_new_file) {
       if (child == 0) {
         limit_store store(base, this_host, margin, {[](const std::string&) { ::_exit(255); }});
         auto own = limiter(store, 3 * processes);
-        // Another one may be at it at the very moment: then it is asked again.
+        // Another process may hold the lock at this moment: then try again.
         int taken = 0;
         while (taken < 2) {
           if (own.try_start(now())) {
@@ -317,22 +318,22 @@ TEST_F(limit_store_test, processes_that_begin_at_once_share_the_new_file) {
   }
 }
 
-TEST_F(limit_store_test, one_that_cannot_be_shared_says_why_and_limits_all_the_same) {
+TEST_F(limit_store_test, a_window_that_cannot_be_shared_reports_why_and_still_limits) {
   const std::string in_the_way = dir.write("file", "");
   std::filesystem::create_symlink(in_the_way, limit_file_name(dir / "link", this_host.boot));
   for (const std::string& bad : {in_the_way + "/limits/one", dir / "link"}) {
-    std::vector<std::string> told;
+    std::vector<std::string> reasons;
     limit_store store(bad, this_host, margin,
-                      {[&](const std::string& why) { told.push_back(why); }});
+                      {[&](const std::string& why) { reasons.push_back(why); }});
     auto alone = limiter(store, 3);
     EXPECT_EQ(starts(alone, noon), 3U);
-    ASSERT_EQ(told.size(), 1U);
-    EXPECT_THAT(told[0], HasSubstr(bad));
+    ASSERT_EQ(reasons.size(), 1U);
+    EXPECT_THAT(reasons[0], HasSubstr(bad));
   }
 }
 
-// The time of the window counts what the machine has slept, wherever the window lives.
-TEST_F(limit_store_test, one_that_cannot_be_shared_limits_a_machine_that_has_slept_too) {
+// The time of the window includes sleep of the machine, also for a private window.
+TEST_F(limit_store_test, a_private_window_also_counts_the_time_asleep) {
   duration slept = 24h;
   limit_store store(dir.write("file", "") + "/limits/one", this_host, margin,
                     {[](const std::string&) {}}, [&](limit_window::moment) { return slept; });
@@ -342,28 +343,29 @@ TEST_F(limit_store_test, one_that_cannot_be_shared_limits_a_machine_that_has_sle
   EXPECT_EQ(starts(alone, noon + window + margin + step), 3U);
   slept += 1h;
   EXPECT_EQ(starts(alone, noon + window + margin + step + 1s), 3U)
-      << "the relay's minute went by while the machine slept";
+      << "the relay's minute passed while the machine was asleep";
 }
 
-TEST_F(limit_store_test, one_that_can_be_shared_no_more_says_why_and_limits_all_the_same) {
-  std::vector<std::string> told;
-  limit_store store(base, this_host, margin, {[&](const std::string& why) { told.push_back(why); }},
+TEST_F(limit_store_test, a_window_that_can_no_longer_be_shared_reports_why_and_still_limits) {
+  std::vector<std::string> reasons;
+  limit_store store(base, this_host, margin,
+                    {[&](const std::string& why) { reasons.push_back(why); }},
                     [](limit_window::moment) { return 24h; });
   auto left = limiter(store, 3);
   EXPECT_EQ(starts(left, noon), 3U);
-  ASSERT_TRUE(told.empty());
+  ASSERT_TRUE(reasons.empty());
   std::filesystem::remove_all(dir / "state");
   dir.write("state", "");
   const time_point later = noon + 1h;
-  EXPECT_FALSE(left.try_start(later)) << "others may have started as many just now";
+  EXPECT_FALSE(left.try_start(later)) << "other processes may have used up the limit just now";
   EXPECT_EQ(left.next_start(later), later + window + margin);
   EXPECT_EQ(starts(left, later + window + margin + step), 3U);
-  ASSERT_EQ(told.size(), 1U);
-  EXPECT_THAT(told[0], HasSubstr(path));
+  ASSERT_EQ(reasons.size(), 1U);
+  EXPECT_THAT(reasons[0], HasSubstr(path));
 }
 
-TEST_F(limit_store_test, nothing_is_made_before_it_is_needed) {
-  const limit_store store(base, this_host, margin, tell());
+TEST_F(limit_store_test, no_file_is_created_before_it_is_needed) {
+  const limit_store store(base, this_host, margin, callbacks());
   EXPECT_FALSE(std::filesystem::exists(path));
 }
 
@@ -381,12 +383,12 @@ TEST_F(limit_store_test, tokens_count_in_the_same_window) {
   two.sent(*second, noon);
   one.answered(*first, noon + 1s);
   one.correct(*first, 100, noon + 1s);
-  EXPECT_TRUE(two.try_start(noon + 1s, 500)) << "the first took less than was thought";
+  EXPECT_TRUE(two.try_start(noon + 1s, 500)) << "the first one took fewer tokens than reserved";
   EXPECT_FALSE(two.try_start(noon + 1s, 1));
   EXPECT_TRUE(two.try_start(noon + 200s, 0));
 }
 
-TEST_F(limit_store_test, a_request_larger_than_the_limit_goes_alone) {
+TEST_F(limit_store_test, a_request_larger_than_the_limit_starts_alone) {
   const auto store = open();
   auto tokens = limiter(*store, 0, 1000);
   const auto large = tokens.try_start(noon, 5000);
@@ -396,12 +398,12 @@ TEST_F(limit_store_test, a_request_larger_than_the_limit_goes_alone) {
   EXPECT_EQ(tokens.next_start(noon, 5000), tokens.next_start(noon, 1));
 }
 
-// ---- A home that machines share.
+// ---- A home folder that machines share.
 
 constexpr host_id other_host{.boot = {4, 5, 6}, .machine = {8}};
 
-TEST_F(limit_store_test, a_home_shared_by_two_machines_gives_each_a_window_of_its_own) {
-  // Their clocks are 100 days apart, and each is used while the other is.
+TEST_F(limit_store_test, machines_that_share_a_home_folder_have_separate_windows) {
+  // Their clocks differ by 100 days, and both are used at the same time.
   const time_point later = noon + 2400h;
   const auto here = open(noon);
   const auto there = open(later, other_host);
@@ -414,31 +416,31 @@ TEST_F(limit_store_test, a_home_shared_by_two_machines_gives_each_a_window_of_it
     EXPECT_LE(one.next_start(noon + passed), noon + passed + window + margin + step);
     EXPECT_LE(two.next_start(later + passed), later + passed + window + margin + step);
   }
-  EXPECT_EQ(other_machines, 1U) << "the second saw the first";
+  EXPECT_EQ(other_machines, 1U) << "the second one found the file of the first";
   EXPECT_EQ(files(), 2U);
 }
 
-TEST_F(limit_store_test, containers_of_one_boot_share_a_window_whatever_machine_they_say) {
+TEST_F(limit_store_test, containers_of_one_boot_share_a_window_even_with_different_machine_ids) {
   const auto a = open();
   const auto b = open(noon, {.boot = this_host.boot, .machine = other_host.machine});
   auto one = limiter(*a, 5);
   auto two = limiter(*b, 5);
   EXPECT_EQ(starts(one, noon), 5U);
-  EXPECT_EQ(starts(two, noon), 0U) << "they have one clock and one kernel's locks";
+  EXPECT_EQ(starts(two, noon), 0U) << "they have the same clock and the same kernel's locks";
   EXPECT_EQ(other_machines, 0U);
 }
 
-TEST_F(limit_store_test, another_machine_is_told_of_while_it_uses_its_window) {
+TEST_F(limit_store_test, another_machine_is_reported_while_it_uses_its_window) {
   { const auto there = open(noon, other_host); }
   { const auto here = open(); }
   EXPECT_EQ(other_machines, 1U);
   age(file_of(other_host), 1h);
   { const auto here = open(); }
-  EXPECT_EQ(other_machines, 1U) << "it was used no more";
-  EXPECT_EQ(files(), 2U) << "and its file is its own";
+  EXPECT_EQ(other_machines, 1U) << "it is not used any more";
+  EXPECT_EQ(files(), 2U) << "the other machine's file is not removed";
 }
 
-TEST_F(limit_store_test, files_that_nobody_uses_any_more_do_not_pile_up) {
+TEST_F(limit_store_test, old_files_are_removed) {
   constexpr host_id before{.boot = {9}, .machine = this_host.machine};
   { const auto store = open(noon, before); }
   { const auto store = open(noon, other_host); }
@@ -448,14 +450,14 @@ TEST_F(limit_store_test, files_that_nobody_uses_any_more_do_not_pile_up) {
       dir.write("state/limits/two." + std::string(32, 'a'), "not of this window");
   const std::string foreign = dir.write("state/limits/one.notes", "not ours");
   { const auto store = open(); }
-  EXPECT_EQ(files(), 6U) << "they were touched just now";
+  EXPECT_EQ(files(), 6U) << "all were used just now";
   for (const auto& file : {file_of(before), file_of(other_host), draft, of_another_key, foreign}) {
     age(file, 1h);
   }
   { const auto store = open(); }
   EXPECT_FALSE(std::filesystem::exists(file_of(before)));
   EXPECT_FALSE(std::filesystem::exists(draft));
-  EXPECT_TRUE(std::filesystem::exists(file_of(other_host))) << "the other machine may sleep";
+  EXPECT_TRUE(std::filesystem::exists(file_of(other_host))) << "the other machine may be asleep";
   for (const auto& file : {file_of(other_host), of_another_key, foreign}) age(file, 24h * 8);
   { const auto store = open(); }
   EXPECT_FALSE(std::filesystem::exists(file_of(other_host)));
@@ -463,7 +465,7 @@ TEST_F(limit_store_test, files_that_nobody_uses_any_more_do_not_pile_up) {
   EXPECT_TRUE(std::filesystem::exists(foreign));
 }
 
-TEST_F(limit_store_test, the_file_of_another_machine_does_not_count_here) {
+TEST_F(limit_store_test, the_file_of_another_machine_is_not_counted) {
   {
     const auto there = open(noon, other_host);
     auto other = limiter(*there, 5);
@@ -474,88 +476,90 @@ TEST_F(limit_store_test, the_file_of_another_machine_does_not_count_here) {
   EXPECT_EQ(starts(own, noon), 5U);
 }
 
-TEST_F(limit_store_test, a_window_that_runs_ahead_of_the_clock_holds_nobody_for_ever) {
-  std::vector<std::string> told;
+TEST_F(limit_store_test, a_window_that_is_ahead_of_the_clock_does_not_block_for_ever) {
+  std::vector<std::string> reasons;
   {
     const auto strange = open(noon + 2400h);  // the same boot, with another clock
     auto other = limiter(*strange, 5);
     EXPECT_EQ(starts(other, noon + 2400h), 5U);
     limit_store store(base, this_host, margin,
-                      {[&](const std::string& why) { told.push_back(why); }});
+                      {[&](const std::string& why) { reasons.push_back(why); }});
     auto own = limiter(store, 5);
     EXPECT_FALSE(own.try_start(noon));
     const time_point again = own.next_start(noon);
-    EXPECT_LE(again, noon + 1s) << "it reads the clock once more";
+    EXPECT_LE(again, noon + 1s) << "it reads the clock again first";
     EXPECT_FALSE(own.try_start(again));
-    EXPECT_THAT(told, testing::ElementsAre(HasSubstr("another clock")));
-    EXPECT_EQ(own.next_start(again), again + window + margin) << "others may have used it up";
+    EXPECT_THAT(reasons, testing::ElementsAre(HasSubstr("another clock")));
+    EXPECT_EQ(own.next_start(again), again + window + margin)
+        << "other processes may have used it up";
     EXPECT_EQ(starts(own, again + window + margin + step), 5U);
-    EXPECT_EQ(starts(other, noon + 2400h), 0U) << "theirs is as it was";
+    EXPECT_EQ(starts(other, noon + 2400h), 0U) << "their window is unchanged";
   }
-  // Nobody uses it any more: what is left is damage.
+  // No process uses it any more, so the file counts as damaged.
   const auto store = open(noon);
   auto own = limiter(*store, 5);
   EXPECT_FALSE(own.try_start(noon + 1s));
   EXPECT_EQ(own.next_start(noon + 1s), noon + 1s + window + margin);
 }
 
-// As is one that was stopped between the clock and the lock.
-TEST_F(limit_store_test, a_process_that_comes_late_with_its_time_does_no_harm) {
+// Such a process was stopped after it read the clock and before it got the lock.
+TEST_F(limit_store_test, a_process_with_an_old_clock_reading_does_no_harm) {
   const auto a = open();
   const auto b = open();
   auto slow = limiter(*a, 5);
   auto quick = limiter(*b, 5);
   EXPECT_EQ(starts(quick, noon + 100s), 5U);
   EXPECT_FALSE(slow.try_start(noon));
-  EXPECT_FALSE(slow.try_start(noon + 100s)) << "it is full";
+  EXPECT_FALSE(slow.try_start(noon + 100s)) << "the window is full";
   EXPECT_LE(slow.next_start(noon + 100s), noon + 100s + window + margin + step);
   EXPECT_EQ(starts(slow, noon + 100s + window + margin + step), 5U);
 }
 
-TEST_F(limit_store_test, one_process_too_many_begins_with_a_full_window) {
+TEST_F(limit_store_test, a_process_beyond_the_maximum_starts_with_a_full_window) {
   std::vector<std::unique_ptr<limit_store>> all;
   for (std::size_t i = 0; i < limit_window::most_owners; ++i) all.push_back(open());
-  std::vector<std::string> told;
+  std::vector<std::string> reasons;
   limit_store store(base, this_host, margin,
-                    {[&](const std::string& why) { told.push_back(why); }});
+                    {[&](const std::string& why) { reasons.push_back(why); }});
   auto own = limiter(store, 5);
   EXPECT_EQ(own.next_start(noon), noon + window + margin);
-  EXPECT_THAT(told, testing::ElementsAre(HasSubstr("too many")));
+  EXPECT_THAT(reasons, testing::ElementsAre(HasSubstr("too many")));
 }
 
-TEST(host_id_test, a_boot_is_named_by_the_kernel) {
+TEST(host_id_test, the_boot_id_comes_from_the_kernel) {
   const boot_id id = boot_of("a0125d67-674a-47ab-a0cf-687476afecfe", "time:[4026531834]");
   EXPECT_EQ(id[0], 0xa0);
   EXPECT_EQ(id[15], 0xfe);
-  EXPECT_EQ(boot_of("a0125d67-674a-47ab-a0cf-687476afecfe", ""), id) << "a kernel without them";
+  EXPECT_EQ(boot_of("a0125d67-674a-47ab-a0cf-687476afecfe", ""), id)
+      << "a kernel without time namespaces";
   const boot_id other = boot_of("a0125d67-674a-47ab-a0cf-687476afecfe", "time:[4026532201]");
-  EXPECT_NE(other, id) << "its clock is another";
+  EXPECT_NE(other, id) << "another namespace has another clock";
   EXPECT_NE(other, boot_id{});
   for (const char* text : {"", "a0125d67", "a0125d67-674a-47ab-a0cf-687476afecfg"}) {
     EXPECT_EQ(boot_of(text, ""), boot_id{}) << text;
   }
 }
 
-TEST(host_id_test, a_machine_is_named_by_its_id_and_else_by_its_host) {
+TEST(host_id_test, the_machine_id_comes_from_its_file_or_else_from_the_host_name) {
   const std::string id = "3d1219c7c4c5404aaa1f6d2a48adfda4";
   EXPECT_EQ(machine_of(id, "one"), machine_of(id, "two"));
   EXPECT_NE(machine_of(id, "one"), machine_of("4d1219c7c4c5404aaa1f6d2a48adfda4", "one"));
   EXPECT_NE(machine_of("", "one"), machine_of("", "two"));
   EXPECT_EQ(machine_of("uninitialized", "one"), machine_of("", "one"));
-  const machine_id told = machine_of(id, "");
-  EXPECT_NE(told[0], 0x3d) << "and the id itself is nobody's business";
+  const machine_id hashed = machine_of(id, "");
+  EXPECT_NE(hashed[0], 0x3d) << "the id itself must not be exposed";
 }
 
-TEST(host_id_test, this_machine_has_one) {
+TEST(host_id_test, this_machine_has_an_id) {
   const host_id here = current_host();
   EXPECT_NE(here.boot, boot_id{});
   EXPECT_EQ(here.boot, current_host().boot);
   EXPECT_EQ(here.machine, current_host().machine);
 }
 
-// ---- A process that is stopped inside the lock.
+// ---- A process is stopped while it has the lock.
 
-TEST_F(limit_store_test, a_process_stopped_inside_the_lock_freezes_nobody_and_is_named) {
+TEST_F(limit_store_test, a_process_stopped_inside_the_lock_is_reported_and_blocks_no_call) {
   const auto store = open();
   auto left = limiter(*store, 5);
   const auto before = left.try_start(noon);
@@ -585,7 +589,7 @@ TEST_F(limit_store_test, a_process_stopped_inside_the_lock_freezes_nobody_and_is
   for (time_point now = noon + 1s; now < noon + 10s;) {
     const time_point next = left.next_start(now);
     ASSERT_GT(next, now);
-    ASSERT_LE(next, now + 100ms) << "it asks again soon, and not all the time";
+    ASSERT_LE(next, now + 100ms) << "it tries again soon, but does not busy-wait";
     EXPECT_EQ(held_up.size(), now < noon + 3s ? 0U : 1U);
     now = next;
     EXPECT_FALSE(left.try_start(now));
@@ -601,28 +605,27 @@ TEST_F(limit_store_test, a_process_stopped_inside_the_lock_freezes_nobody_and_is
   EXPECT_FALSE(left.is_behind());
   EXPECT_FALSE(left.is_held_up());
   EXPECT_EQ(starts(left, noon + 11s), 4U);
-  EXPECT_EQ(starts(left, noon + 1s + window + step), 1U) << "from when the head arrived";
+  EXPECT_EQ(starts(left, noon + 1s + window + step), 1U) << "one window after the head arrived";
   ::close(ready[0]);
   ::close(ready[1]);
 }
 
-TEST_F(limit_store_test, one_that_begins_while_the_lock_is_kept_waits_and_then_shares) {
+TEST_F(limit_store_test, a_process_that_starts_while_the_lock_is_held_waits_and_then_shares) {
   const auto first = open();
   auto kept = std::make_unique<limit_store::hold>(*first, noon);
-  limit_store store(base, this_host, margin, tell());
+  limit_store store(base, this_host, margin, callbacks());
   auto late = limiter(store, 5);
   EXPECT_FALSE(late.try_start(noon));
   EXPECT_LE(late.next_start(noon), noon + 100ms);
   EXPECT_FALSE(late.try_start(noon + 3s));
   EXPECT_EQ(held_up.size(), 1U);
-  (*kept)->distrust(limit_window::moment::max() / 2);
+  (*kept)->assume_full_until(limit_window::moment::max() / 2);
   kept.reset();
-  EXPECT_FALSE(late.try_start(noon + 4s)) << "it sees what the holder did";
+  EXPECT_FALSE(late.try_start(noon + 4s)) << "it sees the change of the holder";
   EXPECT_FALSE(late.is_held_up());
 }
 
-TEST_F(limit_store_test,
-       what_happens_while_the_lock_is_kept_counts_too_much_rather_than_too_little) {
+TEST_F(limit_store_test, while_the_lock_is_held_too_much_is_counted_and_never_too_little) {
   const auto a = open();
   const auto b = open();
   auto one = limiter(*a, 10, 1000);
@@ -642,21 +645,23 @@ TEST_F(limit_store_test,
     one.correct(*larger, 700, noon + 2s);
     one.done(*larger);
     one.pause(noon + 30s, noon + 2s);
-    EXPECT_EQ(one.paused_until(noon + 2s), noon + 30s) << "what is known here holds here";
+    EXPECT_EQ(one.paused_until(noon + 2s), noon + 30s)
+        << "the pause already applies in this process";
   }
-  EXPECT_EQ(two.next_start(noon + 2s, 800), time_point::max()) << "not told of yet: all count";
+  EXPECT_EQ(two.next_start(noon + 2s, 800), time_point::max())
+      << "events are pending, so all starts count";
   one.catch_up(noon + 3s);
-  EXPECT_EQ(two.next_start(noon + 3s), noon + 30s) << "the pause";
-  EXPECT_FALSE(two.try_start(noon + 30s, 300)) << "100 and 700 are in the window";
+  EXPECT_EQ(two.next_start(noon + 3s), noon + 30s) << "the end of the pause";
+  EXPECT_FALSE(two.try_start(noon + 30s, 300)) << "100 and 700 tokens are in the window";
   EXPECT_TRUE(two.try_start(noon + 30s, 200));
-  // A slot that is taken anew is not that of whom it was told late.
+  // A late event must not change a slot that was given to another start.
   const auto again = one.try_start(noon + 31s);
   ASSERT_TRUE(again);
   one.answered(*whole, noon + 31s);
   EXPECT_EQ(starts(one, noon + 31s), 6U);
 }
 
-TEST_F(limit_store_test, a_process_that_ends_with_news_untold_leaves_its_starts_counted) {
+TEST_F(limit_store_test, a_process_that_ends_with_pending_events_leaves_its_starts_counted) {
   const auto other = open();
   {
     const auto store = open();
@@ -671,9 +676,9 @@ TEST_F(limit_store_test, a_process_that_ends_with_news_untold_leaves_its_starts_
   EXPECT_EQ(starts(left, noon + 2s), 4U);
 }
 
-// ---- The file, or its folder, is moved away.
+// ---- The file or its folder is moved.
 
-TEST_F(limit_store_test, a_limits_folder_that_is_moved_ends_in_one_window) {
+TEST_F(limit_store_test, after_the_folder_is_moved_all_share_one_new_window) {
   for (const char* moved : {"state/limits", "state", "state/limits/one"}) {
     const auto a = open();
     const auto b = open();
@@ -685,32 +690,32 @@ TEST_F(limit_store_test, a_limits_folder_that_is_moved_ends_in_one_window) {
     const time_point later = noon + 2s;
     EXPECT_EQ(starts(two, later), 0U) << moved;
     EXPECT_EQ(starts(one, later), 0U) << moved;
-    EXPECT_TRUE(std::filesystem::exists(path)) << "others find the new one";
+    EXPECT_TRUE(std::filesystem::exists(path)) << "a new file for the other processes";
     const auto c = open(later);
     auto three = limiter(*c, 10);
-    EXPECT_EQ(starts(three, later), 0U) << "what was sent before is not known: it is full";
+    EXPECT_EQ(starts(three, later), 0U) << "earlier starts are unknown, so it counts as full";
     const time_point full = later + window + margin;
     EXPECT_EQ(starts(one, full) + starts(two, full) + starts(three, full), 10U) << moved;
-    EXPECT_EQ(starts(one, full + 2s) + starts(two, full + 2s), 0U) << "they share the new one";
+    EXPECT_EQ(starts(one, full + 2s) + starts(two, full + 2s), 0U) << "they share the new window";
     std::filesystem::remove_all(dir / "away");
     std::filesystem::remove_all(dir / "state");
   }
 }
 
-TEST_F(limit_store_test, a_file_moved_and_another_put_in_its_place_is_followed) {
+TEST_F(limit_store_test, a_file_that_was_replaced_by_another_one_is_followed) {
   const auto a = open();
   auto one = limiter(*a, 10);
   EXPECT_EQ(starts(one, noon), 3U + 7U);
   std::filesystem::rename(path, dir / "away");
-  const auto b = open();  // it found nothing, and made a new one
+  const auto b = open();  // finds no file and creates a new one
   auto two = limiter(*b, 10);
   EXPECT_EQ(starts(two, noon), 10U);
   const time_point full = noon + 2s + window + margin + step;
   EXPECT_EQ(starts(one, noon + 2s), 0U);
-  EXPECT_EQ(starts(one, full) + starts(two, full), 10U) << "of both together";
+  EXPECT_EQ(starts(one, full) + starts(two, full), 10U) << "both together";
 }
 
-TEST_F(limit_store_test, a_start_that_is_not_sent_is_counted_in_the_table_that_replaces_its_own) {
+TEST_F(limit_store_test, an_unsent_start_is_counted_in_the_replacing_table) {
   const std::pair<const char*, std::function<void()>> losses[] = {
       {"moved", [&] { std::filesystem::rename(path, dir / "away"); }},
       {"removed", [&] { std::filesystem::remove(path); }},
@@ -725,35 +730,36 @@ TEST_F(limit_store_test, a_start_that_is_not_sent_is_counted_in_the_table_that_r
     const auto held = slow.try_start(noon);
     ASSERT_TRUE(held);
     lose();
-    // Whoever finds out first: the other one is the first to look in its own time, too.
+    // Both notice the loss, at their next check.
     EXPECT_FALSE(other.try_start(noon + 2s)) << what;
     EXPECT_FALSE(slow.try_start(noon + 2s)) << what;
     const time_point full = noon + 2s + window + margin + step;
-    EXPECT_EQ(starts(other, full), 4U) << what << ": the slow one may still arrive";
+    EXPECT_EQ(starts(other, full), 4U) << what << ": the unsent start may still arrive";
     slow.sent(*held, full + 1s);
     EXPECT_EQ(starts(other, full + 59s), 0U) << what;
     EXPECT_EQ(starts(other, full + 1s + window + margin + step), 5U) << what;
     const auto c = open(full + 2s + window + margin + step);
     auto sound = limiter(*c, 6);
-    EXPECT_EQ(starts(sound, full + 2s + window + margin + step), 1U) << what << ": sums are right";
+    EXPECT_EQ(starts(sound, full + 2s + window + margin + step), 1U)
+        << what << ": the sums are right";
     std::filesystem::remove_all(dir / "state");
     std::filesystem::remove(dir / "away");
   }
 }
 
-TEST_F(limit_store_test, the_way_to_the_file_is_looked_at_once_a_second) {
+TEST_F(limit_store_test, the_path_of_the_file_is_checked_once_a_second) {
   const auto store = open();
   auto left = limiter(*store, 100);
   EXPECT_TRUE(left.try_start(noon));
   std::filesystem::rename(path, dir / "away");
-  EXPECT_TRUE(left.try_start(noon + 500ms)) << "it counts where it did";
+  EXPECT_TRUE(left.try_start(noon + 500ms)) << "it still uses the old file";
   EXPECT_FALSE(left.try_start(noon + 1s));
 }
 
-// Three processes with more work than the limit allows, over a virtual hour; one of them dies now
-// and then, with all that it had in flight, and is started again. What the relay counts is never
-// above the limit, and with little dying nearly all of it is used.
-TEST_F(limit_store_test, no_minute_of_the_relay_has_more_whoever_dies) {
+// Three processes with more work than the limit allows, over one virtual hour. From time to time
+// one of them dies with its attempts in flight and is started again. The relay must never count
+// more than the limit, and almost all of the limit must be used.
+TEST_F(limit_store_test, the_relay_never_counts_more_than_the_limit_even_if_processes_die) {
   constexpr unsigned per_minute = 40;
   for (const bool deaths : {false, true}) {
     for (std::uint64_t seed = 1; seed <= 3; ++seed) {

@@ -16,7 +16,7 @@ using namespace std::chrono_literals;
 
 constexpr time_point noon = time_point{} + 12h;
 
-// The most events in any 60 s, by the receiver's clock.
+// The most events in any 60 s.
 std::size_t most_in_a_minute(std::vector<time_point> events) {
   std::sort(events.begin(), events.end());
   std::size_t most = 0;
@@ -31,17 +31,18 @@ std::size_t most_in_a_minute(std::vector<time_point> events) {
 struct traffic {
   const char* what;
   unsigned per_minute;
-  duration longest_way;   // to the relay's counter, drawn anew for each attempt
-  duration fastest_head;  // from counted to the head's arrival
+  duration longest_way;   // longest time from sent until the relay counts it; random
+  duration fastest_head;  // from counted to the arrival of the head
   duration slowest_head;
-  double least_share;  // of the cap, that must be used
+  double least_share;  // share of the limit that must be used
   pacing pace = pacing::burst;
-  double refused = 0;      // share of attempts whose connection fails: nothing was sent
+  double refused = 0;      // share of attempts whose connection fails, so that nothing is sent
   duration slow_send{};    // longest time from the start to the last byte sent
-  bool whole_day = false;  // a day instead of two hours: the plain case is enough for that
+  bool whole_day = false;  // simulate a day instead of two hours
 };
 
-// A sender with more work than the limit allows, over `hours` of virtual time. Gives arrivals.
+// A sender with more work than the limit allows, over `length` of virtual time. Returns the times
+// at which the relay counts its attempts.
 std::vector<time_point> simulate(const traffic& row, std::uint64_t seed, duration length) {
   rate_limiter limiter({row.per_minute, 1s, row.pace});
   std::mt19937_64 random(seed);
@@ -72,7 +73,7 @@ std::vector<time_point> simulate(const traffic& row, std::uint64_t seed, duratio
                      *slot);
     }
     const time_point start = limiter.next_start(now);
-    EXPECT_GT(start, now) << "a limiter that refuses must name a later moment";
+    EXPECT_GT(start, now) << "a limiter that refuses must give a later time";
     if (!events.empty() && std::get<0>(events.top()) <= start) {
       const auto [when, ignored, what, slot] = events.top();
       events.pop();
@@ -97,7 +98,7 @@ std::vector<time_point> simulate(const traffic& row, std::uint64_t seed, duratio
 
 class limited_traffic : public testing::TestWithParam<traffic> {};
 
-TEST_P(limited_traffic, never_passes_the_cap_and_uses_it) {
+TEST_P(limited_traffic, never_exceeds_the_limit_and_uses_it) {
   const traffic& row = GetParam();
   for (const std::uint64_t seed : {1U, 2U, 3U}) {
     const duration length = seed == 1 && row.whole_day ? duration{24h} : duration{2h};
@@ -121,7 +122,7 @@ INSTANTIATE_TEST_SUITE_P(
                     traffic{"heads come within half a second", 200, 250ms, 0s, 250ms, 0.99},
                     traffic{"heads take 20 s", 200, 1s, 18s, 20s, 0.98},
                     traffic{"heads take longer than the window", 200, 1s, 30s, 150s, 0.98},
-                    traffic{"every way is instant", 200, 0s, 0s, 0s, 0.99},
+                    traffic{"no delays", 200, 0s, 0s, 0s, 0.99},
                     traffic{"some connections fail and return their slots", 200, 1s, 0s, 500ms,
                             0.97, pacing::burst, 0.3},
                     traffic{"sending takes up to five seconds", 200, 1s, 0s, 1s, 0.9, pacing::burst,
@@ -129,15 +130,15 @@ INSTANTIATE_TEST_SUITE_P(
                     traffic{"one a minute", 1, 1s, 0s, 1s, 0.97},
                     traffic{"three a minute", 3, 1s, 0s, 1s, 0.97},
                     traffic{"one a minute, heads of 20 s", 1, 1s, 18s, 20s, 0.98},
-                    traffic{"an even pace", 200, 250ms, 0s, 250ms, 0.98, pacing::even},
-                    traffic{"an even pace with slow heads", 60, 1s, 18s, 20s, 0.97, pacing::even}),
+                    traffic{"even pacing", 200, 250ms, 0s, 250ms, 0.98, pacing::even},
+                    traffic{"even pacing with slow heads", 60, 1s, 18s, 20s, 0.97, pacing::even}),
     [](const auto& row) { return "row_" + std::to_string(row.index); });
 
 rate_limiter::options at_most(unsigned n, pacing pace = pacing::burst) {
   return {n, 1s, pace};
 }
 
-TEST(rate_limiter, a_slot_is_free_a_window_after_the_head) {
+TEST(rate_limiter, a_slot_is_free_one_window_after_the_head) {
   rate_limiter limiter(at_most(1));
   const auto slot = limiter.try_start(noon);
   ASSERT_TRUE(slot);
@@ -157,10 +158,10 @@ TEST(rate_limiter, a_slot_waits_no_longer_than_the_margin_for_a_slow_head) {
   EXPECT_GE(free, noon + 61s);
   EXPECT_LE(free, noon + 61s + 100ms);
   limiter.answered(*slot, noon + 20s);
-  EXPECT_EQ(limiter.next_start(noon), free) << "a later head must not prolong it";
+  EXPECT_EQ(limiter.next_start(noon), free) << "a late head must not delay it";
 }
 
-TEST(rate_limiter, a_late_reply_frees_no_slot_that_another_start_holds) {
+TEST(rate_limiter, a_late_reply_does_not_free_the_slot_of_another_start) {
   rate_limiter limiter(at_most(1));
   const auto first = limiter.try_start(noon);
   limiter.sent(*first, noon);
@@ -169,10 +170,10 @@ TEST(rate_limiter, a_late_reply_frees_no_slot_that_another_start_holds) {
   limiter.answered(*first, noon + 63s);
   limiter.cancel(*first, noon);
   EXPECT_FALSE(limiter.try_start(noon + 64s));
-  EXPECT_FALSE(limiter.try_start(noon + 130s)) << "the second has not even been sent";
+  EXPECT_FALSE(limiter.try_start(noon + 130s)) << "the second one is not sent yet";
 }
 
-TEST(rate_limiter, cancel_returns_the_slot_at_once_and_once_only) {
+TEST(rate_limiter, cancel_frees_the_slot_at_once_and_only_once) {
   rate_limiter limiter(at_most(2));
   const auto first = limiter.try_start(noon);
   const auto second = limiter.try_start(noon);
@@ -184,7 +185,7 @@ TEST(rate_limiter, cancel_returns_the_slot_at_once_and_once_only) {
   EXPECT_FALSE(limiter.try_start(noon));
 }
 
-TEST(rate_limiter, a_pause_holds_and_the_longest_counts) {
+TEST(rate_limiter, the_longest_pause_applies) {
   rate_limiter limiter(at_most(10));
   limiter.pause(noon + 30s, noon);
   limiter.pause(noon + 10s, noon);
@@ -193,7 +194,7 @@ TEST(rate_limiter, a_pause_holds_and_the_longest_counts) {
   EXPECT_TRUE(limiter.try_start(noon + 30s));
 }
 
-TEST(rate_limiter, without_a_limit_only_pauses_hold) {
+TEST(rate_limiter, without_a_limit_only_pauses_apply) {
   rate_limiter limiter(at_most(0));
   for (int i = 0; i < 100'000; ++i) ASSERT_TRUE(limiter.try_start(noon));
   const auto slot = limiter.try_start(noon);
@@ -206,7 +207,7 @@ TEST(rate_limiter, without_a_limit_only_pauses_hold) {
   EXPECT_TRUE(limiter.try_start(noon + 1s));
 }
 
-TEST(rate_limiter, an_even_pace_spreads_the_starts) {
+TEST(rate_limiter, even_pacing_spreads_the_starts) {
   rate_limiter limiter(at_most(60, pacing::even));
   time_point now = noon;
   std::vector<time_point> starts;
@@ -218,7 +219,7 @@ TEST(rate_limiter, an_even_pace_spreads_the_starts) {
   for (std::size_t i = 1; i < starts.size(); ++i) EXPECT_GE(starts[i] - starts[i - 1], 1s);
 }
 
-TEST(rate_limiter, an_even_pace_has_no_burst_after_a_quiet_time) {
+TEST(rate_limiter, even_pacing_has_no_burst_after_an_idle_time) {
   rate_limiter limiter(at_most(60, pacing::even));
   ASSERT_TRUE(limiter.try_start(noon));
   ASSERT_TRUE(limiter.try_start(noon + 10min));
@@ -243,7 +244,7 @@ TEST(start_meter, agrees_with_a_log_of_all_starts) {
   }
   EXPECT_EQ(meter.most(), most);
   EXPECT_EQ(meter.last_minute(now + 60s), 0U);
-  EXPECT_EQ(meter.most(), most) << "looking changes nothing";
+  EXPECT_EQ(meter.most(), most) << "reading does not change it";
 }
 
 TEST(start_meter, counts_nothing_before_the_first_start) {

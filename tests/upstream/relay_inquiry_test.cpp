@@ -22,17 +22,17 @@ TEST_F(relay_inquiry_test, gives_status_and_body) {
   const auto answer = get("/v1/models");
   EXPECT_TRUE(answer.succeeded());
   EXPECT_EQ(answer.status, 200);
-  EXPECT_EQ(answer.body, "{}") << "the mark of the byte order is no part of it";
+  EXPECT_EQ(answer.body, "{}") << "the byte order mark is removed";
 }
 
-TEST_F(relay_inquiry_test, a_key_in_an_answer_is_blotted_out) {
+TEST_F(relay_inquiry_test, a_key_in_an_answer_is_redacted) {
   site.has("/a", R"({"error":{"message":"bad key )" + site.options.api_key + R"("}})", 401);
   const auto answer = get("/a");
   EXPECT_EQ(answer.body.find(site.options.api_key), std::string::npos);
   EXPECT_EQ(said(answer), "401 (bad key [key])");
 }
 
-TEST_F(relay_inquiry_test, a_redirect_is_told_and_not_followed) {
+TEST_F(relay_inquiry_test, a_redirect_is_reported_and_not_followed) {
   test::exchange_plan planned;
   planned.head.status = 302;
   planned.head.fields.add("Location",
@@ -45,27 +45,27 @@ TEST_F(relay_inquiry_test, a_redirect_is_told_and_not_followed) {
   EXPECT_EQ(site.asked.size(), 1U);
 }
 
-TEST_F(relay_inquiry_test, says_what_came_instead) {
+TEST_F(relay_inquiry_test, describes_an_unexpected_answer) {
   const struct {
     int status;
     const char* body;
-    const char* said;
+    const char* text;
   } rows[] = {
       {404, R"__({"error":{"message":"Invalid URL (GET /a)"}})__", "404"},
       {401, R"__({"error":{"message":"无效的令牌 (request id: 2024)"}})__", "401 (无效的令牌)"},
       {429, "", "429"},
       {200, R"({"success":false,"message":"log in"})", "200 (log in)"},
-      {200, "{}", "200, with nothing of use in it"},
+      {200, "{}", "200, without the expected content"},
       {200, "<html><title>Just a moment...</title></html>", "200, a web page (Just a moment...)"},
       {503, "<html><body></body></html>", "503, a web page"},
   };
   for (const auto& row : rows) {
     site.has("/a", row.body, row.status);
-    EXPECT_EQ(said(get("/a")), row.said);
+    EXPECT_EQ(said(get("/a")), row.text);
   }
 }
 
-TEST_F(relay_inquiry_test, an_answer_without_end_is_trouble) {
+TEST_F(relay_inquiry_test, an_answer_that_is_too_large_is_an_error) {
   site.options.max_response_bytes = 10;
   site.has("/a", "0123456789");
   EXPECT_TRUE(get("/a").succeeded());

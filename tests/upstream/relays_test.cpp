@@ -1,4 +1,4 @@
-// upstream::relays: what holds for all runs, and what is forgotten when a run begins.
+// Tests of upstream::relays: state that all runs share, and state that is reset when a run begins.
 #include "upstream/relays.hpp"
 
 #include <gmock/gmock.h>
@@ -25,7 +25,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 
-// A run that hears what happens, and does nothing.
+// A run that records its events and does nothing.
 struct listener final : relays::user {
   bool stopping() const noexcept override { return ended.has_value(); }
   bool waits_for_address() const noexcept override { return waits; }
@@ -52,8 +52,8 @@ struct listener final : relays::user {
   unsigned others_settled = 0;
 };
 
-struct heard final : observer {
-  void on_notice(const notice& said) override { sentences.emplace_back(said.text); }
+struct notice_log final : observer {
+  void on_notice(const notice& event) override { sentences.emplace_back(event.text); }
   std::vector<std::string> sentences;
 };
 
@@ -70,10 +70,10 @@ struct relays_test : testing::Test {
       list[i].relay.base_url = "https://" + std::to_string(i) + ".example/v1";
       clients.push_back(&fakes.emplace_back(time));
     }
-    made.emplace(loop, time, list, pace, clients, &said);
+    made.emplace(loop, time, list, pace, clients, &notices);
     return *made;
   }
-  // The turn of an attempt at the relay; the others are closed meanwhile.
+  // A permit for an attempt at the relay; the other relays are closed meanwhile.
   start_gate::permit turn_at(std::size_t relay, start_gate::group& of) {
     auto& gate = made->gate();
     std::vector<std::size_t> closed;
@@ -88,17 +88,17 @@ struct relays_test : testing::Test {
     loop.restart();
     loop.poll();
     for (const std::size_t i : closed) gate.set_open(i, true);
-    EXPECT_TRUE(turn.has_value()) << "relay " << relay << " is given to nobody";
+    EXPECT_TRUE(turn.has_value()) << "relay " << relay << " gives no permit";
     return turn.value_or(start_gate::permit{});
   }
-  // An attempt at the relay ends with this failure.
+  // Makes an attempt at the relay that ends with this failure.
   void fail(std::size_t relay, const failure& why, start_gate::group& of) {
     const auto turn = turn_at(relay, of);
     if (turn.of == nullptr) return;
     time.advance(1s);
     made->failed(turn, "m", false, why, time.now() - 1s, 0);
     made->gate().leave(turn, false);
-    time.advance(5s);  // a pause may be on
+    time.advance(5s);  // longer than a possible pause
   }
   static failure key_refused() {
     failure why;
@@ -113,19 +113,19 @@ struct relays_test : testing::Test {
   test::manual_clock time;
   pace_options pace;
   std::list<test::fake_client> fakes;
-  heard said;
+  notice_log notices;
   std::optional<relays> made;
   listener first;
   listener second;
 };
 
-TEST_F(relays_test, a_key_that_is_refused_ends_every_run) {
+TEST_F(relays_test, a_refused_key_ends_every_run) {
   relays& all = pool();
   start_gate::group turns(all.gate());
   all.join(first);
   all.join(second);
   fail(0, key_refused(), turns);
-  EXPECT_FALSE(first.ended) << "one refusal may be a moment's";
+  EXPECT_FALSE(first.ended) << "one refusal may be a short error";
   fail(0, key_refused(), turns);
   EXPECT_EQ(first.ended, stop_reason::key_ended);
   EXPECT_EQ(second.ended, stop_reason::key_ended);
@@ -133,7 +133,7 @@ TEST_F(relays_test, a_key_that_is_refused_ends_every_run) {
   all.leave(second);
 }
 
-TEST_F(relays_test, a_member_without_a_date_is_asked_again_by_the_next_run_even_beside_others) {
+TEST_F(relays_test, the_next_run_uses_a_resting_member_without_a_return_time_again) {
   relays& all = pool(2);
   start_gate::group turns(all.gate());
   all.join(first);
@@ -141,16 +141,16 @@ TEST_F(relays_test, a_member_without_a_date_is_asked_again_by_the_next_run_even_
   fail(0, key_refused(), turns);
   EXPECT_TRUE(all[0].resting);
   EXPECT_THAT(first.rests, ElementsAre(0U));
-  EXPECT_FALSE(first.ended) << "the other member goes on";
+  EXPECT_FALSE(first.ended) << "the other member continues";
   all.join(second);
-  EXPECT_FALSE(all[0].resting) << "it rests as long as some run is under way";
+  EXPECT_FALSE(all[0].resting) << "a new run uses it again";
   EXPECT_TRUE(fakes.front().sending);
   turn_at(0, turns);
   all.leave(first);
   all.leave(second);
 }
 
-TEST_F(relays_test, a_member_that_named_a_moment_is_left_alone_until_then) {
+TEST_F(relays_test, a_member_that_asked_to_wait_gets_nothing_until_then) {
   relays& all = pool(2);
   start_gate::group turns(all.gate());
   all.join(first);
@@ -163,16 +163,16 @@ TEST_F(relays_test, a_member_that_named_a_moment_is_left_alone_until_then) {
   EXPECT_TRUE(all[0].resting);
   all.leave(first);
   all.leave(second);
-  EXPECT_EQ(time.calls_to_come(), 0U) << "nobody is there to come back for";
+  EXPECT_EQ(time.calls_to_come(), 0U) << "without a run, no return is scheduled";
   time.advance(1800s);
   all.join(first);
-  EXPECT_TRUE(all[0].resting) << "the next run keeps to it";
+  EXPECT_TRUE(all[0].resting) << "the next run also waits";
   time.advance(1801s);
   EXPECT_FALSE(all[0].resting);
   all.leave(first);
 }
 
-TEST_F(relays_test, a_run_that_joins_while_others_drain_after_the_end_is_asked_for_anew) {
+TEST_F(relays_test, a_run_that_joins_after_the_end_of_all_relays_starts_without_old_problems) {
   relays& all = pool();
   start_gate::group turns(all.gate());
   all.join(first);
@@ -180,10 +180,10 @@ TEST_F(relays_test, a_run_that_joins_while_others_drain_after_the_end_is_asked_f
   fail(0, key_refused(), turns);
   fail(0, key_refused(), turns);
   ASSERT_TRUE(first.ended);
-  said.sentences.clear();
+  notices.sentences.clear();
   all.join(second);
-  EXPECT_THAT(said.sentences, IsEmpty()) << "nothing is known of it yet";
-  // What was sent before says nothing of the key now.
+  EXPECT_THAT(notices.sentences, IsEmpty()) << "nothing has happened in this run yet";
+  // An attempt that was sent before says nothing about the key now.
   all.failed(on_its_way, "m", false, key_refused(), time.now() - 10s, 0);
   all.gate().leave(on_its_way, false);
   EXPECT_FALSE(second.ended);
@@ -192,7 +192,7 @@ TEST_F(relays_test, a_run_that_joins_while_others_drain_after_the_end_is_asked_f
   all.leave(second);
 }
 
-TEST_F(relays_test, an_address_is_wrong_only_when_no_run_can_show_otherwise) {
+TEST_F(relays_test, an_address_is_wrong_only_if_no_run_can_show_that_it_is_right) {
   relays& all = pool();
   start_gate::group turns(all.gate());
   all.join(first);
@@ -204,21 +204,22 @@ TEST_F(relays_test, an_address_is_wrong_only_when_no_run_can_show_otherwise) {
   fail(0, suspicious, turns);
   first.waits = true;
   all.only_suspects_left(0);
-  EXPECT_FALSE(first.ended || second.ended) << "the second may show that it is right";
+  EXPECT_FALSE(first.ended || second.ended) << "the second run may show that it is right";
   EXPECT_EQ(first.address_settled, 0U);
   second.waits = true;
   all.only_suspects_left(0);
-  EXPECT_GE(first.address_settled, 1U) << "nobody can: each finds out for itself, or all end";
+  EXPECT_GE(first.address_settled, 1U)
+      << "no run can show it: all end, or each request finds out on its own";
   all.leave(first);
   all.leave(second);
 }
 
-TEST_F(relays_test, with_the_last_run_connections_are_closed_and_no_call_is_left) {
+TEST_F(relays_test, after_the_last_run_connections_are_closed_and_no_call_is_pending) {
   relays& all = pool(2);
   all.join(first);
   all.join(second);
   all.leave(first);
-  EXPECT_EQ(fakes.front().aborts, 0U) << "others use it";
+  EXPECT_EQ(fakes.front().aborts, 0U) << "another run uses it";
   all.leave(second);
   EXPECT_EQ(fakes.front().aborts, 1U);
   EXPECT_EQ(time.calls_to_come(), 0U);

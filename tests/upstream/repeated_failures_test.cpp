@@ -18,7 +18,7 @@ failure refusal(int status, std::string message = "no",
   return why;
 }
 
-// Of job 0 at relay 0.
+// A failure in job 0 at relay 0.
 repeated_failures::verdict before_any_success(repeated_failures& rows, const failure& why) {
   return rows.failed(0, false, 0, false, why);
 }
@@ -26,37 +26,37 @@ repeated_failures::verdict after_successes(repeated_failures& rows, const failur
   return rows.failed(0, true, 0, true, why);
 }
 
-TEST(repeated_failures, twenty_permanent_ones_without_a_success_are_the_jobs) {
+TEST(repeated_failures, twenty_permanent_failures_without_a_success_are_caused_by_the_job) {
   for (const int status : {400, 404, 413, 422, 403}) {
     repeated_failures rows;
     for (unsigned i = 1; i <= 20; ++i) {
-      const auto told = before_any_success(rows, refusal(status));
-      EXPECT_EQ(told.in, (repeated_failures::row{rule::job, 0})) << status;
-      EXPECT_EQ(told.first, i == 1);
-      EXPECT_EQ(told.count, i);
-      EXPECT_EQ(told.enough, i == 20) << status << ": " << i;
+      const auto verdict = before_any_success(rows, refusal(status));
+      EXPECT_EQ(verdict.in, (repeated_failures::row{rule::job, 0})) << status;
+      EXPECT_EQ(verdict.first, i == 1);
+      EXPECT_EQ(verdict.count, i);
+      EXPECT_EQ(verdict.enough, i == 20) << status << ": " << i;
     }
   }
 }
 
-TEST(repeated_failures, another_failure_begins_another_row) {
+TEST(repeated_failures, a_different_failure_begins_a_new_row) {
   repeated_failures rows;
   for (int i = 0; i < 19; ++i) before_any_success(rows, refusal(400, "a"));
   EXPECT_TRUE(before_any_success(rows, refusal(400, "b")).first);
   EXPECT_TRUE(before_any_success(rows, refusal(404, "b")).first) << "another status";
-  const auto told = before_any_success(rows, refusal(400, "a"));
-  EXPECT_TRUE(told.first);
-  EXPECT_FALSE(told.enough);
+  const auto verdict = before_any_success(rows, refusal(400, "a"));
+  EXPECT_TRUE(verdict.first);
+  EXPECT_FALSE(verdict.enough);
 }
 
-TEST(repeated_failures, a_row_that_is_over_counts_no_more) {
+TEST(repeated_failures, a_forgotten_row_does_not_count) {
   repeated_failures rows;
   for (int i = 0; i < 19; ++i) before_any_success(rows, refusal(400));
   rows.forget({rule::job, 0});
   EXPECT_EQ(before_any_success(rows, refusal(400)).count, 1U);
 }
 
-TEST(repeated_failures, each_job_has_a_row_of_its_own) {
+TEST(repeated_failures, each_job_has_its_own_row) {
   repeated_failures rows;
   for (int i = 0; i < 19; ++i) {
     rows.failed(0, false, 0, false, refusal(400));
@@ -65,7 +65,7 @@ TEST(repeated_failures, each_job_has_a_row_of_its_own) {
   EXPECT_TRUE(rows.failed(0, false, 0, false, refusal(400)).enough);
 }
 
-TEST(repeated_failures, what_fails_in_passing_is_no_matter_of_the_job) {
+TEST(repeated_failures, temporary_failures_are_not_caused_by_the_job) {
   repeated_failures rows;
   for (int i = 0; i < 50; ++i) {
     EXPECT_EQ(before_any_success(rows, refusal(500, "no", failure_class::passing)).in.kept_by,
@@ -73,19 +73,19 @@ TEST(repeated_failures, what_fails_in_passing_is_no_matter_of_the_job) {
   }
 }
 
-TEST(repeated_failures, after_successes_thirty_refusals_in_unknown_words_are_the_relays) {
+TEST(repeated_failures, after_successes_thirty_unknown_refusals_are_caused_by_the_relay) {
   for (const auto& why :
        {refusal(403), refusal(412), refusal(500, "no", failure_class::passing), refusal(501)}) {
     repeated_failures rows;
     for (unsigned i = 1; i <= 30; ++i) {
-      const auto told = after_successes(rows, why);
-      EXPECT_EQ(told.in, (repeated_failures::row{rule::relay, 0})) << why.http_status;
-      EXPECT_EQ(told.enough, i == 30) << why.http_status << ": " << i;
+      const auto verdict = after_successes(rows, why);
+      EXPECT_EQ(verdict.in, (repeated_failures::row{rule::relay, 0})) << why.http_status;
+      EXPECT_EQ(verdict.enough, i == 30) << why.http_status << ": " << i;
     }
   }
 }
 
-TEST(repeated_failures, after_successes_a_bad_request_is_its_own) {
+TEST(repeated_failures, after_successes_a_bad_request_fails_alone) {
   repeated_failures rows;
   failure cut = refusal(0, "cut", failure_class::passing);
   cut.code = errc::stream_interrupted;
@@ -98,7 +98,7 @@ TEST(repeated_failures, after_successes_a_bad_request_is_its_own) {
   }
 }
 
-TEST(repeated_failures, numbers_and_ids_do_not_tell_failures_apart) {
+TEST(repeated_failures, failures_that_differ_only_in_numbers_and_ids_are_equal) {
   const auto same = [](const std::string& a, const std::string& b) {
     return words_without_ids(refusal(403, a)) == words_without_ids(refusal(403, b));
   };

@@ -13,7 +13,7 @@ namespace {
 
 constexpr const char* key = "sk-0f9b3c7d5a1e8462/x";
 
-std::string blotted(std::string text, const relay_options& relay) {
+std::string redacted(std::string text, const relay_options& relay) {
   secrets(relay).redact(text);
   return text;
 }
@@ -24,48 +24,48 @@ relay_options with_key(std::string word) {
   return relay;
 }
 
-TEST(secrets, the_key_is_found_in_all_ways_to_say_it) {
+TEST(secrets, the_key_is_found_in_all_its_forms) {
   const struct {
     const char* what;
     const char* text;
     const char* shown;
   } rows[] = {
-      {"as it is", "bad key sk-0f9b3c7d5a1e8462/x!", "bad key [key]!"},
+      {"as plain text", "bad key sk-0f9b3c7d5a1e8462/x!", "bad key [key]!"},
       {"twice", "sk-0f9b3c7d5a1e8462/xsk-0f9b3c7d5a1e8462/x", "[key][key]"},
       {"with a slash escaped", R"("sk-0f9b3c7d5a1e8462\/x")", R"("[key]")"},
       {"in escapes", R"("\u0073\u006B-0f9b3c7d5a1e8462\u002fx")", R"("[key]")"},
-      {"behind a line's end", R"("\nsk-0f9b3c7d5a1e8462/x")", R"("\n[key]")"},
-      {"behind a backslash", R"("\\sk-0f9b3c7d5a1e8462/x")", R"("\\[key]")"},
-      {"behind a lone one, in plain text", R"(\sk-0f9b3c7d5a1e8462/x)", R"(\[key])"},
+      {"after a line break", R"("\nsk-0f9b3c7d5a1e8462/x")", R"("\n[key]")"},
+      {"after a backslash", R"("\\sk-0f9b3c7d5a1e8462/x")", R"("\\[key]")"},
+      {"after a single backslash, in plain text", R"(\sk-0f9b3c7d5a1e8462/x)", R"(\[key])"},
       {"in an escape that is escaped: JSON in a string of JSON",
        R"("{\"said\":\"\\u0073k-0f9b3c7d5a1e8462\\/x\"}")", R"("{\"said\":\"[key]\"}")"},
       {"percent-encoded", "/v1?key=sk-0f9b3c7d5a1e8462%2fx&a=b", "/v1?key=[key]&a=b"},
-      {"percent-encoded to the letter",
+      {"completely percent-encoded",
        "%73%6B%2D%30%66%39%62%33%63%37%64%35%61%31%65%38%34%36%32%2F%78", "[key]"},
       {"percent-encoded twice", "sk-0f9b3c7d5a1e8462%252Fx", "[key]"},
       {"in base64", "c2stMGY5YjNjN2Q1YTFlODQ2Mi94", "[key]"},
-      {"in base64, behind another byte", "OnNrLTBmOWIzYzdkNWExZTg0NjIveA==", "On[key]"},
-      {"in base64, behind two", "IDpzay0wZjliM2M3ZDVhMWU4NDYyL3g=", "IDp[key]"},
+      {"in base64, after another byte", "OnNrLTBmOWIzYzdkNWExZTg0NjIveA==", "On[key]"},
+      {"in base64, after two bytes", "IDpzay0wZjliM2M3ZDVhMWU4NDYyL3g=", "IDp[key]"},
       {"in the base64 of JSON", R"("eyJrZXkiOiJzay0wZjliM2M3ZDVhMWU4NDYyL3gifQ==")",
        R"("eyJrZXkiOiJ[key]ifQ==")"},
       {"at the end of a text that was cut", "the key is sk-0f9b3c7d5", "the key is [key]"},
       {"cut in the middle", "the key sk-0f9b3c7d5... is bad", "the key [key]... is bad"},
       {"in a longer word", "xsk-0f9b3c7d5a1e8462/xyz", "x[key]yz"},
       {"cut", "the key sk-0f9b3c7d5…", "the key [key]…"},
-      {"cut before it says much", "the key sk-0f9b…", "the key sk-0f9b…"},
-      {"another one", "sk-0f9b3c7d5a1e8463/x", "sk-0f9b3c7d5a1e8463/x"},
+      {"cut after too few characters", "the key sk-0f9b…", "the key sk-0f9b…"},
+      {"another key", "sk-0f9b3c7d5a1e8463/x", "sk-0f9b3c7d5a1e8463/x"},
       {"nothing", "", ""},
   };
-  for (const auto& row : rows) EXPECT_EQ(blotted(row.text, with_key(key)), row.shown) << row.what;
+  for (const auto& row : rows) EXPECT_EQ(redacted(row.text, with_key(key)), row.shown) << row.what;
 }
 
-TEST(secrets, json_stays_json) {
-  const std::string text = blotted(R"("\nok-0123456789abcdef")", with_key("nok-0123456789abcdef"));
+TEST(secrets, json_stays_valid) {
+  const std::string text = redacted(R"("\nok-0123456789abcdef")", with_key("nok-0123456789abcdef"));
   EXPECT_EQ(text, R"("\n[key]")");
   EXPECT_FALSE(json_fault(text));
 }
 
-TEST(secrets, a_short_key_is_found_as_a_word_of_its_own) {
+TEST(secrets, a_short_key_is_found_as_a_separate_word) {
   const struct {
     const char* what;
     const char* word;
@@ -76,29 +76,28 @@ TEST(secrets, a_short_key_is_found_as_a_word_of_its_own) {
        "Authentication Error, key=[key]."},
       {"alone in a string", "sk-1234", R"({"param":"sk-1234"})", R"({"param":"[key]"})"},
       {"as a member's name", "sk-1234", R"({"sk-1234":{"spend":1}})", R"({"[key]":{"spend":1}})"},
-      {"behind a line's end", "sk-1234", R"("\nsk-1234\n")", R"("\n[key]\n")"},
-      {"behind an escaped blank", "sk-1234", "Bearer%20sk-1234%0a", "Bearer%20[key]%0a"},
+      {"after a line break", "sk-1234", R"("\nsk-1234\n")", R"("\n[key]\n")"},
+      {"after an escaped blank", "sk-1234", "Bearer%20sk-1234%0a", "Bearer%20[key]%0a"},
       {"in a longer word", "sk-1234", "task-1234, desk-12345, sk-12345",
        "task-1234, desk-12345, sk-12345"},
       {"in base64", "sk-1234", "eyJrIjoic2stMTIzNCJ9", "eyJrIjoi[key]J9"},
       {"cut", "sk-1234", "key=sk-123…", "key=[key]…"},
       {"of letters and digits", "hunter2", "the password hunter2", "the password [key]"},
-      {"of digits alone", "12345678901234567890", "bad key: 12345678901234567890!",
-       "bad key: [key]!"},
-      {"of digits alone, and all there is", "123456", "123456", "[key]"},
+      {"only digits", "12345678901234567890", "bad key: 12345678901234567890!", "bad key: [key]!"},
+      {"only digits, as the whole text", "123456", "123456", "[key]"},
       {"of a few digits", "123456", R"({"said":"no 123456"})", R"({"said":"no [key]"})"},
-      {"a number of JSON stays one", "12345678", R"({"a":12345678,"b":[12345678, 12345678]})",
+      {"a JSON number is not changed", "12345678", R"({"a":12345678,"b":[12345678, 12345678]})",
        R"({"a":12345678,"b":[12345678, 12345678]})"},
-      {"a part of a number", "12345678", "12345678.5 0.12345678 1-12345678 123456789",
+      {"part of a longer number", "12345678", "12345678.5 0.12345678 1-12345678 123456789",
        "12345678.5 0.12345678 1-12345678 123456789"},
-      {"a number in what only looks like JSON", "12345678", "[proxy] code:12345678",
+      {"a number in a text that only looks like JSON", "12345678", "[proxy] code:12345678",
        "[proxy] code:[key]"},
   };
   for (const auto& row : rows)
-    EXPECT_EQ(blotted(row.text, with_key(row.word)), row.shown) << row.what;
+    EXPECT_EQ(redacted(row.text, with_key(row.word)), row.shown) << row.what;
 }
 
-TEST(secrets, what_may_be_any_word_is_one_where_it_is_named) {
+TEST(secrets, a_common_word_is_redacted_only_where_it_is_announced_as_a_key) {
   const struct {
     const char* word;
     const char* text;
@@ -124,10 +123,10 @@ TEST(secrets, what_may_be_any_word_is_one_where_it_is_named) {
       {"ab", "key ab", "key ab"},
       {"", "key ", "key "},
   };
-  for (const auto& row : rows) EXPECT_EQ(blotted(row.text, with_key(row.word)), row.shown);
+  for (const auto& row : rows) EXPECT_EQ(redacted(row.text, with_key(row.word)), row.shown);
 }
 
-TEST(secrets, a_key_that_is_spread_over_tokens) {
+TEST(secrets, a_key_that_is_split_over_tokens_is_found) {
   const struct {
     const char* what;
     const char* text;
@@ -143,40 +142,40 @@ TEST(secrets, a_key_that_is_spread_over_tokens) {
       {"of completions",
        R"({"logprobs":{"tokens":["is"," sk","-1","234","!"],"token_logprobs":[-1,-2,-3,-4,-5]}})",
        R"({"logprobs":{"tokens":["is"," [key]","","","!"],"token_logprobs":[-1,-2,-3,-4,-5]}})"},
-      {"of thoughts that came in pieces",
+      {"of reasoning in pieces",
        R"({"reasoning_details":[{"text":"it is sk-"},{"text":"1234, so"}]})",
        R"({"reasoning_details":[{"text":"it is [key]"},{"text":", so"}]})"},
       {"other tokens", R"({"tokens":["task","-1","234"]})", R"({"tokens":["task","-1","234"]})"},
   };
   for (const auto& row : rows) {
-    const std::string text = blotted(row.text, with_key("sk-1234"));
+    const std::string text = redacted(row.text, with_key("sk-1234"));
     EXPECT_EQ(text, row.shown) << row.what;
     EXPECT_FALSE(json_fault(text)) << row.what;
   }
 }
 
-TEST(secrets, any_json_stays_json) {
+TEST(secrets, random_json_stays_valid) {
   std::minstd_rand dice(7);
   const auto pick = [&](const std::vector<std::string>& of) { return of[dice() % of.size()]; };
   for (const char* word :
        {"sk-0f9b3c7d5a1e8462/x", "sk-1234", "nok-12", "12345678", "n\"u\\ll77"}) {
     const std::string whole = word;
-    const std::vector<std::string> said{whole,
-                                        whole.substr(0, 3),
-                                        whole.substr(3),
-                                        "\n",
-                                        "\\",
-                                        "\"",
-                                        " ",
-                                        "key=",
-                                        "u005c",
-                                        "%2f",
-                                        "…",
-                                        "n"};
+    const std::vector<std::string> parts{whole,
+                                         whole.substr(0, 3),
+                                         whole.substr(3),
+                                         "\n",
+                                         "\\",
+                                         "\"",
+                                         " ",
+                                         "key=",
+                                         "u005c",
+                                         "%2f",
+                                         "…",
+                                         "n"};
     for (int round = 0; round < 3000; ++round) {
       const auto text = [&] {
         std::string some;
-        for (unsigned i = 0; i < dice() % 6; ++i) some += pick(said);
+        for (unsigned i = 0; i < dice() % 6; ++i) some += pick(parts);
         return json_quote(some);
       };
       std::string json = R"({"token":)" + text() + R"(,"bytes":[12345678],"b":[{"token":)" +
@@ -189,36 +188,36 @@ TEST(secrets, any_json_stays_json) {
   }
 }
 
-TEST(secrets, a_proxys_password_is_one) {
+TEST(secrets, the_password_of_a_proxy_is_a_secret) {
   relay_options relay;
   relay.proxy = "http://me:hunter%402@proxy.example:3128";
   EXPECT_EQ(
-      blotted("407 no me:hunter@2, nor hunter@2, nor hunter%402, nor Basic bWU6aHVudGVyQDI=, me",
-              relay),
+      redacted("407 no me:hunter@2, nor hunter@2, nor hunter%402, nor Basic bWU6aHVudGVyQDI=, me",
+               relay),
       "407 no [key], nor [key], nor [key], nor Basic [key], me");
   relay.proxy = "http://token-1@proxy.example:3128";
-  EXPECT_EQ(blotted("no token-1", relay), "no [key]");
+  EXPECT_EQ(redacted("no token-1", relay), "no [key]");
 }
 
-TEST(secrets, headers_that_hold_one_are_told_by_their_names) {
+TEST(secrets, secret_headers_are_recognized_by_their_names) {
   relay_options relay;
   relay.headers = {{"Authorization", "Bearer header-0123456789 "},
                    {"X-Api-Key", "x-key-0123456789abc"},
                    {"X-Team", "the-blue-team-of-all"}};
-  EXPECT_EQ(blotted("header-0123456789, x-key-0123456789abc, the-blue-team-of-all", relay),
+  EXPECT_EQ(redacted("header-0123456789, x-key-0123456789abc, the-blue-team-of-all", relay),
             "[key], [key], the-blue-team-of-all");
 }
 
-TEST(secrets, or_by_values_that_are_written_like_one) {
+TEST(secrets, secret_headers_are_recognized_by_their_values) {
   relay_options relay;
   relay.headers = {{"X-Upstream", "Bearer header-0123456789"},
                    {"X-Other", "sk-0123456789abcdef"},
                    {"X-Author", "the-author-of-it-all"}};
-  EXPECT_EQ(blotted("header-0123456789, sk-0123456789abcdef, the-author-of-it-all", relay),
+  EXPECT_EQ(redacted("header-0123456789, sk-0123456789abcdef, the-author-of-it-all", relay),
             "[key], [key], the-author-of-it-all");
 }
 
-TEST(secrets, names_of_secrets_and_words_that_look_alike) {
+TEST(secrets, secret_names_are_distinguished_from_similar_words) {
   for (const char* name :
        {"Authorization", "Proxy-Authorization", "X-Api-Key", "apikey", "api_key", "Cookie",
         "X-Auth-Token", "access_token", "Ocp-Apim-Subscription-Key", "CF-Access-Client-Secret",
@@ -231,24 +230,24 @@ TEST(secrets, names_of_secrets_and_words_that_look_alike) {
   }
 }
 
-TEST(secrets, a_parameter_of_the_address_may_be_one) {
+TEST(secrets, a_parameter_of_the_address_may_be_a_secret) {
   relay_options relay;
   relay.base_url = "https://host/x?api-version=2024-06-01-preview&api-key=0123456789abcdef-x#";
-  EXPECT_EQ(blotted("2024-06-01-preview 0123456789abcdef-x", relay), "2024-06-01-preview [key]");
+  EXPECT_EQ(redacted("2024-06-01-preview 0123456789abcdef-x", relay), "2024-06-01-preview [key]");
 }
 
-TEST(secrets, every_cookie_is_one) {
+TEST(secrets, every_long_cookie_is_a_secret) {
   relay_options relay;
   relay.headers = {
       {"Cookie", "session=session-0123456789; theme=dark;csrf=\"csrf-0123456789ab==\" ;"}};
-  EXPECT_EQ(blotted("session-0123456789, dark, csrf-0123456789ab==, session", relay),
+  EXPECT_EQ(redacted("session-0123456789, dark, csrf-0123456789ab==, session", relay),
             "[key], dark, [key], session");
 }
 
-TEST(secrets, of_two_the_longer_one_goes_whole) {
+TEST(secrets, if_one_secret_begins_with_another_the_longer_one_is_redacted_whole) {
   relay_options relay = with_key("sk-0123456789abcdef");
   relay.headers = {{"Authorization", "Bearer sk-0123456789abcdef-admin"}};
-  EXPECT_EQ(blotted("sk-0123456789abcdef-admin", relay), "[key]");
+  EXPECT_EQ(redacted("sk-0123456789abcdef-admin", relay), "[key]");
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ struct start_gate_test : testing::Test {
   asio::io_context loop{1};
   test::manual_clock time;
   std::vector<int> entered;
-  std::vector<int> sent_away;
+  std::vector<int> turned_away;
   std::map<int, start_gate::permit> held;
 
   void poll() {
@@ -50,12 +50,12 @@ struct start_gate_test : testing::Test {
             entered.push_back(name);
             held.emplace(name, *turn);
           } else {
-            sent_away.push_back(name);
+            turned_away.push_back(name);
           }
         },
         asio::detached);
   }
-  // The whole life of an attempt, in no time.
+  // A complete attempt that takes no time.
   void make(start_gate& gate, int name) {
     gate.sent(held.at(name));
     gate.answered(held.at(name));
@@ -72,11 +72,11 @@ struct start_gate_test : testing::Test {
   void clear_out(start_gate& gate) {
     gate.close();
     poll();
-    EXPECT_TRUE(loop.stopped()) << "somebody still waits";
+    EXPECT_TRUE(loop.stopped()) << "a coroutine still waits";
   }
 };
 
-TEST_F(start_gate_test, lets_in_as_many_as_the_concurrency) {
+TEST_F(start_gate_test, starts_as_many_attempts_as_the_concurrency) {
   start_gate gate(time, {0, 1s, pacing::burst}, 2);
   for (int name : {1, 2, 3, 4}) enter(gate, name);
   EXPECT_EQ(entered, (std::vector{1, 2}));
@@ -95,13 +95,13 @@ TEST_F(start_gate_test, lets_in_as_many_as_the_concurrency) {
   EXPECT_TRUE(loop.stopped());
 }
 
-TEST_F(start_gate_test, no_concurrency_is_no_limit) {
+TEST_F(start_gate_test, concurrency_zero_means_no_limit) {
   start_gate gate(time, {0, 1s, pacing::burst}, 0);
   for (int name = 0; name < 1000; ++name) enter(gate, name);
   EXPECT_EQ(entered.size(), 1000U);
 }
 
-TEST_F(start_gate_test, the_window_lets_in_first_come_first_served) {
+TEST_F(start_gate_test, the_window_serves_first_come_first_served) {
   start_gate gate(time, {2, 1s, pacing::burst}, 64);
   for (int name : {1, 2}) {
     enter(gate, name);
@@ -120,14 +120,14 @@ TEST_F(start_gate_test, the_window_lets_in_first_come_first_served) {
   EXPECT_EQ(entered, (std::vector{1, 2, 3, 4, 5}));
 }
 
-TEST_F(start_gate_test, a_newcomer_does_not_pass_those_who_wait) {
+TEST_F(start_gate_test, a_new_attempt_does_not_pass_waiting_ones) {
   start_gate gate(time, {0, 1s, pacing::burst}, 1);
   enter(gate, 1);
   enter(gate, 2);
   asio::co_spawn(
       loop,
       [&]() -> asio::awaitable<void> {
-        gate.leave(held.at(1), false);  // 2 is called, and has not come through yet
+        gate.leave(held.at(1), false);  // 2 is called and has not resumed yet
         const auto turn = co_await gate.enter();
         if (turn) entered.push_back(3);
       },
@@ -138,7 +138,7 @@ TEST_F(start_gate_test, a_newcomer_does_not_pass_those_who_wait) {
   EXPECT_EQ(entered, (std::vector{1, 2, 3}));
 }
 
-TEST_F(start_gate_test, who_sent_nothing_returns_the_slot) {
+TEST_F(start_gate_test, an_attempt_that_sent_nothing_frees_its_slot) {
   start_gate gate(time, {1, 1s, pacing::burst}, 64);
   enter(gate, 1);
   enter(gate, 2);
@@ -147,7 +147,7 @@ TEST_F(start_gate_test, who_sent_nothing_returns_the_slot) {
   clear_out(gate);
 }
 
-TEST_F(start_gate_test, an_attempt_that_sent_nothing_is_none_that_the_relay_saw) {
+TEST_F(start_gate_test, an_attempt_that_sent_nothing_is_not_counted) {
   start_gate gate(time, {3, 1s, pacing::burst}, 64);
   for (int name = 0; name < 9; ++name) {
     enter(gate, name);
@@ -161,11 +161,11 @@ TEST_F(start_gate_test, an_attempt_that_sent_nothing_is_none_that_the_relay_saw)
   EXPECT_EQ(gate.now().most_in_a_minute, 3U);
 }
 
-TEST_F(start_gate_test, a_slot_whose_request_broke_off_while_it_was_sent_comes_back) {
+TEST_F(start_gate_test, the_slot_of_a_request_that_was_cut_while_sending_is_freed_later) {
   start_gate gate(time, {1, 1s, pacing::burst}, 64);
   enter(gate, 1);
   advance(5s);
-  leave(gate, 1, false);  // some bytes left; on_sent was never told
+  leave(gate, 1, false);  // some bytes were sent, but sent() was never called
   enter(gate, 2);
   EXPECT_EQ(entered, (std::vector{1})) << "the relay may have counted it";
   advance(59s);
@@ -175,7 +175,7 @@ TEST_F(start_gate_test, a_slot_whose_request_broke_off_while_it_was_sent_comes_b
   clear_out(gate);
 }
 
-TEST_F(start_gate_test, a_pause_holds_everyone) {
+TEST_F(start_gate_test, a_pause_applies_to_everyone) {
   start_gate gate(time, {0, 1s, pacing::burst}, 64);
   gate.pause(time.now() + 30s);
   for (int name : {1, 2}) enter(gate, name);
@@ -183,16 +183,16 @@ TEST_F(start_gate_test, a_pause_holds_everyone) {
   EXPECT_EQ(gate.now().next_start, time.now() + 30s);
   gate.pause(time.now() + 40s);
   advance(30s);
-  EXPECT_TRUE(entered.empty()) << "it was prolonged meanwhile";
+  EXPECT_TRUE(entered.empty()) << "the pause was extended meanwhile";
   advance(10s);
   EXPECT_EQ(entered, (std::vector{1, 2}));
 }
 
-TEST_F(start_gate_test, who_is_called_in_vain_stays_first_in_line) {
+TEST_F(start_gate_test, a_waiter_that_was_called_but_cannot_start_stays_first) {
   start_gate gate(time, {0, 1s, pacing::burst}, 64);
   gate.pause(time.now() + 10s);
   for (int name : {1, 2, 3}) enter(gate, name);
-  time.advance(10s);  // calls 1, who has not come through yet
+  time.advance(10s);  // calls 1, which has not resumed yet
   gate.pause(time.now() + 5s);
   poll();
   EXPECT_TRUE(entered.empty());
@@ -206,7 +206,7 @@ TEST_F(start_gate_test, a_trial_is_one_at_a_time) {
   enter(gate, 2);
   gate.one_at_a_time(true);
   for (int name : {3, 4, 5}) enter(gate, name);
-  EXPECT_EQ(entered, (std::vector{1, 2, 3})) << "what was on its way before may take its time";
+  EXPECT_EQ(entered, (std::vector{1, 2, 3})) << "attempts that were already in flight do not count";
   make(gate, 1);
   make(gate, 2);
   EXPECT_EQ(entered, (std::vector{1, 2, 3}));
@@ -217,7 +217,7 @@ TEST_F(start_gate_test, a_trial_is_one_at_a_time) {
   EXPECT_EQ(entered, (std::vector{1, 2, 3, 4, 5}));
 }
 
-TEST_F(start_gate_test, a_lane_takes_no_more_than_its_own_limit) {
+TEST_F(start_gate_test, a_lane_has_its_own_concurrency_limit) {
   start_gate gate(time, {{0, 1s, pacing::burst}, {0, 1s, pacing::burst}}, {{0, 1}, {1, 1}}, 5);
   gate.limit_in_flight(1, 0);
   for (int name : {1, 2, 3}) enter(gate, name);
@@ -227,7 +227,7 @@ TEST_F(start_gate_test, a_lane_takes_no_more_than_its_own_limit) {
   enter(gate, 4);
   EXPECT_EQ(entered, (std::vector{1, 2, 3}));
   EXPECT_TRUE(gate.now().full);
-  EXPECT_TRUE(gate.now().lanes_full) << "and not the places of all";
+  EXPECT_TRUE(gate.now().lanes_full) << "the common limit is not reached";
   gate.limit_in_flight(2, 0);
   poll();
   EXPECT_EQ(entered, (std::vector{1, 2, 3, 4}));
@@ -240,7 +240,7 @@ TEST_F(start_gate_test, a_lane_takes_no_more_than_its_own_limit) {
   EXPECT_FALSE(gate.now().lanes_full);
 }
 
-TEST_F(start_gate_test, closing_sends_away_who_waits_and_who_comes) {
+TEST_F(start_gate_test, a_closed_gate_returns_nothing_to_waiters_and_new_attempts) {
   start_gate gate(time, {1, 1s, pacing::burst}, 64);
   enter(gate, 1);
   enter(gate, 2);
@@ -248,7 +248,7 @@ TEST_F(start_gate_test, closing_sends_away_who_waits_and_who_comes) {
   gate.close();
   poll();
   enter(gate, 4);
-  EXPECT_EQ(sent_away, (std::vector{2, 3, 4}));
+  EXPECT_EQ(turned_away, (std::vector{2, 3, 4}));
   make(gate, 1);
   EXPECT_TRUE(loop.stopped());
   gate.open();
@@ -257,7 +257,7 @@ TEST_F(start_gate_test, closing_sends_away_who_waits_and_who_comes) {
   EXPECT_EQ(entered, (std::vector{1, 5}));
 }
 
-TEST_F(start_gate_test, one_who_was_called_as_the_gate_closed_is_sent_away) {
+TEST_F(start_gate_test, a_waiter_called_when_the_gate_closes_gets_nothing) {
   start_gate gate(time, {0, 1s, pacing::burst}, 1);
   enter(gate, 1);
   enter(gate, 2);
@@ -265,13 +265,13 @@ TEST_F(start_gate_test, one_who_was_called_as_the_gate_closed_is_sent_away) {
   gate.leave(held.at(1), false);  // calls 2
   gate.close();
   poll();
-  EXPECT_EQ(sent_away, (std::vector{2, 3}));
+  EXPECT_EQ(turned_away, (std::vector{2, 3}));
   gate.open();
   enter(gate, 4);
-  EXPECT_EQ(entered, (std::vector{1, 4})) << "the gate works on";
+  EXPECT_EQ(entered, (std::vector{1, 4})) << "the gate still works";
 }
 
-TEST_F(start_gate_test, no_alarm_is_left_behind) {
+TEST_F(start_gate_test, no_alarm_stays_pending) {
   {
     start_gate gate(time, {1, 1s, pacing::burst}, 1);
     enter(gate, 1);
@@ -282,7 +282,7 @@ TEST_F(start_gate_test, no_alarm_is_left_behind) {
   EXPECT_EQ(time.calls_to_come(), 0U);
 }
 
-TEST_F(start_gate_test, a_lane_back_from_a_rest_has_no_claim_to_what_it_missed) {
+TEST_F(start_gate_test, a_lane_does_not_catch_up_after_a_rest) {
   start_gate gate(time, {{0, 1s, pacing::burst}, {0, 1s, pacing::burst}}, {{0, 1}, {1, 1}}, 0);
   gate.set_open(1, false);
   for (int name = 0; name < 50; ++name) enter(gate, name);
@@ -309,7 +309,7 @@ TEST_F(start_gate_test, a_lane_is_avoided_only_while_another_has_room) {
   clear_out(gate);
 }
 
-TEST_F(start_gate_test, lanes_of_one_window_keep_the_widest_gap_of_theirs) {
+TEST_F(start_gate_test, lanes_of_one_window_use_the_largest_gap) {
   start_gate gate(time, {{0, 1s, pacing::burst}}, {{0, 1}, {0, 1}}, 0);
   gate.space(2s, 0);
   gate.space(0s, 1);
@@ -320,7 +320,7 @@ TEST_F(start_gate_test, lanes_of_one_window_keep_the_widest_gap_of_theirs) {
   clear_out(gate);
 }
 
-TEST_F(start_gate_test, what_hangs_on_an_attempt_that_is_not_sent_has_no_time) {
+TEST_F(start_gate_test, next_start_is_unknown_while_it_depends_on_an_unsent_attempt) {
   start_gate gate(time, {1, 1s, pacing::burst}, 64);
   for (int name : {1, 2}) enter(gate, name);
   EXPECT_FALSE(gate.now().next_start.has_value());
@@ -329,7 +329,7 @@ TEST_F(start_gate_test, what_hangs_on_an_attempt_that_is_not_sent_has_no_time) {
   clear_out(gate);
 }
 
-TEST_F(start_gate_test, a_pause_and_a_trial_hold_their_lane_alone) {
+TEST_F(start_gate_test, a_pause_and_a_trial_apply_only_to_their_lane) {
   start_gate gate(time, {{0, 1s, pacing::burst}, {0, 1s, pacing::burst}}, {{0, 1}, {1, 1}}, 0);
   gate.pause(time.now() + 5s, 0);
   for (int name : {1, 2}) enter(gate, name);
@@ -344,7 +344,7 @@ TEST_F(start_gate_test, a_pause_and_a_trial_hold_their_lane_alone) {
   clear_out(gate);
 }
 
-TEST_F(start_gate_test, closing_a_group_sends_away_its_own_alone) {
+TEST_F(start_gate_test, closing_a_group_affects_only_its_own_attempts) {
   start_gate gate(time, {0, 1s, pacing::burst}, 1);
   start_gate::group first(gate);
   start_gate::group second(gate);
@@ -358,19 +358,19 @@ TEST_F(start_gate_test, closing_a_group_sends_away_its_own_alone) {
   EXPECT_EQ(gate.now(second).waiting, 2U);
   gate.close(second);
   poll();
-  EXPECT_EQ(sent_away, (std::vector{2, 4}));
+  EXPECT_EQ(turned_away, (std::vector{2, 4}));
   EXPECT_EQ(gate.now(second).waiting, 0U);
   enter(gate, 5, &second);
-  EXPECT_EQ(sent_away, (std::vector{2, 4, 5})) << "a closed group starts nothing";
+  EXPECT_EQ(turned_away, (std::vector{2, 4, 5})) << "nothing starts in a closed group";
   leave(gate, 1);
-  EXPECT_EQ(entered, (std::vector{1, 3})) << "who is left has the turn";
+  EXPECT_EQ(entered, (std::vector{1, 3})) << "the remaining waiter has its turn";
   leave(gate, 3);
   gate.close(first);
   clear_out(gate);
   EXPECT_EQ(time.calls_to_come(), 0U);
 }
 
-TEST_F(start_gate_test, a_group_that_is_closed_as_it_is_called_hands_its_turn_on) {
+TEST_F(start_gate_test, if_a_called_waiters_group_closes_the_next_one_starts) {
   start_gate gate(time, {1, 1s, pacing::burst}, 64);
   start_gate::group first(gate);
   start_gate::group second(gate);
@@ -379,10 +379,10 @@ TEST_F(start_gate_test, a_group_that_is_closed_as_it_is_called_hands_its_turn_on
   enter(gate, 2, &first);
   enter(gate, 3, &second);
   loop.restart();
-  time.advance(61s);  // the first in line is called, and has not come through yet
+  time.advance(61s);  // the first waiter is called and has not resumed yet
   gate.close(first);
   poll();
-  EXPECT_EQ(sent_away, std::vector{2});
+  EXPECT_EQ(turned_away, std::vector{2});
   EXPECT_EQ(entered, (std::vector{1, 3}));
   leave(gate, 3);
   gate.close(second);
@@ -401,7 +401,7 @@ TEST_F(start_gate_test, starts_are_counted_for_each_group_and_for_all) {
   EXPECT_EQ(gate.now().most_in_a_minute, 4U);
 }
 
-TEST_F(start_gate_test, a_waiter_that_is_destroyed_leaves_the_line) {
+TEST_F(start_gate_test, a_destroyed_waiter_leaves_the_queue) {
   start_gate gate(time, {0, 1s, pacing::burst}, 1);
   enter(gate, 1);
   {
@@ -418,7 +418,7 @@ TEST_F(start_gate_test, a_waiter_that_is_destroyed_leaves_the_line) {
   clear_out(gate);
 }
 
-TEST_F(start_gate_test, a_waiter_that_is_destroyed_once_called_hands_its_turn_on) {
+TEST_F(start_gate_test, if_a_called_waiter_is_destroyed_the_next_one_starts) {
   start_gate gate(time, {0, 1s, pacing::burst}, 1);
   enter(gate, 1);
   {
@@ -426,7 +426,7 @@ TEST_F(start_gate_test, a_waiter_that_is_destroyed_once_called_hands_its_turn_on
     begin(gone, gate, 2);
     gone.poll();
     enter(gate, 3);
-    leave(gate, 1);  // calls the first in line, whose loop never runs again
+    leave(gate, 1);  // calls the first waiter, whose loop never runs again
     EXPECT_EQ(entered, std::vector{1});
   }
   poll();
@@ -435,43 +435,43 @@ TEST_F(start_gate_test, a_waiter_that_is_destroyed_once_called_hands_its_turn_on
   clear_out(gate);
 }
 
-// A window that another process keeps: it is stopped inside the lock, say.
+// A window whose lock another process holds, for example because it was stopped.
 struct kept_window_test : start_gate_test {
   test::temp_dir dir;
   std::vector<std::optional<lock_holder>> held_up;
-  limit_store own{dir / "window", host, 1s, tell()};
-  limit_store other{dir / "window", host, 1s, tell()};
+  limit_store own{dir / "window", host, 1s, callbacks()};
+  limit_store other{dir / "window", host, 1s, callbacks()};
   std::optional<limit_store::hold> kept;
 
   static constexpr host_id host{.boot = {1}, .machine = {1}};
-  limit_store::reports tell() {
+  limit_store::reports callbacks() {
     return {.not_shared = [](const std::string& why) { ADD_FAILURE() << why; },
             .held_up = [this](const std::optional<lock_holder>& who) { held_up.push_back(who); }};
   }
   void keep() { kept.emplace(other, time.now()); }
 };
 
-TEST_F(kept_window_test, nobody_starts_until_it_can_be_had_and_all_goes_on_by_the_clock) {
+TEST_F(kept_window_test, nothing_starts_until_the_lock_is_free_and_then_the_clock_starts_waiters) {
   start_gate gate(time, {2, 1s, pacing::burst, 0, &own}, 64);
   keep();
   for (int name : {1, 2, 3}) enter(gate, name);
   advance(1900ms);
   EXPECT_TRUE(entered.empty());
-  EXPECT_TRUE(held_up.empty()) << "it may be a moment";
+  EXPECT_TRUE(held_up.empty()) << "the lock may be free soon";
   advance(60s);
   EXPECT_TRUE(entered.empty());
-  EXPECT_EQ(held_up.size(), 1U) << "told once";
+  EXPECT_EQ(held_up.size(), 1U) << "reported once";
   ASSERT_TRUE(held_up.front());
   EXPECT_EQ(held_up.front()->process, ::getpid());
   EXPECT_FALSE(held_up.front()->stopped);
-  EXPECT_FALSE(gate.now().next_start) << "nobody knows when";
+  EXPECT_FALSE(gate.now().next_start) << "the time is unknown";
   kept.reset();
   advance(100ms);
   EXPECT_EQ(entered, (std::vector{1, 2}));
   clear_out(gate);
 }
 
-TEST_F(kept_window_test, it_hears_of_everything_whether_anybody_waits_or_not) {
+TEST_F(kept_window_test, the_window_gets_all_events_even_if_nobody_waits) {
   start_gate gate(time, {1, 1s, pacing::burst, 0, &own}, 64);
   enter(gate, 1);
   keep();
@@ -483,29 +483,29 @@ TEST_F(kept_window_test, it_hears_of_everything_whether_anybody_waits_or_not) {
   advance(5s);
   kept.reset();
   advance(100ms);
-  EXPECT_EQ(time.calls_to_come(), 0U) << "everything was told";
+  EXPECT_EQ(time.calls_to_come(), 0U) << "all events were passed on";
   rate_limiter seen({1, 1s, pacing::burst, 0, &other});
   const time_point free = seen.next_start(time.now());
   EXPECT_GE(free, answered + 60s);
-  EXPECT_LE(free, answered + 60s + 100ms) << "by the time at which it happened";
+  EXPECT_LE(free, answered + 60s + 100ms) << "the time of the event counts";
 }
 
-TEST_F(kept_window_test, closing_waits_for_nobody) {
+TEST_F(kept_window_test, closing_does_not_wait_for_the_lock) {
   start_gate gate(time, {1, 1s, pacing::burst, 0, &own}, 64);
   enter(gate, 1);
   keep();
   enter(gate, 2);
   gate.close();
   poll();
-  EXPECT_EQ(sent_away, std::vector{2});
+  EXPECT_EQ(turned_away, std::vector{2});
   gate.sent(held.at(1));
-  EXPECT_EQ(time.calls_to_come(), 1U) << "while one is in flight, others wait for its news";
+  EXPECT_EQ(time.calls_to_come(), 1U) << "events of the attempt in flight must still be passed on";
   leave(gate, 1);
-  EXPECT_EQ(time.calls_to_come(), 0U) << "an event loop ends when no call is left";
+  EXPECT_EQ(time.calls_to_come(), 0U) << "a pending call would keep the event loop alive";
   EXPECT_TRUE(loop.stopped());
 }
 
-TEST_F(kept_window_test, another_lane_is_taken_meanwhile) {
+TEST_F(kept_window_test, another_lane_is_used_meanwhile) {
   start_gate gate(time, {{5, 1s, pacing::burst, 0, &own}, {5, 1s, pacing::burst}}, {{0, 1}, {1, 1}},
                   0);
   keep();

@@ -22,14 +22,14 @@ failure of_kind(failure_class kind) {
   return why;
 }
 
-// As many streamed attempts as are needed for a trial, but one.
+// One failure fewer than needed for a trial.
 void fail_nearly_enough(stream_support& streams) {
   for (unsigned i = 1; i < stream_support::failures_before_trial; ++i) {
     EXPECT_FALSE(streams.streamed_attempt_failed(server_error())) << i;
   }
 }
 
-TEST(stream_support, twenty_failures_alike_ask_for_one_trial) {
+TEST(stream_support, twenty_equal_failures_lead_to_one_trial) {
   stream_support streams;
   fail_nearly_enough(streams);
   EXPECT_TRUE(streams.streamed_attempt_failed(server_error()));
@@ -41,7 +41,7 @@ TEST(stream_support, twenty_failures_alike_ask_for_one_trial) {
   EXPECT_FALSE(streams.on_trial());
 }
 
-TEST(stream_support, a_trial_that_fails_changes_nothing_for_good) {
+TEST(stream_support, a_failed_trial_changes_nothing) {
   stream_support streams;
   fail_nearly_enough(streams);
   EXPECT_TRUE(streams.streamed_attempt_failed(server_error()));
@@ -51,7 +51,7 @@ TEST(stream_support, a_trial_that_fails_changes_nothing_for_good) {
   EXPECT_FALSE(streams.off());
 }
 
-TEST(stream_support, a_trial_that_met_another_trouble_goes_on) {
+TEST(stream_support, a_trial_that_fails_for_another_reason_continues) {
   stream_support streams;
   fail_nearly_enough(streams);
   EXPECT_TRUE(streams.streamed_attempt_failed(server_error()));
@@ -62,7 +62,7 @@ TEST(stream_support, a_trial_that_met_another_trouble_goes_on) {
   }
 }
 
-TEST(stream_support, a_trial_that_was_never_made_may_be_made_later) {
+TEST(stream_support, an_abandoned_trial_may_be_made_later) {
   stream_support streams;
   fail_nearly_enough(streams);
   EXPECT_TRUE(streams.streamed_attempt_failed(server_error()));
@@ -71,13 +71,13 @@ TEST(stream_support, a_trial_that_was_never_made_may_be_made_later) {
   EXPECT_TRUE(streams.streamed_attempt_failed(server_error()));
 }
 
-TEST(stream_support, one_streamed_reply_shows_that_the_relay_can) {
+TEST(stream_support, one_streamed_reply_shows_that_the_relay_can_stream) {
   stream_support streams;
   streams.streamed_reply_came();
   for (int i = 0; i < 50; ++i) EXPECT_FALSE(streams.streamed_attempt_failed(server_error()));
 }
 
-TEST(stream_support, a_stream_that_comes_whole_during_the_trial_keeps_streams_on) {
+TEST(stream_support, a_complete_stream_during_the_trial_keeps_streams_on) {
   stream_support streams;
   fail_nearly_enough(streams);
   EXPECT_TRUE(streams.streamed_attempt_failed(server_error()));
@@ -86,7 +86,7 @@ TEST(stream_support, a_stream_that_comes_whole_during_the_trial_keeps_streams_on
   EXPECT_FALSE(streams.off());
 }
 
-TEST(stream_support, failures_that_differ_begin_anew) {
+TEST(stream_support, a_different_failure_restarts_the_count) {
   stream_support streams;
   fail_nearly_enough(streams);
   EXPECT_FALSE(streams.streamed_attempt_failed(server_error("bang")));
@@ -109,7 +109,7 @@ TEST(stream_support, refusals_of_the_key_the_rate_or_the_model_do_not_count) {
   }
 }
 
-TEST(stream_support, silent_calls_that_are_cut_after_the_same_time_ask_for_streams_once) {
+TEST(stream_support, silent_requests_cut_after_the_same_time_lead_to_one_advice) {
   for (const int status : {0, 502, 504, 524}) {
     stream_support streams;
     failure cut = server_error();
@@ -123,14 +123,15 @@ TEST(stream_support, silent_calls_that_are_cut_after_the_same_time_ask_for_strea
   }
 }
 
-TEST(stream_support, calls_that_fail_soon_or_at_odd_times_or_beside_good_ones_do_not) {
+TEST(stream_support, requests_that_fail_early_or_irregularly_or_among_successes_lead_to_no_advice) {
   stream_support streams;
   failure cut = server_error();
   cut.http_status = 504;
   for (int i = 0; i < 50; ++i) {
-    EXPECT_FALSE(streams.unstreamed_attempt_failed(cut, 2s)) << "that is no silence";
+    EXPECT_FALSE(streams.unstreamed_attempt_failed(cut, 2s)) << "too early to be caused by silence";
     EXPECT_FALSE(streams.unstreamed_attempt_failed(cut, 20s + i * 5s)) << i;
-    EXPECT_FALSE(streams.unstreamed_attempt_failed(server_error(), 60s)) << "an answer of its own";
+    EXPECT_FALSE(streams.unstreamed_attempt_failed(server_error(), 60s))
+        << "a real answer of the relay";
   }
   failure no_connection = cut;
   no_connection.http_status = 0;
