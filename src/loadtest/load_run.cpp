@@ -10,7 +10,6 @@
 
 #include "jobs/result_line.hpp"
 #include "loadtest/arrivals.hpp"
-#include "money/renamed_model.hpp"
 #include "tokens/usage_estimate.hpp"
 
 namespace sluice::bench {
@@ -199,12 +198,7 @@ asio::awaitable<void> load_run::send(std::size_t place, request asked, time_poin
   target& of = *targets_[place];
   measurement seen;
   watch watching(records_[place].get(), seen);
-  attempt tried(time_, {of.client, of.member.relay, of.hidden, of.gate}, turn,
-                {.target = asked.target,
-                 .choices = asked.choices,
-                 .streamed = asked.streamed,
-                 .model = asked.model},
-                &watching);
+  attempt tried = of.begin(time_, turn, asked, &watching);
   seen.id = asked.custom_id;
   seen.model = asked.model;
   seen.wanted = wanted;
@@ -213,15 +207,11 @@ asio::awaitable<void> load_run::send(std::size_t place, request asked, time_poin
   seen.waited_for_cap = waited_for_cap(of, ready, seen.granted);
 
   const std::string key = fmt::format("{}-{}", options_.id, ++sent_);
-  const std::string own_body = renamed_body(of.member, asked);
-  const std::string_view body = own_body.empty() ? std::string_view(asked.body) : own_body;
-  attempt_outcome told = co_await tried.send({to_string(asked.target), body, key, asked.streamed});
-  tried.redact(told);
+  attempt_outcome told = co_await of.send(tried, asked, key);
   seen.connected_anew = tried.seen().connected_anew;
   seen.head = tried.seen().head;
   seen.first_piece = tried.seen().first_piece;
   seen.ended = tried.seen().ended;
-  if (tried.end().head_arrived) ++of.answered;
   ++ended_;
   if (told) {
     note_reply(place, asked, *told, tried, seen);
@@ -267,11 +257,7 @@ void load_run::note_failure(const target& of, const request& asked, const failur
     const auto sentence = fmt::format("request {}: {}: {}", seen.id, seen.error, why.message);
     of.seen_by->on_notice({severity::debug, of.member.name, sentence});
   }
-  if (keeps_reservation(end_without_result(end, why))) {
-    money_.settle(asked, std::nullopt);
-  } else {
-    money_.give_back(asked);
-  }
+  money_.failed(asked, end_without_result(end, why));
 }
 
 void load_run::react(std::size_t place, const failure& why, time_point started) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <boost/asio/awaitable.hpp>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -8,8 +9,10 @@
 #include "loadtest/request_supply.hpp"
 #include "loadtest/target_health.hpp"
 #include "sluice/config.hpp"
+#include "sluice/job.hpp"
 #include "sluice/money.hpp"
 #include "sluice/observer.hpp"
+#include "upstream/attempt.hpp"
 #include "upstream/secrets.hpp"
 #include "upstream/start_gate.hpp"
 #include "upstream/token_estimate.hpp"
@@ -28,6 +31,14 @@ struct target {
         gate(limit),
         supply(source),
         hidden(chosen.relay) {}
+
+  /// An attempt at the request, at this target. `watch` may be null.
+  attempt begin(clock& time, start_gate::permit turn, const request& asked,
+                attempt_observer* watch) const;
+  /// Sends the request by an attempt of begin(): under the model's name at this relay, and with the
+  /// keys redacted from what comes back. The request and the key outlive it.
+  boost::asio::awaitable<attempt_outcome> send(attempt& by, const request& asked,
+                                               const std::string& key);
 
   const relay_member& member;
   const unsigned cap;   ///< starts a minute that sluice allows itself; 0: no limit

@@ -171,6 +171,12 @@ TEST(job_history, a_bad_line_has_no_time) {
   EXPECT_EQ(job["failures"][0]["error"], "invalid_json_line");
 }
 
+TEST(job_history, times_that_no_clock_tells_are_passed_over) {
+  const auto job = told_of({success("a", -1, 1), success("b", 1e300, 1)});
+  EXPECT_TRUE(job["timeline"]["started"].empty());
+  EXPECT_EQ(job["latency_ms"]["count"], 2);
+}
+
 TEST(job_history, what_no_run_wrote_is_counted) {
   job_history history;
   for (const char* line : {"", "{", "[]", "null", "{}", R"({"custom_id":"a"})", "\x01\xff",
