@@ -244,7 +244,7 @@ void load_run::note_reply(std::size_t place, const request& asked, const reply& 
   }
   if (seen.cost) of.cost = of.cost.value_or(usd{}) + *seen.cost;
   money_.settle(asked, seen.estimated ? std::nullopt : seen.cost);
-  of.health.succeeded();
+  of.cutoff.succeeded();
   refusals_in_row_[place] = 0;
 }
 
@@ -271,17 +271,17 @@ void load_run::react(std::size_t place, const failure& why, time_point started) 
     refusals_in_row_[place] = 0;
   }
   const time_point now = time_.now();
-  if (const auto stop = of.health.failed(why, started, now, options_.max_wait)) {
+  if (const auto stop = of.cutoff.failed(why, started, now, options_.max_wait)) {
     return leave(of, *stop);
   }
   // A refusal of the key may be a blink of the relay, which is over when the next start confirms
   // it.
-  if (why.kind == failure_class::key_ended) of.gate.pause(now + target_health::blink);
+  if (why.kind == failure_class::key_ended) of.gate.pause(now + target_cutoff::blink);
   if (!why.retry_after) return;
   of.gate.pause(time_.now() + std::chrono::duration_cast<duration>(*why.retry_after));
 }
 
-void load_run::leave(target& of, const target_health::stop& why) {
+void load_run::leave(target& of, const target_cutoff::stop& why) {
   if (of.stopped) return;
   of.stopped = why;
   of.gate.close();

@@ -7,7 +7,7 @@
 
 #include "http/http_client.hpp"
 #include "loadtest/request_supply.hpp"
-#include "loadtest/target_health.hpp"
+#include "loadtest/target_cutoff.hpp"
 #include "sluice/config.hpp"
 #include "sluice/job.hpp"
 #include "sluice/money.hpp"
@@ -48,10 +48,10 @@ struct target {
   request_supply& supply;
   const secrets hidden;
   observer* seen_by = nullptr;  ///< hears of what failed; may be null
-  target_health health;
+  target_cutoff cutoff;
   token_estimate tokens;
   /// Why nothing more is sent to it.
-  std::optional<target_health::stop> stopped;
+  std::optional<target_cutoff::stop> stopped;
   std::optional<usd> cost;     ///< of all that was sent, warm-ups included; nothing: no price
   std::uint64_t answered = 0;  ///< requests that got an answer of any kind
 };

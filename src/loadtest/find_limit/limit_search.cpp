@@ -118,7 +118,7 @@ asio::awaitable<void> limit_search::call(request asked, start_gate::permit turn,
       cost_ = cost_.value_or(usd{}) + *cost;
       target_.cost = target_.cost.value_or(usd{}) + *cost;
     }
-    target_.health.succeeded();
+    target_.cutoff.succeeded();
     co_return;
   }
   const failure& why = told.error();
@@ -131,9 +131,9 @@ asio::awaitable<void> limit_search::call(request asked, start_gate::permit turn,
   } else if (!watch.told) {
     finder_.failed(id, now);
   }
-  if (why.kind == failure_class::key_ended) target_.gate.pause(now + target_health::blink);
+  if (why.kind == failure_class::key_ended) target_.gate.pause(now + target_cutoff::blink);
   if (const auto enough =
-          target_.health.failed(why, tried.seen().started, now, options_.max_wait)) {
+          target_.cutoff.failed(why, tried.seen().started, now, options_.max_wait)) {
     target_.stopped = enough;
     stop(enough->sentence);
   }
