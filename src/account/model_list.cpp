@@ -3,9 +3,8 @@
 #include <set>
 #include <utility>
 
-#include "account/answer_object.hpp"
-#include "json/json_members.hpp"
-#include "json/json_text.hpp"
+#include "account/lenient_values.hpp"
+#include "json/text.hpp"
 
 namespace sluice::account {
 namespace {
@@ -13,18 +12,18 @@ namespace {
 std::optional<std::vector<std::string_view>> elements_of(std::string_view body) {
   if (json_fault(body)) return std::nullopt;
   if (auto bare = json_elements(body)) return bare;
-  const auto answer = answer_object::of_value(body);
-  if (!answer || is_refusal(*answer)) return std::nullopt;
-  auto listed = answer->list("data");
-  return listed ? listed : answer->list("models");
+  const json_object answer(body);
+  if (is_refusal(answer)) return std::nullopt;
+  auto listed = json_elements(answer.value("data"));
+  return listed ? listed : json_elements(answer.value("models"));
 }
 
 std::optional<offered_model> read_model(std::string_view element) {
   if (auto name = json_string(element)) return offered_model{std::move(*name), {}};
-  const auto model = answer_object::of_value(element);
-  auto id = model ? model->text("id") : std::nullopt;
+  const json_object model(element);
+  auto id = model.text("id");
   if (!id) return std::nullopt;
-  return offered_model{std::move(*id), model->text("owned_by")};
+  return offered_model{std::move(*id), model.text("owned_by")};
 }
 
 }  // namespace

@@ -46,7 +46,7 @@ void quota_inquiry::note(const relay_answer& answer) {
   said_.push_back(fmt::format("{}: {}", answer.url, sluice::said(answer)));
   if (!answer.trouble.empty()) return;
   const auto error = openai::read_error_body(answer.body);
-  if (!told_status_ && error.structured) told_status_ = told_status(error.message);
+  if (!told_status_ && error.structured) told_status_ = told_status(error);
 }
 
 asio::awaitable<void> quota_inquiry::learn_units() {

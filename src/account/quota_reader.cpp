@@ -4,7 +4,8 @@
 #include <boost/algorithm/string/predicate.hpp>
 #include <initializer_list>
 
-#include "account/answer_object.hpp"
+#include "account/lenient_values.hpp"
+#include "openai/vendor_errors.hpp"
 
 namespace sluice::account {
 namespace {
@@ -15,15 +16,16 @@ usd hundredth(usd amount) {
   return usd::from_units(amount.count() / 100);
 }
 
-std::optional<answer_object> read_answer(std::string_view body) {
-  auto answer = answer_object::parse(body);
-  return answer && !is_refusal(*answer) ? answer : std::nullopt;
+// No object where the relay refuses.
+json_object read_answer(std::string_view body) {
+  json_object answer = json_object::parse(body);
+  return is_refusal(answer) ? json_object() : answer;
 }
 
 // 0 and less stand for never; some relays count in milliseconds.
-std::optional<std::int64_t> read_expiry(const answer_object& answer, std::string_view name) {
+std::optional<std::int64_t> read_expiry(const json_object& answer, std::string_view name) {
   constexpr std::int64_t last_second = 100'000'000'000;  // in the year 5138
-  const auto moment = answer.integer(name);
+  const auto moment = integer_of(answer, name);
   if (!moment || *moment <= 0) return std::nullopt;
   return *moment < last_second ? *moment : *moment / 1000;
 }
@@ -42,17 +44,15 @@ void complete(quota& told, const site_units& units) {
 }
 
 // OpenAI's own answer, once: what each day cost by its kinds, in cents.
-std::optional<usd> sum_of_days(const answer_object& usage) {
-  const auto days = usage.list("daily_costs");
+std::optional<usd> sum_of_days(const json_object& usage) {
+  const auto days = json_elements(usage.value("daily_costs"));
   if (!days) return std::nullopt;
   usd::units sum = 0;
   for (const auto day : *days) {
-    const auto cost = answer_object::of_value(day);
-    const auto items = cost ? cost->list("line_items") : std::nullopt;
+    const auto items = json_elements(json_object(day).value("line_items"));
     if (!items) return std::nullopt;
     for (const auto item : *items) {
-      const auto line = answer_object::of_value(item);
-      const usd spent = (line ? line->amount("cost") : std::nullopt).value_or(usd{});
+      const usd spent = amount_of(json_object(item), "cost").value_or(usd{});
       if (__builtin_add_overflow(sum, spent.count(), &sum)) return std::nullopt;
     }
   }
@@ -92,27 +92,23 @@ bool subscription::is_unlimited() const {
 }
 
 std::optional<subscription> read_subscription(std::string_view body) {
-  const auto answer = read_answer(body);
-  if (!answer) return std::nullopt;
-  auto limit = answer->amount("hard_limit_usd");
-  if (!limit) limit = answer->amount("system_hard_limit_usd");
+  const json_object answer = read_answer(body);
+  auto limit = amount_of(answer, "hard_limit_usd");
+  if (!limit) limit = amount_of(answer, "system_hard_limit_usd");
   if (!limit) return std::nullopt;
-  return subscription{*limit, read_expiry(*answer, "access_until")};
+  return subscription{*limit, read_expiry(answer, "access_until")};
 }
 
 std::optional<usd> read_total_usage(std::string_view body) {
-  const auto answer = read_answer(body);
-  if (!answer) return std::nullopt;
-  const auto total = answer->amount("total_usage");
-  return total ? total : sum_of_days(*answer);
+  const json_object answer = read_answer(body);
+  const auto total = amount_of(answer, "total_usage");
+  return total ? total : sum_of_days(answer);
 }
 
 std::optional<quota> read_token_usage(std::string_view body, const site_units& units) {
-  const auto answer = read_answer(body);
-  const auto token = answer ? answer->object("data") : std::nullopt;
-  if (!token) return std::nullopt;
+  const json_object token = read_answer(body).object("data");
   const auto amount = [&](std::string_view name) -> std::optional<usd> {
-    const auto raw = token->amount(name);
+    const auto raw = amount_of(token, name);
     if (!raw) return std::nullopt;
     return units.from_quota(*raw);
   };
@@ -121,23 +117,22 @@ std::optional<quota> read_token_usage(std::string_view body, const site_units& u
   told.granted = amount("total_granted");
   told.used = amount("total_used");
   told.remaining = amount("total_available");
-  told.unlimited = token->flag("unlimited_quota").value_or(false);
-  told.expires_at = read_expiry(*token, "expires_at");
+  told.unlimited = flag_of(token, "unlimited_quota").value_or(false);
+  told.expires_at = read_expiry(token, "expires_at");
   if (!told.granted && !told.remaining && !told.unlimited) return std::nullopt;
   complete(told, units);
   return told;
 }
 
 std::optional<quota> read_credit_grants(std::string_view body, const site_units& units) {
-  const auto answer = read_answer(body);
-  if (!answer) return std::nullopt;
+  const json_object answer = read_answer(body);
   quota told;
   told.source = quota_source::credit_grants;
-  told.granted = answer->amount("total_granted");
-  told.used = answer->amount("total_used");
-  told.remaining = answer->amount("total_available");
-  if (!told.remaining) told.remaining = answer->amount("total_remaining");
-  told.expires_at = read_expiry(*answer, "expires_at");
+  told.granted = amount_of(answer, "total_granted");
+  told.used = amount_of(answer, "total_used");
+  told.remaining = amount_of(answer, "total_available");
+  if (!told.remaining) told.remaining = amount_of(answer, "total_remaining");
+  told.expires_at = read_expiry(answer, "expires_at");
   if (!told.granted && !told.remaining) return std::nullopt;
   complete(told, units);
   return told;
@@ -154,14 +149,19 @@ quota billing_quota(const subscription& granted, const std::optional<usd>& total
   return told;
 }
 
-std::optional<key_status> told_status(std::string_view refusal) {
+std::optional<key_status> told_status(const openai::error_body& refusal) {
+  // These pages refuse with any status, 200 among them: it says nothing.
+  constexpr int refused = 401;
+  if (openai::meaning_of(refusal, refused) == openai::error_meaning::spent) {
+    return key_status::exhausted;
+  }
   const auto says = [&](std::initializer_list<std::string_view> words) {
     return std::any_of(words.begin(), words.end(), [&](std::string_view word) {
-      return boost::algorithm::icontains(refusal, word);
+      return boost::algorithm::icontains(refusal.message, word);
     });
   };
-  if (says({"额度已用尽", "额度已耗尽", "quota is exhausted", "quota has been exhausted",
-            "quota exhausted", "quota is used up"})) {
+  if (says({"额度已耗尽", "quota is exhausted", "quota has been exhausted", "quota exhausted",
+            "quota is used up"})) {
     return key_status::exhausted;
   }
   if (says({"令牌已过期", "token has expired", "token is expired", "key has expired"})) {

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "account/site_units.hpp"
+#include "openai/error_body.hpp"
 #include "sluice/money.hpp"
 
 namespace sluice::account {
@@ -51,9 +52,11 @@ std::optional<quota> read_credit_grants(std::string_view body, const site_units&
 quota billing_quota(const subscription& granted, const std::optional<usd>& total_usage,
                     const site_units& units);
 
-/// What a refusal says of the key: relays tell an end of it in words alone, and the newest not at
-/// all. Nothing when it says neither.
-std::optional<key_status> told_status(std::string_view refusal);
+/// What a refusal of an account page says of the key: most relays tell it in words alone, and the
+/// newest not at all. Beside the errors that requests get, it knows words that mean the key only
+/// here: in the reply to a request they may also speak of the quota of a minute. Nothing when the
+/// refusal says nothing of the key.
+std::optional<key_status> told_status(const openai::error_body& refusal);
 
 /// The status that follows from amounts and expiry.
 key_status status_at(const quota& told, double now_unix);

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "account/answer_object.hpp"
+#include "account/lenient_values.hpp"
 
 namespace sluice::account {
 namespace {
@@ -14,8 +14,8 @@ constexpr usd::units dollar = 1'000'000'000'000'000'000;
 constexpr usd::units least_millionths = 10'000;
 
 // A number in millionths, or `otherwise` where it cannot be a rate.
-std::int64_t millionths(const answer_object& site, std::string_view name, std::int64_t otherwise) {
-  const auto number = site.amount(name);
+std::int64_t millionths(const json_object& site, std::string_view name, std::int64_t otherwise) {
+  const auto number = amount_of(site, name);
   if (!number) return otherwise;
   const usd::units value = number->count() / (dollar / 1'000'000);
   return value >= least_millionths && value <= std::numeric_limits<std::int64_t>::max()
@@ -27,15 +27,13 @@ std::int64_t millionths(const answer_object& site, std::string_view name, std::i
 
 site_units site_units::read(std::string_view body) {
   site_units units;
-  const auto answer = answer_object::parse(body);
-  const auto site = answer ? answer->object("data") : std::nullopt;
-  if (!site) return units;
-  units.quota_per_dollar_ = millionths(*site, "quota_per_unit", units.quota_per_dollar_);
-  const auto shown = site->text("quota_display_type");
-  if (shown == "TOKENS" || (!shown && site->flag("display_in_currency") == false)) {
+  const json_object site = json_object::parse(body).object("data");
+  units.quota_per_dollar_ = millionths(site, "quota_per_unit", units.quota_per_dollar_);
+  const auto shown = site.text("quota_display_type");
+  if (shown == "TOKENS" || (!shown && flag_of(site, "display_in_currency") == false)) {
     units.shown_per_dollar_ = units.quota_per_dollar_;
   } else if (shown == "CNY") {
-    units.shown_per_dollar_ = millionths(*site, "usd_exchange_rate", units.shown_per_dollar_);
+    units.shown_per_dollar_ = millionths(site, "usd_exchange_rate", units.shown_per_dollar_);
   }
   return units;
 }

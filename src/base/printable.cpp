@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <iterator>
 
-#include "json/json_text.hpp"
+#include "json/text.hpp"
 
 namespace sluice {
 namespace {

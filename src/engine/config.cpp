@@ -8,6 +8,7 @@
 #include <set>
 #include <utility>
 
+#include "base/refuse.hpp"
 #include "http/base_url.hpp"
 #include "http/proxy.hpp"
 #include "sluice/error.hpp"
@@ -16,10 +17,6 @@ namespace sluice {
 namespace {
 
 constexpr duration longest_margin = std::chrono::minutes{1};  // limit_window::most_margin
-
-[[noreturn]] void refuse(const std::string& sentence) {
-  throw fatal_error(fatal_error::kind::cannot_start, sentence);
-}
 
 void require_positive(duration value, std::string_view flag) {
   if (value <= duration::zero())

@@ -3,81 +3,55 @@
 #include <algorithm>
 #include <limits>
 #include <string>
-#include <vector>
 
-#include "json/json_members.hpp"
+#include "json/object.hpp"
 #include "tokens/prompt_tokens.hpp"
 
 namespace sluice {
 namespace {
 
-using members = std::vector<json_member>;
-using elements = std::vector<std::string_view>;
-
 constexpr std::string_view replacement_character = "\xEF\xBF\xBD";
 
-bool is_set(const json_member* member) {
-  return member != nullptr && member->value != "null" && member->value != "[]" &&
-         member->value != "\"\"";
-}
-
-bool has(const members& object, std::string_view key) {
-  return is_set(find_member(object, key));
-}
-
-members object_of(std::string_view value) {
-  return json_members(value).value_or(members());
-}
-
-members object_of(const members& object, std::string_view key) {
-  const json_member* member = find_member(object, key);
-  return member == nullptr ? members() : object_of(member->value);
-}
-
-elements list_of(const members& object, std::string_view key) {
-  const json_member* member = find_member(object, key);
-  return member == nullptr ? elements() : json_elements(member->value).value_or(elements());
-}
-
-std::string text_of(const members& object, std::string_view key) {
-  const json_member* member = find_member(object, key);
-  return member == nullptr ? std::string() : json_string(member->value).value_or(std::string());
+// Whether the member asks for something, or says something: null, "" and [] do not.
+bool is_given(const json_object& object, std::string_view key) {
+  const std::string_view value = object.value(key);
+  return !value.empty() && value != "[]" && value != "\"\"";
 }
 
 // ---- requests
 
 bool is_text_part(std::string_view part) {
   if (part.starts_with('"')) return true;
-  const std::string type = text_of(object_of(part), "type");
+  const auto type = json_object(part).text("type");
   return type == "text" || type == "refusal" || type == "input_text" || type == "output_text";
 }
 
-bool has_other_than_text(const members& body) {
+bool has_other_than_text(const json_object& body) {
   for (const std::string_view list : {"messages", "input"}) {
-    for (const std::string_view message : list_of(body, list)) {
+    for (const std::string_view message : body.list(list)) {
       if (!message.starts_with('{')) continue;
-      const elements parts = list_of(object_of(message), "content");
+      const auto parts = json_object(message).list("content");
       if (!std::all_of(parts.begin(), parts.end(), is_text_part)) return true;
     }
   }
   return false;
 }
 
-audit_gap gap_of_prompt(const request& asked, const members& body) {
+audit_gap gap_of_prompt(const request& asked, const json_object& body) {
   if (!vocabulary_of(asked.model)) return audit_gap::unknown_vocabulary;
   return has_other_than_text(body) ? audit_gap::prompt_not_text : audit_gap::prompt_estimated;
 }
 
 // Whether a reply to the request may hold less than was written: what is cut off, thrown away or
 // said again is not there to be counted.
-audit_gap gap_of_completion(const request& asked, const members& body) {
+audit_gap gap_of_completion(const request& asked, const json_object& body) {
   if (asked.target == endpoint::embeddings) return audit_gap::none;
   if (!vocabulary_of(asked.model)) return audit_gap::unknown_vocabulary;
-  const json_member* echo = find_member(body, "echo");
-  const bool not_shown = (is_set(echo) && echo->value != "false") || has(body, "best_of") ||
-                         has(body, "stop") || has(body, "prediction");
+  const bool echoed = is_given(body, "echo") && body.value("echo") != "false";
+  const bool not_shown =
+      echoed || is_given(body, "best_of") || is_given(body, "stop") || is_given(body, "prediction");
   if (not_shown) return audit_gap::completion_not_shown;
-  return has(body, "audio") ? audit_gap::completion_not_text : audit_gap::none;
+  return is_given(body, "audio") ? audit_gap::completion_not_text : audit_gap::none;
 }
 
 // ---- replies
@@ -87,53 +61,53 @@ class reply_counter {
  public:
   explicit reply_counter(std::string_view model) : model_(model) {}
 
-  void add_text(const members& object, std::string_view key) {
-    const json_member* member = find_member(object, key);
-    if (!is_set(member)) return;
-    const auto text = json_string(member->value);
+  void add_text(const json_object& object, std::string_view key) {
+    if (!is_given(object, key)) return;
+    const auto text = object.text(key);
     if (!text || text->find(replacement_character) != std::string::npos) {
-      refuse(audit_gap::completion_not_text);
+      give_up(audit_gap::completion_not_text);
       return;
     }
     const token_count count = completion_tokens(model_, *text);
-    if (!count.exact) refuse(audit_gap::unknown_vocabulary);
+    if (!count.exact) give_up(audit_gap::unknown_vocabulary);
     tokens_ += static_cast<std::int64_t>(count.tokens);
   }
 
-  void add_chat(const members& reply) {
-    for (const std::string_view element : list_of(reply, "choices")) {
+  void add_chat(const json_object& reply) {
+    for (const std::string_view element : reply.list("choices")) {
       ++choices_;
-      const members message = object_of(object_of(element), "message");
+      const json_object message = json_object(element).object("message");
       add_text(message, "content");
       add_text(message, "refusal");
-      if (has(message, "reasoning_content") || has(message, "reasoning")) thinks_ = true;
-      if (has(message, "tool_calls") || has(message, "function_call") || has(message, "audio")) {
-        refuse(audit_gap::completion_not_text);
+      if (is_given(message, "reasoning_content") || is_given(message, "reasoning")) thinks_ = true;
+      if (is_given(message, "tool_calls") || is_given(message, "function_call") ||
+          is_given(message, "audio")) {
+        give_up(audit_gap::completion_not_text);
       }
     }
   }
 
-  void add_completions(const members& reply) {
-    for (const std::string_view element : list_of(reply, "choices")) {
+  void add_completions(const json_object& reply) {
+    for (const std::string_view element : reply.list("choices")) {
       ++choices_;
-      add_text(object_of(element), "text");
+      add_text(json_object(element), "text");
     }
   }
 
-  void add_response(const members& reply) {
-    for (const std::string_view element : list_of(reply, "output")) {
-      const members item = object_of(element);
-      const std::string type = text_of(item, "type");
+  void add_response(const json_object& reply) {
+    for (const std::string_view element : reply.list("output")) {
+      const json_object item(element);
+      const auto type = item.text("type");
       if (type == "reasoning") {
         thinks_ = true;
       } else if (type == "message") {
         ++choices_;
-        for (const std::string_view part : list_of(item, "content")) {
-          add_text(object_of(part), "text");
-          add_text(object_of(part), "refusal");
+        for (const std::string_view part : item.list("content")) {
+          add_text(json_object(part), "text");
+          add_text(json_object(part), "refusal");
         }
       } else {
-        refuse(audit_gap::completion_not_text);
+        give_up(audit_gap::completion_not_text);
       }
     }
   }
@@ -144,7 +118,7 @@ class reply_counter {
   audit_gap gap() const noexcept { return choices_ == 0 ? audit_gap::completion_not_text : gap_; }
 
  private:
-  void refuse(audit_gap why) {
+  void give_up(audit_gap why) {
     if (gap_ == audit_gap::none) gap_ = why;
   }
 
@@ -158,7 +132,7 @@ class reply_counter {
 void audit_completion(audited_request& audited, endpoint target, std::string_view model,
                       const token_usage& usage, std::string_view reply_body) {
   reply_counter counter(model);
-  const members reply = object_of(reply_body);
+  const json_object reply(reply_body);
   switch (target) {
     case endpoint::chat_completions:
       counter.add_chat(reply);
@@ -208,7 +182,7 @@ std::string_view to_string(audit_gap gap) noexcept {
 
 audited_prompt audit_prompt(const request& asked) {
   const token_count count = prompt_tokens(asked.target, asked.model, asked.body);
-  const members body = object_of(asked.body);
+  const json_object body(asked.body);
   audited_prompt prompt;
   prompt.target = asked.target;
   const bool countable = count.exact && count.tokens <= std::numeric_limits<std::uint32_t>::max();

@@ -6,15 +6,12 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "base/refuse.hpp"
 #include "jobs/result_files.hpp"
 #include "sluice/error.hpp"
 
 namespace sluice {
 namespace {
-
-[[noreturn]] void refuse(const std::string& sentence) {
-  throw fatal_error(fatal_error::kind::cannot_start, sentence);
-}
 
 std::uint32_t short_digest(std::string_view digest) {
   std::uint32_t bits = 0;

@@ -11,7 +11,6 @@
 #include "files/line_reader.hpp"
 #include "jobs/job_reader.hpp"
 #include "jobs/result_line.hpp"
-#include "json/json_members.hpp"
 
 namespace sluice {
 namespace {
@@ -20,25 +19,6 @@ constexpr std::uint64_t longest_result = std::uint64_t{1} << 30;
 
 hash128 key_of(std::string_view custom_id, std::string_view digest) {
   return hash_of(fmt::format("{}\n{}", digest, custom_id));
-}
-
-// What stands in an output line beside the facts of the totals.
-struct output_line {
-  stored_line stored;
-  std::string_view usage_source;  // with its quotes
-  std::string_view reply;
-};
-
-std::optional<output_line> read_output_line(std::string_view text) {
-  auto stored = parse_stored_line(text);
-  if (!stored || !stored->facts.succeeded) return std::nullopt;
-  const auto value_of = [](std::string_view object, std::string_view key) {
-    const auto members = json_members(object);
-    const json_member* member = members ? find_member(*members, key) : nullptr;
-    return member == nullptr ? std::string_view() : member->value;
-  };
-  return output_line{*std::move(stored), value_of(value_of(text, "sluice"), "usage_source"),
-                     value_of(value_of(text, "response"), "body")};
 }
 
 bool is_worse(const audit_finding& a, const audit_finding& b) {
@@ -67,9 +47,9 @@ class auditor {
     line_reader reader(open_bytes(path), longest_result);
     line_reader::line line;
     while (reader.next(line)) {
-      const auto told = line.too_long ? std::nullopt : read_output_line(line.text);
-      if (told) {
-        add(*told);
+      const auto stored = line.too_long ? std::nullopt : parse_stored_line(line.text);
+      if (stored && stored->facts.succeeded) {
+        add(*stored);
       } else {
         ++audit_.skipped["unreadable_line"];
       }
@@ -82,26 +62,26 @@ class auditor {
   }
 
  private:
-  void add(const output_line& told) {
-    const line_facts& facts = told.stored.facts;
+  void add(const stored_line& stored) {
+    const line_facts& facts = stored.facts;
     model_audit& model = audit_.models[facts.model];
     ++model.requests;
-    if (!facts.usage || told.usage_source != R"("reported")") {
+    if (!facts.usage || facts.estimated) {
       ++audit_.skipped["no_reported_usage"];
       return;
     }
-    const audited_prompt* prompt = prompts_.find(key_of(told.stored.custom_id, told.stored.digest));
+    const audited_prompt* prompt = prompts_.find(key_of(stored.custom_id, stored.digest));
     if (prompt == nullptr) {
       ++audit_.skipped["request_changed_or_gone"];
       return;
     }
-    const audited_request audited = audit_reply(*prompt, facts.model, *facts.usage, told.reply);
+    const audited_request audited = audit_reply(*prompt, facts.model, *facts.usage, stored.reply);
     skip(audited);
     if (!audited.prompt && !audited.completion) return;
     ++model.audited;
     if (audited.prompt) model.prompt += *audited.prompt;
     if (audited.completion) model.completion += *audited.completion;
-    if (audited.excess_tokens() > 0) add_excess(told.stored, prompt->target, audited, model);
+    if (audited.excess_tokens() > 0) add_excess(stored, prompt->target, audited, model);
   }
 
   // One reason for both sides is told once.

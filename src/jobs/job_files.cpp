@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/printable.hpp"
+#include "base/refuse.hpp"
 #include "sluice/error.hpp"
 
 namespace sluice {
@@ -23,10 +24,6 @@ std::string without_endings(std::string name, std::initializer_list<std::string_
       name.resize(name.size() - ending.size());
   }
   return name;
-}
-
-[[noreturn]] void refuse(const std::string& sentence) {
-  throw fatal_error(fatal_error::kind::cannot_start, sentence);
 }
 
 // One name for a file however it is spelt, links followed; it need not be there. Whether it can be

@@ -6,7 +6,7 @@
 #include <cctype>
 #include <initializer_list>
 
-#include "json/json_text.hpp"
+#include "json/text.hpp"
 
 namespace sluice {
 namespace {
@@ -205,20 +205,15 @@ bool has_old_line_ends(std::string_view line) {
 
 }  // namespace
 
-const foreign_form* foreign_line(const std::vector<json_member>& line) {
-  const auto value = [&](std::string_view name) {
-    const json_member* member = find_member(line, name);
-    return member == nullptr ? std::string_view() : member->value;
-  };
-  const auto has = [&](std::string_view name) { return !value(name).empty(); };
+const foreign_form* foreign_line(const json_object& line) {
   for (const std::string_view ours : {"body", "url", "method", "messages", "prompt", "input"}) {
-    if (has(ours)) return nullptr;
+    if (line.has(ours)) return nullptr;
   }
-  if (value("params").starts_with('{')) return &anthropic;
-  if (has("recordId") || has("modelInput")) return &bedrock;
-  if (has("contents") || value("request").starts_with('{')) return &gemini;
-  if (value("requests").starts_with('[')) return &list_inside;
-  return has("custom_id") && has("response") ? &results : nullptr;
+  if (line.object("params").is_object()) return &anthropic;
+  if (line.has("recordId") || line.has("modelInput")) return &bedrock;
+  if (line.has("contents") || line.object("request").is_object()) return &gemini;
+  if (line.value("requests").starts_with('[')) return &list_inside;
+  return line.has("custom_id") && line.has("response") ? &results : nullptr;
 }
 
 std::optional<std::string> foreign_file(std::string_view start) {
@@ -248,8 +243,7 @@ std::optional<std::string> foreign_file(std::string_view start) {
   for (const std::string_view line : lines) {
     // Of a long start, the last line may be there in part.
     if (line.end() == start.end() && lines.size() > 1 && json_fault(line)) break;
-    const auto members = json_fault(line) ? std::nullopt : json_members(line);
-    const foreign_form* told = members ? foreign_line(*members) : nullptr;
+    const foreign_form* told = foreign_line(json_object::parse(line));
     if (told == nullptr || (form != nullptr && form != told)) return std::nullopt;
     form = told;
   }

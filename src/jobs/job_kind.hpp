@@ -3,9 +3,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
-#include "json/json_members.hpp"
+#include "json/object.hpp"
 
 namespace sluice {
 
@@ -17,7 +16,7 @@ struct foreign_form {
 };
 
 /// The form of a line of another API, or of a result; null for all others. Pure.
-const foreign_form* foreign_line(const std::vector<json_member>& line);
+const foreign_form* foreign_line(const json_object& line);
 
 /// What a file is whose text begins so and that can be no job, as the end of a sentence that begins
 /// with its name and says what to do: compressed, UTF-16, a list, pretty-printed, a table, lines of

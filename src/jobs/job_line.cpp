@@ -11,21 +11,20 @@
 
 #include "base/hash.hpp"
 #include "jobs/job_kind.hpp"
-#include "json/json_members.hpp"
-#include "json/json_outline.hpp"
-#include "json/json_text.hpp"
+#include "json/object.hpp"
+#include "json/outline.hpp"
+#include "json/text.hpp"
 
 namespace sluice {
 namespace {
-
-using members = std::vector<json_member>;
 
 // A body while options are applied to it: its text, and its members in that text.
 class body_text {
  public:
   explicit body_text(std::string_view text) : text_(text) { scan(); }
   // The same where the members are known already, of which the views point into `text`.
-  body_text(std::string_view text, members&& known) : text_(text), members_(std::move(known)) {
+  body_text(std::string_view text, std::vector<json_member> known)
+      : text_(text), members_(std::move(known)) {
     const auto place = [&](const char* at) { return static_cast<std::size_t>(at - text.data()); };
     for (json_member& member : members_) {
       member.begin = place(member.key.data()) - 1;
@@ -90,10 +89,10 @@ class body_text {
     text_ = std::move(text);
     scan();
   }
-  void scan() { members_ = json_members(text_).value_or(members{}); }
+  void scan() { members_ = json_object(text_).members(); }
 
   std::string text_;
-  members members_;
+  std::vector<json_member> members_;
 };
 
 // Without slashes around it, and without a version in front: those are the base URL's to say.
@@ -171,14 +170,11 @@ std::string message_text(std::string_view role, std::string_view content_json) {
 }
 
 bool has_system_message(std::string_view messages) {
-  for (const std::string_view element :
-       json_elements(messages).value_or(std::vector<std::string_view>{})) {
-    const auto message = json_members(element);
-    const auto* role = message ? find_member(*message, "role") : nullptr;
-    if (role != nullptr && (role->value == "\"system\"" || role->value == "\"developer\""))
-      return true;
-  }
-  return false;
+  const auto elements = json_elements(messages).value_or(std::vector<std::string_view>{});
+  return std::any_of(elements.begin(), elements.end(), [](std::string_view element) {
+    const json_object message(element);
+    return message.value("role") == R"("system")" || message.value("role") == R"("developer")";
+  });
 }
 
 void add_system_message(body_text& body, endpoint target, const std::string& system) {
@@ -268,13 +264,13 @@ boost::system::result<request, bad_line> parse_job_line(std::string_view line, s
     if (*fault == "invalid UTF-8") bad.message += "; save the job as UTF-8";
     return bad;
   }
-  const members& outer = outline->members;
+  json_object outer(std::move(outline->members));
 
   request result;
   result.line = number;
   result.custom_id = bad.custom_id;
-  if (const auto* id = find_member(outer, "custom_id"); id != nullptr && id->value != "null") {
-    auto text = id_text(id->value);
+  if (outer.has_value("custom_id")) {
+    auto text = id_text(outer.value("custom_id"));
     if (!text) return invalid("custom_id is neither a string nor a number.");
     result.custom_id = *text;
     bad.custom_id = std::move(*text);
@@ -283,9 +279,9 @@ boost::system::result<request, bad_line> parse_job_line(std::string_view line, s
   if (const foreign_form* form = foreign_line(outer))
     return invalid(fmt::format("This line is {}; {}.", form->line, form->advice));
 
-  const json_member* body_member = find_member(outer, "body");
-  const json_member* url = find_member(outer, "url");
-  const json_member* method = find_member(outer, "method");
+  const json_member* body_member = outer.find("body");
+  const json_member* url = outer.find("url");
+  const json_member* method = outer.find("method");
   const bool batch_form = body_member != nullptr || url != nullptr || method != nullptr;
   std::optional<endpoint> named_target;
   if (batch_form) {
@@ -304,12 +300,12 @@ boost::system::result<request, bad_line> parse_job_line(std::string_view line, s
   }
 
   const std::size_t open = line.find('{');
-  const bool opened =
-      batch_form && outline->opened < outer.size() && body_member == &outer[outline->opened];
+  const bool opened = batch_form && outline->opened < outer.members().size() &&
+                      body_member == &outer.members()[outline->opened];
   body_text body = opened       ? body_text(body_member->value, std::move(outline->inner))
                    : batch_form ? body_text(body_member->value)
                                 : body_text(line.substr(open, line.rfind('}') + 1 - open),
-                                            std::move(outline->members));
+                                            std::move(outer).members());
   if (!batch_form) body.remove_each("custom_id");
 
   const json_member* model = body.find("model");

@@ -4,16 +4,13 @@
 
 #include <optional>
 
+#include "base/refuse.hpp"
 #include "jobs/request_bound.hpp"
 #include "jobs/running_job.hpp"
 #include "sluice/error.hpp"
 
 namespace sluice {
 namespace {
-
-[[noreturn]] void refuse(const std::string& sentence) {
-  throw fatal_error(fatal_error::kind::cannot_start, sentence);
-}
 
 // Why a line of the job is not to be sent; nothing: it is.
 std::optional<bad_line> fault_of(const request_or_bad_line& line, job_parts& parts) {

@@ -9,15 +9,12 @@
 #include <utility>
 #include <vector>
 
+#include "base/refuse.hpp"
 #include "jobs/own_files.hpp"
 #include "sluice/error.hpp"
 
 namespace sluice {
 namespace {
-
-[[noreturn]] void refuse(const std::string& path, std::string_view what) {
-  throw fatal_error(fatal_error::kind::cannot_start, fmt::format("{}: {}", path, what));
-}
 
 [[noreturn]] void write_failed(const std::string& path, const std::error_code& why) {
   throw fatal_error(fatal_error::kind::cannot_write,

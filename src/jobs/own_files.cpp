@@ -4,7 +4,7 @@
 
 #include "files/file_system.hpp"
 #include "jobs/result_line.hpp"
-#include "json/json_text.hpp"
+#include "json/text.hpp"
 
 namespace sluice {
 namespace {

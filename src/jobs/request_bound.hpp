@@ -12,6 +12,6 @@ namespace sluice {
 void require_bound(const request& next, const job_setup& job);
 /// Sets the bound of the request. Counts its tokens, which takes a while: only of those that are
 /// sent. Throws as require_bound() does.
-void bound_cost(request& next, const job_setup& job);
+void set_cost_bound(request& next, const job_setup& job);
 
 }  // namespace sluice

@@ -3,24 +3,20 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <exception>
 #include <filesystem>
 #include <utility>
 
 #include "base/id_table.hpp"
+#include "base/refuse.hpp"
 #include "jobs/own_files.hpp"
-#include "json/json_text.hpp"
+#include "json/text.hpp"
 #include "sluice/error.hpp"
 
 namespace sluice {
 namespace {
 
 constexpr std::size_t most_kept_back = std::size_t{1} << 20;  // bytes of lines not written yet
-
-[[noreturn]] void refuse(const std::string& sentence) {
-  throw fatal_error(fatal_error::kind::cannot_start, sentence);
-}
 
 std::uint64_t count_lines(const std::string& text) {
   return static_cast<std::uint64_t>(std::count(text.begin(), text.end(), '\n'));

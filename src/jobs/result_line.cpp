@@ -8,11 +8,11 @@
 #include <cmath>
 #include <iterator>
 #include <utility>
-#include <vector>
 
 #include "base/hash.hpp"
-#include "json/json_members.hpp"
-#include "json/json_text.hpp"
+#include "json/object.hpp"
+#include "json/text.hpp"
+#include "openai/error_body.hpp"
 #include "openai/whole_reply.hpp"
 
 namespace sluice {
@@ -103,32 +103,24 @@ hex_digits id_of(const result& finished) {
   return hex_digits(hash_of(identity));
 }
 
-// Members of stored lines.
-using members = std::vector<json_member>;
-
-std::string_view value_of(const members& object, std::string_view key) {
-  const json_member* member = find_member(object, key);
-  return member != nullptr && member->value != "null" ? member->value : std::string_view{};
-}
-
-members object_of(const members& object, std::string_view key) {
-  return json_members(value_of(object, key)).value_or(members{});
-}
-
 template <typename Number>
-Number number_of(const members& object, std::string_view key) {
-  const std::string_view text = value_of(object, key);
+Number number_of(const json_object& object, std::string_view name) {
+  const std::string_view text = object.value(name);
   Number number{};
   std::from_chars(text.data(), text.data() + text.size(), number);
   return number;
 }
 
-std::string text_of(const members& object, std::string_view key) {
-  return json_string(value_of(object, key)).value_or(std::string{});
+std::optional<double> decimals_of(const json_object& object, std::string_view name) {
+  return object.has_value(name) ? std::optional(number_of<double>(object, name)) : std::nullopt;
 }
 
-std::optional<usd> money_of(const members& object, std::string_view key) {
-  return usd::parse(text_of(object, key));
+std::string text_of(const json_object& object, std::string_view name) {
+  return object.text(name).value_or(std::string());
+}
+
+std::optional<usd> money_of(const json_object& object, std::string_view name) {
+  return usd::parse(text_of(object, name));
 }
 
 }  // namespace
@@ -229,51 +221,57 @@ std::string result_line(const result& finished, const std::optional<usd>& cost, 
 }
 
 std::optional<stored_line> parse_stored_line(std::string_view text) {
-  if (json_fault(text)) return std::nullopt;
-  const auto outer = json_members(text);
-  if (!outer) return std::nullopt;
-  const auto id = json_string_wtf8(value_of(*outer, "custom_id"));
-  const auto extra = json_members(value_of(*outer, "sluice"));
-  if (!id || !extra) return std::nullopt;
+  const json_object outer = json_object::parse(text);
+  const auto id = json_string_wtf8(outer.value("custom_id"));
+  const json_object extra = outer.object("sluice");
+  if (!id || !extra.is_object()) return std::nullopt;
 
   stored_line line;
   line.custom_id = *id;
-  line.line = number_of<std::uint64_t>(*extra, "line");
-  line.attempts = number_of<std::uint32_t>(*extra, "attempts");
-  line.digest = text_of(*extra, "digest");
-  line.facts.retryable = value_of(*extra, "retryable") == "true";
-  line.simulated = value_of(*extra, "simulated") == "true";
-  line.kept = money_of(*extra, "kept_usd").value_or(usd{});
-  line.facts.relay = text_of(*extra, "relay");
-  line.facts.model = text_of(*extra, "model");
-  line.facts.latency_ms = number_of<double>(*extra, "latency_ms");
-  if (!value_of(*extra, "ttft_ms").empty())
-    line.facts.ttft_ms = number_of<double>(*extra, "ttft_ms");
+  line.line = number_of<std::uint64_t>(extra, "line");
+  line.attempts = number_of<std::uint32_t>(extra, "attempts");
+  line.digest = text_of(extra, "digest");
+  line.simulated = extra.value("simulated") == "true";
+  line.streamed = extra.value("streamed") == "true";
+  line.started_at = decimals_of(extra, "started_at");
+  line.kept = money_of(extra, "kept_usd").value_or(usd{});
+  line.facts.retryable = extra.value("retryable") == "true";
+  line.facts.relay = text_of(extra, "relay");
+  line.facts.model = text_of(extra, "model");
+  line.facts.latency_ms = number_of<double>(extra, "latency_ms");
+  line.facts.ttft_ms = decimals_of(extra, "ttft_ms");
 
-  const auto response = object_of(*outer, "response");
-  const auto error = object_of(*outer, "error");
-  line.facts.succeeded = find_member(*extra, "retryable") == nullptr;
+  const json_object response = outer.object("response");
+  line.request_id = response.value("request_id");
+  line.reply = response.value("body");
+  line.facts.succeeded = !extra.has("retryable");
   if (!line.facts.succeeded) {
+    const json_object error = outer.object("error");
     line.facts.error =
-        error.empty() ? std::string(value_of(response, "status_code")) : text_of(error, "code");
+        error.empty() ? std::string(response.value("status_code")) : text_of(error, "code");
+    line.message = text_of(error, "message");
     line.of_bad_line = line.digest.empty();
-    if (line.of_bad_line) line.message = text_of(error, "message");
     return line;
   }
-  if (const auto usage = json_members(value_of(*extra, "usage"))) {
-    line.facts.usage = {number_of<std::int64_t>(*usage, "prompt_tokens"),
-                        number_of<std::int64_t>(*usage, "cached_tokens"),
-                        number_of<std::int64_t>(*usage, "completion_tokens"),
-                        number_of<std::int64_t>(*usage, "reasoning_tokens")};
-    line.facts.estimated = text_of(*extra, "usage_source") == to_string(usage_source::estimated);
+  if (const json_object usage = extra.object("usage"); usage.is_object()) {
+    line.facts.usage = {number_of<std::int64_t>(usage, "prompt_tokens"),
+                        number_of<std::int64_t>(usage, "cached_tokens"),
+                        number_of<std::int64_t>(usage, "completion_tokens"),
+                        number_of<std::int64_t>(usage, "reasoning_tokens")};
+    line.facts.estimated = extra.text("usage_source") == to_string(usage_source::estimated);
   }
-  if (std::string tier = text_of(*extra, "service_tier"); !tier.empty()) {
+  if (std::string tier = text_of(extra, "service_tier"); !tier.empty()) {
     line.service_tier = std::move(tier);
   }
-  line.facts.cost = money_of(*extra, "cost_usd");
-  line.facts.reported_cost = money_of(*extra, "reported_cost_usd");
-  line.facts.finish_reasons = openai::finish_reasons(value_of(response, "body"));
+  line.facts.cost = money_of(extra, "cost_usd");
+  line.facts.reported_cost = money_of(extra, "reported_cost_usd");
+  line.facts.finish_reasons = openai::finish_reasons(line.reply);
   return line;
+}
+
+std::string failure_message(const stored_line& line) {
+  if (!line.message.empty()) return line.message;
+  return openai::read_error_body(json_string(line.reply).value_or(std::string(line.reply))).message;
 }
 
 }  // namespace sluice

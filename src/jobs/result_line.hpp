@@ -20,15 +20,19 @@ std::string result_line(const result& finished, const std::optional<usd>& cost, 
 /// What a fresh result adds to the totals.
 line_facts facts_of(const result& finished, const std::optional<usd>& cost);
 
-/// What a run has to know of a line that an earlier one wrote.
+/// A line of an output or errors file, read again. Views are of the text it was read from.
 struct stored_line {
-  std::string custom_id;
+  std::string custom_id;  ///< in WTF-8
   std::string digest;
   std::uint64_t line = 0;  ///< of the job, as it was then
   std::uint32_t attempts = 0;
   bool of_bad_line = false;  ///< tells of a line that could not be sent: taken anew from the job
-  std::string message;       ///< of a bad line: why
+  std::string message;       ///< of a failure without a reply: why
   bool simulated = false;
+  bool streamed = false;
+  std::optional<double> started_at;         ///< of the last attempt; seconds since the epoch
+  std::string_view request_id;              ///< the relay's, as JSON; empty: none
+  std::string_view reply;                   ///< the body of the reply, as JSON; empty: none
   usd kept;                                 ///< of a budget, beyond its cost
   std::optional<std::string> service_tier;  ///< of a reply; nothing: the relay did not say
   line_facts facts;
@@ -36,6 +40,9 @@ struct stored_line {
 
 /// Reads a line that result_line wrote; nothing when it is not one.
 std::optional<stored_line> parse_stored_line(std::string_view text);
+
+/// Why the request of the line failed: this program's words, or those of the reply.
+std::string failure_message(const stored_line& line);
 
 /// The name under which the totals count a failure: its status, or its code.
 std::string error_name(const failure& why);

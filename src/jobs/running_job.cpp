@@ -40,7 +40,7 @@ std::optional<request> running_job::next_request() {
     if (given_ahead_.erase(next.line) > 0) continue;
     if (parts_->setup.shared != nullptr) {
       lock.unlock();  // counting takes a while, and results come in
-      bound_cost(next, parts_->setup);
+      set_cost_bound(next, parts_->setup);
       lock.lock();
     }
     hand_out(next);
@@ -130,7 +130,7 @@ std::vector<request> running_job::look_ahead(std::size_t count) {
     if (!*line) continue;
     request& next = **line;
     if (std::binary_search(duplicates.begin(), duplicates.end(), next.line)) continue;
-    if (job.shared != nullptr) bound_cost(next, job);
+    if (job.shared != nullptr) set_cost_bound(next, job);
     const std::lock_guard lock(mutex_);
     if (next.line <= last_given_) continue;
     const auto attempts = parts_->earlier.to_be_sent(next);

@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 
 #include "base/printable.hpp"
+#include "base/refuse.hpp"
 #include "base/resampling.hpp"
 #include "sluice/error.hpp"
 
@@ -379,9 +381,9 @@ ordered_json notes_on(const ordered_json& before, const ordered_json& after) {
   return notes;
 }
 
-[[noreturn]] void refuse(std::string_view flag, std::string_view file, std::string_view problem) {
-  throw fatal_error(
-      fatal_error::kind::cannot_start,
+[[noreturn]] void refuse_file(std::string_view flag, std::string_view file,
+                              std::string_view problem) {
+  refuse(
       fmt::format("{} {}: {}; give a file that 'sluice bench --json' wrote", flag, file, problem));
 }
 
@@ -408,20 +410,20 @@ std::string line_of(const ordered_json& metric) {
 ordered_json parse_bench_document(std::string_view text, std::string_view flag,
                                   std::string_view file) {
   auto document = ordered_json::parse(text, nullptr, false);
-  if (document.is_discarded()) refuse(flag, file, "it is not JSON");
-  if (!document.is_object()) refuse(flag, file, "it is not a JSON object");
+  if (document.is_discarded()) refuse_file(flag, file, "it is not JSON");
+  if (!document.is_object()) refuse_file(flag, file, "it is not a JSON object");
   const auto& several = member(document, "targets");
   if (!several.is_array() && !member(document, "loads").is_array())
-    refuse(flag, file, "it has neither \"loads\" nor \"targets\"");
-  if (several.is_array() && several.empty()) refuse(flag, file, "\"targets\" is empty");
+    refuse_file(flag, file, "it has neither \"loads\" nor \"targets\"");
+  if (several.is_array() && several.empty()) refuse_file(flag, file, "\"targets\" is empty");
   for (const auto* target : targets_of(document)) {
     const auto& loads = member(*target, "loads");
-    if (!loads.is_array()) refuse(flag, file, "a target has no \"loads\"");
+    if (!loads.is_array()) refuse_file(flag, file, "a target has no \"loads\"");
     for (const auto& load : loads) {
       if (!number(load, "concurrency") && !number(load, "rate"))
-        refuse(flag, file, "a load has neither \"concurrency\" nor \"rate\"");
+        refuse_file(flag, file, "a load has neither \"concurrency\" nor \"rate\"");
       if (!member(load, "histograms").is_object() || !member(load, "timeline").is_object())
-        refuse(flag, file, "a load has no \"histograms\" or no \"timeline\"");
+        refuse_file(flag, file, "a load has no \"histograms\" or no \"timeline\"");
     }
   }
   return document;

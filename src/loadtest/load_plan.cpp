@@ -1,7 +1,6 @@
 #include "loadtest/load_plan.hpp"
 
 #include <algorithm>
-#include <utility>
 
 namespace sluice::bench {
 

@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <utility>
 
-#include "base/printable.hpp"
+#include "base/histogram_json.hpp"
 
 namespace sluice::bench {
 namespace {
@@ -22,33 +23,11 @@ double in_seconds(duration time) {
   return std::chrono::duration<double>(time).count();
 }
 
-// To the microsecond: what is beyond says nothing.
-double rounded(double value) {
-  return std::round(value * 1000) / 1000;
-}
-
 // A rate may be far below one a second.
 ordered_json six_digits(std::optional<double> value) {
   if (!value || *value == 0) return value ? ordered_json(0) : ordered_json();
   const double scale = std::pow(10, 5 - std::floor(std::log10(*value)));
   return std::round(*value * scale) / scale;
-}
-
-ordered_json rounded(std::optional<double> value) {
-  return value ? ordered_json(rounded(*value)) : ordered_json();
-}
-
-ordered_json stats(const histogram& of) {
-  if (of.count() == 0) return {};
-  return {{"mean", rounded(of.mean())},       {"p50", rounded(of.quantile(0.5))},
-          {"p90", rounded(of.quantile(0.9))}, {"p99", rounded(of.quantile(0.99))},
-          {"max", rounded(of.greatest())},    {"count", of.count()}};
-}
-
-ordered_json steps(const histogram& of) {
-  auto list = ordered_json::array();
-  for (const auto& [value, count] : of.steps()) list.push_back({rounded(value), count});
-  return list;
 }
 
 ordered_json whole_numbers(const std::vector<double>& amounts) {
@@ -236,15 +215,15 @@ ordered_json load_record::to_json(const client& ran,
                     {"completion", tokens_.completion_tokens},
                     {"reasoning", tokens_.reasoning_tokens},
                     {"estimated_requests", estimated_}};
-  told["connect_ms"] = stats(connect_);
-  told["ttfb_ms"] = stats(ttfb_);
-  told["ttft_ms"] = stats(ttft_);
-  told["first_content_ms"] = stats(first_content_);
-  told["inter_token_ms"] = stats(inter_token_);
-  told["inter_chunk_ms"] = stats(inter_chunk_);
-  told["latency_ms"] = stats(latency_);
-  told["latency_from_intended_ms"] = stats(from_intended_);
-  told["output_tokens_per_s_each"] = stats(tokens_each_);
+  told["connect_ms"] = summary_json(connect_);
+  told["ttfb_ms"] = summary_json(ttfb_);
+  told["ttft_ms"] = summary_json(ttft_);
+  told["first_content_ms"] = summary_json(first_content_);
+  told["inter_token_ms"] = summary_json(inter_token_);
+  told["inter_chunk_ms"] = summary_json(inter_chunk_);
+  told["latency_ms"] = summary_json(latency_);
+  told["latency_from_intended_ms"] = summary_json(from_intended_);
+  told["output_tokens_per_s_each"] = summary_json(tokens_each_);
   told["errors"] = ordered_json::object();
   for (const auto& [error, count] : errors_) told["errors"][error] = count;
   told["cost_usd"] = money(cost_);
@@ -255,16 +234,16 @@ ordered_json load_record::to_json(const client& ran,
                              {"completion_tokens", share.tokens.completion_tokens},
                              {"cost_usd", money(share.cost)}};
   }
-  told["client_cpu_us_per_request"] = rounded(cpu_each);
+  told["client_cpu_us_per_request"] = rounded_or_null(cpu_each);
   told["client_busy"] = rounded(ran.wall_s > 0 ? std::min(ran.used.busy_s / ran.wall_s, 1.0) : 0);
   told["held_by_cap"] = rounded(held_by_cap());
   told["most_in_60s"] = meter_.most();
   told["stopped"] = stopped ? ordered_json(*stopped) : ordered_json();
-  told["histograms"] = {{"ttft_ms", steps(ttft_)},
-                        {"first_content_ms", steps(first_content_)},
-                        {"inter_token_ms", steps(inter_token_)},
-                        {"latency_ms", steps(latency_)},
-                        {"latency_from_intended_ms", steps(from_intended_)}};
+  told["histograms"] = {{"ttft_ms", steps_json(ttft_)},
+                        {"first_content_ms", steps_json(first_content_)},
+                        {"inter_token_ms", steps_json(inter_token_)},
+                        {"latency_ms", steps_json(latency_)},
+                        {"latency_from_intended_ms", steps_json(from_intended_)}};
   auto flying = ordered_json::array();
   for (const double amount : timeline_.amounts(in_flight)) {
     flying.push_back(rounded(amount / timeline_.step_s()));
@@ -283,7 +262,7 @@ ordered_json load_record::to_json(const client& ran,
          {"request_id", slow.request_id},
          {"started_at", rounded(slow.started_unix)},
          {"latency_ms", rounded(slow.latency_ms)},
-         {"ttft_ms", rounded(slow.ttft_ms)},
+         {"ttft_ms", rounded_or_null(slow.ttft_ms)},
          {"completion_tokens",
           slow.completion_tokens ? ordered_json(*slow.completion_tokens) : ordered_json()}});
   }

@@ -3,15 +3,15 @@
 #include <array>
 #include <cstdint>
 #include <map>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/timeline.hpp"
 #include "loadtest/client_load.hpp"
 #include "loadtest/load.hpp"
 #include "loadtest/measurement.hpp"
-#include "loadtest/timeline.hpp"
 #include "sluice/histogram.hpp"
 #include "sluice/money.hpp"
 #include "sluice/usage.hpp"
@@ -109,7 +109,7 @@ class load_record {
   histogram tokens_each_;  // a second
   double waited_for_cap_s_ = 0;
   double in_flight_s_ = 0;
-  timeline timeline_{6};
+  timeline timeline_{{.series = 6, .shortest_step_s = 1, .begin_s = 0}};
   std::vector<told_request> slowest_;  // the slowest first
   std::vector<told_request> failures_;
 };

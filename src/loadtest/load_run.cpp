@@ -10,7 +10,6 @@
 
 #include "jobs/result_line.hpp"
 #include "loadtest/arrivals.hpp"
-#include "money/renamed_model.hpp"
 #include "tokens/usage_estimate.hpp"
 
 namespace sluice::bench {
@@ -199,12 +198,7 @@ asio::awaitable<void> load_run::send(std::size_t place, request asked, time_poin
   target& of = *targets_[place];
   measurement seen;
   watch watching(records_[place].get(), seen);
-  attempt tried(time_, {of.client, of.member.relay, of.hidden, of.gate}, turn,
-                {.target = asked.target,
-                 .choices = asked.choices,
-                 .streamed = asked.streamed,
-                 .model = asked.model},
-                &watching);
+  attempt tried = of.begin(time_, turn, asked, &watching);
   seen.id = asked.custom_id;
   seen.model = asked.model;
   seen.wanted = wanted;
@@ -213,15 +207,11 @@ asio::awaitable<void> load_run::send(std::size_t place, request asked, time_poin
   seen.waited_for_cap = waited_for_cap(of, ready, seen.granted);
 
   const std::string key = fmt::format("{}-{}", options_.id, ++sent_);
-  const std::string own_body = renamed_body(of.member, asked);
-  const std::string_view body = own_body.empty() ? std::string_view(asked.body) : own_body;
-  attempt_outcome told = co_await tried.send({to_string(asked.target), body, key, asked.streamed});
-  tried.redact(told);
+  attempt_outcome told = co_await of.send(tried, asked, key);
   seen.connected_anew = tried.seen().connected_anew;
   seen.head = tried.seen().head;
   seen.first_piece = tried.seen().first_piece;
   seen.ended = tried.seen().ended;
-  if (tried.end().head_arrived) ++of.answered;
   ++ended_;
   if (told) {
     note_reply(place, asked, *told, tried, seen);
@@ -254,7 +244,7 @@ void load_run::note_reply(std::size_t place, const request& asked, const reply& 
   }
   if (seen.cost) of.cost = of.cost.value_or(usd{}) + *seen.cost;
   money_.settle(asked, seen.estimated ? std::nullopt : seen.cost);
-  of.health.succeeded();
+  of.cutoff.succeeded();
   refusals_in_row_[place] = 0;
 }
 
@@ -267,11 +257,7 @@ void load_run::note_failure(const target& of, const request& asked, const failur
     const auto sentence = fmt::format("request {}: {}: {}", seen.id, seen.error, why.message);
     of.seen_by->on_notice({severity::debug, of.member.name, sentence});
   }
-  if (keeps_reservation(end_without_result(end, why))) {
-    money_.settle(asked, std::nullopt);
-  } else {
-    money_.give_back(asked);
-  }
+  money_.failed(asked, end_without_result(end, why));
 }
 
 void load_run::react(std::size_t place, const failure& why, time_point started) {
@@ -285,17 +271,17 @@ void load_run::react(std::size_t place, const failure& why, time_point started) 
     refusals_in_row_[place] = 0;
   }
   const time_point now = time_.now();
-  if (const auto stop = of.health.failed(why, started, now, options_.max_wait)) {
+  if (const auto stop = of.cutoff.failed(why, started, now, options_.max_wait)) {
     return leave(of, *stop);
   }
   // A refusal of the key may be a blink of the relay, which is over when the next start confirms
   // it.
-  if (why.kind == failure_class::key_ended) of.gate.pause(now + target_health::blink);
+  if (why.kind == failure_class::key_ended) of.gate.pause(now + target_cutoff::blink);
   if (!why.retry_after) return;
   of.gate.pause(time_.now() + std::chrono::duration_cast<duration>(*why.retry_after));
 }
 
-void load_run::leave(target& of, const target_health::stop& why) {
+void load_run::leave(target& of, const target_cutoff::stop& why) {
   if (of.stopped) return;
   of.stopped = why;
   of.gate.close();

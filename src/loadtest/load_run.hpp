@@ -79,7 +79,7 @@ class load_run {
   void note_failure(const target& of, const request& asked, const failure& why,
                     const exchange_end& end, measurement& seen);
   void react(std::size_t place, const failure& why, time_point started);
-  void leave(target& of, const target_health::stop& why);
+  void leave(target& of, const target_cutoff::stop& why);
   void close_gates();
   bool wants_more(std::size_t place) const;
   void spawn(boost::asio::awaitable<void> task);

@@ -2,53 +2,27 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <string>
-
+#include "base/refuse.hpp"
 #include "money/cost_bound.hpp"
-#include "sluice/error.hpp"
 
 namespace sluice::bench {
 
-spending::spending(const relay_prices& prices, std::optional<usd> limit,
-                   std::optional<std::int64_t> assume_max_tokens)
-    : prices_(prices), limit_(limit), assume_max_tokens_(assume_max_tokens) {
+spending::spending(const relay_prices& prices, std::optional<usd> limit)
+    : prices_(prices), limit_(limit) {
   if (limit) money_.emplace(*limit);
 }
 
-usd spending::bound(std::string_view relay, const request& asked) const {
-  const auto refuse = [](const std::string& sentence) {
-    throw fatal_error(fatal_error::kind::cannot_start, sentence);
-  };
-  usd most;
-  for (const std::string& model : named_models(asked)) {
-    const bool renamed = prices_.is_renamed(model);
-    const auto price = prices_.find(relay, model, asked.target);
-    if (!price) {
-      refuse(
-          fmt::format("model {} has no price for {}, and --budget needs one; give it with --prices",
-                      model, to_string(asked.target)));
-    }
-    auto tokens =
-        bound_tokens(asked, renamed ? "" : model, prices_.limits(model).output, assume_max_tokens_);
-    if (!tokens) {
-      refuse(fmt::format("request {} {}; under --budget, give it max_tokens as a whole number",
-                         asked.custom_id, tokens.error()));
-    }
-    if (!renamed) tokens->prompt = bound_prompt(asked, tokens->prompt);
-    most = std::max(most, tokens->cost(*price));
-  }
-  return most;
-}
-
 void spending::check(std::string_view relay, const request& asked) const {
-  if (money_) bound(relay, asked);
+  if (!money_) return;
+  const auto bound = bound_cost(asked, prices_, relay, std::nullopt);
+  if (!bound) refuse(fmt::format("request {}", asked.custom_id), bound.error().why);
 }
 
 funds spending::reserve(std::string_view relay, request& asked) {
   if (!money_) return funds::reserved;
-  asked.most = bound(relay, asked);
-  asked.model_in_doubt = named_models(asked).size() > 1;
+  if (const auto without = set_cost_bound(asked, prices_, relay, std::nullopt)) {
+    refuse(fmt::format("request {}", asked.custom_id), without->why);
+  }
   return money_->reserve(asked.most);
 }
 
@@ -62,6 +36,10 @@ void spending::settle(const request& asked, const std::optional<usd>& cost) {
   if (!money_) return;
   money_->settle(asked.most, asked.model_in_doubt ? asked.most : cost.value_or(asked.most));
   freed_.wake_all();
+}
+
+void spending::failed(const request& asked, attempt_end how) {
+  keeps_reservation(how) ? settle(asked, std::nullopt) : give_back(asked);
 }
 
 std::optional<usd> spending::cost(std::string_view relay, const request& asked,

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,9 +17,7 @@ namespace sluice::bench {
 /// a run. Not thread safe.
 class spending {
  public:
-  /// `assume_max_tokens`: of a reply that nothing else bounds.
-  spending(const relay_prices& prices, std::optional<usd> limit,
-           std::optional<std::int64_t> assume_max_tokens);
+  spending(const relay_prices& prices, std::optional<usd> limit);
 
   /// Throws fatal_error where there is a limit and the request has no price, or no bound.
   void check(std::string_view relay, const request& asked) const;
@@ -30,6 +27,8 @@ class spending {
   void give_back(const request& asked);
   /// It is over: it cost so much, or, where that is not known, as much as it may.
   void settle(const request& asked, const std::optional<usd>& cost);
+  /// It has no result: it cost as much as it may, or nothing, by how its attempt ended.
+  void failed(const request& asked, attempt_end how);
 
   std::optional<usd> cost(std::string_view relay, const request& asked,
                           const token_usage& used) const;
@@ -38,13 +37,10 @@ class spending {
   wait_queue& freed() noexcept { return freed_; }
 
  private:
-  usd bound(std::string_view relay, const request& asked) const;
-
   const relay_prices& prices_;
   std::optional<usd> limit_;
   std::optional<budget> money_;
   wait_queue freed_;
-  std::optional<std::int64_t> assume_max_tokens_;
 };
 
 }  // namespace sluice::bench

@@ -3,22 +3,20 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <initializer_list>
 #include <iterator>
 #include <string_view>
 #include <vector>
 
-#include "json/json_members.hpp"
-#include "json/json_text.hpp"
+#include "json/object.hpp"
+#include "json/text.hpp"
 #include "tokens/image_tokens.hpp"
 #include "tokens/prompt_tokens.hpp"
 
 namespace sluice {
 namespace {
 
-using members = std::vector<json_member>;
 using elements = std::vector<std::string_view>;
 
 constexpr std::int64_t most_tokens = 1'000'000'000'000;  // so that no product overflows
@@ -49,7 +47,7 @@ std::string folded(std::string_view key) {
 // read as, it is here.
 class readings {
  public:
-  explicit readings(const members& object) {
+  explicit readings(const json_object& object) {
     for (const json_member& member : object) {
       const std::string plain = member_name(member);
       std::string name = folded(plain);
@@ -179,9 +177,7 @@ class prompt_parts {
   void add_messages(std::string_view list) {
     if (!list.starts_with('[')) return;
     for (const std::string_view element : json_elements(list).value_or(elements())) {
-      const auto told = json_members(element);
-      if (!told) continue;
-      const readings message(*told);
+      const readings message{json_object(element)};
       message.each("type", [&](const readings::reading& one) {
         const std::string type = json_string(one.value).value_or(std::string());
         if (!is_one_of(type, {"", "message", "function_call", "function_call_output",
@@ -206,9 +202,9 @@ class prompt_parts {
   }
 
   void add_part(std::string_view element) {
-    const auto told = json_members(element);
-    if (!told) return;  // a string, or a token's number
-    const readings part(*told);
+    const json_object object(element);
+    if (!object.is_object()) return;  // a string, or a token's number
+    const readings part(object);
     bool typed = false;
     std::string image;
     part.each("type", [&](const readings::reading& one) {
@@ -238,11 +234,11 @@ class prompt_parts {
     }
     const bool certain = !part.only("type").empty();
     const std::string_view image = part.only("image_url");
-    const auto inner = json_members(image);
-    const readings object(inner.value_or(members()));
-    const std::string_view url = inner ? object.only("url") : image;
+    const json_object object(image);
+    const readings inner(object);
+    const std::string_view url = object.is_object() ? inner.only("url") : image;
     const std::string_view detail =
-        type == "image_url" ? object.only("detail") : part.only("detail");
+        type == "image_url" ? inner.only("detail") : part.only("detail");
     image_tokens_ += rule_->most(certain && detail == "\"low\"");
     if (certain && url.starts_with('"')) image_bytes_ += static_cast<std::int64_t>(url.size());
   }
@@ -292,7 +288,7 @@ std::optional<std::string> why_unbounded(const readings& body, endpoint target) 
   });
   body.each("tools", [&](const readings::reading& tools) {
     for (const std::string_view element : json_elements(tools.value).value_or(elements())) {
-      const readings tool(json_members(element).value_or(members()));
+      const readings tool{json_object(element)};
       tool.each("type", [&](const readings::reading& one) {
         const std::string type = json_string(one.value).value_or(std::string());
         if (!fault && !is_one_of(type, {"function", "custom", ""}))
@@ -373,9 +369,9 @@ std::int64_t bound_prompt(const request& asked, std::int64_t by_bytes) {
   constexpr std::size_t framing_margin = 8;
   const token_count counted = prompt_tokens(asked.target, asked.model, asked.body);
   if (!counted.exact) return by_bytes;
-  const members body = json_members(asked.body).value_or(members{});
+  const json_object body(asked.body);
   if (models_in(readings(body), asked).size() > 1) return by_bytes;
-  const json_member* prompt = find_member(body, prompt_key(asked.target));
+  const json_member* prompt = body.find(prompt_key(asked.target));
   std::size_t tokens = counted.tokens + framing_margin;
   for (const json_member& member : body) {
     if (&member == prompt) {
@@ -393,19 +389,18 @@ usd token_bound::cost(const token_price& price) const noexcept {
 }
 
 std::optional<std::int64_t> named_output_limit(const request& asked) {
-  const count limit =
-      own_limit(readings(json_members(asked.body).value_or(members{})), asked.target);
+  const count limit = own_limit(readings(json_object(asked.body)), asked.target);
   return limit.most > 0 ? std::optional(limit.most) : std::nullopt;
 }
 
 std::vector<std::string> named_models(const request& asked) {
-  return models_in(readings(json_members(asked.body).value_or(members{})), asked);
+  return models_in(readings(json_object(asked.body)), asked);
 }
 
 boost::system::result<token_bound, std::string> bound_tokens(
     const request& asked, std::string_view model, std::optional<std::int64_t> model_limit,
     std::optional<std::int64_t> assumed) {
-  const readings body(json_members(asked.body).value_or(members{}));
+  const readings body{json_object(asked.body)};
   if (models_in(body, asked).size() > most_models)
     return fmt::format("names more than {} models", most_models);
   prompt_parts parts(model);
@@ -444,6 +439,47 @@ boost::system::result<token_bound, std::string> bound_tokens(
     bound.completion += bound.prompt * choices * candidates;
   }
   return bound;
+}
+
+boost::system::result<cost_bound, no_bound> bound_cost(const request& asked,
+                                                       const relay_prices& prices,
+                                                       std::optional<std::string_view> relay,
+                                                       std::optional<std::int64_t> assumed) {
+  std::optional<cost_bound> most;
+  for (const std::string& model : named_models(asked)) {
+    const auto price =
+        relay ? prices.find(*relay, model, asked.target) : prices.dearest(model, asked.target);
+    if (!price) {
+      return no_bound{
+          fmt::format("model {} has no price for {}, and --budget needs one; give it with --prices",
+                      model, to_string(asked.target)),
+          true};
+    }
+    const auto tokens = bound_tokens(asked, prices.is_renamed(model) ? "" : model,
+                                     prices.limits(model).output, assumed);
+    if (!tokens) {
+      return no_bound{
+          fmt::format("the request {}; under --budget, give it max_tokens as a whole number",
+                      tokens.error()),
+          false};
+    }
+    const cost_bound bound{*tokens, *price};
+    if (!most || most->cost() < bound.cost()) most = bound;
+  }
+  return *most;
+}
+
+std::optional<no_bound> set_cost_bound(request& asked, const relay_prices& prices,
+                                       std::optional<std::string_view> relay,
+                                       std::optional<std::int64_t> assumed) {
+  auto most = bound_cost(asked, prices, relay, assumed);
+  if (!most) return most.error();
+  if (!prices.is_renamed(asked.model)) {
+    most->tokens.prompt = bound_prompt(asked, most->tokens.prompt);
+  }
+  asked.most = most->cost();
+  asked.model_in_doubt = named_models(asked).size() > 1;
+  return std::nullopt;
 }
 
 }  // namespace sluice

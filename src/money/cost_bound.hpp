@@ -50,4 +50,32 @@ boost::system::result<token_bound, std::string> bound_tokens(
 /// counts otherwise. Pure.
 std::int64_t bound_prompt(const request& asked, std::int64_t by_bytes);
 
+/// What one attempt costs at most, and what that follows from.
+struct cost_bound {
+  token_bound tokens;
+  token_price price;
+
+  usd cost() const noexcept { return tokens.cost(price); }
+};
+
+/// Why an attempt's cost has no bound.
+struct no_bound {
+  std::string why;             ///< a sentence without its full stop, which says what to do
+  bool without_price = false;  ///< else the tokens have no bound
+};
+
+/// Bounds what one attempt costs, by the bytes of the request: of the models that it names, the
+/// dearest. `relay`: the one it goes to; nothing: it may go to any of them. `assumed`: as in
+/// bound_tokens(). Pure.
+boost::system::result<cost_bound, no_bound> bound_cost(const request& asked,
+                                                       const relay_prices& prices,
+                                                       std::optional<std::string_view> relay,
+                                                       std::optional<std::int64_t> assumed);
+
+/// Sets `most` and `model_in_doubt` of the request, by bound_cost() and the closer bound of its
+/// prompt. Counts its tokens, which takes a while. Nothing: it is done. Pure.
+std::optional<no_bound> set_cost_bound(request& asked, const relay_prices& prices,
+                                       std::optional<std::string_view> relay,
+                                       std::optional<std::int64_t> assumed);
+
 }  // namespace sluice

@@ -13,8 +13,6 @@
 namespace sluice {
 namespace {
 
-using members = std::vector<json_member>;
-
 constexpr std::string_view input_cost = "input_cost_per_token";
 constexpr std::string_view output_cost = "output_cost_per_token";
 constexpr std::string_view cached_cost = "cache_read_input_token_cost";
@@ -22,7 +20,7 @@ constexpr std::string_view cached_cost = "cache_read_input_token_cost";
 // One entry of the document.
 class litellm_entry {
  public:
-  litellm_entry(std::string_view model, const members& fields, std::string_view origin)
+  litellm_entry(std::string_view model, const json_object& fields, std::string_view origin)
       : model_(model), fields_(fields), origin_(origin) {}
 
   std::optional<listed_price> price() const {
@@ -58,42 +56,39 @@ class litellm_entry {
   bool is_of_text() const {
     constexpr std::array<std::string_view, 4> modes = {"chat", "completion", "responses",
                                                        "embedding"};
-    const json_member* mode = find_member(fields_, "mode");
-    if (mode == nullptr || mode->value == "null") return true;
-    const auto named = json_string(mode->value);
+    if (!fields_.has_value("mode")) return true;
+    const auto named = fields_.text("mode");
     return named && std::find(modes.begin(), modes.end(), *named) != modes.end();
   }
 
   std::string_view model_;
-  const members& fields_;
+  const json_object& fields_;
   std::string_view origin_;
 };
 
 }  // namespace
 
-bool is_litellm_prices(const members& models) {
+bool is_litellm_prices(const json_object& models) {
   return std::any_of(models.begin(), models.end(), [](const json_member& model) {
-    const auto fields = json_members(model.value);
-    return fields && find_member(*fields, input_cost) != nullptr;
+    return json_object(model.value).has(input_cost);
   });
 }
 
-price_table read_litellm_prices(const members& models, std::string_view origin) {
+price_table read_litellm_prices(const json_object& models, std::string_view origin) {
   price_table table;
   for (const json_member& model : models) {
     const std::string name = member_name(model);
     if (name == "sample_spec") continue;
-    const auto fields = json_members(model.value);
-    const bool of_own_form = fields && find_member(*fields, input_cost) == nullptr &&
-                             find_member(*fields, "input") != nullptr;
-    if (!fields || of_own_form) {
+    const json_object fields(model.value);
+    const bool of_own_form = !fields.has(input_cost) && fields.has("input");
+    if (!fields.is_object() || of_own_form) {
       throw fatal_error(
           fatal_error::kind::cannot_start,
           fmt::format("{}: the entry of {} is not of the form of the others, litellm's; give it "
                       "\"{}\" and \"{}\", or put it into another file",
                       origin, name, input_cost, output_cost));
     }
-    const litellm_entry entry(name, *fields, origin);
+    const litellm_entry entry(name, fields, origin);
     table.set(name, entry.price(), entry.limits());
   }
   return table;

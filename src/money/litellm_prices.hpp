@@ -1,16 +1,15 @@
 #pragma once
 
 #include <string_view>
-#include <vector>
 
-#include "json/json_members.hpp"
+#include "json/object.hpp"
 #include "sluice/money.hpp"
 
 namespace sluice {
 
 /// Whether these are the models of litellm's model_prices_and_context_window.json: one of them has
 /// an "input_cost_per_token".
-bool is_litellm_prices(const std::vector<json_member>& models);
+bool is_litellm_prices(const json_object& models);
 
 /// Reads that document as price_table::merge says:
 ///  - "sample_spec" tells of the format and is passed over;
@@ -26,6 +25,6 @@ bool is_litellm_prices(const std::vector<json_member>& models);
 /// Prices above a length of the context, of batches, priorities and reasoning tokens, and of
 /// writing to a cache are not taken. Throws fatal_error, which names the origin and the entry.
 /// Pure.
-price_table read_litellm_prices(const std::vector<json_member>& models, std::string_view origin);
+price_table read_litellm_prices(const json_object& models, std::string_view origin);
 
 }  // namespace sluice

@@ -1,26 +1,23 @@
 #include "money/price_fields.hpp"
 
-#include "json/json_text.hpp"
+#include "json/text.hpp"
 
 namespace sluice {
 
-std::optional<std::string> number_text(const std::vector<json_member>& object,
-                                       std::string_view name) {
+std::optional<std::string> number_text(const json_object& object, std::string_view name) {
   constexpr std::size_t enough = 80;  // bytes; no number has as many
-  const json_member* field = find_member(object, name);
-  if (field == nullptr || field->value == "null") return std::nullopt;
-  auto text = json_string(field->value).value_or(std::string(field->value));
+  if (!object.has_value(name)) return std::nullopt;
+  auto text = object.text(name).value_or(std::string(object.value(name)));
   if (text.size() > enough) text = std::string(utf8_prefix(text, enough)) + "…";
   return text;
 }
 
-std::optional<decimal> number_field(const std::vector<json_member>& object, std::string_view name) {
+std::optional<decimal> number_field(const json_object& object, std::string_view name) {
   const auto text = number_text(object, name);
   return text ? parse_json_number(*text) : std::nullopt;
 }
 
-std::optional<std::int64_t> count_field(const std::vector<json_member>& object,
-                                        std::string_view name) {
+std::optional<std::int64_t> count_field(const json_object& object, std::string_view name) {
   constexpr std::int64_t most = 1'000'000'000'000;
   auto number = number_field(object, name);
   if (!number || number->exponent < 0 || number->digits == 0) return std::nullopt;

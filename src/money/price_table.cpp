@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <utility>
-#include <vector>
 
-#include "json/json_members.hpp"
-#include "json/json_text.hpp"
+#include "base/refuse.hpp"
+#include "json/object.hpp"
 #include "money/decimal.hpp"
 #include "money/litellm_prices.hpp"
 #include "money/price_data.hpp"
@@ -16,19 +15,12 @@
 namespace sluice {
 namespace {
 
-using members = std::vector<json_member>;
-
-[[noreturn]] void refuse(std::string_view subject, std::string_view what) {
-  throw fatal_error(fatal_error::kind::cannot_start, fmt::format("{}: {}", subject, what));
-}
-
 // A price of this program's own form, per token.
-std::optional<usd> own_price(const members& fields, std::string_view name, std::string_view model,
-                             std::string_view origin) {
+std::optional<usd> own_price(const json_object& fields, std::string_view name,
+                             std::string_view model, std::string_view origin) {
   constexpr usd::units million = 1'000'000;
-  const json_member* field = find_member(fields, name);
-  if (field == nullptr || field->value == "null") return std::nullopt;
-  const auto text = json_string(field->value);
+  if (!fields.has_value(name)) return std::nullopt;
+  const auto text = fields.text(name);
   if (!text) {
     refuse(origin, fmt::format("\"{}\" of {} is not a string; write prices as decimal strings",
                                name, model));
@@ -44,27 +36,26 @@ std::optional<usd> own_price(const members& fields, std::string_view name, std::
   return price;
 }
 
-price_table read_own_prices(const members& models, std::string_view origin) {
+price_table read_own_prices(const json_object& models, std::string_view origin) {
   price_table table;
   for (const json_member& member : models) {
     const std::string model = member_name(member);
-    const auto fields = json_members(member.value);
-    if (!fields) refuse(origin, fmt::format("the entry of {} is not an object", model));
+    const json_object fields(member.value);
+    if (!fields.is_object()) refuse(origin, fmt::format("the entry of {} is not an object", model));
     for (const char* name : {"input", "output"}) {
-      if (find_member(*fields, name) != nullptr) continue;
+      if (fields.has(name)) continue;
       refuse(
           origin,
           fmt::format("the entry of {} has no \"{}\"; give both prices, null where there is none",
                       model, name));
     }
-    const auto input = own_price(*fields, "input", model, origin);
-    const auto cached = own_price(*fields, "cached_input", model, origin);
-    const auto output = own_price(*fields, "output", model, origin);
+    const auto input = own_price(fields, "input", model, origin);
+    const auto cached = own_price(fields, "cached_input", model, origin);
+    const auto output = own_price(fields, "output", model, origin);
     std::optional<listed_price> price;
     if (input) price = {*input, cached, output};
-    table.set(
-        model, price,
-        {count_field(*fields, "max_input_tokens"), count_field(*fields, "max_output_tokens")});
+    table.set(model, price,
+              {count_field(fields, "max_input_tokens"), count_field(fields, "max_output_tokens")});
   }
   return table;
 }
@@ -124,14 +115,14 @@ std::string_view price_table::built_in_date() noexcept {
 void price_table::merge(std::string_view json, std::string_view origin) {
   constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
   if (json.starts_with(byte_order_mark)) json.remove_prefix(byte_order_mark.size());
-  const auto models = json_fault(json) ? std::nullopt : json_members(json);
-  if (!models) {
+  const json_object models = json_object::parse(json);
+  if (!models.is_object()) {
     refuse(origin,
            "not a JSON object of models; write {\"MODEL\": {\"input\": \"2.50\", \"output\": "
            "\"10\"}}");
   }
-  merge(is_litellm_prices(*models) ? read_litellm_prices(*models, origin)
-                                   : read_own_prices(*models, origin));
+  merge(is_litellm_prices(models) ? read_litellm_prices(models, origin)
+                                  : read_own_prices(models, origin));
 }
 
 void price_table::merge(const price_table& over) {

@@ -9,14 +9,12 @@
 #include <vector>
 
 #include "base/printable.hpp"
-#include "json/json_text.hpp"
+#include "json/object.hpp"
+#include "json/text.hpp"
 #include "money/price_fields.hpp"
 
 namespace sluice {
 namespace {
-
-using members = std::vector<json_member>;
-using elements = std::vector<std::string_view>;
 
 // As much of the relay's words as an error shows.
 std::string words_of(std::string_view text) {
@@ -24,17 +22,7 @@ std::string words_of(std::string_view text) {
   return printable_text(utf8_prefix(valid_utf8(std::string(text)), enough));
 }
 
-std::string string_field(const members& object, std::string_view name) {
-  const json_member* field = find_member(object, name);
-  return field == nullptr ? std::string() : json_string(field->value).value_or(std::string());
-}
-
-std::optional<members> object_field(const members& object, std::string_view name) {
-  const json_member* field = find_member(object, name);
-  return field == nullptr ? std::nullopt : json_members(field->value);
-}
-
-std::string names_of(const members& groups) {
+std::string names_of(const json_object& groups) {
   std::vector<std::string> names;
   for (const json_member& group : groups) names.push_back(words_of(member_name(group)));
   std::sort(names.begin(), names.end());
@@ -59,16 +47,16 @@ struct group_ratio {
 };
 
 // The ratio of the group, or why there is none.
-boost::system::result<group_ratio, std::string> ratio_of_group(const members& document,
+boost::system::result<group_ratio, std::string> ratio_of_group(const json_object& document,
                                                                const std::string& group) {
-  const auto ratios = object_field(document, "group_ratio");
-  const auto usable = object_field(document, "usable_group");
-  const auto& known = ratios ? ratios : usable;
-  if (known && find_member(*known, group) == nullptr) {
+  const json_object ratios = document.object("group_ratio");
+  const json_object usable = document.object("usable_group");
+  const json_object& known = ratios.is_object() ? ratios : usable;
+  if (known.is_object() && !known.has(group)) {
     return fmt::format("has no ratio for the group \"{}\"; it lists {}: name the key's group",
-                       words_of(group), names_of(*known));
+                       words_of(group), names_of(known));
   }
-  auto text = ratios ? number_text(*ratios, group) : std::string("1");
+  auto text = ratios.is_object() ? number_text(ratios, group) : std::string("1");
   const auto value = text ? parse_json_number(*text) : std::nullopt;
   if (!value) {
     return fmt::format("gives the group \"{}\" the ratio {}, which is no number", words_of(group),
@@ -77,11 +65,10 @@ boost::system::result<group_ratio, std::string> ratio_of_group(const members& do
   return group_ratio{*value, *std::move(text)};
 }
 
-bool is_offered(const members& model, const std::string& group) {
-  const json_member* groups = find_member(model, "enable_groups");
-  const auto names = groups == nullptr ? std::nullopt : json_elements(groups->value);
-  if (!names || names->empty()) return true;
-  return std::any_of(names->begin(), names->end(), [&](std::string_view name) {
+bool is_offered(const json_object& model, const std::string& group) {
+  const auto names = model.list("enable_groups");
+  if (names.empty()) return true;
+  return std::any_of(names.begin(), names.end(), [&](std::string_view name) {
     const auto told = json_string(name);
     return told == group || told == "all";
   });
@@ -90,8 +77,8 @@ bool is_offered(const members& model, const std::string& group) {
 // How a call of the model is billed; `unreadable` where that is told in no known way.
 enum class billing { by_ratio, per_call, by_expression, unreadable };
 
-billing billing_of(const members& model) {
-  const std::string mode = string_field(model, "billing_mode");
+billing billing_of(const json_object& model) {
+  const std::string mode = model.text("billing_mode").value_or("");
   if (mode == "per-request") return billing::per_call;
   if (!mode.empty() && mode != "ratio" && mode != "per-token") return billing::by_expression;
   const auto type = number_text(model, "quota_type");
@@ -108,8 +95,8 @@ class list_reader {
   }
 
   void add(std::string_view element) {
-    const auto model = json_members(element).value_or(members{});
-    const std::string name = string_field(model, "model_name");
+    const json_object model(element);
+    const std::string name = model.text("model_name").value_or("");
     if (name.empty()) {
       ++told_.left_out.unreadable;
       return;
@@ -122,7 +109,7 @@ class list_reader {
   relay_pricing take() { return std::move(told_); }
 
  private:
-  std::optional<listed_price> price_of(const members& model) {
+  std::optional<listed_price> price_of(const json_object& model) {
     models_left_out& out = told_.left_out;
     if (!is_offered(model, options_.group)) return leave_out(out.not_offered);
     switch (billing_of(model)) {
@@ -145,7 +132,7 @@ class list_reader {
   }
 
   // The price that a further ratio makes, where the model has one; false when that is no ratio.
-  bool multiply(const members& model, std::string_view name, const decimal& ratio,
+  bool multiply(const json_object& model, std::string_view name, const decimal& ratio,
                 std::optional<usd>& price) const {
     if (!number_text(model, name)) return true;
     const auto further = number_field(model, name);
@@ -174,15 +161,13 @@ class list_reader {
 boost::system::result<relay_pricing, std::string> read_relay_pricing(
     std::string_view document, const relay_pricing_options& options) {
   if (json_fault(document)) return why_no_json(document);
-  const members answer = json_members(document).value_or(members{});
-  const json_member* success = find_member(answer, "success");
-  if (success != nullptr && success->value == "false") {
-    const std::string message = words_of(string_field(answer, "message"));
+  const json_object answer(document);
+  if (answer.value("success") == "false") {
+    const std::string message = words_of(answer.text("message").value_or(""));
     return message.empty() ? std::string("is a refusal without a word")
                            : fmt::format("is a refusal: \"{}\"", message);
   }
-  const json_member* data = find_member(answer, "data");
-  const auto models = json_elements(data != nullptr ? data->value : document);
+  const auto models = json_elements(answer.has("data") ? answer.value("data") : document);
   if (!models) return std::string("is no price list of new-api's form: it has no list \"data\"");
   auto ratio = ratio_of_group(answer, options.group);
   if (!ratio) return std::move(ratio).error();

@@ -1,11 +1,7 @@
 #include "money/renamed_model.hpp"
 
-#include <fmt/format.h>
-
-#include <vector>
-
-#include "json/json_members.hpp"
-#include "json/json_text.hpp"
+#include "json/object.hpp"
+#include "json/text.hpp"
 
 namespace sluice {
 
@@ -18,11 +14,10 @@ std::string renamed_body(const relay_member& relay, const request& asked) {
   const auto found = relay.models.find(asked.model);
   if (found == relay.models.end()) return {};
   const std::string& body = asked.body;
-  const auto members = json_members(body);
   std::string renamed;
   std::size_t copied = 0;
-  for (const auto& member : members.value_or(std::vector<json_member>{})) {
-    if (json_string(fmt::format("\"{}\"", member.key)) != "model") continue;
+  for (const auto& member : json_object(body)) {
+    if (!is_named(member, "model")) continue;
     const std::size_t value = member.end - member.value.size();
     renamed.append(body, copied, value - copied);
     append_json_quoted(renamed, found->second);

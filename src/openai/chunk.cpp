@@ -4,7 +4,7 @@
 #include <bit>
 #include <charconv>
 
-#include "json/json_text.hpp"
+#include "json/text.hpp"
 
 namespace sluice::openai {
 

@@ -6,7 +6,7 @@
 #include <array>
 #include <vector>
 
-#include "json/json_text.hpp"
+#include "json/text.hpp"
 
 namespace sluice::openai {
 namespace {

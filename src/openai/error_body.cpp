@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "base/printable.hpp"
-#include "json/json_text.hpp"
+#include "json/text.hpp"
 #include "openai/retry_hint.hpp"
 #include "openai/sse_parser.hpp"
 

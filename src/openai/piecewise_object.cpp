@@ -4,7 +4,7 @@
 #include <cctype>
 #include <utility>
 
-#include "json/json_text.hpp"
+#include "json/text.hpp"
 #include "openai/chunk.hpp"
 
 namespace sluice::openai {

@@ -2,88 +2,65 @@
 
 #include <utility>
 
-#include "json/json_members.hpp"
+#include "json/object.hpp"
 #include "openai/content_part.hpp"
 
 namespace sluice::openai {
 namespace {
 
-using members = std::vector<json_member>;
-
-members object_in(std::string_view value) {
-  return json_members(value).value_or(members());
-}
-
 class text_collector {
  public:
-  void add_choice(const members& choice) {
-    add(find_member(choice, "text"), false);
-    const json_member* message = find_member(choice, "message");
-    if (message != nullptr) add_message(object_in(message->value));
+  void add_choice(const json_object& choice) {
+    add(choice.value("text"), false);
+    add_message(choice.object("message"));
   }
 
   // Of a response: a message, a call, or a summary of what was thought.
-  void add_item(const members& item) {
-    const json_member* type = find_member(item, "type");
-    const bool reasoning = type != nullptr && type->value == R"("reasoning")";
-    for (const std::string_view key : {"summary", "content"}) {
-      add(find_member(item, key), reasoning);
-    }
+  void add_item(const json_object& item) {
+    const bool reasoning = item.value("type") == R"("reasoning")";
+    for (const std::string_view key : {"summary", "content"}) add(item.value(key), reasoning);
     add_call(item);
   }
 
   std::vector<reply_text> take() { return std::move(found_); }
 
  private:
-  void add_message(const members& message) {
-    const json_member* reasoning = find_member(message, "reasoning_content");
-    if (reasoning == nullptr || reasoning->value == "null") {
-      reasoning = find_member(message, "reasoning");
-    }
-    add(reasoning, true);
-    add(find_member(message, "content"), false);
-    add(find_member(message, "refusal"), false);
-    if (const json_member* call = find_member(message, "function_call")) {
-      add_call(object_in(call->value));
-    }
-    const json_member* calls = find_member(message, "tool_calls");
-    if (calls == nullptr) return;
-    for (const std::string_view element : elements_of(calls->value)) {
-      const members call = object_in(element);
-      for (const std::string_view kind : {"function", "custom"}) {
-        if (const json_member* called = find_member(call, kind)) add_call(object_in(called->value));
-      }
+  void add_message(const json_object& message) {
+    const bool has_content = message.has_value("reasoning_content");
+    add(message.value(has_content ? "reasoning_content" : "reasoning"), true);
+    add(message.value("content"), false);
+    add(message.value("refusal"), false);
+    add_call(message.object("function_call"));
+    for (const std::string_view element : message.list("tool_calls")) {
+      const json_object call(element);
+      for (const std::string_view kind : {"function", "custom"}) add_call(call.object(kind));
     }
   }
 
-  void add_call(const members& call) {
-    for (const std::string_view key : {"name", "arguments", "input"}) {
-      add(find_member(call, key), false);
-    }
+  void add_call(const json_object& call) {
+    for (const std::string_view key : {"name", "arguments", "input"}) add(call.value(key), false);
   }
 
   // A text, or a list of parts that have one each.
-  void add(const json_member* value, bool reasoning) {
-    if (value == nullptr) return;
-    if (value->value.starts_with('"')) return add_text(value->value, reasoning);
-    for (const std::string_view element : elements_of(value->value)) {
+  void add(std::string_view value, bool reasoning) {
+    if (value.starts_with('"')) return add_text(value, reasoning);
+    for (const std::string_view element :
+         json_elements(value).value_or(std::vector<std::string_view>())) {
       if (element.starts_with('"')) {
         add_text(element, reasoning);
         continue;
       }
-      const members part = object_in(element);
-      const json_member* type = find_member(part, "type");
-      const json_member* flag = find_member(part, "thought");
-      const bool thought = (type != nullptr && type->value.size() > 2 &&
-                            names_thought(type->value.substr(1, type->value.size() - 2))) ||
-                           (flag != nullptr && flag->value == "true");
+      const json_object part(element);
+      const std::string_view type = part.value("type");
+      const bool thought = (type.size() > 2 && names_thought(type.substr(1, type.size() - 2))) ||
+                           part.value("thought") == "true";
       if (thought) {
         for (const std::string_view key : {"thinking", "reasoning", "summary", "content"}) {
-          add(find_member(part, key), true);
+          add(part.value(key), true);
         }
       }
-      add(find_member(part, "text"), reasoning || thought);
-      add(find_member(part, "refusal"), reasoning);
+      add(part.value("text"), reasoning || thought);
+      add(part.value("refusal"), reasoning);
     }
   }
 
@@ -92,27 +69,16 @@ class text_collector {
     if (!text.empty()) found_.push_back({std::move(text), reasoning});
   }
 
-  static std::vector<std::string_view> elements_of(std::string_view value) {
-    return json_elements(value).value_or(std::vector<std::string_view>());
-  }
-
   std::vector<reply_text> found_;
 };
 
 }  // namespace
 
 std::vector<reply_text> reply_texts(std::string_view body) {
-  const members whole = object_in(body);
+  const json_object whole(body);
   text_collector found;
-  for (const auto& [list, add] : {std::pair("choices", &text_collector::add_choice),
-                                  std::pair("output", &text_collector::add_item)}) {
-    const json_member* member = find_member(whole, list);
-    if (member == nullptr) continue;
-    for (const std::string_view element :
-         json_elements(member->value).value_or(std::vector<std::string_view>())) {
-      (found.*add)(object_in(element));
-    }
-  }
+  for (const std::string_view choice : whole.list("choices")) found.add_choice(json_object(choice));
+  for (const std::string_view item : whole.list("output")) found.add_item(json_object(item));
   return found.take();
 }
 

@@ -6,8 +6,8 @@
 #include <limits>
 #include <utility>
 
-#include "json/json_members.hpp"
-#include "json/json_text.hpp"
+#include "json/members.hpp"
+#include "json/text.hpp"
 
 namespace sluice::openai {
 namespace {

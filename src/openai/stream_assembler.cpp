@@ -8,7 +8,7 @@
 #include <string_view>
 #include <utility>
 
-#include "json/json_members.hpp"
+#include "json/members.hpp"
 #include "openai/content_part.hpp"
 #include "openai/finish_reason.hpp"
 #include "openai/usage_reader.hpp"

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "json/json_members.hpp"
+#include "json/members.hpp"
 #include "openai/chunk.hpp"
 
 namespace sluice::openai {

@@ -5,7 +5,7 @@
 #include <optional>
 #include <utility>
 
-#include "json/json_text.hpp"
+#include "json/text.hpp"
 #include "openai/chunk.hpp"
 #include "openai/error_body.hpp"
 #include "openai/finish_reason.hpp"

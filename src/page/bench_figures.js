@@ -1,5 +1,18 @@
 // The figures of a benchmark: by load, by target, over time.
 
+/// A figure with the loads as places; each gist is a part of the sentence that sums it up.
+function figureByLoad(targets, { key, title, unit }, { gists, places, series }) {
+  return placesFigure({
+    id: `load-${key}`,
+    title: `${title} by load`,
+    gist: `${listed(gists)}.`,
+    places,
+    series,
+    label: loadAxis(targets.flatMap((target) => target.loads)),
+    unit,
+  });
+}
+
 /// A measure by load: of one target its quantiles, of several the median and p99 of each.
 function byLoadFigure(targets, { key, title }) {
   const [only] = targets;
@@ -19,21 +32,11 @@ function byLoadFigure(targets, { key, title }) {
           { label: `${target.shown}, median`, colour: target.colour, values: values(target, 'p50') },
           { label: `${target.shown}, p99`, colour: target.colour, dash: [3, 4], values: values(target, 'p99') },
         ]);
-  const gist = listed(
-    targets.map(
-      (target) =>
-        `${targets.length > 1 ? `${target.shown}: ` : ''}median ${values(target, 'p50').map(milliseconds).join(', ')}`,
-    ),
+  const gists = targets.map(
+    (target) =>
+      `${targets.length > 1 ? `${target.shown}: ` : ''}median ${values(target, 'p50').map(milliseconds).join(', ')}`,
   );
-  return placesFigure({
-    id: `load-${key}`,
-    title: `${title} by load`,
-    gist: `${gist}.`,
-    places,
-    series,
-    label: loadAxis(targets.flatMap((target) => target.loads)),
-    unit: 'ms',
-  });
+  return figureByLoad(targets, { key, title, unit: 'ms' }, { gists, places, series });
 }
 
 const courses = [
@@ -61,18 +64,10 @@ function courseFigure(targets, { key, title, unit, of }) {
       return load ? of(load) : null;
     }),
   }));
-  const gist = listed(
-    series.map((one) => `${targets.length > 1 ? `${one.label}: ` : ''}${one.values.map(figure3).join(', ')} ${unit}`),
+  const gists = series.map(
+    (one) => `${targets.length > 1 ? `${one.label}: ` : ''}${one.values.map(figure3).join(', ')} ${unit}`,
   );
-  return placesFigure({
-    id: `load-${key}`,
-    title: `${title} by load`,
-    gist: `${gist}.`,
-    places,
-    series,
-    label: loadAxis(targets.flatMap((target) => target.loads)),
-    unit,
-  });
+  return figureByLoad(targets, { key, title, unit }, { gists, places, series });
 }
 
 /// Under a single load there is no course to draw: the targets stand beside each other.

@@ -4,17 +4,18 @@
 #include <cstdint>
 #include <deque>
 #include <map>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "page/job_timeline.hpp"
+#include "base/timeline.hpp"
 #include "sluice/histogram.hpp"
 
 namespace sluice {
+
+struct stored_line;
 
 /// What the lines of a job's output and errors files tell beside its totals: when what happened,
 /// how the times are spread, which requests were the slowest and which failed. Takes the lines in
@@ -26,11 +27,6 @@ class job_history {
   static constexpr std::size_t most_models = 64;  ///< whose times are told apart
   static constexpr std::size_t most_kinds = 64;   ///< of failures, that are told with examples
 
-  job_history();
-  job_history(job_history&&) noexcept;
-  job_history& operator=(job_history&&) noexcept;
-  ~job_history();
-
   /// A line of either file. One that no run wrote is counted as unreadable.
   void add(std::string_view line);
 
@@ -38,8 +34,6 @@ class job_history {
   void add_to(nlohmann::ordered_json& job) const;
 
  private:
-  struct parser;
-  struct request;  // what a line tells
   struct times {
     histogram latency_ms;
     histogram ttft_ms;
@@ -52,22 +46,35 @@ class job_history {
   };
   static bool is_slower(const slow_request& a, const slow_request& b);
 
-  void add_request(const request& one);
-  void add_times(times& sums, const request& one);
-  void keep_if_slow(const request& one);
-  void keep_failure(const request& one);
+  void add_request(const stored_line& one);
+  void add_to_timeline(const stored_line& one);
+  void add_times(times& sums, const stored_line& one);
+  void keep_if_slow(const stored_line& one);
+  void keep_failure(const stored_line& one);
   nlohmann::ordered_json timeline_document() const;
   nlohmann::ordered_json loads_document() const;
   nlohmann::ordered_json failures_document() const;
 
-  std::unique_ptr<parser> parser_;
   std::uint64_t lines_ = 0;
   std::uint64_t unreadable_ = 0;
   std::uint64_t streamed_ = 0;
   std::uint64_t simulated_ = 0;
   std::optional<double> started_at_;
   std::optional<double> ended_at_;
-  job_timeline timeline_;
+  // The series of the timeline; the times are sums over the successes that started in a step.
+  enum series : std::size_t {
+    started,
+    succeeded,
+    failed,
+    output_tokens,
+    in_flight,  // seconds
+    ttft_ms,
+    ttfts,
+    inter_token_ms,
+    inter_tokens,
+    series_count
+  };
+  timeline timeline_{{.series = series_count, .shortest_step_s = 0.5, .begin_s = {}}};
   times times_;
   std::map<std::string, times, std::less<>> models_;
   std::vector<slow_request> slowest_;  // a heap, the least slow at its top

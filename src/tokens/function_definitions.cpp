@@ -1,36 +1,17 @@
 #include "tokens/function_definitions.hpp"
 
-#include <optional>
 #include <set>
 #include <utility>
 #include <vector>
 
-#include "json/json_members.hpp"
+#include "json/object.hpp"
 
 namespace sluice {
 namespace {
 
-using members = std::vector<json_member>;
-
 constexpr int deepest = 16;  // what is nested deeper is `any`
 
-std::string string_of(const members& object, std::string_view key) {
-  const json_member* member = find_member(object, key);
-  return member == nullptr ? std::string() : json_string(member->value).value_or(std::string());
-}
-
-members object_of(const members& object, std::string_view key) {
-  const json_member* member = find_member(object, key);
-  return member == nullptr ? members() : json_members(member->value).value_or(members());
-}
-
-std::vector<std::string_view> list_of(const members& object, std::string_view key) {
-  const json_member* member = find_member(object, key);
-  using list = std::vector<std::string_view>;
-  return member == nullptr ? list() : json_elements(member->value).value_or(list());
-}
-
-std::string type_of(const members& schema, int depth);
+std::string type_of(const json_object& schema, int depth);
 
 std::string alternatives(const std::vector<std::string_view>& values) {
   std::string all;
@@ -43,17 +24,17 @@ std::string alternatives(const std::vector<std::string_view>& values) {
 
 // The properties of an object, a line each, with what describes them above; the lines of what is
 // nested begin with spaces.
-std::string properties_of(const members& schema, int depth) {
+std::string properties_of(const json_object& schema, int depth) {
   std::set<std::string> required;
-  for (const std::string_view each : list_of(schema, "required")) {
+  for (const std::string_view each : schema.list("required")) {
     if (auto name = json_string(each)) required.insert(*std::move(name));
   }
   const std::string indent(static_cast<std::size_t>(depth) * 2, ' ');
   std::string text;
-  for (const json_member& property : object_of(schema, "properties")) {
-    const members inner = json_members(property.value).value_or(members());
+  for (const json_member& property : schema.object("properties")) {
+    const json_object inner(property.value);
     const std::string name = member_name(property);
-    const std::string description = string_of(inner, "description");
+    const std::string description = inner.text("description").value_or("");
     if (!description.empty()) text.append(indent).append("// ").append(description).append("\n");
     text.append(indent).append(name).append(required.contains(name) ? ": " : "?: ");
     text.append(type_of(inner, depth)).append(",\n");
@@ -61,15 +42,15 @@ std::string properties_of(const members& schema, int depth) {
   return text;
 }
 
-std::string type_of(const members& schema, int depth) {
+std::string type_of(const json_object& schema, int depth) {
   if (depth >= deepest) return "any";
-  std::string type = string_of(schema, "type");
-  if (const auto values = list_of(schema, "enum"); !values.empty()) return alternatives(values);
+  std::string type = schema.text("type").value_or("");
+  if (const auto values = schema.list("enum"); !values.empty()) return alternatives(values);
   if (type == "integer") return "number";
   if (type == "string" || type == "number" || type == "boolean" || type == "null") return type;
   if (type == "object") return "{\n" + properties_of(schema, depth + 1) + "}";
   if (type != "array") return "any";
-  const members items = object_of(schema, "items");
+  const json_object items = schema.object("items");
   return (items.empty() ? std::string("any") : type_of(items, depth + 1)) + "[]";
 }
 
@@ -79,13 +60,13 @@ std::string function_definitions(std::string_view functions) {
   std::string text = "namespace functions {\n\n";
   for (const std::string_view element :
        json_elements(functions).value_or(std::vector<std::string_view>())) {
-    members function = json_members(element).value_or(members());
-    if (find_member(function, "function") != nullptr) function = object_of(function, "function");
-    const std::string name = string_of(function, "name");
+    json_object function(element);
+    if (function.has("function")) function = function.object("function");
+    const std::string name = function.text("name").value_or("");
     if (name.empty()) continue;
-    const std::string description = string_of(function, "description");
+    const std::string description = function.text("description").value_or("");
     if (!description.empty()) text.append("// ").append(description).append("\n");
-    const std::string properties = properties_of(object_of(function, "parameters"), 0);
+    const std::string properties = properties_of(function.object("parameters"), 0);
     text.append("type ").append(name).append(" = (");
     if (!properties.empty()) text.append("_: {\n").append(properties).append("}");
     text.append(") => any;\n\n");

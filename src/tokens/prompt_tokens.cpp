@@ -5,15 +5,13 @@
 #include <string>
 #include <vector>
 
-#include "json/json_members.hpp"
-#include "json/json_text.hpp"
+#include "json/object.hpp"
 #include "tokens/function_definitions.hpp"
 #include "tokens/image_tokens.hpp"
 
 namespace sluice {
 namespace {
 
-using members = std::vector<json_member>;
 using elements = std::vector<std::string_view>;
 
 struct model_family {
@@ -68,26 +66,18 @@ std::uint64_t rough_tokens(std::string_view text) {
   return (text.size() + bytes_a_token - 1) / bytes_a_token;
 }
 
-bool is_set(const json_member* member) {
-  return member != nullptr && member->value != "null";
-}
-
-std::string string_of(const json_member* member) {
-  return member == nullptr ? std::string() : json_string(member->value).value_or(std::string());
-}
-
 bool is_string(std::string_view value) {
   return value.starts_with('"');
 }
 
 // Whether it says something under another name than these, or one of them twice: of two members,
 // and of names in other letters, it is the relay's choice which it reads.
-bool says_more_than(const members& object, std::initializer_list<std::string_view> names) {
+bool says_more_than(const json_object& object, std::initializer_list<std::string_view> names) {
   const auto is_one = [&](const json_member& member) {
     return std::find(names.begin(), names.end(), member.key) != names.end();
   };
   const bool others = std::any_of(object.begin(), object.end(), [&](const json_member& member) {
-    return is_set(&member) && !is_one(member);
+    return member.value != "null" && !is_one(member);
   });
   return others || std::any_of(names.begin(), names.end(), [&](std::string_view name) {
            return std::count_if(object.begin(), object.end(),
@@ -118,22 +108,21 @@ class prompt_counter {
     count_.tokens += tokens.value_or(rough_tokens(text));
   }
 
-  void add_chat(const members& body) {
+  void add_chat(const json_object& body) {
     if (family_ == nullptr || family_->reasons) estimate();
     for (const std::string_view key : {"response_format", "web_search_options", "prediction",
                                        "audio", "modalities", "reasoning_effort"}) {
-      if (is_set(find_member(body, key))) estimate();
+      if (body.has_value(key)) estimate();
     }
-    const json_member* functions = find_member(body, "tools");
-    if (!is_set(functions)) functions = find_member(body, "functions");
-    if (!is_set(functions) || functions->value == "[]") functions = nullptr;
-    const auto messages = list_of(body, "messages");
+    std::string_view functions = body.value(body.has_value("tools") ? "tools" : "functions");
+    if (functions == "[]") functions = {};
+    const auto messages = body.list("messages");
     if (messages.empty()) estimate();
     // Functions are put into the first system message, else into one of their own.
-    bool hosts = functions != nullptr;
+    bool hosts = !functions.empty();
     for (const std::string_view element : messages) {
-      const members message = json_members(element).value_or(members());
-      const bool host = hosts && string_of(find_member(message, "role")) == "system";
+      const json_object message(element);
+      const bool host = hosts && message.text("role") == "system";
       add_message(message, host ? "\n" : "");
       if (host) {
         count_.tokens -= own_message;
@@ -141,14 +130,14 @@ class prompt_counter {
       }
     }
     count_.tokens += reply_frame;
-    if (functions != nullptr) add_functions(body, functions->value);
+    if (!functions.empty()) add_functions(body, functions);
   }
 
   // A prompt, or an input to embed: a text, several, or tokens.
-  void add_input(const json_member* input) {
-    if (!is_set(input)) return estimate();
-    if (is_string(input->value)) return add_string(input->value);
-    for (const std::string_view each : json_elements(input->value).value_or(elements())) {
+  void add_input(std::string_view input) {
+    if (input.empty()) return estimate();
+    if (is_string(input)) return add_string(input);
+    for (const std::string_view each : json_elements(input).value_or(elements())) {
       if (is_string(each)) {
         add_string(each);
       } else if (each.starts_with('[')) {
@@ -160,20 +149,14 @@ class prompt_counter {
   }
 
   // As if it were a chat.
-  void add_response(const members& body) {
+  void add_response(const json_object& body) {
     estimate();
-    if (const json_member* instructions = find_member(body, "instructions"); is_set(instructions)) {
-      add_framed(instructions->value);
-    }
-    if (const json_member* input = find_member(body, "input"); is_set(input)) {
-      if (is_string(input->value)) add_framed(input->value);
-      for (const std::string_view item : json_elements(input->value).value_or(elements())) {
-        add_message(json_members(item).value_or(members()));
-      }
-    }
+    if (body.has_value("instructions")) add_framed(body.value("instructions"));
+    if (const std::string_view input = body.value("input"); is_string(input)) add_framed(input);
+    for (const std::string_view item : body.list("input")) add_message(json_object(item));
     count_.tokens += reply_frame;
-    const json_member* tools = find_member(body, "tools");
-    if (is_set(tools) && tools->value != "[]") add_functions(body, tools->value);
+    const std::string_view tools = body.value("tools");
+    if (!tools.empty() && tools != "[]") add_functions(body, tools);
   }
 
   void estimate() { count_.exact = false; }
@@ -183,11 +166,6 @@ class prompt_counter {
   // What functions cost beside their text, and how much of it a message of their own is.
   static constexpr std::uint64_t function_frame = 9;
   static constexpr std::uint64_t own_message = 4;
-
-  static elements list_of(const members& object, std::string_view key) {
-    const json_member* member = find_member(object, key);
-    return member == nullptr ? elements() : json_elements(member->value).value_or(elements());
-  }
 
   void add_string(std::string_view quoted, std::string_view tail = {}) {
     const auto text = json_string(quoted);
@@ -200,15 +178,15 @@ class prompt_counter {
     add_string(quoted);
   }
 
-  void add_message(const members& message, std::string_view tail = {}) {
+  void add_message(const json_object& message, std::string_view tail = {}) {
     count_.tokens += per_message_;
-    const json_member* role = find_member(message, "role");
-    const json_member* content = find_member(message, "content");
-    if (!is_set(role) || !is_set(content)) estimate();
-    if (is_set(role)) add_role(role->value);
-    if (is_set(content)) add_content(content->value, tail);
-    if (const json_member* name = find_member(message, "name"); is_set(name)) {
-      add_string(name->value);
+    const std::string_view role = message.value("role");
+    const std::string_view content = message.value("content");
+    if (role.empty() || content.empty()) estimate();
+    if (!role.empty()) add_role(role);
+    if (!content.empty()) add_content(content, tail);
+    if (message.has_value("name")) {
+      add_string(message.value("name"));
       name_stands_for_role_ ? --count_.tokens : ++count_.tokens;
     }
     if (!says_more_than(message, {"role", "content", "name"})) return;
@@ -234,12 +212,11 @@ class prompt_counter {
 
   void add_part(std::string_view element) {
     if (is_string(element)) return add_string(element);
-    const members part = json_members(element).value_or(members());
-    const std::string type = string_of(find_member(part, "type"));
+    const json_object part(element);
+    const auto type = part.text("type");
     for (const std::string_view key : {"text", "refusal"}) {
-      const json_member* text = find_member(part, key);
-      if (text != nullptr && is_string(text->value)) {
-        add_string(text->value);
+      if (const std::string_view text = part.value(key); is_string(text)) {
+        add_string(text);
         if (type != "text" || says_more_than(part, {"type", "text", "cache_control"})) estimate();
         return;
       }
@@ -250,59 +227,45 @@ class prompt_counter {
 
   // By the model's own rule, and by the size that the image's first bytes tell where the request
   // holds it, else as one of 1024 by 1024 pixels.
-  void add_image(const members& part) {
-    const json_member* inner = find_member(part, "image_url");
-    const std::string_view value = inner == nullptr ? std::string_view() : inner->value;
-    const auto image = json_members(value);
-    const bool is_low = (image && string_of(find_member(*image, "detail")) == "low") ||
-                        string_of(find_member(part, "detail")) == "low";
-    const json_member* url = image ? find_member(*image, "url") : inner;
-    const image_size size = image_size_of(url == nullptr ? std::string_view() : url->value)
-                                .value_or(image_size{1024, 1024});
+  void add_image(const json_object& part) {
+    const json_object image = part.object("image_url");
+    const bool is_low = image.text("detail") == "low" || part.text("detail") == "low";
+    const std::string_view url = image.is_object() ? image.value("url") : part.value("image_url");
+    const image_size size = image_size_of(url).value_or(image_size{1024, 1024});
     const image_rule rule = images_.value_or(image_rule::tiles(85, 170));  // gpt-4o's
     count_.tokens += static_cast<std::uint64_t>(rule.tokens(size.width, size.height, is_low));
   }
 
   // What else a message, or an item of a response's input, may say: calls of functions, and what
   // they gave.
-  void add_calls(const members& message) {
-    for (const std::string_view call : list_of(message, "tool_calls")) {
-      const auto told = json_members(call).value_or(members());
-      if (const json_member* function = find_member(told, "function")) {
-        add_call(json_members(function->value).value_or(members()));
-      }
+  void add_calls(const json_object& message) {
+    for (const std::string_view element : message.list("tool_calls")) {
+      const json_object call(element);
+      if (call.has("function")) add_call(call.object("function"));
     }
-    if (const json_member* call = find_member(message, "function_call"); is_set(call)) {
-      add_call(json_members(call->value).value_or(members()));
-    }
+    if (message.has_value("function_call")) add_call(message.object("function_call"));
     for (const std::string_view key : {"arguments", "output", "refusal"}) {
-      if (const json_member* text = find_member(message, key); is_set(text)) {
-        add_content(text->value);
-      }
+      if (message.has_value(key)) add_content(message.value(key));
     }
   }
 
-  void add_call(const members& call) {
+  void add_call(const json_object& call) {
     constexpr std::uint64_t call_frame = 3;
     count_.tokens += call_frame;
     for (const std::string_view key : {"name", "arguments"}) {
-      if (const json_member* told = find_member(call, key)) add_string(told->value);
+      if (const json_member* told = call.find(key)) add_string(told->value);
     }
   }
 
-  void add_functions(const members& body, std::string_view functions) {
+  void add_functions(const json_object& body, std::string_view functions) {
     estimate();
     add_text(function_definitions(functions));
     count_.tokens += function_frame;
-    const json_member* choice = find_member(body, "tool_choice");
-    if (!is_set(choice)) choice = find_member(body, "function_call");
-    if (!is_set(choice)) return;
-    if (choice->value == R"("none")") count_.tokens += 1;
-    members forced = json_members(choice->value).value_or(members());
-    if (const json_member* function = find_member(forced, "function")) {
-      forced = json_members(function->value).value_or(members());
-    }
-    if (const json_member* name = find_member(forced, "name")) {
+    const char* const key = body.has_value("tool_choice") ? "tool_choice" : "function_call";
+    if (body.value(key) == R"("none")") count_.tokens += 1;
+    json_object forced = body.object(key);
+    if (forced.has("function")) forced = forced.object("function");
+    if (const json_member* name = forced.find("name")) {
       constexpr std::uint64_t choice_frame = 4;
       count_.tokens += choice_frame;
       add_string(name->value);
@@ -331,22 +294,22 @@ bool may_reason(std::string_view model) {
 }
 
 token_count prompt_tokens(endpoint target, std::string_view model, std::string_view body) {
-  const auto told = json_fault(body) ? std::nullopt : json_members(body);
-  if (!told) return {.tokens = rough_tokens(body), .exact = false};
+  const json_object told = json_object::parse(body);
+  if (!told.is_object()) return {.tokens = rough_tokens(body), .exact = false};
   prompt_counter counter(model);
   switch (target) {
     case endpoint::chat_completions:
-      counter.add_chat(*told);
+      counter.add_chat(told);
       break;
     case endpoint::completions:
-      if (is_set(find_member(*told, "suffix"))) counter.estimate();
-      counter.add_input(find_member(*told, "prompt"));
+      if (told.has_value("suffix")) counter.estimate();
+      counter.add_input(told.value("prompt"));
       break;
     case endpoint::embeddings:
-      counter.add_input(find_member(*told, "input"));
+      counter.add_input(told.value("input"));
       break;
     case endpoint::responses:
-      counter.add_response(*told);
+      counter.add_response(told);
       break;
   }
   return counter.count();

@@ -4,7 +4,6 @@
 
 #include <array>
 #include <limits>
-#include <utility>
 
 #include "tokens/pretokenizer.hpp"
 #include "tokens/vocabularies/embedded.hpp"

@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "http/proxy.hpp"
-#include "json/json_text.hpp"
+#include "json/text.hpp"
 #include "sluice/error.hpp"
 #include "upstream/split_text.hpp"
 

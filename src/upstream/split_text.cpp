@@ -5,9 +5,9 @@
 #include <map>
 #include <optional>
 
-#include "json/json_members.hpp"
-#include "json/json_text.hpp"
-#include "json/json_walk.hpp"
+#include "json/members.hpp"
+#include "json/text.hpp"
+#include "json/walk.hpp"
 
 namespace sluice {
 namespace {

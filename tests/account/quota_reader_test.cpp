@@ -1,5 +1,6 @@
 #include "account/quota_reader.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -193,13 +194,28 @@ TEST(quota_reader, status_follows_from_amounts_and_expiry) {
 }
 
 TEST(quota_reader, a_refusal_tells_the_status_in_words) {
-  EXPECT_EQ(told_status("该令牌额度已用尽 (request id: 1)"), key_status::exhausted);
-  EXPECT_EQ(told_status("令牌 blue（#7）额度已用尽"), key_status::exhausted);
-  EXPECT_EQ(told_status("该令牌已过期"), key_status::expired);
-  EXPECT_EQ(told_status("This token has expired"), key_status::expired);
-  EXPECT_EQ(told_status("该令牌状态不可用"), key_status::disabled);
-  EXPECT_FALSE(told_status("无效的令牌"));
-  EXPECT_FALSE(told_status("Invalid or expired session"));
+  struct row {
+    const char* message;
+    std::optional<key_status> status;
+  };
+  for (const auto& [message, status] : {
+           row{"该令牌额度已用尽 (request id: 1)", key_status::exhausted},
+           row{"令牌 blue（#7）额度已用尽", key_status::exhausted},
+           row{"This token's quota has been exhausted", key_status::exhausted},
+           row{"该令牌已过期", key_status::expired},
+           row{"This token has expired", key_status::expired},
+           row{"该令牌状态不可用", key_status::disabled},
+           row{"无效的令牌", std::nullopt},
+           row{"Invalid or expired session", std::nullopt},
+       }) {
+    const std::string body = fmt::format(R"({{"success":false,"message":"{}"}})", message);
+    EXPECT_EQ(told_status(openai::read_error_body(body)), status) << message;
+  }
+}
+
+TEST(quota_reader, a_refusal_tells_the_status_by_a_code_that_requests_get_too) {
+  EXPECT_EQ(told_status(openai::read_error_body(R"({"error":{"code":"insufficient_quota"}})")),
+            key_status::exhausted);
 }
 
 }  // namespace

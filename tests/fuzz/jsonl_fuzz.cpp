@@ -13,8 +13,8 @@
 #include "fuzz/support.hpp"
 #include "jobs/job_kind.hpp"
 #include "jobs/job_line.hpp"
-#include "json/json_members.hpp"
-#include "json/json_text.hpp"
+#include "json/members.hpp"
+#include "json/text.hpp"
 #include "money/cost_bound.hpp"
 #include "support/temp_dir.hpp"
 

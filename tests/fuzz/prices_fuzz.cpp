@@ -4,8 +4,8 @@
 #include <string_view>
 
 #include "fuzz/support.hpp"
-#include "json/json_members.hpp"
-#include "json/json_text.hpp"
+#include "json/members.hpp"
+#include "json/text.hpp"
 #include "money/relay_pricing.hpp"
 #include "sluice/error.hpp"
 #include "sluice/money.hpp"

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "fuzz/support.hpp"
-#include "json/json_text.hpp"
+#include "json/text.hpp"
 #include "sluice/job.hpp"
 #include "support/plain_merge.hpp"
 #include "tokens/pretokenizer.hpp"

@@ -99,7 +99,7 @@ struct benchmark_rig {
     std::vector<target*> targets;
     targets.reserve(places.size());
     for (auto& one : places) targets.push_back(one.measured.get());
-    spending money(prices, budget, std::nullopt);
+    spending money(prices, budget);
     benchmark::options chosen;
     chosen.model = "gpt-4o-mini";
     chosen.seed = 7;

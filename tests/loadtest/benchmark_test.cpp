@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <nlohmann/json.hpp>
+
 #include "loadtest/benchmark_rig.hpp"
 
 namespace sluice::bench {

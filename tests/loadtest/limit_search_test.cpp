@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <nlohmann/json.hpp>
+
 #include "loadtest/benchmark_rig.hpp"
 #include "support/relay_models.hpp"
 
@@ -22,7 +24,7 @@ struct search_rig : benchmark_rig {
       return admits(time.now()) ? stream_plan(1ms, 1) : error_plan(429, "too many");
     };
     target& of = *places.back().measured;
-    spending money(prices, budget, std::nullopt);
+    spending money(prices, budget);
     limit_search::options chosen;
     chosen.finder.ceiling = ceiling;
     chosen.max_wait = 10min;
@@ -106,7 +108,7 @@ TEST(limit_search, shares_its_budget_with_others) {
       return plan;
     };
   }
-  spending money(rig.prices, usd::parse("0.0005"), std::nullopt);
+  spending money(rig.prices, usd::parse("0.0005"));
   std::deque<limit_search> searches;
   std::size_t ended = 0;
   for (auto& place : rig.places) {
@@ -127,7 +129,7 @@ TEST(limit_search, ends_where_the_key_is_refused) {
   auto& relay = rig.add(300);
   relay.plan = [](const exchange_call&) { return error_plan(401, "Incorrect API key provided"); };
   target& of = *rig.places.back().measured;
-  spending money(rig.prices, {}, std::nullopt);
+  spending money(rig.prices, {});
   limit_search::options chosen;
   chosen.finder.concurrency = 1;
   limit_search searched(rig.loop.get_executor(), rig.time, of, money, chosen);

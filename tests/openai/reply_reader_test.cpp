@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "json/json_text.hpp"
+#include "json/text.hpp"
 #include "openai/reading.hpp"
 
 namespace sluice::openai {

@@ -171,6 +171,20 @@ TEST(job_history, a_bad_line_has_no_time) {
   EXPECT_EQ(job["failures"][0]["error"], "invalid_json_line");
 }
 
+TEST(job_history, times_that_no_clock_tells_are_passed_over) {
+  job_history history;
+  for (const char* moment : {"-1", "1e300"}) {
+    std::string line = result_line(success("a", 1700000000, 1), std::nullopt, false);
+    const std::string written = "1700000000.000";
+    line.replace(line.find(written), written.size(), moment);
+    history.add(line);
+  }
+  ordered_json job;
+  history.add_to(job);
+  EXPECT_TRUE(job["timeline"]["started"].empty());
+  EXPECT_EQ(job["latency_ms"]["count"], 2);
+}
+
 TEST(job_history, what_no_run_wrote_is_counted) {
   job_history history;
   for (const char* line : {"", "{", "[]", "null", "{}", R"({"custom_id":"a"})", "\x01\xff",

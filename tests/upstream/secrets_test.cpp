@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "json/json_text.hpp"
+#include "json/text.hpp"
 
 namespace sluice {
 namespace {

@@ -170,7 +170,7 @@ exit_status measure(bench_settings& chosen) {
   asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
   steady_clock time(loop);
   bench_relays relays(loop, time, options, members, chosen, seed);
-  bench::spending money(prices, chosen.budget, options.output.assume_max_tokens);
+  bench::spending money(prices, chosen.budget);
   relays.check_budget(money);
   const auto targets = relays.targets();
   bench::benchmark benchmark(loop.get_executor(), time, targets, plan, money,

@@ -9,7 +9,7 @@
 #include <optional>
 
 #include "base/printable.hpp"
-#include "json/json_text.hpp"
+#include "json/text.hpp"
 
 namespace sluice::cli {
 namespace {

@@ -10,7 +10,7 @@
 
 #include "base/printable.hpp"
 #include "cli/views/progress.hpp"
-#include "json/json_text.hpp"
+#include "json/text.hpp"
 #include "openai/error_body.hpp"
 
 namespace sluice::cli {

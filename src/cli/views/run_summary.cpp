@@ -9,7 +9,7 @@
 
 #include "base/printable.hpp"
 #include "cli/views/progress.hpp"
-#include "json/json_text.hpp"
+#include "json/text.hpp"
 
 namespace sluice::cli {
 namespace {

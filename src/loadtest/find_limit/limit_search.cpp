@@ -5,10 +5,9 @@
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <utility>
 
-#include "money/renamed_model.hpp"
-#include "upstream/attempt.hpp"
 #include "upstream/relay_health.hpp"
 
 namespace sluice::bench {
@@ -106,19 +105,10 @@ asio::awaitable<void> limit_search::start_one() {
 asio::awaitable<void> limit_search::call(request asked, start_gate::permit turn,
                                          limit_finder::call_id id) {
   head_watch watch(*this, id);
-  attempt tried(time_, {target_.client, target_.member.relay, target_.hidden, target_.gate}, turn,
-                {.target = asked.target,
-                 .choices = asked.choices,
-                 .streamed = asked.streamed,
-                 .model = asked.model},
-                &watch);
+  attempt tried = target_.begin(time_, turn, asked, &watch);
   const std::string key = fmt::format("{}-{}", options_.id, id);
-  const std::string own_body = renamed_body(target_.member, asked);
-  const std::string_view body = own_body.empty() ? std::string_view(asked.body) : own_body;
-  attempt_outcome told = co_await tried.send({to_string(asked.target), body, key, asked.streamed});
+  attempt_outcome told = co_await target_.send(tried, asked, key);
   tried.leave();
-  if (tried.end().head_arrived) ++target_.answered;
-  tried.redact(told);
   const time_point now = time_.now();
   if (told) {
     const auto cost =
@@ -128,15 +118,11 @@ asio::awaitable<void> limit_search::call(request asked, start_gate::permit turn,
       cost_ = cost_.value_or(usd{}) + *cost;
       target_.cost = target_.cost.value_or(usd{}) + *cost;
     }
-    target_.health.succeeded();
+    target_.cutoff.succeeded();
     co_return;
   }
   const failure& why = told.error();
-  if (keeps_reservation(end_without_result(tried.end(), why))) {
-    money_.settle(asked, std::nullopt);
-  } else {
-    money_.give_back(asked);
-  }
+  money_.failed(asked, end_without_result(tried.end(), why));
   if (!stopped_.empty()) co_return;  // it may have been broken off
   if (!watch.told && relay_health::is_refusal(why)) {
     std::optional<duration> hint;
@@ -145,9 +131,9 @@ asio::awaitable<void> limit_search::call(request asked, start_gate::permit turn,
   } else if (!watch.told) {
     finder_.failed(id, now);
   }
-  if (why.kind == failure_class::key_ended) target_.gate.pause(now + target_health::blink);
+  if (why.kind == failure_class::key_ended) target_.gate.pause(now + target_cutoff::blink);
   if (const auto enough =
-          target_.health.failed(why, tried.seen().started, now, options_.max_wait)) {
+          target_.cutoff.failed(why, tried.seen().started, now, options_.max_wait)) {
     target_.stopped = enough;
     stop(enough->sentence);
   }

@@ -1,16 +1,16 @@
-#include "loadtest/target_health.hpp"
+#include "loadtest/target_cutoff.hpp"
 
 #include <fmt/format.h>
 
 namespace sluice::bench {
 
-void target_health::succeeded() {
+void target_cutoff::succeeded() {
   served_ = true;
   key_refused_at_.reset();
   unreachable_ = misplaced_ = refused_ = 0;
 }
 
-std::optional<target_health::stop> target_health::failed(const failure& why, time_point started,
+std::optional<target_cutoff::stop> target_cutoff::failed(const failure& why, time_point started,
                                                          time_point now, duration max_wait) {
   using enum failure_class;
   const auto stopped = [&](std::string_view what, bool misconfigured = false) {

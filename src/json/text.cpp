@@ -1,4 +1,4 @@
-#include "json/json_text.hpp"
+#include "json/text.hpp"
 
 #include <fmt/format.h>
 #include <simdjson.h>
@@ -10,7 +10,7 @@
 #include <cstring>
 #include <iterator>
 
-#include "json/json_walk.hpp"
+#include "json/walk.hpp"
 
 namespace sluice {
 namespace {
@@ -52,6 +52,17 @@ bool is_low_surrogate(int unit) {
 class checker : public json_walk<checker> {
  public:
   using json_walk::json_walk;
+};
+
+class depth_meter : public json_walk<depth_meter> {
+ public:
+  using json_walk::json_walk;
+
+  void on_open(char /*bracket*/) { deepest_ = std::max(deepest_, depth() + 1); }
+  std::size_t deepest() const noexcept { return deepest_; }
+
+ private:
+  std::size_t deepest_ = 0;
 };
 
 /// The length of the UTF-8 sequence at `at`, or 0 where there is none (Unicode, table 3-7).
@@ -184,25 +195,9 @@ bool is_nested_deeper(std::string_view text, std::size_t most) {
   const auto brackets =
       std::count(text.begin(), text.end(), '{') + std::count(text.begin(), text.end(), '[');
   if (static_cast<std::size_t>(brackets) <= most) return false;
-  std::size_t depth = 0;
-  for (std::size_t at = 0; at < text.size(); ++at) {
-    switch (text[at]) {
-      case '{':
-      case '[':
-        if (++depth > most) return true;
-        break;
-      case '}':
-      case ']':
-        --depth;
-        break;
-      case '"':
-        for (++at; text[at] != '"'; ++at) at += text[at] == '\\' ? 1 : 0;
-        break;
-      default:
-        break;
-    }
-  }
-  return false;
+  depth_meter meter(text);
+  meter.run();
+  return meter.deepest() > most;
 }
 
 std::string json_compact(std::string_view text) {

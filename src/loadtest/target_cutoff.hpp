@@ -9,9 +9,10 @@
 
 namespace sluice::bench {
 
-/// When a target is left alone: a benchmark does not retry, and goes on past failures, but not
-/// where every further request would fare alike. Pure.
-class target_health {
+/// When a benchmark sends nothing more to a target: it does not retry, and goes on past failures,
+/// but not where every further request would end alike. A run pauses and tries again, by
+/// upstream::relay_health. Pure; takes `now`; one object for each target.
+class target_cutoff {
  public:
   struct stop {
     /// The address, the certificate or the proxy is not what it should be.

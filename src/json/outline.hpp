@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "json/json_members.hpp"
+#include "json/members.hpp"
 
 namespace sluice {
 

@@ -1,4 +1,4 @@
-#include "json/json_text.hpp"
+#include "json/text.hpp"
 
 #include <gtest/gtest.h>
 

@@ -2,20 +2,29 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
-#include "json/json_text.hpp"
+#include "json/text.hpp"
 
 namespace sluice {
 
+/// What a walk may take for granted.
+enum class json_trust : std::uint8_t {
+  none,      ///< every byte is checked, and every bracket entered
+  is_valid,  ///< the text is valid JSON: only the outermost bracket is entered, the rest is skipped
+};
+
 /// Walks over one JSON value by RFC 8259 to the letter: no limit on a number's size, on depth, or
-/// on surrogates. UTF-8 is another's to check. Keeps the open brackets on a stack of its own, so
-/// that depth costs memory and not the thread's stack.
+/// on surrogates. It does not check UTF-8. Keeps the open brackets on a stack of its own, so that
+/// depth costs memory and not the thread's stack. Not thread safe.
 ///
 /// `Walker` derives from it, and hides those of the three moments that it wants to see.
-template <typename Walker>
+template <typename Walker, json_trust trust = json_trust::none>
 class json_walk {
  public:
   explicit json_walk(std::string_view text)
@@ -38,13 +47,13 @@ class json_walk {
     }
   }
 
-  /// Why it is not, once run() has said so.
+  /// After run() returned false: why.
   std::string fault() const { return fmt::format("{} at byte {}", reason_, place()); }
 
  protected:
-  // The moments: an object begins; a member's value is about to begin, its key read; a value has
-  // ended, behind which the walk stands.
-  void on_object() {}
+  // The moments: a bracket opens; a member's value is about to begin, its key read; a value has
+  // ended, and the walk stands behind it.
+  void on_open(char /*bracket*/) {}
   void on_key(std::string_view /*quoted*/, bool /*escaped*/) {}
   void on_end() {}
 
@@ -56,18 +65,29 @@ class json_walk {
     return static_cast<std::size_t>(in_text - begin_);
   }
   std::string_view rest() const { return {at_, static_cast<std::size_t>(end_ - at_)}; }
+  /// In on_end() of a trusting walk: the value that has ended inside of the outermost bracket.
+  std::string_view last_value() const { return {value_, static_cast<std::size_t>(at_ - value_)}; }
 
  private:
+  static constexpr bool is_trusting = trust == json_trust::is_valid;
+
   Walker& self() { return static_cast<Walker&>(*this); }
 
   /// Steps over a value, or into one that is not empty.
   bool value() {
     value_ended_ = true;
+    if constexpr (is_trusting) {
+      if (!open_.empty()) {
+        value_ = at_;
+        return skip_value();
+      }
+    }
     switch (peek()) {
       case '{':
-        self().on_object();
+        self().on_open('{');
         return enter('}') || key();
       case '[':
+        self().on_open('[');
         enter(']');
         return true;
       case '"':
@@ -126,6 +146,12 @@ class json_walk {
   }
 
   bool string() {
+    if constexpr (is_trusting) {
+      const char* const quote = at_;
+      const bool ended = skip_string();
+      escaped_ = std::find(quote, at_, '\\') != at_;
+      return ended;
+    }
     escaped_ = false;
     for (++at_;; ++at_) {
       at_ += plain_prefix(rest());
@@ -151,6 +177,54 @@ class json_walk {
       if (!is_hex(peek())) return false;
     }
     return true;
+  }
+
+  // Steps over a value of valid JSON, whatever is nested in it.
+  bool skip_value() {
+    switch (kind_of(peek())) {
+      case kind::quote:
+        return skip_string();
+      case kind::open:
+        skip_nested();
+        break;
+      default:
+        while (at_ != end_ && kind_of(*at_) == kind::other) ++at_;
+    }
+    return true;
+  }
+
+  // The same of a string: its end is a quote behind an even number of backslashes.
+  bool skip_string() {
+    const char* const first = at_ + 1;
+    for (;;) {
+      const std::size_t quote = std::string_view(at_ + 1, rest().size() - 1).find('"');
+      if (quote == std::string_view::npos) {
+        at_ = end_;
+        return refuse("a string without its end");
+      }
+      at_ += 1 + quote;
+      std::ptrdiff_t escapes = 0;
+      while (at_ - escapes != first && at_[-1 - escapes] == '\\') ++escapes;
+      if (escapes % 2 == 0) break;
+    }
+    ++at_;
+    return true;
+  }
+
+  // The same of a bracket.
+  void skip_nested() {
+    std::size_t depth = 0;
+    do {
+      while (at_ != end_ && kind_of(*at_) < kind::quote) ++at_;
+      if (at_ == end_) return;
+      const kind met = kind_of(*at_);
+      if (met == kind::quote) {
+        skip_string();
+      } else {
+        met == kind::open ? ++depth : --depth;
+        ++at_;
+      }
+    } while (depth > 0);
   }
 
   bool number() {
@@ -199,9 +273,24 @@ class json_walk {
     return false;
   }
 
+  // What a byte means where values are skipped. Inside of a nested one only those from `quote` on
+  // matter.
+  enum class kind : std::uint8_t { other, space, comma, quote, open, close };
+  static kind kind_of(char c) noexcept { return kinds[static_cast<unsigned char>(c)]; }
+  static constexpr std::array<kind, 256> kinds = [] {
+    std::array<kind, 256> table{};
+    for (const char c : {' ', '\t', '\r', '\n'}) table[static_cast<unsigned char>(c)] = kind::space;
+    for (const char c : {'{', '['}) table[static_cast<unsigned char>(c)] = kind::open;
+    for (const char c : {'}', ']'}) table[static_cast<unsigned char>(c)] = kind::close;
+    table[static_cast<unsigned char>('"')] = kind::quote;
+    table[static_cast<unsigned char>(',')] = kind::comma;
+    return table;
+  }();
+
   const char* const begin_;
   const char* at_;
   const char* const end_;
+  const char* value_ = nullptr;
   std::string open_;          ///< the brackets that are open
   bool value_ended_ = false;  ///< false behind an opening bracket or a comma: a value is due
   bool escaped_ = false;      ///< the last string has escapes

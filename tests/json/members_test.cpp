@@ -1,4 +1,4 @@
-#include "json/json_members.hpp"
+#include "json/members.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "json/json_text.hpp"
+#include "json/text.hpp"
 
 namespace sluice {
 namespace {

@@ -1,10 +1,10 @@
-#include "json/json_outline.hpp"
+#include "json/outline.hpp"
 
 #include <simdjson.h>
 
 #include <utility>
 
-#include "json/json_walk.hpp"
+#include "json/walk.hpp"
 
 namespace sluice {
 namespace {
@@ -22,7 +22,8 @@ class outliner : public json_walk<outliner> {
     return is_object_ ? std::optional(std::move(outline_)) : std::nullopt;
   }
 
-  void on_object() {
+  void on_open(char bracket) {
+    if (bracket != '{') return;
     if (depth() == 0) is_object_ = true;
     if (depth() != 1 || !is_object_) return;
     inside_ = outline_.members.back().key == open_key_;
