@@ -7,8 +7,8 @@
 namespace sluice {
 namespace {
 
-// Values are counted in whole thousandths. Each power of two is divided into 64 steps, so the middle
-// of a step differs from its ends by at most 1/128 of the value.
+// Values are counted in whole thousandths. Each power of two is divided into 64 steps, so the
+// middle of a step differs from its ends by at most 1/128 of the value.
 constexpr unsigned step_bits = 6;
 constexpr unsigned powers = 40;
 

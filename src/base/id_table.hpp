@@ -12,8 +12,8 @@ namespace sluice {
 
 /// A hash table from ids to small values. Not thread safe.
 ///
-/// It keeps only the 128-bit hashes of the ids: an entry takes 16 bytes and its value, and 70 to 85 %
-/// of the slots are filled. It grows one shard at a time, so growing never needs a second copy of
+/// It keeps only the 128-bit hashes of the ids: an entry takes 16 bytes and its value, and 70 to 85
+/// % of the slots are filled. It grows one shard at a time, so growing never needs a second copy of
 /// the whole table. With an empty struct as `Value` it is a set.
 template <typename Value>
 class id_table {

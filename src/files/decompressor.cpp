@@ -10,7 +10,8 @@
 namespace sluice {
 namespace {
 
-// zlib's windowBits: 15 is the largest window; +32 detects gzip or zlib; negative means raw deflate.
+// zlib's windowBits: 15 is the largest window; +32 detects gzip or zlib; negative means raw
+// deflate.
 constexpr int gzip_or_zlib = 15 + 32;
 constexpr int raw_deflate = -15;
 

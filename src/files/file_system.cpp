@@ -171,7 +171,8 @@ class system_file final : public file {
   const std::shared_ptr<capability_warnings> warnings_;
 };
 
-// The owner of a file that this process creates in a folder. On some mounts all files have one owner.
+// The owner of a file that this process creates in a folder. On some mounts all files have one
+// owner.
 uid_t owner_of_new_file_in(const std::string& folder) {
   std::string probe = (fs::path(folder) / ".sluice-owner-XXXXXX").string();
   const int made = ::mkostemp(probe.data(), O_CLOEXEC);

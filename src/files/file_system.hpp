@@ -54,8 +54,8 @@ class file {
 
 /// The only access to the files that a run writes. Thread safe.
 ///
-/// An interface, so that tests can simulate disk errors, crashes and power failures. Paths go to the
-/// system unchanged.
+/// An interface, so that tests can simulate disk errors, crashes and power failures. Paths go to
+/// the system unchanged.
 class file_system {
  public:
   enum class open_as : std::uint8_t {
@@ -78,8 +78,8 @@ class file_system {
   virtual bool exists(const std::string& path) = 0;
   virtual bool is_folder(const std::string& path) = 0;
   virtual bool is_writable_folder(const std::string& path) = 0;
-  /// Follows symbolic links, so that replacing a file keeps the links to it. A link that another user
-  /// may have planted is not followed; open() refuses it.
+  /// Follows symbolic links, so that replacing a file keeps the links to it. A link that another
+  /// user may have planted is not followed; open() refuses it.
   virtual std::string resolved(const std::string& path) = 0;
   /// Whether `path` still names the file `opened`: another process may have replaced it.
   virtual bool is_at(const file& opened, const std::string& path) = 0;

@@ -12,7 +12,7 @@ namespace {
 
 using members = std::vector<json_member>;
 
-constexpr int deepest = 16;  // what is nested deeper is `any`
+constexpr int deepest = 16;  // deeper nesting becomes `any`
 
 std::string string_of(const members& object, std::string_view key) {
   const json_member* member = find_member(object, key);
@@ -41,8 +41,8 @@ std::string alternatives(const std::vector<std::string_view>& values) {
   return all;
 }
 
-// The properties of an object, a line each, with what describes them above; the lines of what is
-// nested begin with spaces.
+// The properties of an object, one per line, each with its description above it. Nested lines are
+// indented.
 std::string properties_of(const members& schema, int depth) {
   std::set<std::string> required;
   for (const std::string_view each : list_of(schema, "required")) {

@@ -148,12 +148,12 @@ TEST(probe, a_bill_is_allowed_the_relays_rounding_and_no_more) {
 }
 
 TEST(probe, refusals_name_the_limits_of_the_model_or_of_another) {
-  sample asked;
-  asked.why = purpose::context_limit;
+  sample source;
+  source.why = purpose::context_limit;
   evidence found;
   found.sold = claim_for("gpt-4");
   observation refused;
-  refused.asked = &asked;
+  refused.request = &source;
   refused.status = 400;
   const auto judged = [&](const char* words) {
     refused.refusal = words;

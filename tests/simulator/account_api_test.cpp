@@ -33,7 +33,7 @@ struct account {
   }
 
   std::optional<script> ask(std::string_view path, bool known = true, time_point now = start) {
-    account_question asked;
+    account_request asked;
     asked.path = path;
     asked.has_key = true;
     if (known) asked.account = 0;

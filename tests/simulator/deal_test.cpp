@@ -35,7 +35,7 @@ TEST(Lacking, IsReadAsAList) {
 
 TEST(Deal, AnHonestOneLeavesAllAsItIs) {
   const deal honest;
-  EXPECT_EQ(honest.served("gpt-4", 1), "gpt-4");
+  EXPECT_EQ(honest.serving_model("gpt-4", 1), "gpt-4");
   EXPECT_EQ(honest.hidden_prompt(), 0U);
   EXPECT_FALSE(honest.streams_at_the_end());
   EXPECT_EQ(honest.told({10, 2, 5, 1}).total(), 15U);
@@ -45,10 +45,10 @@ TEST(Deal, AnHonestOneLeavesAllAsItIs) {
 TEST(Deal, SubstitutesAModelOfTheOtherVocabulary) {
   const deal bad({cheat::substituted}, 1);
   for (const auto* sold : {"gpt-4", "gpt-4-turbo", "gpt-3.5-turbo", "deepseek-chat"})
-    EXPECT_EQ(bad.served(sold, 1), "gpt-4o-mini") << sold;
+    EXPECT_EQ(bad.serving_model(sold, 1), "gpt-4o-mini") << sold;
   for (const auto* sold : {"gpt-4o", "gpt-4o-mini", "gpt-4.1", "o3", "gpt-5"})
-    EXPECT_EQ(bad.served(sold, 1), "gpt-3.5-turbo") << sold;
-  EXPECT_EQ(bad.served("text-embedding-3-small", 1), "text-embedding-3-small");
+    EXPECT_EQ(bad.serving_model(sold, 1), "gpt-3.5-turbo") << sold;
+  EXPECT_EQ(bad.serving_model("text-embedding-3-small", 1), "text-embedding-3-small");
 }
 
 TEST(Deal, MixesTheShareOfCallsThatItIsTold) {
@@ -56,7 +56,7 @@ TEST(Deal, MixesTheShareOfCallsThatItIsTold) {
     const deal bad({cheat::mixed, share}, 7);
     int other = 0;
     for (std::uint64_t number = 1; number <= 5000; ++number)
-      other += bad.served("gpt-4", number) == "gpt-4" ? 0 : 1;
+      other += bad.serving_model("gpt-4", number) == "gpt-4" ? 0 : 1;
     // Four standard deviations at most.
     EXPECT_NEAR(other, 5000 * share, 142) << share;
     if (share == 0.0) {
