@@ -43,7 +43,7 @@ check skip(const check_kind& kind, std::string why);
 /// few checks were possible.
 enum class verdict : std::uint8_t { consistent, suspicious, inconsistent, inconclusive };
 
-std::string_view to_string(verdict told) noexcept;
+std::string_view to_string(verdict verdict) noexcept;
 
 struct report {
   std::vector<check> checks;

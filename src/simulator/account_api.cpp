@@ -98,7 +98,7 @@ json_object price_entry(const std::string& model, const price& price) {
 
 }  // namespace
 
-bool ration::admit(time_point now) {
+bool critical_route_limit::admit(time_point now) {
   constexpr std::size_t most = 20;
   constexpr std::chrono::minutes span{20};
   while (!admitted_.empty() && now - admitted_.front() >= span) admitted_.pop_front();

@@ -5,11 +5,11 @@
 namespace sluice {
 namespace {
 
-TEST(printable_text, nothing_is_left_that_a_terminal_obeys) {
+TEST(printable_text, escapes_everything_that_a_terminal_acts_on) {
   const struct {
     const char* what;
     std::string_view text;
-    const char* shown;
+    const char* expected;
   } rows[] = {
       {"words", "plain, 漢字, caf\u00e9 \U0001F40E", "plain, 漢字, caf\u00e9 \U0001F40E"},
       {"colours", "\x1b[31mred", "\\x1b[31mred"},
@@ -29,10 +29,10 @@ TEST(printable_text, nothing_is_left_that_a_terminal_obeys) {
       {"their neighbours", "\u2027\u202f\u2065\u206a", "\u2027\u202f\u2065\u206a"},
       {"a sequence that is cut", "a\xe2\x80", "a\ufffd\ufffd"},
   };
-  for (const auto& row : rows) EXPECT_EQ(printable_text(row.text), row.shown) << row.what;
+  for (const auto& row : rows) EXPECT_EQ(printable_text(row.text), row.expected) << row.what;
 }
 
-TEST(printable_text, lines_may_stay_lines) {
+TEST(printable_text, can_keep_newlines) {
   EXPECT_EQ(printable_lines("one\n\x1b[2Jtwo\n"), "one\n\\x1b[2Jtwo\n");
 }
 

@@ -7,8 +7,8 @@
 namespace sluice {
 namespace {
 
-// https://platform.openai.com/docs/guides/images-vision gives the first five.
-TEST(image_tokens, of_pictures_as_their_makers_count_them) {
+// The first five are from https://platform.openai.com/docs/guides/images-vision.
+TEST(image_tokens, counts_pictures_as_their_vendors_do) {
   const struct {
     const char* what;
     const char* model;
@@ -56,7 +56,7 @@ std::string base64(const std::string& bytes) {
   return text;
 }
 
-TEST(image_size, is_read_from_the_first_bytes) {
+TEST(image_size, size_is_read_from_the_first_bytes) {
   using namespace std::string_literals;
   const std::string jpeg = "\xFF\xD8\xFF\xE0\0\x06JFIF"s;
   const std::string frame = "\xFF\xC2\0\x0B\x08\x02\x58\x03\x20\x03\x01"s;
@@ -80,7 +80,8 @@ TEST(image_size, is_read_from_the_first_bytes) {
     ASSERT_TRUE(size) << row.what;
     EXPECT_EQ(size->width, row.width) << row.what;
     EXPECT_EQ(size->height, row.height) << row.what;
-    for (std::size_t cut = 0; cut < row.bytes.size() && cut < 40; ++cut) {  // must not run away
+    for (std::size_t cut = 0; cut < row.bytes.size() && cut < 40;
+         ++cut) {  // must not read beyond the end
       (void)image_size_of("\"data:image/png;base64," + base64(row.bytes.substr(0, cut)) + "\"");
     }
   }
@@ -90,7 +91,7 @@ TEST(image_size, is_read_from_the_first_bytes) {
   }
 }
 
-TEST(image_tokens, no_size_has_more_than_the_most) {
+TEST(image_tokens, no_picture_has_more_tokens_than_the_maximum) {
   for (const char* model : {"gpt-4o", "gpt-4o-mini", "gpt-4.1-nano", "o4-mini"}) {
     const auto rule = image_rule_of(model);
     ASSERT_TRUE(rule);

@@ -21,7 +21,7 @@ pieces cut(std::string_view text, std::size_t (*piece)(std::string_view) noexcep
   return all;
 }
 
-TEST(pretokenizer, cl100k_base_cuts_as_its_pattern_does) {
+TEST(pretokenizer, cl100k_base_splits_like_its_pattern) {
   const struct {
     const char* what;
     const char* text;
@@ -56,7 +56,7 @@ TEST(pretokenizer, cl100k_base_cuts_as_its_pattern_does) {
   for (const auto& row : rows) EXPECT_EQ(cut(row.text, cl100k_piece), row.expected) << row.what;
 }
 
-TEST(pretokenizer, o200k_base_cuts_as_its_pattern_does) {
+TEST(pretokenizer, o200k_base_splits_like_its_pattern) {
   const struct {
     const char* what;
     const char* text;
