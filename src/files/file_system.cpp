@@ -28,7 +28,7 @@ std::error_code last_error() {
 
 [[noreturn]] void write_failed(const std::string& path, const std::error_code& why) {
   throw fatal_error(fatal_error::kind::cannot_write,
-                    fmt::format("{}: cannot write results ({}); free disk space or repair the "
+                    fmt::format("{}: cannot write results ({}); make room or repair the "
                                 "disk, then run the same command again",
                                 path, why.message()));
 }

@@ -1,20 +1,20 @@
 #!/usr/bin/env python3
-"""Everything goes wrong at once, for as long as wanted, and the files and the relay's ledger are held against it.
+"""Soak test: many faults at once, for any time. Checks the files and the relay's ledger.
 
     python3 tests/e2e/hostile_soak.py --binary build/release/sluice [--minutes 10] [--seed N]
                                       [--shared-limit [--rpm 120]] [--budget USD]
 
-Rounds follow each other until the time is up. Each has new jobs, taken by one `sluice run` after another, two at a time
-now and then, until they are done. The runs are killed, ended, halted and woken at random; a third run that meddles with
-a job in work must be refused; some rounds write to a disk of 1 MiB that fills up (where mounting is allowed, else to
-files that may not grow). The relay answers after random delays, refuses, cuts replies, resets connections, and keeps a
-ledger of what arrived and what it billed.
+It runs rounds until the time is over. Each round has new jobs. One `sluice run` after another, sometimes two at a time,
+works on them until they are done. Runs are killed, terminated, stopped and continued at random. A third run that uses a
+job in progress must be refused. Some rounds write to a disk of 1 MiB that gets full (or, without the right to mount, to
+files that may not grow). The relay answers after random delays, refuses requests, cuts replies, resets connections, and
+keeps a ledger of what arrived and what it billed.
 
-With --shared-limit all runs use one folder of state, and in no 60 s may more than --rpm requests arrive, by the relay's
-clock, over all rounds. With --budget each round has that budget, and the relay may not bill more than it.
+With --shared-limit all runs share one state folder. Then at most --rpm requests may arrive in any 60 s of the relay's
+clock, over all rounds. With --budget each round has that budget, and the relay must not bill more.
 
-Exit status 0: nothing was amiss. Otherwise the fault is told, with the seed; the schedule of kills is the seed's, what
-they meet is not.
+Exit status 0: no error was found. Else it prints the error and the seed. The seed determines the times of the kills,
+but not the state of the program at these times.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from hostile_relay import Answer, End, HostileRelay, Step  # noqa: E402
 from hostile_traps import ask, completion, document, error, events, open_stream, stream  # noqa: E402
 from support import KEY, Results  # noqa: E402
 
-# A reply of seven and three tokens, at the price of gpt-4o-mini.
+# A reply with 7 prompt tokens and 3 completion tokens, at the price of gpt-4o-mini.
 BILL = (7 * Decimal("0.15") + 3 * Decimal("0.60")) / 1_000_000
 PLAIN, FLOW, BAD = "plain", "flow", "bad"
 WINDOW = 60.0
@@ -51,7 +51,7 @@ DONE, SOME_FAILED, CANNOT_START, STOPPED, RESULTS_LOST, INTERRUPTED = 0, 1, 2, 3
 
 
 class Moods(Mapping[str, Sequence[Answer]]):
-    """The relay's answers: another one each time it is asked for."""
+    """The relay's answers: a new random one for each attempt."""
 
     def __init__(self, rng: random.Random) -> None:
         self.arrivals: list[float] = []
@@ -72,7 +72,7 @@ class Moods(Mapping[str, Sequence[Answer]]):
 
     def _answer(self, trap: str) -> Answer:
         rng = self._rng
-        # Counted behind a delay that the client cannot see, and answered behind another one.
+        # The attempt is counted after a delay that the client cannot see, and answered after another one.
         before: list[Step] = [rng.uniform(0, 0.3) ** 2, self._arrive, rng.uniform(0, 0.3) ** 2]
         luck = rng.random()
         if luck < 0.06:
@@ -112,7 +112,7 @@ class Job:
 
     @property
     def done(self) -> bool:
-        """Each request has its result, or has failed for good, and the totals say that the job is complete."""
+        """Whether each request has a result or a final failure, and the totals say that the job is complete."""
         if not self.results.totals_path.exists() or self.results.totals["status"] != "completed":
             return False
         return invariants.settled(self.results) >= set(self.requests)
@@ -120,13 +120,13 @@ class Job:
 
 @dataclass
 class Work:
-    """One process, over some of the jobs, and what it found."""
+    """One process that works on some of the jobs, and the state at its start."""
 
     jobs: list[Job]
     process: subprocess.Popen[bytes]
     log: Path
     output: list[list[bytes]]
-    sent: dict[str, int]  # attempts so far of the requests that need none any more
+    sent: dict[str, int]  # the number of attempts of finished requests, which must not grow
     halted: bool = False
     signals: list[str] = field(default_factory=list)
 
@@ -249,7 +249,7 @@ class Round:
             self.meddle(work)
 
     def meddle(self, work: Work) -> None:
-        """Another run over the same jobs, which must leave them alone; by now the first one may have ended."""
+        """Starts another run of the same jobs, which must not change them. The first run may have ended meanwhile."""
         other = self.start(work.jobs[:1])
         code = other.process.wait(60)
         if code == CANNOT_START and "process" in other.told:
@@ -258,13 +258,13 @@ class Round:
             self.judge(other)
 
     def judge(self, work: Work) -> None:
-        """A run has ended: how, and what does it leave?"""
+        """Checks the exit status and the files of a run that has ended."""
         code = work.process.returncode
         allowed = {DONE, SOME_FAILED}
         if "kill" in work.signals:
             allowed.add(-signal.SIGKILL)
         if "end" in work.signals:
-            allowed |= {INTERRUPTED, -signal.SIGTERM, -signal.SIGINT}  # before it listens to them
+            allowed |= {INTERRUPTED, -signal.SIGTERM, -signal.SIGINT}  # before it has installed its signal handlers
         if self.small or self.mounted:
             allowed |= {RESULTS_LOST, CANNOT_START}
         if self.soak.given.budget is not None:
@@ -308,7 +308,7 @@ class Round:
             self.leave()
 
     def hold(self) -> None:
-        """The jobs are at their end."""
+        """Checks jobs that are complete."""
         self.relay.settle()
         self.make_room()
         ledger, given = self.relay.ledger, self.soak.given
@@ -325,7 +325,7 @@ class Round:
             invariants.require(failed == bad, f"failed: {failed}, and should have: {bad}")
             seen = sum(len(ledger.of(name)) for name in job.requests)
             told = results.totals["attempts"]
-            # Each is on record before it goes out, so none that arrived is missing.
+            # Each attempt is recorded before it is sent, so none that arrived may be missing.
             invariants.require(told >= seen, f"the totals tell of {told} attempts, the relay of {seen}")
             for name in job.requests:
                 bodies = {attempt.body for attempt in ledger.of(name) if attempt.whole}
@@ -339,11 +339,11 @@ class Round:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Kills, halts and starves runs against a relay that means harm.")
+    parser = argparse.ArgumentParser(description="Kills and stops runs, and fills their disk, against a hostile relay.")
     parser.add_argument("--binary", default=os.environ.get("SLUICE"), help="the program (default: $SLUICE)")
     parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--seed", type=int, help="of kills, answers and jobs")
-    parser.add_argument("--shared-limit", action="store_true", help="hold all runs to one limit of --rpm")
+    parser.add_argument("--seed", type=int, help="the seed for kills, answers and jobs")
+    parser.add_argument("--shared-limit", action="store_true", help="all runs share one limit of --rpm")
     parser.add_argument("--rpm", type=int, default=120, help="with --shared-limit (default 120)")
     parser.add_argument("--budget", type=Decimal, help="USD for each round")
     given = parser.parse_args()
@@ -366,7 +366,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    # Small disks are mounted where nobody else sees them.
+    # Mount small disks in a mount namespace of their own.
     if os.geteuid() == 0 and "SLUICE_SOAK_APART" not in os.environ and shutil.which("unshare"):
         with contextlib.suppress(OSError):
             allowed = subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode == 0

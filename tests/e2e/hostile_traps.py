@@ -1,8 +1,8 @@
-"""The traps of the hostile relay: what it does to a request, and what must come of it.
+"""The traps of the hostile relay: its answers to a request, and the outcome that the program must produce.
 
-Each row of the tables names a trap, the relay's answers to the first, second, ... attempt, and the outcome: the one
-line in output or errors, the number of attempts, and how many of them the totals count as maybe billed. The rows follow
-the program's promises, never its present behaviour.
+Each row of the tables has the name of a trap, the relay's answers to the first, second, ... attempt, and the outcome:
+the line in output or errors, the number of attempts, and how many of them the totals count as maybe billed. The rows
+follow the documented behaviour, never just what the program does at present.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ ASKED, SERVED = "gpt-4o-mini", "gpt-4o-mini-2024-07-18"
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 SSE, JSON, HTML, TEXT = "text/event-stream", "application/json", "text/html", "text/plain"
 DONE = b"data: [DONE]\n\n"
-END = b"0\r\n\r\n"  # of a chunked body
+END = b"0\r\n\r\n"  # ends a chunked body
 PAGE = b"<html><head><title>busy</title></head><body><h1>Busy</h1></body></html>"
-TICK = 0.002  # between two writes, so that the kernel does not hand them over as one
+TICK = 0.002  # seconds between two writes, so that the kernel does not join them
 MIB = 1 << 20
-LARGEST = 32 * MIB  # --max-response-bytes of the runs
+LARGEST = 32 * MIB  # the --max-response-bytes of the runs
 
 
 @dataclass(frozen=True)
@@ -43,18 +43,18 @@ class Usage:
 
 @dataclass(frozen=True)
 class Taken:
-    """A line in the output."""
+    """The expected line in the output."""
 
     body: Any
     status: int = 200
-    usage: Usage | None = Usage()  # None: the relay reported none
-    finish: dict[str, int] | None = field(default_factory=lambda: {"stop": 1})  # None: nothing is promised
+    usage: Usage | None = Usage()  # None: the relay reports no usage
+    finish: dict[str, int] | None = field(default_factory=lambda: {"stop": 1})  # None: not checked
     extra: dict[str, Any] = field(default_factory=dict)  # further members of `sluice`
 
 
 @dataclass(frozen=True)
 class Failed:
-    """A line in the errors: of an HTTP error with `status` and `body`, of any other failure with `code`."""
+    """The expected errors line: with `status` and `body` for an HTTP error, with `code` for any other failure."""
 
     status: int | None = None
     body: Any = None
@@ -70,8 +70,8 @@ class Trap:
     outcome: Taken | Failed
     body: bytes = b""  # as it stands in the job; b"": a chat about the trap's name
     url: str = CHAT
-    attempts: Sequence[int] = ()  # which numbers are right; (): as many as there are answers
-    maybe: Sequence[int] = (0,)  # likewise of maybe_billed_attempts
+    attempts: Sequence[int] = ()  # the allowed numbers of attempts; (): as many as there are answers
+    maybe: Sequence[int] = (0,)  # the allowed values of maybe_billed_attempts
     says: str = ""  # the relay's words, which the log must hold
 
     @property
@@ -79,13 +79,13 @@ class Trap:
         return self.body or ask(self.name)
 
 
-# ---------------------------------------------------------------- what is asked
+# ---------------------------------------------------------------- requests
 
 
 def dump(value: Any) -> bytes:
     try:
         return json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:  # half a surrogate pair: only its escape can be sent
+    except UnicodeEncodeError:  # a lone surrogate can only be sent as an escape
         return json.dumps(value).encode()
 
 
@@ -114,7 +114,7 @@ def choice(name: str, reason: str = "stop", index: int = 0, **message: Any) -> d
 
 
 def completion(name: str, **more: Any) -> dict[str, Any]:
-    """The unstreamed reply, and what a streamed one must be put together into. A member that is ... is left out."""
+    """The unstreamed reply, and the result of a streamed one. Members with the value ... are left out."""
     whole = {"id": f"chatcmpl-{name}", "object": "chat.completion", "created": 1700000000, "model": SERVED,
              "choices": [choice(name)], "usage": USAGE, **more}
     return {key: value for key, value in whole.items() if value is not ...}
@@ -151,7 +151,7 @@ def error(message: str, code: str | None = None, kind: str = "server_error") -> 
 
 
 def head(status: int | str, *lines: str, kind: str = JSON) -> bytes:
-    """A response head; with kind "" it names no Content-Type."""
+    """A response head. With kind "" it has no Content-Type."""
     named = [f"Content-Type: {kind}"] if kind else []
     return "".join(f"{line}\r\n" for line in (f"HTTP/1.1 {status} What", *named, *lines, "")).encode()
 
@@ -169,7 +169,7 @@ def framed(data: bytes) -> bytes:
 
 
 def open_stream(parts: Iterable[bytes], *lines: str, kind: str = SSE, pause: float = TICK) -> list[Step]:
-    """A chunked body that does not end."""
+    """A chunked body without its end."""
     steps: list[Step] = [head(200, "Transfer-Encoding: chunked", *lines, kind=kind)]
     for part in parts:
         steps += [framed(part), pause]
@@ -181,7 +181,7 @@ def stream(parts: Iterable[bytes], *lines: str, kind: str = SSE, pause: float = 
 
 
 def apart(parts: Iterable[bytes], pause: float = TICK) -> list[Step]:
-    """Each part in a write of its own."""
+    """Each part in its own write."""
     return [step for part in parts for step in (part, pause)]
 
 
@@ -197,11 +197,11 @@ def unstreamed(name: str, **more: Any) -> Answer:
     return Answer(document(completion(name, **more)), billed=True)
 
 
-# ---------------------------------------------------------------- compression, as nobody asked for it
+# ---------------------------------------------------------------- compression that was not requested
 
 
 def deflated(parts: Iterable[bytes], bits: int) -> list[bytes]:
-    """Each part flushed, so that it can be read when it comes; 31: gzip, 15: zlib."""
+    """Compresses each part with a flush, so that it can be read at once. `bits` is 31 for gzip, 15 for zlib."""
     packer = zlib.compressobj(9, zlib.DEFLATED, bits)
     flushed = [packer.compress(part) + packer.flush(zlib.Z_SYNC_FLUSH) for part in parts]
     return [*flushed, packer.flush()]
@@ -216,7 +216,7 @@ def zstd_block(kind: int, size: int, last: bool = False) -> bytes:
 
 
 def zstd(parts: Iterable[bytes]) -> list[bytes]:
-    """One frame of stored blocks."""
+    """One frame with uncompressed blocks."""
     return [ZSTD_HEAD, *(zstd_block(0, len(part)) + part for part in parts), zstd_block(0, 0, last=True)]
 
 
@@ -224,11 +224,11 @@ def secret(data: bytes) -> bytes:
     return bytes(byte ^ 0x5a for byte in data)
 
 
-BOMB = 8 << 30  # bytes that a bomb unpacks to
+BOMB = 8 << 30  # the unpacked size of a decompression bomb in bytes
 
 
 def gzip_bomb(opening: bytes) -> Iterator[bytes]:
-    """A fully flushed block does not refer to what came before, so that one serves again and again."""
+    """Repeats one block: after a full flush a block does not depend on earlier ones."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     yield framed(b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + packer.compress(opening) + packer.flush(zlib.Z_FULL_FLUSH))
     block = packer.compress(b"x" * 16 * MIB) + packer.flush(zlib.Z_FULL_FLUSH)
@@ -244,18 +244,18 @@ def zstd_bomb(opening: bytes) -> Iterator[bytes]:
 
 
 def taken(name: str, steps: Sequence[Step], outcome: Taken | None = None, **more: Any) -> Trap:
-    """The first attempt gives the result."""
+    """The first attempt succeeds."""
     return Trap(name, [Answer(steps, billed=True)], outcome or Taken(completion(name)), **more)
 
 
 def said(name: str, parts: Iterable[bytes], **more: Any) -> Trap:
-    """The same of a stream in chunked encoding."""
+    """The same for a stream in chunked encoding."""
     return taken(name, stream(parts), **more)
 
 
 def retried(name: str, steps: Sequence[Step], plain: bool = False, billed: bool = False, lost: int = 1,
             early: bool = False, **more: Any) -> Trap:
-    """The first attempt comes to nothing, and the second one gives the result."""
+    """The first attempt fails, and the second one succeeds."""
     more.setdefault("body", ask(name, stream=False) if plain else b"")
     more.setdefault("maybe", (lost,))
     return Trap(name, [Answer(steps, billed, early), unstreamed(name) if plain else streamed(name)],
@@ -263,13 +263,13 @@ def retried(name: str, steps: Sequence[Step], plain: bool = False, billed: bool 
 
 
 def refused(name: str, status: int, body: Any, *lines: str, **more: Any) -> Trap:
-    """An HTTP error for good."""
+    """A permanent HTTP error."""
     return Trap(name, [Answer(document(body, status, *lines))], Failed(status, body), **more)
 
 
 def opening() -> Trap:
-    """A good reply, and the connection is left to the client to close: when it does, it has taken the reply, and the
-    address is beyond doubt."""
+    """A good reply; then the relay waits until the client closes the connection. After that the client has accepted the
+    reply, and so cannot take the address for a wrong one."""
     [reply] = document(completion("opening"), 200, "Connection: close")
     return Trap("opening", [Answer([reply, End.HOLD], billed=True)], Taken(completion("opening")))
 
@@ -282,12 +282,12 @@ def line_ends(name: str, end: bytes) -> list[bytes]:
 
 
 def split_crlf(name: str) -> list[bytes]:
-    """Every write begins with the line feed of the line before it."""
+    """Every write begins with the line feed of the previous line."""
     return [part for part in b"".join(line_ends(name, b"\r\n")).replace(b"\r", b"\r\0").split(b"\0")]
 
 
 def spread(value: Any) -> bytes:
-    """An event whose JSON stands in several data lines."""
+    """An event with its JSON in several data lines."""
     lines = json.dumps(value, ensure_ascii=False, indent=1).encode().split(b"\n")
     return b"".join(b"data: %b\n" % line for line in lines) + b"\n"
 
@@ -324,7 +324,7 @@ def parsing() -> list[Trap]:
         said("last-event-without-a-blank-line", [*events("last-event-without-a-blank-line")[:-2],
                                                  events("last-event-without-a-blank-line")[-2].rstrip(b"\n")]),
         said("null-error-in-every-chunk", [*map(event, chunks("null-error-in-every-chunk", error=None)), DONE]),
-        # What Azure says of the prompt, in a chunk of its own; an unstreamed reply has it beside the choices.
+        # Azure's filter results for the prompt have their own chunk; an unstreamed reply has them beside the choices.
         said("chunks-without-choices", between("chunks-without-choices", event(
             {"id": "", "object": "", "created": 0, "model": "", "choices": [], "prompt_filter_results": [{}]})),
              outcome=Taken(completion("chunks-without-choices", prompt_filter_results=[{}]))),
@@ -348,7 +348,7 @@ def usages() -> list[Trap]:
         return said(name, parts, outcome=Taken(completion(name, usage=reported), **outcome))
 
     def grown(name: str) -> list[bytes]:
-        """Cumulative on every chunk."""
+        """Cumulative usage in every chunk."""
         parts = chunks(name)[:-1]
         return [event({**part, "usage": {"prompt_tokens": 7, "completion_tokens": min(i, 3),
                                           "total_tokens": 7 + min(i, 3)}})
@@ -411,7 +411,7 @@ def usages() -> list[Trap]:
 
 
 def contents() -> list[Trap]:
-    """Content in other forms than one string after the other."""
+    """Content that does not come as simple strings."""
 
     def part(text: str) -> dict[str, str]:
         return {"type": "text", "text": text}
@@ -446,7 +446,7 @@ def contents() -> list[Trap]:
 
 
 def broken_off() -> list[Trap]:
-    """Finish reasons that say that the reply broke off, and those that say nothing."""
+    """Finish reasons for an incomplete reply, and empty ones."""
     reasons = {"resource": "insufficient_system_resource", "network": "network_error", "hyphen": "network-error",
                "abort": "abort", "abort-in-capitals": "ABORT", "error-in-capitals": "ERROR"}
     none = {"null": "null", "none": "None", "blank": " ", "undefined": "undefined"}
@@ -479,7 +479,7 @@ def broken_off() -> list[Trap]:
 
 
 def ends() -> list[Trap]:
-    """How a stream comes to its end, or does not."""
+    """Ways in which a stream ends, or does not end."""
 
     def of(name: str) -> list[bytes]:
         return events(name)
@@ -517,7 +517,7 @@ def ends() -> list[Trap]:
 
 
 def errors_in_streams() -> list[Trap]:
-    """Each form of an error inside a 200, as the first thing and in the middle."""
+    """All forms of an error inside a 200, at the start and in the middle of a stream."""
     opened = {"id": "resp_1", "object": "response", "created_at": 1, "status": "in_progress", "model": SERVED,
               "output": [], "error": None, "usage": None}
     words = "the upstream of {} is overloaded"
@@ -595,11 +595,11 @@ def response_events(name: str, **more: Any) -> list[bytes]:
 
 
 def items() -> list[Trap]:
-    """Streams of responses whose last event lacks what the others had."""
+    """Streams of the Responses API whose last event lacks parts of the earlier events."""
 
     def left(name: str, keep: Callable[[dict[str, Any]], bool], last: dict[str, Any] | None = None,
              event_type: str = "response.completed", whole: dict[str, Any] | None = None) -> Trap:
-        """The events that are to be kept, and the last one with other members in its response."""
+        """Keeps only some events, and changes members of the response in the last one."""
         told = [json.loads(part.split(b"data: ", 1)[1]) for part in response_events(name)]
         kept = [typed(one) for one in told[:-1] if keep(one)]
         end = typed({"type": event_type, "response": {**response(name), **(last or {"output": []})}})
@@ -635,7 +635,7 @@ def items() -> list[Trap]:
 
 
 def noise() -> list[Trap]:
-    """What stands between the chunks and is none."""
+    """Data between the chunks that is not a chunk."""
     forms = {
         "ping": b'event: ping\ndata: {"type":"ping"}\n\n',
         "ping-with-words": b'event: ping\ndata: {"message":"still here"}\n\n',
@@ -666,7 +666,7 @@ def noise() -> list[Trap]:
 
 
 def kinds() -> list[Trap]:
-    """A form that was not asked for, or a Content-Type that says another."""
+    """A reply in another form than requested, or with a wrong Content-Type."""
 
     def plain(name: str, steps: Sequence[Step]) -> Trap:
         return taken(name, steps, body=ask(name, stream=False))
@@ -697,11 +697,11 @@ def statuses() -> list[Trap]:
         return retried(name, steps, lost=0, says=says)
 
     def unserved(name: str, body: dict[str, Any]) -> Trap:
-        """Permanent in a passing guise: one or two more attempts, and no fourth."""
+        """A permanent failure that looks temporary: two or three attempts, never a fourth."""
         return Trap(name, [Answer(document(body, 503))], Failed(503, body, retryable=True), attempts=(2, 3))
 
     def bare(message: str, code: int) -> dict[str, Any]:
-        """OpenRouter's envelope."""
+        """OpenRouter's error object."""
         return {"error": {"message": message, "code": code}}
 
     function = {"status": 404, "title": "Not Found", "detail": "Function '23d4f03a': Not found for account 'Qawmu2vU'"}
@@ -717,7 +717,7 @@ def statuses() -> list[Trap]:
         told("refused-501", 501, "api_not_implemented"),
         told("refused-403-model", 403, None, "该令牌无权访问模型 gpt-4o-mini (request id: 2024)"),
         told("quota-by-words-alone-403", 403, None, "your quota for this model is insufficient_quota"),
-        # What only this request has against it.
+        # Refusals that concern only this request.
         Trap("no-endpoints-404", [Answer(document(bare("No endpoints found for gpt-4o-mini.", 404), 404))],
              Failed(404, bare("No endpoints found for gpt-4o-mini.", 404)), says="No endpoints found"),
         Trap("no-function-404", [Answer(document(function, 404))], Failed(404, function), says="Not found for account"),
@@ -728,7 +728,7 @@ def statuses() -> list[Trap]:
              "tokens must be reduced in order to run successfully."),
         told("too-long-500", 500, None, "This model's maximum context length is 8192 tokens."),
         told("content-500", 500, "data_inspection_failed"),
-        # Words of a spent account that a message only repeats.
+        # Messages that only quote words of a spent account.
         told("repeats-words-400", 400, "invalid_value", "Invalid value: insufficient_quota, insufficient balance"),
         told("repeats-words-403", 403, None, "The input 'your key limit exceeded, out of credits' was flagged"),
         told("no-price-500", 500, "model_price_error", "模型 gpt-4o-mini 倍率或价格未配置"),
@@ -755,7 +755,7 @@ def statuses() -> list[Trap]:
 
 
 def shapes() -> list[Trap]:
-    """The body of an error as relays write it; each is kept as received, and its words are found."""
+    """Error bodies in the forms of real relays. Each must be kept as received, and its message must be found."""
     words = "words within {}".format
     bodies: dict[str, Any] = {
         "shape-string": {"error": words("shape-string")},
@@ -838,8 +838,7 @@ def connections() -> list[Trap]:
         retried("reset-behind-the-head", [head(200, "Transfer-Encoding: chunked", kind=SSE), 0.02, End.RESET]),
         retried("reset-within-the-body", [*open_stream(map(event, begun("reset-within-the-body"))), 0.02, End.RESET],
                 billed=True),
-        # Of a request that never was received whole nothing can be billed; whether it had been written whole is the
-        # kernel's secret.
+        # The relay bills nothing for an incomplete request. The client cannot know whether the kernel sent all of it.
         retried(name, [End.RESET], body=long, early=True, maybe=(0, 1)),
         Trap("refused-while-the-request-goes-out", [Answer([*document(no, 413, "Connection: close"), 0.3, End.CLOSE],
                                                            early=True)], Failed(413, no), body=early),
@@ -883,8 +882,8 @@ def connections() -> list[Trap]:
 
 
 def framings() -> list[Trap]:
-    """Not HTTP to the letter, and taken by curl and the SDKs. What stands behind such a reply on its connection is
-    another reply, to a request that never came: nobody may take it for theirs."""
+    """Replies that violate HTTP, but that curl and the SDKs accept. After each of them comes another reply without a
+    request: it must not be used for any request."""
 
     def odd(name: str, *lines: str, body: bytes | None = None, start: bytes = b"") -> Trap:
         top = start or head(200, *lines, kind=SSE)
@@ -893,7 +892,7 @@ def framings() -> list[Trap]:
                     Taken(completion(name)))
 
     def chunked(name: str, end: bytes) -> Trap:
-        """With such an end behind each chunk's size."""
+        """With `end` after each chunk size."""
         parts = b"".join(b"%x%b%b%b" % (len(part), end, part, b"\n" if end == b"\n" else b"\r\n")
                          for part in events(name))
         return odd(name, "Transfer-Encoding: chunked", body=parts + b"0" + end + (b"\n" if end == b"\n" else b"\r\n"))
@@ -941,12 +940,12 @@ def encodings() -> list[Trap]:
         return dump(completion(name))
 
     def packed(name: str, parts: Iterable[bytes], encoding: str) -> Trap:
-        """The connection stays open behind the last event: nothing may wait for the end of the packed stream."""
+        """The connection stays open after the last event: the client must not wait for the end of the packed stream."""
         steps = [*open_stream(parts, f"Content-Encoding: {encoding}"), End.HOLD]
         return Trap(name, [Answer(steps, billed=True), streamed(name)], Taken(completion(name)), attempts=(1,))
 
     def named(name: str, encoding: str) -> Trap:
-        """Named for what it is not, or is no more: a proxy has undone it on the way."""
+        """A wrong Content-Encoding, for example because a proxy has unpacked the body."""
         return plain(name, body(name), encoding)
 
     def raw(data: bytes) -> bytes:
@@ -1005,14 +1004,14 @@ def encodings() -> list[Trap]:
 
 
 def redirects(port: int) -> list[Trap]:
-    """Followed by nobody: what listens at `port` sees whether the key is carried there."""
+    """Redirects must not be followed. A listener at `port` would see the key."""
     return [Trap(f"redirect-{status}", [Answer(document(error("moved"), status,
                                                         f"Location: http://127.0.0.1:{port}{CHAT}"))],
                  Failed(status, error("moved"))) for status in (301, 302, 303, 307, 308)]
 
 
 def bodies() -> list[Trap]:
-    """The relay receives the body as the job has it, whatever a parser would make of it."""
+    """The relay must receive the body exactly as the job has it."""
     odd = (b'{ "zeta" :1.0,\t"model":"gpt-4o-mini" ,"messages":[{"content":"trap:%b \\u00e9\\/\\ud800 \xc3\xa9\\u0000",'
            b'"role":"user"}],"alpha":{"b":[1E+2,-0,0.10,123456789012345678901234567890],"a":null,"":{}},'
            b'"logit_bias":{"50256":-100}%b}')
@@ -1032,7 +1031,7 @@ def bodies() -> list[Trap]:
 
 
 def many() -> list[Trap]:
-    """All that go into one run together."""
+    """All traps that run together in one run."""
     return [*parsing(), *usages(), *contents(), *broken_off(), *ends(), *items(), *noise(), *errors_in_streams(),
             *kinds(), *statuses(), *shapes(), *errors_inside_200(), *connections(), *encodings(), *bodies()]
 
@@ -1042,7 +1041,7 @@ def many() -> list[Trap]:
 
 @dataclass(frozen=True)
 class Twin:
-    """One reply in both forms: a client must make the same body of them."""
+    """One reply in streamed and unstreamed form. The results must be equal."""
 
     name: str
     parts: Sequence[bytes]
@@ -1153,7 +1152,7 @@ def twins() -> list[Twin]:
     ]
 
 
-# ---------------------------------------------------------------- failures that stay, with two attempts for each
+# ---------------------------------------------------------------- permanent failures, with two attempts each
 
 
 def lasting() -> list[Trap]:
@@ -1191,7 +1190,7 @@ def lasting() -> list[Trap]:
         lost("stays-under-an-unknown-encoding", sized(secret(dump(completion("x"))), 200,
                                                       "Content-Encoding: x-secret"),
              "invalid_response", billed=True, body=ask("stays-under-an-unknown-encoding", stream=False),
-             retryable=False),  # the same reply twice, and neither can be read
+             retryable=False),  # the same unreadable reply twice
         Trap("stays-500", [Answer(document(busy, 500))], Failed(500, busy, retryable=True), attempts=(2,),
              says="busy for ever"),
         Trap("stays-502-page", [Answer(sized(PAGE, 502, kind=HTML))], Failed(502, PAGE.decode(), retryable=True),
@@ -1199,7 +1198,7 @@ def lasting() -> list[Trap]:
     ]
 
 
-# ---------------------------------------------------------------- slow replies, for 1.5 s of patience, 2 s at first
+# ---------------------------------------------------------------- slow replies; idle timeout 1.5 s, first byte 2 s
 
 
 def slow() -> list[Trap]:
@@ -1220,14 +1219,14 @@ def slow() -> list[Trap]:
         taken(plain, [head(200, f"Content-Length: {len(whole)}"),
                       *apart([whole[i:i + 80] for i in range(0, len(whole), 80)], 0.5)],
               body=ask(plain, stream=False)),
-        # Nothing is sent while the model thinks: an unstreamed attempt has the whole --timeout for that.
+        # An unstreamed reply is silent while the model works, so it has the whole --timeout.
         taken("slow-head-of-json", [3.0, *document(completion("slow-head-of-json"))],
               body=ask("slow-head-of-json", stream=False)),
         silent("silent-before-the-head", []),
         silent("silent-behind-the-head", [head(200, "Transfer-Encoding: chunked", kind=SSE)]),
         silent("silent-midway", open_stream(map(event, begun("silent-midway")))),
         silent("drips-for-ever", open_stream([b": PING\n\n"] * 100, pause=0.25)),
-        # Whole as far as it goes: the choice is finished, and only the usage is missing.
+        # Complete except for the usage: the choice has its finish reason.
         taken("silent-behind-the-finish-reason",
               [*open_stream(events("silent-behind-the-finish-reason")[:-2]), End.HOLD],
               Taken(completion("silent-behind-the-finish-reason", usage=...), usage=None)),
@@ -1238,7 +1237,7 @@ def slow() -> list[Trap]:
 
 
 def beyond(name: str, steps: Sequence[Step], **more: Any) -> Trap:
-    """Larger than may be taken. To try again would bring the same, and be billed once more."""
+    """A reply above the size limit. It must not be retried: that would give the same result and be billed again."""
     return Trap(name, [Answer(steps, billed=True)], Failed(code="response_too_large"), maybe=(1,), **more)
 
 
@@ -1280,21 +1279,21 @@ def large() -> list[Trap]:
 
 
 def blank() -> list[Trap]:
-    """A reply that never begins: relays send blanks to keep an unstreamed call alive. Each is read once, and what goes
-    on beside it goes on."""
+    """A reply of blanks only: relays send them to keep an unstreamed call alive. Each blank must be read only once, and
+    other requests must continue."""
     name = "too-large-and-blank"
     return [beyond(name, [head(200, "Transfer-Encoding: chunked"), endless(b" " * MIB), END],
                    body=ask(name, stream=False)),
             taken("beside-the-blanks", stream(events("beside-the-blanks"), pause=0.5))]
 
 
-# ---------------------------------------------------------------- when to try again
+# ---------------------------------------------------------------- hints when to retry
 
 
 @dataclass(frozen=True)
 class Hint:
-    """A refusal, and the least time that the next attempt must stay away for it; 0: it says nothing, and the client
-    waits as it thinks best."""
+    """A refusal, and the minimum delay of the next attempt. 0: the refusal has no hint, so the client uses its own
+    backoff."""
 
     name: str
     answer: Sequence[Step]
@@ -1313,12 +1312,12 @@ def hints() -> list[Hint]:
             if isinstance(step, bytes))], least)
 
     def at(name: str, ahead: float, least: float, line: Callable[[float], str], status: int = 429) -> Hint:
-        """With a line about the moment that is `ahead` seconds after the answer."""
+        """With a header line that names a time `ahead` seconds after the answer."""
         return Hint(name, [lambda: (step for step in document(error(slow_down), status, line(time.time() + ahead))
                                     if isinstance(step, bytes))], least)
 
     def told(name: str, least: float, body: Callable[[], dict[str, Any]]) -> Hint:
-        """In the body alone."""
+        """With a hint only in the body."""
         return Hint(name, [lambda: (step for step in document(body(), 429) if isinstance(step, bytes))], least)
 
     def iso(moment: float) -> str:
@@ -1331,7 +1330,7 @@ def hints() -> list[Hint]:
         by("seconds", 2.0, "Retry-After: 2"),
         by("fraction", 1.6, "Retry-After: 1.6"),
         by("seconds-on-503", 2.0, "retry-after: 2", status=503),
-        dated("date", 4.0, 2.9),  # a date has whole seconds
+        dated("date", 4.0, 2.9),  # an HTTP date has whole seconds
         dated("date-in-the-past", -3600.0, 0),
         by("milliseconds", 1.6, "retry-after-ms: 1600"),
         by("milliseconds-before-seconds", 1.6, "Retry-After: 300", "retry-after-ms: 1600"),
@@ -1373,18 +1372,18 @@ def hints() -> list[Hint]:
     ]
 
 
-# ---------------------------------------------------------------- the end of a run
+# ---------------------------------------------------------------- failures that stop a run
 
 
 @dataclass(frozen=True)
 class Stop:
-    """What the relay answers to every request of a job, and how the run ends for it."""
+    """The relay's answer to every request of a job, and how the run must end."""
 
     name: str
     answer: Sequence[Step]
     exit: int
     says: Sequence[str]
-    least: int = 1  # attempts that are needed to be sure
+    least: int = 1  # the minimum number of attempts before the run stops
     flags: Sequence[str] = ()
     lost: bool = False  # the attempts count as maybe billed
 
@@ -1406,7 +1405,7 @@ def stops(port: int) -> list[Stop]:
         refusal("key-429-quota", 429, "insufficient_quota", "You exceeded your current quota", least=2),
         refusal("key-403-user-quota", 403, "insufficient_user_quota", "用户额度不足, 剩余额度: $0.01", least=2),
         refusal("key-403-token-quota", 403, "pre_consume_token_quota_failed", "令牌额度不足", least=2),
-        # A spent account, as vendors tell it at one status or another.
+        # A spent account, in the words and statuses of different vendors.
         refusal("spent-403-key-limit", 403, None, "Key limit exceeded (total limit). Manage it elsewhere", least=2),
         refusal("spent-400-arrearage", 400, "Arrearage", "Access denied, please make sure your account is good",
                 least=2),
@@ -1424,7 +1423,7 @@ def stops(port: int) -> list[Stop]:
              3, ["insufficient balance"], least=2, lost=True),
         Stop("spent-200-stream", stream([event(error("You exceeded your current quota", "insufficient_quota"))]),
              3, ["You exceeded your current quota"], least=2, lost=True),
-        # Nothing is said of a country that is refused; it refuses every request alike.
+        # A refused country is not a special case; it refuses all requests in the same way.
         refusal("key-403-country", 403, "unsupported_country_region_territory", "Country not supported", least=2),
         elsewhere("address-404-page", sized(PAGE, 404, kind=HTML)),
         elsewhere("address-404-invalid-url", document(error("Invalid URL (POST /v1/v1/chat/completions)", ""), 404)),

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Does the limit hold as a relay counts it, and is it used? A run of many minutes against relay.py.
+"""Checks over many minutes that a run keeps the relay's limit and makes full use of it. Runs against relay.py.
 
     python3 tests/e2e/limit_soak.py --binary build/release/sluice [--minutes 10] [--rpm 200] [--delay-max 1.0]
 
 The relay counts each request after a random delay in [0, delay-max] that the client cannot see, and refuses with 429
-what exceeds its sliding window. The figures are the relay's alone. Exit status 0: nothing was refused, no 60 s held
-more than the cap, the run lasted, and the whole windows used at least 98% of it (99% up to a delay of 0.3 s).
+what exceeds its sliding window. All numbers come from the relay. Exit status 0: nothing was refused, no 60 s had more
+requests than the limit, the run lasted to the end, and the complete windows used at least 98% of the limit (99% up to a
+delay of 0.3 s).
 """
 
 from __future__ import annotations
@@ -38,18 +39,18 @@ class Figures:
 
     @property
     def complete(self) -> bool:
-        """Whether it ended because the time was up, by the interrupt sent then."""
+        """Whether it ran until the interrupt at the end of the time."""
         return self.exit_status == 130 and len(self.windows) >= self.asked
 
     @property
     def use(self) -> float:
-        """The share of the cap that the whole windows used."""
+        """The share of the limit that the complete windows used."""
         return sum(self.windows) / len(self.windows) / self.rpm if self.windows else 0.0
 
 
 def soak(binary: str, folder: Path, windows: float, rpm: int, delay_max: float, concurrency: int = 64) -> Figures:
-    """Runs one job that keeps the limit busy for so many windows, and stops it there."""
-    # More than can go out in the time, so that there is always work; the run is interrupted, not drained.
+    """Runs one job that uses the whole limit for `windows` windows, then interrupts it."""
+    # More requests than can be sent in the time, so that the run never runs out of work.
     wanted = int(rpm * (windows + 1)) + rpm
     job = folder / "soak.jsonl"
     job.write_bytes(support.jsonl(support.chats(wanted)))
@@ -85,11 +86,11 @@ def soak(binary: str, folder: Path, windows: float, rpm: int, delay_max: float, 
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Holds the limit against a relay's own count, for minutes.")
+    parser = argparse.ArgumentParser(description="Checks the rate limit by a relay's own count, over minutes.")
     parser.add_argument("--binary", default=os.environ.get("SLUICE"), help="the program (default: $SLUICE)")
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--rpm", type=int, default=200)
-    parser.add_argument("--delay-max", type=float, default=1.0, help="seconds before a request is counted, at most")
+    parser.add_argument("--delay-max", type=float, default=1.0, help="maximum seconds until a request counts")
     parser.add_argument("--concurrency", type=int, default=64)
     given = parser.parse_args()
     if not given.binary:
@@ -106,7 +107,7 @@ def main() -> int:
                       "refused": seen.refused, "most_in_60s": seen.most_in_60s, "windows": seen.windows,
                       "use": round(seen.use, 4)}))
     if not seen.complete:
-        print(f"it ended before its time:\n{seen.stderr}", file=sys.stderr)
+        print(f"the run ended too early:\n{seen.stderr}", file=sys.stderr)
     return 0 if seen.complete and seen.refused == 0 and seen.most_in_60s <= seen.rpm and seen.use >= floor else 1
 
 

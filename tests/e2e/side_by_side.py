@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs several test classes at the same time, for tests that only wait: python3 side_by_side.py NAME..."""
+"""Runs several test classes in parallel, for tests that mostly wait: python3 side_by_side.py NAME..."""
 
 from __future__ import annotations
 
