@@ -251,7 +251,8 @@ def generate(path: str, body: dict[str, Any], rng: random.Random) -> Reply:
     completion_tokens = sum(map(tokens, answers))
 
     def reply(parts: list[Any], end: list[Any], streamed: bool) -> Reply:
-        ascii_only = rng.random() < 0.3 or any("\ud800" <= c <= "\udfff" for c in last)  # lone surrogates must be escaped
+        # lone surrogates must be escaped
+        ascii_only = rng.random() < 0.3 or any("\ud800" <= c <= "\udfff" for c in last)
 
         def wire(item: Any) -> bytes:
             if isinstance(item, bytes):
@@ -591,8 +592,8 @@ class Relay:
         return ""
 
     async def deliver(self, reply: Reply, fault: str, rng: random.Random, out: Exchange) -> None:
-        """Sends a successful reply, or a part of it if there is a fault. Only a complete reply, written to the last byte
-        while the client was still connected, counts as delivered."""
+        """Sends a successful reply, or a part of it if there is a fault. Only a complete reply, written to the last
+        byte while the client was still connected, counts as delivered."""
         broken = fault in ("cut", "stall") or (fault == "nofinish" and not reply.streamed)
         if reply.streamed:
             await out.send(head(200, {"Content-Type": "text/event-stream", "Transfer-Encoding": "chunked"}))

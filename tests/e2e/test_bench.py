@@ -1,4 +1,4 @@
-"""`sluice bench` over sockets: its document, its limit and budget, several targets, and what goes wrong."""
+"""`sluice bench` over sockets: its document, its limit and budget, several targets, and failures."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class SearchForTheLimit(Bench):
         told = self.of(relay, "--find-limit", "--ceiling", 30)["limit"]
         self.assertEqual((told["kind"], told["refused"], told["ceiling"]), ("none_found", 0, 30))
         self.assertLessEqual(relay.attempts, 30)
-        # A run of another process counts its starts.
+        # The limit also counts the starts of a run in another process.
         run = self.start("run", self.job(chats(5)), "--base-url", relay.url, "--rpm", 20)
         time.sleep(2)
         run.signal(signal.SIGINT)
@@ -147,7 +147,7 @@ class SearchForTheLimit(Bench):
         server = self.simulator("--rpm", "200", "--mode", "leaky")
         told = self.of(server, "--find-limit", "--ceiling", 400)["limit"]
         self.assertEqual(told["kind"], "leaky", told)
-        # How near its rate comes hangs on how evenly this machine sends; the bounds hold all the same.
+        # The precision depends on how evenly this machine sends, but the bounds must always hold.
         self.assertLessEqual(told["at_least"], 200, told)
         self.assertGreaterEqual(told["at_most"], 200, told)
         self.assertLess(told["refused"], 40)

@@ -1,4 +1,4 @@
-"""A budget that holds: a relay with a ledger of its own never bills more, however replies are cut and runs end."""
+"""Budgets: the relay's own ledger must never exceed them, even with cut replies and killed runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sluice check`: what a job holds, held against exact counts and against what a run of it finds and is billed."""
+"""`sluice check`: its document is compared with exact counts, and with the results and the bill of a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from support import Case, Run, batch, chat, jsonl
 
-# As tiktoken counts the text for the model; a chat of one message has 7 more.
+# Token counts by tiktoken. A chat of one message has 7 more.
 COUNTS = [("gpt-4", "hi", 1), ("gpt-4o", "hi", 1), ("gpt-4", "hello world", 2), ("gpt-4o", "hello world", 2),
           ("gpt-4", "人工智能正在改变我们的生活" * 10, 120), ("gpt-4o", "人工智能正在改变我们的生活" * 10, 60),
           ("gpt-4", "नमस्ते दुनिया " * 10, 140), ("gpt-4o", "नमस्ते दुनिया " * 10, 42),

@@ -1,4 +1,4 @@
-"""The way to the relay: connections that are kept, closed, silent or refused, plain and under TLS."""
+"""Connections to the relay: reused, closed, silent or refused, with and without TLS."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Kept(Case):
         return {"SSL_CERT_FILE": str(self.tls[0])} if self.tls else {}
 
     def test_an_answer_that_nobody_asked_for_answers_nobody(self) -> None:
-        """It waits on the connection when the next request goes out, and is not taken for that one's reply."""
+        """An extra reply waits on the connection. It must not be used as the reply to the next request."""
         relay = self.serve(script=[{"match": "number 1 ", "raw": [response(REPLY), response(REPLY)], "gap": 0.05}])
         job = self.job(chats(6))
         self.run_job(job, relay, "--concurrency", 1, "--no-stream", "--rpm", 600, "--pace", "even", env=self.trust())
@@ -63,7 +63,7 @@ class KeptUnderTls(Kept):
 
 class Opened(Case):
     def test_the_next_address_serves_where_the_first_refuses(self) -> None:
-        """localhost is often ::1 first, and nothing listens there."""
+        """localhost often resolves to ::1 first, where nothing listens."""
         relay = self.relay()
         job = self.job(chats(3))
         self.sluice("run", job, "--base-url", f"http://localhost:{relay.port}", "--rpm", 0)
@@ -103,16 +103,16 @@ class Opened(Case):
 
 class Early(Case):
     def test_an_answer_before_the_request_is_read(self) -> None:
-        """A relay that refuses a large request by its head, and closes."""
+        """The relay refuses a large request after its head and closes the connection."""
 
         def refuse(connection: socket.socket) -> None:
             connection.recv(1024)
             connection.sendall(response({"error": {"message": "too large", "code": "too_large"}},
                                         "413 Content Too Large").encode())
-            time.sleep(0.1)  # what is still sent meets a closed socket, and the client's kernel a reset
+            time.sleep(0.1)  # data sent after this meets a closed socket, so the client gets a reset
 
         relay = self.listener(refuse)
-        # Without a price: nothing is asked of the relay before the run, as is of a key for a dear one.
+        # A model without a price: the run sends no balance request before it starts, as it would for an expensive job.
         job = self.job([batch("big", chat("x" * 20_000_000, model="unpriced"))])
         self.sluice("run", job, "--base-url", f"http://127.0.0.1:{relay.port}", "--rpm", 0, expect=1)
         [line] = self.results(job).errors
@@ -135,7 +135,7 @@ class Early(Case):
 
 class Interrupted(Case):
     def test_130_wins_over_a_refused_key(self) -> None:
-        """The key is refused, and what is in flight is then given up by hand."""
+        """The key is refused, and then the user aborts the attempts in flight."""
         relay = self.relay(script=[{"match": "number 1 ", "hold": True, "times": None},
                                    {"times": None, "status": 401, "body": {"error": {"message": "no such key"}}}])
         run = self.start("run", self.job(chats(6)), "--base-url", relay.url, "--rpm", 0, "--concurrency", 3)

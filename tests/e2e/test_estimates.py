@@ -1,4 +1,4 @@
-"""Tokens that are counted here, where a relay doesn't tell them: the simulator does, in its ledger."""
+"""Token counts for replies without usage, compared with the ledger of the simulator."""
 
 from __future__ import annotations
 

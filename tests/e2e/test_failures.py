@@ -1,4 +1,4 @@
-"""Starts that are refused, runs that stop, and what they say about it."""
+"""Refused starts, stopped runs, and their messages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from support import KEY, Case, Run, batch, chat, chats, files_under, jsonl, text_of, wait_until
 
-HERE = "http://127.0.0.1:1"  # nothing listens there, and nothing is to be sent
+HERE = "http://127.0.0.1:1"  # nothing listens there; these tests must send nothing
 
 
 def error(message: str, code: str | None, kind: str = "invalid_request_error") -> dict[str, Any]:
@@ -21,7 +21,7 @@ def error(message: str, code: str | None, kind: str = "invalid_request_error") -
 
 
 def without_privileges() -> list[str]:
-    """What to put before a command so that modes of files hold for it, whoever runs the tests."""
+    """A command prefix that drops root's rights, so that file permissions apply."""
     if os.geteuid() != 0:
         return []
     wrap = ["setpriv", "--bounding-set=-all"]
@@ -31,7 +31,7 @@ def without_privileges() -> list[str]:
 
 
 class CannotStart(Case):
-    """Exit status 2, one sentence, and nothing created."""
+    """Exit status 2, one sentence, and no new files."""
 
     def refused(self, *words: Any, says: tuple[str, ...] = (), **more: Any) -> Run:
         before = sorted(self.folder.rglob("*"))
@@ -105,7 +105,7 @@ class CannotStart(Case):
                 self.refused("run", *words, "--base-url", HERE, says=(said,))
         self.refused("run", "/dev/fd/0", "--base-url", HERE, "--output-dir", self.out, stdin=jsonl(chats(1)),
                      says=("/dev/fd/0", "sluice run -"))
-        longest = self.job(chats(1), "n" * 249 + ".jsonl")  # there is no room for .output
+        longest = self.job(chats(1), "n" * 249 + ".jsonl")  # too long to add .output
         self.refused("run", longest, "--base-url", HERE, says=(longest.stem,))
 
     def test_a_folder_where_a_result_file_should_be(self) -> None:
@@ -222,7 +222,7 @@ class CannotStart(Case):
 
 
 class KeysEnd(Case):
-    """The run stops with 3, and nothing is written as failed for it."""
+    """The run stops with status 3, and writes no failures."""
 
     def stops(self, entry: dict[str, Any], *says: str, count: int = 20) -> None:
         relay = self.relay(script=[{"times": None, **entry}])
@@ -264,7 +264,7 @@ class KeysEnd(Case):
 
 class TheKey(Case):
     def test_never_appears(self) -> None:
-        """Not even when the relay repeats it in its words."""
+        """Not even if the relay repeats it in a message."""
         relay = self.relay(script=[
             {"match": "number 3", "times": None, "status": 400, "body": error(f"bad: Bearer {KEY}", None)},
             {"match": "number 4", "status": 500, "body": error(f"oops {KEY}", None)}])
@@ -394,7 +394,7 @@ class ComeBackLater(Case):
         job = self.job(chats(12))
         self.run_job(job, relay, "--concurrency", 2)
         arrivals = relay.get("/arrivals")
-        # Whatever was out when the refusal came is two requests at most; then there is silence.
+        # At most two requests were in flight when the refusal came; then nothing is sent.
         gaps = [b - a for a, b in zip(arrivals, arrivals[1:])]
         self.assertGreaterEqual(max(gaps[:4]), 1.4, gaps)
 
@@ -429,7 +429,7 @@ class FullDisk(Case):
         job = self.job([batch(f"c{i}", chat("x" * 2000 + str(i))) for i in range(200)])
         run = self.run_job(job, relay, "--output-dir", self.disk, expect=4)
         self.assertIn("job.output.jsonl", run.err)
-        # With room again the run goes on, and no line is there twice.
+        # With free space the run continues, and no line appears twice.
         subprocess.run(["mount", "-o", "remount,size=8m", str(self.disk)], check=True)
         results = self.results(job, self.disk)
         kept = results.output_path.read_bytes()

@@ -1,5 +1,5 @@
-"""Files that are somebody else's, files that are taken away under a run, and disks that cannot keep up: nothing of a
-stranger is harmed, and nothing paid is lost without a word."""
+"""Files of other users, files that are moved or removed during a run, and disks that are full or slow. Other users'
+files must not change, and no paid result may be lost without a message."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FOREIGN = {
 
 class AttackCase(Case):
     def untouched(self, *paths: Path) -> Callable[[], None]:
-        """Call what is returned to see that the files are what they were."""
+        """Returns a function that checks that the files have not changed."""
         before = {path: (path.read_bytes(), path.stat().st_ino, path.stat().st_mtime_ns) for path in paths}
 
         def look() -> None:
@@ -174,12 +174,12 @@ class Foreign(AttackCase):
 
 
 class TakenAway(AttackCase):
-    """The output is replaced under the run."""
+    """The output file is replaced during the run."""
 
     count = 30
 
     def begin(self) -> tuple[Relay, Path, Run]:
-        # Ten at once, then the rest are held until the harm is done.
+        # Ten requests are answered at once; the others wait until the file was changed.
         relay = self.relay(script=[{"after": 10, "times": self.count, "delay": 1.5, "status": 429,
                                     "headers": {"retry-after-ms": "10"}, "body": {"error": {"message": "slow down"}}}])
         job = self.job(chats(self.count))
@@ -188,7 +188,7 @@ class TakenAway(AttackCase):
         return relay, job, run
 
     def known(self, folder: Path) -> set[str]:
-        """The ids of all results that stand in some file there."""
+        """The ids of all results in any file of the folder."""
         found = set()
         for path in folder.rglob("*"):
             if path.is_file() and path.suffix != ".toml" and path.name not in ("job.jsonl",):
@@ -292,10 +292,10 @@ class TakenAway(AttackCase):
 
 
 class Kept(AttackCase):
-    """What is kept of a budget is proven by more than one file."""
+    """The spent part of a budget is recorded in more than one file."""
 
     def cut_streams(self) -> tuple[Relay, Path, Results]:
-        """A job that is complete, and whose first attempts were cut."""
+        """A complete job whose first attempts were cut."""
         relay = self.relay(script=[{"times": 3, "match": "question", "status": 200, "close": "cut",
                                     "headers": {"content-type": "text/event-stream"},
                                     "chunks": ['data: {"choices":[{"index":0,"delta":{"content":"half"}}]}\n\n']}])
@@ -370,7 +370,7 @@ class Kept(AttackCase):
                 paid = sum(Decimal(line["sluice"]["cost_usd"]) for line in results.output)
                 kept[back] = Decimal(results.totals.get("kept_usd", "0"))
                 self.assertEqual(Decimal(results.totals["cost_usd"]), paid)
-        # The attempts that were broken off are kept in both.
+        # Both include the interrupted attempts.
         self.assertEqual(kept[False] - kept[True], costs[False])
 
     def test_a_fresh_start_goes_on_counting(self) -> None:
@@ -378,13 +378,13 @@ class Kept(AttackCase):
         before = Decimal(results.totals["cost_usd"]) + Decimal(results.totals["kept_usd"])
         self.refused(relay, job, "--fresh", "--budget", before + Decimal("0.0001"), says="budget", expect=STOPPED)
         self.assertEqual(Decimal(results.totals["kept_usd"]), before)
-        # Once more: it is not counted twice.
+        # A second time: it must not count twice.
         self.refused(relay, job, "--fresh", "--budget", before + Decimal("0.0001"), says="budget", expect=STOPPED)
         self.assertEqual(Decimal(results.totals["kept_usd"]), before)
 
 
 class Disks(AttackCase):
-    """Disks that are full or slow, and file systems that lack something."""
+    """Disks that are full or slow, and file systems without some features."""
 
     def small_disk(self, size: str) -> Path:
         place = Path(tempfile.mkdtemp(prefix="sluice-small-"))
@@ -396,7 +396,7 @@ class Disks(AttackCase):
         return place
 
     def fill(self, place: Path) -> None:
-        """Another program takes all that is left."""
+        """Another program uses all free space."""
         ballast = os.open(place / "ballast", os.O_WRONLY | os.O_CREAT)
         try:
             while os.write(ballast, bytes(4096)):
@@ -429,7 +429,7 @@ class Disks(AttackCase):
         run = self.start("run", job, "--base-url", relay.url, "--rpm", 0, "--concurrency", 8, "--output-dir", out)
         results = self.results(job, out)
         wait_until(lambda: results.written() >= 8 or not run.running, "some lines")
-        os.truncate(results.output_path, results.output_path.stat().st_size)  # gives the reserve back
+        os.truncate(results.output_path, results.output_path.stat().st_size)  # frees the reserve
         self.fill(out)
         wait_until(lambda: "wait for room" in run.err or not run.running, "results in memory")
         (out / "ballast").unlink()

@@ -1,7 +1,7 @@
-"""A hostile relay with some two hundred traps: each must end exactly as promised, and nothing may be billed twice
-unnoticed.
+"""A hostile relay with about two hundred traps. Each must end exactly as documented, and nothing may be billed twice
+without being counted.
 
-Every trap is a job of its own, so that its totals are its own, too; the jobs of a run go through the program together.
+Every trap is its own job, so that it has its own totals. All jobs of a run are sent by one process.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from hostile_traps import (CHAT, EMBEDDINGS, LARGEST, RESPONSES, Failed, Hint, S
                            hints, large, lasting, many, opening, redirects, slow, stops, streamed, twins)
 from support import KEY, Case, Results, Run, batch
 
-# USD for a million tokens: input, cached input, output
+# USD per million tokens: input, cached input, output
 PRICES = {"gpt-4o-mini": ("0.15", "0.075", "0.60"), "gpt-3.5-turbo-instruct": ("1.50", "1.50", "2.00"),
           "text-embedding-3-small": ("0.02", "0.02", "0")}
-LONGEST = 120.0  # seconds of any run, when all its attempts end in a timeout
+LONGEST = 120.0  # the most seconds of a run, even if all its attempts end with a timeout
 
 
 def cost(model: str, usage: Usage) -> str:
@@ -37,7 +37,7 @@ def cost(model: str, usage: Usage) -> str:
 
 
 def wire_body(trap: Trap, streams: bool) -> bytes:
-    """What the relay must receive for the body of the job, to the last byte."""
+    """The exact bytes that the relay must receive for the body in the job."""
     body, named = trap.sent, json.loads(trap.sent)
     if trap.url == EMBEDDINGS:
         return body
@@ -56,7 +56,7 @@ class HostileCase(Case):
         return started
 
     def elsewhere(self) -> tuple[int, list[bytes]]:
-        """A second address, and what came there."""
+        """Listens at a second address. Returns its port and the received data."""
         came: list[bytes] = []
         listener = self.listener(lambda connection: came.append(connection.recv(1 << 16)))
         return listener.port, came
@@ -73,7 +73,7 @@ class HostileCase(Case):
 
     def spring(self, traps: Sequence[Trap], *flags: Any, streams: bool = True, folder: str = "out",
                watch: Callable[[Run], None] = lambda run: None) -> None:
-        """One run with all the traps, each held against its outcome."""
+        """Runs all traps in one run and checks their outcomes."""
         traps = [opening(), *traps]
         self.assertEqual(len({trap.name for trap in traps}), len(traps))
         relay = self.hostile({trap.name: trap.answers for trap in traps}, first="opening")
@@ -151,7 +151,7 @@ class HostileCase(Case):
         self.assertEqual(told["cost_usd"], cost(told["model"], usage))
 
     def audit(self, traps: Sequence[Trap], relay: HostileRelay, out: Path) -> None:
-        """The relay's bill against the totals of all jobs."""
+        """Compares the relay's bill with the totals of all jobs."""
         ledger = relay.ledger
         totals = [Results(Path(f"{trap.name}.jsonl"), out).totals for trap in traps]
         self.assertEqual(ledger.strays, [])
@@ -246,7 +246,7 @@ class Pace(HostileCase):
                     "--max-attempts", 1)
 
     def test_hints(self) -> None:
-        """Each in a run of its own: a pause holds the whole key."""
+        """One run per hint, since a pause applies to all requests of a key."""
         running: list[tuple[Hint, HostileRelay, Path, Run]] = []
         for hint in hints():
             relay = self.hostile({hint.name: [Answer(hint.answer), streamed(hint.name)]})
@@ -273,7 +273,7 @@ class Pace(HostileCase):
         self.assertEqual(len(Results(job).output), 200)
 
     def test_a_connection_closed_between_two_requests_costs_no_attempt(self) -> None:
-        """The close has long arrived when the next request goes out."""
+        """The connection is closed long before the next request is sent."""
         for name, steps in (("announced", [b"Connection: close\r\n"]), ("unannounced", [b""])):
             with self.subTest(name):
                 body = dump({"choices": [{"index": 0, "message": {"role": "assistant", "content": "so"},
@@ -307,7 +307,7 @@ class Large(HostileCase):
         self.spring(large(), "--concurrency", 4, "--max-response-bytes", LARGEST, "--max-attempts", 2,
                     "--timeout", "30s", watch=watch)
         self.assertGreater(peak, LARGEST)
-        if os.environ.get("SLUICE_E2E_MEMORY") != "0":  # sanitizers keep what was freed
+        if os.environ.get("SLUICE_E2E_MEMORY") != "0":  # sanitizers do not reuse freed memory at once
             self.assertLess(peak, 12 * LARGEST, "four replies at once, each in three forms")
 
 
@@ -366,7 +366,7 @@ class Stops(HostileCase):
         self.assertEqual(relay.ledger.count, 9)
 
     def test_a_quota_that_the_type_alone_speaks_of_stops_it(self) -> None:
-        """As OpenAI itself wrote it for years: the code was null."""
+        """OpenAI itself used this form for years: the code was null."""
         body = dump({"error": {"message": "You exceeded your current quota", "type": "insufficient_quota",
                                "param": None, "code": None}})
         refused = Answer([b"HTTP/1.1 429 No\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)])

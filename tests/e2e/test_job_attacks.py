@@ -1,5 +1,5 @@
-"""Jobs that say two things at once, and files that are no jobs: what a relay may read in them passes no budget, and what
-cannot be sent is named."""
+"""Ambiguous jobs, and files that are not jobs. However a relay reads an ambiguous body, the budget must hold; a file
+that cannot be sent must be refused with its name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from typing import Any
 
 from support import CHAT, Case, batch, chat, jsonl, program, text_of, wait_until
 
-# USD per million tokens, as the program's own table has them.
+# USD per million tokens, as in the program's own table.
 PRICES = {"gpt-4": (30, 60), "gpt-4o": ("2.5", 10), "gpt-4o-mini": ("0.15", "0.6")}
 Pairs = list[tuple[str, Any]]
 
@@ -35,12 +35,12 @@ def last_wins(pairs: Pairs) -> dict[str, Any]:
 
 
 def as_go(pairs: Pairs) -> dict[str, Any]:
-    """Names without regard to case, the last one wins; a long s and the sign of Kelvin fold, too."""
+    """Like Go's JSON: names ignore case (also the long s and the Kelvin sign), and the last member wins."""
     return {name.replace("\u017f", "s").replace("\u212a", "k").lower(): value for name, value in pairs}
 
 
 class BillingRelay:
-    """Reads a body by rules of its own, replies as long as it may, and bills that."""
+    """Reads a body by its own rules, sends the longest allowed reply, and bills it."""
 
     def __init__(self, reads: Callable[[Pairs], dict[str, Any]]) -> None:
         self.bill = Decimal(0)
@@ -90,8 +90,8 @@ class BudgetAttacks(Case):
 
     def held(self, members: str, budget: str = "0.05", model: str = '"model":"gpt-4o"', user: str = '"content":"hi"',
              sent: bool = True) -> None:
-        """Many requests with these members in their bodies: whichever way a relay reads them, its bill stays below
-        the budget; and they are sent where the budget has room for them."""
+        """Sends many requests with these members. The bill must stay within the budget, however the relay reads them.
+        They must be sent if the budget is large enough."""
         for reads in (first_wins, last_wins, as_go):
             with self.subTest(members=members[:80], model=model, user=user[:80], reads=reads.__name__):
                 relay = BillingRelay(reads)
@@ -178,7 +178,7 @@ class BudgetAttacks(Case):
         return relay.attempts
 
     def test_images_of_a_model_that_counts_33_times_as_many_tokens(self) -> None:
-        # At most 1,445 tokens of gpt-4o are $0.0036; the 48,169 of gpt-4o-mini are twice that.
+        # The maximum of 1,445 tokens of gpt-4o costs $0.0036; the 48,169 of gpt-4o-mini cost twice as much.
         self.assertEqual(self.images("gpt-4o", "high", 1, "0.005", 0), 1)
         self.assertEqual(self.images("gpt-4o-mini", "high", 1, "0.005", 3), 0)
         self.assertEqual(self.images("gpt-4o-mini", "low", 1, "0.005", 0), 1)
@@ -340,7 +340,7 @@ class ForeignFiles(Case):
         relay = self.relay()
         for name, data, parts in self.kinds():
             if name.endswith(".gz"):
-                continue  # which is gzip there
+                continue  # on standard input this is gzip
             with self.subTest(name):
                 run = self.run_job("-", relay, "-o", self.folder / "out.jsonl", stdin=data, expect=2)
                 self.assert_one_sentence(run, "standard input: ", *parts)

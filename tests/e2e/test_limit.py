@@ -1,4 +1,4 @@
-"""The limit, counted by a relay's own clock over two windows and a bit. limit_soak.py is the same for longer."""
+"""The rate limit, measured by a relay's own clock over a little more than two windows. limit_soak.py runs longer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LimitOverWindows(Case):
 
 
 class LimitOverWindowsNearby(LimitOverWindows):
-    """A class of its own, so that both wait at the same time."""
+    """A separate class, so that both can wait in parallel."""
 
     def test_under_varying_delay(self) -> None:
         self.hold(soak(program(), self.folder, 2.05, 200, 0.3), 0.99)
@@ -33,7 +33,7 @@ class LimitOverWindowsNearby(LimitOverWindows):
 
 class Limit(Case):
     def test_two_jobs_share_one_limit(self) -> None:
-        """Everything is refused beyond 30 in a minute, and there are 30 to send: nothing may be."""
+        """The relay allows 30 requests per minute, and the jobs have 30: none may be refused."""
         relay = self.relay("--rpm", "30", "--delay-max", "0.2")
         one, two = self.job(chats(15), "one.jsonl"), self.job(chats(15), "two.jsonl")
         self.sluice("run", one, two, "--base-url", relay.url, "--rpm", 30)
@@ -41,7 +41,7 @@ class Limit(Case):
         self.assertEqual((stats["attempts"], stats["refused"], stats["max_in_60s"]), (30, 0, 30))
 
     def test_tokens_a_minute(self) -> None:
-        """A request is taken for about 54 tokens until its usage tells of less: so one goes at a time."""
+        """A request is reserved with about 54 tokens until its usage is known, so only one is sent at a time."""
         relay = self.relay("--head-delay", "0.05")
         self.run_job(self.job(chats(4, max_tokens=40)), relay, "--tpm", 100, "--no-stream")
         self.assertEqual(relay.stats["max_in_flight"], 1)
@@ -50,12 +50,12 @@ class Limit(Case):
 
     def test_concurrency_is_the_most_in_flight(self) -> None:
         relay = self.relay("--head-delay", "0.05")
-        # Not streamed: the relay is done with a reply before the client can have read it.
+        # Without a stream the relay finishes a reply before the client has read it.
         self.run_job(self.job(chats(60)), relay, "--concurrency", 7, "--no-stream")
         self.assertEqual(relay.stats["max_in_flight"], 7)
 
     def test_it_recovers_from_a_relay_that_allows_less(self) -> None:
-        """429 without a hint: slower, and in the end everything is there."""
+        """429 without a hint: the run slows down, and all requests succeed in the end."""
         busy = {"status": 429, "body": {"error": {"message": "too many", "code": "rate_limit_exceeded"}}}
         relay = self.relay(script=[{"times": 6, **busy}])
         job = self.job(chats(30))
@@ -73,7 +73,8 @@ class Limit(Case):
 
 class LimitOfTwoRuns(Case):
     def test_two_runs_at_once_share_one_limit(self) -> None:
-        """Each alone would send its 45 at once; together they may send 60, and the rest a window later."""
+        """Each run alone would send its 45 requests at once. Together they may send 60, and the others a window
+        later."""
         relay = self.relay("--rpm", "60", "--delay-max", "0.2")
         flags = ["--base-url", relay.url, "--rpm", 60]
         runs = [self.start("run", self.job(chats(45), f"{name}.jsonl"), *flags) for name in ("one", "two")]
@@ -135,7 +136,7 @@ class LimitState(Case):
             state.write_bytes(content)
             held = self.start(*command)
             wait_until(lambda: state.read_bytes()[:6] == b"sluice", "it to be made anew")
-            time.sleep(0.5)  # in which a request would be with the relay
+            time.sleep(0.5)  # enough time for a request to reach the relay
             signal_and_wait(held, signal.SIGKILL)
         self.assertEqual(relay.attempts, 1)
         self.sluice(*command, "--rpm", 0)
@@ -144,7 +145,7 @@ class LimitState(Case):
 
 class SharedHome(Case):
     def another_machine(self, **more: str) -> dict[str, str | None]:
-        """The environment of a run that takes this machine for another, which has been up for 100 days longer."""
+        """An environment that makes a run see another machine, with 100 days more uptime."""
         shim = os.environ.get("SLUICE_MACHINE_SHIM", "")
         if not shim:
             raise unittest.SkipTest("SLUICE_MACHINE_SHIM names no library")
@@ -155,7 +156,7 @@ class SharedHome(Case):
         return self.folder / "state" / "sluice" / "limits"
 
     def test_a_home_shared_by_two_machines(self) -> None:
-        """Each has its own window and says so; neither waits for hours, however their clocks differ."""
+        """Each has its own window and says so. Neither waits for hours because their clocks differ."""
         relay = self.relay()
         flags = ["--base-url", relay.url, "--rpm", 5]
         job = self.job(chats(6))
@@ -177,7 +178,7 @@ class SharedHome(Case):
         (before,) = self.limits().iterdir()
         restarted = self.start(*command, env=self.another_machine())
         wait_until(lambda: len(list(self.limits().iterdir())) == 2, "its own file")
-        time.sleep(0.5)  # in which a request would be with the relay
+        time.sleep(0.5)  # enough time for a request to reach the relay
         signal_and_wait(restarted, signal.SIGKILL)
         self.assertEqual(relay.attempts, 1)
         self.assertNotIn("another machine", restarted.err)
@@ -188,7 +189,7 @@ class SharedHome(Case):
 
 class StoppedInsideTheLock(Case):
     def stopped(self, job: Path, url: str, *flags: object, at: int = 1) -> Run:
-        """A run that is stopped as it has got the window's lock for the `at`-th time."""
+        """Starts a run that stops itself when it has locked the window for the `at`-th time."""
         shim = os.environ.get("SLUICE_MACHINE_SHIM", "")
         if not shim:
             raise unittest.SkipTest("SLUICE_MACHINE_SHIM names no library")
@@ -209,11 +210,11 @@ class StoppedInsideTheLock(Case):
         began = time.monotonic()
         signal_and_wait(run, signal.SIGINT)
         self.assertEqual(run.code, 130, run.err)
-        self.assertLess(time.monotonic() - began, 20, "it is not asked for in vain")
+        self.assertLess(time.monotonic() - began, 20, "a stopped process must not delay the run")
         self.assertEqual(run.err.count(named), 1, run.err)
 
     def test_the_cap_holds_over_a_stop_inside_the_lock_and_all_goes_on_behind_it(self) -> None:
-        """One that runs is stopped with a request in flight; another has requests in flight meanwhile."""
+        """One run is stopped with a request in flight, while another run has requests in flight."""
         relay = self.relay("--rpm", "12", "--head-delay", "1")
         flags = ["--rpm", 12, "--concurrency", 4]
         job = self.job(chats(7))
@@ -228,7 +229,7 @@ class StoppedInsideTheLock(Case):
         self.assertEqual((stats["attempts"], stats["refused"], stats["max_in_60s"]), (12, 0, 12))
 
     def test_another_program_that_keeps_the_lock_is_named(self) -> None:
-        """As a backup does that locks what it reads."""
+        """Like a backup program that locks the files that it reads."""
         import fcntl
         import struct
         relay = self.relay()
@@ -252,7 +253,7 @@ class LimitsMoved(Case):
         self.limits().rename(self.folder / "limits.bak")
 
     def test_limits_moved_away_end_in_one_window(self) -> None:
-        """Two runs use it, and a third begins behind the move: never more than the cap."""
+        """Two runs use the window, and a third one starts after the move. Together they must keep the limit."""
         relay = self.relay("--rpm", "6", "--delay-max", "0.2")
         flags = ["--base-url", relay.url, "--rpm", 6]
         jobs = [self.job(chats(4), f"{name}.jsonl") for name in ("one", "two", "three")]
@@ -269,7 +270,7 @@ class LimitsMoved(Case):
 
 
 class LimitFileMoved(LimitsMoved):
-    """A class of its own, so that both wait at the same time."""
+    """A separate class, so that both can wait in parallel."""
 
     def lose(self) -> None:
         (file,) = self.limits().iterdir()

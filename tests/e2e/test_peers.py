@@ -1,4 +1,4 @@
-"""The way to the relay through servers of other makers: nginx and haproxy before it, SOCKS5 and HTTP proxies."""
+"""Real servers between the program and the relay: nginx, haproxy, SOCKS5 and HTTP proxies."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def chunk(**choice: Any) -> str:
 
 
 class Between(Case):
-    """What all have in common: a peer that is stopped, and the books that must agree."""
+    """Shared code: starts and stops the servers, and compares the counts of all sides."""
 
     def keep(self, peer: Any) -> Any:
         self.addCleanup(peer.stop)
@@ -43,9 +43,9 @@ class Between(Case):
         return self.sluice("run", job, "--base-url", base_url, "--rpm", 0, *flags, **more)
 
     def assert_served(self, job: Path, count: int, relay: Relay, seen: int | None = None) -> Results:
-        """Each of the job's requests has its own answer, the relay saw each once (or so many in all), and the totals
-        are what it counts for them. What it says it delivered is left alone: who has read the end of a stream may
-        hang up before the end of its body."""
+        """Each request has its own answer, the relay received each once (or `seen` in all), and the totals equal the
+        relay's counts. Does not check the relay's `delivered`: after the end of a stream the client may close the
+        connection before the end of the body."""
         results = self.results(job)
         self.assertEqual(relay.attempts, seen or count)
         questions = [f"question number {i} of the batch" for i in range(1, count + 1)]
@@ -65,7 +65,7 @@ class Between(Case):
                          (attempts, attempts - totals["requests"], maybe_billed))
 
     def assert_nothing_sent(self, job: Path, count: int) -> None:
-        """The run stopped, and no request is the worse for it."""
+        """The run stopped, and all requests are still pending."""
         results = self.results(job)
         self.assertEqual((results.output, results.errors), ([], []))
         self.assertEqual((results.totals["attempts"], results.totals["pending"]), (0, count))
@@ -112,8 +112,8 @@ class Buffering(Between):
         self.held_against_the_ledger(f"proxy_buffering off; {Nginx.LIKE_MANY}")
 
     def test_replies_that_end_with_their_connection(self) -> None:
-        """No length and no chunks, as some front ends are set up for streams: the end alone tells a whole from a cut
-        one, and so the finish reason has to."""
+        """Some front ends send streams without length and chunks. Then only the finish reason shows whether a stream is
+        complete."""
         self.held_against_the_ledger("proxy_buffering off; chunked_transfer_encoding off;")
 
     def test_the_first_piece_comes_long_before_the_end(self) -> None:
@@ -129,8 +129,8 @@ class Buffering(Between):
 
 
 class RequestLimit(Between):
-    """nginx lets one request pass every 301 ms (it counts in whole ones, rounded) and answers all others with a page of
-    status 503. A start every 300 ms, as the same limit would have it, is then refused every other time."""
+    """nginx admits one request every 301 ms (it rounds to whole milliseconds) and answers all others with a page of
+    status 503. A client with the same limit starts every 300 ms, so every second request would be refused."""
 
     REQUESTS = 50
 
@@ -154,14 +154,14 @@ class RequestLimitAtEvenPace(RequestLimit):
 
 
 class RequestLimitInABurst(RequestLimit):
-    """A class of its own, so that both wait at the same time."""
+    """A separate class, so that both can wait in parallel."""
 
     def test_every_request_is_served_in_the_end(self) -> None:
         self.held("burst")
 
 
 class Limits(Between):
-    """What else nginx allows and does not."""
+    """Other limits of nginx."""
 
     def test_a_connection_for_three_requests(self) -> None:
         relay = self.relay()
@@ -192,7 +192,7 @@ class Limits(Between):
         relay = self.relay()
         nginx = self.nginx(relay, server="client_max_body_size 2k;")
         large = [batch(f"large{i}", chat("x" * size)) for i, size in enumerate((3_000, 300_000, 6_000_000) * 2)]
-        job = self.job([*large, *chats(4)])  # the large ones first: their pages are not taken for a wrong address
+        job = self.job([*large, *chats(4)])  # large ones first: their error pages must not be taken for a wrong address
         self.run_job(job, nginx, "--concurrency", 1, expect=1)
         results = self.results(job)
         self.assertEqual(sorted(line["custom_id"] for line in results.output), ["c1", "c2", "c3", "c4"])
@@ -205,7 +205,7 @@ class Limits(Between):
         self.assertEqual((results.totals["errors"], relay.attempts), ({"413": 6}, 4))
 
     def test_a_relay_too_slow_for_nginx(self) -> None:
-        """A page of status 504 before the head; within a stream nginx can only cut it."""
+        """nginx sends a page of status 504 before the head; during a stream it can only cut it."""
         started = [chunk(delta={"role": "assistant", "content": "lost"})]
         relay = self.relay(script=[
             {"match": "number 1 ", "hold": True},
@@ -220,7 +220,7 @@ class Limits(Between):
         self.assertEqual([request["status"] for request in nginx.requests_after(7)].count(504), 1)
 
     def test_a_relay_that_is_down(self) -> None:
-        """Pages of status 502 from the first answer on. A later run has them served."""
+        """nginx sends pages of status 502 from the start. A later run completes the requests."""
         down = self.dead()
         nginx = self.nginx(down)
         job = self.job(chats(8))
@@ -311,7 +311,7 @@ class WrongDoor(Between):
         self.assert_attempts(self.assert_served(job, 3, relay), 3)
 
 
-# ---------------------------------------------------------------- who ends TLS
+# ---------------------------------------------------------------- servers that terminate TLS
 
 
 class Tls(Between):
@@ -329,7 +329,7 @@ class Tls(Between):
                 self.haproxy(relay, bind=f"ssl-min-ver {version} ssl-max-ver {version}")]
 
     def test_both_versions_and_the_name(self) -> None:
-        """They would speak HTTP/2 to whom it is the first choice of, and are told the name that the URL has."""
+        """The servers offer HTTP/2 but must use HTTP/1.1, and get the host name of the URL (SNI)."""
         for version in ("TLSv1.2", "TLSv1.3"):
             relays = [self.relay(), self.relay()]
             for i, relay in enumerate(relays):
@@ -343,7 +343,7 @@ class Tls(Between):
                                      {(200, version, "HTTP/1.1", "http/1.1", "localhost")})
 
     def test_an_address_is_no_name(self) -> None:
-        """RFC 6066: literal addresses are not sent as a server's name."""
+        """RFC 6066: an IP address is not sent as the server name."""
         relay = self.relay()
         nginx = self.nginx(relay, tls=self.tls)
         job = self.job(chats(2))
@@ -370,7 +370,7 @@ class Tls(Between):
         self.assert_nothing_sent(job, 3)
 
     def test_sessions_are_resumed(self) -> None:
-        """Where each connection serves one request, only the first shakes hands in full."""
+        """If each connection serves one request, only the first one needs a full handshake."""
         for version in ("TLSv1.2", "TLSv1.3"):
             for package in ("nginx", "haproxy"):
                 with self.subTest(version=version, peer=package):
@@ -403,16 +403,16 @@ class Proxied(Between):
     USER, PASSWORD = "porter", "Zq4vNonesuch77"
 
     def through(self, relay: Relay, base_url: str, env: Environment, *flags: Any, count: int = 20) -> tuple[Run, int]:
-        """A run that has everything served, and how many connections the relay was given for it."""
+        """A run that completes, and the number of connections at the relay."""
         job = self.job(chats(count))
         trust: Environment = {"SSL_CERT_FILE": str(self.tls[0])} if relay.tls else {}
         run = self.send(job, base_url, "--fresh", *flags, env={**trust, **env})
-        connections = relay.stats["connections"] - 1  # the question came by one, too
+        connections = relay.stats["connections"] - 1  # without the connection of this query
         self.assert_attempts(self.assert_served(job, count, relay), count)
         return run, connections
 
     def stopped(self, base_url: str, env: Environment, *says: str, status: tuple[int, ...] = (3,)) -> Run:
-        """A run that gets nowhere, says why, and leaves every request for another one."""
+        """A run that cannot send, prints the reason, and leaves all requests pending."""
         job = self.job(chats(4))
         run = self.send(job, base_url, "--fresh", "--give-up-after", "1s", expect=None, env=env)
         self.assertIn(run.code, status, run.err)
@@ -430,7 +430,7 @@ class Proxied(Between):
         return self.relay(tls=self.tls)
 
     def assert_nowhere(self, run: Run, *own: Path) -> None:
-        """The proxy's password stands in none of the program's words, in no form."""
+        """The proxy's password must not appear in any output, in any form."""
         login = f"{self.USER}:{self.PASSWORD}".encode()
         places = {path.name: path.read_bytes() for path in files_under(self.folder) if path not in own}
         places |= {"stdout": run.out.encode(), "stderr": run.err.encode()}
@@ -512,7 +512,7 @@ class HttpProxy(Proxied):
                 self.assertLess(len(proxy.asked), 10, "tunnels serve many requests")
 
     def test_a_relay_without_tls(self) -> None:
-        """By whole URLs, as curl asks, or by a tunnel."""
+        """With absolute URLs, like curl, or through a tunnel."""
         for name in ("HTTP_PROXY", "http_proxy"):
             for flags in ((), ("--no-stream",)):
                 with self.subTest(name=name, flags=flags):
@@ -534,7 +534,7 @@ class HttpProxy(Proxied):
                 self.assert_nowhere(run, *self.folder.glob("tinyproxy-*.conf"))
 
     def test_a_wrong_password(self) -> None:
-        """401 for a wrong one, 407 for none: of the proxy, and not of the relay."""
+        """401 for a wrong password, 407 for none: errors of the proxy, not of the relay."""
         proxy = self.tinyproxy(user=self.USER, password="another")
         relay = self.secure_relay()
         for login in (f"{self.USER}:{self.PASSWORD}@", ""):
@@ -570,7 +570,7 @@ class HttpProxy(Proxied):
 
 
 class NoProxy(Proxied):
-    """A proxy that is down stands in the way of whoever asks it."""
+    """The proxy is down, so only requests that bypass it succeed."""
 
     def test_what_goes_past_the_proxy(self) -> None:
         dead = f"http://{HOST}:{self.dead().port}"

@@ -1,4 +1,4 @@
-"""Several relays and keys that share a job: `[[relay]]` tables in the config file."""
+"""Several relays and keys for one job: `[[relay]]` tables in the config file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SPENT = {"status": 403, "times": None, "body": {"error": {
 
 class Pool(Case):
     def members(self, **tables: dict[str, Any]) -> None:
-        """Writes ./sluice.toml with one table a member."""
+        """Writes ./sluice.toml with one table per member."""
         text = ""
         for name, entries in tables.items():
             text += f'[[relay]]\nname = "{name}"\napi_key_env = "{name.upper()}_KEY"\n'
@@ -60,7 +60,7 @@ class Pool(Case):
                          sum(Decimal(line["cost_usd"]) for part in lines.values() for line in part))
 
         before = results.bytes()
-        self.go(job)  # finished: nothing is sent, and the totals by member are those of the lines
+        self.go(job)  # already finished: nothing is sent, and the totals per member equal the lines
         self.assertEqual(blue.attempts + green.attempts, 60)
         self.assertEqual(results.bytes()[results.output_path.name], before[results.output_path.name])
         self.assertEqual(results.totals["relays"], json.loads(before[results.totals_path.name])["relays"])

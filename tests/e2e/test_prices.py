@@ -1,4 +1,4 @@
-"""`--prices relay`: what a relay says it charges, in a run, in the list of models, in a probe and in an audit."""
+"""`--prices relay`: the price list of a relay in runs, model lists, probes and audits."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Listed(Asked):
         self.assertIn("without a price by the token: 1 billed per call", run.err)
 
     def test_its_group_is_in_the_list_already(self) -> None:
-        """The multiplier is the relay's group ratio for prices that do not know it."""
+        """The multiplier is the relay's group ratio, for prices that do not include it."""
         relay = self.priced(entry("gpt-4o", 2.5))
         prices = self.prices(relay, "--price-multiplier", "2")
         self.assertEqual((prices["gpt-4o"], prices["gpt-4"]), (("5", "20"), ("60", "120")))
@@ -132,10 +132,10 @@ class Simulated(Asked):
 
 
 class LowBalance(Asked):
-    """A run says before it starts that the money will not last."""
+    """A run warns before it starts if the balance is too low."""
 
     def costly(self) -> Any:
-        """Three prompts that cost 0.10 USD each at 10 USD per million tokens, and a word more."""
+        """Three prompts that cost a little more than 0.10 USD each at 10 USD per million tokens."""
         return self.job([{"model": "gpt-4-1106-preview", "prompt": "word " * 10_000}] * 3)
 
     def warned(self, run: Run) -> bool:

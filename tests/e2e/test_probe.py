@@ -1,4 +1,4 @@
-"""`sluice probe` over sockets: honest relays and cheats of the simulator, and relays that do not answer."""
+"""`sluice probe` over sockets: simulated relays that are honest or cheat, and relays that do not answer."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Cheats(Probe):
 
     def test_a_person_is_told_what_it_shows(self) -> None:
         run = self.probe(self.simulated("--cheat", "substituted").url, "--rpm", 0, expect=1)
-        self.assertIn("are counted as by cl100k_base", run.out)
+        self.assertIn("match cl100k_base", run.out)
         self.assertIn("It shows: ", run.out)
         self.assertIn("Its limits: ", run.out)
 

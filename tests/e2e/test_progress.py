@@ -1,4 +1,4 @@
-"""What a person sees: one live line on a terminal, plain lines elsewhere."""
+"""The progress that a user sees: one live line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ANSWER = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model"
 
 class Terminal(Case):
     def seen(self, *words: Any, columns: int = 100, **environment: str | None) -> tuple[str, int]:
-        """All that a terminal of so many columns receives, and the exit status."""
+        """Everything that a terminal with `columns` columns receives, and the exit status."""
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         process = subprocess.Popen([program(), *(str(word) for word in words)], stdin=theirs, stdout=theirs,
@@ -38,7 +38,7 @@ class Terminal(Case):
                 if select.select([ours], [], [], 0.1)[0]:
                     try:
                         data += (part := os.read(ours, 65536))
-                    except OSError:  # the other side is closed
+                    except OSError:  # the other end is closed
                         break
                     if not part:
                         break

@@ -1,4 +1,4 @@
-"""Replies as relays really give them: cut, silent, odd, and large."""
+"""Replies as real relays send them: cut, silent, unusual and large ones."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ WHOLE = [*BEGUN, event(reason="stop"), usage_event(), LAST]
 class ProtocolCase(Case):
     def once(self, *script: dict[str, Any], flags: tuple[Any, ...] = (), expect: int = 0,
              body: dict[str, Any] | None = None) -> tuple[Results, Relay, Run]:
-        """One request through the script; what is left over is answered as usual."""
+        """Sends one request. The relay answers with the script, then as usual."""
         relay = self.relay(script=list(script))
         job = self.job([batch("a", body or chat("hello"))])
         run = self.run_job(job, relay, *flags, expect=expect)
         return self.results(job), relay, run
 
     def assert_retried(self, *script: dict[str, Any], lost: int = 1, flags: tuple[Any, ...] = ()) -> None:
-        """The scripted attempts come to nothing, and the one after them gives the result."""
+        """The scripted attempts fail, and the next one succeeds."""
         results, relay, _ = self.once(*script, flags=flags)
         [line] = results.output
         self.assertEqual(text_of(line), "echo: hello")
@@ -88,7 +88,7 @@ class WholeReplies(ProtocolCase):
         self.assert_taken({"chunks": [*BEGUN, event(reason="stop").rstrip("\n")], "headers": SSE})
 
     def test_held_open_after_done(self) -> None:
-        """Without an end to the waiting it would last as long as the timeouts, far beyond this test's patience."""
+        """Without a limited wait the run would last until the timeouts, much longer than this test allows."""
         self.assert_taken({"chunks": WHOLE, "headers": SSE, "hold": True}, flags=("--idle-timeout", "10m"))
 
     def test_held_open_after_the_finish_reason(self) -> None:
@@ -96,7 +96,7 @@ class WholeReplies(ProtocolCase):
                           flags=("--idle-timeout", "10m"))
 
     def test_a_stream_that_was_not_streamed(self) -> None:
-        """A relay that ignores `stream` answers with the whole object."""
+        """The relay ignores `stream` and answers with the whole object."""
         document = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-4o-mini",
                     "choices": [{"index": 0, "message": {"role": "assistant", "content": "so be it"},
                                  "finish_reason": "stop"}], "usage": USAGE}
@@ -171,7 +171,7 @@ class WholeReplies(ProtocolCase):
         self.assertEqual(relay.attempts, 60, "a closed connection costs no attempt")
 
     def test_connections_closed_while_they_rest(self) -> None:
-        """The close has long arrived when the connection would be used again: it costs no attempt."""
+        """The connection is closed long before it would be used again. That must not cost an attempt."""
         relay = self.relay(script=[{"times": None, "chunks": WHOLE, "headers": SSE, "close": "after"}])
         job = self.job(chats(12))
         self.sluice("run", job, "--base-url", relay.url, "--rpm", 300, "--pace", "even", "--concurrency", 2)
@@ -180,7 +180,7 @@ class WholeReplies(ProtocolCase):
         self.assertEqual(self.results(job).totals["attempts"], 12)
 
     def test_connections_closed_in_the_face_of_the_next_request(self) -> None:
-        """They may be closed just as the next request goes out, over and over: nothing fails of it."""
+        """Connections are closed again and again just when the next request is sent. Nothing may fail."""
         relay = self.relay(script=[{"times": None, "chunks": WHOLE, "headers": SSE, "close": "after"}])
         job = self.job(chats(30))
         self.run_job(job, relay, "--concurrency", 2, "--max-attempts", 20)
@@ -189,7 +189,7 @@ class WholeReplies(ProtocolCase):
     def test_connections_are_kept(self) -> None:
         relay = self.relay()
         self.run_job(self.job(chats(60)), relay, "--concurrency", 4)
-        # A reply's tail may still be on its way when the next request starts; most connections serve many.
+        # The end of a reply may still be on its way when the next request starts, so some connections are not reused.
         self.assertLess(relay.stats["connections"], 30)
 
     def test_a_reply_of_some_megabytes(self) -> None:

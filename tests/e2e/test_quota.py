@@ -1,5 +1,5 @@
-"""What a relay tells of a key and of its models: `sluice quota` and `sluice models`, against the simulator as each
-software, and against relays that answer in odd ways."""
+"""`sluice quota` and `sluice models`, with the simulator as each relay software, and with relays that answer in unusual
+ways."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ SPENT = (401, {"error": {"message": "该令牌额度已用尽 (request id: 1)", 
 
 
 class OddRelay:
-    """Answers GETs by their path as it is told to: (status, body) or (status, body, headers). What it is not told is
-    404. A body that is no text is sent as JSON."""
+    """Answers GETs by their path with (status, body) or (status, body, headers). Other paths get 404. A body that is
+    not a string is sent as JSON."""
 
     def __init__(self, answers: dict[str, tuple[Any, ...]]) -> None:
         self.answers = answers
@@ -370,7 +370,7 @@ class PoolOfRelays(Asked):
         run = self.sluice("quota", "--json", expect=3)
         self.assertEqual(run.out, "")
         first, *refusals = run.err.splitlines()
-        self.assertIn("config file", first)  # which names the hosts that get the keys
+        self.assertIn("config file", first)  # the line that names the hosts that get the keys
         self.assertEqual(len(refusals), 2)
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Checks the judge itself: a relay that counted wrongly would acquit or condemn the client for nothing.
+"""Tests relay.py itself: if it counted wrongly, the tests of the client would be worthless.
 
-Run with `python3 -m unittest tests/e2e/test_relay_py.py` or directly; the standard library is all it needs.
+Run it with `python3 -m unittest tests/e2e/test_relay_py.py` or directly. It needs only the standard library.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def events(data: bytes) -> list[Any]:
 
 
 class SlidingLogTest(unittest.TestCase):
-    """The window with invented times, so that a minute costs nothing."""
+    """The window with invented times, so that a test needs no real minute."""
 
     def test_refuses_within_sixty_seconds_and_admits_at_sixty(self) -> None:
         log = relay_module.SlidingLog(2)
@@ -65,7 +65,7 @@ class SlidingLogTest(unittest.TestCase):
 
 
 class RelayProcess:
-    """A relay in its own process, for one test; without delays unless told."""
+    """A relay in its own process for one test, by default without delays."""
 
     def __init__(self, *flags: str, script: list[dict[str, Any]] | None = None) -> None:
         self.folder = tempfile.TemporaryDirectory()
@@ -133,13 +133,13 @@ class WindowTest(unittest.TestCase):
         with RelayProcess("--delay-min", "0.1", "--delay-max", "0.1", "--head-delay", "0.1") as relay:
             leaver = relay.connect()
             leaver.request("POST", CHAT, chat("gone before the answer"))
-            leaver.close()  # the request is on its way: a relay counts it whether or not anyone waits for the answer
+            leaver.close()  # the request is on its way: a relay counts it even if the client has left
             before = relay_module.time.monotonic()
             relay.call("POST", CHAT, chat("q"))
             after = relay_module.time.monotonic()
             arrivals = relay.get("/arrivals")
             self.assertEqual(len(arrivals), 2)
-            self.assertGreaterEqual(arrivals[-1] - before, 0.1)  # one machine, one monotonic clock
+            self.assertGreaterEqual(arrivals[-1] - before, 0.1)  # both processes use the same monotonic clock
             self.assertGreaterEqual(after - arrivals[-1], 0.1)
 
     def test_attempts_wait_side_by_side(self) -> None:
@@ -172,7 +172,7 @@ class AnswerTest(unittest.TestCase):
         return data
 
     def test_chat_stream_rebuilds_the_echo_and_reports_usage(self) -> None:
-        for turn in range(20):  # each text is cut and split in its own way
+        for turn in range(20):  # each text is split in a different way
             text = f"{turn} {HANZI * 3}"
             data = self.stream(CHAT, {"model": "m", "messages": [{"role": "user", "content": text}],
                                       "stream_options": {"include_usage": True}})

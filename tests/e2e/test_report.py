@@ -1,4 +1,4 @@
-"""`report`: how a job stands by its files, and what a relay reported beyond what there was."""
+"""`report`: the state of a job by its files, and audits of the usage that a relay reported."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Audit(Case):
             (mini[side]["reported"] - mini[side]["counted"]) * price[side] for side in price) / 1_000_000)
         worst = told["worst"]
         self.assertEqual(len(worst), 4)
-        self.assertEqual({one["model"] for one in worst}, {"gpt-4"})  # a hundred times dearer
+        self.assertEqual({one["model"] for one in worst}, {"gpt-4"})  # a hundred times more expensive
         money = [Decimal(one["excess_usd"]) for one in worst]
         self.assertEqual(money, sorted(money, reverse=True))
         by_id = self.results(job).by_id()

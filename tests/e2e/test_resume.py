@@ -1,4 +1,4 @@
-"""Stopping at any point, and going on: nothing is lost, and nothing is paid for twice."""
+"""Stopping at any point and resuming: nothing may be lost or paid twice."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def asked(body: bytes) -> str:
 
 class ResumeCase(Case):
     def assert_complete(self, results: Results, count: int) -> None:
-        """Every request has its own answer, once."""
+        """Every request has its own answer exactly once."""
         found = results.by_id()
         self.assertEqual(set(found), {f"c{i}" for i in range(1, count + 1)})
         for name, line in found.items():
@@ -58,7 +58,7 @@ class Killed(ResumeCase):
             after = whole_lines(results.output_path)
             self.assertEqual(after[:len(kept)], kept, f"round {number} changed a finished line")
             kept = after
-            # Judged by the relay: what stood in the output when this round began was not sent in it.
+            # By the relay's record, requests that were in the output before this round were not sent again.
             resent += [question for body in relay.bodies[before:]
                        if int((question := asked(body)).split()[2]) in done]
         self.sluice(*flags)
@@ -66,16 +66,16 @@ class Killed(ResumeCase):
         self.assertEqual(resent, [])
         self.assertEqual(whole_lines(results.output_path)[:len(kept)], kept)
         stats = relay.stats
-        # The attempts of a request, over all restarts, carry one key and one body.
+        # All attempts of a request, over all restarts, have the same key and body.
         self.assertEqual(len(stats["bodies_seen"]), count)
         self.assertTrue(all(len(seen["sha256"]) == 1 for seen in stats["bodies_seen"].values()))
-        # What was in flight at a kill may have been billed, and so may what one turn of the event loop had read and not
-        # yet written: at most as many again, since each had a place. No more than that was sent again.
+        # Attempts in flight at a kill may have been billed, and also replies that were read but not written yet: at
+        # most as many again, since each had a slot. Not more than that may be sent again.
         totals = results.totals
         again = stats["attempts"] - count
         self.assertLessEqual(again, rounds * 2 * 16)
         self.assertFalse(results.state_path.exists())
-        # Attempts in flight at a kill stand in no file: the totals may lack them, and invent none.
+        # Attempts in flight at a kill are in no file, so the totals may not include them.
         self.assertGreaterEqual(totals["attempts"], count)
         self.assertLessEqual(totals["attempts"], stats["attempts"])
 
@@ -160,7 +160,7 @@ class Finished(ResumeCase):
         self.assertEqual(len(results.output), 5)
         self.assertEqual((results.totals["succeeded"], results.totals["failed"]), (5, 1))
         self.assertEqual(results.totals["attempts"], broken.attempts + 1)
-        # A failed request that is tried again later goes under a new key.
+        # A failed request that is retried by a later run gets a new key.
         self.assertFalse(set(broken.stats["bodies_seen"]) & set(mended.stats["bodies_seen"]))
         self.run_job(job, mended, "--retry-failed")
         self.assertEqual(mended.attempts, 2)
@@ -251,7 +251,8 @@ class Changed(ResumeCase):
         self.assert_complete(self.results(job), 4)
 
     def test_on_standard_input_they_stop_the_run(self) -> None:
-        """Nothing is known of the input before it comes: what is behind the offence is not sent."""
+        """Standard input cannot be checked before the start: the run stops at the bad line and sends nothing after
+        it."""
         relay = self.relay()
         lines = chats(4)
         results = Results(Path("stdin.jsonl"), self.out)
@@ -286,7 +287,7 @@ class Changed(ResumeCase):
 
 
 class Interrupted(ResumeCase):
-    """The relay holds every reply back until the signal is out, so that what is in flight is known."""
+    """The relay delays every reply until after the signal, so that the requests in flight are known."""
 
     count = 12
 
@@ -358,7 +359,7 @@ class Interrupted(ResumeCase):
 
 
 class StoppedAgain(ResumeCase):
-    """A run that ends early while it tries again what had failed: it is unfinished, and nothing of it is forgotten."""
+    """A run that ends early while it retries failures: the job is unfinished, and no failure may be lost."""
 
     count = 6
 
@@ -420,7 +421,7 @@ class Locked(ResumeCase):
         self.assertEqual(relay.attempts, 1)
         first.signal(signal.SIGKILL)
         first.wait()
-        self.run_job(free, relay)  # a lock does not outlive its process
+        self.run_job(free, relay)  # the lock was released with its process
         self.assertEqual(Counter(line["custom_id"] for line in self.results(free).output), {"c1": 1, "c2": 1})
 
     def test_simulated_results_do_not_join_real_ones(self) -> None:

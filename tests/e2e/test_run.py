@@ -1,4 +1,4 @@
-"""A whole run, judged by its files and by the servers' own books."""
+"""Whole runs, checked by their files and by the servers' own counts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class SampleJobs(Case):
 
     def test_totals_equal_the_ledger_of_a_faulty_relay(self) -> None:
         simulator = self.simulator("--faults", "faulty", "--seed", "7")
-        # Refusals without a reason slow a run down, as they should.
+        # Refusals without a hint slow a run down, as intended.
         run = self.start("run", *self.jobs, "--base-url", simulator.url, "--model", "gpt-4o-mini", "--rpm", 0,
                          "--idle-timeout", "1s", "--output-dir", self.out).wait(150)
         ledger = simulator.ledger
@@ -78,7 +78,7 @@ class SampleJobs(Case):
             self.assertIn(str(results.output_path.name), run.err)
         total = sum(Decimal(Results(job, self.out).totals["cost_usd"]) for job in self.jobs)
         self.assertIn(f"{total.normalize():f} USD", run.err)  # the simulator's own sum
-        # Real results never join simulated ones.
+        # Real results must not be added to simulated ones.
         refused = self.sluice("run", self.jobs[0], "--base-url", "http://127.0.0.1:1", "--output-dir", self.out,
                               expect=2)
         self.assert_one_sentence(refused, "simulat")
@@ -127,7 +127,7 @@ class LineShape(Case):
                                    {"match": "page", "times": None, "status": 400,
                                     "headers": {"Content-Type": "text/html"}, "body": "<html>" + "x" * 9000}])
         job = self.job([batch("a", chat("there is no such thing")), batch("b", chat("a page")),
-                        *chats(8)])  # enough successes not to look like a wrong address
+                        *chats(8)])  # enough successes, so that it does not look like a wrong address
         self.run_job(job, relay, expect=1)
         results = self.results(job)
         lines = {line["custom_id"]: line for line in results.errors}
@@ -165,7 +165,7 @@ class LineShape(Case):
         relay = self.relay(script=[{"match": f"number {name[1:]} ", "status": 200, "body": answer(cost)}
                                    for name, (cost, _) in costs.items()])
         job = self.job(chats(3))
-        for _ in range(2):  # the second time they are read from the lines
+        for _ in range(2):  # the second run reads the costs from the lines
             self.run_job(job, relay)
             results = self.results(job)
             self.assertEqual({line["custom_id"]: line["sluice"]["reported_cost_usd"] for line in results.output},
@@ -183,7 +183,7 @@ class LineShape(Case):
         self.assertEqual(list(line["error"]), ["code", "message"])
         self.assertEqual(line["error"]["code"], "connection_failed")
         self.assertEqual((line["sluice"]["attempts"], line["sluice"]["retryable"]), (2, True))
-        # It had been written whole both times, and came to nothing: the relay may have billed it.
+        # Both attempts were sent completely but failed, so the relay may have billed them.
         self.assertEqual(results.totals["maybe_billed_attempts"], 2)
 
     def test_bad_lines_become_errors_lines_and_are_not_sent(self) -> None:
@@ -365,7 +365,7 @@ class Endpoints(Case):
         self.assertEqual(streamed.keys(), plain.keys())
 
         def without_chance(value: Any) -> Any:
-            """Without what differs from one call to the next: ids and the time."""
+            """The value without ids and times, which differ between calls."""
             if isinstance(value, dict):
                 return {k: without_chance(v) for k, v in value.items() if k not in ("id", "created", "created_at")}
             return [without_chance(item) for item in value] if isinstance(value, list) else value
@@ -435,7 +435,7 @@ class Files(Case):
     def test_gzip(self) -> None:
         relay = self.relay()
         data = jsonl(chats(40))
-        # Two members one after the other, as `cat a.gz b.gz` makes them.
+        # Two members, like the output of `cat a.gz b.gz`.
         job = self.job(gzip.compress(data[:1000]) + gzip.compress(data[1000:]), "packed.jsonl.gz")
         self.run_job(job, relay)
         self.assertEqual(len(self.results(job).output), 40)
@@ -524,7 +524,7 @@ class Config(Case):
 
 
 class Summary(Case):
-    """What it says is to be done next."""
+    """The command that the summary recommends as the next step."""
 
     def next_of(self, run: Run) -> str:
         [line] = [line for line in run.err.splitlines() if line.startswith("next ")]
@@ -533,7 +533,7 @@ class Summary(Case):
     def test_bad_lines_are_to_be_mended(self) -> None:
         relay = self.relay()
         job = self.job(jsonl(chats(2)) + b"not JSON\n")
-        for flags in ((), ("--limit", 2)):  # the bad line is told of again, though it is behind the limit
+        for flags in ((), ("--limit", 2)):  # the bad line is reported again, although it is after the limit
             told = self.next_of(self.run_job(job, relay, *flags, expect=1))
             self.assertIn(str(self.results(job).errors_path), told)
             self.assertIn(f"sluice run {job} ", told)

@@ -1,5 +1,5 @@
-"""Every document that the program writes for other programs, held against its schema in docs/; and every schema held
-against documents with one thing wrong, which it must refuse."""
+"""Checks every machine-readable document against its schema in docs/, and checks that each schema refuses documents
+with one error."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ VALIDATORS = {name: jsonschema.Draft202012Validator(schema) for name, schema in 
 UNITS = {"_ms": "millisecond", "wall_s": "second", "duration_s": "second", "step_s": "second", "seconds": "second",
          "_usd": "US dollars", "_per_million": "US dollars", "started_at": "seconds since the Unix epoch",
          "expires_at": "seconds since the Unix epoch", "minutes_at_limit": "minutes"}
-# Members that need not be there, by the schema: a name, or a path.
+# Optional members of each schema: a name or a path.
 OPTIONAL = {"output-line": {"relay", "service_tier", "cache_write_tokens", "cache_write_1h_tokens", "reported_cost_usd",
                             "simulated"},
             "errors-line": {"relay", "service_tier", "simulated"},
@@ -34,21 +34,21 @@ OPTIONAL = {"output-line": {"relay", "service_tier", "cache_write_tokens", "cach
             "report": {"cache_write", "reported_cost_usd", "kept_usd", "cache", "relays"},
             "check": {"likely"}, "quota": {"log"}, "bench": {"cache_write", "name", "comparison"},
             "ledger": {"cache_write", "$.requests"}}
-# Objects whose members are names of the user's or the relay's.
+# Objects whose member names come from the user or the relay.
 MAPPINGS = {"models", "relays", "errors", "finish_reasons", "faults", "outcomes", "skipped", "jobs"}
-# No one's to hold: what a relay answered.
+# Not checked: the content comes from a relay.
 FOREIGN = {"body"}
 NO_DECIMALS = ("1e-05", "1E2", "0.50", "1.0", "01", ".5", "5.", "-0", "+1", "0.000", "1,5", "", " 1", "NaN", 0.5, 1)
 
 
 def faults(name: str, document: Any) -> str:
-    """What is wrong with the document; empty: nothing."""
+    """The errors of the document; empty if it is valid."""
     fault = jsonschema.exceptions.best_match(VALIDATORS[name].iter_errors(document))
     return f"{name}: {fault.json_path}: {fault.message[:600]}" if fault else ""
 
 
 def nodes(schema: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each schema within a schema."""
+    """All schemas inside a schema."""
     if isinstance(schema, dict):
         yield path, schema
         for key, value in schema.items():
@@ -64,7 +64,7 @@ def nodes(schema: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
 
 @contextlib.contextmanager
 def changed(place: dict[str, Any], key: str, value: Any = ...) -> Iterator[None]:
-    """A document with one member that has another value, or is gone, for as long as the block runs."""
+    """Changes or removes one member of a document while the block runs."""
     before = dict(place)
     if value is ...:
         del place[key]
@@ -78,7 +78,7 @@ def changed(place: dict[str, Any], key: str, value: Any = ...) -> Iterator[None]
 
 
 def objects(document: Any, path: str = "$", named: bool = False) -> Iterator[tuple[str, dict[str, Any], bool]]:
-    """Each object that is ours, and whether its members are names. Of a list the first element stands for all."""
+    """All objects that the program defines, and whether their members are names. Only the first element of a list."""
     if isinstance(document, dict):
         yield path, document, named
         for key, value in list(document.items()):
@@ -90,7 +90,7 @@ def objects(document: Any, path: str = "$", named: bool = False) -> Iterator[tup
 
 class Held(Case):
     def held(self, name: str, document: Any) -> Any:
-        """The document, which its schema must take."""
+        """Returns the document after a check with its schema."""
         self.assertEqual(faults(name, document), "")
         return document
 
@@ -98,7 +98,8 @@ class Held(Case):
         self.assertFalse(VALIDATORS[name].is_valid(document), f"{name} takes {what}")
 
     def refuses_all_else(self, name: str, document: Any) -> None:
-        """The document with any one member missing, of another kind or beside it, or an amount in another form."""
+        """The schema must refuse the document with a member missing, added or of another type, or with an amount in
+        another form."""
         self.held(name, document)
         for path, place, named in objects(document):
             with changed(place, "one_more", 0):
@@ -132,7 +133,7 @@ class Held(Case):
         return self.held(name, json.loads(self.sluice(*words, "--json", **more).out))
 
     def pool(self, **servers: Any) -> None:
-        """Writes ./sluice.toml with one [[relay]] table a server."""
+        """Writes ./sluice.toml with one [[relay]] table per server."""
         (self.folder / "sluice.toml").write_text("".join(
             f'[[relay]]\nname = "{name}"\nbase_url = "{server.url}"\napi_key_env = "OPENAI_API_KEY"\n'
             for name, server in servers.items()))
@@ -156,7 +157,8 @@ class Schemas(unittest.TestCase):
             for path, node in nodes(schema):
                 if not re.search(r"/(properties|patternProperties|\$defs)/[^/]+$", path):
                     continue
-                if name == "errors-line" and path.startswith("/oneOf/"):  # these narrow members that are told above
+                # these only narrow members that are described above
+                if name == "errors-line" and path.startswith("/oneOf/"):
                     continue
                 with self.subTest(f"{name}{path}"):
                     self.assertRegex(node.get("description", ""), r"^[A-Z][^.]*(\.[^. ][^.]*)*\.$")
@@ -203,7 +205,8 @@ class Runs(Held):
             for flags in ((), ("--no-stream",)):
                 with self.subTest(name, flags=flags):
                     out = self.folder / f"{name}{len(flags)}"
-                    job = self.job(lines if name == "simulator" else [*lines, unpriced])  # which knows no such model
+                    # the simulator does not have this model
+                    job = self.job(lines if name == "simulator" else [*lines, unpriced])
                     self.run_job(job, server, "--output-dir", out, *flags)
                     results = self.results_held(job, out)
                     told = results.by_id()
@@ -219,7 +222,7 @@ class Runs(Held):
             self.refuses("output-line", told["chat"], "another source")
         self.refuses("errors-line", told["chat"], "a success")
         told, usage = told["chat"], told["chat"]["sluice"]["usage"]
-        for place, key, good, bad in (  # what some relays tell, or will
+        for place, key, good, bad in (  # values of some real or future relays
                 (told["sluice"], "service_tier", ("flex", None), 1), (usage, "cache_write_tokens", (0, 7), -1),
                 (usage, "cache_write_1h_tokens", (0, 7), None), (usage, "audio_input_tokens", (0, 7), "7")):
             for value in good:
@@ -243,7 +246,7 @@ class Runs(Held):
         job = self.job(jsonl(chats(10)) + b'no JSON\n{"custom_id":"c9","model":"m","messages":[]}\n{"prompt":3}\n')
         flags = ("--max-attempts", 2, "--idle-timeout", "1500ms", "--first-byte-timeout", "1500ms",
                  "--max-response-bytes", 4000)
-        for _ in range(2):  # the second run tries those of a passing kind again
+        for _ in range(2):  # the second run retries temporary failures
             self.run_job(job, relay, *flags, expect=1)
             results = self.results_held(job)
             told = {line["sluice"]["line"]: line for line in results.errors}
@@ -256,7 +259,7 @@ class Runs(Held):
             with self.subTest(line):
                 self.refuses_all_else("errors-line", told[line])
                 self.refuses("output-line", told[line], "a failure")
-        # Each of the three kinds has members of its own.
+        # Each of the three kinds has its own members.
         with changed(told[1], "error", told[3]["error"]):
             self.refuses("errors-line", told[1], "a status beside an error")
         with changed(told[3], "error", None):

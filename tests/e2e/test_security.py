@@ -1,5 +1,5 @@
-"""What a relay, a job or a config may say and must not achieve: a key that shows, a terminal that obeys, a request with
-another's headers, memory without end."""
+"""Attacks by a relay, a job or a config: printed keys, terminal control sequences, injected headers, and unlimited
+memory."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from hostile_relay import Answer, HostileRelay, Step
 from hostile_traps import ask, completion, document, event, framed, streamed
 from support import KEY, Case, Relay, Run, batch, chat, chats, files_under, jsonl
 
-OTHER = "tk-header-5d1c9a7e3b2f4068"  # what a header brings in the place of the key
+OTHER = "tk-header-5d1c9a7e3b2f4068"  # a secret in a header that replaces the key
 SOME_FAILED, CANNOT_START, STOPPED = 1, 2, 3
 
 
 def strings(value: Any) -> Iterator[str]:
-    """Every text in a JSON document, names included."""
+    """All strings in a JSON document, including member names."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):
@@ -44,7 +44,7 @@ def told(message: str, **more: Any) -> dict[str, Any]:
 
 
 def echoes(key: str) -> list[dict[str, Any]]:
-    """One request each: a relay that says the key again, in one way or another."""
+    """Replies that repeat the key in different ways, one per request."""
     half = len(key) // 2
     pieces = [f'{{"index":0,"delta":{{"content":{json.dumps(part)}}},"finish_reason":null}}'
               for part in ("your key: ", key[:3], key[3:half], key[half:], ".")]
@@ -59,7 +59,7 @@ def echoes(key: str) -> list[dict[str, Any]]:
         {"status": 400, "body": told("no", code=key, type=key, param=key)},
         {"status": 400, "body": '{"error":{"message":"bad %s","code":"x"}}' % escaped(key)},
         {"status": 400, "body": '{"error":{"message":"bad","echo":"%s"}}' % escaped(key)},
-        {"status": 400, "body": "plain words, " + "and more " * 20 + key},  # cut within the key
+        {"status": 400, "body": "plain words, " + "and more " * 20 + key},  # the message is cut inside the key
         {"status": 400, "body": told("word " * 196 + key)},
         {"status": 400, "headers": {"Content-Type": "text/html"}, "body": f"<html><title>{key}</title></html>"},
         {"status": 400, "body": f"\\{key}"},
@@ -83,7 +83,7 @@ def echoes(key: str) -> list[dict[str, Any]]:
 
 
 class Keys(Case):
-    """Every way to give a key, against every way to say it again."""
+    """Every way to configure a key, with every way in which a relay may repeat it."""
 
     def relay_that_echoes(self, key: str) -> tuple[Relay, Path]:
         answers = echoes(key)
@@ -91,7 +91,7 @@ class Keys(Case):
         return self.relay(script=script), self.job(chats(len(answers) + 12))
 
     def assert_hidden(self, key: str, run: Run, *holders: Path) -> None:
-        """Neither the key nor a good part of it stands anywhere but in the files that were given."""
+        """Neither the key nor a large part of it may appear anywhere except in the files of the user (`holders`)."""
         parts = (key, key[:14], key[-14:])
         for text in (run.out, run.err):
             for part in parts:
@@ -117,7 +117,7 @@ class Keys(Case):
         self.assertEqual(relay.stats["authorizations_seen"], [sent or f"Bearer {key}"])
         self.assertGreater(len(self.results(job).output), 12)
         self.assert_hidden(key, run, *holders)
-        # Stopped by the key's end, in the relay's words.
+        # The run stops because of the key, with the relay's message.
         broke = self.relay(script=[{"times": None, "status": 401, "body": told(f"Incorrect API key: {key}")}])
         run = self.sluice(*words, "--fresh", "--base-url", broke.url, expect=STOPPED, env=env)
         self.assertIn("Incorrect API key: [key]", run.err)
@@ -137,7 +137,7 @@ class Keys(Case):
         self.go(KEY, {"OPENAI_API_KEY": None}, "--config", config, holders=[config])
 
     def test_from_a_header(self) -> None:
-        """It stands on the command line, which is the user's own, and is not repeated from there."""
+        """The command line of the user contains it, but the program must not repeat it."""
         self.go(OTHER, {}, "--header", f"Authorization: Bearer {OTHER}")
         self.go(OTHER, {}, f"--header=authorization: Basic {OTHER}", "--fresh", sent=f"Basic {OTHER}")
 
@@ -154,7 +154,7 @@ class Keys(Case):
         self.assert_hidden(key, run, file)
 
     def test_in_a_wrong_place(self) -> None:
-        """What refuses a line or a config does not quote the key from it."""
+        """A refusal of a line or a config must not quote the key."""
         job = self.job(chats(1))
         config = self.folder / "own.toml"
         rows: list[tuple[list[Any], str]] = [
@@ -216,7 +216,7 @@ class Terminal(Case):
             self.assertNotRegex(text, OBEYED)
         if log.exists():
             for line in log.read_text().splitlines():
-                self.assertRegex(line, r"^\d{4}-\d\d-\d\dT", "nobody's words begin a line")
+                self.assertRegex(line, r"^\d{4}-\d\d-\d\dT", "foreign text must not start a line")
 
     def go(self, job: Path, url: str, *flags: Any, expect: int, env: dict[str, str | None] | None = None) -> Run:
         run = self.sluice("run", job, "--base-url", url, "--rpm", 0, "--max-attempts", 1, "-v", "--log-file", "log",
@@ -250,7 +250,7 @@ class Terminal(Case):
             self.go(self.job(chats(8)), broke.url, "--fresh", expect=code)
 
     def test_a_jobs_words(self) -> None:
-        """An unpriced model, a request's id, a path: all are shown, and none is obeyed."""
+        """An unpriced model, a request id, a path: all are printed, but control sequences have no effect."""
         relay = self.relay(script=[{"match": "fail", "times": None, "status": 400, "body": told("no")}])
         name = EVIL.replace("/", "") + "\nsluice: all is well"
         lines = [batch(f"{EVIL}\nsluice: done", chat("fail", model=f"model {EVIL}")), *chats(6)]
@@ -291,7 +291,7 @@ class HostileCase(Case):
 
 
 class Injection(HostileCase):
-    """What would end a header's line is refused before anything is sent; what a job holds never comes to a header."""
+    """Line ends in header values are refused before anything is sent. Data of a job never gets into a header."""
 
     def test_line_ends_in_what_becomes_a_header(self) -> None:
         relay, job = self.relay(), self.job(chats(1))
@@ -325,7 +325,7 @@ class Injection(HostileCase):
 
 
 class WithoutEnd(HostileCase):
-    """Heads, interim replies and trailers that do not end."""
+    """Heads, interim replies and trailers without an end."""
 
     def check(self, steps: list[Step], *flags: Any) -> None:
         relay = self.hostile({"endless": [Answer(steps)], "good": [Answer(document(completion("good")))]})

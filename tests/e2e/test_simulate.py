@@ -1,4 +1,4 @@
-"""The simulated relay as a command: what it takes, what it refuses, and how it speaks HTTP with any client."""
+"""The command `simulate`: its flags, its refusals, and its HTTP with any client."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Flags(Case):
         return run
 
     def test_an_empty_value_is_no_value(self) -> None:
-        """As in --balance "$BUDGET" with a variable that is not set: it must not mean that nothing is limited."""
+        """For example --balance "$BUDGET" with an unset variable. It must not mean "no limit"."""
         for flag, wanted in (("--balance", "US dollars"), ("--keys", "one key a line"), ("--rpm", "requests a minute"),
                              ("--port", "65535"), ("--seed", "number"), ("--tokens", "1000000"), ("--mode", "sliding"),
                              ("--ttft", "250ms"), ("--itl", "250ms"), ("--faults", "none"), ("--cheat", "none"),
@@ -57,10 +57,10 @@ class Flags(Case):
 
 
 class Books(Case):
-    """The ledger holds what a client got, whoever the client is."""
+    """The ledger equals what the client received, for any client."""
 
     def books(self, flags: list[str], lines: int, *more: str) -> tuple[Any, Any]:
-        """What the client has counted and what the relay has, of lines that have all succeeded."""
+        """The counts of the client and of the relay, for a job without failures."""
         simulator = self.simulator(*flags, ttft="0")
         job = self.job([batch(f"c{i}", chat("the same question in every line", max_tokens=60)) for i in range(lines)])
         self.run_job(job, simulator, *more)
@@ -90,7 +90,7 @@ class Books(Case):
         self.held_against(["--faults", "ragged=1"], 300)
 
     def test_a_client_that_closes_its_sending_side_is_answered(self) -> None:
-        """As `nc -N` does, and as HTTP allows."""
+        """Like `nc -N`; HTTP allows it."""
         simulator = self.simulator(ttft="50ms")
         body = json.dumps(chat("hi", stream=True)).encode()
         with socket.create_connection(("127.0.0.1", simulator.port), 20) as client:

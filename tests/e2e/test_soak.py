@@ -1,4 +1,4 @@
-"""A short form of hostile_soak.py, which takes any number of minutes."""
+"""A short run of hostile_soak.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""When the failures of many requests together end a run, what is written then, and how running again goes on."""
+"""Rules that stop a run after the failures of many requests: when it stops, what it writes, and how a new run
+continues."""
 
 from __future__ import annotations
 
@@ -10,12 +11,12 @@ from support import Case, batch, chat, chats, jsonl
 
 MISSING = {"error": {"message": "The model `gpt-4o-mimi` does not exist or you do not have access to it.",
                      "type": "invalid_request_error", "param": None, "code": "model_not_found"}}
-# Words that no table knows; the id in them differs from request to request.
+# An error message that is in no table. Its id differs in each request.
 FROZEN = {"error": {"message": "Workspace ws_81 is frozen (request id: 20261124125756152773054mpopnfjc)",
                     "type": "new_api_error", "param": None, "code": None}}
 NO_CHANNEL = {"error": {"message": "当前分组 default 下对于模型 gpt-4o 无可用渠道", "type": "new_api_error",
                         "param": None, "code": "model_not_found"}}
-QUICK = ("--rpm", "0", "--delay-max", "0")  # no limit, and no time on the way
+QUICK = ("--rpm", "0", "--delay-max", "0")  # no limit and no delays
 SPENT = {"error": {"message": "You exceeded your current quota", "type": "insufficient_quota", "param": None,
                    "code": "insufficient_quota"}}
 
@@ -41,7 +42,7 @@ class StopRules(Case):
         self.assertEqual(self.counts(job), (0, 0, 500))
         self.assertEqual(self.results(job).errors, [])
         self.assertIn(relay.attempts, range(20, 28))
-        # A relay that has the model: the same command goes on.
+        # With a relay that has the model, the same command continues.
         good = self.relay(*QUICK)
         self.run_job(job, good)
         self.assertEqual(self.counts(job), (500, 0, 0))

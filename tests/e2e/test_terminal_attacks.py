@@ -1,6 +1,5 @@
-"""What a terminal, a shell, a folder of others and a careless flag may do to a run: a screen that nobody reads, a
-terminal that goes away, descriptors that are closed, a config that somebody has put there, a page or a log onto a file
-that is not ours."""
+"""Problems from terminals, shells, shared folders and wrong flags: a terminal whose output is not read, a closed
+terminal, closed descriptors, a config of another user, and a page or a log that would overwrite a foreign file."""
 
 from __future__ import annotations
 
@@ -23,7 +22,7 @@ from typing import Any
 from support import PATIENCE, Case, Relay, Results, Run, bound_memory, chats, program, wait_until
 
 SOME_FAILED, CANNOT_START, NOT_WRITTEN, INTERRUPTED = 1, 2, 4, 130
-PIPE = 4096  # bytes that the pipes of these tests hold
+PIPE = 4096  # the capacity of the pipes in these tests, in bytes
 ANSWER = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-4o-mini",
           "choices": [{"index": 0, "message": {"role": "assistant", "content": "late"}, "finish_reason": "stop"}],
           "usage": {"prompt_tokens": 7, "completion_tokens": 1, "total_tokens": 8}}
@@ -32,7 +31,7 @@ HELD = [{"times": None, "hold": True}]
 
 class TerminalCase(Case):
     def launch(self, *words: Any, env: dict[str, str | None] | None = None, **more: Any) -> subprocess.Popen[bytes]:
-        """A process with descriptors as the test says."""
+        """Starts a process with the test's descriptors."""
         more.setdefault("stdin", subprocess.DEVNULL)
         more.setdefault("preexec_fn", bound_memory)
         process = subprocess.Popen([program(), *(str(word) for word in words)], cwd=self.folder,
@@ -49,7 +48,7 @@ class TerminalCase(Case):
                 pipe.close()
 
     def full_pipe(self) -> tuple[int, int]:
-        """Both ends of a pipe that takes nothing more."""
+        """Both ends of a full pipe."""
         ours, theirs = os.pipe()
         self.addCleanup(self.close, ours, theirs)
         fcntl.fcntl(theirs, fcntl.F_SETPIPE_SZ, PIPE)
@@ -72,7 +71,7 @@ class TerminalCase(Case):
         return ours, theirs
 
     def assert_ended_in_order(self, results: Results, relay: Relay, count: int) -> None:
-        """What was in flight has finished, and the totals say so."""
+        """The requests in flight have finished, and the totals are right."""
         done = len(results.output)
         self.assertEqual(done, relay.attempts)
         self.assertEqual((results.totals["status"], results.totals["succeeded"], results.totals["pending"],
@@ -84,16 +83,16 @@ class TerminalCase(Case):
 
     @staticmethod
     def drained(ours: int, until: Callable[[bytes], bool]) -> bytes:
-        """What comes out of a pipe or a terminal, until it holds what is waited for."""
+        """Reads a pipe or a terminal until the condition is true."""
         data = b""
         end = time.monotonic() + PATIENCE
         while not until(data):
             if time.monotonic() > end:
-                raise AssertionError(f"waited in vain; so far: {data!r}")
+                raise AssertionError(f"the expected output did not come; output so far: {data!r}")
             if select.select([ours], [], [], 0.1)[0]:
                 try:
                     part = os.read(ours, 65536)
-                except OSError:  # the other side is closed
+                except OSError:  # the other end is closed
                     part = b""
                 if not part:
                     return data
@@ -102,7 +101,7 @@ class TerminalCase(Case):
 
 
 class UnreadScreen(TerminalCase):
-    """Standard error that nobody reads holds up nothing but itself."""
+    """If standard error is not read, only the messages wait, not the run."""
 
     count = 12
 
@@ -130,7 +129,7 @@ class UnreadScreen(TerminalCase):
         self.assertEqual(self.results(job).totals["status"], "completed")
 
     def test_failures_that_are_all_told(self) -> None:
-        """Far more words than a pipe and the queue hold."""
+        """Much more text than the pipe and the queue can hold."""
         relay = self.relay(script=[{"times": None, "status": 400, "body": {"error": {"message": "no " * 300}}}])
         self.count = 600
         _, screen = self.full_pipe()
@@ -149,7 +148,8 @@ class UnreadScreen(TerminalCase):
         self.assert_ended_in_order(self.results(job), relay, self.count)
 
     def test_ctrl_s_and_ctrl_q(self) -> None:
-        """The run goes on meanwhile; then the newest live line stands there, whole, and the summary below."""
+        """The run continues meanwhile. Then the terminal shows the newest live line completely, and the summary
+        below."""
         relay = self.relay("--head-delay", "0.5")
         self.count = 16
         ours, terminal = self.terminal()
@@ -192,7 +192,7 @@ class UnreadScreen(TerminalCase):
         self.assertEqual(len(self.results(job).output), self.count)
 
     def test_a_slow_reader_gets_the_summary(self) -> None:
-        """Who reads on within a second misses nothing."""
+        """A reader that continues within a second misses nothing."""
         relay = self.relay()
         ours, screen = self.full_pipe()
         job, process = self.started(relay, screen)
@@ -204,7 +204,7 @@ class UnreadScreen(TerminalCase):
         self.assertEqual(process.wait(PATIENCE), 0)
 
     def test_the_terminal_stays_as_it_was(self) -> None:
-        """O_NONBLOCK would be the shell's, too."""
+        """O_NONBLOCK would also affect the shell."""
         relay = self.relay("--head-delay", "0.3")
         ours, terminal = self.terminal()
         pipe, screen = os.pipe()
@@ -285,7 +285,7 @@ class UnreadScreen(TerminalCase):
 
 
 class Signals(TerminalCase):
-    """What a terminal that goes away, a shell and `timeout` send."""
+    """Signals from a closed terminal, from a shell and from `timeout`."""
 
     count = 12
 
@@ -311,7 +311,7 @@ class Signals(TerminalCase):
         self.assertEqual(mended.attempts + relay.attempts, self.count, "nothing is paid twice")
 
     def test_a_terminal_that_goes_hangs_up_twice(self) -> None:
-        """By the kernel, and by the shell; systemd sends SIGHUP behind SIGTERM."""
+        """Once by the kernel and once by the shell. systemd sends SIGHUP after SIGTERM."""
         for first in (signal.SIGHUP, signal.SIGTERM):
             with self.subTest(first):
                 relay = self.relay("--head-delay", "1")
@@ -340,7 +340,7 @@ class Signals(TerminalCase):
         self.assertNotIn("interrupted", run.err)
 
     def test_sigint_that_was_ignored_stays_ignored(self) -> None:
-        """A shell without job control starts what stands before `&` so."""
+        """A shell without job control starts background commands (`&`) like this."""
         relay = self.relay("--head-delay", "0.5")
         job, run = self.started(relay, ignored=(signal.SIGINT,))
         run.signal(signal.SIGINT)
@@ -377,7 +377,7 @@ class Signals(TerminalCase):
                 self.assertEqual((totals["status"], totals["maybe_billed_attempts"]), ("interrupted", 0))
 
     def test_a_terminal_that_is_closed(self) -> None:
-        """The kernel tells the foreground of its session, whose screen is gone as well."""
+        """The kernel signals the foreground processes of the session, and the terminal is gone as well."""
         relay = self.relay("--head-delay", "1")
         ours, theirs = self.terminal()
         job = self.job(chats(self.count))
@@ -396,7 +396,7 @@ class Signals(TerminalCase):
         self.assert_ended_in_order(self.results(job), relay, self.count)
 
     def shell_on_a_terminal(self, script: str) -> None:
-        """An interactive shell gets the lines, and its terminal is closed when it has ended."""
+        """Runs the lines in an interactive shell, and closes its terminal when the shell has ended."""
         ours, theirs = self.terminal()
 
         def leads_the_terminal() -> None:
@@ -475,7 +475,7 @@ class ClosedDescriptors(TerminalCase):
                 self.assertFalse((self.folder / "out.jsonl").exists())
 
     def test_a_run_without_any(self) -> None:
-        """No job and no result becomes a screen."""
+        """No job or result file may get the number of a standard descriptor."""
         relay = self.relay("--head-delay", "0.2")
         job = self.job(chats(6))
         before = job.read_bytes()
@@ -497,7 +497,7 @@ class ClosedDescriptors(TerminalCase):
 
 
 class ReaderGone(TerminalCase):
-    """`| head`: no word, and the end of a Unix tool."""
+    """`| head`: the program ends silently, like other Unix tools."""
 
     def commands(self) -> Iterator[list[Any]]:
         relay = self.relay()
@@ -526,7 +526,7 @@ class ReaderGone(TerminalCase):
                 self.assertEqual((process.returncode, said), (-signal.SIGPIPE, []))
 
     def test_where_sigpipe_is_ignored(self) -> None:
-        """Under a parent that ignores it, as Python's and Java's do, the status says the same."""
+        """If the parent ignores SIGPIPE, like Python and Java, the status is the same."""
         job = self.job(chats(3000))
         ours, theirs = os.pipe()
         os.close(ours)
@@ -537,9 +537,9 @@ class ReaderGone(TerminalCase):
 
 
 class ConfigOfOthers(TerminalCase):
-    """A config file that nobody named may say where the key goes."""
+    """A config file that the user did not name could send the key to another host."""
 
-    OTHER = 54321  # a user that is nobody here
+    OTHER = 54321  # an unused user id
 
     def setUp(self) -> None:
         super().setUp()
@@ -592,7 +592,7 @@ class ConfigOfOthers(TerminalCase):
         for part in ("blue", self.good.url.removesuffix("/v1"), "green", self.evil.url.removesuffix("/v1"), str(own)):
             self.assertIn(part, first)
         self.assertEqual(self.run_job(self.job_file, self.good, "--fresh", "-q").err, "", "quiet is quiet")
-        # It stands above whatever else is said before the start.
+        # It comes before all other messages at the start.
         results = self.folder / "old.output.jsonl"
         results.touch()
         lines = self.sluice("run", self.job_file, results, "--fresh", "--base-url", self.good.url, "--rpm",
@@ -605,14 +605,14 @@ class ConfigOfOthers(TerminalCase):
             with self.subTest(oct(mode)):
                 self.config.chmod(mode)
                 self.assert_refused("others may write it", "chmod go-w", "--config")
-        if os.geteuid() == 0:  # of root's group others may be members
+        if os.geteuid() == 0:  # the group of root may have other members
             self.config.chmod(0o664)
             self.assert_refused("others may write it")
 
     def test_a_folder_that_others_may_write(self) -> None:
         self.here.chmod(0o777)
         self.assert_refused("others may write its folder")
-        self.here.chmod(0o1777)  # nobody can replace what is not theirs there
+        self.here.chmod(0o1777)  # with the sticky bit, users can only replace their own files
         self.run_here(expect=0)
 
     @unittest.skipIf(os.geteuid() != 0, "only root can give a file away")
@@ -622,7 +622,7 @@ class ConfigOfOthers(TerminalCase):
 
     @unittest.skipIf(os.geteuid() != 0, "only root can give a file away")
     def test_a_link_of_another_user(self) -> None:
-        """To a file of one's own: in a folder of all it is not one's own word."""
+        """A link to a file of the user: in a folder for all users it is not trusted."""
         self.here.chmod(0o1777)
         own = self.folder / "elsewhere.toml"
         self.config.rename(own)
@@ -639,7 +639,7 @@ class ConfigOfOthers(TerminalCase):
 
     @unittest.skipIf(os.geteuid() != 0, "only root can become another user")
     def test_roots_file_is_good_for_all(self) -> None:
-        """As a configured machine or a container has it."""
+        """For example on a managed machine or in a container."""
         self.folder.chmod(0o755)
         words = [program(), "run", str(self.job_file), "--rpm", "0", "--output-dir", str(self.here / "out")]
         (self.here / "out").mkdir()
@@ -671,7 +671,7 @@ class ConfigOfOthers(TerminalCase):
 
 
 class FilesOfOthers(TerminalCase):
-    """A page or a log onto what is not one."""
+    """A page or a log that would overwrite a file of another kind."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -721,7 +721,7 @@ class FilesOfOthers(TerminalCase):
 
     def test_a_page_onto_a_page(self) -> None:
         page = self.folder / "report.html"
-        page.touch()  # as mktemp makes one
+        page.touch()  # like mktemp
         for _ in range(2):
             self.sluice("report", self.made, "--html", page)
             self.assertIn("sluice", page.read_text("utf-8"))
@@ -787,7 +787,7 @@ class FilesOfOthers(TerminalCase):
 
     @unittest.skipIf(os.geteuid() != 0, "only root can give a file away")
     def test_a_planted_link(self) -> None:
-        """In a folder of all, a link of another user to a file that is one's own to write."""
+        """In a folder for all users, a link of another user to a file that this user may write."""
         shared = self.folder / "shared"
         shared.mkdir()
         shared.chmod(0o1777)

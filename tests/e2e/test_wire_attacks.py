@@ -1,4 +1,4 @@
-"""Attacks on the wire: what a relay, or the machine itself, does to the replies that are on their way."""
+"""Attacks on replies on their way, by a relay or by the machine itself."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class HostileCase(Case):
 
 
 class Standstill(HostileCase):
-    """Ctrl-Z, a paused machine: replies arrive while nobody reads. None is thrown away, and none is paid twice."""
+    """Ctrl-Z or a paused machine: replies arrive while the program does not read. None may be lost or paid twice."""
 
     REQUESTS = 8
-    STANDS = 4.5  # seconds; the deadlines are two
+    STANDS = 4.5  # seconds of standstill; the timeouts are two seconds
 
     def setUp(self) -> None:
         super().setUp()
@@ -89,7 +89,7 @@ class Standstill(HostileCase):
 
     def test_past_the_timeout_of_the_whole_attempt(self) -> None:
         body = dump(completion("whole", usage={"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}))
-        # Larger than what the kernel takes for a program that does not read.
+        # Larger than the kernel's buffers for a program that does not read.
         body = body[:-1] + b',"padding":"' + b"x" * (12 << 20) + b'"}'
         reply = head(200, f"Content-Length: {len(body)}") + body
         self.stand_still("whole", [self.when_stopped(reply)], "--timeout", "2s", stream=False)
@@ -98,7 +98,7 @@ class Standstill(HostileCase):
         name = "usage"
         usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
         spoken, ended, done = self.parts(name)
-        self.STANDS = 7.5  # the wait is five seconds
+        self.STANDS = 7.5  # the wait for usage is five seconds
         self.stand_still(name, [
             head(200, "Transfer-Encoding: chunked", kind="text/event-stream"), framed(spoken), framed(ended),
             self.when_stopped(framed(event({**chunk(name), "choices": [], "usage": usage})), framed(done),
@@ -125,11 +125,11 @@ SHORT_KEYS = ("sk-1234", "hunter2", "1234567890123", "changemenow1", "sk-a/b")
 
 
 class KeyEchoes(HostileCase):
-    """Keys that are short, or digits alone: a relay says them again, in every way that one plausibly does."""
+    """Keys that are short or have only digits. A relay repeats them in every plausible way."""
 
     @staticmethod
     def echoes(key: str) -> list[tuple[int, list[str], Any]]:
-        """Status, headers and body of one reply each."""
+        """The status, headers and body of each reply."""
         def said(content: Any, **more: Any) -> dict[str, Any]:
             choice = {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop", **more}
             return {"id": "x", "object": "chat.completion", "choices": [choice],
@@ -216,9 +216,9 @@ class KeyEchoes(HostileCase):
 
 
 class Bombs(HostileCase):
-    """Small replies that unpack to gigabytes, many at once."""
+    """Many small replies at once that unpack to gigabytes."""
 
-    MOST = 600 << 10  # KiB that the program may have resident
+    MOST = 600 << 10  # the maximum resident memory of the program in KiB
 
     def blow_up(self, body: Callable[[str], bytes], *lines: str, count: int = 32) -> Run:
         answers = {f"bomb-{i}": [Answer([head(200, *lines, f"Content-Length: {len(body(f'bomb-{i}'))}")
@@ -228,7 +228,7 @@ class Bombs(HostileCase):
         run = self.start("run", job, "--base-url", relay.url, "--rpm", 0, "--max-attempts", 1, "--keep-going")
         most = 0  # KiB
         while run.running:
-            with contextlib.suppress(OSError, TypeError):  # it has just ended
+            with contextlib.suppress(OSError, TypeError):  # the process has just ended
                 status = Path(f"/proc/{run.process.pid}/status").read_text()
                 most = max(most, int(re.search(r"VmHWM:\s+(\d+)", status)[1]))
             time.sleep(0.02)
@@ -357,7 +357,7 @@ class Certificates(Case):
 
 
 class Background(HostileCase):
-    """A reply of the Responses API that goes on without us is not asked for, and paid, again."""
+    """A reply of the Responses API that continues in the background must not be requested and paid again."""
 
     def job_of(self, *names: str, **more: Any) -> Path:
         return self.job([batch(name, json.loads(given(name, background=True, **more)), RESPONSES) for name in names])
@@ -382,7 +382,7 @@ class Background(HostileCase):
             self.assertEqual(self.results(job).totals["maybe_billed_attempts"], len(names), run.err)
 
     def test_a_queued_one(self) -> None:
-        names = [f"bg-{i}" for i in range(25)]  # more than fail alike before a run stops
+        names = [f"bg-{i}" for i in range(25)]  # more than the number of equal failures that stop a run
         self.check(names, {name: [Answer(document(self.started(name, "queued" if i % 2 else "in_progress")))]
                            for i, name in enumerate(names)}, stream=False)
 
