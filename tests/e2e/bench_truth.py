@@ -79,11 +79,11 @@ def stats_of(values: list[Span]) -> dict[str, Span]:
     return found | {name: (quantile(least, q), quantile(most, q)) for name, q in QUANTILES.items()}
 
 
-def compare(name: str, told: dict[str, float], values: list[Span], share: float = 0.02, ms: float = 1.0) -> list[str]:
+def compare(name: str, measured: dict[str, float], values: list[Span], share: float = 0.02, ms: float = 1.0) -> list[str]:
     """The errors of the statistics that are larger than both `share` of the true value and `ms`."""
-    return [f"{name} {part}: told {told[part]}, in truth {least:.3f} to {most:.3f}"
+    return [f"{name} {part}: measured {measured[part]}, true value {least:.3f} to {most:.3f}"
             for part, (least, most) in stats_of(values).items()
-            if told[part] < least - max(share * least, ms) or told[part] > most + max(share * most, ms)]
+            if measured[part] < least - max(share * least, ms) or measured[part] > most + max(share * most, ms)]
 
 
 def errors_of(load: dict[str, Any], chats: list[Chat], without: tuple[str, ...] = ()) -> list[str]:
@@ -92,15 +92,15 @@ def errors_of(load: dict[str, Any], chats: list[Chat], without: tuple[str, ...] 
     for name, truth in values_of(chats).items():
         if name in without:
             continue
-        told = load[name]
+        measured = load[name]
         # Pieces that arrive while the client is busy count as one arrival.
-        if told is None or (told["count"] != len(truth) and name != "inter_chunk_ms"):
-            wrong.append(f"{name}: {told and told['count']} counted, in truth {len(truth)}")
+        if measured is None or (measured["count"] != len(truth) and name != "inter_chunk_ms"):
+            wrong.append(f"{name}: {measured and measured['count']} counted, true value {len(truth)}")
             continue
-        wrong += compare(name, told, truth, ms=0.0 if name == "output_tokens_per_s_each" else 1.0)
+        wrong += compare(name, measured, truth, ms=0.0 if name == "output_tokens_per_s_each" else 1.0)
     for name, rate in rates_of(chats).items():
         if abs(load[name] - rate) > 0.02 * rate:
-            wrong.append(f"{name}: told {load[name]}, in truth {rate:.3f}")
+            wrong.append(f"{name}: measured {load[name]}, true value {rate:.3f}")
     return wrong
 
 
@@ -114,9 +114,9 @@ def distances(load: dict[str, Any], chats: list[Chat]) -> str:
     """A table of measured and true values, for error messages."""
     lines = []
     for name, truth in values_of(chats).items():
-        told = load[name] or {}
-        cells = [f"{part} {told.get(part, math.nan):9.3f} {value[0]:9.3f}" for part, value in stats_of(truth).items()]
-        lines.append(f"{name:25} {told.get('count', 0):6} {len(truth):6}  " + "  ".join(cells))
+        measured = load[name] or {}
+        cells = [f"{part} {measured.get(part, math.nan):9.3f} {value[0]:9.3f}" for part, value in stats_of(truth).items()]
+        lines.append(f"{name:25} {measured.get('count', 0):6} {len(truth):6}  " + "  ".join(cells))
     for name, rate in rates_of(chats).items():
         lines.append(f"{name:25} {load[name]:12.4f} {rate:12.4f}")
     return "\n".join(lines)

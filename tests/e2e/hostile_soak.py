@@ -84,8 +84,8 @@ class Moods(Mapping[str, Sequence[Answer]]):
         if trap == BAD:
             return Answer([*before, *document(error("no such thing"), 400)])
         if luck < 0.20:
-            told = events(trap)
-            return Answer([*before, *open_stream(told[:rng.randint(1, 4)]), rng.choice((End.CLOSE, End.RESET))], True)
+            parts = events(trap)
+            return Answer([*before, *open_stream(parts[:rng.randint(1, 4)]), rng.choice((End.CLOSE, End.RESET))], True)
         if trap == FLOW:
             return Answer([*before, *stream(events(trap))], True)
         return Answer([*before, *document(completion(trap))], True)
@@ -131,16 +131,16 @@ class Work:
     signals: list[str] = field(default_factory=list)
 
     @property
-    def told(self) -> str:
+    def errors(self) -> str:
         return self.log.read_text("utf-8", "replace")
 
 
 class Soak:
-    def __init__(self, given: argparse.Namespace, folder: Path) -> None:
-        self.given = given
+    def __init__(self, options: argparse.Namespace, folder: Path) -> None:
+        self.options = options
         self.folder = folder
-        self.rng = random.Random(given.seed)
-        self.moods = Moods(random.Random(given.seed + 1))
+        self.rng = random.Random(options.seed)
+        self.moods = Moods(random.Random(options.seed + 1))
         self.counts: dict[str, int] = {}
         self.numbers = 0
 
@@ -148,15 +148,15 @@ class Soak:
         self.counts[what] = self.counts.get(what, 0) + 1
 
     def run(self) -> None:
-        end = time.monotonic() + 60 * self.given.minutes
+        end = time.monotonic() + 60 * self.options.minutes
         while time.monotonic() < end:
             self.numbers += 1
             Round(self, self.folder / f"round-{self.numbers}").run()
             self.count("rounds")
-        if self.given.shared_limit:
+        if self.options.shared_limit:
             most = self.moods.most_in_a_window()
-            print(f"most in any 60 s: {most} of {self.given.rpm}")
-            invariants.require(most <= self.given.rpm, f"{most} requests arrived within 60 s")
+            print(f"most in any 60 s: {most} of {self.options.rpm}")
+            invariants.require(most <= self.options.rpm, f"{most} requests arrived within 60 s")
 
 
 class Round:
@@ -170,7 +170,7 @@ class Round:
         self.out.mkdir()
         self.logs = 0
         self.jobs = [self.job(number) for number in range(self.rng.randint(1, 2))]
-        together = soak.given.budget is not None or self.rng.random() < 0.3
+        together = soak.options.budget is not None or self.rng.random() < 0.3
         self.commands = [self.jobs] if together else [[job] for job in self.jobs]
 
     def job(self, which: int) -> Job:
@@ -208,12 +208,12 @@ class Round:
     # ------------------------------------------------------------ the runs
 
     def start(self, jobs: list[Job]) -> Work:
-        given = self.soak.given
-        command = [given.binary, "run", *(str(job.path) for job in jobs), "--output-dir", str(self.out), "--base-url",
-                   self.relay.url, "--rpm", str(given.rpm if given.shared_limit else 0), "--concurrency", "12",
+        options = self.soak.options
+        command = [options.binary, "run", *(str(job.path) for job in jobs), "--output-dir", str(self.out), "--base-url",
+                   self.relay.url, "--rpm", str(options.rpm if options.shared_limit else 0), "--concurrency", "12",
                    "--durability", self.rng.choice(("each", "second"))]
-        if given.budget is not None:
-            command += ["--budget", str(given.budget)]
+        if options.budget is not None:
+            command += ["--budget", str(options.budget)]
         if self.small and not self.mounted:
             command = ["prlimit", "--fsize=16000", *command]
         self.logs += 1
@@ -223,9 +223,9 @@ class Round:
         ledger = self.relay.ledger
         finished = {name for job in jobs for name in invariants.settled(job.results)}
         output = [invariants.whole_lines(job.results.output_path) for job in jobs]
-        with log.open("wb") as told:
+        with log.open("wb") as errors:
             process = subprocess.Popen(command, env=environment, cwd=self.folder, stdin=subprocess.DEVNULL,
-                                       stdout=subprocess.DEVNULL, stderr=told)
+                                       stdout=subprocess.DEVNULL, stderr=errors)
         self.soak.count("runs")
         return Work(jobs, process, log, output, {name: len(ledger.of(name)) for name in finished})
 
@@ -252,7 +252,7 @@ class Round:
         """Starts another run of the same jobs, which must not change them. The first run may have ended meanwhile."""
         other = self.start(work.jobs[:1])
         code = other.process.wait(60)
-        if code == CANNOT_START and "process" in other.told:
+        if code == CANNOT_START and "process" in other.errors:
             self.soak.count("refused to meddle")
         else:
             self.judge(other)
@@ -267,9 +267,9 @@ class Round:
             allowed |= {INTERRUPTED, -signal.SIGTERM, -signal.SIGINT}  # before it has installed its signal handlers
         if self.small or self.mounted:
             allowed |= {RESULTS_LOST, CANNOT_START}
-        if self.soak.given.budget is not None:
+        if self.soak.options.budget is not None:
             allowed.add(STOPPED)
-        invariants.require(code in allowed, f"exit status {code} after {work.signals}:\n{work.told[-2000:]}")
+        invariants.require(code in allowed, f"exit status {code} after {work.signals}:\n{work.errors[-2000:]}")
         self.soak.count(f"exit {code}")
         if code in (RESULTS_LOST, CANNOT_START):
             self.make_room()
@@ -280,7 +280,7 @@ class Round:
             invariants.require(len(self.relay.ledger.of(name)) == sent, f"{name} was sent again though it had its line")
 
     def over(self, command: list[Job], ended: Work | None) -> bool:
-        spent = self.soak.given.budget is not None and ended is not None and ended.process.returncode == STOPPED
+        spent = self.soak.options.budget is not None and ended is not None and ended.process.returncode == STOPPED
         return spent or all(job.done for job in command)
 
     def run(self) -> None:
@@ -311,10 +311,10 @@ class Round:
         """Checks jobs that are complete."""
         self.relay.settle()
         self.make_room()
-        ledger, given = self.relay.ledger, self.soak.given
-        if given.budget is not None:
+        ledger, options = self.relay.ledger, self.soak.options
+        if options.budget is not None:
             billed = BILL * sum(ledger.billed(name) for job in self.jobs for name in job.requests)
-            invariants.require(billed <= given.budget, f"billed {billed} USD of a budget of {given.budget}")
+            invariants.require(billed <= options.budget, f"billed {billed} USD of a budget of {options.budget}")
             if not all(job.done for job in self.jobs):
                 return
         for job in self.jobs:
@@ -323,18 +323,18 @@ class Round:
             failed = sorted(line["custom_id"] for line in results.errors)
             bad = sorted(name for name in job.requests if name.startswith(BAD))
             invariants.require(failed == bad, f"failed: {failed}, and should have: {bad}")
-            seen = sum(len(ledger.of(name)) for name in job.requests)
-            told = results.totals["attempts"]
+            received = sum(len(ledger.of(name)) for name in job.requests)
+            counted = results.totals["attempts"]
             # Each attempt is recorded before it is sent, so none that arrived may be missing.
-            invariants.require(told >= seen, f"the totals tell of {told} attempts, the relay of {seen}")
+            invariants.require(counted >= received, f"the totals have {counted} attempts, the relay {received}")
             for name in job.requests:
                 bodies = {attempt.body for attempt in ledger.of(name) if attempt.whole}
                 invariants.require(len(bodies) <= 1, f"{name} was sent in two forms")
             billed_of = {name: ledger.billed(name) for name in job.requests}
             for line in results.output:
                 invariants.require(billed_of[line["custom_id"]] >= 1, "a result that was never billed")
-        known = {path for job in self.jobs for path in job.results.paths}
-        strays = sorted(path.name for path in self.out.iterdir() if path not in known)
+        expected = {path for job in self.jobs for path in job.results.paths}
+        strays = sorted(path.name for path in self.out.iterdir() if path not in expected)
         invariants.require(not strays, f"left behind: {strays}")
 
 
@@ -346,19 +346,19 @@ def main() -> int:
     parser.add_argument("--shared-limit", action="store_true", help="all runs share one limit of --rpm")
     parser.add_argument("--rpm", type=int, default=120, help="with --shared-limit (default 120)")
     parser.add_argument("--budget", type=Decimal, help="USD for each round")
-    given = parser.parse_args()
-    if not given.binary:
+    options = parser.parse_args()
+    if not options.binary:
         parser.error("name the program with --binary")
-    given.binary = str(Path(given.binary).resolve())
-    if given.seed is None:
-        given.seed = random.randrange(1 << 32)
-    print(f"seed {given.seed}", flush=True)
+    options.binary = str(Path(options.binary).resolve())
+    if options.seed is None:
+        options.seed = random.randrange(1 << 32)
+    print(f"seed {options.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="sluice-soak-") as folder:
-        soak = Soak(given, Path(folder))
+        soak = Soak(options, Path(folder))
         try:
             soak.run()
         except AssertionError as fault:
-            print(f"round {soak.numbers}, seed {given.seed}: {fault}", file=sys.stderr)
+            print(f"round {soak.numbers}, seed {options.seed}: {fault}", file=sys.stderr)
             return 1
         finally:
             print(json.dumps(soak.counts))

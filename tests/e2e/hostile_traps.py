@@ -97,7 +97,7 @@ def prompt(name: str, **more: Any) -> bytes:
     return dump({"model": "gpt-3.5-turbo-instruct", "prompt": f"trap:{name}", **more})
 
 
-def given(name: str, **more: Any) -> bytes:
+def ask_response(name: str, **more: Any) -> bytes:
     return dump({"model": ASKED, "input": f"trap:{name}", **more})
 
 
@@ -522,15 +522,15 @@ def errors_in_streams() -> list[Trap]:
               "output": [], "error": None, "usage": None}
     words = "the upstream of {} is overloaded"
     forms: dict[str, Callable[[str], list[bytes]]] = {
-        "error-object": lambda told: [event(error(told)), DONE],
-        "error-string": lambda told: [event({"error": told}), DONE],
-        "error-event-bare": lambda told: [b"event: error\n" + event(error(told)["error"])],
-        "error-event-wrapped": lambda told: [b"event: error\n" + event(error(told))],
-        "error-in-a-chunk": lambda told: [event(chunk("x", choices=[], **error(told))), DONE],
-        "error-document": lambda told: [dump(error(told))],
-        "error-page": lambda told: [PAGE.replace(b"Busy", told.encode())],
-        "finish-reason-error": lambda told: [event(chunk("x", {"content": told}, "error")), DONE],
-        "nothing-more": lambda told: [],
+        "error-object": lambda message: [event(error(message)), DONE],
+        "error-string": lambda message: [event({"error": message}), DONE],
+        "error-event-bare": lambda message: [b"event: error\n" + event(error(message)["error"])],
+        "error-event-wrapped": lambda message: [b"event: error\n" + event(error(message))],
+        "error-in-a-chunk": lambda message: [event(chunk("x", choices=[], **error(message))), DONE],
+        "error-document": lambda message: [dump(error(message))],
+        "error-page": lambda message: [PAGE.replace(b"Busy", message.encode())],
+        "finish-reason-error": lambda message: [event(chunk("x", {"content": message}, "error")), DONE],
+        "nothing-more": lambda message: [],
     }
     rows = []
     for form, made in forms.items():
@@ -544,22 +544,22 @@ def errors_in_streams() -> list[Trap]:
             else:
                 steps = sized(bad[0]) if form == "error-document" else (
                     sized(bad[0], kind=HTML) if form == "error-page" else stream(bad))
-            told = words.format(name) if form.startswith("error") and "page" not in form and not (
+            message = words.format(name) if form.startswith("error") and "page" not in form and not (
                 form == "error-document" and place == "midway") else ""
-            rows.append(retried(name, steps, billed=place == "midway", says=told))
+            rows.append(retried(name, steps, billed=place == "midway", says=message))
     rows.append(retried("plain-text-for-a-stream", sized(b"upstream connect error or disconnect", kind=TEXT)))
     for form in ("failed", "error"):
         for place in ("first", "midway"):
             name = f"response-{form}-{place}"
-            told = words.format(name)
+            message = words.format(name)
             bad = ({"type": "response.failed", "sequence_number": 9, "response":
-                    {**opened, "status": "failed", "error": {"code": "server_error", "message": told}}}
+                    {**opened, "status": "failed", "error": {"code": "server_error", "message": message}}}
                    if form == "failed" else
-                   {"type": "error", "sequence_number": 9, "code": "server_error", "message": told, "param": None})
+                   {"type": "error", "sequence_number": 9, "code": "server_error", "message": message, "param": None})
             before = response_events(name)[:6] if place == "midway" else []
             rows.append(Trap(name, [Answer(stream([*before, typed(bad)]), billed=place == "midway"),
                                     Answer(stream(response_events(name)), billed=True)],
-                             Taken(response(name), finish=None), given(name), RESPONSES, maybe=(1,), says=told))
+                             Taken(response(name), finish=None), ask_response(name), RESPONSES, maybe=(1,), says=message))
     return rows
 
 
@@ -582,7 +582,7 @@ def response_events(name: str, **more: Any) -> list[bytes]:
     [part] = item["content"]
     opened = {**whole, "status": "in_progress", "output": [], "usage": None, "incomplete_details": None}
     at = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
-    told = [{"type": "response.created", "response": opened}, {"type": "response.in_progress", "response": opened},
+    events = [{"type": "response.created", "response": opened}, {"type": "response.in_progress", "response": opened},
             {"type": "response.output_item.added", "output_index": 0,
              "item": {**item, "status": "in_progress", "content": []}},
             {"type": "response.content_part.added", **at, "part": {**part, "text": ""}},
@@ -591,7 +591,7 @@ def response_events(name: str, **more: Any) -> list[bytes]:
             {"type": "response.content_part.done", **at, "part": part},
             {"type": "response.output_item.done", "output_index": 0, "item": item},
             {"type": f"response.{whole['status']}", "response": whole}]
-    return [typed({**value, "sequence_number": i}) for i, value in enumerate(told)]
+    return [typed({**value, "sequence_number": i}) for i, value in enumerate(events)]
 
 
 def items() -> list[Trap]:
@@ -600,14 +600,14 @@ def items() -> list[Trap]:
     def left(name: str, keep: Callable[[dict[str, Any]], bool], last: dict[str, Any] | None = None,
              event_type: str = "response.completed", whole: dict[str, Any] | None = None) -> Trap:
         """Keeps only some events, and changes members of the response in the last one."""
-        told = [json.loads(part.split(b"data: ", 1)[1]) for part in response_events(name)]
-        kept = [typed(one) for one in told[:-1] if keep(one)]
+        events = [json.loads(part.split(b"data: ", 1)[1]) for part in response_events(name)]
+        kept = [typed(one) for one in events[:-1] if keep(one)]
         end = typed({"type": event_type, "response": {**response(name), **(last or {"output": []})}})
-        return said(name, [*kept, end], body=given(name), url=RESPONSES,
+        return said(name, [*kept, end], body=ask_response(name), url=RESPONSES,
                     outcome=Taken(whole or response(name), finish=None))
 
     def of(*kinds: str) -> Callable[[dict[str, Any]], bool]:
-        return lambda told: told["type"].removeprefix("response.") in kinds
+        return lambda one: one["type"].removeprefix("response.") in kinds
 
     message = response("x")["output"][0]
     call = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "f", "arguments": '{"a":1}',
@@ -625,12 +625,12 @@ def items() -> list[Trap]:
         left("items-in-item-done", of("output_item.done")),
         left("items-with-empty-content", of("output_item.added", "output_text.delta"),
              {"output": [{**message, "content": []}]}),
-        left("items-of-a-response-in-progress", lambda told: True, {"status": "in_progress"}),
-        left("items-until-response-done", lambda told: True, {"status": "in_progress", "output": []},
+        left("items-of-a-response-in-progress", lambda _: True, {"status": "in_progress"}),
+        left("items-until-response-done", lambda _: True, {"status": "in_progress", "output": []},
              "response.done"),
         said(name, [*response_events(name)[:-1], *deltas,
                     typed({"type": "response.completed", "response": {**calls, "output": []}})],
-             body=given(name), url=RESPONSES, outcome=Taken(both, finish=None)),
+             body=ask_response(name), url=RESPONSES, outcome=Taken(both, finish=None)),
     ]
 
 
@@ -649,13 +649,13 @@ def noise() -> list[Trap]:
     }
     empty: dict[str, Any] = {"message": None, "type": "", "param": {}, "code": 0}
     name = "noise-with-an-error"
-    told = f"the upstream of {name} is overloaded"
+    message = f"the upstream of {name} is overloaded"
     null = "null-message"
     whole = completion(null, choices=[{"index": 0, "message": None, "finish_reason": "length"}])
     return [
         *(said(f"noise-{form}", [text, *between(f"noise-{form}", text)]) for form, text in forms.items()),
-        retried(name, stream([*map(event, begun(name)), b"event: ping\n" + event(error(told))]), billed=True,
-                says=told),
+        retried(name, stream([*map(event, begun(name)), b"event: ping\n" + event(error(message))]), billed=True,
+                says=message),
         said("empty-error-in-every-chunk", [*map(event, chunks("empty-error-in-every-chunk", error=empty)), DONE],
              outcome=Taken(completion("empty-error-in-every-chunk"))),
         taken("empty-error-unstreamed", document(completion("empty-error-unstreamed", error=empty)),
@@ -690,7 +690,7 @@ def kinds() -> list[Trap]:
 
 
 def statuses() -> list[Trap]:
-    def told(name: str, status: int, code: str | None = None, message: str = "", **more: Any) -> Trap:
+    def permanent(name: str, status: int, code: str | None = None, message: str = "", **more: Any) -> Trap:
         return refused(name, status, error(message or f"{name} will not do", code), **more)
 
     def passing(name: str, steps: Sequence[Step], says: str = "") -> Trap:
@@ -709,29 +709,29 @@ def statuses() -> list[Trap]:
     cut = page[:4096].decode("utf-8", "ignore")
     filtered = completion("content-filter-400", choices=[choice("content-filter-400", "content_filter", content="")])
     return [
-        told("refused-400", 400, "context_length_exceeded", says="refused-400 will not do"),
-        told("refused-404-model", 404, "model_not_found", "The model `gpt-9` does not exist"),
-        told("refused-404-url", 404, "", "Invalid URL (POST /v1/chat/completions)"),
+        permanent("refused-400", 400, "context_length_exceeded", says="refused-400 will not do"),
+        permanent("refused-404-model", 404, "model_not_found", "The model `gpt-9` does not exist"),
+        permanent("refused-404-url", 404, "", "Invalid URL (POST /v1/chat/completions)"),
         Trap("refused-413-page", [Answer(sized(page, 413, kind=HTML))], Failed(413, cut)),
-        told("refused-422", 422, "unprocessable"),
-        told("refused-501", 501, "api_not_implemented"),
-        told("refused-403-model", 403, None, "该令牌无权访问模型 gpt-4o-mini (request id: 2024)"),
-        told("quota-by-words-alone-403", 403, None, "your quota for this model is insufficient_quota"),
+        permanent("refused-422", 422, "unprocessable"),
+        permanent("refused-501", 501, "api_not_implemented"),
+        permanent("refused-403-model", 403, None, "该令牌无权访问模型 gpt-4o-mini (request id: 2024)"),
+        permanent("quota-by-words-alone-403", 403, None, "your quota for this model is insufficient_quota"),
         # Refusals that concern only this request.
         Trap("no-endpoints-404", [Answer(document(bare("No endpoints found for gpt-4o-mini.", 404), 404))],
              Failed(404, bare("No endpoints found for gpt-4o-mini.", 404)), says="No endpoints found"),
         Trap("no-function-404", [Answer(document(function, 404))], Failed(404, function), says="Not found for account"),
-        told("no-deployment-404", 404, "DeploymentNotFound", "The API deployment for this resource does not exist."),
-        told("only-its-name-404", 404, None, "gpt-4o-mini: gone"),
-        told("too-large-429", 429, "rate_limit_exceeded",
+        permanent("no-deployment-404", 404, "DeploymentNotFound", "The API deployment for this resource does not exist."),
+        permanent("only-its-name-404", 404, None, "gpt-4o-mini: gone"),
+        permanent("too-large-429", 429, "rate_limit_exceeded",
              "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 36000. The input or output "
              "tokens must be reduced in order to run successfully."),
-        told("too-long-500", 500, None, "This model's maximum context length is 8192 tokens."),
-        told("content-500", 500, "data_inspection_failed"),
+        permanent("too-long-500", 500, None, "This model's maximum context length is 8192 tokens."),
+        permanent("content-500", 500, "data_inspection_failed"),
         # Messages that only quote words of a spent account.
-        told("repeats-words-400", 400, "invalid_value", "Invalid value: insufficient_quota, insufficient balance"),
-        told("repeats-words-403", 403, None, "The input 'your key limit exceeded, out of credits' was flagged"),
-        told("no-price-500", 500, "model_price_error", "模型 gpt-4o-mini 倍率或价格未配置"),
+        permanent("repeats-words-400", 400, "invalid_value", "Invalid value: insufficient_quota, insufficient balance"),
+        permanent("repeats-words-403", 403, None, "The input 'your key limit exceeded, out of credits' was flagged"),
+        permanent("no-price-500", 500, "model_price_error", "模型 gpt-4o-mini 倍率或价格未配置"),
         unserved("no-channel-by-code", error("当前分组 default 下对于模型 gpt-4o-mini 无可用渠道", "model_not_found",
                                              "new_api_error")),
         unserved("no-account", error("No available accounts: no available accounts", None, "api_error")),
@@ -810,7 +810,7 @@ def errors_inside_200() -> list[Trap]:
         retried("inside-200-half", sized(dump(completion("x"))[:-40]), plain=True, billed=True),
         retried("status-204", [head(204)], plain=True),
         Trap(name, [Answer(document(responded)), Answer(document(response(name)), billed=True)],
-             Taken(response(name), finish=None), given(name, stream=False), RESPONSES, maybe=(1,), says=words(name)),
+             Taken(response(name), finish=None), ask_response(name, stream=False), RESPONSES, maybe=(1,), says=words(name)),
         taken("null-error-beside-choices", document(completion("null-error-beside-choices", error=None)),
               Taken(completion("null-error-beside-choices", error=None)),
               body=ask("null-error-beside-choices", stream=False)),
@@ -899,8 +899,8 @@ def framings() -> list[Trap]:
 
     def whole(name: str, *lines: str, top: bytes = b"") -> Trap:
         text = dump(completion(name))
-        given = [line.replace("LENGTH", str(len(text))) for line in lines]
-        start = (top or head(200, *given)).replace(b"LENGTH", str(len(text)).encode())
+        filled = [line.replace("LENGTH", str(len(text))) for line in lines]
+        start = (top or head(200, *filled)).replace(b"LENGTH", str(len(text)).encode())
         return taken(name, [start + text, End.CLOSE], body=ask(name, stream=False))
 
     return [
@@ -1141,14 +1141,14 @@ def twins() -> list[Twin]:
               "choices": [{"text": "x", "index": 0, "logprobs": tokens("x"), "finish_reason": "stop"},
                           {"text": "ab", "index": 1, "logprobs": tokens("a", "b"), "finish_reason": "length"}],
               "usage": USAGE}, {"stop": 1, "length": 1}, prompt("completions", n=2, logprobs=1), COMPLETIONS),
-        Twin("response", response_events("response"), response("response"), None, given("response"), RESPONSES),
+        Twin("response", response_events("response"), response("response"), None, ask_response("response"), RESPONSES),
         Twin("response-incomplete",
              response_events("response-incomplete", status="incomplete",
                              incomplete_details={"reason": "max_output_tokens"}), short, None,
-             given("response-incomplete"), RESPONSES),
+             ask_response("response-incomplete"), RESPONSES),
         Twin("response-without-event-lines",
              [part.split(b"\n", 1)[1] for part in response_events("response-without-event-lines")],
-             response("response-without-event-lines"), None, given("response-without-event-lines"), RESPONSES),
+             response("response-without-event-lines"), None, ask_response("response-without-event-lines"), RESPONSES),
     ]
 
 
@@ -1164,26 +1164,26 @@ def lasting() -> list[Trap]:
     def opening(name: str) -> list[bytes]:
         return [*map(event, begun(name))]
 
-    told = "the upstream of {} is overloaded".format
+    message = "the upstream of {} is overloaded".format
     busy = error("busy for ever", "bad_response_status_code")
     return [
         lost("stays-cut", [*open_stream(opening("stays-cut")), End.CLOSE], "stream_interrupted", billed=True),
         lost("stays-unfinished", stream([*opening("stays-unfinished"), DONE]), "stream_interrupted", billed=True),
         lost("stays-without-an-event", stream([b": PING\n\n"]), "stream_interrupted"),
         lost("stays-half-a-response", stream(response_events("stays-half-a-response")[:-1]), "stream_interrupted",
-             billed=True, body=given("stays-half-a-response"), url=RESPONSES),
+             billed=True, body=ask_response("stays-half-a-response"), url=RESPONSES),
         lost("stays-an-error-object", stream([*opening("stays-an-error-object"),
-                                              event(error(told("stays-an-error-object"))), DONE]),
-             "invalid_response", told("stays-an-error-object"), billed=True),
-        lost("stays-an-error-event", stream([b"event: error\n" + event(error(told("stays-an-error-event"))["error"])]),
-             "invalid_response", told("stays-an-error-event")),
-        lost("stays-an-error-document", document(error(told("stays-an-error-document"))), "invalid_response",
-             told("stays-an-error-document")),
+                                              event(error(message("stays-an-error-object"))), DONE]),
+             "invalid_response", message("stays-an-error-object"), billed=True),
+        lost("stays-an-error-event", stream([b"event: error\n" + event(error(message("stays-an-error-event"))["error"])]),
+             "invalid_response", message("stays-an-error-event")),
+        lost("stays-an-error-document", document(error(message("stays-an-error-document"))), "invalid_response",
+             message("stays-an-error-document")),
         lost("stays-a-failed-response", stream([typed({"type": "error", "code": "server_error", "param": None,
-                                                       "message": told("stays-a-failed-response")})]),
-             "invalid_response", told("stays-a-failed-response"), body=given("stays-a-failed-response"), url=RESPONSES),
-        lost("stays-success-false", document({"success": False, "message": told("stays-success-false")}),
-             "invalid_response", told("stays-success-false"), body=ask("stays-success-false", stream=False)),
+                                                       "message": message("stays-a-failed-response")})]),
+             "invalid_response", message("stays-a-failed-response"), body=ask_response("stays-a-failed-response"), url=RESPONSES),
+        lost("stays-success-false", document({"success": False, "message": message("stays-success-false")}),
+             "invalid_response", message("stays-success-false"), body=ask("stays-success-false", stream=False)),
         lost("stays-without-choices", document(completion("x", choices=[])), "invalid_response",
              body=ask("stays-without-choices", stream=False)),
         lost("stays-a-page", sized(PAGE, kind=HTML), "invalid_response"),
@@ -1316,7 +1316,7 @@ def hints() -> list[Hint]:
         return Hint(name, [lambda: (step for step in document(error(slow_down), status, line(time.time() + ahead))
                                     if isinstance(step, bytes))], least)
 
-    def told(name: str, least: float, body: Callable[[], dict[str, Any]]) -> Hint:
+    def in_body(name: str, least: float, body: Callable[[], dict[str, Any]]) -> Hint:
         """With a hint only in the body."""
         return Hint(name, [lambda: (step for step in document(body(), 429) if isinstance(step, bytes))], least)
 
@@ -1355,14 +1355,14 @@ def hints() -> list[Hint]:
         by("length-of-iso-8601", 2.0, "Retry-After: PT2S"),
         by("reset-without-a-name", 2.0, "x-ratelimit-remaining: 0", "x-ratelimit-reset: 2"),
         by("reset-of-the-draft", 2.0, "RateLimit-Remaining: 0", "RateLimit-Reset: 2"),
-        told("gemini-in-the-body", 1.6, lambda: {"error": {
+        in_body("gemini-in-the-body", 1.6, lambda: {"error": {
             "code": 429, "message": slow_down, "status": "RESOURCE_EXHAUSTED", "details": [
                 {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "1.6s"}]}}),
-        told("openrouter-in-the-body", 1.9, lambda: {"error": {
+        in_body("openrouter-in-the-body", 1.9, lambda: {"error": {
             "code": 429, "message": slow_down, "metadata": {"headers": {
                 "X-RateLimit-Limit": "20", "X-RateLimit-Remaining": "0",
                 "X-RateLimit-Reset": f"{(time.time() + 2) * 1000:.0f}"}}}}),
-        told("seconds-in-the-body", 1.6, lambda: {"error": {"message": slow_down, "retry_after": 1.6}}),
+        in_body("seconds-in-the-body", 1.6, lambda: {"error": {"message": slow_down, "retry_after": 1.6}}),
         by("in-words", 1.6, message=f"{slow_down} per min (RPM): Limit 3, Used 3. Please try again in 1.6s. Visit x"),
         by("in-words-milliseconds", 1.6, message=f"{slow_down}. Please try again in 1600ms."),
         by("reset-go", 1.6, "x-ratelimit-remaining-requests: 0", "x-ratelimit-reset-requests: 1.6s"),

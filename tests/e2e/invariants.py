@@ -51,9 +51,9 @@ def require_totals_are_sums(results: Results) -> None:
         "cost_usd": sum((Decimal(line["sluice"]["cost_usd"] or 0) for line in output), Decimal(0)),
         "errors": Counter(error["code"] if (error := line["error"]) else str(line["response"]["status_code"])
                           for line in errors)}
-    told = {**totals, **totals["tokens"], "cost_usd": Decimal(totals["cost_usd"])}
+    stored = {**totals, **totals["tokens"], "cost_usd": Decimal(totals["cost_usd"])}
     for name, value in expected.items():
-        require(told[name] == value, f"the totals' {name} is {told[name]}, the lines hold {value}")
+        require(stored[name] == value, f"the totals' {name} is {stored[name]}, the lines hold {value}")
     require(totals["requests"] == totals["succeeded"] + totals["failed"] + totals["pending"], f"{totals}")
     counted = sum(line["sluice"]["attempts"] for line in output + errors)
     require(totals["attempts"] >= counted, f"the totals' attempts are {totals['attempts']}, those of lines {counted}")
@@ -61,10 +61,10 @@ def require_totals_are_sums(results: Results) -> None:
 
 def require_no_strays(folder: Path, results: Results, *others: Path) -> None:
     """Only documented files exist beside the results. A complete job has no state file."""
-    known = {*results.paths, *others}
+    expected = {*results.paths, *others}
     if results.totals["status"] != "completed":
-        known.add(results.state_path)
-    strays = sorted(path.name for path in folder.iterdir() if path.is_file() and path not in known)
+        expected.add(results.state_path)
+    strays = sorted(path.name for path in folder.iterdir() if path.is_file() and path not in expected)
     require(not strays, f"left behind: {strays}")
 
 

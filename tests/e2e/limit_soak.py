@@ -35,12 +35,12 @@ class Figures:
     rpm: int
     exit_status: int
     stderr: str
-    asked: int  # windows
+    planned: int  # windows
 
     @property
     def complete(self) -> bool:
         """Whether it ran until the interrupt at the end of the time."""
-        return self.exit_status == 130 and len(self.windows) >= self.asked
+        return self.exit_status == 130 and len(self.windows) >= self.planned
 
     @property
     def use(self) -> float:
@@ -77,12 +77,12 @@ def soak(binary: str, folder: Path, windows: float, rpm: int, delay_max: float, 
                 run.kill()
                 run.wait()
             log.seek(0)
-            told = log.read()
+            errors = log.read()
         stats = server.stats
     finally:
         server.stop()
     return Figures(stats["arrivals_total"], stats["refused"], stats["max_in_60s"], stats["per_60s_windows"]["counts"],
-                   rpm, run.returncode, told, int(windows))
+                   rpm, run.returncode, errors, int(windows))
 
 
 def main() -> int:
@@ -92,23 +92,23 @@ def main() -> int:
     parser.add_argument("--rpm", type=int, default=200)
     parser.add_argument("--delay-max", type=float, default=1.0, help="maximum seconds until a request counts")
     parser.add_argument("--concurrency", type=int, default=64)
-    given = parser.parse_args()
-    if not given.binary:
+    options = parser.parse_args()
+    if not options.binary:
         parser.error("name the program with --binary")
     with tempfile.TemporaryDirectory(prefix="sluice-soak-") as folder:
-        seen = soak(str(Path(given.binary).resolve()), Path(folder), given.minutes, given.rpm, given.delay_max,
-                    given.concurrency)
-    floor = 0.99 if given.delay_max <= 0.3 else 0.98
-    print(f"arrivals {seen.arrivals}, refused {seen.refused}, exit status {seen.exit_status}")
-    print(f"most in any 60 s: {seen.most_in_60s} of {seen.rpm}")
-    print("use per window: " + ", ".join(f"{100 * count / seen.rpm:.1f}%" for count in seen.windows)
-          + f"; on average {100 * seen.use:.2f}%")
-    print(json.dumps({"rpm": seen.rpm, "delay_max_s": given.delay_max, "arrivals": seen.arrivals,
-                      "refused": seen.refused, "most_in_60s": seen.most_in_60s, "windows": seen.windows,
-                      "use": round(seen.use, 4)}))
-    if not seen.complete:
-        print(f"the run ended too early:\n{seen.stderr}", file=sys.stderr)
-    return 0 if seen.complete and seen.refused == 0 and seen.most_in_60s <= seen.rpm and seen.use >= floor else 1
+        figures = soak(str(Path(options.binary).resolve()), Path(folder), options.minutes, options.rpm, options.delay_max,
+                    options.concurrency)
+    floor = 0.99 if options.delay_max <= 0.3 else 0.98
+    print(f"arrivals {figures.arrivals}, refused {figures.refused}, exit status {figures.exit_status}")
+    print(f"most in any 60 s: {figures.most_in_60s} of {figures.rpm}")
+    print("use per window: " + ", ".join(f"{100 * count / figures.rpm:.1f}%" for count in figures.windows)
+          + f"; on average {100 * figures.use:.2f}%")
+    print(json.dumps({"rpm": figures.rpm, "delay_max_s": options.delay_max, "arrivals": figures.arrivals,
+                      "refused": figures.refused, "most_in_60s": figures.most_in_60s, "windows": figures.windows,
+                      "use": round(figures.use, 4)}))
+    if not figures.complete:
+        print(f"the run ended too early:\n{figures.stderr}", file=sys.stderr)
+    return 0 if figures.complete and figures.refused == 0 and figures.most_in_60s <= figures.rpm and figures.use >= floor else 1
 
 
 if __name__ == "__main__":

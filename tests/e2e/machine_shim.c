@@ -51,10 +51,10 @@ FILE* fopen64(const char* path, const char* mode) {
   return open_stream("fopen64", path, mode);
 }
 
-int clock_gettime(clockid_t which, struct timespec* told) {
-  const int result = (int)syscall(SYS_clock_gettime, which, told);
+int clock_gettime(clockid_t which, struct timespec* out) {
+  const int result = (int)syscall(SYS_clock_gettime, which, out);
   const char* more = getenv("SHIM_UPTIME");
-  if (result == 0 && which == CLOCK_BOOTTIME && more != NULL) told->tv_sec += atol(more);
+  if (result == 0 && which == CLOCK_BOOTTIME && more != NULL) out->tv_sec += atol(more);
   return result;
 }
 

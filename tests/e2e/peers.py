@@ -53,13 +53,13 @@ class Peer(Server):
 
     def _listens(self) -> bool:
         if self.process.poll() is not None:
-            raise AssertionError(f"{self.package} ended with status {self.process.returncode}:\n{self.told}")
+            raise AssertionError(f"{self.package} ended with status {self.process.returncode}:\n{self.output}")
         with contextlib.suppress(OSError), socket.create_connection((HOST, self.port), PATIENCE):
             return True
         return False
 
     @property
-    def told(self) -> str:
+    def output(self) -> str:
         return self.log.read_text("utf-8", "replace")
 
 
@@ -179,11 +179,11 @@ class Microsocks(Peer):
 
     def served(self, host: str, port: int) -> int:
         """The number of connections to this target."""
-        return self.told.count(f"connected to {host}:{port}\n")
+        return self.output.count(f"connected to {host}:{port}\n")
 
 
 class Tinyproxy(Peer):
-    """An HTTP proxy. `asked` has the request lines that it received."""
+    """An HTTP proxy. `request_lines` has the request lines that it received."""
 
     package = "tinyproxy-bin"
 
@@ -195,8 +195,8 @@ class Tinyproxy(Peer):
         super().__init__(folder, ["tinyproxy", "-d", "-c", str(config)], port)
 
     @property
-    def asked(self) -> list[str]:
-        return [line.partition("): ")[2] for line in self.told.split("\n") if "Request (file descriptor" in line]
+    def request_lines(self) -> list[str]:
+        return [line.partition("): ")[2] for line in self.output.split("\n") if "Request (file descriptor" in line]
 
 
 class Dead:

@@ -215,10 +215,10 @@ def vector(text: str, size: int) -> list[float]:
 
 
 def embeddings(body: dict[str, Any]) -> Reply:
-    given = body.get("input")
+    source = body.get("input")
     # A list of numbers is one input of token ids. Any other list has one input per item.
-    many = isinstance(given, list) and not all(isinstance(item, int) for item in given)
-    inputs = [" ".join(texts(item)) for item in (given if many else [given])]
+    many = isinstance(source, list) and not all(isinstance(item, int) for item in source)
+    inputs = [" ".join(texts(item)) for item in (source if many else [source])]
     vectors: list[Any] = [vector(text, int(body.get("dimensions") or 8)) for text in inputs]
     if body.get("encoding_format") == "base64":
         vectors = [base64.b64encode(struct.pack(f"<{len(v)}f", *v)).decode() for v in vectors]
@@ -233,12 +233,12 @@ def generate(path: str, body: dict[str, Any], rng: random.Random) -> Reply:
     """The answer of the three endpoints that generate text."""
     chat, responses = path == ENDPOINTS[0], path == ENDPOINTS[3]
     prompt = body.get("messages") if chat else body.get("input") if responses else body.get("prompt")
-    asked = texts(prompt)
-    last = asked[-1] if asked else ""
+    prompts = texts(prompt)
+    last = prompts[-1] if prompts else ""
     if chat and isinstance(prompt, list):
         users = [m for m in prompt if isinstance(m, dict) and m.get("role") == "user"]
         last = "".join(texts(users[-1])) if users else last
-    prompt_tokens = sum(map(tokens, asked + texts(body.get("instructions"))))
+    prompt_tokens = sum(map(tokens, prompts + texts(body.get("instructions"))))
     limit = body.get("max_completion_tokens") or body.get("max_tokens") or body.get("max_output_tokens")
 
     answers, reasons = [], []
@@ -390,10 +390,10 @@ def octets(text: str) -> bytes:
 
 
 def load_script(path: str) -> list[Entry]:
-    known = {f.name for f in fields(Entry)}
+    allowed = {f.name for f in fields(Entry)}
     entries = json.loads(Path(path).read_text("utf-8"))
     for entry in entries:
-        if unknown := set(entry) - known:  # with a misspelled key a test could pass for the wrong reason
+        if unknown := set(entry) - allowed:  # with a misspelled key a test could pass for the wrong reason
             raise ValueError(f"script: unknown key {sorted(unknown)[0]!r}")
     return [Entry(**entry) for entry in entries]
 

@@ -205,11 +205,11 @@ class Simulator(Server):
         command = [program(), "simulate", "--port", "0", "--rpm", "0", "--ttft", ttft, "--itl", itl, *flags]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr
-        told = self.process.stderr.readline()
-        found = re.search(r"http://127\.0\.0\.1:(\d+)", told)
+        line = self.process.stderr.readline()
+        found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
         if not found:
             self.stop()
-            raise AssertionError(f"the simulator did not print its address: {told!r}")
+            raise AssertionError(f"the simulator did not print its address: {line!r}")
         self.port = int(found[1])
 
     @property

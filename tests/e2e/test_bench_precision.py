@@ -219,10 +219,10 @@ class OpenLoop(BenchCase):
             relay = self.timed(*script)
             load = self.load(relay, "--rate", rate, "--requests", count)
             chats = relay.chats
-            told = load["latency_from_intended_ms"]
-            wrong = truth.compare("latency_from_intended_ms", told, self.from_intended(chats, rate))
+            measured = load["latency_from_intended_ms"]
+            wrong = truth.compare("latency_from_intended_ms", measured, self.from_intended(chats, rate))
             by_schedule = [(ms, ms) for ms in (expected(place * 60 / rate) * 1000 for place in range(count))]
-            wrong += truth.compare("latency_from_intended_ms, by the schedule,", told, by_schedule, ms=10)
+            wrong += truth.compare("latency_from_intended_ms, by the schedule,", measured, by_schedule, ms=10)
             # Pieces that were written together at the end of the stall have no times between them.
             without = ("connect_ms", "inter_token_ms", "inter_chunk_ms")
             return wrong + truth.errors_of(load, chats, without=without), load, chats

@@ -87,9 +87,9 @@ class Operation:
 
 def traced(trace: Path) -> list[Operation]:
     """The file operations of a run. Removes the trace."""
-    told = [line.split(" ", 2) for line in trace.read_text().splitlines()] if trace.exists() else []
+    lines = [line.split(" ", 2) for line in trace.read_text().splitlines()] if trace.exists() else []
     trace.unlink(missing_ok=True)
-    return [Operation(int(number), name, Path(path)) for number, name, path in told]
+    return [Operation(int(number), name, Path(path)) for number, name, path in lines]
 
 
 class CrashCase(Case):
@@ -337,8 +337,8 @@ class Full(CrashCase):
         if done.returncode == 99 or not (first / "status").exists():
             return self.limited_file_size(place, names)
         self.assertEqual((first / "status").read_text(), "4\n", (first / "err").read_text())
-        told = (first / "err").read_text().rstrip("\n").split("\n")[-1]
-        self.assertRegex(told, r"^sluice: .*job\..*No space left on device.*; make room")
+        message = (first / "err").read_text().rstrip("\n").split("\n")[-1]
+        self.assertRegex(message, r"^sluice: .*job\..*No space left on device.*; make room")
         early = Results(place.job, first)
         kept = invariants.whole_lines(early.output_path)
         self.assertEqual(early.output_path.read_bytes(), b"".join(kept), "no half line stands on a full disk")

@@ -187,7 +187,7 @@ class TakenAway(AttackCase):
         wait_until(lambda: self.results(job).written() >= 10 or not run.running, "ten lines")
         return relay, job, run
 
-    def known(self, folder: Path) -> set[str]:
+    def all_ids(self, folder: Path) -> set[str]:
         """The ids of all results in any file of the folder."""
         found = set()
         for path in folder.rglob("*"):
@@ -203,10 +203,10 @@ class TakenAway(AttackCase):
         run.wait(120)
         self.assertEqual(run.code, RESULTS_LOST, run.err)
         self.assertIn(says, run.err)
-        known = self.known(self.folder)
-        self.assertGreaterEqual(len(known), 10)
+        all_ids = self.all_ids(self.folder)
+        self.assertGreaterEqual(len(all_ids), 10)
         paid = relay.stats["delivered"]["requests"]
-        self.assertEqual(len(known), paid, "every result that was paid is in a file")
+        self.assertEqual(len(all_ids), paid, "every result that was paid is in a file")
         return job, run
 
     def test_replaced_by_an_editor_or_sed(self) -> None:
@@ -244,7 +244,7 @@ class TakenAway(AttackCase):
         shutil.rmtree(self.out)
         self.assertEqual(run.wait(120).code, RESULTS_LOST, run.err)
         self.assertIn("job.output.jsonl.rescued-1", run.err)
-        self.assertEqual(len(self.known(self.folder)), relay.stats["delivered"]["requests"])
+        self.assertEqual(len(self.all_ids(self.folder)), relay.stats["delivered"]["requests"])
 
     def test_what_an_editor_cuts_off_is_numbered(self) -> None:
         relay, job, run = self.begin()
@@ -262,7 +262,7 @@ class TakenAway(AttackCase):
         self.results(job).output_path.unlink()
         self.assertEqual(run.wait().code, RESULTS_LOST, run.err)
         self.assertNotIn("30 of 30 succeeded", run.err)
-        self.assertEqual(len(self.known(self.folder)), self.count)
+        self.assertEqual(len(self.all_ids(self.folder)), self.count)
 
     def test_totals_of_somebody_else_put_there_meanwhile_stay(self) -> None:
         _, job, run = self.begin()

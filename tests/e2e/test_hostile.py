@@ -139,16 +139,16 @@ class HostileCase(Case):
             self.assertEqual(attempt.body, expected if attempt.whole else expected[:len(attempt.body)])
         self.assertEqual(len({attempt.headers["idempotency-key"] for attempt in seen}), 1, "one key for all attempts")
 
-    def hold_usage(self, usage: Usage | None, told: dict[str, Any]) -> None:
-        counted = told["usage"] or {}
+    def hold_usage(self, usage: Usage | None, result: dict[str, Any]) -> None:
+        counted = result["usage"] or {}
         if usage is None:
-            self.assertIn(told["usage_source"], ("none", "estimated"))
-            self.assertEqual(told["cost_usd"] is None, told["usage_source"] == "none")
+            self.assertIn(result["usage_source"], ("none", "estimated"))
+            self.assertEqual(result["cost_usd"] is None, result["usage_source"] == "none")
             return
-        self.assertEqual(told["usage_source"], "reported")
+        self.assertEqual(result["usage_source"], "reported")
         self.assertEqual(Usage(*(counted[name] for name in ("prompt_tokens", "cached_tokens", "completion_tokens",
                                                             "reasoning_tokens"))), usage)
-        self.assertEqual(told["cost_usd"], cost(told["model"], usage))
+        self.assertEqual(result["cost_usd"], cost(result["model"], usage))
 
     def audit(self, traps: Sequence[Trap], relay: HostileRelay, out: Path) -> None:
         """Compares the relay's bill with the totals of all jobs."""

@@ -210,8 +210,8 @@ class Ids(Case):
         self.run_job(job, relay)
         self.assertEqual(relay.attempts, len(ids), "the results are known again")
         self.assertEqual(results.bytes()["job.output.jsonl"], before["job.output.jsonl"])
-        told = self.sluice("check", job, "--lines").out
-        self.assertIn('"custom_id":"\\ud800"', told)
+        result = self.sluice("check", job, "--lines").out
+        self.assertIn('"custom_id":"\\ud800"', result)
 
     def test_two_ids_with_the_same_lone_surrogate_are_one(self) -> None:
         relay = self.relay()
@@ -366,8 +366,8 @@ class ForeignFiles(Case):
         for line, part in {2: "Anthropic", 3: "Gemini", 4: "Bedrock", 5: "Azure", 6: "--base-url"}.items():
             self.assertIn(part, errors.pop(line))
         self.assertEqual(errors, {})
-        told = json.loads(self.sluice("check", job, "--json", expect=1).out)["jobs"][0]["bad_lines"]
-        self.assertEqual({bad["line"]: bad["message"] for bad in told},
+        result = json.loads(self.sluice("check", job, "--json", expect=1).out)["jobs"][0]["bad_lines"]
+        self.assertEqual({bad["line"]: bad["message"] for bad in result},
                          {line["sluice"]["line"]: line["error"]["message"] for line in self.results(job).errors})
 
     def test_a_first_line_that_is_bad_makes_no_foreign_file(self) -> None:

@@ -117,9 +117,9 @@ class Buffering(Between):
         self.held_against_the_ledger("proxy_buffering off; chunked_transfer_encoding off;")
 
     def test_the_first_piece_comes_long_before_the_end(self) -> None:
-        told = [chunk(delta={"role": "assistant", "content": "a"}), *[chunk(delta={"content": "b"})] * 7,
+        chunks = [chunk(delta={"role": "assistant", "content": "a"}), *[chunk(delta={"content": "b"})] * 7,
                 chunk(finish_reason="stop"), "data: [DONE]\n\n"]
-        relay = self.relay(script=[{"headers": {"Content-Type": "text/event-stream"}, "chunks": told, "gap": 0.1}])
+        relay = self.relay(script=[{"headers": {"Content-Type": "text/event-stream"}, "chunks": chunks, "gap": 0.1}])
         nginx = self.nginx(relay, location=f"proxy_buffering off; {Nginx.LIKE_MANY}")
         job = self.job(chats(1))
         self.run_job(job, nginx)
@@ -268,8 +268,8 @@ class Limits(Between):
                 relay = self.relay()
                 nginx = self.nginx(relay, http="gzip on; gzip_min_length 1; gzip_proxied any; "
                                                "gzip_types application/json text/event-stream;")
-                asked = urllib.request.Request(f"{nginx.url}/models", headers={"Accept-Encoding": "gzip"})
-                with urllib.request.urlopen(asked) as reply:
+                request = urllib.request.Request(f"{nginx.url}/models", headers={"Accept-Encoding": "gzip"})
+                with urllib.request.urlopen(request) as reply:
                     self.assertEqual(reply.headers["Content-Encoding"], "gzip")
                 job = self.job(chats(6), f"job{len(flags)}.jsonl")
                 self.run_job(job, nginx, *flags)
@@ -507,9 +507,9 @@ class HttpProxy(Proxied):
                 relay, proxy = self.secure_relay(), self.tinyproxy()
                 _, connections = self.through(relay, f"https://localhost:{relay.port}",
                                               {name: address.format(f"{HOST}:{proxy.port}")}, "--concurrency", 2)
-                self.assertEqual(set(proxy.asked), {f"CONNECT localhost:{relay.port} HTTP/1.1"})
-                self.assertEqual(len(proxy.asked), connections)
-                self.assertLess(len(proxy.asked), 10, "tunnels serve many requests")
+                self.assertEqual(set(proxy.request_lines), {f"CONNECT localhost:{relay.port} HTTP/1.1"})
+                self.assertEqual(len(proxy.request_lines), connections)
+                self.assertLess(len(proxy.request_lines), 10, "tunnels serve many requests")
 
     def test_a_relay_without_tls(self) -> None:
         """With absolute URLs, like curl, or through a tunnel."""
@@ -519,9 +519,9 @@ class HttpProxy(Proxied):
                     relay, proxy = self.relay(), self.tinyproxy()
                     _, connections = self.through(relay, relay.url, {name: f"http://{HOST}:{proxy.port}"}, *flags)
                     at = f"{HOST}:{relay.port}"
-                    self.assertLessEqual(set(proxy.asked), {f"CONNECT {at} HTTP/1.1",
+                    self.assertLessEqual(set(proxy.request_lines), {f"CONNECT {at} HTTP/1.1",
                                                             f"POST http://{at}/v1/chat/completions HTTP/1.1"})
-                    self.assertEqual(len(proxy.asked), connections)
+                    self.assertEqual(len(proxy.request_lines), connections)
 
     def test_a_password(self) -> None:
         for secure in (True, False):
@@ -530,7 +530,7 @@ class HttpProxy(Proxied):
                 proxy = self.tinyproxy(user=self.USER, password=self.PASSWORD)
                 address = f"http://{self.USER}:{self.PASSWORD}@{HOST}:{proxy.port}"
                 run, connections = self.through(relay, relay.url, {"ALL_PROXY": address}, "-v", "--log-file", "log")
-                self.assertEqual(len(proxy.asked), connections)
+                self.assertEqual(len(proxy.request_lines), connections)
                 self.assert_nowhere(run, *self.folder.glob("tinyproxy-*.conf"))
 
     def test_a_wrong_password(self) -> None:
@@ -555,18 +555,18 @@ class HttpProxy(Proxied):
     def test_a_relay_that_is_down_behind_it(self) -> None:
         proxy, dead = self.tinyproxy(), self.dead()
         self.stopped(f"https://{HOST}:{dead.port}", {"HTTPS_PROXY": f"http://{HOST}:{proxy.port}"})
-        self.assertEqual(set(proxy.asked), {f"CONNECT {HOST}:{dead.port} HTTP/1.1"})
+        self.assertEqual(set(proxy.request_lines), {f"CONNECT {HOST}:{dead.port} HTTP/1.1"})
 
     def test_the_key_is_for_the_relay_alone(self) -> None:
-        told: list[bytes] = []
-        spy = self.listener(lambda connection: told.append(connection.recv(1 << 16)))
+        chunks: list[bytes] = []
+        spy = self.listener(lambda connection: chunks.append(connection.recv(1 << 16)))
         self.stopped(f"https://{HOST}:9", {"HTTPS_PROXY": f"http://{self.USER}:{self.PASSWORD}@{HOST}:{spy.port}"})
         login = base64.b64encode(f"{self.USER}:{self.PASSWORD}".encode()).decode()
-        for head in told:
+        for head in chunks:
             self.assertTrue(head.startswith(f"CONNECT {HOST}:9 HTTP/1.1\r\n".encode()), head)
             self.assertIn(f"\r\nproxy-authorization: basic {login.lower()}\r\n", head.decode().lower())
             self.assertNotIn(KEY.encode(), head)
-        self.assertTrue(told)
+        self.assertTrue(chunks)
 
 
 class NoProxy(Proxied):
@@ -601,7 +601,7 @@ class NoProxy(Proxied):
         proxy = self.keep(Tinyproxy(self.folder))
         self.through(relay, relay.url, {"ALL_PROXY": dead, "HTTP_PROXY": dead,
                                         "HTTPS_PROXY": f"http://{HOST}:{proxy.port}"}, count=3)
-        self.assertEqual(set(proxy.asked), {f"CONNECT {HOST}:{relay.port} HTTP/1.1"})
+        self.assertEqual(set(proxy.request_lines), {f"CONNECT {HOST}:{relay.port} HTTP/1.1"})
 
     def test_the_simulator_needs_none(self) -> None:
         dead = f"http://{HOST}:{self.dead().port}"

@@ -47,11 +47,11 @@ class Pool(Case):
         lines = {name: [line["sluice"] for line in results.output if line["sluice"]["relay"] == name]
                  for name in ("blue", "green")}
         for name, relay in (("blue", blue), ("green", green)):
-            told = results.totals["relays"][name]
-            self.assertEqual(told["requests"], relay.stats["delivered"]["requests"])
-            self.assertEqual(told["tokens"]["prompt"], relay.stats["delivered"]["prompt_tokens"])
-            self.assertEqual(told["tokens"]["completion"], relay.stats["delivered"]["completion_tokens"])
-            self.assertEqual(Decimal(told["cost_usd"]), sum(Decimal(line["cost_usd"]) for line in lines[name]))
+            member = results.totals["relays"][name]
+            self.assertEqual(member["requests"], relay.stats["delivered"]["requests"])
+            self.assertEqual(member["tokens"]["prompt"], relay.stats["delivered"]["prompt_tokens"])
+            self.assertEqual(member["tokens"]["completion"], relay.stats["delivered"]["completion_tokens"])
+            self.assertEqual(Decimal(member["cost_usd"]), sum(Decimal(line["cost_usd"]) for line in lines[name]))
             for line in lines[name]:
                 usage = line["usage"]
                 price = (usage["prompt_tokens"] * Decimal("0.15") + usage["completion_tokens"] * Decimal("0.6")) / 10**6
@@ -134,7 +134,7 @@ class Pool(Case):
 
     def test_what_cannot_be_used_is_refused_by_name(self) -> None:
         job = self.job(chats(1))
-        for tables, env, told in (
+        for tables, env, message in (
                 ({"blue": {"base_url": "relay"}}, {}, "'relay'"),
                 ({"blue": {}}, {}, "base_url"),
                 ({"blue": {"base_url": "https://x", "rmp": 3}}, {}, "did you mean 'rpm'"),
@@ -142,7 +142,7 @@ class Pool(Case):
         ):
             self.members(**tables)
             run = self.sluice("run", job, expect=2, env={**KEYS, **env})
-            self.assert_one_sentence(run, told)
+            self.assert_one_sentence(run, message)
 
 
 if __name__ == "__main__":

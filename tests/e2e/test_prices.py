@@ -26,9 +26,9 @@ class Listed(Asked):
                                "/v1/models": (200, ["gpt-4o", "house-model", "per-call", "gpt-4"])})
 
     def prices(self, relay: OddRelay, *flags: Any) -> dict[str, Any]:
-        told = self.document("models", relay.url, "--prices", "relay", *flags)
+        answer = self.document("models", relay.url, "--prices", "relay", *flags)
         return {model["id"]: (model["input_usd_per_million"], model["output_usd_per_million"])
-                for model in told["models"]}
+                for model in answer["models"]}
 
     def test_models_at_the_prices_of_the_relay(self) -> None:
         relay = self.priced(entry("gpt-4o", 2.5), entry("house-model", 0.1),
@@ -51,8 +51,8 @@ class Listed(Asked):
         mine = self.folder / "mine.json"
         mine.write_text(json.dumps({"gpt-4o": {"input": "7", "output": "8"}}))
         self.assertEqual(self.prices(relay, "--prices", mine)["gpt-4o"], ("7", "8"))
-        told = self.document("models", relay.url, "--prices", mine, "--prices", "relay")
-        self.assertEqual(told["models"][0]["input_usd_per_million"], "5")
+        answer = self.document("models", relay.url, "--prices", mine, "--prices", "relay")
+        self.assertEqual(answer["models"][0]["input_usd_per_million"], "5")
 
     def test_refusals(self) -> None:
         def refused(answers: dict[str, Any], *flags: Any) -> Run:
@@ -70,8 +70,8 @@ class Listed(Asked):
             relay = self.odd_relay({PRICING: price_list(entry("house", ratio)), "/v1/models": (200, ["gpt-4o"])})
             text += f'[[relay]]\nname = "{name}"\nbase_url = "{relay.url}"\nmodels = {{ "gpt-4o" = "house" }}\n'
         (self.folder / "sluice.toml").write_text(text)
-        told = json.loads(self.sluice("models", "--json", "--prices", "relay").out)["relays"]
-        self.assertEqual({name: one["models"][0]["input_usd_per_million"] for name, one in told.items()},
+        answer = json.loads(self.sluice("models", "--json", "--prices", "relay").out)["relays"]
+        self.assertEqual({name: one["models"][0]["input_usd_per_million"] for name, one in answer.items()},
                          {"blue": "2", "green": "6"})
 
 

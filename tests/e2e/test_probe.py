@@ -28,25 +28,25 @@ class Probe(Case):
     def simulated(self, *flags: str) -> Any:
         return self.simulator("--balance", "5", *flags, ttft="60ms", itl="2ms")
 
-    def results(self, told: dict[str, Any]) -> dict[str, str]:  # type: ignore[override]
-        return {one["name"]: one["result"] for one in told["checks"]}
+    def results(self, result: dict[str, Any]) -> dict[str, str]:  # type: ignore[override]
+        return {one["name"]: one["result"] for one in result["checks"]}
 
 
 class HonestRelays(Probe):
     def test_the_document_and_the_bill(self) -> None:
         server = self.simulated()
-        told = self.document(server.url)
-        self.assertEqual(list(told), ["model", "verdict", "checks", "requests", "cost_usd"])
-        self.assertEqual((told["model"], told["verdict"]), ("gpt-4o-mini", "consistent"))
-        self.assertEqual({one["name"] for one in told["checks"]}, CHECKS)
-        self.assertEqual({one["result"] for one in told["checks"]}, {"pass"})
-        for one in told["checks"]:
+        result = self.document(server.url)
+        self.assertEqual(list(result), ["model", "verdict", "checks", "requests", "cost_usd"])
+        self.assertEqual((result["model"], result["verdict"]), ("gpt-4o-mini", "consistent"))
+        self.assertEqual({one["name"] for one in result["checks"]}, CHECKS)
+        self.assertEqual({one["result"] for one in result["checks"]}, {"pass"})
+        for one in result["checks"]:
             self.assertIn(one["kind"], ("objective", "advisory"))
             self.assertTrue(one["evidence"] and one["proves"] and one["cannot"])
         ledger = server.ledger
-        self.assertEqual(told["requests"], ledger["attempts"])
-        self.assertEqual(Decimal(told["cost_usd"]), Decimal(ledger["billed"]["cost_usd"]))
-        self.assertLess(Decimal(told["cost_usd"]), Decimal("0.05"))
+        self.assertEqual(result["requests"], ledger["attempts"])
+        self.assertEqual(Decimal(result["cost_usd"]), Decimal(ledger["billed"]["cost_usd"]))
+        self.assertLess(Decimal(result["cost_usd"]), Decimal("0.05"))
 
     def test_says_before_it_starts_what_it_will_spend(self) -> None:
         run = self.probe(self.simulated().url, "--budget", "0.001", "--rpm", 0)
@@ -54,24 +54,24 @@ class HonestRelays(Probe):
         self.assertIn("consistent: ", run.out)
 
     def test_what_a_relay_lacks_is_no_accusation(self) -> None:
-        told = self.document(self.simulated("--lacks", "logprobs,tools,json-schema", "--chat-overhead", "9").url)
-        results = self.results(told)
-        self.assertEqual(told["verdict"], "consistent")
+        result = self.document(self.simulated("--lacks", "logprobs,tools,json-schema", "--chat-overhead", "9").url)
+        results = self.results(result)
+        self.assertEqual(result["verdict"], "consistent")
         self.assertEqual((results["logprobs"], results["forced_tool"], results["chat_overhead"]),
                          ("skip", "fail", "pass"))
 
     def test_without_money_to_look_into_there_is_no_billing_check(self) -> None:
-        told = self.document(self.simulated("--software", "api2gpt").url)
-        self.assertEqual(told["verdict"], "consistent")
-        self.assertEqual(self.results(told)["usage_log"], "skip")
+        result = self.document(self.simulated("--software", "api2gpt").url)
+        self.assertEqual(result["verdict"], "consistent")
+        self.assertEqual(self.results(result)["usage_log"], "skip")
 
     def test_in_the_process(self) -> None:
-        told = json.loads(self.sluice("probe", "--simulate", "--model", "gpt-4", "--json", "--seed", 2).out)
-        self.assertEqual(told["verdict"], "consistent")
+        result = json.loads(self.sluice("probe", "--simulate", "--model", "gpt-4", "--json", "--seed", 2).out)
+        self.assertEqual(result["verdict"], "consistent")
 
     def test_faults_on_the_way_are_no_accusation(self) -> None:
-        told = self.document(self.simulated("--faults", "500=0.1,429=0.1,reset=0.05").url)
-        self.assertEqual(told["verdict"], "consistent", told)
+        result = self.document(self.simulated("--faults", "500=0.1,429=0.1,reset=0.05").url)
+        self.assertEqual(result["verdict"], "consistent", result)
 
 
 class Cheats(Probe):
@@ -83,9 +83,9 @@ class Cheats(Probe):
                                       ("overbilled", "billing", "inconsistent"),
                                       ("mixed", "mixed_routing", "inconsistent")):
             with self.subTest(cheat):
-                told = self.document(self.simulated("--cheat", cheat).url, expect=1)
-                self.assertEqual(told["verdict"], verdict)
-                self.assertEqual(self.results(told)[check], "fail")
+                result = self.document(self.simulated("--cheat", cheat).url, expect=1)
+                self.assertEqual(result["verdict"], verdict)
+                self.assertEqual(self.results(result)[check], "fail")
 
     def test_a_person_is_told_what_it_shows(self) -> None:
         run = self.probe(self.simulated("--cheat", "substituted").url, "--rpm", 0, expect=1)

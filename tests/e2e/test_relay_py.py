@@ -222,8 +222,8 @@ class AnswerTest(unittest.TestCase):
         self.assertIn(b"event: response.completed\n", data)
         self.assertNotIn(b"[DONE]", data)
         parts = [{"role": "user", "content": [{"type": "input_text", "text": "hi"}]}]
-        asked = json.dumps({"model": "m", "input": parts}).encode()
-        whole = json.loads(self.relay.call("POST", "/v1/responses", asked)[1])
+        body = json.dumps({"model": "m", "input": parts}).encode()
+        whole = json.loads(self.relay.call("POST", "/v1/responses", body)[1])
         self.assertEqual(whole["output"][0]["content"][0]["text"], "echo: hi")
 
     def test_embeddings(self) -> None:
@@ -297,8 +297,8 @@ class ScriptTest(unittest.TestCase):
         script = [{"match": "apple", "times": 2, "status": 503, "body": {"error": "busy"}},
                   {"status": 401, "body": "no"}]
         with RelayProcess(script=script) as relay:
-            asked = ("apple", "pear", "apple", "apple", "pear")
-            self.assertEqual([relay.call("POST", CHAT, chat(q))[0] for q in asked], [503, 401, 503, 200, 200])
+            texts = ("apple", "pear", "apple", "apple", "pear")
+            self.assertEqual([relay.call("POST", CHAT, chat(q))[0] for q in texts], [503, 401, 503, 200, 200])
             stats = relay.get("/stats")
             self.assertEqual((stats["scripted"], stats["arrivals_total"], stats["delivered"]["requests"]), (3, 5, 2))
 

@@ -21,7 +21,7 @@ def whole_lines(path: Path) -> list[bytes]:
     return [line for line in data.splitlines(keepends=True) if line.endswith(b"\n")]
 
 
-def asked(body: bytes) -> str:
+def question_in(body: bytes) -> str:
     return str(json.loads(body)["messages"][-1]["content"])
 
 
@@ -60,7 +60,7 @@ class Killed(ResumeCase):
             kept = after
             # By the relay's record, requests that were in the output before this round were not sent again.
             resent += [question for body in relay.bodies[before:]
-                       if int((question := asked(body)).split()[2]) in done]
+                       if int((question := question_in(body)).split()[2]) in done]
         self.sluice(*flags)
         self.assert_complete(results, count)
         self.assertEqual(resent, [])
@@ -97,7 +97,7 @@ class Damaged(ResumeCase):
                 results.output_path.write_bytes(b"".join(lines[:-1]) + lines[-1][:cut])
                 self.run_job(job, relay)
                 self.assert_complete(results, 6)
-                self.assertEqual([asked(body).split()[2] for body in relay.bodies[before:]], [str(lost)])
+                self.assertEqual([question_in(body).split()[2] for body in relay.bodies[before:]], [str(lost)])
 
     def test_a_last_line_that_lacks_only_its_newline_is_kept(self) -> None:
         relay, job, results = self.finished()
@@ -155,7 +155,7 @@ class Finished(ResumeCase):
                          {"c2": True, "c5": False})
         mended = self.relay()
         self.run_job(job, mended, expect=1)
-        self.assertEqual([asked(body) for body in mended.bodies], ["question number 2 of the batch"])
+        self.assertEqual([question_in(body) for body in mended.bodies], ["question number 2 of the batch"])
         self.assertEqual([line["custom_id"] for line in results.errors], ["c5"])
         self.assertEqual(len(results.output), 5)
         self.assertEqual((results.totals["succeeded"], results.totals["failed"]), (5, 1))
@@ -257,12 +257,12 @@ class Changed(ResumeCase):
         lines = chats(4)
         results = Results(Path("stdin.jsonl"), self.out)
         changed = [*lines[:2], batch("c3", chat("another question")), lines[3], batch("new", chat("new"))]
-        for name, given, said in (("changed", changed, "c3"), ("gone", lines[:3], "c4")):
+        for name, lines_now, said in (("changed", changed, "c3"), ("gone", lines[:3], "c4")):
             with self.subTest(name):
                 self.run_job("-", relay, "--output-dir", self.out, "--fresh", stdin=jsonl(lines))
                 written = results.output_path.read_bytes()
                 before = relay.attempts
-                refused = self.run_job("-", relay, "--output-dir", self.out, stdin=jsonl(given), expect=2)
+                refused = self.run_job("-", relay, "--output-dir", self.out, stdin=jsonl(lines_now), expect=2)
                 self.assertIn(said, refused.err)
                 self.assertEqual(results.totals["status"], "stopped")
                 self.assertEqual(results.output_path.read_bytes(), written)

@@ -285,10 +285,10 @@ class Bodies(Case):
         lines = [batch("plain", chat("one", stream=False)),
                  batch("streamed", chat("two", stream=True)),
                  batch("asked", chat("three", stream=True, stream_options={"include_usage": False}))]
-        plain, streamed, asked = (json.loads(body) for body in self.sent(lines))
+        plain, streamed, unchanged = (json.loads(body) for body in self.sent(lines))
         self.assertEqual(plain, lines[0]["body"])
         self.assertEqual(streamed, {**lines[1]["body"], "stream_options": {"include_usage": True}})
-        self.assertEqual(asked, lines[2]["body"])
+        self.assertEqual(unchanged, lines[2]["body"])
 
     def test_no_include_usage(self) -> None:
         [body] = self.sent([batch("a", chat("one"))], "--no-include-usage")
@@ -300,10 +300,10 @@ class Bodies(Case):
                                                   {"role": "user", "content": "three"}]}]
         bodies = [json.loads(b) for b in self.sent(lines, "--model", "gpt-4o-mini", "--system", "Be \"brief\".",
                                                    "--no-stream")]
-        told = {"role": "system", "content": 'Be "brief".'}
+        system = {"role": "system", "content": 'Be "brief".'}
         self.assertEqual([b["model"] for b in bodies], ["gpt-4o-mini", "gpt-4o-mini", "gpt-4o"])
         self.assertEqual([b["messages"] for b in bodies],
-                         [[told, {"role": "user", "content": "one"}], [told, {"role": "user", "content": "two"}],
+                         [[system, {"role": "user", "content": "one"}], [system, {"role": "user", "content": "two"}],
                           lines[2]["messages"]])
 
     def test_an_empty_model_is_missing(self) -> None:
@@ -534,37 +534,37 @@ class Summary(Case):
         relay = self.relay()
         job = self.job(jsonl(chats(2)) + b"not JSON\n")
         for flags in ((), ("--limit", 2)):  # the bad line is reported again, although it is after the limit
-            told = self.next_of(self.run_job(job, relay, *flags, expect=1))
-            self.assertIn(str(self.results(job).errors_path), told)
-            self.assertIn(f"sluice run {job} ", told)
-            self.assertNotIn("--retry-failed", told)
+            command = self.next_of(self.run_job(job, relay, *flags, expect=1))
+            self.assertIn(str(self.results(job).errors_path), command)
+            self.assertIn(f"sluice run {job} ", command)
+            self.assertNotIn("--retry-failed", command)
 
     def test_what_failed_for_good_needs_a_flag_to_be_tried_again(self) -> None:
         for status in (400, 501):
             with self.subTest(status):
                 relay = self.relay(script=[{**FAILS_FOR_GOOD, "match": "number 2 ", "status": status}])
-                told = self.next_of(self.run_job(self.job(chats(8)), relay, "--fresh", expect=1))
-                self.assertTrue(told.endswith(" --retry-failed"), told)
+                command = self.next_of(self.run_job(self.job(chats(8)), relay, "--fresh", expect=1))
+                self.assertTrue(command.endswith(" --retry-failed"), command)
 
     def test_what_may_pass_is_tried_again_without(self) -> None:
         busy = {"error": {"message": "busy", "type": "server_error", "param": None, "code": None}}
         relay = self.relay(script=[{**FAILS_FOR_GOOD, "match": "number 2 ", "status": 500, "body": busy}])
-        told = self.next_of(self.run_job(self.job(chats(8)), relay, "--max-attempts", 1, expect=1))
-        self.assertNotIn("--retry-failed", told)
+        command = self.next_of(self.run_job(self.job(chats(8)), relay, "--max-attempts", 1, expect=1))
+        self.assertNotIn("--retry-failed", command)
 
     def test_paths_can_be_pasted(self) -> None:
         relay = self.relay()
         job = self.job(chats(2), "my job.jsonl")
-        told = self.next_of(self.run_job(job, relay))
-        self.assertTrue(told.startswith("jq "), told)
-        self.assertEqual(shlex.split(told)[-1], str(self.results(job).output_path))
+        command = self.next_of(self.run_job(job, relay))
+        self.assertTrue(command.startswith("jq "), command)
+        self.assertEqual(shlex.split(command)[-1], str(self.results(job).output_path))
 
     def test_the_command_can_be_typed_again(self) -> None:
         relay = self.relay(script=[{**FAILS_FOR_GOOD, "match": "number 2 ", "status": 500}])
         flags = ["--header", "X-Title: it's mine, for $5", "--header=HTTP-Referer: https://acme.example/?a=b&c",
                  "--max-attempts", "1"]
-        told = self.next_of(self.run_job(self.job(chats(8)), relay, *flags, expect=1))
-        self.assertEqual([word for word in shlex.split(told) if word in flags], flags)
+        command = self.next_of(self.run_job(self.job(chats(8)), relay, *flags, expect=1))
+        self.assertEqual([word for word in shlex.split(command) if word in flags], flags)
 
     def test_it_says_what_is_to_stand_where_a_secret_did(self) -> None:
         relay = self.relay(script=[{**FAILS_FOR_GOOD, "match": "number 2 ", "status": 500}])

@@ -179,10 +179,10 @@ class Schemas(unittest.TestCase):
         shared: dict[str, Any] = {}
         for name, schema in SCHEMAS.items():
             with self.subTest(name):
-                asked = {node["$ref"] for _, node in nodes(schema) if "$ref" in node}
-                self.assertEqual(asked, {f"#/$defs/{one}" for one in schema.get("$defs", {})})
-                for one, told in schema.get("$defs", {}).items():
-                    self.assertEqual(shared.setdefault(one, told), told, f"{one} differs from that of another schema")
+                references = {node["$ref"] for _, node in nodes(schema) if "$ref" in node}
+                self.assertEqual(references, {f"#/$defs/{one}" for one in schema.get("$defs", {})})
+                for one, definition in schema.get("$defs", {}).items():
+                    self.assertEqual(shared.setdefault(one, definition), definition, f"{one} differs from that of another schema")
 
     def test_the_page_names_each(self) -> None:
         page = (ROOT / "docs/schemas.md").read_text("utf-8")
@@ -209,27 +209,27 @@ class Runs(Held):
                     job = self.job(lines if name == "simulator" else [*lines, unpriced])
                     self.run_job(job, server, "--output-dir", out, *flags)
                     results = self.results_held(job, out)
-                    told = results.by_id()
+                    printed = results.by_id()
                     self.assertEqual(results.errors, [])
                     self.assertEqual({line["sluice"]["streamed"] for line in results.output},
                                      {False} if flags else {True, False})
                     self.assertEqual(all(line["response"]["request_id"] for line in results.output),
                                      name == "simulator", "relay.py sends no ids")
-        self.assertEqual((results.totals["unpriced_requests"], told["unpriced"]["sluice"]["cost_usd"]), (1, None))
-        self.refuses_all_else("output-line", told["chat"])
+        self.assertEqual((results.totals["unpriced_requests"], printed["unpriced"]["sluice"]["cost_usd"]), (1, None))
+        self.refuses_all_else("output-line", printed["chat"])
         self.refuses_all_else("totals", results.totals)
-        with changed(told["chat"]["sluice"], "usage_source", "guessed"):
-            self.refuses("output-line", told["chat"], "another source")
-        self.refuses("errors-line", told["chat"], "a success")
-        told, usage = told["chat"], told["chat"]["sluice"]["usage"]
+        with changed(printed["chat"]["sluice"], "usage_source", "guessed"):
+            self.refuses("output-line", printed["chat"], "another source")
+        self.refuses("errors-line", printed["chat"], "a success")
+        printed, usage = printed["chat"], printed["chat"]["sluice"]["usage"]
         for place, key, good, bad in (  # values of some real or future relays
-                (told["sluice"], "service_tier", ("flex", None), 1), (usage, "cache_write_tokens", (0, 7), -1),
+                (printed["sluice"], "service_tier", ("flex", None), 1), (usage, "cache_write_tokens", (0, 7), -1),
                 (usage, "cache_write_1h_tokens", (0, 7), None), (usage, "audio_input_tokens", (0, 7), "7")):
             for value in good:
                 with changed(place, key, value):
-                    self.held("output-line", told)
+                    self.held("output-line", printed)
             with changed(place, key, bad):
-                self.refuses("output-line", told, f"{bad!r} as {key}")
+                self.refuses("output-line", printed, f"{bad!r} as {key}")
 
     def test_of_failures_by_status_by_connection_and_of_bad_lines(self) -> None:
         relay = self.relay(script=[
@@ -249,25 +249,25 @@ class Runs(Held):
         for _ in range(2):  # the second run retries temporary failures
             self.run_job(job, relay, *flags, expect=1)
             results = self.results_held(job)
-            told = {line["sluice"]["line"]: line for line in results.errors}
-            self.assertEqual(sorted(told), [*range(1, 10), 11, 12, 13])
+            printed = {line["sluice"]["line"]: line for line in results.errors}
+            self.assertEqual(sorted(printed), [*range(1, 10), 11, 12, 13])
             self.assertEqual(set(results.totals["errors"]), {
                 "400", "422", "503", "connection_failed", "invalid_response", "request_timeout", "stream_interrupted",
                 "response_too_large", "invalid_json_line", "invalid_request_line", "duplicate_custom_id"})
-            self.assertEqual((told[7]["response"]["request_id"], told[8]["response"]["request_id"]), ("req_7", ""))
+            self.assertEqual((printed[7]["response"]["request_id"], printed[8]["response"]["request_id"]), ("req_7", ""))
         for line in (1, 3, 11):
             with self.subTest(line):
-                self.refuses_all_else("errors-line", told[line])
-                self.refuses("output-line", told[line], "a failure")
+                self.refuses_all_else("errors-line", printed[line])
+                self.refuses("output-line", printed[line], "a failure")
         # Each of the three kinds has its own members.
-        with changed(told[1], "error", told[3]["error"]):
-            self.refuses("errors-line", told[1], "a status beside an error")
-        with changed(told[3], "error", None):
-            self.refuses("errors-line", told[3], "neither a status nor an error")
-        with changed(told[3], "error", told[11]["error"]):
-            self.refuses("errors-line", told[3], "an attempt of a bad line")
-        with changed(told[11]["sluice"], "retryable", True):
-            self.refuses("errors-line", told[11], "a bad line that is tried again")
+        with changed(printed[1], "error", printed[3]["error"]):
+            self.refuses("errors-line", printed[1], "a status beside an error")
+        with changed(printed[3], "error", None):
+            self.refuses("errors-line", printed[3], "neither a status nor an error")
+        with changed(printed[3], "error", printed[11]["error"]):
+            self.refuses("errors-line", printed[3], "an attempt of a bad line")
+        with changed(printed[11]["sluice"], "retryable", True):
+            self.refuses("errors-line", printed[11], "a bad line that is tried again")
 
     def test_of_usage_that_was_counted_here_or_by_nobody_and_costs_that_the_relay_tells(self) -> None:
         simulator = self.simulator("--faults", "no-usage=1")
@@ -391,23 +391,23 @@ class Reports(Held):
         for flags in (("--cheat", "inflated", "--seed", "3"), ()):
             job = self.job(lines)
             self.run_job(job, self.simulator(*flags), "--fresh")
-            told = self.printed("audit", "report", job, "--audit")
-            self.assertEqual(bool(told["jobs"][0]["worst"]), bool(flags))
-            self.assertTrue(told["jobs"][0]["skipped"])
-            self.refuses_all_else("audit", told)
-        told = self.printed("audit", "report", job, "--audit", "--worst", 0)
-        self.assertEqual(told["jobs"][0]["worst"], [])
+            printed = self.printed("audit", "report", job, "--audit")
+            self.assertEqual(bool(printed["jobs"][0]["worst"]), bool(flags))
+            self.assertTrue(printed["jobs"][0]["skipped"])
+            self.refuses_all_else("audit", printed)
+        printed = self.printed("audit", "report", job, "--audit", "--worst", 0)
+        self.assertEqual(printed["jobs"][0]["worst"], [])
 
     def test_of_a_check(self) -> None:
         job = self.job(jsonl([batch("a", chat("hi", model="gpt-4", max_tokens=100)), chat("hi")])
                        + b"no JSON\n" + jsonl([batch("a", chat("hi", model="gpt-4"))]))
         unbounded = self.job([chat("hi", model="some-model")], "unbounded.jsonl")
-        told = self.printed("check", "check", job, expect=1)
-        self.assertIsNotNone(told["jobs"][0]["cost_usd"]["at_most"])
-        self.refuses_all_else("check", told)
-        told = self.printed("check", "check", unbounded, job, "--rpm", 0, expect=1)
-        self.assertEqual((told["jobs"][0]["cost_usd"]["prompt"], told["jobs"][0]["max_completion_tokens"],
-                          told["jobs"][0]["minutes_at_limit"]), (None, None, None))
+        printed = self.printed("check", "check", job, expect=1)
+        self.assertIsNotNone(printed["jobs"][0]["cost_usd"]["at_most"])
+        self.refuses_all_else("check", printed)
+        printed = self.printed("check", "check", unbounded, job, "--rpm", 0, expect=1)
+        self.assertEqual((printed["jobs"][0]["cost_usd"]["prompt"], printed["jobs"][0]["max_completion_tokens"],
+                          printed["jobs"][0]["minutes_at_limit"]), (None, None, None))
         run = self.sluice("check", unbounded, job, "--lines", expect=1)
         lines = [json.loads(line) for line in run.out.splitlines()]
         self.assertEqual([line["encoding"] for line in lines], [None, "cl100k_base", "o200k_base"])
@@ -421,10 +421,10 @@ class Reports(Held):
         simulator = self.simulator("--keys", str(keys), "--faults", "cut=0.3,500=0.1")
         self.refuses_all_else("ledger", simulator.ledger)
         self.run_job(self.job(chats(30)), simulator, "--max-attempts", 20)
-        told = simulator.get("/simulator/ledger?requests=1")
-        self.assertTrue(told["billed_undelivered"]["attempts"] and told["faults"])
-        self.assertEqual(len(told["requests"]), 30)
-        self.refuses_all_else("ledger", told)
+        printed = simulator.get("/simulator/ledger?requests=1")
+        self.assertTrue(printed["billed_undelivered"]["attempts"] and printed["faults"])
+        self.assertEqual(len(printed["requests"]), 30)
+        self.refuses_all_else("ledger", printed)
         self.assertNotIn("requests", self.held("ledger", simulator.ledger))
 
 
@@ -436,20 +436,20 @@ class Accounts(test_quota.Asked, Held):
                 with self.subTest(software, flags=flags):
                     simulator = self.simulator("--software", software, *flags)
                     self.run_job(self.job(chats(2, max_tokens=20)), simulator, "--fresh")
-                    told = self.printed("quota", "quota", "--base-url", simulator.url, expect=None)
-                    self.assertNotIn("log", told)
-                    told = self.printed("quota", "quota", "--base-url", simulator.url, "--log")
-                    self.assertEqual(bool(told["log"]), software == "new-api")
-                    sources.add(told["source"])
+                    printed = self.printed("quota", "quota", "--base-url", simulator.url, expect=None)
+                    self.assertNotIn("log", printed)
+                    printed = self.printed("quota", "quota", "--base-url", simulator.url, "--log")
+                    self.assertEqual(bool(printed["log"]), software == "new-api")
+                    sources.add(printed["source"])
                     if flags:
-                        self.refuses_all_else("quota", told)
+                        self.refuses_all_else("quota", printed)
         keys = self.folder / "keys"
         keys.write_text(f"{KEY} 0 0\n")
         for software in ("new-api", "one-api", "openai"):
             simulator = self.simulator("--software", software, "--keys", str(keys))
-            told = self.printed("quota", "quota", "--base-url", simulator.url)
-            self.assertEqual(told["status"], "exhausted")
-            sources.add(told["source"])
+            printed = self.printed("quota", "quota", "--base-url", simulator.url)
+            self.assertEqual(printed["status"], "exhausted")
+            sources.add(printed["source"])
         self.assertEqual(sources, {"billing", "token_usage", "credit_grants"})
 
     def test_of_answers_in_odd_forms(self) -> None:
@@ -465,38 +465,38 @@ class Accounts(test_quota.Asked, Held):
                 ({v1: (200, {"hard_limit_usd": 3}), "/v1" + test_quota.USAGE: (200, {"total_usage": 1}),
                   test_quota.LOG: (200, {"success": True, "data": rows})}, "active")):
             with self.subTest(status):
-                told = self.printed("quota", "quota", "--base-url", self.odd_relay(answers).url, "--log")
-                self.assertEqual(told["status"], status)
-                self.refuses_all_else("quota", told)
-        self.assertEqual([row["time"] for row in told["log"]], [1700000000, None])
+                printed = self.printed("quota", "quota", "--base-url", self.odd_relay(answers).url, "--log")
+                self.assertEqual(printed["status"], status)
+                self.refuses_all_else("quota", printed)
+        self.assertEqual([row["time"] for row in printed["log"]], [1700000000, None])
         for faulty in ("0.5000", "-0.0", "--1", "-.5"):
-            with changed(told, "remaining_usd", faulty):
-                self.refuses("quota", told, faulty)
+            with changed(printed, "remaining_usd", faulty):
+                self.refuses("quota", printed, faulty)
 
     def test_of_the_simulator_inside(self) -> None:
         env: dict[str, str | None] = {"OPENAI_API_KEY": None}
         self.printed("quota", "quota", "--simulate", "--log", env=env)
-        told = self.printed("models", "models", "--simulate", env=env)
-        self.assertGreater(len(told["models"]), 100)
-        self.refuses_all_else("models", {"models": told["models"][:2]})
+        printed = self.printed("models", "models", "--simulate", env=env)
+        self.assertGreater(len(printed["models"]), 100)
+        self.refuses_all_else("models", {"models": printed["models"][:2]})
 
     def test_of_models_with_and_without_a_price_or_an_owner(self) -> None:
         relay = self.odd_relay({"/v1/models": (200, [{"id": "gpt-4o", "owned_by": "openai"}, {"id": "nobody-knows"}])})
-        told = self.printed("models", "models", "--base-url", relay.url, "--price-multiplier", "0.8")
-        self.assertEqual([bool(model["owned_by"] and model["output_usd_per_million"]) for model in told["models"]],
+        printed = self.printed("models", "models", "--base-url", relay.url, "--price-multiplier", "0.8")
+        self.assertEqual([bool(model["owned_by"] and model["output_usd_per_million"]) for model in printed["models"]],
                          [True, False])
-        self.refuses_all_else("models", told)
+        self.refuses_all_else("models", printed)
 
     def test_of_a_pool_in_which_one_does_not_tell(self) -> None:
         blue, green = self.simulator("--balance", "1"), self.odd_relay({})
         self.pool(blue=blue, green=green)
         for command in ("quota", "models"):
-            told = self.printed(command, command, expect=1)
-            self.assertEqual(list(told["relays"]["green"]), ["error"])
-            with changed(told["relays"]["green"], "error", None):
-                self.refuses(command, told, "no reason")
-            with changed(told, "one_more", told["relays"]["blue"]):
-                self.refuses(command, told, "a document beside the pool's")
+            printed = self.printed(command, command, expect=1)
+            self.assertEqual(list(printed["relays"]["green"]), ["error"])
+            with changed(printed["relays"]["green"], "error", None):
+                self.refuses(command, printed, "no reason")
+            with changed(printed, "one_more", printed["relays"]["blue"]):
+                self.refuses(command, printed, "a document beside the pool's")
 
 
 class Measured(Held):
@@ -508,12 +508,12 @@ class Measured(Held):
                                      (("--lacks", "logprobs,tools,json-schema"), "consistent", 0)):
             with self.subTest(verdict):
                 simulator = self.simulator("--balance", "5", *flags, ttft="60ms", itl="2ms")
-                told = self.printed("probe", "probe", "--base-url", simulator.url, "--model", "gpt-4o-mini", "--rpm", 0,
+                printed = self.printed("probe", "probe", "--base-url", simulator.url, "--model", "gpt-4o-mini", "--rpm", 0,
                                     "--seed", 3, expect=code)
-                self.assertEqual(told["verdict"], verdict)
-        self.refuses_all_else("probe", told)
-        with changed(told, "verdict", "honest"):
-            self.refuses("probe", told, "another verdict")
+                self.assertEqual(printed["verdict"], verdict)
+        self.refuses_all_else("probe", printed)
+        with changed(printed, "verdict", "honest"):
+            self.refuses("probe", printed, "another verdict")
 
     def test_of_loads_closed_and_open_and_a_comparison(self) -> None:
         server = self.simulator(ttft="5ms", itl="1ms")
@@ -521,10 +521,10 @@ class Measured(Held):
         old = self.bench(*flags, "--concurrency", "1,4", "--warmup", 2, "--max-tokens", 10)
         saved = self.folder / "old.json"
         saved.write_text(json.dumps(old))
-        told = self.bench(*flags, "--concurrency", "4,2", "--no-stream", "--compare", saved)
-        compared = told["comparison"]
+        printed = self.bench(*flags, "--concurrency", "4,2", "--no-stream", "--compare", saved)
+        compared = printed["comparison"]
         self.assertEqual([len(compared[part]) for part in ("loads", "only_before", "only_after")], [1, 1, 1])
-        self.refuses_all_else("bench", told)
+        self.refuses_all_else("bench", printed)
         for kind in ("even", "poisson"):
             self.bench(*flags, "--rate", 1200, "--rate-kind", kind)
         self.assertEqual(self.printed("bench", "report", saved), old)
@@ -534,31 +534,31 @@ class Measured(Held):
             {"match": None, "times": 2, "status": 500, "body": {"error": {"message": "ouch"}}},
             {"match": None, "times": 1, "close": "rst"}])
         job = self.job([chat(f"question {i}", model="nobody-knows") for i in range(3)])
-        told = self.printed("bench", "bench", job, "--base-url", relay.url, "--rpm", 0, "--requests", 6,
+        printed = self.printed("bench", "bench", job, "--base-url", relay.url, "--rpm", 0, "--requests", 6,
                             "--concurrency", 1, expect=1)
-        [load] = told["loads"]
-        self.assertEqual((load["failed"], told["cost_usd"], told["input"]["kind"]), (3, None, "jobs"))
+        [load] = printed["loads"]
+        self.assertEqual((load["failed"], printed["cost_usd"], printed["input"]["kind"]), (3, None, "jobs"))
         self.assertEqual({one["request_id"] for one in load["failures"]}, {""}, "relay.py sends no ids")
-        self.refuses_all_else("bench", told)
+        self.refuses_all_else("bench", printed)
 
     def test_of_several_targets_of_which_one_is_down(self) -> None:
-        told = self.bench("--target", f"up={self.relay().url}", "--target", f"down={self.dead()}", "--requests", 4,
+        printed = self.bench("--target", f"up={self.relay().url}", "--target", f"down={self.dead()}", "--requests", 4,
                           expect=3)
-        self.assertTrue(told["targets"][1]["stopped"])
-        self.refuses_all_else("bench", told)
-        with changed(told, "targets", told["targets"][:1]):
-            self.refuses("bench", told, "a list of one target")
+        self.assertTrue(printed["targets"][1]["stopped"])
+        self.refuses_all_else("bench", printed)
+        with changed(printed, "targets", printed["targets"][:1]):
+            self.refuses("bench", printed, "a list of one target")
 
     def test_of_a_search_for_the_limit(self) -> None:
-        told = self.printed("bench", "bench", "--base-url", self.relay().url, "--model", "gpt-4o-mini", "--find-limit",
+        printed = self.printed("bench", "bench", "--base-url", self.relay().url, "--model", "gpt-4o-mini", "--find-limit",
                             "--ceiling", 8)
-        self.assertEqual((told["limit"]["kind"], told["limit"]["ceiling"]), ("none_found", 8))
-        self.refuses_all_else("bench", told)
+        self.assertEqual((printed["limit"]["kind"], printed["limit"]["ceiling"]), ("none_found", 8))
+        self.refuses_all_else("bench", printed)
 
     def test_of_a_budget_and_an_interrupt(self) -> None:
         server = self.simulator(ttft="20ms")
-        told = self.bench("--base-url", server.url, "--requests", 1000, "--budget", "0.001", expect=3)
-        self.assertIn("budget", told["stopped"])
+        printed = self.bench("--base-url", server.url, "--requests", 1000, "--budget", "0.001", expect=3)
+        self.assertIn("budget", printed["stopped"])
         run = self.start("bench", "--base-url", server.url, "--model", "gpt-4o-mini", "--rpm", 0, "--requests", 100000,
                          "--json")
         before = server.ledger["attempts"]

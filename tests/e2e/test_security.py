@@ -39,7 +39,7 @@ def escaped(text: str) -> str:
     return "".join(f"\\u{ord(c):04x}" for c in text)
 
 
-def told(message: str, **more: Any) -> dict[str, Any]:
+def error_body(message: str, **more: Any) -> dict[str, Any]:
     return {"error": {"message": message, "type": "x", "param": None, "code": None, **more}}
 
 
@@ -55,25 +55,25 @@ def echoes(key: str) -> list[dict[str, Any]]:
     calling = {"role": "assistant", "content": None, "tool_calls": [call]}
     called = {"index": 0, "message": calling, "finish_reason": "stop"}
     return [
-        {"status": 400, "body": told(f"bad: Bearer {key}")},
-        {"status": 400, "body": told("no", code=key, type=key, param=key)},
+        {"status": 400, "body": error_body(f"bad: Bearer {key}")},
+        {"status": 400, "body": error_body("no", code=key, type=key, param=key)},
         {"status": 400, "body": '{"error":{"message":"bad %s","code":"x"}}' % escaped(key)},
         {"status": 400, "body": '{"error":{"message":"bad","echo":"%s"}}' % escaped(key)},
         {"status": 400, "body": "plain words, " + "and more " * 20 + key},  # the message is cut inside the key
-        {"status": 400, "body": told("word " * 196 + key)},
+        {"status": 400, "body": error_body("word " * 196 + key)},
         {"status": 400, "headers": {"Content-Type": "text/html"}, "body": f"<html><title>{key}</title></html>"},
         {"status": 400, "body": f"\\{key}"},
-        {"status": 400, "headers": {"x-request-id": key}, "body": told("no")},
+        {"status": 400, "headers": {"x-request-id": key}, "body": error_body("no")},
         {"status": 302, "headers": {"Location": f"https://elsewhere.example/?key={key}"}, "body": ""},
         {"status": 302, "headers": {"Location": "https://elsewhere.example/" + "x" * 160 + key}, "body": ""},
-        {"status": 500, "body": told(f"oops {key}")},
-        {"status": 429, "times": 2, "headers": {"retry-after-ms": "1"}, "body": told(f"slow down, {key}")},
+        {"status": 500, "body": error_body(f"oops {key}")},
+        {"status": 429, "times": 2, "headers": {"retry-after-ms": "1"}, "body": error_body(f"slow down, {key}")},
         {"status": 200, "headers": {"x-request-id": key}, "chunks": [*said, end]},
         {"status": 200, "body": {"choices": [choice]}},
         {"status": 200, "body": {"choices": [called], "model": key, "id": key}},
         {"status": 200, "body": '{"choices":[{"index":0,"message":{"role":"assistant","content":"%s"},'
                                 '"finish_reason":"stop"}]}' % escaped(key)},
-        {"status": 200, "body": told(f"error in a 200: {key}")},
+        {"status": 200, "body": error_body(f"error in a 200: {key}")},
         {"status": 200, "chunks": [said[0], f'data: {{"error":{{"message":"{key}"}}}}\n\n']},
         {"status": 200, "chunks": [said[0], f"<html>{key}</html>"]},
         {"status": 200, "headers": {"Content-Encoding": key}, "body": "?"},
@@ -118,7 +118,7 @@ class Keys(Case):
         self.assertGreater(len(self.results(job).output), 12)
         self.assert_hidden(key, run, *holders)
         # The run stops because of the key, with the relay's message.
-        broke = self.relay(script=[{"times": None, "status": 401, "body": told(f"Incorrect API key: {key}")}])
+        broke = self.relay(script=[{"times": None, "status": 401, "body": error_body(f"Incorrect API key: {key}")}])
         run = self.sluice(*words, "--fresh", "--base-url", broke.url, expect=STOPPED, env=env)
         self.assertIn("Incorrect API key: [key]", run.err)
         self.assert_hidden(key, run, *holders)
@@ -228,10 +228,10 @@ class Terminal(Case):
         page = f"<html><title>{EVIL}</title></html>"
         latin = "".join(chr(0xDC00 + byte) if byte > 127 else chr(byte) for byte in EVIL.encode())
         answers = [
-            {"status": 400, "body": told(EVIL + "\nsluice: all is well")}, {"status": 400, "body": EVIL},
+            {"status": 400, "body": error_body(EVIL + "\nsluice: all is well")}, {"status": 400, "body": EVIL},
             {"status": 400, "headers": {"Content-Type": "text/html"}, "body": page},
-            {"status": 500, "body": told(EVIL, code=EVIL)}, {"status": 200, "body": told(EVIL)},
-            {"status": 200, "chunks": [f"data: {json.dumps(told(EVIL))}\n\n"]},
+            {"status": 500, "body": error_body(EVIL, code=EVIL)}, {"status": 200, "body": error_body(EVIL)},
+            {"status": 200, "chunks": [f"data: {json.dumps(error_body(EVIL))}\n\n"]},
             {"status": 200, "chunks": [page]}, {"raw": f"{latin}\r\n\r\n", "close": "after"},
             {"raw": f"HTTP/1.1 302 Moved\r\nLocation: /{latin}\r\nContent-Length: 0\r\n\r\n"},
             {"raw": f"HTTP/1.1 400 {latin}\r\nContent-Length: 0\r\n\r\n"},
@@ -243,7 +243,7 @@ class Terminal(Case):
         run = self.go(self.job(chats(len(answers) + 8)), relay.url, expect=SOME_FAILED)
         self.assertIn("red\\x1b[31m bell\\x07 del\\x7f csi\\u009b2J turned\\u202egpj.exe", run.err)
         self.assertNotIn("\nsluice: all is well", run.err)
-        for status, body, code in ((401, told(EVIL), STOPPED), (404, page, CANNOT_START), (302, "", CANNOT_START)):
+        for status, body, code in ((401, error_body(EVIL), STOPPED), (404, page, CANNOT_START), (302, "", CANNOT_START)):
             broke = self.relay(script=[{"times": None, "status": status, "body": body,
                                         "headers": {"Location": "/" + latin.replace("\x1b", "").replace("\x07", "")
                                                     .replace("\x7f", "")}}])
@@ -251,7 +251,7 @@ class Terminal(Case):
 
     def test_a_jobs_words(self) -> None:
         """An unpriced model, a request id, a path: all are printed, but control sequences have no effect."""
-        relay = self.relay(script=[{"match": "fail", "times": None, "status": 400, "body": told("no")}])
+        relay = self.relay(script=[{"match": "fail", "times": None, "status": 400, "body": error_body("no")}])
         name = EVIL.replace("/", "") + "\nsluice: all is well"
         lines = [batch(f"{EVIL}\nsluice: done", chat("fail", model=f"model {EVIL}")), *chats(6)]
         job = self.job(jsonl(lines) + b'{"custom_id":"\\u001b[31m"}\n', f"{name}.jsonl")
@@ -309,9 +309,9 @@ class Injection(HostileCase):
                       ["--base-url", f"{relay.url}{line_end}"], ["--base-url", f"http://127.0.0.1{line_end}:1/v1"]):
             with self.subTest(words=words):
                 self.assert_one_sentence(self.run_job(job, relay, *words, expect=CANNOT_START))
-        for given in ("sk-one\rX-Evil: 1\n", "sk-one\x00two\n", "sk one\n"):
-            with self.subTest(key=given):
-                key.write_text(given)
+        for text in ("sk-one\rX-Evil: 1\n", "sk-one\x00two\n", "sk one\n"):
+            with self.subTest(key=text):
+                key.write_text(text)
                 self.assert_one_sentence(self.run_job(job, relay, "--api-key-file", key, expect=CANNOT_START))
         self.assertEqual(relay.attempts, 0)
 
@@ -361,13 +361,13 @@ class LogFile(Case):
 
     def test_is_for_its_owner_alone(self) -> None:
         job = self.job(chats(2))
-        log, known = self.folder / "log", self.folder / "known.log"
-        known.touch(0o644)
-        known.chmod(0o644)
-        for path in (log, log, known):
+        log, existing = self.folder / "log", self.folder / "existing.log"
+        existing.touch(0o644)
+        existing.chmod(0o644)
+        for path in (log, log, existing):
             self.sluice("run", job, "--simulate", "--rpm", 0, "--log-file", path)
         self.assertEqual(self.mode(log), 0o600)
-        self.assertEqual(self.mode(known), 0o644, "what was there keeps its mode")
+        self.assertEqual(self.mode(existing), 0o644, "what was there keeps its mode")
 
 
 if __name__ == "__main__":

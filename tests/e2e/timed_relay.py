@@ -235,9 +235,9 @@ class TimedRelay:
         """Received bytes, and when the kernel received them."""
         if isinstance(source, ssl.SSLSocket):
             return source.recv(65536), time.monotonic()
-        data, told, _, _ = source.recvmsg(65536, 64)
+        data, ancillary, _, _ = source.recvmsg(65536, 64)
         now, wall = time.monotonic(), time.time()
-        for _, _, stamp in told:
+        for _, _, stamp in ancillary:
             seconds, nanoseconds = struct.unpack("qq", stamp[:16])
             return data, now - (wall - (seconds + nanoseconds / 1e9))
         return data, now
