@@ -91,12 +91,11 @@ class Check(Case):
         self.assertEqual(result["cost_usd"], self.document(job)["jobs"][0]["cost_usd"])
         self.assert_one_sentence(self.check(*flags, env={"OPENAI_API_KEY": None}, expect=2), "API key")
 
-    def test_jobs_of_every_form(self) -> None:
-        plain = self.job(jsonl([chat("hi")]))
-        packed = self.folder / "packed.jsonl.gz"
-        packed.write_bytes(gzip.compress(b"\xef\xbb\xbf" + jsonl([chat("hi"), chat("hi")]).replace(b"\n", b"\r\n\r\n")))
-        result = self.document(plain, packed, "-", stdin=jsonl([chat("hi")] * 3))["jobs"]
-        self.assertEqual([(job["job"], job["requests"]) for job in result], [(str(plain), 1), (str(packed), 2), ("-", 3)])
+        def test_jobs_of_every_form(self) -> None: plain = self.job(jsonl([chat("hi")])) packed = self.folder /
+        "packed.jsonl.gz" packed.write_bytes(gzip.compress(b"\xef\xbb\xbf" + jsonl([chat("hi"),
+        chat("hi")]).replace(b"\n", b"\r\n\r\n"))) result = self.document(plain, packed, "-", stdin=jsonl([chat("hi")] *
+        3))["jobs"] self.assertEqual([(job["job"], job["requests"]) for job in result], [(str(plain), 1), (str(packed),
+        2), ("-", 3)])
 
     def test_a_table_for_people(self) -> None:
         job = self.job([batch("a", chat("hi", model="some-model"))])

@@ -120,14 +120,12 @@ class SimulatedQuota(Asked):
             self.assertEqual((result["unlimited"], result["granted_usd"], result["remaining_usd"], result["used_usd"]),
                              (True, None, None, "0"))
 
-    def test_an_exhausted_key_is_an_answer(self) -> None:
-        keys = self.folder / "keys"
-        keys.write_text(f"{KEY} 0 0\n")
-        for software, source in (("new-api", "token_usage"), ("one-api", "billing"), ("openai", "billing")):
-            with self.subTest(software):
-                server = self.simulator("--software", software, "--keys", str(keys))
-                result = self.document("quota", server.url)
-                self.assertEqual((result["source"], result["status"], result["remaining_usd"]), (source, "exhausted", "0"))
+                def test_an_exhausted_key_is_an_answer(self) -> None: keys = self.folder / "keys"
+                keys.write_text(f"{KEY} 0 0\n") for software, source in (("new-api", "token_usage"), ("one-api",
+                "billing"), ("openai", "billing")): with self.subTest(software): server = self.simulator("--software",
+                software, "--keys", str(keys)) result = self.document("quota", server.url)
+                self.assertEqual((result["source"], result["status"], result["remaining_usd"]), (source, "exhausted",
+                "0"))
 
     def test_a_wrong_key_is_none(self) -> None:
         keys = self.folder / "keys"

@@ -175,14 +175,12 @@ class Schemas(unittest.TestCase):
                     self.assertIs(node.get("additionalProperties"), False)
                     self.assertLessEqual(set(node["required"]), set(node["properties"]))
 
-    def test_each_stands_alone_and_holds_nothing_unused(self) -> None:
-        shared: dict[str, Any] = {}
-        for name, schema in SCHEMAS.items():
-            with self.subTest(name):
-                references = {node["$ref"] for _, node in nodes(schema) if "$ref" in node}
-                self.assertEqual(references, {f"#/$defs/{one}" for one in schema.get("$defs", {})})
-                for one, definition in schema.get("$defs", {}).items():
-                    self.assertEqual(shared.setdefault(one, definition), definition, f"{one} differs from that of another schema")
+                    def test_each_stands_alone_and_holds_nothing_unused(self) -> None: shared: dict[str, Any] = {} for
+                    name, schema in SCHEMAS.items(): with self.subTest(name): references = {node["$ref"] for _, node in
+                    nodes(schema) if "$ref" in node} self.assertEqual(references, {f"#/$defs/{one}" for one in
+                    schema.get("$defs", {})}) for one, definition in schema.get("$defs", {}).items():
+                    self.assertEqual(shared.setdefault(one, definition), definition, f"{one} differs from that of
+                    another schema")
 
     def test_the_page_names_each(self) -> None:
         page = (ROOT / "docs/schemas.md").read_text("utf-8")
@@ -231,43 +229,30 @@ class Runs(Held):
             with changed(place, key, bad):
                 self.refuses("output-line", printed, f"{bad!r} as {key}")
 
-    def test_of_failures_by_status_by_connection_and_of_bad_lines(self) -> None:
-        relay = self.relay(script=[
-            {"match": "number 1 ", "times": None, "status": 400, "body": {"error": {"message": "no"}}},
-            {"match": "number 2 ", "times": None, "status": 503, "body": "<html>busy</html>"},
-            {"match": "number 3 ", "times": None, "close": "rst"},
-            {"match": "number 4 ", "times": None, "status": 200, "body": {"error": {"message": "inside"}}},
-            {"match": "number 5 ", "times": None, "chunks": ["data: {}\n\n"], "close": "cut"},
-            {"match": "number 6 ", "times": None, "hold": True},
-            {"match": "number 7 ", "times": None, "status": 422, "body": "[1,2]",
-             "headers": {"X-Request-Id": "req_7"}},
-            {"match": "number 8 ", "times": None, "status": 400, "body": ""},
-            {"match": "number 9 ", "times": None, "status": 200, "body": "x" * 5000}])
-        job = self.job(jsonl(chats(10)) + b'no JSON\n{"custom_id":"c9","model":"m","messages":[]}\n{"prompt":3}\n')
-        flags = ("--max-attempts", 2, "--idle-timeout", "1500ms", "--first-byte-timeout", "1500ms",
-                 "--max-response-bytes", 4000)
-        for _ in range(2):  # the second run retries temporary failures
-            self.run_job(job, relay, *flags, expect=1)
-            results = self.results_held(job)
-            printed = {line["sluice"]["line"]: line for line in results.errors}
-            self.assertEqual(sorted(printed), [*range(1, 10), 11, 12, 13])
-            self.assertEqual(set(results.totals["errors"]), {
-                "400", "422", "503", "connection_failed", "invalid_response", "request_timeout", "stream_interrupted",
-                "response_too_large", "invalid_json_line", "invalid_request_line", "duplicate_custom_id"})
-            self.assertEqual((printed[7]["response"]["request_id"], printed[8]["response"]["request_id"]), ("req_7", ""))
-        for line in (1, 3, 11):
-            with self.subTest(line):
-                self.refuses_all_else("errors-line", printed[line])
-                self.refuses("output-line", printed[line], "a failure")
-        # Each of the three kinds has its own members.
-        with changed(printed[1], "error", printed[3]["error"]):
-            self.refuses("errors-line", printed[1], "a status beside an error")
-        with changed(printed[3], "error", None):
-            self.refuses("errors-line", printed[3], "neither a status nor an error")
-        with changed(printed[3], "error", printed[11]["error"]):
-            self.refuses("errors-line", printed[3], "an attempt of a bad line")
-        with changed(printed[11]["sluice"], "retryable", True):
-            self.refuses("errors-line", printed[11], "a bad line that is tried again")
+            def test_of_failures_by_status_by_connection_and_of_bad_lines(self) -> None: relay = self.relay(script=[
+            {"match": "number 1 ", "times": None, "status": 400, "body": {"error": {"message": "no"}}}, {"match":
+            "number 2 ", "times": None, "status": 503, "body": "<html>busy</html>"}, {"match": "number 3 ", "times":
+            None, "close": "rst"}, {"match": "number 4 ", "times": None, "status": 200, "body": {"error": {"message":
+            "inside"}}}, {"match": "number 5 ", "times": None, "chunks": ["data: {}\n\n"], "close": "cut"}, {"match":
+            "number 6 ", "times": None, "hold": True}, {"match": "number 7 ", "times": None, "status": 422, "body":
+            "[1,2]", "headers": {"X-Request-Id": "req_7"}}, {"match": "number 8 ", "times": None, "status": 400, "body":
+            ""}, {"match": "number 9 ", "times": None, "status": 200, "body": "x" * 5000}]) job =
+            self.job(jsonl(chats(10)) + b'no JSON\n{"custom_id":"c9","model":"m","messages":[]}\n{"prompt":3}\n') flags
+            = ("--max-attempts", 2, "--idle-timeout", "1500ms", "--first-byte-timeout", "1500ms",
+            "--max-response-bytes", 4000) for _ in range(2):  # the second run retries temporary failures
+            self.run_job(job, relay, *flags, expect=1) results = self.results_held(job) printed =
+            {line["sluice"]["line"]: line for line in results.errors} self.assertEqual(sorted(printed), [*range(1, 10),
+            11, 12, 13]) self.assertEqual(set(results.totals["errors"]), { "400", "422", "503", "connection_failed",
+            "invalid_response", "request_timeout", "stream_interrupted", "response_too_large", "invalid_json_line",
+            "invalid_request_line", "duplicate_custom_id"}) self.assertEqual((printed[7]["response"]["request_id"],
+            printed[8]["response"]["request_id"]), ("req_7", "")) for line in (1, 3, 11): with self.subTest(line):
+            self.refuses_all_else("errors-line", printed[line]) self.refuses("output-line", printed[line], "a failure")
+            # Each of the three kinds has its own members. with changed(printed[1], "error", printed[3]["error"]):
+            self.refuses("errors-line", printed[1], "a status beside an error") with changed(printed[3], "error", None):
+            self.refuses("errors-line", printed[3], "neither a status nor an error") with changed(printed[3], "error",
+            printed[11]["error"]): self.refuses("errors-line", printed[3], "an attempt of a bad line") with
+            changed(printed[11]["sluice"], "retryable", True): self.refuses("errors-line", printed[11], "a bad line that
+            is tried again")
 
     def test_of_usage_that_was_counted_here_or_by_nobody_and_costs_that_the_relay_tells(self) -> None:
         simulator = self.simulator("--faults", "no-usage=1")
@@ -503,17 +488,13 @@ class Measured(Held):
     def bench(self, *words: Any, **more: Any) -> dict[str, Any]:
         return self.printed("bench", "bench", "--model", "gpt-4o-mini", "--rpm", 0, "--seed", 3, *words, **more)
 
-    def test_of_a_probe(self) -> None:
-        for flags, verdict, code in (((), "consistent", 0), (("--cheat", "substituted"), "inconsistent", 1),
-                                     (("--lacks", "logprobs,tools,json-schema"), "consistent", 0)):
-            with self.subTest(verdict):
-                simulator = self.simulator("--balance", "5", *flags, ttft="60ms", itl="2ms")
-                printed = self.printed("probe", "probe", "--base-url", simulator.url, "--model", "gpt-4o-mini", "--rpm", 0,
-                                    "--seed", 3, expect=code)
-                self.assertEqual(printed["verdict"], verdict)
-        self.refuses_all_else("probe", printed)
-        with changed(printed, "verdict", "honest"):
-            self.refuses("probe", printed, "another verdict")
+                def test_of_a_probe(self) -> None: for flags, verdict, code in (((), "consistent", 0), (("--cheat",
+                "substituted"), "inconsistent", 1), (("--lacks", "logprobs,tools,json-schema"), "consistent", 0)): with
+                self.subTest(verdict): simulator = self.simulator("--balance", "5", *flags, ttft="60ms", itl="2ms")
+                printed = self.printed("probe", "probe", "--base-url", simulator.url, "--model", "gpt-4o-mini", "--rpm",
+                0, "--seed", 3, expect=code) self.assertEqual(printed["verdict"], verdict)
+                self.refuses_all_else("probe", printed) with changed(printed, "verdict", "honest"):
+                self.refuses("probe", printed, "another verdict")
 
     def test_of_loads_closed_and_open_and_a_comparison(self) -> None:
         server = self.simulator(ttft="5ms", itl="1ms")
@@ -549,9 +530,8 @@ class Measured(Held):
         with changed(printed, "targets", printed["targets"][:1]):
             self.refuses("bench", printed, "a list of one target")
 
-    def test_of_a_search_for_the_limit(self) -> None:
-        printed = self.printed("bench", "bench", "--base-url", self.relay().url, "--model", "gpt-4o-mini", "--find-limit",
-                            "--ceiling", 8)
+        def test_of_a_search_for_the_limit(self) -> None: printed = self.printed("bench", "bench", "--base-url",
+        self.relay().url, "--model", "gpt-4o-mini", "--find-limit", "--ceiling", 8)
         self.assertEqual((printed["limit"]["kind"], printed["limit"]["ceiling"]), ("none_found", 8))
         self.refuses_all_else("bench", printed)
 

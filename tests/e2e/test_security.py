@@ -224,30 +224,22 @@ class Terminal(Case):
         self.assert_tame(run)
         return run
 
-    def test_a_relays_words(self) -> None:
-        page = f"<html><title>{EVIL}</title></html>"
-        latin = "".join(chr(0xDC00 + byte) if byte > 127 else chr(byte) for byte in EVIL.encode())
-        answers = [
-            {"status": 400, "body": error_body(EVIL + "\nsluice: all is well")}, {"status": 400, "body": EVIL},
-            {"status": 400, "headers": {"Content-Type": "text/html"}, "body": page},
-            {"status": 500, "body": error_body(EVIL, code=EVIL)}, {"status": 200, "body": error_body(EVIL)},
-            {"status": 200, "chunks": [f"data: {json.dumps(error_body(EVIL))}\n\n"]},
-            {"status": 200, "chunks": [page]}, {"raw": f"{latin}\r\n\r\n", "close": "after"},
-            {"raw": f"HTTP/1.1 302 Moved\r\nLocation: /{latin}\r\nContent-Length: 0\r\n\r\n"},
-            {"raw": f"HTTP/1.1 400 {latin}\r\nContent-Length: 0\r\n\r\n"},
-            {"raw": f"HTTP/1.1 200 OK\r\nContent-Encoding: {latin}\r\nContent-Length: 1\r\n\r\n?"},
-            {"status": 200, "body": {"choices": [], "status": EVIL}},
-        ]
-        relay = self.relay(script=[{"match": f"number {number} ", "times": None, **answer}
-                                   for number, answer in enumerate(answers, 1)])
-        run = self.go(self.job(chats(len(answers) + 8)), relay.url, expect=SOME_FAILED)
-        self.assertIn("red\\x1b[31m bell\\x07 del\\x7f csi\\u009b2J turned\\u202egpj.exe", run.err)
-        self.assertNotIn("\nsluice: all is well", run.err)
-        for status, body, code in ((401, error_body(EVIL), STOPPED), (404, page, CANNOT_START), (302, "", CANNOT_START)):
-            broke = self.relay(script=[{"times": None, "status": status, "body": body,
-                                        "headers": {"Location": "/" + latin.replace("\x1b", "").replace("\x07", "")
-                                                    .replace("\x7f", "")}}])
-            self.go(self.job(chats(8)), broke.url, "--fresh", expect=code)
+        def test_a_relays_words(self) -> None: page = f"<html><title>{EVIL}</title></html>" latin = "".join(chr(0xDC00 +
+        byte) if byte > 127 else chr(byte) for byte in EVIL.encode()) answers = [ {"status": 400, "body":
+        error_body(EVIL + "\nsluice: all is well")}, {"status": 400, "body": EVIL}, {"status": 400, "headers":
+        {"Content-Type": "text/html"}, "body": page}, {"status": 500, "body": error_body(EVIL, code=EVIL)}, {"status":
+        200, "body": error_body(EVIL)}, {"status": 200, "chunks": [f"data: {json.dumps(error_body(EVIL))}\n\n"]},
+        {"status": 200, "chunks": [page]}, {"raw": f"{latin}\r\n\r\n", "close": "after"}, {"raw": f"HTTP/1.1 302
+        Moved\r\nLocation: /{latin}\r\nContent-Length: 0\r\n\r\n"}, {"raw": f"HTTP/1.1 400 {latin}\r\nContent-Length:
+        0\r\n\r\n"}, {"raw": f"HTTP/1.1 200 OK\r\nContent-Encoding: {latin}\r\nContent-Length: 1\r\n\r\n?"}, {"status":
+        200, "body": {"choices": [], "status": EVIL}}, ] relay = self.relay(script=[{"match": f"number {number} ",
+        "times": None, **answer} for number, answer in enumerate(answers, 1)]) run = self.go(self.job(chats(len(answers)
+        + 8)), relay.url, expect=SOME_FAILED) self.assertIn("red\\x1b[31m bell\\x07 del\\x7f csi\\u009b2J
+        turned\\u202egpj.exe", run.err) self.assertNotIn("\nsluice: all is well", run.err) for status, body, code in
+        ((401, error_body(EVIL), STOPPED), (404, page, CANNOT_START), (302, "", CANNOT_START)): broke =
+        self.relay(script=[{"times": None, "status": status, "body": body, "headers": {"Location": "/" +
+        latin.replace("\x1b", "").replace("\x07", "") .replace("\x7f", "")}}]) self.go(self.job(chats(8)), broke.url,
+        "--fresh", expect=code)
 
     def test_a_jobs_words(self) -> None:
         """An unpriced model, a request id, a path: all are printed, but control sequences have no effect."""

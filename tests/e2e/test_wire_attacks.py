@@ -17,10 +17,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from hostile_relay import Answer, End, HostileRelay, Step
-from hostile_traps import (DONE, RESPONSES, ask, chunk, completion, document, dump, event, framed, ask_response, head, open_stream,
-                           sized, stream)
-from support import Case, Results, Run, batch, files_under, wait_until
+from hostile_relay import Answer, End, HostileRelay, Step from hostile_traps import (DONE, RESPONSES, ask, chunk,
+completion, document, dump, event, framed, ask_response, head, open_stream, sized, stream) from support import Case,
+Results, Run, batch, files_under, wait_until
 
 SOME_FAILED = 1
 
@@ -359,8 +358,8 @@ class Certificates(Case):
 class Background(HostileCase):
     """A reply of the Responses API that continues in the background must not be requested and paid again."""
 
-    def job_of(self, *names: str, **more: Any) -> Path:
-        return self.job([batch(name, json.loads(ask_response(name, background=True, **more)), RESPONSES) for name in names])
+        def job_of(self, *names: str, **more: Any) -> Path: return self.job([batch(name, json.loads(ask_response(name,
+        background=True, **more)), RESPONSES) for name in names])
 
     @staticmethod
     def started(name: str, status: str) -> dict[str, Any]:
