@@ -79,8 +79,9 @@ def stats_of(values: list[Span]) -> dict[str, Span]:
     return found | {name: (quantile(least, q), quantile(most, q)) for name, q in QUANTILES.items()}
 
 
-def compare(name: str, measured: dict[str, float], values: list[Span], share: float = 0.02, ms: float = 1.0) ->
-list[str]: """The errors of the statistics that are larger than both `share` of the true value and `ms`."""
+def compare(name: str, measured: dict[str, float], values: list[Span], share: float = 0.02,
+            ms: float = 1.0) -> list[str]:
+    """The errors of the statistics that are larger than both `share` of the true value and `ms`."""
     return [f"{name} {part}: measured {measured[part]}, true value {least:.3f} to {most:.3f}"
             for part, (least, most) in stats_of(values).items()
             if measured[part] < least - max(share * least, ms) or measured[part] > most + max(share * most, ms)]
@@ -111,8 +112,13 @@ def waited_for_a_processor(load: dict[str, Any]) -> float:
 
 
 def distances(load: dict[str, Any], chats: list[Chat]) -> str:
-        """A table of measured and true values, for error messages.""" lines = [] for name, truth in
-        values_of(chats).items(): measured = load[name] or {} cells = [f"{part} {measured.get(part, math.nan):9.3f}
-        {value[0]:9.3f}" for part, value in stats_of(truth).items()] lines.append(f"{name:25} {measured.get('count',
-        0):6} {len(truth):6}  " + "  ".join(cells)) for name, rate in rates_of(chats).items(): lines.append(f"{name:25}
-        {load[name]:12.4f} {rate:12.4f}") return "\n".join(lines)
+    """A table of measured and true values, for error messages."""
+    lines = []
+    for name, truth in values_of(chats).items():
+        measured = load[name] or {}
+        cells = [f"{part} {measured.get(part, math.nan):9.3f} {value[0]:9.3f}"
+                 for part, value in stats_of(truth).items()]
+        lines.append(f"{name:25} {measured.get('count', 0):6} {len(truth):6}  " + "  ".join(cells))
+    for name, rate in rates_of(chats).items():
+        lines.append(f"{name:25} {load[name]:12.4f} {rate:12.4f}")
+    return "\n".join(lines)

@@ -517,35 +517,51 @@ def ends() -> list[Trap]:
 
 
 def errors_in_streams() -> list[Trap]:
-                             """All forms of an error inside a 200, at the start and in the middle of a stream."""
-                             opened = {"id": "resp_1", "object": "response", "created_at": 1, "status": "in_progress",
-                             "model": SERVED, "output": [], "error": None, "usage": None} words = "the upstream of {} is
-                             overloaded" forms: dict[str, Callable[[str], list[bytes]]] = { "error-object": lambda
-                             message: [event(error(message)), DONE], "error-string": lambda message: [event({"error":
-                             message}), DONE], "error-event-bare": lambda message: [b"event: error\n" +
-                             event(error(message)["error"])], "error-event-wrapped": lambda message: [b"event: error\n"
-                             + event(error(message))], "error-in-a-chunk": lambda message: [event(chunk("x", choices=[],
-                             **error(message))), DONE], "error-document": lambda message: [dump(error(message))],
-                             "error-page": lambda message: [PAGE.replace(b"Busy", message.encode())],
-                             "finish-reason-error": lambda message: [event(chunk("x", {"content": message}, "error")),
-                             DONE], "nothing-more": lambda message: [], } rows = [] for form, made in forms.items(): for
-                             place in ("first", "midway"): name = f"{form}-{place}" bad = made(words.format(name)) if
-                             form == "nothing-more": steps = [*open_stream(map(event, begun(name) if place == "midway"
-                             else [])), End.CLOSE] elif place == "midway": steps = stream([*map(event, begun(name)),
-                             *bad]) else: steps = sized(bad[0]) if form == "error-document" else ( sized(bad[0],
-                             kind=HTML) if form == "error-page" else stream(bad)) message = words.format(name) if
-                             form.startswith("error") and "page" not in form and not ( form == "error-document" and
-                             place == "midway") else "" rows.append(retried(name, steps, billed=place == "midway",
-                             says=message)) rows.append(retried("plain-text-for-a-stream", sized(b"upstream connect
-                             error or disconnect", kind=TEXT))) for form in ("failed", "error"): for place in ("first",
-                             "midway"): name = f"response-{form}-{place}" message = words.format(name) bad = ({"type":
-                             "response.failed", "sequence_number": 9, "response": {**opened, "status": "failed",
-                             "error": {"code": "server_error", "message": message}}} if form == "failed" else {"type":
-                             "error", "sequence_number": 9, "code": "server_error", "message": message, "param": None})
-                             before = response_events(name)[:6] if place == "midway" else [] rows.append(Trap(name,
-                             [Answer(stream([*before, typed(bad)]), billed=place == "midway"),
-                             Answer(stream(response_events(name)), billed=True)], Taken(response(name), finish=None),
-                             ask_response(name), RESPONSES, maybe=(1,), says=message)) return rows
+    """All forms of an error inside a 200, at the start and in the middle of a stream."""
+    opened = {"id": "resp_1", "object": "response", "created_at": 1, "status": "in_progress", "model": SERVED,
+              "output": [], "error": None, "usage": None}
+    words = "the upstream of {} is overloaded"
+    forms: dict[str, Callable[[str], list[bytes]]] = {
+        "error-object": lambda message: [event(error(message)), DONE],
+        "error-string": lambda message: [event({"error": message}), DONE],
+        "error-event-bare": lambda message: [b"event: error\n" + event(error(message)["error"])],
+        "error-event-wrapped": lambda message: [b"event: error\n" + event(error(message))],
+        "error-in-a-chunk": lambda message: [event(chunk("x", choices=[], **error(message))), DONE],
+        "error-document": lambda message: [dump(error(message))],
+        "error-page": lambda message: [PAGE.replace(b"Busy", message.encode())],
+        "finish-reason-error": lambda message: [event(chunk("x", {"content": message}, "error")), DONE],
+        "nothing-more": lambda message: [],
+    }
+    rows = []
+    for form, made in forms.items():
+        for place in ("first", "midway"):
+            name = f"{form}-{place}"
+            bad = made(words.format(name))
+            if form == "nothing-more":
+                steps = [*open_stream(map(event, begun(name) if place == "midway" else [])), End.CLOSE]
+            elif place == "midway":
+                steps = stream([*map(event, begun(name)), *bad])
+            else:
+                steps = sized(bad[0]) if form == "error-document" else (
+                    sized(bad[0], kind=HTML) if form == "error-page" else stream(bad))
+            message = words.format(name) if form.startswith("error") and "page" not in form and not (
+                form == "error-document" and place == "midway") else ""
+            rows.append(retried(name, steps, billed=place == "midway", says=message))
+    rows.append(retried("plain-text-for-a-stream", sized(b"upstream connect error or disconnect", kind=TEXT)))
+    for form in ("failed", "error"):
+        for place in ("first", "midway"):
+            name = f"response-{form}-{place}"
+            message = words.format(name)
+            bad = ({"type": "response.failed", "sequence_number": 9, "response":
+                    {**opened, "status": "failed", "error": {"code": "server_error", "message": message}}}
+                   if form == "failed" else
+                   {"type": "error", "sequence_number": 9, "code": "server_error", "message": message, "param": None})
+            before = response_events(name)[:6] if place == "midway" else []
+            rows.append(Trap(name, [Answer(stream([*before, typed(bad)]), billed=place == "midway"),
+                                    Answer(stream(response_events(name)), billed=True)],
+                             Taken(response(name), finish=None), ask_response(name), RESPONSES, maybe=(1,),
+                             says=message))
+    return rows
 
 
 def typed(value: dict[str, Any]) -> bytes:
@@ -689,40 +705,55 @@ def statuses() -> list[Trap]:
         """OpenRouter's error object."""
         return {"error": {"message": message, "code": code}}
 
-        function = {"status": 404, "title": "Not Found", "detail": "Function '23d4f03a': Not found for account
-        'Qawmu2vU'"} page = b"<html>\r\n" + "<p>请求实体太大</p>\n".encode() * 900 + b"</html>" cut =
-        page[:4096].decode("utf-8", "ignore") filtered = completion("content-filter-400",
-        choices=[choice("content-filter-400", "content_filter", content="")]) return [ permanent("refused-400", 400,
-        "context_length_exceeded", says="refused-400 will not do"), permanent("refused-404-model", 404,
-        "model_not_found", "The model `gpt-9` does not exist"), permanent("refused-404-url", 404, "", "Invalid URL (POST
-        /v1/chat/completions)"), Trap("refused-413-page", [Answer(sized(page, 413, kind=HTML))], Failed(413, cut)),
-        permanent("refused-422", 422, "unprocessable"), permanent("refused-501", 501, "api_not_implemented"),
+    function = {"status": 404, "title": "Not Found", "detail": "Function '23d4f03a': Not found for account 'Qawmu2vU'"}
+    page = b"<html>\r\n" + "<p>请求实体太大</p>\n".encode() * 900 + b"</html>"
+    cut = page[:4096].decode("utf-8", "ignore")
+    filtered = completion("content-filter-400", choices=[choice("content-filter-400", "content_filter", content="")])
+    return [
+        permanent("refused-400", 400, "context_length_exceeded", says="refused-400 will not do"),
+        permanent("refused-404-model", 404, "model_not_found", "The model `gpt-9` does not exist"),
+        permanent("refused-404-url", 404, "", "Invalid URL (POST /v1/chat/completions)"),
+        Trap("refused-413-page", [Answer(sized(page, 413, kind=HTML))], Failed(413, cut)),
+        permanent("refused-422", 422, "unprocessable"),
+        permanent("refused-501", 501, "api_not_implemented"),
         permanent("refused-403-model", 403, None, "该令牌无权访问模型 gpt-4o-mini (request id: 2024)"),
-        permanent("quota-by-words-alone-403", 403, None, "your quota for this model is insufficient_quota"), # Refusals
-        that concern only this request. Trap("no-endpoints-404", [Answer(document(bare("No endpoints found for
-        gpt-4o-mini.", 404), 404))], Failed(404, bare("No endpoints found for gpt-4o-mini.", 404)), says="No endpoints
-        found"), Trap("no-function-404", [Answer(document(function, 404))], Failed(404, function), says="Not found for
-        account"), permanent("no-deployment-404", 404, "DeploymentNotFound", "The API deployment for this resource does
-        not exist."), permanent("only-its-name-404", 404, None, "gpt-4o-mini: gone"), permanent("too-large-429", 429,
-        "rate_limit_exceeded", "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 36000. The
-        input or output " "tokens must be reduced in order to run successfully."), permanent("too-long-500", 500, None,
-        "This model's maximum context length is 8192 tokens."), permanent("content-500", 500, "data_inspection_failed"),
-        # Messages that only quote words of a spent account. permanent("repeats-words-400", 400, "invalid_value",
-        "Invalid value: insufficient_quota, insufficient balance"), permanent("repeats-words-403", 403, None, "The input
-        'your key limit exceeded, out of credits' was flagged"), permanent("no-price-500", 500, "model_price_error", "模型
-        gpt-4o-mini 倍率或价格未配置"), unserved("no-channel-by-code", error("当前分组 default 下对于模型 gpt-4o-mini 无可用渠道",
-        "model_not_found", "new_api_error")), unserved("no-account", error("No available accounts: no available
-        accounts", None, "api_error")), unserved("no-provider", bare("There is no available model provider that meets
-        your routing requirements", 503)), unserved("no-channel-by-words", error("当前分组 default 下对于模型 gpt-4o-mini 无可用渠道
-        (request id: 2024)", None, "one_api_error")), *(passing(f"passing-{status}", document(error(f"passing-{status}
-        for now"), status), f"passing-{status} for now") for status in (408, 409, 425, 499, 500, 504, 520, 529)),
-        passing("tier-full-498", document(error("Flex tier capacity exceeded", "capacity_exceeded"), 498), "Flex tier
-        capacity exceeded"), passing("tier-full-429", document(error("Resource Unavailable", "resource_unavailable"),
-        429), "Resource Unavailable"), passing("passing-502-page", sized(PAGE, 502, kind=HTML)),
-        passing("passing-503-empty", sized(b"", 503)), passing("passing-524-page", sized(PAGE, 524, kind=HTML)),
-        passing("do-request-failed-500", document(error("请求上游地址失败", "do_request_failed"), 500), "请求上游地址失败"),
-        Trap("content-filter-400", [Answer(document(filtered, 400), billed=True)], Taken(filtered, 400,
-        finish={"content_filter": 1})), ]
+        permanent("quota-by-words-alone-403", 403, None, "your quota for this model is insufficient_quota"),
+        # Refusals that concern only this request.
+        Trap("no-endpoints-404", [Answer(document(bare("No endpoints found for gpt-4o-mini.", 404), 404))],
+             Failed(404, bare("No endpoints found for gpt-4o-mini.", 404)), says="No endpoints found"),
+        Trap("no-function-404", [Answer(document(function, 404))], Failed(404, function), says="Not found for account"),
+        permanent("no-deployment-404", 404, "DeploymentNotFound",
+                  "The API deployment for this resource does not exist."),
+        permanent("only-its-name-404", 404, None, "gpt-4o-mini: gone"),
+        permanent("too-large-429", 429, "rate_limit_exceeded",
+             "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 36000. The input or output "
+             "tokens must be reduced in order to run successfully."),
+        permanent("too-long-500", 500, None, "This model's maximum context length is 8192 tokens."),
+        permanent("content-500", 500, "data_inspection_failed"),
+        # Messages that only quote words of a spent account.
+        permanent("repeats-words-400", 400, "invalid_value", "Invalid value: insufficient_quota, insufficient balance"),
+        permanent("repeats-words-403", 403, None, "The input 'your key limit exceeded, out of credits' was flagged"),
+        permanent("no-price-500", 500, "model_price_error", "模型 gpt-4o-mini 倍率或价格未配置"),
+        unserved("no-channel-by-code", error("当前分组 default 下对于模型 gpt-4o-mini 无可用渠道", "model_not_found",
+                                             "new_api_error")),
+        unserved("no-account", error("No available accounts: no available accounts", None, "api_error")),
+        unserved("no-provider", bare("There is no available model provider that meets your routing requirements", 503)),
+        unserved("no-channel-by-words", error("当前分组 default 下对于模型 gpt-4o-mini 无可用渠道 (request id: 2024)",
+                                              None, "one_api_error")),
+        *(passing(f"passing-{status}", document(error(f"passing-{status} for now"), status),
+                  f"passing-{status} for now") for status in (408, 409, 425, 499, 500, 504, 520, 529)),
+        passing("tier-full-498", document(error("Flex tier capacity exceeded", "capacity_exceeded"), 498),
+                "Flex tier capacity exceeded"),
+        passing("tier-full-429", document(error("Resource Unavailable", "resource_unavailable"), 429),
+                "Resource Unavailable"),
+        passing("passing-502-page", sized(PAGE, 502, kind=HTML)),
+        passing("passing-503-empty", sized(b"", 503)),
+        passing("passing-524-page", sized(PAGE, 524, kind=HTML)),
+        passing("do-request-failed-500", document(error("请求上游地址失败", "do_request_failed"), 500),
+                "请求上游地址失败"),
+        Trap("content-filter-400", [Answer(document(filtered, 400), billed=True)],
+             Taken(filtered, 400, finish={"content_filter": 1})),
+    ]
 
 
 def shapes() -> list[Trap]:
@@ -753,27 +784,40 @@ def shapes() -> list[Trap]:
     ]
 
 
-             def errors_inside_200() -> list[Trap]: words = "not today, {}".format bodies: dict[str, Any] = {
-             "inside-200-object": error(words("inside-200-object"), "busy"), "inside-200-string": {"error":
-             words("inside-200-string")}, "inside-200-success-false": {"success": False, "message":
-             words("inside-200-success-false")}, "inside-200-code-and-msg": {"code": 500, "msg":
-             words("inside-200-code-and-msg"), "data": None}, "inside-200-beside-choices": {**completion("x"),
-             **error(words("inside-200-beside-choices"))}, "inside-200-vllm": {"object": "error", "message":
-             words("inside-200-vllm"), "code": 503}, "inside-200-no-choices": completion("x", choices=[]),
-             "inside-200-null-choices": completion("x", choices=None), "inside-200-array": [completion("x")],
-             "inside-200-null": None, "inside-200-number": 200, } two = dump(error(words("inside-200-two-objects"))) * 2
-             responded = response("inside-200-response-failed", status="failed", output=[], error={"code":
-             "server_error", "message": words("inside-200-response-failed")}) name = "inside-200-response-failed" return
-             [ *(retried(name, document(body), plain=True, says=words(name) if words(name) in json.dumps(body) else "")
-             for name, body in bodies.items()), retried("inside-200-two-objects", sized(two), plain=True),
-             retried("inside-200-empty", sized(b""), plain=True), retried("inside-200-page", sized(PAGE, kind=HTML),
-             plain=True), retried("inside-200-half", sized(dump(completion("x"))[:-40]), plain=True, billed=True),
-             retried("status-204", [head(204)], plain=True), Trap(name, [Answer(document(responded)),
-             Answer(document(response(name)), billed=True)], Taken(response(name), finish=None), ask_response(name,
-             stream=False), RESPONSES, maybe=(1,), says=words(name)), taken("null-error-beside-choices",
-             document(completion("null-error-beside-choices", error=None)),
-             Taken(completion("null-error-beside-choices", error=None)), body=ask("null-error-beside-choices",
-             stream=False)), ]
+def errors_inside_200() -> list[Trap]:
+    words = "not today, {}".format
+    bodies: dict[str, Any] = {
+        "inside-200-object": error(words("inside-200-object"), "busy"),
+        "inside-200-string": {"error": words("inside-200-string")},
+        "inside-200-success-false": {"success": False, "message": words("inside-200-success-false")},
+        "inside-200-code-and-msg": {"code": 500, "msg": words("inside-200-code-and-msg"), "data": None},
+        "inside-200-beside-choices": {**completion("x"), **error(words("inside-200-beside-choices"))},
+        "inside-200-vllm": {"object": "error", "message": words("inside-200-vllm"), "code": 503},
+        "inside-200-no-choices": completion("x", choices=[]),
+        "inside-200-null-choices": completion("x", choices=None),
+        "inside-200-array": [completion("x")],
+        "inside-200-null": None,
+        "inside-200-number": 200,
+    }
+    two = dump(error(words("inside-200-two-objects"))) * 2
+    responded = response("inside-200-response-failed", status="failed", output=[],
+                         error={"code": "server_error", "message": words("inside-200-response-failed")})
+    name = "inside-200-response-failed"
+    return [
+        *(retried(name, document(body), plain=True,
+                  says=words(name) if words(name) in json.dumps(body) else "") for name, body in bodies.items()),
+        retried("inside-200-two-objects", sized(two), plain=True),
+        retried("inside-200-empty", sized(b""), plain=True),
+        retried("inside-200-page", sized(PAGE, kind=HTML), plain=True),
+        retried("inside-200-half", sized(dump(completion("x"))[:-40]), plain=True, billed=True),
+        retried("status-204", [head(204)], plain=True),
+        Trap(name, [Answer(document(responded)), Answer(document(response(name)), billed=True)],
+             Taken(response(name), finish=None), ask_response(name, stream=False), RESPONSES, maybe=(1,),
+             says=words(name)),
+        taken("null-error-beside-choices", document(completion("null-error-beside-choices", error=None)),
+              Taken(completion("null-error-beside-choices", error=None)),
+              body=ask("null-error-beside-choices", stream=False)),
+    ]
 
 
 # ---------------------------------------------------------------- HTTP
@@ -1123,29 +1167,40 @@ def lasting() -> list[Trap]:
     def opening(name: str) -> list[bytes]:
         return [*map(event, begun(name))]
 
-        message = "the upstream of {} is overloaded".format busy = error("busy for ever", "bad_response_status_code")
-        return [ lost("stays-cut", [*open_stream(opening("stays-cut")), End.CLOSE], "stream_interrupted", billed=True),
+    message = "the upstream of {} is overloaded".format
+    busy = error("busy for ever", "bad_response_status_code")
+    return [
+        lost("stays-cut", [*open_stream(opening("stays-cut")), End.CLOSE], "stream_interrupted", billed=True),
         lost("stays-unfinished", stream([*opening("stays-unfinished"), DONE]), "stream_interrupted", billed=True),
-        lost("stays-without-an-event", stream([b": PING\n\n"]), "stream_interrupted"), lost("stays-half-a-response",
-        stream(response_events("stays-half-a-response")[:-1]), "stream_interrupted", billed=True,
-        body=ask_response("stays-half-a-response"), url=RESPONSES), lost("stays-an-error-object",
-        stream([*opening("stays-an-error-object"), event(error(message("stays-an-error-object"))), DONE]),
-        "invalid_response", message("stays-an-error-object"), billed=True), lost("stays-an-error-event",
-        stream([b"event: error\n" + event(error(message("stays-an-error-event"))["error"])]), "invalid_response",
-        message("stays-an-error-event")), lost("stays-an-error-document",
-        document(error(message("stays-an-error-document"))), "invalid_response", message("stays-an-error-document")),
+        lost("stays-without-an-event", stream([b": PING\n\n"]), "stream_interrupted"),
+        lost("stays-half-a-response", stream(response_events("stays-half-a-response")[:-1]), "stream_interrupted",
+             billed=True, body=ask_response("stays-half-a-response"), url=RESPONSES),
+        lost("stays-an-error-object", stream([*opening("stays-an-error-object"),
+                                              event(error(message("stays-an-error-object"))), DONE]),
+             "invalid_response", message("stays-an-error-object"), billed=True),
+        lost("stays-an-error-event",
+             stream([b"event: error\n" + event(error(message("stays-an-error-event"))["error"])]),
+             "invalid_response", message("stays-an-error-event")),
+        lost("stays-an-error-document", document(error(message("stays-an-error-document"))), "invalid_response",
+             message("stays-an-error-document")),
         lost("stays-a-failed-response", stream([typed({"type": "error", "code": "server_error", "param": None,
-        "message": message("stays-a-failed-response")})]), "invalid_response", message("stays-a-failed-response"),
-        body=ask_response("stays-a-failed-response"), url=RESPONSES), lost("stays-success-false", document({"success":
-        False, "message": message("stays-success-false")}), "invalid_response", message("stays-success-false"),
-        body=ask("stays-success-false", stream=False)), lost("stays-without-choices", document(completion("x",
-        choices=[])), "invalid_response", body=ask("stays-without-choices", stream=False)), lost("stays-a-page",
-        sized(PAGE, kind=HTML), "invalid_response"), lost("stays-under-an-unknown-encoding",
-        sized(secret(dump(completion("x"))), 200, "Content-Encoding: x-secret"), "invalid_response", billed=True,
-        body=ask("stays-under-an-unknown-encoding", stream=False), retryable=False),  # the same unreadable reply twice
-        Trap("stays-500", [Answer(document(busy, 500))], Failed(500, busy, retryable=True), attempts=(2,), says="busy
-        for ever"), Trap("stays-502-page", [Answer(sized(PAGE, 502, kind=HTML))], Failed(502, PAGE.decode(),
-        retryable=True), attempts=(2,)), ]
+                                                       "message": message("stays-a-failed-response")})]),
+             "invalid_response", message("stays-a-failed-response"), body=ask_response("stays-a-failed-response"),
+             url=RESPONSES),
+        lost("stays-success-false", document({"success": False, "message": message("stays-success-false")}),
+             "invalid_response", message("stays-success-false"), body=ask("stays-success-false", stream=False)),
+        lost("stays-without-choices", document(completion("x", choices=[])), "invalid_response",
+             body=ask("stays-without-choices", stream=False)),
+        lost("stays-a-page", sized(PAGE, kind=HTML), "invalid_response"),
+        lost("stays-under-an-unknown-encoding", sized(secret(dump(completion("x"))), 200,
+                                                      "Content-Encoding: x-secret"),
+             "invalid_response", billed=True, body=ask("stays-under-an-unknown-encoding", stream=False),
+             retryable=False),  # the same unreadable reply twice
+        Trap("stays-500", [Answer(document(busy, 500))], Failed(500, busy, retryable=True), attempts=(2,),
+             says="busy for ever"),
+        Trap("stays-502-page", [Answer(sized(PAGE, 502, kind=HTML))], Failed(502, PAGE.decode(), retryable=True),
+             attempts=(2,)),
+    ]
 
 
 # ---------------------------------------------------------------- slow replies; idle timeout 1.5 s, first byte 2 s

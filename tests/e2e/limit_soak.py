@@ -35,7 +35,7 @@ class Figures:
     rpm: int
     exit_status: int
     stderr: str
-    planned: int  # windows
+    planned: int  # number of windows
 
     @property
     def complete(self) -> bool:
@@ -85,22 +85,31 @@ def soak(binary: str, folder: Path, windows: float, rpm: int, delay_max: float, 
                    rpm, run.returncode, errors, int(windows))
 
 
-        def main() -> int: parser = argparse.ArgumentParser(description="Checks the rate limit by a relay's own count,
-        over minutes.") parser.add_argument("--binary", default=os.environ.get("SLUICE"), help="the program (default:
-        $SLUICE)") parser.add_argument("--minutes", type=float, default=10) parser.add_argument("--rpm", type=int,
-        default=200) parser.add_argument("--delay-max", type=float, default=1.0, help="maximum seconds until a request
-        counts") parser.add_argument("--concurrency", type=int, default=64) options = parser.parse_args() if not
-        options.binary: parser.error("name the program with --binary") with
-        tempfile.TemporaryDirectory(prefix="sluice-soak-") as folder: figures =
-        soak(str(Path(options.binary).resolve()), Path(folder), options.minutes, options.rpm, options.delay_max,
-        options.concurrency) floor = 0.99 if options.delay_max <= 0.3 else 0.98 print(f"arrivals {figures.arrivals},
-        refused {figures.refused}, exit status {figures.exit_status}") print(f"most in any 60 s: {figures.most_in_60s}
-        of {figures.rpm}") print("use per window: " + ", ".join(f"{100 * count / figures.rpm:.1f}%" for count in
-        figures.windows) + f"; on average {100 * figures.use:.2f}%") print(json.dumps({"rpm": figures.rpm,
-        "delay_max_s": options.delay_max, "arrivals": figures.arrivals, "refused": figures.refused, "most_in_60s":
-        figures.most_in_60s, "windows": figures.windows, "use": round(figures.use, 4)})) if not figures.complete:
-        print(f"the run ended too early:\n{figures.stderr}", file=sys.stderr) return 0 if figures.complete and
-        figures.refused == 0 and figures.most_in_60s <= figures.rpm and figures.use >= floor else 1
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Checks the rate limit by a relay's own count, over minutes.")
+    parser.add_argument("--binary", default=os.environ.get("SLUICE"), help="the program (default: $SLUICE)")
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--rpm", type=int, default=200)
+    parser.add_argument("--delay-max", type=float, default=1.0, help="maximum seconds until a request counts")
+    parser.add_argument("--concurrency", type=int, default=64)
+    options = parser.parse_args()
+    if not options.binary:
+        parser.error("name the program with --binary")
+    with tempfile.TemporaryDirectory(prefix="sluice-soak-") as folder:
+        figures = soak(str(Path(options.binary).resolve()), Path(folder), options.minutes, options.rpm,
+                       options.delay_max, options.concurrency)
+    floor = 0.99 if options.delay_max <= 0.3 else 0.98
+    print(f"arrivals {figures.arrivals}, refused {figures.refused}, exit status {figures.exit_status}")
+    print(f"most in any 60 s: {figures.most_in_60s} of {figures.rpm}")
+    print("use per window: " + ", ".join(f"{100 * count / figures.rpm:.1f}%" for count in figures.windows)
+          + f"; on average {100 * figures.use:.2f}%")
+    print(json.dumps({"rpm": figures.rpm, "delay_max_s": options.delay_max, "arrivals": figures.arrivals,
+                      "refused": figures.refused, "most_in_60s": figures.most_in_60s, "windows": figures.windows,
+                      "use": round(figures.use, 4)}))
+    if not figures.complete:
+        print(f"the run ended too early:\n{figures.stderr}", file=sys.stderr)
+    kept = figures.refused == 0 and figures.most_in_60s <= figures.rpm
+    return 0 if figures.complete and kept and figures.use >= floor else 1
 
 
 if __name__ == "__main__":

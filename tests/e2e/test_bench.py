@@ -39,7 +39,7 @@ class Bench(Case):
 
 
 class Documents(Bench):
-    def test_tells_each_load_in_order(self) -> None:
+    def test_reports_each_load_in_order(self) -> None:
         server = self.simulator(ttft="20ms", itl="1ms")
         result = self.of(server, "--rpm", 0, "--concurrency", "1,4,2", "--requests", 12, "--max-tokens", 20)
         self.assertEqual(result["target"], server.url)
@@ -66,14 +66,14 @@ class Documents(Bench):
         self.assertIsNone(result["loads"][0]["ttft_ms"])
         self.assertEqual(result["loads"][0]["latency_ms"]["count"], 5)
 
-    def test_the_table_says_the_same(self) -> None:
+    def test_the_table_has_the_same_numbers(self) -> None:
         server = self.simulator()
         run = self.bench("--base-url", server.url, "--model", "gpt-4o-mini", "--rpm", 0, "--requests", 7)
         self.assertIn("8 in flight", run.out)
         self.assertRegex(run.out, r"cost \$0\.0\d+")
         self.assertTrue(all(len(line) <= 100 for line in run.out.splitlines()[:4]), run.out)
 
-    def test_jobs_are_sent_in_the_place_of_made_up_prompts(self) -> None:
+    def test_jobs_replace_generated_prompts(self) -> None:
         relay = self.relay()
         job = self.job(chats(3))
         result = self.document(job, "--base-url", relay.url, "--rpm", 0, "--concurrency", 1, "--requests", 5)
@@ -83,7 +83,7 @@ class Documents(Bench):
         self.assertEqual(questions, [f"question number {i} of the batch" for i in (1, 2, 3, 1, 2)])
         self.assertFalse((self.folder / "job.output.jsonl").exists())
 
-    def test_a_failure_is_counted_and_not_tried_again(self) -> None:
+    def test_a_failure_is_counted_and_not_retried(self) -> None:
         relay = self.relay(script=[{"match": None, "times": 2, "status": 500, "body": {"error": {"message": "ouch"}}}])
         result = self.of(relay, "--rpm", 0, "--concurrency", 1, "--requests", 6, expect=1)
         load = result["loads"][0]
@@ -91,7 +91,7 @@ class Documents(Bench):
         self.assertEqual(relay.attempts, 6)
         self.assertIn("ouch", load["failures"][0]["message"])
 
-    def test_a_key_that_a_relay_says_again_is_not_shown(self) -> None:
+    def test_a_key_that_a_relay_repeats_is_not_printed(self) -> None:
         relay = self.relay(script=[{"match": None, "status": 500, "body": {"error": {"message": f"bad {KEY}!"}}}])
         self.of(relay, "--rpm", 0, "--concurrency", 1, "--requests", 3, expect=1)
 
@@ -119,7 +119,7 @@ class Reports(Bench):
         self.assertEqual(self.sluice("report", saved, "--html", page).out, "")
         self.assertIn("gpt-4o-mini", page.read_text())
 
-    def test_what_cannot_be_compared_or_written_is_refused_before_anything_is_sent(self) -> None:
+    def test_bad_comparisons_and_pages_are_refused_before_anything_is_sent(self) -> None:
         server = self.simulator()
         bad = self.job(b"{}\n", "bad.json")
         for flags, parts in ((["--compare", bad], ["--compare", "bad.json"]),
@@ -131,7 +131,7 @@ class Reports(Bench):
 
 
 class SearchForTheLimit(Bench):
-    def test_finds_none_below_its_ceiling_and_says_whose_ceiling_it_was(self) -> None:
+    def test_finds_no_limit_below_its_own_ceiling_and_says_so(self) -> None:
         relay = self.relay()
         result = self.of(relay, "--find-limit", "--ceiling", 30)["limit"]
         self.assertEqual((result["kind"], result["refused"], result["ceiling"]), ("none_found", 0, 30))
@@ -155,7 +155,7 @@ class SearchForTheLimit(Bench):
 
 
 class Limits(Bench):
-    def test_its_cap_holds_and_is_told(self) -> None:
+    def test_its_limit_holds_and_is_reported(self) -> None:
         relay = self.relay()
         result = self.of(relay, "--rpm", 30, "--duration", "5s")
         load = result["loads"][0]
@@ -181,14 +181,14 @@ class Limits(Bench):
         self.assertEqual(loads, [1, 2, 4, 8][:len(loads)])
         self.assertGreater(len(loads), 2)
 
-    def test_a_budget_is_kept_and_what_was_measured_is_told(self) -> None:
+    def test_a_budget_holds_and_the_measurements_are_printed(self) -> None:
         server = self.simulator()
         result = self.of(server, "--rpm", 0, "--concurrency", "2,4", "--requests", 1000, "--budget", "0.002", expect=3)
         self.assertIn("budget of 0.002 USD", result["stopped"])
         self.assertGreater(result["loads"][0]["succeeded"], 10)
         self.assertLessEqual(Decimal(server.ledger["billed"]["cost_usd"]), Decimal("0.002"))
 
-    def test_an_interrupt_tells_what_was_measured(self) -> None:
+    def test_an_interrupt_prints_the_measurements(self) -> None:
         server = self.simulator(ttft="50ms")
         run = self.start("bench", "--base-url", server.url, "--model", "gpt-4o-mini", "--rpm", 0, "--requests", 100000,
                          "--json")
@@ -202,7 +202,7 @@ class Limits(Bench):
 
 
 class Targets(Bench):
-    def test_each_is_asked_with_its_own_key(self) -> None:
+    def test_each_target_gets_its_own_key(self) -> None:
         blue, green = self.relay(), self.relay()
         keys = {"BLUE_API_KEY": "sk-blue-0123456789abcdef", "GREEN_ONE_API_KEY": "sk-green-0123456789abcdef"}
         result = self.document("--model", "gpt-4o-mini", "--target", f"blue={blue.url}", "--target",
@@ -223,7 +223,7 @@ class Targets(Bench):
         only = self.document("--model", "gpt-4o-mini", "--rpm", 0, "--requests", 4, "--target", "green")
         self.assertEqual((only["name"], blue.attempts, green.attempts), ("green", 4, 8))
 
-    def test_one_that_is_down_does_not_end_the_others(self) -> None:
+    def test_a_target_that_is_down_does_not_stop_the_others(self) -> None:
         relay = self.relay()
         result = self.document("--model", "gpt-4o-mini", "--target", f"up={relay.url}", "--target",
                              f"down=http://127.0.0.1:{self.dead_port()}", "--rpm", 0, "--requests", 10, expect=3)

@@ -128,15 +128,15 @@ class OneInFlight(BenchCase):
         self.assertLess(load["ttft_ms"]["p50"] + 100, load["first_content_ms"]["p50"])
         self.assertEqual(load["tokens"]["reasoning"], 15 * 20)
 
-    def test_reasoning_that_is_not_shown_takes_no_part_between_tokens(self) -> None:
+    def test_hidden_reasoning_tokens_do_not_count_between_tokens(self) -> None:
         load, _ = self.assert_measured_right(("--hidden-reasoning-tokens", 400, *self.SCRIPT), *self.CLOSED)
         self.assertEqual(load["tokens"]["completion"], 15 * 430)
 
-    def test_several_tokens_a_piece(self) -> None:
+    def test_several_tokens_per_piece(self) -> None:
         load, _ = self.assert_measured_right(("--tokens-per-piece", 4, *self.SCRIPT), *self.CLOSED)
         self.assertLess(3.5 * load["inter_token_ms"]["mean"], load["inter_chunk_ms"]["mean"])
 
-    def test_the_connection_is_no_part_of_the_times(self) -> None:
+    def test_the_connection_time_is_not_included(self) -> None:
         authority = self.certificate("relay", "IP:127.0.0.1")
         load, _ = self.assert_measured_right(("--handshake", 0.2, *self.SCRIPT), *self.CLOSED, tls=authority,
                                              without=())
@@ -157,7 +157,7 @@ class ManyInFlight(BenchCase):
     def test_streamed(self) -> None:
         self.assert_measured_right((*self.SCRIPT, "--jitter", 0.4), *self.CLOSED)
 
-    def test_in_step(self) -> None:
+    def test_all_at_the_same_time(self) -> None:
         """All requests are sent, and all replies arrive, at the same times. The time to start the other requests must
         not count as the time of a connection."""
         load, chats = self.assert_measured_right(self.SCRIPT, *self.CLOSED)
@@ -168,7 +168,7 @@ class ManyInFlight(BenchCase):
     def test_unstreamed(self) -> None:
         self.assert_measured_right(("--head", 0.1, *self.SCRIPT, "--jitter", 0.4), *self.CLOSED, "--no-stream")
 
-    def test_unstreamed_in_step(self) -> None:
+    def test_unstreamed_all_at_the_same_time(self) -> None:
         self.assert_measured_right(("--head", 0.1, *self.SCRIPT), *self.CLOSED, "--no-stream")
 
     def test_reasoning(self) -> None:
@@ -204,7 +204,7 @@ class OpenLoop(BenchCase):
         self.assertAlmostEqual(deviation / mean, 1.0, delta=0.2)
         self.assertAlmostEqual(load["latency_from_intended_ms"]["mean"], load["latency_ms"]["mean"], delta=6)
 
-    def test_a_stall_of_the_relay_shows_as_the_schedule_has_it(self) -> None:
+    def test_a_stall_of_the_relay_shows_in_latency_from_the_schedule(self) -> None:
         """An open loop continues to send, so all requests during the stall wait for its end. A closed loop waits with
         the relay, so its quantiles do not show the stall."""
         rate, count, begin, end, ttft, whole = 1200.0, 100, 1.525, 3.525, 0.1, 0.15
@@ -235,7 +235,7 @@ class OpenLoop(BenchCase):
         self.assertLess(closed["latency_ms"]["p99"], 250)
         self.assertGreater(closed["latency_ms"]["max"], 1900)
 
-    def test_a_client_that_was_held_counts_from_when_it_should_have_started(self) -> None:
+    def test_latency_of_a_stopped_client_counts_from_the_schedule(self) -> None:
         """Latency from the send does not include the time that a stopped client delayed its requests. Replies that
         arrive meanwhile still have their true arrival times."""
         rate, held = 1200.0, 2.0
@@ -266,7 +266,7 @@ class OpenLoop(BenchCase):
 class OwnLimits(BenchCase):
     """The report says which limits are those of sluice and not of the relay."""
 
-    def test_held_by_its_own_cap(self) -> None:
+    def test_limited_by_its_own_rate_limit(self) -> None:
         relay = self.timed("--ttft", 0.02, "--itl", 0.002, "--pieces", 5)
         flags = ("--rpm", 60, "--concurrency", 4, "--duration", "8s")
         load = json.loads(self.bench(relay, *flags, "--json").out)["loads"][0]
@@ -276,7 +276,7 @@ class OwnLimits(BenchCase):
         sent_ms, _ = truth.stats_of(truth.values_of(relay.chats)["latency_ms"])["mean"]
         self.assertAlmostEqual(load["held_by_cap"], 1 - 60 * sent_ms / (4 * 8000), delta=0.02)
 
-    def test_a_cap_that_holds_is_told_in_the_table(self) -> None:
+    def test_the_table_names_its_own_limit(self) -> None:
         relay = self.timed("--ttft", 0.02, "--itl", 0.002, "--pieces", 5)
         run = self.bench(relay, "--rpm", 20, "--concurrency", 4, "--duration", "3s")
         self.assertIn("sluice's own cap of 20 a minute held it", run.out)

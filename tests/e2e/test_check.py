@@ -47,7 +47,7 @@ class Check(Case):
                                            "gpt-4o": {"requests": 1, "prompt_tokens": 8}},
                                 "cost_usd": cost, "minutes_at_limit": 0.5})
 
-    def test_a_run_finds_the_same_and_is_billed_what_was_told(self) -> None:
+    def test_a_run_has_the_same_counts_and_bill(self) -> None:
         simulator = self.simulator()
         good = [batch(f"c{i}", chat(f"question {i}: 为什么?", max_tokens=10)) for i in range(40)]
         job = self.job(jsonl(good[:20]) + b'{"a":\n[1]\n{"method":"GET","body":{}}\n' + jsonl([good[3], *good[20:]]))
@@ -63,7 +63,7 @@ class Check(Case):
         self.assertGreaterEqual(Decimal(result["cost_usd"]["at_most"]), Decimal(totals["cost_usd"]))
         self.assertIsNone(result["minutes_at_limit"])
 
-    def test_the_flags_of_a_run_say_the_same(self) -> None:
+    def test_the_flags_of_a_run_have_the_same_meaning(self) -> None:
         job = self.job([{"prompt": "hi"}, {"model": "gpt-4", "input": "hi"}])
         run = self.check(job, "--lines", "--model", "gpt-4o", "--system", "hi", "--override-model")
         first, second = (json.loads(line) for line in run.out.splitlines())
@@ -77,7 +77,7 @@ class Check(Case):
         self.assertEqual(result["max_completion_tokens"], 50)
         self.assertEqual(Decimal(result["cost_usd"]["at_most"]), (tokens * Decimal("0.5") + 50) / 1_000_000)
 
-    def test_a_config_of_a_run_serves_without_its_key(self) -> None:
+    def test_the_config_of_a_run_works_without_its_key(self) -> None:
         (self.folder / "sluice.toml").write_text('api-key-file = "missing"\nbase-url = "nonsense"\nrpm = 10\n')
         job = self.job([chat("hi", max_tokens=1)])
         result = self.document(job, env={"OPENAI_API_KEY": None})["jobs"][0]
@@ -91,20 +91,22 @@ class Check(Case):
         self.assertEqual(result["cost_usd"], self.document(job)["jobs"][0]["cost_usd"])
         self.assert_one_sentence(self.check(*flags, env={"OPENAI_API_KEY": None}, expect=2), "API key")
 
-        def test_jobs_of_every_form(self) -> None: plain = self.job(jsonl([chat("hi")])) packed = self.folder /
-        "packed.jsonl.gz" packed.write_bytes(gzip.compress(b"\xef\xbb\xbf" + jsonl([chat("hi"),
-        chat("hi")]).replace(b"\n", b"\r\n\r\n"))) result = self.document(plain, packed, "-", stdin=jsonl([chat("hi")] *
-        3))["jobs"] self.assertEqual([(job["job"], job["requests"]) for job in result], [(str(plain), 1), (str(packed),
-        2), ("-", 3)])
+    def test_jobs_of_every_form(self) -> None:
+        plain = self.job(jsonl([chat("hi")]))
+        packed = self.folder / "packed.jsonl.gz"
+        packed.write_bytes(gzip.compress(b"\xef\xbb\xbf" + jsonl([chat("hi"), chat("hi")]).replace(b"\n", b"\r\n\r\n")))
+        result = self.document(plain, packed, "-", stdin=jsonl([chat("hi")] * 3))["jobs"]
+        self.assertEqual([(job["job"], job["requests"]) for job in result],
+                         [(str(plain), 1), (str(packed), 2), ("-", 3)])
 
-    def test_a_table_for_people(self) -> None:
+    def test_the_table(self) -> None:
         job = self.job([batch("a", chat("hi", model="some-model"))])
         run = self.check(job)
         self.assertIn("rough", run.out)
         self.assertIn("some-model", run.out)
         self.assertIn("is not known", run.err)
 
-    def test_what_cannot_be_read_is_refused_and_nothing_is_printed(self) -> None:
+    def test_unreadable_jobs_are_refused_and_nothing_is_printed(self) -> None:
         job = self.job([chat("hi")])
         missing = self.folder / "missing.jsonl"
         for words in ((job, missing), (job, missing, "--lines")):
@@ -112,7 +114,7 @@ class Check(Case):
         self.assert_one_sentence(self.check(self.job(b"", "empty.jsonl"), expect=2), "empty")
         self.assert_one_sentence(self.check(expect=2), "no job to check")
 
-    def test_a_bad_line_is_one_exit_status_whatever_is_printed(self) -> None:
+    def test_a_bad_line_gives_the_same_exit_status_for_every_output(self) -> None:
         job = self.job(jsonl([chat("hi")]) + b"oops\n")
         for flags in ((), ("--json",), ("--lines",)):
             self.assertTrue(self.check(job, *flags, expect=1).out)

@@ -32,7 +32,7 @@ class Kept(Case):
     def trust(self) -> dict[str, str | None]:
         return {"SSL_CERT_FILE": str(self.tls[0])} if self.tls else {}
 
-    def test_an_answer_that_nobody_asked_for_answers_nobody(self) -> None:
+    def test_a_reply_without_a_request_is_not_used(self) -> None:
         """An extra reply waits on the connection. It must not be used as the reply to the next request."""
         relay = self.serve(script=[{"match": "number 1 ", "raw": [response(REPLY), response(REPLY)], "gap": 0.05}])
         job = self.job(chats(6))
@@ -41,7 +41,7 @@ class Kept(Case):
         self.assertEqual(answers, {"c1": "stray", **{f"c{i}": f"echo: question number {i} of the batch"
                                                      for i in range(2, 7)}})
 
-    def test_a_connection_closed_while_it_rested_costs_nothing(self) -> None:
+    def test_a_connection_closed_while_idle_costs_nothing(self) -> None:
         relay = self.serve(script=[{"times": None, "status": 200, "body": REPLY, "close": "after"}])
         job = self.job(chats(12))
         self.run_job(job, relay, "--concurrency", 2, "--no-stream", "--rpm", 300, "--pace", "even", env=self.trust())
@@ -83,7 +83,7 @@ class Opened(Case):
         self.assertEqual(len(self.results(job).output), 1)
         self.assertEqual(hosts, [f"[::1]:{relay.port}".encode()])
 
-    def test_what_still_connects_at_the_first_interrupt_is_not_sent(self) -> None:
+    def test_requests_still_connecting_at_the_first_interrupt_are_not_sent(self) -> None:
         silent = self.listener(lambda connection: connection.recv(1 << 16) and threading.Event().wait(120) or None)
         job = self.job(chats(5))
         run = self.start("run", job, "--base-url", f"https://127.0.0.1:{silent.port}", "--grace", "5m",
@@ -94,7 +94,7 @@ class Opened(Case):
         totals = self.results(job).totals
         self.assertEqual((totals["status"], totals["attempts"], totals["pending"]), ("interrupted", 0, 5))
 
-    def test_more_places_than_open_files_are_refused(self) -> None:
+    def test_more_concurrency_than_open_files_is_refused(self) -> None:
         job = self.job(chats(2))
         run = self.sluice("run", job, "--simulate", "--concurrency", 500, expect=2,
                           wrap=["prlimit", "--nofile=256:256"])

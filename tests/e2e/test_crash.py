@@ -195,7 +195,7 @@ class Kill:
             with self.subTest(operation=operation, when=when):  # type: ignore[attr-defined]
                 self.check([(operation.number, when)])
 
-    def test_and_once_more_in_the_run_after(self) -> None:
+    def test_twice_in_two_runs(self) -> None:
         rng = random.Random(11)
         moments = list(self.moments())
         for (first, when), (second, again) in zip(rng.sample(moments, 12), rng.sample(moments, 12)):
@@ -233,7 +233,7 @@ class KilledAtRandom(CrashCase):
         run.close()
         return Ended(run.code, "", "")
 
-    def test_at_any_time(self) -> None:
+    def test_at_random_times(self) -> None:
         rng = random.Random(5)
         for _ in range(8):
             place = self.place()
@@ -277,7 +277,7 @@ NEED_ROOM = {"open", "write", "fallocate", "sync", "rename", "link", "mkdir"}
 
 
 class RefusedAtFirst(Refused):
-    def test_no_room_from_there_on(self) -> None:
+    def test_a_disk_that_stays_full(self) -> None:
         self.each(errno.ENOSPC, NEED_ROOM, once=False)
 
     def test_a_write_over_the_quota_once(self) -> None:
@@ -286,10 +286,10 @@ class RefusedAtFirst(Refused):
     def test_an_error_of_the_device_once(self) -> None:
         self.each(errno.EIO, ANY, once=True)
 
-    def test_read_only_from_there_on(self) -> None:
+    def test_a_disk_that_becomes_read_only(self) -> None:
         self.each(errno.EROFS, ANY - {"lock"}, once=False)
 
-    def test_a_disk_that_turns_read_only_and_then_says_so_of_a_sync(self) -> None:
+    def test_a_disk_that_becomes_read_only_and_reports_it_at_a_sync(self) -> None:
         self.each(errno.EROFS, {"sync"}, once=False)
 
     def test_writes_that_are_cut_short(self) -> None:
@@ -369,7 +369,7 @@ class Full(CrashCase):
 
 
 class FewFiles(CrashCase):
-    def test_the_system_grants_few_open_files(self) -> None:
+    def test_a_low_limit_on_open_files(self) -> None:
         """All limits from too few for any file or connection up to enough."""
         seen = set()
         for granted in (*range(4, 24), 80):

@@ -9,7 +9,7 @@ from support import Case, batch, chat
 
 
 class Usage(Case):
-    def test_what_a_relay_does_not_tell_is_counted(self) -> None:
+    def test_missing_usage_is_estimated(self) -> None:
         simulator = self.simulator("--faults", "no-usage=1")
         job = self.job([batch(f"{model}-{i}", chat(f"question {i}: 为什么?", model=model))
                         for model in ("gpt-4", "gpt-4o-mini") for i in range(10)])
@@ -27,7 +27,7 @@ class Usage(Case):
         self.run_job(job, simulator)
         self.assertEqual({**result.totals, "wall_s": 0}, {**totals, "wall_s": 0}, "the lines tell the same")
 
-    def test_without_a_vocabulary_nothing_is_guessed(self) -> None:
+    def test_without_a_vocabulary_there_is_no_estimate(self) -> None:
         simulator = self.simulator("--faults", "no-usage=1")
         job = self.job([batch("a", chat("hi", model="deepseek-chat"))])
         self.run_job(job, simulator)
@@ -35,7 +35,7 @@ class Usage(Case):
         self.assertEqual((result["usage"], result["usage_source"], result["cost_usd"]), (None, "none", None))
         self.assertEqual(self.results(job).totals["tokens"]["estimated_requests"], 0)
 
-    def test_a_budget_keeps_what_was_reserved_where_usage_is_estimated(self) -> None:
+    def test_a_budget_keeps_the_reservation_if_usage_is_estimated(self) -> None:
         simulator = self.simulator("--faults", "no-usage=1", "--tokens", "5")
         job = self.job([batch(f"c{i}", chat(f"question {i}", model="gpt-4", max_tokens=100)) for i in range(50)])
         self.run_job(job, simulator, "--budget", "0.1", expect=3)

@@ -55,7 +55,7 @@ class AttackCase(Case):
 
 
 class Foreign(AttackCase):
-    def test_a_file_of_somebody_else_named_as_output_stays_as_it_is(self) -> None:
+    def test_a_foreign_file_named_as_output_is_not_changed(self) -> None:
         relay = self.relay()
         job = self.job(chats(3))
         for flags in ((), ("--fresh",), ("--budget", "1", "--assume-max-tokens", "9")):
@@ -69,7 +69,7 @@ class Foreign(AttackCase):
                     self.assertEqual([path.name for path in self.folder.glob("theirs*")], ["theirs.json"])
                     output.unlink()
 
-    def test_a_file_of_somebody_else_in_the_place_of_the_others_stays_as_it_is(self) -> None:
+    def test_a_foreign_file_in_place_of_the_other_files_is_not_changed(self) -> None:
         relay = self.relay()
         job = self.job(chats(3))
         for name in ("job.errors.jsonl", "job.totals.json", "job.state"):
@@ -83,7 +83,7 @@ class Foreign(AttackCase):
                     path.unlink()
                     self.assertFalse((self.folder / "job.output.jsonl").exists())
 
-    def test_files_that_a_rewrite_would_use_stay_as_they_are(self) -> None:
+    def test_foreign_files_with_names_of_temporary_files_are_not_changed(self) -> None:
         relay = self.relay()
         job = self.job(chats(3))
         theirs = [self.folder / name for name in (
@@ -96,7 +96,7 @@ class Foreign(AttackCase):
         look()
         self.assertEqual(len(self.results(job).output), 3)
 
-    def test_nothing_is_cut_before_every_job_is_good(self) -> None:
+    def test_nothing_is_truncated_before_all_jobs_are_valid(self) -> None:
         relay = self.relay()
         job, other = self.job(chats(3)), self.job(b"", "other.jsonl")
         self.run_job(job, relay)
@@ -128,7 +128,7 @@ class Foreign(AttackCase):
             for path in self.folder.glob("y.*"):
                 path.unlink()
 
-    def test_links_planted_in_a_folder_that_others_may_write(self) -> None:
+    def test_links_planted_in_a_folder_that_others_may_write_to(self) -> None:
         relay = self.relay()
         job = self.job(chats(3))
         shared = self.folder / "shared"
@@ -149,7 +149,7 @@ class Foreign(AttackCase):
                     for path in shared.iterdir():
                         path.unlink()
 
-    def test_a_link_of_ones_own_is_followed_as_before(self) -> None:
+    def test_own_links_are_followed(self) -> None:
         relay = self.relay()
         job = self.job(chats(3))
         kept = self.folder / "kept"
@@ -159,7 +159,7 @@ class Foreign(AttackCase):
         self.assertEqual(len(read_jsonl(kept / "results.jsonl")), 3)
         self.assertTrue((self.folder / "job.output.jsonl").is_symlink())
 
-    def test_what_a_power_cut_leaves_is_ours(self) -> None:
+    def test_files_left_by_a_power_failure_are_recognized(self) -> None:
         relay = self.relay()
         job = self.job(chats(6))
         self.run_job(job, relay)
@@ -246,7 +246,7 @@ class TakenAway(AttackCase):
         self.assertIn("job.output.jsonl.rescued-1", run.err)
         self.assertEqual(len(self.all_ids(self.folder)), relay.stats["delivered"]["requests"])
 
-    def test_what_an_editor_cuts_off_is_numbered(self) -> None:
+    def test_results_lost_by_an_editor_are_counted(self) -> None:
         relay, job, run = self.begin()
         wait_until(lambda: self.results(job).totals.get("succeeded", 0) >= 10 or not run.running, "a look at the files")
         output = self.results(job).output_path
@@ -254,7 +254,7 @@ class TakenAway(AttackCase):
         self.assertEqual(run.wait(120).code, RESULTS_LOST, run.err)
         self.assertRegex(run.err, r"\d+ finished result\(s\) could not be written and are lost")
 
-    def test_taken_away_after_the_last_look(self) -> None:
+    def test_removed_after_the_last_check(self) -> None:
         relay = self.relay(script=[{"after": 29, "delay": 2, "times": 1, "status": 503, "body": "busy"}])
         job = self.job(chats(self.count))
         run = self.start("run", job, "--base-url", relay.url, "--rpm", 0, "--concurrency", 1)
@@ -264,7 +264,7 @@ class TakenAway(AttackCase):
         self.assertNotIn("30 of 30 succeeded", run.err)
         self.assertEqual(len(self.all_ids(self.folder)), self.count)
 
-    def test_totals_of_somebody_else_put_there_meanwhile_stay(self) -> None:
+    def test_foreign_totals_created_meanwhile_are_not_changed(self) -> None:
         _, job, run = self.begin()
         totals = self.results(job).totals_path
         theirs = totals.with_suffix(".tmp")
@@ -274,7 +274,7 @@ class TakenAway(AttackCase):
         self.assertEqual(totals.read_text(), '{"mine": true}\n')
         self.assertIn("job.totals.json", run.err)
 
-    def test_a_touch_of_the_job_is_no_change_and_another_byte_is(self) -> None:
+    def test_a_touched_job_is_unchanged_but_another_byte_is_a_change(self) -> None:
         relay = self.relay("--head-delay", "0.05")
         job = self.job(chats(600))
         run = self.start("run", job, "--base-url", relay.url, "--rpm", 0, "--concurrency", 4)
@@ -310,7 +310,7 @@ class Kept(AttackCase):
         with job.open("ab") as file:
             file.write(jsonl([batch("more", chat("one more", model="gpt-4", max_tokens=100))]))
 
-    def test_totals_without_it_do_not_make_it_nothing(self) -> None:
+    def test_totals_without_the_spent_part_do_not_reset_it(self) -> None:
         relay, job, results = self.cut_streams()
         totals = results.totals
         kept = Decimal(totals.pop("kept_usd"))
@@ -320,14 +320,14 @@ class Kept(AttackCase):
         self.refused(relay, job, "--budget", spent + Decimal("0.0001"), says="budget", expect=STOPPED)
         self.assertEqual(Decimal(results.totals["kept_usd"]), kept)
 
-    def test_totals_that_are_gone_are_told(self) -> None:
+    def test_missing_totals_are_reported(self) -> None:
         relay, job, results = self.cut_streams()
         results.totals_path.unlink()
         self.more(job)
         self.refused(relay, job, "--budget", "1", says="job.totals.json: is missing")
         self.run_job(job, relay, "--budget", "1", "--budget-mode", "run")
 
-    def test_a_state_that_is_gone_is_told(self) -> None:
+    def test_a_missing_state_is_reported(self) -> None:
         relay = self.relay("--head-delay", "1")
         job = self.job([batch(f"c{i}", chat(f"question {i}", model="gpt-4", max_tokens=100)) for i in range(8)])
         run = self.start("run", job, "--base-url", relay.url, "--rpm", 0, "--concurrency", 2, "--budget", "1")
@@ -337,7 +337,7 @@ class Kept(AttackCase):
         self.results(job).state_path.unlink()
         self.refused(relay, job, "--budget", "1", says="job.state: is missing")
 
-    def test_older_totals_put_back_do_not_make_it_less(self) -> None:
+    def test_restored_older_totals_do_not_reduce_it(self) -> None:
         relay, job, results = self.cut_streams()
         before = Decimal(results.totals["cost_usd"]) + Decimal(results.totals["kept_usd"])
         self.run_job(job, relay, "--fresh", "--budget", "1")
@@ -347,7 +347,7 @@ class Kept(AttackCase):
         spent = before + Decimal(json.loads(old.read_text())["cost_usd"])
         self.refused(relay, job, "--budget", spent + Decimal("0.0001"), says="budget", expect=STOPPED)
 
-    def test_results_that_were_taken_away_count_and_count_once_when_they_come_back(self) -> None:
+    def test_removed_results_count_and_count_only_once_when_restored(self) -> None:
         kept, costs = {}, {}
         for back in (False, True):
             with self.subTest(back=back):
@@ -373,7 +373,7 @@ class Kept(AttackCase):
         # Both include the interrupted attempts.
         self.assertEqual(kept[False] - kept[True], costs[False])
 
-    def test_a_fresh_start_goes_on_counting(self) -> None:
+    def test_a_fresh_start_continues_the_count(self) -> None:
         relay, job, results = self.cut_streams()
         before = Decimal(results.totals["cost_usd"]) + Decimal(results.totals["kept_usd"])
         self.refused(relay, job, "--fresh", "--budget", before + Decimal("0.0001"), says="budget", expect=STOPPED)
@@ -406,7 +406,7 @@ class Disks(AttackCase):
         finally:
             os.close(ballast)
 
-    def test_a_full_disk_costs_none_of_what_was_paid(self) -> None:
+    def test_a_full_disk_loses_no_paid_result(self) -> None:
         out = self.small_disk("8m")
         relay = self.relay("--head-delay", "0.3")
         job = self.job(chats(400, max_tokens=9))
@@ -422,7 +422,7 @@ class Disks(AttackCase):
         self.run_job(job, relay, "--output-dir", out)
         self.assertEqual(relay.attempts, 400, "nothing was paid twice")
 
-    def test_room_that_comes_back_is_used(self) -> None:
+    def test_space_that_is_freed_is_used(self) -> None:
         out = self.small_disk("1m")
         relay = self.relay("--head-delay", "0.5")
         job = self.job(chats(40))

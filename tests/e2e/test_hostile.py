@@ -165,12 +165,12 @@ class HostileCase(Case):
 
 
 class Traps(HostileCase):
-    def test_each_ends_as_promised(self) -> None:
+    def test_each_trap_has_its_documented_outcome(self) -> None:
         port, came = self.elsewhere()
         self.spring([*many(), *redirects(port)], "--concurrency", 96, "--idle-timeout", "10s")
         self.assertEqual(came, [], "a redirect is never followed")
 
-    def test_failures_that_stay(self) -> None:
+    def test_permanent_failures(self) -> None:
         self.spring(lasting(), "--max-attempts", 2)
 
 
@@ -214,7 +214,7 @@ class Addresses(HostileCase):
                 self.assertEqual(run.wait().code, 0, run.err)
                 self.assertEqual([attempt.target for attempt in relay.ledger.of(request)], [target])
 
-    def test_a_refusal_shows_the_url_that_was_asked(self) -> None:
+    def test_a_refusal_shows_the_requested_url(self) -> None:
         page = b"<html><title>Nothing here</title></html>"
         refused = Answer([b"HTTP/1.1 404 No\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n%b"
                           % (len(page), page)])
@@ -229,7 +229,7 @@ class Addresses(HostileCase):
         self.assertNotIn(secret, run.err)
         self.assertIn(f"'{host}/lost?v=1&key=[key]#'", run.err, "the command to type next")
 
-    def test_so_do_the_commands_that_only_ask(self) -> None:
+    def test_other_commands_show_the_requested_url_too(self) -> None:
         host = self.relay().url.removesuffix("/v1")
         for command, path in (("models", "/api/v3/models"), ("quota", "/api/v3/dashboard/billing/subscription")):
             with self.subTest(command):
@@ -291,7 +291,7 @@ class Pace(HostileCase):
 
 
 class Large(HostileCase):
-    def test_within_the_limit_and_beyond_in_bounded_memory(self) -> None:
+    def test_large_replies_need_bounded_memory(self) -> None:
         peak = 0
 
         def watch(run: Run) -> None:
@@ -356,7 +356,7 @@ class Stops(HostileCase):
         self.assertEqual(len(Results(job).output), 6)
         self.assertEqual([len(relay.ledger.of(name)) for name in ("doubted", "other/0")], [2, 1])
 
-    def test_a_quota_that_only_words_speak_of_does_not_stop_the_run(self) -> None:
+    def test_a_quota_error_only_in_the_message_does_not_stop_the_run(self) -> None:
         body = dump({"error": {"message": "insufficient_quota", "type": "requests", "code": None}})
         refused = Answer([b"HTTP/1.1 429 No\r\nretry-after-ms: 10\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)])
         relay = self.hostile({"worded": [refused] * 2 + [streamed("worded")]})
@@ -365,7 +365,7 @@ class Stops(HostileCase):
         self.assertEqual(len(Results(job).output), 3)
         self.assertEqual(relay.ledger.count, 9)
 
-    def test_a_quota_that_the_type_alone_speaks_of_stops_it(self) -> None:
+    def test_a_quota_error_only_in_the_type_stops_the_run(self) -> None:
         """OpenAI itself used this form for years: the code was null."""
         body = dump({"error": {"message": "You exceeded your current quota", "type": "insufficient_quota",
                                "param": None, "code": None}})

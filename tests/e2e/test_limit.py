@@ -54,7 +54,7 @@ class Limit(Case):
         self.run_job(self.job(chats(60)), relay, "--concurrency", 7, "--no-stream")
         self.assertEqual(relay.stats["max_in_flight"], 7)
 
-    def test_it_recovers_from_a_relay_that_allows_less(self) -> None:
+    def test_it_adapts_to_a_relay_with_a_lower_limit(self) -> None:
         """429 without a hint: the run slows down, and all requests succeed in the end."""
         busy = {"status": 429, "body": {"error": {"message": "too many", "code": "rate_limit_exceeded"}}}
         relay = self.relay(script=[{"times": 6, **busy}])
@@ -86,7 +86,7 @@ class LimitOfTwoRuns(Case):
 
 
 class LimitOverRuns(Case):
-    def test_a_run_that_was_killed_gets_no_window_of_its_own_when_it_comes_back(self) -> None:
+    def test_a_killed_run_keeps_its_window_when_it_is_resumed(self) -> None:
         relay = self.relay("--rpm", "20", "--delay-max", "0.2")
         job = self.job(chats(30))
         command = ["run", job, "--base-url", relay.url, "--rpm", 20]
@@ -102,7 +102,7 @@ class LimitOverRuns(Case):
 
 
 class LimitState(Case):
-    def test_it_is_a_file_of_its_owner_without_the_key(self) -> None:
+    def test_the_file_is_private_and_does_not_contain_the_key(self) -> None:
         relay = self.relay()
         self.sluice("run", self.job(chats(3)), "--base-url", relay.url)
         state = self.folder / "state"
@@ -115,7 +115,7 @@ class LimitState(Case):
         for folder in (state, state / "sluice", state / "sluice" / "limits"):
             self.assertEqual(stat.S_IMODE(folder.stat().st_mode), 0o700)
 
-    def test_without_a_place_for_it_one_warning_is_all(self) -> None:
+    def test_without_a_state_folder_there_is_one_warning(self) -> None:
         relay = self.relay()
         in_the_way = self.folder / "file"
         in_the_way.touch()
@@ -123,11 +123,11 @@ class LimitState(Case):
             run = self.sluice("run", self.job(chats(3)), "--base-url", relay.url, "--fresh", env=env)
             self.assertEqual(run.err.count("the limit is not shared with other runs"), 1, run.err)
 
-    def test_a_rehearsal_leaves_none(self) -> None:
+    def test_a_simulated_run_leaves_no_state(self) -> None:
         self.sluice("run", self.job(chats(3)), "--simulate")
         self.assertEqual(list(files_under(self.folder / "state")), [])
 
-    def test_a_damaged_one_is_full_rather_than_empty(self) -> None:
+    def test_a_damaged_state_counts_as_full(self) -> None:
         relay = self.relay()
         command = ["run", self.job(chats(1)), "--base-url", relay.url, "--fresh"]
         self.sluice(*command)
@@ -171,7 +171,7 @@ class SharedHome(Case):
         self.assertNotIn("h ", "".join(line for line in here.err.splitlines() if "next start in" in line))
         self.assertEqual(relay.attempts, 11)
 
-    def test_a_restart_of_the_machine_counts_as_used_up(self) -> None:
+    def test_after_a_reboot_the_window_counts_as_full(self) -> None:
         relay = self.relay()
         command = ["run", self.job(chats(1)), "--base-url", relay.url, "--rpm", 5, "--fresh"]
         self.sluice(*command)
@@ -199,7 +199,7 @@ class StoppedInsideTheLock(Case):
         wait_until(lambda: state.read_text().rpartition(") ")[2][0] == "T", "it to be stopped")
         return run
 
-    def test_a_process_stopped_inside_the_lock_freezes_nobody(self) -> None:
+    def test_a_process_stopped_inside_the_lock_does_not_block_others(self) -> None:
         relay = self.relay()
         stopped = self.stopped(self.job(chats(1), "stopped.jsonl"), relay.url)
         run = self.start("run", self.job(chats(3)), "--base-url", relay.url)
@@ -213,7 +213,7 @@ class StoppedInsideTheLock(Case):
         self.assertLess(time.monotonic() - began, 20, "a stopped process must not delay the run")
         self.assertEqual(run.err.count(named), 1, run.err)
 
-    def test_the_cap_holds_over_a_stop_inside_the_lock_and_all_goes_on_behind_it(self) -> None:
+    def test_the_limit_holds_over_a_stop_inside_the_lock_and_both_runs_continue(self) -> None:
         """One run is stopped with a request in flight, while another run has requests in flight."""
         relay = self.relay("--rpm", "12", "--head-delay", "1")
         flags = ["--rpm", 12, "--concurrency", 4]
@@ -228,7 +228,7 @@ class StoppedInsideTheLock(Case):
         stats = relay.stats
         self.assertEqual((stats["attempts"], stats["refused"], stats["max_in_60s"]), (12, 0, 12))
 
-    def test_another_program_that_keeps_the_lock_is_named(self) -> None:
+    def test_names_another_program_that_holds_the_lock(self) -> None:
         """Like a backup program that locks the files that it reads."""
         import fcntl
         import struct
@@ -252,7 +252,7 @@ class LimitsMoved(Case):
     def lose(self) -> None:
         self.limits().rename(self.folder / "limits.bak")
 
-    def test_limits_moved_away_end_in_one_window(self) -> None:
+    def test_moved_limit_files_end_in_one_common_window(self) -> None:
         """Two runs use the window, and a third one starts after the move. Together they must keep the limit."""
         relay = self.relay("--rpm", "6", "--delay-max", "0.2")
         flags = ["--base-url", relay.url, "--rpm", 6]

@@ -179,7 +179,7 @@ class Limits(Between):
         self.assert_attempts(self.assert_served(job, 8, relay), 8)
         self.assertEqual({request["nth"] for request in nginx.requests_after(8)}, {"1"})
 
-    def test_a_connection_that_rests_less_than_it_may(self) -> None:
+    def test_a_connection_with_short_idle_times(self) -> None:
         relay = self.relay()
         nginx = self.nginx(relay, server="keepalive_timeout 5s;")
         job = self.job(chats(6))
@@ -262,7 +262,7 @@ class Limits(Between):
         self.assertEqual({request["status"] for request in requests}, {200, 503})
         self.assert_attempts(results, len(requests))
 
-    def test_compression_for_who_asks(self) -> None:
+    def test_compression_only_on_request(self) -> None:
         for flags in ((), ("--no-stream",)):
             with self.subTest(flags=flags):
                 relay = self.relay()
@@ -444,7 +444,7 @@ class Socks(Proxied):
         started: Microsocks = self.keep(Microsocks(self.folder, **login))
         return started
 
-    def test_the_proxy_finds_the_name(self) -> None:
+    def test_the_proxy_resolves_the_name(self) -> None:
         relay, proxy = self.relay(), self.microsocks()
         _, connections = self.through(relay, f"http://localhost:{relay.port}",
                                       {"ALL_PROXY": f"socks5h://{HOST}:{proxy.port}"})
@@ -470,7 +470,7 @@ class Socks(Proxied):
         self.assertEqual(proxy.served(HOST, relay.port), connections)
         self.assert_nowhere(run)
 
-    def test_a_password_of_signs(self) -> None:
+    def test_a_password_with_special_characters(self) -> None:
         relay, proxy = self.relay(), self.microsocks(user="me@home", password="p@ss:w/rd%")
         _, connections = self.through(relay, relay.url, {
             "ALL_PROXY": f"socks5h://me%40home:p%40ss%3Aw%2Frd%25@{HOST}:{proxy.port}"})
@@ -557,7 +557,7 @@ class HttpProxy(Proxied):
         self.stopped(f"https://{HOST}:{dead.port}", {"HTTPS_PROXY": f"http://{HOST}:{proxy.port}"})
         self.assertEqual(set(proxy.request_lines), {f"CONNECT {HOST}:{dead.port} HTTP/1.1"})
 
-    def test_the_key_is_for_the_relay_alone(self) -> None:
+    def test_the_proxy_never_sees_the_key(self) -> None:
         chunks: list[bytes] = []
         spy = self.listener(lambda connection: chunks.append(connection.recv(1 << 16)))
         self.stopped(f"https://{HOST}:9", {"HTTPS_PROXY": f"http://{self.USER}:{self.PASSWORD}@{HOST}:{spy.port}"})
@@ -572,7 +572,7 @@ class HttpProxy(Proxied):
 class NoProxy(Proxied):
     """The proxy is down, so only requests that bypass it succeed."""
 
-    def test_what_goes_past_the_proxy(self) -> None:
+    def test_hosts_that_bypass_the_proxy(self) -> None:
         dead = f"http://{HOST}:{self.dead().port}"
         ways: tuple[tuple[str, Environment], ...] = (
                 (HOST, {"HTTP_PROXY": dead, "NO_PROXY": f"{HOST},localhost"}),
@@ -587,7 +587,7 @@ class NoProxy(Proxied):
                 relay = self.relay()
                 self.through(relay, f"http://{host}:{relay.port}", env, "--give-up-after", "1s", count=3)
 
-    def test_what_does_not(self) -> None:
+    def test_hosts_that_do_not_bypass_the_proxy(self) -> None:
         dead = self.dead()
         relay = self.relay()
         for host, name in ((HOST, "relay.example"), (HOST, "127.0.0"), ("localhost", "host"), (HOST, "")):
@@ -596,7 +596,7 @@ class NoProxy(Proxied):
                                                              "NO_PROXY": name}, f"{HOST}:{dead.port}")
         self.assertEqual(relay.attempts, 0)
 
-    def test_the_scheme_of_the_relay_chooses(self) -> None:
+    def test_the_scheme_of_the_relay_selects_the_proxy(self) -> None:
         relay, dead = self.secure_relay(), f"http://{HOST}:{self.dead().port}"
         proxy = self.keep(Tinyproxy(self.folder))
         self.through(relay, relay.url, {"ALL_PROXY": dead, "HTTP_PROXY": dead,

@@ -30,7 +30,7 @@ class Pool(Case):
     def go(self, job: Path, *flags: Any, expect: int = 0, **more: Any) -> Run:
         return self.sluice("run", job, "--rpm", 0, *flags, expect=expect, env={**KEYS, **more})
 
-    def test_members_share_the_work_and_each_has_its_key_model_and_price(self) -> None:
+    def test_members_share_the_work_with_their_own_key_model_and_price(self) -> None:
         blue, green = self.relay(), self.relay()
         self.members(blue={"base_url": blue.url, "weight": 2},
                      green={"base_url": green.url, "price_multiplier": 0.5,
@@ -65,7 +65,7 @@ class Pool(Case):
         self.assertEqual(results.bytes()[results.output_path.name], before[results.output_path.name])
         self.assertEqual(results.totals["relays"], json.loads(before[results.totals_path.name])["relays"])
 
-    def test_a_member_that_runs_dry_rests(self) -> None:
+    def test_a_member_without_money_is_not_used(self) -> None:
         blue, green = self.relay(script=[SPENT]), self.relay("--delay-min", "0.2", "--delay-max", "0.3")
         self.members(blue={"base_url": blue.url}, green={"base_url": green.url})
         job = self.job(chats(120))
@@ -75,7 +75,7 @@ class Pool(Case):
         self.assertIn("relay blue: ", run.err)
         self.assertIn("1 other(s) go on", run.err)
 
-    def test_when_all_have_run_dry_the_run_stops_and_nothing_has_failed(self) -> None:
+    def test_if_no_member_has_money_the_run_stops_without_failures(self) -> None:
         blue, green = self.relay(script=[SPENT]), self.relay(script=[SPENT])
         self.members(blue={"base_url": blue.url}, green={"base_url": green.url})
         job = self.job(chats(20))
@@ -101,7 +101,7 @@ class Pool(Case):
         for relay, limit in ((blue, 3), (green, 5)):
             self.assertEqual((relay.stats["max_in_60s"], relay.stats["refused"]), (limit, 0))
 
-    def test_base_url_on_the_line_leaves_the_pool_out(self) -> None:
+    def test_base_url_on_the_command_line_disables_the_pool(self) -> None:
         blue, alone = self.relay(), self.relay()
         self.members(blue={"base_url": blue.url})
         job = self.job(chats(3))
@@ -109,7 +109,7 @@ class Pool(Case):
         self.assertEqual((blue.attempts, alone.attempts), (0, 3))
         self.assertNotIn("relays", self.results(job).totals)
 
-    def test_a_rehearsal_and_another_relay_need_no_members_key(self) -> None:
+    def test_simulation_and_another_relay_do_not_need_the_keys_of_members(self) -> None:
         alone = self.relay()
         self.members(blue={"base_url": "https://blue.example"})
         job = self.job(chats(2))
@@ -117,7 +117,7 @@ class Pool(Case):
         self.sluice("run", job, "--base-url", alone.url)
         self.assertEqual(alone.attempts, 2)
 
-    def test_no_members_key_is_written_or_shown(self) -> None:
+    def test_the_keys_of_members_are_never_written_or_printed(self) -> None:
         def blab(relay_key: str) -> list[dict[str, Any]]:
             return [{"match": "number 1 ", "status": 400,
                      "body": {"error": {"message": f"bad request with {relay_key}", "code": "x"}}}]
@@ -132,7 +132,7 @@ class Pool(Case):
             for key in KEYS.values():
                 self.assertNotIn(key, text)
 
-    def test_what_cannot_be_used_is_refused_by_name(self) -> None:
+    def test_bad_members_are_refused_by_name(self) -> None:
         job = self.job(chats(1))
         for tables, env, message in (
                 ({"blue": {"base_url": "relay"}}, {}, "'relay'"),

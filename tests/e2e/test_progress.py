@@ -72,7 +72,7 @@ class Terminal(Case):
         self.assertTrue(drawn)
         self.assertLess(max(map(len, drawn)), 30)
 
-    def test_it_says_when_the_limit_holds(self) -> None:
+    def test_it_says_when_it_waits_for_the_limit(self) -> None:
         relay = self.relay()
         text, code = self.seen("run", self.job(chats(8)), "--base-url", relay.url, "--rpm", 20, "--pace", "even")
         self.assertEqual(code, 0, text)
@@ -86,7 +86,7 @@ class Terminal(Case):
         self.assertNotIn("\r", text.replace("\r\n", "\n"))
         self.assertIn("10 of 10 succeeded", text)
 
-    def test_no_color_is_heard(self) -> None:
+    def test_no_color_is_respected(self) -> None:
         relay = self.relay("--head-delay", "0.3")
         text, _ = self.seen("run", self.job(chats(10)), "--base-url", relay.url, "--rpm", 0, NO_COLOR="1")
         self.assertNotRegex(text, r"\x1b\[[0-9;]*m")
@@ -117,7 +117,7 @@ class Pipe(Case):
         self.check_plain(run)
         self.assertIn("400", run.err)
 
-    def test_summary_tells_what_next(self) -> None:
+    def test_the_summary_recommends_the_next_command(self) -> None:
         relay = self.relay(script=[{"match": "number 2 ", "times": None, "status": 503,
                                     "body": {"error": {"message": "no channel"}}}])
         job = self.job(chats(4))

@@ -96,7 +96,7 @@ class SimulatedQuota(Asked):
         self.run_job(job, server, "--output-dir", self.out)
         return Decimal(self.results(job, self.out).totals["cost_usd"])
 
-    def test_each_software_tells_what_the_ledger_says(self) -> None:
+    def test_each_software_reports_the_numbers_of_the_ledger(self) -> None:
         sources = {"new-api": "billing", "old-new-api": "billing", "one-api": "billing", "openai": "billing",
                    "api2gpt": "credit_grants"}
         for software, source in sources.items():
@@ -120,21 +120,24 @@ class SimulatedQuota(Asked):
             self.assertEqual((result["unlimited"], result["granted_usd"], result["remaining_usd"], result["used_usd"]),
                              (True, None, None, "0"))
 
-                def test_an_exhausted_key_is_an_answer(self) -> None: keys = self.folder / "keys"
-                keys.write_text(f"{KEY} 0 0\n") for software, source in (("new-api", "token_usage"), ("one-api",
-                "billing"), ("openai", "billing")): with self.subTest(software): server = self.simulator("--software",
-                software, "--keys", str(keys)) result = self.document("quota", server.url)
-                self.assertEqual((result["source"], result["status"], result["remaining_usd"]), (source, "exhausted",
-                "0"))
+    def test_an_exhausted_key_is_an_answer(self) -> None:
+        keys = self.folder / "keys"
+        keys.write_text(f"{KEY} 0 0\n")
+        for software, source in (("new-api", "token_usage"), ("one-api", "billing"), ("openai", "billing")):
+            with self.subTest(software):
+                server = self.simulator("--software", software, "--keys", str(keys))
+                result = self.document("quota", server.url)
+                self.assertEqual((result["source"], result["status"], result["remaining_usd"]),
+                                 (source, "exhausted", "0"))
 
-    def test_a_wrong_key_is_none(self) -> None:
+    def test_a_wrong_key_is_a_failure(self) -> None:
         keys = self.folder / "keys"
         keys.write_text("sk-another\n")
         for software in ("new-api", "one-api", "openai", "api2gpt"):
             run = self.ask("quota", self.simulator("--software", software, "--keys", str(keys)).url, expect=3)
             self.assertIn("401", run.err)
 
-    def test_the_rationed_route_is_asked_once_at_most(self) -> None:
+    def test_the_rate_limited_route_is_used_at_most_once(self) -> None:
         keys = self.folder / "keys"
         keys.write_text(f"{KEY} 0 0\n")
         server = self.simulator("--keys", str(keys))
@@ -183,7 +186,7 @@ class OddQuota(Asked):
                          ("credit_grants", "18", "2.5", "15.5"))
         self.assert_key_in_header_alone(relay)
 
-    def test_an_exhausted_key_is_refused_here_and_told_there(self) -> None:
+    def test_an_exhausted_key_is_refused_by_one_route_but_not_by_another(self) -> None:
         relay = self.odd_relay({"/v1" + SUBSCRIPTION: SPENT, TOKEN: (200, {"code": True, "data": {
             "total_granted": 500000, "total_used": 500001, "total_available": -1, "unlimited_quota": False,
             "expires_at": 0}})})
@@ -202,7 +205,7 @@ class OddQuota(Asked):
                          ("0.003", "2.997", 1600000000, "expired"))
         self.assertIn("2020-09-13 12:26:40 UTC", self.ask("quota", relay.url).out)
 
-    def test_billing_beside_v1_under_a_prefix_in_another_unit(self) -> None:
+    def test_billing_under_a_prefix_in_another_unit(self) -> None:
         relay = self.odd_relay({"/relay" + SUBSCRIPTION: (200, {"hard_limit_usd": 1000000}),
                                 "/relay" + USAGE: (200, {"total_usage": 25000000}),
                                 "/relay/api/status": (200, {"success": True, "data": {
@@ -211,7 +214,7 @@ class OddQuota(Asked):
         self.assertEqual((result["granted_usd"], result["used_usd"], result["remaining_usd"]), ("2", "0.5", "1.5"))
         self.assertTrue(all(path.startswith("/relay/") for path in relay.paths), relay.paths)
 
-    def test_a_log_that_admits_another_model(self) -> None:
+    def test_a_log_that_names_another_model(self) -> None:
         other = json.dumps({"is_model_mapped": True, "upstream_model_name": "gpt-3.5-turbo"})
         relay = self.odd_relay({
             "/v1" + SUBSCRIPTION: (200, {"hard_limit_usd": 3}), "/v1" + USAGE: (200, {"total_usage": 1}),
@@ -226,7 +229,7 @@ class OddQuota(Asked):
         self.assertIn("gpt-3.5-turbo", table)
         self.assert_key_in_header_alone(relay)
 
-    def test_what_each_route_answered_when_none_tells(self) -> None:
+    def test_all_answers_are_shown_if_no_route_works(self) -> None:
         target = self.odd_relay({})
         relay = self.odd_relay({
             "/v1" + SUBSCRIPTION: (200, "<html><title>Welcome</title></html>"),
@@ -279,7 +282,7 @@ class OddQuota(Asked):
 
 
 class Models(Asked):
-    def test_the_list_beside_our_prices(self) -> None:
+    def test_the_list_with_the_programs_prices(self) -> None:
         prices = self.folder / "prices.json"
         prices.write_text(json.dumps({"house": {"input": "1", "cached_input": None, "output": "2.5"}}))
         relay = self.odd_relay({"/v1/models": (200, {"success": True, "data": [
@@ -317,7 +320,7 @@ class Models(Asked):
             run = self.sluice("models", "--base-url", relay.url, "--json", expect=3)
             self.assert_one_sentence(run, part)
 
-    def test_names_that_a_terminal_would_obey(self) -> None:
+    def test_names_with_terminal_control_sequences(self) -> None:
         relay = self.odd_relay({"/v1/models": (200, [{"id": "\x1b[2Jname", "owned_by": f"of {KEY}"}])})
         self.assertNotIn("\x1b", self.ask("models", relay.url).out)
         model = self.document("models", relay.url)["models"][0]
@@ -338,7 +341,7 @@ class PoolOfRelays(Asked):
         return self.odd_relay({"/v1" + SUBSCRIPTION: (200, {"hard_limit_usd": limit}),
                                "/v1" + USAGE: (200, {"total_usage": 100}), "/v1/models": (200, ["gpt-4o"])})
 
-    def test_each_member_is_told_by_its_name(self) -> None:
+    def test_each_member_is_shown_by_its_name(self) -> None:
         blue, green = self.with_billing(5), self.with_billing(7)
         self.members(blue=blue, green=green)
         result = json.loads(self.sluice("quota", "--json").out)["relays"]
@@ -357,7 +360,7 @@ class PoolOfRelays(Asked):
         self.assertEqual({head["Authorization"] for head in green.heads}, {"Bearer sk-green-0123456789abcdef"})
         self.assert_one_sentence(self.sluice("quota", "--relay", "gren", expect=2), "did you mean 'green'")
 
-    def test_a_member_that_does_not_tell(self) -> None:
+    def test_a_member_without_a_balance(self) -> None:
         self.members(blue=self.with_billing(5), green=self.odd_relay({}))
         run = self.sluice("quota", "--json", expect=1)
         result = json.loads(run.out)["relays"]

@@ -45,7 +45,7 @@ class SlidingLogTest(unittest.TestCase):
         self.assertEqual([log.arrive(t) for t in (0, 30, 59.9, 60, 89.9, 90)], [True, True, False, True, False, True])
         self.assertEqual(log.refused, [59.9, 89.9])
 
-    def test_most_in_window_counts_the_refused_too(self) -> None:
+    def test_most_in_window_includes_refused_attempts(self) -> None:
         log = relay_module.SlidingLog(1)
         for t in (0, 1, 2, 61.5, 61.6):
             log.arrive(t)
@@ -103,7 +103,7 @@ class RelayProcess:
 
 
 class WindowTest(unittest.TestCase):
-    def test_refuses_beyond_rpm_and_says_so(self) -> None:
+    def test_refuses_above_rpm_with_a_message(self) -> None:
         with RelayProcess("--rpm", "3") as relay:
             replies = [relay.call("POST", CHAT, chat(f"q{i}"), Authorization="Bearer k") for i in range(5)]
             self.assertEqual([status for status, _ in replies], [200, 200, 200, 429, 429])
@@ -142,7 +142,7 @@ class WindowTest(unittest.TestCase):
             self.assertGreaterEqual(arrivals[-1] - before, 0.1)  # both processes use the same monotonic clock
             self.assertGreaterEqual(after - arrivals[-1], 0.1)
 
-    def test_attempts_wait_side_by_side(self) -> None:
+    def test_attempts_wait_in_parallel(self) -> None:
         with RelayProcess("--delay-min", "0.2", "--delay-max", "0.2") as relay:
             threads = [threading.Thread(target=relay.call, args=("POST", CHAT, chat(f"q{i}"))) for i in range(20)]
             for thread in threads:
@@ -188,7 +188,7 @@ class AnswerTest(unittest.TestCase):
             self.assertEqual(usage["completion_tokens"], len(f"echo: {text}".encode()) // 6)
             self.assertTrue(all(chunk["usage"] is None for chunk in chunks[:-1]))
 
-    def test_a_stream_says_no_usage_unasked(self) -> None:
+    def test_a_stream_has_usage_only_on_request(self) -> None:
         data = self.stream(CHAT, {"model": "m", "messages": [{"role": "user", "content": "hello"}]})
         self.assertFalse(any("usage" in chunk for chunk in events(data)))
 
@@ -236,7 +236,7 @@ class AnswerTest(unittest.TestCase):
         self.assertEqual(len(embed(input=[1, 2, 3])["data"]), 1)
         self.assertIsInstance(embed(input="a", encoding_format="base64")["data"][0]["embedding"], str)
 
-    def test_bad_bodies_and_unknown_paths_are_told_so(self) -> None:
+    def test_bad_bodies_and_unknown_paths_get_errors(self) -> None:
         self.assertEqual(self.relay.call("POST", CHAT, b"{nonsense")[0], 400)
         self.assertEqual(self.relay.call("POST", CHAT, b"[]")[0], 400)
         self.assertEqual(self.relay.call("POST", "/chat/completions", chat("q"))[0], 404)
@@ -293,7 +293,7 @@ class RecordTest(unittest.TestCase):
 
 
 class ScriptTest(unittest.TestCase):
-    def test_entries_are_spent_in_order_and_by_match(self) -> None:
+    def test_entries_are_used_in_order_and_by_match(self) -> None:
         script = [{"match": "apple", "times": 2, "status": 503, "body": {"error": "busy"}},
                   {"status": 401, "body": "no"}]
         with RelayProcess(script=script) as relay:

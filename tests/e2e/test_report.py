@@ -18,7 +18,7 @@ class Totals(Case):
         self.assertEqual(json.loads(self.sluice("report", first, second, "--json").out),
                          {"jobs": {str(job): self.results(job).totals for job in (first, second)}})
 
-    def test_a_job_that_failed_in_part(self) -> None:
+    def test_a_partly_failed_job(self) -> None:
         relay = self.simulator("--faults", "model-denied=1")
         job = self.job([*chats(2), {"prompt": 3}])
         self.run_job(job, relay, "--output-dir", self.out, expect=1)
@@ -72,7 +72,7 @@ class Audit(Case):
                              (10, 10, 0, "0"))
             self.assertEqual(found["prompt"]["reported"], found["prompt"]["counted"])
 
-    def test_an_inflating_relay_to_the_token_and_the_cent(self) -> None:
+    def test_an_inflating_relay_is_found_exactly(self) -> None:
         relay = self.simulator("--cheat", "inflated", "--seed", "3")
         job = self.job(self.lines())
         self.run_job(job, relay)

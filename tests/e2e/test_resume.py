@@ -87,7 +87,7 @@ class Damaged(ResumeCase):
         self.run_job(job, relay)
         return relay, job, self.results(job)
 
-    def test_a_torn_last_line_is_dropped_and_its_request_sent_again(self) -> None:
+    def test_an_incomplete_last_line_is_dropped_and_its_request_is_sent_again(self) -> None:
         relay, job, results = self.finished()
         for cut in (1, 40, -2):
             with self.subTest(cut=cut):
@@ -144,7 +144,7 @@ class Finished(ResumeCase):
         self.assertEqual(relay.attempts, 5)
         self.assert_complete(self.results(job), 5)
 
-    def test_passing_failures_are_tried_again(self) -> None:
+    def test_temporary_failures_are_retried(self) -> None:
         job = self.job(chats(6))
         results = self.results(job)
         broken = self.relay(script=[{"match": "number 2", "times": None, **UNAVAILABLE},
@@ -203,7 +203,7 @@ class Finished(ResumeCase):
             self.assertEqual(len(results.errors), 1)
         self.assertEqual(relay.attempts, 4)
 
-    def test_fresh_moves_the_old_files_aside(self) -> None:
+    def test_fresh_renames_the_old_files(self) -> None:
         relay = self.relay()
         job = self.job(chats(4))
         self.run_job(job, relay)
@@ -234,7 +234,7 @@ class Changed(ResumeCase):
         self.run_job(job, relay, "--model", "gpt-4o-mini")
         self.assert_one_sentence(self.run_job(job, relay, "--model", "gpt-4o", expect=2), "p")
 
-    def test_a_request_that_left_the_job_is_refused_by_name(self) -> None:
+    def test_a_request_removed_from_the_job_is_refused_by_name(self) -> None:
         relay = self.relay()
         self.run_job(self.job(chats(4)), relay)
         job = self.job(chats(3))
@@ -250,7 +250,7 @@ class Changed(ResumeCase):
         self.assertEqual(relay.attempts, 5)
         self.assert_complete(self.results(job), 4)
 
-    def test_on_standard_input_they_stop_the_run(self) -> None:
+    def test_on_standard_input_changes_stop_the_run(self) -> None:
         """Standard input cannot be checked before the start: the run stops at the bad line and sends nothing after
         it."""
         relay = self.relay()
@@ -315,10 +315,10 @@ class Interrupted(ResumeCase):
         self.assert_complete(results, self.count)
         self.assertEqual(results.totals["status"], "completed")
 
-    def test_ctrl_c_lets_what_is_in_flight_finish(self) -> None:
+    def test_ctrl_c_lets_requests_in_flight_finish(self) -> None:
         self.check_graceful(signal.SIGINT)
 
-    def test_sigterm_does_too(self) -> None:
+    def test_sigterm_lets_requests_in_flight_finish(self) -> None:
         self.check_graceful(signal.SIGTERM)
 
     def test_a_second_ctrl_c_stops_at_once(self) -> None:
@@ -424,7 +424,7 @@ class Locked(ResumeCase):
         self.run_job(free, relay)  # the lock was released with its process
         self.assertEqual(Counter(line["custom_id"] for line in self.results(free).output), {"c1": 1, "c2": 1})
 
-    def test_simulated_results_do_not_join_real_ones(self) -> None:
+    def test_simulated_results_are_not_added_to_real_ones(self) -> None:
         relay = self.relay()
         job = self.job(chats(2))
         self.run_job(job, relay)

@@ -90,7 +90,7 @@ class SampleJobs(Case):
         self.run_job(job, simulator, "--concurrency", 0)
         self.assertEqual(len(self.results(job).output), 300)
 
-    def test_more_places_than_requests(self) -> None:
+    def test_more_concurrency_than_requests(self) -> None:
         job = self.job(chats(100))
         self.sluice("run", job, "--simulate", "--rpm", 0, "--concurrency", 150)
         self.assertEqual(len(self.results(job).output), 100)
@@ -147,7 +147,7 @@ class LineShape(Case):
         self.assertEqual((results.totals["succeeded"], results.totals["failed"], results.totals["attempts"]),
                          (8, 2, 10))
 
-    def test_an_error_body_with_a_broken_byte_stands_as_the_object_it_is(self) -> None:
+    def test_an_error_body_with_an_invalid_byte_stays_an_object(self) -> None:
         relay = self.relay(script=[{"match": "number 2 ", "times": None, "status": 400,
                                     "body": '{"error":{"message":"caf\udce9 closed","code":"x"}}'}])
         job = self.job(chats(6))
@@ -273,7 +273,7 @@ class Bodies(Case):
         line = b'{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":' + written + b"}\n"
         self.assertEqual(self.sent(line, "--no-stream"), [written])
 
-    def test_the_stream_fields_stand_at_the_end(self) -> None:
+    def test_the_stream_fields_are_added_at_the_end(self) -> None:
         written = rb'{"zeta":1,"messages":[{"role":"user","content":"\u0041 \udead"}],"model":"gpt-4o-mini"}'
         line = b'{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":' + written + b"}\n"
         [body] = self.sent(line)
@@ -281,7 +281,7 @@ class Bodies(Case):
         added = json.loads(b"{" + body[len(written) - 1:].lstrip(b" ,"))
         self.assertEqual(added, {"stream": True, "stream_options": {"include_usage": True}})
 
-    def test_a_body_that_names_stream_keeps_its_word(self) -> None:
+    def test_a_body_with_stream_is_not_changed(self) -> None:
         lines = [batch("plain", chat("one", stream=False)),
                  batch("streamed", chat("two", stream=True)),
                  batch("asked", chat("three", stream=True, stream_options={"include_usage": False}))]
@@ -322,7 +322,7 @@ class Bodies(Case):
         self.assertEqual([json.loads(body) for body in relay.bodies], [chat("one"), chat("two")])
         self.assertEqual(set(self.results(job).by_id()), {"mine", "line-2"})
 
-    def test_a_custom_id_that_stands_twice_is_not_sent_either(self) -> None:
+    def test_a_duplicate_custom_id_is_not_sent(self) -> None:
         line = jsonl([{"custom_id": "one", **chat("one")}]).replace(b'"model"', b'"custom_id": "two", "model"')
         [body] = self.sent(line, "--no-stream")
         self.assertNotIn(b"custom_id", body)
@@ -335,7 +335,7 @@ class Bodies(Case):
         self.assertEqual(relay.stats["headers_seen"], [f"sluice/{version}"])
         self.assertFalse(relay.stats["authorization_missing"])
 
-    def test_a_header_that_is_given_takes_the_place_of_the_own_one(self) -> None:
+    def test_a_user_header_replaces_the_default_header(self) -> None:
         relay = self.relay()
         flags = ("--header", "user-agent: mine/1", "--header", "Authorization: Basic eA==")
         self.run_job(self.job(chats(1)), relay, *flags)
@@ -475,7 +475,7 @@ class Files(Case):
         self.assert_one_sentence(refused, "job.output.jsonl")
         self.assertEqual(relay.attempts, 0)
 
-    def test_result_files_among_the_jobs_are_passed_over(self) -> None:
+    def test_result_files_among_the_jobs_are_skipped(self) -> None:
         relay = self.relay()
         job = self.job(chats(2))
         self.run_job(job, relay)
@@ -530,7 +530,7 @@ class Summary(Case):
         [line] = [line for line in run.err.splitlines() if line.startswith("next ")]
         return line.removeprefix("next").strip()
 
-    def test_bad_lines_are_to_be_mended(self) -> None:
+    def test_after_bad_lines_it_recommends_to_correct_them(self) -> None:
         relay = self.relay()
         job = self.job(jsonl(chats(2)) + b"not JSON\n")
         for flags in ((), ("--limit", 2)):  # the bad line is reported again, although it is after the limit
@@ -539,14 +539,14 @@ class Summary(Case):
             self.assertIn(f"sluice run {job} ", command)
             self.assertNotIn("--retry-failed", command)
 
-    def test_what_failed_for_good_needs_a_flag_to_be_tried_again(self) -> None:
+    def test_permanent_failures_need_a_flag_for_a_retry(self) -> None:
         for status in (400, 501):
             with self.subTest(status):
                 relay = self.relay(script=[{**FAILS_FOR_GOOD, "match": "number 2 ", "status": status}])
                 command = self.next_of(self.run_job(self.job(chats(8)), relay, "--fresh", expect=1))
                 self.assertTrue(command.endswith(" --retry-failed"), command)
 
-    def test_what_may_pass_is_tried_again_without(self) -> None:
+    def test_temporary_failures_are_retried_without_a_flag(self) -> None:
         busy = {"error": {"message": "busy", "type": "server_error", "param": None, "code": None}}
         relay = self.relay(script=[{**FAILS_FOR_GOOD, "match": "number 2 ", "status": 500, "body": busy}])
         command = self.next_of(self.run_job(self.job(chats(8)), relay, "--max-attempts", 1, expect=1))
@@ -566,7 +566,7 @@ class Summary(Case):
         command = self.next_of(self.run_job(self.job(chats(8)), relay, *flags, expect=1))
         self.assertEqual([word for word in shlex.split(command) if word in flags], flags)
 
-    def test_it_says_what_is_to_stand_where_a_secret_did(self) -> None:
+    def test_it_uses_a_placeholder_for_a_secret(self) -> None:
         relay = self.relay(script=[{**FAILS_FOR_GOOD, "match": "number 2 ", "status": 500}])
         run = self.run_job(self.job(chats(8)), relay, "--header", "X-Team: blue", "--header", "X-Api-Key: wonderland",
                            "--max-attempts", 1, expect=1)

@@ -152,7 +152,7 @@ class Schemas(unittest.TestCase):
                 jsonschema.Draft202012Validator.check_schema(schema)
                 self.assertTrue(schema["title"])
 
-    def test_each_member_is_told_in_one_sentence(self) -> None:
+    def test_each_member_has_a_description_of_one_sentence(self) -> None:
         for name, schema in SCHEMAS.items():
             for path, node in nodes(schema):
                 if not re.search(r"/(properties|patternProperties|\$defs)/[^/]+$", path):
@@ -175,12 +175,15 @@ class Schemas(unittest.TestCase):
                     self.assertIs(node.get("additionalProperties"), False)
                     self.assertLessEqual(set(node["required"]), set(node["properties"]))
 
-                    def test_each_stands_alone_and_holds_nothing_unused(self) -> None: shared: dict[str, Any] = {} for
-                    name, schema in SCHEMAS.items(): with self.subTest(name): references = {node["$ref"] for _, node in
-                    nodes(schema) if "$ref" in node} self.assertEqual(references, {f"#/$defs/{one}" for one in
-                    schema.get("$defs", {})}) for one, definition in schema.get("$defs", {}).items():
-                    self.assertEqual(shared.setdefault(one, definition), definition, f"{one} differs from that of
-                    another schema")
+    def test_each_is_complete_and_has_no_unused_definitions(self) -> None:
+        shared: dict[str, Any] = {}
+        for name, schema in SCHEMAS.items():
+            with self.subTest(name):
+                references = {node["$ref"] for _, node in nodes(schema) if "$ref" in node}
+                self.assertEqual(references, {f"#/$defs/{one}" for one in schema.get("$defs", {})})
+                for one, definition in schema.get("$defs", {}).items():
+                    self.assertEqual(shared.setdefault(one, definition), definition,
+                                     f"{one} differs from that of another schema")
 
     def test_the_page_names_each(self) -> None:
         page = (ROOT / "docs/schemas.md").read_text("utf-8")
@@ -229,32 +232,45 @@ class Runs(Held):
             with changed(place, key, bad):
                 self.refuses("output-line", printed, f"{bad!r} as {key}")
 
-            def test_of_failures_by_status_by_connection_and_of_bad_lines(self) -> None: relay = self.relay(script=[
-            {"match": "number 1 ", "times": None, "status": 400, "body": {"error": {"message": "no"}}}, {"match":
-            "number 2 ", "times": None, "status": 503, "body": "<html>busy</html>"}, {"match": "number 3 ", "times":
-            None, "close": "rst"}, {"match": "number 4 ", "times": None, "status": 200, "body": {"error": {"message":
-            "inside"}}}, {"match": "number 5 ", "times": None, "chunks": ["data: {}\n\n"], "close": "cut"}, {"match":
-            "number 6 ", "times": None, "hold": True}, {"match": "number 7 ", "times": None, "status": 422, "body":
-            "[1,2]", "headers": {"X-Request-Id": "req_7"}}, {"match": "number 8 ", "times": None, "status": 400, "body":
-            ""}, {"match": "number 9 ", "times": None, "status": 200, "body": "x" * 5000}]) job =
-            self.job(jsonl(chats(10)) + b'no JSON\n{"custom_id":"c9","model":"m","messages":[]}\n{"prompt":3}\n') flags
-            = ("--max-attempts", 2, "--idle-timeout", "1500ms", "--first-byte-timeout", "1500ms",
-            "--max-response-bytes", 4000) for _ in range(2):  # the second run retries temporary failures
-            self.run_job(job, relay, *flags, expect=1) results = self.results_held(job) printed =
-            {line["sluice"]["line"]: line for line in results.errors} self.assertEqual(sorted(printed), [*range(1, 10),
-            11, 12, 13]) self.assertEqual(set(results.totals["errors"]), { "400", "422", "503", "connection_failed",
-            "invalid_response", "request_timeout", "stream_interrupted", "response_too_large", "invalid_json_line",
-            "invalid_request_line", "duplicate_custom_id"}) self.assertEqual((printed[7]["response"]["request_id"],
-            printed[8]["response"]["request_id"]), ("req_7", "")) for line in (1, 3, 11): with self.subTest(line):
-            self.refuses_all_else("errors-line", printed[line]) self.refuses("output-line", printed[line], "a failure")
-            # Each of the three kinds has its own members. with changed(printed[1], "error", printed[3]["error"]):
-            self.refuses("errors-line", printed[1], "a status beside an error") with changed(printed[3], "error", None):
-            self.refuses("errors-line", printed[3], "neither a status nor an error") with changed(printed[3], "error",
-            printed[11]["error"]): self.refuses("errors-line", printed[3], "an attempt of a bad line") with
-            changed(printed[11]["sluice"], "retryable", True): self.refuses("errors-line", printed[11], "a bad line that
-            is tried again")
+    def test_of_failures_by_status_by_connection_and_of_bad_lines(self) -> None:
+        relay = self.relay(script=[
+            {"match": "number 1 ", "times": None, "status": 400, "body": {"error": {"message": "no"}}},
+            {"match": "number 2 ", "times": None, "status": 503, "body": "<html>busy</html>"},
+            {"match": "number 3 ", "times": None, "close": "rst"},
+            {"match": "number 4 ", "times": None, "status": 200, "body": {"error": {"message": "inside"}}},
+            {"match": "number 5 ", "times": None, "chunks": ["data: {}\n\n"], "close": "cut"},
+            {"match": "number 6 ", "times": None, "hold": True},
+            {"match": "number 7 ", "times": None, "status": 422, "body": "[1,2]",
+             "headers": {"X-Request-Id": "req_7"}},
+            {"match": "number 8 ", "times": None, "status": 400, "body": ""},
+            {"match": "number 9 ", "times": None, "status": 200, "body": "x" * 5000}])
+        job = self.job(jsonl(chats(10)) + b'no JSON\n{"custom_id":"c9","model":"m","messages":[]}\n{"prompt":3}\n')
+        flags = ("--max-attempts", 2, "--idle-timeout", "1500ms", "--first-byte-timeout", "1500ms",
+                 "--max-response-bytes", 4000)
+        for _ in range(2):  # the second run retries temporary failures
+            self.run_job(job, relay, *flags, expect=1)
+            results = self.results_held(job)
+            printed = {line["sluice"]["line"]: line for line in results.errors}
+            self.assertEqual(sorted(printed), [*range(1, 10), 11, 12, 13])
+            self.assertEqual(set(results.totals["errors"]), {
+                "400", "422", "503", "connection_failed", "invalid_response", "request_timeout", "stream_interrupted",
+                "response_too_large", "invalid_json_line", "invalid_request_line", "duplicate_custom_id"})
+            self.assertEqual([printed[line]["response"]["request_id"] for line in (7, 8)], ["req_7", ""])
+        for line in (1, 3, 11):
+            with self.subTest(line):
+                self.refuses_all_else("errors-line", printed[line])
+                self.refuses("output-line", printed[line], "a failure")
+        # Each of the three kinds has its own members.
+        with changed(printed[1], "error", printed[3]["error"]):
+            self.refuses("errors-line", printed[1], "a status beside an error")
+        with changed(printed[3], "error", None):
+            self.refuses("errors-line", printed[3], "neither a status nor an error")
+        with changed(printed[3], "error", printed[11]["error"]):
+            self.refuses("errors-line", printed[3], "an attempt of a bad line")
+        with changed(printed[11]["sluice"], "retryable", True):
+            self.refuses("errors-line", printed[11], "a bad line that is tried again")
 
-    def test_of_usage_that_was_counted_here_or_by_nobody_and_costs_that_the_relay_tells(self) -> None:
+    def test_of_estimated_and_missing_usage_and_costs_from_the_relay(self) -> None:
         simulator = self.simulator("--faults", "no-usage=1")
         job = self.job([batch("known", chat("hi")), batch("unknown", chat("hi", model="deepseek-chat"))])
         self.run_job(job, simulator)
@@ -288,7 +304,7 @@ class Runs(Held):
         self.assertIn("kept_usd", totals)
         self.refuses_all_else("totals", totals)
 
-    def test_of_a_rehearsal(self) -> None:
+    def test_of_a_simulated_run(self) -> None:
         job = self.job(jsonl(chats(40)) + b"no JSON\n")
         self.sluice("run", job, "--simulate=faulty", "--seed", 3, "--rpm", 0, "--max-attempts", 1, "--idle-timeout",
                     "1s", expect=1, env={"OPENAI_API_KEY": None})
@@ -333,7 +349,7 @@ class Runs(Held):
             self.held("output-line", json.loads(line))
         self.held("totals", json.loads((self.folder / "all.totals.json").read_text("utf-8")))
 
-    def test_of_a_relay_that_does_all_it_can_to_be_misread(self) -> None:
+    def test_of_a_relay_with_misleading_replies(self) -> None:
         job = self.job(chats(150))
         every = ("ragged", "filtered", "json-for-stream", "crlf", "cr", "keep-alives", "no-done", "usage-on-last",
                  "usage-on-every", "no-usage", "error-in-200", "html-200", "502", "reset-late", "cut")
@@ -345,7 +361,7 @@ class Runs(Held):
 
 
 class Hostile(test_hostile.HostileCase, Held):
-    def test_what_a_hostile_relay_says_stands_in_lines_of_the_same_form(self) -> None:
+    def test_replies_of_a_hostile_relay_give_lines_of_the_same_form(self) -> None:
         traps = [hostile_traps.opening(), *hostile_traps.many()]
         relay = self.hostile({trap.name: trap.answers for trap in traps}, first="opening")
         jobs = self.write(traps, self.folder / "jobs")
@@ -414,7 +430,7 @@ class Reports(Held):
 
 
 class Accounts(test_quota.Asked, Held):
-    def test_of_each_software_that_the_simulator_plays(self) -> None:
+    def test_of_each_software_of_the_simulator(self) -> None:
         sources = set()
         for software in ("new-api", "old-new-api", "one-api", "openai", "api2gpt"):
             for flags in ((), ("--balance", "0.5")):
@@ -472,7 +488,7 @@ class Accounts(test_quota.Asked, Held):
                          [True, False])
         self.refuses_all_else("models", printed)
 
-    def test_of_a_pool_in_which_one_does_not_tell(self) -> None:
+    def test_of_a_pool_with_a_member_without_a_balance(self) -> None:
         blue, green = self.simulator("--balance", "1"), self.odd_relay({})
         self.pool(blue=blue, green=green)
         for command in ("quota", "models"):
@@ -488,13 +504,17 @@ class Measured(Held):
     def bench(self, *words: Any, **more: Any) -> dict[str, Any]:
         return self.printed("bench", "bench", "--model", "gpt-4o-mini", "--rpm", 0, "--seed", 3, *words, **more)
 
-                def test_of_a_probe(self) -> None: for flags, verdict, code in (((), "consistent", 0), (("--cheat",
-                "substituted"), "inconsistent", 1), (("--lacks", "logprobs,tools,json-schema"), "consistent", 0)): with
-                self.subTest(verdict): simulator = self.simulator("--balance", "5", *flags, ttft="60ms", itl="2ms")
+    def test_of_a_probe(self) -> None:
+        for flags, verdict, code in (((), "consistent", 0), (("--cheat", "substituted"), "inconsistent", 1),
+                                     (("--lacks", "logprobs,tools,json-schema"), "consistent", 0)):
+            with self.subTest(verdict):
+                simulator = self.simulator("--balance", "5", *flags, ttft="60ms", itl="2ms")
                 printed = self.printed("probe", "probe", "--base-url", simulator.url, "--model", "gpt-4o-mini", "--rpm",
-                0, "--seed", 3, expect=code) self.assertEqual(printed["verdict"], verdict)
-                self.refuses_all_else("probe", printed) with changed(printed, "verdict", "honest"):
-                self.refuses("probe", printed, "another verdict")
+                                       0, "--seed", 3, expect=code)
+                self.assertEqual(printed["verdict"], verdict)
+        self.refuses_all_else("probe", printed)
+        with changed(printed, "verdict", "honest"):
+            self.refuses("probe", printed, "another verdict")
 
     def test_of_loads_closed_and_open_and_a_comparison(self) -> None:
         server = self.simulator(ttft="5ms", itl="1ms")
@@ -530,8 +550,9 @@ class Measured(Held):
         with changed(printed, "targets", printed["targets"][:1]):
             self.refuses("bench", printed, "a list of one target")
 
-        def test_of_a_search_for_the_limit(self) -> None: printed = self.printed("bench", "bench", "--base-url",
-        self.relay().url, "--model", "gpt-4o-mini", "--find-limit", "--ceiling", 8)
+    def test_of_a_search_for_the_limit(self) -> None:
+        printed = self.printed("bench", "bench", "--base-url", self.relay().url, "--model", "gpt-4o-mini",
+                               "--find-limit", "--ceiling", 8)
         self.assertEqual((printed["limit"]["kind"], printed["limit"]["ceiling"]), ("none_found", 8))
         self.refuses_all_else("bench", printed)
 

@@ -186,7 +186,7 @@ class InTheClear(Case):
     def warnings(self, run: Run) -> list[str]:
         return [line for line in run.err.splitlines() if "in the clear" in line]
 
-    def test_it_is_said_once_for_a_host(self) -> None:
+    def test_the_warning_appears_once_per_host(self) -> None:
         job = self.job(chats(3))
         [warning] = self.warnings(self.sluice("run", job, "--base-url", self.NOWHERE, *self.FLAGS, expect=STOPPED))
         self.assertIn("192.0.2.1:9", warning)
@@ -194,7 +194,7 @@ class InTheClear(Case):
             f'[[relay]]\nname = "{name}"\nbase_url = "{self.NOWHERE}"\n' for name in ("one", "two")))
         self.assertEqual(len(self.warnings(self.sluice("run", job, *self.FLAGS, expect=STOPPED))), 1)
 
-    def test_it_is_not_said_where_nobody_listens(self) -> None:
+    def test_there_is_no_warning_for_local_hosts(self) -> None:
         job, relay = self.job(chats(3)), self.relay()
         for url in (relay.url, relay.url.replace("127.0.0.1", "localhost")):
             self.assertEqual(self.warnings(self.sluice("run", job, "--base-url", url, "--fresh")), [])
@@ -224,24 +224,33 @@ class Terminal(Case):
         self.assert_tame(run)
         return run
 
-        def test_a_relays_words(self) -> None: page = f"<html><title>{EVIL}</title></html>" latin = "".join(chr(0xDC00 +
-        byte) if byte > 127 else chr(byte) for byte in EVIL.encode()) answers = [ {"status": 400, "body":
-        error_body(EVIL + "\nsluice: all is well")}, {"status": 400, "body": EVIL}, {"status": 400, "headers":
-        {"Content-Type": "text/html"}, "body": page}, {"status": 500, "body": error_body(EVIL, code=EVIL)}, {"status":
-        200, "body": error_body(EVIL)}, {"status": 200, "chunks": [f"data: {json.dumps(error_body(EVIL))}\n\n"]},
-        {"status": 200, "chunks": [page]}, {"raw": f"{latin}\r\n\r\n", "close": "after"}, {"raw": f"HTTP/1.1 302
-        Moved\r\nLocation: /{latin}\r\nContent-Length: 0\r\n\r\n"}, {"raw": f"HTTP/1.1 400 {latin}\r\nContent-Length:
-        0\r\n\r\n"}, {"raw": f"HTTP/1.1 200 OK\r\nContent-Encoding: {latin}\r\nContent-Length: 1\r\n\r\n?"}, {"status":
-        200, "body": {"choices": [], "status": EVIL}}, ] relay = self.relay(script=[{"match": f"number {number} ",
-        "times": None, **answer} for number, answer in enumerate(answers, 1)]) run = self.go(self.job(chats(len(answers)
-        + 8)), relay.url, expect=SOME_FAILED) self.assertIn("red\\x1b[31m bell\\x07 del\\x7f csi\\u009b2J
-        turned\\u202egpj.exe", run.err) self.assertNotIn("\nsluice: all is well", run.err) for status, body, code in
-        ((401, error_body(EVIL), STOPPED), (404, page, CANNOT_START), (302, "", CANNOT_START)): broke =
-        self.relay(script=[{"times": None, "status": status, "body": body, "headers": {"Location": "/" +
-        latin.replace("\x1b", "").replace("\x07", "") .replace("\x7f", "")}}]) self.go(self.job(chats(8)), broke.url,
-        "--fresh", expect=code)
+    def test_messages_of_a_relay(self) -> None:
+        page = f"<html><title>{EVIL}</title></html>"
+        latin = "".join(chr(0xDC00 + byte) if byte > 127 else chr(byte) for byte in EVIL.encode())
+        answers = [
+            {"status": 400, "body": error_body(EVIL + "\nsluice: all is well")}, {"status": 400, "body": EVIL},
+            {"status": 400, "headers": {"Content-Type": "text/html"}, "body": page},
+            {"status": 500, "body": error_body(EVIL, code=EVIL)}, {"status": 200, "body": error_body(EVIL)},
+            {"status": 200, "chunks": [f"data: {json.dumps(error_body(EVIL))}\n\n"]},
+            {"status": 200, "chunks": [page]}, {"raw": f"{latin}\r\n\r\n", "close": "after"},
+            {"raw": f"HTTP/1.1 302 Moved\r\nLocation: /{latin}\r\nContent-Length: 0\r\n\r\n"},
+            {"raw": f"HTTP/1.1 400 {latin}\r\nContent-Length: 0\r\n\r\n"},
+            {"raw": f"HTTP/1.1 200 OK\r\nContent-Encoding: {latin}\r\nContent-Length: 1\r\n\r\n?"},
+            {"status": 200, "body": {"choices": [], "status": EVIL}},
+        ]
+        relay = self.relay(script=[{"match": f"number {number} ", "times": None, **answer}
+                                   for number, answer in enumerate(answers, 1)])
+        run = self.go(self.job(chats(len(answers) + 8)), relay.url, expect=SOME_FAILED)
+        self.assertIn("red\\x1b[31m bell\\x07 del\\x7f csi\\u009b2J turned\\u202egpj.exe", run.err)
+        self.assertNotIn("\nsluice: all is well", run.err)
+        for status, body, code in ((401, error_body(EVIL), STOPPED), (404, page, CANNOT_START),
+                                   (302, "", CANNOT_START)):
+            broke = self.relay(script=[{"times": None, "status": status, "body": body,
+                                        "headers": {"Location": "/" + latin.replace("\x1b", "").replace("\x07", "")
+                                                    .replace("\x7f", "")}}])
+            self.go(self.job(chats(8)), broke.url, "--fresh", expect=code)
 
-    def test_a_jobs_words(self) -> None:
+    def test_text_of_a_job(self) -> None:
         """An unpriced model, a request id, a path: all are printed, but control sequences have no effect."""
         relay = self.relay(script=[{"match": "fail", "times": None, "status": 400, "body": error_body("no")}])
         name = EVIL.replace("/", "") + "\nsluice: all is well"
@@ -254,7 +263,7 @@ class Terminal(Case):
                                                for line in changed[1:])]))
         self.go(job, relay.url, expect=CANNOT_START)
 
-    def test_a_pools_names_and_a_proxys_words(self) -> None:
+    def test_names_of_a_pool_and_messages_of_a_proxy(self) -> None:
         def refuse(connection: Any) -> None:
             connection.recv(1 << 16)
             connection.sendall(f"HTTP/1.1 407 {EVIL}\r\nContent-Length: 0\r\n\r\n".encode())
@@ -269,7 +278,7 @@ class Terminal(Case):
                           env=env)
         self.assert_tame(run)
 
-    def test_the_lines_own_words(self) -> None:
+    def test_text_of_the_command_line(self) -> None:
         for words in ((f"--{EVIL}",), (EVIL,), ("run", f"--{EVIL}"), ("run", EVIL), ("run", "x", f"--rpm={EVIL}")):
             with self.subTest(words):
                 self.assert_tame(self.sluice(*words, expect=CANNOT_START))
@@ -285,7 +294,7 @@ class HostileCase(Case):
 class Injection(HostileCase):
     """Line ends in header values are refused before anything is sent. Data of a job never gets into a header."""
 
-    def test_line_ends_in_what_becomes_a_header(self) -> None:
+    def test_line_ends_in_header_values(self) -> None:
         relay, job = self.relay(), self.job(chats(1))
         config, key = self.folder / "own.toml", self.folder / "key"
         line_end = "\r\nX-Evil: 1"
@@ -351,7 +360,7 @@ class LogFile(Case):
     def mode(self, path: Path) -> int:
         return stat.S_IMODE(path.stat().st_mode)
 
-    def test_is_for_its_owner_alone(self) -> None:
+    def test_only_its_owner_may_read_it(self) -> None:
         job = self.job(chats(2))
         log, existing = self.folder / "log", self.folder / "existing.log"
         existing.touch(0o644)

@@ -19,7 +19,7 @@ class Flags(Case):
         self.assertNotIn("simulated relay:", run.err)
         return run
 
-    def test_an_empty_value_is_no_value(self) -> None:
+    def test_an_empty_value_is_refused(self) -> None:
         """For example --balance "$BUDGET" with an unset variable. It must not mean "no limit"."""
         for flag, wanted in (("--balance", "US dollars"), ("--keys", "one key a line"), ("--rpm", "requests a minute"),
                              ("--port", "65535"), ("--seed", "number"), ("--tokens", "1000000"), ("--mode", "sliding"),
@@ -32,7 +32,7 @@ class Flags(Case):
     def test_the_last_of_two_flags_counts(self) -> None:
         self.assertEqual(self.simulator("--rpm", "1", "--rpm", "3").ledger["attempts"], 0)
 
-    def test_a_refusal_says_what_is_wanted(self) -> None:
+    def test_a_refusal_names_the_allowed_values(self) -> None:
         for flag, value, wanted in (
                 ("--port", "abc", "a port from 0 (any free one) to 65535"), ("--port", "65536", "to 65535"),
                 ("--rpm", "-1", "0 for no limit"), ("--rpm", "2.5", "0 for no limit"),
@@ -75,18 +75,18 @@ class Books(Case):
         totals, ledger = self.books(flags, lines, *more)
         self.assertEqual(Decimal(ledger["delivered"]["cost_usd"]), Decimal(totals["cost_usd"]))
 
-    def test_a_relay_that_counts_too_much_bills_what_it_tells(self) -> None:
+    def test_a_relay_that_inflates_usage_bills_the_reported_usage(self) -> None:
         self.held_against(["--cheat", "inflated"], 20)
 
-    def test_a_relay_that_charges_too_much_tells_nothing_of_it(self) -> None:
+    def test_a_relay_that_overcharges_reports_the_true_usage(self) -> None:
         totals, ledger = self.books(["--cheat", "overbilled"], 20)
         self.assertGreater(Decimal(ledger["delivered"]["cost_usd"]), Decimal(totals["cost_usd"]) * Decimal("1.19"))
 
-    def test_equal_lines_meet_faults_of_their_own_and_all_get_through(self) -> None:
+    def test_equal_lines_have_their_own_faults_and_all_succeed(self) -> None:
         """With five attempts each, and at most three faults in a row."""
         self.held_against(["--faults", "faulty"], 400, "--idle-timeout", "1s")
 
-    def test_replies_in_pieces_are_delivered_to_the_last(self) -> None:
+    def test_replies_in_pieces_are_delivered_completely(self) -> None:
         self.held_against(["--faults", "ragged=1"], 300)
 
     def test_a_client_that_closes_its_sending_side_is_answered(self) -> None:

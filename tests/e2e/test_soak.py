@@ -21,7 +21,7 @@ class Soak(Case):
 
 
 class UntilDone(Soak):
-    def test_runs_are_killed_halted_and_starved_until_their_jobs_are_done(self) -> None:
+    def test_killed_and_stopped_runs_complete_their_jobs(self) -> None:
         self.soak("--minutes", "0.5")
 
 

@@ -33,7 +33,7 @@ class StopRules(Case):
     def run_to(self, expect: int, job: Any, relay: Any, *flags: Any) -> Any:
         return self.sluice("run", job, "--base-url", relay.url, "--rpm", 0, *flags, expect=expect)
 
-    def test_refused_alike(self) -> None:
+    def test_equal_refusals_stop_the_run(self) -> None:
         job = self.job(chats(500))
         relay = self.relay(*QUICK, script=[always(404, MISSING)])
         run = self.run_to(2, job, relay, "--concurrency", 8)
@@ -59,7 +59,7 @@ class StopRules(Case):
         self.run_to(1, job, relay)
         self.assertEqual(self.counts(job), (0, 19, 0))
 
-    def test_an_account_that_ends_in_words_nobody_knows(self) -> None:
+    def test_a_spent_account_with_an_unknown_message(self) -> None:
         for status in (403, 412):
             with self.subTest(status):
                 job = self.job(chats(400), f"frozen-{status}.jsonl")
@@ -70,7 +70,7 @@ class StopRules(Case):
                 self.assertEqual((succeeded, failed, pending), (40, 0, 360))
                 self.assertLess(relay.attempts, 40 + 30 + 5 + 4)
 
-    def test_a_block_of_bad_rows_ends_no_night(self) -> None:
+    def test_a_block_of_bad_rows_does_not_stop_the_run(self) -> None:
         lines = [batch(f"c{i}", chat(f"{'forbidden' if 100 < i <= 220 else 'good'} row {i}")) for i in range(1, 3001)]
         job = self.job(lines)
         relay = self.relay(*QUICK, script=[always(403, FROZEN, match="forbidden row")])
@@ -89,7 +89,7 @@ class StopRules(Case):
         self.run_job(job, self.relay(*QUICK))
         self.assertEqual(self.counts(job), (50, 0, 0))
 
-    def test_a_spent_quota_told_by_429(self) -> None:
+    def test_a_spent_quota_with_status_429(self) -> None:
         job = self.job(chats(100))
         relay = self.relay(*QUICK, script=[always(429, SPENT, after=20)])
         run = self.run_to(3, job, relay, "--concurrency", 4)
@@ -97,7 +97,7 @@ class StopRules(Case):
         self.assertNotIn("--give-up-after", run.err)
         self.assertEqual(self.counts(job), (20, 0, 80))
 
-    def test_a_model_that_goes_out_at_night(self) -> None:
+    def test_a_model_that_becomes_unavailable(self) -> None:
         lines = [batch(f"c{i}", chat(f"row {i}", model="gpt-4o" if i % 2 else "gpt-4o-mini")) for i in range(1, 121)]
         job = self.job(lines)
         relay = self.relay(*QUICK, script=[always(503, NO_CHANNEL, match='"gpt-4o"', after=10)])
@@ -108,7 +108,7 @@ class StopRules(Case):
         self.run_job(job, self.relay(*QUICK))
         self.assertEqual(self.counts(job), (120, 0, 0))
 
-    def test_a_model_that_comes_back(self) -> None:
+    def test_a_model_that_becomes_available_again(self) -> None:
         lines = [batch(f"c{i}", chat(f"row {i}", model="gpt-4o" if i % 2 else "gpt-4o-mini")) for i in range(1, 61)]
         job = self.job(lines)
         script = [{"match": '"gpt-4o"', "after": 5, "times": 3, "status": 503, "body": NO_CHANNEL}]

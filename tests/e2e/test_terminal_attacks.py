@@ -111,7 +111,7 @@ class UnreadScreen(TerminalCase):
                               stdout=subprocess.DEVNULL, stderr=screen, **more)
         return job, process
 
-    def test_a_full_pipe_that_nobody_reads_and_sigterm(self) -> None:
+    def test_a_full_unread_pipe_and_sigterm(self) -> None:
         relay = self.relay("--head-delay", "1")
         _, screen = self.full_pipe()
         job, process = self.started(relay, screen, "-v")
@@ -120,7 +120,7 @@ class UnreadScreen(TerminalCase):
         self.assertEqual(process.wait(PATIENCE), INTERRUPTED)
         self.assert_ended_in_order(self.results(job), relay, self.count)
 
-    def test_a_run_goes_on_to_its_end(self) -> None:
+    def test_a_run_continues_to_its_end(self) -> None:
         relay = self.relay()
         _, screen = self.full_pipe()
         job, process = self.started(relay, screen, "-v")
@@ -128,7 +128,7 @@ class UnreadScreen(TerminalCase):
         self.assertEqual(len(self.results(job).output), self.count)
         self.assertEqual(self.results(job).totals["status"], "completed")
 
-    def test_failures_that_are_all_told(self) -> None:
+    def test_many_failure_messages(self) -> None:
         """Much more text than the pipe and the queue can hold."""
         relay = self.relay(script=[{"times": None, "status": 400, "body": {"error": {"message": "no " * 300}}}])
         self.count = 600
@@ -165,7 +165,7 @@ class UnreadScreen(TerminalCase):
         for drawn in live.split("\r\x1b[K")[1:]:
             self.assertRegex(drawn.split("\n")[-1], r"^\d+/16 done \|.*\$[\d.]+|^$")
 
-    def test_what_was_not_shown_is_counted_and_the_newest_is_kept(self) -> None:
+    def test_dropped_messages_are_counted_and_the_newest_is_kept(self) -> None:
         relay = self.relay(script=[{"times": 300, "status": 400, "body": {"error": {"message": "no " * 300}}},
                                    {"times": None, "delay": 2, "status": 200, "body": ANSWER}])
         self.count = 304
@@ -181,7 +181,7 @@ class UnreadScreen(TerminalCase):
         for line in text.splitlines():
             self.assertRegex(line, r"^(sluice: |  |\S+/job\.jsonl: |time |next |\d+/304 done|$)", "no line is cut")
 
-    def test_the_reader_goes_away(self) -> None:
+    def test_the_reader_closes_the_pipe(self) -> None:
         relay = self.relay("--head-delay", "0.3")
         ours, screen = os.pipe()
         job, process = self.started(relay, screen, "-v")
@@ -203,7 +203,7 @@ class UnreadScreen(TerminalCase):
         self.assertIn(f"{self.count} of {self.count} succeeded", text)
         self.assertEqual(process.wait(PATIENCE), 0)
 
-    def test_the_terminal_stays_as_it_was(self) -> None:
+    def test_the_mode_of_the_terminal_is_not_changed(self) -> None:
         """O_NONBLOCK would also affect the shell."""
         relay = self.relay("--head-delay", "0.3")
         ours, terminal = self.terminal()
@@ -251,7 +251,7 @@ class UnreadScreen(TerminalCase):
                 self.assertEqual(process.returncode, code)
                 self.assertEqual(out != b"", code in (0, SOME_FAILED))
 
-    def test_a_simulator_serves_on(self) -> None:
+    def test_a_simulator_continues_to_serve(self) -> None:
         _, screen = self.full_pipe()
         port = self.free_port()
         process = self.launch("simulate", "--port", port, "--ttft", 0, "--itl", 0, stderr=screen)
@@ -300,7 +300,7 @@ class Signals(TerminalCase):
         self.in_flight(relay)
         return job, run
 
-    def test_sighup_lets_what_is_in_flight_finish(self) -> None:
+    def test_sighup_lets_requests_in_flight_finish(self) -> None:
         relay = self.relay("--head-delay", "1")
         job, run = self.started(relay)
         run.signal(signal.SIGHUP)
@@ -310,7 +310,7 @@ class Signals(TerminalCase):
         self.run_job(job, mended)
         self.assertEqual(mended.attempts + relay.attempts, self.count, "nothing is paid twice")
 
-    def test_a_terminal_that_goes_hangs_up_twice(self) -> None:
+    def test_a_closed_terminal_sends_sighup_twice(self) -> None:
         """Once by the kernel and once by the shell. systemd sends SIGHUP after SIGTERM."""
         for first in (signal.SIGHUP, signal.SIGTERM):
             with self.subTest(first):
@@ -322,7 +322,7 @@ class Signals(TerminalCase):
                 self.assertEqual(run.wait().code, INTERRUPTED, run.err)
                 self.assert_ended_in_order(self.results(job), relay, self.count)
 
-    def test_sigterm_behind_sighup_ends_at_once(self) -> None:
+    def test_sigterm_after_sighup_ends_at_once(self) -> None:
         relay = self.relay(script=HELD)
         job, run = self.started(relay, "--grace", "10m")
         run.signal(signal.SIGHUP)
@@ -430,7 +430,7 @@ class Signals(TerminalCase):
     def test_setsid_and_exit(self) -> None:
         self.background("setsid {} &")
 
-    def test_other_commands_hang_up_in_order(self) -> None:
+    def test_other_commands_end_properly_at_sighup(self) -> None:
         config = self.folder / "own.toml"
         config.write_text('grace = "100ms"\nprice-multiplier = "1"\n')
         for command in ("bench", "probe", "quota", "models"):
@@ -447,7 +447,7 @@ class Signals(TerminalCase):
         while connection.recv(65536):
             pass
 
-    def test_a_simulator_hangs_up_in_order_unless_it_is_not_to(self) -> None:
+    def test_a_simulator_ends_properly_at_sighup_unless_ignored(self) -> None:
         server = self.simulator()
         server.process.send_signal(signal.SIGHUP)
         self.assertEqual(server.process.wait(PATIENCE), 0)
@@ -474,7 +474,7 @@ class ClosedDescriptors(TerminalCase):
                 self.assertIn(b"standard input is closed", ended.stderr)
                 self.assertFalse((self.folder / "out.jsonl").exists())
 
-    def test_a_run_without_any(self) -> None:
+    def test_a_run_without_standard_descriptors(self) -> None:
         """No job or result file may get the number of a standard descriptor."""
         relay = self.relay("--head-delay", "0.2")
         job = self.job(chats(6))
@@ -514,7 +514,7 @@ class ReaderGone(TerminalCase):
         yield ["--help"]
         yield ["run", "--help"]
 
-    def test_a_reader_that_is_gone_is_not_told(self) -> None:
+    def test_a_closed_reader_causes_no_message(self) -> None:
         for words in self.commands():
             with self.subTest(words=[str(word) for word in words]):
                 ours, theirs = os.pipe()
@@ -600,7 +600,7 @@ class ConfigOfOthers(TerminalCase):
         self.assertIn(self.good.url.removesuffix("/v1"), lines[0])
         self.assertIn("holds results", lines[1])
 
-    def test_a_file_that_others_may_write(self) -> None:
+    def test_a_file_that_others_may_write_to(self) -> None:
         for mode in (0o666, 0o646, 0o662, 0o602):
             with self.subTest(oct(mode)):
                 self.config.chmod(mode)
@@ -609,7 +609,7 @@ class ConfigOfOthers(TerminalCase):
             self.config.chmod(0o664)
             self.assert_refused("others may write it")
 
-    def test_a_folder_that_others_may_write(self) -> None:
+    def test_a_folder_that_others_may_write_to(self) -> None:
         self.here.chmod(0o777)
         self.assert_refused("others may write its folder")
         self.here.chmod(0o1777)  # with the sticky bit, users can only replace their own files
@@ -638,7 +638,7 @@ class ConfigOfOthers(TerminalCase):
         self.assertEqual(relay.attempts, before)
 
     @unittest.skipIf(os.geteuid() != 0, "only root can become another user")
-    def test_roots_file_is_good_for_all(self) -> None:
+    def test_a_file_of_root_is_accepted(self) -> None:
         """For example on a managed machine or in a container."""
         self.folder.chmod(0o755)
         words = [program(), "run", str(self.job_file), "--rpm", "0", "--output-dir", str(self.here / "out")]
@@ -650,13 +650,13 @@ class ConfigOfOthers(TerminalCase):
             self.skipTest("the program cannot be reached by others here")
         self.assertEqual(ended.returncode, 0, ended.stderr)
 
-    def test_a_named_file_is_the_users_word(self) -> None:
+    def test_a_file_named_by_the_user_is_accepted(self) -> None:
         self.config.chmod(0o666)
         self.here.chmod(0o777)
         self.run_here("run", self.job_file, "--rpm", 0, "--config", "sluice.toml", expect=0)
         self.assertEqual(self.evil.attempts, 2)
 
-    def test_the_one_of_the_environment(self) -> None:
+    def test_a_file_named_by_the_environment(self) -> None:
         self.config.unlink()
         place = self.folder / "config" / "sluice"
         place.mkdir(parents=True)
@@ -699,12 +699,12 @@ class FilesOfOthers(TerminalCase):
         after = {file: (file.read_bytes(), file.stat().st_ino) for file in self.folder.iterdir() if file.is_file()}
         self.assertEqual(after, before)
 
-    def test_a_report_page_onto_what_is_no_page(self) -> None:
+    def test_a_report_page_does_not_overwrite_other_files(self) -> None:
         for path in self.foreign():
             with self.subTest(path.name):
                 self.assert_untouched(path, "report", self.made, "--html", path)
 
-    def test_a_bench_page_onto_what_is_no_page(self) -> None:
+    def test_a_bench_page_does_not_overwrite_other_files(self) -> None:
         asking = ["bench", "--model", "gpt-4o-mini", "--base-url", self.server.url, "--requests", 2]
         before = self.server.attempts
         for path in self.foreign():
@@ -712,14 +712,14 @@ class FilesOfOthers(TerminalCase):
                 self.assert_untouched(path, *asking, "--html", path)
         self.assertEqual(self.server.attempts, before, "nothing is spent before")
 
-    def test_a_page_onto_an_empty_file_of_results(self) -> None:
+    def test_a_page_does_not_overwrite_an_empty_results_file(self) -> None:
         self.assertEqual(self.files.errors_path.read_bytes(), b"")
         self.assert_untouched(self.files.errors_path, "report", self.made, "--html", self.files.errors_path)
         other = self.folder / "other.errors.jsonl"
         other.touch()
         self.assert_untouched(other, "report", self.made, "--html", other)
 
-    def test_a_page_onto_a_page(self) -> None:
+    def test_a_page_replaces_a_page(self) -> None:
         page = self.folder / "report.html"
         page.touch()  # like mktemp
         for _ in range(2):
@@ -730,7 +730,7 @@ class FilesOfOthers(TerminalCase):
         self.sluice("report", self.made, "--html", link)
         self.assertTrue(link.is_symlink())
 
-    def test_a_page_onto_a_pipe_or_a_device(self) -> None:
+    def test_a_page_to_a_pipe_or_a_device(self) -> None:
         pipe = self.folder / "pipe"
         os.mkfifo(pipe)
         for path in (pipe, Path("/dev/null")):
@@ -738,7 +738,7 @@ class FilesOfOthers(TerminalCase):
             self.assert_one_sentence(self.sluice("report", self.made, "--html", path, expect=CANNOT_START), path.name)
             self.assertEqual((path.stat().st_ino, path.stat().st_mode), (before.st_ino, before.st_mode))
 
-    def test_what_was_measured_is_told_where_the_page_is_lost(self) -> None:
+    def test_measurements_are_printed_if_the_page_cannot_be_written(self) -> None:
         page = self.folder / "page.html"
         server = self.relay("--head-delay", "0.5")
         run = self.start("bench", "--model", "gpt-4o-mini", "--base-url", server.url, "--requests", 2, "--json",
@@ -749,7 +749,7 @@ class FilesOfOthers(TerminalCase):
         self.assertEqual(json.loads(run.out)["loads"][0]["requests"], 2)
         self.assertEqual(page.read_text(), "somebody's\n")
 
-    def test_a_log_onto_what_is_no_log(self) -> None:
+    def test_a_log_does_not_overwrite_other_files(self) -> None:
         other = self.job(chats(2), "second.jsonl")
         asking = ["--base-url", self.server.url, "--rpm", 0, "-v"]
         for path in self.foreign():
@@ -758,7 +758,7 @@ class FilesOfOthers(TerminalCase):
                 with self.subTest(path=path.name, words=str(words[0])):
                     self.assert_untouched(path, *words, "--log-file", path)
 
-    def test_a_log_onto_results_that_are_not_there_yet(self) -> None:
+    def test_a_log_does_not_take_the_name_of_future_results(self) -> None:
         other = self.job(chats(2), "second.jsonl")
         for name in ("second.output.jsonl", "second.errors.jsonl", "second.totals.json", "second.state",
                      "./../" + self.folder.name + "/second.errors.jsonl"):
@@ -770,7 +770,7 @@ class FilesOfOthers(TerminalCase):
                               "y.errors.jsonl")
         self.assertFalse((self.folder / "second.output.jsonl").exists())
 
-    def test_a_log_onto_a_log(self) -> None:
+    def test_a_log_is_appended_to_a_log(self) -> None:
         log = self.folder / "run.log"
         for _ in range(2):
             self.sluice("run", self.made, "--simulate", "--output-dir", self.out, "-v", "--fresh", "--log-file", log)
@@ -779,7 +779,7 @@ class FilesOfOthers(TerminalCase):
             self.assertRegex(line, r"^\d{4}-\d\d-\d\dT")
         self.sluice("run", self.made, "--simulate", "--output-dir", self.out, "--log-file", "/dev/null")
 
-    def test_a_log_that_would_keep_the_run_waiting(self) -> None:
+    def test_a_log_that_would_block_the_run(self) -> None:
         pipe = self.folder / "pipe"
         os.mkfifo(pipe)
         self.assert_one_sentence(self.sluice("run", self.made, "--simulate", "--log-file", pipe, expect=CANNOT_START),

@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from hostile_relay import Answer, End, HostileRelay, Step from hostile_traps import (DONE, RESPONSES, ask, chunk,
-completion, document, dump, event, framed, ask_response, head, open_stream, sized, stream) from support import Case,
-Results, Run, batch, files_under, wait_until
+from hostile_relay import Answer, End, HostileRelay, Step
+from hostile_traps import (DONE, RESPONSES, ask, ask_response, chunk, completion, document, dump, event, framed, head,
+                           open_stream, sized, stream)
+from support import Case, Results, Run, batch, files_under, wait_until
 
 SOME_FAILED = 1
 
@@ -93,7 +94,7 @@ class Standstill(HostileCase):
         reply = head(200, f"Content-Length: {len(body)}") + body
         self.stand_still("whole", [self.when_stopped(reply)], "--timeout", "2s", stream=False)
 
-    def test_in_the_wait_for_usage(self) -> None:
+    def test_during_the_wait_for_usage(self) -> None:
         name = "usage"
         usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
         spoken, ended, done = self.parts(name)
@@ -105,7 +106,7 @@ class Standstill(HostileCase):
         for line in self.results(self.folder / "job.jsonl").output:
             self.assertEqual(line["sluice"]["usage_source"], "reported")
 
-    def test_a_relay_that_stays_silent_is_cut_all_the_same(self) -> None:
+    def test_a_silent_relay_still_times_out(self) -> None:
         relay = self.hostile({"mute": [Answer([self.when_stopped(), 30.0])]})
         job = self.job([batch("mute", json.loads(ask("mute", stream=True)))])
         run = self.start("run", job, "--base-url", relay.url, "--rpm", 0, "--first-byte-timeout", "2s",
@@ -156,7 +157,7 @@ class KeyEchoes(HostileCase):
             (200, [], said(json.dumps({"headers": {"authorization": f"Bearer {key}"}}))),
         ]
 
-    def test_nothing_says_the_key(self) -> None:
+    def test_the_key_is_never_printed(self) -> None:
         for key in SHORT_KEYS:
             with self.subTest(key=key):
                 echoes = self.echoes(key)
@@ -182,7 +183,7 @@ class KeyEchoes(HostileCase):
                 self.assertEqual(said[0]["bytes"], list(b"key "), "what says nothing of it stays")
                 self.assertIn("[key]", lines["echo-6"]["response"]["body"]["choices"][0]["message"]["content"])
 
-    def test_a_key_that_is_any_word_leaves_answers_alone(self) -> None:
+    def test_a_key_that_is_a_common_word_does_not_change_answers(self) -> None:
         relay = self.hostile({"any": [Answer(document(completion("any")))]})
         job = self.job([batch("any", json.loads(ask("any", stream=False)))])
         for key in ("any", "answer", "EMPTY"):
@@ -247,7 +248,7 @@ class Bombs(HostileCase):
         one = body("bomb")
         self.blow_up(lambda name: one, "Content-Encoding: gzip")
 
-    def test_replies_that_pass_their_own_limit(self) -> None:
+    def test_replies_above_their_own_limit(self) -> None:
         one = gzip.compress(b'{"padding":"' + b"x" * (80 << 20))
         self.blow_up(lambda name: one, "Content-Encoding: gzip", count=8)
 
@@ -284,7 +285,7 @@ class Lies(HostileCase):
         self.assertEqual(len(relay.ledger.of(name)), more.get("attempts", len(relay.ledger.of(name))))
         return run, results.by_id()[name], results
 
-    def test_a_usage_beyond_reason_is_none(self) -> None:
+    def test_an_unreasonable_usage_is_ignored(self) -> None:
         for usage in ({"prompt_tokens": 9007199254740992, "completion_tokens": 9007199254740992},
                       {"prompt_tokens": 7, "completion_tokens": 1000000000001},
                       {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 2 ** 62},
@@ -346,7 +347,7 @@ class Lies(HostileCase):
 
 
 class Certificates(Case):
-    def test_a_certificate_for_another_host_is_told_with_both_names(self) -> None:
+    def test_the_message_for_a_wrong_certificate_has_both_names(self) -> None:
         authority, certificate, key = self.certificate("other", "DNS:relay.example,DNS:*.relay.example,IP:192.0.2.7")
         relay = self.relay(tls=(authority, certificate, key))
         run = self.sluice("run", self.job([batch("a", json.loads(ask("a")))]), "--base-url", relay.url, "--rpm", 0,
@@ -358,8 +359,9 @@ class Certificates(Case):
 class Background(HostileCase):
     """A reply of the Responses API that continues in the background must not be requested and paid again."""
 
-        def job_of(self, *names: str, **more: Any) -> Path: return self.job([batch(name, json.loads(ask_response(name,
-        background=True, **more)), RESPONSES) for name in names])
+    def job_of(self, *names: str, **more: Any) -> Path:
+        return self.job([batch(name, json.loads(ask_response(name, background=True, **more)), RESPONSES)
+                         for name in names])
 
     @staticmethod
     def started(name: str, status: str) -> dict[str, Any]:
@@ -380,7 +382,7 @@ class Background(HostileCase):
                 self.assertEqual(len(relay.ledger.of(name)), 1, "neither now nor by another run")
             self.assertEqual(self.results(job).totals["maybe_billed_attempts"], len(names), run.err)
 
-    def test_a_queued_one(self) -> None:
+    def test_a_queued_reply(self) -> None:
         names = [f"bg-{i}" for i in range(25)]  # more than the number of equal failures that stop a run
         self.check(names, {name: [Answer(document(self.started(name, "queued" if i % 2 else "in_progress")))]
                            for i, name in enumerate(names)}, stream=False)
