@@ -277,7 +277,7 @@ class Round:
             invariants.require_readable(job.results)
             invariants.require_kept(output, job.results.output_path)
         for name, sent in work.sent.items():
-            invariants.require(len(self.relay.ledger.of(name)) == sent, f"{name} was sent again though it had its line")
+            invariants.require(len(self.relay.ledger.of(name)) == sent, f"{name} was sent again although it has a line")
 
     def over(self, command: list[Job], ended: Work | None) -> bool:
         spent = self.soak.options.budget is not None and ended is not None and ended.process.returncode == STOPPED
@@ -322,7 +322,7 @@ class Round:
             invariants.require_complete(results, job.requests)
             failed = sorted(line["custom_id"] for line in results.errors)
             bad = sorted(name for name in job.requests if name.startswith(BAD))
-            invariants.require(failed == bad, f"failed: {failed}, and should have: {bad}")
+            invariants.require(failed == bad, f"failed: {failed}, expected: {bad}")
             received = sum(len(ledger.of(name)) for name in job.requests)
             counted = results.totals["attempts"]
             # Each attempt is recorded before it is sent, so none that arrived may be missing.

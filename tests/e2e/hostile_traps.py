@@ -68,7 +68,7 @@ class Trap:
     name: str
     answers: Sequence[Answer]
     outcome: Taken | Failed
-    body: bytes = b""  # as it stands in the job; b"": a chat about the trap's name
+    body: bytes = b""  # the body in the job; b"": a chat with the trap's name
     url: str = CHAT
     attempts: Sequence[int] = ()  # the allowed numbers of attempts; (): as many as there are answers
     maybe: Sequence[int] = (0,)  # the allowed values of maybe_billed_attempts

@@ -36,7 +36,7 @@ def require_one_line_each(results: Results, requests: Iterable[str]) -> None:
     twice = sorted(name for name, times in counted.items() if times > 1)
     require(not twice, f"more than one line: {twice}")
     wanted = set(requests)
-    require(set(counted) == wanted, f"without a line: {sorted(wanted - set(counted))}, of no request: "
+    require(set(counted) == wanted, f"without a line: {sorted(wanted - set(counted))}, not a request: "
                                     f"{sorted(set(counted) - wanted)}")
 
 

@@ -69,7 +69,7 @@ def soak(binary: str, folder: Path, windows: float, rpm: int, delay_max: float, 
                     return bool(stats["arrivals_total"]
                                 and stats["last_arrival"] - stats["first_arrival"] >= 60 * windows)
 
-                support.wait_until(over, "the windows to pass", 60 * windows + 180, pause=1.0)
+                support.wait_until(over, "the windows are over", 60 * windows + 180, pause=1.0)
                 if run.poll() is None:
                     run.send_signal(signal.SIGINT)
                 run.wait(support.PATIENCE)

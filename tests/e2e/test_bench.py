@@ -164,7 +164,7 @@ class Limits(Bench):
         self.assertGreater(load["held_by_cap"], 0.5)
         run = self.bench("--base-url", relay.url, "--model", "gpt-4o-mini", "--rpm", 31, "--duration", "3s")
         self.assertIn("sluice's own cap of 31 a minute held it", run.out)
-        self.assertEqual(relay.attempts, 31, "the window is that of all runs")
+        self.assertEqual(relay.attempts, 31, "all runs share the window")
 
     def test_a_run_counts_what_a_benchmark_started(self) -> None:
         relay = self.relay()

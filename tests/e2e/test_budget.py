@@ -25,10 +25,10 @@ class Budget(Case):
         self.assertIn("the budget is used up", run.err)
         first, totals = self.billed(simulator), self.results(job).totals
         self.assertLessEqual(first, Decimal("0.12"))
-        self.assertGreater(first, Decimal("0.04"), "most of it is of use")
+        self.assertGreater(first, Decimal("0.04"), "most of the budget is used")
         self.assertEqual(totals["status"], "stopped")
         self.assertGreater(totals["pending"], 0)
-        self.assertEqual(totals["failed"], 0, "what was not paid is no failure")
+        self.assertEqual(totals["failed"], 0, "requests without budget are not failures")
         spent = Decimal(totals["cost_usd"]) + Decimal(totals.get("kept_usd", "0"))
         self.assertLessEqual(spent, Decimal("0.12"))
         attempts = simulator.ledger["attempts"]

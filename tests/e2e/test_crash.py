@@ -166,7 +166,7 @@ class CrashCase(Case):
         invariants.require_no_strays(place.out, results)
         self.assertEqual(sorted(line["custom_id"] for line in results.errors), [f"{BAD}/1", "line-3"])
         for name in done & set(SENT):
-            self.assertEqual(len(ledger.of(name)), sent[name], f"{name} was sent again though it had its line")
+            self.assertEqual(len(ledger.of(name)), sent[name], f"{name} was sent again although it has a line")
         seen = ledger.count + place.earlier_attempts
         self.assertGreaterEqual(results.totals["attempts"], seen)
         self.assertLessEqual(results.totals["attempts"], seen + ended * CONCURRENCY)
@@ -262,7 +262,7 @@ class Refused(CrashCase):
         else:
             self.assertEqual(ended.code, SOME_FAILED, ended.err)
         if ended.code == CANNOT_START:
-            self.assertEqual(place.relay.ledger.count, 0, "it said that it could not start")
+            self.assertEqual(place.relay.ledger.count, 0, "a run that cannot start sends nothing")
         self.finish(place)
 
     def each(self, error: int, only: set[str], once: bool) -> None:
@@ -341,7 +341,7 @@ class Full(CrashCase):
         self.assertRegex(message, r"^sluice: .*job\..*No space left on device.*; make room")
         early = Results(place.job, first)
         kept = invariants.whole_lines(early.output_path)
-        self.assertEqual(early.output_path.read_bytes(), b"".join(kept), "no half line stands on a full disk")
+        self.assertEqual(early.output_path.read_bytes(), b"".join(kept), "a full disk has no incomplete line")
         self.assertGreater(len(kept), 0)
         self.assertLess(len(kept), count)
         self.assertEqual((second / "status").read_text(), "0\n", (second / "err").read_text())

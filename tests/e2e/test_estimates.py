@@ -25,7 +25,7 @@ class Usage(Case):
         self.assertEqual(totals["tokens"]["completion"], billed["tokens"]["completion"])
         self.assertEqual(Decimal(totals["cost_usd"]), Decimal(billed["cost_usd"]))
         self.run_job(job, simulator)
-        self.assertEqual({**result.totals, "wall_s": 0}, {**totals, "wall_s": 0}, "the lines tell the same")
+        self.assertEqual({**result.totals, "wall_s": 0}, {**totals, "wall_s": 0}, "totals from the lines are the same")
 
     def test_without_a_vocabulary_there_is_no_estimate(self) -> None:
         simulator = self.simulator("--faults", "no-usage=1")

@@ -344,7 +344,7 @@ class WrongAddress(Case):
 class Unreachable(Case):
     def test_warns_early_and_stops(self) -> None:
         with contextlib.closing(socket.socket()) as taken:
-            taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else gets the port
+            taken.bind(("127.0.0.1", 0))  # bound but not listening: no other program gets the port
             port = taken.getsockname()[1]
             job = self.job(chats(5))
             run = self.start("run", job, "--base-url", f"http://127.0.0.1:{port}", "--give-up-after", "3s")

@@ -135,7 +135,7 @@ class Foreign(AttackCase):
         shared.mkdir()
         shared.chmod(0o777)
         victim, missing = self.folder / "victim", self.folder / "missing"
-        victim.write_bytes(b"")  # an empty file is nobody's proof, and no reason to write through a link
+        victim.write_bytes(b"")  # an empty file proves nothing, so it must not be written through a link
         for name in ("job.output.jsonl", "job.errors.jsonl", "job.totals.json", "job.state",
                      "job.state.sluice-new", "job.totals.json.sluice-new"):
             for target in (victim, missing):
@@ -217,7 +217,7 @@ class TakenAway(AttackCase):
 
         job, run = self.check(edit, "rescued-1")
         theirs = self.results(job).output_path.read_bytes()
-        self.assertEqual(theirs.count(b"\n"), 10, "the file of somebody else got no more lines")
+        self.assertEqual(theirs.count(b"\n"), 10, "the foreign file got no more lines")
 
     def test_moved_away(self) -> None:
         self.check(lambda path: path.rename(path.with_name("mine.jsonl")), "mine.jsonl")
@@ -229,7 +229,7 @@ class TakenAway(AttackCase):
         rescued.rename(self.results(job).output_path)
         done = self.results(job).written()
         self.run_job(job, relay)
-        self.assertEqual(relay.attempts, self.count - done, "what was rescued is not paid again")
+        self.assertEqual(relay.attempts, self.count - done, "rescued results are not paid again")
 
     def test_emptied(self) -> None:
         self.check(lambda path: os.truncate(path, 0), "rescued-1")
@@ -248,7 +248,7 @@ class TakenAway(AttackCase):
 
     def test_results_lost_by_an_editor_are_counted(self) -> None:
         relay, job, run = self.begin()
-        wait_until(lambda: self.results(job).totals.get("succeeded", 0) >= 10 or not run.running, "a look at the files")
+        wait_until(lambda: self.results(job).totals.get("succeeded", 0) >= 10 or not run.running, "the run has checked the files")
         output = self.results(job).output_path
         os.truncate(output, len(output.read_bytes().splitlines(keepends=True)[0]))
         self.assertEqual(run.wait(120).code, RESULTS_LOST, run.err)
@@ -438,7 +438,7 @@ class Disks(AttackCase):
         self.assertEqual(results.written(), relay.attempts)
 
     def test_a_file_system_without_locks_or_syncs_is_named_once(self) -> None:
-        shim = os.environ.get("SLUICE_CRASH_SHIM") or self.skipTest("SLUICE_CRASH_SHIM names no library")
+        shim = os.environ.get("SLUICE_CRASH_SHIM") or self.skipTest("SLUICE_CRASH_SHIM is not set to the library")
         relay = self.relay()
         for number, (only, error, word) in enumerate((("lock", errno.ENOLCK, "no locks"),
                                                       ("lock", errno.ENOSYS, "no locks"),

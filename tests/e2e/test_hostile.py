@@ -137,7 +137,7 @@ class HostileCase(Case):
             self.assertEqual(attempt.target, trap.url)
             self.assertEqual(attempt.headers["authorization"], f"Bearer {KEY}")
             self.assertEqual(attempt.body, expected if attempt.whole else expected[:len(attempt.body)])
-        self.assertEqual(len({attempt.headers["idempotency-key"] for attempt in seen}), 1, "one key for all attempts")
+        self.assertEqual(len({attempt.headers["idempotency-key"] for attempt in seen}), 1, "all attempts have the same key")
 
     def hold_usage(self, usage: Usage | None, result: dict[str, Any]) -> None:
         counted = result["usage"] or {}
@@ -338,7 +338,7 @@ class Stops(HostileCase):
                 if stop.name.startswith("address-"):
                     self.assertIn(f"asked http://127.0.0.1:{relay.port}{CHAT}: ", run.err)
                 results, seen = Results(job), relay.ledger.count
-                self.assertEqual((results.output, results.errors), ([], []), "nothing is written as failed for it")
+                self.assertEqual((results.output, results.errors), ([], []), "there are no failures")
                 self.assertGreaterEqual(seen, stop.least)
                 self.assertLess(seen, self.COUNT)
                 totals = results.totals

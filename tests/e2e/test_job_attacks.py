@@ -208,7 +208,7 @@ class Ids(Case):
         self.assertEqual(written, {*ids[:-2], '"\ufffd"', '"\U0001f600"'})
         before = results.bytes()
         self.run_job(job, relay)
-        self.assertEqual(relay.attempts, len(ids), "the results are known again")
+        self.assertEqual(relay.attempts, len(ids), "the resumed run finds its results")
         self.assertEqual(results.bytes()["job.output.jsonl"], before["job.output.jsonl"])
         result = self.sluice("check", job, "--lines").out
         self.assertIn('"custom_id":"\\ud800"', result)
@@ -331,7 +331,7 @@ class ForeignFiles(Case):
                 run = self.run_job(job, relay, expect=2)
                 self.assert_one_sentence(run, f"{job}: ", *parts)
                 checked = self.sluice("check", job, expect=2)
-                self.assertEqual(checked.err, run.err, "check says the same as run")
+                self.assertEqual(checked.err, run.err, "check has the same message as run")
                 self.assertEqual(sorted(set(self.folder.iterdir()) - {self.folder / "state"}),
                                  [path for path in before if path.name != "state"])
         self.assertEqual(relay.attempts, 0)

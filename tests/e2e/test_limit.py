@@ -82,7 +82,7 @@ class LimitOfTwoRuns(Case):
             self.assertEqual(run.wait(90).code, 0, run.err)
         stats = relay.stats
         self.assertEqual((stats["attempts"], stats["refused"], stats["max_in_60s"]), (90, 0, 60))
-        self.assertLess(stats["last_arrival"] - stats["first_arrival"], 63, "and no later than need be")
+        self.assertLess(stats["last_arrival"] - stats["first_arrival"], 63, "not later than necessary")
 
 
 class LimitOverRuns(Case):
@@ -91,13 +91,13 @@ class LimitOverRuns(Case):
         job = self.job(chats(30))
         command = ["run", job, "--base-url", relay.url, "--rpm", 20]
         killed = self.start(*command)
-        wait_until(lambda: self.results(job).written() == 20, "the window to be full")
+        wait_until(lambda: self.results(job).written() == 20, "the window is full")
         signal_and_wait(killed, signal.SIGKILL)
         again = self.start(*command).wait(90)
         self.assertEqual(again.code, 0, again.err)
         stats = relay.stats
         self.assertEqual((stats["attempts"], stats["refused"], stats["max_in_60s"]), (30, 0, 20))
-        self.assertLess(stats["last_arrival"] - stats["first_arrival"], 63, "and no later than need be")
+        self.assertLess(stats["last_arrival"] - stats["first_arrival"], 63, "not later than necessary")
         self.assertEqual(len(self.results(job).by_id()), 30)
 
 
@@ -135,12 +135,12 @@ class LimitState(Case):
         for content in (b"", b"no window at all", b"\xff" * state.stat().st_size):
             state.write_bytes(content)
             held = self.start(*command)
-            wait_until(lambda: state.read_bytes()[:6] == b"sluice", "it to be made anew")
+            wait_until(lambda: state.read_bytes()[:6] == b"sluice", "the file is created again")
             time.sleep(0.5)  # enough time for a request to reach the relay
             signal_and_wait(held, signal.SIGKILL)
         self.assertEqual(relay.attempts, 1)
         self.sluice(*command, "--rpm", 0)
-        self.assertEqual(relay.attempts, 2, "no limit waits for nothing")
+        self.assertEqual(relay.attempts, 2, "without a limit nothing waits")
 
 
 class SharedHome(Case):
@@ -148,7 +148,7 @@ class SharedHome(Case):
         """An environment that makes a run see another machine, with 100 days more uptime."""
         shim = os.environ.get("SLUICE_MACHINE_SHIM", "")
         if not shim:
-            raise unittest.SkipTest("SLUICE_MACHINE_SHIM names no library")
+            raise unittest.SkipTest("SLUICE_MACHINE_SHIM is not set to the library")
         return {"LD_PRELOAD": str(Path(shim).resolve()), "SHIM_BOOT": "6f0c2c1e-52b0-4b5e-9d38-0a4f3c0f8a11",
                 "SHIM_UPTIME": str(100 * 24 * 3600), **more}
 
@@ -161,7 +161,7 @@ class SharedHome(Case):
         flags = ["--base-url", relay.url, "--rpm", 5]
         job = self.job(chats(6))
         here = self.start("run", job, *flags)
-        wait_until(lambda: self.results(job).written() == 5, "the window to be full")
+        wait_until(lambda: self.results(job).written() == 5, "the window is full")
         machine = self.another_machine(SHIM_MACHINE="0123456789abcdef0123456789abcdef")
         there = self.sluice("run", self.job(chats(5), "there.jsonl"), *flags, env=machine)
         self.assertEqual(there.err.count("another machine"), 1, there.err)
@@ -184,7 +184,7 @@ class SharedHome(Case):
         self.assertNotIn("another machine", restarted.err)
         os.utime(before, (0, 0))
         self.start(*command, env=self.another_machine())
-        wait_until(lambda: not before.exists(), "the old file to be removed")
+        wait_until(lambda: not before.exists(), "the old file is removed")
 
 
 class StoppedInsideTheLock(Case):
@@ -192,11 +192,11 @@ class StoppedInsideTheLock(Case):
         """Starts a run that stops itself when it has locked the window for the `at`-th time."""
         shim = os.environ.get("SLUICE_MACHINE_SHIM", "")
         if not shim:
-            raise unittest.SkipTest("SLUICE_MACHINE_SHIM names no library")
+            raise unittest.SkipTest("SLUICE_MACHINE_SHIM is not set to the library")
         run = self.start("run", job, "--base-url", url, *flags,
                          env={"LD_PRELOAD": str(Path(shim).resolve()), "SHIM_STOP_AT": str(at)})
         state = Path(f"/proc/{run.process.pid}/stat")
-        wait_until(lambda: state.read_text().rpartition(") ")[2][0] == "T", "it to be stopped")
+        wait_until(lambda: state.read_text().rpartition(") ")[2][0] == "T", "it is stopped")
         return run
 
     def test_a_process_stopped_inside_the_lock_does_not_block_others(self) -> None:
@@ -204,9 +204,9 @@ class StoppedInsideTheLock(Case):
         stopped = self.stopped(self.job(chats(1), "stopped.jsonl"), relay.url)
         run = self.start("run", self.job(chats(3)), "--base-url", relay.url)
         named = f"process {stopped.process.pid} "
-        wait_until(lambda: named in run.err, "the holder to be named")
+        wait_until(lambda: named in run.err, "the holder is named")
         self.assertIn("stopped", run.err)
-        self.assertEqual(relay.attempts, 0, "it starts nothing")
+        self.assertEqual(relay.attempts, 0, "it does not start requests")
         began = time.monotonic()
         signal_and_wait(run, signal.SIGINT)
         self.assertEqual(run.code, 130, run.err)
@@ -221,7 +221,7 @@ class StoppedInsideTheLock(Case):
         run = self.start("run", job, "--base-url", relay.url, *flags)
         wait_until(lambda: relay.attempts > 0, "requests in flight")
         stopped = self.stopped(self.job(chats(5), "stopped.jsonl"), relay.url, *flags, at=4)
-        wait_until(lambda: f"process {stopped.process.pid} " in run.err or not run.running, "the holder to be named")
+        wait_until(lambda: f"process {stopped.process.pid} " in run.err or not run.running, "the holder is named")
         stopped.signal(signal.SIGCONT)
         for one in (run, stopped):
             self.assertEqual(one.wait(90).code, 0, one.err)
@@ -239,7 +239,7 @@ class StoppedInsideTheLock(Case):
         with state.open("r+b") as file:
             fcntl.fcntl(file, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))  # F_OFD_SETLK
             run = self.start(*command)
-            wait_until(lambda: f"process {os.getpid()} " in run.err, "the holder to be named")
+            wait_until(lambda: f"process {os.getpid()} " in run.err, "the holder is named")
             self.assertEqual(relay.attempts, 1)
         self.assertEqual(run.wait().code, 0, run.err)
         self.assertEqual(relay.attempts, 2)
@@ -258,7 +258,7 @@ class LimitsMoved(Case):
         flags = ["--base-url", relay.url, "--rpm", 6]
         jobs = [self.job(chats(4), f"{name}.jsonl") for name in ("one", "two", "three")]
         runs = [self.start("run", job, *flags) for job in jobs[:2]]
-        wait_until(lambda: sum(self.results(job).written() for job in jobs) == 6, "the window to be full")
+        wait_until(lambda: sum(self.results(job).written() for job in jobs) == 6, "the window is full")
         self.lose()
         wait_until(lambda: self.limits().is_dir() and any(self.limits().iterdir()), "the new one")
         runs.append(self.start("run", jobs[2], *flags))

@@ -93,7 +93,7 @@ class Buffering(Between):
                 totals, delivered = results.totals, ledger["delivered"]
                 self.assertEqual(set(results.by_id()), {f"c{i}" for i in range(1, 61)})
                 self.assertEqual((totals["succeeded"], totals["failed"], results.errors), (60, 0, []))
-                self.assertGreater(len(ledger["faults"]), 4, "the faults must have struck")
+                self.assertGreater(len(ledger["faults"]), 4, "there must have been faults")
                 self.assertEqual(totals["attempts"], ledger["attempts"])
                 for kind in ("prompt", "cached", "completion", "reasoning", "total"):
                     self.assertEqual(totals["tokens"][kind], delivered["tokens"][kind], kind)
@@ -145,7 +145,7 @@ class RequestLimit(Between):
         self.assert_attempts(results, len(requests))
         middle = (requests[0]["at"] + requests[-1]["at"]) / 2
         late = [request["status"] for request in requests if request["at"] > middle]
-        self.assertLess(late.count(503), late.count(200) / 4, "it must have found a pace that is let pass")
+        self.assertLess(late.count(503), late.count(200) / 4, "the run must have found a pace that nginx admits")
 
 
 class RequestLimitAtEvenPace(RequestLimit):

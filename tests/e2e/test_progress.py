@@ -56,13 +56,13 @@ class Terminal(Case):
         counts = [int(n) for n in re.findall(r"\r(?:\x1b\[K)?(\d+)/40 done", text)]
         self.assertGreater(len(counts), 2, text)
         self.assertEqual(counts, sorted(counts))
-        self.assertGreater(len(set(counts)), 1, "the line lives")
+        self.assertGreater(len(set(counts)), 1, "the line is updated")
         live, _, summary = text.rpartition("\r\x1b[K")
         first, _, live = live.partition("\r\n")
         self.assertIn(relay.url.removesuffix("/v1"), first, "the first line names the host")
         self.assertNotIn("\n", live.strip(), "the live line is one line")
         self.assertIn("40 of 40 succeeded", summary)
-        self.assertNotIn(" done", summary, "nothing of the live line stays")
+        self.assertNotIn(" done", summary, "the live line is removed at the end")
 
     def test_it_fits_a_narrow_terminal(self) -> None:
         relay = self.relay("--head-delay", "0.3")
@@ -99,7 +99,7 @@ class Terminal(Case):
 
 class Pipe(Case):
     def check_plain(self, run: Run) -> None:
-        self.assertEqual(run.out, "", "results go to files, words to stderr")
+        self.assertEqual(run.out, "", "results go to files, messages to stderr")
         self.assertNotIn(ESCAPE, run.err)
         self.assertNotIn("\r", run.err)
 

@@ -43,7 +43,7 @@ class ProtocolCase(Case):
         self.assertEqual(text_of(line), "echo: hello")
         self.assertEqual(line["sluice"]["attempts"], len(script) + 1)
         self.assertEqual(relay.attempts, len(script) + 1)
-        self.assertEqual(len(relay.stats["bodies_seen"]), 1, "one Idempotency-Key for all attempts")
+        self.assertEqual(len(relay.stats["bodies_seen"]), 1, "all attempts have the same Idempotency-Key")
         self.assertEqual((results.totals["attempts"], results.totals["retries"],
                           results.totals["maybe_billed_attempts"]), (len(script) + 1, len(script), lost))
 

@@ -250,9 +250,9 @@ class OddQuota(Asked):
         self.assertIn("more than 2000 bytes", run.err)
 
     def test_a_relay_that_is_not_there(self) -> None:
-        nobody = self.listener(lambda connection: None)
-        nobody.stop()
-        run = self.sluice("quota", "--base-url", f"http://127.0.0.1:{nobody.port}", expect=3)
+        dead = self.listener(lambda connection: None)
+        dead.stop()
+        run = self.sluice("quota", "--base-url", f"http://127.0.0.1:{dead.port}", expect=3)
         self.assert_one_sentence(run, "cannot be asked", "refused")
 
     def test_a_relay_that_stays_silent_and_an_interrupt(self) -> None:

@@ -304,7 +304,7 @@ class Interrupted(ResumeCase):
         self.assertEqual(run.code, 130, run.err)
         results = self.results(job)
         done = results.output
-        self.assertEqual(len(done), relay.attempts, "what was in flight has finished")
+        self.assertEqual(len(done), relay.attempts, "the requests in flight have finished")
         self.assertLess(len(done), self.count)
         self.assertEqual(results.errors, [])
         self.assertEqual((results.totals["status"], results.totals["pending"]),
@@ -325,7 +325,7 @@ class Interrupted(ResumeCase):
         relay = self.relay(script=[{"times": None, "hold": True}])
         job, run = self.in_flight(relay, "--grace", "10m")
         run.signal(signal.SIGINT)
-        wait_until(lambda: "interrupt" in run.err, "the first signal to be heard")
+        wait_until(lambda: "interrupt" in run.err, "the first signal is handled")
         self.assertTrue(run.running)
         signal_and_wait(run, signal.SIGINT)
         self.assertEqual(run.code, 130, run.err)
@@ -376,13 +376,13 @@ class StoppedAgain(ResumeCase):
         if code == 130:
             wait_until(lambda: second.stats["attempts"] >= 2 or not run.running, "both to be in flight")
             run.signal(signal.SIGINT)
-            wait_until(lambda: "interrupt" in run.err, "the first signal to be heard")
+            wait_until(lambda: "interrupt" in run.err, "the first signal is handled")
             run.signal(signal.SIGINT)
         run.wait()
         self.assertEqual(run.code, code, run.err)
         totals = results.totals
         self.assertEqual((totals["status"], totals["succeeded"], totals["failed"]), (status, self.count - 2, 2))
-        self.assertEqual(results.errors, lines, "the old lines stand until there are new ones")
+        self.assertEqual(results.errors, lines, "the old lines stay until there are new ones")
         self.assertTrue(results.state_path.exists())
         third = self.relay()
         self.run_job(job, third)

@@ -56,7 +56,7 @@ class SampleJobs(Case):
         failed = sum(t["failed"] for t in totals)
         self.assertEqual(run.code, 1 if failed else 0)
 
-        self.assertGreater(len(ledger["faults"]), 8, "the profile must have done its worst")
+        self.assertGreater(len(ledger["faults"]), 8, "the profile must have caused faults")
         self.assertEqual(sum(t["attempts"] for t in totals), ledger["attempts"])
         self.assertEqual(sum(t["succeeded"] for t in totals), ledger["delivered"]["requests"])
         for kind in ("prompt", "cached", "completion", "reasoning", "total"):
@@ -423,7 +423,7 @@ class Files(Case):
         for results in (self.results(job), self.results(job, deep)):
             self.assertEqual(len(results.output), 2)
             self.assertEqual(results.errors, [])
-            self.assertFalse(results.state_path.exists(), "gone once the job is complete")
+            self.assertFalse(results.state_path.exists(), "removed when the job is complete")
 
     def test_standard_input(self) -> None:
         relay = self.relay()

@@ -95,7 +95,7 @@ class Held(Case):
         return document
 
     def refuses(self, name: str, document: Any, what: str) -> None:
-        self.assertFalse(VALIDATORS[name].is_valid(document), f"{name} takes {what}")
+        self.assertFalse(VALIDATORS[name].is_valid(document), f"{name} accepts {what}")
 
     def refuses_all_else(self, name: str, document: Any) -> None:
         """The schema must refuse the document with a member missing, added or of another type, or with an amount in

@@ -180,7 +180,7 @@ class Keys(Case):
 
 
 class InTheClear(Case):
-    NOWHERE = "http://192.0.2.1:9/v1"  # an address that is nobody's (RFC 5737)
+    NOWHERE = "http://192.0.2.1:9/v1"  # an address without a host (RFC 5737)
     FLAGS = ("--connect-timeout", "100ms", "--give-up-after", "100ms")
 
     def warnings(self, run: Run) -> list[str]:
@@ -368,7 +368,7 @@ class LogFile(Case):
         for path in (log, log, existing):
             self.sluice("run", job, "--simulate", "--rpm", 0, "--log-file", path)
         self.assertEqual(self.mode(log), 0o600)
-        self.assertEqual(self.mode(existing), 0o644, "what was there keeps its mode")
+        self.assertEqual(self.mode(existing), 0o644, "an existing file keeps its mode")
 
 
 if __name__ == "__main__":

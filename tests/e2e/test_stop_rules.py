@@ -78,7 +78,7 @@ class StopRules(Case):
         self.assertEqual(self.counts(job), (2880, 120, 0))
         self.assertEqual(relay.attempts, 3000, "each request is sent once")
         rows = [int(json.loads(body)["messages"][0]["content"].rsplit(" ", 1)[1]) for body in relay.bodies]
-        self.assertGreater(max(rows[:180]), 600, "some were taken from elsewhere in the job")
+        self.assertGreater(max(rows[:180]), 600, "some requests were from other parts of the job")
 
     def test_the_last_few_of_a_job_are_tried_again(self) -> None:
         job = self.job(chats(50))
@@ -134,7 +134,7 @@ class StopRules(Case):
         self.run_job(job, simulator)
         self.assertEqual(self.counts(job), (60, 0, 0))
         outcomes = simulator.ledger["outcomes"]
-        self.assertIn(outcomes["no-stream"], range(20, 60 + 64), "twenty for the trial, and what was in flight")
+        self.assertIn(outcomes["no-stream"], range(20, 60 + 64), "twenty for the trial, and those in flight")
 
     def test_a_reply_that_cannot_be_read_twice(self) -> None:
         job = self.job(jsonl([batch("a", chat("broken")), batch("b", chat("good"))]))

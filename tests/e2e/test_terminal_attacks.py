@@ -317,7 +317,7 @@ class Signals(TerminalCase):
                 relay = self.relay("--head-delay", "1")
                 job, run = self.started(relay, "--fresh")
                 run.signal(first)
-                wait_until(lambda: "interrupted" in run.err, "the first signal to be heard")
+                wait_until(lambda: "interrupted" in run.err, "the first signal is handled")
                 run.signal(signal.SIGHUP)
                 self.assertEqual(run.wait().code, INTERRUPTED, run.err)
                 self.assert_ended_in_order(self.results(job), relay, self.count)
@@ -326,7 +326,7 @@ class Signals(TerminalCase):
         relay = self.relay(script=HELD)
         job, run = self.started(relay, "--grace", "10m")
         run.signal(signal.SIGHUP)
-        wait_until(lambda: "interrupted" in run.err, "the first signal to be heard")
+        wait_until(lambda: "interrupted" in run.err, "the first signal is handled")
         run.signal(signal.SIGTERM)
         self.assertEqual(run.wait().code, INTERRUPTED, run.err)
         self.assertEqual(self.results(job).totals["maybe_billed_attempts"], 4)
@@ -359,7 +359,7 @@ class Signals(TerminalCase):
         relay = self.relay("--head-delay", "1")
         job, run = self.started(relay)
         run.signal(signal.SIGINT)
-        wait_until(lambda: "interrupted" in run.err, "the first signal to be heard", pause=0.001)
+        wait_until(lambda: "interrupted" in run.err, "the first signal is handled", pause=0.001)
         run.signal(signal.SIGINT)
         run.signal(signal.SIGCONT)
         self.assertEqual(run.wait().code, INTERRUPTED, run.err)
@@ -438,7 +438,7 @@ class Signals(TerminalCase):
                 silent = self.listener(self.wait_for_the_end)
                 model = ["--model", "gpt-4o-mini"] if command in ("bench", "probe") else []
                 run = self.start(command, *model, "--config", config, "--base-url", f"http://127.0.0.1:{silent.port}")
-                wait_until(lambda: silent.accepted > 0 or not run.running, "a question on its way")
+                wait_until(lambda: silent.accepted > 0 or not run.running, "a request in flight")
                 run.signal(signal.SIGHUP)
                 self.assertEqual(run.wait().code, INTERRUPTED, run.err)
 
@@ -591,7 +591,7 @@ class ConfigOfOthers(TerminalCase):
         first = self.sluice("run", self.job_file, "--fresh", "--config", own, "--rpm", 0).err.splitlines()[0]
         for part in ("blue", self.good.url.removesuffix("/v1"), "green", self.evil.url.removesuffix("/v1"), str(own)):
             self.assertIn(part, first)
-        self.assertEqual(self.run_job(self.job_file, self.good, "--fresh", "-q").err, "", "quiet is quiet")
+        self.assertEqual(self.run_job(self.job_file, self.good, "--fresh", "-q").err, "", "with -q there is no output")
         # It comes before all other messages at the start.
         results = self.folder / "old.output.jsonl"
         results.touch()
@@ -647,7 +647,7 @@ class ConfigOfOthers(TerminalCase):
         ended = subprocess.run(words, cwd=self.here, env=self.environment(XDG_STATE_HOME=None, HOME=None),
                                capture_output=True, user=self.OTHER, group=self.OTHER, extra_groups=[])
         if b"Permission denied" in ended.stderr and ended.returncode not in (0, 2):
-            self.skipTest("the program cannot be reached by others here")
+            self.skipTest("other users cannot run the program here")
         self.assertEqual(ended.returncode, 0, ended.stderr)
 
     def test_a_file_named_by_the_user_is_accepted(self) -> None:
@@ -710,7 +710,7 @@ class FilesOfOthers(TerminalCase):
         for path in self.foreign():
             with self.subTest(path.name):
                 self.assert_untouched(path, *asking, "--html", path)
-        self.assertEqual(self.server.attempts, before, "nothing is spent before")
+        self.assertEqual(self.server.attempts, before, "nothing was paid before")
 
     def test_a_page_does_not_overwrite_an_empty_results_file(self) -> None:
         self.assertEqual(self.files.errors_path.read_bytes(), b"")

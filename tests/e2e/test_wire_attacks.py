@@ -59,14 +59,14 @@ class Standstill(HostileCase):
         run = self.start("run", job, "--base-url", relay.url, "--rpm", 0, *flags)
         wait_until(lambda: relay.ledger.count == self.REQUESTS, "all requests have come to the relay")
         run.signal(signal.SIGSTOP)
-        wait_until(lambda: self.state(run) == "T", "the program stands still")
+        wait_until(lambda: self.state(run) == "T", "the program is stopped")
         self.stopped.set()
         time.sleep(self.STANDS)
         run.signal(signal.SIGCONT)
         run.wait()
         self.assertEqual(run.code, 0, run.err)
         self.assertEqual(len(self.results(job).output), self.REQUESTS)
-        self.assertEqual(relay.ledger.count, self.REQUESTS, "nothing is asked, and paid, twice")
+        self.assertEqual(relay.ledger.count, self.REQUESTS, "nothing is requested and paid twice")
         self.assertEqual(self.results(job).totals["attempts"], self.REQUESTS)
         return run
 
@@ -180,7 +180,7 @@ class KeyEchoes(HostileCase):
                         self.assertNotIn(form, path.read_text(), path.name)
                 said = lines[f"echo-{len(echoes) - 2}"]["response"]["body"]["choices"][0]["logprobs"]["content"]
                 self.assertNotIn(key, "".join(entry["token"] for entry in said))
-                self.assertEqual(said[0]["bytes"], list(b"key "), "what says nothing of it stays")
+                self.assertEqual(said[0]["bytes"], list(b"key "), "text without the key is not changed")
                 self.assertIn("[key]", lines["echo-6"]["response"]["body"]["choices"][0]["message"]["content"])
 
     def test_a_key_that_is_a_common_word_does_not_change_answers(self) -> None:
@@ -270,7 +270,7 @@ class Bombs(HostileCase):
         self.go(relay, job, "--concurrency", 1, "--limit", 3, expect=SOME_FAILED)
         for line in self.results(job).errors:
             self.assertEqual(line["response"]["status_code"], 400)
-            self.assertLessEqual(len(line["response"]["body"]), 4096, "it is no refusal: a text, cut")
+            self.assertLessEqual(len(line["response"]["body"]), 4096, "an unknown body becomes text and is cut")
 
 
 class Lies(HostileCase):
@@ -379,7 +379,7 @@ class Background(HostileCase):
                 self.assertIn(f"/v1/responses/resp_{name}", line["error"]["message"])
                 self.assertIn("background", line["error"]["message"])
                 self.assertIs(line["sluice"]["retryable"], False)
-                self.assertEqual(len(relay.ledger.of(name)), 1, "neither now nor by another run")
+                self.assertEqual(len(relay.ledger.of(name)), 1, "it is not sent again, also not by another run")
             self.assertEqual(self.results(job).totals["maybe_billed_attempts"], len(names), run.err)
 
     def test_a_queued_reply(self) -> None:

@@ -44,7 +44,7 @@ void check_words(std::string_view body) {
   require(read.message.size() <= 1000 + std::string_view("…").size(),
           "the message is not too long");
   require(is_utf8(read.code) && is_utf8(read.type) && is_utf8(read.param), "all of it is UTF-8");
-  require(!(read.page && read.structured), "a page is not JSON");
+  require(!(read.page && read.structured), "a page is not structured");
 }
 
 void check_one_line(std::string_view text, std::size_t limit) {
@@ -83,7 +83,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
           "what is out now may be there again");
   require(!failed.foreign || failed.kind == failure_class::wrong_address ||
               failed.kind == failure_class::key_ended || failed.kind == failure_class::permanent,
-          "what is no answer of this API is not tried again");
+          "an answer of another API is not retried");
   check_words(body);
   check_one_line(body, 20);
   return 0;

@@ -30,7 +30,7 @@ void check_model(const price_table& prices, std::string_view model) {
     }
     constexpr std::int64_t most = std::int64_t{1} << 53;
     const usd cost = price->cost({most, most / 2, most, 0});
-    require(cost >= price->output, "a cost is no less than its parts", model);
+    require(cost >= price->output, "a cost is not below its parts", model);
     require(usd::parse(cost.to_string()) == cost, "a cost can be written and read again", model);
   }
   const model_limits limits = prices.limits(model);

@@ -109,7 +109,7 @@ void check(const failure& failed) {
   require(failed.http_status == 0 || failed.code != errc::connection_failed,
           "a head that arrived came over a connection");
   require(failed.http_status < 200 || failed.http_status > 299 || failed.code != errc::http_error,
-          "a success is no HTTP error");
+          "a success status is not an HTTP error");
 }
 
 std::string describe(const outcome& result) {

@@ -33,7 +33,7 @@ const check& check_named(const report& report, std::string_view name) {
   for (const auto& one : report.checks) {
     if (one.kind->name == name) return one;
   }
-  throw std::logic_error("there is no such check");
+  throw std::logic_error("the report does not have this check");
 }
 
 class probed_models : public ::testing::TestWithParam<std::string> {};
