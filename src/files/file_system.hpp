@@ -39,8 +39,8 @@ class file {
   virtual std::uint64_t size() const = 0;
   /// False for a pipe or a device, which cannot be read again and so cannot hold results.
   virtual bool is_regular() const = 0;
-  /// Locks the file for this object, against every other open file of the same name in any process.
-  /// The lock lasts until the object is destroyed or the process ends. Never waits.
+  /// Locks the file for this object, against all other objects and processes that open it. The lock
+  /// lasts until the object is destroyed or the process ends. Never waits.
   virtual lock_result lock() = 0;
   /// Allocates disk space after the end, so that `bytes` bytes can be appended even on a full disk.
   /// The file's size does not change; truncate() frees the space. Not an error if the file system
@@ -52,7 +52,7 @@ class file {
   virtual std::optional<std::string> present_path() const = 0;
 };
 
-/// The only access to the files that a run writes. Thread safe.
+/// The only access to the files that a run writes. The real one, system_files(), is thread safe.
 ///
 /// An interface, so that tests can simulate disk errors, crashes and power failures. Paths go to
 /// the system unchanged.
