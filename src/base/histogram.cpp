@@ -53,10 +53,10 @@ std::optional<double> histogram::greatest() const {
 std::optional<double> histogram::quantile(double q) const {
   if (total_ == 0) return std::nullopt;
   const auto rank = static_cast<std::uint64_t>(std::ceil(q * static_cast<double>(total_)));
-  std::uint64_t seen = 0;
+  std::uint64_t counted = 0;
   for (std::size_t step = 0; step < counts_.size(); ++step) {
-    seen += counts_[step];
-    if (seen >= std::max<std::uint64_t>(rank, 1))
+    counted += counts_[step];
+    if (counted >= std::max<std::uint64_t>(rank, 1))
       return std::min(middle_of(step) / 1000, greatest_);
   }
   return std::nullopt;

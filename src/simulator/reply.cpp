@@ -63,15 +63,15 @@ void append_responses_usage(std::string& out, const token_usage& usage) {
 /// A token as OpenAI prints it. A token that is only a part of a character is printed as its bytes.
 std::string shown_token(std::string_view token) {
   if (simdjson::validate_utf8(token.data(), token.size())) return std::string(token);
-  std::string shown = "bytes:";
+  std::string text = "bytes:";
   for (const char each : token) {
     const auto byte = static_cast<unsigned char>(each);
     if (byte >= 0x20 && byte < 0x7f)
-      shown += each;
+      text += each;
     else
-      fmt::format_to(std::back_inserter(shown), "\\x{:02x}", byte);
+      fmt::format_to(std::back_inserter(text), "\\x{:02x}", byte);
   }
-  return shown;
+  return text;
 }
 
 /// An alternative token for a rank after the first. Each rank has a different one.

@@ -440,8 +440,8 @@ class Disks(AttackCase):
     def test_a_file_system_without_locks_or_syncs_is_named_once(self) -> None:
         shim = os.environ.get("SLUICE_CRASH_SHIM") or self.skipTest("SLUICE_CRASH_SHIM is not set to the library")
         relay = self.relay()
-        for number, (only, error, word) in enumerate((("lock", errno.ENOLCK, "no locks"),
-                                                      ("lock", errno.ENOSYS, "no locks"),
+        for number, (only, error, word) in enumerate((("lock", errno.ENOLCK, "no file locks"),
+                                                      ("lock", errno.ENOSYS, "no file locks"),
                                                       ("fsync,fdatasync,sync", errno.ENOTSUP, "cannot sync"),
                                                       ("fsync,fdatasync,sync", errno.ENOSYS, "cannot sync"))):
             with self.subTest(only, error=errno.errorcode[error]):

@@ -42,7 +42,7 @@ class Flags(Case):
                 ("--mode", "Sliding", "sliding, bucket, fixed or leaky"),
                 ("--ttft", "10", "250ms"), ("--itl", "soon", "250ms"), ("--faults", "cut", "cut=0.05"),
                 ("--cheat", "honestly", "mixed=SHARE"), ("--cheat", "mixed=2", "from 0 to 1"),
-                ("--lacks", "tools;logprobs", "with commas between"), ("--chat-overhead", "-1", "from 0 to 1000")):
+                ("--lacks", "tools;logprobs", "separated by commas"), ("--chat-overhead", "-1", "from 0 to 1000")):
             with self.subTest(flag=flag, value=value):
                 self.assert_one_sentence(self.refused(flag, value), flag, value, wanted)
 
