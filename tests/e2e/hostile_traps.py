@@ -584,14 +584,14 @@ def response_events(name: str, **more: Any) -> list[bytes]:
     opened = {**whole, "status": "in_progress", "output": [], "usage": None, "incomplete_details": None}
     at = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
     events = [{"type": "response.created", "response": opened}, {"type": "response.in_progress", "response": opened},
-            {"type": "response.output_item.added", "output_index": 0,
-             "item": {**item, "status": "in_progress", "content": []}},
-            {"type": "response.content_part.added", **at, "part": {**part, "text": ""}},
-            *({"type": "response.output_text.delta", **at, "delta": piece} for piece in pieces(name)),
-            {"type": "response.output_text.done", **at, "text": part["text"]},
-            {"type": "response.content_part.done", **at, "part": part},
-            {"type": "response.output_item.done", "output_index": 0, "item": item},
-            {"type": f"response.{whole['status']}", "response": whole}]
+              {"type": "response.output_item.added", "output_index": 0,
+               "item": {**item, "status": "in_progress", "content": []}},
+              {"type": "response.content_part.added", **at, "part": {**part, "text": ""}},
+              *({"type": "response.output_text.delta", **at, "delta": piece} for piece in pieces(name)),
+              {"type": "response.output_text.done", **at, "text": part["text"]},
+              {"type": "response.content_part.done", **at, "part": part},
+              {"type": "response.output_item.done", "output_index": 0, "item": item},
+              {"type": f"response.{whole['status']}", "response": whole}]
     return [typed({**value, "sequence_number": i}) for i, value in enumerate(events)]
 
 
@@ -726,8 +726,8 @@ def statuses() -> list[Trap]:
                   "The API deployment for this resource does not exist."),
         permanent("only-its-name-404", 404, None, "gpt-4o-mini: gone"),
         permanent("too-large-429", 429, "rate_limit_exceeded",
-             "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 36000. The input or output "
-             "tokens must be reduced in order to run successfully."),
+                  "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 36000. The input or "
+                  "output tokens must be reduced in order to run successfully."),
         permanent("too-long-500", 500, None, "This model's maximum context length is 8192 tokens."),
         permanent("content-500", 500, "data_inspection_failed"),
         # Messages that only quote words of a spent account.

@@ -206,7 +206,7 @@ class Targets(Bench):
         blue, green = self.relay(), self.relay()
         keys = {"BLUE_API_KEY": "sk-blue-0123456789abcdef", "GREEN_ONE_API_KEY": "sk-green-0123456789abcdef"}
         result = self.document("--model", "gpt-4o-mini", "--target", f"blue={blue.url}", "--target",
-                             f"green-one={green.url}", "--rpm", 0, "--concurrency", "2", "--requests", 10, env=keys)
+                               f"green-one={green.url}", "--rpm", 0, "--concurrency", "2", "--requests", 10, env=keys)
         self.assertEqual([one["name"] for one in result["targets"]], ["blue", "green-one"])
         for one, server, key in zip(result["targets"], (blue, green), keys.values()):
             self.assertEqual(one["loads"][0]["succeeded"], 10)
@@ -226,7 +226,7 @@ class Targets(Bench):
     def test_a_target_that_is_down_does_not_stop_the_others(self) -> None:
         relay = self.relay()
         result = self.document("--model", "gpt-4o-mini", "--target", f"up={relay.url}", "--target",
-                             f"down=http://127.0.0.1:{self.dead_port()}", "--rpm", 0, "--requests", 10, expect=3)
+                               f"down=http://127.0.0.1:{self.dead_port()}", "--rpm", 0, "--requests", 10, expect=3)
         up, down = result["targets"]
         self.assertEqual(up["loads"][0]["succeeded"], 10)
         self.assertIn("cannot be reached", down["stopped"])

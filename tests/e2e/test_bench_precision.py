@@ -81,7 +81,7 @@ class BenchCase(Case):
             print(f"{self.id()}, try {number} of {TRIES}, {waited:.0%} of the time in line for a processor:\n  "
                   + "\n  ".join(wrong), file=sys.stderr)
         if least_wait > STARVED:
-            self.skipTest(f"this machine is too busy: in the best run {least_wait:.0%} of the time waiting for a processor")
+            self.skipTest(f"the machine is too busy: at best {least_wait:.0%} of the time waiting for a processor")
         self.fail("\n".join(wrong) + "\n" + truth.distances(load, chats))
 
     def assert_measured_right(self, relay_flags: tuple[Any, ...], *flags: Any, warmup: int = 0,
@@ -348,7 +348,7 @@ class NearTheLimitOfTheClient(BenchCase):
             self.assertNotIn("this program was busy for", self.last.err)
             itl *= load["client_busy"] / self.WANTED
         if load["client_busy"] <= 0.7:
-            self.skipTest(f"the client could not be loaded enough: {load['client_busy']:.0%} of the time at the last try")
+            self.skipTest(f"could not load the client enough: {load['client_busy']:.0%} of the time at the last try")
         self.assertIn("this program was busy for", self.last.err)
 
 

@@ -30,7 +30,7 @@ class Check(Case):
         result = [json.loads(line) for line in run.out.splitlines()]
         self.assertEqual([line["prompt_tokens"] for line in result], [tokens + 7 for _, _, tokens in COUNTS])
         self.assertEqual(result[0], {"line": 1, "custom_id": "c0", "model": "gpt-4", "prompt_tokens": 8,
-                                   "encoding": "cl100k_base"})
+                                     "encoding": "cl100k_base"})
         self.assertEqual(result[1]["encoding"], "o200k_base")
 
     def test_the_document(self) -> None:
@@ -43,9 +43,9 @@ class Check(Case):
         most = prompt + 100 * Decimal("0.00006") + 7 * Decimal("0.00001")
         cost = {"prompt": f"{prompt.normalize():f}", "at_most": f"{most.normalize():f}"}
         self.assertEqual(result, {"job": str(job), "requests": 4, "prompt_tokens": 16, "max_completion_tokens": 107,
-                                "models": {"gpt-4": {"requests": 1, "prompt_tokens": 8},
-                                           "gpt-4o": {"requests": 1, "prompt_tokens": 8}},
-                                "cost_usd": cost, "minutes_at_limit": 0.5})
+                                  "models": {"gpt-4": {"requests": 1, "prompt_tokens": 8},
+                                             "gpt-4o": {"requests": 1, "prompt_tokens": 8}},
+                                  "cost_usd": cost, "minutes_at_limit": 0.5})
 
     def test_a_run_has_the_same_counts_and_bill(self) -> None:
         simulator = self.simulator()

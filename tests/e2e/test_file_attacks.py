@@ -248,7 +248,7 @@ class TakenAway(AttackCase):
 
     def test_results_lost_by_an_editor_are_counted(self) -> None:
         relay, job, run = self.begin()
-        wait_until(lambda: self.results(job).totals.get("succeeded", 0) >= 10 or not run.running, "the run has checked the files")
+        wait_until(lambda: self.results(job).totals.get("succeeded", 0) >= 10 or not run.running, "ten results")
         output = self.results(job).output_path
         os.truncate(output, len(output.read_bytes().splitlines(keepends=True)[0]))
         self.assertEqual(run.wait(120).code, RESULTS_LOST, run.err)

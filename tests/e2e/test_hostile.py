@@ -137,7 +137,7 @@ class HostileCase(Case):
             self.assertEqual(attempt.target, trap.url)
             self.assertEqual(attempt.headers["authorization"], f"Bearer {KEY}")
             self.assertEqual(attempt.body, expected if attempt.whole else expected[:len(attempt.body)])
-        self.assertEqual(len({attempt.headers["idempotency-key"] for attempt in seen}), 1, "all attempts have the same key")
+        self.assertEqual(len({attempt.headers["idempotency-key"] for attempt in seen}), 1, "one key per request")
 
     def hold_usage(self, usage: Usage | None, result: dict[str, Any]) -> None:
         counted = result["usage"] or {}

@@ -118,7 +118,7 @@ class Buffering(Between):
 
     def test_the_first_piece_comes_long_before_the_end(self) -> None:
         chunks = [chunk(delta={"role": "assistant", "content": "a"}), *[chunk(delta={"content": "b"})] * 7,
-                chunk(finish_reason="stop"), "data: [DONE]\n\n"]
+                  chunk(finish_reason="stop"), "data: [DONE]\n\n"]
         relay = self.relay(script=[{"headers": {"Content-Type": "text/event-stream"}, "chunks": chunks, "gap": 0.1}])
         nginx = self.nginx(relay, location=f"proxy_buffering off; {Nginx.LIKE_MANY}")
         job = self.job(chats(1))
@@ -520,7 +520,7 @@ class HttpProxy(Proxied):
                     _, connections = self.through(relay, relay.url, {name: f"http://{HOST}:{proxy.port}"}, *flags)
                     at = f"{HOST}:{relay.port}"
                     self.assertLessEqual(set(proxy.request_lines), {f"CONNECT {at} HTTP/1.1",
-                                                            f"POST http://{at}/v1/chat/completions HTTP/1.1"})
+                                                                    f"POST http://{at}/v1/chat/completions HTTP/1.1"})
                     self.assertEqual(len(proxy.request_lines), connections)
 
     def test_a_password(self) -> None:

@@ -192,8 +192,8 @@ class OddQuota(Asked):
             "expires_at": 0}})})
         result = self.document("quota", relay.url)
         self.assertEqual(result, {"source": "token_usage", "granted_usd": "1", "used_usd": "1.000002",
-                                "remaining_usd": "-0.000002", "unlimited": False, "expires_at": None,
-                                "status": "exhausted"})
+                                  "remaining_usd": "-0.000002", "unlimited": False, "expires_at": None,
+                                  "status": "exhausted"})
         self.assertEqual(relay.paths.count(TOKEN), 1)
         self.assert_key_in_header_alone(relay)
 

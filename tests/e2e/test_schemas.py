@@ -536,7 +536,7 @@ class Measured(Held):
             {"match": None, "times": 1, "close": "rst"}])
         job = self.job([chat(f"question {i}", model="nobody-knows") for i in range(3)])
         printed = self.printed("bench", "bench", job, "--base-url", relay.url, "--rpm", 0, "--requests", 6,
-                            "--concurrency", 1, expect=1)
+                               "--concurrency", 1, expect=1)
         [load] = printed["loads"]
         self.assertEqual((load["failed"], printed["cost_usd"], printed["input"]["kind"]), (3, None, "jobs"))
         self.assertEqual({one["request_id"] for one in load["failures"]}, {""}, "relay.py sends no ids")
@@ -544,7 +544,7 @@ class Measured(Held):
 
     def test_of_several_targets_of_which_one_is_down(self) -> None:
         printed = self.bench("--target", f"up={self.relay().url}", "--target", f"down={self.dead()}", "--requests", 4,
-                          expect=3)
+                             expect=3)
         self.assertTrue(printed["targets"][1]["stopped"])
         self.refuses_all_else("bench", printed)
         with changed(printed, "targets", printed["targets"][:1]):
