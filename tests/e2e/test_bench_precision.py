@@ -78,7 +78,7 @@ class BenchCase(Case):
                 return load, chats
             waited = truth.waited_for_a_processor(load)
             least_wait = min(least_wait, waited)
-            print(f"{self.id()}, try {number} of {TRIES}, {waited:.0%} of the time in line for a processor:\n  "
+            print(f"{self.id()}, try {number} of {TRIES}, {waited:.0%} of the time waiting for a processor:\n  "
                   + "\n  ".join(wrong), file=sys.stderr)
         if least_wait > STARVED:
             self.skipTest(f"the machine is too busy: at best {least_wait:.0%} of the time waiting for a processor")
