@@ -59,7 +59,7 @@ class Failed:
     status: int | None = None
     body: Any = None
     code: str | None = None
-    words: str = ""  # the relay's, within error.message
+    words: str = ""  # text of the relay that error.message must contain
     retryable: bool = False
 
 
@@ -72,7 +72,7 @@ class Trap:
     url: str = CHAT
     attempts: Sequence[int] = ()  # the allowed numbers of attempts; (): as many as there are answers
     maybe: Sequence[int] = (0,)  # the allowed values of maybe_billed_attempts
-    says: str = ""  # the relay's words, which the log must hold
+    says: str = ""  # text of the relay that the log must contain
 
     @property
     def sent(self) -> bytes:

@@ -302,8 +302,8 @@ class Simulated(BenchCase):
         self.assertEqual(Decimal(load["cost_usd"]), Decimal(delivered["cost_usd"]))
         if load["ttft_ms"] is None:
             return
-        # A delay is uniform from 0.5 to 1.5 times its mean, so its standard deviation is 0.29; for a mean of n: /
-        # sqrt(n).
+        # A delay is uniform from 0.5 to 1.5 times its mean: its standard deviation is 0.29 of the mean. The average
+        # of n delays has this divided by the root of n.
         spread = 4 * 0.29 / requests ** 0.5
         self.assertAlmostEqual(load["ttft_ms"]["mean"], ttft, delta=max(ttft * (spread + 0.02), 1))
         self.assertAlmostEqual(load["inter_token_ms"]["mean"], itl, delta=max(itl * (spread + 0.02), 1))

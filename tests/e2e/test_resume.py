@@ -75,7 +75,7 @@ class Killed(ResumeCase):
         again = stats["attempts"] - count
         self.assertLessEqual(again, rounds * 2 * 16)
         self.assertFalse(results.state_path.exists())
-        # Attempts in flight at a kill are in no file, so the totals may not include them.
+        # The totals may miss attempts in flight at a kill, since they are in no file, but must not count more.
         self.assertGreaterEqual(totals["attempts"], count)
         self.assertLessEqual(totals["attempts"], stats["attempts"])
 
