@@ -78,11 +78,11 @@ class witness final : public result_sink {
     trace_.note("end {} {} as {}", attempt.custom_id, attempt.number, static_cast<int>(how));
     behind_.attempt_ended(attempt, how);
   }
-  void put(result&& finished) override {
-    trace_.note("result of {}: {}", finished.custom_id,
-                finished.outcome ? "success" : finished.outcome.error().message);
-    results.push_back({finished.custom_id, finished.job, time_.now(), relay_.attempts().size()});
-    behind_.put(std::move(finished));
+  void put(result&& done) override {
+    trace_.note("result of {}: {}", done.custom_id,
+                done.outcome ? "success" : done.outcome.error().message);
+    results.push_back({done.custom_id, done.job, time_.now(), relay_.attempts().size()});
+    behind_.put(std::move(done));
   }
   void flush() override { behind_.flush(); }
   void make_durable(const std::function<void(std::exception_ptr)>& done) override {
