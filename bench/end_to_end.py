@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Whole runs against the built-in simulator on loopback, beside wrk where wrk can do the same.
+"""Measures whole runs against the built-in simulator on loopback, and compares them with wrk where possible.
 
-Prints CPU per request as a ratio to wrk's in the same minute, CPU per streamed chunk, and the resident
-memory of a small and of a large job. Ratios are what counts: times differ from machine to machine.
+Prints CPU time per request as a ratio to that of wrk in the same minute, CPU time per streamed chunk, and the
+resident memory for a small and a large job. Compare ratios, since times differ from machine to machine.
 
     bench/end_to_end.py [--binary build/release/sluice] [--lines 100000] [--large 1000000] [--rounds 3]
 """
@@ -36,7 +36,7 @@ def write_job(path, lines, tokens):
 
 
 class Simulator:
-    """A relay that answers at once, in a process of its own."""
+    """A relay in its own process that answers at once."""
 
     def __init__(self, binary, tokens):
         self.process = subprocess.Popen(
@@ -53,12 +53,12 @@ class Simulator:
 
 
 def cpu_of(command):
-    """Runs a command; its CPU seconds, its largest resident size in MB, and what it printed."""
+    """Runs a command. Returns the resource usage of all children so far, its output, and its time in seconds."""
     started = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                env={**os.environ, "OPENAI_API_KEY": "bench"})
     out, err = process.communicate()
-    # wait4 would have told of this child alone, but communicate() reaps it: the difference tells as well.
+    # communicate() reaps the child, so wait4 cannot return its usage: callers subtract two values.
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     if process.returncode != 0:
         raise SystemExit(f"{' '.join(command)} failed:\n{err}")
@@ -78,13 +78,13 @@ def run_command(binary, job, url, out, *flags):
 
 
 def peak_memory(command):
-    """The largest resident size of one command, in MB, read by a small parent of its own."""
+    """The peak resident memory of one command in MB. A small parent process of its own measures it."""
     script = ("import resource,subprocess,sys;"
               "subprocess.run(sys.argv[1:],check=True,stderr=subprocess.DEVNULL);"
               "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss/1024)")
-    told = subprocess.run(["python3", "-c", script, *command], capture_output=True, text=True,
-                          check=True, env={**os.environ, "OPENAI_API_KEY": "bench"})
-    return float(told.stdout)
+    parent = subprocess.run(["python3", "-c", script, *command], capture_output=True, text=True,
+                            check=True, env={**os.environ, "OPENAI_API_KEY": "bench"})
+    return float(parent.stdout)
 
 
 def unstreamed(options, folder):
@@ -105,11 +105,11 @@ def unstreamed(options, folder):
             cpu, _, seconds = measured(run_command(options.binary, job, relay.url,
                                                    os.path.join(folder, "out"), "--no-stream"))
             own.append(cpu / options.lines * 1e6)
-            print(f"unstreamed: wrk {theirs[-1]:.1f} us, sluice {own[-1]:.1f} us of CPU a request, "
+            print(f"unstreamed: wrk {theirs[-1]:.1f} us, sluice {own[-1]:.1f} us of CPU per request, "
                   f"ratio {own[-1] / theirs[-1]:.2f}; {options.lines / seconds:,.0f} requests/s")
-    # Other work on the machine only adds, to one or the other: the least of each is what they need.
+    # Other work on the machine only adds time, so the minimum of each is the best estimate.
     print(f"unstreamed: median ratio {statistics.median(map(operator.truediv, own, theirs)):.2f}, "
-          f"of the least of each {min(own) / min(theirs):.2f}")
+          f"ratio of the minima {min(own) / min(theirs):.2f}")
 
 
 def streamed(options, folder):
@@ -124,8 +124,8 @@ def streamed(options, folder):
             with open(os.path.join(folder, "out", "streamed.output.jsonl")) as results:
                 chunks = sum(json.loads(line)["sluice"]["usage"]["completion_tokens"]
                              for line in results)
-            print(f"streamed: {cpu / chunks * 1e6:.2f} us of CPU a chunk "
-                  f"({chunks / lines:.0f} chunks a reply)")
+            print(f"streamed: {cpu / chunks * 1e6:.2f} us of CPU per chunk "
+                  f"({chunks / lines:.0f} chunks per reply)")
 
 
 def memory(options, folder):
@@ -136,9 +136,9 @@ def memory(options, folder):
             write_job(job, lines, 5)
             sizes[lines] = peak_memory(run_command(options.binary, job, relay.url,
                                                    os.path.join(folder, "out"), "--no-stream"))
-            print(f"memory: {lines:,} lines, 64 in flight: {sizes[lines]:.1f} MB resident at most")
-    a_line = (sizes[options.large] - sizes[10_000]) * 1024 * 1024 / (options.large - 10_000)
-    print(f"memory: {a_line:.1f} bytes more for each further line")
+            print(f"memory: {lines:,} lines, 64 in flight: at most {sizes[lines]:.1f} MB resident")
+    per_line = (sizes[options.large] - sizes[10_000]) * 1024 * 1024 / (options.large - 10_000)
+    print(f"memory: {per_line:.1f} bytes for each additional line")
 
 
 def main():

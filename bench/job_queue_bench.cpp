@@ -10,7 +10,7 @@
 
 namespace {
 
-// One reader thread hands requests to 64 parked workers on an event loop, as in a run.
+// One reader thread passes requests to 64 waiting workers on an event loop, as in a run.
 void hand_over(benchmark::State& state) {
   constexpr int requests = 100'000;
   constexpr int workers = 64;

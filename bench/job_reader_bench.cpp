@@ -9,8 +9,8 @@
 
 namespace {
 
-// Reads a job from the page cache: lines checked, bodies cut out, stream fields spliced in, digests
-// made.
+// Reads a job from the page cache: checks lines, extracts bodies, adds the stream fields, computes
+// digests.
 void read_job(benchmark::State& state) {
   const auto path = std::filesystem::temp_directory_path() / "sluice_job_reader_bench.jsonl";
   constexpr int lines = 20'000;

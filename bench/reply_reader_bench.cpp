@@ -8,7 +8,7 @@ namespace {
 
 using sluice::openai::reply_reader;
 
-/// A chunk as OpenAI sends it, of 200 bytes with its `data: ` and blank line.
+/// A chunk in OpenAI's format: 200 bytes with its `data: ` and blank line.
 std::string chunk(bool last) {
   const std::string head =
       R"(data: {"id":"chatcmpl-123","object":"chat.completion.chunk","created":1700000000,"model":"gpt-4o","choices":[{"index":0,"delta":)";
@@ -20,7 +20,7 @@ std::string chunk(bool last) {
          "\n\n";
 }
 
-/// A streamed reply of 100 chunks, `range(0)` of them in each read: head, body, finish.
+/// A streamed reply of 100 chunks, with `range(0)` chunks per read.
 void streamed_reply(benchmark::State& state) {
   constexpr int chunks = 100;
   std::string stream;
@@ -48,7 +48,7 @@ void streamed_reply(benchmark::State& state) {
 
 BENCHMARK(streamed_reply)->ArgName("chunks_per_read")->Arg(1)->Arg(10)->Arg(100);
 
-/// The same reply unstreamed, of 4 kB.
+/// The same reply without a stream: 4 kB.
 void whole_reply(benchmark::State& state) {
   const std::string body =
       R"({"id":"chatcmpl-123","object":"chat.completion","created":1700000000,"model":"gpt-4o","choices":[{"index":0,"message":{"role":"assistant","content":")" +

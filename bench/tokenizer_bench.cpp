@@ -60,7 +60,7 @@ std::string repeated(std::string_view unit) {
   return text;
 }
 
-// One piece, whatever the pattern.
+// A single piece in both patterns.
 std::string any_letters() {
   std::minstd_rand random(1);
   std::string text;
@@ -80,7 +80,7 @@ std::string any_hanzi() {
   return text;
 }
 
-// Words that do not come again, as names and numbers do not.
+// Words that do not repeat, like names and numbers.
 std::string rare_words() {
   std::minstd_rand random(1);
   std::string text;
@@ -94,13 +94,13 @@ std::string rare_words() {
 }
 
 void count(benchmark::State& state, vocabulary name, const std::string& text) {
-  const tokenizer* known = tokenizer::of(name);
-  if (known == nullptr) {
+  const tokenizer* encoder = tokenizer::of(name);
+  if (encoder == nullptr) {
     state.SkipWithError("built without vocabularies");
     return;
   }
   std::uint64_t tokens = 0;
-  for (auto _ : state) tokens = known->count(text).value();
+  for (auto _ : state) tokens = encoder->count(text).value();
   state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(text.size()));
   state.counters["tokens_per_kB"] =
       1000.0 * static_cast<double>(tokens) / static_cast<double>(text.size());
@@ -126,7 +126,7 @@ constexpr const char* o200k_pattern =
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
     R"(\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
-/// The same split by the pattern itself, compiled to machine code.
+/// The same split by PCRE2, with the pattern compiled to machine code.
 void split_by_pcre2(benchmark::State& state, const char* pattern, const std::string& text) {
   int error = 0;
   std::size_t place = 0;

@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Throughput and latency of one endpoint, as `sluice bench`, wrk, hey and ab tell them.
+"""Compares the throughput and latency that `sluice bench`, wrk, hey and ab measure at one endpoint.
 
-Each posts the same body to the same chat endpoint over so many kept-alive connections for some seconds, unstreamed, one
-tool after the other, in several rounds. Printed is the median over the rounds of requests a second and of latency at the
-50th and 99th percentile, and how sluice's figures stand to each other tool's. The endpoints are
+One after the other, in several rounds, the tools post the same body to the same chat endpoint, without a stream, over
+several keep-alive connections for some seconds. For each tool it prints the median of the rounds: requests per second,
+latency at the 50th and 99th percentile, and sluice's numbers divided by the tool's. The endpoints are
 
-    timed      tests/e2e/timed_relay.py, which answers after a fixed delay: latency must be that delay and a little
-    simulated  sluice simulate, whose delays vary by up to half of themselves
+    timed      tests/e2e/timed_relay.py, which answers after a fixed delay: latency must be a little more than it
+    simulated  sluice simulate, whose delays differ from their mean by up to half of it
 
-With a delay of some milliseconds and few connections the endpoint decides, and all must agree. With none, the tools'
-own cost a request decides: wrk does nothing but send bytes, ab and sluice read what comes; then it is the throughput that
-differs, and `sluice bench` says that it was busy (the last column).
+With a delay of some milliseconds and few connections the endpoint limits the throughput, and all tools must agree.
+Without a delay each tool's own cost per request limits it: wrk only sends bytes, ab and sluice read the replies. Then
+the throughput differs, and `sluice bench` reports that it was busy (the last column).
 
     bench/peers/against_wrk.py [--binary build/release/sluice] [--delays 0,5,50] [--connections 1,32] [--seconds 4]
                                [--rounds 3] [--endpoint timed|simulated] [--only wrk,hey,ab]
@@ -36,7 +36,7 @@ BODY = {"model": "gpt-4o-mini", "max_tokens": 20,
 
 
 class Endpoint:
-    """A relay in a process of its own."""
+    """A relay in its own process."""
 
     def __init__(self, kind, binary, delay_ms):
         self.kind = kind
@@ -48,8 +48,8 @@ class Endpoint:
             command = [binary, "simulate", "--port", "0", "--rpm", "0", "--tokens", "20", "--itl", "0", "--ttft",
                        f"{delay_ms}ms"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        told = (self.process.stdout if kind == "timed" else self.process.stderr).readline()
-        self.url = f"http://127.0.0.1:{re.search(r'(?:listening |127[.]0[.]0[.]1:)([0-9]+)', told)[1]}/v1"
+        line = (self.process.stdout if kind == "timed" else self.process.stderr).readline()
+        self.url = f"http://127.0.0.1:{re.search(r'(?:listening |127[.]0[.]0[.]1:)([0-9]+)', line)[1]}/v1"
 
     def __enter__(self):
         return self
@@ -73,7 +73,7 @@ def milliseconds(text):
 
 
 class Tools:
-    """Each gives requests a second, and latency in ms at the median and at the 99th percentile."""
+    """Each tool returns requests per second, and the latency in ms at the median and the 99th percentile."""
 
     def __init__(self, options, folder):
         self.options = options
@@ -89,9 +89,10 @@ class Tools:
         self.busy = 0.0
 
     def sluice(self, url, connections):
-        told = json.loads(run(self.options.binary, "bench", self.job, "--no-stream", "--base-url", url, "--rpm", 0,
-                              "--concurrency", connections, "--duration", f"{self.options.seconds}s", "--json", "-q"))
-        load = told["loads"][0]
+        document = json.loads(run(self.options.binary, "bench", self.job, "--no-stream", "--base-url", url, "--rpm",
+                                  0, "--concurrency", connections, "--duration", f"{self.options.seconds}s", "--json",
+                                  "-q"))
+        load = document["loads"][0]
         self.busy = load["client_busy"]
         return load["requests_per_s"], load["latency_ms"]["p50"], load["latency_ms"]["p99"]
 
@@ -102,7 +103,7 @@ class Tools:
         return rate, *(milliseconds(re.search(rf"{share}%\s+(\S+)", out)[1]) for share in (50, 99))
 
     def hey(self, url, connections):
-        # As CSV, for all digits: the summary has four.
+        # The CSV has all digits; the summary has only four.
         out = run("hey", "-z", f"{self.options.seconds}s", "-c", connections, "-m", "POST", "-T", "application/json",
                   "-H", "Authorization: Bearer bench", "-D", self.body, "-o", "csv", url + PATH)
         rows = list(csv.DictReader(out.splitlines()))
@@ -123,15 +124,15 @@ def median(rounds):
 
 
 def compare(tools, names, kind, delay, connections, options):
-    told = {name: [] for name in ("sluice", *names)}
+    results = {name: [] for name in ("sluice", *names)}
     busy = []
     with Endpoint(kind, options.binary, delay) as relay:
         for _ in range(options.rounds):
-            for name, rounds in told.items():
+            for name, rounds in results.items():
                 rounds.append(getattr(tools, name)(relay.url, connections))
             busy.append(tools.busy)
-    own = median(told["sluice"])
-    for name, rounds in told.items():
+    own = median(results["sluice"])
+    for name, rounds in results.items():
         found = median(rounds)
         ratios = "".join(f"{mine / theirs:9.3f}" if theirs else f"{'-':>9}" for mine, theirs in zip(own, found))
         if name == "sluice":
@@ -155,7 +156,7 @@ def main():
     print(f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; "
           f"median of {options.rounds} rounds of {options.seconds} s")
     print(f"{'endpoint':10} {'delay':>8} {'conns':>5}  {'tool':7}{'requests/s':>11}{'p50 ms':>10}{'p99 ms':>10}   "
-          "sluice's to it: req/s, p50, p99")
+          "sluice / tool: req/s, p50, p99")
     with tempfile.TemporaryDirectory() as folder:
         tools = Tools(options, folder)
         for kind in [options.endpoint] if options.endpoint else ["timed", "simulated"]:

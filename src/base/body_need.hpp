@@ -4,12 +4,12 @@
 
 namespace sluice {
 
-/// What the reader of a body wants next, as things stand after the bytes so far. It may go from
-/// `trailer` back to `more`; `nothing` is the last word.
+/// What the reader of a body needs next, after the bytes it has read. `trailer` may change back to
+/// `more`; `nothing` is final.
 enum class body_need : std::uint8_t {
-  more,     ///< the reply is not whole
-  trailer,  ///< it is whole but for what may yet follow, which is worth a short wait
-  nothing,  ///< it is whole, or beyond help: stop reading
+  more,     ///< the reply is not complete
+  trailer,  ///< the reply is complete, but more data may follow: wait a short time for it
+  nothing,  ///< the reply is complete or cannot be used: stop reading
 };
 
 }  // namespace sluice

@@ -17,10 +17,10 @@ hex_digits::hex_digits(const hash128& hash) noexcept {
 }
 
 std::string digest_of(std::string_view endpoint, std::string_view body) {
-  const hex_digits of_body(hash_of(body));
+  const hex_digits body_hash(hash_of(body));
   std::string text;
-  text.reserve(endpoint.size() + 1 + std::string_view(of_body).size());
-  text.append(endpoint).append(1, '\n').append(of_body);
+  text.reserve(endpoint.size() + 1 + std::string_view(body_hash).size());
+  text.append(endpoint).append(1, '\n').append(body_hash);
   return std::string(hex_digits(hash_of(text)));
 }
 

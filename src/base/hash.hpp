@@ -7,7 +7,8 @@
 
 namespace sluice {
 
-/// 128 bits of XXH3: enough that two ids of a job never meet by chance; no defence against malice.
+/// A 128-bit XXH3 hash. Two ids of a job never have the same hash by accident; an attacker can make
+/// two that do.
 struct hash128 {
   std::uint64_t high = 0;
   std::uint64_t low = 0;
@@ -16,7 +17,7 @@ struct hash128 {
 
 hash128 hash_of(std::string_view text) noexcept;
 
-/// A hash in 32 hex digits.
+/// A hash as text of 32 hex digits.
 class hex_digits {
  public:
   explicit hex_digits(const hash128& hash) noexcept;
@@ -26,8 +27,8 @@ class hex_digits {
   std::array<char, 32> text_;
 };
 
-/// The digest of a request: of its endpoint and its body before the stream fields, in 32 hex
-/// digits.
+/// The digest of a request: a hash of its endpoint and of its body without the stream fields, as 32
+/// hex digits.
 std::string digest_of(std::string_view endpoint, std::string_view body);
 
 }  // namespace sluice

@@ -9,11 +9,11 @@
 
 namespace sluice {
 
-/// The header fields of an HTTP message in the order they came: names as they were sent, and each
-/// value of a name that came more than once. One buffer holds them all, so that a field costs no
-/// allocation of its own.
+/// The header fields of an HTTP message. Not synchronized: as thread safe as a std::string. The
+/// views that it returns point into it.
 ///
-/// A value, as safe among threads as a std::string; what it hands out refers into it.
+/// Fields keep their order and the spelling of their names; a name may appear more than once. All
+/// fields lie in one buffer, so that a field needs no allocation of its own.
 class header_fields {
  public:
   struct field {
@@ -44,11 +44,11 @@ class header_fields {
     const char* at_ = nullptr;
   };
 
-  /// Reserves memory for the fields of a head of that size, in bytes.
+  /// Reserves memory for the fields of a head of `head_bytes` bytes.
   void reserve(std::size_t head_bytes);
   void add(std::string_view name, std::string_view value);
 
-  /// The last value of a name, in any case of its letters; nothing where there is none.
+  /// The last value of a name, or nothing. The case of ASCII letters does not matter.
   std::optional<std::string_view> last(std::string_view name) const;
 
   bool empty() const noexcept { return bytes_.empty(); }
@@ -56,10 +56,10 @@ class header_fields {
   iterator end() const { return iterator(bytes_.data() + bytes_.size()); }
 
  private:
-  std::string bytes_;  // of each field: both lengths, the name, the value
+  std::string bytes_;  // for each field: both lengths, the name, the value
 };
 
-/// Whether two names of fields are the same: the case of ASCII letters does not count.
+/// Whether two field names are equal. The case of ASCII letters does not matter.
 bool same_name(std::string_view a, std::string_view b) noexcept;
 
 }  // namespace sluice

@@ -7,8 +7,8 @@
 namespace sluice {
 namespace {
 
-// Values are whole thousandths. A power of two is cut into 64 steps: the middle of one is at most
-// 1/128 from its ends.
+// Values are counted in whole thousandths. Each power of two is divided into 64 steps, so the
+// middle of a step differs from its ends by at most 1/128 of the value.
 constexpr unsigned step_bits = 6;
 constexpr unsigned powers = 40;
 
@@ -19,7 +19,7 @@ std::size_t step_of(std::uint64_t thousandths) {
   return ((power - step_bits + 1) << step_bits) + step;
 }
 
-// The middle of the whole numbers that a step stands for.
+// The middle of the whole numbers in a step.
 double middle_of(std::size_t step) {
   const std::uint64_t block = step >> step_bits;
   if (block == 0) return static_cast<double>(step);
@@ -53,10 +53,10 @@ std::optional<double> histogram::greatest() const {
 std::optional<double> histogram::quantile(double q) const {
   if (total_ == 0) return std::nullopt;
   const auto rank = static_cast<std::uint64_t>(std::ceil(q * static_cast<double>(total_)));
-  std::uint64_t seen = 0;
+  std::uint64_t counted = 0;
   for (std::size_t step = 0; step < counts_.size(); ++step) {
-    seen += counts_[step];
-    if (seen >= std::max<std::uint64_t>(rank, 1))
+    counted += counts_[step];
+    if (counted >= std::max<std::uint64_t>(rank, 1))
       return std::min(middle_of(step) / 1000, greatest_);
   }
   return std::nullopt;

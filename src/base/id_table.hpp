@@ -10,24 +10,26 @@
 
 namespace sluice {
 
-/// A hash table from ids to small values that keeps only 128-bit hashes of the ids: 16 bytes a line
-/// and the value, at 70 to 85 % full. It grows one shard at a time, so growing needs no second
-/// copy. `Value` may be an empty struct: then it is a set.
+/// A hash table from ids to small values. Not thread safe.
+///
+/// It keeps only the 128-bit hashes of the ids: an entry takes 16 bytes and its value, and 70 to 85
+/// % of the slots are filled. It grows one shard at a time, so growing never needs a second copy of
+/// the whole table. With an empty struct as `Value` it is a set.
 template <typename Value>
 class id_table {
  public:
-  /// The value of that id, new if it was not there; `.second` tells whether it was new.
+  /// Finds or adds the value of `id`. `.second` is true if it was added.
   std::pair<Value*, bool> insert(const hash128& id) {
     auto& home = shards_[id.high >> 56U];
     if (home.used * 20 >= home.slots.size() * 17) grow(home);
     slot& found = place(home.slots, id);
-    const bool fresh = found.empty();
-    if (fresh) {
+    const bool added = found.empty();
+    if (added) {
       found.key = filled(id);
       ++home.used;
       ++size_;
     }
-    return {&found.value, fresh};
+    return {&found.value, added};
   }
 
   Value* find(const hash128& id) {
@@ -50,7 +52,7 @@ class id_table {
 
  private:
   struct slot {
-    hash128 key;  // {0, 0}: empty
+    hash128 key;  // {0, 0} means empty
     [[no_unique_address]] Value value{};
     bool empty() const noexcept { return key == hash128{}; }
   };
@@ -61,7 +63,7 @@ class id_table {
 
   static hash128 filled(hash128 id) noexcept { return id == hash128{} ? hash128{0, 1} : id; }
 
-  // Linear probing from where the hash points: the slot that holds the id, or the empty one for it.
+  // Linear probing: the slot that holds the id, or the empty slot where it belongs.
   static slot& place(std::vector<slot>& slots, const hash128& id) {
     const hash128 key = filled(id);
     std::size_t at = ((key.low >> 32U) * slots.size()) >> 32U;

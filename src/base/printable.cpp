@@ -10,8 +10,8 @@
 namespace sluice {
 namespace {
 
-// The character of two or three bytes at `at`, in valid UTF-8; 0 for any other: of those, none is
-// to be escaped.
+// The code point at `at` if it takes two or three bytes of UTF-8, else 0. No other multi-byte
+// character needs an escape.
 std::uint32_t character_at(std::string_view text, std::size_t at) {
   const auto byte = [&](std::size_t i) {
     return static_cast<std::uint32_t>(static_cast<unsigned char>(text[at + i]));
@@ -21,25 +21,26 @@ std::uint32_t character_at(std::string_view text, std::size_t at) {
   return (byte(0) & 0x0FU) << 12U | (byte(1) & 0x3FU) << 6U | (byte(2) & 0x3FU);
 }
 
-bool is_obeyed(std::uint32_t c) {
+// Characters above ASCII that a terminal acts on instead of printing them.
+bool needs_escape(std::uint32_t c) {
   const bool control = c >= 0x80 && c <= 0x9F;
   const bool line_end = c == 0x2028 || c == 0x2029;
-  const bool turns = (c >= 0x202A && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069);
-  return control || line_end || turns;
+  const bool direction = (c >= 0x202A && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069);
+  return control || line_end || direction;
 }
 
 std::string escaped(std::string_view text, bool keep_newlines) {
   const std::string valid = valid_utf8(std::string(text));
-  std::string shown;
-  shown.reserve(valid.size());
+  std::string out;
+  out.reserve(valid.size());
   for (std::size_t at = 0; at < valid.size();) {
     const char c = valid[at];
     if (static_cast<unsigned char>(c) < 0x80) {
       const bool plain = (c >= ' ' && c != '\x7F') || (c == '\n' && keep_newlines);
       if (plain) {
-        shown += c;
+        out += c;
       } else {
-        fmt::format_to(std::back_inserter(shown), "\\x{:02x}", static_cast<unsigned>(c));
+        fmt::format_to(std::back_inserter(out), "\\x{:02x}", static_cast<unsigned>(c));
       }
       ++at;
       continue;
@@ -47,14 +48,14 @@ std::string escaped(std::string_view text, bool keep_newlines) {
     const std::uint32_t character = character_at(valid, at);
     std::size_t end = at + 1;
     while (end < valid.size() && (static_cast<unsigned char>(valid[end]) & 0xC0U) == 0x80U) ++end;
-    if (is_obeyed(character)) {
-      fmt::format_to(std::back_inserter(shown), "\\u{:04x}", character);
+    if (needs_escape(character)) {
+      fmt::format_to(std::back_inserter(out), "\\u{:04x}", character);
     } else {
-      shown.append(valid, at, end - at);
+      out.append(valid, at, end - at);
     }
     at = end;
   }
-  return shown;
+  return out;
 }
 
 }  // namespace

@@ -5,16 +5,14 @@
 
 namespace sluice {
 
-/// Words from anywhere - a relay, a job, a path - as a screen or a log may have them: valid UTF-8,
-/// and nothing in it that a terminal would obey or that makes text look like other text. Controls
-/// (C0, DEL, C1), the separators of lines and paragraphs, and the marks that turn the direction of
-/// writing stand as escapes, like \x1b and \u202e; a newline, too, so that nobody's words look
-/// like a line of ours.
+/// Makes text from outside (a relay, a job, a path) safe for a terminal or a log. Thread safe.
 ///
-/// Pure; may be called from any thread.
+/// The result is valid UTF-8. Control characters (C0, DEL, C1), line and paragraph separators and
+/// marks that change the writing direction become escapes like \x1b and \u202e. Newlines are
+/// escaped as well, so that such text cannot pass as a line of this program.
 std::string printable_text(std::string_view text);
 
-/// The same of a text of several lines, whose newlines are kept.
+/// The same, but keeps newlines: for text of several lines.
 std::string printable_lines(std::string_view text);
 
 }  // namespace sluice

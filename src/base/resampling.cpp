@@ -44,7 +44,7 @@ class inverse {
   double total_ = 0;
 };
 
-/// How much wider Student's t is than the normal distribution at 95 %, to the first order.
+/// Width of Student's t divided by that of the normal distribution at 95 %, to first order.
 double student_widening(double degrees) {
   return 1 + 1.21 / std::max(degrees, 1.0);
 }
@@ -84,7 +84,7 @@ std::vector<double> resampling::means(const std::vector<double>& series, unsigne
   std::partial_sum(series.begin(), series.end(), up_to.begin() + 1);
   const double mean = up_to[n] / static_cast<double>(n);
   const std::size_t blocks = (n + length - 1) / length;
-  // Blocks of a series vary about its mean by less than those of all series would.
+  // Overlapping blocks of one series vary less about its mean than independent blocks would.
   const double share = static_cast<double>(length) / static_cast<double>(n);
   const double widening = student_widening(1 / share - 1) / std::sqrt(std::max(1 - share, 0.5));
   std::uniform_int_distribution<std::size_t> begin(0, n - length);

@@ -1,7 +1,6 @@
-// How sure a number is that was measured once: what it might have been, had the same relay been
-// measured again, by drawing from what was seen (the bootstrap: Efron and Tibshirani, "An
-// Introduction to the Bootstrap", 1993). Pure, but for its own chance, which comes out the same for
-// the same seed; not thread safe.
+// Confidence intervals for values that were measured once. They come from resampling the measured
+// values (the bootstrap: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993). The same
+// seed gives the same result. Class `resampling` is not thread safe.
 #pragma once
 
 #include <cstdint>
@@ -10,14 +9,14 @@
 
 namespace sluice::bench {
 
-/// A histogram's step: so many values at about this one. Steps are up to 1 % of it wide to each
-/// side; within one, values are taken to lie evenly.
+/// A step of a histogram: `count` values near `value`. A step reaches up to 1 % of `value` to each
+/// side, and its values are assumed to be spread evenly.
 struct counted_value {
   double value = 0;
   double count = 0;
 };
 
-/// The value that a share `q` of all, in ascending order, is not above.
+/// The `q` quantile: a share `q` of all values is not greater than it.
 double quantile_of(const std::vector<counted_value>& ascending, double q);
 
 struct confidence_interval {
@@ -29,20 +28,22 @@ class resampling {
  public:
   explicit resampling(std::uint64_t seed) : random_(seed) {}
 
-  /// Quantiles of so many samples drawn anew, each as large as the one seen. A quantile of a sample
-  /// is one of its order statistics, and the k-th of n even draws is Beta(k, n + 1 - k): one draw
-  /// gives what drawing all n would.
+  /// The `q` quantile of `times` resamples, each as large as the measured sample. The k-th smallest
+  /// of n uniform draws has the distribution Beta(k, n + 1 - k), so one draw from it replaces n
+  /// draws.
   std::vector<double> quantiles(const std::vector<counted_value>& ascending, double q,
                                 unsigned times);
 
-  /// Means of series put together anew of blocks, since what follows in time hangs together: moving
-  /// blocks of the cube root of the length (Künsch, "The Jackknife and the Bootstrap for General
-  /// Stationary Observations", 1989), their spread widened as Student's t does for so few of them.
+  /// The means of `times` series, each put together from random blocks of `series`. Blocks keep
+  /// values together that depend on each other in time. A block has the cube root of the series'
+  /// length: the moving block bootstrap (Künsch, "The Jackknife and the Bootstrap for General
+  /// Stationary Observations", 1989). The spread is widened as Student's t does, since there are
+  /// few blocks.
   std::vector<double> means(const std::vector<double>& series, unsigned times);
 
-  /// What the share may be that gave `events` of `all`: draws from its posterior after Jeffreys'
-  /// prior, since none of 100 is not for sure never (Brown, Cai, DasGupta, "Interval Estimation for
-  /// a Binomial Proportion", 2001).
+  /// Draws of the true share when `events` of `all` were counted. They come from the posterior with
+  /// Jeffreys' prior, so 0 of 100 does not mean a share of exactly 0 (Brown, Cai, DasGupta,
+  /// "Interval Estimation for a Binomial Proportion", 2001).
   std::vector<double> shares(double events, double all, unsigned times);
 
  private:
@@ -51,7 +52,7 @@ class resampling {
   std::mt19937_64 random_;
 };
 
-/// The middle 95 % (the percentile interval).
+/// The interval that holds the middle 95 % of the draws (percentile interval).
 confidence_interval middle_of(std::vector<double> draws);
 
 }  // namespace sluice::bench

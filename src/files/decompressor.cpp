@@ -10,9 +10,10 @@
 namespace sluice {
 namespace {
 
-// The largest window, and what zlib adds to it for the form.
+// zlib's windowBits: 15 is the largest window; +32 detects gzip or zlib; negative means raw
+// deflate.
 constexpr int gzip_or_zlib = 15 + 32;
-constexpr int headless = -15;
+constexpr int raw_deflate = -15;
 
 class gzip_decompressor final : public decompressor {
  public:
@@ -29,24 +30,25 @@ class gzip_decompressor final : public decompressor {
     inflater_.avail_out = static_cast<uInt>(std::min(size, most));
     const uInt room = inflater_.avail_out;
     while (inflater_.avail_out == room) {
-      if (!inside_ && members_ > 0) {  // zeros may pad the end, as on a tape
+      if (!inside_ && members_ > 0) {  // zeros may fill the end, as on a tape
         input.remove_prefix(std::min(input.find_first_not_of('\0'), input.size()));
         if (input.empty()) return 0;
       }
-      // zlib does not write there; its interface is older than const.
+      // zlib does not write to its input; its interface only lacks the const.
       inflater_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(input.data()));
       inflater_.avail_in = static_cast<uInt>(std::min(input.size(), most));
-      const uInt given = inflater_.avail_in;
-      if (given > 0) inside_ = true;
+      const uInt offered = inflater_.avail_in;
+      if (offered > 0) inside_ = true;
       const int status = inflate(&inflater_, Z_NO_FLUSH);
-      input.remove_prefix(given - inflater_.avail_in);
+      input.remove_prefix(offered - inflater_.avail_in);
       if (status == Z_STREAM_END) {
         inside_ = false;
         ++members_;
         inflateReset(&inflater_);
       } else if (status != Z_OK && status != Z_BUF_ERROR) {
-        if (inflater_.avail_out < room) break;  // what came before counts; zlib says so again
-        throw bad_compression(form_ == headless ? "is not valid deflate" : "is not valid gzip");
+        // Return the output before the error first; the next call gets the same error.
+        if (inflater_.avail_out < room) break;
+        throw bad_compression(form_ == raw_deflate ? "is not valid deflate" : "is not valid gzip");
       }
       if (input.empty() && inflater_.avail_out == room) return 0;
     }
@@ -60,7 +62,7 @@ class gzip_decompressor final : public decompressor {
  private:
   const int form_;
   z_stream inflater_{};
-  std::uint64_t members_ = 0;  // read whole
+  std::uint64_t members_ = 0;  // gzip members read to their end
   bool inside_ = false;
 };
 
@@ -73,19 +75,19 @@ class zstd_decompressor final : public decompressor {
 
   std::size_t step(std::string_view& input, char* out, std::size_t size) override {
     ZSTD_outBuffer written{out, size, 0};
-    ZSTD_inBuffer given{input.data(), 0, 0};
-    std::size_t taken = 0;
+    ZSTD_inBuffer in{input.data(), 0, 0};
+    std::size_t before = 0;
     do {
-      // No more than a block at once: an error would take with it what came before.
-      taken = given.pos;
-      given.size = std::min(input.size(), given.pos + wanted_);
-      const std::size_t left = ZSTD_decompressStream(stream_.get(), &written, &given);
+      // Not more than one block per call, so that an error does not lose the blocks before it.
+      before = in.pos;
+      in.size = std::min(input.size(), in.pos + block_rest_);
+      const std::size_t left = ZSTD_decompressStream(stream_.get(), &written, &in);
       if (ZSTD_isError(left) != 0) throw bad_compression("is not valid zstd");
-      wanted_ = std::max<std::size_t>(left, 1);
-      // Called behind a frame with nothing to read, zstd asks for the head of another.
-      if (given.pos > taken || written.pos > 0) inside_ = left != 0;
-    } while (written.pos == 0 && given.pos < input.size());
-    input.remove_prefix(given.pos);
+      block_rest_ = std::max<std::size_t>(left, 1);
+      // After a frame and without input, zstd asks for the head of a next frame: ignore that.
+      if (in.pos > before || written.pos > 0) inside_ = left != 0;
+    } while (written.pos == 0 && in.pos < input.size());
+    input.remove_prefix(in.pos);
     return written.pos;
   }
   bool inside() const noexcept override { return inside_; }
@@ -94,7 +96,7 @@ class zstd_decompressor final : public decompressor {
  private:
   std::unique_ptr<ZSTD_DStream, decltype(&ZSTD_freeDStream)> stream_{ZSTD_createDStream(),
                                                                      &ZSTD_freeDStream};
-  std::size_t wanted_ = 1;  // to the end of the block
+  std::size_t block_rest_ = 1;  // bytes to the end of the block
   bool inside_ = false;
 };
 
@@ -105,7 +107,7 @@ std::unique_ptr<decompressor> make_gzip_decompressor() {
 }
 
 std::unique_ptr<decompressor> make_deflate_decompressor() {
-  return std::make_unique<gzip_decompressor>(headless);
+  return std::make_unique<gzip_decompressor>(raw_deflate);
 }
 
 std::unique_ptr<decompressor> make_zstd_decompressor(int largest_window) {

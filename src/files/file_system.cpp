@@ -28,15 +28,15 @@ std::error_code last_error() {
 
 [[noreturn]] void write_failed(const std::string& path, const std::error_code& why) {
   throw fatal_error(fatal_error::kind::cannot_write,
-                    fmt::format("{}: cannot write results ({}); make room or mend the disk, and "
-                                "run the same command again",
+                    fmt::format("{}: cannot write results ({}); make room or repair the "
+                                "disk, then run the same command again",
                                 path, why.message()));
 }
 
-// Of the name of a file that is to take another's place.
-constexpr std::string_view fresh_ending = ".sluice-new";
+// The name's ending of a temporary file that is renamed over its target when it is complete.
+constexpr std::string_view temporary_ending = ".sluice-new";
 
-// What a file system answers that has no such operation.
+// The errors of a file system that does not have the operation.
 bool is_unsupported(int error) {
   return error == EINVAL || error == ENOSYS || error == EOPNOTSUPP || error == ENOTSUP;
 }
@@ -45,22 +45,26 @@ std::string folder_of(const fs::path& path) {
   return path.has_parent_path() ? path.parent_path().string() : ".";
 }
 
-// What a file system cannot do is told once, by the first file that meets it.
-class shortcomings {
+// Warns about what a file system cannot do, each once. Thread safe.
+class capability_warnings {
  public:
-  explicit shortcomings(std::function<void(const std::string&)> warn) : warn_(std::move(warn)) {}
+  explicit capability_warnings(std::function<void(const std::string&)> warn)
+      : warn_(std::move(warn)) {}
 
-  void tell_of_locks(const fs::path& path) {
-    tell(locks_, path,
-         "has no locks, so nothing keeps a second run from the same job: do not start one");
+  void no_locks(const fs::path& path) {
+    warn_once(locks_, path,
+              "has no file locks, so a second run of the same job is not detected: do not start "
+              "one");
   }
-  void tell_of_sync(const fs::path& path) {
-    tell(sync_, path, "cannot sync (fsync); the run goes on, and a power cut may cost results");
+  void no_sync(const fs::path& path) {
+    warn_once(sync_, path,
+              "cannot sync files to disk (fsync); the run continues, but a power failure may lose "
+              "results");
   }
 
  private:
-  void tell(std::atomic_flag& told, const fs::path& path, std::string_view what) {
-    if (told.test_and_set() || !warn_) return;
+  void warn_once(std::atomic_flag& done, const fs::path& path, std::string_view what) {
+    if (done.test_and_set() || !warn_) return;
     warn_(fmt::format("{}: this file system {}", folder_of(path), what));
   }
 
@@ -71,8 +75,8 @@ class shortcomings {
 
 class system_file final : public file {
  public:
-  system_file(int descriptor, std::string path, std::shared_ptr<shortcomings> told)
-      : file_(descriptor), path_(std::move(path)), told_(std::move(told)) {}
+  system_file(int descriptor, std::string path, std::shared_ptr<capability_warnings> warnings)
+      : file_(descriptor), path_(std::move(path)), warnings_(std::move(warnings)) {}
   system_file(const system_file&) = delete;
   system_file& operator=(const system_file&) = delete;
   ~system_file() override { ::close(file_); }
@@ -110,7 +114,7 @@ class system_file final : public file {
     if (::fdatasync(file_) == 0) return {};
     if (is_unsupported(errno) && ::fsync(file_) == 0) return {};
     if (!is_unsupported(errno)) return last_error();
-    told_->tell_of_sync(path_);
+    warnings_->no_sync(path_);
     return {};
   }
 
@@ -128,7 +132,7 @@ class system_file final : public file {
     using state = lock_result::state;
     if (lock_whole(file_)) return {state::ours, 0};
     if (errno == EACCES || errno == EAGAIN) return {state::held, holder_of(file_)};
-    told_->tell_of_locks(path_);
+    warnings_->no_locks(path_);
     return {state::unknown, 0};
   }
 
@@ -139,8 +143,8 @@ class system_file final : public file {
   }
 
   bool has_reserve() const override {
-    constexpr off_t block = 512;              // of st_blocks, whatever the file system's
-    constexpr off_t slack = off_t{64} << 10;  // file systems round up, and index large files
+    constexpr off_t block = 512;              // the unit of st_blocks on every file system
+    constexpr off_t slack = off_t{64} << 10;  // file systems round up and keep block lists
     struct stat info {};
     return ::fstat(file_, &info) == 0 && info.st_blocks * block > info.st_size + slack;
   }
@@ -149,14 +153,14 @@ class system_file final : public file {
     struct stat info {};
     if (::fstat(file_, &info) != 0 || info.st_nlink == 0) return std::nullopt;
     std::error_code error;
-    const fs::path told = fs::read_symlink(fmt::format("/proc/self/fd/{}", file_), error);
+    const fs::path path = fs::read_symlink(fmt::format("/proc/self/fd/{}", file_), error);
     struct stat named {};
-    // A name that was removed while another one stays is told with a mark behind it.
-    if (error || ::stat(told.c_str(), &named) != 0 || named.st_ino != info.st_ino ||
+    // Linux adds " (deleted)" to a removed name, even if another name of the file remains.
+    if (error || ::stat(path.c_str(), &named) != 0 || named.st_ino != info.st_ino ||
         named.st_dev != info.st_dev) {
       return std::nullopt;
     }
-    return told.string();
+    return path.string();
   }
 
   int descriptor() const noexcept { return file_; }
@@ -164,37 +168,38 @@ class system_file final : public file {
  private:
   const int file_;
   const std::string path_;
-  const std::shared_ptr<shortcomings> told_;
+  const std::shared_ptr<capability_warnings> warnings_;
 };
 
-// The owner that the file system there gives to what we make: some mounts give all files the same.
-uid_t owner_given_in(const std::string& folder) {
+// The owner of a file that this process creates in a folder. On some mounts all files have one
+// owner.
+uid_t owner_of_new_file_in(const std::string& folder) {
   std::string probe = (fs::path(folder) / ".sluice-owner-XXXXXX").string();
   const int made = ::mkostemp(probe.data(), O_CLOEXEC);
   if (made < 0) return ::geteuid();
   struct stat info {};
-  const bool told = ::fstat(made, &info) == 0;
+  const bool has_owner = ::fstat(made, &info) == 0;
   ::unlink(probe.c_str());
   ::close(made);
-  return told ? info.st_uid : ::geteuid();
+  return has_owner ? info.st_uid : ::geteuid();
 }
 
-// In a folder that everybody may write: why the file may be one that somebody else has put there,
-// or a further name of a file that is not meant.
-std::error_code why_doubtful(const fs::path& path, const system_file& opened) {
+// In a folder that every user may write to: an error if another user may have put the file there,
+// or if it is a hard link to some other file.
+std::error_code untrusted_error(const fs::path& path, const system_file& opened) {
   const std::string place = folder_of(path);
   struct stat folder {};
   if (::stat(place.c_str(), &folder) != 0 || (folder.st_mode & S_IWOTH) == 0) return {};
   struct stat info {};
   if (::fstat(opened.descriptor(), &info) != 0) return last_error();
   if (info.st_nlink > 1) return std::make_error_code(std::errc::too_many_symbolic_link_levels);
-  if (info.st_uid == ::geteuid() || info.st_uid == owner_given_in(place)) return {};
+  if (info.st_uid == ::geteuid() || info.st_uid == owner_of_new_file_in(place)) return {};
   return std::make_error_code(std::errc::operation_not_permitted);
 }
 
-// Whether a link there may have been planted by somebody else. As the kernel's protected_symlinks,
-// and stricter: in a folder that everybody may write, no link counts as the user's own.
-bool is_doubtful_link(const fs::path& link) {
+// Whether another user may have planted this link. Stricter than the kernel's protected_symlinks:
+// in a folder that every user may write to, no link is trusted.
+bool is_untrusted_link(const fs::path& link) {
   struct stat folder {};
   struct stat itself {};
   const fs::path parent = link.parent_path();
@@ -207,7 +212,7 @@ bool is_doubtful_link(const fs::path& link) {
 class system_file_system final : public file_system {
  public:
   system_file_system(unsigned mode, std::function<void(const std::string&)> warn)
-      : mode_(mode), told_(std::make_shared<shortcomings>(std::move(warn))) {}
+      : mode_(mode), warnings_(std::make_shared<capability_warnings>(std::move(warn))) {}
   system_file_system(const system_file_system&) = delete;
   system_file_system& operator=(const system_file_system&) = delete;
   ~system_file_system() override {
@@ -220,7 +225,7 @@ class system_file_system final : public file_system {
 
   std::unique_ptr<file> open(const std::string& path, open_as how,
                              std::error_code& error) override {
-    int flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;  // a pipe must not hold us
+    int flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;  // do not wait for the other end of a pipe
     flags |= how == open_as::read_only ? O_RDONLY : O_RDWR | O_APPEND;
     if (how == open_as::created) flags |= O_CREAT | O_EXCL;
     const int opened = ::open(path.c_str(), flags, mode_);
@@ -228,8 +233,8 @@ class system_file_system final : public file_system {
       error = last_error();
       return nullptr;
     }
-    auto made = std::make_unique<system_file>(opened, path, told_);
-    if (how != open_as::created) error = why_doubtful(path, *made);
+    auto made = std::make_unique<system_file>(opened, path, warnings_);
+    if (how != open_as::created) error = untrusted_error(path, *made);
     if (error) return nullptr;
     return made;
   }
@@ -249,7 +254,7 @@ class system_file_system final : public file_system {
     const std::error_code error = done ? std::error_code() : last_error();
     ::close(opened);
     if (done || !is_unsupported(error.value())) return error;
-    told_->tell_of_sync(path);
+    warnings_->no_sync(path);
     return {};
   }
 
@@ -283,23 +288,23 @@ class system_file_system final : public file_system {
   }
 
   std::string resolved(const std::string& path) override {
-    constexpr int most_links = 40;  // as the kernel follows
-    fs::path behind = path;
+    constexpr int most_links = 40;  // the kernel's own limit
+    fs::path target = path;
     std::error_code error;
-    for (int i = 0; i < most_links && fs::is_symlink(behind, error); ++i) {
-      if (is_doubtful_link(behind)) break;
-      behind = behind.parent_path() / fs::read_symlink(behind, error);
+    for (int i = 0; i < most_links && fs::is_symlink(target, error); ++i) {
+      if (is_untrusted_link(target)) break;
+      target = target.parent_path() / fs::read_symlink(target, error);
       if (error) return path;
     }
-    return behind.string();
+    return target.string();
   }
 
   bool is_at(const file& opened, const std::string& path) override {
-    struct stat held {};
+    struct stat open_file {};
     struct stat named {};
     const int descriptor = dynamic_cast<const system_file&>(opened).descriptor();
-    return ::fstat(descriptor, &held) == 0 && ::stat(path.c_str(), &named) == 0 &&
-           held.st_dev == named.st_dev && held.st_ino == named.st_ino;
+    return ::fstat(descriptor, &open_file) == 0 && ::stat(path.c_str(), &named) == 0 &&
+           open_file.st_dev == named.st_dev && open_file.st_ino == named.st_ino;
   }
 
   void run_aside(std::function<void()> slow) override {
@@ -334,13 +339,13 @@ class system_file_system final : public file_system {
   }
 
   const unsigned mode_;
-  const std::shared_ptr<shortcomings> told_;
+  const std::shared_ptr<capability_warnings> warnings_;
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<std::function<void()>> slow_;
   bool busy_ = false;
   bool ended_ = false;
-  std::jthread thread_;  // last: it ends before what it uses goes
+  std::jthread thread_;  // last member: it ends before the members that it uses are destroyed
 };
 
 }  // namespace
@@ -353,17 +358,17 @@ std::unique_ptr<file_system> system_files(unsigned mode,
 std::string open_fault_sentence(const std::string& path, const std::error_code& why) {
   if (why == std::errc::too_many_symbolic_link_levels) {
     return fmt::format(
-        "{}: is a link that leads nowhere, or lies in a folder that everybody may write; choose "
-        "another place with --output-dir or -o",
+        "{}: is a broken link, or a link in a folder that every user may write to; choose another "
+        "place with --output-dir or -o",
         path);
   }
   if (why == std::errc::operation_not_permitted) {
     return fmt::format(
-        "{}: belongs to another user, in a folder that everybody may write; choose another place "
-        "with --output-dir or -o",
+        "{}: belongs to another user, in a folder that every user may write to; choose another "
+        "place with --output-dir or -o",
         path);
   }
-  return fmt::format("{}: cannot be read ({}); mend that, and run the same command again", path,
+  return fmt::format("{}: cannot be read ({}); correct that, then run the same command again", path,
                      why.message());
 }
 
@@ -381,11 +386,11 @@ std::string begin_of(file& opened, std::error_code& error, std::size_t longest) 
 
 void remove_left_beside(file_system& files, const std::string& target,
                         const std::function<bool(std::string_view)>& is_ours) {
-  const std::string path = target + std::string(fresh_ending);
+  const std::string path = target + std::string(temporary_ending);
   std::error_code error;
-  const auto left = files.open(path, file_system::open_as::read_only, error);
-  if (!left || !left->is_regular()) return;
-  if (!is_ours(begin_of(*left, error)) || error) return;
+  const auto stale = files.open(path, file_system::open_as::read_only, error);
+  if (!stale || !stale->is_regular()) return;
+  if (!is_ours(begin_of(*stale, error)) || error) return;
   (void)files.remove(path);
 }
 
@@ -395,7 +400,7 @@ std::unique_ptr<file> create_beside(file_system& files, const std::string& targe
   constexpr int most_names = 100;
   remove_left_beside(files, target, is_ours);
   for (int n = 0; n < most_names; ++n) {
-    path = target + std::string(fresh_ending);
+    path = target + std::string(temporary_ending);
     if (n > 0) path += fmt::format("-{}", n);
     error = {};
     auto made = files.open(path, file_system::open_as::created, error);
@@ -408,17 +413,17 @@ void replace_file(file_system& files, const std::string& path, std::string_view 
                   const std::function<bool(std::string_view)>& is_ours) {
   const std::string target = files.resolved(path);
   std::error_code error;
-  std::string fresh;
+  std::string temporary;
   {
-    const auto opened = create_beside(files, target, is_ours, fresh, error);
+    const auto opened = create_beside(files, target, is_ours, temporary, error);
     if (!opened) write_failed(path, error);
     opened->append(content, error);
     if (!error) error = opened->sync();
   }
-  if (!error) error = files.rename(fresh, target);
+  if (!error) error = files.rename(temporary, target);
   if (!error) error = files.sync_folder_of(target);
   if (!error) return;
-  (void)files.remove(fresh);
+  (void)files.remove(temporary);
   write_failed(path, error);
 }
 

@@ -11,109 +11,110 @@
 
 namespace sluice {
 
-/// An open file; closed, and its lock given up, when the object goes. Errors are returned: what
-/// they mean to a person is for the caller to say. sync() may be called from any thread, the rest
-/// from one at a time.
+/// An open file. sync() is thread safe; all other members need external synchronization.
+///
+/// The destructor closes the file and releases its lock. Errors are returned; the caller writes the
+/// message for the user.
 class file {
  public:
-  /// What became of a request for the lock.
   struct lock_result {
     enum class state : std::uint8_t {
       ours,
-      held,     ///< another open file has it, of this process or another
+      held,     ///< another open file has it, in this or in another process
       unknown,  ///< the file system has no locks
     };
     state is = state::ours;
-    long holder = 0;  ///< the process that has it; 0: another user's, or on another machine
+    long holder = 0;  ///< the process that has it; 0 if not visible: another user or machine
   };
 
   virtual ~file() = default;
-  /// Fills up to `size` bytes; 0 at the end of the file, or with an error.
+  /// Reads up to `size` bytes. Returns 0 at the end of the file or on an error.
   virtual std::size_t read_at(std::uint64_t offset, char* into, std::size_t size,
                               std::error_code& error) = 0;
-  /// Appends as much as can be written; `error` tells why it is not all.
+  /// Appends as many bytes as possible. If not all were written, `error` has the reason.
   virtual std::size_t append(std::string_view bytes, std::error_code& error) = 0;
   virtual std::error_code truncate(std::uint64_t size) = 0;
-  /// What was appended outlives a power cut when this returns.
+  /// After this returns, appended bytes survive a power failure.
   virtual std::error_code sync() = 0;
   virtual std::uint64_t size() const = 0;
-  /// Whether results can be kept in it: a pipe or a device cannot be read again.
+  /// False for a pipe or a device, which cannot be read again and so cannot hold results.
   virtual bool is_regular() const = 0;
-  /// Locks the file for this object, against all others of the same file, in this process as in
-  /// others; until the object goes or the process ends, however it ends. Never waits.
+  /// Locks the file for this object, against all other objects and processes that open it. The lock
+  /// lasts until the object is destroyed or the process ends. Never waits.
   virtual lock_result lock() = 0;
-  /// Sets room aside behind the end, so that so many bytes can be appended although the disk is
-  /// full. The size stays as it is; truncate() gives the room back. A file system that cannot do
-  /// that is no error.
+  /// Allocates disk space after the end, so that `bytes` bytes can be appended even on a full disk.
+  /// The file's size does not change; truncate() frees the space. Not an error if the file system
+  /// cannot do it.
   virtual std::error_code reserve(std::uint64_t bytes) = 0;
-  /// Whether there is room behind the end, that this object or another one set aside.
+  /// Whether the file has space that reserve() allocated, here or in an earlier process.
   virtual bool has_reserve() const { return false; }
-  /// Where the file is now; nothing when no name leads to it any more.
+  /// The file's path now; nothing if it has no name any more.
   virtual std::optional<std::string> present_path() const = 0;
 };
 
-/// The files that a run keeps, and the one door to them, so that tests can have them fail, crash
-/// and lose power. Paths are as for the system; they are not interpreted.
+/// The only access to the files that a run writes. The real one, system_files(), is thread safe.
+///
+/// An interface, so that tests can simulate disk errors, crashes and power failures. Paths go to
+/// the system unchanged.
 class file_system {
  public:
   enum class open_as : std::uint8_t {
     read_only,  ///< a link is not followed
     existing,   ///< to read and append; a link is not followed
-    created,    ///< the same, new; it is an error when it is there, be it as a link
+    created,    ///< a new file, to read and append; an error if the name exists, even as a link
   };
 
   virtual ~file_system() = default;
   virtual std::unique_ptr<file> open(const std::string& path, open_as how,
                                      std::error_code& error) = 0;
-  /// At one stroke; replaces what is at `to`.
+  /// Atomic; replaces an existing file at `to`.
   virtual std::error_code rename(const std::string& from, const std::string& to) = 0;
   virtual std::error_code remove(const std::string& path) = 0;
-  /// What was created, renamed and removed in the folder of `path` outlives a power cut when this
-  /// returns.
+  /// After this returns, files created, renamed and removed in the folder of `path` stay so after a
+  /// power failure.
   virtual std::error_code sync_folder_of(const std::string& path) = 0;
-  /// The folder and those that it is in, where they are not there; made to outlive a power cut.
+  /// Creates the folder and its missing parents, and syncs them to disk.
   virtual std::error_code make_folders(const std::string& path) = 0;
   virtual bool exists(const std::string& path) = 0;
   virtual bool is_folder(const std::string& path) = 0;
   virtual bool is_writable_folder(const std::string& path) = 0;
-  /// The path behind links, so that replacing a file leaves a link to it in place. A link that
-  /// somebody else may have planted, in a folder that others may write, stays what it is: open()
-  /// refuses it.
+  /// Follows symbolic links, so that replacing a file keeps the links to it. A link that another
+  /// user may have planted is not followed; open() refuses it.
   virtual std::string resolved(const std::string& path) = 0;
-  /// Whether `opened` is what the path leads to now: another process may have replaced it.
+  /// Whether `path` still names the file `opened`: another process may have replaced it.
   virtual bool is_at(const file& opened, const std::string& path) = 0;
 
-  /// Runs what waits for a disk where it holds up nobody, one after the other. It must not throw.
+  /// Queues slow disk work for a background thread, which runs it in order. `slow` must not throw.
   virtual void run_aside(std::function<void()> slow) = 0;
-  /// Waits until all that was given to run_aside() has been run.
+  /// Waits until the queue of run_aside() is empty and its last task is done.
   virtual void finish_aside() = 0;
 };
 
-/// The system's own files. `mode` of those that are made: results may hold what only their owner
-/// should read. `warn` takes a sentence for a person about what the disk cannot do, each once and
-/// from any thread, until the last file is closed; may be null.
+/// The real file system. New files get `mode`; by default only the owner can read them, since
+/// results may be private. `warn` gets a sentence for the user when the disk lacks a feature, each
+/// at most once. It may be called from any thread until the last file is closed, and may be null.
 std::unique_ptr<file_system> system_files(
     unsigned mode = 0600, std::function<void(const std::string& sentence)> warn = nullptr);
 
-/// A new file beside `target`, for what is to take its place: `target`.sluice-new, or with a number
-/// where that name is taken. Its name goes to `path`. One that a crash has left there is removed,
-/// if `is_ours` says so of its content's begin; all others stay.
+/// Creates a temporary file that will replace `target`: `target`.sluice-new, with a number added if
+/// that name is taken. Sets `path` to its name. Removes such a file of an earlier crash first, if
+/// `is_ours` accepts the first bytes of it.
 std::unique_ptr<file> create_beside(file_system& files, const std::string& target,
                                     const std::function<bool(std::string_view begin)>& is_ours,
                                     std::string& path, std::error_code& error);
-/// Removes `target`.sluice-new, if a crash has left it and `is_ours` says so.
+/// Removes `target`.sluice-new of an earlier crash, if `is_ours` accepts its first bytes.
 void remove_left_beside(file_system& files, const std::string& target,
                         const std::function<bool(std::string_view begin)>& is_ours);
-/// Writes a small file whole, at one stroke: a crash leaves the old one or the new one, and once it
-/// returns, so does a power cut leave the new one. `is_ours` is for create_beside(). Throws
+/// Replaces a small file atomically: after a crash there is the old file or the new one. After this
+/// returns, the new one survives a power failure. `is_ours` is passed to create_beside(). Throws
 /// fatal_error.
 void replace_file(file_system& files, const std::string& path, std::string_view content,
                   const std::function<bool(std::string_view begin)>& is_ours);
-/// What is said of a file that cannot be opened.
+/// The sentence for the user when a file cannot be opened.
 std::string open_fault_sentence(const std::string& path, const std::error_code& why);
-/// What a file begins with, at most `longest` bytes.
+/// The first bytes of a file, at most `longest`.
 std::string begin_of(file& opened, std::error_code& error, std::size_t longest = 4096);
-/// The content of a small file; nothing when there is none. Throws fatal_error when it cannot be
+/// The content of a small file; nothing if it does not exist. Throws fatal_error if it cannot be
 /// read.
 std::optional<std::string> read_file(file_system& files, const std::string& path);
 

@@ -32,7 +32,8 @@ class plain_file final : public byte_source {
       file_ = STDIN_FILENO;
       return;
     }
-    file_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe must not hold us
+    // O_NONBLOCK: do not wait for the other end of a pipe.
+    file_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file_ < 0) {
       refuse(path_, fmt::format("cannot read the job ({}); check the path", std::strerror(errno)));
     }
@@ -41,8 +42,8 @@ class plain_file final : public byte_source {
     ::close(file_);
     if (S_ISDIR(info.st_mode)) refuse(path_, "is a directory; name a JSONL file in it");
     refuse(path_,
-           "is no file, and a job is read more than once; name a file, or give it on standard "
-           "input, as in: sluice run - -o FILE");
+           "is not a regular file, and a job is read more than once; name a file, or send the job "
+           "on standard input, as in: sluice run - -o FILE");
   }
   plain_file(const plain_file&) = delete;
   plain_file& operator=(const plain_file&) = delete;
@@ -56,14 +57,16 @@ class plain_file final : public byte_source {
       const ssize_t n = ::read(file_, into, size);
       if (n >= 0) return static_cast<std::size_t>(n);
       if (errno != EINTR)
-        refuse(path_, fmt::format("cannot be read on ({})", std::strerror(errno)));
+        refuse(path_, fmt::format("cannot be read further ({}); check the disk, then run the same "
+                                  "command again",
+                                  std::strerror(errno)));
     }
   }
   void cancel() noexcept override { cancelled_.store(true); }
   const std::string& path() const noexcept { return path_; }
 
  private:
-  // A pipe may stay silent for ever, and the run may end before it speaks.
+  // A pipe may never send anything; cancel() must still end the wait.
   bool wait_for_input() const {
     constexpr int look_every_ms = 100;
     while (!cancelled_.load()) {
@@ -90,7 +93,7 @@ class compressed_file final : public byte_source {
         ready_ = {input_.data(), file_.read(input_.data(), input_.size())};
         if (!ready_.empty()) continue;
         if (!format_->inside()) return 0;
-        refuse(file_.path(), "the compressed data ends in the middle; fetch it again");
+        refuse(file_.path(), "the compressed data is cut off; copy or download the file again");
       }
     } catch (const bad_compression& fault) {
       refuse(file_.path(), fault.what());
@@ -124,7 +127,7 @@ line_reader::line_reader(std::unique_ptr<byte_source> bytes, std::uint64_t max_l
   }
 }
 
-// Reads more behind what is there; false at the end of the file.
+// Reads more bytes into the buffer. False at the end of the file.
 bool line_reader::fill() {
   if (ended_) return false;
   if (begin_ > 0) {
@@ -170,7 +173,8 @@ bool line_reader::next_any(line& out) {
       return true;
     }
     searched = rest.size();
-    // Keeps nothing of it but that it was there; one byte more may be half of a line end.
+    // Drops the text of a line that is too long. One byte over the limit may still be the '\r' of
+    // a line end.
     if (searched > max_line_bytes_ && searched - max_line_bytes_ > 1) {
       out.too_long = true;
       begin_ = end_;

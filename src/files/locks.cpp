@@ -35,8 +35,8 @@ void list(const std::string& folder, Each each) {
   }
 }
 
-// By a line such as "lock: 1: OFDLCK ADVISORY WRITE -1 fd:01:1311 0 0": the last two words are the
-// first and the last byte.
+// Parses lines like "lock: 1: OFDLCK ADVISORY WRITE -1 fd:01:1311 0 0". The last two words are the
+// first and the last locked byte.
 bool locks_first_byte(const std::string& fdinfo) {
   std::ifstream file(fdinfo);
   for (std::string line; std::getline(file, line);) {
@@ -61,7 +61,7 @@ bool has_locked(const std::string& process, const struct stat& wanted) {
   return found;
 }
 
-// By a line such as "4711 (sluice) T 1 …".
+// Parses a line like "4711 (sluice) T 1 …".
 void describe(lock_holder& found) {
   std::ifstream file(fmt::format("/proc/{}/stat", found.process));
   std::string line;
@@ -89,15 +89,15 @@ void unlock_bytes(int file, off_t begin, off_t length) noexcept {
 }
 
 bool are_locked_elsewhere(int file, off_t begin, off_t length) noexcept {
-  struct flock asked = lock_of(F_WRLCK, begin, length);
-  return ::fcntl(file, F_OFD_GETLK, &asked) == 0 && asked.l_type != F_UNLCK;
+  struct flock conflict = lock_of(F_WRLCK, begin, length);
+  return ::fcntl(file, F_OFD_GETLK, &conflict) == 0 && conflict.l_type != F_UNLCK;
 }
 
 bool lock_whole(int file) {
   if (lock_bytes(file, 0, 0)) return true;
   if (errno != EINVAL) return false;
-  // Linux before 3.15. Such a lock goes as soon as any open file of the same name is closed, and
-  // keeps other processes out, but not this one.
+  // Linux before 3.15: a lock of the process. It excludes other processes but not other open files
+  // of this process, and it is released when this process closes any open file of the same name.
   struct flock whole = lock_of(F_WRLCK, 0, 0);
   return ::fcntl(file, F_SETLK, &whole) == 0;
 }
@@ -105,7 +105,7 @@ bool lock_whole(int file) {
 pid_t holder_of(int file) {
   struct flock whole = lock_of(F_WRLCK, 0, 0);
   if (::fcntl(file, F_OFD_GETLK, &whole) != 0) ::fcntl(file, F_GETLK, &whole);
-  if (whole.l_type != F_UNLCK && whole.l_pid > 0) return whole.l_pid;  // a lock of a process
+  if (whole.l_type != F_UNLCK && whole.l_pid > 0) return whole.l_pid;  // an F_SETLK lock
   const auto found = who_locked(file);
   return found ? found->process : 0;
 }

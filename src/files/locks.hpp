@@ -7,40 +7,39 @@
 
 namespace sluice {
 
-// Locks of bytes of a file that belong to the open file ("open file description locks", fcntl(2)),
-// not to the process. So two open files of one process exclude each other, closing another open
-// file of the same name gives up nothing, and any thread may ask. They and the older locks of a
-// process (F_SETLK) exclude each other. The kernel gives them up with the last descriptor of the
-// open file, however a process ends. Nothing here waits.
+// Locks on byte ranges of a file ("open file description locks", fcntl(2)). They belong to the open
+// file, not to the process: two open files of one process exclude each other, and closing another
+// open file of the same name releases nothing. These locks and the older process locks (F_SETLK)
+// exclude each other. The kernel releases a lock when the last descriptor of the open file is
+// closed, however the process ends. All functions are thread safe, and none of them waits.
 //
-// `length` 0: to the end, however long the file gets.
+// A `length` of 0 means: to the end of the file, even if it grows.
 
-/// Locks them; false, with errno: EAGAIN or EACCES where somebody else has it; else it cannot be
-/// locked at all (EINVAL by Linux before 3.15).
+/// Locks the bytes. Returns false and sets errno: EAGAIN or EACCES if another open file has a lock;
+/// any other value if the bytes cannot be locked at all (EINVAL on Linux before 3.15).
 bool lock_bytes(int file, off_t begin, off_t length);
 void unlock_bytes(int file, off_t begin, off_t length) noexcept;
-/// Whether anybody else holds a lock on one of them: another process, or another open file of this
-/// one.
+/// Whether another open file, in this or in another process, has a lock on any of the bytes.
 bool are_locked_elsewhere(int file, off_t begin, off_t length) noexcept;
 
-/// Locks the whole file, by a lock of the process where there are none of open files. False as of
-/// lock_bytes().
+/// Locks the whole file. Uses an F_SETLK lock if the kernel has no open file description locks.
+/// Returns false as lock_bytes() does.
 bool lock_whole(int file);
-/// The process that has a lock on the file, as far as can be told; 0: another user's, or on another
-/// machine.
+/// The process that has a lock on the file; 0 if it is not visible from here (another user or
+/// another machine).
 pid_t holder_of(int file);
 
-/// A process that keeps a lock.
+/// A process that holds a lock.
 struct lock_holder {
   pid_t process = 0;
-  std::string name;      ///< of its program
-  bool stopped = false;  ///< as by Ctrl-Z
+  std::string name;      ///< the name of its program
+  bool stopped = false;  ///< stopped by a signal, for example by Ctrl-Z
 };
 
-/// The process that has locked the first byte of the open file, as /proc tells: the kernel names no
-/// process for a lock that belongs to an open file (F_OFD_GETLK gives -1). Nothing where it cannot
-/// be seen from here: it is another user's, in another container or on another machine. Looks at
-/// every process, so it takes milliseconds.
+/// The process that holds a lock on the first byte of the open file. It is found through /proc,
+/// since the kernel names no process for such a lock (F_OFD_GETLK gives -1). Nothing if it is not
+/// visible from here: another user, another container or another machine. Reads the entries of all
+/// processes, so it takes milliseconds.
 std::optional<lock_holder> who_locked(int file);
 
 }  // namespace sluice

@@ -7,7 +7,7 @@
 
 namespace sluice::probe {
 
-/// Checks by the relay's own books: what was billed, and what its log says was served. Pure.
+/// Checks based on the key's balance and on the relay's usage log. Pure.
 std::vector<check> account_checks(const evidence& found);
 
 }  // namespace sluice::probe

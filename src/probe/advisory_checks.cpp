@@ -14,22 +14,23 @@ namespace {
 
 constexpr check_kind questions_kind{
     "questions", weight::advisory,
-    "answers to the trade's three questions are those of a weaker model",
-    "every model of today knows them, and answers vary"};
+    "the answers to three well-known trick questions are those of a weaker model",
+    "every recent model knows them, and answers vary"};
 constexpr check_kind fields_kind{
     "reply_fields", weight::advisory,
-    "replies name another model, or have ids that OpenAI does not give", "all of it can be forged"};
+    "replies name another model, or their ids do not look like those of OpenAI",
+    "a relay can forge all of it"};
 
-check questions_asked(const evidence& found) {
+check trick_questions(const evidence& found) {
   std::map<std::string, std::pair<std::size_t, std::size_t>> by_question;
   std::size_t strong = 0;
   std::size_t all = 0;
   for (const observation& one : found.seen) {
-    if (one.asked->why != purpose::question || one.first() == nullptr) continue;
-    const question* asked = find_question(one.asked->detail);
-    if (asked == nullptr) continue;
-    const bool good = asked->strong(one.first()->content);
-    auto& [times_good, times] = by_question[one.asked->detail];
+    if (one.request->why != purpose::question || one.first() == nullptr) continue;
+    const question* source = find_question(one.request->detail);
+    if (source == nullptr) continue;
+    const bool good = source->strong(one.first()->content);
+    auto& [times_good, times] = by_question[one.request->detail];
     ++times;
     ++all;
     if (!good) continue;
@@ -38,20 +39,20 @@ check questions_asked(const evidence& found) {
   }
   if (all == 0) {
     return skip(questions_kind,
-                "the budget did not pay for them, or it is the weaker model that is sold");
+                "the budget is too small for them, or the claimed model is the weaker one");
   }
-  std::string told;
+  std::string text;
   for (const auto& [name, times] : by_question) {
-    told += fmt::format("{}{} {} of {}", told.empty() ? "" : ", ", name, times.first, times.second);
+    text += fmt::format("{}{} {} of {}", text.empty() ? "" : ", ", name, times.first, times.second);
   }
-  return judged(questions_kind, 2 * strong >= all, std::move(told));
+  return judged(questions_kind, 2 * strong >= all, std::move(text));
 }
 
-// "gpt-4-0613" for "gpt-4", "gpt-4o" for "openai/gpt-4o".
-bool is_same_model(std::string_view told, std::string_view asked) {
+// Accepts "gpt-4-0613" for "gpt-4", and "gpt-4o" for "openai/gpt-4o".
+bool is_same_model(std::string_view reported, std::string_view requested) {
   const auto bare = [](std::string_view name) { return name.substr(name.rfind('/') + 1); };
-  const std::string_view a = bare(told);
-  const std::string_view b = bare(asked);
+  const std::string_view a = bare(reported);
+  const std::string_view b = bare(requested);
   if (!a.starts_with(b)) return false;
   const std::string_view rest = a.substr(b.size());
   return rest.empty() || (rest.front() == '-' && rest.size() > 4 &&
@@ -61,26 +62,26 @@ bool is_same_model(std::string_view told, std::string_view asked) {
 check fields(const evidence& found) {
   std::size_t all = 0;
   std::size_t good = 0;
-  std::string odd;
+  std::string example;
   for (const observation& one : found.seen) {
     if (!one.answered) continue;
     ++all;
     const bool id = one.id.starts_with("chatcmpl-");
     if (id && is_same_model(one.model, found.sold.model)) {
       ++good;
-    } else if (odd.empty()) {
-      odd = fmt::format("; one has the model \"{}\" and the id \"{}\"", one.model, one.id);
+    } else if (example.empty()) {
+      example = fmt::format("; one has the model \"{}\" and the id \"{}\"", one.model, one.id);
     }
   }
-  if (all == 0) return skip(fields_kind, "nothing was answered");
+  if (all == 0) return skip(fields_kind, "no request was answered");
   return judged(fields_kind, good == all,
-                fmt::format("{} of {} replies look as OpenAI's do{}", good, all, odd));
+                fmt::format("{} of {} replies look like those of OpenAI{}", good, all, example));
 }
 
 }  // namespace
 
 std::vector<check> advisory_checks(const evidence& found) {
-  return {questions_asked(found), fields(found)};
+  return {trick_questions(found), fields(found)};
 }
 
 }  // namespace sluice::probe

@@ -7,7 +7,7 @@
 
 namespace sluice::probe {
 
-/// What the trade looks at, and any relay can forge. Pure.
+/// Checks that buyers of keys commonly make, although any relay can forge their results. Pure.
 std::vector<check> advisory_checks(const evidence& found);
 
 }  // namespace sluice::probe

@@ -7,7 +7,7 @@
 
 namespace sluice::probe {
 
-/// Checks of what the relay does with a request: limits, streams, tools. Pure.
+/// Checks how the relay handles requests: limits, streams, tools, stop words. Pure.
 std::vector<check> behaviour_checks(const evidence& found);
 
 }  // namespace sluice::probe

@@ -9,17 +9,17 @@
 
 namespace sluice::probe {
 
-/// What is known of the model that a relay claims to serve.
+/// The model that a relay claims to serve, and its known properties.
 struct claim {
   std::string model;
   token_price price;
-  std::optional<vocabulary> tokens;           ///< unset: its vocabulary is not known
-  bool reasons = false;                       ///< it thinks before it answers, and bills that
+  std::optional<vocabulary> tokens;           ///< unset: its vocabulary is unknown
+  bool reasons = false;                       ///< it bills hidden reasoning tokens
   std::optional<std::int64_t> context_limit;  ///< tokens of prompt and answer together
   std::optional<std::int64_t> output_limit;   ///< tokens of an answer
 };
 
-/// Nothing when the relay has no price for the model. Pure.
+/// Nothing if there is no price for the model. Pure.
 std::optional<claim> claim_of(const std::string& model, const std::string& relay,
                               const relay_prices& prices);
 

@@ -5,7 +5,7 @@
 
 namespace sluice::probe {
 
-/// What the evidence says, the strongest checks first. Pure.
+/// Runs all checks on the evidence, the strongest first. Pure.
 report evaluate(const evidence& found);
 
 }  // namespace sluice::probe

@@ -10,18 +10,18 @@
 
 namespace sluice::probe {
 
-/// What the relay's books say, as far as it shows them.
+/// What the relay shows about the key's account.
 struct account_facts {
-  std::optional<usd> drop;  ///< by so much the balance fell from before the samples to after
-  usd expected;             ///< the price of what the relay reported, at the tariff
-  usd expected_at_most;     ///< the same, each call rounded up to the unit that relays count in
-  std::string tariff;       ///< how that price is known: "at 1.2 times the price"
-  std::string why_unknown;  ///< where there is no `drop`
-  std::size_t rows = 0;     ///< of the usage log, about this model
-  std::vector<std::string> served;  ///< other models that the log names as really served
+  std::optional<usd> drop;  ///< balance before the samples minus balance after them
+  usd expected;             ///< the price of the usage that the relay reported
+  usd expected_at_most;     ///< the same, with each call rounded up to the relay's unit of money
+  std::string tariff;       ///< the source of that price, as in "at 1.2 times the price"
+  std::string why_unknown;  ///< the reason if there is no `drop`
+  std::size_t rows = 0;     ///< rows of the usage log about this model
+  std::vector<std::string> served;  ///< other models that served calls, by the log
 };
 
-/// All that a probe has found out.
+/// Everything that a probe has measured.
 struct evidence {
   claim sold;
   std::vector<observation> seen;

@@ -7,7 +7,7 @@ namespace {
 
 using nlohmann::json;
 
-// Relays leave out members and send null for them.
+// The member; null if it is missing or null, since relays send either.
 const json* member(const json& object, const char* name) {
   if (!object.is_object()) return nullptr;
   const auto found = object.find(name);
@@ -40,45 +40,45 @@ std::optional<std::vector<std::string>> tokens_of(const json& choice) {
 }
 
 observed_choice read_choice(const json& choice) {
-  observed_choice told;
-  told.finish_reason = text_of(choice, "finish_reason");
-  told.tokens = tokens_of(choice);
+  observed_choice observed;
+  observed.finish_reason = text_of(choice, "finish_reason");
+  observed.tokens = tokens_of(choice);
   const json* message = member(choice, "message");
-  if (message == nullptr) return told;
-  told.content = text_of(*message, "content");
+  if (message == nullptr) return observed;
+  observed.content = text_of(*message, "content");
   const json* calls = member(*message, "tool_calls");
   if (calls != nullptr && calls->is_array() && !calls->empty()) {
     if (const json* function = member(calls->front(), "function")) {
-      told.tool = text_of(*function, "name");
-      told.tool_arguments = text_of(*function, "arguments");
+      observed.tool = text_of(*function, "name");
+      observed.tool_arguments = text_of(*function, "arguments");
     }
   }
-  return told;
+  return observed;
 }
 
 }  // namespace
 
-observation observe(const sample& asked, const result& came) {
-  observation told;
-  told.asked = &asked;
-  told.latency_ms = came.latency_ms;
-  told.ttft_ms = came.ttft_ms;
-  if (!came.outcome) {
-    const failure& why = came.outcome.error();
-    told.status = why.http_status;
-    told.refusal = why.message;
-    return told;
+observation observe(const sample& request, const result& finished) {
+  observation observed;
+  observed.request = &request;
+  observed.latency_ms = finished.latency_ms;
+  observed.ttft_ms = finished.ttft_ms;
+  if (!finished.outcome) {
+    const failure& why = finished.outcome.error();
+    observed.status = why.http_status;
+    observed.refusal = why.message;
+    return observed;
   }
-  told.answered = true;
-  told.status = came.outcome->http_status;
-  told.usage = came.outcome->usage;
-  const json body = json::parse(came.outcome->body, nullptr, false);
-  told.model = text_of(body, "model");
-  told.id = text_of(body, "id");
+  observed.answered = true;
+  observed.status = finished.outcome->http_status;
+  observed.usage = finished.outcome->usage;
+  const json body = json::parse(finished.outcome->body, nullptr, false);
+  observed.model = text_of(body, "model");
+  observed.id = text_of(body, "id");
   const json* choices = member(body, "choices");
-  if (choices == nullptr || !choices->is_array()) return told;
-  for (const json& choice : *choices) told.choices.push_back(read_choice(choice));
-  return told;
+  if (choices == nullptr || !choices->is_array()) return observed;
+  for (const json& choice : *choices) observed.choices.push_back(read_choice(choice));
+  return observed;
 }
 
 }  // namespace sluice::probe

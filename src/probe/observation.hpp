@@ -10,22 +10,22 @@
 
 namespace sluice::probe {
 
-/// One answer of a reply.
+/// One choice of a reply.
 struct observed_choice {
   std::string content;
   std::string finish_reason;
-  std::optional<std::vector<std::string>> tokens;  ///< by the logprobs; unset: it has none
-  std::string tool;                                ///< the function it calls; empty: none
+  std::optional<std::vector<std::string>> tokens;  ///< from the logprobs; unset: there are none
+  std::string tool;                                ///< the function that it calls; empty: none
   std::string tool_arguments;
 };
 
-/// What one sample brought to light.
+/// The result of one sample.
 struct observation {
-  const sample* asked = nullptr;
+  const sample* request = nullptr;
   bool answered = false;
-  int status = 0;       ///< of HTTP; 0: none came
-  std::string refusal;  ///< the relay's words, where it was not answered
-  std::string model;    ///< as the reply names it
+  int status = 0;       ///< the HTTP status; 0: no reply
+  std::string refusal;  ///< the error message, if it was not answered
+  std::string model;    ///< the model named in the reply
   std::string id;
   std::optional<token_usage> usage;
   std::vector<observed_choice> choices;
@@ -36,6 +36,6 @@ struct observation {
 };
 
 /// Reads the result of a sample. Pure.
-observation observe(const sample& asked, const result& came);
+observation observe(const sample& request, const result& finished);
 
 }  // namespace sluice::probe

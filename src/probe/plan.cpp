@@ -18,7 +18,8 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-// In these languages the vocabularies differ by half and more; in English they hardly do.
+// In these languages the token counts of the vocabularies differ by half or more. In English they
+// are almost equal.
 constexpr std::array<std::string_view, 24> phrases{"人工智能正在改变我们的生活",
                                                    "春天的山谷里开满了野花",
                                                    "他每天早上都去河边散步",
@@ -53,16 +54,14 @@ struct sizes {
   std::int64_t long_prompt;
   std::int64_t cut_answer;
   std::int64_t streamed_answer;
-  std::int64_t thoughts;  // that a model which reasons may have beside its answer
+  std::int64_t thoughts;  // extra tokens for the reasoning of a model that reasons
 };
-constexpr sizes usual{20, 48, 24, 48, 0};
-constexpr sizes of_thinkers{20, 48, 256, 256, 256};
+constexpr sizes usual_sizes{20, 48, 24, 48, 0};
+constexpr sizes reasoning_sizes{20, 48, 256, 256, 256};
 
-// Of a question's answer: a sentence.
-constexpr std::int64_t sentence = 48;
-constexpr std::int64_t framing = 16;  // tokens around a message, and some to spare
+constexpr std::int64_t sentence = 48;  // the most tokens of an answer to a question
+constexpr std::int64_t framing = 16;   // tokens around a message, with a reserve
 
-// Rounds of samples, until the budget is spent; then more of those that find a mixture.
 constexpr std::size_t most_mixture_samples = 40;
 constexpr std::size_t question_runs = 3;
 
@@ -70,18 +69,18 @@ class planner {
  public:
   planner(const claim& sold, usd budget, std::uint64_t seed)
       : sold_(sold),
-        size_(sold.reasons ? of_thinkers : usual),
+        size_(sold.reasons ? reasoning_sizes : usual_sizes),
         budget_(budget),
         random_(seed),
         counter_(sold.tokens ? tokenizer::of(*sold.tokens) : nullptr) {}
 
   plan make() {
     for (std::size_t i = 0; i < 6; ++i) count_prompt(i);
-    ask_too_much();
+    exceed_limit();
     for (int i = 0; i < 2; ++i) {
       stream();
       if (!sold_.reasons) cut_answer();
-      if (!sold_.reasons) take_apart();
+      if (!sold_.reasons) ask_for_logprobs();
     }
     force_tool();
     if (has_schemas()) follow_schema();
@@ -89,7 +88,7 @@ class planner {
     if (!sold_.reasons) stop_at_word();
     for (std::size_t i = 0; i < most_mixture_samples && count_prompt(i); ++i) {
     }
-    // GPT-3.5 is the one that they tell from others.
+    // The questions tell GPT-3.5 from stronger models, so they are useless for GPT-3.5 itself.
     const std::size_t runs = sold_.model.find("gpt-3.5") == std::string::npos ? question_runs : 0;
     for (std::size_t run = 0; run < runs; ++run) {
       for (const auto& one : questions()) ask(one);
@@ -140,14 +139,14 @@ class planner {
     return made;
   }
 
-  // False: it does not fit into what is left of the budget.
+  // False if the rest of the budget is too small.
   bool add(sample made, const json& body, std::int64_t answers = 1) {
     made.body = body.dump();
-    const std::int64_t beside =
+    const std::int64_t definitions =
         static_cast<std::int64_t>(made.body.size() - made.prompt.size()) / 2;
     made.most = token_bound_cost(
         count(made.prompt) + framing +
-            (body.contains("tools") || body.contains("response_format") ? beside : 0),
+            (body.contains("tools") || body.contains("response_format") ? definitions : 0),
         answers * made.most_tokens);
     if (budget_ < plan_.at_most + made.most) return false;
     plan_.at_most += made.most;
@@ -183,7 +182,7 @@ class planner {
     add(of(purpose::stream, text, size_.streamed_answer), body);
   }
 
-  void take_apart() {
+  void ask_for_logprobs() {
     const auto text = essay();
     json body = body_of(text, size_.cut_answer);
     body["logprobs"] = true;
@@ -238,11 +237,11 @@ class planner {
     add(of(purpose::json_schema, text, most), body);
   }
 
-  // Costs nothing where it is refused as it should be; planned only where an answer as long as the
-  // model can give would fit into the budget, too.
-  void ask_too_much() {
+  // Requests more tokens than the model allows. A correct relay refuses that free of charge. It is
+  // planned only if the budget could pay for the longest answer.
+  void exceed_limit() {
     if (!sold_.context_limit || sold_.reasons) return;
-    // Where the answer has a limit of its own, less is too much already. The first GPT-4 has none.
+    // If the model has an output limit, exceeding that is enough. The first GPT-4 has none.
     const bool own_limit = sold_.output_limit && *sold_.context_limit > 8192;
     const std::int64_t too_many = 1 + (own_limit ? *sold_.output_limit : *sold_.context_limit);
     const std::string text = "Say yes.";

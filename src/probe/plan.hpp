@@ -9,14 +9,15 @@
 
 namespace sluice::probe {
 
+/// The requests that a probe will send.
 struct plan {
   std::vector<sample> samples;
-  usd at_most;  ///< the sum of what they may cost
+  usd at_most;  ///< the highest possible cost of all samples
 };
 
-/// As many samples as the budget pays for, the strongest first: each check a few, and then more of
-/// those that find a relay which serves another model now and then. No two texts are alike, and all
-/// follow from the seed. Pure.
+/// Plans as many samples as the budget allows, the most useful first: a few for each check, then
+/// more of those that find a relay which sometimes serves another model. All texts are different
+/// and depend only on the seed. Pure.
 plan make_plan(const claim& sold, usd budget, std::uint64_t seed);
 
 }  // namespace sluice::probe

@@ -22,7 +22,7 @@ std::string lower(std::string_view text) {
   return made;
 }
 
-// Tomorrow is two days from yesterday's today, which is yesterday.
+// "Yesterday's today" is yesterday, and tomorrow is two days after it.
 bool knows_the_day(std::string_view answer) {
   return has_one_of(lower(answer),
                     {"前天", "day before yesterday", "two days", "2 days", "day after", "past"});

@@ -5,12 +5,12 @@
 
 namespace sluice::probe {
 
-/// One of the questions by which buyers of keys tell GPT-4 from GPT-3.5. What they show is little:
-/// today's models of any maker pass them, and the answers are in their training data.
+/// A question that buyers of keys use to tell GPT-4 from GPT-3.5. It proves little: recent models
+/// of all vendors know the answers from their training data.
 struct question {
   std::string_view name;
   std::string_view text;
-  /// Whether the answer is the stronger model's.
+  /// Whether the answer is that of a stronger model.
   bool (*strong)(std::string_view answer);
 };
 

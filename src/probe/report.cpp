@@ -17,8 +17,8 @@ std::string_view to_string(check_result result) noexcept {
   return "";
 }
 
-std::string_view to_string(verdict told) noexcept {
-  switch (told) {
+std::string_view to_string(verdict verdict) noexcept {
+  switch (verdict) {
     case verdict::consistent:
       return "consistent";
     case verdict::suspicious:

@@ -10,24 +10,24 @@
 
 namespace sluice::probe {
 
-/// What a check is worth: whether its failing says that the relay does not do what it sells.
+/// How much a failed check counts against the relay.
 enum class weight : std::uint8_t {
-  strong,      ///< hardly anything else explains it
-  medium,      ///< an honest relay may have a reason
-  capability,  ///< the relay lacks something, which is no proof of another model
-  advisory,
+  strong,      ///< almost always means that the relay does not serve or bill what it sells
+  medium,      ///< an honest relay may have a reason for it
+  capability,  ///< the relay lacks a feature, which does not prove that it serves another model
+  advisory,    ///< counts for nothing
 };
 
 enum class check_result : std::uint8_t { pass, fail, skip };
 
 std::string_view to_string(check_result result) noexcept;
 
-/// What is checked, as the help and every result tell it.
+/// The description of a check, shown in the help and in each result.
 struct check_kind {
   std::string_view name;
   weight counts = weight::strong;
-  std::string_view proves;  ///< by failing
-  std::string_view cannot;  ///< what it does not show
+  std::string_view proves;  ///< what a failure shows
+  std::string_view cannot;  ///< why the check may be wrong or incomplete
 };
 
 struct check {
@@ -39,11 +39,11 @@ struct check {
 check judged(const check_kind& kind, bool good, std::string evidence);
 check skip(const check_kind& kind, std::string why);
 
-/// `suspicious`: something is wrong that an honest relay might explain. `inconclusive`: too little
-/// could be checked.
+/// `suspicious`: a check failed, but an honest relay may have a reason for it. `inconclusive`: too
+/// few checks were possible.
 enum class verdict : std::uint8_t { consistent, suspicious, inconsistent, inconclusive };
 
-std::string_view to_string(verdict told) noexcept;
+std::string_view to_string(verdict verdict) noexcept;
 
 struct report {
   std::vector<check> checks;

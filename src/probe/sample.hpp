@@ -8,29 +8,29 @@
 
 namespace sluice::probe {
 
-/// What a sample is asked for. Every reply is also held against the relay's own count of it.
+/// What a sample is for. In addition, the usage of every reply is compared with its text.
 enum class purpose : std::uint8_t {
-  prompt_tokens,  ///< how its prompt is counted
-  max_tokens,     ///< a long answer that is cut after so many tokens
-  logprobs,       ///< the tokens that an answer is made of
+  prompt_tokens,  ///< how the relay counts a prompt
+  max_tokens,     ///< a long answer that is cut at `most_tokens`
+  logprobs,       ///< the tokens of an answer
   forced_tool,
   json_schema,
-  choices,  ///< two answers at once
-  stop,     ///< an answer that ends before a word
+  choices,  ///< two answers in one reply
+  stop,     ///< an answer that must end before a stop word
   stream,
-  context_limit,  ///< more tokens than the model has: a refusal, which is free, tells its limits
-  question,       ///< one of those that the trade asks
+  context_limit,  ///< asks for too many tokens: the refusal is free and names the model's limits
+  question,       ///< a trick question, see questions.hpp
 };
 
 /// One request of a probe.
 struct sample {
   purpose why = purpose::prompt_tokens;
-  std::string prompt;            ///< the only message, of the user
-  std::int64_t most_tokens = 1;  ///< that each answer may have
-  std::string detail;            ///< the tool's name, the stop word, which question
+  std::string prompt;            ///< the text of the only message
+  std::int64_t most_tokens = 1;  ///< the limit for each answer
+  std::string detail;            ///< the tool's name, the stop word or the question's name
   std::string body;
   bool streamed = false;
-  usd most;  ///< the most it costs, at the configured price and the maker's way of counting
+  usd most;  ///< the highest cost, at the configured price and with the vendor's token counts
 
   request to_request(const std::string& model, std::uint64_t number) const;
 };

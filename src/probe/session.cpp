@@ -6,7 +6,7 @@
 namespace sluice::probe {
 namespace {
 
-// One-api and what came of it count in 500,000 units to the dollar.
+// One-api and its successors count money in units of 1/500,000 USD.
 usd rounded_up(usd cost) {
   constexpr usd::units unit = 2'000'000'000'000;
   return usd::from_units((cost.count() + unit - 1) / unit * unit);
@@ -18,14 +18,14 @@ session::session(const claim& sold, const plan& planned, usd limit, std::string 
     : sold_(sold), plan_(planned), identity_(std::move(identity)), money_(limit) {}
 
 std::optional<request> session::next() {
-  if (cancelled_.load() || at_ >= plan_.samples.size()) return std::nullopt;
-  const std::size_t number = at_++;
+  if (cancelled_.load() || next_ >= plan_.samples.size()) return std::nullopt;
+  const std::size_t number = next_++;
   return plan_.samples[number].to_request(sold_.model, number + 1);
 }
 
 funds session::reserve(const request& next) {
   if (seen_.empty() && !reserved_.empty()) return funds::wait;
-  const usd most = next.most + beyond_;
+  const usd most = next.most + extra_cost_;
   const funds granted = money_.reserve(most);
   if (granted == funds::reserved) reserved_[next.custom_id] = most;
   return granted;
@@ -66,8 +66,8 @@ void session::attempt_ended(const attempt_record& attempt, attempt_end how) {
 }
 
 void session::put(result&& finished) {
-  const sample& asked = plan_.samples[static_cast<std::size_t>(finished.line) - 1];
-  seen_.push_back(observe(asked, finished));
+  const sample& source = plan_.samples[static_cast<std::size_t>(finished.line) - 1];
+  seen_.push_back(observe(source, finished));
   if (!finished.outcome) return;
   const usd most = release(finished.custom_id);
   const auto& usage = finished.outcome->usage;
@@ -75,10 +75,10 @@ void session::put(result&& finished) {
   money_.settle(most, cost);
   cost_ += cost;
   rounded_cost_ += rounded_up(cost);
-  if (asked.most < cost) {
+  if (source.most < cost) {
     usd more = cost;
-    more -= asked.most;
-    beyond_ = std::max(beyond_, more);
+    more -= source.most;
+    extra_cost_ = std::max(extra_cost_, more);
   }
 }
 

@@ -15,12 +15,15 @@
 
 namespace sluice::probe {
 
-/// A plan as a run's requests, and what came of them. Its budget holds at the configured prices: an
-/// attempt is made only while the most that it may cost is left. What replies cost beyond what was
-/// expected, as a hidden prompt does, is expected of all that follow; so the first goes out alone.
+/// Feeds the samples of a plan to a run and collects their results. Not thread safe, except next()
+/// and cancel(), which the reader's thread may call.
+///
+/// The budget holds at the configured prices: an attempt starts only if its highest cost is left.
+/// If a reply costs more than planned, as with a hidden prompt, all later samples reserve that much
+/// more. So the first sample is sent alone.
 class session final : public request_source, public result_sink {
  public:
-  /// The plan outlives it. `identity`: of this probe, another for each.
+  /// `sold` and `planned` must outlive this object. `identity` must be unique to this probe.
   session(const claim& sold, const plan& planned, usd limit, std::string identity);
 
   std::optional<request> next() override;
@@ -36,9 +39,9 @@ class session final : public request_source, public result_sink {
 
   const std::vector<observation>& seen() const noexcept { return seen_; }
   std::uint64_t attempts() const noexcept { return attempts_; }
-  /// The price of all that the relay reported.
+  /// The price of the usage that the relay reported.
   usd cost() const noexcept { return cost_; }
-  /// The same, each call rounded up to the unit that relays count in.
+  /// The same, with each call rounded up to the unit in which relays count money.
   usd rounded_cost() const noexcept { return rounded_cost_; }
 
  private:
@@ -48,13 +51,13 @@ class session final : public request_source, public result_sink {
   const plan& plan_;
   std::string identity_;
   budget money_;
-  std::map<std::string, usd, std::less<>> reserved_;  // by the request's id
-  usd beyond_;                                        // that a reply may cost more than planned
+  std::map<std::string, usd, std::less<>> reserved_;  // by request id
+  usd extra_cost_;                                    // most that a reply cost more than planned
   std::vector<observation> seen_;
   std::uint64_t attempts_ = 0;
   usd cost_;
   usd rounded_cost_;
-  std::size_t at_ = 0;  // of the reader's thread
+  std::size_t next_ = 0;  // index of the next sample; used only by the reader's thread
   std::atomic<bool> cancelled_{false};
 };
 

@@ -13,35 +13,35 @@ namespace {
 
 constexpr check_kind prompt_kind{
     "prompt_tokens", weight::strong,
-    "prompts are not counted by the model's vocabulary: another model answers, or counts are "
-    "inflated",
-    "a relay may count by the claimed model's vocabulary whatever answers"};
+    "the token counts of prompts do not match the model's vocabulary: another model answers, or "
+    "counts are inflated",
+    "a relay may count with the claimed model's vocabulary although another model answers"};
 constexpr check_kind mixture_kind{"mixed_routing", weight::strong,
-                                  "some calls are served by another model than the rest",
-                                  "a share so small that no sample met it"};
+                                  "another model serves some of the calls",
+                                  "a share so small that it affected none of the samples"};
 constexpr check_kind overhead_kind{
     "chat_overhead", weight::medium,
-    "text that is not yours stands before every prompt, and you pay for it",
-    "up to 15 tokens more than usual are taken for another way of framing"};
+    "the relay adds a hidden text to every prompt, and you pay for it",
+    "up to 15 extra tokens are accepted as another format of messages"};
 constexpr check_kind completion_kind{"completion_tokens", weight::strong,
-                                     "the relay's count of its answers is not that of the text",
-                                     "tokens of hidden thoughts cannot be counted again"};
+                                     "the reported tokens of answers do not match their text",
+                                     "hidden reasoning tokens cannot be checked"};
 constexpr check_kind max_tokens_kind{
     "max_tokens", weight::strong,
-    "an answer cut after a number of tokens has another number by the model's vocabulary",
-    "a model of the same vocabulary does the same"};
+    "an answer that was cut at a token limit has another length in the model's vocabulary",
+    "another model with the same vocabulary gives the same result"};
 constexpr check_kind logprobs_kind{
-    "logprobs", weight::strong, "answers are made of tokens that the model does not have",
-    "a model of the same vocabulary has the same tokens; many honest relays give none"};
+    "logprobs", weight::strong, "answers consist of tokens that the model does not have",
+    "another model with the same vocabulary has the same tokens; many honest relays send none"};
 
-// A model frames a single message of a user with so many tokens.
-constexpr std::int64_t usual_overhead = 7;
-constexpr std::int64_t hidden_prompt = 16;  // tokens more, and they are a text
-constexpr std::int64_t clear_misfit = 4;    // tokens off the count that fits the others
-constexpr std::size_t fewest = 3;           // samples of which something can be said
+constexpr std::int64_t openai_overhead = 7;  // tokens that OpenAI adds to one user message
+constexpr std::int64_t hidden_prompt = 16;   // from this many extra tokens on, it is a hidden text
+constexpr std::int64_t clear_misfit = 4;     // tokens of difference that mean another vocabulary
+constexpr std::size_t fewest = 3;            // the least samples that allow a conclusion
 
-constexpr double mixture = 0.1;  // the share of other models that should be found …
-constexpr double sure = 0.95;    // … so surely
+// The check must find this share of calls with another model with this probability.
+constexpr double mixture = 0.1;
+constexpr double sure = 0.95;
 
 vocabulary other_than(vocabulary one) {
   return one == vocabulary::cl100k_base ? vocabulary::o200k_base : vocabulary::cl100k_base;
@@ -55,13 +55,13 @@ std::int64_t tokens(const tokenizer& counter, std::string_view text) {
   return static_cast<std::int64_t>(counter.count(text).value_or(0));
 }
 
-// A prompt that the relay counted: by its report, by the claimed vocabulary and by the other.
+// The token counts of a prompt: from the relay, the claimed vocabulary and the other vocabulary.
 struct counted_prompt {
-  const observation* seen;
+  const observation* source;
   std::int64_t reported;
   std::int64_t claimed;
   std::int64_t other;
-  std::int64_t beside() const { return reported - claimed; }
+  std::int64_t overhead() const { return reported - claimed; }
 };
 
 class token_evidence {
@@ -72,13 +72,13 @@ class token_evidence {
         other_(*tokenizer::of(other_than(*found.sold.tokens))) {
     for (const observation& one : found.seen) {
       const bool with_tools =
-          one.asked->why == purpose::forced_tool || one.asked->why == purpose::json_schema;
+          one.request->why == purpose::forced_tool || one.request->why == purpose::json_schema;
       if (!one.answered || !one.usage || one.usage->prompt_tokens == 0 || with_tools) continue;
-      prompts_.push_back({&one, one.usage->prompt_tokens, tokens(claimed_, one.asked->prompt),
-                          tokens(other_, one.asked->prompt)});
+      prompts_.push_back({&one, one.usage->prompt_tokens, tokens(claimed_, one.request->prompt),
+                          tokens(other_, one.request->prompt)});
     }
-    const auto usual = most_common([](const counted_prompt& one) { return one.beside(); });
-    usual_beside_ = usual.first;
+    const auto usual = most_common([](const counted_prompt& one) { return one.overhead(); });
+    usual_overhead_ = usual.first;
     fitting_ = usual.second;
   }
 
@@ -108,7 +108,7 @@ class token_evidence {
 
   bool prompts_fit() const { return prompts_.size() >= fewest && 2 * fitting_ > prompts_.size(); }
 
-  // How much the reported count grows with a token of the claimed vocabulary.
+  // The growth of the reported count per token of the claimed vocabulary (linear regression).
   double slope() const {
     double mean_x = 0;
     double mean_y = 0;
@@ -131,75 +131,77 @@ class token_evidence {
   check prompts() const {
     if (prompts_.size() < fewest) {
       return skip(prompt_kind,
-                  fmt::format("the relay reported the usage of {} prompt(s)", prompts_.size()));
+                  fmt::format("the relay reported usage for only {} prompt(s)", prompts_.size()));
     }
     const auto name = name_of(*found_.sold.tokens);
     if (prompts_fit()) {
       return judged(prompt_kind, true,
-                    fmt::format("{} of {} prompts are counted as by {}, and {} for the framing",
-                                fitting_, prompts_.size(), name, usual_beside_));
+                    fmt::format("the counts of {} of {} prompts match {}, plus {} for the message "
+                                "format",
+                                fitting_, prompts_.size(), name, usual_overhead_));
     }
-    std::string told =
-        fmt::format("{} of {} prompts are counted as by {}; a token of it counts {:.2f}", fitting_,
-                    prompts_.size(), name, slope());
+    std::string text = fmt::format(
+        "the counts of {} of {} prompts match {}; the relay bills {:.2f} tokens for one of it",
+        fitting_, prompts_.size(), name, slope());
     const auto by_other = most_common([](const auto& one) { return one.reported - one.other; });
     if (2 * by_other.second > prompts_.size()) {
-      told += fmt::format("; {} are counted as by {}", by_other.second,
-                          name_of(other_than(*found_.sold.tokens)));
+      text +=
+          fmt::format("; {} match {}", by_other.second, name_of(other_than(*found_.sold.tokens)));
     }
-    return judged(prompt_kind, false, std::move(told));
+    return judged(prompt_kind, false, std::move(text));
   }
 
   check overhead() const {
-    if (found_.sold.reasons) return skip(overhead_kind, "what frames a prompt of it is not known");
-    const std::int64_t more = usual_beside_ - usual_overhead;
-    return judged(
-        overhead_kind, more < hidden_prompt,
-        more >= hidden_prompt
-            ? fmt::format("{} tokens that are not yours are billed with every prompt", more)
-            : fmt::format("{} tokens frame a prompt, {} do at OpenAI", usual_beside_,
-                          usual_overhead));
+    if (found_.sold.reasons)
+      return skip(overhead_kind, "the overhead of the model's messages is unknown");
+    const std::int64_t more = usual_overhead_ - openai_overhead;
+    return judged(overhead_kind, more < hidden_prompt,
+                  more >= hidden_prompt
+                      ? fmt::format("every prompt is billed with {} extra tokens", more)
+                      : fmt::format("a prompt has {} tokens of overhead; at OpenAI it has {}",
+                                    usual_overhead_, openai_overhead));
   }
 
-  // The text of all answers, and what is reported for it.
+  // Compares the reported completion tokens with the text of the answers.
   check completions() const {
     std::int64_t reported = 0;
     std::int64_t own = 0;
     std::int64_t replies = 0;
     for (const observation& one : found_.seen) {
       if (!one.answered || !one.usage || one.choices.empty()) continue;
-      std::int64_t here = 0;
+      std::int64_t counted = 0;
       bool countable = true;
       for (const auto& choice : one.choices) {
         countable = countable && choice.tool.empty() && !choice.content.empty();
-        here += tokens(claimed_, choice.content);
+        counted += tokens(claimed_, choice.content);
       }
       if (!countable) continue;
-      own += here;
+      own += counted;
       reported += one.usage->completion_tokens - one.usage->reasoning_tokens;
       ++replies;
     }
     if (own < 50) {
-      return skip(completion_kind, "there is too little text with a reported count");
+      return skip(completion_kind, "there is too little text with reported usage");
     }
     constexpr double tolerance = 0.04;
-    const double slack = 0.5 * static_cast<double>(replies);  // ends may count, or not
+    // A relay may or may not count the token that ends an answer.
+    const double slack = 0.5 * static_cast<double>(replies);
     const auto exact = static_cast<double>(own);
-    const auto told = static_cast<double>(reported);
-    const bool good =
-        told <= exact * (1 + tolerance) + slack && told >= exact * (1 - 2 * tolerance) - slack;
+    const auto claimed = static_cast<double>(reported);
+    const bool good = claimed <= exact * (1 + tolerance) + slack &&
+                      claimed >= exact * (1 - 2 * tolerance) - slack;
     return judged(completion_kind, good,
-                  fmt::format("{} replies: {} tokens are reported, {} has {}", replies, reported,
-                              name_of(*found_.sold.tokens), own));
+                  fmt::format("{} replies: the relay reports {} tokens, {} counts {}", replies,
+                              reported, name_of(*found_.sold.tokens), own));
   }
 
-  // Unset: it says nothing.
+  // Unset if the sample cannot answer this.
   std::optional<bool> cut_fits(const observation& one) const {
-    if (one.asked->why != purpose::max_tokens && one.asked->why != purpose::stream) return {};
+    if (one.request->why != purpose::max_tokens && one.request->why != purpose::stream) return {};
     const observed_choice* answer = one.first();
     if (answer == nullptr || answer->finish_reason != "length") return {};
-    const std::int64_t off = tokens(claimed_, answer->content) - one.asked->most_tokens;
-    return std::abs(off) <= std::max<std::int64_t>(2, one.asked->most_tokens / 16);
+    const std::int64_t off = tokens(claimed_, answer->content) - one.request->most_tokens;
+    return std::abs(off) <= std::max<std::int64_t>(2, one.request->most_tokens / 16);
   }
 
   check cut_answers() const {
@@ -214,23 +216,23 @@ class token_evidence {
         ++fit;
       } else {
         lengths += fmt::format("{}{} for {}", lengths.empty() ? "" : ", ",
-                               tokens(claimed_, one.first()->content), one.asked->most_tokens);
+                               tokens(claimed_, one.first()->content), one.request->most_tokens);
       }
     }
     if (all == 0) return skip(max_tokens_kind, "no answer was cut at its limit");
     return judged(max_tokens_kind, 2 * fit > all,
-                  fmt::format("{} of {} answers end after as many tokens as were allowed{}{}", fit,
-                              all, lengths.empty() ? "" : "; others have ", lengths));
+                  fmt::format("{} of {} answers end at their token limit{}{}", fit, all,
+                              lengths.empty() ? "" : "; others have ", lengths));
   }
 
-  // Unset: it has none.
+  // Unset if the sample has no logprobs.
   std::optional<bool> logprobs_fit(const observation& one) const {
-    if (one.asked->why != purpose::logprobs || one.first() == nullptr) return {};
-    const auto& made_of = one.first()->tokens;
-    if (!made_of || made_of->empty()) return {};
+    if (one.request->why != purpose::logprobs || one.first() == nullptr) return {};
+    const auto& pieces = one.first()->tokens;
+    if (!pieces || pieces->empty()) return {};
     std::string whole;
     std::size_t unknown = 0;
-    for (const auto& token : *made_of) {
+    for (const auto& token : *pieces) {
       whole += token;
       if (!claimed_.rank_of(token)) ++unknown;
     }
@@ -248,14 +250,15 @@ class token_evidence {
     }
     if (all == 0) return skip(logprobs_kind, "the relay gives no logprobs");
     return judged(logprobs_kind, 2 * fit > all,
-                  fmt::format("{} of {} answers are made of tokens of {}", fit, all,
+                  fmt::format("{} of {} answers consist of tokens of {}", fit, all,
                               name_of(*found_.sold.tokens)));
   }
 
   bool misfits(const observation& one) const {
     const auto counted = std::find_if(prompts_.begin(), prompts_.end(),
-                                      [&](const auto& prompt) { return prompt.seen == &one; });
-    if (counted != prompts_.end() && std::abs(counted->beside() - usual_beside_) >= clear_misfit) {
+                                      [&](const auto& prompt) { return prompt.source == &one; });
+    if (counted != prompts_.end() &&
+        std::abs(counted->overhead() - usual_overhead_) >= clear_misfit) {
       return true;
     }
     return !cut_fits(one).value_or(true) || !logprobs_fit(one).value_or(true);
@@ -263,46 +266,47 @@ class token_evidence {
 
   check mixed_routing() const {
     if (!prompts_fit()) {
-      return skip(mixture_kind, "there is no count that fits most of the prompts");
+      return skip(mixture_kind, "the counts of most prompts do not match the model");
     }
     std::size_t off = 0;
-    std::size_t telling = 0;
+    std::size_t telling = 0;  // prompts that would show another vocabulary
     for (const auto& prompt : prompts_) {
-      if (misfits(*prompt.seen)) ++off;
+      if (misfits(*prompt.source)) ++off;
       if (std::abs(prompt.claimed - prompt.other) >= clear_misfit) ++telling;
     }
     if (off > 0) {
       return judged(mixture_kind, false,
-                    fmt::format("{} of {} replies do not fit the model that the others fit", off,
+                    fmt::format("{} of {} replies do not match the model, but the others do", off,
                                 prompts_.size()));
     }
-    const double found = 1 - std::pow(1 - mixture, static_cast<double>(telling));
-    std::string told = fmt::format(
-        "all of {} replies fit the model; a relay that serves another vocabulary's in {:.0f} % of "
-        "calls is found by so many with {:.0f} %",
-        telling, 100 * mixture, 100 * found);
-    if (found < sure) return skip(mixture_kind, told + "; a larger --budget pays for more");
-    return judged(mixture_kind, true, std::move(told));
+    const double power = 1 - std::pow(1 - mixture, static_cast<double>(telling));
+    std::string text = fmt::format(
+        "all {} replies match the model; if a model with another vocabulary served {:.0f} % of the "
+        "calls, these replies would show it with a probability of {:.0f} %",
+        telling, 100 * mixture, 100 * power);
+    if (power < sure) return skip(mixture_kind, text + "; a larger --budget allows more requests");
+    return judged(mixture_kind, true, std::move(text));
   }
 
   const evidence& found_;
   const tokenizer& claimed_;
   const tokenizer& other_;
   std::vector<counted_prompt> prompts_;
-  std::int64_t usual_beside_ = 0;
+  std::int64_t usual_overhead_ = 0;
   std::size_t fitting_ = 0;
 };
 
 }  // namespace
 
 std::vector<check> token_checks(const evidence& found) {
-  const auto known = found.sold.tokens;
-  if (known && tokenizer::of(*known) != nullptr && tokenizer::of(other_than(*known)) != nullptr) {
+  const auto claimed = found.sold.tokens;
+  if (claimed && tokenizer::of(*claimed) != nullptr &&
+      tokenizer::of(other_than(*claimed)) != nullptr) {
     return token_evidence(found).all();
   }
-  const std::string why = known
-                              ? "this program was built without the vocabularies"
-                              : fmt::format("the vocabulary of {} is not known", found.sold.model);
+  const std::string why = claimed
+                              ? "this program was built without the tokenizer vocabularies"
+                              : fmt::format("the vocabulary of {} is unknown", found.sold.model);
   std::vector<check> made;
   for (const check_kind* kind : {&prompt_kind, &overhead_kind, &completion_kind, &max_tokens_kind,
                                  &logprobs_kind, &mixture_kind}) {

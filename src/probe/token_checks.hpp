@@ -7,7 +7,8 @@
 
 namespace sluice::probe {
 
-/// Checks by the claimed model's vocabulary: what is counted, and what answers are made of. Pure.
+/// Checks that compare token counts and the tokens of answers with the claimed model's vocabulary.
+/// Pure.
 std::vector<check> token_checks(const evidence& found);
 
 }  // namespace sluice::probe

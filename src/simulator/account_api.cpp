@@ -14,30 +14,30 @@ using json_object = nlohmann::ordered_json;
 
 constexpr std::int64_t quota_per_dollar = 500'000;
 constexpr std::int64_t no_limit_usd = 100'000'000;
-constexpr std::int64_t consumption = 2;  // the type of a log's row
+constexpr std::int64_t consumption = 2;  // the `type` of a log row
 
 script reply_of(const json_object& document, int status = 200) {
   return json_reply(status, document.dump(-1, ' ', false, json_object::error_handler_t::replace));
 }
 
-/// To the nearest unit, as relays of the one-api family keep money.
+/// Rounds to the nearest quota unit, in which relays of the one-api family store money.
 std::int64_t quota_of(usd amount) {
   constexpr int128 unit = 1'000'000'000'000 / quota_per_dollar;
   const int128 half = amount.units < 0 ? -unit / 2 : unit / 2;
   return static_cast<std::int64_t>((amount.units + half) / unit);
 }
 
-/// What such a relay makes of a quota before it writes it as dollars: a binary fraction.
-double shown_of(std::int64_t quota) {
+/// A quota in dollars. Such relays use a binary fraction here.
+double dollars_of(std::int64_t quota) {
   return static_cast<double>(quota) / static_cast<double>(quota_per_dollar);
 }
 
-/// Billions of a dollar at most, so that nothing is lost.
+/// A price as a number. Prices have few digits, so a double holds them.
 double number_of(usd amount) {
   return static_cast<double>(amount.units) / 1e12;
 }
 
-/// An account, in quota units.
+/// The state of an account, in quota units.
 struct statement {
   std::int64_t used = 0;
   std::int64_t remaining = 0;
@@ -81,7 +81,7 @@ json_object log_entry(const log_row& row) {
 }
 
 json_object price_entry(const std::string& model, const price& price) {
-  // Ratio 1 is 2 USD per million tokens, and so 0.000002 for one.
+  // Ratio 1 means 2 USD per million tokens, so 0.000002 USD per token.
   constexpr double ratio_one = 2e-6;
   const auto over_input = [&](usd amount) {
     return price.input.units == 0 ? 0.0 : number_of(amount) / number_of(price.input);
@@ -98,7 +98,7 @@ json_object price_entry(const std::string& model, const price& price) {
 
 }  // namespace
 
-bool ration::admit(time_point now) {
+bool critical_route_limit::admit(time_point now) {
   constexpr std::size_t most = 20;
   constexpr std::chrono::minutes span{20};
   while (!admitted_.empty() && now - admitted_.front() >= span) admitted_.pop_front();
@@ -107,29 +107,29 @@ bool ration::admit(time_point now) {
   return true;
 }
 
-std::optional<script> account_api::answer(const account_question& asked) {
+std::optional<script> account_api::answer(const account_request& request) {
   constexpr std::string_view version = "/v1";
   constexpr std::string_view one = "/v1/models/";
-  if (asked.path == "/v1/models") return models(asked);
-  if (asked.path.starts_with(one)) return one_model(asked, asked.path.substr(one.size()));
+  if (request.path == "/v1/models") return models(request);
+  if (request.path.starts_with(one)) return one_model(request, request.path.substr(one.size()));
 
-  auto dashboard = asked.path;
+  auto dashboard = request.path;
   if (dashboard.starts_with(version)) dashboard.remove_prefix(version.size());
   if (kind_ != software::api2gpt) {
-    if (dashboard == "/dashboard/billing/subscription") return subscription(asked);
-    if (dashboard == "/dashboard/billing/usage") return usage(asked);
+    if (dashboard == "/dashboard/billing/subscription") return subscription(request);
+    if (dashboard == "/dashboard/billing/usage") return usage(request);
   }
   if (is_openai()) {
-    if (dashboard == "/dashboard/billing/credit_grants") return credit_grants(asked);
+    if (dashboard == "/dashboard/billing/credit_grants") return credit_grants(request);
     return std::nullopt;
   }
-  if (asked.path == "/api/status") return site_status();
+  if (request.path == "/api/status") return site_status();
   if (kind_ == software::one_api) return std::nullopt;
-  if (asked.path == "/api/pricing") return pricing();
-  if (asked.path == "/api/log/token") return token_log(asked);
+  if (request.path == "/api/pricing") return pricing();
+  if (request.path == "/api/log/token") return token_log(request);
   if (kind_ == software::old_new_api) return std::nullopt;
-  if (asked.path == "/api/usage/token/") return token_usage(asked);
-  if (asked.path == "/api/usage/token") {
+  if (request.path == "/api/usage/token/") return token_usage(request);
+  if (request.path == "/api/usage/token") {
     auto redirect = json_reply(301, "");
     redirect.extra_headers = "Location: /api/usage/token/\r\n";
     return redirect;
@@ -137,37 +137,39 @@ std::optional<script> account_api::answer(const account_question& asked) {
   return std::nullopt;
 }
 
-/// Whom the relay's ordinary routes turn away; `of_spent`: keys without money, too.
-std::optional<script> account_api::refusal(const account_question& asked, bool of_spent) const {
+/// The refusal of a bad key on the ordinary routes; with `refuse_spent` also of a key without
+/// money.
+std::optional<script> account_api::refusal(const account_request& request,
+                                           bool refuse_spent) const {
   if (is_openai()) {
-    if (asked.account) return std::nullopt;
+    if (request.account) return std::nullopt;
     return error_reply(
         {401, "Incorrect API key provided.", "invalid_api_key", "invalid_request_error"},
-        asked.request_id);
+        request.request_id);
   }
   const char* const type = kind_ == software::one_api ? "one_api_error" : "new_api_error";
   std::string_view words;
-  if (!asked.account) {
-    words = asked.has_key ? "无效的令牌" : "未提供令牌";
-  } else if (of_spent && statement(book_, *asked.account).spent()) {
+  if (!request.account) {
+    words = request.has_key ? "无效的令牌" : "未提供令牌";
+  } else if (refuse_spent && statement(book_, *request.account).spent()) {
     words = kind_ == software::new_api ? "无效的令牌" : "该令牌额度已用尽";
   }
   if (words.empty()) return std::nullopt;
-  return error_reply({401, std::string(words), "", type}, asked.request_id);
+  return error_reply({401, std::string(words), "", type}, request.request_id);
 }
 
-/// Whom the routes for a key alone turn away: spent keys may ask them.
-std::optional<script> account_api::refusal_of_lookup(const account_question& asked) const {
-  if (asked.account) return std::nullopt;
-  const char* const words = asked.has_key ? "无效的令牌" : "未提供令牌";
+/// The refusal of a bad key on the token routes, which accept keys without money.
+std::optional<script> account_api::refusal_of_lookup(const account_request& request) const {
+  if (request.account) return std::nullopt;
+  const char* const words = request.has_key ? "无效的令牌" : "未提供令牌";
   return reply_of({{"success", false}, {"message", words}}, 401);
 }
 
-script account_api::subscription(const account_question& asked) const {
-  if (auto refused = refusal(asked, true)) return *std::move(refused);
-  const statement account(book_, *asked.account);
+script account_api::subscription(const account_request& request) const {
+  if (auto error = refusal(request, true)) return *std::move(error);
+  const statement account(book_, *request.account);
   const double granted = account.unlimited ? static_cast<double>(no_limit_usd)
-                                           : shown_of(account.remaining + account.used);
+                                           : dollars_of(account.remaining + account.used);
   return reply_of({{"object", "billing_subscription"},
                    {"has_payment_method", true},
                    {"soft_limit_usd", granted},
@@ -176,34 +178,34 @@ script account_api::subscription(const account_question& asked) const {
                    {"access_until", 0}});
 }
 
-script account_api::usage(const account_question& asked) const {
-  if (auto refused = refusal(asked, true)) return *std::move(refused);
-  const double cents = shown_of(statement(book_, *asked.account).used) * 100;
+script account_api::usage(const account_request& request) const {
+  if (auto error = refusal(request, true)) return *std::move(error);
+  const double cents = dollars_of(statement(book_, *request.account).used) * 100;
   json_object document{{"object", "list"}, {"total_usage", cents}};
   if (kind_ == software::openai) {
     const json_object item{{"name", "Inference"}, {"cost", cents}};
     document["daily_costs"] = json_object::array(
-        {{{"timestamp", asked.unix_now}, {"line_items", json_object::array({item})}}});
+        {{{"timestamp", request.unix_now}, {"line_items", json_object::array({item})}}});
   }
   return reply_of(document);
 }
 
-script account_api::credit_grants(const account_question& asked) const {
-  if (auto refused = refusal(asked, false)) return *std::move(refused);
-  const statement account(book_, *asked.account);
+script account_api::credit_grants(const account_request& request) const {
+  if (auto error = refusal(request, false)) return *std::move(error);
+  const statement account(book_, *request.account);
   const double granted = account.unlimited ? static_cast<double>(no_limit_usd)
-                                           : shown_of(account.remaining + account.used);
+                                           : dollars_of(account.remaining + account.used);
   const char* const left = kind_ == software::api2gpt ? "total_remaining" : "total_available";
   return reply_of({{"object", "credit_summary"},
                    {"total_granted", granted},
-                   {"total_used", shown_of(account.used)},
-                   {left, granted - shown_of(account.used)}});
+                   {"total_used", dollars_of(account.used)},
+                   {left, granted - dollars_of(account.used)}});
 }
 
-script account_api::token_usage(const account_question& asked) {
-  if (!critical_.admit(asked.now)) return json_reply(429, "");
-  if (auto refused = refusal_of_lookup(asked)) return *std::move(refused);
-  const statement account(book_, *asked.account);
+script account_api::token_usage(const account_request& request) {
+  if (!critical_.admit(request.now)) return json_reply(429, "");
+  if (auto error = refusal_of_lookup(request)) return *std::move(error);
+  const statement account(book_, *request.account);
   return reply_of({{"code", true},
                    {"message", "ok"},
                    {"data",
@@ -218,20 +220,20 @@ script account_api::token_usage(const account_question& asked) {
                      {"expires_at", 0}}}});
 }
 
-script account_api::token_log(const account_question& asked) {
-  // The old one reads no header: it wants the key in the query, where it would be seen.
+script account_api::token_log(const account_request& request) {
+  // The old version does not read the header. It needs the key in the query, where logs show it.
   if (kind_ == software::old_new_api) {
     return reply_of({{"success", false}, {"message", "record not found"}});
   }
-  if (!critical_.admit(asked.now)) return json_reply(429, "");
-  if (auto refused = refusal_of_lookup(asked)) return *std::move(refused);
+  if (!critical_.admit(request.now)) return json_reply(429, "");
+  if (auto error = refusal_of_lookup(request)) return *std::move(error);
   auto rows = json_object::array();
-  for (const auto& row : book_.log(*asked.account)) rows.push_back(log_entry(row));
+  for (const auto& row : book_.log(*request.account)) rows.push_back(log_entry(row));
   return reply_of({{"success", true}, {"message", ""}, {"data", std::move(rows)}});
 }
 
-script account_api::models(const account_question& asked) const {
-  if (auto refused = refusal(asked, true)) return *std::move(refused);
+script account_api::models(const account_request& request) const {
+  if (auto error = refusal(request, true)) return *std::move(error);
   json_object document;
   if (kind_ == software::new_api || kind_ == software::old_new_api) document["success"] = true;
   if (kind_ != software::old_new_api) document["object"] = "list";
@@ -240,14 +242,14 @@ script account_api::models(const account_question& asked) const {
   return reply_of(document);
 }
 
-script account_api::one_model(const account_question& asked, std::string_view model) const {
-  if (auto refused = refusal(asked, true)) return *std::move(refused);
+script account_api::one_model(const account_request& request, std::string_view model) const {
+  if (auto error = refusal(request, true)) return *std::move(error);
   if (prices_.find(model) == nullptr) {
     // Relays answer 200 here too.
     return error_reply(
         {is_openai() ? 404 : 200, fmt::format("The model '{}' does not exist", model),
          "model_not_found", "invalid_request_error"},
-        asked.request_id);
+        request.request_id);
   }
   return reply_of(model_entry(kind_, std::string(model)));
 }

@@ -1,6 +1,5 @@
-// What the relay tells of its accounts, its models and itself: everything but inference. Its
-// figures are those of the ledger; its shapes, units and traps those of the software that it passes
-// for. Pure but for the ration it keeps: the caller passes the time.
+// The relay's routes for accounts, models and site data: everything except inference. The numbers
+// come from the ledger. Formats, units and quirks are those of the imitated relay software.
 #pragma once
 
 #include <chrono>
@@ -16,19 +15,19 @@
 
 namespace sluice::simulator {
 
-/// A GET, as far as its head tells.
-struct account_question {
+/// A GET request.
+struct account_request {
   std::string_view path;  ///< without the query
   std::string_view query;
-  bool has_key = false;                ///< some key was sent
-  std::optional<std::size_t> account;  ///< of a key that the relay knows
+  bool has_key = false;                ///< a key was sent, good or bad
+  std::optional<std::size_t> account;  ///< the key's account, if the key is good
   std::string_view request_id;
   time_point now{};
   std::int64_t unix_now = 0;
 };
 
-/// New-api lets an address ask certain routes 20 times in 20 minutes, all of them together.
-class ration {
+/// New-api's limit on its critical routes: together 20 requests in 20 minutes from one address.
+class critical_route_limit {
  public:
   bool admit(time_point now);
 
@@ -36,34 +35,35 @@ class ration {
   std::deque<time_point> admitted_;
 };
 
+/// Answers the account routes. Not thread safe. The caller passes the time.
 class account_api {
  public:
-  /// Both outlive it.
+  /// `book` and `prices` must outlive this object.
   account_api(software kind, const ledger& book, const price_list& prices)
       : kind_(kind), book_(book), prices_(prices) {}
 
-  /// Nothing for a path that this software does not have.
-  std::optional<script> answer(const account_question& asked);
+  /// The reply; nothing for a path that the imitated software does not have.
+  std::optional<script> answer(const account_request& request);
 
  private:
-  script subscription(const account_question& asked) const;
-  script usage(const account_question& asked) const;
-  script credit_grants(const account_question& asked) const;
-  script token_usage(const account_question& asked);
-  script token_log(const account_question& asked);
-  script models(const account_question& asked) const;
-  script one_model(const account_question& asked, std::string_view model) const;
+  script subscription(const account_request& request) const;
+  script usage(const account_request& request) const;
+  script credit_grants(const account_request& request) const;
+  script token_usage(const account_request& request);
+  script token_log(const account_request& request);
+  script models(const account_request& request) const;
+  script one_model(const account_request& request, std::string_view model) const;
   script site_status() const;
   script pricing() const;
 
   bool is_openai() const { return kind_ == software::openai || kind_ == software::api2gpt; }
-  std::optional<script> refusal(const account_question& asked, bool of_spent) const;
-  std::optional<script> refusal_of_lookup(const account_question& asked) const;
+  std::optional<script> refusal(const account_request& request, bool refuse_spent) const;
+  std::optional<script> refusal_of_lookup(const account_request& request) const;
 
   software kind_;
   const ledger& book_;
   const price_list& prices_;
-  ration critical_;
+  critical_route_limit critical_;
 };
 
 }  // namespace sluice::simulator

@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::size_t decimal_places = 12;
 
-/// "0.50" dollars per million tokens, as dollars per token.
+/// Converts a price like "0.50" from dollars per million tokens to dollars per token.
 usd per_token(const nlohmann::json& per_million, const std::string& model) {
   const auto amount =
       per_million.is_string() ? usd::parse(per_million.get<std::string>()) : std::optional<usd>{};

@@ -1,5 +1,5 @@
-// What the relay charges: its own price list and its own exact sums, so that a client's totals can
-// be held against them.
+// What the relay charges. It has its own price list and its own exact arithmetic, so that tests can
+// compare a client's totals with them.
 #pragma once
 
 #include <cstdint>
@@ -13,12 +13,12 @@ namespace sluice::simulator {
 
 __extension__ typedef __int128 int128;
 
-/// An exact sum of US dollars, in units of 1e-12: one token at the finest price of the list
-/// (1e-6 USD per million) is one unit.
+/// An exact amount of US dollars, in units of 1e-12 USD. The smallest price in the list (1e-6 USD
+/// per million tokens) makes one token cost one unit.
 struct usd {
   int128 units = 0;
 
-  /// Reads a plain decimal ("0.05", "12"), at most twelve places; empty when it is not one.
+  /// Reads a plain decimal ("0.05", "12") with at most twelve decimal places; empty for other text.
   static std::optional<usd> parse(std::string_view text);
   /// Canonical decimal: no exponent, no trailing zeros, "0" for zero.
   std::string to_string() const;
@@ -35,7 +35,7 @@ struct usd {
   friend bool operator<(usd a, usd b) { return a.units < b.units; }
 };
 
-/// `cached` is part of `prompt`, `reasoning` is part of `completion`.
+/// Token counts. `prompt` includes `cached`, and `completion` includes `reasoning`.
 struct token_usage {
   std::uint64_t prompt = 0;
   std::uint64_t cached = 0;
@@ -55,12 +55,13 @@ struct price {
 
 usd cost_of(const token_usage& usage, const price& price);
 
+/// The prices of all models. Immutable, so thread safe.
 class price_list {
  public:
-  /// Reads the text of a price table; throws std::runtime_error when it is not one.
+  /// Reads a price table in JSON; throws std::runtime_error if it is malformed.
   explicit price_list(std::string_view json);
 
-  /// Null when the list doesn't have the model.
+  /// Null if the list does not have the model.
   const price* find(std::string_view model) const;
   const std::map<std::string, price, std::less<>>& models() const { return prices_; }
 

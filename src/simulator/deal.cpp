@@ -25,13 +25,13 @@ constexpr std::array<std::pair<std::string_view, cheat>, 7> names{{
     {"overbilled", cheat::overbilled},
 }};
 
-constexpr std::uint64_t unit = 1000;  // of factors
+constexpr std::uint64_t unit = 1000;  // factors are in thousandths
 
 std::uint64_t drawn(std::uint64_t seed, std::uint64_t least, std::uint64_t most) {
   return least + random(mix(seed, 0xdea1)).below(static_cast<std::uint32_t>(most - least + 1));
 }
 
-/// The nearest whole number to `amount` times the factor; the largest there is for what is larger.
+/// `amount` times `factor`, rounded to the nearest whole number and limited to the largest one.
 std::uint64_t times(std::uint64_t amount, std::uint64_t factor) {
   constexpr int128 most = std::numeric_limits<std::uint64_t>::max();
   const auto product = (static_cast<int128>(amount) * factor + unit / 2) / unit;
@@ -63,14 +63,14 @@ cheat_plan parse_cheat(std::string_view text) {
   }
   if (!usable)
     throw std::invalid_argument(
-        fmt::format("there is no cheat '{}'; give none, substituted, inflated, injected, "
-                    "fake-stream, mixed, mixed=SHARE (from 0 to 1) or overbilled",
+        fmt::format("unknown cheat '{}'; use none, substituted, inflated, injected, fake-stream, "
+                    "mixed, mixed=SHARE (SHARE from 0 to 1) or overbilled",
                     text));
   return plan;
 }
 
-lacking parse_lacking(std::string_view text) {
-  lacking lacks;
+missing_features parse_lacking(std::string_view text) {
+  missing_features lacks;
   for (std::size_t begin = 0; begin <= text.size();) {
     const auto end = std::min(text.find(',', begin), text.size());
     const auto name = text.substr(begin, end - begin);
@@ -82,8 +82,7 @@ lacking parse_lacking(std::string_view text) {
       lacks.json_schema = true;
     else
       throw std::invalid_argument(fmt::format(
-          "'{}' is nothing that can lack; give logprobs, tools, json-schema, with commas between",
-          name));
+          "unknown feature '{}'; use logprobs, tools and json-schema, separated by commas", name));
     begin = end + 1;
   }
   return lacks;
@@ -91,7 +90,7 @@ lacking parse_lacking(std::string_view text) {
 
 deal::deal(cheat_plan plan, std::uint64_t seed) : plan_(plan), seed_(seed) {}
 
-std::string_view deal::served(std::string_view sold, std::uint64_t number) const {
+std::string_view deal::serving_model(std::string_view sold, std::uint64_t number) const {
   const bool substituted =
       plan_.how == cheat::substituted ||
       (plan_.how == cheat::mixed && random(mix(seed_, number)).unit() < plan_.share);
@@ -102,7 +101,7 @@ std::uint64_t deal::hidden_prompt() const {
   return plan_.how == cheat::injected ? drawn(seed_, 20, 200) : 0;
 }
 
-token_usage deal::told(const token_usage& usage) const {
+token_usage deal::reported(const token_usage& usage) const {
   if (plan_.how != cheat::inflated) return usage;
   const auto factor = drawn(seed_, 1100, 1500);
   auto more = usage;

@@ -1,5 +1,5 @@
-// What is sold and what is served: how an honest relay differs from one that cheats. Pure and
-// seeded.
+// The difference between what a relay sells and what it serves: how a relay cheats. Pure; random
+// choices depend only on the seed.
 #pragma once
 
 #include <cstdint>
@@ -10,24 +10,24 @@
 
 namespace sluice::simulator {
 
-/// How a relay cheats. What is not named is as an honest one has it.
+/// How a relay cheats. Everything else is as on an honest relay.
 enum class cheat {
   none,
-  substituted,  ///< another model answers, under the name of the one sold
-  inflated,     ///< more tokens are told and billed than there were
-  injected,     ///< a hidden prompt stands before that of the client
-  fake_stream,  ///< a stream comes all at once, when its last token would have
-  mixed,        ///< some of the calls are substituted
-  overbilled,   ///< more is charged than the usage costs
+  substituted,  ///< another model answers under the name of the requested one
+  inflated,     ///< reports and bills more tokens than were used
+  injected,     ///< puts a hidden prompt before the client's prompt
+  fake_stream,  ///< sends a stream all at once, at the time of its last token
+  mixed,        ///< substitutes the model in a share of the calls
+  overbilled,   ///< charges more than the reported usage costs
 };
 
 struct cheat_plan {
   cheat how = cheat::none;
-  double share = 0.1;  ///< of the calls, where they are mixed
+  double share = 0.1;  ///< for `mixed`: the share of substituted calls
 };
 
-/// Fields of a request that the relay drops, as honest ones do whose upstream does not have them.
-struct lacking {
+/// Request fields that the relay ignores, as honest relays do if their upstream lacks the feature.
+struct missing_features {
   bool logprobs = false;
   bool tools = false;
   bool json_schema = false;
@@ -37,27 +37,28 @@ struct lacking {
 /// `overbilled`; throws std::invalid_argument.
 cheat_plan parse_cheat(std::string_view text);
 
-/// `logprobs`, `tools` and `json-schema`, with commas between; throws std::invalid_argument.
-lacking parse_lacking(std::string_view text);
+/// Reads a comma-separated list of `logprobs`, `tools` and `json-schema`; throws
+/// std::invalid_argument.
+missing_features parse_lacking(std::string_view text);
 
+/// Applies a cheat plan to calls. Immutable, so thread safe.
 class deal {
  public:
-  /// An honest one.
+  /// An honest relay.
   deal() = default;
   deal(cheat_plan plan, std::uint64_t seed);
 
-  /// The model that answers the call of that number. It is of the other vocabulary where it is not
-  /// the one sold. Embeddings are never substituted.
-  std::string_view served(std::string_view sold, std::uint64_t number) const;
+  /// The model that answers call `number`. A substitute uses the other vocabulary than the model
+  /// sold. Embedding models are never substituted.
+  std::string_view serving_model(std::string_view sold, std::uint64_t number) const;
 
-  /// Tokens of the hidden prompt: 20 to 200, or none.
+  /// Tokens of the hidden prompt: 20 to 200, or 0 if there is none.
   std::uint64_t hidden_prompt() const;
   bool streams_at_the_end() const { return plan_.how == cheat::fake_stream; }
 
-  /// The usage that the client is told and billed: 1.1 to 1.5 times what it was where it is
-  /// inflated.
-  token_usage told(const token_usage& usage) const;
-  /// What is charged for what costs so much: 1.2 to 2 times as much where it is overbilled.
+  /// The usage that is reported and billed. `inflated` multiplies it by 1.1 to 1.5.
+  token_usage reported(const token_usage& usage) const;
+  /// The charge for a usage that costs `cost`. `overbilled` multiplies it by 1.2 to 2.
   usd charged(usd cost) const;
 
  private:

@@ -9,7 +9,7 @@
 namespace sluice::simulator {
 namespace {
 
-/// The parts of the script in the times that the relay gives them.
+/// The parts of the script, each with the time when the relay would send it.
 std::vector<exchange::part> parts_of(const script& reply, pacing pace) {
   std::vector<exchange::part> parts;
   std::chrono::nanoseconds due{0};
@@ -35,26 +35,26 @@ std::string exchange::body() const {
 exchange exchange_with(inference_service& service, const options& settings, endpoint to,
                        std::string_view body, std::uint64_t number) {
   const auto request_id = fmt::to_string(number);
-  inference_service::served served;
+  inference_service::outcome outcome;
   std::uint64_t pace = 0;
   const auto understood = service.understand(to, body, number);
   if (const auto* error = std::get_if<api_error>(&understood)) {
-    served.reply = error_reply(*error, request_id);
+    outcome.reply = error_reply(*error, request_id);
   } else {
     const auto& request = std::get<inference_request>(understood);
     pace = request.digest;
     if (const auto refusal = service.refusal_of(request))
-      served.reply = error_reply(*refusal, request_id);
+      outcome.reply = error_reply(*refusal, request_id);
     else
-      served =
+      outcome =
           service.serve(request, fault_kind::none, static_cast<std::int64_t>(number), request_id);
   }
   exchange done;
-  done.status = served.reply.status;
-  done.content_type = served.reply.content_type;
-  done.parts = parts_of(served.reply, pacing(settings.ttft, settings.itl, pace));
-  done.usage = served.usage;
-  done.cost = served.cost;
+  done.status = outcome.reply.status;
+  done.content_type = outcome.reply.content_type;
+  done.parts = parts_of(outcome.reply, pacing(settings.ttft, settings.itl, pace));
+  done.usage = outcome.usage;
+  done.cost = outcome.cost;
   return done;
 }
 

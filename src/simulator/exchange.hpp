@@ -1,4 +1,4 @@
-// One call to a relay and its reply, without a socket: for trials of many thousands.
+// One call to a relay and its reply, without a socket: for tests with many thousands of calls.
 //
 //   inference_service service(options);
 //   const auto reply = exchange_with(service, options, endpoint::chat, body, number);
@@ -18,7 +18,7 @@
 namespace sluice::simulator {
 
 struct exchange {
-  /// A part of the body, and how long after the request it came.
+  /// A part of the body, and its delay after the request.
   struct part {
     std::chrono::nanoseconds after{0};
     std::string text;
@@ -26,17 +26,18 @@ struct exchange {
 
   int status = 200;
   std::string content_type;
-  std::vector<part> parts;  ///< of a stream one for each token or more; otherwise a single one
+  /// For a stream one part per token or group of tokens, else a single part.
+  std::vector<part> parts;
 
-  // What was charged; nothing for a refusal.
+  // What was charged; zero for a refusal.
   token_usage usage;
   usd cost;
 
   std::string body() const;
 };
 
-/// What the relay of those options answers to the call of that number, to a key without limit and
-/// with money enough, when no fault strikes. The same, but for ids and times, as it would send.
+/// The reply of a relay with these options to call `number`, for a key without limit and with
+/// enough money, and without faults. Equal to what the relay would send, except for ids and times.
 exchange exchange_with(inference_service& service, const options& settings, endpoint to,
                        std::string_view body, std::uint64_t number);
 

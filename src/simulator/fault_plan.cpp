@@ -58,8 +58,8 @@ double& of(fault_profile& profile, fault_kind kind) {
   return profile.probability[static_cast<std::size_t>(kind)];
 }
 
-/// The profile `faulty`: about one attempt in five. Faults after billing weigh most: they are what
-/// a client's accounts get wrong. A stall costs its client an idle timeout, so it is rare.
+/// The profile `faulty`: about one attempt in five fails. Faults after billing are the most likely:
+/// they are what clients count wrong. A stall costs the client an idle timeout, so it is rare.
 fault_profile some_of_most() {
   fault_profile profile;
   of(profile, fault_kind::refused_429) = 0.015;
@@ -77,7 +77,7 @@ fault_profile some_of_most() {
   return profile;
 }
 
-fault_kind draw_alone(const fault_profile& profile, std::uint64_t digest, int attempt) {
+fault_kind draw_independent(const fault_profile& profile, std::uint64_t digest, int attempt) {
   double point = random(mix(digest, static_cast<std::uint64_t>(attempt))).unit();
   for (std::size_t kind = 1; kind < fault_kinds; ++kind) {
     if (point < profile.probability[kind]) return static_cast<fault_kind>(kind);
@@ -111,8 +111,8 @@ fault_profile parse_fault_profile(std::string_view text) {
     const auto* const name = std::find(names.begin() + 1, names.end(), kind);
     if (name == names.end())
       throw std::invalid_argument(
-          fmt::format("there is no fault '{}'; give none, faulty, slow or a list KIND=PROBABILITY "
-                      "of the kinds {}",
+          fmt::format("unknown fault '{}'; use none, faulty, slow or a list KIND=PROBABILITY,... "
+                      "with the kinds {}",
                       kind, fmt::join(names.begin() + 1, names.end(), ", ")));
     const auto number =
         equals == std::string_view::npos ? std::string_view{} : item.substr(equals + 1);
@@ -125,7 +125,7 @@ fault_profile parse_fault_profile(std::string_view text) {
     profile.probability[static_cast<std::size_t>(name - names.begin())] = probability;
   }
   if (!profile.any() && text.find('=') == std::string_view::npos)
-    throw std::invalid_argument("the fault profile is empty; give none for no faults");
+    throw std::invalid_argument("the fault profile is empty; use none for no faults");
   if (std::accumulate(profile.probability.begin(), profile.probability.end(), 0.0) > 1.0 + 1e-9)
     throw std::invalid_argument(
         fmt::format("the probabilities of '{}' add up to more than 1", text));
@@ -133,24 +133,24 @@ fault_profile parse_fault_profile(std::string_view text) {
 }
 
 fault_kind draw_fault(const fault_profile& profile, std::uint64_t digest, int attempt) {
-  const auto kind = draw_alone(profile, digest, attempt);
+  const auto kind = draw_independent(profile, digest, attempt);
   if (kind == fault_kind::none || profile.longest_run == 0 || attempt <= profile.longest_run)
     return kind;
   for (int before = attempt - profile.longest_run; before < attempt; ++before)
-    if (draw_alone(profile, digest, before) == fault_kind::none) return kind;
+    if (draw_independent(profile, digest, before) == fault_kind::none) return kind;
   return fault_kind::none;
 }
 
 fault_kind fault_plan::next(std::uint64_t digest, std::string_view key) {
   if (!profile_.any()) return fault_kind::none;
   const auto name = key.empty() ? digest : XXH3_64bits_withSeed(key.data(), key.size(), digest);
-  const auto [place, fresh] = requests_.try_emplace(name);
+  const auto [place, is_new] = requests_.try_emplace(name);
   auto& request = place->second;
-  if (fresh) {
-    const auto before = key.empty() ? 0 : keys_[digest]++;
-    request.fate = before == 0 ? digest : mix(digest, before);
+  if (is_new) {
+    const auto earlier_keys = key.empty() ? 0 : keys_[digest]++;
+    request.seed = earlier_keys == 0 ? digest : mix(digest, earlier_keys);
   }
-  return draw_fault(profile_, request.fate, ++request.attempts);
+  return draw_fault(profile_, request.seed, ++request.attempts);
 }
 
 }  // namespace sluice::simulator

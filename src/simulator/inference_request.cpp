@@ -19,11 +19,11 @@ namespace {
 namespace dom = simdjson::dom;
 
 constexpr std::uint64_t tokens_of_image = 85;
-/// The most prompts or inputs of a call, each answered on its own, and the most numbers of all its
-/// vectors: those of the longest list in the dimensions that models have.
+/// The maximum number of prompts or inputs in a call, and of the numbers in all its vectors: the
+/// longest list in the largest dimension of real models.
 constexpr std::size_t longest_list = 2048;
 constexpr std::size_t most_numbers = longest_list * 3072;
-/// Prompts are cached by prefixes of at least so many tokens, in steps of `cache_step`.
+/// Prompts are cached by prefixes of at least `cache_minimum` tokens, in steps of `cache_step`.
 constexpr std::uint64_t cache_minimum = 1024;
 constexpr std::uint64_t cache_step = 128;
 
@@ -63,7 +63,7 @@ std::uint64_t digest_body(dom::object body, std::uint64_t seed) {
   return seed;
 }
 
-/// The member, when it is there and of the type.
+/// The member, if it exists and has type T.
 template <class T>
 std::optional<T> member(dom::object object, std::string_view name) {
   T value;
@@ -71,8 +71,8 @@ std::optional<T> member(dom::object object, std::string_view name) {
   return value;
 }
 
-/// Counts a prompt: the tokens of every text, and what surrounds it. Without a vocabulary a token
-/// is four bytes begun.
+/// Counts the tokens of a prompt: its texts and the overhead around them. Without a vocabulary a
+/// token is four bytes, rounded up.
 class prompt_counter {
  public:
   explicit prompt_counter(const tokenizer* vocabulary) : vocabulary_(vocabulary) {}
@@ -86,7 +86,7 @@ class prompt_counter {
   }
   void overhead(std::uint64_t tokens) { tokens_ += tokens; }
 
-  /// A string, a list of strings and typed parts, or a list of numbers.
+  /// Adds a string, a list of strings and typed parts, or a list of numbers.
   void content(dom::element value) {
     if (value.is_string()) return text(std::string_view(value));
     if (value.is_number()) return overhead(1);
@@ -102,7 +102,7 @@ class prompt_counter {
     }
   }
 
-  /// Three tokens around every message, its role, and a name with one token more.
+  /// Adds a message: 3 tokens, its role, its content, and its name with 1 token more.
   void message(dom::object message) {
     overhead(3);
     text_of_role(member<std::string_view>(message, "role").value_or("user"));
@@ -117,8 +117,8 @@ class prompt_counter {
 
   std::uint64_t tokens() const { return tokens_; }
 
-  /// Half of the long prefixes are found in the cache. Which ones follows from their text, not from
-  /// what came before, so that the bill of a run doesn't hang on the order of its requests.
+  /// Half of the long prefixes count as cached. The text decides which ones, not earlier requests,
+  /// so that the bill of a run does not depend on the order of its requests.
   std::uint64_t cached() const {
     if (tokens_ < cache_minimum || random(prefix_).below(2) == 0) return 0;
     return tokens_ / cache_step * cache_step;
@@ -135,7 +135,7 @@ class prompt_counter {
   std::uint64_t prefix_ = 0;
 };
 
-/// Some value that a JSON schema allows, as far as its types go.
+/// Appends a value with the types that a JSON schema requires.
 void append_sample(std::string& out, dom::object schema, random& random, int depth = 0) {
   if (const auto choices = member<dom::array>(schema, "enum"); choices && choices->size() > 0)
     return append(out, simdjson::minify(choices->at(0).value_unsafe()));
@@ -167,13 +167,13 @@ void append_sample(std::string& out, dom::object schema, random& random, int dep
   out += '}';
 }
 
-/// The function of a tool, in chat's nested form or in the flat one of responses.
+/// The function of a tool, in the nested form of chat or the flat form of responses.
 std::optional<dom::object> function_of(dom::object tool) {
   if (const auto nested = member<dom::object>(tool, "function")) return nested;
   return member<std::string_view>(tool, "name") ? std::optional(tool) : std::nullopt;
 }
 
-/// The words of a string, or of a list of strings and typed parts.
+/// The text of a string, or of a list of strings and typed parts.
 std::string words_of(dom::element content) {
   if (content.is_string()) return std::string(std::string_view(content));
   std::string words;
@@ -189,7 +189,7 @@ std::string words_of(dom::element content) {
   return words;
 }
 
-/// The words of the last message that is the user's.
+/// The text of the user's last message.
 std::string last_of_user(dom::array messages) {
   std::optional<dom::element> last;
   for (const auto item : messages) {
@@ -202,14 +202,14 @@ std::string last_of_user(dom::array messages) {
   return last ? words_of(*last) : std::string();
 }
 
-/// Fills in what follows from the words of the question.
+/// Sets the fields that depend on the text of the question.
 void read_question(std::string_view question, inference_request& request) {
   request.in_chinese = mostly_chinese(question);
   if (request.tool.empty() && request.document.empty())
-    request.document = answer_to_trick(question, is_easily_fooled(request.served));
+    request.document = answer_to_trick(question, is_easily_fooled(request.serving_model));
 }
 
-/// Fills in the call that the body's `tool_choice` forces, if it forces one.
+/// Sets the tool call if the body's `tool_choice` requires one.
 void read_tools(dom::object body, inference_request& request) {
   const auto tools = member<dom::array>(body, "tools");
   if (!tools) return;
@@ -237,7 +237,7 @@ void read_tools(dom::object body, inference_request& request) {
   }
 }
 
-/// Fills in the answer where the body asks for JSON: chat's `response_format`, or `text.format`.
+/// Sets the answer if the body requests JSON: by chat's `response_format` or by `text.format`.
 void read_format(dom::object body, bool lacks_schemas, inference_request& request) {
   auto format = member<dom::object>(body, "response_format");
   if (const auto text = member<dom::object>(body, "text"))
@@ -254,8 +254,8 @@ void read_format(dom::object body, bool lacks_schemas, inference_request& reques
   }
 }
 
-/// Fills in the call or the document that the body asks for, as far as the relay passes that on.
-void read_form(dom::object body, const lacking& lacks, inference_request& request) {
+/// Sets the tool call or the document that the body requests, if the relay supports it.
+void read_form(dom::object body, const missing_features& lacks, inference_request& request) {
   if (!lacks.tools) read_tools(body, request);
   if (request.tool.empty()) read_format(body, lacks.json_schema, request);
 }
@@ -266,7 +266,7 @@ api_error invalid(std::string message) {
   return {400, std::move(message), "invalid_text_request"};
 }
 
-problem read_chat(dom::object body, const lacking& lacks, inference_request& request,
+problem read_chat(dom::object body, const missing_features& lacks, inference_request& request,
                   prompt_counter& prompt) {
   const auto messages = member<dom::array>(body, "messages");
   if (!messages || messages->size() == 0) return invalid("field messages is required");
@@ -288,7 +288,7 @@ problem read_completions(dom::object body, inference_request& request, prompt_co
   const auto input = member<dom::element>(body, "prompt");
   if (!input || input->is_null()) return invalid("field prompt is required");
   prompt.content(*input);
-  // Each prompt of a list is answered on its own; a list of numbers is one prompt in tokens.
+  // Each prompt of a list gets its own answer; a list of numbers is one prompt of token ids.
   dom::array list;
   if (input->get(list) == simdjson::SUCCESS && list.size() > 0 &&
       !dom::element(list.at(0).value_unsafe()).is_number())
@@ -300,7 +300,7 @@ problem read_completions(dom::object body, inference_request& request, prompt_co
   return std::nullopt;
 }
 
-problem read_responses(dom::object body, const lacking& lacks, inference_request& request,
+problem read_responses(dom::object body, const missing_features& lacks, inference_request& request,
                        prompt_counter& prompt) {
   const auto input = member<dom::element>(body, "input");
   if (!input || input->is_null()) return invalid("field input is required");
@@ -396,7 +396,7 @@ std::optional<endpoint> endpoint_at(std::string_view path) {
 
 struct request_reader::impl {
   std::uint64_t seed = 0;
-  lacking lacks;
+  missing_features lacks;
   std::uint64_t chat_overhead = 0;
   deal terms;
   dom::parser parser;
@@ -427,8 +427,8 @@ std::variant<inference_request, api_error> request_reader::read(endpoint to, std
   request.number = number;
   request.model = member<std::string_view>(fields, "model").value_or("");
   if (request.model.empty()) return invalid("model is required");
-  request.served = impl_->terms.served(request.model, number);
-  request.vocabulary = tokenizer_of(request.served);
+  request.serving_model = impl_->terms.serving_model(request.model, number);
+  request.vocabulary = tokenizer_of(request.serving_model);
   request.digest = digest_body(fields, mix(impl_->seed, static_cast<std::uint64_t>(to)));
 
   if (auto error = read_common(fields, request)) return *std::move(error);

@@ -1,4 +1,4 @@
-// A call to the relay, understood: what is asked, how long the prompt is, what will be said.
+// A parsed call to the relay: what the client requests, and how many tokens the prompt has.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ enum class endpoint { chat, completions, embeddings, responses };
 /// Empty for a path that is not an inference endpoint.
 std::optional<endpoint> endpoint_at(std::string_view path);
 
-/// An error in the relay's words.
+/// An error reply of the relay.
 struct api_error {
   int status;
   std::string message;
@@ -29,44 +29,44 @@ struct api_error {
 
 struct inference_request {
   endpoint to = endpoint::chat;
-  std::string model;         ///< as the call names it, and the reply does
-  std::string served;        ///< which answers
-  std::uint64_t number = 0;  ///< of the call
-  /// The vocabulary of the one that answers; null: tokens are of four bytes.
+  std::string model;          ///< the name in the call and in the reply
+  std::string serving_model;  ///< the model that really answers
+  std::uint64_t number = 0;   ///< of the call, counted by the relay
+  /// The vocabulary of the model that answers; null: a token is four bytes.
   const tokenizer* vocabulary = nullptr;
-  /// Of the seed and of the body without its stream fields: all that is random about the reply is
-  /// drawn from it, so a call says the same streamed or not.
+  /// A hash of the relay's seed and of the body without its stream fields. It seeds everything
+  /// random in the reply, so a call gets the same answer streamed or not.
   std::uint64_t digest = 0;
 
   bool stream = false;
   bool include_usage = false;
   std::size_t choices = 1;
   std::optional<std::uint64_t> max_tokens;
-  std::string limit_name;         ///< the field that says so; empty: the endpoint does
-  std::vector<std::string> stop;  ///< an answer ends before the first of these
+  std::string limit_name;         ///< the field that set max_tokens; empty: the endpoint's default
+  std::vector<std::string> stop;  ///< an answer ends before the first of these strings
   std::uint64_t prompt_tokens = 0;
   std::uint64_t cached_tokens = 0;
   bool logprobs = false;
   std::size_t top_logprobs = 0;
 
-  /// A call of this function is the answer; empty: none is.
+  /// The function that the answer calls; empty: the answer is text.
   std::string tool;
-  bool tool_named = false;  ///< asked for by name, rather than as any of several
-  /// The call's arguments, or the whole answer where the body asks for JSON or the question for a
-  /// certain one.
+  bool tool_named = false;  ///< the body names this function; false: it accepts any of its tools
+  /// The arguments of the tool call, or the whole answer if the body requests JSON or the question
+  /// has a fixed answer.
   std::string document;
   bool in_chinese = false;
 
-  // Embeddings alone.
-  std::vector<std::uint64_t> inputs;  ///< a digest of each
+  // Only for embeddings.
+  std::vector<std::uint64_t> inputs;  ///< a digest of each input
   std::size_t dimensions = 8;
   bool base64 = false;
 };
 
-/// Reads bodies with one parser, whose memory it keeps.
+/// Parses request bodies. Not thread safe: it reuses the memory of one parser.
 class request_reader {
  public:
-  /// Of an honest relay.
+  /// For an honest relay.
   explicit request_reader(std::uint64_t seed);
   explicit request_reader(const options& settings);
   ~request_reader();

@@ -21,7 +21,7 @@ envelope new_envelope(const inference_request& request, std::int64_t created) {
   return made;
 }
 
-/// Has a stream come all at once, when its last part would have.
+/// Makes a stream arrive all at once, at the time of its last part.
 void hold_back(script& reply) {
   if (reply.steps.size() < 2) return;
   reply.tokens_before = reply.steps.size() - 1;
@@ -65,15 +65,15 @@ usd inference_service::worst_cost(const inference_request& request) const {
   std::uint64_t most = 0;
   if (__builtin_mul_overflow(request.max_tokens.value_or(0), request.choices, &most))
     most = std::numeric_limits<std::uint64_t>::max();
-  const auto usage = deal_.told({request.prompt_tokens, 0, most, 0});
+  const auto usage = deal_.reported({request.prompt_tokens, 0, most, 0});
   return deal_.charged(cost_of(usage, price_of(request)));
 }
 
-inference_service::served inference_service::serve(const inference_request& request,
-                                                   fault_kind fault, std::int64_t created,
-                                                   std::string_view request_id) const {
+inference_service::outcome inference_service::serve(const inference_request& request,
+                                                    fault_kind fault, std::int64_t created,
+                                                    std::string_view request_id) const {
   auto answer = compose(request, mean_tokens_);
-  answer.usage = deal_.told(answer.usage);
+  answer.usage = deal_.reported(answer.usage);
   auto reply = reply_script(request, answer, new_envelope(request, created), fault, request_id);
   if (deal_.streams_at_the_end()) hold_back(reply);
   return {std::move(reply), answer.usage, deal_.charged(cost_of(answer.usage, price_of(request)))};

@@ -1,10 +1,9 @@
-// How the relay answers an inference call that it lets through, and what it charges: the decisions,
-// apart from the socket that they are played on and from the limits and purses of keys. A deal that
-// cheats is kept here.
+// How the relay answers an inference call that its limit admits, and what it charges, including
+// cheats. Sockets, rate limits and the balances of keys are in relay.cpp and ledger.hpp.
 //
 //   auto understood = service.understand(endpoint::chat, body, number);
-//   … if it is an api_error, that is the reply, free of charge …
-//   const auto served = service.serve(request, fault, created, request_id);
+//   … if it is an api_error, that is the reply, and nothing is charged …
+//   const auto outcome = service.serve(request, fault, created, request_id);
 #pragma once
 
 #include <cstdint>
@@ -20,30 +19,30 @@
 
 namespace sluice::simulator {
 
-/// Not thread-safe: it reads all bodies with one parser.
+/// Answers inference calls. Not thread safe: it reads all bodies with one parser.
 class inference_service {
  public:
   explicit inference_service(const options& settings);
 
-  /// What the relay sells, each model at its price.
+  /// The models that the relay sells, and their prices.
   static const price_list& prices();
 
-  /// What is asked of a model that the relay has, by the call of that number.
+  /// Parses call `number`. An error if it is malformed or the relay does not have the model.
   std::variant<inference_request, api_error> understand(endpoint to, std::string_view body,
                                                         std::uint64_t number);
-  /// What the prompt and the most that the body allows would be charged.
+  /// The highest possible charge: the prompt and the longest reply that the body allows.
   usd worst_cost(const inference_request& request) const;
-  /// The refusal of what is too long for the model.
+  /// The refusal of a request that is too long for the model.
   static std::optional<api_error> refusal_of(const inference_request& request);
 
-  /// A reply, spoilt by the fault; if the script is billed, then so is the usage, for the cost.
-  struct served {
+  /// A reply, changed by its fault. `usage` and `cost` count only if `reply.billed`.
+  struct outcome {
     script reply;
     token_usage usage;
     usd cost;
   };
-  served serve(const inference_request& request, fault_kind fault, std::int64_t created,
-               std::string_view request_id) const;
+  outcome serve(const inference_request& request, fault_kind fault, std::int64_t created,
+                std::string_view request_id) const;
 
  private:
   int mean_tokens_;

@@ -1,4 +1,5 @@
-// JSON text put together by hand: replies are made many thousands of times a second.
+// Writes JSON text directly into strings. A JSON library would be too slow: the relay writes many
+// thousands of replies per second.
 #pragma once
 
 #include <fmt/format.h>
@@ -9,7 +10,7 @@
 
 namespace sluice::simulator {
 
-/// A text to be written as a JSON string, quotes included.
+/// A text that append() writes as a JSON string with quotes.
 struct quoted {
   std::string_view text;
 };
@@ -49,7 +50,7 @@ void append(std::string& out, const Parts&... parts) {
   (append_one(out, parts), ...);
 }
 
-/// The text with every `what` in it replaced.
+/// The text with every `what` replaced by `by`.
 inline std::string replaced(std::string_view text, std::string_view what, std::string_view by) {
   std::string out;
   std::size_t begin = 0;

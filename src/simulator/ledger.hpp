@@ -1,5 +1,4 @@
-// What the relay saw and what it charged, for a client's totals to be held against. Not
-// thread-safe.
+// What the relay received and what it charged. Tests compare a client's totals with it.
 #pragma once
 
 #include <chrono>
@@ -18,7 +17,7 @@
 
 namespace sluice::simulator {
 
-/// Calls, tokens and money added up.
+/// A sum of calls, tokens and money.
 struct tally {
   std::uint64_t calls = 0;
   token_usage tokens;
@@ -30,19 +29,19 @@ struct tally {
 /// One call to an inference endpoint, from its arrival to its end.
 struct attempt {
   std::size_t account = 0;
-  /// Groups the attempts of one request: its Idempotency-Key, or its bytes where it has none.
+  /// Identifies the request of the attempt: a hash of its Idempotency-Key, or else of its body.
   std::uint64_t request = 0;
   std::string idempotency_key;
   std::string model;
   bool streamed = false;
-  std::int64_t unix_time = 0;  ///< of its arrival
+  std::int64_t unix_time = 0;  ///< when it arrived
   std::chrono::nanoseconds took{0};
   token_usage usage;
   usd cost;
   bool billed = false;
 };
 
-/// A call that was billed, as the log of an account has it.
+/// A billed call in the log of an account.
 struct log_row {
   std::int64_t unix_time = 0;
   std::string model;
@@ -52,46 +51,48 @@ struct log_row {
   usd cost;
 };
 
+/// All accounts, attempts and charges of a relay. Not thread safe.
 class ledger {
  public:
-  /// One account a key, or a single one when any key is accepted.
+  /// One account per key, or a single account if any key is accepted.
   explicit ledger(const options& options);
 
-  /// Counts an arrival whose key is good; whether the account's limit lets it through.
+  /// Counts a call with a good key. Returns whether the account's rate limit admits it.
   bool arrive(std::size_t account, time_point now);
-  /// Counts an arrival without a good key.
+  /// Counts a call without a good key.
   void arrive_unknown(time_point now);
 
-  /// Whether the account can pay `worst` beside what it has been charged.
+  /// Whether the account has money left, and enough to pay `worst`.
   bool can_pay(std::size_t account, usd worst) const;
   usd remaining(std::size_t account) const;
   usd charged(std::size_t account) const { return accounts_[account].charged; }
   std::optional<usd> balance(std::size_t account) const { return accounts_[account].balance; }
-  /// The calls that the account was billed for and that are over, the last one first: so many of
-  /// the last.
+  /// The last `longest_log` finished and billed calls of the account, the latest first.
   static constexpr std::size_t longest_log = 10'000;
   const std::deque<log_row>& log(std::size_t account) const { return accounts_[account].log; }
-  /// Charges the attempt; from now on it counts as billed, delivered or not.
+  /// Charges the attempt. It stays billed even if its reply is not delivered.
   void charge(attempt& attempt, const token_usage& usage, usd cost);
 
-  /// The attempt struck by a fault, counted by its name.
+  /// Counts an attempt with a fault, under the fault's name.
   void count_fault(fault_kind kind);
-  /// The attempt is over. `outcome` is a status or a word that outlives the ledger; `delivered`
-  /// means that a whole good reply was written to a client that could read it, as far as can be
-  /// known once its last byte is written. A client that was reset by then could not. One that has
-  /// sent its FIN has closed, which answers the reply with a reset, or reads on, which acknowledges
-  /// it: the outcome waits for the one or the other. Of a client that has sent neither nothing is
-  /// waited for: it may still leave with the reply unread, and the reply counts as delivered.
+  /// Ends the attempt. `outcome` is a status or a word; it must outlive the ledger.
+  ///
+  /// `delivered` means that a complete good reply was written to a client that could read it. The
+  /// relay decides this when the last byte is written:
+  /// - If the client has reset the connection, the reply is not delivered.
+  /// - If the client has sent a FIN, it has either closed the socket and answers the reply with a
+  ///   reset, or it still reads and acknowledges the reply. The relay waits for one of the two.
+  /// - Else the reply counts as delivered, although the client may still leave without reading it.
   void finish(const attempt& attempt, std::string_view outcome, bool delivered);
 
   std::string json(bool with_requests) const;
-  /// A few lines for a person.
+  /// A few lines of text for the user.
   std::string summary() const;
 
  private:
   struct account_record {
-    account_record(request_window limit, std::optional<usd> purse)
-        : window(std::move(limit)), balance(purse) {}
+    account_record(request_window limit, std::optional<usd> money)
+        : window(std::move(limit)), balance(money) {}
 
     request_window window;
     arrival_meter meter;

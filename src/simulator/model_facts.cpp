@@ -24,8 +24,8 @@ std::optional<vocabulary> vocabulary_of(std::string_view model) {
 }
 
 const tokenizer* tokenizer_of(std::string_view model) {
-  const auto known = vocabulary_of(model);
-  return known ? tokenizer::of(*known) : nullptr;
+  const auto vocabulary = vocabulary_of(model);
+  return vocabulary ? tokenizer::of(*vocabulary) : nullptr;
 }
 
 thinking thinking_of(std::string_view model) {

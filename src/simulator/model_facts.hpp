@@ -1,4 +1,4 @@
-// What the relay knows of a model by its name.
+// Properties of a model that follow from its name.
 #pragma once
 
 #include <optional>
@@ -8,17 +8,17 @@
 
 namespace sluice::simulator {
 
-/// The tokenizer of a model of OpenAI's. Null for others, and in a program built without the
-/// vocabularies: their tokens are taken to be four bytes long.
+/// The tokenizer of an OpenAI model. Null for other models, and if the program was built without
+/// vocabularies: then a token counts as four bytes.
 const tokenizer* tokenizer_of(std::string_view model);
-/// Nothing for a model that is not OpenAI's.
+/// The vocabulary of an OpenAI model; nothing for other models.
 std::optional<vocabulary> vocabulary_of(std::string_view model);
 
-/// What a model does before it answers, and whether it lets it be read.
+/// Whether a model thinks before it answers, and whether the reply shows these thoughts.
 enum class thinking { none, hidden, shown };
 thinking thinking_of(std::string_view model);
 
-/// Whether it falls for the questions that a stronger model sees through.
+/// Whether the model gives the wrong answer to trick questions that stronger models answer right.
 bool is_easily_fooled(std::string_view model);
 
 }  // namespace sluice::simulator

@@ -8,15 +8,14 @@
 namespace sluice::simulator {
 namespace {
 
-/// Models of so small a context limit prompt and completion together, and the completion by nothing
-/// else.
+/// Models with at most this context length limit only the sum of prompt and completion.
 constexpr std::uint64_t largest_shared = 8192;
 
-api_error too_long(std::uint64_t context, const std::string& what_was_asked) {
-  return {400,
-          fmt::format("This model's maximum context length is {} tokens. However, {}", context,
-                      what_was_asked),
-          "context_length_exceeded", "invalid_request_error"};
+api_error too_long(std::uint64_t context, const std::string& reason) {
+  return {
+      400,
+      fmt::format("This model's maximum context length is {} tokens. However, {}", context, reason),
+      "context_length_exceeded", "invalid_request_error"};
 }
 
 }  // namespace
@@ -29,13 +28,13 @@ model_limits::model_limits(std::string_view json) {
       const auto value = row.find(name);
       return value != row.end() && value->is_number_unsigned() ? value->get<std::uint64_t>() : 0;
     };
-    const window known{limit("max_input_tokens"), limit("max_output_tokens")};
-    if (known.context > 0 && known.completion > 0) windows_.emplace(model, known);
+    const window limits{limit("max_input_tokens"), limit("max_output_tokens")};
+    if (limits.context > 0 && limits.completion > 0) windows_.emplace(model, limits);
   }
 }
 
 std::optional<api_error> model_limits::refusal_of(const inference_request& request) const {
-  const auto found = windows_.find(request.served);
+  const auto found = windows_.find(request.serving_model);
   if (found == windows_.end() || request.to == endpoint::embeddings) return std::nullopt;
   const auto [context, completion] = found->second;
   const auto prompt = request.prompt_tokens;
@@ -45,19 +44,19 @@ std::optional<api_error> model_limits::refusal_of(const inference_request& reque
                                          prompt));
   if (request.limit_name.empty()) return std::nullopt;
 
-  const auto asked = *request.max_tokens;
+  const auto requested = *request.max_tokens;
   if (context <= largest_shared) {
-    if (asked <= context - prompt) return std::nullopt;
+    if (requested <= context - prompt) return std::nullopt;
     return too_long(context, fmt::format("you requested {} tokens ({} in the messages, {} in the "
                                          "completion). Please reduce the length of the messages or "
                                          "completion.",
-                                         prompt + asked, prompt, asked));
+                                         prompt + requested, prompt, requested));
   }
-  if (asked <= completion) return std::nullopt;
+  if (requested <= completion) return std::nullopt;
   return api_error{400,
                    fmt::format("{0} is too large: {1}. This model supports at most {2} completion "
                                "tokens, whereas you provided {1}.",
-                               request.limit_name, asked, completion),
+                               request.limit_name, requested, completion),
                    "invalid_value", "invalid_request_error"};
 }
 

@@ -1,4 +1,4 @@
-// What a model refuses as too long, in OpenAI's words; nothing is charged for a refusal.
+// The length limits of models. Refusals use the words of OpenAI and cost nothing.
 #pragma once
 
 #include <cstdint>
@@ -11,14 +11,14 @@
 
 namespace sluice::simulator {
 
+/// The context and completion limits of all models. Immutable, so thread safe.
 class model_limits {
  public:
-  /// Reads the text of a price table, which tells them, too; throws std::runtime_error when it is
-  /// not one.
+  /// Reads the limits from a price table in JSON; throws std::runtime_error if it is malformed.
   explicit model_limits(std::string_view json);
 
-  /// The refusal of a prompt, or of a length asked for, that the model which serves the request
-  /// does not take. Embeddings are never refused, nor is what goes to a model without known limits.
+  /// The refusal of a prompt, or of a `max_tokens`, that is too long for the model that serves the
+  /// request. Embeddings and models without known limits are never refused.
   std::optional<api_error> refusal_of(const inference_request& request) const;
 
  private:

@@ -14,12 +14,12 @@ options profile_options(std::string_view profile) {
   using namespace std::chrono_literals;
   if (profile != "clean" && profile != "faulty" && profile != "slow")
     throw std::invalid_argument(
-        fmt::format("there is no simulation '{}'; give clean, faulty or slow", profile));
-  options chosen;
-  chosen.ttft = profile == "slow" ? 2s : 150ms;
-  chosen.itl = profile == "slow" ? 20ms : 5ms;
-  chosen.faults = parse_fault_profile(profile);
-  return chosen;
+        fmt::format("unknown simulation '{}'; use clean, faulty or slow", profile));
+  options result;
+  result.ttft = profile == "slow" ? 2s : 150ms;
+  result.itl = profile == "slow" ? 20ms : 5ms;
+  result.faults = parse_fault_profile(profile);
+  return result;
 }
 
 std::chrono::nanoseconds parse_duration(std::string_view text) {
@@ -49,8 +49,9 @@ std::chrono::nanoseconds parse_duration(std::string_view text) {
 std::vector<key> read_keys(const std::filesystem::path& file, const options& defaults) {
   std::ifstream in(file);
   if (!in)
-    throw std::runtime_error(fmt::format(
-        "cannot read the keys file {}: give a text file with one key a line", file.string()));
+    throw std::runtime_error(
+        fmt::format("cannot read the keys file {}: it must be a text file with one key per line",
+                    file.string()));
   std::vector<key> keys;
   std::string line;
   for (int number = 1; std::getline(in, line); ++number) {
@@ -73,8 +74,9 @@ std::vector<key> read_keys(const std::filesystem::path& file, const options& def
       if (!entry.balance) rest = balance;
     }
     if (!rest.empty())
-      throw std::runtime_error(fmt::format("line {} of the keys file {} is not KEY [RPM [BALANCE]]",
-                                           number, file.string()));
+      throw std::runtime_error(
+          fmt::format("line {} of the keys file {} does not have the form KEY [RPM [BALANCE]]",
+                      number, file.string()));
     if (std::any_of(keys.begin(), keys.end(),
                     [&](const key& other) { return other.secret == entry.secret; }))
       throw std::runtime_error(
@@ -83,7 +85,7 @@ std::vector<key> read_keys(const std::filesystem::path& file, const options& def
   }
   if (keys.empty())
     throw std::runtime_error(
-        fmt::format("the keys file {} has no key in it: write one a line", file.string()));
+        fmt::format("the keys file {} contains no key: write one key per line", file.string()));
   return keys;
 }
 

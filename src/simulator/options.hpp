@@ -1,4 +1,4 @@
-// What can be set about a simulated relay, and how it is written on a command line.
+// The options of a simulated relay, and parsers for their command line forms.
 #pragma once
 
 #include <chrono>
@@ -18,7 +18,7 @@
 
 namespace sluice::simulator {
 
-/// A key the relay sells, with a limit and a purse of its own.
+/// An API key of the relay, with its own rate limit and balance.
 struct key {
   std::string secret;
   int rpm = 0;
@@ -27,47 +27,48 @@ struct key {
 
 struct options {
   std::string address = "127.0.0.1";
-  std::uint16_t port = 0;  ///< 0: any free one
-  /// Contents, delays and faults follow from it and from the requests.
+  std::uint16_t port = 0;  ///< 0: any free port
+  /// Contents, delays and faults depend only on the seed and the requests.
   std::uint64_t seed = 1;
 
   int rpm = 200;  ///< requests per minute; 0: no limit
   limit_mode mode = limit_mode::sliding;
 
-  // Mean times; each varies by up to half of itself.
+  // Mean times. Each actual time differs from its mean by up to half of it.
   std::chrono::nanoseconds ttft{0};  ///< until the first token
   std::chrono::nanoseconds itl{0};   ///< between tokens
 
-  /// Mean length of an answer, each varying by up to half; `max_tokens` in a body cuts it short.
+  /// Mean length of an answer. A length differs by up to half of it; `max_tokens` limits it.
   int tokens = 200;
   fault_profile faults;
   std::optional<usd> balance;  ///< USD left on the account; empty: unlimited
   std::vector<key> keys;       ///< empty: any key is accepted, and all share one account
 
-  software kind = software::new_api;  ///< what answers about accounts and models
+  software kind = software::new_api;  ///< the software whose account and model routes it imitates
   cheat_plan cheat;
-  lacking lacks;
-  /// Tokens that the prompt of a chat has beyond those of its messages as they are usually counted.
+  missing_features lacks;
+  /// Extra tokens in the prompt of every chat, beyond the usual count of its messages.
   std::uint64_t chat_overhead = 0;
 
-  /// How long a client may take, once it has begun a request, to send more of it, and to read more
-  /// of a reply; then its connection is dropped. Tests make it short.
+  /// A connection is dropped if its client makes no progress for this time: it sends no more of the
+  /// request that it has begun, or reads no more of the reply. Tests make it short.
   std::chrono::nanoseconds patience = std::chrono::minutes(1);
 
-  /// Is told, on the serving thread, why a connection was dropped; it must not wait for anybody.
+  /// Called on the serving thread with the reason why a connection was dropped. Must not block.
   std::function<void(const std::string& sentence)> tell = {};
 };
 
-/// What `--simulate=PROFILE` stands for: `clean` (150 ms to the first token, 5 ms a token),
-/// `faulty` (the same with faults) or `slow` (2 s to the first token). Throws
+/// The options for `--simulate=PROFILE`: `clean` (150 ms to the first token, 5 ms per token),
+/// `faulty` (the same with faults) or `slow` (2 s to the first token, 20 ms per token). Throws
 /// std::invalid_argument.
 options profile_options(std::string_view profile);
 
 /// `250ms`, `10s`, `2m`, `1h`, `0`; throws std::invalid_argument.
 std::chrono::nanoseconds parse_duration(std::string_view text);
 
-/// One key a line, `KEY [RPM [BALANCE]]`; `#` begins a comment line. What a line leaves out comes
-/// from `defaults`. Throws std::runtime_error that names the file and line, and never a key.
+/// Reads a keys file: one key per line, `KEY [RPM [BALANCE]]`; `#` starts a comment line. Missing
+/// values come from `defaults`. Throws std::runtime_error that names the file and the line, but
+/// never a key.
 std::vector<key> read_keys(const std::filesystem::path& file, const options& defaults);
 
 }  // namespace sluice::simulator

@@ -7,7 +7,8 @@
 
 namespace sluice::simulator {
 
-/// When the parts of a reply are due: each delay varies by up to half of itself.
+/// The delays between the parts of a reply. Each differs from its mean by up to half of it. Not
+/// thread safe.
 class pacing {
  public:
   pacing(std::chrono::nanoseconds ttft, std::chrono::nanoseconds itl, std::uint64_t seed)

@@ -7,11 +7,11 @@
 namespace sluice::simulator {
 namespace {
 
-/// A question told by words that it has all of.
+/// A trick question, recognized if it contains all of these words.
 struct trick {
   std::array<std::string_view, 3> words;
   std::string_view answer;
-  std::string_view fooled;
+  std::string_view wrong_answer;
 };
 
 constexpr std::array tricks{
@@ -42,7 +42,7 @@ bool mostly_chinese(std::string_view text) {
     const auto byte = static_cast<unsigned char>(text[at]);
     if ((byte & 0xC0U) == 0x80U) continue;
     ++characters;
-    // U+4E00 to U+9FFF, all but a few of which begin with E4 B8 to E9 BF.
+    // U+4E00 to U+9FFF: in UTF-8 these begin with E4 B8 to E9 BF.
     if (byte >= 0xE4 && byte <= 0xE9 &&
         (byte != 0xE4 ||
          (at + 1 < text.size() && static_cast<unsigned char>(text[at + 1]) >= 0xB8)))
@@ -52,13 +52,13 @@ bool mostly_chinese(std::string_view text) {
 }
 
 std::string_view answer_to_trick(std::string_view question, bool fooled) {
-  const auto asked = std::find_if(tricks.begin(), tricks.end(), [question](const trick& known) {
-    return std::all_of(known.words.begin(), known.words.end(), [question](std::string_view word) {
+  const auto match = std::find_if(tricks.begin(), tricks.end(), [question](const trick& each) {
+    return std::all_of(each.words.begin(), each.words.end(), [question](std::string_view word) {
       return question.find(word) != std::string_view::npos;
     });
   });
-  if (asked == tricks.end()) return {};
-  return fooled ? asked->fooled : asked->answer;
+  if (match == tricks.end()) return {};
+  return fooled ? match->wrong_answer : match->answer;
 }
 
 }  // namespace sluice::simulator

@@ -4,8 +4,8 @@
 
 namespace sluice::simulator {
 
-/// A small seeded generator (splitmix64): the same seed gives the same numbers on every machine,
-/// which the distributions of <random> do not promise.
+/// A small random generator (splitmix64). Not thread safe. Unlike the distributions of <random>,
+/// the same seed gives the same numbers on every machine.
 class random {
  public:
   explicit random(std::uint64_t seed) : state_(seed) {}
@@ -30,7 +30,7 @@ class random {
   std::uint64_t state_;
 };
 
-/// One seed out of two: what is drawn from it says nothing of what either gives alone.
+/// Combines two seeds into one whose random numbers are independent of both.
 inline std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
   return random(a ^ (random(b).next())).next();
 }

@@ -46,7 +46,7 @@ namespace http = boost::beast::http;
 using asio::ip::tcp;
 using boost::system::error_code;
 
-// Errors of the network are data here, not exceptions.
+// Network errors are returned as values here, not thrown.
 using as_result = asio::as_tuple_t<asio::use_awaitable_t<>>;
 using tcp_socket = as_result::as_default_on_t<tcp::socket>;
 using tcp_acceptor = as_result::as_default_on_t<tcp::acceptor>;
@@ -72,12 +72,12 @@ struct connection {
   tcp_socket socket;
   timer clock;
   boost::beast::flat_buffer buffer;
-  bool reads_head = false;             ///< while no byte of it has come, nothing is due
-  time_point due = time_point::max();  ///< when the client's next move is given up
+  bool reads_head = false;  ///< waits for a request head; no deadline before its first byte
+  time_point due = time_point::max();  ///< the deadline for the client's next progress
   connections& open;
 };
 
-/// An attempt that is closed in the ledger exactly once, however its coroutine ends.
+/// Makes sure that an attempt is finished in the ledger exactly once, however its coroutine ends.
 class open_attempt {
  public:
   open_attempt(ledger& book, time_point arrived) : arrived_(arrived), book_(&book) {}
@@ -98,18 +98,18 @@ class open_attempt {
   ledger* book_;
 };
 
-/// One HTTP request, as far as its head tells.
+/// One HTTP request, with what is known from its head.
 struct call {
   std::string_view path;  ///< without the query
   std::string_view query;
   std::string request_id;
   bool keep_alive = true;
-  bool chunked = true;  ///< the client understands chunks
+  bool chunked = true;  ///< the client understands chunked encoding
   bool head_only = false;
   std::optional<std::size_t> account;
   std::optional<endpoint> inference;
-  std::optional<script> refused;  ///< decided by the head alone
-  std::uint64_t pace = 0;         ///< seeds the times of the reply
+  std::optional<script> refusal;  ///< the refusal, if the head alone already decides it
+  std::uint64_t pace = 0;         ///< the seed for the delays of the reply
 };
 
 std::int64_t unix_seconds() {
@@ -122,7 +122,7 @@ std::string_view as_view(boost::beast::string_view text) {
   return {text.data(), text.size()};
 }
 
-/// The key of `Authorization: Bearer KEY`; empty when there is none.
+/// The key in `Authorization: Bearer KEY`; empty if there is none.
 std::string_view key_of(const message& head) {
   constexpr std::string_view scheme = "bearer ";
   const auto value = as_view(head[http::field::authorization]);
@@ -133,18 +133,18 @@ std::string_view key_of(const message& head) {
   return value.substr(scheme.size());
 }
 
-/// How far a client has withdrawn. A FIN alone says that it sends no more: it may still read, or
-/// have closed for good, which shows only once something is written to it.
-enum class withdrawal { none, sends_no_more, gone };
+/// Whether a client is still there. After a FIN (`half_closed`) it may still read, or it may have
+/// closed the socket: only a write to it shows which.
+enum class client_state { connected, half_closed, gone };
 
-withdrawal withdrawal_of(connection& peer) {
-  pollfd asked{peer.socket.native_handle(), POLLRDHUP, 0};
-  ::poll(&asked, 1, 0);
-  if ((asked.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0) return withdrawal::gone;
-  return (asked.revents & POLLRDHUP) != 0 ? withdrawal::sends_no_more : withdrawal::none;
+client_state state_of(connection& peer) {
+  pollfd socket{peer.socket.native_handle(), POLLRDHUP, 0};
+  ::poll(&socket, 1, 0);
+  if ((socket.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0) return client_state::gone;
+  return (socket.revents & POLLRDHUP) != 0 ? client_state::half_closed : client_state::connected;
 }
 
-/// Whether the client's end has acknowledged all that was written to it.
+/// Whether the client's TCP has acknowledged everything that was written.
 bool acknowledged(connection& peer) {
   int waiting = 0;
   return ::ioctl(peer.socket.native_handle(), SIOCOUTQ, &waiting) != 0 || waiting == 0;
@@ -174,10 +174,10 @@ void append_chunk(std::string& out, std::string_view data, bool framed) {
 }  // namespace
 
 struct relay::impl {
-  explicit impl(options given)
-      : settings(std::move(given)),
+  explicit impl(options initial)
+      : settings(std::move(initial)),
         book(settings),
-        about(settings.kind, book, inference_service::prices()),
+        account_routes(settings.kind, book, inference_service::prices()),
         inference(settings),
         plan(settings.faults),
         base_url(listen()) {
@@ -185,17 +185,17 @@ struct relay::impl {
       accounts.emplace(settings.keys[index].secret, index);
   }
 
-  connections open;  // outlives the server, whose coroutines own them
+  connections open;  // must outlive the server, whose coroutines own the connections
 
-  // What lives as long as the relay serves. Destroying it ends every connection.
+  // Lives until stop(). Destroying it ends every connection.
   struct server {
     asio::io_context io{1};
     tcp_acceptor acceptor{io};
   };
 
   options settings;
-  ledger book;  // touched on the serving thread alone while there is one
-  account_api about;
+  ledger book;  // used only on the serving thread while it runs
+  account_api account_routes;
   inference_service inference;
   fault_plan plan;
   std::unordered_map<std::string, std::size_t> accounts;
@@ -203,21 +203,21 @@ struct relay::impl {
   std::uint16_t port = 0;
   std::unique_ptr<server> server_ = std::make_unique<server>();
   std::string base_url;
-  mutable std::mutex lifetime;  // of the thread; never taken on it
+  mutable std::mutex lifetime;  // protects `thread` and `server_`; never locked on that thread
   std::thread thread;
 
   std::string listen();
   asio::awaitable<void> accept_all();
-  asio::awaitable<void> drop_the_stalled();
+  asio::awaitable<void> drop_stalled_clients();
   asio::awaitable<void> serve(tcp_socket socket);
   asio::awaitable<bool> exchange(connection& peer);
   asio::awaitable<bool> perform(connection& peer, const call& call, const script& reply);
   asio::awaitable<bool> send(connection& peer, std::string_view bytes, random* ragged);
   asio::awaitable<bool> write(connection& peer, std::string_view first, std::string_view rest = {});
-  void expect_a_move(connection& peer) const;
+  void expect_progress(connection& peer) const;
   asio::awaitable<bool> finish(connection& peer, const call& call, ending end);
   asio::awaitable<bool> wait(connection& peer, time_point until);
-  asio::awaitable<bool> taken(connection& peer);
+  asio::awaitable<bool> was_received(connection& peer);
 
   call arrive(const message& head, time_point now, std::optional<open_attempt>& attempt);
   script decide(call& call, const std::string& body, open_attempt& attempt);
@@ -234,7 +234,7 @@ std::string relay::impl::listen() {
   const auto address = asio::ip::make_address(settings.address, error);
   const auto fail = [&] {
     throw std::runtime_error(fmt::format(
-        "cannot listen on {}:{}: {}; choose another port with --port, 0 for any free one",
+        "cannot listen on {}:{}: {}; choose another port with --port (0: any free port)",
         settings.address, settings.port, error.message()));
   };
   if (error) fail();
@@ -272,7 +272,7 @@ void relay::start() {
     if (failure) std::rethrow_exception(failure);
   };
   asio::co_spawn(io, impl_->accept_all(), must_not_fail);
-  asio::co_spawn(io, impl_->drop_the_stalled(), must_not_fail);
+  asio::co_spawn(io, impl_->drop_stalled_clients(), must_not_fail);
   impl_->thread = std::thread([&io] { io.run(); });
 }
 
@@ -284,9 +284,9 @@ void relay::stop() {
   impl_->server_.reset();
 }
 
-/// Runs the task on the serving thread. Two hops: by the second, every write that had put its bytes
-/// on the wire before the question was asked has been entered in the ledger, but for those whose
-/// client has yet to acknowledge them (see ledger::finish).
+/// Runs the task on the serving thread. It is posted twice, so that all writes that were finished
+/// before this call are in the ledger first. Exception: replies that a half-closed client has not
+/// acknowledged yet (see ledger::finish).
 template <class Task>
 std::string relay::impl::ask(Task task) {
   const std::lock_guard lock(lifetime);
@@ -313,7 +313,7 @@ asio::awaitable<void> relay::impl::accept_all() {
   for (;;) {
     auto [error, socket] = co_await acceptor.async_accept();
     if (error) {
-      // Out of descriptors, most likely: some will be free again.
+      // Most likely there is no free file descriptor: wait until some are closed.
       pause.expires_after(std::chrono::milliseconds(50));
       co_await pause.async_wait();
       continue;
@@ -330,9 +330,9 @@ asio::awaitable<void> relay::impl::accept_all() {
   }
 }
 
-/// Looks after the clients that owe a move, now and then: a minute is not to be kept to the second,
-/// and a timer for every read and write would cost more than all else about it.
-asio::awaitable<void> relay::impl::drop_the_stalled() {
+/// Drops clients whose deadline has passed. One loop checks all of them a few times per deadline: a
+/// timer for every read and write would be slow, and the deadline need not be exact.
+asio::awaitable<void> relay::impl::drop_stalled_clients() {
   timer pause(server_->io);
   for (;;) {
     pause.expires_after(settings.patience / 4);
@@ -340,7 +340,7 @@ asio::awaitable<void> relay::impl::drop_the_stalled() {
     const auto now = std::chrono::steady_clock::now();
     for (auto* const peer : open) {
       if (peer->reads_head && peer->buffer.size() == 0) {
-        expect_a_move(*peer);
+        expect_progress(*peer);
       } else if (peer->due < now) {
         error_code ignored;
         peer->socket.cancel(ignored);
@@ -349,7 +349,7 @@ asio::awaitable<void> relay::impl::drop_the_stalled() {
   }
 }
 
-void relay::impl::expect_a_move(connection& peer) const {
+void relay::impl::expect_progress(connection& peer) const {
   peer.due = std::chrono::steady_clock::now() + settings.patience;
 }
 
@@ -362,12 +362,13 @@ asio::awaitable<void> relay::impl::serve(tcp_socket socket) {
   peer.socket.shutdown(tcp::socket::shutdown_both, ignored);
 }
 
-/// One request and its reply; whether the connection can carry another.
+/// Serves one request. Returns whether the connection can be used for another one.
 asio::awaitable<bool> relay::impl::exchange(connection& peer) {
   parser parser;
-  parser.body_limit(boost::none);  // the head is read whatever it announces: the call counts
+  // Read the head whatever body size it announces: the call counts for the rate limit.
+  parser.body_limit(boost::none);
   peer.reads_head = true;
-  expect_a_move(peer);
+  expect_progress(peer);
   const auto [head_error, head_bytes] =
       co_await http::async_read_header(peer.socket, peer.buffer, parser);
   peer.reads_head = false;
@@ -395,7 +396,7 @@ asio::awaitable<bool> relay::impl::exchange(connection& peer) {
     parser.body_limit(largest_body);
     error_code body_error;
     while (!body_error && !parser.is_done()) {
-      expect_a_move(peer);
+      expect_progress(peer);
       const auto [error, bytes] = co_await http::async_read_some(peer.socket, peer.buffer, parser);
       body_error = error;
     }
@@ -405,7 +406,7 @@ asio::awaitable<bool> relay::impl::exchange(connection& peer) {
   }
   if (too_large) {
     call.keep_alive = false;
-    call.refused =
+    call.refusal =
         error_reply({413, "the body is too large", "read_request_body_failed"}, call.request_id);
   }
 
@@ -424,7 +425,7 @@ asio::awaitable<bool> relay::impl::exchange(connection& peer) {
   co_return written&& co_await finish(peer, call, reply.end);
 }
 
-/// Sends what the script has, in its time; false when the client is gone before it has taken all.
+/// Sends the script with its delays. False if the client leaves before it has received everything.
 asio::awaitable<bool> relay::impl::perform(connection& peer, const call& call,
                                            const script& reply) {
   pacing pace(settings.ttft, settings.itl, call.pace);
@@ -439,14 +440,14 @@ asio::awaitable<bool> relay::impl::perform(connection& peer, const call& call,
     if (ragged != nullptr) {
       out += reply.body;
       if (!co_await send(peer, out, ragged)) co_return false;
-      co_return co_await taken(peer);
+      co_return co_await was_received(peer);
     }
     if (!co_await write(peer, out, call.head_only ? std::string_view() : reply.body))
       co_return false;
-    co_return co_await taken(peer);
+    co_return co_await was_received(peer);
   }
 
-  // All that is due by now goes out as one chunk.
+  // All parts that are due now are sent as one chunk.
   std::size_t sent = 0;
   for (std::size_t step = 0; step < reply.steps.size();) {
     if (!co_await wait(peer, due)) co_return false;
@@ -462,13 +463,13 @@ asio::awaitable<bool> relay::impl::perform(connection& peer, const call& call,
     if (!co_await send(peer, out, ragged)) co_return false;
     out.clear();
   }
-  co_return co_await taken(peer);
+  co_return co_await was_received(peer);
 }
 
 asio::awaitable<bool> relay::impl::send(connection& peer, std::string_view bytes, random* ragged) {
   constexpr std::uint32_t largest_piece = 100;
-  // The end of a stream and the end of its chunks come together: a client that has read the one may
-  // leave, and is not to be found gone for want of the other.
+  // Never split the end of the stream from the end of its chunks: a client that has read the first
+  // may close the connection, and the reply must still count as delivered.
   constexpr std::size_t unsplit = std::string_view("[DONE]\n\n\r\n0\r\n\r\n").size();
   while (!bytes.empty()) {
     std::size_t length = ragged == nullptr ? bytes.size() : ragged->below(largest_piece) + 1;
@@ -480,12 +481,12 @@ asio::awaitable<bool> relay::impl::send(connection& peer, std::string_view bytes
   co_return true;
 }
 
-/// Writes all, for as long as the client reads on.
+/// Writes everything, unless the client stops reading.
 asio::awaitable<bool> relay::impl::write(connection& peer, std::string_view first,
                                          std::string_view rest) {
   constexpr std::size_t most_at_once = 64U << 10U;
   const auto go_on = [&](const error_code& error, std::size_t) -> std::size_t {
-    expect_a_move(peer);
+    expect_progress(peer);
     return error ? 0 : most_at_once;
   };
   const std::array<asio::const_buffer, 2> bytes{asio::buffer(first), asio::buffer(rest)};
@@ -494,7 +495,7 @@ asio::awaitable<bool> relay::impl::write(connection& peer, std::string_view firs
   co_return !error;
 }
 
-/// Leaves the connection as the script wants it; whether it can carry another request.
+/// Ends the reply as the script says. Returns whether the connection can be used again.
 asio::awaitable<bool> relay::impl::finish(connection& peer, const call& call, ending end) {
   error_code ignored;
   switch (end) {
@@ -508,7 +509,8 @@ asio::awaitable<bool> relay::impl::finish(connection& peer, const call& call, en
       break;
     case ending::silence: {
       const auto until = std::chrono::steady_clock::now() + longest_silence;
-      while (std::chrono::steady_clock::now() < until && withdrawal_of(peer) == withdrawal::none) {
+      while (std::chrono::steady_clock::now() < until &&
+             state_of(peer) == client_state::connected) {
         peer.clock.expires_after(std::chrono::milliseconds(50));
         co_await peer.clock.async_wait();
       }
@@ -518,21 +520,21 @@ asio::awaitable<bool> relay::impl::finish(connection& peer, const call& call, en
   co_return false;
 }
 
-/// Waits if the time has not come yet; false when the client is gone meanwhile.
+/// Waits until `until`. False if the client has left meanwhile.
 asio::awaitable<bool> relay::impl::wait(connection& peer, time_point until) {
   if (until <= std::chrono::steady_clock::now()) co_return true;
   peer.clock.expires_at(until);
   co_await peer.clock.async_wait();
-  co_return withdrawal_of(peer) != withdrawal::gone;
+  co_return state_of(peer) != client_state::gone;
 }
 
-/// Whether what was written came to a client that can read it: see ledger::finish.
-asio::awaitable<bool> relay::impl::taken(connection& peer) {
+/// Whether a client that can read it received the reply: see ledger::finish.
+asio::awaitable<bool> relay::impl::was_received(connection& peer) {
   const auto until = std::chrono::steady_clock::now() + settings.patience;
   for (;;) {
-    const auto withdrawn = withdrawal_of(peer);
-    if (withdrawn == withdrawal::gone) co_return false;
-    if (withdrawn == withdrawal::none || acknowledged(peer)) co_return true;
+    const auto state = state_of(peer);
+    if (state == client_state::gone) co_return false;
+    if (state == client_state::connected || acknowledged(peer)) co_return true;
     if (std::chrono::steady_clock::now() > until) co_return false;
     peer.clock.expires_after(std::chrono::milliseconds(1));
     co_await peer.clock.async_wait();
@@ -541,7 +543,7 @@ asio::awaitable<bool> relay::impl::taken(connection& peer) {
 
 // Decisions
 
-/// Counts the call where its head arrived, as a relay's limiter does: before the body is read.
+/// Counts the call when its head has arrived, before the body is read, as real rate limiters do.
 call relay::impl::arrive(const message& head, time_point now,
                          std::optional<open_attempt>& attempt) {
   call call;
@@ -570,14 +572,14 @@ call relay::impl::arrive(const message& head, time_point now,
   attempt->record.request = XXH3_64bits(name.data(), name.size());
   if (!call.account) {
     book.arrive_unknown(now);
-    call.refused = error_reply({401, key.empty() ? "未提供令牌" : "无效的令牌", "invalid_api_key"},
+    call.refusal = error_reply({401, key.empty() ? "未提供令牌" : "无效的令牌", "invalid_api_key"},
                                call.request_id);
     return call;
   }
   attempt->record.account = *call.account;
   if (book.arrive(*call.account, now)) return call;
   const int rpm = settings.keys.empty() ? settings.rpm : settings.keys[*call.account].rpm;
-  call.refused =
+  call.refusal =
       settings.mode == limit_mode::leaky
           ? html_reply(503)
           : error_reply({429,
@@ -592,14 +594,14 @@ call relay::impl::arrive(const message& head, time_point now,
 script relay::impl::decide(call& call, const std::string& body, open_attempt& attempt) {
   if (attempt.record.idempotency_key.empty())
     attempt.record.request = XXH3_64bits(body.data(), body.size());
-  if (call.refused) return *std::move(call.refused);
+  if (call.refusal) return *std::move(call.refusal);
 
   const auto understood = inference.understand(*call.inference, body, ++calls);
   if (const auto* error = std::get_if<api_error>(&understood))
     return error_reply(*error, call.request_id);
   const auto& request = std::get<inference_request>(understood);
 
-  // Like real relays, ask for the prompt and the most that the body allows before the call is made.
+  // Like real relays, require enough balance for the prompt and the longest reply beforehand.
   if (!book.can_pay(*call.account, inference.worst_cost(request)))
     return error_reply(
         {403, fmt::format("用户额度不足, 剩余额度: ${}", book.remaining(*call.account).to_string()),
@@ -614,30 +616,30 @@ script relay::impl::decide(call& call, const std::string& body, open_attempt& at
   call.pace = request.digest;
   attempt.record.model = request.model;
   attempt.record.streamed = request.stream;
-  auto served = inference.serve(request, fault, unix_seconds(), call.request_id);
-  if (served.reply.billed) book.charge(attempt.record, served.usage, served.cost);
-  return std::move(served.reply);
+  auto outcome = inference.serve(request, fault, unix_seconds(), call.request_id);
+  if (outcome.reply.billed) book.charge(attempt.record, outcome.usage, outcome.cost);
+  return std::move(outcome.reply);
 }
 
-/// Whatever is not inference.
+/// The reply to everything that is not inference.
 script relay::impl::look_up(const call& call, const message& head) {
-  if (call.refused) return *call.refused;
+  if (call.refusal) return *call.refusal;
   const bool get = head.method() == http::verb::get || call.head_only;
   if (get && call.path == "/simulator/ledger")
     return json_reply(200, book.json(call.query.find("requests=1") != std::string_view::npos));
 
-  const account_question asked{call.path,     call.query,      !key_of(head).empty(),
-                               call.account,  call.request_id, std::chrono::steady_clock::now(),
-                               unix_seconds()};
-  auto told = get ? about.answer(asked) : std::nullopt;
-  if (told) return *std::move(told);
+  const account_request request{call.path,     call.query,      !key_of(head).empty(),
+                                call.account,  call.request_id, std::chrono::steady_clock::now(),
+                                unix_seconds()};
+  auto answer = get ? account_routes.answer(request) : std::nullopt;
+  if (answer) return *std::move(answer);
   return error_reply(
       {404, fmt::format("Invalid URL ({} {})", as_view(head.method_string()), call.path), "",
        "invalid_request_error"},
       call.request_id);
 }
 
-/// The date and time to the nanosecond, and eight letters.
+/// The date and time in nanoseconds, and eight random letters.
 std::string relay::impl::new_request_id() {
   const auto now = std::chrono::system_clock::now();
   const auto second = std::chrono::floor<std::chrono::seconds>(now);

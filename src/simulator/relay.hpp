@@ -1,5 +1,6 @@
-// The relay simulator: an OpenAI-compatible relay on a local port, with a limit, a price list,
-// faults and a ledger of its own. It shares no code with the client, so that it can judge it.
+// The relay simulator: an OpenAI-compatible relay on a local port, with its own rate limit, price
+// list, faults and ledger. It shares no code with the client, so that tests can check the client
+// against it.
 //
 //   relay simulated(profile_options("faulty"));
 //   simulated.start();
@@ -16,11 +17,11 @@
 
 namespace sluice::simulator {
 
+/// A running simulated relay. Thread safe, except for construction and destruction.
 class relay {
  public:
-  /// Binds the port: connections wait from here on. Throws std::runtime_error when it cannot.
+  /// Binds the port; connections wait until start(). Throws std::runtime_error if that fails.
   explicit relay(options options);
-  /// Stops.
   ~relay();
   relay(const relay&) = delete;
   relay& operator=(const relay&) = delete;
@@ -29,12 +30,11 @@ class relay {
   /// `http://127.0.0.1:8787/v1`
   std::string base_url() const;
 
-  /// Serves on a thread of its own.
+  /// Starts the thread that serves.
   void start();
-  /// Drops all connections and joins the thread; there is no starting again.
+  /// Drops all connections and joins the thread. The relay cannot be started again.
   void stop();
 
-  // Both from any thread, at any time.
   std::string ledger_json(bool with_requests = false) const;
   std::string ledger_summary() const;
 

@@ -15,14 +15,14 @@ namespace {
 
 constexpr std::string_view end_of_stream = "data: [DONE]\n\n";
 
-/// A length around the mean, half of it more or less.
+/// A random length between 0.5 and 1.5 times the mean.
 std::uint64_t around(random& random, std::uint64_t mean) {
   return mean / 2 + random.below(static_cast<std::uint32_t>(mean + 1));
 }
 
 std::string_view chat_finish(const inference_request& request, const spoken_choice& choice) {
   if (choice.cut_short) return "length";
-  // OpenAI ends a call that was forced by name with "stop".
+  // OpenAI ends a tool call that the body requires by name with "stop".
   return request.tool.empty() || request.tool_named ? "stop" : "tool_calls";
 }
 
@@ -33,7 +33,7 @@ std::string tool_call_id(const inference_request& request, std::size_t choice) {
 
 // ---- usage
 
-/// `"usage":…`, or what stands for it.
+/// Appends `"usage":…`, or the vendor's own form of it.
 void append_chat_usage(std::string& out, const token_usage& usage, usage_dialect dialect) {
   auto prompt = usage.prompt;
   auto completion = usage.completion;
@@ -60,29 +60,29 @@ void append_responses_usage(std::string& out, const token_usage& usage) {
 
 // ---- chat and completions
 
-/// A token as OpenAI shows it: one that is a part of a character by its bytes.
+/// A token as OpenAI prints it. A token that is only a part of a character is printed as its bytes.
 std::string shown_token(std::string_view token) {
   if (simdjson::validate_utf8(token.data(), token.size())) return std::string(token);
-  std::string shown = "bytes:";
+  std::string text = "bytes:";
   for (const char each : token) {
     const auto byte = static_cast<unsigned char>(each);
     if (byte >= 0x20 && byte < 0x7f)
-      shown += each;
+      text += each;
     else
-      fmt::format_to(std::back_inserter(shown), "\\x{:02x}", byte);
+      fmt::format_to(std::back_inserter(text), "\\x{:02x}", byte);
   }
-  return shown;
+  return text;
 }
 
-/// Another token, for one of the places after the first; each place has its own.
+/// An alternative token for a rank after the first. Each rank has a different one.
 std::string_view alternative(std::string_view token, std::size_t place, std::uint32_t start) {
   const auto others = noun_tokens();
   const auto other = others[(start + place) % others.size()];
   return other == token ? others[start % others.size()] : other;
 }
 
-/// An entry of chat's logprobs. The number is drawn from the token's place, so a stream gives the
-/// same.
+/// Appends an entry of chat's logprobs. Its number depends only on the token's position, so that a
+/// stream has the same numbers as a whole body.
 void append_logprob(std::string& out, const inference_request& request, std::size_t choice,
                     const utterance& content, std::size_t index) {
   random random(mix(request.digest, (choice << 32U) + index));
@@ -121,7 +121,8 @@ void append_logprobs(std::string& out, const inference_request& request, std::si
   out += R"(],"refusal":null})";
 }
 
-/// `"id":…,"object":…,"created":…,"model":…`, which every chunk of a stream repeats.
+/// `"id":…,"object":…,"created":…,"model":…`: the first members, repeated in each chunk of a
+/// stream.
 std::string heading(const inference_request& request, const envelope& envelope) {
   const bool chat = request.to == endpoint::chat;
   std::string out;
@@ -270,7 +271,7 @@ class chunk_writer {
 
 // ---- responses
 
-/// The parts of a response object, shared by the whole form and the events.
+/// Writes a response object, whole or as events.
 class response_writer {
  public:
   response_writer(const inference_request& request, const answer& answer, const envelope& envelope)
@@ -382,7 +383,7 @@ class response_writer {
 
 // ---- embeddings
 
-/// A vector of length one, made of the input's digest.
+/// A vector of length 1 that depends only on the input's digest.
 std::vector<float> embed(std::uint64_t input, std::size_t dimensions) {
   random random(input);
   std::vector<float> vector(dimensions);
@@ -441,20 +442,21 @@ std::string embeddings_body(const inference_request& request, const answer& answ
 
 namespace {
 
-/// The given text, or as much of it as there is room for: English in place of a text that would end
-/// in the middle of a character.
-utterance given(const inference_request& request, std::size_t room, random& random) {
+/// The request's document, cut to `room` tokens. English prose instead if that would split a
+/// character.
+utterance document_of(const inference_request& request, std::size_t room, random& random) {
   auto speech = spelled(request.document, request.vocabulary);
   speech.cut_to(room);
   return speech.whole() ? speech : prose(random, room, language::english, request.vocabulary);
 }
 
-/// Ends the content before the first of the stop sequences; whether one was in it.
+/// Cuts the content before the first stop sequence. Returns whether there was one.
 bool stop(const inference_request& request, utterance& content) {
   auto end = std::string::npos;
   for (const auto& sequence : request.stop) end = std::min(end, content.text().find(sequence));
   if (end == std::string::npos) return false;
-  // The last token may be another now, or two: never more than before, and never half a character.
+  // Encoding the shorter text may give other tokens at its end. Keep at most the old number of
+  // tokens, and no half character.
   const auto most = content.tokens();
   content = spelled(content.text().substr(0, end), request.vocabulary);
   content.cut_to(most);
@@ -473,7 +475,7 @@ answer compose(const inference_request& request, int mean_tokens) {
   const auto mean = static_cast<std::uint64_t>(std::max(mean_tokens, 1));
   const auto entries = request.choices * (request.logprobs ? 2 + request.top_logprobs : 1);
   const auto most = std::max(largest_reply, 2 * mean) / entries;
-  const auto thoughts = thinking_of(request.served);
+  const auto thoughts = thinking_of(request.serving_model);
   const auto spoken = request.in_chinese ? language::chinese : language::mixed;
   for (std::size_t index = 0; index < request.choices; ++index) {
     random random(mix(request.digest, index));
@@ -492,7 +494,7 @@ answer compose(const inference_request& request, int mean_tokens) {
       choice.cut_short = choice.cut_short || length > room;
       choice.content = prose(random, std::min(length, room), spoken, request.vocabulary);
     } else {
-      choice.content = given(request, room, random);
+      choice.content = document_of(request, room, random);
       choice.cut_short = choice.cut_short || choice.content.text().size() < request.document.size();
     }
     if (request.tool.empty() && stop(request, choice.content)) choice.cut_short = false;

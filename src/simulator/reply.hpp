@@ -1,4 +1,4 @@
-// An inference reply in the wire form of its endpoint: whole, or as server-sent events.
+// Inference replies in the wire format of their endpoint: whole or as server-sent events. Pure.
 #pragma once
 
 #include <cstdint>
@@ -13,38 +13,37 @@ namespace sluice::simulator {
 
 /// One choice of a reply.
 struct spoken_choice {
-  utterance reasoning;  ///< what a model that shows its thoughts thought
+  utterance reasoning;  ///< the thoughts of a model that shows them
   utterance content;    ///< the text, or the arguments of a tool call
   bool cut_short = false;
 };
 
 struct answer {
   std::vector<spoken_choice> choices;
-  token_usage usage;            ///< as the client is told
-  std::uint64_t generated = 0;  ///< the tokens that took time, of all choices
+  token_usage usage;            ///< the usage that the client sees
+  std::uint64_t generated = 0;  ///< the tokens of all choices that took time to generate
 };
 
-/// The most tokens that all choices of a reply hold together, as a model's window bounds what it
-/// can say; every logprob counts as one. Only the mean length that the user asks for goes beyond
-/// it.
+/// The maximum number of tokens in all choices of a reply together. Each logprob counts as a token.
+/// Only a larger mean length in the options raises this limit.
 inline constexpr std::uint64_t largest_reply = 1U << 17U;
 
-/// The answer to a request: the same for the same request, streamed or not.
+/// The answer to a request. The same request gets the same answer, streamed or not.
 answer compose(const inference_request& request, int mean_tokens);
 
-/// How a chat's usage is told: as OpenAI does, or as others do for the same tokens.
+/// The format of a chat's usage: OpenAI's, or that of other vendors for the same tokens.
 enum class usage_dialect : std::uint8_t {
   openai,
-  xai,       ///< reasoning is no part of the completion, only of the total
-  moonshot,  ///< cached tokens beside the others, without details
-  claude,    ///< cached tokens are no part of the prompt; where they are more than the rest of it
-  groq,      ///< inside of `x_groq`
+  xai,       ///< the total includes reasoning tokens, but the completion does not
+  moonshot,  ///< `cached_tokens` directly in `usage`
+  claude,    ///< the prompt does not include the cached tokens if they are the larger part of it
+  groq,      ///< usage inside `x_groq`
 };
 inline constexpr std::uint32_t usage_dialects = 5;
 
-/// What tells one reply from another of the same content.
+/// The data of a reply that does not depend on its content.
 struct envelope {
-  std::string id;  ///< without the prefix of its kind
+  std::string id;  ///< without the prefix of its endpoint
   std::int64_t created = 0;
   bool with_usage = true;
   usage_dialect dialect = usage_dialect::openai;
@@ -53,10 +52,11 @@ struct envelope {
 std::string body_of(const inference_request& request, const answer& answer,
                     const envelope& envelope);
 
-/// A streamed body, and where in it each token's part ends, which is nothing where a character is
-/// still open; what follows the last token comes with it.
+/// The body of a stream.
 struct event_stream {
   std::string text;
+  /// The offset in `text` where each token's part ends. The part of a token that ends inside a
+  /// character is empty. The last part includes everything after the last token.
   std::vector<std::size_t> steps;
 };
 

@@ -7,7 +7,7 @@ namespace {
 
 constexpr std::chrono::seconds window_length{60};
 
-/// Drops what is 60 s old or older: a minute that begins at `now` no longer touches it.
+/// Drops times that are at least 60 s old.
 void forget_before_window(std::deque<time_point>& times, time_point now) {
   while (!times.empty() && now - times.front() >= window_length) times.pop_front();
 }

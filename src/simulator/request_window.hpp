@@ -1,5 +1,5 @@
-// The relay's requests-per-minute limit, in the four ways that relays and gateways count. Pure: the
-// caller passes the time, which never goes back.
+// The relay's limit of requests per minute, in the four ways that relays and gateways count. Not
+// thread safe. The caller passes the time, which must not go back.
 #pragma once
 
 #include <chrono>
@@ -14,27 +14,28 @@ namespace sluice::simulator {
 using time_point = std::chrono::steady_clock::time_point;
 
 enum class limit_mode {
-  sliding,  ///< at most N admitted in any 60 s; refused calls are not recorded
-  bucket,   ///< N at once, refilled at N a minute: up to 2N in the first minute
+  sliding,  ///< at most N admitted calls in any 60 s; refused calls do not count
+  bucket,   ///< token bucket: N at once, refilled at N per minute, so up to 2N in the first minute
   fixed,    ///< at most N in each minute of the relay's clock
-  leaky,    ///< one every 60/N s, no burst
+  leaky,    ///< one call every 60/N s, no burst
 };
 
 /// Empty for a name that is not a mode.
 std::optional<limit_mode> parse_limit_mode(std::string_view name);
 
-/// A log of the admitted arrivals of the last minute.
+/// Keeps the times of the calls admitted in the last minute.
 struct sliding_log {
   int limit;
   std::deque<time_point> admitted;
   bool admit(time_point now);
 };
 
-/// Admits `burst` at once and one more every `interval`; a leaky bucket is one with a burst of 1.
+/// Admits `burst` calls at once and one more every `interval`. With a burst of 1 it is a leaky
+/// bucket.
 struct refilled_bucket {
   std::chrono::nanoseconds interval;
   int burst;
-  /// When the bucket is full again, with nothing more admitted.
+  /// When the bucket is full again if no further call is admitted.
   time_point full_at;
   bool admit(time_point now);
 };
@@ -46,19 +47,21 @@ struct fixed_minute {
   bool admit(time_point now);
 };
 
+/// A rate limit in one of the modes.
 class request_window {
  public:
-  /// `per_minute` 0: no limit.
+  /// A `per_minute` of 0 means no limit.
   request_window(limit_mode mode, int per_minute);
 
-  /// Whether a call that arrives at `now` is let through; it is recorded when it is.
+  /// Whether a call that arrives at `now` is admitted. An admitted call is recorded.
   bool admit(time_point now);
 
  private:
   std::variant<std::monostate, sliding_log, refilled_bucket, fixed_minute> window_;
 };
 
-/// The most arrivals in any 60 s, refused ones included: what a client's promise is judged by.
+/// Measures the maximum number of arrivals in any 60 s, including refused ones. Tests check the
+/// client's rate limit with it.
 class arrival_meter {
  public:
   void record(time_point now);

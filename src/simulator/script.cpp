@@ -12,8 +12,7 @@
 namespace sluice::simulator {
 namespace {
 
-/// Keeps the first part of the reply: of a stream, whole tokens without the finish; of a body,
-/// half.
+/// Keeps the first half of the reply: half of the tokens of a stream, half of the bytes of a body.
 void cut_in_middle(script& reply) {
   if (reply.steps.size() > 1) {
     reply.steps.resize(reply.steps.size() / 2);
@@ -32,13 +31,13 @@ void append_to_stream(script& reply, std::string_view text) {
 struct refusal_form {
   fault_kind kind;
   int status;
-  std::string_view message;  ///< "{}" stands for the model
+  std::string_view message;  ///< "{}" is replaced by the model
   std::string_view code;
   std::string_view headers = {};
-  std::string_view body = {};  ///< in place of the relay's envelope
+  std::string_view body = {};  ///< replaces the usual error object, if not empty
 };
 
-/// Of several for one kind each is as likely as the others.
+/// All forms of one kind are equally likely.
 constexpr std::array refusal_forms{
     refusal_form{fault_kind::refused_429, 429, "当前分组上游负载已饱和，请稍后再试",
                  "rate_limit_exceeded"},
@@ -104,7 +103,7 @@ std::vector<const refusal_form*> forms_of(fault_kind kind) {
   return forms;
 }
 
-/// What is sent when the relay is to fail without a bill.
+/// The reply for a fault that is not billed.
 script refusal(const inference_request& request, fault_kind fault, random& random,
                std::string_view request_id) {
   script reply;
@@ -127,7 +126,7 @@ script refusal(const inference_request& request, fault_kind fault, random& rando
   return reply;
 }
 
-/// Ends a stream in its middle, between two events, with an error.
+/// Ends a stream in the middle, between two events, with an error.
 void break_with_error(script& reply, const inference_request& request, random& random) {
   cut_in_middle(reply);
   const auto blank_line = reply.body.rfind("\n\n");
@@ -135,27 +134,27 @@ void break_with_error(script& reply, const inference_request& request, random& r
   append_to_stream(reply, stream_error(request.to, random));
 }
 
-/// Ends a reply in its middle without a word, as a lost upstream does.
+/// Ends a reply in the middle without an error message, as if the upstream was lost.
 void break_off(script& reply, const inference_request& request, random& random) {
   const bool by_tokens = reply.steps.size() > 1;
   cut_in_middle(reply);
   const auto way = random.below(3);
   if (by_tokens && way == 0) {
-    // The relay closes the stream properly, and says [DONE] whatever its upstream did.
+    // The relay ends the stream properly, with [DONE], although its upstream did not.
     if (request.to != endpoint::responses) append_to_stream(reply, "data: [DONE]\n\n");
     return;
   }
   reply.end = way == 1 ? ending::reset : ending::closed;
 }
 
-/// Whether the reply comes as a stream, whatever was asked for.
+/// Whether the reply is a stream. Some faults ignore what the client requested.
 bool is_streamed(const inference_request& request, fault_kind fault) {
   if (fault == fault_kind::json_for_stream || fault == fault_kind::filtered) return false;
   if (fault == fault_kind::stream_for_json) return request.to != endpoint::embeddings;
   return request.stream;
 }
 
-/// A 400 with the completion that a filter has ended; other endpoints have none.
+/// Makes the reply a 400 with a completion that a filter ended. Only chat and completions have it.
 void end_with_filter(script& reply, const inference_request& request) {
   if (request.to != endpoint::chat && request.to != endpoint::completions) return;
   reply.status = 400;
@@ -165,7 +164,7 @@ void end_with_filter(script& reply, const inference_request& request) {
   reply.announced = reply.body.size();
 }
 
-/// The good reply, billed, a stream in the shape that the fault stands for.
+/// The complete, billed reply. A stream gets the shape of the fault.
 script whole_reply(const inference_request& request, const answer& answer, const envelope& envelope,
                    fault_kind shape, random& random) {
   script reply;
@@ -306,7 +305,7 @@ script reply_script(const inference_request& request, const answer& answer, enve
       if (request.stream) return refusal(request, fault, random, request_id);
       break;
     case fault_kind::error_in_200:
-      // Half of the streams break later, when something has been said and billed.
+      // The other half of the streams fail later, after some billed content.
       if (!request.stream || random.below(2) == 0)
         return refusal(request, fault, random, request_id);
       break;
@@ -351,7 +350,7 @@ script reply_script(const inference_request& request, const answer& answer, enve
     default:
       break;
   }
-  reply.delivered = leaves_good(fault) || fault == fault_kind::no_stream;
+  reply.delivered = is_good_reply(fault) || fault == fault_kind::no_stream;
   reply.outcome = reply.delivered ? outcome_of(reply.status) : name_of(fault);
   return reply;
 }

@@ -1,5 +1,5 @@
-// What the relay does about one call: the bytes it sends, where they break off, and what of it is
-// billed. Pure; the relay plays it on a socket.
+// What the relay does for one call: the bytes that it sends, where they stop, and whether the call
+// is billed. Pure; the relay sends the script on a socket.
 #pragma once
 
 #include <cstdint>
@@ -13,48 +13,49 @@
 
 namespace sluice::simulator {
 
-/// What becomes of the connection after the bytes of a script.
+/// What happens to the connection after the bytes of a script.
 enum class ending {
-  whole,    ///< the reply is finished, the connection stays
-  closed,   ///< closed although more was announced
-  reset,    ///< torn down with a TCP reset
-  silence,  ///< held open, and nothing more comes
+  whole,    ///< the reply is complete, and the connection can be used again
+  closed,   ///< closed, although more bytes were announced
+  reset,    ///< ended with a TCP reset
+  silence,  ///< stays open without further bytes
 };
 
 struct script {
   int status = 200;
   std::string_view content_type = "application/json";
-  std::string extra_headers;  ///< whole lines, each with its end
+  std::string extra_headers;  ///< complete lines with their line ends
 
   std::string body;
-  /// A stream: where in `body` each timed part ends. Empty: the body comes at once.
+  /// For a stream: the offsets in `body` where its timed parts end. Empty: the body is sent at
+  /// once.
   std::vector<std::size_t> steps;
-  /// How many tokens' time goes by before the body, or the first part of it.
+  /// The delay before the first part of the body, in tokens.
   std::uint64_t tokens_before = 0;
-  /// The length that the head announces for a body that comes at once.
+  /// The Content-Length of a body that is sent at once.
   std::size_t announced = 0;
-  /// Whether the time to the first token goes by before anything is sent.
+  /// Whether the relay waits for the time to the first token before it sends anything.
   bool thinks = false;
   bool sends_nothing = false;  ///< not even a head
-  bool ragged = false;         ///< in small pieces that split lines and characters
+  bool ragged = false;         ///< sent in small pieces that split lines and characters
   ending end = ending::whole;
 
   bool billed = false;
-  bool delivered = false;    ///< once all of it is written
-  std::string_view outcome;  ///< for the ledger
+  bool delivered = false;    ///< counts as delivered once all of it is written
+  std::string_view outcome;  ///< its name in the ledger
 };
 
-/// The text of an HTTP status line after the number, and the number as the ledger writes it.
+/// The reason phrase of an HTTP status, and the status as the ledger writes it.
 std::string_view reason_of(int status);
 std::string_view outcome_of(int status);
 
 script json_reply(int status, std::string body);
 script html_reply(int status);
 
-/// An error in the relay's envelope; its message ends with the id of the call.
+/// An error in the usual error object. Its message ends with the request id.
 script error_reply(const api_error& error, std::string_view request_id);
 
-/// The reply to an inference call that was let through, spoilt by the fault.
+/// The reply to an admitted inference call, changed by its fault.
 script reply_script(const inference_request& request, const answer& answer, envelope envelope,
                     fault_kind fault, std::string_view request_id);
 

@@ -1,5 +1,5 @@
-// What software the relay passes for where it is asked about accounts, models and itself. Inference
-// is the same with all of them.
+// The relay software that the simulator imitates on the account, model and site routes. Inference
+// is the same for all of them.
 #pragma once
 
 #include <cstdint>
@@ -9,15 +9,16 @@
 namespace sluice::simulator {
 
 enum class software : std::uint8_t {
-  new_api,      ///< "new-api": newest; has a route for a key alone, rationed, and hides why a key
-                ///< is refused
-  old_new_api,  ///< "old-new-api": as of early 2025; its model list has no `object`
-  one_api,      ///< "one-api": billing alone, and no log for a key
-  openai,       ///< "openai": as OpenAI's own dashboard was, with daily costs and credit grants
-  api2gpt,      ///< "api2gpt": credit grants alone, with a `total_remaining`
+  /// "new-api": the newest version. Has rate-limited routes for a single key, and does not say why
+  /// it refuses a key.
+  new_api,
+  old_new_api,  ///< "old-new-api": of early 2025; its model list has no `object`
+  one_api,      ///< "one-api": only billing, no log for a key
+  openai,       ///< "openai": OpenAI's former dashboard, with daily costs and credit grants
+  api2gpt,      ///< "api2gpt": only credit grants, with a `total_remaining`
 };
 
-/// Empty for a name that is none of them.
+/// Empty for an unknown name.
 std::optional<software> parse_software(std::string_view name);
 
 }  // namespace sluice::simulator

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::string_view blank_line = "\n\n";
 
-/// The stream with every event, its blank line included, as `rewrite(event)` would have it.
+/// The stream with each event replaced by `rewrite(event)`. An event includes its blank line.
 template <class Rewrite>
 event_stream rewritten(const event_stream& plain, Rewrite rewrite) {
   event_stream made;
@@ -40,7 +40,7 @@ std::string_view noise(random& random) {
   return kinds.at(random.below(kinds.size()));
 }
 
-/// The usage of a stream, and the event that ends the last choice, which comes before it.
+/// Where a stream has its usage, and the event before it, which ends the last choice.
 struct usage_place {
   std::string_view usage;
   std::string_view usage_event;
@@ -65,15 +65,15 @@ event_stream with_usage_elsewhere(const event_stream& plain, bool on_every) {
   if (place.usage.empty()) return plain;
   constexpr std::string_view none = R"("usage":null})";
   constexpr std::string_view first = R"("usage":{"prompt_tokens":1,"completion_tokens":1}})";
-  const auto told = replaced(none, "null", place.usage);
+  const auto usage = replaced(none, "null", place.usage);
   return rewritten(plain, [&](std::string_view event) -> std::string {
     if (event.data() == place.usage_event.data()) return {};
-    if (event.data() == place.last_choice.data()) return replaced(event, none, told);
+    if (event.data() == place.last_choice.data()) return replaced(event, none, usage);
     return on_every ? replaced(event, none, first) : std::string(event);
   });
 }
 
-/// The event with another finish reason, as JSON, where it has one.
+/// The event with its finish reason, if any, replaced by `reason` (JSON).
 std::string with_finish(std::string_view event, std::string_view reason) {
   constexpr std::string_view mark = R"("finish_reason":")";
   const auto at = event.find(mark);
@@ -83,18 +83,19 @@ std::string with_finish(std::string_view event, std::string_view reason) {
   return std::string(event.substr(0, begin)).append(reason).append(event.substr(end));
 }
 
-/// The event that ends a response.
+/// Whether the event ends a response.
 bool ends_response(std::string_view event) {
   return event.starts_with("event: response.completed\n") ||
          event.starts_with("event: response.incomplete\n");
 }
 
-/// All but what says that a choice, or the response, has come to its end.
+/// The event without anything that marks the end of a choice or of the response.
 std::string unfinished(std::string_view event) {
   return ends_response(event) ? std::string() : with_finish(event, "null");
 }
 
-/// An end that says that the model was not done; of a response an error.
+/// The event with a finish reason that means that the model did not finish. For a response, an
+/// error.
 std::string broken_off(std::string_view event, random& random) {
   static constexpr std::array<std::string_view, 5> reasons{
       R"("insufficient_system_resource")", R"("network_error")", R"("network-error")", R"("abort")",
@@ -104,7 +105,7 @@ std::string broken_off(std::string_view event, random& random) {
                               : with_finish(event, reason);
 }
 
-/// The piece of content as a part in a list.
+/// The event with its content as a list of one part.
 std::string in_parts(std::string_view event) {
   constexpr std::string_view mark = R"("delta":{"content":")";
   const auto at = event.find(mark);
@@ -157,7 +158,7 @@ event_stream reshaped(event_stream plain, fault_kind shape, random& random) {
 }
 
 std::string stream_error(endpoint to, random& random) {
-  // "$" stands for the words.
+  // "$" is replaced by the message.
   static constexpr std::array<std::string_view, 9> of_completions{
       R"(data: {"error":{"message":"$","type":"upstream_error","param":"","code":"bad_response"}}
 

@@ -1,4 +1,4 @@
-// The forms in which relays write one and the same stream.
+// The different forms in which relays write the same stream.
 #pragma once
 
 #include <string>
@@ -11,15 +11,15 @@
 
 namespace sluice::simulator {
 
-/// What is said of an upstream that has failed.
+/// The error message for a failed upstream.
 inline constexpr std::string_view upstream_down = "upstream error: the model stopped answering";
 
-/// The stream in the shape that the fault stands for; as it is where the fault is of another kind,
-/// or the stream has nothing that could take the shape.
+/// The stream in the shape that the fault stands for. Unchanged if the fault has no shape, or if it
+/// does not fit this stream.
 event_stream reshaped(event_stream plain, fault_kind shape, random& random);
 
-/// What a relay puts into a stream to say that its upstream has failed: an event in one of many
-/// forms, or something that is no event.
+/// What a relay writes into a stream when its upstream has failed: an event in one of many forms,
+/// or text that is not an event.
 std::string stream_error(endpoint to, random& random);
 
 }  // namespace sluice::simulator

@@ -9,8 +9,8 @@ namespace {
 
 using words = std::span<const std::string_view>;
 
-// Each begins with a space, as tokens of real vocabularies do; the first of a text or line loses
-// it.
+// Words begin with a space, as tokens of real vocabularies do. The first word of a text or line is
+// written without it.
 constexpr std::array<std::string_view, 8> openings{" The",  " One",  " This",  " Each",
                                                    " That", " Some", " Every", " Another"};
 constexpr std::array<std::string_view, 8> determiners{" the",  " one", " this",  " each",
@@ -40,7 +40,7 @@ constexpr std::array<std::string_view, 4> hanzi_joints{"因为", "如果", "虽�
 constexpr std::array<std::string_view, 8> hanzi_verbs{"说明", "改变", "支持", "需要",
                                                       "发现", "影响", "描述", "连接"};
 
-/// A sentence as a row of slots for words.
+/// A sentence is a sequence of slots for words.
 enum class slot { opening, determiner, adjective, noun, verb, preposition, joint };
 using enum slot;
 constexpr std::array short_sentence{opening, noun, verb, determiner, noun};
@@ -91,7 +91,7 @@ void say_chinese(random& random, utterance& speech) {
   speech.say("。");
 }
 
-/// A sentence of more than one shape, for a text that is Chinese throughout.
+/// A sentence in one of several shapes, for texts that are all Chinese.
 void say_more_chinese(random& random, utterance& speech) {
   switch (random.below(4)) {
     case 0:
@@ -145,7 +145,7 @@ void say_something(random& random, utterance& speech) {
   }
 }
 
-/// Whole sentences of at least so many words.
+/// Complete sentences with at least `count` words.
 utterance sentences(random& random, std::size_t count, language in) {
   utterance speech;
   while (speech.tokens() < count) {
@@ -159,7 +159,7 @@ utterance sentences(random& random, std::size_t count, language in) {
   return speech;
 }
 
-/// Whether the byte at that place of the text continues a character.
+/// Whether the byte at `at` continues a UTF-8 character.
 bool continues(std::string_view text, std::size_t at) {
   return at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0U) == 0x80U;
 }
@@ -169,7 +169,7 @@ bool continues(std::string_view text, std::size_t at) {
 bool utterance::ends_whole(std::size_t index) const {
   const std::size_t end = ends_[index];
   if (end < text_.size()) return !continues(text_, end);
-  // Nothing follows: the last character tells its own length.
+  // No byte follows, so read the length of the last character from its first byte.
   std::size_t begin = end;
   while (begin > 0 && continues(text_, begin - 1)) --begin;
   if (begin == 0) return end == 0;
@@ -195,8 +195,8 @@ void utterance::cut_to(std::size_t count) {
 }
 
 utterance prose(random& random, std::size_t tokens, language in, const tokenizer* vocabulary) {
-  // A cut through a character is rare, and seldom comes twice in a row. English has at least a
-  // token a word, and no character of two bytes: it always ends the search.
+  // The cut rarely falls inside a character, so a few attempts are enough. The last one is English:
+  // it has at least one token per word and only one-byte characters, so it always succeeds.
   constexpr int attempts = 8;
   for (int attempt = 0;; ++attempt) {
     const auto spoken = attempt < attempts ? in : language::english;
@@ -205,7 +205,7 @@ utterance prose(random& random, std::size_t tokens, language in, const tokenizer
       speech.cut_to(tokens);
       return speech;
     }
-    // Of some neighbours the vocabulary makes one token.
+    // The vocabulary may join neighbouring words into one token, so make some words more.
     auto speech = spelled(sentences(random, tokens + tokens / 4 + 4, spoken).text(), vocabulary);
     if (speech.tokens() < tokens) continue;
     speech.cut_to(tokens);

@@ -1,4 +1,4 @@
-// What a simulated model says: made-up prose or a given document, as a row of tokens.
+// The text that a simulated model generates, as a sequence of tokens: random prose or a document.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,8 @@
 
 namespace sluice::simulator {
 
-/// A text that remembers where its tokens end. A token of a real vocabulary may be a part of a
-/// character.
+/// A text that knows where its tokens end. Not thread safe. A token of a real vocabulary may end
+/// inside a character.
 class utterance {
  public:
   void say(std::string_view token) {
@@ -25,15 +25,15 @@ class utterance {
   std::size_t tokens() const { return ends_.size(); }
   std::string_view token(std::size_t index) const { return between(begin_of(index), ends_[index]); }
 
-  /// The first token of the piece that this token belongs to: pieces are whole characters, and most
-  /// are one token.
+  /// The first token of the piece that contains this token. A piece is the shortest sequence of
+  /// tokens that ends with a whole character; most pieces are one token.
   std::size_t piece_start(std::size_t index) const;
-  /// The piece that ends with this token; empty for a token in whose middle a character is open.
+  /// The piece that ends with this token; empty if the token ends inside a character.
   std::string_view piece(std::size_t index) const;
 
   /// Keeps the first `count` tokens.
   void cut_to(std::size_t count);
-  /// Whether it ends with a whole character.
+  /// Whether the text ends with a whole character.
   bool whole() const { return ends_.empty() || ends_whole(ends_.size() - 1); }
 
  private:
@@ -47,21 +47,21 @@ class utterance {
   std::vector<std::uint32_t> ends_;
 };
 
-/// `mixed`: mostly English, with Chinese, emoji, quotes and line breaks among it so that escapes
-/// and multi-byte characters are always met.
+/// `mixed` is mostly English, with Chinese, emoji, quotes and line breaks, so that clients always
+/// meet escapes and multi-byte characters.
 enum class language { mixed, english, chinese };
 
-/// Sentences of exactly `tokens` tokens, words where the vocabulary is null. What the tokenizer
-/// makes of the text are these tokens. English where the language would not end with a character.
+/// Sentences of exactly `tokens` tokens; a null vocabulary counts words. The tokenizer splits the
+/// text into exactly these tokens. English if another language would end inside a character.
 utterance prose(random& random, std::size_t tokens, language in, const tokenizer* vocabulary);
 
-/// A given text in its tokens; where the vocabulary is null, of at most four bytes, each of whole
-/// characters.
+/// Splits a text into its tokens. With a null vocabulary a token is whole characters of at most
+/// four bytes together.
 utterance spelled(std::string_view text, const tokenizer* vocabulary);
 
 /// One English noun.
 std::string_view noun(random& random);
-/// English nouns, each a token with its space.
+/// English nouns. Each is one token together with its space.
 std::span<const std::string_view> noun_tokens();
 
 }  // namespace sluice::simulator

@@ -9,7 +9,7 @@
 namespace sluice {
 namespace {
 
-constexpr int deepest = 16;  // what is nested deeper is `any`
+constexpr int deepest = 16;  // deeper nesting becomes `any`
 
 std::string type_of(const json_object& schema, int depth);
 
@@ -22,8 +22,8 @@ std::string alternatives(const std::vector<std::string_view>& values) {
   return all;
 }
 
-// The properties of an object, a line each, with what describes them above; the lines of what is
-// nested begin with spaces.
+// The properties of an object, one per line, each with its description above it. Nested lines are
+// indented.
 std::string properties_of(const json_object& schema, int depth) {
   std::set<std::string> required;
   for (const std::string_view each : schema.list("required")) {

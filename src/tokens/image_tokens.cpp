@@ -12,10 +12,10 @@ struct ruled_model {
   image_rule rule;
 };
 
-// https://platform.openai.com/docs/guides/images-vision, "Calculating costs"; what is billed for
-// most of them: https://community.openai.com/t/1262691. Later models than these are billed
-// otherwise than any published rule says (https://community.openai.com/t/1380539 for gpt-5.4-mini,
-// https://community.openai.com/t/1372291 for gpt-5.2), so they have none here.
+// Source: https://platform.openai.com/docs/guides/images-vision, "Calculating costs". Actual bills
+// of most models: https://community.openai.com/t/1262691. Newer models have no rule here, since
+// their bills do not follow any published rule (https://community.openai.com/t/1380539 for
+// gpt-5.4-mini, https://community.openai.com/t/1372291 for gpt-5.2).
 constexpr ruled_model ruled_models[] = {
     {"gpt-4o", image_rule::tiles(85, 170)},
     {"chatgpt-4o", image_rule::tiles(85, 170)},
@@ -41,7 +41,7 @@ constexpr ruled_model ruled_models[] = {
 constexpr std::int64_t most_patches = 1536;
 constexpr double patch_side = 32;
 
-std::string_view without_maker(std::string_view model) {
+std::string_view without_vendor(std::string_view model) {
   if (const std::size_t slash = model.rfind('/'); slash != std::string_view::npos)
     model.remove_prefix(slash + 1);
   if (!model.starts_with("ft:")) return model;
@@ -49,7 +49,7 @@ std::string_view without_maker(std::string_view model) {
   return model.substr(0, model.find(':'));
 }
 
-// What may follow a model's name and leave it the same model: a date, "-latest", "-preview".
+// Whether `rest`, which follows a model's name, is only a version: a date, "-latest" or "-preview".
 bool is_version(std::string_view rest) {
   for (const std::string_view word : {"-preview", "-latest"}) {
     if (rest.starts_with(word)) rest.remove_prefix(word.size());
@@ -69,22 +69,23 @@ std::int64_t pieces(double side, double piece) {
 std::int64_t patches_of(double width, double height) {
   const std::int64_t plain = pieces(width, patch_side) * pieces(height, patch_side);
   if (plain <= most_patches) return plain;
-  // Shrunk until it has few enough, and then until a whole number of them covers it.
+  // Shrink the picture to the maximum number of patches, then until one side is a whole number of
+  // patches.
   const double shrink =
       std::sqrt(static_cast<double>(most_patches) * patch_side * patch_side / (width * height));
   const double across = width * shrink / patch_side;
   const double down = height * shrink / patch_side;
-  if (across < 1 || down < 1) return most_patches;  // a thin line: the rule does not say
+  if (across < 1 || down < 1) return most_patches;  // the rule does not cover such thin pictures
   const double fit = std::min(std::floor(across) / across, std::floor(down) / down);
-  constexpr double slack = 1e-9;  // of a product that is a whole number but for its last bits
+  constexpr double slack = 1e-9;  // hides the rounding errors of whole numbers
   return std::min(pieces(across * fit - slack, 1) * pieces(down * fit - slack, 1), most_patches);
 }
 
-// The first bytes of what base64 says, up to a character that is none of it.
+// Decodes base64 up to the first character that is not part of it.
 std::string decoded(std::string_view base64) {
   std::string bytes;
   unsigned bits = 0;
-  unsigned known = 0;
+  unsigned available = 0;  // number of bits that are not in `bytes` yet
   for (const char c : base64) {
     unsigned value = 0;
     if (c >= 'A' && c <= 'Z') {
@@ -98,20 +99,20 @@ std::string decoded(std::string_view base64) {
     } else if (c == '/' || c == '_') {
       value = 63;
     } else if (c == '\\') {
-      continue;  // of an escaped slash
+      continue;  // part of an escaped slash in JSON
     } else {
       break;
     }
     bits = (bits << 6U | value) & 0xFFFFFFU;
-    known += 6;
-    if (known < 8) continue;
-    known -= 8;
-    bytes += static_cast<char>(bits >> known & 0xFFU);
+    available += 6;
+    if (available < 8) continue;
+    available -= 8;
+    bytes += static_cast<char>(bits >> available & 0xFFU);
   }
   return bytes;
 }
 
-// Numbers of an image's header; 0 behind its end.
+// Reads numbers from an image's header; 0 after its end.
 class header {
  public:
   explicit header(std::string_view bytes) : bytes_(bytes) {}
@@ -137,7 +138,8 @@ class header {
   std::string_view bytes_;
 };
 
-// https://www.w3.org/Graphics/JPEG/itu-t81.pdf, annex B: the first segment that begins a frame.
+// Finds the first segment that starts a frame: https://www.w3.org/Graphics/JPEG/itu-t81.pdf, annex
+// B.
 image_size jpeg_size(const header& bytes) {
   for (std::size_t at = 2; at + 9 <= bytes.size() && bytes.byte(at) == 0xFF;) {
     const std::uint32_t marker = bytes.byte(at + 1);
@@ -169,13 +171,13 @@ image_size size_in(const header& bytes) {
 }  // namespace
 
 std::optional<image_size> image_size_of(std::string_view url) {
-  // A JPEG's frame may stand behind a preview and the like, which take up to 64 KiB each.
-  constexpr std::size_t looked_at = std::size_t{256} * 1024;
+  // The frame of a JPEG may follow a preview image and other segments of up to 64 KiB each.
+  constexpr std::size_t longest_header = std::size_t{256} * 1024;
   if (!url.starts_with("\"data:")) return std::nullopt;
   const std::size_t comma = url.substr(0, 256).find(',');
   if (comma == std::string_view::npos || !url.substr(0, comma).ends_with(";base64"))
     return std::nullopt;
-  const std::string bytes = decoded(url.substr(comma + 1, looked_at));
+  const std::string bytes = decoded(url.substr(comma + 1, longest_header));
   const image_size size = size_in(header(bytes));
   if (size.width == 0 || size.height == 0) return std::nullopt;
   return size;
@@ -183,7 +185,7 @@ std::optional<image_size> image_size_of(std::string_view url) {
 
 std::int64_t image_rule::most(bool low_detail) const noexcept {
   if (patch_hundredths_ > 0) return rounded_up(most_patches * patch_hundredths_);
-  constexpr std::int64_t most_tiles = 8;  // of 2048 by 768 pixels
+  constexpr std::int64_t most_tiles = 8;  // a picture of 2048 by 768 pixels
   return low_detail ? base_ : base_ + most_tiles * tile_;
 }
 
@@ -207,9 +209,9 @@ std::int64_t image_rule::tokens(std::uint32_t width, std::uint32_t height,
 }
 
 std::optional<image_rule> image_rule_of(std::string_view model) {
-  const std::string_view name = without_maker(model);
-  for (const auto& [known, rule] : ruled_models) {
-    if (name.starts_with(known) && is_version(name.substr(known.size()))) return rule;
+  const std::string_view name = without_vendor(model);
+  for (const auto& [prefix, rule] : ruled_models) {
+    if (name.starts_with(prefix) && is_version(name.substr(prefix.size()))) return rule;
   }
   return std::nullopt;
 }

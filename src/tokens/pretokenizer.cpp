@@ -9,10 +9,10 @@ namespace {
 
 struct character {
   std::uint8_t is;     ///< unicode_class bits
-  std::uint8_t bytes;  ///< 0 at the end of the text, which is of no class
+  std::uint8_t bytes;  ///< 0 at the end of the text
 };
 
-/// Text that is left, as characters.
+/// Reads a text character by character.
 class scanner {
  public:
   explicit scanner(std::string_view rest)
@@ -31,9 +31,9 @@ class scanner {
     if (first < 0xF0) return {unicode_classes((first & 0xFU) << 12U | tail(1) << 6U | tail(2)), 3};
     return {unicode_classes((first & 7U) << 18U | tail(1) << 12U | tail(2) << 6U | tail(3)), 4};
   }
-  /// So many bytes; they end where a character does.
+  /// Skips whole characters of `bytes` bytes.
   void skip(std::size_t bytes) { at_ += bytes; }
-  /// As many characters as are of one of these classes; whether there were any.
+  /// Skips all characters of these classes. Returns whether there were any.
   bool skip_all(std::uint8_t classes) {
     const char* const first = at_;
     for (character next = peek(); (next.is & classes) != 0; next = peek()) at_ += next.bytes;
@@ -57,8 +57,8 @@ char to_lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
 }
 
-// (?i:'s|'t|'re|'ve|'m|'ll|'d) at the start of the text: its bytes, or 0. The long s (U+017F) is an
-// s, too, where case does not count.
+// The bytes that (?i:'s|'t|'re|'ve|'m|'ll|'d) matches at the start of the text, or 0. Without case,
+// the long s (U+017F) matches s, too.
 std::size_t contraction(std::string_view text) {
   if (text.size() < 2 || text.front() != '\'') return 0;
   if (text.substr(1).starts_with("\xC5\xBF")) return 3;
@@ -81,7 +81,7 @@ std::size_t numbers(scanner text) {
 
 // \s*[\r\n]+|\s+(?!\S)|\s+
 std::size_t spaces(scanner text) {
-  std::size_t last = 0;      // where the last of them begins
+  std::size_t last = 0;      // where the last space begins
   std::size_t newlines = 0;  // where the last newline ends
   for (character next = text.peek(); (next.is & space) != 0; next = text.peek()) {
     last = text.done();
@@ -92,7 +92,7 @@ std::size_t spaces(scanner text) {
   return text.at_end() || last == 0 ? text.done() : last;
 }
 
-//  ?[^\s\p{L}\p{N}]+[\r\n]*, where a slash may stand among the newlines or not; 0: no match
+//  ?[^\s\p{L}\p{N}]+[\r\n]*, or with `slashes` [\r\n/]* at its end; 0: no match
 std::size_t others(scanner text, bool slashes) {
   if (text.at(' ')) text.skip(1);
   character next = text.peek();
@@ -104,9 +104,9 @@ std::size_t others(scanner text, bool slashes) {
   return text.done();
 }
 
-// U*W+; 0: no match. U* gives back what it took until W+ has a character.
+// U*W+; 0: no match. Backtracks: U* must leave at least one character for W+.
 std::size_t word(scanner text) {
-  std::size_t both = 0;  // where the last character ends that is of U and of W
+  std::size_t both = 0;  // the end of the last character that is in U and in W
   for (character next = text.peek(); (next.is & upper) != 0; next = text.peek()) {
     text.skip(next.bytes);
     if ((next.is & lower) != 0) both = text.done();
@@ -114,7 +114,7 @@ std::size_t word(scanner text) {
   return text.skip_all(lower) ? text.done() : both;
 }
 
-// U+W*, where U*W+ does not match: no W is left then; 0: no match
+// U+W*; 0: no match. Called only if U*W+ does not match, so W* matches nothing.
 std::size_t capitals(scanner text) {
   text.skip_all(upper);
   return text.done();

@@ -15,14 +15,14 @@ namespace {
 using elements = std::vector<std::string_view>;
 
 struct model_family {
-  std::string_view name;  ///< what follows is a version or a variant
+  std::string_view name;  ///< a prefix; a version or a variant may follow
   vocabulary tokens;
-  bool reasons;  ///< how its messages are framed is not known
+  bool reasons;  ///< a reasoning model: the overhead of its messages is unknown
 };
 
 constexpr model_family families[] = {
     {"gpt-3.5", vocabulary::cl100k_base, false},
-    {"gpt-35", vocabulary::cl100k_base, false},  // as Azure has it
+    {"gpt-35", vocabulary::cl100k_base, false},  // the name at Azure
     {"gpt-4", vocabulary::cl100k_base, false},
     {"text-embedding-ada-002", vocabulary::cl100k_base, false},
     {"text-embedding-3", vocabulary::cl100k_base, false},
@@ -40,7 +40,7 @@ constexpr model_family families[] = {
     {"gpt-oss", vocabulary::o200k_base, true},
 };
 
-// Without the names of makers before it.
+// The name without vendors before it.
 std::string_view plain_name(std::string_view model) {
   if (const std::size_t slash = model.rfind('/'); slash != std::string_view::npos) {
     model.remove_prefix(slash + 1);
@@ -70,9 +70,9 @@ bool is_string(std::string_view value) {
   return value.starts_with('"');
 }
 
-// Whether it says something under another name than these, or one of them twice: of two members,
-// and of names in other letters, it is the relay's choice which it reads.
-bool says_more_than(const json_object& object, std::initializer_list<std::string_view> names) {
+// Whether the object has a member with another name, or one of these names twice. With duplicates,
+// relays differ in which member they read.
+bool has_more_than(const json_object& object, std::initializer_list<std::string_view> names) {
   const auto is_one = [&](const json_member& member) {
     return std::find(names.begin(), names.end(), member.key) != names.end();
   };
@@ -85,12 +85,12 @@ bool says_more_than(const json_object& object, std::initializer_list<std::string
          });
 }
 
-/// Sums up a prompt.
+/// Counts the tokens of a prompt.
 class prompt_counter {
  public:
   explicit prompt_counter(std::string_view model)
       : family_(family_of(model)), images_(image_rule_of(model)) {
-    // Unknown models have, as a rule, a vocabulary of about this size.
+    // Most unknown models have a vocabulary of about the size of o200k_base.
     tokens_ = tokenizer::of(family_ != nullptr ? family_->tokens : vocabulary::o200k_base);
     count_.exact = family_ != nullptr && tokens_ != nullptr;
     // https://cookbook.openai.com/examples/how_to_count_tokens_with_tiktoken
@@ -118,7 +118,8 @@ class prompt_counter {
     if (functions == "[]") functions = {};
     const auto messages = body.list("messages");
     if (messages.empty()) estimate();
-    // Functions are put into the first system message, else into one of their own.
+    // Functions are part of the first system message, or of a message of their own if there is
+    // none.
     bool hosts = !functions.empty();
     for (const std::string_view element : messages) {
       const json_object message(element);
@@ -133,7 +134,7 @@ class prompt_counter {
     if (!functions.empty()) add_functions(body, functions);
   }
 
-  // A prompt, or an input to embed: a text, several, or tokens.
+  // Adds a prompt or an embedding input: a text, a list of texts, or token ids.
   void add_input(std::string_view input) {
     if (input.empty()) return estimate();
     if (is_string(input)) return add_string(input);
@@ -148,7 +149,7 @@ class prompt_counter {
     }
   }
 
-  // As if it were a chat.
+  // Counts a response like a chat.
   void add_response(const json_object& body) {
     estimate();
     if (body.has_value("instructions")) add_framed(body.value("instructions"));
@@ -162,8 +163,8 @@ class prompt_counter {
   void estimate() { count_.exact = false; }
 
  private:
-  static constexpr std::uint64_t reply_frame = 3;  ///< what the reply begins with
-  // What functions cost beside their text, and how much of it a message of their own is.
+  static constexpr std::uint64_t reply_frame = 3;  ///< tokens that start the reply
+  // The overhead of functions, and the part of it that is due to a message of their own.
   static constexpr std::uint64_t function_frame = 9;
   static constexpr std::uint64_t own_message = 4;
 
@@ -189,7 +190,7 @@ class prompt_counter {
       add_string(message.value("name"));
       name_stands_for_role_ ? --count_.tokens : ++count_.tokens;
     }
-    if (!says_more_than(message, {"role", "content", "name"})) return;
+    if (!has_more_than(message, {"role", "content", "name"})) return;
     estimate();
     add_calls(message);
   }
@@ -198,14 +199,14 @@ class prompt_counter {
     add_string(role);
     if (role == R"("function")" || role == R"("tool")") {
       estimate();
-      count_.tokens -= 2;  // inferred from bills, as what is told of functions is
+      count_.tokens -= 2;  // inferred from bills, like the text of functions
     }
   }
 
   void add_content(std::string_view content, std::string_view tail = {}) {
     if (is_string(content)) return add_string(content, tail);
     const auto parts = json_elements(content).value_or(elements());
-    // How the texts of several parts are joined is not documented.
+    // It is not documented how several parts are joined.
     if (parts.size() != 1) estimate();
     for (const std::string_view element : parts) add_part(element);
   }
@@ -217,7 +218,7 @@ class prompt_counter {
     for (const std::string_view key : {"text", "refusal"}) {
       if (const std::string_view text = part.value(key); is_string(text)) {
         add_string(text);
-        if (type != "text" || says_more_than(part, {"type", "text", "cache_control"})) estimate();
+        if (type != "text" || has_more_than(part, {"type", "text", "cache_control"})) estimate();
         return;
       }
     }
@@ -225,8 +226,8 @@ class prompt_counter {
     if (type == "image_url" || type == "input_image") add_image(part);
   }
 
-  // By the model's own rule, and by the size that the image's first bytes tell where the request
-  // holds it, else as one of 1024 by 1024 pixels.
+  // Uses the model's own rule and the size of the image. If the request does not contain the image,
+  // assumes 1024 by 1024 pixels.
   void add_image(const json_object& part) {
     const json_object image = part.object("image_url");
     const bool is_low = image.text("detail") == "low" || part.text("detail") == "low";
@@ -236,8 +237,8 @@ class prompt_counter {
     count_.tokens += static_cast<std::uint64_t>(rule.tokens(size.width, size.height, is_low));
   }
 
-  // What else a message, or an item of a response's input, may say: calls of functions, and what
-  // they gave.
+  // Adds the function calls, and the results of functions, in a message or in an item of a
+  // response's input.
   void add_calls(const json_object& message) {
     for (const std::string_view element : message.list("tool_calls")) {
       const json_object call(element);
@@ -253,7 +254,7 @@ class prompt_counter {
     constexpr std::uint64_t call_frame = 3;
     count_.tokens += call_frame;
     for (const std::string_view key : {"name", "arguments"}) {
-      if (const json_member* told = call.find(key)) add_string(told->value);
+      if (const json_member* member = call.find(key)) add_string(member->value);
     }
   }
 
@@ -294,22 +295,22 @@ bool may_reason(std::string_view model) {
 }
 
 token_count prompt_tokens(endpoint target, std::string_view model, std::string_view body) {
-  const json_object told = json_object::parse(body);
-  if (!told.is_object()) return {.tokens = rough_tokens(body), .exact = false};
+  const json_object request = json_object::parse(body);
+  if (!request.is_object()) return {.tokens = rough_tokens(body), .exact = false};
   prompt_counter counter(model);
   switch (target) {
     case endpoint::chat_completions:
-      counter.add_chat(told);
+      counter.add_chat(request);
       break;
     case endpoint::completions:
-      if (told.has_value("suffix")) counter.estimate();
-      counter.add_input(told.value("prompt"));
+      if (request.has_value("suffix")) counter.estimate();
+      counter.add_input(request.value("prompt"));
       break;
     case endpoint::embeddings:
-      counter.add_input(told.value("input"));
+      counter.add_input(request.value("input"));
       break;
     case endpoint::responses:
-      counter.add_response(told);
+      counter.add_response(request);
       break;
   }
   return counter.count();

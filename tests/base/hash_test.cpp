@@ -9,18 +9,18 @@ namespace sluice {
 namespace {
 
 TEST(hash, is_xxh3_of_128_bits) {
-  // The reference's value for the empty text: digests in stored files must not change with a
-  // library.
+  // The reference value for the empty text. Another library version must not change the digests in
+  // stored files.
   EXPECT_EQ(std::string_view(hex_digits(hash_of(""))), "99aa06d3014798d86001c324468d497f");
   EXPECT_EQ(hash_of("a"), hash_of(std::string("a")));
   EXPECT_NE(hash_of("a"), hash_of("b"));
 }
 
-TEST(hash, hex_has_all_its_digits) {
+TEST(hash, hex_digits_include_leading_zeros) {
   EXPECT_EQ(std::string_view(hex_digits({0x1, 0xab})), "000000000000000100000000000000ab");
 }
 
-TEST(hash, a_digest_is_of_endpoint_and_body) {
+TEST(hash, a_digest_depends_on_endpoint_and_body) {
   std::set<std::string> digests;
   for (const char* endpoint : {"/v1/chat/completions", "/v1/completions"}) {
     for (const char* body : {"{}", "{ }", ""}) digests.insert(digest_of(endpoint, body));

@@ -32,10 +32,10 @@ TEST(header_fields_test, keeps_order_spelling_and_each_value_of_a_name) {
   EXPECT_FALSE(fields.empty());
   EXPECT_EQ(all_of(fields), sent);
   const header_fields moved = std::move(fields);
-  EXPECT_EQ(all_of(moved), sent) << "moved elsewhere";
+  EXPECT_EQ(all_of(moved), sent) << "after a move";
 }
 
-TEST(header_fields_test, finds_the_last_value_in_any_case_of_the_name) {
+TEST(header_fields_test, finds_the_last_value_and_ignores_the_case_of_the_name) {
   header_fields fields;
   fields.add("Retry-After", "1");
   fields.add("retry-after-ms", "2");
@@ -43,19 +43,19 @@ TEST(header_fields_test, finds_the_last_value_in_any_case_of_the_name) {
   fields.add("X-Empty", "");
   EXPECT_EQ(fields.last("retry-after"), "3");
   EXPECT_EQ(fields.last("Retry-After-Ms"), "2");
-  EXPECT_EQ(fields.last("x-empty"), "") << "it is there";
-  EXPECT_EQ(fields.last("retry"), std::nullopt) << "a part of a name";
+  EXPECT_EQ(fields.last("x-empty"), "") << "the name exists";
+  EXPECT_EQ(fields.last("retry"), std::nullopt) << "only part of a name";
   EXPECT_EQ(fields.last("retry-after-ms-x"), std::nullopt);
   EXPECT_EQ(header_fields().last(""), std::nullopt);
 }
 
-TEST(header_fields_test, the_case_of_letters_alone_does_not_count) {
+TEST(header_fields_test, only_the_case_of_letters_is_ignored) {
   EXPECT_TRUE(same_name("x-request-ID", "X-Request-Id"));
   EXPECT_TRUE(same_name("", ""));
   EXPECT_FALSE(same_name("x-request", "x-request-id"));
   EXPECT_FALSE(same_name("x_a", "x-a"));
-  EXPECT_FALSE(same_name("x[", "x{")) << "no letters, though a bit apart as those are";
-  EXPECT_FALSE(same_name("\xC4", "\xE4")) << "only ASCII has a case";
+  EXPECT_FALSE(same_name("x[", "x{")) << "not letters, although they differ in the same bit";
+  EXPECT_FALSE(same_name("\xC4", "\xE4")) << "only ASCII letters have a case here";
 }
 
 }  // namespace

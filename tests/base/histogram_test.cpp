@@ -11,7 +11,7 @@
 namespace sluice {
 namespace {
 
-TEST(histogram, tells_quantiles_within_one_per_cent) {
+TEST(histogram, quantiles_are_exact_within_one_per_cent) {
   std::mt19937_64 random(3);
   for (const double scale : {0.05, 3.0, 900.0, 60'000.0, 4e6}) {
     histogram counted;
@@ -25,9 +25,9 @@ TEST(histogram, tells_quantiles_within_one_per_cent) {
     for (const double q : {0.01, 0.5, 0.9, 0.99, 0.999, 1.0}) {
       const double exact =
           all[static_cast<std::size_t>(std::ceil(q * static_cast<double>(all.size()))) - 1];
-      const auto told = counted.quantile(q);
-      ASSERT_TRUE(told);
-      EXPECT_NEAR(*told, exact, exact * 0.01 + 0.001) << "scale " << scale << ", q " << q;
+      const auto quantile = counted.quantile(q);
+      ASSERT_TRUE(quantile);
+      EXPECT_NEAR(*quantile, exact, exact * 0.01 + 0.001) << "scale " << scale << ", q " << q;
     }
     EXPECT_NEAR(*counted.mean(), std::accumulate(all.begin(), all.end(), 0.0) / 20'000,
                 *counted.mean() * 1e-9);
@@ -35,7 +35,7 @@ TEST(histogram, tells_quantiles_within_one_per_cent) {
   }
 }
 
-TEST(histogram, tells_each_value_within_one_per_cent) {
+TEST(histogram, values_are_exact_within_one_per_cent) {
   for (double value = 0.0005; value < 1e9; value *= 1.0037) {
     histogram counted;
     counted.add(value);
@@ -43,7 +43,7 @@ TEST(histogram, tells_each_value_within_one_per_cent) {
   }
 }
 
-TEST(histogram, at_its_ends) {
+TEST(histogram, handles_the_smallest_and_largest_values) {
   histogram counted;
   EXPECT_FALSE(counted.quantile(0.5));
   EXPECT_FALSE(counted.mean());
@@ -60,7 +60,7 @@ TEST(histogram, at_its_ends) {
   EXPECT_EQ(counted.count(), 4U);
 }
 
-TEST(histogram, lists_its_steps_upwards) {
+TEST(histogram, lists_its_steps_in_ascending_order) {
   histogram counted;
   for (const double value : {5.0, 250.0, 5.0, 0.003}) counted.add(value);
   const auto steps = counted.steps();

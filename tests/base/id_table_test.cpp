@@ -46,7 +46,7 @@ TEST(id_table, keeps_a_million_ids_apart) {
   EXPECT_EQ(sum, ids * (ids - 1) / 2);
 }
 
-TEST(id_table, an_empty_one_finds_nothing) {
+TEST(id_table, an_empty_table_finds_nothing) {
   id_table<nothing> table;
   EXPECT_EQ(table.find(hash_of("a")), nullptr);
   EXPECT_EQ(table.size(), 0U);
@@ -60,7 +60,7 @@ TEST(id_table, holds_the_hash_of_all_zeros) {
   EXPECT_NE(table.find({0, 0}), nullptr);
 }
 
-TEST(id_table, hashes_that_crowd_one_place_stay_apart) {
+TEST(id_table, hashes_with_the_same_start_stay_apart) {
   id_table<int> table;
   for (int i = 1; i <= 500; ++i) {
     *table.insert({0x7700000000000000U, static_cast<std::uint64_t>(i)}).first = i;
@@ -71,12 +71,12 @@ TEST(id_table, hashes_that_crowd_one_place_stay_apart) {
   }
 }
 
-TEST(id_table, takes_at_most_32_bytes_an_id) {
+TEST(id_table, uses_at_most_32_bytes_per_id) {
 #if SLUICE_OWN_MALLOC
   constexpr std::size_t ids = 1'000'000;
   const auto in_use = [] {
-    const auto told = mallinfo2();
-    return told.uordblks + told.hblkhd;
+    const auto usage = mallinfo2();
+    return usage.uordblks + usage.hblkhd;
   };
   const std::size_t before = in_use();
   id_table<nothing> table;
@@ -84,7 +84,7 @@ TEST(id_table, takes_at_most_32_bytes_an_id) {
   for (std::size_t i = 0; i < ids; ++i) table.insert({random(), random()});
   EXPECT_LE((in_use() - before) / ids, 32U);
 #else
-  GTEST_SKIP() << "a sanitizer's allocator cannot be asked";
+  GTEST_SKIP() << "the allocator of a sanitizer does not report its memory";
 #endif
 }
 

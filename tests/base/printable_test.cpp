@@ -5,11 +5,11 @@
 namespace sluice {
 namespace {
 
-TEST(printable_text, nothing_is_left_that_a_terminal_obeys) {
+TEST(printable_text, escapes_everything_that_a_terminal_acts_on) {
   const struct {
     const char* what;
     std::string_view text;
-    const char* shown;
+    const char* expected;
   } rows[] = {
       {"words", "plain, 漢字, caf\u00e9 \U0001F40E", "plain, 漢字, caf\u00e9 \U0001F40E"},
       {"colours", "\x1b[31mred", "\\x1b[31mred"},
@@ -20,19 +20,19 @@ TEST(printable_text, nothing_is_left_that_a_terminal_obeys) {
       {"C1, first", "\u0080", "\\u0080"},
       {"CSI in one character", "\u009b31m", "\\u009b31m"},
       {"C1, last", "\u009f", "\\u009f"},
-      {"what follows C1", "\u00a0", "\u00a0"},
-      {"a byte of C1 alone is no UTF-8", "\x9b", "\ufffd"},
-      {"the end of a line", "a\u2028b\u2029c", "a\\u2028b\\u2029c"},
-      {"from right to left", "\u202etxt.exe\u202c", "\\u202etxt.exe\\u202c"},
-      {"the first of them", "\u202a", "\\u202a"},
+      {"the first character after C1", "\u00a0", "\u00a0"},
+      {"a single byte of C1 is not UTF-8", "\x9b", "\ufffd"},
+      {"line and paragraph separators", "a\u2028b\u2029c", "a\\u2028b\\u2029c"},
+      {"right-to-left override", "\u202etxt.exe\u202c", "\\u202etxt.exe\\u202c"},
+      {"the first direction mark", "\u202a", "\\u202a"},
       {"isolates", "\u2066a\u2069", "\\u2066a\\u2069"},
       {"their neighbours", "\u2027\u202f\u2065\u206a", "\u2027\u202f\u2065\u206a"},
-      {"a sequence that is cut", "a\xe2\x80", "a\ufffd\ufffd"},
+      {"an incomplete UTF-8 sequence", "a\xe2\x80", "a\ufffd\ufffd"},
   };
-  for (const auto& row : rows) EXPECT_EQ(printable_text(row.text), row.shown) << row.what;
+  for (const auto& row : rows) EXPECT_EQ(printable_text(row.text), row.expected) << row.what;
 }
 
-TEST(printable_text, lines_may_stay_lines) {
+TEST(printable_text, can_keep_newlines) {
   EXPECT_EQ(printable_lines("one\n\x1b[2Jtwo\n"), "one\n\\x1b[2Jtwo\n");
 }
 

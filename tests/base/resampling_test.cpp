@@ -31,8 +31,8 @@ TEST(resampling, a_quantile_of_steps_lies_between_them) {
   EXPECT_NEAR(quantile_of(steps, 1), 202, 0.1);
 }
 
-// What the Beta draw stands for, done the long way.
-TEST(resampling, quantiles_are_those_of_samples_drawn_whole) {
+// Compares the Beta draw with whole resamples.
+TEST(resampling, quantiles_equal_those_of_whole_resamples) {
   std::mt19937_64 random(4);
   std::lognormal_distribution<double> latency(6, 0.5);
   std::map<double, double> counts;
@@ -56,7 +56,7 @@ TEST(resampling, quantiles_are_those_of_samples_drawn_whole) {
   EXPECT_NEAR(spread(drawn) / spread(whole), 1, 0.12);
 }
 
-TEST(resampling, means_of_independent_steps_spread_as_theory_says) {
+TEST(resampling, means_of_independent_values_spread_as_in_theory) {
   std::mt19937_64 random(4);
   std::poisson_distribution<int> count(20);
   double seen = 0;
@@ -69,7 +69,7 @@ TEST(resampling, means_of_independent_steps_spread_as_theory_says) {
   EXPECT_NEAR(seen / std::sqrt(20.0 / 200), 1, 0.1);
 }
 
-TEST(resampling, means_of_steps_that_hang_together_spread_more) {
+TEST(resampling, means_of_dependent_values_spread_more) {
   std::mt19937_64 random(4);
   std::normal_distribution<double> shock(0, 1);
   std::vector<double> series;
@@ -81,7 +81,7 @@ TEST(resampling, means_of_steps_that_hang_together_spread_more) {
             1.5 * spread(resampling(1).means(shuffled, 1000)));
 }
 
-TEST(resampling, none_of_few_is_not_never) {
+TEST(resampling, zero_events_of_few_do_not_mean_a_share_of_zero) {
   const auto few = middle_of(resampling(1).shares(0, 20, 4000));
   EXPECT_GT(few.high, 0.05);
   EXPECT_LT(few.high, 0.2);
@@ -89,7 +89,7 @@ TEST(resampling, none_of_few_is_not_never) {
   EXPECT_LT(many.high, 0.003);
 }
 
-TEST(resampling, nothing_seen_is_nothing_drawn) {
+TEST(resampling, without_values_there_are_no_draws) {
   EXPECT_TRUE(resampling(1).quantiles({}, 0.5, 10).empty());
   EXPECT_TRUE(resampling(1).means({}, 10).empty());
   EXPECT_EQ(quantile_of({}, 0.5), 0);

@@ -1,7 +1,7 @@
-// Documents of benchmarks as `sluice bench --json` prints them, drawn from a seed: requests are made up one by
-// one, and every number of the document is taken from them.
+// Random documents in the format of `sluice bench --json`, from a seed. They are computed from simulated requests,
+// so that all numbers of a document are consistent.
 
-// Numbers from a seed (mulberry32).
+// Random numbers from a seed (mulberry32).
 function dice(seed) {
   let state = seed;
   const uniform = () => {
@@ -30,7 +30,7 @@ function stats(values) {
   };
 }
 
-// Steps of 1/128 of a power of two, as the program's own.
+// A histogram with the program's own steps: 1/128 of a power of two.
 function histogram(values) {
   const steps = new Map();
   for (const value of values) {
@@ -41,10 +41,10 @@ function histogram(values) {
   return [...steps].sort((a, b) => a[0] - b[0]);
 }
 
-// What a server of that speed does with `count` requests, so many in flight, under a cap of sluice's own that
-// goes by all starts so far.
+// Simulates a server with the given speed: `count` requests with `load` in flight, under the client's own limit, which
+// includes all earlier `starts`.
 function requests(random, { load, count, rpm, ttft, itl, failing, limit, from, starts }) {
-  const free = Array.from({ length: load }, () => from); // when each place is
+  const free = Array.from({ length: load }, () => from); // when each slot is
   return Array.from({ length: count }, (_, number) => {
     free.sort((a, b) => a - b);
     let start = Math.max(free[0], starts.at(-1) ?? 0) + 0.001;
@@ -108,13 +108,13 @@ function mostInAMinute(all) {
   return Math.max(...starts.map((start, i) => starts.filter((other, j) => j >= i && other < start + 60).length));
 }
 
-// Dollars of tokens at USD per million, exact: in units of 1e-8 USD.
+// Converts units of 1e-8 USD to exact dollars as text.
 function dollars(units) {
   const text = String(units).padStart(9, '0');
   return `${text.slice(0, -8)}.${text.slice(-8)}`.replace(/\.?0+$/, '');
 }
 
-/// Sums of such texts.
+/// The exact sum of such texts.
 function sumOf(texts) {
   const units = (text) => {
     const [whole, fraction = ''] = text.split('.');
@@ -123,7 +123,7 @@ function sumOf(texts) {
   return dollars(texts.reduce((sum, text) => sum + units(text), 0n));
 }
 
-/// The successes by model: every third asks for another one.
+/// The successes by model: every third request uses another model.
 function modelsOf(good, model) {
   const models = {};
   good.forEach((one, at) => {
@@ -244,9 +244,9 @@ export function target({
   let at = 0;
   const starts = [];
   const done = [];
-  const asked =
+  const targets =
     rate === undefined ? loads.map((load) => ({ load })) : [].concat(rate).map((each) => ({ load: 8, rate: each }));
-  for (const each of asked) {
+  for (const each of targets) {
     done.push(load(random, { ...each, count, rpm, ttft, itl, failing, limit, model }, at, starts));
     at += done.at(-1).duration_s + 2;
   }

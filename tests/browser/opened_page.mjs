@@ -1,4 +1,4 @@
-// A report as a browser shows it: opened from the disk, without a network, and watched for anything amiss.
+// Opens a report in a browser: from disk, without a network. Records all errors.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -21,7 +21,7 @@ export function sluice(...words) {
   return run;
 }
 
-/// The page of a benchmark's document; its path.
+/// Writes the page of a benchmark's document and returns its path.
 export function pageOf(name, document) {
   writeFileSync(join(folder, `${name}.json`), JSON.stringify(document));
   const run = sluice('report', `${name}.json`, '--html', `${name}.html`);
@@ -35,7 +35,7 @@ export async function start() {
 }
 export const stop = () => browser.close();
 
-/// Opens the page; `faults` gathers what a reader of the console would see.
+/// Opens the page. `faults` collects the errors on the browser's console.
 export async function open(path, { scheme = 'light', width = 1280, motion = 'no-preference', density = 1 } = {}) {
   const context = await browser.newContext({
     viewport: { width, height: 900 },
@@ -64,21 +64,21 @@ export async function open(path, { scheme = 'light', width = 1280, motion = 'no-
   return page;
 }
 
-/// What was drawn, and sized, stands on the screen.
+/// Waits until all drawing and layout is finished.
 export const settled = (page) =>
   page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
 
-// A page that takes pictures apart.
+// A page that decodes pictures.
 let reader;
 async function readerPage() {
   reader ??= await browser.newPage();
   return reader;
 }
 
-/// The pixels of a part of the page, as a screenshot shows them: {width, height, data: r, g, b, a, …}.
+/// The pixels of a part of the page, from a screenshot: {width, height, data: r, g, b, a, …}.
 export async function pixels(page, locator) {
   const shot = (await (locator ?? page).screenshot({ animations: 'disabled' })).toString('base64');
-  const seen = await (
+  const image = await (
     await readerPage()
   ).evaluate(async (png) => {
     const image = await createImageBitmap(await (await fetch(`data:image/png;base64,${png}`)).blob());
@@ -90,13 +90,13 @@ export async function pixels(page, locator) {
     for (let at = 0; at < data.length; at += 0x8000) text += String.fromCharCode(...data.subarray(at, at + 0x8000));
     return { width: image.width, height: image.height, data: btoa(text) };
   }, shot);
-  return { ...seen, data: Buffer.from(seen.data, 'base64') };
+  return { ...image, data: Buffer.from(image.data, 'base64') };
 }
 
-/// [r, g, b] of "#rrggbb".
+/// Converts "#rrggbb" to [r, g, b].
 export const rgb = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
 
-/// The places of the pixels that are of a colour, or nearly.
+/// The positions of the pixels that have the colour or almost the colour.
 export function places(image, colour, near = 12) {
   const [r, g, b] = rgb(colour);
   const found = [];
@@ -119,17 +119,17 @@ function luminance(hex) {
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 }
 
-/// As WCAG has it: 1 to 21.
+/// The contrast ratio of WCAG: 1 to 21.
 export function contrast(one, other) {
   const [high, low] = [luminance(one), luminance(other)].sort((a, b) => b - a);
   return (high + 0.05) / (low + 0.05);
 }
 
-/// The value of a colour of the style sheet, as "#rrggbb".
+/// The value of a colour in the style sheet as "#rrggbb".
 export const colour = (page, name) =>
   page.evaluate((variable) => getComputedStyle(document.documentElement).getPropertyValue(variable).trim(), name);
 
-/// A table's rows: the header cells' texts, and of each row the cells' texts and values.
+/// The texts of a table's header cells, and the texts and values of the cells in its rows.
 export const table = (page, name) =>
   page.evaluate((wanted) => {
     const found = document.querySelector(`table[data-table="${wanted}"]`);

@@ -1,5 +1,5 @@
-// The HTML report in a browser: that it needs nothing, is drawn, tells the document's numbers, and can be used by
-// keyboard, by a screen reader, in the dark and on paper.
+// Tests the HTML report in a browser: it needs no other files, draws its plots, shows the numbers of the document, and
+// works with a keyboard, with a screen reader, in dark mode and on paper.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -119,19 +119,19 @@ after(stop);
 
 const everyPage = ['loads', 'single', 'open', 'targets', 'side', 'job', 'jobs', 'bench'];
 
-/// Opens the numbers of a plot; they are filled in a moment later.
+/// Opens the table of a plot and waits until it is filled.
 async function opened(page, id) {
   await page.locator(`#figure-${id} summary`).click();
   await page.locator(`table[data-table="plot-${id}"]`).waitFor();
 }
 
-/// The document that a page holds.
+/// The document inside a page.
 const held = (page) => page.evaluate(() => JSON.parse(document.getElementById('document').textContent));
 const totals = (name) => JSON.parse(readFileSync(join(folder, `${name}.totals.json`), 'utf8'));
 const values = (row) => row.map((cell) => cell.value);
 const quantiles = (stats) => ['p50', 'p90', 'p99'].map((share) => String(stats[share]));
 
-test('the documents drawn here are such as bench prints', (context) => {
+test('the random documents have the format of bench', (context) => {
   const schema = new URL('../../docs/bench.schema.json', import.meta.url).pathname;
   const check =
     'import json, sys, jsonschema\nschema = json.load(open(sys.argv[1]))\nfor document in json.load(sys.stdin): jsonschema.validate(document, schema)';
@@ -146,7 +146,7 @@ test('the documents drawn here are such as bench prints', (context) => {
 
 describe('opened from the disk, without a network', () => {
   for (const name of everyPage) {
-    test(`${name}: nothing is amiss, and all stands in one file`, async () => {
+    test(`${name}: there are no errors, and everything is in one file`, async () => {
       const page = await open(pages[name]);
       assert.deepEqual(page.faults, []);
       assert.equal((await page.locator('main section').count()) > 5, true);
@@ -156,7 +156,7 @@ describe('opened from the disk, without a network', () => {
     });
   }
 
-  test('only its owner may read it, as with results, unless --mode says otherwise', () => {
+  test('only its owner may read it, like results, unless --mode allows more', () => {
     assert.equal(statSync(pages.job).mode & 0o777, 0o600);
     assert.equal(sluice('report', 'small.jsonl', '--html', 'shared.html', '--mode', '0644').status, 0);
     assert.equal(statSync(join(folder, 'shared.html')).mode & 0o777, 0o644);
@@ -173,9 +173,9 @@ describe('plots, by the pixels of a screenshot', () => {
           const shades = await figure
             .locator('.legend line')
             .evaluateAll((all) => all.map((line) => line.style.stroke.match(/--[a-z0-9-]+/)[0]));
-          const seen = await pixels(page, figure.locator('.plot'));
+          const image = await pixels(page, figure.locator('.plot'));
           for (const shade of new Set(shades)) {
-            const drawn = places(seen, await colour(page, shade));
+            const drawn = places(image, await colour(page, shade));
             assert.ok(drawn.length > 10, `${title}: ${shade} has ${drawn.length} pixels`);
           }
         }
@@ -184,10 +184,10 @@ describe('plots, by the pixels of a screenshot', () => {
     }
   }
 
-  test('the cap is a level line over the whole width, at its height on the axis', async () => {
+  test('the limit is a horizontal line over the whole width, at its value on the axis', async () => {
     const page = await open(pages.loads);
     const plot = page.locator('#figure-time-0-minute .plot');
-    const seen = await pixels(page, plot);
+    const image = await pixels(page, plot);
     const box = await plot.locator('.u-over').evaluate((over) => ({
       left: over.offsetLeft,
       top: over.offsetTop,
@@ -195,7 +195,7 @@ describe('plots, by the pixels of a screenshot', () => {
       height: over.offsetHeight,
     }));
     const ink = await colour(page, '--cap');
-    const inside = places(seen, ink, 40).filter(
+    const inside = places(image, ink, 40).filter(
       ({ x, y }) => x > box.left + 2 && x < box.left + box.width && y > box.top + 16 && y < box.top + box.height - 2,
     );
     const rows = new Set(inside.map(({ y }) => y));
@@ -203,15 +203,15 @@ describe('plots, by the pixels of a screenshot', () => {
     const columns = new Set(inside.map(({ x }) => x));
     assert.ok(columns.size > box.width * 0.5, `${columns.size} of ${box.width} columns`);
     assert.ok(Math.max(...columns) - Math.min(...columns) > box.width * 0.95);
-    // The starts come up to it, and no further: the highest pixel of "succeeded" is just below.
+    // The starts reach the limit but do not exceed it: the highest pixel of "succeeded" is just below the line.
     const level = Math.min(...rows);
-    const blue = places(seen, await colour(page, '--good')).filter(({ x, y }) => x > box.left && y > box.top + 16);
+    const blue = places(image, await colour(page, '--good')).filter(({ x, y }) => x > box.left && y > box.top + 16);
     const top = Math.min(...blue.map(({ y }) => y));
     assert.ok(top >= level - 3 && top < level + 12, `cap at ${level}, the highest at ${top}`);
     await page.leave();
   });
 
-  test('without a cap none is drawn', async () => {
+  test('without a limit there is no line', async () => {
     const page = await open(pages.single);
     const legend = await page.locator('#figure-time-0-minute .legend').textContent();
     assert.ok(!legend.includes('cap'));
@@ -228,7 +228,7 @@ describe('plots, by the pixels of a screenshot', () => {
     await page.leave();
   });
 
-  test('what the pointer stands over is read beside the legend', async () => {
+  test('the legend shows the values under the pointer', async () => {
     const page = await open(pages.loads);
     const over = page.locator('#figure-time-0-rate .u-over');
     await over.scrollIntoViewIfNeeded();
@@ -258,7 +258,7 @@ describe('numbers equal the document’s', () => {
     await page.leave();
   });
 
-  test('of a benchmark that was just made', async () => {
+  test('of a new benchmark', async () => {
     const page = await open(pages.bench);
     assert.deepEqual(await held(page), documents.bench);
     const { rows } = await table(page, 'loads');
@@ -270,7 +270,7 @@ describe('numbers equal the document’s', () => {
     await page.leave();
   });
 
-  test('each model’s cost is the exact sum over the loads, and the whole that of all', async () => {
+  test('each model’s cost is the exact sum over the loads, and the total is the sum of all', async () => {
     const page = await open(pages.loads);
     const units = (text) => BigInt(text.split('.')[0] + (text.split('.')[1] ?? '').padEnd(8, '0'));
     const total = (texts) => texts.reduce((sum, text) => sum + units(text), 0n);
@@ -295,7 +295,7 @@ describe('numbers equal the document’s', () => {
     await page.leave();
   });
 
-  test('of several targets side by side, the best marked', async () => {
+  test('of several targets side by side, with the best one marked', async () => {
     const page = await open(pages.targets);
     for (const [number, key] of [2, 16].entries()) {
       const { caption, rows } = await table(page, `comparison-${number}`);
@@ -370,33 +370,33 @@ describe('numbers equal the document’s', () => {
 
   test('of a job: its totals, and the lines of its results', async () => {
     const page = await open(pages.job);
-    const told = totals('mixed');
-    assert.deepEqual((await held(page)).jobs[0].totals, told);
+    const expected = totals('mixed');
+    assert.deepEqual((await held(page)).jobs[0].totals, expected);
     const [row] = (await table(page, 'jobs')).rows;
     assert.deepEqual(
       values(row).slice(2),
       [
-        told.requests,
-        told.succeeded,
-        told.failed,
-        told.pending,
-        told.attempts,
-        told.wall_s,
-        told.tokens.prompt,
-        told.tokens.completion,
+        expected.requests,
+        expected.succeeded,
+        expected.failed,
+        expected.pending,
+        expected.attempts,
+        expected.wall_s,
+        expected.tokens.prompt,
+        expected.tokens.completion,
       ]
         .map(String)
-        .concat(quantiles(told.ttft_ms), quantiles(told.latency_ms), told.cost_usd),
+        .concat(quantiles(expected.ttft_ms), quantiles(expected.latency_ms), expected.cost_usd),
     );
     const cost = Object.fromEntries((await table(page, 'cost')).rows.map((each) => [each[0].text, each.at(-2).value]));
     assert.deepEqual(
       cost,
-      Object.fromEntries(Object.entries(told.models).map(([model, share]) => [model, share.cost_usd])),
+      Object.fromEntries(Object.entries(expected.models).map(([model, share]) => [model, share.cost_usd])),
     );
     const errors = Object.fromEntries(
       (await table(page, 'errors')).rows.map((each) => [each[0].text, Number(each[1].value)]),
     );
-    assert.deepEqual(errors, told.errors);
+    assert.deepEqual(errors, expected.errors);
     const output = readFileSync(join(folder, 'mixed.output.jsonl'), 'utf8')
       .trim()
       .split('\n')
@@ -412,11 +412,11 @@ describe('numbers equal the document’s', () => {
     const { timeline } = (await held(page)).jobs[0];
     assert.equal(
       timeline.succeeded.reduce((a, b) => a + b, 0),
-      told.succeeded,
+      expected.succeeded,
     );
     assert.equal(
       timeline.output_tokens.reduce((a, b) => a + b, 0),
-      told.tokens.completion,
+      expected.tokens.completion,
     );
     await page.leave();
   });
@@ -436,7 +436,7 @@ describe('numbers equal the document’s', () => {
   });
 });
 
-describe('documents that tell little', () => {
+describe('documents with little data', () => {
   const dead = target({ loads: [2], failing: 1, count: 9 });
   for (const key of [
     'ttft_ms',
@@ -503,7 +503,7 @@ describe('documents that tell little', () => {
     });
   }
 
-  test('what was found of a limit stands first', async () => {
+  test('a limit that was found comes first', async () => {
     const page = await open(pageOf('limit', poor['a limit alone']));
     assert.equal(
       await page.locator('.answer').textContent(),
@@ -514,7 +514,7 @@ describe('documents that tell little', () => {
     await page.leave();
   });
 
-  test('a job of which nothing is done yet', async () => {
+  test('a job without any results yet', async () => {
     writeFileSync(join(folder, 'begun.jsonl'), JSON.stringify(lines(1, ['gpt-4o'])[0]));
     writeFileSync(
       join(folder, 'begun.totals.json'),
@@ -523,14 +523,14 @@ describe('documents that tell little', () => {
     assert.equal(sluice('report', 'begun.jsonl', '--html', 'begun.html').status, 0);
     const page = await open(join(folder, 'begun.html'));
     assert.deepEqual(page.faults, []);
-    const told = await page.locator('body').innerText();
-    assert.match(told, /is running: 0 of 5 requests succeeded, 5 are pending/);
-    assert.doesNotMatch(told, /undefined|NaN|\[object|Infinity|null/);
+    const text = await page.locator('body').innerText();
+    assert.match(text, /is running: 0 of 5 requests succeeded, 5 are pending/);
+    assert.doesNotMatch(text, /undefined|NaN|\[object|Infinity|null/);
     await page.leave();
   });
 });
 
-describe('words of others', () => {
+describe('foreign text', () => {
   const words = [
     '</script><script>alert("ran")</script>',
     '<!--<script>',
@@ -540,7 +540,7 @@ describe('words of others', () => {
     '&lt;b&gt;',
     '" autofocus onfocus="alert(1)',
   ];
-  test('are shown as they are, and never run', async () => {
+  test('is shown unchanged and never executed', async () => {
     const word = words.join(' ');
     const document = target({ model: word, name: word, loads: [2, 4], failing: 0.3 });
     document.stopped = word;
@@ -561,7 +561,7 @@ describe('words of others', () => {
     await page.leave();
   });
 
-  test('a script that got in all the same would not run', async () => {
+  test('even a script inside the page would not be executed', async () => {
     const path = join(folder, 'broken-in.html');
     writeFileSync(
       path,
@@ -577,8 +577,8 @@ describe('words of others', () => {
   });
 });
 
-describe('for everybody', () => {
-  test('landmarks, headings in their order, tables with captions and headers', async () => {
+describe('accessibility', () => {
+  test('landmarks, headings in order, tables with captions and headers', async () => {
     for (const name of ['loads', 'targets', 'jobs']) {
       const page = await open(pages[name]);
       for (const landmark of ['header', 'nav', 'main', 'footer'])
@@ -587,7 +587,7 @@ describe('for everybody', () => {
       assert.equal(levels[0], 1);
       assert.equal(levels.filter((level) => level === 1).length, 1);
       levels.forEach((level, at) =>
-        assert.ok(at === 0 || level - levels[at - 1] <= 1, `${name}: h${level} behind h${levels[at - 1]}`),
+        assert.ok(at === 0 || level - levels[at - 1] <= 1, `${name}: h${level} after h${levels[at - 1]}`),
       );
       const odd = await page
         .locator('table')
@@ -604,16 +604,16 @@ describe('for everybody', () => {
     }
   });
 
-  test('a screen reader hears what each plot shows', async () => {
+  test('a screen reader gets a description of each plot', async () => {
     const page = await open(pages.loads);
-    const heard = await page.locator('main').ariaSnapshot();
-    assert.match(heard, /img "Time to first token by load\. median 2\d\d\sms/);
+    const snapshot = await page.locator('main').ariaSnapshot();
+    assert.match(snapshot, /img "Time to first token by load\. median 2\d\d\sms/);
     assert.match(
-      heard,
+      snapshot,
       /img "Requests in the preceding 60 s\. At most \d+ requests started in any 60 s; the cap is 200\."/,
     );
-    assert.match(heard, /heading "Summary" \[level=2\]/);
-    assert.match(heard, /table "Each load"/);
+    assert.match(snapshot, /heading "Summary" \[level=2\]/);
+    assert.match(snapshot, /table "Each load"/);
     const silent = await page
       .locator('.plot')
       .evaluateAll(
@@ -625,7 +625,7 @@ describe('for everybody', () => {
     await page.leave();
   });
 
-  test('the tabulator reaches every control, each of which shows it', async () => {
+  test('the Tab key reaches every control, and each shows its focus', async () => {
     for (const [name, width] of [
       ['loads', 1280],
       ['targets', 480],
@@ -653,7 +653,7 @@ describe('for everybody', () => {
     }
   });
 
-  test('by keys alone: the skip link, and the numbers of a plot', async () => {
+  test('with the keyboard only: the skip link, and the numbers of a plot', async () => {
     const page = await open(pages.loads);
     await page.keyboard.press('Tab');
     assert.equal(await page.evaluate(() => document.activeElement.className), 'skip');
@@ -662,15 +662,15 @@ describe('for everybody', () => {
     await page.locator('#figure-load-ttft_ms summary').focus();
     await page.keyboard.press('Enter');
     await page.locator('table[data-table="plot-load-ttft_ms"]').waitFor({ state: 'visible' });
-    const told = (await table(page, 'plot-load-ttft_ms')).rows.map(values);
+    const rows = (await table(page, 'plot-load-ttft_ms')).rows.map(values);
     assert.deepEqual(
-      told.map((row) => row.slice(1)),
+      rows.map((row) => row.slice(1)),
       documents.loads.loads.map((load) => quantiles(load.ttft_ms)),
     );
     await page.leave();
   });
 
-  test('colours stand out, in the light and in the dark, and the dark is dark', async () => {
+  test('colours have enough contrast in light and dark mode, and dark mode is dark', async () => {
     for (const scheme of ['light', 'dark']) {
       const page = await open(pages.loads, { scheme });
       const of = Object.fromEntries(
@@ -708,24 +708,24 @@ describe('for everybody', () => {
       for (const line of ['good', 'bad', 'neutral', 'cap', ...[1, 2, 3, 4, 5, 6].map((number) => `series-${number}`)]) {
         assert.ok(contrast(of[line], of.ground) >= 3, `${scheme}: ${line}: ${contrast(of[line], of.ground)}`);
       }
-      const seen = await pixels(page);
-      const [first] = [seen.data.slice(0, 3)];
+      const image = await pixels(page);
+      const [first] = [image.data.slice(0, 3)];
       assert.ok(scheme === 'dark' ? Math.max(...first) < 60 : Math.min(...first) > 240);
       await page.leave();
     }
   });
 
-  test('a change from light to dark draws the plots anew', async () => {
+  test('a change from light to dark mode redraws the plots', async () => {
     const page = await open(pages.loads);
     await page.emulateMedia({ colorScheme: 'dark' });
     await settled(page);
-    const seen = await pixels(page, page.locator('#figure-time-0-minute .plot'));
-    assert.ok(places(seen, await colour(page, '--good')).length > 20);
-    assert.ok(places(seen, '#ffffff').length < (seen.width * seen.height) / 4);
+    const image = await pixels(page, page.locator('#figure-time-0-minute .plot'));
+    assert.ok(places(image, await colour(page, '--good')).length > 20);
+    assert.ok(places(image, '#ffffff').length < (image.width * image.height) / 4);
     await page.leave();
   });
 
-  test('nothing glides for those who do not want it', async () => {
+  test('with reduced motion there is no smooth scrolling', async () => {
     const page = await open(pages.single, { motion: 'reduce' });
     assert.equal(await page.evaluate(() => getComputedStyle(document.documentElement).scrollBehavior), 'auto');
     await page.leave();
@@ -733,14 +733,14 @@ describe('for everybody', () => {
 });
 
 describe('on paper', () => {
-  test('light whatever the screen, nothing cut off, numbers open', async () => {
+  test('always light, nothing cut off, all numbers open', async () => {
     for (const name of ['loads', 'targets', 'jobs']) {
       const page = await open(pages[name], { scheme: 'dark' });
       await page.emulateMedia({ media: 'print', colorScheme: 'dark' });
       await settled(page);
       assert.equal(await colour(page, '--ground'), '#ffffff');
-      const seen = await pixels(page, page.locator('figure .plot').first());
-      assert.ok(places(seen, '#ffffff').length > (seen.width * seen.height) / 2);
+      const image = await pixels(page, page.locator('figure .plot').first());
+      assert.ok(places(image, '#ffffff').length > (image.width * image.height) / 2);
       const cut = await page
         .locator('.scroll, figure, .plot')
         .evaluateAll((all) =>
@@ -775,7 +775,7 @@ describe('the command', () => {
     return run.stderr;
   };
 
-  test('a page that cannot be written is told before anything is done', () => {
+  test('a page that cannot be written is refused before anything is done', () => {
     assert.match(refusal('report', 'small.jsonl', '--html', 'no/such/page.html'), /there is no folder no\/such/);
     assert.match(refusal('report', 'small.jsonl', '--html', '.'), /is a folder/);
     assert.match(refusal('report', 'loads.json', '--html', '/proc/page.html'), /--html \/proc\/page\.html/);
@@ -788,7 +788,7 @@ describe('the command', () => {
     assert.ok(statSync(join(folder, 'both.html')).size > 50000);
   });
 
-  test('a benchmark’s document without --html is told as bench tells it', () => {
+  test('a benchmark’s document without --html is printed as bench prints it', () => {
     const run = sluice('report', 'loads.json');
     assert.equal(run.status, 0, run.stderr);
     assert.match(run.stdout, /relay\.example/);

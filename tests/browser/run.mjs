@@ -1,7 +1,7 @@
-// Runs the tests of the HTML report in Chromium, driven by playwright-core, an npm package that is fetched once.
+// Runs the tests of the HTML report in Chromium with playwright-core, an npm package that is downloaded once.
 //
 // Usage: node run.mjs PROGRAM CHROMIUM PACKAGES-DIR
-// Ends with 77 when the package, or a program that writes pages, is not to be had.
+// Exits with 77 if the package is not available, or if the program cannot write pages.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';

@@ -1,8 +1,8 @@
-"""What a client that measures exactly must have found, from the log of timed_relay.py; and how far off one was.
+"""Computes the true metrics from the log of timed_relay.py, and the errors of a client's measurements.
 
-Times are in milliseconds, named as in the document of `sluice bench`. Quantiles are of the nearest rank: the value that
-the share of all does not pass. A write happened within a span, so the truth is one, too: some hundredths of a
-millisecond, but where the relay lost its processor in the midst of it.
+Times are in milliseconds, with the names of the document of `sluice bench`. Quantiles use the nearest rank. The time of
+a write is only known as a span, so a true value is a span, too: usually some hundredths of a millisecond, more if the
+relay lost its processor during the write.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
 def between(begin: Span | float, end: Span | float) -> Span:
-    """From one moment to another: the least and the most."""
+    """The time between two moments: its minimum and its maximum."""
     first = begin if isinstance(begin, (tuple, list)) else (begin, begin)
     last = end if isinstance(end, (tuple, list)) else (end, end)
     return last[0] - first[1], last[1] - first[0]
@@ -27,12 +27,12 @@ def pieces_of(chat: Chat, kinds: tuple[str, ...] = ("reasoning", "content")) -> 
 
 
 def shown_tokens(chat: Chat) -> int:
-    """Those that its pieces brought."""
+    """The number of tokens in its pieces."""
     return sum(tokens for _, _, tokens in chat["pieces"])
 
 
 def values_of(chats: list[Chat]) -> dict[str, list[Span]]:
-    """Each metric of each chat."""
+    """The values of all metrics, one per chat or more."""
     values: dict[str, list[Span]] = {}
 
     def add(name: str, seconds: Span, share: float = 1.0) -> None:
@@ -79,44 +79,46 @@ def stats_of(values: list[Span]) -> dict[str, Span]:
     return found | {name: (quantile(least, q), quantile(most, q)) for name, q in QUANTILES.items()}
 
 
-def compare(name: str, told: dict[str, float], values: list[Span], share: float = 0.02, ms: float = 1.0) -> list[str]:
-    """What lies off the truth by more than the share of it and more than so many ms."""
-    return [f"{name} {part}: told {told[part]}, in truth {least:.3f} to {most:.3f}"
+def compare(name: str, measured: dict[str, float], values: list[Span], share: float = 0.02,
+            ms: float = 1.0) -> list[str]:
+    """The errors of the statistics that are larger than both `share` of the true value and `ms`."""
+    return [f"{name} {part}: measured {measured[part]}, true value {least:.3f} to {most:.3f}"
             for part, (least, most) in stats_of(values).items()
-            if told[part] < least - max(share * least, ms) or told[part] > most + max(share * most, ms)]
+            if measured[part] < least - max(share * least, ms) or measured[part] > most + max(share * most, ms)]
 
 
 def errors_of(load: dict[str, Any], chats: list[Chat], without: tuple[str, ...] = ()) -> list[str]:
-    """All that the load tells wrongly, but for some metrics."""
+    """All errors in a load of the document, except in the metrics of `without`."""
     wrong = []
     for name, truth in values_of(chats).items():
         if name in without:
             continue
-        told = load[name]
-        # Pieces that came while the client could not look are one arrival.
-        if told is None or (told["count"] != len(truth) and name != "inter_chunk_ms"):
-            wrong.append(f"{name}: {told and told['count']} counted, in truth {len(truth)}")
+        measured = load[name]
+        # Pieces that arrive while the client is busy count as one arrival.
+        if measured is None or (measured["count"] != len(truth) and name != "inter_chunk_ms"):
+            wrong.append(f"{name}: {measured and measured['count']} counted, true value {len(truth)}")
             continue
-        wrong += compare(name, told, truth, ms=0.0 if name == "output_tokens_per_s_each" else 1.0)
+        wrong += compare(name, measured, truth, ms=0.0 if name == "output_tokens_per_s_each" else 1.0)
     for name, rate in rates_of(chats).items():
         if abs(load[name] - rate) > 0.02 * rate:
-            wrong.append(f"{name}: told {load[name]}, in truth {rate:.3f}")
+            wrong.append(f"{name}: measured {load[name]}, true value {rate:.3f}")
     return wrong
 
 
 def waited_for_a_processor(load: dict[str, Any]) -> float:
-    """The share of the time in which the client could have run, and another did."""
+    """The share of the time in which the client was ready to run but had no processor."""
     ran = load["client_cpu_us_per_request"] * load["requests"] / 1e6
     return max(load["client_busy"] - ran / load["duration_s"], 0.0)
 
 
 def distances(load: dict[str, Any], chats: list[Chat]) -> str:
-    """A table for a person: what was told, and the truth."""
+    """A table of measured and true values, for error messages."""
     lines = []
     for name, truth in values_of(chats).items():
-        told = load[name] or {}
-        cells = [f"{part} {told.get(part, math.nan):9.3f} {value[0]:9.3f}" for part, value in stats_of(truth).items()]
-        lines.append(f"{name:25} {told.get('count', 0):6} {len(truth):6}  " + "  ".join(cells))
+        measured = load[name] or {}
+        cells = [f"{part} {measured.get(part, math.nan):9.3f} {value[0]:9.3f}"
+                 for part, value in stats_of(truth).items()]
+        lines.append(f"{name:25} {measured.get('count', 0):6} {len(truth):6}  " + "  ".join(cells))
     for name, rate in rates_of(chats).items():
         lines.append(f"{name:25} {load[name]:12.4f} {rate:12.4f}")
     return "\n".join(lines)

@@ -1,25 +1,24 @@
-// Stands between a program and the disk: counts what it does to files, and has one of these
-// operations be the last of the process, or fail. Loaded with LD_PRELOAD; no part of what is
-// shipped.
+// A library between a program and the disk. It counts file operations, and kills the process or lets
+// an operation fail at a chosen number. Loaded with LD_PRELOAD; not part of the product.
 //
-// An operation is a call that opens to write, writes, cuts, syncs, names, removes or locks a file
-// below SHIM_UNDER; reading is none, and neither are sockets, pipes and the screen. They are
+// An operation is a call that opens a file for writing, writes, truncates, syncs, renames, removes or
+// locks a file below SHIM_UNDER. Reads, sockets, pipes and terminals do not count. Operations are
 // numbered from 1 over all threads.
 //
-// SHIM_UNDER=DIR: an absolute path; without it nothing is done.
+// SHIM_UNDER=DIR: an absolute path. Without it the library does nothing.
 //
-// SHIM_TRACE=FILE, outside of DIR: one line for each operation, "NUMBER NAME PATH", before it.
+// SHIM_TRACE=FILE: writes a line "NUMBER NAME PATH" before each operation. FILE must be outside DIR.
 //
-// SHIM_KILL=K: SIGKILL at operation K; SHIM_WHEN says whether before it (the default), after it, or
-// in the middle, which is half of a write.
+// SHIM_KILL=K: SIGKILL at operation K. SHIM_WHEN: before it (the default), after it, or in the middle,
+// which means after half of a write.
 //
-// SHIM_FAIL=K: operation K and all behind it fail with errno SHIM_ERRNO; with SHIM_ONCE, K alone. A
-// disk that is full from there on first takes half of the write that it meets. Without an errno
-// nothing fails, but each write takes only half of what it is given.
+// SHIM_FAIL=K: operation K and all later ones fail with errno SHIM_ERRNO; with SHIM_ONCE only K. With
+// ENOSPC the first write still succeeds for half of its bytes. Without an errno nothing fails, but
+// each write writes only half of its bytes.
 //
-// SHIM_ONLY=NAMES: these operations alone, as in "open,write"; others neither count nor fail.
+// SHIM_ONLY=NAMES: only these operations, as in "open,write"; others neither count nor fail.
 //
-// Raw system calls are made, so that nothing depends on what else is loaded.
+// Uses raw system calls, to be independent of other loaded libraries.
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -40,7 +39,7 @@
 
 enum when { BEFORE, MIDDLE, AFTER };
 
-/* What is to become of an operation. */
+/* What happens to an operation. */
 enum fate { PASS, FAIL, HALF, DIE_MIDDLE, DIE_AFTER };
 
 static struct {
@@ -87,7 +86,7 @@ static bool is_below(const char* path) {
   return strncmp(path, plan.under, length) == 0 && (path[length] == '/' || path[length] == '\0');
 }
 
-/* The path that a descriptor stands for; false when there is none. */
+/* The path of a descriptor; false if it has none. */
 static bool path_of(int file, char* path) {
   char link[64];
   snprintf(link, sizeof link, "/proc/self/fd/%d", file);
@@ -117,7 +116,7 @@ static bool is_named(const char* list, const char* name) {
   return false;
 }
 
-/* Counts the operation and tells its fate; does not return when the process is to end before it. */
+/* Counts the operation and decides what happens to it. Does not return if the process ends before it. */
 static enum fate decide(const char* name, const char* path) {
   if (!is_below(path) || (plan.only != NULL && !is_named(plan.only, name))) return PASS;
   const long number = atomic_fetch_add(&operations, 1) + 1;
@@ -153,7 +152,7 @@ static int refuse(void) {
   return -1;
 }
 
-/* An operation without a middle. */
+/* An operation that cannot be done by half. */
 #define OPERATION(decided, call)         \
   do {                                   \
     const enum fate chosen = (decided);  \
@@ -224,7 +223,7 @@ ssize_t pwrite64(int file, const void* bytes, size_t size, off64_t at) {
 ssize_t writev(int file, const struct iovec* parts, int count) {
   const enum fate chosen = fate_of_file("write", file);
   if (chosen == FAIL) return refuse();
-  /* Of several parts, all but the last are about the half. */
+  /* Of several parts, all except the last count as about half. */
   const bool half = (chosen == HALF || chosen == DIE_MIDDLE) && count > 1;
   const ssize_t done = syscall(SYS_writev, file, parts, half ? count - 1 : count);
   if (chosen == DIE_MIDDLE || chosen == DIE_AFTER) die();

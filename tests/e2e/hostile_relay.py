@@ -1,19 +1,19 @@
-"""A relay that means harm, byte by byte.
+"""A hostile relay, with control over every byte.
 
-Role: it plays one trap to each request that names one ("trap:NAME" somewhere in its body) and keeps a ledger of what it
-received and what it bills. It is apart from relay.py, which is a fair relay: here every byte of an answer, every pause
-and every end of a connection is written out, so that replies are possible which no HTTP library would send.
+Role: a request that contains "trap:NAME" in its body gets the answers of that trap. The relay keeps a ledger of what it
+received and what it bills. Unlike the fair relay of relay.py, tests define every byte of an answer, every pause and
+every end of a connection, so replies are possible that no HTTP library would send.
 
-An `Answer` is a list of steps, played in their order:
-    bytes               written at once, in a write of their own
-    float               a pause of so many seconds
-    End                 how the connection ends; without one it is kept for the next request
-    a function          called when its turn comes: the bytes to write, for what is large or depends on the clock
-The first attempt of a request gets the trap's first answer, the second one its second, and so on; the last answer is
-given again for ever. "trap:NAME/3" is another request of the same trap.
+An `Answer` is a list of steps, done in this order:
+    bytes               written in a write of their own
+    float               a pause in seconds
+    End                 how the connection ends; without one it stays open for the next request
+    a function          returns the bytes to write; for large answers, or those that depend on the time
+The first attempt of a request gets the trap's first answer, the second attempt the second one, and so on; the last
+answer is repeated. "trap:NAME/3" is another request for the same trap.
 
-The ledger. An attempt is billed when its answer says so and its request was received whole: a real relay bills when
-the model has written something, whether or not the reply then comes through.
+The ledger. An attempt is billed if its answer says so and its request was received completely. A real relay, too, bills
+what the model has generated, even if the reply does not arrive.
 """
 
 from __future__ import annotations
@@ -45,27 +45,27 @@ Step = bytes | float | End | Callable[[], Iterable[bytes]]
 class Answer:
     steps: Sequence[Step]
     billed: bool = False
-    early: bool = False  # given as soon as the trap's name has been read, with the rest of the request unread
+    early: bool = False  # sent as soon as the trap's name was read, before the rest of the request
 
 
 @dataclass
 class Attempt:
-    """One request as it came in."""
+    """One received request."""
 
     request: str  # NAME or NAME/3
     target: str
     headers: dict[str, str]  # names in lower case
     body: bytes
     arrived: float
-    whole: bool = False  # the request was received to its last byte
+    whole: bool = False  # the request was received completely
     billed: bool = False
-    answered: float = 0.0  # when the answer began
+    answered: float = 0.0  # when the answer started
 
 
 @dataclass
 class Ledger:
     attempts: dict[str, list[Attempt]] = field(default_factory=lambda: defaultdict(list))
-    strays: list[bytes] = field(default_factory=list)  # what came in and named no trap
+    strays: list[bytes] = field(default_factory=list)  # received bytes that name no trap
 
     def of(self, request: str) -> list[Attempt]:
         return self.attempts.get(request, [])
@@ -79,14 +79,14 @@ class Ledger:
 
 
 class HostileRelay:
-    """Serves 127.0.0.1 on threads of this process, one for each connection. With a `first` trap, which must end in
-    HOLD, all others are answered only when the client has left that one."""
+    """Serves 127.0.0.1 on threads of this process, one per connection. If there is a `first` trap, which must end with
+    HOLD, all others are answered only after the client has closed the connection of that trap."""
 
     def __init__(self, answers: Mapping[str, Sequence[Answer]], first: str = "") -> None:
         self.ledger = Ledger()
         self.connections = 0
-        self._attended = 0  # connections that are open
-        self._left: set[tuple[str, int]] = set()  # whose were closed
+        self._attended = 0  # number of open connections
+        self._left: set[tuple[str, int]] = set()  # clients that closed their connection
         self._answers = answers
         self._first = first
         self._open = threading.Event()
@@ -107,8 +107,8 @@ class HostileRelay:
         self._socket.close()
 
     def settle(self, patience: float = 10.0) -> None:
-        """Returns when the ledger holds all that clients sent which are gone by now. A connection of its own comes
-        behind all of theirs."""
+        """Waits until the ledger contains everything from clients that have left. Opens a connection of its own, which
+        is accepted after all of theirs."""
         with socket.create_connection(("127.0.0.1", self.port)) as last:
             own = last.getsockname()
         end = time.monotonic() + patience
@@ -128,7 +128,7 @@ class HostileRelay:
                 threading.Thread(target=self._attend, args=(connection, peer), daemon=True).start()
 
     def _attend(self, connection: socket.socket, peer: tuple[str, int]) -> None:
-        with connection, contextlib.suppress(OSError):  # the client may leave whenever it likes
+        with connection, contextlib.suppress(OSError):  # the client may leave at any time
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             received = bytearray()
             while self._exchange(connection, received):
@@ -138,7 +138,7 @@ class HostileRelay:
             self._left.add(peer)
 
     def _exchange(self, connection: socket.socket, received: bytearray) -> bool:
-        """Reads a request and plays its answer; false when the connection has come to its end."""
+        """Reads a request and sends its answer. False if the connection has ended."""
 
         def more() -> bool:
             piece = connection.recv(1 << 16)

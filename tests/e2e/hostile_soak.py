@@ -1,20 +1,20 @@
 #!/usr/bin/env python3
-"""Everything goes wrong at once, for as long as wanted, and the files and the relay's ledger are held against it.
+"""Soak test: many faults at once, for any time. Checks the files and the relay's ledger.
 
     python3 tests/e2e/hostile_soak.py --binary build/release/sluice [--minutes 10] [--seed N]
                                       [--shared-limit [--rpm 120]] [--budget USD]
 
-Rounds follow each other until the time is up. Each has new jobs, taken by one `sluice run` after another, two at a time
-now and then, until they are done. The runs are killed, ended, halted and woken at random; a third run that meddles with
-a job in work must be refused; some rounds write to a disk of 1 MiB that fills up (where mounting is allowed, else to
-files that may not grow). The relay answers after random delays, refuses, cuts replies, resets connections, and keeps a
-ledger of what arrived and what it billed.
+It runs rounds until the time is over. Each round has new jobs. One `sluice run` after another, sometimes two at a time,
+works on them until they are done. Runs are killed, terminated, stopped and continued at random. A third run that uses a
+job in progress must be refused. Some rounds write to a disk of 1 MiB that gets full (or, without the right to mount, to
+files that may not grow). The relay answers after random delays, refuses requests, cuts replies, resets connections, and
+keeps a ledger of what arrived and what it billed.
 
-With --shared-limit all runs use one folder of state, and in no 60 s may more than --rpm requests arrive, by the relay's
-clock, over all rounds. With --budget each round has that budget, and the relay may not bill more than it.
+With --shared-limit all runs share one state folder. Then at most --rpm requests may arrive in any 60 s of the relay's
+clock, over all rounds. With --budget each round has that budget, and the relay must not bill more.
 
-Exit status 0: nothing was amiss. Otherwise the fault is told, with the seed; the schedule of kills is the seed's, what
-they meet is not.
+Exit status 0: no error was found. Else it prints the error and the seed. The seed determines the times of the kills,
+but not the state of the program at these times.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from hostile_relay import Answer, End, HostileRelay, Step  # noqa: E402
 from hostile_traps import ask, completion, document, error, events, open_stream, stream  # noqa: E402
 from support import KEY, Results  # noqa: E402
 
-# A reply of seven and three tokens, at the price of gpt-4o-mini.
+# A reply with 7 prompt tokens and 3 completion tokens, at the price of gpt-4o-mini.
 BILL = (7 * Decimal("0.15") + 3 * Decimal("0.60")) / 1_000_000
 PLAIN, FLOW, BAD = "plain", "flow", "bad"
 WINDOW = 60.0
@@ -51,7 +51,7 @@ DONE, SOME_FAILED, CANNOT_START, STOPPED, RESULTS_LOST, INTERRUPTED = 0, 1, 2, 3
 
 
 class Moods(Mapping[str, Sequence[Answer]]):
-    """The relay's answers: another one each time it is asked for."""
+    """The relay's answers: a new random one for each attempt."""
 
     def __init__(self, rng: random.Random) -> None:
         self.arrivals: list[float] = []
@@ -72,7 +72,7 @@ class Moods(Mapping[str, Sequence[Answer]]):
 
     def _answer(self, trap: str) -> Answer:
         rng = self._rng
-        # Counted behind a delay that the client cannot see, and answered behind another one.
+        # The attempt is counted after a delay that the client cannot see, and answered after another one.
         before: list[Step] = [rng.uniform(0, 0.3) ** 2, self._arrive, rng.uniform(0, 0.3) ** 2]
         luck = rng.random()
         if luck < 0.06:
@@ -84,8 +84,8 @@ class Moods(Mapping[str, Sequence[Answer]]):
         if trap == BAD:
             return Answer([*before, *document(error("no such thing"), 400)])
         if luck < 0.20:
-            told = events(trap)
-            return Answer([*before, *open_stream(told[:rng.randint(1, 4)]), rng.choice((End.CLOSE, End.RESET))], True)
+            parts = events(trap)
+            return Answer([*before, *open_stream(parts[:rng.randint(1, 4)]), rng.choice((End.CLOSE, End.RESET))], True)
         if trap == FLOW:
             return Answer([*before, *stream(events(trap))], True)
         return Answer([*before, *document(completion(trap))], True)
@@ -112,7 +112,7 @@ class Job:
 
     @property
     def done(self) -> bool:
-        """Each request has its result, or has failed for good, and the totals say that the job is complete."""
+        """Whether each request has a result or a final failure, and the totals say that the job is complete."""
         if not self.results.totals_path.exists() or self.results.totals["status"] != "completed":
             return False
         return invariants.settled(self.results) >= set(self.requests)
@@ -120,27 +120,27 @@ class Job:
 
 @dataclass
 class Work:
-    """One process, over some of the jobs, and what it found."""
+    """One process that works on some of the jobs, and the state at its start."""
 
     jobs: list[Job]
     process: subprocess.Popen[bytes]
     log: Path
     output: list[list[bytes]]
-    sent: dict[str, int]  # attempts so far of the requests that need none any more
+    sent: dict[str, int]  # the number of attempts of finished requests, which must not grow
     halted: bool = False
     signals: list[str] = field(default_factory=list)
 
     @property
-    def told(self) -> str:
+    def errors(self) -> str:
         return self.log.read_text("utf-8", "replace")
 
 
 class Soak:
-    def __init__(self, given: argparse.Namespace, folder: Path) -> None:
-        self.given = given
+    def __init__(self, options: argparse.Namespace, folder: Path) -> None:
+        self.options = options
         self.folder = folder
-        self.rng = random.Random(given.seed)
-        self.moods = Moods(random.Random(given.seed + 1))
+        self.rng = random.Random(options.seed)
+        self.moods = Moods(random.Random(options.seed + 1))
         self.counts: dict[str, int] = {}
         self.numbers = 0
 
@@ -148,15 +148,15 @@ class Soak:
         self.counts[what] = self.counts.get(what, 0) + 1
 
     def run(self) -> None:
-        end = time.monotonic() + 60 * self.given.minutes
+        end = time.monotonic() + 60 * self.options.minutes
         while time.monotonic() < end:
             self.numbers += 1
             Round(self, self.folder / f"round-{self.numbers}").run()
             self.count("rounds")
-        if self.given.shared_limit:
+        if self.options.shared_limit:
             most = self.moods.most_in_a_window()
-            print(f"most in any 60 s: {most} of {self.given.rpm}")
-            invariants.require(most <= self.given.rpm, f"{most} requests arrived within 60 s")
+            print(f"most in any 60 s: {most} of {self.options.rpm}")
+            invariants.require(most <= self.options.rpm, f"{most} requests arrived within 60 s")
 
 
 class Round:
@@ -170,7 +170,7 @@ class Round:
         self.out.mkdir()
         self.logs = 0
         self.jobs = [self.job(number) for number in range(self.rng.randint(1, 2))]
-        together = soak.given.budget is not None or self.rng.random() < 0.3
+        together = soak.options.budget is not None or self.rng.random() < 0.3
         self.commands = [self.jobs] if together else [[job] for job in self.jobs]
 
     def job(self, which: int) -> Job:
@@ -208,12 +208,12 @@ class Round:
     # ------------------------------------------------------------ the runs
 
     def start(self, jobs: list[Job]) -> Work:
-        given = self.soak.given
-        command = [given.binary, "run", *(str(job.path) for job in jobs), "--output-dir", str(self.out), "--base-url",
-                   self.relay.url, "--rpm", str(given.rpm if given.shared_limit else 0), "--concurrency", "12",
+        options = self.soak.options
+        command = [options.binary, "run", *(str(job.path) for job in jobs), "--output-dir", str(self.out), "--base-url",
+                   self.relay.url, "--rpm", str(options.rpm if options.shared_limit else 0), "--concurrency", "12",
                    "--durability", self.rng.choice(("each", "second"))]
-        if given.budget is not None:
-            command += ["--budget", str(given.budget)]
+        if options.budget is not None:
+            command += ["--budget", str(options.budget)]
         if self.small and not self.mounted:
             command = ["prlimit", "--fsize=16000", *command]
         self.logs += 1
@@ -223,9 +223,9 @@ class Round:
         ledger = self.relay.ledger
         finished = {name for job in jobs for name in invariants.settled(job.results)}
         output = [invariants.whole_lines(job.results.output_path) for job in jobs]
-        with log.open("wb") as told:
+        with log.open("wb") as errors:
             process = subprocess.Popen(command, env=environment, cwd=self.folder, stdin=subprocess.DEVNULL,
-                                       stdout=subprocess.DEVNULL, stderr=told)
+                                       stdout=subprocess.DEVNULL, stderr=errors)
         self.soak.count("runs")
         return Work(jobs, process, log, output, {name: len(ledger.of(name)) for name in finished})
 
@@ -249,27 +249,27 @@ class Round:
             self.meddle(work)
 
     def meddle(self, work: Work) -> None:
-        """Another run over the same jobs, which must leave them alone; by now the first one may have ended."""
+        """Starts another run of the same jobs, which must not change them. The first run may have ended meanwhile."""
         other = self.start(work.jobs[:1])
         code = other.process.wait(60)
-        if code == CANNOT_START and "process" in other.told:
+        if code == CANNOT_START and "process" in other.errors:
             self.soak.count("refused to meddle")
         else:
             self.judge(other)
 
     def judge(self, work: Work) -> None:
-        """A run has ended: how, and what does it leave?"""
+        """Checks the exit status and the files of a run that has ended."""
         code = work.process.returncode
         allowed = {DONE, SOME_FAILED}
         if "kill" in work.signals:
             allowed.add(-signal.SIGKILL)
         if "end" in work.signals:
-            allowed |= {INTERRUPTED, -signal.SIGTERM, -signal.SIGINT}  # before it listens to them
+            allowed |= {INTERRUPTED, -signal.SIGTERM, -signal.SIGINT}  # before it has installed its signal handlers
         if self.small or self.mounted:
             allowed |= {RESULTS_LOST, CANNOT_START}
-        if self.soak.given.budget is not None:
+        if self.soak.options.budget is not None:
             allowed.add(STOPPED)
-        invariants.require(code in allowed, f"exit status {code} after {work.signals}:\n{work.told[-2000:]}")
+        invariants.require(code in allowed, f"exit status {code} after {work.signals}:\n{work.errors[-2000:]}")
         self.soak.count(f"exit {code}")
         if code in (RESULTS_LOST, CANNOT_START):
             self.make_room()
@@ -277,10 +277,10 @@ class Round:
             invariants.require_readable(job.results)
             invariants.require_kept(output, job.results.output_path)
         for name, sent in work.sent.items():
-            invariants.require(len(self.relay.ledger.of(name)) == sent, f"{name} was sent again though it had its line")
+            invariants.require(len(self.relay.ledger.of(name)) == sent, f"{name} was sent again although it has a line")
 
     def over(self, command: list[Job], ended: Work | None) -> bool:
-        spent = self.soak.given.budget is not None and ended is not None and ended.process.returncode == STOPPED
+        spent = self.soak.options.budget is not None and ended is not None and ended.process.returncode == STOPPED
         return spent or all(job.done for job in command)
 
     def run(self) -> None:
@@ -308,13 +308,13 @@ class Round:
             self.leave()
 
     def hold(self) -> None:
-        """The jobs are at their end."""
+        """Checks jobs that are complete."""
         self.relay.settle()
         self.make_room()
-        ledger, given = self.relay.ledger, self.soak.given
-        if given.budget is not None:
+        ledger, options = self.relay.ledger, self.soak.options
+        if options.budget is not None:
             billed = BILL * sum(ledger.billed(name) for job in self.jobs for name in job.requests)
-            invariants.require(billed <= given.budget, f"billed {billed} USD of a budget of {given.budget}")
+            invariants.require(billed <= options.budget, f"billed {billed} USD of a budget of {options.budget}")
             if not all(job.done for job in self.jobs):
                 return
         for job in self.jobs:
@@ -322,43 +322,43 @@ class Round:
             invariants.require_complete(results, job.requests)
             failed = sorted(line["custom_id"] for line in results.errors)
             bad = sorted(name for name in job.requests if name.startswith(BAD))
-            invariants.require(failed == bad, f"failed: {failed}, and should have: {bad}")
-            seen = sum(len(ledger.of(name)) for name in job.requests)
-            told = results.totals["attempts"]
-            # Each is on record before it goes out, so none that arrived is missing.
-            invariants.require(told >= seen, f"the totals tell of {told} attempts, the relay of {seen}")
+            invariants.require(failed == bad, f"failed: {failed}, expected: {bad}")
+            received = sum(len(ledger.of(name)) for name in job.requests)
+            counted = results.totals["attempts"]
+            # Each attempt is recorded before it is sent, so none that arrived may be missing.
+            invariants.require(counted >= received, f"the totals have {counted} attempts, the relay {received}")
             for name in job.requests:
                 bodies = {attempt.body for attempt in ledger.of(name) if attempt.whole}
                 invariants.require(len(bodies) <= 1, f"{name} was sent in two forms")
             billed_of = {name: ledger.billed(name) for name in job.requests}
             for line in results.output:
                 invariants.require(billed_of[line["custom_id"]] >= 1, "a result that was never billed")
-        known = {path for job in self.jobs for path in job.results.paths}
-        strays = sorted(path.name for path in self.out.iterdir() if path not in known)
+        expected = {path for job in self.jobs for path in job.results.paths}
+        strays = sorted(path.name for path in self.out.iterdir() if path not in expected)
         invariants.require(not strays, f"left behind: {strays}")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Kills, halts and starves runs against a relay that means harm.")
+    parser = argparse.ArgumentParser(description="Kills and stops runs, and fills their disk, against a hostile relay.")
     parser.add_argument("--binary", default=os.environ.get("SLUICE"), help="the program (default: $SLUICE)")
     parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--seed", type=int, help="of kills, answers and jobs")
-    parser.add_argument("--shared-limit", action="store_true", help="hold all runs to one limit of --rpm")
+    parser.add_argument("--seed", type=int, help="the seed for kills, answers and jobs")
+    parser.add_argument("--shared-limit", action="store_true", help="all runs share one limit of --rpm")
     parser.add_argument("--rpm", type=int, default=120, help="with --shared-limit (default 120)")
     parser.add_argument("--budget", type=Decimal, help="USD for each round")
-    given = parser.parse_args()
-    if not given.binary:
+    options = parser.parse_args()
+    if not options.binary:
         parser.error("name the program with --binary")
-    given.binary = str(Path(given.binary).resolve())
-    if given.seed is None:
-        given.seed = random.randrange(1 << 32)
-    print(f"seed {given.seed}", flush=True)
+    options.binary = str(Path(options.binary).resolve())
+    if options.seed is None:
+        options.seed = random.randrange(1 << 32)
+    print(f"seed {options.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="sluice-soak-") as folder:
-        soak = Soak(given, Path(folder))
+        soak = Soak(options, Path(folder))
         try:
             soak.run()
         except AssertionError as fault:
-            print(f"round {soak.numbers}, seed {given.seed}: {fault}", file=sys.stderr)
+            print(f"round {soak.numbers}, seed {options.seed}: {fault}", file=sys.stderr)
             return 1
         finally:
             print(json.dumps(soak.counts))
@@ -366,7 +366,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    # Small disks are mounted where nobody else sees them.
+    # Mount small disks in a mount namespace of their own.
     if os.geteuid() == 0 and "SLUICE_SOAK_APART" not in os.environ and shutil.which("unshare"):
         with contextlib.suppress(OSError):
             allowed = subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode == 0

@@ -1,8 +1,8 @@
-"""The traps of the hostile relay: what it does to a request, and what must come of it.
+"""The traps of the hostile relay: its answers to a request, and the outcome that the program must produce.
 
-Each row of the tables names a trap, the relay's answers to the first, second, ... attempt, and the outcome: the one
-line in output or errors, the number of attempts, and how many of them the totals count as maybe billed. The rows follow
-the program's promises, never its present behaviour.
+Each row of the tables has the name of a trap, the relay's answers to the first, second, ... attempt, and the outcome:
+the line in output or errors, the number of attempts, and how many of them the totals count as maybe billed. The rows
+follow the documented behaviour, never just what the program does at present.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ ASKED, SERVED = "gpt-4o-mini", "gpt-4o-mini-2024-07-18"
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 SSE, JSON, HTML, TEXT = "text/event-stream", "application/json", "text/html", "text/plain"
 DONE = b"data: [DONE]\n\n"
-END = b"0\r\n\r\n"  # of a chunked body
+END = b"0\r\n\r\n"  # ends a chunked body
 PAGE = b"<html><head><title>busy</title></head><body><h1>Busy</h1></body></html>"
-TICK = 0.002  # between two writes, so that the kernel does not hand them over as one
+TICK = 0.002  # seconds between two writes, so that the kernel does not join them
 MIB = 1 << 20
-LARGEST = 32 * MIB  # --max-response-bytes of the runs
+LARGEST = 32 * MIB  # the --max-response-bytes of the runs
 
 
 @dataclass(frozen=True)
@@ -43,23 +43,23 @@ class Usage:
 
 @dataclass(frozen=True)
 class Taken:
-    """A line in the output."""
+    """The expected line in the output."""
 
     body: Any
     status: int = 200
-    usage: Usage | None = Usage()  # None: the relay reported none
-    finish: dict[str, int] | None = field(default_factory=lambda: {"stop": 1})  # None: nothing is promised
+    usage: Usage | None = Usage()  # None: the relay reports no usage
+    finish: dict[str, int] | None = field(default_factory=lambda: {"stop": 1})  # None: not checked
     extra: dict[str, Any] = field(default_factory=dict)  # further members of `sluice`
 
 
 @dataclass(frozen=True)
 class Failed:
-    """A line in the errors: of an HTTP error with `status` and `body`, of any other failure with `code`."""
+    """The expected errors line: with `status` and `body` for an HTTP error, with `code` for any other failure."""
 
     status: int | None = None
     body: Any = None
     code: str | None = None
-    words: str = ""  # the relay's, within error.message
+    words: str = ""  # text of the relay that error.message must contain
     retryable: bool = False
 
 
@@ -68,24 +68,24 @@ class Trap:
     name: str
     answers: Sequence[Answer]
     outcome: Taken | Failed
-    body: bytes = b""  # as it stands in the job; b"": a chat about the trap's name
+    body: bytes = b""  # the body in the job; b"": a chat with the trap's name
     url: str = CHAT
-    attempts: Sequence[int] = ()  # which numbers are right; (): as many as there are answers
-    maybe: Sequence[int] = (0,)  # likewise of maybe_billed_attempts
-    says: str = ""  # the relay's words, which the log must hold
+    attempts: Sequence[int] = ()  # the allowed numbers of attempts; (): as many as there are answers
+    maybe: Sequence[int] = (0,)  # the allowed values of maybe_billed_attempts
+    says: str = ""  # text of the relay that the log must contain
 
     @property
     def sent(self) -> bytes:
         return self.body or ask(self.name)
 
 
-# ---------------------------------------------------------------- what is asked
+# ---------------------------------------------------------------- requests
 
 
 def dump(value: Any) -> bytes:
     try:
         return json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:  # half a surrogate pair: only its escape can be sent
+    except UnicodeEncodeError:  # a lone surrogate can only be sent as an escape
         return json.dumps(value).encode()
 
 
@@ -97,7 +97,7 @@ def prompt(name: str, **more: Any) -> bytes:
     return dump({"model": "gpt-3.5-turbo-instruct", "prompt": f"trap:{name}", **more})
 
 
-def given(name: str, **more: Any) -> bytes:
+def ask_response(name: str, **more: Any) -> bytes:
     return dump({"model": ASKED, "input": f"trap:{name}", **more})
 
 
@@ -114,7 +114,7 @@ def choice(name: str, reason: str = "stop", index: int = 0, **message: Any) -> d
 
 
 def completion(name: str, **more: Any) -> dict[str, Any]:
-    """The unstreamed reply, and what a streamed one must be put together into. A member that is ... is left out."""
+    """The unstreamed reply, and the result of a streamed one. Members with the value ... are left out."""
     whole = {"id": f"chatcmpl-{name}", "object": "chat.completion", "created": 1700000000, "model": SERVED,
              "choices": [choice(name)], "usage": USAGE, **more}
     return {key: value for key, value in whole.items() if value is not ...}
@@ -151,7 +151,7 @@ def error(message: str, code: str | None = None, kind: str = "server_error") -> 
 
 
 def head(status: int | str, *lines: str, kind: str = JSON) -> bytes:
-    """A response head; with kind "" it names no Content-Type."""
+    """A response head. With kind "" it has no Content-Type."""
     named = [f"Content-Type: {kind}"] if kind else []
     return "".join(f"{line}\r\n" for line in (f"HTTP/1.1 {status} What", *named, *lines, "")).encode()
 
@@ -169,7 +169,7 @@ def framed(data: bytes) -> bytes:
 
 
 def open_stream(parts: Iterable[bytes], *lines: str, kind: str = SSE, pause: float = TICK) -> list[Step]:
-    """A chunked body that does not end."""
+    """A chunked body without its end."""
     steps: list[Step] = [head(200, "Transfer-Encoding: chunked", *lines, kind=kind)]
     for part in parts:
         steps += [framed(part), pause]
@@ -181,7 +181,7 @@ def stream(parts: Iterable[bytes], *lines: str, kind: str = SSE, pause: float = 
 
 
 def apart(parts: Iterable[bytes], pause: float = TICK) -> list[Step]:
-    """Each part in a write of its own."""
+    """Each part in its own write."""
     return [step for part in parts for step in (part, pause)]
 
 
@@ -197,11 +197,11 @@ def unstreamed(name: str, **more: Any) -> Answer:
     return Answer(document(completion(name, **more)), billed=True)
 
 
-# ---------------------------------------------------------------- compression, as nobody asked for it
+# ---------------------------------------------------------------- compression that was not requested
 
 
 def deflated(parts: Iterable[bytes], bits: int) -> list[bytes]:
-    """Each part flushed, so that it can be read when it comes; 31: gzip, 15: zlib."""
+    """Compresses each part with a flush, so that it can be read at once. `bits` is 31 for gzip, 15 for zlib."""
     packer = zlib.compressobj(9, zlib.DEFLATED, bits)
     flushed = [packer.compress(part) + packer.flush(zlib.Z_SYNC_FLUSH) for part in parts]
     return [*flushed, packer.flush()]
@@ -216,7 +216,7 @@ def zstd_block(kind: int, size: int, last: bool = False) -> bytes:
 
 
 def zstd(parts: Iterable[bytes]) -> list[bytes]:
-    """One frame of stored blocks."""
+    """One frame with uncompressed blocks."""
     return [ZSTD_HEAD, *(zstd_block(0, len(part)) + part for part in parts), zstd_block(0, 0, last=True)]
 
 
@@ -224,11 +224,11 @@ def secret(data: bytes) -> bytes:
     return bytes(byte ^ 0x5a for byte in data)
 
 
-BOMB = 8 << 30  # bytes that a bomb unpacks to
+BOMB = 8 << 30  # the unpacked size of a decompression bomb in bytes
 
 
 def gzip_bomb(opening: bytes) -> Iterator[bytes]:
-    """A fully flushed block does not refer to what came before, so that one serves again and again."""
+    """Repeats one block: after a full flush a block does not depend on earlier ones."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     yield framed(b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + packer.compress(opening) + packer.flush(zlib.Z_FULL_FLUSH))
     block = packer.compress(b"x" * 16 * MIB) + packer.flush(zlib.Z_FULL_FLUSH)
@@ -244,18 +244,18 @@ def zstd_bomb(opening: bytes) -> Iterator[bytes]:
 
 
 def taken(name: str, steps: Sequence[Step], outcome: Taken | None = None, **more: Any) -> Trap:
-    """The first attempt gives the result."""
+    """The first attempt succeeds."""
     return Trap(name, [Answer(steps, billed=True)], outcome or Taken(completion(name)), **more)
 
 
 def said(name: str, parts: Iterable[bytes], **more: Any) -> Trap:
-    """The same of a stream in chunked encoding."""
+    """The same for a stream in chunked encoding."""
     return taken(name, stream(parts), **more)
 
 
 def retried(name: str, steps: Sequence[Step], plain: bool = False, billed: bool = False, lost: int = 1,
             early: bool = False, **more: Any) -> Trap:
-    """The first attempt comes to nothing, and the second one gives the result."""
+    """The first attempt fails, and the second one succeeds."""
     more.setdefault("body", ask(name, stream=False) if plain else b"")
     more.setdefault("maybe", (lost,))
     return Trap(name, [Answer(steps, billed, early), unstreamed(name) if plain else streamed(name)],
@@ -263,13 +263,13 @@ def retried(name: str, steps: Sequence[Step], plain: bool = False, billed: bool 
 
 
 def refused(name: str, status: int, body: Any, *lines: str, **more: Any) -> Trap:
-    """An HTTP error for good."""
+    """A permanent HTTP error."""
     return Trap(name, [Answer(document(body, status, *lines))], Failed(status, body), **more)
 
 
 def opening() -> Trap:
-    """A good reply, and the connection is left to the client to close: when it does, it has taken the reply, and the
-    address is beyond doubt."""
+    """A good reply; then the relay waits until the client closes the connection. After that the client has accepted the
+    reply, and so cannot take the address for a wrong one."""
     [reply] = document(completion("opening"), 200, "Connection: close")
     return Trap("opening", [Answer([reply, End.HOLD], billed=True)], Taken(completion("opening")))
 
@@ -282,12 +282,12 @@ def line_ends(name: str, end: bytes) -> list[bytes]:
 
 
 def split_crlf(name: str) -> list[bytes]:
-    """Every write begins with the line feed of the line before it."""
+    """Every write begins with the line feed of the previous line."""
     return [part for part in b"".join(line_ends(name, b"\r\n")).replace(b"\r", b"\r\0").split(b"\0")]
 
 
 def spread(value: Any) -> bytes:
-    """An event whose JSON stands in several data lines."""
+    """An event with its JSON in several data lines."""
     lines = json.dumps(value, ensure_ascii=False, indent=1).encode().split(b"\n")
     return b"".join(b"data: %b\n" % line for line in lines) + b"\n"
 
@@ -324,7 +324,7 @@ def parsing() -> list[Trap]:
         said("last-event-without-a-blank-line", [*events("last-event-without-a-blank-line")[:-2],
                                                  events("last-event-without-a-blank-line")[-2].rstrip(b"\n")]),
         said("null-error-in-every-chunk", [*map(event, chunks("null-error-in-every-chunk", error=None)), DONE]),
-        # What Azure says of the prompt, in a chunk of its own; an unstreamed reply has it beside the choices.
+        # Azure's filter results for the prompt have their own chunk; an unstreamed reply has them beside the choices.
         said("chunks-without-choices", between("chunks-without-choices", event(
             {"id": "", "object": "", "created": 0, "model": "", "choices": [], "prompt_filter_results": [{}]})),
              outcome=Taken(completion("chunks-without-choices", prompt_filter_results=[{}]))),
@@ -348,7 +348,7 @@ def usages() -> list[Trap]:
         return said(name, parts, outcome=Taken(completion(name, usage=reported), **outcome))
 
     def grown(name: str) -> list[bytes]:
-        """Cumulative on every chunk."""
+        """Cumulative usage in every chunk."""
         parts = chunks(name)[:-1]
         return [event({**part, "usage": {"prompt_tokens": 7, "completion_tokens": min(i, 3),
                                           "total_tokens": 7 + min(i, 3)}})
@@ -411,7 +411,7 @@ def usages() -> list[Trap]:
 
 
 def contents() -> list[Trap]:
-    """Content in other forms than one string after the other."""
+    """Content that does not come as simple strings."""
 
     def part(text: str) -> dict[str, str]:
         return {"type": "text", "text": text}
@@ -446,7 +446,7 @@ def contents() -> list[Trap]:
 
 
 def broken_off() -> list[Trap]:
-    """Finish reasons that say that the reply broke off, and those that say nothing."""
+    """Finish reasons for an incomplete reply, and empty ones."""
     reasons = {"resource": "insufficient_system_resource", "network": "network_error", "hyphen": "network-error",
                "abort": "abort", "abort-in-capitals": "ABORT", "error-in-capitals": "ERROR"}
     none = {"null": "null", "none": "None", "blank": " ", "undefined": "undefined"}
@@ -479,7 +479,7 @@ def broken_off() -> list[Trap]:
 
 
 def ends() -> list[Trap]:
-    """How a stream comes to its end, or does not."""
+    """Ways in which a stream ends, or does not end."""
 
     def of(name: str) -> list[bytes]:
         return events(name)
@@ -517,20 +517,20 @@ def ends() -> list[Trap]:
 
 
 def errors_in_streams() -> list[Trap]:
-    """Each form of an error inside a 200, as the first thing and in the middle."""
+    """All forms of an error inside a 200, at the start and in the middle of a stream."""
     opened = {"id": "resp_1", "object": "response", "created_at": 1, "status": "in_progress", "model": SERVED,
               "output": [], "error": None, "usage": None}
     words = "the upstream of {} is overloaded"
     forms: dict[str, Callable[[str], list[bytes]]] = {
-        "error-object": lambda told: [event(error(told)), DONE],
-        "error-string": lambda told: [event({"error": told}), DONE],
-        "error-event-bare": lambda told: [b"event: error\n" + event(error(told)["error"])],
-        "error-event-wrapped": lambda told: [b"event: error\n" + event(error(told))],
-        "error-in-a-chunk": lambda told: [event(chunk("x", choices=[], **error(told))), DONE],
-        "error-document": lambda told: [dump(error(told))],
-        "error-page": lambda told: [PAGE.replace(b"Busy", told.encode())],
-        "finish-reason-error": lambda told: [event(chunk("x", {"content": told}, "error")), DONE],
-        "nothing-more": lambda told: [],
+        "error-object": lambda message: [event(error(message)), DONE],
+        "error-string": lambda message: [event({"error": message}), DONE],
+        "error-event-bare": lambda message: [b"event: error\n" + event(error(message)["error"])],
+        "error-event-wrapped": lambda message: [b"event: error\n" + event(error(message))],
+        "error-in-a-chunk": lambda message: [event(chunk("x", choices=[], **error(message))), DONE],
+        "error-document": lambda message: [dump(error(message))],
+        "error-page": lambda message: [PAGE.replace(b"Busy", message.encode())],
+        "finish-reason-error": lambda message: [event(chunk("x", {"content": message}, "error")), DONE],
+        "nothing-more": lambda message: [],
     }
     rows = []
     for form, made in forms.items():
@@ -544,22 +544,23 @@ def errors_in_streams() -> list[Trap]:
             else:
                 steps = sized(bad[0]) if form == "error-document" else (
                     sized(bad[0], kind=HTML) if form == "error-page" else stream(bad))
-            told = words.format(name) if form.startswith("error") and "page" not in form and not (
+            message = words.format(name) if form.startswith("error") and "page" not in form and not (
                 form == "error-document" and place == "midway") else ""
-            rows.append(retried(name, steps, billed=place == "midway", says=told))
+            rows.append(retried(name, steps, billed=place == "midway", says=message))
     rows.append(retried("plain-text-for-a-stream", sized(b"upstream connect error or disconnect", kind=TEXT)))
     for form in ("failed", "error"):
         for place in ("first", "midway"):
             name = f"response-{form}-{place}"
-            told = words.format(name)
+            message = words.format(name)
             bad = ({"type": "response.failed", "sequence_number": 9, "response":
-                    {**opened, "status": "failed", "error": {"code": "server_error", "message": told}}}
+                    {**opened, "status": "failed", "error": {"code": "server_error", "message": message}}}
                    if form == "failed" else
-                   {"type": "error", "sequence_number": 9, "code": "server_error", "message": told, "param": None})
+                   {"type": "error", "sequence_number": 9, "code": "server_error", "message": message, "param": None})
             before = response_events(name)[:6] if place == "midway" else []
             rows.append(Trap(name, [Answer(stream([*before, typed(bad)]), billed=place == "midway"),
                                     Answer(stream(response_events(name)), billed=True)],
-                             Taken(response(name), finish=None), given(name), RESPONSES, maybe=(1,), says=told))
+                             Taken(response(name), finish=None), ask_response(name), RESPONSES, maybe=(1,),
+                             says=message))
     return rows
 
 
@@ -582,32 +583,32 @@ def response_events(name: str, **more: Any) -> list[bytes]:
     [part] = item["content"]
     opened = {**whole, "status": "in_progress", "output": [], "usage": None, "incomplete_details": None}
     at = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
-    told = [{"type": "response.created", "response": opened}, {"type": "response.in_progress", "response": opened},
-            {"type": "response.output_item.added", "output_index": 0,
-             "item": {**item, "status": "in_progress", "content": []}},
-            {"type": "response.content_part.added", **at, "part": {**part, "text": ""}},
-            *({"type": "response.output_text.delta", **at, "delta": piece} for piece in pieces(name)),
-            {"type": "response.output_text.done", **at, "text": part["text"]},
-            {"type": "response.content_part.done", **at, "part": part},
-            {"type": "response.output_item.done", "output_index": 0, "item": item},
-            {"type": f"response.{whole['status']}", "response": whole}]
-    return [typed({**value, "sequence_number": i}) for i, value in enumerate(told)]
+    events = [{"type": "response.created", "response": opened}, {"type": "response.in_progress", "response": opened},
+              {"type": "response.output_item.added", "output_index": 0,
+               "item": {**item, "status": "in_progress", "content": []}},
+              {"type": "response.content_part.added", **at, "part": {**part, "text": ""}},
+              *({"type": "response.output_text.delta", **at, "delta": piece} for piece in pieces(name)),
+              {"type": "response.output_text.done", **at, "text": part["text"]},
+              {"type": "response.content_part.done", **at, "part": part},
+              {"type": "response.output_item.done", "output_index": 0, "item": item},
+              {"type": f"response.{whole['status']}", "response": whole}]
+    return [typed({**value, "sequence_number": i}) for i, value in enumerate(events)]
 
 
 def items() -> list[Trap]:
-    """Streams of responses whose last event lacks what the others had."""
+    """Streams of the Responses API whose last event lacks parts of the earlier events."""
 
     def left(name: str, keep: Callable[[dict[str, Any]], bool], last: dict[str, Any] | None = None,
              event_type: str = "response.completed", whole: dict[str, Any] | None = None) -> Trap:
-        """The events that are to be kept, and the last one with other members in its response."""
-        told = [json.loads(part.split(b"data: ", 1)[1]) for part in response_events(name)]
-        kept = [typed(one) for one in told[:-1] if keep(one)]
+        """Keeps only some events, and changes members of the response in the last one."""
+        events = [json.loads(part.split(b"data: ", 1)[1]) for part in response_events(name)]
+        kept = [typed(one) for one in events[:-1] if keep(one)]
         end = typed({"type": event_type, "response": {**response(name), **(last or {"output": []})}})
-        return said(name, [*kept, end], body=given(name), url=RESPONSES,
+        return said(name, [*kept, end], body=ask_response(name), url=RESPONSES,
                     outcome=Taken(whole or response(name), finish=None))
 
     def of(*kinds: str) -> Callable[[dict[str, Any]], bool]:
-        return lambda told: told["type"].removeprefix("response.") in kinds
+        return lambda one: one["type"].removeprefix("response.") in kinds
 
     message = response("x")["output"][0]
     call = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "f", "arguments": '{"a":1}',
@@ -625,17 +626,17 @@ def items() -> list[Trap]:
         left("items-in-item-done", of("output_item.done")),
         left("items-with-empty-content", of("output_item.added", "output_text.delta"),
              {"output": [{**message, "content": []}]}),
-        left("items-of-a-response-in-progress", lambda told: True, {"status": "in_progress"}),
-        left("items-until-response-done", lambda told: True, {"status": "in_progress", "output": []},
+        left("items-of-a-response-in-progress", lambda _: True, {"status": "in_progress"}),
+        left("items-until-response-done", lambda _: True, {"status": "in_progress", "output": []},
              "response.done"),
         said(name, [*response_events(name)[:-1], *deltas,
                     typed({"type": "response.completed", "response": {**calls, "output": []}})],
-             body=given(name), url=RESPONSES, outcome=Taken(both, finish=None)),
+             body=ask_response(name), url=RESPONSES, outcome=Taken(both, finish=None)),
     ]
 
 
 def noise() -> list[Trap]:
-    """What stands between the chunks and is none."""
+    """Data between the chunks that is not a chunk."""
     forms = {
         "ping": b'event: ping\ndata: {"type":"ping"}\n\n',
         "ping-with-words": b'event: ping\ndata: {"message":"still here"}\n\n',
@@ -649,13 +650,13 @@ def noise() -> list[Trap]:
     }
     empty: dict[str, Any] = {"message": None, "type": "", "param": {}, "code": 0}
     name = "noise-with-an-error"
-    told = f"the upstream of {name} is overloaded"
+    message = f"the upstream of {name} is overloaded"
     null = "null-message"
     whole = completion(null, choices=[{"index": 0, "message": None, "finish_reason": "length"}])
     return [
         *(said(f"noise-{form}", [text, *between(f"noise-{form}", text)]) for form, text in forms.items()),
-        retried(name, stream([*map(event, begun(name)), b"event: ping\n" + event(error(told))]), billed=True,
-                says=told),
+        retried(name, stream([*map(event, begun(name)), b"event: ping\n" + event(error(message))]), billed=True,
+                says=message),
         said("empty-error-in-every-chunk", [*map(event, chunks("empty-error-in-every-chunk", error=empty)), DONE],
              outcome=Taken(completion("empty-error-in-every-chunk"))),
         taken("empty-error-unstreamed", document(completion("empty-error-unstreamed", error=empty)),
@@ -666,7 +667,7 @@ def noise() -> list[Trap]:
 
 
 def kinds() -> list[Trap]:
-    """A form that was not asked for, or a Content-Type that says another."""
+    """A reply in another form than requested, or with a wrong Content-Type."""
 
     def plain(name: str, steps: Sequence[Step]) -> Trap:
         return taken(name, steps, body=ask(name, stream=False))
@@ -690,18 +691,18 @@ def kinds() -> list[Trap]:
 
 
 def statuses() -> list[Trap]:
-    def told(name: str, status: int, code: str | None = None, message: str = "", **more: Any) -> Trap:
+    def permanent(name: str, status: int, code: str | None = None, message: str = "", **more: Any) -> Trap:
         return refused(name, status, error(message or f"{name} will not do", code), **more)
 
     def passing(name: str, steps: Sequence[Step], says: str = "") -> Trap:
         return retried(name, steps, lost=0, says=says)
 
     def unserved(name: str, body: dict[str, Any]) -> Trap:
-        """Permanent in a passing guise: one or two more attempts, and no fourth."""
+        """A permanent failure that looks temporary: two or three attempts, never a fourth."""
         return Trap(name, [Answer(document(body, 503))], Failed(503, body, retryable=True), attempts=(2, 3))
 
     def bare(message: str, code: int) -> dict[str, Any]:
-        """OpenRouter's envelope."""
+        """OpenRouter's error object."""
         return {"error": {"message": message, "code": code}}
 
     function = {"status": 404, "title": "Not Found", "detail": "Function '23d4f03a': Not found for account 'Qawmu2vU'"}
@@ -709,29 +710,30 @@ def statuses() -> list[Trap]:
     cut = page[:4096].decode("utf-8", "ignore")
     filtered = completion("content-filter-400", choices=[choice("content-filter-400", "content_filter", content="")])
     return [
-        told("refused-400", 400, "context_length_exceeded", says="refused-400 will not do"),
-        told("refused-404-model", 404, "model_not_found", "The model `gpt-9` does not exist"),
-        told("refused-404-url", 404, "", "Invalid URL (POST /v1/chat/completions)"),
+        permanent("refused-400", 400, "context_length_exceeded", says="refused-400 will not do"),
+        permanent("refused-404-model", 404, "model_not_found", "The model `gpt-9` does not exist"),
+        permanent("refused-404-url", 404, "", "Invalid URL (POST /v1/chat/completions)"),
         Trap("refused-413-page", [Answer(sized(page, 413, kind=HTML))], Failed(413, cut)),
-        told("refused-422", 422, "unprocessable"),
-        told("refused-501", 501, "api_not_implemented"),
-        told("refused-403-model", 403, None, "该令牌无权访问模型 gpt-4o-mini (request id: 2024)"),
-        told("quota-by-words-alone-403", 403, None, "your quota for this model is insufficient_quota"),
-        # What only this request has against it.
+        permanent("refused-422", 422, "unprocessable"),
+        permanent("refused-501", 501, "api_not_implemented"),
+        permanent("refused-403-model", 403, None, "该令牌无权访问模型 gpt-4o-mini (request id: 2024)"),
+        permanent("quota-by-words-alone-403", 403, None, "your quota for this model is insufficient_quota"),
+        # Refusals that concern only this request.
         Trap("no-endpoints-404", [Answer(document(bare("No endpoints found for gpt-4o-mini.", 404), 404))],
              Failed(404, bare("No endpoints found for gpt-4o-mini.", 404)), says="No endpoints found"),
         Trap("no-function-404", [Answer(document(function, 404))], Failed(404, function), says="Not found for account"),
-        told("no-deployment-404", 404, "DeploymentNotFound", "The API deployment for this resource does not exist."),
-        told("only-its-name-404", 404, None, "gpt-4o-mini: gone"),
-        told("too-large-429", 429, "rate_limit_exceeded",
-             "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 36000. The input or output "
-             "tokens must be reduced in order to run successfully."),
-        told("too-long-500", 500, None, "This model's maximum context length is 8192 tokens."),
-        told("content-500", 500, "data_inspection_failed"),
-        # Words of a spent account that a message only repeats.
-        told("repeats-words-400", 400, "invalid_value", "Invalid value: insufficient_quota, insufficient balance"),
-        told("repeats-words-403", 403, None, "The input 'your key limit exceeded, out of credits' was flagged"),
-        told("no-price-500", 500, "model_price_error", "模型 gpt-4o-mini 倍率或价格未配置"),
+        permanent("no-deployment-404", 404, "DeploymentNotFound",
+                  "The API deployment for this resource does not exist."),
+        permanent("only-its-name-404", 404, None, "gpt-4o-mini: gone"),
+        permanent("too-large-429", 429, "rate_limit_exceeded",
+                  "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 36000. The input or "
+                  "output tokens must be reduced in order to run successfully."),
+        permanent("too-long-500", 500, None, "This model's maximum context length is 8192 tokens."),
+        permanent("content-500", 500, "data_inspection_failed"),
+        # Messages that only quote words of a spent account.
+        permanent("repeats-words-400", 400, "invalid_value", "Invalid value: insufficient_quota, insufficient balance"),
+        permanent("repeats-words-403", 403, None, "The input 'your key limit exceeded, out of credits' was flagged"),
+        permanent("no-price-500", 500, "model_price_error", "模型 gpt-4o-mini 倍率或价格未配置"),
         unserved("no-channel-by-code", error("当前分组 default 下对于模型 gpt-4o-mini 无可用渠道", "model_not_found",
                                              "new_api_error")),
         unserved("no-account", error("No available accounts: no available accounts", None, "api_error")),
@@ -755,7 +757,7 @@ def statuses() -> list[Trap]:
 
 
 def shapes() -> list[Trap]:
-    """The body of an error as relays write it; each is kept as received, and its words are found."""
+    """Error bodies in the forms of real relays. Each must be kept as received, and its message must be found."""
     words = "words within {}".format
     bodies: dict[str, Any] = {
         "shape-string": {"error": words("shape-string")},
@@ -810,7 +812,8 @@ def errors_inside_200() -> list[Trap]:
         retried("inside-200-half", sized(dump(completion("x"))[:-40]), plain=True, billed=True),
         retried("status-204", [head(204)], plain=True),
         Trap(name, [Answer(document(responded)), Answer(document(response(name)), billed=True)],
-             Taken(response(name), finish=None), given(name, stream=False), RESPONSES, maybe=(1,), says=words(name)),
+             Taken(response(name), finish=None), ask_response(name, stream=False), RESPONSES, maybe=(1,),
+             says=words(name)),
         taken("null-error-beside-choices", document(completion("null-error-beside-choices", error=None)),
               Taken(completion("null-error-beside-choices", error=None)),
               body=ask("null-error-beside-choices", stream=False)),
@@ -838,8 +841,7 @@ def connections() -> list[Trap]:
         retried("reset-behind-the-head", [head(200, "Transfer-Encoding: chunked", kind=SSE), 0.02, End.RESET]),
         retried("reset-within-the-body", [*open_stream(map(event, begun("reset-within-the-body"))), 0.02, End.RESET],
                 billed=True),
-        # Of a request that never was received whole nothing can be billed; whether it had been written whole is the
-        # kernel's secret.
+        # The relay bills nothing for an incomplete request. The client cannot know whether the kernel sent all of it.
         retried(name, [End.RESET], body=long, early=True, maybe=(0, 1)),
         Trap("refused-while-the-request-goes-out", [Answer([*document(no, 413, "Connection: close"), 0.3, End.CLOSE],
                                                            early=True)], Failed(413, no), body=early),
@@ -883,8 +885,8 @@ def connections() -> list[Trap]:
 
 
 def framings() -> list[Trap]:
-    """Not HTTP to the letter, and taken by curl and the SDKs. What stands behind such a reply on its connection is
-    another reply, to a request that never came: nobody may take it for theirs."""
+    """Replies that violate HTTP, but that curl and the SDKs accept. After each of them comes another reply without a
+    request: it must not be used for any request."""
 
     def odd(name: str, *lines: str, body: bytes | None = None, start: bytes = b"") -> Trap:
         top = start or head(200, *lines, kind=SSE)
@@ -893,15 +895,15 @@ def framings() -> list[Trap]:
                     Taken(completion(name)))
 
     def chunked(name: str, end: bytes) -> Trap:
-        """With such an end behind each chunk's size."""
+        """With `end` after each chunk size."""
         parts = b"".join(b"%x%b%b%b" % (len(part), end, part, b"\n" if end == b"\n" else b"\r\n")
                          for part in events(name))
         return odd(name, "Transfer-Encoding: chunked", body=parts + b"0" + end + (b"\n" if end == b"\n" else b"\r\n"))
 
     def whole(name: str, *lines: str, top: bytes = b"") -> Trap:
         text = dump(completion(name))
-        given = [line.replace("LENGTH", str(len(text))) for line in lines]
-        start = (top or head(200, *given)).replace(b"LENGTH", str(len(text)).encode())
+        filled = [line.replace("LENGTH", str(len(text))) for line in lines]
+        start = (top or head(200, *filled)).replace(b"LENGTH", str(len(text)).encode())
         return taken(name, [start + text, End.CLOSE], body=ask(name, stream=False))
 
     return [
@@ -941,12 +943,12 @@ def encodings() -> list[Trap]:
         return dump(completion(name))
 
     def packed(name: str, parts: Iterable[bytes], encoding: str) -> Trap:
-        """The connection stays open behind the last event: nothing may wait for the end of the packed stream."""
+        """The connection stays open after the last event: the client must not wait for the end of the packed stream."""
         steps = [*open_stream(parts, f"Content-Encoding: {encoding}"), End.HOLD]
         return Trap(name, [Answer(steps, billed=True), streamed(name)], Taken(completion(name)), attempts=(1,))
 
     def named(name: str, encoding: str) -> Trap:
-        """Named for what it is not, or is no more: a proxy has undone it on the way."""
+        """A wrong Content-Encoding, for example because a proxy has unpacked the body."""
         return plain(name, body(name), encoding)
 
     def raw(data: bytes) -> bytes:
@@ -1005,14 +1007,14 @@ def encodings() -> list[Trap]:
 
 
 def redirects(port: int) -> list[Trap]:
-    """Followed by nobody: what listens at `port` sees whether the key is carried there."""
+    """Redirects must not be followed. A listener at `port` would see the key."""
     return [Trap(f"redirect-{status}", [Answer(document(error("moved"), status,
                                                         f"Location: http://127.0.0.1:{port}{CHAT}"))],
                  Failed(status, error("moved"))) for status in (301, 302, 303, 307, 308)]
 
 
 def bodies() -> list[Trap]:
-    """The relay receives the body as the job has it, whatever a parser would make of it."""
+    """The relay must receive the body exactly as the job has it."""
     odd = (b'{ "zeta" :1.0,\t"model":"gpt-4o-mini" ,"messages":[{"content":"trap:%b \\u00e9\\/\\ud800 \xc3\xa9\\u0000",'
            b'"role":"user"}],"alpha":{"b":[1E+2,-0,0.10,123456789012345678901234567890],"a":null,"":{}},'
            b'"logit_bias":{"50256":-100}%b}')
@@ -1032,7 +1034,7 @@ def bodies() -> list[Trap]:
 
 
 def many() -> list[Trap]:
-    """All that go into one run together."""
+    """All traps that run together in one run."""
     return [*parsing(), *usages(), *contents(), *broken_off(), *ends(), *items(), *noise(), *errors_in_streams(),
             *kinds(), *statuses(), *shapes(), *errors_inside_200(), *connections(), *encodings(), *bodies()]
 
@@ -1042,7 +1044,7 @@ def many() -> list[Trap]:
 
 @dataclass(frozen=True)
 class Twin:
-    """One reply in both forms: a client must make the same body of them."""
+    """One reply in streamed and unstreamed form. The results must be equal."""
 
     name: str
     parts: Sequence[bytes]
@@ -1142,18 +1144,18 @@ def twins() -> list[Twin]:
               "choices": [{"text": "x", "index": 0, "logprobs": tokens("x"), "finish_reason": "stop"},
                           {"text": "ab", "index": 1, "logprobs": tokens("a", "b"), "finish_reason": "length"}],
               "usage": USAGE}, {"stop": 1, "length": 1}, prompt("completions", n=2, logprobs=1), COMPLETIONS),
-        Twin("response", response_events("response"), response("response"), None, given("response"), RESPONSES),
+        Twin("response", response_events("response"), response("response"), None, ask_response("response"), RESPONSES),
         Twin("response-incomplete",
              response_events("response-incomplete", status="incomplete",
                              incomplete_details={"reason": "max_output_tokens"}), short, None,
-             given("response-incomplete"), RESPONSES),
+             ask_response("response-incomplete"), RESPONSES),
         Twin("response-without-event-lines",
              [part.split(b"\n", 1)[1] for part in response_events("response-without-event-lines")],
-             response("response-without-event-lines"), None, given("response-without-event-lines"), RESPONSES),
+             response("response-without-event-lines"), None, ask_response("response-without-event-lines"), RESPONSES),
     ]
 
 
-# ---------------------------------------------------------------- failures that stay, with two attempts for each
+# ---------------------------------------------------------------- permanent failures, with two attempts each
 
 
 def lasting() -> list[Trap]:
@@ -1165,33 +1167,35 @@ def lasting() -> list[Trap]:
     def opening(name: str) -> list[bytes]:
         return [*map(event, begun(name))]
 
-    told = "the upstream of {} is overloaded".format
+    message = "the upstream of {} is overloaded".format
     busy = error("busy for ever", "bad_response_status_code")
     return [
         lost("stays-cut", [*open_stream(opening("stays-cut")), End.CLOSE], "stream_interrupted", billed=True),
         lost("stays-unfinished", stream([*opening("stays-unfinished"), DONE]), "stream_interrupted", billed=True),
         lost("stays-without-an-event", stream([b": PING\n\n"]), "stream_interrupted"),
         lost("stays-half-a-response", stream(response_events("stays-half-a-response")[:-1]), "stream_interrupted",
-             billed=True, body=given("stays-half-a-response"), url=RESPONSES),
+             billed=True, body=ask_response("stays-half-a-response"), url=RESPONSES),
         lost("stays-an-error-object", stream([*opening("stays-an-error-object"),
-                                              event(error(told("stays-an-error-object"))), DONE]),
-             "invalid_response", told("stays-an-error-object"), billed=True),
-        lost("stays-an-error-event", stream([b"event: error\n" + event(error(told("stays-an-error-event"))["error"])]),
-             "invalid_response", told("stays-an-error-event")),
-        lost("stays-an-error-document", document(error(told("stays-an-error-document"))), "invalid_response",
-             told("stays-an-error-document")),
+                                              event(error(message("stays-an-error-object"))), DONE]),
+             "invalid_response", message("stays-an-error-object"), billed=True),
+        lost("stays-an-error-event",
+             stream([b"event: error\n" + event(error(message("stays-an-error-event"))["error"])]),
+             "invalid_response", message("stays-an-error-event")),
+        lost("stays-an-error-document", document(error(message("stays-an-error-document"))), "invalid_response",
+             message("stays-an-error-document")),
         lost("stays-a-failed-response", stream([typed({"type": "error", "code": "server_error", "param": None,
-                                                       "message": told("stays-a-failed-response")})]),
-             "invalid_response", told("stays-a-failed-response"), body=given("stays-a-failed-response"), url=RESPONSES),
-        lost("stays-success-false", document({"success": False, "message": told("stays-success-false")}),
-             "invalid_response", told("stays-success-false"), body=ask("stays-success-false", stream=False)),
+                                                       "message": message("stays-a-failed-response")})]),
+             "invalid_response", message("stays-a-failed-response"), body=ask_response("stays-a-failed-response"),
+             url=RESPONSES),
+        lost("stays-success-false", document({"success": False, "message": message("stays-success-false")}),
+             "invalid_response", message("stays-success-false"), body=ask("stays-success-false", stream=False)),
         lost("stays-without-choices", document(completion("x", choices=[])), "invalid_response",
              body=ask("stays-without-choices", stream=False)),
         lost("stays-a-page", sized(PAGE, kind=HTML), "invalid_response"),
         lost("stays-under-an-unknown-encoding", sized(secret(dump(completion("x"))), 200,
                                                       "Content-Encoding: x-secret"),
              "invalid_response", billed=True, body=ask("stays-under-an-unknown-encoding", stream=False),
-             retryable=False),  # the same reply twice, and neither can be read
+             retryable=False),  # the same unreadable reply twice
         Trap("stays-500", [Answer(document(busy, 500))], Failed(500, busy, retryable=True), attempts=(2,),
              says="busy for ever"),
         Trap("stays-502-page", [Answer(sized(PAGE, 502, kind=HTML))], Failed(502, PAGE.decode(), retryable=True),
@@ -1199,7 +1203,7 @@ def lasting() -> list[Trap]:
     ]
 
 
-# ---------------------------------------------------------------- slow replies, for 1.5 s of patience, 2 s at first
+# ---------------------------------------------------------------- slow replies; idle timeout 1.5 s, first byte 2 s
 
 
 def slow() -> list[Trap]:
@@ -1220,14 +1224,14 @@ def slow() -> list[Trap]:
         taken(plain, [head(200, f"Content-Length: {len(whole)}"),
                       *apart([whole[i:i + 80] for i in range(0, len(whole), 80)], 0.5)],
               body=ask(plain, stream=False)),
-        # Nothing is sent while the model thinks: an unstreamed attempt has the whole --timeout for that.
+        # An unstreamed reply is silent while the model works, so it has the whole --timeout.
         taken("slow-head-of-json", [3.0, *document(completion("slow-head-of-json"))],
               body=ask("slow-head-of-json", stream=False)),
         silent("silent-before-the-head", []),
         silent("silent-behind-the-head", [head(200, "Transfer-Encoding: chunked", kind=SSE)]),
         silent("silent-midway", open_stream(map(event, begun("silent-midway")))),
         silent("drips-for-ever", open_stream([b": PING\n\n"] * 100, pause=0.25)),
-        # Whole as far as it goes: the choice is finished, and only the usage is missing.
+        # Complete except for the usage: the choice has its finish reason.
         taken("silent-behind-the-finish-reason",
               [*open_stream(events("silent-behind-the-finish-reason")[:-2]), End.HOLD],
               Taken(completion("silent-behind-the-finish-reason", usage=...), usage=None)),
@@ -1238,7 +1242,7 @@ def slow() -> list[Trap]:
 
 
 def beyond(name: str, steps: Sequence[Step], **more: Any) -> Trap:
-    """Larger than may be taken. To try again would bring the same, and be billed once more."""
+    """A reply above the size limit. It must not be retried: that would give the same result and be billed again."""
     return Trap(name, [Answer(steps, billed=True)], Failed(code="response_too_large"), maybe=(1,), **more)
 
 
@@ -1280,21 +1284,21 @@ def large() -> list[Trap]:
 
 
 def blank() -> list[Trap]:
-    """A reply that never begins: relays send blanks to keep an unstreamed call alive. Each is read once, and what goes
-    on beside it goes on."""
+    """A reply of blanks only: relays send them to keep an unstreamed call alive. Each blank must be read only once, and
+    other requests must continue."""
     name = "too-large-and-blank"
     return [beyond(name, [head(200, "Transfer-Encoding: chunked"), endless(b" " * MIB), END],
                    body=ask(name, stream=False)),
             taken("beside-the-blanks", stream(events("beside-the-blanks"), pause=0.5))]
 
 
-# ---------------------------------------------------------------- when to try again
+# ---------------------------------------------------------------- hints when to retry
 
 
 @dataclass(frozen=True)
 class Hint:
-    """A refusal, and the least time that the next attempt must stay away for it; 0: it says nothing, and the client
-    waits as it thinks best."""
+    """A refusal, and the minimum delay of the next attempt. 0: the refusal has no hint, so the client uses its own
+    backoff."""
 
     name: str
     answer: Sequence[Step]
@@ -1313,12 +1317,12 @@ def hints() -> list[Hint]:
             if isinstance(step, bytes))], least)
 
     def at(name: str, ahead: float, least: float, line: Callable[[float], str], status: int = 429) -> Hint:
-        """With a line about the moment that is `ahead` seconds after the answer."""
+        """With a header line that names a time `ahead` seconds after the answer."""
         return Hint(name, [lambda: (step for step in document(error(slow_down), status, line(time.time() + ahead))
                                     if isinstance(step, bytes))], least)
 
-    def told(name: str, least: float, body: Callable[[], dict[str, Any]]) -> Hint:
-        """In the body alone."""
+    def in_body(name: str, least: float, body: Callable[[], dict[str, Any]]) -> Hint:
+        """With a hint only in the body."""
         return Hint(name, [lambda: (step for step in document(body(), 429) if isinstance(step, bytes))], least)
 
     def iso(moment: float) -> str:
@@ -1331,7 +1335,7 @@ def hints() -> list[Hint]:
         by("seconds", 2.0, "Retry-After: 2"),
         by("fraction", 1.6, "Retry-After: 1.6"),
         by("seconds-on-503", 2.0, "retry-after: 2", status=503),
-        dated("date", 4.0, 2.9),  # a date has whole seconds
+        dated("date", 4.0, 2.9),  # an HTTP date has whole seconds
         dated("date-in-the-past", -3600.0, 0),
         by("milliseconds", 1.6, "retry-after-ms: 1600"),
         by("milliseconds-before-seconds", 1.6, "Retry-After: 300", "retry-after-ms: 1600"),
@@ -1356,14 +1360,14 @@ def hints() -> list[Hint]:
         by("length-of-iso-8601", 2.0, "Retry-After: PT2S"),
         by("reset-without-a-name", 2.0, "x-ratelimit-remaining: 0", "x-ratelimit-reset: 2"),
         by("reset-of-the-draft", 2.0, "RateLimit-Remaining: 0", "RateLimit-Reset: 2"),
-        told("gemini-in-the-body", 1.6, lambda: {"error": {
+        in_body("gemini-in-the-body", 1.6, lambda: {"error": {
             "code": 429, "message": slow_down, "status": "RESOURCE_EXHAUSTED", "details": [
                 {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "1.6s"}]}}),
-        told("openrouter-in-the-body", 1.9, lambda: {"error": {
+        in_body("openrouter-in-the-body", 1.9, lambda: {"error": {
             "code": 429, "message": slow_down, "metadata": {"headers": {
                 "X-RateLimit-Limit": "20", "X-RateLimit-Remaining": "0",
                 "X-RateLimit-Reset": f"{(time.time() + 2) * 1000:.0f}"}}}}),
-        told("seconds-in-the-body", 1.6, lambda: {"error": {"message": slow_down, "retry_after": 1.6}}),
+        in_body("seconds-in-the-body", 1.6, lambda: {"error": {"message": slow_down, "retry_after": 1.6}}),
         by("in-words", 1.6, message=f"{slow_down} per min (RPM): Limit 3, Used 3. Please try again in 1.6s. Visit x"),
         by("in-words-milliseconds", 1.6, message=f"{slow_down}. Please try again in 1600ms."),
         by("reset-go", 1.6, "x-ratelimit-remaining-requests: 0", "x-ratelimit-reset-requests: 1.6s"),
@@ -1373,18 +1377,18 @@ def hints() -> list[Hint]:
     ]
 
 
-# ---------------------------------------------------------------- the end of a run
+# ---------------------------------------------------------------- failures that stop a run
 
 
 @dataclass(frozen=True)
 class Stop:
-    """What the relay answers to every request of a job, and how the run ends for it."""
+    """The relay's answer to every request of a job, and how the run must end."""
 
     name: str
     answer: Sequence[Step]
     exit: int
     says: Sequence[str]
-    least: int = 1  # attempts that are needed to be sure
+    least: int = 1  # the minimum number of attempts before the run stops
     flags: Sequence[str] = ()
     lost: bool = False  # the attempts count as maybe billed
 
@@ -1406,7 +1410,7 @@ def stops(port: int) -> list[Stop]:
         refusal("key-429-quota", 429, "insufficient_quota", "You exceeded your current quota", least=2),
         refusal("key-403-user-quota", 403, "insufficient_user_quota", "用户额度不足, 剩余额度: $0.01", least=2),
         refusal("key-403-token-quota", 403, "pre_consume_token_quota_failed", "令牌额度不足", least=2),
-        # A spent account, as vendors tell it at one status or another.
+        # A spent account, in the words and statuses of different vendors.
         refusal("spent-403-key-limit", 403, None, "Key limit exceeded (total limit). Manage it elsewhere", least=2),
         refusal("spent-400-arrearage", 400, "Arrearage", "Access denied, please make sure your account is good",
                 least=2),
@@ -1424,7 +1428,7 @@ def stops(port: int) -> list[Stop]:
              3, ["insufficient balance"], least=2, lost=True),
         Stop("spent-200-stream", stream([event(error("You exceeded your current quota", "insufficient_quota"))]),
              3, ["You exceeded your current quota"], least=2, lost=True),
-        # Nothing is said of a country that is refused; it refuses every request alike.
+        # A refused country is not a special case; it refuses all requests in the same way.
         refusal("key-403-country", 403, "unsupported_country_region_territory", "Country not supported", least=2),
         elsewhere("address-404-page", sized(PAGE, 404, kind=HTML)),
         elsewhere("address-404-invalid-url", document(error("Invalid URL (POST /v1/v1/chat/completions)", ""), 404)),

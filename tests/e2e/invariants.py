@@ -1,4 +1,4 @@
-"""What must hold of a job's files however its runs ended, for tests that end them in every way."""
+"""Rules for the files of a job that must hold however its runs ended."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from support import Results, read_jsonl
 
 
 def whole_lines(path: Path) -> list[bytes]:
-    """What stands in a file of lines, but for a torn last one."""
+    """The complete lines of a file, without an incomplete last one."""
     data = path.read_bytes() if path.exists() else b""
     return [line for line in data.splitlines(keepends=True) if line.endswith(b"\n")]
 
 
 def settled(results: Results) -> set[str]:
-    """The requests that no later run may send: those with a result, and those that failed for good."""
+    """The requests that no later run may send: those with a result or a final failure."""
     done = {json.loads(line)["custom_id"] for line in whole_lines(results.output_path)}
     failed = map(json.loads, whole_lines(results.errors_path))
     return done | {line["custom_id"] for line in failed if not line["sluice"]["retryable"]}
@@ -31,17 +31,17 @@ def require(holds: object, what: str) -> None:
 
 
 def require_one_line_each(results: Results, requests: Iterable[str]) -> None:
-    """Each request of the job has one line in output and errors together, and nothing else has."""
+    """Each request of the job has exactly one line in output and errors together, and there are no other lines."""
     counted = Counter(line["custom_id"] for line in results.output + results.errors)
     twice = sorted(name for name, times in counted.items() if times > 1)
     require(not twice, f"more than one line: {twice}")
     wanted = set(requests)
-    require(set(counted) == wanted, f"without a line: {sorted(wanted - set(counted))}, of no request: "
+    require(set(counted) == wanted, f"without a line: {sorted(wanted - set(counted))}, not a request: "
                                     f"{sorted(set(counted) - wanted)}")
 
 
 def require_totals_are_sums(results: Results) -> None:
-    """Counts, tokens and cost are those of the lines, to the last digit."""
+    """Counts, tokens and costs equal the sums of the lines exactly."""
     totals, output, errors = results.totals, results.output, results.errors
     used = [line["sluice"]["usage"] for line in output if line["sluice"]["usage"]]
     tokens = {kind: sum(usage[f"{kind}_tokens"] for usage in used)
@@ -51,31 +51,31 @@ def require_totals_are_sums(results: Results) -> None:
         "cost_usd": sum((Decimal(line["sluice"]["cost_usd"] or 0) for line in output), Decimal(0)),
         "errors": Counter(error["code"] if (error := line["error"]) else str(line["response"]["status_code"])
                           for line in errors)}
-    told = {**totals, **totals["tokens"], "cost_usd": Decimal(totals["cost_usd"])}
+    stored = {**totals, **totals["tokens"], "cost_usd": Decimal(totals["cost_usd"])}
     for name, value in expected.items():
-        require(told[name] == value, f"the totals' {name} is {told[name]}, the lines hold {value}")
+        require(stored[name] == value, f"the totals' {name} is {stored[name]}, the lines hold {value}")
     require(totals["requests"] == totals["succeeded"] + totals["failed"] + totals["pending"], f"{totals}")
     counted = sum(line["sluice"]["attempts"] for line in output + errors)
     require(totals["attempts"] >= counted, f"the totals' attempts are {totals['attempts']}, those of lines {counted}")
 
 
 def require_no_strays(folder: Path, results: Results, *others: Path) -> None:
-    """Nothing stands beside the results but what is documented. A job that is complete has no state."""
-    known = {*results.paths, *others}
+    """Only documented files exist beside the results. A complete job has no state file."""
+    expected = {*results.paths, *others}
     if results.totals["status"] != "completed":
-        known.add(results.state_path)
-    strays = sorted(path.name for path in folder.iterdir() if path.is_file() and path not in known)
+        expected.add(results.state_path)
+    strays = sorted(path.name for path in folder.iterdir() if path.is_file() and path not in expected)
     require(not strays, f"left behind: {strays}")
 
 
 def require_kept(before: list[bytes], path: Path) -> None:
-    """Whole lines that stood in the file stand there still, first and unchanged."""
+    """All earlier complete lines are still at the start of the file, unchanged."""
     after = whole_lines(path)
     require(after[:len(before)] == before, f"{path.name} has lost or changed a line")
 
 
 def require_readable(results: Results) -> None:
-    """However a run ended: whole lines are JSON, and so is what is written at one stroke."""
+    """All complete lines, and all files that are replaced atomically, are valid JSON."""
     for path in (results.output_path, results.errors_path):
         for line in whole_lines(path):
             json.loads(line)

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Does the limit hold as a relay counts it, and is it used? A run of many minutes against relay.py.
+"""Checks over many minutes that a run keeps the relay's limit and makes full use of it. Runs against relay.py.
 
     python3 tests/e2e/limit_soak.py --binary build/release/sluice [--minutes 10] [--rpm 200] [--delay-max 1.0]
 
 The relay counts each request after a random delay in [0, delay-max] that the client cannot see, and refuses with 429
-what exceeds its sliding window. The figures are the relay's alone. Exit status 0: nothing was refused, no 60 s held
-more than the cap, the run lasted, and the whole windows used at least 98% of it (99% up to a delay of 0.3 s).
+what exceeds its sliding window. All numbers come from the relay. Exit status 0: nothing was refused, no 60 s had more
+requests than the limit, the run lasted to the end, and the complete windows used at least 98% of the limit (99% up to a
+delay of 0.3 s).
 """
 
 from __future__ import annotations
@@ -34,22 +35,22 @@ class Figures:
     rpm: int
     exit_status: int
     stderr: str
-    asked: int  # windows
+    planned: int  # number of windows
 
     @property
     def complete(self) -> bool:
-        """Whether it ended because the time was up, by the interrupt sent then."""
-        return self.exit_status == 130 and len(self.windows) >= self.asked
+        """Whether it ran until the interrupt at the end of the time."""
+        return self.exit_status == 130 and len(self.windows) >= self.planned
 
     @property
     def use(self) -> float:
-        """The share of the cap that the whole windows used."""
+        """The share of the limit that the complete windows used."""
         return sum(self.windows) / len(self.windows) / self.rpm if self.windows else 0.0
 
 
 def soak(binary: str, folder: Path, windows: float, rpm: int, delay_max: float, concurrency: int = 64) -> Figures:
-    """Runs one job that keeps the limit busy for so many windows, and stops it there."""
-    # More than can go out in the time, so that there is always work; the run is interrupted, not drained.
+    """Runs one job that uses the whole limit for `windows` windows, then interrupts it."""
+    # More requests than can be sent in the time, so that the run never runs out of work.
     wanted = int(rpm * (windows + 1)) + rpm
     job = folder / "soak.jsonl"
     job.write_bytes(support.jsonl(support.chats(wanted)))
@@ -68,7 +69,7 @@ def soak(binary: str, folder: Path, windows: float, rpm: int, delay_max: float, 
                     return bool(stats["arrivals_total"]
                                 and stats["last_arrival"] - stats["first_arrival"] >= 60 * windows)
 
-                support.wait_until(over, "the windows to pass", 60 * windows + 180, pause=1.0)
+                support.wait_until(over, "the windows are over", 60 * windows + 180, pause=1.0)
                 if run.poll() is None:
                     run.send_signal(signal.SIGINT)
                 run.wait(support.PATIENCE)
@@ -76,38 +77,39 @@ def soak(binary: str, folder: Path, windows: float, rpm: int, delay_max: float, 
                 run.kill()
                 run.wait()
             log.seek(0)
-            told = log.read()
+            errors = log.read()
         stats = server.stats
     finally:
         server.stop()
     return Figures(stats["arrivals_total"], stats["refused"], stats["max_in_60s"], stats["per_60s_windows"]["counts"],
-                   rpm, run.returncode, told, int(windows))
+                   rpm, run.returncode, errors, int(windows))
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Holds the limit against a relay's own count, for minutes.")
+    parser = argparse.ArgumentParser(description="Checks the rate limit by a relay's own count, over minutes.")
     parser.add_argument("--binary", default=os.environ.get("SLUICE"), help="the program (default: $SLUICE)")
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--rpm", type=int, default=200)
-    parser.add_argument("--delay-max", type=float, default=1.0, help="seconds before a request is counted, at most")
+    parser.add_argument("--delay-max", type=float, default=1.0, help="maximum seconds until a request counts")
     parser.add_argument("--concurrency", type=int, default=64)
-    given = parser.parse_args()
-    if not given.binary:
+    options = parser.parse_args()
+    if not options.binary:
         parser.error("name the program with --binary")
     with tempfile.TemporaryDirectory(prefix="sluice-soak-") as folder:
-        seen = soak(str(Path(given.binary).resolve()), Path(folder), given.minutes, given.rpm, given.delay_max,
-                    given.concurrency)
-    floor = 0.99 if given.delay_max <= 0.3 else 0.98
-    print(f"arrivals {seen.arrivals}, refused {seen.refused}, exit status {seen.exit_status}")
-    print(f"most in any 60 s: {seen.most_in_60s} of {seen.rpm}")
-    print("use per window: " + ", ".join(f"{100 * count / seen.rpm:.1f}%" for count in seen.windows)
-          + f"; on average {100 * seen.use:.2f}%")
-    print(json.dumps({"rpm": seen.rpm, "delay_max_s": given.delay_max, "arrivals": seen.arrivals,
-                      "refused": seen.refused, "most_in_60s": seen.most_in_60s, "windows": seen.windows,
-                      "use": round(seen.use, 4)}))
-    if not seen.complete:
-        print(f"it ended before its time:\n{seen.stderr}", file=sys.stderr)
-    return 0 if seen.complete and seen.refused == 0 and seen.most_in_60s <= seen.rpm and seen.use >= floor else 1
+        figures = soak(str(Path(options.binary).resolve()), Path(folder), options.minutes, options.rpm,
+                       options.delay_max, options.concurrency)
+    floor = 0.99 if options.delay_max <= 0.3 else 0.98
+    print(f"arrivals {figures.arrivals}, refused {figures.refused}, exit status {figures.exit_status}")
+    print(f"most in any 60 s: {figures.most_in_60s} of {figures.rpm}")
+    print("use per window: " + ", ".join(f"{100 * count / figures.rpm:.1f}%" for count in figures.windows)
+          + f"; on average {100 * figures.use:.2f}%")
+    print(json.dumps({"rpm": figures.rpm, "delay_max_s": options.delay_max, "arrivals": figures.arrivals,
+                      "refused": figures.refused, "most_in_60s": figures.most_in_60s, "windows": figures.windows,
+                      "use": round(figures.use, 4)}))
+    if not figures.complete:
+        print(f"the run ended too early:\n{figures.stderr}", file=sys.stderr)
+    kept = figures.refused == 0 and figures.most_in_60s <= figures.rpm
+    return 0 if figures.complete and kept and figures.use >= floor else 1
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-// Has a program take the machine that it runs on for another. Loaded with LD_PRELOAD; no part of
-// what is shipped.
+// Makes a program believe that it runs on another machine. Loaded with LD_PRELOAD; not part of the
+// product.
 //
-// SHIM_BOOT=UUID: what the kernel calls this start of the machine.
-// SHIM_MACHINE=ID: what stands in /etc/machine-id.
-// SHIM_UPTIME=SECONDS: that the machine has run longer than this one.
+// SHIM_BOOT=UUID: the kernel's id of this boot.
+// SHIM_MACHINE=ID: the content of /etc/machine-id.
+// SHIM_UPTIME=SECONDS: added to the uptime of this machine.
 //
-// SHIM_STOP_AT=K: the process stops, as by SIGSTOP, when it has got a lock on the first byte of a
-// file for the K-th time.
+// SHIM_STOP_AT=K: the process stops itself with SIGSTOP after it has locked the first byte of a file
+// for the K-th time.
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-// What is read in the place of the file; null: the file itself.
+// The text that replaces the file; null: read the real file.
 static const char* text_of(const char* path) {
   if (strcmp(path, "/proc/sys/kernel/random/boot_id") == 0) return getenv("SHIM_BOOT");
   if (strcmp(path, "/etc/machine-id") == 0) return getenv("SHIM_MACHINE");
@@ -51,10 +51,10 @@ FILE* fopen64(const char* path, const char* mode) {
   return open_stream("fopen64", path, mode);
 }
 
-int clock_gettime(clockid_t which, struct timespec* told) {
-  const int result = (int)syscall(SYS_clock_gettime, which, told);
+int clock_gettime(clockid_t which, struct timespec* out) {
+  const int result = (int)syscall(SYS_clock_gettime, which, out);
   const char* more = getenv("SHIM_UPTIME");
-  if (result == 0 && which == CLOCK_BOOTTIME && more != NULL) told->tv_sec += atol(more);
+  if (result == 0 && which == CLOCK_BOOTTIME && more != NULL) out->tv_sec += atol(more);
   return result;
 }
 

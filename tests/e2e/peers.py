@@ -1,7 +1,7 @@
-"""The servers that stand between a client and a relay in real life: nginx, haproxy, SOCKS and HTTP proxies.
+"""Real servers between a client and a relay: nginx, haproxy, SOCKS and HTTP proxies.
 
-Each is the program of its Debian package, started without privileges and in the foreground, on a free port of
-127.0.0.1, with its config and its logs in the test's folder.
+Each is the program of its Debian package. It runs without privileges and in the foreground, on a free port of
+127.0.0.1, with its config and logs in the test's folder.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HOST = "127.0.0.1"
 
 
 def free_port() -> int:
-    """Below the ports that the kernel hands out by itself, so that no connection takes it before its server does."""
+    """A free port below the range of ephemeral ports, so that no outgoing connection takes it first."""
     first_of_the_kernel = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     while True:
         port = random.randrange(10_000, max(first_of_the_kernel, 11_000))
@@ -32,7 +32,7 @@ def free_port() -> int:
 
 
 class Peer(Server):
-    """A server that listens when its constructor is done. What it says stands in `log`."""
+    """A server. It listens when its constructor returns, and writes its output to `log`."""
 
     package: str
 
@@ -53,18 +53,18 @@ class Peer(Server):
 
     def _listens(self) -> bool:
         if self.process.poll() is not None:
-            raise AssertionError(f"{self.package} ended with status {self.process.returncode}:\n{self.told}")
+            raise AssertionError(f"{self.package} ended with status {self.process.returncode}:\n{self.output}")
         with contextlib.suppress(OSError), socket.create_connection((HOST, self.port), PATIENCE):
             return True
         return False
 
     @property
-    def told(self) -> str:
+    def output(self) -> str:
         return self.log.read_text("utf-8", "replace")
 
 
 class FrontEnd(Peer):
-    """One that speaks HTTP to the client, and writes a line of JSON for each request that it has answered."""
+    """A server that speaks HTTP to the client, and writes a line of JSON for each answered request."""
 
     requests_log: Path
 
@@ -74,12 +74,12 @@ class FrontEnd(Peer):
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def requests_after(self, count: int) -> list[dict[str, Any]]:
-        """The requests, once there are so many: a line is written behind the reply."""
+        """Waits until there are `count` requests, and returns them. A line is written only after the reply."""
         return wait_until(lambda: len(self.requests) >= count and self.requests, f"{count} requests in the log")
 
 
 class Nginx(FrontEnd):
-    """nginx before the server at `upstream`; the words are of its config, each for the block of that name."""
+    """nginx in front of the server at `upstream`. Parameters are config lines for the block of the same name."""
 
     package = "nginx"
     FIELDS = {"upstream": "$upstream_status", "connection": "$connection", "nth": "$connection_requests",
@@ -129,7 +129,7 @@ http {{
 
 
 class Haproxy(FrontEnd):
-    """haproxy as what ends TLS before the server at `upstream`. `bind` and `frontend` are words of its config."""
+    """haproxy that terminates TLS in front of the server at `upstream`. `bind` and `frontend` are config lines."""
 
     package = "haproxy"
     FIELDS = {"http": "%HV", "tls": "%[ssl_fc_protocol]", "alpn": "%[ssl_fc_alpn]",
@@ -168,7 +168,7 @@ backend relay
 
 
 class Microsocks(Peer):
-    """A SOCKS5 proxy. Its log names each target as it was asked for: by name, or by address."""
+    """A SOCKS5 proxy. Its log has each target in the requested form: a name or an address."""
 
     package = "microsocks"
 
@@ -178,12 +178,12 @@ class Microsocks(Peer):
         super().__init__(folder, ["microsocks", "-i", HOST, "-p", str(port), *login], port)
 
     def served(self, host: str, port: int) -> int:
-        """How many connections it has made to that target."""
-        return self.told.count(f"connected to {host}:{port}\n")
+        """The number of connections to this target."""
+        return self.output.count(f"connected to {host}:{port}\n")
 
 
 class Tinyproxy(Peer):
-    """An HTTP proxy. `asked` are the request lines that it was given."""
+    """An HTTP proxy. `request_lines` has the request lines that it received."""
 
     package = "tinyproxy-bin"
 
@@ -195,16 +195,16 @@ class Tinyproxy(Peer):
         super().__init__(folder, ["tinyproxy", "-d", "-c", str(config)], port)
 
     @property
-    def asked(self) -> list[str]:
-        return [line.partition("): ")[2] for line in self.told.split("\n") if "Request (file descriptor" in line]
+    def request_lines(self) -> list[str]:
+        return [line.partition("): ")[2] for line in self.output.split("\n") if "Request (file descriptor" in line]
 
 
 class Dead:
-    """A port that refuses every connection for as long as this stands."""
+    """A port that refuses all connections while this object exists."""
 
     def __init__(self) -> None:
         self._bound = socket.socket()
-        self._bound.bind((HOST, 0))  # bound and not listening: nobody else gets the port
+        self._bound.bind((HOST, 0))  # bound but not listening: no other program gets the port
         self.port = int(self._bound.getsockname()[1])
 
     def stop(self) -> None:

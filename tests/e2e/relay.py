@@ -1,48 +1,50 @@
 #!/usr/bin/env python3
-"""A relay that judges its client from outside.
+"""A relay that checks its client from outside.
 
-Role: an OpenAI-compatible HTTP server that shares no code and no language with the program under test, so that what
-it counts is evidence. It knows when each attempt arrived, what was in it, and what was handed back.
+Role: an OpenAI-compatible HTTP server. It shares neither code nor language with the program under test, so its counts
+are independent. It knows when each attempt arrived, what it contained, and what was returned.
 
     python3 relay.py [--port 0] [--rpm 200] [--delay-min 0 --delay-max 1.0] [--head-delay S] [--seed N]
                      [--tls-cert F --tls-key F] [--script FILE] [--faults NAME=P,...] [--no-count]
 
 It prints `listening PORT` on stdout, serves 127.0.0.1, and ends with status 0 on POST /shutdown, SIGTERM or SIGINT.
 
-The clock. An attempt that has been read whole waits a random time in [delay-min, delay-max]: the network and the queues
-before a relay's counter, which the client cannot see. Then it *arrives*: it is counted at time.monotonic(), and only
-after that (and after head-delay) is its head sent. So the client knows no more of the arrival than it would of a real
-relay: later than its own send, earlier than the head. A client that leaves during the wait is counted all the same.
+The clock. After an attempt was read completely, it waits for a random time in [delay-min, delay-max]. This stands for
+the network and the queues before a relay's counter, which the client cannot see. Then the attempt *arrives*: it is
+counted at time.monotonic(). Only then, and after head-delay, its head is sent. So the client knows as much about the
+arrival as with a real relay: it is later than its own send and earlier than the head. An attempt counts even if its
+client leaves during the wait.
 
-The limit. A sliding log, as relays of the new-api family keep it: an attempt is refused with 429, with no hint, when
-`rpm` admitted attempts arrived less than 60 s before it; a refused one does not enter that log. `max_in_60s`, however,
-is over all arrivals, refused ones too: it is what the client did, not what it was allowed. `--rpm 0` and `--no-count`
-refuse nothing and record everything.
+The limit. A sliding log like that of relays of the new-api family: an attempt is refused with 429 and without a hint if
+`rpm` admitted attempts arrived less than 60 s before it. Refused attempts do not enter that log. But `max_in_60s`
+counts all arrivals, including refused ones: it measures what the client did, not what was allowed. `--rpm 0` and
+`--no-count` refuse nothing and record everything.
 
 Endpoints. POST /v1/chat/completions, /v1/completions, /v1/responses (streamed or not), /v1/embeddings; GET /v1/models
-(not counted); and for the judge GET /stats, /arrivals, /bodies and POST /shutdown. /bodies holds strings decoded with
-`surrogateescape`: encode them the same way to have the exact bytes back, whatever they were. A header that comes twice
-shows in /stats as its values with ", " between them.
+(not counted); and for tests GET /stats, /arrivals, /bodies and POST /shutdown. /bodies has strings decoded with
+`surrogateescape`: encode them in the same way to get the exact bytes. A header that appears twice is shown in /stats as
+its values joined with ", ".
 
-The answer echoes the last user text ("echo: ..."), cut at the body's own token limit, so a mixed-up result shows.
-Tokens: one for every six bytes of UTF-8, at least one, over all texts of the prompt, and likewise for each choice's
-text. On ordinary prose that is no more than a real tokenizer counts, so a budget reserved with one is not overrun here.
+The answer echoes the last user text ("echo: ..."), cut at the body's token limit, so that swapped results are visible.
+Tokens: one per six bytes of UTF-8, at least one, over all texts of the prompt, and the same for each choice's text. For
+ordinary prose that is not more than a real tokenizer counts, so it does not exceed a budget that was reserved with one.
 
-The script (a JSON list) replaces answers; the first unspent entry that matches is used, before limit and faults:
-    match   substring of the request body, or null for any       times   attempts it serves (1); null: for ever
-    after   attempts that match and pass it by before it applies (0)
-    path    substring of the target; with it GETs and unknown paths can be answered too (these are not counted)
-    status, headers, body       a reply with Content-Length (a body that is no string is written as JSON), or
+The script (a JSON list) replaces answers. The first entry that matches and is not used up applies, before limit and
+faults:
+    match   substring of the request body, or null for any       times   attempts that it serves (1); null: no limit
+    after   number of matching attempts that it skips before it applies (0)
+    path    substring of the target; then GETs and unknown paths can be answered, too (these are not counted)
+    status, headers, body       a reply with Content-Length (a body that is not a string is written as JSON), or
     status, headers, chunks     a reply in chunked encoding, each string one chunk and one write, `gap` s apart (0.001)
-    raw     the response's exact bytes, or a list of pieces written one by one
+    raw     the exact bytes of the response, or a list of pieces written one by one
     delay   seconds before the first byte                       hold    true: silent after the last byte, socket open
-    close   "after": close, unannounced; "rst": reset; "cut": close without the terminating chunk (a `body` loses half)
-Strings are UTF-8, and a lone surrogate \\udc80..\\udcff stands for that one byte. An entry with none of raw, status,
-body and chunks sends nothing: with `close` it is a connection lost before the head, with `hold` a relay gone silent.
+    close   "after": close without announcement; "rst": reset; "cut": close without the last chunk (a `body` loses half)
+Strings are UTF-8; a lone surrogate \\udc80..\\udcff stands for that one byte. An entry without raw, status, body and
+chunks sends nothing: with `close` it is a connection lost before the head, with `hold` a silent relay.
 
 Faults, each with a probability per attempt: a status from 400 to 599; `html` (502 page), `reset` (before the head),
-`cut` (mid-body), `stall` (silent mid-body), `error200` (an error object inside a 200), `nofinish` (a stream that ends
-politely without its finish reason).
+`cut` (in the body), `stall` (silent in the body), `error200` (an error object inside a 200), `nofinish` (a stream with
+a proper end but without its finish reason).
 """
 
 from __future__ import annotations
@@ -67,18 +69,18 @@ from typing import Any
 
 WINDOW = 60.0
 MAX_HEAD = 64 * 1024
-KEPT_BODY_BYTES = 512 * 1024 * 1024  # beyond it /bodies stops growing, and /stats says how many are missing
+KEPT_BODY_BYTES = 512 * 1024 * 1024  # above it /bodies does not grow, and /stats has the number of missing bodies
 ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses")
 MODELS = ("gpt-4", "gpt-4o", "gpt-4o-mini", "gpt-3.5-turbo", "text-embedding-3-small")
 NAMED_FAULTS = ("html", "reset", "cut", "stall", "error200", "nofinish")
 DONE = b"data: [DONE]\n\n"
 
 
-# ---------------------------------------------------------------- what is counted
+# ---------------------------------------------------------------- counting
 
 
 class SlidingLog:
-    """Arrivals and the limit over them. Times must not decrease; an arrival exactly 60 s old is out of the window."""
+    """The arrivals and their limit. Times must not decrease. An arrival exactly 60 s ago is outside the window."""
 
     def __init__(self, rpm: int) -> None:
         self.rpm = rpm
@@ -87,7 +89,7 @@ class SlidingLog:
         self._admitted: deque[float] = deque()
 
     def arrive(self, now: float) -> bool:
-        """Records an arrival; false when the limit refuses it."""
+        """Records an arrival. False if the limit refuses it."""
         self.arrivals.append(now)
         if self.rpm <= 0:
             return True
@@ -100,7 +102,7 @@ class SlidingLog:
         return True
 
     def most_in_window(self) -> int:
-        """The most arrivals in any window. The fullest one always ends at an arrival, so those are enough to try."""
+        """The maximum number of arrivals in any window. A fullest window ends at an arrival, so only these count."""
         most = start = 0
         for end, now in enumerate(self.arrivals):
             while now - self.arrivals[start] >= WINDOW:
@@ -109,7 +111,7 @@ class SlidingLog:
         return most
 
     def whole_windows(self) -> list[int]:
-        """Arrivals in each window of the row that begins at the first arrival; the unfinished last one is left out."""
+        """The arrivals in each consecutive window from the first arrival on, without the unfinished last one."""
         if not self.arrivals:
             return []
         counts = Counter(int((now - self.arrivals[0]) // WINDOW) for now in self.arrivals)
@@ -118,7 +120,7 @@ class SlidingLog:
 
 @dataclass
 class Ledger:
-    """All that the relay saw and handed back, apart from the times."""
+    """Everything that the relay received and returned, without times."""
 
     attempts: int = 0
     in_flight: int = 0
@@ -155,7 +157,7 @@ class Ledger:
             "faults": dict(self.faults), "max_in_60s": log.most_in_window(), "arrivals_total": len(log.arrivals),
             "first_arrival": log.arrivals[0] if log.arrivals else None,
             "last_arrival": log.arrivals[-1] if log.arrivals else None,
-            # best and avg are shares of rpm; null without a limit or before one window has passed
+            # best and avg are shares of rpm; null without a limit or before the first window is complete
             "per_60s_windows": {
                 "counts": windows,
                 "best": max(windows) / log.rpm if windows and log.rpm > 0 else None,
@@ -170,12 +172,12 @@ class Ledger:
         }
 
 
-# ---------------------------------------------------------------- what is answered
+# ---------------------------------------------------------------- answers
 
 
 @dataclass
 class Reply:
-    """A successful answer in pieces: `parts` up to the last content, then `end` with whatever proves it complete."""
+    """A successful answer in pieces: `parts` up to the last content, then `end`, which shows that it is complete."""
 
     parts: list[bytes]
     end: list[bytes]
@@ -189,7 +191,7 @@ def tokens(text: str) -> int:
 
 
 def texts(value: Any) -> list[str]:
-    """Every text in a `content`, `prompt` or `input`: a string, a list of them, content parts, messages; token ids
+    """All texts in a `content`, `prompt` or `input`: a string, a list of strings, content parts or messages. Token ids
     count as the text of their numbers."""
     if isinstance(value, str):
         return [value]
@@ -201,22 +203,22 @@ def texts(value: Any) -> list[str]:
 
 
 def pieces(text: str, rng: random.Random) -> list[str]:
-    """The text in up to eight parts, cut between characters."""
+    """Splits the text into at most eight parts, between characters."""
     cuts = sorted(rng.sample(range(1, len(text)), min(len(text) - 1, rng.randint(2, 7)))) if len(text) > 1 else []
     return [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)])]
 
 
 def vector(text: str, size: int) -> list[float]:
-    """A repeatable embedding of the text; eight numbers unless `dimensions` asks for more, to keep replies small."""
+    """A deterministic embedding of the text, with eight numbers unless the request has `dimensions`."""
     rng = random.Random(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
     return [round(rng.uniform(-1, 1), 6) for _ in range(size)]
 
 
 def embeddings(body: dict[str, Any]) -> Reply:
-    given = body.get("input")
-    # A list of numbers is one input made of token ids, a list of anything else is one input per item.
-    many = isinstance(given, list) and not all(isinstance(item, int) for item in given)
-    inputs = [" ".join(texts(item)) for item in (given if many else [given])]
+    source = body.get("input")
+    # A list of numbers is one input of token ids. Any other list has one input per item.
+    many = isinstance(source, list) and not all(isinstance(item, int) for item in source)
+    inputs = [" ".join(texts(item)) for item in (source if many else [source])]
     vectors: list[Any] = [vector(text, int(body.get("dimensions") or 8)) for text in inputs]
     if body.get("encoding_format") == "base64":
         vectors = [base64.b64encode(struct.pack(f"<{len(v)}f", *v)).decode() for v in vectors]
@@ -228,15 +230,15 @@ def embeddings(body: dict[str, Any]) -> Reply:
 
 
 def generate(path: str, body: dict[str, Any], rng: random.Random) -> Reply:
-    """The answer of the three endpoints that write text."""
+    """The answer of the three endpoints that generate text."""
     chat, responses = path == ENDPOINTS[0], path == ENDPOINTS[3]
     prompt = body.get("messages") if chat else body.get("input") if responses else body.get("prompt")
-    asked = texts(prompt)
-    last = asked[-1] if asked else ""
+    prompts = texts(prompt)
+    last = prompts[-1] if prompts else ""
     if chat and isinstance(prompt, list):
         users = [m for m in prompt if isinstance(m, dict) and m.get("role") == "user"]
         last = "".join(texts(users[-1])) if users else last
-    prompt_tokens = sum(map(tokens, asked + texts(body.get("instructions"))))
+    prompt_tokens = sum(map(tokens, prompts + texts(body.get("instructions"))))
     limit = body.get("max_completion_tokens") or body.get("max_tokens") or body.get("max_output_tokens")
 
     answers, reasons = [], []
@@ -249,7 +251,8 @@ def generate(path: str, body: dict[str, Any], rng: random.Random) -> Reply:
     completion_tokens = sum(map(tokens, answers))
 
     def reply(parts: list[Any], end: list[Any], streamed: bool) -> Reply:
-        ascii_only = rng.random() < 0.3 or any("\ud800" <= c <= "\udfff" for c in last)  # lone surrogates: only escaped
+        # lone surrogates must be escaped
+        ascii_only = rng.random() < 0.3 or any("\ud800" <= c <= "\udfff" for c in last)
 
         def wire(item: Any) -> bytes:
             if isinstance(item, bytes):
@@ -286,7 +289,7 @@ def generate(path: str, body: dict[str, Any], rng: random.Random) -> Reply:
 
     parts = [chunk(i, {"role": "assistant", "content": ""}, None) for i in range(len(answers))] if chat else []
     waiting = [deque(pieces(text, rng)) for text in answers]
-    while any(waiting):  # choices interleave in no fixed order
+    while any(waiting):  # choices come in random order
         index = rng.choice([i for i, left in enumerate(waiting) if left])
         parts.append(chunk(index, {"content": waiting[index].popleft()}, None))
     end: list[Any] = [chunk(i, {}, reason) for i, reason in enumerate(reasons)]
@@ -297,7 +300,7 @@ def generate(path: str, body: dict[str, Any], rng: random.Random) -> Reply:
 
 def response_events(number: str, stamp: dict[str, Any], text: str, reason: str, prompt_tokens: int,
                     rng: random.Random, streamed: bool) -> tuple[list[Any], list[Any]]:
-    """The Responses API: one object, or its events with the terminal one apart."""
+    """The Responses API: one object, or its events and, separately, the last one."""
     at = {"item_id": f"msg_{number}", "output_index": 0, "content_index": 0}
     part = {"type": "output_text", "text": text, "annotations": []}
     item = {"type": "message", "id": at["item_id"], "role": "assistant", "status": "completed", "content": [part]}
@@ -328,8 +331,8 @@ def response_events(number: str, stamp: dict[str, Any], text: str, reason: str, 
 
 
 def writes(events: list[bytes], rng: random.Random) -> list[bytes]:
-    """The stream as it is written: some events cut in two, inside a multi-byte character where there is one, and some
-    joined to the next, because a client may rely on neither."""
+    """Splits the stream into writes. Some events are split, if possible inside a multi-byte character, and some are
+    joined with the next one, since a client must handle both."""
     out, joined = [], b""
     for event in events:
         luck = rng.random()
@@ -351,7 +354,7 @@ def writes(events: list[bytes], rng: random.Random) -> list[bytes]:
 
 @dataclass
 class Entry:
-    """One scripted answer; the fields are those of the file, which the head of this module explains."""
+    """One scripted answer. The docstring of this module explains the fields."""
 
     match: str | None = None
     times: int | None = 1
@@ -369,7 +372,7 @@ class Entry:
 
     def __post_init__(self) -> None:
         if self.close not in (None, "after", "rst", "cut"):
-            raise ValueError(f"script: no such close: {self.close!r}")
+            raise ValueError(f"script: unknown close {self.close!r}")
 
     def takes(self, request: Request) -> bool:
         if self.times == 0 or (self.path not in request.target if self.path else not request.counted):
@@ -387,10 +390,10 @@ def octets(text: str) -> bytes:
 
 
 def load_script(path: str) -> list[Entry]:
-    known = {f.name for f in fields(Entry)}
+    allowed = {f.name for f in fields(Entry)}
     entries = json.loads(Path(path).read_text("utf-8"))
     for entry in entries:
-        if unknown := set(entry) - known:  # a misspelt key would make a test pass for the wrong reason
+        if unknown := set(entry) - allowed:  # with a misspelled key a test could pass for the wrong reason
             raise ValueError(f"script: unknown key {sorted(unknown)[0]!r}")
     return [Entry(**entry) for entry in entries]
 
@@ -412,7 +415,7 @@ class Request:
 
 
 async def read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Request | None:
-    """The next request of a connection; None when the client has closed it between two."""
+    """Reads the next request of a connection. None if the client has closed it between two requests."""
     try:
         lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     except asyncio.IncompleteReadError as cut:
@@ -431,7 +434,7 @@ async def read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
         while size := int((await reader.readuntil(b"\r\n")).partition(b";")[0], 16):
             body += (await reader.readexactly(size + 2))[:-2]
         while await reader.readuntil(b"\r\n") != b"\r\n":
-            pass  # trailers mean nothing here
+            pass  # ignore trailers
     elif "content-length" in headers:
         body = await reader.readexactly(int(headers["content-length"]))
     keep = version == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
@@ -448,11 +451,11 @@ def framed(chunk: bytes) -> bytes:
 
 
 class Hangup(Exception):
-    """The connection ends here, on purpose."""
+    """Ends the connection on purpose."""
 
 
 class Exchange:
-    """The answering half of one connection."""
+    """The sending side of one connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
@@ -477,7 +480,7 @@ class Exchange:
         raise Hangup
 
     def reset(self) -> None:
-        """Drops the connection with RST; what the client has not yet read may be lost with it, as in real life."""
+        """Drops the connection with RST. Data that the client has not read yet may be lost, as in reality."""
         sock = self.writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
@@ -502,13 +505,13 @@ class Relay:
         tls = writer.get_extra_info("ssl_object")
         try:
             if tls is not None and tls.selected_alpn_protocol() != "http/1.1":
-                raise Hangup  # as front ends do that would else speak HTTP/2
+                raise Hangup  # like front ends that expect HTTP/2 otherwise
             while request := await read_request(reader, writer):
                 await self.answer(request, out)
                 if not request.keep_alive:
                     break
         except (Hangup, OSError, EOFError, ValueError, asyncio.LimitOverrunError, asyncio.CancelledError):
-            pass  # the client left, spoke no HTTP, or the relay ends: nothing is owed to this connection any more
+            pass  # the client left or did not send HTTP, or the relay ends
         finally:
             writer.close()
 
@@ -541,7 +544,7 @@ class Relay:
 
     async def attempt(self, request: Request, path: str, out: Exchange) -> None:
         self.ledger.saw(request)
-        # The entry is taken on receipt: they are spent in the order that requests came in, not in that of the delays.
+        # Choose the entry at once, so that entries are used in the order of requests, not of their delays.
         entry = self.scripted(request)
         await asyncio.sleep(self.rng.uniform(self.options.delay_min, self.options.delay_max))
         admitted = self.log.arrive(time.monotonic())
@@ -562,7 +565,7 @@ class Relay:
             return await out.refuse(200, "upstream is overloaded", "server_error", "server_error")
         try:
             body = json.loads(request.body)
-            rng = random.Random(hashlib.sha256(request.body).digest())  # the same body is always answered the same
+            rng = random.Random(hashlib.sha256(request.body).digest())  # the same body always gets the same answer
             reply = embeddings(body) if path == ENDPOINTS[2] else generate(path, body, rng)
         except (ValueError, TypeError, AttributeError) as wrong:
             return await out.refuse(400, f"invalid request: {wrong}", "invalid_request_error", "invalid_value")
@@ -589,8 +592,8 @@ class Relay:
         return ""
 
     async def deliver(self, reply: Reply, fault: str, rng: random.Random, out: Exchange) -> None:
-        """Sends a success, or the part of it that the fault leaves. Only a whole one, handed to the kernel to its last
-        byte while the client was still there, counts as delivered."""
+        """Sends a successful reply, or a part of it if there is a fault. Only a complete reply, written to the last
+        byte while the client was still connected, counts as delivered."""
         broken = fault in ("cut", "stall") or (fault == "nofinish" and not reply.streamed)
         if reply.streamed:
             await out.send(head(200, {"Content-Type": "text/event-stream", "Transfer-Encoding": "chunked"}))
@@ -598,7 +601,7 @@ class Relay:
             end = [DONE] * (DONE in reply.end) if fault == "nofinish" else [] if broken else reply.end
             for data in writes(events + end, rng):
                 await out.send(framed(data))
-                await asyncio.sleep(0.0005)  # so that the kernel does not join the writes again
+                await asyncio.sleep(0.0005)  # so that the kernel does not join the writes
             if not broken:
                 await out.send(framed(b""))
         else:
@@ -651,17 +654,17 @@ def fault_list(text: str) -> dict[str, float]:
     for pair in filter(None, text.split(",")):
         name, _, probability = pair.partition("=")
         if name not in NAMED_FAULTS and not (name.isdigit() and 400 <= int(name) <= 599):
-            raise argparse.ArgumentTypeError(f"no such fault: {name}")
+            raise argparse.ArgumentTypeError(f"unknown fault: {name}")
         faults[name] = float(probability)
     return faults
 
 
 def options_from(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="An OpenAI-compatible relay that counts, for end-to-end tests.")
-    parser.add_argument("--port", type=int, default=0, help="0 takes a free one (default)")
+    parser.add_argument("--port", type=int, default=0, help="0: a free port (default)")
     parser.add_argument("--rpm", type=int, default=200, help="attempts admitted in any 60 s; 0: no limit (default 200)")
-    parser.add_argument("--delay-min", type=float, default=0.0, help="least seconds before an attempt is counted")
-    parser.add_argument("--delay-max", type=float, default=1.0, help="most seconds before an attempt is counted")
+    parser.add_argument("--delay-min", type=float, default=0.0, help="minimum seconds until an attempt counts")
+    parser.add_argument("--delay-max", type=float, default=1.0, help="maximum seconds until an attempt counts")
     parser.add_argument("--head-delay", type=float, default=0.0, help="seconds from the count to the response head")
     parser.add_argument("--seed", type=int, help="makes delays and faults repeatable")
     parser.add_argument("--tls-cert", help="PEM certificate; serves HTTPS")

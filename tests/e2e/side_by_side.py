@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs several test classes at the same time, for tests that only wait: python3 side_by_side.py NAME..."""
+"""Runs several test classes in parallel, for tests that mostly wait: python3 side_by_side.py NAME..."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ running = [(name, subprocess.Popen([sys.executable, "-m", "unittest", name], std
                                    stderr=subprocess.STDOUT, text=True)) for name in sys.argv[1:]]
 failed = False
 for name, process in running:
-    told, _ = process.communicate()
-    print(f"{name}\n{told}", flush=True)
+    output, _ = process.communicate()
+    print(f"{name}\n{output}", flush=True)
     failed = failed or process.returncode != 0
 sys.exit(failed)

@@ -1,7 +1,7 @@
-"""What the end-to-end tests share: the program under test, the two relays it talks to, and its files.
+"""Shared code of the end-to-end tests: the program under test, its two relays, and its files.
 
-The program is named by the environment variable SLUICE. Every test has a folder of its own, which holds its jobs, its
-results and the program's state, so that tests run side by side and leave nothing behind.
+The environment variable SLUICE is the path of the program. Every test has its own folder for jobs, results and the
+program's state, so that tests can run in parallel and leave no files behind.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ ROOT = HERE.parents[1]
 SAMPLES = ROOT / "jobs"
 KEY = "sk-e2e-0f9b3c7d5a1e8462"
 CHAT = "/v1/chat/completions"
-PATIENCE = 60.0  # until a condition that must come true is given up; no test measures speed with it
+PATIENCE = 60.0  # seconds to wait for a condition that must come true; not a measure of speed
 
 
 def program() -> str:
     path = os.environ.get("SLUICE", "")
     if not path:
-        raise unittest.SkipTest("SLUICE names no program to test")
+        raise unittest.SkipTest("SLUICE is not set to the program under test")
     return str(Path(path).resolve())
 
 
 def wait_until(holds: Callable[[], Any], what: str, patience: float = PATIENCE, pause: float = 0.005) -> Any:
-    """The first true value of the condition, asked for every `pause` seconds."""
+    """Checks the condition every `pause` seconds and returns its first true value."""
     end = time.monotonic() + patience
     while True:
         if value := holds():
             return value
         if time.monotonic() > end:
-            raise AssertionError(f"waited {patience:.0f} s in vain for: {what}")
+            raise AssertionError(f"did not happen within {patience:.0f} s: {what}")
         time.sleep(pause)
 
 
@@ -72,10 +72,10 @@ def jsonl(lines: Iterable[Any]) -> bytes:
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """The lines of a results file. Each must be whole and JSON."""
+    """The lines of a results file. Each must be complete and valid JSON."""
     data = path.read_bytes()
     if data and not data.endswith(b"\n"):
-        raise AssertionError(f"{path.name} ends in a torn line")
+        raise AssertionError(f"{path.name} ends with an incomplete line")
     return [json.loads(line) for line in data.splitlines()]
 
 
@@ -107,18 +107,18 @@ class Results:
         return [self.output_path, self.errors_path, self.totals_path]
 
     def written(self) -> int:
-        """How many whole lines stand in the output so far."""
+        """The number of complete lines in the output so far."""
         try:
             return self.output_path.read_bytes().count(b"\n")
         except FileNotFoundError:
             return 0
 
     def by_id(self) -> dict[str, dict[str, Any]]:
-        """Output and errors lines together; an id that stands twice is a fault."""
+        """Output and errors lines together. Fails if an id appears twice."""
         lines = self.output + self.errors
         found = {line["custom_id"]: line for line in lines}
         if len(found) != len(lines):
-            raise AssertionError(f"{len(lines)} lines hold {len(found)} ids")
+            raise AssertionError(f"{len(lines)} lines have only {len(found)} different ids")
         return found
 
     def bytes(self) -> dict[str, bytes]:
@@ -165,7 +165,7 @@ class Server:
 
 
 class Relay(Server):
-    """relay.py, without limit and delays unless told."""
+    """relay.py, by default without limit and delays."""
 
     def __init__(self, folder: Path, *flags: str, script: list[dict[str, Any]] | None = None,
                  tls: tuple[Path, Path, Path] | None = None) -> None:
@@ -199,17 +199,17 @@ class Relay(Server):
 
 
 class Simulator(Server):
-    """`sluice simulate` as a process of its own; quick and without a limit unless told."""
+    """`sluice simulate` in its own process; by default fast and without a limit."""
 
     def __init__(self, *flags: str, ttft: str = "2ms", itl: str = "0") -> None:
         command = [program(), "simulate", "--port", "0", "--rpm", "0", "--ttft", ttft, "--itl", itl, *flags]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr
-        told = self.process.stderr.readline()
-        found = re.search(r"http://127\.0\.0\.1:(\d+)", told)
+        line = self.process.stderr.readline()
+        found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
         if not found:
             self.stop()
-            raise AssertionError(f"the simulator did not say where it listens: {told!r}")
+            raise AssertionError(f"the simulator did not print its address: {line!r}")
         self.port = int(found[1])
 
     @property
@@ -218,7 +218,7 @@ class Simulator(Server):
 
 
 class Listener:
-    """A server of bare connections: each is given to `serve`, on a thread of its own, and closed behind it."""
+    """A server for raw connections. Calls `serve` for each one on a thread of its own, then closes it."""
 
     def __init__(self, serve: Callable[[socket.socket], None], address: str = "127.0.0.1") -> None:
         self._serve = serve
@@ -249,8 +249,8 @@ class Listener:
 
 
 def bound_memory() -> None:
-    """A program that runs wild must fail its test, not take the machine with it. Sanitizers reserve terabytes: set
-    SLUICE_E2E_MEMORY=0 for them."""
+    """Limits the memory of the program, so that a memory leak fails its test and not the machine. Set
+    SLUICE_E2E_MEMORY=0 for sanitizers, which reserve terabytes."""
     if most := int(os.environ.get("SLUICE_E2E_MEMORY", 2 << 30)):
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
@@ -311,7 +311,7 @@ class Run:
 
 
 class Case(unittest.TestCase):
-    """A test with a folder, relays that are stopped, and processes that are ended."""
+    """A test with a folder of its own. Stops its relays and ends its processes afterwards."""
 
     maxDiff = 4000
 
@@ -337,7 +337,7 @@ class Case(unittest.TestCase):
         return started
 
     def certificate(self, name: str, subject: str) -> tuple[Path, Path, Path]:
-        """An authority, and a certificate of its own for the subject."""
+        """Creates a certificate authority, and a certificate for the subject that it has signed."""
         authority, authority_key, request, certificate, key, extra = (
             self.folder / f"{name}{end}" for end in ("-ca.pem", "-ca.key", ".csr", ".pem", ".key", ".ext"))
         new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
@@ -356,7 +356,7 @@ class Case(unittest.TestCase):
         return path
 
     def environment(self, **more: str | None) -> dict[str, str]:
-        """What the program sees: nothing of the machine's own relay, key or config."""
+        """The program's environment, without the machine's own relay, key and config."""
         kept = {name: value for name, value in os.environ.items()
                 if not name.startswith(("OPENAI_", "XDG_")) and not name.lower().endswith("_proxy")
                 and name not in ("SSL_CERT_FILE", "SSL_CERT_DIR", "NO_COLOR")}
@@ -373,7 +373,7 @@ class Case(unittest.TestCase):
         return started
 
     def sluice(self, *words: Any, expect: int | None = 0, **more: Any) -> Run:
-        """Runs the program to its end, and holds its exit status against the expected one."""
+        """Runs the program to its end and checks its exit status."""
         ended = self.start(*words, **more).wait()
         if expect is not None:
             self.assertEqual(ended.code, expect, f"{ended.command}\n{ended.err}")
@@ -386,7 +386,8 @@ class Case(unittest.TestCase):
         return Results(job, folder)
 
     def assert_one_sentence(self, run: Run, *parts: str) -> None:
-        """A refusal: nothing on stdout, one line on stderr that begins with the program's name and says each part."""
+        """Checks a refusal: nothing on stdout, and one line on stderr that starts with the program's name and contains
+        each part."""
         lines = run.err.rstrip("\n").split("\n")
         self.assertEqual(run.out, "")
         self.assertEqual(len(lines), 1, run.err)

@@ -1,4 +1,4 @@
-"""`sluice bench` over sockets: its document, its limit and budget, several targets, and what goes wrong."""
+"""`sluice bench` over sockets: its document, its limit and budget, several targets, and failures."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Bench(Case):
         return run
 
     def document(self, *flags: Any, **more: Any) -> dict[str, Any]:
-        told = json.loads(self.bench("--json", *flags, **more).out)
-        for fault in SCHEMA.iter_errors(told):
+        result = json.loads(self.bench("--json", *flags, **more).out)
+        for fault in SCHEMA.iter_errors(result):
             self.fail(f"{fault.json_path}: {fault.message[:500]}")
-        return told
+        return result
 
     def of(self, server: Server, *flags: Any, **more: Any) -> dict[str, Any]:
         return self.document("--base-url", server.url, "--model", "gpt-4o-mini", *flags, **more)
@@ -39,12 +39,12 @@ class Bench(Case):
 
 
 class Documents(Bench):
-    def test_tells_each_load_in_order(self) -> None:
+    def test_reports_each_load_in_order(self) -> None:
         server = self.simulator(ttft="20ms", itl="1ms")
-        told = self.of(server, "--rpm", 0, "--concurrency", "1,4,2", "--requests", 12, "--max-tokens", 20)
-        self.assertEqual(told["target"], server.url)
-        self.assertEqual([load["concurrency"] for load in told["loads"]], [1, 4, 2])
-        for load in told["loads"]:
+        result = self.of(server, "--rpm", 0, "--concurrency", "1,4,2", "--requests", 12, "--max-tokens", 20)
+        self.assertEqual(result["target"], server.url)
+        self.assertEqual([load["concurrency"] for load in result["loads"]], [1, 4, 2])
+        for load in result["loads"]:
             self.assertEqual((load["requests"], load["succeeded"], load["failed"]), (12, 12, 0))
             self.assertEqual(load["ttft_ms"]["count"], 12)
             self.assertEqual(sum(count for _, count in load["histograms"]["latency_ms"]), 12)
@@ -52,46 +52,46 @@ class Documents(Bench):
             self.assertEqual(sum(load["timeline"]["output_tokens"]), load["tokens"]["completion"])
         ledger = server.ledger
         self.assertEqual(ledger["attempts"], 36)
-        self.assertEqual(Decimal(told["cost_usd"]), Decimal(ledger["billed"]["cost_usd"]))
-        self.assertEqual(sum(load["tokens"]["prompt"] for load in told["loads"]), 36 * 64)
+        self.assertEqual(Decimal(result["cost_usd"]), Decimal(ledger["billed"]["cost_usd"]))
+        self.assertEqual(sum(load["tokens"]["prompt"] for load in result["loads"]), 36 * 64)
 
     def test_the_simulator_inside_needs_no_key(self) -> None:
-        told = self.document("--simulate", "--model", "gpt-4", "--requests", 5, env={"OPENAI_API_KEY": None})
-        self.assertTrue(told["simulated"])
-        self.assertEqual(told["loads"][0]["succeeded"], 5)
+        result = self.document("--simulate", "--model", "gpt-4", "--requests", 5, env={"OPENAI_API_KEY": None})
+        self.assertTrue(result["simulated"])
+        self.assertEqual(result["loads"][0]["succeeded"], 5)
 
     def test_whole_replies(self) -> None:
-        told = self.of(self.simulator(), "--rpm", 0, "--no-stream", "--requests", 5)
-        self.assertFalse(told["streamed"])
-        self.assertIsNone(told["loads"][0]["ttft_ms"])
-        self.assertEqual(told["loads"][0]["latency_ms"]["count"], 5)
+        result = self.of(self.simulator(), "--rpm", 0, "--no-stream", "--requests", 5)
+        self.assertFalse(result["streamed"])
+        self.assertIsNone(result["loads"][0]["ttft_ms"])
+        self.assertEqual(result["loads"][0]["latency_ms"]["count"], 5)
 
-    def test_the_table_says_the_same(self) -> None:
+    def test_the_table_has_the_same_numbers(self) -> None:
         server = self.simulator()
         run = self.bench("--base-url", server.url, "--model", "gpt-4o-mini", "--rpm", 0, "--requests", 7)
         self.assertIn("8 in flight", run.out)
         self.assertRegex(run.out, r"cost \$0\.0\d+")
         self.assertTrue(all(len(line) <= 100 for line in run.out.splitlines()[:4]), run.out)
 
-    def test_jobs_are_sent_in_the_place_of_made_up_prompts(self) -> None:
+    def test_jobs_replace_generated_prompts(self) -> None:
         relay = self.relay()
         job = self.job(chats(3))
-        told = self.document(job, "--base-url", relay.url, "--rpm", 0, "--concurrency", 1, "--requests", 5)
-        self.assertEqual(told["input"], {"kind": "jobs", "jobs": [str(job)], "requests": 3})
-        self.assertEqual(told["model"], "gpt-4o-mini")
-        asked = [json.loads(body)["messages"][0]["content"] for body in relay.bodies]
-        self.assertEqual(asked, [f"question number {i} of the batch" for i in (1, 2, 3, 1, 2)])
+        result = self.document(job, "--base-url", relay.url, "--rpm", 0, "--concurrency", 1, "--requests", 5)
+        self.assertEqual(result["input"], {"kind": "jobs", "jobs": [str(job)], "requests": 3})
+        self.assertEqual(result["model"], "gpt-4o-mini")
+        questions = [json.loads(body)["messages"][0]["content"] for body in relay.bodies]
+        self.assertEqual(questions, [f"question number {i} of the batch" for i in (1, 2, 3, 1, 2)])
         self.assertFalse((self.folder / "job.output.jsonl").exists())
 
-    def test_a_failure_is_counted_and_not_tried_again(self) -> None:
+    def test_a_failure_is_counted_and_not_retried(self) -> None:
         relay = self.relay(script=[{"match": None, "times": 2, "status": 500, "body": {"error": {"message": "ouch"}}}])
-        told = self.of(relay, "--rpm", 0, "--concurrency", 1, "--requests", 6, expect=1)
-        load = told["loads"][0]
+        result = self.of(relay, "--rpm", 0, "--concurrency", 1, "--requests", 6, expect=1)
+        load = result["loads"][0]
         self.assertEqual((load["succeeded"], load["failed"], load["errors"]), (4, 2, {"500": 2}))
         self.assertEqual(relay.attempts, 6)
         self.assertIn("ouch", load["failures"][0]["message"])
 
-    def test_a_key_that_a_relay_says_again_is_not_shown(self) -> None:
+    def test_a_key_that_a_relay_repeats_is_not_printed(self) -> None:
         relay = self.relay(script=[{"match": None, "status": 500, "body": {"error": {"message": f"bad {KEY}!"}}}])
         self.of(relay, "--rpm", 0, "--concurrency", 1, "--requests", 3, expect=1)
 
@@ -103,9 +103,9 @@ class Reports(Bench):
         flags = ["--base-url", server.url, "--model", "gpt-4o-mini", "--rpm", 0, "--requests", 40]
         saved.write_text(self.bench("--json", *flags).out)
         page = self.folder / "page.html"
-        told = self.of(server, "--rpm", 0, "--requests", 40, "--compare", saved, "--html", page)
-        self.assertEqual(len(told["comparison"]["loads"]), 1)
-        self.assertIn(str(told["loads"][0]["latency_ms"]["p50"]), page.read_text())
+        result = self.of(server, "--rpm", 0, "--requests", 40, "--compare", saved, "--html", page)
+        self.assertEqual(len(result["comparison"]["loads"]), 1)
+        self.assertIn(str(result["loads"][0]["latency_ms"]["p50"]), page.read_text())
         self.assertEqual(page.stat().st_mode & 0o777, 0o600)
         run = self.bench(*flags, "--compare", saved)
         self.assertIn("latency_ms.p50", run.out)
@@ -119,7 +119,7 @@ class Reports(Bench):
         self.assertEqual(self.sluice("report", saved, "--html", page).out, "")
         self.assertIn("gpt-4o-mini", page.read_text())
 
-    def test_what_cannot_be_compared_or_written_is_refused_before_anything_is_sent(self) -> None:
+    def test_bad_comparisons_and_pages_are_refused_before_anything_is_sent(self) -> None:
         server = self.simulator()
         bad = self.job(b"{}\n", "bad.json")
         for flags, parts in ((["--compare", bad], ["--compare", "bad.json"]),
@@ -131,40 +131,40 @@ class Reports(Bench):
 
 
 class SearchForTheLimit(Bench):
-    def test_finds_none_below_its_ceiling_and_says_whose_ceiling_it_was(self) -> None:
+    def test_finds_no_limit_below_its_own_ceiling_and_says_so(self) -> None:
         relay = self.relay()
-        told = self.of(relay, "--find-limit", "--ceiling", 30)["limit"]
-        self.assertEqual((told["kind"], told["refused"], told["ceiling"]), ("none_found", 0, 30))
+        result = self.of(relay, "--find-limit", "--ceiling", 30)["limit"]
+        self.assertEqual((result["kind"], result["refused"], result["ceiling"]), ("none_found", 0, 30))
         self.assertLessEqual(relay.attempts, 30)
-        # A run of another process counts its starts.
+        # The limit also counts the starts of a run in another process.
         run = self.start("run", self.job(chats(5)), "--base-url", relay.url, "--rpm", 20)
         time.sleep(2)
         run.signal(signal.SIGINT)
         run.wait()
-        self.assertEqual(relay.attempts, told["requests"])
+        self.assertEqual(relay.attempts, result["requests"])
 
     def test_finds_a_leaky_bucket(self) -> None:
         server = self.simulator("--rpm", "200", "--mode", "leaky")
-        told = self.of(server, "--find-limit", "--ceiling", 400)["limit"]
-        self.assertEqual(told["kind"], "leaky", told)
-        # How near its rate comes hangs on how evenly this machine sends; the bounds hold all the same.
-        self.assertLessEqual(told["at_least"], 200, told)
-        self.assertGreaterEqual(told["at_most"], 200, told)
-        self.assertLess(told["refused"], 40)
-        self.assertEqual(Decimal(told["cost_usd"]), Decimal(server.ledger["billed"]["cost_usd"]))
+        result = self.of(server, "--find-limit", "--ceiling", 400)["limit"]
+        self.assertEqual(result["kind"], "leaky", result)
+        # The precision depends on how evenly this machine sends, but the bounds must always hold.
+        self.assertLessEqual(result["at_least"], 200, result)
+        self.assertGreaterEqual(result["at_most"], 200, result)
+        self.assertLess(result["refused"], 40)
+        self.assertEqual(Decimal(result["cost_usd"]), Decimal(server.ledger["billed"]["cost_usd"]))
 
 
 class Limits(Bench):
-    def test_its_cap_holds_and_is_told(self) -> None:
+    def test_its_limit_holds_and_is_reported(self) -> None:
         relay = self.relay()
-        told = self.of(relay, "--rpm", 30, "--duration", "5s")
-        load = told["loads"][0]
+        result = self.of(relay, "--rpm", 30, "--duration", "5s")
+        load = result["loads"][0]
         self.assertEqual(relay.attempts, 30)
         self.assertEqual(load["most_in_60s"], 30)
         self.assertGreater(load["held_by_cap"], 0.5)
         run = self.bench("--base-url", relay.url, "--model", "gpt-4o-mini", "--rpm", 31, "--duration", "3s")
         self.assertIn("sluice's own cap of 31 a minute held it", run.out)
-        self.assertEqual(relay.attempts, 31, "the window is that of all runs")
+        self.assertEqual(relay.attempts, 31, "all runs share the window")
 
     def test_a_run_counts_what_a_benchmark_started(self) -> None:
         relay = self.relay()
@@ -176,39 +176,39 @@ class Limits(Bench):
         self.assertEqual(relay.attempts, 20)
 
     def test_a_sweep_ends(self) -> None:
-        told = self.of(self.simulator(ttft="30ms"), "--rpm", 0, "--sweep", "--concurrency", "1,8", "--duration", "1s")
-        loads = [load["concurrency"] for load in told["loads"]]
+        result = self.of(self.simulator(ttft="30ms"), "--rpm", 0, "--sweep", "--concurrency", "1,8", "--duration", "1s")
+        loads = [load["concurrency"] for load in result["loads"]]
         self.assertEqual(loads, [1, 2, 4, 8][:len(loads)])
         self.assertGreater(len(loads), 2)
 
-    def test_a_budget_is_kept_and_what_was_measured_is_told(self) -> None:
+    def test_a_budget_holds_and_the_measurements_are_printed(self) -> None:
         server = self.simulator()
-        told = self.of(server, "--rpm", 0, "--concurrency", "2,4", "--requests", 1000, "--budget", "0.002", expect=3)
-        self.assertIn("budget of 0.002 USD", told["stopped"])
-        self.assertGreater(told["loads"][0]["succeeded"], 10)
+        result = self.of(server, "--rpm", 0, "--concurrency", "2,4", "--requests", 1000, "--budget", "0.002", expect=3)
+        self.assertIn("budget of 0.002 USD", result["stopped"])
+        self.assertGreater(result["loads"][0]["succeeded"], 10)
         self.assertLessEqual(Decimal(server.ledger["billed"]["cost_usd"]), Decimal("0.002"))
 
-    def test_an_interrupt_tells_what_was_measured(self) -> None:
+    def test_an_interrupt_prints_the_measurements(self) -> None:
         server = self.simulator(ttft="50ms")
         run = self.start("bench", "--base-url", server.url, "--model", "gpt-4o-mini", "--rpm", 0, "--requests", 100000,
                          "--json")
         wait_until(lambda: server.ledger["attempts"] > 20, "some requests")
         run.signal(signal.SIGINT)
         self.assertEqual(run.wait().code, 130, run.err)
-        told = json.loads(run.out)
-        self.assertEqual(told["stopped"], "interrupted")
-        self.assertEqual(told["loads"][0]["failed"], 0)
-        self.assertEqual(told["loads"][0]["succeeded"], server.ledger["attempts"])
+        result = json.loads(run.out)
+        self.assertEqual(result["stopped"], "interrupted")
+        self.assertEqual(result["loads"][0]["failed"], 0)
+        self.assertEqual(result["loads"][0]["succeeded"], server.ledger["attempts"])
 
 
 class Targets(Bench):
-    def test_each_is_asked_with_its_own_key(self) -> None:
+    def test_each_target_gets_its_own_key(self) -> None:
         blue, green = self.relay(), self.relay()
         keys = {"BLUE_API_KEY": "sk-blue-0123456789abcdef", "GREEN_ONE_API_KEY": "sk-green-0123456789abcdef"}
-        told = self.document("--model", "gpt-4o-mini", "--target", f"blue={blue.url}", "--target",
-                             f"green-one={green.url}", "--rpm", 0, "--concurrency", "2", "--requests", 10, env=keys)
-        self.assertEqual([one["name"] for one in told["targets"]], ["blue", "green-one"])
-        for one, server, key in zip(told["targets"], (blue, green), keys.values()):
+        result = self.document("--model", "gpt-4o-mini", "--target", f"blue={blue.url}", "--target",
+                               f"green-one={green.url}", "--rpm", 0, "--concurrency", "2", "--requests", 10, env=keys)
+        self.assertEqual([one["name"] for one in result["targets"]], ["blue", "green-one"])
+        for one, server, key in zip(result["targets"], (blue, green), keys.values()):
             self.assertEqual(one["loads"][0]["succeeded"], 10)
             self.assertEqual(server.attempts, 10)
             self.assertEqual(server.stats["authorizations_seen"], [f"Bearer {key}"])
@@ -218,16 +218,16 @@ class Targets(Bench):
         (self.folder / "sluice.toml").write_text(
             "".join(f'[[relay]]\nname = "{name}"\nbase_url = "{server.url}"\n'
                     for name, server in (("blue", blue), ("green", green))))
-        told = self.document("--model", "gpt-4o-mini", "--rpm", 0, "--requests", 4)
-        self.assertEqual([one["name"] for one in told["targets"]], ["blue", "green"])
+        result = self.document("--model", "gpt-4o-mini", "--rpm", 0, "--requests", 4)
+        self.assertEqual([one["name"] for one in result["targets"]], ["blue", "green"])
         only = self.document("--model", "gpt-4o-mini", "--rpm", 0, "--requests", 4, "--target", "green")
         self.assertEqual((only["name"], blue.attempts, green.attempts), ("green", 4, 8))
 
-    def test_one_that_is_down_does_not_end_the_others(self) -> None:
+    def test_a_target_that_is_down_does_not_stop_the_others(self) -> None:
         relay = self.relay()
-        told = self.document("--model", "gpt-4o-mini", "--target", f"up={relay.url}", "--target",
-                             f"down=http://127.0.0.1:{self.dead_port()}", "--rpm", 0, "--requests", 10, expect=3)
-        up, down = told["targets"]
+        result = self.document("--model", "gpt-4o-mini", "--target", f"up={relay.url}", "--target",
+                               f"down=http://127.0.0.1:{self.dead_port()}", "--rpm", 0, "--requests", 10, expect=3)
+        up, down = result["targets"]
         self.assertEqual(up["loads"][0]["succeeded"], 10)
         self.assertIn("cannot be reached", down["stopped"])
 
@@ -242,15 +242,15 @@ class Refusals(Bench):
         words = {"error": {"message": "The model `gpt-x` does not exist", "type": "invalid_request_error",
                            "code": "model_not_found"}}
         relay = self.relay(script=[{"match": None, "times": None, "status": 404, "body": words}])
-        told = self.of(relay, "--rpm", 0, "--requests", 50, expect=3)
-        self.assertIn("does not exist", told["stopped"])
+        result = self.of(relay, "--rpm", 0, "--requests", 50, expect=3)
+        self.assertIn("does not exist", result["stopped"])
         self.assertLess(relay.attempts, 20)
 
     def test_a_key_that_is_refused(self) -> None:
         relay = self.relay(script=[{"match": None, "times": None, "status": 401,
                                     "body": {"error": {"message": "Incorrect API key provided"}}}])
-        told = self.of(relay, "--rpm", 0, "--requests", 50, "--concurrency", 1, expect=3)
-        self.assertIn("Incorrect API key", told["stopped"])
+        result = self.of(relay, "--rpm", 0, "--requests", 50, "--concurrency", 1, expect=3)
+        self.assertIn("Incorrect API key", result["stopped"])
         self.assertEqual(relay.attempts, 2)
 
     def test_settings_that_make_no_sense(self) -> None:

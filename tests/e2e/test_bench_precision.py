@@ -1,9 +1,10 @@
-"""`sluice bench` held against relays whose timings are known: each figure within 2 % or 1 ms, whichever is more.
+"""Compares `sluice bench` with relays of known timings: each number must be right within 2 % or 1 ms, whichever is
+more.
 
-The truth is what the relay wrote down as it went, its own lateness included. The client's lateness is what is on trial;
-but a machine that leaves the program without a processor is not. So a comparison that fails is made again, on a new run,
-up to three times, and each failure is told: what is wrong in the program fails every time. Where the program has stood
-in line for a processor for more than a tenth of the time in all three, the test is skipped and says so.
+The true values are those that the relay recorded, including its own delays. The test checks the delays of the client,
+but not a machine that gives the program no processor. So a failed comparison is repeated with a new run, up to three
+times, and each failure is printed: an error of the program fails every time. If the program waited for a processor for
+more than a tenth of the time in all three runs, the test is skipped with a message.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from support import HERE, Case, Run, Server, wait_until
 
 TRIES = 3
 STARVED = 0.1
-WAVE = 256  # in flight, at the most that is promised
+WAVE = 256  # requests in flight: the largest number for which the precision is documented
 
 
 class TimedRelay(Server):
-    """timed_relay.py in a process of its own."""
+    """timed_relay.py in its own process."""
 
     def __init__(self, *flags: Any, tls: tuple[Path, Path, Path] | None = None) -> None:
         command = [sys.executable, str(HERE / "timed_relay.py"), *map(str, flags)]
@@ -46,7 +47,7 @@ class TimedRelay(Server):
 
     @property
     def chats(self) -> list[truth.Chat]:
-        """In the order in which they came."""
+        """All finished chats, in the order of their requests."""
         return sorted(self.get("/truth"), key=lambda chat: chat["request"])
 
 
@@ -61,14 +62,15 @@ class BenchCase(Case):
         return self.last
 
     def load(self, server: Server, *flags: Any, **more: Any) -> dict[str, Any]:
-        """The only load of a benchmark without sluice's own limit."""
+        """The only load of a benchmark without a limit."""
         loads = json.loads(self.bench(server, "--rpm", 0, "--json", *flags, **more).out)["loads"]
         self.assertEqual(len(loads), 1)
         return loads[0]
 
     def until_held(self, measure: Callable[[], tuple[list[str], dict[str, Any], list[truth.Chat]]],
                    ) -> tuple[dict[str, Any], list[truth.Chat]]:
-        """Measures until nothing is wrong: what is, the load as told, and the chats in truth."""
+        """Repeats a measurement until it has no errors. `measure` returns the errors, the measured load, and the true
+        chats."""
         least_wait = 1.0
         for number in range(1, TRIES + 1):
             wrong, load, chats = measure()
@@ -76,16 +78,16 @@ class BenchCase(Case):
                 return load, chats
             waited = truth.waited_for_a_processor(load)
             least_wait = min(least_wait, waited)
-            print(f"{self.id()}, try {number} of {TRIES}, {waited:.0%} of the time in line for a processor:\n  "
+            print(f"{self.id()}, try {number} of {TRIES}, {waited:.0%} of the time waiting for a processor:\n  "
                   + "\n  ".join(wrong), file=sys.stderr)
         if least_wait > STARVED:
-            self.skipTest(f"this machine is too busy: at the best {least_wait:.0%} of the time in line for a processor")
+            self.skipTest(f"the machine is too busy: at best {least_wait:.0%} of the time waiting for a processor")
         self.fail("\n".join(wrong) + "\n" + truth.distances(load, chats))
 
     def assert_measured_right(self, relay_flags: tuple[Any, ...], *flags: Any, warmup: int = 0,
                               without: tuple[str, ...] = ("connect_ms",), tls: Any = None
                               ) -> tuple[dict[str, Any], list[truth.Chat]]:
-        """Of a connection without TLS the relay knows only when it took it up, and not when it stood."""
+        """Without TLS the relay knows only when it accepted a connection, but not when it was established."""
         def measure() -> tuple[list[str], dict[str, Any], list[truth.Chat]]:
             relay = self.timed(*relay_flags, tls=tls)
             more = ("--insecure",) if tls else ()
@@ -113,7 +115,8 @@ class OneInFlight(BenchCase):
 
     def test_streamed(self) -> None:
         load, _ = self.assert_measured_right(self.SCRIPT, *self.CLOSED)
-        self.assertLess(load["ttfb_ms"]["p50"] + 50, load["ttft_ms"]["p50"])  # an empty piece is no first token
+        # an empty piece does not count as the first token
+        self.assertLess(load["ttfb_ms"]["p50"] + 50, load["ttft_ms"]["p50"])
 
     def test_unstreamed(self) -> None:
         load, _ = self.assert_measured_right(("--head", 0.1, *self.SCRIPT), *self.CLOSED, "--no-stream")
@@ -125,15 +128,15 @@ class OneInFlight(BenchCase):
         self.assertLess(load["ttft_ms"]["p50"] + 100, load["first_content_ms"]["p50"])
         self.assertEqual(load["tokens"]["reasoning"], 15 * 20)
 
-    def test_reasoning_that_is_not_shown_takes_no_part_between_tokens(self) -> None:
+    def test_hidden_reasoning_tokens_do_not_count_between_tokens(self) -> None:
         load, _ = self.assert_measured_right(("--hidden-reasoning-tokens", 400, *self.SCRIPT), *self.CLOSED)
         self.assertEqual(load["tokens"]["completion"], 15 * 430)
 
-    def test_several_tokens_a_piece(self) -> None:
+    def test_several_tokens_per_piece(self) -> None:
         load, _ = self.assert_measured_right(("--tokens-per-piece", 4, *self.SCRIPT), *self.CLOSED)
         self.assertLess(3.5 * load["inter_token_ms"]["mean"], load["inter_chunk_ms"]["mean"])
 
-    def test_the_connection_is_no_part_of_the_times(self) -> None:
+    def test_the_connection_time_is_not_included(self) -> None:
         authority = self.certificate("relay", "IP:127.0.0.1")
         load, _ = self.assert_measured_right(("--handshake", 0.2, *self.SCRIPT), *self.CLOSED, tls=authority,
                                              without=())
@@ -154,9 +157,9 @@ class ManyInFlight(BenchCase):
     def test_streamed(self) -> None:
         self.assert_measured_right((*self.SCRIPT, "--jitter", 0.4), *self.CLOSED)
 
-    def test_in_step(self) -> None:
-        """All replies come, and all requests go, at the same moments. To begin the others is no part of the time that
-        a connection takes."""
+    def test_all_at_the_same_time(self) -> None:
+        """All requests are sent, and all replies arrive, at the same times. The time to start the other requests must
+        not count as the time of a connection."""
         load, chats = self.assert_measured_right(self.SCRIPT, *self.CLOSED)
         self.assertEqual(load["connect_ms"]["count"], WAVE)
         to_begin_all = (chats[WAVE - 1]["request"] - chats[0]["request"]) * 1000
@@ -165,7 +168,7 @@ class ManyInFlight(BenchCase):
     def test_unstreamed(self) -> None:
         self.assert_measured_right(("--head", 0.1, *self.SCRIPT, "--jitter", 0.4), *self.CLOSED, "--no-stream")
 
-    def test_unstreamed_in_step(self) -> None:
+    def test_unstreamed_all_at_the_same_time(self) -> None:
         self.assert_measured_right(("--head", 0.1, *self.SCRIPT), *self.CLOSED, "--no-stream")
 
     def test_reasoning(self) -> None:
@@ -176,7 +179,8 @@ class OpenLoop(BenchCase):
     SCRIPT = ("--ttft", 0.1, "--itl", 0.01, "--pieces", 20, "--jitter", 0.3, "--role-first")
 
     def from_intended(self, chats: list[truth.Chat], rate: float) -> list[truth.Span]:
-        """By an even schedule. Its begin is not known here: nothing starts early, and some start is on time."""
+        """Latency from an even schedule. Its start time is unknown here: no request starts early, and at least one is
+        on time."""
         gap = 60 / rate
         begin = min(chat["request"] - place * gap for place, chat in enumerate(chats))
         spans = [truth.between(begin + place * gap, chat["end"]) for place, chat in enumerate(chats)]
@@ -200,9 +204,9 @@ class OpenLoop(BenchCase):
         self.assertAlmostEqual(deviation / mean, 1.0, delta=0.2)
         self.assertAlmostEqual(load["latency_from_intended_ms"]["mean"], load["latency_ms"]["mean"], delta=6)
 
-    def test_a_stall_of_the_relay_shows_as_the_schedule_has_it(self) -> None:
-        """An open loop goes on sending: all that came within the stall waited for its end. A closed one waits with
-        the relay, and its quantiles know nothing of it."""
+    def test_a_stall_of_the_relay_shows_in_latency_from_the_schedule(self) -> None:
+        """An open loop continues to send, so all requests during the stall wait for its end. A closed loop waits with
+        the relay, so its quantiles do not show the stall."""
         rate, count, begin, end, ttft, whole = 1200.0, 100, 1.525, 3.525, 0.1, 0.15
         script = ("--ttft", ttft, "--itl", 0.01, "--pieces", 5, "--stall-at", begin, "--stall-for", end - begin)
 
@@ -215,11 +219,11 @@ class OpenLoop(BenchCase):
             relay = self.timed(*script)
             load = self.load(relay, "--rate", rate, "--requests", count)
             chats = relay.chats
-            told = load["latency_from_intended_ms"]
-            wrong = truth.compare("latency_from_intended_ms", told, self.from_intended(chats, rate))
+            measured = load["latency_from_intended_ms"]
+            wrong = truth.compare("latency_from_intended_ms", measured, self.from_intended(chats, rate))
             by_schedule = [(ms, ms) for ms in (expected(place * 60 / rate) * 1000 for place in range(count))]
-            wrong += truth.compare("latency_from_intended_ms, by the schedule,", told, by_schedule, ms=10)
-            # What was written at once, at the end of the stall, has no times between its pieces.
+            wrong += truth.compare("latency_from_intended_ms, by the schedule,", measured, by_schedule, ms=10)
+            # Pieces that were written together at the end of the stall have no times between them.
             without = ("connect_ms", "inter_token_ms", "inter_chunk_ms")
             return wrong + truth.errors_of(load, chats, without=without), load, chats
 
@@ -231,9 +235,9 @@ class OpenLoop(BenchCase):
         self.assertLess(closed["latency_ms"]["p99"], 250)
         self.assertGreater(closed["latency_ms"]["max"], 1900)
 
-    def test_a_client_that_was_held_counts_from_when_it_should_have_started(self) -> None:
-        """Latency from the send alone leaves out what a stopped client made wait. What came meanwhile came when it
-        did."""
+    def test_latency_of_a_stopped_client_counts_from_the_schedule(self) -> None:
+        """Latency from the send does not include the time that a stopped client delayed its requests. Replies that
+        arrive meanwhile still have their true arrival times."""
         rate, held = 1200.0, 2.0
 
         def measure() -> tuple[list[str], dict[str, Any], list[truth.Chat]]:
@@ -260,19 +264,19 @@ class OpenLoop(BenchCase):
 
 
 class OwnLimits(BenchCase):
-    """What is sluice's own, and not the relay's, is said."""
+    """The report says which limits are those of sluice and not of the relay."""
 
-    def test_held_by_its_own_cap(self) -> None:
+    def test_limited_by_its_own_rate_limit(self) -> None:
         relay = self.timed("--ttft", 0.02, "--itl", 0.002, "--pieces", 5)
         flags = ("--rpm", 60, "--concurrency", 4, "--duration", "8s")
         load = json.loads(self.bench(relay, *flags, "--json").out)["loads"][0]
         self.assertEqual(load["requests"], 60)
         self.assertEqual(load["most_in_60s"], 60)
-        # 60 of about 30 ms went through; four callers waited for the rest of the eight seconds.
+        # 60 requests of about 30 ms were sent; for the rest of the eight seconds the four callers waited.
         sent_ms, _ = truth.stats_of(truth.values_of(relay.chats)["latency_ms"])["mean"]
         self.assertAlmostEqual(load["held_by_cap"], 1 - 60 * sent_ms / (4 * 8000), delta=0.02)
 
-    def test_a_cap_that_holds_is_told_in_the_table(self) -> None:
+    def test_the_table_names_its_own_limit(self) -> None:
         relay = self.timed("--ttft", 0.02, "--itl", 0.002, "--pieces", 5)
         run = self.bench(relay, "--rpm", 20, "--concurrency", 4, "--duration", "3s")
         self.assertIn("sluice's own cap of 20 a minute held it", run.out)
@@ -281,7 +285,7 @@ class OwnLimits(BenchCase):
 
 
 class Simulated(BenchCase):
-    """The simulator draws each delay anew: means, totals and money are compared."""
+    """The simulator's delays are random, so only means, totals and costs are compared."""
 
     def measure(self, *flags: Any, ttft: float, itl: float, concurrency: int, requests: int) -> None:
         simulator = self.simulator("--seed", "11", "--tokens", "40", ttft=f"{ttft}ms", itl=f"{itl}ms")
@@ -298,7 +302,8 @@ class Simulated(BenchCase):
         self.assertEqual(Decimal(load["cost_usd"]), Decimal(delivered["cost_usd"]))
         if load["ttft_ms"] is None:
             return
-        # Each is even from half to one and a half: its deviation is 0.29 of it, of the mean so much by the root of n.
+        # A delay is uniform from 0.5 to 1.5 times its mean: its standard deviation is 0.29 of the mean. The average
+        # of n delays has this divided by the root of n.
         spread = 4 * 0.29 / requests ** 0.5
         self.assertAlmostEqual(load["ttft_ms"]["mean"], ttft, delta=max(ttft * (spread + 0.02), 1))
         self.assertAlmostEqual(load["inter_token_ms"]["mean"], itl, delta=max(itl * (spread + 0.02), 1))
@@ -314,36 +319,36 @@ class Simulated(BenchCase):
 
 
 class NearTheLimitOfTheClient(BenchCase):
-    """A client with about as much to read as it can. What arrives it looks at late; by the kernel's stamps it measures
-    right all the same, as long as it comes before the next piece does."""
+    """A client that is almost overloaded. It reads data late, but uses the kernel's time stamps, so its measurements
+    are right as long as it reads each piece before the next one arrives."""
 
-    WANTED = 0.78  # of its time: past the warning, and not yet more than it can do
-    SLOW = 0.024  # seconds between two pieces, at which it can do it with ease
+    WANTED = 0.78  # the client's load: above the warning level, but not overloaded
+    SLOW = 0.024  # seconds between two pieces that the client can easily handle
     CLOSED = ("--concurrency", WAVE, "--requests", 12 * WAVE)
 
     @staticmethod
     def script(itl: float) -> tuple[Any, ...]:
-        """Replies that soon go their own ways, so that there is always as much to do."""
+        """Replies with varying delays, so that the load is even over time."""
         return ("--ttft", 8 * itl, "--itl", itl, "--pieces", 20, "--jitter", 0.8, "--role-first", "--piece-bytes", 8000)
 
     def test_it_measures_right_and_warns(self) -> None:
         itl, busy = self.SLOW, 0.0
-        for _ in range(6):  # it has less to do for each piece the more of them there are
+        for _ in range(6):  # the more pieces there are, the less time each one takes
             relay = self.timed(*self.script(itl))
             busy = self.load(relay, *self.CLOSED)["client_busy"]
             relay.stop()
             if abs(busy - self.WANTED) < 0.06:
                 break
             itl *= busy / self.WANTED
-        for _ in range(4):  # this machine is not the same from one run to the next
+        for _ in range(4):  # the speed of the machine differs between runs
             load, _chats = self.assert_measured_right(self.script(itl), *self.CLOSED, without=(
-                "connect_ms", "inter_chunk_ms"))  # pieces that have waited for it together came together, as it sees it
+                "connect_ms", "inter_chunk_ms"))  # pieces that waited together count as one arrival
             if load["client_busy"] > 0.7:
                 break
             self.assertNotIn("this program was busy for", self.last.err)
             itl *= load["client_busy"] / self.WANTED
         if load["client_busy"] <= 0.7:
-            self.skipTest(f"it could not be kept busy here: {load['client_busy']:.0%} of the time at the last try")
+            self.skipTest(f"could not load the client enough: {load['client_busy']:.0%} of the time at the last try")
         self.assertIn("this program was busy for", self.last.err)
 
 

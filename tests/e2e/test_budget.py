@@ -1,4 +1,4 @@
-"""A budget that holds: a relay with a ledger of its own never bills more, however replies are cut and runs end."""
+"""Budgets: the relay's own ledger must never exceed them, even with cut replies and killed runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Budget(Case):
     def billed(self, simulator: Simulator) -> Decimal:
         return Decimal(simulator.ledger["billed"]["cost_usd"])
 
-    def test_the_bill_stays_below_it_and_running_again_sends_nothing(self) -> None:
+    def test_the_bill_stays_within_it_and_a_rerun_sends_nothing(self) -> None:
         simulator = self.simulator("--faults", "faulty", "--tokens", "40")
         job = self.job(self.requests(200))
         flags = ("--budget", "0.12", "--concurrency", 8, "--idle-timeout", "1s")
@@ -25,10 +25,10 @@ class Budget(Case):
         self.assertIn("the budget is used up", run.err)
         first, totals = self.billed(simulator), self.results(job).totals
         self.assertLessEqual(first, Decimal("0.12"))
-        self.assertGreater(first, Decimal("0.04"), "most of it is of use")
+        self.assertGreater(first, Decimal("0.04"), "most of the budget is used")
         self.assertEqual(totals["status"], "stopped")
         self.assertGreater(totals["pending"], 0)
-        self.assertEqual(totals["failed"], 0, "what was not paid is no failure")
+        self.assertEqual(totals["failed"], 0, "requests without budget are not failures")
         spent = Decimal(totals["cost_usd"]) + Decimal(totals.get("kept_usd", "0"))
         self.assertLessEqual(spent, Decimal("0.12"))
         attempts = simulator.ledger["attempts"]
@@ -56,14 +56,14 @@ class Budget(Case):
         unpaid = simulator.ledger["billed"]["requests"] - totals["succeeded"]
         self.assertGreaterEqual(totals["maybe_billed_attempts"], unpaid)
 
-    def test_it_is_one_for_all_jobs_of_a_command(self) -> None:
+    def test_all_jobs_of_a_command_share_it(self) -> None:
         simulator = self.simulator("--tokens", "20")
         jobs = [self.job(self.requests(60), name) for name in ("a.jsonl", "b.jsonl")]
         self.sluice("run", *jobs, "--base-url", simulator.url, "--rpm", 0, "--budget", "0.1", expect=3)
         self.assertLessEqual(self.billed(simulator), Decimal("0.1"))
         self.assertTrue(all(self.results(job).totals["succeeded"] > 0 for job in jobs))
 
-    def test_a_run_may_have_its_own(self) -> None:
+    def test_it_can_apply_to_one_run_only(self) -> None:
         simulator = self.simulator("--tokens", "20")
         job = self.job(self.requests(60))
         for run in range(1, 3):
@@ -71,7 +71,7 @@ class Budget(Case):
             self.assertLessEqual(self.billed(simulator), Decimal("0.02") * run)
             self.assertGreater(self.billed(simulator), Decimal("0.02") * (run - 1))
 
-    def test_what_cannot_be_bounded_is_refused_before_anything_is_sent(self) -> None:
+    def test_unbounded_requests_are_refused_before_anything_is_sent(self) -> None:
         simulator = self.simulator()
         for body, words in ((chat("hi", model="nobody-knows"), ("line 1", "nobody-knows", "--prices")),
                             (chat([{"type": "image_url", "image_url": {"url": "x"}}], model="gpt-4"),

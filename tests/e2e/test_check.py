@@ -1,4 +1,4 @@
-"""`sluice check`: what a job holds, held against exact counts and against what a run of it finds and is billed."""
+"""`sluice check`: its document is compared with exact counts, and with the results and the bill of a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from support import Case, Run, batch, chat, jsonl
 
-# As tiktoken counts the text for the model; a chat of one message has 7 more.
+# Token counts by tiktoken. A chat of one message has 7 more.
 COUNTS = [("gpt-4", "hi", 1), ("gpt-4o", "hi", 1), ("gpt-4", "hello world", 2), ("gpt-4o", "hello world", 2),
           ("gpt-4", "人工智能正在改变我们的生活" * 10, 120), ("gpt-4o", "人工智能正在改变我们的生活" * 10, 60),
           ("gpt-4", "नमस्ते दुनिया " * 10, 140), ("gpt-4o", "नमस्ते दुनिया " * 10, 42),
@@ -27,43 +27,43 @@ class Check(Case):
     def test_counts_are_exact(self) -> None:
         job = self.job([batch(f"c{i}", chat(text, model=model)) for i, (model, text, _) in enumerate(COUNTS)])
         run = self.check(job, "--lines", env={"OPENAI_API_KEY": None})
-        told = [json.loads(line) for line in run.out.splitlines()]
-        self.assertEqual([line["prompt_tokens"] for line in told], [tokens + 7 for _, _, tokens in COUNTS])
-        self.assertEqual(told[0], {"line": 1, "custom_id": "c0", "model": "gpt-4", "prompt_tokens": 8,
-                                   "encoding": "cl100k_base"})
-        self.assertEqual(told[1]["encoding"], "o200k_base")
+        result = [json.loads(line) for line in run.out.splitlines()]
+        self.assertEqual([line["prompt_tokens"] for line in result], [tokens + 7 for _, _, tokens in COUNTS])
+        self.assertEqual(result[0], {"line": 1, "custom_id": "c0", "model": "gpt-4", "prompt_tokens": 8,
+                                     "encoding": "cl100k_base"})
+        self.assertEqual(result[1]["encoding"], "o200k_base")
 
     def test_the_document(self) -> None:
         job = self.job([batch("a", chat("hi", model="gpt-4", max_tokens=100)), "oops",
                         batch("a", chat("hi", model="gpt-4")), batch("b", chat("hi", model="gpt-4o", max_tokens=7))])
-        [told] = self.document(job, "--rpm", 4, expect=1)["jobs"]
-        self.assertEqual([(bad["line"], bad["code"]) for bad in told.pop("bad_lines")],
+        [result] = self.document(job, "--rpm", 4, expect=1)["jobs"]
+        self.assertEqual([(bad["line"], bad["code"]) for bad in result.pop("bad_lines")],
                          [(2, "invalid_request_line"), (3, "duplicate_custom_id")])
         prompt = 8 * Decimal("0.00003") + 8 * Decimal("0.0000025")
         most = prompt + 100 * Decimal("0.00006") + 7 * Decimal("0.00001")
         cost = {"prompt": f"{prompt.normalize():f}", "at_most": f"{most.normalize():f}"}
-        self.assertEqual(told, {"job": str(job), "requests": 4, "prompt_tokens": 16, "max_completion_tokens": 107,
-                                "models": {"gpt-4": {"requests": 1, "prompt_tokens": 8},
-                                           "gpt-4o": {"requests": 1, "prompt_tokens": 8}},
-                                "cost_usd": cost, "minutes_at_limit": 0.5})
+        self.assertEqual(result, {"job": str(job), "requests": 4, "prompt_tokens": 16, "max_completion_tokens": 107,
+                                  "models": {"gpt-4": {"requests": 1, "prompt_tokens": 8},
+                                             "gpt-4o": {"requests": 1, "prompt_tokens": 8}},
+                                  "cost_usd": cost, "minutes_at_limit": 0.5})
 
-    def test_a_run_finds_the_same_and_is_billed_what_was_told(self) -> None:
+    def test_a_run_has_the_same_counts_and_bill(self) -> None:
         simulator = self.simulator()
         good = [batch(f"c{i}", chat(f"question {i}: 为什么?", max_tokens=10)) for i in range(40)]
         job = self.job(jsonl(good[:20]) + b'{"a":\n[1]\n{"method":"GET","body":{}}\n' + jsonl([good[3], *good[20:]]))
-        told = self.document(job, "--rpm", 0, expect=1)["jobs"][0]
+        result = self.document(job, "--rpm", 0, expect=1)["jobs"][0]
         self.run_job(job, simulator, expect=1)
         results = self.results(job)
         errors = [(line["sluice"]["line"], line["error"]["code"], line["error"]["message"]) for line in results.errors]
-        self.assertEqual([tuple(bad.values()) for bad in told["bad_lines"]], sorted(errors))
+        self.assertEqual([tuple(bad.values()) for bad in result["bad_lines"]], sorted(errors))
         totals = results.totals
-        self.assertEqual(told["requests"], totals["requests"])
-        self.assertEqual(told["prompt_tokens"], simulator.ledger["billed"]["tokens"]["prompt"])
-        self.assertLessEqual(Decimal(told["cost_usd"]["prompt"]), Decimal(totals["cost_usd"]))
-        self.assertGreaterEqual(Decimal(told["cost_usd"]["at_most"]), Decimal(totals["cost_usd"]))
-        self.assertIsNone(told["minutes_at_limit"])
+        self.assertEqual(result["requests"], totals["requests"])
+        self.assertEqual(result["prompt_tokens"], simulator.ledger["billed"]["tokens"]["prompt"])
+        self.assertLessEqual(Decimal(result["cost_usd"]["prompt"]), Decimal(totals["cost_usd"]))
+        self.assertGreaterEqual(Decimal(result["cost_usd"]["at_most"]), Decimal(totals["cost_usd"]))
+        self.assertIsNone(result["minutes_at_limit"])
 
-    def test_the_flags_of_a_run_say_the_same(self) -> None:
+    def test_the_flags_of_a_run_have_the_same_meaning(self) -> None:
         job = self.job([{"prompt": "hi"}, {"model": "gpt-4", "input": "hi"}])
         run = self.check(job, "--lines", "--model", "gpt-4o", "--system", "hi", "--override-model")
         first, second = (json.loads(line) for line in run.out.splitlines())
@@ -72,40 +72,41 @@ class Check(Case):
         prices = self.folder / "prices.json"
         prices.write_text(json.dumps({"mine": {"input": "1", "output": "2", "max_output_tokens": 50}}))
         job = self.job([{"model": "mine", "messages": [{"role": "user", "content": "hi"}]}])
-        told = self.document(job, "--prices", prices, "--price-multiplier", "0.5")["jobs"][0]
-        tokens = told["prompt_tokens"]
-        self.assertEqual(told["max_completion_tokens"], 50)
-        self.assertEqual(Decimal(told["cost_usd"]["at_most"]), (tokens * Decimal("0.5") + 50) / 1_000_000)
+        result = self.document(job, "--prices", prices, "--price-multiplier", "0.5")["jobs"][0]
+        tokens = result["prompt_tokens"]
+        self.assertEqual(result["max_completion_tokens"], 50)
+        self.assertEqual(Decimal(result["cost_usd"]["at_most"]), (tokens * Decimal("0.5") + 50) / 1_000_000)
 
-    def test_a_config_of_a_run_serves_without_its_key(self) -> None:
+    def test_the_config_of_a_run_works_without_its_key(self) -> None:
         (self.folder / "sluice.toml").write_text('api-key-file = "missing"\nbase-url = "nonsense"\nrpm = 10\n')
         job = self.job([chat("hi", max_tokens=1)])
-        told = self.document(job, env={"OPENAI_API_KEY": None})["jobs"][0]
-        self.assertEqual(told["minutes_at_limit"], 0.1)
+        result = self.document(job, env={"OPENAI_API_KEY": None})["jobs"][0]
+        self.assertEqual(result["minutes_at_limit"], 0.1)
 
     def test_prices_of_the_relay_need_it_and_its_key(self) -> None:
         simulator = self.simulator()
         job = self.job([chat("hi", max_tokens=1)])
         flags = (job, "--prices", "relay", "--base-url", simulator.url)
-        told = self.document(*flags)["jobs"][0]
-        self.assertEqual(told["cost_usd"], self.document(job)["jobs"][0]["cost_usd"])
+        result = self.document(*flags)["jobs"][0]
+        self.assertEqual(result["cost_usd"], self.document(job)["jobs"][0]["cost_usd"])
         self.assert_one_sentence(self.check(*flags, env={"OPENAI_API_KEY": None}, expect=2), "API key")
 
     def test_jobs_of_every_form(self) -> None:
         plain = self.job(jsonl([chat("hi")]))
         packed = self.folder / "packed.jsonl.gz"
         packed.write_bytes(gzip.compress(b"\xef\xbb\xbf" + jsonl([chat("hi"), chat("hi")]).replace(b"\n", b"\r\n\r\n")))
-        told = self.document(plain, packed, "-", stdin=jsonl([chat("hi")] * 3))["jobs"]
-        self.assertEqual([(job["job"], job["requests"]) for job in told], [(str(plain), 1), (str(packed), 2), ("-", 3)])
+        result = self.document(plain, packed, "-", stdin=jsonl([chat("hi")] * 3))["jobs"]
+        self.assertEqual([(job["job"], job["requests"]) for job in result],
+                         [(str(plain), 1), (str(packed), 2), ("-", 3)])
 
-    def test_a_table_for_people(self) -> None:
+    def test_the_table(self) -> None:
         job = self.job([batch("a", chat("hi", model="some-model"))])
         run = self.check(job)
         self.assertIn("rough", run.out)
         self.assertIn("some-model", run.out)
         self.assertIn("is not known", run.err)
 
-    def test_what_cannot_be_read_is_refused_and_nothing_is_printed(self) -> None:
+    def test_unreadable_jobs_are_refused_and_nothing_is_printed(self) -> None:
         job = self.job([chat("hi")])
         missing = self.folder / "missing.jsonl"
         for words in ((job, missing), (job, missing, "--lines")):
@@ -113,7 +114,7 @@ class Check(Case):
         self.assert_one_sentence(self.check(self.job(b"", "empty.jsonl"), expect=2), "empty")
         self.assert_one_sentence(self.check(expect=2), "no job to check")
 
-    def test_a_bad_line_is_one_exit_status_whatever_is_printed(self) -> None:
+    def test_a_bad_line_gives_the_same_exit_status_for_every_output(self) -> None:
         job = self.job(jsonl([chat("hi")]) + b"oops\n")
         for flags in ((), ("--json",), ("--lines",)):
             self.assertTrue(self.check(job, *flags, expect=1).out)

@@ -1,4 +1,4 @@
-"""The way to the relay: connections that are kept, closed, silent or refused, plain and under TLS."""
+"""Connections to the relay: reused, closed, silent or refused, with and without TLS."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Kept(Case):
     def trust(self) -> dict[str, str | None]:
         return {"SSL_CERT_FILE": str(self.tls[0])} if self.tls else {}
 
-    def test_an_answer_that_nobody_asked_for_answers_nobody(self) -> None:
-        """It waits on the connection when the next request goes out, and is not taken for that one's reply."""
+    def test_a_reply_without_a_request_is_not_used(self) -> None:
+        """An extra reply waits on the connection. It must not be used as the reply to the next request."""
         relay = self.serve(script=[{"match": "number 1 ", "raw": [response(REPLY), response(REPLY)], "gap": 0.05}])
         job = self.job(chats(6))
         self.run_job(job, relay, "--concurrency", 1, "--no-stream", "--rpm", 600, "--pace", "even", env=self.trust())
@@ -41,7 +41,7 @@ class Kept(Case):
         self.assertEqual(answers, {"c1": "stray", **{f"c{i}": f"echo: question number {i} of the batch"
                                                      for i in range(2, 7)}})
 
-    def test_a_connection_closed_while_it_rested_costs_nothing(self) -> None:
+    def test_a_connection_closed_while_idle_costs_nothing(self) -> None:
         relay = self.serve(script=[{"times": None, "status": 200, "body": REPLY, "close": "after"}])
         job = self.job(chats(12))
         self.run_job(job, relay, "--concurrency", 2, "--no-stream", "--rpm", 300, "--pace", "even", env=self.trust())
@@ -63,7 +63,7 @@ class KeptUnderTls(Kept):
 
 class Opened(Case):
     def test_the_next_address_serves_where_the_first_refuses(self) -> None:
-        """localhost is often ::1 first, and nothing listens there."""
+        """localhost often resolves to ::1 first, where nothing listens."""
         relay = self.relay()
         job = self.job(chats(3))
         self.sluice("run", job, "--base-url", f"http://localhost:{relay.port}", "--rpm", 0)
@@ -83,7 +83,7 @@ class Opened(Case):
         self.assertEqual(len(self.results(job).output), 1)
         self.assertEqual(hosts, [f"[::1]:{relay.port}".encode()])
 
-    def test_what_still_connects_at_the_first_interrupt_is_not_sent(self) -> None:
+    def test_requests_still_connecting_at_the_first_interrupt_are_not_sent(self) -> None:
         silent = self.listener(lambda connection: connection.recv(1 << 16) and threading.Event().wait(120) or None)
         job = self.job(chats(5))
         run = self.start("run", job, "--base-url", f"https://127.0.0.1:{silent.port}", "--grace", "5m",
@@ -94,7 +94,7 @@ class Opened(Case):
         totals = self.results(job).totals
         self.assertEqual((totals["status"], totals["attempts"], totals["pending"]), ("interrupted", 0, 5))
 
-    def test_more_places_than_open_files_are_refused(self) -> None:
+    def test_more_concurrency_than_open_files_is_refused(self) -> None:
         job = self.job(chats(2))
         run = self.sluice("run", job, "--simulate", "--concurrency", 500, expect=2,
                           wrap=["prlimit", "--nofile=256:256"])
@@ -103,16 +103,16 @@ class Opened(Case):
 
 class Early(Case):
     def test_an_answer_before_the_request_is_read(self) -> None:
-        """A relay that refuses a large request by its head, and closes."""
+        """The relay refuses a large request after its head and closes the connection."""
 
         def refuse(connection: socket.socket) -> None:
             connection.recv(1024)
             connection.sendall(response({"error": {"message": "too large", "code": "too_large"}},
                                         "413 Content Too Large").encode())
-            time.sleep(0.1)  # what is still sent meets a closed socket, and the client's kernel a reset
+            time.sleep(0.1)  # data sent after this meets a closed socket, so the client gets a reset
 
         relay = self.listener(refuse)
-        # Without a price: nothing is asked of the relay before the run, as is of a key for a dear one.
+        # A model without a price: the run sends no balance request before it starts, as it would for an expensive job.
         job = self.job([batch("big", chat("x" * 20_000_000, model="unpriced"))])
         self.sluice("run", job, "--base-url", f"http://127.0.0.1:{relay.port}", "--rpm", 0, expect=1)
         [line] = self.results(job).errors
@@ -135,7 +135,7 @@ class Early(Case):
 
 class Interrupted(Case):
     def test_130_wins_over_a_refused_key(self) -> None:
-        """The key is refused, and what is in flight is then given up by hand."""
+        """The key is refused, and then the user aborts the attempts in flight."""
         relay = self.relay(script=[{"match": "number 1 ", "hold": True, "times": None},
                                    {"times": None, "status": 401, "body": {"error": {"message": "no such key"}}}])
         run = self.start("run", self.job(chats(6)), "--base-url", relay.url, "--rpm", 0, "--concurrency", 3)

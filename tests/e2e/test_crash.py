@@ -1,8 +1,8 @@
-"""Killed, or refused by the disk, at every single file operation: nothing is lost, written twice or paid twice.
+"""Kills and disk errors at every single file operation: nothing may be lost, written twice or paid twice.
 
-crash_shim.c numbers what the program does to its files. The run of a small job is repeated with each number: killed
-before, in the middle of and after that operation, or with the operation failing. Then the job is run to its end without
-disturbance, and the files are held against each other and against the relay's ledger.
+crash_shim.c numbers the file operations of the program. The run of a small job is repeated for each number: it is
+killed before, in the middle of or after that operation, or the operation fails. Then the job is run to its end without
+faults, and the files are compared with each other and with the relay's ledger.
 """
 
 from __future__ import annotations
@@ -36,25 +36,25 @@ ANSWERS = {GOOD: [Answer(document(completion(GOOD)), billed=True)], BAD: [Answer
 CONCURRENCY = 2
 FLAGS = ("--rpm", 0, "--concurrency", CONCURRENCY, "--durability", "each", "--grace", "1ms")
 SOME_FAILED, CANNOT_START, RESULTS_LOST = 1, 2, 4
-# What may fail without harm: a file system without locks is no reason not to run, what should be gone and is not is
-# taken away by the next run, and room that cannot be set aside, or given back, is only room.
+# Operations that may fail: a run works without file locks, the next run removes files that could not be removed, and a
+# disk reserve is not essential.
 HARMLESS = {"lock", "unlink", "fallocate", "ftruncate"}
 
 
 def shim() -> str:
     path = os.environ.get("SLUICE_CRASH_SHIM", "")
     if not path:
-        raise unittest.SkipTest("SLUICE_CRASH_SHIM names no library")
+        raise unittest.SkipTest("SLUICE_CRASH_SHIM is not set to the library")
     return path
 
 
 @dataclass
 class Place:
-    """A job in a folder of its own, with a relay of its own."""
+    """A job with its own folder and relay."""
 
     folder: Path
     relay: HostileRelay
-    earlier_attempts: int = 0  # that another relay has seen
+    earlier_attempts: int = 0  # attempts that went to another relay before
 
     @property
     def job(self) -> Path:
@@ -71,7 +71,7 @@ class Place:
 
 @dataclass
 class Ended:
-    """What is left of a run, whose files are closed: there are many."""
+    """The result of a finished run. Its files are closed, since there are many runs."""
 
     code: int
     out: str
@@ -86,10 +86,10 @@ class Operation:
 
 
 def traced(trace: Path) -> list[Operation]:
-    """What a run has done to its files; the trace is taken away."""
-    told = [line.split(" ", 2) for line in trace.read_text().splitlines()] if trace.exists() else []
+    """The file operations of a run. Removes the trace."""
+    lines = [line.split(" ", 2) for line in trace.read_text().splitlines()] if trace.exists() else []
     trace.unlink(missing_ok=True)
-    return [Operation(int(number), name, Path(path)) for number, name, path in told]
+    return [Operation(int(number), name, Path(path)) for number, name, path in lines]
 
 
 class CrashCase(Case):
@@ -106,7 +106,7 @@ class CrashCase(Case):
         return started
 
     def place(self) -> Place:
-        """Where the job is about to be run: the first time, or after what self.template holds."""
+        """A new place for the job: an empty one, or a copy of self.template with the files of an earlier run."""
         folder = self.folder / f"place-{next(self.places)}"
         if self.template:
             shutil.copytree(self.template.folder, folder)
@@ -119,8 +119,8 @@ class CrashCase(Case):
         return made
 
     def run_before(self) -> None:
-        """Has every place begin with the files of a run that left something to do: a failure to try again, a request
-        that was not reached, and a bad line that is told already."""
+        """Lets every place start with the files of an unfinished run: a failure to retry, a request that was not sent,
+        and a bad line that is already in the errors file."""
         first = self.place()
         first.relay = self.hostile({**ANSWERS, AGAIN: [BUSY]})
         self.go(first, "--max-attempts", 1, "--limit", 5, expect=SOME_FAILED)
@@ -144,15 +144,16 @@ class CrashCase(Case):
         return ended
 
     def operations(self, **settings: object) -> list[Operation]:
-        """What an undisturbed run does to its files. The next one may do a little more or less: what is written at once
-        depends on what comes at once."""
+        """The file operations of a run without faults. Another run may have a few more or less: results that arrive
+        together are written together."""
         trace = self.folder / "trace"
         self.go(self.place(), expect=SOME_FAILED, trace=trace, **settings)
         return traced(trace)
 
     def finish(self, place: Place, ended: int = 1) -> None:
-        """Runs the job to its end; `ended`: how many runs ended before their time. Each attempt is on record before it
-        goes out, so all that arrived are counted, and besides no more than were on record as those runs ended."""
+        """Runs the job to its end and checks it. `ended` is the number of earlier runs that ended too early. Attempts
+        are recorded before they are sent, so all that arrived are counted, plus at most those recorded when a run
+        ended."""
         results, ledger = place.results, place.relay.ledger
         output = invariants.whole_lines(results.output_path)
         done = invariants.settled(results)
@@ -165,14 +166,14 @@ class CrashCase(Case):
         invariants.require_no_strays(place.out, results)
         self.assertEqual(sorted(line["custom_id"] for line in results.errors), [f"{BAD}/1", "line-3"])
         for name in done & set(SENT):
-            self.assertEqual(len(ledger.of(name)), sent[name], f"{name} was sent again though it had its line")
+            self.assertEqual(len(ledger.of(name)), sent[name], f"{name} was sent again although it has a line")
         seen = ledger.count + place.earlier_attempts
         self.assertGreaterEqual(results.totals["attempts"], seen)
         self.assertLessEqual(results.totals["attempts"], seen + ended * CONCURRENCY)
         place.relay.stop()
 
     def disturb(self, place: Place, disturbed: Callable[[], Ended]) -> Ended:
-        """A run that ends before its time."""
+        """Checks a run that ends too early."""
         output = invariants.whole_lines(place.results.output_path)
         ended = disturbed()
         place.relay.settle()
@@ -182,7 +183,7 @@ class CrashCase(Case):
 
 
 class Kill:
-    """Over the operations of one kind of run."""
+    """Kills one kind of run at each of its operations."""
 
     def moments(self) -> Iterator[tuple[Operation, str]]:
         for operation in self.operations():  # type: ignore[attr-defined]
@@ -194,7 +195,7 @@ class Kill:
             with self.subTest(operation=operation, when=when):  # type: ignore[attr-defined]
                 self.check([(operation.number, when)])
 
-    def test_and_once_more_in_the_run_after(self) -> None:
+    def test_twice_in_two_runs(self) -> None:
         rng = random.Random(11)
         moments = list(self.moments())
         for (first, when), (second, again) in zip(rng.sample(moments, 12), rng.sample(moments, 12)):
@@ -216,7 +217,7 @@ class KilledAtFirst(Kill, CrashCase):
 
 
 class KilledGoingOn(Kill, CrashCase):
-    """A run over the files of another."""
+    """A run that resumes another one."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -232,7 +233,7 @@ class KilledAtRandom(CrashCase):
         run.close()
         return Ended(run.code, "", "")
 
-    def test_at_any_time(self) -> None:
+    def test_at_random_times(self) -> None:
         rng = random.Random(5)
         for _ in range(8):
             place = self.place()
@@ -243,7 +244,7 @@ class KilledAtRandom(CrashCase):
 
 
 class Refused(CrashCase):
-    """The disk fails at each operation, for good or once."""
+    """The disk fails at each operation, once or permanently."""
 
     def check(self, number: int, once: bool, error: int, only: str) -> None:
         place, trace = self.place(), self.folder / "trace"
@@ -251,7 +252,7 @@ class Refused(CrashCase):
         ended = self.disturb(place, lambda: self.go(place, **settings))
         failed = traced(trace)[number - 1:]
         names = {operation.name for operation in (failed[:1] if once else failed)}
-        if ended.code == SOME_FAILED:  # it got over it: what failed once is tried again, but for a sync
+        if ended.code == SOME_FAILED:  # it recovered: operations are retried after one failure, except a sync
             self.assertTrue(names <= HARMLESS or (once and "sync" not in names), names)
             invariants.require_complete(place.results, LINES)
         if ended.code in (CANNOT_START, RESULTS_LOST):
@@ -261,7 +262,7 @@ class Refused(CrashCase):
         else:
             self.assertEqual(ended.code, SOME_FAILED, ended.err)
         if ended.code == CANNOT_START:
-            self.assertEqual(place.relay.ledger.count, 0, "it said that it could not start")
+            self.assertEqual(place.relay.ledger.count, 0, "a run that cannot start sends nothing")
         self.finish(place)
 
     def each(self, error: int, only: set[str], once: bool) -> None:
@@ -276,7 +277,7 @@ NEED_ROOM = {"open", "write", "fallocate", "sync", "rename", "link", "mkdir"}
 
 
 class RefusedAtFirst(Refused):
-    def test_no_room_from_there_on(self) -> None:
+    def test_a_disk_that_stays_full(self) -> None:
         self.each(errno.ENOSPC, NEED_ROOM, once=False)
 
     def test_a_write_over_the_quota_once(self) -> None:
@@ -285,10 +286,10 @@ class RefusedAtFirst(Refused):
     def test_an_error_of_the_device_once(self) -> None:
         self.each(errno.EIO, ANY, once=True)
 
-    def test_read_only_from_there_on(self) -> None:
+    def test_a_disk_that_becomes_read_only(self) -> None:
         self.each(errno.EROFS, ANY - {"lock"}, once=False)
 
-    def test_a_disk_that_turns_read_only_and_then_says_so_of_a_sync(self) -> None:
+    def test_a_disk_that_becomes_read_only_and_reports_it_at_a_sync(self) -> None:
         self.each(errno.EROFS, {"sync"}, once=False)
 
     def test_writes_that_are_cut_short(self) -> None:
@@ -308,15 +309,15 @@ class RefusedGoingOn(RefusedAtFirst):
 
 
 class Full(CrashCase):
-    """Disks that are full indeed."""
+    """Disks that are really full."""
 
     def lines(self, count: int) -> bytes:
         return b"".join(b'{"custom_id":"%b","method":"POST","url":"/v1/chat/completions","body":%b}\n'
                         % (f"{GOOD}/{i}".encode(), ask(f"{GOOD}/{i}", stream=False)) for i in range(count))
 
     def test_a_small_file_system(self) -> None:
-        """A memory disk of 1 MiB, in a mount namespace of its own: what stood on it is copied out before and after room
-        is made. Without the right to mount, a limit on the size of files takes its place."""
+        """A memory disk of 1 MiB in its own mount namespace. Its files are copied out before and after space is freed.
+        Without the right to mount, a limit on the file size is used instead."""
         count = 400
         place = self.place()
         place.job.write_bytes(self.lines(count))
@@ -336,11 +337,11 @@ class Full(CrashCase):
         if done.returncode == 99 or not (first / "status").exists():
             return self.limited_file_size(place, names)
         self.assertEqual((first / "status").read_text(), "4\n", (first / "err").read_text())
-        told = (first / "err").read_text().rstrip("\n").split("\n")[-1]
-        self.assertRegex(told, r"^sluice: .*job\..*No space left on device.*; make room")
+        message = (first / "err").read_text().rstrip("\n").split("\n")[-1]
+        self.assertRegex(message, r"^sluice: .*job\..*No space left on device.*; make room")
         early = Results(place.job, first)
         kept = invariants.whole_lines(early.output_path)
-        self.assertEqual(early.output_path.read_bytes(), b"".join(kept), "no half line stands on a full disk")
+        self.assertEqual(early.output_path.read_bytes(), b"".join(kept), "a full disk has no incomplete line")
         self.assertGreater(len(kept), 0)
         self.assertLess(len(kept), count)
         self.assertEqual((second / "status").read_text(), "0\n", (second / "err").read_text())
@@ -368,8 +369,8 @@ class Full(CrashCase):
 
 
 class FewFiles(CrashCase):
-    def test_the_system_grants_few_open_files(self) -> None:
-        """Few enough to fail at every place where a file or a connection is opened, up to enough."""
+    def test_a_low_limit_on_open_files(self) -> None:
+        """All limits from too few for any file or connection up to enough."""
         seen = set()
         for granted in (*range(4, 24), 80):
             with self.subTest(granted=granted):
@@ -378,7 +379,7 @@ class FewFiles(CrashCase):
                 ended = self.sluice(*command, "--give-up-after", "200ms", expect=None,
                                     wrap=["prlimit", f"--nofile={granted}:{granted}"])
                 seen.add(ended.code)
-                if ended.code == 127:  # too few for the loader
+                if ended.code == 127:  # too few to load the program
                     continue
                 self.assertIn(ended.code, (SOME_FAILED, CANNOT_START), ended.err)
                 if ended.code == CANNOT_START:

@@ -1,4 +1,4 @@
-"""Starts that are refused, runs that stop, and what they say about it."""
+"""Refused starts, stopped runs, and their messages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from support import KEY, Case, Run, batch, chat, chats, files_under, jsonl, text_of, wait_until
 
-HERE = "http://127.0.0.1:1"  # nothing listens there, and nothing is to be sent
+HERE = "http://127.0.0.1:1"  # nothing listens there; these tests must send nothing
 
 
 def error(message: str, code: str | None, kind: str = "invalid_request_error") -> dict[str, Any]:
@@ -21,7 +21,7 @@ def error(message: str, code: str | None, kind: str = "invalid_request_error") -
 
 
 def without_privileges() -> list[str]:
-    """What to put before a command so that modes of files hold for it, whoever runs the tests."""
+    """A command prefix that drops root's rights, so that file permissions apply."""
     if os.geteuid() != 0:
         return []
     wrap = ["setpriv", "--bounding-set=-all"]
@@ -31,7 +31,7 @@ def without_privileges() -> list[str]:
 
 
 class CannotStart(Case):
-    """Exit status 2, one sentence, and nothing created."""
+    """Exit status 2, one sentence, and no new files."""
 
     def refused(self, *words: Any, says: tuple[str, ...] = (), **more: Any) -> Run:
         before = sorted(self.folder.rglob("*"))
@@ -50,7 +50,7 @@ class CannotStart(Case):
                 self.refused("run", job, "--base-url", HERE, "--output-dir", self.out, says=(job.name,))
         self.refused("run", "--base-url", HERE, says=("job",))
 
-    def test_one_bad_job_holds_up_all(self) -> None:
+    def test_one_bad_job_stops_all_jobs(self) -> None:
         self.refused("run", self.job(chats(2)), self.folder / "missing.jsonl", "--base-url", HERE,
                      says=("missing.jsonl",))
 
@@ -69,7 +69,7 @@ class CannotStart(Case):
                 self.assertEqual(relay.attempts, 3)
         self.assertFalse((self.folder / "hard.output.jsonl").exists())
 
-    def test_files_of_earlier_jobs_are_taken_back_when_those_of_a_later_one_cannot_be_made(self) -> None:
+    def test_files_of_earlier_jobs_are_removed_if_those_of_a_later_job_cannot_be_created(self) -> None:
         jobs = [self.job(chats(2), f"{name}.jsonl") for name in ("one", "two", "three")]
         for name in ("two.output.jsonl", "two.errors.jsonl", "three.output.jsonl"):
             in_the_way = self.folder / name
@@ -84,7 +84,7 @@ class CannotStart(Case):
                 self.refused("run", "-", "--base-url", HERE, "--output-dir", self.out, stdin=text,
                              says=("standard input", "empty"))
 
-    def test_what_is_no_file(self) -> None:
+    def test_jobs_that_are_not_files(self) -> None:
         job = self.job(chats(1))
         pipe = self.folder / "pipe.jsonl"
         os.mkfifo(pipe)
@@ -105,7 +105,7 @@ class CannotStart(Case):
                 self.refused("run", *words, "--base-url", HERE, says=(said,))
         self.refused("run", "/dev/fd/0", "--base-url", HERE, "--output-dir", self.out, stdin=jsonl(chats(1)),
                      says=("/dev/fd/0", "sluice run -"))
-        longest = self.job(chats(1), "n" * 249 + ".jsonl")  # there is no room for .output
+        longest = self.job(chats(1), "n" * 249 + ".jsonl")  # too long to add .output
         self.refused("run", longest, "--base-url", HERE, says=(longest.stem,))
 
     def test_a_folder_where_a_result_file_should_be(self) -> None:
@@ -117,7 +117,7 @@ class CannotStart(Case):
                 self.refused("run", job, "--base-url", HERE, says=(path.name,))
             path.rmdir()
 
-    def test_what_may_not_be_looked_into(self) -> None:
+    def test_files_without_permission(self) -> None:
         wrap = without_privileges()
         job = self.job(chats(1))
         closed = self.folder / "closed"
@@ -222,7 +222,7 @@ class CannotStart(Case):
 
 
 class KeysEnd(Case):
-    """The run stops with 3, and nothing is written as failed for it."""
+    """The run stops with status 3, and writes no failures."""
 
     def stops(self, entry: dict[str, Any], *says: str, count: int = 20) -> None:
         relay = self.relay(script=[{"times": None, **entry}])
@@ -254,7 +254,7 @@ class KeysEnd(Case):
         self.stops({"status": 403, "body": error("用户额度不足, 剩余额度: $0.01", "insufficient_user_quota",
                                                  "new_api_error")}, "用户额度不足")
 
-    def test_a_403_for_a_model_is_not_the_keys_end(self) -> None:
+    def test_a_403_for_a_model_does_not_stop_the_run(self) -> None:
         relay = self.relay(script=[{"match": "forbidden", "times": None, "status": 403,
                                     "body": error("该令牌无权访问模型 gpt-4", None, "new_api_error")}])
         job = self.job([batch("f", chat("forbidden")), *chats(6)])
@@ -264,7 +264,7 @@ class KeysEnd(Case):
 
 class TheKey(Case):
     def test_never_appears(self) -> None:
-        """Not even when the relay repeats it in its words."""
+        """Not even if the relay repeats it in a message."""
         relay = self.relay(script=[
             {"match": "number 3", "times": None, "status": 400, "body": error(f"bad: Bearer {KEY}", None)},
             {"match": "number 4", "status": 500, "body": error(f"oops {KEY}", None)}])
@@ -281,7 +281,7 @@ class TheKey(Case):
                 self.assertNotIn(KEY.encode(), path.read_bytes(), path.name)
                 self.assertNotIn(KEY, str(path))
 
-    def test_is_blotted_out_of_a_reply(self) -> None:
+    def test_is_redacted_in_a_reply(self) -> None:
         said = {"choices": [{"index": 0, "message": {"role": "assistant", "content": f"Your key is {KEY}, keep it."},
                              "finish_reason": "stop"}]}
         relay = self.relay(script=[{"status": 200, "body": said}])
@@ -289,7 +289,7 @@ class TheKey(Case):
         self.run_job(job, relay)
         self.assertEqual(text_of(self.results(job).output[0]), "Your key is [key], keep it.")
 
-    def test_a_word_that_is_no_secret_stays_in_a_reply(self) -> None:
+    def test_a_word_that_is_not_a_secret_stays_in_a_reply(self) -> None:
         relay = self.relay()
         job = self.job([batch("a", chat("any index from 0 to 9"))])
         for key in ("any", "0", "index"):
@@ -342,9 +342,9 @@ class WrongAddress(Case):
 
 
 class Unreachable(Case):
-    def test_says_so_early_and_stops(self) -> None:
+    def test_warns_early_and_stops(self) -> None:
         with contextlib.closing(socket.socket()) as taken:
-            taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else gets the port
+            taken.bind(("127.0.0.1", 0))  # bound but not listening: no other program gets the port
             port = taken.getsockname()[1]
             job = self.job(chats(5))
             run = self.start("run", job, "--base-url", f"http://127.0.0.1:{port}", "--give-up-after", "3s")
@@ -387,14 +387,14 @@ class ComeBackLater(Case):
                 self.assertGreaterEqual(second - first, 1.95)
                 self.assertEqual(relay.attempts, 4)
 
-    def test_it_pauses_the_key_and_not_only_the_request(self) -> None:
+    def test_it_pauses_all_requests_of_the_key(self) -> None:
         relay = self.relay(script=[{"match": "number 1 ", "status": 429, "headers": {"Retry-After": "2"},
                                     "body": error("slow down", "rate_limit_exceeded")},
                                    {"match": "number 2 ", "delay": 0.5, "status": 500, "body": error("oops", None)}])
         job = self.job(chats(12))
         self.run_job(job, relay, "--concurrency", 2)
         arrivals = relay.get("/arrivals")
-        # Whatever was out when the refusal came is two requests at most; then there is silence.
+        # At most two requests were in flight when the refusal came; then nothing is sent.
         gaps = [b - a for a, b in zip(arrivals, arrivals[1:])]
         self.assertGreaterEqual(max(gaps[:4]), 1.4, gaps)
 
@@ -429,7 +429,7 @@ class FullDisk(Case):
         job = self.job([batch(f"c{i}", chat("x" * 2000 + str(i))) for i in range(200)])
         run = self.run_job(job, relay, "--output-dir", self.disk, expect=4)
         self.assertIn("job.output.jsonl", run.err)
-        # With room again the run goes on, and no line is there twice.
+        # With free space the run continues, and no line appears twice.
         subprocess.run(["mount", "-o", "remount,size=8m", str(self.disk)], check=True)
         results = self.results(job, self.disk)
         kept = results.output_path.read_bytes()
@@ -441,7 +441,7 @@ class FullDisk(Case):
 
 @unittest.skipUnless(shutil.which("openssl"), "needs the openssl program")
 class Tls(Case):
-    def test_an_authority_of_ones_own(self) -> None:
+    def test_an_own_certificate_authority(self) -> None:
         paths = self.certificate("good", "IP:127.0.0.1")
         relay = self.relay(tls=paths)
         job = self.job(chats(20))
@@ -464,7 +464,7 @@ class Tls(Case):
         self.assertIn("certificate", run.err)
         self.assertEqual(relay.attempts, 0)
 
-    def test_insecure_takes_any_certificate_and_says_so(self) -> None:
+    def test_insecure_accepts_any_certificate_with_a_warning(self) -> None:
         relay = self.relay(tls=self.certificate("other", "DNS:other.example"))
         job = self.job(chats(5))
         run = self.run_job(job, relay, "--insecure")

@@ -1,5 +1,5 @@
-"""Files that are somebody else's, files that are taken away under a run, and disks that cannot keep up: nothing of a
-stranger is harmed, and nothing paid is lost without a word."""
+"""Files of other users, files that are moved or removed during a run, and disks that are full or slow. Other users'
+files must not change, and no paid result may be lost without a message."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FOREIGN = {
 
 class AttackCase(Case):
     def untouched(self, *paths: Path) -> Callable[[], None]:
-        """Call what is returned to see that the files are what they were."""
+        """Returns a function that checks that the files have not changed."""
         before = {path: (path.read_bytes(), path.stat().st_ino, path.stat().st_mtime_ns) for path in paths}
 
         def look() -> None:
@@ -55,7 +55,7 @@ class AttackCase(Case):
 
 
 class Foreign(AttackCase):
-    def test_a_file_of_somebody_else_named_as_output_stays_as_it_is(self) -> None:
+    def test_a_foreign_file_named_as_output_is_not_changed(self) -> None:
         relay = self.relay()
         job = self.job(chats(3))
         for flags in ((), ("--fresh",), ("--budget", "1", "--assume-max-tokens", "9")):
@@ -69,7 +69,7 @@ class Foreign(AttackCase):
                     self.assertEqual([path.name for path in self.folder.glob("theirs*")], ["theirs.json"])
                     output.unlink()
 
-    def test_a_file_of_somebody_else_in_the_place_of_the_others_stays_as_it_is(self) -> None:
+    def test_a_foreign_file_in_place_of_the_other_files_is_not_changed(self) -> None:
         relay = self.relay()
         job = self.job(chats(3))
         for name in ("job.errors.jsonl", "job.totals.json", "job.state"):
@@ -83,7 +83,7 @@ class Foreign(AttackCase):
                     path.unlink()
                     self.assertFalse((self.folder / "job.output.jsonl").exists())
 
-    def test_files_that_a_rewrite_would_use_stay_as_they_are(self) -> None:
+    def test_foreign_files_with_names_of_temporary_files_are_not_changed(self) -> None:
         relay = self.relay()
         job = self.job(chats(3))
         theirs = [self.folder / name for name in (
@@ -96,7 +96,7 @@ class Foreign(AttackCase):
         look()
         self.assertEqual(len(self.results(job).output), 3)
 
-    def test_nothing_is_cut_before_every_job_is_good(self) -> None:
+    def test_nothing_is_truncated_before_all_jobs_are_valid(self) -> None:
         relay = self.relay()
         job, other = self.job(chats(3)), self.job(b"", "other.jsonl")
         self.run_job(job, relay)
@@ -128,14 +128,14 @@ class Foreign(AttackCase):
             for path in self.folder.glob("y.*"):
                 path.unlink()
 
-    def test_links_planted_in_a_folder_that_others_may_write(self) -> None:
+    def test_links_planted_in_a_folder_that_others_may_write_to(self) -> None:
         relay = self.relay()
         job = self.job(chats(3))
         shared = self.folder / "shared"
         shared.mkdir()
         shared.chmod(0o777)
         victim, missing = self.folder / "victim", self.folder / "missing"
-        victim.write_bytes(b"")  # an empty file is nobody's proof, and no reason to write through a link
+        victim.write_bytes(b"")  # an empty file proves nothing, so it must not be written through a link
         for name in ("job.output.jsonl", "job.errors.jsonl", "job.totals.json", "job.state",
                      "job.state.sluice-new", "job.totals.json.sluice-new"):
             for target in (victim, missing):
@@ -149,7 +149,7 @@ class Foreign(AttackCase):
                     for path in shared.iterdir():
                         path.unlink()
 
-    def test_a_link_of_ones_own_is_followed_as_before(self) -> None:
+    def test_own_links_are_followed(self) -> None:
         relay = self.relay()
         job = self.job(chats(3))
         kept = self.folder / "kept"
@@ -159,7 +159,7 @@ class Foreign(AttackCase):
         self.assertEqual(len(read_jsonl(kept / "results.jsonl")), 3)
         self.assertTrue((self.folder / "job.output.jsonl").is_symlink())
 
-    def test_what_a_power_cut_leaves_is_ours(self) -> None:
+    def test_files_left_by_a_power_failure_are_recognized(self) -> None:
         relay = self.relay()
         job = self.job(chats(6))
         self.run_job(job, relay)
@@ -174,12 +174,12 @@ class Foreign(AttackCase):
 
 
 class TakenAway(AttackCase):
-    """The output is replaced under the run."""
+    """The output file is replaced during the run."""
 
     count = 30
 
     def begin(self) -> tuple[Relay, Path, Run]:
-        # Ten at once, then the rest are held until the harm is done.
+        # Ten requests are answered at once; the others wait until the file was changed.
         relay = self.relay(script=[{"after": 10, "times": self.count, "delay": 1.5, "status": 429,
                                     "headers": {"retry-after-ms": "10"}, "body": {"error": {"message": "slow down"}}}])
         job = self.job(chats(self.count))
@@ -187,8 +187,8 @@ class TakenAway(AttackCase):
         wait_until(lambda: self.results(job).written() >= 10 or not run.running, "ten lines")
         return relay, job, run
 
-    def known(self, folder: Path) -> set[str]:
-        """The ids of all results that stand in some file there."""
+    def all_ids(self, folder: Path) -> set[str]:
+        """The ids of all results in any file of the folder."""
         found = set()
         for path in folder.rglob("*"):
             if path.is_file() and path.suffix != ".toml" and path.name not in ("job.jsonl",):
@@ -203,10 +203,10 @@ class TakenAway(AttackCase):
         run.wait(120)
         self.assertEqual(run.code, RESULTS_LOST, run.err)
         self.assertIn(says, run.err)
-        known = self.known(self.folder)
-        self.assertGreaterEqual(len(known), 10)
+        all_ids = self.all_ids(self.folder)
+        self.assertGreaterEqual(len(all_ids), 10)
         paid = relay.stats["delivered"]["requests"]
-        self.assertEqual(len(known), paid, "every result that was paid is in a file")
+        self.assertEqual(len(all_ids), paid, "every result that was paid is in a file")
         return job, run
 
     def test_replaced_by_an_editor_or_sed(self) -> None:
@@ -217,7 +217,7 @@ class TakenAway(AttackCase):
 
         job, run = self.check(edit, "rescued-1")
         theirs = self.results(job).output_path.read_bytes()
-        self.assertEqual(theirs.count(b"\n"), 10, "the file of somebody else got no more lines")
+        self.assertEqual(theirs.count(b"\n"), 10, "the foreign file got no more lines")
 
     def test_moved_away(self) -> None:
         self.check(lambda path: path.rename(path.with_name("mine.jsonl")), "mine.jsonl")
@@ -229,7 +229,7 @@ class TakenAway(AttackCase):
         rescued.rename(self.results(job).output_path)
         done = self.results(job).written()
         self.run_job(job, relay)
-        self.assertEqual(relay.attempts, self.count - done, "what was rescued is not paid again")
+        self.assertEqual(relay.attempts, self.count - done, "rescued results are not paid again")
 
     def test_emptied(self) -> None:
         self.check(lambda path: os.truncate(path, 0), "rescued-1")
@@ -244,17 +244,17 @@ class TakenAway(AttackCase):
         shutil.rmtree(self.out)
         self.assertEqual(run.wait(120).code, RESULTS_LOST, run.err)
         self.assertIn("job.output.jsonl.rescued-1", run.err)
-        self.assertEqual(len(self.known(self.folder)), relay.stats["delivered"]["requests"])
+        self.assertEqual(len(self.all_ids(self.folder)), relay.stats["delivered"]["requests"])
 
-    def test_what_an_editor_cuts_off_is_numbered(self) -> None:
+    def test_results_lost_by_an_editor_are_counted(self) -> None:
         relay, job, run = self.begin()
-        wait_until(lambda: self.results(job).totals.get("succeeded", 0) >= 10 or not run.running, "a look at the files")
+        wait_until(lambda: self.results(job).totals.get("succeeded", 0) >= 10 or not run.running, "ten results")
         output = self.results(job).output_path
         os.truncate(output, len(output.read_bytes().splitlines(keepends=True)[0]))
         self.assertEqual(run.wait(120).code, RESULTS_LOST, run.err)
         self.assertRegex(run.err, r"\d+ finished result\(s\) could not be written and are lost")
 
-    def test_taken_away_after_the_last_look(self) -> None:
+    def test_removed_after_the_last_check(self) -> None:
         relay = self.relay(script=[{"after": 29, "delay": 2, "times": 1, "status": 503, "body": "busy"}])
         job = self.job(chats(self.count))
         run = self.start("run", job, "--base-url", relay.url, "--rpm", 0, "--concurrency", 1)
@@ -262,9 +262,9 @@ class TakenAway(AttackCase):
         self.results(job).output_path.unlink()
         self.assertEqual(run.wait().code, RESULTS_LOST, run.err)
         self.assertNotIn("30 of 30 succeeded", run.err)
-        self.assertEqual(len(self.known(self.folder)), self.count)
+        self.assertEqual(len(self.all_ids(self.folder)), self.count)
 
-    def test_totals_of_somebody_else_put_there_meanwhile_stay(self) -> None:
+    def test_foreign_totals_created_meanwhile_are_not_changed(self) -> None:
         _, job, run = self.begin()
         totals = self.results(job).totals_path
         theirs = totals.with_suffix(".tmp")
@@ -274,7 +274,7 @@ class TakenAway(AttackCase):
         self.assertEqual(totals.read_text(), '{"mine": true}\n')
         self.assertIn("job.totals.json", run.err)
 
-    def test_a_touch_of_the_job_is_no_change_and_another_byte_is(self) -> None:
+    def test_a_touched_job_is_unchanged_but_another_byte_is_a_change(self) -> None:
         relay = self.relay("--head-delay", "0.05")
         job = self.job(chats(600))
         run = self.start("run", job, "--base-url", relay.url, "--rpm", 0, "--concurrency", 4)
@@ -292,10 +292,10 @@ class TakenAway(AttackCase):
 
 
 class Kept(AttackCase):
-    """What is kept of a budget is proven by more than one file."""
+    """The spent part of a budget is recorded in more than one file."""
 
     def cut_streams(self) -> tuple[Relay, Path, Results]:
-        """A job that is complete, and whose first attempts were cut."""
+        """A complete job whose first attempts were cut."""
         relay = self.relay(script=[{"times": 3, "match": "question", "status": 200, "close": "cut",
                                     "headers": {"content-type": "text/event-stream"},
                                     "chunks": ['data: {"choices":[{"index":0,"delta":{"content":"half"}}]}\n\n']}])
@@ -310,7 +310,7 @@ class Kept(AttackCase):
         with job.open("ab") as file:
             file.write(jsonl([batch("more", chat("one more", model="gpt-4", max_tokens=100))]))
 
-    def test_totals_without_it_do_not_make_it_nothing(self) -> None:
+    def test_totals_without_the_spent_part_do_not_reset_it(self) -> None:
         relay, job, results = self.cut_streams()
         totals = results.totals
         kept = Decimal(totals.pop("kept_usd"))
@@ -320,14 +320,14 @@ class Kept(AttackCase):
         self.refused(relay, job, "--budget", spent + Decimal("0.0001"), says="budget", expect=STOPPED)
         self.assertEqual(Decimal(results.totals["kept_usd"]), kept)
 
-    def test_totals_that_are_gone_are_told(self) -> None:
+    def test_missing_totals_are_reported(self) -> None:
         relay, job, results = self.cut_streams()
         results.totals_path.unlink()
         self.more(job)
         self.refused(relay, job, "--budget", "1", says="job.totals.json: is missing")
         self.run_job(job, relay, "--budget", "1", "--budget-mode", "run")
 
-    def test_a_state_that_is_gone_is_told(self) -> None:
+    def test_a_missing_state_is_reported(self) -> None:
         relay = self.relay("--head-delay", "1")
         job = self.job([batch(f"c{i}", chat(f"question {i}", model="gpt-4", max_tokens=100)) for i in range(8)])
         run = self.start("run", job, "--base-url", relay.url, "--rpm", 0, "--concurrency", 2, "--budget", "1")
@@ -337,7 +337,7 @@ class Kept(AttackCase):
         self.results(job).state_path.unlink()
         self.refused(relay, job, "--budget", "1", says="job.state: is missing")
 
-    def test_older_totals_put_back_do_not_make_it_less(self) -> None:
+    def test_restored_older_totals_do_not_reduce_it(self) -> None:
         relay, job, results = self.cut_streams()
         before = Decimal(results.totals["cost_usd"]) + Decimal(results.totals["kept_usd"])
         self.run_job(job, relay, "--fresh", "--budget", "1")
@@ -347,7 +347,7 @@ class Kept(AttackCase):
         spent = before + Decimal(json.loads(old.read_text())["cost_usd"])
         self.refused(relay, job, "--budget", spent + Decimal("0.0001"), says="budget", expect=STOPPED)
 
-    def test_results_that_were_taken_away_count_and_count_once_when_they_come_back(self) -> None:
+    def test_removed_results_count_and_count_only_once_when_restored(self) -> None:
         kept, costs = {}, {}
         for back in (False, True):
             with self.subTest(back=back):
@@ -370,21 +370,21 @@ class Kept(AttackCase):
                 paid = sum(Decimal(line["sluice"]["cost_usd"]) for line in results.output)
                 kept[back] = Decimal(results.totals.get("kept_usd", "0"))
                 self.assertEqual(Decimal(results.totals["cost_usd"]), paid)
-        # The attempts that were broken off are kept in both.
+        # Both include the interrupted attempts.
         self.assertEqual(kept[False] - kept[True], costs[False])
 
-    def test_a_fresh_start_goes_on_counting(self) -> None:
+    def test_a_fresh_start_continues_the_count(self) -> None:
         relay, job, results = self.cut_streams()
         before = Decimal(results.totals["cost_usd"]) + Decimal(results.totals["kept_usd"])
         self.refused(relay, job, "--fresh", "--budget", before + Decimal("0.0001"), says="budget", expect=STOPPED)
         self.assertEqual(Decimal(results.totals["kept_usd"]), before)
-        # Once more: it is not counted twice.
+        # A second time: it must not count twice.
         self.refused(relay, job, "--fresh", "--budget", before + Decimal("0.0001"), says="budget", expect=STOPPED)
         self.assertEqual(Decimal(results.totals["kept_usd"]), before)
 
 
 class Disks(AttackCase):
-    """Disks that are full or slow, and file systems that lack something."""
+    """Disks that are full or slow, and file systems without some features."""
 
     def small_disk(self, size: str) -> Path:
         place = Path(tempfile.mkdtemp(prefix="sluice-small-"))
@@ -396,7 +396,7 @@ class Disks(AttackCase):
         return place
 
     def fill(self, place: Path) -> None:
-        """Another program takes all that is left."""
+        """Another program uses all free space."""
         ballast = os.open(place / "ballast", os.O_WRONLY | os.O_CREAT)
         try:
             while os.write(ballast, bytes(4096)):
@@ -406,7 +406,7 @@ class Disks(AttackCase):
         finally:
             os.close(ballast)
 
-    def test_a_full_disk_costs_none_of_what_was_paid(self) -> None:
+    def test_a_full_disk_loses_no_paid_result(self) -> None:
         out = self.small_disk("8m")
         relay = self.relay("--head-delay", "0.3")
         job = self.job(chats(400, max_tokens=9))
@@ -422,14 +422,14 @@ class Disks(AttackCase):
         self.run_job(job, relay, "--output-dir", out)
         self.assertEqual(relay.attempts, 400, "nothing was paid twice")
 
-    def test_room_that_comes_back_is_used(self) -> None:
+    def test_space_that_is_freed_is_used(self) -> None:
         out = self.small_disk("1m")
         relay = self.relay("--head-delay", "0.5")
         job = self.job(chats(40))
         run = self.start("run", job, "--base-url", relay.url, "--rpm", 0, "--concurrency", 8, "--output-dir", out)
         results = self.results(job, out)
         wait_until(lambda: results.written() >= 8 or not run.running, "some lines")
-        os.truncate(results.output_path, results.output_path.stat().st_size)  # gives the reserve back
+        os.truncate(results.output_path, results.output_path.stat().st_size)  # frees the reserve
         self.fill(out)
         wait_until(lambda: "wait for room" in run.err or not run.running, "results in memory")
         (out / "ballast").unlink()
@@ -438,10 +438,10 @@ class Disks(AttackCase):
         self.assertEqual(results.written(), relay.attempts)
 
     def test_a_file_system_without_locks_or_syncs_is_named_once(self) -> None:
-        shim = os.environ.get("SLUICE_CRASH_SHIM") or self.skipTest("SLUICE_CRASH_SHIM names no library")
+        shim = os.environ.get("SLUICE_CRASH_SHIM") or self.skipTest("SLUICE_CRASH_SHIM is not set to the library")
         relay = self.relay()
-        for number, (only, error, word) in enumerate((("lock", errno.ENOLCK, "no locks"),
-                                                      ("lock", errno.ENOSYS, "no locks"),
+        for number, (only, error, word) in enumerate((("lock", errno.ENOLCK, "no file locks"),
+                                                      ("lock", errno.ENOSYS, "no file locks"),
                                                       ("fsync,fdatasync,sync", errno.ENOTSUP, "cannot sync"),
                                                       ("fsync,fdatasync,sync", errno.ENOSYS, "cannot sync"))):
             with self.subTest(only, error=errno.errorcode[error]):

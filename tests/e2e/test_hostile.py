@@ -1,7 +1,7 @@
-"""A hostile relay with some two hundred traps: each must end exactly as promised, and nothing may be billed twice
-unnoticed.
+"""A hostile relay with about two hundred traps. Each must end exactly as documented, and nothing may be billed twice
+without being counted.
 
-Every trap is a job of its own, so that its totals are its own, too; the jobs of a run go through the program together.
+Every trap is its own job, so that it has its own totals. All jobs of a run are sent by one process.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from hostile_traps import (CHAT, EMBEDDINGS, LARGEST, RESPONSES, Failed, Hint, S
                            hints, large, lasting, many, opening, redirects, slow, stops, streamed, twins)
 from support import KEY, Case, Results, Run, batch
 
-# USD for a million tokens: input, cached input, output
+# USD per million tokens: input, cached input, output
 PRICES = {"gpt-4o-mini": ("0.15", "0.075", "0.60"), "gpt-3.5-turbo-instruct": ("1.50", "1.50", "2.00"),
           "text-embedding-3-small": ("0.02", "0.02", "0")}
-LONGEST = 120.0  # seconds of any run, when all its attempts end in a timeout
+LONGEST = 120.0  # the most seconds of a run, even if all its attempts end with a timeout
 
 
 def cost(model: str, usage: Usage) -> str:
@@ -37,7 +37,7 @@ def cost(model: str, usage: Usage) -> str:
 
 
 def wire_body(trap: Trap, streams: bool) -> bytes:
-    """What the relay must receive for the body of the job, to the last byte."""
+    """The exact bytes that the relay must receive for the body in the job."""
     body, named = trap.sent, json.loads(trap.sent)
     if trap.url == EMBEDDINGS:
         return body
@@ -56,7 +56,7 @@ class HostileCase(Case):
         return started
 
     def elsewhere(self) -> tuple[int, list[bytes]]:
-        """A second address, and what came there."""
+        """Listens at a second address. Returns its port and the received data."""
         came: list[bytes] = []
         listener = self.listener(lambda connection: came.append(connection.recv(1 << 16)))
         return listener.port, came
@@ -73,7 +73,7 @@ class HostileCase(Case):
 
     def spring(self, traps: Sequence[Trap], *flags: Any, streams: bool = True, folder: str = "out",
                watch: Callable[[Run], None] = lambda run: None) -> None:
-        """One run with all the traps, each held against its outcome."""
+        """Runs all traps in one run and checks their outcomes."""
         traps = [opening(), *traps]
         self.assertEqual(len({trap.name for trap in traps}), len(traps))
         relay = self.hostile({trap.name: trap.answers for trap in traps}, first="opening")
@@ -137,21 +137,21 @@ class HostileCase(Case):
             self.assertEqual(attempt.target, trap.url)
             self.assertEqual(attempt.headers["authorization"], f"Bearer {KEY}")
             self.assertEqual(attempt.body, expected if attempt.whole else expected[:len(attempt.body)])
-        self.assertEqual(len({attempt.headers["idempotency-key"] for attempt in seen}), 1, "one key for all attempts")
+        self.assertEqual(len({attempt.headers["idempotency-key"] for attempt in seen}), 1, "one key per request")
 
-    def hold_usage(self, usage: Usage | None, told: dict[str, Any]) -> None:
-        counted = told["usage"] or {}
+    def hold_usage(self, usage: Usage | None, result: dict[str, Any]) -> None:
+        counted = result["usage"] or {}
         if usage is None:
-            self.assertIn(told["usage_source"], ("none", "estimated"))
-            self.assertEqual(told["cost_usd"] is None, told["usage_source"] == "none")
+            self.assertIn(result["usage_source"], ("none", "estimated"))
+            self.assertEqual(result["cost_usd"] is None, result["usage_source"] == "none")
             return
-        self.assertEqual(told["usage_source"], "reported")
+        self.assertEqual(result["usage_source"], "reported")
         self.assertEqual(Usage(*(counted[name] for name in ("prompt_tokens", "cached_tokens", "completion_tokens",
                                                             "reasoning_tokens"))), usage)
-        self.assertEqual(told["cost_usd"], cost(told["model"], usage))
+        self.assertEqual(result["cost_usd"], cost(result["model"], usage))
 
     def audit(self, traps: Sequence[Trap], relay: HostileRelay, out: Path) -> None:
-        """The relay's bill against the totals of all jobs."""
+        """Compares the relay's bill with the totals of all jobs."""
         ledger = relay.ledger
         totals = [Results(Path(f"{trap.name}.jsonl"), out).totals for trap in traps]
         self.assertEqual(ledger.strays, [])
@@ -165,12 +165,12 @@ class HostileCase(Case):
 
 
 class Traps(HostileCase):
-    def test_each_ends_as_promised(self) -> None:
+    def test_each_trap_has_its_documented_outcome(self) -> None:
         port, came = self.elsewhere()
         self.spring([*many(), *redirects(port)], "--concurrency", 96, "--idle-timeout", "10s")
         self.assertEqual(came, [], "a redirect is never followed")
 
-    def test_failures_that_stay(self) -> None:
+    def test_permanent_failures(self) -> None:
         self.spring(lasting(), "--max-attempts", 2)
 
 
@@ -214,7 +214,7 @@ class Addresses(HostileCase):
                 self.assertEqual(run.wait().code, 0, run.err)
                 self.assertEqual([attempt.target for attempt in relay.ledger.of(request)], [target])
 
-    def test_a_refusal_shows_the_url_that_was_asked(self) -> None:
+    def test_a_refusal_shows_the_requested_url(self) -> None:
         page = b"<html><title>Nothing here</title></html>"
         refused = Answer([b"HTTP/1.1 404 No\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n%b"
                           % (len(page), page)])
@@ -229,7 +229,7 @@ class Addresses(HostileCase):
         self.assertNotIn(secret, run.err)
         self.assertIn(f"'{host}/lost?v=1&key=[key]#'", run.err, "the command to type next")
 
-    def test_so_do_the_commands_that_only_ask(self) -> None:
+    def test_other_commands_show_the_requested_url_too(self) -> None:
         host = self.relay().url.removesuffix("/v1")
         for command, path in (("models", "/api/v3/models"), ("quota", "/api/v3/dashboard/billing/subscription")):
             with self.subTest(command):
@@ -246,7 +246,7 @@ class Pace(HostileCase):
                     "--max-attempts", 1)
 
     def test_hints(self) -> None:
-        """Each in a run of its own: a pause holds the whole key."""
+        """One run per hint, since a pause applies to all requests of a key."""
         running: list[tuple[Hint, HostileRelay, Path, Run]] = []
         for hint in hints():
             relay = self.hostile({hint.name: [Answer(hint.answer), streamed(hint.name)]})
@@ -273,7 +273,7 @@ class Pace(HostileCase):
         self.assertEqual(len(Results(job).output), 200)
 
     def test_a_connection_closed_between_two_requests_costs_no_attempt(self) -> None:
-        """The close has long arrived when the next request goes out."""
+        """The connection is closed long before the next request is sent."""
         for name, steps in (("announced", [b"Connection: close\r\n"]), ("unannounced", [b""])):
             with self.subTest(name):
                 body = dump({"choices": [{"index": 0, "message": {"role": "assistant", "content": "so"},
@@ -291,7 +291,7 @@ class Pace(HostileCase):
 
 
 class Large(HostileCase):
-    def test_within_the_limit_and_beyond_in_bounded_memory(self) -> None:
+    def test_large_replies_need_bounded_memory(self) -> None:
         peak = 0
 
         def watch(run: Run) -> None:
@@ -307,7 +307,7 @@ class Large(HostileCase):
         self.spring(large(), "--concurrency", 4, "--max-response-bytes", LARGEST, "--max-attempts", 2,
                     "--timeout", "30s", watch=watch)
         self.assertGreater(peak, LARGEST)
-        if os.environ.get("SLUICE_E2E_MEMORY") != "0":  # sanitizers keep what was freed
+        if os.environ.get("SLUICE_E2E_MEMORY") != "0":  # sanitizers do not reuse freed memory at once
             self.assertLess(peak, 12 * LARGEST, "four replies at once, each in three forms")
 
 
@@ -338,7 +338,7 @@ class Stops(HostileCase):
                 if stop.name.startswith("address-"):
                     self.assertIn(f"request to http://127.0.0.1:{relay.port}{CHAT}: ", run.err)
                 results, seen = Results(job), relay.ledger.count
-                self.assertEqual((results.output, results.errors), ([], []), "nothing is written as failed for it")
+                self.assertEqual((results.output, results.errors), ([], []), "there are no failures")
                 self.assertGreaterEqual(seen, stop.least)
                 self.assertLess(seen, self.COUNT)
                 totals = results.totals
@@ -356,7 +356,7 @@ class Stops(HostileCase):
         self.assertEqual(len(Results(job).output), 6)
         self.assertEqual([len(relay.ledger.of(name)) for name in ("doubted", "other/0")], [2, 1])
 
-    def test_a_quota_that_only_words_speak_of_does_not_stop_the_run(self) -> None:
+    def test_a_quota_error_only_in_the_message_does_not_stop_the_run(self) -> None:
         body = dump({"error": {"message": "insufficient_quota", "type": "requests", "code": None}})
         refused = Answer([b"HTTP/1.1 429 No\r\nretry-after-ms: 10\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)])
         relay = self.hostile({"worded": [refused] * 2 + [streamed("worded")]})
@@ -365,8 +365,8 @@ class Stops(HostileCase):
         self.assertEqual(len(Results(job).output), 3)
         self.assertEqual(relay.ledger.count, 9)
 
-    def test_a_quota_that_the_type_alone_speaks_of_stops_it(self) -> None:
-        """As OpenAI itself wrote it for years: the code was null."""
+    def test_a_quota_error_only_in_the_type_stops_the_run(self) -> None:
+        """OpenAI itself used this form for years: the code was null."""
         body = dump({"error": {"message": "You exceeded your current quota", "type": "insufficient_quota",
                                "param": None, "code": None}})
         refused = Answer([b"HTTP/1.1 429 No\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)])

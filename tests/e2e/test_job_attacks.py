@@ -1,5 +1,5 @@
-"""Jobs that say two things at once, and files that are no jobs: what a relay may read in them passes no budget, and what
-cannot be sent is named."""
+"""Ambiguous jobs, and files that are not jobs. However a relay reads an ambiguous body, the budget must hold; a file
+that cannot be sent must be refused with its name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from typing import Any
 
 from support import CHAT, Case, batch, chat, jsonl, program, text_of, wait_until
 
-# USD per million tokens, as the program's own table has them.
+# USD per million tokens, as in the program's own table.
 PRICES = {"gpt-4": (30, 60), "gpt-4o": ("2.5", 10), "gpt-4o-mini": ("0.15", "0.6")}
 Pairs = list[tuple[str, Any]]
 
@@ -35,12 +35,12 @@ def last_wins(pairs: Pairs) -> dict[str, Any]:
 
 
 def as_go(pairs: Pairs) -> dict[str, Any]:
-    """Names without regard to case, the last one wins; a long s and the sign of Kelvin fold, too."""
+    """Like Go's JSON: names ignore case (also the long s and the Kelvin sign), and the last member wins."""
     return {name.replace("\u017f", "s").replace("\u212a", "k").lower(): value for name, value in pairs}
 
 
 class BillingRelay:
-    """Reads a body by rules of its own, replies as long as it may, and bills that."""
+    """Reads a body by its own rules, sends the longest allowed reply, and bills it."""
 
     def __init__(self, reads: Callable[[Pairs], dict[str, Any]]) -> None:
         self.bill = Decimal(0)
@@ -90,8 +90,8 @@ class BudgetAttacks(Case):
 
     def held(self, members: str, budget: str = "0.05", model: str = '"model":"gpt-4o"', user: str = '"content":"hi"',
              sent: bool = True) -> None:
-        """Many requests with these members in their bodies: whichever way a relay reads them, its bill stays below
-        the budget; and they are sent where the budget has room for them."""
+        """Sends many requests with these members. The bill must stay within the budget, however the relay reads them.
+        They must be sent if the budget is large enough."""
         for reads in (first_wins, last_wins, as_go):
             with self.subTest(members=members[:80], model=model, user=user[:80], reads=reads.__name__):
                 relay = BillingRelay(reads)
@@ -118,18 +118,18 @@ class BudgetAttacks(Case):
         self.held('"max_tokens":1,"max_tokens":400')
         self.held('"max_tokens":400,"max_tok\\u0065ns":1')
 
-    def test_limits_whose_names_differ_in_case_alone(self) -> None:
+    def test_limits_whose_names_differ_only_in_case(self) -> None:
         self.held('"max_tokens":1,"Max_Tokens":400')
         self.held('"MAX_TOKENS":400,"max_tokens":1')
         self.held('"max_tokens":1,"max_to\u212aens":400')
         self.held('"max_tokens":1,"max_token\\u017f":400')
 
-    def test_a_limit_that_may_be_read_as_none(self) -> None:
+    def test_a_limit_that_a_relay_may_ignore(self) -> None:
         self.held('"max_tokens":null,"max_tokens":1', budget="0.5")
         self.held('"max_tokens":1,"Max_Tokens":null', budget="0.5")
         self.held('"Max_Tokens":1', budget="0.5")
 
-    def test_numbers_of_choices_in_doubt(self) -> None:
+    def test_ambiguous_numbers_of_choices(self) -> None:
         self.held('"max_tokens":20,"n":19,"n":1')
         self.held('"max_tokens":20,"n":1,"n":19')
         self.held('"max_tokens":20,"N":19')
@@ -148,7 +148,7 @@ class BudgetAttacks(Case):
         self.held(f'"max_tokens":5,"messages":[{{"role":"user","content":"{text}"}}]')
         self.held(f'"max_tokens":5,"Messages":[{{"role":"user","content":"{text}"}}]')
 
-    def test_what_cannot_be_bounded_in_one_reading_is_refused_by_its_line(self) -> None:
+    def test_lines_without_a_bound_in_one_reading_are_refused(self) -> None:
         audio = '[{"type":"input_audio","input_audio":{"data":"","format":"wav"}}]'
         for user in (f'"content":{audio},"content":"hi"', f'"content":"hi","Content":{audio}',
                      '"content":[{"type":"input_audio","type":"text","text":"hi"}]'):
@@ -159,7 +159,7 @@ class BudgetAttacks(Case):
         self.held('"max_tokens":5,"Service_Tier":"fast"', sent=False)
         self.held('"max_tokens":5', model='"model":"gpt-4o","model":"nobody-knows"', sent=False)
 
-    def test_what_the_job_says_is_sent_as_it_is(self) -> None:
+    def test_ambiguous_bodies_are_sent_unchanged(self) -> None:
         relay = self.relay()
         body = '{"model":"gpt-4o","messages":[],"model":"gpt-4o-mini","max_tokens":5,"Max_Tokens":1,"n":1,"n":1 }'
         job = self.job(f'{{"custom_id":"a","url":"{CHAT}","body":{body}}}\n'.encode())
@@ -178,7 +178,7 @@ class BudgetAttacks(Case):
         return relay.attempts
 
     def test_images_of_a_model_that_counts_33_times_as_many_tokens(self) -> None:
-        # At most 1,445 tokens of gpt-4o are $0.0036; the 48,169 of gpt-4o-mini are twice that.
+        # The maximum of 1,445 tokens of gpt-4o costs $0.0036; the 48,169 of gpt-4o-mini cost twice as much.
         self.assertEqual(self.images("gpt-4o", "high", 1, "0.005", 0), 1)
         self.assertEqual(self.images("gpt-4o-mini", "high", 1, "0.005", 3), 0)
         self.assertEqual(self.images("gpt-4o-mini", "low", 1, "0.005", 0), 1)
@@ -195,7 +195,7 @@ class BudgetAttacks(Case):
 
 
 class Ids(Case):
-    def test_lone_surrogates_tell_ids_apart_and_come_back_as_written(self) -> None:
+    def test_lone_surrogates_in_ids_are_kept(self) -> None:
         relay = self.relay()
         ids = ['"\\ud800"', '"\\ud801"', '"\\udfff"', '"a\\udc00b"', '"\\ufffd"', '"\\ud83d\\ude00"']
         job = self.job("".join(f'{{"custom_id":{name},"url":"{CHAT}","body":{json.dumps(chat("hi"))}}}\n'
@@ -208,10 +208,10 @@ class Ids(Case):
         self.assertEqual(written, {*ids[:-2], '"\ufffd"', '"\U0001f600"'})
         before = results.bytes()
         self.run_job(job, relay)
-        self.assertEqual(relay.attempts, len(ids), "the results are known again")
+        self.assertEqual(relay.attempts, len(ids), "the resumed run finds its results")
         self.assertEqual(results.bytes()["job.output.jsonl"], before["job.output.jsonl"])
-        told = self.sluice("check", job, "--lines").out
-        self.assertIn('"custom_id":"\\ud800"', told)
+        result = self.sluice("check", job, "--lines").out
+        self.assertIn('"custom_id":"\\ud800"', result)
 
     def test_two_ids_with_the_same_lone_surrogate_are_one(self) -> None:
         relay = self.relay()
@@ -228,7 +228,7 @@ class Ids(Case):
         self.run_job(job, relay)
         self.assertEqual(set(self.results(job).by_id()), {"5", "1.5", "line-3"})
 
-    def test_a_name_that_stands_a_hundred_thousand_times_takes_no_square_of_time(self) -> None:
+    def test_a_hundred_thousand_equal_names_take_linear_time(self) -> None:
         relay = self.relay()
         many = ",".join(['"custom_id":"x"'] * 400_000)
         job = self.job(f'{{{many},"model":"gpt-4o","messages":[]}}\n'.encode())
@@ -248,7 +248,7 @@ class Ids(Case):
             self.assertFalse(self.results(path).output_path.exists(), path)
         self.assertEqual(len(json.loads(self.sluice("check", job, link, "--json").out)["jobs"]), 1)
 
-    def test_a_short_line_of_a_pipe_is_sent_before_the_next_one_comes(self) -> None:
+    def test_a_short_line_from_a_pipe_is_sent_before_the_next_one_arrives(self) -> None:
         relay = self.relay()
         reading, writing = os.pipe()
         self.addCleanup(os.close, writing)
@@ -322,7 +322,7 @@ class ForeignFiles(Case):
             ("zeros.jsonl", bytes(5000), ("binary",)),
         ]
 
-    def test_each_is_named_once_with_what_to_do_and_nothing_is_sent_or_made(self) -> None:
+    def test_each_is_refused_with_advice_and_nothing_is_sent_or_created(self) -> None:
         relay = self.relay()
         for name, data, parts in self.kinds():
             with self.subTest(name):
@@ -331,7 +331,7 @@ class ForeignFiles(Case):
                 run = self.run_job(job, relay, expect=2)
                 self.assert_one_sentence(run, f"{job}: ", *parts)
                 checked = self.sluice("check", job, expect=2)
-                self.assertEqual(checked.err, run.err, "check says the same as run")
+                self.assertEqual(checked.err, run.err, "check has the same message as run")
                 self.assertEqual(sorted(set(self.folder.iterdir()) - {self.folder / "state"}),
                                  [path for path in before if path.name != "state"])
         self.assertEqual(relay.attempts, 0)
@@ -340,7 +340,7 @@ class ForeignFiles(Case):
         relay = self.relay()
         for name, data, parts in self.kinds():
             if name.endswith(".gz"):
-                continue  # which is gzip there
+                continue  # on standard input this is gzip
             with self.subTest(name):
                 run = self.run_job("-", relay, "-o", self.folder / "out.jsonl", stdin=data, expect=2)
                 self.assert_one_sentence(run, "standard input: ", *parts)
@@ -354,7 +354,7 @@ class ForeignFiles(Case):
         self.assertEqual(relay.attempts, 0)
         self.assertFalse(self.results(good).output_path.exists())
 
-    def test_single_lines_of_other_kinds_are_bad_lines_and_the_run_goes_on(self) -> None:
+    def test_single_foreign_lines_are_bad_lines_and_the_run_continues(self) -> None:
         relay = self.relay()
         lines = [batch("a", chat("hi")), {"custom_id": "b", "params": self.PARAMS},
                  {"key": "c", "request": self.CONTENTS}, {"recordId": "d", "modelInput": self.PARAMS},
@@ -366,11 +366,11 @@ class ForeignFiles(Case):
         for line, part in {2: "Anthropic", 3: "Gemini", 4: "Bedrock", 5: "Azure", 6: "--base-url"}.items():
             self.assertIn(part, errors.pop(line))
         self.assertEqual(errors, {})
-        told = json.loads(self.sluice("check", job, "--json", expect=1).out)["jobs"][0]["bad_lines"]
-        self.assertEqual({bad["line"]: bad["message"] for bad in told},
+        result = json.loads(self.sluice("check", job, "--json", expect=1).out)["jobs"][0]["bad_lines"]
+        self.assertEqual({bad["line"]: bad["message"] for bad in result},
                          {line["sluice"]["line"]: line["error"]["message"] for line in self.results(job).errors})
 
-    def test_a_first_line_that_is_bad_makes_no_foreign_file(self) -> None:
+    def test_a_bad_first_line_does_not_make_a_foreign_file(self) -> None:
         relay = self.relay()
         for first in (b"{", b"[", b"[{}]", b"id,prompt", b"[1,2]", b"nonsense, and more", b'{"custom_id":"x","params":{}}'):
             with self.subTest(first):

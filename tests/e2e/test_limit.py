@@ -1,4 +1,4 @@
-"""The limit, counted by a relay's own clock over two windows and a bit. limit_soak.py is the same for longer."""
+"""The rate limit, measured by a relay's own clock over a little more than two windows. limit_soak.py runs longer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LimitOverWindows(Case):
 
 
 class LimitOverWindowsNearby(LimitOverWindows):
-    """A class of its own, so that both wait at the same time."""
+    """A separate class, so that both can wait in parallel."""
 
     def test_under_varying_delay(self) -> None:
         self.hold(soak(program(), self.folder, 2.05, 200, 0.3), 0.99)
@@ -33,7 +33,7 @@ class LimitOverWindowsNearby(LimitOverWindows):
 
 class Limit(Case):
     def test_two_jobs_share_one_limit(self) -> None:
-        """Everything is refused beyond 30 in a minute, and there are 30 to send: nothing may be."""
+        """The relay allows 30 requests per minute, and the jobs have 30: none may be refused."""
         relay = self.relay("--rpm", "30", "--delay-max", "0.2")
         one, two = self.job(chats(15), "one.jsonl"), self.job(chats(15), "two.jsonl")
         self.sluice("run", one, two, "--base-url", relay.url, "--rpm", 30)
@@ -41,7 +41,7 @@ class Limit(Case):
         self.assertEqual((stats["attempts"], stats["refused"], stats["max_in_60s"]), (30, 0, 30))
 
     def test_tokens_a_minute(self) -> None:
-        """A request is taken for about 54 tokens until its usage tells of less: so one goes at a time."""
+        """A request is reserved with about 54 tokens until its usage is known, so only one is sent at a time."""
         relay = self.relay("--head-delay", "0.05")
         self.run_job(self.job(chats(4, max_tokens=40)), relay, "--tpm", 100, "--no-stream")
         self.assertEqual(relay.stats["max_in_flight"], 1)
@@ -50,12 +50,12 @@ class Limit(Case):
 
     def test_concurrency_is_the_most_in_flight(self) -> None:
         relay = self.relay("--head-delay", "0.05")
-        # Not streamed: the relay is done with a reply before the client can have read it.
+        # Without a stream the relay finishes a reply before the client has read it.
         self.run_job(self.job(chats(60)), relay, "--concurrency", 7, "--no-stream")
         self.assertEqual(relay.stats["max_in_flight"], 7)
 
-    def test_it_recovers_from_a_relay_that_allows_less(self) -> None:
-        """429 without a hint: slower, and in the end everything is there."""
+    def test_it_adapts_to_a_relay_with_a_lower_limit(self) -> None:
+        """429 without a hint: the run slows down, and all requests succeed in the end."""
         busy = {"status": 429, "body": {"error": {"message": "too many", "code": "rate_limit_exceeded"}}}
         relay = self.relay(script=[{"times": 6, **busy}])
         job = self.job(chats(30))
@@ -73,7 +73,8 @@ class Limit(Case):
 
 class LimitOfTwoRuns(Case):
     def test_two_runs_at_once_share_one_limit(self) -> None:
-        """Each alone would send its 45 at once; together they may send 60, and the rest a window later."""
+        """Each run alone would send its 45 requests at once. Together they may send 60, and the others a window
+        later."""
         relay = self.relay("--rpm", "60", "--delay-max", "0.2")
         flags = ["--base-url", relay.url, "--rpm", 60]
         runs = [self.start("run", self.job(chats(45), f"{name}.jsonl"), *flags) for name in ("one", "two")]
@@ -81,27 +82,27 @@ class LimitOfTwoRuns(Case):
             self.assertEqual(run.wait(90).code, 0, run.err)
         stats = relay.stats
         self.assertEqual((stats["attempts"], stats["refused"], stats["max_in_60s"]), (90, 0, 60))
-        self.assertLess(stats["last_arrival"] - stats["first_arrival"], 63, "and no later than need be")
+        self.assertLess(stats["last_arrival"] - stats["first_arrival"], 63, "not later than necessary")
 
 
 class LimitOverRuns(Case):
-    def test_a_run_that_was_killed_gets_no_window_of_its_own_when_it_comes_back(self) -> None:
+    def test_a_killed_run_keeps_its_window_when_it_is_resumed(self) -> None:
         relay = self.relay("--rpm", "20", "--delay-max", "0.2")
         job = self.job(chats(30))
         command = ["run", job, "--base-url", relay.url, "--rpm", 20]
         killed = self.start(*command)
-        wait_until(lambda: self.results(job).written() == 20, "the window to be full")
+        wait_until(lambda: self.results(job).written() == 20, "the window is full")
         signal_and_wait(killed, signal.SIGKILL)
         again = self.start(*command).wait(90)
         self.assertEqual(again.code, 0, again.err)
         stats = relay.stats
         self.assertEqual((stats["attempts"], stats["refused"], stats["max_in_60s"]), (30, 0, 20))
-        self.assertLess(stats["last_arrival"] - stats["first_arrival"], 63, "and no later than need be")
+        self.assertLess(stats["last_arrival"] - stats["first_arrival"], 63, "not later than necessary")
         self.assertEqual(len(self.results(job).by_id()), 30)
 
 
 class LimitState(Case):
-    def test_it_is_a_file_of_its_owner_without_the_key(self) -> None:
+    def test_the_file_is_private_and_does_not_contain_the_key(self) -> None:
         relay = self.relay()
         self.sluice("run", self.job(chats(3)), "--base-url", relay.url)
         state = self.folder / "state"
@@ -114,7 +115,7 @@ class LimitState(Case):
         for folder in (state, state / "sluice", state / "sluice" / "limits"):
             self.assertEqual(stat.S_IMODE(folder.stat().st_mode), 0o700)
 
-    def test_without_a_place_for_it_one_warning_is_all(self) -> None:
+    def test_without_a_state_folder_there_is_one_warning(self) -> None:
         relay = self.relay()
         in_the_way = self.folder / "file"
         in_the_way.touch()
@@ -122,11 +123,11 @@ class LimitState(Case):
             run = self.sluice("run", self.job(chats(3)), "--base-url", relay.url, "--fresh", env=env)
             self.assertEqual(run.err.count("the limit is not shared with other runs"), 1, run.err)
 
-    def test_a_rehearsal_leaves_none(self) -> None:
+    def test_a_simulated_run_leaves_no_state(self) -> None:
         self.sluice("run", self.job(chats(3)), "--simulate")
         self.assertEqual(list(files_under(self.folder / "state")), [])
 
-    def test_a_damaged_one_is_full_rather_than_empty(self) -> None:
+    def test_a_damaged_state_counts_as_full(self) -> None:
         relay = self.relay()
         command = ["run", self.job(chats(1)), "--base-url", relay.url, "--fresh"]
         self.sluice(*command)
@@ -134,20 +135,20 @@ class LimitState(Case):
         for content in (b"", b"no window at all", b"\xff" * state.stat().st_size):
             state.write_bytes(content)
             held = self.start(*command)
-            wait_until(lambda: state.read_bytes()[:6] == b"sluice", "it to be made anew")
-            time.sleep(0.5)  # in which a request would be with the relay
+            wait_until(lambda: state.read_bytes()[:6] == b"sluice", "the file is created again")
+            time.sleep(0.5)  # enough time for a request to reach the relay
             signal_and_wait(held, signal.SIGKILL)
         self.assertEqual(relay.attempts, 1)
         self.sluice(*command, "--rpm", 0)
-        self.assertEqual(relay.attempts, 2, "no limit waits for nothing")
+        self.assertEqual(relay.attempts, 2, "without a limit nothing waits")
 
 
 class SharedHome(Case):
     def another_machine(self, **more: str) -> dict[str, str | None]:
-        """The environment of a run that takes this machine for another, which has been up for 100 days longer."""
+        """An environment that makes a run see another machine, with 100 days more uptime."""
         shim = os.environ.get("SLUICE_MACHINE_SHIM", "")
         if not shim:
-            raise unittest.SkipTest("SLUICE_MACHINE_SHIM names no library")
+            raise unittest.SkipTest("SLUICE_MACHINE_SHIM is not set to the library")
         return {"LD_PRELOAD": str(Path(shim).resolve()), "SHIM_BOOT": "6f0c2c1e-52b0-4b5e-9d38-0a4f3c0f8a11",
                 "SHIM_UPTIME": str(100 * 24 * 3600), **more}
 
@@ -155,12 +156,12 @@ class SharedHome(Case):
         return self.folder / "state" / "sluice" / "limits"
 
     def test_a_home_shared_by_two_machines(self) -> None:
-        """Each has its own window and says so; neither waits for hours, however their clocks differ."""
+        """Each has its own window and says so. Neither waits for hours because their clocks differ."""
         relay = self.relay()
         flags = ["--base-url", relay.url, "--rpm", 5]
         job = self.job(chats(6))
         here = self.start("run", job, *flags)
-        wait_until(lambda: self.results(job).written() == 5, "the window to be full")
+        wait_until(lambda: self.results(job).written() == 5, "the window is full")
         machine = self.another_machine(SHIM_MACHINE="0123456789abcdef0123456789abcdef")
         there = self.sluice("run", self.job(chats(5), "there.jsonl"), *flags, env=machine)
         self.assertEqual(there.err.count("another machine"), 1, there.err)
@@ -170,65 +171,65 @@ class SharedHome(Case):
         self.assertNotIn("h ", "".join(line for line in here.err.splitlines() if "next start in" in line))
         self.assertEqual(relay.attempts, 11)
 
-    def test_a_restart_of_the_machine_counts_as_used_up(self) -> None:
+    def test_after_a_reboot_the_window_counts_as_full(self) -> None:
         relay = self.relay()
         command = ["run", self.job(chats(1)), "--base-url", relay.url, "--rpm", 5, "--fresh"]
         self.sluice(*command)
         (before,) = self.limits().iterdir()
         restarted = self.start(*command, env=self.another_machine())
         wait_until(lambda: len(list(self.limits().iterdir())) == 2, "its own file")
-        time.sleep(0.5)  # in which a request would be with the relay
+        time.sleep(0.5)  # enough time for a request to reach the relay
         signal_and_wait(restarted, signal.SIGKILL)
         self.assertEqual(relay.attempts, 1)
         self.assertNotIn("another machine", restarted.err)
         os.utime(before, (0, 0))
         self.start(*command, env=self.another_machine())
-        wait_until(lambda: not before.exists(), "the old file to be removed")
+        wait_until(lambda: not before.exists(), "the old file is removed")
 
 
 class StoppedInsideTheLock(Case):
     def stopped(self, job: Path, url: str, *flags: object, at: int = 1) -> Run:
-        """A run that is stopped as it has got the window's lock for the `at`-th time."""
+        """Starts a run that stops itself when it has locked the window for the `at`-th time."""
         shim = os.environ.get("SLUICE_MACHINE_SHIM", "")
         if not shim:
-            raise unittest.SkipTest("SLUICE_MACHINE_SHIM names no library")
+            raise unittest.SkipTest("SLUICE_MACHINE_SHIM is not set to the library")
         run = self.start("run", job, "--base-url", url, *flags,
                          env={"LD_PRELOAD": str(Path(shim).resolve()), "SHIM_STOP_AT": str(at)})
         state = Path(f"/proc/{run.process.pid}/stat")
-        wait_until(lambda: state.read_text().rpartition(") ")[2][0] == "T", "it to be stopped")
+        wait_until(lambda: state.read_text().rpartition(") ")[2][0] == "T", "it is stopped")
         return run
 
-    def test_a_process_stopped_inside_the_lock_freezes_nobody(self) -> None:
+    def test_a_process_stopped_inside_the_lock_does_not_block_others(self) -> None:
         relay = self.relay()
         stopped = self.stopped(self.job(chats(1), "stopped.jsonl"), relay.url)
         run = self.start("run", self.job(chats(3)), "--base-url", relay.url)
         named = f"process {stopped.process.pid} "
-        wait_until(lambda: named in run.err, "the holder to be named")
+        wait_until(lambda: named in run.err, "the holder is named")
         self.assertIn("stopped", run.err)
-        self.assertEqual(relay.attempts, 0, "it starts nothing")
+        self.assertEqual(relay.attempts, 0, "it does not start requests")
         began = time.monotonic()
         signal_and_wait(run, signal.SIGINT)
         self.assertEqual(run.code, 130, run.err)
-        self.assertLess(time.monotonic() - began, 20, "it is not asked for in vain")
+        self.assertLess(time.monotonic() - began, 20, "a stopped process must not delay the run")
         self.assertEqual(run.err.count(named), 1, run.err)
 
-    def test_the_cap_holds_over_a_stop_inside_the_lock_and_all_goes_on_behind_it(self) -> None:
-        """One that runs is stopped with a request in flight; another has requests in flight meanwhile."""
+    def test_the_limit_holds_over_a_stop_inside_the_lock_and_both_runs_continue(self) -> None:
+        """One run is stopped with a request in flight, while another run has requests in flight."""
         relay = self.relay("--rpm", "12", "--head-delay", "1")
         flags = ["--rpm", 12, "--concurrency", 4]
         job = self.job(chats(7))
         run = self.start("run", job, "--base-url", relay.url, *flags)
         wait_until(lambda: relay.attempts > 0, "requests in flight")
         stopped = self.stopped(self.job(chats(5), "stopped.jsonl"), relay.url, *flags, at=4)
-        wait_until(lambda: f"process {stopped.process.pid} " in run.err or not run.running, "the holder to be named")
+        wait_until(lambda: f"process {stopped.process.pid} " in run.err or not run.running, "the holder is named")
         stopped.signal(signal.SIGCONT)
         for one in (run, stopped):
             self.assertEqual(one.wait(90).code, 0, one.err)
         stats = relay.stats
         self.assertEqual((stats["attempts"], stats["refused"], stats["max_in_60s"]), (12, 0, 12))
 
-    def test_another_program_that_keeps_the_lock_is_named(self) -> None:
-        """As a backup does that locks what it reads."""
+    def test_names_another_program_that_holds_the_lock(self) -> None:
+        """Like a backup program that locks the files that it reads."""
         import fcntl
         import struct
         relay = self.relay()
@@ -238,7 +239,7 @@ class StoppedInsideTheLock(Case):
         with state.open("r+b") as file:
             fcntl.fcntl(file, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))  # F_OFD_SETLK
             run = self.start(*command)
-            wait_until(lambda: f"process {os.getpid()} " in run.err, "the holder to be named")
+            wait_until(lambda: f"process {os.getpid()} " in run.err, "the holder is named")
             self.assertEqual(relay.attempts, 1)
         self.assertEqual(run.wait().code, 0, run.err)
         self.assertEqual(relay.attempts, 2)
@@ -251,13 +252,13 @@ class LimitsMoved(Case):
     def lose(self) -> None:
         self.limits().rename(self.folder / "limits.bak")
 
-    def test_limits_moved_away_end_in_one_window(self) -> None:
-        """Two runs use it, and a third begins behind the move: never more than the cap."""
+    def test_moved_limit_files_end_in_one_common_window(self) -> None:
+        """Two runs use the window, and a third one starts after the move. Together they must keep the limit."""
         relay = self.relay("--rpm", "6", "--delay-max", "0.2")
         flags = ["--base-url", relay.url, "--rpm", 6]
         jobs = [self.job(chats(4), f"{name}.jsonl") for name in ("one", "two", "three")]
         runs = [self.start("run", job, *flags) for job in jobs[:2]]
-        wait_until(lambda: sum(self.results(job).written() for job in jobs) == 6, "the window to be full")
+        wait_until(lambda: sum(self.results(job).written() for job in jobs) == 6, "the window is full")
         self.lose()
         wait_until(lambda: self.limits().is_dir() and any(self.limits().iterdir()), "the new one")
         runs.append(self.start("run", jobs[2], *flags))
@@ -269,7 +270,7 @@ class LimitsMoved(Case):
 
 
 class LimitFileMoved(LimitsMoved):
-    """A class of its own, so that both wait at the same time."""
+    """A separate class, so that both can wait in parallel."""
 
     def lose(self) -> None:
         (file,) = self.limits().iterdir()

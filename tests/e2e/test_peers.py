@@ -1,4 +1,4 @@
-"""The way to the relay through servers of other makers: nginx and haproxy before it, SOCKS5 and HTTP proxies."""
+"""Real servers between the program and the relay: nginx, haproxy, SOCKS5 and HTTP proxies."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def chunk(**choice: Any) -> str:
 
 
 class Between(Case):
-    """What all have in common: a peer that is stopped, and the books that must agree."""
+    """Shared code: starts and stops the servers, and compares the counts of all sides."""
 
     def keep(self, peer: Any) -> Any:
         self.addCleanup(peer.stop)
@@ -43,9 +43,9 @@ class Between(Case):
         return self.sluice("run", job, "--base-url", base_url, "--rpm", 0, *flags, **more)
 
     def assert_served(self, job: Path, count: int, relay: Relay, seen: int | None = None) -> Results:
-        """Each of the job's requests has its own answer, the relay saw each once (or so many in all), and the totals
-        are what it counts for them. What it says it delivered is left alone: who has read the end of a stream may
-        hang up before the end of its body."""
+        """Each request has its own answer, the relay received each once (or `seen` in all), and the totals equal the
+        relay's counts. Does not check the relay's `delivered`: after the end of a stream the client may close the
+        connection before the end of the body."""
         results = self.results(job)
         self.assertEqual(relay.attempts, seen or count)
         questions = [f"question number {i} of the batch" for i in range(1, count + 1)]
@@ -65,7 +65,7 @@ class Between(Case):
                          (attempts, attempts - totals["requests"], maybe_billed))
 
     def assert_nothing_sent(self, job: Path, count: int) -> None:
-        """The run stopped, and no request is the worse for it."""
+        """The run stopped, and all requests are still pending."""
         results = self.results(job)
         self.assertEqual((results.output, results.errors), ([], []))
         self.assertEqual((results.totals["attempts"], results.totals["pending"]), (0, count))
@@ -93,7 +93,7 @@ class Buffering(Between):
                 totals, delivered = results.totals, ledger["delivered"]
                 self.assertEqual(set(results.by_id()), {f"c{i}" for i in range(1, 61)})
                 self.assertEqual((totals["succeeded"], totals["failed"], results.errors), (60, 0, []))
-                self.assertGreater(len(ledger["faults"]), 4, "the faults must have struck")
+                self.assertGreater(len(ledger["faults"]), 4, "there must have been faults")
                 self.assertEqual(totals["attempts"], ledger["attempts"])
                 for kind in ("prompt", "cached", "completion", "reasoning", "total"):
                     self.assertEqual(totals["tokens"][kind], delivered["tokens"][kind], kind)
@@ -112,14 +112,14 @@ class Buffering(Between):
         self.held_against_the_ledger(f"proxy_buffering off; {Nginx.LIKE_MANY}")
 
     def test_replies_that_end_with_their_connection(self) -> None:
-        """No length and no chunks, as some front ends are set up for streams: the end alone tells a whole from a cut
-        one, and so the finish reason has to."""
+        """Some front ends send streams without length and chunks. Then only the finish reason shows whether a stream is
+        complete."""
         self.held_against_the_ledger("proxy_buffering off; chunked_transfer_encoding off;")
 
     def test_the_first_piece_comes_long_before_the_end(self) -> None:
-        told = [chunk(delta={"role": "assistant", "content": "a"}), *[chunk(delta={"content": "b"})] * 7,
-                chunk(finish_reason="stop"), "data: [DONE]\n\n"]
-        relay = self.relay(script=[{"headers": {"Content-Type": "text/event-stream"}, "chunks": told, "gap": 0.1}])
+        chunks = [chunk(delta={"role": "assistant", "content": "a"}), *[chunk(delta={"content": "b"})] * 7,
+                  chunk(finish_reason="stop"), "data: [DONE]\n\n"]
+        relay = self.relay(script=[{"headers": {"Content-Type": "text/event-stream"}, "chunks": chunks, "gap": 0.1}])
         nginx = self.nginx(relay, location=f"proxy_buffering off; {Nginx.LIKE_MANY}")
         job = self.job(chats(1))
         self.run_job(job, nginx)
@@ -129,8 +129,8 @@ class Buffering(Between):
 
 
 class RequestLimit(Between):
-    """nginx lets one request pass every 301 ms (it counts in whole ones, rounded) and answers all others with a page of
-    status 503. A start every 300 ms, as the same limit would have it, is then refused every other time."""
+    """nginx admits one request every 301 ms (it rounds to whole milliseconds) and answers all others with a page of
+    status 503. A client with the same limit starts every 300 ms, so every second request would be refused."""
 
     REQUESTS = 50
 
@@ -145,7 +145,7 @@ class RequestLimit(Between):
         self.assert_attempts(results, len(requests))
         middle = (requests[0]["at"] + requests[-1]["at"]) / 2
         late = [request["status"] for request in requests if request["at"] > middle]
-        self.assertLess(late.count(503), late.count(200) / 4, "it must have found a pace that is let pass")
+        self.assertLess(late.count(503), late.count(200) / 4, "the run must have found a pace that nginx admits")
 
 
 class RequestLimitAtEvenPace(RequestLimit):
@@ -154,14 +154,14 @@ class RequestLimitAtEvenPace(RequestLimit):
 
 
 class RequestLimitInABurst(RequestLimit):
-    """A class of its own, so that both wait at the same time."""
+    """A separate class, so that both can wait in parallel."""
 
     def test_every_request_is_served_in_the_end(self) -> None:
         self.held("burst")
 
 
 class Limits(Between):
-    """What else nginx allows and does not."""
+    """Other limits of nginx."""
 
     def test_a_connection_for_three_requests(self) -> None:
         relay = self.relay()
@@ -179,7 +179,7 @@ class Limits(Between):
         self.assert_attempts(self.assert_served(job, 8, relay), 8)
         self.assertEqual({request["nth"] for request in nginx.requests_after(8)}, {"1"})
 
-    def test_a_connection_that_rests_less_than_it_may(self) -> None:
+    def test_a_connection_with_short_idle_times(self) -> None:
         relay = self.relay()
         nginx = self.nginx(relay, server="keepalive_timeout 5s;")
         job = self.job(chats(6))
@@ -192,7 +192,7 @@ class Limits(Between):
         relay = self.relay()
         nginx = self.nginx(relay, server="client_max_body_size 2k;")
         large = [batch(f"large{i}", chat("x" * size)) for i, size in enumerate((3_000, 300_000, 6_000_000) * 2)]
-        job = self.job([*large, *chats(4)])  # the large ones first: their pages are not taken for a wrong address
+        job = self.job([*large, *chats(4)])  # large ones first: their error pages must not be taken for a wrong address
         self.run_job(job, nginx, "--concurrency", 1, expect=1)
         results = self.results(job)
         self.assertEqual(sorted(line["custom_id"] for line in results.output), ["c1", "c2", "c3", "c4"])
@@ -205,7 +205,7 @@ class Limits(Between):
         self.assertEqual((results.totals["errors"], relay.attempts), ({"413": 6}, 4))
 
     def test_a_relay_too_slow_for_nginx(self) -> None:
-        """A page of status 504 before the head; within a stream nginx can only cut it."""
+        """nginx sends a page of status 504 before the head; during a stream it can only cut it."""
         started = [chunk(delta={"role": "assistant", "content": "lost"})]
         relay = self.relay(script=[
             {"match": "number 1 ", "hold": True},
@@ -220,7 +220,7 @@ class Limits(Between):
         self.assertEqual([request["status"] for request in nginx.requests_after(7)].count(504), 1)
 
     def test_a_relay_that_is_down(self) -> None:
-        """Pages of status 502 from the first answer on. A later run has them served."""
+        """nginx sends pages of status 502 from the start. A later run completes the requests."""
         down = self.dead()
         nginx = self.nginx(down)
         job = self.job(chats(8))
@@ -262,14 +262,14 @@ class Limits(Between):
         self.assertEqual({request["status"] for request in requests}, {200, 503})
         self.assert_attempts(results, len(requests))
 
-    def test_compression_for_who_asks(self) -> None:
+    def test_compression_only_on_request(self) -> None:
         for flags in ((), ("--no-stream",)):
             with self.subTest(flags=flags):
                 relay = self.relay()
                 nginx = self.nginx(relay, http="gzip on; gzip_min_length 1; gzip_proxied any; "
                                                "gzip_types application/json text/event-stream;")
-                asked = urllib.request.Request(f"{nginx.url}/models", headers={"Accept-Encoding": "gzip"})
-                with urllib.request.urlopen(asked) as reply:
+                request = urllib.request.Request(f"{nginx.url}/models", headers={"Accept-Encoding": "gzip"})
+                with urllib.request.urlopen(request) as reply:
                     self.assertEqual(reply.headers["Content-Encoding"], "gzip")
                 job = self.job(chats(6), f"job{len(flags)}.jsonl")
                 self.run_job(job, nginx, *flags)
@@ -311,7 +311,7 @@ class WrongDoor(Between):
         self.assert_attempts(self.assert_served(job, 3, relay), 3)
 
 
-# ---------------------------------------------------------------- who ends TLS
+# ---------------------------------------------------------------- servers that terminate TLS
 
 
 class Tls(Between):
@@ -329,7 +329,7 @@ class Tls(Between):
                 self.haproxy(relay, bind=f"ssl-min-ver {version} ssl-max-ver {version}")]
 
     def test_both_versions_and_the_name(self) -> None:
-        """They would speak HTTP/2 to whom it is the first choice of, and are told the name that the URL has."""
+        """The servers offer HTTP/2 but must use HTTP/1.1, and get the host name of the URL (SNI)."""
         for version in ("TLSv1.2", "TLSv1.3"):
             relays = [self.relay(), self.relay()]
             for i, relay in enumerate(relays):
@@ -343,7 +343,7 @@ class Tls(Between):
                                      {(200, version, "HTTP/1.1", "http/1.1", "localhost")})
 
     def test_an_address_is_no_name(self) -> None:
-        """RFC 6066: literal addresses are not sent as a server's name."""
+        """RFC 6066: an IP address is not sent as the server name."""
         relay = self.relay()
         nginx = self.nginx(relay, tls=self.tls)
         job = self.job(chats(2))
@@ -370,7 +370,7 @@ class Tls(Between):
         self.assert_nothing_sent(job, 3)
 
     def test_sessions_are_resumed(self) -> None:
-        """Where each connection serves one request, only the first shakes hands in full."""
+        """If each connection serves one request, only the first one needs a full handshake."""
         for version in ("TLSv1.2", "TLSv1.3"):
             for package in ("nginx", "haproxy"):
                 with self.subTest(version=version, peer=package):
@@ -403,16 +403,16 @@ class Proxied(Between):
     USER, PASSWORD = "porter", "Zq4vNonesuch77"
 
     def through(self, relay: Relay, base_url: str, env: Environment, *flags: Any, count: int = 20) -> tuple[Run, int]:
-        """A run that has everything served, and how many connections the relay was given for it."""
+        """A run that completes, and the number of connections at the relay."""
         job = self.job(chats(count))
         trust: Environment = {"SSL_CERT_FILE": str(self.tls[0])} if relay.tls else {}
         run = self.send(job, base_url, "--fresh", *flags, env={**trust, **env})
-        connections = relay.stats["connections"] - 1  # the question came by one, too
+        connections = relay.stats["connections"] - 1  # without the connection of this query
         self.assert_attempts(self.assert_served(job, count, relay), count)
         return run, connections
 
     def stopped(self, base_url: str, env: Environment, *says: str, status: tuple[int, ...] = (3,)) -> Run:
-        """A run that gets nowhere, says why, and leaves every request for another one."""
+        """A run that cannot send, prints the reason, and leaves all requests pending."""
         job = self.job(chats(4))
         run = self.send(job, base_url, "--fresh", "--give-up-after", "1s", expect=None, env=env)
         self.assertIn(run.code, status, run.err)
@@ -430,7 +430,7 @@ class Proxied(Between):
         return self.relay(tls=self.tls)
 
     def assert_nowhere(self, run: Run, *own: Path) -> None:
-        """The proxy's password stands in none of the program's words, in no form."""
+        """The proxy's password must not appear in any output, in any form."""
         login = f"{self.USER}:{self.PASSWORD}".encode()
         places = {path.name: path.read_bytes() for path in files_under(self.folder) if path not in own}
         places |= {"stdout": run.out.encode(), "stderr": run.err.encode()}
@@ -444,7 +444,7 @@ class Socks(Proxied):
         started: Microsocks = self.keep(Microsocks(self.folder, **login))
         return started
 
-    def test_the_proxy_finds_the_name(self) -> None:
+    def test_the_proxy_resolves_the_name(self) -> None:
         relay, proxy = self.relay(), self.microsocks()
         _, connections = self.through(relay, f"http://localhost:{relay.port}",
                                       {"ALL_PROXY": f"socks5h://{HOST}:{proxy.port}"})
@@ -470,7 +470,7 @@ class Socks(Proxied):
         self.assertEqual(proxy.served(HOST, relay.port), connections)
         self.assert_nowhere(run)
 
-    def test_a_password_of_signs(self) -> None:
+    def test_a_password_with_special_characters(self) -> None:
         relay, proxy = self.relay(), self.microsocks(user="me@home", password="p@ss:w/rd%")
         _, connections = self.through(relay, relay.url, {
             "ALL_PROXY": f"socks5h://me%40home:p%40ss%3Aw%2Frd%25@{HOST}:{proxy.port}"})
@@ -507,21 +507,21 @@ class HttpProxy(Proxied):
                 relay, proxy = self.secure_relay(), self.tinyproxy()
                 _, connections = self.through(relay, f"https://localhost:{relay.port}",
                                               {name: address.format(f"{HOST}:{proxy.port}")}, "--concurrency", 2)
-                self.assertEqual(set(proxy.asked), {f"CONNECT localhost:{relay.port} HTTP/1.1"})
-                self.assertEqual(len(proxy.asked), connections)
-                self.assertLess(len(proxy.asked), 10, "tunnels serve many requests")
+                self.assertEqual(set(proxy.request_lines), {f"CONNECT localhost:{relay.port} HTTP/1.1"})
+                self.assertEqual(len(proxy.request_lines), connections)
+                self.assertLess(len(proxy.request_lines), 10, "tunnels serve many requests")
 
     def test_a_relay_without_tls(self) -> None:
-        """By whole URLs, as curl asks, or by a tunnel."""
+        """With absolute URLs, like curl, or through a tunnel."""
         for name in ("HTTP_PROXY", "http_proxy"):
             for flags in ((), ("--no-stream",)):
                 with self.subTest(name=name, flags=flags):
                     relay, proxy = self.relay(), self.tinyproxy()
                     _, connections = self.through(relay, relay.url, {name: f"http://{HOST}:{proxy.port}"}, *flags)
                     at = f"{HOST}:{relay.port}"
-                    self.assertLessEqual(set(proxy.asked), {f"CONNECT {at} HTTP/1.1",
-                                                            f"POST http://{at}/v1/chat/completions HTTP/1.1"})
-                    self.assertEqual(len(proxy.asked), connections)
+                    self.assertLessEqual(set(proxy.request_lines), {f"CONNECT {at} HTTP/1.1",
+                                                                    f"POST http://{at}/v1/chat/completions HTTP/1.1"})
+                    self.assertEqual(len(proxy.request_lines), connections)
 
     def test_a_password(self) -> None:
         for secure in (True, False):
@@ -530,11 +530,11 @@ class HttpProxy(Proxied):
                 proxy = self.tinyproxy(user=self.USER, password=self.PASSWORD)
                 address = f"http://{self.USER}:{self.PASSWORD}@{HOST}:{proxy.port}"
                 run, connections = self.through(relay, relay.url, {"ALL_PROXY": address}, "-v", "--log-file", "log")
-                self.assertEqual(len(proxy.asked), connections)
+                self.assertEqual(len(proxy.request_lines), connections)
                 self.assert_nowhere(run, *self.folder.glob("tinyproxy-*.conf"))
 
     def test_a_wrong_password(self) -> None:
-        """401 for a wrong one, 407 for none: of the proxy, and not of the relay."""
+        """401 for a wrong password, 407 for none: errors of the proxy, not of the relay."""
         proxy = self.tinyproxy(user=self.USER, password="another")
         relay = self.secure_relay()
         for login in (f"{self.USER}:{self.PASSWORD}@", ""):
@@ -555,24 +555,24 @@ class HttpProxy(Proxied):
     def test_a_relay_that_is_down_behind_it(self) -> None:
         proxy, dead = self.tinyproxy(), self.dead()
         self.stopped(f"https://{HOST}:{dead.port}", {"HTTPS_PROXY": f"http://{HOST}:{proxy.port}"})
-        self.assertEqual(set(proxy.asked), {f"CONNECT {HOST}:{dead.port} HTTP/1.1"})
+        self.assertEqual(set(proxy.request_lines), {f"CONNECT {HOST}:{dead.port} HTTP/1.1"})
 
-    def test_the_key_is_for_the_relay_alone(self) -> None:
-        told: list[bytes] = []
-        spy = self.listener(lambda connection: told.append(connection.recv(1 << 16)))
+    def test_the_proxy_never_sees_the_key(self) -> None:
+        chunks: list[bytes] = []
+        spy = self.listener(lambda connection: chunks.append(connection.recv(1 << 16)))
         self.stopped(f"https://{HOST}:9", {"HTTPS_PROXY": f"http://{self.USER}:{self.PASSWORD}@{HOST}:{spy.port}"})
         login = base64.b64encode(f"{self.USER}:{self.PASSWORD}".encode()).decode()
-        for head in told:
+        for head in chunks:
             self.assertTrue(head.startswith(f"CONNECT {HOST}:9 HTTP/1.1\r\n".encode()), head)
             self.assertIn(f"\r\nproxy-authorization: basic {login.lower()}\r\n", head.decode().lower())
             self.assertNotIn(KEY.encode(), head)
-        self.assertTrue(told)
+        self.assertTrue(chunks)
 
 
 class NoProxy(Proxied):
-    """A proxy that is down stands in the way of whoever asks it."""
+    """The proxy is down, so only requests that bypass it succeed."""
 
-    def test_what_goes_past_the_proxy(self) -> None:
+    def test_hosts_that_bypass_the_proxy(self) -> None:
         dead = f"http://{HOST}:{self.dead().port}"
         ways: tuple[tuple[str, Environment], ...] = (
                 (HOST, {"HTTP_PROXY": dead, "NO_PROXY": f"{HOST},localhost"}),
@@ -587,7 +587,7 @@ class NoProxy(Proxied):
                 relay = self.relay()
                 self.through(relay, f"http://{host}:{relay.port}", env, "--give-up-after", "1s", count=3)
 
-    def test_what_does_not(self) -> None:
+    def test_hosts_that_do_not_bypass_the_proxy(self) -> None:
         dead = self.dead()
         relay = self.relay()
         for host, name in ((HOST, "relay.example"), (HOST, "127.0.0"), ("localhost", "host"), (HOST, "")):
@@ -596,12 +596,12 @@ class NoProxy(Proxied):
                                                              "NO_PROXY": name}, f"{HOST}:{dead.port}")
         self.assertEqual(relay.attempts, 0)
 
-    def test_the_scheme_of_the_relay_chooses(self) -> None:
+    def test_the_scheme_of_the_relay_selects_the_proxy(self) -> None:
         relay, dead = self.secure_relay(), f"http://{HOST}:{self.dead().port}"
         proxy = self.keep(Tinyproxy(self.folder))
         self.through(relay, relay.url, {"ALL_PROXY": dead, "HTTP_PROXY": dead,
                                         "HTTPS_PROXY": f"http://{HOST}:{proxy.port}"}, count=3)
-        self.assertEqual(set(proxy.asked), {f"CONNECT {HOST}:{relay.port} HTTP/1.1"})
+        self.assertEqual(set(proxy.request_lines), {f"CONNECT {HOST}:{relay.port} HTTP/1.1"})
 
     def test_the_simulator_needs_none(self) -> None:
         dead = f"http://{HOST}:{self.dead().port}"

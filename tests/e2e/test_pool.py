@@ -1,4 +1,4 @@
-"""Several relays and keys that share a job: `[[relay]]` tables in the config file."""
+"""Several relays and keys for one job: `[[relay]]` tables in the config file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SPENT = {"status": 403, "times": None, "body": {"error": {
 
 class Pool(Case):
     def members(self, **tables: dict[str, Any]) -> None:
-        """Writes ./sluice.toml with one table a member."""
+        """Writes ./sluice.toml with one table per member."""
         text = ""
         for name, entries in tables.items():
             text += f'[[relay]]\nname = "{name}"\napi_key_env = "{name.upper()}_KEY"\n'
@@ -30,7 +30,7 @@ class Pool(Case):
     def go(self, job: Path, *flags: Any, expect: int = 0, **more: Any) -> Run:
         return self.sluice("run", job, "--rpm", 0, *flags, expect=expect, env={**KEYS, **more})
 
-    def test_members_share_the_work_and_each_has_its_key_model_and_price(self) -> None:
+    def test_members_share_the_work_with_their_own_key_model_and_price(self) -> None:
         blue, green = self.relay(), self.relay()
         self.members(blue={"base_url": blue.url, "weight": 2},
                      green={"base_url": green.url, "price_multiplier": 0.5,
@@ -47,11 +47,11 @@ class Pool(Case):
         lines = {name: [line["sluice"] for line in results.output if line["sluice"]["relay"] == name]
                  for name in ("blue", "green")}
         for name, relay in (("blue", blue), ("green", green)):
-            told = results.totals["relays"][name]
-            self.assertEqual(told["requests"], relay.stats["delivered"]["requests"])
-            self.assertEqual(told["tokens"]["prompt"], relay.stats["delivered"]["prompt_tokens"])
-            self.assertEqual(told["tokens"]["completion"], relay.stats["delivered"]["completion_tokens"])
-            self.assertEqual(Decimal(told["cost_usd"]), sum(Decimal(line["cost_usd"]) for line in lines[name]))
+            member = results.totals["relays"][name]
+            self.assertEqual(member["requests"], relay.stats["delivered"]["requests"])
+            self.assertEqual(member["tokens"]["prompt"], relay.stats["delivered"]["prompt_tokens"])
+            self.assertEqual(member["tokens"]["completion"], relay.stats["delivered"]["completion_tokens"])
+            self.assertEqual(Decimal(member["cost_usd"]), sum(Decimal(line["cost_usd"]) for line in lines[name]))
             for line in lines[name]:
                 usage = line["usage"]
                 price = (usage["prompt_tokens"] * Decimal("0.15") + usage["completion_tokens"] * Decimal("0.6")) / 10**6
@@ -60,12 +60,12 @@ class Pool(Case):
                          sum(Decimal(line["cost_usd"]) for part in lines.values() for line in part))
 
         before = results.bytes()
-        self.go(job)  # finished: nothing is sent, and the totals by member are those of the lines
+        self.go(job)  # already finished: nothing is sent, and the totals per member equal the lines
         self.assertEqual(blue.attempts + green.attempts, 60)
         self.assertEqual(results.bytes()[results.output_path.name], before[results.output_path.name])
         self.assertEqual(results.totals["relays"], json.loads(before[results.totals_path.name])["relays"])
 
-    def test_a_member_that_runs_dry_rests(self) -> None:
+    def test_a_member_without_money_is_not_used(self) -> None:
         blue, green = self.relay(script=[SPENT]), self.relay("--delay-min", "0.2", "--delay-max", "0.3")
         self.members(blue={"base_url": blue.url}, green={"base_url": green.url})
         job = self.job(chats(120))
@@ -75,7 +75,7 @@ class Pool(Case):
         self.assertIn("relay blue: ", run.err)
         self.assertIn("1 other relay(s) continue", run.err)
 
-    def test_when_all_have_run_dry_the_run_stops_and_nothing_has_failed(self) -> None:
+    def test_if_no_member_has_money_the_run_stops_without_failures(self) -> None:
         blue, green = self.relay(script=[SPENT]), self.relay(script=[SPENT])
         self.members(blue={"base_url": blue.url}, green={"base_url": green.url})
         job = self.job(chats(20))
@@ -101,7 +101,7 @@ class Pool(Case):
         for relay, limit in ((blue, 3), (green, 5)):
             self.assertEqual((relay.stats["max_in_60s"], relay.stats["refused"]), (limit, 0))
 
-    def test_base_url_on_the_line_leaves_the_pool_out(self) -> None:
+    def test_base_url_on_the_command_line_disables_the_pool(self) -> None:
         blue, alone = self.relay(), self.relay()
         self.members(blue={"base_url": blue.url})
         job = self.job(chats(3))
@@ -109,7 +109,7 @@ class Pool(Case):
         self.assertEqual((blue.attempts, alone.attempts), (0, 3))
         self.assertNotIn("relays", self.results(job).totals)
 
-    def test_a_rehearsal_and_another_relay_need_no_members_key(self) -> None:
+    def test_simulation_and_another_relay_do_not_need_the_keys_of_members(self) -> None:
         alone = self.relay()
         self.members(blue={"base_url": "https://blue.example"})
         job = self.job(chats(2))
@@ -117,7 +117,7 @@ class Pool(Case):
         self.sluice("run", job, "--base-url", alone.url)
         self.assertEqual(alone.attempts, 2)
 
-    def test_no_members_key_is_written_or_shown(self) -> None:
+    def test_the_keys_of_members_are_never_written_or_printed(self) -> None:
         def blab(relay_key: str) -> list[dict[str, Any]]:
             return [{"match": "number 1 ", "status": 400,
                      "body": {"error": {"message": f"bad request with {relay_key}", "code": "x"}}}]
@@ -132,9 +132,9 @@ class Pool(Case):
             for key in KEYS.values():
                 self.assertNotIn(key, text)
 
-    def test_what_cannot_be_used_is_refused_by_name(self) -> None:
+    def test_bad_members_are_refused_by_name(self) -> None:
         job = self.job(chats(1))
-        for tables, env, told in (
+        for tables, env, message in (
                 ({"blue": {"base_url": "relay"}}, {}, "'relay'"),
                 ({"blue": {}}, {}, "base_url"),
                 ({"blue": {"base_url": "https://x", "rmp": 3}}, {}, "did you mean 'rpm'"),
@@ -142,7 +142,7 @@ class Pool(Case):
         ):
             self.members(**tables)
             run = self.sluice("run", job, expect=2, env={**KEYS, **env})
-            self.assert_one_sentence(run, told)
+            self.assert_one_sentence(run, message)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`--prices relay`: what a relay says it charges, in a run, in the list of models, in a probe and in an audit."""
+"""`--prices relay`: the price list of a relay in runs, model lists, probes and audits."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Listed(Asked):
                                "/v1/models": (200, ["gpt-4o", "house-model", "per-call", "gpt-4"])})
 
     def prices(self, relay: OddRelay, *flags: Any) -> dict[str, Any]:
-        told = self.document("models", relay.url, "--prices", "relay", *flags)
+        answer = self.document("models", relay.url, "--prices", "relay", *flags)
         return {model["id"]: (model["input_usd_per_million"], model["output_usd_per_million"])
-                for model in told["models"]}
+                for model in answer["models"]}
 
     def test_models_at_the_prices_of_the_relay(self) -> None:
         relay = self.priced(entry("gpt-4o", 2.5), entry("house-model", 0.1),
@@ -40,8 +40,8 @@ class Listed(Asked):
         run = self.ask("models", relay.url, "--prices", "relay")
         self.assertIn("without a price by the token: 1 billed per call", run.err)
 
-    def test_its_group_is_in_the_list_already(self) -> None:
-        """The multiplier is the relay's group ratio for prices that do not know it."""
+    def test_the_list_includes_the_group_ratio(self) -> None:
+        """The multiplier is the relay's group ratio, for prices that do not include it."""
         relay = self.priced(entry("gpt-4o", 2.5))
         prices = self.prices(relay, "--price-multiplier", "2")
         self.assertEqual((prices["gpt-4o"], prices["gpt-4"]), (("5", "20"), ("60", "120")))
@@ -51,8 +51,8 @@ class Listed(Asked):
         mine = self.folder / "mine.json"
         mine.write_text(json.dumps({"gpt-4o": {"input": "7", "output": "8"}}))
         self.assertEqual(self.prices(relay, "--prices", mine)["gpt-4o"], ("7", "8"))
-        told = self.document("models", relay.url, "--prices", mine, "--prices", "relay")
-        self.assertEqual(told["models"][0]["input_usd_per_million"], "5")
+        answer = self.document("models", relay.url, "--prices", mine, "--prices", "relay")
+        self.assertEqual(answer["models"][0]["input_usd_per_million"], "5")
 
     def test_refusals(self) -> None:
         def refused(answers: dict[str, Any], *flags: Any) -> Run:
@@ -64,14 +64,14 @@ class Listed(Asked):
         self.assert_one_sentence(refused({PRICING: price_list(entry("m", 1))}, "--price-group", "gold"),
                                  'no ratio for the group "gold"', "--price-group")
 
-    def test_each_member_of_a_pool_has_its_own(self) -> None:
+    def test_each_member_of_a_pool_has_its_own_prices(self) -> None:
         text = ""
         for name, ratio in (("blue", 1), ("green", 3)):
             relay = self.odd_relay({PRICING: price_list(entry("house", ratio)), "/v1/models": (200, ["gpt-4o"])})
             text += f'[[relay]]\nname = "{name}"\nbase_url = "{relay.url}"\nmodels = {{ "gpt-4o" = "house" }}\n'
         (self.folder / "sluice.toml").write_text(text)
-        told = json.loads(self.sluice("models", "--json", "--prices", "relay").out)["relays"]
-        self.assertEqual({name: one["models"][0]["input_usd_per_million"] for name, one in told.items()},
+        answer = json.loads(self.sluice("models", "--json", "--prices", "relay").out)["relays"]
+        self.assertEqual({name: one["models"][0]["input_usd_per_million"] for name, one in answer.items()},
                          {"blue": "2", "green": "6"})
 
 
@@ -84,12 +84,12 @@ class Simulated(Asked):
         self.run_job(job, relay, "--prices", wrong, "--prices", "relay")
         self.assertEqual(Decimal(self.results(job).totals["cost_usd"]), Decimal(relay.ledger["billed"]["cost_usd"]))
 
-    def test_a_rehearsal(self) -> None:
+    def test_a_simulated_run(self) -> None:
         job = self.job(chats(2))
         self.sluice("run", job, "--simulate", "--rpm", 0, "--prices", "relay")
         self.assertGreater(Decimal(self.results(job).totals["cost_usd"]), 0)
 
-    def test_a_run_that_cannot_learn_them_does_not_start(self) -> None:
+    def test_a_run_without_the_price_list_does_not_start(self) -> None:
         relay = self.simulator("--software", "one-api")
         job = self.job(chats(1))
         run = self.run_job(job, relay, "--prices", "relay", expect=2)
@@ -101,7 +101,7 @@ class Simulated(Asked):
         run = self.sluice("probe", "--model", "gpt-4o-mini", "--json", "--rpm", 0, "--seed", 5, *flags, **more)
         return {check["name"]: check for check in json.loads(run.out)["checks"]}
 
-    def test_a_probe_holds_the_bill_against_the_list(self) -> None:
+    def test_a_probe_compares_the_bill_with_the_list(self) -> None:
         relay = self.simulator("--balance", "100")
         billing = self.probe("--base-url", relay.url, expect=None)["billing"]
         self.assertEqual(billing["result"], "pass", billing)
@@ -132,10 +132,10 @@ class Simulated(Asked):
 
 
 class LowBalance(Asked):
-    """A run says before it starts that the money will not last."""
+    """A run warns before it starts if the balance is too low."""
 
     def costly(self) -> Any:
-        """Three prompts that cost 0.10 USD each at 10 USD per million tokens, and a word more."""
+        """Three prompts that cost a little more than 0.10 USD each at 10 USD per million tokens."""
         return self.job([{"model": "gpt-4-1106-preview", "prompt": "word " * 10_000}] * 3)
 
     def warned(self, run: Run) -> bool:
@@ -159,18 +159,18 @@ class LowBalance(Asked):
         poor = self.simulator("--balance", "0.2")
         self.assertFalse(self.warned(self.run_job(job, poor, expect=None)))
 
-    def test_a_relay_that_does_not_tell(self) -> None:
+    def test_a_relay_without_a_balance(self) -> None:
         relay = self.relay()
         run = self.run_job(self.costly(), relay)
         self.assertFalse(self.warned(run))
         self.assertEqual(relay.attempts, 3)
 
-    def test_little_is_not_worth_a_question(self) -> None:
+    def test_cheap_jobs_send_no_balance_request(self) -> None:
         relay = self.odd_relay({})
         self.sluice("run", self.job(chats(3)), "--base-url", relay.url, "--rpm", 0, expect=None)
         self.assertEqual(relay.targets, [])
         self.sluice("run", self.costly(), "--base-url", relay.url, "--rpm", 0, "--fresh", expect=None)
         self.assertTrue(any("billing" in target for target in relay.targets), relay.targets)
 
-    def test_a_rehearsal_asks_nobody(self) -> None:
+    def test_a_simulated_run_sends_no_balance_request(self) -> None:
         self.assertFalse(self.warned(self.sluice("run", self.costly(), "--simulate", "--rpm", 0, expect=None)))

@@ -1,4 +1,4 @@
-"""`sluice probe` over sockets: honest relays and cheats of the simulator, and relays that do not answer."""
+"""`sluice probe` over sockets: simulated relays that are honest or cheat, and relays that do not answer."""
 
 from __future__ import annotations
 
@@ -28,54 +28,54 @@ class Probe(Case):
     def simulated(self, *flags: str) -> Any:
         return self.simulator("--balance", "5", *flags, ttft="60ms", itl="2ms")
 
-    def results(self, told: dict[str, Any]) -> dict[str, str]:  # type: ignore[override]
-        return {one["name"]: one["result"] for one in told["checks"]}
+    def results(self, result: dict[str, Any]) -> dict[str, str]:  # type: ignore[override]
+        return {one["name"]: one["result"] for one in result["checks"]}
 
 
 class HonestRelays(Probe):
     def test_the_document_and_the_bill(self) -> None:
         server = self.simulated()
-        told = self.document(server.url)
-        self.assertEqual(list(told), ["model", "verdict", "checks", "requests", "cost_usd"])
-        self.assertEqual((told["model"], told["verdict"]), ("gpt-4o-mini", "consistent"))
-        self.assertEqual({one["name"] for one in told["checks"]}, CHECKS)
-        self.assertEqual({one["result"] for one in told["checks"]}, {"pass"})
-        for one in told["checks"]:
+        result = self.document(server.url)
+        self.assertEqual(list(result), ["model", "verdict", "checks", "requests", "cost_usd"])
+        self.assertEqual((result["model"], result["verdict"]), ("gpt-4o-mini", "consistent"))
+        self.assertEqual({one["name"] for one in result["checks"]}, CHECKS)
+        self.assertEqual({one["result"] for one in result["checks"]}, {"pass"})
+        for one in result["checks"]:
             self.assertIn(one["kind"], ("objective", "advisory"))
             self.assertTrue(one["evidence"] and one["proves"] and one["cannot"])
         ledger = server.ledger
-        self.assertEqual(told["requests"], ledger["attempts"])
-        self.assertEqual(Decimal(told["cost_usd"]), Decimal(ledger["billed"]["cost_usd"]))
-        self.assertLess(Decimal(told["cost_usd"]), Decimal("0.05"))
+        self.assertEqual(result["requests"], ledger["attempts"])
+        self.assertEqual(Decimal(result["cost_usd"]), Decimal(ledger["billed"]["cost_usd"]))
+        self.assertLess(Decimal(result["cost_usd"]), Decimal("0.05"))
 
-    def test_says_before_it_starts_what_it_will_spend(self) -> None:
+    def test_prints_its_cost_before_it_starts(self) -> None:
         run = self.probe(self.simulated().url, "--budget", "0.001", "--rpm", 0)
         self.assertRegex(run.err, r"\d+ requests for gpt-4o-mini, 0\.000\d+ USD at most of a budget of 0\.001")
         self.assertIn("consistent: ", run.out)
 
-    def test_what_a_relay_lacks_is_no_accusation(self) -> None:
-        told = self.document(self.simulated("--lacks", "logprobs,tools,json-schema", "--chat-overhead", "9").url)
-        results = self.results(told)
-        self.assertEqual(told["verdict"], "consistent")
+    def test_missing_features_are_not_suspicious(self) -> None:
+        result = self.document(self.simulated("--lacks", "logprobs,tools,json-schema", "--chat-overhead", "9").url)
+        results = self.results(result)
+        self.assertEqual(result["verdict"], "consistent")
         self.assertEqual((results["logprobs"], results["forced_tool"], results["chat_overhead"]),
                          ("skip", "fail", "pass"))
 
-    def test_without_money_to_look_into_there_is_no_billing_check(self) -> None:
-        told = self.document(self.simulated("--software", "api2gpt").url)
-        self.assertEqual(told["verdict"], "consistent")
-        self.assertEqual(self.results(told)["usage_log"], "skip")
+    def test_without_a_balance_there_is_no_billing_check(self) -> None:
+        result = self.document(self.simulated("--software", "api2gpt").url)
+        self.assertEqual(result["verdict"], "consistent")
+        self.assertEqual(self.results(result)["usage_log"], "skip")
 
-    def test_in_the_process(self) -> None:
-        told = json.loads(self.sluice("probe", "--simulate", "--model", "gpt-4", "--json", "--seed", 2).out)
-        self.assertEqual(told["verdict"], "consistent")
+    def test_with_the_built_in_simulator(self) -> None:
+        result = json.loads(self.sluice("probe", "--simulate", "--model", "gpt-4", "--json", "--seed", 2).out)
+        self.assertEqual(result["verdict"], "consistent")
 
-    def test_faults_on_the_way_are_no_accusation(self) -> None:
-        told = self.document(self.simulated("--faults", "500=0.1,429=0.1,reset=0.05").url)
-        self.assertEqual(told["verdict"], "consistent", told)
+    def test_faults_are_not_suspicious(self) -> None:
+        result = self.document(self.simulated("--faults", "500=0.1,429=0.1,reset=0.05").url)
+        self.assertEqual(result["verdict"], "consistent", result)
 
 
 class Cheats(Probe):
-    def test_each_is_found_by_its_check(self) -> None:
+    def test_each_cheat_is_found_by_its_check(self) -> None:
         for cheat, check, verdict in (("substituted", "prompt_tokens", "inconsistent"),
                                       ("inflated", "prompt_tokens", "inconsistent"),
                                       ("injected", "chat_overhead", "suspicious"),
@@ -83,13 +83,13 @@ class Cheats(Probe):
                                       ("overbilled", "billing", "inconsistent"),
                                       ("mixed", "mixed_routing", "inconsistent")):
             with self.subTest(cheat):
-                told = self.document(self.simulated("--cheat", cheat).url, expect=1)
-                self.assertEqual(told["verdict"], verdict)
-                self.assertEqual(self.results(told)[check], "fail")
+                result = self.document(self.simulated("--cheat", cheat).url, expect=1)
+                self.assertEqual(result["verdict"], verdict)
+                self.assertEqual(self.results(result)[check], "fail")
 
-    def test_a_person_is_told_what_it_shows(self) -> None:
+    def test_the_table_explains_a_failed_check(self) -> None:
         run = self.probe(self.simulated("--cheat", "substituted").url, "--rpm", 0, expect=1)
-        self.assertIn("are counted as by cl100k_base", run.out)
+        self.assertIn("match cl100k_base", run.out)
         self.assertIn("It shows: ", run.out)
         self.assertIn("Its limits: ", run.out)
 
@@ -104,7 +104,7 @@ class Refusals(Probe):
         run = self.probe("http://127.0.0.1:9/v1", "--price-multiplier", 1, expect=2, model="no-such-model")
         self.assert_one_sentence(run, "no-such-model", "--prices")
 
-    def test_a_budget_for_nothing(self) -> None:
+    def test_a_budget_that_is_too_small(self) -> None:
         run = self.probe("http://127.0.0.1:9/v1", "--price-multiplier", 1, "--budget", "0.0000001", expect=2,
                          model="gpt-4")
         self.assert_one_sentence(run, "--budget")

@@ -1,4 +1,4 @@
-"""What a person sees: one live line on a terminal, plain lines elsewhere."""
+"""The progress that a user sees: one live line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ANSWER = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model"
 
 class Terminal(Case):
     def seen(self, *words: Any, columns: int = 100, **environment: str | None) -> tuple[str, int]:
-        """All that a terminal of so many columns receives, and the exit status."""
+        """Everything that a terminal with `columns` columns receives, and the exit status."""
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         process = subprocess.Popen([program(), *(str(word) for word in words)], stdin=theirs, stdout=theirs,
@@ -38,7 +38,7 @@ class Terminal(Case):
                 if select.select([ours], [], [], 0.1)[0]:
                     try:
                         data += (part := os.read(ours, 65536))
-                    except OSError:  # the other side is closed
+                    except OSError:  # the other end is closed
                         break
                     if not part:
                         break
@@ -56,13 +56,13 @@ class Terminal(Case):
         counts = [int(n) for n in re.findall(r"\r(?:\x1b\[K)?(\d+)/40 done", text)]
         self.assertGreater(len(counts), 2, text)
         self.assertEqual(counts, sorted(counts))
-        self.assertGreater(len(set(counts)), 1, "the line lives")
+        self.assertGreater(len(set(counts)), 1, "the line is updated")
         live, _, summary = text.rpartition("\r\x1b[K")
         first, _, live = live.partition("\r\n")
         self.assertIn(relay.url.removesuffix("/v1"), first, "the first line names the host")
         self.assertNotIn("\n", live.strip(), "the live line is one line")
         self.assertIn("40 of 40 succeeded", summary)
-        self.assertNotIn(" done", summary, "nothing of the live line stays")
+        self.assertNotIn(" done", summary, "the live line is removed at the end")
 
     def test_it_fits_a_narrow_terminal(self) -> None:
         relay = self.relay("--head-delay", "0.3")
@@ -72,7 +72,7 @@ class Terminal(Case):
         self.assertTrue(drawn)
         self.assertLess(max(map(len, drawn)), 30)
 
-    def test_it_says_when_the_limit_holds(self) -> None:
+    def test_it_says_when_it_waits_for_the_limit(self) -> None:
         relay = self.relay()
         text, code = self.seen("run", self.job(chats(8)), "--base-url", relay.url, "--rpm", 20, "--pace", "even")
         self.assertEqual(code, 0, text)
@@ -86,7 +86,7 @@ class Terminal(Case):
         self.assertNotIn("\r", text.replace("\r\n", "\n"))
         self.assertIn("10 of 10 succeeded", text)
 
-    def test_no_color_is_heard(self) -> None:
+    def test_no_color_is_respected(self) -> None:
         relay = self.relay("--head-delay", "0.3")
         text, _ = self.seen("run", self.job(chats(10)), "--base-url", relay.url, "--rpm", 0, NO_COLOR="1")
         self.assertNotRegex(text, r"\x1b\[[0-9;]*m")
@@ -99,7 +99,7 @@ class Terminal(Case):
 
 class Pipe(Case):
     def check_plain(self, run: Run) -> None:
-        self.assertEqual(run.out, "", "results go to files, words to stderr")
+        self.assertEqual(run.out, "", "results go to files, messages to stderr")
         self.assertNotIn(ESCAPE, run.err)
         self.assertNotIn("\r", run.err)
 
@@ -117,7 +117,7 @@ class Pipe(Case):
         self.check_plain(run)
         self.assertIn("400", run.err)
 
-    def test_summary_tells_what_next(self) -> None:
+    def test_the_summary_recommends_the_next_command(self) -> None:
         relay = self.relay(script=[{"match": "number 2 ", "times": None, "status": 503,
                                     "body": {"error": {"message": "no channel"}}}])
         job = self.job(chats(4))

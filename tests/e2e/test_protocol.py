@@ -1,4 +1,4 @@
-"""Replies as relays really give them: cut, silent, odd, and large."""
+"""Replies as real relays send them: cut, silent, unusual and large ones."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ WHOLE = [*BEGUN, event(reason="stop"), usage_event(), LAST]
 class ProtocolCase(Case):
     def once(self, *script: dict[str, Any], flags: tuple[Any, ...] = (), expect: int = 0,
              body: dict[str, Any] | None = None) -> tuple[Results, Relay, Run]:
-        """One request through the script; what is left over is answered as usual."""
+        """Sends one request. The relay answers with the script, then as usual."""
         relay = self.relay(script=list(script))
         job = self.job([batch("a", body or chat("hello"))])
         run = self.run_job(job, relay, *flags, expect=expect)
         return self.results(job), relay, run
 
     def assert_retried(self, *script: dict[str, Any], lost: int = 1, flags: tuple[Any, ...] = ()) -> None:
-        """The scripted attempts come to nothing, and the one after them gives the result."""
+        """The scripted attempts fail, and the next one succeeds."""
         results, relay, _ = self.once(*script, flags=flags)
         [line] = results.output
         self.assertEqual(text_of(line), "echo: hello")
         self.assertEqual(line["sluice"]["attempts"], len(script) + 1)
         self.assertEqual(relay.attempts, len(script) + 1)
-        self.assertEqual(len(relay.stats["bodies_seen"]), 1, "one Idempotency-Key for all attempts")
+        self.assertEqual(len(relay.stats["bodies_seen"]), 1, "all attempts have the same Idempotency-Key")
         self.assertEqual((results.totals["attempts"], results.totals["retries"],
                           results.totals["maybe_billed_attempts"]), (len(script) + 1, len(script), lost))
 
@@ -73,7 +73,7 @@ class WholeReplies(ProtocolCase):
         if line["sluice"]["usage_source"] == "none":
             self.assertIsNone(line["sluice"]["cost_usd"])
 
-    def test_any_cut_between_the_bytes(self) -> None:
+    def test_split_at_every_byte(self) -> None:
         text = "".join([*WHOLE[:1], event({"content": "漢字 🐎 "}), *WHOLE[1:]])
         raw = text.encode()
         pieces = [raw[i:i + 1].decode("utf-8", "surrogateescape") for i in range(len(raw))]
@@ -88,15 +88,15 @@ class WholeReplies(ProtocolCase):
         self.assert_taken({"chunks": [*BEGUN, event(reason="stop").rstrip("\n")], "headers": SSE})
 
     def test_held_open_after_done(self) -> None:
-        """Without an end to the waiting it would last as long as the timeouts, far beyond this test's patience."""
+        """Without a limited wait the run would last until the timeouts, much longer than this test allows."""
         self.assert_taken({"chunks": WHOLE, "headers": SSE, "hold": True}, flags=("--idle-timeout", "10m"))
 
     def test_held_open_after_the_finish_reason(self) -> None:
         self.assert_taken({"chunks": [*BEGUN, event(reason="stop")], "headers": SSE, "hold": True},
                           flags=("--idle-timeout", "10m"))
 
-    def test_a_stream_that_was_not_streamed(self) -> None:
-        """A relay that ignores `stream` answers with the whole object."""
+    def test_a_whole_object_instead_of_a_stream(self) -> None:
+        """The relay ignores `stream` and answers with the whole object."""
         document = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-4o-mini",
                     "choices": [{"index": 0, "message": {"role": "assistant", "content": "so be it"},
                                  "finish_reason": "stop"}], "usage": USAGE}
@@ -112,7 +112,7 @@ class WholeReplies(ProtocolCase):
         self.assertIn("1.50e-7", text)
         self.assertIn("12345678901234567890123", text)
 
-    def test_invalid_utf8_becomes_a_replacement(self) -> None:
+    def test_invalid_utf8_is_replaced(self) -> None:
         chunk = BEGUN[1].replace("so ", "so\udcff ")
         self.assert_taken({"chunks": [BEGUN[0], chunk, *WHOLE[2:]], "headers": SSE}, "so\ufffd be it")
 
@@ -170,8 +170,8 @@ class WholeReplies(ProtocolCase):
         self.assertEqual(len(self.results(job).output), 60)
         self.assertEqual(relay.attempts, 60, "a closed connection costs no attempt")
 
-    def test_connections_closed_while_they_rest(self) -> None:
-        """The close has long arrived when the connection would be used again: it costs no attempt."""
+    def test_connections_closed_while_idle(self) -> None:
+        """The connection is closed long before it would be used again. That must not cost an attempt."""
         relay = self.relay(script=[{"times": None, "chunks": WHOLE, "headers": SSE, "close": "after"}])
         job = self.job(chats(12))
         self.sluice("run", job, "--base-url", relay.url, "--rpm", 300, "--pace", "even", "--concurrency", 2)
@@ -179,8 +179,8 @@ class WholeReplies(ProtocolCase):
         self.assertEqual(relay.attempts, 12)
         self.assertEqual(self.results(job).totals["attempts"], 12)
 
-    def test_connections_closed_in_the_face_of_the_next_request(self) -> None:
-        """They may be closed just as the next request goes out, over and over: nothing fails of it."""
+    def test_connections_closed_just_when_the_next_request_is_sent(self) -> None:
+        """Connections are closed again and again just when the next request is sent. Nothing may fail."""
         relay = self.relay(script=[{"times": None, "chunks": WHOLE, "headers": SSE, "close": "after"}])
         job = self.job(chats(30))
         self.run_job(job, relay, "--concurrency", 2, "--max-attempts", 20)
@@ -189,7 +189,7 @@ class WholeReplies(ProtocolCase):
     def test_connections_are_kept(self) -> None:
         relay = self.relay()
         self.run_job(self.job(chats(60)), relay, "--concurrency", 4)
-        # A reply's tail may still be on its way when the next request starts; most connections serve many.
+        # The end of a reply may still be on its way when the next request starts, so some connections are not reused.
         self.assertLess(relay.stats["connections"], 30)
 
     def test_a_reply_of_some_megabytes(self) -> None:
@@ -210,7 +210,7 @@ class BrokenReplies(ProtocolCase):
     def test_done_without_a_finish_reason(self) -> None:
         self.assert_retried({"chunks": [*BEGUN, LAST], "headers": SSE})
 
-    def test_an_empty_finish_reason_is_none(self) -> None:
+    def test_an_empty_finish_reason_does_not_count(self) -> None:
         self.assert_retried({"chunks": [*BEGUN, event(reason=""), LAST], "headers": SSE})
 
     def test_cut_streams(self) -> None:
@@ -232,7 +232,7 @@ class BrokenReplies(ProtocolCase):
         self.assert_retried({"status": 200, "body": {"success": False, "message": "no"}},
                             {"status": 200, "body": []}, {"status": 200, "body": ""}, lost=3, flags=("--fresh",))
 
-    def test_an_error_inside_a_200_that_stays(self) -> None:
+    def test_a_permanent_error_inside_a_200(self) -> None:
         entry = {"status": 200, "body": {"error": {"message": "upstream is overloaded", "code": "busy"}}, "times": None}
         results, relay, _ = self.once(entry, flags=("--max-attempts", 2), expect=1)
         [line] = results.errors
@@ -242,10 +242,10 @@ class BrokenReplies(ProtocolCase):
         self.assertTrue(line["sluice"]["retryable"])
         self.assertEqual(relay.attempts, 2)
 
-    def test_a_page_inside_a_200(self) -> None:
+    def test_a_page_with_status_200(self) -> None:
         self.assert_retried({"status": 200, "headers": {"Content-Type": "text/html"}, "body": "<html>busy</html>"})
 
-    def test_statuses_that_pass(self) -> None:
+    def test_temporary_statuses(self) -> None:
         self.assert_retried(*({"status": status, "body": {"error": {"message": "later"}}}
                               for status in (503, 500, 408)), lost=0)
 
@@ -254,7 +254,7 @@ class BrokenReplies(ProtocolCase):
                                "body": {"error": {"message": "slow down"}}}] * 4, lost=0,
                             flags=("--max-attempts", 1))
 
-    def test_statuses_that_do_not(self) -> None:
+    def test_permanent_statuses(self) -> None:
         lines = [batch(str(status), chat(f"status {status}")) for status in (400, 413, 422, 501)]
         relay = self.relay(script=[{"match": f"status {line['custom_id']}", "times": None,
                                     "status": int(line["custom_id"]), "body": {"error": {"message": "no"}}}
@@ -286,7 +286,7 @@ class BrokenReplies(ProtocolCase):
         self.assert_retried({"chunks": BEGUN, "headers": SSE, "hold": True}, {"hold": True}, lost=2,
                             flags=("--idle-timeout", "300ms", "--first-byte-timeout", "300ms"))
 
-    def test_no_http_at_all(self) -> None:
+    def test_a_reply_that_is_not_http(self) -> None:
         self.assert_retried({"raw": "SSH-2.0-OpenSSH_9.2\r\n", "close": "after"},
                             {"raw": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzzz\r\n", "close": "after"},
                             lost=2)

@@ -1,5 +1,5 @@
-"""What a relay tells of a key and of its models: `sluice quota` and `sluice models`, against the simulator as each
-software, and against relays that answer in odd ways."""
+"""`sluice quota` and `sluice models`, with the simulator as each relay software, and with relays that answer in unusual
+ways."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ SPENT = (401, {"error": {"message": "该令牌额度已用尽 (request id: 1)", 
 
 
 class OddRelay:
-    """Answers GETs by their path as it is told to: (status, body) or (status, body, headers). What it is not told is
-    404. A body that is no text is sent as JSON."""
+    """Answers GETs by their path with (status, body) or (status, body, headers). Other paths get 404. A body that is
+    not a string is sent as JSON."""
 
     def __init__(self, answers: dict[str, tuple[Any, ...]]) -> None:
         self.answers = answers
@@ -96,7 +96,7 @@ class SimulatedQuota(Asked):
         self.run_job(job, server, "--output-dir", self.out)
         return Decimal(self.results(job, self.out).totals["cost_usd"])
 
-    def test_each_software_tells_what_the_ledger_says(self) -> None:
+    def test_each_software_reports_the_numbers_of_the_ledger(self) -> None:
         sources = {"new-api": "billing", "old-new-api": "billing", "one-api": "billing", "openai": "billing",
                    "api2gpt": "credit_grants"}
         for software, source in sources.items():
@@ -104,20 +104,20 @@ class SimulatedQuota(Asked):
                 server = self.simulator("--software", software, "--balance", "0.5")
                 self.out = self.folder / software
                 cost = self.spend(server)
-                told = self.document("quota", server.url)
-                self.assertEqual(list(told), QUOTA_KEYS)
+                result = self.document("quota", server.url)
+                self.assertEqual(list(result), QUOTA_KEYS)
                 used = (cost * 500000).to_integral_value(rounding="ROUND_HALF_UP") / 500000
                 self.assertGreater(used, 0)
-                self.assertEqual(told["source"], source)
-                self.assertEqual(Decimal(told["granted_usd"]), Decimal("0.5"))
-                self.assertEqual(Decimal(told["used_usd"]), used)
-                self.assertEqual(Decimal(told["remaining_usd"]), Decimal("0.5") - used)
-                self.assertEqual((told["unlimited"], told["expires_at"], told["status"]), (False, None, "active"))
+                self.assertEqual(result["source"], source)
+                self.assertEqual(Decimal(result["granted_usd"]), Decimal("0.5"))
+                self.assertEqual(Decimal(result["used_usd"]), used)
+                self.assertEqual(Decimal(result["remaining_usd"]), Decimal("0.5") - used)
+                self.assertEqual((result["unlimited"], result["expires_at"], result["status"]), (False, None, "active"))
 
     def test_no_limit(self) -> None:
         for software in ("new-api", "one-api", "openai"):
-            told = self.document("quota", self.simulator("--software", software).url)
-            self.assertEqual((told["unlimited"], told["granted_usd"], told["remaining_usd"], told["used_usd"]),
+            result = self.document("quota", self.simulator("--software", software).url)
+            self.assertEqual((result["unlimited"], result["granted_usd"], result["remaining_usd"], result["used_usd"]),
                              (True, None, None, "0"))
 
     def test_an_exhausted_key_is_an_answer(self) -> None:
@@ -126,17 +126,18 @@ class SimulatedQuota(Asked):
         for software, source in (("new-api", "token_usage"), ("one-api", "billing"), ("openai", "billing")):
             with self.subTest(software):
                 server = self.simulator("--software", software, "--keys", str(keys))
-                told = self.document("quota", server.url)
-                self.assertEqual((told["source"], told["status"], told["remaining_usd"]), (source, "exhausted", "0"))
+                result = self.document("quota", server.url)
+                self.assertEqual((result["source"], result["status"], result["remaining_usd"]),
+                                 (source, "exhausted", "0"))
 
-    def test_a_wrong_key_is_none(self) -> None:
+    def test_a_wrong_key_is_a_failure(self) -> None:
         keys = self.folder / "keys"
         keys.write_text("sk-another\n")
         for software in ("new-api", "one-api", "openai", "api2gpt"):
             run = self.ask("quota", self.simulator("--software", software, "--keys", str(keys)).url, expect=3)
             self.assertIn("401", run.err)
 
-    def test_the_rationed_route_is_asked_once_at_most(self) -> None:
+    def test_the_rate_limited_route_is_used_at_most_once(self) -> None:
         keys = self.folder / "keys"
         keys.write_text(f"{KEY} 0 0\n")
         server = self.simulator("--keys", str(keys))
@@ -148,17 +149,17 @@ class SimulatedQuota(Asked):
     def test_the_log(self) -> None:
         server = self.simulator("--balance", "0.5")
         cost = self.spend(server)
-        told = self.document("quota", server.url, "--log")
-        self.assertEqual(list(told), [*QUOTA_KEYS, "log"])
-        self.assertEqual(len(told["log"]), 5)
-        for row in told["log"]:
+        result = self.document("quota", server.url, "--log")
+        self.assertEqual(list(result), [*QUOTA_KEYS, "log"])
+        self.assertEqual(len(result["log"]), 5)
+        for row in result["log"]:
             self.assertEqual(list(row), ["time", "model", "prompt_tokens", "completion_tokens", "cost_usd", "seconds",
                                          "streamed", "served_model"])
             self.assertEqual((row["model"], row["streamed"], row["served_model"]), ("gpt-4o-mini", True, None))
         tokens = server.ledger["billed"]["tokens"]
-        self.assertEqual(sum(row["prompt_tokens"] for row in told["log"]), tokens["prompt"])
-        self.assertEqual(sum(row["completion_tokens"] for row in told["log"]), tokens["completion"])
-        self.assertAlmostEqual(sum(Decimal(row["cost_usd"]) for row in told["log"]), cost, delta=Decimal("0.000005"))
+        self.assertEqual(sum(row["prompt_tokens"] for row in result["log"]), tokens["prompt"])
+        self.assertEqual(sum(row["completion_tokens"] for row in result["log"]), tokens["completion"])
+        self.assertAlmostEqual(sum(Decimal(row["cost_usd"]) for row in result["log"]), cost, delta=Decimal("0.000005"))
 
     def test_a_relay_without_a_log_says_so(self) -> None:
         for software in ("one-api", "old-new-api", "openai"):
@@ -168,8 +169,8 @@ class SimulatedQuota(Asked):
 
     def test_inside_the_program_without_key_and_network(self) -> None:
         run = self.sluice("quota", "--simulate", "--json", "--log", env={"OPENAI_API_KEY": None})
-        told = json.loads(run.out)
-        self.assertEqual((told["granted_usd"], told["used_usd"], told["status"]), ("100", "0", "active"))
+        result = json.loads(run.out)
+        self.assertEqual((result["granted_usd"], result["used_usd"], result["status"]), ("100", "0", "active"))
         self.assertEqual(run.err, "")
         table = self.sluice("quota", "--simulate", env={"OPENAI_API_KEY": None}).out
         for part in ("100 USD", "active", "never", "billing"):
@@ -180,40 +181,40 @@ class OddQuota(Asked):
     def test_credit_grants_with_what_remains(self) -> None:
         relay = self.odd_relay({GRANTS: (200, {"object": "credit_summary", "total_granted": 18, "total_used": "2.5",
                                                "total_remaining": 15.499999999999998})})
-        told = self.document("quota", relay.url)
-        self.assertEqual((told["source"], told["granted_usd"], told["used_usd"], told["remaining_usd"]),
+        result = self.document("quota", relay.url)
+        self.assertEqual((result["source"], result["granted_usd"], result["used_usd"], result["remaining_usd"]),
                          ("credit_grants", "18", "2.5", "15.5"))
         self.assert_key_in_header_alone(relay)
 
-    def test_an_exhausted_key_is_refused_here_and_told_there(self) -> None:
+    def test_an_exhausted_key_is_refused_by_one_route_but_not_by_another(self) -> None:
         relay = self.odd_relay({"/v1" + SUBSCRIPTION: SPENT, TOKEN: (200, {"code": True, "data": {
             "total_granted": 500000, "total_used": 500001, "total_available": -1, "unlimited_quota": False,
             "expires_at": 0}})})
-        told = self.document("quota", relay.url)
-        self.assertEqual(told, {"source": "token_usage", "granted_usd": "1", "used_usd": "1.000002",
-                                "remaining_usd": "-0.000002", "unlimited": False, "expires_at": None,
-                                "status": "exhausted"})
+        result = self.document("quota", relay.url)
+        self.assertEqual(result, {"source": "token_usage", "granted_usd": "1", "used_usd": "1.000002",
+                                  "remaining_usd": "-0.000002", "unlimited": False, "expires_at": None,
+                                  "status": "exhausted"})
         self.assertEqual(relay.paths.count(TOKEN), 1)
         self.assert_key_in_header_alone(relay)
 
     def test_an_expired_key(self) -> None:
         relay = self.odd_relay({"/v1" + SUBSCRIPTION: (200, {"hard_limit_usd": 3, "access_until": 1600000000}),
                                 "/v1" + USAGE: (200, {"total_usage": 0.30000000000000004})})
-        told = self.document("quota", relay.url)
-        self.assertEqual((told["used_usd"], told["remaining_usd"], told["expires_at"], told["status"]),
+        result = self.document("quota", relay.url)
+        self.assertEqual((result["used_usd"], result["remaining_usd"], result["expires_at"], result["status"]),
                          ("0.003", "2.997", 1600000000, "expired"))
         self.assertIn("2020-09-13 12:26:40 UTC", self.ask("quota", relay.url).out)
 
-    def test_billing_beside_v1_under_a_prefix_in_another_unit(self) -> None:
+    def test_billing_under_a_prefix_in_another_unit(self) -> None:
         relay = self.odd_relay({"/relay" + SUBSCRIPTION: (200, {"hard_limit_usd": 1000000}),
                                 "/relay" + USAGE: (200, {"total_usage": 25000000}),
                                 "/relay/api/status": (200, {"success": True, "data": {
                                     "quota_per_unit": 500000, "display_in_currency": False}})})
-        told = self.document("quota", relay.url.replace("/v1", "/relay/v1"))
-        self.assertEqual((told["granted_usd"], told["used_usd"], told["remaining_usd"]), ("2", "0.5", "1.5"))
+        result = self.document("quota", relay.url.replace("/v1", "/relay/v1"))
+        self.assertEqual((result["granted_usd"], result["used_usd"], result["remaining_usd"]), ("2", "0.5", "1.5"))
         self.assertTrue(all(path.startswith("/relay/") for path in relay.paths), relay.paths)
 
-    def test_a_log_that_admits_another_model(self) -> None:
+    def test_a_log_that_names_another_model(self) -> None:
         other = json.dumps({"is_model_mapped": True, "upstream_model_name": "gpt-3.5-turbo"})
         relay = self.odd_relay({
             "/v1" + SUBSCRIPTION: (200, {"hard_limit_usd": 3}), "/v1" + USAGE: (200, {"total_usage": 1}),
@@ -228,7 +229,7 @@ class OddQuota(Asked):
         self.assertIn("gpt-3.5-turbo", table)
         self.assert_key_in_header_alone(relay)
 
-    def test_what_each_route_answered_when_none_tells(self) -> None:
+    def test_all_answers_are_shown_if_no_route_works(self) -> None:
         target = self.odd_relay({})
         relay = self.odd_relay({
             "/v1" + SUBSCRIPTION: (200, "<html><title>Welcome</title></html>"),
@@ -249,9 +250,9 @@ class OddQuota(Asked):
         self.assertIn("more than 2000 bytes", run.err)
 
     def test_a_relay_that_is_not_there(self) -> None:
-        nobody = self.listener(lambda connection: None)
-        nobody.stop()
-        run = self.sluice("quota", "--base-url", f"http://127.0.0.1:{nobody.port}", expect=3)
+        dead = self.listener(lambda connection: None)
+        dead.stop()
+        run = self.sluice("quota", "--base-url", f"http://127.0.0.1:{dead.port}", expect=3)
         self.assert_one_sentence(run, "cannot be asked", "refused")
 
     def test_a_relay_that_stays_silent_and_an_interrupt(self) -> None:
@@ -281,15 +282,15 @@ class OddQuota(Asked):
 
 
 class Models(Asked):
-    def test_the_list_beside_our_prices(self) -> None:
+    def test_the_list_with_the_programs_prices(self) -> None:
         prices = self.folder / "prices.json"
         prices.write_text(json.dumps({"house": {"input": "1", "cached_input": None, "output": "2.5"}}))
         relay = self.odd_relay({"/v1/models": (200, {"success": True, "data": [
             {"id": "gpt-4o", "object": "model", "owned_by": "openai"}, {"id": "house"}, {"id": "no-such-model"}]})})
-        told = self.document("models", relay.url, "--prices", prices, "--price-multiplier", "0.8")
-        self.assertEqual(list(told), ["models"])
-        self.assertEqual([list(model) for model in told["models"]], [MODEL_KEYS] * 3)
-        self.assertEqual([list(model.values()) for model in told["models"]], [
+        result = self.document("models", relay.url, "--prices", prices, "--price-multiplier", "0.8")
+        self.assertEqual(list(result), ["models"])
+        self.assertEqual([list(model) for model in result["models"]], [MODEL_KEYS] * 3)
+        self.assertEqual([list(model.values()) for model in result["models"]], [
             ["gpt-4o", "openai", "2", "1", "8"], ["house", None, "0.8", "0.8", "2"],
             ["no-such-model", None, None, None, None]])
         table = self.ask("models", relay.url).out
@@ -319,7 +320,7 @@ class Models(Asked):
             run = self.sluice("models", "--base-url", relay.url, "--json", expect=3)
             self.assert_one_sentence(run, part)
 
-    def test_names_that_a_terminal_would_obey(self) -> None:
+    def test_names_with_terminal_control_sequences(self) -> None:
         relay = self.odd_relay({"/v1/models": (200, [{"id": "\x1b[2Jname", "owned_by": f"of {KEY}"}])})
         self.assertNotIn("\x1b", self.ask("models", relay.url).out)
         model = self.document("models", relay.url)["models"][0]
@@ -328,7 +329,7 @@ class Models(Asked):
 
 class PoolOfRelays(Asked):
     def members(self, **relays: OddRelay) -> None:
-        text = "rpm = 100\noverride-model = true\n"  # what only a run can be told is none of these commands' business
+        text = "rpm = 100\noverride-model = true\n"  # these commands ignore options that only a run has
         for name, relay in relays.items():
             key = self.folder / f"{name}.key"
             key.write_text(f"sk-{name}-0123456789abcdef\n")
@@ -340,15 +341,15 @@ class PoolOfRelays(Asked):
         return self.odd_relay({"/v1" + SUBSCRIPTION: (200, {"hard_limit_usd": limit}),
                                "/v1" + USAGE: (200, {"total_usage": 100}), "/v1/models": (200, ["gpt-4o"])})
 
-    def test_each_member_is_told_by_its_name(self) -> None:
+    def test_each_member_is_shown_by_its_name(self) -> None:
         blue, green = self.with_billing(5), self.with_billing(7)
         self.members(blue=blue, green=green)
-        told = json.loads(self.sluice("quota", "--json").out)["relays"]
-        self.assertEqual({name: one["remaining_usd"] for name, one in told.items()}, {"blue": "4", "green": "6"})
+        result = json.loads(self.sluice("quota", "--json").out)["relays"]
+        self.assertEqual({name: one["remaining_usd"] for name, one in result.items()}, {"blue": "4", "green": "6"})
         for name, relay in (("blue", blue), ("green", green)):
             self.assertEqual({head["Authorization"] for head in relay.heads}, {f"Bearer sk-{name}-0123456789abcdef"})
-        told = json.loads(self.sluice("models", "--json").out)["relays"]
-        self.assertEqual({name: one["models"][0]["input_usd_per_million"] for name, one in told.items()},
+        result = json.loads(self.sluice("models", "--json").out)["relays"]
+        self.assertEqual({name: one["models"][0]["input_usd_per_million"] for name, one in result.items()},
                          {"blue": "2.5", "green": "5"})
 
     def test_one_member_by_its_name(self) -> None:
@@ -359,18 +360,18 @@ class PoolOfRelays(Asked):
         self.assertEqual({head["Authorization"] for head in green.heads}, {"Bearer sk-green-0123456789abcdef"})
         self.assert_one_sentence(self.sluice("quota", "--relay", "gren", expect=2), "did you mean 'green'")
 
-    def test_a_member_that_does_not_tell(self) -> None:
+    def test_a_member_without_a_balance(self) -> None:
         self.members(blue=self.with_billing(5), green=self.odd_relay({}))
         run = self.sluice("quota", "--json", expect=1)
-        told = json.loads(run.out)["relays"]
-        self.assertEqual(told["blue"]["remaining_usd"], "4")
-        self.assertIn(f"{TOKEN}: 404", told["green"]["error"])
+        result = json.loads(run.out)["relays"]
+        self.assertEqual(result["blue"]["remaining_usd"], "4")
+        self.assertIn(f"{TOKEN}: 404", result["green"]["error"])
         self.assertIn("green (http://127.0.0.1", run.err)
         self.members(blue=self.odd_relay({}), green=self.odd_relay({}))
         run = self.sluice("quota", "--json", expect=3)
         self.assertEqual(run.out, "")
         first, *refusals = run.err.splitlines()
-        self.assertIn("config file", first)  # which names the hosts that get the keys
+        self.assertIn("config file", first)  # the line that names the hosts that get the keys
         self.assertEqual(len(refusals), 2)
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Checks the judge itself: a relay that counted wrongly would acquit or condemn the client for nothing.
+"""Tests relay.py itself: if it counted wrongly, the tests of the client would be worthless.
 
-Run with `python3 -m unittest tests/e2e/test_relay_py.py` or directly; the standard library is all it needs.
+Run it with `python3 -m unittest tests/e2e/test_relay_py.py` or directly. It needs only the standard library.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def events(data: bytes) -> list[Any]:
 
 
 class SlidingLogTest(unittest.TestCase):
-    """The window with invented times, so that a minute costs nothing."""
+    """The window with invented times, so that a test needs no real minute."""
 
     def test_refuses_within_sixty_seconds_and_admits_at_sixty(self) -> None:
         log = relay_module.SlidingLog(2)
         self.assertEqual([log.arrive(t) for t in (0, 30, 59.9, 60, 89.9, 90)], [True, True, False, True, False, True])
         self.assertEqual(log.refused, [59.9, 89.9])
 
-    def test_most_in_window_counts_the_refused_too(self) -> None:
+    def test_most_in_window_includes_refused_attempts(self) -> None:
         log = relay_module.SlidingLog(1)
         for t in (0, 1, 2, 61.5, 61.6):
             log.arrive(t)
@@ -65,7 +65,7 @@ class SlidingLogTest(unittest.TestCase):
 
 
 class RelayProcess:
-    """A relay in its own process, for one test; without delays unless told."""
+    """A relay in its own process for one test, by default without delays."""
 
     def __init__(self, *flags: str, script: list[dict[str, Any]] | None = None) -> None:
         self.folder = tempfile.TemporaryDirectory()
@@ -103,7 +103,7 @@ class RelayProcess:
 
 
 class WindowTest(unittest.TestCase):
-    def test_refuses_beyond_rpm_and_says_so(self) -> None:
+    def test_refuses_above_rpm_with_a_message(self) -> None:
         with RelayProcess("--rpm", "3") as relay:
             replies = [relay.call("POST", CHAT, chat(f"q{i}"), Authorization="Bearer k") for i in range(5)]
             self.assertEqual([status for status, _ in replies], [200, 200, 200, 429, 429])
@@ -133,16 +133,16 @@ class WindowTest(unittest.TestCase):
         with RelayProcess("--delay-min", "0.1", "--delay-max", "0.1", "--head-delay", "0.1") as relay:
             leaver = relay.connect()
             leaver.request("POST", CHAT, chat("gone before the answer"))
-            leaver.close()  # the request is on its way: a relay counts it whether or not anyone waits for the answer
+            leaver.close()  # the request is on its way: a relay counts it even if the client has left
             before = relay_module.time.monotonic()
             relay.call("POST", CHAT, chat("q"))
             after = relay_module.time.monotonic()
             arrivals = relay.get("/arrivals")
             self.assertEqual(len(arrivals), 2)
-            self.assertGreaterEqual(arrivals[-1] - before, 0.1)  # one machine, one monotonic clock
+            self.assertGreaterEqual(arrivals[-1] - before, 0.1)  # both processes use the same monotonic clock
             self.assertGreaterEqual(after - arrivals[-1], 0.1)
 
-    def test_attempts_wait_side_by_side(self) -> None:
+    def test_attempts_wait_in_parallel(self) -> None:
         with RelayProcess("--delay-min", "0.2", "--delay-max", "0.2") as relay:
             threads = [threading.Thread(target=relay.call, args=("POST", CHAT, chat(f"q{i}"))) for i in range(20)]
             for thread in threads:
@@ -172,7 +172,7 @@ class AnswerTest(unittest.TestCase):
         return data
 
     def test_chat_stream_rebuilds_the_echo_and_reports_usage(self) -> None:
-        for turn in range(20):  # each text is cut and split in its own way
+        for turn in range(20):  # each text is split in a different way
             text = f"{turn} {HANZI * 3}"
             data = self.stream(CHAT, {"model": "m", "messages": [{"role": "user", "content": text}],
                                       "stream_options": {"include_usage": True}})
@@ -188,7 +188,7 @@ class AnswerTest(unittest.TestCase):
             self.assertEqual(usage["completion_tokens"], len(f"echo: {text}".encode()) // 6)
             self.assertTrue(all(chunk["usage"] is None for chunk in chunks[:-1]))
 
-    def test_a_stream_says_no_usage_unasked(self) -> None:
+    def test_a_stream_has_usage_only_on_request(self) -> None:
         data = self.stream(CHAT, {"model": "m", "messages": [{"role": "user", "content": "hello"}]})
         self.assertFalse(any("usage" in chunk for chunk in events(data)))
 
@@ -222,8 +222,8 @@ class AnswerTest(unittest.TestCase):
         self.assertIn(b"event: response.completed\n", data)
         self.assertNotIn(b"[DONE]", data)
         parts = [{"role": "user", "content": [{"type": "input_text", "text": "hi"}]}]
-        asked = json.dumps({"model": "m", "input": parts}).encode()
-        whole = json.loads(self.relay.call("POST", "/v1/responses", asked)[1])
+        body = json.dumps({"model": "m", "input": parts}).encode()
+        whole = json.loads(self.relay.call("POST", "/v1/responses", body)[1])
         self.assertEqual(whole["output"][0]["content"][0]["text"], "echo: hi")
 
     def test_embeddings(self) -> None:
@@ -236,7 +236,7 @@ class AnswerTest(unittest.TestCase):
         self.assertEqual(len(embed(input=[1, 2, 3])["data"]), 1)
         self.assertIsInstance(embed(input="a", encoding_format="base64")["data"][0]["embedding"], str)
 
-    def test_bad_bodies_and_unknown_paths_are_told_so(self) -> None:
+    def test_bad_bodies_and_unknown_paths_get_errors(self) -> None:
         self.assertEqual(self.relay.call("POST", CHAT, b"{nonsense")[0], 400)
         self.assertEqual(self.relay.call("POST", CHAT, b"[]")[0], 400)
         self.assertEqual(self.relay.call("POST", "/chat/completions", chat("q"))[0], 404)
@@ -293,12 +293,12 @@ class RecordTest(unittest.TestCase):
 
 
 class ScriptTest(unittest.TestCase):
-    def test_entries_are_spent_in_order_and_by_match(self) -> None:
+    def test_entries_are_used_in_order_and_by_match(self) -> None:
         script = [{"match": "apple", "times": 2, "status": 503, "body": {"error": "busy"}},
                   {"status": 401, "body": "no"}]
         with RelayProcess(script=script) as relay:
-            asked = ("apple", "pear", "apple", "apple", "pear")
-            self.assertEqual([relay.call("POST", CHAT, chat(q))[0] for q in asked], [503, 401, 503, 200, 200])
+            texts = ("apple", "pear", "apple", "apple", "pear")
+            self.assertEqual([relay.call("POST", CHAT, chat(q))[0] for q in texts], [503, 401, 503, 200, 200])
             stats = relay.get("/stats")
             self.assertEqual((stats["scripted"], stats["arrivals_total"], stats["delivered"]["requests"]), (3, 5, 2))
 

@@ -1,4 +1,4 @@
-"""`report`: how a job stands by its files, and what a relay reported beyond what there was."""
+"""`report`: the state of a job by its files, and audits of the usage that a relay reported."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Totals(Case):
         self.assertEqual(json.loads(self.sluice("report", first, second, "--json").out),
                          {"jobs": {str(job): self.results(job).totals for job in (first, second)}})
 
-    def test_a_job_that_failed_in_part(self) -> None:
+    def test_a_partly_failed_job(self) -> None:
         relay = self.simulator("--faults", "model-denied=1")
         job = self.job([*chats(2), {"prompt": 3}])
         self.run_job(job, relay, "--output-dir", self.out, expect=1)
@@ -32,8 +32,8 @@ class Totals(Case):
         job = self.job(chats(2))
         run = self.start("run", job, "--base-url", relay.url, "--rpm", 0)
         wait_until(self.results(job).totals_path.exists, "totals")
-        told = json.loads(self.sluice("report", job, "--json").out)
-        self.assertEqual((told["status"], told["requests"]), ("running", 2))
+        result = json.loads(self.sluice("report", job, "--json").out)
+        self.assertEqual((result["status"], result["requests"]), ("running", 2))
         self.assertRegex(self.sluice("report", job).out, "running, as of .+ ago")
         self.assertEqual(json.loads(self.sluice("report", job, "--audit", "--json").out)["jobs"][0]["worst"], [])
         self.assertTrue(run.running)
@@ -63,32 +63,32 @@ class Audit(Case):
         relay = self.simulator()
         job = self.job(self.lines())
         self.run_job(job, relay)
-        told = self.audit(job)
-        self.assertEqual(told["worst"], [])
-        self.assertEqual(told["skipped"], {})
+        result = self.audit(job)
+        self.assertEqual(result["worst"], [])
+        self.assertEqual(result["skipped"], {})
         for model in ("gpt-4o-mini", "gpt-4"):
-            found = told["models"][model]
+            found = result["models"][model]
             self.assertEqual((found["requests"], found["audited"], found["excess_tokens"], found["excess_usd"]),
                              (10, 10, 0, "0"))
             self.assertEqual(found["prompt"]["reported"], found["prompt"]["counted"])
 
-    def test_an_inflating_relay_to_the_token_and_the_cent(self) -> None:
+    def test_an_inflating_relay_is_found_exactly(self) -> None:
         relay = self.simulator("--cheat", "inflated", "--seed", "3")
         job = self.job(self.lines())
         self.run_job(job, relay)
-        told = self.audit(job, "--worst", 4)
-        for model, found in told["models"].items():
+        result = self.audit(job, "--worst", 4)
+        for model, found in result["models"].items():
             for side in ("prompt", "completion"):
                 self.assertGreater(found[side]["reported"], found[side]["counted"], model)
             excess = sum(found[side]["reported"] - found[side]["counted"] for side in ("prompt", "completion"))
             self.assertEqual(found["excess_tokens"], excess)
-        mini = told["models"]["gpt-4o-mini"]
+        mini = result["models"]["gpt-4o-mini"]
         price = {"prompt": Decimal("0.15"), "completion": Decimal("0.6")}
         self.assertEqual(Decimal(mini["excess_usd"]), sum(
             (mini[side]["reported"] - mini[side]["counted"]) * price[side] for side in price) / 1_000_000)
-        worst = told["worst"]
+        worst = result["worst"]
         self.assertEqual(len(worst), 4)
-        self.assertEqual({one["model"] for one in worst}, {"gpt-4"})  # a hundred times dearer
+        self.assertEqual({one["model"] for one in worst}, {"gpt-4"})  # a hundred times more expensive
         money = [Decimal(one["excess_usd"]) for one in worst]
         self.assertEqual(money, sorted(money, reverse=True))
         by_id = self.results(job).by_id()
@@ -115,6 +115,6 @@ class Audit(Case):
         lines = self.lines()
         lines[0]["body"]["temperature"] = 1
         self.job(lines)
-        told = self.audit(job)
-        self.assertEqual(told["skipped"], {"request_changed_or_gone": 1})
-        self.assertEqual(told["models"]["gpt-4o-mini"]["audited"], 9)
+        result = self.audit(job)
+        self.assertEqual(result["skipped"], {"request_changed_or_gone": 1})
+        self.assertEqual(result["models"]["gpt-4o-mini"]["audited"], 9)

@@ -1,4 +1,4 @@
-"""Stopping at any point, and going on: nothing is lost, and nothing is paid for twice."""
+"""Stopping at any point and resuming: nothing may be lost or paid twice."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def whole_lines(path: Path) -> list[bytes]:
     return [line for line in data.splitlines(keepends=True) if line.endswith(b"\n")]
 
 
-def asked(body: bytes) -> str:
+def question_in(body: bytes) -> str:
     return str(json.loads(body)["messages"][-1]["content"])
 
 
 class ResumeCase(Case):
     def assert_complete(self, results: Results, count: int) -> None:
-        """Every request has its own answer, once."""
+        """Every request has its own answer exactly once."""
         found = results.by_id()
         self.assertEqual(set(found), {f"c{i}" for i in range(1, count + 1)})
         for name, line in found.items():
@@ -58,24 +58,24 @@ class Killed(ResumeCase):
             after = whole_lines(results.output_path)
             self.assertEqual(after[:len(kept)], kept, f"round {number} changed a finished line")
             kept = after
-            # Judged by the relay: what stood in the output when this round began was not sent in it.
+            # By the relay's record, requests that were in the output before this round were not sent again.
             resent += [question for body in relay.bodies[before:]
-                       if int((question := asked(body)).split()[2]) in done]
+                       if int((question := question_in(body)).split()[2]) in done]
         self.sluice(*flags)
         self.assert_complete(results, count)
         self.assertEqual(resent, [])
         self.assertEqual(whole_lines(results.output_path)[:len(kept)], kept)
         stats = relay.stats
-        # The attempts of a request, over all restarts, carry one key and one body.
+        # All attempts of a request, over all restarts, have the same key and body.
         self.assertEqual(len(stats["bodies_seen"]), count)
         self.assertTrue(all(len(seen["sha256"]) == 1 for seen in stats["bodies_seen"].values()))
-        # What was in flight at a kill may have been billed, and so may what one turn of the event loop had read and not
-        # yet written: at most as many again, since each had a place. No more than that was sent again.
+        # Attempts in flight at a kill may have been billed, and also replies that were read but not written yet: at
+        # most as many again, since each had a slot. Not more than that may be sent again.
         totals = results.totals
         again = stats["attempts"] - count
         self.assertLessEqual(again, rounds * 2 * 16)
         self.assertFalse(results.state_path.exists())
-        # Attempts in flight at a kill stand in no file: the totals may lack them, and invent none.
+        # The totals may miss attempts in flight at a kill, since they are in no file, but must not count more.
         self.assertGreaterEqual(totals["attempts"], count)
         self.assertLessEqual(totals["attempts"], stats["attempts"])
 
@@ -87,7 +87,7 @@ class Damaged(ResumeCase):
         self.run_job(job, relay)
         return relay, job, self.results(job)
 
-    def test_a_torn_last_line_is_dropped_and_its_request_sent_again(self) -> None:
+    def test_an_incomplete_last_line_is_dropped_and_its_request_is_sent_again(self) -> None:
         relay, job, results = self.finished()
         for cut in (1, 40, -2):
             with self.subTest(cut=cut):
@@ -97,7 +97,7 @@ class Damaged(ResumeCase):
                 results.output_path.write_bytes(b"".join(lines[:-1]) + lines[-1][:cut])
                 self.run_job(job, relay)
                 self.assert_complete(results, 6)
-                self.assertEqual([asked(body).split()[2] for body in relay.bodies[before:]], [str(lost)])
+                self.assertEqual([question_in(body).split()[2] for body in relay.bodies[before:]], [str(lost)])
 
     def test_a_last_line_that_lacks_only_its_newline_is_kept(self) -> None:
         relay, job, results = self.finished()
@@ -144,7 +144,7 @@ class Finished(ResumeCase):
         self.assertEqual(relay.attempts, 5)
         self.assert_complete(self.results(job), 5)
 
-    def test_passing_failures_are_tried_again(self) -> None:
+    def test_temporary_failures_are_retried(self) -> None:
         job = self.job(chats(6))
         results = self.results(job)
         broken = self.relay(script=[{"match": "number 2", "times": None, **UNAVAILABLE},
@@ -155,12 +155,12 @@ class Finished(ResumeCase):
                          {"c2": True, "c5": False})
         mended = self.relay()
         self.run_job(job, mended, expect=1)
-        self.assertEqual([asked(body) for body in mended.bodies], ["question number 2 of the batch"])
+        self.assertEqual([question_in(body) for body in mended.bodies], ["question number 2 of the batch"])
         self.assertEqual([line["custom_id"] for line in results.errors], ["c5"])
         self.assertEqual(len(results.output), 5)
         self.assertEqual((results.totals["succeeded"], results.totals["failed"]), (5, 1))
         self.assertEqual(results.totals["attempts"], broken.attempts + 1)
-        # A failed request that is tried again later goes under a new key.
+        # A failed request that is retried by a later run gets a new key.
         self.assertFalse(set(broken.stats["bodies_seen"]) & set(mended.stats["bodies_seen"]))
         self.run_job(job, mended, "--retry-failed")
         self.assertEqual(mended.attempts, 2)
@@ -203,7 +203,7 @@ class Finished(ResumeCase):
             self.assertEqual(len(results.errors), 1)
         self.assertEqual(relay.attempts, 4)
 
-    def test_fresh_moves_the_old_files_aside(self) -> None:
+    def test_fresh_renames_the_old_files(self) -> None:
         relay = self.relay()
         job = self.job(chats(4))
         self.run_job(job, relay)
@@ -234,7 +234,7 @@ class Changed(ResumeCase):
         self.run_job(job, relay, "--model", "gpt-4o-mini")
         self.assert_one_sentence(self.run_job(job, relay, "--model", "gpt-4o", expect=2), "p")
 
-    def test_a_request_that_left_the_job_is_refused_by_name(self) -> None:
+    def test_a_request_removed_from_the_job_is_refused_by_name(self) -> None:
         relay = self.relay()
         self.run_job(self.job(chats(4)), relay)
         job = self.job(chats(3))
@@ -250,18 +250,19 @@ class Changed(ResumeCase):
         self.assertEqual(relay.attempts, 5)
         self.assert_complete(self.results(job), 4)
 
-    def test_on_standard_input_they_stop_the_run(self) -> None:
-        """Nothing is known of the input before it comes: what is behind the offence is not sent."""
+    def test_on_standard_input_changes_stop_the_run(self) -> None:
+        """Standard input cannot be checked before the start: the run stops at the bad line and sends nothing after
+        it."""
         relay = self.relay()
         lines = chats(4)
         results = Results(Path("stdin.jsonl"), self.out)
         changed = [*lines[:2], batch("c3", chat("another question")), lines[3], batch("new", chat("new"))]
-        for name, given, said in (("changed", changed, "c3"), ("gone", lines[:3], "c4")):
+        for name, lines_now, said in (("changed", changed, "c3"), ("gone", lines[:3], "c4")):
             with self.subTest(name):
                 self.run_job("-", relay, "--output-dir", self.out, "--fresh", stdin=jsonl(lines))
                 written = results.output_path.read_bytes()
                 before = relay.attempts
-                refused = self.run_job("-", relay, "--output-dir", self.out, stdin=jsonl(given), expect=2)
+                refused = self.run_job("-", relay, "--output-dir", self.out, stdin=jsonl(lines_now), expect=2)
                 self.assertIn(said, refused.err)
                 self.assertEqual(results.totals["status"], "stopped")
                 self.assertEqual(results.output_path.read_bytes(), written)
@@ -286,7 +287,7 @@ class Changed(ResumeCase):
 
 
 class Interrupted(ResumeCase):
-    """The relay holds every reply back until the signal is out, so that what is in flight is known."""
+    """The relay delays every reply until after the signal, so that the requests in flight are known."""
 
     count = 12
 
@@ -303,7 +304,7 @@ class Interrupted(ResumeCase):
         self.assertEqual(run.code, 130, run.err)
         results = self.results(job)
         done = results.output
-        self.assertEqual(len(done), relay.attempts, "what was in flight has finished")
+        self.assertEqual(len(done), relay.attempts, "the requests in flight have finished")
         self.assertLess(len(done), self.count)
         self.assertEqual(results.errors, [])
         self.assertEqual((results.totals["status"], results.totals["pending"]),
@@ -314,17 +315,17 @@ class Interrupted(ResumeCase):
         self.assert_complete(results, self.count)
         self.assertEqual(results.totals["status"], "completed")
 
-    def test_ctrl_c_lets_what_is_in_flight_finish(self) -> None:
+    def test_ctrl_c_lets_requests_in_flight_finish(self) -> None:
         self.check_graceful(signal.SIGINT)
 
-    def test_sigterm_does_too(self) -> None:
+    def test_sigterm_lets_requests_in_flight_finish(self) -> None:
         self.check_graceful(signal.SIGTERM)
 
     def test_a_second_ctrl_c_stops_at_once(self) -> None:
         relay = self.relay(script=[{"times": None, "hold": True}])
         job, run = self.in_flight(relay, "--grace", "10m")
         run.signal(signal.SIGINT)
-        wait_until(lambda: "interrupt" in run.err, "the first signal to be heard")
+        wait_until(lambda: "interrupt" in run.err, "the first signal is handled")
         self.assertTrue(run.running)
         signal_and_wait(run, signal.SIGINT)
         self.assertEqual(run.code, 130, run.err)
@@ -358,7 +359,7 @@ class Interrupted(ResumeCase):
 
 
 class StoppedAgain(ResumeCase):
-    """A run that ends early while it tries again what had failed: it is unfinished, and nothing of it is forgotten."""
+    """A run that ends early while it retries failures: the job is unfinished, and no failure may be lost."""
 
     count = 6
 
@@ -375,13 +376,13 @@ class StoppedAgain(ResumeCase):
         if code == 130:
             wait_until(lambda: second.stats["attempts"] >= 2 or not run.running, "both to be in flight")
             run.signal(signal.SIGINT)
-            wait_until(lambda: "interrupt" in run.err, "the first signal to be heard")
+            wait_until(lambda: "interrupt" in run.err, "the first signal is handled")
             run.signal(signal.SIGINT)
         run.wait()
         self.assertEqual(run.code, code, run.err)
         totals = results.totals
         self.assertEqual((totals["status"], totals["succeeded"], totals["failed"]), (status, self.count - 2, 2))
-        self.assertEqual(results.errors, lines, "the old lines stand until there are new ones")
+        self.assertEqual(results.errors, lines, "the old lines stay until there are new ones")
         self.assertTrue(results.state_path.exists())
         third = self.relay()
         self.run_job(job, third)
@@ -420,10 +421,10 @@ class Locked(ResumeCase):
         self.assertEqual(relay.attempts, 1)
         first.signal(signal.SIGKILL)
         first.wait()
-        self.run_job(free, relay)  # a lock does not outlive its process
+        self.run_job(free, relay)  # the lock was released with its process
         self.assertEqual(Counter(line["custom_id"] for line in self.results(free).output), {"c1": 1, "c2": 1})
 
-    def test_simulated_results_do_not_join_real_ones(self) -> None:
+    def test_simulated_results_are_not_added_to_real_ones(self) -> None:
         relay = self.relay()
         job = self.job(chats(2))
         self.run_job(job, relay)

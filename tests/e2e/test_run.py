@@ -1,4 +1,4 @@
-"""A whole run, judged by its files and by the servers' own books."""
+"""Whole runs, checked by their files and by the servers' own counts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class SampleJobs(Case):
 
     def test_totals_equal_the_ledger_of_a_faulty_relay(self) -> None:
         simulator = self.simulator("--faults", "faulty", "--seed", "7")
-        # Refusals without a reason slow a run down, as they should.
+        # Refusals without a hint slow a run down, as intended.
         run = self.start("run", *self.jobs, "--base-url", simulator.url, "--model", "gpt-4o-mini", "--rpm", 0,
                          "--idle-timeout", "1s", "--output-dir", self.out).wait(150)
         ledger = simulator.ledger
@@ -56,7 +56,7 @@ class SampleJobs(Case):
         failed = sum(t["failed"] for t in totals)
         self.assertEqual(run.code, 1 if failed else 0)
 
-        self.assertGreater(len(ledger["faults"]), 8, "the profile must have done its worst")
+        self.assertGreater(len(ledger["faults"]), 8, "the profile must have caused faults")
         self.assertEqual(sum(t["attempts"] for t in totals), ledger["attempts"])
         self.assertEqual(sum(t["succeeded"] for t in totals), ledger["delivered"]["requests"])
         for kind in ("prompt", "cached", "completion", "reasoning", "total"):
@@ -78,7 +78,7 @@ class SampleJobs(Case):
             self.assertIn(str(results.output_path.name), run.err)
         total = sum(Decimal(Results(job, self.out).totals["cost_usd"]) for job in self.jobs)
         self.assertIn(f"{total.normalize():f} USD", run.err)  # the simulator's own sum
-        # Real results never join simulated ones.
+        # Real results must not be added to simulated ones.
         refused = self.sluice("run", self.jobs[0], "--base-url", "http://127.0.0.1:1", "--output-dir", self.out,
                               expect=2)
         self.assert_one_sentence(refused, "simulat")
@@ -90,7 +90,7 @@ class SampleJobs(Case):
         self.run_job(job, simulator, "--concurrency", 0)
         self.assertEqual(len(self.results(job).output), 300)
 
-    def test_more_places_than_requests(self) -> None:
+    def test_more_concurrency_than_requests(self) -> None:
         job = self.job(chats(100))
         self.sluice("run", job, "--simulate", "--rpm", 0, "--concurrency", 150)
         self.assertEqual(len(self.results(job).output), 100)
@@ -127,7 +127,7 @@ class LineShape(Case):
                                    {"match": "page", "times": None, "status": 400,
                                     "headers": {"Content-Type": "text/html"}, "body": "<html>" + "x" * 9000}])
         job = self.job([batch("a", chat("there is no such thing")), batch("b", chat("a page")),
-                        *chats(8)])  # enough successes not to look like a wrong address
+                        *chats(8)])  # enough successes, so that it does not look like a wrong address
         self.run_job(job, relay, expect=1)
         results = self.results(job)
         lines = {line["custom_id"]: line for line in results.errors}
@@ -147,7 +147,7 @@ class LineShape(Case):
         self.assertEqual((results.totals["succeeded"], results.totals["failed"], results.totals["attempts"]),
                          (8, 2, 10))
 
-    def test_an_error_body_with_a_broken_byte_stands_as_the_object_it_is(self) -> None:
+    def test_an_error_body_with_an_invalid_byte_stays_an_object(self) -> None:
         relay = self.relay(script=[{"match": "number 2 ", "times": None, "status": 400,
                                     "body": '{"error":{"message":"caf\udce9 closed","code":"x"}}'}])
         job = self.job(chats(6))
@@ -165,7 +165,7 @@ class LineShape(Case):
         relay = self.relay(script=[{"match": f"number {name[1:]} ", "status": 200, "body": answer(cost)}
                                    for name, (cost, _) in costs.items()])
         job = self.job(chats(3))
-        for _ in range(2):  # the second time they are read from the lines
+        for _ in range(2):  # the second run reads the costs from the lines
             self.run_job(job, relay)
             results = self.results(job)
             self.assertEqual({line["custom_id"]: line["sluice"]["reported_cost_usd"] for line in results.output},
@@ -183,7 +183,7 @@ class LineShape(Case):
         self.assertEqual(list(line["error"]), ["code", "message"])
         self.assertEqual(line["error"]["code"], "connection_failed")
         self.assertEqual((line["sluice"]["attempts"], line["sluice"]["retryable"]), (2, True))
-        # It had been written whole both times, and came to nothing: the relay may have billed it.
+        # Both attempts were sent completely but failed, so the relay may have billed them.
         self.assertEqual(results.totals["maybe_billed_attempts"], 2)
 
     def test_bad_lines_become_errors_lines_and_are_not_sent(self) -> None:
@@ -273,7 +273,7 @@ class Bodies(Case):
         line = b'{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":' + written + b"}\n"
         self.assertEqual(self.sent(line, "--no-stream"), [written])
 
-    def test_the_stream_fields_stand_at_the_end(self) -> None:
+    def test_the_stream_fields_are_added_at_the_end(self) -> None:
         written = rb'{"zeta":1,"messages":[{"role":"user","content":"\u0041 \udead"}],"model":"gpt-4o-mini"}'
         line = b'{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":' + written + b"}\n"
         [body] = self.sent(line)
@@ -281,14 +281,14 @@ class Bodies(Case):
         added = json.loads(b"{" + body[len(written) - 1:].lstrip(b" ,"))
         self.assertEqual(added, {"stream": True, "stream_options": {"include_usage": True}})
 
-    def test_a_body_that_names_stream_keeps_its_word(self) -> None:
+    def test_a_body_with_stream_is_not_changed(self) -> None:
         lines = [batch("plain", chat("one", stream=False)),
                  batch("streamed", chat("two", stream=True)),
                  batch("asked", chat("three", stream=True, stream_options={"include_usage": False}))]
-        plain, streamed, asked = (json.loads(body) for body in self.sent(lines))
+        plain, streamed, unchanged = (json.loads(body) for body in self.sent(lines))
         self.assertEqual(plain, lines[0]["body"])
         self.assertEqual(streamed, {**lines[1]["body"], "stream_options": {"include_usage": True}})
-        self.assertEqual(asked, lines[2]["body"])
+        self.assertEqual(unchanged, lines[2]["body"])
 
     def test_no_include_usage(self) -> None:
         [body] = self.sent([batch("a", chat("one"))], "--no-include-usage")
@@ -300,10 +300,10 @@ class Bodies(Case):
                                                   {"role": "user", "content": "three"}]}]
         bodies = [json.loads(b) for b in self.sent(lines, "--model", "gpt-4o-mini", "--system", "Be \"brief\".",
                                                    "--no-stream")]
-        told = {"role": "system", "content": 'Be "brief".'}
+        system = {"role": "system", "content": 'Be "brief".'}
         self.assertEqual([b["model"] for b in bodies], ["gpt-4o-mini", "gpt-4o-mini", "gpt-4o"])
         self.assertEqual([b["messages"] for b in bodies],
-                         [[told, {"role": "user", "content": "one"}], [told, {"role": "user", "content": "two"}],
+                         [[system, {"role": "user", "content": "one"}], [system, {"role": "user", "content": "two"}],
                           lines[2]["messages"]])
 
     def test_an_empty_model_is_missing(self) -> None:
@@ -322,7 +322,7 @@ class Bodies(Case):
         self.assertEqual([json.loads(body) for body in relay.bodies], [chat("one"), chat("two")])
         self.assertEqual(set(self.results(job).by_id()), {"mine", "line-2"})
 
-    def test_a_custom_id_that_stands_twice_is_not_sent_either(self) -> None:
+    def test_a_duplicate_custom_id_is_not_sent(self) -> None:
         line = jsonl([{"custom_id": "one", **chat("one")}]).replace(b'"model"', b'"custom_id": "two", "model"')
         [body] = self.sent(line, "--no-stream")
         self.assertNotIn(b"custom_id", body)
@@ -335,7 +335,7 @@ class Bodies(Case):
         self.assertEqual(relay.stats["headers_seen"], [f"sluice/{version}"])
         self.assertFalse(relay.stats["authorization_missing"])
 
-    def test_a_header_that_is_given_takes_the_place_of_the_own_one(self) -> None:
+    def test_a_user_header_replaces_the_default_header(self) -> None:
         relay = self.relay()
         flags = ("--header", "user-agent: mine/1", "--header", "Authorization: Basic eA==")
         self.run_job(self.job(chats(1)), relay, *flags)
@@ -365,7 +365,7 @@ class Endpoints(Case):
         self.assertEqual(streamed.keys(), plain.keys())
 
         def without_chance(value: Any) -> Any:
-            """Without what differs from one call to the next: ids and the time."""
+            """The value without ids and times, which differ between calls."""
             if isinstance(value, dict):
                 return {k: without_chance(v) for k, v in value.items() if k not in ("id", "created", "created_at")}
             return [without_chance(item) for item in value] if isinstance(value, list) else value
@@ -423,7 +423,7 @@ class Files(Case):
         for results in (self.results(job), self.results(job, deep)):
             self.assertEqual(len(results.output), 2)
             self.assertEqual(results.errors, [])
-            self.assertFalse(results.state_path.exists(), "gone once the job is complete")
+            self.assertFalse(results.state_path.exists(), "removed when the job is complete")
 
     def test_standard_input(self) -> None:
         relay = self.relay()
@@ -435,7 +435,7 @@ class Files(Case):
     def test_gzip(self) -> None:
         relay = self.relay()
         data = jsonl(chats(40))
-        # Two members one after the other, as `cat a.gz b.gz` makes them.
+        # Two members, like the output of `cat a.gz b.gz`.
         job = self.job(gzip.compress(data[:1000]) + gzip.compress(data[1000:]), "packed.jsonl.gz")
         self.run_job(job, relay)
         self.assertEqual(len(self.results(job).output), 40)
@@ -475,7 +475,7 @@ class Files(Case):
         self.assert_one_sentence(refused, "job.output.jsonl")
         self.assertEqual(relay.attempts, 0)
 
-    def test_result_files_among_the_jobs_are_passed_over(self) -> None:
+    def test_result_files_among_the_jobs_are_skipped(self) -> None:
         relay = self.relay()
         job = self.job(chats(2))
         self.run_job(job, relay)
@@ -524,49 +524,49 @@ class Config(Case):
 
 
 class Summary(Case):
-    """What it says is to be done next."""
+    """The command that the summary recommends as the next step."""
 
     def next_of(self, run: Run) -> str:
         [line] = [line for line in run.err.splitlines() if line.startswith("next ")]
         return line.removeprefix("next").strip()
 
-    def test_bad_lines_are_to_be_mended(self) -> None:
+    def test_after_bad_lines_it_recommends_to_correct_them(self) -> None:
         relay = self.relay()
         job = self.job(jsonl(chats(2)) + b"not JSON\n")
-        for flags in ((), ("--limit", 2)):  # the bad line is told of again, though it is behind the limit
-            told = self.next_of(self.run_job(job, relay, *flags, expect=1))
-            self.assertIn(str(self.results(job).errors_path), told)
-            self.assertIn(f"sluice run {job} ", told)
-            self.assertNotIn("--retry-failed", told)
+        for flags in ((), ("--limit", 2)):  # the bad line is reported again, although it is after the limit
+            command = self.next_of(self.run_job(job, relay, *flags, expect=1))
+            self.assertIn(str(self.results(job).errors_path), command)
+            self.assertIn(f"sluice run {job} ", command)
+            self.assertNotIn("--retry-failed", command)
 
-    def test_what_failed_for_good_needs_a_flag_to_be_tried_again(self) -> None:
+    def test_permanent_failures_need_a_flag_for_a_retry(self) -> None:
         for status in (400, 501):
             with self.subTest(status):
                 relay = self.relay(script=[{**FAILS_FOR_GOOD, "match": "number 2 ", "status": status}])
-                told = self.next_of(self.run_job(self.job(chats(8)), relay, "--fresh", expect=1))
-                self.assertTrue(told.endswith(" --retry-failed"), told)
+                command = self.next_of(self.run_job(self.job(chats(8)), relay, "--fresh", expect=1))
+                self.assertTrue(command.endswith(" --retry-failed"), command)
 
-    def test_what_may_pass_is_tried_again_without(self) -> None:
+    def test_temporary_failures_are_retried_without_a_flag(self) -> None:
         busy = {"error": {"message": "busy", "type": "server_error", "param": None, "code": None}}
         relay = self.relay(script=[{**FAILS_FOR_GOOD, "match": "number 2 ", "status": 500, "body": busy}])
-        told = self.next_of(self.run_job(self.job(chats(8)), relay, "--max-attempts", 1, expect=1))
-        self.assertNotIn("--retry-failed", told)
+        command = self.next_of(self.run_job(self.job(chats(8)), relay, "--max-attempts", 1, expect=1))
+        self.assertNotIn("--retry-failed", command)
 
     def test_paths_can_be_pasted(self) -> None:
         relay = self.relay()
         job = self.job(chats(2), "my job.jsonl")
-        told = self.next_of(self.run_job(job, relay))
-        self.assertTrue(told.startswith("jq "), told)
-        self.assertEqual(shlex.split(told)[-1], str(self.results(job).output_path))
+        command = self.next_of(self.run_job(job, relay))
+        self.assertTrue(command.startswith("jq "), command)
+        self.assertEqual(shlex.split(command)[-1], str(self.results(job).output_path))
 
     def test_the_command_can_be_typed_again(self) -> None:
         relay = self.relay(script=[{**FAILS_FOR_GOOD, "match": "number 2 ", "status": 500}])
         flags = ["--header", "X-Title: it's mine, for $5", "--header=HTTP-Referer: https://acme.example/?a=b&c",
                  "--max-attempts", "1"]
-        told = self.next_of(self.run_job(self.job(chats(8)), relay, *flags, expect=1))
-        self.assertEqual([word for word in shlex.split(told) if word in flags], flags)
+        command = self.next_of(self.run_job(self.job(chats(8)), relay, *flags, expect=1))
+        self.assertEqual([word for word in shlex.split(command) if word in flags], flags)
 
-    def test_it_says_what_is_to_stand_where_a_secret_did(self) -> None:
+    def test_it_uses_a_placeholder_for_a_secret(self) -> None:
         relay = self.relay(script=[{**FAILS_FOR_GOOD, "match": "number 2 ", "status": 500}])
         run = self.run_job(self.job(chats(8)), relay, "--header", "X-Team: blue", "--header", "X-Api-Key: wonderland",
                            "--max-attempts", 1, expect=1)

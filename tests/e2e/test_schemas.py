@@ -1,5 +1,5 @@
-"""Every document that the program writes for other programs, held against its schema in docs/; and every schema held
-against documents with one thing wrong, which it must refuse."""
+"""Checks every machine-readable document against its schema in docs/, and checks that each schema refuses documents
+with one error."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ VALIDATORS = {name: jsonschema.Draft202012Validator(schema) for name, schema in 
 UNITS = {"_ms": "millisecond", "wall_s": "second", "duration_s": "second", "step_s": "second", "seconds": "second",
          "_usd": "US dollars", "_per_million": "US dollars", "started_at": "seconds since the Unix epoch",
          "expires_at": "seconds since the Unix epoch", "minutes_at_limit": "minutes"}
-# Members that need not be there, by the schema: a name, or a path.
+# Optional members of each schema: a name or a path.
 OPTIONAL = {"output-line": {"relay", "service_tier", "cache_write_tokens", "cache_write_1h_tokens", "reported_cost_usd",
                             "simulated"},
             "errors-line": {"relay", "service_tier", "simulated"},
@@ -34,21 +34,21 @@ OPTIONAL = {"output-line": {"relay", "service_tier", "cache_write_tokens", "cach
             "report": {"cache_write", "reported_cost_usd", "kept_usd", "cache", "relays"},
             "check": {"likely"}, "quota": {"log"}, "bench": {"cache_write", "name", "comparison"},
             "ledger": {"cache_write", "$.requests"}}
-# Objects whose members are names of the user's or the relay's.
+# Objects whose member names come from the user or the relay.
 MAPPINGS = {"models", "relays", "errors", "finish_reasons", "faults", "outcomes", "skipped", "jobs"}
-# No one's to hold: what a relay answered.
+# Not checked: the content comes from a relay.
 FOREIGN = {"body"}
 NO_DECIMALS = ("1e-05", "1E2", "0.50", "1.0", "01", ".5", "5.", "-0", "+1", "0.000", "1,5", "", " 1", "NaN", 0.5, 1)
 
 
 def faults(name: str, document: Any) -> str:
-    """What is wrong with the document; empty: nothing."""
+    """The errors of the document; empty if it is valid."""
     fault = jsonschema.exceptions.best_match(VALIDATORS[name].iter_errors(document))
     return f"{name}: {fault.json_path}: {fault.message[:600]}" if fault else ""
 
 
 def nodes(schema: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each schema within a schema."""
+    """All schemas inside a schema."""
     if isinstance(schema, dict):
         yield path, schema
         for key, value in schema.items():
@@ -64,7 +64,7 @@ def nodes(schema: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
 
 @contextlib.contextmanager
 def changed(place: dict[str, Any], key: str, value: Any = ...) -> Iterator[None]:
-    """A document with one member that has another value, or is gone, for as long as the block runs."""
+    """Changes or removes one member of a document while the block runs."""
     before = dict(place)
     if value is ...:
         del place[key]
@@ -78,7 +78,7 @@ def changed(place: dict[str, Any], key: str, value: Any = ...) -> Iterator[None]
 
 
 def objects(document: Any, path: str = "$", named: bool = False) -> Iterator[tuple[str, dict[str, Any], bool]]:
-    """Each object that is ours, and whether its members are names. Of a list the first element stands for all."""
+    """All objects that the program defines, and whether their members are names. Only the first element of a list."""
     if isinstance(document, dict):
         yield path, document, named
         for key, value in list(document.items()):
@@ -90,15 +90,16 @@ def objects(document: Any, path: str = "$", named: bool = False) -> Iterator[tup
 
 class Held(Case):
     def held(self, name: str, document: Any) -> Any:
-        """The document, which its schema must take."""
+        """Returns the document after a check with its schema."""
         self.assertEqual(faults(name, document), "")
         return document
 
     def refuses(self, name: str, document: Any, what: str) -> None:
-        self.assertFalse(VALIDATORS[name].is_valid(document), f"{name} takes {what}")
+        self.assertFalse(VALIDATORS[name].is_valid(document), f"{name} accepts {what}")
 
     def refuses_all_else(self, name: str, document: Any) -> None:
-        """The document with any one member missing, of another kind or beside it, or an amount in another form."""
+        """The schema must refuse the document with a member missing, added or of another type, or with an amount in
+        another form."""
         self.held(name, document)
         for path, place, named in objects(document):
             with changed(place, "one_more", 0):
@@ -132,7 +133,7 @@ class Held(Case):
         return self.held(name, json.loads(self.sluice(*words, "--json", **more).out))
 
     def pool(self, **servers: Any) -> None:
-        """Writes ./sluice.toml with one [[relay]] table a server."""
+        """Writes ./sluice.toml with one [[relay]] table per server."""
         (self.folder / "sluice.toml").write_text("".join(
             f'[[relay]]\nname = "{name}"\nbase_url = "{server.url}"\napi_key_env = "OPENAI_API_KEY"\n'
             for name, server in servers.items()))
@@ -151,12 +152,13 @@ class Schemas(unittest.TestCase):
                 jsonschema.Draft202012Validator.check_schema(schema)
                 self.assertTrue(schema["title"])
 
-    def test_each_member_is_told_in_one_sentence(self) -> None:
+    def test_each_member_has_a_description_of_one_sentence(self) -> None:
         for name, schema in SCHEMAS.items():
             for path, node in nodes(schema):
                 if not re.search(r"/(properties|patternProperties|\$defs)/[^/]+$", path):
                     continue
-                if name == "errors-line" and path.startswith("/oneOf/"):  # these narrow members that are told above
+                # these only narrow members that are described above
+                if name == "errors-line" and path.startswith("/oneOf/"):
                     continue
                 with self.subTest(f"{name}{path}"):
                     self.assertRegex(node.get("description", ""), r"^[A-Z][^.]*(\.[^. ][^.]*)*\.$")
@@ -173,14 +175,15 @@ class Schemas(unittest.TestCase):
                     self.assertIs(node.get("additionalProperties"), False)
                     self.assertLessEqual(set(node["required"]), set(node["properties"]))
 
-    def test_each_stands_alone_and_holds_nothing_unused(self) -> None:
+    def test_each_is_complete_and_has_no_unused_definitions(self) -> None:
         shared: dict[str, Any] = {}
         for name, schema in SCHEMAS.items():
             with self.subTest(name):
-                asked = {node["$ref"] for _, node in nodes(schema) if "$ref" in node}
-                self.assertEqual(asked, {f"#/$defs/{one}" for one in schema.get("$defs", {})})
-                for one, told in schema.get("$defs", {}).items():
-                    self.assertEqual(shared.setdefault(one, told), told, f"{one} differs from that of another schema")
+                references = {node["$ref"] for _, node in nodes(schema) if "$ref" in node}
+                self.assertEqual(references, {f"#/$defs/{one}" for one in schema.get("$defs", {})})
+                for one, definition in schema.get("$defs", {}).items():
+                    self.assertEqual(shared.setdefault(one, definition), definition,
+                                     f"{one} differs from that of another schema")
 
     def test_the_page_names_each(self) -> None:
         page = (ROOT / "docs/schemas.md").read_text("utf-8")
@@ -203,30 +206,31 @@ class Runs(Held):
             for flags in ((), ("--no-stream",)):
                 with self.subTest(name, flags=flags):
                     out = self.folder / f"{name}{len(flags)}"
-                    job = self.job(lines if name == "simulator" else [*lines, unpriced])  # which knows no such model
+                    # the simulator does not have this model
+                    job = self.job(lines if name == "simulator" else [*lines, unpriced])
                     self.run_job(job, server, "--output-dir", out, *flags)
                     results = self.results_held(job, out)
-                    told = results.by_id()
+                    printed = results.by_id()
                     self.assertEqual(results.errors, [])
                     self.assertEqual({line["sluice"]["streamed"] for line in results.output},
                                      {False} if flags else {True, False})
                     self.assertEqual(all(line["response"]["request_id"] for line in results.output),
                                      name == "simulator", "relay.py sends no ids")
-        self.assertEqual((results.totals["unpriced_requests"], told["unpriced"]["sluice"]["cost_usd"]), (1, None))
-        self.refuses_all_else("output-line", told["chat"])
+        self.assertEqual((results.totals["unpriced_requests"], printed["unpriced"]["sluice"]["cost_usd"]), (1, None))
+        self.refuses_all_else("output-line", printed["chat"])
         self.refuses_all_else("totals", results.totals)
-        with changed(told["chat"]["sluice"], "usage_source", "guessed"):
-            self.refuses("output-line", told["chat"], "another source")
-        self.refuses("errors-line", told["chat"], "a success")
-        told, usage = told["chat"], told["chat"]["sluice"]["usage"]
-        for place, key, good, bad in (  # what some relays tell, or will
-                (told["sluice"], "service_tier", ("flex", None), 1), (usage, "cache_write_tokens", (0, 7), -1),
+        with changed(printed["chat"]["sluice"], "usage_source", "guessed"):
+            self.refuses("output-line", printed["chat"], "another source")
+        self.refuses("errors-line", printed["chat"], "a success")
+        printed, usage = printed["chat"], printed["chat"]["sluice"]["usage"]
+        for place, key, good, bad in (  # values of some real or future relays
+                (printed["sluice"], "service_tier", ("flex", None), 1), (usage, "cache_write_tokens", (0, 7), -1),
                 (usage, "cache_write_1h_tokens", (0, 7), None), (usage, "audio_input_tokens", (0, 7), "7")):
             for value in good:
                 with changed(place, key, value):
-                    self.held("output-line", told)
+                    self.held("output-line", printed)
             with changed(place, key, bad):
-                self.refuses("output-line", told, f"{bad!r} as {key}")
+                self.refuses("output-line", printed, f"{bad!r} as {key}")
 
     def test_of_failures_by_status_by_connection_and_of_bad_lines(self) -> None:
         relay = self.relay(script=[
@@ -243,30 +247,30 @@ class Runs(Held):
         job = self.job(jsonl(chats(10)) + b'no JSON\n{"custom_id":"c9","model":"m","messages":[]}\n{"prompt":3}\n')
         flags = ("--max-attempts", 2, "--idle-timeout", "1500ms", "--first-byte-timeout", "1500ms",
                  "--max-response-bytes", 4000)
-        for _ in range(2):  # the second run tries those of a passing kind again
+        for _ in range(2):  # the second run retries temporary failures
             self.run_job(job, relay, *flags, expect=1)
             results = self.results_held(job)
-            told = {line["sluice"]["line"]: line for line in results.errors}
-            self.assertEqual(sorted(told), [*range(1, 10), 11, 12, 13])
+            printed = {line["sluice"]["line"]: line for line in results.errors}
+            self.assertEqual(sorted(printed), [*range(1, 10), 11, 12, 13])
             self.assertEqual(set(results.totals["errors"]), {
                 "400", "422", "503", "connection_failed", "invalid_response", "request_timeout", "stream_interrupted",
                 "response_too_large", "invalid_json_line", "invalid_request_line", "duplicate_custom_id"})
-            self.assertEqual((told[7]["response"]["request_id"], told[8]["response"]["request_id"]), ("req_7", ""))
+            self.assertEqual([printed[line]["response"]["request_id"] for line in (7, 8)], ["req_7", ""])
         for line in (1, 3, 11):
             with self.subTest(line):
-                self.refuses_all_else("errors-line", told[line])
-                self.refuses("output-line", told[line], "a failure")
-        # Each of the three kinds has members of its own.
-        with changed(told[1], "error", told[3]["error"]):
-            self.refuses("errors-line", told[1], "a status beside an error")
-        with changed(told[3], "error", None):
-            self.refuses("errors-line", told[3], "neither a status nor an error")
-        with changed(told[3], "error", told[11]["error"]):
-            self.refuses("errors-line", told[3], "an attempt of a bad line")
-        with changed(told[11]["sluice"], "retryable", True):
-            self.refuses("errors-line", told[11], "a bad line that is tried again")
+                self.refuses_all_else("errors-line", printed[line])
+                self.refuses("output-line", printed[line], "a failure")
+        # Each of the three kinds has its own members.
+        with changed(printed[1], "error", printed[3]["error"]):
+            self.refuses("errors-line", printed[1], "a status beside an error")
+        with changed(printed[3], "error", None):
+            self.refuses("errors-line", printed[3], "neither a status nor an error")
+        with changed(printed[3], "error", printed[11]["error"]):
+            self.refuses("errors-line", printed[3], "an attempt of a bad line")
+        with changed(printed[11]["sluice"], "retryable", True):
+            self.refuses("errors-line", printed[11], "a bad line that is tried again")
 
-    def test_of_usage_that_was_counted_here_or_by_nobody_and_costs_that_the_relay_tells(self) -> None:
+    def test_of_estimated_and_missing_usage_and_costs_from_the_relay(self) -> None:
         simulator = self.simulator("--faults", "no-usage=1")
         job = self.job([batch("known", chat("hi")), batch("unknown", chat("hi", model="deepseek-chat"))])
         self.run_job(job, simulator)
@@ -300,7 +304,7 @@ class Runs(Held):
         self.assertIn("kept_usd", totals)
         self.refuses_all_else("totals", totals)
 
-    def test_of_a_rehearsal(self) -> None:
+    def test_of_a_simulated_run(self) -> None:
         job = self.job(jsonl(chats(40)) + b"no JSON\n")
         self.sluice("run", job, "--simulate=faulty", "--seed", 3, "--rpm", 0, "--max-attempts", 1, "--idle-timeout",
                     "1s", expect=1, env={"OPENAI_API_KEY": None})
@@ -345,7 +349,7 @@ class Runs(Held):
             self.held("output-line", json.loads(line))
         self.held("totals", json.loads((self.folder / "all.totals.json").read_text("utf-8")))
 
-    def test_of_a_relay_that_does_all_it_can_to_be_misread(self) -> None:
+    def test_of_a_relay_with_misleading_replies(self) -> None:
         job = self.job(chats(150))
         every = ("ragged", "filtered", "json-for-stream", "crlf", "cr", "keep-alives", "no-done", "usage-on-last",
                  "usage-on-every", "no-usage", "error-in-200", "html-200", "502", "reset-late", "cut")
@@ -357,7 +361,7 @@ class Runs(Held):
 
 
 class Hostile(test_hostile.HostileCase, Held):
-    def test_what_a_hostile_relay_says_stands_in_lines_of_the_same_form(self) -> None:
+    def test_replies_of_a_hostile_relay_give_lines_of_the_same_form(self) -> None:
         traps = [hostile_traps.opening(), *hostile_traps.many()]
         relay = self.hostile({trap.name: trap.answers for trap in traps}, first="opening")
         jobs = self.write(traps, self.folder / "jobs")
@@ -388,23 +392,23 @@ class Reports(Held):
         for flags in (("--cheat", "inflated", "--seed", "3"), ()):
             job = self.job(lines)
             self.run_job(job, self.simulator(*flags), "--fresh")
-            told = self.printed("audit", "report", job, "--audit")
-            self.assertEqual(bool(told["jobs"][0]["worst"]), bool(flags))
-            self.assertTrue(told["jobs"][0]["skipped"])
-            self.refuses_all_else("audit", told)
-        told = self.printed("audit", "report", job, "--audit", "--worst", 0)
-        self.assertEqual(told["jobs"][0]["worst"], [])
+            printed = self.printed("audit", "report", job, "--audit")
+            self.assertEqual(bool(printed["jobs"][0]["worst"]), bool(flags))
+            self.assertTrue(printed["jobs"][0]["skipped"])
+            self.refuses_all_else("audit", printed)
+        printed = self.printed("audit", "report", job, "--audit", "--worst", 0)
+        self.assertEqual(printed["jobs"][0]["worst"], [])
 
     def test_of_a_check(self) -> None:
         job = self.job(jsonl([batch("a", chat("hi", model="gpt-4", max_tokens=100)), chat("hi")])
                        + b"no JSON\n" + jsonl([batch("a", chat("hi", model="gpt-4"))]))
         unbounded = self.job([chat("hi", model="some-model")], "unbounded.jsonl")
-        told = self.printed("check", "check", job, expect=1)
-        self.assertIsNotNone(told["jobs"][0]["cost_usd"]["at_most"])
-        self.refuses_all_else("check", told)
-        told = self.printed("check", "check", unbounded, job, "--rpm", 0, expect=1)
-        self.assertEqual((told["jobs"][0]["cost_usd"]["prompt"], told["jobs"][0]["max_completion_tokens"],
-                          told["jobs"][0]["minutes_at_limit"]), (None, None, None))
+        printed = self.printed("check", "check", job, expect=1)
+        self.assertIsNotNone(printed["jobs"][0]["cost_usd"]["at_most"])
+        self.refuses_all_else("check", printed)
+        printed = self.printed("check", "check", unbounded, job, "--rpm", 0, expect=1)
+        self.assertEqual((printed["jobs"][0]["cost_usd"]["prompt"], printed["jobs"][0]["max_completion_tokens"],
+                          printed["jobs"][0]["minutes_at_limit"]), (None, None, None))
         run = self.sluice("check", unbounded, job, "--lines", expect=1)
         lines = [json.loads(line) for line in run.out.splitlines()]
         self.assertEqual([line["encoding"] for line in lines], [None, "cl100k_base", "o200k_base"])
@@ -418,35 +422,35 @@ class Reports(Held):
         simulator = self.simulator("--keys", str(keys), "--faults", "cut=0.3,500=0.1")
         self.refuses_all_else("ledger", simulator.ledger)
         self.run_job(self.job(chats(30)), simulator, "--max-attempts", 20)
-        told = simulator.get("/simulator/ledger?requests=1")
-        self.assertTrue(told["billed_undelivered"]["attempts"] and told["faults"])
-        self.assertEqual(len(told["requests"]), 30)
-        self.refuses_all_else("ledger", told)
+        printed = simulator.get("/simulator/ledger?requests=1")
+        self.assertTrue(printed["billed_undelivered"]["attempts"] and printed["faults"])
+        self.assertEqual(len(printed["requests"]), 30)
+        self.refuses_all_else("ledger", printed)
         self.assertNotIn("requests", self.held("ledger", simulator.ledger))
 
 
 class Accounts(test_quota.Asked, Held):
-    def test_of_each_software_that_the_simulator_plays(self) -> None:
+    def test_of_each_software_of_the_simulator(self) -> None:
         sources = set()
         for software in ("new-api", "old-new-api", "one-api", "openai", "api2gpt"):
             for flags in ((), ("--balance", "0.5")):
                 with self.subTest(software, flags=flags):
                     simulator = self.simulator("--software", software, *flags)
                     self.run_job(self.job(chats(2, max_tokens=20)), simulator, "--fresh")
-                    told = self.printed("quota", "quota", "--base-url", simulator.url, expect=None)
-                    self.assertNotIn("log", told)
-                    told = self.printed("quota", "quota", "--base-url", simulator.url, "--log")
-                    self.assertEqual(bool(told["log"]), software == "new-api")
-                    sources.add(told["source"])
+                    printed = self.printed("quota", "quota", "--base-url", simulator.url, expect=None)
+                    self.assertNotIn("log", printed)
+                    printed = self.printed("quota", "quota", "--base-url", simulator.url, "--log")
+                    self.assertEqual(bool(printed["log"]), software == "new-api")
+                    sources.add(printed["source"])
                     if flags:
-                        self.refuses_all_else("quota", told)
+                        self.refuses_all_else("quota", printed)
         keys = self.folder / "keys"
         keys.write_text(f"{KEY} 0 0\n")
         for software in ("new-api", "one-api", "openai"):
             simulator = self.simulator("--software", software, "--keys", str(keys))
-            told = self.printed("quota", "quota", "--base-url", simulator.url)
-            self.assertEqual(told["status"], "exhausted")
-            sources.add(told["source"])
+            printed = self.printed("quota", "quota", "--base-url", simulator.url)
+            self.assertEqual(printed["status"], "exhausted")
+            sources.add(printed["source"])
         self.assertEqual(sources, {"billing", "token_usage", "credit_grants"})
 
     def test_of_answers_in_odd_forms(self) -> None:
@@ -462,38 +466,38 @@ class Accounts(test_quota.Asked, Held):
                 ({v1: (200, {"hard_limit_usd": 3}), "/v1" + test_quota.USAGE: (200, {"total_usage": 1}),
                   test_quota.LOG: (200, {"success": True, "data": rows})}, "active")):
             with self.subTest(status):
-                told = self.printed("quota", "quota", "--base-url", self.odd_relay(answers).url, "--log")
-                self.assertEqual(told["status"], status)
-                self.refuses_all_else("quota", told)
-        self.assertEqual([row["time"] for row in told["log"]], [1700000000, None])
+                printed = self.printed("quota", "quota", "--base-url", self.odd_relay(answers).url, "--log")
+                self.assertEqual(printed["status"], status)
+                self.refuses_all_else("quota", printed)
+        self.assertEqual([row["time"] for row in printed["log"]], [1700000000, None])
         for faulty in ("0.5000", "-0.0", "--1", "-.5"):
-            with changed(told, "remaining_usd", faulty):
-                self.refuses("quota", told, faulty)
+            with changed(printed, "remaining_usd", faulty):
+                self.refuses("quota", printed, faulty)
 
     def test_of_the_simulator_inside(self) -> None:
         env: dict[str, str | None] = {"OPENAI_API_KEY": None}
         self.printed("quota", "quota", "--simulate", "--log", env=env)
-        told = self.printed("models", "models", "--simulate", env=env)
-        self.assertGreater(len(told["models"]), 100)
-        self.refuses_all_else("models", {"models": told["models"][:2]})
+        printed = self.printed("models", "models", "--simulate", env=env)
+        self.assertGreater(len(printed["models"]), 100)
+        self.refuses_all_else("models", {"models": printed["models"][:2]})
 
     def test_of_models_with_and_without_a_price_or_an_owner(self) -> None:
         relay = self.odd_relay({"/v1/models": (200, [{"id": "gpt-4o", "owned_by": "openai"}, {"id": "nobody-knows"}])})
-        told = self.printed("models", "models", "--base-url", relay.url, "--price-multiplier", "0.8")
-        self.assertEqual([bool(model["owned_by"] and model["output_usd_per_million"]) for model in told["models"]],
+        printed = self.printed("models", "models", "--base-url", relay.url, "--price-multiplier", "0.8")
+        self.assertEqual([bool(model["owned_by"] and model["output_usd_per_million"]) for model in printed["models"]],
                          [True, False])
-        self.refuses_all_else("models", told)
+        self.refuses_all_else("models", printed)
 
-    def test_of_a_pool_in_which_one_does_not_tell(self) -> None:
+    def test_of_a_pool_with_a_member_without_a_balance(self) -> None:
         blue, green = self.simulator("--balance", "1"), self.odd_relay({})
         self.pool(blue=blue, green=green)
         for command in ("quota", "models"):
-            told = self.printed(command, command, expect=1)
-            self.assertEqual(list(told["relays"]["green"]), ["error"])
-            with changed(told["relays"]["green"], "error", None):
-                self.refuses(command, told, "no reason")
-            with changed(told, "one_more", told["relays"]["blue"]):
-                self.refuses(command, told, "a document beside the pool's")
+            printed = self.printed(command, command, expect=1)
+            self.assertEqual(list(printed["relays"]["green"]), ["error"])
+            with changed(printed["relays"]["green"], "error", None):
+                self.refuses(command, printed, "no reason")
+            with changed(printed, "one_more", printed["relays"]["blue"]):
+                self.refuses(command, printed, "a document beside the pool's")
 
 
 class Measured(Held):
@@ -505,12 +509,12 @@ class Measured(Held):
                                      (("--lacks", "logprobs,tools,json-schema"), "consistent", 0)):
             with self.subTest(verdict):
                 simulator = self.simulator("--balance", "5", *flags, ttft="60ms", itl="2ms")
-                told = self.printed("probe", "probe", "--base-url", simulator.url, "--model", "gpt-4o-mini", "--rpm", 0,
-                                    "--seed", 3, expect=code)
-                self.assertEqual(told["verdict"], verdict)
-        self.refuses_all_else("probe", told)
-        with changed(told, "verdict", "honest"):
-            self.refuses("probe", told, "another verdict")
+                printed = self.printed("probe", "probe", "--base-url", simulator.url, "--model", "gpt-4o-mini", "--rpm",
+                                       0, "--seed", 3, expect=code)
+                self.assertEqual(printed["verdict"], verdict)
+        self.refuses_all_else("probe", printed)
+        with changed(printed, "verdict", "honest"):
+            self.refuses("probe", printed, "another verdict")
 
     def test_of_loads_closed_and_open_and_a_comparison(self) -> None:
         server = self.simulator(ttft="5ms", itl="1ms")
@@ -518,10 +522,10 @@ class Measured(Held):
         old = self.bench(*flags, "--concurrency", "1,4", "--warmup", 2, "--max-tokens", 10)
         saved = self.folder / "old.json"
         saved.write_text(json.dumps(old))
-        told = self.bench(*flags, "--concurrency", "4,2", "--no-stream", "--compare", saved)
-        compared = told["comparison"]
+        printed = self.bench(*flags, "--concurrency", "4,2", "--no-stream", "--compare", saved)
+        compared = printed["comparison"]
         self.assertEqual([len(compared[part]) for part in ("loads", "only_before", "only_after")], [1, 1, 1])
-        self.refuses_all_else("bench", told)
+        self.refuses_all_else("bench", printed)
         for kind in ("even", "poisson"):
             self.bench(*flags, "--rate", 1200, "--rate-kind", kind)
         self.assertEqual(self.printed("bench", "report", saved), old)
@@ -531,31 +535,31 @@ class Measured(Held):
             {"match": None, "times": 2, "status": 500, "body": {"error": {"message": "ouch"}}},
             {"match": None, "times": 1, "close": "rst"}])
         job = self.job([chat(f"question {i}", model="nobody-knows") for i in range(3)])
-        told = self.printed("bench", "bench", job, "--base-url", relay.url, "--rpm", 0, "--requests", 6,
-                            "--concurrency", 1, expect=1)
-        [load] = told["loads"]
-        self.assertEqual((load["failed"], told["cost_usd"], told["input"]["kind"]), (3, None, "jobs"))
+        printed = self.printed("bench", "bench", job, "--base-url", relay.url, "--rpm", 0, "--requests", 6,
+                               "--concurrency", 1, expect=1)
+        [load] = printed["loads"]
+        self.assertEqual((load["failed"], printed["cost_usd"], printed["input"]["kind"]), (3, None, "jobs"))
         self.assertEqual({one["request_id"] for one in load["failures"]}, {""}, "relay.py sends no ids")
-        self.refuses_all_else("bench", told)
+        self.refuses_all_else("bench", printed)
 
     def test_of_several_targets_of_which_one_is_down(self) -> None:
-        told = self.bench("--target", f"up={self.relay().url}", "--target", f"down={self.dead()}", "--requests", 4,
-                          expect=3)
-        self.assertTrue(told["targets"][1]["stopped"])
-        self.refuses_all_else("bench", told)
-        with changed(told, "targets", told["targets"][:1]):
-            self.refuses("bench", told, "a list of one target")
+        printed = self.bench("--target", f"up={self.relay().url}", "--target", f"down={self.dead()}", "--requests", 4,
+                             expect=3)
+        self.assertTrue(printed["targets"][1]["stopped"])
+        self.refuses_all_else("bench", printed)
+        with changed(printed, "targets", printed["targets"][:1]):
+            self.refuses("bench", printed, "a list of one target")
 
     def test_of_a_search_for_the_limit(self) -> None:
-        told = self.printed("bench", "bench", "--base-url", self.relay().url, "--model", "gpt-4o-mini", "--find-limit",
-                            "--ceiling", 8)
-        self.assertEqual((told["limit"]["kind"], told["limit"]["ceiling"]), ("none_found", 8))
-        self.refuses_all_else("bench", told)
+        printed = self.printed("bench", "bench", "--base-url", self.relay().url, "--model", "gpt-4o-mini",
+                               "--find-limit", "--ceiling", 8)
+        self.assertEqual((printed["limit"]["kind"], printed["limit"]["ceiling"]), ("none_found", 8))
+        self.refuses_all_else("bench", printed)
 
     def test_of_a_budget_and_an_interrupt(self) -> None:
         server = self.simulator(ttft="20ms")
-        told = self.bench("--base-url", server.url, "--requests", 1000, "--budget", "0.001", expect=3)
-        self.assertIn("budget", told["stopped"])
+        printed = self.bench("--base-url", server.url, "--requests", 1000, "--budget", "0.001", expect=3)
+        self.assertIn("budget", printed["stopped"])
         run = self.start("bench", "--base-url", server.url, "--model", "gpt-4o-mini", "--rpm", 0, "--requests", 100000,
                          "--json")
         before = server.ledger["attempts"]

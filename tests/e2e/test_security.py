@@ -1,5 +1,5 @@
-"""What a relay, a job or a config may say and must not achieve: a key that shows, a terminal that obeys, a request with
-another's headers, memory without end."""
+"""Attacks by a relay, a job or a config: printed keys, terminal control sequences, injected headers, and unlimited
+memory."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from hostile_relay import Answer, HostileRelay, Step
 from hostile_traps import ask, completion, document, event, framed, streamed
 from support import KEY, Case, Relay, Run, batch, chat, chats, files_under, jsonl
 
-OTHER = "tk-header-5d1c9a7e3b2f4068"  # what a header brings in the place of the key
+OTHER = "tk-header-5d1c9a7e3b2f4068"  # a secret in a header that replaces the key
 SOME_FAILED, CANNOT_START, STOPPED = 1, 2, 3
 
 
 def strings(value: Any) -> Iterator[str]:
-    """Every text in a JSON document, names included."""
+    """All strings in a JSON document, including member names."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):
@@ -39,12 +39,12 @@ def escaped(text: str) -> str:
     return "".join(f"\\u{ord(c):04x}" for c in text)
 
 
-def told(message: str, **more: Any) -> dict[str, Any]:
+def error_body(message: str, **more: Any) -> dict[str, Any]:
     return {"error": {"message": message, "type": "x", "param": None, "code": None, **more}}
 
 
 def echoes(key: str) -> list[dict[str, Any]]:
-    """One request each: a relay that says the key again, in one way or another."""
+    """Replies that repeat the key in different ways, one per request."""
     half = len(key) // 2
     pieces = [f'{{"index":0,"delta":{{"content":{json.dumps(part)}}},"finish_reason":null}}'
               for part in ("your key: ", key[:3], key[3:half], key[half:], ".")]
@@ -55,25 +55,25 @@ def echoes(key: str) -> list[dict[str, Any]]:
     calling = {"role": "assistant", "content": None, "tool_calls": [call]}
     called = {"index": 0, "message": calling, "finish_reason": "stop"}
     return [
-        {"status": 400, "body": told(f"bad: Bearer {key}")},
-        {"status": 400, "body": told("no", code=key, type=key, param=key)},
+        {"status": 400, "body": error_body(f"bad: Bearer {key}")},
+        {"status": 400, "body": error_body("no", code=key, type=key, param=key)},
         {"status": 400, "body": '{"error":{"message":"bad %s","code":"x"}}' % escaped(key)},
         {"status": 400, "body": '{"error":{"message":"bad","echo":"%s"}}' % escaped(key)},
-        {"status": 400, "body": "plain words, " + "and more " * 20 + key},  # cut within the key
-        {"status": 400, "body": told("word " * 196 + key)},
+        {"status": 400, "body": "plain words, " + "and more " * 20 + key},  # the message is cut inside the key
+        {"status": 400, "body": error_body("word " * 196 + key)},
         {"status": 400, "headers": {"Content-Type": "text/html"}, "body": f"<html><title>{key}</title></html>"},
         {"status": 400, "body": f"\\{key}"},
-        {"status": 400, "headers": {"x-request-id": key}, "body": told("no")},
+        {"status": 400, "headers": {"x-request-id": key}, "body": error_body("no")},
         {"status": 302, "headers": {"Location": f"https://elsewhere.example/?key={key}"}, "body": ""},
         {"status": 302, "headers": {"Location": "https://elsewhere.example/" + "x" * 160 + key}, "body": ""},
-        {"status": 500, "body": told(f"oops {key}")},
-        {"status": 429, "times": 2, "headers": {"retry-after-ms": "1"}, "body": told(f"slow down, {key}")},
+        {"status": 500, "body": error_body(f"oops {key}")},
+        {"status": 429, "times": 2, "headers": {"retry-after-ms": "1"}, "body": error_body(f"slow down, {key}")},
         {"status": 200, "headers": {"x-request-id": key}, "chunks": [*said, end]},
         {"status": 200, "body": {"choices": [choice]}},
         {"status": 200, "body": {"choices": [called], "model": key, "id": key}},
         {"status": 200, "body": '{"choices":[{"index":0,"message":{"role":"assistant","content":"%s"},'
                                 '"finish_reason":"stop"}]}' % escaped(key)},
-        {"status": 200, "body": told(f"error in a 200: {key}")},
+        {"status": 200, "body": error_body(f"error in a 200: {key}")},
         {"status": 200, "chunks": [said[0], f'data: {{"error":{{"message":"{key}"}}}}\n\n']},
         {"status": 200, "chunks": [said[0], f"<html>{key}</html>"]},
         {"status": 200, "headers": {"Content-Encoding": key}, "body": "?"},
@@ -83,7 +83,7 @@ def echoes(key: str) -> list[dict[str, Any]]:
 
 
 class Keys(Case):
-    """Every way to give a key, against every way to say it again."""
+    """Every way to configure a key, with every way in which a relay may repeat it."""
 
     def relay_that_echoes(self, key: str) -> tuple[Relay, Path]:
         answers = echoes(key)
@@ -91,7 +91,7 @@ class Keys(Case):
         return self.relay(script=script), self.job(chats(len(answers) + 12))
 
     def assert_hidden(self, key: str, run: Run, *holders: Path) -> None:
-        """Neither the key nor a good part of it stands anywhere but in the files that were given."""
+        """Neither the key nor a large part of it may appear anywhere except in the files of the user (`holders`)."""
         parts = (key, key[:14], key[-14:])
         for text in (run.out, run.err):
             for part in parts:
@@ -117,8 +117,8 @@ class Keys(Case):
         self.assertEqual(relay.stats["authorizations_seen"], [sent or f"Bearer {key}"])
         self.assertGreater(len(self.results(job).output), 12)
         self.assert_hidden(key, run, *holders)
-        # Stopped by the key's end, in the relay's words.
-        broke = self.relay(script=[{"times": None, "status": 401, "body": told(f"Incorrect API key: {key}")}])
+        # The run stops because of the key, with the relay's message.
+        broke = self.relay(script=[{"times": None, "status": 401, "body": error_body(f"Incorrect API key: {key}")}])
         run = self.sluice(*words, "--fresh", "--base-url", broke.url, expect=STOPPED, env=env)
         self.assertIn("Incorrect API key: [key]", run.err)
         self.assert_hidden(key, run, *holders)
@@ -137,7 +137,7 @@ class Keys(Case):
         self.go(KEY, {"OPENAI_API_KEY": None}, "--config", config, holders=[config])
 
     def test_from_a_header(self) -> None:
-        """It stands on the command line, which is the user's own, and is not repeated from there."""
+        """The command line of the user contains it, but the program must not repeat it."""
         self.go(OTHER, {}, "--header", f"Authorization: Bearer {OTHER}")
         self.go(OTHER, {}, f"--header=authorization: Basic {OTHER}", "--fresh", sent=f"Basic {OTHER}")
 
@@ -154,7 +154,7 @@ class Keys(Case):
         self.assert_hidden(key, run, file)
 
     def test_in_a_wrong_place(self) -> None:
-        """What refuses a line or a config does not quote the key from it."""
+        """A refusal of a line or a config must not quote the key."""
         job = self.job(chats(1))
         config = self.folder / "own.toml"
         rows: list[tuple[list[Any], str]] = [
@@ -180,13 +180,13 @@ class Keys(Case):
 
 
 class InTheClear(Case):
-    NOWHERE = "http://192.0.2.1:9/v1"  # an address that is nobody's (RFC 5737)
+    NOWHERE = "http://192.0.2.1:9/v1"  # an address without a host (RFC 5737)
     FLAGS = ("--connect-timeout", "100ms", "--give-up-after", "100ms")
 
     def warnings(self, run: Run) -> list[str]:
         return [line for line in run.err.splitlines() if "in the clear" in line]
 
-    def test_it_is_said_once_for_a_host(self) -> None:
+    def test_the_warning_appears_once_per_host(self) -> None:
         job = self.job(chats(3))
         [warning] = self.warnings(self.sluice("run", job, "--base-url", self.NOWHERE, *self.FLAGS, expect=STOPPED))
         self.assertIn("192.0.2.1:9", warning)
@@ -194,7 +194,7 @@ class InTheClear(Case):
             f'[[relay]]\nname = "{name}"\nbase_url = "{self.NOWHERE}"\n' for name in ("one", "two")))
         self.assertEqual(len(self.warnings(self.sluice("run", job, *self.FLAGS, expect=STOPPED))), 1)
 
-    def test_it_is_not_said_where_nobody_listens(self) -> None:
+    def test_there_is_no_warning_for_local_hosts(self) -> None:
         job, relay = self.job(chats(3)), self.relay()
         for url in (relay.url, relay.url.replace("127.0.0.1", "localhost")):
             self.assertEqual(self.warnings(self.sluice("run", job, "--base-url", url, "--fresh")), [])
@@ -216,7 +216,7 @@ class Terminal(Case):
             self.assertNotRegex(text, OBEYED)
         if log.exists():
             for line in log.read_text().splitlines():
-                self.assertRegex(line, r"^\d{4}-\d\d-\d\dT", "nobody's words begin a line")
+                self.assertRegex(line, r"^\d{4}-\d\d-\d\dT", "foreign text must not start a line")
 
     def go(self, job: Path, url: str, *flags: Any, expect: int, env: dict[str, str | None] | None = None) -> Run:
         run = self.sluice("run", job, "--base-url", url, "--rpm", 0, "--max-attempts", 1, "-v", "--log-file", "log",
@@ -224,14 +224,14 @@ class Terminal(Case):
         self.assert_tame(run)
         return run
 
-    def test_a_relays_words(self) -> None:
+    def test_messages_of_a_relay(self) -> None:
         page = f"<html><title>{EVIL}</title></html>"
         latin = "".join(chr(0xDC00 + byte) if byte > 127 else chr(byte) for byte in EVIL.encode())
         answers = [
-            {"status": 400, "body": told(EVIL + "\nsluice: all is well")}, {"status": 400, "body": EVIL},
+            {"status": 400, "body": error_body(EVIL + "\nsluice: all is well")}, {"status": 400, "body": EVIL},
             {"status": 400, "headers": {"Content-Type": "text/html"}, "body": page},
-            {"status": 500, "body": told(EVIL, code=EVIL)}, {"status": 200, "body": told(EVIL)},
-            {"status": 200, "chunks": [f"data: {json.dumps(told(EVIL))}\n\n"]},
+            {"status": 500, "body": error_body(EVIL, code=EVIL)}, {"status": 200, "body": error_body(EVIL)},
+            {"status": 200, "chunks": [f"data: {json.dumps(error_body(EVIL))}\n\n"]},
             {"status": 200, "chunks": [page]}, {"raw": f"{latin}\r\n\r\n", "close": "after"},
             {"raw": f"HTTP/1.1 302 Moved\r\nLocation: /{latin}\r\nContent-Length: 0\r\n\r\n"},
             {"raw": f"HTTP/1.1 400 {latin}\r\nContent-Length: 0\r\n\r\n"},
@@ -243,15 +243,16 @@ class Terminal(Case):
         run = self.go(self.job(chats(len(answers) + 8)), relay.url, expect=SOME_FAILED)
         self.assertIn("red\\x1b[31m bell\\x07 del\\x7f csi\\u009b2J turned\\u202egpj.exe", run.err)
         self.assertNotIn("\nsluice: all is well", run.err)
-        for status, body, code in ((401, told(EVIL), STOPPED), (404, page, CANNOT_START), (302, "", CANNOT_START)):
+        for status, body, code in ((401, error_body(EVIL), STOPPED), (404, page, CANNOT_START),
+                                   (302, "", CANNOT_START)):
             broke = self.relay(script=[{"times": None, "status": status, "body": body,
                                         "headers": {"Location": "/" + latin.replace("\x1b", "").replace("\x07", "")
                                                     .replace("\x7f", "")}}])
             self.go(self.job(chats(8)), broke.url, "--fresh", expect=code)
 
-    def test_a_jobs_words(self) -> None:
-        """An unpriced model, a request's id, a path: all are shown, and none is obeyed."""
-        relay = self.relay(script=[{"match": "fail", "times": None, "status": 400, "body": told("no")}])
+    def test_text_of_a_job(self) -> None:
+        """An unpriced model, a request id, a path: all are printed, but control sequences have no effect."""
+        relay = self.relay(script=[{"match": "fail", "times": None, "status": 400, "body": error_body("no")}])
         name = EVIL.replace("/", "") + "\nsluice: all is well"
         lines = [batch(f"{EVIL}\nsluice: done", chat("fail", model=f"model {EVIL}")), *chats(6)]
         job = self.job(jsonl(lines) + b'{"custom_id":"\\u001b[31m"}\n', f"{name}.jsonl")
@@ -262,7 +263,7 @@ class Terminal(Case):
                                                for line in changed[1:])]))
         self.go(job, relay.url, expect=CANNOT_START)
 
-    def test_a_pools_names_and_a_proxys_words(self) -> None:
+    def test_names_of_a_pool_and_messages_of_a_proxy(self) -> None:
         def refuse(connection: Any) -> None:
             connection.recv(1 << 16)
             connection.sendall(f"HTTP/1.1 407 {EVIL}\r\nContent-Length: 0\r\n\r\n".encode())
@@ -277,7 +278,7 @@ class Terminal(Case):
                           env=env)
         self.assert_tame(run)
 
-    def test_the_lines_own_words(self) -> None:
+    def test_text_of_the_command_line(self) -> None:
         for words in ((f"--{EVIL}",), (EVIL,), ("run", f"--{EVIL}"), ("run", EVIL), ("run", "x", f"--rpm={EVIL}")):
             with self.subTest(words):
                 self.assert_tame(self.sluice(*words, expect=CANNOT_START))
@@ -291,9 +292,9 @@ class HostileCase(Case):
 
 
 class Injection(HostileCase):
-    """What would end a header's line is refused before anything is sent; what a job holds never comes to a header."""
+    """Line ends in header values are refused before anything is sent. Data of a job never gets into a header."""
 
-    def test_line_ends_in_what_becomes_a_header(self) -> None:
+    def test_line_ends_in_header_values(self) -> None:
         relay, job = self.relay(), self.job(chats(1))
         config, key = self.folder / "own.toml", self.folder / "key"
         line_end = "\r\nX-Evil: 1"
@@ -309,9 +310,9 @@ class Injection(HostileCase):
                       ["--base-url", f"{relay.url}{line_end}"], ["--base-url", f"http://127.0.0.1{line_end}:1/v1"]):
             with self.subTest(words=words):
                 self.assert_one_sentence(self.run_job(job, relay, *words, expect=CANNOT_START))
-        for given in ("sk-one\rX-Evil: 1\n", "sk-one\x00two\n", "sk one\n"):
-            with self.subTest(key=given):
-                key.write_text(given)
+        for text in ("sk-one\rX-Evil: 1\n", "sk-one\x00two\n", "sk one\n"):
+            with self.subTest(key=text):
+                key.write_text(text)
                 self.assert_one_sentence(self.run_job(job, relay, "--api-key-file", key, expect=CANNOT_START))
         self.assertEqual(relay.attempts, 0)
 
@@ -325,7 +326,7 @@ class Injection(HostileCase):
 
 
 class WithoutEnd(HostileCase):
-    """Heads, interim replies and trailers that do not end."""
+    """Heads, interim replies and trailers without an end."""
 
     def check(self, steps: list[Step], *flags: Any) -> None:
         relay = self.hostile({"endless": [Answer(steps)], "good": [Answer(document(completion("good")))]})
@@ -359,15 +360,15 @@ class LogFile(Case):
     def mode(self, path: Path) -> int:
         return stat.S_IMODE(path.stat().st_mode)
 
-    def test_is_for_its_owner_alone(self) -> None:
+    def test_only_its_owner_may_read_it(self) -> None:
         job = self.job(chats(2))
-        log, known = self.folder / "log", self.folder / "known.log"
-        known.touch(0o644)
-        known.chmod(0o644)
-        for path in (log, log, known):
+        log, existing = self.folder / "log", self.folder / "existing.log"
+        existing.touch(0o644)
+        existing.chmod(0o644)
+        for path in (log, log, existing):
             self.sluice("run", job, "--simulate", "--rpm", 0, "--log-file", path)
         self.assertEqual(self.mode(log), 0o600)
-        self.assertEqual(self.mode(known), 0o644, "what was there keeps its mode")
+        self.assertEqual(self.mode(existing), 0o644, "an existing file keeps its mode")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The simulated relay as a command: what it takes, what it refuses, and how it speaks HTTP with any client."""
+"""The command `simulate`: its flags, its refusals, and its HTTP with any client."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Flags(Case):
         self.assertNotIn("simulated relay:", run.err)
         return run
 
-    def test_an_empty_value_is_no_value(self) -> None:
-        """As in --balance "$BUDGET" with a variable that is not set: it must not mean that nothing is limited."""
+    def test_an_empty_value_is_refused(self) -> None:
+        """For example --balance "$BUDGET" with an unset variable. It must not mean "no limit"."""
         for flag, wanted in (("--balance", "US dollars"), ("--keys", "one key a line"), ("--rpm", "requests a minute"),
                              ("--port", "65535"), ("--seed", "number"), ("--tokens", "1000000"), ("--mode", "sliding"),
                              ("--ttft", "250ms"), ("--itl", "250ms"), ("--faults", "none"), ("--cheat", "none"),
@@ -32,7 +32,7 @@ class Flags(Case):
     def test_the_last_of_two_flags_counts(self) -> None:
         self.assertEqual(self.simulator("--rpm", "1", "--rpm", "3").ledger["attempts"], 0)
 
-    def test_a_refusal_says_what_is_wanted(self) -> None:
+    def test_a_refusal_names_the_allowed_values(self) -> None:
         for flag, value, wanted in (
                 ("--port", "abc", "a port from 0 (any free one) to 65535"), ("--port", "65536", "to 65535"),
                 ("--rpm", "-1", "0 for no limit"), ("--rpm", "2.5", "0 for no limit"),
@@ -42,7 +42,7 @@ class Flags(Case):
                 ("--mode", "Sliding", "sliding, bucket, fixed or leaky"),
                 ("--ttft", "10", "250ms"), ("--itl", "soon", "250ms"), ("--faults", "cut", "cut=0.05"),
                 ("--cheat", "honestly", "mixed=SHARE"), ("--cheat", "mixed=2", "from 0 to 1"),
-                ("--lacks", "tools;logprobs", "with commas between"), ("--chat-overhead", "-1", "from 0 to 1000")):
+                ("--lacks", "tools;logprobs", "separated by commas"), ("--chat-overhead", "-1", "from 0 to 1000")):
             with self.subTest(flag=flag, value=value):
                 self.assert_one_sentence(self.refused(flag, value), flag, value, wanted)
 
@@ -57,10 +57,10 @@ class Flags(Case):
 
 
 class Books(Case):
-    """The ledger holds what a client got, whoever the client is."""
+    """The ledger equals what the client received, for any client."""
 
     def books(self, flags: list[str], lines: int, *more: str) -> tuple[Any, Any]:
-        """What the client has counted and what the relay has, of lines that have all succeeded."""
+        """The counts of the client and of the relay, for a job without failures."""
         simulator = self.simulator(*flags, ttft="0")
         job = self.job([batch(f"c{i}", chat("the same question in every line", max_tokens=60)) for i in range(lines)])
         self.run_job(job, simulator, *more)
@@ -75,22 +75,22 @@ class Books(Case):
         totals, ledger = self.books(flags, lines, *more)
         self.assertEqual(Decimal(ledger["delivered"]["cost_usd"]), Decimal(totals["cost_usd"]))
 
-    def test_a_relay_that_counts_too_much_bills_what_it_tells(self) -> None:
+    def test_a_relay_that_inflates_usage_bills_the_reported_usage(self) -> None:
         self.held_against(["--cheat", "inflated"], 20)
 
-    def test_a_relay_that_charges_too_much_tells_nothing_of_it(self) -> None:
+    def test_a_relay_that_overcharges_reports_the_true_usage(self) -> None:
         totals, ledger = self.books(["--cheat", "overbilled"], 20)
         self.assertGreater(Decimal(ledger["delivered"]["cost_usd"]), Decimal(totals["cost_usd"]) * Decimal("1.19"))
 
-    def test_equal_lines_meet_faults_of_their_own_and_all_get_through(self) -> None:
+    def test_equal_lines_have_their_own_faults_and_all_succeed(self) -> None:
         """With five attempts each, and at most three faults in a row."""
         self.held_against(["--faults", "faulty"], 400, "--idle-timeout", "1s")
 
-    def test_replies_in_pieces_are_delivered_to_the_last(self) -> None:
+    def test_replies_in_pieces_are_delivered_completely(self) -> None:
         self.held_against(["--faults", "ragged=1"], 300)
 
     def test_a_client_that_closes_its_sending_side_is_answered(self) -> None:
-        """As `nc -N` does, and as HTTP allows."""
+        """Like `nc -N`; HTTP allows it."""
         simulator = self.simulator(ttft="50ms")
         body = json.dumps(chat("hi", stream=True)).encode()
         with socket.create_connection(("127.0.0.1", simulator.port), 20) as client:

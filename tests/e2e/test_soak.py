@@ -1,4 +1,4 @@
-"""A short form of hostile_soak.py, which takes any number of minutes."""
+"""A short run of hostile_soak.py."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Soak(Case):
 
 
 class UntilDone(Soak):
-    def test_runs_are_killed_halted_and_starved_until_their_jobs_are_done(self) -> None:
+    def test_killed_and_stopped_runs_complete_their_jobs(self) -> None:
         self.soak("--minutes", "0.5")
 
 

@@ -1,4 +1,5 @@
-"""When the failures of many requests together end a run, what is written then, and how running again goes on."""
+"""Rules that stop a run after the failures of many requests: when it stops, what it writes, and how a new run
+continues."""
 
 from __future__ import annotations
 
@@ -10,12 +11,12 @@ from support import Case, batch, chat, chats, jsonl
 
 MISSING = {"error": {"message": "The model `gpt-4o-mimi` does not exist or you do not have access to it.",
                      "type": "invalid_request_error", "param": None, "code": "model_not_found"}}
-# Words that no table knows; the id in them differs from request to request.
+# An error message that is in no table. Its id differs in each request.
 FROZEN = {"error": {"message": "Workspace ws_81 is frozen (request id: 20261124125756152773054mpopnfjc)",
                     "type": "new_api_error", "param": None, "code": None}}
 NO_CHANNEL = {"error": {"message": "当前分组 default 下对于模型 gpt-4o 无可用渠道", "type": "new_api_error",
                         "param": None, "code": "model_not_found"}}
-QUICK = ("--rpm", "0", "--delay-max", "0")  # no limit, and no time on the way
+QUICK = ("--rpm", "0", "--delay-max", "0")  # no limit and no delays
 SPENT = {"error": {"message": "You exceeded your current quota", "type": "insufficient_quota", "param": None,
                    "code": "insufficient_quota"}}
 
@@ -32,7 +33,7 @@ class StopRules(Case):
     def run_to(self, expect: int, job: Any, relay: Any, *flags: Any) -> Any:
         return self.sluice("run", job, "--base-url", relay.url, "--rpm", 0, *flags, expect=expect)
 
-    def test_refused_alike(self) -> None:
+    def test_equal_refusals_stop_the_run(self) -> None:
         job = self.job(chats(500))
         relay = self.relay(*QUICK, script=[always(404, MISSING)])
         run = self.run_to(2, job, relay, "--concurrency", 8)
@@ -41,7 +42,7 @@ class StopRules(Case):
         self.assertEqual(self.counts(job), (0, 0, 500))
         self.assertEqual(self.results(job).errors, [])
         self.assertIn(relay.attempts, range(20, 28))
-        # A relay that has the model: the same command goes on.
+        # With a relay that has the model, the same command continues.
         good = self.relay(*QUICK)
         self.run_job(job, good)
         self.assertEqual(self.counts(job), (500, 0, 0))
@@ -58,7 +59,7 @@ class StopRules(Case):
         self.run_to(1, job, relay)
         self.assertEqual(self.counts(job), (0, 19, 0))
 
-    def test_an_account_that_ends_in_words_nobody_knows(self) -> None:
+    def test_a_spent_account_with_an_unknown_message(self) -> None:
         for status in (403, 412):
             with self.subTest(status):
                 job = self.job(chats(400), f"frozen-{status}.jsonl")
@@ -69,7 +70,7 @@ class StopRules(Case):
                 self.assertEqual((succeeded, failed, pending), (40, 0, 360))
                 self.assertLess(relay.attempts, 40 + 30 + 5 + 4)
 
-    def test_a_block_of_bad_rows_ends_no_night(self) -> None:
+    def test_a_block_of_bad_rows_does_not_stop_the_run(self) -> None:
         lines = [batch(f"c{i}", chat(f"{'forbidden' if 100 < i <= 220 else 'good'} row {i}")) for i in range(1, 3001)]
         job = self.job(lines)
         relay = self.relay(*QUICK, script=[always(403, FROZEN, match="forbidden row")])
@@ -77,7 +78,7 @@ class StopRules(Case):
         self.assertEqual(self.counts(job), (2880, 120, 0))
         self.assertEqual(relay.attempts, 3000, "each request is sent once")
         rows = [int(json.loads(body)["messages"][0]["content"].rsplit(" ", 1)[1]) for body in relay.bodies]
-        self.assertGreater(max(rows[:180]), 600, "some were taken from elsewhere in the job")
+        self.assertGreater(max(rows[:180]), 600, "some requests were from other parts of the job")
 
     def test_the_last_few_of_a_job_are_tried_again(self) -> None:
         job = self.job(chats(50))
@@ -88,7 +89,7 @@ class StopRules(Case):
         self.run_job(job, self.relay(*QUICK))
         self.assertEqual(self.counts(job), (50, 0, 0))
 
-    def test_a_spent_quota_told_by_429(self) -> None:
+    def test_a_spent_quota_with_status_429(self) -> None:
         job = self.job(chats(100))
         relay = self.relay(*QUICK, script=[always(429, SPENT, after=20)])
         run = self.run_to(3, job, relay, "--concurrency", 4)
@@ -96,7 +97,7 @@ class StopRules(Case):
         self.assertNotIn("--give-up-after", run.err)
         self.assertEqual(self.counts(job), (20, 0, 80))
 
-    def test_a_model_that_goes_out_at_night(self) -> None:
+    def test_a_model_that_becomes_unavailable(self) -> None:
         lines = [batch(f"c{i}", chat(f"row {i}", model="gpt-4o" if i % 2 else "gpt-4o-mini")) for i in range(1, 121)]
         job = self.job(lines)
         relay = self.relay(*QUICK, script=[always(503, NO_CHANNEL, match='"gpt-4o"', after=10)])
@@ -107,7 +108,7 @@ class StopRules(Case):
         self.run_job(job, self.relay(*QUICK))
         self.assertEqual(self.counts(job), (120, 0, 0))
 
-    def test_a_model_that_comes_back(self) -> None:
+    def test_a_model_that_becomes_available_again(self) -> None:
         lines = [batch(f"c{i}", chat(f"row {i}", model="gpt-4o" if i % 2 else "gpt-4o-mini")) for i in range(1, 61)]
         job = self.job(lines)
         script = [{"match": '"gpt-4o"', "after": 5, "times": 3, "status": 503, "body": NO_CHANNEL}]
@@ -133,7 +134,7 @@ class StopRules(Case):
         self.run_job(job, simulator)
         self.assertEqual(self.counts(job), (60, 0, 0))
         outcomes = simulator.ledger["outcomes"]
-        self.assertIn(outcomes["no-stream"], range(20, 60 + 64), "twenty for the trial, and what was in flight")
+        self.assertIn(outcomes["no-stream"], range(20, 60 + 64), "twenty for the trial, and those in flight")
 
     def test_a_reply_that_cannot_be_read_twice(self) -> None:
         job = self.job(jsonl([batch("a", chat("broken")), batch("b", chat("good"))]))

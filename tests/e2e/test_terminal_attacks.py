@@ -1,6 +1,5 @@
-"""What a terminal, a shell, a folder of others and a careless flag may do to a run: a screen that nobody reads, a
-terminal that goes away, descriptors that are closed, a config that somebody has put there, a page or a log onto a file
-that is not ours."""
+"""Problems from terminals, shells, shared folders and wrong flags: a terminal whose output is not read, a closed
+terminal, closed descriptors, a config of another user, and a page or a log that would overwrite a foreign file."""
 
 from __future__ import annotations
 
@@ -23,7 +22,7 @@ from typing import Any
 from support import PATIENCE, Case, Relay, Results, Run, bound_memory, chats, program, wait_until
 
 SOME_FAILED, CANNOT_START, NOT_WRITTEN, INTERRUPTED = 1, 2, 4, 130
-PIPE = 4096  # bytes that the pipes of these tests hold
+PIPE = 4096  # the capacity of the pipes in these tests, in bytes
 ANSWER = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-4o-mini",
           "choices": [{"index": 0, "message": {"role": "assistant", "content": "late"}, "finish_reason": "stop"}],
           "usage": {"prompt_tokens": 7, "completion_tokens": 1, "total_tokens": 8}}
@@ -32,7 +31,7 @@ HELD = [{"times": None, "hold": True}]
 
 class TerminalCase(Case):
     def launch(self, *words: Any, env: dict[str, str | None] | None = None, **more: Any) -> subprocess.Popen[bytes]:
-        """A process with descriptors as the test says."""
+        """Starts a process with the test's descriptors."""
         more.setdefault("stdin", subprocess.DEVNULL)
         more.setdefault("preexec_fn", bound_memory)
         process = subprocess.Popen([program(), *(str(word) for word in words)], cwd=self.folder,
@@ -49,7 +48,7 @@ class TerminalCase(Case):
                 pipe.close()
 
     def full_pipe(self) -> tuple[int, int]:
-        """Both ends of a pipe that takes nothing more."""
+        """Both ends of a full pipe."""
         ours, theirs = os.pipe()
         self.addCleanup(self.close, ours, theirs)
         fcntl.fcntl(theirs, fcntl.F_SETPIPE_SZ, PIPE)
@@ -72,7 +71,7 @@ class TerminalCase(Case):
         return ours, theirs
 
     def assert_ended_in_order(self, results: Results, relay: Relay, count: int) -> None:
-        """What was in flight has finished, and the totals say so."""
+        """The requests in flight have finished, and the totals are right."""
         done = len(results.output)
         self.assertEqual(done, relay.attempts)
         self.assertEqual((results.totals["status"], results.totals["succeeded"], results.totals["pending"],
@@ -84,16 +83,16 @@ class TerminalCase(Case):
 
     @staticmethod
     def drained(ours: int, until: Callable[[bytes], bool]) -> bytes:
-        """What comes out of a pipe or a terminal, until it holds what is waited for."""
+        """Reads a pipe or a terminal until the condition is true."""
         data = b""
         end = time.monotonic() + PATIENCE
         while not until(data):
             if time.monotonic() > end:
-                raise AssertionError(f"waited in vain; so far: {data!r}")
+                raise AssertionError(f"the expected output did not come; output so far: {data!r}")
             if select.select([ours], [], [], 0.1)[0]:
                 try:
                     part = os.read(ours, 65536)
-                except OSError:  # the other side is closed
+                except OSError:  # the other end is closed
                     part = b""
                 if not part:
                     return data
@@ -102,7 +101,7 @@ class TerminalCase(Case):
 
 
 class UnreadScreen(TerminalCase):
-    """Standard error that nobody reads holds up nothing but itself."""
+    """If standard error is not read, only the messages wait, not the run."""
 
     count = 12
 
@@ -112,7 +111,7 @@ class UnreadScreen(TerminalCase):
                               stdout=subprocess.DEVNULL, stderr=screen, **more)
         return job, process
 
-    def test_a_full_pipe_that_nobody_reads_and_sigterm(self) -> None:
+    def test_a_full_unread_pipe_and_sigterm(self) -> None:
         relay = self.relay("--head-delay", "1")
         _, screen = self.full_pipe()
         job, process = self.started(relay, screen, "-v")
@@ -121,7 +120,7 @@ class UnreadScreen(TerminalCase):
         self.assertEqual(process.wait(PATIENCE), INTERRUPTED)
         self.assert_ended_in_order(self.results(job), relay, self.count)
 
-    def test_a_run_goes_on_to_its_end(self) -> None:
+    def test_a_run_continues_to_its_end(self) -> None:
         relay = self.relay()
         _, screen = self.full_pipe()
         job, process = self.started(relay, screen, "-v")
@@ -129,8 +128,8 @@ class UnreadScreen(TerminalCase):
         self.assertEqual(len(self.results(job).output), self.count)
         self.assertEqual(self.results(job).totals["status"], "completed")
 
-    def test_failures_that_are_all_told(self) -> None:
-        """Far more words than a pipe and the queue hold."""
+    def test_many_failure_messages(self) -> None:
+        """Much more text than the pipe and the queue can hold."""
         relay = self.relay(script=[{"times": None, "status": 400, "body": {"error": {"message": "no " * 300}}}])
         self.count = 600
         _, screen = self.full_pipe()
@@ -149,7 +148,8 @@ class UnreadScreen(TerminalCase):
         self.assert_ended_in_order(self.results(job), relay, self.count)
 
     def test_ctrl_s_and_ctrl_q(self) -> None:
-        """The run goes on meanwhile; then the newest live line stands there, whole, and the summary below."""
+        """The run continues meanwhile. Then the terminal shows the newest live line completely, and the summary
+        below."""
         relay = self.relay("--head-delay", "0.5")
         self.count = 16
         ours, terminal = self.terminal()
@@ -165,7 +165,7 @@ class UnreadScreen(TerminalCase):
         for drawn in live.split("\r\x1b[K")[1:]:
             self.assertRegex(drawn.split("\n")[-1], r"^\d+/16 done \|.*\$[\d.]+|^$")
 
-    def test_what_was_not_shown_is_counted_and_the_newest_is_kept(self) -> None:
+    def test_dropped_messages_are_counted_and_the_newest_is_kept(self) -> None:
         relay = self.relay(script=[{"times": 300, "status": 400, "body": {"error": {"message": "no " * 300}}},
                                    {"times": None, "delay": 2, "status": 200, "body": ANSWER}])
         self.count = 304
@@ -181,7 +181,7 @@ class UnreadScreen(TerminalCase):
         for line in text.splitlines():
             self.assertRegex(line, r"^(sluice: |  |\S+/job\.jsonl: |time |next |\d+/304 done|$)", "no line is cut")
 
-    def test_the_reader_goes_away(self) -> None:
+    def test_the_reader_closes_the_pipe(self) -> None:
         relay = self.relay("--head-delay", "0.3")
         ours, screen = os.pipe()
         job, process = self.started(relay, screen, "-v")
@@ -192,7 +192,7 @@ class UnreadScreen(TerminalCase):
         self.assertEqual(len(self.results(job).output), self.count)
 
     def test_a_slow_reader_gets_the_summary(self) -> None:
-        """Who reads on within a second misses nothing."""
+        """A reader that continues within a second misses nothing."""
         relay = self.relay()
         ours, screen = self.full_pipe()
         job, process = self.started(relay, screen)
@@ -203,8 +203,8 @@ class UnreadScreen(TerminalCase):
         self.assertIn(f"{self.count} of {self.count} succeeded", text)
         self.assertEqual(process.wait(PATIENCE), 0)
 
-    def test_the_terminal_stays_as_it_was(self) -> None:
-        """O_NONBLOCK would be the shell's, too."""
+    def test_the_mode_of_the_terminal_is_not_changed(self) -> None:
+        """O_NONBLOCK would also affect the shell."""
         relay = self.relay("--head-delay", "0.3")
         ours, terminal = self.terminal()
         pipe, screen = os.pipe()
@@ -251,7 +251,7 @@ class UnreadScreen(TerminalCase):
                 self.assertEqual(process.returncode, code)
                 self.assertEqual(out != b"", code in (0, SOME_FAILED))
 
-    def test_a_simulator_serves_on(self) -> None:
+    def test_a_simulator_continues_to_serve(self) -> None:
         _, screen = self.full_pipe()
         port = self.free_port()
         process = self.launch("simulate", "--port", port, "--ttft", 0, "--itl", 0, stderr=screen)
@@ -285,7 +285,7 @@ class UnreadScreen(TerminalCase):
 
 
 class Signals(TerminalCase):
-    """What a terminal that goes away, a shell and `timeout` send."""
+    """Signals from a closed terminal, from a shell and from `timeout`."""
 
     count = 12
 
@@ -300,7 +300,7 @@ class Signals(TerminalCase):
         self.in_flight(relay)
         return job, run
 
-    def test_sighup_lets_what_is_in_flight_finish(self) -> None:
+    def test_sighup_lets_requests_in_flight_finish(self) -> None:
         relay = self.relay("--head-delay", "1")
         job, run = self.started(relay)
         run.signal(signal.SIGHUP)
@@ -310,23 +310,23 @@ class Signals(TerminalCase):
         self.run_job(job, mended)
         self.assertEqual(mended.attempts + relay.attempts, self.count, "nothing is paid twice")
 
-    def test_a_terminal_that_goes_hangs_up_twice(self) -> None:
-        """By the kernel, and by the shell; systemd sends SIGHUP behind SIGTERM."""
+    def test_a_closed_terminal_sends_sighup_twice(self) -> None:
+        """Once by the kernel and once by the shell. systemd sends SIGHUP after SIGTERM."""
         for first in (signal.SIGHUP, signal.SIGTERM):
             with self.subTest(first):
                 relay = self.relay("--head-delay", "1")
                 job, run = self.started(relay, "--fresh")
                 run.signal(first)
-                wait_until(lambda: "interrupted" in run.err, "the first signal to be heard")
+                wait_until(lambda: "interrupted" in run.err, "the first signal is handled")
                 run.signal(signal.SIGHUP)
                 self.assertEqual(run.wait().code, INTERRUPTED, run.err)
                 self.assert_ended_in_order(self.results(job), relay, self.count)
 
-    def test_sigterm_behind_sighup_ends_at_once(self) -> None:
+    def test_sigterm_after_sighup_ends_at_once(self) -> None:
         relay = self.relay(script=HELD)
         job, run = self.started(relay, "--grace", "10m")
         run.signal(signal.SIGHUP)
-        wait_until(lambda: "interrupted" in run.err, "the first signal to be heard")
+        wait_until(lambda: "interrupted" in run.err, "the first signal is handled")
         run.signal(signal.SIGTERM)
         self.assertEqual(run.wait().code, INTERRUPTED, run.err)
         self.assertEqual(self.results(job).totals["maybe_billed_attempts"], 4)
@@ -340,7 +340,7 @@ class Signals(TerminalCase):
         self.assertNotIn("interrupted", run.err)
 
     def test_sigint_that_was_ignored_stays_ignored(self) -> None:
-        """A shell without job control starts what stands before `&` so."""
+        """A shell without job control starts background commands (`&`) like this."""
         relay = self.relay("--head-delay", "0.5")
         job, run = self.started(relay, ignored=(signal.SIGINT,))
         run.signal(signal.SIGINT)
@@ -359,7 +359,7 @@ class Signals(TerminalCase):
         relay = self.relay("--head-delay", "1")
         job, run = self.started(relay)
         run.signal(signal.SIGINT)
-        wait_until(lambda: "interrupted" in run.err, "the first signal to be heard", pause=0.001)
+        wait_until(lambda: "interrupted" in run.err, "the first signal is handled", pause=0.001)
         run.signal(signal.SIGINT)
         run.signal(signal.SIGCONT)
         self.assertEqual(run.wait().code, INTERRUPTED, run.err)
@@ -377,7 +377,7 @@ class Signals(TerminalCase):
                 self.assertEqual((totals["status"], totals["maybe_billed_attempts"]), ("interrupted", 0))
 
     def test_a_terminal_that_is_closed(self) -> None:
-        """The kernel tells the foreground of its session, whose screen is gone as well."""
+        """The kernel signals the foreground processes of the session, and the terminal is gone as well."""
         relay = self.relay("--head-delay", "1")
         ours, theirs = self.terminal()
         job = self.job(chats(self.count))
@@ -396,7 +396,7 @@ class Signals(TerminalCase):
         self.assert_ended_in_order(self.results(job), relay, self.count)
 
     def shell_on_a_terminal(self, script: str) -> None:
-        """An interactive shell gets the lines, and its terminal is closed when it has ended."""
+        """Runs the lines in an interactive shell, and closes its terminal when the shell has ended."""
         ours, theirs = self.terminal()
 
         def leads_the_terminal() -> None:
@@ -430,7 +430,7 @@ class Signals(TerminalCase):
     def test_setsid_and_exit(self) -> None:
         self.background("setsid {} &")
 
-    def test_other_commands_hang_up_in_order(self) -> None:
+    def test_other_commands_end_properly_at_sighup(self) -> None:
         config = self.folder / "own.toml"
         config.write_text('grace = "100ms"\nprice-multiplier = "1"\n')
         for command in ("bench", "probe", "quota", "models"):
@@ -438,7 +438,7 @@ class Signals(TerminalCase):
                 silent = self.listener(self.wait_for_the_end)
                 model = ["--model", "gpt-4o-mini"] if command in ("bench", "probe") else []
                 run = self.start(command, *model, "--config", config, "--base-url", f"http://127.0.0.1:{silent.port}")
-                wait_until(lambda: silent.accepted > 0 or not run.running, "a question on its way")
+                wait_until(lambda: silent.accepted > 0 or not run.running, "a request in flight")
                 run.signal(signal.SIGHUP)
                 self.assertEqual(run.wait().code, INTERRUPTED, run.err)
 
@@ -447,7 +447,7 @@ class Signals(TerminalCase):
         while connection.recv(65536):
             pass
 
-    def test_a_simulator_hangs_up_in_order_unless_it_is_not_to(self) -> None:
+    def test_a_simulator_ends_properly_at_sighup_unless_ignored(self) -> None:
         server = self.simulator()
         server.process.send_signal(signal.SIGHUP)
         self.assertEqual(server.process.wait(PATIENCE), 0)
@@ -474,8 +474,8 @@ class ClosedDescriptors(TerminalCase):
                 self.assertIn(b"standard input is closed", ended.stderr)
                 self.assertFalse((self.folder / "out.jsonl").exists())
 
-    def test_a_run_without_any(self) -> None:
-        """No job and no result becomes a screen."""
+    def test_a_run_without_standard_descriptors(self) -> None:
+        """No job or result file may get the number of a standard descriptor."""
         relay = self.relay("--head-delay", "0.2")
         job = self.job(chats(6))
         before = job.read_bytes()
@@ -497,7 +497,7 @@ class ClosedDescriptors(TerminalCase):
 
 
 class ReaderGone(TerminalCase):
-    """`| head`: no word, and the end of a Unix tool."""
+    """`| head`: the program ends silently, like other Unix tools."""
 
     def commands(self) -> Iterator[list[Any]]:
         relay = self.relay()
@@ -514,7 +514,7 @@ class ReaderGone(TerminalCase):
         yield ["--help"]
         yield ["run", "--help"]
 
-    def test_a_reader_that_is_gone_is_not_told(self) -> None:
+    def test_a_closed_reader_causes_no_message(self) -> None:
         for words in self.commands():
             with self.subTest(words=[str(word) for word in words]):
                 ours, theirs = os.pipe()
@@ -526,7 +526,7 @@ class ReaderGone(TerminalCase):
                 self.assertEqual((process.returncode, said), (-signal.SIGPIPE, []))
 
     def test_where_sigpipe_is_ignored(self) -> None:
-        """Under a parent that ignores it, as Python's and Java's do, the status says the same."""
+        """If the parent ignores SIGPIPE, like Python and Java, the status is the same."""
         job = self.job(chats(3000))
         ours, theirs = os.pipe()
         os.close(ours)
@@ -537,9 +537,9 @@ class ReaderGone(TerminalCase):
 
 
 class ConfigOfOthers(TerminalCase):
-    """A config file that nobody named may say where the key goes."""
+    """A config file that the user did not name could send the key to another host."""
 
-    OTHER = 54321  # a user that is nobody here
+    OTHER = 54321  # an unused user id
 
     def setUp(self) -> None:
         super().setUp()
@@ -591,8 +591,8 @@ class ConfigOfOthers(TerminalCase):
         first = self.sluice("run", self.job_file, "--fresh", "--config", own, "--rpm", 0).err.splitlines()[0]
         for part in ("blue", self.good.url.removesuffix("/v1"), "green", self.evil.url.removesuffix("/v1"), str(own)):
             self.assertIn(part, first)
-        self.assertEqual(self.run_job(self.job_file, self.good, "--fresh", "-q").err, "", "quiet is quiet")
-        # It stands above whatever else is said before the start.
+        self.assertEqual(self.run_job(self.job_file, self.good, "--fresh", "-q").err, "", "with -q there is no output")
+        # It comes before all other messages at the start.
         results = self.folder / "old.output.jsonl"
         results.touch()
         lines = self.sluice("run", self.job_file, results, "--fresh", "--base-url", self.good.url, "--rpm",
@@ -600,19 +600,19 @@ class ConfigOfOthers(TerminalCase):
         self.assertIn(self.good.url.removesuffix("/v1"), lines[0])
         self.assertIn("holds results", lines[1])
 
-    def test_a_file_that_others_may_write(self) -> None:
+    def test_a_file_that_others_may_write_to(self) -> None:
         for mode in (0o666, 0o646, 0o662, 0o602):
             with self.subTest(oct(mode)):
                 self.config.chmod(mode)
                 self.assert_refused("others may write it", "chmod go-w", "--config")
-        if os.geteuid() == 0:  # of root's group others may be members
+        if os.geteuid() == 0:  # the group of root may have other members
             self.config.chmod(0o664)
             self.assert_refused("others may write it")
 
-    def test_a_folder_that_others_may_write(self) -> None:
+    def test_a_folder_that_others_may_write_to(self) -> None:
         self.here.chmod(0o777)
         self.assert_refused("others may write its folder")
-        self.here.chmod(0o1777)  # nobody can replace what is not theirs there
+        self.here.chmod(0o1777)  # with the sticky bit, users can only replace their own files
         self.run_here(expect=0)
 
     @unittest.skipIf(os.geteuid() != 0, "only root can give a file away")
@@ -622,7 +622,7 @@ class ConfigOfOthers(TerminalCase):
 
     @unittest.skipIf(os.geteuid() != 0, "only root can give a file away")
     def test_a_link_of_another_user(self) -> None:
-        """To a file of one's own: in a folder of all it is not one's own word."""
+        """A link to a file of the user: in a folder for all users it is not trusted."""
         self.here.chmod(0o1777)
         own = self.folder / "elsewhere.toml"
         self.config.rename(own)
@@ -638,8 +638,8 @@ class ConfigOfOthers(TerminalCase):
         self.assertEqual(relay.attempts, before)
 
     @unittest.skipIf(os.geteuid() != 0, "only root can become another user")
-    def test_roots_file_is_good_for_all(self) -> None:
-        """As a configured machine or a container has it."""
+    def test_a_file_of_root_is_accepted(self) -> None:
+        """For example on a managed machine or in a container."""
         self.folder.chmod(0o755)
         words = [program(), "run", str(self.job_file), "--rpm", "0", "--output-dir", str(self.here / "out")]
         (self.here / "out").mkdir()
@@ -647,16 +647,16 @@ class ConfigOfOthers(TerminalCase):
         ended = subprocess.run(words, cwd=self.here, env=self.environment(XDG_STATE_HOME=None, HOME=None),
                                capture_output=True, user=self.OTHER, group=self.OTHER, extra_groups=[])
         if b"Permission denied" in ended.stderr and ended.returncode not in (0, 2):
-            self.skipTest("the program cannot be reached by others here")
+            self.skipTest("other users cannot run the program here")
         self.assertEqual(ended.returncode, 0, ended.stderr)
 
-    def test_a_named_file_is_the_users_word(self) -> None:
+    def test_a_file_named_by_the_user_is_accepted(self) -> None:
         self.config.chmod(0o666)
         self.here.chmod(0o777)
         self.run_here("run", self.job_file, "--rpm", 0, "--config", "sluice.toml", expect=0)
         self.assertEqual(self.evil.attempts, 2)
 
-    def test_the_one_of_the_environment(self) -> None:
+    def test_a_file_named_by_the_environment(self) -> None:
         self.config.unlink()
         place = self.folder / "config" / "sluice"
         place.mkdir(parents=True)
@@ -671,7 +671,7 @@ class ConfigOfOthers(TerminalCase):
 
 
 class FilesOfOthers(TerminalCase):
-    """A page or a log onto what is not one."""
+    """A page or a log that would overwrite a file of another kind."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -699,29 +699,29 @@ class FilesOfOthers(TerminalCase):
         after = {file: (file.read_bytes(), file.stat().st_ino) for file in self.folder.iterdir() if file.is_file()}
         self.assertEqual(after, before)
 
-    def test_a_report_page_onto_what_is_no_page(self) -> None:
+    def test_a_report_page_does_not_overwrite_other_files(self) -> None:
         for path in self.foreign():
             with self.subTest(path.name):
                 self.assert_untouched(path, "report", self.made, "--html", path)
 
-    def test_a_bench_page_onto_what_is_no_page(self) -> None:
+    def test_a_bench_page_does_not_overwrite_other_files(self) -> None:
         asking = ["bench", "--model", "gpt-4o-mini", "--base-url", self.server.url, "--requests", 2]
         before = self.server.attempts
         for path in self.foreign():
             with self.subTest(path.name):
                 self.assert_untouched(path, *asking, "--html", path)
-        self.assertEqual(self.server.attempts, before, "nothing is spent before")
+        self.assertEqual(self.server.attempts, before, "nothing was paid before")
 
-    def test_a_page_onto_an_empty_file_of_results(self) -> None:
+    def test_a_page_does_not_overwrite_an_empty_results_file(self) -> None:
         self.assertEqual(self.files.errors_path.read_bytes(), b"")
         self.assert_untouched(self.files.errors_path, "report", self.made, "--html", self.files.errors_path)
         other = self.folder / "other.errors.jsonl"
         other.touch()
         self.assert_untouched(other, "report", self.made, "--html", other)
 
-    def test_a_page_onto_a_page(self) -> None:
+    def test_a_page_replaces_a_page(self) -> None:
         page = self.folder / "report.html"
-        page.touch()  # as mktemp makes one
+        page.touch()  # like mktemp
         for _ in range(2):
             self.sluice("report", self.made, "--html", page)
             self.assertIn("sluice", page.read_text("utf-8"))
@@ -730,7 +730,7 @@ class FilesOfOthers(TerminalCase):
         self.sluice("report", self.made, "--html", link)
         self.assertTrue(link.is_symlink())
 
-    def test_a_page_onto_a_pipe_or_a_device(self) -> None:
+    def test_a_page_to_a_pipe_or_a_device(self) -> None:
         pipe = self.folder / "pipe"
         os.mkfifo(pipe)
         for path in (pipe, Path("/dev/null")):
@@ -738,7 +738,7 @@ class FilesOfOthers(TerminalCase):
             self.assert_one_sentence(self.sluice("report", self.made, "--html", path, expect=CANNOT_START), path.name)
             self.assertEqual((path.stat().st_ino, path.stat().st_mode), (before.st_ino, before.st_mode))
 
-    def test_what_was_measured_is_told_where_the_page_is_lost(self) -> None:
+    def test_measurements_are_printed_if_the_page_cannot_be_written(self) -> None:
         page = self.folder / "page.html"
         server = self.relay("--head-delay", "0.5")
         run = self.start("bench", "--model", "gpt-4o-mini", "--base-url", server.url, "--requests", 2, "--json",
@@ -749,7 +749,7 @@ class FilesOfOthers(TerminalCase):
         self.assertEqual(json.loads(run.out)["loads"][0]["requests"], 2)
         self.assertEqual(page.read_text(), "somebody's\n")
 
-    def test_a_log_onto_what_is_no_log(self) -> None:
+    def test_a_log_does_not_overwrite_other_files(self) -> None:
         other = self.job(chats(2), "second.jsonl")
         asking = ["--base-url", self.server.url, "--rpm", 0, "-v"]
         for path in self.foreign():
@@ -758,7 +758,7 @@ class FilesOfOthers(TerminalCase):
                 with self.subTest(path=path.name, words=str(words[0])):
                     self.assert_untouched(path, *words, "--log-file", path)
 
-    def test_a_log_onto_results_that_are_not_there_yet(self) -> None:
+    def test_a_log_does_not_take_the_name_of_future_results(self) -> None:
         other = self.job(chats(2), "second.jsonl")
         for name in ("second.output.jsonl", "second.errors.jsonl", "second.totals.json", "second.state",
                      "./../" + self.folder.name + "/second.errors.jsonl"):
@@ -770,7 +770,7 @@ class FilesOfOthers(TerminalCase):
                               "y.errors.jsonl")
         self.assertFalse((self.folder / "second.output.jsonl").exists())
 
-    def test_a_log_onto_a_log(self) -> None:
+    def test_a_log_is_appended_to_a_log(self) -> None:
         log = self.folder / "run.log"
         for _ in range(2):
             self.sluice("run", self.made, "--simulate", "--output-dir", self.out, "-v", "--fresh", "--log-file", log)
@@ -779,7 +779,7 @@ class FilesOfOthers(TerminalCase):
             self.assertRegex(line, r"^\d{4}-\d\d-\d\dT")
         self.sluice("run", self.made, "--simulate", "--output-dir", self.out, "--log-file", "/dev/null")
 
-    def test_a_log_that_would_keep_the_run_waiting(self) -> None:
+    def test_a_log_that_would_block_the_run(self) -> None:
         pipe = self.folder / "pipe"
         os.mkfifo(pipe)
         self.assert_one_sentence(self.sluice("run", self.made, "--simulate", "--log-file", pipe, expect=CANNOT_START),
@@ -787,7 +787,7 @@ class FilesOfOthers(TerminalCase):
 
     @unittest.skipIf(os.geteuid() != 0, "only root can give a file away")
     def test_a_planted_link(self) -> None:
-        """In a folder of all, a link of another user to a file that is one's own to write."""
+        """In a folder for all users, a link of another user to a file that this user may write."""
         shared = self.folder / "shared"
         shared.mkdir()
         shared.chmod(0o1777)

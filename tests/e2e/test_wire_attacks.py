@@ -1,4 +1,4 @@
-"""Attacks on the wire: what a relay, or the machine itself, does to the replies that are on their way."""
+"""Attacks on replies on their way, by a relay or by the machine itself."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from hostile_relay import Answer, End, HostileRelay, Step
-from hostile_traps import (DONE, RESPONSES, ask, chunk, completion, document, dump, event, framed, given, head, open_stream,
-                           sized, stream)
+from hostile_traps import (DONE, RESPONSES, ask, ask_response, chunk, completion, document, dump, event, framed, head,
+                           open_stream, sized, stream)
 from support import Case, Results, Run, batch, files_under, wait_until
 
 SOME_FAILED = 1
@@ -36,10 +36,10 @@ class HostileCase(Case):
 
 
 class Standstill(HostileCase):
-    """Ctrl-Z, a paused machine: replies arrive while nobody reads. None is thrown away, and none is paid twice."""
+    """Ctrl-Z or a paused machine: replies arrive while the program does not read. None may be lost or paid twice."""
 
     REQUESTS = 8
-    STANDS = 4.5  # seconds; the deadlines are two
+    STANDS = 4.5  # seconds of standstill; the timeouts are two seconds
 
     def setUp(self) -> None:
         super().setUp()
@@ -59,14 +59,14 @@ class Standstill(HostileCase):
         run = self.start("run", job, "--base-url", relay.url, "--rpm", 0, *flags)
         wait_until(lambda: relay.ledger.count == self.REQUESTS, "all requests have come to the relay")
         run.signal(signal.SIGSTOP)
-        wait_until(lambda: self.state(run) == "T", "the program stands still")
+        wait_until(lambda: self.state(run) == "T", "the program is stopped")
         self.stopped.set()
         time.sleep(self.STANDS)
         run.signal(signal.SIGCONT)
         run.wait()
         self.assertEqual(run.code, 0, run.err)
         self.assertEqual(len(self.results(job).output), self.REQUESTS)
-        self.assertEqual(relay.ledger.count, self.REQUESTS, "nothing is asked, and paid, twice")
+        self.assertEqual(relay.ledger.count, self.REQUESTS, "nothing is requested and paid twice")
         self.assertEqual(self.results(job).totals["attempts"], self.REQUESTS)
         return run
 
@@ -89,16 +89,16 @@ class Standstill(HostileCase):
 
     def test_past_the_timeout_of_the_whole_attempt(self) -> None:
         body = dump(completion("whole", usage={"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}))
-        # Larger than what the kernel takes for a program that does not read.
+        # Larger than the kernel's buffers for a program that does not read.
         body = body[:-1] + b',"padding":"' + b"x" * (12 << 20) + b'"}'
         reply = head(200, f"Content-Length: {len(body)}") + body
         self.stand_still("whole", [self.when_stopped(reply)], "--timeout", "2s", stream=False)
 
-    def test_in_the_wait_for_usage(self) -> None:
+    def test_during_the_wait_for_usage(self) -> None:
         name = "usage"
         usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
         spoken, ended, done = self.parts(name)
-        self.STANDS = 7.5  # the wait is five seconds
+        self.STANDS = 7.5  # the wait for usage is five seconds
         self.stand_still(name, [
             head(200, "Transfer-Encoding: chunked", kind="text/event-stream"), framed(spoken), framed(ended),
             self.when_stopped(framed(event({**chunk(name), "choices": [], "usage": usage})), framed(done),
@@ -106,7 +106,7 @@ class Standstill(HostileCase):
         for line in self.results(self.folder / "job.jsonl").output:
             self.assertEqual(line["sluice"]["usage_source"], "reported")
 
-    def test_a_relay_that_stays_silent_is_cut_all_the_same(self) -> None:
+    def test_a_silent_relay_still_times_out(self) -> None:
         relay = self.hostile({"mute": [Answer([self.when_stopped(), 30.0])]})
         job = self.job([batch("mute", json.loads(ask("mute", stream=True)))])
         run = self.start("run", job, "--base-url", relay.url, "--rpm", 0, "--first-byte-timeout", "2s",
@@ -125,11 +125,11 @@ SHORT_KEYS = ("sk-1234", "hunter2", "1234567890123", "changemenow1", "sk-a/b")
 
 
 class KeyEchoes(HostileCase):
-    """Keys that are short, or digits alone: a relay says them again, in every way that one plausibly does."""
+    """Keys that are short or have only digits. A relay repeats them in every plausible way."""
 
     @staticmethod
     def echoes(key: str) -> list[tuple[int, list[str], Any]]:
-        """Status, headers and body of one reply each."""
+        """The status, headers and body of each reply."""
         def said(content: Any, **more: Any) -> dict[str, Any]:
             choice = {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop", **more}
             return {"id": "x", "object": "chat.completion", "choices": [choice],
@@ -157,7 +157,7 @@ class KeyEchoes(HostileCase):
             (200, [], said(json.dumps({"headers": {"authorization": f"Bearer {key}"}}))),
         ]
 
-    def test_nothing_says_the_key(self) -> None:
+    def test_the_key_is_never_printed(self) -> None:
         for key in SHORT_KEYS:
             with self.subTest(key=key):
                 echoes = self.echoes(key)
@@ -180,10 +180,10 @@ class KeyEchoes(HostileCase):
                         self.assertNotIn(form, path.read_text(), path.name)
                 said = lines[f"echo-{len(echoes) - 2}"]["response"]["body"]["choices"][0]["logprobs"]["content"]
                 self.assertNotIn(key, "".join(entry["token"] for entry in said))
-                self.assertEqual(said[0]["bytes"], list(b"key "), "what says nothing of it stays")
+                self.assertEqual(said[0]["bytes"], list(b"key "), "text without the key is not changed")
                 self.assertIn("[key]", lines["echo-6"]["response"]["body"]["choices"][0]["message"]["content"])
 
-    def test_a_key_that_is_any_word_leaves_answers_alone(self) -> None:
+    def test_a_key_that_is_a_common_word_does_not_change_answers(self) -> None:
         relay = self.hostile({"any": [Answer(document(completion("any")))]})
         job = self.job([batch("any", json.loads(ask("any", stream=False)))])
         for key in ("any", "answer", "EMPTY"):
@@ -216,9 +216,9 @@ class KeyEchoes(HostileCase):
 
 
 class Bombs(HostileCase):
-    """Small replies that unpack to gigabytes, many at once."""
+    """Many small replies at once that unpack to gigabytes."""
 
-    MOST = 600 << 10  # KiB that the program may have resident
+    MOST = 600 << 10  # the maximum resident memory of the program in KiB
 
     def blow_up(self, body: Callable[[str], bytes], *lines: str, count: int = 32) -> Run:
         answers = {f"bomb-{i}": [Answer([head(200, *lines, f"Content-Length: {len(body(f'bomb-{i}'))}")
@@ -228,7 +228,7 @@ class Bombs(HostileCase):
         run = self.start("run", job, "--base-url", relay.url, "--rpm", 0, "--max-attempts", 1, "--keep-going")
         most = 0  # KiB
         while run.running:
-            with contextlib.suppress(OSError, TypeError):  # it has just ended
+            with contextlib.suppress(OSError, TypeError):  # the process has just ended
                 status = Path(f"/proc/{run.process.pid}/status").read_text()
                 most = max(most, int(re.search(r"VmHWM:\s+(\d+)", status)[1]))
             time.sleep(0.02)
@@ -248,7 +248,7 @@ class Bombs(HostileCase):
         one = body("bomb")
         self.blow_up(lambda name: one, "Content-Encoding: gzip")
 
-    def test_replies_that_pass_their_own_limit(self) -> None:
+    def test_replies_above_their_own_limit(self) -> None:
         one = gzip.compress(b'{"padding":"' + b"x" * (80 << 20))
         self.blow_up(lambda name: one, "Content-Encoding: gzip", count=8)
 
@@ -270,7 +270,7 @@ class Bombs(HostileCase):
         self.go(relay, job, "--concurrency", 1, "--limit", 3, expect=SOME_FAILED)
         for line in self.results(job).errors:
             self.assertEqual(line["response"]["status_code"], 400)
-            self.assertLessEqual(len(line["response"]["body"]), 4096, "it is no refusal: a text, cut")
+            self.assertLessEqual(len(line["response"]["body"]), 4096, "an unknown body becomes text and is cut")
 
 
 class Lies(HostileCase):
@@ -285,7 +285,7 @@ class Lies(HostileCase):
         self.assertEqual(len(relay.ledger.of(name)), more.get("attempts", len(relay.ledger.of(name))))
         return run, results.by_id()[name], results
 
-    def test_a_usage_beyond_reason_is_none(self) -> None:
+    def test_an_unreasonable_usage_is_ignored(self) -> None:
         for usage in ({"prompt_tokens": 9007199254740992, "completion_tokens": 9007199254740992},
                       {"prompt_tokens": 7, "completion_tokens": 1000000000001},
                       {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 2 ** 62},
@@ -347,7 +347,7 @@ class Lies(HostileCase):
 
 
 class Certificates(Case):
-    def test_a_certificate_for_another_host_is_told_with_both_names(self) -> None:
+    def test_the_message_for_a_wrong_certificate_has_both_names(self) -> None:
         authority, certificate, key = self.certificate("other", "DNS:relay.example,DNS:*.relay.example,IP:192.0.2.7")
         relay = self.relay(tls=(authority, certificate, key))
         run = self.sluice("run", self.job([batch("a", json.loads(ask("a")))]), "--base-url", relay.url, "--rpm", 0,
@@ -357,10 +357,11 @@ class Certificates(Case):
 
 
 class Background(HostileCase):
-    """A reply of the Responses API that goes on without us is not asked for, and paid, again."""
+    """A reply of the Responses API that continues in the background must not be requested and paid again."""
 
     def job_of(self, *names: str, **more: Any) -> Path:
-        return self.job([batch(name, json.loads(given(name, background=True, **more)), RESPONSES) for name in names])
+        return self.job([batch(name, json.loads(ask_response(name, background=True, **more)), RESPONSES)
+                         for name in names])
 
     @staticmethod
     def started(name: str, status: str) -> dict[str, Any]:
@@ -378,11 +379,11 @@ class Background(HostileCase):
                 self.assertIn(f"/v1/responses/resp_{name}", line["error"]["message"])
                 self.assertIn("background", line["error"]["message"])
                 self.assertIs(line["sluice"]["retryable"], False)
-                self.assertEqual(len(relay.ledger.of(name)), 1, "neither now nor by another run")
+                self.assertEqual(len(relay.ledger.of(name)), 1, "it is not sent again, also not by another run")
             self.assertEqual(self.results(job).totals["maybe_billed_attempts"], len(names), run.err)
 
-    def test_a_queued_one(self) -> None:
-        names = [f"bg-{i}" for i in range(25)]  # more than fail alike before a run stops
+    def test_a_queued_reply(self) -> None:
+        names = [f"bg-{i}" for i in range(25)]  # more than the number of equal failures that stop a run
         self.check(names, {name: [Answer(document(self.started(name, "queued" if i % 2 else "in_progress")))]
                            for i, name in enumerate(names)}, stream=False)
 

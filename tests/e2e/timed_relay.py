@@ -1,29 +1,28 @@
 #!/usr/bin/env python3
-"""A relay whose timings are known: it answers chats by a script of delays, and writes down when it did what.
+"""A relay with known timings: it answers chats with planned delays and records when it did what.
 
-Role: the truth that a client's measurements are held against. It shares no code with the program under test, and its
-own lateness is no error of the client's: what counts is not when a piece was due, but when it was handed to the kernel.
+Role: the reference for a client's measurements. It shares no code with the program under test. Its own delays do not
+count as errors of the client: it records when a piece was really written, not when it was due.
 
     python3 timed_relay.py [--port 0] [--head S] [--ttft S] [--itl S] [--jitter SHARE] [--reasoning N] [--pieces N]
                            [--tokens-per-piece N] [--hidden-reasoning-tokens N] [--role-first] [--piece-bytes N]
                            [--stall-at S --stall-for S] [--tls-cert F --tls-key F --handshake S] [--seed N] [--forget]
 
-It prints `listening PORT` on stdout, serves 127.0.0.1 on one thread, and ends by a signal. POST anything is a chat, with
-`"stream": true` in its body a streamed one. GET /truth is the log of all chats that have ended, oldest first:
+It prints `listening PORT` on stdout, serves 127.0.0.1 on one thread, and ends on a signal. Any POST is a chat, streamed
+if its body has `"stream": true`. GET /truth returns the log of all finished chats, the oldest first:
 
-    accepted   the connection was accepted; null where it had served before       ready    its TLS handshake was done
-    request    the request's first bytes came, by the kernel's own stamp of them (over TLS: when they were read)
-    head       the head of the reply was written: [before, after]
+    accepted   when the connection was accepted; null if it was used before     ready    when its TLS handshake ended
+    request    when the first bytes of the request arrived, by the kernel's time stamp (with TLS: when they were read)
+    head       when the head of the reply was written: [before, after]
     pieces     [kind, [before, after], tokens] of each piece; kinds are role (empty), reasoning and content
-    end        the last bytes were written: [before, after]                       usage    as it was told
-All are seconds of CLOCK_MONOTONIC. A write is a span: within send() the kernel hands the bytes on, and whoever is woken
-by them may be run before it returns.
+    end        when the last bytes were written: [before, after]                  usage    the reported usage
+All times are seconds of CLOCK_MONOTONIC. A write is a span, since the receiver may already run before send() returns.
 
-The script. The head goes out `head` after the request, the first piece `ttft` after it, each further one `itl` after
-the one before; an unstreamed reply comes whole when the last piece would. Delays vary evenly by up to `jitter` of
-themselves. A stream's last piece is followed by its finish reason, usage and [DONE] after another `itl`. From
-`stall-at` after the first request on, the relay neither reads nor writes for `stall-for`; what came meanwhile is then
-answered as if it had come at the end of the stall, as a process that hangs would.
+The delays. The head is sent `head` after the request, the first piece `ttft` after the request, each further piece
+`itl` after the one before. An unstreamed reply is sent at the time of its last piece. Delays vary uniformly by up to
+`jitter` of their length. Another `itl` after a stream's last piece come its finish reason, usage and [DONE]. With
+`stall-at`, the relay neither reads nor writes for `stall-for`, starting `stall-at` after the first request. Like a
+process that hangs, it then answers what arrived meanwhile as if it had arrived at the end of the stall.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-SO_TIMESTAMPNS = 35  # Linux; the socket module has no name for it
+SO_TIMESTAMPNS = 35  # on Linux; the socket module does not define it
 NOTHING_TO_DO = 3600.0
 
 
@@ -55,7 +54,7 @@ def event(document: Any) -> bytes:
 
 @dataclass
 class Step:
-    """One write: what, and how long after the one before it, or, of the first, after the request."""
+    """One write, and its delay after the write before it, or for the first one after the request."""
 
     kind: str
     data: bytes
@@ -151,7 +150,7 @@ class TimedRelay:
                     self.write(connection)
 
     def stall(self) -> None:
-        """Hangs once, when its time has come."""
+        """Hangs once, at the planned time."""
         if self.stalled or self.first_request is None:
             return
         begin = self.first_request + self.options.stall_at
@@ -191,7 +190,7 @@ class TimedRelay:
             connection.socket.do_handshake()
             connection.ready = time.monotonic()
             connection.handshaking = False
-            self.read(connection)  # what came with the end of the handshake wakes nobody
+            self.read(connection)  # data that came with the end of the handshake causes no event
         except ssl.SSLWantReadError:
             pass
         except OSError:
@@ -233,12 +232,12 @@ class TimedRelay:
 
     @staticmethod
     def receive(source: socket.socket) -> tuple[bytes, float]:
-        """Bytes, and when the kernel had them."""
+        """Received bytes, and when the kernel received them."""
         if isinstance(source, ssl.SSLSocket):
             return source.recv(65536), time.monotonic()
-        data, told, _, _ = source.recvmsg(65536, 64)
+        data, ancillary, _, _ = source.recvmsg(65536, 64)
         now, wall = time.monotonic(), time.time()
-        for _, _, stamp in told:
+        for _, _, stamp in ancillary:
             seconds, nanoseconds = struct.unpack("qq", stamp[:16])
             return data, now - (wall - (seconds + nanoseconds / 1e9))
         return data, now
@@ -250,9 +249,9 @@ class TimedRelay:
             self.first_request = now
         connection.chat = {"id": key, "streamed": streamed, "accepted": connection.accepted, "ready": connection.ready,
                            "request": connection.request, "pieces": [], "usage": usage}
-        connection.accepted = connection.ready = None  # of its first chat alone
+        connection.accepted = connection.ready = None  # only for its first chat
         connection.steps, connection.at = steps, 0
-        # From the arrival on, unless it hung meanwhile.
+        # Delays start at the arrival, or at the end of a stall.
         late = now - connection.request
         self.plan(connection, connection.request if late < self.options.ttft else now)
 
@@ -297,24 +296,24 @@ class TimedRelay:
 
 
 def options_from(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="A relay whose timings are known.")
+    parser = argparse.ArgumentParser(description="A relay with known timings.")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--head", type=float, default=0.0, help="seconds from the request to the head")
     parser.add_argument("--ttft", type=float, default=0.05, help="seconds from the request to the first piece")
     parser.add_argument("--itl", type=float, default=0.01, help="seconds between two pieces")
-    parser.add_argument("--jitter", type=float, default=0.0, help="share by which delays vary")
+    parser.add_argument("--jitter", type=float, default=0.0, help="share of its length by which a delay varies")
     parser.add_argument("--reasoning", type=int, default=0, help="pieces of reasoning before the content")
     parser.add_argument("--pieces", type=int, default=20, help="pieces of content")
     parser.add_argument("--tokens-per-piece", type=int, default=1)
-    parser.add_argument("--hidden-reasoning-tokens", type=int, default=0, help="billed, and never shown")
-    parser.add_argument("--role-first", action="store_true", help="an empty piece with the role goes with the head")
+    parser.add_argument("--hidden-reasoning-tokens", type=int, default=0, help="billed, but not sent")
+    parser.add_argument("--role-first", action="store_true", help="send an empty piece with the role first")
     parser.add_argument("--piece-bytes", type=int, default=5, help="length of a piece's text")
     parser.add_argument("--stall-at", type=float, default=0.0, help="seconds after the first request")
     parser.add_argument("--stall-for", type=float, default=0.0)
     parser.add_argument("--tls-cert")
     parser.add_argument("--tls-key")
-    parser.add_argument("--handshake", type=float, default=0.0, help="seconds that TLS is kept waiting")
-    parser.add_argument("--forget", action="store_true", help="keep no log, for as long as it may go on")
+    parser.add_argument("--handshake", type=float, default=0.0, help="delay of the TLS handshake in seconds")
+    parser.add_argument("--forget", action="store_true", help="keep no log, for long runs")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args(argv)
 

@@ -35,9 +35,9 @@ std::string zstd(const std::string& text) {
   return packed;
 }
 
-// Feeds pieces of one size, and takes what comes in pieces of another.
-std::string undone(decompressor& format, std::string_view packed, std::size_t piece,
-                   std::size_t room) {
+// Unpacks with input pieces of one size and output pieces of another.
+std::string unpacked(decompressor& format, std::string_view packed, std::size_t piece,
+                     std::size_t room) {
   std::string text;
   std::string out(room, '\0');
   while (!packed.empty()) {
@@ -51,26 +51,27 @@ std::string undone(decompressor& format, std::string_view packed, std::size_t pi
   return text;
 }
 
-TEST(decompressor, undoes_gzip_zlib_and_zstd_however_they_are_cut) {
+TEST(decompressor, unpacks_gzip_zlib_and_zstd_in_pieces_of_any_size) {
   std::string text = "a line of text that comes again\n";
   while (text.size() < 300'000) text += text + std::to_string(text.size());
   for (const std::size_t piece : {1U, 7U, 4096U, 1U << 20}) {
     for (const std::size_t room : {1U << 10, 1U << 14}) {
-      EXPECT_EQ(undone(*make_gzip_decompressor(), gzip(text), piece, room), text) << piece;
-      EXPECT_EQ(undone(*make_gzip_decompressor(), deflated(text, 15), piece, room), text) << piece;
-      EXPECT_EQ(undone(*make_zstd_decompressor(), zstd(text), piece, room), text) << piece;
+      EXPECT_EQ(unpacked(*make_gzip_decompressor(), gzip(text), piece, room), text) << piece;
+      EXPECT_EQ(unpacked(*make_gzip_decompressor(), deflated(text, 15), piece, room), text)
+          << piece;
+      EXPECT_EQ(unpacked(*make_zstd_decompressor(), zstd(text), piece, room), text) << piece;
     }
   }
 }
 
-TEST(decompressor, knows_whether_the_data_are_whole) {
+TEST(decompressor, knows_whether_the_data_is_complete) {
   const auto check = [](std::unique_ptr<decompressor> format, const std::string& packed) {
     EXPECT_FALSE(format->inside());
-    undone(*format, packed.substr(0, packed.size() - 1), 16, 64);
+    unpacked(*format, packed.substr(0, packed.size() - 1), 16, 64);
     EXPECT_TRUE(format->inside());
-    EXPECT_EQ(undone(*format, packed.substr(packed.size() - 1), 16, 64).size(), 0U);
+    EXPECT_EQ(unpacked(*format, packed.substr(packed.size() - 1), 16, 64).size(), 0U);
     EXPECT_FALSE(format->inside());
-    EXPECT_EQ(undone(*format, packed, 16, 64), "once more") << "another member behind it";
+    EXPECT_EQ(unpacked(*format, packed, 16, 64), "once more") << "a second member";
     EXPECT_FALSE(format->inside());
   };
   check(make_gzip_decompressor(), gzip("once more"));
@@ -82,7 +83,7 @@ TEST(decompressor, knows_whether_the_data_are_whole) {
   check(make_zstd_decompressor(), std::string(packed.data(), size));
 }
 
-TEST(decompressor, refuses_what_is_neither) {
+TEST(decompressor, refuses_data_in_no_known_format) {
   std::array<char, 64> out{};
   for (const std::string& text :
        {std::string("<html>no such thing"), std::string("\x1f\x8b!!!!")}) {
@@ -93,7 +94,7 @@ TEST(decompressor, refuses_what_is_neither) {
   }
 }
 
-// Of a body whose Content-Encoding names `names`, in pieces of one size.
+// Decodes a body with the Content-Encoding `names`, in pieces of one size.
 std::string decoded(std::string_view names, std::string_view body, std::size_t piece) {
   content_decoder decoder;
   if (!names.empty()) decoder.add(names);
@@ -114,7 +115,7 @@ std::string decoded(std::string_view names, std::string_view body, std::size_t p
   return text;
 }
 
-TEST(content_decoder, goes_by_the_bytes_before_it_goes_by_the_name) {
+TEST(content_decoder, trusts_the_bytes_more_than_the_header) {
   const std::string json =
       R"({"id":"x","choices":[{"index":0,"message":{"content":"hello hello"}}]})";
   const std::string sse = "data: {\"id\":1}\n\ndata: [DONE]\n\n";
@@ -127,7 +128,7 @@ TEST(content_decoder, goes_by_the_bytes_before_it_goes_by_the_name) {
       {"GZip", gzip(json), json},
       {"x-gzip", gzip(json), json},
       {"deflate", deflated(json, 15), json},
-      {"deflate", deflated(json, -15), json},  // without zlib's head
+      {"deflate", deflated(json, -15), json},  // without zlib's header
       {"zstd", zstd(json), json},
       {"gzip, identity", gzip(json), json},
       {"identity, gzip", gzip(json), json},
@@ -135,7 +136,7 @@ TEST(content_decoder, goes_by_the_bytes_before_it_goes_by_the_name) {
       {"\"gzip\"", gzip(json), json},
       {"gzip, zstd", zstd(gzip(json)), json},
       {"gzip, gzip", gzip(gzip(json)), json},
-      {"gzip, gzip", gzip(json), json},  // named by two that stand in a row
+      {"gzip, gzip", gzip(json), json},  // two relays in a row have named it
       {"identity", json, json},
       {"none", json, json},
       {"UTF-8", json, json},
@@ -143,7 +144,7 @@ TEST(content_decoder, goes_by_the_bytes_before_it_goes_by_the_name) {
       {"text", json, json},
       {"", json, json},
       {" ", json, json},
-      {"br", json, json},  // undone on the way, and named still
+      {"br", json, json},  // unpacked by a proxy that kept the header
       {"gzip", json, json},
       {"gzip", sse, sse},
       {"gzip", ": PING\n\n" + sse, ": PING\n\n" + sse},
@@ -164,7 +165,7 @@ TEST(content_decoder, goes_by_the_bytes_before_it_goes_by_the_name) {
       {"zstd", gzip(json), json},
       {"gzip", deflated(json, 15), json},
       {"br", gzip(json), json},
-      {"", "x^2", "x^2"},  // not zlib, unless it is named
+      {"", "x^2", "x^2"},  // zlib only if the header names it
       {"", "no JSON at all", "no JSON at all"},
       {"none", "no JSON at all", "no JSON at all"},
       {"br", "\x8b\x05\x80nonsense\x03", "has an encoding that was not requested: br"},
@@ -179,7 +180,7 @@ TEST(content_decoder, goes_by_the_bytes_before_it_goes_by_the_name) {
   }
 }
 
-TEST(content_decoder, unpacks_no_more_than_is_read) {
+TEST(content_decoder, unpacks_only_as_much_as_is_read) {
   content_decoder decoder;
   decoder.add("gzip, gzip");
   const std::string packed = gzip(gzip(std::string(20'000'000, 'x')));
@@ -194,13 +195,13 @@ TEST(content_decoder, unpacks_no_more_than_is_read) {
   EXPECT_EQ(size, 20'000'000U);
 }
 
-TEST(content_decoder, layers_without_end_are_refused) {
+TEST(content_decoder, too_many_layers_are_refused) {
   EXPECT_EQ(decoded("gzip,gzip,gzip,gzip,gzip,gzip", gzip("{}"), 1 << 20),
             "is compressed too many times");
 }
 
-// A frame says how large a window its decoder must keep, and may say gigabytes.
-TEST(content_decoder, a_window_larger_than_the_webs_is_refused) {
+// A frame names the window size that its decoder needs, which may be gigabytes.
+TEST(content_decoder, a_window_larger_than_the_web_allows_is_refused) {
   const auto frame = [](int window) {
     std::string bytes = "\x28\xb5\x2f\xfd";
     bytes += '\0';

@@ -20,7 +20,7 @@ using testing::HasSubstr;
 
 struct seen_line {
   std::uint64_t number;
-  std::string text;  // "<too long>" where it was
+  std::string text;  // "<too long>" for a line that is too long
   friend bool operator==(const seen_line&, const seen_line&) = default;
 };
 void PrintTo(const seen_line& line, std::ostream* out) {
@@ -40,7 +40,7 @@ std::vector<seen_line> read_all(const std::string& path, std::uint64_t longest =
   return read_all(reader);
 }
 
-// Gives a text in pieces of a given size.
+// A source that returns a text in pieces.
 class pieces final : public byte_source {
  public:
   pieces(std::string text, std::function<std::size_t()> size)
@@ -78,7 +78,7 @@ std::string zstd(const std::string& text) {
   return packed;
 }
 
-TEST(line_reader, cuts_files_into_lines) {
+TEST(line_reader, splits_files_into_lines) {
   const struct {
     const char* what;
     std::string text;
@@ -89,13 +89,13 @@ TEST(line_reader, cuts_files_into_lines) {
       {"no newline at the end", "a\nb", {{1, "a"}, {2, "b"}}},
       {"carriage returns", "a\r\nb\r\n", {{1, "a"}, {2, "b"}}},
       {"a carriage return inside stays", "a\rb\n", {{1, "a\rb"}}},
-      {"blank lines are counted and passed over", "\n \t\na\n\r\n\nb\n\n", {{3, "a"}, {6, "b"}}},
+      {"blank lines are counted but skipped", "\n \t\na\n\r\n\nb\n\n", {{3, "a"}, {6, "b"}}},
       {"only blank lines", "\n\n \r\n", {}},
-      {"carriage returns alone are blank",
+      {"lines with only carriage returns are blank",
        "a\n\r\r\n\r\n \r \r\n\r\r\nb\n\r",
        {{1, "a"}, {6, "b"}}},
       {"a byte order mark", "\xEF\xBB\xBF{}\n", {{1, "{}"}}},
-      {"a byte order mark alone", "\xEF\xBB\xBF", {}},
+      {"only a byte order mark", "\xEF\xBB\xBF", {}},
       {"a byte order mark elsewhere stays",
        "a\n\xEF\xBB\xBF{}\n",
        {{1, "a"}, {2, "\xEF\xBB\xBF{}"}}},
@@ -112,7 +112,7 @@ TEST(line_reader, cuts_files_into_lines) {
   }
 }
 
-TEST(line_reader, reads_the_same_however_the_bytes_come) {
+TEST(line_reader, reads_the_same_lines_from_pieces_of_any_size) {
   std::mt19937_64 random(4);
   constexpr std::uint64_t longest = 300;
   for (int round = 0; round < 60; ++round) {
@@ -120,7 +120,7 @@ TEST(line_reader, reads_the_same_however_the_bytes_come) {
     std::vector<seen_line> expected;
     const std::size_t lines = random() % 60;
     for (std::size_t i = 1; i <= lines; ++i) {
-      // Lengths about the limit, where off-by-one lives.
+      // Many lengths near the limit, to find off-by-one errors.
       const std::size_t length = random() % 3 == 0 ? longest - 2 + random() % 5 : random() % 40;
       const std::string line(length, static_cast<char>('a' + random() % 26));
       text += line + (random() % 2 == 0 ? "\r\n" : "\n");
@@ -139,7 +139,7 @@ TEST(line_reader, reads_the_same_however_the_bytes_come) {
   }
 }
 
-TEST(line_reader, its_start_is_seen_before_the_first_line_and_changes_nothing) {
+TEST(line_reader, start_shows_the_first_lines_without_consuming_them) {
   const std::string text = "\xEF\xBB\xBF\n \r\n{\n  1\n}\n";
   const std::vector<seen_line> expected = {{3, "{"}, {4, "  1"}, {5, "}"}};
   for (const std::size_t size : {std::size_t{1}, std::size_t{7}, std::size_t{1} << 20}) {
@@ -148,7 +148,7 @@ TEST(line_reader, its_start_is_seen_before_the_first_line_and_changes_nothing) {
     EXPECT_TRUE(reader.start(2).starts_with("\n \r\n{\n  1\n"));
     EXPECT_EQ(read_all(reader), expected) << size;
   }
-  // No more than is needed is waited for, nor read of a line without end.
+  // It reads only as much as it needs, even if a line has no end.
   line_reader slow(std::make_unique<pieces>(text, [] { return 1; }), 100);
   EXPECT_EQ(slow.start(1), "\n \r\n{\n");
   line_reader endless(std::make_unique<pieces>(std::string(5'000'000, 'x'), [] { return 9999; }),
@@ -158,7 +158,7 @@ TEST(line_reader, its_start_is_seen_before_the_first_line_and_changes_nothing) {
   EXPECT_EQ(empty.start(1), "");
 }
 
-TEST(line_reader, a_line_longer_than_the_buffer_comes_whole) {
+TEST(line_reader, a_line_longer_than_the_buffer_is_complete) {
   const test::temp_dir dir;
   const std::string large(5'000'000, 'x');
   const auto lines = read_all(dir.write("x.jsonl", "a\n" + large + "\nb\n"), 10'000'000);
@@ -166,7 +166,7 @@ TEST(line_reader, a_line_longer_than_the_buffer_comes_whole) {
   EXPECT_EQ(lines[1].text, large);
 }
 
-TEST(line_reader, a_line_that_is_too_long_is_told_and_passed_over) {
+TEST(line_reader, a_line_that_is_too_long_is_reported_and_skipped) {
   const test::temp_dir dir;
   const std::string large(3'000'000, 'x');
   EXPECT_EQ(read_all(dir.write("x.jsonl", "a\n" + large + "\nb\n"), 1000),
@@ -196,9 +196,9 @@ TEST(line_reader, reads_compressed_files_of_any_size) {
   }
 }
 
-TEST(line_reader, zstd_that_unpacks_into_more_than_there_is_room_for) {
+TEST(line_reader, zstd_blocks_larger_than_the_buffer_are_unpacked) {
   const test::temp_dir dir;
-  // A frame without a checksum, whose last block is larger than what is left of the buffer.
+  // A frame without a checksum, whose last block is larger than the rest of the buffer.
   for (std::size_t first = 100'000; first < 260'000; first += 20'011) {
     const std::string text =
         std::string(first, 'a') + "\n" + std::string(500'000 - first, 'b') + "\n";
@@ -207,7 +207,7 @@ TEST(line_reader, zstd_that_unpacks_into_more_than_there_is_room_for) {
   }
 }
 
-TEST(line_reader, members_and_frames_one_behind_the_other_are_one_file) {
+TEST(line_reader, several_members_or_frames_are_one_file) {
   const test::temp_dir dir;
   const std::vector<seen_line> expected = {{1, "a"}, {2, "bc"}, {3, "d"}};
   EXPECT_EQ(read_all(dir.write("x.jsonl.gz", gzip("a\nb") + gzip("") + gzip("c\nd"))), expected);
@@ -224,7 +224,7 @@ std::string refusal(const std::string& path) {
   return "(none)";
 }
 
-TEST(line_reader, refuses_what_cannot_be_read_and_names_it) {
+TEST(line_reader, refuses_unreadable_files_and_names_them) {
   const test::temp_dir dir;
   std::mt19937_64 random(8);
   const std::string text = many_lines(2000, random);
@@ -233,26 +233,26 @@ TEST(line_reader, refuses_what_cannot_be_read_and_names_it) {
   const struct {
     const char* what;
     std::string path;
-    const char* told;
+    const char* message;
   } rows[] = {
       {"missing", dir / "none.jsonl", "none.jsonl"},
       {"a directory", dir.path(), "directory"},
       {"missing gzip", dir / "none.jsonl.gz", "none.jsonl.gz"},
       {"gzip cut in the middle", dir.write("cut.jsonl.gz", packed.substr(0, packed.size() / 2)),
-       "ends in the middle"},
+       "cut off"},
       {"gzip cut by a byte", dir.write("byte.jsonl.gz", packed.substr(0, packed.size() - 1)),
-       "ends in the middle"},
-      {"no gzip at all", dir.write("plain.jsonl.gz", "{}\n"), "not valid gzip"},
+       "cut off"},
+      {"not gzip at all", dir.write("plain.jsonl.gz", "{}\n"), "not valid gzip"},
       {"zstd cut in the middle",
-       dir.write("cut.jsonl.zst", squeezed.substr(0, squeezed.size() / 2)), "ends in the middle"},
+       dir.write("cut.jsonl.zst", squeezed.substr(0, squeezed.size() / 2)), "cut off"},
       {"zstd cut by a byte", dir.write("byte.jsonl.zst", squeezed.substr(0, squeezed.size() - 1)),
-       "ends in the middle"},
-      {"no zstd at all", dir.write("plain.jsonl.zst", "{}\n"), "not valid zstd"},
+       "cut off"},
+      {"not zstd at all", dir.write("plain.jsonl.zst", "{}\n"), "not valid zstd"},
   };
   for (const auto& row : rows) {
-    const std::string told = refusal(row.path);
-    EXPECT_THAT(told, HasSubstr(row.told)) << row.what;
-    EXPECT_THAT(told, HasSubstr(row.path)) << row.what;
+    const std::string message = refusal(row.path);
+    EXPECT_THAT(message, HasSubstr(row.message)) << row.what;
+    EXPECT_THAT(message, HasSubstr(row.path)) << row.what;
   }
 }
 

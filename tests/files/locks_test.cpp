@@ -1,4 +1,4 @@
-// Locks of files: against other open files of this process, and against other processes.
+// File locks between open files of this process, and between processes.
 #include "files/locks.hpp"
 
 #include <fcntl.h>
@@ -21,7 +21,8 @@ namespace {
 
 using state = file::lock_result::state;
 
-// Another process, which tries one thing, tells whether it could, and lives until it is let go.
+// Another process. It runs a task, reports whether the task succeeded, and lives until this object
+// is destroyed.
 class other_process {
  public:
   explicit other_process(const std::function<bool()>& task) {
@@ -82,27 +83,27 @@ TEST_F(locks_test, two_open_files_of_one_process_exclude_each_other) {
   const auto one = open();
   const auto other = open();
   EXPECT_EQ(one->lock().is, state::ours);
-  EXPECT_EQ(one->lock().is, state::ours) << "its own is no obstacle";
+  EXPECT_EQ(one->lock().is, state::ours) << "its own lock does not conflict";
   const auto refused = other->lock();
   EXPECT_EQ(refused.is, state::held);
   EXPECT_EQ(refused.holder, ::getpid());
 }
 
-TEST_F(locks_test, a_lock_outlives_the_closing_of_another_open_file) {
+TEST_F(locks_test, closing_another_open_file_does_not_release_a_lock) {
   const auto one = open();
   EXPECT_EQ(one->lock().is, state::ours);
   open(file_system::open_as::read_only).reset();
   EXPECT_EQ(open()->lock().is, state::held);
 }
 
-TEST_F(locks_test, a_lock_goes_with_its_file) {
+TEST_F(locks_test, closing_the_file_releases_the_lock) {
   auto one = open();
   EXPECT_EQ(one->lock().is, state::ours);
   one.reset();
   EXPECT_EQ(open()->lock().is, state::ours);
 }
 
-TEST_F(locks_test, another_process_that_has_it_is_named) {
+TEST_F(locks_test, names_the_other_process_that_holds_the_lock) {
   const other_process holder([&] {
     static const auto kept = open();
     return kept->lock().is == state::ours;
@@ -113,8 +114,8 @@ TEST_F(locks_test, another_process_that_has_it_is_named) {
   EXPECT_EQ(refused.holder, holder.id());
 }
 
-// As earlier versions of this program did.
-TEST_F(locks_test, a_lock_of_a_process_and_one_of_an_open_file_exclude_each_other) {
+// Earlier versions of this program used process locks.
+TEST_F(locks_test, process_locks_and_open_file_locks_exclude_each_other) {
   {
     const other_process holder([&] { return lock_as_a_process(path); });
     EXPECT_TRUE(holder.did());
@@ -127,17 +128,17 @@ TEST_F(locks_test, a_lock_of_a_process_and_one_of_an_open_file_exclude_each_othe
   EXPECT_FALSE(other_process([&] { return lock_as_a_process(path); }).did());
 }
 
-TEST_F(locks_test, ranges_are_locked_one_by_one) {
+TEST_F(locks_test, ranges_are_locked_independently) {
   const int one = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
   const int other = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
   EXPECT_TRUE(lock_bytes(one, 0, 1));
   EXPECT_FALSE(lock_bytes(other, 0, 1));
   EXPECT_EQ(errno, EAGAIN);
   EXPECT_TRUE(lock_bytes(other, 1, 1));
-  EXPECT_FALSE(lock_bytes(one, 0, 0)) << "to the end, however long the file gets";
+  EXPECT_FALSE(lock_bytes(one, 0, 0)) << "length 0 reaches to the end, even if the file grows";
   EXPECT_TRUE(are_locked_elsewhere(one, 1, 5));
   EXPECT_FALSE(are_locked_elsewhere(one, 2, 5));
-  EXPECT_FALSE(are_locked_elsewhere(one, 0, 1)) << "that is its own";
+  EXPECT_FALSE(are_locked_elsewhere(one, 0, 1)) << "its own lock does not count";
   unlock_bytes(one, 0, 1);
   EXPECT_TRUE(lock_bytes(other, 0, 1));
   ASSERT_TRUE(who_locked(one));

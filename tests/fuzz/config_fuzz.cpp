@@ -17,7 +17,7 @@
 namespace sluice::fuzz {
 namespace {
 
-/// The part of `text` up to the marker line, which both are cut off.
+/// Removes the part of `text` up to the marker line, and the marker, and returns the part.
 std::string_view cut_off(std::string_view& text, std::string_view marker) {
   const std::size_t at = std::min(text.find(marker), text.size());
   const std::string_view part = text.substr(0, at);
@@ -31,8 +31,8 @@ std::vector<std::string> lines_of(std::string_view text) {
   return lines;
 }
 
-/// What stands behind the last `=` of a line that begins with `api-key`, without its quotes: a key
-/// where it is long enough for one, and stands nowhere else.
+/// The value after the last `=` of a line that begins with `api-key`, without quotes. It counts as
+/// a key only if it is long enough and appears nowhere else.
 std::optional<std::string> key_in(std::string_view text) {
   for (const std::string& line : lines_of(text)) {
     if (!line.starts_with("api-key ") && !line.starts_with("api-key=")) continue;
@@ -54,7 +54,7 @@ void set_environment(const char* name, const std::vector<std::string>& values, s
   }
 }
 
-/// One directory for all runs, where a config may name the file "key".
+/// One folder for all runs, in which a config may name the file "key".
 const test::temp_dir& place() {
   static const test::temp_dir dir;
   static const bool entered = [] {
@@ -69,28 +69,28 @@ const test::temp_dir& place() {
 }  // namespace
 }  // namespace sluice::fuzz
 
-/// The text is a config file, and behind a line %% the words of a command line, one a line, and
-/// behind another the values of the variables of the environment: the base URL, the key, the places
-/// of config files, and then a proxy and what it is not for.
+/// The text has three parts, separated by lines %%: a config file; the words of a command line, one
+/// per line; the values of environment variables: the base URL, the key, the folders of config
+/// files, a proxy, and the hosts without a proxy.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace sluice;
   using namespace sluice::fuzz;
-  input given(data, size);
-  const bool with_file = given.pick(2) == 0;
-  std::string_view rest = given.text();
+  input in(data, size);
+  const bool with_file = in.pick(2) == 0;
+  std::string_view rest = in.text();
   const std::string document(cut_off(rest, "\n%%\n"));
   auto words = lines_of(cut_off(rest, "\n%%\n"));
   const auto variables = lines_of(rest);
 
-  cli::run_settings chosen;
-  cli::settings flags(cli::run_flags(chosen), cli::run_tables(chosen));
+  cli::run_settings settings;
+  cli::settings flags(cli::run_flags(settings), cli::run_tables(settings));
   CLI::App app;
   flags.add_to(app);
   try {
     std::reverse(words.begin(), words.end());
     app.parse(words);
   } catch (const CLI::ParseError&) {
-    return 0;  // for the parser's own words
+    return 0;  // the parser reports this error itself
   }
   const std::string path = place().write("sluice.toml", document);
   set_environment("OPENAI_BASE_URL", variables, 0);
@@ -100,16 +100,17 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!with_file) std::filesystem::remove(path);
   try {
     flags.apply(cli::find_config(with_file && variables.size() < 5 ? path : ""));
-    chosen.engine.check();
+    settings.engine.check();
   } catch (const fatal_error& refused) {
     const std::string sentence = refused.what();
     require(!sentence.empty() && is_one_line(sentence), "a refusal is one sentence", sentence);
-    require(refused.why() == fatal_error::kind::cannot_start, "a bad setting is no lost result");
+    require(refused.why() == fatal_error::kind::cannot_start,
+            "a bad setting does not lose a result");
     const auto key = key_in(document);
     require(!key || sentence.find(*key) == std::string::npos, "the key is never shown", sentence);
     return 0;
   }
-  const config& used = chosen.engine;
+  const config& used = settings.engine;
   require(used.relay.total_timeout > duration::zero() && used.pace.max_attempts > 0,
           "what was checked can be used");
   require(used.relay.base_url.find_first_of(" \r\n") == std::string::npos, "a URL is one word");

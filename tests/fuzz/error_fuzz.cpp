@@ -11,13 +11,13 @@
 namespace sluice::fuzz {
 namespace {
 
-/// What a status may mean, whatever the body says.
+/// Whether a status can mean this class of failure, for any body.
 bool may_mean(int status, failure_class kind) {
   using enum failure_class;
   if (status < 400) return kind == wrong_address;
   if (status == 401 || status == 402) return kind == key_ended;
   if (status == 407) return kind == bad_proxy;
-  if (kind == key_ended) return true;  // a spent account is told with any status
+  if (kind == key_ended) return true;  // relays report a spent account with any status
   if (status >= 500) return kind == passing || kind == permanent;
   switch (status) {
     case 404:
@@ -40,10 +40,11 @@ bool may_mean(int status, failure_class kind) {
 
 void check_words(std::string_view body) {
   const auto read = openai::read_error_body(body);
-  require(is_one_line(read.message), "the relay's words are one line", read.message);
-  require(read.message.size() <= 1000 + std::string_view("…").size(), "they are not too many");
+  require(is_one_line(read.message), "the relay's message is one line", read.message);
+  require(read.message.size() <= 1000 + std::string_view("…").size(),
+          "the message is not too long");
   require(is_utf8(read.code) && is_utf8(read.type) && is_utf8(read.param), "all of it is UTF-8");
-  require(!(read.page && read.structured), "a page is no JSON");
+  require(!(read.page && read.structured), "a page is not structured");
 }
 
 void check_one_line(std::string_view text, std::size_t limit) {
@@ -55,22 +56,22 @@ void check_one_line(std::string_view text, std::size_t limit) {
 }  // namespace
 }  // namespace sluice::fuzz
 
-/// The text is a head, a blank line, and a body.
+/// The text consists of a head, a blank line and a body.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace sluice;
   using namespace sluice::fuzz;
-  input given(data, size);
-  auto [head, body] = split_head(given.text());
-  head.status = static_cast<int>(100 * given.pick(10) + 10 * given.pick(10) + given.pick(10));
+  input in(data, size);
+  auto [head, body] = split_head(in.text());
+  head.status = static_cast<int>(100 * in.pick(10) + 10 * in.pick(10) + in.pick(10));
   head.request_id = "req_1";
 
   const failure failed = openai::http_failure(head, std::string(body), 1'700'000'000);
-  require(failed.code == errc::http_error, "it is told by the status");
+  require(failed.code == errc::http_error, "the code comes from the status");
   require(failed.http_status == head.status && failed.body == body && failed.request_id == "req_1",
           "status, body and id are those received");
   require(!failed.message.empty() && is_one_line(failed.message), "the message is one line",
           failed.message);
-  require(may_mean(head.status, failed.kind), "the class is one that the status may mean");
+  require(may_mean(head.status, failed.kind), "the class fits the status");
   const bool again =
       failed.kind == failure_class::passing || failed.kind == failure_class::throttled;
   require(again || (!failed.retry_after && failed.max_retries == -1),
@@ -82,7 +83,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
           "what is out now may be there again");
   require(!failed.foreign || failed.kind == failure_class::wrong_address ||
               failed.kind == failure_class::key_ended || failed.kind == failure_class::permanent,
-          "what is no answer of this API is not tried again");
+          "an answer of another API is not retried");
   check_words(body);
   check_one_line(body, 20);
   return 0;

@@ -8,7 +8,7 @@
 
 namespace sluice::fuzz {
 
-/// The hints of a head, written `name: value` a line, and what stands behind the blank line.
+/// Splits a text into the header lines `name: value` and the part after the blank line.
 inline std::pair<openai::reply_head, std::string_view> split_head(std::string_view text) {
   openai::reply_head head;
   while (!text.empty()) {

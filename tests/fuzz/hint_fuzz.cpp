@@ -15,8 +15,8 @@ using wait = std::optional<std::chrono::nanoseconds>;
 
 void check(const wait& hint, std::string_view what) {
   if (!hint) return;
-  require(*hint > std::chrono::nanoseconds(0), what, "no wait at all is no hint");
-  require(*hint <= std::chrono::seconds(1'000'000'000), what, "longer than anything waits");
+  require(*hint > std::chrono::nanoseconds(0), what, "a hint is longer than 0");
+  require(*hint <= std::chrono::seconds(1'000'000'000), what, "a hint is not absurdly long");
 }
 
 std::string lower_case(std::string_view text) {
@@ -30,27 +30,29 @@ std::string lower_case(std::string_view text) {
 }  // namespace
 }  // namespace sluice::fuzz
 
-/// The text is a head, a blank line, and a message.
+/// The text consists of a head, a blank line and a message.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace sluice::fuzz;
-  input given(data, size);
+  input in(data, size);
   constexpr int statuses[] = {429, 503, 400, 200};
-  const double now = given.pick(2) == 0 ? 1'700'000'000 : 0;
-  auto [head, message] = split_head(given.text());
-  head.status = statuses[given.pick(4)];
+  const double now = in.pick(2) == 0 ? 1'700'000'000 : 0;
+  auto [head, message] = split_head(in.text());
+  head.status = statuses[in.pick(4)];
 
   const wait hint = sluice::openai::retry_hint(head, message, now);
   check(hint, "retry_hint");
-  require(hint == sluice::openai::retry_hint(head, message, now), "the same hint, asked again");
+  require(hint == sluice::openai::retry_hint(head, message, now),
+          "the same input gives the same hint");
   const wait duration = sluice::openai::leading_duration(message);
   check(duration, "leading_duration");
   if (duration) {
     require(message.front() >= '0' && message.front() <= '9', "a duration begins with a digit");
   }
   const std::string small = lower_case(message);
-  const wait asked = sluice::openai::leading_duration(small);
-  require(!asked || asked == sluice::openai::retry_hint({}, "Please Try Again In " + small, now),
-          "words that name a duration are a hint of it", small);
+  const wait leading = sluice::openai::leading_duration(small);
+  require(
+      !leading || leading == sluice::openai::retry_hint({}, "Please Try Again In " + small, now),
+      "words that name a duration are a hint of it", small);
   if (const auto date = sluice::openai::http_date(message)) {
     require(std::isfinite(*date), "a date is a number of seconds", message);
   }

@@ -23,7 +23,7 @@ namespace {
 
 using json = nlohmann::json;
 
-/// Bytes in memory, given out in pieces, of which a small buffer may take only the start.
+/// Bytes in memory, returned in pieces. A small buffer gets only the start of a piece.
 class pieces final : public byte_source {
  public:
   pieces(std::string_view bytes, std::vector<std::size_t> cuts)
@@ -32,10 +32,10 @@ class pieces final : public byte_source {
   std::size_t read(char* into, std::size_t size) override {
     while (next_ < cuts_.size() && cuts_[next_] <= at_) ++next_;
     const std::size_t end = next_ < cuts_.size() ? cuts_[next_] : bytes_.size();
-    const std::size_t given = std::min(size, end - at_);
-    bytes_.copy(into, given, at_);
-    at_ += given;
-    return given;
+    const std::size_t count = std::min(size, end - at_);
+    bytes_.copy(into, count, at_);
+    at_ += count;
+    return count;
   }
 
  private:
@@ -45,14 +45,14 @@ class pieces final : public byte_source {
   std::size_t next_ = 0;
 };
 
-/// No more than a little of what a file holds: a few bytes may stand for a great many.
+/// Reads only the start of a file: a few packed bytes may unpack to very many.
 class bounded final : public byte_source {
  public:
   explicit bounded(std::unique_ptr<byte_source> bytes) : bytes_(std::move(bytes)) {}
   std::size_t read(char* into, std::size_t size) override {
-    const std::size_t given = bytes_->read(into, std::min(size, left_));
-    left_ -= given;
-    return given;
+    const std::size_t count = bytes_->read(into, std::min(size, left_));
+    left_ -= count;
+    return count;
   }
 
  private:
@@ -62,7 +62,7 @@ class bounded final : public byte_source {
 
 struct line {
   std::uint64_t number = 0;
-  std::optional<std::string> text;  ///< nothing: too long
+  std::optional<std::string> text;  ///< unset: the line is too long
   friend bool operator==(const line&, const line&) = default;
 };
 
@@ -76,7 +76,7 @@ std::vector<line> read(std::unique_ptr<byte_source> bytes, std::uint64_t longest
   return lines;
 }
 
-/// The lines of a text, cut with all of it at hand.
+/// A simple implementation that splits a whole text into lines.
 std::vector<line> cut_plainly(std::string_view text, std::uint64_t longest) {
   std::vector<line> lines;
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
@@ -121,8 +121,8 @@ std::string in_file(std::string_view name, std::string_view content) {
   return dir.write(name, content);
 }
 
-/// Packed, a job has the same lines; and whatever else a file of that name holds gives lines, or
-/// is refused.
+/// A packed job has the same lines. Any other bytes in a file with that name give lines or are
+/// refused.
 void check_packed(std::string_view text, unsigned kind) {
   if (kind == 1) {
     const auto plain = cut_plainly(text, text.size());
@@ -154,7 +154,7 @@ json said_by(std::string_view role, const std::string& content) {
   return {{"role", role}, {"content", content}};
 }
 
-/// The body that the line stands for, by a parser that knows nothing of the line's bytes.
+/// Checks the body of a request against its line with another JSON parser.
 void check_body(const json& line, const request& made, const job_options& options) {
   const bool batch = line.contains("body");
   json before = batch ? line["body"] : line;
@@ -162,9 +162,9 @@ void check_body(const json& line, const request& made, const job_options& option
   require(after.is_object(), "a body is an object", made.body);
   require(after.value("model", json()) == made.model, "the body names the model", made.body);
   if (options.override_model && !options.model.empty()) {
-    require(made.model == options.model, "a model that overrides does", made.body);
+    require(made.model == options.model, "--override-model sets the model", made.body);
   } else if (before.contains("model") && before["model"] != nullptr && before["model"] != "") {
-    require(before["model"] == made.model, "a line's own model stands", made.body);
+    require(before["model"] == made.model, "the line's own model is kept", made.body);
   }
   if (!batch) before.erase("custom_id");
 
@@ -173,10 +173,10 @@ void check_body(const json& line, const request& made, const job_options& option
     require(after.value("stream", json()) == before.value("stream", json()),
             "a line's own stream stands", made.body);
   } else {
-    require(after.value("stream", json()) == true, "a stream is asked for", made.body);
+    require(after.value("stream", json()) == true, "the body requests a stream", made.body);
   }
   require(made.streamed == (streams && after.value("stream", json()) == true),
-          "a stream is told from the body", made.body);
+          "the body decides whether the reply is a stream", made.body);
   const bool converted =
       !batch && before.contains("prompt") && made.target == endpoint::chat_completions;
   if (converted) {
@@ -184,7 +184,7 @@ void check_body(const json& line, const request& made, const job_options& option
     before["messages"] = json::array({said_by("user", before["prompt"])});
     before.erase("prompt");
   }
-  // A system message is put before the others, and only where there is none.
+  // A system message is added before the others, and only if there is none.
   if (after.value("messages", json()) != before.value("messages", json())) {
     require(!options.system.empty() && made.target == endpoint::chat_completions,
             "messages are left alone", made.body);
@@ -200,14 +200,14 @@ void check_body(const json& line, const request& made, const job_options& option
   if (with_options && !before.contains("stream_options")) {
     before["stream_options"] = {{"include_usage", true}};
   }
-  for (const char* told : {"model", "stream"}) {
-    before.erase(told);
-    after.erase(told);
+  for (const char* name : {"model", "stream"}) {
+    before.erase(name);
+    after.erase(name);
   }
-  require(before == after, "everything else stands", before.dump() + '\n' + after.dump());
+  require(before == after, "everything else is unchanged", before.dump() + '\n' + after.dump());
 }
 
-/// Where nothing has to be put in but at the end, the bytes are the line's own.
+/// If members are only added at the end, all other bytes are those of the line.
 void check_bytes(std::string_view line, const json& parsed_line, const request& made,
                  const job_options& options) {
   if (!parsed_line.contains("body") || !options.system.empty() || options.override_model) return;
@@ -233,26 +233,28 @@ void check_bytes(std::string_view line, const json& parsed_line, const request& 
 void check_id(const json& line, const request& made) {
   const auto id = line.find("custom_id");
   if (id == line.end() || id->is_null()) {
-    require(made.custom_id == "line-" + std::to_string(made.line), "it is named by its number");
+    require(made.custom_id == "line-" + std::to_string(made.line),
+            "an id is made from the line number");
   } else if (id->is_number()) {
-    require(parsed(made.custom_id) == *id, "a number names it", made.custom_id);
+    require(parsed(made.custom_id) == *id, "a number is accepted as the id", made.custom_id);
   } else {
     std::string quoted;
     append_json_wtf8(quoted, made.custom_id);
-    require(json_string_wtf8(quoted) == made.custom_id, "an id comes back as it was", quoted);
-    require(parsed(quoted) == *id, "it is named as the line says", quoted);
+    require(json_string_wtf8(quoted) == made.custom_id, "an id survives quoting", quoted);
+    require(parsed(quoted) == *id, "the id is the one in the line", quoted);
   }
 }
 
-/// No reader finds more in the body than its bound: least of all this one, which takes the last of
-/// two members.
+/// The cost bound of a body is not below what any reader finds in it. This reader uses the last of
+/// two members with the same name.
 void check_bound(const request& made) {
   constexpr std::int64_t other = 100;
   const auto bound = bound_tokens(made, "gpt-4o", other, {});
   require(!named_models(made).empty() && named_models(made).front() == made.model,
           "the models begin with the request's own", made.body);
   if (!bound) {
-    require(!bound.error().empty() && is_utf8(bound.error()), "it is told why", bound.error());
+    require(!bound.error().empty() && is_utf8(bound.error()), "a missing bound has a reason",
+            bound.error());
     return;
   }
   require(bound_prompt(made, bound->prompt) >= 0 && bound->prompt >= 0, "no prompt is negative",
@@ -261,33 +263,34 @@ void check_bound(const request& made) {
   const json body = parsed(made.body);
   const char* name = made.target == endpoint::responses ? "max_output_tokens" : "max_tokens";
   const auto limit = body.find(name);
-  const bool given = limit != body.end() && limit->is_number_integer();
-  if (given && *limit > 1'000'000) return;
-  require(bound->completion >= (given ? limit->get<std::int64_t>() : 1) * made.choices,
+  const bool has_limit = limit != body.end() && limit->is_number_integer();
+  if (has_limit && *limit > 1'000'000) return;
+  require(bound->completion >= (has_limit ? limit->get<std::int64_t>() : 1) * made.choices,
           "a reply ends within its bound", made.body);
 }
 
 void check_line(const std::string& text, std::uint64_t number, const job_options& options) {
   const auto fault = json_fault(text);
   const std::string mended = without_lone_surrogates(text);
-  require(mended.size() == text.size(), "what is mended keeps its places", text);
+  require(mended.size() == text.size(), "a repaired text has the same length", text);
   const verdict peer = peer_verdict(mended);
   require(peer == verdict::undecided || (peer == verdict::invalid) == fault.has_value(),
           "two parsers agree on what is JSON", text + '\n' + fault.value_or("valid"));
-  require(!fault || is_one_line(*fault), "a fault is told on one line", fault.value_or(""));
+  require(!fault || is_one_line(*fault), "the message of a fault is one line", fault.value_or(""));
   require(is_utf8(valid_utf8(text)) && (!is_utf8(text) || valid_utf8(text) == text),
           "valid_utf8 mends what it must", text);
   if (peer != verdict::undecided) {
-    require(json::parse(json_quote(text)) == valid_utf8(text), "a quoted text says the same", text);
+    require(json::parse(json_quote(text)) == valid_utf8(text), "a quoted text has the same value",
+            text);
   }
 
   const auto made = parse_job_line(text, number, options);
   if (!made) {
     const bad_line& bad = made.error();
-    require(bad.line == number, "it has its number");
+    require(bad.line == number, "a bad line has its number");
     require((bad.code == errc::invalid_json_line) == fault.has_value(),
-            "what is no JSON is told apart", text + '\n' + bad.message);
-    require(!bad.message.empty() && is_utf8(bad.message), "it is told why", bad.message);
+            "text that is not JSON has its own code", text + '\n' + bad.message);
+    require(!bad.message.empty() && is_utf8(bad.message), "a bad line has a message", bad.message);
     return;
   }
   require(!fault, "only JSON is accepted", text);
@@ -299,7 +302,7 @@ void check_line(const std::string& text, std::uint64_t number, const job_options
   require(!json_fault(compact) && compact.find_first_of("\r\n") == std::string::npos,
           "compact JSON is JSON in one line", compact);
   if (peer == verdict::undecided) return;
-  require(parsed(compact) == parsed(made->body), "compact JSON says the same", compact);
+  require(parsed(compact) == parsed(made->body), "compact JSON has the same value", compact);
   const json line = parsed(text);
   check_id(line, *made);
   check_body(line, *made, options);
@@ -307,43 +310,43 @@ void check_line(const std::string& text, std::uint64_t number, const job_options
   check_bytes(text, line, *made, options);
 }
 
-job_options pick_options(input& given) {
+job_options pick_options(input& in) {
   job_options options;
-  if (given.pick(2) == 1) options.model = "gpt-4o-mini";
-  options.override_model = !options.model.empty() && given.pick(2) == 1;
-  if (given.pick(2) == 1) options.system = "be \"brief\"";
-  if (const unsigned target = given.pick(5); target > 0) {
+  if (in.pick(2) == 1) options.model = "gpt-4o-mini";
+  options.override_model = !options.model.empty() && in.pick(2) == 1;
+  if (in.pick(2) == 1) options.system = "be \"brief\"";
+  if (const unsigned target = in.pick(5); target > 0) {
     options.target = static_cast<endpoint>(target - 1);
   }
-  options.stream = given.pick(2) == 0;
-  options.include_usage = given.pick(2) == 0;
+  options.stream = in.pick(2) == 0;
+  options.include_usage = in.pick(2) == 0;
   return options;
 }
 
 }  // namespace
 }  // namespace sluice::fuzz
 
-/// The text is a job, or the bytes of one that is packed.
+/// The text is a job, or the bytes of a packed job.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace sluice;
   using namespace sluice::fuzz;
-  input given(data, size);
-  const job_options options = pick_options(given);
-  const std::uint64_t longest = given.pick(2) == 0 ? size : given.pick(64);
-  if (const unsigned packed = given.pick(4); packed > 0) {
-    check_packed(given.text(), packed);
+  input in(data, size);
+  const job_options options = pick_options(in);
+  const std::uint64_t longest = in.pick(2) == 0 ? size : in.pick(64);
+  if (const unsigned packed = in.pick(4); packed > 0) {
+    check_packed(in.text(), packed);
     return 0;
   }
-  const std::string_view text = given.text();
+  const std::string_view text = in.text();
   if (const auto kind = foreign_file(text)) {
-    require(is_one_line(*kind) && is_utf8(*kind), "a kind of file is told on one line", *kind);
+    require(is_one_line(*kind) && is_utf8(*kind), "the name of a file type is one line", *kind);
   }
   const auto lines = cut_plainly(text, longest);
   require(read(std::make_unique<pieces>(text, std::vector<std::size_t>{}), longest) == lines,
           "whole, the lines are those of the text");
   require(read(std::make_unique<pieces>(text, every_byte(text)), longest) == lines,
           "byte by byte, the lines are those of the text");
-  require(read(std::make_unique<pieces>(text, given.cuts(text)), longest) == lines,
+  require(read(std::make_unique<pieces>(text, in.cuts(text)), longest) == lines,
           "in pieces, the lines are those of the text");
   for (const line& each : lines) {
     if (each.text) check_line(*each.text, each.number, options);

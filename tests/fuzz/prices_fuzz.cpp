@@ -16,22 +16,22 @@ namespace {
 constexpr endpoint endpoints[] = {endpoint::chat_completions, endpoint::completions,
                                   endpoint::embeddings, endpoint::responses};
 
-/// What holds of every model's price, whatever table it came from.
+/// Checks rules that hold for the price of every model in any table.
 void check_model(const price_table& prices, std::string_view model) {
   const listed_price* listed = prices.listed(model);
   for (const endpoint target : endpoints) {
     const auto price = prices.find(model, target);
     const bool has_output = target == endpoint::embeddings || (listed && listed->output);
-    require(price.has_value() == (listed != nullptr && has_output), "what is listed is found",
+    require(price.has_value() == (listed != nullptr && has_output), "a listed model is found",
             model);
     if (!price) continue;
     for (const usd part : {price->input, price->cached_input, price->output}) {
-      require(part >= usd{} && part <= price_table::dearest_token, "a price is sane", model);
+      require(part >= usd{} && part <= price_table::dearest_token, "a price is in range", model);
     }
     constexpr std::int64_t most = std::int64_t{1} << 53;
     const usd cost = price->cost({most, most / 2, most, 0});
-    require(cost >= price->output, "a cost is no less than its parts", model);
-    require(usd::parse(cost.to_string()) == cost, "a cost is read as it is written", model);
+    require(cost >= price->output, "a cost is not below its parts", model);
+    require(usd::parse(cost.to_string()) == cost, "a cost can be written and read again", model);
   }
   const model_limits limits = prices.limits(model);
   require(limits.input.value_or(1) > 0 && limits.output.value_or(1) > 0, "a limit is above zero");
@@ -58,23 +58,23 @@ void check_file(std::string_view text, std::string_view factor) {
     prices.multiply(factor);
     check_names(prices, text);
   } catch (const fatal_error& refused) {
-    require(refused.why() == fatal_error::kind::cannot_start, "a bad price is no lost result");
+    require(refused.why() == fatal_error::kind::cannot_start, "a bad price does not lose a result");
     require(is_one_line(refused.what()), "a refusal is one sentence", refused.what());
   }
   check_model(prices, "openai/gpt-4o-2024-08-06");
 }
 
 void check_relay(std::string_view text, const relay_pricing_options& options) {
-  const auto told = read_relay_pricing(text, options);
-  if (!told) {
-    require(!told.error().empty() && is_one_line(told.error()), "an error is one sentence",
-            told.error());
+  const auto pricing = read_relay_pricing(text, options);
+  if (!pricing) {
+    require(!pricing.error().empty() && is_one_line(pricing.error()), "an error is one sentence",
+            pricing.error());
     return;
   }
   const std::size_t data = std::min(text.find("\"data\""), text.size());
   for (std::size_t at = text.find("\"model_name\":\"", data); at < text.size();) {
     at += std::string_view("\"model_name\":\"").size();
-    check_model(told->prices, text.substr(at, text.find('"', at) - at));
+    check_model(pricing->prices, text.substr(at, text.find('"', at) - at));
     at = std::min(text.find("\"model_name\":\"", at), text.size());
   }
 }
@@ -82,23 +82,23 @@ void check_relay(std::string_view text, const relay_pricing_options& options) {
 void check_numbers(std::string_view text) {
   const auto exact = usd::parse(text);
   const auto nearest = usd::nearest(text);
-  require(!exact || nearest == exact, "what is exact is nearest", text);
-  if (nearest) require(*nearest >= usd{}, "no number is below zero", text);
+  require(!exact || nearest == exact, "an exact number is its own nearest one", text);
+  if (nearest) require(*nearest >= usd{}, "a number is not negative", text);
 }
 
 }  // namespace
 }  // namespace sluice::fuzz
 
-/// The text is a price file, a relay's answer, and a number.
+/// The text is used as a price file, as a relay's answer, and as a number.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace sluice;
   using namespace sluice::fuzz;
-  input given(data, size);
+  input in(data, size);
   constexpr std::string_view factors[] = {"1", "0.8", "0.000001", "1000"};
   constexpr std::string_view groups[] = {"default", "vip", ""};
   constexpr std::uint64_t quotas[] = {500'000, 3, 1};
-  check_file(given.text(), factors[given.pick(4)]);
-  check_relay(given.text(), {std::string(groups[given.pick(3)]), quotas[given.pick(3)]});
-  check_numbers(given.text());
+  check_file(in.text(), factors[in.pick(4)]);
+  check_relay(in.text(), {std::string(groups[in.pick(3)]), quotas[in.pick(3)]});
+  check_numbers(in.text());
   return 0;
 }

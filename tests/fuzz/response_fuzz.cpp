@@ -19,7 +19,7 @@ using openai::reply_reader;
 using need = reply_reader::need;
 using outcome = boost::system::result<reply, failure>;
 
-/// Hands what the parser finds on to a reader, as a worker does.
+/// Passes the parser's output on to a reader, as a worker does.
 class reading final : public response_handler {
  public:
   explicit reading(const reply_reader::expectation& expected) : reader(expected) {}
@@ -28,8 +28,8 @@ class reading final : public response_handler {
     reader.head(openai::read_head(head.status, head.fields), 1'700'000'000);
   }
   need on_body(std::string_view bytes) override {
-    const need further = reader.body(std::string(bytes));  // gone after the call
-    require(!content_began || reader.content_began(), "content that began has begun");
+    const need further = reader.body(std::string(bytes));  // freed after the call
+    require(!content_began || reader.content_began(), "content does not stop having begun");
     content_began = reader.content_began();
     return further;
   }
@@ -38,8 +38,8 @@ class reading final : public response_handler {
   bool content_began = false;
 };
 
-/// What is told of the bytes when they come in these pieces, and then end with `last`, as the
-/// exchange of the HTTP client goes. Without a head there is nothing to tell but that.
+/// The outcome if the bytes arrive in these pieces and the connection then ends with `last`, as in
+/// the exchange of the HTTP client.
 outcome read(std::string_view bytes, std::vector<std::size_t> cuts,
              const reply_reader::expectation& expected, reply_reader::ending last) {
   using ending = reply_reader::ending;
@@ -92,10 +92,11 @@ void check(const reply& whole, endpoint target) {
   for (const auto& [reason, count] : whole.finish_reasons) {
     require(!reason.empty() && count > 0, "a finish reason has a name", body);
   }
-  // A later run reads it again, out of the output file.
-  require(openai::finish_reasons(body) == whole.finish_reasons, "it ended as it says", body);
+  // A later run reads the body again from the output file.
+  require(openai::finish_reasons(body) == whole.finish_reasons,
+          "the body has the same finish reasons", body);
   const auto again = openai::read_whole_reply(body, target);
-  require(again.has_value(), "read again it is a reply", body);
+  require(again.has_value(), "the body can be read again", body);
   require(again->body == body && again->usage == whole.usage &&
               again->reported_cost == whole.reported_cost &&
               again->finish_reasons == whole.finish_reasons,
@@ -108,56 +109,56 @@ void check(const failure& failed) {
   require(failed.http_status == 0 || failed.code != errc::connection_failed,
           "a head that arrived came over a connection");
   require(failed.http_status < 200 || failed.http_status > 299 || failed.code != errc::http_error,
-          "a success is no HTTP error");
+          "a success status is not an HTTP error");
 }
 
-std::string describe(const outcome& seen) {
-  if (!seen) {
-    const failure& failed = seen.error();
+std::string describe(const outcome& result) {
+  if (!result) {
+    const failure& failed = result.error();
     return std::to_string(failed.http_status) + ' ' + std::string(to_string(failed.code)) + ' ' +
            std::to_string(static_cast<int>(failed.kind)) + ' ' + failed.request_id + '\n' +
            failed.message + '\n' + failed.body;
   }
-  std::string told = std::to_string(seen->http_status) + (seen->streamed ? " streamed " : " ") +
-                     seen->request_id + '\n' + seen->body;
-  if (seen->usage) {
-    told += "\nusage " + std::to_string(seen->usage->prompt_tokens) + ' ' +
-            std::to_string(seen->usage->cached_tokens) + ' ' +
-            std::to_string(seen->usage->completion_tokens) + ' ' +
-            std::to_string(seen->usage->reasoning_tokens);
+  std::string text = std::to_string(result->http_status) + (result->streamed ? " streamed " : " ") +
+                     result->request_id + '\n' + result->body;
+  if (result->usage) {
+    text += "\nusage " + std::to_string(result->usage->prompt_tokens) + ' ' +
+            std::to_string(result->usage->cached_tokens) + ' ' +
+            std::to_string(result->usage->completion_tokens) + ' ' +
+            std::to_string(result->usage->reasoning_tokens);
   }
-  if (seen->reported_cost) told += "\ncost " + seen->reported_cost->to_string();
-  for (const auto& [reason, count] : seen->finish_reasons) {
-    told += '\n' + reason + ' ' + std::to_string(count);
+  if (result->reported_cost) text += "\ncost " + result->reported_cost->to_string();
+  for (const auto& [reason, count] : result->finish_reasons) {
+    text += '\n' + reason + ' ' + std::to_string(count);
   }
-  return told;
+  return text;
 }
 
 }  // namespace
 }  // namespace sluice::fuzz
 
-/// The text is an HTTP response, head and body.
+/// The text is an HTTP response with head and body.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace sluice;
   using namespace sluice::fuzz;
-  input given(data, size);
+  input in(data, size);
   reply_reader::expectation expected;
-  expected.target = static_cast<endpoint>(given.pick(4));
-  const auto last = static_cast<reply_reader::ending>(given.pick(3));
-  expected.choices = 1 + given.pick(3);
-  if (given.pick(4) == 1) expected.max_body_bytes = 64;
+  expected.target = static_cast<endpoint>(in.pick(4));
+  const auto last = static_cast<reply_reader::ending>(in.pick(3));
+  expected.choices = 1 + in.pick(3);
+  if (in.pick(4) == 1) expected.max_body_bytes = 64;
 
-  const outcome whole = read(given.text(), {}, expected, last);
+  const outcome whole = read(in.text(), {}, expected, last);
   if (whole) {
     check(*whole, expected.target);
   } else {
     check(whole.error());
   }
   const auto agrees = [&](const std::vector<std::size_t>& cuts, std::string_view how) {
-    const auto seen = describe(read(given.text(), cuts, expected, last));
-    require(seen == describe(whole), how, describe(whole) + "\nseen\n" + seen);
+    const auto actual = describe(read(in.text(), cuts, expected, last));
+    require(actual == describe(whole), how, describe(whole) + "\nactual\n" + actual);
   };
-  agrees(every_byte(given.text()), "byte by byte, the outcome is the same");
-  agrees(given.cuts(given.text()), "in pieces, the outcome is the same");
+  agrees(every_byte(in.text()), "byte by byte, the outcome is the same");
+  agrees(in.cuts(in.text()), "in pieces, the outcome is the same");
   return 0;
 }

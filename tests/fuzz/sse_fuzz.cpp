@@ -17,35 +17,35 @@ struct event {
   friend bool operator==(const event&, const event&) = default;
 };
 
-/// What the parser makes of the text in these pieces, up to so many events. Raw text is the
-/// caller's from where the parser hands it on.
+/// The events that the parser finds if the text arrives in these pieces, at most `most`. From the
+/// first raw text on, the rest belongs to the caller.
 std::vector<event> read(std::string_view text, std::vector<std::size_t> cuts, std::size_t most) {
-  std::vector<event> seen;
+  std::vector<event> found;
   sse_parser parser;
-  const auto sink = [&](const sse_parser::event& told) {
-    seen.push_back({std::string(told.type), std::string(told.data), told.raw});
-    return seen.size() < most;
+  const auto sink = [&](const sse_parser::event& one) {
+    found.push_back({std::string(one.type), std::string(one.data), one.raw});
+    return found.size() < most;
   };
   cuts.push_back(text.size());
   std::size_t begin = 0;
   for (const std::size_t end : cuts) {
-    const std::string piece(text.substr(begin, end - begin));  // gone after the call
+    const std::string piece(text.substr(begin, end - begin));  // freed after the call
     begin = end;
     if (parser.feed(piece, sink)) continue;
-    if (!seen.empty() && seen.back().raw) seen.back().data += text.substr(end);
-    return seen;
+    if (!found.empty() && found.back().raw) found.back().data += text.substr(end);
+    return found;
   }
   parser.finish(sink);
-  return seen;
+  return found;
 }
 
-/// The same by the letter of the standard, with the whole text at hand.
+/// The same events, by a simple implementation of the standard for a whole text.
 std::vector<event> read_plainly(std::string_view text) {
-  std::vector<event> told;
+  std::vector<event> found;
   std::string type;
   std::optional<std::string> data;
   const auto dispatch = [&] {
-    if (data) told.push_back({type, *data, false});
+    if (data) found.push_back({type, *data, false});
     type.clear();
     data.reset();
   };
@@ -53,8 +53,8 @@ std::vector<event> read_plainly(std::string_view text) {
   while (!text.empty()) {
     if (text.front() == '{' || text.front() == '<') {
       dispatch();
-      told.push_back({{}, std::string(text), true});
-      return told;
+      found.push_back({{}, std::string(text), true});
+      return found;
     }
     const std::size_t end = std::min(text.find_first_of("\r\n"), text.size());
     const std::string_view line = text.substr(0, end);
@@ -72,7 +72,7 @@ std::vector<event> read_plainly(std::string_view text) {
     if (line.substr(0, colon) == "data") *data += value;
   }
   dispatch();
-  return told;
+  return found;
 }
 
 std::string describe(const std::vector<event>& events) {
@@ -86,16 +86,16 @@ std::string describe(const std::vector<event>& events) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace sluice::fuzz;
-  input given(data, size);
-  const std::size_t most = given.pick(10) == 0 ? std::string_view::npos : 1 + given.pick(4);
-  std::vector<event> expected = read_plainly(given.text());
+  input in(data, size);
+  const std::size_t most = in.pick(10) == 0 ? std::string_view::npos : 1 + in.pick(4);
+  std::vector<event> expected = read_plainly(in.text());
   if (expected.size() > most) expected.resize(most);
   const auto agrees = [&](const std::vector<std::size_t>& cuts, std::string_view how) {
-    const auto seen = read(given.text(), cuts, most);
-    require(seen == expected, how, describe(expected) + "\nseen\n" + describe(seen));
+    const auto actual = read(in.text(), cuts, most);
+    require(actual == expected, how, describe(expected) + "\nactual\n" + describe(actual));
   };
   agrees({}, "whole, the events are those of the standard");
-  agrees(every_byte(given.text()), "byte by byte, the events are those of the standard");
-  agrees(given.cuts(given.text()), "in pieces, the events are those of the standard");
+  agrees(every_byte(in.text()), "byte by byte, the events are those of the standard");
+  agrees(in.cuts(in.text()), "in pieces, the events are those of the standard");
   return 0;
 }

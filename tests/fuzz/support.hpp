@@ -13,16 +13,16 @@
 
 namespace sluice::fuzz {
 
-/// Ends the process where something that has to hold does not: a finding.
-inline void require(bool holds, std::string_view what, std::string_view seen = {}) {
+/// Aborts the process if a rule does not hold. libFuzzer reports that as a finding.
+inline void require(bool holds, std::string_view what, std::string_view actual = {}) {
   if (holds) return;
   std::fprintf(stderr, "NOT SO: %.*s\n%.*s\n", static_cast<int>(what.size()), what.data(),
-               static_cast<int>(seen.size()), seen.data());
+               static_cast<int>(actual.size()), actual.data());
   std::abort();
 }
 
-/// An input: a first line of choices, a digit each, and the text that they are made for. Choices
-/// that are missing are 0, so that a text alone is an input, too, once a line end stands before it.
+/// An input: a first line of choices, one digit each, and then a text. Missing choices are 0, so a
+/// line end and a text are a valid input, too.
 class input {
  public:
   input(const std::uint8_t* data, std::size_t size) {
@@ -32,12 +32,12 @@ class input {
     if (end != std::string_view::npos) text_ = all.substr(end + 1);
   }
 
-  /// The next choice, from 0 up to below `of`.
+  /// The next choice, in [0, of).
   unsigned pick(unsigned of) {
     if (next_ == choices_.size()) return 0;
     return static_cast<unsigned char>(choices_[next_++] - '0') % of;
   }
-  /// Places in `text`, drawn from the choices that are left.
+  /// Random offsets in `text`. The remaining choices are the seed.
   std::vector<std::size_t> cuts(std::string_view text) {
     const std::string_view rest = choices_.substr(next_);
     std::seed_seq seed(rest.begin(), rest.end());
@@ -57,7 +57,7 @@ class input {
   std::size_t next_ = 0;
 };
 
-/// A cut behind every byte.
+/// A cut after every byte.
 inline std::vector<std::size_t> every_byte(std::string_view text) {
   std::vector<std::size_t> cuts;
   for (std::size_t at = 1; at < text.size(); ++at) cuts.push_back(at);
@@ -82,8 +82,8 @@ inline bool is_one_line(std::string_view text) {
 
 enum class verdict : std::uint8_t { valid, invalid, undecided };
 
-/// What another parser says of a text without lone surrogates. It reads a NUL as the end, passes
-/// over a byte order mark, and has no opinion on numbers beyond a double's range.
+/// Whether another parser accepts a text without lone surrogates. It stops at a NUL and skips a
+/// byte order mark, so these are checked here. Numbers outside the range of a double are undecided.
 inline verdict peer_verdict(std::string_view text) {
   if (text.find('\0') != std::string_view::npos || text.starts_with("\xEF\xBB\xBF")) {
     return verdict::invalid;

@@ -29,11 +29,11 @@ claim claim_for(const std::string& model) {
   return *claim_of(model, "", relay_prices(price_table::built_in()));
 }
 
-const check& check_named(const report& told, std::string_view name) {
-  for (const auto& one : told.checks) {
+const check& check_named(const report& report, std::string_view name) {
+  for (const auto& one : report.checks) {
     if (one.kind->name == name) return one;
   }
-  throw std::logic_error("there is no such check");
+  throw std::logic_error("the report does not have this check");
 }
 
 class probed_models : public ::testing::TestWithParam<std::string> {};
@@ -43,7 +43,7 @@ TEST_P(probed_models, an_honest_relay_is_never_accused_and_a_cheat_is_found) {
     if (kind.options.cheat.how == simulator::cheat::mixed) continue;
     std::uint64_t found = 0;
     for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
-      if (accused(try_probe(kind, GetParam(), dollars("0.05"), seed).told)) ++found;
+      if (accused(try_probe(kind, GetParam(), dollars("0.05"), seed).result)) ++found;
     }
     if (kind.honest) {
       EXPECT_EQ(found, 0U) << kind.name;
@@ -64,21 +64,21 @@ INSTANTIATE_TEST_SUITE_P(models, probed_models,
                            return name;
                          });
 
-TEST(probe, a_mixture_is_found_or_not_excluded) {
+TEST(probe, a_mixture_is_found_or_the_check_does_not_pass) {
   for (const auto& kind : relay_kinds()) {
     if (kind.options.cheat.how != simulator::cheat::mixed) continue;
     std::uint64_t found = 0;
     for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
       const auto cheap = try_probe(kind, "gpt-4o-mini", dollars("0.05"), seed);
-      if (accused(cheap.told)) ++found;
+      if (accused(cheap.result)) ++found;
       const auto dear = try_probe(kind, "gpt-4", dollars("0.02"), seed);
-      EXPECT_NE(check_named(dear.told, "mixed_routing").result, check_result::pass);
+      EXPECT_NE(check_named(dear.result, "mixed_routing").result, check_result::pass);
     }
     EXPECT_GE(found, seeds * 95 / 100);
   }
 }
 
-TEST(probe, spends_no_more_than_its_budget_and_plans_as_much_as_it_pays_for) {
+TEST(probe, never_exceeds_its_budget_and_uses_most_of_it) {
   for (const char* budget : {"0.000001", "0.002", "0.01", "0.05", "1"}) {
     for (const char* model : {"gpt-4o-mini", "gpt-4", "o1"}) {
       const plan planned = make_plan(claim_for(model), dollars(budget), 7);
@@ -100,7 +100,7 @@ TEST(probe, a_hidden_prompt_does_not_break_the_budget) {
   }
 }
 
-TEST(probe, no_two_texts_of_a_plan_are_alike_and_a_seed_replays) {
+TEST(probe, all_texts_of_a_plan_differ_and_the_seed_repeats_them) {
   const claim sold = claim_for("gpt-4o-mini");
   const plan first = make_plan(sold, dollars("0.05"), 11);
   const plan again = make_plan(sold, dollars("0.05"), 11);
@@ -116,14 +116,14 @@ TEST(probe, no_two_texts_of_a_plan_are_alike_and_a_seed_replays) {
   EXPECT_EQ(texts.size(), counted);
 }
 
-TEST(probe, without_a_known_vocabulary_nothing_is_held_against_the_relay) {
+TEST(probe, without_a_known_vocabulary_no_token_check_fails) {
   const auto trial =
       try_probe(relay_kinds().front(), "claude-3-5-sonnet-20241022", dollars("0.05"), 1);
-  EXPECT_EQ(check_named(trial.told, "prompt_tokens").result, check_result::skip);
-  EXPECT_FALSE(accused(trial.told));
+  EXPECT_EQ(check_named(trial.result, "prompt_tokens").result, check_result::skip);
+  EXPECT_FALSE(accused(trial.result));
 }
 
-TEST(probe, the_relays_own_log_convicts_it) {
+TEST(probe, a_log_that_names_another_model_is_inconsistent) {
   evidence found;
   found.sold = claim_for("gpt-4");
   found.account.rows = 3;
@@ -133,7 +133,7 @@ TEST(probe, the_relays_own_log_convicts_it) {
   EXPECT_EQ(evaluate(found).told, verdict::inconsistent);
 }
 
-TEST(probe, a_bill_is_allowed_the_relays_rounding_and_no_more) {
+TEST(probe, a_bill_may_be_rounded_but_not_higher) {
   evidence found;
   found.sold = claim_for("gpt-4");
   found.account.tariff = "at 1 times the price";
@@ -147,13 +147,13 @@ TEST(probe, a_bill_is_allowed_the_relays_rounding_and_no_more) {
   EXPECT_EQ(check_named(evaluate(found), "billing").result, check_result::skip);
 }
 
-TEST(probe, refusals_name_the_limits_of_the_model_or_of_another) {
-  sample asked;
-  asked.why = purpose::context_limit;
+TEST(probe, refusals_show_whether_the_limits_are_those_of_the_model) {
+  sample source;
+  source.why = purpose::context_limit;
   evidence found;
   found.sold = claim_for("gpt-4");
   observation refused;
-  refused.asked = &asked;
+  refused.request = &source;
   refused.status = 400;
   const auto judged = [&](const char* words) {
     refused.refusal = words;
@@ -171,7 +171,7 @@ TEST(probe, refusals_name_the_limits_of_the_model_or_of_another) {
   EXPECT_EQ(judged("no"), check_result::skip);
 }
 
-TEST(probe, questions_of_the_trade_tell_strong_answers_from_weak_ones) {
+TEST(probe, trick_questions_tell_strong_answers_from_weak_ones) {
   const auto strong = [](std::string_view name, std::string_view answer) {
     return find_question(name)->strong(answer);
   };

@@ -1,4 +1,4 @@
-// How often a probe finds each way to cheat, and how often it accuses an honest relay.
+// Prints how often a probe finds each cheat, and how often it accuses an honest relay.
 //
 //   probe_trials [--seeds N] [--model NAME]... [--budget USD]
 #include <fmt/format.h>
@@ -29,8 +29,8 @@ void print_rates(const std::string& model, usd budget, std::uint64_t seeds) {
     for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
       const auto trial = try_probe(kind, model, budget, seed);
       requests += trial.requests;
-      if (accused(trial.told)) ++found;
-      for (const auto& one : trial.told.checks) {
+      if (accused(trial.result)) ++found;
+      for (const auto& one : trial.result.checks) {
         if (one.result == check_result::fail) ++failed[std::string(one.kind->name)];
       }
     }

@@ -35,20 +35,20 @@ double milliseconds(std::chrono::nanoseconds time) {
   return std::chrono::duration<double, std::milli>(time).count();
 }
 
-// The exchange as the client reads it.
-result read(const request& asked, const simulator::exchange& came) {
+// The result that the client reads from an exchange.
+result read(const request& request, const simulator::exchange& reply) {
   result made;
-  made.line = asked.line;
-  made.custom_id = asked.custom_id;
-  made.model = asked.model;
-  made.streamed = asked.streamed;
+  made.line = request.line;
+  made.custom_id = request.custom_id;
+  made.model = request.model;
+  made.streamed = request.streamed;
   openai::reply_reader reader(
-      {.target = asked.target, .choices = asked.choices, .streamed = asked.streamed});
+      {.target = request.target, .choices = request.choices, .streamed = request.streamed});
   openai::reply_head head;
-  head.status = came.status;
-  head.content_type = came.content_type;
+  head.status = reply.status;
+  head.content_type = reply.content_type;
   reader.head(std::move(head), 0);
-  for (const auto& part : came.parts) {
+  for (const auto& part : reply.parts) {
     reader.body(part.text);
     made.latency_ms = milliseconds(part.after);
     if (!made.ttft_ms && reader.content_began()) made.ttft_ms = made.latency_ms;
@@ -93,14 +93,14 @@ trial_result try_probe(const relay_kind& kind, const std::string& model, usd bud
   simulator::inference_service service(options);
   simulator::usd billed;
   std::uint64_t number = 0;
-  while (const auto asked = answers.next()) {
-    if (answers.reserve(*asked) != funds::reserved) break;
-    const attempt_record record{asked->job, asked->custom_id, 1, asked->most};
+  while (const auto next = answers.next()) {
+    if (answers.reserve(*next) != funds::reserved) break;
+    const attempt_record record{next->job, next->custom_id, 1, next->most};
     answers.attempt_started(record);
-    const auto came = simulator::exchange_with(service, options, simulator::endpoint::chat,
-                                               asked->body, ++number);
-    billed += came.cost;
-    result read_result = read(*asked, came);
+    const auto reply =
+        simulator::exchange_with(service, options, simulator::endpoint::chat, next->body, ++number);
+    billed += reply.cost;
+    result read_result = read(*next, reply);
     if (!read_result.outcome) answers.attempt_ended(record, attempt_end::answered);
     answers.put(std::move(read_result));
   }

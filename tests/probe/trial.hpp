@@ -10,29 +10,29 @@
 
 namespace sluice::probe::test {
 
-/// A relay to be probed, as it is in truth.
+/// A relay to probe, with its true properties.
 struct relay_kind {
   std::string name;
   bool honest = true;
   simulator::options options = {};
 };
 
-/// Honest relays of several sorts, and one of each way to cheat.
+/// Several kinds of honest relays, and one relay for each cheat.
 std::vector<relay_kind> relay_kinds();
 
 struct trial_result {
-  report told;
-  usd cost;  ///< by what the relay reported
+  report result;
+  usd cost;  ///< the price of the usage that the relay reported
   std::size_t requests = 0;
 };
 
-/// One probe of such a relay, for the model and within the budget, all by the seed: plan, session
-/// and checks are the command's, the relay is the simulator's without its sockets.
+/// Probes such a relay once. Everything random depends on the seed. Plan, session and checks are
+/// those of the command; the relay is the simulator without sockets.
 trial_result try_probe(const relay_kind& kind, const std::string& model, usd budget,
                        std::uint64_t seed);
 
-inline bool accused(const report& told) {
-  return told.told == verdict::suspicious || told.told == verdict::inconsistent;
+inline bool accused(const report& report) {
+  return report.told == verdict::suspicious || report.told == verdict::inconsistent;
 }
 
 }  // namespace sluice::probe::test

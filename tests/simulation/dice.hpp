@@ -7,7 +7,7 @@
 
 namespace sluice::simulation {
 
-/// Chance that comes out the same for the same seed, on every machine (SplitMix64).
+/// Random numbers that are the same for the same seed on every machine (SplitMix64).
 class dice {
  public:
   explicit dice(std::uint64_t seed) : state_(seed) {}
@@ -18,18 +18,18 @@ class dice {
     z = (z ^ (z >> 27U)) * 0x94D049BB133111EBU;
     return z ^ (z >> 31U);
   }
-  /// Even in [0, end); 0 when `end` is 0.
+  /// Uniform in [0, end); 0 if `end` is 0.
   std::uint64_t below(std::uint64_t end) noexcept { return end == 0 ? 0 : roll() % end; }
-  /// Even in [low, high].
+  /// Uniform in [low, high].
   std::int64_t between(std::int64_t low, std::int64_t high) noexcept {
     return low + static_cast<std::int64_t>(below(static_cast<std::uint64_t>(high - low) + 1));
   }
-  /// True in so many of a hundred.
+  /// True with a probability of `share` percent.
   bool percent(unsigned share) noexcept { return below(100) < share; }
   duration span(std::chrono::milliseconds low, std::chrono::milliseconds high) noexcept {
     return std::chrono::microseconds(between(low.count() * 1000, high.count() * 1000));
   }
-  /// Another one, whose chance does not hang on how often this is rolled later.
+  /// An independent generator: its numbers do not depend on later calls of this one.
   dice fork() noexcept { return dice(roll()); }
 
  private:

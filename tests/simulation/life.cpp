@@ -33,11 +33,11 @@ using namespace std::chrono_literals;
 using nlohmann::json;
 namespace asio = boost::asio;
 
-// Beyond the second that a finished line may stay off the disk: the syncs before it in the line.
+// A finished line may wait one second for its sync, and then for the syncs before it in the queue.
 constexpr duration longest_aside = 20 * simulated_files::longest_aside;
 constexpr duration longest_unsynced = 1s + longest_aside;
 constexpr duration longest_run = 6h;
-constexpr duration longest_end = 1min;  // of one that was given up
+constexpr duration longest_end = 1min;  // after the run was aborted
 constexpr duration totals_interval = 10s;
 constexpr int most_calm_runs = 40;
 
@@ -48,18 +48,18 @@ Part& wrap(const breakage::wrapper<Part>& wrapper, Part& part, std::unique_ptr<P
   return *owner;
 }
 
-// Sees what the engine finds out, on its way into the files.
+// Passes everything on to the files, and records the results.
 class witness final : public result_sink {
  public:
   struct finished {
     std::string id;
     std::size_t job = 0;
     time_point at{};
-    std::size_t attempts_before = 0;  // that the relay had seen by then
+    std::size_t attempts_before = 0;  // attempts at the relay until then
   };
 
-  witness(result_sink& behind, const clock& time, simulated_relay& relay, trace& told)
-      : behind_(behind), time_(time), relay_(relay), trace_(told) {}
+  witness(result_sink& behind, const clock& time, simulated_relay& relay, trace& events)
+      : behind_(behind), time_(time), relay_(relay), trace_(events) {}
 
   std::vector<finished> results;
 
@@ -78,11 +78,11 @@ class witness final : public result_sink {
     trace_.note("end {} {} as {}", attempt.custom_id, attempt.number, static_cast<int>(how));
     behind_.attempt_ended(attempt, how);
   }
-  void put(result&& told) override {
-    trace_.note("result of {}: {}", told.custom_id,
-                told.outcome ? "success" : told.outcome.error().message);
-    results.push_back({told.custom_id, told.job, time_.now(), relay_.attempts().size()});
-    behind_.put(std::move(told));
+  void put(result&& done) override {
+    trace_.note("result of {}: {}", done.custom_id,
+                done.outcome ? "success" : done.outcome.error().message);
+    results.push_back({done.custom_id, done.job, time_.now(), relay_.attempts().size()});
+    behind_.put(std::move(done));
   }
   void flush() override { behind_.flush(); }
   void make_durable(const std::function<void(std::exception_ptr)>& done) override {
@@ -97,14 +97,14 @@ class witness final : public result_sink {
   trace& trace_;
 };
 
-// All that one process is made of.
+// The parts of one process.
 struct machine {
   machine(const breakage& broken, const config& options, const price_table& prices,
           const std::vector<std::string>& named, file_system& files, clock& time,
-          const simulated_clock& own_time, simulated_relay& relay, trace& told)
+          const simulated_clock& own_time, simulated_relay& relay, trace& events)
       : runner(loop, options, time, wrap_all(broken, relay)),
         jobs(named, options.job, options.output, prices, files),
-        sink(wrap<result_sink>(broken.sink, jobs, own_sink), own_time, relay, told),
+        sink(wrap<result_sink>(broken.sink, jobs, own_sink), own_time, relay, events),
         source(wrap<request_source>(broken.source, jobs, own_source)) {}
 
   std::vector<http_client*> wrap_all(const breakage& broken, const simulated_relay& relay) {
@@ -125,7 +125,7 @@ struct machine {
   lockstep_source source;
 };
 
-// Puts a file in the place of standard input.
+// Replaces standard input with a file.
 class standard_input {
  public:
   explicit standard_input(const std::string& path) : before_(::dup(STDIN_FILENO)) {
@@ -148,15 +148,15 @@ class standard_input {
   const int before_;
 };
 
-// Those whose run hangs: what waits in them cannot be taken down in good order.
-void leave_standing(std::unique_ptr<machine> hung) {
+// Keeps machines whose run hangs: their waiting coroutines cannot be destroyed cleanly.
+void leak(std::unique_ptr<machine> hung) {
   static auto& all = *new std::vector<machine*>;
   all.push_back(hung.release());
 }
 
 // A line of an output or errors file.
-struct told_line {
-  std::string id;  // of a bad line: "line N"
+struct stored_line {
+  std::string id;  // for a bad line: "line N"
   json all;
   bool bad = false;
 
@@ -171,12 +171,12 @@ struct job_paths {
   std::string state;
 };
 
-// Lines that are whole.
+// The complete lines at the start of the content.
 std::string_view whole_lines(const std::string& content) {
   return std::string_view(content).substr(0, content.rfind('\n') + 1);
 }
 
-// That are not blank.
+// The number of lines that are not blank.
 std::uint64_t lines_in(std::string_view text) {
   std::uint64_t count = 0;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -192,9 +192,9 @@ class life {
         broken_(broken),
         folder_(folder),
         random_(scene_.chance),
-        told_(time_, keep_events),
-        disk_(time_, random_.fork(), told_),
-        relay_(time_, random_.fork(), told_, scene_.options.relay, scene_.relay, scene_.prices) {
+        trace_(time_, keep_events),
+        disk_(time_, random_.fork(), trace_),
+        relay_(time_, random_.fork(), trace_, scene_.options.relay, scene_.relay, scene_.prices) {
     story_.seed = seed;
     for (std::size_t job = 0; job < scene_.jobs.size(); ++job) {
       const std::string name = fmt::format("job{}", job);
@@ -211,7 +211,7 @@ class life {
       relay_.die();
       died_at_ = time_.now();
       neighbour_.reset();
-      newcomer_.reset();
+      late_neighbour_.reset();
       remember_window();
     };
   }
@@ -244,12 +244,12 @@ class life {
   void violated(std::string_view rule, fmt::format_string<Args...> form, Args&&... args) {
     story_.violations.push_back(
         {std::string(rule), fmt::format(form, std::forward<Args>(args)...)});
-    told_.note("VIOLATED: {}: {}", rule, story_.violations.back().detail);
+    trace_.note("VIOLATED: {}: {}", rule, story_.violations.back().detail);
   }
 
   life_story end() {
-    story_.digest = told_.digest();
-    story_.events = told_.text();
+    story_.digest = trace_.digest();
+    story_.events = trace_.text();
     story_.attempts = relay_.attempts().size();
     story_.seconds = time_.since_start();
     return std::move(story_);
@@ -259,12 +259,12 @@ class life {
     std::ofstream(paths_[job].job, std::ios::binary) << texts_[job];
   }
 
-  // The requests' bodies are no longer what some results were sent for, or they are taken out.
+  // Changes the bodies of some requests, so that their results are outdated, or removes requests.
   void edit_jobs(unsigned count) {
     const std::vector<std::string> ids(scene_.requests.begin(), scene_.requests.end());
     for (; count > 0 && !ids.empty(); --count) {
       const std::string& id = ids[random_.below(ids.size())];
-      if (taken_out_.contains(id)) continue;
+      if (removed_.contains(id)) continue;
       const std::size_t job = id.starts_with("0-") ? 0 : 1;
       std::string& text = texts_[job];
       constexpr std::string_view member = R"("seed":)";
@@ -272,22 +272,22 @@ class life {
       const std::size_t line = text.find(name);
       const bool alone = text.find(name, line + 1) == std::string::npos;
       if (alone && lines_in(text) > 1 && random_.percent(25)) {
-        told_.note("{} is taken out", id);
-        const std::size_t first = text.rfind('\n', line) + 1;  // of nothing: 0
-        text.erase(first, text.find('\n', first) - first);     // a blank line keeps the numbers
-        taken_out_.insert(id);
+        trace_.note("{} is removed", id);
+        const std::size_t first = text.rfind('\n', line) + 1;  // 0 if there is no line before
+        text.erase(first, text.find('\n', first) - first);     // the blank line keeps the numbers
+        removed_.insert(id);
         write_job(job);
         continue;
       }
-      told_.note("{} is changed", id);
+      trace_.note("{} is changed", id);
       const std::size_t begin = text.find(member, line) + member.size();
       text.replace(begin, text.find(',', begin) - begin, std::to_string(++versions_[id]));
-      keys_.erase(id);  // another body, another key
+      keys_.erase(id);  // another body gets another key
       write_job(job);
     }
   }
 
-  bool edited() const { return !versions_.empty() || !taken_out_.empty(); }
+  bool edited() const { return !versions_.empty() || !removed_.empty(); }
 
   std::string limits() const { return folder_ + "/limits"; }
   void clear_limits() const {
@@ -296,8 +296,8 @@ class life {
     std::filesystem::remove_all(folder_ + "/away", ignored);
   }
 
-  // What a killed process leaves of its windows is what they are now: ours lives on for a while,
-  // and puts them in order.
+  // Saves the window files at the moment of death. The simulated process runs on for a while and
+  // would clean them up, which a killed process cannot do.
   void remember_window() {
     window_at_death_.clear();
     std::error_code none;
@@ -314,24 +314,24 @@ class life {
     }
   }
 
-  // The name of a window's file, as this machine has it.
+  // The path of a member's window file on this machine, without its ending.
   std::string window_path(std::size_t member) const {
     const auto members = scene_.options.relays();
     return fmt::format("{}/{}", limits(), window_name(members[member].relay));
   }
 
-  // The window's file, or its folder, is moved away or damaged, while this process uses it.
+  // Moves the window file or its folder away, or damages it, while this process uses it.
   void lose_window(const process_plan& plan, std::size_t number) {
     for (const auto& one : relay_.attempts()) {
       if (one.process != number) continue;
       const std::string path = limit_file_name(window_path(one.member), current_host().boot);
       std::error_code none;
       if (!std::filesystem::exists(path, none)) return;
-      told_.note("the window is lost: {}", static_cast<int>(plan.loss));
+      trace_.note("the window is lost: {}", static_cast<int>(plan.loss));
       timers_.push_back(time_.call_at(
           time_.now() + 2500ms, [this, path, waited = waits_for_limit()] { join(path, waited); }));
       if (plan.loss == window_loss::cut) return std::filesystem::resize_file(path, 0);
-      // Of a pool, the window of a member that is in use alone: nobody sees to the others.
+      // In a pool, lose only the window of a member in use: the others would stay lost.
       const bool whole = plan.loss == window_loss::folder_moved && scene_.options.pool.empty();
       moved_from_ = whole ? limits() : path;
       std::filesystem::remove_all(folder_ + "/away");
@@ -340,19 +340,20 @@ class life {
   }
   bool waits_for_limit() const { return runner_ != nullptr && runner_->now().next_start; }
 
-  // Where the window was lost, whoever waits for it has made a new one, and one who begins then
-  // finds that.
+  // After the window was lost: a process that waits for a slot must have created a new file, and a
+  // process that starts now uses it.
   void join(const std::string& path, bool waited) {
     if (disk_.dead()) return;
     if (std::filesystem::exists(path)) {
-      newcomer_.emplace(time_, random_.fork(), told_, relay_, window_path(0), 0, scene_.caps[0]);
+      late_neighbour_.emplace(time_, random_.fork(), trace_, relay_, window_path(0), 0,
+                              scene_.caps[0]);
     } else if (waited && waits_for_limit() && !neighbour_ && scene_.options.pool.empty()) {
-      violated("a window that was moved is made anew", "{}", path);
+      violated("a lost window file is created again", "{}", path);
     }
   }
 
-  // A process that ends at once may not have found out. Nobody can know of a window that is
-  // nowhere.
+  // If this process ended before it noticed the loss, moves the window back: a later process cannot
+  // know about a window without a file.
   void find_window_again() {
     if (const std::string path = std::exchange(moved_from_, {});
         !path.empty() && !std::filesystem::exists(path)) {
@@ -360,19 +361,19 @@ class life {
     }
   }
 
-  // From the start of one process to its end, whichever way it comes.
+  // Runs one process from its start to its end, of whatever kind.
   void process(const process_plan& plan) {
     const std::size_t number = story_.processes++;
-    told_.note("process {}{}{}", number, plan.fresh ? " --fresh" : "",
-               plan.retry_failed ? " --retry-failed" : "");
+    trace_.note("process {}{}{}", number, plan.fresh ? " --fresh" : "",
+                plan.retry_failed ? " --retry-failed" : "");
     if (number > 0) edit_jobs(plan.edited);
     if (number > 0 && broken_.between) broken_.between(limits());
-    asked_ = scene_.options;
-    asked_.output.fresh = plan.fresh;
-    asked_.output.retry_failed = plan.retry_failed;
+    options_ = scene_.options;
+    options_.output.fresh = plan.fresh;
+    options_.output.retry_failed = plan.retry_failed;
     retried_ = retried_ || plan.retry_failed;
-    if (edited()) asked_.output.changed = scene_.changed;
-    if (scene_.shares_window) asked_.pace.limit_folder = limits();
+    if (edited()) options_.output.changed = scene_.changed;
+    if (scene_.shares_window) options_.pace.limit_folder = limits();
     disk_.boot(plan.disk);
     relay_.boot(number);
     billed_before_ = relay_.billed();
@@ -387,7 +388,7 @@ class life {
     clock& time = wrap<clock>(broken_.time, time_, own_clock);
     std::vector<clock::timer> timers;
     if (plan.neighbour) {
-      neighbour_.emplace(time_, random_.fork(), told_, relay_, window_path(0), 0, scene_.caps[0]);
+      neighbour_.emplace(time_, random_.fork(), trace_, relay_, window_path(0), 0, scene_.caps[0]);
     }
     if (plan.loss != window_loss::none) {
       timers.push_back(time_.call_at(time_.now() + plan.lost_after,
@@ -396,33 +397,33 @@ class life {
     const std::size_t attempts_before = relay_.attempts().size();
     try {
       run(plan, files, time, timers);
-    } catch (const fatal_error& refused) {
-      told_.note("refused: {}", refused.what());
+    } catch (const fatal_error& refusal) {
+      trace_.note("refused: {}", refusal.what());
       faulted_ = true;
-      if (!disk_.dead() && !disk_.failed()) violated("the jobs can be run", "{}", refused.what());
-    } catch (const std::exception& stray) {
-      violated("no stray exception", "{}", stray.what());
+      if (!disk_.dead() && !disk_.failed()) violated("the jobs can be run", "{}", refusal.what());
+    } catch (const std::exception& other) {
+      violated("no unexpected exception", "{}", other.what());
     }
     for (const auto timer : timers) time_.cancel(timer);
     runner_ = nullptr;
     for (const auto timer : std::exchange(timers_, {})) time_.cancel(timer);
     neighbour_.reset();
-    newcomer_.reset();
+    late_neighbour_.reset();
     restore_window();
     find_window_again();
-    if (plan.fresh) began_fresh(attempts_before);
+    if (plan.fresh) after_fresh_start(attempts_before);
     if (!story_.violations.empty()) return;
     if (time_.calls_to_come() > 0) {
-      violated("nobody is left waiting", "{} calls of the clock", time_.calls_to_come());
+      violated("nothing is left waiting", "{} calls of the clock", time_.calls_to_come());
     }
     if (relay_.in_flight() > 0) {
-      violated("nobody is left waiting", "{} exchanges in flight", relay_.in_flight());
+      violated("nothing is left waiting", "{} exchanges in flight", relay_.in_flight());
     }
     check_process(number);
     check_files(plan);
   }
 
-  // As the command does it.
+  // Does the same as the command `run`.
   void run(const process_plan& plan, file_system& files, clock& time,
            std::vector<clock::timer>& timers) {
     const time_point began = time_.now();
@@ -432,7 +433,7 @@ class life {
     }
     if (plan.wall_step_after) {
       timers.push_back(time_.call_at(began + *plan.wall_step_after, [this, step = plan.wall_step] {
-        told_.note("the wall clock is set by {} s", step);
+        trace_.note("the wall clock is set by {} s", step);
         time_.step_wall_clock(step);
       }));
     }
@@ -441,8 +442,8 @@ class life {
     for (const auto& job : paths_) named.push_back(job.job);
     std::optional<standard_input> input;
     if (scene_.first_on_stdin) input.emplace(std::exchange(named.front(), "-"));
-    auto whole = std::make_unique<machine>(broken_, asked_, scene_.prices, named, files, time,
-                                           time_, relay_, told_);
+    auto whole = std::make_unique<machine>(broken_, options_, scene_.prices, named, files, time,
+                                           time_, relay_, trace_);
     if (disk_.dead()) return;
     started_ = true;
     auto& [loop, own_clients, runner, jobs, own_sink, own_source, sink, source] = *whole;
@@ -453,10 +454,10 @@ class life {
 
     if (plan.stopped_after) {
       timers.push_back(time_.call_at(began + *plan.stopped_after, [&] {
-        told_.note("signal");
+        trace_.note("signal");
         runner.stop();
         timers.push_back(time_.call_at(time_.now() + plan.grace, [&] {
-          told_.note("grace is over");
+          trace_.note("grace is over");
           runner.abort();
         }));
       }));
@@ -478,19 +479,19 @@ class life {
 
     std::exception_ptr thrown;
     run_outcome outcome;
-    asio::co_spawn(loop, runner.run(source, sink), [&](std::exception_ptr why, run_outcome told) {
+    asio::co_spawn(loop, runner.run(source, sink), [&](std::exception_ptr why, run_outcome result) {
       thrown = std::move(why);
-      outcome = std::move(told);
+      outcome = std::move(result);
       ended = true;
     });
     bool read = false;
-    bool buried = false;
+    bool aborted = false;
     while (!ended) {
       loop.restart();
       while (loop.poll() > 0) {
       }
       if (ended) break;
-      if (disk_.dead() && !std::exchange(buried, true)) {
+      if (disk_.dead() && !std::exchange(aborted, true)) {
         runner.abort();
         continue;
       }
@@ -498,27 +499,27 @@ class life {
         source.read_all();
         continue;
       }
-      if (buried && time_.now() - died_at_ > longest_end) {
-        violated("the run ends", "it still runs after it was given up");
+      if (aborted && time_.now() - died_at_ > longest_end) {
+        violated("the run ends", "it still runs after it was aborted");
         break;
       }
-      if (!buried && time_.now() - began > longest_run) {
+      if (!aborted && time_.now() - began > longest_run) {
         violated("the run ends", "it still runs after {} h", longest_run / 1h);
         disk_.die();
         continue;
       }
       if (!time_.run_next()) {
-        violated("the run ends", "nothing is left that could happen");
+        violated("the run ends", "it waits, but there is no timer left");
         break;
       }
     }
     if (next_totals != 0) time_.cancel(next_totals);
     for (const auto timer : std::exchange(timers, {})) time_.cancel(timer);
-    if (!ended) return leave_standing(std::move(whole));
+    if (!ended) return leak(std::move(whole));
     loop.restart();
     while (loop.poll() > 0) {
     }
-    if (!loop.stopped()) violated("nobody is left waiting", "the event loop still has work");
+    if (!loop.stopped()) violated("nothing is left waiting", "the event loop still has work");
     results_ = std::move(sink.results);
     if (disk_.dead()) return;
     if (thrown) fault = thrown;
@@ -527,7 +528,7 @@ class life {
       if (fault) {
         try {
           jobs.finish(job_status::stopped, seconds(), most);
-        } catch (const fatal_error&) {  // the first fault is the one to tell
+        } catch (const fatal_error&) {  // report only the first fault
         }
         std::rethrow_exception(fault);
       }
@@ -537,13 +538,13 @@ class life {
                   seconds(), most);
     } catch (const fatal_error& why) {
       if (disk_.dead()) return;
-      told_.note("fault: {}", why.what());
+      trace_.note("fault: {}", why.what());
       faulted_ = true;
-      if (!disk_.failed()) violated("no stray exception", "{}", why.what());
+      if (!disk_.failed()) violated("no unexpected exception", "{}", why.what());
       return;
     }
     if (disk_.dead()) return;
-    told_.note("the run ends: {} {}", static_cast<int>(outcome.reason), outcome.message);
+    trace_.note("the run ends: {} {}", static_cast<int>(outcome.reason), outcome.message);
     outcome_ = outcome;
   }
 
@@ -554,7 +555,7 @@ class life {
     for (const auto& job : paths_) {
       before_.push_back(disk_.content(job.output).value_or(""));
       for (const auto& line : lines_of(job.output)) {
-        if (makes_room(line)) {
+        if (is_outdated(line)) {
           outdated_.insert(line.id);
         } else {
           done_.insert(line.id);
@@ -562,36 +563,36 @@ class life {
       }
       for (const auto& line : lines_of(job.errors)) {
         if (line.bad) continue;
-        const bool again = asked_.output.retry_failed || versions_.contains(line.id);
+        const bool again = options_.output.retry_failed || versions_.contains(line.id);
         if (!line.retryable() && !again) done_.insert(line.id);
-        keys_.erase(line.id);  // another try is another request
+        keys_.erase(line.id);  // a retry in a new run is a new request
       }
     }
-    if (asked_.output.fresh) {
+    if (options_.output.fresh) {
       done_.clear();
       keys_.clear();
     }
-    done_.insert(taken_out_.begin(), taken_out_.end());
+    done_.insert(removed_.begin(), removed_.end());
   }
 
-  // Whether a result was sent for another body than its request has now, and goes.
-  bool makes_room(const told_line& line) const {
-    if (asked_.output.changed != on_change::redo) return false;
-    if (taken_out_.contains(line.id)) return true;
+  // Whether a result is for an older body of its request, so that a new run replaces it.
+  bool is_outdated(const stored_line& line) const {
+    if (options_.output.changed != on_change::redo) return false;
+    if (removed_.contains(line.id)) return true;
     if (!versions_.contains(line.id)) return false;
-    const seen_attempt* seen = attempt_of(line);
-    return seen != nullptr && seen->version != versions_.at(line.id);
+    const relay_attempt* attempt = attempt_of(line);
+    return attempt != nullptr && attempt->version != versions_.at(line.id);
   }
 
-  const seen_attempt* attempt_of(const told_line& line) const {
+  const relay_attempt* attempt_of(const stored_line& line) const {
     const json& response = line.all["response"];
     return response.is_object() && response["request_id"].is_string()
                ? relay_.by_reply(response["request_id"])
                : nullptr;
   }
 
-  // The run started over: what there was is aside, and what follows is counted anew.
-  void began_fresh(std::size_t attempts_before) {
+  // After a fresh start: the old files must exist under other names, and counts start at 0.
+  void after_fresh_start(std::size_t attempts_before) {
     const auto aside = [&](const std::string& path, const std::string& content) {
       for (int n = 1;; ++n) {
         const auto old = disk_.content(fmt::format("{}.old-{}", path, n));
@@ -602,13 +603,13 @@ class life {
     for (std::size_t job = 0; job < paths_.size(); ++job) {
       const bool there = before_[job].empty() || aside(paths_[job].output, before_[job]) ||
                          disk_.content(paths_[job].output) == before_[job];
-      if (!there) violated("what makes room for a fresh start stays", "{}", paths_[job].output);
+      if (!there) violated("a fresh start keeps the old files", "{}", paths_[job].output);
     }
     if (started_) {
       before_.assign(paths_.size(), "");
       epoch_ = attempts_before;
     } else {
-      records_lost_ = true;  // some may be aside, and some not
+      records_lost_ = true;  // perhaps only some of the files were moved
       for (std::size_t job = 0; job < paths_.size(); ++job) {
         before_[job] = disk_.content(paths_[job].output).value_or("");
       }
@@ -616,26 +617,28 @@ class life {
     }
   }
 
-  // Whether the lines of `earlier` are where they were, but for those that make room.
+  // Whether the content still has the lines of `earlier`, except outdated ones.
   bool keeps(const std::string& content, std::string_view earlier) const {
     if (outdated_.empty()) return content.starts_with(earlier);
     while (!earlier.empty()) {
       const std::string_view line = earlier.substr(0, earlier.find('\n') + 1);
       earlier.remove_prefix(line.size());
-      const json told = json::parse(line, nullptr, false);
-      if (told.is_object() && outdated_.contains(told["custom_id"].get<std::string>())) continue;
+      const json fields = json::parse(line, nullptr, false);
+      if (fields.is_object() && outdated_.contains(fields["custom_id"].get<std::string>())) {
+        continue;
+      }
       if (content.find(line) == std::string::npos) return false;
     }
     return true;
   }
 
-  std::vector<told_line> lines_of(const std::string& path) const {
-    std::vector<told_line> lines;
+  std::vector<stored_line> lines_of(const std::string& path) const {
+    std::vector<stored_line> lines;
     const std::string content = disk_.content(path).value_or("");
     std::size_t begin = 0;
     for (std::size_t end = 0; (end = content.find('\n', begin)) != std::string::npos;
          begin = end + 1) {
-      told_line line;
+      stored_line line;
       line.all = json::parse(content.begin() + static_cast<std::ptrdiff_t>(begin),
                              content.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
       if (!line.all.is_object()) {
@@ -652,7 +655,7 @@ class life {
     return lines;
   }
 
-  // What the relay saw of this process.
+  // Checks what the relay received from this process.
   void check_process(std::size_t number) {
     const config& options = scene_.options;
     for (std::size_t window = 0; window < scene_.caps.size(); ++window) {
@@ -670,7 +673,7 @@ class life {
       usd billed = relay_.billed();
       if (options.output.scope == budget_scope::run) billed -= billed_before_;
       if (billed > *options.output.budget) {
-        violated("nothing over the budget", "{} of {}", billed.to_string(),
+        violated("the budget is never exceeded", "{} of {}", billed.to_string(),
                  options.output.budget->to_string());
       }
     }
@@ -678,9 +681,9 @@ class life {
     for (const auto& one : attempts) {
       if (one.process != number) continue;
       if (done_.contains(one.id)) violated("a finished request is not sent again", "{}", one.id);
-      const auto [known, fresh] = keys_.try_emplace(one.id, one.key);
-      if (!fresh && known->second != one.key) {
-        violated("the attempts of a request carry one key", "{}", one.id);
+      const auto [entry, is_new] = keys_.try_emplace(one.id, one.key);
+      if (!is_new && entry->second != one.key) {
+        violated("all attempts of a request have the same key", "{}", one.id);
       }
     }
     for (const auto& finished : results_) {
@@ -691,7 +694,7 @@ class life {
     }
   }
 
-  // What the process left.
+  // Checks the files that the process left.
   void check_files(const process_plan& plan) {
     const bool died = disk_.dead();
     const config& options = scene_.options;
@@ -699,7 +702,7 @@ class life {
     if (died || disk_.failed()) exact_ = false;
     if (died && !disk_.failed()) check_at_once();
 
-    // What must outlive a power cut now.
+    // The content that must survive a power failure now.
     std::vector<std::string> safe_output(paths_.size());
     std::vector<std::optional<std::string>> at_end;
     for (std::size_t job = 0; job < paths_.size(); ++job) {
@@ -708,7 +711,7 @@ class life {
       if (!started_ || disk_.failed()) continue;
       if (safe || options.output.budget) safe_output[job] = before_[job];
       if (!safe) continue;
-      // Results that must be durable are given to the disk's thread at once, others a second later.
+      // Durable results go to the disk's thread at once, others after up to a second.
       const bool at_once = options.output.durable == durability::each;
       const time_point deadline = died_at_ - (at_once ? longest_aside : longest_unsynced);
       const std::size_t size =
@@ -722,18 +725,17 @@ class life {
     if (plan.power_cut) {
       disk_.lose_power();
       if (!options.output.budget && (died || faulted_ || !safe)) records_lost_ = true;
-      if (!safe) keys_.clear();  // lines may be lost, and what they told of
+      if (!safe) keys_.clear();  // lines may be lost, and their requests are sent again
     }
     for (std::size_t job = 0; job < paths_.size(); ++job) {
       const auto content = disk_.content(paths_[job].output).value_or("");
       if (plan.power_cut) {
         if (!keeps(content, whole_lines(safe_output[job]))) {
-          violated("a finished line reaches the disk within a second",
-                   "{}: {} bytes are left of {}", paths_[job].output, content.size(),
-                   safe_output[job].size());
+          violated("a finished line reaches the disk within a second", "{}: {} bytes remain of {}",
+                   paths_[job].output, content.size(), safe_output[job].size());
         }
         if (completed && safe && disk_.content(paths_[job].totals) != totals_at_end[job]) {
-          violated("a complete job is left alone", "{} is lost", paths_[job].totals);
+          violated("a complete job does not change", "{} is lost", paths_[job].totals);
         }
       } else if (!keeps(content, whole_lines(before_[job]))) {
         violated("a finished line stays", "{}", paths_[job].output);
@@ -744,69 +746,69 @@ class life {
         check_reply(line);
       }
     }
-    count_made_room();
-    if (plan.fresh && plan.power_cut) records_lost_ = true;  // the old ones may be back
+    count_replaced();
+    if (plan.fresh && plan.power_cut) records_lost_ = true;  // the old files may be back
     if (outcome_ && !disk_.failed() && !plan.power_cut) check_end();
   }
 
-  // Results that were paid for, and whose lines have gone.
-  void count_made_room() {
+  // Counts the results that were billed and then replaced.
+  void count_replaced() {
     for (const auto& job : paths_) {
       for (const auto& line : lines_of(job.output)) {
-        if (makes_room(line)) outdated_.erase(line.id);
+        if (is_outdated(line)) outdated_.erase(line.id);
       }
     }
-    made_room_ += outdated_.size();
+    replaced_ += outdated_.size();
   }
 
-  // The process was killed: what it had finished stands in the files.
+  // After a kill: all finished results must be in the files.
   void check_at_once() {
     if (results_.empty()) return;
-    std::vector<std::set<std::string>> told;
+    std::vector<std::set<std::string>> stored;
     for (const auto& job : paths_) {
-      auto& ids = told.emplace_back();
+      auto& ids = stored.emplace_back();
       for (const auto& path : {job.output, job.errors}) {
         for (const auto& line : lines_of(path)) ids.insert(line.id);
       }
     }
     for (const auto& finished : results_) {
-      if (finished.at < died_at_ && !told[finished.job].contains(finished.id))
+      if (finished.at < died_at_ && !stored[finished.job].contains(finished.id))
         violated("a finished line reaches the file at once", "{}", finished.id);
     }
   }
 
-  // A reply is one that the relay gave, and billed, for this request.
-  void check_reply(const told_line& line) {
-    if (line.id == "not JSON") return violated("a line is that of its request", "it is not JSON");
+  // The line must hold a reply that the relay sent and billed for this request.
+  void check_reply(const stored_line& line) {
+    if (line.id == "not JSON") return violated("a line belongs to its request", "it is not JSON");
     const json& extra = line.all["sluice"];
     const json& response = line.all["response"];
-    const seen_attempt* seen = attempt_of(line);
-    if (seen == nullptr || !seen->billed || seen->id != line.id) {
-      return violated("a line is that of its request", "{}: {}", line.id, response.dump());
+    const relay_attempt* attempt = attempt_of(line);
+    if (attempt == nullptr || !attempt->billed || attempt->id != line.id) {
+      return violated("a line belongs to its request", "{}: {}", line.id, response.dump());
     }
     const std::string text = response["body"]["choices"][0]["message"]["content"];
     if (!text.starts_with(line.id + " #")) {
-      violated("a line is that of its request", "{}: {}", line.id, text);
+      violated("a line belongs to its request", "{}: {}", line.id, text);
     }
     if (!extra["usage"].is_object()) return;
-    if (extra["usage"]["prompt_tokens"] != seen->usage.prompt_tokens ||
-        extra["usage"]["cached_tokens"] != seen->usage.cached_tokens ||
-        extra["usage"]["completion_tokens"] != seen->usage.completion_tokens) {
-      violated("a line is that of its request", "{}: {}", line.id, extra.dump());
+    if (extra["usage"]["prompt_tokens"] != attempt->usage.prompt_tokens ||
+        extra["usage"]["cached_tokens"] != attempt->usage.cached_tokens ||
+        extra["usage"]["completion_tokens"] != attempt->usage.completion_tokens) {
+      violated("a line belongs to its request", "{}: {}", line.id, extra.dump());
     }
-    if (extra["model"] == "m" && extra["cost_usd"] != seen->cost.to_string()) {
-      violated("costs are exact", "{}: {}, and the relay billed {}", line.id,
-               extra["cost_usd"].dump(), seen->cost.to_string());
+    if (extra["model"] == "m" && extra["cost_usd"] != attempt->cost.to_string()) {
+      violated("costs are exact", "{}: {}, but the relay billed {}", line.id,
+               extra["cost_usd"].dump(), attempt->cost.to_string());
     }
   }
 
-  // A run has come to its own end.
+  // Checks a run that ended by itself.
   void check_end() {
     std::map<std::string, std::uint64_t> sent;
-    const std::vector<seen_attempt> seen_now(
+    const std::vector<relay_attempt> attempts_now(
         relay_.attempts().begin() + static_cast<std::ptrdiff_t>(epoch_), relay_.attempts().end());
-    for (const auto& one : seen_now) ++sent[one.id];
-    std::uint64_t attempts_told = 0;
+    for (const auto& one : attempts_now) ++sent[one.id];
+    std::uint64_t reported_attempts = 0;
     std::uint64_t maybe_billed = 0;
     std::uint64_t successes = 0;
     for (std::size_t job = 0; job < paths_.size(); ++job) {
@@ -825,13 +827,13 @@ class life {
           }
           const json& extra = line.all["sluice"];
           if (line.bad) continue;
-          // They are counted anew with another body; and one that failed may have been tried since.
+          // Another body restarts the count, and a failed request may have been retried since.
           const bool counted = !records_lost_ && !versions_.contains(line.id) &&
-                               !taken_out_.contains(line.id) &&
+                               !removed_.contains(line.id) &&
                                (lines == &outputs || !(line.retryable() || retried_));
           const std::uint64_t attempts = extra["attempts"];
           if (counted && (exact_ ? attempts != sent[line.id] : attempts < sent[line.id])) {
-            violated("attempts are counted", "{}: {}, and the relay saw {}", line.id, attempts,
+            violated("attempts are counted", "{}: {}, but the relay has {}", line.id, attempts,
                      sent[line.id]);
           }
           if (lines == &errors) continue;
@@ -851,18 +853,18 @@ class life {
       const json totals =
           json::parse(disk_.content(paths_[job].totals).value_or(""), nullptr, false);
       if (!totals.is_object()) {
-        violated("totals are the sums", "there are none");
+        violated("totals equal the sums of the lines", "there is no totals file");
         continue;
       }
-      const auto must = [&](const char* name, const json& told, const json& is) {
-        if (told != is) {
-          violated("totals are the sums", "{} {}: {}, and it is {}", paths_[job].totals, name,
-                   told.dump(), is.dump());
+      const auto must = [&](const char* name, const json& stored, const json& expected) {
+        if (stored != expected) {
+          violated("totals equal the sums of the lines", "{} {}: {} instead of {}",
+                   paths_[job].totals, name, stored.dump(), expected.dump());
         }
       };
       std::uint64_t requests = lines_in(texts_[job]);
       for (const auto& line : outputs) {
-        if (taken_out_.contains(line.id)) ++requests;  // its result stands
+        if (removed_.contains(line.id)) ++requests;  // its result stays
       }
       must("requests", totals["requests"], requests);
       must("succeeded", totals["succeeded"], outputs.size());
@@ -876,34 +878,35 @@ class life {
         must("cost_usd", totals["cost_usd"], cost.to_string());
       }
       if (totals["status"] == "completed" && totals["pending"] != 0) {
-        violated("totals are the sums", "{}: {} with {} pending", paths_[job].totals,
+        violated("totals equal the sums of the lines", "{}: {} with {} pending", paths_[job].totals,
                  totals["status"].dump(), totals["pending"].dump());
       }
-      attempts_told += totals["attempts"].get<std::uint64_t>();
+      reported_attempts += totals["attempts"].get<std::uint64_t>();
       maybe_billed += totals["maybe_billed_attempts"].get<std::uint64_t>();
     }
     if (records_lost_) return;
-    const std::uint64_t seen = seen_now.size();
-    if (exact_ && !edited() ? attempts_told != seen : attempts_told < seen) {
-      violated("attempts are counted", "{}, and the relay saw {}", attempts_told, seen);
+    const std::uint64_t total = attempts_now.size();
+    if (exact_ && !edited() ? reported_attempts != total : reported_attempts < total) {
+      violated("attempts are counted", "{}, but the relay has {}", reported_attempts, total);
     }
-    const auto billed = static_cast<std::uint64_t>(std::count_if(
-        seen_now.begin(), seen_now.end(), [](const seen_attempt& one) { return one.billed; }));
-    if (billed > successes + made_room_ + maybe_billed) {
-      violated("what may have been billed is told", "{} with a line and {} without, of {} billed",
-               successes, maybe_billed, billed);
+    const auto billed = static_cast<std::uint64_t>(
+        std::count_if(attempts_now.begin(), attempts_now.end(),
+                      [](const relay_attempt& one) { return one.billed; }));
+    if (billed > successes + replaced_ + maybe_billed) {
+      violated("attempts that may be billed are reported",
+               "{} with a line and {} without, but {} are billed", successes, maybe_billed, billed);
     }
   }
 
-  // Nothing befell the last run: everything is done, or paid for.
+  // The last run had no faults: all requests must be finished, or the budget used up.
   void check_completion() {
-    if (!outcome_) return violated("the calm run completes", "it did not end");
+    if (!outcome_) return violated("a run without faults completes", "it did not end");
     if (outcome_->reason == stop_reason::budget_spent) return check_budget_is_spent();
     if (outcome_->reason != stop_reason::none) {
-      return violated("the calm run completes", "it stopped: {} {}",
+      return violated("a run without faults completes", "it stopped: {} {}",
                       static_cast<int>(outcome_->reason), outcome_->message);
     }
-    std::set<std::string> told;
+    std::set<std::string> stored;
     for (std::size_t job = 0; job < paths_.size(); ++job) {
       std::set<std::uint64_t> bad;
       for (const auto& path : {paths_[job].output, paths_[job].errors}) {
@@ -912,19 +915,19 @@ class life {
             bad.insert(line.all["sluice"]["line"].get<std::uint64_t>());
             continue;
           }
-          told.insert(line.id);
-          if (makes_room(line)) violated("a line is that of its request", "{} is old", line.id);
+          stored.insert(line.id);
+          if (is_outdated(line)) violated("a line belongs to its request", "{} is old", line.id);
         }
       }
       if (bad != scene_.bad_lines[job]) {
         violated("one line for each request", "{}: bad lines", paths_[job].errors);
       }
       if (disk_.content(paths_[job].state)) {
-        violated("a complete job is left alone", "{} is still there", paths_[job].state);
+        violated("a complete job does not change", "{} is still there", paths_[job].state);
       }
     }
     for (const auto& id : scene_.requests) {
-      if (!told.contains(id) && !taken_out_.contains(id))
+      if (!stored.contains(id) && !removed_.contains(id))
         violated("one line for each request", "{} has none", id);
     }
     if (!story_.violations.empty() || story_.seed % 4 != 0) return;
@@ -937,18 +940,18 @@ class life {
     const std::size_t sent = relay_.attempts().size();
     process({});
     if (relay_.attempts().size() != sent)
-      violated("a complete job is left alone", "it was sent again");
+      violated("a complete job does not change", "it was sent again");
     for (std::size_t job = 0; job < paths_.size(); ++job) {
       if (disk_.content(paths_[job].output) != files[2 * job] ||
           disk_.content(paths_[job].errors) != files[2 * job + 1]) {
-        violated("a complete job is left alone", "its files have changed");
+        violated("a complete job does not change", "its files have changed");
       }
     }
   }
 
   void check_budget_is_spent() {
     if (!scene_.options.output.budget) {
-      return violated("money that is left is used", "there is no budget");
+      return violated("the whole budget is used", "there is no budget");
     }
     usd spent = scene_.dearest_attempt;
     for (const auto& job : paths_) {
@@ -959,7 +962,7 @@ class life {
         spent += usd::parse(totals["kept_usd"].get<std::string>()).value();
     }
     if (spent <= *scene_.options.output.budget) {
-      violated("money that is left is used", "{} with one attempt more, of {}", spent.to_string(),
+      violated("the whole budget is used", "{} with one attempt more, of {}", spent.to_string(),
                scene_.options.output.budget->to_string());
     }
   }
@@ -970,39 +973,39 @@ class life {
   const std::string folder_;
   dice random_;
   simulated_clock time_;
-  trace told_;
+  trace trace_;
   simulated_files disk_;
   simulated_relay relay_;
   std::vector<job_paths> paths_;
-  std::vector<std::string> texts_;                // of the jobs, as they are now
-  std::map<std::string, std::int64_t> versions_;  // of the requests that were changed
-  std::set<std::string> taken_out_;               // requests that are in the jobs no more
+  std::vector<std::string> texts_;                // the current text of each job
+  std::map<std::string, std::int64_t> versions_;  // changed requests
+  std::set<std::string> removed_;                 // requests removed from the jobs
 
-  // Of the process that runs, or has just ended.
+  // About the process that runs or has just ended.
   time_point died_at_{};
-  bool started_ = false;                // its jobs were taken on
-  bool faulted_ = false;                // it gave up, for want of a disk that works
-  std::optional<run_outcome> outcome_;  // it came to its own end
+  bool started_ = false;                // it has accepted its jobs
+  bool faulted_ = false;                // it stopped because of a disk fault
+  std::optional<run_outcome> outcome_;  // set if it ended by itself
   std::vector<witness::finished> results_;
-  std::vector<std::string> before_;  // the outputs as it found them
+  std::vector<std::string> before_;  // the outputs when it started
   std::set<std::string> done_;       // requests that it must not send
-  std::set<std::string> outdated_;   // those whose results make room
-  config asked_;
+  std::set<std::string> outdated_;   // requests whose results it replaces
+  config options_;
   std::optional<neighbour> neighbour_;
-  std::optional<neighbour> newcomer_;
+  std::optional<neighbour> late_neighbour_;
   const engine* runner_ = nullptr;
-  std::vector<clock::timer> timers_;  // beside those of run()
+  std::vector<clock::timer> timers_;  // timers other than those of run()
   std::map<std::filesystem::path, std::string> window_at_death_;
-  std::string moved_from_;  // where the window's file or folder was
+  std::string moved_from_;  // the old path of the window's file or folder
   usd billed_before_;
 
-  // Of the whole life.
+  // About the whole life.
   bool calm_ = false;
-  bool exact_ = true;          // no process has died or met a fault yet
-  bool records_lost_ = false;  // with the power: attempts are on record no more
-  bool retried_ = false;       // what had failed for good was tried again
+  bool exact_ = true;          // no process has died or had a disk fault yet
+  bool records_lost_ = false;  // a power failure has lost records of attempts
+  bool retried_ = false;       // a process used --retry-failed
   std::size_t epoch_ = 0;      // attempts before the last fresh start
-  std::size_t made_room_ = 0;  // results, for those of changed requests
+  std::size_t replaced_ = 0;   // results that were replaced
   std::map<std::string, std::string> keys_;
 };
 

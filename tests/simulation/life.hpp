@@ -14,14 +14,14 @@
 
 namespace sluice::simulation {
 
-/// A rule that did not hold.
+/// A broken rule.
 struct violation {
-  std::string rule;    ///< its name
-  std::string detail;  ///< what was seen instead
+  std::string rule;    ///< the name of the rule
+  std::string detail;  ///< what happened instead
 };
 
-/// Puts something else between the engine and the world, to break it on purpose. What is unset
-/// stays as it is.
+/// Wrappers around parts of the engine or its environment, which break them on purpose. An empty
+/// wrapper changes nothing.
 struct breakage {
   template <typename Part>
   using wrapper = std::function<std::unique_ptr<Part>(Part&)>;
@@ -30,23 +30,23 @@ struct breakage {
   wrapper<result_sink> sink = {};
   wrapper<request_source> source = {};
   wrapper<clock> time = {};
-  /// Called between two processes with the folder of the windows that they share.
+  /// Called between two processes with the folder of their shared windows.
   std::function<void(const std::string& limits)> between = {};
 };
 
-/// What came of one seed.
+/// The result of one life: of all processes that the scenario of a seed describes.
 struct life_story {
   std::uint64_t seed = 0;
-  std::vector<violation> violations;  ///< empty: all is well
-  std::uint64_t digest = 0;           ///< of all that happened
-  std::vector<std::string> events;    ///< the same to read, where it was asked for
+  std::vector<violation> violations;  ///< empty if all rules held
+  std::uint64_t digest = 0;           ///< a hash of all events
+  std::vector<std::string> events;    ///< the events as text, if requested
   std::size_t processes = 0;
   std::size_t attempts = 0;
-  double seconds = 0;  ///< of virtual time
+  double seconds = 0;  ///< virtual time
 };
 
-/// Lives the scenario of the seed through and holds the rules against it. `folder`: for the job
-/// files, of this call's own.
+/// Runs the scenario of a seed from its first process to the last, and checks all rules. `folder`
+/// holds the job files; no other call may use it.
 life_story live(std::uint64_t seed, const std::string& folder, bool keep_events = false,
                 const breakage& broken = {});
 

@@ -9,14 +9,14 @@
 
 namespace sluice::simulation {
 
-/// A source whose reader, a thread of the engine's own, runs while the event loop stands still, and
-/// only then: what comes first would hang on the scheduler otherwise.
+/// A source that lets the engine's reader thread run only while the event loop waits. Else the
+/// order of events would depend on the thread scheduler.
 class lockstep_source final : public request_source {
  public:
   explicit lockstep_source(request_source& behind) : behind_(behind) {}
 
   std::optional<request> next() override {
-    thread_local farewell thread;
+    thread_local thread_end thread;
     if (!thread.gone) {
       thread.gone = gone_;
       go_.get_future().wait();
@@ -29,20 +29,20 @@ class lockstep_source final : public request_source {
   }
   std::string_view identity(std::size_t job) const override { return behind_.identity(job); }
 
-  /// Has the reader read all there is, and end.
+  /// Lets the reader read everything, and waits for its end.
   void read_all() {
     let_go();
     gone_->get_future().wait();
   }
 
  private:
-  // Goes with the reader's thread, when everything that it had to tell has been told.
-  struct farewell {
+  // Thread local: destroyed at the end of the reader's thread, after its last notification.
+  struct thread_end {
     std::shared_ptr<std::promise<void>> gone;
-    farewell() = default;
-    farewell(const farewell&) = delete;
-    farewell& operator=(const farewell&) = delete;
-    ~farewell() {
+    thread_end() = default;
+    thread_end(const thread_end&) = delete;
+    thread_end& operator=(const thread_end&) = delete;
+    ~thread_end() {
       if (gone) gone->set_value();
     }
   };
@@ -54,7 +54,7 @@ class lockstep_source final : public request_source {
   request_source& behind_;
   std::promise<void> go_;
   std::shared_ptr<std::promise<void>> gone_ = std::make_shared<std::promise<void>>();
-  bool released_ = false;  // of the event loop's thread
+  bool released_ = false;  // used only by the event loop's thread
 };
 
 }  // namespace sluice::simulation

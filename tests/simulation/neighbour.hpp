@@ -16,16 +16,16 @@
 
 namespace sluice::simulation {
 
-/// Another process that uses a window of ours: it sends something now and then, and is stopped
-/// inside the window's lock for a while. It ends as a process does that is killed.
+/// Another process that shares a window with ours. It sends requests now and then, and sometimes is
+/// stopped for a while inside the window's lock. It ends as if it was killed.
 class neighbour {
  public:
-  /// `path`: what the names of the window's files begin with; `window`: which one it is.
-  neighbour(simulated_clock& time, dice random, trace& told, simulated_relay& relay,
+  /// `path` is the common start of the names of the window's files; `window` is its index.
+  neighbour(simulated_clock& time, dice random, trace& events, simulated_relay& relay,
             const std::string& path, std::size_t window, unsigned cap)
       : time_(time),
         random_(random),
-        trace_(told),
+        trace_(events),
         relay_(relay),
         window_(window),
         starts_left_(random_.below(25)),
@@ -33,7 +33,7 @@ class neighbour {
         store_(path, current_host(), std::chrono::seconds{1},
                {[this](const std::string& why) { trace_.note("neighbour: {}", why); }}),
         limiter_({cap, std::chrono::seconds{1}, pacing::burst, 0, &store_}) {
-    (void)limiter_.next_start(time_.now());  // it shares the window from now on
+    (void)limiter_.next_start(time_.now());  // starts to use the shared window
     next();
   }
   neighbour(const neighbour&) = delete;
@@ -43,7 +43,7 @@ class neighbour {
   }
 
  private:
-  // One that is stopped does nothing.
+  // Calls `what` after a delay, but not while the process is stopped.
   void after(duration wait, std::function<void()> what) {
     const std::uint64_t number = ++last_;
     timers_[number] = time_.call_at(time_.now() + wait, [this, number, what = std::move(what)] {

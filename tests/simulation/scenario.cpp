@@ -100,7 +100,7 @@ process_plan plan_process(dice& random) {
   return planned;
 }
 
-// Several relays, or keys of one, in the place of the one.
+// Replaces the single relay with several relays or several keys.
 void make_pool(scenario& made, dice random) {
   const std::size_t members = random.percent(70) ? 2 : 3;
   made.relay.windows.clear();
@@ -114,7 +114,7 @@ void make_pool(scenario& made, dice random) {
     if (random.percent(40)) {
       member.requests_per_minute = cap = static_cast<unsigned>(random.between(2, 30));
     }
-    const bool twin = i > 0 && random.percent(20);  // of the first: one key, two entries
+    const bool twin = i > 0 && random.percent(20);  // the same key as the first entry
     member.relay.base_url = fmt::format("https://m{}.example/v1", twin ? 0 : i);
     if (twin) {
       made.relay.windows.push_back(0);
@@ -135,7 +135,7 @@ void make_pool(scenario& made, dice random) {
   }
 }
 
-// What a process is asked for beside the plain run, and who else uses its window.
+// Adds flags, edits of jobs, and other users of the window to the plan of a process.
 void plan_more(scenario& made, process_plan& planned, dice random, bool edits) {
   planned.retry_failed = random.percent(20);
   if (edits && random.percent(50)) {
@@ -181,7 +181,7 @@ scenario::scenario(std::uint64_t seed) : relay() {
                                     durability::none};
   options.output.durable = durable[random.below(std::size(durable))];
 
-  // The most that a body of these sizes can be reserved at.
+  // The highest reservation for a body of this size.
   constexpr std::int64_t longest_body = 300;
   constexpr std::int64_t most_tokens = 40;
   const auto price = prices.find("m", endpoint::chat_completions);

@@ -8,7 +8,7 @@
 
 namespace sluice::simulation {
 
-/// Virtual time whose wall clock can be set, as people and time servers do.
+/// Virtual time. Its wall clock can jump, as when a user or a time server sets it.
 class simulated_clock final : public clock {
  public:
   time_point now() const noexcept override { return steady_.now(); }

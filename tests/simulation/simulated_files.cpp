@@ -33,7 +33,7 @@ struct simulated_files::open_file final : file {
     if (disk.dead_) return bytes.size();
     std::size_t written = bytes.size();
     const bool whole = disk.begin("append", path);
-    if (!whole) {  // the process dies in the middle of it
+    if (!whole) {  // the process dies during this operation
       written = disk.random_.below(bytes.size() + 1);
     } else if (disk.full()) {
       written = disk.random_.below(bytes.size());
@@ -68,7 +68,7 @@ struct simulated_files::open_file final : file {
   std::uint64_t size() const override { return disk.dead_ ? 0 : node->content.size(); }
   bool is_regular() const override { return true; }
   lock_result lock() override { return {}; }
-  // No room is set aside here: a full disk is full at once.
+  // Reserves nothing: a full disk rejects the next append.
   std::error_code reserve(std::uint64_t /*bytes*/) override { return {}; }
   std::optional<std::string> present_path() const override { return path; }
 
@@ -89,7 +89,7 @@ void simulated_files::die() {
   if (on_death) on_death();
 }
 
-// One operation that changes something. False: the process dies before it is done.
+// Counts an operation that changes something. False if the process dies before it is done.
 bool simulated_files::begin(const char* what, const std::string& path) {
   ++operations_;
   trace_.note("{} {}", what, short_name(path));
@@ -107,9 +107,9 @@ void simulated_files::keep_names() {
 }
 
 void simulated_files::lose_power() {
-  trace_.note("the power goes");
+  trace_.note("the power fails");
   if (!unsynced_.empty()) {
-    // The names are as they were after the last change that reached the disk.
+    // A random one of the unsynced changes is the last one that reached the disk.
     now_ = unsynced_[random_.below(unsynced_.size())];
     unsynced_.clear();
   }
@@ -117,7 +117,7 @@ void simulated_files::lose_power() {
     const bool appended = node->content.starts_with(node->durable);
     if (appended) {
       const std::size_t extra = node->content.size() - node->durable.size();
-      // Often all or nothing, sometimes torn.
+      // Mostly all or none of the unsynced bytes survive, sometimes a part of them.
       const std::size_t kept = random_.percent(50)   ? 0
                                : random_.percent(30) ? extra
                                                      : random_.below(extra + 1);
@@ -128,7 +128,7 @@ void simulated_files::lose_power() {
     node->durable = node->content;
     while (!node->written.empty() && node->written.back().second > node->content.size())
       node->written.pop_back();
-    trace_.note("  {}: {} bytes are left", short_name(path), node->content.size());
+    trace_.note("  {}: {} bytes remain", short_name(path), node->content.size());
   }
 }
 

@@ -18,40 +18,39 @@
 
 namespace sluice::simulation {
 
-/// When the disk fails, counted in operations since the process began.
+/// When the disk fails, in operations since the start of the process.
 struct disk_faults {
   static constexpr std::uint64_t never = std::numeric_limits<std::uint64_t>::max();
-  std::uint64_t crash_at = never;      ///< the process dies in the middle of this one
-  std::uint64_t full_from = never;     ///< appends find no room from here …
-  std::uint64_t full_for = 0;          ///< … for so many operations
-  std::uint64_t no_sync_at = never;    ///< the first sync from here on fails
-  std::uint64_t no_handle_at = never;  ///< the first open from here on fails
+  std::uint64_t crash_at = never;      ///< the process dies during this operation
+  std::uint64_t full_from = never;     ///< the disk is full from this operation on …
+  std::uint64_t full_for = 0;          ///< … for this number of operations
+  std::uint64_t no_sync_at = never;    ///< the first sync from this operation on fails
+  std::uint64_t no_handle_at = never;  ///< the first open from this operation on fails
 };
 
-/// A disk in memory, with a cache before it. What is written, created, renamed and removed stands
-/// in the cache at once; it outlives a process that is killed. Only what was synced outlives a
-/// power cut, and beside it whatever part of the rest the seed lets through.
+/// A simulated disk with a cache. All changes are in the cache at once and survive a killed
+/// process. Only synced changes survive a power failure, and a random part of the others.
 ///
-/// When the process dies, it keeps running for want of a way to kill a part of ours; but from then
-/// on nothing that it does has any effect.
+/// A simulated process cannot really be killed. After its death it runs on, but its operations have
+/// no effect.
 class simulated_files final : public file_system {
  public:
   static constexpr std::chrono::milliseconds longest_aside{50};
 
-  simulated_files(simulated_clock& time, dice random, trace& told)
-      : time_(time), random_(random), trace_(told) {}
+  simulated_files(simulated_clock& time, dice random, trace& events)
+      : time_(time), random_(random), trace_(events) {}
 
-  /// A new process runs on what is left.
+  /// Starts a new process on the same disk.
   void boot(const disk_faults& faults);
   void die();
   std::function<void()> on_death;
   bool dead() const noexcept { return dead_; }
-  /// Between processes: what the cache alone holds goes, in part or whole.
+  /// A power failure between processes: unsynced changes are lost, all or a part of them.
   void lose_power();
 
-  bool failed() const noexcept { return failed_; }  ///< a fault was met since the boot
+  bool failed() const noexcept { return failed_; }  ///< a fault has happened since boot()
   std::optional<std::string> content(const std::string& path) const;
-  /// How much of a file had been written before then.
+  /// The size of a file at a time in the past.
   std::size_t written_before(const std::string& path, time_point when) const;
   std::uint64_t operations() const noexcept { return operations_; }
 
@@ -72,7 +71,7 @@ class simulated_files final : public file_system {
   struct inode {
     std::string content;
     std::string durable;
-    std::vector<std::pair<time_point, std::size_t>> written;  // when the content was how long
+    std::vector<std::pair<time_point, std::size_t>> written;  // the content's size after each write
   };
   using names = std::map<std::string, std::shared_ptr<inode>>;
   struct open_file;
@@ -86,7 +85,7 @@ class simulated_files final : public file_system {
   dice random_;
   trace& trace_;
   names now_;
-  std::vector<names> unsynced_;  // as they were and are since the last sync of the folder
+  std::vector<names> unsynced_;  // all states of the names since the last sync of the folder
   disk_faults faults_;
   std::uint64_t operations_ = 0;
   bool dead_ = false;

@@ -16,7 +16,7 @@ using namespace std::chrono_literals;
 using how = exchange_end::how;
 using need = body_need;
 
-// The value of a member of the body, up to the next comma, brace or quote.
+// The value of a member in the body: the text up to the next comma, brace or quote.
 std::string_view member_of(std::string_view body, std::string_view name) {
   const std::string key = fmt::format("\"{}\":", name);
   std::size_t at = body.find(key);
@@ -40,20 +40,20 @@ exchange_end with(exchange_end so_far, how end, std::string message) {
 
 }  // namespace
 
-// How one attempt is answered, once it has arrived.
+// How the relay answers one attempt that has arrived.
 struct simulated_relay::reply_plan {
   duration before_head{};
   bool with_head = true;
   response_head head = {};
   std::vector<std::pair<duration, std::string>> body = {};
-  bool whole = true;   // the body comes to its end; else the connection breaks
-  bool hangs = false;  // … or nothing more comes
+  bool whole = true;   // the body is complete; else the connection breaks
+  bool hangs = false;  // … or stays silent
 };
 
 simulated_relay::parked::parked(const boost::asio::any_io_executor& loop)
     : timer(loop, boost::asio::steady_timer::time_point::max()) {}
 
-const seen_attempt* simulated_relay::by_reply(const std::string& request_id) const {
+const relay_attempt* simulated_relay::by_reply(const std::string& request_id) const {
   const auto number = number_of(std::string_view(request_id).substr(0, 4) == "req_"
                                     ? std::string_view(request_id).substr(4)
                                     : std::string_view(),
@@ -188,25 +188,25 @@ boost::asio::awaitable<exchange_end> simulated_relay::door::talk(outgoing reques
   if (connected == passed::too_late) co_return with(result, how::unreachable, "--connect-timeout");
   if (unreachable) co_return with(result, how::unreachable, "connection refused");
 
-  // The number by which the relay knows it; others may have come while it connected.
+  // The relay's number for this attempt. Others may have arrived while it connected.
   const std::size_t number = world_.attempts_.size();
-  seen_attempt& seen = world_.attempts_.emplace_back();
-  seen.id = member_of(request.body, "user");
-  seen.key = request.idempotency_key;
-  seen.process = world_.process_;
-  seen.member = member_;
-  seen.version = number_of(member_of(request.body, "seed"), 0);
+  relay_attempt& attempt = world_.attempts_.emplace_back();
+  attempt.id = member_of(request.body, "user");
+  attempt.key = request.idempotency_key;
+  attempt.process = world_.process_;
+  attempt.member = member_;
+  attempt.version = number_of(member_of(request.body, "seed"), 0);
   result.sent_any = true;
   const duration way = world_.random_.span(0ms, world_.character_.longest_way);
-  seen.counted_at = world_.moment_of(world_.time_.now() + way);
+  attempt.counted_at = world_.moment_of(world_.time_.now() + way);
   const bool broken_early = world_.random_.below(200) < world_.character_.trouble_percent;
-  world_.trace_.note("attempt {} of {}{}", number, seen.id, broken_early ? ", not whole" : "");
+  world_.trace_.note("attempt {} of {}{}", number, attempt.id, broken_early ? ", not whole" : "");
   if (broken_early) {
     const passed waited = co_await pass(mine, world_.random_.span(0ms, 200ms), last_moment);
     if (waited == passed::too_late) co_return with(result, how::timed_out, "--timeout");
     co_return with(result, how::broken, "the connection broke while sending");
   }
-  seen.whole = true;
+  attempt.whole = true;
   result.sent_whole = true;
   reply_plan planned = world_.plan(request, number, before);
   handler.on_sent();
@@ -245,35 +245,37 @@ boost::asio::awaitable<exchange_end> simulated_relay::door::talk(outgoing reques
   co_return result;
 }
 
-// Serves the request: from here on it is billed.
+// Serves the request and bills it.
 void simulated_relay::serve(reply_plan& planned, const outgoing& request, std::size_t number) {
-  seen_attempt& seen = attempts_[number];
+  relay_attempt& attempt = attempts_[number];
   const auto size = static_cast<std::int64_t>(request.body.size());
-  seen.billed = true;
-  seen.usage.prompt_tokens = random_.between(1, size);
-  seen.usage.cached_tokens = random_.percent(30) ? random_.between(0, seen.usage.prompt_tokens) : 0;
-  seen.usage.completion_tokens =
+  attempt.billed = true;
+  attempt.usage.prompt_tokens = random_.between(1, size);
+  attempt.usage.cached_tokens =
+      random_.percent(30) ? random_.between(0, attempt.usage.prompt_tokens) : 0;
+  attempt.usage.completion_tokens =
       random_.between(0, number_of(member_of(request.body, "max_tokens"), 1));
   const std::string_view model = member_of(request.body, "model");
   if (const auto price = prices_.find(model, endpoint::chat_completions)) {
-    // The bill, by the relay's own sum.
-    for (std::int64_t i = 0; i < seen.usage.prompt_tokens; ++i) {
-      seen.cost += i < seen.usage.cached_tokens ? price->cached_input : price->input;
+    // The relay computes the bill itself, token by token.
+    for (std::int64_t i = 0; i < attempt.usage.prompt_tokens; ++i) {
+      attempt.cost += i < attempt.usage.cached_tokens ? price->cached_input : price->input;
     }
-    for (std::int64_t i = 0; i < seen.usage.completion_tokens; ++i) seen.cost += price->output;
+    for (std::int64_t i = 0; i < attempt.usage.completion_tokens; ++i)
+      attempt.cost += price->output;
   }
-  billed_ += seen.cost;
-  trace_.note("  bills attempt {}: {}", number, seen.cost.to_string());
+  billed_ += attempt.cost;
+  trace_.note("  bills attempt {}: {}", number, attempt.cost.to_string());
 
   const bool tells_usage = !random_.percent(character_.no_usage_percent);
   const std::string usage =
       tells_usage
           ? fmt::format(
                 R"({{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},"prompt_tokens_details":{{"cached_tokens":{}}}}})",
-                seen.usage.prompt_tokens, seen.usage.completion_tokens, seen.usage.total_tokens(),
-                seen.usage.cached_tokens)
+                attempt.usage.prompt_tokens, attempt.usage.completion_tokens,
+                attempt.usage.total_tokens(), attempt.usage.cached_tokens)
           : "null";
-  const std::string text = fmt::format("{} #{}", seen.id, number);
+  const std::string text = fmt::format("{} #{}", attempt.id, number);
   planned.head.status = 200;
   if (request.streamed && !random_.percent(10)) {
     planned.head.fields.add("Content-Type", "text/event-stream");
@@ -351,7 +353,7 @@ simulated_relay::reply_plan simulated_relay::plan(const outgoing& request, std::
     case weather::stalling:
       if (random_.percent(70)) serve(planned, request, number);
       if (random_.percent(50)) {
-        planned.before_head = 24h;  // beyond every deadline
+        planned.before_head = 24h;  // later than every timeout
       } else {
         planned.body.resize(random_.below(planned.body.size()));
         planned.hangs = true;
@@ -362,7 +364,7 @@ simulated_relay::reply_plan simulated_relay::plan(const outgoing& request, std::
       serve(planned, request, number);
       if (random_.percent(30)) {
         planned.with_head = false;
-      } else if (random_.percent(30)) {  // an error inside of a 200
+      } else if (random_.percent(30)) {  // an error in a 200
         planned.head.fields.add("Content-Type", "application/json");
         planned.body = {{duration{}, R"({"error":{"message":"upstream","code":"upstream"}})"}};
       } else {

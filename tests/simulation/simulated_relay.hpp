@@ -20,7 +20,7 @@
 
 namespace sluice::simulation {
 
-/// What a relay does for a while instead of serving.
+/// The condition of a relay for some time: `fair` serves, all others fail in their own way.
 enum class weather : std::uint8_t {
   fair,
   refusing,
@@ -36,46 +36,46 @@ struct weather_spell {
   weather kind = weather::fair;
   time_point from{};
   time_point until{};
-  std::optional<std::size_t> member = {};  ///< of a pool; unset: all of them
+  std::optional<std::size_t> member = {};  ///< the member of a pool; unset: all members
 };
 
-/// How a relay is, for the whole of a life, or a pool of them.
+/// The properties of a relay, or of a pool, during a whole life.
 struct relay_character {
-  std::vector<std::size_t> windows{0};         ///< that each member counts in
-  double clock_rate = 1;                       ///< of its clock against ours
-  std::chrono::milliseconds longest_way{900};  ///< of a request to it
+  std::vector<std::size_t> windows{0};         ///< for each member, the index of its window
+  double clock_rate = 1;                       ///< speed of its clock relative to ours
+  std::chrono::milliseconds longest_way{900};  ///< the longest time until a request arrives
   std::chrono::milliseconds longest_head{3000};
-  unsigned trouble_percent = 10;  ///< of the attempts, in fair weather
+  unsigned trouble_percent = 10;  ///< the share of attempts that fail in fair weather
   std::vector<weather_spell> spells;
-  std::set<std::string> refused;  ///< requests that it answers with 400, by id
-  unsigned no_usage_percent = 0;  ///< of its good replies
+  std::set<std::string> refused;  ///< the ids of requests that it answers with 400
+  unsigned no_usage_percent = 0;  ///< the share of good replies without usage
 };
 
-/// An attempt as the relay knows it. It is billed when it was served, whatever becomes of the
-/// reply on its way back; an Idempotency-Key changes nothing.
-struct seen_attempt {
-  std::string id;            ///< of the request
+/// An attempt that has arrived at the relay. It is billed when the relay serves it, even if the
+/// reply is lost on the way back. The relay ignores Idempotency-Key.
+struct relay_attempt {
+  std::string id;            ///< the id of its request
   std::string key;           ///< Idempotency-Key
-  std::size_t process = 0;   ///< which of ours sent it
-  std::size_t member = 0;    ///< of the pool
-  std::int64_t version = 0;  ///< of the request's body
+  std::size_t process = 0;   ///< the process that sent it
+  std::size_t member = 0;    ///< the member of the pool
+  std::int64_t version = 0;  ///< the version of the request's body
   bool whole = false;
-  double counted_at = 0;  ///< when it arrived, in seconds of the relay's clock
+  double counted_at = 0;  ///< its arrival, in seconds of the relay's clock
   bool billed = false;
   token_usage usage;
   usd cost;
 };
 
-/// The network and the relays behind it, in virtual time.
+/// The network and the relays, in virtual time.
 class simulated_relay {
   using outgoing = http_client::outgoing;
 
  public:
-  simulated_relay(simulated_clock& time, dice random, trace& told, const relay_options& limits,
+  simulated_relay(simulated_clock& time, dice random, trace& events, const relay_options& limits,
                   relay_character character, price_table prices)
       : time_(time),
         random_(random),
-        trace_(told),
+        trace_(events),
         limits_(limits),
         character_(std::move(character)),
         prices_(std::move(prices)),
@@ -85,19 +85,19 @@ class simulated_relay {
     }
   }
 
-  /// The ways to the members of the pool.
+  /// A client for each member of the pool.
   std::vector<http_client*> doors() const;
 
-  /// A new process of ours talks to it.
+  /// A new process starts.
   void boot(std::size_t process) {
     process_ = process;
     dead_ = false;
     for (auto& one : doors_) one->allow_sending();
     most_in_flight = 0;
   }
-  /// The process died: nothing that it does from now on reaches anybody.
+  /// The process dies: from now on nothing that it sends arrives.
   void die() { dead_ = true; }
-  /// Trouble and bad weather end for good; but a member that is dead for good stays so.
+  /// Ends all trouble, except that a permanently dead member stays dead.
   void calm_down() {
     std::erase_if(character_.spells,
                   [](const weather_spell& one) { return one.until != time_point::max(); });
@@ -105,14 +105,14 @@ class simulated_relay {
     character_.longest_head = std::chrono::seconds{3};
   }
 
-  const std::vector<seen_attempt>& attempts() const noexcept { return attempts_; }
-  const seen_attempt* by_reply(const std::string& request_id) const;
+  const std::vector<relay_attempt>& attempts() const noexcept { return attempts_; }
+  const relay_attempt* by_reply(const std::string& request_id) const;
   usd billed() const noexcept { return billed_; }
-  /// The most attempts that it counted in any 60 s in a window: of one process of ours; of all, and
-  /// of others who use the same key.
+  /// The maximum number of attempts in any 60 s in a window: of one process only, or of all users
+  /// of the key.
   std::size_t most_in_a_minute(std::size_t window, std::size_t process) const;
   std::size_t most_in_a_minute(std::size_t window) const;
-  /// Another user of the key sends something that arrives `way` from now.
+  /// Another user of the key sends an attempt that arrives after `way`.
   void foreign_attempt(std::size_t window, duration way) {
     foreign_.at(window).push_back(moment_of(time_.now() + way));
   }
@@ -127,7 +127,7 @@ class simulated_relay {
     bool connecting = false;
     bool called_off = false;
   };
-  // One exchange: where it waits at this moment.
+  // One exchange, and the point where it waits now.
   struct flight {
     void call_off(bool only_connecting) {
       if (at == nullptr || (only_connecting && !at->connecting)) return;
@@ -176,10 +176,10 @@ class simulated_relay {
   std::size_t process_ = 0;
   bool dead_ = false;
   std::size_t in_flight_ = 0;
-  std::vector<seen_attempt> attempts_;
+  std::vector<relay_attempt> attempts_;
   usd billed_;
   std::vector<std::unique_ptr<door>> doors_;
-  std::vector<std::vector<double>> foreign_;  // of each window: when others' attempts arrived
+  std::vector<std::vector<double>> foreign_;  // per window: arrival times of other users' attempts
 };
 
 }  // namespace sluice::simulation

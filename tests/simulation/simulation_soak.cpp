@@ -1,4 +1,4 @@
-// Lives through one seed after the other and tells of the first that breaks a rule.
+// Runs one seed after the other, and reports the first one that breaks a rule.
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <sys/wait.h>
@@ -24,14 +24,14 @@ namespace {
 using namespace sluice::simulation;
 
 constexpr std::string_view usage =
-    R"(Lives whole runs through in virtual time, each derived from a seed, and checks what must hold.
+    R"(Simulates whole runs in virtual time, each derived from a seed, and checks that all rules hold.
 
 simulation_soak [--seconds N | --seeds A:B | --seed N [--trace]] [--jobs N]
 
-  --seconds N  as many seeds as fit in so long, from a new one on (default 60; 0: for ever)
-  --seeds A:B  the seeds from A up to B
-  --seed N     this one; with --trace, all that happens in it
-  --jobs N     processes beside each other (default 1)
+  --seconds N  run new seeds for N seconds (default 60; 0: without end)
+  --seeds A:B  run the seeds from A to B
+  --seed N     run this seed; with --trace, print all its events
+  --jobs N     run N processes in parallel (default 1)
 
 Exit status: 0 every rule held, 1 a seed broke one, 2 usage.
 
@@ -55,33 +55,33 @@ bool read(std::string_view text, Number& number) {
 }
 
 std::optional<options> parse(const std::vector<std::string_view>& words) {
-  options chosen;
-  chosen.first =
+  options settings;
+  settings.first =
       static_cast<std::uint64_t>(std::chrono::system_clock::now().time_since_epoch().count());
   for (std::size_t i = 0; i < words.size(); ++i) {
     if (words[i] == "--trace") {
-      chosen.trace = true;
+      settings.trace = true;
       continue;
     }
     const std::string_view value = i + 1 < words.size() ? words[i + 1] : std::string_view();
     bool good = false;
-    if (words[i] == "--seconds") good = read(value, chosen.seconds);
-    if (words[i] == "--jobs") good = read(value, chosen.jobs) && chosen.jobs > 0;
+    if (words[i] == "--seconds") good = read(value, settings.seconds);
+    if (words[i] == "--jobs") good = read(value, settings.jobs) && settings.jobs > 0;
     if (words[i] == "--seed") {
-      good = read(value, chosen.first);
-      chosen.last = chosen.first;
+      good = read(value, settings.first);
+      settings.last = settings.first;
     }
     if (words[i] == "--seeds") {
       const std::size_t colon = value.find(':');
       std::uint64_t last = 0;
-      good = colon != std::string_view::npos && read(value.substr(0, colon), chosen.first) &&
-             read(value.substr(colon + 1), last) && last >= chosen.first;
-      chosen.last = last;
+      good = colon != std::string_view::npos && read(value.substr(0, colon), settings.first) &&
+             read(value.substr(colon + 1), last) && last >= settings.first;
+      settings.last = last;
     }
     if (!good) return std::nullopt;
     ++i;
   }
-  return chosen;
+  return settings;
 }
 
 void tell(const life_story& story) {
@@ -93,8 +93,8 @@ void tell(const life_story& story) {
   }
 }
 
-// Every `jobs`th seed from this one's first on. The exit status.
-int soak(const options& chosen, unsigned job) {
+// Runs every `jobs`th seed, starting at the first seed of this job. Returns the exit status.
+int soak(const options& settings, unsigned job) {
   const work_folder folder;
   const auto began = std::chrono::steady_clock::now();
   const auto elapsed = [&] {
@@ -103,19 +103,20 @@ int soak(const options& chosen, unsigned job) {
   std::uint64_t lived = 0;
   std::uint64_t attempts = 0;
   double virtual_seconds = 0;
-  for (std::uint64_t seed = chosen.first + job;; seed += chosen.jobs) {
-    if (chosen.last ? seed > *chosen.last : chosen.seconds > 0 && elapsed() >= chosen.seconds)
+  for (std::uint64_t seed = settings.first + job;; seed += settings.jobs) {
+    if (settings.last ? seed > *settings.last
+                      : settings.seconds > 0 && elapsed() >= settings.seconds)
       break;
-    const life_story story = live(seed, folder.path(), chosen.trace);
+    const life_story story = live(seed, folder.path(), settings.trace);
     ++lived;
     attempts += story.attempts;
     virtual_seconds += story.seconds;
-    if (chosen.trace) tell(story);
+    if (settings.trace) tell(story);
     if (story.violations.empty()) continue;
-    if (!chosen.trace) tell(live(seed, folder.path(), true));
+    if (!settings.trace) tell(live(seed, folder.path(), true));
     return 1;
   }
-  fmt::print("{} seeds, {:.0f} a minute; {} attempts, {:.0f} h of virtual time\n", lived,
+  fmt::print("{} seeds, {:.0f} per minute; {} attempts, {:.0f} h of virtual time\n", lived,
              static_cast<double>(lived) * 60 / std::max(elapsed(), 1e-9), attempts,
              virtual_seconds / 3600);
   return 0;
@@ -124,24 +125,24 @@ int soak(const options& chosen, unsigned job) {
 }  // namespace
 
 int main(int count, char** words) {
-  const std::vector<std::string_view> given(words + 1, words + count);
-  if (std::find(given.begin(), given.end(), "--help") != given.end() ||
-      std::find(given.begin(), given.end(), "-h") != given.end()) {
+  const std::vector<std::string_view> arguments(words + 1, words + count);
+  if (std::find(arguments.begin(), arguments.end(), "--help") != arguments.end() ||
+      std::find(arguments.begin(), arguments.end(), "-h") != arguments.end()) {
     fmt::print("{}", usage);
     return 0;
   }
-  const auto chosen = parse(given);
-  if (!chosen) {
+  const auto settings = parse(arguments);
+  if (!settings) {
     fmt::print(stderr, "{}", usage);
     return 2;
   }
   spdlog::set_level(spdlog::level::off);
-  if (chosen->jobs == 1) return soak(*chosen, 0);
+  if (settings->jobs == 1) return soak(*settings, 0);
   std::vector<pid_t> children;
-  for (unsigned job = 0; job < chosen->jobs; ++job) {
+  for (unsigned job = 0; job < settings->jobs; ++job) {
     const pid_t child = ::fork();
     if (child == 0) {
-      const int status = soak(*chosen, job);
+      const int status = soak(*settings, job);
       std::fflush(stdout);
       ::_exit(status);
     }
@@ -153,7 +154,7 @@ int main(int count, char** words) {
     if (::wait(&status) < 0) return 1;
     worst = std::max(worst, WIFEXITED(status) ? WEXITSTATUS(status) : 1);
     if (worst == 0) continue;
-    for (const pid_t child : children) ::kill(child, SIGTERM);  // the first seed is enough
+    for (const pid_t child : children) ::kill(child, SIGTERM);  // one bad seed is enough
   }
   return worst;
 }

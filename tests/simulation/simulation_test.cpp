@@ -1,5 +1,5 @@
-// The whole engine in virtual time: every rule holds over some hundred seeds, and where the engine
-// is broken on purpose some seed tells.
+// Runs the whole engine in virtual time. Every rule must hold for some hundred seeds. If the engine
+// is broken on purpose, some seed must break a rule.
 #include <gmock/gmock.h>
 #include <spdlog/spdlog.h>
 
@@ -22,7 +22,7 @@ using testing::IsEmpty;
 struct simulation_test : testing::Test {
   simulation_test() { spdlog::set_level(spdlog::level::off); }
 
-  std::string told(const life_story& story) const {
+  std::string violations(const life_story& story) const {
     std::string text;
     for (const auto& one : story.violations) {
       text += "seed " + std::to_string(story.seed) + " breaks \"" + one.rule + "\": " + one.detail +
@@ -31,8 +31,8 @@ struct simulation_test : testing::Test {
     return text;
   }
 
-  /// The first seed up to `last` that breaks the rule; 0: none does, and the rules that were broken
-  /// are told.
+  /// The first seed up to `last` that breaks the rule. 0 if none does; then reports the other rules
+  /// that were broken.
   std::uint64_t caught_by(std::string_view rule, const breakage& broken, std::uint64_t last) {
     std::map<std::string, int> others;
     for (std::uint64_t seed = 1; seed <= last; ++seed) {
@@ -52,7 +52,7 @@ TEST_F(simulation_test, every_rule_holds) {
   std::size_t attempts = 0;
   for (std::uint64_t seed = 1; seed <= 200; ++seed) {
     const life_story story = live(seed, folder.path());
-    EXPECT_THAT(told(story), IsEmpty()) << "simulation_soak --seed " << seed << " --trace";
+    EXPECT_THAT(violations(story), IsEmpty()) << "simulation_soak --seed " << seed << " --trace";
     attempts += story.attempts;
   }
   EXPECT_GT(attempts, 1000U);
@@ -67,7 +67,7 @@ TEST_F(simulation_test, a_seed_replays_exactly) {
   }
 }
 
-// Each of what follows breaks the engine, or what stands under it, on purpose.
+// Each of the following tests breaks the engine, or a part below it, on purpose.
 
 class passing_file : public file {
  public:
@@ -158,9 +158,9 @@ class passing_sink : public result_sink {
 class passing_client : public http_client {
  public:
   explicit passing_client(http_client& behind) : behind_(behind) {}
-  boost::asio::awaitable<exchange_end> exchange(outgoing asked,
+  boost::asio::awaitable<exchange_end> exchange(outgoing request,
                                                 response_handler& handler) override {
-    co_return co_await behind_.exchange(asked, handler);
+    co_return co_await behind_.exchange(request, handler);
   }
   void stop_sending() override { behind_.stop_sending(); }
   void allow_sending() override { behind_.allow_sending(); }
@@ -186,7 +186,7 @@ breakage::wrapper<Part> with() {
   return [](Part& part) { return std::make_unique<Broken>(part); };
 }
 
-TEST_F(simulation_test, a_sync_of_lines_that_is_skipped_is_caught) {
+TEST_F(simulation_test, catches_a_skipped_sync_of_lines) {
   struct lazy_file final : passing_file {
     using passing_file::passing_file;
     std::error_code sync() override { return {}; }
@@ -203,16 +203,16 @@ TEST_F(simulation_test, a_sync_of_lines_that_is_skipped_is_caught) {
             0U);
 }
 
-TEST_F(simulation_test, a_sync_of_names_that_is_skipped_is_caught) {
+TEST_F(simulation_test, catches_a_skipped_sync_of_names) {
   struct lazy final : passing_files {
     using passing_files::passing_files;
     std::error_code sync_folder_of(const std::string& /*path*/) override { return {}; }
   };
-  EXPECT_NE(caught_by("a complete job is left alone", {.files = with<lazy, file_system>()}, 300),
+  EXPECT_NE(caught_by("a complete job does not change", {.files = with<lazy, file_system>()}, 300),
             0U);
 }
 
-TEST_F(simulation_test, a_record_that_is_not_synced_is_caught) {
+TEST_F(simulation_test, catches_a_record_without_sync) {
   struct lazy final : passing_sink {
     using passing_sink::passing_sink;
     void record(const std::function<void(std::exception_ptr)>& done) override { done(nullptr); }
@@ -220,7 +220,7 @@ TEST_F(simulation_test, a_record_that_is_not_synced_is_caught) {
   EXPECT_NE(caught_by("attempts are counted", {.sink = with<lazy, result_sink>()}, 2000), 0U);
 }
 
-TEST_F(simulation_test, a_record_that_is_not_made_is_caught) {
+TEST_F(simulation_test, catches_a_missing_record) {
   struct forgetful final : passing_sink {
     using passing_sink::passing_sink;
     void attempt_started(const attempt_record& /*attempt*/) override {}
@@ -228,28 +228,28 @@ TEST_F(simulation_test, a_record_that_is_not_made_is_caught) {
   EXPECT_NE(caught_by("attempts are counted", {.sink = with<forgetful, result_sink>()}, 300), 0U);
 }
 
-TEST_F(simulation_test, a_reservation_that_is_forgotten_is_caught) {
+TEST_F(simulation_test, catches_a_missing_reservation) {
   struct generous final : passing_sink {
     using passing_sink::passing_sink;
     funds reserve(const request& /*next*/) override { return funds::reserved; }
   };
-  EXPECT_NE(caught_by("nothing over the budget", {.sink = with<generous, result_sink>()}, 1000),
-            0U);
+  EXPECT_NE(
+      caught_by("the budget is never exceeded", {.sink = with<generous, result_sink>()}, 1000), 0U);
 }
 
-TEST_F(simulation_test, a_lost_attempt_that_is_settled_is_caught) {
+TEST_F(simulation_test, catches_a_lost_attempt_that_is_settled) {
   struct trusting final : passing_sink {
     using passing_sink::passing_sink;
     void attempt_ended(const attempt_record& attempt, attempt_end how) override {
       behind_.attempt_ended(attempt, how == attempt_end::lost ? attempt_end::answered : how);
     }
   };
-  EXPECT_NE(
-      caught_by("what may have been billed is told", {.sink = with<trusting, result_sink>()}, 300),
-      0U);
+  EXPECT_NE(caught_by("attempts that may be billed are reported",
+                      {.sink = with<trusting, result_sink>()}, 300),
+            0U);
 }
 
-TEST_F(simulation_test, a_request_that_waits_for_ever_is_caught) {
+TEST_F(simulation_test, catches_a_request_that_waits_forever) {
   struct stingy final : passing_sink {
     using passing_sink::passing_sink;
     funds reserve(const request& next) override {
@@ -259,7 +259,7 @@ TEST_F(simulation_test, a_request_that_waits_for_ever_is_caught) {
   EXPECT_NE(caught_by("the run ends", {.sink = with<stingy, result_sink>()}, 20), 0U);
 }
 
-TEST_F(simulation_test, a_result_that_is_written_twice_is_caught) {
+TEST_F(simulation_test, catches_a_result_written_twice) {
   struct stuttering final : passing_sink {
     using passing_sink::passing_sink;
     void put(result&& finished) override {
@@ -272,7 +272,7 @@ TEST_F(simulation_test, a_result_that_is_written_twice_is_caught) {
             0U);
 }
 
-TEST_F(simulation_test, a_flush_that_is_acknowledged_and_not_made_is_caught) {
+TEST_F(simulation_test, catches_a_flush_that_does_nothing) {
   struct lazy final : passing_sink {
     using passing_sink::passing_sink;
     void flush() override {}
@@ -282,7 +282,7 @@ TEST_F(simulation_test, a_flush_that_is_acknowledged_and_not_made_is_caught) {
             0U);
 }
 
-TEST_F(simulation_test, a_request_that_is_left_out_is_caught) {
+TEST_F(simulation_test, catches_a_skipped_request) {
   struct skipping final : passing_source {
     using passing_source::passing_source;
     std::optional<request> next() override {
@@ -296,14 +296,14 @@ TEST_F(simulation_test, a_request_that_is_left_out_is_caught) {
       0U);
 }
 
-TEST_F(simulation_test, a_request_that_is_given_twice_is_caught) {
+TEST_F(simulation_test, catches_a_request_read_twice) {
   struct stuttering final : passing_source {
     using passing_source::passing_source;
     std::optional<request> next() override {
       if (again_) return std::exchange(again_, std::nullopt);
-      auto given = behind_.next();
-      again_ = given;
-      return given;
+      auto next = behind_.next();
+      again_ = next;
+      return next;
     }
     std::optional<request> again_;
   };
@@ -312,8 +312,8 @@ TEST_F(simulation_test, a_request_that_is_given_twice_is_caught) {
             0U);
 }
 
-// The window's slot is free again 60 s after the head.
-TEST_F(simulation_test, a_slot_that_is_freed_early_is_caught) {
+// The correct time to release a window's slot is 60 s after the head.
+TEST_F(simulation_test, catches_a_slot_released_too_early) {
   struct hasty_handler final : response_handler {
     explicit hasty_handler(response_handler& behind) : behind_(behind) {}
     void on_sent() override {
@@ -329,21 +329,21 @@ TEST_F(simulation_test, a_slot_that_is_freed_early_is_caught) {
   };
   struct hasty final : passing_client {
     using passing_client::passing_client;
-    boost::asio::awaitable<exchange_end> exchange(outgoing asked,
+    boost::asio::awaitable<exchange_end> exchange(outgoing request,
                                                   response_handler& handler) override {
       hasty_handler early(handler);
-      co_return co_await behind_.exchange(asked, early);
+      co_return co_await behind_.exchange(request, early);
     }
   };
   EXPECT_NE(caught_by("no window above the cap", {.client = with<hasty, http_client>()}, 1000), 0U);
 }
 
-TEST_F(simulation_test, a_window_that_a_restart_forgets_is_caught) {
+TEST_F(simulation_test, catches_a_window_lost_at_restart) {
   const auto forget = [](const std::string& limits) { std::filesystem::remove_all(limits); };
   EXPECT_NE(caught_by("no window above the cap", {.between = forget}, 300), 0U);
 }
 
-TEST_F(simulation_test, results_that_a_fresh_start_destroys_are_caught) {
+TEST_F(simulation_test, catches_results_destroyed_by_a_fresh_start) {
   struct destroying final : passing_files {
     using passing_files::passing_files;
     std::error_code rename(const std::string& from, const std::string& to) override {
@@ -351,30 +351,30 @@ TEST_F(simulation_test, results_that_a_fresh_start_destroys_are_caught) {
                                                    : behind_.remove(from);
     }
   };
-  EXPECT_NE(caught_by("what makes room for a fresh start stays",
+  EXPECT_NE(caught_by("a fresh start keeps the old files",
                       {.files = with<destroying, file_system>()}, 300),
             0U);
 }
 
-TEST_F(simulation_test, a_changed_request_that_is_not_sent_again_is_caught) {
+TEST_F(simulation_test, catches_a_changed_request_that_is_not_sent) {
   struct content final : passing_source {
     using passing_source::passing_source;
     std::optional<request> next() override {
-      auto given = behind_.next();
-      while (given && given->body.find(R"("seed":0)") == std::string::npos) given = behind_.next();
-      return given;
+      auto next = behind_.next();
+      while (next && next->body.find(R"("seed":0)") == std::string::npos) next = behind_.next();
+      return next;
     }
   };
   EXPECT_NE(
       caught_by("one line for each request", {.source = with<content, request_source>()}, 300), 0U);
 }
 
-TEST_F(simulation_test, a_slot_that_is_given_back_for_what_was_sent_is_caught) {
+TEST_F(simulation_test, catches_a_slot_returned_after_sending) {
   struct denying final : passing_client {
     using passing_client::passing_client;
-    boost::asio::awaitable<exchange_end> exchange(outgoing asked,
+    boost::asio::awaitable<exchange_end> exchange(outgoing request,
                                                   response_handler& handler) override {
-      exchange_end end = co_await behind_.exchange(asked, handler);
+      exchange_end end = co_await behind_.exchange(request, handler);
       if (end.end != exchange_end::how::complete) end.sent_any = end.sent_whole = false;
       co_return end;
     }
@@ -382,7 +382,7 @@ TEST_F(simulation_test, a_slot_that_is_given_back_for_what_was_sent_is_caught) {
   EXPECT_NE(caught_by("attempts are counted", {.client = with<denying, http_client>()}, 300), 0U);
 }
 
-TEST_F(simulation_test, a_reply_that_goes_to_another_request_is_caught) {
+TEST_F(simulation_test, catches_a_reply_for_another_request) {
   struct mixing final : passing_sink {
     using passing_sink::passing_sink;
     void put(result&& finished) override {
@@ -401,11 +401,11 @@ TEST_F(simulation_test, a_reply_that_goes_to_another_request_is_caught) {
       return none;
     }();
   };
-  EXPECT_NE(caught_by("a line is that of its request", {.sink = with<mixing, result_sink>()}, 100),
+  EXPECT_NE(caught_by("a line belongs to its request", {.sink = with<mixing, result_sink>()}, 100),
             0U);
 }
 
-TEST_F(simulation_test, a_call_of_the_clock_that_is_left_behind_is_caught) {
+TEST_F(simulation_test, catches_a_leaked_timer) {
   struct stubborn final : clock {
     explicit stubborn(clock& behind) : behind_(behind) {}
     time_point now() const noexcept override { return behind_.now(); }
@@ -427,7 +427,7 @@ TEST_F(simulation_test, a_call_of_the_clock_that_is_left_behind_is_caught) {
     std::map<timer, bool> pending_;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   };
-  EXPECT_NE(caught_by("nobody is left waiting", {.time = with<stubborn, clock>()}, 100), 0U);
+  EXPECT_NE(caught_by("nothing is left waiting", {.time = with<stubborn, clock>()}, 100), 0U);
 }
 
 }  // namespace

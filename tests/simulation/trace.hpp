@@ -13,8 +13,8 @@
 
 namespace sluice::simulation {
 
-/// What happens in one life, event by event: a digest that must be the same when the seed is
-/// replayed, and the text where it is asked for.
+/// Records the events of one life: a digest, which must be the same when the seed runs again, and
+/// the text of the events if requested.
 class trace {
  public:
   trace(const simulated_clock& time, bool keep_text) : time_(time), keep_text_(keep_text) {}

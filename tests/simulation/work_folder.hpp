@@ -7,7 +7,7 @@
 
 namespace sluice::simulation {
 
-/// A folder for job files, in memory where the system has such a place; gone with the object.
+/// A folder for job files, in memory if the system has /dev/shm. The destructor removes it.
 class work_folder {
  public:
   work_folder() {

@@ -14,7 +14,7 @@ using nlohmann::json;
 
 constexpr time_point start{std::chrono::hours(1)};
 
-/// A relay's account with 0.01 USD, of which a call has cost some.
+/// An account with 0.01 USD and one billed call.
 struct account {
   explicit account(software kind, const char* spent = "0.002", const char* balance = "0.01")
       : book(with_balance(balance)), api(kind, book, prices) {
@@ -27,24 +27,24 @@ struct account {
     book.finish(call, "200", true);
   }
   static options with_balance(const char* balance) {
-    options chosen;
-    if (balance != nullptr) chosen.balance = usd::parse(balance);
-    return chosen;
+    options result;
+    if (balance != nullptr) result.balance = usd::parse(balance);
+    return result;
   }
 
   std::optional<script> ask(std::string_view path, bool known = true, time_point now = start) {
-    account_question asked;
-    asked.path = path;
-    asked.has_key = true;
-    if (known) asked.account = 0;
-    asked.request_id = "id";
-    asked.now = now;
-    return api.answer(asked);
+    account_request request;
+    request.path = path;
+    request.has_key = true;
+    if (known) request.account = 0;
+    request.request_id = "id";
+    request.now = now;
+    return api.answer(request);
   }
   json document(std::string_view path) { return json::parse(ask(path)->body); }
   int status(std::string_view path, bool known = true) {
-    const auto told = ask(path, known);
-    return told ? told->status : 0;
+    const auto reply = ask(path, known);
+    return reply ? reply->status : 0;
   }
   std::string words(std::string_view path) {
     return document(path)["error"]["message"].get<std::string>();
@@ -61,7 +61,7 @@ constexpr const char* token_usage_route = "/api/usage/token/";
 constexpr software all_software[] = {software::new_api, software::old_new_api, software::one_api,
                                      software::openai, software::api2gpt};
 
-TEST(AccountApi, BillingTellsWhatWasGrantedAndTheUsageInCents) {
+TEST(AccountApi, BillingReportsTheGrantAndTheUsageInCents) {
   for (const auto kind : all_software) {
     if (kind == software::api2gpt) continue;
     account of(kind);
@@ -74,7 +74,7 @@ TEST(AccountApi, BillingTellsWhatWasGrantedAndTheUsageInCents) {
   }
 }
 
-TEST(AccountApi, NoBalanceIsAHundredMillion) {
+TEST(AccountApi, WithoutABalanceTheGrantIsAHundredMillion) {
   account of(software::one_api, "0.002", nullptr);
   EXPECT_EQ(of.document(subscription)["hard_limit_usd"], 100'000'000);
   account newest(software::new_api, "0.002", nullptr);
@@ -84,7 +84,7 @@ TEST(AccountApi, NoBalanceIsAHundredMillion) {
 TEST(AccountApi, EachSoftwareHasItsOwnRoutes) {
   const struct {
     const char* path;
-    const char* who;  ///< a letter each, in the order of all_software: status 200 or none
+    const char* who;  ///< one letter per entry of all_software: y if it answers with 200
   } rows[] = {
       {subscription, "yyyy-"},
       {usage, "yyyy-"},
@@ -105,7 +105,7 @@ TEST(AccountApi, EachSoftwareHasItsOwnRoutes) {
   }
 }
 
-TEST(AccountApi, TheRouteForAKeyCountsQuotaUnits) {
+TEST(AccountApi, TheTokenRouteCountsQuotaUnits) {
   account of(software::new_api);
   const auto document = of.document(token_usage_route);
   EXPECT_EQ(document["code"], true);
@@ -117,10 +117,10 @@ TEST(AccountApi, TheRouteForAKeyCountsQuotaUnits) {
   EXPECT_EQ(without_slash->extra_headers, "Location: /api/usage/token/\r\n");
 }
 
-TEST(AccountApi, ASpentKeyIsRefusedHereAndToldThere) {
+TEST(AccountApi, ASpentKeyIsRefusedByBillingButNotByTheTokenRoute) {
   account newest(software::new_api, "0.01");
   EXPECT_EQ(newest.status(subscription), 401);
-  EXPECT_EQ(newest.words(subscription), "无效的令牌 (request id: id)") << "it hides why";
+  EXPECT_EQ(newest.words(subscription), "无效的令牌 (request id: id)") << "it does not say why";
   EXPECT_EQ(newest.status("/v1/models"), 401);
   EXPECT_EQ(newest.document(token_usage_route)["data"]["total_available"], 0);
   EXPECT_EQ(newest.document("/api/log/token")["data"].size(), 1U);
@@ -142,7 +142,7 @@ TEST(AccountApi, AnUnknownKeyIsRefusedEverywhere) {
   }
 }
 
-TEST(AccountApi, TwentyQuestionsInTwentyMinutesOverBothRoutes) {
+TEST(AccountApi, TokenRoutesShareALimitOfTwentyInTwentyMinutes) {
   account of(software::new_api);
   for (int i = 0; i < 10; ++i) {
     EXPECT_EQ(of.status(token_usage_route), 200);
@@ -152,11 +152,11 @@ TEST(AccountApi, TwentyQuestionsInTwentyMinutesOverBothRoutes) {
   EXPECT_EQ(refused->status, 429);
   EXPECT_EQ(refused->body, "");
   EXPECT_EQ(of.status("/api/log/token"), 429);
-  EXPECT_EQ(of.status(subscription), 200) << "which is not rationed";
+  EXPECT_EQ(of.status(subscription), 200) << "this route has no limit";
   EXPECT_EQ(of.ask(token_usage_route, true, start + std::chrono::minutes(20))->status, 200);
 }
 
-TEST(AccountApi, TheLogHasWhatWasBilled) {
+TEST(AccountApi, TheLogContainsBilledCalls) {
   account of(software::new_api);
   const auto rows = of.document("/api/log/token")["data"];
   ASSERT_EQ(rows.size(), 1U);
@@ -171,10 +171,10 @@ TEST(AccountApi, TheLogHasWhatWasBilled) {
   EXPECT_EQ(row["created_at"], 1'700'000'000);
   EXPECT_EQ(json::parse(row["other"].get<std::string>())["cache_tokens"], 50);
   account old(software::old_new_api);
-  EXPECT_EQ(old.document("/api/log/token")["success"], false) << "it wants the key in the query";
+  EXPECT_EQ(old.document("/api/log/token")["success"], false) << "it needs the key in the query";
 }
 
-TEST(AccountApi, ModelListsInTheShapesOfTheirSoftware) {
+TEST(AccountApi, ModelListsHaveTheFormatOfTheirSoftware) {
   EXPECT_TRUE(account(software::new_api).document("/v1/models")["success"]);
   EXPECT_EQ(account(software::new_api).document("/v1/models")["object"], "list");
   EXPECT_FALSE(account(software::old_new_api).document("/v1/models").contains("object"));

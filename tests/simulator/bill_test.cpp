@@ -25,7 +25,7 @@ TEST(Usd, ReadsPlainDecimalsOnly) {
     EXPECT_FALSE(usd::parse(bad)) << bad;
 }
 
-TEST(Bill, TheExampleOfThePriceList) {
+TEST(Bill, ChargesTheExampleOfThePriceList) {
   const price_list prices(price_table_json());
   const auto* gpt4 = prices.find("gpt-4-1106-preview");
   ASSERT_NE(gpt4, nullptr);
@@ -42,14 +42,14 @@ TEST(Bill, WithoutACachedPriceTheInputPriceHolds) {
   EXPECT_EQ(cost_of({10, 10, 0, 0}, *prices.find("m")).to_string(), "0.000005");
 }
 
-TEST(Bill, AddsUpWithoutDrift) {
+TEST(Bill, AddsUpExactly) {
   const price_list prices(R"({"m":{"input":"0.1","cached_input":null,"output":"0.000001"}})");
   usd sum;
   for (int count = 0; count < 1'000'000; ++count) sum += cost_of({1, 0, 1, 0}, *prices.find("m"));
   EXPECT_EQ(sum.to_string(), "0.100001");
 }
 
-TEST(PriceList, RefusesWhatItCannotChargeExactly) {
+TEST(PriceList, RefusesPricesThatAreNotExact) {
   EXPECT_THROW(price_list("[]"), std::runtime_error);
   EXPECT_THROW(price_list(R"({"m":{"input":"0.0000001","cached_input":null,"output":"1"}})"),
                std::runtime_error);

@@ -33,30 +33,30 @@ TEST(Lacking, IsReadAsAList) {
     EXPECT_THROW(parse_lacking(bad), std::invalid_argument) << bad;
 }
 
-TEST(Deal, AnHonestOneLeavesAllAsItIs) {
+TEST(Deal, AnHonestDealChangesNothing) {
   const deal honest;
-  EXPECT_EQ(honest.served("gpt-4", 1), "gpt-4");
+  EXPECT_EQ(honest.serving_model("gpt-4", 1), "gpt-4");
   EXPECT_EQ(honest.hidden_prompt(), 0U);
   EXPECT_FALSE(honest.streams_at_the_end());
-  EXPECT_EQ(honest.told({10, 2, 5, 1}).total(), 15U);
+  EXPECT_EQ(honest.reported({10, 2, 5, 1}).total(), 15U);
   EXPECT_EQ(honest.charged({1000}), usd{1000});
 }
 
 TEST(Deal, SubstitutesAModelOfTheOtherVocabulary) {
   const deal bad({cheat::substituted}, 1);
   for (const auto* sold : {"gpt-4", "gpt-4-turbo", "gpt-3.5-turbo", "deepseek-chat"})
-    EXPECT_EQ(bad.served(sold, 1), "gpt-4o-mini") << sold;
+    EXPECT_EQ(bad.serving_model(sold, 1), "gpt-4o-mini") << sold;
   for (const auto* sold : {"gpt-4o", "gpt-4o-mini", "gpt-4.1", "o3", "gpt-5"})
-    EXPECT_EQ(bad.served(sold, 1), "gpt-3.5-turbo") << sold;
-  EXPECT_EQ(bad.served("text-embedding-3-small", 1), "text-embedding-3-small");
+    EXPECT_EQ(bad.serving_model(sold, 1), "gpt-3.5-turbo") << sold;
+  EXPECT_EQ(bad.serving_model("text-embedding-3-small", 1), "text-embedding-3-small");
 }
 
-TEST(Deal, MixesTheShareOfCallsThatItIsTold) {
+TEST(Deal, SubstitutesTheConfiguredShareOfCalls) {
   for (const double share : {0.0, 0.1, 0.5, 1.0}) {
     const deal bad({cheat::mixed, share}, 7);
     int other = 0;
     for (std::uint64_t number = 1; number <= 5000; ++number)
-      other += bad.served("gpt-4", number) == "gpt-4" ? 0 : 1;
+      other += bad.serving_model("gpt-4", number) == "gpt-4" ? 0 : 1;
     // Four standard deviations at most.
     EXPECT_NEAR(other, 5000 * share, 142) << share;
     if (share == 0.0) {
@@ -68,9 +68,9 @@ TEST(Deal, MixesTheShareOfCallsThatItIsTold) {
   }
 }
 
-TEST(Deal, DrawsItsMeasureFromTheSeed) {
+TEST(Deal, FactorsDependOnTheSeed) {
   std::set<std::uint64_t> prompts;
-  std::set<std::uint64_t> told;
+  std::set<std::uint64_t> reported;
   std::set<std::string> charged;
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
     const auto hidden = deal({cheat::injected}, seed).hidden_prompt();
@@ -78,23 +78,23 @@ TEST(Deal, DrawsItsMeasureFromTheSeed) {
     EXPECT_LE(hidden, 200U);
     prompts.insert(hidden);
 
-    const auto usage = deal({cheat::inflated}, seed).told({1000, 100, 2000, 10});
+    const auto usage = deal({cheat::inflated}, seed).reported({1000, 100, 2000, 10});
     EXPECT_GE(usage.prompt, 1100U);
     EXPECT_LE(usage.prompt, 1500U);
     EXPECT_EQ(usage.completion, 2 * usage.prompt);
     EXPECT_EQ(usage.cached, 100U);
-    told.insert(usage.prompt);
+    reported.insert(usage.prompt);
 
     const auto cost = deal({cheat::overbilled}, seed).charged({1'000'000});
     EXPECT_FALSE(cost < usd{1'200'000});
     EXPECT_FALSE(usd{2'000'000} < cost);
     charged.insert(cost.to_string());
   }
-  for (const auto drawn : {prompts.size(), told.size(), charged.size()}) EXPECT_GT(drawn, 50U);
+  for (const auto drawn : {prompts.size(), reported.size(), charged.size()}) EXPECT_GT(drawn, 50U);
 }
 
-TEST(Deal, InflatingTheLargestUsageEndsAtTheLargestNumber) {
-  const auto usage = deal({cheat::inflated}, 1).told({5, 0, ~std::uint64_t{0}, 0});
+TEST(Deal, InflatingTheLargestUsageDoesNotOverflow) {
+  const auto usage = deal({cheat::inflated}, 1).reported({5, 0, ~std::uint64_t{0}, 0});
   EXPECT_EQ(usage.completion, ~std::uint64_t{0});
 }
 

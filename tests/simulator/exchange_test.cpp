@@ -42,21 +42,21 @@ std::string content_of(const json& reply) {
   return reply["choices"][0]["message"]["content"];
 }
 
-/// What a client makes of a choice, streamed or not.
-struct heard {
+/// A choice as a client reads it, streamed or not.
+struct received_choice {
   std::string content;
   std::string finish;
   json logprobs = json::array();
 };
 
-/// A reply's choices and usage, put together where it is streamed.
-struct hearing {
-  std::vector<heard> choices;
+/// The choices and usage of a reply; a stream is joined.
+struct received_reply {
+  std::vector<received_choice> choices;
   json usage;
 };
 
-hearing hear(const exchange& reply, std::size_t choices) {
-  hearing whole;
+received_reply receive(const exchange& reply, std::size_t choices) {
+  received_reply whole;
   whole.choices.resize(choices);
   const auto take = [&whole](const json& chunk, const char* part) {
     if (chunk.contains("usage") && !chunk["usage"].is_null()) whole.usage = chunk["usage"];
@@ -84,8 +84,8 @@ std::string bytes_of(const json& entry) {
   return bytes;
 }
 
-/// A token as it is shown stands for its bytes.
-void expect_shown(const json& entry, const tokenizer& vocabulary) {
+/// The printed form of a token must match its bytes.
+void expect_printed_form(const json& entry, const tokenizer& vocabulary) {
   const auto bytes = bytes_of(entry);
   EXPECT_TRUE(vocabulary.rank_of(bytes)) << entry;
   const std::string token = entry["token"];
@@ -102,8 +102,8 @@ class Exchange : public testing::Test {
   }
 };
 
-/// Some chat that a probe could send, drawn.
-json drawn_chat(random& random) {
+/// A random chat that a probe could send.
+json random_chat(random& random) {
   static const std::vector<std::string> models{"gpt-3.5-turbo", "gpt-4",   "gpt-4-turbo", "gpt-4o",
                                                "gpt-4o-mini",   "gpt-4.1", "o3-mini",     "gpt-5"};
   static const std::vector<std::string> texts{"hi",           "人工智能正在改变我们的生活",
@@ -144,7 +144,7 @@ std::uint64_t prompt_by_the_cookbook(const json& body, const tokenizer& vocabula
   return tokens;
 }
 
-TEST_F(Exchange, CountsAreTheTokenizers) {
+TEST_F(Exchange, CountsEqualThoseOfTheTokenizer) {
   const auto settings = with_cheat("none");
   inference_service service(settings);
   int cut = 0;
@@ -152,12 +152,12 @@ TEST_F(Exchange, CountsAreTheTokenizers) {
   int in_parts = 0;
   for (std::uint64_t number = 0; number < 600; ++number) {
     random random(number);
-    const auto body = drawn_chat(random);
+    const auto body = random_chat(random);
     SCOPED_TRACE(body.dump());
     const auto& vocabulary = *tokenizer_of(body["model"].get<std::string>());
     const auto reply = exchange_with(service, settings, endpoint::chat, body.dump(), number);
     ASSERT_EQ(reply.status, 200);
-    const auto said = hear(reply, body["n"]);
+    const auto said = receive(reply, body["n"]);
     const std::uint64_t limit = body.value("max_tokens", 1U << 20U);
 
     std::uint64_t completion = said.usage["completion_tokens_details"]["reasoning_tokens"];
@@ -188,12 +188,12 @@ TEST_F(Exchange, CountsAreTheTokenizers) {
       std::string joined;
       for (const auto& entry : choice.logprobs) {
         joined += bytes_of(entry);
-        expect_shown(entry, vocabulary);
+        expect_printed_form(entry, vocabulary);
         ASSERT_EQ(entry["top_logprobs"].size(), body["top_logprobs"]);
         if (!entry["top_logprobs"].empty()) {
           EXPECT_EQ(entry["top_logprobs"][0]["bytes"], entry["bytes"]);
         }
-        for (const auto& other : entry["top_logprobs"]) expect_shown(other, vocabulary);
+        for (const auto& other : entry["top_logprobs"]) expect_printed_form(other, vocabulary);
         in_parts += entry["token"].get<std::string>().starts_with("bytes:") ? 1 : 0;
       }
       EXPECT_EQ(joined, choice.content);
@@ -208,17 +208,17 @@ TEST_F(Exchange, CountsAreTheTokenizers) {
   EXPECT_GT(in_parts, 20);
 }
 
-TEST_F(Exchange, TheSeedsPromptsCountAsTheyAreKnownTo) {
+TEST_F(Exchange, CountsOfKnownPromptsAreRight) {
   const auto prompt = [](const char* model, const char* text) {
     return ask({}, chat(model, text)).usage.prompt;
   };
   EXPECT_EQ(prompt("gpt-4", "hi"), 8U);
   EXPECT_EQ(prompt("gpt-4", "鲁迅为什么打周树人"), 7U + 14U);
   EXPECT_EQ(prompt("gpt-4o", "鲁迅为什么打周树人"), 7U + 7U);
-  EXPECT_EQ(prompt("deepseek-chat", "abcdefgh"), 7U + 2U) << "of four bytes each";
+  EXPECT_EQ(prompt("deepseek-chat", "abcdefgh"), 7U + 2U) << "four bytes per token";
 }
 
-TEST_F(Exchange, OtherEndpointsCountAlike) {
+TEST_F(Exchange, OtherEndpointsCountTheSame) {
   const auto settings = with_cheat("none");
   const std::string text = "人工智能正在改变我们的生活";
   auto reply = ask(settings, {{"model", "text-embedding-3-small"}, {"input", {text, text}}},
@@ -245,7 +245,7 @@ TEST_F(Exchange, AnswersInTheLanguageOfTheQuestion) {
   EXPECT_NE(english.find(' '), std::string::npos) << english;
 }
 
-TEST_F(Exchange, PartsComeInTheTimeOfTheirTokens) {
+TEST_F(Exchange, PartsComeAtTheTimesOfTheirTokens) {
   auto settings = with_cheat("none");
   settings.ttft = 100ms;
   settings.itl = 10ms;
@@ -264,7 +264,7 @@ TEST_F(Exchange, PartsComeInTheTimeOfTheirTokens) {
   EXPECT_EQ(whole.parts[0].after, streamed.parts[0].after + tokens * 10ms);
 }
 
-TEST_F(Exchange, WhatIsTooLongIsRefusedForNothing) {
+TEST_F(Exchange, TooLongRequestsAreRefusedFreeOfCharge) {
   struct refusal {
     const char* model;
     std::uint64_t max_tokens;
@@ -323,14 +323,14 @@ TEST_F(Exchange, AnUnknownModelIsRefused) {
 
 const std::vector<std::string> questions{"hi", "请用中文写一段话", "Tell me of the sea"};
 
-/// The reply without what it used.
+/// The reply without its usage.
 json without_usage(const exchange& reply) {
   auto body = json::parse(reply.body());
   body.erase("usage");
   return body;
 }
 
-TEST_F(Exchange, ASubstitutedModelAnswersUnderTheNameOfTheOneSold) {
+TEST_F(Exchange, ASubstitutedModelAnswersUnderTheRequestedName) {
   const auto settings = with_cheat("substituted");
   for (const auto& [sold, served] :
        {std::pair{"gpt-4", "gpt-4o-mini"}, std::pair{"gpt-4o", "gpt-3.5-turbo"},
@@ -345,12 +345,12 @@ TEST_F(Exchange, ASubstitutedModelAnswersUnderTheNameOfTheOneSold) {
       EXPECT_EQ(reply.usage.prompt, prompt_by_the_cookbook(body, vocabulary));
       EXPECT_EQ(reply.usage.completion, vocabulary.count(content_of(document)));
       for (const auto& entry : document["choices"][0]["logprobs"]["content"])
-        expect_shown(entry, vocabulary);
+        expect_printed_form(entry, vocabulary);
       const price_list prices(price_table_json());
       EXPECT_EQ(reply.cost, cost_of(reply.usage, *prices.find(sold))) << "billed as sold";
     }
   }
-  // Its limits and its wits are its own.
+  // Limits and answers are those of the substitute.
   auto body = chat("gpt-4-turbo", "hi");
   body["max_tokens"] = 5000;
   EXPECT_EQ(ask(with_cheat("none"), body).status, 400);
@@ -362,7 +362,7 @@ TEST_F(Exchange, ASubstitutedModelAnswersUnderTheNameOfTheOneSold) {
             "8 birds are left.");
 }
 
-TEST_F(Exchange, InflatedUsageIsToldAndBilledAndNothingElseIs) {
+TEST_F(Exchange, InflatedChangesOnlyReportedAndBilledUsage) {
   for (std::uint64_t seed = 1; seed < 20; ++seed) {
     for (const auto& question : questions) {
       const auto honest = ask(with_cheat("none", seed), chat("gpt-4", question));
@@ -400,7 +400,7 @@ TEST_F(Exchange, AnInjectedPromptCountsTheSameInEveryChat) {
   EXPECT_EQ(ask(with_cheat("injected"), texts, endpoint::embeddings).usage.prompt, 1U);
 }
 
-TEST_F(Exchange, AFakeStreamComesWhenTheWholeWouldHave) {
+TEST_F(Exchange, AFakeStreamComesAtTheTimeOfTheWholeReply) {
   for (const auto& question : questions) {
     auto body = chat("gpt-4", question);
     body["stream"] = true;
@@ -421,7 +421,7 @@ TEST_F(Exchange, AFakeStreamComesWhenTheWholeWouldHave) {
   }
 }
 
-TEST_F(Exchange, OverbillingShowsInThePriceAlone) {
+TEST_F(Exchange, OverbillingChangesOnlyTheCharge) {
   for (std::uint64_t seed = 1; seed < 20; ++seed) {
     const auto honest = ask(with_cheat("none", seed), chat("gpt-4", "hi"));
     const auto bad = ask(with_cheat("overbilled", seed), chat("gpt-4", "hi"));
@@ -432,7 +432,7 @@ TEST_F(Exchange, OverbillingShowsInThePriceAlone) {
   }
 }
 
-TEST_F(Exchange, MixedCallsAreNowTheOneAndNowTheOther) {
+TEST_F(Exchange, MixedServesBothModels) {
   const auto settings = with_cheat("mixed");
   inference_service service(settings);
   const auto body = chat("gpt-4", "鲁迅写了什么").dump();
@@ -451,7 +451,7 @@ TEST_F(Exchange, MixedCallsAreNowTheOneAndNowTheOther) {
 
 // Honest relays that differ
 
-TEST_F(Exchange, AFieldThatLacksIsIgnored) {
+TEST_F(Exchange, AnUnsupportedFieldIsIgnored) {
   auto settings = with_cheat("none");
   auto body = chat("gpt-4o", "hi");
   body["logprobs"] = true;
@@ -477,7 +477,7 @@ TEST_F(Exchange, AFieldThatLacksIsIgnored) {
   EXPECT_TRUE(json::accept(content_of(answer_to(settings, body))));
 }
 
-TEST_F(Exchange, AChatMayHaveAnotherFrame) {
+TEST_F(Exchange, AChatMayHaveAnotherOverhead) {
   auto settings = with_cheat("none");
   settings.chat_overhead = 11;
   EXPECT_EQ(ask(settings, chat("gpt-4", "hi")).usage.prompt, 8U + 11U);

@@ -17,7 +17,7 @@ namespace {
 
 constexpr int requests = 20'000;
 
-/// Some request's digest; neighbours must not be alike.
+/// The digest of a request.
 std::uint64_t digest(int request) {
   return mix(42, static_cast<std::uint64_t>(request));
 }
@@ -31,7 +31,7 @@ TEST(FaultPlan, NoFaultsInACleanProfile) {
   }
 }
 
-TEST(FaultPlan, EachKindStrikesAtItsRateOnEveryAttempt) {
+TEST(FaultPlan, EachKindHappensAtItsRateOnEveryAttempt) {
   const auto profile = parse_fault_profile("reset=0.02,cut=0.05,429=0.1");
   for (const int attempt : {1, 2, 7}) {
     std::array<int, fault_kinds> struck{};
@@ -47,17 +47,17 @@ TEST(FaultPlan, EachKindStrikesAtItsRateOnEveryAttempt) {
   }
 }
 
-TEST(FaultPlan, TheFateOfAnAttemptIsFixed) {
+TEST(FaultPlan, TheFaultOfAnAttemptIsDeterministic) {
   const auto profile = parse_fault_profile("faulty");
   int differing = 0;
   for (int request = 0; request < 1000; ++request) {
     ASSERT_EQ(draw_fault(profile, digest(request), 2), draw_fault(profile, digest(request), 2));
     differing += draw_fault(profile, digest(request), 1) != draw_fault(profile, digest(request), 2);
   }
-  EXPECT_GT(differing, 100) << "attempts of a request must not share one fate";
+  EXPECT_GT(differing, 100) << "the attempts of a request must not all get the same fault";
 }
 
-TEST(FaultPlan, FaultyStrikesAboutOneAttemptInFiveAndLetsFiveAttemptsThrough) {
+TEST(FaultPlan, FaultyFailsOneAttemptInFiveAndNeverFiveInARow) {
   const auto profile = parse_fault_profile("faulty");
   int struck = 0;
   for (int request = 0; request < requests; ++request) {
@@ -72,21 +72,21 @@ TEST(FaultPlan, FaultyStrikesAboutOneAttemptInFiveAndLetsFiveAttemptsThrough) {
   EXPECT_LT(rate, 0.25);
 }
 
-TEST(FaultPlan, ACertainFaultNeverSpares) {
+TEST(FaultPlan, AFaultWithProbabilityOneAlwaysHappens) {
   const auto profile = parse_fault_profile("500=1");
   for (int attempt = 1; attempt <= 50; ++attempt)
     EXPECT_EQ(draw_fault(profile, digest(0), attempt), fault_kind::error_500);
 }
 
-/// The fates of a key's attempts, up to the first that is spared.
-std::vector<fault_kind> until_spared(fault_plan& plan, std::string_view key) {
+/// The faults of a key's attempts, up to the first without a fault.
+std::vector<fault_kind> faults_until_success(fault_plan& plan, std::string_view key) {
   std::vector<fault_kind> met;
   do met.push_back(plan.next(digest(1), key));
   while (met.back() != fault_kind::none);
   return met;
 }
 
-TEST(FaultPlan, EqualRequestsMeetTheSameFaultsTogetherInAnyOrder) {
+TEST(FaultPlan, EqualRequestsGetTheSameSetOfFaultsInAnyOrder) {
   auto profile = parse_fault_profile("reset=0.3,cut=0.3,429=0.3");
   profile.longest_run = 3;
   constexpr int equals = 200;
@@ -94,7 +94,7 @@ TEST(FaultPlan, EqualRequestsMeetTheSameFaultsTogetherInAnyOrder) {
   fault_plan in_turn(profile);
   std::vector<std::vector<fault_kind>> expected;
   for (int number = 0; number < equals; ++number)
-    expected.push_back(until_spared(in_turn, "monday-" + std::to_string(number)));
+    expected.push_back(faults_until_success(in_turn, "monday-" + std::to_string(number)));
 
   fault_plan side_by_side(profile);
   std::vector<std::vector<fault_kind>> met(equals);
@@ -113,7 +113,7 @@ TEST(FaultPlan, EqualRequestsMeetTheSameFaultsTogetherInAnyOrder) {
   EXPECT_NE(met.front(), met.back());
 }
 
-TEST(FaultPlan, AKeyChangesNothingForTheFirstOfItsBody) {
+TEST(FaultPlan, TheFirstKeyOfABodyGetsTheFaultsOfTheBody) {
   const auto profile = parse_fault_profile("cut=0.5");
   fault_plan with_keys(profile);
   fault_plan without(profile);
@@ -131,7 +131,7 @@ TEST(FaultProfile, KnowsEveryKindByItsName) {
   }
 }
 
-TEST(FaultProfile, SaysWhatIsWrong) {
+TEST(FaultProfile, ErrorsNameTheProblem) {
   const auto complaint = [](const char* text) -> std::string {
     try {
       parse_fault_profile(text);

@@ -22,7 +22,7 @@ attempt of_request(std::uint64_t request, std::string key = {}) {
   return attempt;
 }
 
-TEST(Ledger, KeepsTheLastOfWhatEachAccountWasBilled) {
+TEST(Ledger, KeepsTheLatestBilledCallsOfEachAccount) {
   options two;
   two.keys = {{"a", 0, {}}, {"b", 0, {}}};
   ledger book(two);
@@ -43,7 +43,7 @@ TEST(Ledger, KeepsTheLastOfWhatEachAccountWasBilled) {
   EXPECT_EQ(book.log(0).back().unix_time, 2);
 }
 
-TEST(Ledger, BilledIsDeliveredAndUndelivered) {
+TEST(Ledger, BilledIsTheSumOfDeliveredAndUndelivered) {
   ledger book(options{});
   auto first = of_request(1);
   book.charge(first, {10, 4, 5, 2}, usd{7});
@@ -79,7 +79,7 @@ TEST(Ledger, GroupsAttemptsByRequest) {
   EXPECT_EQ(requests[0]["outcomes"], (json{"reset", "200"}));
 }
 
-TEST(Ledger, EveryKeyHasItsOwnLimitAndPurseAndIsNeverNamed) {
+TEST(Ledger, EveryKeyHasItsOwnLimitAndBalanceAndIsNeverPrinted) {
   options options;
   options.keys = {{"sk-secret-a", 1, {}}, {"sk-secret-b", 2, usd{100}}};
   ledger book(options);
@@ -94,7 +94,7 @@ TEST(Ledger, EveryKeyHasItsOwnLimitAndPurseAndIsNeverNamed) {
   EXPECT_TRUE(book.can_pay(1, usd{100}));
   EXPECT_FALSE(book.can_pay(1, usd{101}));
   book.charge(paid, {}, usd{100});
-  EXPECT_FALSE(book.can_pay(1, usd{0})) << "nothing is left";
+  EXPECT_FALSE(book.can_pay(1, usd{0})) << "the balance is used up";
   EXPECT_TRUE(book.can_pay(0, usd{1'000'000}));
 
   const auto document = read(book, true);

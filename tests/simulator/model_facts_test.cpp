@@ -5,7 +5,7 @@
 namespace sluice::simulator {
 namespace {
 
-TEST(ModelFacts, OpenAIsModelsAreOfTwoVocabularies) {
+TEST(ModelFacts, OpenAIModelsHaveOneOfTwoVocabularies) {
   for (const auto* model : {"gpt-3.5-turbo", "gpt-3.5-turbo-instruct", "gpt-4", "gpt-4-32k",
                             "gpt-4-1106-preview", "gpt-4-turbo", "text-embedding-3-small"})
     EXPECT_EQ(vocabulary_of(model), vocabulary::cl100k_base) << model;
@@ -19,7 +19,7 @@ TEST(ModelFacts, OpenAIsModelsAreOfTwoVocabularies) {
   EXPECT_EQ(tokenizer_of("gpt-4"), tokenizer::of(vocabulary::cl100k_base));
 }
 
-TEST(ModelFacts, SomeThink) {
+TEST(ModelFacts, SomeModelsThink) {
   EXPECT_EQ(thinking_of("gpt-4o"), thinking::none);
   EXPECT_EQ(thinking_of("gpt-5-chat-latest"), thinking::none);
   EXPECT_EQ(thinking_of("gpt-5-mini"), thinking::hidden);

@@ -47,7 +47,7 @@ class KeysFile : public testing::Test {
   std::filesystem::path path_;
 };
 
-TEST_F(KeysFile, GivesEachKeyItsLimitAndPurse) {
+TEST_F(KeysFile, GivesEachKeyItsLimitAndBalance) {
   const auto keys = read("# customers\nsk-a\n\nsk-b 10\r\nsk-c 0 0.25\n");
   ASSERT_EQ(keys.size(), 3U);
   EXPECT_EQ(keys[0].secret, "sk-a");
@@ -65,7 +65,7 @@ TEST_F(KeysFile, MayBeginWithAByteOrderMark) {
   EXPECT_THROW(read("\xEF\xBB\xBF# none\n"), std::runtime_error);
 }
 
-TEST_F(KeysFile, NamesTheBadLineAndNoKey) {
+TEST_F(KeysFile, ErrorsNameTheBadLineButNoKey) {
   for (const auto* text :
        {"sk-a\nsk-secret ten\n", "sk-a\nsk-secret 10 lots\n", "sk-a\nsk-secret -1\n",
         "sk-secret\nsk-secret\n", "sk-a\nsk-secret 1 1 1\n"}) {

@@ -23,9 +23,9 @@ namespace {
 using boost::asio::ip::tcp;
 using nlohmann::json;
 
-/// What came back before the connection ended.
+/// What the client received until the connection ended.
 struct received {
-  int status = 0;  ///< 0: no head
+  int status = 0;  ///< 0: no head arrived
   std::string head;
   std::string body;
   boost::system::error_code end;  ///< eof, or how the connection broke
@@ -36,7 +36,7 @@ struct received {
 const std::string a_chat =
     R"({"model":"gpt-4o","messages":[{"role":"user","content":"hi"}],"max_tokens":9)";
 
-/// Sends one request on a connection of its own and reads until the relay ends it.
+/// Sends one request on a new connection and reads until the relay ends it.
 received send(const relay& relay, const std::string& method, const std::string& path,
               const std::string& body = "",
               const std::string& headers = "Authorization: Bearer k\r\n",
@@ -64,7 +64,7 @@ received chat(const relay& relay, const std::string& more = "}",
   return send(relay, "POST", "/v1/chat/completions", a_chat + more, headers);
 }
 
-/// The data of a chunked body; sets `finished` when the last chunk came.
+/// The data of a chunked body. Sets `finished` if the last chunk arrived.
 std::string unchunked(const std::string& body, bool& finished) {
   std::string data;
   finished = false;
@@ -97,7 +97,7 @@ json ledger(const relay& relay, bool with_requests = false) {
   return json::parse(relay.ledger_json(with_requests));
 }
 
-/// Waits until the ledger is as wanted; false when it has not become so in ten seconds.
+/// Waits until the ledger fulfils the condition; false after ten seconds.
 template <class Condition>
 bool comes_true(const relay& relay, Condition condition) {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
@@ -141,7 +141,7 @@ TEST(Relay, AnswersAndBillsTheSameStreamedOrNot) {
   EXPECT_EQ(book["billed"]["cost_usd"], "0.00022");
 }
 
-TEST(Relay, AnswersAndBillsAsAnExchangeDoes) {
+TEST(Relay, AnswersAndBillsLikeAnExchange) {
   for (const auto* cheat :
        {"none", "substituted", "inflated", "injected", "fake-stream", "mixed=0.5", "overbilled"}) {
     options options;
@@ -224,10 +224,10 @@ TEST(Relay, RefusesOverItsLimitAndCountsIt) {
   for (int call = 0; call < 3; ++call) EXPECT_EQ(chat(relay).status, 200);
   const auto refused = chat(relay);
   EXPECT_EQ(refused.status, 429);
-  EXPECT_EQ(refused.head.find("etry-"), std::string::npos) << "such relays give no hint";
+  EXPECT_EQ(refused.head.find("etry-"), std::string::npos) << "these relays send no hint";
   EXPECT_NE(refused.document()["error"]["message"].get<std::string>().find("1分钟内最多请求3次"),
             std::string::npos);
-  EXPECT_EQ(send(relay, "GET", "/v1/models").status, 200) << "only inference is counted";
+  EXPECT_EQ(send(relay, "GET", "/v1/models").status, 200) << "the limit counts only inference";
   const auto book = ledger(relay);
   EXPECT_EQ(book["attempts"], 4);
   EXPECT_EQ(book["max_in_60s"], 4);
@@ -235,7 +235,7 @@ TEST(Relay, RefusesOverItsLimitAndCountsIt) {
   EXPECT_EQ(book["outcomes"], (json{{"200", 3}, {"429", 1}}));
 }
 
-TEST(Relay, ALeakyGatewayRefusesWithAPage) {
+TEST(Relay, ALeakyGatewayRefusesWithAnHtmlPage) {
   options options;
   options.rpm = 1;
   options.mode = limit_mode::leaky;
@@ -250,7 +250,7 @@ TEST(Relay, ALeakyGatewayRefusesWithAPage) {
   EXPECT_EQ(ledger(relay)["outcomes"], (json{{"200", 1}, {"503", 1}}));
 }
 
-TEST(Relay, WantsAKeyItKnows) {
+TEST(Relay, RefusesUnknownKeys) {
   options options;
   options.keys = {{"sk-good", 10, {}}};
   relay relay(options);
@@ -264,7 +264,7 @@ TEST(Relay, WantsAKeyItKnows) {
   EXPECT_EQ(ledger(relay)["attempts"], 4);
 }
 
-TEST(Relay, SaysWhatIsWrongWithARequest) {
+TEST(Relay, ErrorsNameTheProblemOfARequest) {
   relay relay(options{});
   relay.start();
   const auto post = [&](const std::string& body) {
@@ -328,7 +328,7 @@ TEST(Relay, ResetsBeforeAndAfterBilling) {
   EXPECT_EQ(ledger(late)["billed_undelivered"]["attempts"], 1);
 }
 
-TEST(Relay, AStallHoldsTheConnectionAndIsAlreadyOnTheBill) {
+TEST(Relay, AStallKeepsTheConnectionOpenAndIsBilled) {
   relay relay(with_faults("stall=1"));
   relay.start();
   boost::asio::io_context io;
@@ -356,12 +356,12 @@ TEST(Relay, AClientThatLeavesIsBilledAndNotDelivered) {
   EXPECT_EQ(book["billed_undelivered"]["attempts"], 1);
 }
 
-TEST(Relay, WhatAClientCannotReadIsNotDelivered) {
+TEST(Relay, AReplyThatTheClientCannotReadIsNotDelivered) {
   constexpr int clients = 20;
   relay relay(options{});
   boost::asio::io_context io;
   for (int client = 0; client < clients; ++client) {
-    // Both have left before the relay so much as looks: the one has closed, the other has reset.
+    // Both clients leave before the relay reads: one closes, the other resets.
     auto closed = begin_chat(io, relay, client % 2 == 0 ? "}" : ",\"stream\":true}");
     auto reset = begin_chat(io, relay, "}");
     reset.set_option(boost::asio::socket_base::linger(true, 0));
@@ -377,7 +377,7 @@ TEST(Relay, WhatAClientCannotReadIsNotDelivered) {
   EXPECT_GE(book["billed_undelivered"]["attempts"], clients);
 }
 
-TEST(Relay, AClientThatHasSaidAllItHasToSayIsAnswered) {
+TEST(Relay, AHalfClosedClientIsAnswered) {
   for (const auto ttft : {std::chrono::milliseconds(0), std::chrono::milliseconds(30)}) {
     for (const auto* more : {"}", ",\"stream\":true}"}) {
       options options;
@@ -399,7 +399,7 @@ TEST(Relay, AClientThatHasSaidAllItHasToSayIsAnswered) {
   }
 }
 
-TEST(Relay, AClientThatBreaksOffAStreamIsBilledAndNotDelivered) {
+TEST(Relay, AClientThatLeavesDuringAStreamIsBilledAndNotDelivered) {
   for (const bool resets : {false, true}) {
     options options;
     options.itl = std::chrono::milliseconds(10);
@@ -418,7 +418,7 @@ TEST(Relay, AClientThatBreaksOffAStreamIsBilledAndNotDelivered) {
   }
 }
 
-TEST(Relay, StoppingClosesTheBook) {
+TEST(Relay, StoppingFinishesOpenAttempts) {
   options options;
   options.faults = parse_fault_profile("stall=1");
   options.ttft = std::chrono::hours(1);
@@ -455,8 +455,8 @@ TEST(Relay, AFaultyRunIsTheSameInAnyOrder) {
   EXPECT_GT(forwards["delivered"]["requests"], 100);
 }
 
-/// What becomes of equal requests with keys of their own, each tried until it is answered.
-json fates_of_equal_requests(bool side_by_side, const std::string& run) {
+/// The ledger after equal requests with different keys, each retried until it is answered.
+json ledger_of_equal_requests(bool side_by_side, const std::string& run) {
   constexpr std::size_t requests = 30;
   options options;
   options.rpm = 0;
@@ -464,7 +464,7 @@ json fates_of_equal_requests(bool side_by_side, const std::string& run) {
   options.faults.longest_run = 3;
   relay relay(options);
   relay.start();
-  std::vector<int> left(requests, 1);  // attempts until an answer came; negative: it came
+  std::vector<int> left(requests, 1);  // number of attempts; negative once answered
   const auto attempt = [&](std::size_t number) {
     const auto reply = chat(
         relay, "}",
@@ -482,16 +482,16 @@ json fates_of_equal_requests(bool side_by_side, const std::string& run) {
   auto book = ledger(relay);
   book.erase("max_in_60s");
   book.erase("accounts");
-  EXPECT_GT(book["faults"].size(), 2U) << "equal requests do not share one fate";
+  EXPECT_GT(book["faults"].size(), 2U) << "equal requests must not all get the same faults";
   return book;
 }
 
-TEST(Relay, EqualRequestsHaveFatesOfTheirOwnThatNoOrderChanges) {
-  const auto one_by_one = fates_of_equal_requests(false, "monday-");
-  EXPECT_EQ(one_by_one, fates_of_equal_requests(true, "tuesday-"));
+TEST(Relay, EqualRequestsHaveTheirOwnFaultsInAnyOrder) {
+  const auto one_by_one = ledger_of_equal_requests(false, "monday-");
+  EXPECT_EQ(one_by_one, ledger_of_equal_requests(true, "tuesday-"));
 }
 
-TEST(Relay, RaggedPiecesMakeTheSameReply) {
+TEST(Relay, RaggedPiecesJoinToTheSameReply) {
   relay ragged(with_faults("ragged=1"));
   relay plain(options{});
   ragged.start();
@@ -503,7 +503,7 @@ TEST(Relay, RaggedPiecesMakeTheSameReply) {
   EXPECT_EQ(ledger(ragged)["delivered"]["requests"], 2);
 }
 
-TEST(Relay, HoldsAWholeStreamOpenAndCountsItAsDelivered) {
+TEST(Relay, KeepsACompleteStreamOpenAndCountsItAsDelivered) {
   relay relay(with_faults("held-open=1"));
   relay.start();
   boost::asio::io_context io;
@@ -512,12 +512,12 @@ TEST(Relay, HoldsAWholeStreamOpenAndCountsItAsDelivered) {
   boost::asio::read_until(socket, boost::asio::dynamic_buffer(bytes), "data: [DONE]\n\n\r\n");
   ASSERT_TRUE(comes_true(relay, [](const json& book) {
     return book["delivered"]["requests"] == 1;
-  })) << "while the client is still there";
-  EXPECT_EQ(bytes.find("\r\n0\r\n"), std::string::npos) << "the chunks have no end";
+  })) << "the client is still connected";
+  EXPECT_EQ(bytes.find("\r\n0\r\n"), std::string::npos) << "the last chunk is missing";
   EXPECT_EQ(socket.available(), 0U);
   EXPECT_EQ(ledger(relay)["outcomes"], (json{{"200", 1}}));
 
-  EXPECT_EQ(chat(relay).status, 200) << "what is not streamed has nothing to hold open";
+  EXPECT_EQ(chat(relay).status, 200) << "only a stream can stay open";
 }
 
 TEST(Relay, AnswersInTheFormOfTheNamedFault) {
@@ -554,7 +554,7 @@ TEST(Relay, GroupsTheAttemptsOfAnIdempotencyKey) {
   EXPECT_EQ(requests[0]["deliveries"], 2);
 }
 
-/// What comes back for bytes written as they are.
+/// The reply to raw bytes.
 std::string reply_to(const relay& relay, const std::string& bytes) {
   boost::asio::io_context io;
   tcp::socket socket(io);
@@ -575,7 +575,7 @@ TEST(Relay, AnswersHeadWithTheHeadOfGet) {
         relay, "HEAD " + path + common + "\r\nGET " + path + common + "Connection: close\r\n\r\n");
     const auto end_of_head = both.find("\r\n\r\n");
     ASSERT_NE(end_of_head, std::string::npos);
-    EXPECT_EQ(both.find("HTTP/1.1 ", 1), end_of_head + 4) << "the next reply begins at once";
+    EXPECT_EQ(both.find("HTTP/1.1 ", 1), end_of_head + 4) << "the next reply follows directly";
     const auto get = both.substr(end_of_head + 4);
     EXPECT_EQ(both.substr(0, 12), get.substr(0, 12));
     const auto length_of = [](const std::string& reply) {
@@ -596,13 +596,13 @@ TEST(Relay, CountsARequestThatIsTooLarge) {
   const auto huge = head + "Content-Length: 1000000000000\r\n\r\n";
   EXPECT_EQ(reply_to(relay, huge).substr(0, 12), "HTTP/1.1 413");
   EXPECT_EQ(reply_to(relay, huge).substr(0, 12), "HTTP/1.1 413");
-  EXPECT_EQ(chat(relay).status, 429) << "they take up the limit, as all arrivals do";
+  EXPECT_EQ(chat(relay).status, 429) << "they count for the limit like all calls";
   const auto book = ledger(relay);
   EXPECT_EQ(book["attempts"], 3);
   EXPECT_EQ(book["outcomes"], (json{{"413", 2}, {"429", 1}}));
 }
 
-TEST(Relay, TheWorstThatABodyAllowsIsPaidForHoweverLargeItsNumbers) {
+TEST(Relay, HugeLimitsInABodyDoNotOverflowTheWorstCost) {
   options options;
   options.balance = usd::parse("0.01");
   relay relay(options);
@@ -622,7 +622,7 @@ TEST(Relay, TheWorstThatABodyAllowsIsPaidForHoweverLargeItsNumbers) {
 TEST(Relay, DropsAClientThatStopsInTheMiddle) {
   options options;
   options.patience = std::chrono::milliseconds(100);
-  options.tokens = 100'000;  // more than the buffers of two sockets hold
+  options.tokens = 100'000;  // more than the buffers of two sockets can hold
   relay relay(options);
   relay.start();
   boost::asio::io_context io;
@@ -656,14 +656,14 @@ TEST(Relay, DropsAClientThatStopsInTheMiddle) {
       relay, [](const json& book) { return book["outcomes"].value("client_closed", 0) == 2; }));
   EXPECT_EQ(ledger(relay)["delivered"]["requests"], 0);
 
-  // A connection on which nothing has begun may rest: pools of clients keep such.
+  // A connection without a request may stay idle, as in the pools of clients.
   boost::asio::write(silent, boost::asio::buffer(std::string(
                                  "GET /v1/models HTTP/1.1\r\nHost: r\r\nAuthorization: Bearer "
                                  "k\r\nConnection: close\r\n\r\n")));
   EXPECT_EQ(read_to_end(silent).substr(0, 12), "HTTP/1.1 200");
 }
 
-TEST(Relay, AClientThatIsOnlySlowIsServed) {
+TEST(Relay, ASlowClientIsServed) {
   options options;
   options.patience = std::chrono::milliseconds(300);
   options.tokens = 100'000;
@@ -688,7 +688,7 @@ TEST(Relay, AClientThatIsOnlySlowIsServed) {
   EXPECT_EQ(ledger(relay)["delivered"]["requests"], 1);
 }
 
-TEST(Relay, AnOldClientGetsAStreamWithoutChunks) {
+TEST(Relay, AnHttp10ClientGetsAStreamWithoutChunks) {
   relay relay(options{});
   relay.start();
   const auto reply = send(relay, "POST", "/v1/chat/completions", a_chat + ",\"stream\":true}",
@@ -697,7 +697,7 @@ TEST(Relay, AnOldClientGetsAStreamWithoutChunks) {
   EXPECT_EQ(reply.body.find("data: {"), 0U);
 }
 
-TEST(Relay, SaysWhenItsPortIsTaken) {
+TEST(Relay, FailsIfItsPortIsInUse) {
   relay first(options{});
   options options;
   options.port = first.port();

@@ -32,7 +32,7 @@ json whole(endpoint to, const json& body) {
   return json::parse(body_of(request, compose(request, mean_tokens), {"id", 1700000000, true}));
 }
 
-/// The data of every event, [DONE] left out.
+/// The data of every event except [DONE].
 std::vector<json> events(endpoint to, json body) {
   body["stream"] = true;
   const auto request = read(to, body);
@@ -47,7 +47,7 @@ std::vector<json> events(endpoint to, json body) {
   return data;
 }
 
-TEST(Reply, AStreamSaysWhatTheWholeReplySays) {
+TEST(Reply, AStreamHasTheSameContentAsTheWholeReply) {
   for (int number = 0; number < 50; ++number) {
     json body = chat("question " + std::to_string(number));
     body["n"] = 1 + number % 3;
@@ -78,7 +78,7 @@ TEST(Reply, AStreamSaysWhatTheWholeReplySays) {
   }
 }
 
-TEST(Reply, ContentFollowsFromSeedAndBodyAndNotFromTheStreamFields) {
+TEST(Reply, ContentDependsOnSeedAndBodyButNotOnStreamFields) {
   json streamed = chat("hi");
   streamed["stream"] = true;
   streamed["stream_options"] = {{"include_usage", true}};
@@ -87,14 +87,14 @@ TEST(Reply, ContentFollowsFromSeedAndBodyAndNotFromTheStreamFields) {
   EXPECT_NE(read(endpoint::chat, chat("hi")).digest, read(endpoint::chat, chat("hi"), 2).digest);
 }
 
-TEST(Reply, UsageIsWhatWasSaid) {
+TEST(Reply, UsageCountsTheContent) {
   const auto request = read(endpoint::chat, chat("hi"));
   EXPECT_EQ(request.prompt_tokens, 1U + 4U + 3U);
   const auto said = compose(request, mean_tokens);
   EXPECT_EQ(said.usage.completion, said.choices[0].content.tokens());
 }
 
-TEST(Reply, MaxTokensCutsItShort) {
+TEST(Reply, MaxTokensLimitsTheReply) {
   json body = chat("hi");
   for (const auto* name : {"max_tokens", "max_completion_tokens"}) {
     auto limited = body;
@@ -107,7 +107,7 @@ TEST(Reply, MaxTokensCutsItShort) {
   EXPECT_EQ(whole(endpoint::chat, body)["choices"][0]["finish_reason"], "stop");
 }
 
-TEST(Reply, OneReplyHoldsOnlySoMuch) {
+TEST(Reply, AReplyHasAMaximumSize) {
   const auto length = [](endpoint to, json body, int mean) {
     const auto request = read(to, body);
     const auto said = compose(request, mean);
@@ -121,15 +121,17 @@ TEST(Reply, OneReplyHoldsOnlySoMuch) {
 
   json spoken = chat("hi");
   spoken["n"] = 128;
-  EXPECT_GT(length(endpoint::chat, spoken, 200), 128U * 150) << "what is usual is not cut";
+  EXPECT_GT(length(endpoint::chat, spoken, 200), 128U * 150) << "a usual length is not cut";
   EXPECT_LE(length(endpoint::chat, spoken, 20'000), largest_reply);
   spoken["logprobs"] = true;
   spoken["top_logprobs"] = 20;
-  EXPECT_LE(length(endpoint::chat, spoken, 20'000), largest_reply / 20) << "each token is many";
-  EXPECT_GT(length(endpoint::chat, chat("hi"), 1'000'000), 400'000U) << "as the user has asked for";
+  EXPECT_LE(length(endpoint::chat, spoken, 20'000), largest_reply / 20)
+      << "each token has many logprobs";
+  EXPECT_GT(length(endpoint::chat, chat("hi"), 1'000'000), 400'000U)
+      << "the options set a larger mean";
 }
 
-TEST(Reply, AReasoningModelCanSpendAllItsTokensThinking) {
+TEST(Reply, AReasoningModelCanUseAllItsTokensForThoughts) {
   json body = chat("hi");
   body["model"] = "o3";
   body["max_completion_tokens"] = 10;
@@ -162,7 +164,7 @@ TEST(Reply, AForcedToolIsCalledWithArgumentsOfItsSchema) {
   EXPECT_EQ(json::parse(pieces), arguments);
 }
 
-TEST(Reply, LogprobsJoinToTheContent) {
+TEST(Reply, TokensOfLogprobsJoinToTheContent) {
   json body = chat("hi");
   body["logprobs"] = true;
   body["top_logprobs"] = 2;
@@ -175,7 +177,7 @@ TEST(Reply, LogprobsJoinToTheContent) {
   EXPECT_EQ(bytes, choice["message"]["content"]);
 }
 
-TEST(Reply, ResponsesEventsEndInTheWholeResponse) {
+TEST(Reply, TheLastResponsesEventHasTheWholeResponse) {
   const json body{{"model", "gpt-5"}, {"input", "hi"}, {"max_output_tokens", 90}};
   auto expected = whole(endpoint::responses, body);
   const auto all = events(endpoint::responses, body);
@@ -216,7 +218,7 @@ TEST(Reply, LongPrefixesAreSometimesCached) {
   EXPECT_EQ(read(endpoint::chat, chat("short")).cached_tokens, 0U);
 }
 
-TEST(RequestReader, RefusesWhatIsNotACall) {
+TEST(RequestReader, RefusesMalformedCalls) {
   request_reader reader(1);
   const auto error = [&](endpoint to, const char* body) {
     auto understood = reader.read(to, body);
@@ -249,8 +251,8 @@ TEST(RequestReader, RefusesWhatIsNotACall) {
   EXPECT_EQ(error(endpoint::embeddings, list("input", 2049, "").c_str()), "input is too long");
 }
 
-/// A stream of the request, spoilt by the fault.
-script spoilt(fault_kind fault, const std::string& text) {
+/// A stream with the fault.
+script script_with(fault_kind fault, const std::string& text) {
   json body = chat(text);
   body["stream"] = true;
   const auto request = read(endpoint::chat, body);
@@ -277,7 +279,7 @@ TEST(Script, OnlyAGoodReplyIsDelivered) {
   for (std::size_t kind = 0; kind < fault_kinds; ++kind) {
     const auto fault = static_cast<fault_kind>(kind);
     for (int number = 0; number < 20; ++number) {
-      const auto reply = spoilt(fault, std::to_string(number));
+      const auto reply = script_with(fault, std::to_string(number));
       EXPECT_EQ(reply.delivered, good.contains(name_of(fault))) << name_of(fault);
       EXPECT_TRUE(reply.billed || !reply.delivered) << name_of(fault);
       const bool finished = reply.body.find(R"("finish_reason":"stop")") != std::string::npos ||
@@ -287,7 +289,7 @@ TEST(Script, OnlyAGoodReplyIsDelivered) {
   }
 }
 
-TEST(Script, RefusalsAreThoseOfRelays) {
+TEST(Script, RefusalsLookLikeThoseOfRealRelays) {
   struct refusal {
     fault_kind kind;
     std::set<int> statuses;
@@ -312,7 +314,7 @@ TEST(Script, RefusalsAreThoseOfRelays) {
     std::set<int> met_statuses;
     std::set<std::string> met_codes;
     for (int number = 0; number < 60; ++number) {
-      const auto reply = spoilt(kind, std::to_string(number));
+      const auto reply = script_with(kind, std::to_string(number));
       met_statuses.insert(reply.status);
       const auto body = json::parse(reply.body);
       const auto& error = body.contains("error") ? body["error"] : body;
@@ -329,15 +331,15 @@ TEST(Script, RefusalsAreThoseOfRelays) {
 }
 
 TEST(Script, AFilterEndsTheCompletionsOfA400) {
-  const auto reply = spoilt(fault_kind::filtered, "x");
+  const auto reply = script_with(fault_kind::filtered, "x");
   EXPECT_EQ(reply.status, 400);
   EXPECT_EQ(reply.content_type, "application/json");
   EXPECT_EQ(json::parse(reply.body)["choices"][0]["finish_reason"], "content_filter");
   EXPECT_EQ(reply.announced, reply.body.size());
 }
 
-TEST(Script, AReplyMayComeInTheFormThatWasNotAskedFor) {
-  const auto whole = spoilt(fault_kind::json_for_stream, "x");
+TEST(Script, AReplyMayComeInTheOtherForm) {
+  const auto whole = script_with(fault_kind::json_for_stream, "x");
   EXPECT_EQ(whole.content_type, "application/json");
   EXPECT_EQ(json::parse(whole.body)["object"], "chat.completion");
 
@@ -349,10 +351,10 @@ TEST(Script, AReplyMayComeInTheFormThatWasNotAskedFor) {
   EXPECT_TRUE(stream.body.ends_with("data: [DONE]\n\n"));
 }
 
-TEST(Script, ACutStreamIsBilledAndSometimesSaysDoneAllTheSame) {
+TEST(Script, ACutStreamIsBilledAndSometimesEndsWithDone) {
   int done = 0;
   for (int number = 0; number < 60; ++number) {
-    const auto reply = spoilt(fault_kind::cut, std::to_string(number));
+    const auto reply = script_with(fault_kind::cut, std::to_string(number));
     EXPECT_TRUE(reply.billed);
     EXPECT_NE(reply.body.find(R"("content":")"), std::string::npos);
     if (reply.end == ending::whole) {

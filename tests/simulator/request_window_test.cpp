@@ -9,7 +9,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// A whole minute of the clock: fixed windows begin here.
+/// A full minute of the clock, where fixed windows begin.
 constexpr time_point start{std::chrono::hours(1)};
 
 int admitted_of(request_window& window, int calls, time_point at) {
@@ -80,18 +80,18 @@ TEST(FixedWindow, AdmitsTwiceItsLimitAcrossAMinutesEnd) {
   EXPECT_EQ(admitted_of(window, 100, start + 130s), 30);
 }
 
-TEST(LeakyWindow, SavesNothingUpAndForgivesNoHaste) {
+TEST(LeakyWindow, HasNoBurstAndRefusesEarlyCalls) {
   request_window window(limit_mode::leaky, 60);
   for (auto at = start; at < start + 60s; at += 1s) EXPECT_TRUE(window.admit(at));
   request_window hasty(limit_mode::leaky, 60);
   int admitted = 0;
   for (auto at = start; at < start + 60s; at += 900ms) admitted += hasty.admit(at) ? 1 : 0;
-  EXPECT_EQ(admitted, 34)
-      << "every other call: the one between comes 0.9 s after the last admitted";
+  EXPECT_EQ(admitted, 34) << "every second call: the others come 0.9 s after an admitted one";
 }
 
-/// A client that asks three times as often as it may, for three minutes: what gets through in each.
-TEST(RequestWindow, EachModeHasItsOwnCountOverTime) {
+/// A client sends three times as many calls as allowed for three minutes. Checks the admitted calls
+/// in each minute.
+TEST(RequestWindow, EachModeAdmitsItsOwnNumberOverTime) {
   constexpr int per_minute = 60;
   struct row {
     limit_mode mode;
@@ -121,13 +121,13 @@ TEST(RequestWindow, ZeroIsNoLimit) {
   }
 }
 
-TEST(ArrivalMeter, FindsTheFullestMinute) {
+TEST(ArrivalMeter, FindsTheMaximumInAnyMinute) {
   arrival_meter meter;
   meter.record(start);
   for (int count = 0; count < 3; ++count) meter.record(start + 30s);
   EXPECT_EQ(meter.max_in_60s(), 4U);
   meter.record(start + 60s);
-  EXPECT_EQ(meter.max_in_60s(), 4U) << "the first is 60 s old: no minute holds both";
+  EXPECT_EQ(meter.max_in_60s(), 4U) << "the first one is 60 s old, so no minute contains both";
   meter.record(start + 90s - 1ns);
   EXPECT_EQ(meter.max_in_60s(), 5U);
   meter.record(start + 10min);

@@ -14,7 +14,7 @@ namespace {
 
 using nlohmann::json;
 
-/// A stream of three chunks of one choice, its usage, and [DONE].
+/// A stream with three chunks of one choice, its usage, and [DONE].
 event_stream plain() {
   event_stream stream;
   for (const auto* event :
@@ -61,7 +61,7 @@ TEST(StreamShape, OtherFaultsChangeNothing) {
   EXPECT_EQ(as(fault_kind::ragged), plain().text);
 }
 
-TEST(StreamShape, LinesEndAsTheNameSays) {
+TEST(StreamShape, LinesEndWithCrlfOrCr) {
   const auto crlf = as(fault_kind::crlf);
   EXPECT_EQ(std::count(crlf.begin(), crlf.end(), '\n'), std::count(crlf.begin(), crlf.end(), '\r'));
   EXPECT_EQ(replaced(crlf, "\r\n", "\n"), plain().text);
@@ -70,7 +70,7 @@ TEST(StreamShape, LinesEndAsTheNameSays) {
   EXPECT_EQ(replaced(cr, "\r", "\n"), plain().text);
 }
 
-TEST(StreamShape, KeepAlivesStandBetweenTheEvents) {
+TEST(StreamShape, KeepAlivesAreBetweenTheEvents) {
   std::string all;
   for (std::uint64_t seed = 0; seed < 50; ++seed) {
     const auto text = as(fault_kind::keep_alives, seed);
@@ -83,15 +83,15 @@ TEST(StreamShape, KeepAlivesStandBetweenTheEvents) {
     EXPECT_NE(all.find(noise), std::string::npos) << noise;
 }
 
-TEST(StreamShape, NoDoneIsAllButThat) {
+TEST(StreamShape, NoDoneRemovesOnlyDone) {
   EXPECT_EQ(as(fault_kind::no_done) + "data: [DONE]\n\n", plain().text);
 }
 
-TEST(StreamShape, NoFinishIsAllButTheReasons) {
+TEST(StreamShape, NoFinishRemovesOnlyTheReasons) {
   EXPECT_EQ(as(fault_kind::no_finish), replaced(plain().text, "\"stop\"", "null"));
 }
 
-TEST(StreamShape, BrokenOffEndsForAReasonThatSaysSo) {
+TEST(StreamShape, BrokenOffEndsWithAReasonForIt) {
   std::set<std::string> met;
   for (std::uint64_t seed = 0; seed < 50; ++seed) {
     const auto chunks = chunks_of(as(fault_kind::broken_off, seed));
@@ -102,13 +102,13 @@ TEST(StreamShape, BrokenOffEndsForAReasonThatSaysSo) {
                                         "network-error", "abort", "ERROR"}));
 }
 
-TEST(StreamShape, NullFinishIsAStringUntilTheEnd) {
+TEST(StreamShape, NullFinishIsAStringExceptAtTheEnd) {
   const auto chunks = chunks_of(as(fault_kind::null_finish));
   EXPECT_EQ(chunks[0]["choices"][0]["finish_reason"], "null");
   EXPECT_EQ(chunks[2]["choices"][0]["finish_reason"], "stop");
 }
 
-TEST(StreamShape, ContentPartsAreListsHereAndThere) {
+TEST(StreamShape, SomeContentPartsAreLists) {
   const std::string text = "data: {\"choices\":[{\"delta\":{\"content\":\"a\\\"b\"}}]}\n\n";
   std::set<std::string> met;
   for (std::uint64_t seed = 0; seed < 20; ++seed) {
@@ -123,7 +123,7 @@ TEST(StreamShape, ContentPartsAreListsHereAndThere) {
                                   "\"text\":\"a\\\"b\"}]}}]}\n\n"}));
 }
 
-TEST(StreamShape, NoFinishOfAResponseIsAllButItsLastEvent) {
+TEST(StreamShape, NoFinishOfAResponseRemovesOnlyItsLastEvent) {
   const std::string begun = "event: response.created\ndata: {}\n\n";
   for (const std::string last : {"response.completed", "response.incomplete"}) {
     random random(1);
@@ -138,7 +138,7 @@ TEST(StreamShape, UsageMovesToTheLastChoiceOrToAllOfThem) {
   const json right{{"prompt_tokens", 7}, {"completion_tokens", 2}};
   for (const auto shape : {fault_kind::usage_on_last, fault_kind::usage_on_every}) {
     const auto chunks = chunks_of(as(shape));
-    ASSERT_EQ(chunks.size(), 3U) << "none has usage alone";
+    ASSERT_EQ(chunks.size(), 3U) << "no chunk has only usage";
     EXPECT_EQ(chunks[2]["choices"][0]["finish_reason"], "stop");
     EXPECT_EQ(chunks[2]["usage"], right);
     for (const auto& before : {chunks[0], chunks[1]}) {
@@ -154,7 +154,7 @@ TEST(StreamShape, AStreamWithoutUsageHasNoneToMove) {
   EXPECT_EQ(reshaped({text, {text.size()}}, fault_kind::usage_on_every, random).text, text);
 }
 
-TEST(StreamError, HasManyFormsAndTheSameWords) {
+TEST(StreamError, HasManyFormsWithTheSameMessage) {
   for (const auto& [to, forms] : {std::pair(endpoint::chat, 9U), {endpoint::responses, 4U}}) {
     std::set<std::string> met;
     for (std::uint64_t seed = 0; seed < 200; ++seed) {

@@ -20,16 +20,16 @@ class EachVocabulary : public testing::TestWithParam<vocabulary> {
 INSTANTIATE_TEST_SUITE_P(Utterance, EachVocabulary,
                          testing::Values(vocabulary::cl100k_base, vocabulary::o200k_base));
 
-/// Its tokens are those that the tokenizer makes of its text, in the same order.
+/// Its tokens must equal those of the tokenizer for its text.
 void expect_canonical(const utterance& speech, const tokenizer& vocabulary) {
   const auto encoded = vocabulary.encode(speech.text());
-  ASSERT_TRUE(encoded) << "half a character in " << speech.text();
+  ASSERT_TRUE(encoded) << "split character in " << speech.text();
   ASSERT_EQ(encoded->size(), speech.tokens()) << speech.text();
   for (std::size_t index = 0; index < speech.tokens(); ++index)
     ASSERT_EQ(vocabulary.bytes_of((*encoded)[index]), speech.token(index));
 }
 
-TEST_P(EachVocabulary, ProseIsExactlySoManyOfItsTokens) {
+TEST_P(EachVocabulary, ProseHasExactlyTheRequestedTokens) {
   for (std::uint64_t seed = 0; seed < 300; ++seed) {
     random random(seed);
     for (const auto in : {language::mixed, language::english, language::chinese}) {
@@ -41,7 +41,7 @@ TEST_P(EachVocabulary, ProseIsExactlySoManyOfItsTokens) {
   }
 }
 
-TEST_P(EachVocabulary, ChineseIsLeftForEnglishNextToNeverWhereItIsCut) {
+TEST_P(EachVocabulary, ChineseIsHardlyEverReplacedByEnglish) {
   int english = 0;
   for (std::uint64_t seed = 0; seed < 500; ++seed) {
     random random(seed);
@@ -71,7 +71,7 @@ TEST_P(EachVocabulary, PiecesAreWholeCharactersAndJoinToTheText) {
     EXPECT_EQ(joined, speech.text());
   }
   if (GetParam() == vocabulary::cl100k_base) {
-    EXPECT_GT(within, 0U) << "no character of two tokens";
+    EXPECT_GT(within, 0U) << "there is no character of two tokens";
   }
 }
 
@@ -79,14 +79,14 @@ TEST_P(EachVocabulary, NounsAreTokens) {
   for (const auto noun : noun_tokens()) EXPECT_TRUE(vocabulary_->rank_of(noun)) << noun;
 }
 
-TEST_P(EachVocabulary, AGivenTextIsSpelledAsItIs) {
+TEST_P(EachVocabulary, ADocumentIsSplitWithoutChanges) {
   const std::string text = R"({"名字":"answer","emoji":"🌊","n":[1,22,333333]})";
   const auto speech = spelled(text, vocabulary_);
   EXPECT_EQ(speech.text(), text);
   expect_canonical(speech, *vocabulary_);
 }
 
-TEST(Utterance, ACutIsWholeOnlyBetweenCharacters) {
+TEST(Utterance, ATextIsWholeOnlyBetweenCharacters) {
   for (const std::string character : {"a", "é", "模", "🌊"}) {
     utterance speech;
     speech.say("x" + character.substr(0, 1));
@@ -107,7 +107,7 @@ TEST(Utterance, WithoutAVocabularyWordsAreTokens) {
   EXPECT_EQ(speech.token(2), "模");
 }
 
-TEST(Utterance, TextsAreWholeCharactersOfManyKinds) {
+TEST(Utterance, TextsHaveWholeCharactersOfManyKinds) {
   std::string all;
   for (std::uint64_t seed = 0; seed < 30; ++seed) {
     random random(seed);

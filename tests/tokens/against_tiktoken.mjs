@@ -1,8 +1,8 @@
-// Holds the tokenizer against tiktoken, id for id: every code point, mixes of all kinds drawn from a seed,
-// and the files of the project. tiktoken comes as an npm package (its own Rust core, as wasm), fetched once.
+// Compares the tokenizer's ids with those of tiktoken: for every code point, for random mixes of many kinds,
+// and for the files of the project. tiktoken is an npm package (its Rust core as wasm), downloaded once.
 //
 // Usage: node against_tiktoken.mjs TOKEN-IDS-PROGRAM PACKAGES-DIR SOURCE-DIR [SEED]
-// Ends with 77 when the package is not to be had.
+// Exits with 77 if the package is not available.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -24,7 +24,7 @@ function tiktoken() {
   return createRequire(import.meta.url)(module);
 }
 
-// Numbers from a seed (mulberry32).
+// Random numbers from a seed (mulberry32).
 let state = Number(seed);
 function random(below) {
   state = (state + 0x6d2b79f5) | 0;
@@ -102,7 +102,7 @@ function* texts(encodings) {
     yield some(12, () => one([one(pools)(), one(categories)(), anyPoint(), anyPoint(0x10000), one(['s', 'S', 'a', 'Z', ' '])]));
     const few = [one(categories)(), one(scripts)(), one(one([spaces, words, marks]))];
     yield some(40, () => one(few));
-    // Tokens that were not made for each other.
+    // Random sequences of tokens.
     for (const encoding of encodings) {
       const ids = Uint32Array.from({ length: 1 + random(20) }, () => random(random(2) ? 100000 : 3000));
       const text = new TextDecoder().decode(encoding.decode(ids));

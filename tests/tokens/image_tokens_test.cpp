@@ -7,8 +7,8 @@
 namespace sluice {
 namespace {
 
-// https://platform.openai.com/docs/guides/images-vision gives the first five.
-TEST(image_tokens, of_pictures_as_their_makers_count_them) {
+// The first five are from https://platform.openai.com/docs/guides/images-vision.
+TEST(image_tokens, counts_pictures_as_their_vendors_do) {
   const struct {
     const char* what;
     const char* model;
@@ -19,18 +19,18 @@ TEST(image_tokens, of_pictures_as_their_makers_count_them) {
   } rows[] = {
       {"four tiles of a square", "gpt-4o", 1024, 1024, false, 765},
       {"six tiles", "gpt-4o", 2048, 4096, false, 1105},
-      {"low detail, whatever the size", "gpt-4o", 4096, 8192, true, 85},
+      {"low detail, any size", "gpt-4o", 4096, 8192, true, 85},
       {"as many patches as cover it", "gpt-4.1-mini", 1024, 1024, false, 1659},
       {"shrunk to fewer patches", "gpt-4.1-mini", 1800, 2400, false, 2353},
       {"one tile", "gpt-4o-mini", 128, 64, false, 8500},
-      {"33 times as many as of its larger sister", "gpt-4o-mini", 1024, 1024, false, 25501},
+      {"33 times as many as gpt-4o", "gpt-4o-mini", 1024, 1024, false, 25501},
       {"low detail, too", "gpt-4o-mini", 1024, 1024, true, 2833},
       {"a snapshot", "gpt-4o-mini-2024-07-18", 512, 512, false, 8500},
-      {"a fine-tuned one", "ft:gpt-4o-2024-08-06:org::id", 512, 512, false, 255},
-      {"behind its maker's name", "openai/gpt-4o", 512, 512, false, 255},
+      {"a fine-tuned model", "ft:gpt-4o-2024-08-06:org::id", 512, 512, false, 255},
+      {"with a vendor prefix", "openai/gpt-4o", 512, 512, false, 255},
       {"gpt-5", "gpt-5", 512, 512, false, 210},
       {"o1 and o3", "o3-2025-04-16", 512, 512, false, 225},
-      {"patches know no detail", "o4-mini", 32, 32, true, 2},
+      {"detail does not matter for patches", "o4-mini", 32, 32, true, 2},
       {"a thin line", "gpt-5-nano", 100000, 1, false, 3779},
       {"a thin line of tiles", "gpt-4o", 100000, 1, false, 765},
   };
@@ -56,7 +56,7 @@ std::string base64(const std::string& bytes) {
   return text;
 }
 
-TEST(image_size, is_read_from_the_first_bytes) {
+TEST(image_size, size_is_read_from_the_first_bytes) {
   using namespace std::string_literals;
   const std::string jpeg = "\xFF\xD8\xFF\xE0\0\x06JFIF"s;
   const std::string frame = "\xFF\xC2\0\x0B\x08\x02\x58\x03\x20\x03\x01"s;
@@ -71,16 +71,17 @@ TEST(image_size, is_read_from_the_first_bytes) {
       {"JPEG", jpeg + frame, 800, 600},
       {"JPEG with a preview",
        jpeg + "\xFF\xE1\xFF\xFF"s + std::string(0xFFFD, '\xC0') + "\xFF"s + frame, 800, 600},
-      {"WebP with more", "RIFF\0\0\0\0WEBPVP8X\x0A\0\0\0\0\0\0\0\x1F\x03\0\x57\x02\0"s, 800, 600},
+      {"extended WebP", "RIFF\0\0\0\0WEBPVP8X\x0A\0\0\0\0\0\0\0\x1F\x03\0\x57\x02\0"s, 800, 600},
       {"WebP", "RIFF\0\0\0\0WEBPVP8 \0\0\0\0\0\0\0\x9D\x01\x2A\x20\x03\x58\x02"s, 800, 600},
-      {"WebP without loss", "RIFF\0\0\0\0WEBPVP8L\0\0\0\0\x2F\x1F\xC3\x95\0\0"s, 800, 600},
+      {"lossless WebP", "RIFF\0\0\0\0WEBPVP8L\0\0\0\0\x2F\x1F\xC3\x95\0\0"s, 800, 600},
   };
   for (const auto& row : rows) {
     const auto size = image_size_of("\"data:image/png;base64," + base64(row.bytes) + "\"");
     ASSERT_TRUE(size) << row.what;
     EXPECT_EQ(size->width, row.width) << row.what;
     EXPECT_EQ(size->height, row.height) << row.what;
-    for (std::size_t cut = 0; cut < row.bytes.size() && cut < 40; ++cut) {  // must not run away
+    for (std::size_t cut = 0; cut < row.bytes.size() && cut < 40;
+         ++cut) {  // must not read beyond the end
       (void)image_size_of("\"data:image/png;base64," + base64(row.bytes.substr(0, cut)) + "\"");
     }
   }
@@ -90,7 +91,7 @@ TEST(image_size, is_read_from_the_first_bytes) {
   }
 }
 
-TEST(image_tokens, no_size_has_more_than_the_most) {
+TEST(image_tokens, no_picture_has_more_tokens_than_the_maximum) {
   for (const char* model : {"gpt-4o", "gpt-4o-mini", "gpt-4.1-nano", "o4-mini"}) {
     const auto rule = image_rule_of(model);
     ASSERT_TRUE(rule);

@@ -75,7 +75,7 @@ TEST_F(prompts, a_chat_of_text_is_counted_exactly) {
   expect_chat("gpt-4", R"([{"content":[{"type":"text","text":"hi"}],"role":"user"}])", 8, true);
   expect_chat("gpt-4", R"([{"role":"user","content":"鲁迅为什么打周树人"}])", 14 + 7, true);
   expect_chat("gpt-4o", R"([{"role":"user","content":"鲁迅为什么打周树人"}])", 7 + 7, true);
-  // The billed tokens of the example in OpenAI's cookbook, "How to count tokens with tiktoken".
+  // The example of OpenAI's cookbook, "How to count tokens with tiktoken", with its billed tokens.
   const std::string cookbook = R"([
     {"role":"system","content":"You are a helpful, pattern-following assistant that translates corporate jargon into plain English."},
     {"role":"system","name":"example_user","content":"New synergies will help drive top-line growth."},
@@ -89,7 +89,7 @@ TEST_F(prompts, a_chat_of_text_is_counted_exactly) {
   expect_chat("gpt-4o", cookbook, 124, true);
 }
 
-TEST_F(prompts, what_is_not_known_to_the_token_is_an_estimate) {
+TEST_F(prompts, prompts_with_unknown_overhead_are_estimates) {
   const std::string hi = R"([{"role":"user","content":"hi"}])";
   expect_chat("o3", hi, 8, false);
   expect_chat("claude-3-5-sonnet", hi, 8, false);
@@ -111,7 +111,7 @@ TEST_F(prompts, what_is_not_known_to_the_token_is_an_estimate) {
   expect_chat("gpt-4", "[{\"role\":\"user\",\"content\":\"\xFF\xFF\xFF\xFF\xFF\"}]", 12, false);
 }
 
-TEST_F(prompts, what_a_relay_may_read_otherwise_is_an_estimate) {
+TEST_F(prompts, ambiguous_prompts_are_estimates) {
   for (const char* message :
        {R"({"role":"user","content":"long","content":"hi"})",
         R"({"role":"user","content":"hi","Content":"long"})",
@@ -130,13 +130,13 @@ TEST_F(prompts, what_a_relay_may_read_otherwise_is_an_estimate) {
       8, true);
 }
 
-TEST_F(prompts, images_count_by_their_models_own_rule_and_by_their_size) {
+TEST_F(prompts, images_are_counted_by_the_models_rule_and_their_size) {
   const auto image = [](const std::string& url, const std::string& more = {}) {
     return R"([{"role":"user","content":[{"type":"image_url","image_url":{"url":")" + url + "\"" +
            more + "}}]}]";
   };
   const std::string far = "https://example.com/a.png";
-  const std::string wide =  // of 2000 by 400 pixels
+  const std::string wide =  // 2000 by 400 pixels
       "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAB9AAAAGQCAYAAAA=";
   expect_chat("gpt-4o", image(far), 765 + 7, false);
   expect_chat("gpt-4o-mini", image(far), 25501 + 7, false);
@@ -153,8 +153,9 @@ TEST_F(prompts, images_count_by_their_models_own_rule_and_by_their_size) {
       75 + 7, false);
 }
 
-// By the bills of requests to gpt-3.5-turbo that https://github.com/hmarr/openai-chat-tokens has.
-TEST_F(prompts, functions_are_estimated_as_they_were_billed) {
+// The expected numbers are real bills for gpt-3.5-turbo from
+// https://github.com/hmarr/openai-chat-tokens.
+TEST_F(prompts, estimates_of_functions_match_real_bills) {
   const auto expect_functions = [](const std::string& messages, const std::string& functions,
                                    std::uint64_t tokens) {
     const std::string rest = R"(,"messages":)" + messages + "}";
@@ -208,7 +209,7 @@ TEST_F(prompts, a_schema_of_any_depth_is_read) {
   EXPECT_LT(counted.tokens, 100);
 }
 
-TEST_F(prompts, other_endpoints_count_what_is_asked_with) {
+TEST_F(prompts, other_endpoints_count_their_input) {
   const char* instruct = "gpt-3.5-turbo-instruct";
   expect(endpoint::completions, instruct, R"({"prompt":"hello world"})", 2, true);
   expect(endpoint::completions, instruct, R"({"prompt":["hello world","hi"]})", 3, true);
@@ -225,7 +226,7 @@ TEST_F(prompts, other_endpoints_count_what_is_asked_with) {
          R"({"input":[{"role":"user","content":[{"type":"input_text","text":"hi"}]}]})", 8, false);
 }
 
-TEST_F(prompts, a_reply_is_its_text) {
+TEST_F(prompts, a_reply_counts_as_its_text) {
   EXPECT_EQ(completion_tokens("gpt-4", "hello world").tokens, 2);
   EXPECT_TRUE(completion_tokens("gpt-4", "hello world").exact);
   EXPECT_FALSE(completion_tokens("some-model", "hello world").exact);

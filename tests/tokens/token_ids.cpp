@@ -1,5 +1,5 @@
-// Tokens of texts, for a comparison with another tokenizer. Reads texts, each behind a line
-// "VOCABULARY BYTES", and writes a line of ids for each.
+// Prints token ids, for comparison with another tokenizer. Reads texts, each after a line
+// "VOCABULARY BYTES", and writes one line of ids per text.
 
 #include <cstdint>
 #include <iostream>
@@ -13,14 +13,14 @@ int main() {
   std::string name;
   std::size_t size = 0;
   while (std::cin >> name >> size) {
-    const tokenizer* known =
+    const tokenizer* encoder =
         tokenizer::of(name == "cl100k_base" ? vocabulary::cl100k_base : vocabulary::o200k_base);
     std::string text(size, '\0');
     std::cin.ignore();
-    if (known == nullptr || !std::cin.read(text.data(), static_cast<std::streamsize>(size))) {
+    if (encoder == nullptr || !std::cin.read(text.data(), static_cast<std::streamsize>(size))) {
       return 1;
     }
-    const auto ids = known->encode(text);
+    const auto ids = encoder->encode(text);
     if (!ids) return 1;
     const char* before = "";
     for (const std::uint32_t id : *ids) {

@@ -19,47 +19,47 @@ using testing::ElementsAre;
 using testing::Optional;
 using ids = std::vector<tokenizer::rank>;
 
-struct known {
+struct vocabulary_case {
   vocabulary name;
   std::size_t tokens;
   std::size_t (*piece)(std::string_view) noexcept;
 };
-constexpr known vocabularies[] = {{vocabulary::cl100k_base, 100256, cl100k_piece},
-                                  {vocabulary::o200k_base, 199998, o200k_piece}};
+constexpr vocabulary_case vocabularies[] = {{vocabulary::cl100k_base, 100256, cl100k_piece},
+                                            {vocabulary::o200k_base, 199998, o200k_piece}};
 
-class tokenizers : public testing::TestWithParam<known> {
+class tokenizers : public testing::TestWithParam<vocabulary_case> {
  protected:
   void SetUp() override {
     if (tokenizer::of(GetParam().name) == nullptr) GTEST_SKIP() << "built without vocabularies";
   }
-  const tokenizer& given() const { return *tokenizer::of(GetParam().name); }
+  const tokenizer& encoder() const { return *tokenizer::of(GetParam().name); }
 
   ids merged(std::string_view text) const {
     ids tokens;
     while (!text.empty()) {
       const std::string_view piece = text.substr(0, GetParam().piece(text));
       text.remove_prefix(piece.size());
-      const ids of_piece = test::plain_merge(given(), piece);
+      const ids of_piece = test::plain_merge(encoder(), piece);
       tokens.insert(tokens.end(), of_piece.begin(), of_piece.end());
     }
     return tokens;
   }
 
   void expect_whole(std::string_view text) const {
-    const auto tokens = given().encode(text);
+    const auto tokens = encoder().encode(text);
     ASSERT_TRUE(tokens) << text;
     std::string again;
-    for (const auto token : *tokens) again += given().bytes_of(token).value();
+    for (const auto token : *tokens) again += encoder().bytes_of(token).value();
     EXPECT_TRUE(again == text) << text.substr(0, 100);
-    EXPECT_EQ(given().count(text), tokens->size()) << text.substr(0, 100);
+    EXPECT_EQ(encoder().count(text), tokens->size()) << text.substr(0, 100);
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(all, tokenizers, testing::ValuesIn(vocabularies), [](const auto& told) {
-  return told.param.name == vocabulary::cl100k_base ? "cl100k_base" : "o200k_base";
+INSTANTIATE_TEST_SUITE_P(all, tokenizers, testing::ValuesIn(vocabularies), [](const auto& suite) {
+  return suite.param.name == vocabulary::cl100k_base ? "cl100k_base" : "o200k_base";
 });
 
-TEST(tokenizer, gives_the_ids_that_tiktoken_gives) {
+TEST(tokenizer, gives_the_same_ids_as_tiktoken) {
   if (tokenizer::of(vocabulary::cl100k_base) == nullptr)
     GTEST_SKIP() << "built without vocabularies";
   const tokenizer& cl100k = *tokenizer::of(vocabulary::cl100k_base);
@@ -77,33 +77,33 @@ TEST(tokenizer, gives_the_ids_that_tiktoken_gives) {
   EXPECT_EQ(o200k.count(lu_xun), 7);
 }
 
-TEST_P(tokenizers, have_all_tokens_by_rank_and_by_bytes) {
-  ASSERT_EQ(given().size(), GetParam().tokens);
-  for (tokenizer::rank token = 0; token < given().size(); ++token) {
-    const auto bytes = given().bytes_of(token);
+TEST_P(tokenizers, find_all_tokens_by_rank_and_by_bytes) {
+  ASSERT_EQ(encoder().size(), GetParam().tokens);
+  for (tokenizer::rank token = 0; token < encoder().size(); ++token) {
+    const auto bytes = encoder().bytes_of(token);
     ASSERT_TRUE(bytes);
-    ASSERT_EQ(given().rank_of(*bytes), token);
+    ASSERT_EQ(encoder().rank_of(*bytes), token);
   }
-  const auto size = static_cast<tokenizer::rank>(given().size());
-  EXPECT_EQ(given().bytes_of(size), std::nullopt) << "endoftext is special";
-  EXPECT_EQ(given().bytes_of(std::numeric_limits<tokenizer::rank>::max()), std::nullopt);
-  EXPECT_EQ(given().rank_of(""), std::nullopt);
-  EXPECT_EQ(given().rank_of("hello world"), std::nullopt);
-  EXPECT_EQ(given().rank_of("<|endoftext|>"), std::nullopt);
+  const auto size = static_cast<tokenizer::rank>(encoder().size());
+  EXPECT_EQ(encoder().bytes_of(size), std::nullopt) << "endoftext is special";
+  EXPECT_EQ(encoder().bytes_of(std::numeric_limits<tokenizer::rank>::max()), std::nullopt);
+  EXPECT_EQ(encoder().rank_of(""), std::nullopt);
+  EXPECT_EQ(encoder().rank_of("hello world"), std::nullopt);
+  EXPECT_EQ(encoder().rank_of("<|endoftext|>"), std::nullopt);
 }
 
-TEST_P(tokenizers, take_text_as_it_is) {
-  EXPECT_EQ(given().count(""), 0);
-  EXPECT_THAT(given().encode(""), Optional(testing::IsEmpty()));
-  EXPECT_GT(given().count("<|endoftext|>").value(), 1) << "what looks special is text";
+TEST_P(tokenizers, treat_special_tokens_as_text) {
+  EXPECT_EQ(encoder().count(""), 0);
+  EXPECT_THAT(encoder().encode(""), Optional(testing::IsEmpty()));
+  EXPECT_GT(encoder().count("<|endoftext|>").value(), 1) << "a special token is text here";
   for (const char* invalid : {"\xFF", "a\xC3", "\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80"}) {
-    EXPECT_EQ(given().count(invalid), std::nullopt);
-    EXPECT_EQ(given().encode(invalid), std::nullopt);
+    EXPECT_EQ(encoder().count(invalid), std::nullopt);
+    EXPECT_EQ(encoder().encode(invalid), std::nullopt);
   }
   expect_whole(std::string(3, '\0') + "\x7F");
 }
 
-TEST_P(tokenizers, find_what_merging_pair_by_pair_leaves) {
+TEST_P(tokenizers, give_the_same_tokens_as_merging_pair_by_pair) {
   std::minstd_rand random(1);
   const auto below = [&](std::size_t end) { return random() % end; };
   const std::string_view alphabets[] = {
@@ -115,20 +115,20 @@ TEST_P(tokenizers, find_what_merging_pair_by_pair_leaves) {
       for (std::size_t size = 1 + below(80); text.size() < size;) {
         text += alphabet[below(alphabet.size())];
       }
-      EXPECT_EQ(given().encode(text), merged(text)) << text;
+      EXPECT_EQ(encoder().encode(text), merged(text)) << text;
     }
-    std::string tokens;  // that were not made for each other
+    std::string tokens;  // a random sequence
     for (std::size_t left = 1 + below(8); left > 0; --left) {
-      tokens += given().bytes_of(static_cast<tokenizer::rank>(below(given().size()))).value();
+      tokens += encoder().bytes_of(static_cast<tokenizer::rank>(below(encoder().size()))).value();
     }
-    if (const auto found = given().encode(tokens)) {
+    if (const auto found = encoder().encode(tokens)) {
       EXPECT_EQ(found, merged(tokens)) << tokens;
     }
   }
 }
 
-// In time that grows with the text: a plain merge takes minutes for each.
-TEST_P(tokenizers, take_as_much_of_anything_as_there_is) {
+// Time must be linear in the length: merging pair by pair takes minutes for each.
+TEST_P(tokenizers, encode_very_long_pieces_in_linear_time) {
   std::minstd_rand random(1);
   const std::size_t much = 50'000;
   for (const std::string_view unit : {"a", "A", " ", "\n", " \n", "ab", "1", "!", "\xCC\x81", "国",

@@ -3,7 +3,7 @@
 #include <cstddef>
 
 #ifdef SLUICE_HAS_VOCABULARIES
-// Of embedded_tables.S.
+// Defined in embedded_tables.S.
 extern "C" {
 extern const unsigned char sluice_cl100k_base[];
 extern const unsigned char sluice_o200k_base[];

@@ -7,7 +7,7 @@
 
 namespace sluice {
 
-/// The tables that were built into the program; nothing when it was built without.
+/// The tables inside the program; nothing if it was built without vocabularies.
 std::optional<vocabulary_tables> embedded_tables(vocabulary which) noexcept;
 
 }  // namespace sluice

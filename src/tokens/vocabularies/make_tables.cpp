@@ -1,6 +1,6 @@
-// Makes the tables of a vocabulary (tables.hpp) from its rank file, a line for each token: its
-// bytes in base64, a space, its rank. Part of the build. Usage: make_vocabulary_tables RANK-FILE
-// TABLE-FILE
+// Makes the tables of a vocabulary (tables.hpp) from its rank file. The rank file has one line per
+// token: its bytes in base64, a space, its rank. Runs during the build.
+// Usage: make_vocabulary_tables RANK-FILE TABLE-FILE
 
 #include <algorithm>
 #include <array>
@@ -30,15 +30,15 @@ std::string from_base64(std::string_view text) {
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::string bytes;
   std::uint32_t bits = 0;
-  int held = 0;
+  int available = 0;  // number of bits that are not in `bytes` yet
   for (const char c : text.substr(0, text.find('='))) {
     const std::size_t digit = digits.find(c);
     if (digit == std::string_view::npos) throw std::runtime_error("a token is not in base64");
     bits = bits << 6U | static_cast<std::uint32_t>(digit);
-    held += 6;
-    if (held < 8) continue;
-    held -= 8;
-    bytes += static_cast<char>(bits >> held & 0xFFU);
+    available += 6;
+    if (available < 8) continue;
+    available -= 8;
+    bytes += static_cast<char>(bits >> available & 0xFFU);
   }
   return bytes;
 }
@@ -49,22 +49,22 @@ tokens read_tokens(const std::string& path) {
   tokens all;
   std::string base64;
   for (std::size_t rank = 0; file >> base64 >> rank;) {
-    if (rank != all.size()) throw std::runtime_error("ranks are not in their order");
+    if (rank != all.size()) throw std::runtime_error("the ranks are not in ascending order");
     all.push_back(from_base64(base64));
     if (all.back().empty() || all.back().size() > token_prefix::longest) {
       throw std::runtime_error("a token is empty or too long");
     }
   }
-  if (!file.eof() || all.size() < byte_tokens) throw std::runtime_error("is no rank file");
+  if (!file.eof() || all.size() < byte_tokens) throw std::runtime_error("is not a rank file");
   if (all.size() >= std::size_t{1} << pair_slot::rank_bits) {
-    throw std::runtime_error("has more tokens than a slot has room for");
+    throw std::runtime_error("has more tokens than a slot can number");
   }
   return all;
 }
 
-// Merges the bytes of a token as any text is merged, the pair of the lowest rank first and of these
-// the leftmost, until two parts are left: no others ever become this token. The tokenizer relies on
-// every token to be reached so, from tokens of lower ranks.
+// Merges the bytes of a token like any text (the pair with the lowest rank first, of equal ranks
+// the leftmost) until two parts remain. Only these two parts can become this token. The tokenizer
+// relies on this: every token must be the merge of two tokens with lower ranks.
 token_halves halves_of(std::string_view token, std::uint32_t rank, const ranks& all) {
   if (token.size() == 1) return {rank, rank};
   const auto find = [&](std::string_view bytes) {
@@ -89,7 +89,7 @@ token_halves halves_of(std::string_view token, std::uint32_t rank, const ranks& 
   return halves;
 }
 
-// A double array: every node has its children where no two nodes' meet.
+// Builds the trie as a double array: the children of all nodes share one array without overlap.
 class trie_builder {
  public:
   explicit trie_builder(const tokens& all) {
@@ -100,7 +100,7 @@ class trie_builder {
   }
 
   std::vector<trie_node> build() {
-    // Level by level: the widest nodes come first.
+    // Level by level, so that the nodes with the most children come first.
     std::vector<family> level{{0, 0, sorted_.size(), 0}};
     while (!level.empty()) {
       std::vector<family> next;
@@ -108,7 +108,7 @@ class trie_builder {
       level = std::move(next);
     }
     while (nodes_.back().label() == trie_node::no_label) nodes_.pop_back();
-    // Any child of any node can be looked at without a check of the array's end.
+    // With whole blocks, the tokenizer can read any child without checking the array's end.
     nodes_.resize((nodes_.size() + 255) / 256 * 256);
     return std::move(nodes_);
   }
@@ -152,8 +152,8 @@ class trie_builder {
     is_children_[children] = true;
   }
 
-  // The first place where all of these are free, and which no other node has: a label alone tells
-  // whose child a node is.
+  // The first base where the places of all these labels are free. Two nodes never have the same
+  // base, so that the label is enough to check whether a place is a child of a node.
   std::uint32_t room_for(const std::vector<unsigned char>& labels) {
     for (std::uint32_t free = first_free_;; free = next_free_[free]) {
       if (free == none) free = grow();
@@ -174,7 +174,7 @@ class trie_builder {
     (after == none ? last_free_ : before_[after]) = before;
   }
 
-  // Adds places for one more block of children, and gives the first of them.
+  // Adds a block of 256 places and returns the first one.
   std::uint32_t grow() {
     const auto begin = static_cast<std::uint32_t>(nodes_.size());
     const std::uint32_t end = begin + 256;
@@ -195,8 +195,8 @@ class trie_builder {
   std::vector<std::pair<std::string_view, std::uint32_t>> sorted_;
   std::vector<trie_node> nodes_;
   std::vector<bool> is_free_;
-  std::vector<bool> is_children_;         ///< of some node
-  std::vector<std::uint32_t> next_free_;  ///< the free places, as a list
+  std::vector<bool> is_children_;         ///< whether it is the `children` of a node
+  std::vector<std::uint32_t> next_free_;  ///< the linked list of free places
   std::vector<std::uint32_t> before_;
   std::uint32_t first_free_ = none;
   std::uint32_t last_free_ = none;
@@ -238,7 +238,7 @@ void make(const std::string& rank_file, const std::string& table_file) {
   const tokens all = read_tokens(rank_file);
   ranks by_bytes;
   for (std::uint32_t rank = 0; rank < all.size(); ++rank) by_bytes.emplace(all[rank], rank);
-  if (by_bytes.size() != all.size()) throw std::runtime_error("has a token twice");
+  if (by_bytes.size() != all.size()) throw std::runtime_error("contains a token twice");
   if (!std::all_of(all.begin(), all.begin() + byte_tokens,
                    [](const std::string& token) { return token.size() == 1; })) {
     throw std::runtime_error("its first tokens are not the single bytes");
@@ -274,8 +274,8 @@ int main(int argc, char** argv) {
   try {
     sluice::make(argv[1], argv[2]);
     return 0;
-  } catch (const std::exception& failed) {
-    std::fprintf(stderr, "make_vocabulary_tables: %s: %s\n", argv[1], failed.what());
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "make_vocabulary_tables: %s: %s\n", argv[1], error.what());
     return 1;
   }
 }

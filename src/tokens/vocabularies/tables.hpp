@@ -6,12 +6,12 @@
 
 namespace sluice {
 
-/// The first tokens are one for each byte, in some order.
+/// The first tokens are the 256 single bytes, in any order.
 constexpr std::uint32_t byte_tokens = 256;
 
-/// A vocabulary as its tables lie in the program, ready for use: what make_tables writes and the
-/// tokenizer reads. In memory order: a header, then the arrays in the order of the members of
-/// vocabulary_tables. Ranks are token ids, from 0 up; numbers are of the machine's own byte order.
+/// The header of a vocabulary's tables. make_tables writes them, and the tokenizer reads them in
+/// place. After the header come the arrays in the order of the members of vocabulary_tables. Ranks
+/// are token ids, starting at 0. Numbers have the machine's byte order.
 struct vocabulary_header {
   std::uint32_t ranks;
   std::uint32_t trie_nodes;
@@ -19,8 +19,8 @@ struct vocabulary_header {
   std::uint32_t reserved;
 };
 
-/// A node of the trie of all tokens. The node behind byte `b` is `children ^ b`, if that one says
-/// `b` is its label. 0 is the root, and as `children` says that there are none.
+/// A node of the trie of all tokens. The child for byte `b` is node `children ^ b`, if the label of
+/// that node is `b`. Node 0 is the root; `children` of 0 means no children.
 struct trie_node {
   static constexpr std::uint32_t label_bits = 9;
   static constexpr std::uint32_t no_label = (1U << label_bits) - 1;  ///< a free place
@@ -33,13 +33,13 @@ struct trie_node {
   std::uint32_t rank() const noexcept { return rank_and_label >> label_bits; }
 };
 
-/// The two tokens that a token is merged from; of a single byte, itself twice.
+/// The two tokens that merge into a token. For a single byte: the token itself, twice.
 struct token_halves {
   std::uint32_t left = 0;
   std::uint32_t right = 0;
 };
 
-/// How many bytes a token has, and the longest other token that it begins with.
+/// The length of a token in bytes, and the longest other token that is a prefix of it.
 struct token_prefix {
   static constexpr std::uint32_t length_bits = 9;
   static constexpr std::uint32_t longest = (1U << length_bits) - 1;
@@ -51,9 +51,9 @@ struct token_prefix {
   std::uint32_t prefix() const noexcept { return prefix_and_length >> length_bits; }
 };
 
-/// A slot of the hash table from two tokens to the one that they are merged into: its rank, and
-/// some bits of the hash, so that most strangers are told without a look at the token's halves.
-/// Linear probing.
+/// A slot of the hash table that maps two tokens to the token that they merge into. It holds the
+/// rank of that token and some bits of the hash, so that most other pairs are excluded without
+/// reading the token's halves. Linear probing.
 struct pair_slot {
   static constexpr std::uint32_t rank_bits = 20;
   static constexpr std::uint32_t empty = 0xFFFFFFFF;
@@ -72,7 +72,7 @@ struct pair_hash {
   }
   /// Where probing begins.
   std::size_t place(std::size_t slots) const noexcept { return (bits_ >> 32U) & (slots - 1); }
-  /// What the slot keeps.
+  /// The bits of the hash that a slot keeps.
   std::uint32_t kept() const noexcept {
     return static_cast<std::uint32_t>(bits_) & ((1U << (32U - pair_slot::rank_bits)) - 1);
   }
