@@ -63,9 +63,6 @@ struct options {
 /// std::invalid_argument.
 options profile_options(std::string_view profile);
 
-/// `250ms`, `10s`, `2m`, `1h`, `0`; throws std::invalid_argument.
-std::chrono::nanoseconds parse_duration(std::string_view text);
-
 /// One key a line, `KEY [RPM [BALANCE]]`; `#` begins a comment line. What a line leaves out comes
 /// from `defaults`. Throws std::runtime_error that names the file and line, and never a key.
 std::vector<key> read_keys(const std::filesystem::path& file, const options& defaults);

@@ -263,7 +263,7 @@ class Refusals(Bench):
                 (["--rate", "5", "--concurrency", "2", "--model", "m"], "two kinds of load"),
                 (["--rate-kind", "poisson", "--model", "m"], "--rate"),
                 ([], "--model is missing"),
-                ([job, "--max-tokens", "5"], "made-up prompts"),
+                ([job, "--max-tokens", "5"], "generated prompts"),
                 (["--model", "unpriced", "--budget", "1"], "no price"),
                 (["--model", "m", "--target", "=http://x"], "no name"),
                 (["--model", "m", "--target", "blue"], "no [[relay]] of that name"),

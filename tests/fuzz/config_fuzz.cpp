@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "cli/settings/run_settings.hpp"
-#include "cli/settings/setting.hpp"
+#include "settings/setting.hpp"
 #include "fuzz/support.hpp"
 #include "http/proxy.hpp"
 #include "sluice/error.hpp"
