@@ -40,9 +40,7 @@ void for_each_setting(
 std::size_t sentences_in(const std::string& text) {
   std::size_t count = 0;
   for (std::size_t i = 0; i < text.size(); ++i) {
-    const bool ends = text[i] == '.' && (i + 1 == text.size() || text[i + 1] == ' ');
-    const bool open_loop = i + 1 < text.size() && text.compare(i - 1, 3, "..,") == 0;
-    if (ends && !open_loop) ++count;
+    if (text[i] == '.' && (i + 1 == text.size() || text[i + 1] == ' ')) ++count;
   }
   return count;
 }
@@ -120,6 +118,7 @@ const std::map<std::string, std::set<std::string>> own_texts{
     {"budget", {"probe", "bench"}},
     {"concurrency", {"bench"}},
     {"max-wait", {"bench"}},
+    {"mode", {"simulate"}},
     {"model", {"probe", "bench"}},
     {"quiet", {"check", "models", "quota", "probe", "bench"}},
     {"rpm", {"report", "simulate"}},

@@ -191,7 +191,7 @@ std::vector<setting> simulate_flags(simulate_settings& target) {
       {.name = "faults",
        .value = "PROFILE",
        .group = at_trouble,
-       .short_help = "none, faulty, slow, or KIND=PROBABILITY,...",
+       .short_help = "none, faulty, slow, or a list of KIND=PROBABILITY",
        .long_help =
            "'faulty' mixes the common failures of real relays, and 'slow' takes 2 s to the "
            "first token and 20 ms for each token. Or name kinds of faults with the share of "
