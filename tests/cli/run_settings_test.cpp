@@ -32,8 +32,8 @@ TEST(run_settings, a_command_may_have_some_of_the_flags_and_every_config_key) {
   const auto some = run_flags(chosen, {"base-url", "quiet"});
   ASSERT_EQ(some.size(), all.size());
   for (std::size_t i = 0; i < all.size(); ++i) {
-    EXPECT_EQ(some[i].on_line, some[i].name == "base-url" || some[i].name == "quiet" ||
-                                   some[i].name == "config")
+    EXPECT_EQ(some[i].on_line,
+              some[i].name == "base-url" || some[i].name == "quiet" || some[i].name == "config")
         << some[i].name;
     EXPECT_EQ(some[i].in_config, all[i].in_config) << some[i].name;
     EXPECT_EQ(some[i].environment, all[i].environment) << some[i].name;

@@ -257,9 +257,9 @@ class Refusals(Bench):
         job = self.job([chat("hi")])
         port = self.dead_port()
         for flags, part in (
-                (["--concurrency", "0", "--model", "m"], "0 in flight"),
+                (["--concurrency", "0", "--model", "m"], "0 requests in flight"),
                 (["--concurrency", "2,x", "--model", "m"], "'x'"),
-                (["--rate", "-5", "--model", "m"], "'-5' is no rate"),
+                (["--rate", "-5", "--model", "m"], "'-5' is not a rate"),
                 (["--rate", "5", "--concurrency", "2", "--model", "m"], "two kinds of load"),
                 (["--rate-kind", "poisson", "--model", "m"], "--rate"),
                 ([], "--model is missing"),
