@@ -9,15 +9,10 @@
 #include <vector>
 
 #include "base/printable.hpp"
-#include "cli/commands/bench_command.hpp"
-#include "cli/commands/check_command.hpp"
-#include "cli/commands/models_command.hpp"
-#include "cli/commands/probe_command.hpp"
-#include "cli/commands/quota_command.hpp"
-#include "cli/commands/report_command.hpp"
-#include "cli/commands/run_command.hpp"
-#include "cli/commands/simulate_command.hpp"
-#include "cli/settings/suggestion.hpp"
+#include "cli/commands/all_commands.hpp"
+#include "cli/commands/command.hpp"
+#include "cli/views/help.hpp"
+#include "settings/suggestion.hpp"
 #include "sluice/error.hpp"
 #include "sluice/version.hpp"
 #include "terminal/descriptors.hpp"
@@ -38,13 +33,13 @@ int refuse(const std::string& sentence) {
   return cli::cannot_start;
 }
 
-// The command that was named, or the program itself.
+// The command on the line, or the program itself.
 CLI::App& named_command(CLI::App& program) {
   const auto named = program.get_subcommands();
   return named.empty() ? program : *named.front();
 }
 
-// The command that takes the flag, the named one before others; null when there is none.
+// A command that has the flag, first of all the one on the line; null: there is none.
 const CLI::App* command_with(CLI::App& program, const std::string& flag) {
   const CLI::App& named = named_command(program);
   if (named.get_option_no_throw(flag) != nullptr) return &named;
@@ -54,7 +49,8 @@ const CLI::App* command_with(CLI::App& program, const std::string& flag) {
   return nullptr;
 }
 
-// Behind a flag's `=` may stand a key, which is not to be seen.
+// The message about a word that nothing takes. It leaves out the part of a flag after `=`, which
+// may be a key.
 std::string unknown_word(CLI::App& program, const std::string& given) {
   const std::string word = given.starts_with('-') ? given.substr(0, given.find('=')) : given;
   const bool behind_command = program.remaining().empty();
@@ -78,27 +74,30 @@ std::string unknown_word(CLI::App& program, const std::string& given) {
                      &command == &program ? "sluice" : "sluice " + command.get_name());
 }
 
+// "run, check or report"
+std::string names_of(const std::vector<cli::command>& commands) {
+  std::string names;
+  for (std::size_t i = 0; i < commands.size(); ++i) {
+    if (i > 0) names += i + 1 < commands.size() ? ", " : " or ";
+    names += commands[i].name;
+  }
+  return names;
+}
+
 int run_program(int argc, char** argv) {
   const std::vector<std::string> command_line(argv, argv + argc);
-  int exit_status = cli::success;
-  CLI::App program{
-      "Takes JSONL jobs of completions through a rate-limited, OpenAI-compatible relay", "sluice"};
+  const std::vector<cli::command> commands = cli::all_commands(command_line);
+  cli::exit_status status = cli::success;
+  CLI::App program{"", "sluice"};
   program.set_version_flag("--version", "sluice " SLUICE_VERSION);
+  program.set_help_flag("-h");
+  program.set_help_all_flag("--help");
+  program.formatter_fn([&](const CLI::App*, const std::string&, CLI::AppFormatMode mode) {
+    return cli::program_help(commands, mode == CLI::AppFormatMode::All ? cli::help_length::whole
+                                                                       : cli::help_length::brief);
+  });
   program.require_subcommand(1);
-  program.footer(
-      "Examples:\n"
-      "  sluice run jobs/authenticity.jsonl --simulate --output-dir out\n"
-      "  sluice check jobs/authenticity.jsonl\n"
-      "  sluice quota --simulate\n"
-      "  sluice run --help");
-  cli::add_run_command(program, command_line, exit_status);
-  cli::add_check_command(program, exit_status);
-  cli::add_report_command(program, exit_status);
-  cli::add_quota_command(program, exit_status);
-  cli::add_models_command(program, exit_status);
-  cli::add_probe_command(program, exit_status);
-  cli::add_bench_command(program, exit_status);
-  cli::add_simulate_command(program, exit_status);
+  for (const auto& one : commands) cli::add_command(program, one, status);
   try {
     program.parse(argc, argv);
   } catch (const CLI::Success& asked) {  // help, or the version
@@ -111,17 +110,15 @@ int run_program(int argc, char** argv) {
   } catch (const CLI::RequiredError&) {
     const auto unknown = program.remaining(true);
     if (!unknown.empty()) return refuse(unknown_word(program, unknown.front()));
-    return refuse(
-        "name a command: run, check, report, quota, models, probe, bench or simulate (see sluice "
-        "--help)");
+    return refuse(fmt::format("name a command: {} (see sluice --help)", names_of(commands)));
   } catch (const CLI::ParseError& fault) {
     return refuse(
         fmt::format("{} (see sluice {} --help)", fault.what(), named_command(program).get_name()));
   }
-  return exit_status;
+  return status;
 }
 
-// What was thrown that ends the program is said, and told the shell.
+// Shows the exception that ends the program, and returns the exit status for it.
 int run_and_tell(int argc, char** argv) {
   using namespace sluice;
   try {
@@ -132,7 +129,7 @@ int run_and_tell(int argc, char** argv) {
     cli::standard_error().line(std::string("sluice: ") + fault.what());
     return fault.why() == fatal_error::kind::cannot_write ? cli::results_lost : cli::cannot_start;
   } catch (const std::exception& fault) {
-    say(fmt::format("this should not happen: {}; what is finished is kept, run again to go on",
+    say(fmt::format("internal error: {}; finished results are kept, run again to go on",
                     fault.what()));
     return cli::results_lost;
   }
@@ -142,7 +139,7 @@ int run_and_tell(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   sluice::cli::open_standard_descriptors();
-  // A screen that was closed and a file that may not grow are errors to be told, not ends.
+  // A closed screen and a file that may not grow are errors to show, not reasons to die.
   const auto pipe_before = std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
   constexpr std::chrono::seconds for_a_slow_reader{1};
@@ -150,10 +147,10 @@ int main(int argc, char** argv) {
     const int status = run_and_tell(argc, argv);
     sluice::cli::standard_error().settle(for_a_slow_reader);
     return status;
-  } catch (const sluice::cli::reader_gone&) {  // as other Unix tools do
+  } catch (const sluice::cli::reader_gone&) {  // end as other Unix tools do
     sluice::cli::standard_error().settle(for_a_slow_reader);
     std::signal(SIGPIPE, pipe_before);
     std::raise(SIGPIPE);
-    return 128 + SIGPIPE;  // where it was ignored at the start
+    return 128 + SIGPIPE;  // SIGPIPE was ignored at the start
   }
 }

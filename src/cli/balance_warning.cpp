@@ -10,8 +10,8 @@
 #include <utility>
 
 #include "account/balance.hpp"
+#include "cli/blocking_client.hpp"
 #include "cli/log_observer.hpp"
-#include "cli/lone_client.hpp"
 #include "jobs/job_reader.hpp"
 #include "tokens/prompt_tokens.hpp"
 
@@ -20,7 +20,7 @@ namespace {
 
 namespace asio = boost::asio;
 
-constexpr std::size_t most_read = std::size_t{1} << 20;  // bytes of requests, over all jobs
+constexpr std::size_t most_read = std::size_t{1} << 20;                 // bytes, over all jobs
 constexpr usd worth_asking = usd::from_units(100'000'000'000'000'000);  // 0.10 USD
 constexpr std::chrono::seconds longest{5};
 
@@ -56,7 +56,7 @@ std::optional<usd> balance_of(const relay_member& member) {
   relay_options relay = member.relay;
   relay.connect_timeout = std::min<duration>(relay.connect_timeout, longest);
   relay.total_timeout = std::min<duration>(relay.total_timeout, longest);
-  lone_client asking(relay);
+  blocking_client asking(relay);
   std::optional<usd> balance;
   try {
     asking.run(ask(asking.client(), asking.time(), relay, balance));
@@ -89,8 +89,8 @@ void warn_of_low_balance(const run_settings& chosen, const job_set& jobs,
   }
   if (left >= estimate) return;
   spdlog::warn(
-      "${} is left of what the key may spend, and the prompts alone cost about ${}; the run goes "
-      "as far as that reaches, and the same command goes on once there is more",
+      "the balance of the key is ${}, and the prompts alone cost about ${}; the run goes on until "
+      "the balance is spent, and the same command continues when there is more",
       left.to_string(), estimate.to_string());
 }
 

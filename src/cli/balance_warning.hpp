@@ -8,15 +8,15 @@
 
 namespace sluice::cli {
 
-/// About what the prompts of all that is to be sent cost, by those at the start of each job; less
-/// where a model has no price, and nothing of what comes on standard input. Reads a megabyte at
-/// most. Throws fatal_error when a job cannot be read.
+/// Estimates the cost of all prompts that are still to be sent, from the first prompts of each job.
+/// Prompts without a price and those on standard input count as 0. Reads a megabyte at most. Throws
+/// fatal_error when a job cannot be read.
 usd estimate_prompts(const std::vector<job_set::job_summary>& jobs, const job_options& lines,
                      const relay_prices& prices);
 
-/// Warns when the relays' keys have less left than the prompts alone cost, replies aside. Says
-/// nothing where the prompts cost next to nothing, a key has no limit, or a relay does not tell;
-/// asks each relay for a few seconds at most.
+/// Warns when the balance of the relays' keys is lower than the cost of the prompts alone. Stays
+/// silent where the prompts cost next to nothing, a key has no limit, or a relay does not show the
+/// balance. Waits for each relay a few seconds at most.
 void warn_of_low_balance(const run_settings& chosen, const job_set& jobs,
                          const relay_prices& prices);
 

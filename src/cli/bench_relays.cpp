@@ -13,14 +13,14 @@
 namespace sluice::cli {
 namespace {
 
-// Of a search for a limit, where nothing else is said.
+// The default of a search for the limit.
 constexpr std::uint64_t most_search_requests = 10'000;
 
 [[noreturn]] void refuse(const std::string& sentence) {
   throw fatal_error(fatal_error::kind::cannot_start, sentence);
 }
 
-// How many connections may be open at once, beside a few other files.
+// The number of connections that the system allows at the same time, without a few other files.
 std::size_t most_connections() {
   constexpr rlim_t other_files = 64;
   constexpr std::size_t many = 1'000'000;
@@ -38,12 +38,12 @@ void check_connections(const bench_settings& chosen, std::size_t targets) {
   const std::size_t open = most_connections();
   if (*most * targets <= open) return;
   refuse(
-      fmt::format("--concurrency {}: {} connections at most can be open; lower it, or allow "
-                  "more with ulimit -n",
+      fmt::format("--concurrency {}: the system allows {} open connections; lower it, or "
+                  "allow more with ulimit -n",
                   *most, open / targets));
 }
 
-// A search may pass the cap: its ceiling is what it keeps to.
+// A search keeps to its ceiling and not to the usual limit.
 unsigned cap_of(const relay_member& member, const pace_options& pace,
                 const bench_settings& chosen) {
   if (chosen.find_limit) return chosen.ceiling;
@@ -74,8 +74,8 @@ bench_relays::bench_relays(boost::asio::io_context& loop, clock& time, const con
     const std::string name = window_name(member.relay);
     if (!names.insert(name).second) {
       refuse(
-          fmt::format("target {} has the address and the key of another, and would share its "
-                      "limit; leave one of them out",
+          fmt::format("target {} has the address and the key of another one, and would share "
+                      "its limit; leave out one of them",
                       member.name));
     }
     parts& one = all_.emplace_back();

@@ -20,12 +20,12 @@
 
 namespace sluice::cli {
 
-/// The relays that a benchmark measures, with all that stands between them and a load: windows,
-/// gates, clients, requests.
+/// The relays that a benchmark measures, each with its rate limit window, start gate, client and
+/// requests. For the thread of the event loop.
 class bench_relays {
  public:
-  /// All of these outlive it. Throws fatal_error where two relays share a limit, where more
-  /// connections are asked for than may be open, or where the jobs cannot be read.
+  /// All references must outlive it. Throws fatal_error where two relays share a limit, where the
+  /// system does not allow enough connections, or where the jobs cannot be read.
   bench_relays(boost::asio::io_context& loop, clock& time, const config& options,
                const std::vector<relay_member>& members, const bench_settings& chosen,
                std::uint64_t seed);
@@ -34,10 +34,10 @@ class bench_relays {
   const bench::request_supply& requests() const { return *all_.front().supply; }
   /// Throws fatal_error where there is a budget and a request has no price or no bound.
   void check_budget(const bench::spending& money) const;
-  /// For each target one that finds its limit.
+  /// One search for the rate limit of each target.
   std::vector<bench::limit_search*> searches(bench::spending& money, const std::string& id);
 
-  /// Closes what is kept open, which would keep the loop going.
+  /// Closes the connections that stay open, which would keep the loop running.
   void leave();
 
  private:

@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "cli/named_files.hpp"
-#include "cli/settings/ownership.hpp"
+#include "settings/ownership.hpp"
 #include "sluice/error.hpp"
 
 namespace sluice::cli {
@@ -53,7 +53,7 @@ log_file open_log(const std::string& path) {
   require_no_job_file("--log-file", path);
   require_no_strange_link("--log-file", path);
   constexpr mode_t for_its_owner = 0600;
-  // A pipe without a reader must not hold us.
+  // O_NONBLOCK: a pipe without a reader must not block.
   const int flags = O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
   log_file opened(::open(path.c_str(), flags, for_its_owner));
   const int descriptor = opened.descriptor();
@@ -62,9 +62,10 @@ log_file open_log(const std::string& path) {
     refuse(path, fmt::format("cannot be written ({})", std::strerror(errno)));
   }
   if (S_ISCHR(info.st_mode) && ::isatty(descriptor) == 0) return opened;  // /dev/null
-  if (!S_ISREG(info.st_mode)) refuse(path, "is no file, and may keep the run waiting");
+  if (!S_ISREG(info.st_mode)) refuse(path, "is not a file, and the run could wait for it");
   if (!is_own(info)) refuse(path, fmt::format("belongs to another user ({})", info.st_uid));
-  if (info.st_size > 0 && !holds_a_log(descriptor)) refuse(path, "holds something else than a log");
+  if (info.st_size > 0 && !holds_a_log(descriptor))
+    refuse(path, "holds something other than a log");
   return opened;
 }
 

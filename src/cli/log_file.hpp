@@ -5,7 +5,7 @@
 
 namespace sluice::cli {
 
-/// A file that log entries are appended to; closed when the object goes.
+/// A file to which log entries are appended; the destructor closes it. For one thread at a time.
 class log_file {
  public:
   explicit log_file(int descriptor) : descriptor_(descriptor) {}
@@ -23,13 +23,13 @@ class log_file {
   int descriptor_;
 };
 
-/// Opens the file of --log-file. A new one is for its owner alone: it says what was asked and
-/// answered. One that is there has to be the user's own, and empty or begin as an entry does: an
-/// entry behind a job's last line, or in somebody's notes, does harm. What may keep the run
-/// waiting, a pipe or a terminal, is refused. Throws fatal_error.
+/// Opens the file of --log-file. Only its owner may read a new file, since requests and replies
+/// stand in it. An existing file must belong to the user, and be empty or begin as a log does: log
+/// entries at the end of a job or of other data would damage it. A pipe or a terminal is refused,
+/// because the run could wait for it. Throws fatal_error.
 log_file open_log(const std::string& path);
 
-/// How an entry begins, as spdlog writes it.
+/// The form of a log entry, as a pattern of spdlog.
 constexpr const char* log_pattern = "%Y-%m-%dT%H:%M:%S.%e%z %l %*";
 
 /// Whether a text begins with an entry of that pattern.

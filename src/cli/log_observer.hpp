@@ -4,8 +4,8 @@
 
 namespace sluice::cli {
 
-/// Writes what it hears to the program's log, with the name of the run that speaks, where it has
-/// one. From any thread.
+/// The observer that writes every notice to the log of the program, after the name of its run where
+/// it has one. Safe to use from any thread.
 observer& log_observer();
 
 }  // namespace sluice::cli

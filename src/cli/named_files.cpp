@@ -5,7 +5,7 @@
 
 #include <filesystem>
 
-#include "cli/settings/ownership.hpp"
+#include "settings/ownership.hpp"
 #include "sluice/error.hpp"
 
 namespace sluice::cli {
@@ -25,7 +25,7 @@ fs::path one_name(const std::string& path) {
   return error ? whole.lexically_normal() : name;
 }
 
-// One file by its path or by its links.
+// Whether two paths name one file, directly or through links.
 bool same_file(const std::string& one, const std::string& other) {
   std::error_code not_there;
   return fs::equivalent(one, other, not_there) || one_name(one) == one_name(other);
@@ -49,7 +49,7 @@ void require_no_job_file(const std::string& flag, const std::string& path,
 void require_no_strange_link(const std::string& flag, const std::string& path) {
   struct stat link {};
   if (::lstat(path.c_str(), &link) != 0 || !S_ISLNK(link.st_mode) || is_own(link)) return;
-  refuse(flag, path, fmt::format("is a link that another user ({}) has made", link.st_uid));
+  refuse(flag, path, fmt::format("is a link of another user ({})", link.st_uid));
 }
 
 }  // namespace sluice::cli

@@ -7,13 +7,13 @@
 
 namespace sluice::cli {
 
-/// Refuses a file for `flag` that is one of these jobs or of those that a run keeps for them,
-/// whatever the path looks like, or whose name says that it is such a file of another job. An empty
-/// one, and one that is not there yet, cannot be told by what it holds. Throws fatal_error.
+/// Refuses a file for `flag` that is one of these jobs or one of their result files, under whatever
+/// path, and a file with the name of a result file of another job. The name counts because an empty
+/// file, or one that does not exist yet, has no content to check. Throws fatal_error.
 void require_no_job_file(const std::string& flag, const std::string& path,
                          const std::vector<job_files>& jobs = {});
 
-/// Refuses a link that another user has made: it may lead anywhere. Throws fatal_error.
+/// Refuses a link that belongs to another user, since it may lead anywhere. Throws fatal_error.
 void require_no_strange_link(const std::string& flag, const std::string& path);
 
 }  // namespace sluice::cli

@@ -23,7 +23,7 @@ namespace {
       fmt::format("--html {}: {}; name a file in a folder that you may write", path, why));
 }
 
-// What is there is only replaced where it is known for a page of ours.
+// An existing file is replaced only where it is empty or a page of ours.
 void require_replaceable(const std::string& path) {
   namespace fs = std::filesystem;
   std::error_code error;
@@ -31,7 +31,7 @@ void require_replaceable(const std::string& path) {
   if (kind == fs::file_type::not_found) return;
   std::array<char, 512> begin{};
   std::streamsize size = 0;
-  if (kind == fs::file_type::regular) {  // a pipe would keep us waiting
+  if (kind == fs::file_type::regular) {  // reading a pipe would block
     std::ifstream file(path, std::ios::binary);
     file.read(begin.data(), begin.size());
     size = file.gcount();
@@ -39,7 +39,7 @@ void require_replaceable(const std::string& path) {
   }
   if (begins_as_report_page({begin.data(), static_cast<std::size_t>(size)})) return;
   throw fatal_error(fatal_error::kind::cannot_start,
-                    fmt::format("--html {}: is no page of sluice's, and is not replaced; name "
+                    fmt::format("--html {}: is not a page of sluice and is not replaced; name "
                                 "another file, or remove it first",
                                 path));
 }
@@ -47,9 +47,9 @@ void require_replaceable(const std::string& path) {
 }  // namespace
 
 void require_page(const std::string& path, const std::vector<job_files>& jobs) {
-  if (!has_report_page()) (void)report_page({});  // says so
+  if (!has_report_page()) (void)report_page({});  // throws the reason
   const auto files = system_files();
-  if (path.empty()) refuse(path, "that is no file");
+  if (path.empty()) refuse(path, "the name is empty");
   if (files->is_folder(path)) refuse(path, "that is a folder");
   const auto folder = std::filesystem::path(files->resolved(path)).parent_path();
   const std::string named = folder.empty() ? "." : folder.string();

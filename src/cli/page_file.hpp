@@ -8,14 +8,14 @@
 
 namespace sluice::cli {
 
-/// Refuses what write_page() would fail over, before there is anything to write: a program built
-/// without the page, a folder that is not there or may not be written, and a file that is there and
-/// is neither empty nor such a page: it is somebody's, and stays as it is. So do the files of
-/// `jobs`. Throws fatal_error.
+/// Checks early that write_page() can write the file. Refuses it where the program was built
+/// without the page, where the folder does not exist or cannot be written, where the file exists
+/// and is neither empty nor such a page, and where it is one of the files of `jobs`. Throws
+/// fatal_error.
 void require_page(const std::string& path, const std::vector<job_files>& jobs = {});
 
-/// Writes the HTML page of a document (report_page.hpp) at one stroke, with `mode`. Throws
-/// fatal_error (cannot_start) when it cannot be written.
+/// Writes the HTML page of a document (report_page.hpp), replacing the file atomically. `mode`
+/// gives its permissions. Throws fatal_error (cannot_start) when it cannot be written.
 void write_page(const std::string& path, const nlohmann::ordered_json& document, unsigned mode);
 
 }  // namespace sluice::cli

@@ -22,30 +22,6 @@ options profile_options(std::string_view profile) {
   return result;
 }
 
-std::chrono::nanoseconds parse_duration(std::string_view text) {
-  constexpr auto longest = std::chrono::hours(24 * 365);
-  double number = 0;
-  const auto* const end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, number, std::chars_format::fixed);
-  const std::string_view unit(stop, static_cast<std::size_t>(end - stop));
-  double seconds = 0;
-  if (unit == "ms")
-    seconds = number / 1000;
-  else if (unit == "s" || (unit.empty() && number == 0))
-    seconds = number;
-  else if (unit == "m")
-    seconds = number * 60;
-  else if (unit == "h")
-    seconds = number * 3600;
-  else
-    seconds = -1;
-  const std::chrono::duration<double> duration(seconds);
-  if (error != std::errc{} || !(seconds >= 0) || duration > longest)
-    throw std::invalid_argument(
-        fmt::format("'{}' is not a duration; write it like 250ms, 10s, 2m or 1h", text));
-  return std::chrono::round<std::chrono::nanoseconds>(duration);
-}
-
 std::vector<key> read_keys(const std::filesystem::path& file, const options& defaults) {
   std::ifstream in(file);
   if (!in)

@@ -63,9 +63,6 @@ struct options {
 /// std::invalid_argument.
 options profile_options(std::string_view profile);
 
-/// `250ms`, `10s`, `2m`, `1h`, `0`; throws std::invalid_argument.
-std::chrono::nanoseconds parse_duration(std::string_view text);
-
 /// Reads a keys file: one key per line, `KEY [RPM [BALANCE]]`; `#` starts a comment line. Missing
 /// values come from `defaults`. Throws std::runtime_error that names the file and the line, but
 /// never a key.

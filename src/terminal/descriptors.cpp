@@ -15,7 +15,8 @@ void open_standard_descriptors() {
   for (const auto& [descriptor, access] :
        {std::pair{STDIN_FILENO, O_WRONLY}, {STDOUT_FILENO, O_RDONLY}, {STDERR_FILENO, O_WRONLY}}) {
     if (::fcntl(descriptor, F_GETFD) >= 0 || errno != EBADF) continue;
-    // The lowest that is free, which is this one. Where there is no /dev/null it stays closed.
+    // open() takes the lowest free descriptor, which is this one. Without /dev/null it stays
+    // closed.
     (void)!::open("/dev/null", access);
   }
 }

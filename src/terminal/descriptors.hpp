@@ -5,10 +5,10 @@
 
 namespace sluice::cli {
 
-/// Opens those of the descriptors 0 to 2 that the program was started without, so that no file of
-/// a job becomes one of them, and what is meant for a person lands among the results. Standard
-/// input can then not be read, nor standard output be written: both are errors that can be told.
-/// To be called before anything else is opened.
+/// Opens the descriptors 0 to 2 where the program was started without them. Otherwise a result file
+/// could get such a number, and messages would be written into it. Reading standard input, or
+/// writing standard output, then fails with an error. To be called before anything else is opened,
+/// from one thread.
 void open_standard_descriptors();
 
 /// Throws fatal_error where "-" is among the jobs and standard input cannot be read.

@@ -2,8 +2,8 @@
 
 namespace sluice::cli {
 
-/// What the program tells the shell. Where several apply: results_lost, cannot_start, interrupted,
-/// stopped, some_failed.
+/// The exit status of the program. Where several apply, the first of these counts: results_lost,
+/// cannot_start, interrupted, stopped, some_failed.
 enum exit_status : int {
   success = 0,        ///< every request succeeded
   some_failed = 1,    ///< finished, and some requests failed

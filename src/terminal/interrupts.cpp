@@ -51,7 +51,7 @@ interrupts::interrupts(boost::asio::io_context& loop) : signals_(loop, SIGCONT),
   }
 }
 
-// Where the terminal is gone, the shell's own SIGHUP may still come: what is left to do is done.
+// After the terminal closed, the SIGHUP of the shell may still come; it must not end the process.
 interrupts::~interrupts() {
   boost::system::error_code unlikely;
   signals_.clear(unlikely);

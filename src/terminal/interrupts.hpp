@@ -15,17 +15,18 @@ namespace sluice::cli {
 
 /// The signals that ask a command to end.
 constexpr std::array<int, 3> stop_signals{SIGINT, SIGTERM, SIGHUP};
-/// Whether the program was started with that signal ignored, and has not changed it.
+/// Whether the signal was ignored when the program started, and still is.
 bool is_ignored(int signal);
 
-/// What a signal asks for, given those before it. The first asks the command to end in good order,
-/// the second to end at once. One event may send several signals, which count as one:
-/// - When a terminal goes, the kernel sends SIGHUP to the foreground, and the shell sends it again
-///   to its jobs; systemd sends it behind SIGTERM (SendSIGHUP=). So a SIGHUP within two seconds of
+/// Decides what a signal asks for, from the signals before it. Pure; for one thread. The first
+/// signal asks the command to end in order, the second to end at once. One event may send several
+/// signals, which count as one:
+/// - When a terminal closes, the kernel sends SIGHUP to the foreground, and the shell sends it
+/// again
+///   to its jobs; systemd sends it after SIGTERM (SendSIGHUP=). So a SIGHUP within two seconds of
 ///   a signal is not the second one.
 /// - `timeout` sends its signal to its child, again to the group of both, and then SIGCONT. So a
 ///   signal within a tenth of a second of another one counts only if no SIGCONT follows it.
-/// Pure.
 class signal_judge {
  public:
   using time_point = std::chrono::steady_clock::time_point;
@@ -45,13 +46,13 @@ class signal_judge {
   std::optional<time_point> last_;
 };
 
-/// The signals that ask a command to end, on its event loop. Those that were ignored when the
-/// program started stay ignored: nohup asks for it with SIGHUP, and a shell without job control
-/// with the SIGINT of its background jobs.
+/// The signals that ask a command to end. To be used on the thread of its event loop; one object at
+/// a time. Signals that were ignored when the program started stay ignored: nohup does this with
+/// SIGHUP, and a shell without job control with the SIGINT of its background jobs.
 ///
-/// After leave() totals are still to be written: signals that belong to one that came before, and
-/// one more where none did, do not end the process; the next does, with the exit status of an
-/// interruption. To be used on the thread of its event loop; one object at a time.
+/// After leave() the command may still write results. So signals that belong to an earlier one do
+/// not end the process then, nor does the first signal where none came before. The next one does,
+/// with the exit status of an interruption.
 class interrupts {
  public:
   explicit interrupts(boost::asio::io_context& loop);
@@ -59,11 +60,11 @@ class interrupts {
   interrupts& operator=(const interrupts&) = delete;
   ~interrupts();
 
-  /// Has the signals call these from now on.
+  /// Calls these functions for the signals from now on.
   void listen(std::function<void()> end_in_order, std::function<void()> end_at_once);
-  /// Nothing is called any more, and the loop may end.
+  /// Calls nothing any more, and the loop may end.
   void leave();
-  /// Whether the command was asked to end.
+  /// A signal asked the command to end.
   bool came() const noexcept { return came_; }
 
  private:
@@ -71,8 +72,10 @@ class interrupts {
   void take(int signal);
 
   boost::asio::signal_set signals_;
-  std::vector<int> taken_;               ///< those that were not ignored
-  boost::asio::steady_timer undecided_;  ///< runs while a SIGCONT would make two signals one
+  /// The signals that were not ignored.
+  std::vector<int> taken_;
+  /// Runs while a SIGCONT would make two signals count as one.
+  boost::asio::steady_timer undecided_;
   std::function<void()> end_in_order_;
   std::function<void()> end_at_once_;
   signal_judge judge_;

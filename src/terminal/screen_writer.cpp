@@ -26,7 +26,7 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr std::size_t most_queued = std::size_t{64} << 10;  // bytes
-// A reader that is slow is seen to read after each piece.
+// Progress is noticed after each piece, so a slow reader counts as reading.
 constexpr std::size_t piece = 4096;
 constexpr std::string_view erase_live = "\r\x1b[K";
 
@@ -46,8 +46,8 @@ std::size_t columns_of(int terminal) {
   return known ? size.ws_col : 80U;
 }
 
-// The threads that are started in its scope leave all signals to the others, which may wait for
-// them. Only SIGTTOU (`stty tostop`) goes to the thread that writes.
+// Blocks all signals in threads that are started in its scope, so that the other threads get them.
+// Only SIGTTOU (`stty tostop`) goes to the thread that writes.
 class signals_for_others {
  public:
   signals_for_others() {
@@ -151,7 +151,7 @@ class screen_writer::state : public std::enable_shared_from_this<state> {
     }
   }
 
-  // Where the system has no more threads: only while the file takes something.
+  // For a system without more threads: writes only while the file takes something.
   void write_what_fits() {
     while (has_work()) {
       const std::string text = next_piece();
@@ -160,8 +160,8 @@ class screen_writer::state : public std::enable_shared_from_this<state> {
     }
   }
 
-  // Whole lines, and the live line below them: what is dropped is dropped before it is put
-  // together, so that the rest stands where it belongs.
+  // The next text to write: whole lines, with the live line below them. Lines are dropped before
+  // this, so that the rest stands in its place.
   std::string next_piece() {
     std::string text;
     if (live_drawn_) text += erase_live;
@@ -188,7 +188,7 @@ class screen_writer::state : public std::enable_shared_from_this<state> {
         const std::lock_guard lock(mutex_);
         ++progress_;
         changed_.notify_all();
-      } else if (errno == EAGAIN) {  // another program has set O_NONBLOCK
+      } else if (errno == EAGAIN) {  // another program set O_NONBLOCK
         pollfd ready{file_, POLLOUT, 0};
         ::poll(&ready, 1, -1);
       } else if (errno != EINTR) {

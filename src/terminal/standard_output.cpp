@@ -16,7 +16,7 @@
 namespace sluice::cli {
 
 void print(const std::string& lines) {
-  // Both may be one terminal.
+  // Both may be the same terminal.
   standard_error().settle_unless_stuck(std::chrono::milliseconds(100));
   std::string_view rest = lines;
   while (!rest.empty()) {
@@ -30,8 +30,8 @@ void print(const std::string& lines) {
       throw reader_gone();
     } else if (errno != EINTR) {
       throw fatal_error(fatal_error::kind::cannot_write,
-                        fmt::format("standard output cannot be written ({}); give it a file with "
-                                    "room, or a reader",
+                        fmt::format("standard output cannot be written ({}); redirect it to a file "
+                                    "with room, or to a reader",
                                     std::strerror(errno)));
     }
   }

@@ -6,20 +6,20 @@
 
 namespace sluice::cli {
 
-/// Whoever read standard output has gone, like `head` when it has its lines: there is nobody to
-/// tell, and nothing to do but to end as if SIGPIPE had ended the program.
+/// The reader of standard output has closed it, as `head` does when it has its lines. The program
+/// then ends as if SIGPIPE had ended it.
 class reader_gone : public std::runtime_error {
  public:
   reader_gone() : std::runtime_error("the reader of standard output has gone") {}
 };
 
-/// What a command was asked for, whole, on standard output, behind what has been said on standard
-/// error. Waits for a reader as long as it takes. Throws fatal_error (cannot_write) when it cannot
-/// be written, and reader_gone.
+/// Writes the result of a command to standard output, after the messages on standard error. Waits
+/// for the reader as long as it takes. Throws fatal_error (cannot_write) when it cannot be written,
+/// and reader_gone. For one thread at a time.
 void print(const std::string& lines);
 
-/// A document, indented. On a terminal all that is not ASCII stands as escapes: some of it a
-/// terminal would obey.
+/// Writes a document, indented. On a terminal, characters outside ASCII become escapes, since a
+/// terminal would obey some of them.
 void print(const nlohmann::ordered_json& document);
 
 }  // namespace sluice::cli

@@ -110,7 +110,7 @@ TEST(bench_lines, puts_targets_below_each_other) {
   EXPECT_THAT(lines, HasSubstr("blue https://relay.example/v1"));
   EXPECT_THAT(lines, HasSubstr("green https://relay.example/v1, gpt-4o-mini\n"
                                "  nothing was measured\n"));
-  EXPECT_THAT(lines, HasSubstr("not all was measured: the relay cannot be reached"));
+  EXPECT_THAT(lines, HasSubstr("not everything was measured: the relay cannot be reached"));
 }
 
 TEST(bench_lines, takes_any_document_and_shows_no_controls) {

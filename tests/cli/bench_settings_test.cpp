@@ -100,28 +100,28 @@ TEST(bench_plan, refuses_loads_of_two_kinds) {
 
 TEST(bench_targets, take_the_place_of_the_pool) {
   bench_settings chosen = given({{"target", "blue=https://blue.example"}, {"target", "green"}});
-  auto& pool = chosen.inquiry.run.engine.pool;
+  auto& pool = chosen.query.run.engine.pool;
   for (const char* name : {"red", "green"}) {
     relay_member& member = pool.emplace_back();
     member.name = name;
     member.relay.base_url = "https://elsewhere.example";
-    chosen.inquiry.run.pool_keys.push_back({.variable = "THE_KEY", .file = {}});
+    chosen.query.run.pool_keys.push_back({.variable = "THE_KEY", .file = {}});
   }
   use_targets(chosen);
   ASSERT_EQ(pool.size(), 2U);
   EXPECT_EQ(pool[0].name, "blue");
   EXPECT_EQ(pool[0].relay.base_url, "https://blue.example");
-  EXPECT_EQ(chosen.inquiry.run.pool_keys[0].variable, "") << "BLUE_API_KEY is not set";
+  EXPECT_EQ(chosen.query.run.pool_keys[0].variable, "") << "BLUE_API_KEY is not set";
   EXPECT_EQ(pool[1].relay.base_url, "https://elsewhere.example");
-  EXPECT_EQ(chosen.inquiry.run.pool_keys[1].variable, "THE_KEY");
+  EXPECT_EQ(chosen.query.run.pool_keys[1].variable, "THE_KEY");
 }
 
 TEST(bench_targets, refuse_what_names_no_relay) {
   for (const auto& [target, part] :
        {std::pair("=https://x", "has no name"), {"bleu", "did you mean 'blue'"}}) {
     bench_settings chosen = given({{"target", target}});
-    chosen.inquiry.run.engine.pool.emplace_back().name = "blue";
-    chosen.inquiry.run.pool_keys.emplace_back();
+    chosen.query.run.engine.pool.emplace_back().name = "blue";
+    chosen.query.run.pool_keys.emplace_back();
     EXPECT_THAT(refused([&] { use_targets(chosen); }), HasSubstr(part));
   }
 }

@@ -257,13 +257,13 @@ class Refusals(Bench):
         job = self.job([chat("hi")])
         port = self.dead_port()
         for flags, part in (
-                (["--concurrency", "0", "--model", "m"], "0 in flight"),
+                (["--concurrency", "0", "--model", "m"], "0 requests in flight"),
                 (["--concurrency", "2,x", "--model", "m"], "'x'"),
-                (["--rate", "-5", "--model", "m"], "'-5' is no rate"),
+                (["--rate", "-5", "--model", "m"], "'-5' is not a rate"),
                 (["--rate", "5", "--concurrency", "2", "--model", "m"], "two kinds of load"),
                 (["--rate-kind", "poisson", "--model", "m"], "--rate"),
                 ([], "--model is missing"),
-                ([job, "--max-tokens", "5"], "made-up prompts"),
+                ([job, "--max-tokens", "5"], "generated prompts"),
                 (["--model", "unpriced", "--budget", "1"], "no price"),
                 (["--model", "m", "--target", "=http://x"], "no name"),
                 (["--model", "m", "--target", "blue"], "no [[relay]] of that name"),

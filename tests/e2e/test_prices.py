@@ -139,12 +139,12 @@ class LowBalance(Asked):
         return self.job([{"model": "gpt-4-1106-preview", "prompt": "word " * 10_000}] * 3)
 
     def warned(self, run: Run) -> bool:
-        return "is left of what the key may spend" in run.err
+        return "the balance of the key is" in run.err
 
     def test_less_than_the_prompts_cost(self) -> None:
         relay = self.simulator("--balance", "0.25")
         run = self.run_job(self.costly(), relay, expect=None)
-        self.assertRegex(run.err, r"\$0\.25 is left .* the prompts alone cost about \$0\.3002")
+        self.assertRegex(run.err, r"balance of the key is \$0\.25, and the prompts alone cost about \$0\.3002")
         self.assertNotIn(KEY, run.err)
 
     def test_enough(self) -> None:

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "cli/settings/run_settings.hpp"
-#include "cli/settings/setting.hpp"
 #include "fuzz/support.hpp"
 #include "http/proxy.hpp"
+#include "settings/setting.hpp"
 #include "sluice/error.hpp"
 #include "support/temp_dir.hpp"
 

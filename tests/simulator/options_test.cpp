@@ -11,17 +11,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-TEST(Duration, IsReadWithItsUnit) {
-  EXPECT_EQ(parse_duration("250ms"), 250ms);
-  EXPECT_EQ(parse_duration("10s"), 10s);
-  EXPECT_EQ(parse_duration("1.5s"), 1500ms);
-  EXPECT_EQ(parse_duration("2m"), 2min);
-  EXPECT_EQ(parse_duration("1h"), 1h);
-  EXPECT_EQ(parse_duration("0"), 0s);
-  for (const auto* bad : {"", "ms", "10", "-1s", "1d", "1 s", "nans", "1e99h", "s1"})
-    EXPECT_THROW(parse_duration(bad), std::invalid_argument) << bad;
-}
-
 TEST(ProfileOptions, KnowsItsThreeProfiles) {
   EXPECT_FALSE(profile_options("clean").faults.any());
   EXPECT_TRUE(profile_options("faulty").faults.any());

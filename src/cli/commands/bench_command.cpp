@@ -17,12 +17,14 @@
 
 #include "async/steady_clock.hpp"
 #include "cli/bench_relays.hpp"
-#include "cli/commands/bench_attendant.hpp"
+#include "cli/graceful_stop.hpp"
 #include "cli/page_file.hpp"
 #include "cli/settings/bench_settings.hpp"
-#include "cli/settings/relay_setup.hpp"
+#include "cli/settings/prepared_relays.hpp"
+#include "cli/views/bench_progress.hpp"
 #include "cli/views/bench_report.hpp"
 #include "cli/views/heading.hpp"
+#include "cli/views/progress_display.hpp"
 #include "cli/views/screen.hpp"
 #include "loadtest/benchmark.hpp"
 #include "loadtest/comparison.hpp"
@@ -36,7 +38,7 @@ namespace {
 namespace asio = boost::asio;
 using nlohmann::ordered_json;
 
-// Of a search for a limit, where nothing else is said: it is to cost next to nothing.
+// Defaults of a search for the limit, which should cost next to nothing.
 constexpr std::uint64_t shortest_prompt = 16;
 constexpr std::int64_t shortest_reply = 1;
 constexpr std::string_view usual_search_budget = "0.10";
@@ -46,16 +48,15 @@ constexpr std::string_view usual_search_budget = "0.10";
 }
 
 exit_status status_of(const bench::benchmark& done, const std::vector<bench::target*>& targets,
-                      bool was_interrupted) {
+                      const graceful_stop& ending) {
   const bool misconfigured = std::any_of(targets.begin(), targets.end(), [](const auto* one) {
     return one->stopped && one->stopped->misconfigured;
   });
   const bool stopped_early = std::any_of(targets.begin(), targets.end(),
                                          [](const auto* one) { return one->stopped.has_value(); });
   if (misconfigured) return cannot_start;
-  if (was_interrupted) return interrupted;
-  if (stopped_early || !done.why_stopped().empty()) return stopped;
-  return done.some_failed() ? some_failed : success;
+  if (stopped_early || !done.why_stopped().empty()) return ending.status(stopped);
+  return ending.status(done.some_failed() ? some_failed : success);
 }
 
 void check_what_to_send(const bench_settings& chosen) {
@@ -63,21 +64,21 @@ void check_what_to_send(const bench_settings& chosen) {
     refuse("--model is missing; name the model to ask, like --model gpt-4o-mini, or give a JOB");
   }
   if (!chosen.jobs.empty() && chosen.find_limit) {
-    refuse("--find-limit sends short prompts of its own; leave the JOB out, and name a --model");
+    refuse("--find-limit sends short prompts of its own; leave out the JOB and name a --model");
   }
   if (!chosen.jobs.empty() && chosen.lengths_given) {
-    refuse("--prompt-tokens and --max-tokens are for made-up prompts; a JOB says its own");
+    refuse("--prompt-tokens and --max-tokens are for generated prompts; leave them out with a JOB");
   }
 }
 
-// The models that are asked for, as a document names them.
+// The models of the requests, as a document names them.
 std::string models_of(const bench::request_supply& requests) {
   std::set<std::string> models;
   requests.visit([&models](const request& one) { models.insert(one.model); });
   return fmt::format("{}", fmt::join(models, ", "));
 }
 
-// A search is to cost next to nothing, where nothing else is said.
+// A search costs next to nothing, unless the user sets its budget and its lengths.
 void make_search_cheap(bench_settings& chosen, const relay_prices& prices,
                        const std::vector<relay_member>& members) {
   const bool priced = std::all_of(members.begin(), members.end(), [&](const auto& member) {
@@ -89,11 +90,12 @@ void make_search_cheap(bench_settings& chosen, const relay_prices& prices,
   chosen.max_tokens = shortest_reply;
 }
 
-void tell_what_ended(const bench::benchmark& done, const std::vector<bench::target*>& targets) {
+void show_why_it_ended(const bench::benchmark& done, const std::vector<bench::target*>& targets) {
   for (const auto* one : targets) {
     if (one->stopped) spdlog::error("{}: {}", name_of(one->member), one->stopped->sentence);
   }
-  if (!done.why_stopped().empty()) spdlog::warn("not all was measured: {}", done.why_stopped());
+  if (!done.why_stopped().empty())
+    spdlog::warn("not everything was measured: {}", done.why_stopped());
   if (!done.why_sweep_ended().empty()) {
     spdlog::info("the sweep ended: {}", done.why_sweep_ended());
   }
@@ -110,8 +112,8 @@ std::optional<ordered_json> earlier_document(const std::string& path) {
   return bench::parse_bench_document(text.str(), "--compare", path);
 }
 
-void print_measured(const ordered_json& document, const bench_settings& chosen) {
-  if (chosen.inquiry.json) {
+void print_results(const ordered_json& document, const bench_settings& chosen) {
+  if (chosen.query.json) {
     for (const auto& warning : bench_warnings(document)) spdlog::warn("{}", warning);
     return print(document);
   }
@@ -123,23 +125,23 @@ void print_measured(const ordered_json& document, const bench_settings& chosen) 
   print(lines);
 }
 
-void tell(ordered_json document, const std::optional<ordered_json>& before,
-          const bench_settings& chosen) {
+void report(ordered_json document, const std::optional<ordered_json>& before,
+            const bench_settings& chosen) {
   if (before) document["comparison"] = bench::compare(*before, document);
   std::exception_ptr no_page;  // the results are printed even if the page cannot be written
   try {
     if (!chosen.html.empty()) {
-      write_page(chosen.html, document, chosen.inquiry.run.engine.output.mode);
+      write_page(chosen.html, document, chosen.query.run.engine.output.mode);
     }
   } catch (const fatal_error&) {
     no_page = std::current_exception();
   }
-  print_measured(document, chosen);
+  print_results(document, chosen);
   if (no_page) std::rethrow_exception(no_page);
 }
 
 exit_status measure(bench_settings& chosen) {
-  run_settings& run = chosen.inquiry.run;
+  run_settings& run = chosen.query.run;
   screen shown;
   start_log(shown, run.verbose, run.quiet, run.log_file);
   check_what_to_send(chosen);
@@ -147,107 +149,104 @@ exit_status measure(bench_settings& chosen) {
   if (!chosen.html.empty()) require_page(chosen.html);
   const auto before = earlier_document(chosen.compare);
   use_targets(chosen);
-  const auto simulated =
-      run.simulate ? start_simulator(run, chosen.inquiry.simulated_balance) : nullptr;
-  const auto members = find_members(chosen.inquiry, simulated != nullptr);
-  shown.heading(heading(run, simulated != nullptr));
-  warn_of_exposed_keys(run.engine);
-
+  prepared_relays relays(run, shown, needs_of(chosen.query, relay_use::send));
   config options = run.engine;
   options.job.model = chosen.model;
   options.job.override_model = false;
-  if (!simulated) share_limit(options.pace);
-  if (!run.config_file.empty() && asks_for_prices(run)) shown.show_heading();  // it gets the key
-  const relay_prices prices = load_prices(run);
+  const relay_prices prices = relays.prices();
   if (chosen.find_limit && options.pace.tokens_per_minute != 0) {
-    refuse("--find-limit looks for a limit of requests, which --tpm would hide; leave it out");
+    refuse("--find-limit looks for a limit of requests, which --tpm would hide; leave out --tpm");
   }
-  if (chosen.find_limit) make_search_cheap(chosen, prices, members);
+  if (chosen.find_limit) make_search_cheap(chosen, prices, relays.members());
   const std::uint64_t seed = options.pace.seed != 0 ? options.pace.seed : std::random_device{}();
   const std::string id =
       fmt::format("sluice-bench-{:08x}{:08x}", std::random_device{}(), std::random_device{}());
 
   asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
   steady_clock time(loop);
-  bench_relays relays(loop, time, options, members, chosen, seed);
+  bench_relays measured(loop, time, options, relays.members(), chosen, seed);
   bench::spending money(prices, chosen.budget);
-  relays.check_budget(money);
-  const auto targets = relays.targets();
+  measured.check_budget(money);
+  const auto targets = measured.targets();
   bench::benchmark benchmark(loop.get_executor(), time, targets, plan, money,
-                             {.model = models_of(relays.requests()),
+                             {.model = models_of(measured.requests()),
                               .streamed = options.job.stream,
-                              .simulated = simulated != nullptr,
-                              .input = relays.requests().describe(),
+                              .simulated = relays.simulated(),
+                              .input = measured.requests().describe(),
                               .seed = seed,
                               .id = id,
                               .counts_tokens = options.pace.tokens_per_minute != 0,
                               .max_wait = options.pace.max_wait});
-  if (chosen.find_limit) benchmark.search_limits(relays.searches(money, id));
+  if (chosen.find_limit) benchmark.search_limits(measured.searches(money, id));
   shown.show_heading();
   std::exception_ptr fault;
-  bool was_interrupted = false;
+  exit_status status = success;
   {
-    bench_attendant beside(loop, time, benchmark, shown, run);
+    graceful_stop ending(loop, time, run.grace,
+                         {.stop = [&benchmark] { benchmark.stop("interrupted"); },
+                          .abort = [&benchmark] { benchmark.abort(); },
+                          .in_flight = [&benchmark] { return benchmark.now().in_flight; }});
+    std::optional<progress_display> display;
+    if (!run.quiet) {
+      display.emplace(time, shown, [&benchmark] { return bench_progress(benchmark.now()); });
+    }
     asio::co_spawn(loop, benchmark.run(), [&](std::exception_ptr thrown) {
       fault = std::move(thrown);
-      beside.leave();
-      relays.leave();
+      ending.leave();
+      if (display) display->leave();
+      measured.leave();
     });
     loop.run();
     if (fault) std::rethrow_exception(fault);
-    was_interrupted = beside.interrupted();
+    status = status_of(benchmark, targets, ending);
   }
 
-  tell_what_ended(benchmark, targets);
-  const exit_status status = status_of(benchmark, targets, was_interrupted);
+  show_why_it_ended(benchmark, targets);
   const bool wrong_address = status == cannot_start && !benchmark.some_succeeded();
-  if (benchmark.measured() && !wrong_address) tell(benchmark.document(), before, chosen);
+  if (benchmark.measured() && !wrong_address) report(benchmark.document(), before, chosen);
   if (benchmark.measured() || status != success) return status;
   spdlog::error(
-      "nothing was measured: every start waited for sluice's own limit, which earlier runs had "
-      "used "
-      "up; wait a minute, or raise --rpm if the key allows more");
+      "nothing was measured: every start waited for sluice's own rate limit, which was used up by "
+      "earlier runs; wait a minute, or raise --rpm if the key allows more");
   return stopped;
 }
 
 }  // namespace
 
-void add_bench_command(CLI::App& program, int& exit_status) {
-  struct state {
-    bench_settings chosen;
-    settings flags{bench_flags(chosen), run_tables(chosen.inquiry.run)};
-    std::string config;
+command bench_command() {
+  auto chosen = std::make_shared<bench_settings>();
+  const auto flags =
+      std::make_shared<settings>(bench_flags(*chosen), run_tables(chosen->query.run));
+  return {
+      .name = "bench",
+      .summary = "Measure a relay under load: throughput, latency, errors, cost",
+      .operand = "JOB",
+      .operand_help = "Jobs to send, instead of generated prompts",
+      .description =
+          "A load keeps --concurrency requests in flight, or starts them at a --rate. Nothing is "
+          "tried again: a 500 is a failure. Starts keep within --rpm, like those of a run, and "
+          "the report says when that limit, or this program, held the load back. Times count "
+          "from the first byte sent; docs/bench.md explains each of them.\n"
+          "\n"
+          "When a benchmark stops early, it reports what it measured.",
+      .exit_statuses = {{0, "every request succeeded"},
+                        {1, "some requests failed"},
+                        {2, "cannot start"},
+                        {3, "stopped early: a target is down or refuses, or the budget is spent"},
+                        {130, "interrupted"}},
+      .examples = {"sluice bench --simulate --model gpt-4o-mini --concurrency 1,8,32",
+                   "sluice bench --model gpt-4o-mini --rate 120 --duration 2m",
+                   "sluice bench --model gpt-4o-mini --find-limit --ceiling 300",
+                   "sluice bench --model gpt-4o-mini --sweep --budget 0.50 --json > b.json",
+                   "sluice bench job.jsonl --target blue --target red=https://red.example"},
+      .flags = flags,
+      .operands = {chosen, &chosen->jobs},
+      .run =
+          [chosen, flags] {
+            read_settings(*flags, chosen->query.run);
+            return measure(*chosen);
+          },
   };
-  auto kept = std::make_shared<state>();
-  auto* command = program.add_subcommand(
-      "bench", "Measure a relay under load: throughput, times to token, errors, cost");
-  command->add_option("JOB", kept->chosen.jobs, "Jobs to send, in the place of made-up prompts");
-  command->add_option("--config", kept->config, "Config file (./sluice.toml)")->type_name("FILE");
-  kept->flags.add_to(*command);
-  command->footer(
-      "A load keeps --concurrency requests in flight, or starts them at a --rate whatever becomes\n"
-      "of them. Nothing is tried again: a 500 is a failure. Starts keep within --rpm like those "
-      "of\n"
-      "a run, and it is said when that cap, or this program, was what held them. Times count from\n"
-      "the first byte sent; what each means is in docs/bench.md.\n"
-      "--find-limit sends short requests until the relay refuses three, then a few more to see "
-      "how\n"
-      "it opens again, within --ceiling, --budget (0.10 USD) and --requests.\n"
-      "The key of --target NAME=URL is that of NAME_API_KEY, else OPENAI_API_KEY.\n"
-      "Exit status: 0 all succeeded, 1 some failed, 2 cannot start, 3 stopped early (a target is\n"
-      "down or refuses, the budget is used up), 130 interrupted. What was measured is told.\n"
-      "\n"
-      "Examples:\n"
-      "  sluice bench --simulate --model gpt-4o-mini --concurrency 1,8,32\n"
-      "  sluice bench --model gpt-4o-mini --rate 120 --rate-kind poisson --duration 2m\n"
-      "  sluice bench --model gpt-4o-mini --find-limit --ceiling 300\n"
-      "  sluice bench --model gpt-4o-mini --sweep --budget 0.50 --json > bench.json\n"
-      "  sluice bench job.jsonl --target blue=https://blue.example/v1 --target "
-      "green=https://g.example");
-  command->callback([kept, &exit_status] {
-    read_settings(kept->flags, kept->config, kept->chosen.inquiry.run);
-    exit_status = measure(kept->chosen);
-  });
 }
 
 }  // namespace sluice::cli

@@ -1,10 +1,10 @@
 #pragma once
 
-#include <CLI/CLI.hpp>
+#include "cli/commands/command.hpp"
 
 namespace sluice::cli {
 
-/// Adds `sluice bench`: what a relay does under load.
-void add_bench_command(CLI::App& program, int& exit_status);
+/// `sluice bench`: measures a relay under load.
+command bench_command();
 
 }  // namespace sluice::cli

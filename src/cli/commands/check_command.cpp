@@ -12,10 +12,9 @@
 #include <vector>
 
 #include "base/printable.hpp"
-#include "cli/settings/relay_setup.hpp"
+#include "cli/settings/prepared_relays.hpp"
 #include "cli/settings/run_settings.hpp"
 #include "cli/views/check_report.hpp"
-#include "cli/views/heading.hpp"
 #include "cli/views/screen.hpp"
 #include "jobs/job_files.hpp"
 #include "jobs/job_reader.hpp"
@@ -39,7 +38,7 @@ std::vector<setting> check_flags(check_settings& target) {
                    "rpm", "tpm", "prices", "price-multiplier", "price-group", "base-url",
                    "api-key-file", "assume-max-tokens", "quiet"});
   for (auto& entry : table) {
-    if (entry.name == "api-key-file") {  // needed only where the relay is asked for its prices
+    if (entry.name == "api-key-file") {  // it need not exist where no relay is asked
       entry.apply = [read = entry.apply](const std::string& path) {
         try {
           read(path);
@@ -47,21 +46,17 @@ std::vector<setting> check_flags(check_settings& target) {
         }
       };
     }
-    if (entry.name == "quiet") entry.help = "Nothing but errors on standard error";
-    if (entry.name == "assume-max-tokens") entry.help = "Of a reply that nothing else bounds";
   }
-  const auto on = [](bool& place) {
-    return [&place](const std::string& given) { place = parse_switch(given); };
-  };
-  table.push_back({.name = "json",
-                   .help = "Print one JSON document",
-                   .group = "Screen and log",
-                   .apply = on(target.json),
-                   .in_config = false});
+  describe(table, "quiet", "Show nothing but errors",
+           "Shows only errors on standard error. The result on standard output stays the same.");
+  table.push_back(json_flag(target.json));
   table.push_back({.name = "lines",
-                   .help = "Print one JSON object for each request instead",
-                   .group = "Screen and log",
-                   .apply = on(target.lines),
+                   .group = "General",
+                   .short_help = "Print one JSON object for each request instead",
+                   .long_help =
+                       "Prints the line number, the id, the model and the prompt tokens of "
+                       "each request, in the order of the job.",
+                   .apply = [&target](const std::string& on) { target.lines = parse_switch(on); },
                    .in_config = false});
   return table;
 }
@@ -70,7 +65,7 @@ std::vector<setting> check_flags(check_settings& target) {
   throw fatal_error(fatal_error::kind::cannot_start, sentence);
 }
 
-// Those that hold a job; each can be opened, or nothing is printed.
+// The paths that hold a job. Opens each one, so that a command that fails prints nothing.
 std::vector<std::string> jobs_among(const std::vector<std::string>& named,
                                     const job_options& lines) {
   std::vector<std::string> paths;
@@ -78,7 +73,7 @@ std::vector<std::string> jobs_among(const std::vector<std::string>& named,
   if (!repeats.empty()) spdlog::info("{}", repeats);
   for (const auto& path : jobs_named) {
     if (is_result_file(path)) {
-      spdlog::info("{}: holds results, not a job; passed over", printable_text(path));
+      spdlog::info("{}: holds results, not a job; skipped", printable_text(path));
       continue;
     }
     if (path != "-") (void)open_job(path, lines);
@@ -86,11 +81,11 @@ std::vector<std::string> jobs_among(const std::vector<std::string>& named,
   }
   if (paths.empty()) refuse("there is no job to check; name a JSONL file");
   if (std::count(paths.begin(), paths.end(), "-") > 1)
-    refuse("standard input can be read once; name it once");
+    refuse("standard input can be read only once; name it once");
   return paths;
 }
 
-// Prints the requests as they come, a good piece at a time.
+// Prints the requests as they come, in large pieces.
 class request_printer {
  public:
   void add(const checked_request& request) {
@@ -110,13 +105,13 @@ class request_printer {
 void warn_of(const named_check& job, bool tells_bad_lines) {
   for (const auto& [model, share] : job.told.models()) {
     if (share.rough) {
-      spdlog::warn("{}: the vocabulary of model {} is not known; its tokens are rough",
+      spdlog::warn("{}: the tokenizer of model {} is not known; its token counts are rough",
                    printable_text(job.job), printable_text(model));
     }
   }
   const auto& bad_lines = job.told.bad_lines();
   if (tells_bad_lines || bad_lines.empty()) return;
-  spdlog::warn("{}: {} bad line(s), the first is line {}: {} (without --lines all are told)",
+  spdlog::warn("{}: {} bad line(s), the first is line {}: {} (without --lines, all are shown)",
                printable_text(job.job), bad_lines.size(), bad_lines.front().line,
                printable_text(job.told.message_of(bad_lines.front())));
 }
@@ -125,19 +120,11 @@ exit_status check_jobs(check_settings& chosen, const std::vector<std::string>& n
   screen shown;
   start_log(shown, false, chosen.run.quiet, {});
   config& options = chosen.run.engine;
-  const bool asks = asks_for_prices(chosen.run);
-  if (!asks) options.relay = {};  // nor has it to be right
-  options.check();
-  if (asks) {
-    require_keys(chosen.run);
-    shown.heading(heading(chosen.run, false));
-    find_proxies(options);
-    if (!chosen.run.config_file.empty()) shown.show_heading();
-  }
-  const auto prices = load_prices(chosen.run);
+  prepared_relays relays(chosen.run, shown, {.use = relay_use::price_lists, .check_all = true});
+  const auto prices = relays.prices();
   require_standard_input(named);
   const auto paths = jobs_among(named, options.job);
-  options.job.stream = false;  // the fields of a stream are no part of what is counted
+  options.job.stream = false;  // stream fields are not counted
   const check_options how{.lines = options.job,
                           .prices = prices,
                           .assume_max_tokens = options.output.assume_max_tokens,
@@ -154,7 +141,7 @@ exit_status check_jobs(check_settings& chosen, const std::vector<std::string>& n
     warn_of(jobs.back(), !chosen.lines);
     any_bad = any_bad || !jobs.back().told.bad_lines().empty();
   }
-  const check_limits limits{requests_a_minute(options), options.pace.tokens_per_minute};
+  const check_limits limits{requests_per_minute(options), options.pace.tokens_per_minute};
   if (chosen.lines) {
     printer.flush();
   } else if (chosen.json) {
@@ -167,34 +154,38 @@ exit_status check_jobs(check_settings& chosen, const std::vector<std::string>& n
 
 }  // namespace
 
-void add_check_command(CLI::App& program, int& exit_status) {
+command check_command() {
   struct state {
     check_settings chosen;
-    settings flags{check_flags(chosen), run_tables(chosen.run)};
     std::vector<std::string> jobs;
-    std::string config;
   };
   auto kept = std::make_shared<state>();
-  auto* command = program.add_subcommand(
-      "check", "Look jobs through without sending: bad lines, tokens, cost and time");
-  command->add_option("JOB", kept->jobs, "JSONL files (.gz, .zst), or - for standard input");
-  command->add_option("--config", kept->config, "Config file (./sluice.toml)")->type_name("FILE");
-  kept->flags.add_to(*command);
-  command->footer(
-      "Tokens are those of the model's own tokenizer, with what frames a chat. ~ marks counts\n"
-      "that are not exact: of models that reason, functions and images, and, roughly, of models\n"
-      "whose vocabulary is not known. The cost at most takes every reply at its longest. A key\n"
-      "and the network are needed by --prices relay alone.\n"
-      "Exit status: 0 every line is good, 1 some are bad, 2 a job cannot be read.\n"
-      "\n"
-      "Examples:\n"
-      "  sluice check job.jsonl\n"
-      "  sluice check a.jsonl b.jsonl.gz --json --rpm 60 | jq '.jobs[].cost_usd'\n"
-      "  sluice check prompts.jsonl --model gpt-4o-mini --lines | jq .prompt_tokens");
-  command->callback([kept, &exit_status] {
-    read_settings(kept->flags, kept->config, kept->chosen.run);
-    exit_status = check_jobs(kept->chosen, kept->jobs);
-  });
+  const auto flags =
+      std::make_shared<settings>(check_flags(kept->chosen), run_tables(kept->chosen.run));
+  return {
+      .name = "check",
+      .summary = "Validate jobs without sending: bad lines, tokens, cost, time",
+      .operand = "JOB",
+      .operand_help = "JSONL files (.gz, .zst), or - for standard input",
+      .description =
+          "Tokens are counted with the model's own tokenizer, with the overhead of a chat. A ~ "
+          "marks counts that are not exact: reasoning models, functions, images, and models whose "
+          "tokenizer is not known. The cost at most takes every reply at its longest. Only "
+          "--prices relay needs a key and the network.",
+      .exit_statuses = {{0, "every line is good"},
+                        {1, "some lines are bad"},
+                        {2, "a job cannot be read"}},
+      .examples = {"sluice check job.jsonl",
+                   "sluice check a.jsonl b.jsonl.gz --json --rpm 60 | jq '.jobs[].cost_usd'",
+                   "sluice check prompts.jsonl --model gpt-4o-mini --lines | jq .prompt_tokens"},
+      .flags = flags,
+      .operands = {kept, &kept->jobs},
+      .run =
+          [kept, flags] {
+            read_settings(*flags, kept->chosen.run);
+            return check_jobs(kept->chosen, kept->jobs);
+          },
+  };
 }
 
 }  // namespace sluice::cli

@@ -12,8 +12,8 @@
 
 #include "account/model_list.hpp"
 #include "base/printable.hpp"
-#include "cli/inquiry.hpp"
-#include "cli/settings/relay_setup.hpp"
+#include "cli/relay_query.hpp"
+#include "cli/views/heading.hpp"
 #include "sluice/money.hpp"
 
 namespace sluice::cli {
@@ -25,7 +25,7 @@ using nlohmann::ordered_json;
 constexpr std::int64_t million = 1'000'000;
 constexpr const char* models_path = "/v1/models";
 
-// What is not priced apart costs what the input does.
+// Prices of one model. Cached input without a price of its own costs as much as input.
 struct shown_price {
   std::optional<usd> input;
   std::optional<usd> cached_input;
@@ -44,7 +44,7 @@ ordered_json or_null(const std::optional<usd>& price) {
 
 using models = std::vector<account::offered_model>;
 
-// What a run charges for the models of one relay.
+// The prices that a run charges for the models of one relay.
 struct price_tag {
   const relay_prices& prices;
   const std::string& relay;
@@ -92,55 +92,54 @@ std::string lines_of(const models& offered, const price_tag& tag, const std::str
 }
 
 asio::awaitable<void> ask_models(relay_inquiry& relay, const relay_member& member,
-                                 const relay_prices& prices, relay_told& told) {
+                                 const relay_prices& prices, relay_reply& reply) {
   const relay_answer answer = co_await relay.get(models_path);
   const auto offered = answer.succeeded() ? account::read_model_list(answer.body) : std::nullopt;
-  told.end = answer.end;
+  reply.end = answer.end;
   if (offered) {
     const price_tag tag{prices, member.name};
-    told.document = document_of(*offered, tag);
-    told.lines = lines_of(*offered, tag, name_of(member));
+    reply.document = document_of(*offered, tag);
+    reply.lines = lines_of(*offered, tag, name_of(member));
   } else {
-    told.why_not = fmt::format("{} does not list its models: {}: {}; check --base-url and the key",
-                               name_of(member), answer.url, said(answer));
+    reply.why_not = fmt::format("{} does not list its models: {}: {}; check --base-url and the key",
+                                name_of(member), answer.url, said(answer));
   }
 }
 
 }  // namespace
 
-void add_models_command(CLI::App& program, int& exit_status) {
-  struct state {
-    inquiry_settings chosen;
-    settings flags{inquiry_flags(chosen, {"prices", "price-multiplier", "price-group"}),
-                   run_tables(chosen.run)};
-    std::string config;
+command models_command() {
+  auto chosen = std::make_shared<query_settings>();
+  const auto flags = std::make_shared<settings>(
+      query_flags(*chosen, {"prices", "price-multiplier", "price-group"}), run_tables(chosen->run));
+  return {
+      .name = "models",
+      .summary = "List a relay's models, with the price that a run would charge",
+      .description =
+          "Prices come from the built-in table and from --prices, times --price-multiplier. With "
+          "--prices relay they are the ones that the relay itself lists. With several [[relay]] "
+          "tables in the config file, each relay is asked.",
+      .exit_statuses = {{0, "listed"},
+                        {1, "some of several relays did not answer"},
+                        {2, "cannot start"},
+                        {3, "no answer"},
+                        {130, "interrupted"}},
+      .examples = {"sluice models --simulate",
+                   "OPENAI_API_KEY=... sluice models --base-url https://relay.example/v1",
+                   "sluice models --prices relay --price-group vip",
+                   "sluice models --json --price-multiplier 0.8 | jq -r '.models[].id'"},
+      .flags = flags,
+      .run =
+          [chosen, flags] {
+            read_settings(*flags, chosen->run);
+            relay_prices prices;
+            return query_relays(
+                *chosen,
+                [&prices](relay_inquiry& relay, const clock&, const relay_member& member,
+                          relay_reply& reply) { return ask_models(relay, member, prices, reply); },
+                [&](prepared_relays& relays) { prices = relays.prices(); });
+          },
   };
-  auto kept = std::make_shared<state>();
-  auto* command = program.add_subcommand(
-      "models", "List a relay's models, with the price that a run would charge for each");
-  command->add_option("--config", kept->config, "Config file (./sluice.toml)")->type_name("FILE");
-  kept->flags.add_to(*command);
-  command->footer(
-      "The prices are those of the built-in table and of --prices, times --price-multiplier; what\n"
-      "the relay itself says it charges with --prices relay. Of several [[relay]] tables each is\n"
-      "asked, and told by its name.\n"
-      "Exit status: 0 listed, 1 some relays of several did not list, 2 cannot start, 3 not "
-      "listed.\n"
-      "\n"
-      "Examples:\n"
-      "  sluice models --simulate\n"
-      "  OPENAI_API_KEY=... sluice models --base-url https://relay.example/v1\n"
-      "  sluice models --prices relay --price-group vip\n"
-      "  sluice models --json --price-multiplier 0.8 | jq -r '.models[].id'");
-  command->callback([kept, &exit_status] {
-    read_settings(kept->flags, kept->config, kept->chosen.run);
-    relay_prices prices;
-    exit_status = ask_relays(
-        kept->chosen,
-        [&prices](relay_inquiry& relay, const clock&, const relay_member& member,
-                  relay_told& told) { return ask_models(relay, member, prices, told); },
-        [&] { prices = load_prices(kept->chosen.run); });
-  });
 }
 
 }  // namespace sluice::cli

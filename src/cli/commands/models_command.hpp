@@ -1,12 +1,10 @@
 #pragma once
 
-#include <CLI/CLI.hpp>
+#include "cli/commands/command.hpp"
 
 namespace sluice::cli {
 
-/// Adds `models`, which lists what a relay offers beside the price that a run would charge for it.
-/// When it has run, `exit_status` is one of cli::exit_status. Throws fatal_error when it cannot
-/// start.
-void add_models_command(CLI::App& program, int& exit_status);
+/// `sluice models`: lists a relay's models, with the price that a run would charge for each.
+command models_command();
 
 }  // namespace sluice::cli

@@ -17,10 +17,11 @@
 
 #include "account/quota_inquiry.hpp"
 #include "async/steady_clock.hpp"
-#include "cli/inquiry.hpp"
+#include "cli/graceful_stop.hpp"
 #include "cli/log_observer.hpp"
+#include "cli/relay_query.hpp"
+#include "cli/settings/prepared_relays.hpp"
 #include "cli/settings/price_lists.hpp"
-#include "cli/settings/relay_setup.hpp"
 #include "cli/views/heading.hpp"
 #include "cli/views/probe_report.hpp"
 #include "cli/views/run_summary.hpp"
@@ -30,7 +31,6 @@
 #include "probe/session.hpp"
 #include "sluice/engine.hpp"
 #include "terminal/exit_status.hpp"
-#include "terminal/interrupts.hpp"
 #include "terminal/standard_output.hpp"
 
 namespace sluice::cli {
@@ -38,11 +38,11 @@ namespace {
 
 namespace asio = boost::asio;
 
-constexpr std::size_t at_once = 4;  // requests; more would disturb the times of the streams
+constexpr std::size_t at_once = 4;  // more requests would disturb the times of the streams
 constexpr unsigned attempts_each = 3;
 
 struct probe_settings {
-  inquiry_settings inquiry;
+  query_settings query;
   std::string model;
   usd budget = *usd::parse("0.05");
 };
@@ -51,7 +51,7 @@ struct probe_settings {
   throw fatal_error(fatal_error::kind::cannot_start, sentence);
 }
 
-// What a probe learns beside the answers.
+// What a probe learns about the account, beside the answers.
 struct books {
   std::optional<usd> before;
   std::optional<usd> after;
@@ -59,7 +59,7 @@ struct books {
   std::optional<std::vector<account::usage_log_row>> log;
 };
 
-// One probe of one relay, on the event loop.
+// One probe of one relay. For the thread of the event loop.
 class probing {
  public:
   probing(asio::io_context& loop, const config& options, const relay_member& member,
@@ -80,41 +80,34 @@ class probing {
       books_.after = co_await ask_balance();
     }
     if (!session_.seen().empty()) co_await ask_log(started);
-    leave();
     co_return outcome;
   }
 
-  /// Nothing new is sent, and what is in flight is broken off after a while.
-  void stop(duration grace) {
+  /// Sends nothing new.
+  void stop() {
     stopped_ = true;
     runner_.stop();
     close();
-    end_ = time_.call_at(time_.now() + grace, [this] { runner_.abort(); });
   }
   void abort() { runner_.abort(); }
-  /// It is over, and the loop may end.
-  void leave() {
-    if (end_ != 0) time_.cancel(std::exchange(end_, 0));
-    close();
+  /// Closes the connections that stay open, which would keep the loop running.
+  void close() {
+    client_->stop_sending();
+    client_->abort();
   }
+  clock& time() noexcept { return time_; }
 
   const probe::session& answers() const noexcept { return session_; }
   const books& found() const noexcept { return books_; }
 
  private:
-  // The client keeps connections open, and with them the loop.
-  void close() {
-    client_->stop_sending();
-    client_->abort();
-  }
-
   asio::awaitable<std::optional<usd>> ask_balance() {
     account::quota_inquiry inquiry(inquiry_, time_);
     const auto quota = co_await inquiry.ask_thriftily();
     if (!quota) {
-      books_.why_unknown = "the relay does not tell the balance of this key";
+      books_.why_unknown = "the relay does not show the balance of this key";
     } else if (!quota->used) {
-      books_.why_unknown = "the relay does not tell what this key has used";
+      books_.why_unknown = "the relay does not show what this key has used";
     } else {
       co_return quota->used;
     }
@@ -137,37 +130,36 @@ class probing {
   engine runner_;
   probe::session session_;
   books books_;
-  clock::timer end_ = 0;
   bool stopped_ = false;
 };
 
 probe::account_facts facts_of(const books& found, const probe::session& answers,
                               const std::string& model, const std::string& tariff_name) {
-  probe::account_facts told;
-  told.expected = answers.cost();
-  told.expected_at_most = answers.rounded_cost();
-  told.tariff = tariff_name;
-  told.why_unknown = found.why_unknown;
+  probe::account_facts facts;
+  facts.expected = answers.cost();
+  facts.expected_at_most = answers.rounded_cost();
+  facts.tariff = tariff_name;
+  facts.why_unknown = found.why_unknown;
   if (found.before && found.after) {
     usd drop = *found.after;
     drop -= *found.before;
     if (drop > usd{}) {
-      told.drop = drop;
+      facts.drop = drop;
     } else {
-      told.why_unknown = "the balance did not move; the relay may book later";
+      facts.why_unknown = "the balance did not move; the relay may book later";
     }
   }
   std::set<std::string> served;
   for (const auto& row : found.log.value_or(std::vector<account::usage_log_row>{})) {
     if (row.model != model) continue;
-    ++told.rows;
+    ++facts.rows;
     if (row.served_model && *row.served_model != model) served.insert(*row.served_model);
   }
-  told.served.assign(served.begin(), served.end());
-  return told;
+  facts.served.assign(served.begin(), served.end());
+  return facts;
 }
 
-// How a run ended that brought no answers.
+// The exit status of a probe that got no answers.
 exit_status status_without_answers(stop_reason why) {
   switch (why) {
     case stop_reason::wrong_address:
@@ -184,14 +176,14 @@ probe::claim claim_of(const probe_settings& chosen, const relay_member& member,
   auto sold = probe::claim_of(chosen.model, member.name, prices);
   if (!sold) {
     refuse(
-        fmt::format("there is no price for {}, so nothing would bound what the probe spends; "
+        fmt::format("there is no price for {}, so nothing would limit what the probe spends; "
                     "give one with --prices",
                     chosen.model));
   }
   return *std::move(sold);
 }
 
-// What a bill is held against, and how a person is told of it.
+// The prices that a bill is compared with, and their name in the report.
 struct tariff {
   relay_prices prices;
   std::string name;
@@ -199,9 +191,10 @@ struct tariff {
 
 constexpr const char* by_own_list = "by the relay's own price list";
 
-// The prices that the settings name; where they name none, those that the relay tells.
-tariff tariff_of(const run_settings& run, const relay_member& member, const std::string& model) {
-  if (asks_for_prices(run)) return {load_prices(run), by_own_list};
+// The prices of the settings; where these give none, the relay's own price list.
+tariff tariff_of(const run_settings& run, prepared_relays& relays, const relay_member& member,
+                 const std::string& model) {
+  if (asks_for_prices(run)) return {relays.prices(), by_own_list};
   const bool named =
       run.multiplier_given || member.price_multiplier || !run.engine.price_files.empty();
   if (!named) {
@@ -212,8 +205,8 @@ tariff tariff_of(const run_settings& run, const relay_member& member, const std:
     spdlog::debug("{} {}", name_of(member),
                   answer.told ? fmt::format("lists no price for {}", model) : answer.why_not);
   }
-  return {load_prices(run), fmt::format("at {} times the price", member.price_multiplier.value_or(
-                                                                     run.engine.price_multiplier))};
+  return {relays.prices(), fmt::format("at {} times the price", member.price_multiplier.value_or(
+                                                                    run.engine.price_multiplier))};
 }
 
 relay_member only_member(const std::vector<relay_member>& members) {
@@ -222,19 +215,16 @@ relay_member only_member(const std::vector<relay_member>& members) {
 }
 
 exit_status probe_relay(probe_settings& chosen) {
-  run_settings& run = chosen.inquiry.run;
+  run_settings& run = chosen.query.run;
   screen shown;
   start_log(shown, run.verbose, run.quiet, run.log_file);
-  const auto simulated =
-      run.simulate ? start_simulator(run, chosen.inquiry.simulated_balance) : nullptr;
-  const relay_member member = only_member(find_members(chosen.inquiry, simulated != nullptr));
-  shown.heading(heading(run, simulated != nullptr));
-  warn_of_exposed_keys(run.engine);
+  prepared_relays relays(run, shown, needs_of(chosen.query, relay_use::send));
+  const relay_member member = only_member(relays.members());
   if (chosen.model.empty()) {
     refuse("--model is missing; name the model that the relay sells, like --model gpt-4");
   }
-  if (!run.config_file.empty()) shown.show_heading();  // the relay may get the key
-  const tariff charged = tariff_of(run, member, chosen.model);
+  relays.show_hosts();  // the relay may be asked for its prices and gets the key
+  const tariff charged = tariff_of(run, relays, member, chosen.model);
   const probe::claim sold = claim_of(chosen, member, charged.prices);
 
   config options = run.engine;
@@ -242,15 +232,14 @@ exit_status probe_relay(probe_settings& chosen) {
   options.relay = member.relay;
   options.pace.concurrency = at_once;
   options.pace.max_attempts = attempts_each;
-  options.pace.keep_going = true;  // refusals are answers, too
-  if (!simulated) share_limit(options.pace);
+  options.pace.keep_going = true;  // a refusal is an answer, too
   options.check();
 
   const std::uint64_t seed = options.pace.seed != 0 ? options.pace.seed : std::random_device{}();
   const probe::plan planned = probe::make_plan(sold, chosen.budget, seed);
   if (planned.samples.empty()) {
-    refuse(fmt::format("--budget {}: not one request fits into it; give more",
-                       chosen.budget.to_string()));
+    refuse(
+        fmt::format("--budget {}: no request fits into it; give more", chosen.budget.to_string()));
   }
   spdlog::info("{} requests for {}, {} USD at most of a budget of {}", planned.samples.size(),
                sold.model, planned.at_most.to_string(), chosen.budget.to_string());
@@ -260,17 +249,18 @@ exit_status probe_relay(probe_settings& chosen) {
   run_outcome outcome;
   std::exception_ptr fault;
   {
-    interrupts signals(loop);
-    signals.listen([&] { probe.stop(run.grace); }, [&probe] { probe.abort(); });
+    graceful_stop ending(
+        loop, probe.time(), run.grace,
+        {.stop = [&probe] { probe.stop(); }, .abort = [&probe] { probe.abort(); }});
     asio::co_spawn(loop, probe.run(), [&](std::exception_ptr thrown, run_outcome ended) {
       fault = std::move(thrown);
       outcome = std::move(ended);
-      signals.leave();
-      probe.leave();
+      ending.leave();
+      probe.close();
     });
     loop.run();
     if (fault) std::rethrow_exception(fault);
-    if (signals.came()) return interrupted;
+    if (ending.interrupted()) return interrupted;
   }
 
   const auto& answers = probe.answers();
@@ -291,78 +281,80 @@ exit_status probe_relay(probe_settings& chosen) {
   found.sold = sold;
   found.seen = answers.seen();
   found.account = facts_of(probe.found(), answers, sold.model, charged.name);
-  const probe::report told = probe::evaluate(found);
+  const probe::report report = probe::evaluate(found);
   const probe_facts facts{.model = sold.model,
                           .relay = name_of(member),
                           .requests = answers.attempts(),
                           .cost = answers.cost()};
-  if (chosen.inquiry.json) {
-    print(probe_document(told, facts));
+  if (chosen.query.json) {
+    print(probe_document(report, facts));
   } else {
-    print(probe_lines(told, facts));
+    print(probe_lines(report, facts));
   }
   const bool accused =
-      told.told == probe::verdict::suspicious || told.told == probe::verdict::inconsistent;
+      report.told == probe::verdict::suspicious || report.told == probe::verdict::inconsistent;
   return accused ? some_failed : success;
+}
+
+std::vector<setting> probe_flags(probe_settings& target) {
+  auto table = query_flags(target.query, {"rpm", "seed", "prices", "price-multiplier",
+                                          "price-group", "first-byte-timeout", "give-up-after"});
+  describe(table, "seed", "Seed of the questions; 0: a new one",
+           "The same seed asks the same questions. 0 means another seed each time, so that a relay "
+           "cannot learn the questions.");
+  table.push_back({.name = "model",
+                   .value = "NAME",
+                   .group = "Probe",
+                   .short_help = "Model that the relay sells",
+                   .long_help = "The model to test, under the name that the relay uses. It needs a "
+                                "price, so that the budget holds.",
+                   .apply = [&target](const std::string& name) { target.model = name; },
+                   .in_config = false});
+  table.push_back(
+      {.name = "budget",
+       .value = "USD",
+       .group = "Probe",
+       .short_help = "Never spend more than this on the probe",
+       .long_help =
+           "A hard limit on the cost of all questions. More money gives more questions and "
+           "a surer verdict.",
+       .default_value = "0.05",
+       .apply = [&target](const std::string& text) { target.budget = parse_spending(text); },
+       .in_config = false});
+  return table;
 }
 
 }  // namespace
 
-void add_probe_command(CLI::App& program, int& exit_status) {
-  struct state {
-    probe_settings chosen;
-    settings flags{table(), run_tables(chosen.inquiry.run)};
-    std::string config;
-
-    std::vector<setting> table() {
-      auto entries =
-          inquiry_flags(chosen.inquiry, {"rpm", "seed", "prices", "price-multiplier", "price-group",
-                                         "first-byte-timeout", "give-up-after"});
-      entries.push_back({.name = "model",
-                         .value = "NAME",
-                         .help = "The model that the relay sells",
-                         .group = "Probe",
-                         .apply = [this](const std::string& name) { chosen.model = name; },
-                         .in_config = false});
-      entries.push_back({.name = "budget",
-                         .value = "USD",
-                         .help = "Never spend more than this (0.05)",
-                         .group = "Probe",
-                         .apply =
-                             [this](const std::string& text) {
-                               const auto budget = usd::parse(text);
-                               if (!budget || *budget == usd{}) {
-                                 throw bad_setting("give a decimal above zero, like 0.05");
-                               }
-                               chosen.budget = *budget;
-                             },
-                         .in_config = false});
-      return entries;
-    }
+command probe_command() {
+  auto chosen = std::make_shared<probe_settings>();
+  const auto flags =
+      std::make_shared<settings>(probe_flags(*chosen), run_tables(chosen->query.run));
+  return {
+      .name = "probe",
+      .summary = "Test whether a relay serves the model it sells and bills right",
+      .description =
+          "Asks a few dozen short questions within the budget. Compares the answers, the token "
+          "counts and the relay's own account with the model that is sold. A bill is compared "
+          "with --prices and --price-multiplier; without them with the relay's own price list for "
+          "--price-group, where it has one. The checks:\n" +
+          probe_checks_help(),
+      .exit_statuses = {{0, "consistent or inconclusive"},
+                        {1, "suspicious or inconsistent"},
+                        {2, "cannot start"},
+                        {3, "the relay did not answer"},
+                        {130, "interrupted"}},
+      .examples = {"sluice probe --simulate --model gpt-4o-mini",
+                   "sluice probe --base-url https://relay.example/v1 --model gpt-4",
+                   "sluice probe --model gpt-4 --budget 0.5 --json | jq .verdict"},
+      .flags = flags,
+      .run =
+          [chosen, flags] {
+            read_settings(*flags, chosen->query.run);
+            chosen->query.simulated_balance = simulator::usd::parse("100");
+            return probe_relay(*chosen);
+          },
   };
-  auto kept = std::make_shared<state>();
-  auto* command = program.add_subcommand(
-      "probe", "Tell whether a relay serves the model it sells and bills right");
-  command->add_option("--config", kept->config, "Config file (./sluice.toml)")->type_name("FILE");
-  kept->flags.add_to(*command);
-  command->footer(
-      "Asks a few dozen short questions, within the budget, and holds the answers, the counts of\n"
-      "tokens and the relay's own books against the model that is sold. The checks:\n" +
-      probe_checks_help() +
-      "A bill is held against --prices and --price-multiplier, else against the relay's own price\n"
-      "list, of the key's --price-group, where it tells one.\n"
-      "Exit status: 0 consistent or inconclusive, 1 suspicious or inconsistent, 2 cannot start,\n"
-      "3 the relay did not answer, 130 interrupted.\n"
-      "\n"
-      "Examples:\n"
-      "  sluice probe --simulate --model gpt-4o-mini\n"
-      "  OPENAI_API_KEY=... sluice probe --base-url https://relay.example/v1 --model gpt-4\n"
-      "  sluice probe --model gpt-4 --budget 0.5 --price-multiplier 1.2 --json | jq .verdict");
-  command->callback([kept, &exit_status] {
-    read_settings(kept->flags, kept->config, kept->chosen.inquiry.run);
-    kept->chosen.inquiry.simulated_balance = simulator::usd::parse("100");
-    exit_status = probe_relay(kept->chosen);
-  });
 }
 
 }  // namespace sluice::cli

@@ -1,10 +1,10 @@
 #pragma once
 
-#include <CLI/CLI.hpp>
+#include "cli/commands/command.hpp"
 
 namespace sluice::cli {
 
-/// `sluice probe`: whether a relay serves the model that it sells, and bills the tokens it should.
-void add_probe_command(CLI::App& program, int& exit_status);
+/// `sluice probe`: tests whether a relay serves the model it sells and bills the tokens it should.
+command probe_command();
 
 }  // namespace sluice::cli

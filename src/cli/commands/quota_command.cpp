@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "account/quota_inquiry.hpp"
-#include "cli/inquiry.hpp"
-#include "cli/settings/relay_setup.hpp"
+#include "cli/relay_query.hpp"
+#include "cli/views/heading.hpp"
 #include "cli/views/quota_report.hpp"
 
 namespace sluice::cli {
@@ -19,28 +19,32 @@ namespace asio = boost::asio;
 
 std::string listed(const std::vector<std::string>& answers, std::size_t from = 0) {
   std::string list;
-  for (; from < answers.size(); ++from) list += (list.empty() ? "" : "; ") + answers[from];
+  for (; from < answers.size(); ++from) {
+    if (!list.empty()) list += "; ";
+    list += answers[from];
+  }
   return list;
 }
 
 std::string why_none(const account::quota_inquiry& inquiry, const relay_member& member) {
   if (inquiry.trouble() != exchange_end::how::complete) {
-    return fmt::format("{} cannot be asked: {}; check --base-url and the way there",
+    return fmt::format("{} cannot be reached: {}; check --base-url and the network",
                        name_of(member), inquiry.said().back());
   }
-  return fmt::format("{} does not tell the quota of this key: {}; check --base-url and the key",
+  return fmt::format("{} does not show the quota of this key: {}; check --base-url and the key",
                      name_of(member), listed(inquiry.said()));
 }
 
-// The log as a document and as lines, null and none where the relay shows it to nobody.
+// Adds the usage log to the document and to the lines; null where the relay does not show it.
 asio::awaitable<void> add_log(account::quota_inquiry& inquiry, const relay_member& member,
-                              relay_told& told) {
+                              relay_reply& reply) {
   const std::size_t before = inquiry.said().size();
   const auto log = co_await inquiry.ask_log();
-  auto& place = (*told.document)["log"];
+  auto& place = (*reply.document)["log"];
   if (log) {
     place = log_document(*log);
-    told.lines += "\n" + log_lines(*log);
+    reply.lines += '\n';
+    reply.lines += log_lines(*log);
   } else {
     spdlog::warn("{} shows no log of this key: {}", name_of(member),
                  listed(inquiry.said(), before));
@@ -48,65 +52,67 @@ asio::awaitable<void> add_log(account::quota_inquiry& inquiry, const relay_membe
 }
 
 asio::awaitable<void> ask_quota(relay_inquiry& relay, const clock& time, const relay_member& member,
-                                bool with_log, relay_told& told) {
+                                bool with_log, relay_reply& reply) {
   account::quota_inquiry inquiry(relay, time);
   const auto quota = co_await inquiry.ask();
-  told.end = inquiry.trouble();
+  reply.end = inquiry.trouble();
   if (quota) {
-    told.document = quota_document(*quota);
-    told.lines = quota_lines(*quota, name_of(member));
-    if (with_log) co_await add_log(inquiry, member, told);
+    reply.document = quota_document(*quota);
+    reply.lines = quota_lines(*quota, name_of(member));
+    if (with_log) co_await add_log(inquiry, member, reply);
   } else {
-    told.why_not = why_none(inquiry, member);
+    reply.why_not = why_none(inquiry, member);
   }
 }
 
 }  // namespace
 
-void add_quota_command(CLI::App& program, int& exit_status) {
+command quota_command() {
   struct state {
-    inquiry_settings chosen;
+    query_settings chosen;
     bool log = false;
-    settings flags{table(), run_tables(chosen.run)};
-    std::string config;
-
-    std::vector<setting> table() {
-      auto entries = inquiry_flags(chosen);
-      entries.push_back({.name = "log",
-                         .help = "Also tell what the key was billed for, call by call",
-                         .group = "Log",
-                         .apply = [this](const std::string& on) { log = parse_switch(on); },
-                         .in_config = false});
-      return entries;
-    }
   };
   auto kept = std::make_shared<state>();
-  auto* command =
-      program.add_subcommand("quota", "Tell what a key was granted, has used and has left");
-  command->add_option("--config", kept->config, "Config file (./sluice.toml)")->type_name("FILE");
-  kept->flags.add_to(*command);
-  command->footer(
-      "Asks the routes that relays have for it, one after another, and says which of them told "
-      "it.\n"
-      "An exhausted key is an answer. Some relays show the totals of the account for each of its\n"
-      "keys. Of several [[relay]] tables each is asked, and told by its name.\n"
-      "Exit status: 0 told, 1 some relays of several did not tell, 2 cannot start, 3 not told.\n"
-      "\n"
-      "Examples:\n"
-      "  sluice quota --simulate\n"
-      "  OPENAI_API_KEY=... sluice quota --base-url https://relay.example/v1\n"
-      "  sluice quota --log --json | jq '.log[] | select(.served_model)'\n"
-      "  sluice quota --relay blue");
-  command->callback([kept, &exit_status] {
-    read_settings(kept->flags, kept->config, kept->chosen.run);
-    // A rehearsal's key that has no limit would have little to show.
-    kept->chosen.simulated_balance = simulator::usd::parse("100");
-    exit_status = ask_relays(kept->chosen,
-                             [with_log = kept->log](relay_inquiry& relay, const clock& time,
-                                                    const relay_member& member, relay_told& told) {
-                               return ask_quota(relay, time, member, with_log, told);
-                             });
-  });
+  auto table = query_flags(kept->chosen);
+  table.push_back({.name = "log",
+                   .group = "Log",
+                   .short_help = "Also show what the key was billed for, call by call",
+                   .long_help =
+                       "Adds the usage log of the key: time, model, tokens and cost of each "
+                       "call. Not every relay shows it.",
+                   .apply = [kept](const std::string& on) { kept->log = parse_switch(on); },
+                   .in_config = false});
+  const auto flags = std::make_shared<settings>(std::move(table), run_tables(kept->chosen.run));
+  return {
+      .name = "quota",
+      .summary = "Show what a key was granted, has used and has left",
+      .description =
+          "Tries the routes that relays have for this, one after the other, and says which one "
+          "answered. An exhausted key is an answer, too. Some relays show the totals of the "
+          "account for each of its keys. With several [[relay]] tables in the config file, each "
+          "relay is asked.",
+      .exit_statuses = {{0, "answered"},
+                        {1, "some of several relays did not answer"},
+                        {2, "cannot start"},
+                        {3, "no answer"},
+                        {130, "interrupted"}},
+      .examples = {"sluice quota --simulate",
+                   "OPENAI_API_KEY=... sluice quota --base-url https://relay.example/v1",
+                   "sluice quota --log --json | jq '.log[] | select(.served_model)'",
+                   "sluice quota --relay blue"},
+      .flags = flags,
+      .run =
+          [kept, flags] {
+            read_settings(*flags, kept->chosen.run);
+            // A simulated key without a limit would have little to show.
+            kept->chosen.simulated_balance = simulator::usd::parse("100");
+            return query_relays(kept->chosen, [with_log = kept->log](
+                                                  relay_inquiry& relay, const clock& time,
+                                                  const relay_member& member, relay_reply& reply) {
+              return ask_quota(relay, time, member, with_log, reply);
+            });
+          },
+  };
 }
 
 }  // namespace sluice::cli

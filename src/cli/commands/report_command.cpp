@@ -16,11 +16,10 @@
 #include <vector>
 
 #include "cli/page_file.hpp"
-#include "cli/settings/relay_setup.hpp"
+#include "cli/settings/prepared_relays.hpp"
 #include "cli/settings/run_settings.hpp"
 #include "cli/views/audit_report.hpp"
 #include "cli/views/bench_report.hpp"
-#include "cli/views/heading.hpp"
 #include "cli/views/job_report.hpp"
 #include "cli/views/screen.hpp"
 #include "files/line_reader.hpp"
@@ -44,7 +43,8 @@ struct report_settings {
   bool json = false;
   bool audit = false;
   std::size_t worst = 10;
-  std::string html;  ///< the page's file; empty: none
+  /// File of the HTML page; empty: none.
+  std::string html;
 };
 
 constexpr std::uint64_t longest_result = std::uint64_t{1} << 30;
@@ -57,8 +57,8 @@ void require_file(const std::string& job, const std::string& path, std::string_v
   std::error_code unknown;
   if (fs::exists(path, unknown)) return;
   refuse(
-      fmt::format("{}: there is no {} {}; run the job first, or say with --output-dir or -o "
-                  "where its results are",
+      fmt::format("{}: there is no {} {}; run the job first, or name the place of "
+                  "its results with --output-dir or -o",
                   job, what, path));
 }
 
@@ -70,7 +70,7 @@ ordered_json read_totals(const job_files& files) {
   if (!file || text.bad()) refuse(fmt::format("{}: cannot be read; check the path", files.totals));
   auto totals = ordered_json::parse(text.str(), nullptr, false);
   if (totals.is_object() && totals.contains("status")) return totals;
-  refuse(fmt::format("{}: is no totals document; run the job again to have it written anew",
+  refuse(fmt::format("{}: is not a totals document; run the job again to write a new one",
                      files.totals));
 }
 
@@ -132,12 +132,12 @@ ordered_json page_document(const std::vector<job_files>& jobs, std::uint64_t rpm
   return document;
 }
 
-// The document that `sluice bench --json` printed into the file; nothing when it holds a job.
+// The document of `sluice bench --json` in the file; nothing where the file holds a job.
 std::optional<ordered_json> bench_document(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   char first = 0;
   if (!(file >> first) || first != '{') return std::nullopt;
-  // A job's lines are objects, too: the second one ends the attempt at once.
+  // A job begins with an object, too. Its second line shows that it is no document.
   file.seekg(0);
   auto document = ordered_json::object();
   try {
@@ -146,7 +146,8 @@ std::optional<ordered_json> bench_document(const std::string& path) {
     return std::nullopt;
   }
   if (!document.contains("loads") && !document.contains("targets")) return std::nullopt;
-  if (file >> first) refuse(fmt::format("{}: more than one document; save one a file", path));
+  if (file >> first)
+    refuse(fmt::format("{}: holds more than one document; save each in its own file", path));
   return document;
 }
 
@@ -157,15 +158,9 @@ void report_bench(const ordered_json& document, const report_settings& chosen) {
 }
 
 void report_audit(const std::vector<job_files>& jobs, report_settings& chosen, screen& shown) {
-  if (asks_for_prices(chosen.run)) {
-    chosen.run.engine.check_relays();
-    require_keys(chosen.run);
-    shown.heading(heading(chosen.run, false));
-    find_proxies(chosen.run.engine);
-    if (!chosen.run.config_file.empty()) shown.show_heading();
-  }
-  const relay_prices prices = load_prices(chosen.run);
-  chosen.run.engine.job.limit = 0;  // of a run, which may have come further before
+  prepared_relays relays(chosen.run, shown, {.use = relay_use::price_lists});
+  const relay_prices prices = relays.prices();
+  chosen.run.engine.job.limit = 0;  // an earlier run may have had a higher limit
   auto documents = ordered_json::array();
   std::string lines;
   for (const auto& files : jobs) {
@@ -204,7 +199,7 @@ void report(report_settings& chosen, const std::vector<std::string>& named) {
     return report_audit(jobs, chosen, shown);
   }
   if (!chosen.html.empty()) {
-    write_page(chosen.html, page_document(jobs, requests_a_minute(chosen.run.engine)),
+    write_page(chosen.html, page_document(jobs, requests_per_minute(chosen.run.engine)),
                chosen.run.engine.output.mode);
   }
   if (chosen.html.empty() || chosen.json) report_totals(jobs, chosen.json);
@@ -214,80 +209,75 @@ std::vector<setting> report_flags(report_settings& target) {
   auto table = run_flags(target.run, {"output", "output-dir", "model", "override-model", "system",
                                       "endpoint", "max-line-bytes", "prices", "price-multiplier",
                                       "price-group", "base-url", "api-key-file", "rpm", "mode"});
-  for (auto& entry : table) {
-    if (entry.name == "rpm") entry.help = "The cap that --html draws, as the run had it (200)";
-  }
+  describe(table, "rpm", "Rate limit to draw in the page of --html",
+           "The page of --html draws this limit beside the throughput. Set it to the --rpm of the "
+           "run.");
   constexpr std::uint64_t most = std::numeric_limits<std::uint32_t>::max();
   table.push_back({.name = "audit",
-                   .help = "Count every prompt and reply again, and tell where more was reported",
                    .group = "Report",
+                   .short_help = "Count all tokens again and compare with the usage",
+                   .long_help = "Counts each prompt and each reply with the model's own tokenizer, "
+                                "and shows where the relay reported more. Give the --model and "
+                                "--system of the run, too.",
                    .apply = [&target](const std::string& on) { target.audit = parse_switch(on); },
                    .in_config = false});
   table.push_back(
       {.name = "worst",
        .value = "N",
-       .help = "Of the audit: requests to name, the dearest first (10)",
        .group = "Report",
+       .short_help = "Requests that the audit names, most expensive first",
+       .long_help = "The audit names the N requests with the most expensive difference. Raise it "
+                    "to see more of them.",
+       .default_value = "10",
        .apply = [&target](const std::string& number) { target.worst = parse_count(number, most); },
        .in_config = false});
-  table.push_back({.name = "html",
-                   .value = "FILE",
-                   .help = "Write a page with plots that needs nothing else to be opened",
-                   .group = "Report",
-                   .apply = [&target](const std::string& path) { target.html = path; },
-                   .in_config = false});
-  table.push_back({.name = "json",
-                   .help = "Print one JSON document",
-                   .group = "Report",
-                   .apply = [&target](const std::string& on) { target.json = parse_switch(on); },
-                   .in_config = false});
+  table.push_back(html_flag(target.html));
+  table.push_back(json_flag(target.json));
   return table;
 }
 
 }  // namespace
 
-void add_report_command(CLI::App& program, int& exit_status) {
+command report_command() {
   struct state {
     report_settings chosen;
-    settings flags{report_flags(chosen), run_tables(chosen.run)};
     std::vector<std::string> jobs;
-    std::string config;
   };
   auto kept = std::make_shared<state>();
-  auto* command =
-      program.add_subcommand("report", "Tell how jobs stand, draw them, and audit their usage");
-  command->add_option("JOB", kept->jobs,
-                      "Jobs that were run or are running, or a benchmark's document");
-  command->add_option("--config", kept->config, "Config file (./sluice.toml)")->type_name("FILE");
-  kept->flags.add_to(*command);
-  command->footer(
-      "Reads the files that a run leaves beside the job, or where --output-dir or -o say; a "
-      "running\n"
-      "job's totals are at most ten seconds old. --json prints the totals document, of several "
-      "jobs\n"
-      "one object by job. --html writes one page of all jobs, or of a benchmark, given as the "
-      "file\n"
-      "that the document of bench --json was saved to: throughput and errors against the cap, the\n"
-      "spread of the times, cost, the slowest and the failed requests.\n"
-      "--audit counts each prompt and reply with the model's own tokenizer and holds the usage "
-      "that\n"
-      "the relay reported against it; give the --model and --system that the job was run with.\n"
-      "What can't be counted to the token is left out, and said with its number: images, "
-      "functions,\n"
-      "unknown tokenizers. Tokens of reasoning are nobody's to count: they are left out of both\n"
-      "sides. The token that ends a reply may be reported or not.\n"
-      "Exit status: 0 told, 2 the files cannot be read.\n"
-      "\n"
-      "Examples:\n"
-      "  sluice report jobs/authenticity.jsonl --output-dir out\n"
-      "  sluice report a.jsonl b.jsonl --json | jq '.jobs[].cost_usd'\n"
-      "  sluice report job.jsonl --html report.html --rpm 60\n"
-      "  sluice report job.jsonl --audit --worst 3 --price-multiplier 0.8");
-  command->callback([kept, &exit_status] {
-    read_settings(kept->flags, kept->config, kept->chosen.run);
-    report(kept->chosen, kept->jobs);
-    exit_status = success;
-  });
+  const auto flags =
+      std::make_shared<settings>(report_flags(kept->chosen), run_tables(kept->chosen.run));
+  return {
+      .name = "report",
+      .summary = "Show the state of jobs, draw them as a page, audit their usage",
+      .operand = "JOB",
+      .operand_help = "Jobs that were run or are running, or a benchmark's document",
+      .description =
+          "Reads the files that a run leaves beside the job, or in the place that --output-dir or "
+          "-o names. The totals of a running job are at most ten seconds old. --json prints the "
+          "totals document; for several jobs, one object for each.\n"
+          "\n"
+          "--html writes one page for all jobs, or for a benchmark whose 'bench --json' document "
+          "is in a file. It shows throughput and errors against the limit, the spread of the "
+          "times, the cost, and the slowest and the failed requests.\n"
+          "\n"
+          "--audit compares the usage that the relay reported with our own count. What cannot be "
+          "counted exactly is left out and named with its number: images, functions, unknown "
+          "tokenizers. Reasoning tokens are left out of both sides, since nobody can count them. "
+          "The token that ends a reply may be reported or not.",
+      .exit_statuses = {{0, "reported"}, {2, "the files cannot be read"}},
+      .examples = {"sluice report jobs/authenticity.jsonl --output-dir out",
+                   "sluice report a.jsonl b.jsonl --json | jq '.jobs[].cost_usd'",
+                   "sluice report job.jsonl --html report.html --rpm 60",
+                   "sluice report job.jsonl --audit --worst 3 --price-multiplier 0.8"},
+      .flags = flags,
+      .operands = {kept, &kept->jobs},
+      .run =
+          [kept, flags] {
+            read_settings(*flags, kept->chosen.run);
+            report(kept->chosen, kept->jobs);
+            return success;
+          },
+  };
 }
 
 }  // namespace sluice::cli

@@ -17,42 +17,38 @@
 #include <utility>
 
 #include "cli/balance_warning.hpp"
+#include "cli/graceful_stop.hpp"
 #include "cli/log_observer.hpp"
 #include "cli/named_files.hpp"
-#include "cli/settings/relay_setup.hpp"
+#include "cli/settings/prepared_relays.hpp"
 #include "cli/settings/run_settings.hpp"
-#include "cli/views/heading.hpp"
 #include "cli/views/progress.hpp"
+#include "cli/views/progress_display.hpp"
 #include "cli/views/run_summary.hpp"
 #include "cli/views/screen.hpp"
 #include "cli/views/shown_command.hpp"
-#include "http/base_url.hpp"
 #include "jobs/job_files.hpp"
-#include "simulator/relay.hpp"
 #include "sluice/engine.hpp"
 #include "sluice/job_set.hpp"
 #include "terminal/descriptors.hpp"
 #include "terminal/exit_status.hpp"
-#include "terminal/interrupts.hpp"
 
 namespace sluice::cli {
 namespace {
 
 namespace asio = boost::asio;
 
-constexpr std::chrono::milliseconds live_interval{200};
-constexpr std::chrono::seconds plain_interval{10};
 constexpr std::chrono::seconds totals_interval{10};
 constexpr std::chrono::seconds fault_interval{1};
-// So long finished results wait for room on a full disk, once nothing else is left to do.
+// How long finished results wait for room on a full disk, once nothing else is left to do.
 constexpr std::chrono::seconds longest_wait_for_room{5};
-constexpr std::size_t files_of_a_job = 4;  // itself, output, errors and state
+constexpr std::size_t files_of_a_job = 4;  // the job, its output, its errors and its state
 
 [[noreturn]] void refuse(const std::string& sentence) {
   throw fatal_error(fatal_error::kind::cannot_start, sentence);
 }
 
-// Logs what the jobs warn of, each sentence once.
+// Logs the warnings of the jobs, each of them once.
 class job_warnings {
  public:
   explicit job_warnings(const job_set& jobs) : jobs_(jobs) {}
@@ -66,50 +62,42 @@ class job_warnings {
   std::size_t logged_ = 0;
 };
 
-// What happens beside the run on the same event loop: progress, totals, signals.
-class attendant {
+// Works beside the run on the same event loop: shows the progress, rewrites the totals, and stops
+// the run when a file cannot be written.
+class run_monitor {
  public:
-  attendant(engine& attended, job_set& jobs, job_warnings& warnings, screen& shown,
-            const run_settings& chosen, interrupts& signals)
-      : engine_(attended),
+  run_monitor(engine& watched, job_set& jobs, job_warnings& warnings, screen& shown, bool quiet,
+              graceful_stop& ending)
+      : engine_(watched),
         jobs_(jobs),
         warnings_(warnings),
-        screen_(shown),
-        chosen_(chosen),
-        interrupts_(signals),
-        started_(attended.time().now()) {
+        ending_(ending),
+        started_(watched.time().now()) {
     for (std::size_t i = 0; i < jobs.size(); ++i) {
       const job_totals before = jobs.totals(i);
       done_before_ += before.succeeded + before.failed;
       tokens_before_ += static_cast<std::uint64_t>(before.tokens.total_tokens());
     }
-    interrupts_.listen([this] { end_in_order(); }, [this] { engine_.abort(); });
     every(totals_interval, [this] { jobs_.checkpoint(seconds(), engine_.now().most_in_a_minute); });
     every(fault_interval, [this] {
       warnings_.log();
-      if (engine_.now().faulted) wind_down();
+      if (engine_.now().faulted) ending_.stop();
     });
-    if (chosen_.quiet) return;
-    if (screen_.is_terminal()) {
-      every(live_interval, [this] { screen_.live(progress_line(facts())); });
-    } else {
-      every(plain_interval, [this] { screen_.line(progress_line(facts())); });
-    }
+    if (!quiet) display_.emplace(watched.time(), shown, [this] { return progress_line(facts()); });
   }
-  attendant(const attendant&) = delete;
-  attendant& operator=(const attendant&) = delete;
-  ~attendant() { leave(); }
+  run_monitor(const run_monitor&) = delete;
+  run_monitor& operator=(const run_monitor&) = delete;
+  ~run_monitor() { leave(); }
 
   void leave() {
-    interrupts_.leave();
     for (const auto& [slot, timer] : timers_) engine_.time().cancel(timer);
     timers_.clear();
-    screen_.clear_live();
+    if (display_) display_->leave();
   }
   double seconds() const {
     return std::chrono::duration<double>(engine_.time().now() - started_).count();
   }
-  /// Set when something here failed: the totals cannot be written.
+  /// The first failure of the monitor itself: the totals cannot be written. Null: none.
   std::exception_ptr fault() const { return fault_; }
 
  private:
@@ -124,64 +112,46 @@ class attendant {
         act();
       } catch (...) {
         if (!fault_) fault_ = std::current_exception();
-        wind_down();
+        ending_.stop();
         return;
       }
       repeat(slot, interval, act);
     });
   }
 
-  // Nothing new is sent, and what is in flight may finish, but not for long.
-  void wind_down() {
-    engine_.stop();
-    if (std::exchange(winding_down_, true)) return;
-    const std::size_t slot = timers_.size();
-    timers_[slot] =
-        engine_.time().call_at(engine_.time().now() + chosen_.grace, [this] { engine_.abort(); });
-  }
-
-  void end_in_order() {
-    wind_down();
-    spdlog::warn("interrupted: {} in flight may finish within {}; interrupt again to stop at once",
-                 engine_.now().in_flight,
-                 short_time(std::chrono::duration<double>(chosen_.grace).count()));
-  }
-
   progress_facts facts() const {
-    progress_facts told;
+    progress_facts now;
     for (std::size_t i = 0; i < jobs_.size(); ++i) {
       const job_totals totals = jobs_.totals(i);
-      told.total += totals.requests;
-      told.succeeded += totals.succeeded;
-      told.failed += totals.failed;
-      told.tokens_now += static_cast<std::uint64_t>(totals.tokens.total_tokens());
-      told.cost += totals.cost;
+      now.total += totals.requests;
+      now.succeeded += totals.succeeded;
+      now.failed += totals.failed;
+      now.tokens_now += static_cast<std::uint64_t>(totals.tokens.total_tokens());
+      now.cost += totals.cost;
     }
-    const std::uint64_t done = told.succeeded + told.failed;
-    told.done_now = done - std::min(done, done_before_);
-    told.tokens_now -= std::min(told.tokens_now, tokens_before_);
-    told.elapsed_s = seconds();
-    told.requests_per_minute = engine_.requests_per_minute();
-    told.run = engine_.now();
-    if (told.run.next_start) {
-      told.until_next_start_s =
-          std::chrono::duration<double>(*told.run.next_start - engine_.time().now()).count();
+    const std::uint64_t done = now.succeeded + now.failed;
+    now.done_now = done - std::min(done, done_before_);
+    now.tokens_now -= std::min(now.tokens_now, tokens_before_);
+    now.elapsed_s = seconds();
+    now.requests_per_minute = engine_.requests_per_minute();
+    now.run = engine_.now();
+    if (now.run.next_start) {
+      now.until_next_start_s =
+          std::chrono::duration<double>(*now.run.next_start - engine_.time().now()).count();
     }
-    return told;
+    return now;
   }
 
   engine& engine_;
   job_set& jobs_;
   job_warnings& warnings_;
-  screen& screen_;
-  const run_settings& chosen_;
-  interrupts& interrupts_;
+  graceful_stop& ending_;
   time_point started_;
   std::uint64_t done_before_ = 0;
   std::uint64_t tokens_before_ = 0;
   std::map<std::size_t, clock::timer> timers_;
+  std::optional<progress_display> display_;
   std::exception_ptr fault_;
-  bool winding_down_ = false;
 };
 
 job_status status_of(const run_outcome& outcome) {
@@ -195,7 +165,7 @@ job_status status_of(const run_outcome& outcome) {
   }
 }
 
-exit_status exit_of(const run_outcome& outcome, bool was_interrupted, const job_set& jobs) {
+exit_status exit_of(const run_outcome& outcome, const graceful_stop& ending, const job_set& jobs) {
   switch (outcome.reason) {
     case stop_reason::wrong_address:
     case stop_reason::bad_certificate:
@@ -209,7 +179,7 @@ exit_status exit_of(const run_outcome& outcome, bool was_interrupted, const job_
     case stop_reason::relay_down:
     case stop_reason::model_out:
     case stop_reason::come_back_later:
-      return was_interrupted ? interrupted : stopped;
+      return ending.status(stopped);
     case stop_reason::none:
       break;
   }
@@ -219,7 +189,7 @@ exit_status exit_of(const run_outcome& outcome, bool was_interrupted, const job_
   return success;
 }
 
-// As many open files as the system grants: each attempt in flight takes one.
+// Raises the limit of open files to what the system allows: each attempt in flight needs one.
 void raise_file_limit() {
   rlimit files{};
   if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return;
@@ -227,13 +197,13 @@ void raise_file_limit() {
   ::setrlimit(RLIMIT_NOFILE, &files);
 }
 
-// Writes what is still to be written, and waits a little for room on a disk that is full. What went
-// wrong in the end; null: all is written.
+// Writes the results and totals that are left, and waits a little for room on a full disk. Returns
+// the failure that remains; null: all is written.
 std::exception_ptr finish(job_set& jobs, job_status status, double seconds, std::uint64_t most,
                           duration patience) {
   const auto end =
       std::chrono::steady_clock::now() + std::min<duration>(patience, longest_wait_for_room);
-  for (bool told = false;; told = true) {
+  for (bool warned = false;; warned = true) {
     try {
       jobs.finish(status, seconds, most);
       return nullptr;
@@ -242,7 +212,7 @@ std::exception_ptr finish(job_set& jobs, job_status status, double seconds, std:
         return std::current_exception();
       }
     }
-    if (!told) spdlog::warn("{} finished result(s) wait for room on the disk", jobs.unwritten());
+    if (!warned) spdlog::warn("{} finished result(s) wait for room on the disk", jobs.unwritten());
     std::this_thread::sleep_for(std::chrono::milliseconds{500});
   }
 }
@@ -250,14 +220,14 @@ std::exception_ptr finish(job_set& jobs, job_status status, double seconds, std:
 bool is_about_writing(const std::exception_ptr& fault) {
   try {
     std::rethrow_exception(fault);
-  } catch (const fatal_error& told) {
-    return told.why() == fatal_error::kind::cannot_write;
+  } catch (const fatal_error& thrown) {
+    return thrown.why() == fatal_error::kind::cannot_write;
   } catch (...) {
     return false;
   }
 }
 
-// Of two faults, the one that decides the exit status is thrown, and the other told before.
+// Throws the fault that decides the exit status, and shows the other one before.
 [[noreturn]] void end_with(const std::exception_ptr& first, const std::exception_ptr& second,
                            const job_set& jobs, screen& shown) {
   const bool second_counts = second && (!first || is_about_writing(second));
@@ -265,8 +235,8 @@ bool is_about_writing(const std::exception_ptr& fault) {
   if (const auto& other = second_counts ? first : second) {
     try {
       std::rethrow_exception(other);
-    } catch (const std::exception& told) {
-      shown.line(fmt::format("sluice: {}", told.what()));
+    } catch (const std::exception& thrown) {
+      shown.line(fmt::format("sluice: {}", thrown.what()));
     }
   }
   if (is_about_writing(last)) {
@@ -279,7 +249,7 @@ bool is_about_writing(const std::exception_ptr& fault) {
   std::rethrow_exception(last);
 }
 
-void announce(const job_set& jobs, const run_settings& chosen) {
+void warn_about_jobs(const job_set& jobs) {
   for (const auto& job : jobs.summaries()) {
     if (job.bad_lines > 0) {
       spdlog::warn("{}: {} bad line(s) will not be sent; see {}", job.job, job.bad_lines,
@@ -291,7 +261,6 @@ void announce(const job_set& jobs, const run_settings& chosen) {
           job.job, model, count);
     }
   }
-  warn_of_exposed_keys(chosen.engine);
 }
 
 exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named,
@@ -310,48 +279,44 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
     require_no_job_file("--log-file", chosen.log_file, name_job_files(paths, chosen.engine.output));
   }
   start_log(shown, chosen.verbose, chosen.quiet, chosen.log_file);
-  const auto simulated = chosen.simulate ? start_simulator(chosen) : nullptr;
-  if (simulated) chosen.engine.output.simulated = true;
-  if (!simulated) require_keys(chosen);
-  chosen.engine.check();
-  shown.heading(heading(chosen, simulated != nullptr));
+  prepared_relays relays(chosen, shown, {.use = relay_use::send, .check_all = true});
+  if (relays.simulated()) chosen.engine.output.simulated = true;
   if (!repeats.empty()) spdlog::info("{}", repeats);
   for (const auto& path : results) {
-    spdlog::info("{}: holds results, not a job; passed over", path);
-  }
-  if (!simulated) find_proxies(chosen.engine);
-  if (!simulated) {
-    share_limit(chosen.engine.pace);
+    spdlog::info("{}: holds results, not a job; skipped", path);
   }
   raise_file_limit();
   chosen.engine.pace.files_of_jobs = paths.size() * files_of_a_job;
   // One thread runs the loop; others only post to it.
   asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
   engine runner(loop, chosen.engine, &log_observer());
-  // The relay gets the key; one that the user has named is named again where it does not answer.
-  if (!chosen.config_file.empty() && asks_for_prices(chosen)) shown.show_heading();
-  const auto prices = load_prices(chosen);
+  const auto prices = relays.prices();
   job_set jobs(paths, chosen.engine.job, chosen.engine.output, prices);
   job_warnings warnings(jobs);
   warnings.log();
   shown.show_heading();
-  announce(jobs, chosen);
-  if (!simulated) warn_of_low_balance(chosen, jobs, prices);
+  warn_about_jobs(jobs);
+  if (!relays.simulated()) warn_of_low_balance(chosen, jobs, prices);
 
   run_outcome outcome;
   std::exception_ptr fault;
   double seconds = 0;
-  interrupts signals(loop);
+  // It outlives the loop: a signal must not end the process while the totals are written.
+  graceful_stop ending(loop, runner.time(), chosen.grace,
+                       {.stop = [&runner] { runner.stop(); },
+                        .abort = [&runner] { runner.abort(); },
+                        .in_flight = [&runner] { return runner.now().in_flight; }});
   {
-    attendant beside(runner, jobs, warnings, shown, chosen, signals);
+    run_monitor monitor(runner, jobs, warnings, shown, chosen.quiet, ending);
     asio::co_spawn(loop, runner.run(jobs, jobs), [&](std::exception_ptr thrown, run_outcome ended) {
       fault = std::move(thrown);
       outcome = std::move(ended);
-      seconds = beside.seconds();
-      beside.leave();
+      seconds = monitor.seconds();
+      ending.leave();
+      monitor.leave();
     });
     loop.run();
-    if (!fault) fault = beside.fault();
+    if (!fault) fault = monitor.fault();
   }
   const auto unwritten = finish(jobs, fault ? job_status::stopped : status_of(outcome), seconds,
                                 runner.now().most_in_a_minute, chosen.grace);
@@ -363,42 +328,50 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
   if (!chosen.quiet) {
     shown.line(
         run_summary(jobs, outcome, seconds, without_secrets(command_line, chosen.engine.relays())));
-    if (simulated) shown.line(simulated->ledger_summary());
+    if (relays.simulated()) shown.line(relays.simulated_ledger());
   }
-  return exit_of(outcome, signals.came(), jobs);
+  return exit_of(outcome, ending, jobs);
 }
 
 }  // namespace
 
-void add_run_command(CLI::App& program, const std::vector<std::string>& command_line,
-                     int& exit_status) {
+command run_command(const std::vector<std::string>& command_line) {
   struct state {
     run_settings chosen;
-    settings flags{run_flags(chosen), run_tables(chosen)};
     std::vector<std::string> jobs;
-    std::string config;
   };
   auto kept = std::make_shared<state>();
-  auto* command =
-      program.add_subcommand("run", "Send every request of the jobs, write results and totals");
-  command->add_option("JOB", kept->jobs, "JSONL files (.gz, .zst), or - for standard input");
-  command->add_option("--config", kept->config, "Config file (./sluice.toml)")->type_name("FILE");
-  kept->flags.add_to(*command);
-  command->footer(
-      "Running the same command again goes on where it stopped. Exit status: 0 all succeeded,\n"
-      "1 some failed, 2 cannot start, 3 stopped early, 4 results not written, 130 interrupted.\n"
-      "Proxies come from HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY; several relays from\n"
-      "[[relay]] tables in the config file.\n"
-      "\n"
-      "Examples:\n"
-      "  sluice run jobs/authenticity.jsonl --simulate --output-dir out\n"
-      "  OPENAI_API_KEY=... sluice run job.jsonl --base-url https://relay.example/v1\n"
-      "  sluice run a.jsonl b.jsonl.gz --rpm 200 --concurrency 32 --output-dir out\n"
-      "  zcat prompts.gz | sluice run - --model gpt-4o-mini -o answers.jsonl");
-  command->callback([kept, &command_line, &exit_status] {
-    read_settings(kept->flags, kept->config, kept->chosen);
-    exit_status = run_jobs(kept->chosen, kept->jobs, command_line);
-  });
+  const auto flags = std::make_shared<settings>(run_flags(kept->chosen), run_tables(kept->chosen));
+  return {
+      .name = "run",
+      .summary = "Send every request of the jobs, write results and totals",
+      .operand = "JOB",
+      .operand_help = "JSONL files (.gz, .zst), or - for standard input",
+      .description =
+          "For JOB.jsonl the results go to JOB.output.jsonl, JOB.errors.jsonl and "
+          "JOB.totals.json. Running the same command again goes on where it stopped, and sends no "
+          "finished request twice.\n"
+          "\n"
+          "Proxies come from HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY. Several relays, or "
+          "several keys, stand as [[relay]] tables in the config file.",
+      .exit_statuses = {{0, "every request succeeded"},
+                        {1, "finished, and some requests failed"},
+                        {2, "cannot start"},
+                        {3, "stopped early; run it again to go on"},
+                        {4, "results could not be written"},
+                        {130, "interrupted; run it again to go on"}},
+      .examples = {"sluice run jobs/authenticity.jsonl --simulate --output-dir out",
+                   "sluice run job.jsonl --base-url https://relay.example/v1",
+                   "sluice run a.jsonl b.jsonl.gz --rpm 200 --output-dir out",
+                   "zcat prompts.gz | sluice run - --model gpt-4o-mini -o answers.jsonl"},
+      .flags = flags,
+      .operands = {kept, &kept->jobs},
+      .run =
+          [kept, flags, &command_line] {
+            read_settings(*flags, kept->chosen);
+            return run_jobs(kept->chosen, kept->jobs, command_line);
+          },
+  };
 }
 
 }  // namespace sluice::cli

@@ -3,121 +3,240 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <exception>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "simulator/relay.hpp"
+#include "sluice/error.hpp"
 #include "terminal/interrupts.hpp"
 #include "terminal/screen_writer.hpp"
 
 namespace sluice::cli {
 namespace {
 
-/// The flags as they were written: an empty value is not the same as none.
-struct simulate_flags {
-  std::string port = "8787";
-  std::string seed = "1";
-  std::string rpm = "200";
-  std::string mode = "sliding";
-  std::string ttft = "200ms";
-  std::string itl = "10ms";
-  std::string tokens = "200";
-  std::string faults = "none";
-  std::string software = "new-api";
-  std::string balance;
+struct simulate_settings {
+  simulator::options relay;
+  /// As given; they win over what --faults slow sets.
+  std::optional<std::chrono::nanoseconds> ttft;
+  std::optional<std::chrono::nanoseconds> itl;
+  bool slow = false;
+  /// File of the keys; empty: any key is accepted.
   std::string keys;
-  std::string cheat = "none";
-  std::string lacks;
-  std::string chat_overhead = "0";
-  bool ttft_given = false;
-  bool itl_given = false;
-  bool balance_given = false;
-  bool keys_given = false;
-  bool lacks_given = false;
 };
 
-[[noreturn]] void refuse(const std::string& flag, const std::string& value,
-                         const std::string& wanted) {
-  throw std::invalid_argument(value.empty()
-                                  ? fmt::format("{} is empty: {}", flag, wanted)
-                                  : fmt::format("{} {} cannot be used: {}", flag, value, wanted));
-}
+constexpr std::chrono::milliseconds usual_ttft{200};
+constexpr std::chrono::milliseconds usual_itl{10};
+constexpr std::uint16_t usual_port = 8787;
 
-/// A whole number of the range, or a refusal that says what is wanted.
+// A whole number of a range; `wanted` says what to give instead of another text.
 template <class Number>
-Number read_number(const std::string& flag, const std::string& text, Number least, Number most,
-                   const std::string& wanted) {
-  Number number{};
-  const auto* const end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, number);
-  if (error != std::errc{} || stop != end || number < least || number > most)
-    refuse(flag, text, wanted);
-  return number;
+auto number_of(Number& place, Number least, Number most, std::string wanted) {
+  return [&place, least, most, wanted = std::move(wanted)](const std::string& text) {
+    Number number{};
+    const auto* const end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, number);
+    if (error != std::errc{} || stop != end || number < least || number > most) {
+      throw bad_setting(wanted);
+    }
+    place = number;
+  };
 }
 
-/// What the simulator makes of the text; a refusal names the flag.
-template <class Read>
-auto read_with(Read read, const std::string& flag, const std::string& text) {
-  try {
-    return read(text);
-  } catch (const std::invalid_argument& problem) {
-    throw std::invalid_argument(fmt::format("{}: {}", flag, problem.what()));
-  }
+// A value that the simulator reads itself, with a function that throws std::invalid_argument.
+template <class Value, class Read>
+auto read_by(Read read, Value& place) {
+  return [read, &place](const std::string& text) {
+    try {
+      place = read(text);
+    } catch (const std::invalid_argument& problem) {
+      throw bad_setting(problem.what());
+    }
+  };
 }
 
-simulator::options read(const simulate_flags& flags) {
-  simulator::options options;
-  options.port = read_number<std::uint16_t>("--port", flags.port, 0, 65535,
-                                            "give a port from 0 (any free one) to 65535");
+// A word that the simulator reads itself, with a function that returns nothing for other words.
+template <class Value, class Read>
+auto word_of(Read read, Value& place, std::string wanted) {
+  return [read, &place, wanted = std::move(wanted)](const std::string& text) {
+    const auto value = read(text);
+    if (!value) throw bad_setting(wanted);
+    place = *value;
+  };
+}
+
+auto time_of(std::optional<std::chrono::nanoseconds>& place) {
+  return [&place](const std::string& text) { place = parse_duration(text); };
+}
+
+std::vector<setting> simulate_flags(simulate_settings& target) {
+  auto& relay = target.relay;
   constexpr auto largest_seed = std::numeric_limits<std::uint64_t>::max();
-  options.seed =
-      read_number<std::uint64_t>("--seed", flags.seed, 0, largest_seed,
-                                 fmt::format("give a whole number from 0 to {}", largest_seed));
-  options.rpm = read_number("--rpm", flags.rpm, 0, std::numeric_limits<int>::max(),
-                            "give a number of requests a minute, 0 for no limit");
-  const auto mode = simulator::parse_limit_mode(flags.mode);
-  if (!mode) refuse("--mode", flags.mode, "give sliding, bucket, fixed or leaky");
-  options.mode = *mode;
-  options.ttft = read_with(simulator::parse_duration, "--ttft", flags.ttft);
-  options.itl = read_with(simulator::parse_duration, "--itl", flags.itl);
-  if (flags.faults == "slow") {
-    const auto slow = simulator::profile_options("slow");
-    if (!flags.ttft_given) options.ttft = slow.ttft;
-    if (!flags.itl_given) options.itl = slow.itl;
-  }
-  options.tokens =
-      read_number("--tokens", flags.tokens, 1, 1'000'000, "give a mean length from 1 to 1000000");
-  options.faults = read_with(simulator::parse_fault_profile, "--faults", flags.faults);
-  const auto kind = simulator::parse_software(flags.software);
-  if (!kind)
-    refuse("--software", flags.software, "give new-api, old-new-api, one-api, openai or api2gpt");
-  options.kind = *kind;
-  if (flags.balance_given) {
-    options.balance = simulator::usd::parse(flags.balance);
-    if (!options.balance)
-      refuse("--balance", flags.balance, "give US dollars as a plain decimal such as 0.50");
-  }
-  if (flags.keys_given) {
-    if (flags.keys.empty()) refuse("--keys", flags.keys, "give a text file with one key a line");
-    options.keys = simulator::read_keys(flags.keys, options);
-  }
-  options.cheat = read_with(simulator::parse_cheat, "--cheat", flags.cheat);
-  if (flags.lacks_given)
-    options.lacks = read_with(simulator::parse_lacking, "--lacks", flags.lacks);
-  options.chat_overhead = read_number<std::uint64_t>(
-      "--chat-overhead", flags.chat_overhead, 0, 1000, "give a number of tokens from 0 to 1000");
+  constexpr std::uint64_t longest_overhead = 1000;
+  const std::string at_server = "Server";
+  const std::string at_limit = "Rate limit and money";
+  const std::string at_replies = "Replies";
+  const std::string at_trouble = "Faults and cheats";
+  std::vector<setting> table{
+      {.name = "port",
+       .value = "N",
+       .group = at_server,
+       .short_help = "Port to listen on; 0: any free one",
+       .long_help = "The simulator listens on this port of 127.0.0.1. 0 takes any free port, which "
+                    "the first line on the screen names.",
+       .default_value = "8787",
+       .apply = number_of<std::uint16_t>(relay.port, 0, 65535,
+                                         "give a port from 0 (any free one) to 65535")},
+      {.name = "seed",
+       .value = "N",
+       .group = at_server,
+       .short_help = "Seed of contents, delays and faults",
+       .long_help =
+           "The same seed and the same requests give the same contents, delays and faults.",
+       .default_value = "1",
+       .apply =
+           number_of<std::uint64_t>(relay.seed, 0, largest_seed,
+                                    fmt::format("give a whole number from 0 to {}", largest_seed))},
+      {.name = "software",
+       .value = "NAME",
+       .group = at_server,
+       .short_help = "Relay software whose account routes it has",
+       .long_help =
+           "Which routes answer about keys, models and prices, and in which form. Set it to "
+           "the software of the relay that you want to rehearse for.",
+       .default_value = "new-api",
+       .choices = {"new-api", "old-new-api", "one-api", "openai", "api2gpt"},
+       .apply = word_of(simulator::parse_software, relay.kind,
+                        "give new-api, old-new-api, one-api, openai or api2gpt")},
+      {.name = "rpm",
+       .value = "N",
+       .group = at_limit,
+       .short_help = "Requests per minute it accepts; 0: no limit",
+       .long_help = "The rate limit of the simulated relay. Requests beyond it get a 429. 0 means "
+                    "no limit.",
+       .default_value = "200",
+       .apply = number_of(relay.rpm, 0, std::numeric_limits<int>::max(),
+                          "give a number of requests a minute, 0 for no limit")},
+      {.name = "mode",
+       .value = "MODE",
+       .group = at_limit,
+       .short_help = "How it counts requests",
+       .long_help =
+           "'sliding' counts the last 60 s, 'fixed' counts from minute to minute, 'bucket' "
+           "is a token bucket, and 'leaky' lets one request through every 60/N s.",
+       .default_value = "sliding",
+       .choices = {"sliding", "bucket", "fixed", "leaky"},
+       .apply = word_of(simulator::parse_limit_mode, relay.mode,
+                        "give sliding, bucket, fixed or leaky")},
+      {.name = "balance",
+       .value = "USD",
+       .group = at_limit,
+       .short_help = "Money on the account, instead of no limit",
+       .long_help =
+           "When the account has spent this much, requests are refused as an exhausted key. "
+           "Without it, the account has no limit.",
+       .apply = word_of([](const std::string& text) { return simulator::usd::parse(text); },
+                        relay.balance, "give US dollars as a plain decimal such as 0.50")},
+      {.name = "keys",
+       .value = "FILE",
+       .group = at_limit,
+       .short_help = "Keys it accepts, one KEY [RPM [BALANCE]] a line",
+       .long_help = "Accepts only the keys of this file, each with its own rate limit and balance. "
+                    "Without it, any key is accepted and all share one account.",
+       .apply =
+           [&target](const std::string& path) {
+             if (path.empty()) throw bad_setting("give a text file with one key a line");
+             target.keys = path;
+           }},
+      {.name = "ttft",
+       .value = "TIME",
+       .group = at_replies,
+       .short_help = "Mean time to the first token",
+       .long_help = "Each reply varies by up to half of it. 0 answers at once, for benchmarks.",
+       .default_value = "200ms",
+       .apply = time_of(target.ttft)},
+      {.name = "itl",
+       .value = "TIME",
+       .group = at_replies,
+       .short_help = "Mean time between two tokens",
+       .long_help = "Each reply varies by up to half of it. 0 sends all tokens at once, for "
+                    "benchmarks.",
+       .default_value = "10ms",
+       .apply = time_of(target.itl)},
+      {.name = "tokens",
+       .value = "N",
+       .group = at_replies,
+       .short_help = "Mean length of a reply, in tokens",
+       .long_help = "Each reply varies by up to half of it. A max_tokens in the request cuts it "
+                    "short.",
+       .default_value = "200",
+       .apply = number_of(relay.tokens, 1, 1'000'000, "give a mean length from 1 to 1000000")},
+      {.name = "chat-overhead",
+       .value = "N",
+       .group = at_replies,
+       .short_help = "Extra prompt tokens of each chat",
+       .long_help = "Counts this many tokens more for the prompt of a chat than usual, as some "
+                    "models do.",
+       .default_value = "0",
+       .apply = number_of<std::uint64_t>(relay.chat_overhead, 0, longest_overhead,
+                                         "give a number of tokens from 0 to 1000")},
+      {.name = "faults",
+       .value = "PROFILE",
+       .group = at_trouble,
+       .short_help = "none, faulty, slow, or a list of KIND=PROBABILITY",
+       .long_help =
+           "'faulty' mixes the common failures of real relays, and 'slow' takes 2 s to the "
+           "first token and 20 ms for each token. Or name kinds of faults with the share of "
+           "requests that get them, like cut=0.05.",
+       .default_value = "none",
+       .apply =
+           [&target,
+            read = read_by(simulator::parse_fault_profile, relay.faults)](const std::string& text) {
+             read(text);
+             target.slow = text == "slow";
+           }},
+      {.name = "cheat",
+       .value = "KIND",
+       .group = at_trouble,
+       .short_help = "How the relay cheats; --help lists the kinds",
+       .long_help =
+           "The relay cheats in this way and does not admit it. Use it to see what 'sluice "
+           "probe' and 'sluice report --audit' find.",
+       .default_value = "none",
+       .apply = read_by(simulator::parse_cheat, relay.cheat)},
+      {.name = "lacks",
+       .value = "LIST",
+       .group = at_trouble,
+       .short_help = "Parts of a request it ignores, with commas between",
+       .long_help = "Ignores these parts of a request, as some honest relays do: any of logprobs, "
+                    "tools, json-schema, with commas between.",
+       .apply = read_by(simulator::parse_lacking, relay.lacks)}};
+  for (auto& entry : table) entry.in_config = false;
+  return table;
+}
+
+// The options of the simulator, once all flags are applied.
+simulator::options options_of(const simulate_settings& chosen) {
+  simulator::options options = chosen.relay;
+  const auto slow = simulator::profile_options("slow");
+  options.ttft = chosen.ttft.value_or(chosen.slow ? slow.ttft : usual_ttft);
+  options.itl = chosen.itl.value_or(chosen.slow ? slow.itl : usual_itl);
+  if (!chosen.keys.empty()) options.keys = simulator::read_keys(chosen.keys, options);
   return options;
 }
 
 void serve_until_signalled(simulator::options options) {
   options.tell = [](const std::string& sentence) { standard_error().line("sluice: " + sentence); };
   simulator::relay relay(options);
-  // Blocked before the serving thread exists, which inherits it: the signals wait for sigwait.
+  // Block the signals before the serving thread starts and inherits the mask; sigwait() takes them.
   sigset_t stops;
   sigemptyset(&stops);
   for (const int signal : stop_signals) {
@@ -143,121 +262,69 @@ void serve_until_signalled(simulator::options options) {
 
 }  // namespace
 
-void add_simulate_command(CLI::App& program, int& exit_status) {
-  auto flags = std::make_shared<simulate_flags>();
-  auto* command = program.add_subcommand("simulate", "Serve a simulated relay on a local port");
-  command->option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
-  command->add_option("--port", flags->port, "Port to listen on; 0 for any free one")
-      ->type_name("N")
-      ->capture_default_str();
-  command->add_option("--seed", flags->seed, "What contents, delays and faults are drawn from")
-      ->type_name("N")
-      ->capture_default_str();
-  command->add_option("--rpm", flags->rpm, "Requests a minute it lets through; 0 for no limit")
-      ->type_name("N")
-      ->capture_default_str();
-  command->add_option("--mode", flags->mode, "How it counts: sliding, bucket, fixed, leaky")
-      ->type_name("MODE")
-      ->capture_default_str();
-  auto* ttft = command->add_option("--ttft", flags->ttft, "Mean time to the first token")
-                   ->type_name("TIME")
-                   ->capture_default_str();
-  auto* itl = command->add_option("--itl", flags->itl, "Mean time between tokens")
-                  ->type_name("TIME")
-                  ->capture_default_str();
-  command->add_option("--tokens", flags->tokens, "Mean length of an answer, in tokens")
-      ->type_name("N")
-      ->capture_default_str();
-  command
-      ->add_option(
-          "--faults", flags->faults,
-          "none, faulty, slow (2 s to the first token, 20 ms a\ntoken), or KIND=PROBABILITY,...")
-      ->type_name("PROFILE")
-      ->capture_default_str();
-  command
-      ->add_option("--software", flags->software,
-                   "What tells of keys and models: new-api, old-new-api,\none-api, openai, api2gpt")
-      ->type_name("NAME")
-      ->capture_default_str();
-  auto* balance =
-      command->add_option("--balance", flags->balance, "USD on the account (default: unlimited)")
-          ->type_name("USD");
-  auto* keys =
-      command->add_option("--keys", flags->keys, "Keys it accepts, one KEY [RPM [BALANCE]] a line")
-          ->type_name("FILE");
-  command->add_option("--cheat", flags->cheat, "How it cheats; see below")
-      ->type_name("KIND")
-      ->capture_default_str();
-  auto* lacks =
-      command
-          ->add_option("--lacks", flags->lacks,
-                       "What it ignores in a body, as some honest relays do: any of\nlogprobs, "
-                       "tools, json-schema, with commas between")
-          ->type_name("LIST");
-  command
-      ->add_option("--chat-overhead", flags->chat_overhead,
-                   "Tokens that a chat's prompt has beyond those usually counted")
-      ->type_name("N")
-      ->capture_default_str();
-  command->footer(
-      "Kinds of faults that 'faulty' mixes: 429, 429-hint, 500, 502, reset, reset-late, stall, "
-      "cut,\n"
-      "error-in-200, html-200, ragged. Others, by name alone:\n"
-      "  refusals      429-reset (x-ratelimit-* alone), no-channel (503), no-price (500),\n"
-      "                model-denied (403), key-spent (401), quota (403 or 429, by its codes),\n"
-      "                quota-in-words (400 to 500, as other vendors tell it), no-model (404),\n"
-      "                too-large (429), tier-full (498 or 429), no-stream (500)\n"
-      "  bad streams   error-mid-stream (in many forms), no-finish ([DONE], and no finish "
-      "reasons),\n"
-      "                broken-off (finish reasons that say so)\n"
-      "  good replies  filtered (400 with a completion), json-for-stream, stream-for-json, crlf, "
-      "cr,\n"
-      "                keep-alives, no-done, held-open, usage-on-last, usage-on-every, no-usage,\n"
-      "                usage-dialect, content-parts, null-finish\n"
-      "Kinds of cheats, of which it tells nothing:\n"
-      "  substituted  answers with gpt-3.5-turbo where a model of gpt-4o's vocabulary is sold, "
-      "and\n"
-      "               with gpt-4o-mini where another one is\n"
-      "  mixed        the same in a tenth of the calls; mixed=0.3 in three tenths\n"
-      "  inflated     tells and bills 1.1 to 1.5 times the tokens\n"
-      "  injected     puts a prompt of 20 to 200 tokens before every chat\n"
-      "  fake-stream  sends a stream all at once, at its end\n"
-      "  overbilled   charges 1.2 to 2 times what the tokens cost\n"
-      "Times are written 250ms, 10s, 2m, 1h.\n"
-      "What it saw and billed stands at /simulator/ledger; ?requests=1 adds every request. Keys "
-      "can\n"
-      "be asked about on the routes of --software: billing, key usage and log, model list, "
-      "prices.\n"
-      "\n"
-      "Examples:\n"
-      "  sluice simulate\n"
-      "  sluice simulate --faults faulty --rpm 60 --balance 0.50\n"
-      "  sluice simulate --faults cut=0.05,429-hint=0.02 --seed 7\n"
-      "  sluice simulate --faults error-mid-stream=0.3,keep-alives=0.7\n"
-      "  sluice simulate --cheat inflated --seed 3\n"
-      "  sluice simulate --ttft 0 --itl 0 --rpm 0        as fast as it can, for benchmarks\n"
-      "  curl -s http://127.0.0.1:8787/simulator/ledger");
-  // Asked before the program's own check, which would call the word an unknown command.
-  command->parse_complete_callback([command] {
-    const auto extra = command->remaining();
-    if (!extra.empty() && !extra.front().starts_with('-'))
-      throw CLI::ValidationError(
-          fmt::format("simulate takes flags alone, and '{}' is none", extra.front()));
-  });
-  command->callback([flags, ttft, itl, balance, keys, lacks, &exit_status] {
-    flags->ttft_given = ttft->count() > 0;
-    flags->itl_given = itl->count() > 0;
-    flags->balance_given = balance->count() > 0;
-    flags->keys_given = keys->count() > 0;
-    flags->lacks_given = lacks->count() > 0;
-    try {
-      serve_until_signalled(read(*flags));
-      exit_status = 0;
-    } catch (const std::exception& problem) {
-      standard_error().line(fmt::format("sluice: {}", problem.what()));
-      exit_status = 2;
-    }
-  });
+command simulate_command() {
+  auto chosen = std::make_shared<simulate_settings>();
+  chosen->relay.port = usual_port;
+  const auto flags = std::make_shared<settings>(simulate_flags(*chosen));
+  return {
+      .name = "simulate",
+      .summary = "Serve a simulated relay on a local port",
+      .description =
+          "What the relay saw and billed stands at /simulator/ledger; ?requests=1 adds every "
+          "request. The routes of --software answer about keys: billing, usage and log, models, "
+          "prices.\n"
+          "\n"
+          "The faults that 'faulty' mixes are 429, 429-hint, 500, 502, reset, reset-late, stall, "
+          "cut, error-in-200, html-200 and ragged. Others, only by name:\n"
+          "\n"
+          "  Refusals:\n"
+          "    429-reset        only x-ratelimit-* headers\n"
+          "    no-channel       503\n"
+          "    no-price         500\n"
+          "    model-denied     403\n"
+          "    key-spent        401\n"
+          "    quota            403 or 429, with error codes for it\n"
+          "    quota-in-words   400 to 500, in the words of other vendors\n"
+          "    no-model         404\n"
+          "    too-large        429\n"
+          "    tier-full        498 or 429\n"
+          "    no-stream        500\n"
+          "  Bad streams:\n"
+          "    error-mid-stream in many forms\n"
+          "    no-finish        [DONE] without finish reasons\n"
+          "    broken-off       finish reasons that say so\n"
+          "  Good replies in unusual forms:\n"
+          "    filtered (400 with a completion), json-for-stream, stream-for-json, crlf,\n"
+          "    cr, keep-alives, no-done, held-open, usage-on-last, usage-on-every,\n"
+          "    no-usage, usage-dialect, content-parts, null-finish\n"
+          "\n"
+          "The kinds of --cheat:\n"
+          "\n"
+          "  substituted  answers with gpt-3.5-turbo where a model with the tokenizer of\n"
+          "               gpt-4o is sold, and with gpt-4o-mini for other models\n"
+          "  mixed        the same in a tenth of the calls; mixed=0.3 in three tenths\n"
+          "  inflated     reports and bills 1.1 to 1.5 times the tokens\n"
+          "  injected     puts a prompt of 20 to 200 tokens before every chat\n"
+          "  fake-stream  sends a stream all at once, at its end\n"
+          "  overbilled   charges 1.2 to 2 times what the tokens cost\n",
+      .exit_statuses = {{0, "ended by a signal"}, {2, "cannot start"}},
+      .examples = {"sluice simulate", "sluice simulate --faults faulty --rpm 60 --balance 0.50",
+                   "sluice simulate --faults cut=0.05,429-hint=0.02 --seed 7",
+                   "sluice simulate --cheat inflated --seed 3",
+                   "sluice simulate --ttft 0 --itl 0 --rpm 0",
+                   "curl -s http://127.0.0.1:8787/simulator/ledger"},
+      .flags = flags,
+      .run =
+          [chosen, flags] {
+            flags->apply(std::nullopt);
+            try {
+              serve_until_signalled(options_of(*chosen));
+            } catch (const std::exception& problem) {
+              throw fatal_error(fatal_error::kind::cannot_start, problem.what());
+            }
+            return success;
+          },
+  };
 }
 
 }  // namespace sluice::cli

@@ -9,7 +9,7 @@
 #include <limits>
 #include <utility>
 
-#include "cli/settings/suggestion.hpp"
+#include "settings/suggestion.hpp"
 #include "sluice/error.hpp"
 
 namespace sluice::cli {
@@ -20,7 +20,7 @@ constexpr double most_rate = 1'000'000;
 constexpr double least_rate = 0.01;
 constexpr std::uint64_t most_tokens = 2'000'000;
 constexpr unsigned usual_concurrency = 8;
-// Of a load that is asked for by its time alone: as many as the limit allows.
+// For a load that has only a duration: enough to use the whole rate limit.
 constexpr unsigned concurrency_at_limit = 64;
 constexpr unsigned widest_sweep = 256;
 constexpr duration usual_time = std::chrono::seconds{60};
@@ -45,7 +45,7 @@ double parse_rate(const std::string& text) {
   const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), rate);
   if (error != std::errc() || stop != text.data() + text.size() || !(rate >= least_rate) ||
       rate > most_rate) {
-    throw bad_setting(fmt::format("'{}' is no rate; write starts a minute, like 120", text));
+    throw bad_setting(fmt::format("'{}' is not a rate; write starts per minute, like 120", text));
   }
   return rate;
 }
@@ -55,25 +55,25 @@ unsigned parse_concurrency(const std::string& text) {
     const auto number = parse_count(text, most_in_flight);
     if (number != 0) return static_cast<unsigned>(number);
   } catch (const bad_setting& fault) {
-    throw bad_setting(fmt::format("'{}' {}", text, fault.what()));
+    throw bad_setting(fmt::format("'{}' is {}", text, fault.what()));
   }
-  throw bad_setting("0 in flight measure nothing; give 1 or more");
+  throw bad_setting("0 requests in flight measure nothing; give 1 or more");
 }
 
-std::uint64_t parse_some(const std::string& text, std::uint64_t most) {
+std::uint64_t parse_positive(const std::string& text, std::uint64_t most) {
   const auto number = parse_count(text, most);
   if (number == 0) throw bad_setting("give 1 or more");
   return number;
 }
 
-// A sweep goes from A up to B.
+// Refuses a list that is no range: a sweep goes from A up to B.
 template <typename Number>
 void check_span(const std::vector<Number>& list, std::string_view flag) {
   if (list.size() < 2 || (list.size() == 2 && list.front() <= list.back())) return;
   refuse(fmt::format("--sweep goes from A up to B: write {} A, or {} A,B", flag, flag));
 }
 
-// The variable that holds the key of a target: "my-relay" has MY_RELAY_API_KEY.
+// The variable with the key of a target: MY_RELAY_API_KEY for "my-relay".
 std::string key_variable(const std::string& name) {
   std::string variable;
   for (const unsigned char c : name) {
@@ -85,53 +85,72 @@ std::string key_variable(const std::string& name) {
 }  // namespace
 
 bench_settings::bench_settings() {
-  inquiry.run.engine.relay.total_timeout = relay_options{}.total_timeout;
+  query.run.engine.relay.total_timeout = relay_options{}.total_timeout;
 }
 
 std::vector<setting> bench_flags(bench_settings& target) {
-  auto table =
-      inquiry_flags(target.inquiry, {"rpm", "tpm", "pace", "window-margin", "seed", "prices",
-                                     "price-multiplier", "price-group", "first-byte-timeout",
-                                     "no-stream", "no-include-usage", "max-wait", "grace"});
-  for (auto& entry : table) {
-    if (entry.name == "timeout") entry.help = "For a whole request (600s)";
-    if (entry.name == "seed")
-      entry.help = "Of prompts and Poisson arrivals; 0: another each time (0)";
-    if (entry.name == "relay") entry.help = "Measure this one of the [[relay]] tables alone";
-    if (entry.name == "quiet") entry.help = "No progress, nothing but errors";
-    if (entry.name == "verbose") entry.help = "Log every failure";
-  }
+  auto table = query_flags(target.query, {"rpm", "tpm", "pace", "window-margin", "seed", "prices",
+                                          "price-multiplier", "price-group", "first-byte-timeout",
+                                          "no-stream", "no-include-usage", "max-wait", "grace"});
+  describe(table, "timeout", "Longest time for a whole request",
+           "A request fails when it is not over after this time, from the start of the connection "
+           "to the last byte. Raise it for very long replies.",
+           "600s");
+  describe(table, "seed", "Seed of prompts and Poisson arrivals; 0: a new one",
+           "The same seed gives the same prompts and the same random starts. 0 means another seed "
+           "each time. Set it to compare two benchmarks.");
+  describe(
+      table, "verbose", "Log every failed request",
+      "Logs each failed request with its reason. Use it to see what the errors of a load are.");
+  describe(table, "max-wait", "Stop when the relay asks for a longer wait",
+           "When the relay says to come back later than this, the benchmark stops with exit status "
+           "3 and reports what it measured.");
   const std::string at_load = "Load";
   const std::string at_requests = "Requests";
   const auto own = [&](setting entry) {
     entry.in_config = false;
     table.push_back(std::move(entry));
   };
+  const auto on = [](bool& place) {
+    return [&place](const std::string& given) { place = parse_switch(given); };
+  };
   own({.name = "model",
        .value = "NAME",
-       .help = "The model to ask; of a JOB, for lines that name none",
        .group = at_requests,
+       .short_help = "Model to measure",
+       .long_help = "The model that the generated requests name. Lines of a JOB that name no model "
+                    "use it, too.",
        .apply = [&target](const std::string& name) { target.model = name; }});
   own({.name = "prompt-tokens",
        .value = "N",
-       .help = "Length of the made-up prompts (64)",
        .group = at_requests,
+       .short_help = "Length of the generated prompts, in tokens",
+       .long_help = "Each generated prompt has about this many tokens. Set it to the length of "
+                    "your own prompts. Lines of a JOB keep theirs.",
+       .default_value = "64",
        .apply = [&target](const std::string& text) {
-         target.prompt_tokens = parse_some(text, most_tokens);
+         target.prompt_tokens = parse_positive(text, most_tokens);
          target.lengths_given = true;
        }});
   own({.name = "max-tokens",
        .value = "N",
-       .help = "Longest reply to them (64)",
        .group = at_requests,
+       .short_help = "Longest reply to a generated prompt, in tokens",
+       .long_help = "The generated requests ask for at most this many tokens. Set it to the length "
+                    "of the replies you expect.",
+       .default_value = "64",
        .apply = [&target](const std::string& text) {
-         target.max_tokens = static_cast<std::int64_t>(parse_some(text, most_tokens));
+         target.max_tokens = static_cast<std::int64_t>(parse_positive(text, most_tokens));
          target.lengths_given = true;
        }});
   own({.name = "concurrency",
        .value = "A,B,...",
-       .help = "So many requests in flight, a load each (8)",
        .group = at_load,
+       .short_help = "Requests in flight; one load for each number",
+       .long_help =
+           "Keeps this many requests in flight: when one ends, the next one starts. Several "
+           "numbers give one load each, in order. Without --concurrency and --rate there "
+           "is one load with 8.",
        .apply = [&target](const std::string& list) {
          split(list, [&](const std::string& one) {
            target.concurrency.push_back(parse_concurrency(one));
@@ -139,83 +158,103 @@ std::vector<setting> bench_flags(bench_settings& target) {
        }});
   own({.name = "rate",
        .value = "A,B,...",
-       .help = "So many starts a minute whatever becomes of them, a load each",
        .group = at_load,
+       .short_help = "Starts per minute; one load for each number",
+       .long_help = "Starts requests at this rate and does not wait for replies (an open loop). "
+                    "Several numbers give one load each, in order. Use it to see how a relay "
+                    "behaves under traffic that does not slow down.",
        .apply = [&target](const std::string& list) {
          split(list, [&](const std::string& one) { target.rates.push_back(parse_rate(one)); });
        }});
   own({.name = "rate-kind",
-       .value = "even|poisson",
-       .help = "How --rate spreads the starts (even)",
+       .value = "KIND",
        .group = at_load,
+       .short_help = "How --rate spreads the starts",
+       .long_help = "'even' starts requests at equal distances. 'poisson' starts them at random "
+                    "distances, as independent users do.",
+       .default_value = "even",
+       .choices = {"even", "poisson"},
        .apply = [&target](const std::string& kind) {
-         if (kind != "even" && kind != "poisson") throw bad_setting("is none of even, poisson");
+         if (kind != "even" && kind != "poisson") throw bad_setting("must be one of even, poisson");
          target.arrivals =
              kind == "even" ? bench::arrival_kind::even : bench::arrival_kind::poisson;
        }});
   own({.name = "sweep",
-       .help = "Double the load from A to B until throughput no longer grows",
        .group = at_load,
-       .apply = [&target](const std::string& on) { target.sweep = parse_switch(on); }});
+       .short_help = "Double the load until throughput stops growing",
+       .long_help = "Runs loads from A up to B of --concurrency or --rate, each twice the one "
+                    "before, and ends when the throughput no longer grows.",
+       .apply = on(target.sweep)});
   own({.name = "requests",
        .value = "N",
-       .help = "Measured of each load (three for each in flight, at least 20)",
        .group = at_load,
+       .short_help = "Requests to measure in each load",
+       .long_help = "Each load ends after N requests. Without it and --duration, a load measures "
+                    "three requests for each one in flight, and at least 20.",
        .apply = [&target](const std::string& text) {
-         target.requests = parse_some(text, std::numeric_limits<std::int64_t>::max());
+         target.requests = parse_positive(text, std::numeric_limits<std::int64_t>::max());
        }});
   own({.name = "duration",
        .value = "TIME",
-       .help = "Start new ones so long; alone: as many as the limit allows",
        .group = at_load,
+       .short_help = "How long each load starts requests",
+       .long_help = "Each load starts requests for this time. Without --concurrency and --rate it "
+                    "starts as many as the limit allows.",
        .apply = [&target](const std::string& text) {
          target.time = parse_duration(text);
          if (target.time <= duration{}) throw bad_setting("give a time above zero, like 60s");
        }});
   own({.name = "warmup",
        .value = "N",
-       .help = "Requests before each load that are not measured (0)",
        .group = at_load,
+       .short_help = "Requests before each load that do not count",
+       .long_help = "Sends N requests before each load without measuring them, so that connections "
+                    "are open. They cost tokens like any other.",
+       .default_value = "0",
        .apply = [&target](const std::string& text) {
          target.warmup = parse_count(text, std::numeric_limits<std::int64_t>::max());
        }});
   own({.name = "find-limit",
-       .help = "Find the relay's real limit of requests a minute, and how it counts",
        .group = at_load,
-       .apply = [&target](const std::string& on) { target.find_limit = parse_switch(on); }});
+       .short_help = "Find the relay's real rate limit and how it counts",
+       .long_help = "Sends short requests until the relay refuses three, then a few more to see "
+                    "when it accepts them again. It stays within --ceiling, --requests and "
+                    "--budget (0.10 USD where none is given).",
+       .apply = on(target.find_limit)});
   own({.name = "ceiling",
        .value = "N",
-       .help = "Of --find-limit: never start more in any 60 s (600)",
        .group = at_load,
+       .short_help = "Most starts in any 60 s for --find-limit",
+       .long_help = "The search for the limit never starts more than N requests in any 60 s. Raise "
+                    "it where the relay's limit is higher.",
+       .default_value = "600",
        .apply = [&target](const std::string& text) {
-         target.ceiling = static_cast<unsigned>(parse_some(text, most_in_flight));
+         target.ceiling = static_cast<unsigned>(parse_positive(text, most_in_flight));
        }});
   own({.name = "target",
        .value = "NAME[=URL]",
-       .help = "Measure several side by side; repeatable",
        .group = "Relay",
+       .short_help = "Measure this relay; may be repeated",
+       .long_help =
+           "Measures several relays side by side. A NAME alone is a [[relay]] table of the "
+           "config file; NAME=URL is another relay, whose key comes from NAME_API_KEY or "
+           "else from OPENAI_API_KEY. May be repeated.",
        .apply = [&target](const std::string& given) { target.targets.push_back(given); },
        .repeatable = true});
   own({.name = "budget",
        .value = "USD",
-       .help = "Never spend more than this, over all loads and targets",
        .group = "Money",
-       .apply = [&target](const std::string& text) {
-         const auto budget = usd::parse(text);
-         if (!budget || *budget == usd{}) {
-           throw bad_setting("give a decimal above zero, like 0.50");
-         }
-         target.budget = *budget;
-       }});
-  own({.name = "html",
-       .value = "FILE",
-       .help = "Write a page with plots that needs nothing else to be opened",
-       .group = "Report",
-       .apply = [&target](const std::string& path) { target.html = path; }});
+       .short_help = "Never spend more than this on the benchmark",
+       .long_help = "A hard limit on the cost of all loads and targets together. Each request "
+                    "reserves its worst case before it is sent.",
+       .apply = [&target](const std::string& text) { target.budget = parse_spending(text); }});
+  own(html_flag(target.html));
   own({.name = "compare",
        .value = "OLD.json",
-       .help = "Tell what has changed since, and whether that is more than noise",
        .group = "Report",
+       .short_help = "Compare with an earlier benchmark",
+       .long_help = "Reads the document that an earlier 'bench --json' printed, and shows what has "
+                    "changed since, and whether the change is more than noise.",
        .apply = [&target](const std::string& path) { target.compare = path; }});
   return table;
 }
@@ -228,8 +267,8 @@ bench::load_plan plan_of(const bench_settings& chosen) {
     if (chosen.sweep || !chosen.concurrency.empty() || !chosen.rates.empty() ||
         chosen.warmup != 0 || chosen.time > duration{}) {
       refuse(
-          "--find-limit chooses its own load; leave --concurrency, --rate, --sweep, --duration and "
-          "--warmup out");
+          "--find-limit chooses its own load; leave out --concurrency, --rate, --sweep, --duration "
+          "and --warmup");
     }
     return bench::load_plan({});
   }
@@ -239,20 +278,20 @@ bench::load_plan plan_of(const bench_settings& chosen) {
     check_span(chosen.rates, "--rate");
   }
   if (!open && chosen.arrivals == bench::arrival_kind::poisson) {
-    refuse("--rate-kind says how --rate spreads its starts; give --rate, too");
+    refuse("--rate-kind needs --rate, whose starts it spreads; add --rate");
   }
   bench::load one;
   one.arrivals = chosen.arrivals;
   one.requests = chosen.requests;
   one.time = chosen.time;
   one.warmup = chosen.warmup;
-  const bool said = one.requests != 0 || one.time > duration{};
-  if (open && !said) one.time = usual_time;
+  const bool sized = one.requests != 0 || one.time > duration{};
+  if (open && !sized) one.time = usual_time;
   const auto closed = [&](unsigned concurrency) {
     bench::load made = one;
     made.concurrency = concurrency;
-    if (!said && !chosen.sweep) made.requests = std::max(20U, 3 * concurrency);
-    if (!said && chosen.sweep) made.time = usual_time / 6;
+    if (!sized && !chosen.sweep) made.requests = std::max(20U, 3 * concurrency);
+    if (!sized && chosen.sweep) made.time = usual_time / 6;
     return made;
   };
   const auto opened = [&](double rate) {
@@ -284,10 +323,10 @@ bench::load_plan plan_of(const bench_settings& chosen) {
 
 void use_targets(bench_settings& chosen) {
   if (chosen.targets.empty()) return;
-  run_settings& run = chosen.inquiry.run;
-  if (run.simulate) refuse("--simulate has one relay of its own; leave --target out");
+  run_settings& run = chosen.query.run;
+  if (run.simulate) refuse("--simulate replaces all relays; leave out --target");
   std::vector<relay_member> pool;
-  std::vector<key_place> keys;
+  std::vector<key_source> keys;
   for (const auto& given : chosen.targets) {
     const std::size_t sign = given.find('=');
     const std::string name = given.substr(0, sign);

@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <fstream>
 #include <limits>
+#include <type_traits>
+#include <utility>
 
 #include "sluice/error.hpp"
 
@@ -17,10 +19,10 @@ std::string read_key_file(const std::string& path) {
   std::ifstream file(path);
   std::string key;
   if (!file || !std::getline(file, key)) {
-    throw bad_setting("cannot be read; it should hold the key in its first line");
+    throw bad_setting("cannot be read; write the key into its first line");
   }
   while (!key.empty() && (key.back() == '\r' || key.back() == ' ')) key.pop_back();
-  if (key.empty()) throw bad_setting("its first line is empty; it should hold the key");
+  if (key.empty()) throw bad_setting("its first line is empty; write the key there");
   return key;
 }
 
@@ -31,14 +33,15 @@ unsigned parse_mode(const std::string& text) {
   constexpr unsigned owner = 0600;
   if (error != std::errc() || stop != end || mode > 0777 || (mode & owner) != owner) {
     throw bad_setting(fmt::format(
-        "'{}' is no mode that the owner can read and write; write it like 0600 or 0640", text));
+        "'{}' is not a mode that lets the owner read and write; write it like 0600 or 0640", text));
   }
   return mode;
 }
 
 usd parse_budget(const std::string& text) {
   const auto amount = usd::parse(text);
-  if (!amount) throw bad_setting(fmt::format("'{}' is no amount of USD; write it like 2.50", text));
+  if (!amount)
+    throw bad_setting(fmt::format("'{}' is not an amount in USD; write it like 2.50", text));
   return *amount;
 }
 
@@ -47,7 +50,7 @@ constexpr std::uint64_t most_assumed_tokens = 100'000'000;
 std::pair<std::string, std::string> parse_header(const std::string& text) {
   const std::size_t colon = text.find(':');
   if (colon == std::string::npos || colon == 0) {
-    throw bad_setting("is no header; write it like 'X-Team: blue'");
+    throw bad_setting("not a header; write it like 'X-Team: blue'");
   }
   const std::size_t value = std::min(text.find_first_not_of(' ', colon + 1), text.size());
   return {text.substr(0, colon), text.substr(value)};
@@ -59,19 +62,30 @@ endpoint parse_endpoint(const std::string& text) {
     const std::string_view path = to_string(target);
     if (text == path || text == path.substr(1) || text == path.substr(4)) return target;
   }
-  throw bad_setting("is none of chat/completions, completions, embeddings, responses");
+  throw bad_setting("must be one of chat/completions, completions, embeddings, responses");
 }
 
+// A setting that takes one of a list of words and writes the value of the word into `place`.
 template <typename Enum>
-Enum parse_choice(const std::string& text,
-                  std::initializer_list<std::pair<std::string_view, Enum>> choices) {
-  std::string names;
-  for (const auto& [name, value] : choices) {
-    if (text == name) return value;
-    names += (names.empty() ? "" : ", ") + std::string(name);
-  }
-  throw bad_setting("is none of " + names);
+setting choice(setting entry, Enum& place,
+               std::vector<std::pair<std::string, std::type_identity_t<Enum>>> words) {
+  for (const auto& [word, value] : words) entry.choices.push_back(word);
+  entry.apply = [&place, words = std::move(words)](const std::string& given) {
+    std::string list;
+    for (const auto& [word, value] : words) {
+      if (given == word) {
+        place = value;
+        return;
+      }
+      list += (list.empty() ? "" : ", ") + word;
+    }
+    throw bad_setting("must be one of " + list);
+  };
+  return entry;
 }
+
+constexpr std::string_view config_flag = "config";
+constexpr const char* general_group = "General";
 
 constexpr std::uint64_t most = std::numeric_limits<std::int64_t>::max();
 constexpr std::uint64_t most_rpm = 1'000'000;
@@ -107,232 +121,345 @@ std::vector<setting> run_flags(run_settings& target) {
   const std::string at_limit = "Limit and retries";
   const std::string at_output = "Results";
   const std::string at_money = "Money";
-  const std::string at_screen = "Screen and log";
   return {
       {.name = "base-url",
        .value = "URL",
-       .help = "Relay or API: https://host/v1; with a # behind it, the endpoint itself",
        .group = at_relay,
+       .short_help = "Address of the relay or API, like https://host/v1",
+       .long_help = "Where requests go. https://host, https://host/v1 and https://host/prefix/v1 "
+                    "all work: the request address has exactly one /v1. A # at the end means that "
+                    "the address is the endpoint itself, and nothing is appended to it.",
+       .default_value = "https://api.openai.com/v1",
        .apply = text(relay.base_url),
        .environment = "OPENAI_BASE_URL"},
       {.name = "api-key",
-       .help = {},
-       .group = {},
+       .value = "KEY",
+       .group = at_relay,
+       .short_help = "API key of the relay",
+       .long_help = "There is no flag for it, because every user of the machine can read the flags "
+                    "of a process. It is never shown in a log, a message or a page.",
        .apply = text(relay.api_key),
        .environment = "OPENAI_API_KEY",
-       .on_line = false,  // a flag's value is seen by every user
+       .on_line = false,
        .secret = true},
       {.name = "api-key-file",
        .value = "FILE",
-       .help = "File that holds the key (or: OPENAI_API_KEY)",
        .group = at_relay,
+       .short_help = "File with the API key (or set OPENAI_API_KEY)",
+       .long_help = "Reads the API key from the first line of this file. It wins over "
+                    "OPENAI_API_KEY. Use it where the environment is visible to others.",
        .apply = [&relay](const std::string& path) { relay.api_key = read_key_file(path); }},
       {.name = "header",
        .value = "'NAME: VALUE'",
-       .help = "Send this header too; may be repeated",
        .group = at_relay,
+       .short_help = "Send this header too; may be repeated",
+       .long_help = "Adds one header to every request to the relay. May be repeated. Use it for "
+                    "relays that want a team name or a second token.",
        .apply =
            [&relay](const std::string& given) { relay.headers.push_back(parse_header(given)); },
        .repeatable = true,
        .secret = true},
       {.name = "simulate",
        .value = "PROFILE",
-       .help = "Use the built-in simulator: clean, faulty or slow",
        .group = at_relay,
+       .short_help = "Rehearse against the built-in simulator",
+       .long_help = "Starts a simulated relay inside this process: no key, no network, no cost. "
+                    "'clean' answers every request, 'faulty' mixes in the failures of real relays, "
+                    "and 'slow' takes 2 s to the first token. Without a value it is 'clean'.",
+       .choices = {"clean", "faulty", "slow"},
        .apply = [&target](const std::string& profile) { target.simulate = profile; },
        .bare_value = "clean"},
       {.name = "insecure",
-       .help = "Do not check the relay's certificate",
        .group = at_relay,
+       .short_help = "Do not check the relay's certificate",
+       .long_help = "Accepts any TLS certificate. Then whoever controls the network can read the "
+                    "key. Use it only for a test relay with a certificate of its own.",
        .apply = on(relay.insecure)},
       {.name = "connect-timeout",
        .value = "TIME",
-       .help = "For name, connection and TLS (10s)",
        .group = at_relay,
+       .short_help = "Longest time to connect: name lookup, TCP and TLS",
+       .long_help = "An attempt fails when its connection is not open after this time. Name "
+                    "lookup, TCP, proxy and TLS count together. Raise it on very slow networks.",
+       .default_value = "10s",
        .apply = time(relay.connect_timeout)},
       {.name = "first-byte-timeout",
        .value = "TIME",
-       .help = "Until a stream's first byte (120s)",
        .group = at_relay,
+       .short_help = "Longest wait for a stream's first byte",
+       .long_help = "A streamed attempt fails when no byte of the reply arrives within this time. "
+                    "Raise it for models that think for minutes before they stream.",
+       .default_value = "120s",
        .apply = time(relay.first_byte_timeout)},
       {.name = "idle-timeout",
        .value = "TIME",
-       .help = "Between two bytes of a reply (60s)",
        .group = at_relay,
+       .short_help = "Longest silence in the middle of a reply",
+       .long_help =
+           "An attempt fails when a reply that has begun stays silent for this time. Raise "
+           "it for models that pause for long between tokens.",
+       .default_value = "60s",
        .apply = time(relay.idle_timeout)},
       {.name = "timeout",
        .value = "TIME",
-       .help = "For a whole attempt (600s)",
        .group = at_relay,
+       .short_help = "Longest time for a whole attempt",
+       .long_help = "An attempt fails when it is not over after this time, from the start of the "
+                    "connection to the last byte. Raise it for very long replies.",
+       .default_value = "600s",
        .apply = time(relay.total_timeout)},
       {.name = "max-response-bytes",
        .value = "N",
-       .help = "Largest reply that is taken (64 MiB)",
        .group = at_relay,
+       .short_help = "Largest reply to accept, in bytes",
+       .long_help = "A longer reply fails with response_too_large. The default is 64 MiB. It "
+                    "protects memory against a relay that never stops sending.",
+       .default_value = "67108864",
        .apply = size(relay.max_response_bytes)},
 
       {.name = "model",
        .value = "NAME",
-       .help = "Model for lines that name none",
        .group = at_job,
+       .short_help = "Model for lines that name none",
+       .long_help = "Fills in the model of job lines that have none. Lines that name a model keep "
+                    "it, unless --override-model is set.",
        .apply = text(job.model)},
       {.name = "override-model",
-       .help = "Use --model for every line",
        .group = at_job,
+       .short_help = "Use --model for every line",
+       .long_help = "Puts --model in every line, also where the line names another model. Use it "
+                    "to run one job with several models.",
        .apply = on(job.override_model)},
       {.name = "system",
        .value = "TEXT",
-       .help = "System message for lines that have none",
        .group = at_job,
+       .short_help = "System message for lines that have none",
+       .long_help = "Adds this system message to chat lines that have none. Other lines are sent "
+                    "as they are.",
        .apply = text(job.system)},
       {.name = "endpoint",
        .value = "PATH",
-       .help = "For lines without a url: chat/completions, ...",
        .group = at_job,
+       .short_help = "Endpoint for lines without a url",
+       .long_help = "Job lines without a url go to this endpoint. Without the flag, messages and "
+                    "prompts go to chat/completions, and lines with an input go to embeddings or "
+                    "responses, depending on the model.",
+       .choices = {"chat/completions", "completions", "embeddings", "responses"},
        .apply = [&job](const std::string& given) { job.target = parse_endpoint(given); }},
       {.name = "no-stream",
-       .help = "Do not ask for streamed replies",
        .group = at_job,
+       .short_help = "Do not ask for streamed replies",
+       .long_help = "Sends requests as they are, without stream fields. Results look the same. "
+                    "Streamed calls survive relays that cut a silent connection, so use this only "
+                    "where a relay cannot stream.",
        .apply = on(job.stream, false)},
       {.name = "stream",
-       .help = "Ask for them, whatever the config file says (default)",
        .group = at_job,
+       .short_help = "Ask for streamed replies (this is the default)",
+       .long_help = "Asks the relay to stream each reply and puts the pieces together. This is the "
+                    "default; the flag is there to win over no-stream in a config file.",
        .apply = on(job.stream)},
       {.name = "no-include-usage",
-       .help = "Do not ask streams for their usage",
        .group = at_job,
+       .short_help = "Do not ask streams to report their usage",
+       .long_help =
+           "Leaves stream_options.include_usage out. Then many relays report no usage, and "
+           "tokens are estimated. Use it only for relays that refuse the field.",
        .apply = on(job.include_usage, false)},
       {.name = "limit",
        .value = "N",
-       .help = "Only the first N requests of each job",
        .group = at_job,
+       .short_help = "Only the first N requests of each job",
+       .long_help = "Looks at the first N requests of each job and leaves the rest alone. 0 means "
+                    "all. Use it for a trial before the whole job.",
+       .default_value = "0",
        .apply = size(job.limit)},
       {.name = "strict",
-       .help = "Refuse to start when a line is bad",
        .group = at_job,
+       .short_help = "Refuse to start when a line is bad",
+       .long_help = "Exits with 2 when any line of a job is bad. Without it, bad lines are written "
+                    "to the errors file and the other lines are sent.",
        .apply = on(job.strict)},
       {.name = "max-line-bytes",
        .value = "N",
-       .help = "Longest line of a job (64 MiB)",
        .group = at_job,
+       .short_help = "Longest line of a job, in bytes",
+       .long_help = "A longer line is a bad line. The default is 64 MiB. Raise it for lines with "
+                    "very large images.",
+       .default_value = "67108864",
        .apply = size(job.max_line_bytes)},
 
       {.name = "rpm",
        .value = "N",
-       .help = "Attempts in any 60 s, as the relay counts (200; 0: no limit)",
        .group = at_limit,
+       .short_help = "Most attempts in any 60 s; 0: no limit",
+       .long_help = "The rate limit of the key. At no time do more than N attempts start within "
+                    "60 s; all runs of this user with the same key share it. Set it to the limit "
+                    "that the relay grants; 0 means no limit.",
+       .default_value = "200",
        .apply = count(pace.requests_per_minute)},
       {.name = "tpm",
        .value = "N",
-       .help = "Tokens in any 60 s, by estimate and usage (0: no limit)",
        .group = at_limit,
+       .short_help = "Most tokens in any 60 s; 0: no limit",
+       .long_help = "The token limit of the key. Tokens are estimated before an attempt and "
+                    "corrected by the usage of its reply. Set it where the relay limits tokens; 0 "
+                    "means no limit.",
+       .default_value = "0",
        .apply = size(pace.tokens_per_minute)},
       {.name = "concurrency",
        .value = "N",
-       .help = "Attempts in flight (64; 0: no limit)",
        .group = at_limit,
+       .short_help = "Most attempts in flight; 0: no limit",
+       .long_help = "At most N attempts are in flight at the same time. Lower it for a relay that "
+                    "gets slow under load; raise it where replies are long and --rpm is high. 0 "
+                    "means no limit.",
+       .default_value = "64",
        .apply = count(pace.concurrency)},
-      {.name = "pace",
-       .value = "burst|even",
-       .help = "Start at once, or one every 60/N s (burst)",
-       .group = at_limit,
-       .apply =
-           [&pace](const std::string& given) {
-             pace.pace =
-                 parse_choice<pacing>(given, {{"burst", pacing::burst}, {"even", pacing::even}});
-           }},
+      choice({.name = "pace",
+              .value = "KIND",
+              .group = at_limit,
+              .short_help = "How starts are spread over the minute",
+              .long_help = "'burst' starts requests as soon as the limit allows. 'even' starts one "
+                           "every 60/N s. Use 'even' for relays that refuse bursts.",
+              .default_value = "burst",
+              .apply = {}},
+             pace.pace, {{"burst", pacing::burst}, {"even", pacing::even}}),
       {.name = "window-margin",
        .value = "TIME",
-       .help = "Longest way of a request to the relay (1s)",
        .group = at_limit,
+       .short_help = "Longest way of a request to the relay",
+       .long_help = "The rate limit counts each attempt for this much longer than 60 s, because "
+                    "the relay counts a request when it arrives and not when it is sent. Raise it, "
+                    "to a minute at most, where the relay refuses requests at the full rate.",
+       .default_value = "1s",
        .apply = time(pace.window_margin)},
       {.name = "max-attempts",
        .value = "N",
-       .help = "Attempts for one request (5)",
        .group = at_limit,
+       .short_help = "Most attempts for one request",
+       .long_help = "A request that failed N times goes to the errors file. Waiting for a rate "
+                    "limit and a relay that is down cost no attempt.",
+       .default_value = "5",
        .apply = count(pace.max_attempts)},
       {.name = "max-wait",
        .value = "TIME",
-       .help = "Stop when the relay asks for more (10m)",
        .group = at_limit,
+       .short_help = "Stop when the relay asks for a longer wait",
+       .long_help = "When the relay says to come back later than this, the run stops with exit "
+                    "status 3 and says when to run it again. Raise it to let the run wait.",
+       .default_value = "10m",
        .apply = time(pace.max_wait)},
       {.name = "give-up-after",
        .value = "TIME",
-       .help = "Stop after trouble without a success (10m)",
        .group = at_limit,
+       .short_help = "Stop after this long without a success",
+       .long_help = "The run stops with exit status 3 when the relay is down, or refuses all "
+                    "requests, for this long. Raise it to sit out a longer outage.",
+       .default_value = "10m",
        .apply = time(pace.give_up_after)},
       {.name = "keep-going",
-       .help = "Do not stop where requests are refused alike",
        .group = at_limit,
+       .short_help = "Go on when all requests get the same refusal",
+       .long_help = "Without it, a run whose first requests are all refused in the same way stops "
+                    "with exit status 2, since something is wrong with all of them. Use it for "
+                    "jobs where many refusals are expected.",
        .apply = on(pace.keep_going)},
       {.name = "grace",
        .value = "TIME",
-       .help = "For what is in flight after Ctrl-C (30s)",
        .group = at_limit,
+       .short_help = "Time for replies in flight after Ctrl-C",
+       .long_help = "After the first Ctrl-C nothing new is sent, and what is in flight may finish "
+                    "within this time. A second Ctrl-C ends it at once.",
+       .default_value = "30s",
        .apply = time(target.grace)},
       {.name = "seed",
        .value = "N",
-       .help = "Of backoff and simulator; 0: another each time (0)",
        .group = at_limit,
+       .short_help = "Seed of backoff and simulator; 0: a new one",
+       .long_help = "The same seed gives the same random waits and the same simulated replies. 0 "
+                    "means another seed each time. Set it to repeat a rehearsal.",
+       .default_value = "0",
        .apply = size(pace.seed)},
 
       {.name = "output",
        .letter = 'o',
        .value = "FILE",
-       .help = "Output of a single job",
        .group = at_output,
+       .short_help = "Output file of a single job",
+       .long_help = "Results of a single job go to this file, and its errors and totals beside it. "
+                    "Standard input needs this or --output-dir.",
        .apply = text(output.output_file),
        .in_config = false},
       {.name = "output-dir",
        .value = "DIR",
-       .help = "Where results go (beside the job)",
        .group = at_output,
+       .short_help = "Folder for the results, instead of the job's",
+       .long_help =
+           "Output, errors and totals of every job stand in this folder; a run creates it. "
+           "Without the flag they stand beside the job.",
        .apply = text(output.directory)},
       {.name = "fresh",
-       .help = "Move earlier results aside and start over",
        .group = at_output,
+       .short_help = "Move earlier results aside and start over",
+       .long_help = "Renames the result files of an earlier run and sends every request again. "
+                    "Under a job's budget, the earlier cost still counts.",
        .apply = on(output.fresh),
        .in_config = false},
       {.name = "retry-failed",
-       .help = "Also try again what failed for good",
        .group = at_output,
+       .short_help = "Also try again what failed for good",
+       .long_help = "Sends every request of the errors file again. Without it, only those that "
+                    "failed for a passing reason are sent again.",
        .apply = on(output.retry_failed)},
-      {.name = "durability",
-       .value = "each|second|none",
-       .help = "When lines must be on disk (second)",
-       .group = at_output,
-       .apply =
-           [&output](const std::string& given) {
-             output.durable = parse_choice<durability>(given, {{"each", durability::each},
-                                                               {"second", durability::second},
-                                                               {"none", durability::none}});
-           }},
-      {.name = "changed",
-       .value = "redo|keep",
-       .help = "Results whose request was changed or is gone (refuse to start)",
-       .group = at_output,
-       .apply =
-           [&output](const std::string& given) {
-             output.changed = parse_choice<on_change>(
-                 given, {{"redo", on_change::redo}, {"keep", on_change::keep}});
-           },
-       .in_config = false},
+      choice(
+          {.name = "durability",
+           .value = "WHEN",
+           .group = at_output,
+           .short_help = "When results must be on disk",
+           .long_help = "'each' syncs the disk after every result, 'second' at most one second "
+                        "later, and 'none' leaves it to the system. A crash of the machine "
+                        "loses what was not synced; a crash of sluice loses nothing.",
+           .default_value = "second",
+           .apply = {}},
+          output.durable,
+          {{"each", durability::each}, {"second", durability::second}, {"none", durability::none}}),
+      choice({.name = "changed",
+              .value = "WHAT",
+              .group = at_output,
+              .short_help = "What to do with results of a changed request",
+              .long_help = "A run refuses to start when a request was changed, or removed from the "
+                           "job, after its result was written. 'redo' sends it again, and 'keep' "
+                           "keeps the old result.",
+              .apply = {},
+              .in_config = false},
+             output.changed, {{"redo", on_change::redo}, {"keep", on_change::keep}}),
       {.name = "mode",
        .value = "MODE",
-       .help = "Permissions of the files made, in octal (0600)",
        .group = at_output,
+       .short_help = "Permissions of new files, in octal",
+       .long_help = "Files that are created get these permissions. The default lets only their "
+                    "owner read them, since replies may be private.",
+       .default_value = "0600",
        .apply = [&output](const std::string& given) { output.mode = parse_mode(given); }},
 
       {.name = "prices",
        .value = "FILE|relay",
-       .help = "Laid over the built-in table; 'relay': what it tells; repeatable",
        .group = at_money,
+       .short_help = "Prices on top of the built-in table; may be repeated",
+       .long_help =
+           "A JSON file of prices, or one from litellm, whose entries replace those of the "
+           "built-in table. 'relay' asks the relay for its own price list. May be "
+           "repeated; later ones win.",
        .apply = [&target](const std::string& path) { target.engine.price_files.push_back(path); },
        .repeatable = true},
       {.name = "price-multiplier",
        .value = "X",
-       .help = "The relay's group ratio, like 0.8 (1)",
        .group = at_money,
+       .short_help = "Multiply every price by the relay's group ratio",
+       .long_help = "Relays often charge a multiple of the official price. Set their group ratio "
+                    "here, like 0.8. It does not apply to prices that the relay itself lists.",
+       .default_value = "1",
        .apply =
            [&target](const std::string& given) {
              target.engine.price_multiplier = given;
@@ -340,55 +467,112 @@ std::vector<setting> run_flags(run_settings& target) {
            }},
       {.name = "price-group",
        .value = "NAME",
-       .help = "The key's group in the relay's own list (default)",
        .group = at_money,
+       .short_help = "The key's group in the relay's own price list",
+       .long_help =
+           "Relays list one price ratio for each group of keys. Name the group of your key "
+           "where --prices relay would take the wrong one.",
+       .default_value = "default",
        .apply = text(target.price_group)},
       {.name = "budget",
        .value = "USD",
-       .help = "Never spend more than this on the jobs",
        .group = at_money,
+       .short_help = "Never spend more than this on the jobs",
+       .long_help = "A hard limit on the cost. Each request reserves its worst case before it is "
+                    "sent, and a request that does not fit waits or is not sent. All jobs of the "
+                    "command share one budget.",
        .apply = [&output](const std::string& given) { output.budget = parse_budget(given); }},
-      {.name = "budget-mode",
-       .value = "job|run",
-       .help = "Count the jobs' whole life, or this run alone (job)",
-       .group = at_money,
-       .apply =
-           [&output](const std::string& given) {
-             output.scope = parse_choice<budget_scope>(
-                 given, {{"job", budget_scope::job}, {"run", budget_scope::run}});
-           }},
+      choice({.name = "budget-mode",
+              .value = "SCOPE",
+              .group = at_money,
+              .short_help = "What the budget counts",
+              .long_help = "'job' counts what the jobs have cost since they were first run, and "
+                           "'run' counts only this run.",
+              .default_value = "job",
+              .apply = {}},
+             output.scope, {{"job", budget_scope::job}, {"run", budget_scope::run}}),
       {.name = "assume-max-tokens",
        .value = "N",
-       .help = "Under a budget: of a reply that nothing else bounds",
        .group = at_money,
+       .short_help = "Longest reply where nothing else limits it",
+       .long_help = "Used for the worst-case cost of a request that sets no token limit and whose "
+                    "model has no known one. Under a budget such a request is refused without it.",
        .apply =
            [&output](const std::string& given) {
              output.assume_max_tokens =
                  static_cast<std::int64_t>(parse_count(given, most_assumed_tokens));
            }},
 
+      {.name = "config",
+       .value = "FILE",
+       .group = general_group,
+       .short_help = "Config file, instead of ./sluice.toml",
+       .long_help = "Reads this config file. Without the flag it is ./sluice.toml, else "
+                    "sluice/config.toml under $XDG_CONFIG_HOME (or ~/.config). Its keys are the "
+                    "names of the long flags, and flags and environment win over it.",
+       .apply = [](const std::string&) {},  // read_settings() looks it up before anything applies
+       .in_config = false},
       {.name = "quiet",
        .letter = 'q',
-       .help = "No progress and no summary",
-       .group = at_screen,
+       .group = general_group,
+       .short_help = "Show no progress and no summary",
+       .long_help =
+           "Shows only errors on standard error. Result files and the exit status stay the "
+           "same.",
        .apply = on(target.quiet)},
       {.name = "verbose",
        .letter = 'v',
-       .help = "Log every failed attempt",
-       .group = at_screen,
+       .group = general_group,
+       .short_help = "Log every failed attempt",
+       .long_help = "Logs each failed attempt with its reason and the wait that follows. Use it to "
+                    "see why a run is slow.",
        .apply = on(target.verbose)},
       {.name = "log-file",
        .value = "FILE",
-       .help = "Write the log there as well",
-       .group = at_screen,
+       .group = general_group,
+       .short_help = "Write the log to this file as well",
+       .long_help =
+           "Appends the whole log, with times and with every failed attempt, to this file. "
+           "A new file is readable only by its owner.",
        .apply = text(target.log_file)},
   };
 }
 
 std::vector<setting> run_flags(run_settings& target, const std::set<std::string>& on_line) {
   auto table = run_flags(target);
-  for (auto& entry : table) entry.on_line = entry.on_line && on_line.count(entry.name) > 0;
+  for (auto& entry : table) {
+    entry.on_line = entry.on_line && (on_line.count(entry.name) > 0 || entry.name == config_flag);
+  }
   return table;
+}
+
+usd parse_spending(const std::string& text) {
+  const auto amount = usd::parse(text);
+  if (!amount || *amount == usd{}) throw bad_setting("give an amount above zero, like 0.50");
+  return *amount;
+}
+
+setting json_flag(bool& place) {
+  return {.name = "json",
+          .group = general_group,
+          .short_help = "Print one JSON document",
+          .long_help =
+              "Prints one JSON document on standard output instead of a table. When the "
+              "command fails, nothing is printed there.",
+          .apply = [&place](const std::string& given) { place = parse_switch(given); },
+          .in_config = false};
+}
+
+setting html_flag(std::string& place) {
+  return {.name = "html",
+          .value = "FILE",
+          .group = "Report",
+          .short_help = "Write an HTML page with plots",
+          .long_help =
+              "Writes one HTML page with plots that opens in any browser without a "
+              "network. An existing file is replaced only if it is such a page.",
+          .apply = [&place](const std::string& path) { place = path; },
+          .in_config = false};
 }
 
 namespace {
@@ -396,23 +580,23 @@ namespace {
 std::string read_key_variable(const std::string& name) {
   const char* key = std::getenv(name.c_str());
   if (key == nullptr || *key == '\0') {
-    throw bad_setting(fmt::format("the environment has no {}, which should hold the key", name));
+    throw bad_setting(fmt::format("the environment has no variable {}; set it to the key", name));
   }
   return key;
 }
 
-// A key that was put where its name belongs is not to be shown.
+// The name of a variable. The message does not show the text, which may be a key.
 std::string parse_variable(const std::string& name) {
   constexpr std::string_view letters =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_";
   if (name.empty() || name.find_first_not_of(letters) != std::string::npos) {
-    throw bad_setting("is no name of a variable; name the one that holds the key");
+    throw bad_setting("not the name of a variable; name the one that holds the key");
   }
   return name;
 }
 
-// One member of a pool.
-std::vector<setting> relay_settings(relay_member& member, key_place& key) {
+// The keys of one [[relay]] table.
+std::vector<setting> relay_settings(relay_member& member, key_source& key) {
   return {
       {.name = "name", .apply = [&member](const std::string& given) { member.name = given; }},
       {.name = "base_url",
@@ -449,11 +633,21 @@ std::vector<setting_tables> run_tables(run_settings& target) {
            }}};
 }
 
-void read_settings(const settings& flags, const std::string& named_config, run_settings& target) {
-  const auto config = find_config(named_config);
+void read_settings(const settings& flags, run_settings& target) {
+  const auto config = find_config(flags.line_value(config_flag));
   flags.apply(config);
   if (config) target.config_file = config->path;
-  if (flags.on_line("base-url")) target.engine.pool.clear();  // the line wins over the file
+  if (flags.on_line("base-url")) target.engine.pool.clear();  // the flag wins over the file
+}
+
+std::uint64_t requests_per_minute(const config& options) {
+  std::uint64_t sum = 0;
+  for (const auto& member : options.relays()) {
+    const auto limit = member.requests_per_minute.value_or(options.pace.requests_per_minute);
+    if (limit == 0) return 0;
+    sum += limit;
+  }
+  return sum;
 }
 
 void read_pool_keys(run_settings& target) {

@@ -1,47 +1,64 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
-#include "cli/settings/setting.hpp"
+#include "settings/setting.hpp"
 #include "sluice/config.hpp"
 
 namespace sluice::cli {
 
-/// Where the key of a pool's member stands.
-struct key_place {
-  std::string variable;  ///< of the environment
-  std::string file;      ///< read where no variable is named; neither: the key of the run
+/// Where the key of a pool's member comes from.
+struct key_source {
+  /// Name of an environment variable; empty: none.
+  std::string variable;
+  /// File to read where there is no variable. Where both are empty, the key of the run is used.
+  std::string file;
 };
 
-/// What `sluice run` can be told.
+/// The settings of `sluice run`, and of the commands that use some of them.
 struct run_settings {
   config engine;
-  std::vector<key_place> pool_keys;  ///< by the members of the pool
+  /// One for each member of the pool, in the same order.
+  std::vector<key_source> pool_keys;
   duration grace = std::chrono::seconds{30};
-  std::optional<std::string> simulate;  ///< profile of the built-in simulator
+  /// Profile of the built-in simulator; nothing: a real relay.
+  std::optional<std::string> simulate;
   std::string log_file;
-  std::string config_file;              ///< that was read; empty: none
-  std::string price_group = "default";  ///< of the key, in a relay's own price list
-  bool multiplier_given = false;        ///< engine.price_multiplier is somebody's word
+  /// Path of the config file that was read; empty: none.
+  std::string config_file;
+  /// Group of the key in the relay's own price list.
+  std::string price_group = "default";
+  /// The user set engine.price_multiplier.
+  bool multiplier_given = false;
   bool quiet = false;
   bool verbose = false;
 };
 
-/// The flag table of `sluice run`; each entry writes into `target`, which must outlive it.
+/// The flag table of `sluice run`. Each entry writes into `target`, which must outlive it.
 std::vector<setting> run_flags(run_settings& target);
-/// The same settings with flags for the named ones alone: the config file and the environment say
-/// the others, so that one file serves every command.
+/// The same settings for another command, with flags only for the names in `on_line` and for
+/// --config. The config file and the environment may set the others, so one file serves all
+/// commands.
 std::vector<setting> run_flags(run_settings& target, const std::set<std::string>& on_line);
-/// The tables of its config file: `[[relay]]`, the members of a pool.
+/// The amount of a budget that must be above zero. Throws bad_setting.
+usd parse_spending(const std::string& text);
+/// Flags that several commands share.
+setting json_flag(bool& place);
+setting html_flag(std::string& place);
+/// The tables of the config file: `[[relay]]`, the members of a pool.
 std::vector<setting_tables> run_tables(run_settings& target);
-/// Applies what the config file (the named one, or as find_config() finds it), the environment and
-/// the line say to `target`, of which `flags` were made. Throws fatal_error.
-void read_settings(const settings& flags, const std::string& named_config, run_settings& target);
-/// Reads the members' keys, once it is certain that the pool is used: a rehearsal needs none.
-/// Throws fatal_error that names the member.
+/// Applies the config file, the environment and the command line to `target`, of which `flags` were
+/// made. Throws fatal_error.
+void read_settings(const settings& flags, run_settings& target);
+/// Reads the keys of the pool's members. To be called once the pool is really used: a rehearsal
+/// needs no keys. Throws fatal_error that names the member.
 void read_pool_keys(run_settings& target);
+
+/// The sum of all relays' limits of requests in a minute; 0: no limit.
+std::uint64_t requests_per_minute(const config& options);
 
 }  // namespace sluice::cli

@@ -71,18 +71,18 @@ std::string side_text(std::string_view name, const audited_count& count) {
                      tokens(count.counted), share);
 }
 
-// What stands behind a reason's name.
+// A reason in words.
 std::string_view meaning_of(std::string_view reason) {
   constexpr std::pair<std::string_view, std::string_view> meanings[] = {
-      {"no_reported_usage", "replies whose usage the relay did not tell"},
+      {"no_reported_usage", "replies whose usage the relay did not report"},
       {"request_changed_or_gone", "replies whose request is not in the job as it was sent"},
       {"unreadable_line", "output lines that are damaged, or being written"},
       {"unknown_vocabulary", "replies of models whose tokenizer is not known"},
       {"prompt_not_text", "prompts with images, audio or files"},
-      {"prompt_estimated", "prompts with functions, formats or a framing that is not documented"},
+      {"prompt_estimated", "prompts with functions, formats or an overhead that is not documented"},
       {"completion_not_text", "replies with calls of functions, audio or half a character"},
       {"completion_not_shown", "replies that do not show all that was written (stop, best_of)"},
-      {"reasoning_not_told", "replies with thoughts that the usage does not count apart"}};
+      {"reasoning_not_told", "replies with reasoning that the usage does not count apart"}};
   const auto* const found = std::find_if(std::begin(meanings), std::end(meanings),
                                          [&](const auto& one) { return one.first == reason; });
   return found == std::end(meanings) ? reason : found->second;

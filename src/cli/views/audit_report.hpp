@@ -7,7 +7,7 @@
 
 namespace sluice::cli {
 
-/// What the audit of one job found, as a document: {"job", "models": {MODEL: {"requests",
+/// The result of the audit of one job, as a document: {"job", "models": {MODEL: {"requests",
 /// "audited", "prompt": {"reported", "counted"}, "completion": {"reported", "counted"},
 /// "excess_tokens", "excess_usd"}}, "worst": [{"custom_id", "line", "model", "prompt",
 /// "completion", "reported", "counted", "excess_tokens", "excess_usd"}], "skipped": {REASON:

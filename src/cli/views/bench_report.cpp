@@ -39,7 +39,7 @@ std::uint64_t count(const ordered_json& of, const char* name) {
   return static_cast<std::uint64_t>(std::llround(number(of, name).value_or(0)));
 }
 
-// Three digits are what a measurement is worth.
+// Three digits: a measurement is no more exact than that.
 std::string short_number(std::optional<double> value) {
   if (!value) return "-";
   if (*value >= 999.5) return grouped(static_cast<std::uint64_t>(std::llround(*value)));
@@ -74,7 +74,7 @@ std::string percent(double share) {
   return fmt::format("{:.0f} %", share * 100);
 }
 
-// What the figures of a load may show in the place of the relay.
+// Warnings that the figures of a load may show something else than the relay.
 std::vector<std::string> warnings_of(const ordered_json& load) {
   std::vector<std::string> list;
   const std::string name = load_name(load);
@@ -96,7 +96,7 @@ std::vector<std::string> warnings_of(const ordered_json& load) {
   return list;
 }
 
-// What is to be known of a load beside its row.
+// Notes on a load that its row cannot show.
 void add_notes(std::string& notes, const ordered_json& load) {
   const std::string name = load_name(load);
   const auto intended = number(load, "latency_from_intended_ms", "p50");
@@ -177,7 +177,7 @@ std::string target_lines(const ordered_json& target) {
   const std::string cost = text(target, "cost_usd");
   lines += cost.empty() ? "  cost unknown\n" : fmt::format("  cost ${}\n", cost);
   if (const auto why = text(target, "stopped"); !why.empty()) {
-    lines += fmt::format("  not all was measured: {}\n", why);
+    lines += fmt::format("  not everything was measured: {}\n", why);
   }
   return lines;
 }

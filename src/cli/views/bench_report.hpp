@@ -6,13 +6,13 @@
 
 namespace sluice::cli {
 
-/// The document of a benchmark (docs/bench.schema.json) as a table for a person, and what there is
-/// to warn of: a client that was too busy, sluice's own cap, what was not measured. Members may be
-/// missing. Pure.
+/// The document of a benchmark (docs/bench.schema.json) as a table for a person, with warnings: the
+/// client was too busy, sluice's own limit held the load back, something was not measured. Members
+/// of the document may be missing. Pure.
 std::string bench_lines(const nlohmann::ordered_json& document);
 
-/// Those of its warnings that say that the figures may not be the relay's, for who prints no table:
-/// a sentence each. Pure.
+/// The warnings that the figures may not be those of the relay, one sentence each, for a command
+/// that prints no table. Pure.
 std::vector<std::string> bench_warnings(const nlohmann::ordered_json& document);
 
 }  // namespace sluice::cli

@@ -9,15 +9,13 @@
 
 namespace sluice::cli {
 
-// What `sluice check` says.
-
-/// A job by its name, as it was given.
+/// The check of one job, with the name of the job as typed.
 struct named_check {
   std::string job;
   job_check told;
 };
 
-/// The limits that a run would keep; 0: none.
+/// The limits that a run would keep to; 0: none.
 struct check_limits {
   std::uint64_t requests_a_minute = 0;
   std::uint64_t tokens_a_minute = 0;
@@ -25,17 +23,17 @@ struct check_limits {
 
 /// {"jobs":[{"job","requests","bad_lines":[{"line","code","message"}],"prompt_tokens",
 /// "max_completion_tokens","models":{M:{"requests","prompt_tokens"}},"cost_usd":{"prompt",
-/// "at_most"},"minutes_at_limit"}]}: requests are all lines, bad ones included; null is what has no
-/// bound, no price, or no limit.
+/// "at_most"},"minutes_at_limit"}]}: "requests" counts all lines, bad ones too. A value without a
+/// bound, a price or a limit is null.
 nlohmann::ordered_json check_document(const std::vector<named_check>& jobs,
                                       const check_limits& limits);
 
-/// The same for a person: the first bad lines of each job, and "~" before counts that are no exact
-/// ones. Names and words are as a terminal may show them.
+/// The same for a person: the first bad lines of each job, and "~" before counts that are not
+/// exact. The text is safe to show on a terminal.
 std::string check_lines(const std::vector<named_check>& jobs, const check_limits& limits);
 
-/// One line of JSON for one request: {"line","custom_id","model","prompt_tokens","encoding"}, the
-/// encoding null where the model's is not known.
+/// Appends one line of JSON for one request: {"line","custom_id","model","prompt_tokens",
+/// "encoding"}. The encoding is null where the tokenizer of the model is not known.
 void append_request_line(std::string& out, const checked_request& request);
 
 }  // namespace sluice::cli

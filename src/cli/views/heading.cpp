@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "cli/settings/relay_setup.hpp"
+#include "http/base_url.hpp"
 
 namespace sluice::cli {
 
@@ -20,6 +20,11 @@ std::string heading(const run_settings& chosen, bool simulated) {
   }
   if (!chosen.config_file.empty()) text += "; config file " + chosen.config_file;
   return text;
+}
+
+std::string name_of(const relay_member& member) {
+  const std::string origin = base_url::parse(member.relay.base_url).origin();
+  return member.name.empty() ? origin : fmt::format("{} ({})", member.name, origin);
 }
 
 }  // namespace sluice::cli

@@ -6,8 +6,11 @@
 
 namespace sluice::cli {
 
-/// What the first line of the screen says of a command that sends: each host that gets a key, and
-/// the config file that may have named it. The relays' addresses must have been checked.
+/// The first line of the screen for a command that sends: each host that gets a key, and the config
+/// file that may have named it. The addresses of the relays must have been checked.
 std::string heading(const run_settings& chosen, bool simulated);
+
+/// A relay as messages name it: "blue (https://blue.example)", or the address alone.
+std::string name_of(const relay_member& member);
 
 }  // namespace sluice::cli

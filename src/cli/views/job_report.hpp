@@ -8,9 +8,9 @@
 
 namespace sluice::cli {
 
-/// What a job's totals say, as lines for a person. `totals` is a totals document, of which any
-/// member may be missing; `reasons` are examples of its failures, by their names; `age_s` is how
-/// long ago the document was written. Pure.
+/// The totals of a job as lines for a person. `totals` is a totals document, any member of which
+/// may be missing. `reasons` holds an example for each kind of failure, by its name. `age_s` is the
+/// age of the document in seconds. Pure.
 std::string job_report_lines(const job_files& files, const nlohmann::ordered_json& totals,
                              const std::map<std::string, std::string>& reasons, double age_s);
 

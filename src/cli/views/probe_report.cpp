@@ -30,7 +30,7 @@ std::string_view meaning_of(probe::verdict told) {
   return "";
 }
 
-// Broken at blanks, each line behind so many blanks.
+// The text in lines of at most `width` columns, each with an indent.
 std::string wrapped(std::string_view text, std::size_t indent, std::size_t width) {
   std::string out;
   while (!text.empty()) {
@@ -84,7 +84,7 @@ std::string probe_lines(const probe::report& told, const probe_facts& facts) {
 }
 
 std::string probe_checks_help() {
-  constexpr std::size_t width = 92;
+  constexpr std::size_t width = 76;
   std::string help;
   for (const auto& one : probe::evaluate({}).checks) {
     help += fmt::format("  {} ({})\n", one.kind->name, kind_of(one));

@@ -25,8 +25,8 @@ std::string grouped(std::uint64_t number) {
 double estimate_seconds_left(const progress_facts& facts) {
   const std::uint64_t left = facts.total - std::min(facts.total, facts.succeeded + facts.failed);
   if (left == 0) return 0;
-  // A long wait means that the window is full: what is not in flight goes out one window after the
-  // other. A short one is the beat of an even pace, of which the speed so far tells more.
+  // A long wait means that the window is full: the rest goes out one window after the other. A
+  // short wait belongs to an even pace; then the speed so far gives a better estimate.
   constexpr double long_wait_s = 5;
   if (facts.run.next_start && facts.requests_per_minute > 0 &&
       facts.until_next_start_s > long_wait_s) {
@@ -56,8 +56,8 @@ std::string progress_line(const progress_facts& facts) {
                         grouped(static_cast<std::uint64_t>(static_cast<double>(facts.tokens_now) /
                                                            std::max(facts.elapsed_s, 0.1))));
   }
-  // Whole cents tell nothing of a cheap job, and eighteen digits too much: four places, and the
-  // totals.
+  // Four decimals: cents are too coarse for a cheap job, and eighteen digits are too long. The
+  // totals have them all.
   const double dollars = static_cast<double>(facts.cost.count()) / 1e18;
   line += fmt::format(" | ${:.4f}", dollars);
   const double left = estimate_seconds_left(facts);

@@ -7,7 +7,7 @@
 
 namespace sluice::cli {
 
-/// What the progress line tells, over all jobs of a run.
+/// The facts of the progress line, over all jobs of a run.
 struct progress_facts {
   std::uint64_t total = 0;  ///< requests of all jobs
   std::uint64_t succeeded = 0;
@@ -18,14 +18,14 @@ struct progress_facts {
   double elapsed_s = 0;  ///< of this run
   unsigned requests_per_minute = 0;
   run_status run;
-  double until_next_start_s = 0;  ///< while run.next_start is set
+  double until_next_start_s = 0;  ///< valid where run.next_start is set
 };
 
-/// One line for a person: done/total, failed, requests in the last minute against the cap, tokens a
-/// second, cost, what is left, and what holds the run up.
+/// One line for a person: done/total, failed, requests in the last minute against the limit, tokens
+/// per second, cost, time left, and what the run waits for.
 std::string progress_line(const progress_facts& facts);
 
-/// Estimated seconds to the end; negative: unknown yet.
+/// Estimated seconds to the end; negative: not known yet.
 double estimate_seconds_left(const progress_facts& facts);
 
 /// "37 s", "2m 05s", "1h 03m".

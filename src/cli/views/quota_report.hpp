@@ -9,12 +9,12 @@
 
 namespace sluice::cli {
 
-/// The document of `quota --json`; amounts are decimal strings, null where the relay does not tell
-/// them and where there is no limit.
+/// The document of `quota --json`. Amounts are decimal strings; null where the relay does not show
+/// them, and where there is no limit.
 nlohmann::ordered_json quota_document(const account::quota& told);
 nlohmann::ordered_json log_document(const std::vector<account::usage_log_row>& log);
 
-// The same as lines that a person reads, as they may be shown.
+// The same as lines for a person, safe to show on a terminal.
 std::string quota_lines(const account::quota& told, const std::string& relay);
 std::string log_lines(const std::vector<account::usage_log_row>& log);
 

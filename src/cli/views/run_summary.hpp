@@ -8,12 +8,12 @@
 
 namespace sluice::cli {
 
-/// What a person reads when a run has ended: for each job its counts, most frequent failures,
-/// tokens, cost and files, and the command to type next.
+/// The text at the end of a run: for each job its counts, most frequent failures, tokens, cost and
+/// files, and the command to type next.
 std::string run_summary(const job_set& jobs, const run_outcome& outcome, double seconds,
                         const shown_command& command);
 
-/// Why the run stopped before its end, and what to do about it; empty when it did not.
+/// Why the run stopped early, and what to do about it; empty when it did not.
 std::string stop_sentence(const run_outcome& outcome);
 
 }  // namespace sluice::cli

@@ -51,7 +51,7 @@ class file_sink final : public spdlog::sinks::base_sink<std::mutex> {
   log_file file_;
 };
 
-// The message of a log entry, as it may be shown.
+// The message of a log entry, made safe for a terminal.
 class shown_message final : public spdlog::custom_flag_formatter {
  public:
   void format(const spdlog::details::log_msg& message, const std::tm&,
@@ -136,7 +136,7 @@ void start_log(screen& shown, bool verbose, bool quiet, const std::string& file)
   shown.begin_log(quiet, std::move(heading_to_file));
   auto logger = std::make_shared<spdlog::logger>("sluice", sinks.begin(), sinks.end());
   logger->set_level(verbose || !file.empty() ? spdlog::level::debug : spdlog::level::info);
-  // The library's own handler writes to standard error, and would wait for its reader.
+  // The default handler of spdlog writes to standard error and would wait for the terminal.
   logger->set_error_handler(
       [&shown, file, told = std::make_shared<std::once_flag>()](const std::string& why) {
         std::call_once(*told, [&] {

@@ -8,8 +8,8 @@
 
 namespace sluice::cli {
 
-/// Standard error as a person sees it: lines that stay, and below them, on a terminal, one live
-/// line that is written over. Never waits for its reader. May be used from any thread.
+/// Standard error as a person sees it; safe to use from any thread. Shows lines and, on a terminal,
+/// one live line below them that is written over. Never waits for the terminal.
 class screen {
  public:
   screen();
@@ -19,16 +19,16 @@ class screen {
 
   bool is_terminal() const noexcept { return terminal_; }
   void line(const std::string& text);
-  /// Replaces the live line; only on a terminal.
+  /// Replaces the live line. Does nothing where this is not a terminal.
   void live(const std::string& text);
   void clear_live();
 
-  /// The first line of the screen: shown before the next one, whatever that is, and left out where
-  /// the command refuses to start before there is one.
+  /// Sets the first line of the screen. It is shown before the next line; where the command refuses
+  /// to start before there is one, it is never shown.
   void heading(const std::string& text);
-  /// Shows it now, if it has not been shown.
+  /// Shows the heading now, unless it was shown before.
   void show_heading();
-  /// Where the heading goes as well; a screen that is to be quiet does without.
+  /// Sends the heading to the log file as well. A quiet screen does not show it.
   void begin_log(bool quiet, std::function<void(const std::string& heading)> to_file);
 
  private:
@@ -40,8 +40,8 @@ class screen {
   std::function<void(const std::string&)> to_file_;
 };
 
-/// Sends the program's log to the screen, and to a file as well when one is named. Throws
-/// fatal_error where that file is not to be written (open_log).
+/// Sends the log of the program to the screen, and also to `file` unless that is empty. Throws
+/// fatal_error where the file must not be written (open_log).
 void start_log(screen& shown, bool verbose, bool quiet, const std::string& file);
 
 }  // namespace sluice::cli

@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::string_view placeholder = "[key]";
 
-// Puts the placeholder where the values of secret parameters stand in a URL; their names.
+// Replaces the values of secret parameters in a URL by the placeholder; returns their names.
 std::vector<std::string> hide_parameters(std::string& url) {
   std::vector<std::string> hidden;
   std::size_t at = url.find("://") == std::string::npos ? std::string::npos : url.find('?');
@@ -30,7 +30,7 @@ std::vector<std::string> hide_parameters(std::string& url) {
   return hidden;
 }
 
-// A header's name and value, as they stand behind the flag.
+// Name and value of a header, from the text after the flag.
 std::pair<std::string, std::string> split_header(std::string_view text) {
   const std::size_t colon = std::min(text.find(':'), text.size());
   std::string_view value = text.substr(std::min(colon + 1, text.size()));

@@ -7,19 +7,22 @@
 
 namespace sluice::cli {
 
-/// A command line as a person may read it, and type it again.
+/// A command line that is safe to show, and to type again.
 struct shown_command {
-  std::vector<std::string> words;   ///< where a secret stood, "[key]" does
-  std::vector<std::string> hidden;  ///< what each of those was: "the value of X-Api-Key"
+  /// "[key]" replaces each secret.
+  std::vector<std::string> words;
+  /// What each secret was, like "the value of X-Api-Key".
+  std::vector<std::string> hidden;
 };
 
-/// Without what is secret to the relays: values of headers, and parameters of addresses.
+/// The command line without the secrets of the relays: keys, values of headers, parameters of
+/// addresses.
 shown_command without_secrets(const std::vector<std::string>& command_line,
                               const std::vector<relay_member>& relays);
 
-/// The command with its words quoted for a shell, and `extra` behind it.
+/// The command with its words quoted for a shell, followed by `extra`.
 std::string again(const shown_command& command, std::string_view extra = {});
-/// A word as a shell takes it for one.
+/// A word in quotes where a shell needs them.
 std::string quoted(const std::string& word);
 
 }  // namespace sluice::cli

@@ -5,7 +5,7 @@
 
 namespace sluice::cli {
 
-/// "; did you mean '…'?" for the nearest of the names, or nothing when none is near.
+/// "; did you mean '…'?" with the name that is nearest to the word; empty when none is near.
 std::string did_you_mean(const std::string& word, const std::vector<std::string>& names);
 
 }  // namespace sluice::cli

@@ -1,4 +1,4 @@
-#include "cli/settings/ownership.hpp"
+#include "settings/ownership.hpp"
 
 #include <grp.h>
 #include <pwd.h>
@@ -10,10 +10,10 @@
 namespace sluice::cli {
 namespace {
 
-// Its name is the user's, it is their first group, and it has no other member.
+// The group has the name of the user, is their first group, and has no other member.
 bool is_private_group(gid_t group) {
   const uid_t user = ::geteuid();
-  if (user == 0) return false;  // a system group, in which there may be anybody
+  if (user == 0) return false;  // a system group, which may have any member
   const passwd* entry = ::getpwuid(user);
   if (entry == nullptr || entry->pw_gid != group) return false;
   const std::string name = entry->pw_name;

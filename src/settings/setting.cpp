@@ -1,4 +1,4 @@
-#include "cli/settings/setting.hpp"
+#include "settings/setting.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <toml++/toml.h>
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -17,8 +18,9 @@
 #include <sstream>
 #include <utility>
 
-#include "cli/settings/ownership.hpp"
-#include "cli/settings/suggestion.hpp"
+#include "base/read_duration.hpp"
+#include "settings/ownership.hpp"
+#include "settings/suggestion.hpp"
 #include "sluice/error.hpp"
 
 namespace sluice::cli {
@@ -28,6 +30,7 @@ namespace {
   throw fatal_error(fatal_error::kind::cannot_start, sentence);
 }
 
+// `origin` says where the value comes from: a flag, a variable, or a key of the config file.
 void apply_one(const setting& chosen, const std::string& text, const std::string& origin) {
   try {
     chosen.apply(text);
@@ -65,19 +68,19 @@ std::string line_of(const std::string& text, std::uint32_t number) {
   return line;
 }
 
-const setting* find(const std::vector<setting>& entries, const std::string& name) {
+const setting* find_key(const std::vector<setting>& entries, const std::string& name) {
   for (const setting& entry : entries) {
     if (entry.name == name && entry.in_config) return &entry;
   }
   return nullptr;
 }
 
-// `origin` names the table.
+// Applies every key of one table; `origin` names the table in messages.
 void apply_table(const toml::table& table, const std::vector<setting>& entries,
                  const std::string& origin) {
   for (const auto& [key, node] : table) {
     const std::string name(key.str());
-    const setting* chosen = find(entries, name);
+    const setting* chosen = find_key(entries, name);
     if (chosen == nullptr) {
       std::vector<std::string> names;
       for (const setting& entry : entries) {
@@ -88,13 +91,14 @@ void apply_table(const toml::table& table, const std::vector<setting>& entries,
     if (chosen->apply_pair) {
       const toml::table* pairs = node.as_table();
       if (pairs == nullptr) {
-        refuse(fmt::format("{}: {}: is no table; write it like {{ \"here\" = \"there\" }}", origin,
-                           name));
+        refuse(fmt::format("{}: {}: is not a table; write it like {{ \"here\" = \"there\" }}",
+                           origin, name));
       }
       for (const auto& [from, to] : *pairs) {
         const auto* text = to.as_string();
         if (text == nullptr) {
-          refuse(fmt::format("{}: {}: what '{}' stands for is no text", origin, name, from.str()));
+          refuse(fmt::format("{}: {}: the value of '{}' is not a text; write it in quotes", origin,
+                             name, from.str()));
         }
         chosen->apply_pair(std::string(from.str()), text->get());
       }
@@ -106,7 +110,7 @@ void apply_table(const toml::table& table, const std::vector<setting>& entries,
       if (node.as_boolean()->get()) values.push_back(chosen->bare_value);
     }
     if (values.empty() && !node.is_array() && !node.is_boolean()) {
-      refuse(fmt::format("{}: '{}' is neither text, number, true or false, nor a list of them",
+      refuse(fmt::format("{}: '{}' is not a text, a number, true or false, or a list of them",
                          origin, name));
     }
     for (const auto& value : values) apply_one(*chosen, value, fmt::format("{}: {}", origin, name));
@@ -117,30 +121,31 @@ void apply_table(const toml::table& table, const std::vector<setting>& entries,
 
 settings::settings(std::vector<setting> table, std::vector<setting_tables> tables)
     : table_(std::move(table)), tables_(std::move(tables)) {
-  for (std::size_t i = 0; i < table_.size(); ++i) given_.push_back(std::make_unique<given>());
+  for (std::size_t i = 0; i < table_.size(); ++i) {
+    flags_.push_back(std::make_unique<line_flag>());
+  }
 }
 
 void settings::add_to(CLI::App& command) {
   for (std::size_t i = 0; i < table_.size(); ++i) {
     const setting& entry = table_[i];
     if (!entry.on_line) continue;
-    given& place = *given_[i];
+    line_flag& place = *flags_[i];
     const std::string names =
         (entry.letter != 0 ? fmt::format("-{},", entry.letter) : std::string()) + "--" + entry.name;
     if (entry.value.empty()) {
-      place.option = command.add_flag(names, place.on, entry.help);
+      place.option = command.add_flag(names, place.on);
     } else if (!entry.bare_value.empty()) {
-      // A flag to the parser, so that it takes a value behind `=` alone and never the next word.
+      // A flag for the parser: it takes a value only after `=`, and never the next word.
       place.values.resize(1);
-      place.option = command.add_flag(fmt::format("{}{{{}}}", names, entry.bare_value),
-                                      place.values[0], entry.help);
+      place.option =
+          command.add_flag(fmt::format("{}{{{}}}", names, entry.bare_value), place.values[0]);
     } else {
-      place.option = command.add_option(names, place.values, entry.help)->type_name(entry.value);
+      place.option = command.add_option(names, place.values)->type_name(entry.value);
       place.option->expected(1)->multi_option_policy(
           entry.repeatable ? CLI::MultiOptionPolicy::TakeAll : CLI::MultiOptionPolicy::TakeLast);
       place.option->allow_extra_args(false);
     }
-    place.option->group(entry.group);
   }
 }
 
@@ -150,7 +155,7 @@ void settings::apply_config(const config_file& config) const {
   try {
     document = toml::parse(config.text, path);
   } catch (const toml::parse_error& fault) {
-    // What the parser says may quote the value.
+    // The parser's message may quote the value.
     const auto number = fault.source().begin.line;
     const std::string line = line_of(config.text, number);
     const bool secret = std::any_of(table_.begin(), table_.end(), [&](const setting& entry) {
@@ -158,15 +163,15 @@ void settings::apply_config(const config_file& config) const {
     });
     refuse(fmt::format(
         "{} line {}: {}", path, number,
-        secret ? "cannot be read; write a text in quotes" : std::string(fault.description())));
+        secret ? "cannot be read; write the value in quotes" : std::string(fault.description())));
   }
   for (const auto& tables : tables_) {
     const toml::node* node = document.get(tables.name);
     if (node == nullptr) continue;
     const toml::array* list = node->as_array();
     if (list == nullptr || !list->is_homogeneous(toml::node_type::table)) {
-      refuse(fmt::format("{}: '{}' is no list of tables; write each as [[{}]]", path, tables.name,
-                         tables.name));
+      refuse(fmt::format("{}: '{}' is not a list of tables; write each one as [[{}]]", path,
+                         tables.name, tables.name));
     }
     for (const auto& element : *list) {
       apply_table(*element.as_table(), tables.begin(),
@@ -186,30 +191,62 @@ void settings::apply(const std::optional<config_file>& config) const {
   }
   for (std::size_t i = 0; i < table_.size(); ++i) {
     const setting& entry = table_[i];
-    const given& place = *given_[i];
-    if (place.option == nullptr || place.option->count() == 0) continue;
+    const line_flag& place = *flags_[i];
+    if (!place.present()) continue;
     const std::string flag = "--" + entry.name;
     if (entry.value.empty()) {
       apply_one(entry, place.on ? "true" : "false", flag);
-    } else {
-      for (const auto& value : place.values) {
-        apply_one(entry, value, entry.secret ? flag : fmt::format("{} {}", flag, value));
-      }
+      continue;
+    }
+    for (const auto& value : place.values) {
+      apply_one(entry, value,
+                value.empty()  ? flag + " is empty"
+                : entry.secret ? flag
+                               : fmt::format("{} {}", flag, value));
     }
   }
 }
 
-bool settings::on_line(const std::string& name) const {
+bool settings::line_flag::present() const {
+  return option != nullptr && option->count() > 0;
+}
+
+const settings::line_flag* settings::find_flag(std::string_view name) const {
   for (std::size_t i = 0; i < table_.size(); ++i) {
-    if (table_[i].name == name)
-      return given_[i]->option != nullptr && given_[i]->option->count() > 0;
+    if (table_[i].name == name && flags_[i]->present()) return flags_[i].get();
   }
-  return false;
+  return nullptr;
+}
+
+bool settings::on_line(std::string_view name) const {
+  return find_flag(name) != nullptr;
+}
+
+std::string settings::line_value(std::string_view name) const {
+  const line_flag* flag = find_flag(name);
+  return flag == nullptr || flag->values.empty() ? std::string() : flag->values.back();
+}
+
+std::string value_name(const setting& entry) {
+  constexpr std::size_t widest = 20;
+  const std::string list = fmt::format("{}", fmt::join(entry.choices, "|"));
+  return list.empty() || list.size() > widest ? entry.value : list;
+}
+
+void describe(std::vector<setting>& table, std::string_view name, std::string short_help,
+              std::string long_help, const std::optional<std::string>& default_value) {
+  for (setting& entry : table) {
+    if (entry.name != name) continue;
+    entry.short_help = std::move(short_help);
+    entry.long_help = std::move(long_help);
+    if (default_value) entry.default_value = *default_value;
+    return;
+  }
 }
 
 namespace {
 
-// Opened once, so that what is read is what was looked at.
+// A config file that is opened once, so that the file that is read is the one that was checked.
 class opened_config {
  public:
   explicit opened_config(const std::string& path)
@@ -238,17 +275,18 @@ class opened_config {
     }
   }
 
-  // Refuses what others may have written. `here`: in the current folder, where the user need not
-  // know of it; the owner of a home's config is not checked, since sudo keeps HOME.
+  // Refuses a file that other users may have written. `here`: it is in the current folder, and the
+  // user may not know about it. The owner of a config in the home folder is not checked, because
+  // sudo keeps HOME.
   void require_own(bool here) const {
     const auto refuse_it = [&](const std::string& why, const std::string& remedy) {
       refuse(fmt::format(
-          "{}: {}, and a config file may say where the key is sent; {}if you trust it, name it "
-          "with --config {}",
+          "{}: {}, and a config file can name the host that gets the key; {}if you trust it, "
+          "name it with --config {}",
           path_, why, remedy, path_));
     };
     struct stat link {};
-    if (::lstat(path_.c_str(), &link) != 0) link = info_;  // gone meanwhile
+    if (::lstat(path_.c_str(), &link) != 0) link = info_;  // removed in the meantime
     for (const auto& one : {link, info_}) {
       if (here && !is_own(one)) {
         refuse_it(fmt::format("belongs to another user ({})", one.st_uid), "");
@@ -266,8 +304,8 @@ class opened_config {
 
  private:
   [[noreturn]] void cannot_be_read() const {
-    refuse(fmt::format("{}: cannot be read ({}); a config file has to be readable", path_,
-                       std::strerror(errno)));
+    refuse(
+        fmt::format("{}: cannot be read ({}); check its permissions", path_, std::strerror(errno)));
   }
 
   std::string path_;
@@ -276,7 +314,7 @@ class opened_config {
 };
 
 std::optional<config_file> unnamed_config(const std::string& path, bool here) {
-  std::error_code unreadable;  // a folder that may not be looked into holds none
+  std::error_code unreadable;  // a folder that cannot be read counts as empty
   if (!std::filesystem::is_regular_file(path, unreadable)) return std::nullopt;
   const opened_config opened(path);
   if (!opened.is_file()) return std::nullopt;
@@ -309,24 +347,15 @@ std::optional<config_file> find_config(const std::string& named) {
 }
 
 duration parse_duration(const std::string& text) {
-  double number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
-  constexpr std::array<std::pair<std::string_view, double>, 4> units{
-      {{"ms", 1e-3}, {"s", 1}, {"m", 60}, {"h", 3600}}};
-  for (const auto& [name, seconds] : units) {
-    if (error == std::errc{} && number >= 0 && number * seconds < 1e9 && unit == name) {
-      return std::chrono::duration_cast<duration>(std::chrono::duration<double>(number * seconds));
-    }
-  }
-  throw bad_setting("is no duration; write it like 250ms, 10s, 2m or 1h");
+  if (const auto read = read_duration(text)) return std::chrono::duration_cast<duration>(*read);
+  throw bad_setting("not a duration; write it like 250ms, 10s, 2m or 1h");
 }
 
 std::uint64_t parse_count(const std::string& text, std::uint64_t most) {
   std::uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc{} || end != text.data() + text.size() || number > most) {
-    throw bad_setting(fmt::format("is no whole number from 0 to {}", most));
+    throw bad_setting(fmt::format("not a whole number from 0 to {}", most));
   }
   return number;
 }
@@ -334,7 +363,7 @@ std::uint64_t parse_count(const std::string& text, std::uint64_t most) {
 bool parse_switch(const std::string& text) {
   if (text == "true") return true;
   if (text == "false") return false;
-  throw bad_setting("is neither true nor false");
+  throw bad_setting("not true or false");
 }
 
 }  // namespace sluice::cli

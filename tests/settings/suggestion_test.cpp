@@ -1,4 +1,4 @@
-#include "cli/settings/suggestion.hpp"
+#include "settings/suggestion.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,7 +1,9 @@
-#include "cli/settings/setting.hpp"
+#include "settings/setting.hpp"
 
 #include <gmock/gmock.h>
+
 #include <sys/stat.h>
+#include <CLI/CLI.hpp>
 
 #include <cstdlib>
 #include <filesystem>

@@ -1,4 +1,4 @@
-#include "cli/settings/suggestion.hpp"
+#include "settings/suggestion.hpp"
 
 #include <fmt/format.h>
 
@@ -8,8 +8,8 @@
 namespace sluice::cli {
 namespace {
 
-// How many letters must be changed, added, dropped or swapped with their neighbour (Damerau's
-// distance, each place touched once).
+// The number of letters to change, add, drop or swap with their neighbour (Damerau's distance,
+// where each place changes once).
 std::size_t distance(const std::string& a, const std::string& b) {
   std::vector<std::vector<std::size_t>> rows(a.size() + 1, std::vector<std::size_t>(b.size() + 1));
   std::iota(rows[0].begin(), rows[0].end(), std::size_t{0});

@@ -1,0 +1,27 @@
+#include "cli/commands/all_commands.hpp"
+
+#include "cli/commands/bench_command.hpp"
+#include "cli/commands/check_command.hpp"
+#include "cli/commands/models_command.hpp"
+#include "cli/commands/probe_command.hpp"
+#include "cli/commands/quota_command.hpp"
+#include "cli/commands/report_command.hpp"
+#include "cli/commands/run_command.hpp"
+#include "cli/commands/simulate_command.hpp"
+
+namespace sluice::cli {
+
+std::vector<command> all_commands(const std::vector<std::string>& command_line) {
+  std::vector<command> list;
+  list.push_back(run_command(command_line));
+  list.push_back(check_command());
+  list.push_back(report_command());
+  list.push_back(quota_command());
+  list.push_back(models_command());
+  list.push_back(probe_command());
+  list.push_back(bench_command());
+  list.push_back(simulate_command());
+  return list;
+}
+
+}  // namespace sluice::cli

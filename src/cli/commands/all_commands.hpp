@@ -1,0 +1,14 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/commands/command.hpp"
+
+namespace sluice::cli {
+
+/// All commands, in the order of the help. `command_line`: the words as typed, to say what to type
+/// next; must outlive the commands.
+std::vector<command> all_commands(const std::vector<std::string>& command_line);
+
+}  // namespace sluice::cli

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <cstdint>
+#include <functional>
+
+#include "sluice/clock.hpp"
+#include "terminal/exit_status.hpp"
+#include "terminal/interrupts.hpp"
+
+namespace sluice::cli {
+
+/// Ends the work of a command when a signal asks for it. The first signal stops the work: nothing
+/// new starts, and what is in flight has a grace period. The second signal, or the end of the grace
+/// period, aborts it. To be used on the thread of the event loop; one object at a time.
+class graceful_stop {
+ public:
+  struct actions {
+    /// Starts nothing new.
+    std::function<void()> stop;
+    /// Ends what is in flight.
+    std::function<void()> abort;
+    /// Counts what is in flight, for the message after the first signal; empty: there is no
+    /// message.
+    std::function<std::uint64_t()> in_flight = {};
+  };
+
+  /// Listens to the signals from now on.
+  graceful_stop(boost::asio::io_context& loop, clock& time, duration grace, actions work);
+  graceful_stop(const graceful_stop&) = delete;
+  graceful_stop& operator=(const graceful_stop&) = delete;
+  ~graceful_stop() { leave(); }
+
+  /// Stops the work as the first signal does, without a message.
+  void stop();
+  /// The work is over: no action is called any more, and the loop may end.
+  void leave();
+
+  /// A signal came while the work went on.
+  bool interrupted() const noexcept { return signals_.came(); }
+  /// The exit status of work that ended with `ended`: cli::interrupted where a signal came, unless
+  /// `ended` says that the command could not start or lost results.
+  exit_status status(exit_status ended) const noexcept;
+
+ private:
+  void end_in_order();
+
+  clock& time_;
+  duration grace_;
+  actions work_;
+  interrupts signals_;
+  clock::timer end_of_grace_ = 0;
+  bool stopping_ = false;
+};
+
+}  // namespace sluice::cli

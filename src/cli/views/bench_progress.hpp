@@ -1,0 +1,12 @@
+#pragma once
+
+#include <string>
+
+#include "loadtest/benchmark.hpp"
+
+namespace sluice::cli {
+
+/// The progress of a benchmark, as one line for a person.
+std::string bench_progress(const bench::benchmark::status& now);
+
+}  // namespace sluice::cli
