@@ -37,7 +37,9 @@ class gatherer : public json_walk<gatherer> {
  public:
   explicit gatherer(std::string_view text) : json_walk(text), text_(text) {}
 
-  void on_object() { level(depth() + 1).object = ++objects_; }
+  void on_open(char bracket) {
+    if (bracket == '{') level(depth() + 1).object = ++objects_;
+  }
   void on_key(std::string_view quoted, bool /*escaped*/) {
     level(depth()).name = quoted;
     level(depth()).value = edge_ = place();
