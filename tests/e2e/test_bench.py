@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import socket
-import time
 from decimal import Decimal
 from typing import Any
 
@@ -138,7 +137,7 @@ class SearchForTheLimit(Bench):
         self.assertLessEqual(relay.attempts, 30)
         # The limit also counts the starts of a run in another process.
         run = self.start("run", self.job(chats(5)), "--base-url", relay.url, "--rpm", 20)
-        time.sleep(2)
+        wait_until(lambda: "waiting for the limit" in run.err, "the run to say that it waits")
         run.signal(signal.SIGINT)
         run.wait()
         self.assertEqual(relay.attempts, result["requests"])
@@ -170,7 +169,7 @@ class Limits(Bench):
         relay = self.relay()
         self.of(relay, "--rpm", 20, "--requests", 20, "--concurrency", 4)
         run = self.start("run", self.job(chats(5)), "--base-url", relay.url, "--rpm", 20)
-        time.sleep(2)
+        wait_until(lambda: "waiting for the limit" in run.err, "the run to say that it waits")
         run.signal(signal.SIGINT)
         run.wait()
         self.assertEqual(relay.attempts, 20)

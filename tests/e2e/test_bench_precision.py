@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import bench_truth as truth
-from support import HERE, Case, Run, Server, wait_until
+from support import HERE, Case, Run, Server, at_night, wait_until
 
 TRIES = 3
 STARVED = 0.1
@@ -118,20 +118,24 @@ class OneInFlight(BenchCase):
         # an empty piece does not count as the first token
         self.assertLess(load["ttfb_ms"]["p50"] + 50, load["ttft_ms"]["p50"])
 
+    @at_night
     def test_unstreamed(self) -> None:
         load, _ = self.assert_measured_right(("--head", 0.1, *self.SCRIPT), *self.CLOSED, "--no-stream")
         for name in ("ttft_ms", "first_content_ms", "inter_token_ms", "inter_chunk_ms"):
             self.assertIsNone(load[name])
 
+    @at_night
     def test_reasoning_comes_before_content(self) -> None:
         load, _ = self.assert_measured_right(("--reasoning", 20, *self.SCRIPT), *self.CLOSED)
         self.assertLess(load["ttft_ms"]["p50"] + 100, load["first_content_ms"]["p50"])
         self.assertEqual(load["tokens"]["reasoning"], 15 * 20)
 
+    @at_night
     def test_hidden_reasoning_tokens_do_not_count_between_tokens(self) -> None:
         load, _ = self.assert_measured_right(("--hidden-reasoning-tokens", 400, *self.SCRIPT), *self.CLOSED)
         self.assertEqual(load["tokens"]["completion"], 15 * 430)
 
+    @at_night
     def test_several_tokens_per_piece(self) -> None:
         load, _ = self.assert_measured_right(("--tokens-per-piece", 4, *self.SCRIPT), *self.CLOSED)
         self.assertLess(3.5 * load["inter_token_ms"]["mean"], load["inter_chunk_ms"]["mean"])
@@ -143,6 +147,7 @@ class OneInFlight(BenchCase):
         self.assertEqual(load["connect_ms"]["count"], 1)
         self.assertGreater(load["connect_ms"]["max"], 200)
 
+    @at_night
     def test_a_warmup_is_not_measured(self) -> None:
         load, _ = self.assert_measured_right(("--stall-at", 0, "--stall-for", 0.6, *self.SCRIPT), *self.CLOSED,
                                              warmup=3)
@@ -154,6 +159,7 @@ class ManyInFlight(BenchCase):
     CLOSED = ("--concurrency", WAVE, "--requests", 3 * WAVE)
     SCRIPT = ("--ttft", 0.3, "--itl", 0.02, "--pieces", 40, "--role-first")
 
+    @at_night
     def test_streamed(self) -> None:
         self.assert_measured_right((*self.SCRIPT, "--jitter", 0.4), *self.CLOSED)
 
@@ -165,12 +171,15 @@ class ManyInFlight(BenchCase):
         to_begin_all = (chats[WAVE - 1]["request"] - chats[0]["request"]) * 1000
         self.assertLess(load["connect_ms"]["p50"], to_begin_all / 4)
 
+    @at_night
     def test_unstreamed(self) -> None:
         self.assert_measured_right(("--head", 0.1, *self.SCRIPT, "--jitter", 0.4), *self.CLOSED, "--no-stream")
 
+    @at_night
     def test_unstreamed_all_at_the_same_time(self) -> None:
         self.assert_measured_right(("--head", 0.1, *self.SCRIPT), *self.CLOSED, "--no-stream")
 
+    @at_night
     def test_reasoning(self) -> None:
         self.assert_measured_right(("--reasoning", 20, *self.SCRIPT, "--jitter", 0.4), *self.CLOSED)
 
@@ -194,6 +203,7 @@ class OpenLoop(BenchCase):
         gaps = [after["request"] - before["request"] for before, after in zip(chats, chats[1:])]
         self.assertAlmostEqual(truth.quantile(gaps, 0.5), 0.02, delta=0.001)
 
+    @at_night
     def test_poisson(self) -> None:
         load, chats = self.assert_measured_right(self.SCRIPT, "--rate", 6000, "--rate-kind", "poisson", "--requests",
                                                  500, "--seed", 7)
@@ -204,6 +214,7 @@ class OpenLoop(BenchCase):
         self.assertAlmostEqual(deviation / mean, 1.0, delta=0.2)
         self.assertAlmostEqual(load["latency_from_intended_ms"]["mean"], load["latency_ms"]["mean"], delta=6)
 
+    @at_night
     def test_a_stall_of_the_relay_shows_in_latency_from_the_schedule(self) -> None:
         """An open loop continues to send, so all requests during the stall wait for its end. A closed loop waits with
         the relay, so its quantiles do not show the stall."""
@@ -311,9 +322,11 @@ class Simulated(BenchCase):
     def test_one_in_flight(self) -> None:
         self.measure(ttft=100, itl=10, concurrency=1, requests=20)
 
+    @at_night
     def test_many_in_flight(self) -> None:
         self.measure(ttft=400, itl=20, concurrency=WAVE, requests=3 * WAVE)
 
+    @at_night
     def test_unstreamed(self) -> None:
         self.measure("--no-stream", ttft=100, itl=10, concurrency=64, requests=256)
 
@@ -331,6 +344,7 @@ class NearTheLimitOfTheClient(BenchCase):
         """Replies with varying delays, so that the load is even over time."""
         return ("--ttft", 8 * itl, "--itl", itl, "--pieces", 20, "--jitter", 0.8, "--role-first", "--piece-bytes", 8000)
 
+    @at_night
     def test_it_measures_right_and_warns(self) -> None:
         itl, busy = self.SLOW, 0.0
         for _ in range(6):  # the more pieces there are, the less time each one takes

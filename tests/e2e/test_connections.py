@@ -36,7 +36,7 @@ class Kept(Case):
         """An extra reply waits on the connection. It must not be used as the reply to the next request."""
         relay = self.serve(script=[{"match": "number 1 ", "raw": [response(REPLY), response(REPLY)], "gap": 0.05}])
         job = self.job(chats(6))
-        self.run_job(job, relay, "--concurrency", 1, "--no-stream", "--rpm", 600, "--pace", "even", env=self.trust())
+        self.run_job(job, relay, "--concurrency", 1, "--no-stream", "--rpm", 240, "--pace", "even", env=self.trust())
         answers = {line["custom_id"]: text_of(line) for line in self.results(job).output}
         self.assertEqual(answers, {"c1": "stray", **{f"c{i}": f"echo: question number {i} of the batch"
                                                      for i in range(2, 7)}})

@@ -283,7 +283,7 @@ class Pace(HostileCase):
                 requests = [f"kept/{i}" for i in range(8)]
                 job = self.job([batch(request, json.loads(ask(request, stream=False))) for request in requests],
                                f"{name}.jsonl")
-                self.sluice("run", job, "--base-url", relay.url, "--rpm", 600, "--pace", "even", "--concurrency", 1)
+                self.sluice("run", job, "--base-url", relay.url, "--rpm", 240, "--pace", "even", "--concurrency", 1)
                 totals = Results(job).totals
                 self.assertEqual((totals["succeeded"], totals["attempts"], totals["maybe_billed_attempts"]), (8, 8, 0))
                 self.assertEqual([len(relay.ledger.of(request)) for request in requests], [1] * 8)
