@@ -14,6 +14,10 @@ job_queue::job_queue(boost::asio::any_io_executor loop, std::size_t capacity)
       consumer_(queue_),
       room_(static_cast<moodycamel::LightweightSemaphore::ssize_t>(capacity)) {}
 
+std::size_t job_queue::capacity_for(std::size_t workers) {
+  return std::clamp<std::size_t>(workers * 8, 64, 1024);
+}
+
 bool job_queue::push(request&& next) {
   room_.wait();
   if (closed_.load()) return false;

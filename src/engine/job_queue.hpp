@@ -22,6 +22,9 @@ namespace sluice {
 class job_queue {
  public:
   job_queue(boost::asio::any_io_executor loop, std::size_t capacity);
+  /// Large enough that the reader is woken only once for many requests, small enough to save
+  /// memory.
+  static std::size_t capacity_for(std::size_t workers);
 
   /// Waits while the queue is full. False: the queue is closed and did not take the request.
   bool push(request&& next);

@@ -18,11 +18,6 @@ namespace {
 constexpr unsigned refusals_beside_others = 3;
 constexpr std::uint64_t many_others = 20;
 
-// Large enough that the reader is woken only once for many requests, small enough to save memory.
-std::size_t queue_capacity(std::size_t workers) {
-  return std::clamp<std::size_t>(workers * 8, 64, 1024);
-}
-
 }  // namespace
 
 run_context::run_context(boost::asio::any_io_executor loop, const config& settings,
@@ -35,7 +30,7 @@ run_context::run_context(boost::asio::any_io_executor loop, const config& settin
       turns(shared_relays.gate()),
       source(requests),
       sink(results),
-      queue(loop, queue_capacity(upstream::most_in_flight(settings.pace))),
+      queue(loop, job_queue::capacity_for(upstream::most_in_flight(settings.pace))),
       workers(loop, upstream::most_in_flight(settings.pace), [this] { return work(); }),
       writer(loop, event_clock, results, [this](std::exception_ptr why) { fail(std::move(why)); }),
       backoffs(event_clock),

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "sluice/engine.hpp"
+#include "support/engine_rig.hpp"
 #include "support/fake_client.hpp"
 #include "support/manual_clock.hpp"
 #include "support/memory_job.hpp"
@@ -112,9 +113,10 @@ struct several_runs : testing::Test {
     EXPECT_TRUE(all_ended()) << "a run hangs";
   }
   void run(const std::function<bool()>& until) {
-    test::run_virtual(loop, time, until, [this] {
-      return std::all_of(batches.begin(), batches.end(), [](const batch& one) {
-        return !one.begun || one.source.quiet() || one.handle.now().queued >= 48;
+    const std::size_t full = test::full_queue(options.pace);
+    test::run_virtual(loop, time, until, [this, full] {
+      return std::all_of(batches.begin(), batches.end(), [full](const batch& one) {
+        return !one.begun || one.source.quiet() || one.handle.now().queued >= full;
       });
     });
   }

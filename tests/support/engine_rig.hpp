@@ -12,12 +12,20 @@
 #include <utility>
 #include <vector>
 
+#include "engine/job_queue.hpp"
 #include "sluice/engine.hpp"
 #include "support/fake_client.hpp"
 #include "support/manual_clock.hpp"
 #include "support/memory_job.hpp"
+#include "upstream/relays.hpp"
 
 namespace sluice::test {
+
+/// The number of requests in a run's queue from which on the reader may wait for room: it is told
+/// of room by the quarter.
+inline std::size_t full_queue(const pace_options& pace) {
+  return job_queue::capacity_for(upstream::most_in_flight(pace)) * 3 / 4;
+}
 
 /// An engine on a manual clock, with requests and results in memory.
 struct engine_rig {
@@ -41,15 +49,10 @@ struct engine_rig {
                               outcome = std::move(result);
                               ended = true;
                             });
-      // Time does not move while a worker is idle and the reader may still bring requests. With
-      // `many` requests in the queue, no worker is idle.
-      constexpr std::size_t many = 48;
-      const auto settled = [&] {
-        const auto current = runner.now();
-        return source.quiet() || current.queued >= many ||
-               (options.pace.concurrency != 0 &&
-                current.in_flight + current.waiting >= options.pace.concurrency);
-      };
+      // Time does not move before the reader is as far ahead as it can be: it ends, or waits for
+      // room in the queue. So what a test finds in the queue does not depend on the scheduler.
+      const std::size_t full = full_queue(options.pace);
+      const auto settled = [&] { return source.quiet() || runner.now().queued >= full; };
       if (until) {
         run_virtual(
             loop, time, [&] { return ended || until(); }, settled);
