@@ -903,7 +903,8 @@ def framings() -> list[Trap]:
     def whole(name: str, *lines: str, top: bytes = b"") -> Trap:
         text = dump(completion(name))
         filled = [line.replace("LENGTH", str(len(text))) for line in lines]
-        start = (top or head(200, *filled)).replace(b"LENGTH", str(len(text)).encode())
+        # The close is announced: a request on its way must not meet it.
+        start = (top or head(200, "Connection: close", *filled)).replace(b"LENGTH", str(len(text)).encode())
         return taken(name, [start + text, End.CLOSE], body=ask(name, stream=False))
 
     return [
@@ -928,7 +929,7 @@ def framings() -> list[Trap]:
         whole("header-that-is-none", "no header at all", "Content-Length: LENGTH"),
         whole("header-names-in-utf-8", "额度: 1", "Content-Length: LENGTH"),
         whole("transfer-encoding-identity", "Transfer-Encoding: identity", "Content-Length: LENGTH"),
-        whole("status-alone", top=b"HTTP/1.1 200\r\nContent-Length: LENGTH\r\n\r\n"),
+        whole("status-alone", top=b"HTTP/1.1 200\r\nConnection: close\r\nContent-Length: LENGTH\r\n\r\n"),
         retried("two-lengths-that-differ", [head(200, "Content-Length: 17", "Content-Length: 18")
                                             + dump(completion("two-lengths-that-differ")), End.CLOSE], plain=True,
                 billed=True),
