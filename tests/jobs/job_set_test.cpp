@@ -1323,10 +1323,10 @@ TEST_F(job_set_test, what_cannot_be_read_is_not_taken_for_what_is_not_there) {
     std::filesystem::create_symlink(dir / name, dir / name);
   };
   make_unreadable("x.totals.json");
-  EXPECT_THAT(refused(), HasSubstr("x.totals.json: is a link")) << "counts would be lost";
+  EXPECT_THAT(refused(), HasSubstr("x.totals.json: is a broken link")) << "counts would be lost";
   std::filesystem::remove(dir / "x.totals.json");
   make_unreadable("x.state");
-  EXPECT_THAT(refused(), HasSubstr("x.state: is a link")) << "attempts may be in flight";
+  EXPECT_THAT(refused(), HasSubstr("x.state: is a broken link")) << "attempts may be in flight";
 }
 
 TEST_F(job_set_test, running_totals_say_so) {
