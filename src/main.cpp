@@ -12,9 +12,9 @@
 #include "cli/commands/all_commands.hpp"
 #include "cli/commands/command.hpp"
 #include "cli/views/help.hpp"
+#include "cli/views/version.hpp"
 #include "settings/suggestion.hpp"
 #include "sluice/error.hpp"
-#include "sluice/version.hpp"
 #include "terminal/descriptors.hpp"
 #include "terminal/exit_status.hpp"
 #include "terminal/screen_writer.hpp"
@@ -89,7 +89,7 @@ int run_program(int argc, char** argv) {
   const std::vector<cli::command> commands = cli::all_commands(command_line);
   cli::exit_status status = cli::success;
   CLI::App program{"", "sluice"};
-  program.set_version_flag("--version", "sluice " SLUICE_VERSION);
+  program.set_version_flag("--version", [&] { return cli::version_text(command_line); });
   program.set_help_flag("-h");
   program.set_help_all_flag("--help");
   program.formatter_fn([&](const CLI::App*, const std::string&, CLI::AppFormatMode mode) {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "sluice/config.hpp"
-#include "sluice/money.hpp"
+#include "sluice/prices.hpp"
 #include "sluice/request_source.hpp"
 #include "sluice/result_sink.hpp"
 #include "sluice/totals.hpp"

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <limits>
 #include <string_view>
@@ -15,27 +16,40 @@ constexpr std::int64_t saturated_sum(std::int64_t a, std::int64_t b) noexcept {
   return a > largest - b ? largest : a + b;
 }
 
-/// Token counts of one reply, or sums over many. `cached_tokens` is part of `prompt_tokens`,
-/// `reasoning_tokens` is part of `completion_tokens`.
+/// Token counts of one reply, or sums over many. The other counts are parts of `prompt_tokens` or of
+/// `completion_tokens`. They do not overlap, except `reasoning_tokens`.
 struct token_usage {
   std::int64_t prompt_tokens = 0;
-  std::int64_t cached_tokens = 0;
+  std::int64_t cached_tokens = 0;  ///< of the prompt: read from the cache
   std::int64_t completion_tokens = 0;
-  std::int64_t reasoning_tokens = 0;
+  std::int64_t reasoning_tokens = 0;       ///< of the completion
+  std::int64_t cache_write_tokens = 0;     ///< of the prompt: written to the cache for its usual time
+  std::int64_t cache_write_1h_tokens = 0;  ///< of the prompt: written to the cache for an hour
+  std::int64_t audio_prompt_tokens = 0;
+  std::int64_t image_prompt_tokens = 0;
+  std::int64_t audio_completion_tokens = 0;
+  std::int64_t image_completion_tokens = 0;
 
   std::int64_t total_tokens() const noexcept {
     return saturated_sum(prompt_tokens, completion_tokens);
   }
 
   token_usage& operator+=(const token_usage& other) noexcept {
-    prompt_tokens = saturated_sum(prompt_tokens, other.prompt_tokens);
-    cached_tokens = saturated_sum(cached_tokens, other.cached_tokens);
-    completion_tokens = saturated_sum(completion_tokens, other.completion_tokens);
-    reasoning_tokens = saturated_sum(reasoning_tokens, other.reasoning_tokens);
+    for (const auto count : counts) this->*count = saturated_sum(this->*count, other.*count);
     return *this;
   }
   friend bool operator==(const token_usage&, const token_usage&) = default;
+
+  /// All counts, in the order of the fields.
+  static const std::array<std::int64_t token_usage::*, 10> counts;
 };
+
+inline constexpr std::array<std::int64_t token_usage::*, 10> token_usage::counts = {
+    &token_usage::prompt_tokens,           &token_usage::cached_tokens,
+    &token_usage::completion_tokens,       &token_usage::reasoning_tokens,
+    &token_usage::cache_write_tokens,      &token_usage::cache_write_1h_tokens,
+    &token_usage::audio_prompt_tokens,     &token_usage::image_prompt_tokens,
+    &token_usage::audio_completion_tokens, &token_usage::image_completion_tokens};
 
 /// Where the counts come from: nowhere, the relay's report, or the tokenizer here.
 enum class usage_source : std::uint8_t { none, reported, estimated };

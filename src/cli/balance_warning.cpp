@@ -38,9 +38,10 @@ usd estimate_prompts_of(const job_set::job_summary& job, std::size_t most_bytes,
     const request& asked = **line;
     bytes += asked.body.size();
     ++requests;
+    const auto tokens =
+        static_cast<std::int64_t>(prompt_tokens(asked.target, asked.model, asked.body).tokens);
     if (const auto price = prices.find({}, asked.model, asked.target)) {
-      const auto tokens = prompt_tokens(asked.target, asked.model, asked.body).tokens;
-      cost += price->input * static_cast<std::int64_t>(tokens);
+      cost += price->cost({.prompt_tokens = tokens}, {}).cost.value_or(usd{});
     }
   }
   if (requests == 0) return {};

@@ -4,7 +4,7 @@
 
 #include "cli/settings/run_settings.hpp"
 #include "sluice/job_set.hpp"
-#include "sluice/money.hpp"
+#include "sluice/prices.hpp"
 
 namespace sluice::cli {
 

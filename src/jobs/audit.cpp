@@ -210,14 +210,23 @@ audited_request audit_reply(const audited_prompt& prompt, std::string_view model
   return audited;
 }
 
-usd excess_cost(const audited_request& audited, const token_usage& usage,
-                const token_price& price) {
+std::optional<usd> excess_cost(const audited_request& audited, const token_usage& usage,
+                               const model_prices& price, const serving& how) {
   token_usage fair = usage;
   if (audited.prompt) fair.prompt_tokens -= audited.prompt->excess();
-  fair.cached_tokens = std::min(fair.cached_tokens, fair.prompt_tokens);
+  // What is left of the prompt keeps its parts, the plain one shrinks first.
+  std::int64_t left = fair.prompt_tokens;
+  for (const auto part : {&token_usage::cached_tokens, &token_usage::cache_write_tokens,
+                          &token_usage::cache_write_1h_tokens, &token_usage::audio_prompt_tokens,
+                          &token_usage::image_prompt_tokens}) {
+    fair.*part = std::min(fair.*part, left);
+    left -= fair.*part;
+  }
   if (audited.completion) fair.completion_tokens -= audited.completion->excess();
-  usd excess = price.cost(usage);
-  excess -= price.cost(fair);
+  auto excess = price.cost(usage, how).cost;
+  const auto rest = price.cost(fair, how).cost;
+  if (!excess || !rest) return std::nullopt;
+  *excess -= *rest;
   return excess;
 }
 

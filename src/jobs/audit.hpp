@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "sluice/job.hpp"
-#include "sluice/money.hpp"
+#include "sluice/prices.hpp"
 
 namespace sluice {
 
@@ -67,6 +67,7 @@ audited_request audit_reply(const audited_prompt& prompt, std::string_view model
 
 /// What the tokens in excess cost: the price of the reported usage less the price of the usage with
 /// the counts in its place, where they are lower. Never negative.
-usd excess_cost(const audited_request& audited, const token_usage& usage, const token_price& price);
+std::optional<usd> excess_cost(const audited_request& audited, const token_usage& usage,
+                               const model_prices& price, const serving& how);
 
 }  // namespace sluice

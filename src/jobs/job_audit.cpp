@@ -94,6 +94,12 @@ class auditor {
     }
   }
 
+  static serving serving_of(const stored_line& line) {
+    const double started = line.started_at.value_or(0);
+    return {line.service_tier ? std::string_view(*line.service_tier) : std::string_view(), started,
+            started + line.latency_ms / 1000};
+  }
+
   void add_excess(const stored_line& line, endpoint target, const audited_request& audited,
                   model_audit& model) {
     audit_finding found{.custom_id = line.custom_id,
@@ -104,7 +110,7 @@ class auditor {
                         .excess_tokens = audited.excess_tokens(),
                         .excess = {}};
     if (const auto price = prices_.find(line.facts.relay, line.facts.model, target)) {
-      found.excess = excess_cost(audited, *line.facts.usage, *price);
+      found.excess = excess_cost(audited, *line.facts.usage, *price, serving_of(line));
     }
     model.excess_tokens += found.excess_tokens;
     if (!found.excess) {

@@ -10,7 +10,7 @@
 #include "jobs/audit.hpp"
 #include "jobs/job_files.hpp"
 #include "sluice/config.hpp"
-#include "sluice/money.hpp"
+#include "sluice/prices.hpp"
 
 namespace sluice {
 

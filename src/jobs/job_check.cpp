@@ -66,10 +66,7 @@ checked_request check_request(request&& asked, const check_options& options) {
   told.encoding = vocabulary_of(asked.model);
   const auto tokens = static_cast<std::int64_t>(told.prompt.tokens);
   if (const auto price = options.prices.find({}, asked.model, asked.target)) {
-    told.prompt_cost = price->cost({.prompt_tokens = tokens,
-                                    .cached_tokens = 0,
-                                    .completion_tokens = 0,
-                                    .reasoning_tokens = 0});
+    told.prompt_cost = price->cost({.prompt_tokens = tokens}, {}).cost;
   }
   usd most;
   std::int64_t completion = 0;
@@ -82,7 +79,7 @@ checked_request check_request(request&& asked, const check_options& options) {
       break;
     }
     completion = std::max(completion, bound->completion);
-    const auto price = options.prices.dearest(model, asked.target);
+    const auto price = options.prices.dearest(std::nullopt, model, tokens, asked.target);
     priced = priced && price;
     if (price) most = std::max(most, token_bound{tokens, bound->completion}.cost(*price));
   }

@@ -10,7 +10,7 @@
 
 #include "sluice/config.hpp"
 #include "sluice/error.hpp"
-#include "sluice/money.hpp"
+#include "sluice/prices.hpp"
 #include "tokens/prompt_tokens.hpp"
 
 namespace sluice {

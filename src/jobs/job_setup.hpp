@@ -9,7 +9,7 @@
 #include "jobs/job_files.hpp"
 #include "money/budget.hpp"
 #include "sluice/config.hpp"
-#include "sluice/money.hpp"
+#include "sluice/prices.hpp"
 
 namespace sluice {
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <iterator>
@@ -36,6 +37,14 @@ usage_source source_of(const reply& whole) {
   return whole.estimated_usage ? usage_source::estimated : usage_source::none;
 }
 
+// Kinds of tokens that few models have: written where they were reported.
+constexpr std::array<std::pair<std::string_view, std::int64_t token_usage::*>, 4> apart_tokens = {{
+    {"audio_prompt_tokens", &token_usage::audio_prompt_tokens},
+    {"image_prompt_tokens", &token_usage::image_prompt_tokens},
+    {"audio_completion_tokens", &token_usage::audio_completion_tokens},
+    {"image_completion_tokens", &token_usage::image_completion_tokens},
+}};
+
 void append_usage(std::string& out, const std::optional<token_usage>& usage) {
   if (!usage) {
     out += "null";
@@ -43,8 +52,13 @@ void append_usage(std::string& out, const std::optional<token_usage>& usage) {
   }
   append_number(out, R"({"prompt_tokens":)", usage->prompt_tokens);
   append_number(out, R"(,"cached_tokens":)", usage->cached_tokens);
+  append_number(out, R"(,"cache_write_tokens":)", usage->cache_write_tokens);
+  append_number(out, R"(,"cache_write_1h_tokens":)", usage->cache_write_1h_tokens);
   append_number(out, R"(,"completion_tokens":)", usage->completion_tokens);
   append_number(out, R"(,"reasoning_tokens":)", usage->reasoning_tokens);
+  for (const auto& [name, count] : apart_tokens) {
+    if ((*usage).*count > 0) append_number(out, fmt::format(R"(,"{}":)", name), (*usage).*count);
+  }
   out += '}';
 }
 
@@ -234,6 +248,7 @@ std::optional<stored_line> parse_stored_line(std::string_view text) {
   line.simulated = extra.value("simulated") == "true";
   line.streamed = extra.value("streamed") == "true";
   line.started_at = decimals_of(extra, "started_at");
+  line.latency_ms = decimals_of(extra, "latency_ms").value_or(0);
   line.kept = money_of(extra, "kept_usd").value_or(usd{});
   line.facts.retryable = extra.value("retryable") == "true";
   line.facts.relay = text_of(extra, "relay");
@@ -257,7 +272,12 @@ std::optional<stored_line> parse_stored_line(std::string_view text) {
     line.facts.usage = {number_of<std::int64_t>(usage, "prompt_tokens"),
                         number_of<std::int64_t>(usage, "cached_tokens"),
                         number_of<std::int64_t>(usage, "completion_tokens"),
-                        number_of<std::int64_t>(usage, "reasoning_tokens")};
+                        number_of<std::int64_t>(usage, "reasoning_tokens"),
+                        number_of<std::int64_t>(usage, "cache_write_tokens"),
+                        number_of<std::int64_t>(usage, "cache_write_1h_tokens")};
+    for (const auto& [name, count] : apart_tokens) {
+      (*line.facts.usage).*count = number_of<std::int64_t>(usage, name);
+    }
     line.facts.estimated = extra.text("usage_source") == to_string(usage_source::estimated);
   }
   if (std::string tier = text_of(extra, "service_tier"); !tier.empty()) {

@@ -31,6 +31,7 @@ struct stored_line {
   bool simulated = false;
   bool streamed = false;
   std::optional<double> started_at;         ///< of the last attempt; seconds since the epoch
+  double latency_ms = 0;                    ///< of the last attempt
   std::string_view request_id;              ///< the relay's, as JSON; empty: none
   std::string_view reply;                   ///< the body of the reply, as JSON; empty: none
   usd kept;                                 ///< of a budget, beyond its cost

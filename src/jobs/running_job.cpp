@@ -167,6 +167,23 @@ void running_job::attempt_ended(const attempt_record& attempt, attempt_end how) 
   }
 }
 
+void running_job::warn_of_missing_rate(const std::string& model, const std::string& missing) {
+  if (!warned_of_rates_.emplace(model, missing).second) return;
+  parts_->setup.warn(fmt::format(
+      "{}: the price list has no rate of {} for {}, and a reply reported it: the cost of "
+      "such replies is unknown; give the rate with --prices",
+      parts_->setup.files.job, model, missing));
+}
+
+void running_job::warn_of_stale_price(const std::string& model) {
+  if (!warned_of_stale_.insert(model).second) return;
+  parts_->setup.warn(
+      fmt::format("{}: the price of {} was promised until an earlier day, and may have changed: "
+                  "check it, or give "
+                  "it with --prices",
+                  parts_->setup.files.job, model));
+}
+
 void running_job::put(const result& finished) {
   const job_setup& job = parts_->setup;
   result_files& files = parts_->files;
@@ -176,7 +193,14 @@ void running_job::put(const result& finished) {
     const reply& whole = *finished.outcome;
     const auto& used = whole.usage ? whole.usage : whole.estimated_usage;
     const auto price = job.prices.find(finished.relay, finished.model, finished.target);
-    if (used && price) cost = price->cost(*used);
+    if (used && price != nullptr) {
+      const double ended = finished.started_at + finished.latency_ms / 1000;
+      const auto priced =
+          price->cost(*used, {whole.service_tier.value_or(""), finished.started_at, ended});
+      cost = priced.cost;
+      if (!cost) warn_of_missing_rate(finished.model, priced.missing);
+      if (price->stale(ended)) warn_of_stale_price(finished.model);
+    }
     reported = whole.usage.has_value();
   }
   const hash128 id = hash_of(finished.custom_id);

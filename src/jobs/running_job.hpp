@@ -84,8 +84,13 @@ class running_job {
   std::optional<bad_line> fault_of(const request_or_bad_line& line);
   void put_bad(const bad_line& bad);
   void hand_out(request& next);
+  // Each once, for put().
+  void warn_of_missing_rate(const std::string& model, const std::string& missing);
+  void warn_of_stale_price(const std::string& model);
 
   const std::unique_ptr<job_parts> parts_;
+  std::set<std::pair<std::string, std::string>> warned_of_rates_;  // by model and missing rate
+  std::set<std::string> warned_of_stale_;                          // by model
 
   mutable std::mutex mutex_;  // guards what follows, and parts_->earlier
   job_totals totals_;

@@ -22,6 +22,7 @@ json quantiles(const histogram& times) {
 json tokens_json(const token_usage& tokens) {
   return {{"prompt", tokens.prompt_tokens},
           {"cached", tokens.cached_tokens},
+          {"cache_write", saturated_sum(tokens.cache_write_tokens, tokens.cache_write_1h_tokens)},
           {"completion", tokens.completion_tokens},
           {"reasoning", tokens.reasoning_tokens},
           {"total", tokens.total_tokens()}};

@@ -210,11 +210,13 @@ ordered_json load_record::to_json(const client& ran,
   told["started_per_s"] = six_digits(start_rate);
   told["asked_per_s"] = open ? six_digits(asked_.rate / 60) : ordered_json();
   told["output_tokens_per_s"] = six_digits(token_rate);
-  told["tokens"] = {{"prompt", tokens_.prompt_tokens},
-                    {"cached", tokens_.cached_tokens},
-                    {"completion", tokens_.completion_tokens},
-                    {"reasoning", tokens_.reasoning_tokens},
-                    {"estimated_requests", estimated_}};
+  told["tokens"] = {
+      {"prompt", tokens_.prompt_tokens},
+      {"cached", tokens_.cached_tokens},
+      {"cache_write", saturated_sum(tokens_.cache_write_tokens, tokens_.cache_write_1h_tokens)},
+      {"completion", tokens_.completion_tokens},
+      {"reasoning", tokens_.reasoning_tokens},
+      {"estimated_requests", estimated_}};
   told["connect_ms"] = summary_json(connect_);
   told["ttfb_ms"] = summary_json(ttfb_);
   told["ttft_ms"] = summary_json(ttft_);

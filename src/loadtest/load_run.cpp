@@ -240,7 +240,8 @@ void load_run::note_reply(std::size_t place, const request& asked, const reply& 
   if (seen.usage) {
     tried.used(static_cast<std::uint64_t>(seen.usage->total_tokens()));
     of.tokens.learn(*seen.usage, asked.choices);
-    seen.cost = money_.cost(of.member.name, asked, *seen.usage);
+    seen.cost = money_.cost(of.member.name, asked, *seen.usage,
+                            {told.service_tier.value_or(""), seen.started_unix, time_.unix_now()});
   }
   if (seen.cost) of.cost = of.cost.value_or(usd{}) + *seen.cost;
   money_.settle(asked, seen.estimated ? std::nullopt : seen.cost);

@@ -43,9 +43,9 @@ void spending::failed(const request& asked, attempt_end how) {
 }
 
 std::optional<usd> spending::cost(std::string_view relay, const request& asked,
-                                  const token_usage& used) const {
+                                  const token_usage& used, const serving& how) const {
   const auto price = prices_.find(relay, asked.model, asked.target);
-  return price ? std::optional(price->cost(used)) : std::nullopt;
+  return price != nullptr ? price->cost(used, how).cost : std::nullopt;
 }
 
 }  // namespace sluice::bench

@@ -7,7 +7,7 @@
 #include "async/wait_queue.hpp"
 #include "money/budget.hpp"
 #include "sluice/job.hpp"
-#include "sluice/money.hpp"
+#include "sluice/prices.hpp"
 #include "sluice/result_sink.hpp"
 #include "sluice/usage.hpp"
 
@@ -30,8 +30,8 @@ class spending {
   /// It has no result: it cost as much as it may, or nothing, by how its attempt ended.
   void failed(const request& asked, attempt_end how);
 
-  std::optional<usd> cost(std::string_view relay, const request& asked,
-                          const token_usage& used) const;
+  std::optional<usd> cost(std::string_view relay, const request& asked, const token_usage& used,
+                          const serving& how) const;
   const std::optional<usd>& limit() const noexcept { return limit_; }
   /// Where those wait who were told to; woken whenever something is settled or given back.
   wait_queue& freed() noexcept { return freed_; }

@@ -384,8 +384,8 @@ std::int64_t bound_prompt(const request& asked, std::int64_t by_bytes) {
   return static_cast<std::int64_t>(tokens);
 }
 
-usd token_bound::cost(const token_price& price) const noexcept {
-  return std::max(price.input, price.cached_input) * prompt + price.output * completion;
+usd token_bound::cost(const model_prices::bound& rates) const noexcept {
+  return rates.prompt * prompt + rates.completion * completion;
 }
 
 std::optional<std::int64_t> named_output_limit(const request& asked) {
@@ -447,12 +447,11 @@ boost::system::result<cost_bound, no_bound> bound_cost(const request& asked,
                                                        std::optional<std::int64_t> assumed) {
   std::optional<cost_bound> most;
   for (const std::string& model : named_models(asked)) {
-    const auto price =
-        relay ? prices.find(*relay, model, asked.target) : prices.dearest(model, asked.target);
-    if (!price) {
+    if (!prices.has(relay, model, asked.target)) {
       return no_bound{
-          fmt::format("model {} has no price for {}, and --budget needs one; give it with --prices",
-                      model, to_string(asked.target)),
+          fmt::format(
+              "model {} has no price for {}, and --budget needs one; give it with --prices{}",
+              model, to_string(asked.target), prices.did_you_mean(model)),
           true};
     }
     const auto tokens = bound_tokens(asked, prices.is_renamed(model) ? "" : model,
@@ -463,7 +462,15 @@ boost::system::result<cost_bound, no_bound> bound_cost(const request& asked,
                       tokens.error()),
           false};
     }
-    const cost_bound bound{*tokens, *price};
+    const auto rates = prices.dearest(relay, model, tokens->prompt, asked.target);
+    if (!rates) {
+      return no_bound{
+          fmt::format("the price list says of model {} what this program does not "
+                      "understand ({}), and --budget needs to; correct it with --prices",
+                      model, prices.not_understood(model)),
+          true};
+    }
+    const cost_bound bound{*tokens, *rates};
     if (!most || most->cost() < bound.cost()) most = bound;
   }
   return *most;

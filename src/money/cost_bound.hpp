@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "sluice/job.hpp"
-#include "sluice/money.hpp"
+#include "sluice/prices.hpp"
 
 namespace sluice {
 
@@ -22,7 +22,7 @@ struct token_bound {
   std::int64_t prompt = 0;
   std::int64_t completion = 0;  ///< of all choices together
 
-  usd cost(const token_price& price) const noexcept;
+  usd cost(const model_prices::bound& rates) const noexcept;
 };
 
 /// The most tokens that the body lets each choice have; nothing where it does not say. Pure.
@@ -53,9 +53,9 @@ std::int64_t bound_prompt(const request& asked, std::int64_t by_bytes);
 /// What one attempt costs at most, and what that follows from.
 struct cost_bound {
   token_bound tokens;
-  token_price price;
+  model_prices::bound rates;
 
-  usd cost() const noexcept { return tokens.cost(price); }
+  usd cost() const noexcept { return tokens.cost(rates); }
 };
 
 /// Why an attempt's cost has no bound.

@@ -69,6 +69,24 @@ std::optional<decimal> parse_json_number(std::string_view text) {
   return value;
 }
 
+decimal without_binary_noise(decimal value) {
+  constexpr usd::units most = 1'000'000'000'000'000;  // fifteen digits: a double keeps as many
+  int dropped = 0;
+  usd::units rounded = value.digits;
+  for (; rounded >= most; rounded /= 10) ++dropped;
+  if (dropped == 0) return value;
+  usd::units half = 5;
+  for (int i = 1; i < dropped; ++i) half *= 10;
+  value.digits += half;
+  for (; dropped > 0; --dropped, ++value.exponent) value.digits /= 10;
+  value.cut = false;
+  while (value.digits != 0 && value.digits % 10 == 0) {
+    value.digits /= 10;
+    ++value.exponent;
+  }
+  return value;
+}
+
 std::optional<usd> rounded_up_product(std::span<const decimal> factors, std::uint64_t divisor) {
   if (divisor == 0) return std::nullopt;
   cpp_int product = 1;

@@ -24,6 +24,10 @@ std::optional<decimal> parse_decimal(std::string_view text);
 /// size. Pure.
 std::optional<decimal> parse_json_number(std::string_view text);
 
+/// The decimal that was meant where a number has more than 15 significant digits, as binary
+/// fractions have when they are printed: 15 for 15.000000000000002. Pure.
+decimal without_binary_noise(decimal value);
+
 /// The product of the factors over the divisor, in USD, rounded up to 1e-18 USD: whoever multiplied
 /// in binary fractions charged no more than that by any amount that counts, and what is not free is
 /// never $0. Nothing when a factor is cut, when the divisor is 0, or when the

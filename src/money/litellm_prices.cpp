@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <optional>
 #include <string>
+#include <system_error>
+#include <utility>
 
 #include "money/price_fields.hpp"
 #include "sluice/error.hpp"
@@ -15,7 +18,81 @@ namespace {
 
 constexpr std::string_view input_cost = "input_cost_per_token";
 constexpr std::string_view output_cost = "output_cost_per_token";
-constexpr std::string_view cached_cost = "cache_read_input_token_cost";
+
+// The fields of rates: the kind of token behind the name, before what is appended to it.
+constexpr std::array<std::pair<std::string_view, token_kind>, 8> rate_fields = {{
+    {input_cost, token_kind::input},
+    {output_cost, token_kind::output},
+    {"cache_read_input_token_cost", token_kind::cached_input},
+    {"cache_creation_input_token_cost", token_kind::cache_write},
+    {"input_cost_per_audio_token", token_kind::audio_input},
+    {"output_cost_per_audio_token", token_kind::audio_output},
+    {"input_cost_per_image_token", token_kind::image_input},
+    {"output_cost_per_image_token", token_kind::image_output},
+}};
+
+// Fees for searches and tools: a request that asks for them has no bound.
+constexpr std::array<std::string_view, 6> fees = {
+    "search_context_cost_per_query",    "code_interpreter_cost_per_session",
+    "file_search_cost_per_1k_calls",    "file_search_cost_per_gb_per_day",
+    "vector_store_cost_per_gb_per_day", "computer_use_input_cost_per_1k_tokens"};
+
+bool take_suffix(std::string_view& name, std::string_view suffix) {
+  if (!name.ends_with(suffix)) return false;
+  name.remove_suffix(suffix.size());
+  return true;
+}
+
+// What a field of a rate stands for: "input_cost_per_token_above_200k_tokens_priority".
+struct rate_field {
+  token_kind kind = token_kind::input;
+  std::int64_t above = 0;  // tokens of the prompt; 0: any
+  std::string_view tier;   // empty: standard
+};
+
+std::optional<rate_field> parse_rate_field(std::string_view name) {
+  rate_field field;
+  if (take_suffix(name, "_flex"))
+    field.tier = "flex";
+  else if (take_suffix(name, "_priority"))
+    field.tier = "priority";
+  else if (take_suffix(name, "_batches"))
+    field.tier = "batch";
+  constexpr std::string_view above = "_above_";
+  if (take_suffix(name, "k_tokens")) {
+    const std::size_t at = name.rfind(above);
+    if (at == std::string_view::npos) return std::nullopt;
+    const std::string_view digits = name.substr(at + above.size());
+    const auto [stop, error] =
+        std::from_chars(digits.data(), digits.data() + digits.size(), field.above);
+    constexpr std::int64_t most = 1'000'000'000;
+    if (error != std::errc{} || stop != digits.data() + digits.size() || field.above <= 0 ||
+        field.above > most)
+      return std::nullopt;
+    field.above *= 1000;
+    name = name.substr(0, at);
+  }
+  const bool for_an_hour = take_suffix(name, "_above_1hr");
+  const auto found = std::find_if(rate_fields.begin(), rate_fields.end(),
+                                  [&](const auto& row) { return row.first == name; });
+  if (found == rate_fields.end()) return std::nullopt;
+  field.kind = found->second;
+  if (for_an_hour) {
+    if (field.kind != token_kind::cache_write) return std::nullopt;
+    field.kind = token_kind::cache_write_1h;
+  }
+  return field;
+}
+
+// The rates of the card for prompts above that many tokens.
+token_rates& rates_above(rate_card& card, std::int64_t above) {
+  if (above == 0) return card.base;
+  auto at = std::lower_bound(
+      card.steps.begin(), card.steps.end(), above,
+      [](const rate_card::step& step, std::int64_t tokens) { return step.above < tokens; });
+  if (at == card.steps.end() || at->above != above) at = card.steps.insert(at, {above, {}});
+  return at->rates;
+}
 
 // One entry of the document.
 class litellm_entry {
@@ -23,13 +100,29 @@ class litellm_entry {
   litellm_entry(std::string_view model, const json_object& fields, std::string_view origin)
       : model_(model), fields_(fields), origin_(origin) {}
 
-  std::optional<listed_price> price() const {
+  std::optional<model_prices> price() const {
     const auto input = usd_field(input_cost);
-    const auto cached = usd_field(cached_cost);
     const auto output = usd_field(output_cost);
     if (!input || !is_of_text()) return std::nullopt;
+    model_prices prices;
+    for (const json_member& member : fields_) {
+      const std::string name = member_name(member);
+      if (name.find("cost") == std::string::npos || !fields_.has_value(name) ||
+          std::find(fees.begin(), fees.end(), name) != fees.end())
+        continue;
+      // The model costs the same when it thinks, or this program does not know what it costs.
+      if (name == "output_cost_per_reasoning_token" && usd_field(name) == output) continue;
+      const auto field = parse_rate_field(name);
+      if (!field) {
+        if (prices.not_understood.empty()) prices.not_understood = name;
+        continue;
+      }
+      rate_card& card =
+          field->tier.empty() ? prices.standard : prices.tiers[std::string(field->tier)].own;
+      rates_above(card, field->above)[field->kind] = usd_field(name);
+    }
     if (*input == usd{} && output.value_or(usd{}) == usd{}) return std::nullopt;
-    return listed_price{*input, cached, output};
+    return prices;
   }
 
   model_limits limits() const {

@@ -1,6 +1,7 @@
 #include "money/price_fields.hpp"
 
 #include "json/text.hpp"
+#include "sluice/prices.hpp"
 
 namespace sluice {
 

@@ -3,21 +3,23 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/edit_distance.hpp"
 #include "base/refuse.hpp"
 #include "json/object.hpp"
 #include "money/decimal.hpp"
 #include "money/litellm_prices.hpp"
 #include "money/price_data.hpp"
 #include "money/price_fields.hpp"
+#include "money/price_list.hpp"
 #include "sluice/error.hpp"
-#include "sluice/money.hpp"
+#include "sluice/prices.hpp"
 
 namespace sluice {
 namespace {
 
-// A price of this program's own form, per token.
-std::optional<usd> own_price(const json_object& fields, std::string_view name,
-                             std::string_view model, std::string_view origin) {
+// A price of the short form, per token.
+std::optional<usd> short_price(const json_object& fields, std::string_view name,
+                               std::string_view model, std::string_view origin) {
   constexpr usd::units million = 1'000'000;
   if (!fields.has_value(name)) return std::nullopt;
   const auto text = fields.text(name);
@@ -36,7 +38,7 @@ std::optional<usd> own_price(const json_object& fields, std::string_view name,
   return price;
 }
 
-price_table read_own_prices(const json_object& models, std::string_view origin) {
+price_table read_short_list(const json_object& models, std::string_view origin) {
   price_table table;
   for (const json_member& member : models) {
     const std::string model = member_name(member);
@@ -49,11 +51,16 @@ price_table read_own_prices(const json_object& models, std::string_view origin) 
           fmt::format("the entry of {} has no \"{}\"; give both prices, null where there is none",
                       model, name));
     }
-    const auto input = own_price(fields, "input", model, origin);
-    const auto cached = own_price(fields, "cached_input", model, origin);
-    const auto output = own_price(fields, "output", model, origin);
-    std::optional<listed_price> price;
-    if (input) price = {*input, cached, output};
+    const auto input = short_price(fields, "input", model, origin);
+    const auto cached = short_price(fields, "cached_input", model, origin);
+    const auto output = short_price(fields, "output", model, origin);
+    std::optional<model_prices> price;
+    if (input) {
+      token_rates& rates = price.emplace().standard.base;
+      rates[token_kind::input] = input;
+      rates[token_kind::cached_input] = cached;
+      rates[token_kind::output] = output;
+    }
     table.set(model, price,
               {count_field(fields, "max_input_tokens"), count_field(fields, "max_output_tokens")});
   }
@@ -92,16 +99,6 @@ std::size_t date_length(std::string_view name) {
 
 }  // namespace
 
-usd token_price::cost(const token_usage& usage) const noexcept {
-  return input * (usage.prompt_tokens - usage.cached_tokens) + cached_input * usage.cached_tokens +
-         output * usage.completion_tokens;
-}
-
-std::optional<token_price> listed_price::at(endpoint target) const noexcept {
-  if (!output && target != endpoint::embeddings) return std::nullopt;
-  return token_price{input, cached_input.value_or(input), output.value_or(usd{})};
-}
-
 price_table price_table::built_in() {
   price_table table;
   table.merge(price_table_json(), "the built-in price table");
@@ -121,15 +118,16 @@ void price_table::merge(std::string_view json, std::string_view origin) {
            "not a JSON object of models; write {\"MODEL\": {\"input\": \"2.50\", \"output\": "
            "\"10\"}}");
   }
+  if (is_price_list(models)) return merge(read_price_list(models, origin));
   merge(is_litellm_prices(models) ? read_litellm_prices(models, origin)
-                                  : read_own_prices(models, origin));
+                                  : read_short_list(models, origin));
 }
 
 void price_table::merge(const price_table& over) {
   for (const auto& [model, told] : over.entries_) set(model, told.price, told.limits);
 }
 
-void price_table::set(std::string model, const std::optional<listed_price>& price,
+void price_table::set(std::string model, const std::optional<model_prices>& price,
                       const model_limits& limits) {
   entry& changed = entries_[std::move(model)];
   changed.price = price;
@@ -156,10 +154,12 @@ void price_table::multiply(std::string_view factor) {
   };
   for (auto& [model, changed] : entries_) {
     if (!changed.price) continue;
-    auto& [input, cached, output] = *changed.price;
-    input = times(input);
-    if (cached) cached = times(*cached);
-    if (output) output = times(*output);
+    changed.price->each_rates([&](token_rates& rates) {
+      for (std::size_t i = 0; i < token_kinds; ++i) {
+        auto& rate = rates[static_cast<token_kind>(i)];
+        if (rate) rate = times(*rate);
+      }
+    });
   }
 }
 
@@ -191,14 +191,33 @@ const price_table::entry* price_table::find_entry(std::string_view model) const 
   return found != nullptr ? found : find_behind_slashes(model.substr(0, mark));
 }
 
-std::optional<token_price> price_table::find(std::string_view model, endpoint target) const {
-  const listed_price* price = listed(model);
-  return price == nullptr ? std::nullopt : price->at(target);
+const model_prices* price_table::find(std::string_view model, endpoint target) const {
+  const model_prices* price = listed(model);
+  return price != nullptr && price->serves(target) ? price : nullptr;
 }
 
-const listed_price* price_table::listed(std::string_view model) const {
+const model_prices* price_table::listed(std::string_view model) const {
   const entry* found = find_entry(model);
   return found == nullptr || !found->price ? nullptr : &*found->price;
+}
+
+std::vector<std::string> price_table::nearest(std::string_view model) const {
+  constexpr std::size_t most = 3;
+  constexpr std::size_t longest = 256;  // of a name that is compared
+  model.remove_prefix(model.rfind('/') + 1);
+  if (model.size() > longest) return {};
+  const std::size_t far = model.size() / 3 + 1;
+  std::vector<std::pair<std::size_t, std::string>> near;
+  for (const auto& [name, told] : entries_) {
+    if (!told.price) continue;
+    const std::size_t distance = edit_distance(model, name);
+    if (distance < far) near.emplace_back(distance, name);
+  }
+  std::sort(near.begin(), near.end());
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < std::min(near.size(), most); ++i)
+    names.push_back(std::move(near[i].second));
+  return names;
 }
 
 model_limits price_table::limits(std::string_view model) const {
@@ -206,16 +225,43 @@ model_limits price_table::limits(std::string_view model) const {
   return found == nullptr ? model_limits{} : found->limits;
 }
 
-std::optional<token_price> relay_prices::dearest(std::string_view model, endpoint target) const {
-  auto dearest = usual_.find(model, target);
-  for (const auto& [relay, table] : own_) {
-    const auto price = table.find(model, target);
-    if (!dearest || !price) return std::nullopt;
-    dearest->input = std::max(dearest->input, price->input);
-    dearest->cached_input = std::max(dearest->cached_input, price->cached_input);
-    dearest->output = std::max(dearest->output, price->output);
-  }
-  return dearest;
+bool relay_prices::has(std::optional<std::string_view> relay, std::string_view model,
+                       endpoint target) const {
+  bool all = true;
+  each(relay, [&](const price_table& table) { all = all && table.find(model, target) != nullptr; });
+  return all;
+}
+
+std::optional<model_prices::bound> relay_prices::dearest(std::optional<std::string_view> relay,
+                                                         std::string_view model,
+                                                         std::int64_t most_prompt_tokens,
+                                                         endpoint target) const {
+  model_prices::bound dearest;
+  bool known = true;
+  each(relay, [&](const price_table& table) {
+    const model_prices* prices = table.find(model, target);
+    const auto bound =
+        prices == nullptr ? std::nullopt : prices->dearest(most_prompt_tokens, target);
+    known = known && bound;
+    if (!bound) return;
+    dearest.prompt = std::max(dearest.prompt, bound->prompt);
+    dearest.completion = std::max(dearest.completion, bound->completion);
+  });
+  return known ? std::optional(dearest) : std::nullopt;
+}
+
+std::string relay_prices::did_you_mean(std::string_view model) const {
+  const auto names = usual_.nearest(model);
+  return names.empty() ? std::string() : fmt::format(" (did you mean {}?)", fmt::join(names, ", "));
+}
+
+std::string_view relay_prices::not_understood(std::string_view model) const {
+  std::string_view field;
+  each(std::nullopt, [&](const price_table& table) {
+    const model_prices* prices = table.listed(model);
+    if (prices != nullptr && field.empty()) field = prices->not_understood;
+  });
+  return field;
 }
 
 }  // namespace sluice

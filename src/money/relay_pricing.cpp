@@ -62,7 +62,7 @@ boost::system::result<group_ratio, std::string> ratio_of_group(const json_object
     return fmt::format("gives the group \"{}\" the ratio {}, which is no number", words_of(group),
                        text ? words_of(*text) : "null");
   }
-  return group_ratio{*value, *std::move(text)};
+  return group_ratio{without_binary_noise(*value), *std::move(text)};
 }
 
 bool is_offered(const json_object& model, const std::string& group) {
@@ -109,7 +109,7 @@ class list_reader {
   relay_pricing take() { return std::move(told_); }
 
  private:
-  std::optional<listed_price> price_of(const json_object& model) {
+  std::optional<model_prices> price_of(const json_object& model) {
     models_left_out& out = told_.left_out;
     if (!is_offered(model, options_.group)) return leave_out(out.not_offered);
     switch (billing_of(model)) {
@@ -122,20 +122,29 @@ class list_reader {
       case billing::by_ratio:
         break;
     }
-    const auto ratio = number_field(model, "model_ratio");
+    const auto ratio = ratio_field(model, "model_ratio");
     if (!ratio) return leave_out(out.unreadable);
     const auto input = product({*ratio, group_ratio_});
-    listed_price price{input.value_or(usd{}), {}, {}};
-    const bool readable = input && multiply(model, "cache_ratio", *ratio, price.cached_input) &&
-                          multiply(model, "completion_ratio", *ratio, price.output);
-    return readable ? price : leave_out(out.unreadable);
+    model_prices price;
+    token_rates& rates = price.standard.base;
+    rates[token_kind::input] = input;
+    const bool readable =
+        input && multiply(model, "cache_ratio", *ratio, rates[token_kind::cached_input]) &&
+        multiply(model, "create_cache_ratio", *ratio, rates[token_kind::cache_write]) &&
+        multiply(model, "completion_ratio", *ratio, rates[token_kind::output]);
+    return readable ? std::optional(price) : leave_out(out.unreadable);
+  }
+
+  static std::optional<decimal> ratio_field(const json_object& model, std::string_view name) {
+    const auto ratio = number_field(model, name);
+    return ratio ? std::optional(without_binary_noise(*ratio)) : std::nullopt;
   }
 
   // The price that a further ratio makes, where the model has one; false when that is no ratio.
   bool multiply(const json_object& model, std::string_view name, const decimal& ratio,
                 std::optional<usd>& price) const {
     if (!number_text(model, name)) return true;
-    const auto further = number_field(model, name);
+    const auto further = ratio_field(model, name);
     if (further) price = product({ratio, group_ratio_, *further});
     return price.has_value();
   }
@@ -145,7 +154,7 @@ class list_reader {
         rounded_up_product({factors.begin(), factors.size()}, options_.quota_per_unit));
   }
 
-  static std::optional<listed_price> leave_out(std::size_t& reason) {
+  static std::optional<model_prices> leave_out(std::size_t& reason) {
     ++reason;
     return std::nullopt;
   }

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "sluice/money.hpp"
+#include "sluice/prices.hpp"
 
 namespace sluice {
 

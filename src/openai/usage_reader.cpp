@@ -24,6 +24,8 @@ struct reported_counts {
   count cache_hit;                   // DeepSeek
   count cached_at_top;               // Moonshot
   count cache_read, cache_creation;  // Claude: these are no part of `input`
+  count cache_creation_1h;           // the part of cache_creation that lives for an hour
+  count audio_prompt, image_prompt, audio_completion, image_completion;
   bool has_input_details = false;
   bool garbled = false;  ///< one that money hangs on is there, and is no count; or any is too large
 
@@ -78,7 +80,17 @@ bool names_cache_write(std::string_view key) {
          key == "cached_creation_tokens" || key == "cache_creation_input_tokens";
 }
 
-void read_details(ondemand::value& value, reported_counts& counts) {
+/// Claude's split of what was written to the cache: `ephemeral_5m_input_tokens` is the rest.
+void read_cache_creation(ondemand::value& value, reported_counts& counts) {
+  if (value.type() != ondemand::json_type::object) return;
+  for (ondemand::field field : value.get_object()) {
+    const std::string_view key = field.unescaped_key();
+    if (key == "ephemeral_1h_input_tokens")
+      counts.take_larger(counts.cache_creation_1h, field.value());
+  }
+}
+
+void read_details(ondemand::value& value, reported_counts& counts, count& audio, count& image) {
   if (value.type() != ondemand::json_type::object) return;
   for (ondemand::field field : value.get_object()) {
     const std::string_view key = field.unescaped_key();
@@ -88,6 +100,10 @@ void read_details(ondemand::value& value, reported_counts& counts) {
       counts.take_larger(counts.reasoning, field.value());
     } else if (names_cache_write(key)) {
       counts.take_larger(counts.cache_creation, field.value());
+    } else if (key == "audio_tokens") {
+      counts.take_larger(audio, field.value());
+    } else if (key == "image_tokens") {
+      counts.take_larger(image, field.value());
     }
   }
 }
@@ -117,12 +133,13 @@ void read_field(std::string_view key, ondemand::value& value, reported_counts& c
     counts.take_larger(counts.reasoning, value);  // SGLang, Perplexity
   else if (names_cache_write(key))
     counts.take_larger(counts.cache_creation, value);
-  else if (key == "prompt_tokens_details" || key == "completion_tokens_details" ||
-           key == "output_tokens_details")
-    read_details(value, counts);
-  else if (key == "input_tokens_details") {
-    counts.has_input_details = true;
-    read_details(value, counts);
+  else if (key == "cache_creation")
+    read_cache_creation(value, counts);
+  else if (key == "completion_tokens_details" || key == "output_tokens_details")
+    read_details(value, counts, counts.audio_completion, counts.image_completion);
+  else if (key == "prompt_tokens_details" || key == "input_tokens_details") {
+    counts.has_input_details = counts.has_input_details || key == "input_tokens_details";
+    read_details(value, counts, counts.audio_prompt, counts.image_prompt);
   }
 }
 
@@ -162,8 +179,10 @@ std::optional<token_usage> normalised(const reported_counts& counts, endpoint ta
   usage.prompt_tokens = either(counts.prompt, counts.input);
   usage.completion_tokens = either(counts.completion, counts.output);
   usage.cached_tokens = either(counts.cached, either(counts.cache_hit, counts.cached_at_top));
+  // The whole may be there, or its split alone.
+  const std::int64_t hour = counts.cache_creation_1h.value_or(0);
   const cache_counts cache{std::max(usage.cached_tokens, counts.cache_read.value_or(0)),
-                           counts.cache_creation.value_or(0)};
+                           std::max(counts.cache_creation.value_or(0), hour)};
   const bool prompt_only = target == endpoint::embeddings;
   const bool claude = is_claude_shaped(counts);
   const std::int64_t beside_claude = claude ? cache.read + cache.written : 0;
@@ -180,8 +199,23 @@ std::optional<token_usage> normalised(const reported_counts& counts, endpoint ta
   // https://docs.x.ai/docs/key-information/consumption-and-rate-limits
   // https://github.com/mozilla-ai/any-llm/issues/1290
   if (!prompt_only) usage.completion_tokens += rest_of_total();
-  usage.cached_tokens = std::min(usage.cached_tokens, usage.prompt_tokens);
+  // Parts of a whole: what a relay reports beyond it is no part of it.
+  std::int64_t prompt_left = usage.prompt_tokens;
+  const auto part_of = [](std::int64_t& left, count reported) {
+    const std::int64_t part = std::min(reported.value_or(0), left);
+    left -= part;
+    return part;
+  };
+  usage.cached_tokens = part_of(prompt_left, usage.cached_tokens);
+  std::int64_t written = part_of(prompt_left, cache.written);
+  usage.cache_write_1h_tokens = part_of(written, counts.cache_creation_1h);
+  usage.cache_write_tokens = written;
+  usage.audio_prompt_tokens = part_of(prompt_left, counts.audio_prompt);
+  usage.image_prompt_tokens = part_of(prompt_left, counts.image_prompt);
   usage.reasoning_tokens = std::min(counts.reasoning.value_or(0), usage.completion_tokens);
+  std::int64_t completion_left = usage.completion_tokens;
+  usage.audio_completion_tokens = part_of(completion_left, counts.audio_completion);
+  usage.image_completion_tokens = part_of(completion_left, counts.image_completion);
   return usage;
 }
 

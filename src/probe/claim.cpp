@@ -22,10 +22,14 @@ bool reasons(std::string_view model) {
 std::optional<claim> claim_of(const std::string& model, const std::string& relay,
                               const relay_prices& prices) {
   const auto price = prices.find(relay, model, endpoint::chat_completions);
-  if (!price) return std::nullopt;
+  constexpr std::int64_t longest_prompt = 100'000;  // tokens; no question has as many
+  const auto dearest =
+      price == nullptr ? std::nullopt : price->dearest(longest_prompt, endpoint::chat_completions);
+  if (!dearest) return std::nullopt;
   claim made;
   made.model = model;
   made.price = *price;
+  made.highest = *dearest;
   made.tokens = vocabulary_of(model);
   made.reasons = reasons(model);
   const model_limits limits = prices.limits(model);

@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "sluice/money.hpp"
+#include "sluice/prices.hpp"
 #include "tokens/tokenizer.hpp"
 
 namespace sluice::probe {
@@ -12,7 +12,8 @@ namespace sluice::probe {
 /// The model that a relay claims to serve, and its known properties.
 struct claim {
   std::string model;
-  token_price price;
+  model_prices price;
+  model_prices::bound highest;                ///< the highest rates that a question can meet
   std::optional<vocabulary> tokens;           ///< unset: its vocabulary is unknown
   bool reasons = false;                       ///< it bills hidden reasoning tokens
   std::optional<std::int64_t> context_limit;  ///< tokens of prompt and answer together

@@ -155,7 +155,7 @@ class planner {
   }
 
   usd token_bound_cost(std::int64_t prompt, std::int64_t completion) const {
-    return sold_.price.input * prompt + sold_.price.output * completion;
+    return sold_.highest.prompt * prompt + sold_.highest.completion * completion;
   }
 
   bool count_prompt(std::size_t number) {

@@ -71,7 +71,10 @@ void session::put(result&& finished) {
   if (!finished.outcome) return;
   const usd most = release(finished.custom_id);
   const auto& usage = finished.outcome->usage;
-  const usd cost = usage ? sold_.price.cost(*usage) : most;
+  const reply& whole = *finished.outcome;
+  const double ended = finished.started_at + finished.latency_ms / 1000;
+  const serving how{whole.service_tier.value_or(""), finished.started_at, ended};
+  const usd cost = usage ? sold_.price.cost(*usage, how).cost.value_or(most) : most;
   money_.settle(most, cost);
   cost_ += cost;
   rounded_cost_ += rounded_up(cost);

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace sluice::simulator {
 
@@ -55,18 +56,42 @@ struct price {
 
 usd cost_of(const token_usage& usage, const price& price);
 
-/// The prices of all models. Immutable, so thread safe.
+/// A price list as the program ships it (format 2; docs/prices.md). The relay sells at the standard
+/// tier alone, and bills a request by the moment when it came and by the size of its prompt.
 class price_list {
  public:
-  /// Reads a price table in JSON; throws std::runtime_error if it is malformed.
+  /// Reads the text of a price list; throws std::runtime_error when it is not one.
   explicit price_list(std::string_view json);
 
-  /// Null if the list does not have the model.
+  /// The price of a short prompt outside of peak hours; null when the list doesn't have the model.
   const price* find(std::string_view model) const;
+  /// The price of one request; nothing when the list doesn't have the model.
+  std::optional<price> at(std::string_view model, std::uint64_t prompt_tokens,
+                          std::int64_t unix_seconds) const;
   const std::map<std::string, price, std::less<>>& models() const { return prices_; }
 
  private:
+  struct step {
+    std::uint64_t above;
+    price rates;
+  };
+  struct window {
+    std::int64_t from, begin, end;  // seconds
+    bool weekends;
+    price rates;
+  };
+  struct change {
+    std::int64_t from;
+    price rates;
+  };
+  struct exceptions {
+    std::vector<step> steps;
+    std::vector<window> windows;
+    std::vector<change> changes;
+  };
+
   std::map<std::string, price, std::less<>> prices_;
+  std::map<std::string, exceptions, std::less<>> exceptions_;
 };
 
 }  // namespace sluice::simulator

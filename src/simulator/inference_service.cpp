@@ -28,9 +28,10 @@ void hold_back(script& reply) {
   reply.steps = {reply.steps.back()};
 }
 
-price price_of(const inference_request& request) {
-  const auto* const listed = inference_service::prices().find(request.model);
-  return listed == nullptr ? price{} : *listed;
+price price_of(const inference_request& request, std::int64_t unix_seconds) {
+  return inference_service::prices()
+      .at(request.model, request.prompt_tokens, unix_seconds)
+      .value_or(price{});
 }
 
 }  // namespace
@@ -61,12 +62,13 @@ std::variant<inference_request, api_error> inference_service::understand(endpoin
       "model_not_found"};
 }
 
-usd inference_service::worst_cost(const inference_request& request) const {
+usd inference_service::worst_cost(const inference_request& request,
+                                  std::int64_t unix_seconds) const {
   std::uint64_t most = 0;
   if (__builtin_mul_overflow(request.max_tokens.value_or(0), request.choices, &most))
     most = std::numeric_limits<std::uint64_t>::max();
   const auto usage = deal_.reported({request.prompt_tokens, 0, most, 0});
-  return deal_.charged(cost_of(usage, price_of(request)));
+  return deal_.charged(cost_of(usage, price_of(request, unix_seconds)));
 }
 
 inference_service::outcome inference_service::serve(const inference_request& request,
@@ -76,7 +78,7 @@ inference_service::outcome inference_service::serve(const inference_request& req
   answer.usage = deal_.reported(answer.usage);
   auto reply = reply_script(request, answer, new_envelope(request, created), fault, request_id);
   if (deal_.streams_at_the_end()) hold_back(reply);
-  return {std::move(reply), answer.usage, deal_.charged(cost_of(answer.usage, price_of(request)))};
+  return {std::move(reply), answer.usage, deal_.charged(cost_of(answer.usage, price_of(request, created)))};
 }
 
 }  // namespace sluice::simulator

@@ -31,7 +31,7 @@ class inference_service {
   std::variant<inference_request, api_error> understand(endpoint to, std::string_view body,
                                                         std::uint64_t number);
   /// The highest possible charge: the prompt and the longest reply that the body allows.
-  usd worst_cost(const inference_request& request) const;
+  usd worst_cost(const inference_request& request, std::int64_t unix_seconds) const;
   /// The refusal of a request that is too long for the model.
   static std::optional<api_error> refusal_of(const inference_request& request);
 

@@ -22,14 +22,20 @@ api_error too_long(std::uint64_t context, const std::string& reason) {
 
 model_limits::model_limits(std::string_view json) {
   const auto table = nlohmann::json::parse(json, nullptr, false);
-  if (!table.is_object()) throw std::runtime_error("the price list is not a JSON object");
-  for (const auto& [model, row] : table.items()) {
+  if (!table.is_object() || !table.contains("models"))
+    throw std::runtime_error("the price list is no JSON object of format 2");
+  for (const auto& [model, row] : table.at("models").items()) {
     const auto limit = [&row = row](const char* name) -> std::uint64_t {
       const auto value = row.find(name);
       return value != row.end() && value->is_number_unsigned() ? value->get<std::uint64_t>() : 0;
     };
-    const window limits{limit("max_input_tokens"), limit("max_output_tokens")};
-    if (limits.context > 0 && limits.completion > 0) windows_.emplace(model, limits);
+    const auto context = limit("max_input") > 0 ? limit("max_input") : limit("context");
+    const window known{context, limit("max_output")};
+    if (known.context == 0 || known.completion == 0) continue;
+    windows_.emplace(model, known);
+    for (const auto& alias : row.value("aliases", nlohmann::json::array())) {
+      windows_.emplace(alias.get<std::string>(), known);
+    }
   }
 }
 

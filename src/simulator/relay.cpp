@@ -602,7 +602,7 @@ script relay::impl::decide(call& call, const std::string& body, open_attempt& at
   const auto& request = std::get<inference_request>(understood);
 
   // Like real relays, require enough balance for the prompt and the longest reply beforehand.
-  if (!book.can_pay(*call.account, inference.worst_cost(request)))
+  if (!book.can_pay(*call.account, inference.worst_cost(request, unix_seconds())))
     return error_reply(
         {403, fmt::format("用户额度不足, 剩余额度: ${}", book.remaining(*call.account).to_string()),
          "insufficient_user_quota"},

@@ -22,8 +22,8 @@ struct pricing_inquiry_test : testing::Test {
     return site.run(ask_pricing(site.client, site.options, group));
   }
   static std::string input_of(const pricing_answer& answer) {
-    const listed_price* price = answer.told ? answer.told->prices.listed("m") : nullptr;
-    return price == nullptr ? "-" : price->input.to_string();
+    const model_prices* price = answer.told ? answer.told->prices.listed("m") : nullptr;
+    return price == nullptr ? "-" : price->standard.base[token_kind::input]->to_string();
   }
   test::asked_site site;
 };

@@ -39,6 +39,7 @@ class Usage:
     cached: int = 0
     completion: int = 3
     reasoning: int = 0
+    written: int = 0  # to the cache
 
 
 @dataclass(frozen=True)
@@ -386,7 +387,7 @@ def usages() -> list[Trap]:
             usage=Usage(prompt=188107, cached=188086)),
         own("usage-of-claude-in-its-own-words", {**whole, "cache_read_input_tokens": 40,
                                                  "cache_creation_input_tokens": 60},
-            usage=Usage(prompt=107, cached=40)),
+            usage=Usage(prompt=107, cached=40, written=60)),
         own("usage-of-xai", {"prompt_tokens": 12, "completion_tokens": 2, "total_tokens": 331,
                              "completion_tokens_details": {"reasoning_tokens": 317}},
             usage=Usage(prompt=12, completion=319, reasoning=317)),

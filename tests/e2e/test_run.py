@@ -114,6 +114,7 @@ class LineShape(Case):
                          (1, 1, "gpt-4o-mini", True, "reported"))
         used = line["response"]["body"]["usage"]
         self.assertEqual(own["usage"], {"prompt_tokens": used["prompt_tokens"], "cached_tokens": 0,
+                                        "cache_write_tokens": 0, "cache_write_1h_tokens": 0,
                                         "completion_tokens": used["completion_tokens"], "reasoning_tokens": 0})
         exact = (used["prompt_tokens"] * Decimal("0.15") + used["completion_tokens"] * Decimal("0.60")) / 10**6
         self.assertEqual(Decimal(own["cost_usd"]), exact)
@@ -239,7 +240,8 @@ class LineShape(Case):
         self.assertEqual(totals["finish_reasons"], {"stop": 6, "length": 1})
         lines = results.output
         self.assertEqual(list(totals["tokens"]),
-                         ["prompt", "cached", "completion", "reasoning", "total", "estimated_requests"])
+                         ["prompt", "cached", "cache_write", "completion", "reasoning", "total",
+                          "estimated_requests"])
         for kind in ("prompt", "completion"):
             self.assertEqual(totals["tokens"][kind], sum(line["sluice"]["usage"][f"{kind}_tokens"] for line in lines))
         self.assertEqual(totals["tokens"]["total"], totals["tokens"]["prompt"] + totals["tokens"]["completion"])

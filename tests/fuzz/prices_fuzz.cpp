@@ -8,7 +8,7 @@
 #include "json/text.hpp"
 #include "money/relay_pricing.hpp"
 #include "sluice/error.hpp"
-#include "sluice/money.hpp"
+#include "sluice/prices.hpp"
 
 namespace sluice::fuzz {
 namespace {
@@ -18,20 +18,34 @@ constexpr endpoint endpoints[] = {endpoint::chat_completions, endpoint::completi
 
 /// Checks rules that hold for the price of every model in any table.
 void check_model(const price_table& prices, std::string_view model) {
-  const listed_price* listed = prices.listed(model);
+  const model_prices* listed = prices.listed(model);
   for (const endpoint target : endpoints) {
-    const auto price = prices.find(model, target);
-    const bool has_output = target == endpoint::embeddings || (listed && listed->output);
-    require(price.has_value() == (listed != nullptr && has_output), "a listed model is found",
-            model);
-    if (!price) continue;
-    for (const usd part : {price->input, price->cached_input, price->output}) {
-      require(part >= usd{} && part <= price_table::dearest_token, "a price is in range", model);
-    }
+    const model_prices* price = prices.find(model, target);
+    require((price != nullptr) == (listed != nullptr && listed->serves(target)),
+            "a listed model is found", model);
+    if (price == nullptr) continue;
+    model_prices copy = *price;
+    copy.each_rates([&](const token_rates& rates) {
+      for (std::size_t i = 0; i < token_kinds; ++i) {
+        const auto& rate = rates[static_cast<token_kind>(i)];
+        require(!rate || (*rate >= usd{} && *rate <= price_table::dearest_token), "a rate is in range",
+                model);
+      }
+    });
     constexpr std::int64_t most = std::int64_t{1} << 53;
-    const usd cost = price->cost({most, most / 2, most, 0});
-    require(cost >= price->output, "a cost is not below its parts", model);
-    require(usd::parse(cost.to_string()) == cost, "a cost can be written and read again", model);
+    for (const char* tier : {"", "flex", "priority", "batch"}) {
+      for (const double when : {1.7e9, 1.8e9}) {
+        const token_usage usage{most, most / 2, target == endpoint::embeddings ? 0 : most, 0};
+        const auto cost = price->cost(usage, {tier, when, when + 60}).cost;
+        if (!cost) continue;
+        require(usd::parse(cost->to_string()) == *cost, "a cost can be written and read again", model);
+        const auto bound = price->dearest(most, target, tier);
+        require(!bound || bound->prompt * usage.prompt_tokens +
+                                  bound->completion * usage.completion_tokens >=
+                              *cost,
+                "a bound is not below a cost", model);
+      }
+    }
   }
   const model_limits limits = prices.limits(model);
   require(limits.input.value_or(1) > 0 && limits.output.value_or(1) > 0, "a limit is above zero");
@@ -51,7 +65,10 @@ void check_names(const price_table& prices, std::string_view text) {
 
 void check_file(std::string_view text, std::string_view factor) {
   price_table prices;
-  prices.set("gpt-4o", listed_price{usd::from_units(1), {}, usd::from_units(4)}, {10, 20});
+  model_prices own;
+  own.standard.base[token_kind::input] = usd::from_units(1);
+  own.standard.base[token_kind::output] = usd::from_units(4);
+  prices.set("gpt-4o", own, {10, 20});
   try {
     prices.merge(text, "a file");
     check_names(prices, text);

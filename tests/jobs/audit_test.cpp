@@ -33,6 +33,14 @@ audited_request audited(const request& asked, const token_usage& usage, const st
   return audit_reply(audit_prompt(asked), asked.model, usage, reply);
 }
 
+model_prices flat(const char* input, const char* cached, const char* output) {
+  model_prices made;
+  made.standard.base[token_kind::input] = usd::parse(input);
+  made.standard.base[token_kind::cached_input] = usd::parse(cached);
+  made.standard.base[token_kind::output] = usd::parse(output);
+  return made;
+}
+
 TEST(audit, each_model_is_counted_by_its_own_tokenizer) {
   const struct {
     const char* model;
@@ -57,9 +65,8 @@ TEST(audit, what_is_reported_beyond_the_count_is_excess) {
   EXPECT_EQ(found.completion->counted, of_o200k + 1);
   EXPECT_EQ(found.completion->excess(), 29);
   EXPECT_EQ(found.excess_tokens(), 49);
-  const token_price price{*usd::parse("0.0000025"), *usd::parse("0.00000125"),
-                          *usd::parse("0.00001")};
-  EXPECT_EQ(excess_cost(found, told, price).to_string(), "0.00034");
+  const model_prices price = flat("0.0000025", "0.00000125", "0.00001");
+  EXPECT_EQ(excess_cost(found, told, price, {})->to_string(), "0.00034");
 }
 
 TEST(audit, a_side_that_is_told_too_low_hides_nothing_of_the_other) {
@@ -68,16 +75,16 @@ TEST(audit, a_side_that_is_told_too_low_hides_nothing_of_the_other) {
 }
 
 TEST(audit, the_excess_costs_what_the_counts_would_not_have) {
-  const token_price price{*usd::parse("0.000002"), *usd::parse("0.000001"), *usd::parse("0.00001")};
+  const model_prices price = flat("0.000002", "0.000001", "0.00001");
   // Of 114 tokens 110 were cached; 14 there were, so that no more than 14 can have been.
   const token_usage told{frame + of_o200k + 100, 110, 0, 0};
   const auto found = audited(chat_request("gpt-4o"), told, saying(""));
   EXPECT_EQ(found.excess_tokens(), 100);
   // Told: 4 fresh and 110 cached; due: 14 cached.
-  EXPECT_EQ(excess_cost(found, told, price).to_string(), "0.000104");
-  EXPECT_EQ(
-      excess_cost(audited(chat_request("gpt-4o"), {1, 0, 1, 0}, saying("")), {1, 0, 1, 0}, price),
-      usd{});
+  EXPECT_EQ(excess_cost(found, told, price, {})->to_string(), "0.000104");
+  EXPECT_EQ(excess_cost(audited(chat_request("gpt-4o"), {1, 0, 1, 0}, saying("")), {1, 0, 1, 0},
+                        price, {}),
+            usd{});
 }
 
 TEST(audit, reasoning_is_left_out_of_both_sides) {

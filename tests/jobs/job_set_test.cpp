@@ -696,6 +696,51 @@ TEST_F(job_set_test, a_model_without_an_output_price_is_priced_for_embeddings_al
   EXPECT_THAT(refused(), AllOf(HasSubstr("line 1"), HasSubstr("half"), HasSubstr("/v1/chat")));
 }
 
+TEST_F(job_set_test, a_reply_that_reports_what_has_no_rate_has_no_cost_and_is_warned_of_once) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  auto jobs = open();
+  std::string model;
+  while (auto next = jobs->next()) {
+    model = next->model;
+    jobs->attempt_started({next->job, next->custom_id, 1, next->most});
+    result finished;
+    finished.line = next->line;
+    finished.custom_id = next->custom_id;
+    finished.model = next->model;
+    finished.digest = next->digest;
+    finished.attempts = 1;
+    finished.started_at = 1.7e9;
+    reply whole = *answer();
+    whole.usage->cache_write_tokens = 50;
+    finished.outcome = whole;
+    jobs->put(std::move(finished));
+  }
+  jobs->flush();
+  EXPECT_THAT(jobs->warnings(),
+              ElementsAre(AllOf(HasSubstr("no rate of " + model + " for cache_write"),
+                                HasSubstr("--prices"))));
+  jobs->finish(job_status::completed, 1, 1);
+  EXPECT_THAT(dir.read("x.output.jsonl"), HasSubstr(R"("cost_usd":null)"));
+  EXPECT_EQ(totals()["unpriced_requests"], 2) << "unknown is never zero";
+  EXPECT_EQ(totals()["tokens"]["cache_write"], 100);
+}
+
+TEST_F(job_set_test, a_reply_costs_what_the_tier_that_served_it_does) {
+  prices.merge(R"({"format":2,"models":{"m":{"input":"10","output":"10",
+                   "tiers":{"flex":{"times":"0.5"}}}}})",
+               "a test");
+  dir.write("x.jsonl", R"({"custom_id":"a","model":"m","messages":[]})"
+                       "\n"
+                       R"({"custom_id":"b","model":"m","messages":[]})"
+                       "\n");
+  run([](const request& next) -> std::optional<boost::system::result<reply, failure>> {
+    reply whole = *answer();
+    if (next.custom_id == "b") whole.service_tier = "flex";
+    return whole;
+  });
+  EXPECT_EQ(totals()["cost_usd"], "0.00165") << "110 tokens at 10, and at 5";
+}
+
 TEST_F(budget_job_test, a_damaged_state_is_refused_under_a_budget) {
   run([](const request&) { return std::nullopt; });
   append("x.state", "nonsense\n");

@@ -65,7 +65,7 @@ TEST(result_line, of_a_success_is_a_batch_line_and_one_object_more) {
             json::parse(R"({"custom_id":"a","response":{"status_code":200,"request_id":"req_1",
       "body":{"choices":[{"finish_reason":"stop","index":0}],"big":1}},"error":null,
       "sluice":{"line":1,"attempts":2,"model":"gpt-4-1106-preview","streamed":true,"started_at":1700000000.123,
-      "latency_ms":812.4,"ttft_ms":210.0,"usage":{"prompt_tokens":200,"cached_tokens":10,"completion_tokens":300,
+      "latency_ms":812.4,"ttft_ms":210.0,"usage":{"prompt_tokens":200,"cached_tokens":10,"cache_write_tokens":0,"cache_write_1h_tokens":0,"completion_tokens":300,
       "reasoning_tokens":20},"usage_source":"reported","cost_usd":"0.008",
       "service_tier":null,"digest":"dddddddddddddddddddddddddddddddd"}})"));
 }
@@ -120,9 +120,11 @@ TEST(result_line, tells_usage_that_was_counted_here_from_reported_one) {
   EXPECT_FALSE(facts_of(made, {}).estimated);
   made.outcome->usage.reset();
   const std::string line = result_line(made, usd::parse("0.1"), false);
-  EXPECT_THAT(line, testing::HasSubstr(
-                        R"("usage":{"prompt_tokens":7,"cached_tokens":0,"completion_tokens":3,)"
-                        R"("reasoning_tokens":0},"usage_source":"estimated","cost_usd":"0.1")"));
+  EXPECT_THAT(
+      line,
+      testing::HasSubstr(
+          R"("usage":{"prompt_tokens":7,"cached_tokens":0,"cache_write_tokens":0,)"
+          R"("cache_write_1h_tokens":0,"completion_tokens":3,"reasoning_tokens":0},"usage_source":"estimated","cost_usd":"0.1")"));
   for (const line_facts& facts :
        {facts_of(made, usd::parse("0.1")), parse_stored_line(line)->facts}) {
     EXPECT_TRUE(facts.estimated);

@@ -47,8 +47,8 @@ TEST(job_totals, has_exactly_the_keys_of_the_contract) {
                                  "maybe_billed_attempts", "finish_reasons", "models", "wall_s",
                                  "max_requests_in_60s", "latency_ms", "ttft_ms", "errors"));
   EXPECT_THAT(keys_of(told["tokens"]),
-              testing::UnorderedElementsAre("prompt", "cached", "completion", "reasoning", "total",
-                                            "estimated_requests"));
+              testing::UnorderedElementsAre("prompt", "cached", "cache_write", "completion",
+                                            "reasoning", "total", "estimated_requests"));
   EXPECT_THAT(keys_of(told["models"]["m"]),
               testing::UnorderedElementsAre("requests", "tokens", "cost_usd"));
   for (const char* times : {"latency_ms", "ttft_ms"}) {
@@ -101,7 +101,8 @@ TEST(job_totals, sums_what_the_lines_say) {
   EXPECT_EQ(told["failed"], 3);
   EXPECT_EQ(told["pending"], 2);
   EXPECT_EQ(told["tokens"],
-            ordered_json::parse(R"({"prompt":1111,"cached":40,"completion":18,"reasoning":3,
+            ordered_json::parse(
+                R"({"prompt":1111,"cached":40,"cache_write":0,"completion":18,"reasoning":3,
                                                     "total":1129,"estimated_requests":1})"));
   EXPECT_EQ(told["cost_usd"], "0.35");
   EXPECT_EQ(told["reported_cost_usd"], "0.07");

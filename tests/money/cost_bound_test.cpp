@@ -151,7 +151,7 @@ TEST(cost_bound, what_is_assumed_holds_where_nothing_else_does) {
 }
 
 TEST(cost_bound, costs_at_the_dearest_prices) {
-  const token_price price{*usd::parse("0.001"), *usd::parse("0.002"), *usd::parse("0.01")};
+  const model_prices::bound price{*usd::parse("0.002"), *usd::parse("0.01")};
   EXPECT_EQ((token_bound{100, 10}.cost(price)).to_string(), "0.3");
 }
 

@@ -21,7 +21,9 @@ price_table laid_over(price_table prices, const std::string& json) {
 std::string cost(const price_table& prices, const std::string& model, const token_usage& usage,
                  endpoint target = endpoint::chat_completions) {
   const auto price = prices.find(model, target);
-  return price ? price->cost(usage).to_string() : "unknown";
+  if (price == nullptr) return "unknown";
+  const auto priced = price->cost(usage, {});
+  return priced.cost ? priced.cost->to_string() : "no rate for " + priced.missing;
 }
 
 constexpr const char* document = R"({
@@ -75,6 +77,49 @@ TEST(litellm_prices, are_taken_as_they_are) {
   for (const auto& row : rows) EXPECT_EQ(cost(prices, row.model, row.usage), row.cost) << row.model;
   EXPECT_EQ(cost(prices, "embed", {1'000'000, 0, 0, 0}, endpoint::embeddings), "0.02");
   EXPECT_EQ(cost(prices, "embed", {1'000'000, 0, 0, 0}), "unknown");
+}
+
+TEST(litellm_prices, every_cost_field_is_read_or_named) {
+  const auto prices = laid_over({}, R"({
+  "m": {"input_cost_per_token": 1e-06, "output_cost_per_token": 5e-06, "mode": "chat",
+        "cache_read_input_token_cost": 1e-07, "cache_creation_input_token_cost": 1.25e-06,
+        "cache_creation_input_token_cost_above_1hr": 2e-06,
+        "input_cost_per_token_above_272k_tokens": 2e-06,
+        "output_cost_per_token_above_272k_tokens": 7.5e-06,
+        "input_cost_per_token_flex": 5e-07, "output_cost_per_token_flex": 2.5e-06,
+        "input_cost_per_token_priority": 2e-06, "output_cost_per_token_priority": 1e-05,
+        "input_cost_per_token_above_272k_tokens_priority": 4e-06,
+        "input_cost_per_token_batches": 5e-07, "output_cost_per_token_batches": 2.5e-06,
+        "input_cost_per_audio_token": 4e-06, "output_cost_per_audio_token": 2e-05,
+        "output_cost_per_reasoning_token": 5e-06,
+        "search_context_cost_per_query": {"search_context_size_low": 0.01}},
+  "odd": {"input_cost_per_token": 1e-06, "output_cost_per_token": 5e-06, "mode": "chat",
+          "cost_per_blink": 0.1},
+  "thinks": {"input_cost_per_token": 1e-06, "output_cost_per_token": 5e-06, "mode": "chat",
+             "output_cost_per_reasoning_token": 6e-06}
+})");
+  const model_prices& model = *prices.listed("m");
+  const auto at = [&](const token_usage& usage, std::string_view tier = {}) {
+    const auto told = model.cost(usage, {tier, 0, 0});
+    return told.cost ? told.cost->to_string() : "no rate for " + told.missing;
+  };
+  const std::int64_t million = 1'000'000;
+  EXPECT_EQ(model.not_understood, "");
+  EXPECT_EQ(at({.prompt_tokens = 1000, .cached_tokens = 1000}), "0.0001");
+  EXPECT_EQ(at({.prompt_tokens = 1000, .cache_write_tokens = 1000}), "0.00125");
+  EXPECT_EQ(at({.prompt_tokens = 1000, .cache_write_1h_tokens = 1000}), "0.002");
+  EXPECT_EQ(at({.prompt_tokens = 1000, .audio_prompt_tokens = 1000}), "0.004");
+  EXPECT_EQ(at({.completion_tokens = 1000, .audio_completion_tokens = 1000}), "0.02");
+  EXPECT_EQ(at({.prompt_tokens = 272000}), "0.272");
+  EXPECT_EQ(at({.prompt_tokens = million, .completion_tokens = million}), "9.5");
+  EXPECT_EQ(at({.prompt_tokens = 1000, .completion_tokens = 1000}, "flex"), "0.003");
+  EXPECT_EQ(at({.prompt_tokens = 1000, .completion_tokens = 1000}, "batch"), "0.003");
+  EXPECT_EQ(at({.prompt_tokens = 1000}, "priority"), "0.002");
+  EXPECT_EQ(at({.prompt_tokens = million}, "priority"), "4");
+  EXPECT_EQ(prices.listed("odd")->not_understood, "cost_per_blink");
+  EXPECT_EQ(prices.listed("thinks")->not_understood, "output_cost_per_reasoning_token");
+  EXPECT_FALSE(prices.listed("odd")->dearest(1, endpoint::chat_completions));
+  EXPECT_EQ(cost(prices, "odd", {million, 0, 0, 0}), "1") << "what is known is still summed";
 }
 
 TEST(litellm_prices, tell_limits_too) {

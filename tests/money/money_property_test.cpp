@@ -14,7 +14,7 @@
 
 #include "money/relay_pricing.hpp"
 #include "sluice/error.hpp"
-#include "sluice/money.hpp"
+#include "sluice/prices.hpp"
 
 namespace sluice {
 namespace {
@@ -96,18 +96,12 @@ class number_maker {
   /// A ratio as a relay prints it: short, or a sum of binary fractions.
   number ratio() {
     if (between(0, 1) == 0) return json(between(1, 2), between(0, 6), -2, 1);
-    const double binary =
-        static_cast<double>(between(0, 500)) * 0.1 * static_cast<double>(between(1, 9));
+    // A product of binary fractions, as services print it; what was meant has one decimal.
+    const std::int64_t tenths = between(0, 500);
+    const std::int64_t times = between(1, 9);
     number made;
-    made.text = fmt::format("{}", binary);
-    const std::size_t e = std::min(made.text.find('e'), made.text.size());
-    std::string digits = made.text.substr(0, e);
-    int exponent = e < made.text.size() ? std::stoi(made.text.substr(e + 1)) : 0;
-    if (const std::size_t point = digits.find('.'); point != std::string::npos) {
-      exponent -= static_cast<int>(digits.size() - point - 1);
-      digits.erase(point, 1);
-    }
-    made.value = rational(from_digits(digits)) * power_of_ten(exponent);
+    made.text = fmt::format("{}", static_cast<double>(tenths) * 0.1 * static_cast<double>(times));
+    made.value = rational(tenths * times) / 10;
     return made;
   }
 
@@ -185,7 +179,7 @@ TEST(money_property, costs_and_their_sums_are_exact) {
          cached.value * usage.cached_tokens + output.value * usage.completion_tokens) *
         power_of_ten(-6) * one_dollar;
     ASSERT_TRUE(is_whole(expected));
-    const usd cost = prices.find("m", endpoint::chat_completions)->cost(usage);
+    const usd cost = *prices.find("m", endpoint::chat_completions)->cost(usage, {}).cost;
     ASSERT_EQ(units_of(cost), floor_of(expected))
         << input.text << ' ' << cached.text << ' ' << output.text;
     expected_total += floor_of(expected);
@@ -216,10 +210,11 @@ TEST(money_property, a_multiplier_gives_the_product_or_a_refusal) {
       ASSERT_FALSE(is_whole(units)) << price.text << " * " << factor.text;
       continue;
     }
-    const auto product = prices.find("m", endpoint::chat_completions);
+    const token_rates& product = prices.find("m", endpoint::chat_completions)->standard.base;
     ASSERT_TRUE(is_whole(units)) << price.text << " * " << factor.text;
-    ASSERT_EQ(units_of(product->input), floor_of(units)) << price.text << " * " << factor.text;
-    ASSERT_EQ(product->output, product->input);
+    ASSERT_EQ(units_of(*product[token_kind::input]), floor_of(units))
+        << price.text << " * " << factor.text;
+    ASSERT_EQ(product[token_kind::output], product[token_kind::input]);
   }
   EXPECT_GT(refused, 0);
   EXPECT_LT(refused, cases / 2);
@@ -244,12 +239,16 @@ TEST(money_property, litellm_s_prices_are_rounded_up_where_they_are_too_fine) {
       continue;
     }
     ASSERT_TRUE(sane) << document;
-    const auto told = prices.find("m", endpoint::chat_completions);
-    ASSERT_EQ(told.has_value(), input.value > 0 || output.value > 0) << document;
-    if (!told) continue;
-    ASSERT_EQ(units_of(told->input), ceiling_of(input.value * one_dollar)) << document;
-    ASSERT_EQ(units_of(told->cached_input), ceiling_of(cached.value * one_dollar)) << document;
-    ASSERT_EQ(units_of(told->output), ceiling_of(output.value * one_dollar)) << document;
+    const model_prices* told = prices.find("m", endpoint::chat_completions);
+    ASSERT_EQ(told != nullptr, input.value > 0 || output.value > 0) << document;
+    if (told == nullptr) continue;
+    const token_rates& rates = told->standard.base;
+    ASSERT_EQ(units_of(*rates[token_kind::input]), ceiling_of(input.value * one_dollar))
+        << document;
+    ASSERT_EQ(units_of(*rates[token_kind::cached_input]), ceiling_of(cached.value * one_dollar))
+        << document;
+    ASSERT_EQ(units_of(*rates[token_kind::output]), ceiling_of(output.value * one_dollar))
+        << document;
   }
 }
 
@@ -267,15 +266,18 @@ TEST(money_property, a_relay_s_ratios_are_multiplied_exactly_and_rounded_up_once
                                     : 500'000;
     const auto told = read_relay_pricing(document, {"g", quota});
     ASSERT_TRUE(told) << document << ": " << told.error();
-    const auto price = told->prices.find("m", endpoint::chat_completions);
+    const model_prices* price = told->prices.find("m", endpoint::chat_completions);
     const rational input = model.value * group.value / quota;
     const rational dearest = input * std::max({rational(1), completion.value, cache.value});
-    ASSERT_EQ(price.has_value(), dearest <= 1) << document;
-    if (!price) continue;
-    ASSERT_EQ(units_of(price->input), ceiling_of(input * one_dollar)) << document;
-    ASSERT_EQ(units_of(price->cached_input), ceiling_of(input * cache.value * one_dollar))
+    ASSERT_EQ(price != nullptr, dearest <= 1) << document;
+    if (price == nullptr) continue;
+    const token_rates& rates = price->standard.base;
+    ASSERT_EQ(units_of(*rates[token_kind::input]), ceiling_of(input * one_dollar)) << document;
+    ASSERT_EQ(units_of(*rates[token_kind::cached_input]),
+              ceiling_of(input * cache.value * one_dollar))
         << document;
-    ASSERT_EQ(units_of(price->output), ceiling_of(input * completion.value * one_dollar))
+    ASSERT_EQ(units_of(*rates[token_kind::output]),
+              ceiling_of(input * completion.value * one_dollar))
         << document;
   }
 }

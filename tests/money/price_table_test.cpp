@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "sluice/error.hpp"
-#include "sluice/money.hpp"
+#include "sluice/prices.hpp"
 
 namespace sluice {
 namespace {
@@ -27,7 +27,9 @@ price_table table(const std::string& json) {
 std::string cost(const price_table& prices, const std::string& model, const token_usage& usage,
                  endpoint target = chat) {
   const auto price = prices.find(model, target);
-  return price ? price->cost(usage).to_string() : "unknown";
+  if (price == nullptr) return "unknown";
+  const auto priced = price->cost(usage, {});
+  return priced.cost ? priced.cost->to_string() : "no rate for " + priced.missing;
 }
 
 // What a million prompt tokens cost.
@@ -181,7 +183,7 @@ TEST(price_table, without_an_output_price_a_model_is_known_for_embeddings_alone)
   for (const endpoint target : {chat, endpoint::completions, endpoint::responses})
     EXPECT_EQ(cost(prices, "e", usage, target), "unknown") << to_string(target);
   ASSERT_NE(prices.listed("e"), nullptr);
-  EXPECT_EQ(prices.listed("e")->output, std::nullopt);
+  EXPECT_EQ(prices.listed("e")->standard.base[token_kind::output], std::nullopt);
   EXPECT_EQ(cost(table(R"({"e":{"input":"1","output":"0"}})"), "e", {0, 0, 5, 0}), "0")
       << "zero is a price where the table says so";
 }
@@ -195,6 +197,57 @@ TEST(price_table, refuses_what_is_no_price_and_names_it) {
         R"({"success":true,"data":[{"model_name":"m"}]})"}) {
     price_table prices = table(R"({"m":{"input":"9","output":"9"}})");
     EXPECT_THAT(refusal([&] { prices.merge(json, "mine.json"); }), HasSubstr("mine.json")) << json;
+    EXPECT_EQ(input(prices, "m"), "9") << "as it was";
+  }
+}
+
+TEST(price_table, tells_names_that_are_nearly_the_same) {
+  const auto prices = price_table::built_in();
+  const auto nearest = [&](std::string_view model) {
+    const auto names = prices.nearest(model);
+    return names.empty() ? std::string() : names.front();
+  };
+  EXPECT_EQ(nearest("gpt4o"), "gpt-4o");
+  EXPECT_EQ(nearest("openai/gpt-4o-mimi"), "gpt-4o-mini");
+  EXPECT_EQ(nearest("claud-sonnet-4-5"), "claude-sonnet-4-5");
+  EXPECT_EQ(nearest("my-own-model-of-the-house"), "");
+  EXPECT_LE(prices.nearest("gpt-4").size(), 3U);
+}
+
+TEST(price_table, an_alias_costs_what_its_model_does) {
+  const auto prices = price_table::built_in();
+  EXPECT_EQ(input(prices, "gpt-5.6"), input(prices, "gpt-5.6-sol"));
+  const auto own = table(R"({"format":2,"models":{
+      "m":{"input":"1","output":"2","aliases":["n","o"]},"o":{"input":"9","output":"9"}}})");
+  EXPECT_EQ(input(own, "n"), "1");
+  EXPECT_EQ(input(own, "o"), "9") << "an entry of its own wins";
+}
+
+TEST(price_table, refuses_a_list_that_it_does_not_understand) {
+  const auto list = [](const std::string& model) {
+    return R"({"format":2,"models":{"m":)" + model + "}}";
+  };
+  const std::pair<const char*, const char*> rows[] = {
+      {R"({"input":1})", "input"},
+      {R"({"input":"1","tariff":"2"})", "tariff"},
+      {R"({"input":"1","above":[{"input":"2"}]})", "above"},
+      {R"({"input":"1","above":[{"input_tokens":5,"price":"2"}]})", "price"},
+      {R"({"input":"1","above":[{"input_tokens":5},{"input_tokens":5}]})", "above"},
+      {R"({"input":"1","tiers":{"turbo":{"times":"2"}}})", "turbo"},
+      {R"({"input":"1","tiers":{"flex":{"times":"half"}}})", "times"},
+      {R"({"input":"0.000000000001","tiers":{"flex":{"times":"0.5"}}})", "times"},
+      {R"({"input":"1","hours":[{"utc":"4-5","input":"2"}]})", "utc"},
+      {R"({"input":"1","hours":[{"utc":"05:00-04:00","input":"2"}]})", "utc"},
+      {R"({"input":"1","hours":[{"utc":"01:00-04:00","days":"sun","input":"2"}]})", "days"},
+      {R"({"input":"1","next":[{"input":"2"}]})", "from"},
+      {R"({"input":"1","until":"soon"})", "until"},
+      {R"([])", "of m"},
+  };
+  for (const auto& [model, named] : rows) {
+    price_table prices = table(R"({"m":{"input":"9","output":"9"}})");
+    EXPECT_THAT(refusal([&] { prices.merge(list(model), "mine.json"); }),
+                testing::AllOf(HasSubstr("mine.json"), HasSubstr(named)))
+        << model;
     EXPECT_EQ(input(prices, "m"), "9") << "as it was";
   }
 }
@@ -229,17 +282,18 @@ TEST(relay_prices, the_dearest_relay_bounds_what_a_model_costs) {
   relay_prices all(table(R"({"m":{"input":"1","cached_input":"0.5","output":"4"},
                              "e":{"input":"1","output":null}})"));
   all.set("own", table(R"({"m":{"input":"2","output":"3"},"e":{"input":"2","output":null}})"));
-  const auto price = all.dearest("openai/m", chat);
-  ASSERT_TRUE(price);
-  EXPECT_EQ((price->input * 1'000'000).to_string(), "2");
-  EXPECT_EQ((price->cached_input * 1'000'000).to_string(), "2");
-  EXPECT_EQ((price->output * 1'000'000).to_string(), "4");
-  EXPECT_FALSE(all.dearest("e", chat));
-  EXPECT_TRUE(all.dearest("e", endpoint::embeddings));
-  EXPECT_EQ((all.find("own", "m", chat)->output * 1'000'000).to_string(), "3");
-  EXPECT_EQ((all.find("other", "m", chat)->output * 1'000'000).to_string(), "4");
+  const auto rates = all.dearest(std::nullopt, "openai/m", 1, chat);
+  ASSERT_TRUE(rates);
+  EXPECT_EQ((rates->prompt * 1'000'000).to_string(), "2");
+  EXPECT_EQ((rates->completion * 1'000'000).to_string(), "4");
+  EXPECT_FALSE(all.dearest(std::nullopt, "e", 1, chat));
+  EXPECT_TRUE(all.dearest(std::nullopt, "e", 1, endpoint::embeddings));
+  EXPECT_EQ((all.dearest("own", "m", 1, chat)->completion * 1'000'000).to_string(), "3");
+  EXPECT_EQ((all.dearest("other", "m", 1, chat)->completion * 1'000'000).to_string(), "4");
   all.set("poor", price_table{});
-  EXPECT_FALSE(all.dearest("m", chat)) << "one of them has no price for it";
+  EXPECT_FALSE(all.dearest(std::nullopt, "m", 1, chat)) << "one of them has no price for it";
+  EXPECT_FALSE(all.has(std::nullopt, "m", chat));
+  EXPECT_TRUE(all.has("own", "m", chat));
 }
 
 }  // namespace

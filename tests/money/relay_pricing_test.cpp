@@ -38,7 +38,9 @@ constexpr const char* newer = R"({"auto_groups":["default"],"data":[
 std::string cost(const relay_pricing& told, const std::string& model, const token_usage& usage,
                  endpoint target = chat) {
   const auto price = told.prices.find(model, target);
-  return price ? price->cost(usage).to_string() : "unknown";
+  if (price == nullptr) return "unknown";
+  const auto priced = price->cost(usage, {});
+  return priced.cost ? priced.cost->to_string() : "no rate for " + priced.missing;
 }
 
 relay_pricing read(const std::string& document, const relay_pricing_options& options = {}) {
@@ -46,6 +48,21 @@ relay_pricing read(const std::string& document, const relay_pricing_options& opt
   if (told) return *std::move(told);
   ADD_FAILURE() << document << ": " << told.error();
   return {};
+}
+
+TEST(relay_pricing, what_is_written_to_the_cache_has_a_ratio_of_its_own) {
+  const auto told = read(newer);
+  const token_usage written{.prompt_tokens = 1'000'000, .cache_write_tokens = 1'000'000};
+  EXPECT_EQ(cost(told, "claude-sonnet-4-5", written), "3");
+  EXPECT_EQ(cost(read(older), "gpt-4o", written), "no rate for cache_write");
+}
+
+TEST(relay_pricing, a_ratio_is_the_decimal_that_was_meant) {
+  const auto told = read(R"({"success":true,"data":[
+    {"model_name":"m","quota_type":0,"model_ratio":7.500000000000001,"completion_ratio":2.9999999999999996}],
+    "group_ratio":{"default":1}})");
+  EXPECT_EQ(cost(told, "m", {1'000'000, 0, 0, 0}), "15");
+  EXPECT_EQ(cost(told, "m", {0, 0, 1'000'000, 0}), "45");
 }
 
 TEST(relay_pricing, a_ratio_of_one_is_two_dollars_per_million) {
@@ -66,8 +83,8 @@ TEST(relay_pricing, a_ratio_of_one_is_two_dollars_per_million) {
 TEST(relay_pricing, is_read_for_the_key_s_group_and_rounded_up_once) {
   const auto told = read(older, {"vip", 500'000});
   EXPECT_EQ(told.group_ratio, "0.30000000000000004");
-  EXPECT_EQ(cost(told, "o3", {1, 0, 0, 0}), "0.000000600000000001");
-  EXPECT_EQ(cost(told, "o3", {0, 0, 1, 0}), "0.000002400000000001") << "not four times the rounded";
+  EXPECT_EQ(cost(told, "o3", {1, 0, 0, 0}), "0.0000006");
+  EXPECT_EQ(cost(told, "o3", {0, 0, 1, 0}), "0.0000024") << "not four times the rounded";
   EXPECT_EQ(told.left_out.not_offered, 1U) << "mj_imagine, before all else";
 }
 

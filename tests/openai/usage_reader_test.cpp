@@ -27,6 +27,18 @@ token_usage counts(std::int64_t prompt, std::int64_t cached, std::int64_t comple
           .reasoning_tokens = reasoning};
 }
 
+token_usage written(token_usage counted, std::int64_t usual, std::int64_t an_hour = 0) {
+  counted.cache_write_tokens = usual;
+  counted.cache_write_1h_tokens = an_hour;
+  return counted;
+}
+
+token_usage spoken(token_usage counted, std::int64_t prompt, std::int64_t completion) {
+  counted.audio_prompt_tokens = prompt;
+  counted.audio_completion_tokens = completion;
+  return counted;
+}
+
 class UsageReader : public testing::TestWithParam<usage_case> {};
 
 TEST_P(UsageReader, CountsWhatTheRelayMeant) {
@@ -41,7 +53,7 @@ INSTANTIATE_TEST_SUITE_P(
         usage_case{
             "chat",
             R"({"prompt_tokens":10,"completion_tokens":5,"total_tokens":15,"prompt_tokens_details":{"cached_tokens":4,"audio_tokens":0},"completion_tokens_details":{"audio_tokens":1,"reasoning_tokens":3}})",
-            counts(10, 4, 5, 3)},
+            spoken(counts(10, 4, 5, 3), 0, 1)},
         usage_case{
             "responses",
             R"({"input_tokens":10,"input_tokens_details":{"cached_tokens":4},"output_tokens":5,"output_tokens_details":{"reasoning_tokens":3},"total_tokens":15})",
@@ -76,7 +88,22 @@ INSTANTIATE_TEST_SUITE_P(
         usage_case{
             "the counts of other kinds are parts of these",
             R"({"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":4,"audio_tokens":1,"text_tokens":9,"image_tokens":0,"cache_write_tokens":2},"completion_tokens_details":{"reasoning_tokens":3,"audio_tokens":1,"accepted_prediction_tokens":1,"rejected_prediction_tokens":1}})",
-            counts(10, 4, 5, 3)},
+            written(spoken(counts(10, 4, 5, 3), 1, 1), 2)},
+        usage_case{
+            "pictures apart",
+            R"({"input_tokens":60,"output_tokens":50,"input_tokens_details":{"text_tokens":10,"image_tokens":50},"output_tokens_details":{"image_tokens":40}})",
+            token_usage{.prompt_tokens = 60,
+                        .completion_tokens = 50,
+                        .image_prompt_tokens = 50,
+                        .image_completion_tokens = 40}},
+        usage_case{
+            "Claude's split of what was written",
+            R"({"input_tokens":10,"cache_read_input_tokens":4000,"cache_creation_input_tokens":2000,"cache_creation":{"ephemeral_5m_input_tokens":500,"ephemeral_1h_input_tokens":1500},"output_tokens":250})",
+            written(counts(6010, 4000, 250, 0), 500, 1500)},
+        usage_case{
+            "parts that are more than the whole are cut to it",
+            R"({"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":4,"audio_tokens":9},"completion_tokens_details":{"audio_tokens":9}})",
+            spoken(counts(10, 4, 5, 0), 6, 5)},
         usage_case{
             "both families, one of zeros",
             R"({"prompt_tokens":10,"completion_tokens":5,"input_tokens":0,"output_tokens":0,"input_tokens_details":null})",
@@ -104,11 +131,11 @@ INSTANTIATE_TEST_SUITE_P(
         usage_case{
             "Claude's cached tokens stand beside its input",
             R"({"input_tokens":3,"cache_read_input_tokens":4,"cache_creation_input_tokens":2,"output_tokens":5})",
-            counts(9, 4, 5, 0)},
+            written(counts(9, 4, 5, 0), 2)},
         usage_case{
             "the same beside zeros of the other family",
             R"({"prompt_tokens":0,"completion_tokens":0,"total_tokens":0,"input_tokens":3,"cache_read_input_tokens":4,"cache_creation_input_tokens":2,"output_tokens":5})",
-            counts(9, 4, 5, 0)},
+            written(counts(9, 4, 5, 0), 2)},
         usage_case{
             "details of responses that are null",
             R"({"input_tokens":10,"output_tokens":5,"input_tokens_details":null,"output_tokens_details":null})",
@@ -132,15 +159,15 @@ INSTANTIATE_TEST_SUITE_P(
         usage_case{
             "the same in Claude's own words",
             R"({"prompt_tokens":21,"completion_tokens":5,"cache_read_input_tokens":188086,"cache_creation_input_tokens":300})",
-            counts(188407, 188086, 5, 0)},
+            written(counts(188407, 188086, 5, 0), 300)},
         usage_case{
             "and in both words: it is told twice and counted once",
             R"({"prompt_tokens":21,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":188086,"cached_creation_tokens":300},"cache_read_input_tokens":188086,"cache_creation_input_tokens":300})",
-            counts(188407, 188086, 5, 0)},
+            written(counts(188407, 188086, 5, 0), 300)},
         usage_case{
             "what was written to the cache alone",
             R"({"prompt_tokens":21,"completion_tokens":5,"cache_creation_input_tokens":300})",
-            counts(321, 0, 5, 0)},
+            written(counts(321, 0, 5, 0), 300)},
         usage_case{
             "in the words of responses",
             R"({"input_tokens":21,"output_tokens":5,"input_tokens_details":{"cached_tokens":400}})",
@@ -148,7 +175,7 @@ INSTANTIATE_TEST_SUITE_P(
         usage_case{
             "read and written that fit into the prompt only one by one",
             R"({"prompt_tokens":150,"completion_tokens":5,"cache_read_input_tokens":100,"cache_creation_input_tokens":100})",
-            counts(350, 100, 5, 0)},
+            written(counts(350, 100, 5, 0), 100)},
         usage_case{
             "less cached than prompt, and a total that has both",
             R"({"prompt_tokens":150,"completion_tokens":5,"total_tokens":255,"prompt_tokens_details":{"cached_tokens":100}})",

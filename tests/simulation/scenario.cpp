@@ -184,8 +184,9 @@ scenario::scenario(std::uint64_t seed) : relay() {
   // The highest reservation for a body of this size.
   constexpr std::int64_t longest_body = 300;
   constexpr std::int64_t most_tokens = 40;
-  const auto price = prices.find("m", endpoint::chat_completions);
-  dearest_attempt = price->input * longest_body + price->output * most_tokens;
+  const auto rates = prices.find("m", endpoint::chat_completions)
+                         ->dearest(longest_body, endpoint::chat_completions);
+  dearest_attempt = rates->prompt * longest_body + rates->completion * most_tokens;
   if (with_budget) {
     const auto wanted = static_cast<std::int64_t>(requests.size());
     options.output.budget = dearest_attempt * random.between(1, wanted * 3);

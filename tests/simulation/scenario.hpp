@@ -9,7 +9,7 @@
 #include "simulated_files.hpp"
 #include "simulated_relay.hpp"
 #include "sluice/config.hpp"
-#include "sluice/money.hpp"
+#include "sluice/prices.hpp"
 
 namespace sluice::simulation {
 

@@ -258,11 +258,14 @@ void simulated_relay::serve(reply_plan& planned, const outgoing& request, std::s
   const std::string_view model = member_of(request.body, "model");
   if (const auto price = prices_.find(model, endpoint::chat_completions)) {
     // The relay computes the bill itself, token by token.
+    const token_rates& rates = price->standard.base;
+    const usd input = *rates[token_kind::input];
+    const usd cached = rates[token_kind::cached_input].value_or(input);
     for (std::int64_t i = 0; i < attempt.usage.prompt_tokens; ++i) {
-      attempt.cost += i < attempt.usage.cached_tokens ? price->cached_input : price->input;
+      attempt.cost += i < attempt.usage.cached_tokens ? cached : input;
     }
     for (std::int64_t i = 0; i < attempt.usage.completion_tokens; ++i)
-      attempt.cost += price->output;
+      attempt.cost += *rates[token_kind::output];
   }
   billed_ += attempt.cost;
   trace_.note("  bills attempt {}: {}", number, attempt.cost.to_string());

@@ -14,7 +14,7 @@
 #include "http/http_client.hpp"
 #include "simulated_clock.hpp"
 #include "sluice/config.hpp"
-#include "sluice/money.hpp"
+#include "sluice/prices.hpp"
 #include "sluice/usage.hpp"
 #include "trace.hpp"
 

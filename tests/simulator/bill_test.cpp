@@ -38,12 +38,12 @@ TEST(Bill, CachedTokensCostTheirOwnPriceAndReasoningIsPartOfCompletion) {
 }
 
 TEST(Bill, WithoutACachedPriceTheInputPriceHolds) {
-  const price_list prices(R"({"m":{"input":"0.5","cached_input":null,"output":"1"}})");
+  const price_list prices(R"({"format":2,"models":{"m":{"input":"0.5","output":"1"}}})");
   EXPECT_EQ(cost_of({10, 10, 0, 0}, *prices.find("m")).to_string(), "0.000005");
 }
 
 TEST(Bill, AddsUpExactly) {
-  const price_list prices(R"({"m":{"input":"0.1","cached_input":null,"output":"0.000001"}})");
+  const price_list prices(R"({"format":2,"models":{"m":{"input":"0.1","output":"0.000001"}}})");
   usd sum;
   for (int count = 0; count < 1'000'000; ++count) sum += cost_of({1, 0, 1, 0}, *prices.find("m"));
   EXPECT_EQ(sum.to_string(), "0.100001");
@@ -51,10 +51,26 @@ TEST(Bill, AddsUpExactly) {
 
 TEST(PriceList, RefusesPricesThatAreNotExact) {
   EXPECT_THROW(price_list("[]"), std::runtime_error);
-  EXPECT_THROW(price_list(R"({"m":{"input":"0.0000001","cached_input":null,"output":"1"}})"),
+  EXPECT_THROW(price_list("{}"), std::runtime_error);
+  EXPECT_THROW(price_list(R"({"format":2,"models":{"m":{"input":"0.0000001","output":"1"}}})"),
                std::runtime_error);
-  EXPECT_THROW(price_list(R"({"m":{"input":0.5,"cached_input":null,"output":"1"}})"),
+  EXPECT_THROW(price_list(R"({"format":2,"models":{"m":{"input":0.5,"output":"1"}}})"),
                std::runtime_error);
+}
+
+TEST(price_list, a_price_depends_on_the_moment_and_on_the_length_of_the_prompt) {
+  const price_list prices(price_table_json());
+  const auto input = [&](const char* model, std::uint64_t prompt, std::int64_t when) {
+    return prices.at(model, prompt, when)->input.units;  // 1e-12 USD
+  };
+  constexpr std::int64_t friday_ten = 1795773600;  // 2026-11-27T10:00:00Z
+  EXPECT_EQ(input("deepseek-v4-pro", 1, friday_ten - 1), 1'320'000);
+  EXPECT_EQ(input("deepseek-v4-pro", 1, friday_ten), 660'000);
+  EXPECT_EQ(input("deepseek-v4-pro", 1, friday_ten - 1 + 86400), 660'000) << "a Saturday";
+  EXPECT_EQ(input("gpt-5.5", 272000, friday_ten) * 2, input("gpt-5.5", 272001, friday_ten));
+  EXPECT_EQ(input("gemini-4-argon", 1, friday_ten), 2'000'000);
+  EXPECT_EQ(input("gemini-4-argon", 1, friday_ten + 5 * 86400), 4'000'000);
+  EXPECT_FALSE(prices.at("gpt-unheard-of", 1, friday_ten));
 }
 
 }  // namespace

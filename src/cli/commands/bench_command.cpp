@@ -82,7 +82,7 @@ std::string models_of(const bench::request_supply& requests) {
 void make_search_cheap(bench_settings& chosen, const relay_prices& prices,
                        const std::vector<relay_member>& members) {
   const bool priced = std::all_of(members.begin(), members.end(), [&](const auto& member) {
-    return prices.find(member.name, chosen.model, endpoint::chat_completions).has_value();
+    return prices.find(member.name, chosen.model, endpoint::chat_completions) != nullptr;
   });
   if (!chosen.budget && priced) chosen.budget = usd::parse(usual_search_budget);
   if (chosen.lengths_given) return;

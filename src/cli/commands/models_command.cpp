@@ -14,7 +14,7 @@
 #include "base/printable.hpp"
 #include "cli/relay_query.hpp"
 #include "cli/views/heading.hpp"
-#include "sluice/money.hpp"
+#include "sluice/prices.hpp"
 
 namespace sluice::cli {
 namespace {
@@ -49,9 +49,12 @@ struct price_tag {
   const relay_prices& prices;
   const std::string& relay;
   shown_price of(const std::string& model) const {
-    const listed_price* found = prices.listed(relay, model);
+    const model_prices* found = prices.listed(relay, model);
     if (found == nullptr) return {};
-    return {found->input, found->cached_input ? found->cached_input : found->input, found->output};
+    const token_rates& rates = found->standard.base;
+    const auto& input = rates[token_kind::input];
+    const auto& cached = rates[token_kind::cached_input];
+    return {input, cached ? cached : input, rates[token_kind::output]};
   }
 };
 
@@ -85,8 +88,8 @@ std::string lines_of(const models& offered, const price_tag& tag, const std::str
         row(printable_text(model.id), per_million(price.input).value_or("-"),
             per_million(price.cached_input).value_or("-"), per_million(price.output).value_or("-"));
   }
-  lines += fmt::format("{} model(s) at {}, in USD per million tokens", offered.size(),
-                       printable_text(relay));
+  lines += fmt::format("{} model(s) at {}, in USD per million tokens; prices of {}", offered.size(),
+                       printable_text(relay), price_table::built_in_date());
   if (unpriced > 0) lines += fmt::format("; {} without a price: give one with --prices", unpriced);
   return lines + "\n";
 }

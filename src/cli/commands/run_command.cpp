@@ -249,7 +249,7 @@ bool is_about_writing(const std::exception_ptr& fault) {
   std::rethrow_exception(last);
 }
 
-void warn_about_jobs(const job_set& jobs) {
+void warn_about_jobs(const job_set& jobs, const relay_prices& prices) {
   for (const auto& job : jobs.summaries()) {
     if (job.bad_lines > 0) {
       spdlog::warn("{}: {} bad line(s) will not be sent; see {}", job.job, job.bad_lines,
@@ -257,8 +257,9 @@ void warn_about_jobs(const job_set& jobs) {
     }
     for (const auto& [model, count] : job.unpriced_models) {
       spdlog::warn(
-          "{}: no price for {} ({} request(s)); their cost will be unknown: give one with --prices",
-          job.job, model, count);
+          "{}: no price for {} ({} request(s)){}; their cost will be unknown: give one with "
+          "--prices",
+          job.job, model, count, prices.did_you_mean(model));
     }
   }
 }
@@ -295,7 +296,7 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
   job_warnings warnings(jobs);
   warnings.log();
   shown.show_heading();
-  warn_about_jobs(jobs);
+  warn_about_jobs(jobs, prices);
   if (!relays.simulated()) warn_of_low_balance(chosen, jobs, prices);
 
   run_outcome outcome;

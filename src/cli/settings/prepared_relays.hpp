@@ -10,7 +10,7 @@
 #include "cli/views/screen.hpp"
 #include "simulator/relay.hpp"
 #include "sluice/config.hpp"
-#include "sluice/money.hpp"
+#include "sluice/prices.hpp"
 
 namespace sluice::cli {
 

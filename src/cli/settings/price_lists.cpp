@@ -31,8 +31,8 @@ constexpr std::chrono::seconds longest{30};
 // Adds the prices under the names that the jobs use for the models.
 void name_as_jobs_do(price_table& prices, const relay_member& member) {
   for (const auto& [here, there] : member.models) {
-    if (const listed_price* found = prices.listed(there)) {
-      const listed_price price = *found;
+    if (const model_prices* found = prices.listed(there)) {
+      const model_prices price = *found;
       prices.set(here, price);
     }
   }

@@ -6,7 +6,7 @@
 #include "account/pricing_inquiry.hpp"
 #include "cli/settings/run_settings.hpp"
 #include "sluice/config.hpp"
-#include "sluice/money.hpp"
+#include "sluice/prices.hpp"
 
 namespace sluice::cli {
 

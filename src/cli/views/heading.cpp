@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "http/base_url.hpp"
+#include "sluice/prices.hpp"
 
 namespace sluice::cli {
 
@@ -18,6 +19,7 @@ std::string heading(const run_settings& chosen, bool simulated) {
       text += name_of(members[i]);
     }
   }
+  text += fmt::format("; prices of {}", price_table::built_in_date());
   if (!chosen.config_file.empty()) text += "; config file " + chosen.config_file;
   return text;
 }

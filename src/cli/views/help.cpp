@@ -202,9 +202,10 @@ std::string program_help(const std::vector<command>& commands, help_length lengt
         "or the file of --config). The API key comes from OPENAI_API_KEY, from --api-key-file or "
         "from the config file, never from a flag.");
   }
-  text += fmt::format("\nHelp:\n{}{}{}", row("-h", "This help in short", command_column),
-                      row("--help", "The whole help", command_column),
-                      row("--version", "The version of the program", command_column));
+  text += fmt::format(
+      "\nHelp:\n{}{}{}", row("-h", "This help in short", command_column),
+      row("--help", "The whole help", command_column),
+      row("--version", "The version; with --verbose, the date of its prices", command_column));
   text += "\nEach command has both helps, like 'sluice run -h' and 'sluice run --help'.\n";
   text += examples_help({"sluice run jobs/authenticity.jsonl --simulate --output-dir out",
                          "sluice check jobs/authenticity.jsonl", "sluice quota --simulate"});

@@ -111,8 +111,9 @@ asio::awaitable<void> limit_search::call(request asked, start_gate::permit turn,
   tried.leave();
   const time_point now = time_.now();
   if (told) {
-    const auto cost =
-        told->usage ? money_.cost(target_.member.name, asked, *told->usage) : std::optional<usd>();
+    const serving how{told->service_tier.value_or(""), 0, time_.unix_now()};
+    const auto cost = told->usage ? money_.cost(target_.member.name, asked, *told->usage, how)
+                                  : std::optional<usd>();
     money_.settle(asked, cost);
     if (cost) {
       cost_ = cost_.value_or(usd{}) + *cost;

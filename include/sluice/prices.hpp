@@ -1,0 +1,284 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "sluice/endpoint.hpp"
+#include "sluice/money.hpp"
+#include "sluice/usage.hpp"
+
+namespace sluice {
+
+/// The kinds of tokens that have a rate of their own.
+enum class token_kind : std::uint8_t {
+  input,            ///< of the prompt, neither read from the cache nor written to it
+  cached_input,     ///< read from the cache
+  cache_write,      ///< written to the cache, for its usual life
+  cache_write_1h,   ///< written to the cache for an hour
+  output,           ///< of the reply
+  output_thinking,  ///< the whole reply, where the model reasoned first
+  audio_input,
+  audio_output,
+  image_input,
+  image_output,
+};
+constexpr std::size_t token_kinds = 10;
+
+/// The name of the kind's rate in a price list, e.g. "cached_input".
+std::string_view to_string(token_kind kind) noexcept;
+
+/// USD per token, by kind; nothing where the rate is unknown. Never zero for want of a rate.
+class token_rates {
+ public:
+  std::optional<usd>& operator[](token_kind kind) {
+    return rates_.at(static_cast<std::size_t>(kind));
+  }
+  const std::optional<usd>& operator[](token_kind kind) const {
+    return rates_.at(static_cast<std::size_t>(kind));
+  }
+  /// Lays the rates that the other has over these.
+  void set(const token_rates& over);
+  friend bool operator==(const token_rates&, const token_rates&) = default;
+
+ private:
+  std::array<std::optional<usd>, token_kinds> rates_;
+};
+
+/// Rates, and the ones that replace them when a prompt is long.
+struct rate_card {
+  /// For prompts of more tokens than `above`: what it names replaces the rates before it, for every
+  /// token of the request.
+  struct step {
+    std::int64_t above = 0;
+    token_rates rates;
+  };
+  token_rates base;
+  std::vector<step> steps;  ///< ascending
+};
+
+/// A service tier: rates of its own, or a factor on those of the standard tier.
+struct tier_prices {
+  rate_card own;
+  std::optional<std::pair<std::int64_t, int>> times;  ///< digits · 10^exponent; `own` is empty then
+  std::optional<double> until;  ///< seconds since the epoch: the end of its last day
+};
+
+/// Rates that hold at certain hours of certain days of the week, in UTC.
+struct rate_hours {
+  int begin_s = 0;           ///< seconds of the day; included
+  int end_s = 0;             ///< not included
+  std::uint8_t days = 0x7F;  ///< bit 0: Sunday
+  double from = 0;           ///< seconds since the epoch
+  token_rates rates;
+};
+
+/// Rates that are announced from a day on.
+struct rate_change {
+  double from = 0;  ///< seconds since the epoch: when that day begins in UTC
+  token_rates rates;
+};
+
+/// How a reply was served, as far as its price depends on it.
+struct serving {
+  std::string_view tier = {};  ///< as the relay names it; empty, "default", "standard": standard
+  double started_unix = 0;     ///< seconds since the epoch; 0: at the end
+  double ended_unix = 0;
+};
+
+/// What a model costs: a function of the usage, the tier that served it, and the time.
+///
+/// Rates are found in this order: base, announced changes, hours, steps, tier. Hours and changes
+/// are taken at both ends of the attempt, and the dearer one counts; a change of price counts as
+/// near within 14 hours of the day's beginning in UTC, since no maker names the hour.
+///
+/// Immutable once filled; safe to read from any thread.
+class model_prices {
+ public:
+  rate_card standard;
+  std::vector<rate_change> changes;  ///< ascending
+  std::vector<rate_hours> hours;
+  std::map<std::string, tier_prices, std::less<>> tiers;  ///< by name
+  std::optional<double>
+      until;  ///< seconds since the epoch: the end of the last day they are promised for
+  /// A field of a price list that may be a cost, and that this program does not know; empty: none.
+  /// Then dearest() is unknown, so that no budget relies on the prices.
+  std::string not_understood;
+
+  /// What a reply costs. No cost: `missing` names what has no rate, e.g. "cache_write" or
+  /// "service_tier turbo".
+  struct priced {
+    std::optional<usd> cost;
+    std::string missing;
+  };
+  priced cost(const token_usage& usage, const serving& how) const;
+
+  /// What one token of a prompt, and of a reply, costs at most.
+  struct bound {
+    usd prompt;
+    usd completion;
+  };
+  /// The dearest of all rates that a request can meet at that tier: steps as far as its prompt can
+  /// reach, at any hour, before and after every change. A rate that a tier leaves out is no more
+  /// than its input rate. Nothing where the price is unknown.
+  std::optional<bound> dearest(std::int64_t most_prompt_tokens, endpoint target,
+                               std::string_view tier = {}) const;
+
+  /// Its rates are past `until`, and no change has come.
+  bool stale(double unix_now) const noexcept;
+  /// Whether it has what an endpoint needs: a rate of input, and of output but for embeddings.
+  bool serves(endpoint target) const noexcept;
+  /// Calls visit(token_rates&) for each set of rates.
+  template <typename Visit>
+  void each_rates(Visit&& visit) {
+    visit(standard.base);
+    for (auto& step : standard.steps) visit(step.rates);
+    for (auto& change : changes) visit(change.rates);
+    for (auto& hour : hours) visit(hour.rates);
+    for (auto& [name, tier] : tiers) {
+      visit(tier.own.base);
+      for (auto& step : tier.own.steps) visit(step.rates);
+    }
+  }
+
+ private:
+  // With the first so many changes, in those hours (null: in none), for a prompt of that size.
+  token_rates standard_rates(std::size_t changes_in_force, const rate_hours* open,
+                             std::int64_t prompt_tokens) const;
+  // The tier's rates where those of the standard one are `rates`. All are unknown where the tier
+  // has none for prompts so long.
+  token_rates at_tier(const tier_prices& tier, token_rates rates, std::int64_t prompt_tokens) const;
+  const tier_prices* find_tier(std::string_view name, double unix_time) const;
+};
+
+/// The largest number of tokens in a prompt and in a reply; nothing: unknown.
+struct model_limits {
+  std::optional<std::int64_t> input;
+  std::optional<std::int64_t> output;
+};
+
+/// Prices by model name. A model that is not in the table has no price; unknown never means zero.
+/// Immutable once filled; then safe to read from any thread.
+///
+/// A lookup tries these names in order and takes the first one that the table has:
+///  1. the name itself, or an alias;
+///  2. the name without its path segments, removed one by one from the left:
+///     "openrouter/openai/gpt-4o", "openai/gpt-4o", "gpt-4o";
+///  3. if it ends like a Vertex AI snapshot, "@20240806": 1 and 2 with "-20240806" instead;
+///  4. 1 and 2 for the name without the date of its snapshot, "-2024-08-06" or "-20240806".
+/// A null entry counts as a match: the model is then unknown, and no other name is tried. Parts of
+/// the name that may change the price are never removed: four digits (gpt-3.5-turbo-0301 costs
+/// three times as much as gpt-3.5-turbo), "-latest" (chatgpt-4o-latest costs twice as much as
+/// gpt-4o), a suffix after a colon ("openai/gpt-4o:free"). A fine-tuned model
+/// ("ft:gpt-4o-mini-2024-07-18:org::id", also after a slash) costs more than its base model, so
+/// only its whole name is looked up. There is no prefix match.
+class price_table {
+ public:
+  /// The highest token price that a table may contain.
+  static constexpr usd dearest_token = usd::from_units(1'000'000'000'000'000'000);
+
+  /// The table that is built into the program.
+  static price_table built_in();
+  /// The date of its newest price, as YYYY-MM-DD.
+  static std::string_view built_in_date() noexcept;
+
+  /// Adds or replaces the entries of a JSON document. It has one of three forms:
+  ///  - this program's own, {"format": 2, "models": {...}}; see docs/prices.md;
+  ///  - a short one, {"MODEL": {"input", "cached_input", "output", "max_input_tokens",
+  ///    "max_output_tokens"}}: prices in USD per million tokens, as decimal strings with up to
+  ///    twelve decimals; null: no price. If `input` is null, the model's price is unknown;
+  ///  - litellm's model_prices_and_context_window.json, recognized by "input_cost_per_token" in an
+  ///    entry: prices in USD per token, as JSON numbers. They are parsed as text, not as doubles,
+  ///    and rounded up to 1e-18 USD. A model with a price of 0, or with another unit of billing,
+  ///    is unknown.
+  /// Limits that are missing in an entry stay unchanged. On an error it throws fatal_error, whose
+  /// message names the document as `origin`; the table is then unchanged.
+  void merge(std::string_view json, std::string_view origin);
+
+  /// Adds or replaces the entries of the other table.
+  void merge(const price_table& over);
+
+  /// Adds or replaces one model; without a price it is unknown.
+  void set(std::string model, const std::optional<model_prices>& price,
+           const model_limits& limits = {});
+
+  /// Multiplies every rate by a decimal such as "0.8". Throws fatal_error if the factor is not a
+  /// positive decimal, or if a product is not exact; the user can then round the factor.
+  void multiply(std::string_view factor);
+
+  /// The prices of the model at the endpoint; null: unknown.
+  const model_prices* find(std::string_view model, endpoint target) const;
+  /// The model's entry, for display; null: no price.
+  const model_prices* listed(std::string_view model) const;
+  /// The limits in the model's entry, even if it has no price.
+  model_limits limits(std::string_view model) const;
+  /// Names that are written nearly like this one, the nearest first: at most three.
+  std::vector<std::string> nearest(std::string_view model) const;
+
+ private:
+  struct entry {
+    std::optional<model_prices> price;
+    model_limits limits;
+  };
+
+  const entry* find_entry(std::string_view model) const;
+  const entry* find_behind_slashes(std::string_view model) const;
+
+  std::map<std::string, entry, std::less<>> entries_;
+};
+
+/// The prices of each relay of a run. Immutable once filled; then safe to read from any thread.
+class relay_prices {
+ public:
+  /// `usual`: for every relay without a table of its own.
+  relay_prices(price_table usual = {}) : usual_(std::move(usual)) {}  // NOLINT: implicit on purpose
+  void set(const std::string& relay, price_table own) { own_[relay] = std::move(own); }
+  const model_prices* find(std::string_view relay, std::string_view model, endpoint target) const {
+    return of(relay).find(model, target);
+  }
+  const model_prices* listed(std::string_view relay, std::string_view model) const {
+    return of(relay).listed(model);
+  }
+  /// Whether the relay has a price for the model; without a relay, whether all have one.
+  bool has(std::optional<std::string_view> relay, std::string_view model, endpoint target) const;
+  /// The dearest rates of the model at the relay, or at any relay; see model_prices::dearest().
+  /// Nothing where one of them is unknown.
+  std::optional<model_prices::bound> dearest(std::optional<std::string_view> relay,
+                                             std::string_view model,
+                                             std::int64_t most_prompt_tokens,
+                                             endpoint target) const;
+  /// See model_prices::not_understood: of any of the relays.
+  std::string_view not_understood(std::string_view model) const;
+  model_limits limits(std::string_view model) const { return usual_.limits(model); }
+  /// " (did you mean gpt-4o, gpt-4?)" for a model that the list does not have; empty where no name
+  /// is near.
+  std::string did_you_mean(std::string_view model) const;
+  /// A relay serves another model under this name, whose tokenizer may be different.
+  void set_renamed(std::string model) { renamed_.insert(std::move(model)); }
+  bool is_renamed(std::string_view model) const { return renamed_.contains(model); }
+
+ private:
+  const price_table& of(std::string_view relay) const {
+    const auto own = own_.find(relay);
+    return own == own_.end() ? usual_ : own->second;
+  }
+  // Calls visit for the table of the relay, or for all.
+  template <typename Visit>
+  void each(std::optional<std::string_view> relay, Visit&& visit) const {
+    if (relay) return visit(of(*relay));
+    visit(usual_);
+    for (const auto& [name, table] : own_) visit(table);
+  }
+
+  price_table usual_;
+  std::map<std::string, price_table, std::less<>> own_;
+  std::set<std::string, std::less<>> renamed_;
+};
+
+}  // namespace sluice
