@@ -16,14 +16,14 @@ constexpr std::int64_t saturated_sum(std::int64_t a, std::int64_t b) noexcept {
   return a > largest - b ? largest : a + b;
 }
 
-/// Token counts of one reply, or sums over many. The other counts are parts of `prompt_tokens` or of
-/// `completion_tokens`. They do not overlap, except `reasoning_tokens`.
+/// Token counts of one reply, or sums over many. The other counts are parts of `prompt_tokens` or
+/// of `completion_tokens`. They do not overlap, except `reasoning_tokens`.
 struct token_usage {
   std::int64_t prompt_tokens = 0;
   std::int64_t cached_tokens = 0;  ///< of the prompt: read from the cache
   std::int64_t completion_tokens = 0;
-  std::int64_t reasoning_tokens = 0;       ///< of the completion
-  std::int64_t cache_write_tokens = 0;     ///< of the prompt: written to the cache for its usual time
+  std::int64_t reasoning_tokens = 0;    ///< of the completion
+  std::int64_t cache_write_tokens = 0;  ///< of the prompt: written to the cache for its usual time
   std::int64_t cache_write_1h_tokens = 0;  ///< of the prompt: written to the cache for an hour
   std::int64_t audio_prompt_tokens = 0;
   std::int64_t image_prompt_tokens = 0;

@@ -78,7 +78,8 @@ inference_service::outcome inference_service::serve(const inference_request& req
   answer.usage = deal_.reported(answer.usage);
   auto reply = reply_script(request, answer, new_envelope(request, created), fault, request_id);
   if (deal_.streams_at_the_end()) hold_back(reply);
-  return {std::move(reply), answer.usage, deal_.charged(cost_of(answer.usage, price_of(request, created)))};
+  return {std::move(reply), answer.usage,
+          deal_.charged(cost_of(answer.usage, price_of(request, created)))};
 }
 
 }  // namespace sluice::simulator

@@ -28,8 +28,8 @@ void check_model(const price_table& prices, std::string_view model) {
     copy.each_rates([&](const token_rates& rates) {
       for (std::size_t i = 0; i < token_kinds; ++i) {
         const auto& rate = rates[static_cast<token_kind>(i)];
-        require(!rate || (*rate >= usd{} && *rate <= price_table::dearest_token), "a rate is in range",
-                model);
+        require(!rate || (*rate >= usd{} && *rate <= price_table::dearest_token),
+                "a rate is in range", model);
       }
     });
     constexpr std::int64_t most = std::int64_t{1} << 53;
@@ -38,7 +38,8 @@ void check_model(const price_table& prices, std::string_view model) {
         const token_usage usage{most, most / 2, target == endpoint::embeddings ? 0 : most, 0};
         const auto cost = price->cost(usage, {tier, when, when + 60}).cost;
         if (!cost) continue;
-        require(usd::parse(cost->to_string()) == *cost, "a cost can be written and read again", model);
+        require(usd::parse(cost->to_string()) == *cost, "a cost can be written and read again",
+                model);
         const auto bound = price->dearest(most, target, tier);
         require(!bound || bound->prompt * usage.prompt_tokens +
                                   bound->completion * usage.completion_tokens >=
