@@ -34,7 +34,7 @@ constexpr std::size_t token_kinds = 10;
 /// The name of the kind's rate in a price list, e.g. "cached_input".
 std::string_view to_string(token_kind kind) noexcept;
 
-/// USD per token, by kind; nothing where the rate is unknown. Never zero for want of a rate.
+/// USD per token, by kind; nothing: the rate is unknown, which is never zero. Not thread safe.
 class token_rates {
  public:
   std::optional<usd>& operator[](token_kind kind) {
@@ -43,7 +43,7 @@ class token_rates {
   const std::optional<usd>& operator[](token_kind kind) const {
     return rates_.at(static_cast<std::size_t>(kind));
   }
-  /// Lays the rates that the other has over these.
+  /// Replaces the rates that the other set has.
   void set(const token_rates& over);
   friend bool operator==(const token_rates&, const token_rates&) = default;
 
@@ -51,10 +51,10 @@ class token_rates {
   std::array<std::optional<usd>, token_kinds> rates_;
 };
 
-/// Rates, and the ones that replace them when a prompt is long.
+/// Rates, and the rates that replace them for long prompts.
 struct rate_card {
-  /// For prompts of more tokens than `above`: what it names replaces the rates before it, for every
-  /// token of the request.
+  /// For prompts of more than `above` tokens: its rates replace the earlier ones, for every token
+  /// of the request.
   struct step {
     std::int64_t above = 0;
     token_rates rates;
@@ -85,20 +85,20 @@ struct rate_change {
   token_rates rates;
 };
 
-/// How a reply was served, as far as its price depends on it.
+/// The facts about a reply, besides its usage, that its price depends on.
 struct serving {
   std::string_view tier = {};  ///< as the relay names it; empty, "default", "standard": standard
   double started_unix = 0;     ///< seconds since the epoch; 0: at the end
   double ended_unix = 0;
 };
 
-/// What a model costs: a function of the usage, the tier that served it, and the time.
+/// The prices of a model: the cost of a reply is a function of its usage, the tier that served it,
+/// and the time. Immutable once filled; then safe to read from any thread.
 ///
-/// Rates are found in this order: base, announced changes, hours, steps, tier. Hours and changes
-/// are taken at both ends of the attempt, and the dearer one counts; a change of price counts as
-/// near within 14 hours of the day's beginning in UTC, since no maker names the hour.
-///
-/// Immutable once filled; safe to read from any thread.
+/// The rates are those of the base, then of announced changes, hours, steps and the tier, in this
+/// order. Hours and changes are looked up at the start and at the end of the attempt, and the
+/// higher cost counts. No maker says at which hour a day begins: from 14 hours before to 12 hours
+/// after midnight UTC, the higher of both prices counts.
 class model_prices {
  public:
   rate_card standard;
@@ -111,7 +111,7 @@ class model_prices {
   /// Then dearest() is unknown, so that no budget relies on the prices.
   std::string not_understood;
 
-  /// What a reply costs. No cost: `missing` names what has no rate, e.g. "cache_write" or
+  /// The cost of a reply. Without one, `missing` names what has no rate, such as "cache_write" or
   /// "service_tier turbo".
   struct priced {
     std::optional<usd> cost;
@@ -119,20 +119,20 @@ class model_prices {
   };
   priced cost(const token_usage& usage, const serving& how) const;
 
-  /// What one token of a prompt, and of a reply, costs at most.
+  /// The highest price of one token of a prompt, and of a reply.
   struct bound {
     usd prompt;
     usd completion;
   };
-  /// The dearest of all rates that a request can meet at that tier: steps as far as its prompt can
-  /// reach, at any hour, before and after every change. A rate that a tier leaves out is no more
-  /// than its input rate. Nothing where the price is unknown.
+  /// The highest rates that a request can meet at this tier: of every step that its prompt can
+  /// reach, at any hour, before and after every change. Nothing: the price is unknown.
   std::optional<bound> dearest(std::int64_t most_prompt_tokens, endpoint target,
                                std::string_view tier = {}) const;
 
   /// Its rates are past `until`, and no change has come.
   bool stale(double unix_now) const noexcept;
-  /// Whether it has what an endpoint needs: a rate of input, and of output but for embeddings.
+  /// Whether it has the rates that the endpoint needs: of input, and of output except for
+  /// embeddings.
   bool serves(endpoint target) const noexcept;
   /// Calls visit(token_rates&) for each set of rates.
   template <typename Visit>
@@ -148,11 +148,11 @@ class model_prices {
   }
 
  private:
-  // With the first so many changes, in those hours (null: in none), for a prompt of that size.
+  // With the first `changes_in_force` changes, inside the window `open` (null: outside of all).
   token_rates standard_rates(std::size_t changes_in_force, const rate_hours* open,
                              std::int64_t prompt_tokens) const;
-  // The tier's rates where those of the standard one are `rates`. All are unknown where the tier
-  // has none for prompts so long.
+  // The tier's rates, from the standard ones. All are unknown if the tier has none for such a long
+  // prompt.
   token_rates at_tier(const tier_prices& tier, token_rates rates, std::int64_t prompt_tokens) const;
   const tier_prices* find_tier(std::string_view name, double unix_time) const;
 };
@@ -253,7 +253,7 @@ class relay_prices {
                                              std::string_view model,
                                              std::int64_t most_prompt_tokens,
                                              endpoint target) const;
-  /// See model_prices::not_understood: of any of the relays.
+  /// model_prices::not_understood of any relay.
   std::string_view not_understood(std::string_view model) const;
   model_limits limits(std::string_view model) const { return usual_.limits(model); }
   /// " (did you mean gpt-4o, gpt-4?)" for a model that the list does not have; empty where no name

@@ -21,8 +21,8 @@
 
 namespace sluice::test {
 
-/// The number of requests in a run's queue from which on the reader may wait for room: it is told
-/// of room by the quarter.
+/// With this many requests in a run's queue, the reader may be waiting for room: the queue reports
+/// free room a quarter at a time.
 inline std::size_t full_queue(const pace_options& pace) {
   return job_queue::capacity_for(upstream::most_in_flight(pace)) * 3 / 4;
 }

@@ -262,7 +262,7 @@ command report_command() {
           "\n"
           "--audit compares the usage that the relay reported with our own count. What cannot be "
           "counted exactly is left out and named with its number: images, functions, unknown "
-          "tokenizers. Reasoning tokens are left out of both sides, since nobody can count them. "
+          "tokenizers. Reasoning tokens are left out of both sides, since they cannot be counted. "
           "The token that ends a reply may be reported or not.",
       .exit_statuses = {{0, "reported"}, {2, "the files cannot be read"}},
       .examples = {"sluice report jobs/authenticity.jsonl --output-dir out",
