@@ -105,8 +105,8 @@ class model_prices {
   std::vector<rate_change> changes;  ///< ascending
   std::vector<rate_hours> hours;
   std::map<std::string, tier_prices, std::less<>> tiers;  ///< by name
-  std::optional<double>
-      until;  ///< seconds since the epoch: the end of the last day they are promised for
+  /// The end of the last day that the rates are promised for, in seconds since the epoch.
+  std::optional<double> until;
   /// A field of a price list that may be a cost, and that this program does not know; empty: none.
   /// Then dearest() is unknown, so that no budget relies on the prices.
   std::string not_understood;
