@@ -87,8 +87,8 @@ struct rate_change {
 
 /// The facts about a reply, besides its usage, that its price depends on.
 struct serving {
-  std::string_view tier = {};  ///< as the relay names it; empty, "default", "standard": standard
-  double started_unix = 0;     ///< seconds since the epoch; 0: at the end
+  std::string tier = {};    ///< as the relay names it; empty, "default", "standard": standard
+  double started_unix = 0;  ///< seconds since the epoch; 0: at the end
   double ended_unix = 0;
 };
 

@@ -96,8 +96,7 @@ class auditor {
 
   static serving serving_of(const stored_line& line) {
     const double started = line.started_at.value_or(0);
-    return {line.service_tier ? std::string_view(*line.service_tier) : std::string_view(), started,
-            started + line.latency_ms / 1000};
+    return {line.service_tier.value_or(""), started, started + line.latency_ms / 1000};
   }
 
   void add_excess(const stored_line& line, endpoint target, const audited_request& audited,

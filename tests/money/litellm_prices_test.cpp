@@ -100,7 +100,7 @@ TEST(litellm_prices, every_cost_field_is_read_or_named) {
 })");
   const model_prices& model = *prices.listed("m");
   const auto at = [&](const token_usage& usage, std::string_view tier = {}) {
-    const auto told = model.cost(usage, {tier, 0, 0});
+    const auto told = model.cost(usage, {std::string(tier), 0, 0});
     return told.cost ? told.cost->to_string() : "no rate for " + told.missing;
   };
   const std::int64_t million = 1'000'000;
