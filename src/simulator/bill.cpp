@@ -11,7 +11,7 @@ namespace sluice::simulator {
 namespace {
 
 constexpr std::size_t decimal_places = 12;
-constexpr std::int64_t day_seconds = 24 * 60 * 60;
+constexpr std::int64_t day_seconds = 86'400;
 
 /// Converts a price like "0.50" from dollars per million tokens to dollars per token.
 usd per_token(const nlohmann::json& per_million, const std::string& model) {
@@ -96,7 +96,9 @@ price_list::price_list(std::string_view json) {
       for (const auto& element : *found) visit(element);
     }
   };
-  for (const auto& [model, row] : document.at("models").items()) {
+  for (const auto& entry : document.at("models").items()) {
+    const std::string& model = entry.key();
+    const nlohmann::json& row = entry.value();
     const price base = price_in(row, model);
     exceptions others;
     each(row, "above", [&](const nlohmann::json& one) {
