@@ -76,7 +76,8 @@ void check_span(const std::vector<Number>& list, std::string_view flag) {
 // The variable with the key of a target: MY_RELAY_API_KEY for "my-relay".
 std::string key_variable(const std::string& name) {
   std::string variable;
-  for (const unsigned char c : name) {
+  for (const char letter : name) {
+    const auto c = static_cast<unsigned char>(letter);
     variable += std::isalnum(c) != 0 ? static_cast<char>(std::toupper(c)) : '_';
   }
   return variable + "_API_KEY";

@@ -47,6 +47,7 @@ std::unique_ptr<simulator::relay> start_simulator(run_settings& chosen,
 void keep_only(const std::string& name, run_settings& run) {
   auto& pool = run.engine.pool;
   std::vector<std::string> names;
+  names.reserve(pool.size());
   for (const auto& member : pool) names.push_back(member.name);
   if (std::find(names.begin(), names.end(), name) == names.end()) {
     refuse(fmt::format("--relay {}: the config file has no [[relay]] of that name{}{}", name,
