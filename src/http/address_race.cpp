@@ -35,7 +35,8 @@ std::vector<tcp::endpoint> in_racing_order(std::vector<tcp::endpoint> addresses)
 namespace {
 
 // The sockets that are connecting. The waiting coroutine is parked on the connection. Each connect
-// operation keeps a reference to the race, since its callback comes even if nobody waits any more.
+// operation keeps a reference to the race, since its callback comes even after the waiting
+// coroutine is gone.
 class race : public std::enable_shared_from_this<race> {
  public:
   race(connection& link, clock& clock, std::vector<tcp::endpoint> addresses)

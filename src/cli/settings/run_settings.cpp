@@ -172,7 +172,7 @@ std::vector<setting> run_flags(run_settings& target) {
       {.name = "insecure",
        .group = at_relay,
        .short_help = "Do not check the relay's certificate",
-       .long_help = "Accepts any TLS certificate. Then whoever controls the network can read the "
+       .long_help = "Accepts any TLS certificate. Then an attacker in the network can read the "
                     "key. Use it only for a test relay with a certificate of its own.",
        .apply = on(relay.insecure)},
       {.name = "connect-timeout",

@@ -9,9 +9,9 @@
 namespace sluice::cli {
 namespace {
 
-constexpr std::string_view placeholder = "[key]";
+constexpr std::string_view redacted_value = "[key]";
 
-// Replaces the values of secret parameters in a URL by the placeholder; returns their names.
+// Replaces the values of secret parameters in a URL by "[key]"; returns their names.
 std::vector<std::string> hide_parameters(std::string& url) {
   std::vector<std::string> hidden;
   std::size_t at = url.find("://") == std::string::npos ? std::string::npos : url.find('?');
@@ -23,8 +23,8 @@ std::vector<std::string> hide_parameters(std::string& url) {
     if (sign >= end) continue;
     const std::string name = url.substr(begin, sign - begin);
     if (!is_secret_name(name)) continue;
-    url.replace(sign + 1, end - sign - 1, placeholder);
-    if (at != std::string::npos) at = sign + 1 + placeholder.size();
+    url.replace(sign + 1, end - sign - 1, redacted_value);
+    if (at != std::string::npos) at = sign + 1 + redacted_value.size();
     hidden.push_back("the value of " + name);
   }
   return hidden;
@@ -54,7 +54,7 @@ shown_command without_secrets(const std::vector<std::string>& command_line,
       const auto [name, value] = split_header(std::string_view(word).substr(begin));
       std::string known = value;
       for (const auto& member : relays) secrets(member.relay).redact(known);
-      if (is_secret_header(name, value)) known = placeholder;
+      if (is_secret_header(name, value)) known = redacted_value;
       if (known != value) hidden.push_back("the value of " + name);
       if (known != value) word.replace(begin, word.size(), name).append(": ").append(known);
     } else {
@@ -96,7 +96,7 @@ std::string again(const shown_command& command, std::string_view extra) {
     if (i > 0) text += ", then ";
     text += command.hidden[i];
   }
-  return text + " in the place of " + std::string(placeholder);
+  return text + " in the place of " + std::string(redacted_value);
 }
 
 }  // namespace sluice::cli
