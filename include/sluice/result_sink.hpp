@@ -80,7 +80,7 @@ class result_sink {
   /// Syncs the files to disk, then calls `done`, from any thread; with the error if it failed.
   /// Called only if must_be_durable().
   virtual void make_durable(const std::function<void(std::exception_ptr)>& done) { done(nullptr); }
-  /// Starts a sync of the files that nobody waits for; called at most one second after a flush().
+  /// Starts a sync of the files without waiting for it; called at most one second after a flush().
   virtual void sync() {}
 };
 

@@ -43,7 +43,7 @@ asio::awaitable<relay_answer> quota_inquiry::get(std::string path) {
 
 // Keeps what a route said in place of what it was asked for.
 void quota_inquiry::note(const relay_answer& answer) {
-  said_.push_back(fmt::format("{}: {}", answer.url, sluice::said(answer)));
+  answers_.push_back(fmt::format("{}: {}", answer.url, sluice::said(answer)));
   if (!answer.trouble.empty()) return;
   const auto error = openai::read_error_body(answer.body);
   if (!told_status_ && error.structured) told_status_ = told_status(error);

@@ -24,16 +24,16 @@ class quota_inquiry {
   /// Both outlive it.
   quota_inquiry(relay_inquiry& relay, const clock& time) : relay_(relay), time_(time) {}
 
-  /// Nothing when no route tells it; said() has what each answered. A key that has come to its end
-  /// is an answer, too.
+  /// Nothing when no route tells it; answers() has what each answered. A key that has come to its
+  /// end is an answer, too.
   boost::asio::awaitable<std::optional<quota>> ask();
   /// Asks the billing routes alone: one to three questions, none that is rationed.
   boost::asio::awaitable<std::optional<quota>> ask_thriftily();
-  /// What was billed; nothing when the relay shows no log, and said() has why.
+  /// What was billed; nothing when the relay shows no log, and answers() has why.
   boost::asio::awaitable<std::optional<std::vector<usage_log_row>>> ask_log();
 
   /// What each route answered that did not tell: "https://host/path: 404 (words)".
-  const std::vector<std::string>& said() const noexcept { return said_; }
+  const std::vector<std::string>& answers() const noexcept { return answers_; }
   /// How the exchange ended that made all further questions hopeless; complete: none did.
   exchange_end::how trouble() const noexcept { return trouble_; }
 
@@ -54,7 +54,7 @@ class quota_inquiry {
   std::optional<quota> told_;
   std::optional<key_status> told_status_;  // by a refusal
   bool key_refused_ = false;               // on billing
-  std::vector<std::string> said_;
+  std::vector<std::string> answers_;
   exchange_end::how trouble_ = exchange_end::how::complete;
 };
 

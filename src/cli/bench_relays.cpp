@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <set>
 
-#include "sluice/error.hpp"
+#include "base/refuse.hpp"
 #include "upstream/shared_window.hpp"
 
 namespace sluice::cli {
@@ -15,10 +15,6 @@ namespace {
 
 // The default of a search for the limit.
 constexpr std::uint64_t most_search_requests = 10'000;
-
-[[noreturn]] void refuse(const std::string& sentence) {
-  throw fatal_error(fatal_error::kind::cannot_start, sentence);
-}
 
 // The number of connections that the system allows at the same time, without a few other files.
 std::size_t most_connections() {

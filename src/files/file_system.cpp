@@ -149,7 +149,7 @@ class system_file final : public file {
     return ::fstat(file_, &info) == 0 && info.st_blocks * block > info.st_size + slack;
   }
 
-  std::optional<std::string> present_path() const override {
+  std::optional<std::string> current_path() const override {
     struct stat info {};
     if (::fstat(file_, &info) != 0 || info.st_nlink == 0) return std::nullopt;
     std::error_code error;
@@ -307,7 +307,7 @@ class system_file_system final : public file_system {
            open_file.st_dev == named.st_dev && open_file.st_ino == named.st_ino;
   }
 
-  void run_aside(std::function<void()> slow) override {
+  void run_in_background(std::function<void()> slow) override {
     {
       const std::lock_guard lock(mutex_);
       slow_.push_back(std::move(slow));
@@ -316,7 +316,7 @@ class system_file_system final : public file_system {
     wake_.notify_all();
   }
 
-  void finish_aside() override {
+  void finish_background() override {
     std::unique_lock lock(mutex_);
     wake_.wait(lock, [&] { return slow_.empty() && !busy_; });
   }
@@ -384,8 +384,8 @@ std::string begin_of(file& opened, std::error_code& error, std::size_t longest) 
   return begin;
 }
 
-void remove_left_beside(file_system& files, const std::string& target,
-                        const std::function<bool(std::string_view)>& is_ours) {
+void remove_stale_temporary(file_system& files, const std::string& target,
+                            const std::function<bool(std::string_view)>& is_ours) {
   const std::string path = target + std::string(temporary_ending);
   std::error_code error;
   const auto stale = files.open(path, file_system::open_as::read_only, error);
@@ -394,11 +394,11 @@ void remove_left_beside(file_system& files, const std::string& target,
   (void)files.remove(path);
 }
 
-std::unique_ptr<file> create_beside(file_system& files, const std::string& target,
-                                    const std::function<bool(std::string_view)>& is_ours,
-                                    std::string& path, std::error_code& error) {
+std::unique_ptr<file> create_temporary_for(file_system& files, const std::string& target,
+                                           const std::function<bool(std::string_view)>& is_ours,
+                                           std::string& path, std::error_code& error) {
   constexpr int most_names = 100;
-  remove_left_beside(files, target, is_ours);
+  remove_stale_temporary(files, target, is_ours);
   for (int n = 0; n < most_names; ++n) {
     path = target + std::string(temporary_ending);
     if (n > 0) path += fmt::format("-{}", n);
@@ -415,7 +415,7 @@ void replace_file(file_system& files, const std::string& path, std::string_view 
   std::error_code error;
   std::string temporary;
   {
-    const auto opened = create_beside(files, target, is_ours, temporary, error);
+    const auto opened = create_temporary_for(files, target, is_ours, temporary, error);
     if (!opened) write_failed(path, error);
     opened->append(content, error);
     if (!error) error = opened->sync();

@@ -49,7 +49,7 @@ class file {
   /// Whether the file has space that reserve() allocated, here or in an earlier process.
   virtual bool has_reserve() const { return false; }
   /// The file's path now; nothing if it has no name any more.
-  virtual std::optional<std::string> present_path() const = 0;
+  virtual std::optional<std::string> current_path() const = 0;
 };
 
 /// The only access to the files that a run writes. The real one, system_files(), is thread safe.
@@ -85,9 +85,9 @@ class file_system {
   virtual bool is_at(const file& opened, const std::string& path) = 0;
 
   /// Queues slow disk work for a background thread, which runs it in order. `slow` must not throw.
-  virtual void run_aside(std::function<void()> slow) = 0;
-  /// Waits until the queue of run_aside() is empty and its last task is done.
-  virtual void finish_aside() = 0;
+  virtual void run_in_background(std::function<void()> slow) = 0;
+  /// Waits until the queue of run_in_background() is empty and its last task is done.
+  virtual void finish_background() = 0;
 };
 
 /// The real file system. New files get `mode`; by default only the owner can read them, since
@@ -99,15 +99,16 @@ std::unique_ptr<file_system> system_files(
 /// Creates a temporary file that will replace `target`: `target`.sluice-new, with a number added if
 /// that name is taken. Sets `path` to its name. Removes such a file of an earlier crash first, if
 /// `is_ours` accepts the first bytes of it.
-std::unique_ptr<file> create_beside(file_system& files, const std::string& target,
-                                    const std::function<bool(std::string_view begin)>& is_ours,
-                                    std::string& path, std::error_code& error);
+std::unique_ptr<file> create_temporary_for(
+    file_system& files, const std::string& target,
+    const std::function<bool(std::string_view begin)>& is_ours, std::string& path,
+    std::error_code& error);
 /// Removes `target`.sluice-new of an earlier crash, if `is_ours` accepts its first bytes.
-void remove_left_beside(file_system& files, const std::string& target,
-                        const std::function<bool(std::string_view begin)>& is_ours);
+void remove_stale_temporary(file_system& files, const std::string& target,
+                            const std::function<bool(std::string_view begin)>& is_ours);
 /// Replaces a small file atomically: after a crash there is the old file or the new one. After this
-/// returns, the new one survives a power failure. `is_ours` is passed to create_beside(). Throws
-/// fatal_error.
+/// returns, the new one survives a power failure. `is_ours` is passed to create_temporary_for().
+/// Throws fatal_error.
 void replace_file(file_system& files, const std::string& path, std::string_view content,
                   const std::function<bool(std::string_view begin)>& is_ours);
 /// The sentence for the user when a file cannot be opened.

@@ -88,7 +88,7 @@ void unlock_bytes(int file, off_t begin, off_t length) noexcept {
   ::fcntl(file, F_OFD_SETLK, &wanted);
 }
 
-bool are_locked_elsewhere(int file, off_t begin, off_t length) noexcept {
+bool is_locked_elsewhere(int file, off_t begin, off_t length) noexcept {
   struct flock conflict = lock_of(F_WRLCK, begin, length);
   return ::fcntl(file, F_OFD_GETLK, &conflict) == 0 && conflict.l_type != F_UNLCK;
 }
@@ -106,11 +106,11 @@ pid_t holder_of(int file) {
   struct flock whole = lock_of(F_WRLCK, 0, 0);
   if (::fcntl(file, F_OFD_GETLK, &whole) != 0) ::fcntl(file, F_GETLK, &whole);
   if (whole.l_type != F_UNLCK && whole.l_pid > 0) return whole.l_pid;  // an F_SETLK lock
-  const auto found = who_locked(file);
+  const auto found = find_lock_holder(file);
   return found ? found->process : 0;
 }
 
-std::optional<lock_holder> who_locked(int file) {
+std::optional<lock_holder> find_lock_holder(int file) {
   std::optional<lock_holder> found;
   struct stat wanted {};
   if (::fstat(file, &wanted) != 0) return found;

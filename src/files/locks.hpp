@@ -20,7 +20,7 @@ namespace sluice {
 bool lock_bytes(int file, off_t begin, off_t length);
 void unlock_bytes(int file, off_t begin, off_t length) noexcept;
 /// Whether another open file, in this or in another process, has a lock on any of the bytes.
-bool are_locked_elsewhere(int file, off_t begin, off_t length) noexcept;
+bool is_locked_elsewhere(int file, off_t begin, off_t length) noexcept;
 
 /// Locks the whole file. Uses an F_SETLK lock if the kernel has no open file description locks.
 /// Returns false as lock_bytes() does.
@@ -40,6 +40,6 @@ struct lock_holder {
 /// since the kernel names no process for such a lock (F_OFD_GETLK gives -1). Nothing if it is not
 /// visible from here: another user, another container or another machine. Reads the entries of all
 /// processes, so it takes milliseconds.
-std::optional<lock_holder> who_locked(int file);
+std::optional<lock_holder> find_lock_holder(int file);
 
 }  // namespace sluice

@@ -54,7 +54,7 @@ struct job_set::state {
   }
   state(const state&) = delete;
   state& operator=(const state&) = delete;
-  ~state() { disk.finish_aside(); }
+  ~state() { disk.finish_background(); }
 
   mutable std::mutex mutex;  // guards what follows, and the turn of a job from running to finished
   std::vector<std::string> warnings;
@@ -87,7 +87,7 @@ struct job_set::state {
 
   std::function<void(const std::string&)> warner();
   void tell_of_failed_sync();
-  void run_aside(const std::function<void()>& slow);
+  void run_in_background(const std::function<void()>& slow);
 };
 
 // In either state.
@@ -116,8 +116,8 @@ void job_set::state::tell_of_failed_sync() {
 }
 
 // What it throws is told by the next call.
-void job_set::state::run_aside(const std::function<void()>& slow) {
-  disk.run_aside([this, slow] {
+void job_set::state::run_in_background(const std::function<void()>& slow) {
+  disk.run_in_background([this, slow] {
     try {
       slow();
     } catch (...) {
@@ -237,7 +237,7 @@ bool job_set::must_be_recorded() const {
 }
 
 void job_set::record(const std::function<void(std::exception_ptr)>& done) {
-  state_->disk.run_aside([this, done] {
+  state_->disk.run_in_background([this, done] {
     std::error_code error;
     state_->for_each_running([&](running_job& job) {
       if (!error) error = job.sync_state();
@@ -277,7 +277,7 @@ bool job_set::must_be_durable() const {
 }
 
 void job_set::make_durable(const std::function<void(std::exception_ptr)>& done) {
-  state_->disk.run_aside([this, done] {
+  state_->disk.run_in_background([this, done] {
     try {
       state_->for_each_running([](running_job& job) { job.sync(); });
     } catch (...) {
@@ -289,7 +289,8 @@ void job_set::make_durable(const std::function<void(std::exception_ptr)>& done) 
 
 void job_set::sync() {
   if (state_->output.durable != durability::second) return;
-  state_->run_aside([this] { state_->for_each_running([](running_job& job) { job.sync(); }); });
+  state_->run_in_background(
+      [this] { state_->for_each_running([](running_job& job) { job.sync(); }); });
 }
 
 void job_set::checkpoint(double run_seconds, std::uint64_t most_in_a_minute) {
@@ -305,7 +306,7 @@ void job_set::checkpoint(double run_seconds, std::uint64_t most_in_a_minute) {
     steps->emplace_back(&job,
                         job.begin_checkpoint(job_status::running, run_seconds, most_in_a_minute));
   });
-  state_->run_aside([this, steps] {
+  state_->run_in_background([this, steps] {
     const auto over = [this] {
       const std::lock_guard lock(state_->mutex);
       state_->checkpoint_is_on = false;
@@ -321,7 +322,7 @@ void job_set::checkpoint(double run_seconds, std::uint64_t most_in_a_minute) {
 }
 
 void job_set::finish(job_status status, double run_seconds, std::uint64_t most_in_a_minute) {
-  state_->disk.finish_aside();
+  state_->disk.finish_background();
   {
     const std::lock_guard lock(state_->mutex);
     for (auto& job : state_->jobs) {
@@ -402,7 +403,7 @@ bool job_set::had_success(std::size_t job, std::string_view model) const {
 
 void job_set::look_ahead(std::size_t job, std::size_t count,
                          const std::function<void(std::vector<request>)>& done) {
-  state_->disk.run_aside([&ahead = state_->running(job), count, done] {
+  state_->disk.run_in_background([&ahead = state_->running(job), count, done] {
     std::vector<request> found;
     try {
       found = ahead.look_ahead(count);

@@ -187,7 +187,7 @@ void output_file::rewrite(const std::function<bool(std::string_view, std::uint64
   const std::string target = files_.resolved(path_);
   std::error_code error;
   std::string fresh_path;
-  auto opened = create_beside(files_, target, begins_as_unplaced_results, fresh_path, error);
+  auto opened = create_temporary_for(files_, target, begins_as_unplaced_results, fresh_path, error);
   if (!opened) write_failed(path_, error);
   output_file fresh(files_, fresh_path);
   fresh.file_ = std::move(opened);
@@ -243,7 +243,7 @@ std::unique_ptr<file> output_file::create_aside(std::string& name, std::error_co
 std::string output_file::rescue(std::string& unwritten) {
   const bool in_place = files_.is_at(*file_, path_);
   if (!in_place) {
-    if (const auto now = file_->present_path()) {
+    if (const auto now = file_->current_path()) {
       append(unwritten);
       sync();
       return fmt::format(

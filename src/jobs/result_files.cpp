@@ -144,10 +144,10 @@ void result_files::create() {
   errors_before_ = errors_.is_there ? errors_.file.size() : 0;
   // A crash may have left them.
   file_system& disk = job_.disk;
-  remove_left_beside(disk, disk.resolved(job_.files.output), begins_as_unplaced_results);
-  remove_left_beside(disk, disk.resolved(job_.files.errors), begins_as_unplaced_results);
-  remove_left_beside(disk, disk.resolved(job_.files.totals), begins_as_unplaced_totals);
-  remove_left_beside(disk, disk.resolved(job_.files.state), begins_as_unplaced_state);
+  remove_stale_temporary(disk, disk.resolved(job_.files.output), begins_as_unplaced_results);
+  remove_stale_temporary(disk, disk.resolved(job_.files.errors), begins_as_unplaced_results);
+  remove_stale_temporary(disk, disk.resolved(job_.files.totals), begins_as_unplaced_totals);
+  remove_stale_temporary(disk, disk.resolved(job_.files.state), begins_as_unplaced_state);
   try {
     for (lines_file* lines : {&output_, &errors_}) {
       if (lines->is_there) continue;

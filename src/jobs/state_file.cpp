@@ -311,7 +311,7 @@ state_file::rewrite state_file::begin_writing() {
 void state_file::rewrite::write_beside() {
   require_ours(*files_, shown_, begins_as_state, fatal_error::kind::cannot_write);
   std::error_code error;
-  file_ = create_beside(*files_, target_, begins_as_unplaced_state, fresh_, error);
+  file_ = create_temporary_for(*files_, target_, begins_as_unplaced_state, fresh_, error);
   if (!error) size_ = file_->append(summary_, error);
   if (!error) error = file_->sync();
   if (!error) return;

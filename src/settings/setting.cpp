@@ -19,16 +19,12 @@
 #include <utility>
 
 #include "base/read_duration.hpp"
+#include "base/refuse.hpp"
 #include "settings/ownership.hpp"
 #include "settings/suggestion.hpp"
-#include "sluice/error.hpp"
 
 namespace sluice::cli {
 namespace {
-
-[[noreturn]] void refuse(const std::string& sentence) {
-  throw fatal_error(fatal_error::kind::cannot_start, sentence);
-}
 
 // `origin` says where the value comes from: a flag, a variable, or a key of the config file.
 void apply_one(const setting& chosen, const std::string& text, const std::string& origin) {

@@ -69,7 +69,7 @@ cheat_plan parse_cheat(std::string_view text) {
   return plan;
 }
 
-missing_features parse_lacking(std::string_view text) {
+missing_features parse_missing_features(std::string_view text) {
   missing_features lacks;
   for (std::size_t begin = 0; begin <= text.size();) {
     const auto end = std::min(text.find(',', begin), text.size());

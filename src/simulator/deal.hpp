@@ -39,7 +39,7 @@ cheat_plan parse_cheat(std::string_view text);
 
 /// Reads a comma-separated list of `logprobs`, `tools` and `json-schema`; throws
 /// std::invalid_argument.
-missing_features parse_lacking(std::string_view text);
+missing_features parse_missing_features(std::string_view text);
 
 /// Applies a cheat plan to calls. Immutable, so thread safe.
 class deal {

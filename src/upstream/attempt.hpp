@@ -80,7 +80,7 @@ class attempt final : public response_handler {
   /// Actual token count; corrects the reservation.
   void used(std::uint64_t tokens) { to_.gate.used(turn_, tokens); }
   /// Gives its permit back to the gate, and its slot too if nothing was sent. The destructor does
-  /// it if nobody did.
+  /// it otherwise.
   void leave() {
     if (!std::exchange(left_, true)) to_.gate.leave(turn_, !end_.sent_any);
   }

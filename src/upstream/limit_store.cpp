@@ -378,7 +378,7 @@ void limit_store::note_busy(moment now) {
   const moment busy = now - *busy_since_;
   next_try_ = now + std::clamp(busy / 2, first_retry, last_retry);
   if (busy < patience || std::exchange(held_up_reported_, true)) return;
-  reports_.held_up(who_locked(file_));
+  reports_.held_up(find_lock_holder(file_));
 }
 
 limit_store::hold::hold(limit_store& store, time_point now) : store_(store) {
@@ -402,14 +402,14 @@ std::optional<time_point> limit_store::held_up_until() const noexcept {
 }
 
 bool limit_store::has_company() const noexcept {
-  return file_ >= 0 && are_locked_elsewhere(file_, first_owner_lock, limit_window::most_owners);
+  return file_ >= 0 && is_locked_elsewhere(file_, first_owner_lock, limit_window::most_owners);
 }
 
 void limit_store::release_dead_owners(moment now) {
   if (table_ == nullptr) return;
   for (std::size_t owner = 0; owner < limit_window::most_owners; ++owner) {
     if (owner == owner_ || !window_->has_unsent(owner)) continue;
-    if (!are_locked_elsewhere(file_, first_owner_lock + static_cast<off_t>(owner), 1))
+    if (!is_locked_elsewhere(file_, first_owner_lock + static_cast<off_t>(owner), 1))
       window_->expire_owner(owner, now);
   }
 }

@@ -35,7 +35,7 @@ struct host_id {
 /// The file is mapped into memory. Every access happens under a lock on its first byte. In
 /// addition, each process locks one byte of its own for as long as it lives. The kernel releases
 /// both locks when a process ends, even if it is killed. A stopped process keeps its locks, so
-/// nobody waits for a lock: without the lock there is no window for now, and the caller tries again
+/// no call waits for a lock: without the lock there is no window for now, and the caller tries again
 /// later.
 class limit_store {
  public:

@@ -33,7 +33,7 @@ struct quota_inquiry_test : testing::Test {
     relay_inquiry relay(site.client, site.options);
     quota_inquiry inquiry(relay, site.time);
     auto told = site.run(inquiry.ask());
-    said = inquiry.said();
+    said = inquiry.answers();
     trouble = inquiry.trouble();
     return told;
   }
@@ -187,7 +187,7 @@ TEST_F(quota_inquiry_test, the_log_and_the_words_where_there_is_none) {
   relay_inquiry relay(site.client, site.options);
   quota_inquiry inquiry(relay, site.time);
   EXPECT_FALSE(site.run(inquiry.ask_log()));
-  EXPECT_THAT(inquiry.said(), ElementsAre(host + "/api/log/token: 404"));
+  EXPECT_THAT(inquiry.answers(), ElementsAre(host + "/api/log/token: 404"));
   site.has("/api/log/token", R"({"success":true,"data":[{"type":2,"quota":1}]})");
   const auto log = site.run(inquiry.ask_log());
   ASSERT_TRUE(log);

@@ -136,13 +136,13 @@ TEST_F(locks_test, ranges_are_locked_independently) {
   EXPECT_EQ(errno, EAGAIN);
   EXPECT_TRUE(lock_bytes(other, 1, 1));
   EXPECT_FALSE(lock_bytes(one, 0, 0)) << "length 0 reaches to the end, even if the file grows";
-  EXPECT_TRUE(are_locked_elsewhere(one, 1, 5));
-  EXPECT_FALSE(are_locked_elsewhere(one, 2, 5));
-  EXPECT_FALSE(are_locked_elsewhere(one, 0, 1)) << "its own lock does not count";
+  EXPECT_TRUE(is_locked_elsewhere(one, 1, 5));
+  EXPECT_FALSE(is_locked_elsewhere(one, 2, 5));
+  EXPECT_FALSE(is_locked_elsewhere(one, 0, 1)) << "its own lock does not count";
   unlock_bytes(one, 0, 1);
   EXPECT_TRUE(lock_bytes(other, 0, 1));
-  ASSERT_TRUE(who_locked(one));
-  EXPECT_EQ(who_locked(one)->process, ::getpid());
+  ASSERT_TRUE(find_lock_holder(one));
+  EXPECT_EQ(find_lock_holder(one)->process, ::getpid());
   ::close(one);
   ::close(other);
 }

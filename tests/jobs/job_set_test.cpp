@@ -1188,7 +1188,7 @@ TEST_F(job_set_test, the_threads_of_a_run_work_beside_each_other) {
       EXPECT_EQ(jobs.unwritten(), 0U);
     }
   }
-  disk.finish_aside();
+  disk.finish_background();
   for (const request& next : taken) put(next);  // that were looked for last
   jobs.finish(job_status::completed, 1, 1);
   const auto ids = ids_in("x.output.jsonl");
@@ -1218,7 +1218,7 @@ TEST_F(job_set_test, a_sync_that_failed_aside_is_told_by_the_next_checkpoint) {
                                                           : std::error_code();
   };
   jobs.sync();
-  disk.finish_aside();
+  disk.finish_background();
   ASSERT_TRUE(failed);
   EXPECT_THROW(jobs.checkpoint(1, 1), fatal_error);
 }
@@ -1437,7 +1437,7 @@ TEST_F(job_set_test, each_result_is_on_the_disk_after_the_flush_where_that_is_as
     if (jobs.must_be_durable()) {
       jobs.make_durable([&](const std::exception_ptr& fault) { told = fault == nullptr; });
     }
-    disk.finish_aside();
+    disk.finish_background();
     EXPECT_EQ(told, durable == durability::each);
     EXPECT_EQ(synced > 0, durable == durability::each);
   }

@@ -70,7 +70,7 @@ struct simulated_files::open_file final : file {
   lock_result lock() override { return {}; }
   // Reserves nothing: a full disk rejects the next append.
   std::error_code reserve(std::uint64_t /*bytes*/) override { return {}; }
-  std::optional<std::string> present_path() const override { return path; }
+  std::optional<std::string> current_path() const override { return path; }
 
   simulated_files& disk;
   const std::string path;
@@ -236,7 +236,7 @@ bool simulated_files::is_at(const file& opened, const std::string& path) {
   return found != now_.end() && found->second == dynamic_cast<const open_file&>(opened).node;
 }
 
-void simulated_files::run_aside(std::function<void()> slow) {
+void simulated_files::run_in_background(std::function<void()> slow) {
   aside_.push_back(std::move(slow));
   if (aside_timer_ != 0) return;
   aside_timer_ =
@@ -255,7 +255,7 @@ void simulated_files::next_aside() {
                     [this] { next_aside(); });
 }
 
-void simulated_files::finish_aside() {
+void simulated_files::finish_background() {
   if (aside_timer_ != 0) time_.cancel(std::exchange(aside_timer_, 0));
   while (!aside_.empty()) {
     const auto slow = std::move(aside_.front());

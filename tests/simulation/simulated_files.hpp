@@ -64,8 +64,8 @@ class simulated_files final : public file_system {
   bool is_writable_folder(const std::string& path) override;
   std::string resolved(const std::string& path) override { return path; }
   bool is_at(const file& opened, const std::string& path) override;
-  void run_aside(std::function<void()> slow) override;
-  void finish_aside() override;
+  void run_in_background(std::function<void()> slow) override;
+  void finish_background() override;
 
  private:
   struct inode {

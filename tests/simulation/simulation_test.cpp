@@ -85,7 +85,7 @@ class passing_file : public file {
   bool is_regular() const override { return behind_->is_regular(); }
   lock_result lock() override { return behind_->lock(); }
   std::error_code reserve(std::uint64_t bytes) override { return behind_->reserve(bytes); }
-  std::optional<std::string> present_path() const override { return behind_->present_path(); }
+  std::optional<std::string> current_path() const override { return behind_->current_path(); }
   const file& behind() const { return *behind_; }
 
  private:
@@ -120,8 +120,10 @@ class passing_files : public file_system {
   bool is_at(const file& opened, const std::string& path) override {
     return behind_.is_at(dynamic_cast<const passing_file&>(opened).behind(), path);
   }
-  void run_aside(std::function<void()> slow) override { behind_.run_aside(std::move(slow)); }
-  void finish_aside() override { behind_.finish_aside(); }
+  void run_in_background(std::function<void()> slow) override {
+    behind_.run_in_background(std::move(slow));
+  }
+  void finish_background() override { behind_.finish_background(); }
 
  protected:
   virtual std::unique_ptr<file> wrap(const std::string& /*path*/, std::unique_ptr<file> opened) {

@@ -24,13 +24,13 @@ TEST(Cheat, IsReadByItsName) {
 }
 
 TEST(Lacking, IsReadAsAList) {
-  const auto two = parse_lacking("tools,json-schema");
+  const auto two = parse_missing_features("tools,json-schema");
   EXPECT_FALSE(two.logprobs);
   EXPECT_TRUE(two.tools);
   EXPECT_TRUE(two.json_schema);
-  EXPECT_TRUE(parse_lacking("logprobs").logprobs);
+  EXPECT_TRUE(parse_missing_features("logprobs").logprobs);
   for (const auto* bad : {"", "tools,", ",tools", "json"})
-    EXPECT_THROW(parse_lacking(bad), std::invalid_argument) << bad;
+    EXPECT_THROW(parse_missing_features(bad), std::invalid_argument) << bad;
 }
 
 TEST(Deal, AnHonestDealChangesNothing) {

@@ -457,12 +457,12 @@ TEST_F(Exchange, AnUnsupportedFieldIsIgnored) {
   body["logprobs"] = true;
   body["tools"] = {{{"type", "function"}, {"function", {{"name", "f"}}}}};
   body["tool_choice"] = "required";
-  settings.lacks = parse_lacking("tools");
+  settings.lacks = parse_missing_features("tools");
   auto choice = answer_to(settings, body)["choices"][0];
   EXPECT_TRUE(choice["message"]["content"].is_string());
   EXPECT_FALSE(choice["message"].contains("tool_calls"));
   EXPECT_FALSE(choice["logprobs"].is_null());
-  settings.lacks = parse_lacking("logprobs");
+  settings.lacks = parse_missing_features("logprobs");
   choice = answer_to(settings, body)["choices"][0];
   EXPECT_TRUE(choice["logprobs"].is_null());
   EXPECT_TRUE(choice["message"].contains("tool_calls"));
@@ -471,7 +471,7 @@ TEST_F(Exchange, AnUnsupportedFieldIsIgnored) {
   body["response_format"] = json::parse(
       R"({"type":"json_schema","json_schema":{"schema":{"type":"object","properties":{}}}})");
   EXPECT_EQ(content_of(answer_to(settings, body)), "{}");
-  settings.lacks = parse_lacking("json-schema");
+  settings.lacks = parse_missing_features("json-schema");
   EXPECT_NE(content_of(answer_to(settings, body)), "{}");
   body["response_format"] = {{"type", "json_object"}};
   EXPECT_TRUE(json::accept(content_of(answer_to(settings, body))));

@@ -50,8 +50,10 @@ class faulty_files final : public file_system {
   bool is_at(const file& opened, const std::string& path) override {
     return behind_->is_at(static_cast<const faulty_file&>(opened).behind(), path);
   }
-  void run_aside(std::function<void()> slow) override { behind_->run_aside(std::move(slow)); }
-  void finish_aside() override { behind_->finish_aside(); }
+  void run_in_background(std::function<void()> slow) override {
+    behind_->run_in_background(std::move(slow));
+  }
+  void finish_background() override { behind_->finish_background(); }
 
  private:
   class faulty_file final : public file {
@@ -85,7 +87,7 @@ class faulty_files final : public file_system {
       const std::error_code met = owner_.fault("reserve", path_);
       return met ? met : behind_->reserve(bytes);
     }
-    std::optional<std::string> present_path() const override { return behind_->present_path(); }
+    std::optional<std::string> current_path() const override { return behind_->current_path(); }
     const file& behind() const noexcept { return *behind_; }
 
    private:

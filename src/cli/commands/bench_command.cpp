@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "async/steady_clock.hpp"
+#include "base/refuse.hpp"
 #include "cli/bench_relays.hpp"
 #include "cli/graceful_stop.hpp"
 #include "cli/page_file.hpp"
@@ -42,10 +43,6 @@ using nlohmann::ordered_json;
 constexpr std::uint64_t shortest_prompt = 16;
 constexpr std::int64_t shortest_reply = 1;
 constexpr std::string_view usual_search_budget = "0.10";
-
-[[noreturn]] void refuse(const std::string& sentence) {
-  throw fatal_error(fatal_error::kind::cannot_start, sentence);
-}
 
 exit_status status_of(const bench::benchmark& done, const std::vector<bench::target*>& targets,
                       const graceful_stop& ending) {

@@ -12,13 +12,13 @@
 #include <vector>
 
 #include "base/printable.hpp"
+#include "base/refuse.hpp"
 #include "cli/settings/prepared_relays.hpp"
 #include "cli/settings/run_settings.hpp"
 #include "cli/views/check_report.hpp"
 #include "cli/views/screen.hpp"
 #include "jobs/job_files.hpp"
 #include "jobs/job_reader.hpp"
-#include "sluice/error.hpp"
 #include "terminal/descriptors.hpp"
 #include "terminal/exit_status.hpp"
 #include "terminal/standard_output.hpp"
@@ -59,10 +59,6 @@ std::vector<setting> check_flags(check_settings& target) {
                    .apply = [&target](const std::string& on) { target.lines = parse_switch(on); },
                    .in_config = false});
   return table;
-}
-
-[[noreturn]] void refuse(const std::string& sentence) {
-  throw fatal_error(fatal_error::kind::cannot_start, sentence);
 }
 
 // The paths that hold a job. Opens each one, so that a command that fails prints nothing.

@@ -17,6 +17,7 @@
 
 #include "account/quota_inquiry.hpp"
 #include "async/steady_clock.hpp"
+#include "base/refuse.hpp"
 #include "cli/graceful_stop.hpp"
 #include "cli/log_observer.hpp"
 #include "cli/relay_query.hpp"
@@ -46,10 +47,6 @@ struct probe_settings {
   std::string model;
   usd budget = *usd::parse("0.05");
 };
-
-[[noreturn]] void refuse(const std::string& sentence) {
-  throw fatal_error(fatal_error::kind::cannot_start, sentence);
-}
 
 // What a probe learns about the account, beside the answers.
 struct books {

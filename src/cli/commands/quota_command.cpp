@@ -29,16 +29,16 @@ std::string listed(const std::vector<std::string>& answers, std::size_t from = 0
 std::string why_none(const account::quota_inquiry& inquiry, const relay_member& member) {
   if (inquiry.trouble() != exchange_end::how::complete) {
     return fmt::format("{} cannot be reached: {}; check --base-url and the network",
-                       name_of(member), inquiry.said().back());
+                       name_of(member), inquiry.answers().back());
   }
   return fmt::format("{} does not show the quota of this key: {}; check --base-url and the key",
-                     name_of(member), listed(inquiry.said()));
+                     name_of(member), listed(inquiry.answers()));
 }
 
 // Adds the usage log to the document and to the lines; null where the relay does not show it.
 asio::awaitable<void> add_log(account::quota_inquiry& inquiry, const relay_member& member,
                               relay_reply& reply) {
-  const std::size_t before = inquiry.said().size();
+  const std::size_t before = inquiry.answers().size();
   const auto log = co_await inquiry.ask_log();
   auto& place = (*reply.document)["log"];
   if (log) {
@@ -47,7 +47,7 @@ asio::awaitable<void> add_log(account::quota_inquiry& inquiry, const relay_membe
     reply.lines += log_lines(*log);
   } else {
     spdlog::warn("{} shows no log of this key: {}", name_of(member),
-                 listed(inquiry.said(), before));
+                 listed(inquiry.answers(), before));
   }
 }
 

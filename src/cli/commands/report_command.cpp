@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/refuse.hpp"
 #include "cli/page_file.hpp"
 #include "cli/settings/prepared_relays.hpp"
 #include "cli/settings/run_settings.hpp"
@@ -27,7 +28,6 @@
 #include "jobs/job_audit.hpp"
 #include "jobs/job_files.hpp"
 #include "page/job_history.hpp"
-#include "sluice/error.hpp"
 #include "sluice/version.hpp"
 #include "terminal/exit_status.hpp"
 #include "terminal/standard_output.hpp"
@@ -48,10 +48,6 @@ struct report_settings {
 };
 
 constexpr std::uint64_t longest_result = std::uint64_t{1} << 30;
-
-[[noreturn]] void refuse(const std::string& sentence) {
-  throw fatal_error(fatal_error::kind::cannot_start, sentence);
-}
 
 void require_file(const std::string& job, const std::string& path, std::string_view what) {
   std::error_code unknown;

@@ -16,6 +16,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/refuse.hpp"
 #include "cli/balance_warning.hpp"
 #include "cli/graceful_stop.hpp"
 #include "cli/log_observer.hpp"
@@ -43,10 +44,6 @@ constexpr std::chrono::seconds fault_interval{1};
 // How long finished results wait for room on a full disk, once nothing else is left to do.
 constexpr std::chrono::seconds longest_wait_for_room{5};
 constexpr std::size_t files_of_a_job = 4;  // the job, its output, its errors and its state
-
-[[noreturn]] void refuse(const std::string& sentence) {
-  throw fatal_error(fatal_error::kind::cannot_start, sentence);
-}
 
 // Logs the warnings of the jobs, each of them once.
 class job_warnings {

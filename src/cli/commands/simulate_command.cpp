@@ -218,7 +218,7 @@ std::vector<setting> simulate_flags(simulate_settings& target) {
        .short_help = "Parts of a request it ignores, with commas between",
        .long_help = "Ignores these parts of a request, as some honest relays do: any of logprobs, "
                     "tools, json-schema, with commas between.",
-       .apply = read_by(simulator::parse_lacking, relay.lacks)}};
+       .apply = read_by(simulator::parse_missing_features, relay.lacks)}};
   for (auto& entry : table) entry.in_config = false;
   return table;
 }

@@ -9,8 +9,8 @@
 #include <limits>
 #include <utility>
 
+#include "base/refuse.hpp"
 #include "settings/suggestion.hpp"
-#include "sluice/error.hpp"
 
 namespace sluice::cli {
 namespace {
@@ -24,10 +24,6 @@ constexpr unsigned usual_concurrency = 8;
 constexpr unsigned concurrency_at_limit = 64;
 constexpr unsigned widest_sweep = 256;
 constexpr duration usual_time = std::chrono::seconds{60};
-
-[[noreturn]] void refuse(const std::string& sentence) {
-  throw fatal_error(fatal_error::kind::cannot_start, sentence);
-}
 
 // Calls `take` for each part between commas.
 void split(const std::string& list, const std::function<void(const std::string&)>& take) {

@@ -10,19 +10,15 @@
 #include <set>
 #include <utility>
 
+#include "base/refuse.hpp"
 #include "cli/settings/price_lists.hpp"
 #include "cli/views/heading.hpp"
 #include "http/base_url.hpp"
 #include "http/proxy.hpp"
 #include "settings/suggestion.hpp"
-#include "sluice/error.hpp"
 
 namespace sluice::cli {
 namespace {
-
-[[noreturn]] void refuse(const std::string& sentence) {
-  throw fatal_error(fatal_error::kind::cannot_start, sentence);
-}
 
 // Starts the simulator inside this process and points the settings at it.
 std::unique_ptr<simulator::relay> start_simulator(run_settings& chosen,

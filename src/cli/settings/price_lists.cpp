@@ -11,10 +11,10 @@
 #include <utility>
 #include <vector>
 
+#include "base/refuse.hpp"
 #include "cli/blocking_client.hpp"
 #include "cli/log_observer.hpp"
 #include "cli/views/heading.hpp"
-#include "sluice/error.hpp"
 
 namespace sluice::cli {
 namespace {
@@ -23,10 +23,6 @@ namespace asio = boost::asio;
 
 // The command waits for the answer.
 constexpr std::chrono::seconds longest{30};
-
-[[noreturn]] void refuse(const std::string& sentence) {
-  throw fatal_error(fatal_error::kind::cannot_start, sentence);
-}
 
 // Adds the prices under the names that the jobs use for the models.
 void name_as_jobs_do(price_table& prices, const relay_member& member) {
