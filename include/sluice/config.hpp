@@ -54,6 +54,8 @@ struct output_options {
   budget_scope scope = budget_scope::job;
   /// With a budget: the length assumed for a reply that has no other upper bound.
   std::optional<std::int64_t> assume_max_tokens;
+  /// With a budget: the service tier of requests that name none; empty: standard or priority.
+  std::string tier_default;
   bool simulated = false;  ///< results come from the built-in simulator and are marked so
 };
 

@@ -34,9 +34,10 @@ struct run_status {
   std::uint64_t most_in_a_minute = 0;
   std::optional<time_point> next_start;  ///< set while requests wait for the limit or a pause
   bool full = false;                     ///< requests wait because `concurrency` is reached
-  bool slowed = false;         ///< requests wait because the relay answers too slowly for more
-  bool one_at_a_time = false;  ///< the relay fails, so it gets one trial at a time
-  bool faulted = false;        ///< a local error ends the run; attempts in flight may still finish
+  bool slowed = false;  ///< requests wait because the relay answers too slowly for more
+  std::size_t waiting_for_budget = 0;  ///< requests that wait until others have settled
+  bool one_at_a_time = false;          ///< the relay fails, so it gets one trial at a time
+  bool faulted = false;  ///< a local error ends the run; attempts in flight may still finish
 };
 
 /// The main class. Reads requests from a source, sends them to a relay or a pool of relays under

@@ -31,6 +31,9 @@ struct request {
   std::uint32_t attempts = 0;          ///< attempts of earlier runs
   std::uint32_t settled_attempts = 0;  ///< of these: counted in the request's last stored line
   usd most;                            ///< with a budget: the most that one attempt can cost
+  usd most_for_prompt;                 ///< the part of `most` that does not depend on the reply
+  std::int64_t most_reply_tokens = 0;  ///< the tokens of all billed replies that `most` counts
+  std::int64_t billed_replies = 1;     ///< number of replies that share them
   bool model_in_doubt = false;         ///< with a budget: the body names several models
 };
 

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -49,6 +50,15 @@ class job_set final : public request_source, public result_sink {
 
   std::optional<request> next() override;
   void cancel() override;
+
+  /// A request that does not fit into what is left of the budget.
+  struct budget_shortage {
+    usd most;                      ///< that one attempt can cost
+    usd left;                      ///< neither spent nor reserved
+    std::int64_t reply_limit = 0;  ///< `max_tokens` with which it would fit; 0: none does
+  };
+  /// The last request that was not affordable, as of then; nothing if the last one was.
+  std::optional<budget_shortage> shortage() const;
 
   funds reserve(const request& next) override;
   void unreserve(const request& next) override;

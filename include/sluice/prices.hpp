@@ -124,10 +124,12 @@ class model_prices {
     usd prompt;
     usd completion;
   };
-  /// The highest rates that a request can meet at this tier: of every step that its prompt can
-  /// reach, at any hour, before and after every change. Nothing: the price is unknown.
+  /// The highest rates that a request for this tier can meet: of every step that its prompt can
+  /// reach, at any hour, before and after every change. Relays that ignore the tier serve the
+  /// standard one, so its rates count too. "auto", which leaves the tier to the account, counts
+  /// the priority tier if the model has rates for it. Nothing: the price is unknown.
   std::optional<bound> dearest(std::int64_t most_prompt_tokens, endpoint target,
-                               std::string_view tier = {}) const;
+                               std::string_view tier) const;
 
   /// Its rates are past `until`, and no change has come.
   bool stale(double unix_now) const noexcept;
@@ -155,6 +157,9 @@ class model_prices {
   // prompt.
   token_rates at_tier(const tier_prices& tier, token_rates rates, std::int64_t prompt_tokens) const;
   const tier_prices* find_tier(std::string_view name, double unix_time) const;
+  // At one tier; null: the standard one.
+  std::optional<bound> dearest_at(const tier_prices* tier, std::int64_t most_prompt_tokens,
+                                  endpoint target) const;
 };
 
 /// The largest number of tokens in a prompt and in a reply; nothing: unknown.
@@ -251,8 +256,8 @@ class relay_prices {
   /// Nothing where one of them is unknown.
   std::optional<model_prices::bound> dearest(std::optional<std::string_view> relay,
                                              std::string_view model,
-                                             std::int64_t most_prompt_tokens,
-                                             endpoint target) const;
+                                             std::int64_t most_prompt_tokens, endpoint target,
+                                             std::string_view tier) const;
   /// model_prices::not_understood of any relay.
   std::string_view not_understood(std::string_view model) const;
   model_limits limits(std::string_view model) const { return usual_.limits(model); }

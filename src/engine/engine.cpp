@@ -172,6 +172,7 @@ run_status engine::now() const {
   status.one_at_a_time = status.one_at_a_time && !parts_->runs.empty();
   for (const run_context* each : parts_->runs) {
     status.queued += each->queue.waiting();
+    status.waiting_for_budget += each->waiting_for_budget();
     status.faulted = status.faulted || each->fault != nullptr;
   }
   finish_status(status, gate.lanes_full);
@@ -246,6 +247,7 @@ run_status engine_run::now() const {
   const auto turns = gate.now(run.turns);
   run_status status = status_of(turns, parts_->shared.relays);
   status.queued = run.queue.waiting();
+  status.waiting_for_budget = run.waiting_for_budget();
   status.faulted = run.fault != nullptr;
   finish_status(status, turns.lanes_full);
   return status;

@@ -10,7 +10,6 @@
 #include "base/id_table.hpp"
 #include "jobs/job_line.hpp"
 #include "jobs/job_reader.hpp"
-#include "money/cost_bound.hpp"
 
 namespace sluice {
 namespace {
@@ -65,27 +64,46 @@ checked_request check_request(request&& asked, const check_options& options) {
   told.prompt = prompt_tokens(asked.target, asked.model, asked.body);
   told.encoding = vocabulary_of(asked.model);
   const auto tokens = static_cast<std::int64_t>(told.prompt.tokens);
-  if (const auto price = options.prices.find({}, asked.model, asked.target)) {
-    told.prompt_cost = price->cost({.prompt_tokens = tokens}, {}).cost;
-  }
+  bound_defaults at_standard = options.defaults;
+  at_standard.tier = "standard";
   usd most;
+  usd most_at_standard;
   std::int64_t completion = 0;
   bool priced = true;
   for (const std::string& model : named_models(asked)) {
-    const auto bound =
-        bound_tokens(asked, model, options.prices.limits(model).output, options.assume_max_tokens);
+    const auto bound = bound_tokens(asked, model, options.prices.limits(model).output,
+                                    options.defaults.reply_tokens);
     if (!bound) {
       told.unbounded = bound.error();
       break;
     }
     completion = std::max(completion, bound->completion);
-    const auto price = options.prices.dearest(std::nullopt, model, tokens, asked.target);
-    priced = priced && price;
-    if (price) most = std::max(most, token_bound{tokens, bound->completion}.cost(*price));
+    const auto dearest = [&](const bound_defaults& defaults) -> std::optional<usd> {
+      const auto rates = bound_rates(asked, model, tokens, options.prices, std::nullopt, defaults);
+      if (!rates) return std::nullopt;
+      return token_bound{tokens, bound->completion}.cost(*rates);
+    };
+    const auto cost = dearest(options.defaults);
+    const auto cost_at_standard = dearest(at_standard);
+    priced = priced && cost && cost_at_standard;
+    if (!priced) continue;
+    most = std::max(most, *cost);
+    most_at_standard = std::max(most_at_standard, *cost_at_standard);
   }
   if (told.unbounded.empty()) {
     told.most_completion_tokens = completion;
-    if (priced) told.most_cost = most;
+    if (priced) {
+      told.most_cost = most;
+      told.most_cost_at_standard = most_at_standard;
+    }
+  }
+  if (const auto price = options.prices.find({}, asked.model, asked.target)) {
+    const serving how{.tier = likely_tier(asked, options.defaults)};
+    told.prompt_cost = price->cost({.prompt_tokens = tokens}, how).cost;
+    const std::int64_t likely = options.replies.of(asked.model) *
+                                std::max<std::int64_t>(static_cast<std::int64_t>(asked.choices), 1);
+    const std::int64_t reply = std::min(likely, told.most_completion_tokens.value_or(likely));
+    told.likely_cost = price->cost({.prompt_tokens = tokens, .completion_tokens = reply}, how).cost;
   }
   told.custom_id = std::move(asked.custom_id);
   told.model = std::move(asked.model);
@@ -126,7 +144,9 @@ void job_check::add(const checked_request& good) {
     ++priced_;
     prompt_cost_ += *good.prompt_cost;
   }
+  if (good.likely_cost) likely_cost_ += *good.likely_cost;
   if (good.most_cost) most_cost_ += *good.most_cost;
+  if (good.most_cost_at_standard) most_cost_at_standard_ += *good.most_cost_at_standard;
   model_share& share = models_[good.model];
   ++share.requests;
   share.prompt_tokens += good.prompt.tokens;
@@ -147,9 +167,18 @@ std::optional<usd> job_check::prompt_cost() const {
   return prompt_cost_;
 }
 
+std::optional<usd> job_check::likely_cost() const {
+  return priced_ < good_ ? std::nullopt : std::optional(likely_cost_);
+}
+
 std::optional<usd> job_check::most_cost() const {
   if (unbounded_ || priced_ < good_) return std::nullopt;
   return most_cost_;
+}
+
+std::optional<usd> job_check::most_cost_at_standard() const {
+  if (unbounded_ || priced_ < good_) return std::nullopt;
+  return most_cost_at_standard_;
 }
 
 std::optional<double> job_check::minutes_at(std::uint64_t requests_a_minute,

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "jobs/likely_replies.hpp"
+#include "money/cost_bound.hpp"
 #include "sluice/config.hpp"
 #include "sluice/error.hpp"
 #include "sluice/prices.hpp"
@@ -25,7 +27,10 @@ struct checked_request {
   std::optional<std::int64_t> most_completion_tokens;  ///< unset: see `unbounded`
   std::string unbounded;                               ///< why: a sentence without its subject
   std::optional<usd> prompt_cost;                      ///< unset: the model has no price
+  std::optional<usd> likely_cost;                      ///< with a reply of the likely length
   std::optional<usd> most_cost;                        ///< unset: no price, or no bound
+  /// `most_cost` if the standard tier serves the requests that name none.
+  std::optional<usd> most_cost_at_standard;
 };
 
 /// A whole job, looked through without sending anything.
@@ -62,9 +67,13 @@ class job_check {
   const std::optional<open_end>& unbounded() const noexcept { return unbounded_; }
   /// What the prompts cost that have a price; nothing where none has.
   std::optional<usd> prompt_cost() const;
+  /// What all requests are likely to cost; nothing where one of them has no price.
+  std::optional<usd> likely_cost() const;
   /// What all requests cost at most, as far as prompts are counted right; nothing where one of them
   /// has no bound or no price.
   std::optional<usd> most_cost() const;
+  /// most_cost() if the standard tier serves the requests that name none.
+  std::optional<usd> most_cost_at_standard() const;
   const std::map<std::string, model_share>& models() const noexcept { return models_; }
   /// The least time that the requests take at so many of them and of their tokens, replies at their
   /// longest included where that is known, in a minute; 0: no limit. Nothing without a limit.
@@ -84,15 +93,18 @@ class job_check {
   std::optional<open_end> unbounded_;
   std::uint64_t priced_ = 0;  // requests
   usd prompt_cost_;
+  usd likely_cost_;
   usd most_cost_;
+  usd most_cost_at_standard_;
   std::map<std::string, model_share> models_;
 };
 
 struct check_options {
   const job_options& lines;
   const relay_prices& prices;
-  std::optional<std::int64_t> assume_max_tokens;  ///< of a reply that nothing else bounds
-  unsigned threads = 1;                           ///< that count beside the caller's
+  bound_defaults defaults = {};
+  unsigned threads = 1;  ///< that count beside the caller's
+  likely_replies replies = {};
 };
 
 /// Reads a job from its start to its end and finds the same bad lines as a run, with the same

@@ -67,6 +67,7 @@ struct job_set::state {
   std::unique_ptr<file_system> owned_disk;
   file_system& disk;
   std::optional<budget> money;
+  std::optional<budget_shortage> too_dear;
   std::vector<std::variant<std::unique_ptr<running_job>, finished_job>> jobs;
   std::vector<bool> drained;
   std::size_t turn = 0;
@@ -221,7 +222,18 @@ void job_set::cancel() {
 }
 
 funds job_set::reserve(const request& next) {
-  return state_->running(next.job).reserve(next);
+  const funds answer = state_->running(next.job).reserve(next);
+  if (answer == funds::reserved) {
+    state_->too_dear.reset();
+  } else {
+    const usd left = state_->money->left();
+    state_->too_dear = {next.most, left, reply_limit_within(left, next)};
+  }
+  return answer;
+}
+
+std::optional<job_set::budget_shortage> job_set::shortage() const {
+  return state_->too_dear;
 }
 
 void job_set::unreserve(const request& next) {

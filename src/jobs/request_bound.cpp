@@ -16,15 +16,19 @@ namespace {
       without.why, without.without_price ? "" : ", or a bound for all with --assume-max-tokens"));
 }
 
+bound_defaults defaults_of(const job_setup& job) {
+  return {job.output.assume_max_tokens, job.output.tier_default};
+}
+
 }  // namespace
 
 void require_bound(const request& next, const job_setup& job) {
-  const auto bound = bound_cost(next, job.prices, std::nullopt, job.output.assume_max_tokens);
+  const auto bound = bound_cost(next, job.prices, std::nullopt, defaults_of(job));
   if (!bound) refuse_line(next, job, bound.error());
 }
 
 void set_cost_bound(request& next, const job_setup& job) {
-  const auto without = set_cost_bound(next, job.prices, std::nullopt, job.output.assume_max_tokens);
+  const auto without = set_cost_bound(next, job.prices, std::nullopt, defaults_of(job));
   if (without) refuse_line(next, job, *without);
 }
 

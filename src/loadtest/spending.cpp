@@ -14,13 +14,13 @@ spending::spending(const relay_prices& prices, std::optional<usd> limit)
 
 void spending::check(std::string_view relay, const request& asked) const {
   if (!money_) return;
-  const auto bound = bound_cost(asked, prices_, relay, std::nullopt);
+  const auto bound = bound_cost(asked, prices_, relay, {});
   if (!bound) refuse(fmt::format("request {}", asked.custom_id), bound.error().why);
 }
 
 funds spending::reserve(std::string_view relay, request& asked) {
   if (!money_) return funds::reserved;
-  if (const auto without = set_cost_bound(asked, prices_, relay, std::nullopt)) {
+  if (const auto without = set_cost_bound(asked, prices_, relay, {})) {
     refuse(fmt::format("request {}", asked.custom_id), without->why);
   }
   return money_->reserve(asked.most);

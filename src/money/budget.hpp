@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cstdint>
+
+#include "sluice/job.hpp"
 #include "sluice/money.hpp"
 #include "sluice/result_sink.hpp"
 
@@ -22,6 +25,13 @@ class budget {
     }
     return reserved_ > usd{} ? funds::wait : funds::spent;
   }
+  /// What is neither spent nor reserved.
+  usd left() const noexcept {
+    usd left = limit_;
+    left -= spent_;
+    left -= reserved_;
+    return left;
+  }
   /// The attempt cost nothing.
   void give_back(usd most) noexcept { reserved_ -= most; }
   /// It cost so much; `most` where that is unknown.
@@ -35,5 +45,16 @@ class budget {
   usd spent_;
   usd reserved_;
 };
+
+/// The limit of each reply with which the request would cost no more than `left`, in tokens; 0: its
+/// prompt alone costs more. Pure.
+inline std::int64_t reply_limit_within(usd left, const request& next) noexcept {
+  const usd::units for_replies = left.count() - next.most_for_prompt.count();
+  if (for_replies <= 0 || next.most_reply_tokens <= 0) return 0;
+  const usd::units a_token =
+      (next.most.count() - next.most_for_prompt.count()) / next.most_reply_tokens;
+  if (a_token <= 0) return 0;
+  return static_cast<std::int64_t>(for_replies / a_token / next.billed_replies);
+}
 
 }  // namespace sluice

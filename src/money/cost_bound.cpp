@@ -297,14 +297,24 @@ std::optional<std::string> why_unbounded(const readings& body, endpoint target) 
       });
     }
   });
-  // Tiers that cost less than the prices that are reckoned with, or just that.
-  body.each("service_tier", [&](const readings::reading& one) {
-    const std::string tier = json_string(one.value).value_or(std::string());
-    if (!fault && one.value != "null" && !is_one_of(tier, {"auto", "default", "standard", "flex"}))
-      fault = fmt::format("asks for service_tier {}, whose prices are not known here",
-                          utf8_prefix(one.value, longest_shown));
-  });
   return fault;
+}
+
+// The service tiers that the body may be read to ask for. Where a reader may find none, or "auto",
+// it is the account's own.
+std::vector<std::string> tiers_in(const readings& body, const bound_defaults& defaults) {
+  const std::string own = defaults.tier.empty() ? "auto" : defaults.tier;
+  std::vector<std::string> tiers;
+  bool always_set = false;
+  body.each("service_tier", [&](const readings::reading& one) {
+    if (one.value == "null") return tiers.push_back(own);
+    always_set = always_set || one.exact;
+    // What is no string keeps its JSON, so that no tier has its name.
+    std::string tier = json_string(one.value).value_or(std::string(one.value));
+    tiers.push_back(tier == "auto" ? own : std::move(tier));
+  });
+  if (!always_set) tiers.push_back(own);
+  return tiers;
 }
 
 // Members that no relay puts into a prompt.
@@ -431,7 +441,8 @@ boost::system::result<token_bound, std::string> bound_tokens(
   const std::int64_t candidates = std::max<std::int64_t>(count_of(body, "best_of").most, 1);
   if (choices >= request::most_choices || candidates > most_tokens / limit / choices)
     return std::string("asks for more choices than can be paid");
-  bound.completion = limit * choices * candidates;
+  bound.replies = choices * candidates;
+  bound.completion = limit * bound.replies;
   // Predicted text that is not used is billed as completion beside the limit.
   if (body.any("prediction")) {
     if (bound.prompt > most_tokens / choices / candidates)
@@ -441,10 +452,41 @@ boost::system::result<token_bound, std::string> bound_tokens(
   return bound;
 }
 
+std::string likely_tier(const request& asked, const bound_defaults& defaults) {
+  const readings body{json_object(asked.body)};
+  const std::string tier = json_string(body.only("service_tier")).value_or(std::string());
+  return tier.empty() || tier == "auto" ? defaults.tier : tier;
+}
+
+boost::system::result<model_prices::bound, no_bound> bound_rates(
+    const request& asked, const std::string& model, std::int64_t most_prompt_tokens,
+    const relay_prices& prices, std::optional<std::string_view> relay,
+    const bound_defaults& defaults) {
+  model_prices::bound most;
+  for (const std::string& tier : tiers_in(readings(json_object(asked.body)), defaults)) {
+    const auto rates = prices.dearest(relay, model, most_prompt_tokens, asked.target, tier);
+    if (!rates) {
+      const std::string_view odd = prices.not_understood(model);
+      return no_bound{
+          odd.empty() ? fmt::format("model {} has no price for service_tier {}, and --budget needs "
+                                    "one; give it with --prices",
+                                    model, utf8_prefix(tier, longest_shown))
+                      : fmt::format("the price list says of model {} what this program does not "
+                                    "understand ({}), and --budget needs to; correct it with "
+                                    "--prices",
+                                    model, odd),
+          true};
+    }
+    most.prompt = std::max(most.prompt, rates->prompt);
+    most.completion = std::max(most.completion, rates->completion);
+  }
+  return most;
+}
+
 boost::system::result<cost_bound, no_bound> bound_cost(const request& asked,
                                                        const relay_prices& prices,
                                                        std::optional<std::string_view> relay,
-                                                       std::optional<std::int64_t> assumed) {
+                                                       const bound_defaults& defaults) {
   std::optional<cost_bound> most;
   for (const std::string& model : named_models(asked)) {
     if (!prices.has(relay, model, asked.target)) {
@@ -455,21 +497,15 @@ boost::system::result<cost_bound, no_bound> bound_cost(const request& asked,
           true};
     }
     const auto tokens = bound_tokens(asked, prices.is_renamed(model) ? "" : model,
-                                     prices.limits(model).output, assumed);
+                                     prices.limits(model).output, defaults.reply_tokens);
     if (!tokens) {
       return no_bound{
           fmt::format("the request {}; under --budget, give it max_tokens as a whole number",
                       tokens.error()),
           false};
     }
-    const auto rates = prices.dearest(relay, model, tokens->prompt, asked.target);
-    if (!rates) {
-      return no_bound{
-          fmt::format("the price list says of model {} what this program does not "
-                      "understand ({}), and --budget needs to; correct it with --prices",
-                      model, prices.not_understood(model)),
-          true};
-    }
+    const auto rates = bound_rates(asked, model, tokens->prompt, prices, relay, defaults);
+    if (!rates) return rates.error();
     const cost_bound bound{*tokens, *rates};
     if (!most || most->cost() < bound.cost()) most = bound;
   }
@@ -478,13 +514,16 @@ boost::system::result<cost_bound, no_bound> bound_cost(const request& asked,
 
 std::optional<no_bound> set_cost_bound(request& asked, const relay_prices& prices,
                                        std::optional<std::string_view> relay,
-                                       std::optional<std::int64_t> assumed) {
-  auto most = bound_cost(asked, prices, relay, assumed);
+                                       const bound_defaults& defaults) {
+  auto most = bound_cost(asked, prices, relay, defaults);
   if (!most) return most.error();
   if (!prices.is_renamed(asked.model)) {
     most->tokens.prompt = bound_prompt(asked, most->tokens.prompt);
   }
   asked.most = most->cost();
+  asked.most_for_prompt = most->rates.prompt * most->tokens.prompt;
+  asked.most_reply_tokens = most->tokens.completion;
+  asked.billed_replies = most->tokens.replies;
   asked.model_in_doubt = named_models(asked).size() > 1;
   return std::nullopt;
 }

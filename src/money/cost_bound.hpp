@@ -21,6 +21,7 @@ namespace sluice {
 struct token_bound {
   std::int64_t prompt = 0;
   std::int64_t completion = 0;  ///< of all choices together
+  std::int64_t replies = 1;     ///< choices and candidates, of which each ends at the limit
 
   usd cost(const model_prices::bound& rates) const noexcept;
 };
@@ -31,13 +32,20 @@ std::optional<std::int64_t> named_output_limit(const request& asked);
 /// The models that the body may be read to ask for, the request's own first. Pure.
 std::vector<std::string> named_models(const request& asked);
 
+/// What a bound relies on where the body does not say it.
+struct bound_defaults {
+  std::optional<std::int64_t> reply_tokens = {};  ///< of a model without a known output limit
+  /// The service tier of the account; empty: not known.
+  std::string tier = {};
+};
+
 /// Bounds the tokens of a request by its body alone, without counting any, where `model` answers:
 /// no text has more tokens than bytes, an image no more than the model's rule gives one, and each
 /// choice ends at the body's own limit, else at `model_limit`, else at `assumed`. An empty model is
-/// one that nobody knows. The error is a sentence without its subject, why there is no bound: a
-/// part that is neither text nor an image that the model has a rule for, input that is stored
-/// elsewhere, tools that fetch more, what may change the price, a count that is no plain whole
-/// number, no limit of the output, or too many models. Pure.
+/// an unknown one. The error is a sentence without its subject, why there is no bound: a part that
+/// is neither text nor an image that the model has a rule for, input that is stored elsewhere,
+/// tools that fetch more, what may change the price, a count that is no plain whole number, no
+/// limit of the output, or too many models. Pure.
 boost::system::result<token_bound, std::string> bound_tokens(
     const request& asked, std::string_view model, std::optional<std::int64_t> model_limit,
     std::optional<std::int64_t> assumed);
@@ -64,18 +72,29 @@ struct no_bound {
   bool without_price = false;  ///< else the tokens have no bound
 };
 
+/// The highest rates at which the model may be billed for this request, at the dearest tier that
+/// its body may be read to ask for. `relay`: the one it goes to; nothing: it may go to any of them.
+/// Pure.
+boost::system::result<model_prices::bound, no_bound> bound_rates(
+    const request& asked, const std::string& model, std::int64_t most_prompt_tokens,
+    const relay_prices& prices, std::optional<std::string_view> relay,
+    const bound_defaults& defaults);
+
+/// The tier that is likely to serve the request: the one that its body asks for, else the
+/// account's, else the standard one, which is empty. Pure.
+std::string likely_tier(const request& asked, const bound_defaults& defaults);
+
 /// Bounds what one attempt costs, by the bytes of the request: of the models that it names, the
-/// dearest. `relay`: the one it goes to; nothing: it may go to any of them. `assumed`: as in
-/// bound_tokens(). Pure.
+/// dearest. `relay` as in bound_rates(). Pure.
 boost::system::result<cost_bound, no_bound> bound_cost(const request& asked,
                                                        const relay_prices& prices,
                                                        std::optional<std::string_view> relay,
-                                                       std::optional<std::int64_t> assumed);
+                                                       const bound_defaults& defaults);
 
 /// Sets `most` and `model_in_doubt` of the request, by bound_cost() and the closer bound of its
 /// prompt. Counts its tokens, which takes a while. Nothing: it is done. Pure.
 std::optional<no_bound> set_cost_bound(request& asked, const relay_prices& prices,
                                        std::optional<std::string_view> relay,
-                                       std::optional<std::int64_t> assumed);
+                                       const bound_defaults& defaults);
 
 }  // namespace sluice

@@ -23,11 +23,11 @@ std::optional<usd> larger(const std::optional<usd>& a, const std::optional<usd>&
   return !a ? b : !b ? a : std::max(*a, *b);
 }
 
-// OpenAI says "default", Groq "on_demand", Anthropic "standard". "auto" was asked for and is no
-// answer: the relay does not say.
+// OpenAI says "default", Groq "on_demand", Anthropic "standard" and, in requests, "standard_only".
+// "auto" in a reply repeats the request: the relay does not say.
 bool is_standard(std::string_view tier) {
-  constexpr std::array<std::string_view, 5> names = {"", "default", "standard", "auto",
-                                                     "on_demand"};
+  constexpr std::array<std::string_view, 6> names = {"",     "default",   "standard",
+                                                     "auto", "on_demand", "standard_only"};
   return std::find(names.begin(), names.end(), tier) != names.end();
 }
 
@@ -181,11 +181,23 @@ std::optional<model_prices::bound> model_prices::dearest(std::int64_t most_promp
                                                          endpoint target,
                                                          std::string_view tier_name) const {
   if (!not_understood.empty()) return std::nullopt;
-  const tier_prices* tier = nullptr;
-  if (!is_standard(tier_name)) {
-    tier = find_tier(tier_name, 0);
-    if (tier == nullptr) return std::nullopt;
-  }
+  const bool left_to_account = tier_name == "auto";
+  const tier_prices* other = left_to_account          ? find_tier("priority", 0)
+                             : is_standard(tier_name) ? nullptr
+                                                      : find_tier(tier_name, 0);
+  if (other == nullptr && !is_standard(tier_name)) return std::nullopt;
+  auto most = dearest_at(nullptr, most_prompt_tokens, target);
+  if (!most || other == nullptr) return most;
+  const auto at_other = dearest_at(other, most_prompt_tokens, target);
+  if (!at_other) return left_to_account ? most : std::nullopt;
+  most->prompt = std::max(most->prompt, at_other->prompt);
+  most->completion = std::max(most->completion, at_other->completion);
+  return most;
+}
+
+std::optional<model_prices::bound> model_prices::dearest_at(const tier_prices* tier,
+                                                            std::int64_t most_prompt_tokens,
+                                                            endpoint target) const {
   std::vector<std::int64_t> prompts{0};
   for (const rate_card* card : {&standard, tier != nullptr ? &tier->own : nullptr}) {
     if (card == nullptr) continue;

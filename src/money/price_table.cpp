@@ -235,13 +235,14 @@ bool relay_prices::has(std::optional<std::string_view> relay, std::string_view m
 std::optional<model_prices::bound> relay_prices::dearest(std::optional<std::string_view> relay,
                                                          std::string_view model,
                                                          std::int64_t most_prompt_tokens,
-                                                         endpoint target) const {
+                                                         endpoint target,
+                                                         std::string_view tier) const {
   model_prices::bound dearest;
   bool known = true;
   each(relay, [&](const price_table& table) {
     const model_prices* prices = table.find(model, target);
     const auto bound =
-        prices == nullptr ? std::nullopt : prices->dearest(most_prompt_tokens, target);
+        prices == nullptr ? std::nullopt : prices->dearest(most_prompt_tokens, target, tier);
     known = known && bound;
     if (!bound) return;
     dearest.prompt = std::max(dearest.prompt, bound->prompt);

@@ -23,8 +23,9 @@ std::optional<claim> claim_of(const std::string& model, const std::string& relay
                               const relay_prices& prices) {
   const auto price = prices.find(relay, model, endpoint::chat_completions);
   constexpr std::int64_t longest_prompt = 100'000;  // tokens; no question has as many
-  const auto dearest =
-      price == nullptr ? std::nullopt : price->dearest(longest_prompt, endpoint::chat_completions);
+  const auto dearest = price == nullptr
+                           ? std::nullopt
+                           : price->dearest(longest_prompt, endpoint::chat_completions, "auto");
   if (!dearest) return std::nullopt;
   claim made;
   made.model = model;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <string>
 
 namespace sluice {
@@ -37,6 +38,30 @@ constexpr ruled_model ruled_models[] = {
     {"gpt-5-nano", image_rule::patches(246)},
     {"o4-mini", image_rule::patches(172)},
 };
+
+// Source: https://platform.claude.com/docs/en/build-with-claude/vision. Models up to 4.6 scale a
+// picture down to 1568 pixels a side and about 1,600 tokens; later ones to 2576 pixels and 4,784
+// tokens.
+constexpr image_rule earlier_claude = image_rule::pixels(1568, 1600);
+constexpr image_rule later_claude = image_rule::pixels(2576, 4784);
+// Models up to 2.1 take no pictures.
+constexpr std::string_view blind_claudes[] = {"claude-1", "claude-2", "claude-instant"};
+constexpr std::string_view earlier_claudes[] = {
+    "claude-3",          "claude-4-",         "claude-opus-4-0",   "claude-opus-4-1",
+    "claude-opus-4-2",   "claude-opus-4-5",   "claude-opus-4-6",   "claude-sonnet-4-0",
+    "claude-sonnet-4-2", "claude-sonnet-4-5", "claude-sonnet-4-6", "claude-haiku-4-5"};
+
+// Source: https://ai.google.dev/gemini-api/docs/media-resolution: 1,120 tokens, and 2,240 at
+// MEDIA_RESOLUTION_ULTRA_HIGH, from Gemini 3 on. Earlier models cut a picture into tiles, for which
+// no highest number is published.
+constexpr image_rule later_gemini = image_rule::fixed(1120, 2240);
+constexpr std::string_view later_geminis[] = {"gemini-3", "gemini-4"};
+
+template <std::size_t count>
+bool starts_with_any(std::string_view name, const std::string_view (&prefixes)[count]) {
+  return std::any_of(std::begin(prefixes), std::end(prefixes),
+                     [&](std::string_view prefix) { return name.starts_with(prefix); });
+}
 
 constexpr std::int64_t most_patches = 1536;
 constexpr double patch_side = 32;
@@ -184,9 +209,17 @@ std::optional<image_size> image_size_of(std::string_view url) {
 }
 
 std::int64_t image_rule::most(bool low_detail) const noexcept {
-  if (patch_hundredths_ > 0) return rounded_up(most_patches * patch_hundredths_);
   constexpr std::int64_t most_tiles = 8;  // a picture of 2048 by 768 pixels
-  return low_detail ? base_ : base_ + most_tiles * tile_;
+  switch (form_) {
+    case form::tiles:
+      return low_detail ? first_ : first_ + most_tiles * second_;
+    case form::patches:
+      return rounded_up(most_patches * first_);
+    case form::pixels:
+    case form::fixed:
+      break;
+  }
+  return second_;
 }
 
 std::int64_t image_rule::tokens(std::uint32_t width, std::uint32_t height,
@@ -196,16 +229,21 @@ std::int64_t image_rule::tokens(std::uint32_t width, std::uint32_t height,
   constexpr double tile = 512;
   double across = width;
   double down = height;
-  if (patch_hundredths_ > 0) return rounded_up(patches_of(across, down) * patch_hundredths_);
-  if (low_detail) return base_;
+  if (form_ == form::patches) return rounded_up(patches_of(across, down) * first_);
+  if (form_ == form::fixed || (form_ == form::tiles && low_detail)) return first_;
   const auto scale = [&](double side, double limit) {
     if (side <= limit) return;
     across *= limit / side;
     down *= limit / side;
   };
+  if (form_ == form::pixels) {
+    constexpr double pixels_a_token = 750;
+    scale(std::max(across, down), static_cast<double>(first_));
+    return std::clamp<std::int64_t>(pieces(across * down, pixels_a_token), 1, second_);
+  }
   scale(std::max(across, down), longest);
   scale(std::min(across, down), shorter);
-  return base_ + pieces(across, tile) * pieces(down, tile) * tile_;
+  return first_ + pieces(across, tile) * pieces(down, tile) * second_;
 }
 
 std::optional<image_rule> image_rule_of(std::string_view model) {
@@ -213,6 +251,9 @@ std::optional<image_rule> image_rule_of(std::string_view model) {
   for (const auto& [prefix, rule] : ruled_models) {
     if (name.starts_with(prefix) && is_version(name.substr(prefix.size()))) return rule;
   }
+  if (name.starts_with("claude-") && !starts_with_any(name, blind_claudes))
+    return starts_with_any(name, earlier_claudes) ? earlier_claude : later_claude;
+  if (starts_with_any(name, later_geminis)) return later_gemini;
   return std::nullopt;
 }
 

@@ -22,11 +22,23 @@ class image_rule {
   /// first scaled down to fit into 2048 by 2048 pixels and to a shorter side of 768. With low
   /// detail there are no tiles.
   static constexpr image_rule tiles(std::int64_t base, std::int64_t each) {
-    return {base, each, 0};
+    return {form::tiles, base, each};
   }
   /// `hundredths` / 100 tokens per patch of 32 by 32 pixels, for at most 1536 patches. The detail
   /// does not matter.
-  static constexpr image_rule patches(std::int64_t hundredths) { return {0, 0, hundredths}; }
+  static constexpr image_rule patches(std::int64_t hundredths) {
+    return {form::patches, hundredths, 0};
+  }
+  /// A token per 750 pixels. The picture is first scaled down to a longest side of `side` pixels
+  /// and to `most` tokens. The detail does not matter.
+  static constexpr image_rule pixels(std::int64_t side, std::int64_t most) {
+    return {form::pixels, side, most};
+  }
+  /// `usual` tokens for a picture of any size, and `most` at the highest resolution that a request
+  /// can ask for. The detail does not matter.
+  static constexpr image_rule fixed(std::int64_t usual, std::int64_t most) {
+    return {form::fixed, usual, most};
+  }
 
   /// The maximum for a picture of any size.
   std::int64_t most(bool low_detail) const noexcept;
@@ -34,12 +46,14 @@ class image_rule {
   std::int64_t tokens(std::uint32_t width, std::uint32_t height, bool low_detail) const noexcept;
 
  private:
-  constexpr image_rule(std::int64_t base, std::int64_t tile, std::int64_t patch_hundredths)
-      : base_(base), tile_(tile), patch_hundredths_(patch_hundredths) {}
+  enum class form : std::uint8_t { tiles, patches, pixels, fixed };
+  constexpr image_rule(form counts, std::int64_t first, std::int64_t second)
+      : form_(counts), first_(first), second_(second) {}
 
-  std::int64_t base_;
-  std::int64_t tile_;
-  std::int64_t patch_hundredths_;  ///< 0: counts tiles
+  // The parameters are those of the static function of the same name.
+  form form_;
+  std::int64_t first_;
+  std::int64_t second_;
 };
 
 /// The rule that the vendor has published for the model. The name may have a date, a vendor prefix,

@@ -20,6 +20,8 @@ checked_request request(std::uint64_t line, const std::string& model) {
   made.encoding = vocabulary::o200k_base;
   made.most_completion_tokens = 50;
   made.prompt_cost = usd::parse("0.25");
+  made.likely_cost = usd::parse("0.375");
+  made.most_cost_at_standard = usd::parse("0.45");
   made.most_cost = usd::parse("0.5");
   return made;
 }
@@ -43,7 +45,7 @@ TEST(check_report, the_document_is_that_of_the_contract) {
       "bad_lines":[{"line":2,"code":"invalid_json_line","message":"oops"}],
       "prompt_tokens":200,"max_completion_tokens":100,
       "models":{"gpt-4o":{"requests":2,"prompt_tokens":200}},
-      "cost_usd":{"prompt":"0.5","at_most":"1"},"minutes_at_limit":0.01}]})"));
+      "cost_usd":{"prompt":"0.5","likely":"0.75","at_most":"1"},"minutes_at_limit":0.01}]})"));
 }
 
 TEST(check_report, what_is_not_known_is_null) {
@@ -52,6 +54,7 @@ TEST(check_report, what_is_not_known_is_null) {
   const auto job = check_document({{"x.jsonl", told}}, {})["jobs"][0];
   EXPECT_TRUE(job["max_completion_tokens"].is_null());
   EXPECT_TRUE(job["cost_usd"]["prompt"].is_null());
+  EXPECT_TRUE(job["cost_usd"]["likely"].is_null());
   EXPECT_TRUE(job["cost_usd"]["at_most"].is_null());
   EXPECT_TRUE(job["minutes_at_limit"].is_null());
 }
@@ -70,6 +73,19 @@ TEST(check_report, a_person_sees_what_is_rough_and_what_is_bad) {
   EXPECT_THAT(text, HasSubstr("line 3: invalid_json_line: oops\\x0a\n"));
   EXPECT_THAT(text, HasSubstr("and 7 more bad lines"));
   EXPECT_THAT(text, Not(HasSubstr("\x1b")));
+}
+
+TEST(check_report, a_person_sees_what_the_costs_rest_on) {
+  job_check told;
+  told.add(request(1, "gpt-4o"));
+  std::string text = check_lines({{"x.jsonl", told}}, {});
+  EXPECT_THAT(text,
+              HasSubstr("  cost      $0.375 likely, $0.50 at most ($0.25 for the prompts)\n"));
+  EXPECT_THAT(text, HasSubstr("likely: replies of 338 tokens"));
+  EXPECT_THAT(text, HasSubstr("every reply at its longest"));
+  EXPECT_THAT(text, HasSubstr("$0.45 at most with --tier-default standard"));
+  text = check_lines({{"x.jsonl", told, true}}, {});
+  EXPECT_THAT(text, HasSubstr("likely: replies as long as those of the earlier run"));
 }
 
 TEST(check_report, a_line_for_each_request) {

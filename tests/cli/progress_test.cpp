@@ -56,6 +56,13 @@ TEST(progress_line, says_what_holds_the_run) {
   EXPECT_THAT(progress_line(facts), HasSubstr("64 places in flight (--concurrency)"));
   facts.run.one_at_a_time = true;
   EXPECT_THAT(progress_line(facts), HasSubstr("one at a time"));
+  facts = half_way();
+  facts.run.waiting_for_budget = 3;
+  facts.shortage = {*usd::parse("0.42"), *usd::parse("0.1"), 1200};
+  EXPECT_THAT(progress_line(facts), HasSubstr("3 wait for the budget: one may cost $0.42, $0.10 is "
+                                              "free; max_tokens 1,200 would fit"));
+  facts.shortage->reply_limit = 0;
+  EXPECT_THAT(progress_line(facts), Not(HasSubstr("max_tokens")));
 }
 
 TEST(progress_line, without_a_limit_or_failures) {

@@ -117,6 +117,10 @@ TEST(stop_sentence, names_the_reason_and_the_next_step) {
     EXPECT_THAT(told, HasSubstr(part));
   }
   EXPECT_THAT(stop_sentence({}), IsEmpty());
+  const std::string told = stop_sentence({stop_reason::budget_spent, "words"},
+                                         {{*usd::parse("0.42"), *usd::parse("0.1"), 500}});
+  EXPECT_THAT(told, HasSubstr("may cost up to $0.42, and $0.10 is left"));
+  EXPECT_THAT(told, HasSubstr("max_tokens 500 or less"));
 }
 
 }  // namespace

@@ -40,8 +40,10 @@ class Check(Case):
         self.assertEqual([(bad["line"], bad["code"]) for bad in result.pop("bad_lines")],
                          [(2, "invalid_request_line"), (3, "duplicate_custom_id")])
         prompt = 8 * Decimal("0.00003") + 8 * Decimal("0.0000025")
-        most = prompt + 100 * Decimal("0.00006") + 7 * Decimal("0.00001")
-        cost = {"prompt": f"{prompt.normalize():f}", "at_most": f"{most.normalize():f}"}
+        likely = prompt + 100 * Decimal("0.00006") + 7 * Decimal("0.00001")
+        most = 8 * Decimal("0.00003") + 8 * Decimal("0.00000425") + 100 * Decimal("0.00006") + 7 * Decimal("0.000017")
+        cost = {"prompt": f"{prompt.normalize():f}", "likely": f"{likely.normalize():f}",
+                "at_most": f"{most.normalize():f}"}
         self.assertEqual(result, {"job": str(job), "requests": 4, "prompt_tokens": 16, "max_completion_tokens": 107,
                                   "models": {"gpt-4": {"requests": 1, "prompt_tokens": 8},
                                              "gpt-4o": {"requests": 1, "prompt_tokens": 8}},
@@ -62,6 +64,10 @@ class Check(Case):
         self.assertLessEqual(Decimal(result["cost_usd"]["prompt"]), Decimal(totals["cost_usd"]))
         self.assertGreaterEqual(Decimal(result["cost_usd"]["at_most"]), Decimal(totals["cost_usd"]))
         self.assertIsNone(result["minutes_at_limit"])
+        # Now the likely cost follows the replies of the run.
+        likely = Decimal(self.document(job, "--rpm", 0, expect=1)["jobs"][0]["cost_usd"]["likely"])
+        self.assertAlmostEqual(likely / Decimal(totals["cost_usd"]), 1, delta=Decimal("0.2"))
+        self.assertIn("as long as those of the earlier run", self.check(job, expect=1).out)
 
     def test_the_flags_of_a_run_have_the_same_meaning(self) -> None:
         job = self.job([{"prompt": "hi"}, {"model": "gpt-4", "input": "hi"}])
@@ -88,7 +94,8 @@ class Check(Case):
         job = self.job([chat("hi", max_tokens=1)])
         flags = (job, "--prices", "relay", "--base-url", simulator.url)
         result = self.document(*flags)["jobs"][0]
-        self.assertEqual(result["cost_usd"], self.document(job)["jobs"][0]["cost_usd"])
+        own = self.document(job, "--tier-default", "standard")["jobs"][0]
+        self.assertEqual(result["cost_usd"], own["cost_usd"])
         self.assert_one_sentence(self.check(*flags, env={"OPENAI_API_KEY": None}, expect=2), "API key")
 
     def test_jobs_of_every_form(self) -> None:

@@ -23,6 +23,7 @@ from support import CHAT, Case, batch, chat, jsonl, program, text_of, wait_until
 
 # USD per million tokens, as in the program's own table.
 PRICES = {"gpt-4": (30, 60), "gpt-4o": ("2.5", 10), "gpt-4o-mini": ("0.15", "0.6")}
+PRIORITY_PRICES = {**PRICES, "gpt-4o": ("4.25", 17), "gpt-4o-mini": ("0.25", 1)}
 Pairs = list[tuple[str, Any]]
 
 
@@ -40,7 +41,7 @@ def as_go(pairs: Pairs) -> dict[str, Any]:
 
 
 class BillingRelay:
-    """Reads a body by its own rules, sends the longest allowed reply, and bills it."""
+    """Reads a body by its own rules, sends the longest allowed reply, and bills it. Its account uses the priority tier."""
 
     def __init__(self, reads: Callable[[Pairs], dict[str, Any]]) -> None:
         self.bill = Decimal(0)
@@ -57,12 +58,15 @@ class BillingRelay:
                 limit = min(body.get("max_tokens") or 4096, 4096)
                 words = [len((message.get("content") or "").split()) for message in body["messages"]]
                 usage = {"prompt_tokens": sum(words) + 7, "completion_tokens": limit * choices}
-                price, output_price = PRICES[body["model"]]
+                tier = body.get("service_tier") or "auto"
+                served = "default" if tier == "default" else "priority"
+                price, output_price = (PRICES if served == "default" else PRIORITY_PRICES)[body["model"]]
                 with lock:
                     relay.requests += 1
                     relay.bill += (usage["prompt_tokens"] * Decimal(price) +
                                    usage["completion_tokens"] * Decimal(output_price)) / 1_000_000
                 whole = {"id": "c", "object": "chat.completion", "created": 1, "model": body["model"], "usage": usage,
+                         "service_tier": served if body["model"] != "gpt-4" else "default",
                          "choices": [{"index": i, "message": {"role": "assistant", "content": "word"},
                                       "finish_reason": "length"} for i in range(choices)]}
                 data = json.dumps(whole).encode()
@@ -113,6 +117,13 @@ class BudgetAttacks(Case):
                     self.assertEqual((relay.requests, run.code), (0, 2), run.err)
                     self.assertIn(f"{job} line 1: ", run.err)
 
+    def test_service_tiers(self) -> None:
+        self.held('"max_tokens":400,"service_tier":"priority"')
+        self.held('"max_tokens":400,"service_tier":"auto"')
+        self.held('"max_tokens":400,"service_tier":"default","service_tier":"priority"')
+        self.held('"max_tokens":400,"service_tier":"priority","service_tier":"default"')
+        self.held('"max_tokens":400,"service_tier":"default","Service_Tier":"fast"')
+
     def test_two_limits(self) -> None:
         self.held('"max_tokens":400,"max_tokens":1')
         self.held('"max_tokens":1,"max_tokens":400')
@@ -154,9 +165,9 @@ class BudgetAttacks(Case):
                      '"content":[{"type":"input_audio","type":"text","text":"hi"}]'):
             self.held('"max_tokens":5', user=user, sent=False)
         self.held('"max_tokens":5,"Max_Tokens":"400"', sent=False)
-        self.held('"max_tokens":5,"service_tier":"priority"', sent=False)
-        self.held('"max_tokens":5,"service_tier":"priority","service_tier":"default"', sent=False)
-        self.held('"max_tokens":5,"Service_Tier":"fast"', sent=False)
+        self.held('"max_tokens":5,"service_tier":"turbo"', sent=False)
+        self.held('"max_tokens":5,"service_tier":"turbo","service_tier":"default"', sent=False)
+        self.held('"max_tokens":5,"Service_Tier":"ultrafast"', sent=False)
         self.held('"max_tokens":5', model='"model":"gpt-4o","model":"nobody-knows"', sent=False)
 
     def test_ambiguous_bodies_are_sent_unchanged(self) -> None:
@@ -179,10 +190,10 @@ class BudgetAttacks(Case):
 
     def test_images_of_a_model_that_counts_33_times_as_many_tokens(self) -> None:
         # The maximum of 1,445 tokens of gpt-4o costs $0.0036; the 48,169 of gpt-4o-mini cost twice as much.
-        self.assertEqual(self.images("gpt-4o", "high", 1, "0.005", 0), 1)
-        self.assertEqual(self.images("gpt-4o-mini", "high", 1, "0.005", 3), 0)
-        self.assertEqual(self.images("gpt-4o-mini", "low", 1, "0.005", 0), 1)
-        self.assertEqual(self.images("gpt-4.1-mini", "high", 1, "0.005", 0), 1)
+        self.assertEqual(self.images("gpt-4o", "high", 1, "0.0075", 0), 1)
+        self.assertEqual(self.images("gpt-4o-mini", "high", 1, "0.0075", 3), 0)
+        self.assertEqual(self.images("gpt-4o-mini", "low", 1, "0.0075", 0), 1)
+        self.assertEqual(self.images("gpt-4.1-mini", "high", 1, "0.0075", 0), 1)
         self.assertEqual(self.images("gpt-5.4-mini", "low", 1, "1", 2), 0)
         self.assertEqual(self.images("gpt-4", "low", 1, "1", 2), 0)
 

@@ -22,13 +22,14 @@ struct job_check_test : testing::Test {
   test::temp_dir dir;
   job_options lines;
   relay_prices prices{price_table::built_in()};
-  std::optional<std::int64_t> assumed;
+  bound_defaults defaults;
+  likely_replies replies;
   unsigned threads = 2;
   std::vector<checked_request> seen;
 
   job_check check(const std::string& job) {
     seen.clear();
-    return check_job(dir.write("x.jsonl", job), {lines, prices, assumed, threads},
+    return check_job(dir.write("x.jsonl", job), {lines, prices, defaults, threads, replies},
                      [this](const checked_request& request) { seen.push_back(request); });
   }
 };
@@ -52,7 +53,40 @@ TEST_F(job_check_test, sums_up_what_its_requests_take) {
   const usd prompts = cost("0.0000025", told.models().at("gpt-4o").prompt_tokens) +
                       cost("0.00003", told.models().at("gpt-4").prompt_tokens);
   EXPECT_EQ(told.prompt_cost(), prompts);
-  EXPECT_EQ(told.most_cost(), prompts + cost("0.00001", 20) + cost("0.00006", 10));
+  const usd replies_at_most = cost("0.00001", 20) + cost("0.00006", 10);
+  EXPECT_EQ(told.likely_cost(), prompts + replies_at_most) << "10 tokens are fewer than usual";
+  EXPECT_EQ(told.most_cost_at_standard(), prompts + replies_at_most);
+  // gpt-4o has a priority tier at 1.7 times the price.
+  const usd at_priority =
+      cost("0.00000425", told.models().at("gpt-4o").prompt_tokens) + cost("0.000017", 20);
+  EXPECT_EQ(told.most_cost(),
+            at_priority + cost("0.00003", seen[1].prompt.tokens) + cost("0.00006", 10));
+  defaults.tier = "standard";
+  EXPECT_EQ(check(line("a", "gpt-4o", "hello world") + line("b", "gpt-4", "hello") +
+                  line("c", "gpt-4o", "hello"))
+                .most_cost(),
+            prompts + replies_at_most);
+}
+
+TEST_F(job_check_test, a_likely_reply_is_the_mean_of_earlier_ones_within_its_limit) {
+  const auto output_cost = [&](const std::string& job) {
+    const auto told = check(job);
+    usd reply = *told.likely_cost();
+    reply -= *told.prompt_cost();
+    return reply.to_string();
+  };
+  const std::string roomy = R"(,"max_tokens":5000)";
+  EXPECT_EQ(output_cost(line("a", "gpt-4", "x", roomy)), "0.02028") << "338 at 0.00006";
+  EXPECT_EQ(output_cost(line("a", "gpt-4", "x", roomy + R"(,"n":2)")), "0.04056");
+  replies = likely_replies_of(
+      R"({"models":{"gpt-4":{"requests":3,"tokens":{"completion":100}},"x":{"requests":0}}})");
+  EXPECT_EQ(output_cost(line("a", "gpt-4", "x", roomy)), "0.00204") << "34 at 0.00006";
+  EXPECT_EQ(output_cost(line("a", "gpt-4", "x")), "0.0006") << "its limit is lower";
+  for (const char* odd : {"", "[]", "{}", R"({"models":[]})", R"({"models":{"gpt-4":3}})",
+                          R"({"models":{"gpt-4":{"requests":"3","tokens":{"completion":1}}}})",
+                          R"({"models":{"gpt-4":{"requests":3,"tokens":[]}}})"}) {
+    EXPECT_TRUE(likely_replies_of(odd).by_model.empty()) << odd;
+  }
 }
 
 TEST_F(job_check_test, tells_each_request_in_order_whatever_the_threads) {
@@ -117,7 +151,7 @@ TEST_F(job_check_test, what_has_no_bound_or_no_price_is_not_summed_up) {
   EXPECT_FALSE(told.models().at("nobody-knows").priced);
   EXPECT_TRUE(told.models().at("gpt-4o").priced);
   EXPECT_FALSE(seen[1].encoding);
-  assumed = 100;
+  defaults.reply_tokens = 100;
   told = check(line("b", "nobody-knows", "x", ""));
   EXPECT_EQ(told.most_completion_tokens(), 100U);
   EXPECT_FALSE(told.prompt_cost());

@@ -551,14 +551,14 @@ struct budget_job_test : job_set_test {
 };
 
 TEST_F(budget_job_test, the_bound_is_of_the_prompt_and_the_longest_reply) {
-  const usd reply = *usd::parse("0.00001") * 100;
+  const usd reply = *usd::parse("0.000017") * 100;
   const auto next = open()->next();
-  EXPECT_EQ(next->most, *usd::parse("0.0000025") * bound_prompt(*next, 0) + reply);
+  EXPECT_EQ(next->most, *usd::parse("0.00000425") * bound_prompt(*next, 0) + reply);
   relay_prices of_pool(prices);
   of_pool.set_renamed("gpt-4o");
   job_set jobs({dir / "x.jsonl"}, lines, output, of_pool);
   EXPECT_EQ(jobs.next()->most,
-            *usd::parse("0.0000025") * static_cast<std::int64_t>(next->body.size()) + reply)
+            *usd::parse("0.00000425") * static_cast<std::int64_t>(next->body.size()) + reply)
       << "another model behind the name may have any tokens";
 }
 

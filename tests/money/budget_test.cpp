@@ -68,5 +68,24 @@ TEST(budget, no_order_of_things_passes_the_limit) {
   }
 }
 
+TEST(budget, names_the_reply_limit_that_would_fit) {
+  request next;  // 2 dollars for the prompt, and 3 dollars for two replies of 150 tokens
+  next.most = *usd::parse("5");
+  next.most_for_prompt = *usd::parse("2");
+  next.most_reply_tokens = 300;
+  next.billed_replies = 2;
+  EXPECT_EQ(reply_limit_within(*usd::parse("3"), next), 50);
+  EXPECT_EQ(reply_limit_within(*usd::parse("2.99"), next), 49) << "rounded down";
+  EXPECT_EQ(reply_limit_within(*usd::parse("2"), next), 0);
+  EXPECT_EQ(reply_limit_within(*usd::parse("1"), next), 0);
+  next.most_reply_tokens = 0;  // embeddings have no reply
+  EXPECT_EQ(reply_limit_within(*usd::parse("3"), next), 0);
+
+  budget money(*usd::parse("10"));
+  money.add_spent(*usd::parse("1"));
+  EXPECT_EQ(money.reserve(*usd::parse("4")), funds::reserved);
+  EXPECT_EQ(money.left(), *usd::parse("5"));
+}
+
 }  // namespace
 }  // namespace sluice

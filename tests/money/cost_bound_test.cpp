@@ -155,6 +155,68 @@ TEST(cost_bound, costs_at_the_dearest_prices) {
   EXPECT_EQ((token_bound{100, 10}.cost(price)).to_string(), "0.3");
 }
 
+// Prices that differ by tier. Each rate is in USD per million tokens.
+relay_prices tiered() {
+  price_table table;
+  table.merge(R"({"format":2,"models":{
+    "m":{"input":"10","output":"100","max_output":1,"tiers":{
+      "flex":{"input":"5","output":"50"},"priority":{"input":"20","output":"200"},
+      "ultrafast":{"input":"60","output":"600"}}},
+    "plain":{"input":"10","output":"100","max_output":1}}})",
+              "the test");
+  return relay_prices(std::move(table));
+}
+
+TEST(cost_bound, the_dearest_tier_that_the_body_may_ask_for_counts) {
+  const relay_prices prices = tiered();
+  const struct {
+    const char* what;
+    const char* member;
+    const char* account;
+    const char* output;  // USD per million tokens
+  } rows[] = {
+      {"none: the account's own, which may be priority", "", "", "200"},
+      {"left to the account", R"("service_tier":"auto",)", "", "200"},
+      {"null is none", R"("service_tier":null,)", "", "200"},
+      {"an account that is known to use the standard tier", "", "standard", "100"},
+      {"an account with flex: a relay may serve the standard tier", "", "flex", "100"},
+      {"the standard tier", R"("service_tier":"default",)", "priority", "100"},
+      {"flex, or a relay that ignores it", R"("service_tier":"flex",)", "", "100"},
+      {"priority", R"("service_tier":"priority",)", "standard", "200"},
+      {"OpenAI's other name for it", R"("service_tier":"fast",)", "standard", "200"},
+      {"only where it is asked for", R"("service_tier":"ultrafast",)", "", "600"},
+      {"twice: the dearer", R"("service_tier":"ultrafast","service_tier":"flex",)", "", "600"},
+      {"a name that some readers miss", R"("Service_Tier":"flex",)", "", "200"},
+      {"a name that some readers take", R"("Service_Tier":"ultrafast",)", "", "600"},
+  };
+  for (const auto& row : rows) {
+    const request one =
+        asked(chat, std::string("{") + row.member + R"("model":"m","messages":[]})");
+    const auto bound = bound_cost(one, prices, std::nullopt, {.tier = row.account});
+    ASSERT_TRUE(bound) << row.what << ": " << bound.error().why;
+    EXPECT_EQ((bound->rates.completion * 1'000'000).to_string(), row.output) << row.what;
+  }
+  const request plain = asked(chat, R"({"model":"plain","messages":[]})");
+  EXPECT_EQ((bound_cost(plain, prices, std::nullopt, {})->rates.completion * 1'000'000).to_string(),
+            "100")
+      << "a model without a priority tier";
+}
+
+TEST(cost_bound, a_tier_without_a_price_has_no_bound) {
+  const relay_prices prices = tiered();
+  for (const char* body :
+       {R"({"model":"plain","messages":[],"service_tier":"flex"})",
+        R"({"model":"m","messages":[],"service_tier":"turbo"})",
+        R"({"model":"m","messages":[],"service_tier":"turbo","service_tier":"flex"})",
+        R"({"model":"m","messages":[],"Service_Tier":"turbo"})",
+        R"({"model":"m","messages":[],"service_tier":["flex"]})"}) {
+    const auto bound = bound_cost(asked(chat, body), prices, std::nullopt, {});
+    ASSERT_FALSE(bound) << body;
+    EXPECT_TRUE(bound.error().without_price);
+    EXPECT_THAT(bound.error().why, HasSubstr("service_tier")) << body;
+  }
+}
+
 TEST(cost_bound, text_parts_and_functions_are_bounded) {
   for (
       const char* body :
@@ -285,13 +347,6 @@ TEST(cost_bound, what_any_reading_makes_unbounded_is_refused_by_name) {
       {chat, R"({"model":"m","messages":[],"max_tokens":5,"N":19.0})", "n that"},
       {chat, R"({"model":"m","messages":[],"max_tokens":5,"Web_Search_Options":{"a":1}})",
        "web_search_options"},
-      {chat, R"({"model":"m","messages":[],"max_tokens":5,"service_tier":"priority"})", "priority"},
-      {chat,
-       R"({"model":"m","messages":[],"max_tokens":5,"service_tier":"priority","service_tier":"flex"})",
-       "priority"},
-      {chat,
-       R"({"model":"m","messages":[],"max_tokens":5,"service_tier":"flex","Service_Tier":"fast"})",
-       "fast"},
       {responses,
        R"({"model":"m","max_output_tokens":5,"tools":[{"type":"web_search"}],"input":"a","tools":[]})",
        "web_search"},
@@ -317,8 +372,6 @@ TEST(cost_bound, what_any_reading_makes_unbounded_is_refused_by_name) {
   for (
       const char* body :
       {R"({"model":"m","messages":[{"role":"assistant","content":"a","audio":null}],"max_tokens":5})",
-       R"({"model":"m","messages":[],"max_tokens":5,"service_tier":"flex"})",
-       R"({"model":"m","messages":[],"max_tokens":5,"service_tier":null})",
        R"({"model":"m","messages":[],"max_tokens":5,"modalities":["text"],"models":[]})",
        R"({"model":"m","messages":[{"role":"user","content":"a","content":"b"}],"max_tokens":5})"}) {
     EXPECT_TRUE(bound_tokens(asked(chat, body), "m", {}, {})) << body;
@@ -401,6 +454,8 @@ TEST(cost_bound, images_are_bounded_by_the_rule_of_their_model) {
   const request either = of_chat(
       R"({"type":"image_url","type":"text","text":"b","image_url":{"url":")" + url + "\"}}");
   EXPECT_GT(bound_tokens(either, "gpt-4o", {}, {})->prompt, 5000);
+  EXPECT_EQ(bound_tokens(high, "claude-opus-4-8", {}, {})->prompt, bytes(high) + 4784);
+  EXPECT_EQ(bound_tokens(high, "gemini-3.5-flash", {}, {})->prompt, bytes(high) + 2240);
   for (const char* model : {"", "m", "gpt-4", "gpt-5.4-mini"}) {
     const auto told = bound_tokens(high, model, {}, {});
     ASSERT_FALSE(told) << model;

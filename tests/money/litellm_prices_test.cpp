@@ -118,7 +118,7 @@ TEST(litellm_prices, every_cost_field_is_read_or_named) {
   EXPECT_EQ(at({.prompt_tokens = million}, "priority"), "4");
   EXPECT_EQ(prices.listed("odd")->not_understood, "cost_per_blink");
   EXPECT_EQ(prices.listed("thinks")->not_understood, "output_cost_per_reasoning_token");
-  EXPECT_FALSE(prices.listed("odd")->dearest(1, endpoint::chat_completions));
+  EXPECT_FALSE(prices.listed("odd")->dearest(1, endpoint::chat_completions, "auto"));
   EXPECT_EQ(cost(prices, "odd", {million, 0, 0, 0}), "1") << "what is known is still summed";
 }
 

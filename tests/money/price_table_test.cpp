@@ -282,16 +282,17 @@ TEST(relay_prices, the_dearest_relay_bounds_what_a_model_costs) {
   relay_prices all(table(R"({"m":{"input":"1","cached_input":"0.5","output":"4"},
                              "e":{"input":"1","output":null}})"));
   all.set("own", table(R"({"m":{"input":"2","output":"3"},"e":{"input":"2","output":null}})"));
-  const auto rates = all.dearest(std::nullopt, "openai/m", 1, chat);
+  const auto rates = all.dearest(std::nullopt, "openai/m", 1, chat, "auto");
   ASSERT_TRUE(rates);
   EXPECT_EQ((rates->prompt * 1'000'000).to_string(), "2");
   EXPECT_EQ((rates->completion * 1'000'000).to_string(), "4");
-  EXPECT_FALSE(all.dearest(std::nullopt, "e", 1, chat));
-  EXPECT_TRUE(all.dearest(std::nullopt, "e", 1, endpoint::embeddings));
-  EXPECT_EQ((all.dearest("own", "m", 1, chat)->completion * 1'000'000).to_string(), "3");
-  EXPECT_EQ((all.dearest("other", "m", 1, chat)->completion * 1'000'000).to_string(), "4");
+  EXPECT_FALSE(all.dearest(std::nullopt, "e", 1, chat, "auto"));
+  EXPECT_TRUE(all.dearest(std::nullopt, "e", 1, endpoint::embeddings, "auto"));
+  EXPECT_EQ((all.dearest("own", "m", 1, chat, "auto")->completion * 1'000'000).to_string(), "3");
+  EXPECT_EQ((all.dearest("other", "m", 1, chat, "auto")->completion * 1'000'000).to_string(), "4");
   all.set("poor", price_table{});
-  EXPECT_FALSE(all.dearest(std::nullopt, "m", 1, chat)) << "one of them has no price for it";
+  EXPECT_FALSE(all.dearest(std::nullopt, "m", 1, chat, "auto"))
+      << "one of them has no price for it";
   EXPECT_FALSE(all.has(std::nullopt, "m", chat));
   EXPECT_TRUE(all.has("own", "m", chat));
 }

@@ -187,8 +187,9 @@ std::uint64_t lines_in(std::string_view text) {
 
 class life {
  public:
-  life(std::uint64_t seed, const std::string& folder, bool keep_events, const breakage& broken)
-      : scene_(seed),
+  life(std::uint64_t seed, const std::string& folder, bool keep_events, const breakage& broken,
+       theme about)
+      : scene_(seed, about),
         broken_(broken),
         folder_(folder),
         random_(scene_.chance),
@@ -252,6 +253,8 @@ class life {
     story_.events = trace_.text();
     story_.attempts = relay_.attempts().size();
     story_.seconds = time_.since_start();
+    story_.billed = relay_.billed();
+    story_.budget = scene_.options.output.budget.value_or(usd{});
     return std::move(story_);
   }
 
@@ -786,17 +789,25 @@ class life {
     if (attempt == nullptr || !attempt->billed || attempt->id != line.id) {
       return violated("a line belongs to its request", "{}: {}", line.id, response.dump());
     }
-    const std::string text = response["body"]["choices"][0]["message"]["content"];
+    const json& choice = response["body"]["choices"][0];
+    const std::string text =
+        choice.contains("text") ? choice["text"] : choice["message"]["content"];
     if (!text.starts_with(line.id + " #")) {
       violated("a line belongs to its request", "{}: {}", line.id, text);
     }
     if (!extra["usage"].is_object()) return;
     if (extra["usage"]["prompt_tokens"] != attempt->usage.prompt_tokens ||
         extra["usage"]["cached_tokens"] != attempt->usage.cached_tokens ||
+        extra["usage"].value("cache_write_tokens", 0) != attempt->usage.cache_write_tokens ||
         extra["usage"]["completion_tokens"] != attempt->usage.completion_tokens) {
       violated("a line belongs to its request", "{}: {}", line.id, extra.dump());
     }
-    if (extra["model"] == "m" && extra["cost_usd"] != attempt->cost.to_string()) {
+    if (extra["model"] != "m") return;
+    const auto cost = usd::parse(
+        extra["cost_usd"].is_string() ? extra["cost_usd"].get<std::string>() : std::string("none"));
+    // A relay may bill at any moment of the attempt, and the program takes the dearest one.
+    const bool timeless = !scene_.relay.bills || scene_.relay.bills->timeless();
+    if (!cost || *cost < attempt->cost || (timeless && *cost != attempt->cost)) {
       violated("costs are exact", "{}: {}, but the relay billed {}", line.id,
                extra["cost_usd"].dump(), attempt->cost.to_string());
     }
@@ -1012,8 +1023,8 @@ class life {
 }  // namespace
 
 life_story live(std::uint64_t seed, const std::string& folder, bool keep_events,
-                const breakage& broken) {
-  return life(seed, folder, keep_events, broken).live();
+                const breakage& broken, theme about) {
+  return life(seed, folder, keep_events, broken, about).live();
 }
 
 }  // namespace sluice::simulation

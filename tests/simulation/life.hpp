@@ -8,6 +8,7 @@
 
 #include "files/file_system.hpp"
 #include "http/http_client.hpp"
+#include "scenario.hpp"
 #include "sluice/clock.hpp"
 #include "sluice/request_source.hpp"
 #include "sluice/result_sink.hpp"
@@ -43,11 +44,13 @@ struct life_story {
   std::size_t processes = 0;
   std::size_t attempts = 0;
   double seconds = 0;  ///< virtual time
+  usd billed;          ///< by the relay
+  usd budget;          ///< zero without one
 };
 
 /// Runs the scenario of a seed from its first process to the last, and checks all rules. `folder`
 /// holds the job files; no other call may use it.
 life_story live(std::uint64_t seed, const std::string& folder, bool keep_events = false,
-                const breakage& broken = {});
+                const breakage& broken = {}, theme about = theme::any);
 
 }  // namespace sluice::simulation

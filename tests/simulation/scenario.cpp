@@ -152,18 +152,71 @@ void plan_more(scenario& made, process_plan& planned, dice random, bool edits) {
   }
 }
 
+// A request whose price depends on many members of its body.
+std::string dear_line(dice& random, const std::string& id) {
+  constexpr std::string_view tiers[] = {"",
+                                        "",
+                                        R"("service_tier":"auto",)",
+                                        R"("service_tier":"default",)",
+                                        R"("service_tier":"flex",)",
+                                        R"("service_tier":"priority",)",
+                                        R"("service_tier":"ultrafast",)",
+                                        R"("service_tier":"flex","service_tier":"priority",)",
+                                        R"("service_tier":"ultrafast","Service_Tier":"flex",)"};
+  std::string members =
+      fmt::format(R"("model":"m",{}"user":"{}","seed":0,"max_tokens":{},)",
+                  tiers[random.below(std::size(tiers))], id, random.between(1, 40));
+  if (random.percent(20)) members += fmt::format(R"("max_tokens":{},)", random.between(1, 40));
+  const std::string text(random.below(150), 'x');
+  if (random.percent(25)) {
+    if (random.percent(50)) members += fmt::format(R"("best_of":{},)", random.between(1, 3));
+    return fmt::format(
+        R"({{"custom_id":"{}","method":"POST","url":"/v1/completions","body":{{{}"prompt":"{}"}}}})"
+        "\n",
+        id, members, text);
+  }
+  if (random.percent(40)) members += fmt::format(R"("n":{},)", random.between(1, 3));
+  return fmt::format(R"({{"custom_id":"{}",{}"messages":[{{"role":"user","content":"{}"}}]}})"
+                     "\n",
+                     id, members, text);
+}
+
+void write_dear_job(scenario& made, dice random, bool alike) {
+  const std::int64_t lines = alike ? 400 : random.between(1, 25);
+  made.bad_lines.emplace_back();
+  std::string text;
+  for (std::int64_t line = 1; line <= lines; ++line) {
+    const std::string id = fmt::format("0-{}", line);
+    made.requests.insert(id);
+    text +=
+        alike
+            ? fmt::format(
+                  R"({{"custom_id":"{0}","model":"m","user":"{0}","seed":0,"max_tokens":40,"messages":[{{"role":"user","content":"{1:x<60}"}}]}})"
+                  "\n",
+                  id, "")
+            : dear_line(random, id);
+  }
+  made.jobs.push_back(std::move(text));
+}
+
 }  // namespace
 
-scenario::scenario(std::uint64_t seed) : relay() {
+scenario::scenario(std::uint64_t seed, theme about) : relay() {
   dice random(seed);
   chance = random.roll();
   constexpr std::string_view table =
       R"({"m":{"input":"3.00","cached_input":"0.75","output":"7.10"}})";
   prices.merge(table, "the test");
 
-  const bool with_budget = random.percent(40);
-  write_jobs(*this, random.fork(), with_budget);
-  choose_weather(*this, random.fork());
+  const bool with_budget = about != theme::any || random.percent(40);
+  if (about == theme::any) {
+    write_jobs(*this, random.fork(), with_budget);
+  } else {
+    relay.bills.emplace(random.fork());
+    prices.merge(relay.bills->price_list(), "the test");
+    write_dear_job(*this, random.fork(), about == theme::like_requests);
+  }
+  if (about != theme::like_requests) choose_weather(*this, random.fork());
 
   options.pace.seed = random.roll() | 1U;
   options.pace.requests_per_minute =
@@ -182,18 +235,29 @@ scenario::scenario(std::uint64_t seed) : relay() {
   options.output.durable = durable[random.below(std::size(durable))];
 
   // The highest reservation for a body of this size.
-  constexpr std::int64_t longest_body = 300;
-  constexpr std::int64_t most_tokens = 40;
-  const auto rates = prices.find("m", endpoint::chat_completions)
-                         ->dearest(longest_body, endpoint::chat_completions);
+  const bool varied = about == theme::dear_bills;  // prompts, choices and tiers
+  const std::int64_t longest_body = varied ? 400 : 300;
+  const std::int64_t most_tokens = varied ? 3 * 40 : 40;
+  const auto rates =
+      prices.find("m", endpoint::chat_completions)
+          ->dearest(longest_body, endpoint::chat_completions, varied ? "ultrafast" : "auto");
   dearest_attempt = rates->prompt * longest_body + rates->completion * most_tokens;
   if (with_budget) {
     const auto wanted = static_cast<std::int64_t>(requests.size());
     options.output.budget = dearest_attempt * random.between(1, wanted * 3);
     options.output.scope = random.percent(80) ? budget_scope::job : budget_scope::run;
   }
+  if (about == theme::like_requests) {
+    options.pace.concurrency = 64;  // more than the budget lets go at once; the queue holds all
+    options.output.budget = dearest_attempt * 50;
+    options.output.scope = budget_scope::job;
+    caps = {options.pace.requests_per_minute};
+    return;
+  }
   for (auto count = random.below(4); count > 0; --count) {
     processes.push_back(plan_process(random));
+    // Prices by the hour need a clock that is right.
+    if (about == theme::dear_bills) processes.back().wall_step_after.reset();
   }
   caps = {options.pace.requests_per_minute};
   if (random.percent(40)) return;

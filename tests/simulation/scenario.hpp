@@ -36,11 +36,19 @@ struct process_plan {
   duration lost_after{};
 };
 
+/// What a life is about.
+enum class theme : std::uint8_t {
+  any,         ///< every kind of fault; many lives without a budget
+  dear_bills,  ///< any fault, a budget, and a relay that bills by a tariff, often at its dearest
+  /// A job of like requests whose budget is fifty times what one of them can cost, and no faults.
+  like_requests
+};
+
 /// Everything about one life of a few jobs, derived from a seed: the jobs and options, the relay,
 /// and the faults of each process that works on the jobs. After these processes come some without
 /// faults, until the jobs are complete.
 struct scenario {
-  explicit scenario(std::uint64_t seed);
+  explicit scenario(std::uint64_t seed, theme about = theme::any);
 
   std::vector<std::string> jobs;                   ///< the text of each job
   bool first_on_stdin = false;                     ///< the first job comes from stdin
@@ -48,7 +56,7 @@ struct scenario {
   std::vector<std::set<std::uint64_t>> bad_lines;  ///< the numbers of bad lines in each job
   config options;
   price_table prices;
-  usd dearest_attempt;  ///< the highest reservation of an attempt
+  usd dearest_attempt;  ///< not less than the highest reservation of an attempt
   relay_character relay;
   bool shares_window = false;           ///< processes share their rate limit windows
   std::vector<unsigned> caps;           ///< starts per minute for each window; 0: no limit

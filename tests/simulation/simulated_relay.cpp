@@ -26,6 +26,26 @@ std::string_view member_of(std::string_view body, std::string_view name) {
   return body.substr(at, body.find_first_of("\",}", at) - at);
 }
 
+// The body's own bytes, without the stream members that the engine appends.
+std::string_view without_stream_members(std::string_view body) {
+  const std::size_t at = body.find(R"(,"stream":)");
+  return at == std::string_view::npos ? body : body.substr(0, at + 1);
+}
+
+// The values of a member that stands several times, in names of any case.
+std::vector<std::string> members_of(std::string_view body, std::string_view name) {
+  std::string folded(body);
+  std::transform(folded.begin(), folded.end(), folded.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  const std::string key = fmt::format("\"{}\":", name);
+  std::vector<std::string> values;
+  for (std::size_t at = folded.find(key); at != std::string::npos; at = folded.find(key, at)) {
+    at += key.size();
+    values.emplace_back(member_of(std::string_view(folded).substr(at - key.size()), name));
+  }
+  return values;
+}
+
 std::int64_t number_of(std::string_view text, std::int64_t otherwise) {
   std::int64_t number = otherwise;
   std::from_chars(text.data(), text.data() + text.size(), number);
@@ -245,11 +265,8 @@ boost::asio::awaitable<exchange_end> simulated_relay::door::talk(outgoing reques
   co_return result;
 }
 
-// Serves the request and bills it.
-void simulated_relay::serve(reply_plan& planned, const outgoing& request, std::size_t number) {
-  relay_attempt& attempt = attempts_[number];
+void simulated_relay::bill(relay_attempt& attempt, const outgoing& request) {
   const auto size = static_cast<std::int64_t>(request.body.size());
-  attempt.billed = true;
   attempt.usage.prompt_tokens = random_.between(1, size);
   attempt.usage.cached_tokens =
       random_.percent(30) ? random_.between(0, attempt.usage.prompt_tokens) : 0;
@@ -267,6 +284,51 @@ void simulated_relay::serve(reply_plan& planned, const outgoing& request, std::s
     for (std::int64_t i = 0; i < attempt.usage.completion_tokens; ++i)
       attempt.cost += *rates[token_kind::output];
   }
+}
+
+void simulated_relay::bill_by_tariff(relay_attempt& attempt, const outgoing& request,
+                                     duration until_end) {
+  tariff& bills = *character_.bills;
+  const std::string_view body = without_stream_members(request.body);
+  const auto largest = [&](std::string_view name) {
+    std::int64_t most = 1;
+    for (const auto& value : members_of(body, name)) most = std::max(most, number_of(value, 1));
+    return most;
+  };
+  const std::int64_t most_prompt = static_cast<std::int64_t>(body.size());
+  const std::int64_t most_reply = largest("max_tokens") * largest("n") * largest("best_of");
+  token_usage& usage = attempt.usage;
+  if (bills.greedy()) {
+    usage.prompt_tokens = most_prompt;
+    usage.cache_write_tokens = most_prompt;
+    usage.completion_tokens = most_reply;
+    usage.reasoning_tokens = most_reply;
+  } else {
+    usage.prompt_tokens = random_.between(1, most_prompt);
+    usage.cached_tokens = random_.percent(30) ? random_.between(0, usage.prompt_tokens) : 0;
+    usage.cache_write_tokens =
+        random_.percent(30) ? random_.between(0, usage.prompt_tokens - usage.cached_tokens) : 0;
+    usage.completion_tokens = random_.between(0, most_reply);
+    usage.reasoning_tokens = random_.percent(30) ? random_.between(0, usage.completion_tokens) : 0;
+  }
+  std::vector<std::string> asked = members_of(body, "service_tier");
+  if (asked.empty()) asked.emplace_back("auto");
+  attempt.tier = bills.serving_tier(asked);
+  const double now = time_.unix_now();
+  attempt.cost =
+      bills.bill(usage, attempt.tier, now, now + std::chrono::duration<double>(until_end).count());
+}
+
+// Serves the request and bills it.
+void simulated_relay::serve(reply_plan& planned, const outgoing& request, std::size_t number) {
+  relay_attempt& attempt = attempts_[number];
+  attempt.billed = true;
+  if (character_.bills) {
+    bill_by_tariff(attempt, request, planned.before_head);
+  } else {
+    bill(attempt, request);
+  }
+  const std::string_view model = member_of(request.body, "model");
   billed_ += attempt.cost;
   trace_.note("  bills attempt {}: {}", number, attempt.cost.to_string());
 
@@ -274,41 +336,57 @@ void simulated_relay::serve(reply_plan& planned, const outgoing& request, std::s
   const std::string usage =
       tells_usage
           ? fmt::format(
-                R"({{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},"prompt_tokens_details":{{"cached_tokens":{}}}}})",
+                R"({{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},"prompt_tokens_details":{{"cached_tokens":{},"cache_write_tokens":{}}},"completion_tokens_details":{{"reasoning_tokens":{}}}}})",
                 attempt.usage.prompt_tokens, attempt.usage.completion_tokens,
-                attempt.usage.total_tokens(), attempt.usage.cached_tokens)
+                attempt.usage.total_tokens(), attempt.usage.cached_tokens,
+                attempt.usage.cache_write_tokens, attempt.usage.reasoning_tokens)
           : "null";
+  const std::string tier =
+      attempt.tier.empty() ? "" : fmt::format(R"("service_tier":"{}",)", attempt.tier);
+  const bool of_chat = request.path.ends_with("/chat/completions");
+  const std::int64_t choices = number_of(member_of(request.body, "n"), 1);
   const std::string text = fmt::format("{} #{}", attempt.id, number);
   planned.head.status = 200;
   if (request.streamed && !random_.percent(10)) {
     planned.head.fields.add("Content-Type", "text/event-stream");
-    const auto event = [&](std::string_view delta, std::string_view finish) {
+    const std::string_view object = of_chat ? "chat.completion.chunk" : "text_completion";
+    const auto event = [&](std::int64_t choice, std::string_view piece, std::string_view finish) {
+      const std::string content = of_chat ? fmt::format(R"("delta":{{"content":"{}"}})", piece)
+                                          : fmt::format(R"("text":"{}")", piece);
       return fmt::format(
-          R"(data: {{"id":"c","object":"chat.completion.chunk","created":1,"model":"{}","choices":[{{"index":0,"delta":{},"finish_reason":{}}}]}})"
+          R"(data: {{"id":"c","object":"{}","created":1,"model":"{}",{}"choices":[{{"index":{},{},"finish_reason":{}}}]}})"
           "\n\n",
-          model, delta, finish);
+          object, model, tier, choice, content, finish);
     };
     const auto gap = [&] { return random_.span(0ms, 800ms); };
-    planned.body.emplace_back(gap(), event(R"({"role":"assistant","content":""})", "null"));
-    planned.body.emplace_back(
-        gap(), event(fmt::format(R"({{"content":"{}"}})", text.substr(0, 2)), "null"));
-    planned.body.emplace_back(
-        gap(), event(fmt::format(R"({{"content":"{}"}})", text.substr(2)), R"("stop")"));
+    for (std::int64_t choice = 0; choice < choices; ++choice) {
+      planned.body.emplace_back(gap(), event(choice, "", "null"));
+      planned.body.emplace_back(gap(), event(choice, text.substr(0, 2), "null"));
+      planned.body.emplace_back(gap(), event(choice, text.substr(2), R"("stop")"));
+    }
     if (tells_usage) {
       planned.body.emplace_back(
           gap(),
           fmt::format(
-              R"(data: {{"id":"c","object":"chat.completion.chunk","created":1,"model":"{}","choices":[],"usage":{}}})"
+              R"(data: {{"id":"c","object":"{}","created":1,"model":"{}",{}"choices":[],"usage":{}}})"
               "\n\n",
-              model, usage));
+              object, model, tier, usage));
     }
     planned.body.emplace_back(gap(), "data: [DONE]\n\n");
     return;
   }
   planned.head.fields.add("Content-Type", "application/json");
-  std::string whole = fmt::format(
-      R"({{"id":"c","object":"chat.completion","created":1,"model":"{}","choices":[{{"index":0,"message":{{"role":"assistant","content":"{}"}},"finish_reason":"stop"}}],"usage":{}}})",
-      model, text, usage);
+  std::string all;
+  for (std::int64_t choice = 0; choice < choices; ++choice) {
+    const std::string content =
+        of_chat ? fmt::format(R"("message":{{"role":"assistant","content":"{}"}})", text)
+                : fmt::format(R"("text":"{}")", text);
+    all += fmt::format(R"({}{{"index":{},{},"finish_reason":"stop"}})", choice == 0 ? "" : ",",
+                       choice, content);
+  }
+  const std::string whole = fmt::format(
+      R"({{"id":"c","object":"{}","created":1,"model":"{}",{}"choices":[{}],"usage":{}}})",
+      of_chat ? "chat.completion" : "text_completion", model, tier, all, usage);
   const std::size_t half = whole.size() / 2;
   planned.body.emplace_back(random_.span(0ms, 500ms), whole.substr(0, half));
   planned.body.emplace_back(random_.span(0ms, 500ms), whole.substr(half));

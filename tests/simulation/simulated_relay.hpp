@@ -16,6 +16,7 @@
 #include "sluice/config.hpp"
 #include "sluice/prices.hpp"
 #include "sluice/usage.hpp"
+#include "tariff.hpp"
 #include "trace.hpp"
 
 namespace sluice::simulation {
@@ -49,6 +50,7 @@ struct relay_character {
   std::vector<weather_spell> spells;
   std::set<std::string> refused;  ///< the ids of requests that it answers with 400
   unsigned no_usage_percent = 0;  ///< the share of good replies without usage
+  std::optional<tariff> bills;    ///< unset: by the prompt, what is cached of it, and the reply
 };
 
 /// An attempt that has arrived at the relay. It is billed when the relay serves it, even if the
@@ -63,6 +65,7 @@ struct relay_attempt {
   double counted_at = 0;  ///< its arrival, in seconds of the relay's clock
   bool billed = false;
   token_usage usage;
+  std::string tier;  ///< empty: the reply does not say
   usd cost;
 };
 
@@ -165,6 +168,8 @@ class simulated_relay {
   }
   reply_plan plan(const outgoing& request, std::size_t number, weather now);
   void serve(reply_plan& planned, const outgoing& request, std::size_t number);
+  void bill(relay_attempt& attempt, const outgoing& request);
+  void bill_by_tariff(relay_attempt& attempt, const outgoing& request, duration until_end);
   weather weather_now(std::size_t member) const;
 
   simulated_clock& time_;

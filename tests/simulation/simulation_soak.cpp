@@ -26,11 +26,12 @@ using namespace sluice::simulation;
 constexpr std::string_view usage =
     R"(Simulates whole runs in virtual time, each derived from a seed, and checks that all rules hold.
 
-simulation_soak [--seconds N | --seeds A:B | --seed N [--trace]] [--jobs N]
+simulation_soak [--seconds N | --seeds A:B | --seed N [--trace]] [--theme bills] [--jobs N]
 
   --seconds N  run new seeds for N seconds (default 60; 0: without end)
   --seeds A:B  run the seeds from A to B
   --seed N     run this seed; with --trace, print all its events
+  --theme bills  budgets, and relays that bill by tiers, hours, steps and cache writes
   --jobs N     run N processes in parallel (default 1)
 
 Exit status: 0 every rule held, 1 a seed broke one, 2 usage.
@@ -45,6 +46,7 @@ struct options {
   std::uint64_t first = 0;
   std::optional<std::uint64_t> last;
   bool trace = false;
+  theme about = theme::any;
   unsigned jobs = 1;
 };
 
@@ -67,6 +69,10 @@ std::optional<options> parse(const std::vector<std::string_view>& words) {
     bool good = false;
     if (words[i] == "--seconds") good = read(value, settings.seconds);
     if (words[i] == "--jobs") good = read(value, settings.jobs) && settings.jobs > 0;
+    if (words[i] == "--theme") {
+      good = value == "bills";
+      settings.about = theme::dear_bills;
+    }
     if (words[i] == "--seed") {
       good = read(value, settings.first);
       settings.last = settings.first;
@@ -107,13 +113,13 @@ int soak(const options& settings, unsigned job) {
     if (settings.last ? seed > *settings.last
                       : settings.seconds > 0 && elapsed() >= settings.seconds)
       break;
-    const life_story story = live(seed, folder.path(), settings.trace);
+    const life_story story = live(seed, folder.path(), settings.trace, {}, settings.about);
     ++lived;
     attempts += story.attempts;
     virtual_seconds += story.seconds;
     if (settings.trace) tell(story);
     if (story.violations.empty()) continue;
-    if (!settings.trace) tell(live(seed, folder.path(), true));
+    if (!settings.trace) tell(live(seed, folder.path(), true, {}, settings.about));
     return 1;
   }
   fmt::print("{} seeds, {:.0f} per minute; {} attempts, {:.0f} h of virtual time\n", lived,

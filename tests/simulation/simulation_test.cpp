@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -56,6 +57,33 @@ TEST_F(simulation_test, every_rule_holds) {
     attempts += story.attempts;
   }
   EXPECT_GT(attempts, 1000U);
+}
+
+// Ten thousand seeds at night.
+std::uint64_t seeds_of_bills() {
+  return std::getenv("SLUICE_NIGHTLY") != nullptr ? 10'000 : 400;
+}
+
+TEST_F(simulation_test, no_bill_of_a_relay_passes_the_budget) {
+  std::size_t attempts = 0;
+  for (std::uint64_t seed = 1; seed <= seeds_of_bills(); ++seed) {
+    const life_story story = live(seed, folder.path(), false, {}, theme::dear_bills);
+    EXPECT_THAT(violations(story), IsEmpty())
+        << "simulation_soak --theme bills --seed " << seed << " --trace";
+    attempts += story.attempts;
+  }
+  EXPECT_GT(attempts, 1000U);
+}
+
+// A reservation is returned when its bill is known, so that large ones do not stop a run early.
+TEST_F(simulation_test, nearly_the_whole_budget_can_be_used) {
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    const life_story story = live(seed, folder.path(), false, {}, theme::like_requests);
+    EXPECT_THAT(violations(story), IsEmpty()) << seed;
+    EXPECT_GE(story.billed * 100, story.budget * 85)
+        << seed << ": " << story.billed.to_string() << " of " << story.budget.to_string();
+    EXPECT_LE(story.billed, story.budget) << seed;
+  }
 }
 
 TEST_F(simulation_test, a_seed_replays_exactly) {

@@ -33,6 +33,13 @@ TEST(image_tokens, counts_pictures_as_their_vendors_do) {
       {"detail does not matter for patches", "o4-mini", 32, 32, true, 2},
       {"a thin line", "gpt-5-nano", 100000, 1, false, 3779},
       {"a thin line of tiles", "gpt-4o", 100000, 1, false, 765},
+      {"a token per 750 pixels", "claude-sonnet-4-5", 1000, 1000, false, 1334},
+      {"shrunk to the most of an earlier model", "claude-sonnet-4-5", 1568, 1568, false, 1600},
+      {"shrunk to its longest side", "claude-3-opus-20240229", 3136, 200, false, 210},
+      {"a later model takes larger ones", "claude-opus-4-8", 2000, 1500, false, 4000},
+      {"at most 4,784 tokens", "anthropic/claude-opus-5", 8000, 8000, false, 4784},
+      {"a dot", "claude-haiku-4-5", 1, 1, false, 1},
+      {"any size", "gemini-4-argon", 4000, 3000, true, 1120},
   };
   for (const auto& row : rows) {
     const auto rule = image_rule_of(row.model);
@@ -92,7 +99,8 @@ TEST(image_size, size_is_read_from_the_first_bytes) {
 }
 
 TEST(image_tokens, no_picture_has_more_tokens_than_the_maximum) {
-  for (const char* model : {"gpt-4o", "gpt-4o-mini", "gpt-4.1-nano", "o4-mini"}) {
+  for (const char* model : {"gpt-4o", "gpt-4o-mini", "gpt-4.1-nano", "o4-mini", "claude-opus-4-1",
+                            "claude-fable-5", "gemini-3-pro-preview"}) {
     const auto rule = image_rule_of(model);
     ASSERT_TRUE(rule);
     for (std::uint32_t width = 1; width < 5000; width += 97) {
@@ -108,7 +116,7 @@ TEST(image_tokens, no_picture_has_more_tokens_than_the_maximum) {
 TEST(image_tokens, models_without_a_published_rule_have_none) {
   for (const char* model :
        {"", "gpt-4", "gpt-3.5-turbo", "gpt-4o-audio-preview", "gpt-4o-mini-transcribe",
-        "gpt-5.4-mini", "gpt-5.2", "gpt-5-pro", "o3-mini", "o3-pro", "gpt-4.10", "claude-3-opus",
+        "gpt-5.4-mini", "gpt-5.2", "gpt-5-pro", "o3-mini", "o3-pro", "gpt-4.10", "claude-2.1",
         "gemini-2.5-pro", "gpt-4omni", "my-gpt-4o"}) {
     EXPECT_FALSE(image_rule_of(model)) << model;
   }

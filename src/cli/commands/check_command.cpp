@@ -4,8 +4,10 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <utility>
@@ -19,6 +21,7 @@
 #include "cli/views/screen.hpp"
 #include "jobs/job_files.hpp"
 #include "jobs/job_reader.hpp"
+#include "jobs/likely_replies.hpp"
 #include "terminal/descriptors.hpp"
 #include "terminal/exit_status.hpp"
 #include "terminal/standard_output.hpp"
@@ -36,7 +39,7 @@ std::vector<setting> check_flags(check_settings& target) {
   auto table = run_flags(
       target.run, {"model", "override-model", "system", "endpoint", "limit", "max-line-bytes",
                    "rpm", "tpm", "prices", "price-multiplier", "price-group", "base-url",
-                   "api-key-file", "assume-max-tokens", "quiet"});
+                   "api-key-file", "assume-max-tokens", "tier-default", "quiet"});
   for (auto& entry : table) {
     if (entry.name == "api-key-file") {  // it need not exist where no relay is asked
       entry.apply = [read = entry.apply](const std::string& path) {
@@ -112,6 +115,15 @@ void warn_of(const named_check& job, bool tells_bad_lines) {
                printable_text(job.told.message_of(bad_lines.front())));
 }
 
+// From the totals beside the job, if it has run before.
+likely_replies replies_of_earlier_runs(const std::string& job) {
+  if (job == "-") return {};
+  const std::ifstream file(name_job_files({job}, {}).front().totals, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return file ? likely_replies_of(text.str()) : likely_replies{};
+}
+
 exit_status check_jobs(check_settings& chosen, const std::vector<std::string>& named) {
   screen shown;
   start_log(shown, false, chosen.run.quiet, {});
@@ -121,19 +133,21 @@ exit_status check_jobs(check_settings& chosen, const std::vector<std::string>& n
   require_standard_input(named);
   const auto paths = jobs_among(named, options.job);
   options.job.stream = false;  // stream fields are not counted
-  const check_options how{.lines = options.job,
-                          .prices = prices,
-                          .assume_max_tokens = options.output.assume_max_tokens,
-                          .threads = std::max(std::thread::hardware_concurrency(), 1U)};
+  check_options how{.lines = options.job,
+                    .prices = prices,
+                    .defaults = {options.output.assume_max_tokens, options.output.tier_default},
+                    .threads = std::max(std::thread::hardware_concurrency(), 1U)};
   std::vector<named_check> jobs;
   bool any_bad = false;
   request_printer printer;
   for (const auto& path : paths) {
+    how.replies = replies_of_earlier_runs(path);
     jobs.push_back({path, chosen.lines ? check_job(path, how,
                                                    [&](const checked_request& request) {
                                                      printer.add(request);
                                                    })
                                        : check_job(path, how)});
+    jobs.back().replies_are_measured = !how.replies.by_model.empty();
     warn_of(jobs.back(), !chosen.lines);
     any_bad = any_bad || !jobs.back().told.bad_lines().empty();
   }

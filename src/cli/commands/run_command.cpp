@@ -132,6 +132,7 @@ class run_monitor {
     now.elapsed_s = seconds();
     now.requests_per_minute = engine_.requests_per_minute();
     now.run = engine_.now();
+    now.shortage = jobs_.shortage();
     if (now.run.next_start) {
       now.until_next_start_s =
           std::chrono::duration<double>(*now.run.next_start - engine_.time().now()).count();
@@ -321,7 +322,7 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
   warnings.log();
   if (fault || unwritten) end_with(fault, unwritten, jobs, shown);
 
-  if (const auto sentence = stop_sentence(outcome); !sentence.empty())
+  if (const auto sentence = stop_sentence(outcome, jobs.shortage()); !sentence.empty())
     shown.line("sluice: " + sentence);
   if (!chosen.quiet) {
     shown.line(

@@ -502,6 +502,21 @@ std::vector<setting> run_flags(run_settings& target) {
              output.assume_max_tokens =
                  static_cast<std::int64_t>(parse_count(given, most_assumed_tokens));
            }},
+      {.name = "tier-default",
+       .value = "TIER",
+       .group = at_money,
+       .short_help = "Your account's service tier",
+       .long_help = "The service tier that serves requests whose body names none, 'standard' "
+                    "or 'priority' for example. --budget reserves at its prices; without the flag "
+                    "it reserves "
+                    "at the prices of the priority tier where the model has one. No request is "
+                    "changed.",
+       .apply =
+           [&output](const std::string& given) {
+             if (given.empty())
+               throw bad_setting("names no service tier; 'standard' is the usual one");
+             output.tier_default = given;
+           }},
 
       {.name = "config",
        .value = "FILE",

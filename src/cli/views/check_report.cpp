@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "base/printable.hpp"
+#include "cli/views/shown_amount.hpp"
 #include "json/text.hpp"
 
 namespace sluice::cli {
@@ -48,12 +49,36 @@ ordered_json document_of(const named_check& job, const check_limits& limits) {
           {"max_completion_tokens", most ? ordered_json(*most) : ordered_json(nullptr)},
           {"models", std::move(models)},
           {"cost_usd",
-           {{"prompt", or_null(told.prompt_cost())}, {"at_most", or_null(told.most_cost())}}},
+           {{"prompt", or_null(told.prompt_cost())},
+            {"likely", or_null(told.likely_cost())},
+            {"at_most", or_null(told.most_cost())}}},
           {"minutes_at_limit", minutes ? ordered_json(*minutes) : ordered_json(nullptr)}};
 }
 
 std::string dollars(const std::optional<usd>& amount) {
-  return amount ? amount->to_string() + " USD" : "unknown";
+  return amount ? shown_amount(*amount) : "unknown";
+}
+
+// What the likely cost and the highest one rest on.
+void append_reasons(std::string& out, const named_check& job) {
+  const job_check& told = job.told;
+  if (told.likely_cost()) {
+    fmt::format_to(std::back_inserter(out), "            likely: replies {}\n",
+                   job.replies_are_measured
+                       ? std::string("as long as those of the earlier run, on average")
+                       : fmt::format("of {} tokens, or their limit where that is lower",
+                                     likely_replies::usual));
+  }
+  const auto most = told.most_cost();
+  if (!most) return;
+  out += "            at most: every reply at its longest, and the dearest rate of each prompt\n";
+  const auto at_standard = told.most_cost_at_standard();
+  if (at_standard && *at_standard < *most) {
+    fmt::format_to(std::back_inserter(out),
+                   "            {} at most with --tier-default standard: requests that name no "
+                   "service tier may be\n            served at priority prices\n",
+                   dollars(at_standard));
+  }
 }
 
 std::string limits_text(const check_limits& limits) {
@@ -109,18 +134,20 @@ void append_job(std::string& out, const named_check& job, const check_limits& li
   const job_check& told = job.told;
   const auto most = told.most_completion_tokens();
   const auto minutes = minutes_of(told, limits);
+  fmt::format_to(std::back_inserter(out),
+                 "{}\n"
+                 "  requests  {} ({} bad)\n"
+                 "  prompts   {} tokens\n"
+                 "  replies   {}\n"
+                 "  cost      {} likely, {} at most ({} for the prompts)\n",
+                 printable_text(job.job), told.lines(), told.bad_lines().size(),
+                 counted(told.prompt_tokens(), all_exact(told)),
+                 most ? fmt::format("{} tokens at most", *most) : "not bounded",
+                 dollars(told.likely_cost()), dollars(told.most_cost()),
+                 dollars(told.prompt_cost()));
+  append_reasons(out, job);
   fmt::format_to(
-      std::back_inserter(out),
-      "{}\n"
-      "  requests  {} ({} bad)\n"
-      "  prompts   {} tokens\n"
-      "  replies   {}\n"
-      "  cost      {} for the prompts, {} at most\n"
-      "  time      {}\n",
-      printable_text(job.job), told.lines(), told.bad_lines().size(),
-      counted(told.prompt_tokens(), all_exact(told)),
-      most ? fmt::format("{} tokens at most", *most) : "not bounded", dollars(told.prompt_cost()),
-      dollars(told.most_cost()),
+      std::back_inserter(out), "  time      {}\n",
       minutes ? fmt::format("{:.1f} min at {}", *minutes, limits_text(limits)) : "no limit");
   if (told.unbounded()) {
     fmt::format_to(std::back_inserter(out),

@@ -13,6 +13,7 @@ namespace sluice::cli {
 struct named_check {
   std::string job;
   job_check told;
+  bool replies_are_measured = false;  ///< the likely cost follows earlier results of the job
 };
 
 /// The limits that a run would keep to; 0: none.
@@ -23,8 +24,8 @@ struct check_limits {
 
 /// {"jobs":[{"job","requests","bad_lines":[{"line","code","message"}],"prompt_tokens",
 /// "max_completion_tokens","models":{M:{"requests","prompt_tokens"}},"cost_usd":{"prompt",
-/// "at_most"},"minutes_at_limit"}]}: "requests" counts all lines, bad ones too. A value without a
-/// bound, a price or a limit is null.
+/// "likely","at_most"},"minutes_at_limit"}]}: "requests" counts all lines, bad ones too. A value
+/// without a bound, a price or a limit is null.
 nlohmann::ordered_json check_document(const std::vector<named_check>& jobs,
                                       const check_limits& limits);
 

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cli/views/shown_amount.hpp"
+
 namespace sluice::cli {
 
 std::string short_time(double seconds) {
@@ -64,6 +66,14 @@ std::string progress_line(const progress_facts& facts) {
   if (left > 0) line += fmt::format(" | {} left", short_time(left));
   if (facts.run.one_at_a_time) {
     line += " | relay in trouble, one at a time";
+  } else if (facts.run.waiting_for_budget > 0 && facts.shortage) {
+    line += fmt::format(" | {} wait for the budget: one may cost {}, {} is free",
+                        grouped(facts.run.waiting_for_budget), shown_amount(facts.shortage->most),
+                        shown_amount(facts.shortage->left));
+    if (facts.shortage->reply_limit > 0) {
+      line += fmt::format("; max_tokens {} would fit",
+                          grouped(static_cast<std::uint64_t>(facts.shortage->reply_limit)));
+    }
   } else if (facts.run.next_start) {
     line += fmt::format(" | waiting for the limit, next start in {}",
                         short_time(facts.until_next_start_s));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "sluice/engine.hpp"
@@ -15,7 +16,8 @@ struct progress_facts {
   std::uint64_t done_now = 0;  ///< finished in this run
   std::uint64_t tokens_now = 0;
   usd cost;
-  double elapsed_s = 0;  ///< of this run
+  std::optional<job_set::budget_shortage> shortage;  ///< for requests that wait for the budget
+  double elapsed_s = 0;                              ///< of this run
   unsigned requests_per_minute = 0;
   run_status run;
   double until_next_start_s = 0;  ///< valid where run.next_start is set

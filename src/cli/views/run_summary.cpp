@@ -9,6 +9,7 @@
 
 #include "base/printable.hpp"
 #include "cli/views/progress.hpp"
+#include "cli/views/shown_amount.hpp"
 #include "json/text.hpp"
 
 namespace sluice::cli {
@@ -68,7 +69,8 @@ std::string job_text(const job_set::job_summary& job, const job_totals& totals,
 
 }  // namespace
 
-std::string stop_sentence(const run_outcome& outcome) {
+std::string stop_sentence(const run_outcome& outcome,
+                          const std::optional<job_set::budget_shortage>& shortage) {
   switch (outcome.reason) {
     case stop_reason::none:
       return {};
@@ -93,10 +95,20 @@ std::string stop_sentence(const run_outcome& outcome) {
           "stopped: {}; give user and password as in http://user:password@proxy.example:3128",
           outcome.message);
     case stop_reason::budget_spent:
+      if (!shortage) {
+        return fmt::format(
+            "stopped: the budget is used up ({}); raise --budget and run again to "
+            "go on",
+            outcome.message);
+      }
       return fmt::format(
-          "stopped: the budget is used up ({}); raise --budget, or have the job ask for shorter "
-          "replies with max_tokens, and run again to go on",
-          outcome.message);
+          "stopped: the budget is used up: the next request may cost up to {}, and {} is left; "
+          "raise --budget{}, and run again to go on",
+          shown_amount(shortage->most), shown_amount(shortage->left),
+          shortage->reply_limit > 0
+              ? fmt::format(", or limit its reply in the job to max_tokens {} or less",
+                            shortage->reply_limit)
+              : std::string());
     case stop_reason::relay_down:
       return fmt::format(
           "stopped: no success for as long as --give-up-after allows ({}); run again to go on",

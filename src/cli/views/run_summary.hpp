@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "cli/views/shown_command.hpp"
@@ -13,7 +14,9 @@ namespace sluice::cli {
 std::string run_summary(const job_set& jobs, const run_outcome& outcome, double seconds,
                         const shown_command& command);
 
-/// Why the run stopped early, and what to do about it; empty when it did not.
-std::string stop_sentence(const run_outcome& outcome);
+/// Why the run stopped early, and what to do about it; empty when it did not. `shortage`: of a run
+/// whose budget is used up.
+std::string stop_sentence(const run_outcome& outcome,
+                          const std::optional<job_set::budget_shortage>& shortage = {});
 
 }  // namespace sluice::cli
