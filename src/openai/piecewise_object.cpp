@@ -65,6 +65,12 @@ void piecewise_object::append_text(std::string_view key, std::string_view raw) {
   target.text += raw;
 }
 
+std::string_view piecewise_object::text(std::string_view key) const {
+  const member* found = find(key);
+  return found != nullptr && found->is == form::text ? std::string_view(found->text)
+                                                     : std::string_view();
+}
+
 void piecewise_object::append_text_part(std::string_view key, std::string_view head,
                                         std::string_view raw) {
   member& target = obtain(key);

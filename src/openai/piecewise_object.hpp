@@ -52,6 +52,8 @@ class piecewise_object {
   std::size_t held() const noexcept;
   /// The string, array or value has something in it.
   bool has(std::string_view key) const;
+  /// The pieces of a string so far, as they stood between its quotes; empty for any other value.
+  std::string_view text(std::string_view key) const;
   /// The member came at least once, and not as null.
   bool given(std::string_view key) const;
 

@@ -447,6 +447,10 @@ piece_count reply_reader::pieces() const noexcept {
                                                         : state_->completion.pieces();
 }
 
+std::string_view reply_reader::text() const {
+  return state_->completion.text();
+}
+
 result reply_reader::finish(ending how, std::string_view transport) {
   result outcome = state_->outcome(how, transport);
   reply_head& head = state_->head;

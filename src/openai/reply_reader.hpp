@@ -56,6 +56,9 @@ class reply_reader {
   std::size_t held() const noexcept;
   /// Of a stream, so far.
   piece_count pieces() const noexcept;
+  /// The text of a streamed chat or completion so far; see stream_assembler::text(). Empty for
+  /// responses.
+  std::string_view text() const;
   bool content_began() const noexcept { return pieces().any > 0; }
 
   /// The outcome; call once, last. `transport` is what the wire had to say about a cut or a timeout

@@ -355,6 +355,13 @@ void stream_assembler::end(choice& ended, std::string_view reason, bool with_con
   ended.finish_reason = reason;
 }
 
+std::string_view stream_assembler::text() const {
+  const auto first = choices_.find(0);
+  if (first == choices_.end()) return {};
+  const std::string_view text = first->second.members.text("text");
+  return text.empty() ? first->second.message.members.text("content") : text;
+}
+
 bool stream_assembler::complete() const {
   return ended_ == choices_.size() && ended_ >= expected_;
 }

@@ -38,6 +38,9 @@ class stream_assembler {
   std::size_t held() const noexcept;
   /// Of what has come so far.
   piece_count pieces() const noexcept { return pieces_; }
+  /// The text of the first choice so far, as a JSON string without its quotes. It may end inside an
+  /// escape. Valid until the next chunk.
+  std::string_view text() const;
   /// The whole object.
   std::string body() const;
 

@@ -74,6 +74,8 @@ class attempt final : public response_handler {
 
   /// The pieces of a streamed reply so far.
   openai::piece_count pieces() const noexcept { return reader_.pieces(); }
+  /// The text of a streamed reply so far; see openai::reply_reader::text().
+  std::string_view text() const { return reader_.text(); }
   /// When the bytes of the current event arrived: the kernel's timestamp if there is one, else now.
   time_point came() const { return arrived_ ? *arrived_ : time_.now(); }
 
