@@ -70,6 +70,15 @@ class result_sink {
   /// The attempt ended without a result.
   virtual void attempt_ended(const attempt_record& attempt, attempt_end how) = 0;
 
+  /// Whether text() shall be called.
+  virtual bool wants_text() const { return false; }
+  /// More text of the first choice of a streamed reply, as UTF-8, as it arrives. The attempt may
+  /// still fail; the next one then starts the text again. Secrets of the relay are redacted.
+  virtual void text(const attempt_record& attempt, std::string_view more) {
+    (void)attempt;
+    (void)more;
+  }
+
   /// The result of a request, and of its last attempt.
   virtual void put(result&& finished) = 0;
   /// Writes all results from put() to the files. If it throws, the results that could not be

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/hash.hpp"
+#include "engine/text_feed.hpp"
 #include "money/renamed_model.hpp"
 #include "openai/reply_head.hpp"
 #include "tokens/usage_estimate.hpp"
@@ -53,14 +54,25 @@ bool is_retryable(const failure& why) {
 
 // A relay counts as serving when a successful response head arrives, even if the reply takes long.
 struct worker::head_watch final : attempt_observer {
-  head_watch(worker& owner, start_gate::permit turn) : owner_(owner), turn_(turn) {}
+  head_watch(worker& owner, start_gate::permit turn) : owner_(owner), turn_(turn) {
+    if (owner.run_.sink.wants_text())
+      feed_.emplace(owner.run_.sink, owner.run_.relays[turn.lane].hidden);
+  }
   void on_head(const response_head& head) override {
     if (openai::is_success(head.status))
       owner_.run_.relays.answered(turn_, owner_.started_, owner_.streamed_);
   }
 
+  void on_pieces(const attempt& by) override {
+    if (feed_) feed_->update(owner_.record(), by.text());
+  }
+  void on_end() {
+    if (feed_) feed_->finish(owner_.record());
+  }
+
   worker& owner_;
   start_gate::permit turn_;
+  std::optional<text_feed> feed_;  // set if the sink wants the text while it arrives
 };
 
 worker::worker(run_context& shared, request&& item, unsigned sample)
@@ -77,6 +89,11 @@ void worker::abandon_trial() {
   run_.relays[*unstreamed_at_].streams.trial_abandoned();
   unstreamed_at_.reset();
   run_.relays.stream_trial_over();
+}
+
+// Of the attempt that comes next, or is under way.
+attempt_record worker::record() const {
+  return {request_.job, request_.custom_id, request_.attempts + sent_ + 1, request_.most};
 }
 
 boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit turn) {
@@ -101,8 +118,7 @@ boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit 
     own_body = unstreamed_body(own_body.empty() ? request_.body : own_body, request_.stream_fields);
   }
   const std::string key = idempotency_key(run_.source.identity(request_.job), request_, unstreamed);
-  const attempt_record record{request_.job, request_.custom_id, request_.attempts + sent_ + 1,
-                              request_.most};
+  const attempt_record record = this->record();
   bool may_go = true;
   run_.sink.attempt_started(record);
   if (run_.sink.must_be_recorded()) may_go = co_await run_.writer.recorded();
@@ -116,6 +132,7 @@ boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit 
   const std::string_view body = own_body.empty() ? std::string_view(request_.body) : own_body;
   attempt_outcome outcome = co_await current.send(
       {to_string(request_.target), body, key, streamed_, http_client::verb::post, &run_.exchanges});
+  watch.on_end();
   first_content_ = current.seen().first_piece;
   if (current.end().sent_any) ++sent_;
   if (outcome && !outcome->usage)

@@ -34,6 +34,7 @@ class worker {
     write,    ///< the failure is the result
     pending,  ///< nothing is written
   };
+  attempt_record record() const;
   boost::asio::awaitable<attempt_outcome> make_attempt(start_gate::permit turn);
   /// Decides what to do after a failed attempt; sets the backoff before the next one.
   boost::asio::awaitable<next_step> follow(const start_gate::permit& turn, failure& why,
