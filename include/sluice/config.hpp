@@ -35,7 +35,9 @@ struct job_options {
   std::string system;              ///< system message for lines without one; empty: none
   std::optional<endpoint> target;  ///< for lines without one; unset: derived from the body
   bool stream = true;              ///< stream the replies of lines that do not set `stream`
-  bool include_usage = true;       ///< ask for usage in streams; off for relays that refuse it
+  /// The longest reply, in tokens, of lines that set no limit.
+  std::optional<std::int64_t> max_tokens;
+  bool include_usage = true;  ///< ask for usage in streams; off for relays that refuse it
   std::uint64_t max_line_bytes = std::uint64_t{64} << 20;
   std::uint64_t limit = 0;  ///< use only the first `limit` requests of each job; 0: all
   bool strict = false;      ///< refuse to start when a line is bad

@@ -219,6 +219,39 @@ std::uint64_t choices_of(const body_text& body, endpoint target) {
   return first == '"' || first == '[' ? n * prompts->size() : n;
 }
 
+// OpenAI's reasoning models refuse max_tokens, and other vendors' models may not know its newer
+// name: https://developers.openai.com/api/docs/guides/reasoning.
+bool takes_newer_limit(std::string_view model) {
+  if (const std::size_t slash = model.rfind('/'); slash != std::string_view::npos)
+    model.remove_prefix(slash + 1);
+  const auto digit_at = [&](std::size_t at, char least) {
+    return at < model.size() && model[at] >= least && model[at] <= '9';
+  };
+  return (model.starts_with('o') && digit_at(1, '1')) ||
+         (model.starts_with("gpt-") && digit_at(4, '5'));
+}
+
+// Limits the reply where the body does not.
+void add_reply_limit(body_text& body, endpoint target, std::string_view model,
+                     const std::optional<std::int64_t>& limit) {
+  if (!limit || target == endpoint::embeddings) return;
+  const auto limits = [&](std::string_view name) {
+    const json_member* member = body.find(name);
+    return member != nullptr && member->value != "null";
+  };
+  if (limits("max_tokens") || limits("max_completion_tokens") || limits("max_output_tokens"))
+    return;
+  const std::string_view name = target == endpoint::responses     ? "max_output_tokens"
+                                : target == endpoint::completions ? "max_tokens"
+                                : takes_newer_limit(model)        ? "max_completion_tokens"
+                                                                  : "max_tokens";
+  if (body.has(name)) {
+    body.replace_each(name, std::to_string(*limit));
+  } else {
+    body.append(name, std::to_string(*limit));
+  }
+}
+
 // True when the reply will come as a stream.
 bool add_stream_fields(body_text& body, endpoint target, const job_options& options) {
   if (target == endpoint::embeddings) return false;
@@ -318,7 +351,10 @@ boost::system::result<request, bad_line> parse_job_line(std::string_view line, s
     result.model = options.model;
   }
   if (!options.model.empty() && options.override_model) result.model = options.model;
-  if (result.model.empty()) return invalid("The line names no model; give one with --model.");
+  if (result.model.empty()) {
+    bad.lacks_model = true;
+    return invalid("The line names no model; give one with --model.");
+  }
 
   const auto target = named_target ? named_target : endpoint_for(body, options, result.model);
   if (!target) return invalid("The line has neither messages nor prompt nor input.");
@@ -347,6 +383,7 @@ boost::system::result<request, bad_line> parse_job_line(std::string_view line, s
     result.choices = static_cast<unsigned>(
         std::min<std::uint64_t>(choices_of(body, *target), request::most_choices));
   }
+  add_reply_limit(body, *target, result.model, options.max_tokens);
   const bool stream_named = body.has("stream") || body.has("stream_options");
   const std::size_t plain = body.text().size();
   result.streamed = add_stream_fields(body, *target, options);

@@ -17,6 +17,7 @@ struct bad_line {
   std::string custom_id;  ///< as of a request
   errc code = errc::invalid_json_line;
   std::string message;
+  bool lacks_model = false;  ///< neither the line nor an option names a model
 };
 
 /// A line of more bytes than job lines may have.

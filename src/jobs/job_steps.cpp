@@ -24,6 +24,8 @@ void scan_file(job_parts& parts) {
   const job_setup& job = parts.setup;
   job_scan& found = parts.scan;
   std::optional<bad_line> first_bad;
+  std::uint64_t without_model = 0;  // lines
+  std::uint64_t first_without_model = 0;
   found.fingerprint = job_fingerprint::begin(job.files.job);
   job_reader reader(job.files.job, job.lines);
   while (auto line = reader.next()) {
@@ -32,6 +34,7 @@ void scan_file(job_parts& parts) {
     found.fingerprint.add(*line);
     if (auto bad = fault_of(*line, parts)) {
       ++found.bad_lines;
+      if (bad->lacks_model && without_model++ == 0) first_without_model = bad->line;
       if (!first_bad) first_bad = std::move(bad);
       continue;
     }
@@ -47,6 +50,14 @@ void scan_file(job_parts& parts) {
   }
   if (found.totals.requests == 0)
     refuse(fmt::format("{}: is empty; a job has one JSON object a line", job.files.job));
+  if (without_model > 0) {
+    refuse(
+        fmt::format("{} line {}: names no model{}; give --model, or write the model into the "
+                    "job",
+                    job.files.job, first_without_model,
+                    without_model > 1 ? fmt::format(" (nor do {} other lines)", without_model - 1)
+                                      : std::string()));
+  }
   if (job.lines.strict && first_bad) {
     refuse(fmt::format(
         "{} line {}: {} ({} bad lines in all; without --strict they go to the errors file)",

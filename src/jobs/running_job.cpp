@@ -62,7 +62,7 @@ std::optional<bad_line> running_job::fault_of(const request_or_bad_line& line) {
   if (parts_->setup.is_on_standard_input()) {
     ++totals_.requests;
     last_line_ = line_number(line);
-    if (!line && parts_->setup.lines.strict) {
+    if (!line && (parts_->setup.lines.strict || line.error().lacks_model)) {
       throw fatal_error(
           fatal_error::kind::cannot_start,
           fmt::format("standard input line {}: {}", line.error().line, line.error().message));

@@ -204,6 +204,31 @@ TEST(job_line, the_stream_fields) {
   }
 }
 
+TEST(job_line, a_limit_for_lines_that_set_none) {
+  const auto limited = with([](job_options& options) { options.max_tokens = 50; });
+  const auto sent = [&](const char* line) { return parsed(line, limited).body; };
+  EXPECT_EQ(sent(R"({"model":"gpt-4o","messages":[]})"),
+            R"({"model":"gpt-4o","messages":[],"max_tokens":50})");
+  EXPECT_EQ(sent(R"({"model":"openai/o3-mini","messages":[]})"),
+            R"({"model":"openai/o3-mini","messages":[],"max_completion_tokens":50})");
+  EXPECT_EQ(sent(R"({"model":"gpt-5","messages":[]})"),
+            R"({"model":"gpt-5","messages":[],"max_completion_tokens":50})");
+  EXPECT_EQ(sent(R"({"model":"gpt-4o","input":"x"})"),
+            R"({"model":"gpt-4o","input":"x","max_output_tokens":50})");
+  EXPECT_EQ(sent(R"({"url":"/v1/completions","body":{"model":"m","prompt":"x"}})"),
+            R"({"model":"m","prompt":"x","max_tokens":50})");
+  EXPECT_EQ(sent(R"({"model":"m","messages":[],"max_tokens":null})"),
+            R"({"model":"m","messages":[],"max_tokens":50})");
+  for (const char* line : {R"({"model":"m","messages":[],"max_tokens":5})",
+                           R"({"model":"m","messages":[],"max_completion_tokens":5})",
+                           R"({"model":"text-embedding-3-small","input":"x"})"}) {
+    EXPECT_EQ(sent(line), line);
+  }
+  const char* line = R"({"model":"gpt-4o","messages":[]})";
+  EXPECT_EQ(parsed(line, limited).digest, parsed(line, plain()).digest)
+      << "a result stays valid with another limit";
+}
+
 TEST(job_line, choices) {
   const std::pair<const char*, unsigned> rows[] = {
       {R"({"model":"m","messages":[]})", 1},

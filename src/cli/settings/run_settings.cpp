@@ -237,6 +237,18 @@ std::vector<setting> run_flags(run_settings& target) {
        .long_help = "Adds this system message to chat lines that have none. Other lines are sent "
                     "as they are.",
        .apply = text(job.system)},
+      {.name = "max-tokens",
+       .value = "N",
+       .group = at_job,
+       .short_help = "Longest reply of lines that set no limit",
+       .long_help = "Adds this limit to lines that set none, under the name that the endpoint and "
+                    "the model take. Under a budget it bounds what a request can cost, so that "
+                    "more requests go out at once.",
+       .apply =
+           [&job](const std::string& given) {
+             job.max_tokens = static_cast<std::int64_t>(parse_count(given, most_assumed_tokens));
+             if (*job.max_tokens == 0) throw bad_setting("takes a number above zero");
+           }},
       {.name = "endpoint",
        .value = "PATH",
        .group = at_job,
