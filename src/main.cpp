@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <exception>
@@ -74,14 +75,20 @@ std::string unknown_word(CLI::App& program, const std::string& given) {
                      &command == &program ? "sluice" : "sluice " + command.get_name());
 }
 
-// "run, check or report"
-std::string names_of(const std::vector<cli::command>& commands) {
-  std::string names;
-  for (std::size_t i = 0; i < commands.size(); ++i) {
-    if (i > 0) names += i + 1 < commands.size() ? ", " : " or ";
-    names += commands[i].name;
+// The words for the parser, which takes the last one first. "help COMMAND" is "COMMAND --help".
+std::vector<std::string> words_for_parser(const std::vector<std::string>& command_line,
+                                          const std::vector<cli::command>& commands) {
+  std::vector<std::string> words = command_line;
+  if (!words.empty()) words.erase(words.begin());
+  if (!words.empty() && words.front() == "help") {
+    words.erase(words.begin());
+    const bool known =
+        words.empty() || std::any_of(commands.begin(), commands.end(),
+                                     [&](const auto& one) { return one.name == words.front(); });
+    if (known) words.emplace_back("--help");
   }
-  return names;
+  std::reverse(words.begin(), words.end());
+  return words;
 }
 
 int run_program(int argc, char** argv) {
@@ -89,7 +96,7 @@ int run_program(int argc, char** argv) {
   const std::vector<cli::command> commands = cli::all_commands(command_line);
   cli::exit_status status = cli::success;
   CLI::App program{"", "sluice"};
-  program.set_version_flag("--version", [&] { return cli::version_text(command_line); });
+  program.set_version_flag("-V,--version", [&] { return cli::version_text(command_line); });
   program.set_help_flag("-h");
   program.set_help_all_flag("--help");
   program.formatter_fn([&](const CLI::App*, const std::string&, CLI::AppFormatMode mode) {
@@ -99,7 +106,7 @@ int run_program(int argc, char** argv) {
   program.require_subcommand(1);
   for (const auto& one : commands) cli::add_command(program, one, status);
   try {
-    program.parse(argc, argv);
+    program.parse(words_for_parser(command_line, commands));
   } catch (const CLI::Success& asked) {  // help, or the version
     std::ostringstream text;
     program.exit(asked, text, text);
@@ -110,7 +117,9 @@ int run_program(int argc, char** argv) {
   } catch (const CLI::RequiredError&) {
     const auto unknown = program.remaining(true);
     if (!unknown.empty()) return refuse(unknown_word(program, unknown.front()));
-    return refuse(fmt::format("name a command: {} (see sluice --help)", names_of(commands)));
+    std::istringstream brief(cli::program_help(commands, cli::help_length::brief));
+    for (std::string line; std::getline(brief, line);) cli::standard_error().line(line);
+    return refuse("name a command");
   } catch (const CLI::ParseError& fault) {
     return refuse(
         fmt::format("{} (see sluice {} --help)", fault.what(), named_command(program).get_name()));

@@ -115,14 +115,16 @@ TEST(flag_tables, have_defaults_and_choices_that_can_be_used) {
 
 // A flag whose meaning differs between commands. Every other flag has the same texts everywhere.
 const std::map<std::string, std::set<std::string>> own_texts{
-    {"budget", {"probe", "bench"}},
+    {"budget", {"ask", "probe", "bench"}},
     {"concurrency", {"bench"}},
+    {"max-tokens", {"ask", "bench"}},
     {"max-wait", {"bench"}},
     {"mode", {"simulate"}},
-    {"model", {"probe", "bench"}},
+    {"model", {"ask", "probe", "bench"}},
     {"quiet", {"check", "models", "quota", "probe", "bench"}},
     {"rpm", {"report", "simulate"}},
     {"seed", {"probe", "bench", "simulate"}},
+    {"system", {"ask"}},
     {"timeout", {"models", "quota", "probe", "bench"}},
     {"verbose", {"models", "quota", "probe", "bench"}},
 };

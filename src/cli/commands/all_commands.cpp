@@ -1,5 +1,6 @@
 #include "cli/commands/all_commands.hpp"
 
+#include "cli/commands/ask_command.hpp"
 #include "cli/commands/bench_command.hpp"
 #include "cli/commands/check_command.hpp"
 #include "cli/commands/models_command.hpp"
@@ -13,6 +14,7 @@ namespace sluice::cli {
 
 std::vector<command> all_commands(const std::vector<std::string>& command_line) {
   std::vector<command> list;
+  list.push_back(ask_command());
   list.push_back(run_command(command_line));
   list.push_back(check_command());
   list.push_back(report_command());

@@ -247,6 +247,21 @@ bool is_about_writing(const std::exception_ptr& fault) {
   std::rethrow_exception(last);
 }
 
+// Says so where every request of the jobs was finished by earlier runs.
+void tell_if_nothing_to_send(const job_set& jobs) {
+  std::uint64_t done = 0;
+  std::uint64_t all = 0;
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    const job_totals totals = jobs.totals(i);
+    done += totals.succeeded + totals.failed;
+    all += totals.requests;
+  }
+  const auto summaries = jobs.summaries();
+  const bool sends = std::any_of(summaries.begin(), summaries.end(),
+                                 [](const auto& job) { return job.to_send > 0; });
+  if (!sends && done > 0) spdlog::info("nothing to send: {} of {} done before", done, all);
+}
+
 void warn_about_jobs(const job_set& jobs, const relay_prices& prices) {
   for (const auto& job : jobs.summaries()) {
     if (job.bad_lines > 0) {
@@ -295,6 +310,7 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
   warnings.log();
   shown.show_heading();
   warn_about_jobs(jobs, prices);
+  tell_if_nothing_to_send(jobs);
   if (!relays.simulated()) warn_of_low_balance(chosen, jobs, prices);
 
   run_outcome outcome;

@@ -57,11 +57,16 @@ void keep_only(const std::string& name, run_settings& run) {
   }
 }
 
+// Servers on this machine, such as vLLM and Ollama, mostly take requests without a key.
+bool needs_key(const relay_options& relay) {
+  return relay.api_key.empty() && !is_loopback(base_url::parse(relay.base_url).host);
+}
+
 void read_keys(run_settings& chosen) {
   read_pool_keys(chosen);
   const auto members = chosen.engine.relays();
   const bool keyless = std::any_of(members.begin(), members.end(),
-                                   [](const auto& member) { return member.relay.api_key.empty(); });
+                                   [](const auto& member) { return needs_key(member.relay); });
   if (!keyless) return;
   refuse(
       "there is no API key; set OPENAI_API_KEY, or name a file with --api-key-file (or rehearse "

@@ -115,8 +115,9 @@ std::string stop_sentence(const run_outcome& outcome,
           outcome.message);
     case stop_reason::refused_alike:
       return fmt::format(
-          "stopped: {}; nothing was written for them: check --model, the job and --base-url, or "
-          "send the rest all the same with --keep-going",
+          "stopped: {}; nothing was written for them: check --model ('sluice models' lists what "
+          "the "
+          "relay has), the job and --base-url, or send the rest all the same with --keep-going",
           outcome.message);
     case stop_reason::model_out:
       return fmt::format(
@@ -138,6 +139,35 @@ std::string stop_sentence(const run_outcome& outcome,
   return {};
 }
 
+namespace {
+
+// A budget with which the rest of the jobs is likely to fit: at the mean cost of what is done, and
+// the worst case of one request more. Whole cents.
+usd likely_budget(const job_set& jobs, const job_set::budget_shortage& shortage) {
+  usd spent;
+  std::uint64_t done = 0;
+  std::uint64_t pending = 0;
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    const job_totals totals = jobs.totals(i);
+    spent += totals.cost + totals.kept;
+    done += totals.succeeded + totals.failed;
+    pending += totals.pending();
+  }
+  const usd::units each =
+      done > 0 ? spent.count() / static_cast<usd::units>(done) + 1 : shortage.most.count();
+  const usd::units all =
+      spent.count() + each * static_cast<usd::units>(pending) + shortage.most.count();
+  const usd::units cent = usd::parse("0.01")->count();
+  return usd::from_units((all + cent - 1) / cent * cent);
+}
+
+std::string time_text(double seconds) {
+  constexpr double short_run_s = 10;
+  return seconds < short_run_s ? fmt::format("{:.2f} s", seconds) : short_time(seconds);
+}
+
+}  // namespace
+
 std::string run_summary(const job_set& jobs, const run_outcome& outcome, double seconds,
                         const shown_command& command) {
   std::string text;
@@ -152,10 +182,15 @@ std::string run_summary(const job_set& jobs, const run_outcome& outcome, double 
     retryable += totals.retryable_failures;
     permanent += totals.failed - totals.retryable_failures - summaries[i].bad_lines;
   }
-  text += fmt::format("time      {}\n", short_time(seconds));
+  text += fmt::format("time      {}\n", time_text(seconds));
   const auto bad = std::find_if(summaries.begin(), summaries.end(),
                                 [](const auto& job) { return job.bad_lines > 0; });
-  if (pending + retryable > 0) {
+  const auto shortage = jobs.shortage();
+  if (outcome.reason == stop_reason::budget_spent && shortage) {
+    text += fmt::format(
+        "next      {}\n",
+        again(command, fmt::format(" --budget {}", likely_budget(jobs, *shortage).to_string())));
+  } else if (pending + retryable > 0) {
     text += fmt::format("next      {}\n", again(command));
   } else if (permanent > 0) {
     text += fmt::format("next      {}\n", again(command, " --retry-failed"));

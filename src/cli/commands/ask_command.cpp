@@ -1,0 +1,297 @@
+#include "cli/commands/ask_command.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <optional>
+#include <random>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/printable.hpp"
+#include "base/refuse.hpp"
+#include "cli/graceful_stop.hpp"
+#include "cli/log_observer.hpp"
+#include "cli/settings/prepared_relays.hpp"
+#include "cli/settings/run_settings.hpp"
+#include "cli/single_question.hpp"
+#include "cli/views/progress.hpp"
+#include "cli/views/run_summary.hpp"
+#include "cli/views/screen.hpp"
+#include "cli/views/shown_amount.hpp"
+#include "jobs/job_line.hpp"
+#include "json/text.hpp"
+#include "money/cost_bound.hpp"
+#include "sluice/engine.hpp"
+#include "terminal/descriptors.hpp"
+#include "terminal/exit_status.hpp"
+#include "terminal/standard_output.hpp"
+
+namespace sluice::cli {
+namespace {
+
+namespace asio = boost::asio;
+
+constexpr const char* usual_model = "gpt-4o-mini";
+
+struct ask_settings {
+  run_settings run;
+  std::string file;
+};
+
+std::string read_all(std::istream& from, const std::string& name) {
+  std::ostringstream text;
+  text << from.rdbuf();
+  if (from.bad() || text.bad()) refuse(name, "cannot be read; check the path");
+  std::string read = std::move(text).str();
+  if (valid_utf8(read) != read)
+    refuse(name, "is not UTF-8 text; convert it, for example with iconv");
+  return read;
+}
+
+// The words of the command line, then the file; without words, standard input.
+std::string prompt_of(const ask_settings& chosen, const std::vector<std::string>& words) {
+  std::string prompt;
+  const bool from_input = words.size() == 1 && words.front() == "-";
+  if (!from_input) {
+    for (const auto& word : words) prompt += (prompt.empty() ? "" : " ") + word;
+  }
+  const bool piped = words.empty() && chosen.file.empty() && ::isatty(STDIN_FILENO) == 0;
+  if (from_input || piped) {
+    require_standard_input({"-"});
+    prompt = read_all(std::cin, "standard input");
+  }
+  if (!chosen.file.empty()) {
+    std::ifstream file(chosen.file, std::ios::binary);
+    if (!file) refuse("--file " + chosen.file, "cannot be read; check the path");
+    const std::string text = read_all(file, "--file " + chosen.file);
+    prompt += prompt.empty() ? text : "\n\n" + text;
+  }
+  if (prompt.find_first_not_of(" \t\r\n") == std::string::npos) {
+    refuse("there is no prompt; write it behind the command, as in: sluice ask \"Hello\"");
+  }
+  return prompt;
+}
+
+request request_of(const std::string& prompt, const job_options& options) {
+  std::string line = R"({"prompt":)";
+  append_json_quoted(line, prompt);
+  line += '}';
+  auto asked = parse_job_line(line, 1, options);
+  if (!asked) refuse(asked.error().message);
+  return std::move(*asked);
+}
+
+// Prints text as it arrives. On a terminal without control characters, which it would obey.
+class answer_printer {
+ public:
+  void add(std::string_view more) {
+    if (more.empty()) return;
+    print(terminal_ ? printable_lines(more) : std::string(more));
+    at_line_begin_ = more.back() == '\n';
+  }
+  void end_line() {
+    if (!std::exchange(at_line_begin_, true)) print("\n");
+  }
+
+ private:
+  const bool terminal_ = ::isatty(STDOUT_FILENO) != 0;
+  bool at_line_begin_ = true;
+};
+
+std::string tokens_of(const result& answer) {
+  const reply& whole = *answer.outcome;
+  const auto& usage = whole.usage ? whole.usage : whole.estimated_usage;
+  if (!usage) return "tokens unknown";
+  return fmt::format("{} prompt + {} completion tokens{}",
+                     grouped(static_cast<std::uint64_t>(usage->prompt_tokens)),
+                     grouped(static_cast<std::uint64_t>(usage->completion_tokens)),
+                     whole.usage ? "" : " (counted here)");
+}
+
+void tell_end(screen& shown, const single_question& question) {
+  const result& answer = *question.answer();
+  if (!answer.outcome->finish_reasons.contains("stop")) {
+    for (const auto& [reason, count] : answer.outcome->finish_reasons) {
+      shown.line(fmt::format("sluice: the answer ended with finish reason '{}'{}",
+                             printable_text(reason),
+                             reason == "length" ? "; raise --max-tokens" : ""));
+    }
+  }
+  shown.line(fmt::format(
+      "sluice: {}: {}, {}, {:.1f} s", printable_text(answer.model), tokens_of(answer),
+      question.cost() ? shown_amount(*question.cost()) : "cost unknown", answer.latency_ms / 1000));
+  if (question.maybe_billed() > 0) {
+    shown.line(fmt::format("sluice: {} earlier attempt(s) broke and may have been billed",
+                           question.maybe_billed()));
+  }
+}
+
+exit_status tell_failure(screen& shown, const result& answer, const relay_prices& prices) {
+  const failure& why = answer.outcome.error();
+  std::string advice;
+  if (why.http_status == 404 || why.http_status == 400) {
+    advice = fmt::format("{}; 'sluice models' lists what the relay has",
+                         prices.did_you_mean(answer.model));
+  }
+  shown.line(fmt::format("sluice: {}{}", printable_text(why.message), advice));
+  return some_failed;
+}
+
+exit_status ask(ask_settings& chosen, const std::vector<std::string>& words) {
+  screen shown;
+  run_settings& run = chosen.run;
+  start_log(shown, run.verbose, run.quiet, run.log_file);
+  if (run.engine.job.model.empty()) run.engine.job.model = usual_model;
+  const std::string prompt = prompt_of(chosen, words);
+  prepared_relays relays(run, shown, {.use = relay_use::send, .check_all = true});
+  relays.show_hosts();
+  const relay_prices prices = relays.prices();
+  request asked = request_of(prompt, run.engine.job);
+  const auto& output = run.engine.output;
+  std::optional<job_set::budget_shortage> shortage;
+  if (output.budget) {
+    const auto without = set_cost_bound(asked, prices, std::nullopt,
+                                        {output.assume_max_tokens, output.tier_default});
+    if (without) refuse(without->why);
+    shortage = {asked.most, *output.budget, reply_limit_within(*output.budget, asked)};
+  }
+
+  asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
+  engine runner(loop, run.engine, &log_observer());
+  answer_printer printer;
+  single_question question(std::move(asked), fmt::format("ask {}", std::random_device{}()), prices,
+                           output.budget,
+                           {.text = [&](std::string_view more) { printer.add(more); },
+                            .starts_again =
+                                [&] {
+                                  printer.end_line();
+                                  shown.line("sluice: the answer broke off; it starts again");
+                                }});
+  run_outcome outcome;
+  std::exception_ptr fault;
+  {
+    graceful_stop ending(
+        loop, runner.time(), {},
+        {.stop = [&runner] { runner.stop(); }, .abort = [&runner] { runner.abort(); }});
+    asio::co_spawn(loop, runner.run(question, question),
+                   [&](std::exception_ptr thrown, run_outcome ended) {
+                     fault = std::move(thrown);
+                     outcome = std::move(ended);
+                     ending.leave();
+                   });
+    loop.run();
+    if (fault) std::rethrow_exception(fault);
+    printer.end_line();
+    if (ending.interrupted()) return interrupted;
+  }
+  if (const auto sentence = stop_sentence(outcome, shortage); !sentence.empty())
+    shown.line("sluice: " + sentence);
+  if (!question.answer()) {
+    switch (outcome.reason) {
+      case stop_reason::wrong_address:
+      case stop_reason::bad_certificate:
+      case stop_reason::bad_proxy:
+        return cannot_start;
+      default:
+        return stopped;
+    }
+  }
+  if (!question.answer()->outcome) return tell_failure(shown, *question.answer(), prices);
+  if (!run.quiet) tell_end(shown, question);
+  return success;
+}
+
+std::vector<setting> ask_flags(ask_settings& target) {
+  auto table = run_flags(target.run, {"model",
+                                      "system",
+                                      "max-tokens",
+                                      "base-url",
+                                      "api-key-file",
+                                      "header",
+                                      "simulate",
+                                      "insecure",
+                                      "no-stream",
+                                      "rpm",
+                                      "budget",
+                                      "assume-max-tokens",
+                                      "tier-default",
+                                      "prices",
+                                      "price-multiplier",
+                                      "price-group",
+                                      "max-attempts",
+                                      "connect-timeout",
+                                      "first-byte-timeout",
+                                      "idle-timeout",
+                                      "timeout",
+                                      "config",
+                                      "quiet",
+                                      "verbose",
+                                      "log-file"});
+  describe(table, "model", "Model to ask",
+           "The model that gets the prompt, under the name that the relay uses.", usual_model);
+  describe(table, "system", "System message before the prompt",
+           "Sends this system message with the prompt.");
+  describe(table, "max-tokens", "Longest answer, in tokens",
+           "Limits the answer, and with it what it can cost.");
+  describe(table, "budget", "Do not ask if the answer may cost more",
+           "The prompt is sent only if the answer cannot cost more than this, attempts that broke "
+           "included.");
+  table.push_back({.name = "file",
+                   .letter = 'f',
+                   .value = "FILE",
+                   .group = "Prompt",
+                   .short_help = "Text to add to the prompt",
+                   .long_help = "Adds the content of the file to the prompt, behind an empty line. "
+                                "Without other words the file is the prompt.",
+                   .apply = [&target](const std::string& path) { target.file = path; },
+                   .in_config = false});
+  return table;
+}
+
+}  // namespace
+
+command ask_command() {
+  struct state {
+    ask_settings chosen;
+    std::vector<std::string> words;
+  };
+  auto kept = std::make_shared<state>();
+  const auto flags =
+      std::make_shared<settings>(ask_flags(kept->chosen), run_tables(kept->chosen.run));
+  return {
+      .name = "ask",
+      .summary = "Send one prompt and print the answer while it arrives",
+      .operand = "PROMPT",
+      .operand_help = "the prompt, or - for standard input",
+      .description =
+          "Uses the same key, address, rate limit and prices as a run. The answer goes to standard "
+          "output; tokens, cost and time go to standard error. Without a prompt it is read from "
+          "standard input, unless that is a terminal.",
+      .exit_statuses = {{0, "the model answered"},
+                        {1, "the request failed"},
+                        {2, "cannot start"},
+                        {3, "stopped: budget, quota, key refused or relay down"},
+                        {130, "interrupted"}},
+      .examples = {"sluice ask \"你好\"",
+                   "sluice ask --model gpt-4o --system \"Answer in French\" \"What is a sluice?\"",
+                   "sluice ask -f report.txt \"Summarize this:\"",
+                   "git diff | sluice ask --simulate"},
+      .flags = flags,
+      .operands = {kept, &kept->words},
+      .run =
+          [kept, flags] {
+            read_settings(*flags, kept->chosen.run);
+            return ask(kept->chosen, kept->words);
+          },
+  };
+}
+
+}  // namespace sluice::cli
