@@ -149,8 +149,9 @@ class CannotStart(Case):
 
     def test_the_key(self) -> None:
         job = self.job(chats(1))
-        self.refused("run", job, "--base-url", HERE, says=("OPENAI_API_KEY",), env={"OPENAI_API_KEY": None})
-        self.refused("run", job, "--base-url", HERE, says=("OPENAI_API_KEY",), env={"OPENAI_API_KEY": ""})
+        far = "http://192.0.2.1/v1"
+        self.refused("run", job, "--base-url", far, says=("OPENAI_API_KEY",), env={"OPENAI_API_KEY": None})
+        self.refused("run", job, "--base-url", far, says=("OPENAI_API_KEY",), env={"OPENAI_API_KEY": ""})
         self.refused("run", job, "--base-url", HERE, "--api-key-file", "nowhere", says=("nowhere",))
 
     def test_the_base_url(self) -> None:
@@ -187,7 +188,12 @@ class CannotStart(Case):
         self.refused("--rpm", "5", "run", job, says=("--rpm", "'sluice run'", "behind"))
         self.refused("--rpm=5", "run", job, says=("--rpm", "'sluice run'", "behind"))
         self.refused("--port", "8080", says=("--port", "'sluice simulate'", "behind"))
-        self.refused()
+
+    def test_lines_without_a_model(self) -> None:
+        job = self.job([{"prompt": "a"}, {"prompt": "b"}])
+        self.refused("run", job, "--base-url", HERE, says=("line 1", "1 other", "--model"))
+        run = self.sluice("run", "-", "-o", "out.jsonl", "--base-url", HERE, stdin=job.read_bytes(), expect=2)
+        self.assertIn("standard input line 1: The line names no model; give one with --model.", run.err)
 
     def test_help_and_version(self) -> None:
         for words in ([], ["run"], ["simulate"]):

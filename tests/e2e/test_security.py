@@ -255,7 +255,7 @@ class Terminal(Case):
         relay = self.relay(script=[{"match": "fail", "times": None, "status": 400, "body": error_body("no")}])
         name = EVIL.replace("/", "") + "\nsluice: all is well"
         lines = [batch(f"{EVIL}\nsluice: done", chat("fail", model=f"model {EVIL}")), *chats(6)]
-        job = self.job(jsonl(lines) + b'{"custom_id":"\\u001b[31m"}\n', f"{name}.jsonl")
+        job = self.job(jsonl(lines) + b'{"custom_id":"\\u001b[31m","model":"m"}\n', f"{name}.jsonl")
         run = self.go(job, relay.url, expect=SOME_FAILED)
         self.assertIn("no price for model red\\x1b[31m", run.err)
         changed = [batch(f"{EVIL}\nsluice: done", chat("other", model="gpt-4o-mini")), *chats(6)]
