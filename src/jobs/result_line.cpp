@@ -246,14 +246,14 @@ std::string result_line(const result& finished, const std::optional<usd>& cost, 
     out += to_string(whole == nullptr ? usage_source::none : source_of(*whole));
     out += "\",\"cost_usd\":";
     append_string_or_null(out, cost ? cost->to_string() : std::string{});
+    if (uses_cache(usage)) {
+      out += ",\"cache_saved_usd\":";
+      append_string_or_null(out, cache_saved ? cache_saved->to_string() : std::string{});
+    }
     if (whole != nullptr && whole->reported_cost) {
       out += ",\"reported_cost_usd\":\"";
       out += whole->reported_cost->to_string();
       out += '"';
-    }
-    if (uses_cache(usage)) {
-      out += ",\"cache_saved_usd\":";
-      append_string_or_null(out, cache_saved ? cache_saved->to_string() : std::string{});
     }
     if (kept != usd{}) {
       out += ",\"kept_usd\":\"";

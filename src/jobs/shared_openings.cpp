@@ -15,6 +15,9 @@ namespace sluice {
 namespace {
 
 constexpr std::size_t shortest_bytes = 2048;
+// Lines tell times in milliseconds: of two that follow each other, the second may seem to begin so
+// much earlier than the first ended.
+constexpr double rounding_s = 0.002;
 
 // Collects text up to the first thing that is none.
 class opening_text {
@@ -159,8 +162,8 @@ shared_openings::repeat shared_openings::add_reply(id longest, std::string_view 
     const opening& prefix = openings_[one];
     if (!prefix.shared || prefix.tokens < shortest_tokens) continue;
     period& known = of_relay->second[one];
-    const bool cached =
-        known.end > 0 && known.begin <= started_unix && started_unix <= known.end + lifetime_s;
+    const bool cached = known.end > 0 && known.begin <= started_unix + rounding_s &&
+                        started_unix <= known.end + lifetime_s;
     if (cached && found.tokens == 0) found.tokens = prefix.tokens;
     if (cached) found.shortest = one;
     if (known.end == 0 || ended_unix > known.end + lifetime_s) {

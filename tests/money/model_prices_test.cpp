@@ -171,7 +171,8 @@ TEST(model_prices, the_cost_without_the_cache_is_the_cost_and_what_it_saved) {
   std::mt19937_64 random(11);
   const double now = at("2026-11-20T12:00:00Z");
   int compared = 0;
-  for (const auto& entry : json::parse(price_table_json())["models"].items()) {
+  const json document = json::parse(price_table_json());
+  for (const auto& entry : document.at("models").items()) {
     const model_prices* model = prices().listed(entry.key());
     if (model == nullptr || !model->hours.empty() || !model->changes.empty()) continue;
     const auto& rates = model->standard.base;

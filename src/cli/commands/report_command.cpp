@@ -241,7 +241,7 @@ std::vector<setting> report_flags(report_settings& target) {
   table.push_back(
       {.name = "reprice",
        .group = "Report",
-       .short_help = "Compute the cost of the results again with the present prices",
+       .short_help = "Compute the cost of results again with the present prices",
        .long_help = "Computes the cost of each result again from the usage, tier and times in its "
                     "line, with the present prices or those of --prices. Shows the old cost, the "
                     "new one and the difference for each model. Changes no file. Give the "
@@ -276,7 +276,7 @@ command report_command() {
       std::make_shared<settings>(report_flags(kept->chosen), run_tables(kept->chosen.run));
   return {
       .name = "report",
-      .summary = "Show the state of jobs, draw them as a page, audit their usage and cost",
+      .summary = "Show jobs, draw them as a page, audit usage, reprice results",
       .operand = "JOB",
       .operand_help = "Jobs that were run or are running, or a benchmark's document",
       .description =
