@@ -112,12 +112,12 @@ class auditor {
     const serving how = line.served();
     const auto repeated =
         openings_.add_reply(prompt.opening, facts.relay, how.started_unix, how.ended_unix);
-    if (repeated.tokens == 0) return;
+    const std::int64_t tokens = std::min(repeated.tokens, facts.usage->prompt_tokens);
+    if (tokens <= 0) return;
     if (facts.usage->cached_tokens > 0) {
       ++model.repeated;
       return;
     }
-    const std::int64_t tokens = std::min(repeated.tokens, facts.usage->prompt_tokens);
     const auto price = prices_.find(facts.relay, facts.model, prompt.target);
     const auto cost =
         price == nullptr ? std::nullopt : unread_cost(tokens, *facts.usage, *price, how);

@@ -188,6 +188,9 @@ TEST_F(job_audit_files, models_without_a_discount_have_no_cache_and_unknown_ones
       answer(line, 1, token_usage{1510, 0, 1, 0});
     }
   }
+  const std::string empty = job_line("empty", "some-model", long_prompt("?"));
+  job += empty;
+  answer(empty, 1, token_usage{0, 0, 1, 0});  // a relay may report anything
   const auto found = audit(job);
   EXPECT_EQ(found.models.at("gpt-4-1106-preview").repeated, 0U);
   EXPECT_EQ(found.models.at("some-model").unread, 2U);
