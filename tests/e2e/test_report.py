@@ -192,7 +192,7 @@ class Cache(Case):
         self.assertEqual((opening_found["custom_id"], opening_found["requests"]), ("same 1", 5))
         self.assertEqual(opening_found["unread_usd"], cache["unread_usd"])
         text = self.sluice("report", job, "--audit").out
-        self.assertIn("same 1 (line 3) and 4 more: ", text)
+        self.assertIn("same 1 (line 3) and 4 more: at least ", text)
         self.assertIn("This proves nothing by itself.", text)
 
     def test_a_relay_that_reports_its_cache(self) -> None:

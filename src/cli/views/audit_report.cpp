@@ -92,8 +92,8 @@ std::string cache_text(const model_audit& model) {
       "    {:<11} {} prompts repeat a long opening; {} report nothing read from a cache", "cache",
       grouped(model.repeated), grouped(model.unread));
   if (model.unread > 0) {
-    words +=
-        fmt::format(": {} tokens, {}", tokens(model.unread_tokens), money_text(model.unread_cost));
+    words += fmt::format(": at least {} tokens, {}", tokens(model.unread_tokens),
+                         money_text(model.unread_cost));
   }
   return words + "\n";
 }
@@ -105,7 +105,7 @@ std::string openings_text(const std::vector<unread_opening>& openings) {
   for (const auto& one : openings) {
     const std::string others =
         one.requests > 1 ? fmt::format(" and {} more", grouped(one.requests - 1)) : std::string();
-    lines += fmt::format("    {} (line {}){}: {} tokens, {}{}\n",
+    lines += fmt::format("    {} (line {}){}: at least {} tokens, {}{}\n",
                          printable_text(utf8_prefix(one.custom_id, longest_id)), one.line, others,
                          tokens(one.tokens), money_text(one.cost),
                          one.cost ? " more than from a cache" : "");
