@@ -118,6 +118,9 @@ class model_prices {
     std::string missing;
   };
   priced cost(const token_usage& usage, const serving& how) const;
+  /// What the provider's cache saved: the cost that the reply would have without it, minus its
+  /// cost. Below zero if the writes cost more than the reads saved. Nothing: unknown.
+  std::optional<usd> saved_by_cache(const token_usage& usage, const serving& how) const;
 
   /// The highest price of one token of a prompt, and of a reply.
   struct bound {

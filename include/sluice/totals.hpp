@@ -22,6 +22,8 @@ struct line_facts {
   bool estimated = false;  ///< the usage was counted here
   std::optional<usd> cost;
   std::optional<usd> reported_cost;
+  /// What the provider's cache saved, minus what its writes cost; nothing: unknown.
+  std::optional<usd> cache_saved = usd{};
   std::map<std::string, std::uint64_t> finish_reasons;
   std::string error;       ///< if it failed: the error code, or the HTTP status
   bool retryable = false;  ///< a failure that a later run tries again
@@ -55,6 +57,10 @@ class job_totals {
   /// What each relay of a pool served; empty without a pool.
   const std::map<std::string, share>& relays() const noexcept { return relays_; }
 
+  /// The share of the prompts' tokens that was read from the provider's cache, from 0 to 1; nothing
+  /// without a prompt.
+  std::optional<double> cache_read_share() const noexcept;
+
   /// Zero if there are more results than requests (a smaller --limit than before).
   std::uint64_t pending() const noexcept {
     const std::uint64_t done = succeeded + failed;
@@ -69,6 +75,8 @@ class job_totals {
   std::uint64_t estimated_requests = 0;  ///< successes whose tokens were counted here
   usd cost;
   std::optional<usd> reported_cost;
+  /// Nothing: of a reply that used the cache, it is unknown.
+  std::optional<usd> cache_saved = usd{};
   std::uint64_t unpriced_requests = 0;
   std::map<std::string, std::uint64_t> errors;
 

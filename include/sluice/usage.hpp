@@ -33,6 +33,10 @@ struct token_usage {
   std::int64_t total_tokens() const noexcept {
     return saturated_sum(prompt_tokens, completion_tokens);
   }
+  /// Whether something was read from the provider's cache, or written to it.
+  bool uses_cache() const noexcept {
+    return cached_tokens > 0 || cache_write_tokens > 0 || cache_write_1h_tokens > 0;
+  }
 
   token_usage& operator+=(const token_usage& other) noexcept {
     for (const auto count : counts) this->*count = saturated_sum(this->*count, other.*count);

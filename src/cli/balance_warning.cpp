@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <boost/asio/awaitable.hpp>
+#include <chrono>
 #include <exception>
 #include <optional>
 #include <utility>
@@ -13,6 +14,7 @@
 #include "cli/blocking_client.hpp"
 #include "cli/log_observer.hpp"
 #include "jobs/job_reader.hpp"
+#include "json/object.hpp"
 #include "tokens/prompt_tokens.hpp"
 
 namespace sluice::cli {
@@ -25,7 +27,7 @@ constexpr usd worth_asking = usd::from_units(100'000'000'000'000'000);  // 0.10 
 constexpr std::chrono::seconds longest{5};
 
 usd estimate_prompts_of(const job_set::job_summary& job, std::size_t most_bytes,
-                        const job_options& lines, const relay_prices& prices) {
+                        const job_options& lines, const relay_prices& prices, double unix_now) {
   if (job.to_send == 0 || job.job == "-") return {};
   job_reader reader(job.job, lines);
   std::size_t bytes = 0;
@@ -41,7 +43,9 @@ usd estimate_prompts_of(const job_set::job_summary& job, std::size_t most_bytes,
     const auto tokens =
         static_cast<std::int64_t>(prompt_tokens(asked.target, asked.model, asked.body).tokens);
     if (const auto price = prices.find({}, asked.model, asked.target)) {
-      cost += price->cost({.prompt_tokens = tokens}, {}).cost.value_or(usd{});
+      const std::string tier = json_object(asked.body).text("service_tier").value_or("");
+      const auto priced = price->cost({.prompt_tokens = tokens}, {tier, unix_now, unix_now});
+      cost += priced.cost.value_or(usd{});
     }
   }
   if (requests == 0) return {};
@@ -70,17 +74,18 @@ std::optional<usd> balance_of(const relay_member& member) {
 }  // namespace
 
 usd estimate_prompts(const std::vector<job_set::job_summary>& jobs, const job_options& lines,
-                     const relay_prices& prices) {
+                     const relay_prices& prices, double unix_now) {
   usd sum;
   for (const auto& job : jobs) {
-    sum += estimate_prompts_of(job, most_read / jobs.size(), lines, prices);
+    sum += estimate_prompts_of(job, most_read / jobs.size(), lines, prices, unix_now);
   }
   return sum;
 }
 
 void warn_of_low_balance(const run_settings& chosen, const job_set& jobs,
                          const relay_prices& prices) {
-  const usd estimate = estimate_prompts(jobs.summaries(), chosen.engine.job, prices);
+  const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
+  const usd estimate = estimate_prompts(jobs.summaries(), chosen.engine.job, prices, now.count());
   if (estimate < worth_asking) return;
   usd left;
   for (const auto& member : chosen.engine.relays()) {

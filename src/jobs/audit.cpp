@@ -230,4 +230,26 @@ std::optional<usd> excess_cost(const audited_request& audited, const token_usage
   return excess;
 }
 
+std::optional<usd> unread_cost(std::int64_t tokens, const token_usage& usage,
+                               const model_prices& price, const serving& how) {
+  token_usage read = usage;
+  const std::int64_t apart = usage.cached_tokens + usage.audio_prompt_tokens +
+                             usage.image_prompt_tokens;  // neither plain nor written
+  tokens =
+      std::clamp<std::int64_t>(tokens, 0, std::max<std::int64_t>(usage.prompt_tokens - apart, 0));
+  read.cached_tokens += tokens;
+  // What is in the cache is not written again. The rest was plain.
+  for (const auto written :
+       {&token_usage::cache_write_tokens, &token_usage::cache_write_1h_tokens}) {
+    const std::int64_t unneeded = std::min(read.*written, tokens);
+    read.*written -= unneeded;
+    tokens -= unneeded;
+  }
+  auto more = price.cost(usage, how).cost;
+  const auto rest = price.cost(read, how).cost;
+  if (!more || !rest) return std::nullopt;
+  *more -= *rest;
+  return more;
+}
+
 }  // namespace sluice

@@ -23,9 +23,11 @@ enum class audit_gap : std::uint8_t {
 /// The name of the reason in documents.
 std::string_view to_string(audit_gap gap) noexcept;
 
-/// What is kept of a request until its reply comes by: eight bytes, since there may be ten million.
+/// What is kept of a request until its reply comes by: twelve bytes, since there may be ten
+/// million.
 struct audited_prompt {
   std::uint32_t tokens = 0;
+  std::uint32_t opening = 0;  ///< of shared_openings
   endpoint target = endpoint::chat_completions;
   audit_gap gap = audit_gap::none;             ///< of the prompt; `none`: the count is exact
   audit_gap completion_gap = audit_gap::none;  ///< what the request already says of its reply
@@ -68,6 +70,11 @@ audited_request audit_reply(const audited_prompt& prompt, std::string_view model
 /// What the tokens in excess cost: the price of the reported usage less the price of the usage with
 /// the counts in its place, where they are lower. Never negative.
 std::optional<usd> excess_cost(const audited_request& audited, const token_usage& usage,
+                               const model_prices& price, const serving& how);
+
+/// What the reply cost more than if that number of its prompt's tokens had been read from the
+/// cache. Zero if the model has no lower price for such tokens; nothing: unknown.
+std::optional<usd> unread_cost(std::int64_t tokens, const token_usage& usage,
                                const model_prices& price, const serving& how);
 
 }  // namespace sluice

@@ -11,6 +11,7 @@
 #include "files/line_reader.hpp"
 #include "jobs/job_reader.hpp"
 #include "jobs/result_line.hpp"
+#include "jobs/shared_openings.hpp"
 
 namespace sluice {
 namespace {
@@ -19,6 +20,22 @@ constexpr std::uint64_t longest_result = std::uint64_t{1} << 30;
 
 hash128 key_of(std::string_view custom_id, std::string_view digest) {
   return hash_of(fmt::format("{}\n{}", digest, custom_id));
+}
+
+bool costs_more(const unread_opening& a, const unread_opening& b) {
+  const auto weight = [](const unread_opening& one) {
+    return std::make_tuple(one.cost.value_or(usd{}), one.tokens);
+  };
+  if (weight(a) != weight(b)) return weight(a) > weight(b);
+  return std::tie(a.line, a.custom_id) < std::tie(b.line, b.custom_id);
+}
+
+void add_to(std::optional<usd>& sum, const std::optional<usd>& more) {
+  if (!more) {
+    sum.reset();
+  } else if (sum) {
+    *sum += *more;
+  }
 }
 
 bool is_worse(const audit_finding& a, const audit_finding& b) {
@@ -39,7 +56,9 @@ class auditor {
     while (const auto line = reader.next()) {
       if (!*line) continue;  // its line stands in the errors file
       const auto [prompt, fresh] = prompts_.insert(key_of((*line)->custom_id, (*line)->digest));
-      if (fresh) *prompt = audit_prompt(**line);
+      if (!fresh) continue;
+      *prompt = audit_prompt(**line);
+      prompt->opening = openings_.add(**line);
     }
   }
 
@@ -58,6 +77,9 @@ class auditor {
 
   job_audit take() {
     std::sort(audit_.worst.begin(), audit_.worst.end(), is_worse);
+    for (auto& [shortest, found] : unread_) audit_.openings.push_back(std::move(found));
+    std::sort(audit_.openings.begin(), audit_.openings.end(), costs_more);
+    if (audit_.openings.size() > most_findings_) audit_.openings.resize(most_findings_);
     return std::move(audit_);
   }
 
@@ -75,6 +97,7 @@ class auditor {
       ++audit_.skipped["request_changed_or_gone"];
       return;
     }
+    add_opening(stored, *prompt, model);
     const audited_request audited = audit_reply(*prompt, facts.model, *facts.usage, stored.reply);
     skip(audited);
     if (!audited.prompt && !audited.completion) return;
@@ -82,6 +105,35 @@ class auditor {
     if (audited.prompt) model.prompt += *audited.prompt;
     if (audited.completion) model.completion += *audited.completion;
     if (audited.excess_tokens() > 0) add_excess(stored, prompt->target, audited, model);
+  }
+
+  void add_opening(const stored_line& line, const audited_prompt& prompt, model_audit& model) {
+    const line_facts& facts = line.facts;
+    const serving how = line.served();
+    const auto repeated =
+        openings_.add_reply(prompt.opening, facts.relay, how.started_unix, how.ended_unix);
+    const std::int64_t tokens = std::min(repeated.tokens, facts.usage->prompt_tokens);
+    if (tokens <= 0) return;
+    if (facts.usage->cached_tokens > 0) {
+      ++model.repeated;
+      return;
+    }
+    const auto price = prices_.find(facts.relay, facts.model, prompt.target);
+    const auto cost =
+        price == nullptr ? std::nullopt : unread_cost(tokens, *facts.usage, *price, how);
+    if (cost && *cost <= usd{}) return;  // the model has no cache, by its price
+    ++model.repeated;
+    ++model.unread;
+    model.unread_tokens += tokens;
+    add_to(model.unread_cost, cost);
+    unread_opening& found = unread_[repeated.shortest];
+    if (found.requests++ == 0) {
+      found.custom_id = line.custom_id;
+      found.line = line.line;
+      found.model = facts.model;
+    }
+    found.tokens += tokens;
+    add_to(found.cost, cost);
   }
 
   // One reason for both sides is told once.
@@ -94,11 +146,6 @@ class auditor {
     }
   }
 
-  static serving serving_of(const stored_line& line) {
-    const double started = line.started_at.value_or(0);
-    return {line.service_tier.value_or(""), started, started + line.latency_ms / 1000};
-  }
-
   void add_excess(const stored_line& line, endpoint target, const audited_request& audited,
                   model_audit& model) {
     audit_finding found{.custom_id = line.custom_id,
@@ -109,14 +156,10 @@ class auditor {
                         .excess_tokens = audited.excess_tokens(),
                         .excess = {}};
     if (const auto price = prices_.find(line.facts.relay, line.facts.model, target)) {
-      found.excess = excess_cost(audited, *line.facts.usage, *price, serving_of(line));
+      found.excess = excess_cost(audited, *line.facts.usage, *price, line.served());
     }
     model.excess_tokens += found.excess_tokens;
-    if (!found.excess) {
-      model.excess.reset();
-    } else if (model.excess) {
-      *model.excess += *found.excess;
-    }
+    add_to(model.excess, found.excess);
     keep(std::move(found));
   }
 
@@ -136,6 +179,8 @@ class auditor {
   const relay_prices& prices_;
   const std::size_t most_findings_;
   id_table<audited_prompt> prompts_;
+  shared_openings openings_;
+  std::map<shared_openings::id, unread_opening> unread_;  // by the shortest opening
   job_audit audit_;
 };
 

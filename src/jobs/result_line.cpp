@@ -137,6 +137,27 @@ std::optional<usd> money_of(const json_object& object, std::string_view name) {
   return usd::parse(text_of(object, name));
 }
 
+// An amount that may be below zero.
+std::optional<usd> balance_of(const json_object& object, std::string_view name) {
+  const std::string text = text_of(object, name);
+  const bool negative = text.starts_with('-');
+  const auto amount = usd::parse(std::string_view(text).substr(negative ? 1 : 0));
+  return amount && negative ? usd::from_units(-amount->count()) : amount;
+}
+
+serving serving_at(std::string tier, double started_at, double latency_ms) {
+  return {std::move(tier), started_at, started_at + latency_ms / 1000};
+}
+
+double rounded(double value, double steps) {
+  return std::round(std::max(value, 0.0) * steps) / steps;
+}
+
+// Usage without reads or writes tells of no cache.
+bool uses_cache(const std::optional<token_usage>& usage) {
+  return usage && usage->uses_cache();
+}
+
 }  // namespace
 
 std::string error_name(const failure& why) {
@@ -144,7 +165,18 @@ std::string error_name(const failure& why) {
                                       : std::string(to_string(why.code));
 }
 
-line_facts facts_of(const result& finished, const std::optional<usd>& cost) {
+serving serving_of(const result& finished) {
+  const std::string tier =
+      finished.outcome ? finished.outcome->service_tier.value_or("") : std::string();
+  return serving_at(tier, rounded(finished.started_at, 1000), rounded(finished.latency_ms, 10));
+}
+
+serving stored_line::served() const {
+  return serving_at(service_tier.value_or(""), started_at.value_or(0), latency_ms);
+}
+
+line_facts facts_of(const result& finished, const std::optional<usd>& cost,
+                    const std::optional<usd>& cache_saved) {
   line_facts facts;
   facts.relay = finished.relay;
   facts.model = finished.model;
@@ -161,12 +193,13 @@ line_facts facts_of(const result& finished, const std::optional<usd>& cost) {
   facts.estimated = source_of(whole) == usage_source::estimated;
   facts.cost = cost;
   facts.reported_cost = whole.reported_cost;
+  if (uses_cache(facts.usage)) facts.cache_saved = cache_saved;
   facts.finish_reasons = whole.finish_reasons;
   return facts;
 }
 
 std::string result_line(const result& finished, const std::optional<usd>& cost, bool simulated,
-                        usd kept) {
+                        usd kept, const std::optional<usd>& cache_saved) {
   const bool bad = !finished.outcome && is_bad_line(finished.outcome.error().code);
   std::string out;
   out.reserve(finished.outcome ? finished.outcome->body.size() + 768 : 1024);
@@ -205,13 +238,18 @@ std::string result_line(const result& finished, const std::optional<usd>& cost, 
       out += "null";
     }
     out += ",\"usage\":";
-    append_usage(out, whole == nullptr ? std::nullopt
-                      : whole->usage   ? whole->usage
-                                       : whole->estimated_usage);
+    const std::optional<token_usage> usage = whole == nullptr ? std::nullopt
+                                             : whole->usage   ? whole->usage
+                                                              : whole->estimated_usage;
+    append_usage(out, usage);
     out += ",\"usage_source\":\"";
     out += to_string(whole == nullptr ? usage_source::none : source_of(*whole));
     out += "\",\"cost_usd\":";
     append_string_or_null(out, cost ? cost->to_string() : std::string{});
+    if (uses_cache(usage)) {
+      out += ",\"cache_saved_usd\":";
+      append_string_or_null(out, cache_saved ? cache_saved->to_string() : std::string{});
+    }
     if (whole != nullptr && whole->reported_cost) {
       out += ",\"reported_cost_usd\":\"";
       out += whole->reported_cost->to_string();
@@ -285,6 +323,9 @@ std::optional<stored_line> parse_stored_line(std::string_view text) {
   }
   line.facts.cost = money_of(extra, "cost_usd");
   line.facts.reported_cost = money_of(extra, "reported_cost_usd");
+  if (uses_cache(line.facts.usage)) {
+    line.facts.cache_saved = balance_of(extra, "cache_saved_usd");
+  }
   line.facts.finish_reasons = openai::finish_reasons(line.reply);
   return line;
 }

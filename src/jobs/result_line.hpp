@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "sluice/money.hpp"
+#include "sluice/prices.hpp"
 #include "sluice/result.hpp"
 #include "sluice/totals.hpp"
 
@@ -13,12 +14,18 @@ namespace sluice {
 
 /// The line of an output or errors file for a result: that of the OpenAI Batch API, and one object
 /// more, `sluice`. Ends with a newline. `kept`: of a budget, the most that its attempts of unknown
-/// outcome can have cost beyond `cost`.
+/// outcome can have cost beyond `cost`. `cache_saved`: see model_prices::saved_by_cache(); it is in
+/// the line if the usage tells of the provider's cache.
 std::string result_line(const result& finished, const std::optional<usd>& cost, bool simulated,
-                        usd kept = {});
+                        usd kept = {}, const std::optional<usd>& cache_saved = {});
 
 /// What a fresh result adds to the totals.
-line_facts facts_of(const result& finished, const std::optional<usd>& cost);
+line_facts facts_of(const result& finished, const std::optional<usd>& cost,
+                    const std::optional<usd>& cache_saved = {});
+
+/// What the price of a reply depends on, with the times as its line tells them: so that its cost
+/// can be computed again from the line.
+serving serving_of(const result& finished);
 
 /// A line of an output or errors file, read again. Views are of the text it was read from.
 struct stored_line {
@@ -37,6 +44,9 @@ struct stored_line {
   usd kept;                                 ///< of a budget, beyond its cost
   std::optional<std::string> service_tier;  ///< of a reply; nothing: the relay did not say
   line_facts facts;
+
+  /// What the price of the reply depends on.
+  serving served() const;
 };
 
 /// Reads a line that result_line wrote; nothing when it is not one.

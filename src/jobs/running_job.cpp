@@ -188,18 +188,19 @@ void running_job::put(const result& finished) {
   const job_setup& job = parts_->setup;
   result_files& files = parts_->files;
   std::optional<usd> cost;
+  std::optional<usd> cache_saved;
   bool reported = false;
   if (finished.outcome) {
     const reply& whole = *finished.outcome;
     const auto& used = whole.usage ? whole.usage : whole.estimated_usage;
     const auto price = job.prices.find(finished.relay, finished.model, finished.target);
     if (used && price != nullptr) {
-      const double ended = finished.started_at + finished.latency_ms / 1000;
-      const auto priced =
-          price->cost(*used, {whole.service_tier.value_or(""), finished.started_at, ended});
+      const serving how = serving_of(finished);
+      const auto priced = price->cost(*used, how);
       cost = priced.cost;
+      cache_saved = price->saved_by_cache(*used, how);
       if (!cost) warn_of_missing_rate(finished.model, priced.missing);
-      if (price->stale(ended)) warn_of_stale_price(finished.model);
+      if (price->stale(how.ended_unix)) warn_of_stale_price(finished.model);
     }
     reported = whole.usage.has_value();
   }
@@ -230,10 +231,10 @@ void running_job::put(const result& finished) {
     // What is carried goes into the first line, so that the totals are not its only proof.
     kept += parts_->earlier.kept(id) + parts_->earlier.take_carried();
   }
-  const std::string line = result_line(finished, cost, job.output.simulated, kept);
+  const std::string line = result_line(finished, cost, job.output.simulated, kept, cache_saved);
   const std::lock_guard lock(mutex_);
   parts_->earlier.replace(id, totals_);
-  totals_.add(facts_of(finished, cost));
+  totals_.add(facts_of(finished, cost, cache_saved));
   if (!finished.outcome) {
     const failure& why = finished.outcome.error();
     reasons_.emplace(error_name(why), why.message);

@@ -1,5 +1,6 @@
 #include "sluice/totals.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <map>
@@ -90,9 +91,21 @@ void job_totals::add(const line_facts& line) {
     ++unpriced_requests;
   }
   if (line.reported_cost) reported_cost = reported_cost.value_or(usd{}) + *line.reported_cost;
+  if (!line.cache_saved) {
+    cache_saved.reset();
+  } else if (cache_saved) {
+    *cache_saved += *line.cache_saved;
+  }
   for (const auto& [reason, count] : line.finish_reasons) finish_reasons_[reason] += count;
   latency_.add(line.latency_ms);
   if (line.ttft_ms) ttft_.add(*line.ttft_ms);
+}
+
+std::optional<double> job_totals::cache_read_share() const noexcept {
+  if (tokens.prompt_tokens <= 0) return std::nullopt;
+  const double read =
+      static_cast<double>(tokens.cached_tokens) / static_cast<double>(tokens.prompt_tokens);
+  return std::clamp(std::round(read * 1e6) / 1e6, 0.0, 1.0);
 }
 
 void job_totals::take_back_failure(const std::string& error, bool retryable) {
@@ -117,6 +130,9 @@ std::string job_totals::to_json(std::string_view job, job_status status) const {
   told["cost_usd"] = cost.to_string();
   if (reported_cost) told["reported_cost_usd"] = reported_cost->to_string();
   if (kept != usd{}) told["kept_usd"] = kept.to_string();
+  const auto read_share = cache_read_share();
+  told["cache"] = {{"read_share", read_share ? json(*read_share) : json(nullptr)},
+                   {"saved_usd", cache_saved ? json(cache_saved->to_string()) : json(nullptr)}};
   told["unpriced_requests"] = unpriced_requests;
   told["maybe_billed_attempts"] = maybe_billed_attempts;
   told["finish_reasons"] = counts_json(finish_reasons_);

@@ -177,6 +177,20 @@ model_prices::priced model_prices::cost(const token_usage& usage, const serving&
   return dearest_of_all;
 }
 
+std::optional<usd> model_prices::saved_by_cache(const token_usage& usage,
+                                                const serving& how) const {
+  if (!usage.uses_cache()) return usd{};
+  token_usage without = usage;
+  without.cached_tokens = 0;
+  without.cache_write_tokens = 0;
+  without.cache_write_1h_tokens = 0;
+  auto saved = cost(without, how).cost;
+  const auto paid = cost(usage, how).cost;
+  if (!saved || !paid) return std::nullopt;
+  *saved -= *paid;
+  return saved;
+}
+
 std::optional<model_prices::bound> model_prices::dearest(std::int64_t most_prompt_tokens,
                                                          endpoint target,
                                                          std::string_view tier_name) const {

@@ -19,6 +19,7 @@ TEST(job_report, a_finished_job) {
   const auto totals = ordered_json::parse(R"({"job":"d/x.jsonl","status":"completed",
     "requests":12345,"succeeded":12340,"failed":5,"pending":0,"attempts":12400,"retries":55,
     "tokens":{"prompt":1000,"cached":10,"completion":2000,"reasoning":7},"cost_usd":"1.25",
+    "cache":{"read_share":0.01,"saved_usd":"-0.5"},
     "reported_cost_usd":"1.3","unpriced_requests":2,"maybe_billed_attempts":3,
     "finish_reasons":{"length":4,"stop":12336},
     "models":{"gpt-4o":{"requests":12338,"tokens":{"prompt":990,"completion":1990},
@@ -29,6 +30,9 @@ TEST(job_report, a_finished_job) {
   EXPECT_THAT(lines,
               HasSubstr("d/x.jsonl: completed: 12,340 of 12,345 succeeded, 5 failed, 0 "
                         "pending\n  failed    3 x 500\n  failed    2 x 404: no such model\n"));
+  EXPECT_THAT(lines,
+              HasSubstr("  cache     10 tokens read (1.0 % of the prompts), 0 written; writing "
+                        "cost $0.5 more than reading saved\n"));
   EXPECT_THAT(lines, AllOf(HasSubstr("$1.25, and 2 without a price or usage"),
                            HasSubstr("$1.3 by the relay's own word"),
                            HasSubstr("gpt-4o: 12,338 succeeded, 990 + 1,990 tokens, $1.25"),

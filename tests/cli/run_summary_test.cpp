@@ -69,12 +69,18 @@ TEST_F(run_summary_test, tells_counts_failures_tokens_cost_and_files) {
   const std::string text = summary("sss44p");
   for (const std::string part :
        {"3 of 6 succeeded, 2 failed, 1 pending", "2 x 400: the relay's own words",
-        "3,000 prompt (1,200 cached) + 300 completion", "$0.009", "2m 05s", "5, 0 of them"}) {
+        "3,000 prompt (1,200 cached) + 300 completion",
+        "  cache     1,200 tokens read (40.0 % of the prompts), 0 written; saved $0.0015\n",
+        "$0.009", "2m 05s", "5, 0 of them"}) {
     EXPECT_THAT(text, HasSubstr(part));
   }
   EXPECT_THAT(text, HasSubstr(dir / "x.output.jsonl"));
   EXPECT_THAT(text, HasSubstr(dir / "x.errors.jsonl"));
   EXPECT_THAT(text, HasSubstr(dir / "x.totals.json"));
+}
+
+TEST_F(run_summary_test, says_nothing_of_a_cache_that_was_not_used) {
+  EXPECT_THAT(summary("4"), Not(HasSubstr("  cache ")));
 }
 
 TEST_F(run_summary_test, ends_with_the_command_to_type_next) {

@@ -28,10 +28,10 @@ UNITS = {"_ms": "millisecond", "wall_s": "second", "duration_s": "second", "step
          "expires_at": "seconds since the Unix epoch", "minutes_at_limit": "minutes"}
 # Optional members of each schema: a name or a path.
 OPTIONAL = {"output-line": {"relay", "service_tier", "cache_write_tokens", "cache_write_1h_tokens", "reported_cost_usd",
-                            "simulated"},
+                            "cache_saved_usd", "simulated"},
             "errors-line": {"relay", "service_tier", "simulated"},
-            "totals": {"cache_write", "reported_cost_usd", "kept_usd", "cache", "relays"},
-            "report": {"cache_write", "reported_cost_usd", "kept_usd", "cache", "relays"},
+            "totals": {"cache_write", "reported_cost_usd", "kept_usd", "relays"},
+            "report": {"cache_write", "reported_cost_usd", "kept_usd", "relays"},
             "check": {"likely"}, "quota": {"log"}, "bench": {"cache_write", "name", "comparison"},
             "ledger": {"cache_write", "$.requests"}}
 # Objects whose member names come from the user or the relay.
@@ -398,6 +398,29 @@ class Reports(Held):
             self.refuses_all_else("audit", printed)
         printed = self.printed("audit", "report", job, "--audit", "--worst", 0)
         self.assertEqual(printed["jobs"][0]["worst"], [])
+
+    def test_of_an_audit_of_a_relay_without_a_cache(self) -> None:
+        opening = "apple river stone cloud " * 500
+        job = self.job([batch(f"{i}", chat(f"{opening} {i}")) for i in range(3)])
+        self.run_job(job, self.relay(), "--concurrency", 1)
+        printed = self.printed("audit", "report", job, "--audit")
+        self.assertTrue(printed["jobs"][0]["openings"])
+        self.refuses_all_else("audit", printed)
+
+    def test_of_other_prices(self) -> None:
+        simulator = self.simulator()
+        first, second = self.job(chats(3), "first.jsonl"), self.job(chats(2), "second.jsonl")
+        for job in (first, second):
+            self.run_job(job, simulator)
+        self.refuses_all_else("reprice", self.printed("reprice", "report", first, second, "--reprice",
+                                                      "--price-multiplier", "0.5"))
+        prices = self.folder / "prices.json"
+        prices.write_text(json.dumps({"gpt-4o-mini": {"input": None, "output": None}}))
+        printed = self.printed("reprice", "report", first, "--reprice", "--prices", prices)
+        self.assertTrue(printed["jobs"][0]["unpriced"][0]["lines"])
+        self.refuses_all_else("reprice", printed)
+        printed = self.printed("reprice", "report", first, "--reprice", "--prices", prices, "--worst", 0)
+        self.assertEqual(printed["jobs"][0]["unpriced"][0]["lines"], [])
 
     def test_of_a_check(self) -> None:
         job = self.job(jsonl([batch("a", chat("hi", model="gpt-4", max_tokens=100)), chat("hi")])

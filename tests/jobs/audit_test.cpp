@@ -190,5 +190,29 @@ TEST(audit, replies_that_cannot_be_counted) {
   EXPECT_EQ(thinker.completion_gap, audit_gap::reasoning_not_told);
 }
 
+TEST(unread_cost, is_the_discount_and_the_writes_that_were_not_needed) {
+  const price_table prices = price_table::built_in();
+  const double when = 1'795'000'000;
+  const auto cost = [&](const char* model, std::int64_t tokens, const token_usage& usage,
+                        const std::string& tier = {}) {
+    const auto more = unread_cost(tokens, usage, *prices.listed(model), {tier, when, when});
+    return more ? more->to_string() : "unknown";
+  };
+  const token_usage plain{.prompt_tokens = 3000, .completion_tokens = 5};
+  EXPECT_EQ(cost("gpt-4o", 2000, plain), "0.0025");
+  EXPECT_EQ(cost("gpt-4o", 2000, plain, "priority"), "0.00425");
+  EXPECT_EQ(cost("gpt-4o", 5000, plain), "0.00375") << "no more than there are";
+  EXPECT_EQ(cost("gpt-4o", 0, plain), "0");
+  EXPECT_EQ(cost("gpt-4-1106-preview", 2000, plain), "0");
+  EXPECT_EQ(cost("gpt-4o", 2000, plain, "turbo"), "unknown");
+  // 1500 that were written for 3.75 instead of read for 0.30, and 500 that were plain at 3.
+  const token_usage written{
+      .prompt_tokens = 3000, .completion_tokens = 5, .cache_write_tokens = 1500};
+  EXPECT_EQ(cost("claude-sonnet-4-5", 2000, written), "0.006525");
+  const token_usage spoken{
+      .prompt_tokens = 3000, .completion_tokens = 5, .audio_prompt_tokens = 2900};
+  EXPECT_EQ(cost("gpt-4o-audio-preview", 2000, spoken), "0");
+}
+
 }  // namespace
 }  // namespace sluice

@@ -40,6 +40,9 @@ class job_audit_files : public testing::Test {
     told.model = asked->model;
     told.digest = asked->digest;
     told.attempts = 1;
+    told.started_at = started_at_;
+    told.latency_ms = 1000;
+    started_at_ += 2;
     reply whole;
     whole.body = R"({"choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop"}]})";
     whole.usage = usage;
@@ -57,6 +60,7 @@ class job_audit_files : public testing::Test {
   job_options lines_;
   relay_prices prices_{price_table::built_in()};
   std::string output_;
+  double started_at_ = 1'800'000'000;  // of the next reply
 };
 
 TEST_F(job_audit_files, replies_are_matched_to_their_requests_in_any_order) {
@@ -135,6 +139,63 @@ TEST_F(job_audit_files, lines_are_completed_as_the_run_did) {
   EXPECT_EQ(audit(line).models.at("gpt-4o").audited, 1U);
   lines_.system = "Be brief.";
   EXPECT_EQ(audit(line).skipped.at("request_changed_or_gone"), 1U);
+}
+
+std::string long_prompt(const std::string& end) {
+  std::string text;
+  for (int i = 0; i < 1500; ++i) text += i % 7 < 3 ? "apple " : "river ";
+  return text + end;
+}
+
+TEST_F(job_audit_files, a_repeated_opening_without_a_cache_is_found) {
+  std::string job;
+  std::vector<std::string> lines;
+  for (int i = 0; i < 6; ++i) {
+    lines.push_back(job_line("r" + std::to_string(i), "gpt-4o", long_prompt(std::to_string(i))));
+    job += lines.back();
+  }
+  answer(lines[0], 1, token_usage{1510, 0, 1, 0});
+  answer(lines[1], 2, token_usage{1510, 1408, 1, 0});
+  answer(lines[2], 3, token_usage{1510, 0, 1, 0});
+  answer(lines[3], 4, std::nullopt);
+  answer(lines[4], 5, token_usage{1510, 0, 1, 0});
+  started_at_ += 1000;  // too late
+  answer(lines[5], 6, token_usage{1510, 0, 1, 0});
+  const auto found = audit(job);
+  const auto& model = found.models.at("gpt-4o");
+  EXPECT_EQ(model.repeated, 3U);
+  EXPECT_EQ(model.unread, 2U);
+  EXPECT_GE(model.unread_tokens, 2 * 1200);
+  EXPECT_LE(model.unread_tokens, 2 * 1510);
+  const usd discount = usd::from_units(usd::parse("0.00000125")->count());  // a token
+  EXPECT_EQ(model.unread_cost->to_string(), (discount * model.unread_tokens).to_string());
+  ASSERT_EQ(found.openings.size(), 1U);
+  EXPECT_EQ(found.openings[0].custom_id, "r2");
+  EXPECT_EQ(found.openings[0].line, 3U);
+  EXPECT_EQ(found.openings[0].requests, 2U);
+  EXPECT_EQ(found.openings[0].tokens, model.unread_tokens);
+  EXPECT_EQ(found.openings[0].cost, model.unread_cost);
+  EXPECT_TRUE(audit(job, 0).openings.empty());
+  EXPECT_EQ(audit(job, 0).models.at("gpt-4o").unread, 2U);
+}
+
+TEST_F(job_audit_files, models_without_a_discount_have_no_cache_and_unknown_ones_may) {
+  std::string job;
+  for (const std::string model : {"gpt-4-1106-preview", "some-model"}) {
+    for (int i = 0; i < 3; ++i) {
+      const std::string line = job_line(model + std::to_string(i), model, long_prompt("?"));
+      job += line;
+      answer(line, 1, token_usage{1510, 0, 1, 0});
+    }
+  }
+  const std::string empty = job_line("empty", "some-model", long_prompt("?"));
+  job += empty;
+  answer(empty, 1, token_usage{0, 0, 1, 0});  // a relay may report anything
+  const auto found = audit(job);
+  EXPECT_EQ(found.models.at("gpt-4-1106-preview").repeated, 0U);
+  EXPECT_EQ(found.models.at("some-model").unread, 2U);
+  EXPECT_FALSE(found.models.at("some-model").unread_cost);
+  EXPECT_EQ(found.openings.size(), 1U);
 }
 
 TEST_F(job_audit_files, a_file_that_is_not_there) {

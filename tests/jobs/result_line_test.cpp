@@ -66,8 +66,47 @@ TEST(result_line, of_a_success_is_a_batch_line_and_one_object_more) {
       "body":{"choices":[{"finish_reason":"stop","index":0}],"big":1}},"error":null,
       "sluice":{"line":1,"attempts":2,"model":"gpt-4-1106-preview","streamed":true,"started_at":1700000000.123,
       "latency_ms":812.4,"ttft_ms":210.0,"usage":{"prompt_tokens":200,"cached_tokens":10,"cache_write_tokens":0,"cache_write_1h_tokens":0,"completion_tokens":300,
-      "reasoning_tokens":20},"usage_source":"reported","cost_usd":"0.008",
+      "reasoning_tokens":20},"usage_source":"reported","cost_usd":"0.008","cache_saved_usd":null,
       "service_tier":null,"digest":"dddddddddddddddddddddddddddddddd"}})"));
+}
+
+TEST(result_line, tells_what_the_cache_saved_if_it_was_used) {
+  result made = a_success();  // it has read ten tokens
+  const auto line_with = [&](const std::optional<usd>& saved) {
+    return result_line(made, usd::parse("0.008"), false, usd::from_units(1), saved);
+  };
+  const usd loss = usd::from_units(-12);
+  const std::string line = line_with(loss);
+  EXPECT_THAT(
+      line, testing::HasSubstr(R"("cost_usd":"0.008","cache_saved_usd":"-0.000000000000000012",)"));
+  EXPECT_EQ(parse_stored_line(line)->facts.cache_saved, loss);
+  EXPECT_EQ(parse_stored_line(line_with({}))->facts.cache_saved, std::nullopt);
+  EXPECT_EQ(facts_of(made, {}).cache_saved, std::nullopt);
+
+  std::string earlier = line;  // as it was written before lines told it
+  const std::string_view member = R"("cache_saved_usd":"-0.000000000000000012",)";
+  earlier.erase(earlier.find(member), member.size());
+  EXPECT_EQ(parse_stored_line(earlier)->facts.cache_saved, std::nullopt) << "it is unknown";
+
+  made.outcome->usage->cached_tokens = 0;
+  EXPECT_THAT(line_with(loss), testing::Not(testing::HasSubstr("cache_saved")));
+  EXPECT_EQ(parse_stored_line(line_with(loss))->facts.cache_saved, usd{});
+  EXPECT_EQ(facts_of(made, {}, loss).cache_saved, usd{});
+}
+
+TEST(result_line, tells_the_tier_and_the_times_that_its_price_depends_on) {
+  result made = a_success();
+  made.outcome->service_tier = "flex";
+  made.started_at = 1'700'000'000.99961;  // the line tells three decimals
+  made.latency_ms = 812.44;               // and one
+  const serving now = serving_of(made);
+  EXPECT_EQ(now.tier, "flex");
+  EXPECT_EQ(now.started_unix, 1'700'000'001);
+  EXPECT_DOUBLE_EQ(now.ended_unix, 1'700'000'001.8124);
+  const serving later = parse_stored_line(result_line(made, {}, false))->served();
+  EXPECT_EQ(later.tier, now.tier);
+  EXPECT_EQ(later.started_unix, now.started_unix);
+  EXPECT_EQ(later.ended_unix, now.ended_unix);
 }
 
 TEST(result_line, names_the_member_of_a_pool) {
@@ -219,6 +258,7 @@ void expect_same(const line_facts& a, const line_facts& b, const std::string& li
   EXPECT_EQ(a.usage, b.usage) << line;
   EXPECT_EQ(a.cost, b.cost) << line;
   EXPECT_EQ(a.reported_cost, b.reported_cost) << line;
+  EXPECT_EQ(a.cache_saved, b.cache_saved) << line;
   EXPECT_EQ(a.finish_reasons, b.finish_reasons) << line;
   EXPECT_NEAR(a.latency_ms, b.latency_ms, 0.051) << line;
   EXPECT_EQ(a.ttft_ms.has_value(), b.ttft_ms.has_value()) << line;
@@ -247,6 +287,7 @@ TEST(stored_line, gives_the_facts_of_the_result_it_was_written_for) {
     if (random() % 2 == 0) made.ttft_ms = made.latency_ms / 3;
     made.retryable = false;
     std::optional<usd> cost;
+    std::optional<usd> saved;
     if (random() % 3 != 0) {
       reply whole;
       json body;
@@ -262,7 +303,12 @@ TEST(stored_line, gives_the_facts_of_the_result_it_was_written_for) {
                                   static_cast<std::int64_t>(random() % 10),
                                   static_cast<std::int64_t>(random() % 100'000),
                                   static_cast<std::int64_t>(random() % 10)};
+        if (random() % 3 == 0) whole.usage->cached_tokens = 0;
+        if (random() % 3 == 0) whole.usage->cache_write_tokens = 5;
+        if (random() % 3 == 0) whole.usage->cache_write_1h_tokens = 6;
         if (random() % 4 != 0) cost = usd::from_units(static_cast<usd::units>(random()));
+        // Below zero, too.
+        if (cost) saved = usd::from_units(static_cast<std::int64_t>(random()));
       }
       if (random() % 3 == 0) whole.reported_cost = usd::parse("0.0123");
       whole.body = body.dump();
@@ -285,7 +331,7 @@ TEST(stored_line, gives_the_facts_of_the_result_it_was_written_for) {
       made.retryable = random() % 2 == 0;
     }
     const bool simulated = random() % 2 == 0;
-    std::string line = result_line(made, cost, simulated);
+    std::string line = result_line(made, cost, simulated, {}, saved);
     ASSERT_EQ(line.find('\n'), line.size() - 1);
     line.pop_back();
     ASSERT_TRUE(json::accept(line)) << line;
@@ -298,7 +344,7 @@ TEST(stored_line, gives_the_facts_of_the_result_it_was_written_for) {
     EXPECT_EQ(stored->facts.retryable, made.retryable) << line;
     EXPECT_EQ(stored->simulated, simulated);
     EXPECT_FALSE(stored->of_bad_line);
-    line_facts facts = facts_of(made, cost);
+    line_facts facts = facts_of(made, cost, saved);
     if (!made.outcome) facts.usage.reset();
     expect_same(stored->facts, facts, line);
   }

@@ -41,14 +41,16 @@ TEST(job_totals, has_exactly_the_keys_of_the_contract) {
   totals.add(success("m", {1, 0, 2, 0}, "0.1"));
   totals.add(failed("500"));
   const auto told = ordered_json::parse(totals.to_json("x.jsonl", job_status::running));
-  EXPECT_THAT(keys_of(told), testing::UnorderedElementsAre(
-                                 "job", "status", "requests", "succeeded", "failed", "pending",
-                                 "attempts", "retries", "tokens", "cost_usd", "unpriced_requests",
-                                 "maybe_billed_attempts", "finish_reasons", "models", "wall_s",
-                                 "max_requests_in_60s", "latency_ms", "ttft_ms", "errors"));
+  EXPECT_THAT(keys_of(told),
+              testing::UnorderedElementsAre(
+                  "job", "status", "requests", "succeeded", "failed", "pending", "attempts",
+                  "retries", "tokens", "cost_usd", "cache", "unpriced_requests",
+                  "maybe_billed_attempts", "finish_reasons", "models", "wall_s",
+                  "max_requests_in_60s", "latency_ms", "ttft_ms", "errors"));
   EXPECT_THAT(keys_of(told["tokens"]),
               testing::UnorderedElementsAre("prompt", "cached", "cache_write", "completion",
                                             "reasoning", "total", "estimated_requests"));
+  EXPECT_THAT(keys_of(told["cache"]), testing::ElementsAre("read_share", "saved_usd"));
   EXPECT_THAT(keys_of(told["models"]["m"]),
               testing::UnorderedElementsAre("requests", "tokens", "cost_usd"));
   for (const char* times : {"latency_ms", "ttft_ms"}) {
@@ -115,6 +117,33 @@ TEST(job_totals, sums_what_the_lines_say) {
   EXPECT_EQ(told["models"]["b"]["cost_usd"], "0.05");
   EXPECT_EQ(told["models"]["b"]["requests"], 2);
   EXPECT_TRUE(told["models"]["c"]["cost_usd"].is_null());
+}
+
+TEST(job_totals, tell_what_the_cache_did) {
+  const auto cache_of = [](const job_totals& totals) {
+    return ordered_json::parse(totals.to_json("x", job_status::completed))["cache"].dump();
+  };
+  job_totals totals;
+  EXPECT_EQ(cache_of(totals), R"({"read_share":null,"saved_usd":"0"})") << "there is no prompt";
+  line_facts writes = success("m", {.prompt_tokens = 2000, .cache_write_tokens = 1500}, "0.1");
+  writes.cache_saved = usd::from_units(-usd::parse("0.03")->count());
+  totals.add(writes);
+  EXPECT_EQ(cache_of(totals), R"({"read_share":0.0,"saved_usd":"-0.03"})");
+  line_facts reads = success("m", {.prompt_tokens = 4000, .cached_tokens = 1500}, "0.1");
+  reads.cache_saved = usd::parse("0.05");
+  totals.add(reads);
+  EXPECT_EQ(cache_of(totals), R"({"read_share":0.25,"saved_usd":"0.02"})");
+  totals.add(success("without a price", {.prompt_tokens = 6000}, nullptr));
+  EXPECT_EQ(cache_of(totals), R"({"read_share":0.125,"saved_usd":"0.02"})")
+      << "a reply that used no cache";
+  line_facts unpriced = success("m", {.prompt_tokens = 4000, .cached_tokens = 2500}, nullptr);
+  unpriced.cache_saved.reset();
+  totals.add(unpriced);
+  totals.add(reads);
+  EXPECT_EQ(cache_of(totals), R"({"read_share":0.275,"saved_usd":null})");
+  totals.add(success("m", {.prompt_tokens = 1, .cached_tokens = 1'000'000}, "0"));
+  EXPECT_EQ(cache_of(totals), R"({"read_share":1.0,"saved_usd":null})")
+      << "more than there was, as a damaged line may say";
 }
 
 TEST(job_totals, tell_what_each_member_of_a_pool_served) {

@@ -132,6 +132,68 @@ TEST(model_prices, bill_the_worked_examples) {
   }
 }
 
+TEST(model_prices, what_the_cache_saved_is_its_discount_minus_its_writes) {
+  const auto saved = [](const std::string& model, const token_usage& usage,
+                        const std::string& tier = {}, double when = at("2026-11-20T12:00:00Z")) {
+    const auto amount = prices().listed(model)->saved_by_cache(usage, {tier, when, when});
+    return amount ? amount->to_string() : "unknown";
+  };
+  const token_usage read{.prompt_tokens = 1200, .cached_tokens = 1024, .completion_tokens = 300};
+  EXPECT_EQ(saved("gpt-4o", read), "0.00128");  // 1024 at 2.50 - 1.25 per million
+  EXPECT_EQ(saved("gpt-4o", read, "priority"), "0.002176");
+  EXPECT_EQ(saved("gpt-4-1106-preview", read), "0") << "without a discount";
+  EXPECT_EQ(saved("gpt-5.6-sol", {.prompt_tokens = 5000,
+                                  .cached_tokens = 1024,
+                                  .completion_tokens = 700,
+                                  .cache_write_tokens = 3072}),
+            "0.0006144");  // 1024 at 4 - 0.40, minus 3072 at 5 - 4
+  const token_usage written{.prompt_tokens = 3000,
+                            .completion_tokens = 1,
+                            .cache_write_tokens = 1000,
+                            .cache_write_1h_tokens = 1000};
+  EXPECT_EQ(saved("claude-sonnet-4-5", written), "-0.00375") << "1000 at 0.75, and 1000 at 3";
+  EXPECT_EQ(saved("gpt-4o", written), "unknown") << "it has no rate for a write";
+  EXPECT_EQ(saved("gpt-4o", read, "turbo"), "unknown");
+  EXPECT_EQ(saved("gpt-4o", {.prompt_tokens = 10, .completion_tokens = 1}, "turbo"), "0")
+      << "a reply that used no cache";
+  const token_usage hit{.prompt_tokens = 12000, .cached_tokens = 10000, .completion_tokens = 3000};
+  const auto twice =
+      *prices()
+           .listed("deepseek-v4-pro")
+           ->saved_by_cache(hit, {"", at("2026-11-27T10:00:00Z"), at("2026-11-27T10:00:01Z")}) *
+      2;
+  EXPECT_EQ(saved("deepseek-v4-pro", hit, "", at("2026-11-27T09:59:59Z")), twice.to_string())
+      << "at the hours of a double price it saves double";
+}
+
+// For every model of the list that has the rates, at a moment without change.
+TEST(model_prices, the_cost_without_the_cache_is_the_cost_and_what_it_saved) {
+  std::mt19937_64 random(11);
+  const double now = at("2026-11-20T12:00:00Z");
+  int compared = 0;
+  const json document = json::parse(price_table_json());
+  for (const auto& entry : document.at("models").items()) {
+    const model_prices* model = prices().listed(entry.key());
+    if (model == nullptr || !model->hours.empty() || !model->changes.empty()) continue;
+    const auto& rates = model->standard.base;
+    const auto input = rates[token_kind::input];
+    if (!input || !rates[token_kind::output]) continue;
+    const auto cached = rates[token_kind::cached_input];
+    const auto write = rates[token_kind::cache_write];
+    token_usage usage{.prompt_tokens = 1000,
+                      .cached_tokens = static_cast<std::int64_t>(random() % 500),
+                      .completion_tokens = 7};
+    if (write) usage.cache_write_tokens = static_cast<std::int64_t>(random() % 500);
+    usd expected = (*input + cached.value_or(*input) * -1) * usage.cached_tokens;
+    if (write) expected -= (*write + *input * -1) * usage.cache_write_tokens;
+    const auto saved = model->saved_by_cache(usage, {"", now, now});
+    ASSERT_TRUE(saved) << entry.key();
+    EXPECT_EQ(saved->to_string(), expected.to_string()) << entry.key();
+    ++compared;
+  }
+  EXPECT_GT(compared, 200);
+}
+
 TEST(model_prices, what_has_no_rate_makes_the_cost_unknown) {
   const token_usage written{.prompt_tokens = 10, .completion_tokens = 1, .cache_write_tokens = 3};
   EXPECT_EQ(cost("gpt-4o", written), "no rate for cache_write");

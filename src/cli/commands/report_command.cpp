@@ -22,11 +22,13 @@
 #include "cli/views/audit_report.hpp"
 #include "cli/views/bench_report.hpp"
 #include "cli/views/job_report.hpp"
+#include "cli/views/reprice_report.hpp"
 #include "cli/views/screen.hpp"
 #include "files/line_reader.hpp"
 #include "jobs/failure_examples.hpp"
 #include "jobs/job_audit.hpp"
 #include "jobs/job_files.hpp"
+#include "jobs/job_reprice.hpp"
 #include "page/job_history.hpp"
 #include "sluice/version.hpp"
 #include "terminal/exit_status.hpp"
@@ -42,6 +44,7 @@ struct report_settings {
   run_settings run;
   bool json = false;
   bool audit = false;
+  bool reprice = false;
   std::size_t worst = 10;
   /// File of the HTML page; empty: none.
   std::string html;
@@ -173,6 +176,18 @@ void report_audit(const std::vector<job_files>& jobs, report_settings& chosen, s
   print(ordered_json{{"jobs", std::move(documents)}});
 }
 
+void report_reprice(const std::vector<job_files>& jobs, report_settings& chosen, screen& shown) {
+  prepared_relays relays(chosen.run, shown, {.use = relay_use::price_lists});
+  const relay_prices prices = relays.prices();
+  repriced_jobs found;
+  for (const auto& files : jobs) {
+    require_file(files.job, files.output, "output file");
+    found.emplace_back(files.job, reprice_job(files.output, prices, chosen.worst));
+  }
+  if (chosen.json) return print(reprice_document(found));
+  print(reprice_lines(found));
+}
+
 void report(report_settings& chosen, const std::vector<std::string>& named) {
   screen shown;
   start_log(shown, false, false, {});
@@ -190,9 +205,15 @@ void report(report_settings& chosen, const std::vector<std::string>& named) {
   if (paths.empty()) refuse("there is no job to report on; name its JSONL file");
   const auto jobs = name_job_files(paths, chosen.run.engine.output);
   if (!chosen.html.empty()) require_page(chosen.html, jobs);
-  if (chosen.audit) {
-    if (!chosen.html.empty()) refuse("--html draws the totals; leave --audit out");
-    return report_audit(jobs, chosen, shown);
+  if (chosen.audit && chosen.reprice) {
+    refuse("--audit and --reprice make different reports; give one of them");
+  }
+  if (chosen.audit || chosen.reprice) {
+    if (!chosen.html.empty()) {
+      refuse(fmt::format("--html draws the totals; leave {} out",
+                         chosen.audit ? "--audit" : "--reprice"));
+    }
+    return chosen.audit ? report_audit(jobs, chosen, shown) : report_reprice(jobs, chosen, shown);
   }
   if (!chosen.html.empty()) {
     write_page(chosen.html, page_document(jobs, requests_per_minute(chosen.run.engine)),
@@ -218,12 +239,23 @@ std::vector<setting> report_flags(report_settings& target) {
                    .apply = [&target](const std::string& on) { target.audit = parse_switch(on); },
                    .in_config = false});
   table.push_back(
+      {.name = "reprice",
+       .group = "Report",
+       .short_help = "Compute the cost of results again with the present prices",
+       .long_help = "Computes the cost of each result again from the usage, tier and times in its "
+                    "line, with the present prices or those of --prices. Shows the old cost, the "
+                    "new one and the difference for each model. Changes no file. Give the "
+                    "--price-multiplier of the run, too.",
+       .apply = [&target](const std::string& on) { target.reprice = parse_switch(on); },
+       .in_config = false});
+  table.push_back(
       {.name = "worst",
        .value = "N",
        .group = "Report",
-       .short_help = "Requests that the audit names, most expensive first",
-       .long_help = "The audit names the N requests with the most expensive difference. Raise it "
-                    "to see more of them.",
+       .short_help = "Requests that --audit and --reprice name",
+       .long_help = "--audit names the N requests with the most expensive difference, and the N "
+                    "openings with the most expensive missing cache. --reprice names the first N "
+                    "results of each model that have no price. Raise it to see more of them.",
        .default_value = "10",
        .apply = [&target](const std::string& number) { target.worst = parse_count(number, most); },
        .in_config = false});
@@ -244,7 +276,7 @@ command report_command() {
       std::make_shared<settings>(report_flags(kept->chosen), run_tables(kept->chosen.run));
   return {
       .name = "report",
-      .summary = "Show the state of jobs, draw them as a page, audit their usage",
+      .summary = "Show jobs, draw them as a page, audit usage, reprice results",
       .operand = "JOB",
       .operand_help = "Jobs that were run or are running, or a benchmark's document",
       .description =
@@ -259,12 +291,19 @@ command report_command() {
           "--audit compares the usage that the relay reported with our own count. What cannot be "
           "counted exactly is left out and named with its number: images, functions, unknown "
           "tokenizers. Reasoning tokens are left out of both sides, since they cannot be counted. "
-          "The token that ends a reply may be reported or not.",
+          "The token that ends a reply may be reported or not.\n"
+          "\n"
+          "--audit also finds prompts that repeat an opening of 1,024 tokens or more within five "
+          "minutes, and for which the relay reported nothing read from a cache. Its text says what "
+          "that may mean; it proves nothing by itself.\n"
+          "\n"
+          "--reprice shows what the results would cost at the present prices.",
       .exit_statuses = {{0, "reported"}, {2, "the files cannot be read"}},
       .examples = {"sluice report jobs/authenticity.jsonl --output-dir out",
                    "sluice report a.jsonl b.jsonl --json | jq '.jobs[].cost_usd'",
                    "sluice report job.jsonl --html report.html --rpm 60",
-                   "sluice report job.jsonl --audit --worst 3 --price-multiplier 0.8"},
+                   "sluice report job.jsonl --audit --worst 3 --price-multiplier 0.8",
+                   "sluice report job.jsonl --reprice --prices new-prices.json"},
       .flags = flags,
       .operands = {kept, &kept->jobs},
       .run =

@@ -17,6 +17,8 @@ namespace {
 
 using nlohmann::ordered_json;
 
+constexpr std::size_t longest_id = 40;
+
 ordered_json count_json(const audited_count& count) {
   return {{"reported", count.reported}, {"counted", count.counted}};
 }
@@ -53,6 +55,19 @@ ordered_json finding_json(const audit_finding& found) {
           {"excess_usd", money_json(found.excess)}};
 }
 
+ordered_json cache_json(const model_audit& model) {
+  return {{"repeated", model.repeated},
+          {"unread", model.unread},
+          {"unread_tokens", model.unread_tokens},
+          {"unread_usd", money_json(model.unread_cost)}};
+}
+
+ordered_json opening_json(const unread_opening& found) {
+  return {{"custom_id", found.custom_id},  {"line", found.line},
+          {"model", found.model},          {"requests", found.requests},
+          {"unread_tokens", found.tokens}, {"unread_usd", money_json(found.cost)}};
+}
+
 std::string tokens(std::int64_t number) {
   return number < 0 ? fmt::format("-{}", grouped(static_cast<std::uint64_t>(-number)))
                     : grouped(static_cast<std::uint64_t>(number));
@@ -69,6 +84,39 @@ std::string side_text(std::string_view name, const audited_count& count) {
   }
   return fmt::format("    {:<11} {} reported, {} counted{}\n", name, tokens(count.reported),
                      tokens(count.counted), share);
+}
+
+std::string cache_text(const model_audit& model) {
+  if (model.repeated == 0) return {};
+  std::string words = fmt::format(
+      "    {:<11} {} prompts repeat a long opening; {} report nothing read from a cache", "cache",
+      grouped(model.repeated), grouped(model.unread));
+  if (model.unread > 0) {
+    words += fmt::format(": at least {} tokens, {}", tokens(model.unread_tokens),
+                         money_text(model.unread_cost));
+  }
+  return words + "\n";
+}
+
+std::string openings_text(const std::vector<unread_opening>& openings) {
+  if (openings.empty()) return {};
+  std::string lines =
+      "  prompts with the same opening of 1,024 tokens or more, and nothing read from a cache:\n";
+  for (const auto& one : openings) {
+    const std::string others =
+        one.requests > 1 ? fmt::format(" and {} more", grouped(one.requests - 1)) : std::string();
+    lines += fmt::format("    {} (line {}){}: at least {} tokens, {}{}\n",
+                         printable_text(utf8_prefix(one.custom_id, longest_id)), one.line, others,
+                         tokens(one.tokens), money_text(one.cost),
+                         one.cost ? " more than from a cache" : "");
+  }
+  return lines +
+         "    This proves nothing by itself. It may mean that the relay keeps the discount, or "
+         "that\n"
+         "    it sends requests to several accounts, each with its own cache. It may also mean "
+         "that\n"
+         "    the relay does not report what was read, that the model caches only what a request\n"
+         "    marks, or that the provider had dropped it. Compare the bill with the cost.\n";
 }
 
 // A reason in words.
@@ -93,37 +141,44 @@ std::string_view meaning_of(std::string_view reason) {
 ordered_json audit_document(const std::string& job, const job_audit& found) {
   auto models = ordered_json::object();
   for (const auto& [name, model] : found.models) {
-    models[name] = {
-        {"requests", model.requests},           {"audited", model.audited},
-        {"prompt", count_json(model.prompt)},   {"completion", count_json(model.completion)},
-        {"excess_tokens", model.excess_tokens}, {"excess_usd", money_json(model.excess)}};
+    models[name] = {{"requests", model.requests},
+                    {"audited", model.audited},
+                    {"prompt", count_json(model.prompt)},
+                    {"completion", count_json(model.completion)},
+                    {"excess_tokens", model.excess_tokens},
+                    {"excess_usd", money_json(model.excess)},
+                    {"cache", cache_json(model)}};
   }
   auto worst = ordered_json::array();
   for (const auto& one : found.worst) worst.push_back(finding_json(one));
+  auto openings = ordered_json::array();
+  for (const auto& one : found.openings) openings.push_back(opening_json(one));
   auto skipped = ordered_json::object();
   for (const auto& [reason, count] : found.skipped) skipped[reason] = count;
   return {{"job", job},
           {"models", std::move(models)},
           {"worst", std::move(worst)},
+          {"openings", std::move(openings)},
           {"skipped", std::move(skipped)}};
 }
 
 std::string audit_lines(const std::string& job, const job_audit& found) {
-  constexpr std::size_t longest_id = 40;
   std::string lines =
       fmt::format("{}: reported usage against the model's own tokenizer\n", printable_text(job));
   if (found.models.empty()) lines += "  there are no replies yet\n";
   for (const auto& [name, model] : found.models) {
     lines += fmt::format("  {}: {} of {} replies counted\n", printable_text(name),
                          grouped(model.audited), grouped(model.requests));
-    if (model.audited == 0) continue;
-    lines += side_text("prompt", model.prompt);
-    lines += side_text("completion", model.completion);
-    lines += fmt::format(
-        "    {:<11} {}\n", "too much",
-        model.excess_tokens == 0
-            ? std::string("nothing")
-            : fmt::format("{} tokens, {}", tokens(model.excess_tokens), money_text(model.excess)));
+    if (model.audited > 0) {
+      lines += side_text("prompt", model.prompt);
+      lines += side_text("completion", model.completion);
+      lines += fmt::format("    {:<11} {}\n", "too much",
+                           model.excess_tokens == 0
+                               ? std::string("nothing")
+                               : fmt::format("{} tokens, {}", tokens(model.excess_tokens),
+                                             money_text(model.excess)));
+    }
+    lines += cache_text(model);
   }
   if (!found.worst.empty()) lines += "  the worst requests:\n";
   for (const auto& one : found.worst) {
@@ -133,6 +188,7 @@ std::string audit_lines(const std::string& job, const job_audit& found) {
                          tokens(sum.reported), tokens(sum.counted), tokens(one.excess_tokens),
                          money_text(one.excess));
   }
+  lines += openings_text(found.openings);
   if (!found.skipped.empty()) lines += "  not counted:\n";
   for (const auto& [reason, count] : found.skipped) {
     lines += fmt::format("    {} {}\n", grouped(count), printable_text(meaning_of(reason)));

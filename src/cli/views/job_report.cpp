@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/printable.hpp"
+#include "cli/views/cache_text.hpp"
 #include "cli/views/progress.hpp"
 #include "json/text.hpp"
 #include "openai/error_body.hpp"
@@ -28,13 +29,17 @@ const ordered_json& member(const ordered_json& object, const char* name) {
   return found == object.end() ? nothing : *found;
 }
 
-std::string count(const ordered_json& object, const char* name) {
+std::uint64_t number(const ordered_json& object, const char* name) {
   const ordered_json& found = member(object, name);
-  return grouped(found.is_number_unsigned() ? found.get<std::uint64_t>() : 0);
+  return found.is_number_unsigned() ? found.get<std::uint64_t>() : 0;
+}
+
+std::string count(const ordered_json& object, const char* name) {
+  return grouped(number(object, name));
 }
 
 bool is_above_zero(const ordered_json& object, const char* name) {
-  return count(object, name) != "0";
+  return number(object, name) > 0;
 }
 
 std::string text(const ordered_json& object, const char* name) {
@@ -118,6 +123,15 @@ class report {
     row("tokens", fmt::format("{} prompt ({} cached) + {} completion ({} reasoning)",
                               count(tokens, "prompt"), count(tokens, "cached"),
                               count(tokens, "completion"), count(tokens, "reasoning")));
+    const ordered_json& cache = member(totals_, "cache");
+    const ordered_json& share = member(cache, "read_share");
+    // Totals of an earlier version tell the tokens alone.
+    const std::string words = cache_text(
+        {.read = number(tokens, "cached"),
+         .written = number(tokens, "cache_write"),
+         .read_share = share.is_number() ? std::optional(share.get<double>()) : std::nullopt,
+         .saved = text(cache, "saved_usd")});
+    if (!words.empty()) row("cache", words);
     std::string amount = cost(totals_);
     if (is_above_zero(totals_, "unpriced_requests")) {
       amount +=

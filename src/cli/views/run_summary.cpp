@@ -8,6 +8,7 @@
 #include <ctime>
 
 #include "base/printable.hpp"
+#include "cli/views/cache_text.hpp"
 #include "cli/views/progress.hpp"
 #include "cli/views/shown_amount.hpp"
 #include "json/text.hpp"
@@ -42,6 +43,14 @@ std::string job_text(const job_set::job_summary& job, const job_totals& totals,
                       grouped(static_cast<std::uint64_t>(totals.tokens.prompt_tokens)),
                       grouped(static_cast<std::uint64_t>(totals.tokens.cached_tokens)),
                       grouped(static_cast<std::uint64_t>(totals.tokens.completion_tokens)));
+  const token_usage& tokens = totals.tokens;
+  const std::string cache =
+      cache_text({.read = static_cast<std::uint64_t>(tokens.cached_tokens),
+                  .written = static_cast<std::uint64_t>(
+                      saturated_sum(tokens.cache_write_tokens, tokens.cache_write_1h_tokens)),
+                  .read_share = totals.cache_read_share(),
+                  .saved = totals.cache_saved ? totals.cache_saved->to_string() : std::string()});
+  if (!cache.empty()) text += fmt::format("  cache     {}\n", cache);
   text += fmt::format("  cost      ${}", totals.cost.to_string());
   if (totals.unpriced_requests > 0) {
     text += fmt::format(", and {} without a price or usage", grouped(totals.unpriced_requests));

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace sluice::cli {
+
+/// What the provider's cache did for a job.
+struct cache_use {
+  std::uint64_t read = 0;            ///< tokens of prompts
+  std::uint64_t written = 0;         ///< tokens of prompts
+  std::optional<double> read_share;  ///< of the prompts' tokens, from 0 to 1
+  /// A decimal in US dollars, below zero if the writes cost more than the reads saved; empty:
+  /// unknown.
+  std::string saved;
+};
+
+/// For a person: "1,200 tokens read (40.0 % of the prompts), 500 written; saved $0.0015". Empty if
+/// nothing was read or written.
+std::string cache_text(const cache_use& cache);
+
+}  // namespace sluice::cli

@@ -1,0 +1,81 @@
+#include "jobs/job_reprice.hpp"
+
+#include "files/line_reader.hpp"
+#include "jobs/result_line.hpp"
+#include "json/object.hpp"
+
+namespace sluice {
+namespace {
+
+constexpr std::uint64_t longest_result = std::uint64_t{1} << 30;
+
+void add_to(std::optional<usd>& sum, const std::optional<usd>& more) {
+  if (more) sum = sum.value_or(usd{}) + *more;
+}
+
+// A line does not tell its endpoint. It matters for the price of embeddings alone, which need no
+// rate of output.
+endpoint endpoint_of(std::string_view reply) {
+  const json_object body(reply);
+  const bool generated = body.has("choices") || body.has("output");
+  return generated ? endpoint::chat_completions : endpoint::embeddings;
+}
+
+model_prices::priced price_of(const stored_line& line, const relay_prices& prices) {
+  const line_facts& facts = line.facts;
+  if (!facts.usage) return {std::nullopt, "usage"};
+  const model_prices* price = prices.find(facts.relay, facts.model, endpoint_of(line.reply));
+  if (price == nullptr) return {std::nullopt, "price"};
+  return price->cost(*facts.usage, line.served());
+}
+
+}  // namespace
+
+void repriced_results::add(const std::optional<usd>& old_one, const std::optional<usd>& new_one) {
+  ++requests;
+  if (!old_one) ++without_old;
+  if (!new_one) ++without_new;
+  add_to(old_cost, old_one);
+  add_to(new_cost, new_one);
+  if (!old_one || !new_one) return;
+  usd more = *new_one;
+  more -= *old_one;
+  add_to(difference, more);
+}
+
+repriced_results& repriced_results::operator+=(const repriced_results& other) {
+  requests += other.requests;
+  without_old += other.without_old;
+  without_new += other.without_new;
+  add_to(old_cost, other.old_cost);
+  add_to(new_cost, other.new_cost);
+  add_to(difference, other.difference);
+  return *this;
+}
+
+job_reprice reprice_job(const std::string& output_path, const relay_prices& prices,
+                        std::size_t most_named) {
+  job_reprice found;
+  line_reader reader(open_bytes(output_path), longest_result);
+  line_reader::line line;
+  while (reader.next(line)) {
+    const auto stored = line.too_long ? std::nullopt : parse_stored_line(line.text);
+    if (!stored || !stored->facts.succeeded) {
+      ++found.unreadable_lines;
+      continue;
+    }
+    const line_facts& facts = stored->facts;
+    const auto priced = price_of(*stored, prices);
+    found.models[facts.model].add(facts.cost, priced.cost);
+    found.total.add(facts.cost, priced.cost);
+    if (priced.cost) continue;
+    unpriced_results& unpriced = found.unpriced[{facts.model, priced.missing}];
+    ++unpriced.requests;
+    if (unpriced.first.size() < most_named) {
+      unpriced.first.push_back({stored->line, stored->custom_id});
+    }
+  }
+  return found;
+}
+
+}  // namespace sluice

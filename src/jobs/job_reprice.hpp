@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "sluice/money.hpp"
+#include "sluice/prices.hpp"
+
+namespace sluice {
+
+/// The cost of results by the prices of their run, and by other prices.
+struct repriced_results {
+  std::uint64_t requests = 0;
+  std::uint64_t without_old = 0;  ///< results whose line has no cost
+  std::uint64_t without_new = 0;  ///< results that have no price now, or no usage
+  std::optional<usd> old_cost;    ///< as the lines tell it; nothing: none of them does
+  std::optional<usd> new_cost;    ///< nothing: none of them has a price
+  /// What the new cost is above the old one, over the results that have both; nothing: none has.
+  std::optional<usd> difference;
+
+  void add(const std::optional<usd>& old_one, const std::optional<usd>& new_one);
+  repriced_results& operator+=(const repriced_results& other);
+};
+
+/// Results of one model that have no cost now, for one reason.
+struct unpriced_results {
+  struct name {
+    std::uint64_t line = 0;  ///< of the job, as it was when the request was sent
+    std::string custom_id;
+  };
+  std::uint64_t requests = 0;
+  std::vector<name> first;  ///< in the order of the output
+};
+
+struct job_reprice {
+  std::map<std::string, repriced_results> models;
+  repriced_results total;
+  /// By model and reason: "price", "usage", or the name of a rate that the price list lacks.
+  std::map<std::pair<std::string, std::string>, unpriced_results> unpriced;
+  std::uint64_t unreadable_lines = 0;  ///< damaged, or being written
+};
+
+/// Computes the cost of each result in an output file again, from what its line tells: usage, tier,
+/// times and relay. Reads the file once and changes nothing. Of the results without a cost it names
+/// the first `most_named` for each reason. Throws fatal_error if the file cannot be read.
+job_reprice reprice_job(const std::string& output_path, const relay_prices& prices,
+                        std::size_t most_named);
+
+}  // namespace sluice

@@ -1,0 +1,178 @@
+#include "jobs/job_reprice.hpp"
+
+#include <gmock/gmock.h>
+
+#include <string>
+
+#include "jobs/result_line.hpp"
+#include "sluice/error.hpp"
+#include "support/temp_dir.hpp"
+
+namespace sluice {
+namespace {
+
+using testing::ElementsAre;
+
+result success(const std::string& model, const std::optional<token_usage>& usage) {
+  result made;
+  made.line = 7;
+  made.custom_id = "of " + model;
+  made.model = model;
+  made.digest = std::string(32, 'd');
+  made.attempts = 1;
+  reply whole;
+  whole.body = R"({"choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop"}]})";
+  whole.usage = usage;
+  made.outcome = whole;
+  return made;
+}
+
+price_table prices(const char* json) {
+  price_table table;
+  table.merge(json, "a test");
+  return table;
+}
+
+std::string text(const std::optional<usd>& amount) {
+  return amount ? amount->to_string() : "none";
+}
+
+class job_reprice_file : public testing::Test {
+ protected:
+  void add(const result& finished, const char* cost) {
+    output_ += result_line(finished, cost == nullptr ? std::nullopt : usd::parse(cost), false);
+  }
+  job_reprice reprice(const relay_prices& prices, std::size_t most_named = 10) {
+    return reprice_job(folder_.write("x.output.jsonl", output_), prices, most_named);
+  }
+
+  test::temp_dir folder_;
+  std::string output_;
+};
+
+TEST_F(job_reprice_file, sums_old_and_new_costs_by_model) {
+  const token_usage usage{.prompt_tokens = 1'000'000, .completion_tokens = 1'000'000};
+  add(success("a", usage), "0.1");
+  add(success("b", usage), "0.5");
+  add(success("a", usage), "0.2");
+  const auto found =
+      reprice(prices(R"({"a":{"input":"0.1","output":"0.2"},"b":{"input":"0.1","output":"0.1"}})"));
+  const auto& a = found.models.at("a");
+  EXPECT_EQ(a.requests, 2U);
+  EXPECT_EQ(text(a.old_cost), "0.3");
+  EXPECT_EQ(text(a.new_cost), "0.6");
+  EXPECT_EQ(text(a.difference), "0.3");
+  EXPECT_EQ(text(found.models.at("b").difference), "-0.3");
+  EXPECT_EQ(found.total.requests, 3U);
+  EXPECT_EQ(text(found.total.old_cost), "0.8");
+  EXPECT_EQ(text(found.total.new_cost), "0.8");
+  EXPECT_EQ(text(found.total.difference), "0");
+  EXPECT_TRUE(found.unpriced.empty());
+}
+
+TEST_F(job_reprice_file, what_has_no_price_before_or_now_is_left_out_of_the_difference) {
+  const token_usage usage{.prompt_tokens = 1'000'000, .completion_tokens = 1'000'000};
+  token_usage written = usage;
+  written.cache_write_tokens = 5;
+  add(success("a", usage), nullptr);         // has a price since
+  add(success("a", usage), "0.1");           // both
+  add(success("a", written), "7");           // no rate for the write
+  add(success("a", std::nullopt), nullptr);  // no usage
+  add(success("gone", usage), "5");
+  add(success("gone", usage), "5");
+  add(success("gone", usage), "5");
+  output_ += R"({"id":"batch_req_1","custom_id":"to)";  // a run is writing
+  const auto found = reprice(prices(R"({"a":{"input":"0.1","output":"0.2"}})"), 2);
+  const auto& a = found.models.at("a");
+  EXPECT_EQ(a.requests, 4U);
+  EXPECT_EQ(a.without_old, 2U);
+  EXPECT_EQ(a.without_new, 2U);
+  EXPECT_EQ(text(a.old_cost), "7.1");
+  EXPECT_EQ(text(a.new_cost), "0.6");
+  EXPECT_EQ(text(a.difference), "0.2");
+  const auto& gone = found.models.at("gone");
+  EXPECT_EQ(text(gone.old_cost), "15");
+  EXPECT_EQ(text(gone.new_cost), "none");
+  EXPECT_EQ(text(gone.difference), "none");
+  EXPECT_EQ(text(found.total.difference), "0.2");
+  EXPECT_EQ(found.unreadable_lines, 1U);
+  ASSERT_EQ(found.unpriced.size(), 3U);
+  EXPECT_EQ(found.unpriced.at({"a", "cache_write"}).requests, 1U);
+  EXPECT_EQ(found.unpriced.at({"a", "usage"}).requests, 1U);
+  const auto& named = found.unpriced.at({"gone", "price"});
+  EXPECT_EQ(named.requests, 3U);
+  ASSERT_EQ(named.first.size(), 2U);
+  EXPECT_EQ(named.first[0].custom_id, "of gone");
+  EXPECT_EQ(named.first[0].line, 7U);
+}
+
+TEST_F(job_reprice_file, uses_the_tier_times_and_cache_writes_of_the_line) {
+  const relay_prices built_in{price_table::built_in()};
+  result flex = success("gpt-5.6-luna", token_usage{.prompt_tokens = 300'000,
+                                                    .completion_tokens = 2000,
+                                                    .cache_write_tokens = 290'000});
+  flex.outcome->service_tier = "flex";
+  add(flex, "1");
+  EXPECT_EQ(text(reprice(built_in).total.new_cost), "0.0763");
+  output_.clear();
+  result peak = success(
+      "deepseek-v4-pro",
+      token_usage{.prompt_tokens = 12'000, .cached_tokens = 10'000, .completion_tokens = 3000});
+  peak.started_at = 1'795'773'599;  // 2026-11-27 09:59:59 UTC: the last second of the high price
+  add(peak, "1");
+  EXPECT_EQ(text(reprice(built_in).total.new_cost), "0.01496");
+  output_.clear();
+  peak.started_at += 1;
+  add(peak, "1");
+  EXPECT_EQ(text(reprice(built_in).total.new_cost), "0.00748");
+}
+
+TEST_F(job_reprice_file, with_the_prices_of_the_run_nothing_changes) {
+  const relay_prices built_in{price_table::built_in()};
+  int lines = 0;
+  for (const char* model : {"gpt-4o", "gpt-5.6-sol", "deepseek-v4-pro", "claude-sonnet-4-5"}) {
+    const model_prices* price = built_in.listed("", model);
+    ASSERT_NE(price, nullptr) << model;
+    for (int i = 0; i < 50; ++i) {
+      const std::int64_t written = i % 2 == 0 || model[0] == 'd' || model[4] == '4' ? 0 : i;
+      result made = success(model, token_usage{.prompt_tokens = 1000 + i,
+                                               .cached_tokens = 7 * i,
+                                               .completion_tokens = 31 * i,
+                                               .cache_write_tokens = written});
+      // Around the end of an hour with another price, to a tenth of a millisecond.
+      made.started_at = 1'795'773'599.9 + i * 0.00399;
+      made.latency_ms = 0.04 * i;
+      output_ += result_line(made, price->cost(*made.outcome->usage, serving_of(made)).cost, false);
+      ++lines;
+    }
+  }
+  const auto found = reprice(built_in);
+  EXPECT_EQ(found.total.requests, static_cast<std::uint64_t>(lines));
+  EXPECT_EQ(found.total.without_old, 0U);
+  for (const auto& [name, model] : found.models) EXPECT_EQ(text(model.difference), "0") << name;
+}
+
+TEST_F(job_reprice_file, each_relay_of_a_pool_has_its_prices) {
+  relay_prices pool(prices(R"({"m":{"input":"1","output":"1"}})"));
+  pool.set("blue", prices(R"({"m":{"input":"3","output":"1"}})"));
+  for (const char* relay : {"blue", "green"}) {
+    result made = success("m", token_usage{.prompt_tokens = 1'000'000});
+    made.relay = relay;
+    add(made, "2");
+  }
+  EXPECT_EQ(text(reprice(pool).total.new_cost), "4");
+}
+
+TEST_F(job_reprice_file, embeddings_need_no_price_of_output) {
+  result made = success("text-embedding-3-small", token_usage{.prompt_tokens = 8191});
+  made.outcome->body = R"({"object":"list","data":[{"embedding":[0.5]}]})";
+  add(made, "1");
+  EXPECT_EQ(text(reprice(price_table::built_in()).total.new_cost), "0.00016382");
+}
+
+TEST_F(job_reprice_file, that_is_not_there) {
+  EXPECT_THROW(reprice_job(folder_ / "none.jsonl", relay_prices(), 1), fatal_error);
+}
+
+}  // namespace
+}  // namespace sluice
