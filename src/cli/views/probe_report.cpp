@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "base/printable.hpp"
+#include "cli/views/progress.hpp"
 #include "probe/evaluate.hpp"
 
 namespace sluice::cli {
@@ -101,8 +103,8 @@ std::string probe_progress(const probe_status& now) {
   if (!now.doing.empty()) {
     line += fmt::format("; {}", now.doing);
   } else if (now.next_start && *now.next_start > duration::zero()) {
-    line += fmt::format("; waiting for the limit, next start in {} s",
-                        std::chrono::ceil<std::chrono::seconds>(*now.next_start).count());
+    line += fmt::format("; waiting for the limit, next start in {}",
+                        short_time(std::chrono::duration<double>(*now.next_start).count()));
   }
   return line;
 }
