@@ -277,9 +277,11 @@ class planner {
 
   // Prompts with the same long opening: all of them, or none if they cost too much.
   std::vector<sample> repeat_opening() {
-    if (!sold_.price.standard.base[token_kind::cached_input]) {
-      plan_.why_no_cache =
-          fmt::format("{} has no price for tokens that are read from a cache", sold_.model);
+    const token_rates& rates = sold_.price.standard.base;
+    const auto& cached = rates[token_kind::cached_input];
+    if (!cached || cached == rates[token_kind::input]) {
+      plan_.why_no_cache = fmt::format(
+          "the price of {} has no discount for tokens that are read from a cache", sold_.model);
       return {};
     }
     const auto opening = long_text();

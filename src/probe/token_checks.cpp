@@ -346,9 +346,7 @@ class token_evidence {
                      : judged(mixture_kind, true, std::move(text));
     if (telling > 0) {
       made.leaves_open = fmt::format(
-          "A model with another vocabulary that serves less than {:.0f} % of the calls may have "
-          "met "
-          "none of these.",
+          "Another vocabulary in less than {:.0f} % of the calls may have met none of the samples.",
           std::ceil(100 * (1 - std::pow(1 - sure, 1 / static_cast<double>(telling)))));
     }
     return made;
@@ -365,6 +363,7 @@ class token_evidence {
 // For a model without a public vocabulary. No vocabulary puts several times as much of these
 // languages into a token as others do.
 check roughly_limited_answers(const evidence& found, const std::string& why) {
+  if (found.seen.empty()) return skip(max_tokens_kind, why);  // loads no vocabularies in vain
   const tokenizer* const one = tokenizer::of(vocabulary::cl100k_base);
   const tokenizer* const other = tokenizer::of(vocabulary::o200k_base);
   if (one == nullptr || other == nullptr) return skip(max_tokens_kind, why);

@@ -192,7 +192,7 @@ TEST(probe, the_cache_check_fits_into_the_budget_or_says_why_it_was_skipped) {
     EXPECT_LE(trial.cost, dollars(budget));
     return cache.result == check_result::skip ? cache.evidence : std::string();
   };
-  EXPECT_NE(skipped("gpt-4", "0.05").find("no price for tokens that are read from a cache"),
+  EXPECT_NE(skipped("gpt-4", "0.05").find("no discount for tokens that are read from a cache"),
             std::string::npos);
   EXPECT_NE(skipped("o1", "0.05").find("a larger --budget"), std::string::npos);
   EXPECT_EQ(skipped("o1", "1"), "");
