@@ -34,7 +34,7 @@ struct sample {
   usd most;  ///< the highest cost, at the configured price and with the vendor's token counts
 
   /// Answers in one reply.
-  int answers() const { return why == purpose::choices ? 2 : 1; }
+  unsigned answers() const { return why == purpose::choices ? 2 : 1; }
   request to_request(const std::string& model, std::uint64_t number) const;
 };
 
