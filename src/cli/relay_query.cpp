@@ -98,7 +98,10 @@ std::vector<setting> query_flags(query_settings& target, const std::set<std::str
 }
 
 relay_needs needs_of(const query_settings& chosen, relay_use use) {
-  return {.use = use, .only = chosen.relay, .simulated_balance = chosen.simulated_balance};
+  return {.use = use,
+          .only = chosen.relay,
+          .simulated_balance = chosen.simulated_balance,
+          .simulated_cache = chosen.simulated_cache};
 }
 
 exit_status query_relays(query_settings& chosen, const relay_query& query,

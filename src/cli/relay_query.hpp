@@ -12,6 +12,7 @@
 #include "cli/settings/run_settings.hpp"
 #include "http/http_client.hpp"
 #include "simulator/bill.hpp"
+#include "simulator/options.hpp"
 #include "sluice/clock.hpp"
 #include "terminal/exit_status.hpp"
 #include "upstream/relay_inquiry.hpp"
@@ -28,6 +29,8 @@ struct query_settings {
   bool json = false;
   /// Balance of the simulated key; nothing: no limit.
   std::optional<simulator::usd> simulated_balance = {};
+  /// Which prompts the simulated relay reads from its cache.
+  simulator::prompt_cache simulated_cache = simulator::prompt_cache::by_text;
 };
 
 /// The flags that all such commands have, and those flags of `run` that `more` names. The config

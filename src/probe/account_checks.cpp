@@ -6,10 +6,10 @@
 namespace sluice::probe {
 namespace {
 
-constexpr check_kind billing_kind{"billing", weight::strong,
+constexpr check_kind billing_kind{"billing", weight::strong, subject::price,
                                   "the balance fell by more than the price of the reported tokens",
                                   "other use of the same key at the same time lowers it, too"};
-constexpr check_kind log_kind{"usage_log", weight::strong,
+constexpr check_kind log_kind{"usage_log", weight::strong, subject::identity,
                               "the relay's own log names another model as the one that served",
                               "a relay may leave this out of its log"};
 
@@ -18,13 +18,23 @@ constexpr std::int64_t tolerance_percent = 2;
 check billing(const evidence& found) {
   const account_facts& account = found.account;
   if (!account.drop) return skip(billing_kind, account.why_unknown);
-  const usd most =
-      usd::from_units(account.expected_at_most.count() * (100 + tolerance_percent) / 100);
-  std::string text =
-      fmt::format("the balance fell by ${}; the reported tokens cost ${} {}",
-                  account.drop->to_string(), account.expected.to_string(), account.tariff);
-  const bool good = *account.drop <= most;
-  return judged(billing_kind, good, std::move(text));
+  const auto within = [](usd drop, usd at_most) {
+    return drop <= usd::from_units(at_most.count() * (100 + tolerance_percent) / 100);
+  };
+  bool good = within(*account.drop, account.expected.at_most);
+  usd drop = *account.drop;
+  usd expected = account.expected.cost;
+  // The cache check is not part of the accusation: its tokens may be billed without a discount. A
+  // relay may book late, so its calls are not judged alone.
+  if (account.cache_drop) {
+    drop += *account.cache_drop;
+    expected += account.cache_expected.cost;
+    good = good &&
+           within(drop, account.expected.at_most + account.cache_expected.without_discount_at_most);
+  }
+  return judged(billing_kind, good,
+                fmt::format("the balance fell by ${}; the reported tokens cost ${} {}",
+                            drop.to_string(), expected.to_string(), account.tariff));
 }
 
 check usage_log(const evidence& found) {
@@ -33,8 +43,11 @@ check usage_log(const evidence& found) {
     return skip(log_kind, "the relay shows no log of this key's calls");
   }
   if (account.served.empty()) {
-    return judged(log_kind, true,
-                  fmt::format("the log has {} call(s), none with another model", account.rows));
+    check passed =
+        judged(log_kind, true,
+               fmt::format("the log has {} call(s), none with another model", account.rows));
+    passed.weak = true;
+    return passed;
   }
   return judged(log_kind, false,
                 fmt::format("the log says that {} served calls for {}",

@@ -13,11 +13,11 @@ namespace sluice::probe {
 namespace {
 
 constexpr check_kind questions_kind{
-    "questions", weight::advisory,
+    "questions", weight::advisory, subject::other,
     "the answers to three well-known trick questions are those of a weaker model",
     "every recent model knows them, and answers vary"};
 constexpr check_kind fields_kind{
-    "reply_fields", weight::advisory,
+    "reply_fields", weight::advisory, subject::other,
     "replies name another model, or their ids do not look like those of OpenAI",
     "a relay can forge all of it"};
 

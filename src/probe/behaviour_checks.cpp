@@ -12,22 +12,22 @@ namespace sluice::probe {
 namespace {
 
 constexpr check_kind limit_kind{
-    "context_limit", weight::strong,
+    "context_limit", weight::strong, subject::identity,
     "the refusal of too many tokens names limits that are not the model's",
     "another model may have the same limits, and a relay may lower the number without an error"};
-constexpr check_kind stream_kind{"streaming", weight::medium,
+constexpr check_kind stream_kind{"streaming", weight::medium, subject::other,
                                  "a stream is not real: all of it arrives at once at its end",
                                  "a proxy that buffers has the same effect"};
-constexpr check_kind tool_kind{"forced_tool", weight::capability,
+constexpr check_kind tool_kind{"forced_tool", weight::capability, subject::other,
                                "the model does not call a tool that it must call",
                                "models of many vendors call tools"};
-constexpr check_kind schema_kind{"json_schema", weight::capability,
+constexpr check_kind schema_kind{"json_schema", weight::capability, subject::other,
                                  "an answer does not follow the JSON schema of its request",
                                  "a relay may drop the schema before it forwards the request"};
-constexpr check_kind choices_kind{"n", weight::capability,
+constexpr check_kind choices_kind{"n", weight::capability, subject::other,
                                   "the request is for two answers, but the reply has one",
                                   "models of other vendors behind a relay often give one answer"};
-constexpr check_kind stop_kind{"stop", weight::capability,
+constexpr check_kind stop_kind{"stop", weight::capability, subject::other,
                                "an answer continues after the stop word",
                                "models of all vendors support stop words"};
 
@@ -78,14 +78,16 @@ check context_limit(const evidence& found) {
   const bool good =
       fits(context, found.sold.context_limit) &&
       (fits(output, found.sold.output_limit) || fits(output, found.sold.context_limit));
-  return judged(
-      limit_kind, good,
-      fmt::format(
-          "the relay names a limit of {} tokens; {} has a context of {} and an output limit "
-          "of {}",
-          context ? *context : *output, found.sold.model,
-          found.sold.context_limit ? std::to_string(*found.sold.context_limit) : "unknown",
-          found.sold.output_limit ? std::to_string(*found.sold.output_limit) : "unknown"));
+  check made =
+      judged(limit_kind, good,
+             fmt::format(
+                 "the relay names a limit of {} tokens; {} has a context of {} and an output limit "
+                 "of {}",
+                 context ? *context : *output, found.sold.model,
+                 found.sold.context_limit ? std::to_string(*found.sold.context_limit) : "unknown",
+                 found.sold.output_limit ? std::to_string(*found.sold.output_limit) : "unknown"));
+  made.weak = true;
+  return made;
 }
 
 // No model generates tokens faster than this on any provider.

@@ -11,7 +11,7 @@ namespace {
 
 bool reasons(std::string_view model) {
   model.remove_prefix(model.rfind('/') + 1);
-  constexpr std::array<std::string_view, 4> families{"o1", "o3", "o4", "gpt-5"};
+  constexpr std::array<std::string_view, 5> families{"o1", "o3", "o4", "gpt-5", "gpt-6"};
   return model.find("chat") == std::string_view::npos &&
          std::any_of(families.begin(), families.end(),
                      [&](std::string_view family) { return model.starts_with(family); });

@@ -10,14 +10,26 @@
 
 namespace sluice::probe {
 
+/// What the usage that a relay reported should cost.
+struct charges {
+  usd cost;
+  usd at_most;  ///< with each call rounded up to the unit in which relays count money
+  /// The same, if tokens from the cache cost as much as others.
+  usd without_discount;
+  usd without_discount_at_most;
+};
+
 /// What the relay shows about the key's account.
 struct account_facts {
-  std::optional<usd> drop;  ///< balance before the samples minus balance after them
-  usd expected;             ///< the price of the usage that the relay reported
-  usd expected_at_most;     ///< the same, with each call rounded up to the relay's unit of money
-  std::string tariff;       ///< the source of that price, as in "at 1.2 times the price"
-  std::string why_unknown;  ///< the reason if there is no `drop`
-  std::size_t rows = 0;     ///< rows of the usage log about this model
+  /// What the samples before the cache check took from the balance, and what they should cost.
+  std::optional<usd> drop;
+  charges expected;
+  /// The same of the samples of the cache check.
+  std::optional<usd> cache_drop;
+  charges cache_expected;
+  std::string tariff;               ///< the source of that price, as in "at 1.2 times the price"
+  std::string why_unknown;          ///< the reason if there is no `drop`
+  std::size_t rows = 0;             ///< rows of the usage log about this model
   std::vector<std::string> served;  ///< other models that served calls, by the log
 };
 
@@ -26,6 +38,7 @@ struct evidence {
   claim sold;
   std::vector<observation> seen;
   account_facts account;
+  std::string why_no_cache;  ///< why the plan has no samples for the cache check
 };
 
 }  // namespace sluice::probe

@@ -64,6 +64,8 @@ constexpr std::int64_t framing = 16;   // tokens around a message, with a reserv
 
 constexpr std::size_t most_mixture_samples = 40;
 constexpr std::size_t question_runs = 3;
+constexpr int cache_samples = 3;
+constexpr auto nearest = vocabulary::o200k_base;  // for texts of a model with another vocabulary
 
 class planner {
  public:
@@ -88,11 +90,14 @@ class planner {
     if (!sold_.reasons) stop_at_word();
     for (std::size_t i = 0; i < most_mixture_samples && count_prompt(i); ++i) {
     }
+    const auto cached = repeat_opening();
     // The questions tell GPT-3.5 from stronger models, so they are useless for GPT-3.5 itself.
     const std::size_t runs = sold_.model.find("gpt-3.5") == std::string::npos ? question_runs : 0;
     for (std::size_t run = 0; run < runs; ++run) {
       for (const auto& one : questions()) ask(one);
     }
+    plan_.cache_begin = plan_.samples.size();
+    plan_.samples.insert(plan_.samples.end(), cached.begin(), cached.end());
     return std::move(plan_);
   }
 
@@ -140,18 +145,23 @@ class planner {
   }
 
   // False if the rest of the budget is too small.
-  bool add(sample made, const json& body, std::int64_t answers = 1) {
+  bool add(sample made, const json& body) {
+    complete(made, body);
+    if (budget_ < plan_.at_most + made.most) return false;
+    plan_.at_most += made.most;
+    plan_.samples.push_back(std::move(made));
+    return true;
+  }
+
+  // Sets the body and the highest cost.
+  void complete(sample& made, const json& body) const {
     made.body = body.dump();
     const std::int64_t definitions =
         static_cast<std::int64_t>(made.body.size() - made.prompt.size()) / 2;
     made.most = token_bound_cost(
         count(made.prompt) + framing +
             (body.contains("tools") || body.contains("response_format") ? definitions : 0),
-        answers * made.most_tokens);
-    if (budget_ < plan_.at_most + made.most) return false;
-    plan_.at_most += made.most;
-    plan_.samples.push_back(std::move(made));
-    return true;
+        made.answers() * made.most_tokens);
   }
 
   usd token_bound_cost(std::int64_t prompt, std::int64_t completion) const {
@@ -194,7 +204,7 @@ class planner {
     const auto text = fmt::format("Name a river. Try number {}.", random_() % 1000);
     json body = body_of(text, 8);
     body["n"] = 2;
-    add(of(purpose::choices, text, 8), body, 2);
+    add(of(purpose::choices, text, 8), body);
   }
 
   void stop_at_word() {
@@ -248,6 +258,56 @@ class planner {
     add(of(purpose::context_limit, text, too_many), body_of(text, too_many));
   }
 
+  // A text that is long enough for a cache: these begin at 1,024 tokens.
+  std::string long_text() {
+    constexpr std::uint64_t enough = 1280;
+    constexpr std::uint64_t enough_by_estimate = 1536;  // an unknown vocabulary may need fewer
+    constexpr std::uint64_t bytes_per_token = 3;        // without any vocabulary
+    const auto* const counter = counter_ != nullptr ? counter_ : tokenizer::of(nearest);
+    std::string text;
+    std::uint64_t tokens = 0;
+    while (tokens < (counter_ != nullptr ? enough : enough_by_estimate)) {
+      const std::string line = text_of(size_.long_prompt) + "\n";
+      const auto counted = counter == nullptr ? std::nullopt : counter->count(line);
+      tokens += counted.value_or(line.size() / bytes_per_token);
+      text += line;
+    }
+    return text;
+  }
+
+  // Prompts with the same long opening: all of them, or none if they cost too much.
+  std::vector<sample> repeat_opening() {
+    const token_rates& rates = sold_.price.standard.base;
+    const auto& cached = rates[token_kind::cached_input];
+    if (!cached || cached == rates[token_kind::input]) {
+      plan_.why_no_cache = fmt::format(
+          "the price of {} has no discount for tokens that are read from a cache", sold_.model);
+      return {};
+    }
+    const auto opening = long_text();
+    std::vector<sample> made;
+    usd most;
+    for (int number = 1; number <= cache_samples; ++number) {
+      const auto text = fmt::format("{}\n{}: 请只回答“好”。", opening, number);
+      const std::int64_t answer = sold_.reasons ? 16 : 1;
+      sample one = of(purpose::cache, text, answer);
+      complete(one, body_of(text, answer));
+      most += one.most;
+      made.push_back(std::move(one));
+    }
+    if (budget_ < plan_.at_most + most) {
+      usd left = budget_;
+      left -= plan_.at_most;
+      plan_.why_no_cache = fmt::format(
+          "its {} long prompts could cost ${}, but the other requests leave ${}; a larger --budget "
+          "allows them",
+          cache_samples, most.to_string(), left.to_string());
+      return {};
+    }
+    plan_.at_most += most;
+    return made;
+  }
+
   void ask(const question& one) {
     const std::string text(one.text);
     const std::int64_t most = sentence + size_.thoughts;
@@ -272,7 +332,7 @@ request sample::to_request(const std::string& model, std::uint64_t number) const
   made.model = model;
   made.body = body;
   made.digest = digest_of(to_string(made.target), body);
-  made.choices = why == purpose::choices ? 2 : 1;
+  made.choices = answers();
   made.streamed = streamed;
   made.most = most;
   return made;

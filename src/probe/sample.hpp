@@ -20,6 +20,7 @@ enum class purpose : std::uint8_t {
   stream,
   context_limit,  ///< asks for too many tokens: the refusal is free and names the model's limits
   question,       ///< a trick question, see questions.hpp
+  cache,          ///< a long prompt that begins like the others of its kind
 };
 
 /// One request of a probe.
@@ -32,6 +33,8 @@ struct sample {
   bool streamed = false;
   usd most;  ///< the highest cost, at the configured price and with the vendor's token counts
 
+  /// Answers in one reply.
+  unsigned answers() const { return why == purpose::choices ? 2 : 1; }
   request to_request(const std::string& model, std::uint64_t number) const;
 };
 

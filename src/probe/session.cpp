@@ -15,16 +15,28 @@ usd rounded_up(usd cost) {
 }  // namespace
 
 session::session(const claim& sold, const plan& planned, usd limit, std::string identity)
-    : sold_(sold), plan_(planned), identity_(std::move(identity)), money_(limit) {}
+    : sold_(sold),
+      plan_(planned),
+      identity_(std::move(identity)),
+      money_(limit),
+      end_(planned.cache_begin) {}
 
 std::optional<request> session::next() {
-  if (cancelled_.load() || next_ >= plan_.samples.size()) return std::nullopt;
+  if (cancelled_.load() || next_ >= end_.load()) return std::nullopt;
   const std::size_t number = next_++;
   return plan_.samples[number].to_request(sold_.model, number + 1);
 }
 
+bool session::begin_cache_check() {
+  end_.store(plan_.samples.size());
+  cancelled_.store(false);
+  return next_ == plan_.cache_begin && plan_.cache_begin < plan_.samples.size();
+}
+
 funds session::reserve(const request& next) {
   if (seen_.empty() && !reserved_.empty()) return funds::wait;
+  const auto index = static_cast<std::size_t>(next.line) - 1;
+  if (index > plan_.cache_begin + ended_in_cache_check_) return funds::wait;
   const usd most = next.most + extra_cost_;
   const funds granted = money_.reserve(most);
   if (granted == funds::reserved) reserved_[next.custom_id] = most;
@@ -67,7 +79,9 @@ void session::attempt_ended(const attempt_record& attempt, attempt_end how) {
 
 void session::put(result&& finished) {
   const sample& source = plan_.samples[static_cast<std::size_t>(finished.line) - 1];
+  const bool of_cache = source.why == purpose::cache;
   seen_.push_back(observe(source, finished));
+  if (of_cache) ++ended_in_cache_check_;
   if (!finished.outcome) return;
   const usd most = release(finished.custom_id);
   const auto& usage = finished.outcome->usage;
@@ -76,11 +90,22 @@ void session::put(result&& finished) {
   const serving how{whole.service_tier.value_or(""), finished.started_at, ended};
   const usd cost = usage ? sold_.price.cost(*usage, how).cost.value_or(most) : most;
   money_.settle(most, cost);
-  cost_ += cost;
-  rounded_cost_ += rounded_up(cost);
+  usd full = cost;
+  if (usage) {
+    token_usage uncached = *usage;
+    uncached.cached_tokens = 0;
+    full = sold_.price.cost(uncached, how).cost.value_or(cost);
+  }
+  charges& part = of_cache ? in_cache_check_ : before_cache_;
+  part.cost += cost;
+  part.at_most += rounded_up(cost);
+  part.without_discount += full;
+  part.without_discount_at_most += rounded_up(full);
   if (source.most < cost) {
     usd more = cost;
     more -= source.most;
+    // An answer that ignores its limit can have any length.
+    if (usage && usage->completion_tokens > source.most_tokens * source.answers()) more += more;
     extra_cost_ = std::max(extra_cost_, more);
   }
 }

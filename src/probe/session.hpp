@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "money/budget.hpp"
+#include "probe/evidence.hpp"
 #include "probe/observation.hpp"
 #include "probe/plan.hpp"
 #include "sluice/request_source.hpp"
@@ -20,13 +21,17 @@ namespace sluice::probe {
 ///
 /// The budget holds at the configured prices: an attempt starts only if its highest cost is left.
 /// If a reply costs more than planned, as with a hidden prompt, all later samples reserve that much
-/// more. So the first sample is sent alone.
+/// more. So the first sample is sent alone. Those of the cache check are sent in a run of their
+/// own, one after another, since a prompt is in the cache only after it was served.
 class session final : public request_source, public result_sink {
  public:
   /// `sold` and `planned` must outlive this object. `identity` must be unique to this probe.
   session(const claim& sold, const plan& planned, usd limit, std::string identity);
 
+  /// Ends after the samples before the cache check; after begin_cache_check(), after those of it.
   std::optional<request> next() override;
+  /// Call it after the first run has ended. Returns whether there are samples for another run.
+  bool begin_cache_check();
   void cancel() override { cancelled_.store(true); }
   std::string_view identity(std::size_t) const override { return identity_; }
 
@@ -39,10 +44,10 @@ class session final : public request_source, public result_sink {
 
   const std::vector<observation>& seen() const noexcept { return seen_; }
   std::uint64_t attempts() const noexcept { return attempts_; }
-  /// The price of the usage that the relay reported.
-  usd cost() const noexcept { return cost_; }
-  /// The same, with each call rounded up to the unit in which relays count money.
-  usd rounded_cost() const noexcept { return rounded_cost_; }
+  /// The price of the usage that the relay reported, for all samples.
+  usd cost() const noexcept { return before_cache_.cost + in_cache_check_.cost; }
+  const charges& before_cache() const noexcept { return before_cache_; }
+  const charges& in_cache_check() const noexcept { return in_cache_check_; }
 
  private:
   usd release(std::string_view id);
@@ -55,9 +60,11 @@ class session final : public request_source, public result_sink {
   usd extra_cost_;                                    // most that a reply cost more than planned
   std::vector<observation> seen_;
   std::uint64_t attempts_ = 0;
-  usd cost_;
-  usd rounded_cost_;
-  std::size_t next_ = 0;  // index of the next sample; used only by the reader's thread
+  charges before_cache_;
+  charges in_cache_check_;
+  std::size_t ended_in_cache_check_ = 0;  // samples of the cache check that have their result
+  std::size_t next_ = 0;          // index of the next sample; used only by the reader's thread
+  std::atomic<std::size_t> end_;  // next() ends before it
   std::atomic<bool> cancelled_{false};
 };
 

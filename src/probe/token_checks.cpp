@@ -1,37 +1,42 @@
 #include "probe/token_checks.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <map>
+#include <span>
 #include <string>
 
 namespace sluice::probe {
 namespace {
 
 constexpr check_kind prompt_kind{
-    "prompt_tokens", weight::strong,
+    "prompt_tokens", weight::strong, subject::identity,
     "the token counts of prompts do not match the model's vocabulary: another model answers, or "
     "counts are inflated",
     "a relay may count with the claimed model's vocabulary although another model answers"};
-constexpr check_kind mixture_kind{"mixed_routing", weight::strong,
+constexpr check_kind mixture_kind{"mixed_routing", weight::strong, subject::identity,
                                   "another model serves some of the calls",
                                   "a share so small that it affected none of the samples"};
 constexpr check_kind overhead_kind{
-    "chat_overhead", weight::medium,
+    "chat_overhead", weight::medium, subject::counts,
     "the relay adds a hidden text to every prompt, and you pay for it",
     "up to 15 extra tokens are accepted as another format of messages"};
-constexpr check_kind completion_kind{"completion_tokens", weight::strong,
+constexpr check_kind completion_kind{"completion_tokens", weight::strong, subject::counts,
                                      "the reported tokens of answers do not match their text",
                                      "hidden reasoning tokens cannot be checked"};
 constexpr check_kind max_tokens_kind{
-    "max_tokens", weight::strong,
-    "an answer that was cut at a token limit has another length in the model's vocabulary",
-    "another model with the same vocabulary gives the same result"};
+    "max_tokens", weight::strong, subject::identity,
+    "an answer is longer than its token limit, or one that was cut there has another length in the "
+    "model's vocabulary",
+    "another model with the same vocabulary gives the same result; where the vocabulary is not "
+    "public, only an answer of about four times its limit is found"};
 constexpr check_kind logprobs_kind{
-    "logprobs", weight::strong, "answers consist of tokens that the model does not have",
+    "logprobs", weight::strong, subject::identity,
+    "answers consist of tokens that the model does not have",
     "another model with the same vocabulary has the same tokens; many honest relays send none"};
 
 constexpr std::int64_t openai_overhead = 7;  // tokens that OpenAI adds to one user message
@@ -51,8 +56,36 @@ std::string_view name_of(vocabulary one) {
   return one == vocabulary::cl100k_base ? "cl100k_base" : "o200k_base";
 }
 
+// The most tokens that an answer with this limit may have. OpenAI's newest endpoint, to which a
+// relay may forward a chat, accepts no limit below 16. A cut character can add a token or two.
+std::int64_t most_allowed(std::int64_t limit) {
+  constexpr std::int64_t lowest_limit = 16;
+  return std::max(limit, lowest_limit) + std::max<std::int64_t>(2, limit / 16);
+}
+
 std::int64_t tokens(const tokenizer& counter, std::string_view text) {
   return static_cast<std::int64_t>(counter.count(text).value_or(0));
+}
+
+// The answers that are longer than their limit. `count` gives the tokens of a text.
+template <class Count>
+std::vector<std::string> answers_too_long(const evidence& found, Count count) {
+  std::vector<std::string> lengths;
+  for (const observation& one : found.seen) {
+    for (const auto& choice : one.choices) {
+      const std::int64_t length = count(choice.content);
+      if (length > most_allowed(one.request->most_tokens))
+        lengths.push_back(fmt::format("{} for {}", length, one.request->most_tokens));
+    }
+  }
+  return lengths;
+}
+
+// Some of them, as words: "203 for 24, 187 for 48, ...".
+std::string some_of(const std::vector<std::string>& lengths) {
+  constexpr std::size_t enough = 4;
+  const auto shown = std::span(lengths).first(std::min(enough, lengths.size()));
+  return fmt::format("{}{}", fmt::join(shown, ", "), lengths.size() > enough ? ", …" : "");
 }
 
 // The token counts of a prompt: from the relay, the claimed vocabulary and the other vocabulary.
@@ -73,7 +106,9 @@ class token_evidence {
     for (const observation& one : found.seen) {
       const bool with_tools =
           one.request->why == purpose::forced_tool || one.request->why == purpose::json_schema;
-      if (!one.answered || !one.usage || one.usage->prompt_tokens == 0 || with_tools) continue;
+      const bool of_cache = one.request->why == purpose::cache;  // a check that never accuses
+      if (!one.answered || !one.usage || one.usage->prompt_tokens == 0 || with_tools || of_cache)
+        continue;
       prompts_.push_back({&one, one.usage->prompt_tokens, tokens(claimed_, one.request->prompt),
                           tokens(other_, one.request->prompt)});
     }
@@ -86,10 +121,8 @@ class token_evidence {
     std::vector<check> made{prompts()};
     if (prompts_fit()) made.push_back(overhead());
     made.push_back(completions());
-    if (!found_.sold.reasons) {
-      made.push_back(cut_answers());
-      made.push_back(logprobs());
-    }
+    made.push_back(limited_answers());
+    if (!found_.sold.reasons) made.push_back(logprobs());
     made.push_back(mixed_routing());
     return made;
   }
@@ -147,8 +180,11 @@ class token_evidence {
     if (2 * by_other.second > prompts_.size()) {
       text +=
           fmt::format("; {} match {}", by_other.second, name_of(other_than(*found_.sold.tokens)));
+      return judged(prompt_kind, false, std::move(text));
     }
-    return judged(prompt_kind, false, std::move(text));
+    check failed = judged(prompt_kind, false, std::move(text));
+    failed.about = subject::counts;
+    return failed;
   }
 
   check overhead() const {
@@ -197,11 +233,32 @@ class token_evidence {
 
   // Unset if the sample cannot answer this.
   std::optional<bool> cut_fits(const observation& one) const {
+    if (found_.sold.reasons) return {};  // hidden reasoning counts for the limit, too
     if (one.request->why != purpose::max_tokens && one.request->why != purpose::stream) return {};
     const observed_choice* answer = one.first();
     if (answer == nullptr || answer->finish_reason != "length") return {};
     const std::int64_t off = tokens(claimed_, answer->content) - one.request->most_tokens;
     return std::abs(off) <= std::max<std::int64_t>(2, one.request->most_tokens / 16);
+  }
+
+  check limited_answers() const {
+    const auto too_long =
+        answers_too_long(found_, [&](std::string_view text) { return tokens(claimed_, text); });
+    check made = found_.sold.reasons
+                     ? skip(max_tokens_kind,
+                            "no answer is longer than its limit; how long one is when it is cut "
+                            "depends on hidden reasoning")
+                     : cut_answers();
+    if (too_long.empty()) return made;
+    const std::string words = fmt::format("{} answer(s) are longer than their limit: {} tokens",
+                                          too_long.size(), some_of(too_long));
+    if (made.result == check_result::fail) {
+      made.evidence += "; " + words;
+      return made;
+    }
+    made = judged(max_tokens_kind, false, words);
+    made.about = subject::counts;
+    return made;
   }
 
   check cut_answers() const {
@@ -284,8 +341,15 @@ class token_evidence {
         "all {} replies match the model; if a model with another vocabulary served {:.0f} % of the "
         "calls, these replies would show it with a probability of {:.0f} %",
         telling, 100 * mixture, 100 * power);
-    if (power < sure) return skip(mixture_kind, text + "; a larger --budget allows more requests");
-    return judged(mixture_kind, true, std::move(text));
+    check made = power < sure
+                     ? skip(mixture_kind, text + "; a larger --budget allows more requests")
+                     : judged(mixture_kind, true, std::move(text));
+    if (telling > 0) {
+      made.leaves_open = fmt::format(
+          "Another vocabulary in less than {:.0f} % of the calls may have met none of the samples.",
+          std::ceil(100 * (1 - std::pow(1 - sure, 1 / static_cast<double>(telling)))));
+    }
+    return made;
   }
 
   const evidence& found_;
@@ -296,23 +360,42 @@ class token_evidence {
   std::size_t fitting_ = 0;
 };
 
+// For a model without a public vocabulary. No vocabulary puts several times as much of these
+// languages into a token as others do.
+check roughly_limited_answers(const evidence& found, const std::string& why) {
+  if (found.seen.empty()) return skip(max_tokens_kind, why);  // loads no vocabularies in vain
+  const tokenizer* const one = tokenizer::of(vocabulary::cl100k_base);
+  const tokenizer* const other = tokenizer::of(vocabulary::o200k_base);
+  if (one == nullptr || other == nullptr) return skip(max_tokens_kind, why);
+  constexpr std::int64_t times = 4;
+  const auto too_long = answers_too_long(found, [&](std::string_view text) {
+    return std::min(tokens(*one, text), tokens(*other, text)) / times;
+  });
+  if (too_long.empty()) {
+    return skip(max_tokens_kind, "no answer is clearly longer than its limit, and " + why);
+  }
+  check failed = judged(max_tokens_kind, false,
+                        fmt::format("{} answer(s) are longer than their limit: at least {} tokens",
+                                    too_long.size(), some_of(too_long)));
+  failed.about = subject::counts;
+  return failed;
+}
+
 }  // namespace
 
+bool identity_is_testable(const claim& sold) {
+  return sold.tokens && tokenizer::of(*sold.tokens) != nullptr &&
+         tokenizer::of(other_than(*sold.tokens)) != nullptr;
+}
+
 std::vector<check> token_checks(const evidence& found) {
-  const auto claimed = found.sold.tokens;
-  if (claimed && tokenizer::of(*claimed) != nullptr &&
-      tokenizer::of(other_than(*claimed)) != nullptr) {
-    return token_evidence(found).all();
-  }
-  const std::string why = claimed
+  if (identity_is_testable(found.sold)) return token_evidence(found).all();
+  const std::string why = found.sold.tokens
                               ? "this program was built without the tokenizer vocabularies"
-                              : fmt::format("the vocabulary of {} is unknown", found.sold.model);
-  std::vector<check> made;
-  for (const check_kind* kind : {&prompt_kind, &overhead_kind, &completion_kind, &max_tokens_kind,
-                                 &logprobs_kind, &mixture_kind}) {
-    made.push_back(skip(*kind, why));
-  }
-  return made;
+                              : fmt::format("the vocabulary of {} is not public", found.sold.model);
+  return {skip(prompt_kind, why),     skip(overhead_kind, why),
+          skip(completion_kind, why), roughly_limited_answers(found, why),
+          skip(logprobs_kind, why),   skip(mixture_kind, why)};
 }
 
 }  // namespace sluice::probe

@@ -7,6 +7,10 @@
 
 namespace sluice::probe {
 
+/// Whether the tokens of the model can be counted here: its vocabulary is public, and this program
+/// has it.
+bool identity_is_testable(const claim& sold);
+
 /// Checks that compare token counts and the tokens of answers with the claimed model's vocabulary.
 /// Pure.
 std::vector<check> token_checks(const evidence& found);

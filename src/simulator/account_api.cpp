@@ -125,7 +125,7 @@ std::optional<script> account_api::answer(const account_request& request) {
   }
   if (request.path == "/api/status") return site_status();
   if (kind_ == software::one_api) return std::nullopt;
-  if (request.path == "/api/pricing") return pricing();
+  if (request.path == "/api/pricing") return pricing(request.unix_now);
   if (request.path == "/api/log/token") return token_log(request);
   if (kind_ == software::old_new_api) return std::nullopt;
   if (request.path == "/api/usage/token/") return token_usage(request);
@@ -266,9 +266,10 @@ script account_api::site_status() const {
   return reply_of({{"success", true}, {"message", ""}, {"data", std::move(site)}});
 }
 
-script account_api::pricing() const {
+script account_api::pricing(std::int64_t unix_now) const {
   auto list = json_object::array();
-  for (const auto& [model, price] : prices_.models()) list.push_back(price_entry(model, price));
+  for (const auto& [model, usual] : prices_.models())
+    list.push_back(price_entry(model, prices_.at(model, 0, unix_now).value_or(usual)));
   return reply_of({{"success", true},
                    {"data", std::move(list)},
                    {"group_ratio", {{"default", 1}}},

@@ -54,7 +54,8 @@ class account_api {
   script models(const account_request& request) const;
   script one_model(const account_request& request, std::string_view model) const;
   script site_status() const;
-  script pricing() const;
+  /// The prices that hold at this time, since the list has no hours.
+  script pricing(std::int64_t unix_now) const;
 
   bool is_openai() const { return kind_ == software::openai || kind_ == software::api2gpt; }
   std::optional<script> refusal(const account_request& request, bool refuse_spent) const;

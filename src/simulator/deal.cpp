@@ -15,7 +15,7 @@
 namespace sluice::simulator {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, cheat>, 7> names{{
+constexpr std::array<std::pair<std::string_view, cheat>, 9> names{{
     {"none", cheat::none},
     {"substituted", cheat::substituted},
     {"inflated", cheat::inflated},
@@ -23,6 +23,8 @@ constexpr std::array<std::pair<std::string_view, cheat>, 7> names{{
     {"fake-stream", cheat::fake_stream},
     {"mixed", cheat::mixed},
     {"overbilled", cheat::overbilled},
+    {"endless", cheat::endless},
+    {"cache-kept", cheat::cache_kept},
 }};
 
 constexpr std::uint64_t unit = 1000;  // factors are in thousandths
@@ -64,7 +66,7 @@ cheat_plan parse_cheat(std::string_view text) {
   if (!usable)
     throw std::invalid_argument(
         fmt::format("unknown cheat '{}'; use none, substituted, inflated, injected, fake-stream, "
-                    "mixed, mixed=SHARE (SHARE from 0 to 1) or overbilled",
+                    "mixed, mixed=SHARE (SHARE from 0 to 1), overbilled, endless or cache-kept",
                     text));
   return plan;
 }
@@ -108,6 +110,11 @@ token_usage deal::reported(const token_usage& usage) const {
   more.prompt = times(usage.prompt, factor);
   more.completion = times(usage.completion, factor);
   return more;
+}
+
+price deal::rates(price listed) const {
+  if (plan_.how == cheat::cache_kept) listed.cached_input = listed.input;
+  return listed;
 }
 
 usd deal::charged(usd cost) const {

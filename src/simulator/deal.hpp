@@ -19,6 +19,8 @@ enum class cheat {
   fake_stream,  ///< sends a stream all at once, at the time of its last token
   mixed,        ///< substitutes the model in a share of the calls
   overbilled,   ///< charges more than the reported usage costs
+  endless,      ///< ignores the limit of an answer's length
+  cache_kept,   ///< reports tokens read from the cache, but charges the full price for them
 };
 
 struct cheat_plan {
@@ -33,8 +35,8 @@ struct missing_features {
   bool json_schema = false;
 };
 
-/// `none`, `substituted`, `inflated`, `injected`, `fake-stream`, `mixed`, `mixed=0.25` or
-/// `overbilled`; throws std::invalid_argument.
+/// `none`, `substituted`, `inflated`, `injected`, `fake-stream`, `mixed`, `mixed=0.25`,
+/// `overbilled`, `endless` or `cache-kept`; throws std::invalid_argument.
 cheat_plan parse_cheat(std::string_view text);
 
 /// Reads a comma-separated list of `logprobs`, `tools` and `json-schema`; throws
@@ -55,9 +57,12 @@ class deal {
   /// Tokens of the hidden prompt: 20 to 200, or 0 if there is none.
   std::uint64_t hidden_prompt() const;
   bool streams_at_the_end() const { return plan_.how == cheat::fake_stream; }
+  bool ignores_limits() const { return plan_.how == cheat::endless; }
 
   /// The usage that is reported and billed. `inflated` multiplies it by 1.1 to 1.5.
   token_usage reported(const token_usage& usage) const;
+  /// The rates that it charges, of a model with these rates.
+  price rates(price listed) const;
   /// The charge for a usage that costs `cost`. `overbilled` multiplies it by 1.2 to 2.
   usd charged(usd cost) const;
 

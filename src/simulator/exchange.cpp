@@ -33,7 +33,7 @@ std::string exchange::body() const {
 }
 
 exchange exchange_with(inference_service& service, const options& settings, endpoint to,
-                       std::string_view body, std::uint64_t number) {
+                       std::string_view body, std::uint64_t number, std::int64_t unix_time) {
   const auto request_id = fmt::to_string(number);
   inference_service::outcome outcome;
   std::uint64_t pace = 0;
@@ -46,8 +46,7 @@ exchange exchange_with(inference_service& service, const options& settings, endp
     if (const auto refusal = service.refusal_of(request))
       outcome.reply = error_reply(*refusal, request_id);
     else
-      outcome =
-          service.serve(request, fault_kind::none, static_cast<std::int64_t>(number), request_id);
+      outcome = service.serve(request, fault_kind::none, unix_time, request_id);
   }
   exchange done;
   done.status = outcome.reply.status;

@@ -38,7 +38,8 @@ struct exchange {
 
 /// The reply of a relay with these options to call `number`, for a key without limit and with
 /// enough money, and without faults. Equal to what the relay would send, except for ids and times.
+/// `unix_time` is when the call comes, on which its price may depend.
 exchange exchange_with(inference_service& service, const options& settings, endpoint to,
-                       std::string_view body, std::uint64_t number);
+                       std::string_view body, std::uint64_t number, std::int64_t unix_time = 0);
 
 }  // namespace sluice::simulator

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <unordered_set>
 
 #include "simulator/json_append.hpp"
 #include "simulator/model_facts.hpp"
@@ -117,12 +118,12 @@ class prompt_counter {
 
   std::uint64_t tokens() const { return tokens_; }
 
-  /// Half of the long prefixes count as cached. The text decides which ones, not earlier requests,
-  /// so that the bill of a run does not depend on the order of its requests.
-  std::uint64_t cached() const {
-    if (tokens_ < cache_minimum || random(prefix_).below(2) == 0) return 0;
-    return tokens_ / cache_step * cache_step;
-  }
+  /// Whether the prompt is long enough for the cache.
+  bool is_long() const { return tokens_ >= cache_minimum; }
+  /// A hash of its opening.
+  std::uint64_t opening() const { return prefix_; }
+  /// The tokens that a cache with its opening saves.
+  std::uint64_t cacheable() const { return tokens_ / cache_step * cache_step; }
 
  private:
   void text_of_role(std::string_view role) {
@@ -399,7 +400,21 @@ struct request_reader::impl {
   missing_features lacks;
   std::uint64_t chat_overhead = 0;
   deal terms;
+  prompt_cache cache = prompt_cache::by_text;
+  std::unordered_set<std::uint64_t> openings;  // of earlier prompts, for prompt_cache::memory
   dom::parser parser;
+
+  bool has_cached(std::uint64_t opening, std::string_view model) {
+    switch (cache) {
+      case prompt_cache::by_text:
+        return random(opening).below(2) != 0;
+      case prompt_cache::memory:
+        return !openings.insert(digest_text(model, opening)).second;
+      case prompt_cache::none:
+        break;
+    }
+    return false;
+  }
 };
 
 request_reader::request_reader(std::uint64_t seed) : impl_(std::make_unique<impl>()) {
@@ -409,6 +424,7 @@ request_reader::request_reader(std::uint64_t seed) : impl_(std::make_unique<impl
 request_reader::request_reader(const options& settings) : request_reader(settings.seed) {
   impl_->lacks = settings.lacks;
   impl_->chat_overhead = settings.chat_overhead;
+  impl_->cache = settings.cache;
   impl_->terms = deal(settings.cheat, settings.seed);
 }
 
@@ -453,7 +469,10 @@ std::variant<inference_request, api_error> request_reader::read(endpoint to, std
   if (to == endpoint::chat || to == endpoint::responses)
     prompt.overhead(impl_->terms.hidden_prompt());
   request.prompt_tokens = prompt.tokens();
-  request.cached_tokens = to == endpoint::embeddings ? 0 : prompt.cached();
+  if (to != endpoint::embeddings && prompt.is_long() &&
+      impl_->has_cached(prompt.opening(), request.model))
+    request.cached_tokens = prompt.cacheable();
+  if (impl_->terms.ignores_limits()) request.max_tokens.reset();
   return request;
 }
 

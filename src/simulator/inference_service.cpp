@@ -79,7 +79,7 @@ inference_service::outcome inference_service::serve(const inference_request& req
   auto reply = reply_script(request, answer, new_envelope(request, created), fault, request_id);
   if (deal_.streams_at_the_end()) hold_back(reply);
   return {std::move(reply), answer.usage,
-          deal_.charged(cost_of(answer.usage, price_of(request, created)))};
+          deal_.charged(cost_of(answer.usage, deal_.rates(price_of(request, created))))};
 }
 
 }  // namespace sluice::simulator

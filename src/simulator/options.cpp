@@ -10,6 +10,13 @@
 
 namespace sluice::simulator {
 
+std::optional<prompt_cache> parse_prompt_cache(std::string_view text) {
+  if (text == "by-text") return prompt_cache::by_text;
+  if (text == "memory") return prompt_cache::memory;
+  if (text == "none") return prompt_cache::none;
+  return std::nullopt;
+}
+
 options profile_options(std::string_view profile) {
   using namespace std::chrono_literals;
   if (profile != "clean" && profile != "faulty" && profile != "slow")

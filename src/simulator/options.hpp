@@ -25,6 +25,16 @@ struct key {
   std::optional<usd> balance;  ///< empty: unlimited
 };
 
+/// Which long prompts count as read from the cache.
+enum class prompt_cache {
+  by_text,  ///< half of them; the text decides, so a bill does not depend on the order of requests
+  memory,   ///< those with the opening of an earlier prompt for the same model
+  none,
+};
+
+/// `by-text`, `memory` or `none`; nothing for other words.
+std::optional<prompt_cache> parse_prompt_cache(std::string_view text);
+
 struct options {
   std::string address = "127.0.0.1";
   std::uint16_t port = 0;  ///< 0: any free port
@@ -49,6 +59,7 @@ struct options {
   missing_features lacks;
   /// Extra tokens in the prompt of every chat, beyond the usual count of its messages.
   std::uint64_t chat_overhead = 0;
+  prompt_cache cache = prompt_cache::by_text;
 
   /// A connection is dropped if its client makes no progress for this time: it sends no more of the
   /// request that it has begun, or reads no more of the reply. Tests make it short.

@@ -9,7 +9,7 @@ from typing import Any
 from support import KEY, Case, Run
 
 CHECKS = {"prompt_tokens", "chat_overhead", "completion_tokens", "max_tokens", "logprobs", "mixed_routing", "billing",
-          "usage_log", "context_limit", "streaming", "forced_tool", "json_schema", "n", "stop", "questions",
+          "usage_log", "context_limit", "cache", "streaming", "forced_tool", "json_schema", "n", "stop", "questions",
           "reply_fields"}
 
 
@@ -26,7 +26,7 @@ class Probe(Case):
         return json.loads(self.probe(url, "--json", "--rpm", 0, *flags, **more).out)
 
     def simulated(self, *flags: str) -> Any:
-        return self.simulator("--balance", "5", *flags, ttft="60ms", itl="2ms")
+        return self.simulator("--balance", "5", "--cache", "memory", *flags, ttft="60ms", itl="2ms")
 
     def results(self, result: dict[str, Any]) -> dict[str, str]:  # type: ignore[override]
         return {one["name"]: one["result"] for one in result["checks"]}
@@ -36,8 +36,9 @@ class HonestRelays(Probe):
     def test_the_document_and_the_bill(self) -> None:
         server = self.simulated()
         result = self.document(server.url)
-        self.assertEqual(list(result), ["model", "verdict", "checks", "requests", "cost_usd"])
+        self.assertEqual(list(result), ["model", "verdict", "identity", "bill", "limits", "checks", "requests", "cost_usd"])
         self.assertEqual((result["model"], result["verdict"]), ("gpt-4o-mini", "consistent"))
+        self.assertEqual((result["identity"], result["bill"]), ("fits", "right"))
         self.assertEqual({one["name"] for one in result["checks"]}, CHECKS)
         self.assertEqual({one["result"] for one in result["checks"]}, {"pass"})
         for one in result["checks"]:
@@ -52,6 +53,7 @@ class HonestRelays(Probe):
         run = self.probe(self.simulated().url, "--budget", "0.001", "--rpm", 0)
         self.assertRegex(run.err, r"\d+ requests for gpt-4o-mini, 0\.000\d+ USD at most of a budget of 0\.001")
         self.assertIn("consistent: ", run.out)
+        self.assertIn("identity: fits; bill: right\nWhat this does not show:\n  - ", run.out)
 
     def test_missing_features_are_not_suspicious(self) -> None:
         result = self.document(self.simulated("--lacks", "logprobs,tools,json-schema", "--chat-overhead", "9").url)
@@ -64,10 +66,42 @@ class HonestRelays(Probe):
         result = self.document(self.simulated("--software", "api2gpt").url)
         self.assertEqual(result["verdict"], "consistent")
         self.assertEqual(self.results(result)["usage_log"], "skip")
+        self.assertEqual((result["identity"], result["bill"]), ("fits", "counts right"))
+        self.assertTrue([limit for limit in result["limits"] if "not compared" in limit], result["limits"])
 
     def test_with_the_built_in_simulator(self) -> None:
         result = json.loads(self.sluice("probe", "--simulate", "--model", "gpt-4", "--json", "--seed", 2).out)
         self.assertEqual(result["verdict"], "consistent")
+
+    def test_a_model_without_a_public_vocabulary(self) -> None:
+        # Its price doubles at some hours, which may begin between any two requests.
+        server = self.simulated()
+        run = self.probe(server.url, "--rpm", 0, "--price-multiplier", 1, model="deepseek-v4-pro")
+        self.assertIn("identity: not testable; bill: right\n", run.out)
+        self.assertIn("is not public: no check can tell which model answers", " ".join(run.out.split()))
+        result = self.document(server.url, "--price-multiplier", 1, "--seed", 5, model="deepseek-v4-pro")
+        self.assertEqual((result["verdict"], result["identity"], result["bill"]),
+                         ("consistent", "not testable", "right"))
+        self.assertEqual(self.results(result)["cache"], "pass")
+
+    def test_a_cache_is_only_reported(self) -> None:
+        for flags, result, words in ((("--cache", "memory"), "pass", " and discounted: "),
+                                     (("--cache", "memory", "--cheat", "cache-kept"), "fail", "but not discounted"),
+                                     (("--cache", "none"), "fail", "no token was reported as read from a cache")):
+            with self.subTest(flags):
+                told = self.document(self.simulated(*flags).url)
+                [cache] = [one for one in told["checks"] if one["name"] == "cache"]
+                self.assertEqual((cache["kind"], cache["result"]), ("advisory", result), cache)
+                self.assertIn(words, cache["evidence"])
+                self.assertEqual((told["verdict"], told["bill"]), ("consistent", "right"))
+
+    def test_a_cache_check_that_costs_too_much_is_skipped(self) -> None:
+        server = self.simulated()
+        result = self.document(server.url, "--budget", "0.001")
+        [cache] = [one for one in result["checks"] if one["name"] == "cache"]
+        self.assertEqual(cache["result"], "skip")
+        self.assertIn("a larger --budget allows them", cache["evidence"])
+        self.assertLess(Decimal(server.ledger["billed"]["cost_usd"]), Decimal("0.001"))
 
     def test_faults_are_not_suspicious(self) -> None:
         result = self.document(self.simulated("--faults", "500=0.1,429=0.1,reset=0.05").url)
@@ -81,6 +115,7 @@ class Cheats(Probe):
                                       ("injected", "chat_overhead", "suspicious"),
                                       ("fake-stream", "streaming", "suspicious"),
                                       ("overbilled", "billing", "inconsistent"),
+                                      ("endless", "max_tokens", "inconsistent"),
                                       ("mixed", "mixed_routing", "inconsistent")):
             with self.subTest(cheat):
                 result = self.document(self.simulated("--cheat", cheat).url, expect=1)

@@ -64,6 +64,16 @@ class Terminal(Case):
         self.assertIn("40 of 40 succeeded", summary)
         self.assertNotIn(" done", summary, "the live line is removed at the end")
 
+    def test_of_a_probe(self) -> None:
+        server = self.simulator("--balance", "5", ttft="60ms", itl="2ms")
+        text, code = self.seen("probe", "--base-url", server.url, "--model", "gpt-4o-mini", "--rpm", 0, "--seed", 3)
+        self.assertEqual(code, 0, text)
+        counts = [int(n) for n in re.findall(r"\r(?:\x1b\[K)?(\d+) of \d+ requests answered, \d+ in flight, \$", text)]
+        self.assertGreater(len(set(counts)), 1, text)
+        self.assertEqual(counts, sorted(counts))
+        self.assertNotIn("requests answered", text.rpartition("\r\x1b[K")[2], "the live line is removed at the end")
+        self.assertIn("consistent: ", text)
+
     def test_it_fits_a_narrow_terminal(self) -> None:
         relay = self.relay("--head-delay", "0.3")
         text, _ = self.seen("run", self.job(chats(20)), "--base-url", relay.url, "--rpm", 0, "--concurrency", 4,

@@ -1,13 +1,17 @@
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "probe/claim.hpp"
 #include "probe/evaluate.hpp"
 #include "probe/plan.hpp"
 #include "probe/questions.hpp"
+#include "probe/session.hpp"
 #include "tokens/prompt_tokens.hpp"
 #include "trial.hpp"
 
@@ -34,6 +38,20 @@ const check& check_named(const report& report, std::string_view name) {
     if (one.kind->name == name) return one;
   }
   throw std::logic_error("the report does not have this check");
+}
+
+const relay_kind& kind_named(std::string_view name) {
+  static const auto kinds = relay_kinds();
+  for (const auto& kind : kinds) {
+    if (kind.name == name) return kind;
+  }
+  throw std::logic_error("there is no such relay");
+}
+
+bool has_limit(const report& made, std::string_view words) {
+  return std::any_of(made.limits.begin(), made.limits.end(), [&](const std::string& limit) {
+    return limit.find(words) != std::string::npos;
+  });
 }
 
 class probed_models : public ::testing::TestWithParam<std::string> {};
@@ -63,6 +81,199 @@ INSTANTIATE_TEST_SUITE_P(models, probed_models,
                            }
                            return name;
                          });
+
+// Its messages have an overhead that is not known, so a hidden prompt cannot be found.
+TEST(probe, an_honest_relay_of_a_reasoning_model_is_never_accused) {
+  for (const relay_kind& kind : relay_kinds()) {
+    for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+      if (!kind.honest) continue;
+      const auto trial = try_probe(kind, "gpt-5", dollars("0.05"), seed);
+      EXPECT_EQ(trial.result.told, verdict::consistent) << kind.name << ", seed " << seed;
+    }
+  }
+}
+
+// The price doubles at peak hours, which begin in the middle of one of these trials.
+TEST(probe, without_a_public_vocabulary_the_verdict_says_that_the_identity_is_not_testable) {
+  using enum simulator::cheat;
+  for (const relay_kind& kind : relay_kinds()) {
+    const auto how = kind.options.cheat.how;
+    for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+      const auto made = try_probe(kind, "deepseek-v4-pro", dollars("0.05"), seed).result;
+      SCOPED_TRACE(kind.name + fmt::format(", seed {}", seed));
+      EXPECT_EQ(made.identity, identity_finding::not_testable);
+      if (how == overbilled || how == endless) {
+        EXPECT_EQ(made.told, verdict::inconsistent);
+        EXPECT_EQ(made.bill, bill_finding::wrong);
+      } else if (how == fake_stream) {
+        EXPECT_EQ(made.told, verdict::suspicious);
+      } else {
+        EXPECT_EQ(made.told, verdict::consistent);
+        EXPECT_EQ(made.bill, bill_finding::right);
+      }
+      EXPECT_TRUE(has_limit(made, "no check can tell which model answers"));
+    }
+  }
+}
+
+TEST(probe, a_bill_at_peak_hours_is_compared_with_the_price_of_these_hours) {
+  const auto usual = try_probe(kind_named("honest"), "deepseek-v4-pro", dollars("0.05"), 1);
+  const auto peak =
+      try_probe(kind_named("honest, at peak hours"), "deepseek-v4-pro", dollars("0.05"), 1);
+  EXPECT_EQ(peak.cost, usual.cost * 2);
+  EXPECT_EQ(check_named(usual.result, "billing").result, check_result::pass);
+  EXPECT_EQ(check_named(peak.result, "billing").result, check_result::pass);
+}
+
+TEST(probe, a_relay_that_ignores_the_limit_of_answers_fails_that_check) {
+  for (const char* model : {"gpt-4o-mini", "gpt-4", "gpt-5", "deepseek-v4-pro"}) {
+    for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+      const auto trial = try_probe(kind_named("ignores max_tokens"), model, dollars("0.05"), seed);
+      SCOPED_TRACE(fmt::format("{}, seed {}", model, seed));
+      const check& limit = check_named(trial.result, "max_tokens");
+      EXPECT_EQ(limit.result, check_result::fail) << limit.evidence;
+      EXPECT_NE(limit.evidence.find("longer than their limit"), std::string::npos);
+      EXPECT_EQ(trial.result.bill, bill_finding::wrong);
+      EXPECT_LE(trial.cost, dollars("0.06"));
+    }
+  }
+}
+
+TEST(probe, an_answer_may_be_as_long_as_its_limit_but_no_longer) {
+  sample source;
+  source.why = purpose::question;
+  source.most_tokens = 48;
+  evidence found;
+  found.sold = claim_for("gpt-4");
+  observation one;
+  one.request = &source;
+  one.answered = true;
+  const auto judge = [&](int words) {
+    std::string text;
+    for (int i = 0; i < words; ++i) text += " river";
+    one.choices = {
+        {.content = text, .finish_reason = "stop", .tokens = {}, .tool = {}, .tool_arguments = {}}};
+    found.seen = {one};
+    return check_named(evaluate(found), "max_tokens").result;
+  };
+  EXPECT_EQ(judge(48), check_result::skip) << "it ended by itself";
+  EXPECT_EQ(judge(51), check_result::skip) << "a cut character";
+  EXPECT_EQ(judge(52), check_result::fail);
+  source.most_tokens = 1;
+  EXPECT_EQ(judge(16), check_result::skip) << "no limit is lower at some endpoints";
+  EXPECT_EQ(judge(19), check_result::fail);
+}
+
+TEST(probe, the_cache_check_shows_whether_reads_are_reported_and_discounted) {
+  for (const char* model : {"gpt-4o-mini", "gpt-4o", "gpt-5", "deepseek-v4-pro"}) {
+    for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+      SCOPED_TRACE(fmt::format("{}, seed {}", model, seed));
+      const auto judged = [&](std::string_view kind) {
+        return check_named(try_probe(kind_named(kind), model, dollars("0.05"), seed).result,
+                           "cache");
+      };
+      const check cached = judged("honest, with a cache");
+      EXPECT_EQ(cached.result, check_result::pass) << cached.evidence;
+      EXPECT_NE(cached.evidence.find(" and discounted: "), std::string::npos) << cached.evidence;
+      const check kept = judged("honest, no discount for its cache");
+      EXPECT_EQ(kept.result, check_result::fail) << kept.evidence;
+      EXPECT_NE(kept.evidence.find("but not discounted"), std::string::npos) << kept.evidence;
+      const check none = judged("honest");
+      EXPECT_EQ(none.result, check_result::fail);
+      EXPECT_NE(none.evidence.find("no token was reported"), std::string::npos) << none.evidence;
+    }
+  }
+}
+
+TEST(probe, the_cache_check_fits_into_the_budget_or_says_why_it_was_skipped) {
+  const auto skipped = [](const char* model, const char* budget) {
+    const auto trial = try_probe(kind_named("honest, with a cache"), model, dollars(budget), 1);
+    const check& cache = check_named(trial.result, "cache");
+    EXPECT_LE(trial.cost, dollars(budget));
+    return cache.result == check_result::skip ? cache.evidence : std::string();
+  };
+  EXPECT_NE(skipped("gpt-4", "0.05").find("no discount for tokens that are read from a cache"),
+            std::string::npos);
+  EXPECT_NE(skipped("o1", "0.05").find("a larger --budget"), std::string::npos);
+  EXPECT_EQ(skipped("o1", "1"), "");
+  EXPECT_EQ(skipped("gpt-4o-mini", "0.05"), "");
+}
+
+TEST(probe, the_samples_of_the_cache_check_come_last_and_one_after_another) {
+  const claim sold = claim_for("gpt-4o-mini");
+  const plan planned = make_plan(sold, dollars("0.05"), 3);
+  ASSERT_EQ(planned.samples.size() - planned.cache_begin, 3U);
+  session answers(sold, planned, dollars("0.05"), "order");
+  std::size_t before = 0;
+  while (answers.next()) ++before;
+  EXPECT_EQ(before, planned.cache_begin);
+  ASSERT_TRUE(answers.begin_cache_check());
+  const auto first = *answers.next();
+  const auto second = *answers.next();
+  EXPECT_EQ(first.body.substr(0, 3000), second.body.substr(0, 3000));
+  EXPECT_EQ(answers.reserve(second), funds::wait);
+  EXPECT_EQ(answers.reserve(first), funds::reserved);
+  EXPECT_EQ(answers.reserve(second), funds::wait);
+  result refused;
+  refused.line = first.line;
+  refused.custom_id = first.custom_id;
+  refused.outcome = failure{};
+  answers.attempt_ended({first.job, first.custom_id, 1, first.most}, attempt_end::answered);
+  answers.put(std::move(refused));
+  EXPECT_EQ(answers.reserve(second), funds::reserved);
+}
+
+TEST(probe, tokens_from_the_cache_at_the_full_price_are_no_wrong_bill) {
+  evidence found;
+  found.sold = claim_for("gpt-4o");
+  found.account.tariff = "at 1 times the price";
+  found.account.expected = {dollars("1"), dollars("1"), dollars("1"), dollars("1")};
+  found.account.cache_expected = {dollars("0.6"), dollars("0.6"), dollars("1"), dollars("1")};
+  const auto judge = [&](const char* drop, const char* cache_drop) {
+    found.account.drop = dollars(drop);
+    found.account.cache_drop = dollars(cache_drop);
+    return check_named(evaluate(found), "billing").result;
+  };
+  EXPECT_EQ(judge("1", "0.6"), check_result::pass);
+  EXPECT_EQ(judge("1", "1"), check_result::pass);
+  EXPECT_EQ(judge("1", "1.1"), check_result::fail);
+  EXPECT_EQ(judge("1.1", "0.6"), check_result::fail) << "the discount must not hide this";
+  EXPECT_EQ(judge("0.8", "1.2"), check_result::pass) << "a part was booked late";
+}
+
+TEST(probe, each_verdict_has_its_limits) {
+  for (const char* model : {"gpt-4o-mini", "gpt-4", "gpt-5", "deepseek-v4-pro"}) {
+    for (const relay_kind& kind : relay_kinds()) {
+      const auto made = try_probe(kind, model, dollars("0.05"), 5).result;
+      SCOPED_TRACE(std::string(model) + ", " + kind.name);
+      EXPECT_TRUE(has_limit(made, "may recognize these requests"));
+      EXPECT_EQ(has_limit(made, "Models with the same vocabulary"),
+                made.identity == identity_finding::fits);
+      EXPECT_EQ(has_limit(made, "Hidden reasoning"), std::string(model) == "gpt-5");
+      for (const auto& one : made.checks) {
+        const bool accuses =
+            one.kind->counts == weight::strong || one.kind->counts == weight::medium;
+        EXPECT_EQ(has_limit(made, fmt::format("About {}: ", one.kind->name)),
+                  accuses && one.result == check_result::fail);
+      }
+    }
+  }
+  evidence nothing;
+  nothing.sold = claim_for("gpt-4");
+  nothing.account.why_unknown = "the relay does not show the balance of this key";
+  const auto made = evaluate(nothing);
+  EXPECT_EQ(made.told, verdict::inconclusive);
+  EXPECT_TRUE(has_limit(made, "The bill was not compared: the relay does not show the balance"));
+}
+
+TEST(probe, without_a_vocabulary_and_without_a_balance_it_is_inconclusive) {
+  evidence found;
+  found.sold = claim_for("deepseek-v4-pro");
+  found.account.rows = 3;  // a log that names no other model
+  EXPECT_EQ(evaluate(found).told, verdict::inconclusive);
+  found.account.served = {"gpt-4o-mini"};
+  EXPECT_EQ(evaluate(found).identity, identity_finding::wrong);
+}
 
 TEST(probe, a_mixture_is_found_or_the_check_does_not_pass) {
   for (const auto& kind : relay_kinds()) {
@@ -137,8 +348,7 @@ TEST(probe, a_bill_may_be_rounded_but_not_higher) {
   evidence found;
   found.sold = claim_for("gpt-4");
   found.account.tariff = "at 1 times the price";
-  found.account.expected = dollars("1");
-  found.account.expected_at_most = dollars("1");
+  found.account.expected = {dollars("1"), dollars("1"), dollars("1"), dollars("1")};
   found.account.drop = dollars("1.02");
   EXPECT_EQ(check_named(evaluate(found), "billing").result, check_result::pass);
   found.account.drop = dollars("1.021");

@@ -17,31 +17,41 @@ using namespace sluice::probe::test;
 
 namespace {
 
+// "billing 100.0 %, cache 3.0 %"
+std::string shares(const std::map<std::string, std::uint64_t>& times, std::uint64_t seeds) {
+  std::string words;
+  for (const auto& [name, count] : times) {
+    words += fmt::format("{}{} {:.1f} %", words.empty() ? "" : ", ", name,
+                         100.0 * static_cast<double>(count) / static_cast<double>(seeds));
+  }
+  return words;
+}
+
 void print_rates(const std::string& model, usd budget, std::uint64_t seeds) {
   fmt::print(
-      "{}, budget {} USD, {} seeds\n\n| relay | accused | requests | checks that failed |\n"
-      "|---|---|---|---|\n",
+      "{}, budget {} USD, {} seeds\n\n| relay | accused | requests | identity | bill | checks that "
+      "failed |\n|---|---|---|---|---|---|\n",
       model, budget.to_string(), seeds);
   for (const auto& kind : relay_kinds()) {
     std::uint64_t found = 0;
     std::uint64_t requests = 0;
     std::map<std::string, std::uint64_t> failed;
+    std::map<std::string, std::uint64_t> identities;
+    std::map<std::string, std::uint64_t> bills;
     for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
       const auto trial = try_probe(kind, model, budget, seed);
       requests += trial.requests;
       if (accused(trial.result)) ++found;
+      ++identities[std::string(to_string(trial.result.identity))];
+      ++bills[std::string(to_string(trial.result.bill))];
       for (const auto& one : trial.result.checks) {
         if (one.result == check_result::fail) ++failed[std::string(one.kind->name)];
       }
     }
-    std::string checks;
-    for (const auto& [name, times] : failed) {
-      checks += fmt::format("{}{} {:.1f} %", checks.empty() ? "" : ", ", name,
-                            100.0 * static_cast<double>(times) / static_cast<double>(seeds));
-    }
-    fmt::print("| {} | {:.1f} % | {:.0f} | {} |\n", kind.name,
+    fmt::print("| {} | {:.1f} % | {:.0f} | {} | {} | {} |\n", kind.name,
                100.0 * static_cast<double>(found) / static_cast<double>(seeds),
-               static_cast<double>(requests) / static_cast<double>(seeds), checks);
+               static_cast<double>(requests) / static_cast<double>(seeds),
+               shares(identities, seeds), shares(bills, seeds), shares(failed, seeds));
   }
   fmt::print("\n");
 }
@@ -58,6 +68,7 @@ int main(int argc, char** argv) {
     if (std::strcmp(argv[i], "--budget") == 0) budget = usd::parse(argv[i + 1]).value_or(budget);
   }
   if (models.empty())
-    models = {"gpt-4o-mini", "gpt-3.5-turbo", "gpt-4o", "gpt-4-1106-preview", "gpt-4"};
+    models = {"gpt-4o-mini", "gpt-3.5-turbo", "gpt-4o",         "gpt-4-1106-preview",
+              "gpt-4",       "gpt-5",         "deepseek-v4-pro"};
   for (const auto& model : models) print_rates(model, budget, seeds);
 }

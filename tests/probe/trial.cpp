@@ -17,10 +17,15 @@ namespace {
 
 using namespace std::chrono_literals;
 
+// DeepSeek's peak hours on a Wednesday, 2026-11-25.
+constexpr std::int64_t unix_peak_begins = 1'795'568'400;  // 01:00 UTC
+constexpr std::int64_t unix_peak = unix_peak_begins + 3600;
+
 relay_kind honest(std::string name) {
   relay_kind made{.name = std::move(name), .honest = true, .options = {}};
   made.options.ttft = 150ms;
   made.options.itl = 5ms;
+  made.options.cache = simulator::prompt_cache::none;
   return made;
 }
 
@@ -72,11 +77,21 @@ std::vector<relay_kind> relay_kinds() {
   kinds.back().options.lacks.json_schema = true;
   kinds.push_back(honest("honest, another framing"));
   kinds.back().options.chat_overhead = 12;
+  kinds.push_back(honest("honest, at peak hours"));
+  kinds.back().unix_time = unix_peak;
+  kinds.push_back(honest("honest, peak hours begin meanwhile"));
+  kinds.back().unix_time = unix_peak_begins - 20;
+  kinds.push_back(honest("honest, with a cache"));
+  kinds.back().options.cache = simulator::prompt_cache::memory;
+  kinds.push_back(honest("honest, no discount for its cache"));
+  kinds.back().options.cache = simulator::prompt_cache::memory;
+  kinds.back().options.cheat.how = simulator::cheat::cache_kept;
   kinds.push_back(cheating("another model", simulator::cheat::substituted));
   kinds.push_back(cheating("inflated usage", simulator::cheat::inflated));
   kinds.push_back(cheating("hidden prompt", simulator::cheat::injected));
   kinds.push_back(cheating("fake stream", simulator::cheat::fake_stream));
   kinds.push_back(cheating("billed more", simulator::cheat::overbilled));
+  kinds.push_back(cheating("ignores max_tokens", simulator::cheat::endless));
   kinds.push_back(cheating("10 % another model", simulator::cheat::mixed));
   return kinds;
 }
@@ -91,26 +106,36 @@ trial_result try_probe(const relay_kind& kind, const std::string& model, usd bud
   simulator::options options = kind.options;
   options.seed = seed;
   simulator::inference_service service(options);
-  simulator::usd billed;
   std::uint64_t number = 0;
-  while (const auto next = answers.next()) {
-    if (answers.reserve(*next) != funds::reserved) break;
-    const attempt_record record{next->job, next->custom_id, 1, next->most};
-    answers.attempt_started(record);
-    const auto reply =
-        simulator::exchange_with(service, options, simulator::endpoint::chat, next->body, ++number);
-    billed += reply.cost;
-    result read_result = read(*next, reply);
-    if (!read_result.outcome) answers.attempt_ended(record, attempt_end::answered);
-    answers.put(std::move(read_result));
-  }
+  bool paid = true;  // for all samples so far
+  // Sends the samples until the session has no more; returns what they took from the balance.
+  const auto send_all = [&] {
+    simulator::usd billed;
+    while (const auto next = answers.next()) {
+      paid = answers.reserve(*next) == funds::reserved;
+      if (!paid) break;
+      const attempt_record record{next->job, next->custom_id, 1, next->most};
+      answers.attempt_started(record);
+      const std::int64_t now = kind.unix_time + static_cast<std::int64_t>(++number);
+      const auto reply = simulator::exchange_with(service, options, simulator::endpoint::chat,
+                                                  next->body, number, now);
+      billed += reply.cost;
+      result read_result = read(*next, reply);
+      read_result.started_at = static_cast<double>(now);
+      if (!read_result.outcome) answers.attempt_ended(record, attempt_end::answered);
+      answers.put(std::move(read_result));
+    }
+    return exact(billed);
+  };
   evidence found;
   found.sold = *sold;
+  found.account.drop = send_all();
+  if (paid && answers.begin_cache_check()) found.account.cache_drop = send_all();
   found.seen = answers.seen();
-  found.account.expected = answers.cost();
-  found.account.expected_at_most = answers.rounded_cost();
+  found.why_no_cache = planned.why_no_cache;
+  found.account.expected = answers.before_cache();
+  found.account.cache_expected = answers.in_cache_check();
   found.account.tariff = "at 1 times the price";
-  found.account.drop = exact(billed);
   return {evaluate(found), answers.cost(), answers.attempts()};
 }
 

@@ -15,6 +15,8 @@ struct relay_kind {
   std::string name;
   bool honest = true;
   simulator::options options = {};
+  /// When the probe begins, in seconds since the epoch: a Wednesday outside of all peak hours.
+  std::int64_t unix_time = 1'795'608'000;
 };
 
 /// Several kinds of honest relays, and one relay for each cheat.

@@ -199,6 +199,21 @@ TEST(AccountApi, PricesAreRatios) {
   FAIL() << "gpt-4o has no price";
 }
 
+TEST(AccountApi, ThePriceListHasThePricesOfTheHour) {
+  account of(software::new_api);
+  const auto input_ratio = [&](std::int64_t unix_now) -> double {
+    account_request request;
+    request.path = "/api/pricing";
+    request.unix_now = unix_now;
+    const auto document = json::parse(of.api.answer(request)->body);
+    for (const auto& row : document["data"])
+      if (row["model_name"] == "deepseek-v4-pro") return row["model_ratio"];
+    return 0;
+  };
+  EXPECT_DOUBLE_EQ(input_ratio(1'795'608'000), 0.33) << "a Wednesday, 12:00 UTC";
+  EXPECT_DOUBLE_EQ(input_ratio(1'795'572'000), 0.66) << "02:00 UTC, at its peak";
+}
+
 TEST(Software, Names) {
   EXPECT_EQ(parse_software("one-api"), software::one_api);
   EXPECT_EQ(parse_software("api2gpt"), software::api2gpt);

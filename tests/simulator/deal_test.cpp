@@ -15,6 +15,8 @@ TEST(Cheat, IsReadByItsName) {
   EXPECT_EQ(parse_cheat("injected").how, cheat::injected);
   EXPECT_EQ(parse_cheat("fake-stream").how, cheat::fake_stream);
   EXPECT_EQ(parse_cheat("overbilled").how, cheat::overbilled);
+  EXPECT_EQ(parse_cheat("endless").how, cheat::endless);
+  EXPECT_EQ(parse_cheat("cache-kept").how, cheat::cache_kept);
   EXPECT_EQ(parse_cheat("mixed").how, cheat::mixed);
   EXPECT_EQ(parse_cheat("mixed").share, 0.1);
   EXPECT_EQ(parse_cheat("mixed=0.25").share, 0.25);
@@ -33,11 +35,20 @@ TEST(Lacking, IsReadAsAList) {
     EXPECT_THROW(parse_missing_features(bad), std::invalid_argument) << bad;
 }
 
+TEST(Deal, ACacheThatIsKeptCostsTheFullPrice) {
+  const price listed{{10}, {1}, {40}};
+  EXPECT_EQ(deal().rates(listed).cached_input, usd{1});
+  const auto kept = deal({cheat::cache_kept}, 1).rates(listed);
+  EXPECT_EQ(kept.cached_input, usd{10});
+  EXPECT_EQ(kept.output, usd{40});
+}
+
 TEST(Deal, AnHonestDealChangesNothing) {
   const deal honest;
   EXPECT_EQ(honest.serving_model("gpt-4", 1), "gpt-4");
   EXPECT_EQ(honest.hidden_prompt(), 0U);
   EXPECT_FALSE(honest.streams_at_the_end());
+  EXPECT_FALSE(honest.ignores_limits());
   EXPECT_EQ(honest.reported({10, 2, 5, 1}).total(), 15U);
   EXPECT_EQ(honest.charged({1000}), usd{1000});
 }

@@ -144,6 +144,35 @@ std::uint64_t prompt_by_the_cookbook(const json& body, const tokenizer& vocabula
   return tokens;
 }
 
+TEST_F(Exchange, AnEndlessRelayIgnoresTheLimitOfAnAnswer) {
+  auto body = chat("gpt-4o", "Tell me a story.");
+  body["max_tokens"] = 1;
+  EXPECT_EQ(ask(with_cheat("none"), body).usage.completion, 1U);
+  const auto reply = ask(with_cheat("endless"), body);
+  EXPECT_GE(reply.usage.completion, 30U) << "the mean is 60";
+  EXPECT_EQ(json::parse(reply.body())["choices"][0]["finish_reason"], "stop");
+}
+
+TEST_F(Exchange, ARelayMayKeepTheDiscountOfItsCache) {
+  std::string words;
+  for (int count = 0; count < 1500; ++count) words += " word";
+  const auto second_of_two = [&](const char* cheat) {
+    auto settings = with_cheat(cheat);
+    settings.cache = prompt_cache::memory;
+    inference_service service(settings);
+    const auto body = chat("gpt-4o", words).dump();
+    exchange_with(service, settings, endpoint::chat, body, 1);
+    return exchange_with(service, settings, endpoint::chat, body, 2);
+  };
+  const auto honest = second_of_two("none");
+  const auto kept = second_of_two("cache-kept");
+  EXPECT_GE(honest.usage.cached, 1024U);
+  EXPECT_EQ(kept.usage.cached, honest.usage.cached) << "it reports them";
+  // gpt-4o: 2.50 and 1.25 USD per million tokens.
+  const auto discount = static_cast<int128>(honest.usage.cached) * 1'250'000;
+  EXPECT_TRUE(kept.cost.units - honest.cost.units == discount);
+}
+
 TEST_F(Exchange, CountsEqualThoseOfTheTokenizer) {
   const auto settings = with_cheat("none");
   inference_service service(settings);

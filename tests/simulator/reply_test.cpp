@@ -218,6 +218,29 @@ TEST(Reply, LongPrefixesAreSometimesCached) {
   EXPECT_EQ(read(endpoint::chat, chat("short")).cached_tokens, 0U);
 }
 
+TEST(Reply, ACacheWithAMemoryHasTheOpeningsOfEarlierPrompts) {
+  std::string words;
+  for (int count = 0; count < 1500; ++count) words += " word";
+  const auto cached = [&](request_reader& reader, const std::string& text,
+                          const char* model = "gpt-4o") {
+    const json body{{"model", model}, {"messages", {{{"role", "user"}, {"content", text}}}}};
+    return std::get<inference_request>(reader.read(endpoint::chat, body.dump())).cached_tokens;
+  };
+  options settings;
+  settings.cache = prompt_cache::memory;
+  request_reader memory(settings);
+  EXPECT_EQ(cached(memory, words + " one"), 0U) << "the first of its kind";
+  EXPECT_GE(cached(memory, words + " two"), 1024U);
+  EXPECT_EQ(cached(memory, "other" + words), 0U);
+  EXPECT_EQ(cached(memory, words + " one", "gpt-4o-mini"), 0U) << "each model has its own";
+  EXPECT_EQ(cached(memory, "short"), 0U);
+  EXPECT_EQ(cached(memory, "short"), 0U);
+  settings.cache = prompt_cache::none;
+  request_reader none(settings);
+  for (int count = 0; count < 20; ++count)
+    EXPECT_EQ(cached(none, std::to_string(count) + words), 0U);
+}
+
 TEST(RequestReader, RefusesMalformedCalls) {
   request_reader reader(1);
   const auto error = [&](endpoint to, const char* body) {

@@ -25,6 +25,7 @@
 #include "cli/settings/price_lists.hpp"
 #include "cli/views/heading.hpp"
 #include "cli/views/probe_report.hpp"
+#include "cli/views/progress_display.hpp"
 #include "cli/views/run_summary.hpp"
 #include "cli/views/screen.hpp"
 #include "probe/evaluate.hpp"
@@ -48,10 +49,12 @@ struct probe_settings {
   usd budget = *usd::parse("0.05");
 };
 
-// What a probe learns about the account, beside the answers.
+// What a probe learns about the account, beside the answers. The balances are what the key has
+// used.
 struct books {
   std::optional<usd> before;
-  std::optional<usd> after;
+  std::optional<usd> after;  // the samples before the cache check
+  std::optional<usd> after_cache_check;
   std::string why_unknown;
   std::optional<std::vector<account::usage_log_row>> log;
 };
@@ -65,19 +68,40 @@ class probing {
         client_(make_http_client(loop, time_, member.relay)),
         inquiry_(*client_, member.relay, &log_observer()),
         runner_(loop, options, &log_observer()),
-        session_(sold, planned, budget, fmt::format("probe {}", seed)) {}
+        session_(sold, planned, budget, fmt::format("probe {}", seed)),
+        all_(planned.samples.size()) {}
 
   asio::awaitable<run_outcome> run() {
     const auto before = co_await ask_balance();
     if (stopped_) co_return run_outcome{stop_reason::interrupted, {}, {}};
     const double started = time_.unix_now();
+    doing_ = nullptr;
     auto outcome = co_await runner_.run(session_, session_);
     if (before && !session_.seen().empty()) {
       books_.before = before;
       books_.after = co_await ask_balance();
     }
+    const bool goes_on = outcome.reason == stop_reason::none && !stopped_;
+    if (goes_on && session_.begin_cache_check()) {
+      doing_ = nullptr;
+      outcome = co_await runner_.run(session_, session_);
+      if (books_.after) books_.after_cache_check = co_await ask_balance();
+    }
     if (!session_.seen().empty()) co_await ask_log(started);
     co_return outcome;
+  }
+
+  /// What it is doing, as a line for a person.
+  std::string progress() const {
+    const run_status now = runner_.now();
+    return probe_progress({.doing = doing_ != nullptr ? doing_ : "",
+                           .ended = session_.seen().size(),
+                           .all = all_,
+                           .in_flight = now.in_flight,
+                           .cost = session_.cost(),
+                           .next_start = now.next_start
+                                             ? std::optional(*now.next_start - time_.now())
+                                             : std::nullopt});
   }
 
   /// Sends nothing new.
@@ -99,6 +123,7 @@ class probing {
 
  private:
   asio::awaitable<std::optional<usd>> ask_balance() {
+    doing_ = "asking for the balance";
     account::quota_inquiry inquiry(inquiry_, time_);
     const auto quota = co_await inquiry.ask_thriftily();
     if (!quota) {
@@ -112,6 +137,7 @@ class probing {
   }
 
   asio::awaitable<void> ask_log(double since) {
+    doing_ = "asking for the usage log";
     account::quota_inquiry inquiry(inquiry_, time_);
     books_.log = co_await inquiry.ask_log();
     if (!books_.log) co_return;
@@ -127,24 +153,28 @@ class probing {
   engine runner_;
   probe::session session_;
   books books_;
+  std::size_t all_;
+  const char* doing_ = nullptr;  // besides the samples
   bool stopped_ = false;
 };
 
 probe::account_facts facts_of(const books& found, const probe::session& answers,
                               const std::string& model, const std::string& tariff_name) {
   probe::account_facts facts;
-  facts.expected = answers.cost();
-  facts.expected_at_most = answers.rounded_cost();
+  facts.expected = answers.before_cache();
+  facts.cache_expected = answers.in_cache_check();
   facts.tariff = tariff_name;
   facts.why_unknown = found.why_unknown;
-  if (found.before && found.after) {
-    usd drop = *found.after;
-    drop -= *found.before;
-    if (drop > usd{}) {
-      facts.drop = drop;
-    } else {
-      facts.why_unknown = "the balance did not move; the relay may book later";
-    }
+  const auto difference = [](std::optional<usd> from, std::optional<usd> to) -> std::optional<usd> {
+    if (!from || !to || *to <= *from) return std::nullopt;
+    *to -= *from;
+    return to;
+  };
+  facts.drop = difference(found.before, found.after);
+  if (facts.drop) {
+    facts.cache_drop = difference(found.after, found.after_cache_check);
+  } else if (found.before && found.after) {
+    facts.why_unknown = "the balance did not move; the relay may book later";
   }
   std::set<std::string> served;
   for (const auto& row : found.log.value_or(std::vector<account::usage_log_row>{})) {
@@ -246,6 +276,10 @@ exit_status probe_relay(probe_settings& chosen) {
   run_outcome outcome;
   std::exception_ptr fault;
   {
+    std::optional<progress_display> display;
+    if (!run.quiet) {
+      display.emplace(probe.time(), shown, [&probe] { return probe.progress(); });
+    }
     graceful_stop ending(
         loop, probe.time(), run.grace,
         {.stop = [&probe] { probe.stop(); }, .abort = [&probe] { probe.abort(); }});
@@ -253,6 +287,7 @@ exit_status probe_relay(probe_settings& chosen) {
       fault = std::move(thrown);
       outcome = std::move(ended);
       ending.leave();
+      if (display) display->leave();
       probe.close();
     });
     loop.run();
@@ -278,6 +313,7 @@ exit_status probe_relay(probe_settings& chosen) {
   found.sold = sold;
   found.seen = answers.seen();
   found.account = facts_of(probe.found(), answers, sold.model, charged.name);
+  found.why_no_cache = planned.why_no_cache;
   const probe::report report = probe::evaluate(found);
   const probe_facts facts{.model = sold.model,
                           .relay = name_of(member),
@@ -332,7 +368,9 @@ command probe_command() {
       .summary = "Test whether a relay serves the model it sells and bills right",
       .description =
           "Asks a few dozen short questions within the budget. Compares the answers, the token "
-          "counts and the relay's own account with the model that is sold. A bill is compared "
+          "counts and the relay's own account with the model that is sold. The verdict has two "
+          "parts, which model answers and whether the bill is right, and says what it does not "
+          "show. A bill is compared "
           "with --prices and --price-multiplier; without them with the relay's own price list for "
           "--price-group, where it has one. The checks:\n" +
           probe_checks_help(),
@@ -349,6 +387,7 @@ command probe_command() {
           [chosen, flags] {
             read_settings(*flags, chosen->query.run);
             chosen->query.simulated_balance = simulator::usd::parse("100");
+            chosen->query.simulated_cache = simulator::prompt_cache::memory;
             return probe_relay(*chosen);
           },
   };

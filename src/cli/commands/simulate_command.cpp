@@ -188,6 +188,17 @@ std::vector<setting> simulate_flags(simulate_settings& target) {
        .default_value = "0",
        .apply = number_of<std::uint64_t>(relay.chat_overhead, 0, longest_overhead,
                                          "give a number of tokens from 0 to 1000")},
+      {.name = "cache",
+       .value = "HOW",
+       .group = at_replies,
+       .short_help = "Which long prompts are read from a cache",
+       .long_help = "From 1,024 tokens on, a prompt may be read from the cache. 'by-text' takes "
+                    "half of them, by their text alone. 'memory' takes those with the opening of "
+                    "an earlier prompt, as real relays do. 'none' takes none.",
+       .default_value = "by-text",
+       .choices = {"by-text", "memory", "none"},
+       .apply =
+           word_of(simulator::parse_prompt_cache, relay.cache, "give by-text, memory or none")},
       {.name = "faults",
        .value = "PROFILE",
        .group = at_trouble,
@@ -306,7 +317,9 @@ command simulate_command() {
           "  inflated     reports and bills 1.1 to 1.5 times the tokens\n"
           "  injected     puts a prompt of 20 to 200 tokens before every chat\n"
           "  fake-stream  sends a stream all at once, at its end\n"
-          "  overbilled   charges 1.2 to 2 times what the tokens cost\n",
+          "  overbilled   charges 1.2 to 2 times what the tokens cost\n"
+          "  endless      ignores the limit of an answer's length\n"
+          "  cache-kept   reports tokens read from the cache, but charges the full price\n",
       .exit_statuses = {{0, "ended by a signal"}, {2, "cannot start"}},
       .examples = {"sluice simulate", "sluice simulate --faults faulty --rpm 60 --balance 0.50",
                    "sluice simulate --faults cut=0.05,429-hint=0.02 --seed 7",

@@ -21,13 +21,13 @@ namespace sluice::cli {
 namespace {
 
 // Starts the simulator inside this process and points the settings at it.
-std::unique_ptr<simulator::relay> start_simulator(run_settings& chosen,
-                                                  std::optional<simulator::usd> balance) {
+std::unique_ptr<simulator::relay> start_simulator(run_settings& chosen, const relay_needs& needs) {
   try {
     auto options = simulator::profile_options(*chosen.simulate);
     options.rpm = static_cast<int>(chosen.engine.pace.requests_per_minute);
     options.seed = chosen.engine.pace.seed != 0 ? chosen.engine.pace.seed : 1;
-    options.balance = balance;
+    options.balance = needs.simulated_balance;
+    options.cache = needs.simulated_cache;
     auto relay = std::make_unique<simulator::relay>(std::move(options));
     relay->start();
     chosen.engine.pool.clear();
@@ -125,7 +125,7 @@ prepared_relays::prepared_relays(run_settings& chosen, screen& shown, const rela
     return;
   }
   if (chosen.simulate && needs.use != relay_use::price_lists) {
-    simulator_ = start_simulator(chosen, needs.simulated_balance);
+    simulator_ = start_simulator(chosen, needs);
   }
   if (!needs.only.empty()) keep_only(needs.only, chosen);
   if (!simulated()) read_keys(chosen);

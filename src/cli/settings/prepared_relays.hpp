@@ -30,6 +30,7 @@ struct relay_needs {
   std::string only = {};
   /// Balance of the simulated key; nothing: no limit.
   std::optional<simulator::usd> simulated_balance = {};
+  simulator::prompt_cache simulated_cache = simulator::prompt_cache::by_text;
 };
 
 /// The relays of a command, from its settings to the point where they can be used. For one thread.

@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "base/printable.hpp"
+#include "cli/views/progress.hpp"
 #include "probe/evaluate.hpp"
 
 namespace sluice::cli {
@@ -16,10 +18,12 @@ std::string_view kind_of(const probe::check& one) {
   return one.kind->counts == probe::weight::advisory ? "advisory" : "objective";
 }
 
-std::string_view meaning_of(probe::verdict told) {
-  switch (told) {
+std::string_view meaning_of(const probe::report& made) {
+  switch (made.told) {
     case probe::verdict::consistent:
-      return "nothing that was checked speaks against the relay";
+      return made.identity == probe::identity_finding::not_testable
+                 ? "the bill is right, but no check can tell which model answers"
+                 : "nothing that was checked speaks against the relay";
     case probe::verdict::suspicious:
       return "something is wrong that an honest relay might explain";
     case probe::verdict::inconsistent:
@@ -59,6 +63,9 @@ ordered_json probe_document(const probe::report& told, const probe_facts& facts)
   }
   return {{"model", facts.model},
           {"verdict", to_string(told.told)},
+          {"identity", to_string(told.identity)},
+          {"bill", to_string(told.bill)},
+          {"limits", told.limits},
           {"checks", std::move(checks)},
           {"requests", facts.requests},
           {"cost_usd", facts.cost.to_string()}};
@@ -78,9 +85,28 @@ std::string probe_lines(const probe::report& told, const probe_facts& facts) {
       lines += wrapped(fmt::format("Its limits: {}.", one.kind->cannot), column, width);
     }
   }
-  lines += fmt::format("\n{}: {}\n{} requests, {} USD\n", to_string(told.told),
-                       meaning_of(told.told), facts.requests, facts.cost.to_string());
+  lines += fmt::format("\n{}: {}\nidentity: {}; bill: {}\nWhat this does not show:\n",
+                       to_string(told.told), meaning_of(told), to_string(told.identity),
+                       to_string(told.bill));
+  for (const auto& limit : told.limits) {
+    std::string text = wrapped(printable_text(limit), 4, 92);
+    text.at(2) = '-';
+    lines += text;
+  }
+  lines += fmt::format("{} requests, {} USD\n", facts.requests, facts.cost.to_string());
   return lines;
+}
+
+std::string probe_progress(const probe_status& now) {
+  std::string line = fmt::format("{} of {} requests answered, {} in flight, ${}", now.ended,
+                                 now.all, now.in_flight, now.cost.to_string());
+  if (!now.doing.empty()) {
+    line += fmt::format("; {}", now.doing);
+  } else if (now.next_start && *now.next_start > duration::zero()) {
+    line += fmt::format("; waiting for the limit, next start in {}",
+                        short_time(std::chrono::duration<double>(*now.next_start).count()));
+  }
+  return line;
 }
 
 std::string probe_checks_help() {

@@ -1,10 +1,14 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "probe/report.hpp"
+#include "sluice/clock.hpp"
 #include "sluice/money.hpp"
 
 namespace sluice::cli {
@@ -17,10 +21,22 @@ struct probe_facts {
   usd cost;
 };
 
+/// What a probe is doing.
+struct probe_status {
+  std::string_view doing;  ///< besides sending requests; empty: nothing
+  std::size_t ended = 0;   ///< requests that have their result
+  std::size_t all = 0;
+  std::size_t in_flight = 0;
+  usd cost;
+  std::optional<duration> next_start;  ///< set while requests wait for the limit or a pause
+};
+
 /// The document of `probe --json`.
 nlohmann::ordered_json probe_document(const probe::report& told, const probe_facts& facts);
 /// The same as lines for a person, safe to show on a terminal.
 std::string probe_lines(const probe::report& told, const probe_facts& facts);
+/// What it is doing, as one line.
+std::string probe_progress(const probe_status& now);
 /// For the help: each check, what it proves and what it cannot.
 std::string probe_checks_help();
 

@@ -1,0 +1,12 @@
+#pragma once
+
+#include "probe/evidence.hpp"
+#include "probe/report.hpp"
+
+namespace sluice::probe {
+
+/// Whether the relay reports that repeated openings were read from a cache, and bills them at the
+/// lower price. Pure.
+check cache_check(const evidence& found);
+
+}  // namespace sluice::probe
