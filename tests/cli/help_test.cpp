@@ -117,12 +117,15 @@ TEST(flag_tables, have_defaults_and_choices_that_can_be_used) {
 const std::map<std::string, std::set<std::string>> own_texts{
     {"budget", {"probe", "bench"}},
     {"concurrency", {"bench"}},
+    {"limit", {"prepare"}},
     {"max-wait", {"bench"}},
     {"mode", {"simulate"}},
     {"model", {"probe", "bench"}},
+    {"output", {"prepare", "extract"}},
+    {"output-dir", {"extract"}},
     {"quiet", {"check", "models", "quota", "probe", "bench"}},
     {"rpm", {"report", "simulate"}},
-    {"seed", {"probe", "bench", "simulate"}},
+    {"seed", {"prepare", "probe", "bench", "simulate"}},
     {"timeout", {"models", "quota", "probe", "bench"}},
     {"verbose", {"models", "quota", "probe", "bench"}},
 };

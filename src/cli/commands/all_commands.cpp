@@ -2,7 +2,9 @@
 
 #include "cli/commands/bench_command.hpp"
 #include "cli/commands/check_command.hpp"
+#include "cli/commands/extract_command.hpp"
 #include "cli/commands/models_command.hpp"
+#include "cli/commands/prepare_command.hpp"
 #include "cli/commands/probe_command.hpp"
 #include "cli/commands/quota_command.hpp"
 #include "cli/commands/report_command.hpp"
@@ -15,6 +17,8 @@ std::vector<command> all_commands(const std::vector<std::string>& command_line) 
   std::vector<command> list;
   list.push_back(run_command(command_line));
   list.push_back(check_command());
+  list.push_back(prepare_command());
+  list.push_back(extract_command());
   list.push_back(report_command());
   list.push_back(quota_command());
   list.push_back(models_command());
