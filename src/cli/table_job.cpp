@@ -3,8 +3,9 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <fstream>
 #include <memory>
-#include <optional>
+#include <sstream>
 #include <utility>
 
 #include "base/printable.hpp"
@@ -31,10 +32,14 @@ struct read_template {
 
 // The template as the reader of jobs understands it, so that a model, a system message and the
 // endpoint are completed as those of a job line are.
-read_template template_of(file_system& files, const std::string& path, job_options options) {
-  const auto text = read_file(files, path);
-  if (!text) refuse(fmt::format("--template {}: is not there; check the path", path));
-  std::string_view json = *text;
+read_template template_of(const std::string& path, job_options options) {
+  const std::ifstream file(path, std::ios::binary);
+  std::ostringstream content;
+  content << file.rdbuf();
+  if (!file || content.bad())
+    refuse(fmt::format("--template {}: cannot be read; check the path", path));
+  const std::string text = content.str();
+  std::string_view json = text;
   if (json.starts_with("\xEF\xBB\xBF")) json.remove_prefix(3);
   if (const auto fault = json_fault(json)) {
     refuse(fmt::format("--template {}: is not valid JSON: {}", path, *fault));
@@ -53,7 +58,14 @@ read_template template_of(file_system& files, const std::string& path, job_optio
     if (why.starts_with(subject)) why.replace(0, subject.size(), "it ");
     refuse(fmt::format("--template {}: {}", path, why));
   }
-  return {std::string(to_string(line->target)), dataset::request_template(path, line->body)};
+  dataset::request_template body(path, line->body);
+  if (!body.has_placeholders()) {
+    refuse(
+        fmt::format("--template {}: names no column, so every row would make the same request; "
+                    "write {{{{column}}}} where the cell of a row belongs",
+                    path));
+  }
+  return {std::string(to_string(line->target)), std::move(body)};
 }
 
 bool is_same_file(const std::string& one, const std::string& other) {
@@ -82,7 +94,7 @@ dataset::prepared_job write_table_job(const std::string& data, const dataset_set
                                       const run_settings& run, const std::string& job) {
   const auto files = system_files(run.engine.output.mode);
   const job_options& lines = run.engine.job;
-  read_template body = template_of(*files, chosen.template_file, lines);
+  read_template body = template_of(chosen.template_file, lines);
   for (const std::string& path : {data, chosen.template_file}) {
     if (path != "-" && is_same_file(path, job)) {
       refuse(fmt::format("{}: the job would overwrite {}; name another file with -o", job, path));
@@ -159,12 +171,13 @@ table_run::table_run(std::vector<std::string> operands, const dataset_settings& 
                                   extract_options_of(chosen_));
 }
 
-void table_run::prepare() {
+std::string table_run::prepare() {
   const std::uint64_t limit = std::exchange(run_.engine.job.limit, 0);  // it is that of the run
-  (void)write_table_job(data_, chosen_, run_, job_);
+  const auto done = write_table_job(data_, chosen_, run_, job_);
   run_.engine.job.limit = limit;
   run_.engine.output.output_file.clear();
   run_.engine.output.directory.clear();
+  return done.files > 0 ? prepared_text(done, data_, job_) : std::string();
 }
 
 dataset::extract_files table_run::names() const {
@@ -180,8 +193,20 @@ dataset::extracted_rows table_run::extract() const {
 
 std::string table_run::extract_command() const {
   std::string text = fmt::format("sluice extract {} --data {}", quoted(job_), quoted(data_));
-  if (!chosen_.id_column.empty()) text += fmt::format(" --id {}", quoted(chosen_.id_column));
-  return text + fmt::format(" -o {}", quoted(stem_of(into_) + ".part.csv"));
+  const auto add = [&text](std::string_view flag, const std::string& value) {
+    text += fmt::format(" --{} {}", flag, quoted(value));
+  };
+  if (!chosen_.id_column.empty()) add("id", chosen_.id_column);
+  for (const auto& column : chosen_.columns) add("column", column.name + "=" + column.path.text());
+  if (chosen_.usage) text += " --usage";
+  const dataset::table_options& table = chosen_.table;
+  if (table.format) add("format", std::string(to_string(*table.format)));
+  if (!table.encoding.empty()) add("encoding", table.encoding);
+  if (table.delimiter) add("delimiter", std::string(1, *table.delimiter));
+  if (!table.quotes) text += " --no-quotes";
+  const fs::path whole(into_);
+  return text +
+         fmt::format(" -o {}", quoted(stem_of(into_) + ".part" + whole.extension().string()));
 }
 
 }  // namespace sluice::cli

@@ -32,8 +32,9 @@ class table_run {
   table_run(std::vector<std::string> operands, const dataset_settings& chosen, run_settings& run,
             const std::string& output);
 
-  /// Makes the job, and sets where its results go: beside the table of answers.
-  void prepare();
+  /// Makes the job, and sets where its results go: beside the table of answers. Returns what to say
+  /// of the files that were put in; empty: none were.
+  std::string prepare();
   const std::string& job() const noexcept { return job_; }
   /// Writes the table of answers.
   dataset::extracted_rows extract() const;

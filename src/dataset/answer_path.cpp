@@ -6,6 +6,7 @@
 #include <charconv>
 #include <utility>
 
+#include "base/printable.hpp"
 #include "json/members.hpp"
 #include "json/object.hpp"
 #include "json/text.hpp"
@@ -105,7 +106,7 @@ std::string found_value::json() const {
 std::optional<answer_path> answer_path::parse(std::string_view text) {
   answer_path path;
   path.text_ = text;
-  if (!text.starts_with('.')) return std::nullopt;
+  if (!text.starts_with('.') || valid_utf8(path.text_) != text) return std::nullopt;
   bool is_first = true;
   while (!text.empty()) {
     if (text.front() == '.') {
@@ -167,7 +168,8 @@ found_value answer_path::find(std::string_view body) const {
     if (value.empty()) break;
   }
   if (start_ == start::json && value.empty()) {
-    return {found_value::kind::nothing, {}, fmt::format("the answer has no {}", text_)};
+    return {
+        found_value::kind::nothing, {}, fmt::format("the answer has no {}", printable_text(text_))};
   }
   return as_json(value);
 }

@@ -31,6 +31,8 @@ class answer_path {
   static std::optional<answer_path> parse(std::string_view text);
 
   found_value find(std::string_view body) const;
+  /// As it was parsed.
+  const std::string& text() const noexcept { return text_; }
   bool is_error() const noexcept { return start_ == start::error; }
 
  private:

@@ -133,7 +133,8 @@ class csv_table final : public table_reader {
             const table_options& options)
       : table_reader(name, format, text.has_mark),
         bytes_(std::move(text.bytes)),
-        cells_(format == table_format::tsv ? '\t' : ',', options.quotes),
+        cells_(options.delimiter.value_or(format == table_format::tsv ? '\t' : ','),
+               options.quotes),
         max_row_bytes_(options.max_row_bytes),
         block_(block) {
     table_row header;

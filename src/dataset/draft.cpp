@@ -18,9 +18,30 @@ constexpr std::size_t block = std::size_t{256} << 10;
 draft::draft(file_system& files, const std::string& path,
              const std::function<bool(std::string_view)>& is_ours)
     : files_(files), path_(path), target_(files.resolved(path)) {
+  remove_stale(is_ours);
   std::error_code error;
-  file_ = create_temporary_for(files_, target_, is_ours, temporary_, error);
-  if (!file_) fail(error);
+  const auto nothing = [](std::string_view /*begin*/) { return false; };
+  file_ = create_temporary_for(files_, target_, nothing, temporary_, error);
+  if (!file_) {
+    throw fatal_error(
+        fatal_error::kind::cannot_start,
+        fmt::format("{}: cannot be created ({}); name a file in a folder that you may "
+                    "write",
+                    path_, error.message()));
+  }
+  (void)file_->lock();
+}
+
+// The lock tells a file that a crash has left from one that another process is writing.
+void draft::remove_stale(const std::function<bool(std::string_view)>& is_ours) {
+  const std::string path = target_ + std::string(temporary_ending);
+  std::error_code error;
+  const auto stale = files_.open(path, file_system::open_as::existing, error);
+  if (!stale || !stale->is_regular() || !is_ours(begin_of(*stale, error)) || error) return;
+  if (stale->lock().is == file::lock_result::state::held) {
+    refuse(path_, "another process is writing it; wait for it, or stop it first");
+  }
+  (void)files_.remove(path);
 }
 
 draft::~draft() {
@@ -60,6 +81,9 @@ bool draft::equals_target() {
 void draft::publish() {
   flush();
   std::error_code error = file_->sync();
+  if (!error && !files_.is_at(*file_, temporary_)) {
+    error = std::make_error_code(std::errc::no_such_file_or_directory);
+  }
   if (!error) error = files_.rename(temporary_, target_);
   if (error) fail(error);
   file_.reset();

@@ -14,7 +14,7 @@ namespace sluice::dataset {
 class draft {
  public:
   /// Creates the temporary file. `is_ours` accepts the first bytes of what a crash may have left of
-  /// such a file. Throws fatal_error.
+  /// such a file. Throws fatal_error, also while another draft of the file is written.
   draft(file_system& files, const std::string& path,
         const std::function<bool(std::string_view begin)>& is_ours);
   draft(const draft&) = delete;
@@ -30,6 +30,7 @@ class draft {
   void publish();
 
  private:
+  void remove_stale(const std::function<bool(std::string_view begin)>& is_ours);
   void flush();
   [[noreturn]] void fail(const std::error_code& why) const;
 

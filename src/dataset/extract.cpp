@@ -31,6 +31,14 @@ bool is_csv(const std::string& path) {
   return path.ends_with(".csv");
 }
 
+// The name of the column of failures.
+std::string failure_name(const extract_options& options) {
+  for (const answer_column& one : options.columns) {
+    if (one.path.is_error()) return one.name;
+  }
+  return std::string(error_column);
+}
+
 // The names of the columns that are added, in their order.
 std::vector<std::string> added_names(const extract_options& options) {
   std::vector<std::string> names;
@@ -67,7 +75,7 @@ void require_new_names(const std::vector<std::string>& names, const table_reader
 class own_table {
  public:
   own_table(const std::vector<std::string>& source, const extract_options& options)
-      : source_(source), names_(added_names(options)) {}
+      : source_(source), failure_(failure_name(options)) {}
 
   bool begins_as_ours(std::string_view begin, bool csv) const {
     const auto line = begin.substr(0, begin.find('\n'));
@@ -86,21 +94,17 @@ class own_table {
   }
   bool names_a_failure(std::string_view rest) const {
     if (rest.ends_with('\r')) rest.remove_suffix(1);
-    const std::string cells = fmt::format(",{},", rest);
-    return std::any_of(names_.begin(), names_.end(), [&](const std::string& name) {
-      std::string cell;
-      append_csv_cell(cell, name);
-      return cells.find("," + cell + ",") != std::string::npos;
-    });
+    std::string cell;
+    append_csv_cell(cell, failure_);
+    return fmt::format(",{},", rest).find("," + cell + ",") != std::string::npos;
   }
   bool is_object(std::string_view line) const {
     const json_object row = json_object::parse(line);
-    return row.is_object() && std::all_of(names_.begin(), names_.end(),
-                                          [&](const std::string& name) { return row.has(name); });
+    return row.has(failure_);
   }
 
   const std::vector<std::string>& source_;
-  const std::vector<std::string> names_;
+  const std::string failure_;
 };
 
 // One row that is written: the cells that are added.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <utility>
 
 #include "base/printable.hpp"
 #include "base/refuse.hpp"
@@ -66,6 +67,13 @@ std::string table_reader::columns_text() const {
     text += fmt::format("{}{}", i == 0 ? "" : ", ", printable_text(utf8_prefix(all[i], longest)));
   }
   if (all.size() > most) text += fmt::format(", and {} more", all.size() - most);
+  if (all.size() == 1) {
+    for (const auto& [other, name] :
+         {std::pair(';', "';'"), std::pair('\t', "tab"), std::pair('|', "'|'")}) {
+      if (all.front().find(other) == std::string::npos) continue;
+      return text + fmt::format("; if cells end at another character, add --delimiter {}", name);
+    }
+  }
   return text;
 }
 

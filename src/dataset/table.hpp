@@ -11,10 +11,15 @@ namespace sluice::dataset {
 
 enum class table_format : std::uint8_t { csv, tsv, jsonl };
 
+constexpr std::string_view to_string(table_format format) noexcept {
+  return format == table_format::csv ? "csv" : format == table_format::tsv ? "tsv" : "jsonl";
+}
+
 /// How a table is written.
 struct table_options {
   std::optional<table_format> format = {};  ///< unset: by the name, else by the first byte
   std::string encoding = {};                ///< as iconv names it; empty: UTF-8
+  std::optional<char> delimiter = {};       ///< between cells; unset: a comma, or a tab in TSV
   bool quotes = true;                       ///< of CSV and TSV: quotes enclose cells
   std::uint64_t max_row_bytes = std::uint64_t{64} << 20;
 };

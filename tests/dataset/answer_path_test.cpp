@@ -36,7 +36,7 @@ TEST(answer_paths, run_in_the_body) {
 
 TEST(answer_paths, are_refused_where_they_are_none) {
   for (const char* path : {"", "content", ".", "..a", ".a[", ".a[x]", ".a[-1]", ".a b", ".\"x",
-                           ".a[]", "[0]", ".a[1]b"}) {
+                           ".a[]", "[0]", ".a[1]b", ".a\xFF"}) {
     EXPECT_FALSE(answer_path::parse(path)) << path;
   }
 }

@@ -113,6 +113,13 @@ TEST_F(csv_table, reads_tabs_between_cells) {
   EXPECT_EQ(table.rows, (rows{{"x\ty", "1,2"}}));
 }
 
+TEST_F(csv_table, reads_any_delimiter_and_points_to_it) {
+  const auto table = read("a;b\n\"x;y\";1,2\n", {.delimiter = ';'});
+  EXPECT_EQ(table.rows, (rows{{"x;y", "1,2"}}));
+  EXPECT_EQ(open_table(dir_ / "data.csv", {})->columns_text(),
+            "a;b; if cells end at another character, add --delimiter ';'");
+}
+
 TEST_F(csv_table, names_the_encoding_of_bytes_that_are_not_utf8) {
   EXPECT_THAT(refused("id,text\n1,x\n2,\xC4\xE3\xBA\xC3\n"),
               HasSubstr("row 2 (line 3) is not UTF-8; name the file's encoding with --encoding, "

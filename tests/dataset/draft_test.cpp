@@ -47,6 +47,35 @@ TEST(drafts, remove_what_a_crash_left_only_where_it_is_theirs) {
   EXPECT_EQ(dir.read("out.sluice-new"), "foreign");
 }
 
+TEST(drafts, are_written_one_at_a_time) {
+  const test::temp_dir dir;
+  const auto files = system_files();
+  draft first(*files, dir / "out", is_ours);
+  first.append("ours, first" + std::string(600'000, 'x'));
+  EXPECT_THAT(refusal_of([&] { draft(*files, dir / "out", is_ours); }),
+              HasSubstr("another process is writing it"));
+  first.publish();
+  draft(*files, dir / "out", is_ours).publish();
+  EXPECT_EQ(dir.entries(), 1U);
+}
+
+TEST(drafts, take_no_name_that_another_file_has_got) {
+  const test::temp_dir dir;
+  const auto files = system_files();
+  draft made(*files, dir / "out", is_ours);
+  (void)files->remove(dir / "out.sluice-new");
+  dir.write("out.sluice-new", "foreign");
+  EXPECT_THAT(refusal_of([&] { made.publish(); }), HasSubstr("cannot be written"));
+  EXPECT_FALSE(dir.has("out"));
+}
+
+TEST(drafts, are_refused_where_there_is_no_folder) {
+  const test::temp_dir dir;
+  const auto files = system_files();
+  EXPECT_THAT(refusal_of([&] { draft(*files, dir / "none/out", is_ours); }),
+              HasSubstr("cannot be created (No such file or directory)"));
+}
+
 TEST(drafts, compare_themselves_with_the_file_that_is_there) {
   const test::temp_dir dir;
   const auto files = system_files();

@@ -11,8 +11,10 @@ import json
 import os
 import random
 import re
+import shlex
 import shutil
 import subprocess
+import sys
 import unittest
 from collections.abc import Iterable
 from pathlib import Path
@@ -166,27 +168,31 @@ class RoundTrips(TableCase):
             self.assertLess(after - before, 8 << 20, f"{small} {large}")
 
     def peak(self, *words: Any) -> int:
-        """The most memory that the program had resident, in bytes."""
-        process = subprocess.Popen([program(), *map(str, words)], env=self.environment(), stderr=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        self.assertEqual(process.returncode, 0)
-        return usage.ru_maxrss * 1024
+        """The most memory that the program had resident, in bytes. A process of its own looks, since a fork of this one
+        would count with its memory."""
+        look = ("import resource,subprocess,sys;code=subprocess.run(sys.argv[1:],stderr=subprocess.DEVNULL).returncode;"
+                "print(code,resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)")
+        seen = subprocess.run([sys.executable, "-c", look, program(), *map(str, words)], env=self.environment(),
+                              capture_output=True, check=True, text=True)
+        code, peak = map(int, seen.stdout.split())
+        self.assertEqual(code, 0)
+        return peak << 10
 
     @unittest.skipUnless(shutil.which("soffice"), "LibreOffice (soffice) is not installed")
     def test_through_libreoffice(self) -> None:
         """A table that LibreOffice has written, and the answers read by it again."""
         # As text throughout: LibreOffice would change numbers, and its CSV has one kind of line end inside of cells.
         rows = [[re.sub(r"[\r\t]", "", cell) for cell in row] for row in hard_rows(120)]
-        options = ",".join(f"{i}/2" for i in range(1, 12)).replace(",", "/")
+        options = "/".join(f"{column}/2" for column in range(1, 12))  # 2: the column is text
         self.write_rows(rows)
+        environment = self.environment(HOME=str(self.folder))
 
         def through_office(path: Path) -> Path:
             out = self.folder / "office"
-            environment = self.environment(HOME=str(self.folder))
-            for source, target in ((path, f'ods'), (out / f"{path.stem}.ods", 'csv:Text - txt - csv (StarCalc):44,34,76,1,,0,false,true')):
-                subprocess.run(["soffice", "--headless", f"-env:UserInstallation=file://{self.folder}/profile",
-                                f"--infilter=CSV:44,34,76,1,{options},,false,true" if source == path else "--headless",
+            reading = [f"--infilter=CSV:44,34,76,1,{options},,false,true"]  # comma, quote, UTF-8, from line 1
+            to_csv = "csv:Text - txt - csv (StarCalc):44,34,76,1,,0,false,true"
+            for source, target, filters in ((path, "ods", reading), (out / f"{path.stem}.ods", to_csv, [])):
+                subprocess.run(["soffice", "--headless", f"-env:UserInstallation=file://{self.folder}/profile", *filters,
                                 "--convert-to", target, "--outdir", str(out), str(source)],
                                check=True, env=environment, capture_output=True, timeout=180)
             return out / f"{path.stem}.csv"
@@ -206,6 +212,7 @@ class Prepared(TableCase):
         kinds: dict[str, tuple[bytes, list[str]]] = {
             "d.csv": (plain, []), "d.tsv": (tabs, []), "d.jsonl": (jsonl(objects), []),
             "d.csv.gz": (gzip.compress(plain), []), "d.txt": (tabs, ["--format", "tsv"]),
+            "semicolons.csv": (written(rows, delimiter=";").encode(), ["--delimiter", ";"]),
             "gbk.csv": (plain.decode().encode("gb18030"), ["--encoding", "gb18030"]),
             "wide.csv": (plain.decode().encode("utf-16"), ["--encoding", "utf-16"])}
         if zstd := shutil.which("zstd"):
@@ -266,6 +273,8 @@ class Prepared(TableCase):
             ("id,text\n1,a\n", {"model": "m"}, [], "--template .* has neither messages nor prompt nor input"),
             ("text\n../key.png\n", {"prompt": "{{file:text}}"}, ["--files", "."], "row 1 .* leads out of --files"),
             ("text\n", TEMPLATE, [], "has no rows"),
+            ("text\na\n", {"prompt": "{text}"}, [], "names no column, so every row would make the same request"),
+            ("id;text\n1;a\n", TEMPLATE, [], "row 1 .* has id;text; if cells end at another character, add --delimiter ';'"),
         ]
         for data, body, flags, expected in cases:
             with self.subTest(expected):
@@ -378,6 +387,13 @@ class Extracted(TableCase):
         self.extract("--id", "id", data="-", stdin=self.table.read_bytes(), expect=SOME_FAILED)
         self.assertEqual(self.answers.read_bytes(), expected)
 
+    def test_another_name_for_failures(self) -> None:
+        self.write_rows([["id", "error"], ["a", "x"], ["b", "y"]])
+        self.assertIn("--column problem=.error", self.extract("--id", "id", expect=CANNOT_START).err)
+        self.extract("--id", "id", "--column", "problem=.error", expect=SOME_FAILED)
+        self.assertEqual(rows_of(self.answers), [["id", "error", "answer", "problem"], ["a", "x", "no JSON", ""],
+                                                 ["b", "y", "", "400: too long"]])
+
     def test_wrong_ids_are_no_empty_table(self) -> None:
         self.assertIn("name the column of the ids with --id", self.extract(expect=CANNOT_START).err)
         self.write_rows([["id", "text"], ["a", "x"]])
@@ -406,6 +422,10 @@ class Whole(TableCase):
         self.assertEqual([row[:3] for row in rows], rows_of(self.table))
         self.assertEqual(rows[0][3:], ["answer", "error"])
         self.assertTrue(all(row[3] and not row[4] for row in rows[1:]))
+        page = (SAMPLES.parent / "docs" / "datasets.md").read_text("utf-8")
+        for shown in (self.table, self.answers):
+            self.assertIn("\n".join(shown.read_text("utf-8").splitlines()[:3]), page, "the page shows other lines")
+        self.assertIn(self.template.read_text("utf-8"), page)
         self.assertEqual(sorted(path.name for path in self.folder.glob("answers*")),
                          ["answers.csv", "answers.errors.jsonl", "answers.jsonl", "answers.output.jsonl",
                           "answers.totals.json"])
@@ -451,9 +471,10 @@ class Whole(TableCase):
         self.write_rows([["text"], *([f"t{i}"] for i in range(40))])
         run = self.go("--budget", "0.0000001", expect=STOPPED)
         self.assertFalse(self.answers.exists())
-        command = re.search(r"what is there now: (sluice extract .*)", run.err)
+        command = re.search(r"what is there now: sluice (extract .*)", run.err)
         assert command
-        self.assertIn("answers.part.csv", command[1])
+        self.sluice(*shlex.split(command[1]), expect=SOME_FAILED)
+        self.assertEqual(rows_of(self.folder / "answers.part.csv")[1], ["t0", "", "no result"])
 
     def test_failures_are_marked(self) -> None:
         relay = self.relay(script=[{"status": 400, "body": {"error": {"message": "bad words"}}}])

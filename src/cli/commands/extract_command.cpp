@@ -30,8 +30,8 @@ struct extract_settings {
 };
 
 std::vector<setting> extract_flags(extract_settings& target) {
-  auto flags = dataset_flags(target.table,
-                             {"data", "id", "column", "usage", "format", "encoding", "no-quotes"});
+  auto flags = dataset_flags(target.table, {"data", "id", "column", "usage", "format", "encoding",
+                                            "delimiter", "no-quotes"});
   auto shared = run_flags(target.run, {"output", "output-dir", "max-line-bytes", "mode", "quiet"});
   describe(shared, "output", "The table with the answers: .csv or .jsonl",
            "The rows of the data with the columns of their answers go to this file. An earlier "
@@ -108,10 +108,9 @@ command extract_command() {
                         {1, "some rows have an error"},
                         {2, "the table or the results cannot be used; nothing is written"},
                         {4, "the table could not be written"}},
-      .examples =
-          {"sluice extract job.jsonl --data data.csv -o answers.csv",
-           "sluice extract job.jsonl --data data.csv --column n=.json.score -o out.csv",
-           "sluice extract job.jsonl --data rows.jsonl.zst --usage -o answers.jsonl"},
+      .examples = {"sluice extract job.jsonl --data data.csv -o answers.csv",
+                   "sluice extract job.jsonl --data data.csv --column n=.json.score -o out.csv",
+                   "sluice extract job.jsonl --data rows.jsonl.zst --usage -o answers.jsonl"},
       .flags = flags,
       .operands = {chosen, &chosen->jobs},
       .run =

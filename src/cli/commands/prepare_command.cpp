@@ -27,7 +27,7 @@ struct prepare_settings {
 
 std::vector<setting> prepare_flags(prepare_settings& target) {
   auto flags = dataset_flags(target.table, {"template", "id", "files", "sample", "seed", "format",
-                                            "encoding", "no-quotes"});
+                                            "encoding", "delimiter", "no-quotes"});
   auto shared = run_flags(target.run, {"model", "override-model", "system", "endpoint", "limit",
                                        "max-line-bytes", "output", "mode", "quiet"});
   describe(shared, "limit", "Only the first N rows",

@@ -339,7 +339,8 @@ exit_status run_table(run_settings& chosen, const dataset_settings& table,
                       const std::vector<std::string>& operands,
                       const std::vector<std::string>& command_line) {
   table_run whole(operands, table, chosen, chosen.engine.output.output_file);
-  whole.prepare();
+  const std::string files = whole.prepare();
+  if (!files.empty() && !chosen.quiet) screen().line(files);
   const exit_status status = run_jobs(chosen, {whole.job()}, command_line);
   screen shown;
   if (status != success && status != some_failed) {
@@ -356,8 +357,8 @@ exit_status run_table(run_settings& chosen, const dataset_settings& table,
   return done.failed > 0 ? some_failed : status;
 }
 
-const std::set<std::string> table_flags = {"template", "id",     "column",   "usage",
-                                           "files",    "format", "encoding", "no-quotes"};
+const std::set<std::string> table_flags = {"template", "id",       "column",    "usage",    "files",
+                                           "format",   "encoding", "delimiter", "no-quotes"};
 
 void require_template(const settings& flags) {
   for (const std::string& name : table_flags) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <string_view>
 #include <utility>
 
 namespace sluice::cli {
@@ -29,6 +30,16 @@ dataset::table_format parse_format(const std::string& text) {
   if (text == "tsv") return dataset::table_format::tsv;
   if (text == "jsonl") return dataset::table_format::jsonl;
   throw bad_setting("must be one of csv, tsv, jsonl");
+}
+
+char parse_delimiter(const std::string& text) {
+  if (text == "tab" || text == "\\t") return '\t';
+  constexpr std::string_view unfit = "\"\r\n";
+  if (text.size() == 1 && static_cast<unsigned char>(text[0]) < 0x80 &&
+      unfit.find(text[0]) == std::string_view::npos) {
+    return text[0];
+  }
+  throw bad_setting("must be one ASCII character such as ';', or the word tab");
 }
 
 }  // namespace
@@ -118,6 +129,14 @@ std::vector<setting> dataset_flags(dataset_settings& target, const std::set<std:
        .long_help = "Converts the data to UTF-8 while it is read. Names are those of iconv, like "
                     "gb18030, big5, windows-1252 or utf-16.",
        .apply = text(target.table.encoding)},
+      {.name = "delimiter",
+       .value = "CHAR",
+       .group = at_data,
+       .short_help = "Character between the cells of a CSV",
+       .long_help = "Without it, a comma, or a tab in TSV. Write ';' for the CSV of a spreadsheet "
+                    "whose decimal sign is a comma, and tab for a tab.",
+       .apply = [&target](
+                    const std::string& given) { target.table.delimiter = parse_delimiter(given); }},
       {.name = "no-quotes",
        .group = at_data,
        .short_help = "Quotes in CSV and TSV are plain text",
@@ -132,8 +151,11 @@ std::vector<setting> dataset_flags(dataset_settings& target, const std::set<std:
 
 dataset::extract_options extract_options_of(const dataset_settings& chosen) {
   dataset::extract_options options{chosen.columns, chosen.id_column, chosen.usage};
-  if (options.columns.empty()) {
-    options.columns.push_back({"answer", *dataset::answer_path::parse(".content")});
+  const bool has_answer = std::any_of(options.columns.begin(), options.columns.end(),
+                                      [](const auto& column) { return !column.path.is_error(); });
+  if (!has_answer) {
+    options.columns.insert(options.columns.begin(),
+                           {"answer", *dataset::answer_path::parse(".content")});
   }
   return options;
 }
