@@ -84,6 +84,13 @@ void require_no_run(file_system& files, const std::string& job) {
          "or stop it first");
 }
 
+// Size and time of a file; another one where it was changed.
+std::string stamp_of(const std::string& path) {
+  std::error_code unknown;
+  const auto size = fs::file_size(path, unknown);
+  return fmt::format("{} {}", size, fs::last_write_time(path, unknown).time_since_epoch().count());
+}
+
 std::string stem_of(const std::string& into) {
   return fs::path(into).replace_extension().string();
 }
@@ -172,6 +179,7 @@ table_run::table_run(std::vector<std::string> operands, const dataset_settings& 
 }
 
 std::string table_run::prepare() {
+  stamp_ = stamp_of(data_);
   const std::uint64_t limit = std::exchange(run_.engine.job.limit, 0);  // it is that of the run
   const auto done = write_table_job(data_, chosen_, run_, job_);
   run_.engine.job.limit = limit;
@@ -186,6 +194,12 @@ dataset::extract_files table_run::names() const {
 }
 
 dataset::extracted_rows table_run::extract() const {
+  if (stamp_of(data_) != stamp_) {
+    refuse(data_,
+           fmt::format("has changed during the run, so {} is not written; the results are kept: "
+                       "run the same command again",
+                       into_));
+  }
   const auto files = system_files(run_.engine.output.mode);
   return dataset::extract_rows(*files, names(), table_options_of(run_, chosen_),
                                extract_options_of(chosen_));

@@ -36,7 +36,8 @@ class table_run {
   /// of the files that were put in; empty: none were.
   std::string prepare();
   const std::string& job() const noexcept { return job_; }
-  /// Writes the table of answers.
+  /// Writes the table of answers. Throws fatal_error where the data has changed since prepare(), as
+  /// the answers would come to stand in wrong rows.
   dataset::extracted_rows extract() const;
   const std::string& into() const noexcept { return into_; }
   /// The command that writes what is there so far.
@@ -50,6 +51,7 @@ class table_run {
   run_settings& run_;
   std::string into_;
   std::string job_;
+  std::string stamp_;  // of the data when the job was made
 };
 
 }  // namespace sluice::cli

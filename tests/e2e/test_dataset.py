@@ -524,6 +524,21 @@ class Whole(TableCase):
         first.process.kill()
 
 
+    def test_a_table_that_changes_during_the_run_gets_no_answers_in_wrong_rows(self) -> None:
+        relay = self.relay("--delay-max", "2")
+        self.write_rows([["text"], ["a"], ["b"]])
+        run = self.start("run", self.table, "--template", self.template, "-o", self.answers, "--base-url", relay.url,
+                         "--rpm", 0)
+        wait_until(lambda: relay.attempts > 0, "a request arrives")
+        self.write_rows([["text"], ["new"], ["a"], ["b"]])
+        self.assertEqual(run.wait().code, CANNOT_START)
+        self.assertIn("has changed during the run", run.err)
+        self.assertFalse(self.answers.exists())
+        self.write_rows([["text"], ["a"], ["b"]])
+        self.go(relay=relay)
+        self.assertEqual((relay.attempts, [row[0] for row in rows_of(self.answers)]), (2, ["text", "a", "b"]))
+
+
 class Crashes(TableCase):
     """Killed at its file operations, or with a disk that fails there: a table is whole or not there."""
 
