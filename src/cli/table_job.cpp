@@ -112,15 +112,14 @@ dataset::prepared_job write_table_job(const std::string& data, const dataset_set
   }
   dataset::require_replaceable(*files, job, dataset::begins_as_prepared);
   dataset::draft made(*files, job, dataset::begins_as_torn_prepared);
-  const auto done =
-      dataset::write_requests(data, table_options_of(run, chosen), body.body, body.url,
-                              {.id_column = chosen.id_column,
-                               .limit = lines.limit,
-                               .sample = chosen.sample,
-                               .seed = chosen.seed,
-                               .files = chosen.files,
-                               .max_line_bytes = lines.max_line_bytes},
-                              [&made](std::string_view line) { made.append(line); });
+  auto done = dataset::write_requests(data, table_options_of(run, chosen), body.body, body.url,
+                                      {.id_column = chosen.id_column,
+                                       .limit = lines.limit,
+                                       .sample = chosen.sample,
+                                       .seed = chosen.seed,
+                                       .files = chosen.files,
+                                       .max_line_bytes = lines.max_line_bytes},
+                                      [&made](std::string_view line) { made.append(line); });
   if (made.equals_target()) return done;
   require_no_run(*files, job);
   made.publish();
@@ -151,7 +150,7 @@ std::string extracted_text(const dataset::extracted_rows& done, const std::strin
                                  grouped(done.rows), grouped(done.answered));
   if (done.failed > 0) text += fmt::format(", {} failed", grouped(done.failed));
   if (done.no_result > 0) text += fmt::format(", {} without a result", grouped(done.no_result));
-  if (done.failed + done.no_result > 0) text += "; the error columns say why";
+  if (done.failed + done.no_result > 0) text += "; the error column says why";
   return text;
 }
 
