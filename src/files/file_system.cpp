@@ -33,9 +33,6 @@ std::error_code last_error() {
                                 path, why.message()));
 }
 
-// The name's ending of a temporary file that is renamed over its target when it is complete.
-constexpr std::string_view temporary_ending = ".sluice-new";
-
 // The errors of a file system that does not have the operation.
 bool is_unsupported(int error) {
   return error == EINVAL || error == ENOSYS || error == EOPNOTSUPP || error == ENOTSUP;

@@ -96,6 +96,8 @@ class file_system {
 std::unique_ptr<file_system> system_files(
     unsigned mode = 0600, std::function<void(const std::string& sentence)> warn = nullptr);
 
+/// The ending of a temporary file's name.
+inline constexpr std::string_view temporary_ending = ".sluice-new";
 /// Creates a temporary file that will replace `target`: `target`.sluice-new, with a number added if
 /// that name is taken. Sets `path` to its name. Removes such a file of an earlier crash first, if
 /// `is_ours` accepts the first bytes of it.

@@ -26,7 +26,8 @@ constexpr std::string_view blank = " \t\r";
 
 class plain_file final : public byte_source {
  public:
-  explicit plain_file(std::string path) : path_(std::move(path)) {
+  plain_file(std::string path, bytes_of what) : path_(std::move(path)) {
+    const bool is_job = what == bytes_of::job;
     if (path_ == "-") {
       path_ = "standard input";
       file_ = STDIN_FILENO;
@@ -35,12 +36,20 @@ class plain_file final : public byte_source {
     // O_NONBLOCK: do not wait for the other end of a pipe.
     file_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file_ < 0) {
-      refuse(path_, fmt::format("cannot read the job ({}); check the path", std::strerror(errno)));
+      refuse(path_, fmt::format("cannot read the {} ({}); check the path", is_job ? "job" : "data",
+                                std::strerror(errno)));
     }
     struct stat info {};
     if (::fstat(file_, &info) == 0 && S_ISREG(info.st_mode)) return;
     ::close(file_);
-    if (S_ISDIR(info.st_mode)) refuse(path_, "is a directory; name a JSONL file in it");
+    if (S_ISDIR(info.st_mode)) {
+      refuse(path_, fmt::format("is a directory; name a {} in it", is_job ? "JSONL file" : "file"));
+    }
+    if (!is_job) {
+      refuse(path_,
+             "is not a regular file; name a file, or send the data on standard input with - as its "
+             "name");
+    }
     refuse(path_,
            "is not a regular file, and a job is read more than once; name a file, or send the job "
            "on standard input, as in: sluice run - -o FILE");
@@ -83,8 +92,8 @@ class plain_file final : public byte_source {
 
 class compressed_file final : public byte_source {
  public:
-  compressed_file(const std::string& path, std::unique_ptr<decompressor> format)
-      : file_(path), format_(std::move(format)), input_(block) {}
+  compressed_file(const std::string& path, bytes_of what, std::unique_ptr<decompressor> format)
+      : file_(path, what), format_(std::move(format)), input_(block) {}
 
   std::size_t read(char* into, std::size_t size) override {
     try {
@@ -109,12 +118,12 @@ class compressed_file final : public byte_source {
 
 }  // namespace
 
-std::unique_ptr<byte_source> open_bytes(const std::string& path) {
+std::unique_ptr<byte_source> open_bytes(const std::string& path, bytes_of what) {
   if (path.ends_with(".gz"))
-    return std::make_unique<compressed_file>(path, make_gzip_decompressor());
+    return std::make_unique<compressed_file>(path, what, make_gzip_decompressor());
   if (path.ends_with(".zst"))
-    return std::make_unique<compressed_file>(path, make_zstd_decompressor());
-  return std::make_unique<plain_file>(path);
+    return std::make_unique<compressed_file>(path, what, make_zstd_decompressor());
+  return std::make_unique<plain_file>(path, what);
 }
 
 line_reader::line_reader(std::unique_ptr<byte_source> bytes, std::uint64_t max_line_bytes)

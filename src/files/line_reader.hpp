@@ -18,9 +18,12 @@ class byte_source {
   virtual void cancel() noexcept {}
 };
 
+/// What a file holds, for the words of a refusal.
+enum class bytes_of : std::uint8_t { job, data };
+
 /// Opens a file for reading. Names that end in .gz or .zst are decompressed; "-" is standard input.
 /// Throws fatal_error with the file's name if it is missing, a directory or not readable.
-std::unique_ptr<byte_source> open_bytes(const std::string& path);
+std::unique_ptr<byte_source> open_bytes(const std::string& path, bytes_of what = bytes_of::job);
 
 /// Splits a file into lines. Only cancel() may be called from another thread.
 ///

@@ -3,7 +3,9 @@
 #include "cli/commands/ask_command.hpp"
 #include "cli/commands/bench_command.hpp"
 #include "cli/commands/check_command.hpp"
+#include "cli/commands/extract_command.hpp"
 #include "cli/commands/models_command.hpp"
+#include "cli/commands/prepare_command.hpp"
 #include "cli/commands/probe_command.hpp"
 #include "cli/commands/quota_command.hpp"
 #include "cli/commands/report_command.hpp"
@@ -17,6 +19,8 @@ std::vector<command> all_commands(const std::vector<std::string>& command_line) 
   list.push_back(ask_command());
   list.push_back(run_command(command_line));
   list.push_back(check_command());
+  list.push_back(prepare_command());
+  list.push_back(extract_command());
   list.push_back(report_command());
   list.push_back(quota_command());
   list.push_back(models_command());

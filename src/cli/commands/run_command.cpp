@@ -12,6 +12,7 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <thread>
 #include <utility>
@@ -21,8 +22,10 @@
 #include "cli/graceful_stop.hpp"
 #include "cli/log_observer.hpp"
 #include "cli/named_files.hpp"
+#include "cli/settings/dataset_settings.hpp"
 #include "cli/settings/prepared_relays.hpp"
 #include "cli/settings/run_settings.hpp"
+#include "cli/table_job.hpp"
 #include "cli/views/progress.hpp"
 #include "cli/views/progress_display.hpp"
 #include "cli/views/run_summary.hpp"
@@ -348,15 +351,51 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
   return exit_of(outcome, ending, jobs);
 }
 
+// Makes the job of a table, runs it, and joins the answers to the rows.
+exit_status run_table(run_settings& chosen, const dataset_settings& table,
+                      const std::vector<std::string>& operands,
+                      const std::vector<std::string>& command_line) {
+  table_run whole(operands, table, chosen, chosen.engine.output.output_file);
+  const std::string files = whole.prepare();
+  if (!files.empty() && !chosen.quiet) screen().line(files);
+  const exit_status status = run_jobs(chosen, {whole.job()}, command_line);
+  screen shown;
+  if (status != success && status != some_failed) {
+    if (!chosen.quiet) {
+      shown.line(
+          fmt::format("table     {} is written when every row has its result; what is there "
+                      "now: {}",
+                      whole.into(), whole.extract_command()));
+    }
+    return status;
+  }
+  const auto done = whole.extract();
+  if (!chosen.quiet) shown.line("table     " + extracted_text(done, whole.into()));
+  return done.failed > 0 ? some_failed : status;
+}
+
+const std::set<std::string> table_flags = {"template", "id",       "column",    "usage",    "files",
+                                           "format",   "encoding", "delimiter", "no-quotes"};
+
+void require_template(const settings& flags) {
+  for (const std::string& name : table_flags) {
+    if (!flags.on_line(name)) continue;
+    refuse(fmt::format("--{} is for a run of a table; name its --template, too", name));
+  }
+}
+
 }  // namespace
 
 command run_command(const std::vector<std::string>& command_line) {
   struct state {
     run_settings chosen;
+    dataset_settings table;
     std::vector<std::string> jobs;
   };
   auto kept = std::make_shared<state>();
-  const auto flags = std::make_shared<settings>(run_flags(kept->chosen), run_tables(kept->chosen));
+  auto list = run_flags(kept->chosen);
+  for (setting& flag : dataset_flags(kept->table, table_flags)) list.push_back(std::move(flag));
+  const auto flags = std::make_shared<settings>(std::move(list), run_tables(kept->chosen));
   return {
       .name = "run",
       .summary = "Send every request of the jobs, write results and totals",
@@ -366,6 +405,12 @@ command run_command(const std::vector<std::string>& command_line) {
           "For JOB.jsonl the results go to JOB.output.jsonl, JOB.errors.jsonl and "
           "JOB.totals.json. Running the same command again goes on where it stopped, and sends no "
           "finished request twice.\n"
+          "\n"
+          "With --template the operand is one table (CSV, TSV, JSONL) instead of jobs, and -o is "
+          "the "
+          "same table with the answers. For OUT.csv the job is OUT.jsonl, and its results stand "
+          "beside it. If DATA or the template has changed, results of changed rows are kept, and "
+          "the run refuses to start unless --changed says what to do with them.\n"
           "\n"
           "Proxies come from HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY. Several relays, or "
           "several keys, stand as [[relay]] tables in the config file.",
@@ -378,12 +423,22 @@ command run_command(const std::vector<std::string>& command_line) {
       .examples = {"sluice run jobs/authenticity.jsonl --simulate --output-dir out",
                    "sluice run job.jsonl --base-url https://relay.example/v1",
                    "sluice run a.jsonl b.jsonl.gz --rpm 200 --output-dir out",
+                   "sluice run jobs/reviews.csv --template jobs/reviews.json --simulate -o out.csv",
                    "zcat prompts.gz | sluice run - --model gpt-4o-mini -o answers.jsonl"},
       .flags = flags,
       .operands = {kept, &kept->jobs},
       .run =
           [kept, flags, &command_line] {
             read_settings(*flags, kept->chosen);
+            if (!kept->table.template_file.empty()) {
+              if (flags->on_line("output-dir")) {
+                refuse(
+                    "--output-dir and --template: -o names the table, and its job and results "
+                    "stand beside it; leave out --output-dir");
+              }
+              return run_table(kept->chosen, kept->table, kept->jobs, command_line);
+            }
+            require_template(*flags);
             return run_jobs(kept->chosen, kept->jobs, command_line);
           },
   };

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "files/file_system.hpp"
+
+namespace sluice::dataset {
+
+/// A large file while it is written: it takes its name when it is complete, so that there is the
+/// old file or the whole new one, also after a crash. Not thread safe.
+class draft {
+ public:
+  /// Creates the temporary file. `is_ours` accepts the first bytes of what a crash may have left of
+  /// such a file. Throws fatal_error, also while another draft of the file is written.
+  draft(file_system& files, const std::string& path,
+        const std::function<bool(std::string_view begin)>& is_ours);
+  draft(const draft&) = delete;
+  draft& operator=(const draft&) = delete;
+  /// Removes the temporary file, unless it was published.
+  ~draft();
+
+  /// Throws fatal_error (cannot_write).
+  void append(std::string_view bytes);
+  /// Whether the file at the path has the same content.
+  bool equals_target();
+  /// Syncs the file and gives it its name. Throws fatal_error (cannot_write).
+  void publish();
+
+ private:
+  void remove_stale(const std::function<bool(std::string_view begin)>& is_ours);
+  void flush();
+  [[noreturn]] void fail(const std::error_code& why) const;
+
+  file_system& files_;
+  const std::string path_;
+  const std::string target_;
+  std::string temporary_;
+  std::unique_ptr<file> file_;
+  std::string pending_;
+};
+
+/// Throws fatal_error unless there is no file, or an empty one, or one that `is_ours` accepts by
+/// its first bytes.
+void require_replaceable(file_system& files, const std::string& path,
+                         const std::function<bool(std::string_view begin)>& is_ours);
+
+}  // namespace sluice::dataset
