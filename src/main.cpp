@@ -12,14 +12,14 @@
 #include "base/printable.hpp"
 #include "cli/commands/all_commands.hpp"
 #include "cli/commands/command.hpp"
-#include "cli/views/help.hpp"
-#include "cli/views/version.hpp"
+#include "cli/screen/help.hpp"
 #include "settings/suggestion.hpp"
 #include "sluice/error.hpp"
 #include "terminal/descriptors.hpp"
 #include "terminal/exit_status.hpp"
 #include "terminal/screen_writer.hpp"
 #include "terminal/standard_output.hpp"
+#include "views/version.hpp"
 
 namespace {
 

@@ -5,7 +5,7 @@
 #include <chrono>
 #include <utility>
 
-#include "cli/views/progress.hpp"
+#include "views/progress.hpp"
 
 namespace sluice::cli {
 

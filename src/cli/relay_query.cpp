@@ -8,7 +8,7 @@
 
 #include "cli/blocking_client.hpp"
 #include "cli/log_observer.hpp"
-#include "cli/views/screen.hpp"
+#include "cli/screen/screen.hpp"
 #include "terminal/standard_output.hpp"
 
 namespace sluice::cli {

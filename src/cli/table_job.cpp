@@ -10,8 +10,6 @@
 
 #include "base/printable.hpp"
 #include "base/refuse.hpp"
-#include "cli/views/progress.hpp"
-#include "cli/views/shown_command.hpp"
 #include "dataset/draft.hpp"
 #include "dataset/request_template.hpp"
 #include "files/file_system.hpp"
@@ -19,6 +17,8 @@
 #include "jobs/job_line.hpp"
 #include "json/object.hpp"
 #include "json/text.hpp"
+#include "views/progress.hpp"
+#include "views/shown_command.hpp"
 
 namespace sluice::cli {
 namespace {

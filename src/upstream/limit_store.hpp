@@ -35,8 +35,8 @@ struct host_id {
 /// The file is mapped into memory. Every access happens under a lock on its first byte. In
 /// addition, each process locks one byte of its own for as long as it lives. The kernel releases
 /// both locks when a process ends, even if it is killed. A stopped process keeps its locks, so
-/// no call waits for a lock: without the lock there is no window for now, and the caller tries again
-/// later.
+/// no call waits for a lock: without the lock there is no window for now, and the caller tries
+/// again later.
 class limit_store {
  public:
   /// Total time that the machine has been asleep since boot; never less than `known`.

@@ -1,4 +1,4 @@
-#include "cli/views/help.hpp"
+#include "cli/screen/help.hpp"
 
 #include <gmock/gmock.h>
 

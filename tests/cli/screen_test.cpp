@@ -1,4 +1,4 @@
-#include "cli/views/screen.hpp"
+#include "cli/screen/screen.hpp"
 
 #include <gmock/gmock.h>
 #include <spdlog/spdlog.h>

@@ -19,13 +19,10 @@
 #include "base/refuse.hpp"
 #include "cli/graceful_stop.hpp"
 #include "cli/log_observer.hpp"
+#include "cli/screen/screen.hpp"
 #include "cli/settings/prepared_relays.hpp"
 #include "cli/settings/run_settings.hpp"
 #include "cli/single_question.hpp"
-#include "cli/views/progress.hpp"
-#include "cli/views/run_summary.hpp"
-#include "cli/views/screen.hpp"
-#include "cli/views/shown_amount.hpp"
 #include "jobs/job_line.hpp"
 #include "json/text.hpp"
 #include "money/cost_bound.hpp"
@@ -33,6 +30,9 @@
 #include "terminal/descriptors.hpp"
 #include "terminal/exit_status.hpp"
 #include "terminal/standard_output.hpp"
+#include "views/progress.hpp"
+#include "views/run_summary.hpp"
+#include "views/shown_amount.hpp"
 
 namespace sluice::cli {
 namespace {

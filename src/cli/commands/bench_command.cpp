@@ -20,18 +20,18 @@
 #include "cli/bench_relays.hpp"
 #include "cli/graceful_stop.hpp"
 #include "cli/page_file.hpp"
+#include "cli/screen/heading.hpp"
+#include "cli/screen/progress_display.hpp"
+#include "cli/screen/screen.hpp"
 #include "cli/settings/bench_settings.hpp"
 #include "cli/settings/prepared_relays.hpp"
-#include "cli/views/bench_progress.hpp"
-#include "cli/views/bench_report.hpp"
-#include "cli/views/heading.hpp"
-#include "cli/views/progress_display.hpp"
-#include "cli/views/screen.hpp"
 #include "loadtest/benchmark.hpp"
 #include "loadtest/comparison.hpp"
 #include "sluice/error.hpp"
 #include "terminal/exit_status.hpp"
 #include "terminal/standard_output.hpp"
+#include "views/bench_progress.hpp"
+#include "views/bench_report.hpp"
 
 namespace sluice::cli {
 namespace {

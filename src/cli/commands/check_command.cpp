@@ -15,16 +15,16 @@
 
 #include "base/printable.hpp"
 #include "base/refuse.hpp"
+#include "cli/screen/screen.hpp"
 #include "cli/settings/prepared_relays.hpp"
 #include "cli/settings/run_settings.hpp"
-#include "cli/views/check_report.hpp"
-#include "cli/views/screen.hpp"
 #include "jobs/job_files.hpp"
 #include "jobs/job_reader.hpp"
 #include "jobs/likely_replies.hpp"
 #include "terminal/descriptors.hpp"
 #include "terminal/exit_status.hpp"
 #include "terminal/standard_output.hpp"
+#include "views/check_report.hpp"
 
 namespace sluice::cli {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "cli/views/help.hpp"
+#include "cli/screen/help.hpp"
 
 namespace sluice::cli {
 namespace {

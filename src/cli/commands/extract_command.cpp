@@ -9,16 +9,16 @@
 #include <vector>
 
 #include "base/refuse.hpp"
+#include "cli/screen/screen.hpp"
 #include "cli/settings/dataset_settings.hpp"
 #include "cli/settings/run_settings.hpp"
 #include "cli/table_job.hpp"
-#include "cli/views/progress.hpp"
-#include "cli/views/screen.hpp"
 #include "files/file_system.hpp"
 #include "jobs/job_files.hpp"
 #include "jobs/own_files.hpp"
 #include "terminal/descriptors.hpp"
 #include "terminal/exit_status.hpp"
+#include "views/progress.hpp"
 
 namespace sluice::cli {
 namespace {

@@ -13,7 +13,7 @@
 #include "account/model_list.hpp"
 #include "base/printable.hpp"
 #include "cli/relay_query.hpp"
-#include "cli/views/heading.hpp"
+#include "cli/screen/heading.hpp"
 #include "sluice/prices.hpp"
 
 namespace sluice::cli {

@@ -8,13 +8,13 @@
 #include <vector>
 
 #include "base/refuse.hpp"
+#include "cli/screen/screen.hpp"
 #include "cli/settings/dataset_settings.hpp"
 #include "cli/settings/run_settings.hpp"
 #include "cli/table_job.hpp"
-#include "cli/views/screen.hpp"
-#include "cli/views/shown_command.hpp"
 #include "terminal/descriptors.hpp"
 #include "terminal/exit_status.hpp"
+#include "views/shown_command.hpp"
 
 namespace sluice::cli {
 namespace {

@@ -9,8 +9,8 @@
 
 #include "account/quota_inquiry.hpp"
 #include "cli/relay_query.hpp"
-#include "cli/views/heading.hpp"
-#include "cli/views/quota_report.hpp"
+#include "cli/screen/heading.hpp"
+#include "views/quota_report.hpp"
 
 namespace sluice::cli {
 namespace {

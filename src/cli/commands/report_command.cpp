@@ -17,13 +17,9 @@
 
 #include "base/refuse.hpp"
 #include "cli/page_file.hpp"
+#include "cli/screen/screen.hpp"
 #include "cli/settings/prepared_relays.hpp"
 #include "cli/settings/run_settings.hpp"
-#include "cli/views/audit_report.hpp"
-#include "cli/views/bench_report.hpp"
-#include "cli/views/job_report.hpp"
-#include "cli/views/reprice_report.hpp"
-#include "cli/views/screen.hpp"
 #include "files/line_reader.hpp"
 #include "jobs/failure_examples.hpp"
 #include "jobs/job_audit.hpp"
@@ -33,6 +29,10 @@
 #include "sluice/version.hpp"
 #include "terminal/exit_status.hpp"
 #include "terminal/standard_output.hpp"
+#include "views/audit_report.hpp"
+#include "views/bench_report.hpp"
+#include "views/job_report.hpp"
+#include "views/reprice_report.hpp"
 
 namespace sluice::cli {
 namespace {

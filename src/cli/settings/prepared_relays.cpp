@@ -11,8 +11,8 @@
 #include <utility>
 
 #include "base/refuse.hpp"
+#include "cli/screen/heading.hpp"
 #include "cli/settings/price_lists.hpp"
-#include "cli/views/heading.hpp"
 #include "http/base_url.hpp"
 #include "http/proxy.hpp"
 #include "settings/suggestion.hpp"

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "cli/screen/screen.hpp"
 #include "cli/settings/run_settings.hpp"
-#include "cli/views/screen.hpp"
 #include "simulator/relay.hpp"
 #include "sluice/config.hpp"
 #include "sluice/prices.hpp"

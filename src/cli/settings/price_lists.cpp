@@ -14,7 +14,7 @@
 #include "base/refuse.hpp"
 #include "cli/blocking_client.hpp"
 #include "cli/log_observer.hpp"
-#include "cli/views/heading.hpp"
+#include "cli/screen/heading.hpp"
 
 namespace sluice::cli {
 namespace {

@@ -1,0 +1,149 @@
+#include "cli/screen/screen.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/base_sink.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/printable.hpp"
+#include "cli/log_file.hpp"
+
+namespace sluice::cli {
+namespace {
+
+class screen_sink final : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  explicit screen_sink(screen& shown) : shown_(shown) {}
+
+ private:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t text;
+    formatter_->format(message, text);
+    shown_.line(std::string(text.data(), text.size() > 0 ? text.size() - 1 : 0));
+  }
+  void flush_() override {}
+
+  screen& shown_;
+};
+
+class file_sink final : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  explicit file_sink(log_file opened) : file_(std::move(opened)) {}
+
+ private:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t text;
+    formatter_->format(message, text);
+    if (const int error = file_.append({text.data(), text.size()}); error != 0) {
+      throw spdlog::spdlog_ex(fmt::format("cannot be written ({})", std::strerror(error)));
+    }
+  }
+  void flush_() override {}
+
+  log_file file_;
+};
+
+// The message of a log entry, made safe for a terminal.
+class shown_message final : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm&,
+              spdlog::memory_buf_t& text) override {
+    const std::string shown = printable_text({message.payload.data(), message.payload.size()});
+    text.append(shown.data(), shown.data() + shown.size());
+  }
+  std::unique_ptr<spdlog::custom_flag_formatter> clone() const override {
+    return std::make_unique<shown_message>();
+  }
+};
+
+// `%*` stands for the message.
+std::unique_ptr<spdlog::formatter> pattern(const std::string& text) {
+  auto formatter = std::make_unique<spdlog::pattern_formatter>();
+  formatter->add_flag<shown_message>('*').set_pattern(text);
+  return formatter;
+}
+
+}  // namespace
+
+screen::screen() {
+  const char* kind = std::getenv("TERM");
+  terminal_ = ::isatty(STDERR_FILENO) == 1 && kind != nullptr && std::string_view(kind) != "dumb";
+}
+
+screen::~screen() {
+  clear_live();
+}
+
+void screen::line(const std::string& text) {
+  show_heading();
+  writer_.line(printable_lines(text));
+}
+
+void screen::live(const std::string& text) {
+  if (!terminal_) return;
+  show_heading();
+  writer_.live(printable_text(text));
+}
+
+void screen::clear_live() {
+  writer_.live({});
+}
+
+void screen::heading(const std::string& text) {
+  const std::lock_guard lock(mutex_);
+  heading_ = text;
+}
+
+void screen::show_heading() {
+  const std::lock_guard lock(mutex_);
+  if (heading_.empty()) return;
+  const std::string text = std::exchange(heading_, {});
+  if (!quiet_) writer_.line("sluice: " + printable_text(text));
+  if (to_file_) to_file_(text);
+}
+
+void screen::begin_log(bool quiet, std::function<void(const std::string&)> to_file) {
+  const std::lock_guard lock(mutex_);
+  quiet_ = quiet;
+  to_file_ = std::move(to_file);
+}
+
+void start_log(screen& shown, bool verbose, bool quiet, const std::string& file) {
+  auto to_screen = std::make_shared<screen_sink>(shown);
+  to_screen->set_formatter(pattern("sluice: %*"));
+  to_screen->set_level(quiet     ? spdlog::level::err
+                       : verbose ? spdlog::level::debug
+                                 : spdlog::level::info);
+  std::vector<spdlog::sink_ptr> sinks{to_screen};
+  std::function<void(const std::string&)> heading_to_file;
+  if (!file.empty()) {
+    auto to_file = std::make_shared<file_sink>(open_log(file));
+    to_file->set_formatter(pattern(log_pattern));
+    to_file->set_level(spdlog::level::debug);
+    sinks.push_back(to_file);
+    heading_to_file = [to_file](const std::string& text) {
+      to_file->log(spdlog::details::log_msg("sluice", spdlog::level::info, text));
+    };
+  }
+  shown.begin_log(quiet, std::move(heading_to_file));
+  auto logger = std::make_shared<spdlog::logger>("sluice", sinks.begin(), sinks.end());
+  logger->set_level(verbose || !file.empty() ? spdlog::level::debug : spdlog::level::info);
+  // The default handler of spdlog writes to standard error and would wait for the terminal.
+  logger->set_error_handler(
+      [&shown, file, told = std::make_shared<std::once_flag>()](const std::string& why) {
+        std::call_once(*told, [&] {
+          shown.line(fmt::format("sluice: --log-file {}: {}; the log has a gap", file, why));
+        });
+      });
+  spdlog::set_default_logger(logger);
+}
+
+}  // namespace sluice::cli

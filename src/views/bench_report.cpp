@@ -1,0 +1,219 @@
+#include "views/bench_report.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <vector>
+
+#include "base/printable.hpp"
+#include "loadtest/benchmark.hpp"
+#include "loadtest/client_load.hpp"
+#include "views/progress.hpp"
+
+namespace sluice::cli {
+namespace {
+
+using nlohmann::ordered_json;
+
+std::optional<double> number(const ordered_json& of, const char* name) {
+  const auto found = of.find(name);
+  if (found == of.end() || !found->is_number()) return std::nullopt;
+  return found->get<double>();
+}
+
+std::optional<double> number(const ordered_json& of, const char* name, const char* part) {
+  const auto found = of.find(name);
+  if (found == of.end() || !found->is_object()) return std::nullopt;
+  return number(*found, part);
+}
+
+std::string text(const ordered_json& of, const char* name) {
+  const auto found = of.find(name);
+  return found != of.end() && found->is_string() ? printable_text(found->get<std::string>())
+                                                 : std::string();
+}
+
+std::uint64_t count(const ordered_json& of, const char* name) {
+  return static_cast<std::uint64_t>(std::llround(number(of, name).value_or(0)));
+}
+
+// Three digits: a measurement is no more exact than that.
+std::string short_number(std::optional<double> value) {
+  if (!value) return "-";
+  if (*value >= 999.5) return grouped(static_cast<std::uint64_t>(std::llround(*value)));
+  return fmt::format("{:.{}f}", *value, *value >= 99.95 ? 0 : *value >= 9.995 ? 1 : 2);
+}
+
+std::string load_name(const ordered_json& load) {
+  if (const auto rate = number(load, "rate")) {
+    return fmt::format("{:.6g}/min{}", *rate, text(load, "rate_kind") == "poisson" ? " P" : "");
+  }
+  return fmt::format("{} in flight", count(load, "concurrency"));
+}
+
+std::string load_row(const ordered_json& load) {
+  const auto pair = [&](const char* name) {
+    return fmt::format("{:>7} {:>7}", short_number(number(load, name, "p50")),
+                       short_number(number(load, name, "p99")));
+  };
+  return fmt::format("  {:<14} {:>6} {:>6} {:>8} {:>8} {} {:>7} {}\n", load_name(load),
+                     grouped(count(load, "succeeded")), grouped(count(load, "failed")),
+                     short_number(number(load, "requests_per_s")),
+                     short_number(number(load, "output_tokens_per_s")), pair("ttft_ms"),
+                     short_number(number(load, "inter_token_ms", "p50")), pair("latency_ms"));
+}
+
+constexpr std::string_view heading =
+    "                                       success  output       TTFT, ms ITL, ms     latency, "
+    "ms\n"
+    "  load               ok failed       /s      /s     p50     p99     p50     p50     p99\n";
+
+std::string percent(double share) {
+  return fmt::format("{:.0f} %", share * 100);
+}
+
+// Warnings that the figures of a load may show something else than the relay.
+std::vector<std::string> warnings_of(const ordered_json& load) {
+  std::vector<std::string> list;
+  const std::string name = load_name(load);
+  const double held = number(load, "held_by_cap").value_or(0);
+  if (held > bench::benchmark::held_share) {
+    list.push_back(fmt::format(
+        "{}: sluice's own cap of {} a minute held it for {} of the time, not the relay; raise "
+        "{} if the key allows more",
+        name, count(load, "rpm") != 0 ? grouped(count(load, "rpm")) : "tokens", percent(held),
+        count(load, "rpm") != 0 ? "--rpm" : "--tpm"));
+  }
+  const double busy = number(load, "client_busy").value_or(0);
+  if (busy > bench::client_load::too_busy) {
+    list.push_back(fmt::format(
+        "{}: this program was busy for {} of the time: it, not the relay, may be what the "
+        "figures show",
+        name, percent(busy)));
+  }
+  return list;
+}
+
+// Notes on a load that its row cannot show.
+void add_notes(std::string& notes, const ordered_json& load) {
+  const std::string name = load_name(load);
+  const auto intended = number(load, "latency_from_intended_ms", "p50");
+  if (intended) {
+    notes += fmt::format(
+        "  {}: from the intended start, latency is {} ms (p50) and {} ms (p99); {} starts/s of "
+        "{} asked\n",
+        name, short_number(intended), short_number(number(load, "latency_from_intended_ms", "p99")),
+        short_number(number(load, "started_per_s")), short_number(number(load, "asked_per_s")));
+  }
+  if (const auto waiting = count(load, "never_started"); intended && waiting > 0) {
+    notes += fmt::format(
+        "  {}: {} starts that were due still waited when the load ended; they count with what they "
+        "had waited\n",
+        name, grouped(waiting));
+  }
+  const auto errors = load.find("errors");
+  if (errors != load.end() && errors->is_object() && !errors->empty()) {
+    std::string list;
+    for (const auto& [error, times] : errors->items()) {
+      list += fmt::format("{}{} {}", list.empty() ? "" : ", ", times.dump(), printable_text(error));
+    }
+    notes += fmt::format("  {}: failed: {}\n", name, list);
+  }
+  if (const auto why = text(load, "stopped"); !why.empty()) {
+    notes += fmt::format("  {}: not all of it was sent: {}\n", name, why);
+  }
+  for (const auto& warning : warnings_of(load)) notes += fmt::format("  {}\n", warning);
+}
+
+std::string limit_lines(const ordered_json& limit) {
+  std::string lines = fmt::format("  limit: {}\n", text(limit, "evidence"));
+  const auto rate = number(limit, "rpm");
+  const std::string kind = text(limit, "kind");
+  if (rate) lines += fmt::format("  {} requests a minute, {}\n", short_number(rate), kind);
+  const auto bound = [&](const char* name, const char* words) {
+    if (const auto value = number(limit, name)) {
+      lines += fmt::format("  {} {} a minute\n", words, short_number(value));
+    }
+  };
+  bound("at_least", "at least");
+  bound("at_most", "at most");
+  if (kind == "none_found") {
+    lines += fmt::format(
+        "  sluice's own ceiling of {} a minute ended the search; raise --ceiling to look further\n",
+        count(limit, "ceiling"));
+  }
+  lines += fmt::format("  {} requests, {} of them refused\n", grouped(count(limit, "requests")),
+                       grouped(count(limit, "refused")));
+  return lines;
+}
+
+bool is_simulated(const ordered_json& target) {
+  const auto found = target.find("simulated");
+  return found != target.end() && found->is_boolean() && found->get<bool>();
+}
+
+std::string target_lines(const ordered_json& target) {
+  std::string name = text(target, "name");
+  if (!name.empty()) name += " ";
+  std::string lines = fmt::format("{}{}, {}{}\n", name, text(target, "target"),
+                                  text(target, "model"), is_simulated(target) ? ", simulated" : "");
+  std::string notes;
+  const auto limit = target.find("limit");
+  const bool searched = limit != target.end() && limit->is_object();
+  if (searched) lines += limit_lines(*limit);
+  const auto loads = target.find("loads");
+  if (loads != target.end() && loads->is_array() && !loads->empty()) {
+    lines += heading;
+    for (const auto& load : *loads) {
+      lines += load_row(load);
+      add_notes(notes, load);
+    }
+  } else if (!searched) {
+    lines += "  nothing was measured\n";
+  }
+  lines += notes;
+  const std::string cost = text(target, "cost_usd");
+  lines += cost.empty() ? "  cost unknown\n" : fmt::format("  cost ${}\n", cost);
+  if (const auto why = text(target, "stopped"); !why.empty()) {
+    lines += fmt::format("  not everything was measured: {}\n", why);
+  }
+  return lines;
+}
+
+}  // namespace
+
+std::vector<std::string> bench_warnings(const ordered_json& document) {
+  std::vector<std::string> list;
+  const auto add = [&list](const ordered_json& target) {
+    const auto loads = target.find("loads");
+    if (loads == target.end() || !loads->is_array()) return;
+    const std::string name = text(target, "name");
+    for (const auto& load : *loads) {
+      for (const auto& warning : warnings_of(load)) {
+        list.push_back(name.empty() ? warning : fmt::format("{}, {}", name, warning));
+      }
+    }
+  };
+  const auto targets = document.find("targets");
+  if (targets == document.end() || !targets->is_array()) {
+    add(document);
+  } else {
+    for (const auto& target : *targets) add(target);
+  }
+  return list;
+}
+
+std::string bench_lines(const ordered_json& document) {
+  const auto targets = document.find("targets");
+  if (targets == document.end() || !targets->is_array()) return target_lines(document);
+  std::string lines;
+  for (const auto& target : *targets) {
+    if (!lines.empty()) lines += "\n";
+    lines += target_lines(target);
+  }
+  return lines;
+}
+
+}  // namespace sluice::cli

@@ -1,0 +1,203 @@
+#include "views/job_report.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/printable.hpp"
+#include "json/text.hpp"
+#include "openai/error_body.hpp"
+#include "views/cache_text.hpp"
+#include "views/progress.hpp"
+
+namespace sluice::cli {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr std::size_t shown_failures = 10;
+constexpr std::size_t shown_reason = 120;
+
+const ordered_json& member(const ordered_json& object, const char* name) {
+  static const ordered_json nothing;
+  if (!object.is_object()) return nothing;
+  const auto found = object.find(name);
+  return found == object.end() ? nothing : *found;
+}
+
+std::uint64_t number(const ordered_json& object, const char* name) {
+  const ordered_json& found = member(object, name);
+  return found.is_number_unsigned() ? found.get<std::uint64_t>() : 0;
+}
+
+std::string count(const ordered_json& object, const char* name) {
+  return grouped(number(object, name));
+}
+
+bool is_above_zero(const ordered_json& object, const char* name) {
+  return number(object, name) > 0;
+}
+
+std::string text(const ordered_json& object, const char* name) {
+  const ordered_json& found = member(object, name);
+  return found.is_string() ? printable_text(found.get_ref<const std::string&>()) : std::string();
+}
+
+std::string cost(const ordered_json& object) {
+  const std::string amount = text(object, "cost_usd");
+  return amount.empty() ? "cost unknown" : fmt::format("${}", amount);
+}
+
+// "stop 5, length 1": the most frequent first.
+std::vector<std::pair<std::string, std::uint64_t>> by_frequency(const ordered_json& counts) {
+  std::vector<std::pair<std::string, std::uint64_t>> sorted;
+  if (!counts.is_object()) return sorted;
+  for (const auto& [name, number] : counts.items()) {
+    if (number.is_number_unsigned()) sorted.emplace_back(name, number.get<std::uint64_t>());
+  }
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const auto& a, const auto& b) { return a.second > b.second; });
+  return sorted;
+}
+
+class report {
+ public:
+  report(const ordered_json& totals, double age_s) : totals_(totals), age_s_(age_s) {}
+
+  std::string lines(const job_files& files, const std::map<std::string, std::string>& reasons) {
+    head(files);
+    failures(reasons);
+    money();
+    shares("models");
+    shares("relays");
+    ends();
+    times();
+    row("attempts",
+        fmt::format("{}, {} of them retries; {} at most in any 60 s", count(totals_, "attempts"),
+                    count(totals_, "retries"), count(totals_, "max_requests_in_60s")));
+    if (is_above_zero(totals_, "maybe_billed_attempts")) {
+      row("", fmt::format("{} ended without a result and may have been billed",
+                          count(totals_, "maybe_billed_attempts")));
+    }
+    row("files", printable_text(files.output));
+    row("", printable_text(files.errors));
+    row("", printable_text(files.totals));
+    return std::move(out_);
+  }
+
+ private:
+  void row(std::string_view name, const std::string& words) {
+    out_ += fmt::format("  {:<9} {}\n", name, words);
+  }
+
+  void head(const job_files& files) {
+    std::string status = text(totals_, "status");
+    if (status == "running") status += fmt::format(", as of {} ago", short_time(age_s_));
+    out_ += fmt::format("{}: {}: {} of {} succeeded, {} failed, {} pending\n",
+                        printable_text(files.job), status, count(totals_, "succeeded"),
+                        count(totals_, "requests"), count(totals_, "failed"),
+                        count(totals_, "pending"));
+  }
+
+  void failures(const std::map<std::string, std::string>& reasons) {
+    auto errors = by_frequency(member(totals_, "errors"));
+    const std::size_t all = errors.size();
+    errors.resize(std::min(all, shown_failures));
+    for (const auto& [name, times] : errors) {
+      const auto reason = reasons.find(name);
+      const bool told = reason != reasons.end() && !reason->second.empty();
+      row("failed",
+          fmt::format(
+              "{} x {}{}", grouped(times), printable_text(name),
+              told ? fmt::format(": {}", openai::one_line(reason->second, shown_reason)) : ""));
+    }
+    if (all > errors.size()) row("", fmt::format("and {} more kinds", all - errors.size()));
+  }
+
+  void money() {
+    const ordered_json& tokens = member(totals_, "tokens");
+    row("tokens", fmt::format("{} prompt ({} cached) + {} completion ({} reasoning)",
+                              count(tokens, "prompt"), count(tokens, "cached"),
+                              count(tokens, "completion"), count(tokens, "reasoning")));
+    const ordered_json& cache = member(totals_, "cache");
+    const ordered_json& share = member(cache, "read_share");
+    // Totals of an earlier version tell the tokens alone.
+    const std::string words = cache_text(
+        {.read = number(tokens, "cached"),
+         .written = number(tokens, "cache_write"),
+         .read_share = share.is_number() ? std::optional(share.get<double>()) : std::nullopt,
+         .saved = text(cache, "saved_usd")});
+    if (!words.empty()) row("cache", words);
+    std::string amount = cost(totals_);
+    if (is_above_zero(totals_, "unpriced_requests")) {
+      amount +=
+          fmt::format(", and {} without a price or usage", count(totals_, "unpriced_requests"));
+    }
+    row("cost", amount);
+    if (const auto told = text(totals_, "reported_cost_usd"); !told.empty()) {
+      row("", fmt::format("${} by the relay's own word", told));
+    }
+    if (const auto kept = text(totals_, "kept_usd"); !kept.empty()) {
+      row("", fmt::format("${} kept of the budget for attempts of unknown outcome or results that "
+                          "made room",
+                          kept));
+    }
+  }
+
+  // The part of each model, or each relay of a pool.
+  void shares(const char* name) {
+    const ordered_json& all = member(totals_, name);
+    if (!all.is_object()) return;
+    const char* title = name;
+    for (const auto& [who, share] : all.items()) {
+      const ordered_json& tokens = member(share, "tokens");
+      row(title, fmt::format("{}: {} succeeded, {} + {} tokens, {}", printable_text(who),
+                             count(share, "requests"), count(tokens, "prompt"),
+                             count(tokens, "completion"), cost(share)));
+      title = "";
+    }
+  }
+
+  void ends() {
+    std::string list;
+    for (const auto& [reason, times] : by_frequency(member(totals_, "finish_reasons"))) {
+      list +=
+          fmt::format("{}{} {}", list.empty() ? "" : ", ", printable_text(reason), grouped(times));
+    }
+    if (!list.empty()) row("ends", list);
+  }
+
+  void times() {
+    quantiles("latency", "latency_ms");
+    quantiles("ttft", "ttft_ms");
+    const ordered_json& wall = member(totals_, "wall_s");
+    if (wall.is_number()) row("time", short_time(wall.get<double>()));
+  }
+
+  void quantiles(std::string_view title, const char* name) {
+    std::string list;
+    for (const char* share : {"p50", "p90", "p99"}) {
+      const ordered_json& value = member(member(totals_, name), share);
+      if (!value.is_number()) return;
+      list += fmt::format("{}{} {:.0f}", list.empty() ? "" : ", ", share, value.get<double>());
+    }
+    row(title, list + " ms");
+  }
+
+  const ordered_json& totals_;
+  const double age_s_;
+  std::string out_;
+};
+
+}  // namespace
+
+std::string job_report_lines(const job_files& files, const ordered_json& totals,
+                             const std::map<std::string, std::string>& reasons, double age_s) {
+  return report(totals, age_s).lines(files, reasons);
+}
+
+}  // namespace sluice::cli

@@ -1,0 +1,216 @@
+#include "views/run_summary.hpp"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <ctime>
+
+#include "base/printable.hpp"
+#include "json/text.hpp"
+#include "views/cache_text.hpp"
+#include "views/progress.hpp"
+#include "views/shown_amount.hpp"
+
+namespace sluice::cli {
+namespace {
+
+constexpr std::size_t shown_failures = 3;
+constexpr std::size_t shown_reason = 120;
+
+std::string shortened(const std::string& reason) {
+  const std::string_view shown = utf8_prefix(reason, shown_reason);
+  return printable_text(std::string(shown) + (shown.size() < reason.size() ? "…" : ""));
+}
+
+std::string job_text(const job_set::job_summary& job, const job_totals& totals,
+                     const std::map<std::string, std::string>& reasons) {
+  std::string text =
+      fmt::format("\n{}: {} of {} succeeded, {} failed, {} pending\n", printable_text(job.job),
+                  grouped(totals.succeeded), grouped(totals.requests), grouped(totals.failed),
+                  grouped(totals.pending()));
+  std::vector<std::pair<std::string, std::uint64_t>> failures(totals.errors.begin(),
+                                                              totals.errors.end());
+  std::stable_sort(failures.begin(), failures.end(),
+                   [](const auto& a, const auto& b) { return a.second > b.second; });
+  for (std::size_t i = 0; i < std::min(failures.size(), shown_failures); ++i) {
+    const auto reason = reasons.find(failures[i].first);
+    text += fmt::format("  failed    {} x {}{}\n", grouped(failures[i].second), failures[i].first,
+                        reason == reasons.end() ? "" : ": " + shortened(reason->second));
+  }
+  text += fmt::format("  tokens    {} prompt ({} cached) + {} completion\n",
+                      grouped(static_cast<std::uint64_t>(totals.tokens.prompt_tokens)),
+                      grouped(static_cast<std::uint64_t>(totals.tokens.cached_tokens)),
+                      grouped(static_cast<std::uint64_t>(totals.tokens.completion_tokens)));
+  const token_usage& tokens = totals.tokens;
+  const std::string cache =
+      cache_text({.read = static_cast<std::uint64_t>(tokens.cached_tokens),
+                  .written = static_cast<std::uint64_t>(
+                      saturated_sum(tokens.cache_write_tokens, tokens.cache_write_1h_tokens)),
+                  .read_share = totals.cache_read_share(),
+                  .saved = totals.cache_saved ? totals.cache_saved->to_string() : std::string()});
+  if (!cache.empty()) text += fmt::format("  cache     {}\n", cache);
+  text += fmt::format("  cost      ${}", totals.cost.to_string());
+  if (totals.unpriced_requests > 0) {
+    text += fmt::format(", and {} without a price or usage", grouped(totals.unpriced_requests));
+  }
+  if (totals.kept != usd{}) {
+    text += fmt::format(
+        ", and ${} kept of the budget for attempts of unknown outcome or results "
+        "that made room",
+        totals.kept.to_string());
+  }
+  for (const auto& [name, relay] : totals.relays()) {
+    text += fmt::format("\n  relay     {}: {} replies, {}", name, grouped(relay.requests),
+                        relay.cost ? fmt::format("${}", relay.cost->to_string()) : "cost unknown");
+  }
+  text += fmt::format("\n  attempts  {}, {} of them retries", grouped(totals.attempts),
+                      grouped(totals.retries));
+  if (totals.maybe_billed_attempts > 0) {
+    text += fmt::format("; {} ended without a result and may have been billed",
+                        grouped(totals.maybe_billed_attempts));
+  }
+  text += fmt::format("\n  files     {}\n            {}\n            {}\n", job.output, job.errors,
+                      job.totals);
+  return text;
+}
+
+}  // namespace
+
+std::string stop_sentence(const run_outcome& outcome,
+                          const std::optional<job_set::budget_shortage>& shortage) {
+  switch (outcome.reason) {
+    case stop_reason::none:
+      return {};
+    case stop_reason::interrupted:
+      return "interrupted; what was in flight has ended";
+    case stop_reason::key_ended:
+      return fmt::format(
+          "stopped: the relay refuses the key ({}); check the key and its quota, and run again "
+          "to go on",
+          outcome.message);
+    case stop_reason::wrong_address:
+      return fmt::format(
+          "stopped: what answers is not this API ({}); --base-url should look like "
+          "https://relay.example/v1, or be the whole address of the endpoint with a # behind it",
+          outcome.message);
+    case stop_reason::bad_certificate:
+      return fmt::format(
+          "stopped: {}; check the host in --base-url, or name the authority in SSL_CERT_FILE",
+          outcome.message);
+    case stop_reason::bad_proxy:
+      return fmt::format(
+          "stopped: {}; give user and password as in http://user:password@proxy.example:3128",
+          outcome.message);
+    case stop_reason::budget_spent:
+      if (!shortage) {
+        return fmt::format(
+            "stopped: the budget is used up ({}); raise --budget and run again to "
+            "go on",
+            outcome.message);
+      }
+      return fmt::format(
+          "stopped: the budget is used up: the next request may cost up to {}, and {} is left; "
+          "raise --budget{}, and run again to go on",
+          shown_amount(shortage->most), shown_amount(shortage->left),
+          shortage->reply_limit > 0
+              ? fmt::format(", or limit its reply in the job to max_tokens {} or less",
+                            shortage->reply_limit)
+              : std::string());
+    case stop_reason::relay_down:
+      return fmt::format(
+          "stopped: no success for as long as --give-up-after allows ({}); run again to go on",
+          outcome.message);
+    case stop_reason::refused_alike:
+      return fmt::format(
+          "stopped: {}; nothing was written for them: check --model ('sluice models' lists what "
+          "the "
+          "relay has), the job and --base-url, or send the rest all the same with --keep-going",
+          outcome.message);
+    case stop_reason::model_out:
+      return fmt::format(
+          "stopped: a model had no upstream for as long as --give-up-after allows ({}); its "
+          "requests stay pending, run again to go on",
+          outcome.message);
+    case stop_reason::come_back_later:
+      if (!outcome.again_at) {
+        return fmt::format(
+            "stopped: the relay asks for a wait of more than a day ({}); ask its operator, or "
+            "run again to try",
+            outcome.message);
+      }
+      return fmt::format(
+          "stopped: the relay asks for a longer wait than --max-wait ({}); run again at {:%F %T}",
+          outcome.message,
+          fmt::localtime(static_cast<std::time_t>(std::ceil(outcome.again_at.value_or(0)))));
+  }
+  return {};
+}
+
+namespace {
+
+// A budget with which the rest of the jobs is likely to fit: at the mean cost of what is done, and
+// the worst case of one request more. Whole cents.
+usd likely_budget(const job_set& jobs, const job_set::budget_shortage& shortage) {
+  usd spent;
+  std::uint64_t done = 0;
+  std::uint64_t pending = 0;
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    const job_totals totals = jobs.totals(i);
+    spent += totals.cost + totals.kept;
+    done += totals.succeeded + totals.failed;
+    pending += totals.pending();
+  }
+  const usd::units each =
+      done > 0 ? spent.count() / static_cast<usd::units>(done) + 1 : shortage.most.count();
+  const usd::units all =
+      spent.count() + each * static_cast<usd::units>(pending) + shortage.most.count();
+  const usd::units cent = usd::parse("0.01")->count();
+  return usd::from_units((all + cent - 1) / cent * cent);
+}
+
+std::string time_text(double seconds) {
+  constexpr double short_run_s = 10;
+  return seconds < short_run_s ? fmt::format("{:.2f} s", seconds) : short_time(seconds);
+}
+
+}  // namespace
+
+std::string run_summary(const job_set& jobs, const run_outcome& outcome, double seconds,
+                        const shown_command& command) {
+  std::string text;
+  std::uint64_t pending = 0;
+  std::uint64_t retryable = 0;
+  std::uint64_t permanent = 0;
+  const auto summaries = jobs.summaries();
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    const job_totals totals = jobs.totals(i);
+    text += job_text(summaries[i], totals, jobs.failure_reasons(i));
+    pending += totals.pending();
+    retryable += totals.retryable_failures;
+    permanent += totals.failed - totals.retryable_failures - summaries[i].bad_lines;
+  }
+  text += fmt::format("time      {}\n", time_text(seconds));
+  const auto bad = std::find_if(summaries.begin(), summaries.end(),
+                                [](const auto& job) { return job.bad_lines > 0; });
+  const auto shortage = jobs.shortage();
+  if (outcome.reason == stop_reason::budget_spent && shortage) {
+    text += fmt::format(
+        "next      {}\n",
+        again(command, fmt::format(" --budget {}", likely_budget(jobs, *shortage).to_string())));
+  } else if (pending + retryable > 0) {
+    text += fmt::format("next      {}\n", again(command));
+  } else if (permanent > 0) {
+    text += fmt::format("next      {}\n", again(command, " --retry-failed"));
+  } else if (bad != summaries.end()) {
+    text += fmt::format("next      mend the lines that {} names, then {}\n", bad->errors,
+                        again(command));
+  } else if (outcome.reason == stop_reason::none) {
+    text += fmt::format("next      jq -r '.response.body | .choices[0].message.content? // .' {}\n",
+                        quoted(summaries[0].output));
+  }
+  return text;
+}
+
+}  // namespace sluice::cli
