@@ -66,7 +66,8 @@ std::vector<std::string> limits_of(const evidence& found, const report& made) {
   add(limit_of_identity(found.sold, made.identity));
   for (const check& one : made.checks) add(one.leaves_open);
   add(limit_of_bill(made.bill, identity_is_testable(found.sold), why_no_price));
-  if (found.sold.reasons) add("Hidden reasoning cannot be counted.");
+  if (found.sold.reasons)
+    add("Hidden reasoning cannot be counted, nor a hidden text before each prompt.");
   add("A relay may recognize these requests and treat yours differently.");
   return limits;
 }
