@@ -60,7 +60,9 @@ exit_status status_of(const std::deque<relay_reply>& replies, std::size_t answer
   if (answered > 0) return some_failed;
   using enum exchange_end::how;
   const auto end = replies.back().end;
-  return end == bad_certificate || end == refused_by_proxy ? cannot_start : stopped;
+  const bool wrong_settings =
+      end == wrong_server || end == bad_certificate || end == refused_by_proxy;
+  return wrong_settings ? cannot_start : stopped;
 }
 
 }  // namespace

@@ -68,7 +68,9 @@ asio::awaitable<exchange_end> connector::connect(connection& link, const std::st
   for (;;) {
     const std::string error = co_await find_addresses(link);
     if (!error.empty()) {
-      co_return failed(link, how::unreachable, fmt::format("cannot resolve {}: {}", goal, error));
+      const how why =
+          names_.is_unknown() && !link.given_up() ? how::wrong_server : how::unreachable;
+      co_return failed(link, why, fmt::format("cannot resolve {}: {}", goal, error));
     }
     const std::uint64_t answer = names_.answers();
     const std::vector<tcp::endpoint> addresses = in_racing_order(names_.addresses());
@@ -126,10 +128,16 @@ asio::awaitable<exchange_end> connector::try_to_open(connection& link) {
             link, how::bad_certificate,
             fmt::format("the certificate of {} is not valid: {}", url_.authority(), fault));
       }
+      if (!secured_ && tls_client::is_no_tls(error)) {
+        co_return failed(link, how::wrong_server,
+                         fmt::format("{} does not speak TLS; its address may begin with http://",
+                                     url_.authority()));
+      }
       co_return failed(
           link, how::unreachable,
           fmt::format("the TLS handshake with {} failed: {}", url_.authority(), error.message()));
     }
+    secured_ = true;
   }
   // Random, so that connections that were opened together do not all close at the same time.
   const double share = std::uniform_real_distribution<>(0.75, 1.25)(spread_);

@@ -54,6 +54,7 @@ class connector {
   name_lookup names_;  // of the proxy if there is one, else of the relay
   std::optional<tls_client> tls_;
   bool tunnelled_ = false;  // the proxy has accepted the credentials before
+  bool secured_ = false;    // a TLS handshake has succeeded before
   std::minstd_rand spread_;
 };
 

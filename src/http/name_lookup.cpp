@@ -14,6 +14,10 @@
 
 namespace sluice {
 
+std::string_view name_lookup::no_such_name() noexcept {
+  return "there is no host of this name";
+}
+
 std::string name_lookup::system_resolver(const std::string& host, std::uint16_t port,
                                          std::vector<endpoint>& found) {
   addrinfo hints{};
@@ -22,6 +26,7 @@ std::string name_lookup::system_resolver(const std::string& host, std::uint16_t 
   hints.ai_flags = AI_ADDRCONFIG;
   addrinfo* list = nullptr;
   const int error = ::getaddrinfo(host.c_str(), nullptr, &hints, &list);
+  if (error == EAI_NONAME) return std::string(no_such_name());
   if (error != 0) return ::gai_strerror(error);
   for (const addrinfo* each = list; each != nullptr; each = each->ai_next) {
     endpoint address;

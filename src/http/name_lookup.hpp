@@ -29,6 +29,8 @@ class name_lookup {
   /// Called on another thread.
   using resolver = std::function<std::string(const std::string& host, std::uint16_t port,
                                              std::vector<endpoint>& found)>;
+  /// The error text for a name that does not exist.
+  static std::string_view no_such_name() noexcept;
   static std::string system_resolver(const std::string& host, std::uint16_t port,
                                      std::vector<endpoint>& found);
 
@@ -55,6 +57,8 @@ class name_lookup {
   std::vector<endpoint> addresses() const;
   /// Why there is no address; empty if there is one.
   const std::string& error() const noexcept { return error_; }
+  /// No lookup has ever found an address, and the last one says that there is no such name.
+  bool is_unknown() const noexcept { return error_ == no_such_name(); }
   /// Number of lookups that have ended.
   std::uint64_t answers() const noexcept { return answers_; }
   /// A connection to this address was made.

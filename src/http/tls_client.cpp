@@ -115,6 +115,12 @@ void tls_client::prepare(stream& tls_stream, std::string& others) {
   if (session_) SSL_set_session(native, session_.get());
 }
 
+bool tls_client::is_no_tls(const error_code& error) {
+  if (error.category() != boost::asio::error::get_ssl_category()) return false;
+  const int reason = ERR_GET_REASON(static_cast<unsigned long>(error.value()));
+  return reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_PACKET_LENGTH_TOO_LONG;
+}
+
 std::string tls_client::certificate_error(stream& tls_stream, const error_code& error,
                                           const std::string& others) const {
   const bool untrusted =

@@ -27,6 +27,9 @@ std::optional<target_cutoff::stop> target_cutoff::failed(const failure& why, tim
   if (!served_ && why.kind == bad_certificate) {
     return stopped("the relay's certificate does not verify", true);
   }
+  if (!served_ && why.kind == wrong_address && why.code == errc::connection_failed) {
+    return stopped("the address is wrong", true);
+  }
   if (!served_ && why.kind == bad_proxy) return stopped("the proxy refuses", true);
   if (why.kind == key_ended && !key_refused_at_) {
     key_refused_at_ = now;

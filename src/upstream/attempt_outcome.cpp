@@ -26,6 +26,10 @@ failure transport_failure(const exchange_end& end) {
       why.code = errc::connection_failed;
       why.kind = failure_class::unreachable;
       break;
+    case how::wrong_server:
+      why.code = errc::connection_failed;
+      why.kind = failure_class::wrong_address;
+      break;
     case how::bad_certificate:
       why.code = errc::tls_failed;
       why.kind = failure_class::bad_certificate;

@@ -102,6 +102,12 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
 
   const bool misplaced = why.kind == failure_class::wrong_address;
   const bool of_proxy = why.kind == failure_class::bad_proxy;
+  // There is no such server. Else an answer makes the address suspicious.
+  if (misplaced && why.code == errc::connection_failed && !confirmed_) {
+    outcome.charge = false;
+    last_suspicion_ = why.message;
+    return only_suspects_left();
+  }
   if ((misplaced || why.foreign) && !confirmed_) {
     last_suspicion_ = why.message;
     if (!model.empty()) suspicious_models_.emplace(model);

@@ -23,8 +23,8 @@ std::string_view without_id(std::string_view words) {
 
 bool relay_answer::is_hopeless() const noexcept {
   using enum exchange_end::how;
-  return end == unreachable || end == bad_certificate || end == refused_by_proxy ||
-         end == timed_out;
+  return end == unreachable || end == wrong_server || end == bad_certificate ||
+         end == refused_by_proxy || end == timed_out;
 }
 
 std::string said(const relay_answer& answer) {

@@ -92,7 +92,7 @@ std::string stop_sentence(const run_outcome& outcome,
           outcome.message);
     case stop_reason::wrong_address:
       return fmt::format(
-          "stopped: what answers is not this API ({}); --base-url should look like "
+          "stopped: the address is wrong ({}); --base-url should look like "
           "https://relay.example/v1, or be the whole address of the endpoint with a # behind it",
           outcome.message);
     case stop_reason::bad_certificate:

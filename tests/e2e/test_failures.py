@@ -189,6 +189,18 @@ class CannotStart(Case):
         self.refused("--rpm=5", "run", job, says=("--rpm", "'sluice run'", "behind"))
         self.refused("--port", "8080", says=("--port", "'sluice simulate'", "behind"))
 
+    def test_an_address_without_such_a_server(self) -> None:
+        """It ends at once, and shows the URL. An outage of a server that has answered waits instead."""
+        job = self.job(chats(3))
+        simulator = self.simulator()
+        for url, words in ((simulator.url.replace("http:", "https:"), ("does not speak TLS", "http://")),
+                           ("https://no-such-host.invalid/v1", ("cannot resolve", "no host of this name"))):
+            with self.subTest(url):
+                run = self.sluice("run", job, "--base-url", url, expect=2)
+                for said in ("the address is wrong", f"{url}/chat/completions", *words):
+                    self.assertIn(said, run.err)
+                self.assertEqual(self.results(job).totals["pending"], 3)
+
     def test_lines_without_a_model(self) -> None:
         job = self.job([{"prompt": "a"}, {"prompt": "b"}])
         self.refused("run", job, "--base-url", HERE, says=("line 1", "1 other", "--model"))

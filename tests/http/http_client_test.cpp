@@ -22,6 +22,7 @@
 
 #include "http/idle_connections.hpp"
 #include "http/kept_response.hpp"
+#include "http/name_lookup.hpp"
 #include "support/manual_clock.hpp"
 
 namespace sluice {
@@ -351,6 +352,42 @@ TEST_F(http_client_test, without_keep_alive_a_proxy_gets_a_new_connection) {
     client->abort();
     server.close();
   }
+}
+
+TEST_F(http_client_test, a_name_that_never_existed_is_a_wrong_address) {
+  answering_server server(loop);
+  std::string fault(name_lookup::no_such_name());
+  const auto client = make_http_client(
+      loop, time, at(server.port()),
+      [&](const std::string&, std::uint16_t port, std::vector<tcp::endpoint>& found) {
+        if (fault.empty()) found.emplace_back(loopback, port);
+        return fault;
+      });
+  const auto unknown = send(*client);
+  EXPECT_EQ(unknown.end, exchange_end::how::wrong_server);
+  EXPECT_FALSE(unknown.sent_any);
+  EXPECT_THAT(unknown.message, testing::HasSubstr("cannot resolve relay.example"));
+  fault.clear();
+  EXPECT_EQ(send(*client).end, exchange_end::how::complete);
+  client->abort();
+  server.close();
+}
+
+TEST_F(http_client_test, a_server_without_tls_is_a_wrong_address) {
+  answering_server server(loop);
+  relay_options relay = at(server.port());
+  relay.base_url.replace(0, 4, "https");
+  const auto client =
+      make_http_client(loop, time, relay, [&](const std::string&, std::uint16_t port, auto& found) {
+        found.emplace_back(loopback, port);
+        return std::string();
+      });
+  const auto end = send(*client);
+  EXPECT_EQ(end.end, exchange_end::how::wrong_server) << end.message;
+  EXPECT_FALSE(end.sent_any);
+  EXPECT_THAT(end.message, testing::HasSubstr("http://"));
+  client->abort();
+  server.close();
 }
 
 TEST_F(http_client_test, while_lookups_fail_the_last_known_addresses_are_used) {

@@ -73,6 +73,16 @@ TEST(relay_health, a_broken_connection_confirms_nothing) {
   EXPECT_FALSE(health.address_confirmed());
 }
 
+TEST(relay_health, no_server_at_the_address_ends_the_run_at_once) {
+  relay_health health({});
+  failure nowhere = of_kind(failure_class::wrong_address, "cannot resolve relay.exmaple");
+  nowhere.code = errc::connection_failed;
+  const auto verdict = health.failed(nowhere, noon, noon);
+  EXPECT_EQ(verdict.stop, stop_reason::wrong_address);
+  EXPECT_EQ(verdict.reason, "cannot resolve relay.exmaple");
+  EXPECT_FALSE(verdict.charge);
+}
+
 TEST(relay_health, only_suspects_left_is_a_wrong_address) {
   relay_health health(defaults());
   health.failed(of_kind(failure_class::wrong_address, "HTTP 301 redirects to /login"), noon, noon);
