@@ -236,8 +236,8 @@ std::optional<std::string> foreign_file(std::string_view start) {
     return "is HTML or XML, not a job; a job has one JSON object a line";
   }
   if (is_table(lines)) {
-    return "is a table (CSV), not a job; write a JSON object for each row, as in: "
-           R"({"custom_id":"row-1","prompt":"…"})";
+    return "is a table (CSV), not a job; say in a template what to ask about each row, as in: "
+           "sluice run DATA.csv --template T.json -o OUT.csv";
   }
   const foreign_form* form = nullptr;
   for (const std::string_view line : lines) {

@@ -2,25 +2,27 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "base/refuse.hpp"
 #include "money/cost_bound.hpp"
 
 namespace sluice::bench {
 
-spending::spending(const relay_prices& prices, std::optional<usd> limit)
-    : prices_(prices), limit_(limit) {
+spending::spending(const relay_prices& prices, std::optional<usd> limit, std::string tier)
+    : prices_(prices), defaults_{.tier = std::move(tier)}, limit_(limit) {
   if (limit) money_.emplace(*limit);
 }
 
 void spending::check(std::string_view relay, const request& asked) const {
   if (!money_) return;
-  const auto bound = bound_cost(asked, prices_, relay, {});
+  const auto bound = bound_cost(asked, prices_, relay, defaults_);
   if (!bound) refuse(fmt::format("request {}", asked.custom_id), bound.error().why);
 }
 
 funds spending::reserve(std::string_view relay, request& asked) {
   if (!money_) return funds::reserved;
-  if (const auto without = set_cost_bound(asked, prices_, relay, {})) {
+  if (const auto without = set_cost_bound(asked, prices_, relay, defaults_)) {
     refuse(fmt::format("request {}", asked.custom_id), without->why);
   }
   return money_->reserve(asked.most);

@@ -6,6 +6,7 @@
 
 #include "async/wait_queue.hpp"
 #include "money/budget.hpp"
+#include "money/cost_bound.hpp"
 #include "sluice/job.hpp"
 #include "sluice/prices.hpp"
 #include "sluice/result_sink.hpp"
@@ -17,7 +18,8 @@ namespace sluice::bench {
 /// a run. Not thread safe.
 class spending {
  public:
-  spending(const relay_prices& prices, std::optional<usd> limit);
+  /// `tier`: the service tier of the accounts; empty: not known.
+  spending(const relay_prices& prices, std::optional<usd> limit, std::string tier = {});
 
   /// Throws fatal_error where there is a limit and the request has no price, or no bound.
   void check(std::string_view relay, const request& asked) const;
@@ -38,6 +40,7 @@ class spending {
 
  private:
   const relay_prices& prices_;
+  const bound_defaults defaults_;
   std::optional<usd> limit_;
   std::optional<budget> money_;
   wait_queue freed_;

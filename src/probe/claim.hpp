@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "sluice/prices.hpp"
 #include "tokens/tokenizer.hpp"
@@ -20,8 +21,9 @@ struct claim {
   std::optional<std::int64_t> output_limit;   ///< tokens of an answer
 };
 
-/// Nothing if there is no price for the model. Pure.
+/// Nothing if there is no price for the model. `tier`: the service tier of the account; "auto": not
+/// known. Pure.
 std::optional<claim> claim_of(const std::string& model, const std::string& relay,
-                              const relay_prices& prices);
+                              const relay_prices& prices, std::string_view tier);
 
 }  // namespace sluice::probe

@@ -96,7 +96,8 @@ class Check(Case):
         result = self.document(*flags)["jobs"][0]
         own = self.document(job, "--tier-default", "standard")["jobs"][0]
         self.assertEqual(result["cost_usd"], own["cost_usd"])
-        self.assert_one_sentence(self.check(*flags, env={"OPENAI_API_KEY": None}, expect=2), "API key")
+        far = (*flags[:-1], "http://192.0.2.1/v1")
+        self.assert_one_sentence(self.check(*far, env={"OPENAI_API_KEY": None}, expect=2), "API key")
 
     def test_jobs_of_every_form(self) -> None:
         plain = self.job(jsonl([chat("hi")]))

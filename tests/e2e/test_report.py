@@ -22,7 +22,7 @@ class Totals(Case):
 
     def test_a_partly_failed_job(self) -> None:
         relay = self.simulator("--faults", "model-denied=1")
-        job = self.job([*chats(2), {"prompt": 3}])
+        job = self.job([*chats(2), {"model": "m", "prompt": 3}])
         self.run_job(job, relay, "--output-dir", self.out, expect=1)
         text = self.sluice("report", job, "--output-dir", self.out).out
         self.assertIn(f"{job}: completed: 0 of 3 succeeded, 3 failed, 0 pending", text)

@@ -244,7 +244,7 @@ class Runs(Held):
              "headers": {"X-Request-Id": "req_7"}},
             {"match": "number 8 ", "times": None, "status": 400, "body": ""},
             {"match": "number 9 ", "times": None, "status": 200, "body": "x" * 5000}])
-        job = self.job(jsonl(chats(10)) + b'no JSON\n{"custom_id":"c9","model":"m","messages":[]}\n{"prompt":3}\n')
+        job = self.job(jsonl(chats(10)) + b'no JSON\n{"custom_id":"c9","model":"m","messages":[]}\n{"model":"m","prompt":3}\n')
         flags = ("--max-attempts", 2, "--idle-timeout", "1500ms", "--first-byte-timeout", "1500ms",
                  "--max-response-bytes", 4000)
         for _ in range(2):  # the second run retries temporary failures

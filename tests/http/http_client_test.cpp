@@ -374,8 +374,19 @@ TEST_F(http_client_test, a_name_that_never_existed_is_a_wrong_address) {
 }
 
 TEST_F(http_client_test, a_server_without_tls_is_a_wrong_address) {
-  answering_server server(loop);
-  relay_options relay = at(server.port());
+  tcp::acceptor acceptor(loop, {loopback, 0});
+  boost::asio::co_spawn(
+      loop,
+      [&]() -> boost::asio::awaitable<void> {
+        tcp::socket socket = co_await acceptor.async_accept(boost::asio::use_awaitable);
+        const std::string answer = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+        co_await boost::asio::async_write(socket, boost::asio::buffer(answer),
+                                          boost::asio::use_awaitable);
+        char rest = 0;  // until the client closes the connection
+        co_await socket.async_read_some(boost::asio::buffer(&rest, 0), boost::asio::use_awaitable);
+      },
+      boost::asio::detached);
+  relay_options relay = at(acceptor.local_endpoint().port());
   relay.base_url.replace(0, 4, "https");
   const auto client =
       make_http_client(loop, time, relay, [&](const std::string&, std::uint16_t port, auto& found) {
@@ -387,7 +398,6 @@ TEST_F(http_client_test, a_server_without_tls_is_a_wrong_address) {
   EXPECT_FALSE(end.sent_any);
   EXPECT_THAT(end.message, testing::HasSubstr("http://"));
   client->abort();
-  server.close();
 }
 
 TEST_F(http_client_test, while_lookups_fail_the_last_known_addresses_are_used) {

@@ -55,9 +55,9 @@ TEST(foreign_file, is_named_with_what_to_do) {
       {"pretty-printed with tabs", "{\r\n\t\"model\": \"m\"\r\n}\r\n", "pretty-printed", "jq"},
       {"half on the first line", "{\"model\": \"m\",\n \"messages\": []}\n", "pretty-printed",
        "jq"},
-      {"a table", "id,prompt\n1,hello\n", "CSV", "custom_id"},
-      {"a table with quotes", "\"id\";\"the prompt\"\r\n1;\"x\"\r\n", "CSV", "custom_id"},
-      {"a table with tabs", "id\tprompt\n", "CSV", "custom_id"},
+      {"a table", "id,prompt\n1,hello\n", "CSV", "--template"},
+      {"a table with quotes", "\"id\";\"the prompt\"\r\n1;\"x\"\r\n", "CSV", "--template"},
+      {"a table with tabs", "id\tprompt\n", "CSV", "--template"},
       {"HTML", "<!DOCTYPE html>\n<html>\n", "HTML", "JSON"},
       {"the line ends of old Macs",
        R"({"model":"m"})"

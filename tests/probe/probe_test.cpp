@@ -30,7 +30,7 @@ usd dollars(std::string_view text) {
 }
 
 claim claim_for(const std::string& model) {
-  return *claim_of(model, "", relay_prices(price_table::built_in()));
+  return *claim_of(model, "", relay_prices(price_table::built_in()), "standard");
 }
 
 const check& check_named(const report& report, std::string_view name) {

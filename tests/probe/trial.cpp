@@ -99,7 +99,7 @@ std::vector<relay_kind> relay_kinds() {
 trial_result try_probe(const relay_kind& kind, const std::string& model, usd budget,
                        std::uint64_t seed) {
   const relay_prices prices(price_table::built_in());
-  const auto sold = claim_of(model, "", prices);
+  const auto sold = claim_of(model, "", prices, "standard");
   if (!sold) throw std::invalid_argument(fmt::format("no price for {}", model));
   const plan planned = make_plan(*sold, budget, seed);
   session answers(*sold, planned, budget, "trial");

@@ -162,7 +162,7 @@ exit_status measure(bench_settings& chosen) {
   asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
   steady_clock time(loop);
   bench_relays measured(loop, time, options, relays.members(), chosen, seed);
-  bench::spending money(prices, chosen.budget);
+  bench::spending money(prices, chosen.budget, chosen.query.run.engine.output.tier_default);
   measured.check_budget(money);
   const auto targets = measured.targets();
   bench::benchmark benchmark(loop.get_executor(), time, targets, plan, money,

@@ -200,7 +200,8 @@ exit_status status_without_answers(stop_reason why) {
 
 probe::claim claim_of(const probe_settings& chosen, const relay_member& member,
                       const relay_prices& prices) {
-  auto sold = probe::claim_of(chosen.model, member.name, prices);
+  const std::string& tier = chosen.query.run.engine.output.tier_default;
+  auto sold = probe::claim_of(chosen.model, member.name, prices, tier.empty() ? "auto" : tier);
   if (!sold) {
     refuse(
         fmt::format("there is no price for {}, so nothing would limit what the probe spends; "
@@ -330,8 +331,9 @@ exit_status probe_relay(probe_settings& chosen) {
 }
 
 std::vector<setting> probe_flags(probe_settings& target) {
-  auto table = query_flags(target.query, {"rpm", "seed", "prices", "price-multiplier",
-                                          "price-group", "first-byte-timeout", "give-up-after"});
+  auto table =
+      query_flags(target.query, {"rpm", "seed", "prices", "price-multiplier", "price-group",
+                                 "tier-default", "first-byte-timeout", "give-up-after"});
   describe(table, "seed", "Seed of the questions; 0: a new one",
            "The same seed asks the same questions. 0 means another seed each time, so that a relay "
            "cannot learn the questions.");
