@@ -311,7 +311,8 @@ std::vector<std::string> tiers_in(const readings& body, const bound_defaults& de
     always_set = always_set || one.exact;
     // What is no string keeps its JSON, so that no tier has its name.
     std::string tier = json_string(one.value).value_or(std::string(one.value));
-    tiers.push_back(tier == "auto" ? own : std::move(tier));
+    if (tier == "auto") tier = own;
+    tiers.push_back(std::move(tier));
   });
   if (!always_set) tiers.push_back(own);
   return tiers;
