@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+import shlex
 import time
 import unittest
 from decimal import Decimal
@@ -37,6 +39,19 @@ class Budget(Case):
         self.assertEqual(simulator.ledger["attempts"], attempts)
         self.run_job(job, simulator, *flags[2:], "--budget", "100")
         self.assertEqual(self.results(job).totals["succeeded"], 200)
+
+    def test_the_command_to_type_next_completes_the_job(self) -> None:
+        simulator = self.simulator("--tokens", "40")
+        job = self.job(self.requests(60))
+        run = self.run_job(job, simulator, "--budget", "0.02", expect=3)
+        self.assertRegex(run.err, r"may cost up to \$0\.00\d+, and \$0\.00\d+ is left; raise --budget")
+        [said] = re.findall(r"^next +(.*)$", run.err, re.MULTILINE)
+        words = shlex.split(said)[1:]
+        self.assertGreater(Decimal(words[-1]), Decimal("0.02"))
+        self.sluice(*words)
+        self.assertLessEqual(self.billed(simulator), Decimal(words[-1]))
+        again = self.sluice(*words)
+        self.assertIn("nothing to send: 60 of 60 done before", again.err)
 
     def test_it_holds_over_kills_and_restarts(self) -> None:
         simulator = self.simulator("--faults", "faulty", "--tokens", "40", ttft="20ms")
