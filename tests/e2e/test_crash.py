@@ -228,7 +228,7 @@ class KilledGoingOn(Kill, CrashCase):
 
 def sorts(operations: list[Operation]) -> list[Operation]:
     """Those that put a sorted file in place of an output."""
-    return [one for one in operations if one.name == "rename" and one.path.name == "job.output.jsonl.sluice-new"]
+    return [one for one in operations if one.name == "rename" and one.path.name == "job.output.jsonl"]
 
 
 class Ordered(CrashCase):
@@ -250,6 +250,37 @@ class Ordered(CrashCase):
 
 class KilledOrdered(Ordered, KilledAtFirst):
     """A run that sorts at its end."""
+
+
+class KilledWithCopies(CrashCase):
+    """A run of equal requests with --dedup: one is sent, and the others get copies of its line at the end."""
+
+    more_flags = ("--dedup", "--ordered")
+
+    def place(self) -> Place:
+        made = super().place()
+        made.job.write_bytes(b"".join(b'{"custom_id":"%b","method":"POST","url":"/v1/chat/completions","body":%b}\n'
+                                      % (name.encode(), ask(f"{GOOD}/1", stream=False)) for name in "abc"))
+        return made
+
+    def test_at_every_operation(self) -> None:
+        trace = self.folder / "trace"
+        self.go(self.place(), expect=0, trace=trace)
+        for operation in traced(trace):
+            for when in ("before", "middle", "after") if operation.name == "write" else ("before", "after"):
+                with self.subTest(operation=operation, when=when):
+                    place = self.place()
+                    ended = self.disturb(place, lambda: self.go(place, kill=operation.number, when=when))
+                    self.assertIn(ended.code, (-signal.SIGKILL, 0), ended.err)
+                    done = invariants.settled(place.results)
+                    sent = place.relay.ledger.count
+                    self.go(place, expect=0)
+                    place.relay.settle()
+                    invariants.require_complete(place.results, "abc")
+                    invariants.require_no_strays(place.out, place.results)
+                    self.assertEqual([line["custom_id"] for line in place.results.output], ["a", "b", "c"])
+                    self.assertEqual(place.relay.ledger.count, sent if done else sent + 1)
+                    place.relay.stop()
 
 
 class KilledAtRandom(CrashCase):
@@ -373,7 +404,8 @@ class SortedLater(CrashCase):
         self.go(self.place(), "--ordered", expect=SOME_FAILED, trace=trace)
         operations = traced(trace)
         moved = operations.index(sorts(operations)[0])
-        of_sort = [one for one in operations[:moved + 1] if one.path.name == "job.output.jsonl.sluice-new"]
+        of_sort = [one for one in operations[:moved] if one.path.name == "job.output.jsonl.sluice-new"]
+        of_sort.append(operations[moved])
         self.assertEqual([one.name for one in of_sort if one.name in ("open", "write", "sync", "rename")],
                          ["open", "write", "sync", "rename"])
         for operation in of_sort:

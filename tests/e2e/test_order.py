@@ -20,7 +20,7 @@ SOME_FAILED, CANNOT_START, STOPPED, INTERRUPTED = 1, 2, 3, 130
 class Ordered(Case):
     def test_results_of_a_run_with_retries_are_in_job_order(self) -> None:
         job = self.job([batch(f"c{i}", chat(f"question {i}")) for i in range(300)])
-        relay = self.simulator("--faults", "500=0.2", "--seed", "3")
+        relay = self.simulator("--faults", "502=0.1", "--seed", "3")
         self.run_job(job, relay, "--concurrency", 32)
         results = self.results(job)
         lines = [line["sluice"]["line"] for line in results.output]
@@ -176,7 +176,7 @@ class Grouped(Case):
             self.assert_one_sentence(run, "--group-prefixes", "needs the job as a plain file; ")
 
     def test_bad_lines_failures_and_copies_have_their_lines(self) -> None:
-        relay = self.simulator("--faults", "400=0.2", "--seed", "5")
+        relay = self.simulator("--faults", "too-large=0.2", "--seed", "5")
         lines = self.lines() + [self.request("d", 0), {**self.request("d", 0), "custom_id": "copy"}]
         job = self.folder / "job.jsonl"
         job.write_bytes(jsonl(lines[:4]) + b"not JSON\n" + jsonl(lines[4:]))
