@@ -41,6 +41,10 @@ struct job_options {
   std::uint64_t max_line_bytes = std::uint64_t{64} << 20;
   std::uint64_t limit = 0;  ///< use only the first `limit` requests of each job; 0: all
   bool strict = false;      ///< refuse to start when a line is bad
+  /// Send lines with the same endpoint and body once; the others get a copy of the result.
+  bool dedup = false;
+  /// Send requests whose prompts begin alike one after the other, and the first of them alone.
+  bool group_prefixes = false;
 };
 
 /// Where results go, and what happens to results of earlier runs.
@@ -50,6 +54,7 @@ struct output_options {
   durability durable = durability::second;
   bool fresh = false;         ///< move existing files aside and start over
   bool retry_failed = false;  ///< also retry requests that failed permanently
+  bool ordered = false;       ///< once a job is complete, sort its lines by their line in the job
   on_change changed = on_change::refuse;
   unsigned mode = 0600;       ///< permissions of new files; results may be private
   std::optional<usd> budget;  ///< hard limit for all jobs together, at the configured prices

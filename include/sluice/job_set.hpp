@@ -35,6 +35,7 @@ class job_set final : public request_source, public result_sink {
     std::string errors;
     std::string totals;
     std::uint64_t to_send = 0;
+    std::uint64_t copies = 0;  ///< requests that get a copy of the result of an equal one
     std::uint64_t bad_lines = 0;
     std::map<std::string, std::uint64_t> unpriced_models;  ///< requests by model
   };

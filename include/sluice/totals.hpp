@@ -16,7 +16,8 @@ namespace sluice {
 /// and for a line that an earlier run wrote.
 struct line_facts {
   bool succeeded = false;
-  std::string relay;  ///< empty: there is only one
+  bool copied = false;  ///< from the result of an equal request: it has no times of its own
+  std::string relay;    ///< empty: there is only one
   std::string model;
   std::optional<token_usage> usage;
   bool estimated = false;  ///< the usage was counted here

@@ -142,6 +142,7 @@ bool line_reader::fill() {
   if (begin_ > 0) {
     std::copy(buffer_.data() + begin_, buffer_.data() + end_, buffer_.data());
     end_ -= begin_;
+    passed_ += begin_;
     begin_ = 0;
   }
   if (end_ == buffer_.size()) buffer_.resize(buffer_.size() * 2);
@@ -174,6 +175,7 @@ bool line_reader::next_any(line& out) {
     if (newline != std::string_view::npos || last) {
       if (last && rest.empty() && !out.too_long) return false;
       std::string_view text = rest.substr(0, newline);
+      out.offset = passed_ + begin_;
       begin_ += last ? rest.size() : newline + 1;
       if (text.ends_with('\r')) text.remove_suffix(1);
       out.number = ++number_;

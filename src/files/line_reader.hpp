@@ -33,6 +33,7 @@ class line_reader {
  public:
   struct line {
     std::uint64_t number = 0;  ///< 1-based
+    std::uint64_t offset = 0;  ///< where it begins in the (decompressed) file
     std::string_view text;     ///< without its line end; valid until the next call
     bool too_long = false;     ///< longer than the limit; `text` is then meaningless
   };
@@ -57,6 +58,7 @@ class line_reader {
   // The bytes of buffer_ that were read but not yet returned as lines.
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
+  std::uint64_t passed_ = 0;  // bytes of the file before buffer_
   std::uint64_t number_ = 0;
   bool ended_ = false;
 };

@@ -72,6 +72,7 @@ void earlier_results::remember(const stored_line& line, bool success) {
   known->digest = short_digest(line.digest);
   known->set(done, success);
   if (success) models_.insert(line.facts.model);
+  if (success && job_.lines.dedup) digests_.insert(hash_of(line.digest));
   known->set(failed, !success);
   known->set(retryable, line.facts.retryable);
   known->set(unpriced, success && (!line.facts.cost || line.facts.estimated));
@@ -211,6 +212,7 @@ void earlier_results::start_over(state_file& state) {
   stored_bad_lines_.clear();
   error_names_.clear();
   models_.clear();
+  digests_ = {};
   kept_by_line_.clear();
   errors_untidy_ = false;
   wall_s_ = 0;
@@ -308,6 +310,17 @@ std::optional<std::uint32_t> earlier_results::to_be_sent(const request& next) {
   const bool stays = known->is(failed) && !known->is(retryable) && !job_.output.retry_failed;
   const bool changed = known->digest != short_digest(next.digest);  // since it failed
   return stays && !changed ? std::nullopt : std::optional(known->attempts());
+}
+
+bool earlier_results::is_copy(const request& next) {
+  const entry* known = entries_.find(hash_of(next.custom_id));
+  if (known != nullptr && known->is(done)) return false;
+  return !digests_.insert(hash_of(next.digest)).second;
+}
+
+bool earlier_results::has_failed(const request& next) {
+  const entry* known = entries_.find(hash_of(next.custom_id));
+  return known != nullptr && known->is(failed) && known->digest == short_digest(next.digest);
 }
 
 bool earlier_results::stands(const std::string& custom_id) {

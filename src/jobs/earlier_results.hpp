@@ -57,6 +57,13 @@ class earlier_results {
   /// The request is to be sent, and an earlier line of it tells of so many attempts. Nothing: it
   /// has a result that stands.
   std::optional<std::uint32_t> to_be_sent(const request& next);
+  /// Of requests in the order of the job: whether an earlier one, or a result in the output, has
+  /// the same digest. Only with job_options::dedup.
+  bool is_copy(const request& next);
+  /// Every request has been looked at by is_copy().
+  void forget_digests() { digests_ = {}; }
+  /// Whether the errors file has a line of the request as it is now.
+  bool has_failed(const request& next);
   /// Results of the output must make room: their requests have changed or are gone.
   bool must_make_room() const noexcept { return must_make_room_; }
   /// Whether the result is in the output, and does not have to make room.
@@ -126,7 +133,8 @@ class earlier_results {
 
   const job_setup& job_;
   id_table<entry> entries_;
-  id_table<nothing> fresh_ids_;                                // of the job, that no line tells of
+  id_table<nothing> fresh_ids_;  // of the job, that no line tells of
+  id_table<nothing> digests_;    // of the results in the output, and of requests before this one
   std::map<std::uint64_t, stored_bad_line> stored_bad_lines_;  // of the errors file, by line
   std::set<std::uint64_t> current_bad_lines_;  // of those, the ones that are still so
   std::vector<std::string> error_names_;

@@ -86,6 +86,7 @@ class auditor {
  private:
   void add(const stored_line& stored) {
     const line_facts& facts = stored.facts;
+    if (facts.copied) return;  // nothing was sent for it
     model_audit& model = audit_.models[facts.model];
     ++model.requests;
     if (!facts.usage || facts.estimated) {

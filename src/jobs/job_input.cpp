@@ -71,10 +71,27 @@ void job_input::require_unchanged() {
     return;
   }
   if (cancelled_.load()) return;
+  refuse_changed();
+}
+
+void job_input::refuse_changed() const {
   throw fatal_error(fatal_error::kind::cannot_start,
                     fmt::format("{}: was changed while it was run; what is finished is kept, run "
                                 "the same command again",
                                 path_));
+}
+
+request job_input::read_again(std::uint64_t offset, std::uint64_t line) {
+  if (++given_ % lines_between_looks == 0) require_unchanged();
+  if (!again_.is_open()) again_.open(path_, std::ios::binary);
+  again_.clear();
+  again_.seekg(static_cast<std::streamoff>(offset));
+  std::string text;
+  if (!std::getline(again_, text)) refuse_changed();
+  if (text.ends_with('\r')) text.pop_back();
+  auto read = parse_job_line(text, line, options_);
+  if (!read) refuse_changed();
+  return *std::move(read);
 }
 
 hash128 job_input::hash_of_lines() const {

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <boost/system/result.hpp>
 #include <cstdint>
+#include <fstream>
 #include <optional>
 #include <string>
 
@@ -41,12 +42,19 @@ class job_input {
   /// The next line; nothing at the end, or once it was cancelled. Throws fatal_error when the file
   /// is not the one that was scanned.
   std::optional<request_or_bad_line> next();
+  /// Where the line that next() gave last begins in the file.
+  std::uint64_t offset() const noexcept { return reader_.offset(); }
+  /// The request that begins at this place of the file, which next() has given before. Throws as
+  /// next() does if another one stands there now.
+  request read_again(std::uint64_t offset, std::uint64_t line);
+  /// Throws fatal_error when the file is not the one that was scanned.
+  void require_unchanged();
   /// Ends a next() that waits for input.
   void cancel();
   bool is_cancelled() const noexcept { return cancelled_.load(); }
 
  private:
-  void require_unchanged();
+  [[noreturn]] void refuse_changed() const;
   hash128 hash_of_lines() const;
 
   const std::string path_;
@@ -55,6 +63,7 @@ class job_input {
   job_reader reader_;
   std::optional<request_or_bad_line> first_;
   std::uint64_t given_ = 0;
+  std::ifstream again_;
   std::atomic<bool> cancelled_{false};
 };
 

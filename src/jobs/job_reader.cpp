@@ -30,6 +30,7 @@ std::optional<boost::system::result<request, bad_line>> job_reader::next(std::ui
     if (!lines_.next(line)) return std::nullopt;
     ++given_;
   } while (line.number < first);
+  offset_ = line.offset;
   if (line.too_long) return line_too_long(line.number, options_);
   return parse_job_line(line.text, line.number, options_);
 }

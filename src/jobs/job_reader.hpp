@@ -24,6 +24,8 @@ class job_reader {
   /// Nothing at the end, or once as many lines as `options.limit` have been given.
   /// `first`: lines before that number are passed over unread.
   std::optional<boost::system::result<request, bad_line>> next(std::uint64_t first = 0);
+  /// Where the line that next() gave last begins in the file.
+  std::uint64_t offset() const noexcept { return offset_; }
   /// Ends a next() that waits for input; from any thread.
   void cancel() { lines_.cancel(); }
 
@@ -31,6 +33,7 @@ class job_reader {
   const job_options& options_;
   line_reader lines_;
   std::uint64_t given_ = 0;
+  std::uint64_t offset_ = 0;
 };
 
 }  // namespace sluice

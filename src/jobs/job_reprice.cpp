@@ -23,6 +23,7 @@ endpoint endpoint_of(std::string_view reply) {
 
 model_prices::priced price_of(const stored_line& line, const relay_prices& prices) {
   const line_facts& facts = line.facts;
+  if (facts.copied) return {usd{}, {}};
   if (!facts.usage) return {std::nullopt, "usage"};
   const model_prices* price = prices.find(facts.relay, facts.model, endpoint_of(line.reply));
   if (price == nullptr) return {std::nullopt, "price"};

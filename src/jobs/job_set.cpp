@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <condition_variable>
 #include <exception>
 #include <filesystem>
 #include <mutex>
@@ -69,6 +70,8 @@ struct job_set::state {
   std::optional<budget> money;
   std::optional<budget_shortage> too_dear;
   std::vector<std::variant<std::unique_ptr<running_job>, finished_job>> jobs;
+  std::condition_variable woken;  // a next() that waits for a result; with group_prefixes alone
+  std::uint64_t wakes = 0;
   std::vector<bool> drained;
   std::size_t turn = 0;
 
@@ -86,6 +89,11 @@ struct job_set::state {
     }
   }
 
+  // Under the mutex.
+  void wake() {
+    ++wakes;
+    woken.notify_all();
+  }
   std::function<void(const std::string&)> warner();
   void tell_of_failed_sync();
   void run_in_background(const std::function<void()>& slow);
@@ -206,19 +214,35 @@ job_set::~job_set() = default;
 
 std::optional<request> job_set::next() {
   const std::size_t count = state_->jobs.size();
-  for (std::size_t tried = 0; tried < count; ++tried) {
-    const std::size_t turn = state_->turn;
-    state_->turn = (turn + 1) % count;
-    if (state_->drained[turn]) continue;
-    if (auto found = state_->running(turn).next_request()) return found;
-    state_->drained[turn] = true;
+  for (;;) {
+    std::uint64_t wakes = 0;
+    {
+      const std::lock_guard lock(state_->mutex);
+      wakes = state_->wakes;
+    }
+    std::optional<time_point> wait_until;
+    for (std::size_t tried = 0; tried < count; ++tried) {
+      const std::size_t turn = state_->turn;
+      state_->turn = (turn + 1) % count;
+      if (state_->drained[turn]) continue;
+      running_job& job = state_->running(turn);
+      if (auto found = job.next_request()) return found;
+      if (const auto until = job.waits_until()) {
+        wait_until = std::min(wait_until.value_or(*until), *until);
+      } else {
+        state_->drained[turn] = true;
+      }
+    }
+    if (!wait_until) return std::nullopt;
+    std::unique_lock lock(state_->mutex);
+    state_->woken.wait_until(lock, *wait_until, [&] { return state_->wakes != wakes; });
   }
-  return std::nullopt;
 }
 
 void job_set::cancel() {
   const std::lock_guard lock(state_->mutex);
   state_->for_each_running([](running_job& job) { job.cancel(); });
+  state_->wake();
 }
 
 funds job_set::reserve(const request& next) {
@@ -269,6 +293,9 @@ void job_set::attempt_ended(const attempt_record& attempt, attempt_end how) {
 
 void job_set::put(result&& finished) {
   state_->running(finished.job).put(finished);
+  if (!state_->lines.group_prefixes) return;
+  const std::lock_guard lock(state_->mutex);
+  state_->wake();
 }
 
 void job_set::flush() {
@@ -384,7 +411,7 @@ std::vector<job_set::job_summary> job_set::summaries() const {
     const running_job& job = state_->job(i);
     const job_files& files = job.files();
     told.push_back({files.job, files.output, files.errors, files.totals, job.to_send(),
-                    job.bad_lines(), job.unpriced_models()});
+                    job.copies(), job.bad_lines(), job.unpriced_models()});
   }
   return told;
 }

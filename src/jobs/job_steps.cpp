@@ -40,7 +40,12 @@ void scan_file(job_parts& parts) {
     }
     const request& next = **line;
     if (found.models.size() < 2) found.models.insert(next.model);
+    const bool is_copy = job.lines.dedup && parts.earlier.is_copy(next);
     if (!parts.earlier.to_be_sent(next)) continue;
+    if (is_copy) {
+      found.copies.add(next);
+      continue;
+    }
     ++found.to_send;
     if (job.shared != nullptr) {
       require_bound(next, job);
@@ -48,6 +53,7 @@ void scan_file(job_parts& parts) {
       ++found.unpriced[next.model];
     }
   }
+  parts.earlier.forget_digests();
   if (found.totals.requests == 0)
     refuse(fmt::format("{}: is empty; a job has one JSON object a line", job.files.job));
   if (without_model > 0) {
@@ -67,15 +73,32 @@ void scan_file(job_parts& parts) {
 }
 
 void begin_standard_input(job_parts& parts) {
+  if (parts.setup.lines.dedup) {
+    refuse(
+        "--dedup needs the job as a file: it is read again for the copies, and standard input "
+        "cannot be; write it to a file first, or leave out --dedup");
+  }
   parts.input = std::make_unique<job_input>(parts.setup.files.job, parts.setup.lines);
   if (!parts.input->has_lines())
     refuse("standard input is empty; a job has one JSON object a line");
+}
+
+// Requests of other lines are read where they stand in the file.
+void require_plain_file(const job_setup& job) {
+  const std::string& path = job.files.job;
+  const bool compressed = path.ends_with(".gz") || path.ends_with(".zst");
+  if (!compressed && !job.is_on_standard_input()) return;
+  refuse(fmt::format(
+      "{}: --group-prefixes sends lines in another order and needs the job as a plain "
+      "file; {} it first, or leave out --group-prefixes",
+      compressed ? path : "standard input", compressed ? "decompress" : "write it to a file"));
 }
 
 }  // namespace
 
 std::variant<scanned_job, outdated_job> loaded_job::scan() && {
   auto parts = std::move(parts_);
+  if (parts->setup.lines.group_prefixes) require_plain_file(parts->setup);
   parts->scan.totals = parts->earlier.take_totals();
   if (parts->setup.is_on_standard_input()) {
     begin_standard_input(*parts);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -9,6 +10,8 @@
 #include <variant>
 #include <vector>
 
+#include "base/hash.hpp"
+#include "base/id_table.hpp"
 #include "jobs/earlier_results.hpp"
 #include "jobs/job_input.hpp"
 #include "jobs/job_setup.hpp"
@@ -19,6 +22,28 @@ namespace sluice {
 
 class running_job;
 
+/// The lines of a job that are not sent, because an equal request has its result or is sent first.
+struct job_copies {
+  std::vector<std::uint64_t> lines;  ///< in order
+  /// Where the result of a request is, by the hash of its digest; found at the end of the run.
+  struct source {
+    static constexpr std::uint64_t nowhere = ~std::uint64_t{0};
+    std::uint64_t offset = nowhere;
+    bool succeeded = false;  ///< it is in the output, else in the errors file
+    bool stands = false;     ///< a failure that this run found out, or that is not tried again
+    bool is_old = false;     ///< a failure of an earlier run
+  };
+  id_table<source> sources;
+
+  void add(const request& copy) {
+    lines.push_back(copy.line);
+    sources.insert(hash_of(copy.digest));
+  }
+  bool contain(std::uint64_t line) const {
+    return std::binary_search(lines.begin(), lines.end(), line);
+  }
+};
+
 /// What was found as the whole job was read, before anything is sent. Of standard input, which
 /// cannot be read twice, nothing but the totals of earlier runs.
 struct job_scan {
@@ -27,6 +52,7 @@ struct job_scan {
   std::vector<std::uint64_t> duplicates;  ///< lines whose id an earlier one has
   std::uint64_t bad_lines = 0;
   std::uint64_t to_send = 0;
+  job_copies copies;
   std::map<std::string, std::uint64_t> unpriced;  ///< requests by model
   std::set<std::string> models;                   ///< of the requests; two are enough
   job_fingerprint fingerprint;

@@ -27,6 +27,8 @@ bool is_lack_of_room(const std::error_code& error) {
   return error == std::errc::no_space_on_device || error.value() == EDQUOT;
 }
 
+constexpr std::size_t most_copied = std::size_t{16} << 20;  // bytes of lines at a time
+constexpr std::size_t most_read = std::size_t{1} << 20;     // bytes at a time
 constexpr std::size_t head = std::size_t{64} << 10;
 constexpr std::size_t most_recent = std::size_t{4} << 20;  // bytes of lines that are kept in mind
 constexpr std::uint64_t least_room = std::uint64_t{64} << 10;
@@ -121,6 +123,22 @@ void output_file::for_each_line(
   }
 }
 
+std::string output_file::line_at(std::uint64_t offset) const {
+  constexpr std::size_t first_read = std::size_t{4} << 10;
+  std::string line;
+  for (std::size_t more = first_read;; more = line.size()) {
+    const std::size_t before = line.size();
+    const auto rest = static_cast<std::size_t>(std::min<std::uint64_t>(more, size_ - offset));
+    std::string read(rest, '\0');
+    read_all(offset, read);
+    offset += rest;
+    line += read;
+    const std::size_t end = line.find('\n', before);
+    if (end != std::string::npos) line.resize(end);
+    if (end != std::string::npos || rest == 0) return line;
+  }
+}
+
 void output_file::truncate(std::uint64_t size) {
   if (const auto error = file_->truncate(size)) write_failed(path_, error);
   size_ = size;
@@ -184,34 +202,153 @@ void output_file::sync() {
 }
 
 void output_file::rewrite(const std::function<bool(std::string_view, std::uint64_t)>& keep) {
+  try {
+    replace([&](output_file& fresh) {
+      std::string kept;
+      for_each_line([&](std::string_view line, std::uint64_t end, bool) {
+        if (!keep(line, end)) return;
+        kept.append(line).push_back('\n');
+        if (kept.size() > (std::size_t{1} << 20)) fresh.append(kept);
+      });
+      fresh.append(kept);
+    });
+  } catch (const disk_fault& fault) {
+    write_failed(path_, fault.why);
+  }
+}
+
+// By a new file, which `fill` writes. Throws disk_fault, too.
+void output_file::replace(const std::function<void(output_file&)>& fill) {
   const std::string target = files_.resolved(path_);
   std::error_code error;
   std::string fresh_path;
   auto opened = create_temporary_for(files_, target, begins_as_unplaced_results, fresh_path, error);
-  if (!opened) write_failed(path_, error);
+  if (!opened) throw disk_fault{error};
   output_file fresh(files_, fresh_path);
   fresh.file_ = std::move(opened);
   try {
     fresh.lock();
-    std::string kept;
-    for_each_line([&](std::string_view line, std::uint64_t end, bool) {
-      if (!keep(line, end)) return;
-      kept.append(line).push_back('\n');
-      if (kept.size() > (std::size_t{1} << 20)) fresh.append(kept);
-    });
-    fresh.append(kept);
-    fresh.sync();
-    error = files_.rename(fresh_path, target);
-    if (error) write_failed(path_, error);
+    fill(fresh);
+    error = fresh.file_->sync();
+    if (!error) error = files_.rename(fresh_path, target);
+    if (error) throw disk_fault{error};
   } catch (...) {
     (void)files_.remove(fresh_path);
     throw;
   }
-  if (error = files_.sync_folder_of(target); error) write_failed(path_, error);
+  // From here on the path leads to the new file, whatever becomes of the folder.
   std::swap(file_, fresh.file_);
   size_ = fresh.size_;
   torn_ = false;
   room_until_ = 0;
+  if (error = files_.sync_folder_of(target); error) write_failed(path_, error);
+}
+
+bool output_file::is_in_order(
+    const std::function<std::uint64_t(std::string_view)>& number_of) const {
+  bool in_order = true;
+  std::uint64_t last = 0;
+  for_each_line([&](std::string_view line, std::uint64_t, bool) {
+    if (!in_order) return;
+    const std::uint64_t number = number_of(line);
+    in_order = number >= last;
+    last = number;
+  });
+  return in_order;
+}
+
+void output_file::sort(const std::function<std::uint64_t(std::string_view)>& number_of,
+                       std::size_t most_in_memory) {
+  if (torn_) truncate(size_);
+  if (is_in_order(number_of)) return;
+  try {
+    line_order order(files_, files_.resolved(path_), most_in_memory);
+    std::uint64_t begin = 0;
+    for_each_line([&](std::string_view line, std::uint64_t end, bool) {
+      order.add({number_of(line), begin, end - begin});
+      begin = end;
+    });
+    replace([&](output_file& fresh) {
+      std::vector<line_place> batch;
+      std::uint64_t bytes = 0;
+      order.visit([&](const line_place& place) {
+        batch.push_back(place);
+        bytes += place.length;
+        if (bytes < most_copied) return;
+        copy(batch, fresh);
+        bytes = 0;
+      });
+      copy(batch, fresh);
+    });
+  } catch (const disk_fault& fault) {
+    sort_failed(fault.why);
+  }
+}
+
+void output_file::sort_failed(const std::error_code& why) const {
+  constexpr std::uint64_t megabyte = 1'000'000;
+  throw fatal_error(
+      fatal_error::kind::cannot_write,
+      fmt::format("{}: cannot be brought into job order ({}); its lines are all there, in the "
+                  "order of completion: {}, and run the same command again to sort it",
+                  path_, why.message(),
+                  is_lack_of_room(why)
+                      ? fmt::format("make room for another {} MB", size_ / megabyte + 1)
+                      : std::string("mend the disk")));
+}
+
+// Appends the lines in the order of the batch, which it empties, and reads them in the order in
+// which they are in the file.
+void output_file::copy(std::vector<line_place>& batch, output_file& into) const {
+  struct piece {
+    line_place from;
+    std::size_t to = 0;
+  };
+  std::vector<piece> pieces;
+  pieces.reserve(batch.size());
+  std::size_t size = 0;
+  for (const line_place& place : batch) {
+    pieces.push_back({place, size});
+    size += place.length;
+  }
+  std::sort(pieces.begin(), pieces.end(),
+            [](const piece& a, const piece& b) { return a.from.offset < b.from.offset; });
+  std::string lines(size, '\0');
+  std::string read;
+  for (std::size_t i = 0; i < pieces.size();) {
+    // Neighbours are read at once.
+    std::size_t end = i;
+    std::size_t length = 0;
+    const std::uint64_t offset = pieces[i].from.offset;
+    do {
+      length += pieces[end].from.length;
+      ++end;
+    } while (end < pieces.size() && pieces[end].from.offset == offset + length &&
+             length < most_read);
+    read.resize(length);
+    read_all(offset, read);
+    for (std::size_t at = 0; i < end; ++i) {
+      std::memcpy(lines.data() + pieces[i].to, read.data() + at, pieces[i].from.length);
+      at += pieces[i].from.length;
+    }
+  }
+  batch.clear();
+  std::error_code error;
+  into.size_ += into.file_->append(lines, error);
+  into.dirty_.store(true);
+  if (error) throw disk_fault{error};
+}
+
+// Lines that are known to be there.
+void output_file::read_all(std::uint64_t offset, std::string& into) const {
+  for (std::size_t filled = 0; filled < into.size();) {
+    std::error_code error;
+    const std::size_t n =
+        file_->read_at(offset + filled, into.data() + filled, into.size() - filled, error);
+    if (!error && n == 0) error = std::make_error_code(std::errc::io_error);
+    if (error) refuse(path_, fmt::format("cannot be read ({})", error.message()));
+    filled += n;
+  }
 }
 
 bool output_file::is_intact() {

@@ -7,8 +7,11 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <system_error>
+#include <vector>
 
 #include "files/file_system.hpp"
+#include "jobs/line_order.hpp"
 
 namespace sluice {
 
@@ -32,6 +35,8 @@ class output_file {
   /// `end` is where the line ends in the file.
   void for_each_line(
       const std::function<void(std::string_view line, std::uint64_t end, bool whole)>& visit) const;
+  /// The line that begins there.
+  std::string line_at(std::uint64_t offset) const;
   /// Cuts the file off behind `size` bytes.
   void truncate(std::uint64_t size);
 
@@ -51,6 +56,13 @@ class output_file {
   /// Replaces the file by one that holds only the lines `keep` wants, at one stroke: a crash leaves
   /// the old file or the new one.
   void rewrite(const std::function<bool(std::string_view line, std::uint64_t end)>& keep);
+
+  /// Replaces the file, at one stroke as rewrite() does, by one with the same lines in the order of
+  /// their numbers; equal ones stay in the order in which they are. Does nothing if they are in
+  /// order already. Memory does not grow with the file; the disk needs room for it once more. When
+  /// it throws, the file is as it was. `most_in_memory`: lines that are sorted at a time.
+  void sort(const std::function<std::uint64_t(std::string_view line)>& number_of,
+            std::size_t most_in_memory = std::size_t{1} << 20);
 
   /// Whether the path still leads to this file, and nobody else has changed how long it is. What
   /// was appended before this was last so need not be kept in mind any more.
@@ -73,6 +85,11 @@ class output_file {
  private:
   void lock();
   void make_room(std::uint64_t size);
+  void replace(const std::function<void(output_file& fresh)>& fill);
+  bool is_in_order(const std::function<std::uint64_t(std::string_view line)>& number_of) const;
+  void copy(std::vector<line_place>& batch, output_file& into) const;
+  void read_all(std::uint64_t offset, std::string& into) const;
+  [[noreturn]] void sort_failed(const std::error_code& why) const;
   std::unique_ptr<file> create_aside(std::string& name, std::error_code& error);
 
   file_system& files_;

@@ -147,6 +147,8 @@ void result_files::create() {
   remove_stale_temporary(disk, disk.resolved(job_.files.output), begins_as_unplaced_results);
   remove_stale_temporary(disk, disk.resolved(job_.files.errors), begins_as_unplaced_results);
   remove_stale_temporary(disk, disk.resolved(job_.files.totals), begins_as_unplaced_totals);
+  line_order::remove_stale(disk, disk.resolved(job_.files.output));
+  line_order::remove_stale(disk, disk.resolved(job_.files.errors));
   remove_stale_temporary(disk, disk.resolved(job_.files.state), begins_as_unplaced_state);
   try {
     for (lines_file* lines : {&output_, &errors_}) {
@@ -295,6 +297,25 @@ std::string result_files::find_result(
   return first;
 }
 
+void result_files::read_written(
+    const std::function<void(const stored_line&, bool, std::uint64_t, bool)>& visit) const {
+  const std::lock_guard lock(mutex_);
+  for (const lines_file* lines : {&output_, &errors_}) {
+    const bool success = lines == &output_;
+    std::uint64_t begin = 0;
+    lines->file.for_each_line([&](std::string_view text, std::uint64_t end, bool whole) {
+      const std::uint64_t offset = std::exchange(begin, end);
+      const auto line = whole ? parse_stored_line(text) : std::nullopt;
+      if (line) visit(*line, success, offset, !success && offset < errors_before_);
+    });
+  }
+}
+
+std::string result_files::line_at(bool success, std::uint64_t offset) const {
+  const std::lock_guard lock(mutex_);
+  return (success ? output_ : errors_).file.line_at(offset);
+}
+
 void result_files::require_intact() {
   const std::lock_guard lock(mutex_);
   for (lines_file* lines : {&output_, &errors_}) {
@@ -346,6 +367,12 @@ void result_files::give_back_room() {
   const std::lock_guard lock(mutex_);
   output_.file.give_back_room();
   errors_.file.give_back_room();
+}
+
+void result_files::sort() {
+  const std::lock_guard lock(mutex_);
+  output_.file.sort(job_line_of);
+  errors_.file.sort(job_line_of);
 }
 
 result_files::checkpoint result_files::begin_checkpoint(std::string totals, bool needs_state) {

@@ -71,6 +71,13 @@ class result_files {
   /// The id of the first result in the output that `is_meant`; empty: there is none.
   std::string find_result(const std::function<bool(const std::string& custom_id)>& is_meant) const;
 
+  /// Visits the lines that are in the files, those of the output first, with the place where each
+  /// begins. `is_old`: an earlier run wrote it to the errors file.
+  void read_written(const std::function<void(const stored_line& line, bool success,
+                                             std::uint64_t offset, bool is_old)>& visit) const;
+  /// The line that begins there, in the output or in the errors file.
+  std::string line_at(bool success, std::uint64_t offset) const;
+
   /// Throws when the files are not as this run has left them: others have replaced or shortened
   /// them. What is still known of them stands aside then.
   void require_intact();
@@ -85,6 +92,8 @@ class result_files {
   /// `is_stale` are dropped.
   void tidy_errors(const std::function<bool(const stored_line& line)>& is_stale);
   void give_back_room();
+  /// Brings both files into job order. When it throws, a file that is not in order is as it was.
+  void sort();
 
   /// Writes the totals file, and the state file while there is something for it to hold. In two
   /// steps, of which the second waits for the disk and may be taken on another thread, beside all

@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cmath>
 #include <iterator>
+#include <limits>
 #include <utility>
 
 #include "base/hash.hpp"
@@ -272,6 +273,57 @@ std::string result_line(const result& finished, const std::optional<usd>& cost, 
   return out;
 }
 
+std::string copied_line(const request& equal, std::string_view text, const stored_line& stored,
+                        std::uint32_t attempts, bool simulated, usd kept) {
+  const json_object outer = json_object::parse(text);
+  const auto value_or_null = [&](std::string_view name) {
+    return outer.has_value(name) ? outer.value(name) : std::string_view("null");
+  };
+  std::string out;
+  out.reserve(text.size() + 256);
+  out += R"({"id":"batch_req_)";
+  out += hex_digits(hash_of(equal.custom_id + equal.digest));
+  out += R"(","custom_id":)";
+  append_json_wtf8(out, equal.custom_id);
+  out += ",\"response\":";
+  out += value_or_null("response");
+  out += ",\"error\":";
+  out += value_or_null("error");
+  append_number(out, R"(,"sluice":{"line":)", equal.line);
+  append_number(out, R"(,"attempts":)", attempts);
+  out += ",\"model\":";
+  append_json_quoted(out, equal.model);
+  out += ",\"copied_from\":";
+  append_json_wtf8(out, stored.copied_from.empty() ? stored.custom_id : stored.copied_from);
+  out += R"(,"usage":null,"usage_source":"none","cost_usd":"0")";
+  if (kept != usd{}) {
+    out += ",\"kept_usd\":\"";
+    out += kept.to_string();
+    out += '"';
+  }
+  out += ",\"digest\":\"";
+  out += equal.digest;
+  out += '"';
+  if (!stored.facts.succeeded) {
+    out += stored.facts.retryable ? ",\"retryable\":true" : ",\"retryable\":false";
+  }
+  if (simulated) out += ",\"simulated\":true";
+  out += "}}\n";
+  return out;
+}
+
+line_facts facts_of_copy(const request& equal, const stored_line& stored) {
+  line_facts facts;
+  facts.copied = true;
+  facts.succeeded = stored.facts.succeeded;
+  facts.model = equal.model;
+  facts.cost = usd{};
+  facts.finish_reasons = stored.facts.finish_reasons;
+  facts.error = stored.facts.error;
+  facts.retryable = stored.facts.retryable;
+  return facts;
+}
+
 std::optional<stored_line> parse_stored_line(std::string_view text) {
   const json_object outer = json_object::parse(text);
   const auto id = json_string_wtf8(outer.value("custom_id"));
@@ -288,6 +340,10 @@ std::optional<stored_line> parse_stored_line(std::string_view text) {
   line.started_at = decimals_of(extra, "started_at");
   line.latency_ms = decimals_of(extra, "latency_ms").value_or(0);
   line.kept = money_of(extra, "kept_usd").value_or(usd{});
+  line.facts.copied = extra.has("copied_from");
+  if (line.facts.copied) {
+    line.copied_from = json_string_wtf8(extra.value("copied_from")).value_or(std::string());
+  }
   line.facts.retryable = extra.value("retryable") == "true";
   line.facts.relay = text_of(extra, "relay");
   line.facts.model = text_of(extra, "model");
@@ -328,6 +384,12 @@ std::optional<stored_line> parse_stored_line(std::string_view text) {
   }
   line.facts.finish_reasons = openai::finish_reasons(line.reply);
   return line;
+}
+
+std::uint64_t job_line_of(std::string_view text) {
+  const json_object extra = json_object::parse(text).object("sluice");
+  const auto line = number_of<std::uint64_t>(extra, "line");
+  return line == 0 ? std::numeric_limits<std::uint64_t>::max() : line;
 }
 
 std::string failure_message(const stored_line& line) {

@@ -19,6 +19,15 @@ namespace sluice {
 std::string result_line(const result& finished, const std::optional<usd>& cost, bool simulated,
                         usd kept = {}, const std::optional<usd>& cache_saved = {});
 
+struct stored_line;
+/// The line of a request that was not sent, because an equal one has the result that `stored` tells
+/// of; `text` is its line. The copy has the same response or error, no usage, and no cost. `kept`:
+/// as in result_line().
+std::string copied_line(const request& equal, std::string_view text, const stored_line& stored,
+                        std::uint32_t attempts, bool simulated, usd kept = {});
+/// What it adds to the totals.
+line_facts facts_of_copy(const request& equal, const stored_line& stored);
+
 /// What a fresh result adds to the totals.
 line_facts facts_of(const result& finished, const std::optional<usd>& cost,
                     const std::optional<usd>& cache_saved = {});
@@ -34,6 +43,7 @@ struct stored_line {
   std::uint64_t line = 0;  ///< of the job, as it was then
   std::uint32_t attempts = 0;
   bool of_bad_line = false;  ///< tells of a line that could not be sent: taken anew from the job
+  std::string copied_from;   ///< of a copy: the id of the equal request that was sent; in WTF-8
   std::string message;       ///< of a failure without a reply: why
   bool simulated = false;
   bool streamed = false;
@@ -51,6 +61,10 @@ struct stored_line {
 
 /// Reads a line that result_line wrote; nothing when it is not one.
 std::optional<stored_line> parse_stored_line(std::string_view text);
+
+/// The line of the job that a stored line tells of; the highest number if it tells none. Reads less
+/// than parse_stored_line().
+std::uint64_t job_line_of(std::string_view text);
 
 /// Why the request of the line failed: this program's words, or those of the reply.
 std::string failure_message(const stored_line& line);

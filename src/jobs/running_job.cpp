@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <exception>
 #include <limits>
 #include <utility>
+#include <variant>
 
 #include "jobs/request_bound.hpp"
 #include "jobs/result_line.hpp"
@@ -26,6 +28,10 @@ void running_job::cancel() {
 }
 
 std::optional<request> running_job::next_request() {
+  return parts_->setup.lines.group_prefixes ? next_in_groups() : next_in_file();
+}
+
+std::optional<request> running_job::next_in_file() {
   while (auto line = parts_->input->next()) {
     std::unique_lock lock(mutex_);
     if (const auto bad = fault_of(*line)) {
@@ -34,7 +40,7 @@ std::optional<request> running_job::next_request() {
     }
     request& next = **line;
     const auto attempts = parts_->earlier.to_be_sent(next);
-    if (!attempts) continue;
+    if (!attempts || parts_->scan.copies.contain(next.line)) continue;
     next.settled_attempts = *attempts;
     last_given_ = next.line;
     if (given_ahead_.erase(next.line) > 0) continue;
@@ -52,6 +58,64 @@ std::optional<request> running_job::next_request() {
     bad_lines_ += parts_->earlier.add_end(last_line_, totals_, parts_->files);
   }
   read_to_end_ = true;
+  return std::nullopt;
+}
+
+// Reads the whole job, for the bad lines and for the places of the requests that are to be sent.
+void running_job::read_groups() {
+  auto found = std::make_unique<prefix_groups>();
+  while (auto line = parts_->input->next()) {
+    const std::uint64_t offset = parts_->input->offset();
+    const std::lock_guard lock(mutex_);
+    if (const auto bad = fault_of(*line)) {
+      put_bad(*bad);
+      continue;
+    }
+    const request& next = **line;
+    if (!parts_->earlier.to_be_sent(next) || parts_->scan.copies.contain(next.line)) continue;
+    if (given_ahead_.contains(next.line)) continue;
+    found->add({.opening = opening_of(next), .line = next.line, .offset = offset});
+  }
+  if (parts_->input->is_cancelled()) return;
+  found->arrange();
+  const std::lock_guard lock(mutex_);
+  groups_ = std::move(found);
+}
+
+std::optional<request> running_job::next_in_groups() {
+  waits_until_.reset();
+  if (!groups_) read_groups();
+  while (groups_ && !parts_->input->is_cancelled()) {
+    prefix_groups::turn turn;
+    {
+      const std::lock_guard lock(mutex_);
+      turn = groups_->next(std::chrono::steady_clock::now());
+    }
+    if (const auto* pause = std::get_if<prefix_groups::wait>(&turn)) {
+      waits_until_ = pause->until;
+      return std::nullopt;
+    }
+    const auto* place = std::get_if<placed_request>(&turn);
+    if (place == nullptr) {
+      parts_->input->require_unchanged();
+      const std::lock_guard lock(mutex_);
+      read_to_end_ = true;
+      return std::nullopt;
+    }
+    request next = parts_->input->read_again(place->offset, place->line);
+    if (parts_->setup.shared != nullptr) set_cost_bound(next, parts_->setup);
+    const std::lock_guard lock(mutex_);
+    if (given_ahead_.erase(next.line) > 0) {
+      groups_->ended(next.line);  // it went out before its turn, and nobody waits for it
+      continue;
+    }
+    const auto attempts = parts_->earlier.to_be_sent(next);
+    if (!attempts) continue;
+    next.settled_attempts = *attempts;
+    if (groups_->is_awaited(next.line)) leaders_[next.custom_id] = next.line;
+    hand_out(next);
+    return next;
+  }
   return std::nullopt;
 }
 
@@ -112,6 +176,7 @@ std::vector<request> running_job::look_ahead(std::size_t count) {
   const job_input& input = *parts_->input;
   std::vector<request> found;
   if (job.is_on_standard_input() || input.is_cancelled()) return found;
+  if (job.lines.group_prefixes) return look_ahead_in_groups(count);
   std::uint64_t begin = 0;
   std::uint64_t end = 0;
   {
@@ -130,6 +195,7 @@ std::vector<request> running_job::look_ahead(std::size_t count) {
     if (!*line) continue;
     request& next = **line;
     if (std::binary_search(duplicates.begin(), duplicates.end(), next.line)) continue;
+    if (parts_->scan.copies.contain(next.line)) continue;
     if (job.shared != nullptr) set_cost_bound(next, job);
     const std::lock_guard lock(mutex_);
     if (next.line <= last_given_) continue;
@@ -138,6 +204,28 @@ std::vector<request> running_job::look_ahead(std::size_t count) {
     next.settled_attempts = *attempts;
     hand_out(next);
     from = std::max(from + step, next.line + 1);
+    found.push_back(std::move(next));
+  }
+  return found;
+}
+
+std::vector<request> running_job::look_ahead_in_groups(std::size_t count) {
+  const job_setup& job = parts_->setup;
+  std::vector<placed_request> places;
+  {
+    const std::lock_guard lock(mutex_);
+    if (groups_) places = groups_->ahead(count);
+  }
+  std::vector<request> found;
+  job_input again(job.files.job, job.lines);
+  for (const placed_request& place : places) {
+    request next = again.read_again(place.offset, place.line);
+    if (job.shared != nullptr) set_cost_bound(next, job);
+    const std::lock_guard lock(mutex_);
+    const auto attempts = parts_->earlier.to_be_sent(next);
+    if (!attempts || !given_ahead_.insert(next.line).second) continue;
+    next.settled_attempts = *attempts;
+    hand_out(next);
     found.push_back(std::move(next));
   }
   return found;
@@ -153,6 +241,13 @@ void running_job::unreserve(const request& next) {
 }
 
 void running_job::attempt_started(const attempt_record& attempt) {
+  if (parts_->setup.lines.group_prefixes) {
+    const std::lock_guard lock(mutex_);
+    const auto leader = leaders_.find(attempt.custom_id);
+    if (leader != leaders_.end()) {
+      groups_->started(leader->second, std::chrono::steady_clock::now());
+    }
+  }
   parts_->files.attempt_started(hash_of(attempt.custom_id), attempt.number, attempt.most);
 }
 
@@ -240,6 +335,10 @@ void running_job::put(const result& finished) {
     reasons_.emplace(error_name(why), why.message);
   }
   files.put(id, line, finished.outcome.has_value());
+  if (groups_) {
+    groups_->ended(finished.line);
+    leaders_.erase(finished.custom_id);
+  }
   --outstanding_;  // not before: a result that could not be taken leaves the job incomplete
   if (unrecorded) std::rethrow_exception(unrecorded);
 }
@@ -282,7 +381,76 @@ std::uint64_t running_job::bad_lines() const {
 // Everything that was to be sent in this run has been, and has its result.
 bool running_job::is_complete() const {
   const std::lock_guard lock(mutex_);
-  return read_to_end_ && outstanding_ == 0;
+  return read_to_end_ && outstanding_ == 0 && copies_left_ == 0;
+}
+
+// Where the results are that copies are made from: of equal requests, the first one in the output,
+// else the last one in the errors file.
+void running_job::find_sources() {
+  auto& sources = parts_->scan.copies.sources;
+  parts_->files.read_written(
+      [&](const stored_line& line, bool success, std::uint64_t offset, bool is_old) {
+        job_copies::source* found = sources.find(hash_of(line.digest));
+        if (found == nullptr || found->succeeded) return;
+        *found = {.offset = offset,
+                  .succeeded = success,
+                  .stands = !is_old || !line.facts.retryable,
+                  .is_old = is_old};
+      });
+}
+
+// The lines of requests that an equal one was sent for, from its line. The job is read once more.
+// What was written before a fault is not written again.
+void running_job::write_copies() {
+  constexpr std::size_t between_flushes = 256;  // lines
+  const auto& lines = parts_->scan.copies.lines;
+  if (next_copy_ == lines.size()) return;
+  find_sources();
+  job_reader reader(parts_->setup.files.job, parts_->setup.lines);
+  while (next_copy_ < lines.size()) {
+    const auto line = reader.next(lines[next_copy_]);
+    if (!line || !*line || (*line)->line != lines[next_copy_]) {
+      throw fatal_error(
+          fatal_error::kind::cannot_start,
+          fmt::format("{}: was changed while it was run; what is finished is kept, run the same "
+                      "command again",
+                      parts_->setup.files.job));
+    }
+    if (!put_copy(**line)) ++copies_left_;
+    ++next_copy_;
+    if (next_copy_ % between_flushes == 0) parts_->files.flush();
+  }
+  parts_->files.flush();
+}
+
+// False: it has no line, and gets none yet.
+bool running_job::put_copy(const request& next) {
+  result_files& files = parts_->files;
+  earlier_results& earlier = parts_->earlier;
+  const auto attempts_before = earlier.to_be_sent(next);
+  const auto* const from = parts_->scan.copies.sources.find(hash_of(next.digest));
+  if (!attempts_before || from == nullptr) return true;
+  if (from->offset == job_copies::source::nowhere) return false;
+  if (!from->succeeded) {
+    const bool has_line = earlier.has_failed(next);
+    if (!from->stands || (has_line && from->is_old)) return has_line;
+  }
+  const std::string text = files.line_at(from->succeeded, from->offset);
+  const auto stored = parse_stored_line(text);
+  if (!stored) return false;
+  const hash128 id = hash_of(next.custom_id);
+  std::uint32_t attempts = *attempts_before;
+  usd kept = earlier.kept(id) + earlier.take_carried();
+  if (const auto unfinished = files.unfinished(id)) {  // it was sent by a run without --dedup
+    attempts = std::max(attempts, unfinished->attempts);
+    kept += unfinished->kept;
+  }
+  earlier.replace(id, totals_);
+  totals_.add(facts_of_copy(next, *stored));
+  if (!stored->facts.succeeded) reasons_.emplace(stored->facts.error, failure_message(*stored));
+  const bool simulated = parts_->setup.output.simulated;
+  files.put(id, copied_line(next, text, *stored, attempts, simulated, kept), from->succeeded);
+  return true;
 }
 
 void running_job::tidy() {
@@ -291,6 +459,7 @@ void running_job::tidy() {
   const std::lock_guard lock(mutex_);
   files.rescue(job.shared == nullptr ? usd{} : totals_.cost);
   files.flush();
+  write_copies();
   earlier_results::read_until read;
   if (read_to_end_) {
     read = job.lines.limit == 0 ? std::numeric_limits<std::uint64_t>::max() : last_line_;
@@ -307,6 +476,7 @@ void finished_job::write(job_status status, double run_seconds, std::uint64_t mo
   std::exception_ptr fault;
   try {
     job_->tidy();
+    if (job_->parts_->setup.output.ordered && job_->is_complete()) job_->parts_->files.sort();
   } catch (...) {
     fault = std::current_exception();
   }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -13,6 +14,8 @@
 #include <vector>
 
 #include "jobs/job_steps.hpp"
+#include "jobs/prefix_groups.hpp"
+#include "sluice/clock.hpp"
 #include "sluice/result.hpp"
 #include "sluice/result_sink.hpp"
 #include "sluice/totals.hpp"
@@ -29,7 +32,11 @@ class running_job {
   running_job& operator=(const running_job&) = delete;
 
   /// The next request that has no final result yet; bad lines go to the errors file on the way.
+  /// Nothing: there is none, or none now (waits_until()).
   std::optional<request> next_request();
+  /// After next_request() gave nothing: when to call it again, unless a result comes before.
+  /// Nothing: it gives no more. With job_options::group_prefixes alone.
+  std::optional<time_point> waits_until() const noexcept { return waits_until_; }
   /// Up to `count` requests from far behind the one that next_request() gives next, spread over
   /// the rest of the job; next_request() passes over them. Reads the job's file anew. None of
   /// standard input.
@@ -67,6 +74,8 @@ class running_job {
   const job_files& files() const noexcept { return parts_->setup.files; }
   /// What the scan found.
   std::uint64_t to_send() const noexcept { return parts_->scan.to_send; }
+  /// Requests that are not sent, because an equal one is or has been.
+  std::uint64_t copies() const noexcept { return parts_->scan.copies.lines.size(); }
   /// The models that its requests ask for: one, several, or none that is known yet.
   const std::set<std::string>& models() const noexcept { return parts_->scan.models; }
   const std::map<std::string, std::uint64_t>& unpriced_models() const noexcept {
@@ -81,9 +90,16 @@ class running_job {
   explicit running_job(std::unique_ptr<job_parts> created);
   bool is_complete() const;
   void tidy();
+  void find_sources();
+  void write_copies();
+  bool put_copy(const request& next);
   std::optional<bad_line> fault_of(const request_or_bad_line& line);
   void put_bad(const bad_line& bad);
   void hand_out(request& next);
+  std::optional<request> next_in_file();
+  std::optional<request> next_in_groups();
+  void read_groups();
+  std::vector<request> look_ahead_in_groups(std::size_t count);
   // Each once, for put().
   void warn_of_missing_rate(const std::string& model, const std::string& missing);
   void warn_of_stale_price(const std::string& model);
@@ -91,17 +107,22 @@ class running_job {
   const std::unique_ptr<job_parts> parts_;
   std::set<std::pair<std::string, std::string>> warned_of_rates_;  // by model and missing rate
   std::set<std::string> warned_of_stale_;                          // by model
+  std::optional<time_point> waits_until_;                          // for the reader's thread
 
   mutable std::mutex mutex_;  // guards what follows, and parts_->earlier
   job_totals totals_;
   std::uint64_t bad_lines_ = 0;
   std::map<std::string, std::string> reasons_;
   std::size_t next_duplicate_ = 0;
-  bool read_to_end_ = false;             // as far as the limit lets
-  std::uint64_t last_line_ = 0;          // that was read so, or is to be
-  std::uint64_t last_given_ = 0;         // line of the request that was given out last, in order
-  std::set<std::uint64_t> given_ahead_;  // lines that were given out before their turn
-  std::uint64_t outstanding_ = 0;        // requests given out that have no result yet
+  bool read_to_end_ = false;               // as far as the limit lets
+  std::uint64_t last_line_ = 0;            // that was read so, or is to be
+  std::uint64_t last_given_ = 0;           // line of the request that was given out last, in order
+  std::set<std::uint64_t> given_ahead_;    // lines that were given out before their turn
+  std::uint64_t outstanding_ = 0;          // requests given out that have no result yet
+  std::unique_ptr<prefix_groups> groups_;  // once the job has been read for them
+  std::map<std::string, std::uint64_t, std::less<>> leaders_;  // that are awaited: line by id
+  std::size_t next_copy_ = 0;                                  // of the scan's copies
+  std::uint64_t copies_left_ = 0;  // that have no line, because no equal request has one
 };
 
 /// A job, for one thread, whose run is over: it takes no more results, and gives out no more

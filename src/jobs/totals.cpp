@@ -97,6 +97,7 @@ void job_totals::add(const line_facts& line) {
     *cache_saved += *line.cache_saved;
   }
   for (const auto& [reason, count] : line.finish_reasons) finish_reasons_[reason] += count;
+  if (line.copied) return;
   latency_.add(line.latency_ms);
   if (line.ttft_ms) ttft_.add(*line.ttft_ms);
 }

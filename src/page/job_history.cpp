@@ -88,6 +88,7 @@ void job_history::add_request(const stored_line& one) {
     add_to_timeline(one);
   }
   if (!one.facts.succeeded) return keep_failure(one);
+  if (one.facts.copied) return;  // it has no times
   add_times(times_, one);
   auto model = models_.find(one.facts.model);
   if (model == models_.end() && models_.size() < most_models) {

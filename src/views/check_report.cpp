@@ -7,6 +7,10 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "base/printable.hpp"
 #include "json/text.hpp"
@@ -17,7 +21,8 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr std::size_t most_shown_lines = 20;
+constexpr std::size_t most_shown_faults = 20;  // of different bad lines
+constexpr std::size_t most_shown_numbers = 5;  // of lines with the same fault
 
 ordered_json or_null(const std::optional<usd>& amount) {
   return amount ? ordered_json(amount->to_string()) : ordered_json(nullptr);
@@ -117,16 +122,51 @@ void append_models(std::string& out, const job_check& told) {
   }
 }
 
-void append_bad_lines(std::string& out, const job_check& told) {
-  std::size_t shown = 0;
+// Bad lines with the same fault.
+struct alike {
+  std::string fault;  // code and message
+  std::uint64_t count = 0;
+  std::vector<std::uint64_t> first;  // lines
+};
+
+// In the order of their first lines, up to most_shown_faults; `others` counts the lines of the
+// rest.
+std::vector<alike> folded(const job_check& told, std::uint64_t& others) {
+  std::vector<alike> all;
+  std::unordered_map<std::string, std::size_t> places;
   for (const auto& bad : told.bad_lines()) {
-    if (shown++ == most_shown_lines) {
-      fmt::format_to(std::back_inserter(out), "  and {} more bad lines; see them with --json\n",
-                     told.bad_lines().size() - most_shown_lines);
-      return;
+    std::string fault =
+        fmt::format("{}: {}", to_string(bad.code), printable_text(told.message_of(bad)));
+    auto place = places.find(fault);
+    if (place == places.end()) {
+      if (all.size() == most_shown_faults) {
+        ++others;
+        continue;
+      }
+      place = places.emplace(fault, all.size()).first;
+      all.push_back({std::move(fault), 0, {}});
     }
-    fmt::format_to(std::back_inserter(out), "  line {}: {}: {}\n", bad.line, to_string(bad.code),
-                   printable_text(told.message_of(bad)));
+    alike& group = all[place->second];
+    ++group.count;
+    if (group.first.size() < most_shown_numbers) group.first.push_back(bad.line);
+  }
+  return all;
+}
+
+void append_bad_lines(std::string& out, const job_check& told) {
+  std::uint64_t others = 0;
+  for (const alike& group : folded(told, others)) {
+    if (group.count == 1) {
+      fmt::format_to(std::back_inserter(out), "  line {}: {}\n", group.first.front(), group.fault);
+      continue;
+    }
+    const std::uint64_t more = group.count - group.first.size();
+    fmt::format_to(std::back_inserter(out), "  {} lines ({}{}): {}\n", group.count,
+                   fmt::join(group.first, ", "), more > 0 ? ", …" : "", group.fault);
+  }
+  if (others > 0) {
+    fmt::format_to(std::back_inserter(out), "  and {} more bad lines; see them with --json\n",
+                   others);
   }
 }
 

@@ -74,6 +74,12 @@ def require_kept(before: list[bytes], path: Path) -> None:
     require(after[:len(before)] == before, f"{path.name} has lost or changed a line")
 
 
+def require_kept_in_any_order(before: list[bytes], path: Path) -> None:
+    """All earlier complete lines are still in the file, unchanged."""
+    missing = Counter(before) - Counter(whole_lines(path))
+    require(not missing, f"{path.name} has lost or changed a line")
+
+
 def require_readable(results: Results) -> None:
     """All complete lines, and all files that are replaced atomically, are valid JSON."""
     for path in (results.output_path, results.errors_path):

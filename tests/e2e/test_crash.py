@@ -94,6 +94,8 @@ def traced(trace: Path) -> list[Operation]:
 
 class CrashCase(Case):
     template: Place | None = None
+    more_flags: tuple[object, ...] = ()  # of every run
+    require_kept = staticmethod(invariants.require_kept)
 
     def setUp(self) -> None:
         super().setUp()
@@ -132,8 +134,8 @@ class CrashCase(Case):
         if shim_settings:
             env = {"LD_PRELOAD": shim(), "SHIM_UNDER": str(place.folder), "ASAN_OPTIONS": "verify_asan_link_order=0",
                    **{f"SHIM_{name.upper()}": str(value) for name, value in shim_settings.items()}}
-        return self.start("run", place.job, "--output-dir", place.out, "--base-url", place.relay.url, *FLAGS, *flags,
-                          env=env)
+        return self.start("run", place.job, "--output-dir", place.out, "--base-url", place.relay.url, *FLAGS, *self.more_flags,
+                          *flags, env=env)
 
     def go(self, place: Place, *flags: object, expect: int | None = None, **shim_settings: object) -> Ended:
         run = self.begin(place, *flags, **shim_settings).wait()
@@ -162,7 +164,7 @@ class CrashCase(Case):
         self.go(place, expect=SOME_FAILED)
         place.relay.settle()
         invariants.require_complete(results, LINES)
-        invariants.require_kept(output, results.output_path)
+        self.require_kept(output, results.output_path)
         invariants.require_no_strays(place.out, results)
         self.assertEqual(sorted(line["custom_id"] for line in results.errors), [f"{BAD}/1", "line-3"])
         for name in done & set(SENT):
@@ -178,7 +180,7 @@ class CrashCase(Case):
         ended = disturbed()
         place.relay.settle()
         invariants.require_readable(place.results)
-        invariants.require_kept(output, place.results.output_path)
+        self.require_kept(output, place.results.output_path)
         return ended
 
 
@@ -222,6 +224,63 @@ class KilledGoingOn(Kill, CrashCase):
     def setUp(self) -> None:
         super().setUp()
         self.run_before()
+
+
+def sorts(operations: list[Operation]) -> list[Operation]:
+    """Those that put a sorted file in place of an output."""
+    return [one for one in operations if one.name == "rename" and one.path.name == "job.output.jsonl"]
+
+
+class Ordered(CrashCase):
+    """The results are sorted at the end. A run that ends too early leaves them whole, and the next one sorts them."""
+
+    more_flags = ("--ordered",)
+    require_kept = staticmethod(invariants.require_kept_in_any_order)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.assertTrue(sorts(self.operations()), "the first results of the job are in its order, and nothing is sorted")
+
+    def finish(self, place: Place, ended: int = 1) -> None:
+        super().finish(place, ended)
+        for path in (place.results.output_path, place.results.errors_path):
+            lines = [json.loads(line)["sluice"]["line"] for line in invariants.whole_lines(path)]
+            self.assertEqual(lines, sorted(lines), path.name)
+
+
+class KilledOrdered(Ordered, KilledAtFirst):
+    """A run that sorts at its end."""
+
+
+class KilledWithCopies(CrashCase):
+    """A run of equal requests with --dedup: one is sent, and the others get copies of its line at the end."""
+
+    more_flags = ("--dedup", "--ordered")
+
+    def place(self) -> Place:
+        made = super().place()
+        made.job.write_bytes(b"".join(b'{"custom_id":"%b","method":"POST","url":"/v1/chat/completions","body":%b}\n'
+                                      % (name.encode(), ask(f"{GOOD}/1", stream=False)) for name in "abc"))
+        return made
+
+    def test_at_every_operation(self) -> None:
+        trace = self.folder / "trace"
+        self.go(self.place(), expect=0, trace=trace)
+        for operation in traced(trace):
+            for when in ("before", "middle", "after") if operation.name == "write" else ("before", "after"):
+                with self.subTest(operation=operation, when=when):
+                    place = self.place()
+                    ended = self.disturb(place, lambda: self.go(place, kill=operation.number, when=when))
+                    self.assertIn(ended.code, (-signal.SIGKILL, 0), ended.err)
+                    done = invariants.settled(place.results)
+                    sent = place.relay.ledger.count
+                    self.go(place, expect=0)
+                    place.relay.settle()
+                    invariants.require_complete(place.results, "abc")
+                    invariants.require_no_strays(place.out, place.results)
+                    self.assertEqual([line["custom_id"] for line in place.results.output], ["a", "b", "c"])
+                    self.assertEqual(place.relay.ledger.count, sent if done else sent + 1)
+                    place.relay.stop()
 
 
 class KilledAtRandom(CrashCase):
@@ -306,6 +365,65 @@ class RefusedGoingOn(RefusedAtFirst):
     def setUp(self) -> None:
         super().setUp()
         self.run_before()
+
+
+class RefusedOrdered(Ordered, Refused):
+    def test_a_disk_that_stays_full(self) -> None:
+        self.each(errno.ENOSPC, NEED_ROOM, once=False)
+
+    def test_an_error_of_the_device_once(self) -> None:
+        self.each(errno.EIO, ANY, once=True)
+
+
+class SortedLater(CrashCase):
+    """A finished job whose results are in the order of completion."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        first = self.place()
+        self.go(first, expect=SOME_FAILED)
+        self.template = first
+        self.unsorted = first.results.output_path.read_bytes()
+
+    def test_by_a_run_that_sends_nothing(self) -> None:
+        place = self.place()
+        self.go(place, "--ordered", expect=SOME_FAILED)
+        self.assertEqual(place.relay.ledger.count, 0)
+        self.assertNotEqual(place.results.output_path.read_bytes(), self.unsorted)
+        self.assertEqual([line["custom_id"] for line in place.results.output], [f"{GOOD}/1", f"{AGAIN}/1", f"{GOOD}/2",
+                                                                              f"{GOOD}/3"])
+        self.assertEqual([line["custom_id"] for line in place.results.errors], [f"{BAD}/1", "line-3"])
+        before = place.results.bytes()
+        trace = self.folder / "trace"
+        self.go(place, "--ordered", expect=SOME_FAILED, trace=trace)
+        self.assertEqual(sorts(traced(trace)), [], "sorted again")
+        self.assertEqual(place.results.output_path.read_bytes(), before["job.output.jsonl"])
+
+    def test_without_room_it_says_what_it_needs(self) -> None:
+        trace = self.folder / "trace"
+        self.go(self.place(), "--ordered", expect=SOME_FAILED, trace=trace)
+        operations = traced(trace)
+        moved = operations.index(sorts(operations)[0])
+        of_sort = [one for one in operations[:moved] if one.path.name == "job.output.jsonl.sluice-new"]
+        of_sort.append(operations[moved])
+        self.assertEqual([one.name for one in of_sort if one.name in ("open", "write", "sync", "rename")],
+                         ["open", "write", "sync", "rename"])
+        for operation in of_sort:
+            if operation.name not in NEED_ROOM:
+                continue
+            with self.subTest(operation=operation):
+                place = self.place()
+                ended = self.go(place, "--ordered", fail=operation.number, errno=errno.ENOSPC, once=1, expect=RESULTS_LOST)
+                self.assertRegex(ended.err, r"sluice: .*job\.output\.jsonl: cannot be brought into job order \(No space left "
+                                            r"on device\); .*: make room for another 1 MB, and run the same command again "
+                                            r"to sort it\n$")
+                self.assertIn("sluice: every finished result is in a file\n", ended.err)
+                self.assertEqual(place.results.output_path.read_bytes(), self.unsorted)
+                self.go(place, "--ordered", expect=SOME_FAILED)
+                self.assertEqual(place.relay.ledger.count, 0)
+                lines = [line["sluice"]["line"] for line in place.results.output]
+                self.assertEqual(lines, sorted(lines))
+                invariants.require_no_strays(place.out, place.results)
 
 
 class Full(CrashCase):

@@ -13,6 +13,7 @@ from typing import Any
 
 import jsonschema
 
+import hostile_relay
 import hostile_traps
 import test_hostile
 import test_quota
@@ -193,6 +194,18 @@ class Schemas(unittest.TestCase):
 
 class Runs(Held):
     """The three files of a run."""
+
+    def test_of_copies(self) -> None:
+        relay = hostile_relay.HostileRelay({"good": [hostile_traps.unstreamed("good")], "bad": [hostile_relay.Answer(
+            hostile_traps.document(hostile_traps.error("no such thing"), 400))]})
+        self.addCleanup(relay.stop)
+        job = self.job([batch(f"{name}{i}", chat(f"trap:{name}")) for name in ("good", "bad") for i in (1, 2)])
+        self.sluice("run", job, "--base-url", relay.url, "--rpm", 0, "--dedup", expect=1)
+        results = self.results_held(job)
+        for name, lines in (("output-line", results.output), ("errors-line", results.errors)):
+            self.assertEqual(len(lines), 2)
+            copy = next(line for line in lines if "copied_from" in line["sluice"])
+            self.refuses_all_else(name, copy)
 
     def test_of_each_endpoint_streamed_and_not(self) -> None:
         simulator, relay = self.simulator(), self.relay()

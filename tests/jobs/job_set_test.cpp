@@ -7,9 +7,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <condition_variable>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -499,6 +501,327 @@ TEST_F(job_set_test, results_behind_a_link_stay_behind_it) {
   EXPECT_THAT(ids_in("far/x.errors.jsonl"), IsEmpty());
 }
 
+TEST_F(job_set_test, ordered_sorts_the_lines_once_every_request_has_one) {
+  output.ordered = true;
+  const std::string bad = "not JSON\n";
+  dir.write("x.jsonl", job_line("a") + bad + job_line("b") + job_line("c") + bad + job_line("d"));
+  const auto without_a = [](const request& next) {
+    return next.custom_id == "a" ? std::nullopt : succeed(next);
+  };
+  run(without_a);
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("b", "c", "d"));
+  output.ordered = false;
+  run();
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("b", "c", "d", "a"));
+  const json unsorted = totals();
+  output.ordered = true;
+  EXPECT_THAT(run(), IsEmpty());
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a", "b", "c", "d"));
+  EXPECT_THAT(ids_in("x.errors.jsonl"), ElementsAre("line-2", "line-5"));
+  EXPECT_EQ(totals()["cost_usd"], unsorted["cost_usd"]);
+  EXPECT_EQ(totals()["status"], "completed");
+}
+
+TEST_F(job_set_test, ordered_sorts_a_job_when_it_is_complete_and_not_before) {
+  output.ordered = true;
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  dir.write("y.jsonl", job_line("c") + job_line("d") + job_line("e"));
+  run([](const request& next) { return next.custom_id == "a" ? std::nullopt : succeed(next); });
+  run(
+      [](const request& next) -> std::optional<boost::system::result<reply, failure>> {
+        if (next.custom_id == "c") return passing();
+        return succeed(next);
+      },
+      {"y.jsonl"});
+  run([](const request& next) { return next.custom_id == "a" ? std::nullopt : succeed(next); },
+      {"x.jsonl", "y.jsonl"});
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("b"));
+  EXPECT_THAT(ids_in("y.output.jsonl"), ElementsAre("c", "d", "e"));
+  run(succeed, {"x.jsonl", "y.jsonl"});
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a", "b"));
+}
+
+// A line with an id, for the request that all lines of that prompt share.
+std::string equal_line(const std::string& id) {
+  return job_line(id, "the same");
+}
+
+TEST_F(job_set_test, dedup_sends_equal_requests_once_and_copies_the_result) {
+  lines.dedup = true;
+  dir.write("x.jsonl", equal_line("a") + job_line("b") + equal_line("c") + equal_line("d"));
+  EXPECT_EQ(open()->summaries()[0].to_send, 2U);
+  EXPECT_EQ(open()->summaries()[0].copies, 2U);
+  EXPECT_THAT(run(), ElementsAre("a", "b"));
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a", "b", "c", "d"));
+  const auto written = dir.lines("x.output.jsonl");
+  const json original = json::parse(written[0]);
+  const json copy = json::parse(written[2]);
+  EXPECT_EQ(copy["response"], original["response"]);
+  EXPECT_EQ(copy["error"], nullptr);
+  EXPECT_NE(copy["id"], original["id"]);
+  EXPECT_EQ(
+      copy["sluice"],
+      json::parse(R"({"line":3,"attempts":0,"model":"gpt-4o",
+      "copied_from":"a","usage":null,"usage_source":"none","cost_usd":"0"})")
+          .patch(json::array(
+              {{{"op", "add"}, {"path", "/digest"}, {"value", original["sluice"]["digest"]}}})));
+  const json told = totals();
+  EXPECT_EQ(told["status"], "completed");
+  EXPECT_EQ(told["requests"], 4);
+  EXPECT_EQ(told["succeeded"], 4);
+  EXPECT_EQ(told["pending"], 0);
+  EXPECT_EQ(told["attempts"], 2);
+  EXPECT_EQ(told["tokens"]["prompt"], 200) << "of two replies";
+  EXPECT_EQ(told["unpriced_requests"], 0);
+  EXPECT_EQ(told["finish_reasons"]["stop"], 4);
+  EXPECT_EQ(told["models"]["gpt-4o"]["requests"], 4);
+  EXPECT_FALSE(dir.has("x.state"));
+  // And again, with and without the flag: nothing is sent, nothing changes.
+  const std::string before = dir.read("x.output.jsonl");
+  for (const bool dedup : {true, false}) {
+    lines.dedup = dedup;
+    EXPECT_THAT(run(), IsEmpty());
+    EXPECT_EQ(dir.read("x.output.jsonl"), before);
+    json again = totals();
+    EXPECT_EQ(again["cost_usd"], told["cost_usd"]);
+    EXPECT_EQ(again["models"], told["models"]);
+    EXPECT_EQ(again["latency_ms"], told["latency_ms"]);
+    EXPECT_EQ(again["finish_reasons"], told["finish_reasons"]);
+    EXPECT_EQ(again["unpriced_requests"], 0);
+  }
+}
+
+TEST_F(job_set_test, requests_are_equal_per_job_model_and_body) {
+  lines.dedup = true;
+  dir.write(
+      "x.jsonl",
+      equal_line("a") +
+          R"({"custom_id":"b","model":"gpt-4o-mini","messages":[{"role":"user","content":"the same"}]})"
+          "\n" +
+          R"({"custom_id":"c","model":"gpt-4o","messages":[{"role":"user","content":"the same"}],"seed":1})"
+          "\n");
+  dir.write("y.jsonl", equal_line("d"));
+  auto sent = run(succeed, {"x.jsonl", "y.jsonl"});
+  std::sort(sent.begin(), sent.end());
+  EXPECT_THAT(sent, ElementsAre("a", "b", "c", "d"));
+}
+
+TEST_F(job_set_test, copies_of_a_failure_fail_alike_and_are_tried_again_with_it) {
+  lines.dedup = true;
+  dir.write("x.jsonl", equal_line("a") + equal_line("b") + job_line("c"));
+  run([](const request& next) -> std::optional<boost::system::result<reply, failure>> {
+    if (next.custom_id == "a") return passing(503);
+    return answer();
+  });
+  EXPECT_THAT(ids_in("x.errors.jsonl"), ElementsAre("a", "b"));
+  const json copy = json::parse(dir.lines("x.errors.jsonl")[1]);
+  EXPECT_EQ(copy["response"]["status_code"], 503);
+  EXPECT_EQ(copy["sluice"]["copied_from"], "a");
+  EXPECT_EQ(copy["sluice"]["retryable"], true);
+  EXPECT_EQ(totals()["errors"]["503"], 2);
+  EXPECT_EQ(totals()["status"], "completed");
+  // Again, and it fails for good.
+  EXPECT_THAT(run([](const request&) { return permanent(); }), ElementsAre("a"));
+  EXPECT_THAT(ids_in("x.errors.jsonl"), ElementsAre("a", "b"));
+  EXPECT_EQ(totals()["errors"], json({{"400", 2}}));
+  const std::string before = dir.read("x.errors.jsonl");
+  EXPECT_THAT(run(), IsEmpty());
+  EXPECT_EQ(dir.read("x.errors.jsonl"), before);
+  // Once more, and it succeeds.
+  output.retry_failed = true;
+  EXPECT_THAT(run(), ElementsAre("a"));
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("c", "a", "b"));
+  EXPECT_THAT(ids_in("x.errors.jsonl"), IsEmpty());
+  EXPECT_EQ(totals()["succeeded"], 3);
+}
+
+TEST_F(job_set_test, a_run_that_died_before_the_copies_is_gone_on_with_without_sending) {
+  lines.dedup = true;
+  dir.write("x.jsonl", equal_line("a") + equal_line("b") + equal_line("c"));
+  run(succeed, {"x.jsonl"}, true);
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a"));
+  EXPECT_THAT(run(), IsEmpty());
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a", "b", "c"));
+  EXPECT_EQ(totals()["attempts"], 1);
+  // Some of the copies were written.
+  dir.write("x.output.jsonl",
+            dir.lines("x.output.jsonl")[0] + "\n" + dir.lines("x.output.jsonl")[1] + "\n");
+  EXPECT_THAT(run(), IsEmpty());
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a", "b", "c"));
+}
+
+TEST_F(job_set_test, copies_wait_for_a_request_that_is_pending) {
+  lines.dedup = true;
+  dir.write("x.jsonl", equal_line("a") + equal_line("b") + job_line("c"));
+  run([](const request& next) { return next.custom_id == "a" ? std::nullopt : succeed(next); });
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("c"));
+  EXPECT_EQ(totals()["pending"], 2);
+  EXPECT_EQ(totals()["status"], "interrupted");
+  output.ordered = true;
+  EXPECT_THAT(run(), ElementsAre("a"));
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a", "b", "c")) << "copies are sorted, too";
+}
+
+TEST_F(job_set_test, a_result_of_an_earlier_run_is_copied_wherever_its_line_is) {
+  dir.write("x.jsonl", equal_line("a") + equal_line("b") + equal_line("c"));
+  run([](const request& next) { return next.custom_id != "b" ? std::nullopt : succeed(next); });
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("b"));
+  lines.dedup = true;
+  EXPECT_THAT(run(), IsEmpty());
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("b", "a", "c"));
+  EXPECT_EQ(json::parse(dir.lines("x.output.jsonl")[1])["sluice"]["copied_from"], "b");
+}
+
+TEST_F(job_set_test, copies_are_not_written_twice_when_the_disk_is_full_for_a_while) {
+  lines.dedup = true;
+  std::string job = equal_line("a");
+  for (int i = 0; i < 600; ++i) job += equal_line("copy-" + std::to_string(i));
+  dir.write("x.jsonl", job);
+  test::faulty_files files;
+  job_set jobs({dir / "x.jsonl"}, lines, output, prices, files);
+  const auto next = jobs.next();
+  ASSERT_TRUE(next);
+  result finished;
+  finished.line = 1;
+  finished.custom_id = "a";
+  finished.model = next->model;
+  finished.digest = next->digest;
+  finished.attempts = 1;
+  finished.outcome = answer();
+  jobs.attempt_started({0, "a", 1, {}});
+  jobs.put(std::move(finished));
+  EXPECT_FALSE(jobs.next());
+  int appends = 0;
+  files.fault = [&](std::string_view what, const std::string& path) {
+    const bool full = what == "append" && path.ends_with("output.jsonl") && ++appends >= 2;
+    return full ? std::make_error_code(std::errc::no_space_on_device) : std::error_code();
+  };
+  EXPECT_THROW(jobs.finish(job_status::completed, 1, 1), fatal_error);
+  EXPECT_TRUE(jobs.disk_is_full());
+  files.fault = [](std::string_view, const std::string&) { return std::error_code(); };
+  jobs.finish(job_status::completed, 1, 1);
+  auto ids = ids_in("x.output.jsonl");
+  EXPECT_EQ(ids.size(), 601U);
+  EXPECT_EQ(std::set<std::string>(ids.begin(), ids.end()).size(), 601U);
+  EXPECT_EQ(totals()["succeeded"], 601);
+  EXPECT_EQ(totals()["status"], "completed");
+}
+
+std::string long_line(const std::string& id, char opening) {
+  return job_line(id, std::string(3000, opening) + id);
+}
+
+TEST_F(job_set_test, grouped_requests_wait_for_the_first_of_their_group) {
+  lines.group_prefixes = true;
+  dir.write("x.jsonl", long_line("a1", 'a') + "not JSON\n" + long_line("b1", 'b') +
+                           long_line("a2", 'a') + job_line("short") + long_line("b2", 'b') +
+                           long_line("a3", 'a'));
+  dir.write("y.jsonl", long_line("c1", 'c') + long_line("c2", 'c'));
+  std::vector<std::string> sent;
+  {
+    auto jobs = open({"x.jsonl", "y.jsonl"});
+    std::mutex mutex;
+    std::condition_variable more;
+    std::vector<request> given;
+    bool ended = false;
+    std::thread reader([&] {
+      while (auto next = jobs->next()) {
+        const std::lock_guard lock(mutex);
+        given.push_back(std::move(*next));
+        more.notify_all();
+      }
+      const std::lock_guard lock(mutex);
+      ended = true;
+      more.notify_all();
+    });
+    const auto take = [&](std::size_t count) {
+      std::unique_lock lock(mutex);
+      more.wait(lock, [&] { return given.size() >= count || ended; });
+      std::vector<request> all = std::move(given);
+      given.clear();
+      for (const auto& one : all) sent.push_back(one.custom_id);
+      return all;
+    };
+    const auto finish = [&](const request& one) {
+      jobs->attempt_started({one.job, one.custom_id, 1, {}});
+      result finished;
+      finished.job = one.job;
+      finished.line = one.line;
+      finished.custom_id = one.custom_id;
+      finished.model = one.model;
+      finished.digest = one.digest;
+      finished.attempts = 1;
+      finished.outcome = answer();
+      jobs->put(std::move(finished));
+    };
+    const auto leaders = take(4);
+    EXPECT_THAT(sent, testing::UnorderedElementsAre("a1", "b1", "short", "c1"));
+    sent.clear();
+    for (const auto& one : leaders) {
+      if (one.custom_id == "b1") finish(one);
+    }
+    const auto of_b = take(1);
+    EXPECT_THAT(sent, ElementsAre("b2"));
+    sent.clear();
+    for (const auto& one : leaders) {
+      if (one.custom_id != "b1") finish(one);
+    }
+    const auto rest = take(3);
+    EXPECT_THAT(sent, testing::UnorderedElementsAre("a2", "a3", "c2"));
+    for (const auto& one : rest) finish(one);
+    for (const auto& one : of_b) finish(one);
+    reader.join();
+    jobs->finish(job_status::completed, 1, 1);
+  }
+  EXPECT_EQ(totals("x")["status"], "completed");
+  EXPECT_EQ(totals("x")["succeeded"], 6);
+  EXPECT_EQ(totals("x")["failed"], 1) << "the bad line";
+  EXPECT_EQ(totals("y")["succeeded"], 2);
+  auto again = open({"x.jsonl", "y.jsonl"});
+  EXPECT_FALSE(again->next());
+}
+
+TEST_F(job_set_test, a_reader_that_waits_for_a_group_can_be_cancelled) {
+  lines.group_prefixes = true;
+  dir.write("x.jsonl", long_line("a1", 'a') + long_line("a2", 'a'));
+  auto jobs = open();
+  ASSERT_TRUE(jobs->next());
+  std::thread reader([&] { EXPECT_FALSE(jobs->next()); });
+  jobs->cancel();
+  reader.join();
+}
+
+TEST_F(job_set_test, what_is_taken_ahead_of_a_group_is_not_given_again) {
+  lines.group_prefixes = true;
+  std::string job;
+  for (int i = 0; i < 9; ++i) job += long_line("a" + std::to_string(i), 'a');
+  dir.write("x.jsonl", job);
+  std::set<std::string> given;
+  auto jobs = open();
+  const auto leader = jobs->next();
+  ASSERT_TRUE(leader);
+  std::promise<std::vector<request>> taken;
+  jobs->look_ahead(0, 3, [&](std::vector<request> found) { taken.set_value(std::move(found)); });
+  for (const auto& one : taken.get_future().get()) given.insert(one.custom_id);
+  EXPECT_EQ(given.size(), 3U);
+  result finished;
+  finished.line = leader->line;
+  finished.custom_id = leader->custom_id;
+  finished.model = leader->model;
+  finished.digest = leader->digest;
+  finished.outcome = answer();
+  jobs->put(std::move(finished));
+  while (const auto next = jobs->next()) EXPECT_TRUE(given.insert(next->custom_id).second);
+  EXPECT_EQ(given.size(), 8U);
+}
+
+TEST_F(job_set_test, what_needs_the_job_as_a_file_says_so) {
+  lines.group_prefixes = true;
+  dir.write("x.jsonl.gz", "");
+  EXPECT_THAT(refused({"x.jsonl.gz"}), AllOf(HasSubstr("x.jsonl.gz"), HasSubstr("--group-prefixes"),
+                                             HasSubstr("decompress it first")));
+}
+
 TEST_F(job_set_test, files_are_for_their_owner_unless_a_mode_is_given) {
   using std::filesystem::perms;
   const auto mode_of = [&](const char* name) {
@@ -560,6 +883,38 @@ TEST_F(budget_job_test, the_bound_is_of_the_prompt_and_the_longest_reply) {
   EXPECT_EQ(jobs.next()->most,
             *usd::parse("0.00000425") * static_cast<std::int64_t>(next->body.size()) + reply)
       << "another model behind the name may have any tokens";
+}
+
+TEST_F(budget_job_test, equal_requests_are_reserved_and_paid_once) {
+  lines.dedup = true;
+  dir.write("x.jsonl", equal_line("a") + equal_line("b") + equal_line("c"));
+  auto jobs = open();
+  const auto only = jobs->next();
+  ASSERT_TRUE(only);
+  const usd most = only->most;
+  EXPECT_FALSE(jobs->next());
+  jobs.reset();
+  output.budget = most;  // for one attempt
+  auto tight = open();
+  const auto next = tight->next();
+  ASSERT_TRUE(next);
+  EXPECT_EQ(tight->reserve(*next), funds::reserved);
+  tight->attempt_started({0, next->custom_id, 1, next->most});
+  result finished;
+  finished.line = 1;
+  finished.custom_id = next->custom_id;
+  finished.model = next->model;
+  finished.digest = next->digest;
+  finished.attempts = 1;
+  finished.outcome = answer();
+  tight->put(std::move(finished));
+  EXPECT_FALSE(tight->next());
+  tight->finish(job_status::completed, 1, 1);
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a", "b", "c"));
+  EXPECT_EQ(totals()["status"], "completed");
+  const std::string cost = json::parse(dir.lines("x.output.jsonl")[0])["sluice"]["cost_usd"];
+  EXPECT_EQ(totals()["cost_usd"], cost);
+  EXPECT_FALSE(totals().contains("kept_usd"));
 }
 
 TEST_F(budget_job_test, an_attempt_that_does_not_fit_waits_and_then_is_refused) {

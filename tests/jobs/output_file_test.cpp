@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -180,6 +181,167 @@ TEST(output_file, rewrites_itself_and_keeps_only_what_is_wanted) {
   file.rewrite([](std::string_view, std::uint64_t) { return false; });
   EXPECT_EQ(dir.read("x"), "");
   EXPECT_EQ(dir.entries(), 1U) << "nothing is left beside it";
+}
+
+std::uint64_t number_in(std::string_view line) {
+  return std::stoull(std::string(line.substr(0, line.find(' '))));
+}
+
+std::string shuffled_lines(int count) {
+  std::string lines;
+  for (int i = 0; i < count; ++i) {
+    lines += std::to_string(i * 37 % count / 2) + " " + std::to_string(i) +
+             std::string(static_cast<std::size_t>(i % 7) * 100, '.') + "\n";
+  }
+  return lines;
+}
+
+std::vector<std::string> texts_of(const output_file& file) {
+  std::vector<std::string> all;
+  for (const auto& line : lines_of(file)) all.push_back(line.text);
+  return all;
+}
+
+TEST(output_file, sorts_itself_as_a_stable_sort_in_memory_would_with_any_memory) {
+  constexpr int count = 1000;
+  for (const std::size_t in_memory : {1U, 3U, 100U, 999U, 1000U, 5000U}) {
+    const test::temp_dir dir;
+    output_file file(disk(), dir / "x");
+    file.create();
+    append(file, shuffled_lines(count));
+    auto expected = texts_of(file);
+    std::stable_sort(expected.begin(), expected.end(),
+                     [](const auto& a, const auto& b) { return number_in(a) < number_in(b); });
+    file.sort(number_in, in_memory);
+    EXPECT_EQ(texts_of(file), expected) << in_memory;
+    EXPECT_TRUE(file.is_intact());
+    append(file, "7 more\n");
+    EXPECT_EQ(texts_of(file).back(), "7 more");
+    EXPECT_EQ(dir.entries(), 1U) << "nothing is left beside it";
+  }
+}
+
+TEST(output_file, sorts_lines_that_are_longer_than_what_is_copied_at_a_time) {
+  const test::temp_dir dir;
+  output_file file(disk(), dir / "x");
+  file.create();
+  append(file, "3 c\n2 " + std::string(20'000'000, 'b') + "\n1 a\n");
+  file.sort(number_in, 1);
+  const auto sorted = texts_of(file);
+  ASSERT_EQ(sorted.size(), 3U);
+  EXPECT_EQ(sorted[0], "1 a");
+  EXPECT_EQ(sorted[1].size(), 20'000'002U);
+  EXPECT_EQ(sorted[2], "3 c");
+}
+
+TEST(output_file, sorting_what_is_in_order_touches_no_file) {
+  const test::temp_dir dir;
+  test::faulty_files files;
+  output_file file(files, dir / "x");
+  file.create();
+  append(file, "1 a\n1 b\n2 c\n");
+  files.fault = [](std::string_view what, const std::string&) {
+    ADD_FAILURE() << what;
+    return std::error_code();
+  };
+  file.sort(number_in, 2);
+}
+
+// The disk is full from each operation on in turn.
+TEST(output_file, a_sort_that_fails_at_any_operation_leaves_the_file_whole_and_can_be_done_again) {
+  bool failed = true;
+  for (int at = 0; failed; ++at) {
+    const test::temp_dir dir;
+    test::faulty_files files;
+    output_file file(files, dir / "x");
+    file.create();
+    append(file, shuffled_lines(20));
+    const std::string unsorted = dir.read("x");
+    int operation = 0;
+    failed = false;
+    std::string met;
+    files.fault = [&](std::string_view what, const std::string& path) {
+      if (operation++ < at) return std::error_code();
+      if (what == "remove" && path.ends_with("x.sluice-new")) return std::error_code();
+      met += std::string(what) + " " + path.substr(path.rfind('/') + 1) + "; ";
+      failed = true;
+      return std::make_error_code(std::errc::no_space_on_device);
+    };
+    std::string words;
+    try {
+      file.sort(number_in, 6);
+    } catch (const fatal_error& thrown) {
+      EXPECT_EQ(thrown.why(), fatal_error::kind::cannot_write);
+      words = thrown.what();
+    }
+    SCOPED_TRACE(met);
+    if (!failed) {
+      EXPECT_GT(at, 5) << "runs are written, then the file, its sync and its new name";
+      EXPECT_EQ(words, "");
+      break;
+    }
+    EXPECT_THAT(words, HasSubstr("x: cannot be brought into job order (No space left on device)"));
+    EXPECT_THAT(words, HasSubstr("make room for another 1 MB, and run the same command again"));
+    EXPECT_EQ(dir.read("x"), unsorted);
+    EXPECT_EQ(file.size(), unsorted.size());
+    files.fault = [](std::string_view, const std::string&) { return std::error_code(); };
+    file.sort(number_in, 6);
+    EXPECT_EQ(dir.read("x").size(), unsorted.size());
+    EXPECT_NE(dir.read("x"), unsorted);
+    line_order::remove_stale(files, dir / "x");
+    EXPECT_EQ(dir.entries(), 1U);
+  }
+}
+
+TEST(output_file, sorts_in_memory_that_does_not_grow_with_the_file) {
+  const test::temp_dir dir;
+  constexpr std::uint64_t count = 400'000;
+  {
+    std::ofstream written(dir / "x", std::ios::binary);
+    const std::string filling(400, '.');
+    for (std::uint64_t i = 0; i < count; ++i) {
+      written << i * 7919 % count << ' ' << filling << '\n';
+    }
+  }
+  const pid_t child = ::fork();
+  if (child == 0) {
+    output_file file(disk(), dir / "x");
+    file.open_existing();
+    rusage before{};
+    ::getrusage(RUSAGE_SELF, &before);
+    file.sort(number_in, 100'000);
+    rusage after{};
+    ::getrusage(RUSAGE_SELF, &after);
+    constexpr long most_kib = 64 << 10;  // of a file of 160 MB
+    ::_exit(after.ru_maxrss - before.ru_maxrss < most_kib ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  EXPECT_EQ(status, 0);
+#endif
+  std::uint64_t number = 0;
+  output_file file(disk(), dir / "x");
+  ASSERT_TRUE(file.open_existing());
+  file.for_each_line([&](std::string_view line, std::uint64_t, bool) {
+    EXPECT_EQ(number_in(line), number);
+    ++number;
+  });
+  EXPECT_EQ(number, count);
+}
+
+TEST(output_file, a_link_to_a_file_that_is_sorted_stays_a_link) {
+  const test::temp_dir dir;
+  dir.write("behind", "2 b\n1 a\n");
+  std::filesystem::create_symlink("behind", dir / "x");
+  output_file file(disk(), dir / "x");
+  ASSERT_TRUE(file.open_existing());
+  file.sort(number_in);
+  EXPECT_TRUE(std::filesystem::is_symlink(dir / "x"));
+  EXPECT_EQ(dir.read("behind"), "1 a\n2 b\n");
+  output_file other(disk(), dir / "x");
+  EXPECT_THAT(refusal([&] { other.open_existing(); }), HasSubstr("another run, "))
+      << "the lock is on the new file";
 }
 
 TEST(output_file, rewriting_tells_where_lines_end) {

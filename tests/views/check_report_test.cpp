@@ -70,9 +70,28 @@ TEST(check_report, a_person_sees_what_is_rough_and_what_is_bad) {
   EXPECT_THAT(text, HasSubstr("200 requests and 1000 tokens a minute"));
   EXPECT_THAT(text, HasSubstr("~7  rough: its vocabulary is not known; no price\n"));
   EXPECT_THAT(text, HasSubstr("line 2: the request says nowhere how long its reply may be;"));
-  EXPECT_THAT(text, HasSubstr("line 3: invalid_json_line: oops\\x0a\n"));
-  EXPECT_THAT(text, HasSubstr("and 7 more bad lines"));
+  EXPECT_THAT(text, HasSubstr("  27 lines (3, 4, 5, 6, 7, …): invalid_json_line: oops\\x0a\n"));
   EXPECT_THAT(text, Not(HasSubstr("\x1b")));
+}
+
+TEST(check_report, bad_lines_with_the_same_fault_are_shown_once) {
+  job_check told;
+  told.add(1, errc::invalid_json_line, "no object");
+  told.add(2, errc::invalid_json_line, "other");
+  told.add(4, errc::invalid_json_line, "no object");
+  told.add(5, errc::invalid_request_line, "no object");
+  for (std::uint64_t line = 10; line < 30; ++line) {
+    told.add(line, errc::invalid_json_line, "oops " + std::to_string(line));
+    told.add(line + 100, errc::invalid_json_line, "oops " + std::to_string(line));
+  }
+  const std::string text = check_lines({{"x.jsonl", told}}, {});
+  EXPECT_THAT(text, HasSubstr("(44 bad)"));
+  EXPECT_THAT(text, HasSubstr("\n  2 lines (1, 4): invalid_json_line: no object\n"
+                              "  line 2: invalid_json_line: other\n"
+                              "  line 5: invalid_request_line: no object\n"
+                              "  2 lines (10, 110): invalid_json_line: oops 10\n"));
+  EXPECT_THAT(text, HasSubstr("invalid_json_line: oops 26\n  and 6 more bad lines; see them with "
+                              "--json\n"));
 }
 
 TEST(check_report, a_person_sees_what_the_costs_rest_on) {

@@ -271,6 +271,10 @@ void warn_about_jobs(const job_set& jobs, const relay_prices& prices) {
       spdlog::warn("{}: {} bad line(s) will not be sent; see {}", job.job, job.bad_lines,
                    job.errors);
     }
+    if (job.copies > 0) {
+      spdlog::info("{}: {} request(s) are equal to others; they get copies of their results",
+                   job.job, job.copies);
+    }
     for (const auto& [model, count] : job.unpriced_models) {
       spdlog::warn(
           "{}: no price for {} ({} request(s)){}; their cost will be unknown: give one with "

@@ -286,6 +286,22 @@ std::vector<setting> run_flags(run_settings& target) {
                     "all. Use it for a trial before the whole job.",
        .default_value = "0",
        .apply = size(job.limit)},
+      {.name = "dedup",
+       .group = at_job,
+       .short_help = "Send equal requests of a job once",
+       .long_help =
+           "Lines of a job with the same endpoint and body are sent once. The others get a "
+           "copy of the result when the run ends, with the custom_id of the line that "
+           "was sent in sluice.copied_from. Copies cost nothing. The job must be a file.",
+       .apply = on(job.dedup)},
+      {.name = "group-prefixes",
+       .group = at_job,
+       .short_help = "Send prompts that begin alike one after the other",
+       .long_help = "Requests for the same model whose prompts begin alike are sent next to each "
+                    "other, one of them first and the others once it has its result. So the "
+                    "provider writes its prompt cache once for each opening and then reads it. The "
+                    "first 2,048 bytes decide, the tools included. The job must be a plain file.",
+       .apply = on(job.group_prefixes)},
       {.name = "strict",
        .group = at_job,
        .short_help = "Refuse to start when a line is bad",
@@ -424,6 +440,14 @@ std::vector<setting> run_flags(run_settings& target) {
        .long_help = "Sends every request of the errors file again. Without it, only those that "
                     "failed for a passing reason are sent again.",
        .apply = on(output.retry_failed)},
+      {.name = "ordered",
+       .group = at_output,
+       .short_help = "Sort the results by their lines in the job",
+       .long_help = "Result lines are written as they complete. With this flag, a job whose "
+                    "requests all have their line is sorted at the end, in little memory. The "
+                    "disk needs room for the results a second time. If the run ends before, the "
+                    "next one with this flag sorts.",
+       .apply = on(output.ordered)},
       choice(
           {.name = "durability",
            .value = "WHEN",
