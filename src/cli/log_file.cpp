@@ -11,6 +11,7 @@
 #include <cstring>
 #include <utility>
 
+#include "cli/log_entry.hpp"
 #include "cli/named_files.hpp"
 #include "settings/ownership.hpp"
 #include "sluice/error.hpp"
@@ -26,7 +27,8 @@ namespace {
 bool holds_a_log(int descriptor) {
   std::array<char, 64> begin{};
   const ssize_t n = ::pread(descriptor, begin.data(), begin.size(), 0);
-  return n > 0 && begins_as_log({begin.data(), static_cast<std::size_t>(n)});
+  const std::string_view text(begin.data(), static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
+  return begins_as_log(text) || begins_as_json_log(text);
 }
 
 }  // namespace

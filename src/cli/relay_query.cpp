@@ -72,9 +72,11 @@ query_settings::query_settings() {
 }
 
 std::vector<setting> query_flags(query_settings& target, const std::set<std::string>& more) {
-  std::set<std::string> flags{"base-url", "api-key-file",    "header",       "simulate",
-                              "insecure", "connect-timeout", "idle-timeout", "max-response-bytes",
-                              "timeout",  "quiet",           "verbose",      "log-file"};
+  std::set<std::string> flags{"base-url",        "api-key-file", "header",
+                              "simulate",        "relay",        "insecure",
+                              "connect-timeout", "idle-timeout", "max-response-bytes",
+                              "timeout",         "quiet",        "json-log",
+                              "verbose",         "log-file"};
   flags.insert(more.begin(), more.end());
   auto table = run_flags(target.run, flags);
   describe(table, "timeout", "Longest time for a whole answer",
@@ -87,21 +89,12 @@ std::vector<setting> query_flags(query_settings& target, const std::set<std::str
       table, "verbose", "Log every request to the relay",
       "Logs each request to the relay with the status of its answer. Use it to see why a relay "
       "does not answer.");
-  table.push_back({.name = "relay",
-                   .value = "NAME",
-                   .group = "Relay",
-                   .short_help = "Use only this one of the [[relay]] tables",
-                   .long_help = "Where the config file has several [[relay]] tables, uses only the "
-                                "one with this name. Without it, all are used.",
-                   .apply = [&target](const std::string& name) { target.relay = name; },
-                   .in_config = false});
   table.push_back(json_flag(target.json));
   return table;
 }
 
 relay_needs needs_of(const query_settings& chosen, relay_use use) {
   return {.use = use,
-          .only = chosen.relay,
           .simulated_balance = chosen.simulated_balance,
           .simulated_cache = chosen.simulated_cache};
 }
@@ -110,7 +103,7 @@ exit_status query_relays(query_settings& chosen, const relay_query& query,
                          const std::function<void(prepared_relays&)>& prepare) {
   run_settings& run = chosen.run;
   screen shown;
-  start_log(shown, run.verbose, run.quiet, run.log_file);
+  start_log(shown, run.verbose, run.quiet, run.log_file, run.json_log);
   prepared_relays relays(run, shown, needs_of(chosen, relay_use::ask));
   if (prepare) prepare(relays);
   std::deque<relay_reply> replies;
@@ -124,7 +117,7 @@ exit_status query_relays(query_settings& chosen, const relay_query& query,
       spdlog::error("{}", reply.why_not);
     }
   }
-  const bool by_name = !run.engine.pool.empty() && chosen.relay.empty();
+  const bool by_name = !run.engine.pool.empty() && chosen.run.only_relay.empty();
   if (answered > 0 && chosen.json) print_documents(relays.members(), replies, by_name);
   if (answered > 0 && !chosen.json) print_lines(replies);
   return status_of(replies, answered);

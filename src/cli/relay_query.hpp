@@ -24,8 +24,6 @@ struct query_settings {
   query_settings();
 
   run_settings run;
-  /// The only member of the pool to query; empty: all.
-  std::string relay;
   bool json = false;
   /// Balance of the simulated key; nothing: no limit.
   std::optional<simulator::usd> simulated_balance = {};

@@ -61,10 +61,12 @@ void check_way(const relay_options& relay, const std::string& owner) {
   base_url::parse(relay.base_url);
   if (!relay.proxy.empty()) proxy::parse(relay.proxy, "the proxy");
   for (const char c : relay.api_key) {
-    if (static_cast<unsigned char>(c) <= ' ' || static_cast<unsigned char>(c) > '~') {
+    const bool printed =
+        static_cast<unsigned char>(c) > ' ' && static_cast<unsigned char>(c) <= '~';
+    if (!printed || c == '"' || c == '\'') {
       refuse(owner +
-             "the API key contains a space or another character that is not allowed in a key; "
-             "check how it was copied");
+             "the API key contains a space, a quote or another character that is not allowed in a "
+             "key; check how it was copied");
     }
   }
 }

@@ -15,7 +15,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <map>
 #include <sstream>
+#include <string_view>
 #include <utility>
 
 #include "base/read_duration.hpp"
@@ -25,6 +27,12 @@
 
 namespace sluice::cli {
 namespace {
+
+constexpr std::string_view profile_tables = "profile";
+
+std::string profile_origin(const std::string& path, const std::string& name) {
+  return fmt::format("{}: [{}.{}]", path, profile_tables, name);
+}
 
 // `origin` says where the value comes from: a flag, a variable, or a key of the config file.
 void apply_one(const setting& chosen, const std::string& text, const std::string& origin) {
@@ -71,19 +79,23 @@ const setting* find_key(const std::vector<setting>& entries, const std::string& 
   return nullptr;
 }
 
+// The setting of a key. Refuses a key that no setting has; `origin` names the table.
+const setting& setting_of(const std::string& name, const std::vector<setting>& entries,
+                          const std::string& origin) {
+  if (const setting* found = find_key(entries, name)) return *found;
+  std::vector<std::string> names;
+  for (const setting& entry : entries) {
+    if (entry.in_config) names.push_back(entry.name);
+  }
+  refuse(fmt::format("{}: unknown key '{}'{}", origin, name, did_you_mean(name, names)));
+}
+
 // Applies every key of one table; `origin` names the table in messages.
 void apply_table(const toml::table& table, const std::vector<setting>& entries,
                  const std::string& origin) {
   for (const auto& [key, node] : table) {
     const std::string name(key.str());
-    const setting* chosen = find_key(entries, name);
-    if (chosen == nullptr) {
-      std::vector<std::string> names;
-      for (const setting& entry : entries) {
-        if (entry.in_config) names.push_back(entry.name);
-      }
-      refuse(fmt::format("{}: unknown key '{}'{}", origin, name, did_you_mean(name, names)));
-    }
+    const setting* chosen = &setting_of(name, entries, origin);
     if (chosen->apply_pair) {
       const toml::table* pairs = node.as_table();
       if (pairs == nullptr) {
@@ -110,6 +122,82 @@ void apply_table(const toml::table& table, const std::vector<setting>& entries,
                          origin, name));
     }
     for (const auto& value : values) apply_one(*chosen, value, fmt::format("{}: {}", origin, name));
+  }
+}
+
+// Takes the profiles out of the document, by name. Refuses unknown keys in all of them, so that a
+// wrong one is found before the night in which it is used.
+std::map<std::string, toml::table> take_profiles(toml::table& document,
+                                                 const std::vector<setting>& entries,
+                                                 const std::string& path) {
+  std::map<std::string, toml::table> profiles;
+  const toml::node* node = document.get(profile_tables);
+  if (node == nullptr) return profiles;
+  const auto form = fmt::format("write each profile as a table, like [{}.night]", profile_tables);
+  const toml::table* all = node->as_table();
+  if (all == nullptr) {
+    refuse(fmt::format("{}: '{}' is not a table of profiles; {}", path, profile_tables, form));
+  }
+  for (const auto& [key, content] : *all) {
+    const std::string name(key.str());
+    const toml::table* table = content.as_table();
+    if (table == nullptr) {
+      refuse(fmt::format("{}: '{}.{}' is not a table; {}", path, profile_tables, name, form));
+    }
+    for (const auto& [inner, value] : *table) {
+      (void)value;
+      setting_of(std::string(inner.str()), entries, profile_origin(path, name));
+    }
+    profiles.emplace(name, *table);
+  }
+  document.erase(profile_tables);
+  return profiles;
+}
+
+const toml::table& find_profile(const std::map<std::string, toml::table>& profiles,
+                                const std::string& name, const std::string& path) {
+  const auto found = profiles.find(name);
+  if (found != profiles.end()) return found->second;
+  std::vector<std::string> names;
+  for (const auto& [other, table] : profiles) names.push_back(other);
+  refuse(fmt::format(
+      "--profile {}: {} has no [{}.{}]{}{}", name, path, profile_tables, name,
+      did_you_mean(name, names),
+      names.empty() ? std::string() : fmt::format("; it has {}", fmt::join(names, ", "))));
+}
+
+toml::table parse_document(const config_file& config, const std::vector<setting>& entries) {
+  try {
+    return toml::parse(config.text, config.path);
+  } catch (const toml::parse_error& fault) {
+    // The parser's message may quote the value.
+    const auto number = fault.source().begin.line;
+    const std::string line = line_of(config.text, number);
+    const bool secret = std::any_of(entries.begin(), entries.end(), [&](const setting& entry) {
+      return entry.secret && line.find(entry.name) != std::string::npos;
+    });
+    refuse(fmt::format(
+        "{} line {}: {}", config.path, number,
+        secret ? "cannot be read; write the value in quotes" : std::string(fault.description())));
+  }
+}
+
+// Applies the [[…]] tables of the document, and takes them out of it.
+void apply_lists(toml::table& document, const std::vector<setting_tables>& lists,
+                 const std::string& path) {
+  for (const auto& tables : lists) {
+    const toml::node* node = document.get(tables.name);
+    if (node == nullptr) continue;
+    const toml::array* list = node->as_array();
+    if (list == nullptr || !list->is_homogeneous(toml::node_type::table)) {
+      refuse(fmt::format("{}: '{}' is not a list of tables; write each one as [[{}]]", path,
+                         tables.name, tables.name));
+    }
+    for (const auto& element : *list) {
+      apply_table(*element.as_table(), tables.begin(),
+                  fmt::format("{}: [[{}]]", path, tables.name));
+    }
+    document.erase(tables.name);
   }
 }
 
@@ -145,46 +233,42 @@ void settings::add_to(CLI::App& command) {
   }
 }
 
-void settings::apply_config(const config_file& config) const {
-  const std::string& path = config.path;
-  toml::table document;
-  try {
-    document = toml::parse(config.text, path);
-  } catch (const toml::parse_error& fault) {
-    // The parser's message may quote the value.
-    const auto number = fault.source().begin.line;
-    const std::string line = line_of(config.text, number);
-    const bool secret = std::any_of(table_.begin(), table_.end(), [&](const setting& entry) {
-      return entry.secret && line.find(entry.name) != std::string::npos;
-    });
-    refuse(fmt::format(
-        "{} line {}: {}", path, number,
-        secret ? "cannot be read; write the value in quotes" : std::string(fault.description())));
-  }
-  for (const auto& tables : tables_) {
-    const toml::node* node = document.get(tables.name);
-    if (node == nullptr) continue;
-    const toml::array* list = node->as_array();
-    if (list == nullptr || !list->is_homogeneous(toml::node_type::table)) {
-      refuse(fmt::format("{}: '{}' is not a list of tables; write each one as [[{}]]", path,
-                         tables.name, tables.name));
+std::set<std::string> settings::apply(const std::optional<config_file>& config,
+                                      const std::string& profile) const {
+  std::set<std::string> in_profile;
+  if (!config) {
+    if (!profile.empty()) {
+      refuse(
+          fmt::format("--profile {}: there is no config file; write [{}.{}] into ./sluice.toml, "
+                      "or name a file with --config",
+                      profile, profile_tables, profile));
     }
-    for (const auto& element : *list) {
-      apply_table(*element.as_table(), tables.begin(),
-                  fmt::format("{}: [[{}]]", path, tables.name));
+    apply_environment();
+  } else {
+    toml::table document = parse_document(*config, table_);
+    const auto profiles = take_profiles(document, table_, config->path);
+    apply_lists(document, tables_, config->path);
+    apply_table(document, table_, config->path);
+    apply_environment();
+    if (!profile.empty()) {
+      const toml::table& chosen = find_profile(profiles, profile, config->path);
+      apply_table(chosen, table_, profile_origin(config->path, profile));
+      for (const auto& [key, value] : chosen) in_profile.emplace(key.str());
     }
-    document.erase(tables.name);
   }
-  apply_table(document, table_, path);
+  apply_line();
+  return in_profile;
 }
 
-void settings::apply(const std::optional<config_file>& config) const {
-  if (config) apply_config(*config);
+void settings::apply_environment() const {
   for (const setting& entry : table_) {
     if (entry.environment.empty()) continue;
     const char* text = std::getenv(entry.environment.c_str());
     if (text != nullptr && *text != '\0') apply_one(entry, text, entry.environment);
   }
+}
+
+void settings::apply_line() const {
   for (std::size_t i = 0; i < table_.size(); ++i) {
     const setting& entry = table_[i];
     const line_flag& place = *flags_[i];

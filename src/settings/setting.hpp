@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -86,15 +87,20 @@ struct config_file {
 };
 
 /// The settings of one command: adds their flags to its parser and, once the command line is
-/// parsed, applies first the config file, then the environment, then the flags. Not safe for use
-/// by several threads at once.
+/// parsed, applies first the config file, then the environment, then the profile, then the flags.
+/// Not safe for use by several threads at once.
+///
+/// A profile is a table `[profile.NAME]` of the config file, with the keys of the file. It stands
+/// for the flags that it lists, so it wins over the environment, and a flag wins over it.
 class settings {
  public:
   explicit settings(std::vector<setting> table, std::vector<setting_tables> tables = {});
 
   void add_to(CLI::App& command);
-  /// Throws fatal_error that names the flag, variable or key whose value cannot be used.
-  void apply(const std::optional<config_file>& config) const;
+  /// `profile`: the one to use; empty: none. Returns the keys that it sets. Throws fatal_error that
+  /// names the flag, variable, key or profile that cannot be used.
+  std::set<std::string> apply(const std::optional<config_file>& config,
+                              const std::string& profile = {}) const;
   /// Whether the command line has the flag.
   bool on_line(std::string_view name) const;
   /// The value of a flag on the command line, the last one where there are several; empty: the flag
@@ -112,7 +118,8 @@ class settings {
     bool present() const;
   };
   const line_flag* find_flag(std::string_view name) const;
-  void apply_config(const config_file& config) const;
+  void apply_environment() const;
+  void apply_line() const;
   std::vector<setting> table_;
   std::vector<setting_tables> tables_;
   std::vector<std::unique_ptr<line_flag>> flags_;

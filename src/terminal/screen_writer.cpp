@@ -220,7 +220,17 @@ screen_writer::~screen_writer() {
 }
 
 void screen_writer::line(const std::string& text) {
+  const std::lock_guard lock(form_mutex_);
+  state_->line(form_ ? form_(text) : text);
+}
+
+void screen_writer::finished_line(const std::string& text) {
   state_->line(text);
+}
+
+void screen_writer::set_form(std::function<std::string(const std::string&)> form) {
+  const std::lock_guard lock(form_mutex_);
+  form_ = std::move(form);
 }
 
 void screen_writer::live(const std::string& text) {

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 
 namespace sluice::cli {
@@ -32,6 +34,11 @@ class screen_writer {
 
   /// One or more lines, without the last newline.
   void line(const std::string& text);
+  /// The same, for lines that have their final form.
+  void finished_line(const std::string& text);
+  /// Gives every text of line() another form from now on. `form` is called on the thread of the
+  /// caller, and must be safe to call from several.
+  void set_form(std::function<std::string(const std::string&)> form);
   /// Replaces the live line; empty: there is none.
   void live(const std::string& text);
 
@@ -44,6 +51,8 @@ class screen_writer {
  private:
   class state;
   std::shared_ptr<state> state_;
+  std::mutex form_mutex_;
+  std::function<std::string(const std::string&)> form_;
 };
 
 /// The writer of standard error, which the whole program shares.

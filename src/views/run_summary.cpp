@@ -24,16 +24,21 @@ std::string shortened(const std::string& reason) {
   return printable_text(std::string(shown) + (shown.size() < reason.size() ? "…" : ""));
 }
 
+std::vector<std::pair<std::string, std::uint64_t>> by_frequency(
+    const std::map<std::string, std::uint64_t>& errors) {
+  std::vector<std::pair<std::string, std::uint64_t>> failures(errors.begin(), errors.end());
+  std::stable_sort(failures.begin(), failures.end(),
+                   [](const auto& a, const auto& b) { return a.second > b.second; });
+  return failures;
+}
+
 std::string job_text(const job_set::job_summary& job, const job_totals& totals,
                      const std::map<std::string, std::string>& reasons) {
   std::string text =
       fmt::format("\n{}: {} of {} succeeded, {} failed, {} pending\n", printable_text(job.job),
                   grouped(totals.succeeded), grouped(totals.requests), grouped(totals.failed),
                   grouped(totals.pending()));
-  std::vector<std::pair<std::string, std::uint64_t>> failures(totals.errors.begin(),
-                                                              totals.errors.end());
-  std::stable_sort(failures.begin(), failures.end(),
-                   [](const auto& a, const auto& b) { return a.second > b.second; });
+  const auto failures = by_frequency(totals.errors);
   for (std::size_t i = 0; i < std::min(failures.size(), shown_failures); ++i) {
     const auto reason = reasons.find(failures[i].first);
     text += fmt::format("  failed    {} x {}{}\n", grouped(failures[i].second), failures[i].first,
@@ -77,6 +82,56 @@ std::string job_text(const job_set::job_summary& job, const job_totals& totals,
 }
 
 }  // namespace
+
+namespace {
+
+// " (2 x 400: no such model, 1 x 503)": the reason of the most frequent failure alone.
+std::string failures_in_brackets(const std::map<std::string, std::uint64_t>& errors,
+                                 const std::map<std::string, std::string>& reasons) {
+  std::string text;
+  const auto failures = by_frequency(errors);
+  for (std::size_t i = 0; i < std::min(failures.size(), shown_failures); ++i) {
+    const auto& [code, count] = failures[i];
+    text += fmt::format("{}{} x {}", text.empty() ? "" : ", ", grouped(count), code);
+    const auto reason = reasons.find(code);
+    if (i == 0 && reason != reasons.end()) text += ": " + shortened(reason->second);
+  }
+  return text.empty() ? text : fmt::format(" ({})", text);
+}
+
+}  // namespace
+
+std::string one_line_summary(const job_set& jobs, const std::string& sentence) {
+  const auto summaries = jobs.summaries();
+  job_totals all;
+  std::map<std::string, std::string> reasons;
+  std::string errors_file;
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    const job_totals totals = jobs.totals(i);
+    all.requests += totals.requests;
+    all.succeeded += totals.succeeded;
+    all.failed += totals.failed;
+    all.cost += totals.cost;
+    all.unpriced_requests += totals.unpriced_requests;
+    for (const auto& [code, count] : totals.errors) all.errors[code] += count;
+    reasons.merge(jobs.failure_reasons(i));
+    if (errors_file.empty() && totals.failed > 0) errors_file = summaries[i].errors;
+  }
+  const std::string name =
+      jobs.size() == 1 ? summaries[0].job : fmt::format("{} jobs", jobs.size());
+  std::string text = fmt::format(
+      "{}{}: {} of {} succeeded, {} failed{}, {} pending; cost ${}{}",
+      sentence.empty() ? sentence : sentence + "; ", printable_text(name), grouped(all.succeeded),
+      grouped(all.requests), grouped(all.failed), failures_in_brackets(all.errors, reasons),
+      grouped(all.pending()), all.cost.to_string(),
+      all.unpriced_requests == 0
+          ? std::string()
+          : fmt::format(" and {} without a price", grouped(all.unpriced_requests)));
+  if (sentence.empty() && !errors_file.empty()) {
+    text += fmt::format("; see {}", printable_text(errors_file));
+  }
+  return text;
+}
 
 std::string stop_sentence(const run_outcome& outcome,
                           const std::optional<job_set::budget_shortage>& shortage) {

@@ -44,13 +44,19 @@ shown_command without_secrets(const std::vector<std::string>& command_line,
                               const std::vector<relay_member>& relays) {
   shown_command shown;
   constexpr std::string_view header = "--header";
+  constexpr std::string_view notify = "--notify";  // the address of a chat robot is a secret
   for (std::size_t i = 0; i < command_line.size(); ++i) {
     std::string word = command_line[i];
     const std::string in_flag = std::string(header) + "=";
     const std::size_t begin = word.starts_with(in_flag) ? in_flag.size() : 0;
     const bool is_header = begin > 0 || (i > 0 && command_line[i - 1] == header);
     std::vector<std::string> hidden;
-    if (is_header) {
+    const std::string in_notify = std::string(notify) + "=";
+    const std::size_t at_address = word.starts_with(in_notify) ? in_notify.size() : 0;
+    if (at_address > 0 || (i > 0 && command_line[i - 1] == notify)) {
+      word.replace(at_address, word.size(), redacted_value);
+      hidden.emplace_back("the address of --notify");
+    } else if (is_header) {
       const auto [name, value] = split_header(std::string_view(word).substr(begin));
       std::string known = value;
       for (const auto& member : relays) secrets(member.relay).redact(known);

@@ -32,8 +32,8 @@ TEST(run_settings, a_command_may_have_some_of_the_flags_and_every_config_key) {
   const auto some = run_flags(chosen, {"base-url", "quiet"});
   ASSERT_EQ(some.size(), all.size());
   for (std::size_t i = 0; i < all.size(); ++i) {
-    EXPECT_EQ(some[i].on_line,
-              some[i].name == "base-url" || some[i].name == "quiet" || some[i].name == "config")
+    EXPECT_EQ(some[i].on_line, some[i].name == "base-url" || some[i].name == "quiet" ||
+                                   some[i].name == "config" || some[i].name == "profile")
         << some[i].name;
     EXPECT_EQ(some[i].in_config, all[i].in_config) << some[i].name;
     EXPECT_EQ(some[i].environment, all[i].environment) << some[i].name;
@@ -129,6 +129,8 @@ TEST(run_settings, values_that_cannot_be_used) {
                                                                 {"--header", ": x"},
                                                                 {"--endpoint", "images"},
                                                                 {"--durability", "often"},
+                                                                {"--until", "6am"},
+                                                                {"--deadline", "0s"},
                                                                 {"--api-key-file", "/nowhere"}}) {
     try {
       told(line);
@@ -193,6 +195,76 @@ api_key_file = ")" + dir.write("key", "sk-from-a-file\n") +
   EXPECT_FALSE(green.requests_per_minute.has_value());
   EXPECT_EQ(green.weight, 1U);
   EXPECT_FALSE(green.price_multiplier.has_value());
+}
+
+// The settings as a command reads them, with the config file and OPENAI_BASE_URL.
+run_settings read(const std::string& toml, std::vector<std::string> line, const char* address) {
+  const test::temp_dir dir;
+  if (address != nullptr) ::setenv("OPENAI_BASE_URL", address, 1);
+  run_settings chosen;
+  CLI::App app;
+  settings flags(run_flags(chosen), run_tables(chosen));
+  flags.add_to(app);
+  line.insert(line.end(), {"--config", dir.write("sluice.toml", toml)});
+  std::reverse(line.begin(), line.end());
+  app.parse(line);
+  read_settings(flags, chosen);
+  ::unsetenv("OPENAI_BASE_URL");
+  return chosen;
+}
+
+constexpr const char* pool_and_profiles = R"(
+[[relay]]
+name = "blue"
+base_url = "https://blue.example"
+[profile.night]
+base-url = "https://night.example"
+rpm = 20
+[profile.blue]
+relay = "blue"
+until = "06:00"
+)";
+
+TEST(run_settings, of_two_settings_that_name_relays_the_run_says_which_one_won) {
+  using testing::ElementsAre;
+  using testing::HasSubstr;
+  using testing::IsEmpty;
+  const char* variable = "https://variable.example";
+  auto chosen = read(pool_and_profiles, {}, nullptr);
+  EXPECT_EQ(chosen.engine.pool.size(), 1U);
+  EXPECT_THAT(chosen.overruled, IsEmpty());
+
+  chosen = read(pool_and_profiles, {}, variable);
+  EXPECT_EQ(chosen.engine.pool.size(), 1U);
+  EXPECT_THAT(chosen.overruled,
+              ElementsAre(HasSubstr("sluice.toml are used, not OPENAI_BASE_URL: a pool has "
+                                    "addresses of its own; give --base-url")));
+
+  chosen = read(pool_and_profiles, {"--base-url", "https://flag.example"}, variable);
+  EXPECT_THAT(chosen.engine.pool, IsEmpty());
+  EXPECT_EQ(chosen.engine.relay.base_url, "https://flag.example");
+  EXPECT_THAT(chosen.overruled, IsEmpty());
+
+  chosen = read(pool_and_profiles, {"--profile", "night"}, variable);
+  EXPECT_THAT(chosen.engine.pool, IsEmpty());
+  EXPECT_EQ(chosen.engine.relay.base_url, "https://night.example");
+  EXPECT_EQ(chosen.engine.pace.requests_per_minute, 20U);
+  EXPECT_THAT(chosen.overruled,
+              ElementsAre(HasSubstr("base-url of the profile night is used, not OPENAI_BASE_URL")));
+
+  chosen = read(pool_and_profiles, {"--profile", "night", "--rpm", "7"}, nullptr);
+  EXPECT_EQ(chosen.engine.pace.requests_per_minute, 7U);
+  EXPECT_THAT(chosen.overruled, IsEmpty());
+}
+
+TEST(run_settings, a_profile_may_name_a_relay_of_the_pool) {
+  auto chosen = read(pool_and_profiles, {"--profile", "blue"}, nullptr);
+  EXPECT_EQ(chosen.only_relay, "blue");
+  ASSERT_TRUE(chosen.closing.until);
+  EXPECT_EQ(chosen.closing.until->hour, 6);
+  chosen =
+      read(pool_and_profiles, {"--profile", "blue", "--base-url", "https://x.example"}, nullptr);
+  EXPECT_EQ(chosen.only_relay, "") << "the address on the line wins";
 }
 
 TEST(run_settings, a_pool_that_cannot_be_read_is_refused_by_its_key) {

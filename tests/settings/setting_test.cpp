@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -55,6 +56,7 @@ struct setting_test : testing::Test {
   std::string profile;
   std::string secret;
   std::vector<std::string> rest;
+  std::set<std::string> from_profile;
 
   std::vector<setting> table() {
     return {
@@ -84,20 +86,21 @@ struct setting_test : testing::Test {
         {.name = "line-only", .value = "X", .apply = [](const std::string&) {}, .in_config = false},
     };
   }
-  void apply(std::vector<std::string> line,
-             const std::optional<std::string>& config = std::nullopt) {
+  void apply(std::vector<std::string> line, const std::optional<std::string>& config = std::nullopt,
+             const std::string& named_profile = {}) {
     CLI::App app;
     settings flags(table());
     flags.add_to(app);
     app.add_option("JOB", rest);
     std::reverse(line.begin(), line.end());
     app.parse(line);
-    flags.apply(config ? find_config(*config) : std::nullopt);
+    from_profile = flags.apply(config ? find_config(*config) : std::nullopt, named_profile);
   }
   std::string refused(const std::vector<std::string>& line,
-                      const std::optional<std::string>& config = std::nullopt) {
+                      const std::optional<std::string>& config = std::nullopt,
+                      const std::string& named_profile = {}) {
     try {
-      apply(line, config);
+      apply(line, config, named_profile);
     } catch (const fatal_error& thrown) {
       return thrown.what();
     }
@@ -205,6 +208,59 @@ TEST_F(setting_test, a_secret_that_is_no_toml_is_not_shown) {
       EXPECT_THAT(fault.what(), testing::Not(testing::ContainsRegex("9999|sk-1")));
     }
   }
+}
+
+TEST_F(setting_test, a_profile_stands_for_the_flags_that_it_lists) {
+  const std::string config = dir.write("c.toml", R"(
+colour = "config"
+tag = "all"
+[profile.night]
+colour = "dark"
+tag = ["a", "b"]
+loud = true
+[profile.day]
+colour = "bright"
+)");
+  apply({}, config);
+  EXPECT_EQ(colour, "config");
+  EXPECT_THAT(from_profile, testing::IsEmpty());
+  apply({}, config, "day");
+  EXPECT_EQ(colour, "bright");
+  EXPECT_FALSE(loud);
+  tags.clear();
+  const variable set("SLUICE_TEST_COLOUR", "environment");
+  apply({}, config, "night");
+  EXPECT_EQ(colour, "dark") << "a profile wins over the environment";
+  EXPECT_THAT(tags, ElementsAre("all", "a", "b"));
+  EXPECT_TRUE(loud);
+  EXPECT_THAT(from_profile, ElementsAre("colour", "loud", "tag"));
+  apply({"--colour", "flag"}, config, "night");
+  EXPECT_EQ(colour, "flag") << "a flag wins over a profile";
+}
+
+TEST_F(setting_test, an_unknown_profile_is_refused_with_the_nearest_one) {
+  const std::string config = dir.write("c.toml", "[profile.night]\n[profile.weekend]\n");
+  const std::string told = refused({}, config, "nigth");
+  EXPECT_THAT(told, HasSubstr("--profile nigth: "));
+  EXPECT_THAT(told, HasSubstr("c.toml has no [profile.nigth]; did you mean 'night'?"));
+  EXPECT_THAT(told, HasSubstr("it has night, weekend"));
+  EXPECT_THAT(refused({}, dir.write("d.toml", ""), "night"), HasSubstr("has no [profile.night]"));
+  EXPECT_THAT(refused({}, std::nullopt, "night"), HasSubstr("there is no config file"));
+}
+
+TEST_F(setting_test, keys_of_every_profile_are_checked) {
+  const std::string told =
+      refused({}, dir.write("c.toml", "[profile.day]\n[profile.night]\ncolor = \"red\"\n"), "day");
+  EXPECT_THAT(told, HasSubstr("c.toml: [profile.night]: unknown key 'color'"));
+  EXPECT_THAT(told, HasSubstr("did you mean 'colour'?"));
+  EXPECT_THAT(refused({}, dir.write("c.toml", "[profile.night]\ncolour = \"mauve\"\n"), "night"),
+              HasSubstr("c.toml: [profile.night]: colour: is none of"));
+  EXPECT_THAT(refused({}, dir.write("c.toml", "profile = \"night\"\n")),
+              HasSubstr("write each profile as a table, like [profile.night]"));
+  EXPECT_THAT(refused({}, dir.write("c.toml", "[profile]\nnight = 3\n")),
+              HasSubstr("'profile.night' is not a table"));
+  EXPECT_THAT(refused({}, dir.write("c.toml", "[profile.night]\nline-only = \"x\"\n")),
+              HasSubstr("'line-only'"));
 }
 
 TEST_F(setting_test, a_config_that_is_no_toml_is_refused_by_line) {

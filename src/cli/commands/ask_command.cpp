@@ -148,7 +148,7 @@ exit_status tell_failure(screen& shown, const result& answer, const relay_prices
 exit_status ask(ask_settings& chosen, const std::vector<std::string>& words) {
   screen shown;
   run_settings& run = chosen.run;
-  start_log(shown, run.verbose, run.quiet, run.log_file);
+  start_log(shown, run.verbose, run.quiet, run.log_file, run.json_log);
   if (run.engine.job.model.empty()) run.engine.job.model = usual_model;
   const std::string prompt = prompt_of(chosen, words);
   prepared_relays relays(run, shown, {.use = relay_use::send, .check_all = true});
@@ -234,7 +234,8 @@ std::vector<setting> ask_flags(ask_settings& target) {
                                       "config",
                                       "quiet",
                                       "verbose",
-                                      "log-file"});
+                                      "log-file",
+                                      "json-log"});
   describe(table, "model", "Model to ask",
            "The model that gets the prompt, under the name that the relay uses.", usual_model);
   describe(table, "system", "System message before the prompt",

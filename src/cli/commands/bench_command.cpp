@@ -18,6 +18,7 @@
 #include "async/steady_clock.hpp"
 #include "base/refuse.hpp"
 #include "cli/bench_relays.hpp"
+#include "cli/closing_time.hpp"
 #include "cli/graceful_stop.hpp"
 #include "cli/page_file.hpp"
 #include "cli/screen/heading.hpp"
@@ -139,8 +140,9 @@ void report(ordered_json document, const std::optional<ordered_json>& before,
 
 exit_status measure(bench_settings& chosen) {
   run_settings& run = chosen.query.run;
+  const command_start began;
   screen shown;
-  start_log(shown, run.verbose, run.quiet, run.log_file);
+  start_log(shown, run.verbose, run.quiet, run.log_file, run.json_log);
   check_what_to_send(chosen);
   const bench::load_plan plan = plan_of(chosen);
   if (!chosen.html.empty()) require_page(chosen.html);
@@ -183,6 +185,11 @@ exit_status measure(bench_settings& chosen) {
                          {.stop = [&benchmark] { benchmark.stop("interrupted"); },
                           .abort = [&benchmark] { benchmark.abort(); },
                           .in_flight = [&benchmark] { return benchmark.now().in_flight; }});
+    closing_watch closing(time, closing_time(run.closing, began.at, began.unix_time),
+                          [&](const std::string& why) {
+                            benchmark.stop(why);
+                            ending.stop();
+                          });
     std::optional<progress_display> display;
     if (!run.quiet) {
       display.emplace(time, shown, [&benchmark] { return bench_progress(benchmark.now()); });
@@ -190,6 +197,7 @@ exit_status measure(bench_settings& chosen) {
     asio::co_spawn(loop, benchmark.run(), [&](std::exception_ptr thrown) {
       fault = std::move(thrown);
       ending.leave();
+      closing.leave();
       if (display) display->leave();
       measured.leave();
     });

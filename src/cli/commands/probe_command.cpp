@@ -245,7 +245,7 @@ relay_member only_member(const std::vector<relay_member>& members) {
 exit_status probe_relay(probe_settings& chosen) {
   run_settings& run = chosen.query.run;
   screen shown;
-  start_log(shown, run.verbose, run.quiet, run.log_file);
+  start_log(shown, run.verbose, run.quiet, run.log_file, run.json_log);
   prepared_relays relays(run, shown, needs_of(chosen.query, relay_use::send));
   const relay_member member = only_member(relays.members());
   if (chosen.model.empty()) {

@@ -19,7 +19,10 @@
 
 #include "base/refuse.hpp"
 #include "cli/balance_warning.hpp"
+#include "cli/closing_time.hpp"
+#include "cli/end_notice.hpp"
 #include "cli/graceful_stop.hpp"
+#include "cli/log_entry.hpp"
 #include "cli/log_observer.hpp"
 #include "cli/named_files.hpp"
 #include "cli/screen/progress_display.hpp"
@@ -33,6 +36,7 @@
 #include "sluice/job_set.hpp"
 #include "terminal/descriptors.hpp"
 #include "terminal/exit_status.hpp"
+#include "terminal/service_manager.hpp"
 #include "views/progress.hpp"
 #include "views/run_summary.hpp"
 #include "views/shown_command.hpp"
@@ -67,7 +71,7 @@ class job_warnings {
 class run_monitor {
  public:
   run_monitor(engine& watched, job_set& jobs, job_warnings& warnings, screen& shown, bool quiet,
-              graceful_stop& ending)
+              graceful_stop& ending, const service_manager& service)
       : engine_(watched),
         jobs_(jobs),
         warnings_(warnings),
@@ -78,7 +82,13 @@ class run_monitor {
       done_before_ += before.succeeded + before.failed;
       tokens_before_ += static_cast<std::uint64_t>(before.tokens.total_tokens());
     }
-    every(totals_interval, [this] { jobs_.checkpoint(seconds(), engine_.now().most_in_a_minute); });
+    every(totals_interval, [this, &service] {
+      jobs_.checkpoint(seconds(), engine_.now().most_in_a_minute);
+      if (service.is_there()) service.show(progress_line(facts()));
+    });
+    if (const auto interval = service.watchdog_interval()) {
+      every(*interval, [&service] { service.tell("WATCHDOG=1"); });
+    }
     every(fault_interval, [this] {
       warnings_.log();
       if (engine_.now().faulted) ending_.stop();
@@ -155,7 +165,16 @@ class run_monitor {
   std::exception_ptr fault_;
 };
 
-job_status status_of(const run_outcome& outcome) {
+// Why --until or --deadline ended the run, which looks interrupted to the engine; empty: it did
+// not.
+std::string why_closed(const run_outcome& outcome, const graceful_stop& ending,
+                       const closing_watch& closing) {
+  const bool closed = outcome.reason == stop_reason::interrupted && !ending.interrupted();
+  return closed ? closing.why() : std::string();
+}
+
+job_status status_of(const run_outcome& outcome, const std::string& closed) {
+  if (!closed.empty()) return job_status::stopped;
   switch (outcome.reason) {
     case stop_reason::none:
       return job_status::completed;
@@ -166,7 +185,9 @@ job_status status_of(const run_outcome& outcome) {
   }
 }
 
-exit_status exit_of(const run_outcome& outcome, const graceful_stop& ending, const job_set& jobs) {
+exit_status exit_of(const run_outcome& outcome, const std::string& closed,
+                    const graceful_stop& ending, const job_set& jobs) {
+  if (!closed.empty()) return stopped;
   switch (outcome.reason) {
     case stop_reason::wrong_address:
     case stop_reason::bad_certificate:
@@ -228,26 +249,64 @@ bool is_about_writing(const std::exception_ptr& fault) {
   }
 }
 
+std::string words_of(const std::exception_ptr& fault) {
+  try {
+    std::rethrow_exception(fault);
+  } catch (const std::exception& thrown) {
+    return thrown.what();
+  }
+}
+
+std::string_view word_for(job_status status) {
+  switch (status) {
+    case job_status::running:
+      return "running";
+    case job_status::completed:
+      return "completed";
+    case job_status::stopped:
+      return "stopped";
+    case job_status::interrupted:
+      break;
+  }
+  return "interrupted";
+}
+
+// What --notify says of the end of a run.
+notify::run_end end_of(const job_set& jobs, std::string_view word, job_status status,
+                       exit_status code, const std::string& sentence) {
+  notify::run_end end{run_id(), std::string(word), code, one_line_summary(jobs, sentence), {}};
+  const auto summaries = jobs.summaries();
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    end.jobs.push_back(jobs.totals(i).to_json(summaries[i].job, status));
+  }
+  return end;
+}
+
+// The same, of a run that an exception ends.
+notify::run_end failed_end_of(const job_set& jobs, const std::exception& thrown) {
+  const auto* fatal = dynamic_cast<const fatal_error*>(&thrown);
+  const bool no_start = fatal != nullptr && fatal->why() == fatal_error::kind::cannot_start;
+  return end_of(jobs, "failed", job_status::stopped, no_start ? cannot_start : results_lost,
+                thrown.what());
+}
+
 // Throws the fault that decides the exit status, and shows the other one before.
 [[noreturn]] void end_with(const std::exception_ptr& first, const std::exception_ptr& second,
                            const job_set& jobs, screen& shown) {
   const bool second_counts = second && (!first || is_about_writing(second));
   const auto& last = second_counts ? second : first;
-  if (const auto& other = second_counts ? first : second) {
-    try {
-      std::rethrow_exception(other);
-    } catch (const std::exception& thrown) {
-      shown.line(fmt::format("sluice: {}", thrown.what()));
-    }
-  }
-  if (is_about_writing(last)) {
-    const std::uint64_t lost = jobs.unwritten();
-    shown.line(lost == 0 ? "sluice: every finished result is in a file"
-                         : fmt::format("sluice: {} finished result(s) could not be written and are "
-                                       "lost; their requests are sent again, and billed again",
-                                       lost));
-  }
-  std::rethrow_exception(last);
+  const auto& other = second_counts ? first : second;
+  if (other && words_of(other) != words_of(last)) shown.line("sluice: " + words_of(other));
+  if (!is_about_writing(last)) std::rethrow_exception(last);
+  const std::uint64_t lost = jobs.unwritten();
+  const std::string results =
+      lost == 0 ? "every finished result is in a file"
+                : fmt::format(
+                      "{} finished result(s) could not be written and are lost; their "
+                      "requests are sent again, and billed again",
+                      lost);
+  throw fatal_error(fatal_error::kind::cannot_write,
+                    fmt::format("{}; {}", words_of(last), results));
 }
 
 // Says so where every request of the jobs was finished by earlier runs.
@@ -286,6 +345,7 @@ void warn_about_jobs(const job_set& jobs, const relay_prices& prices) {
 
 exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named,
                      const std::vector<std::string>& command_line) {
+  const command_start began;
   screen shown;
   std::vector<std::string> paths;
   std::vector<std::string> results;
@@ -299,7 +359,10 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
   if (!chosen.log_file.empty()) {
     require_no_job_file("--log-file", chosen.log_file, name_job_files(paths, chosen.engine.output));
   }
-  start_log(shown, chosen.verbose, chosen.quiet, chosen.log_file);
+  start_log(shown, chosen.verbose, chosen.quiet, chosen.log_file, chosen.json_log);
+  if (!chosen.notify.url.empty()) {
+    notify::check_webhook(chosen.notify.form, chosen.notify.url, chosen.notify.secret);
+  }
   prepared_relays relays(chosen, shown, {.use = relay_use::send, .check_all = true});
   if (relays.simulated()) chosen.engine.output.simulated = true;
   if (!repeats.empty()) spdlog::info("{}", repeats);
@@ -320,39 +383,69 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
   tell_if_nothing_to_send(jobs);
   if (!relays.simulated()) warn_of_low_balance(chosen, jobs, prices);
 
+  const service_manager service;
+  engine_run whole(runner, jobs, jobs);
   run_outcome outcome;
   std::exception_ptr fault;
   double seconds = 0;
   // It outlives the loop: a signal must not end the process while the totals are written.
-  graceful_stop ending(loop, runner.time(), chosen.grace,
-                       {.stop = [&runner] { runner.stop(); },
-                        .abort = [&runner] { runner.abort(); },
-                        .in_flight = [&runner] { return runner.now().in_flight; }});
+  std::optional<graceful_stop> stopping(
+      std::in_place, loop, runner.time(), chosen.grace,
+      graceful_stop::actions{.stop =
+                                 [&] {
+                                   service.tell("STOPPING=1");
+                                   whole.stop();
+                                 },
+                             .abort = [&whole] { whole.abort(); },
+                             .in_flight = [&runner] { return runner.now().in_flight; }});
+  graceful_stop& ending = *stopping;
+  closing_watch closing(runner.time(), closing_time(chosen.closing, began.at, began.unix_time),
+                        [&ending](const std::string&) { ending.stop(); });
+  service.tell("READY=1");
   {
-    run_monitor monitor(runner, jobs, warnings, shown, chosen.quiet, ending);
-    asio::co_spawn(loop, runner.run(jobs, jobs), [&](std::exception_ptr thrown, run_outcome ended) {
+    run_monitor monitor(runner, jobs, warnings, shown, chosen.quiet, ending, service);
+    asio::co_spawn(loop, whole.work(), [&](std::exception_ptr thrown, run_outcome ended) {
       fault = std::move(thrown);
       outcome = std::move(ended);
       seconds = monitor.seconds();
       ending.leave();
+      closing.leave();
       monitor.leave();
     });
     loop.run();
     if (!fault) fault = monitor.fault();
   }
-  const auto unwritten = finish(jobs, fault ? job_status::stopped : status_of(outcome), seconds,
-                                runner.now().most_in_a_minute, chosen.grace);
+  service.tell("STOPPING=1");
+  const std::string closed = why_closed(outcome, ending, closing);
+  const job_status ended_as = fault ? job_status::stopped : status_of(outcome, closed);
+  const auto unwritten =
+      finish(jobs, ended_as, seconds, runner.now().most_in_a_minute, chosen.grace);
   warnings.log();
-  if (fault || unwritten) end_with(fault, unwritten, jobs, shown);
+  const exit_status status = exit_of(outcome, closed, ending, jobs);
+  if (fault || unwritten) {
+    try {
+      end_with(fault, unwritten, jobs, shown);
+    } catch (const std::exception& thrown) {
+      stopping.reset();  // the message has its own
+      announce_end(chosen.notify, failed_end_of(jobs, thrown));
+      throw;
+    }
+  }
 
-  if (const auto sentence = stop_sentence(outcome, jobs.shortage()); !sentence.empty())
-    shown.line("sluice: " + sentence);
+  const std::string sentence = closed.empty()
+                                   ? stop_sentence(outcome, jobs.shortage())
+                                   : fmt::format("stopped: {}; run again to go on", closed);
   if (!chosen.quiet) {
+    if (!sentence.empty()) shown.line("sluice: " + sentence);
     shown.line(
         run_summary(jobs, outcome, seconds, without_secrets(command_line, chosen.engine.relays())));
     if (relays.simulated()) shown.line(relays.simulated_ledger());
+  } else if (status != success) {
+    shown.line("sluice: " + one_line_summary(jobs, sentence));
   }
-  return exit_of(outcome, ending, jobs);
+  stopping.reset();
+  announce_end(chosen.notify, end_of(jobs, word_for(ended_as), ended_as, status, sentence));
+  return status;
 }
 
 // Makes the job of a table, runs it, and joins the answers to the rows.

@@ -6,6 +6,8 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -14,6 +16,7 @@
 #include <vector>
 
 #include "base/printable.hpp"
+#include "cli/log_entry.hpp"
 #include "cli/log_file.hpp"
 
 namespace sluice::cli {
@@ -27,7 +30,7 @@ class screen_sink final : public spdlog::sinks::base_sink<std::mutex> {
   void sink_it_(const spdlog::details::log_msg& message) override {
     spdlog::memory_buf_t text;
     formatter_->format(message, text);
-    shown_.line(std::string(text.data(), text.size() > 0 ? text.size() - 1 : 0));
+    shown_.finished_line(std::string(text.data(), text.size() > 0 ? text.size() - 1 : 0));
   }
   void flush_() override {}
 
@@ -71,6 +74,39 @@ std::unique_ptr<spdlog::formatter> pattern(const std::string& text) {
   return formatter;
 }
 
+// Calls `take` with the entry of each line of a text for a person, which may begin with the name of
+// the program.
+void json_lines(std::string_view text, std::string_view level,
+                const std::function<void(const std::string&)>& take) {
+  constexpr std::string_view program = "sluice: ";
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (line.starts_with(program)) line.remove_prefix(program.size());
+    if (!line.empty()) take(log_entry(line, level));
+  }
+}
+
+class json_form final : public spdlog::formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, spdlog::memory_buf_t& text) override {
+    const auto level = spdlog::level::to_string_view(message.level);
+    const std::string entry =
+        log_entry({message.payload.data(), message.payload.size()}, {level.data(), level.size()},
+                  std::chrono::time_point_cast<std::chrono::milliseconds>(message.time));
+    text.append(entry.data(), entry.data() + entry.size());
+    text.push_back('\n');
+  }
+  std::unique_ptr<spdlog::formatter> clone() const override {
+    return std::make_unique<json_form>();
+  }
+};
+
+std::unique_ptr<spdlog::formatter> json_pattern() {
+  return std::make_unique<json_form>();
+}
+
 }  // namespace
 
 screen::screen() {
@@ -84,11 +120,32 @@ screen::~screen() {
 
 void screen::line(const std::string& text) {
   show_heading();
-  writer_.line(printable_lines(text));
+  if (json_) {
+    json_lines(text, "info", [this](const std::string& one) { writer_.finished_line(one); });
+  } else {
+    writer_.line(printable_lines(text));
+  }
+}
+
+void screen::finished_line(const std::string& text) {
+  show_heading();
+  writer_.finished_line(text);
+}
+
+void screen::begin_json() {
+  json_ = true;
+  writer_.set_form([](const std::string& text) {
+    std::string all;
+    json_lines(text, "error", [&all](const std::string& one) {
+      if (!all.empty()) all += '\n';
+      all += one;
+    });
+    return all;
+  });
 }
 
 void screen::live(const std::string& text) {
-  if (!terminal_) return;
+  if (!is_terminal()) return;
   show_heading();
   writer_.live(printable_text(text));
 }
@@ -106,7 +163,9 @@ void screen::show_heading() {
   const std::lock_guard lock(mutex_);
   if (heading_.empty()) return;
   const std::string text = std::exchange(heading_, {});
-  if (!quiet_) writer_.line("sluice: " + printable_text(text));
+  if (!quiet_) {
+    writer_.finished_line(json_ ? log_entry(text, "info") : "sluice: " + printable_text(text));
+  }
   if (to_file_) to_file_(text);
 }
 
@@ -116,9 +175,10 @@ void screen::begin_log(bool quiet, std::function<void(const std::string&)> to_fi
   to_file_ = std::move(to_file);
 }
 
-void start_log(screen& shown, bool verbose, bool quiet, const std::string& file) {
+void start_log(screen& shown, bool verbose, bool quiet, const std::string& file, bool json) {
+  if (json) shown.begin_json();
   auto to_screen = std::make_shared<screen_sink>(shown);
-  to_screen->set_formatter(pattern("sluice: %*"));
+  to_screen->set_formatter(json ? json_pattern() : pattern("sluice: %*"));
   to_screen->set_level(quiet     ? spdlog::level::err
                        : verbose ? spdlog::level::debug
                                  : spdlog::level::info);
@@ -126,7 +186,7 @@ void start_log(screen& shown, bool verbose, bool quiet, const std::string& file)
   std::function<void(const std::string&)> heading_to_file;
   if (!file.empty()) {
     auto to_file = std::make_shared<file_sink>(open_log(file));
-    to_file->set_formatter(pattern(log_pattern));
+    to_file->set_formatter(json ? json_pattern() : pattern(log_pattern));
     to_file->set_level(spdlog::level::debug);
     sinks.push_back(to_file);
     heading_to_file = [to_file](const std::string& text) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <mutex>
 #include <string>
@@ -17,8 +18,10 @@ class screen {
   screen(const screen&) = delete;
   screen& operator=(const screen&) = delete;
 
-  bool is_terminal() const noexcept { return terminal_; }
+  bool is_terminal() const noexcept { return terminal_ && !json_; }
   void line(const std::string& text);
+  /// Shows a line that has its final form.
+  void finished_line(const std::string& text);
   /// Replaces the live line. Does nothing where this is not a terminal.
   void live(const std::string& text);
   void clear_live();
@@ -32,16 +35,22 @@ class screen {
   void begin_log(bool quiet, std::function<void(const std::string& heading)> to_file);
 
  private:
+  void begin_json();
+  friend void start_log(screen&, bool, bool, const std::string&, bool);
+
   std::mutex mutex_;
   screen_writer& writer_ = standard_error();
   bool terminal_ = false;
   std::string heading_;
   bool quiet_ = false;
+  std::atomic<bool> json_ = false;
   std::function<void(const std::string&)> to_file_;
 };
 
 /// Sends the log of the program to the screen, and also to `file` unless that is empty. Throws
-/// fatal_error where the file must not be written (open_log).
-void start_log(screen& shown, bool verbose, bool quiet, const std::string& file);
+/// fatal_error where the file must not be written (open_log). `json`: every line on standard error
+/// and in the file is a JSON object from now on, also those of screen::line() and of
+/// standard_error().
+void start_log(screen& shown, bool verbose, bool quiet, const std::string& file, bool json = false);
 
 }  // namespace sluice::cli

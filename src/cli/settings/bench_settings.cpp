@@ -87,9 +87,9 @@ bench_settings::bench_settings() {
 
 std::vector<setting> bench_flags(bench_settings& target) {
   auto table = query_flags(
-      target.query,
-      {"rpm", "tpm", "pace", "window-margin", "seed", "prices", "price-multiplier", "price-group",
-       "tier-default", "first-byte-timeout", "no-stream", "no-include-usage", "max-wait", "grace"});
+      target.query, {"rpm", "tpm", "pace", "window-margin", "seed", "prices", "price-multiplier",
+                     "price-group", "tier-default", "first-byte-timeout", "no-stream",
+                     "no-include-usage", "max-wait", "until", "deadline", "grace"});
   describe(table, "timeout", "Longest time for a whole request",
            "A request fails when it is not over after this time, from the start of the connection "
            "to the last byte. Raise it for very long replies.",

@@ -47,7 +47,7 @@ void keep_only(const std::string& name, run_settings& run) {
   for (const auto& member : pool) names.push_back(member.name);
   if (std::find(names.begin(), names.end(), name) == names.end()) {
     refuse(fmt::format("--relay {}: the config file has no [[relay]] of that name{}{}", name,
-                       names.empty() ? ", or --base-url or --simulate replaces them" : "",
+                       names.empty() ? ", or an address replaces them" : "",
                        did_you_mean(name, names)));
   }
   for (std::size_t i = pool.size(); i-- > 0;) {
@@ -127,7 +127,10 @@ prepared_relays::prepared_relays(run_settings& chosen, screen& shown, const rela
   if (chosen.simulate && needs.use != relay_use::price_lists) {
     simulator_ = start_simulator(chosen, needs);
   }
-  if (!needs.only.empty()) keep_only(needs.only, chosen);
+  if (!chosen.only_relay.empty() && !simulated()) keep_only(chosen.only_relay, chosen);
+  if (!simulated()) {
+    for (const auto& sentence : chosen.overruled) spdlog::info("{}", sentence);
+  }
   if (!simulated()) read_keys(chosen);
   if (needs.check_all) {
     engine.check();

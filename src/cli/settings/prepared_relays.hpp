@@ -26,8 +26,6 @@ struct relay_needs {
   relay_use use = relay_use::send;
   /// Check the settings of jobs and pace as well, not only those of the relays.
   bool check_all = false;
-  /// Name of the only [[relay]] to use; empty: all.
-  std::string only = {};
   /// Balance of the simulated key; nothing: no limit.
   std::optional<simulator::usd> simulated_balance = {};
   simulator::prompt_cache simulated_cache = simulator::prompt_cache::by_text;

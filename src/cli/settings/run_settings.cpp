@@ -7,23 +7,35 @@
 #include <cstdlib>
 #include <fstream>
 #include <limits>
+#include <sstream>
 #include <type_traits>
 #include <utility>
 
+#include "cli/settings/api_key.hpp"
 #include "sluice/error.hpp"
 
 namespace sluice::cli {
 namespace {
 
 std::string read_key_file(const std::string& path) {
-  std::ifstream file(path);
-  std::string key;
-  if (!file || !std::getline(file, key)) {
+  const std::ifstream file(path, std::ios::binary);
+  std::ostringstream content;
+  content << file.rdbuf();
+  if (!file || content.bad()) {
     throw bad_setting("cannot be read; write the key into its first line");
   }
-  while (!key.empty() && (key.back() == '\r' || key.back() == ' ')) key.pop_back();
-  if (key.empty()) throw bad_setting("its first line is empty; write the key there");
-  return key;
+  return key_in_file(content.str());
+}
+
+std::string read_secret_file(const std::string& path) {
+  std::ifstream file(path);
+  std::string secret;
+  if (!file || !std::getline(file, secret)) {
+    throw bad_setting("cannot be read; write the secret into its first line");
+  }
+  while (!secret.empty() && (secret.back() == '\r' || secret.back() == ' ')) secret.pop_back();
+  if (secret.empty()) throw bad_setting("its first line is empty; write the secret there");
+  return secret;
 }
 
 unsigned parse_mode(const std::string& text) {
@@ -85,7 +97,9 @@ setting choice(setting entry, Enum& place,
 }
 
 constexpr std::string_view config_flag = "config";
+constexpr std::string_view profile_flag = "profile";
 constexpr const char* general_group = "General";
+constexpr const char* address_variable = "OPENAI_BASE_URL";
 
 constexpr std::uint64_t most = std::numeric_limits<std::int64_t>::max();
 constexpr std::uint64_t most_rpm = 1'000'000;
@@ -121,6 +135,7 @@ std::vector<setting> run_flags(run_settings& target) {
   const std::string at_limit = "Limit and retries";
   const std::string at_output = "Results";
   const std::string at_money = "Money";
+  const std::string at_end = "End of the run";
   return {
       {.name = "base-url",
        .value = "URL",
@@ -131,14 +146,14 @@ std::vector<setting> run_flags(run_settings& target) {
                     "the address is the endpoint itself, and nothing is appended to it.",
        .default_value = "https://api.openai.com/v1",
        .apply = text(relay.base_url),
-       .environment = "OPENAI_BASE_URL"},
+       .environment = address_variable},
       {.name = "api-key",
        .value = "KEY",
        .group = at_relay,
        .short_help = "API key of the relay",
        .long_help = "There is no flag for it, because every user of the machine can read the flags "
                     "of a process. It is never shown in a log, a message or a page.",
-       .apply = text(relay.api_key),
+       .apply = [&relay](const std::string& given) { relay.api_key = key_in(given); },
        .environment = "OPENAI_API_KEY",
        .on_line = false,
        .secret = true},
@@ -147,7 +162,8 @@ std::vector<setting> run_flags(run_settings& target) {
        .group = at_relay,
        .short_help = "File with the API key (or set OPENAI_API_KEY)",
        .long_help = "Reads the API key from the first line of this file. It wins over "
-                    "OPENAI_API_KEY. Use it where the environment is visible to others.",
+                    "OPENAI_API_KEY. Use it where the environment is visible to others. Quotes, "
+                    "'Bearer ' and the name of a .env line around the key are left out.",
        .apply = [&relay](const std::string& path) { relay.api_key = read_key_file(path); }},
       {.name = "header",
        .value = "'NAME: VALUE'",
@@ -169,6 +185,13 @@ std::vector<setting> run_flags(run_settings& target) {
        .choices = {"clean", "faulty", "slow"},
        .apply = [&target](const std::string& profile) { target.simulate = profile; },
        .bare_value = "clean"},
+      {.name = "relay",
+       .value = "NAME",
+       .group = at_relay,
+       .short_help = "Use only this one of the [[relay]] tables",
+       .long_help = "Where the config file has several [[relay]] tables, uses only the one with "
+                    "this name. Without it, all are used.",
+       .apply = text(target.only_relay)},
       {.name = "insecure",
        .group = at_relay,
        .short_help = "Do not check the relay's certificate",
@@ -401,6 +424,37 @@ std::vector<setting> run_flags(run_settings& target) {
                     "within this time. A second Ctrl-C ends it at once.",
        .default_value = "30s",
        .apply = time(target.grace)},
+      {.name = "until",
+       .value = "HH:MM",
+       .group = at_limit,
+       .short_help = "Start nothing more at this time of the day",
+       .long_help =
+           "At the next time that the local clock shows this, nothing new is sent, and what "
+           "is in flight may finish within --grace. The exit status is 3. The same command "
+           "continues a job; a benchmark reports what it measured.",
+       .apply =
+           [&target](const std::string& given) {
+             target.closing.until = read_time_of_day(given);
+             if (!target.closing.until) {
+               throw bad_setting(fmt::format(
+                   "'{}' is not a time of the day; write it like 06:00 or 23:30", given));
+             }
+           }},
+      {.name = "deadline",
+       .value = "TIME",
+       .group = at_limit,
+       .short_help = "Start nothing more after this long",
+       .long_help =
+           "When this time has passed since the start, nothing new is sent, and what is in "
+           "flight may finish within --grace. The exit status is 3. With --until, the earlier "
+           "of the two counts.",
+       .apply =
+           [&target](const std::string& given) {
+             target.closing.deadline = parse_duration(given);
+             if (*target.closing.deadline <= duration{}) {
+               throw bad_setting("give a time above zero, like 5h");
+             }
+           }},
       {.name = "seed",
        .value = "N",
        .group = at_limit,
@@ -554,6 +608,53 @@ std::vector<setting> run_flags(run_settings& target) {
              output.tier_default = given;
            }},
 
+      {.name = "notify",
+       .value = "URL",
+       .group = at_end,
+       .short_help = "Post the totals to this address when the run ends",
+       .long_help =
+           "A webhook: posts one message when a run ends, whether it is completed, stopped "
+           "or interrupted. It is tried up to four times and never changes the exit "
+           "status. The addresses of chat robots are secrets, so keep them in a profile.",
+       .apply = text(target.notify.url),
+       .secret = true},
+      choice({.name = "notify-form",
+              .value = "FORM",
+              .group = at_end,
+              .short_help = "Form of the message for --notify",
+              .long_help =
+                  "'standard' posts JSON with the totals of every job, signed as Standard "
+                  "Webhooks where there is a secret. The others post one line of text as the chat "
+                  "robots of these products take it; 'feishu' and 'dingtalk' sign it with the "
+                  "secret of the robot.",
+              .default_value = "standard",
+              .apply = {}},
+             target.notify.form,
+             {{"standard", notify::webhook_form::standard},
+              {"feishu", notify::webhook_form::feishu},
+              {"dingtalk", notify::webhook_form::dingtalk},
+              {"wecom", notify::webhook_form::wecom},
+              {"slack", notify::webhook_form::slack}}),
+      {.name = "notify-secret",
+       .value = "SECRET",
+       .group = at_end,
+       .short_help = "Secret that signs the message of --notify",
+       .long_help = "There is no flag for it, because every user of the machine can read the flags "
+                    "of a process.",
+       .apply = text(target.notify.secret),
+       .environment = "SLUICE_NOTIFY_SECRET",
+       .on_line = false,
+       .secret = true},
+      {.name = "notify-secret-file",
+       .value = "FILE",
+       .group = at_end,
+       .short_help = "File with the secret that signs the message",
+       .long_help = "Reads the secret for --notify from the first line of this file. It wins over "
+                    "SLUICE_NOTIFY_SECRET. For 'standard' it is base64, mostly with whsec_ before "
+                    "it.",
+       .apply =
+           [&target](const std::string& path) { target.notify.secret = read_secret_file(path); }},
+
       {.name = "config",
        .value = "FILE",
        .group = general_group,
@@ -562,6 +663,15 @@ std::vector<setting> run_flags(run_settings& target) {
                     "sluice/config.toml under $XDG_CONFIG_HOME (or ~/.config). Its keys are the "
                     "names of the long flags, and flags and environment win over it.",
        .apply = [](const std::string&) {},  // read_settings() looks it up before anything applies
+       .in_config = false},
+      {.name = "profile",
+       .value = "NAME",
+       .group = general_group,
+       .short_help = "Use the [profile.NAME] table of the config file",
+       .long_help = "Applies the keys of this table of the config file as if they were flags: they "
+                    "win over the environment and over the rest of the file, and a flag wins over "
+                    "them. Use it to keep the settings of nightly jobs in one place.",
+       .apply = text(target.profile),
        .in_config = false},
       {.name = "quiet",
        .letter = 'q',
@@ -578,6 +688,13 @@ std::vector<setting> run_flags(run_settings& target) {
        .long_help = "Logs each failed attempt with its reason and the wait that follows. Use it to "
                     "see why a run is slow.",
        .apply = on(target.verbose)},
+      {.name = "json-log",
+       .group = general_group,
+       .short_help = "Write the log as JSON, one object a line",
+       .long_help = "Every line on standard error and in --log-file is a JSON object with time, "
+                    "level, run and text. The run is a name for this run of the program. Use it "
+                    "where a program collects the log.",
+       .apply = on(target.json_log)},
       {.name = "log-file",
        .value = "FILE",
        .group = general_group,
@@ -592,7 +709,8 @@ std::vector<setting> run_flags(run_settings& target) {
 std::vector<setting> run_flags(run_settings& target, const std::set<std::string>& on_line) {
   auto table = run_flags(target);
   for (auto& entry : table) {
-    entry.on_line = entry.on_line && (on_line.count(entry.name) > 0 || entry.name == config_flag);
+    const bool of_every_command = entry.name == config_flag || entry.name == profile_flag;
+    entry.on_line = entry.on_line && (of_every_command || on_line.count(entry.name) > 0);
   }
   return table;
 }
@@ -684,11 +802,45 @@ std::vector<setting_tables> run_tables(run_settings& target) {
            }}};
 }
 
+namespace {
+
+bool is_set(const char* variable) {
+  const char* value = std::getenv(variable);
+  return value != nullptr && *value != '\0';
+}
+
+// Decides between an address and the [[relay]] tables: a flag or a profile that gives an address
+// turns the pool off, the environment does not.
+void choose_relays(const settings& flags, const std::set<std::string>& in_profile,
+                   run_settings& target) {
+  const bool by_line = flags.on_line("base-url");
+  const bool by_profile = !by_line && in_profile.count("base-url") > 0;
+  const bool by_variable = is_set(address_variable);
+  if (by_profile && by_variable) {
+    target.overruled.push_back(
+        fmt::format("base-url of the profile {} is used, not {}: a profile wins over the "
+                    "environment, as a flag does",
+                    target.profile, address_variable));
+  }
+  if (by_line && !flags.on_line("relay")) target.only_relay.clear();
+  if (by_line || by_profile) {
+    target.engine.pool.clear();
+    target.pool_keys.clear();
+  } else if (by_variable && !target.engine.pool.empty()) {
+    target.overruled.push_back(
+        fmt::format("the [[relay]] tables of {} are used, not {}: a pool has addresses of its own; "
+                    "give --base-url to use one relay instead",
+                    target.config_file, address_variable));
+  }
+}
+
+}  // namespace
+
 void read_settings(const settings& flags, run_settings& target) {
   const auto config = find_config(flags.line_value(config_flag));
-  flags.apply(config);
   if (config) target.config_file = config->path;
-  if (flags.on_line("base-url")) target.engine.pool.clear();  // the flag wins over the file
+  const auto in_profile = flags.apply(config, flags.line_value(profile_flag));
+  choose_relays(flags, in_profile, target);
 }
 
 std::uint64_t requests_per_minute(const config& options) {
@@ -707,7 +859,7 @@ void read_pool_keys(run_settings& target) {
     const auto& [variable, file] = target.pool_keys[i];
     try {
       if (!variable.empty()) {
-        member.relay.api_key = read_key_variable(variable);
+        member.relay.api_key = key_in(read_key_variable(variable));
       } else if (!file.empty()) {
         member.relay.api_key = read_key_file(file);
       }

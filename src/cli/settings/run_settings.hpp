@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "cli/closing_time.hpp"
+#include "notify/webhook_form.hpp"
 #include "settings/setting.hpp"
 #include "sluice/config.hpp"
 
@@ -19,6 +21,13 @@ struct key_source {
   std::string file;
 };
 
+/// The message at the end of a run: --notify and its flags.
+struct notify_options {
+  std::string url;  ///< empty: there is no message
+  notify::webhook_form form = notify::webhook_form::standard;
+  std::string secret;  ///< signs the message; empty: it is not signed
+};
+
 /// The settings of `sluice run`, and of the commands that use some of them.
 struct run_settings {
   config engine;
@@ -28,8 +37,18 @@ struct run_settings {
   /// Profile of the built-in simulator; nothing: a real relay.
   std::optional<std::string> simulate;
   std::string log_file;
+  bool json_log = false;
+  /// When nothing more may start.
+  closing_options closing;
+  notify_options notify;
+  /// Name of the only [[relay]] to use; empty: all.
+  std::string only_relay;
   /// Path of the config file that was read; empty: none.
   std::string config_file;
+  /// Profile of the config file that is used; empty: none.
+  std::string profile;
+  /// Sentences about relays that two settings name: which one won, and why.
+  std::vector<std::string> overruled;
   /// Group of the key in the relay's own price list.
   std::string price_group = "default";
   /// The user set engine.price_multiplier.
@@ -40,9 +59,9 @@ struct run_settings {
 
 /// The flag table of `sluice run`. Each entry writes into `target`, which must outlive it.
 std::vector<setting> run_flags(run_settings& target);
-/// The same settings for another command, with flags only for the names in `on_line` and for
-/// --config. The config file and the environment may set the others, so one file serves all
-/// commands.
+/// The same settings for another command, with flags only for the names in `on_line`, for --config
+/// and for --profile. The config file and the environment may set the others, so one file serves
+/// all commands.
 std::vector<setting> run_flags(run_settings& target, const std::set<std::string>& on_line);
 /// The amount of a budget that must be above zero. Throws bad_setting.
 usd parse_spending(const std::string& text);

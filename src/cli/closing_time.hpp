@@ -1,0 +1,70 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "base/time_of_day.hpp"
+#include "sluice/clock.hpp"
+
+namespace sluice::cli {
+
+/// What --until and --deadline ask for.
+struct closing_options {
+  std::optional<time_of_day> until = {};
+  std::optional<duration> deadline = {};
+};
+
+/// The start of a command by both clocks.
+struct command_start {
+  time_point at = std::chrono::steady_clock::now();
+  double unix_time =
+      std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+};
+
+/// Decides when a command may start nothing more. Pure: both clocks are passed in. --until follows
+/// the wall clock, also when that is set anew or the machine sleeps; --deadline counts from the
+/// start of the command.
+class closing_time {
+ public:
+  closing_time(const closing_options& asked, time_point now, double unix_now);
+
+  /// Why nothing may start any more, as the begin of a sentence; empty: it may.
+  std::string why(time_point now, double unix_now) const;
+  /// When to ask again; nothing: neither flag was set.
+  std::optional<time_point> next_look(time_point now, double unix_now) const;
+
+ private:
+  std::string until_text_;
+  std::string deadline_text_;
+  std::optional<double> until_;  // Unix time
+  std::optional<time_point> deadline_;
+};
+
+/// Calls `close` once when the closing time has come: on the event loop, or in the constructor. To
+/// be used on the thread of the event loop; the clock must outlive it.
+class closing_watch {
+ public:
+  closing_watch(clock& time, closing_time closing,
+                std::function<void(const std::string& why)> close);
+  closing_watch(const closing_watch&) = delete;
+  closing_watch& operator=(const closing_watch&) = delete;
+  ~closing_watch() { leave(); }
+
+  /// Calls nothing any more, and the loop may end.
+  void leave();
+  /// Why nothing started any more; empty: the time has not come.
+  const std::string& why() const noexcept { return why_; }
+
+ private:
+  void look();
+
+  clock& time_;
+  closing_time closing_;
+  std::function<void(const std::string& why)> close_;
+  clock::timer timer_ = 0;
+  std::string why_;
+};
+
+}  // namespace sluice::cli

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <string_view>
+
+namespace sluice::cli {
+
+using log_time = std::chrono::time_point<std::chrono::system_clock, std::chrono::milliseconds>;
+
+/// Names this run of the program, so that its lines can be told apart from those of other runs in
+/// the same log, and joined with its webhook: eight hex digits, new for each process.
+const std::string& run_id();
+
+/// One line of --json-log, without its newline: an object with time, level, run and text.
+std::string log_entry(std::string_view text, std::string_view level,
+                      log_time time = std::chrono::time_point_cast<std::chrono::milliseconds>(
+                          std::chrono::system_clock::now()));
+
+/// Whether a text begins with such a line.
+bool begins_as_json_log(std::string_view text);
+
+}  // namespace sluice::cli
