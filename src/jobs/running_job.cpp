@@ -402,7 +402,8 @@ void running_job::find_sources() {
 // The lines of requests that an equal one was sent for, from its line. The job is read once more.
 // What was written before a fault is not written again.
 void running_job::write_copies() {
-  constexpr std::size_t between_flushes = 256;  // lines
+  constexpr std::size_t most_kept_back = std::size_t{1} << 20;
+  std::size_t bytes = 0;  // since the last flush
   const auto& lines = parts_->scan.copies.lines;
   if (next_copy_ == lines.size()) return;
   find_sources();
@@ -416,15 +417,17 @@ void running_job::write_copies() {
                       "command again",
                       parts_->setup.files.job));
     }
-    if (!put_copy(**line)) ++copies_left_;
+    if (!put_copy(**line, bytes)) ++copies_left_;
     ++next_copy_;
-    if (next_copy_ % between_flushes == 0) parts_->files.flush();
+    if (bytes < most_kept_back) continue;
+    bytes = 0;
+    parts_->files.flush();
   }
   parts_->files.flush();
 }
 
-// False: it has no line, and gets none yet.
-bool running_job::put_copy(const request& next) {
+// Adds the size of the line to `bytes`. False: it has no line, and gets none yet.
+bool running_job::put_copy(const request& next, std::size_t& bytes) {
   result_files& files = parts_->files;
   earlier_results& earlier = parts_->earlier;
   const auto attempts_before = earlier.to_be_sent(next);
@@ -449,7 +452,9 @@ bool running_job::put_copy(const request& next) {
   totals_.add(facts_of_copy(next, *stored));
   if (!stored->facts.succeeded) reasons_.emplace(stored->facts.error, failure_message(*stored));
   const bool simulated = parts_->setup.output.simulated;
-  files.put(id, copied_line(next, text, *stored, attempts, simulated, kept), from->succeeded);
+  const std::string copy = copied_line(next, text, *stored, attempts, simulated, kept);
+  files.put(id, copy, from->succeeded);
+  bytes += copy.size();
   return true;
 }
 

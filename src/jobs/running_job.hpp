@@ -92,7 +92,7 @@ class running_job {
   void tidy();
   void find_sources();
   void write_copies();
-  bool put_copy(const request& next);
+  bool put_copy(const request& next, std::size_t& bytes);
   std::optional<bad_line> fault_of(const request_or_bad_line& line);
   void put_bad(const bad_line& bad);
   void hand_out(request& next);
