@@ -159,6 +159,7 @@ const toml::table& find_profile(const std::map<std::string, toml::table>& profil
   const auto found = profiles.find(name);
   if (found != profiles.end()) return found->second;
   std::vector<std::string> names;
+  names.reserve(profiles.size());
   for (const auto& [other, table] : profiles) names.push_back(other);
   refuse(fmt::format(
       "--profile {}: {} has no [{}.{}]{}{}", name, path, profile_tables, name,
