@@ -148,7 +148,7 @@ class csv_table final : public table_reader {
     if (!read(row)) return false;
     if (row.cells.size() == columns_.size()) return true;
     refuse_row(row,
-               fmt::format("has {} cell(s), and the first row names {} column(s); mend that row",
+               fmt::format("has {} cell(s), and the first row names {} column(s); correct that row",
                            row.cells.size(), columns_.size()));
   }
   const std::vector<std::string>& columns() const override { return columns_; }
@@ -195,10 +195,11 @@ class csv_table final : public table_reader {
                                   "that row, or raise --max-line-bytes",
                                   max_row_bytes_));
     }
-    refuse_row(row, ended_ ? "has a quote that is never closed; mend that row, or add --no-quotes "
-                             "where quotes are plain text"
-                           : "has text behind a closing quote; double the quotes inside of a cell, "
-                             "or add --no-quotes where quotes are plain text");
+    refuse_row(row, ended_
+                        ? "has a quote that is never closed; correct that row, or add --no-quotes "
+                          "where quotes are plain text"
+                        : "has text behind a closing quote; double the quotes inside of a cell, "
+                          "or add --no-quotes where quotes are plain text");
   }
 
   [[noreturn]] void refuse_encoding(const table_row& row, std::string_view text) const {

@@ -71,9 +71,10 @@ class jsonl_table final : public table_reader {
     if (row.number == 1 && text.starts_with('[')) {
       refuse(name(), "is a JSON array; write one object a line, as with: jq -c '.[]' FILE");
     }
-    refuse_row(row, fmt::format("is not a JSON object{}; mend that line, or name the --format of "
-                                "the file",
-                                fault ? ": " + *fault : ""));
+    refuse_row(row,
+               fmt::format("is not a JSON object{}; correct that line, or name the --format of "
+                           "the file",
+                           fault ? ": " + *fault : ""));
   }
 
   line_reader lines_;

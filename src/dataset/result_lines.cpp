@@ -99,7 +99,7 @@ void result_lines::add(const source& from, bool is_error) {
       if (!id && newline == std::string_view::npos) break;  // torn
       if (!id) {
         refuse(from.path, fmt::format("line {} is damaged; run the job again, which says how to "
-                                      "mend it",
+                                      "correct it",
                                       number));
       }
       const auto [where, is_new] = places_.insert(hash_of(*id));

@@ -133,7 +133,7 @@ class earlier_results {
 
   const job_setup& job_;
   id_table<entry> entries_;
-  id_table<nothing> fresh_ids_;  // of the job, that no line tells of
+  id_table<nothing> fresh_ids_;  // of the job that have no line yet
   id_table<nothing> digests_;    // of the results in the output, and of requests before this one
   std::map<std::uint64_t, stored_bad_line> stored_bad_lines_;  // of the errors file, by line
   std::set<std::uint64_t> current_bad_lines_;  // of those, the ones that are still so

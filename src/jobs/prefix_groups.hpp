@@ -38,8 +38,8 @@ class prefix_groups {
  public:
   /// The next leader is given when fewer requests than this are ready or soon will be.
   static constexpr std::uint64_t enough_ready = 64;
-  /// A leader that runs for longer holds nobody back: its reply is long, and the cache is written
-  /// when the reply begins.
+  /// A leader that runs for longer does not hold back the others: its reply is long, and the cache
+  /// is written when the reply begins.
   static constexpr duration longest_wait = std::chrono::seconds{60};
 
   void add(const placed_request& next) { requests_.push_back(next); }

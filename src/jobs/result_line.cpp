@@ -154,7 +154,7 @@ double rounded(double value, double steps) {
   return std::round(std::max(value, 0.0) * steps) / steps;
 }
 
-// Usage without reads or writes tells of no cache.
+// Usage without reads or writes shows no cache.
 bool uses_cache(const std::optional<token_usage>& usage) {
   return usage && usage->uses_cache();
 }

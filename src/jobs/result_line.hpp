@@ -15,7 +15,7 @@ namespace sluice {
 /// The line of an output or errors file for a result: that of the OpenAI Batch API, and one object
 /// more, `sluice`. Ends with a newline. `kept`: of a budget, the most that its attempts of unknown
 /// outcome can have cost beyond `cost`. `cache_saved`: see model_prices::saved_by_cache(); it is in
-/// the line if the usage tells of the provider's cache.
+/// the line if the usage shows the provider's cache.
 std::string result_line(const result& finished, const std::optional<usd>& cost, bool simulated,
                         usd kept = {}, const std::optional<usd>& cache_saved = {});
 
@@ -62,7 +62,7 @@ struct stored_line {
 /// Reads a line that result_line wrote; nothing when it is not one.
 std::optional<stored_line> parse_stored_line(std::string_view text);
 
-/// The line of the job that a stored line tells of; the highest number if it tells none. Reads less
+/// The line of the job that a stored line belongs to; the highest number if it has none. Reads less
 /// than parse_stored_line().
 std::uint64_t job_line_of(std::string_view text);
 

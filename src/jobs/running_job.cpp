@@ -106,7 +106,7 @@ std::optional<request> running_job::next_in_groups() {
     if (parts_->setup.shared != nullptr) set_cost_bound(next, parts_->setup);
     const std::lock_guard lock(mutex_);
     if (given_ahead_.erase(next.line) > 0) {
-      groups_->ended(next.line);  // it went out before its turn, and nobody waits for it
+      groups_->ended(next.line);  // it went out before its turn, and no other request waits for it
       continue;
     }
     const auto attempts = parts_->earlier.to_be_sent(next);

@@ -26,7 +26,7 @@ class shared_openings {
 
   /// Providers cache no shorter opening.
   static constexpr std::int64_t shortest_tokens = 1024;
-  /// How long any provider keeps an opening that nobody asks for.
+  /// How long any provider keeps an opening that is not used.
   static constexpr double lifetime_s = 300;
 
   /// `most`: how many openings are kept.

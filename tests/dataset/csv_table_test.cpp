@@ -72,7 +72,7 @@ TEST_F(csv_table, takes_a_quote_inside_of_an_unquoted_cell_as_text) {
 TEST_F(csv_table, refuses_a_ragged_row_by_its_number) {
   EXPECT_THAT(refused("a,b\n1,2\n\"x\ny\",2\n1,2,3\n"),
               HasSubstr("data.csv: row 3 (line 5) has 3 cell(s), and the first row names 2 "
-                        "column(s); mend that row"));
+                        "column(s); correct that row"));
   EXPECT_THAT(refused("a,b\n1\n"), HasSubstr("row 1 (line 2) has 1 cell(s)"));
 }
 

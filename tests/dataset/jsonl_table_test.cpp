@@ -35,7 +35,7 @@ TEST_F(jsonl_table, refuses_lines_that_are_no_objects) {
   EXPECT_THAT(refusal_of([&] { read("{\"a\":1}\n{\"a\":}\n"); }),
               HasSubstr("row 2 is not a JSON object: expected a value"));
   EXPECT_THAT(refusal_of([&] { read("{\"a\":1}\n7\n"); }),
-              HasSubstr("row 2 is not a JSON object; mend that line"));
+              HasSubstr("row 2 is not a JSON object; correct that line"));
   EXPECT_THAT(refusal_of([&] { read("[{\"a\":1}]\n"); }), HasSubstr("is a JSON array"));
   EXPECT_THAT(refusal_of([&] { read("{\"a\":\"\xC4\xE3\"}\n"); }),
               HasSubstr("row 1 is not UTF-8; name the file's encoding with --encoding"));
