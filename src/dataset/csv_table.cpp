@@ -191,8 +191,8 @@ class csv_table final : public table_reader {
     row.number = number_ + 1;
     row.line = cells_.open_line();
     if (too_long_) {
-      refuse_row(row, fmt::format("is longer than {} bytes: its closing quote may be missing; mend "
-                                  "that row, or raise --max-line-bytes",
+      refuse_row(row, fmt::format("is longer than {} bytes: its closing quote may be missing; "
+                                  "correct that row, or raise --max-line-bytes",
                                   max_row_bytes_));
     }
     refuse_row(row, ended_

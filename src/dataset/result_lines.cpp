@@ -109,8 +109,8 @@ void result_lines::add(const source& from, bool is_error) {
     filled -= at;
     offset += at;
     if (filled > longest_line) {
-      refuse(from.path, fmt::format("line {} has no end; run the job again, which says how to mend "
-                                    "it",
+      refuse(from.path, fmt::format("line {} has no end; run the job again, which says how to "
+                                    "repair it",
                                     number + 1));
     }
   }

@@ -47,7 +47,7 @@ struct verdict {
 /// Judges an answer by its HTTP status and, since chat robots refuse with status 200, by its body.
 verdict judge(webhook_form form, int http_status, std::string_view body);
 
-/// The pause after so many tries that failed for a passing reason; nothing: no more tries.
+/// The pause after this number of tries that failed for a temporary reason; nothing: no more tries.
 std::optional<std::chrono::seconds> pause_after(unsigned tries);
 
 /// The host of the address, for messages.

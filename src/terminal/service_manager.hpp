@@ -9,8 +9,8 @@ namespace sluice::cli {
 
 /// The service manager that started the program, systemd mostly: it learns when the program is
 /// ready, what it does and that it is alive (sd_notify(3)). Every message is one datagram to the
-/// socket that $NOTIFY_SOCKET names; without one, and when nobody takes it, nothing happens. Never
-/// blocks. For one thread at a time.
+/// socket that $NOTIFY_SOCKET names; without one, or when nothing reads it, the message is dropped.
+/// Never blocks. For one thread at a time.
 class service_manager {
  public:
   /// Reads the environment.

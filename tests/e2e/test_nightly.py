@@ -1,4 +1,4 @@
-"""Runs that nobody watches: profiles, the end of the night, and the mail of cron."""
+"""Unattended runs: profiles, the end of the night, and the mail of cron."""
 
 from __future__ import annotations
 
