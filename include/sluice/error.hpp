@@ -61,6 +61,24 @@ enum class failure_class : std::uint8_t {
   bad_proxy,        ///< the proxy refuses the credentials
 };
 
+/// Why a run ended before its jobs were complete.
+enum class stop_reason : std::uint8_t {
+  none,
+  interrupted,      ///< stop() or abort()
+  key_ended,        ///< the relay refused the key
+  quota_spent,      ///< the key's quota, or the balance of its account, is used up
+  blocked,          ///< a gateway in front of the relay refuses access, for example Cloudflare
+  wrong_address,    ///< the server at this address does not speak this API
+  bad_certificate,  ///< the relay's certificate cannot be verified
+  bad_proxy,        ///< the proxy refuses the credentials
+  relay_down,       ///< no success for `give_up_after`
+  unreachable,      ///< the same, and no connection to the relay was ever opened
+  come_back_later,  ///< the relay asked for a longer wait than `max_wait`
+  refused_alike,    ///< many requests of a job failed in a row with the same message
+  model_out,        ///< a model lost its upstream; the requests for other models are done
+  budget_spent,     ///< the rest of the budget is too small for another attempt
+};
+
 /// One failed attempt. It is returned, never thrown.
 struct failure {
   errc code = errc::http_error;
@@ -70,28 +88,19 @@ struct failure {
   std::string body;        ///< the body of an HTTP error, as received
   std::string request_id;  ///< the relay's id of the attempt; empty: none
   std::optional<std::chrono::nanoseconds> retry_after;  ///< how long the server asks to wait
-  bool foreign = false;     ///< not an answer of this API, for example a web page
-  bool model_out = false;   ///< the relay has no upstream for the model
-  bool tier_full = false;   ///< the service tier has no capacity; other requests may succeed
-  bool unreadable = false;  ///< a complete reply that could not be parsed; retrying is useless
-  bool goes_on = false;     ///< the relay goes on in the background; a retry would be billed again
-  int max_retries = -1;     ///< a smaller limit on retries than the run's; -1: none
+  bool foreign = false;        ///< not an answer of this API, for example a web page
+  bool model_missing = false;  ///< the relay has no such model, or not for this key
+  bool model_out = false;      ///< the relay has no upstream for the model
+  bool tier_full = false;      ///< the service tier has no capacity; other requests may succeed
+  bool unreadable = false;     ///< a complete reply that could not be parsed; retrying is useless
+  bool goes_on = false;  ///< the relay goes on in the background; a retry would be billed again
+  int max_retries = -1;  ///< a smaller limit on retries than the run's; -1: none
+  stop_reason ends_with = stop_reason::key_ended;  ///< of a key_ended: how it ends a run
 };
 
-/// Why a run ended before its jobs were complete.
-enum class stop_reason : std::uint8_t {
-  none,
-  interrupted,      ///< stop() or abort()
-  key_ended,        ///< the relay refused the key, or its quota is used up
-  wrong_address,    ///< the server at this address does not speak this API
-  bad_certificate,  ///< the relay's certificate cannot be verified
-  bad_proxy,        ///< the proxy refuses the credentials
-  relay_down,       ///< no success for `give_up_after`
-  come_back_later,  ///< the relay asked for a longer wait than `max_wait`
-  refused_alike,    ///< many requests of a job failed in a row with the same message
-  model_out,        ///< a model lost its upstream; the requests for other models are done
-  budget_spent,     ///< the rest of the budget is too small for another attempt
-};
+/// A failure in one clause for a person: its message with the HTTP status and the model of the
+/// request, unless the message has them. Without a status the message alone. Thread safe.
+std::string described(const failure& why, std::string_view model);
 
 /// The program cannot start or continue: bad options, an unreadable job, an output that cannot be
 /// written. what() is one sentence on one line: what is wrong, and what to do.

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -94,6 +95,8 @@ class job_set final : public request_source, public result_sink {
   job_totals totals(std::size_t job) const;
   /// One example message for each kind of failure in this run, by its name in the totals.
   std::map<std::string, std::string> failure_reasons(std::size_t job) const;
+  /// The models of this run's requests that the relay says it does not have.
+  std::set<std::string> missing_models(std::size_t job) const;
   std::size_t size() const noexcept;
   std::string_view identity(std::size_t job) const override;
   std::size_t jobs() const override { return size(); }

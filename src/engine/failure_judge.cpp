@@ -53,7 +53,7 @@ failure_judge::finding failure_judge::failed(const request& item, std::size_t re
   so_far.relay = relay;
   so_far.job = item.job;
   so_far.model = item.model;
-  so_far.words = why.message;
+  so_far.words = described(why, {});
   constexpr unsigned in_order =
       repeated_failures::enough_of_relay - repeated_failures::from_elsewhere;
   if (found.in.kept_by == rule::relay && alone && !so_far.sampled && found.count >= in_order &&

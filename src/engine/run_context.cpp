@@ -214,10 +214,11 @@ bool run_context::model_refused(std::size_t relay, const request& item, bool tri
     elsewhere = elsewhere || (!relays[i].resting && !refused_there);
   }
   if (!trial && elsewhere) return true;
-  if (models_.refused(item.model, trial, why.message)) {
+  const std::string words = described(why, item.model);
+  if (models_.refused(item.model, trial, words)) {
     tell(severity::warning,
          fmt::format("{}{}; requests for {} wait, one at a time is sent as a trial",
-                     relays.prefix(relay), why.message, item.model));
+                     relays.prefix(relay), words, item.model));
   }
   follow_outage(item.model);
   return true;

@@ -1,5 +1,6 @@
 #include "http/tls_client.hpp"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <openssl/err.h>
 #include <openssl/x509_vfy.h>
@@ -10,6 +11,7 @@
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/ssl/error.hpp>
 #include <boost/asio/ssl/host_name_verification.hpp>
+#include <ctime>
 #include <string_view>
 #include <utility>
 
@@ -128,6 +130,11 @@ std::string tls_client::certificate_error(stream& tls_stream, const error_code& 
       ERR_GET_REASON(static_cast<unsigned long>(error.value())) == SSL_R_CERTIFICATE_VERIFY_FAILED;
   if (!untrusted) return {};
   const long verdict = SSL_get_verify_result(tls_stream.native_handle());
+  if (verdict == X509_V_ERR_CERT_HAS_EXPIRED || verdict == X509_V_ERR_CERT_NOT_YET_VALID) {
+    // OpenSSL compares with the same clock.
+    return fmt::format("{}; the clock of this computer shows {:%F %R} UTC",
+                       X509_verify_cert_error_string(verdict), fmt::gmtime(std::time(nullptr)));
+  }
   if (verdict != X509_V_ERR_HOSTNAME_MISMATCH) return X509_verify_cert_error_string(verdict);
   return fmt::format("it is not for {}, but for {}", host_, others);
 }

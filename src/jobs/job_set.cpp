@@ -420,6 +420,10 @@ job_totals job_set::totals(std::size_t job) const {
   return state_->job(job).totals();
 }
 
+std::set<std::string> job_set::missing_models(std::size_t job) const {
+  return state_->job(job).missing_models();
+}
+
 std::map<std::string, std::string> job_set::failure_reasons(std::size_t job) const {
   return state_->job(job).failure_reasons();
 }

@@ -332,7 +332,12 @@ void running_job::put(const result& finished) {
   totals_.add(facts_of(finished, cost, cache_saved));
   if (!finished.outcome) {
     const failure& why = finished.outcome.error();
-    reasons_.emplace(error_name(why), why.message);
+    if (why.model_missing) missing_models_.insert(finished.model);
+    const bool names_model =
+        why.http_status == 0 || why.message.find(finished.model) != std::string::npos;
+    reasons_.emplace(error_name(why), names_model
+                                          ? why.message
+                                          : fmt::format("{}: {}", finished.model, why.message));
   }
   files.put(id, line, finished.outcome.has_value());
   if (groups_) {
@@ -366,6 +371,11 @@ job_totals running_job::totals() const {
   now.wall_s = life.wall_s;
   now.kept = life.kept;
   return now;
+}
+
+std::set<std::string> running_job::missing_models() const {
+  const std::lock_guard lock(mutex_);
+  return missing_models_;
 }
 
 std::map<std::string, std::string> running_job::failure_reasons() const {

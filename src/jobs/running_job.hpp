@@ -65,6 +65,7 @@ class running_job {
   job_totals totals() const;
   /// An example of what failed in this run, by the name the totals count it under.
   std::map<std::string, std::string> failure_reasons() const;
+  std::set<std::string> missing_models() const;
   /// Finished lines that could not be written so far.
   std::uint64_t unwritten() const { return parts_->files.unwritten(); }
   bool disk_is_full() const { return parts_->files.disk_is_full(); }
@@ -113,6 +114,7 @@ class running_job {
   job_totals totals_;
   std::uint64_t bad_lines_ = 0;
   std::map<std::string, std::string> reasons_;
+  std::set<std::string> missing_models_;
   std::size_t next_duplicate_ = 0;
   bool read_to_end_ = false;               // as far as the limit lets
   std::uint64_t last_line_ = 0;            // that was read so, or is to be

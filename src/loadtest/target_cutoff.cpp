@@ -14,7 +14,7 @@ std::optional<target_cutoff::stop> target_cutoff::failed(const failure& why, tim
                                                          time_point now, duration max_wait) {
   using enum failure_class;
   const auto stopped = [&](std::string_view what, bool misconfigured = false) {
-    return stop{misconfigured, fmt::format("{}: {}", what, why.message)};
+    return stop{misconfigured, fmt::format("{}: {}", what, described(why, {}))};
   };
   // Settings that have proved right once are not to blame later.
   const bool cut_off = why.kind == unreachable ||
@@ -34,7 +34,14 @@ std::optional<target_cutoff::stop> target_cutoff::failed(const failure& why, tim
   if (why.kind == key_ended && !key_refused_at_) {
     key_refused_at_ = now;
   } else if (why.kind == key_ended && started >= *key_refused_at_) {
-    return stopped("the key is refused, or its quota is spent");
+    switch (why.ends_with) {
+      case stop_reason::quota_spent:
+        return stopped("the key's quota is used up");
+      case stop_reason::blocked:
+        return stopped("a gateway in front of the relay blocks this computer");
+      default:
+        return stopped("the relay refuses the key");
+    }
   }
   if (unreachable_ >= (served_ ? gone : enough)) {
     return stopped("the relay cannot be reached");

@@ -81,6 +81,14 @@ bool ends_the_key(const refusal& refused) {
          refused.is(error_meaning::barred);
 }
 
+/// How a refusal of the key ends a run. A 403 that is not this API's error comes from a gateway.
+stop_reason end_of(const refusal& refused) {
+  if (refused.status == 402 || refused.is(error_meaning::spent)) return stop_reason::quota_spent;
+  const bool from_gateway =
+      refused.status == 403 && !refused.error.structured && !refused.is(error_meaning::barred);
+  return from_gateway ? stop_reason::blocked : stop_reason::key_ended;
+}
+
 failure_class class_of(const refusal& refused) {
   const int status = refused.status;
   if (status < 400) return failure_class::wrong_address;
@@ -229,7 +237,10 @@ failure http_failure(const reply_head& head, std::string body, double now_unix,
   failure failed;
   failed.code = errc::http_error;
   failed.kind = class_of(refused);
+  failed.ends_with = end_of(refused);
   failed.foreign = is_foreign(head.status, error);
+  failed.model_missing =
+      failed.kind == failure_class::permanent && refused.is(error_meaning::model_missing);
   failed.http_status = head.status;
   failed.message = message_of(head, error, body);
   failed.request_id = head.request_id;
@@ -250,6 +261,8 @@ failure reported_failure(std::string_view body, std::string_view otherwise) {
   if (!meaning) return failed;
   switch (*meaning) {
     case error_meaning::spent:
+      failed.ends_with = stop_reason::quota_spent;
+      [[fallthrough]];
     case error_meaning::barred:
       failed.kind = failure_class::key_ended;
       break;

@@ -66,7 +66,7 @@ observation observe(const sample& request, const result& finished) {
   if (!finished.outcome) {
     const failure& why = finished.outcome.error();
     observed.status = why.http_status;
-    observed.refusal = why.message;
+    observed.refusal = described(why, {});
     return observed;
   }
   observed.answered = true;

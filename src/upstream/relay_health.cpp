@@ -83,7 +83,7 @@ relay_health::verdict relay_health::key_refused(const failure& why, time_point s
     key_refused_at_ = now;
     outcome.pause_until = now + options_.backoff_base;
   } else if (started >= *key_refused_at_) {
-    outcome.stop = stop_reason::key_ended;
+    outcome.stop = why.ends_with;
     outcome.reason = why.message;
   }
   return outcome;
@@ -106,10 +106,12 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
   if (misplaced && why.code == errc::connection_failed && !confirmed_) {
     outcome.charge = false;
     last_suspicion_ = why.message;
+    blocked_ = false;
     return only_suspects_left();
   }
   if ((misplaced || why.foreign) && !confirmed_) {
     last_suspicion_ = why.message;
+    blocked_ = why.ends_with == stop_reason::blocked;
     if (!model.empty()) suspicious_models_.emplace(model);
     const bool agreed = model.empty() || why.foreign || suspicious_models_.size() > 1;
     if (++suspicious_ >= suspicious_answers) {
@@ -197,8 +199,9 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
   }
   if (!trial()) return outcome;  // single failures among many requests are not the relay's problem
   if (!trouble_since_) trouble_since_ = now;
-  if (now - *trouble_since_ >= options_.give_up_after) return stop(stop_reason::relay_down);
-  return outcome;
+  if (now - *trouble_since_ < options_.give_up_after) return outcome;
+  const bool never = why.kind == failure_class::unreachable && !confirmed_ && suspicious_ == 0;
+  return stop(never ? stop_reason::unreachable : stop_reason::relay_down);
 }
 
 void relay_health::rested() {
@@ -223,7 +226,7 @@ relay_health::verdict relay_health::only_suspects_left() const {
   verdict outcome;
   outcome.charge = false;
   outcome.suspect = true;
-  outcome.stop = stop_reason::wrong_address;
+  outcome.stop = blocked_ ? stop_reason::blocked : stop_reason::wrong_address;
   outcome.reason = last_suspicion_;
   return outcome;
 }

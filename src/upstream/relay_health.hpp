@@ -105,6 +105,7 @@ class relay_health {
   unsigned failures_in_row_ = 0;
   std::optional<time_point> trouble_since_;
   std::string last_suspicion_;
+  bool blocked_ = false;  // the last suspicion is a gateway's refusal
 };
 
 }  // namespace sluice

@@ -274,8 +274,10 @@ void relays::follow_in_flight(std::size_t relay, std::size_t in_flight, time_poi
 }
 
 relay_health::verdict relays::failed(const start_gate::permit& turn, std::string_view model,
-                                     bool several, const failure& why, time_point started,
+                                     bool several, const failure& failed, time_point started,
                                      unsigned refused_before) {
+  failure why = failed;
+  why.message = described(failed, model);
   const std::size_t relay = turn.lane;
   auto& one = relays_[relay];
   const bool full = relay_health::is_refusal(why) &&

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <ctime>
+#include <set>
 
 #include "base/printable.hpp"
 #include "json/text.hpp"
@@ -142,8 +143,19 @@ std::string stop_sentence(const run_outcome& outcome,
       return "interrupted; what was in flight has ended";
     case stop_reason::key_ended:
       return fmt::format(
-          "stopped: the relay refuses the key ({}); check the key and its quota, and run again "
-          "to go on",
+          "stopped: the relay refuses the key ({}); check that the key belongs to this relay and "
+          "is still valid ('sluice quota' tells), and run again to go on",
+          outcome.message);
+    case stop_reason::quota_spent:
+      return fmt::format(
+          "stopped: the key's quota is used up ({}); add to it ('sluice quota' shows what is "
+          "left), "
+          "and run again to go on",
+          outcome.message);
+    case stop_reason::blocked:
+      return fmt::format(
+          "stopped: a gateway in front of the relay blocks this computer ({}); ask the relay which "
+          "addresses it accepts, or use another network or a proxy, and run again to go on",
           outcome.message);
     case stop_reason::wrong_address:
       return fmt::format(
@@ -152,7 +164,9 @@ std::string stop_sentence(const run_outcome& outcome,
           outcome.message);
     case stop_reason::bad_certificate:
       return fmt::format(
-          "stopped: {}; check the host in --base-url, or name the authority in SSL_CERT_FILE",
+          "stopped: {}; check the host in --base-url and the clock of this computer, or name the "
+          "authority in "
+          "SSL_CERT_FILE",
           outcome.message);
     case stop_reason::bad_proxy:
       return fmt::format(
@@ -176,6 +190,12 @@ std::string stop_sentence(const run_outcome& outcome,
     case stop_reason::relay_down:
       return fmt::format(
           "stopped: no success for as long as --give-up-after allows ({}); run again to go on",
+          outcome.message);
+    case stop_reason::unreachable:
+      return fmt::format(
+          "stopped: no connection for as long as --give-up-after allows ({}); check --base-url, "
+          "set "
+          "HTTPS_PROXY if this network needs a proxy, and run again to go on",
           outcome.message);
     case stop_reason::refused_alike:
       return fmt::format(
@@ -238,10 +258,12 @@ std::string run_summary(const job_set& jobs, const run_outcome& outcome, double 
   std::uint64_t pending = 0;
   std::uint64_t retryable = 0;
   std::uint64_t permanent = 0;
+  std::set<std::string> missing;
   const auto summaries = jobs.summaries();
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     const job_totals totals = jobs.totals(i);
     text += job_text(summaries[i], totals, jobs.failure_reasons(i));
+    missing.merge(jobs.missing_models(i));
     pending += totals.pending();
     retryable += totals.retryable_failures;
     permanent += totals.failed - totals.retryable_failures - summaries[i].bad_lines;
@@ -256,6 +278,11 @@ std::string run_summary(const job_set& jobs, const run_outcome& outcome, double 
         again(command, fmt::format(" --budget {}", likely_budget(jobs, *shortage).to_string())));
   } else if (pending + retryable > 0) {
     text += fmt::format("next      {}\n", again(command));
+  } else if (!missing.empty()) {
+    text += fmt::format(
+        "next      'sluice models' lists what the relay has, and {} is not there; name another "
+        "in the job, then {}\n",
+        printable_text(*missing.begin()), again(command));
   } else if (permanent > 0) {
     text += fmt::format("next      {}\n", again(command, " --retry-failed"));
   } else if (bad != summaries.end()) {

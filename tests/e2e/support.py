@@ -340,8 +340,9 @@ class Case(unittest.TestCase):
         self.addCleanup(started.stop)
         return started
 
-    def certificate(self, name: str, subject: str) -> tuple[Path, Path, Path]:
-        """Creates a certificate authority, and a certificate for the subject that it has signed."""
+    def certificate(self, name: str, subject: str, days: int = 2) -> tuple[Path, Path, Path]:
+        """Creates a certificate authority, and a certificate for the subject that it has signed. With days below 0 the
+        certificate has expired."""
         authority, authority_key, request, certificate, key, extra = (
             self.folder / f"{name}{end}" for end in ("-ca.pem", "-ca.key", ".csr", ".pem", ".key", ".ext"))
         new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
@@ -350,7 +351,7 @@ class Case(unittest.TestCase):
                        "/CN=Authority of the tests"],
                       ["req", *new, "-keyout", key, "-out", request, "-subj", "/CN=relay"],
                       ["x509", "-req", "-in", request, "-CA", authority, "-CAkey", authority_key, "-CAcreateserial",
-                       "-days", "2", "-extfile", extra, "-out", certificate]):
+                       "-days", str(days), "-extfile", extra, "-out", certificate]):
             subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
         return authority, certificate, key
 

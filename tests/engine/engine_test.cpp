@@ -294,8 +294,9 @@ TEST(engine_test, two_refusals_of_the_key_stop_the_run_without_results) {
     test.add(100);
     test.relay.plan = [&](const exchange_call&) { return refusal_plan(status, "bad key"); };
     test.run();
-    EXPECT_EQ(test.outcome.reason, stop_reason::key_ended) << status;
-    EXPECT_EQ(test.outcome.message, "bad key");
+    EXPECT_EQ(test.outcome.reason,
+              status == 402 ? stop_reason::quota_spent : stop_reason::key_ended);
+    EXPECT_EQ(test.outcome.message, fmt::format("HTTP {} for m: bad key", status));
     EXPECT_TRUE(test.sink.results.empty());
     EXPECT_LE(test.relay.calls.size(), 64U + 1);
   }
@@ -311,7 +312,7 @@ TEST(engine_test, a_used_up_quota_stops_the_run_with_any_status) {
                              : refusal_plan(status, "spent", "insufficient_quota");
     };
     test.run();
-    EXPECT_EQ(test.outcome.reason, stop_reason::key_ended) << status;
+    EXPECT_EQ(test.outcome.reason, stop_reason::quota_spent) << status;
     EXPECT_EQ(test.sink.results.size(), 3U);
     EXPECT_EQ(test.relay.calls.size(), 5U);
   }
@@ -353,7 +354,7 @@ TEST(engine_test, a_request_that_the_key_cannot_pay_waits_until_the_others_have_
                               : completion_plan();
   };
   test.run();
-  EXPECT_EQ(test.outcome.reason, stop_reason::key_ended);
+  EXPECT_EQ(test.outcome.reason, stop_reason::quota_spent);
   EXPECT_EQ(test.sink.results.size(), 199U);
   EXPECT_EQ(test.succeeded(), 199U);
 }
@@ -435,7 +436,7 @@ TEST(engine_test, a_relay_that_cannot_be_reached_stops_the_run_after_ten_minutes
   test.add(100);
   test.relay.plan = [](const exchange_call&) { return unreachable_plan(); };
   test.run();
-  EXPECT_EQ(test.outcome.reason, stop_reason::relay_down);
+  EXPECT_EQ(test.outcome.reason, stop_reason::unreachable);
   EXPECT_EQ(test.outcome.message, "connection refused");
   EXPECT_TRUE(test.sink.results.empty());
   EXPECT_EQ(test.sink.attempts, 0U) << "nothing was sent";
@@ -1080,8 +1081,8 @@ TEST(pool_test, the_run_stops_when_no_member_is_left) {
                             : refusal_plan(403, "spent", "insufficient_user_quota");
   };
   test.run();
-  EXPECT_EQ(test.outcome.reason, stop_reason::key_ended);
-  EXPECT_EQ(test.outcome.message, "spent");
+  EXPECT_EQ(test.outcome.reason, stop_reason::quota_spent);
+  EXPECT_EQ(test.outcome.message, "HTTP 403 for m: spent");
   EXPECT_EQ(test.sink.results.size(), 30U) << "the other requests stay pending";
 }
 
@@ -1192,7 +1193,7 @@ TEST(pool_test, the_outcome_names_the_member_that_comes_back) {
   test.others.front().plan = [](const exchange_call&) { return refusal_plan(401, "no such key"); };
   test.run();
   EXPECT_EQ(test.outcome.reason, stop_reason::come_back_later);
-  EXPECT_EQ(test.outcome.message, "daily quota of a");
+  EXPECT_EQ(test.outcome.message, "HTTP 429 for m: daily quota of a");
 }
 
 TEST(pool_test, if_all_members_ask_to_wait_the_run_stops_with_the_first_time) {

@@ -479,7 +479,7 @@ TEST(stop_rules_test, a_used_up_quota_is_confirmed_within_seconds) {
                                 : refusal_plan(429, "spent", "insufficient_quota");
   };
   test.run();
-  EXPECT_EQ(test.outcome.reason, stop_reason::key_ended);
+  EXPECT_EQ(test.outcome.reason, stop_reason::quota_spent);
   EXPECT_LT(test.time.now() - start, 3s + 90s) << "the trial may have to wait for the window";
   EXPECT_EQ(test.sink.results.size(), test.succeeded());
 }

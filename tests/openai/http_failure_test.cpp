@@ -417,6 +417,32 @@ TEST(HttpFailureHints, AFieldOfTheBodyIsOne) {
             30s);
 }
 
+TEST(HttpFailureEnd, SaysWhyTheKeyCannotBeUsed) {
+  const auto end = [](int status, const std::string& body) {
+    const failure why = http_failure(head_of(status), body, 0);
+    EXPECT_EQ(why.kind, key_ended) << body;
+    return why.ends_with;
+  };
+  EXPECT_EQ(end(401, envelope("Invalid token")), stop_reason::key_ended);
+  EXPECT_EQ(end(403, envelope("用户已被封禁")), stop_reason::key_ended);
+  EXPECT_EQ(end(401, envelope("该令牌额度已用尽")), stop_reason::quota_spent);
+  EXPECT_EQ(end(402, ""), stop_reason::quota_spent);
+  EXPECT_EQ(end(429, envelope("none left", "insufficient_quota")), stop_reason::quota_spent);
+  EXPECT_EQ(end(403, "<title>Attention Required! | Cloudflare</title>"), stop_reason::blocked);
+  EXPECT_EQ(end(403, "error code: 1020"), stop_reason::blocked);
+  EXPECT_EQ(reported_failure(envelope("none left", "insufficient_quota"), "").ends_with,
+            stop_reason::quota_spent);
+}
+
+TEST(HttpFailureModel, IsMarkedAsMissing) {
+  EXPECT_TRUE(
+      http_failure(head_of(404), envelope("m does not exist", "model_not_found"), 0).model_missing);
+  EXPECT_FALSE(http_failure(head_of(400), envelope("too hot", "invalid_value"), 0).model_missing);
+  EXPECT_FALSE(
+      http_failure(head_of(503), envelope("no channel", "model_not_found"), 0).model_missing)
+      << "it has an upstream at other times";
+}
+
 TEST(HttpFailureHints, TheServerMayForbidARetry) {
   for (const auto& [status, kind] : {std::pair(429, throttled), {500, passing}, {503, passing}}) {
     reply_head head = head_of(status);

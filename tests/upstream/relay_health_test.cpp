@@ -271,8 +271,31 @@ TEST(relay_health, after_ten_minutes_without_a_connection_the_relay_is_down) {
   EXPECT_EQ(health.failed(of_kind(failure_class::unreachable), noon, noon + 10min - 1ns).stop,
             stop_reason::none);
   const auto verdict = health.failed(of_kind(failure_class::unreachable), noon, noon + 10min);
-  EXPECT_EQ(verdict.stop, stop_reason::relay_down);
+  EXPECT_EQ(verdict.stop, stop_reason::unreachable);
   EXPECT_FALSE(verdict.charge);
+}
+
+TEST(relay_health, a_relay_that_has_answered_before_is_down_and_not_unreachable) {
+  relay_health health(defaults());
+  health.succeeded(noon);
+  health.failed(of_kind(failure_class::unreachable), noon, noon);
+  EXPECT_EQ(health.failed(of_kind(failure_class::unreachable), noon, noon + 10min).stop,
+            stop_reason::relay_down);
+}
+
+TEST(relay_health, a_gateway_that_blocks_all_requests_is_not_a_wrong_address) {
+  relay_health health(defaults());
+  failure page = of_kind(failure_class::key_ended);
+  page.code = errc::http_error;
+  page.http_status = 403;
+  page.foreign = true;
+  page.ends_with = stop_reason::blocked;
+  stop_reason stop = stop_reason::none;
+  for (unsigned i = 0; i < relay_health::suspicious_answers; ++i) {
+    EXPECT_EQ(stop, stop_reason::none);
+    stop = health.failed(page, noon + i * 1s, noon + i * 1s).stop;
+  }
+  EXPECT_EQ(stop, stop_reason::blocked);
 }
 
 TEST(relay_health, a_success_restarts_the_ten_minutes) {

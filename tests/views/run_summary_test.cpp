@@ -14,7 +14,8 @@ using testing::Not;
 struct run_summary_test : testing::Test {
   test::temp_dir dir;
 
-  // The summary of a job whose requests ended so: 's'ucceeded, '5'00, '4'00, 'p'ending, 'b'ad line.
+  // The summary of a job whose requests ended so: 's'ucceeded, '5'00, '4'00, 'm'issing
+  // model, 'p'ending, 'b'ad line.
   std::string summary(const std::string& ends,
                       const std::vector<std::string>& command = {"sluice", "run", "x.jsonl"},
                       const std::string& relay = {}) {
@@ -47,6 +48,7 @@ struct run_summary_test : testing::Test {
         failure why;
         why.http_status = how == '5' ? 500 : 400;
         why.kind = how == '5' ? failure_class::passing : failure_class::permanent;
+        why.model_missing = how == 'm';
         why.message = "the relay's own words";
         finished.retryable = how == '5';
         finished.outcome = why;
@@ -68,7 +70,7 @@ TEST_F(run_summary_test, tells_what_each_member_of_a_pool_served) {
 TEST_F(run_summary_test, tells_counts_failures_tokens_cost_and_files) {
   const std::string text = summary("sss44p");
   for (const std::string part :
-       {"3 of 6 succeeded, 2 failed, 1 pending", "2 x 400: the relay's own words",
+       {"3 of 6 succeeded, 2 failed, 1 pending", "2 x 400: gpt-4o: the relay's own words",
         "3,000 prompt (1,200 cached) + 300 completion",
         "  cache     1,200 tokens read (40.0 % of the prompts), 0 written; saved $0.0015\n",
         "$0.009", "2m 05s", "5, 0 of them"}) {
@@ -90,6 +92,8 @@ TEST_F(run_summary_test, ends_with_the_command_to_type_next) {
   EXPECT_THAT(summary("s45"), HasSubstr("next      sluice run x.jsonl\n"));
   EXPECT_THAT(summary("sb"), HasSubstr("next      mend the lines that " + dir / "x.errors.jsonl" +
                                        " names, then sluice run x.jsonl\n"));
+  EXPECT_THAT(summary("sm"),
+              HasSubstr("next      'sluice models' lists what the relay has, and gpt-4o"));
   EXPECT_THAT(summary("ss"), HasSubstr("next      jq "));
 }
 
@@ -109,6 +113,9 @@ TEST_F(run_summary_test, retry_failed_is_not_said_twice) {
 TEST(stop_sentence, names_the_reason_and_the_next_step) {
   const std::tuple<stop_reason, const char*, const char*> rows[] = {
       {stop_reason::key_ended, "words", "key"},
+      {stop_reason::quota_spent, "words", "sluice quota"},
+      {stop_reason::blocked, "words", "gateway"},
+      {stop_reason::unreachable, "words", "HTTPS_PROXY"},
       {stop_reason::wrong_address, "words", "https://relay.example/v1"},
       {stop_reason::bad_certificate, "words", "SSL_CERT_FILE"},
       {stop_reason::bad_proxy, "words", "user:password@"},

@@ -141,7 +141,7 @@ exit_status tell_failure(screen& shown, const result& answer, const relay_prices
     advice = fmt::format("{}; 'sluice models' lists what the relay has",
                          prices.did_you_mean(answer.model));
   }
-  shown.line(fmt::format("sluice: {}{}", printable_text(why.message), advice));
+  shown.line(fmt::format("sluice: {}{}", printable_text(described(why, answer.model)), advice));
   return some_failed;
 }
 

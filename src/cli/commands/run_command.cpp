@@ -197,8 +197,11 @@ exit_status exit_of(const run_outcome& outcome, const std::string& closed,
     case stop_reason::interrupted:
       return interrupted;
     case stop_reason::key_ended:
+    case stop_reason::quota_spent:
+    case stop_reason::blocked:
     case stop_reason::budget_spent:
     case stop_reason::relay_down:
+    case stop_reason::unreachable:
     case stop_reason::model_out:
     case stop_reason::come_back_later:
       return ending.status(stopped);
