@@ -3,6 +3,7 @@
 #include "cli/commands/ask_command.hpp"
 #include "cli/commands/bench_command.hpp"
 #include "cli/commands/check_command.hpp"
+#include "cli/commands/completion_command.hpp"
 #include "cli/commands/extract_command.hpp"
 #include "cli/commands/models_command.hpp"
 #include "cli/commands/prepare_command.hpp"
@@ -27,6 +28,7 @@ std::vector<command> all_commands(const std::vector<std::string>& command_line) 
   list.push_back(probe_command());
   list.push_back(bench_command());
   list.push_back(simulate_command());
+  list.push_back(completion_command());
   return list;
 }
 

@@ -25,6 +25,8 @@ struct command {
   std::string operand = {};
   /// One line about these words, without a full stop.
   std::string operand_help = {};
+  /// The words that it takes, where they are a list.
+  std::vector<std::string> operand_choices = {};
   /// For `--help`: paragraphs with an empty line between them. A line that begins with a space
   /// stays as it is.
   std::string description;

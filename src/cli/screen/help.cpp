@@ -76,7 +76,8 @@ std::string paragraphs(std::string_view text) {
   return all;
 }
 
-// "-o, --output FILE"
+}  // namespace
+
 std::string flag_term(const setting& flag) {
   const std::string letter = flag.letter != 0 ? fmt::format("-{}, ", flag.letter) : std::string();
   const std::string name = value_name(flag);
@@ -86,13 +87,7 @@ std::string flag_term(const setting& flag) {
   return fmt::format("{}--{}{}", letter, flag.name, value);
 }
 
-std::string brief_text(const setting& flag) {
-  return flag.default_value.empty() ? flag.short_help
-                                    : fmt::format("{} [{}]", flag.short_help, flag.default_value);
-}
-
-// What the table knows of a flag beside its text.
-std::string facts_of(const setting& flag) {
+std::string flag_facts(const setting& flag) {
   std::string facts;
   const auto add = [&facts](std::string_view name, std::string_view value) {
     if (value.empty()) return;
@@ -105,17 +100,7 @@ std::string facts_of(const setting& flag) {
   return facts;
 }
 
-std::string whole_flag(const setting& flag) {
-  const std::string indent(long_text_indent, ' ');
-  std::string text =
-      fmt::format("  {}\n{}{}", flag_term(flag), indent, wrapped(flag.long_help, long_text_indent));
-  const std::string facts = facts_of(flag);
-  if (!facts.empty()) text += indent + wrapped(facts, long_text_indent);
-  return text;
-}
-
-// The groups, in the order in which the table first names them.
-std::vector<std::string> groups_of(const std::vector<setting>& table) {
+std::vector<std::string> flag_groups(const std::vector<setting>& table) {
   std::vector<std::string> groups;
   for (const auto& flag : table) {
     if (!flag.on_line) continue;
@@ -126,9 +111,25 @@ std::vector<std::string> groups_of(const std::vector<setting>& table) {
   return groups;
 }
 
+namespace {
+
+std::string brief_text(const setting& flag) {
+  return flag.default_value.empty() ? flag.short_help
+                                    : fmt::format("{} [{}]", flag.short_help, flag.default_value);
+}
+
+std::string whole_flag(const setting& flag) {
+  const std::string indent(long_text_indent, ' ');
+  std::string text =
+      fmt::format("  {}\n{}{}", flag_term(flag), indent, wrapped(flag.long_help, long_text_indent));
+  const std::string facts = flag_facts(flag);
+  if (!facts.empty()) text += indent + wrapped(facts, long_text_indent);
+  return text;
+}
+
 std::string flags_help(const std::vector<setting>& table, help_length length) {
   std::string text;
-  for (const auto& group : groups_of(table)) {
+  for (const auto& group : flag_groups(table)) {
     text += fmt::format("\n{}:\n", group);
     bool first = true;
     for (const auto& flag : table) {
@@ -192,15 +193,7 @@ std::string program_help(const std::vector<command>& commands, help_length lengt
   for (const auto& one : commands) text += row(one.name, one.summary, command_column);
   if (length == help_length::whole) {
     text += '\n';
-    text += paragraphs(
-        "A job is a file with one request per line: a line of the OpenAI Batch API, a bare "
-        "request body, or a prompt. 'sluice run' sends the requests through one rate limit and "
-        "writes the results beside the job. After an interruption, the same command goes on where "
-        "it stopped.\n"
-        "\n"
-        "A flag wins over the environment, and the environment over the config file (./sluice.toml "
-        "or the file of --config). The API key comes from OPENAI_API_KEY, from --api-key-file or "
-        "from the config file, never from a flag.");
+    text += paragraphs(program_description);
   }
   text += fmt::format(
       "\nHelp:\n{}{}{}", row("-h", "This help in short", command_column),

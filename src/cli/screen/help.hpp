@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cli/commands/command.hpp"
@@ -13,6 +14,23 @@ enum class help_length : std::uint8_t {
   brief,  ///< `-h`: a line for each flag
   whole,  ///< `--help`: what each flag does, and when one would change it
 };
+
+/// What the program does, in paragraphs with an empty line between them.
+inline constexpr std::string_view program_description =
+    "A job is a file with one request per line: a line of the OpenAI Batch API, a bare request "
+    "body, or a prompt. 'sluice run' sends the requests through one rate limit and writes the "
+    "results beside the job. After an interruption, the same command goes on where it stopped.\n"
+    "\n"
+    "A flag wins over the environment, and the environment over the config file (./sluice.toml "
+    "or the file of --config). The API key comes from OPENAI_API_KEY, from --api-key-file or "
+    "from the config file, never from a flag.";
+
+/// A flag as the help names it, like "-o, --output FILE".
+std::string flag_term(const setting& flag);
+/// What the table knows of a flag beside its text: default, values, environment, config key.
+std::string flag_facts(const setting& flag);
+/// The headings of the flags, in the order in which the table first names them.
+std::vector<std::string> flag_groups(const std::vector<setting>& table);
 
 /// No line of a help text is wider than this.
 inline constexpr std::size_t help_width = 80;

@@ -1,0 +1,24 @@
+# For SLUICE_STATIC: a program that needs no shared library but those of libc. Debian ships no archives of fmt, spdlog and
+# simdjson, so the first two are used as headers alone, and the third is compiled from Debian's source package, whose
+# folder with simdjson.cpp is SLUICE_SIMDJSON_SOURCE.
+set(OPENSSL_USE_STATIC_LIBS ON)
+set(Boost_USE_STATIC_LIBS ON)
+set(ZLIB_USE_STATIC_LIBS ON)
+set(CMAKE_FIND_LIBRARY_SUFFIXES .a)
+
+add_library(fmt_headers INTERFACE)
+target_compile_definitions(fmt_headers INTERFACE FMT_HEADER_ONLY=1)
+add_library(fmt::fmt ALIAS fmt_headers)
+add_library(spdlog_headers INTERFACE)
+target_compile_definitions(spdlog_headers INTERFACE SPDLOG_FMT_EXTERNAL=1)
+target_link_libraries(spdlog_headers INTERFACE fmt_headers Threads::Threads)
+add_library(spdlog::spdlog ALIAS spdlog_headers)
+
+set(SLUICE_SIMDJSON_SOURCE "" CACHE PATH "Folder of simdjson.cpp")
+find_file(SIMDJSON_CPP simdjson.cpp PATHS ${SLUICE_SIMDJSON_SOURCE} NO_DEFAULT_PATH REQUIRED)
+add_library(simdjson_static STATIC ${SIMDJSON_CPP})
+target_compile_features(simdjson_static PUBLIC cxx_std_17)
+target_include_directories(simdjson_static SYSTEM BEFORE PRIVATE ${SLUICE_SIMDJSON_SOURCE})
+add_library(simdjson::simdjson ALIAS simdjson_static)
+
+add_link_options(-static-libstdc++ -static-libgcc)
