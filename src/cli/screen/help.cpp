@@ -189,7 +189,7 @@ std::string program_help(const std::vector<command>& commands, help_length lengt
       "Usage: sluice COMMAND [FLAGS] [JOB...]\n"
       "\n"
       "Commands:\n";
-  constexpr std::size_t command_column = 13;
+  constexpr std::size_t command_column = 14;
   for (const auto& one : commands) text += row(one.name, one.summary, command_column);
   if (length == help_length::whole) {
     text += '\n';
