@@ -52,6 +52,7 @@ configure_file(cmake/sluice-config.cmake.in ${documents}/sluice-config.cmake @ON
 write_basic_package_version_file(${documents}/sluice-config-version.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${documents}/sluice-config.cmake ${documents}/sluice-config-version.cmake
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/sluice COMPONENT development)
+file(RELATIVE_PATH PC_TO_PREFIX /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
 configure_file(cmake/sluice.pc.in ${documents}/sluice.pc @ONLY)
 install(FILES ${documents}/sluice.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT development)
 install(DIRECTORY include/sluice DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development
