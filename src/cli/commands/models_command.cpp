@@ -129,7 +129,7 @@ command models_command() {
                         {130, "interrupted"}},
       .examples = {"sluice models --simulate",
                    "OPENAI_API_KEY=... sluice models --base-url https://relay.example/v1",
-                   "sluice models --prices relay --price-group vip",
+                   "sluice models --prices relay --price-group default",
                    "sluice models --json --price-multiplier 0.8 | jq -r '.models[].id'"},
       .flags = flags,
       .run =

@@ -1,0 +1,160 @@
+"""The commands in the README and the documentation work as printed, and what the pages name exists."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import shutil
+import subprocess
+import unittest
+from pathlib import Path
+
+from support import KEY, ROOT, Case, chats, jsonl, program
+
+PAGES = ["README.md", "jobs/README.md", *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md"))]
+IN_ORDER = {"docs/datasets.md"}  # a command uses the files of the one before
+OTHER_TEST = {"docs/nightly.md"}  # test_nightly.py runs these commands
+# These build, install or test the project, or belong to the system.
+NOT_SLUICE = ("cmake", ".ci/packages", "tests/run", "podman", "systemctl", "journalctl", "#", "export")
+SLOW = ("--find-limit", "--duration", "--sweep", "--pace even")  # of minutes: at night only
+BLOCK = re.compile(r"```(?:console|sh)\n(.*?)```", re.S)
+
+
+def commands_of(page: str) -> list[str]:
+    """The commands of the blocks: lines behind "$ ", or all lines of a block without such lines."""
+    found: list[str] = []
+    for block in BLOCK.findall((ROOT / page).read_text()):
+        lines = block.replace("\\\n", " ").splitlines()
+        marked = [line[2:] for line in lines if line.startswith("$ ")]
+        found += marked or lines
+    return [re.sub(r"\s+# .*", "", line) for line in found if line.strip()]
+
+
+class Commands(Case):
+    """Each page has a folder with the files that its commands name."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        flags = ("--ttft", "0", "--itl", "0", "--tokens", "5", "--software", "new-api")
+        self.relay_url, self.red_url = self.simulator(*flags).url, self.simulator(*flags).url
+        bin_folder = self.folder / "bin"
+        bin_folder.mkdir()
+        (bin_folder / "sluice").symlink_to(program())
+        self.path = f"{bin_folder}:{os.environ['PATH']}"
+
+    def fill(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        shutil.copytree(ROOT / "jobs", folder / "jobs")
+        lines = jsonl(chats(4))
+        (folder / "a.jsonl").write_bytes(lines)
+        (folder / "b.jsonl.gz").write_bytes(gzip.compress(lines))
+        prompts = b'{"prompt":"one"}\n{"prompt":"two"}\n'
+        (folder / "prompts.jsonl").write_bytes(prompts)
+        (folder / "prompts.gz").write_bytes(gzip.compress(prompts))
+        rows = b"id,text\n" + b"".join(b"r%d,row %d\n" % (i, i) for i in range(1, 5))
+        (folder / "data.csv").write_bytes(rows)
+        (folder / "data.csv.gz").write_bytes(gzip.compress(rows))
+        table = b"".join(json.dumps({"text": i}).encode() + b"\n" for i in range(4))
+        subprocess.run(["zstd", "-q", "-o", folder / "rows.jsonl.zst"], input=table, check=True)
+        body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "{{text}}"}]}
+        (folder / "t.json").write_text(json.dumps(body))
+        image = {"type": "image_url", "image_url": {"url": "{{file:image}}"}}
+        (folder / "receipt.json").write_text(json.dumps({**body, "messages": [{"role": "user", "content": [image]}]}))
+        for table_name, images in (("scans.csv", "scans"), ("receipts.csv", "receipts")):
+            (folder / images).mkdir()
+            (folder / images / "a.jpg").write_bytes(b"\xff\xd8\xff\xe0 jpg")
+            (folder / table_name).write_text("image,text\na.jpg,one\n")
+        (folder / "report.txt").write_text("A long report.\n")
+        (folder / ".zfunc").mkdir()
+        (folder / ".config/fish/completions").mkdir(parents=True)
+        shutil.copy(ROOT / "src/money/prices.json", folder / "new-prices.json")
+
+    def begin(self, folder: Path, words: str) -> subprocess.CompletedProcess[str]:
+        words = re.sub(r"https://red\.example(/v1)?", self.red_url, words)
+        words = re.sub(r"https://[a-z]+\.example(/v1)?|http://127\.0\.0\.1:8787", self.relay_url, words)
+        words = words.replace("sluice simulate", "timeout -s INT 2 sluice simulate --port 0")
+        env = {"PATH": self.path, "HOME": str(folder), "XDG_STATE_HOME": str(self.folder / "state"),
+               "OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": self.relay_url, "LANG": "C.UTF-8"}
+        return subprocess.run(["bash", "-o", "pipefail", "-c", words], cwd=folder, env=env, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=400)
+
+    def prepare_for(self, words: str, folder: Path) -> None:
+        """Makes the job, and results for a command that needs them."""
+        if "sluice prepare" in words or "jobs/reviews" in words:
+            return
+        before = "sluice prepare data.csv --template t.json -o job.jsonl"
+        if re.search(r"sluice (report|extract)", words):
+            before += " && sluice run job.jsonl a.jsonl b.jsonl.gz -q"
+            before += " && sluice run jobs/authenticity.jsonl --simulate --output-dir out -q"
+        if re.search(r"--(relay|target) blue", words):
+            (folder / "sluice.toml").write_text(f'[[relay]]\nname = "blue"\nbase_url = "{self.relay_url}"\n')
+        if words.startswith("git diff"):
+            before += " && git init -q . && git add job.jsonl && echo more >> job.jsonl"
+        done = self.begin(folder, before)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_every_command_works(self) -> None:
+        night = bool(os.environ.get("SLUICE_NIGHTLY"))
+        count = 0
+        for page in PAGES:
+            for words in commands_of(page):
+                skipped = words.startswith(NOT_SLUICE) or "…" in words or page in OTHER_TEST
+                if skipped or (not night and any(part in words for part in SLOW)):
+                    continue
+                folder = self.folder / f"{page.replace('/', '-')}-{0 if page in IN_ORDER else count}"
+                if not folder.exists():
+                    self.fill(folder)
+                    self.prepare_for(words, folder)
+                with self.subTest(f"{page}: {words}"):
+                    done = self.begin(folder, words)
+                    allowed = (124, 130) if "sluice simulate" in words else (1,) if ".json.score" in words else (0,)
+                    self.assertIn(done.returncode, allowed, done.stderr + done.stdout)
+                count += 1
+        self.assertGreater(count, 60)
+
+
+class Pages(unittest.TestCase):
+    def test_links_lead_to_files_and_headings(self) -> None:
+        for page in [*PAGES, "README.zh-CN.md", "CONTRIBUTING.md"]:
+            text = (ROOT / page).read_text()
+            for target in re.findall(r"\]\(([^)#\s]+)?(?:#([^)\s]+))?\)", re.sub(r"```.*?```|`[^`]*`", "", text, flags=re.S)):
+                path, anchor = target
+                if path.startswith("http"):
+                    continue
+                file = (ROOT / page).parent / path if path else ROOT / page
+                with self.subTest(f"{page}: {path}#{anchor}"):
+                    self.assertTrue(file.exists())
+                    if anchor and file.suffix == ".md":
+                        headings = re.findall(r"^#+ (.*)", file.read_text(), flags=re.M)
+                        anchors = {re.sub(r"[^\w\s-]", "", head.lower()).replace(" ", "-") for head in headings}
+                        self.assertIn(anchor, anchors)
+
+    def test_the_chinese_readme_is_in_step(self) -> None:
+        english, chinese = ((ROOT / name).read_text() for name in ("README.md", "README.zh-CN.md"))
+
+        def shape(text: str) -> list[str]:
+            """The levels of the headings, and the lines of code without their comments."""
+            lines: list[str] = []
+            inside = False
+            for line in text.splitlines():
+                inside ^= line.startswith("```")
+                if inside:
+                    lines.append(re.sub(r"\s+# .*", "", line))
+                elif line.startswith("#"):
+                    lines.append(line.split(" ")[0])
+            return lines
+
+        self.assertEqual(shape(english), shape(chinese))
+        links = [re.findall(r"\]\((\S+?)\)", text) for text in (english, chinese)]
+        self.assertEqual(links[0][1:], links[1][1:], "the first one leads to the other language")
+
+    def test_every_page_is_named_in_the_readme(self) -> None:
+        text = (ROOT / "README.md").read_text()
+        for page in sorted((ROOT / "docs").glob("*.md")):
+            self.assertIn(f"docs/{page.name}", text)
+
+
+if __name__ == "__main__":
+    unittest.main()
