@@ -276,6 +276,8 @@ command ask_command() {
           "Uses the same key, address, rate limit and prices as a run. The answer goes to standard "
           "output; tokens, cost and time go to standard error. Without a prompt it is read from "
           "standard input, unless that is a terminal.",
+      .common_flags = {"base-url", "api-key-file", "simulate", "model", "system", "file",
+                       "max-tokens", "budget", "rpm", "profile", "quiet"},
       .exit_statuses = {{0, "the model answered"},
                         {1, "the request failed"},
                         {2, "cannot start"},

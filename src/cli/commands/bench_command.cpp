@@ -234,6 +234,9 @@ command bench_command() {
           "from the first byte sent; docs/bench.md explains each of them.\n"
           "\n"
           "When a benchmark stops early, it reports what it measured.",
+      .common_flags = {"base-url", "api-key-file", "simulate", "target", "model", "concurrency",
+                       "rate", "sweep", "find-limit", "requests", "duration", "max-tokens",
+                       "prompt-tokens", "no-stream", "rpm", "budget", "compare", "html", "json"},
       .exit_statuses = {{0, "every request succeeded"},
                         {1, "some requests failed"},
                         {2, "cannot start"},

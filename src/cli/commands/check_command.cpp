@@ -182,6 +182,8 @@ command check_command() {
           "marks counts that are not exact: reasoning models, functions, images, and models whose "
           "tokenizer is not known. The cost at most takes every reply at its longest. Only "
           "--prices relay needs a key and the network.",
+      .common_flags = {"base-url", "model", "limit", "rpm", "tpm", "prices", "tier-default",
+                       "lines", "json", "quiet"},
       .exit_statuses = {{0, "every line is good"},
                         {1, "some lines are bad"},
                         {2, "a job cannot be read"}},

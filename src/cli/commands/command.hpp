@@ -30,6 +30,8 @@ struct command {
   /// For `--help`: paragraphs with an empty line between them. A line that begins with a space
   /// stays as it is.
   std::string description;
+  /// Names of the flags that `-h` shows; empty: all. `-h` should have less than 40 lines.
+  std::vector<std::string> common_flags = {};
   /// What each exit status means, without a full stop.
   std::vector<std::pair<int, std::string>> exit_statuses;
   /// Command lines that work as they stand.

@@ -104,6 +104,8 @@ command extract_command() {
           "each --column and one named 'error', which is empty where there is an answer. Rows are "
           "joined by --id, or by their number. It may be used while the job runs: rows without a "
           "result are marked.",
+      .common_flags = {"data", "id", "column", "output", "usage", "output-dir", "encoding",
+                       "delimiter", "quiet"},
       .exit_statuses = {{0, "every row has its answer"},
                         {1, "some rows have an error"},
                         {2, "the table or the results cannot be used; nothing is written"},

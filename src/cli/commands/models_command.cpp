@@ -122,6 +122,8 @@ command models_command() {
           "Prices come from the built-in table and from --prices, times --price-multiplier. With "
           "--prices relay they are the ones that the relay itself lists. With several [[relay]] "
           "tables in the config file, each relay is asked.",
+      .common_flags = {"base-url", "api-key-file", "simulate", "relay", "prices", "price-group",
+                       "price-multiplier", "json", "profile"},
       .exit_statuses = {{0, "listed"},
                         {1, "some of several relays did not answer"},
                         {2, "cannot start"},

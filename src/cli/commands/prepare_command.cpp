@@ -73,6 +73,8 @@ command prepare_command() {
           "members are its cells. docs/datasets.md has an example.\n"
           "\n"
           "'sluice run DATA --template FILE -o OUT.csv' does prepare, run and extract in one.",
+      .common_flags = {"template", "id", "output", "model", "system", "limit", "sample", "seed",
+                       "files", "encoding", "delimiter", "quiet"},
       .exit_statuses = {{0, "the job is written"},
                         {2, "the table or the template cannot be used; nothing is written"},
                         {4, "the job could not be written"}},

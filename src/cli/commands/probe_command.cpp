@@ -376,6 +376,8 @@ command probe_command() {
           "with --prices and --price-multiplier; without them with the relay's own price list for "
           "--price-group, where it has one. The checks:\n" +
           probe_checks_help(),
+      .common_flags = {"base-url", "api-key-file", "simulate", "relay", "model", "budget",
+                       "price-multiplier", "rpm", "json", "quiet"},
       .exit_statuses = {{0, "consistent or inconclusive"},
                         {1, "suspicious or inconsistent"},
                         {2, "cannot start"},

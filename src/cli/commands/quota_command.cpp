@@ -91,6 +91,7 @@ command quota_command() {
           "answered. An exhausted key is an answer, too. Some relays show the totals of the "
           "account for each of its keys. With several [[relay]] tables in the config file, each "
           "relay is asked.",
+      .common_flags = {"base-url", "api-key-file", "simulate", "relay", "log", "json", "profile"},
       .exit_statuses = {{0, "answered"},
                         {1, "some of several relays did not answer"},
                         {2, "cannot start"},

@@ -298,6 +298,7 @@ command report_command() {
           "that may mean; it proves nothing by itself.\n"
           "\n"
           "--reprice shows what the results would cost at the present prices.",
+      .common_flags = {"output-dir", "html", "audit", "reprice", "prices", "json"},
       .exit_statuses = {{0, "reported"}, {2, "the files cannot be read"}},
       .examples = {"sluice report jobs/authenticity.jsonl --output-dir out",
                    "sluice report a.jsonl b.jsonl --json | jq '.jobs[].cost_usd'",

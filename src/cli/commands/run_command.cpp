@@ -514,6 +514,9 @@ command run_command(const std::vector<std::string>& command_line) {
           "\n"
           "Proxies come from HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY. Several relays, or "
           "several keys, stand as [[relay]] tables in the config file.",
+      .common_flags = {"base-url", "api-key-file", "simulate", "model", "limit", "rpm",
+                       "concurrency", "output", "output-dir", "template", "budget", "ordered",
+                       "fresh", "retry-failed", "until", "profile", "quiet"},
       .exit_statuses = {{0, "every request succeeded"},
                         {1, "finished, and some requests failed"},
                         {2, "cannot start"},

@@ -320,6 +320,8 @@ command simulate_command() {
           "  overbilled   charges 1.2 to 2 times what the tokens cost\n"
           "  endless      ignores the limit of an answer's length\n"
           "  cache-kept   reports tokens read from the cache, but charges the full price\n",
+      .common_flags = {"port", "seed", "rpm", "mode", "software", "ttft", "itl", "tokens", "faults",
+                       "cheat", "balance", "keys"},
       .exit_statuses = {{0, "ended by a signal"}, {2, "cannot start"}},
       .examples = {"sluice simulate", "sluice simulate --faults faulty --rpm 60 --balance 0.50",
                    "sluice simulate --faults cut=0.05,429-hint=0.02 --seed 7",

@@ -127,17 +127,13 @@ std::string whole_flag(const setting& flag) {
   return text;
 }
 
-std::string flags_help(const std::vector<setting>& table, help_length length) {
+std::string whole_flags(const std::vector<setting>& table) {
   std::string text;
   for (const auto& group : flag_groups(table)) {
     text += fmt::format("\n{}:\n", group);
     bool first = true;
     for (const auto& flag : table) {
       if (!flag.on_line || flag.group != group) continue;
-      if (length == help_length::brief) {
-        text += row(flag_term(flag), brief_text(flag), text_column);
-        continue;
-      }
       if (!first) text += "\n";
       first = false;
       text += whole_flag(flag);
@@ -146,9 +142,29 @@ std::string flags_help(const std::vector<setting>& table, help_length length) {
   return text;
 }
 
+// The common flags, or all of them if a command names none.
+std::string brief_flags(const command& shown) {
+  std::string text;
+  std::size_t left_out = 0;
+  for (const auto& flag : shown.flags->table()) {
+    if (!flag.on_line) continue;
+    const auto& common = shown.common_flags;
+    if (!common.empty() && std::find(common.begin(), common.end(), flag.name) == common.end()) {
+      ++left_out;
+      continue;
+    }
+    text += row(flag_term(flag), brief_text(flag), text_column);
+  }
+  text += row("-h", "This help", text_column);
+  text += row("--help",
+              left_out > 0 ? fmt::format("The whole help, with {} more flags", left_out)
+                           : std::string("The whole help"),
+              text_column);
+  return text;
+}
+
 std::string help_flags() {
-  return fmt::format("\nHelp:\n{}{}",
-                     row("-h", "This help in short, one line for each flag", text_column),
+  return fmt::format("\nHelp:\n{}{}", row("-h", "The most used flags, one line each", text_column),
                      row("--help", "The whole help", text_column));
 }
 
@@ -170,12 +186,16 @@ std::string command_help(const command& shown, help_length length) {
     text += fmt::format("\n{}", row(shown.operand, shown.operand_help, text_column));
   }
   if (length == help_length::whole) text += fmt::format("\n{}", paragraphs(shown.description));
-  text += flags_help(shown.flags->table(), length);
-  text += help_flags();
-  constexpr std::size_t status_column = 8;
-  text += "\nExit status:\n";
-  for (const auto& [number, meaning] : shown.exit_statuses) {
-    text += row(fmt::format("{}", number), meaning, status_column);
+  if (length == help_length::brief) {
+    text += "\nFlags:\n" + brief_flags(shown);
+  } else {
+    text += whole_flags(shown.flags->table());
+    text += help_flags();
+    constexpr std::size_t status_column = 8;
+    text += "\nExit status:\n";
+    for (const auto& [number, meaning] : shown.exit_statuses) {
+      text += row(fmt::format("{}", number), meaning, status_column);
+    }
   }
   text += examples_help(shown.examples);
   return text;
@@ -200,8 +220,10 @@ std::string program_help(const std::vector<command>& commands, help_length lengt
       row("--help", "The whole help", command_column),
       row("--version", "The version; with --verbose, the date of its prices", command_column));
   text += "\nEach command has both helps, like 'sluice run -h' and 'sluice run --help'.\n";
-  text += examples_help({"sluice run jobs/authenticity.jsonl --simulate --output-dir out",
-                         "sluice check jobs/authenticity.jsonl", "sluice quota --simulate"});
+  text += examples_help(
+      {"sluice ask --simulate 'What is a sluice?'",
+       "echo '{\"prompt\":\"Hi\"}' | sluice run - --model gpt-4o-mini --simulate -o hi.jsonl",
+       "sluice quota --simulate"});
   return text;
 }
 

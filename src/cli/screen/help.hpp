@@ -11,7 +11,7 @@ namespace sluice::cli {
 
 /// How much a help text says.
 enum class help_length : std::uint8_t {
-  brief,  ///< `-h`: a line for each flag
+  brief,  ///< `-h`: the most used flags, a line each
   whole,  ///< `--help`: what each flag does, and when one would change it
 };
 
