@@ -65,7 +65,10 @@ std::string member_name(const json_member& member) {
 }
 
 bool is_named(const json_member& member, std::string_view name) {
-  return member.key == name || (member.escaped && member_name(member) == name);
+  // Nearly all keys of one length differ in their first character.
+  const bool may_be_equal =
+      member.key.size() == name.size() && (name.empty() || member.key.front() == name.front());
+  return (may_be_equal && member.key == name) || (member.escaped && member_name(member) == name);
 }
 
 const json_member* find_member(const std::vector<json_member>& members, std::string_view key) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <map>
 #include <optional>
 
@@ -131,7 +132,8 @@ bool may_hold_split_text(std::string_view json) {
   constexpr std::array<std::string_view, 3> lists{R"("token")", R"("tokens")",
                                                   R"("reasoning_details")"};
   return std::any_of(lists.begin(), lists.end(), [&](std::string_view name) {
-    return json.find(name) != std::string_view::npos;
+    // Quotes are frequent, so std::string_view::find() would stop at each of them.
+    return ::memmem(json.data(), json.size(), name.data(), name.size()) != nullptr;
   });
 }
 
