@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <map>
 #include <optional>
 
+#include "base/contains.hpp"
 #include "json/members.hpp"
 #include "json/text.hpp"
 #include "json/walk.hpp"
@@ -131,10 +131,8 @@ void edit_sequence(const gatherer& walk, const std::vector<piece>& pieces,
 bool may_hold_split_text(std::string_view json) {
   constexpr std::array<std::string_view, 3> lists{R"("token")", R"("tokens")",
                                                   R"("reasoning_details")"};
-  return std::any_of(lists.begin(), lists.end(), [&](std::string_view name) {
-    // Quotes are frequent, so std::string_view::find() would stop at each of them.
-    return ::memmem(json.data(), json.size(), name.data(), name.size()) != nullptr;
-  });
+  return std::any_of(lists.begin(), lists.end(),
+                     [&](std::string_view name) { return contains(json, name); });
 }
 
 void replace_in_split_text(std::string& json, std::string_view replacement,
