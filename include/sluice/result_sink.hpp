@@ -63,9 +63,9 @@ class result_sink {
 
   /// An attempt is about to start; called before its first byte is sent.
   virtual void attempt_started(const attempt_record& attempt) = 0;
-  /// Whether the records of attempt_started() must be on disk before anything is sent.
+  /// Whether record() must be called, and call `done`, before anything is sent.
   virtual bool must_be_recorded() const { return false; }
-  /// Syncs these records to disk, then calls `done`, from any thread; with the error if it failed.
+  /// Writes the started attempts, then calls `done`, from any thread; with the error if it failed.
   virtual void record(const std::function<void(std::exception_ptr)>& done) { done(nullptr); }
   /// The attempt ended without a result.
   virtual void attempt_ended(const attempt_record& attempt, attempt_end how) = 0;

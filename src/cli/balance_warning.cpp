@@ -22,7 +22,7 @@ namespace {
 
 namespace asio = boost::asio;
 
-constexpr std::size_t most_read = std::size_t{1} << 20;                 // bytes, over all jobs
+constexpr std::size_t most_read = std::size_t{128} << 10;               // bytes, over all jobs
 constexpr usd worth_asking = usd::from_units(100'000'000'000'000'000);  // 0.10 USD
 constexpr std::chrono::seconds longest{5};
 

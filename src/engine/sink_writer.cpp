@@ -1,5 +1,6 @@
 #include "engine/sink_writer.hpp"
 
+#include <boost/asio/dispatch.hpp>
 #include <boost/asio/post.hpp>
 #include <chrono>
 #include <utility>
@@ -100,7 +101,8 @@ void sink_writer::begin_record() {
 std::function<void(std::exception_ptr)> sink_writer::end_of(std::shared_ptr<batch> written) {
   ++batches_;
   return [this, written = std::move(written)](std::exception_ptr why) {
-    boost::asio::post(loop_, [this, written, why = std::move(why)] {
+    // At once if the sink called back from this thread: the records are written.
+    boost::asio::dispatch(loop_, [this, written, why = std::move(why)] {
       if (std::exchange(written->done, true)) return;  // the sink called back and also threw
       written->failed = why != nullptr;
       if (--batches_ == 0) idle_.wake_all();

@@ -25,6 +25,13 @@ struct flock lock_of(short type, off_t begin, off_t length) {
   return wanted;
 }
 
+bool set_lock(int file, struct flock wanted) {
+  while (::fcntl(file, F_OFD_SETLK, &wanted) != 0) {
+    if (errno != EINTR) return false;
+  }
+  return true;
+}
+
 // Calls `each` with the names in a folder, until it returns true.
 template <typename Each>
 void list(const std::string& folder, Each each) {
@@ -35,27 +42,37 @@ void list(const std::string& folder, Each each) {
   }
 }
 
-// Parses lines like "lock: 1: OFDLCK ADVISORY WRITE -1 fd:01:1311 0 0". The last two words are the
-// first and the last locked byte.
-bool locks_first_byte(const std::string& fdinfo) {
+std::optional<off_t> offset_of(const std::string& word) {
+  off_t offset = 0;
+  const char* const end = word.data() + word.size();
+  const auto [read, error] = std::from_chars(word.data(), end, offset);
+  return error == std::errc() && read == end ? std::optional(offset) : std::nullopt;
+}
+
+// Parses lines like "lock: 1: OFDLCK ADVISORY WRITE -1 fd:01:1311 0 EOF". The last two words are
+// the first and the last locked byte.
+bool locks_byte(const std::string& fdinfo, off_t byte) {
   std::ifstream file(fdinfo);
   for (std::string line; std::getline(file, line);) {
     if (!line.starts_with("lock:")) continue;
     std::istringstream words(line);
     std::vector<std::string> all;
     for (std::string word; words >> word;) all.push_back(word);
-    if (all.size() >= 2 && all[all.size() - 2] == "0") return true;
+    if (all.size() < 2) continue;
+    const auto first = offset_of(all[all.size() - 2]);
+    const auto last = offset_of(all.back());  // nothing: to the end of the file
+    if (first && *first <= byte && (!last || byte <= *last)) return true;
   }
   return false;
 }
 
-bool has_locked(const std::string& process, const struct stat& wanted) {
+bool has_locked(const std::string& process, const struct stat& wanted, off_t byte) {
   bool found = false;
   list(fmt::format("/proc/{}/fd", process), [&](int folder, std::string_view name) {
     struct stat info {};
     if (::fstatat(folder, std::string(name).c_str(), &info, 0) != 0) return false;
     if (info.st_dev != wanted.st_dev || info.st_ino != wanted.st_ino) return false;
-    found = locks_first_byte(fmt::format("/proc/{}/fdinfo/{}", process, name));
+    found = locks_byte(fmt::format("/proc/{}/fdinfo/{}", process, name), byte);
     return found;
   });
   return found;
@@ -76,11 +93,11 @@ void describe(lock_holder& found) {
 }  // namespace
 
 bool lock_bytes(int file, off_t begin, off_t length) {
-  struct flock wanted = lock_of(F_WRLCK, begin, length);
-  while (::fcntl(file, F_OFD_SETLK, &wanted) != 0) {
-    if (errno != EINTR) return false;
-  }
-  return true;
+  return set_lock(file, lock_of(F_WRLCK, begin, length));
+}
+
+bool share_bytes(int file, off_t begin, off_t length) {
+  return set_lock(file, lock_of(F_RDLCK, begin, length));
 }
 
 void unlock_bytes(int file, off_t begin, off_t length) noexcept {
@@ -110,7 +127,7 @@ pid_t holder_of(int file) {
   return found ? found->process : 0;
 }
 
-std::optional<lock_holder> find_lock_holder(int file) {
+std::optional<lock_holder> find_lock_holder(int file, off_t byte) {
   std::optional<lock_holder> found;
   struct stat wanted {};
   if (::fstat(file, &wanted) != 0) return found;
@@ -118,7 +135,7 @@ std::optional<lock_holder> find_lock_holder(int file) {
     pid_t process = 0;
     const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), process);
     if (error != std::errc() || end != name.data() + name.size()) return false;
-    if (!has_locked(std::string(name), wanted)) return false;
+    if (!has_locked(std::string(name), wanted, byte)) return false;
     found.emplace().process = process;
     describe(*found);
     return true;

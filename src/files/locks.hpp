@@ -18,6 +18,8 @@ namespace sluice {
 /// Locks the bytes. Returns false and sets errno: EAGAIN or EACCES if another open file has a lock;
 /// any other value if the bytes cannot be locked at all (EINVAL on Linux before 3.15).
 bool lock_bytes(int file, off_t begin, off_t length);
+/// The same, but other open files may share the bytes as well; lock_bytes() then fails there.
+bool share_bytes(int file, off_t begin, off_t length);
 void unlock_bytes(int file, off_t begin, off_t length) noexcept;
 /// Whether another open file, in this or in another process, has a lock on any of the bytes.
 bool is_locked_elsewhere(int file, off_t begin, off_t length) noexcept;
@@ -36,10 +38,10 @@ struct lock_holder {
   bool stopped = false;  ///< stopped by a signal, for example by Ctrl-Z
 };
 
-/// The process that holds a lock on the first byte of the open file. It is found through /proc,
-/// since the kernel names no process for such a lock (F_OFD_GETLK gives -1). Nothing if it is not
-/// visible from here: another user, another container or another machine. Reads the entries of all
-/// processes, so it takes milliseconds.
-std::optional<lock_holder> find_lock_holder(int file);
+/// The process that holds a lock on this byte of the open file. It is found through
+/// /proc, since the kernel names no process for such a lock (F_OFD_GETLK gives -1). Nothing if it
+/// is not visible from here: another user, another container or another machine. Reads the entries
+/// of all processes, so it takes milliseconds.
+std::optional<lock_holder> find_lock_holder(int file, off_t byte = 0);
 
 }  // namespace sluice

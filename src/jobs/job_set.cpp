@@ -269,10 +269,13 @@ void job_set::attempt_started(const attempt_record& attempt) {
 }
 
 bool job_set::must_be_recorded() const {
-  return state_->money.has_value();
+  return true;
 }
 
+// With a budget the records must also have reached the disk.
 void job_set::record(const std::function<void(std::exception_ptr)>& done) {
+  state_->for_each_running([](running_job& job) { job.write_records(); });
+  if (!state_->money) return done(nullptr);
   state_->disk.run_in_background([this, done] {
     std::error_code error;
     state_->for_each_running([&](running_job& job) {

@@ -27,6 +27,13 @@ bool is_lack_of_room(const std::error_code& error) {
   return error == std::errc::no_space_on_device || error.value() == EDQUOT;
 }
 
+// By a search for each newline, which skips a long line faster than a count looks at its bytes.
+std::uint64_t lines_in(std::string_view text) {
+  std::uint64_t lines = 0;
+  for (std::size_t at = 0; (at = text.find('\n', at)) != std::string_view::npos; ++at) ++lines;
+  return lines;
+}
+
 constexpr std::size_t most_copied = std::size_t{16} << 20;  // bytes of lines at a time
 constexpr std::size_t most_read = std::size_t{1} << 20;     // bytes at a time
 constexpr std::size_t head = std::size_t{64} << 10;
@@ -179,8 +186,7 @@ void output_file::append(std::string& lines) {
   size_ += kept;
   dirty_.store(true);
   if (recent_.size() + kept <= most_recent) recent_.append(lines, 0, kept);
-  lines_ += static_cast<std::uint64_t>(
-      std::count(lines.begin(), lines.begin() + static_cast<std::ptrdiff_t>(kept), '\n'));
+  lines_ += lines_in(std::string_view(lines).substr(0, kept));
   lines.erase(0, kept);
   full_ = is_lack_of_room(error);
   if (!lines.empty()) {
@@ -389,9 +395,6 @@ std::string output_file::rescue(std::string& unwritten) {
           path_, *now);
     }
   }
-  const auto lines_in = [](std::string_view text) {
-    return static_cast<std::uint64_t>(std::count(text.begin(), text.end(), '\n'));
-  };
   std::uint64_t present = 0;
   for_each_line([&](std::string_view, std::uint64_t, bool whole) { present += whole ? 1 : 0; });
   lost_ = in_place ? lines_ - std::min(lines_, present) : lines_;

@@ -222,6 +222,11 @@ bool result_files::have_unfinished() const {
   return state_.has_unfinished();
 }
 
+void result_files::write_records() {
+  const std::lock_guard lock(mutex_);
+  state_.write_records();
+}
+
 std::error_code result_files::sync_state() {
   std::shared_ptr<file> opened;
   {
@@ -259,12 +264,18 @@ void result_files::put_bad_line(std::string_view line) {
 void result_files::flush() {
   const std::lock_guard lock(mutex_);
   std::exception_ptr fault;
-  for (lines_file* lines : {&output_, &errors_}) {
+  const auto attempt = [&fault](const auto& write) {
     try {
-      lines->file.append(lines->waiting);
+      write();
     } catch (...) {
       fault = std::current_exception();
     }
+  };
+  // Before the lines: a crash between the two keeps too much of the budget rather than too little.
+  // Lines are written in any case, since they are paid for.
+  attempt([&] { state_.write_records(); });
+  for (lines_file* lines : {&output_, &errors_}) {
+    attempt([&] { lines->file.append(lines->waiting); });
   }
   if (fault) std::rethrow_exception(fault);
 }

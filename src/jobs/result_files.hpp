@@ -52,6 +52,8 @@ class result_files {
   std::optional<state_file::unfinished> unfinished(const hash128& id) const;
   bool have_unfinished() const;
   /// Brings what is recorded of attempts to the disk; from the thread of end_checkpoint() alone.
+  /// Writes the records of attempts.
+  void write_records();
   std::error_code sync_state();
   life_counters counters() const;
   /// Of the job's whole life.

@@ -253,6 +253,7 @@ void running_job::attempt_started(const attempt_record& attempt) {
 
 void running_job::attempt_ended(const attempt_record& attempt, attempt_end how) {
   parts_->files.attempt_ended(hash_of(attempt.custom_id), how);
+  parts_->files.write_records();
   budget* const shared = parts_->setup.shared;
   if (shared == nullptr) return;
   if (keeps_reservation(how)) {
@@ -300,7 +301,6 @@ void running_job::put(const result& finished) {
     reported = whole.usage.has_value();
   }
   const hash128 id = hash_of(finished.custom_id);
-  std::exception_ptr unrecorded;
   usd kept;
   if (auto attempt = files.unfinished(id)) {
     // Else the relay may bill more than is counted here.
@@ -308,15 +308,9 @@ void running_job::put(const result& finished) {
     if (attempt->open) {
       if (job.shared != nullptr)
         job.shared->settle(attempt->reserved, settles ? *cost : attempt->reserved);
-      // On record before the line is: a crash between the two keeps too much rather than too
-      // little.
       if (!settles) {
-        try {
-          files.attempt_ended(id, attempt_end::unpriced, cost.value_or(usd{}));
-          attempt = files.unfinished(id);
-        } catch (...) {  // the result is paid for: its line is kept all the same
-          unrecorded = std::current_exception();
-        }
+        files.attempt_ended(id, attempt_end::unpriced, cost.value_or(usd{}));
+        attempt = files.unfinished(id);
       }
     }
     kept = attempt->kept;
@@ -345,7 +339,6 @@ void running_job::put(const result& finished) {
     leaders_.erase(finished.custom_id);
   }
   --outstanding_;  // not before: a result that could not be taken leaves the job incomplete
-  if (unrecorded) std::rethrow_exception(unrecorded);
 }
 
 result_files::checkpoint running_job::begin_checkpoint(job_status status, double run_seconds,

@@ -49,6 +49,7 @@ class running_job {
   void attempt_started(const attempt_record& attempt);
   void attempt_ended(const attempt_record& attempt, attempt_end how);
   /// Brings what is recorded of attempts to the disk.
+  void write_records() { parts_->files.write_records(); }
   std::error_code sync_state() { return parts_->files.sync_state(); }
   void put(const result& finished);
   void flush() { parts_->files.flush(); }

@@ -230,21 +230,22 @@ void state_file::started(const hash128& id, std::uint32_t attempt, usd reserved)
   ++counters_.attempts;
   if (attempt > 1) ++counters_.retries;
   const hex_digits hash(id);
-  append(reserved == usd{}
-             ? fmt::format("{{\"start\":\"{}\",\"attempt\":{}}}\n", std::string_view(hash), attempt)
-             : fmt::format("{{\"start\":\"{}\",\"attempt\":{},\"reserved_usd\":\"{}\"}}\n",
-                           std::string_view(hash), attempt, reserved.to_string()));
+  const fmt::format_int number(attempt);
+  unwritten_.append(R"({"start":")").append(hash).append(R"(","attempt":)");
+  unwritten_.append(number.data(), number.size());
+  if (reserved != usd{})
+    unwritten_.append(R"(,"reserved_usd":")").append(reserved.to_string()).append("\"");
+  unwritten_.append("}\n");
 }
 
 void state_file::ended(const hash128& id, attempt_end how, usd line_cost) {
   const auto found = unfinished_.find(key(id));
   if (found == unfinished_.end() || !found->second.open) return;
-  // Where it cannot be recorded, it counts as in flight for the next run.
   line_cost = std::min(line_cost, found->second.reserved);
   const std::string told =
       line_cost == usd{} ? "" : fmt::format(",\"line_usd\":\"{}\"", line_cost.to_string());
-  append(fmt::format("{{\"end\":\"{}\",\"how\":\"{}\"{}}}\n", std::string_view(hex_digits(id)),
-                     name_of(how), told));
+  unwritten_ += fmt::format("{{\"end\":\"{}\",\"how\":\"{}\"{}}}\n",
+                            std::string_view(hex_digits(id)), name_of(how), told);
   apply_end(found->second, key(id), how, line_cost);
 }
 
@@ -255,15 +256,17 @@ void state_file::cannot_write(const std::error_code& why) const {
                                 path_, why.message()));
 }
 
-void state_file::append(std::string_view record) {
+void state_file::write_records() {
+  if (unwritten_.empty()) return;
   std::error_code error;
   if (torn_) error = file_->truncate(size_);
   if (!error) {
-    const std::size_t written = file_->append(record, error);
-    if (written == record.size()) {
+    const std::size_t written = file_->append(unwritten_, error);
+    if (written == unwritten_.size()) {
       torn_ = false;
       size_ += written;
-      if (writing_) since_ += record;
+      if (writing_) since_ += unwritten_;
+      unwritten_.clear();
       return;
     }
     torn_ = static_cast<bool>(file_->truncate(size_));
@@ -298,6 +301,7 @@ std::string state_file::summary() const {
 }
 
 state_file::rewrite state_file::begin_writing() {
+  write_records();  // else they would be missing in the old file until the new one is placed
   rewrite fresh;
   fresh.files_ = &files_;
   fresh.shown_ = path_;

@@ -30,10 +30,11 @@ struct life_counters {
 };
 
 /// The sidecar of a job, `x.state`: what must outlive a crash beside the lines themselves. It opens
-/// with a summary, and each attempt adds a record when it starts, before its first byte goes out,
-/// and one when it ends without a line. An attempt that has neither a record of its end nor a line
-/// was in flight when the run died. Lines win over it: a record that they contradict counts no
-/// more.
+/// with a summary, and each attempt adds a record when it starts and one when it ends without a
+/// line. Records are written together: write_records() comes before the first byte of the attempts
+/// goes out, and before a line that belongs to an end. An attempt that has neither a record of its
+/// end nor a line was in flight when the run died. Lines win over it: a record that they contradict
+/// counts no more.
 ///
 /// Not thread safe. Throws fatal_error when it cannot be written.
 class state_file {
@@ -82,6 +83,9 @@ class state_file {
   /// The attempt ended without a line, or its line is about to be written and does not settle what
   /// was reserved: of that is kept what the line's own cost, an estimate, does not cover.
   void ended(const hash128& id, attempt_end how, usd line_cost = {});
+  /// Writes the records of started() and ended() to the file. When it throws, they are kept, and
+  /// the next call writes them.
+  void write_records();
   /// The request has its line.
   void settled(const hash128& id) { unfinished_.erase(key(id)); }
 
@@ -136,7 +140,6 @@ class state_file {
   bool read_record(std::string_view line);
   void begin_attempt(const hash128& id, std::uint32_t number, usd reserved);
   void apply_end(unfinished& request, const id_key& id, attempt_end how, usd line_cost = {});
-  void append(std::string_view record);
   std::string summary() const;
   [[noreturn]] void cannot_write(const std::error_code& why) const;
 
@@ -146,7 +149,8 @@ class state_file {
   bool records_output_ = false;
   std::shared_ptr<file> file_;
   std::uint64_t size_ = 0;
-  bool torn_ = false;  // half a record stands behind that
+  bool torn_ = false;      // half a record stands behind that
+  std::string unwritten_;  // records that write_records() is to write
   std::string identity_;
   life_counters counters_;
   std::map<id_key, unfinished> unfinished_;

@@ -45,6 +45,12 @@ class outermost : public json_walk<outermost, json_trust::is_valid> {
   std::vector<std::string_view> elements_;
 };
 
+// The key as written. Nearly all keys of one length differ in their first character.
+inline bool has_key(const json_member& member, std::string_view key) {
+  return member.key.size() == key.size() &&
+         (key.empty() || (member.key.front() == key.front() && member.key == key));
+}
+
 std::optional<std::string> unquoted(std::string_view text, bool keep_lone_surrogates) {
   if (text.size() < 2 || text.front() != '"' || text.back() != '"') return std::nullopt;
   text = text.substr(1, text.size() - 2);
@@ -65,12 +71,13 @@ std::string member_name(const json_member& member) {
 }
 
 bool is_named(const json_member& member, std::string_view name) {
-  return member.key == name || (member.escaped && member_name(member) == name);
+  return has_key(member, name) || (member.escaped && member_name(member) == name);
 }
 
 const json_member* find_member(const std::vector<json_member>& members, std::string_view key) {
-  const auto found = std::find_if(members.rbegin(), members.rend(),
-                                  [&](const json_member& member) { return is_named(member, key); });
+  const auto found = std::find_if(members.rbegin(), members.rend(), [&](const json_member& member) {
+    return has_key(member, key) || (member.escaped && member_name(member) == key);
+  });
   return found == members.rend() ? nullptr : &*found;
 }
 

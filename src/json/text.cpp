@@ -191,9 +191,10 @@ std::optional<std::string> json_fault(std::string_view text) {
 }
 
 bool is_nested_deeper(std::string_view text, std::size_t most) {
+  if (text.size() / 2 <= most) return false;
   // Nearly no text has so many brackets at all.
   const auto brackets =
-      std::count(text.begin(), text.end(), '{') + std::count(text.begin(), text.end(), '[');
+      std::count_if(text.begin(), text.end(), [](char c) { return c == '{' || c == '['; });
   if (static_cast<std::size_t>(brackets) <= most) return false;
   depth_meter meter(text);
   meter.run();

@@ -154,6 +154,7 @@ model_prices::priced model_prices::cost(const token_usage& usage, const serving&
   const bool usual = is_standard(how.tier);
   const tier_prices* tier = usual ? nullptr : find_tier(how.tier, how.ended_unix);
   if (!usual && tier == nullptr) return {std::nullopt, fmt::format("service_tier {}", how.tier)};
+  const bool always_the_same = hours.empty() && changes.empty();
   for (const double moment : {started, how.ended_unix}) {
     const auto open = std::find_if(hours.begin(), hours.end(), [&](const rate_hours& window) {
       return is_open(window, moment);
@@ -172,6 +173,7 @@ model_prices::priced model_prices::cost(const token_usage& usage, const serving&
                                   : fmt::format("{} at service_tier {}", all.missing(), how.tier)};
       }
       dearest_of_all.cost = larger(dearest_of_all.cost, all.sum());
+      if (always_the_same) return dearest_of_all;
     }
   }
   return dearest_of_all;

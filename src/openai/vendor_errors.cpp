@@ -599,6 +599,9 @@ std::optional<error_meaning> meaning_of(const error_body& error, int status) {
 }
 
 bool is_broken_off(std::string_view finish_reason) {
+  // Nearly every reply ends with one of these.
+  if (finish_reason == "stop" || finish_reason == "length" || finish_reason == "tool_calls")
+    return false;
   std::string reason(finish_reason);
   std::replace(reason.begin(), reason.end(), '-', '_');
   constexpr std::string_view suffix = "_error";

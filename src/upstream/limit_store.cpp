@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <charconv>
 #include <cstddef>
@@ -32,6 +33,7 @@ struct limit_store::table {
   limit_window window;
   moment made;         // when it was last reset; identifies the table
   machine_id machine;  // the machine that created it
+  std::uint64_t lock;  // see lock_table()
 };
 
 namespace {
@@ -40,8 +42,16 @@ using namespace std::chrono_literals;
 using moment = limit_window::moment;
 
 constexpr mode_t file_mode = S_IRUSR | S_IWUSR;
-constexpr off_t table_lock = 0;        // the byte that locks the table
-constexpr off_t first_owner_lock = 1;  // the first byte of the owners' locks
+// Bytes of the file that are locked by the kernel. None of them is locked for a request.
+constexpr off_t version_1_lock = 0;  // shared by all owners
+constexpr off_t joining_lock = 1 + limit_window::most_owners;
+off_t owner_lock(std::size_t owner) {
+  return 1 + static_cast<off_t>(owner);
+}
+
+// The word that locks the table: 0, or a ticket and the owner's number plus 1.
+constexpr unsigned owner_bits = 16;
+constexpr std::uint64_t owner_mask = (std::uint64_t{1} << owner_bits) - 1;
 
 // A running process holds the lock only for microseconds, so several tries in a row make sense.
 constexpr int tries_in_a_row = 20;
@@ -186,10 +196,12 @@ void limit_store::keep_to_itself(moment now, moment unknown_until) {
 }
 
 void limit_store::detach() noexcept {
+  unlock_table();
   if (table_ != nullptr) ::munmap(table_, sizeof(table));
   table_ = nullptr;
   enlisted_ = false;
   made_ = {};
+  cut_ = false;
   window_ = own_.get();
   if (file_ >= 0) ::close(file_);  // releases all locks
   file_ = -1;
@@ -224,33 +236,77 @@ limit_store::reach limit_store::acquire(moment now) {
     if (file_ < 0) {
       if (const reach opened = open(now); opened != reach::held) return opened;
     }
-    if (const reach locked = lock_table(); locked != reach::held) return locked;
-    struct stat info {};
-    if (::fstat(file_, &info) != 0) return fail(std::strerror(errno));
-    if (!is_in_place(now, info)) {
-      missed_ = missed_ || table_ != nullptr;
-      detach();
-      continue;
-    }
-    reach ready = reach::held;
-    const bool is_new = table_ == nullptr;
-    if (is_new) {
-      if (!S_ISREG(info.st_mode) || info.st_uid != ::geteuid()) {
-        return fail("is not a regular file that belongs to this user");
+    if (table_ == nullptr || now >= next_check_) {
+      bool in_place = false;
+      if (const reach checked = check_file(now, in_place); checked != reach::held) return checked;
+      if (!in_place) {
+        missed_ = missed_ || table_ != nullptr;
+        detach();
+        continue;
       }
-      if ((info.st_mode & 07777U) != file_mode) ::fchmod(file_, file_mode);
     }
-    const bool was_cut = info.st_size < static_cast<off_t>(sizeof(table));
-    // Reserves the disk space: a write to a mapped page without space would kill the process.
-    if ((is_new || was_cut) && ::posix_fallocate(file_, 0, sizeof(table)) != 0) {
-      return fail("no space left on the disk");
-    }
-    if (is_new) ready = map();
-    if (ready == reach::held) ready = make_sound(now, was_cut);
-    if (ready == reach::busy) unlock_bytes(file_, table_lock, 1);
+    if (const reach locked = lock_table(); locked != reach::held) return locked;
+    const reach ready = make_sound(now);
+    if (ready == reach::busy) unlock_table();
     return ready;
   }
   return reach::busy;
+}
+
+// Looks at the file. Joins the processes that use it, if this one has not yet.
+limit_store::reach limit_store::check_file(moment now, bool& in_place) {
+  struct stat info {};
+  if (::fstat(file_, &info) != 0) return fail(std::strerror(errno));
+  in_place = is_in_place(now, info);
+  if (!in_place) return reach::held;
+  // The lock is the last member: before version 2 the file ended there.
+  const bool was_cut = info.st_size < static_cast<off_t>(offsetof(table, lock));
+  cut_ = cut_ || was_cut;
+  if (table_ != nullptr) {
+    next_check_ = now + check_interval;
+    return was_cut ? reserve() : reach::held;
+  }
+  if (!S_ISREG(info.st_mode) || info.st_uid != ::geteuid()) {
+    return fail("is not a regular file that belongs to this user");
+  }
+  if ((info.st_mode & 07777U) != file_mode) ::fchmod(file_, file_mode);
+  if (const reach locked = lock_file(joining_lock, lock_bytes); locked != reach::held) {
+    return locked;
+  }
+  const reach joined = join();
+  unlock_bytes(file_, joining_lock, 1);
+  if (joined == reach::held) next_check_ = now + check_interval;
+  return joined;
+}
+
+// Reserves the disk space: a write to a mapped page without space would kill the process.
+limit_store::reach limit_store::reserve() {
+  if (::posix_fallocate(file_, 0, sizeof(table)) != 0) return fail("no space left on the disk");
+  return reach::held;
+}
+
+// Maps the file and makes this process one of its owners.
+limit_store::reach limit_store::join() {
+  // Processes of version 1 need this byte for themselves: from now on they start nothing.
+  if (const reach shared = lock_file(version_1_lock, share_bytes); shared != reach::held) {
+    return shared;
+  }
+  if (const reach reserved = reserve(); reserved != reach::held) return reserved;
+  void* mapped = ::mmap(nullptr, sizeof(table), PROT_READ | PROT_WRITE, MAP_SHARED, file_, 0);
+  if (mapped == MAP_FAILED) return fail("cannot be mapped");
+  table_ = static_cast<table*>(mapped);
+  window_ = &table_->window;
+  if (window_->is_of_version_1()) {
+    // Its processes do not lock the table's word.
+    if (has_company()) return fail("is used by an earlier version of sluice");
+    window_->adopt_version_1();
+  }
+  for (owner_ = 0; owner_ < limit_window::most_owners; ++owner_) {
+    if (lock_bytes(file_, owner_lock(owner_), 1)) break;
+  }
+  if (owner_ == limit_window::most_owners) return fail("is used by too many processes");
+  ticket_ = static_cast<std::uint64_t>(reading(CLOCK_BOOTTIME).count());
+  return reach::held;
 }
 
 // Opens or creates the file; does not lock it.
@@ -274,14 +330,42 @@ limit_store::reach limit_store::open(moment now) {
   return reach::held;
 }
 
-limit_store::reach limit_store::lock_table() {
+limit_store::reach limit_store::lock_file(off_t byte, bool (*lock)(int, off_t, off_t)) {
   const int tries = busy_since_ ? 1 : tries_in_a_row;
   for (int i = 0; i < tries; ++i) {
     if (i > 0) ::sched_yield();
-    if (lock_bytes(file_, table_lock, 1)) return reach::held;
+    if (lock(file_, byte, 1)) return reach::held;
     if (errno != EAGAIN && errno != EACCES) return fail("cannot be locked");
   }
+  busy_byte_ = byte;
   return reach::busy;
+}
+
+// Takes the table's lock: writes its owner and a new ticket into the word. If the owner that is in
+// the word is dead, replaces exactly that word, so that only one process takes over.
+limit_store::reach limit_store::lock_table() {
+  const std::atomic_ref<std::uint64_t> word(table_->lock);
+  const std::uint64_t mine = ++ticket_ << owner_bits | (owner_ + 1);
+  const int tries = busy_since_ ? 1 : tries_in_a_row;
+  std::uint64_t found = 0;
+  for (int i = 0; i < tries && !locked_; ++i) {
+    if (i > 0) ::sched_yield();
+    found = 0;
+    locked_ = word.compare_exchange_strong(found, mine, std::memory_order_acquire);
+  }
+  if (locked_) return reach::held;
+  const std::size_t holder = (found & owner_mask) - 1;
+  busy_byte_ = owner_lock(std::min(holder, limit_window::most_owners));
+  if (holder < limit_window::most_owners && is_locked_elsewhere(file_, busy_byte_, 1)) {
+    return reach::busy;
+  }
+  locked_ = word.compare_exchange_strong(found, mine, std::memory_order_acquire);
+  return locked_ ? reach::held : reach::busy;
+}
+
+void limit_store::unlock_table() noexcept {
+  if (!std::exchange(locked_, false)) return;
+  std::atomic_ref<std::uint64_t>(table_->lock).store(0, std::memory_order_release);
 }
 
 // Checks that the file is still at its path. If it was removed or moved, other processes would use
@@ -302,22 +386,9 @@ bool limit_store::is_in_place(moment now, const struct stat& info) {
   return true;
 }
 
-// Maps the file and makes this process one of its owners.
-limit_store::reach limit_store::map() {
-  void* mapped = ::mmap(nullptr, sizeof(table), PROT_READ | PROT_WRITE, MAP_SHARED, file_, 0);
-  if (mapped == MAP_FAILED) return fail("cannot be mapped");
-  table_ = static_cast<table*>(mapped);
-  window_ = &table_->window;
-  for (owner_ = 0; owner_ < limit_window::most_owners; ++owner_) {
-    if (lock_bytes(file_, first_owner_lock + static_cast<off_t>(owner_), 1)) break;
-  }
-  if (owner_ == limit_window::most_owners) return fail("is used by too many processes");
-  return reach::held;
-}
-
 // Checks and repairs the table. Called under the lock, at each hold.
-limit_store::reach limit_store::make_sound(moment now, bool was_cut) {
-  bool sound = !was_cut;
+limit_store::reach limit_store::make_sound(moment now) {
+  bool sound = !cut_;
   if (sound && window_->is_ahead(host_.boot, now)) {
     // It may only look so: this process was stopped after it read the clock and before it got the
     // lock. So read the clock once more.
@@ -326,6 +397,7 @@ limit_store::reach limit_store::make_sound(moment now, bool was_cut) {
     sound = false;
   }
   ahead_ = false;
+  cut_ = false;
   if (sound) {
     sound = enlisted_ ? window_->is_of(host_.boot) : window_->is_sound(host_.boot, now);
   }
@@ -378,7 +450,7 @@ void limit_store::note_busy(moment now) {
   const moment busy = now - *busy_since_;
   next_try_ = now + std::clamp(busy / 2, first_retry, last_retry);
   if (busy < patience || std::exchange(held_up_reported_, true)) return;
-  reports_.held_up(find_lock_holder(file_));
+  reports_.held_up(find_lock_holder(file_, busy_byte_));
 }
 
 limit_store::hold::hold(limit_store& store, time_point now) : store_(store) {
@@ -391,7 +463,7 @@ limit_store::hold::hold(limit_store& store, time_point now) : store_(store) {
 }
 
 limit_store::hold::~hold() {
-  if (held_ && store_.table_ != nullptr) unlock_bytes(store_.file_, table_lock, 1);
+  if (held_) store_.unlock_table();
   // Only after the unlock: writing to a terminal may block.
   if (std::exchange(store_.other_machine_seen_, false)) store_.reports_.other_machine();
 }
@@ -402,15 +474,14 @@ std::optional<time_point> limit_store::held_up_until() const noexcept {
 }
 
 bool limit_store::has_company() const noexcept {
-  return file_ >= 0 && is_locked_elsewhere(file_, first_owner_lock, limit_window::most_owners);
+  return file_ >= 0 && is_locked_elsewhere(file_, owner_lock(0), limit_window::most_owners);
 }
 
 void limit_store::release_dead_owners(moment now) {
   if (table_ == nullptr) return;
   for (std::size_t owner = 0; owner < limit_window::most_owners; ++owner) {
     if (owner == owner_ || !window_->has_unsent(owner)) continue;
-    if (!is_locked_elsewhere(file_, first_owner_lock + static_cast<off_t>(owner), 1))
-      window_->expire_owner(owner, now);
+    if (!is_locked_elsewhere(file_, owner_lock(owner), 1)) window_->expire_owner(owner, now);
   }
 }
 

@@ -32,11 +32,16 @@ struct host_id {
 /// Stores the window of one relay and key: only in this process, or in a file that all processes of
 /// the machine share. Not thread safe within a process.
 ///
-/// The file is mapped into memory. Every access happens under a lock on its first byte. In
-/// addition, each process locks one byte of its own for as long as it lives. The kernel releases
-/// both locks when a process ends, even if it is killed. A stopped process keeps its locks, so
-/// no call waits for a lock: without the lock there is no window for now, and the caller tries
-/// again later.
+/// The file is mapped into memory. Every access happens under a lock, which is a word of the table
+/// that names its holder: it is taken and released without a system call. In addition, each process
+/// has one byte of the file locked for as long as it lives. The kernel releases that when the
+/// process ends, even if it is killed; then the next process that finds the word taken takes it
+/// over. A stopped process keeps its lock, so no call waits for a lock: without the lock there is
+/// no window for now, and the caller tries again later.
+///
+/// Every 10 ms of use it checks that the file was not removed or cut, and every second that it is
+/// still at its path. A process that uses the mapping of a file that another program has just cut
+/// is killed by the kernel (SIGBUS).
 class limit_store {
  public:
   /// Total time that the machine has been asleep since boot; never less than `known`.
@@ -54,6 +59,8 @@ class limit_store {
   };
 
   static constexpr duration patience = std::chrono::seconds{2};
+  /// How often it checks that the file was not removed or cut.
+  static constexpr duration check_interval = std::chrono::milliseconds{10};
 
   /// A window of this process only.
   limit_store();
@@ -114,9 +121,13 @@ class limit_store {
   bool take_hold(limit_window::moment now);
   reach acquire(limit_window::moment now);
   reach open(limit_window::moment now);
+  reach check_file(limit_window::moment now, bool& in_place);
+  reach reserve();
+  reach join();
+  reach lock_file(off_t byte, bool (*lock)(int file, off_t begin, off_t length));
   reach lock_table();
-  reach map();
-  reach make_sound(limit_window::moment now, bool was_cut);
+  void unlock_table() noexcept;
+  reach make_sound(limit_window::moment now);
   bool is_in_place(limit_window::moment now, const struct stat& info);
   reach fail(std::string_view why);
   void note_busy(limit_window::moment now);
@@ -140,13 +151,18 @@ class limit_store {
   sleep_meter sleep_meter_;
   limit_window::moment slept_{};  // time asleep since boot
   int file_ = -1;
-  bool missed_ = false;    // a file that was in use before is gone; its starts are unknown here
-  bool ahead_ = false;     // at the last access, the file was ahead of the clock
-  bool enlisted_ = false;  // this process is an owner in the mapped table
+  std::uint64_t ticket_ = 0;  // of its last lock; no two locks of a table have the same one
+  bool locked_ = false;       // it holds the table's lock
+  off_t busy_byte_ = 0;       // of the file: the process that is in the way has it locked
+  bool cut_ = false;          // the file was cut, and the table is to be reset
+  bool missed_ = false;       // a file that was in use before is gone; its starts are unknown here
+  bool ahead_ = false;        // at the last access, the file was ahead of the clock
+  bool enlisted_ = false;     // this process is an owner in the mapped table
   bool looked_around_ = false;
   bool other_machine_seen_ = false;    // and not reported yet
   limit_window::moment made_{};        // identifies the table in use
   std::string why_not_;                // why the window cannot be shared
+  limit_window::moment next_check_{};  // next check that the file was not removed or cut
   limit_window::moment next_look_{};   // next check that the file is still at its path
   limit_window::moment next_touch_{};  // next update of the file's time, which other machines read
 

@@ -9,7 +9,7 @@ namespace {
 using moment = limit_window::moment;
 
 constexpr std::array<char, 8> magic{'s', 'l', 'u', 'i', 'c', 'e', 'L', 'W'};
-constexpr std::uint32_t version = 1;
+constexpr std::uint32_t version = 2;
 constexpr std::int64_t skew = 64;  // about 1 s: processes read the clock before they get the lock
 constexpr moment longest_pause = std::chrono::hours{7 * 24};
 
@@ -83,6 +83,14 @@ limit_window::sums limit_window::counted() const {
 
 bool limit_window::is_of(const boot_id& boot) const noexcept {
   return magic_ == magic && version_ == version && boot_ == boot;
+}
+
+bool limit_window::is_of_version_1() const noexcept {
+  return magic_ == magic && version_ == 1;
+}
+
+void limit_window::adopt_version_1() noexcept {
+  version_ = version;
 }
 
 bool limit_window::is_ahead(const boot_id& boot, moment now) const noexcept {

@@ -56,6 +56,10 @@ class limit_window {
   bool is_sound(const boot_id& boot, moment now) const;
   /// The cheap part of is_sound(): format, version and boot.
   bool is_of(const boot_id& boot) const noexcept;
+  /// Version 1 has the same content, but its processes lock it in another way.
+  bool is_of_version_1() const noexcept;
+  /// Makes it a table of this version.
+  void adopt_version_1() noexcept;
   /// It is of this boot but contains a later time: a process uses another clock, or `now` is old.
   bool is_ahead(const boot_id& boot, moment now) const noexcept;
   /// Recomputes the sums and the search bounds.

@@ -6,10 +6,10 @@
 #include <boost/algorithm/string/predicate.hpp>
 #include <cctype>
 #include <charconv>
-#include <cstring>
 #include <optional>
 #include <utility>
 
+#include "base/contains.hpp"
 #include "http/proxy.hpp"
 #include "json/text.hpp"
 #include "sluice/error.hpp"
@@ -102,8 +102,7 @@ bool has_escapes(std::string_view text) {
 /// A quick check whether the text may contain the secret; it rules out almost every text.
 bool may_hold(std::string_view text, const secrets::form& secret, bool escapes) {
   const std::string_view word = secret.text;
-  return (escapes && !secret.encoded) ||
-         ::memmem(text.data(), text.size(), word.data(), word.size()) != nullptr ||
+  return (escapes && !secret.encoded) || contains(text, word) ||
          (word.find_first_of("/\"\\") != std::string_view::npos &&
           text.find('\\') != std::string_view::npos);
 }

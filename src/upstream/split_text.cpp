@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 
+#include "base/contains.hpp"
 #include "json/members.hpp"
 #include "json/text.hpp"
 #include "json/walk.hpp"
@@ -130,9 +131,8 @@ void edit_sequence(const gatherer& walk, const std::vector<piece>& pieces,
 bool may_hold_split_text(std::string_view json) {
   constexpr std::array<std::string_view, 3> lists{R"("token")", R"("tokens")",
                                                   R"("reasoning_details")"};
-  return std::any_of(lists.begin(), lists.end(), [&](std::string_view name) {
-    return json.find(name) != std::string_view::npos;
-  });
+  return std::any_of(lists.begin(), lists.end(),
+                     [&](std::string_view name) { return contains(json, name); });
 }
 
 void replace_in_split_text(std::string& json, std::string_view replacement,

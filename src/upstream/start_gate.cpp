@@ -120,7 +120,8 @@ boost::asio::awaitable<std::optional<start_gate::permit>> start_gate::enter(
   // to the head of the queue.
   for (bool first = false;; first = true) {
     mine.line_up(first);
-    if (has_place()) {
+    // A waiter that was called calls the next one when it resumes.
+    if (called_ == 0 && has_place()) {
       const time_point now = clock_.now();
       arm(now, next_start(now));
     }

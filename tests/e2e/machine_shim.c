@@ -4,16 +4,9 @@
 // SHIM_BOOT=UUID: the kernel's id of this boot.
 // SHIM_MACHINE=ID: the content of /etc/machine-id.
 // SHIM_UPTIME=SECONDS: added to the uptime of this machine.
-//
-// SHIM_STOP_AT=K: the process stops itself with SIGSTOP after it has locked the first byte of a file
-// for the K-th time.
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,36 +49,4 @@ int clock_gettime(clockid_t which, struct timespec* out) {
   const char* more = getenv("SHIM_UPTIME");
   if (result == 0 && which == CLOCK_BOOTTIME && more != NULL) out->tv_sec += atol(more);
   return result;
-}
-
-static atomic_long locks;
-
-static int control(int file, int command, void* argument) {
-  const int result = (int)syscall(SYS_fcntl, file, command, argument);
-  const char* stop = getenv("SHIM_STOP_AT");
-  if (stop == NULL || result != 0 || (command != F_OFD_SETLK && command != F_OFD_SETLKW)) {
-    return result;
-  }
-  const struct flock* wanted = argument;
-  if (wanted->l_type == F_WRLCK && wanted->l_start == 0 && wanted->l_len == 1 &&
-      atomic_fetch_add(&locks, 1) + 1 == atol(stop)) {
-    kill(getpid(), SIGSTOP);
-  }
-  return result;
-}
-
-int fcntl(int file, int command, ...) {
-  va_list arguments;
-  va_start(arguments, command);
-  void* argument = va_arg(arguments, void*);
-  va_end(arguments);
-  return control(file, command, argument);
-}
-
-int fcntl64(int file, int command, ...) {
-  va_list arguments;
-  va_start(arguments, command);
-  void* argument = va_arg(arguments, void*);
-  va_end(arguments);
-  return control(file, command, argument);
 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import stat
+import subprocess
+import sys
 import time
 import unittest
 from pathlib import Path
@@ -187,44 +189,72 @@ class SharedHome(Case):
         wait_until(lambda: not before.exists(), "the old file is removed")
 
 
+# Takes the lock of a window as `sluice` does, and stops inside it. The lock is the last word of the file: a ticket,
+# and in the low 16 bits the owner's number, whose byte of the file the owner has locked.
+HOLDER = """
+import fcntl, mmap, os, signal, struct, sys, time
+OWNER = 200
+file = os.open(sys.argv[1], os.O_RDWR)
+fcntl.fcntl(file, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, OWNER, 1, 0))  # F_OFD_SETLK
+table = mmap.mmap(file, 0)
+word = memoryview(table)[-8:].cast("Q")
+while word[0] != 1 << 16 | OWNER:  # another process may release the lock just now
+    while word[0] != 0:
+        pass
+    word[0] = 1 << 16 | OWNER
+    time.sleep(0.01)
+os.kill(os.getpid(), signal.SIGSTOP)
+word[0] = 0
+"""
+
+
 class StoppedInsideTheLock(Case):
-    def stopped(self, job: Path, url: str, *flags: object, at: int = 1) -> Run:
-        """Starts a run that stops itself when it has locked the window for the `at`-th time."""
-        shim = os.environ.get("SLUICE_MACHINE_SHIM", "")
-        if not shim:
-            raise unittest.SkipTest("SLUICE_MACHINE_SHIM is not set to the library")
-        run = self.start("run", job, "--base-url", url, *flags,
-                         env={"LD_PRELOAD": str(Path(shim).resolve()), "SHIM_STOP_AT": str(at)})
-        state = Path(f"/proc/{run.process.pid}/stat")
+    def stopped(self) -> subprocess.Popen[bytes]:
+        """A process that is stopped while it has the lock of the window."""
+        (window,) = files_under(self.folder / "state")
+        process = subprocess.Popen([sys.executable, "-c", HOLDER, str(window)])
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        state = Path(f"/proc/{process.pid}/stat")
         wait_until(lambda: state.read_text().rpartition(") ")[2][0] == "T", "it is stopped")
-        return run
+        return process
 
     def test_a_process_stopped_inside_the_lock_does_not_block_others(self) -> None:
         relay = self.relay()
-        stopped = self.stopped(self.job(chats(1), "stopped.jsonl"), relay.url)
+        self.sluice("run", self.job(chats(1), "first.jsonl"), "--base-url", relay.url)
+        stopped = self.stopped()
         run = self.start("run", self.job(chats(3)), "--base-url", relay.url)
-        named = f"process {stopped.process.pid} "
+        named = f"process {stopped.pid} "
         wait_until(lambda: named in run.err, "the holder is named")
         self.assertIn("stopped", run.err)
-        self.assertEqual(relay.attempts, 0, "it does not start requests")
+        self.assertEqual(relay.attempts, 1, "it does not start requests")
         began = time.monotonic()
         signal_and_wait(run, signal.SIGINT)
         self.assertEqual(run.code, 130, run.err)
         self.assertLess(time.monotonic() - began, 20, "a stopped process must not delay the run")
         self.assertEqual(run.err.count(named), 1, run.err)
 
+    def test_a_process_killed_inside_the_lock_blocks_no_other(self) -> None:
+        relay = self.relay()
+        self.sluice("run", self.job(chats(1), "first.jsonl"), "--base-url", relay.url)
+        stopped = self.stopped()
+        run = self.start("run", self.job(chats(3)), "--base-url", relay.url)
+        wait_until(lambda: f"process {stopped.pid} " in run.err, "the holder is named")
+        stopped.kill()
+        self.assertEqual(run.wait().code, 0, run.err)
+
     def test_the_limit_holds_over_a_stop_inside_the_lock_and_both_runs_continue(self) -> None:
-        """One run is stopped with a request in flight, while another run has requests in flight."""
+        """Two runs have requests in flight when a third process is stopped inside the lock."""
         relay = self.relay("--rpm", "12", "--head-delay", "1")
-        flags = ["--rpm", 12, "--concurrency", 4]
-        job = self.job(chats(7))
-        run = self.start("run", job, "--base-url", relay.url, *flags)
+        flags = ["--base-url", relay.url, "--rpm", 12, "--concurrency", 4]
+        runs = [self.start("run", self.job(chats(7)), *flags), self.start("run", self.job(chats(5), "other.jsonl"), *flags)]
         wait_until(lambda: relay.attempts > 0, "requests in flight")
-        stopped = self.stopped(self.job(chats(5), "stopped.jsonl"), relay.url, *flags, at=4)
-        wait_until(lambda: f"process {stopped.process.pid} " in run.err or not run.running, "the holder is named")
-        stopped.signal(signal.SIGCONT)
-        for one in (run, stopped):
-            self.assertEqual(one.wait(90).code, 0, one.err)
+        stopped = self.stopped()
+        wait_until(lambda: all(f"process {stopped.pid} " in run.err or not run.running for run in runs),
+                   "the holder is named")
+        stopped.send_signal(signal.SIGCONT)
+        for run in runs:
+            self.assertEqual(run.wait(90).code, 0, run.err)
         stats = relay.stats
         self.assertEqual((stats["attempts"], stats["refused"], stats["max_in_60s"]), (12, 0, 12))
 

@@ -143,6 +143,14 @@ TEST_F(locks_test, ranges_are_locked_independently) {
   EXPECT_TRUE(lock_bytes(other, 0, 1));
   ASSERT_TRUE(find_lock_holder(one));
   EXPECT_EQ(find_lock_holder(one)->process, ::getpid());
+  EXPECT_FALSE(find_lock_holder(one, 7));
+  EXPECT_TRUE(lock_bytes(other, 5, 3));
+  EXPECT_TRUE(find_lock_holder(one, 7));
+  EXPECT_FALSE(find_lock_holder(one, 8));
+  EXPECT_TRUE(share_bytes(one, 20, 0));
+  EXPECT_TRUE(share_bytes(other, 20, 1)) << "shared";
+  EXPECT_FALSE(lock_bytes(other, 20, 1));
+  EXPECT_TRUE(find_lock_holder(one, 1'000'000)) << "it reaches to the end of the file";
   ::close(one);
   ::close(other);
 }

@@ -84,6 +84,13 @@ struct job_set_test : testing::Test {
     return std::make_unique<job_set>(names, lines, output, prices);
   }
 
+  /// An attempt starts, and is recorded as an engine has it recorded before it sends.
+  static void start(job_set& jobs, const attempt_record& attempt) {
+    jobs.attempt_started(attempt);
+    ASSERT_TRUE(jobs.must_be_recorded());
+    jobs.record([](const std::exception_ptr& why) { EXPECT_FALSE(why); });
+  }
+
   /// Runs the jobs as an engine would; an outcome of nothing leaves the request pending. Gives the
   /// ids that were sent.
   std::vector<std::string> run(const outcome_of& outcome = succeed,
@@ -98,7 +105,7 @@ struct job_set_test : testing::Test {
         all = false;
         continue;
       }
-      jobs->attempt_started({next->job, next->custom_id, next->attempts + 1, next->most});
+      start(*jobs, {next->job, next->custom_id, next->attempts + 1, next->most});
       result finished;
       finished.job = next->job;
       finished.line = next->line;
@@ -688,7 +695,7 @@ TEST_F(job_set_test, copies_are_not_written_twice_when_the_disk_is_full_for_a_wh
   finished.digest = next->digest;
   finished.attempts = 1;
   finished.outcome = answer();
-  jobs.attempt_started({0, "a", 1, {}});
+  start(jobs, {0, "a", 1, {}});
   jobs.put(std::move(finished));
   EXPECT_FALSE(jobs.next());
   int appends = 0;
@@ -743,7 +750,7 @@ TEST_F(job_set_test, grouped_requests_wait_for_the_first_of_their_group) {
       return all;
     };
     const auto finish = [&](const request& one) {
-      jobs->attempt_started({one.job, one.custom_id, 1, {}});
+      start(*jobs, {one.job, one.custom_id, 1, {}});
       result finished;
       finished.job = one.job;
       finished.line = one.line;
@@ -843,7 +850,7 @@ TEST_F(job_set_test, a_request_whose_attempt_died_with_the_run_knows_of_it) {
   {
     auto jobs = open();
     const auto next = jobs->next();
-    jobs->attempt_started({0, next->custom_id, 1, {}});
+    start(*jobs, {0, next->custom_id, 1, {}});
   }
   auto jobs = open();
   const auto next = jobs->next();
@@ -899,7 +906,7 @@ TEST_F(budget_job_test, equal_requests_are_reserved_and_paid_once) {
   const auto next = tight->next();
   ASSERT_TRUE(next);
   EXPECT_EQ(tight->reserve(*next), funds::reserved);
-  tight->attempt_started({0, next->custom_id, 1, next->most});
+  start(*tight, {0, next->custom_id, 1, next->most});
   result finished;
   finished.line = 1;
   finished.custom_id = next->custom_id;
@@ -925,9 +932,9 @@ TEST_F(budget_job_test, an_attempt_that_does_not_fit_waits_and_then_is_refused) 
   EXPECT_EQ(jobs->reserve(all[0]), funds::reserved);
   EXPECT_EQ(jobs->reserve(all[1]), funds::reserved);
   EXPECT_EQ(jobs->reserve(all[2]), funds::wait);
-  jobs->attempt_started(first_attempt(all[0]));
+  start(*jobs, first_attempt(all[0]));
   jobs->attempt_ended(first_attempt(all[0]), attempt_end::lost);
-  jobs->attempt_started(first_attempt(all[1]));
+  start(*jobs, first_attempt(all[1]));
   jobs->attempt_ended(first_attempt(all[1]), attempt_end::lost);
   EXPECT_EQ(jobs->reserve(all[2]), funds::spent);
 }
@@ -938,7 +945,7 @@ TEST_F(budget_job_test, what_a_gateway_gave_up_may_cost_all_that_was_reserved) {
     auto jobs = open();
     const auto next = jobs->next();
     ASSERT_EQ(jobs->reserve(*next), funds::reserved);
-    jobs->attempt_started(first_attempt(*next));
+    start(*jobs, first_attempt(*next));
     jobs->attempt_ended(first_attempt(*next), attempt_end::given_up);
     EXPECT_EQ(jobs->reserve(*next), funds::reserved);
     EXPECT_EQ(jobs->reserve(*next), funds::wait);
@@ -977,7 +984,7 @@ TEST_F(budget_job_test, what_was_in_flight_at_a_crash_stays_reserved) {
     auto jobs = open();
     const auto next = jobs->next();
     ASSERT_EQ(jobs->reserve(*next), funds::reserved);
-    jobs->attempt_started(first_attempt(*next));
+    start(*jobs, first_attempt(*next));
   }
   {
     auto jobs = open();
@@ -1057,7 +1064,7 @@ TEST_F(job_set_test, a_reply_that_reports_what_has_no_rate_has_no_cost_and_is_wa
   std::string model;
   while (auto next = jobs->next()) {
     model = next->model;
-    jobs->attempt_started({next->job, next->custom_id, 1, next->most});
+    start(*jobs, {next->job, next->custom_id, 1, next->most});
     result finished;
     finished.line = next->line;
     finished.custom_id = next->custom_id;
@@ -1218,7 +1225,7 @@ TEST_F(job_set_test, what_stands_behind_the_limit_is_not_forgotten) {
   {
     auto jobs = open();
     identity = jobs->identity(0);
-    jobs->attempt_started({0, "c", 1, {}});
+    start(*jobs, {0, "c", 1, {}});
     jobs->attempt_ended({0, "c", 1, {}}, attempt_end::answered);
     jobs->finish(job_status::interrupted, 1, 1);
   }
@@ -1242,7 +1249,7 @@ TEST_F(job_set_test, attempts_of_a_request_that_is_gone_keep_no_state) {
   dir.write("x.jsonl", job_line("a") + job_line("b"));
   {
     auto jobs = open();
-    jobs->attempt_started({0, "b", 1, {}});
+    start(*jobs, {0, "b", 1, {}});
   }
   dir.write("x.jsonl", job_line("a"));
   run();
@@ -1323,7 +1330,7 @@ TEST_F(job_set_test, a_result_whose_attempt_cannot_be_recorded_is_written_all_th
   job_set jobs({dir / "x.jsonl"}, lines, output, prices, disk);
   const auto next = jobs.next();
   ASSERT_TRUE(next);
-  jobs.attempt_started({0, "a", 2, {}});
+  start(jobs, {0, "a", 2, {}});
   disk.fault = [](std::string_view what, const std::string& path) {
     return what == "append" && path.find("x.state") != std::string::npos
                ? test::faulty_files::broken()
@@ -1338,8 +1345,9 @@ TEST_F(job_set_test, a_result_whose_attempt_cannot_be_recorded_is_written_all_th
   auto unpriced = answer();
   unpriced->usage.reset();
   finished.outcome = unpriced;
-  EXPECT_THROW(jobs.put(std::move(finished)), fatal_error);
-  EXPECT_EQ(jobs.unwritten(), 1U);
+  jobs.put(std::move(finished));
+  EXPECT_THROW(jobs.flush(), fatal_error);
+  EXPECT_EQ(jobs.unwritten(), 0U) << "the line is paid for, and written all the same";
   disk.fault = [](std::string_view, const std::string&) { return std::error_code(); };
   jobs.finish(job_status::stopped, 1, 1);
   EXPECT_EQ(jobs.unwritten(), 0U);
@@ -1499,7 +1507,7 @@ TEST_F(job_set_test, the_threads_of_a_run_work_beside_each_other) {
   bool ended = false;
   const auto put = [&](const request& next) {
     EXPECT_EQ(jobs.reserve(next), funds::reserved);
-    jobs.attempt_started({next.job, next.custom_id, next.attempts + 1, next.most});
+    start(jobs, {next.job, next.custom_id, next.attempts + 1, next.most});
     result finished;
     finished.line = next.line;
     finished.custom_id = next.custom_id;
@@ -1559,7 +1567,7 @@ TEST_F(job_set_test, a_sync_that_failed_aside_is_told_by_the_next_checkpoint) {
   test::faulty_files disk;
   job_set jobs({dir / "x.jsonl"}, lines, output, prices, disk);
   const auto next = jobs.next();
-  jobs.attempt_started({0, "a", 1, {}});
+  start(jobs, {0, "a", 1, {}});
   result finished;
   finished.line = 1;
   finished.custom_id = "a";
@@ -1616,7 +1624,7 @@ TEST_F(job_set_test, counters_outlive_a_crash_and_a_damaged_state_costs_only_the
     jobs->next();
     for (const std::uint32_t number : {1U, 2U}) {
       const attempt_record attempt{.job = 0, .custom_id = "a", .number = number, .most = {}};
-      jobs->attempt_started(attempt);
+      start(*jobs, attempt);
       jobs->attempt_ended(attempt, number == 1 ? attempt_end::answered : attempt_end::lost);
     }
     append("x.output.jsonl", "");
@@ -1655,7 +1663,7 @@ TEST_F(job_set_test, a_line_does_not_settle_what_it_tells_no_cost_of) {
       most = next->most;
       const attempt_record attempt{0, "a", 1, most};
       EXPECT_EQ(jobs->reserve(*next), funds::reserved);
-      jobs->attempt_started(attempt);
+      start(*jobs, attempt);
       const std::string sent = dir.read("x.state");
       if (!outcome) jobs->attempt_ended(attempt, how);
       result finished;

@@ -30,6 +30,15 @@ struct state_file_test : testing::Test {
     made->write();
     return made;
   }
+  // Starts an attempt and writes its record.
+  static void start(state_file& state, const hash128& id, std::uint32_t number, usd reserved) {
+    state.started(id, number, reserved);
+    state.write_records();
+  }
+  static void end(state_file& state, const hash128& id, attempt_end how, usd line_cost = {}) {
+    state.ended(id, how, line_cost);
+    state.write_records();
+  }
   // As a run finds it after a crash; the lines tell of so many attempts.
   std::unique_ptr<state_file> again(std::uint32_t told_of_a = 0) {
     auto left = std::make_unique<state_file>(*disk, dir / "x.state", "x.output.jsonl");
@@ -46,22 +55,22 @@ TEST_F(state_file_test, nothing_is_recorded_behind_half_a_record_that_cannot_be_
   state_file state(faulty, dir / "x.state", "x.output.jsonl");
   state.identify("one");
   state.write();
-  state.started(a, 1, {});
+  start(state, a, 1, {});
   const std::string whole = dir.read("x.state");
   faulty.fault = [](std::string_view what, const std::string&) {
     return what == "append" || what == "truncate" ? test::faulty_files::broken()
                                                   : std::error_code();
   };
-  EXPECT_THROW(state.started(b, 1, {}), fatal_error);
+  EXPECT_THROW(start(state, b, 1, {}), fatal_error);
   const std::string torn = dir.read("x.state");
   ASSERT_GT(torn.size(), whole.size());
   faulty.fault = [](std::string_view what, const std::string&) {
     return what == "truncate" ? test::faulty_files::broken() : std::error_code();
   };
-  EXPECT_THROW(state.ended(a, attempt_end::answered), fatal_error);
+  EXPECT_THROW(end(state, a, attempt_end::answered), fatal_error);
   EXPECT_EQ(dir.read("x.state"), torn);
   faulty.fault = [](std::string_view, const std::string&) { return std::error_code(); };
-  state.ended(a, attempt_end::answered);
+  state.write_records();
   EXPECT_THAT(dir.read("x.state"), testing::StartsWith(whole));
   EXPECT_FALSE(again()->damaged());
 }
@@ -74,7 +83,7 @@ TEST_F(state_file_test, there_is_none_at_first) {
 
 TEST_F(state_file_test, what_was_in_flight_at_a_crash_is_lost_and_its_money_kept) {
   auto state = fresh();
-  state->started(a, 1, dollars("0.5"));
+  start(*state, a, 1, dollars("0.5"));
   auto left = again();
   EXPECT_EQ(left->identity(), "one");
   EXPECT_EQ(left->counters().attempts, 1U);
@@ -85,7 +94,7 @@ TEST_F(state_file_test, what_was_in_flight_at_a_crash_is_lost_and_its_money_kept
 }
 
 TEST_F(state_file_test, a_crash_is_counted_once_however_often_it_is_read) {
-  fresh()->started(a, 1, dollars("0.5"));
+  start(*fresh(), a, 1, dollars("0.5"));
   again()->write();
   again()->write();
   auto left = again();
@@ -95,7 +104,7 @@ TEST_F(state_file_test, a_crash_is_counted_once_however_often_it_is_read) {
 }
 
 TEST_F(state_file_test, a_line_wins_over_the_record_of_its_attempt) {
-  fresh()->started(a, 2, dollars("0.5"));
+  start(*fresh(), a, 2, dollars("0.5"));
   auto left = again(2);
   EXPECT_EQ(left->counters().maybe_billed_attempts, 0U);
   EXPECT_EQ(left->counters().kept, usd{});
@@ -115,7 +124,7 @@ TEST_F(state_file_test, a_line_tells_how_its_attempt_ended_where_the_record_of_t
               {attempt_end::unpriced, 0, "0.5"},
               {attempt_end::lost, 1, "0.5"}};
   for (const auto& row : rows) {
-    fresh()->started(a, 1, dollars("0.5"));
+    start(*fresh(), a, 1, dollars("0.5"));
     state_file left(*disk, dir / "x.state", "x.output.jsonl");
     ASSERT_TRUE(left.load());
     left.reconcile(
@@ -140,8 +149,8 @@ TEST_F(state_file_test, each_end_means_what_it_says) {
   };
   for (const auto& row : rows) {
     auto state = fresh();
-    state->started(a, 1, dollars("0.5"));
-    state->ended(a, row.how);
+    start(*state, a, 1, dollars("0.5"));
+    end(*state, a, row.how);
     for (const bool after_crash : {false, true}) {
       if (after_crash) state = again();
       EXPECT_EQ(state->counters().attempts, row.attempts);
@@ -156,16 +165,16 @@ TEST_F(state_file_test, each_end_means_what_it_says) {
 
 TEST_F(state_file_test, what_a_line_estimates_is_kept_only_where_the_line_is_lost) {
   auto state = fresh();
-  state->started(a, 1, dollars("0.5"));
-  state->ended(a, attempt_end::unpriced, dollars("0.2"));
+  start(*state, a, 1, dollars("0.5"));
+  end(*state, a, attempt_end::unpriced, dollars("0.2"));
   EXPECT_EQ(state->counters().kept, dollars("0.3")) << "the line is to tell the rest";
   EXPECT_EQ(again(1)->counters().kept, dollars("0.3"));
   EXPECT_EQ(again()->counters().kept, dollars("0.5"));
   EXPECT_EQ(again()->counters().maybe_billed_attempts, 1U);
 
   state = fresh();
-  state->started(a, 1, dollars("0.5"));
-  state->ended(a, attempt_end::unpriced, dollars("0.7"));
+  start(*state, a, 1, dollars("0.5"));
+  end(*state, a, attempt_end::unpriced, dollars("0.7"));
   EXPECT_EQ(again(1)->counters().kept, usd{}) << "never less than nothing";
   dir.write("x.state", dir.read("x.state") + "{\"end\":\"" +
                            std::string(std::string_view(hex_digits(a))) +
@@ -176,10 +185,10 @@ TEST_F(state_file_test, what_a_line_estimates_is_kept_only_where_the_line_is_los
 TEST_F(state_file_test, retries_count_and_an_unsent_one_does_not) {
   auto state = fresh();
   for (const std::uint32_t number : {1U, 2U, 2U}) {
-    state->started(a, number, {});
-    state->ended(a, number == 1 ? attempt_end::answered : attempt_end::unsent);
+    start(*state, a, number, {});
+    end(*state, a, number == 1 ? attempt_end::answered : attempt_end::unsent);
   }
-  state->started(b, 1, {});
+  start(*state, b, 1, {});
   auto left = again();
   EXPECT_EQ(left->counters().attempts, 2U);
   EXPECT_EQ(left->counters().retries, 0U);
@@ -188,14 +197,14 @@ TEST_F(state_file_test, retries_count_and_an_unsent_one_does_not) {
 
 TEST_F(state_file_test, writing_anew_forgets_nothing_that_is_still_open) {
   auto state = fresh();
-  state->started(a, 1, dollars("0.25"));
-  state->started(b, 3, {});
-  state->ended(b, attempt_end::answered);
+  start(*state, a, 1, dollars("0.25"));
+  start(*state, b, 3, {});
+  end(*state, b, attempt_end::answered);
   state->counters().wall_s = 1.5;
   state->counters().max_requests_in_60s = 7;
   state->write();
   EXPECT_EQ(dir.lines("x.state").size(), 1U);
-  state->ended(a, attempt_end::lost);
+  end(*state, a, attempt_end::lost);
   auto left = again();
   EXPECT_EQ(left->counters().kept, dollars("0.25"));
   EXPECT_EQ(left->find(b)->attempts, 3U);
@@ -205,7 +214,7 @@ TEST_F(state_file_test, writing_anew_forgets_nothing_that_is_still_open) {
 
 TEST_F(state_file_test, a_torn_record_was_not_sent_yet) {
   auto state = fresh();
-  state->started(a, 1, {});
+  start(*state, a, 1, {});
   const std::string whole = dir.read("x.state");
   const std::size_t summary = whole.find('\n') + 1;
   for (std::size_t cut = summary; cut < whole.size(); ++cut) {
@@ -267,28 +276,28 @@ TEST_F(state_file_test, one_of_another_output_is_refused_by_its_name) {
 // knows of them all.
 TEST_F(state_file_test, what_is_recorded_while_it_is_written_anew_is_in_the_old_file_and_the_new) {
   auto state = fresh();
-  state->started(a, 1, dollars("1"));
+  start(*state, a, 1, dollars("1"));
   auto step = state->begin_writing();
-  state->started(b, 1, dollars("2"));
+  start(*state, b, 1, dollars("2"));
   step.write_beside();
   EXPECT_EQ(again()->counters().kept, dollars("3")) << "the old one";
   EXPECT_TRUE(state->catch_up(step));
   EXPECT_FALSE(state->catch_up(step));
-  state->ended(a, attempt_end::answered);
+  end(*state, a, attempt_end::answered);
   EXPECT_EQ(again()->counters().kept, dollars("2"));
   state->place(step);
   state->end_writing();
   EXPECT_EQ(again()->counters().kept, dollars("2")) << "the new one";
-  state->ended(b, attempt_end::answered);
+  end(*state, b, attempt_end::answered);
   EXPECT_EQ(again()->counters().kept, dollars("0"));
   EXPECT_EQ(dir.entries(), 1U);
 }
 
 TEST_F(state_file_test, a_request_knows_what_is_kept_for_it) {
   auto state = fresh();
-  state->started(a, 1, dollars("1"));
-  state->ended(a, attempt_end::lost);
-  state->started(a, 2, dollars("2"));
+  start(*state, a, 1, dollars("1"));
+  end(*state, a, attempt_end::lost);
+  start(*state, a, 2, dollars("2"));
   EXPECT_EQ(state->find(a)->kept, dollars("1"));
   state->write();
   auto left = again();

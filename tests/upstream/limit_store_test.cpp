@@ -1,6 +1,7 @@
 // Tests rate_limiter, limit_store and limit_window together: a window that processes share.
 #include "upstream/limit_store.hpp"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include <random>
 #include <tuple>
 
+#include "files/locks.hpp"
 #include "support/temp_dir.hpp"
 #include "upstream/rate_limiter.hpp"
 
@@ -50,6 +52,12 @@ struct limit_store_test : testing::Test {
   std::string in_dir() const { return path.substr(dir.path().size() + 1); }
   std::string read_path() const { return dir.read(in_dir()); }
   void write_path(const std::string& content) const { dir.write(in_dir(), content); }
+  void write_as_version_1() const {
+    std::string content = read_path();
+    content.at(8) = '\1';                // the version
+    content.resize(content.size() - 8);  // it had no lock
+    write_path(content);
+  }
   std::size_t files() const {
     return static_cast<std::size_t>(
         std::distance(std::filesystem::directory_iterator(dir / "state/limits"), {}));
@@ -237,15 +245,145 @@ TEST_F(limit_store_test, a_file_that_is_damaged_or_removed_during_use_stops_no_p
   const auto slot = left.try_start(noon);
   ASSERT_TRUE(slot);
   std::filesystem::resize_file(path, 0);
-  EXPECT_FALSE(left.try_start(noon)) << "it counts as full for one window";
-  left.sent(*slot, noon);
+  const time_point next_check = noon + limit_store::check_interval;
+  EXPECT_FALSE(left.try_start(next_check)) << "it counts as full for one window";
+  left.sent(*slot, next_check);
   left.answered(*slot, noon + 1s);
-  EXPECT_EQ(starts(left, noon + window + margin + step), 5U);
+  EXPECT_EQ(starts(left, next_check + window + margin + step), 5U);
   const time_point later = noon + 1h;
   std::filesystem::remove(path);
   EXPECT_FALSE(left.try_start(later));
   EXPECT_TRUE(std::filesystem::exists(path)) << "a new file for the other processes";
   EXPECT_EQ(starts(left, later + window + margin + step), 5U);
+}
+
+// ---- Version 1 of the file, whose processes lock its first byte for each access.
+
+TEST_F(limit_store_test, a_table_of_version_1_is_taken_over_with_its_starts) {
+  {
+    const auto store = open();
+    auto before = limiter(*store, 5);
+    EXPECT_EQ(starts(before, noon), 5U);
+  }
+  write_as_version_1();
+  const auto store = open(noon + 1s);
+  auto after = limiter(*store, 7);
+  EXPECT_EQ(starts(after, noon + 1s), 2U);
+  const auto second = open(noon + 1s);
+  EXPECT_TRUE(second->has_company());
+}
+
+TEST_F(limit_store_test, a_table_that_a_process_of_version_1_uses_is_left_alone) {
+  { const auto store = open(); }
+  write_as_version_1();
+  const std::string before = read_path();
+  const int other = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  ASSERT_TRUE(lock_bytes(other, 3, 1)) << "as an owner";
+  std::vector<std::string> reasons;
+  limit_store store(base, this_host, margin,
+                    {[&](const std::string& why) { reasons.push_back(why); }});
+  auto own = limiter(store, 5);
+  EXPECT_FALSE(own.try_start(noon)) << "the other one may have used it up";
+  EXPECT_THAT(reasons, testing::ElementsAre(HasSubstr("an earlier version of sluice")));
+  EXPECT_EQ(read_path().substr(0, before.size()), before);
+  EXPECT_TRUE(lock_bytes(other, 0, 1)) << "it goes on";
+  ::close(other);
+}
+
+TEST_F(limit_store_test, a_process_of_version_1_cannot_use_the_table) {
+  const auto store = open();
+  const int other = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  EXPECT_FALSE(lock_bytes(other, 0, 1));
+  ASSERT_TRUE(find_lock_holder(other));
+  EXPECT_EQ(find_lock_holder(other)->process, ::getpid()) << "it names the process in the way";
+  ::close(other);
+}
+
+TEST_F(limit_store_test, a_process_of_version_1_inside_its_lock_is_waited_for) {
+  { const auto store = open(); }
+  write_as_version_1();
+  const int other = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  ASSERT_TRUE(lock_bytes(other, 0, 1));
+  limit_store store(base, this_host, margin, callbacks());
+  auto own = limiter(store, 5);
+  EXPECT_FALSE(own.try_start(noon));
+  EXPECT_TRUE(own.is_held_up());
+  ::close(other);
+  EXPECT_EQ(starts(own, noon + 1s), 5U);
+}
+
+// ---- The lock is a word of the table.
+
+TEST_F(limit_store_test, a_lock_of_an_owner_that_does_not_exist_is_taken_over) {
+  const auto store = open();
+  auto left = limiter(*store, 100);
+  for (const char left_there : {'\x01', '\x07', '\x7f'}) {
+    std::string content = read_path();
+    content.replace(content.size() - 8, 8, std::string(8, left_there));
+    const int file = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+    ASSERT_EQ(::pwrite(file, content.data(), content.size(), 0),
+              static_cast<ssize_t>(content.size()));
+    ::close(file);
+    EXPECT_TRUE(left.try_start(noon));
+  }
+}
+
+// Several processes change the table as fast as they can, and some are killed in the middle. No
+// start is lost, and no process waits for ever.
+TEST_F(limit_store_test, processes_that_use_the_table_at_the_same_time_lose_no_start) {
+  constexpr unsigned each = 3'000;
+  constexpr unsigned processes = 4;
+  const auto store = open();
+  const auto begun = std::chrono::steady_clock::now();
+  const auto now = [&] {
+    return noon + std::chrono::duration_cast<duration>(std::chrono::steady_clock::now() - begun);
+  };
+  std::vector<pid_t> killed;
+  for (unsigned i = 0; i < 3; ++i) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      const auto own = open(now());
+      auto mine = limiter(*own, 1'000'000);
+      for (;;) {
+        if (const auto slot = mine.try_start(now())) mine.cancel(*slot, now());
+      }
+    }
+    killed.push_back(child);
+  }
+  std::vector<pid_t> children;
+  for (unsigned i = 0; i < processes; ++i) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      limit_store own(base, this_host, margin, {[](const std::string&) { ::_exit(1); }});
+      auto mine = limiter(own, 1'000'000);
+      for (unsigned n = 0; n < each;) {
+        if (const auto slot = mine.try_start(now())) {
+          mine.sent(*slot, now());
+          ++n;
+        } else {
+          ::sched_yield();
+        }
+      }
+      while (mine.is_behind()) mine.catch_up(now());
+      ::_exit(0);
+    }
+    children.push_back(child);
+  }
+  for (const pid_t child : killed) {
+    ::usleep(20'000);  // until it is at work
+    ::kill(child, SIGKILL);
+    ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+  }
+  for (const pid_t child : children) {
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFEXITED(status));
+    ASSERT_EQ(WEXITSTATUS(status), 0);
+  }
+  auto left = limiter(*store, each * processes + 10);
+  const unsigned more = starts(left, now());
+  EXPECT_LE(more, 10U);
+  EXPECT_GE(more, 10U - static_cast<unsigned>(killed.size())) << "each had one unsent at most";
 }
 
 TEST_F(limit_store_test, the_file_is_private_and_reveals_neither_key_nor_relay) {
