@@ -50,6 +50,8 @@ class running_job {
   void attempt_ended(const attempt_record& attempt, attempt_end how);
   /// Brings what is recorded of attempts to the disk.
   std::error_code sync_state() { return parts_->files.sync_state(); }
+  /// As result_sink::examine(). Only with job_options::expect.
+  reply_verdict examine(request& asked, const result& finished);
   void put(const result& finished);
   void flush() { parts_->files.flush(); }
   void sync() { parts_->files.sync(); }
@@ -100,7 +102,10 @@ class running_job {
   std::optional<request> next_in_groups();
   void read_groups();
   std::vector<request> look_ahead_in_groups(std::size_t count);
-  // Each once, for put().
+  struct priced_result;
+  priced_result price(const result& finished);
+  void tell_why(request& asked, const reply& rejected, const std::string& reason) const;
+  // Each once, for price().
   void warn_of_missing_rate(const std::string& model, const std::string& missing);
   void warn_of_stale_price(const std::string& model);
 

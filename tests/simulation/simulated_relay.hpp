@@ -50,6 +50,7 @@ struct relay_character {
   std::vector<weather_spell> spells;
   std::set<std::string> refused;  ///< the ids of requests that it answers with 400
   unsigned no_usage_percent = 0;  ///< the share of good replies without usage
+  unsigned malformed_percent = 0;  ///< the share of good replies that shape_check rejects
   std::optional<tariff> bills;    ///< unset: by the prompt, what is cached of it, and the reply
 };
 
@@ -110,6 +111,12 @@ class simulated_relay {
 
   const std::vector<relay_attempt>& attempts() const noexcept { return attempts_; }
   const relay_attempt* by_reply(const std::string& request_id) const;
+  /// The index of the attempt with this reply.
+  std::optional<std::size_t> number_of(const std::string& request_id) const {
+    const relay_attempt* found = by_reply(request_id);
+    if (found == nullptr) return std::nullopt;
+    return static_cast<std::size_t>(found - attempts_.data());
+  }
   usd billed() const noexcept { return billed_; }
   /// The maximum number of attempts in any 60 s in a window: of one process only, or of all users
   /// of the key.
