@@ -135,15 +135,26 @@ std::string shortened(std::string description) {
   return description;
 }
 
+// What the value at a place is, for the one fault that valijson describes without it.
+std::string wrong_type(const json& document, const std::string& pointer) {
+  try {
+    return fmt::format("a value of type {} may not stand here",
+                       document.at(json::json_pointer(pointer)).type_name());
+  } catch (const json::exception&) {
+    return "a value of this type may not stand here";
+  }
+}
+
 // The first that valijson finds is the innermost one: what leads to it follows.
-std::string fault_in(const valijson::ValidationResults& results) {
+std::string fault_in(const valijson::ValidationResults& results, const json& document) {
   if (results.begin() == results.end()) return "does not fit the schema";
   const auto& first = *results.begin();
   const std::string pointer = pointer_of(first.context);
+  const bool of_type = first.description.find("'type' constraint") != std::string::npos;
   return fmt::format(
       "does not fit the schema: {}: {}",
-      pointer.empty() ? "at the top" : "at " + std::string(utf8_prefix(pointer, longest_shown)),
-      shortened(first.description));
+      pointer.empty() ? "at the top" : fmt::format("at {}", utf8_prefix(pointer, longest_shown)),
+      of_type ? wrong_type(document, pointer) : shortened(first.description));
 }
 
 }  // namespace
@@ -192,7 +203,7 @@ std::optional<std::string> json_schema::fault_of(std::string_view text) const {
   valijson::Validator validator;
   valijson::ValidationResults results;
   if (validator.validate(compiled_->schema, adapter(document), &results)) return std::nullopt;
-  return fault_in(results);
+  return fault_in(results, document);
 }
 
 }  // namespace sluice::answers

@@ -355,6 +355,20 @@ void running_job::tell_why(request& asked, const reply& rejected, const std::str
   asked = std::move(longer);
 }
 
+// A wrong schema rejects every reply, and each of them is paid.
+void running_job::warn_of_rejections(const std::string& reason) {
+  constexpr unsigned enough = 20;
+  if (++requests_rejected_ != enough) return;
+  {
+    const std::lock_guard lock(mutex_);
+    if (totals_.succeeded > 0) return;
+  }
+  parts_->setup.warn(
+      fmt::format("{}: {} requests failed because of --expect, and no reply was accepted: {}; stop "
+                  "the run if this is not what you expect",
+                  parts_->setup.files.job, enough, reason));
+}
+
 void running_job::put(const result& finished) {
   const job_setup& job = parts_->setup;
   result_files& files = parts_->files;
@@ -363,10 +377,6 @@ void running_job::put(const result& finished) {
   std::exception_ptr unrecorded;
   usd kept;
   std::vector<rejected_reply> rejected;
-  {
-    const std::lock_guard lock(mutex_);
-    rejected = parts_->earlier.rejected(id);
-  }
   if (auto attempt = files.unfinished(id)) {
     if (attempt->open) {
       if (job.shared != nullptr)
@@ -383,15 +393,19 @@ void running_job::put(const result& finished) {
       }
     }
     kept = attempt->kept;
-    rejected.insert(rejected.end(), attempt->rejected.begin(), attempt->rejected.end());
+    rejected = std::move(attempt->rejected);
   }
   {
     const std::lock_guard lock(mutex_);
+    const auto before = parts_->earlier.rejected(id);
+    rejected.insert(rejected.begin(), before.begin(), before.end());
     // What is carried goes into the first line, so that the totals are not its only proof.
     kept += parts_->earlier.kept(id) + parts_->earlier.take_carried();
   }
   const std::string line =
       result_line(finished, cost, job.output.simulated, kept, cache_saved, rejected);
+  if (!finished.outcome && finished.outcome.error().code == errc::reply_rejected)
+    warn_of_rejections(finished.outcome.error().message);
   const std::lock_guard lock(mutex_);
   parts_->earlier.replace(id, totals_);
   totals_.add(facts_of(finished, cost, cache_saved));

@@ -108,10 +108,12 @@ class running_job {
   // Each once, for price().
   void warn_of_missing_rate(const std::string& model, const std::string& missing);
   void warn_of_stale_price(const std::string& model);
+  void warn_of_rejections(const std::string& reason);
 
   const std::unique_ptr<job_parts> parts_;
   std::set<std::pair<std::string, std::string>> warned_of_rates_;  // by model and missing rate
   std::set<std::string> warned_of_stale_;                          // by model
+  unsigned requests_rejected_ = 0;                                 // that failed for it in this run
   std::optional<time_point> waits_until_;                          // for the reader's thread
 
   mutable std::mutex mutex_;  // guards what follows, and parts_->earlier

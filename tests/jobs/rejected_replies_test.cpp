@@ -333,6 +333,22 @@ TEST_F(rejected_replies_test, cannot_be_told_from_good_ones_on_lines_that_cannot
   EXPECT_EQ(line["sluice"]["line"], 1);
 }
 
+TEST_F(rejected_replies_test, are_warned_of_once_when_no_reply_passes) {
+  std::string job;
+  for (int i = 0; i < 25; ++i) job += job_line(std::to_string(i));
+  dir.write("x.jsonl", job);
+  lines.max_rejections = 0;
+  auto jobs = open();
+  std::size_t failed = 0;
+  while (auto next = jobs->next()) {
+    EXPECT_EQ(jobs->warnings().size(), failed < 20 ? 0U : 1U) << failed;
+    std::uint32_t sent = 0;
+    EXPECT_TRUE(attempt(*jobs, *next, sent, said("bad")));
+    ++failed;
+  }
+  EXPECT_THAT(jobs->warnings(), ElementsAre(testing::HasSubstr("the reply is bad")));
+}
+
 TEST_F(rejected_replies_test, are_repriced_with_their_line) {
   dir.write("x.jsonl", job_line("a"));
   run({"bad", "good"});

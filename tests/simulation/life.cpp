@@ -700,9 +700,9 @@ class life {
       if (done_.contains(one.id)) violated("a finished request is not sent again", "{}", one.id);
       const auto number = static_cast<std::size_t>(&one - attempts.data());
       // A request is answered anew after a rejected reply.
-      const auto rejections = std::count_if(
-          rejected_.begin(), rejected_.lower_bound(number),
-          [&](std::size_t before) { return attempts[before].id == one.id; });
+      const auto rejections =
+          std::count_if(rejected_.begin(), rejected_.lower_bound(number),
+                        [&](std::size_t before) { return attempts[before].id == one.id; });
       if (options.job.expect && (retried_ || disk_.dead())) continue;
       const auto [entry, is_new] = keys_.try_emplace(
           rejections == 0 ? one.id : fmt::format("{} after {}", one.id, rejections), one.key);
@@ -825,8 +825,8 @@ class life {
     }
     if (extra["model"] != "m") return;
     const char* const own_cost = extra.contains("rejected") ? "reply_cost_usd" : "cost_usd";
-    const auto cost = usd::parse(
-        extra[own_cost].is_string() ? extra[own_cost].get<std::string>() : std::string("none"));
+    const auto cost = usd::parse(extra[own_cost].is_string() ? extra[own_cost].get<std::string>()
+                                                             : std::string("none"));
     // A relay may bill at any moment of the attempt, and the program takes the dearest one.
     const bool timeless = !scene_.relay.bills || scene_.relay.bills->timeless();
     if (!cost || *cost < attempt->cost || (timeless && *cost != attempt->cost)) {
@@ -1108,11 +1108,11 @@ class life {
 
   // About the whole life.
   bool calm_ = false;
-  bool exact_ = true;          // no process has died or had a disk fault yet
-  bool records_lost_ = false;  // a power failure has lost records of attempts
-  bool retried_ = false;       // a process used --retry-failed
-  std::size_t epoch_ = 0;      // attempts before the last fresh start
-  std::size_t replaced_ = 0;   // results that were replaced
+  bool exact_ = true;               // no process has died or had a disk fault yet
+  bool records_lost_ = false;       // a power failure has lost records of attempts
+  bool retried_ = false;            // a process used --retry-failed
+  std::size_t epoch_ = 0;           // attempts before the last fresh start
+  std::size_t replaced_ = 0;        // results that were replaced
   std::set<std::size_t> rejected_;  // attempts whose replies were rejected and put on record
   std::map<std::string, std::string> keys_;
 };

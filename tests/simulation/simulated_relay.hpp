@@ -48,10 +48,10 @@ struct relay_character {
   std::chrono::milliseconds longest_head{3000};
   unsigned trouble_percent = 10;  ///< the share of attempts that fail in fair weather
   std::vector<weather_spell> spells;
-  std::set<std::string> refused;  ///< the ids of requests that it answers with 400
-  unsigned no_usage_percent = 0;  ///< the share of good replies without usage
+  std::set<std::string> refused;   ///< the ids of requests that it answers with 400
+  unsigned no_usage_percent = 0;   ///< the share of good replies without usage
   unsigned malformed_percent = 0;  ///< the share of good replies that shape_check rejects
-  std::optional<tariff> bills;    ///< unset: by the prompt, what is cached of it, and the reply
+  std::optional<tariff> bills;     ///< unset: by the prompt, what is cached of it, and the reply
 };
 
 /// An attempt that has arrived at the relay. It is billed when the relay serves it, even if the
