@@ -286,6 +286,7 @@ TEST_F(rejected_replies_test, lengthen_the_prompt_and_its_reservation_if_the_mod
   EXPECT_EQ(next->stream_fields, before.stream_fields);
   EXPECT_TRUE(attempt(*jobs, *next, sent, said("good")));
   jobs->finish(job_status::completed, 1, 1);
+  jobs.reset();
   EXPECT_EQ(run({"good"}), 0U) << "the line still belongs to its request";
 }
 
