@@ -65,11 +65,11 @@ class witness final : public result_sink {
   std::vector<std::pair<std::size_t, time_point>> rejected;  // attempts at the relay
 
   bool examines_replies() const override { return behind_.examines_replies(); }
-  reply_verdict examine(request& asked, const result& finished) override {
-    const reply_verdict verdict = behind_.examine(asked, finished);
+  reply_verdict examine(request& asked, const result& with_reply) override {
+    const reply_verdict verdict = behind_.examine(asked, with_reply);
     if (verdict.next == reply_verdict::step::accept) return verdict;
-    trace_.note("rejected {}: {}", finished.custom_id, verdict.reason);
-    const auto number = relay_.number_of(finished.outcome->request_id);
+    trace_.note("rejected {}: {}", with_reply.custom_id, verdict.reason);
+    const auto number = relay_.attempt_number(with_reply.outcome->request_id);
     if (number) rejected.emplace_back(*number, time_.now());
     return verdict;
   }
@@ -698,10 +698,10 @@ class life {
     for (const auto& one : attempts) {
       if (one.process != number) continue;
       if (done_.contains(one.id)) violated("a finished request is not sent again", "{}", one.id);
-      const auto number = static_cast<std::size_t>(&one - attempts.data());
+      const auto index = static_cast<std::size_t>(&one - attempts.data());
       // A request is answered anew after a rejected reply.
       const auto rejections =
-          std::count_if(rejected_.begin(), rejected_.lower_bound(number),
+          std::count_if(rejected_.begin(), rejected_.lower_bound(index),
                         [&](std::size_t before) { return attempts[before].id == one.id; });
       if (options.job.expect && (retried_ || disk_.dead())) continue;
       const auto [entry, is_new] = keys_.try_emplace(
@@ -851,7 +851,7 @@ class life {
                     std::set<std::size_t>& numbers) {
     for (const json& one : replies) {
       const std::string reason = one["reason"];
-      const auto number = relay_.number_of("req_" + reason.substr(reason.rfind('#') + 1));
+      const auto number = relay_.attempt_number("req_" + reason.substr(reason.rfind('#') + 1));
       if (!number || !numbers.insert(*number).second) {
         violated("a rejected reply is counted once", "{}", one.dump());
         continue;

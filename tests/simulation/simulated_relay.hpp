@@ -112,7 +112,7 @@ class simulated_relay {
   const std::vector<relay_attempt>& attempts() const noexcept { return attempts_; }
   const relay_attempt* by_reply(const std::string& request_id) const;
   /// The index of the attempt with this reply.
-  std::optional<std::size_t> number_of(const std::string& request_id) const {
+  std::optional<std::size_t> attempt_number(const std::string& request_id) const {
     const relay_attempt* found = by_reply(request_id);
     if (found == nullptr) return std::nullopt;
     return static_cast<std::size_t>(found - attempts_.data());
