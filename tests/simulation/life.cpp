@@ -578,11 +578,15 @@ class life {
           done_.insert(line.id);
         }
       }
+      std::map<std::string, bool> failed_for_good;  // the later of two lines counts
       for (const auto& line : lines_of(job.errors)) {
         if (line.bad) continue;
         const bool again = options_.output.retry_failed || versions_.contains(line.id);
-        if (!line.retryable() && !again) done_.insert(line.id);
-        keys_.erase(line.id);  // a retry in a new run is a new request
+        failed_for_good[line.id] = !line.retryable() && !again;
+        forget_keys(line.id);  // a retry in a new run is a new request
+      }
+      for (const auto& [id, for_good] : failed_for_good) {
+        if (for_good) done_.insert(id);
       }
     }
     if (options_.output.fresh) {
@@ -590,6 +594,13 @@ class life {
       keys_.clear();
     }
     done_.insert(removed_.begin(), removed_.end());
+  }
+
+  // Also those after a rejected reply.
+  void forget_keys(const std::string& id) {
+    std::erase_if(keys_, [&](const auto& one) {
+      return one.first == id || one.first.starts_with(id + " after ");
+    });
   }
 
   // Whether a result is for an older body of its request, so that a new run replaces it.
@@ -703,7 +714,8 @@ class life {
       const auto rejections =
           std::count_if(rejected_.begin(), rejected_.lower_bound(index),
                         [&](std::size_t before) { return attempts[before].id == one.id; });
-      if (options.job.expect && (retried_ || disk_.dead())) continue;
+      // At the moment of a death, it is open whether a reply was rejected before.
+      if (options.job.expect && disk_.dead()) continue;
       const auto [entry, is_new] = keys_.try_emplace(
           rejections == 0 ? one.id : fmt::format("{} after {}", one.id, rejections), one.key);
       if (!is_new && entry->second != one.key) {
