@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -14,6 +15,8 @@
 #include "sluice/money.hpp"
 
 namespace sluice {
+
+class reply_check;
 
 /// How requests start while the rate limit has room: at once, or evenly spread over the minute.
 enum class pacing : std::uint8_t { burst, even };
@@ -45,6 +48,12 @@ struct job_options {
   bool dedup = false;
   /// Send requests whose prompts begin alike one after the other, and the first of them alone.
   bool group_prefixes = false;
+  /// What replies must look like; null: every complete reply is accepted.
+  std::shared_ptr<const reply_check> expect;
+  /// How often a request is sent again because its reply was rejected.
+  unsigned max_rejections = 2;
+  /// Add the rejected reply and the reason to the conversation when the request is sent again.
+  bool tell_why = false;
 };
 
 /// Where results go, and what happens to results of earlier runs.

@@ -21,6 +21,7 @@ enum class errc : std::uint8_t {
   stream_interrupted,    ///< the reply began, but its end never came
   invalid_response,      ///< a 2xx whose body is not a reply: HTML, an error object, no choices…
   response_too_large,    ///< the body is larger than `max_response_bytes`
+  reply_rejected,        ///< complete replies, but none had the shape that is expected
 };
 
 constexpr std::string_view to_string(errc code) noexcept {
@@ -45,6 +46,8 @@ constexpr std::string_view to_string(errc code) noexcept {
       return "invalid_response";
     case errc::response_too_large:
       return "response_too_large";
+    case errc::reply_rejected:
+      return "reply_rejected";
   }
   return "unknown";
 }
@@ -85,7 +88,7 @@ struct failure {
   failure_class kind = failure_class::passing;
   int http_status = 0;     ///< 0: no status arrived
   std::string message;     ///< one readable line, in the relay's words if it sent any
-  std::string body;        ///< the body of an HTTP error, as received
+  std::string body;        ///< of an HTTP error, as received; of a rejected reply, as in a result
   std::string request_id;  ///< the relay's id of the attempt; empty: none
   std::optional<std::chrono::nanoseconds> retry_after;  ///< how long the server asks to wait
   bool foreign = false;        ///< not an answer of this API, for example a web page

@@ -30,6 +30,7 @@ struct request {
   std::uint32_t stream_fields = 0;
   std::uint32_t attempts = 0;          ///< attempts of earlier runs
   std::uint32_t settled_attempts = 0;  ///< of these: counted in the request's last stored line
+  std::uint32_t rejections = 0;        ///< replies that were rejected since its last stored line
   usd most;                            ///< with a budget: the most that one attempt can cost
   usd most_for_prompt;                 ///< the part of `most` that does not depend on the reply
   std::int64_t most_reply_tokens = 0;  ///< the tokens of all billed replies that `most` counts

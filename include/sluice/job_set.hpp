@@ -68,6 +68,8 @@ class job_set final : public request_source, public result_sink {
   bool must_be_recorded() const override;
   void record(const std::function<void(std::exception_ptr)>& done) override;
   void attempt_ended(const attempt_record& attempt, attempt_end how) override;
+  bool examines_replies() const override;
+  reply_verdict examine(request& asked, const result& finished) override;
   void put(result&& finished) override;
   void flush() override;
   bool must_be_durable() const override;

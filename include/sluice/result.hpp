@@ -30,6 +30,22 @@ struct reply {
   std::map<std::string, std::uint64_t> finish_reasons;
 };
 
+/// A complete reply that was billed but did not have the expected shape. Its request was sent
+/// again, or has failed.
+struct rejected_reply {
+  std::string reason;  ///< in a few words
+  std::string relay;   ///< the pool member that sent it; empty: there is only one relay
+  std::optional<token_usage> usage;
+  bool estimated = false;   ///< the usage was counted here
+  std::optional<usd> cost;  ///< nothing: unknown
+  std::optional<usd> reported_cost;
+  /// What the provider's cache saved, minus what its writes cost; nothing: unknown.
+  std::optional<usd> cache_saved = usd{};
+  std::optional<std::string> service_tier;
+  double started_at = 0;  ///< start of its attempt, Unix time in seconds
+  double latency_ms = 0;  ///< of its attempt, from its start to the last byte
+};
+
 /// The result of one request: one line of the output file or the errors file.
 struct result {
   std::size_t job = 0;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <string>
 #include <string_view>
 
 #include "sluice/job.hpp"
@@ -47,6 +48,17 @@ enum class funds : std::uint8_t {
   spent,     ///< no, and no attempt in flight can free money
 };
 
+/// What a sink makes of a complete reply.
+struct reply_verdict {
+  enum class step : std::uint8_t {
+    accept,   ///< it is the result
+    again,    ///< it does not count; send the request again
+    give_up,  ///< it does not count, and the request has failed
+  };
+  step next = step::accept;
+  std::string reason;  ///< why it does not count
+};
+
 /// Receives the results of a run. Called only from the event loop's thread. May throw fatal_error
 /// if results cannot be written.
 class result_sink {
@@ -77,6 +89,17 @@ class result_sink {
   virtual void text(const attempt_record& attempt, std::string_view more) {
     (void)attempt;
     (void)more;
+  }
+
+  /// Whether examine() shall be called.
+  virtual bool examines_replies() const { return false; }
+  /// Decides about a complete reply before it becomes the result of its request. If it does not
+  /// count, its attempt has ended with this call, which keeps a record of its cost. For the next
+  /// attempt it may change the body of `asked`, and with it the most that an attempt can cost.
+  virtual reply_verdict examine(request& asked, const result& finished) {
+    (void)asked;
+    (void)finished;
+    return {};
   }
 
   /// The result of a request, and of its last attempt.

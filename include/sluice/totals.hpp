@@ -5,9 +5,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "sluice/histogram.hpp"
 #include "sluice/money.hpp"
+#include "sluice/result.hpp"
 #include "sluice/usage.hpp"
 
 namespace sluice {
@@ -30,13 +32,23 @@ struct line_facts {
   bool retryable = false;  ///< a failure that a later run tries again
   double latency_ms = 0;
   std::optional<double> ttft_ms;
+  /// Replies of the request that were rejected. Their usage and cost come on top of `usage` and
+  /// `cost`.
+  std::vector<rejected_reply> rejected;
+
+  /// The cost of all replies, the rejected ones included; nothing: there is none, or that of one is
+  /// unknown.
+  std::optional<usd> whole_cost() const;
+  /// The part of it that is known.
+  usd known_cost() const;
 };
 
 enum class job_status : std::uint8_t { running, completed, stopped, interrupted };
 
 /// The sums of one job: the content of its totals file. Not thread safe. Tokens and cost are the
 /// sums over the lines and nothing else, so a job that took ten runs has exactly the same totals as
-/// a job that took one.
+/// a job that took one. While the job runs,
+/// rejected replies of requests without a line count, too.
 class job_totals {
  public:
   /// The successes of one model, or of one relay.
@@ -47,8 +59,20 @@ class job_totals {
 
     void add(const line_facts& line);
   };
+  /// Replies that were billed but rejected.
+  struct rejections {
+    std::uint64_t replies = 0;
+    std::uint64_t unpriced_replies = 0;  ///< their cost is unknown
+    token_usage tokens;
+    usd cost;
+  };
 
+  /// Adds a line, but not its rejected replies.
   void add(const line_facts& line);
+  /// A reply to a request for this model was rejected. Its tokens and cost count at once, before
+  /// the request has a line.
+  void add_rejected(const std::string& model, const rejected_reply& rejected);
+  void take_back_rejected(const std::string& model, const rejected_reply& rejected);
   /// A failed request has a new line: its old line no longer counts.
   void take_back_failure(const std::string& error, bool retryable);
 
@@ -79,6 +103,7 @@ class job_totals {
   /// Nothing: of a reply that used the cache, it is unknown.
   std::optional<usd> cache_saved = usd{};
   std::uint64_t unpriced_requests = 0;
+  rejections rejected;  ///< their tokens and cost are part of `tokens` and `cost`
   std::map<std::string, std::uint64_t> errors;
 
   // These include earlier runs.

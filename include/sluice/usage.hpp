@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <limits>
@@ -40,6 +41,12 @@ struct token_usage {
 
   token_usage& operator+=(const token_usage& other) noexcept {
     for (const auto count : counts) this->*count = saturated_sum(this->*count, other.*count);
+    return *this;
+  }
+  /// Takes back what was added.
+  token_usage& operator-=(const token_usage& other) noexcept {
+    for (const auto count : counts)
+      this->*count = std::max<std::int64_t>(this->*count - other.*count, 0);
     return *this;
   }
   friend bool operator==(const token_usage&, const token_usage&) = default;

@@ -181,7 +181,7 @@ std::vector<std::string> usage_of(const stored_line& line) {
                std::to_string(usage->completion_tokens), std::to_string(usage->reasoning_tokens),
                ""};
   }
-  if (line.facts.cost) numbers.back() = line.facts.cost->to_string();
+  if (const auto cost = line.facts.whole_cost()) numbers.back() = cost->to_string();
   return numbers;
 }
 

@@ -120,6 +120,9 @@ void config::check() const {
   if (job.override_model && job.model.empty()) {
     refuse("--override-model needs --model; add --model NAME");
   }
+  if (job.tell_why && !job.expect) {
+    refuse("--tell-why needs --expect; add --expect with what replies must look like");
+  }
   if (pace.window_margin < duration::zero()) refuse("--window-margin cannot be negative");
   if (pace.window_margin > longest_margin) refuse("--window-margin can be at most 1m");
   if (pace.max_attempts == 0) refuse("--max-attempts must be at least 1");

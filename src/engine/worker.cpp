@@ -33,6 +33,11 @@ std::string idempotency_key(std::string_view job, const request& item, bool unst
     text.append(part).push_back('\n');
   }
   text.append(attempts.data(), attempts.size());
+  // After a rejected reply the request is sent to be answered anew.
+  if (item.rejections > 0) {
+    const fmt::format_int rejections(item.rejections);
+    text.append("\nrejected ").append(rejections.data(), rejections.size());
+  }
   if (unstreamed) text.append("\nunstreamed");
   const hex_digits digits(hash_of(text));
   return text.assign("sluice-").append(digits);
@@ -121,7 +126,9 @@ boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit 
   const attempt_record record = this->record();
   bool may_go = true;
   run_.sink.attempt_started(record);
-  if (run_.sink.must_be_recorded()) may_go = co_await run_.writer.recorded();
+  // What rejected replies have cost must be on disk before more is spent.
+  if (run_.sink.must_be_recorded() || request_.rejections > 0)
+    may_go = co_await run_.writer.recorded();
   if (!may_go || run_.stopping()) {
     run_.sink.attempt_ended(record, attempt_end::unsent);
     failure not_sent;
@@ -183,6 +190,7 @@ boost::asio::awaitable<void> worker::serve() {
     attempt_outcome outcome = co_await make_attempt(*turn);
     if (outcome) {
       succeeded();
+      if (run_.sink.examines_replies() && rejects(outcome)) continue;
       co_return finish(std::move(outcome));
     }
     failure why = outcome.error();
@@ -303,17 +311,57 @@ boost::asio::awaitable<worker::next_step> worker::follow_final(failure& why) {
   co_return next_step::write;
 }
 
+// True: the reply does not count, and the request is sent again. False: the outcome is the result;
+// it is a failure now if the request has been sent often enough.
+bool worker::rejects(attempt_outcome& outcome) {
+  result with_reply;
+  with_reply.custom_id = request_.custom_id;
+  with_reply.model = request_.model;
+  with_reply.digest = request_.digest;
+  describe(with_reply, std::move(outcome));
+  const reply_verdict verdict = run_.sink.examine(request_, with_reply);
+  outcome = std::move(with_reply.outcome);
+  if (verdict.next == reply_verdict::step::accept) return false;
+  run_.funds_freed();
+  if (run_.tells(severity::debug)) {
+    run_.tell(severity::debug,
+              fmt::format("request {} (line {}): attempt {}: rejected: {}", request_.custom_id,
+                          request_.line, sent_, verdict.reason));
+  }
+  if (verdict.next == reply_verdict::step::again) {
+    past_ = {};
+    failed_at_.reset();
+    return true;
+  }
+  failure why;
+  why.code = errc::reply_rejected;
+  why.kind = failure_class::permanent;
+  why.message = verdict.reason;
+  why.http_status = outcome->http_status;
+  why.request_id = std::move(outcome->request_id);
+  why.body = std::move(outcome->body);
+  outcome = std::move(why);
+  return false;
+}
+
 // The last step of a worker: moves the strings of the request into the result.
 void worker::finish(attempt_outcome&& outcome) {
   result finished;
+  finished.custom_id = std::move(request_.custom_id);
+  finished.model = std::move(request_.model);
+  finished.digest = std::move(request_.digest);
+  describe(finished, std::move(outcome));
+  run_.writer.put(std::move(finished));
+  run_.funds_freed();
+}
+
+// All of a result but the strings of its request.
+void worker::describe(result& finished, attempt_outcome&& outcome) const {
   finished.job = request_.job;
   finished.line = request_.line;
   finished.relay = run_.relays[relay_].options.name;
-  finished.custom_id = std::move(request_.custom_id);
   finished.target = request_.target;
-  finished.model = std::move(request_.model);
   finished.model_in_doubt = request_.model_in_doubt;
-  finished.digest = std::move(request_.digest);
   finished.attempts = request_.attempts + sent_;
   finished.streamed = streamed_;
   finished.started_at = started_unix_;
@@ -323,8 +371,6 @@ void worker::finish(attempt_outcome&& outcome) {
   }
   finished.retryable = !outcome && (try_later_ || is_retryable(outcome.error()));
   finished.outcome = std::move(outcome);
-  run_.writer.put(std::move(finished));
-  run_.funds_freed();
 }
 
 }  // namespace sluice

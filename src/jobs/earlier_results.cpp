@@ -69,15 +69,33 @@ void earlier_results::remember(const stored_line& line, bool success) {
     totals_.take_back_failure(error_names_[known->error()], known->is(retryable));
     errors_untidy_ = true;
   }
+  if (!line.facts.rejected.empty()) count_rejected(id, line, success);
   known->digest = short_digest(line.digest);
   known->set(done, success);
   if (success) models_.insert(line.facts.model);
   if (success && job_.lines.dedup) digests_.insert(hash_of(line.digest));
   known->set(failed, !success);
   known->set(retryable, line.facts.retryable);
-  known->set(unpriced, success && (!line.facts.cost || line.facts.estimated));
+  known->set(unpriced, !line.facts.whole_cost() || line.facts.estimated);
   if (!success) known->set_error(error_index(line.facts.error));
   totals_.add(line.facts);
+}
+
+// A later line of a request has the rejected replies of the earlier one, and more.
+void earlier_results::count_rejected(const hash128& id, const stored_line& line, bool success) {
+  const std::pair key(id.high, id.low);
+  const auto before = rejected_by_line_.find(key);
+  const auto& replies = line.facts.rejected;
+  for (std::size_t i = before == rejected_by_line_.end() ? 0 : before->second.second.size();
+       i < replies.size(); ++i) {
+    totals_.add_rejected(line.facts.model, replies[i]);
+  }
+  if (!success) rejected_by_line_[key] = {line.facts.model, replies};
+}
+
+std::vector<rejected_reply> earlier_results::rejected(const hash128& id) const {
+  const auto found = rejected_by_line_.find({id.high, id.low});
+  return found == rejected_by_line_.end() ? std::vector<rejected_reply>() : found->second.second;
 }
 
 // A line tells of all attempts that its request ever had; of two lines for one request the larger
@@ -124,6 +142,9 @@ void earlier_results::load_life(result_files& files) {
   state.reconcile([this](const hash128& id) {
     const entry* line = entries_.find(id);
     return line == nullptr ? state_file::line_told{} : told_by_line(*line);
+  });
+  state.for_each_rejected([this](const std::string& model, const rejected_reply& reply) {
+    totals_.add_rejected(model, reply);
   });
   life_counters& life = state.counters();
   life.attempts = std::max(life.attempts, totals_.attempts);
@@ -198,7 +219,11 @@ state_file::line_told earlier_results::told_by_line(const entry& known) const {
     const std::string& error = error_names_[known.error()];
     int status = 0;
     std::from_chars(error.data(), error.data() + error.size(), status);
-    line.last_end = status != 0 ? end_by_status(status) : attempt_end::lost;
+    if (error == to_string(errc::reply_rejected)) {
+      if (known.is(unpriced)) line.last_end = attempt_end::unpriced;
+    } else {
+      line.last_end = status != 0 ? end_by_status(status) : attempt_end::lost;
+    }
   }
   return line;
 }
@@ -214,6 +239,7 @@ void earlier_results::start_over(state_file& state) {
   models_.clear();
   digests_ = {};
   kept_by_line_.clear();
+  rejected_by_line_.clear();
   errors_untidy_ = false;
   wall_s_ = 0;
   most_in_a_minute_ = 0;
@@ -266,9 +292,10 @@ void earlier_results::make_outdated(entry& known) {
 }
 
 std::uint64_t earlier_results::add_end(std::uint64_t last_line, job_totals& totals,
-                                       const result_files& files) {
+                                       result_files& files) {
   const bool limited = job_.lines.limit != 0;
   std::uint64_t strays = 0;
+  bool gone = false;
   entries_.for_each([&](entry& known) {
     if (known.is(seen)) return;
     if (limited) {  // its request stands behind the limit
@@ -281,8 +308,12 @@ std::uint64_t earlier_results::add_end(std::uint64_t last_line, job_totals& tota
       if (job_.output.changed == on_change::keep) ++totals.requests;
     }
     // Its request is gone, and so is its failure.
-    if (known.is(failed)) take_back_failure(known, totals);
+    if (known.is(failed)) {
+      take_back_failure(known, totals);
+      gone = true;
+    }
   });
+  if (gone) keep_rejected_of_gone(totals, files);
   std::uint64_t bad_lines = 0;
   for (const auto& [number, told] : stored_bad_lines_) {
     if (!limited || number <= last_line) continue;  // told anew when it is read again
@@ -301,6 +332,19 @@ std::uint64_t earlier_results::add_end(std::uint64_t last_line, job_totals& tota
       "{} holds {} result(s) whose request is no longer in {}, \"{}\" first; put it back, or "
       "decide with --changed redo (drop them) or --changed keep (let them stand)",
       job_.files.output, strays, job_.files.job, first));
+}
+
+// Lines of the errors file go with their requests, but their rejected replies were paid.
+void earlier_results::keep_rejected_of_gone(job_totals& totals, result_files& files) {
+  for (const auto& [id, of_line] : rejected_by_line_) {
+    const entry* known = entries_.find({id.first, id.second});
+    if (known == nullptr || known->is(seen) || known->is(done)) continue;
+    for (const rejected_reply& reply : of_line.second) {
+      totals.take_back_rejected(of_line.first, reply);
+      files.keep(reply.cost.value_or(usd{}));
+      carried_ += reply.cost.value_or(usd{});
+    }
+  }
 }
 
 std::optional<std::uint32_t> earlier_results::to_be_sent(const request& next) {

@@ -52,7 +52,7 @@ class earlier_results {
   /// Every line of the job has been added, the last of them `last_line`; with a limit, there may be
   /// more. Brings `totals` in order for what stands in the files beyond, and gives how many bad
   /// lines of that there are. Throws when results stand whose requests are gone.
-  std::uint64_t add_end(std::uint64_t last_line, job_totals& totals, const result_files& files);
+  std::uint64_t add_end(std::uint64_t last_line, job_totals& totals, result_files& files);
 
   /// The request is to be sent, and an earlier line of it tells of so many attempts. Nothing: it
   /// has a result that stands.
@@ -69,6 +69,9 @@ class earlier_results {
   /// Whether the result is in the output, and does not have to make room.
   bool stands(const std::string& custom_id);
 
+  /// Replies that were rejected before the request's line in the errors file: its next line has
+  /// them, too.
+  std::vector<rejected_reply> rejected(const hash128& id) const;
   /// What is kept of the budget for attempts that the request's lines tell of.
   usd kept(const hash128& id) const;
   /// What is kept and no line tells yet; once.
@@ -120,6 +123,7 @@ class earlier_results {
   };
 
   void remember(const stored_line& line, bool success);
+  void count_rejected(const hash128& id, const stored_line& line, bool success);
   void count_attempts(entry& known, std::uint32_t attempts);
   std::uint32_t error_index(const std::string& name);
   void load_life(result_files& files);
@@ -127,6 +131,7 @@ class earlier_results {
   state_file::line_told told_by_line(const entry& known) const;
   void start_over(state_file& state);
   void make_outdated(entry& known);
+  void keep_rejected_of_gone(job_totals& totals, result_files& files);
   void take_back_failure(entry& known, job_totals& totals);
   [[noreturn]] void refuse_changed(const std::string& custom_id) const;
   bool is_mended(std::uint64_t line, read_until read) const;
@@ -140,7 +145,11 @@ class earlier_results {
   std::vector<std::string> error_names_;
   std::set<std::string, std::less<>> models_;                            // that had a success
   std::map<std::pair<std::uint64_t, std::uint64_t>, usd> kept_by_line_;  // of the budget, by id
-  usd kept_by_lines_;                                                    // of all lines
+  // Of lines in the errors file, by id: their model and their rejected replies.
+  std::map<std::pair<std::uint64_t, std::uint64_t>,
+           std::pair<std::string, std::vector<rejected_reply>>>
+      rejected_by_line_;
+  usd kept_by_lines_;  // of all lines
   usd carried_;
   usd spent_;
   job_totals totals_;

@@ -87,6 +87,8 @@ class auditor {
   void add(const stored_line& stored) {
     const line_facts& facts = stored.facts;
     if (facts.copied) return;  // nothing was sent for it
+    // Of these the line has the usage, but not the text.
+    if (!facts.rejected.empty()) audit_.skipped["rejected_reply"] += facts.rejected.size();
     model_audit& model = audit_.models[facts.model];
     ++model.requests;
     if (!facts.usage || facts.estimated) {

@@ -14,6 +14,7 @@
 #include "json/object.hpp"
 #include "json/outline.hpp"
 #include "json/text.hpp"
+#include "sluice/reply_check.hpp"
 
 namespace sluice {
 namespace {
@@ -390,6 +391,9 @@ boost::system::result<request, bad_line> parse_job_line(std::string_view line, s
   result.body = body.take();
   if (result.streamed && !stream_named) {
     result.stream_fields = static_cast<std::uint32_t>(result.body.size() - plain);
+  }
+  if (options.expect) {
+    if (auto why = options.expect->why_unchecked(result)) return invalid(*std::move(why));
   }
   return result;
 }

@@ -30,6 +30,25 @@ model_prices::priced price_of(const stored_line& line, const relay_prices& price
   return price->cost(*facts.usage, line.served());
 }
 
+// The cost of a line: of its reply, and of the rejected ones that came before.
+model_prices::priced whole_price_of(const stored_line& line, const relay_prices& prices) {
+  model_prices::priced whole = price_of(line, prices);
+  for (const rejected_reply& rejected : line.facts.rejected) {
+    stored_line one;
+    one.facts.model = line.facts.model;
+    one.facts.relay = rejected.relay;
+    one.facts.usage = rejected.usage;
+    one.reply = line.reply;
+    one.service_tier = rejected.service_tier;
+    one.started_at = rejected.started_at;
+    one.latency_ms = rejected.latency_ms;
+    model_prices::priced more = price_of(one, prices);
+    if (!whole.cost || !more.cost) return whole.cost ? more : whole;
+    *whole.cost += *more.cost;
+  }
+  return whole;
+}
+
 }  // namespace
 
 void repriced_results::add(const std::optional<usd>& old_one, const std::optional<usd>& new_one) {
@@ -66,9 +85,10 @@ job_reprice reprice_job(const std::string& output_path, const relay_prices& pric
       continue;
     }
     const line_facts& facts = stored->facts;
-    const auto priced = price_of(*stored, prices);
-    found.models[facts.model].add(facts.cost, priced.cost);
-    found.total.add(facts.cost, priced.cost);
+    const auto priced = whole_price_of(*stored, prices);
+    const auto paid = facts.whole_cost();
+    found.models[facts.model].add(paid, priced.cost);
+    found.total.add(paid, priced.cost);
     if (priced.cost) continue;
     unpriced_results& unpriced = found.unpriced[{facts.model, priced.missing}];
     ++unpriced.requests;

@@ -294,6 +294,14 @@ void job_set::attempt_ended(const attempt_record& attempt, attempt_end how) {
   state_->running(attempt.job).attempt_ended(attempt, how);
 }
 
+bool job_set::examines_replies() const {
+  return state_->lines.expect != nullptr;
+}
+
+reply_verdict job_set::examine(request& asked, const result& finished) {
+  return state_->running(finished.job).examine(asked, finished);
+}
+
 void job_set::put(result&& finished) {
   state_->running(finished.job).put(finished);
   if (!state_->lines.group_prefixes) return;

@@ -124,7 +124,7 @@ void result_files::drop_results(const std::function<bool(const stored_line&)>& s
   usd paid;
   output_.file.for_each_line([&](std::string_view text, std::uint64_t, bool) {
     const auto line = parse_stored_line(text);
-    if (line && !stands(*line)) paid += line->facts.cost.value_or(usd{});
+    if (line && !stands(*line)) paid += line->facts.known_cost();
   });
   state_.counters().kept += paid;
   state_.write();
@@ -209,6 +209,27 @@ void result_files::attempt_started(const hash128& id, std::uint32_t number, usd 
 void result_files::attempt_ended(const hash128& id, attempt_end how, usd line_cost) {
   const std::lock_guard lock(mutex_);
   state_.ended(id, how, line_cost);
+}
+
+void result_files::rejected(const hash128& id, const std::string& model,
+                            const rejected_reply& reply, usd keep) {
+  const std::lock_guard lock(mutex_);
+  state_.rejected(id, model, reply, keep);
+}
+
+void result_files::keep(usd amount) {
+  const std::lock_guard lock(mutex_);
+  state_.counters().kept += amount;
+}
+
+std::vector<std::pair<std::string, rejected_reply>> result_files::keep_rejected() {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::pair<std::string, rejected_reply>> kept;
+  state_.for_each_rejected([&](const std::string& model, const rejected_reply& reply) {
+    kept.emplace_back(model, reply);
+  });
+  state_.keep_rejected();
+  return kept;
 }
 
 std::optional<state_file::unfinished> result_files::unfinished(const hash128& id) const {

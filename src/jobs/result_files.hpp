@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include "base/hash.hpp"
 #include "jobs/job_setup.hpp"
@@ -48,6 +50,12 @@ class result_files {
   // Attempts, in the state file.
   void attempt_started(const hash128& id, std::uint32_t number, usd reserved);
   void attempt_ended(const hash128& id, attempt_end how, usd line_cost = {});
+  /// As those of state_file.
+  void rejected(const hash128& id, const std::string& model, const rejected_reply& reply, usd keep);
+  /// Keeps of the budget what nothing else tells of any more.
+  void keep(usd amount);
+  /// Takes the rejected replies that stand in no line out of the state file and keeps their cost.
+  std::vector<std::pair<std::string, rejected_reply>> keep_rejected();
   /// What is recorded of a request that has been sent and has no line since.
   std::optional<state_file::unfinished> unfinished(const hash128& id) const;
   bool have_unfinished() const;

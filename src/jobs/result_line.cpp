@@ -93,7 +93,19 @@ void append_response(std::string& out, int status, std::string_view request_id,
   out += '}';
 }
 
+void append_error(std::string& out, const failure& why) {
+  fmt::format_to(std::back_inserter(out), R"("error":{{"code":"{}","message":)",
+                 to_string(why.code));
+  append_json_quoted(out, why.message);
+  out += '}';
+}
+
 void append_failure(std::string& out, const failure& why) {
+  if (why.code == errc::reply_rejected) {
+    append_response(out, why.http_status, why.request_id, why.body);
+    out += ',';
+    return append_error(out, why);
+  }
   if (why.code == errc::http_error) {
     const std::string body = valid_utf8(why.body);
     const bool is_json =
@@ -103,11 +115,70 @@ void append_failure(std::string& out, const failure& why) {
                             : json_quote(utf8_prefix(body, longest_shown_text)));
     out += ",\"error\":null";
   } else {
-    fmt::format_to(std::back_inserter(out), R"(null,"error":{{"code":"{}","message":)",
-                   to_string(why.code));
-    append_json_quoted(out, why.message);
-    out += '}';
+    out += "null,";
+    append_error(out, why);
   }
+}
+
+// Usage without reads or writes shows no cache.
+bool uses_cache(const std::optional<token_usage>& usage) {
+  return usage && usage->uses_cache();
+}
+
+void append_rejected(std::string& out, const rejected_reply& rejected) {
+  out += R"({"reason":)";
+  append_json_quoted(out, rejected.reason);
+  if (!rejected.relay.empty()) {
+    out += ",\"relay\":";
+    append_json_quoted(out, rejected.relay);
+  }
+  out += ",\"usage\":";
+  append_usage(out, rejected.usage);
+  out += ",\"usage_source\":\"";
+  out += to_string(!rejected.usage      ? usage_source::none
+                   : rejected.estimated ? usage_source::estimated
+                                        : usage_source::reported);
+  out += "\",\"cost_usd\":";
+  append_string_or_null(out, rejected.cost ? rejected.cost->to_string() : std::string());
+  if (uses_cache(rejected.usage)) {
+    out += ",\"cache_saved_usd\":";
+    append_string_or_null(out,
+                          rejected.cache_saved ? rejected.cache_saved->to_string() : std::string());
+  }
+  if (rejected.reported_cost) {
+    out += ",\"reported_cost_usd\":\"";
+    out += rejected.reported_cost->to_string();
+    out += '"';
+  }
+  out += ",\"service_tier\":";
+  append_string_or_null(out, rejected.service_tier.value_or(""));
+  out += ",\"started_at\":";
+  append_fixed(out, rejected.started_at, 3);
+  out += ",\"latency_ms\":";
+  append_fixed(out, rejected.latency_ms, 1);
+  out += '}';
+}
+
+void append_rejected_list(std::string& out, const std::vector<rejected_reply>& rejected) {
+  if (rejected.empty()) return;
+  out += ",\"rejected\":";
+  char before = '[';
+  for (const rejected_reply& one : rejected) {
+    out += before;
+    append_rejected(out, one);
+    before = ',';
+  }
+  out += ']';
+}
+
+// The cost of a line: of its own reply, if it has one, and of the rejected ones.
+std::optional<usd> whole_cost(bool has_reply, const std::optional<usd>& own,
+                              const std::vector<rejected_reply>& rejected) {
+  line_facts facts;
+  facts.succeeded = has_reply;
+  facts.cost = own;
+  facts.rejected = rejected;
+  return facts.whole_cost();
 }
 
 hex_digits id_of(const result& finished) {
@@ -146,6 +217,20 @@ std::optional<usd> balance_of(const json_object& object, std::string_view name) 
   return amount && negative ? usd::from_units(-amount->count()) : amount;
 }
 
+// The `usage` of a line or of a rejected reply.
+std::optional<token_usage> usage_of(const json_object& of) {
+  const json_object usage = of.object("usage");
+  if (!usage.is_object()) return std::nullopt;
+  token_usage read{number_of<std::int64_t>(usage, "prompt_tokens"),
+                   number_of<std::int64_t>(usage, "cached_tokens"),
+                   number_of<std::int64_t>(usage, "completion_tokens"),
+                   number_of<std::int64_t>(usage, "reasoning_tokens"),
+                   number_of<std::int64_t>(usage, "cache_write_tokens"),
+                   number_of<std::int64_t>(usage, "cache_write_1h_tokens")};
+  for (const auto& [name, count] : apart_tokens) read.*count = number_of<std::int64_t>(usage, name);
+  return read;
+}
+
 serving serving_at(std::string tier, double started_at, double latency_ms) {
   return {std::move(tier), started_at, started_at + latency_ms / 1000};
 }
@@ -154,12 +239,30 @@ double rounded(double value, double steps) {
   return std::round(std::max(value, 0.0) * steps) / steps;
 }
 
-// Usage without reads or writes shows no cache.
-bool uses_cache(const std::optional<token_usage>& usage) {
-  return usage && usage->uses_cache();
+}  // namespace
+
+std::string rejected_json(const rejected_reply& rejected) {
+  std::string out;
+  append_rejected(out, rejected);
+  return out;
 }
 
-}  // namespace
+rejected_reply parse_rejected(std::string_view json) {
+  const json_object object(json);
+  rejected_reply read;
+  read.reason = text_of(object, "reason");
+  read.relay = text_of(object, "relay");
+  read.usage = usage_of(object);
+  read.estimated = object.text("usage_source") == to_string(usage_source::estimated);
+  read.cost = money_of(object, "cost_usd");
+  read.reported_cost = money_of(object, "reported_cost_usd");
+  if (uses_cache(read.usage)) read.cache_saved = balance_of(object, "cache_saved_usd");
+  if (std::string tier = text_of(object, "service_tier"); !tier.empty())
+    read.service_tier = std::move(tier);
+  read.started_at = decimals_of(object, "started_at").value_or(0);
+  read.latency_ms = decimals_of(object, "latency_ms").value_or(0);
+  return read;
+}
 
 std::string error_name(const failure& why) {
   return why.code == errc::http_error ? std::to_string(why.http_status)
@@ -200,7 +303,8 @@ line_facts facts_of(const result& finished, const std::optional<usd>& cost,
 }
 
 std::string result_line(const result& finished, const std::optional<usd>& cost, bool simulated,
-                        usd kept, const std::optional<usd>& cache_saved) {
+                        usd kept, const std::optional<usd>& cache_saved,
+                        const std::vector<rejected_reply>& rejected) {
   const bool bad = !finished.outcome && is_bad_line(finished.outcome.error().code);
   std::string out;
   out.reserve(finished.outcome ? finished.outcome->body.size() + 768 : 1024);
@@ -246,7 +350,13 @@ std::string result_line(const result& finished, const std::optional<usd>& cost, 
     out += ",\"usage_source\":\"";
     out += to_string(whole == nullptr ? usage_source::none : source_of(*whole));
     out += "\",\"cost_usd\":";
-    append_string_or_null(out, cost ? cost->to_string() : std::string{});
+    const std::optional<usd> whole_cost_of_line = whole_cost(whole != nullptr, cost, rejected);
+    append_string_or_null(out, whole_cost_of_line ? whole_cost_of_line->to_string() : "");
+    if (whole != nullptr && !rejected.empty()) {
+      out += ",\"reply_cost_usd\":";
+      append_string_or_null(out, cost ? cost->to_string() : "");
+    }
+    append_rejected_list(out, rejected);
     if (uses_cache(usage)) {
       out += ",\"cache_saved_usd\":";
       append_string_or_null(out, cache_saved ? cache_saved->to_string() : std::string{});
@@ -274,7 +384,8 @@ std::string result_line(const result& finished, const std::optional<usd>& cost, 
 }
 
 std::string copied_line(const request& equal, std::string_view text, const stored_line& stored,
-                        std::uint32_t attempts, bool simulated, usd kept) {
+                        std::uint32_t attempts, bool simulated, usd kept,
+                        const std::vector<rejected_reply>& rejected) {
   const json_object outer = json_object::parse(text);
   const auto value_or_null = [&](std::string_view name) {
     return outer.has_value(name) ? outer.value(name) : std::string_view("null");
@@ -295,7 +406,11 @@ std::string copied_line(const request& equal, std::string_view text, const store
   append_json_quoted(out, equal.model);
   out += ",\"copied_from\":";
   append_json_wtf8(out, stored.copied_from.empty() ? stored.custom_id : stored.copied_from);
-  out += R"(,"usage":null,"usage_source":"none","cost_usd":"0")";
+  out += R"(,"usage":null,"usage_source":"none","cost_usd":)";
+  const std::optional<usd> paid = whole_cost(true, usd{}, rejected);
+  append_string_or_null(out, paid ? paid->to_string() : "");
+  if (!rejected.empty()) out += R"(,"reply_cost_usd":"0")";
+  append_rejected_list(out, rejected);
   if (kept != usd{}) {
     out += ",\"kept_usd\":\"";
     out += kept.to_string();
@@ -350,6 +465,9 @@ std::optional<stored_line> parse_stored_line(std::string_view text) {
   line.facts.latency_ms = number_of<double>(extra, "latency_ms");
   line.facts.ttft_ms = decimals_of(extra, "ttft_ms");
 
+  for (const std::string_view element : extra.list("rejected"))
+    line.facts.rejected.push_back(parse_rejected(element));
+
   const json_object response = outer.object("response");
   line.request_id = response.value("request_id");
   line.reply = response.value("body");
@@ -362,22 +480,14 @@ std::optional<stored_line> parse_stored_line(std::string_view text) {
     line.of_bad_line = line.digest.empty();
     return line;
   }
-  if (const json_object usage = extra.object("usage"); usage.is_object()) {
-    line.facts.usage = {number_of<std::int64_t>(usage, "prompt_tokens"),
-                        number_of<std::int64_t>(usage, "cached_tokens"),
-                        number_of<std::int64_t>(usage, "completion_tokens"),
-                        number_of<std::int64_t>(usage, "reasoning_tokens"),
-                        number_of<std::int64_t>(usage, "cache_write_tokens"),
-                        number_of<std::int64_t>(usage, "cache_write_1h_tokens")};
-    for (const auto& [name, count] : apart_tokens) {
-      (*line.facts.usage).*count = number_of<std::int64_t>(usage, name);
-    }
+  line.facts.usage = usage_of(extra);
+  if (line.facts.usage) {
     line.facts.estimated = extra.text("usage_source") == to_string(usage_source::estimated);
   }
   if (std::string tier = text_of(extra, "service_tier"); !tier.empty()) {
     line.service_tier = std::move(tier);
   }
-  line.facts.cost = money_of(extra, "cost_usd");
+  line.facts.cost = money_of(extra, line.facts.rejected.empty() ? "cost_usd" : "reply_cost_usd");
   line.facts.reported_cost = money_of(extra, "reported_cost_usd");
   if (uses_cache(line.facts.usage)) {
     line.facts.cache_saved = balance_of(extra, "cache_saved_usd");

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "sluice/money.hpp"
 #include "sluice/prices.hpp"
@@ -15,16 +16,24 @@ namespace sluice {
 /// The line of an output or errors file for a result: that of the OpenAI Batch API, and one object
 /// more, `sluice`. Ends with a newline. `kept`: of a budget, the most that its attempts of unknown
 /// outcome can have cost beyond `cost`. `cache_saved`: see model_prices::saved_by_cache(); it is in
-/// the line if the usage shows the provider's cache.
+/// the line if the usage shows the provider's cache. `rejected`: replies that came before and were
+/// billed; a line of a rejected reply has it in this list, too.
 std::string result_line(const result& finished, const std::optional<usd>& cost, bool simulated,
-                        usd kept = {}, const std::optional<usd>& cache_saved = {});
+                        usd kept = {}, const std::optional<usd>& cache_saved = {},
+                        const std::vector<rejected_reply>& rejected = {});
+
+/// A rejected reply as JSON: an element of `sluice.rejected`.
+std::string rejected_json(const rejected_reply& rejected);
+/// Reads what rejected_json() wrote.
+rejected_reply parse_rejected(std::string_view json);
 
 struct stored_line;
 /// The line of a request that was not sent, because an equal one has the result that `stored` tells
 /// of; `text` is its line. The copy has the same response or error, no usage, and no cost. `kept`:
-/// as in result_line().
+/// as in result_line(). `rejected`: replies to this request from before it was a copy.
 std::string copied_line(const request& equal, std::string_view text, const stored_line& stored,
-                        std::uint32_t attempts, bool simulated, usd kept = {});
+                        std::uint32_t attempts, bool simulated, usd kept = {},
+                        const std::vector<rejected_reply>& rejected = {});
 /// What it adds to the totals.
 line_facts facts_of_copy(const request& equal, const stored_line& stored);
 

@@ -12,6 +12,7 @@
 #include "jobs/request_bound.hpp"
 #include "jobs/result_line.hpp"
 #include "sluice/error.hpp"
+#include "sluice/reply_check.hpp"
 
 namespace sluice {
 
@@ -167,6 +168,7 @@ void running_job::hand_out(request& next) {
   next.attempts = next.settled_attempts;
   if (const auto unfinished = parts_->files.unfinished(hash_of(next.custom_id))) {
     next.attempts = std::max(next.attempts, unfinished->attempts);
+    next.rejections = static_cast<std::uint32_t>(unfinished->rejected.size());
   }
   ++outstanding_;
 }
@@ -280,31 +282,103 @@ void running_job::warn_of_stale_price(const std::string& model) {
                   parts_->setup.files.job, model));
 }
 
+// What a reply has cost.
+struct running_job::priced_result {
+  std::optional<usd> cost;
+  std::optional<usd> cache_saved;
+  bool settles = false;  // its reservation: else the relay may bill more than is counted here
+};
+
+running_job::priced_result running_job::price(const result& finished) {
+  priced_result priced;
+  if (!finished.outcome) return priced;
+  const reply& whole = *finished.outcome;
+  const auto& used = whole.usage ? whole.usage : whole.estimated_usage;
+  const auto price = parts_->setup.prices.find(finished.relay, finished.model, finished.target);
+  if (used && price != nullptr) {
+    const serving how = serving_of(finished);
+    const auto found = price->cost(*used, how);
+    priced.cost = found.cost;
+    priced.cache_saved = price->saved_by_cache(*used, how);
+    if (!priced.cost) warn_of_missing_rate(finished.model, found.missing);
+    if (price->stale(how.ended_unix)) warn_of_stale_price(finished.model);
+  }
+  priced.settles = priced.cost && whole.usage && !finished.model_in_doubt;
+  return priced;
+}
+
+reply_verdict running_job::examine(request& asked, const result& finished) {
+  using step = reply_verdict::step;
+  const job_setup& job = parts_->setup;
+  const reply& whole = *finished.outcome;
+  const auto fault = job.lines.expect->fault_of(asked, whole);
+  if (!fault) return {};
+  const priced_result priced = price(finished);
+  rejected_reply rejected;
+  rejected.reason = *fault;
+  rejected.relay = finished.relay;
+  rejected.usage = whole.usage ? whole.usage : whole.estimated_usage;
+  rejected.estimated = !whole.usage && whole.estimated_usage;
+  rejected.cost = priced.cost;
+  rejected.reported_cost = whole.reported_cost;
+  if (rejected.usage && rejected.usage->uses_cache()) rejected.cache_saved = priced.cache_saved;
+  rejected.service_tier = whole.service_tier;
+  rejected.started_at = finished.started_at;
+  rejected.latency_ms = finished.latency_ms;
+  const usd known = priced.cost.value_or(usd{});
+  usd keep;
+  if (job.shared != nullptr) {
+    job.shared->settle(asked.most, priced.settles ? known : std::max(asked.most, known));
+    if (!priced.settles && asked.most > known) {
+      keep = asked.most;
+      keep -= known;
+    }
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    totals_.add_rejected(finished.model, rejected);
+  }
+  parts_->files.rejected(hash_of(finished.custom_id), finished.model, rejected, keep);
+  parts_->files.write_records();
+  ++asked.rejections;
+  if (asked.rejections > job.lines.max_rejections) return {step::give_up, *fault};
+  if (job.lines.tell_why) tell_why(asked, whole, *fault);
+  return {step::again, *fault};
+}
+
+// The next attempt has a longer prompt, which may cost more.
+void running_job::tell_why(request& asked, const reply& rejected, const std::string& reason) const {
+  const job_setup& job = parts_->setup;
+  auto body = job.lines.expect->body_with_reason(asked, rejected, reason);
+  if (!body) return;
+  request longer = asked;
+  longer.body = *std::move(body);
+  if (job.shared != nullptr) set_cost_bound(longer, job);
+  asked = std::move(longer);
+}
+
+// A wrong schema rejects every reply, and each of them is paid.
+void running_job::warn_of_rejections(const std::string& reason) {
+  constexpr unsigned enough = 20;
+  if (++requests_rejected_ != enough) return;
+  {
+    const std::lock_guard lock(mutex_);
+    if (totals_.succeeded > 0) return;
+  }
+  parts_->setup.warn(
+      fmt::format("{}: {} requests failed because of --expect, and no reply was accepted: {}; stop "
+                  "the run if this is not what you expect",
+                  parts_->setup.files.job, enough, reason));
+}
+
 void running_job::put(const result& finished) {
   const job_setup& job = parts_->setup;
   result_files& files = parts_->files;
-  std::optional<usd> cost;
-  std::optional<usd> cache_saved;
-  bool reported = false;
-  if (finished.outcome) {
-    const reply& whole = *finished.outcome;
-    const auto& used = whole.usage ? whole.usage : whole.estimated_usage;
-    const auto price = job.prices.find(finished.relay, finished.model, finished.target);
-    if (used && price != nullptr) {
-      const serving how = serving_of(finished);
-      const auto priced = price->cost(*used, how);
-      cost = priced.cost;
-      cache_saved = price->saved_by_cache(*used, how);
-      if (!cost) warn_of_missing_rate(finished.model, priced.missing);
-      if (price->stale(how.ended_unix)) warn_of_stale_price(finished.model);
-    }
-    reported = whole.usage.has_value();
-  }
+  const auto [cost, cache_saved, settles] = price(finished);
   const hash128 id = hash_of(finished.custom_id);
   usd kept;
+  std::vector<rejected_reply> rejected;
   if (auto attempt = files.unfinished(id)) {
-    // Else the relay may bill more than is counted here.
-    const bool settles = cost && reported && !finished.model_in_doubt;
     if (attempt->open) {
       if (job.shared != nullptr)
         job.shared->settle(attempt->reserved, settles ? *cost : attempt->reserved);
@@ -314,13 +388,19 @@ void running_job::put(const result& finished) {
       }
     }
     kept = attempt->kept;
+    rejected = std::move(attempt->rejected);
   }
   {
     const std::lock_guard lock(mutex_);
+    const auto before = parts_->earlier.rejected(id);
+    rejected.insert(rejected.begin(), before.begin(), before.end());
     // What is carried goes into the first line, so that the totals are not its only proof.
     kept += parts_->earlier.kept(id) + parts_->earlier.take_carried();
   }
-  const std::string line = result_line(finished, cost, job.output.simulated, kept, cache_saved);
+  const std::string line =
+      result_line(finished, cost, job.output.simulated, kept, cache_saved, rejected);
+  if (!finished.outcome && finished.outcome.error().code == errc::reply_rejected)
+    warn_of_rejections(finished.outcome.error().message);
   const std::lock_guard lock(mutex_);
   parts_->earlier.replace(id, totals_);
   totals_.add(facts_of(finished, cost, cache_saved));
@@ -350,6 +430,12 @@ result_files::checkpoint running_job::begin_checkpoint(job_status status, double
   // Requests behind the limit may have been sent by an earlier run.
   const bool whole_job = parts_->setup.lines.limit == 0 || !files.have_unfinished();
   const bool nothing_left = status == job_status::completed && whole_job;
+  if (nothing_left) {
+    // Of requests that are no longer in the job: the state file ends, and their cost must not.
+    const auto gone = files.keep_rejected();
+    const std::lock_guard lock(mutex_);
+    for (const auto& [model, reply] : gone) totals_.take_back_rejected(model, reply);
+  }
   return files.begin_checkpoint(totals().to_json(parts_->setup.files.job, status), !nothing_left);
 }
 
@@ -447,15 +533,17 @@ bool running_job::put_copy(const request& next, std::size_t& bytes) {
   const hash128 id = hash_of(next.custom_id);
   std::uint32_t attempts = *attempts_before;
   usd kept = earlier.kept(id) + earlier.take_carried();
+  std::vector<rejected_reply> rejected = earlier.rejected(id);
   if (const auto unfinished = files.unfinished(id)) {  // it was sent by a run without --dedup
     attempts = std::max(attempts, unfinished->attempts);
     kept += unfinished->kept;
+    rejected.insert(rejected.end(), unfinished->rejected.begin(), unfinished->rejected.end());
   }
   earlier.replace(id, totals_);
   totals_.add(facts_of_copy(next, *stored));
   if (!stored->facts.succeeded) reasons_.emplace(stored->facts.error, failure_message(*stored));
   const bool simulated = parts_->setup.output.simulated;
-  const std::string copy = copied_line(next, text, *stored, attempts, simulated, kept);
+  const std::string copy = copied_line(next, text, *stored, attempts, simulated, kept, rejected);
   files.put(id, copy, from->succeeded);
   bytes += copy.size();
   return true;

@@ -51,6 +51,8 @@ class running_job {
   /// Brings what is recorded of attempts to the disk.
   void write_records() { parts_->files.write_records(); }
   std::error_code sync_state() { return parts_->files.sync_state(); }
+  /// As result_sink::examine(). Only with job_options::expect.
+  reply_verdict examine(request& asked, const result& finished);
   void put(const result& finished);
   void flush() { parts_->files.flush(); }
   void sync() { parts_->files.sync(); }
@@ -102,13 +104,18 @@ class running_job {
   std::optional<request> next_in_groups();
   void read_groups();
   std::vector<request> look_ahead_in_groups(std::size_t count);
-  // Each once, for put().
+  struct priced_result;
+  priced_result price(const result& finished);
+  void tell_why(request& asked, const reply& rejected, const std::string& reason) const;
+  // Each once, for price().
   void warn_of_missing_rate(const std::string& model, const std::string& missing);
   void warn_of_stale_price(const std::string& model);
+  void warn_of_rejections(const std::string& reason);
 
   const std::unique_ptr<job_parts> parts_;
   std::set<std::pair<std::string, std::string>> warned_of_rates_;  // by model and missing rate
   std::set<std::string> warned_of_stale_;                          // by model
+  unsigned requests_rejected_ = 0;                                 // that failed for it in this run
   std::optional<time_point> waits_until_;                          // for the reader's thread
 
   mutable std::mutex mutex_;  // guards what follows, and parts_->earlier

@@ -9,6 +9,8 @@
 #include <utility>
 
 #include "jobs/own_files.hpp"
+#include "jobs/result_line.hpp"
+#include "json/text.hpp"
 #include "sluice/error.hpp"
 
 namespace sluice {
@@ -48,6 +50,8 @@ std::string_view name_of(attempt_end how) {
   }
   return "lost";
 }
+
+constexpr std::string_view rejected_end = "rejected";
 
 std::optional<attempt_end> end_named(std::string_view name) {
   for (const auto how : {attempt_end::unsent, attempt_end::answered, attempt_end::given_up,
@@ -112,6 +116,15 @@ bool state_file::read_summary(std::string_view line) {
         if (!kept) return false;
         told.kept = *kept;
       }
+      if (row.size() > 4) {
+        const json& told_of = row[4];
+        if (!told_of.is_object() || !told_of.contains("model") || !told_of["model"].is_string() ||
+            !told_of.contains("replies"))
+          return false;
+        told.model = told_of["model"];
+        for (const json& reply : told_of["replies"])
+          told.rejected.push_back(parse_rejected(reply.dump()));
+      }
       unfinished_[key(*id)] = told;
     }
   }
@@ -155,6 +168,16 @@ bool state_file::read_record(std::string_view line) {
   const auto how = record.find("how");
   if (end == record.end() || how == record.end() || !how->is_string()) return false;
   const auto id = parse_hash(*end);
+  if (*how == rejected_end) {
+    const auto keep = parse_usd(record.value("kept_usd", json("0")));
+    const auto model = record.find("model");
+    const auto reply = record.find("reply");
+    if (!id || !keep || model == record.end() || !model->is_string() || reply == record.end())
+      return false;
+    if (const auto found = unfinished_.find(key(*id)); found != unfinished_.end())
+      apply_rejected(found->second, *model, parse_rejected(reply->dump()), *keep);
+    return true;
+  }
   const auto told = end_named(how->get_ref<const std::string&>());
   if (!id || !told) return false;
   usd line_cost;
@@ -194,6 +217,34 @@ void state_file::apply_end(unfinished& request, const id_key& id, attempt_end ho
   --counters_.attempts;
   if (request.attempts > 1) --counters_.retries;
   if (--request.attempts == 0) unfinished_.erase(id);
+}
+
+void state_file::apply_rejected(unfinished& request, std::string model, rejected_reply reply,
+                                usd keep) {
+  request.open = false;
+  request.has_result = false;
+  request.reserved = {};
+  request.kept += keep;
+  counters_.kept += keep;
+  request.model = std::move(model);
+  request.rejected.push_back(std::move(reply));
+}
+
+void state_file::for_each_rejected(
+    const std::function<void(const std::string&, const rejected_reply&)>& visit) const {
+  for (const auto& [id, request] : unfinished_) {
+    for (const rejected_reply& reply : request.rejected) visit(request.model, reply);
+  }
+}
+
+void state_file::keep_rejected() {
+  for (auto& [id, request] : unfinished_) {
+    for (const rejected_reply& reply : request.rejected) {
+      counters_.kept += reply.cost.value_or(usd{});
+      request.kept += reply.cost.value_or(usd{});
+    }
+    request.rejected.clear();
+  }
 }
 
 const state_file::unfinished* state_file::find(const hash128& id) const {
@@ -249,6 +300,18 @@ void state_file::ended(const hash128& id, attempt_end how, usd line_cost) {
   apply_end(found->second, key(id), how, line_cost);
 }
 
+void state_file::rejected(const hash128& id, const std::string& model, const rejected_reply& reply,
+                          usd keep) {
+  const auto found = unfinished_.find(key(id));
+  if (found == unfinished_.end() || !found->second.open) return;
+  const std::string kept =
+      keep == usd{} ? "" : fmt::format(",\"kept_usd\":\"{}\"", keep.to_string());
+  unwritten_ += fmt::format("{{\"end\":\"{}\",\"how\":\"{}\"{},\"model\":{},\"reply\":{}}}\n",
+                            std::string_view(hex_digits(id)), rejected_end, kept, json_quote(model),
+                            rejected_json(reply));
+  apply_rejected(found->second, model, reply, keep);
+}
+
 void state_file::cannot_write(const std::error_code& why) const {
   throw fatal_error(fatal_error::kind::cannot_write,
                     fmt::format("{}: cannot record what is sent ({}); make room or mend the disk, "
@@ -279,10 +342,17 @@ std::string state_file::summary() const {
   for (const auto& [id, request] : unfinished_) {
     const hex_digits hash(hash128{id.first, id.second});
     json row = {std::string(std::string_view(hash)), request.attempts};
-    if (request.open || request.kept != usd{}) {
+    const bool rejected = !request.rejected.empty();
+    if (request.open || rejected || request.kept != usd{}) {
       row.push_back(request.open ? json(request.reserved.to_string()) : json(nullptr));
     }
-    if (request.kept != usd{}) row.push_back(request.kept.to_string());
+    if (rejected || request.kept != usd{}) row.push_back(request.kept.to_string());
+    if (rejected) {
+      json replies = json::array();
+      for (const rejected_reply& reply : request.rejected)
+        replies.push_back(json::parse(rejected_json(reply)));
+      row.push_back({{"model", request.model}, {"replies", std::move(replies)}});
+    }
     rows.push_back(std::move(row));
   }
   json told = {{"output", output_},

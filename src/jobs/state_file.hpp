@@ -7,10 +7,12 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/hash.hpp"
 #include "files/file_system.hpp"
 #include "sluice/money.hpp"
+#include "sluice/result.hpp"
 #include "sluice/result_sink.hpp"
 
 namespace sluice {
@@ -47,6 +49,8 @@ class state_file {
     usd reserved;                ///< for the open one
     usd line_cost;               ///< of a result: what its line is to tell
     usd kept;                    ///< of the budget, for attempts since its last line
+    std::string model;           ///< that the rejected replies were for
+    std::vector<rejected_reply> rejected;  ///< since its last line
   };
 
   /// `output`: the name of the file that it records the results of.
@@ -83,9 +87,17 @@ class state_file {
   /// The attempt ended without a line, or its line is about to be written and does not settle what
   /// was reserved: of that is kept what the line's own cost, an estimate, does not cover.
   void ended(const hash128& id, attempt_end how, usd line_cost = {});
-  /// Writes the records of started() and ended() to the file. When it throws, they are kept, and
+  /// Writes the records of started(), ended() and rejected() to the file. When it throws, they are kept, and
   /// the next call writes them.
   void write_records();
+  /// The attempt ended with a reply that is rejected. `keep`: of its reservation, what its cost
+  /// does not cover.
+  void rejected(const hash128& id, const std::string& model, const rejected_reply& reply, usd keep);
+  /// Visits the requests that have no line for a rejected reply yet.
+  void for_each_rejected(const std::function<void(const std::string& model,
+                                                  const rejected_reply& reply)>& visit) const;
+  /// Forgets the rejected replies; what they have cost is kept from here on.
+  void keep_rejected();
   /// The request has its line.
   void settled(const hash128& id) { unfinished_.erase(key(id)); }
 
@@ -140,6 +152,7 @@ class state_file {
   bool read_record(std::string_view line);
   void begin_attempt(const hash128& id, std::uint32_t number, usd reserved);
   void apply_end(unfinished& request, const id_key& id, attempt_end how, usd line_cost = {});
+  void apply_rejected(unfinished& request, std::string model, rejected_reply reply, usd keep);
   std::string summary() const;
   [[noreturn]] void cannot_write(const std::error_code& why) const;
 

@@ -73,6 +73,64 @@ void job_totals::share::add(const line_facts& line) {
   if (line.cost) cost = cost.value_or(usd{}) + *line.cost;
 }
 
+std::optional<usd> line_facts::whole_cost() const {
+  std::optional<usd> whole = cost;
+  if (!succeeded && !rejected.empty()) whole = usd{};
+  for (const rejected_reply& one : rejected) {
+    if (!whole || !one.cost) return std::nullopt;
+    *whole += *one.cost;
+  }
+  return whole;
+}
+
+usd line_facts::known_cost() const {
+  usd known = cost.value_or(usd{});
+  for (const rejected_reply& one : rejected) known += one.cost.value_or(usd{});
+  return known;
+}
+
+void job_totals::add_rejected(const std::string& model, const rejected_reply& one) {
+  ++rejected.replies;
+  share& of_model = models_[model];
+  share* const of_relay = one.relay.empty() ? nullptr : &relays_[one.relay];
+  if (one.usage) {
+    for (token_usage* sum : {&tokens, &rejected.tokens, &of_model.tokens}) *sum += *one.usage;
+    if (of_relay != nullptr) of_relay->tokens += *one.usage;
+  }
+  if (!one.cost) {
+    ++rejected.unpriced_replies;
+  } else {
+    for (usd* sum : {&cost, &rejected.cost}) *sum += *one.cost;
+    of_model.cost = of_model.cost.value_or(usd{}) + *one.cost;
+    if (of_relay != nullptr) of_relay->cost = of_relay->cost.value_or(usd{}) + *one.cost;
+  }
+  if (one.reported_cost) reported_cost = reported_cost.value_or(usd{}) + *one.reported_cost;
+  if (!one.cache_saved) {
+    cache_saved.reset();
+  } else if (cache_saved) {
+    *cache_saved += *one.cache_saved;
+  }
+}
+
+void job_totals::take_back_rejected(const std::string& model, const rejected_reply& one) {
+  --rejected.replies;
+  share& of_model = models_[model];
+  share* const of_relay = one.relay.empty() ? nullptr : &relays_[one.relay];
+  if (one.usage) {
+    for (token_usage* sum : {&tokens, &rejected.tokens, &of_model.tokens}) *sum -= *one.usage;
+    if (of_relay != nullptr) of_relay->tokens -= *one.usage;
+  }
+  if (!one.cost) {
+    --rejected.unpriced_replies;
+  } else {
+    for (usd* sum : {&cost, &rejected.cost}) *sum -= *one.cost;
+    if (of_model.cost) *of_model.cost -= *one.cost;
+    if (of_relay != nullptr && of_relay->cost) *of_relay->cost -= *one.cost;
+  }
+  if (one.reported_cost && reported_cost) *reported_cost -= *one.reported_cost;
+  if (one.cache_saved && cache_saved) *cache_saved -= *one.cache_saved;
+}
+
 void job_totals::add(const line_facts& line) {
   if (!line.succeeded) {
     ++failed;
@@ -135,6 +193,12 @@ std::string job_totals::to_json(std::string_view job, job_status status) const {
   told["cache"] = {{"read_share", read_share ? json(*read_share) : json(nullptr)},
                    {"saved_usd", cache_saved ? json(cache_saved->to_string()) : json(nullptr)}};
   told["unpriced_requests"] = unpriced_requests;
+  if (rejected.replies > 0) {
+    told["rejected"] = {{"replies", rejected.replies},
+                        {"unpriced_replies", rejected.unpriced_replies},
+                        {"tokens", tokens_json(rejected.tokens)},
+                        {"cost_usd", rejected.cost.to_string()}};
+  }
   told["maybe_billed_attempts"] = maybe_billed_attempts;
   told["finish_reasons"] = counts_json(finish_reasons_);
   told["models"] = shares_json(models_);

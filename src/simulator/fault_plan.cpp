@@ -52,7 +52,8 @@ constexpr std::array<std::string_view, fault_kinds> names{"none",
                                                           "usage-on-every",
                                                           "usage-dialect",
                                                           "content-parts",
-                                                          "null-finish"};
+                                                          "null-finish",
+                                                          "malformed"};
 
 double& of(fault_profile& profile, fault_kind kind) {
   return profile.probability[static_cast<std::size_t>(kind)];

@@ -65,8 +65,9 @@ enum class fault_kind : std::uint8_t {
   usage_dialect,    ///< "usage-dialect": the same usage in the format of another vendor
   content_parts,    ///< "content-parts": some pieces of the content come as lists of parts
   null_finish,      ///< "null-finish": the string "null" instead of a null finish reason
+  malformed,  ///< "malformed": where JSON is requested, an answer that is not what was asked for
 };
-inline constexpr auto fault_kinds = static_cast<std::size_t>(fault_kind::null_finish) + 1;
+inline constexpr auto fault_kinds = static_cast<std::size_t>(fault_kind::malformed) + 1;
 
 /// Whether the reply is still a complete, good one.
 constexpr bool is_good_reply(fault_kind kind) {

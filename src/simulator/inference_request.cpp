@@ -253,6 +253,7 @@ void read_format(dom::object body, bool lacks_schemas, inference_request& reques
     if (const auto schema = member<dom::object>(nested, "schema"))
       append_sample(request.document, *schema, random);
   }
+  request.asks_for_json = !request.document.empty();
 }
 
 /// Sets the tool call or the document that the body requests, if the relay supports it.

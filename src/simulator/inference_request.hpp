@@ -55,6 +55,7 @@ struct inference_request {
   /// The arguments of the tool call, or the whole answer if the body requests JSON or the question
   /// has a fixed answer.
   std::string document;
+  bool asks_for_json = false;  ///< the body requests JSON as its text
   bool in_chinese = false;
 
   // Only for embeddings.

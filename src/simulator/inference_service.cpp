@@ -74,7 +74,8 @@ usd inference_service::worst_cost(const inference_request& request,
 inference_service::outcome inference_service::serve(const inference_request& request,
                                                     fault_kind fault, std::int64_t created,
                                                     std::string_view request_id) const {
-  auto answer = compose(request, mean_tokens_);
+  auto answer =
+      compose(fault == fault_kind::malformed ? misunderstood(request) : request, mean_tokens_);
   answer.usage = deal_.reported(answer.usage);
   auto reply = reply_script(request, answer, new_envelope(request, created), fault, request_id);
   if (deal_.streams_at_the_end()) hold_back(reply);

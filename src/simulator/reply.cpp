@@ -506,6 +506,27 @@ answer compose(const inference_request& request, int mean_tokens) {
   return whole;
 }
 
+inference_request misunderstood(const inference_request& request) {
+  inference_request wrong = request;
+  if (!request.asks_for_json) return wrong;
+  std::string& document = wrong.document;
+  random random(mix(request.digest, request.number));
+  switch (random.below(4)) {
+    case 0:
+      document = "```json\n" + document + "\n```";
+      break;
+    case 1:
+      document = "Here is the JSON: " + document;
+      break;
+    case 2:
+      document.pop_back();
+      break;
+    default:
+      document = "[[" + document + "]]";
+  }
+  return wrong;
+}
+
 std::string body_of(const inference_request& request, const answer& answer,
                     const envelope& envelope) {
   switch (request.to) {

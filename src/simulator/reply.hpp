@@ -31,6 +31,11 @@ inline constexpr std::uint64_t largest_reply = 1U << 17U;
 /// The answer to a request. The same request gets the same answer, streamed or not.
 answer compose(const inference_request& request, int mean_tokens);
 
+/// The same request, to be answered in a wrong form, as models do that are asked for JSON: in a
+/// Markdown fence, with words before it, without its end, or as JSON of another form. The request
+/// keeps its answer if it does not ask for JSON.
+inference_request misunderstood(const inference_request& request);
+
 /// The format of a chat's usage: OpenAI's, or that of other vendors for the same tokens.
 enum class usage_dialect : std::uint8_t {
   openai,

@@ -124,6 +124,7 @@ std::string_view meaning_of(std::string_view reason) {
   constexpr std::pair<std::string_view, std::string_view> meanings[] = {
       {"no_reported_usage", "replies whose usage the relay did not report"},
       {"request_changed_or_gone", "replies whose request is not in the job as it was sent"},
+      {"rejected_reply", "replies that were rejected (--expect), whose text is not kept"},
       {"unreadable_line", "output lines that are damaged, or being written"},
       {"unknown_vocabulary", "replies of models whose tokenizer is not known"},
       {"prompt_not_text", "prompts with images, audio or files"},

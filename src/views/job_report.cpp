@@ -141,6 +141,10 @@ class report {
     if (const auto told = text(totals_, "reported_cost_usd"); !told.empty()) {
       row("", fmt::format("${} by the relay's own word", told));
     }
+    if (const ordered_json& rejected = member(totals_, "rejected"); rejected.is_object()) {
+      row("", fmt::format("{} of it for {} replies that were rejected (--expect)", cost(rejected),
+                          count(rejected, "replies")));
+    }
     if (const auto kept = text(totals_, "kept_usd"); !kept.empty()) {
       row("", fmt::format("${} kept of the budget for attempts of unknown outcome or results that "
                           "made room",

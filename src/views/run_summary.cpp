@@ -61,6 +61,11 @@ std::string job_text(const job_set::job_summary& job, const job_totals& totals,
   if (totals.unpriced_requests > 0) {
     text += fmt::format(", and {} without a price or usage", grouped(totals.unpriced_requests));
   }
+  if (totals.rejected.replies > 0) {
+    text += fmt::format(", of it ${} for {} rejected {}", totals.rejected.cost.to_string(),
+                        grouped(totals.rejected.replies),
+                        totals.rejected.replies == 1 ? "reply" : "replies");
+  }
   if (totals.kept != usd{}) {
     text += fmt::format(
         ", and ${} kept of the budget for attempts of unknown outcome or results "

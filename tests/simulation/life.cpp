@@ -62,6 +62,17 @@ class witness final : public result_sink {
       : behind_(behind), time_(time), relay_(relay), trace_(events) {}
 
   std::vector<finished> results;
+  std::vector<std::pair<std::size_t, time_point>> rejected;  // attempts at the relay
+
+  bool examines_replies() const override { return behind_.examines_replies(); }
+  reply_verdict examine(request& asked, const result& with_reply) override {
+    const reply_verdict verdict = behind_.examine(asked, with_reply);
+    if (verdict.next == reply_verdict::step::accept) return verdict;
+    trace_.note("rejected {}: {}", with_reply.custom_id, verdict.reason);
+    const auto number = relay_.attempt_number(with_reply.outcome->request_id);
+    if (number) rejected.emplace_back(*number, time_.now());
+    return verdict;
+  }
 
   funds reserve(const request& next) override { return behind_.reserve(next); }
   void unreserve(const request& next) override { behind_.unreserve(next); }
@@ -524,6 +535,9 @@ class life {
     }
     if (!loop.stopped()) violated("nothing is left waiting", "the event loop still has work");
     results_ = std::move(sink.results);
+    for (const auto& [number, at] : sink.rejected) {
+      if (!disk_.dead() || at < died_at_) rejected_.insert(number);
+    }
     if (disk_.dead()) return;
     if (thrown) fault = thrown;
     const auto most = runner.now().most_in_a_minute;
@@ -564,11 +578,15 @@ class life {
           done_.insert(line.id);
         }
       }
+      std::map<std::string, bool> failed_for_good;  // the later of two lines counts
       for (const auto& line : lines_of(job.errors)) {
         if (line.bad) continue;
         const bool again = options_.output.retry_failed || versions_.contains(line.id);
-        if (!line.retryable() && !again) done_.insert(line.id);
-        keys_.erase(line.id);  // a retry in a new run is a new request
+        failed_for_good[line.id] = !line.retryable() && !again;
+        forget_keys(line.id);  // a retry in a new run is a new request
+      }
+      for (const auto& [id, for_good] : failed_for_good) {
+        if (for_good) done_.insert(id);
       }
     }
     if (options_.output.fresh) {
@@ -576,6 +594,13 @@ class life {
       keys_.clear();
     }
     done_.insert(removed_.begin(), removed_.end());
+  }
+
+  // Also those after a rejected reply.
+  void forget_keys(const std::string& id) {
+    std::erase_if(keys_, [&](const auto& one) {
+      return one.first == id || one.first.starts_with(id + " after ");
+    });
   }
 
   // Whether a result is for an older body of its request, so that a new run replaces it.
@@ -684,7 +709,15 @@ class life {
     for (const auto& one : attempts) {
       if (one.process != number) continue;
       if (done_.contains(one.id)) violated("a finished request is not sent again", "{}", one.id);
-      const auto [entry, is_new] = keys_.try_emplace(one.id, one.key);
+      const auto index = static_cast<std::size_t>(&one - attempts.data());
+      // A request is answered anew after a rejected reply.
+      const auto rejections =
+          std::count_if(rejected_.begin(), rejected_.lower_bound(index),
+                        [&](std::size_t before) { return attempts[before].id == one.id; });
+      // At the moment of a death, it is open whether a reply was rejected before.
+      if (options.job.expect && disk_.dead()) continue;
+      const auto [entry, is_new] = keys_.try_emplace(
+          rejections == 0 ? one.id : fmt::format("{} after {}", one.id, rejections), one.key);
       if (!is_new && entry->second != one.key) {
         violated("all attempts of a request have the same key", "{}", one.id);
       }
@@ -803,13 +836,68 @@ class life {
       violated("a line belongs to its request", "{}: {}", line.id, extra.dump());
     }
     if (extra["model"] != "m") return;
-    const auto cost = usd::parse(
-        extra["cost_usd"].is_string() ? extra["cost_usd"].get<std::string>() : std::string("none"));
+    const char* const own_cost = extra.contains("rejected") ? "reply_cost_usd" : "cost_usd";
+    const auto cost = usd::parse(extra[own_cost].is_string() ? extra[own_cost].get<std::string>()
+                                                             : std::string("none"));
     // A relay may bill at any moment of the attempt, and the program takes the dearest one.
     const bool timeless = !scene_.relay.bills || scene_.relay.bills->timeless();
     if (!cost || *cost < attempt->cost || (timeless && *cost != attempt->cost)) {
       violated("costs are exact", "{}: {}, but the relay billed {}", line.id,
                extra["cost_usd"].dump(), attempt->cost.to_string());
+    }
+  }
+
+  // Sums of rejected replies.
+  struct rejected_sums {
+    std::uint64_t replies = 0;
+    std::uint64_t unpriced = 0;
+    std::int64_t prompt = 0;
+    std::int64_t cached = 0;
+    std::int64_t completion = 0;
+    usd cost;
+  };
+
+  // Adds the rejected replies of a request. Each must be one that the relay has sent for it, at the
+  // cost that it has billed.
+  void add_rejected(const json& replies, const std::string& id, rejected_sums& sums,
+                    std::set<std::size_t>& numbers) {
+    for (const json& one : replies) {
+      const std::string reason = one["reason"];
+      const auto number = relay_.attempt_number("req_" + reason.substr(reason.rfind('#') + 1));
+      if (!number || !numbers.insert(*number).second) {
+        violated("a rejected reply is counted once", "{}", one.dump());
+        continue;
+      }
+      const relay_attempt& attempt = relay_.attempts()[*number];
+      if (!attempt.billed || (!id.empty() && attempt.id != id))
+        violated("a line belongs to its request", "{}: {}", id, one.dump());
+      ++sums.replies;
+      if (one["usage"].is_object()) {
+        sums.prompt += one["usage"]["prompt_tokens"].get<std::int64_t>();
+        sums.cached += one["usage"]["cached_tokens"].get<std::int64_t>();
+        sums.completion += one["usage"]["completion_tokens"].get<std::int64_t>();
+      }
+      if (!one["cost_usd"].is_string()) {
+        ++sums.unpriced;
+        continue;
+      }
+      const usd cost = usd::parse(one["cost_usd"].get<std::string>()).value();
+      sums.cost += cost;
+      if (cost != attempt.cost) {
+        violated("costs are exact", "{}: {}, but the relay billed {}", id, one.dump(),
+                 attempt.cost.to_string());
+      }
+    }
+  }
+
+  // Rejected replies of requests that have no line for them yet.
+  void add_pending_rejected(const std::string& state, rejected_sums& sums,
+                            std::set<std::size_t>& numbers) {
+    const std::string content = disk_.content(state).value_or("");
+    const json summary = json::parse(content.substr(0, content.find('\n')), nullptr, false);
+    if (!summary.is_object()) return;
+    for (const json& row : summary["unfinished"]) {
+      if (row.size() > 4) add_rejected(row[4]["replies"], "", sums, numbers);
     }
   }
 
@@ -822,6 +910,7 @@ class life {
     std::uint64_t reported_attempts = 0;
     std::uint64_t maybe_billed = 0;
     std::uint64_t successes = 0;
+    std::set<std::size_t> rejected_numbers;
     for (std::size_t job = 0; job < paths_.size(); ++job) {
       const auto outputs = lines_of(paths_[job].output);
       const auto errors = lines_of(paths_[job].errors);
@@ -831,6 +920,7 @@ class life {
       std::int64_t completion = 0;
       std::uint64_t unpriced = 0;
       usd cost;
+      rejected_sums rejected;
       for (const auto* lines : {&outputs, &errors}) {
         for (const auto& line : *lines) {
           if (!ids.insert(line.id).second) {
@@ -847,20 +937,28 @@ class life {
             violated("attempts are counted", "{}: {}, but the relay has {}", line.id, attempts,
                      sent[line.id]);
           }
+          if (extra.contains("rejected"))
+            add_rejected(extra["rejected"], line.id, rejected, rejected_numbers);
           if (lines == &errors) continue;
           if (extra["usage"].is_object()) {
             prompt += extra["usage"]["prompt_tokens"].get<std::int64_t>();
             cached += extra["usage"]["cached_tokens"].get<std::int64_t>();
             completion += extra["usage"]["completion_tokens"].get<std::int64_t>();
           }
-          if (extra["cost_usd"].is_string()) {
-            cost += usd::parse(extra["cost_usd"].get<std::string>()).value();
+          const json& own = extra[extra.contains("rejected") ? "reply_cost_usd" : "cost_usd"];
+          if (own.is_string()) {
+            cost += usd::parse(own.get<std::string>()).value();
           } else {
             ++unpriced;
           }
         }
       }
       successes += outputs.size();
+      add_pending_rejected(paths_[job].state, rejected, rejected_numbers);
+      prompt += rejected.prompt;
+      cached += rejected.cached;
+      completion += rejected.completion;
+      cost += rejected.cost;
       const json totals =
           json::parse(disk_.content(paths_[job].totals).value_or(""), nullptr, false);
       if (!totals.is_object()) {
@@ -885,6 +983,11 @@ class life {
       must("cached", totals["tokens"]["cached"], cached);
       must("completion", totals["tokens"]["completion"], completion);
       must("unpriced_requests", totals["unpriced_requests"], unpriced);
+      const json none = {{"replies", 0}, {"unpriced_replies", 0}, {"cost_usd", "0"}};
+      const json told = totals.value("rejected", none);
+      must("rejected.replies", told["replies"], rejected.replies);
+      must("rejected.unpriced_replies", told["unpriced_replies"], rejected.unpriced);
+      must("rejected.cost_usd", told["cost_usd"], rejected.cost.to_string());
       if (totals["cost_usd"].is_string() || cost != usd{}) {
         must("cost_usd", totals["cost_usd"], cost.to_string());
       }
@@ -903,7 +1006,12 @@ class life {
     const auto billed = static_cast<std::uint64_t>(
         std::count_if(attempts_now.begin(), attempts_now.end(),
                       [](const relay_attempt& one) { return one.billed; }));
-    if (billed > successes + replaced_ + maybe_billed) {
+    for (const std::size_t number : rejected_) {
+      if (!rejected_numbers.contains(number)) {
+        violated("no rejected reply is lost", "{} #{}", relay_.attempts()[number].id, number);
+      }
+    }
+    if (billed > successes + replaced_ + maybe_billed + rejected_numbers.size()) {
       violated("attempts that may be billed are reported",
                "{} with a line and {} without, but {} are billed", successes, maybe_billed, billed);
     }
@@ -1012,11 +1120,12 @@ class life {
 
   // About the whole life.
   bool calm_ = false;
-  bool exact_ = true;          // no process has died or had a disk fault yet
-  bool records_lost_ = false;  // a power failure has lost records of attempts
-  bool retried_ = false;       // a process used --retry-failed
-  std::size_t epoch_ = 0;      // attempts before the last fresh start
-  std::size_t replaced_ = 0;   // results that were replaced
+  bool exact_ = true;               // no process has died or had a disk fault yet
+  bool records_lost_ = false;       // a power failure has lost records of attempts
+  bool retried_ = false;            // a process used --retry-failed
+  std::size_t epoch_ = 0;           // attempts before the last fresh start
+  std::size_t replaced_ = 0;        // results that were replaced
+  std::set<std::size_t> rejected_;  // attempts whose replies were rejected and put on record
   std::map<std::string, std::string> keys_;
 };
 

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <memory>
 
+#include "shape_check.hpp"
 #include "support/manual_clock.hpp"
 
 namespace sluice::simulation {
@@ -208,8 +210,9 @@ scenario::scenario(std::uint64_t seed, theme about) : relay() {
       R"({"m":{"input":"3.00","cached_input":"0.75","output":"7.10"}})";
   prices.merge(table, "the test");
 
-  const bool with_budget = about != theme::any || random.percent(40);
-  if (about == theme::any) {
+  const bool one_tariff = about == theme::any || about == theme::shapes;
+  const bool with_budget = !one_tariff || random.percent(about == theme::shapes ? 60 : 40);
+  if (one_tariff) {
     write_jobs(*this, random.fork(), with_budget);
   } else {
     relay.bills.emplace(random.fork());
@@ -236,7 +239,15 @@ scenario::scenario(std::uint64_t seed, theme about) : relay() {
 
   // The highest reservation for a body of this size.
   const bool varied = about == theme::dear_bills;  // prompts, choices and tiers
-  const std::int64_t longest_body = varied ? 400 : 300;
+  std::int64_t longest_body = varied ? 400 : 300;
+  if (about == theme::shapes) {
+    constexpr std::int64_t longest_turn = 110;
+    options.job.expect = std::make_shared<shape_check>();
+    options.job.max_rejections = static_cast<unsigned>(random.between(0, 3));
+    options.job.tell_why = random.percent(50);
+    relay.malformed_percent = static_cast<unsigned>(random.between(10, 60));
+    if (options.job.tell_why) longest_body += 3 * longest_turn;
+  }
   const std::int64_t most_tokens = varied ? 3 * 40 : 40;
   const auto rates =
       prices.find("m", endpoint::chat_completions)
@@ -258,8 +269,20 @@ scenario::scenario(std::uint64_t seed, theme about) : relay() {
     processes.push_back(plan_process(random));
     // Prices by the hour need a clock that is right.
     if (about == theme::dear_bills) processes.back().wall_step_after.reset();
+    if (about == theme::shapes) {
+      const auto crash_at = processes.back().disk.crash_at;
+      processes.back().disk = {};
+      processes.back().disk.crash_at = crash_at;
+      processes.back().power_cut = false;
+    }
   }
   caps = {options.pace.requests_per_minute};
+  if (about == theme::shapes) {
+    if (random.percent(30)) make_pool(*this, random.fork());
+    for (auto& planned : processes) planned.retry_failed = random.percent(20);
+    last.retry_failed = random.percent(20);
+    return;
+  }
   if (random.percent(40)) return;
 
   shares_window = random.percent(70);

@@ -41,7 +41,9 @@ enum class theme : std::uint8_t {
   any,         ///< every kind of fault; many lives without a budget
   dear_bills,  ///< any fault, a budget, and a relay that bills by a tariff, often at its dearest
   /// A job of like requests whose budget is fifty times what one of them can cost, and no faults.
-  like_requests
+  like_requests,
+  /// Replies of the wrong shape, kills and signals; the disk keeps what it was given.
+  shapes
 };
 
 /// Everything about one life of a few jobs, derived from a seed: the jobs and options, the relay,

@@ -345,7 +345,9 @@ void simulated_relay::serve(reply_plan& planned, const outgoing& request, std::s
       attempt.tier.empty() ? "" : fmt::format(R"("service_tier":"{}",)", attempt.tier);
   const bool of_chat = request.path.ends_with("/chat/completions");
   const std::int64_t choices = number_of(member_of(request.body, "n"), 1);
-  const std::string text = fmt::format("{} #{}", attempt.id, number);
+  const bool malformed =
+      character_.malformed_percent > 0 && random_.percent(character_.malformed_percent);
+  const std::string text = fmt::format("{}{} #{}", malformed ? "? " : "", attempt.id, number);
   planned.head.status = 200;
   if (request.streamed && !random_.percent(10)) {
     planned.head.fields.add("Content-Type", "text/event-stream");

@@ -48,9 +48,10 @@ struct relay_character {
   std::chrono::milliseconds longest_head{3000};
   unsigned trouble_percent = 10;  ///< the share of attempts that fail in fair weather
   std::vector<weather_spell> spells;
-  std::set<std::string> refused;  ///< the ids of requests that it answers with 400
-  unsigned no_usage_percent = 0;  ///< the share of good replies without usage
-  std::optional<tariff> bills;    ///< unset: by the prompt, what is cached of it, and the reply
+  std::set<std::string> refused;   ///< the ids of requests that it answers with 400
+  unsigned no_usage_percent = 0;   ///< the share of good replies without usage
+  unsigned malformed_percent = 0;  ///< the share of good replies that shape_check rejects
+  std::optional<tariff> bills;     ///< unset: by the prompt, what is cached of it, and the reply
 };
 
 /// An attempt that has arrived at the relay. It is billed when the relay serves it, even if the
@@ -110,6 +111,12 @@ class simulated_relay {
 
   const std::vector<relay_attempt>& attempts() const noexcept { return attempts_; }
   const relay_attempt* by_reply(const std::string& request_id) const;
+  /// The index of the attempt with this reply.
+  std::optional<std::size_t> attempt_number(const std::string& request_id) const {
+    const relay_attempt* found = by_reply(request_id);
+    if (found == nullptr) return std::nullopt;
+    return static_cast<std::size_t>(found - attempts_.data());
+  }
   usd billed() const noexcept { return billed_; }
   /// The maximum number of attempts in any 60 s in a window: of one process only, or of all users
   /// of the key.

@@ -26,12 +26,13 @@ using namespace sluice::simulation;
 constexpr std::string_view usage =
     R"(Simulates whole runs in virtual time, each derived from a seed, and checks that all rules hold.
 
-simulation_soak [--seconds N | --seeds A:B | --seed N [--trace]] [--theme bills] [--jobs N]
+simulation_soak [--seconds N | --seeds A:B | --seed N [--trace]] [--theme bills|shapes] [--jobs N]
 
   --seconds N  run new seeds for N seconds (default 60; 0: without end)
   --seeds A:B  run the seeds from A to B
   --seed N     run this seed; with --trace, print all its events
   --theme bills  budgets, and relays that bill by tiers, hours, steps and cache writes
+  --theme shapes replies of the wrong shape (--expect), kills and signals
   --jobs N     run N processes in parallel (default 1)
 
 Exit status: 0 every rule held, 1 a seed broke one, 2 usage.
@@ -70,8 +71,8 @@ std::optional<options> parse(const std::vector<std::string_view>& words) {
     if (words[i] == "--seconds") good = read(value, settings.seconds);
     if (words[i] == "--jobs") good = read(value, settings.jobs) && settings.jobs > 0;
     if (words[i] == "--theme") {
-      good = value == "bills";
-      settings.about = theme::dear_bills;
+      good = value == "bills" || value == "shapes";
+      settings.about = value == "shapes" ? theme::shapes : theme::dear_bills;
     }
     if (words[i] == "--seed") {
       good = read(value, settings.first);

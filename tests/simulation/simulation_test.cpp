@@ -75,6 +75,18 @@ TEST_F(simulation_test, no_bill_of_a_relay_passes_the_budget) {
   EXPECT_GT(attempts, 1000U);
 }
 
+// Kills between a rejected reply and the next attempt lose no cost, and count none twice.
+TEST_F(simulation_test, rejected_replies_are_billed_and_counted_once) {
+  std::size_t attempts = 0;
+  for (std::uint64_t seed = 1; seed <= seeds_of_bills(); ++seed) {
+    const life_story story = live(seed, folder.path(), false, {}, theme::shapes);
+    EXPECT_THAT(violations(story), IsEmpty())
+        << "simulation_soak --theme shapes --seed " << seed << " --trace";
+    attempts += story.attempts;
+  }
+  EXPECT_GT(attempts, 1000U);
+}
+
 // A reservation is returned when its bill is known, so that large ones do not stop a run early.
 TEST_F(simulation_test, nearly_the_whole_budget_can_be_used) {
   for (std::uint64_t seed = 1; seed <= 10; ++seed) {
@@ -173,6 +185,10 @@ class passing_sink : public result_sink {
   }
   void attempt_ended(const attempt_record& attempt, attempt_end how) override {
     behind_.attempt_ended(attempt, how);
+  }
+  bool examines_replies() const override { return behind_.examines_replies(); }
+  reply_verdict examine(request& asked, const result& finished) override {
+    return behind_.examine(asked, finished);
   }
   void put(result&& finished) override { behind_.put(std::move(finished)); }
   void flush() override { behind_.flush(); }

@@ -11,6 +11,7 @@
 #include <mutex>
 #include <optional>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -104,12 +105,21 @@ class memory_sink final : public result_sink {
   std::exception_ptr flush_fault;
   std::size_t fault_from = 0;
   std::exception_ptr record_fault;  ///< if set, records are needed, and every record() fails
+  bool broken_records = false;      ///< every record() fails, whether it is needed or not
   std::exception_ptr ended_fault;   ///< thrown by attempt_ended() for an attempt that was not sent
   bool durable = false;
   std::function<void()> on_flush = [] {};
+  /// If set, decides about complete replies.
+  std::function<reply_verdict(request&, const result&)> examiner;
 
+  bool examines_replies() const override { return examiner != nullptr; }
+  reply_verdict examine(request& asked, const result& finished) override {
+    return examiner(asked, finished);
+  }
   bool must_be_recorded() const override { return record_fault != nullptr; }
-  void record(const std::function<void(std::exception_ptr)>& done) override { done(record_fault); }
+  void record(const std::function<void(std::exception_ptr)>& done) override {
+    done(broken_records ? std::make_exception_ptr(std::runtime_error("broken")) : record_fault);
+  }
   bool must_be_durable() const override { return durable; }
   void attempt_started(const attempt_record& attempt) override {
     ++attempts;

@@ -307,7 +307,7 @@ command simulate_command() {
           "  Good replies in unusual forms:\n"
           "    filtered (400 with a completion), json-for-stream, stream-for-json, crlf,\n"
           "    cr, keep-alives, no-done, held-open, usage-on-last, usage-on-every,\n"
-          "    no-usage, usage-dialect, content-parts, null-finish\n"
+          "    no-usage, usage-dialect, content-parts, null-finish, malformed\n"
           "\n"
           "The kinds of --cheat:\n"
           "\n"

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "cli/settings/api_key.hpp"
+#include "cli/settings/expectation.hpp"
 #include "sluice/error.hpp"
 
 namespace sluice::cli {
@@ -325,6 +326,35 @@ std::vector<setting> run_flags(run_settings& target) {
                     "provider writes its prompt cache once for each opening and then reads it. The "
                     "first 2,048 bytes decide, the tools included. The job must be a plain file.",
        .apply = on(job.group_prefixes)},
+      {.name = "expect",
+       .value = "SHAPE",
+       .group = at_job,
+       .short_help = "What replies must look like: json, schema[=FILE] or regex=R",
+       .long_help =
+           "Checks each reply before it counts. 'json': its text is one JSON value. 'schema': JSON "
+           "that fits the schema in the request's own response_format; 'schema=FILE': the schema "
+           "in "
+           "FILE, for all lines. 'regex=R': the pattern R (RE2) matches somewhere in the text. A "
+           "rejected reply is billed all the same: its cost stands in sluice.rejected and in the "
+           "totals. Its request is sent again; see --max-rejections.",
+       .apply = [&job](const std::string& given) { job.expect = parse_expectation(given); }},
+      {.name = "max-rejections",
+       .value = "N",
+       .group = at_job,
+       .short_help = "How often to send again after a rejected reply",
+       .long_help =
+           "With --expect, a request is sent again up to N times because its reply was "
+           "rejected. Then it goes to the errors file with the code reply_rejected and the "
+           "last reply. 0 sends nothing again.",
+       .default_value = "2",
+       .apply = count(job.max_rejections)},
+      {.name = "tell-why",
+       .group = at_job,
+       .short_help = "Tell the model why its reply was rejected",
+       .long_help = "With --expect, a request that is sent again gets two more messages: the "
+                    "rejected reply, and the reason. Chats and responses have such a conversation; "
+                    "completions are sent again as they are. The longer prompt costs more.",
+       .apply = on(job.tell_why)},
       {.name = "strict",
        .group = at_job,
        .short_help = "Refuse to start when a line is bad",
