@@ -30,6 +30,7 @@ void graceful_stop::stop() {
 
 void graceful_stop::abandon(const std::string& why) {
   const std::uint64_t count = work_.in_flight ? work_.in_flight() : 0;
+  abandoned_ += count;
   if (count > 0) {
     spdlog::warn("{}: {} in flight {} abandoned; the relay may bill {}", why, count,
                  count == 1 ? "is" : "are", count == 1 ? "it" : "them");

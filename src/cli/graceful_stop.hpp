@@ -44,6 +44,9 @@ class graceful_stop {
   /// How long what is in flight may still take, in seconds; nothing: the work goes on as usual.
   std::optional<double> seconds_left() const;
 
+  /// What was in flight when its time was over, or when the second signal came.
+  std::uint64_t abandoned() const noexcept { return abandoned_; }
+
   /// A signal came while the work went on.
   bool interrupted() const noexcept { return signals_.came(); }
   /// The exit status of work that ended with `ended`: cli::interrupted where a signal came, unless
@@ -61,6 +64,7 @@ class graceful_stop {
   clock::timer end_of_grace_ = 0;
   time_point end_{};
   bool stopping_ = false;
+  std::uint64_t abandoned_ = 0;
 };
 
 }  // namespace sluice::cli

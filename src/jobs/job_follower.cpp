@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -204,7 +205,8 @@ std::string job_follower::totals_now(const std::string& stored, job_status statu
   // What has started since stands in the state file.
   try {
     const auto disk = system_files();
-    state_file state(*disk, files_.state, files_.output);
+    const std::string output = std::filesystem::path(files_.output).filename().string();
+    state_file state(*disk, files_.state, output);
     if (state.load()) {
       now.attempts = std::max(now.attempts, state.counters().attempts);
       now.retries = std::max(now.retries, state.counters().retries);

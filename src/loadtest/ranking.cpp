@@ -38,6 +38,14 @@ struct contender {
   double failed = 0;
 };
 
+// "8 in flight", "120 a minute", as the tables name it.
+std::string words_of(const ordered_json& load) {
+  if (const auto concurrency = number(load, "concurrency")) {
+    return fmt::format("{:g} in flight", *concurrency);
+  }
+  return fmt::format("{:g} a minute", number(load, "rate").value_or(0));
+}
+
 const ordered_json* load_of(const ordered_json& target, const std::string& label) {
   for (const auto& load : member(target, "loads")) {
     if (label_of(load) == label) return &load;
@@ -203,10 +211,12 @@ ordered_json rank_targets(const ordered_json& document, const ranking_options& c
     }
     list.push_back(std::move(one));
   }
+  const std::string words = words_of(*load_of(*targets.front(), load));
   const bool several = member(*targets.front(), "loads").size() > 1;
-  return {{"sentence", (several ? "at " + load + ": " : "") + sentence_of(all, found, *by)},
+  return {{"sentence", (several ? fmt::format("at {}: ", words) : std::string()) +
+                           sentence_of(all, found, *by)},
           {"metric", by->name},
-          {"load", load},
+          {"load", words},
           {"confidence", confidence},
           {"resamples", chosen.resamples},
           {"targets", std::move(list)}};

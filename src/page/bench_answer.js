@@ -105,7 +105,7 @@ function benchNotes(targets) {
     }
     for (const load of target.loads) {
       const where = `${who}${targets.length > 1 || target.loads.length > 1 ? `At ${loadName(load)}: ` : ''}`;
-      if (load.stopped) notes.push(note('warn', `${where}${load.stopped}`));
+      if (load.stopped && load.stopped !== target.stopped) notes.push(note('warn', `${where}${load.stopped}`));
       if (load.client_busy >= 0.7)
         notes.push(
           note(

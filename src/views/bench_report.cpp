@@ -109,8 +109,9 @@ std::vector<std::string> warnings_of(const ordered_json& load) {
   return list;
 }
 
-// Notes on a load that its row cannot show.
-void add_notes(std::string& notes, const ordered_json& load) {
+// Notes on a load that its row cannot show. `told`: why nothing more was sent to the target, which
+// is said of the whole.
+void add_notes(std::string& notes, const ordered_json& load, const std::string& told) {
   const std::string name = load_name(load);
   const auto intended = number(load, "latency_from_intended_ms", "p50");
   if (intended) {
@@ -134,7 +135,7 @@ void add_notes(std::string& notes, const ordered_json& load) {
     }
     notes += fmt::format("  {}: failed: {}\n", name, list);
   }
-  if (const auto why = text(load, "stopped"); !why.empty()) {
+  if (const auto why = text(load, "stopped"); !why.empty() && why != told) {
     notes += fmt::format("  {}: not all of it was sent: {}\n", name, why);
   }
   for (const auto& warning : warnings_of(load)) notes += fmt::format("  {}\n", warning);
@@ -181,7 +182,7 @@ std::string target_lines(const ordered_json& target) {
     lines += heading;
     for (const auto& load : *loads) {
       lines += load_row(load);
-      add_notes(notes, load);
+      add_notes(notes, load, text(target, "stopped"));
     }
     const bool few = std::any_of(loads->begin(), loads->end(), [](const ordered_json& load) {
       return is_of_few(load, "latency_ms");

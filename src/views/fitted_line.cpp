@@ -1,12 +1,16 @@
 #include "views/fitted_line.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <numeric>
 
 #include "base/display_width.hpp"
 
 namespace sluice::cli {
 namespace {
+
+// Parts of this weight and more become short before any of them is left out.
+constexpr unsigned heavy_weight = 80;
 
 std::size_t width_of(const std::vector<fitted_line::part>& parts) {
   std::size_t cells = 0;
@@ -33,20 +37,18 @@ std::string fitted_line::in(const line_form& form) const {
   std::stable_sort(by_weight.begin(), by_weight.end(),
                    [&](auto a, auto b) { return kept[a].weight < kept[b].weight; });
   const auto fits = [&] { return form.columns == 0 || width_of(kept) <= form.columns; };
-  for (std::size_t i = 0; i < by_weight.size() && !fits(); ++i) {
-    auto& least = kept[by_weight[i]];
-    if (!least.brief.empty()) least.text = least.brief;
-    if (!fits() && i + 1 < by_weight.size()) least.text.clear();
+  const auto shorten = [](part& one) {
+    if (!one.brief.empty()) one.text = one.brief;
+  };
+  const auto heavy = std::find_if(by_weight.begin(), by_weight.end(),
+                                  [&](auto place) { return kept[place].weight >= heavy_weight; });
+  for (auto place = by_weight.begin(); place != heavy && !fits(); ++place) {
+    shorten(kept[*place]);
+    if (!fits()) kept[*place].text.clear();
   }
-  // A heavy part that became short may have made room for another one.
-  for (auto place = by_weight.rbegin(); place != by_weight.rend(); ++place) {
-    auto& one = kept[*place];
-    const auto& full = parts_[*place];
-    if (!one.text.empty() || full.text.empty()) continue;
-    one.text = full.brief.empty() ? full.text : full.brief;
-    if (fits()) continue;
-    one.text.clear();
-    break;
+  for (auto place = heavy; place != by_weight.end() && !fits(); ++place) shorten(kept[*place]);
+  for (auto place = heavy; place != by_weight.end() && !fits(); ++place) {
+    if (std::next(place) != by_weight.end()) kept[*place].text.clear();
   }
   std::string line;
   for (const auto& one : kept) {

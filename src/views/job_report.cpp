@@ -78,9 +78,13 @@ class report {
     shares("relays");
     ends();
     times();
-    row("attempts",
-        fmt::format("{}, {} of them retries; {} at most in any 60 s", count(totals_, "attempts"),
-                    count(totals_, "retries"), count(totals_, "max_requests_in_60s")));
+    std::string attempts = fmt::format("{}, {} of them retries", count(totals_, "attempts"),
+                                       count(totals_, "retries"));
+    // A run that has just begun has not written it yet.
+    if (is_above_zero(totals_, "max_requests_in_60s")) {
+      attempts += fmt::format("; {} at most in any 60 s", count(totals_, "max_requests_in_60s"));
+    }
+    row("attempts", attempts);
     if (is_above_zero(totals_, "maybe_billed_attempts")) {
       row("", fmt::format("{} ended without a result and may have been billed",
                           count(totals_, "maybe_billed_attempts")));

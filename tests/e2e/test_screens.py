@@ -90,7 +90,7 @@ class Widths(Case):
                 shown = Pty(self, columns, "run", self.job(chats(6), f"j{columns}.jsonl"), "--base-url", relay.url,
                             "--rpm", 4, "--header", f"Authorization: Bearer key{columns}")
                 shown.read(r"next start in \d+ s")
-                shown.process.send_signal(signal.SIGINT)
+                shown.process.send_signal(signal.SIGTERM)
                 text = shown.read()
                 self.assertEqual(shown.process.returncode, 130, text)
                 waits = [line for line in shown.drawn() if "next start in" in line and "4/6" in line]
@@ -102,8 +102,7 @@ class Widths(Case):
                     self.assertRegex(waits[-1], r"4/4 in 60 s")
 
     def test_colours(self) -> None:
-        relay = self.relay(script=[{"match": "number 2 ", "times": None, "status": 400,
-                                    "body": {"error": {"message": "bad"}}}])
+        relay = self.relay()
         rows = (((), {}, True), (("--color", "never"), {}, False), ((), {"NO_COLOR": "1"}, False),
                 (("--color", "always"), {"NO_COLOR": "1"}, True), ((), {"TERM": "dumb"}, False))
         for key, (flags, environment, coloured) in enumerate(rows):
@@ -111,7 +110,7 @@ class Widths(Case):
                 shown = Pty(self, 100, "run", self.job(chats(5)), "--base-url", relay.url, "--rpm", 3, "--fresh",
                             "--header", f"Authorization: Bearer {key}", *flags, **environment)
                 shown.read(r"3/5.* done")
-                shown.process.send_signal(signal.SIGINT)
+                shown.process.send_signal(signal.SIGTERM)
                 text = shown.read()
                 self.assertEqual(bool(COLOUR.search(text)), coloured, text)
 
@@ -130,11 +129,11 @@ class Interrupt(Case):
         relay = self.relay("--head-delay", "30")
         shown = Pty(self, 100, "run", self.job(chats(3)), "--base-url", relay.url, "--rpm", 0)
         wait_until(lambda: relay.attempts == 3, "three attempts")
-        shown.process.send_signal(signal.SIGINT)
+        shown.process.send_signal(signal.SIGTERM)
         shown.read(r"stopping: 3 in flight may finish within \d+ s, Ctrl-C again drops them")
         self.assertIn("interrupted: 3 in flight may finish within 30 s; interrupt again to stop at once", shown.text)
         time.sleep(0.2)
-        shown.process.send_signal(signal.SIGINT)
+        shown.process.send_signal(signal.SIGTERM)
         text = shown.read()
         self.assertEqual(shown.process.returncode, 130)
         self.assertIn("interrupted again: 3 in flight are abandoned; the relay may bill them", text)
@@ -358,7 +357,7 @@ class Ends(Case):
                           "X-Team: secret-word", expect=1)
         text = log.read_text("utf-8")
         self.assertRegex(text, r"info start: sluice [0-9.]+\S*, pid \d+: \S*sluice run .*job\.jsonl")
-        self.assertRegex(text, r"info settings: base-url = http://\S+, header = \[hidden\], rpm = 90, quiet = true, log-file = ")
+        self.assertRegex(text, r"info settings: base-url = http://\S+, api-key = \[hidden\], header = \[hidden\], rpm = 90, quiet = true, log-file = ")
         self.assertRegex(text, r"info end: exit status 1; \S*job\.jsonl: 2 of 3 succeeded, 1 failed")
         self.assertNotIn("secret-word", text)
         totals = json.loads(next(line for line in text.splitlines() if " totals: " in line).split(" totals: ")[1])

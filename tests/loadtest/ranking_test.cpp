@@ -96,7 +96,7 @@ TEST(rank_targets, names_failures) {
 TEST(rank_targets, several_loads_and_targets) {
   const auto of = document({{"red", 900}, {"blue", 210}, {"green", 380}}, {1, 32});
   const auto text = sentence(of);
-  EXPECT_THAT(text, StartsWith("at concurrency 32: blue is 1."));
+  EXPECT_THAT(text, StartsWith("at 32 in flight: blue is 1."));
   EXPECT_THAT(text, HasSubstr(" times as fast as green, 4."));
   EXPECT_THAT(text, HasSubstr(" times as fast as red, p50"));
   const auto ranking = rank_targets(of);

@@ -22,8 +22,9 @@ TEST(fitted_line, what_weighs_least_goes_first) {
       {44, "12/40 done | $0.0001 | waiting for the limit"},
       {43, "12/40 done | waiting for the limit"},
       {33, "12/40 | waiting for the limit"},
-      {28, "waiting for the limit"},
-      {20, "12/40 | limit"},
+      {28, "12/40 | limit"},
+      {13, "12/40 | limit"},
+      {12, "limit"},
       {3, "limit"},
   };
   for (const auto& [columns, text] : rows) {

@@ -170,6 +170,7 @@ exit_status measure(bench_settings& chosen, const settings& flags,
   const bench::load_plan plan = plan_of(chosen);
   if (!chosen.html.empty()) require_page(chosen.html);
   const auto before = earlier_document(chosen.compare);
+  std::vector<relay_member> with_secrets = run.engine.relays();  // as they are on the command line
   use_targets(chosen);
   prepared_relays relays(run, shown, needs_of(chosen.query, relay_use::send));
   config options = run.engine;
@@ -184,7 +185,8 @@ exit_status measure(bench_settings& chosen, const settings& flags,
   const std::string id =
       fmt::format("sluice-bench-{:08x}{:08x}", std::random_device{}(), std::random_device{}());
 
-  log_start(shown, without_secrets(command_line, relays.members()), flags);
+  with_secrets.insert(with_secrets.end(), relays.members().begin(), relays.members().end());
+  log_start(shown, without_secrets(command_line, with_secrets), flags);
   asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
   user_signals questions(loop);
   steady_clock time(loop);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdint>
 #include <deque>
 #include <filesystem>
@@ -70,6 +71,14 @@ void require_file(const std::string& job, const std::string& path, std::string_v
                   job, what, path));
 }
 
+double age_of(const std::string& path) {
+  std::error_code unknown;
+  const auto written = fs::last_write_time(path, unknown);
+  if (unknown) return 0;
+  const std::chrono::duration<double> age = fs::file_time_type::clock::now() - written;
+  return std::max(age.count(), 0.0);
+}
+
 // A job, and what its files tell of it now.
 class looked_at_job {
  public:
@@ -94,6 +103,11 @@ class looked_at_job {
     const bool killed = life.is == job_life::state::killed;
     totals = ordered_json::parse(
         follower_.totals_now(text.str(), killed ? job_status::interrupted : job_status::running));
+    // A run writes its time into the totals every ten seconds.
+    if (!killed && totals["wall_s"].is_number()) {
+      totals["wall_s"] =
+          std::round((totals["wall_s"].get<double>() + age_of(files.totals)) * 1000) / 1000;
+    }
   }
   bool goes_on() const {
     return life.is == job_life::state::running || life.is == job_life::state::unknown;
@@ -111,14 +125,6 @@ ordered_json read_totals(const job_files& files) {
   looked_at_job job(files);
   job.look();
   return std::move(job.totals);
-}
-
-double age_of(const std::string& path) {
-  std::error_code unknown;
-  const auto written = fs::last_write_time(path, unknown);
-  if (unknown) return 0;
-  const std::chrono::duration<double> age = fs::file_time_type::clock::now() - written;
-  return std::max(age.count(), 0.0);
 }
 
 std::map<std::string, std::string> reasons_of(const job_files& files) {

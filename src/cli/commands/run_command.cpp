@@ -421,13 +421,14 @@ ended_run run_on_screen(screen& shown, run_settings& chosen, const settings& fla
   if (!chosen.notify.url.empty()) {
     notify::check_webhook(chosen.notify.form, chosen.notify.url, chosen.notify.secret);
   }
+  // Before the simulator takes the place of the relays, whose secrets may be in the words.
+  const shown_command command = without_secrets(command_line, chosen.engine.relays());
   prepared_relays relays(chosen, shown, {.use = relay_use::send, .check_all = true});
   if (relays.simulated()) chosen.engine.output.simulated = true;
   if (!repeats.empty()) spdlog::info("{}", repeats);
   for (const auto& path : results) {
     spdlog::info("{}: holds results, not a job; skipped", path);
   }
-  const shown_command command = without_secrets(command_line, chosen.engine.relays());
   log_start(shown, command, flags);
   raise_file_limit();
   chosen.engine.pace.files_of_jobs = paths.size() * files_of_a_job;
@@ -500,9 +501,11 @@ ended_run run_on_screen(screen& shown, run_settings& chosen, const settings& fla
     }
   }
 
-  const std::string sentence = closed.empty()
-                                   ? stop_sentence(outcome, jobs.shortage())
-                                   : fmt::format("stopped: {}; run again to go on", closed);
+  std::string sentence = closed.empty() ? stop_sentence(outcome, jobs.shortage())
+                                        : fmt::format("stopped: {}; run again to go on", closed);
+  if (closed.empty() && outcome.reason == stop_reason::interrupted && ending.abandoned() > 0) {
+    sentence = fmt::format("interrupted; {} in flight abandoned", ending.abandoned());
+  }
   if (!chosen.quiet) {
     if (!sentence.empty()) shown.line("sluice: " + sentence);
     shown.line(run_summary(jobs, seconds));
