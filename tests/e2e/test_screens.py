@@ -97,7 +97,7 @@ class Widths(Case):
                 self.assertTrue(waits, text)
                 for line in waits:
                     self.assertLess(cells(line), columns, line)
-                    self.assertRegex(COLOUR.sub("", line), r"waiting for the limit, next start in (\d+m )?\d+ s$")
+                    self.assertRegex(COLOUR.sub("", line), r"waiting for the limit, next start in (\d+m )?\d+ ?s$")
                 if columns >= 100:
                     self.assertRegex(waits[-1], r"4/4 in 60 s")
 
@@ -354,9 +354,9 @@ class Ends(Case):
         relay = self.relay(script=[{"match": "number 2 ", "times": None, "status": 400, "body": {"error": {"message": "bad"}}}])
         log = self.folder / "run.log"
         run = self.sluice("run", self.job(chats(3)), "--base-url", relay.url, "--rpm", 90, "-q", "--log-file", log, "--header",
-                          "X-Team: secret-word", expect=1)
+                          "X-Api-Key: secret-word", expect=1)
         text = log.read_text("utf-8")
-        self.assertRegex(text, r"info start: sluice [0-9.]+\S*, pid \d+: \S*sluice run .*job\.jsonl")
+        self.assertRegex(text, r"info start: sluice [0-9.]+\S*, pid \d+: \S+ run .*job\.jsonl")
         self.assertRegex(text, r"info settings: base-url = http://\S+, api-key = \[hidden\], header = \[hidden\], rpm = 90, quiet = true, log-file = ")
         self.assertRegex(text, r"info end: exit status 1; \S*job\.jsonl: 2 of 3 succeeded, 1 failed")
         self.assertNotIn("secret-word", text)

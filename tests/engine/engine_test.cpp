@@ -923,7 +923,7 @@ TEST(engine_test, a_pause_that_the_relay_asked_for_is_named) {
   bool refused = false;
   test.relay.plan = [&](const exchange_call&) {
     if (std::exchange(refused, true)) return completion_plan();
-    return refusal_plan(429, R"({"error":{"message":"slow down"}})", {{"retry-after", "120"}});
+    return refusal_plan(429, "slow down", "", {{"retry-after", "120"}});
   };
   run_status status;
   test.run([&] { return refused && test.time.calls_to_come() > 0 && test.relay.in_flight == 0; },
