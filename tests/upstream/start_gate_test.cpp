@@ -207,12 +207,12 @@ TEST_F(start_gate_test, the_status_names_the_cause_of_a_wait) {
   advance(1s);
   EXPECT_EQ(entered, (std::vector{1, 2, 3}));
   EXPECT_EQ(gate.now().cause, wait_cause::none);
-  gate.space(10s);
-  make(gate, 3);
-  enter(gate, 4);
-  enter(gate, 5);
-  EXPECT_EQ(gate.now().cause, wait_cause::pacing);
-  clear_out(gate);
+  start_gate spread(time, {0, 1s, pacing::burst}, 64);
+  spread.space(10s);
+  enter(spread, 4);
+  enter(spread, 5);
+  EXPECT_EQ(spread.now().cause, wait_cause::pacing);
+  clear_out(spread);
 }
 
 TEST_F(start_gate_test, a_higher_limit_lets_waiters_start_at_once) {
