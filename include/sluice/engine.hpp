@@ -11,9 +11,11 @@
 #include "sluice/clock.hpp"
 #include "sluice/config.hpp"
 #include "sluice/error.hpp"
+#include "sluice/live_limits.hpp"
 #include "sluice/observer.hpp"
 #include "sluice/request_source.hpp"
 #include "sluice/result_sink.hpp"
+#include "sluice/wait_cause.hpp"
 
 namespace sluice {
 
@@ -32,8 +34,18 @@ struct run_status {
   std::size_t queued = 0;   ///< read from the source, not yet taken by a worker
   std::uint64_t started_last_minute = 0;
   std::uint64_t most_in_a_minute = 0;
+  /// Starts of other runs, also of earlier ones, that count for the limit now.
+  std::uint64_t started_by_others = 0;
   std::optional<time_point> next_start;  ///< set while requests wait for the limit or a pause
-  bool full = false;                     ///< requests wait because `concurrency` is reached
+  wait_cause cause = wait_cause::none;   ///< set with next_start
+  /// Of a pause that this process began: the HTTP status of the failure, 0 if it had none, and the
+  /// wait that the relay asked for, zero if it named none. Nothing: another process began it.
+  struct pause_reason {
+    int http_status = 0;
+    duration asked{};
+  };
+  std::optional<pause_reason> pause;
+  bool full = false;    ///< requests wait because `concurrency` is reached
   bool slowed = false;  ///< requests wait because the relay answers too slowly for more
   std::size_t waiting_for_budget = 0;  ///< requests that wait until others have settled
   bool one_at_a_time = false;          ///< the relay fails, so it gets one trial at a time
@@ -80,6 +92,11 @@ class engine {
   /// The sum of the limits of all relays; 0: no limit.
   unsigned requests_per_minute() const noexcept;
   clock& time() noexcept;
+
+  live_limits limits() const;
+  /// Other limits from now on, also for active runs. Attempts in flight go on. Throws fatal_error
+  /// and changes nothing if the system allows fewer open files than the concurrency needs.
+  void set_limits(const live_limits& fresh);
 
  private:
   friend class engine_run;

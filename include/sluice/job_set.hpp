@@ -76,6 +76,8 @@ class job_set final : public request_source, public result_sink {
   void make_durable(const std::function<void(std::exception_ptr)>& done) override;
   void sync() override;
 
+  /// The rate limit of this run, for the totals of jobs that it sends something of; 0: none.
+  void set_rate_limit(std::uint64_t requests_per_minute);
   /// Starts writing the totals files; call it from time to time during a run. It does not wait for
   /// the disk: an error is thrown by the next call. Also throws if another program has replaced or
   /// changed the files.

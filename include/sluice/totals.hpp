@@ -44,6 +44,8 @@ struct line_facts {
 };
 
 enum class job_status : std::uint8_t { running, completed, stopped, interrupted };
+/// The word for it in the totals.
+std::string_view to_string(job_status status) noexcept;
 
 /// The sums of one job: the content of its totals file. Not thread safe. Tokens and cost are the
 /// sums over the lines and nothing else, so a job that took ten runs has exactly the same totals as
@@ -112,6 +114,8 @@ class job_totals {
   std::uint64_t maybe_billed_attempts = 0;
   std::uint64_t max_requests_in_60s = 0;
   double wall_s = 0;
+  /// The rate limit of the last run that sent something; 0: it had none. Nothing: unknown.
+  std::optional<std::uint64_t> rpm;
   /// With a budget, spent in addition to `cost`: the reservations of attempts with an unknown
   /// outcome, and the cost of results that were replaced.
   usd kept;

@@ -5,10 +5,12 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <chrono>
 #include <set>
 
 #include "base/refuse.hpp"
 #include "upstream/shared_window.hpp"
+#include "views/progress.hpp"
 
 namespace sluice::cli {
 namespace {
@@ -87,6 +89,17 @@ bench_relays::bench_relays(boost::asio::io_context& loop, clock& time, const con
         std::make_unique<bench::target>(member, cap, *one.client, *one.gate, *one.supply);
     one.measured->seen_by = &log_observer();
     one.measured->capped = cap != 0 || pace_.tokens_per_minute != 0;
+    one.gate->watch_pauses(
+        pace_.max_wait, [&time = time_, &measured = *one.measured](std::size_t, time_point until) {
+          if (measured.stopped) return;
+          const double left = std::chrono::duration<double>(until - time.now()).count();
+          measured.stopped = bench::target_cutoff::stop{
+              .misconfigured = false,
+              .sentence =
+                  fmt::format("another run was told to wait for {} more, longer than --max-wait",
+                              short_time(left))};
+          measured.gate.close();
+        });
   }
 }
 

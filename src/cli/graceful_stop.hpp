@@ -3,6 +3,8 @@
 #include <boost/asio/io_context.hpp>
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <string>
 
 #include "sluice/clock.hpp"
 #include "terminal/exit_status.hpp"
@@ -23,6 +25,9 @@ class graceful_stop {
     /// Counts what is in flight, for the message after the first signal; empty: there is no
     /// message.
     std::function<std::uint64_t()> in_flight = {};
+    /// Said when the first signal comes after leave(), where it ends nothing yet; null: nothing.
+    /// It must live as long as the program.
+    const char* while_finishing = nullptr;
   };
 
   /// Listens to the signals from now on.
@@ -36,6 +41,12 @@ class graceful_stop {
   /// The work is over: no action is called any more, and the loop may end.
   void leave();
 
+  /// How long what is in flight may still take, in seconds; nothing: the work goes on as usual.
+  std::optional<double> seconds_left() const;
+
+  /// What was in flight when its time was over, or when the second signal came.
+  std::uint64_t abandoned() const noexcept { return abandoned_; }
+
   /// A signal came while the work went on.
   bool interrupted() const noexcept { return signals_.came(); }
   /// The exit status of work that ended with `ended`: cli::interrupted where a signal came, unless
@@ -44,13 +55,16 @@ class graceful_stop {
 
  private:
   void end_in_order();
+  void abandon(const std::string& why);
 
   clock& time_;
   duration grace_;
   actions work_;
   interrupts signals_;
   clock::timer end_of_grace_ = 0;
+  time_point end_{};
   bool stopping_ = false;
+  std::uint64_t abandoned_ = 0;
 };
 
 }  // namespace sluice::cli

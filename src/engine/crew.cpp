@@ -15,6 +15,12 @@ void crew::start() {
   for (auto n = wanted_; n > 0; --n) add();
 }
 
+void crew::set_wanted(std::size_t wanted) {
+  wanted_ = wanted;
+  // Without workers the run is over, or has not begun.
+  while (growing_ && workers_ > 0 && workers_ < wanted_ + std::min(resting_, most_resting)) add();
+}
+
 void crew::rest() {
   ++resting_;
   if (growing_ && workers_ < wanted_ + std::min(resting_, most_resting)) add();

@@ -26,6 +26,8 @@ class crew {
   crew& operator=(const crew&) = delete;
 
   void start();
+  /// Another number of workers from now on. Those that are too many end after their request.
+  void set_wanted(std::size_t wanted);
   /// Adds no more workers; existing ones end on their own.
   void stop_growing() noexcept { growing_ = false; }
   boost::asio::awaitable<void> wait_until_gone() { return gone_.wait(); }
@@ -44,7 +46,7 @@ class crew {
   boost::asio::awaitable<void> work();
 
   boost::asio::any_io_executor loop_;
-  const std::size_t wanted_;
+  std::size_t wanted_;
   const std::function<boost::asio::awaitable<void>()> work_;
   std::size_t workers_ = 0;
   std::size_t resting_ = 0;

@@ -80,17 +80,17 @@ class under_way {
 
 // Every attempt in flight needs a connection, and the jobs need files: there must be enough
 // file descriptors.
-void check_open_files(const pace_options& pace) {
+void check_open_files(unsigned concurrency, std::size_t files_of_jobs) {
   rlimit files{};
   if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) return;
   const std::size_t needed =
-      std::max(pace.concurrency, 1U) + upstream::relays::other_files + pace.files_of_jobs;
+      std::max(concurrency, 1U) + upstream::relays::other_files + files_of_jobs;
   if (needed <= files.rlim_cur) return;
   throw fatal_error(
       fatal_error::kind::cannot_start,
       fmt::format("--concurrency {} and the jobs' files need {} open files, but only {} are "
                   "allowed; lower --concurrency, run fewer jobs at once, or raise ulimit -n",
-                  pace.concurrency, needed, files.rlim_cur));
+                  concurrency, needed, files.rlim_cur));
 }
 
 }  // namespace
@@ -104,7 +104,7 @@ struct engine::parts {
         listener(receiver),
         relays(context, time, options.relays(), options.pace, clients, receiver) {}
 
-  const config options;
+  config options;
   std::unique_ptr<clock> owned_clock;
   clock& time;
   observer* listener;
@@ -115,7 +115,7 @@ struct engine::parts {
 
 engine::engine(boost::asio::io_context& loop, const config& options, observer* listener) {
   options.check();
-  check_open_files(options.pace);
+  check_open_files(options.pace.concurrency, options.pace.files_of_jobs);
   parts_ = std::make_unique<parts>(loop, options, std::make_unique<steady_clock>(loop), nullptr,
                                    std::vector<http_client*>{}, listener);
 }
@@ -146,13 +146,19 @@ void engine::abort() {
 
 namespace {
 
-run_status status_of(const start_gate::status& gate, const upstream::relays& relays) {
+run_status status_of(const start_gate::status& gate, upstream::relays& relays) {
   run_status status;
   status.in_flight = gate.in_flight;
   status.waiting = gate.waiting;
   status.started_last_minute = gate.started_last_minute;
   status.most_in_a_minute = gate.most_in_a_minute;
+  status.started_by_others = relays.gate().starts_of_others();
   status.next_start = gate.next_start;
+  status.cause = gate.cause;
+  if (status.cause == wait_cause::pause && !gate.by_others) {
+    const auto& own = relays[gate.lane].pause;
+    status.pause = {own.http_status, own.asked};
+  }
   status.full = gate.full;
   status.one_at_a_time = relays.in_trouble();
   return status;
@@ -181,6 +187,21 @@ run_status engine::now() const {
 
 unsigned engine::requests_per_minute() const noexcept {
   return parts_->relays.requests_per_minute();
+}
+
+live_limits engine::limits() const {
+  return parts_->relays.limits();
+}
+
+void engine::set_limits(const live_limits& fresh) {
+  pace_options& pace = parts_->options.pace;
+  if (fresh.concurrency > pace.concurrency) check_open_files(fresh.concurrency, pace.files_of_jobs);
+  pace.concurrency = fresh.concurrency;
+  pace.tokens_per_minute = fresh.tokens_per_minute;
+  parts_->relays.set_limits(fresh);
+  for (run_context* each : parts_->runs) {
+    each->workers.set_wanted(upstream::most_in_flight(pace));
+  }
 }
 
 clock& engine::time() noexcept {

@@ -119,6 +119,16 @@ bool lock_whole(int file) {
   return ::fcntl(file, F_SETLK, &whole) == 0;
 }
 
+lock_state lock_on(int file) noexcept {
+  for (const int command : {F_OFD_GETLK, F_GETLK}) {
+    struct flock whole = lock_of(F_WRLCK, 0, 0);
+    if (::fcntl(file, command, &whole) == 0) {
+      return whole.l_type == F_UNLCK ? lock_state::free : lock_state::held;
+    }
+  }
+  return lock_state::unknown;
+}
+
 pid_t holder_of(int file) {
   struct flock whole = lock_of(F_WRLCK, 0, 0);
   if (::fcntl(file, F_OFD_GETLK, &whole) != 0) ::fcntl(file, F_GETLK, &whole);

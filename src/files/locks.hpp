@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -27,6 +28,9 @@ bool is_locked_elsewhere(int file, off_t begin, off_t length) noexcept;
 /// Locks the whole file. Uses an F_SETLK lock if the kernel has no open file description locks.
 /// Returns false as lock_bytes() does.
 bool lock_whole(int file);
+/// Whether another open file has a lock on the file. unknown: it cannot have locks.
+enum class lock_state : std::uint8_t { free, held, unknown };
+lock_state lock_on(int file) noexcept;
 /// The process that has a lock on the file; 0 if it is not visible from here (another user or
 /// another machine).
 pid_t holder_of(int file);

@@ -182,6 +182,8 @@ void earlier_results::load_life_from_totals(result_files& files) {
     read(life.max_requests_in_60s, "max_requests_in_60s");
     if (stored.is_object() && stored.contains("wall_s") && stored["wall_s"].is_number())
       life.wall_s = stored["wall_s"];
+    if (stored.is_object() && stored.contains("rpm") && stored["rpm"].is_number_unsigned())
+      life.rpm = stored["rpm"].get<std::uint64_t>();
   }
   std::optional<usd> kept;
   if (stored.is_object()) {

@@ -343,6 +343,11 @@ void job_set::sync() {
       [this] { state_->for_each_running([](running_job& job) { job.sync(); }); });
 }
 
+void job_set::set_rate_limit(std::uint64_t requests_per_minute) {
+  state_->for_each_running(
+      [requests_per_minute](running_job& job) { job.set_rate_limit(requests_per_minute); });
+}
+
 void job_set::checkpoint(double run_seconds, std::uint64_t most_in_a_minute) {
   state_->tell_of_failed_sync();
   state_->for_each_running([](running_job& job) { job.require_intact(); });

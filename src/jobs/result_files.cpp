@@ -269,6 +269,11 @@ void result_files::set_times(double wall_s, std::uint64_t max_requests_in_60s) {
   life.max_requests_in_60s = max_requests_in_60s;
 }
 
+void result_files::set_rate_limit(std::uint64_t rpm) {
+  const std::lock_guard lock(mutex_);
+  state_.counters().rpm = rpm;
+}
+
 void result_files::put(const hash128& id, std::string_view line, bool success) {
   const std::lock_guard lock(mutex_);
   state_.settled(id);

@@ -66,6 +66,7 @@ class result_files {
   life_counters counters() const;
   /// Of the job's whole life.
   void set_times(double wall_s, std::uint64_t max_requests_in_60s);
+  void set_rate_limit(std::uint64_t rpm);
   const std::string& identity() const noexcept { return state_.identity(); }
 
   // Lines. What cannot be written is kept, and tried again by the next flush().

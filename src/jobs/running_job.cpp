@@ -243,6 +243,7 @@ void running_job::unreserve(const request& next) {
 }
 
 void running_job::attempt_started(const attempt_record& attempt) {
+  sent_ = true;
   if (parts_->setup.lines.group_prefixes) {
     const std::lock_guard lock(mutex_);
     const auto leader = leaders_.find(attempt.custom_id);
@@ -425,7 +426,8 @@ result_files::checkpoint running_job::begin_checkpoint(job_status status, double
                                                        std::uint64_t most_in_a_minute) {
   result_files& files = parts_->files;
   files.flush();
-  files.set_times(parts_->earlier.wall_s() + run_seconds,
+  if (sent_ && rpm_) files.set_rate_limit(*rpm_);
+  files.set_times(parts_->earlier.wall_s() + (sent_ ? run_seconds : 0),
                   std::max(parts_->earlier.most_in_a_minute(), most_in_a_minute));
   // Requests behind the limit may have been sent by an earlier run.
   const bool whole_job = parts_->setup.lines.limit == 0 || !files.have_unfinished();
@@ -448,6 +450,7 @@ job_totals running_job::totals() const {
   now.maybe_billed_attempts = life.maybe_billed_attempts;
   now.max_requests_in_60s = life.max_requests_in_60s;
   now.wall_s = life.wall_s;
+  now.rpm = life.rpm;
   now.kept = life.kept;
   return now;
 }

@@ -54,6 +54,8 @@ class running_job {
   /// As result_sink::examine(). Only with job_options::expect.
   reply_verdict examine(request& asked, const result& finished);
   void put(const result& finished);
+  /// For the totals, once this run has sent something; 0: no limit.
+  void set_rate_limit(std::uint64_t rpm) { rpm_ = rpm; }
   void flush() { parts_->files.flush(); }
   void sync() { parts_->files.sync(); }
   /// Throws when the files are not as this run has left them.
@@ -116,7 +118,9 @@ class running_job {
   std::set<std::pair<std::string, std::string>> warned_of_rates_;  // by model and missing rate
   std::set<std::string> warned_of_stale_;                          // by model
   unsigned requests_rejected_ = 0;                                 // that failed for it in this run
-  std::optional<time_point> waits_until_;                          // for the reader's thread
+  std::optional<std::uint64_t> rpm_;
+  bool sent_ = false;                      // this run has sent something
+  std::optional<time_point> waits_until_;  // for the reader's thread
 
   mutable std::mutex mutex_;  // guards what follows, and parts_->earlier
   job_totals totals_;

@@ -90,6 +90,9 @@ bool state_file::read_summary(std::string_view line) {
   if (const auto wall = summary.find("wall_s"); wall != summary.end() && wall->is_number()) {
     counters_.wall_s = *wall;
   }
+  if (const auto rpm = summary.find("rpm"); rpm != summary.end() && rpm->is_number_unsigned()) {
+    counters_.rpm = *rpm;
+  }
   for (const auto& [amount, name] :
        {std::pair{&counters_.kept, "kept_usd"}, std::pair{&counters_.taken, "taken_usd"}}) {
     const auto found = summary.find(name);
@@ -364,6 +367,7 @@ std::string state_file::summary() const {
                {"wall_s", counters_.wall_s},
                {"unfinished", std::move(rows)}};
   if (counters_.kept != usd{}) told["kept_usd"] = counters_.kept.to_string();
+  if (counters_.rpm) told["rpm"] = *counters_.rpm;
   if (counters_.taken != usd{}) told["taken_usd"] = counters_.taken.to_string();
   std::string text(state_mark);
   text.append(told.dump(), 1).push_back('\n');

@@ -24,6 +24,8 @@ struct life_counters {
   std::uint64_t maybe_billed_attempts = 0;
   std::uint64_t max_requests_in_60s = 0;
   double wall_s = 0;
+  /// The rate limit of the last run that sent something, in requests per minute; 0: it had none.
+  std::optional<std::uint64_t> rpm;
   /// What counts for the budget beside the lines: the most that attempts of unknown outcome can
   /// have cost, and what results did that had to make room.
   usd kept;

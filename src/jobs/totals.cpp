@@ -51,7 +51,9 @@ json shares_json(const std::map<std::string, job_totals::share>& shares) {
   return members_json(shares, [](const job_totals::share& one) { return share_json(one); });
 }
 
-std::string_view to_string(job_status status) {
+}  // namespace
+
+std::string_view to_string(job_status status) noexcept {
   switch (status) {
     case job_status::running:
       return "running";
@@ -64,8 +66,6 @@ std::string_view to_string(job_status status) {
   }
   return "";
 }
-
-}  // namespace
 
 void job_totals::share::add(const line_facts& line) {
   ++requests;
@@ -205,6 +205,7 @@ std::string job_totals::to_json(std::string_view job, job_status status) const {
   if (!relays_.empty()) told["relays"] = shares_json(relays_);
   told["wall_s"] = std::round(wall_s * 1000) / 1000;
   told["max_requests_in_60s"] = max_requests_in_60s;
+  told["rpm"] = rpm ? json(*rpm) : json(nullptr);
   told["latency_ms"] = quantiles(latency_);
   told["ttft_ms"] = quantiles(ttft_);
   told["errors"] = counts_json(errors);

@@ -5,8 +5,11 @@
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
+#include <chrono>
+#include <cmath>
 #include <utility>
 
+#include "loadtest/ranking.hpp"
 #include "sluice/version.hpp"
 
 namespace sluice::bench {
@@ -110,13 +113,51 @@ benchmark::status benchmark::now() const {
     if (!current_) told.ended += one->requests();
     told.waiting_for_others = told.waiting_for_others || one->is_waiting_for_others();
   }
+  bool without_cap = false;
   for (const target* one : targets_) {
     const auto gate = one->gate.now();
     told.in_flight += gate.in_flight;
     told.started_last_minute += gate.started_last_minute;
+    told.started_by_others += one->gate.starts_of_others();
+    told.cap += one->cap;
+    without_cap = without_cap || one->cap == 0;
+    if (gate.next_start) {
+      const double wait = std::chrono::duration<double>(*gate.next_start - time_.now()).count();
+      if (told.cause == wait_cause::none || wait < told.wait_s) {
+        told.cause = gate.cause;
+        told.wait_s = wait;
+        told.pause_status = gate.by_others ? std::nullopt : std::optional(one->pause_status);
+      }
+    }
     if (one->cost) told.cost = told.cost.value_or(usd{}) + *one->cost;
   }
+  if (without_cap) told.cap = 0;
+  told.unix_now = time_.unix_now();
+  told.left_s = seconds_left(told.cap);
+  told.more_to_come = !plan_.size().has_value();
   return told;
+}
+
+std::optional<double> benchmark::seconds_left(std::uint64_t cap) const {
+  if (!current_) return std::nullopt;
+  auto left = current_->seconds_left(cap);
+  const auto pace = current_->ended_per_s();
+  for (const load& next : plan_.left()) {
+    if (!left) break;
+    const auto all =
+        static_cast<double>(next.requests + next.warmup) * static_cast<double>(targets_.size());
+    if (next.requests == 0) {
+      *left += std::chrono::duration<double>(next.time).count();
+    } else if (next.open()) {
+      *left += static_cast<double>(next.requests) / next.rate * 60;
+    } else if (pace) {
+      const double minutes = cap == 0 ? 0 : std::floor(all / static_cast<double>(cap));
+      *left += std::max(all / *pace, minutes * 60);
+    } else {
+      left.reset();
+    }
+  }
+  return left;
 }
 
 bool benchmark::measured() const {
@@ -159,7 +200,9 @@ ordered_json benchmark::document() const {
   if (targets_.size() == 1) return document_of(0);
   auto list = ordered_json::array();
   for (std::size_t i = 0; i < targets_.size(); ++i) list.push_back(document_of(i));
-  return {{"model", options_.model}, {"targets", std::move(list)}};
+  ordered_json document = {{"model", options_.model}, {"targets", std::move(list)}};
+  document["ranking"] = rank_targets(document);
+  return document;
 }
 
 }  // namespace sluice::bench

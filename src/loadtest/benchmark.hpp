@@ -15,6 +15,7 @@
 #include "loadtest/load_run.hpp"
 #include "loadtest/spending.hpp"
 #include "loadtest/target.hpp"
+#include "sluice/wait_cause.hpp"
 
 namespace sluice::bench {
 
@@ -55,6 +56,15 @@ class benchmark {
     std::uint64_t ended = 0;        ///< requests of the load
     std::uint64_t in_flight = 0;
     std::uint64_t started_last_minute = 0;
+    std::uint64_t started_by_others = 0;  ///< of other runs, that count for the limits now
+    std::uint64_t cap = 0;                ///< the limits of all targets together; 0: one has none
+    /// What the starts of a target wait for, and for how many seconds; none: they do not wait.
+    wait_cause cause = wait_cause::none;
+    double wait_s = 0;
+    std::optional<int> pause_status;  ///< of a pause that this program began; 0: unknown
+    double unix_now = 0;
+    std::optional<double> left_s;  ///< about, until the end of the last load that is known
+    bool more_to_come = false;     ///< a sweep may go on after that
     std::optional<usd> cost;
   };
   status now() const;
@@ -72,6 +82,7 @@ class benchmark {
  private:
   boost::asio::awaitable<void> search();
   boost::asio::awaitable<void> put(const load& asked);
+  std::optional<double> seconds_left(std::uint64_t cap) const;
   nlohmann::ordered_json document_of(std::size_t place) const;
 
   boost::asio::any_io_executor loop_;

@@ -12,6 +12,7 @@
 #include "base/printable.hpp"
 #include "base/refuse.hpp"
 #include "base/resampling.hpp"
+#include "loadtest/bench_document.hpp"
 #include "sluice/error.hpp"
 
 namespace sluice::bench {
@@ -53,23 +54,6 @@ constexpr std::array timeline_metrics{
     timeline_metric{"output_tokens_per_s", "output_tokens"},
 };
 
-const ordered_json& member(const ordered_json& of, const char* name) {
-  static const ordered_json none;
-  if (!of.is_object()) return none;
-  const auto found = of.find(name);
-  return found == of.end() ? none : *found;
-}
-
-std::optional<double> number(const ordered_json& of, const char* name) {
-  const auto& value = member(of, name);
-  return value.is_number() ? std::optional(value.get<double>()) : std::nullopt;
-}
-
-std::string text(const ordered_json& of, const char* name) {
-  const auto& value = member(of, name);
-  return value.is_string() ? value.get<std::string>() : std::string();
-}
-
 /// A load with the target that it was run at.
 struct placed_load {
   std::string target;  ///< its name; empty: it has none
@@ -77,25 +61,6 @@ struct placed_load {
   const ordered_json* load = nullptr;
   std::string label;
 };
-
-std::string label_of(const ordered_json& load) {
-  if (const auto concurrency = number(load, "concurrency"))
-    return fmt::format("concurrency {:g}", *concurrency);
-  const std::string kind = text(load, "rate_kind");
-  return fmt::format("{:g} a minute{}{}", number(load, "rate").value_or(0),
-                     kind.empty() ? "" : ", ", kind);
-}
-
-std::vector<const ordered_json*> targets_of(const ordered_json& document) {
-  std::vector<const ordered_json*> all;
-  const auto& several = member(document, "targets");
-  if (several.is_array()) {
-    for (const auto& one : several) all.push_back(&one);
-  } else {
-    all.push_back(&document);
-  }
-  return all;
-}
 
 std::vector<placed_load> loads_of(const ordered_json& document) {
   std::vector<placed_load> all;
@@ -115,26 +80,6 @@ bool match(const placed_load& a, const placed_load& b) {
 
 std::string full_label(const placed_load& of) {
   return of.target.empty() ? of.label : of.target + ", " + of.label;
-}
-
-std::vector<counted_value> histogram_of(const ordered_json& load, const char* name) {
-  std::vector<counted_value> steps;
-  const auto& told = member(member(load, "histograms"), name);
-  if (!told.is_array()) return steps;
-  for (const auto& step : told) {
-    if (!step.is_array() || step.size() != 2 || !step[0].is_number() || !step[1].is_number())
-      return {};
-    if (const double count = step[1]; count > 0) steps.push_back({step[0], count});
-  }
-  std::sort(steps.begin(), steps.end(),
-            [](const auto& a, const auto& b) { return a.value < b.value; });
-  return steps;
-}
-
-double total(const std::vector<counted_value>& steps) {
-  double n = 0;
-  for (const auto& step : steps) n += step.count;
-  return n;
 }
 
 /// Amounts a second, of the steps that the load lasted for from end to end.

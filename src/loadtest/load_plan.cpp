@@ -19,6 +19,10 @@ std::optional<load> load_plan::next() {
   return list_[at_++];
 }
 
+std::vector<load> load_plan::left() const {
+  return {list_.begin() + static_cast<std::ptrdiff_t>(at_), list_.end()};
+}
+
 void load_plan::ended(const std::vector<outcome>& targets) {
   if (most_ == 0) return;
   const bool grew = before_.size() != targets.size() ||

@@ -28,6 +28,8 @@ class load_plan {
 
   /// Nothing: it is over.
   std::optional<load> next();
+  /// The loads that next() has yet to give, as far as they are known.
+  std::vector<load> left() const;
   /// What became of the load that next() gave, for each target that is still measured.
   void ended(const std::vector<outcome>& targets);
 

@@ -6,6 +6,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <cmath>
 #include <utility>
 
 #include "jobs/result_line.hpp"
@@ -74,6 +75,10 @@ asio::awaitable<void> load_run::run() {
 asio::awaitable<void> load_run::go_through(std::uint64_t requests, duration time, bool measured) {
   const time_point begin = time_.now();
   requests_ = requests;
+  begin_ = begin;
+  end_ = begin + time;
+  ended_before_ = ended_;
+  warming_up_ = !measured;
   asked_.assign(targets_.size(), 0);
   refusals_in_row_.assign(targets_.size(), 0);
   refused_.assign(targets_.size(), false);
@@ -115,6 +120,37 @@ asio::awaitable<void> load_run::go_through(std::uint64_t requests, duration time
   client_.used = client.since();
   client_.wall_s = std::chrono::duration<double>(time_.now() - begin).count();
   client_.requests = ended_ - ended_before;
+}
+
+std::optional<double> load_run::ended_per_s() const {
+  const double passed = std::chrono::duration<double>(time_.now() - begin_).count();
+  if (ended_ == ended_before_ || passed <= 0) return std::nullopt;
+  return static_cast<double>(ended_ - ended_before_) / passed;
+}
+
+std::optional<double> load_run::seconds_left(std::uint64_t cap) const {
+  const auto pace = ended_per_s();
+  const auto active = std::count_if(targets_.begin(), targets_.end(),
+                                    [](const auto* one) { return !one->stopped; });
+  const auto at_pace = [&](std::uint64_t each) -> std::optional<double> {
+    const auto all = static_cast<double>(each) * static_cast<double>(active);
+    if (!pace) return std::nullopt;
+    const double minutes = cap == 0 ? 0 : std::floor(all / static_cast<double>(cap));
+    return std::max(all / *pace, minutes * 60);
+  };
+  std::optional<double> left;
+  if (requests_ == 0) {
+    left = std::max(std::chrono::duration<double>(end_ - time_.now()).count(), 0.0);
+  } else {
+    const std::uint64_t mean =
+        (ended_ - ended_before_) / static_cast<std::uint64_t>(std::max<std::ptrdiff_t>(active, 1));
+    left = at_pace(requests_ - std::min(requests_, mean));
+  }
+  if (!left || !warming_up_) return left;
+  const load& asked = options_.asked;
+  if (asked.time > duration{}) return *left + std::chrono::duration<double>(asked.time).count();
+  const auto rest = at_pace(asked.requests);
+  return rest ? std::optional(*left + *rest) : std::nullopt;
 }
 
 void load_run::spawn(asio::awaitable<void> task) {
@@ -279,6 +315,7 @@ void load_run::react(std::size_t place, const failure& why, time_point started) 
   // it.
   if (why.kind == failure_class::key_ended) of.gate.pause(now + target_cutoff::blink);
   if (!why.retry_after) return;
+  of.pause_status = why.http_status;
   of.gate.pause(time_.now() + std::chrono::duration_cast<duration>(*why.retry_after));
 }
 

@@ -63,6 +63,11 @@ class load_run {
   /// The target at that place refused so much of it that the rest was not sent.
   bool refused(std::size_t target) const noexcept { return refused_[target]; }
   std::uint64_t ended() const noexcept { return ended_; }
+  /// How fast requests end now, of all targets together; nothing: none has ended.
+  std::optional<double> ended_per_s() const;
+  /// Seconds until the load is over, at that pace and within `cap` starts a minute (0: no limit);
+  /// nothing: it cannot be told yet.
+  std::optional<double> seconds_left(std::uint64_t cap) const;
 
  private:
   struct watch;
@@ -92,6 +97,10 @@ class load_run {
 
   // Of what is being gone through: the warm-up, or the load itself.
   std::uint64_t requests_ = 0;  // 0: until the end of the time
+  time_point begin_{};
+  time_point end_{};  // of its time, where it has one
+  std::uint64_t ended_before_ = 0;
+  bool warming_up_ = false;
   std::vector<std::uint64_t> asked_;
   std::vector<unsigned> refusals_in_row_;
   std::vector<bool> refused_;

@@ -50,6 +50,7 @@ struct target {
   observer* seen_by = nullptr;  ///< hears of what failed; may be null
   target_cutoff cutoff;
   token_estimate tokens;
+  int pause_status = 0;  ///< HTTP status of the answer that last paused it; 0: none did
   /// Why nothing more is sent to it.
   std::optional<target_cutoff::stop> stopped;
   std::optional<usd> cost;     ///< of all that was sent, warm-ups included; nothing: no price

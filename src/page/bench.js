@@ -145,6 +145,7 @@ function benchPage(document) {
       section(
         'summary',
         'Summary',
+        rankingAnswer(document.ranking),
         element('p', { class: 'answer' }, several ? comparedAnswer(targets, model) : oneAnswer(first)),
         limits,
         several ? comparisonTables(targets) : benchTiles(first),

@@ -45,6 +45,13 @@ function ranking(targets, valueOf, text, ascending) {
   };
 }
 
+/// Which target is the fastest, and whether that is certain.
+function rankingAnswer(ranking) {
+  const sentence = ranking?.sentence;
+  if (typeof sentence !== 'string' || sentence === '') return null;
+  return element('p', { class: 'answer ranking' }, `${sentence[0].toUpperCase()}${sentence.slice(1)}.`);
+}
+
 function comparedAnswer(targets, model) {
   const failing = ranking(
     targets,
@@ -98,7 +105,7 @@ function benchNotes(targets) {
     }
     for (const load of target.loads) {
       const where = `${who}${targets.length > 1 || target.loads.length > 1 ? `At ${loadName(load)}: ` : ''}`;
-      if (load.stopped) notes.push(note('warn', `${where}${load.stopped}`));
+      if (load.stopped && load.stopped !== target.stopped) notes.push(note('warn', `${where}${load.stopped}`));
       if (load.client_busy >= 0.7)
         notes.push(
           note(
@@ -114,7 +121,8 @@ function benchNotes(targets) {
 function benchTiles(target) {
   const best = bestLoad(target);
   const at = `at ${loadName(best)}`;
-  const spread = (stats) => (stats ? `p90 ${milliseconds(stats.p90)}, p99 ${milliseconds(stats.p99)}` : null);
+  const spread = (stats) =>
+    stats ? `p90 ${milliseconds(stats.p90)}, p99 ${milliseconds(stats.p99)}${fewWords(stats)}` : null;
   const failed = totalOf([target], 'failed');
   const timed = ({ key, short }) =>
     best[key]

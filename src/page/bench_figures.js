@@ -143,6 +143,7 @@ function benchTimes(targets) {
         started_at: load.started_at,
         timeline: load.timeline,
         rpm: load.rpm,
+        rate: load.requests_per_s,
         long: loadName(load),
         short: loadShort(load),
       }));

@@ -21,7 +21,7 @@ function loadRow(load) {
     cells.count(load.throttled),
     cells.figure(load.requests_per_s),
     cells.figure(load.output_tokens_per_s),
-    ...measures.flatMap(({ key }) => ['p50', 'p90', 'p99'].map((share) => cells.ms(load[key]?.[share]))),
+    ...measures.flatMap(({ key }) => ['p50', 'p90', 'p99'].map((share) => cells.percentile(load[key], share))),
     cells.dollars(load.cost_usd),
   ];
 }
@@ -42,11 +42,11 @@ function loadsTable(targets) {
 const compared = [
   { title: 'Throughput (requests/s)', of: (load) => load.requests_per_s, best: Math.max },
   { title: 'Output (tokens/s)', of: (load) => load.output_tokens_per_s, best: Math.max },
-  { title: 'TTFT, median (ms)', of: (load) => load.ttft_ms?.p50, best: Math.min },
-  { title: 'TTFT, p99 (ms)', of: (load) => load.ttft_ms?.p99, best: Math.min },
-  { title: 'ITL, median (ms)', of: (load) => load.inter_token_ms?.p50, best: Math.min },
-  { title: 'Latency, median (ms)', of: (load) => load.latency_ms?.p50, best: Math.min },
-  { title: 'Latency, p99 (ms)', of: (load) => load.latency_ms?.p99, best: Math.min },
+  { title: 'TTFT, median (ms)', of: (load) => load.ttft_ms?.p50, stats: 'ttft_ms', best: Math.min },
+  { title: 'TTFT, p99 (ms)', of: (load) => load.ttft_ms?.p99, stats: 'ttft_ms', best: Math.min },
+  { title: 'ITL, median (ms)', of: (load) => load.inter_token_ms?.p50, stats: 'inter_token_ms', best: Math.min },
+  { title: 'Latency, median (ms)', of: (load) => load.latency_ms?.p50, stats: 'latency_ms', best: Math.min },
+  { title: 'Latency, p99 (ms)', of: (load) => load.latency_ms?.p99, stats: 'latency_ms', best: Math.min },
   { title: 'Failed', of: failedShare, text: percent, best: Math.min },
   {
     title: 'Cost (USD)',
@@ -60,7 +60,8 @@ function comparedCells(measure, loads) {
   const known = values.filter(isNumber);
   const best = measure.best && new Set(known).size > 1 ? measure.best(...known) : null;
   return values.map((value, at) => {
-    const text = measure.exact ? dollars(loads[at]?.cost_usd) : (measure.text ?? figure3)(value);
+    const star = isNumber(value) && measure.stats ? ofFew(loads[at]?.[measure.stats]) : '';
+    const text = measure.exact ? dollars(loads[at]?.cost_usd) : `${(measure.text ?? figure3)(value)}${star}`;
     const shown =
       best !== null && value === best
         ? element('strong', {}, text, element('span', { class: 'hidden' }, ' (best)'))

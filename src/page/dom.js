@@ -22,7 +22,16 @@ const cells = {
   percent: (value) => cell(percent(value), value),
   dollars: (value) => cell(dollars(value), value),
   text: (text) => cell(text ?? none, undefined, { words: true }),
+  /// A percentile of `stats`, with a star where it is one of few requests.
+  percentile: (stats, share) =>
+    cell(`${figure3(stats?.[share])}${isNumber(stats?.[share]) ? ofFew(stats) : ''}`, stats?.[share]),
 };
+
+/// The words for the stars of a table; nothing where it has none.
+const starNote = (rows) =>
+  rows.some((row) => Array.isArray(row) && row.some(({ text }) => typeof text === 'string' && text.endsWith('*')))
+    ? paragraph(`* of fewer than ${fewRequests} requests: the p99 is about the slowest of them.`)
+    : null;
 
 function tableCell(content, column, isHeader) {
   const { text, value, words, span, colour, mark } = content;
@@ -101,7 +110,11 @@ function table({ caption, columns, rows, headers = 1, name }) {
     element('thead', {}, headRows(columns)),
     body,
   );
-  return element('div', { class: 'scroll' }, made);
+  const scrolled = element('div', { class: 'scroll' }, made);
+  const stars = starNote(rows);
+  if (!stars) return scrolled;
+  stars.className = 'stars';
+  return element('div', {}, scrolled, stars);
 }
 
 /// What is wider than its place scrolls by itself, by the keyboard, too.

@@ -27,6 +27,12 @@ function percent(share) {
   return `${value === 0 || value === 100 ? value : Math.abs(value) >= 1 ? fixed(value, 1) : figure3(value)}\u00a0%`;
 }
 
+/// Percentiles of fewer requests are marked.
+const fewRequests = 100;
+const ofFew = (stats) => (isNumber(stats?.count) && stats.count < fewRequests ? '*' : '');
+
+const fewWords = (stats) => (ofFew(stats) ? ` (of ${plural(stats.count, 'request')})` : '');
+
 const ratio = (part, whole) => (isNumber(part) && whole > 0 ? part / whole : null);
 const milliseconds = (value) => (isNumber(value) ? `${figure3(value)}\u00a0ms` : none);
 const dollars = (text) => (typeof text === 'string' ? `$${text}` : none);

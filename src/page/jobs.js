@@ -90,13 +90,31 @@ function jobNotes(jobs) {
   ];
 }
 
+/// What the provider's cache did; nothing where no reply told of it.
+function cacheTile({ cache, tokens }) {
+  if (!isNumber(cache?.read_share) || !(tokens?.cached > 0 || tokens?.cache_write > 0)) return null;
+  const saved = cache.saved_usd;
+  const lost = typeof saved === 'string' && saved.startsWith('-');
+  return {
+    label: 'Read from the cache',
+    value: percent(cache.read_share),
+    data: cache.read_share,
+    under:
+      typeof saved !== 'string'
+        ? 'of the prompts’ tokens; saved: unknown'
+        : lost
+          ? `of the prompts’ tokens; writing cost ${dollars(saved.slice(1))} more`
+          : `of the prompts’ tokens; saved ${dollars(saved)}`,
+  };
+}
+
 function jobTiles(jobs) {
   const [job] = jobs;
   const single = jobs.length === 1;
   const requests = totalOfJobs(jobs, 'requests');
   const failed = totalOfJobs(jobs, 'failed');
   const cost = sumOfDecimals(jobs.map(({ totals }) => totals.cost_usd));
-  const spread = (stats) => `p90 ${milliseconds(stats.p90)}, p99 ${milliseconds(stats.p99)}`;
+  const spread = (stats) => `p90 ${milliseconds(stats.p90)}, p99 ${milliseconds(stats.p99)}${fewWords(stats)}`;
   const timed = (stats, label) =>
     single && stats
       ? { label: `${label}, median`, value: figure3(stats.p50), unit: 'ms', under: spread(stats), data: stats.p50 }
@@ -124,6 +142,7 @@ function jobTiles(jobs) {
             under: `${figure3(ratio(job.totals.succeeded, job.totals.wall_s))} requests/s`,
           }
         : null,
+      single ? cacheTile(job.totals) : null,
       timed(job.ttft_ms, 'TTFT'),
       timed(job.inter_token_ms, 'ITL'),
       timed(job.latency_ms, 'Latency'),
@@ -153,6 +172,8 @@ function jobsTable(jobs) {
     ...['TTFT', 'Latency'].flatMap((group) =>
       ['p50', 'p90', 'p99'].map((title) => ({ title, group, groupUnit: '(ms)' })),
     ),
+    { title: 'Cached', unit: '(of prompts)' },
+    { title: 'Cache saved', unit: '(USD)' },
     { title: 'Cost', unit: '(USD)' },
   ];
   const rows = jobs.map((job) => {
@@ -165,8 +186,12 @@ function jobsTable(jobs) {
       cells.count(totals.tokens?.prompt),
       cells.count(totals.tokens?.completion),
       ...['ttft_ms', 'latency_ms'].flatMap((key) =>
-        ['p50', 'p90', 'p99'].map((share) => cells.ms(totals[key]?.[share])),
+        ['p50', 'p90', 'p99'].map((share) =>
+          cells.percentile(totals[key] ? { ...totals[key], count: job[key]?.count } : null, share),
+        ),
       ),
+      cells.percent(totals.cache?.read_share),
+      cells.dollars(totals.cache?.saved_usd),
       cells.dollars(totals.cost_usd),
     ];
   });
@@ -181,7 +206,7 @@ function modelTimes(jobs) {
       cell(model),
       cells.count(job.totals.models?.[model]?.requests),
       ...['ttft_ms', 'inter_token_ms', 'latency_ms'].flatMap((key) =>
-        ['p50', 'p90', 'p99'].map((share) => cells.ms(times[key]?.[share])),
+        ['p50', 'p90', 'p99'].map((share) => cells.percentile(times[key], share)),
       ),
     ]),
   );
@@ -277,6 +302,9 @@ function inFlightFigures(jobs) {
   );
 }
 
+/// The limit of the run; 0: none, null: not known.
+const capOf = (job) => (job.rpm > 0 || isNumber(job.totals.rpm) ? job.rpm : null);
+
 function jobTimes(jobs) {
   return jobs.flatMap((job, at) => {
     if (!(job.timeline?.started?.length > 0)) return [];
@@ -286,7 +314,16 @@ function jobTimes(jobs) {
       timeFigures(
         `time-${at}`,
         several ? ` of ${job.shown}` : '',
-        [{ started_at: job.timeline.started_at, timeline: job.timeline, rpm: job.rpm, long: '', short: '' }],
+        [
+          {
+            started_at: job.timeline.started_at,
+            timeline: job.timeline,
+            rpm: capOf(job),
+            rate: ratio(job.totals.succeeded, job.totals.wall_s),
+            long: '',
+            short: '',
+          },
+        ],
         job.totals.max_requests_in_60s,
       ),
     ];
@@ -340,7 +377,7 @@ function jobsPage(document) {
     facts: [
       moments.length > 0 ? `${moment(Math.min(...moments))} to ${moment(Math.max(...moments))}` : null,
       `sluice ${document.sluice_version ?? ''}`,
-      first.rpm > 0 ? `cap ${count(first.rpm)} requests in 60 s` : 'no cap',
+      capOf(first) > 0 ? `cap ${count(first.rpm)} requests in 60 s` : capOf(first) === 0 ? 'no cap' : null,
       ...jobs.map((job) => job.job),
     ],
   };

@@ -70,7 +70,9 @@ function minuteFigure(id, whose, spans, cap, most, timeAxis, bands) {
     series.push({ label: 'cap', colour: '--cap', dash: [10, 5], width: 2 });
     data.push([cap[0], ...cap].map((value) => (value > 0 ? value : null)));
   }
-  const gist = `At most ${count(Math.max(most ?? 0, ...data[1].map(Math.floor)))} requests started in any 60 s${capped ? `; the cap is ${count(Math.max(...cap))}` : '; no cap was set'}.`;
+  const caps = [...new Set(cap.filter((value) => value > 0))];
+  const capWords = capped ? `; the cap is ${listed(caps.map(count))}` : cap.some(isNumber) ? '; no cap was set' : '';
+  const gist = `At most ${count(Math.max(most ?? 0, ...data[1].map(Math.floor)))} requests started in any 60 s${capWords}.`;
   return figure({
     id: `${id}-minute`,
     title: 'Requests in the preceding 60 s',
@@ -85,10 +87,12 @@ function minuteFigure(id, whose, spans, cap, most, timeAxis, bands) {
   });
 }
 
-function rateFigure(id, whose, spans, timeAxis, bands) {
+/// `timelines`: with the rate of each as the tiles and tables tell it.
+function rateFigure(id, whose, spans, timeAxis, bands, timelines) {
   const rows = ['succeeded', 'failed'].map((name) => spans.map((span) => span[name] / span.length));
-  const seconds = sum(spans.map((span) => span.length));
-  const gist = `${figure3(sum(spans.map((span) => span.succeeded)) / seconds)} a second succeeded on average, ${count(sum(spans.map((span) => span.failed)))} failed in all.`;
+  const rates = timelines.filter((one) => isNumber(one.rate));
+  const rate = listed(rates.map((one) => `${figure3(one.rate)}${rates.length > 1 ? ` at ${one.long}` : ''}`));
+  const gist = `${rate || none} a second succeeded on average, ${count(sum(spans.map((span) => span.failed)))} failed in all.`;
   return figure({
     id: `${id}-rate`,
     title: 'Requests finished a second',
@@ -129,7 +133,7 @@ function timeFigures(id, whose, timelines, most) {
   const origin = Math.min(...timelines.map((one) => one.started_at));
   const spans = spansOf(timelines, origin);
   if (spans.length === 0) return null;
-  const capAt = (span) => timelines.filter((one) => one.started_at - origin <= span.at + 1e-6).at(-1)?.rpm ?? 0;
+  const capAt = (span) => timelines.filter((one) => one.started_at - origin <= span.at + 1e-6).at(-1)?.rpm ?? null;
   const end = spans.at(-1).at;
   const timeAxis = {
     label: `time since the start (${end < 60 ? 's' : end < 3600 ? 'min:s' : 'h:min:s'})`,
@@ -139,7 +143,7 @@ function timeFigures(id, whose, timelines, most) {
   const read = coarser(spans, 160);
   return figures(
     minuteFigure(id, whose, spans, spans.map(capAt), most, timeAxis, bands),
-    rateFigure(id, whose, read, timeAxis, bands),
+    rateFigure(id, whose, read, timeAxis, bands, timelines),
     singleFigure(id, whose, read, timeAxis, bands, {
       name: 'output_tokens',
       title: 'Output tokens a second',

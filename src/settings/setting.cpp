@@ -206,9 +206,29 @@ void apply_lists(toml::table& document, const std::vector<setting_tables>& lists
 
 settings::settings(std::vector<setting> table, std::vector<setting_tables> tables)
     : table_(std::move(table)), tables_(std::move(tables)) {
-  for (std::size_t i = 0; i < table_.size(); ++i) {
+  for (setting& entry : table_) {
     flags_.push_back(std::make_unique<line_flag>());
+    if (!entry.apply) continue;
+    entry.apply = [take = std::move(entry.apply), all = given_, name = entry.name,
+                   many = entry.repeatable](const std::string& value) {
+      take(value);
+      auto& values = (*all)[name];
+      if (!many) values.clear();
+      values.push_back(value);
+    };
   }
+}
+
+std::vector<std::pair<std::string, std::string>> settings::given() const {
+  std::vector<std::pair<std::string, std::string>> list;
+  for (const setting& entry : table_) {
+    const auto found = given_->find(entry.name);
+    if (found == given_->end()) continue;
+    for (const std::string& value : found->second) {
+      list.emplace_back(entry.name, entry.secret ? "[hidden]" : value);
+    }
+  }
+  return list;
 }
 
 void settings::add_to(CLI::App& command) {
@@ -236,6 +256,7 @@ void settings::add_to(CLI::App& command) {
 
 std::set<std::string> settings::apply(const std::optional<config_file>& config,
                                       const std::string& profile) const {
+  given_->clear();
   std::set<std::string> in_profile;
   if (!config) {
     if (!profile.empty()) {

@@ -2,12 +2,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "sluice/clock.hpp"
@@ -109,6 +111,9 @@ class settings {
 
   const std::vector<setting>& table() const noexcept { return table_; }
 
+  /// What apply() has set, by name and value, in the order of the table; a secret is "[hidden]".
+  std::vector<std::pair<std::string, std::string>> given() const;
+
  private:
   // What the command line says about one flag.
   struct line_flag {
@@ -120,6 +125,8 @@ class settings {
   const line_flag* find_flag(std::string_view name) const;
   void apply_environment() const;
   void apply_line() const;
+  using values_by_name = std::map<std::string, std::vector<std::string>>;
+  std::shared_ptr<values_by_name> given_ = std::make_shared<values_by_name>();
   std::vector<setting> table_;
   std::vector<setting_tables> tables_;
   std::vector<std::unique_ptr<line_flag>> flags_;

@@ -1,7 +1,10 @@
 #include "terminal/interrupts.hpp"
 
+#include <poll.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <ctime>
 #include <utility>
 
@@ -14,6 +17,8 @@ namespace {
 // earlier signal and are ignored; after that, `to_let_pass` more signals are ignored.
 volatile std::sig_atomic_t echoes_until = 0;
 volatile std::sig_atomic_t to_let_pass = 0;
+// What the handler writes then; null: nothing.
+const char* volatile words_to_pass = nullptr;
 
 std::sig_atomic_t seconds_now() noexcept {
   timespec now{};
@@ -25,6 +30,12 @@ extern "C" void end_of_patience(int) {
   if (seconds_now() < echoes_until) return;
   if (to_let_pass == 0) ::_exit(interrupted);
   to_let_pass = to_let_pass - 1;
+  const char* const words = words_to_pass;
+  if (words == nullptr) return;
+  const int before = errno;
+  pollfd ready{STDERR_FILENO, POLLOUT, 0};
+  if (::poll(&ready, 1, 0) == 1) (void)!::write(STDERR_FILENO, words, std::strlen(words));
+  errno = before;
 }
 
 }  // namespace
@@ -65,8 +76,9 @@ void interrupts::listen(std::function<void()> end_in_order, std::function<void()
   wait();
 }
 
-void interrupts::leave() {
+void interrupts::leave(const char* words) {
   if (std::exchange(left_, true)) return;
+  words_to_pass = words;
   undecided_.cancel();
   boost::system::error_code unlikely;
   signals_.cancel(unlikely);

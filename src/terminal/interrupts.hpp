@@ -62,8 +62,9 @@ class interrupts {
 
   /// Calls these functions for the signals from now on.
   void listen(std::function<void()> end_in_order, std::function<void()> end_at_once);
-  /// Calls nothing any more, and the loop may end.
-  void leave();
+  /// Calls nothing any more, and the loop may end. `words`: written to standard error for a signal
+  /// that is let pass then, a whole line; null: none. They must live as long as the program.
+  void leave(const char* words = nullptr);
   /// A signal asked the command to end.
   bool came() const noexcept { return came_; }
 

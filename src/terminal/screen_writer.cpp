@@ -19,6 +19,8 @@
 #include <thread>
 #include <utility>
 
+#include "base/display_width.hpp"
+
 namespace sluice::cli {
 namespace {
 
@@ -29,22 +31,6 @@ constexpr std::size_t most_queued = std::size_t{64} << 10;  // bytes
 // Progress is noticed after each piece, so a slow reader counts as reading.
 constexpr std::size_t piece = 4096;
 constexpr std::string_view erase_live = "\r\x1b[K";
-
-// The part of a UTF-8 text that fits into that number of columns, one column a code point.
-std::size_t fitting(std::string_view text, std::size_t columns) {
-  std::size_t at = 0;
-  for (std::size_t seen = 0; at < text.size(); ++at) {
-    const bool begins = (static_cast<unsigned char>(text[at]) & 0xC0U) != 0x80U;
-    if (begins && seen++ == columns) break;
-  }
-  return at;
-}
-
-std::size_t columns_of(int terminal) {
-  winsize size{};
-  const bool known = ::ioctl(terminal, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-  return known ? size.ws_col : 80U;
-}
 
 // Blocks all signals in threads that are started in its scope, so that the other threads get them.
 // Only SIGTTOU (`stty tostop`) goes to the thread that writes.
@@ -65,6 +51,18 @@ class signals_for_others {
 };
 
 }  // namespace
+
+std::size_t columns_of(int terminal) {
+  winsize size{};
+  const bool known = ::ioctl(terminal, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  return known ? size.ws_col : 80U;
+}
+
+std::size_t rows_of(int terminal) {
+  winsize size{};
+  const bool known = ::ioctl(terminal, TIOCGWINSZ, &size) == 0 && size.ws_row > 0;
+  return known ? size.ws_row : 24U;
+}
 
 // Shared with the thread, which may be in write() for longer than the writer lives.
 class screen_writer::state : public std::enable_shared_from_this<state> {
@@ -176,7 +174,7 @@ class screen_writer::state : public std::enable_shared_from_this<state> {
     }
     live_drawn_ = !live_.empty();
     live_changed_ = false;
-    if (live_drawn_) text.append(live_, 0, fitting(live_, columns_of(file_) - 1));
+    if (live_drawn_) text += fitting(live_, columns_of(file_) - 1);
     return text;
   }
 

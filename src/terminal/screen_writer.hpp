@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -39,7 +40,8 @@ class screen_writer {
   /// Gives every text of line() another form from now on. `form` is called on the thread of the
   /// caller, and must be safe to call from several.
   void set_form(std::function<std::string(const std::string&)> form);
-  /// Replaces the live line; empty: there is none.
+  /// Replaces the live line, cut to the width of the terminal; empty: there is none. It may have
+  /// colours, and must be fit for a terminal.
   void live(const std::string& text);
 
   /// Waits until everything is written: at most `patience` without progress, and five times that in
@@ -54,6 +56,11 @@ class screen_writer {
   std::mutex form_mutex_;
   std::function<std::string(const std::string&)> form_;
 };
+
+/// The width of a terminal, in cells; 80 where it does not say.
+std::size_t columns_of(int terminal);
+/// Its height, in lines; 24 where it does not say.
+std::size_t rows_of(int terminal);
 
 /// The writer of standard error, which the whole program shares.
 screen_writer& standard_error();

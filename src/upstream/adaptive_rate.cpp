@@ -234,6 +234,13 @@ adaptive_rate::effect adaptive_rate::refused_with_hint(time_point started, time_
   return effect::none;
 }
 
+void adaptive_rate::set_limit(unsigned limit) {
+  limit_ = limit;
+  if (!limits()) return;
+  ceiling_ = limit_ > 0 ? limit_ : std::max<double>(unlimited_rate, ceiling_);
+  if (rate_ >= ceiling_) release();
+}
+
 void adaptive_rate::begin() {
   const double seen =
       busy_.empty() ? 0

@@ -25,6 +25,8 @@ class adaptive_rate {
  public:
   /// `limit`: the configured limit, in starts per minute; 0: no limit.
   explicit adaptive_rate(unsigned limit) : limit_(limit) {}
+  /// Another configured limit from now on.
+  void set_limit(unsigned limit);
 
   /// `too_fast` (429) is about the rate. `busy` (503) may also be a problem of one upstream, so it
   /// counts only if several come close together.

@@ -13,9 +13,15 @@ constexpr double cluster = 0.28;  // about three of eight: a single late answer 
 
 }  // namespace
 
-latency_limit::latency_limit(std::size_t most)
-    : most_(most == 0 ? std::numeric_limits<std::int32_t>::max() : static_cast<double>(most)),
-      limit_(std::min(most_, static_cast<double>(first))) {}
+latency_limit::latency_limit(std::size_t most) : most_(0), limit_(static_cast<double>(first)) {
+  set_most(most);
+}
+
+void latency_limit::set_most(std::size_t most) noexcept {
+  most_ = most == 0 ? std::numeric_limits<std::int32_t>::max() : static_cast<double>(most);
+  limit_ = std::min(most_, limit_);
+  before_ = std::min(most_, before_);
+}
 
 void latency_limit::late(double to, time_point started, time_point now) {
   recent_ += (1 - recent_) / few_answers;

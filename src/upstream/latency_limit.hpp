@@ -22,6 +22,9 @@ class latency_limit {
   /// `most`: upper bound; 0: none.
   explicit latency_limit(std::size_t most);
 
+  /// Another upper bound from now on.
+  void set_most(std::size_t most) noexcept;
+
   std::size_t now() const noexcept { return static_cast<std::size_t>(limit_); }
   /// Late answers have lowered the limit, and it has not grown back yet.
   bool lowered() const noexcept { return before_ > 0; }

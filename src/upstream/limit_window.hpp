@@ -91,10 +91,21 @@ class limit_window {
 
   void pause(moment until);
   moment paused_until() const noexcept { return paused_until_; }
+  /// Until then the table counts as full, because there were starts that it does not contain.
+  moment unknown_until() const noexcept { return unknown_until_; }
+  /// All starts that are counted now.
+  std::uint64_t requests() const noexcept { return requests_; }
+  /// Those of the owner that are not sent yet.
+  std::uint64_t unsent(std::size_t owner) const noexcept { return owners_[owner].requests; }
+  /// Whether a start that was taken out of the owner's unsent ones is still counted.
+  bool counts(const slot& start) const noexcept { return in_ring(start); }
+
+  static constexpr moment step_length{1 << 24};  // 16.8 ms
+  /// A start leaves the window at most this number of buckets after it was sent.
+  static constexpr std::int64_t longest_stay = (length + most_margin) / step_length + 1;
 
  private:
-  static constexpr std::int64_t steps = 8192;
-  static constexpr moment step_length{1 << 24};  // 16.8 ms; the ring holds 137 s
+  static constexpr std::int64_t steps = 8192;  // the ring holds 137 s
 
   struct change;
   struct owner_entry {

@@ -25,6 +25,17 @@ rate_limiter::rate_limiter(const options& settings)
   }
 }
 
+void rate_limiter::set_limits(unsigned per_minute, std::uint64_t tokens_per_minute,
+                              time_point now) {
+  options_.per_minute = per_minute;
+  options_.tokens_per_minute = tokens_per_minute;
+  caps_ = {per_minute, tokens_per_minute};
+  const bool even = per_minute != 0 && options_.pace == pacing::even;
+  pace_gap_ = even ? duration{60s} / per_minute : duration{};
+  space(spaced_);
+  next_spaced_ = std::min(next_spaced_, now + gap_);
+}
+
 // Calls `use` with the window. False: another process has the lock.
 template <typename Use>
 bool rate_limiter::use_store(time_point now, Use use) {
@@ -40,6 +51,7 @@ bool rate_limiter::use_store(time_point now, Use use) {
 // relay's window; starts that are not sent yet are counted again.
 void rate_limiter::carry_over(const limit_store::hold& window) {
   generation_ = store_.generation();
+  done_.clear();
   for (place& one : places_) {
     if (one.start.step == limit_window::slot::unsent) {
       window->count_unsent(store_.owner(), one.start);
@@ -50,7 +62,7 @@ void rate_limiter::carry_over(const limit_store::hold& window) {
 }
 
 std::optional<rate_limiter::slot> rate_limiter::try_start(time_point now, std::uint64_t tokens) {
-  if (gap_ > duration{} && now < next_spaced_) return std::nullopt;
+  if (now < rest_until_ || (gap_ > duration{} && now < next_spaced_)) return std::nullopt;
   limit_window::slot start;
   start.tokens = tokens;
   bool took = false;
@@ -76,14 +88,46 @@ std::optional<rate_limiter::slot> rate_limiter::try_start(time_point now, std::u
 }
 
 time_point rate_limiter::next_start(time_point now, std::uint64_t tokens) {
-  time_point next = time_point::max();
+  return next_wait(now, tokens).until;
+}
+
+rate_limiter::wait rate_limiter::next_wait(time_point now, std::uint64_t tokens) {
+  wait found{wait_cause::limit, time_point::max()};
+  const auto prolong = [&found](wait_cause why, time_point until) {
+    if (until > found.until) found = {why, until};
+  };
   const bool seen = use_store(now, [&](const limit_store::hold& window) {
+    last_pause_ = window.time_of(window->paused_until());
     const auto fit = window->next_fit(tokens, caps_, window.now());
     if (fit == limit_window::never) return;
-    next = std::max(now, window.time_of(std::max(fit, window->paused_until())));
-    if (gap_ > duration{}) next = std::max(next, next_spaced_);
+    found = {wait_cause::none, now};
+    prolong(fit == window->unknown_until() ? wait_cause::unknown : wait_cause::limit,
+            window.time_of(fit));
+    prolong(wait_cause::pause, last_pause_);
+    if (gap_ > duration{}) prolong(wait_cause::pacing, next_spaced_);
+    prolong(wait_cause::unreachable, rest_until_);
   });
-  return seen ? next : retry_at(now);
+  return seen ? found : wait{wait_cause::limit, retry_at(now)};
+}
+
+std::optional<time_point> rate_limiter::others_pause(time_point now) const noexcept {
+  // The clocks of the window and of this process are compared anew each time.
+  constexpr duration slack = 1s;
+  if (last_pause_ <= now || last_pause_ <= own_pause_ + slack) return std::nullopt;
+  return last_pause_;
+}
+
+std::uint64_t rate_limiter::starts_of_others(time_point now) {
+  std::uint64_t others = 0;
+  use_store(now, [&](const limit_store::hold& window) {
+    std::erase_if(done_, [&](const auto& start) { return !window->counts(start); });
+    const auto in_hand = std::count_if(places_.begin(), places_.end(),
+                                       [&](const place& one) { return window->counts(one.start); });
+    const std::uint64_t mine =
+        done_.size() + static_cast<std::uint64_t>(in_hand) + window->unsent(store_.owner());
+    others = window->requests() - std::min(window->requests(), mine);
+  });
+  return others;
 }
 
 time_point rate_limiter::look_again(time_point now) {
@@ -134,6 +178,13 @@ void rate_limiter::done(slot handle) {
 }
 
 void rate_limiter::release(place& one, slot handle) {
+  if (one.start.step >= 0 && caps_.requests != 0) {
+    // Starts leave the window in almost the order in which they are done.
+    while (!done_.empty() && done_.front().step + limit_window::longest_stay < one.start.step) {
+      done_.pop_front();
+    }
+    done_.push_back(one.start);
+  }
   ++one.generation;
   one.start.step = limit_window::slot::returned;
   free_.push_back(handle.index);
@@ -141,6 +192,7 @@ void rate_limiter::release(place& one, slot handle) {
 
 void rate_limiter::pause(time_point until, time_point now) {
   last_pause_ = std::max(last_pause_, until);
+  own_pause_ = std::max(own_pause_, until);
   report({event::kind::paused, {}, until}, now);
 }
 

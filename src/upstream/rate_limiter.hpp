@@ -10,6 +10,7 @@
 
 #include "sluice/clock.hpp"
 #include "sluice/config.hpp"
+#include "sluice/wait_cause.hpp"
 #include "upstream/limit_store.hpp"
 
 namespace sluice {
@@ -69,12 +70,31 @@ class rate_limiter {
   /// The handle is not used any more. The slot is freed when its time has come.
   void done(slot handle);
 
+  /// Other limits from now on; 0: none. Starts that were taken before still count.
+  void set_limits(unsigned per_minute, std::uint64_t tokens_per_minute, time_point now);
   /// Sets a minimum time between two starts; zero: only what the pacing needs.
-  void space(duration gap) noexcept { gap_ = std::max(gap, pace_gap_); }
+  void space(duration gap) noexcept {
+    spaced_ = gap;
+    gap_ = std::max(gap, pace_gap_);
+  }
   /// Nothing starts before `until`, or before the end of a longer pause.
   void pause(time_point until, time_point now);
   /// The end of the last pause, of any process.
   time_point paused_until(time_point now);
+  /// The same for this process alone: other processes, and later ones, try on their own.
+  void rest(time_point until) noexcept { rest_until_ = std::max(rest_until_, until); }
+  /// The end of a pause that another process began, as of the last look; nothing: there is none
+  /// that is longer than the own ones.
+  std::optional<time_point> others_pause(time_point now) const noexcept;
+
+  /// What the next start of `tokens` waits for.
+  struct wait {
+    wait_cause why = wait_cause::none;
+    time_point until{};  ///< as next_start() says
+  };
+  wait next_wait(time_point now, std::uint64_t tokens = 0);
+  /// Starts of other processes, and of earlier ones, that still count for the limit.
+  std::uint64_t starts_of_others(time_point now);
 
   /// Whether another process has the lock of the store.
   bool is_held_up() const noexcept { return store_.held_up_until().has_value(); }
@@ -114,6 +134,7 @@ class rate_limiter {
   std::unique_ptr<limit_store> own_store_;
   limit_store& store_;
   duration pace_gap_{};  // minimum time between two starts for even pacing
+  duration spaced_{};    // the minimum time that space() has set
   duration gap_{};       // the minimum time that applies now
   std::vector<place> places_;
   std::vector<std::uint32_t> free_;
@@ -122,6 +143,10 @@ class rate_limiter {
   std::uint64_t generation_ = 0;  // of the store's table in which the places are counted
   std::deque<event> pending_;     // not passed to the store yet
   time_point last_pause_{};       // end of the last known pause
+  time_point own_pause_{};        // end of the last pause that this process began
+  time_point rest_until_{};
+  // Starts of this process that are done and may still count, oldest first.
+  std::deque<limit_window::slot> done_;
 };
 
 /// Counts the starts of the last 60 s, and the most in any 60 s, for totals and progress. Pure; not

@@ -58,6 +58,8 @@ class relay_health {
   static bool is_refusal(const failure& why);
   /// The relay got no requests for as long as it asked for: all problems count as over.
   void rested();
+  /// Another configured limit from now on; 0: none.
+  void set_limit(unsigned requests_per_minute) { rate_.set_limit(requests_per_minute); }
   /// Like rested(), and also forgets earlier doubts about the address.
   void reset_for_new_run();
   /// All remaining requests wait for the address to be confirmed: it is wrong.

@@ -77,6 +77,7 @@ relays::relays(boost::asio::io_context& context, clock& time,
                const std::vector<http_client*>& clients, observer* listener)
     : time_(time), pace_(pace), observer_(listener), random_(pace.seed) {
   gate_plan plan(members, pace_);
+  for (const auto& lane : plan.lanes) windows_.push_back(lane.window);
   window_opener opener(pace_, listener);
   for (std::size_t i = 0; i < plan.windows.size(); ++i) {
     limits_.push_back(plan.windows[i].per_minute);
@@ -85,6 +86,9 @@ relays::relays(boost::asio::io_context& context, clock& time,
   }
   gate_ = std::make_unique<start_gate>(time, plan.windows, plan.lanes, most_in_flight(pace_));
   gate_->close();  // each run enters with its own group
+  gate_->watch_pauses(pace_.max_wait, [this](std::size_t relay, time_point until) {
+    paused_by_others(relay, until);
+  });
   std::vector<const relay_options*> all;
   all.reserve(members.size());
   for (const auto& member : members) all.push_back(&member.relay);
@@ -164,8 +168,35 @@ unsigned relays::requests_per_minute() const noexcept {
   return sum;
 }
 
-unsigned relays::limit_of(std::size_t relay) const {
-  return upstream::limit_of(relays_[relay].options, pace_);
+live_limits relays::limits() const {
+  live_limits now{.requests_per_minute = {},
+                  .tokens_per_minute = pace_.tokens_per_minute,
+                  .concurrency = pace_.concurrency};
+  for (const relay& one : relays_) now.requests_per_minute.push_back(one.requests_per_minute);
+  return now;
+}
+
+void relays::set_limits(const live_limits& fresh) {
+  pace_.tokens_per_minute = fresh.tokens_per_minute;
+  pace_.concurrency = fresh.concurrency;
+  limits_.assign(limits_.size(), 0);
+  for (std::size_t i = 0; i < relays_.size(); ++i) {
+    const unsigned rpm = fresh.requests_per_minute.at(i);
+    auto& one = relays_[i];
+    one.requests_per_minute = rpm;
+    one.health.set_limit(rpm);
+    one.latency_cap.set_most(fresh.concurrency);
+    auto& shared = limits_[windows_[i]];
+    if (rpm != 0) shared = shared == 0 ? rpm : std::min(shared, rpm);
+  }
+  for (std::size_t i = 0; i < limits_.size(); ++i) {
+    gate_->set_limits(i, limits_[i], pace_.tokens_per_minute);
+  }
+  gate_->set_concurrency(most_in_flight(pace_));
+  for (std::size_t i = 0; i < relays_.size(); ++i) {
+    follow_health(i);
+    apply_caps(i);
+  }
 }
 
 std::string relays::title(std::size_t relay) const {
@@ -236,7 +267,7 @@ void relays::follow_health(std::size_t relay) {
 void relays::follow_rate(std::size_t relay) {
   auto& one = relays_[relay];
   const adaptive_rate& rate = one.health.rate();
-  const unsigned limit = limit_of(relay);
+  const unsigned limit = one.requests_per_minute;
   if (!one.reported.slower && rate.settled(time_.now())) {
     one.reported.slower = true;
     tell(severity::warning,
@@ -251,11 +282,17 @@ void relays::follow_rate(std::size_t relay) {
   }
 }
 
+relays::in_flight_caps relays::apply_caps(std::size_t relay) {
+  auto& one = relays_[relay];
+  const in_flight_caps caps{one.refusal_cap.most(time_.now()), one.latency_cap.now()};
+  gate_->limit_in_flight(
+      caps.by_refusals == 0 ? caps.by_latency : std::min(caps.by_refusals, caps.by_latency), relay);
+  return caps;
+}
+
 void relays::follow_in_flight(std::size_t relay, std::size_t in_flight, time_point started) {
   auto& one = relays_[relay];
-  const std::size_t by_refusals = one.refusal_cap.most(time_.now());
-  const std::size_t by_latency = one.latency_cap.now();
-  gate_->limit_in_flight(by_refusals == 0 ? by_latency : std::min(by_refusals, by_latency), relay);
+  const auto [by_refusals, by_latency] = apply_caps(relay);
   if (by_refusals != 0 && !std::exchange(one.reported.full, true)) {
     tell(severity::warning, fmt::format("{} accepts about {} requests at once and refuses more; "
                                         "at most that number is now in flight",
@@ -288,7 +325,19 @@ relay_health::verdict relays::failed(const start_gate::permit& turn, std::string
     // All clients get the same hint, and should not come back at the same moment.
     if (why.retry_after)
       *verdict.pause_until += hint_spread(*verdict.pause_until - time_.now(), random_);
-    gate_->pause(*verdict.pause_until, relay);
+    if (*verdict.pause_until >= one.pause.until) {
+      one.pause = {.until = *verdict.pause_until,
+                   .http_status = why.http_status,
+                   .asked = std::chrono::duration_cast<duration>(
+                       why.retry_after.value_or(decltype(why.retry_after)::value_type{}))};
+    }
+    // No answer came, so this says nothing about the key, and another process may get through.
+    if (why.kind == failure_class::unreachable || why.kind == failure_class::bad_certificate ||
+        why.kind == failure_class::bad_proxy) {
+      gate_->rest(*verdict.pause_until, relay);
+    } else {
+      gate_->pause(*verdict.pause_until, relay);
+    }
   }
   follow_health(relay);
   const std::size_t in_flight = gate_->in_flight(relay) + 1;
@@ -326,6 +375,16 @@ void relays::end(std::size_t relay, const relay_health::verdict& verdict) {
   if (ended.back_at && *verdict.wait <= longest_believed_wait) {
     returns_[relay] = time_.call_at(*ended.back_at, [this, relay] { bring_back(relay); });
   }
+}
+
+// A run with a longer --max-wait has begun the pause, and waits for its end.
+void relays::paused_by_others(std::size_t relay, time_point until) {
+  if (relays_[relay].resting) return;
+  relay_health::verdict ended;
+  ended.stop = stop_reason::come_back_later;
+  ended.reason = "another run was told to wait";
+  ended.wait = until - time_.now();
+  end(relay, ended);
 }
 
 // If relays asked to wait, the run can be started again when the first of them is back.

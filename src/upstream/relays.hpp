@@ -16,6 +16,7 @@
 #include "sluice/clock.hpp"
 #include "sluice/config.hpp"
 #include "sluice/error.hpp"
+#include "sluice/live_limits.hpp"
 #include "sluice/observer.hpp"
 #include "upstream/adaptive_concurrency.hpp"
 #include "upstream/latency_limit.hpp"
@@ -35,7 +36,8 @@ struct relay {
         client(http),
         hidden(options.relay),
         health(patience),
-        latency_cap(concurrency) {}
+        latency_cap(concurrency),
+        requests_per_minute(patience.requests_per_minute) {}
 
   const relay_member options;
   http_client& client;
@@ -44,9 +46,16 @@ struct relay {
   latency_limit latency_cap;         ///< concurrency limit so that answers are fast enough
   adaptive_concurrency refusal_cap;  ///< concurrency limit of the relay, found from refusals
   stream_support streams;
-  bool resting = false;  ///< it gets no requests, forever or until `back_at`
+  unsigned requests_per_minute;  ///< its configured limit; 0: none
+  bool resting = false;          ///< it gets no requests, forever or until `back_at`
   std::optional<time_point> back_at{};
   std::string rest_reason = {};
+  /// The longest pause of its key that this process began.
+  struct {
+    time_point until{};
+    int http_status = 0;  ///< of the failure; 0: it had none
+    duration asked{};     ///< the wait that the relay asked for; zero: it named none
+  } pause = {};
 
   /// Problems that were reported to the observer, and whose end was not reported yet.
   struct {
@@ -118,6 +127,9 @@ class relays {
   std::uint64_t successes() const noexcept { return successes_; }
   /// The sum of the limits of all windows; 0: one has no limit.
   unsigned requests_per_minute() const noexcept;
+  live_limits limits() const;
+  /// Other limits from now on. Attempts in flight go on.
+  void set_limits(const live_limits& fresh);
 
   /// The head of a successful reply arrived; `streamed`: the request asked for a stream.
   void answered(const start_gate::permit& turn, time_point started, bool streamed);
@@ -159,22 +171,28 @@ class relays {
  private:
   void follow_health(std::size_t relay);
   void follow_rate(std::size_t relay);
+  struct in_flight_caps {
+    std::size_t by_refusals = 0;  // 0: none
+    std::size_t by_latency = 0;
+  };
+  in_flight_caps apply_caps(std::size_t relay);
   void follow_in_flight(std::size_t relay, std::size_t in_flight, time_point started);
+  void paused_by_others(std::size_t relay, time_point until);
   void end_all(std::size_t last, const relay_health::verdict& verdict);
   void bring_back(std::size_t relay);
   void start_new_run(bool forget);
   void cancel_returns() noexcept;
   bool is_idle() const noexcept;
   std::size_t at_work() const noexcept;
-  unsigned limit_of(std::size_t relay) const;
   void tell(severity level, const std::string& sentence) const;
 
   clock& time_;
-  const pace_options pace_;
+  pace_options pace_;
   observer* observer_;
   std::vector<std::unique_ptr<http_client>> own_clients_;
   std::vector<std::unique_ptr<limit_store>> stores_;
-  std::vector<unsigned> limits_;  // requests per minute of each window
+  std::vector<unsigned> limits_;      // requests per minute of each window
+  std::vector<std::size_t> windows_;  // of each relay
   std::unique_ptr<start_gate> gate_;
   std::deque<relay> relays_;  // in the order of the gate's lanes
   token_estimate tokens_;

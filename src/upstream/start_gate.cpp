@@ -28,6 +28,7 @@ start_gate::~start_gate() {
   others_.closed_ = true;  // so that its destructor does not use the gate
   if (alarm_ != 0) clock_.cancel(alarm_);
   if (catch_up_alarm_ != 0) clock_.cancel(catch_up_alarm_);
+  if (pause_alarm_ != 0) clock_.cancel(pause_alarm_);
 }
 
 bool start_gate::has_place() const noexcept {
@@ -37,11 +38,13 @@ bool start_gate::has_place() const noexcept {
 }
 
 // When a lane has room for the first waiter.
-time_point start_gate::next_start(time_point now) {
+start_gate::next_turn start_gate::next_in_line(time_point now) {
   const std::uint64_t tokens = line_.empty() ? 0 : count(line_.front()->tokens);
-  time_point next = time_point::max();
-  for (const lane_state& one : lanes_) {
-    if (one.takes()) next = std::min(next, windows_[one.window].next_start(now, tokens));
+  next_turn next;
+  for (std::size_t i = 0; i < lanes_.size(); ++i) {
+    if (!lanes_[i].takes()) continue;
+    const auto wait = window_of(i).next_wait(now, tokens);
+    if (wait.until < next.wait.until) next = {wait, i};
   }
   return next;
 }
@@ -148,6 +151,7 @@ void start_gate::wake_next() {
 }
 
 void start_gate::arm(time_point now, time_point next) {
+  look_for_long_pauses(now);
   // A check costs a few system calls, so do not check again if the alarm rings soon anyway.
   if (alarm_ != 0 && alarm_at_ <= std::min(next, now + rate_limiter::look_interval)) return;
   if (next > now) {
@@ -164,6 +168,45 @@ void start_gate::arm(time_point now, time_point next) {
     alarm_ = 0;
     wake_next();
   });
+}
+
+// Told by a timer: the one who is told may close groups, and one of their attempts may be on its
+// way into the line.
+void start_gate::look_for_long_pauses(time_point now) {
+  if (!tell_of_pause_ || pause_alarm_ != 0 || line_.empty()) return;
+  for (std::size_t i = 0; i < lanes_.size(); ++i) {
+    if (!lanes_[i].takes()) continue;
+    const auto until = window_of(i).others_pause(now);
+    if (!until || *until - now <= longest_pause_) continue;
+    pause_alarm_ = clock_.call_at(now, [this, i, end = *until] {
+      pause_alarm_ = 0;
+      if (lanes_[i].open) tell_of_pause_(i, end);
+    });
+    return;
+  }
+}
+
+void start_gate::watch_pauses(duration longest, std::function<void(std::size_t, time_point)> tell) {
+  longest_pause_ = longest;
+  tell_of_pause_ = std::move(tell);
+}
+
+void start_gate::set_limits(std::size_t window, unsigned per_minute,
+                            std::uint64_t tokens_per_minute) {
+  windows_[window].set_limits(per_minute, tokens_per_minute, clock_.now());
+  wake_next();
+}
+
+void start_gate::set_concurrency(std::size_t most) {
+  concurrency_ = most;
+  wake_next();
+}
+
+std::uint64_t start_gate::starts_of_others() {
+  const time_point now = clock_.now();
+  std::uint64_t sum = 0;
+  for (rate_limiter& window : windows_) sum += window.starts_of_others(now);
+  return sum;
 }
 
 // Passes pending events to windows that another process has locked, even if nothing waits here:
@@ -276,6 +319,7 @@ void start_gate::stop_alarms() {
   // A pending call would keep the event loop alive.
   if (alarm_ != 0) clock_.cancel(std::exchange(alarm_, 0));
   if (catch_up_alarm_ != 0) clock_.cancel(std::exchange(catch_up_alarm_, 0));
+  if (pause_alarm_ != 0) clock_.cancel(std::exchange(pause_alarm_, 0));
 }
 
 start_gate::status start_gate::now(group& of) {
@@ -306,11 +350,17 @@ start_gate::status start_gate::now(bool waiting) {
                       std::any_of(lanes_.begin(), lanes_.end(),
                                   [](const lane_state& one) { return one.open && one.full(); });
   if (waiting && !line_.empty()) {
-    const time_point next = next_start(now);
+    const next_turn next = next_in_line(now);
     const bool held_up = std::any_of(windows_.begin(), windows_.end(),
                                      [](const rate_limiter& one) { return one.is_held_up(); });
-    if (!report.full && !held_up && next > now && next != time_point::max())
-      report.next_start = next;
+    const time_point until = next.wait.until;
+    if (!report.full && !held_up && until > now && until != time_point::max()) {
+      report.next_start = until;
+      report.cause = next.wait.why;
+      report.lane = next.lane;
+      report.by_others =
+          report.cause == wait_cause::pause && window_of(next.lane).others_pause(now).has_value();
+    }
   }
   return report;
 }

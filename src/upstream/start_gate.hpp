@@ -68,6 +68,9 @@ class start_gate {
     std::uint64_t started_last_minute = 0;
     std::uint64_t most_in_a_minute = 0;
     std::optional<time_point> next_start;  ///< set while attempts wait for the limit or a pause
+    wait_cause cause = wait_cause::none;   ///< what they wait for, where next_start is set
+    std::size_t lane = 0;                  ///< the lane that may start first then
+    bool by_others = false;                ///< another process began the pause
     bool full = false;                     ///< attempts wait because of a concurrency limit
     bool lanes_full = false;  ///< attempts wait because of the lanes' own concurrency limits
   };
@@ -99,6 +102,16 @@ class start_gate {
 
   /// Nothing starts in the lane's window before `until`.
   void pause(time_point until, std::size_t lane = 0);
+  /// The same for this process alone: others try the relay on their own.
+  void rest(time_point until, std::size_t lane = 0) { window_of(lane).rest(until); }
+  /// Calls `tell`, on the event loop, when attempts wait for a pause of a lane that another process
+  /// began, and that lasts longer than `longest` from then on.
+  void watch_pauses(duration longest, std::function<void(std::size_t lane, time_point until)> tell);
+  /// Other limits of a window and of all lanes together, from now on; 0: none.
+  void set_limits(std::size_t window, unsigned per_minute, std::uint64_t tokens_per_minute);
+  void set_concurrency(std::size_t most);
+  /// Starts of other processes, and of earlier ones, that still count in any of the windows.
+  std::uint64_t starts_of_others();
   /// The end of the last pause of the lane's window, of any process; a past time: no pause.
   time_point paused_until(std::size_t lane = 0);
   /// Sets a minimum time between two starts in the lane's window.
@@ -174,7 +187,13 @@ class start_gate {
   status now(bool waiting);
   bool is_idle() const noexcept { return open_groups_ == 0 && in_flight_ == 0; }
   bool has_place() const noexcept;
-  time_point next_start(time_point now);
+  struct next_turn {
+    rate_limiter::wait wait{wait_cause::limit, time_point::max()};
+    std::size_t lane = 0;
+  };
+  next_turn next_in_line(time_point now);
+  time_point next_start(time_point now) { return next_in_line(now).wait.until; }
+  void look_for_long_pauses(time_point now);
   time_point look_again(time_point now);
   void wake_next();
   void arm(time_point now, time_point next);
@@ -195,6 +214,9 @@ class start_gate {
   clock::timer alarm_ = 0;
   time_point alarm_at_{};
   clock::timer catch_up_alarm_ = 0;
+  duration longest_pause_{};
+  std::function<void(std::size_t, time_point)> tell_of_pause_;
+  clock::timer pause_alarm_ = 0;
   group others_{*this};
 };
 

@@ -3,20 +3,50 @@
 #include <fmt/format.h>
 
 #include "views/progress.hpp"
+#include "views/wait_text.hpp"
 
 namespace sluice::cli {
 
-std::string bench_progress(const bench::benchmark::status& now) {
-  if (now.waiting_for_others) return "waiting until earlier starts no longer count";
-  std::string line = "looking for the limit";
-  if (!now.load.empty()) {
-    line = fmt::format("load {}{}, {}", now.number,
-                       now.of ? fmt::format(" of {}", *now.of) : std::string(), now.load);
+std::string bench_progress(const bench::benchmark::status& now, const line_form& form) {
+  if (now.waiting_for_others) {
+    return toned("waiting until earlier starts no longer count", tone::waiting, form);
   }
-  line += fmt::format(": {} done, {} in flight, {} started in the last 60 s", grouped(now.ended),
-                      now.in_flight, grouped(now.started_last_minute));
-  if (now.cost) line += fmt::format(", ${}", now.cost->to_string());
-  return line;
+  fitted_line line;
+  const std::string done = grouped(now.ended) + " done";
+  if (now.load.empty()) {
+    line.add({.text = "looking for the limit: " + done, .brief = done, .weight = 90});
+  } else {
+    const std::string number = std::to_string(now.number);
+    const std::string of = now.of ? fmt::format(" of {}", *now.of) : std::string();
+    line.add({.text = fmt::format("load {}{}, {}: {}", number, of, now.load, done),
+              .brief = fmt::format("load {}{}: {}", number, of, done),
+              .weight = 90});
+  }
+  line.add({.text = fmt::format("{} in flight", now.in_flight), .weight = 20});
+  const std::string window = now.cap == 0
+                                 ? fmt::format("{} in 60 s", grouped(now.started_last_minute))
+                                 : fmt::format("{}/{} in 60 s", now.started_last_minute, now.cap);
+  const bool shared = now.cap != 0 && now.started_by_others > 0;
+  line.add({.text = shared ? fmt::format("{} ({} by other runs)", window, now.started_by_others)
+                           : window,
+            .brief = shared ? fmt::format("{} + {} by others", now.started_last_minute,
+                                          now.started_by_others)
+                            : window,
+            .weight = shared && now.cause == wait_cause::limit ? 85U : 40U});
+  if (now.cost) line.add({.text = fmt::format("${}", now.cost->to_string()), .weight = 30});
+  if (now.left_s) {
+    line.add({.text = fmt::format("about {} left{}", short_time(*now.left_s),
+                                  now.more_to_come ? " of this load" : ""),
+              .brief = short_time(*now.left_s) + " left",
+              .weight = 50});
+  }
+  if (now.cause != wait_cause::none) {
+    start_wait start{.cause = now.cause, .left_s = now.wait_s, .unix_now = now.unix_now};
+    if (now.pause_status) start.pause = {*now.pause_status, duration{}};
+    const wait_text wait = text_of(start);
+    line.add({.text = wait.sentence, .brief = wait.brief, .weight = 100, .meaning = tone::waiting});
+  }
+  return line.in(form);
 }
 
 }  // namespace sluice::cli

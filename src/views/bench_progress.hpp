@@ -3,10 +3,11 @@
 #include <string>
 
 #include "loadtest/benchmark.hpp"
+#include "views/fitted_line.hpp"
 
 namespace sluice::cli {
 
 /// The progress of a benchmark, as one line for a person.
-std::string bench_progress(const bench::benchmark::status& now);
+std::string bench_progress(const bench::benchmark::status& now, const line_form& form = {});
 
 }  // namespace sluice::cli

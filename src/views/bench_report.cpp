@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -53,16 +54,28 @@ std::string load_name(const ordered_json& load) {
   return fmt::format("{} in flight", count(load, "concurrency"));
 }
 
+// Percentiles of fewer requests are marked: the p99 of so few is about their greatest value.
+constexpr double few_requests = 100;
+
+bool is_of_few(const ordered_json& load, const char* name) {
+  return number(load, name, "count").value_or(few_requests) < few_requests;
+}
+
+// A percentile of the load, with a star where it is one of few requests.
+std::string percentile(const ordered_json& load, const char* name, const char* part) {
+  const auto value = number(load, name, part);
+  return short_number(value) + (value && is_of_few(load, name) ? "*" : "");
+}
+
 std::string load_row(const ordered_json& load) {
   const auto pair = [&](const char* name) {
-    return fmt::format("{:>7} {:>7}", short_number(number(load, name, "p50")),
-                       short_number(number(load, name, "p99")));
+    return fmt::format("{:>7} {:>7}", percentile(load, name, "p50"), percentile(load, name, "p99"));
   };
   return fmt::format("  {:<14} {:>6} {:>6} {:>8} {:>8} {} {:>7} {}\n", load_name(load),
                      grouped(count(load, "succeeded")), grouped(count(load, "failed")),
                      short_number(number(load, "requests_per_s")),
                      short_number(number(load, "output_tokens_per_s")), pair("ttft_ms"),
-                     short_number(number(load, "inter_token_ms", "p50")), pair("latency_ms"));
+                     percentile(load, "inter_token_ms", "p50"), pair("latency_ms"));
 }
 
 constexpr std::string_view heading =
@@ -96,8 +109,9 @@ std::vector<std::string> warnings_of(const ordered_json& load) {
   return list;
 }
 
-// Notes on a load that its row cannot show.
-void add_notes(std::string& notes, const ordered_json& load) {
+// Notes on a load that its row cannot show. `told`: why nothing more was sent to the target, which
+// is said of the whole.
+void add_notes(std::string& notes, const ordered_json& load, const std::string& told) {
   const std::string name = load_name(load);
   const auto intended = number(load, "latency_from_intended_ms", "p50");
   if (intended) {
@@ -121,7 +135,7 @@ void add_notes(std::string& notes, const ordered_json& load) {
     }
     notes += fmt::format("  {}: failed: {}\n", name, list);
   }
-  if (const auto why = text(load, "stopped"); !why.empty()) {
+  if (const auto why = text(load, "stopped"); !why.empty() && why != told) {
     notes += fmt::format("  {}: not all of it was sent: {}\n", name, why);
   }
   for (const auto& warning : warnings_of(load)) notes += fmt::format("  {}\n", warning);
@@ -168,8 +182,12 @@ std::string target_lines(const ordered_json& target) {
     lines += heading;
     for (const auto& load : *loads) {
       lines += load_row(load);
-      add_notes(notes, load);
+      add_notes(notes, load, text(target, "stopped"));
     }
+    const bool few = std::any_of(loads->begin(), loads->end(), [](const ordered_json& load) {
+      return is_of_few(load, "latency_ms");
+    });
+    if (few) notes += "  * of fewer than 100 requests: the p99 is about the slowest of them\n";
   } else if (!searched) {
     lines += "  nothing was measured\n";
   }
@@ -214,6 +232,13 @@ std::string bench_lines(const ordered_json& document) {
     lines += target_lines(target);
   }
   return lines;
+}
+
+std::string ranking_line(const ordered_json& document) {
+  const auto ranking = document.find("ranking");
+  if (ranking == document.end() || !ranking->is_object()) return {};
+  std::string sentence = text(*ranking, "sentence");
+  return sentence.empty() ? sentence : sentence + "\n";
 }
 
 }  // namespace sluice::cli

@@ -15,4 +15,7 @@ std::string bench_lines(const nlohmann::ordered_json& document);
 /// that prints no table. Pure.
 std::vector<std::string> bench_warnings(const nlohmann::ordered_json& document);
 
+/// The sentence that ranks the targets of the document, as a line; empty: there is none.
+std::string ranking_line(const nlohmann::ordered_json& document);
+
 }  // namespace sluice::cli

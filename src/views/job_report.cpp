@@ -1,8 +1,10 @@
 #include "views/job_report.hpp"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <ctime>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
@@ -66,7 +68,7 @@ std::vector<std::pair<std::string, std::uint64_t>> by_frequency(const ordered_js
 
 class report {
  public:
-  report(const ordered_json& totals, double age_s) : totals_(totals), age_s_(age_s) {}
+  report(const ordered_json& totals, const job_life& life) : totals_(totals), life_(life) {}
 
   std::string lines(const job_files& files, const std::map<std::string, std::string>& reasons) {
     head(files);
@@ -76,9 +78,13 @@ class report {
     shares("relays");
     ends();
     times();
-    row("attempts",
-        fmt::format("{}, {} of them retries; {} at most in any 60 s", count(totals_, "attempts"),
-                    count(totals_, "retries"), count(totals_, "max_requests_in_60s")));
+    std::string attempts = fmt::format("{}, {} of them retries", count(totals_, "attempts"),
+                                       count(totals_, "retries"));
+    // A run that has just begun has not written it yet.
+    if (is_above_zero(totals_, "max_requests_in_60s")) {
+      attempts += fmt::format("; {} at most in any 60 s", count(totals_, "max_requests_in_60s"));
+    }
+    row("attempts", attempts);
     if (is_above_zero(totals_, "maybe_billed_attempts")) {
       row("", fmt::format("{} ended without a result and may have been billed",
                           count(totals_, "maybe_billed_attempts")));
@@ -95,12 +101,10 @@ class report {
   }
 
   void head(const job_files& files) {
-    std::string status = text(totals_, "status");
-    if (status == "running") status += fmt::format(", as of {} ago", short_time(age_s_));
     out_ += fmt::format("{}: {}: {} of {} succeeded, {} failed, {} pending\n",
-                        printable_text(files.job), status, count(totals_, "succeeded"),
-                        count(totals_, "requests"), count(totals_, "failed"),
-                        count(totals_, "pending"));
+                        printable_text(files.job), state_of(life_, text(totals_, "status")),
+                        count(totals_, "succeeded"), count(totals_, "requests"),
+                        count(totals_, "failed"), count(totals_, "pending"));
   }
 
   void failures(const std::map<std::string, std::string>& reasons) {
@@ -193,15 +197,37 @@ class report {
   }
 
   const ordered_json& totals_;
-  const double age_s_;
+  const job_life& life_;
   std::string out_;
 };
 
 }  // namespace
 
 std::string job_report_lines(const job_files& files, const ordered_json& totals,
-                             const std::map<std::string, std::string>& reasons, double age_s) {
-  return report(totals, age_s).lines(files, reasons);
+                             const std::map<std::string, std::string>& reasons,
+                             const job_life& life) {
+  return report(totals, life).lines(files, reasons);
+}
+
+std::string state_of(const job_life& life, const std::string& status) {
+  switch (life.is) {
+    case job_life::state::running: {
+      std::string words = "running";
+      if (life.process > 0) words += fmt::format(" (process {}", life.process);
+      if (life.process > 0 && life.since) {
+        words +=
+            fmt::format(", since {:%F %T}", fmt::localtime(static_cast<std::time_t>(*life.since)));
+      }
+      return life.process > 0 ? words + ")" : words;
+    }
+    case job_life::state::killed:
+      return fmt::format("killed {} ago; run the same command to go on", short_time(life.quiet_s));
+    case job_life::state::unknown:
+      return fmt::format("running, as of {} ago", short_time(life.quiet_s));
+    case job_life::state::at_rest:
+      break;
+  }
+  return status;
 }
 
 }  // namespace sluice::cli

@@ -5,13 +5,18 @@
 #include <string>
 
 #include "jobs/job_files.hpp"
+#include "jobs/job_follower.hpp"
 
 namespace sluice::cli {
 
 /// The totals of a job as lines for a person. `totals` is a totals document, any member of which
-/// may be missing. `reasons` holds an example for each kind of failure, by its name. `age_s` is the
-/// age of the document in seconds. Pure.
+/// may be missing. `reasons` holds an example for each kind of failure, by its name. Pure.
 std::string job_report_lines(const job_files& files, const nlohmann::ordered_json& totals,
-                             const std::map<std::string, std::string>& reasons, double age_s);
+                             const std::map<std::string, std::string>& reasons,
+                             const job_life& life);
+
+/// The state of a job in a few words: "running (process 4711, since 10:02:11)", "killed 26 s ago";
+/// `status`: what its totals say.
+std::string state_of(const job_life& life, const std::string& status);
 
 }  // namespace sluice::cli

@@ -97,16 +97,24 @@ std::string probe_lines(const probe::report& told, const probe_facts& facts) {
   return lines;
 }
 
-std::string probe_progress(const probe_status& now) {
-  std::string line = fmt::format("{} of {} requests answered, {} in flight, ${}", now.ended,
-                                 now.all, now.in_flight, now.cost.to_string());
+std::string probe_progress(const probe_status& now, const line_form& form) {
+  fitted_line line;
+  line.add({.text = fmt::format("{} of {} requests answered", now.ended, now.all),
+            .brief = fmt::format("{}/{}", now.ended, now.all),
+            .weight = 90});
+  line.add({.text = fmt::format("{} in flight", now.in_flight), .weight = 20, .before = ", "});
+  line.add({.text = fmt::format("${}", now.cost.to_string()), .weight = 30, .before = ", "});
   if (!now.doing.empty()) {
-    line += fmt::format("; {}", now.doing);
-  } else if (now.next_start && *now.next_start > duration::zero()) {
-    line += fmt::format("; waiting for the limit, next start in {}",
-                        short_time(std::chrono::duration<double>(*now.next_start).count()));
+    line.add({.text = std::string(now.doing), .weight = 100, .before = "; "});
+  } else if (now.wait) {
+    const wait_text wait = text_of(*now.wait);
+    line.add({.text = wait.sentence,
+              .brief = wait.brief,
+              .weight = 100,
+              .meaning = tone::waiting,
+              .before = "; "});
   }
-  return line;
+  return line.in(form);
 }
 
 std::string probe_checks_help() {

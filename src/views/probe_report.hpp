@@ -10,6 +10,8 @@
 #include "probe/report.hpp"
 #include "sluice/clock.hpp"
 #include "sluice/money.hpp"
+#include "views/fitted_line.hpp"
+#include "views/wait_text.hpp"
 
 namespace sluice::cli {
 
@@ -28,7 +30,7 @@ struct probe_status {
   std::size_t all = 0;
   std::size_t in_flight = 0;
   usd cost;
-  std::optional<duration> next_start;  ///< set while requests wait for the limit or a pause
+  std::optional<start_wait> wait;  ///< set while requests wait for the limit or a pause
 };
 
 /// The document of `probe --json`.
@@ -36,7 +38,7 @@ nlohmann::ordered_json probe_document(const probe::report& told, const probe_fac
 /// The same as lines for a person, safe to show on a terminal.
 std::string probe_lines(const probe::report& told, const probe_facts& facts);
 /// What it is doing, as one line.
-std::string probe_progress(const probe_status& now);
+std::string probe_progress(const probe_status& now, const line_form& form = {});
 /// For the help: each check, what it proves and what it cannot.
 std::string probe_checks_help();
 

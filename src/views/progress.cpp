@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "views/shown_amount.hpp"
 
@@ -45,45 +46,153 @@ double estimate_seconds_left(const progress_facts& facts) {
   return std::max(by_speed, by_limit);
 }
 
-std::string progress_line(const progress_facts& facts) {
-  std::string line =
-      fmt::format("{}/{} done", grouped(facts.succeeded + facts.failed), grouped(facts.total));
-  if (facts.failed > 0) line += fmt::format(", {} failed", grouped(facts.failed));
-  line += fmt::format(" | {} in 60 s", facts.requests_per_minute == 0
-                                           ? std::to_string(facts.run.started_last_minute)
-                                           : fmt::format("{}/{}", facts.run.started_last_minute,
-                                                         facts.requests_per_minute));
+namespace {
+
+std::uint64_t tokens_per_second(const progress_facts& facts) {
+  return static_cast<std::uint64_t>(static_cast<double>(facts.tokens_now) /
+                                    std::max(facts.elapsed_s, 0.1));
+}
+
+start_wait start_of(const progress_facts& facts) {
+  return {facts.run.cause, facts.until_next_start_s, facts.unix_now, facts.run.pause};
+}
+
+wait_text wait_for_budget(const progress_facts& facts) {
+  wait_text text{
+      fmt::format("{} wait for the budget: one may cost {}, {} is free",
+                  grouped(facts.run.waiting_for_budget), shown_amount(facts.shortage->most),
+                  shown_amount(facts.shortage->left)),
+      fmt::format("{} wait for the budget", grouped(facts.run.waiting_for_budget)), "budget"};
+  if (facts.shortage->reply_limit > 0) {
+    text.sentence += fmt::format("; max_tokens {} would fit",
+                                 grouped(static_cast<std::uint64_t>(facts.shortage->reply_limit)));
+  }
+  return text;
+}
+
+}  // namespace
+
+wait_text reason_to_wait(const progress_facts& facts) {
+  const run_status& run = facts.run;
+  if (facts.stopping_s) {
+    return {fmt::format("stopping: {} in flight may finish within {}, Ctrl-C again drops them",
+                        run.in_flight, short_time(*facts.stopping_s)),
+            fmt::format("stopping: {} in flight, Ctrl-C drops them", run.in_flight), "stopping"};
+  }
+  const bool told_to_wait = run.cause == wait_cause::pause || run.cause == wait_cause::unreachable;
+  if (run.next_start && told_to_wait) return text_of(start_of(facts));
+  if (run.one_at_a_time) {
+    return {"relay in trouble, one at a time", "relay in trouble", "trouble"};
+  }
+  if (run.waiting_for_budget > 0 && facts.shortage) return wait_for_budget(facts);
+  if (run.next_start) return text_of(start_of(facts));
+  if (run.full) {
+    return {fmt::format("all {} places in flight (--concurrency)", run.in_flight),
+            fmt::format("{} in flight", run.in_flight), "concurrency"};
+  }
+  if (run.slowed) {
+    return {fmt::format("{} in flight, more when these are answered in good time", run.in_flight),
+            fmt::format("{} in flight, slow answers", run.in_flight), "slow"};
+  }
+  return {};
+}
+
+std::string progress_line(const progress_facts& facts, const line_form& form) {
+  const run_status& run = facts.run;
+  const wait_text wait = reason_to_wait(facts);
+  fitted_line line;
+  const std::string counts =
+      fmt::format("{}/{}", grouped(facts.succeeded + facts.failed), grouped(facts.total));
+  line.add({.text = counts + " done", .brief = counts, .weight = 90});
+  if (facts.failed > 0) {
+    line.add({.text = fmt::format("{} failed", grouped(facts.failed)),
+              .weight = 80,
+              .meaning = tone::bad,
+              .before = ", "});
+  }
+  std::string window =
+      facts.requests_per_minute == 0
+          ? fmt::format("{} in 60 s", run.started_last_minute)
+          : fmt::format("{}/{} in 60 s", run.started_last_minute, facts.requests_per_minute);
+  const bool shared = facts.requests_per_minute != 0 && run.started_by_others > 0;
+  // Where the limit holds the run, the starts of others are a part of the reason.
+  const unsigned window_weight = shared && wait.word == "limit" ? 85 : 40;
+  line.add({.text = shared ? fmt::format("{} ({} by other runs)", window, run.started_by_others)
+                           : window,
+            .brief = window_weight == 40
+                         ? window
+                         : fmt::format("{}/{} + {} by others", run.started_last_minute,
+                                       facts.requests_per_minute, run.started_by_others),
+            .weight = window_weight});
   if (facts.elapsed_s > 0) {
-    line += fmt::format(" | {} tok/s",
-                        grouped(static_cast<std::uint64_t>(static_cast<double>(facts.tokens_now) /
-                                                           std::max(facts.elapsed_s, 0.1))));
+    line.add({.text = fmt::format("{} tok/s", grouped(tokens_per_second(facts))), .weight = 10});
   }
   // Four decimals: cents are too coarse for a cheap job, and eighteen digits are too long. The
   // totals have them all.
   const double dollars = static_cast<double>(facts.cost.count()) / 1e18;
-  line += fmt::format(" | ${:.4f}", dollars);
+  line.add({.text = fmt::format("${:.4f}", dollars), .weight = 30});
   const double left = estimate_seconds_left(facts);
-  if (left > 0) line += fmt::format(" | {} left", short_time(left));
-  if (facts.run.one_at_a_time) {
-    line += " | relay in trouble, one at a time";
-  } else if (facts.run.waiting_for_budget > 0 && facts.shortage) {
-    line += fmt::format(" | {} wait for the budget: one may cost {}, {} is free",
-                        grouped(facts.run.waiting_for_budget), shown_amount(facts.shortage->most),
-                        shown_amount(facts.shortage->left));
-    if (facts.shortage->reply_limit > 0) {
-      line += fmt::format("; max_tokens {} would fit",
-                          grouped(static_cast<std::uint64_t>(facts.shortage->reply_limit)));
-    }
-  } else if (facts.run.next_start) {
-    line += fmt::format(" | waiting for the limit, next start in {}",
-                        short_time(facts.until_next_start_s));
-  } else if (facts.run.full) {
-    line += fmt::format(" | all {} places in flight (--concurrency)", facts.run.in_flight);
-  } else if (facts.run.slowed) {
-    line += fmt::format(" | {} in flight, more when these are answered in good time",
-                        facts.run.in_flight);
+  if (left > 0 && !facts.stopping_s) {
+    line.add({.text = fmt::format("{} left", short_time(left)), .weight = 50});
   }
-  return line;
+  line.add({.text = wait.sentence, .brief = wait.brief, .weight = 100, .meaning = tone::waiting});
+  return line.in(form);
+}
+
+nlohmann::ordered_json progress_document(const progress_facts& facts) {
+  using nlohmann::ordered_json;
+  const run_status& run = facts.run;
+  const double left = estimate_seconds_left(facts);
+  const wait_text wait = reason_to_wait(facts);
+  ordered_json document;
+  document["type"] = "progress";
+  document["time"] = std::round(facts.unix_now * 1000) / 1000;
+  document["requests"] = facts.total;
+  document["succeeded"] = facts.succeeded;
+  document["failed"] = facts.failed;
+  document["done_in_this_run"] = facts.done_now;
+  document["in_flight"] = run.in_flight;
+  document["waiting"] = run.waiting;
+  document["started_last_60s"] = run.started_last_minute;
+  document["started_by_others"] = run.started_by_others;
+  document["rpm"] = facts.requests_per_minute;
+  document["tokens_per_s"] = tokens_per_second(facts);
+  document["cost_usd"] = facts.cost.to_string();
+  document["elapsed_s"] = std::round(facts.elapsed_s * 1000) / 1000;
+  document["left_s"] = left < 0 ? ordered_json() : ordered_json(std::round(left));
+  document["wait"] = nullptr;
+  if (!wait.word.empty()) {
+    document["wait"] = {
+        {"for", wait.word},
+        {"next_start_in_s", run.next_start
+                                ? ordered_json(std::round(std::max(facts.until_next_start_s, 0.0)))
+                                : ordered_json()},
+        {"text", wait.sentence}};
+  }
+  return document;
+}
+
+std::string long_wait::take(const progress_facts& facts, double now_s) {
+  const run_status& run = facts.run;
+  // The own limit may hold a start for a minute; this is how a run goes.
+  const bool usual = run.cause == wait_cause::limit && run.started_by_others == 0;
+  const bool stands = run.waiting > 0 && run.in_flight == 0 && !usual && !facts.stopping_s;
+  const bool moved = facts.done_now != done_ || run.started_last_minute > started_;
+  done_ = facts.done_now;
+  started_ = run.started_last_minute;
+  if (!stands || moved) {
+    since_s_.reset();
+    told_ = false;
+  }
+  if (!stands) return {};
+  if (!since_s_) since_s_ = now_s;
+  const double ahead = run.next_start ? facts.until_next_start_s : 0;
+  if (told_ || now_s - *since_s_ + ahead <= worth_telling_s) return {};
+  told_ = true;
+  const wait_text wait = reason_to_wait(facts);
+  return wait.sentence.empty()
+             ? fmt::format("nothing has started for {}", short_time(now_s - *since_s_))
+             : wait.sentence;
 }
 
 }  // namespace sluice::cli

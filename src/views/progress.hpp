@@ -1,10 +1,13 @@
 #pragma once
 
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 
 #include "sluice/engine.hpp"
 #include "sluice/job_set.hpp"
+#include "views/fitted_line.hpp"
+#include "views/wait_text.hpp"
 
 namespace sluice::cli {
 
@@ -21,11 +24,37 @@ struct progress_facts {
   unsigned requests_per_minute = 0;
   run_status run;
   double until_next_start_s = 0;  ///< valid where run.next_start is set
+  double unix_now = 0;
+  /// The run ends, and waits for what is in flight: how long at most, in seconds.
+  std::optional<double> stopping_s;
 };
 
 /// One line for a person: done/total, failed, requests in the last minute against the limit, tokens
-/// per second, cost, time left, and what the run waits for.
-std::string progress_line(const progress_facts& facts);
+/// per second, cost, time left, and what the run waits for. In a narrow form the reason of a wait
+/// is the last to go.
+std::string progress_line(const progress_facts& facts, const line_form& form = {});
+
+/// The same facts for a program (docs/progress.schema.json).
+nlohmann::ordered_json progress_document(const progress_facts& facts);
+
+/// What holds the run; empty: requests start, or only wait for replies.
+wait_text reason_to_wait(const progress_facts& facts);
+
+/// Finds waits that a quiet run should tell about: those of more than a minute. Each is told once.
+/// Pure.
+class long_wait {
+ public:
+  static constexpr double worth_telling_s = 60;
+
+  /// The sentence to tell now; empty: none. `now_s` counts from any moment.
+  std::string take(const progress_facts& facts, double now_s);
+
+ private:
+  std::optional<double> since_s_;  // nothing has started since
+  bool told_ = false;
+  std::uint64_t done_ = 0;
+  std::uint64_t started_ = 0;
+};
 
 /// Estimated seconds to the end; negative: not known yet.
 double estimate_seconds_left(const progress_facts& facts);

@@ -257,9 +257,17 @@ std::string time_text(double seconds) {
 
 }  // namespace
 
-std::string run_summary(const job_set& jobs, const run_outcome& outcome, double seconds,
-                        const shown_command& command) {
+std::string run_summary(const job_set& jobs, double seconds) {
   std::string text;
+  const auto summaries = jobs.summaries();
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    text += job_text(summaries[i], jobs.totals(i), jobs.failure_reasons(i));
+  }
+  return text + fmt::format("time      {}", time_text(seconds));
+}
+
+std::string next_command(const job_set& jobs, const run_outcome& outcome,
+                         const shown_command& command, bool shows_results) {
   std::uint64_t pending = 0;
   std::uint64_t retryable = 0;
   std::uint64_t permanent = 0;
@@ -267,37 +275,33 @@ std::string run_summary(const job_set& jobs, const run_outcome& outcome, double 
   const auto summaries = jobs.summaries();
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     const job_totals totals = jobs.totals(i);
-    text += job_text(summaries[i], totals, jobs.failure_reasons(i));
     missing.merge(jobs.missing_models(i));
     pending += totals.pending();
     retryable += totals.retryable_failures;
     permanent += totals.failed - totals.retryable_failures - summaries[i].bad_lines;
   }
-  text += fmt::format("time      {}\n", time_text(seconds));
   const auto bad = std::find_if(summaries.begin(), summaries.end(),
                                 [](const auto& job) { return job.bad_lines > 0; });
   const auto shortage = jobs.shortage();
+  std::string next;
   if (outcome.reason == stop_reason::budget_spent && shortage) {
-    text += fmt::format(
-        "next      {}\n",
-        again(command, fmt::format(" --budget {}", likely_budget(jobs, *shortage).to_string())));
+    next = again(command, fmt::format(" --budget {}", likely_budget(jobs, *shortage).to_string()));
   } else if (pending + retryable > 0) {
-    text += fmt::format("next      {}\n", again(command));
+    next = again(command);
   } else if (!missing.empty()) {
-    text += fmt::format(
-        "next      'sluice models' lists what the relay has, and {} is not there; name another "
-        "in the job, then {}\n",
+    next = fmt::format(
+        "'sluice models' lists what the relay has, and {} is not there; name another in the job, "
+        "then {}",
         printable_text(*missing.begin()), again(command));
   } else if (permanent > 0) {
-    text += fmt::format("next      {}\n", again(command, " --retry-failed"));
+    next = again(command, " --retry-failed");
   } else if (bad != summaries.end()) {
-    text += fmt::format("next      mend the lines that {} names, then {}\n", bad->errors,
-                        again(command));
-  } else if (outcome.reason == stop_reason::none) {
-    text += fmt::format("next      jq -r '.response.body | .choices[0].message.content? // .' {}\n",
-                        quoted(summaries[0].output));
+    next = fmt::format("mend the lines that {} names, then {}", bad->errors, again(command));
+  } else if (outcome.reason == stop_reason::none && shows_results) {
+    next = fmt::format("jq -r '.response.body | .choices[0].message.content? // .' {}",
+                       quoted(summaries[0].output));
   }
-  return text;
+  return next.empty() ? next : "next      " + next;
 }
 
 }  // namespace sluice::cli

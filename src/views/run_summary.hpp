@@ -10,9 +10,13 @@
 namespace sluice::cli {
 
 /// The text at the end of a run: for each job its counts, most frequent failures, tokens, cost and
-/// files, and the command to type next.
-std::string run_summary(const job_set& jobs, const run_outcome& outcome, double seconds,
-                        const shown_command& command);
+/// files, and the time.
+std::string run_summary(const job_set& jobs, double seconds);
+
+/// The command to type after a run, as the last line of the screen. `shows_results`: where nothing
+/// is left to do, it is a command that shows the results; else it is empty then.
+std::string next_command(const job_set& jobs, const run_outcome& outcome,
+                         const shown_command& command, bool shows_results = true);
 
 /// The end of a run in one line, fit for the mail of a nightly job: why it stopped (`sentence`, may
 /// be empty), the counts, the most frequent failures, the cost, and where to look.

@@ -58,6 +58,18 @@ TEST_F(graceful_stop_test, a_stop_without_a_signal_has_one_grace_period) {
   EXPECT_FALSE(ending.interrupted());
 }
 
+TEST_F(graceful_stop_test, counts_what_is_abandoned_and_the_time_that_is_left) {
+  EXPECT_FALSE(ending.seconds_left());
+  send(SIGTERM);
+  EXPECT_EQ(ending.seconds_left(), 30);
+  time.advance(12s);
+  EXPECT_EQ(ending.seconds_left(), 18);
+  EXPECT_EQ(ending.abandoned(), 0U);
+  time.advance(18s);
+  EXPECT_EQ(ending.abandoned(), 3U);
+  EXPECT_EQ(ending.seconds_left(), 0);
+}
+
 TEST_F(graceful_stop_test, a_signal_decides_the_exit_status_of_work_that_could_start) {
   const std::pair<exit_status, exit_status> rows[] = {{success, interrupted},
                                                       {some_failed, interrupted},

@@ -82,11 +82,11 @@ class Terminal(Case):
         self.assertTrue(drawn)
         self.assertLess(max(map(len, drawn)), 30)
 
-    def test_it_says_when_it_waits_for_the_limit(self) -> None:
+    def test_it_says_when_starts_are_spread(self) -> None:
         relay = self.relay()
         text, code = self.seen("run", self.job(chats(8)), "--base-url", relay.url, "--rpm", 20, "--pace", "even")
         self.assertEqual(code, 0, text)
-        self.assertRegex(text, r"waiting for the limit, next start in \d+ s")
+        self.assertRegex(text, r"starts are spread, next start in \d+ s")
 
     def test_a_dumb_terminal_gets_plain_lines(self) -> None:
         relay = self.relay("--head-delay", "0.3")

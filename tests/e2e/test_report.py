@@ -36,7 +36,7 @@ class Totals(Case):
         wait_until(self.results(job).totals_path.exists, "totals")
         result = json.loads(self.sluice("report", job, "--json").out)
         self.assertEqual((result["status"], result["requests"]), ("running", 2))
-        self.assertRegex(self.sluice("report", job).out, "running, as of .+ ago")
+        self.assertRegex(self.sluice("report", job).out, rf"running \(process {run.process.pid}, since ")
         self.assertEqual(json.loads(self.sluice("report", job, "--audit", "--json").out)["jobs"][0]["worst"], [])
         self.assertTrue(run.running)
 

@@ -20,7 +20,7 @@ RESULT_KEYS = ["line", "attempts", "model", "streamed", "started_at", "latency_m
                "usage_source", "cost_usd", "service_tier", "digest"]
 TOTALS_KEYS = ["job", "status", "requests", "succeeded", "failed", "pending", "attempts", "retries", "tokens",
                "cost_usd", "cache", "unpriced_requests", "maybe_billed_attempts", "finish_reasons", "models",
-               "wall_s", "max_requests_in_60s", "latency_ms", "ttft_ms", "errors"]
+               "wall_s", "max_requests_in_60s", "rpm", "latency_ms", "ttft_ms", "errors"]
 FAILS_FOR_GOOD = {"match": "no such thing", "times": None, "status": 400,
                   "body": {"error": {"message": "no such thing", "type": "invalid_request_error", "param": None,
                                      "code": "invalid_value"}}}

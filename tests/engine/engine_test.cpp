@@ -905,6 +905,103 @@ TEST(engine_test, the_status_shows_what_the_run_waits_for) {
   EXPECT_EQ(test.sink.results.size(), 30U);
 }
 
+TEST(engine_test, the_status_names_the_cause_of_a_wait) {
+  engine_rig test;
+  test.add(30);
+  test.options.pace.requests_per_minute = 10;
+  run_status status;
+  test.run([&] { return test.sink.results.size() >= 10; },
+           [&](engine& running) { status = running.now(); });
+  EXPECT_EQ(status.cause, wait_cause::limit);
+  EXPECT_EQ(status.started_by_others, 0U);
+  EXPECT_FALSE(status.pause);
+}
+
+TEST(engine_test, a_pause_that_the_relay_asked_for_is_named) {
+  engine_rig test;
+  test.add(3);
+  test.options.pace.concurrency = 1;
+  bool refused = false;
+  test.relay.plan = [&](const exchange_call&) {
+    if (std::exchange(refused, true)) return completion_plan();
+    return refusal_plan(429, "slow down", "", {{"retry-after", "120"}});
+  };
+  run_status status;
+  test.run([&] { return refused && test.time.calls_to_come() > 0 && test.relay.in_flight == 0; },
+           [&](engine& running) { status = running.now(); });
+  EXPECT_EQ(status.cause, wait_cause::pause);
+  ASSERT_TRUE(status.pause);
+  EXPECT_EQ(status.pause->http_status, 429);
+  EXPECT_EQ(status.pause->asked, std::chrono::seconds{120});
+  EXPECT_EQ(test.succeeded(), 3U);
+}
+
+TEST(engine_test, a_higher_limit_during_a_run_is_used_at_once) {
+  engine_rig test;
+  test.add(100);
+  test.options.pace.requests_per_minute = 10;
+  const time_point begin = test.time.now();
+  test.run([&] { return test.sink.results.size() >= 10; },
+           [&](engine& running) {
+             EXPECT_EQ(running.limits().requests_per_minute, std::vector<unsigned>{10});
+             running.set_limits({{60}, 0, 64});
+             EXPECT_EQ(running.requests_per_minute(), 60U);
+           });
+  EXPECT_EQ(test.succeeded(), 100U);
+  EXPECT_LE(test.most_counted_in_a_minute(), 60U);
+  EXPECT_LT(test.time.now() - begin, std::chrono::minutes{3}) << "ten minutes at the old limit";
+}
+
+TEST(engine_test, a_lower_limit_during_a_run_is_kept) {
+  engine_rig test;
+  test.add(60);
+  test.options.pace.requests_per_minute = 30;
+  test.run([&] { return test.sink.results.size() >= 30; },
+           [&](engine& running) {
+             running.set_limits({{5}, 0, 64});
+           });
+  EXPECT_EQ(test.succeeded(), 60U);
+  auto events = test.relay.counted;
+  std::sort(events.begin(), events.end());
+  for (std::size_t i = 30; i + 5 < events.size(); ++i) {
+    EXPECT_GE(events[i + 5] - events[i], std::chrono::seconds{60}) << i;
+  }
+}
+
+TEST(engine_test, another_concurrency_during_a_run) {
+  for (const unsigned fresh : {2U, 40U}) {
+    engine_rig test;
+    test.add(400);
+    test.options.pace.requests_per_minute = 0;
+    test.options.pace.concurrency = 10;
+    std::size_t before = 0;  // calls
+    test.run([&] { return test.sink.results.size() >= 100; },
+             [&](engine& running) {
+               running.set_limits({{0}, 0, fresh});
+               EXPECT_EQ(running.limits().concurrency, fresh);
+               before = test.relay.calls.size();
+             });
+    EXPECT_EQ(test.succeeded(), 400U);
+    std::size_t most = 0;
+    for (std::size_t i = before + 20; i < test.relay.calls.size(); ++i) {
+      most = std::max(most, test.relay.calls[i].in_flight);
+    }
+    EXPECT_EQ(most, fresh);
+  }
+}
+
+TEST(engine_test, a_concurrency_without_the_open_files_is_refused) {
+  engine_rig test;
+  test.add(30);
+  test.options.pace.requests_per_minute = 10;
+  test.run([&] { return test.sink.results.size() >= 10; },
+           [&](engine& running) {
+             EXPECT_THROW(running.set_limits({{5}, 0, 1'000'000'000}), fatal_error);
+             EXPECT_EQ(running.requests_per_minute(), 10U) << "nothing has changed";
+           });
+  EXPECT_EQ(test.succeeded(), 30U);
+}
+
 TEST(engine_test, a_job_may_end_before_its_workers_have_started) {
   // The reader may be faster than the engine: without requests, or with fewer requests than
   // workers.

@@ -210,16 +210,46 @@ TEST_F(job_set_test, a_finished_job_stays_as_it_is_byte_for_byte) {
   });
   const std::string output_before = dir.read("x.output.jsonl");
   const std::string errors_before = dir.read("x.errors.jsonl");
-  json totals_before = totals();
+  const json totals_before = totals();
+  EXPECT_EQ(totals_before["wall_s"], 1);
   for (int i = 0; i < 3; ++i) {
     EXPECT_THAT(run(), IsEmpty());
     EXPECT_EQ(dir.read("x.output.jsonl"), output_before);
     EXPECT_EQ(dir.read("x.errors.jsonl"), errors_before);
-    json now = totals();
-    now.erase("wall_s");
-    totals_before.erase("wall_s");
-    EXPECT_EQ(now, totals_before);
+    EXPECT_EQ(totals(), totals_before) << "a run that sends nothing adds no time";
   }
+}
+
+TEST_F(job_set_test, the_totals_record_the_limit_of_the_last_run_that_sent_something) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  const auto run_under = [&](std::uint64_t rpm, std::size_t most) {
+    auto jobs = open();
+    jobs->set_rate_limit(rpm);
+    for (std::size_t i = 0; i < most; ++i) {
+      const auto next = jobs->next();
+      ASSERT_TRUE(next);
+      jobs->attempt_started({0, next->custom_id, next->attempts + 1, next->most});
+      result finished;
+      finished.line = next->line;
+      finished.custom_id = next->custom_id;
+      finished.model = next->model;
+      finished.digest = next->digest;
+      finished.attempts = 1;
+      finished.outcome = *answer();
+      jobs->put(std::move(finished));
+    }
+    EXPECT_FALSE(most == 2 && jobs->next());
+    jobs->finish(job_status::interrupted, 1, 1);
+  };
+  run_under(30, 0);
+  EXPECT_EQ(totals()["rpm"], nullptr) << "nothing was sent";
+  run_under(60, 1);
+  EXPECT_EQ(totals()["rpm"], 60);
+  run_under(10, 0);
+  EXPECT_EQ(totals()["rpm"], 60) << "the last one sent nothing";
+  run_under(0, 1);
+  EXPECT_EQ(totals()["rpm"], 0) << "no limit";
+  EXPECT_EQ(totals()["wall_s"], 2);
 }
 
 TEST_F(job_set_test, totals_of_a_job_done_in_pieces_are_those_of_one_done_at_once) {

@@ -46,7 +46,7 @@ TEST(job_totals, has_exactly_the_keys_of_the_contract) {
                   "job", "status", "requests", "succeeded", "failed", "pending", "attempts",
                   "retries", "tokens", "cost_usd", "cache", "unpriced_requests",
                   "maybe_billed_attempts", "finish_reasons", "models", "wall_s",
-                  "max_requests_in_60s", "latency_ms", "ttft_ms", "errors"));
+                  "max_requests_in_60s", "rpm", "latency_ms", "ttft_ms", "errors"));
   EXPECT_THAT(keys_of(told["tokens"]),
               testing::UnorderedElementsAre("prompt", "cached", "cache_write", "completion",
                                             "reasoning", "total", "estimated_requests"));

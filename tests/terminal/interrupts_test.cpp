@@ -85,6 +85,14 @@ TEST(interrupts, what_is_left_to_do_outlasts_one_signal_and_not_two) {
   EXPECT_EXIT(std::raise(SIGTERM), testing::ExitedWithCode(130), "");
 }
 
+TEST(interrupts, a_signal_that_is_let_pass_says_so) {
+  interrupted_loop work;
+  work.signals.leave("still completing the results\n");
+  testing::internal::CaptureStderr();
+  std::raise(SIGTERM);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "still completing the results\n");
+}
+
 TEST(interrupts, two_signals_at_once_are_two_unless_sigcont_follows) {
   for (const bool continued : {false, true}) {
     interrupted_loop work;

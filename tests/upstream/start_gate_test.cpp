@@ -188,6 +188,151 @@ TEST_F(start_gate_test, a_pause_applies_to_everyone) {
   EXPECT_EQ(entered, (std::vector{1, 2}));
 }
 
+TEST_F(start_gate_test, the_status_names_the_cause_of_a_wait) {
+  start_gate gate(time, {2, 1s, pacing::burst}, 64);
+  for (int name : {1, 2}) {
+    enter(gate, name);
+    make(gate, name);
+  }
+  enter(gate, 3);
+  EXPECT_EQ(gate.now().cause, wait_cause::limit);
+  gate.pause(time.now() + 90s);
+  EXPECT_EQ(gate.now().cause, wait_cause::pause);
+  EXPECT_FALSE(gate.now().by_others);
+  gate.rest(time.now() + 100s);
+  EXPECT_EQ(gate.now().cause, wait_cause::unreachable);
+  EXPECT_EQ(gate.now().next_start, time.now() + 100s);
+  advance(99s);
+  EXPECT_EQ(entered, (std::vector{1, 2}));
+  advance(1s);
+  EXPECT_EQ(entered, (std::vector{1, 2, 3}));
+  EXPECT_EQ(gate.now().cause, wait_cause::none);
+  start_gate spread(time, {0, 1s, pacing::burst}, 64);
+  spread.space(10s);
+  enter(spread, 4);
+  enter(spread, 5);
+  EXPECT_EQ(spread.now().cause, wait_cause::pacing);
+  clear_out(spread);
+}
+
+TEST_F(start_gate_test, a_higher_limit_lets_waiters_start_at_once) {
+  start_gate gate(time, {2, 1s, pacing::burst}, 64);
+  for (int name : {1, 2, 3, 4, 5}) {
+    enter(gate, name);
+    if (held.contains(name)) make(gate, name);
+  }
+  EXPECT_EQ(entered.size(), 2U);
+  gate.set_limits(0, 4, 0);
+  poll();
+  EXPECT_EQ(entered.size(), 4U) << "the starts before count for the new limit, too";
+  for (int name : {3, 4}) make(gate, name);
+  gate.set_limits(0, 0, 0);
+  poll();
+  EXPECT_EQ(entered.size(), 5U);
+}
+
+TEST_F(start_gate_test, a_lower_limit_counts_earlier_starts) {
+  start_gate gate(time, {4, 1s, pacing::burst}, 64);
+  for (int name : {1, 2, 3}) {
+    enter(gate, name);
+    make(gate, name);
+  }
+  gate.set_limits(0, 2, 0);
+  enter(gate, 4);
+  EXPECT_EQ(entered.size(), 3U);
+  advance(59s);
+  EXPECT_EQ(entered.size(), 3U);
+  advance(2s);
+  EXPECT_EQ(entered.size(), 4U);
+}
+
+TEST_F(start_gate_test, even_pacing_follows_a_new_limit) {
+  start_gate gate(time, {1, 1s, pacing::even}, 64);
+  for (int name : {1, 2, 3}) enter(gate, name);
+  make(gate, 1);
+  gate.set_limits(0, 60, 0);
+  advance(1s);
+  EXPECT_EQ(entered.size(), 2U) << "a start each second, and not each minute";
+  make(gate, 2);
+  advance(1s);
+  EXPECT_EQ(entered.size(), 3U);
+}
+
+TEST_F(start_gate_test, another_concurrency_holds_from_now_on) {
+  start_gate gate(time, {0, 1s, pacing::burst}, 1);
+  for (int name : {1, 2, 3, 4}) enter(gate, name);
+  EXPECT_EQ(entered.size(), 1U);
+  gate.set_concurrency(3);
+  poll();
+  EXPECT_EQ(entered.size(), 3U);
+  gate.set_concurrency(1);
+  make(gate, 1);
+  make(gate, 2);
+  EXPECT_EQ(entered.size(), 3U) << "attempts in flight go on";
+  make(gate, 3);
+  EXPECT_EQ(entered.size(), 4U);
+}
+
+TEST_F(start_gate_test, tells_of_a_long_pause_that_another_process_began) {
+  const test::temp_dir dir;
+  const auto open = [&](time_point now) {
+    auto store = std::make_unique<limit_store>(dir / "window", host_id{{1}, {1}}, 1s,
+                                               limit_store::reports{[](const std::string&) {}});
+    const limit_store::hold opened(*store, now);
+    return store;
+  };
+  const auto ours = open(time.now());
+  const auto theirs = open(time.now());
+  rate_limiter other({.per_minute = 10, .store = theirs.get()});
+  start_gate gate(time, {10, 1s, pacing::burst, 0, ours.get()}, 64);
+  std::vector<duration> told;
+  gate.watch_pauses(10min, [&](std::size_t, time_point until) {
+    told.push_back(until - time.now());
+    gate.close();
+  });
+  gate.pause(time.now() + 30min);
+  enter(gate, 1);
+  advance(1s);
+  EXPECT_TRUE(told.empty()) << "its own pauses are decided elsewhere";
+  other.pause(time.now() + 1h, time.now());
+  advance(1s);
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_GT(told[0], 59min);
+  EXPECT_EQ(turned_away, (std::vector{1}));
+}
+
+TEST_F(start_gate_test, counts_the_starts_of_others) {
+  const test::temp_dir dir;
+  const auto open = [&](time_point now) {
+    auto store = std::make_unique<limit_store>(dir / "window", host_id{{1}, {1}}, 1s,
+                                               limit_store::reports{[](const std::string&) {}});
+    const limit_store::hold opened(*store, now);
+    return store;
+  };
+  const auto ours = open(time.now());
+  const auto theirs = open(time.now());
+  rate_limiter other({.per_minute = 10, .store = theirs.get()});
+  start_gate gate(time, {10, 1s, pacing::burst, 0, ours.get()}, 64);
+  for (int name : {1, 2, 3}) enter(gate, name);
+  make(gate, 1);
+  EXPECT_EQ(gate.starts_of_others(), 0U) << "ended, in flight or unsent: its own do not count";
+  for (int i = 0; i < 4; ++i) {
+    const auto slot = other.try_start(time.now());
+    ASSERT_TRUE(slot);
+    other.sent(*slot, time.now());
+    other.answered(*slot, time.now());
+    other.done(*slot);
+  }
+  EXPECT_EQ(gate.starts_of_others(), 4U);
+  gate.sent(held.at(2));
+  EXPECT_EQ(gate.starts_of_others(), 4U);
+  make(gate, 2);
+  leave(gate, 3, true);
+  EXPECT_EQ(gate.starts_of_others(), 4U);
+  advance(62s);
+  EXPECT_EQ(gate.starts_of_others(), 0U);
+}
+
 TEST_F(start_gate_test, a_waiter_that_was_called_but_cannot_start_stays_first) {
   start_gate gate(time, {0, 1s, pacing::burst}, 64);
   gate.pause(time.now() + 10s);

@@ -47,6 +47,32 @@ TEST(bench_lines, has_a_row_for_each_load) {
   EXPECT_THAT(lines, Not(HasSubstr("busy")));
 }
 
+TEST(bench_lines, marks_percentiles_of_few_requests) {
+  auto load = one_load();
+  load["ttft_ms"]["count"] = 99;
+  load["latency_ms"]["count"] = 100;
+  EXPECT_THAT(bench_lines(document(load)), HasSubstr("   152*   12.3*       -    0.46     100\n"));
+  EXPECT_THAT(bench_lines(document(load)), Not(HasSubstr("fewer than 100")));
+  load["latency_ms"]["count"] = 20;
+  EXPECT_THAT(bench_lines(document(load)), HasSubstr("  * of fewer than 100 requests: the p99"));
+}
+
+TEST(bench_lines, tells_one_reason_once) {
+  auto load = one_load();
+  load["stopped"] = "the relay cannot be reached";
+  auto whole = document(load);
+  whole["stopped"] = "the relay cannot be reached";
+  const auto lines = bench_lines(whole);
+  EXPECT_EQ(lines.find("cannot be reached"), lines.rfind("cannot be reached"));
+}
+
+TEST(bench_lines, the_ranking_is_a_line) {
+  EXPECT_EQ(ranking_line({{"ranking", {{"sentence", "blue is 2 times as fast"}}}}),
+            "blue is 2 times as fast\n");
+  EXPECT_EQ(ranking_line({{"ranking", nullptr}}), "");
+  EXPECT_EQ(ranking_line(document(one_load())), "");
+}
+
 TEST(bench_lines, warns_of_what_the_figures_may_be_instead) {
   auto load = one_load();
   load["held_by_cap"] = 0.63;

@@ -26,7 +26,7 @@ TEST(job_report, a_finished_job) {
     "cost_usd":"1.25"},"other":{"requests":2,"tokens":{},"cost_usd":null}},"wall_s":61.5,
     "max_requests_in_60s":200,"latency_ms":{"p50":812.4,"p90":1000,"p99":2000},"ttft_ms":{"p50":null},
     "errors":{"404":2,"500":3}})");
-  const std::string lines = job_report_lines(files, totals, {{"404", "no such model"}}, 5);
+  const std::string lines = job_report_lines(files, totals, {{"404", "no such model"}}, {});
   EXPECT_THAT(lines,
               HasSubstr("d/x.jsonl: completed: 12,340 of 12,345 succeeded, 5 failed, 0 "
                         "pending\n  failed    3 x 500\n  failed    2 x 404: no such model\n"));
@@ -44,22 +44,30 @@ TEST(job_report, a_finished_job) {
                            HasSubstr("d/x.errors.jsonl"), Not(HasSubstr("ttft"))));
 }
 
-TEST(job_report, a_running_job_says_how_old_its_totals_are) {
-  EXPECT_THAT(job_report_lines(files, {{"status", "running"}}, {}, 8),
+TEST(job_report, says_who_works_on_the_job) {
+  using enum job_life::state;
+  const auto words = [](const job_life& life) {
+    return job_report_lines(files, {{"status", "running"}}, {}, life);
+  };
+  EXPECT_THAT(words({.is = unknown, .quiet_s = 8}),
               HasSubstr("d/x.jsonl: running, as of 8 s ago: 0 of 0 succeeded"));
+  EXPECT_THAT(words({.is = killed, .quiet_s = 25.4}), HasSubstr("killed 26 s ago; run the same"));
+  EXPECT_THAT(words({.is = running, .process = 4711, .since = 1'700'000'000.0}),
+              HasSubstr("running (process 4711, since 2023-11-1"));
+  EXPECT_THAT(words({.is = running, .process = 0}), HasSubstr("d/x.jsonl: running: 0 of 0"));
 }
 
 TEST(job_report, words_of_others_are_made_harmless) {
   const auto totals = ordered_json::parse(
       R"({"status":"completed","errors":{"500":1},"models":{"m\u001b[2J":{"requests":1}}})");
-  const std::string lines = job_report_lines(files, totals, {{"500", "\x1b[31mred\nline"}}, 0);
+  const std::string lines = job_report_lines(files, totals, {{"500", "\x1b[31mred\nline"}}, {});
   EXPECT_THAT(lines, AllOf(Not(HasSubstr("\x1b")), HasSubstr("m\\x1b[2J"), HasSubstr("red")));
 }
 
 TEST(job_report, any_object_is_a_document) {
   const auto odd = ordered_json::parse(
       R"({"status":3,"tokens":[],"models":[1],"errors":"x","latency_ms":7,"requests":-1})");
-  EXPECT_THAT(job_report_lines(files, odd, {}, 0), HasSubstr("0 of 0 succeeded"));
+  EXPECT_THAT(job_report_lines(files, odd, {}, {}), HasSubstr("0 of 0 succeeded"));
 }
 
 }  // namespace

@@ -54,9 +54,9 @@ TEST(probe_progress, says_what_is_done_and_what_it_waits_for) {
                    .all = 64,
                    .in_flight = 4,
                    .cost = *usd::parse("0.00125"),
-                   .next_start = {}};
+                   .wait = {}};
   EXPECT_EQ(probe_progress(now), "12 of 64 requests answered, 4 in flight, $0.00125");
-  now.next_start = std::chrono::seconds(37);
+  now.wait = start_wait{.cause = wait_cause::limit, .left_s = 37};
   EXPECT_THAT(probe_progress(now), HasSubstr("; waiting for the limit, next start in 37 s"));
   now.doing = "asking for the balance";
   EXPECT_THAT(probe_progress(now), HasSubstr("; asking for the balance"));

@@ -2,6 +2,11 @@
 
 #include <gmock/gmock.h>
 
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "base/display_width.hpp"
+
 namespace sluice::cli {
 namespace {
 
@@ -63,6 +68,129 @@ TEST(progress_line, says_what_holds_the_run) {
                                               "free; max_tokens 1,200 would fit"));
   facts.shortage->reply_limit = 0;
   EXPECT_THAT(progress_line(facts), Not(HasSubstr("max_tokens")));
+}
+
+progress_facts waiting(wait_cause cause, double seconds) {
+  auto facts = half_way();
+  facts.run.next_start = time_point{};
+  facts.run.cause = cause;
+  facts.run.waiting = 5;
+  facts.until_next_start_s = seconds;
+  facts.unix_now = 1'700'000'000;
+  return facts;
+}
+
+TEST(progress_line, a_wait_has_its_true_cause) {
+  EXPECT_THAT(progress_line(waiting(wait_cause::pacing, 3)),
+              HasSubstr("| starts are spread, next start in 3 s"));
+  EXPECT_THAT(progress_line(waiting(wait_cause::unknown, 40)),
+              HasSubstr("| earlier starts are not on record, next start in 40 s"));
+  EXPECT_THAT(progress_line(waiting(wait_cause::unreachable, 8)),
+              HasSubstr("| the relay cannot be reached, next try in 8 s"));
+  auto paused = waiting(wait_cause::pause, 12);
+  EXPECT_THAT(progress_line(paused),
+              HasSubstr("| paused by the relay for 12 s (another run was told)"));
+  paused.run.pause = {429, std::chrono::hours{1}};
+  EXPECT_THAT(progress_line(paused),
+              HasSubstr("| paused by the relay for 12 s (429, it asked for 1h 00m)"));
+  paused.run.one_at_a_time = true;
+  EXPECT_THAT(progress_line(paused), HasSubstr("paused by the relay"))
+      << "the wait tells more than the trouble";
+  paused.run.pause = {503, duration{}};
+  EXPECT_THAT(progress_line(paused), HasSubstr("| paused for 12 s after a refusal (503)"));
+  paused.until_next_start_s = 3540;
+  EXPECT_THAT(progress_line(paused), testing::ContainsRegex("paused until [0-9]{2}:[0-9]{2} after"))
+      << "a long wait ends at a time of the day";
+}
+
+TEST(progress_line, starts_of_other_runs_stand_beside_the_own_ones) {
+  auto facts = waiting(wait_cause::limit, 37);
+  facts.run.started_last_minute = 3;
+  facts.run.started_by_others = 197;
+  EXPECT_THAT(progress_line(facts), HasSubstr("3/200 in 60 s (197 by other runs)"));
+  facts.requests_per_minute = 0;
+  EXPECT_THAT(progress_line(facts), Not(HasSubstr("other runs"))) << "nothing waits for them";
+}
+
+TEST(progress_line, the_reason_of_a_wait_is_never_cut) {
+  const progress_facts rows[] = {waiting(wait_cause::limit, 37), waiting(wait_cause::pacing, 3),
+                                 waiting(wait_cause::unreachable, 8),
+                                 waiting(wait_cause::unknown, 40)};
+  for (const auto& facts : rows) {
+    const wait_text wait = reason_to_wait(facts);
+    for (const std::size_t columns : {59U, 99U, 139U}) {
+      const std::string line = progress_line(facts, {.columns = columns});
+      EXPECT_LE(display_width(line), columns) << line;
+      EXPECT_THAT(line, testing::EndsWith(columns > 60 ? wait.sentence : wait.brief)) << columns;
+      EXPECT_THAT(line, HasSubstr("1,000/2,000")) << columns;
+    }
+    EXPECT_THAT(progress_line(facts, {.columns = 30}), testing::EndsWith(wait.brief));
+  }
+  auto shared = waiting(wait_cause::limit, 37);
+  shared.run.started_last_minute = 3;
+  shared.run.started_by_others = 197;
+  EXPECT_THAT(progress_line(shared, {.columns = 79}), HasSubstr("197 by"));
+}
+
+TEST(progress_line, after_an_interrupt_it_says_what_is_waited_for) {
+  auto facts = waiting(wait_cause::limit, 37);
+  facts.run.in_flight = 3;
+  facts.stopping_s = 28.2;
+  EXPECT_THAT(progress_line(facts), testing::EndsWith("| stopping: 3 in flight may finish within "
+                                                      "29 s, Ctrl-C again drops them"));
+  EXPECT_THAT(progress_line(facts), Not(HasSubstr("left")));
+  EXPECT_THAT(progress_line(facts, {.columns = 59}),
+              testing::EndsWith("stopping: 3 in flight, Ctrl-C drops them"));
+}
+
+TEST(progress_line, colours_mark_failures_and_the_reason) {
+  const std::string line = progress_line(waiting(wait_cause::limit, 37), {.colour = true});
+  EXPECT_THAT(line, HasSubstr("\x1b[31m10 failed\x1b[0m"));
+  EXPECT_THAT(line, HasSubstr("\x1b[33mwaiting for the limit, next start in 37 s\x1b[0m"));
+}
+
+TEST(progress_document, has_the_same_facts_for_a_program) {
+  auto facts = waiting(wait_cause::limit, 36.6);
+  facts.run.in_flight = 3;
+  const auto document = progress_document(facts);
+  EXPECT_EQ(document["type"], "progress");
+  EXPECT_EQ(document["requests"], 2000);
+  EXPECT_EQ(document["succeeded"], 990);
+  EXPECT_EQ(document["failed"], 10);
+  EXPECT_EQ(document["in_flight"], 3);
+  EXPECT_EQ(document["cost_usd"], "1.23456789");
+  EXPECT_EQ(document["wait"]["for"], "limit");
+  EXPECT_EQ(document["wait"]["next_start_in_s"], 37);
+  EXPECT_EQ(progress_document(half_way())["wait"], nullptr);
+  progress_facts begun;
+  begun.total = 5;
+  EXPECT_EQ(progress_document(begun)["left_s"], nullptr) << "not known yet";
+}
+
+TEST(long_wait, tells_once_of_a_wait_of_more_than_a_minute) {
+  long_wait wait;
+  EXPECT_EQ(wait.take(half_way(), 0), "");
+  EXPECT_EQ(wait.take(waiting(wait_cause::pause, 59), 1), "") << "less than a minute";
+  const auto paused = waiting(wait_cause::pause, 3000);
+  EXPECT_THAT(wait.take(paused, 2), HasSubstr("paused by the relay until"));
+  EXPECT_EQ(wait.take(paused, 3), "") << "told already";
+  auto others = waiting(wait_cause::limit, 50);
+  others.run.started_by_others = 200;
+  others.done_now += 1;
+  EXPECT_EQ(wait.take(others, 10), "");
+  EXPECT_THAT(wait.take(others, 25), HasSubstr("waiting for the limit")) << "65 s in all";
+}
+
+TEST(long_wait, is_silent_about_what_goes_on) {
+  long_wait wait;
+  auto own_limit = waiting(wait_cause::limit, 60.5);
+  EXPECT_EQ(wait.take(own_limit, 0), "") << "a run under a limit goes on like this";
+  auto busy = waiting(wait_cause::pause, 3000);
+  busy.run.in_flight = 1;
+  EXPECT_EQ(wait.take(busy, 1), "");
+  auto ending = waiting(wait_cause::pause, 3000);
+  ending.stopping_s = 20;
+  EXPECT_EQ(wait.take(ending, 2), "");
 }
 
 TEST(progress_line, without_a_limit_or_failures) {

@@ -57,7 +57,7 @@ struct run_summary_test : testing::Test {
       jobs.put(std::move(finished));
     }
     jobs.flush();
-    return run_summary(jobs, {}, 125, {command, {}});
+    return run_summary(jobs, 125) + "\n" + next_command(jobs, {}, {command, {}}) + "\n";
   }
 };
 

@@ -26,7 +26,7 @@ std::vector<command> all_commands(const std::vector<std::string>& command_line) 
   list.push_back(quota_command());
   list.push_back(models_command());
   list.push_back(probe_command());
-  list.push_back(bench_command());
+  list.push_back(bench_command(command_line));
   list.push_back(simulate_command());
   list.push_back(completion_command());
   return list;

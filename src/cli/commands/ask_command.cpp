@@ -148,6 +148,7 @@ exit_status tell_failure(screen& shown, const result& answer, const relay_prices
 exit_status ask(ask_settings& chosen, const std::vector<std::string>& words) {
   screen shown;
   run_settings& run = chosen.run;
+  shown.choose_colour(run.colour);
   start_log(shown, run.verbose, run.quiet, run.log_file, run.json_log);
   if (run.engine.job.model.empty()) run.engine.job.model = usual_model;
   const std::string prompt = prompt_of(chosen, words);
@@ -233,6 +234,7 @@ std::vector<setting> ask_flags(ask_settings& target) {
                                       "timeout",
                                       "config",
                                       "quiet",
+                                      "color",
                                       "verbose",
                                       "log-file",
                                       "json-log"});

@@ -20,6 +20,7 @@
 #include "cli/bench_relays.hpp"
 #include "cli/closing_time.hpp"
 #include "cli/graceful_stop.hpp"
+#include "cli/log_notes.hpp"
 #include "cli/page_file.hpp"
 #include "cli/screen/heading.hpp"
 #include "cli/screen/progress_display.hpp"
@@ -31,8 +32,10 @@
 #include "sluice/error.hpp"
 #include "terminal/exit_status.hpp"
 #include "terminal/standard_output.hpp"
+#include "terminal/user_signals.hpp"
 #include "views/bench_progress.hpp"
 #include "views/bench_report.hpp"
+#include "views/shown_command.hpp"
 
 namespace sluice::cli {
 namespace {
@@ -88,12 +91,16 @@ void make_search_cheap(bench_settings& chosen, const relay_prices& prices,
   chosen.max_tokens = shortest_reply;
 }
 
-void show_why_it_ended(const bench::benchmark& done, const std::vector<bench::target*>& targets) {
-  for (const auto* one : targets) {
-    if (one->stopped) spdlog::error("{}: {}", name_of(one->member), one->stopped->sentence);
+// `in_report`: the report that follows says what ended the targets.
+void show_why_it_ended(const bench::benchmark& done, const std::vector<bench::target*>& targets,
+                       bool in_report) {
+  if (!in_report) {
+    for (const auto* one : targets) {
+      if (one->stopped) spdlog::error("{}: {}", name_of(one->member), one->stopped->sentence);
+    }
+    if (!done.why_stopped().empty())
+      spdlog::warn("not everything was measured: {}", done.why_stopped());
   }
-  if (!done.why_stopped().empty())
-    spdlog::warn("not everything was measured: {}", done.why_stopped());
   if (!done.why_sweep_ended().empty()) {
     spdlog::info("the sweep ended: {}", done.why_sweep_ended());
   }
@@ -120,6 +127,9 @@ void print_results(const ordered_json& document, const bench_settings& chosen) {
     lines += "\n";
     for (const auto& line : bench::comparison_lines(document["comparison"])) lines += line + "\n";
   }
+  if (const std::string ranking = ranking_line(document); !ranking.empty()) {
+    lines += "\n" + ranking;
+  }
   print(lines);
 }
 
@@ -136,17 +146,31 @@ void report(ordered_json document, const std::optional<ordered_json>& before,
   }
   print_results(document, chosen);
   if (no_page) std::rethrow_exception(no_page);
+  if (!chosen.html.empty()) spdlog::info("wrote {}", chosen.html);
 }
 
-exit_status measure(bench_settings& chosen) {
+// How it has ended, as a line for the log file.
+std::string summary_of(const bench::benchmark& done) {
+  const auto now = done.now();
+  std::string text =
+      fmt::format("{} load(s) begun, {} requests of the last one ended", now.number, now.ended);
+  if (now.cost) text += ", cost $" + now.cost->to_string();
+  if (!done.why_stopped().empty()) text += "; not everything was measured: " + done.why_stopped();
+  return text;
+}
+
+exit_status measure(bench_settings& chosen, const settings& flags,
+                    const std::vector<std::string>& command_line) {
   run_settings& run = chosen.query.run;
   const command_start began;
   screen shown;
+  shown.choose_colour(run.colour);
   start_log(shown, run.verbose, run.quiet, run.log_file, run.json_log);
   check_what_to_send(chosen);
   const bench::load_plan plan = plan_of(chosen);
   if (!chosen.html.empty()) require_page(chosen.html);
   const auto before = earlier_document(chosen.compare);
+  std::vector<relay_member> with_secrets = run.engine.relays();  // as they are on the command line
   use_targets(chosen);
   prepared_relays relays(run, shown, needs_of(chosen.query, relay_use::send));
   config options = run.engine;
@@ -161,7 +185,10 @@ exit_status measure(bench_settings& chosen) {
   const std::string id =
       fmt::format("sluice-bench-{:08x}{:08x}", std::random_device{}(), std::random_device{}());
 
+  with_secrets.insert(with_secrets.end(), relays.members().begin(), relays.members().end());
+  log_start(shown, without_secrets(command_line, with_secrets), flags);
   asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
+  user_signals questions(loop);
   steady_clock time(loop);
   bench_relays measured(loop, time, options, relays.members(), chosen, seed);
   bench::spending money(prices, chosen.budget, chosen.query.run.engine.output.tier_default);
@@ -192,12 +219,19 @@ exit_status measure(bench_settings& chosen) {
                           });
     std::optional<progress_display> display;
     if (!run.quiet) {
-      display.emplace(time, shown, [&benchmark] { return bench_progress(benchmark.now()); });
+      display.emplace(time, shown, progress_source{.line = [&benchmark](const line_form& form) {
+                        return bench_progress(benchmark.now(), form);
+                      }});
     }
+    const auto status_line = [&] { shown.line("sluice: " + bench_progress(benchmark.now())); };
+    questions.listen(status_line, [&shown] {
+      shown.line("sluice: SIGUSR2: a benchmark keeps the limits that it began with");
+    });
     asio::co_spawn(loop, benchmark.run(), [&](std::exception_ptr thrown) {
       fault = std::move(thrown);
       ending.leave();
       closing.leave();
+      questions.leave();
       if (display) display->leave();
       measured.leave();
     });
@@ -206,9 +240,11 @@ exit_status measure(bench_settings& chosen) {
     status = status_of(benchmark, targets, ending);
   }
 
-  show_why_it_ended(benchmark, targets);
+  log_end(shown, summary_of(benchmark), status);
   const bool wrong_address = status == cannot_start && !benchmark.some_succeeded();
-  if (benchmark.measured() && !wrong_address) report(benchmark.document(), before, chosen);
+  const bool reports = benchmark.measured() && !wrong_address;
+  show_why_it_ended(benchmark, targets, reports && !chosen.query.json);
+  if (reports) report(benchmark.document(), before, chosen);
   if (benchmark.measured() || status != success) return status;
   spdlog::error(
       "nothing was measured: every start waited for sluice's own rate limit, which was used up by "
@@ -218,7 +254,7 @@ exit_status measure(bench_settings& chosen) {
 
 }  // namespace
 
-command bench_command() {
+command bench_command(const std::vector<std::string>& command_line) {
   auto chosen = std::make_shared<bench_settings>();
   const auto flags =
       std::make_shared<settings>(bench_flags(*chosen), run_tables(chosen->query.run));
@@ -250,9 +286,9 @@ command bench_command() {
       .flags = flags,
       .operands = {chosen, &chosen->jobs},
       .run =
-          [chosen, flags] {
+          [chosen, flags, &command_line] {
             read_settings(*flags, chosen->query.run);
-            return measure(*chosen);
+            return measure(*chosen, *flags, command_line);
           },
   };
 }

@@ -92,16 +92,20 @@ class probing {
   }
 
   /// What it is doing, as a line for a person.
-  std::string progress() const {
+  std::string progress(const line_form& form) const {
     const run_status now = runner_.now();
+    std::optional<start_wait> wait;
+    if (now.next_start) {
+      const std::chrono::duration<double> left = *now.next_start - time_.now();
+      wait = {now.cause, left.count(), time_.unix_now(), now.pause};
+    }
     return probe_progress({.doing = doing_ != nullptr ? doing_ : "",
                            .ended = session_.seen().size(),
                            .all = all_,
                            .in_flight = now.in_flight,
                            .cost = session_.cost(),
-                           .next_start = now.next_start
-                                             ? std::optional(*now.next_start - time_.now())
-                                             : std::nullopt});
+                           .wait = wait},
+                          form);
   }
 
   /// Sends nothing new.
@@ -245,6 +249,7 @@ relay_member only_member(const std::vector<relay_member>& members) {
 exit_status probe_relay(probe_settings& chosen) {
   run_settings& run = chosen.query.run;
   screen shown;
+  shown.choose_colour(run.colour);
   start_log(shown, run.verbose, run.quiet, run.log_file, run.json_log);
   prepared_relays relays(run, shown, needs_of(chosen.query, relay_use::send));
   const relay_member member = only_member(relays.members());
@@ -279,7 +284,9 @@ exit_status probe_relay(probe_settings& chosen) {
   {
     std::optional<progress_display> display;
     if (!run.quiet) {
-      display.emplace(probe.time(), shown, [&probe] { return probe.progress(); });
+      display.emplace(probe.time(), shown, progress_source{.line = [&probe](const line_form& form) {
+                        return probe.progress(form);
+                      }});
     }
     graceful_stop ending(
         loop, probe.time(), run.grace,

@@ -1,20 +1,26 @@
 #include "cli/commands/report_command.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdint>
+#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <sstream>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
+#include "base/display_width.hpp"
 #include "base/refuse.hpp"
 #include "cli/page_file.hpp"
 #include "cli/screen/screen.hpp"
@@ -24,10 +30,12 @@
 #include "jobs/failure_examples.hpp"
 #include "jobs/job_audit.hpp"
 #include "jobs/job_files.hpp"
+#include "jobs/job_follower.hpp"
 #include "jobs/job_reprice.hpp"
 #include "page/job_history.hpp"
 #include "sluice/version.hpp"
 #include "terminal/exit_status.hpp"
+#include "terminal/screen_writer.hpp"
 #include "terminal/standard_output.hpp"
 #include "views/audit_report.hpp"
 #include "views/bench_report.hpp"
@@ -46,6 +54,8 @@ struct report_settings {
   bool audit = false;
   bool reprice = false;
   std::size_t worst = 10;
+  std::optional<duration> watch;  ///< the interval of --watch
+  bool rpm_given = false;
   /// File of the HTML page; empty: none.
   std::string html;
 };
@@ -61,18 +71,6 @@ void require_file(const std::string& job, const std::string& path, std::string_v
                   job, what, path));
 }
 
-ordered_json read_totals(const job_files& files) {
-  require_file(files.job, files.totals, "totals file");
-  const std::ifstream file(files.totals, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
-  if (!file || text.bad()) refuse(fmt::format("{}: cannot be read; check the path", files.totals));
-  auto totals = ordered_json::parse(text.str(), nullptr, false);
-  if (totals.is_object() && totals.contains("status")) return totals;
-  refuse(fmt::format("{}: is not a totals document; run the job again to write a new one",
-                     files.totals));
-}
-
 double age_of(const std::string& path) {
   std::error_code unknown;
   const auto written = fs::last_write_time(path, unknown);
@@ -81,27 +79,129 @@ double age_of(const std::string& path) {
   return std::max(age.count(), 0.0);
 }
 
+// A job, and what its files tell of it now.
+class looked_at_job {
+ public:
+  explicit looked_at_job(job_files named) : files(std::move(named)), follower_(files) {}
+
+  /// Reads the totals; of a run that goes on or was killed, it counts the results instead.
+  void look() {
+    require_file(files.job, files.totals, "totals file");
+    const std::ifstream file(files.totals, std::ios::binary);
+    std::ostringstream text;
+    text << file.rdbuf();
+    if (!file || text.bad())
+      refuse(fmt::format("{}: cannot be read; check the path", files.totals));
+    totals = ordered_json::parse(text.str(), nullptr, false);
+    if (!totals.is_object() || !totals.contains("status")) {
+      refuse(fmt::format("{}: is not a totals document; run the job again to write a new one",
+                         files.totals));
+    }
+    const auto& status = totals["status"];
+    life = life_of(files, status.is_string() ? status.get<std::string>() : std::string());
+    if (life.is == job_life::state::at_rest) return;
+    const bool killed = life.is == job_life::state::killed;
+    totals = ordered_json::parse(
+        follower_.totals_now(text.str(), killed ? job_status::interrupted : job_status::running));
+    // A run writes its time into the totals every ten seconds.
+    if (!killed && totals["wall_s"].is_number()) {
+      totals["wall_s"] =
+          std::round((totals["wall_s"].get<double>() + age_of(files.totals)) * 1000) / 1000;
+    }
+  }
+  bool goes_on() const {
+    return life.is == job_life::state::running || life.is == job_life::state::unknown;
+  }
+
+  const job_files files;
+  ordered_json totals;
+  job_life life;
+
+ private:
+  job_follower follower_;
+};
+
+ordered_json read_totals(const job_files& files) {
+  looked_at_job job(files);
+  job.look();
+  return std::move(job.totals);
+}
+
 std::map<std::string, std::string> reasons_of(const job_files& files) {
   std::error_code unknown;
   if (!fs::exists(files.errors, unknown)) return {};
   return failure_examples(files.errors);
 }
 
+// The first rows of the block that fit into the terminal, cut to its width.
+std::string fitting_block(const std::string& block, int terminal) {
+  const std::size_t columns = columns_of(terminal);
+  const std::size_t rows = rows_of(terminal);
+  std::istringstream lines(block);
+  std::string text;
+  std::size_t count = 0;
+  for (std::string line; std::getline(lines, line) && count + 1 < rows; ++count) {
+    text += fitting(line, columns) + "\n";
+  }
+  return text;
+}
+
 void report_totals(const std::vector<job_files>& jobs, bool as_json) {
   auto documents = ordered_json::object();
   std::string lines;
   for (const auto& files : jobs) {
-    auto totals = read_totals(files);
+    looked_at_job job(files);
+    job.look();
     if (as_json) {
-      documents[files.job] = std::move(totals);
+      documents[files.job] = std::move(job.totals);
       continue;
     }
     if (!lines.empty()) lines += "\n";
-    lines += job_report_lines(files, totals, reasons_of(files), age_of(files.totals));
+    lines += job_report_lines(files, job.totals, reasons_of(files), job.life);
   }
   if (!as_json) return print(lines);
   if (jobs.size() == 1) return print(documents.begin().value());
   print(ordered_json{{"jobs", std::move(documents)}});
+}
+
+// As the exit status of the runs would be.
+exit_status status_of(const std::deque<looked_at_job>& jobs) {
+  exit_status status = success;
+  for (const auto& job : jobs) {
+    const auto word = job.totals.value("status", std::string());
+    const bool failed = job.totals.value("failed", std::uint64_t{0}) > 0;
+    if (word == to_string(job_status::interrupted)) return interrupted;
+    if (word == to_string(job_status::stopped)) status = stopped;
+    if (failed && status == success) status = some_failed;
+  }
+  return status;
+}
+
+// Shows the jobs anew in each interval, until no run goes on. On a terminal each block takes the
+// place of the one before.
+exit_status watch_jobs(const std::vector<job_files>& named, duration interval) {
+  std::deque<looked_at_job> jobs;
+  for (const auto& files : named) jobs.emplace_back(files);
+  const bool terminal = ::isatty(STDOUT_FILENO) == 1;
+  std::size_t drawn = 0;  // lines
+  for (bool first = true;; first = false) {
+    std::string block;
+    bool goes_on = false;
+    for (auto& job : jobs) {
+      job.look();
+      goes_on = goes_on || job.goes_on();
+      if (!block.empty()) block += "\n";
+      block += job_report_lines(job.files, job.totals, reasons_of(job.files), job.life);
+    }
+    std::string text;
+    if (drawn > 0) text += fmt::format("\x1b[{}A\x1b[J", drawn);
+    if (!terminal && !first) text += "\n";
+    text += terminal && goes_on ? fitting_block(block, STDOUT_FILENO) : block;
+    drawn = terminal ? static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')) : 0;
+    print(text);
+    if (!goes_on) return status_of(jobs);
+    std::this_thread::sleep_for(interval);
+  }
 }
 
 void read_lines(const std::string& path, job_history& into) {
@@ -115,8 +215,16 @@ double seconds_since_epoch(const std::string& path) {
   return now.count() - age_of(path);
 }
 
+// The cap that the last run of the job had, as its totals tell it.
+std::uint64_t cap_of(const ordered_json& totals) {
+  const auto found = totals.find("rpm");
+  return found != totals.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
+}
+
 // All jobs as one document for the page.
-ordered_json page_document(const std::vector<job_files>& jobs, std::uint64_t rpm) {
+// `rpm`: the cap to draw; nothing: the one that the run had.
+ordered_json page_document(const std::vector<job_files>& jobs,
+                           const std::optional<std::uint64_t>& rpm) {
   ordered_json document = {{"sluice_version", SLUICE_VERSION}, {"jobs", ordered_json::array()}};
   for (const auto& files : jobs) {
     const ordered_json totals = read_totals(files);
@@ -125,8 +233,9 @@ ordered_json page_document(const std::vector<job_files>& jobs, std::uint64_t rpm
     for (const auto& path : {files.output, files.errors}) {
       if (fs::exists(path, unknown)) read_lines(path, history);
     }
-    document["jobs"].push_back(
-        job_document(files.job, totals, history, rpm, seconds_since_epoch(files.totals)));
+    document["jobs"].push_back(job_document(files.job, totals, history,
+                                            rpm.value_or(cap_of(totals)),
+                                            seconds_since_epoch(files.totals)));
   }
   return document;
 }
@@ -188,14 +297,18 @@ void report_reprice(const std::vector<job_files>& jobs, report_settings& chosen,
   print(reprice_lines(found));
 }
 
-void report(report_settings& chosen, const std::vector<std::string>& named) {
+exit_status report(report_settings& chosen, const std::vector<std::string>& named) {
   screen shown;
   start_log(shown, false, false, {});
   if (!chosen.html.empty()) require_page(chosen.html);
   for (const auto& path : named) {
     const auto document = bench_document(path);
     if (!document) continue;
-    if (named.size() == 1) return report_bench(*document, chosen);
+    if (named.size() == 1) {
+      if (chosen.watch) refuse("--watch is for jobs that run; leave it out for a benchmark");
+      report_bench(*document, chosen);
+      return success;
+    }
     refuse(fmt::format("{}: is the document of a benchmark; report on it alone", path));
   }
   std::vector<std::string> paths;
@@ -213,13 +326,25 @@ void report(report_settings& chosen, const std::vector<std::string>& named) {
       refuse(fmt::format("--html draws the totals; leave {} out",
                          chosen.audit ? "--audit" : "--reprice"));
     }
-    return chosen.audit ? report_audit(jobs, chosen, shown) : report_reprice(jobs, chosen, shown);
+    if (chosen.watch) refuse("--watch shows the totals; leave --audit and --reprice out");
+    chosen.audit ? report_audit(jobs, chosen, shown) : report_reprice(jobs, chosen, shown);
+    return success;
+  }
+  if (chosen.watch) {
+    if (!chosen.html.empty() || chosen.json) {
+      refuse("--watch shows text until the run ends; leave --html and --json out");
+    }
+    return watch_jobs(jobs, *chosen.watch);
   }
   if (!chosen.html.empty()) {
-    write_page(chosen.html, page_document(jobs, requests_per_minute(chosen.run.engine)),
-               chosen.run.engine.output.mode);
+    write_page(
+        chosen.html,
+        page_document(jobs, chosen.rpm_given ? std::optional(requests_per_minute(chosen.run.engine))
+                                             : std::nullopt),
+        chosen.run.engine.output.mode);
   }
   if (chosen.html.empty() || chosen.json) report_totals(jobs, chosen.json);
+  return success;
 }
 
 std::vector<setting> report_flags(report_settings& target) {
@@ -227,8 +352,9 @@ std::vector<setting> report_flags(report_settings& target) {
                                       "endpoint", "max-line-bytes", "prices", "price-multiplier",
                                       "price-group", "base-url", "api-key-file", "rpm", "mode"});
   describe(table, "rpm", "Rate limit to draw in the page of --html",
-           "The page of --html draws this limit beside the throughput. Set it to the --rpm of the "
-           "run.");
+           "The page of --html draws the limit that the run had, as its totals tell it. Set this "
+           "to draw another one.",
+           "that of the run");
   constexpr std::uint64_t most = std::numeric_limits<std::uint32_t>::max();
   table.push_back({.name = "audit",
                    .group = "Report",
@@ -259,6 +385,23 @@ std::vector<setting> report_flags(report_settings& target) {
        .default_value = "10",
        .apply = [&target](const std::string& number) { target.worst = parse_count(number, most); },
        .in_config = false});
+  table.push_back({.name = "watch",
+                   .value = "TIME",
+                   .group = "Report",
+                   .short_help = "Show the jobs again and again until their runs end",
+                   .long_help = "Shows the jobs every 2 s, or at the interval that is given, until "
+                                "no run works on them. On a terminal the lines are renewed; in a "
+                                "pipe each block follows the one before. The exit status is then "
+                                "that of the runs.",
+                   .apply =
+                       [&target](const std::string& interval) {
+                         target.watch = parse_duration(interval);
+                         if (*target.watch < std::chrono::milliseconds{100}) {
+                           throw bad_setting("give a time of 100ms or more");
+                         }
+                       },
+                   .in_config = false,
+                   .bare_value = "2s"});
   table.push_back(html_flag(target.html));
   table.push_back(json_flag(target.json));
   return table;
@@ -281,8 +424,9 @@ command report_command() {
       .operand_help = "Jobs that were run or are running, or a benchmark's document",
       .description =
           "Reads the files that a run leaves beside the job, or in the place that --output-dir or "
-          "-o names. The totals of a running job are at most ten seconds old. --json prints the "
-          "totals document; for several jobs, one object for each.\n"
+          "-o names. While a run works on a job, and after it was killed, the results are counted "
+          "from their files. --json prints the totals document; for several jobs, one object for "
+          "each.\n"
           "\n"
           "--html writes one page for all jobs, or for a benchmark whose 'bench --json' document "
           "is in a file. It shows throughput and errors against the limit, the spread of the "
@@ -298,9 +442,14 @@ command report_command() {
           "that may mean; it proves nothing by itself.\n"
           "\n"
           "--reprice shows what the results would cost at the present prices.",
-      .common_flags = {"output-dir", "html", "audit", "reprice", "prices", "json"},
-      .exit_statuses = {{0, "reported"}, {2, "the files cannot be read"}},
+      .common_flags = {"output-dir", "html", "audit", "reprice", "prices", "watch", "json"},
+      .exit_statuses = {{0, "reported; with --watch: every request succeeded"},
+                        {1, "with --watch: some requests failed"},
+                        {2, "the files cannot be read"},
+                        {3, "with --watch: a run stopped early"},
+                        {130, "with --watch: a run was interrupted or killed"}},
       .examples = {"sluice report jobs/authenticity.jsonl --output-dir out",
+                   "sluice report job.jsonl --watch",
                    "sluice report a.jsonl b.jsonl --json | jq '.jobs[].cost_usd'",
                    "sluice report job.jsonl --html report.html --rpm 60",
                    "sluice report job.jsonl --audit --worst 3 --price-multiplier 0.8",
@@ -310,8 +459,8 @@ command report_command() {
       .run =
           [kept, flags] {
             read_settings(*flags, kept->chosen.run);
-            report(kept->chosen, kept->jobs);
-            return success;
+            kept->chosen.rpm_given = flags->on_line("rpm");
+            return report(kept->chosen, kept->jobs);
           },
   };
 }

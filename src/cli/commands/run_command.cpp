@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <exception>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <stdexcept>
@@ -23,11 +24,13 @@
 #include "cli/end_notice.hpp"
 #include "cli/graceful_stop.hpp"
 #include "cli/log_entry.hpp"
+#include "cli/log_notes.hpp"
 #include "cli/log_observer.hpp"
 #include "cli/named_files.hpp"
 #include "cli/screen/progress_display.hpp"
 #include "cli/screen/screen.hpp"
 #include "cli/settings/dataset_settings.hpp"
+#include "cli/settings/limit_reload.hpp"
 #include "cli/settings/prepared_relays.hpp"
 #include "cli/settings/run_settings.hpp"
 #include "cli/table_job.hpp"
@@ -37,6 +40,7 @@
 #include "terminal/descriptors.hpp"
 #include "terminal/exit_status.hpp"
 #include "terminal/service_manager.hpp"
+#include "terminal/user_signals.hpp"
 #include "views/progress.hpp"
 #include "views/run_summary.hpp"
 #include "views/shown_command.hpp"
@@ -70,8 +74,8 @@ class job_warnings {
 // the run when a file cannot be written.
 class run_monitor {
  public:
-  run_monitor(engine& watched, job_set& jobs, job_warnings& warnings, screen& shown, bool quiet,
-              graceful_stop& ending, const service_manager& service)
+  run_monitor(engine& watched, job_set& jobs, job_warnings& warnings, screen& shown,
+              const run_settings& chosen, graceful_stop& ending, const service_manager& service)
       : engine_(watched),
         jobs_(jobs),
         warnings_(warnings),
@@ -93,7 +97,20 @@ class run_monitor {
       warnings_.log();
       if (engine_.now().faulted) ending_.stop();
     });
-    if (!quiet) display_.emplace(watched.time(), shown, [this] { return progress_line(facts()); });
+    if (chosen.quiet) {
+      every(fault_interval, [this, &shown] {
+        const std::string wait = long_wait_.take(facts(), seconds());
+        if (!wait.empty()) shown.line("sluice: " + wait);
+      });
+    }
+    if (!chosen.quiet || chosen.progress_given) {
+      display_.emplace(
+          watched.time(), shown,
+          progress_source{
+              .line = [this](const line_form& form) { return progress_line(facts(), form); },
+              .json = [this] { return progress_document(facts()).dump(); }},
+          chosen.progress);
+    }
   }
   run_monitor(const run_monitor&) = delete;
   run_monitor& operator=(const run_monitor&) = delete;
@@ -104,6 +121,7 @@ class run_monitor {
     timers_.clear();
     if (display_) display_->leave();
   }
+  std::string status() const { return progress_line(facts()); }
   double seconds() const {
     return std::chrono::duration<double>(engine_.time().now() - started_).count();
   }
@@ -146,6 +164,8 @@ class run_monitor {
     now.requests_per_minute = engine_.requests_per_minute();
     now.run = engine_.now();
     now.shortage = jobs_.shortage();
+    now.unix_now = engine_.time().unix_now();
+    now.stopping_s = ending_.seconds_left();
     if (now.run.next_start) {
       now.until_next_start_s =
           std::chrono::duration<double>(*now.run.next_start - engine_.time().now()).count();
@@ -162,6 +182,7 @@ class run_monitor {
   std::uint64_t tokens_before_ = 0;
   std::map<std::size_t, clock::timer> timers_;
   std::optional<progress_display> display_;
+  long_wait long_wait_;
   std::exception_ptr fault_;
 };
 
@@ -260,20 +281,6 @@ std::string words_of(const std::exception_ptr& fault) {
   }
 }
 
-std::string_view word_for(job_status status) {
-  switch (status) {
-    case job_status::running:
-      return "running";
-    case job_status::completed:
-      return "completed";
-    case job_status::stopped:
-      return "stopped";
-    case job_status::interrupted:
-      break;
-  }
-  return "interrupted";
-}
-
 // What --notify says of the end of a run.
 notify::run_end end_of(const job_set& jobs, std::string_view word, job_status status,
                        exit_status code, const std::string& sentence) {
@@ -285,12 +292,28 @@ notify::run_end end_of(const job_set& jobs, std::string_view word, job_status st
   return end;
 }
 
-// The same, of a run that an exception ends.
-notify::run_end failed_end_of(const job_set& jobs, const std::exception& thrown) {
+// The totals of every job, a line each, for the log file.
+std::vector<std::string> totals_lines(const job_set& jobs, job_status status) {
+  std::vector<std::string> lines;
+  const auto summaries = jobs.summaries();
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    const auto totals =
+        nlohmann::ordered_json::parse(jobs.totals(i).to_json(summaries[i].job, status));
+    lines.push_back("totals: " + totals.dump());
+  }
+  return lines;
+}
+
+// The exit status of a run that an exception ends.
+exit_status status_of(const std::exception& thrown) {
   const auto* fatal = dynamic_cast<const fatal_error*>(&thrown);
   const bool no_start = fatal != nullptr && fatal->why() == fatal_error::kind::cannot_start;
-  return end_of(jobs, "failed", job_status::stopped, no_start ? cannot_start : results_lost,
-                thrown.what());
+  return no_start ? cannot_start : results_lost;
+}
+
+// What --notify says of it.
+notify::run_end failed_end_of(const job_set& jobs, const std::exception& thrown) {
+  return end_of(jobs, "failed", job_status::stopped, status_of(thrown), thrown.what());
 }
 
 // Throws the fault that decides the exit status, and shows the other one before.
@@ -346,10 +369,45 @@ void warn_about_jobs(const job_set& jobs, const relay_prices& prices) {
   }
 }
 
-exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named,
-                     const std::vector<std::string>& command_line) {
+// Reads the limits anew and says what has changed. Where they cannot be read, nothing changes.
+std::string reload_limits(const settings& flags, run_settings& chosen, engine& runner,
+                          job_set& jobs) {
+  const auto relays = chosen.engine.relays();
+  try {
+    const reread_limits fresh = read_limits_again(flags, chosen, relays);
+    const live_limits before = runner.limits();
+    runner.set_limits(fresh.limits);
+    jobs.set_rate_limit(runner.requests_per_minute());
+    const std::string change = change_of_limits(before, fresh.limits, relays);
+    const std::string from =
+        chosen.config_file.empty() ? "there is no config file" : "read " + chosen.config_file;
+    std::string text = fmt::format("SIGUSR2: {}; {}", from, change.empty() ? "no change" : change);
+    for (const auto& note : fresh.notes) text += "; " + note;
+    return text;
+  } catch (const std::exception& fault) {
+    return fmt::format("SIGUSR2: the limits stay as they are: {}", fault.what());
+  }
+}
+
+// How a run has ended, for the command that it is a part of.
+struct ended_run {
+  exit_status status = success;
+  std::string next;  ///< the line with the command to type next; empty: there is none
+};
+
+constexpr const char* while_finishing =
+    "sluice: the results are being completed; interrupt again to end at once, and run the same "
+    "command to complete them\n";
+
+// `for_table`: the results are joined to a table afterwards.
+ended_run run_on_screen(screen& shown, run_settings& chosen, const settings& flags,
+                        const std::vector<std::string>& named,
+                        const std::vector<std::string>& command_line, bool for_table) {
   const command_start began;
-  screen shown;
+  shown.choose_colour(chosen.colour);
+  // One thread runs the loop; others only post to it.
+  asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
+  user_signals questions(loop);
   std::vector<std::string> paths;
   std::vector<std::string> results;
   const auto [jobs_named, repeats] = without_repeats(named);
@@ -366,19 +424,21 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
   if (!chosen.notify.url.empty()) {
     notify::check_webhook(chosen.notify.form, chosen.notify.url, chosen.notify.secret);
   }
+  // Before the simulator takes the place of the relays, whose secrets may be in the words.
+  const shown_command command = without_secrets(command_line, chosen.engine.relays());
   prepared_relays relays(chosen, shown, {.use = relay_use::send, .check_all = true});
   if (relays.simulated()) chosen.engine.output.simulated = true;
   if (!repeats.empty()) spdlog::info("{}", repeats);
   for (const auto& path : results) {
     spdlog::info("{}: holds results, not a job; skipped", path);
   }
+  log_start(shown, command, flags);
   raise_file_limit();
   chosen.engine.pace.files_of_jobs = paths.size() * files_of_a_job;
-  // One thread runs the loop; others only post to it.
-  asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
   engine runner(loop, chosen.engine, &log_observer());
   const auto prices = relays.prices();
   job_set jobs(paths, chosen.engine.job, chosen.engine.output, prices);
+  jobs.set_rate_limit(runner.requests_per_minute());
   job_warnings warnings(jobs);
   warnings.log();
   shown.show_heading();
@@ -400,19 +460,27 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
                                    whole.stop();
                                  },
                              .abort = [&whole] { whole.abort(); },
-                             .in_flight = [&runner] { return runner.now().in_flight; }});
+                             .in_flight = [&runner] { return runner.now().in_flight; },
+                             .while_finishing = chosen.json_log ? nullptr : while_finishing});
   graceful_stop& ending = *stopping;
   closing_watch closing(runner.time(), closing_time(chosen.closing, began.at, began.unix_time),
                         [&ending](const std::string&) { ending.stop(); });
   service.tell("READY=1");
   {
-    run_monitor monitor(runner, jobs, warnings, shown, chosen.quiet, ending, service);
+    run_monitor monitor(runner, jobs, warnings, shown, chosen, ending, service);
+    questions.listen([&] { shown.line("sluice: " + monitor.status()); },
+                     [&] {
+                       const std::string text = reload_limits(flags, chosen, runner, jobs);
+                       shown.line("sluice: " + text);
+                       shown.log_line(text);
+                     });
     asio::co_spawn(loop, whole.work(), [&](std::exception_ptr thrown, run_outcome ended) {
       fault = std::move(thrown);
       outcome = std::move(ended);
       seconds = monitor.seconds();
       ending.leave();
       closing.leave();
+      questions.leave();
       monitor.leave();
     });
     loop.run();
@@ -430,35 +498,52 @@ exit_status run_jobs(run_settings& chosen, const std::vector<std::string>& named
       end_with(fault, unwritten, jobs, shown);
     } catch (const std::exception& thrown) {
       stopping.reset();  // the message has its own
+      for (const auto& line : totals_lines(jobs, ended_as)) shown.log_line(line);
       announce_end(chosen.notify, failed_end_of(jobs, thrown));
       throw;
     }
   }
 
-  const std::string sentence = closed.empty()
-                                   ? stop_sentence(outcome, jobs.shortage())
-                                   : fmt::format("stopped: {}; run again to go on", closed);
+  std::string sentence = closed.empty() ? stop_sentence(outcome, jobs.shortage())
+                                        : fmt::format("stopped: {}; run again to go on", closed);
+  if (closed.empty() && outcome.reason == stop_reason::interrupted && ending.abandoned() > 0) {
+    sentence = fmt::format("interrupted; {} in flight abandoned", ending.abandoned());
+  }
   if (!chosen.quiet) {
     if (!sentence.empty()) shown.line("sluice: " + sentence);
-    shown.line(
-        run_summary(jobs, outcome, seconds, without_secrets(command_line, chosen.engine.relays())));
+    shown.line(run_summary(jobs, seconds));
     if (relays.simulated()) shown.line(relays.simulated_ledger());
   } else if (status != success) {
     shown.line("sluice: " + one_line_summary(jobs, sentence));
   }
   stopping.reset();
-  announce_end(chosen.notify, end_of(jobs, word_for(ended_as), ended_as, status, sentence));
-  return status;
+  log_end(shown, one_line_summary(jobs, sentence), status, totals_lines(jobs, ended_as));
+  ended_run ended{status, next_command(jobs, outcome, command, !for_table)};
+  if (!chosen.quiet && !for_table && !ended.next.empty()) shown.line(ended.next);
+  announce_end(chosen.notify, end_of(jobs, to_string(ended_as), ended_as, status, sentence));
+  return ended;
+}
+
+ended_run run_jobs(run_settings& chosen, const settings& flags,
+                   const std::vector<std::string>& named,
+                   const std::vector<std::string>& command_line, bool for_table = false) {
+  screen shown;
+  try {
+    return run_on_screen(shown, chosen, flags, named, command_line, for_table);
+  } catch (const std::exception& thrown) {
+    log_end(shown, thrown.what(), status_of(thrown));
+    throw;
+  }
 }
 
 // Makes the job of a table, runs it, and joins the answers to the rows.
-exit_status run_table(run_settings& chosen, const dataset_settings& table,
+exit_status run_table(run_settings& chosen, const settings& flags, const dataset_settings& table,
                       const std::vector<std::string>& operands,
                       const std::vector<std::string>& command_line) {
   table_run whole(operands, table, chosen, chosen.engine.output.output_file);
   const std::string files = whole.prepare();
   if (!files.empty() && !chosen.quiet) screen().line(files);
-  const exit_status status = run_jobs(chosen, {whole.job()}, command_line);
+  const auto [status, next] = run_jobs(chosen, flags, {whole.job()}, command_line, true);
   screen shown;
   if (status != success && status != some_failed) {
     if (!chosen.quiet) {
@@ -466,11 +551,15 @@ exit_status run_table(run_settings& chosen, const dataset_settings& table,
           fmt::format("table     {} is written when every row has its result; what is there "
                       "now: {}",
                       whole.into(), whole.extract_command()));
+      if (!next.empty()) shown.line(next);
     }
     return status;
   }
   const auto done = whole.extract();
-  if (!chosen.quiet) shown.line("table     " + extracted_text(done, whole.into()));
+  if (!chosen.quiet) {
+    shown.line("table     " + extracted_text(done, whole.into()));
+    if (!next.empty()) shown.line(next);
+  }
   return done.failed > 0 ? some_failed : status;
 }
 
@@ -539,10 +628,10 @@ command run_command(const std::vector<std::string>& command_line) {
                     "--output-dir and --template: -o names the table, and its job and results "
                     "stand beside it; leave out --output-dir");
               }
-              return run_table(kept->chosen, kept->table, kept->jobs, command_line);
+              return run_table(kept->chosen, *flags, kept->table, kept->jobs, command_line);
             }
             require_template(*flags);
-            return run_jobs(kept->chosen, kept->jobs, command_line);
+            return run_jobs(kept->chosen, *flags, kept->jobs, command_line).status;
           },
   };
 }

@@ -11,26 +11,35 @@ constexpr std::chrono::seconds plain_interval{10};
 
 }  // namespace
 
-progress_display::progress_display(clock& time, screen& shown, std::function<std::string()> line)
-    : time_(time), screen_(shown), line_(std::move(line)) {
-  wait();
+progress_display::progress_display(clock& time, screen& shown, progress_source source,
+                                   progress_kind kind)
+    : time_(time), screen_(shown), source_(std::move(source)), kind_(kind) {
+  if (kind_ != progress_kind::none) wait();
 }
 
 void progress_display::leave() {
-  if (timer_ != 0) time_.cancel(std::exchange(timer_, 0));
+  if (timer_ == 0) return;
+  time_.cancel(std::exchange(timer_, 0));
+  if (kind_ == progress_kind::json) show();
   screen_.clear_live();
 }
 
 void progress_display::wait() {
-  const duration interval = screen_.is_terminal() ? duration(live_interval) : plain_interval;
+  const duration interval = is_live() ? duration(live_interval) : plain_interval;
   timer_ = time_.call_at(time_.now() + interval, [this] {
-    if (screen_.is_terminal()) {
-      screen_.live(line_());
-    } else {
-      screen_.line(line_());
-    }
+    show();
     wait();
   });
+}
+
+void progress_display::show() {
+  if (kind_ == progress_kind::json) {
+    screen_.finished_line(source_.json());
+  } else if (is_live()) {
+    screen_.live(source_.line(screen_.form(true)));
+  } else {
+    screen_.line(source_.line({}));
+  }
 }
 
 }  // namespace sluice::cli

@@ -4,16 +4,23 @@
 #include <string>
 
 #include "cli/screen/screen.hpp"
+#include "cli/screen/screen_choices.hpp"
 #include "sluice/clock.hpp"
 
 namespace sluice::cli {
 
-/// Shows what a command is doing: on a terminal a live line that is renewed five times a second,
-/// elsewhere a new line every 10 s. To be used on the thread of the clock's event loop.
+/// Gives the progress of a command. Both are called each time that it is shown.
+struct progress_source {
+  std::function<std::string(const line_form& form)> line;
+  std::function<std::string()> json = {};
+};
+
+/// Shows what a command is doing. A live line is renewed five times a second. To be used on the
+/// thread of the clock's event loop.
 class progress_display {
  public:
-  /// `line` is called for the text each time.
-  progress_display(clock& time, screen& shown, std::function<std::string()> line);
+  progress_display(clock& time, screen& shown, progress_source source,
+                   progress_kind kind = progress_kind::automatic);
   progress_display(const progress_display&) = delete;
   progress_display& operator=(const progress_display&) = delete;
   ~progress_display() { leave(); }
@@ -22,11 +29,14 @@ class progress_display {
   void leave();
 
  private:
+  bool is_live() const { return kind_ == progress_kind::automatic && screen_.is_terminal(); }
   void wait();
+  void show();
 
   clock& time_;
   screen& screen_;
-  std::function<std::string()> line_;
+  progress_source source_;
+  progress_kind kind_;
   clock::timer timer_ = 0;
 };
 

@@ -67,10 +67,30 @@ class shown_message final : public spdlog::custom_flag_formatter {
   }
 };
 
-// `%*` stands for the message.
-std::unique_ptr<spdlog::formatter> pattern(const std::string& text) {
+// "sluice:" in the colour of the entry's level.
+class coloured_name final : public spdlog::custom_flag_formatter {
+ public:
+  explicit coloured_name(const line_form& form) : form_(form) {}
+  void format(const spdlog::details::log_msg& message, const std::tm&,
+              spdlog::memory_buf_t& text) override {
+    const tone meaning = message.level >= spdlog::level::err    ? tone::bad
+                         : message.level == spdlog::level::warn ? tone::waiting
+                                                                : tone::plain;
+    const std::string name = toned("sluice:", meaning, form_);
+    text.append(name.data(), name.data() + name.size());
+  }
+  std::unique_ptr<spdlog::custom_flag_formatter> clone() const override {
+    return std::make_unique<coloured_name>(form_);
+  }
+
+ private:
+  line_form form_;
+};
+
+// `%*` stands for the message, and `%&` for the name of the program.
+std::unique_ptr<spdlog::formatter> pattern(const std::string& text, const line_form& form = {}) {
   auto formatter = std::make_unique<spdlog::pattern_formatter>();
-  formatter->add_flag<shown_message>('*').set_pattern(text);
+  formatter->add_flag<shown_message>('*').add_flag<coloured_name>('&', form).set_pattern(text);
   return formatter;
 }
 
@@ -112,6 +132,18 @@ std::unique_ptr<spdlog::formatter> json_pattern() {
 screen::screen() {
   const char* kind = std::getenv("TERM");
   terminal_ = ::isatty(STDERR_FILENO) == 1 && kind != nullptr && std::string_view(kind) != "dumb";
+  choose_colour(colour_choice::automatic);
+}
+
+void screen::choose_colour(colour_choice chosen) {
+  const char* none = std::getenv("NO_COLOR");
+  const bool wanted = terminal_ && (none == nullptr || *none == '\0');
+  colour_ = chosen == colour_choice::automatic ? wanted : chosen == colour_choice::always;
+}
+
+line_form screen::form(bool live) const {
+  const bool fits = live && is_terminal();
+  return {.columns = fits ? columns_of(STDERR_FILENO) - 1 : 0, .colour = colour_ && !json_};
 }
 
 screen::~screen() {
@@ -147,7 +179,7 @@ void screen::begin_json() {
 void screen::live(const std::string& text) {
   if (!is_terminal()) return;
   show_heading();
-  writer_.live(printable_text(text));
+  writer_.live(text);
 }
 
 void screen::clear_live() {
@@ -169,6 +201,11 @@ void screen::show_heading() {
   if (to_file_) to_file_(text);
 }
 
+void screen::log_line(const std::string& text) {
+  const std::lock_guard lock(mutex_);
+  if (to_file_) to_file_(text);
+}
+
 void screen::begin_log(bool quiet, std::function<void(const std::string&)> to_file) {
   const std::lock_guard lock(mutex_);
   quiet_ = quiet;
@@ -178,7 +215,7 @@ void screen::begin_log(bool quiet, std::function<void(const std::string&)> to_fi
 void start_log(screen& shown, bool verbose, bool quiet, const std::string& file, bool json) {
   if (json) shown.begin_json();
   auto to_screen = std::make_shared<screen_sink>(shown);
-  to_screen->set_formatter(json ? json_pattern() : pattern("sluice: %*"));
+  to_screen->set_formatter(json ? json_pattern() : pattern("%& %*", shown.form(false)));
   to_screen->set_level(quiet     ? spdlog::level::err
                        : verbose ? spdlog::level::debug
                                  : spdlog::level::info);

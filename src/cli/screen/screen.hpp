@@ -5,7 +5,9 @@
 #include <mutex>
 #include <string>
 
+#include "cli/screen/screen_choices.hpp"
 #include "terminal/screen_writer.hpp"
+#include "views/fitted_line.hpp"
 
 namespace sluice::cli {
 
@@ -19,10 +21,14 @@ class screen {
   screen& operator=(const screen&) = delete;
 
   bool is_terminal() const noexcept { return terminal_ && !json_; }
+  /// The form of a line that is shown now. `live`: on the live line, which has a width.
+  line_form form(bool live) const;
+  void choose_colour(colour_choice chosen);
   void line(const std::string& text);
   /// Shows a line that has its final form.
   void finished_line(const std::string& text);
-  /// Replaces the live line. Does nothing where this is not a terminal.
+  /// Replaces the live line. Does nothing where this is not a terminal. The text is fit for a
+  /// terminal, and may have colours.
   void live(const std::string& text);
   void clear_live();
 
@@ -31,6 +37,8 @@ class screen {
   void heading(const std::string& text);
   /// Shows the heading now, unless it was shown before.
   void show_heading();
+  /// A line for the log file alone.
+  void log_line(const std::string& text);
   /// Sends the heading to the log file as well. A quiet screen does not show it.
   void begin_log(bool quiet, std::function<void(const std::string& heading)> to_file);
 
@@ -43,6 +51,7 @@ class screen {
   bool terminal_ = false;
   std::string heading_;
   bool quiet_ = false;
+  bool colour_ = false;
   std::atomic<bool> json_ = false;
   std::function<void(const std::string&)> to_file_;
 };

@@ -711,6 +711,43 @@ std::vector<setting> run_flags(run_settings& target) {
            "Shows only errors on standard error. Result files and the exit status stay the "
            "same.",
        .apply = on(target.quiet)},
+      {.name = "progress",
+       .value = "KIND",
+       .group = general_group,
+       .short_help = "How progress is shown",
+       .long_help = "'auto' renews one line on a terminal, and writes a line every 10 s elsewhere. "
+                    "'plain' always writes lines. 'json' writes an object every 10 s and one at "
+                    "the end, for a program that watches the run. With -q, progress is shown only "
+                    "where this flag asks for it.",
+       .default_value = "auto",
+       .choices = {"auto", "plain", "json", "none"},
+       .apply =
+           [&target](const std::string& kind) {
+             const std::pair<const char*, progress_kind> kinds[] = {
+                 {"auto", progress_kind::automatic},
+                 {"plain", progress_kind::plain},
+                 {"json", progress_kind::json},
+                 {"none", progress_kind::none}};
+             for (const auto& [word, value] : kinds) {
+               if (kind != word) continue;
+               target.progress = value;
+               target.progress_given = value != progress_kind::automatic;
+               return;
+             }
+             throw bad_setting("must be one of auto, plain, json, none");
+           }},
+      choice({.name = "color",
+              .value = "WHEN",
+              .group = general_group,
+              .short_help = "When standard error has colours",
+              .long_help = "'auto' uses colours on a terminal, unless NO_COLOR is set or TERM is "
+                           "'dumb'. They mark failures and the reason of a wait.",
+              .default_value = "auto",
+              .apply = {}},
+             target.colour,
+             {{"auto", colour_choice::automatic},
+              {"always", colour_choice::always},
+              {"never", colour_choice::never}}),
       {.name = "verbose",
        .letter = 'v',
        .group = general_group,

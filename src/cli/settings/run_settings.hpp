@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/closing_time.hpp"
+#include "cli/screen/screen_choices.hpp"
 #include "notify/webhook_form.hpp"
 #include "settings/setting.hpp"
 #include "sluice/config.hpp"
@@ -53,6 +54,9 @@ struct run_settings {
   std::string price_group = "default";
   /// The user set engine.price_multiplier.
   bool multiplier_given = false;
+  progress_kind progress = progress_kind::automatic;
+  bool progress_given = false;  ///< the user set it
+  colour_choice colour = colour_choice::automatic;
   bool quiet = false;
   bool verbose = false;
 };

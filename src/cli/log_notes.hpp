@@ -1,0 +1,20 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/screen/screen.hpp"
+#include "settings/setting.hpp"
+#include "terminal/exit_status.hpp"
+#include "views/shown_command.hpp"
+
+namespace sluice::cli {
+
+/// For --log-file: that a command starts, its command line and its settings, without secrets.
+void log_start(screen& shown, const shown_command& command, const settings& flags);
+
+/// For --log-file: how a command has ended. `lines`: what else is known at its end, one line each.
+void log_end(screen& shown, const std::string& summary, exit_status status,
+             const std::vector<std::string>& lines = {});
+
+}  // namespace sluice::cli

@@ -1,0 +1,227 @@
+#include "jobs/job_follower.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <utility>
+
+#include "base/hash.hpp"
+#include "base/refuse.hpp"
+#include "files/file_system.hpp"
+#include "files/locks.hpp"
+#include "jobs/result_line.hpp"
+#include "jobs/state_file.hpp"
+
+namespace sluice {
+namespace {
+
+constexpr std::size_t most_read = std::size_t{1} << 20;
+constexpr std::size_t most_kinds = std::numeric_limits<std::uint16_t>::max();
+
+class descriptor {
+ public:
+  explicit descriptor(const std::string& path)
+      : number_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)) {}
+  descriptor(const descriptor&) = delete;
+  descriptor& operator=(const descriptor&) = delete;
+  ~descriptor() {
+    if (number_ >= 0) ::close(number_);
+  }
+  int operator*() const noexcept { return number_; }
+  explicit operator bool() const noexcept { return number_ >= 0; }
+
+ private:
+  int number_;
+};
+
+double unix_now() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+// When the process was started, in Unix time. /proc/PID/stat tells it in ticks since boot, behind
+// the name, which may hold anything.
+std::optional<double> start_of(pid_t process) {
+  std::ifstream file(fmt::format("/proc/{}/stat", process));
+  std::string line;
+  std::getline(file, line);
+  const std::size_t name_end = line.rfind(')');
+  if (name_end == std::string::npos) return std::nullopt;
+  std::istringstream fields(line.substr(name_end + 1));
+  std::string word;
+  constexpr int field_of_start = 20;  // counted behind the name
+  for (int i = 0; i < field_of_start; ++i) fields >> word;
+  if (!fields || word.find_first_not_of("0123456789") != std::string::npos) return std::nullopt;
+  timespec up{};
+  ::clock_gettime(CLOCK_BOOTTIME, &up);
+  const double since_boot = std::stod(word) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+  const double running =
+      static_cast<double>(up.tv_sec) + static_cast<double>(up.tv_nsec) / 1e9 - since_boot;
+  return unix_now() - std::max(running, 0.0);
+}
+
+double seconds_since_written(const job_files& files) {
+  double last = 0;
+  for (const auto& path : {files.output, files.errors, files.state, files.totals}) {
+    struct stat info {};
+    if (::stat(path.c_str(), &info) != 0) continue;
+    last = std::max(last, static_cast<double>(info.st_mtim.tv_sec) +
+                              static_cast<double>(info.st_mtim.tv_nsec) / 1e9);
+  }
+  return last == 0 ? 0 : std::max(unix_now() - last, 0.0);
+}
+
+}  // namespace
+
+job_life life_of(const job_files& files, std::string_view status) {
+  job_life life;
+  life.quiet_s = seconds_since_written(files);
+  const descriptor output(files.output);
+  const auto lock = output ? lock_on(*output) : lock_state::free;
+  if (lock == lock_state::held) {
+    life.is = job_life::state::running;
+    life.process = std::max<pid_t>(holder_of(*output), 0);
+    if (life.process > 0) life.since = start_of(life.process);
+  } else if (status == to_string(job_status::running)) {
+    life.is = lock == lock_state::free ? job_life::state::killed : job_life::state::unknown;
+  }
+  return life;
+}
+
+void job_follower::forget() {
+  output_ = errors_ = {};
+  totals_ = {};
+  entries_ = {};
+  bad_lines_.clear();
+  error_names_.clear();
+}
+
+// False: the file is another one than before, or has become shorter.
+bool job_follower::read(const std::string& path, followed& at, bool successes) {
+  const descriptor file(path);
+  if (!file) {
+    if (errno == ENOENT) return at.offset == 0;
+    refuse(fmt::format("{}: cannot be read ({})", path, std::strerror(errno)));
+  }
+  struct stat info {};
+  if (::fstat(*file, &info) != 0 || !S_ISREG(info.st_mode)) {
+    refuse(fmt::format("{}: cannot be read; it is not a regular file", path));
+  }
+  const auto size = static_cast<std::uint64_t>(info.st_size);
+  const bool same = info.st_dev == at.device && info.st_ino == at.number;
+  if (at.offset > 0 && (!same || size < at.offset)) return false;
+  at.device = info.st_dev;
+  at.number = info.st_ino;
+  std::string text;
+  std::uint64_t offset = at.offset;
+  for (;;) {
+    const std::size_t before = text.size();
+    text.resize(before + most_read);
+    const ssize_t n = ::pread(*file, text.data() + before, most_read, static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) {
+      text.resize(before);
+      continue;
+    }
+    if (n < 0) refuse(fmt::format("{}: cannot be read ({})", path, std::strerror(errno)));
+    text.resize(before + static_cast<std::size_t>(n));
+    if (n == 0) return true;  // half a line at the end is read again with the rest
+    offset += static_cast<std::uint64_t>(n);
+    std::size_t begin = 0;
+    for (std::size_t end = 0; (end = text.find('\n', begin)) != std::string::npos;
+         begin = end + 1) {
+      count(std::string_view(text).substr(begin, end - begin), successes);
+    }
+    text.erase(0, begin);
+    at.offset += begin;
+  }
+}
+
+std::uint16_t job_follower::number_of(const std::string& error) {
+  const auto found = std::find(error_names_.begin(), error_names_.end(), error);
+  if (found == error_names_.end() && error_names_.size() < most_kinds) {
+    error_names_.push_back(error);
+    return static_cast<std::uint16_t>(error_names_.size() - 1);
+  }
+  return static_cast<std::uint16_t>(found - error_names_.begin());
+}
+
+// As earlier_results does: output wins over errors, and of two failures the later one.
+void job_follower::count(std::string_view line, bool success) {
+  const auto stored = parse_stored_line(line);
+  if (!stored) return;
+  if (stored->of_bad_line) {
+    if (bad_lines_.emplace(stored->line, true).second) totals_.add(stored->facts);
+    return;
+  }
+  entry& known = *entries_.insert(hash_of(stored->custom_id)).first;
+  if (known.done) return;
+  if (known.failed) {
+    totals_.take_back_failure(error_names_[known.error], known.retryable);
+  }
+  known = {.done = success,
+           .failed = !success,
+           .retryable = stored->facts.retryable,
+           .error = success ? std::uint16_t{0} : number_of(stored->facts.error)};
+  totals_.add(stored->facts);
+}
+
+std::string job_follower::totals_now(const std::string& stored, job_status status) {
+  if (!read(files_.output, output_, true) || !read(files_.errors, errors_, false)) {
+    forget();
+    read(files_.output, output_, true);
+    read(files_.errors, errors_, false);
+  }
+  job_totals now = totals_;
+  const auto document = nlohmann::json::parse(stored, nullptr, false);
+  const auto take = [&](std::uint64_t& counter, const char* name) {
+    if (!document.is_object()) return;
+    const auto found = document.find(name);
+    if (found != document.end() && found->is_number_unsigned()) counter = *found;
+  };
+  take(now.requests, "requests");
+  take(now.attempts, "attempts");
+  take(now.retries, "retries");
+  take(now.maybe_billed_attempts, "maybe_billed_attempts");
+  take(now.max_requests_in_60s, "max_requests_in_60s");
+  if (document.is_object() && document.contains("wall_s") && document["wall_s"].is_number()) {
+    now.wall_s = document["wall_s"];
+  }
+  if (document.is_object() && document.contains("rpm") && document["rpm"].is_number_unsigned()) {
+    now.rpm = document["rpm"].get<std::uint64_t>();
+  }
+  if (document.is_object() && document.contains("kept_usd") && document["kept_usd"].is_string()) {
+    now.kept = usd::parse(document["kept_usd"].get<std::string>()).value_or(usd{});
+  }
+  // What has started since stands in the state file.
+  try {
+    const auto disk = system_files();
+    const std::string output = std::filesystem::path(files_.output).filename().string();
+    state_file state(*disk, files_.state, output);
+    if (state.load()) {
+      now.attempts = std::max(now.attempts, state.counters().attempts);
+      now.retries = std::max(now.retries, state.counters().retries);
+      now.maybe_billed_attempts =
+          std::max(now.maybe_billed_attempts, state.counters().maybe_billed_attempts);
+      now.kept = std::max(now.kept, state.counters().kept);
+    }
+  } catch (const fatal_error&) {  // the totals are at most ten seconds old
+  }
+  now.requests = std::max(now.requests, now.succeeded + now.failed);
+  const std::string job =
+      document.is_object() && document.contains("job") && document["job"].is_string()
+          ? document["job"].get<std::string>()
+          : files_.job;
+  return now.to_json(job, status);
+}
+
+}  // namespace sluice

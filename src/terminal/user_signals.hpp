@@ -1,0 +1,34 @@
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <functional>
+
+namespace sluice::cli {
+
+/// SIGUSR1 and SIGUSR2: a person asks a command for its status, or to read its settings again.
+/// While this object exists they do not end the process, also before listen() and after leave().
+/// Those that were ignored when the program started stay ignored. To be used on the thread of its
+/// event loop.
+class user_signals {
+ public:
+  explicit user_signals(boost::asio::io_context& loop);
+  user_signals(const user_signals&) = delete;
+  user_signals& operator=(const user_signals&) = delete;
+  ~user_signals() = default;
+
+  /// Calls these functions for the signals from now on. One that came before counts, too.
+  void listen(std::function<void()> on_first, std::function<void()> on_second);
+  /// Calls nothing any more, and the loop may end.
+  void leave();
+
+ private:
+  void wait();
+
+  boost::asio::signal_set signals_;
+  std::function<void()> on_first_;
+  std::function<void()> on_second_;
+  bool left_ = false;
+};
+
+}  // namespace sluice::cli

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace sluice::cli {
+
+/// What a line of the screen may take.
+struct line_form {
+  std::size_t columns = 0;  ///< cells; 0: any number
+  bool colour = false;
+};
+
+/// The meaning of a text, which its colour shows.
+enum class tone : std::uint8_t { plain, bad, waiting };
+
+/// The text with the colour of its meaning, where the form has colours.
+std::string toned(const std::string& text, tone meaning, const line_form& form);
+
+/// A line of parts, some more important than others. Where not all of them fit, the less important
+/// ones become short, and then are left out.
+class fitted_line {
+ public:
+  struct part {
+    std::string text;
+    std::string brief = {};  ///< a shorter text for it; empty: there is none
+    unsigned weight = 0;     ///< the part with the least weight goes first
+    tone meaning = tone::plain;
+    std::string before = " | ";  ///< what parts it from the one before it
+  };
+
+  void add(part one) { parts_.push_back(std::move(one)); }
+  /// The line in that form. The part with the most weight is always in it.
+  std::string in(const line_form& form) const;
+
+ private:
+  std::vector<part> parts_;
+};
+
+}  // namespace sluice::cli

@@ -1,0 +1,69 @@
+#include "views/wait_text.hpp"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cmath>
+#include <ctime>
+
+#include "views/progress.hpp"
+
+namespace sluice::cli {
+namespace {
+
+// "10:26", by the local clock; with the day where it is another one.
+std::string clock_time(double unix_now, double unix_then) {
+  const std::tm now = fmt::localtime(static_cast<std::time_t>(unix_now));
+  const std::tm then = fmt::localtime(static_cast<std::time_t>(std::ceil(unix_then)));
+  const bool today = now.tm_yday == then.tm_yday && now.tm_year == then.tm_year;
+  return today ? fmt::format("{:%H:%M}", then) : fmt::format("{:%F %H:%M}", then);
+}
+
+wait_text wait_for_pause(const start_wait& wait) {
+  const auto& why = wait.pause;
+  const double left = wait.left_s;
+  constexpr double long_pause_s = 60;
+  const std::string until = left >= long_pause_s
+                                ? "until " + clock_time(wait.unix_now, wait.unix_now + left)
+                                : "for " + short_time(left);
+  if (!why) {
+    return {fmt::format("paused by the relay {} (another run was told)", until),
+            fmt::format("paused {}", until), "pause"};
+  }
+  const std::string status =
+      why->http_status == 0 ? std::string("failures") : std::to_string(why->http_status);
+  if (why->asked <= duration{}) {
+    return {fmt::format("paused {} after a refusal ({})", until, status),
+            fmt::format("paused {} ({})", until, status), "pause"};
+  }
+  const std::string asked = short_time(std::chrono::duration<double>(why->asked).count());
+  return {fmt::format("paused by the relay {} ({}, it asked for {})", until, status, asked),
+          fmt::format("paused {} ({})", until, status), "pause"};
+}
+
+}  // namespace
+
+wait_text text_of(const start_wait& wait) {
+  const std::string left = short_time(wait.left_s);
+  switch (wait.cause) {
+    case wait_cause::pause:
+      return wait_for_pause(wait);
+    case wait_cause::unreachable:
+      return {fmt::format("the relay cannot be reached, next try in {}", left),
+              fmt::format("unreachable, next try in {}", left), "unreachable"};
+    case wait_cause::pacing:
+      return {fmt::format("starts are spread, next start in {}", left),
+              fmt::format("spread, next in {}", left), "pacing"};
+    case wait_cause::unknown:
+      return {fmt::format("earlier starts are not on record, next start in {}", left),
+              fmt::format("limit unknown, next in {}", left), "unknown"};
+    case wait_cause::limit:
+    case wait_cause::none:
+      break;
+  }
+  return {fmt::format("waiting for the limit, next start in {}", left),
+          fmt::format("limit, next in {}", left), "limit"};
+}
+
+}  // namespace sluice::cli

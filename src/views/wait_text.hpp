@@ -1,0 +1,27 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "sluice/engine.hpp"
+
+namespace sluice::cli {
+
+/// A start that must wait.
+struct start_wait {
+  wait_cause cause = wait_cause::limit;
+  double left_s = 0;  ///< as far as is known now
+  double unix_now = 0;
+  std::optional<run_status::pause_reason> pause = {};  ///< of a pause that this process began
+};
+
+/// What something waits for, in a sentence and in few words; all empty: it does not wait.
+struct wait_text {
+  std::string sentence;
+  std::string brief;
+  std::string word;  ///< for a program: "limit", "pause", …
+};
+
+wait_text text_of(const start_wait& wait);
+
+}  // namespace sluice::cli
