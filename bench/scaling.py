@@ -30,8 +30,8 @@ MEASURE = ("import json,os,resource,subprocess,sys,time;b=time.monotonic();"
 
 class Relay:
     def __init__(self, binary, *flags):
-        self.process = subprocess.Popen([binary, "simulate", "--port", "0", "--rpm", "0", "--itl", "0", *map(str, flags)],
-                                        stderr=subprocess.PIPE, text=True)
+        command = [binary, "simulate", "--port", "0", "--rpm", "0", "--itl", "0", *map(str, flags)]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         self.url = re.search(r"OPENAI_BASE_URL=(\S+)", self.process.stderr.readline())[1]
 
     def __enter__(self):
@@ -64,8 +64,8 @@ class Bench:
         if not keep:
             shutil.rmtree(out, ignore_errors=True)
         command = [self.binary, "run", job, "--base-url", url, "--rpm", "0", "--output-dir", out, "-q", *flags]
-        done = subprocess.run(["python3", "-c", MEASURE, *map(str, command)], capture_output=True, text=True, check=True,
-                              env={**os.environ, "OPENAI_API_KEY": "bench",
+        done = subprocess.run(["python3", "-c", MEASURE, *map(str, command)], capture_output=True, text=True,
+                              check=True, env={**os.environ, "OPENAI_API_KEY": "bench",
                                    "XDG_STATE_HOME": str(self.folder / "state")})
         found = json.loads(done.stdout)
         if found["code"] != 0:
@@ -118,7 +118,8 @@ class Bench:
                 cpu, _, mb = self.run(self.job(lines), url, "--no-stream", keep=True)
                 found[lines] = cpu, mb, size
         cpu, mb, size = (found[many][i] - found[few][i] for i in range(3))
-        print(f"resume over a finished job: {cpu / (many - few) * 1e6:.1f} µs of CPU and {mb * (1 << 20) / (many - few):.0f} bytes "
+        more = many - few
+        print(f"resume over a finished job: {cpu / more * 1e6:.1f} µs of CPU and {mb * (1 << 20) / more:.0f} bytes "
               f"per line; {size / cpu / 1e6:.0f} MB of job and output per second of CPU")
 
     def start(self):

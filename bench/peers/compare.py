@@ -109,21 +109,22 @@ def clients(options):
     n = str(options.in_flight)
     whole = lambda job: str(-(-job.count // options.in_flight) * options.in_flight)  # hey and h2load round down
     post = lambda job: [job.url + "/chat/completions"]
-    script = lambda name: (lambda job: [str(PYTHON), str(CLIENTS / name), job.url, str(job.lines), str(job.out / "lines"), n])
-    node = lambda name: (lambda job: ["node", str(CLIENTS / name), job.url, str(job.lines), str(job.out / "lines"), n])
+    words = lambda name, job: [str(CLIENTS / name), job.url, str(job.lines), str(job.out / "lines"), n]
+    script = lambda name: (lambda job: [str(PYTHON), *words(name, job)])
+    node = lambda name: (lambda job: ["node", *words(name, job)])
     headers = ["-H", "Authorization: Bearer bench"]
     sluice = ([] if options.streamed else ["--no-stream"])
     return {
-        "sluice": (lambda job: [options.binary, "run", str(job.lines), "--base-url", job.url, "--rpm", "0", "--concurrency",
-                                n, "--output-dir", str(job.out), "-q", *sluice],
+        "sluice": (lambda job: [options.binary, "run", str(job.lines), "--base-url", job.url, "--rpm", "0",
+                                "--concurrency", n, "--output-dir", str(job.out), "-q", *sluice],
                    lambda text, job: results(job)),
-        "wrk": (lambda job: ["wrk", "-t1", f"-c{n}", f"-d{options.seconds if job.count > 1 else 0}s", "-s", str(job.wrk), *post(job)],
+        "wrk": (lambda job: ["wrk", "-t1", f"-c{n}", f"-d{options.seconds}s", "-s", str(job.wrk), *post(job)],
                 lambda text, job: int(re.search(r"(\d+) requests in", text)[1])),
         "hey": (lambda job: ["hey", "-n", whole(job), "-c", n, "-m", "POST", "-T", "application/json",
                              "-D", str(job.body), *headers, *post(job)],
                 lambda text, job: int(re.search(r"\[200\]\s+(\d+) responses", text)[1])),
-        "h2load": (lambda job: ["h2load", "--h1", "-n", whole(job), "-c", n, "-d", str(job.body),
-                                "-H", "content-type: application/json", "-H", "authorization: Bearer bench", *post(job)],
+        "h2load": (lambda job: ["h2load", "--h1", "-n", whole(job), "-c", n, "-d", str(job.body), "-H",
+                                "content-type: application/json", "-H", "authorization: Bearer bench", *post(job)],
                    lambda text, job: int(re.search(r"(\d+) succeeded", text)[1])),
         "undici": (node("undici.mjs"), lambda text, job: printed(text)),
         "openai (Node)": (node("openai_sdk.mjs"), lambda text, job: printed(text)),
@@ -131,7 +132,8 @@ def clients(options):
         "aiohttp script": (script("aiohttp_script.py"), lambda text, job: printed(text)),
         "litellm": (script("litellm_batch.py"), lambda text, job: printed(text)),
         "async-batch-llm": (script("async_batch_llm_script.py"), lambda text, job: printed(text)),
-        "curl --parallel": (lambda job: ["curl", "--parallel", "--parallel-max", n, "--parallel-immediate", "-K", str(job.curl)],
+        "curl --parallel": (lambda job: ["curl", "--parallel", "--parallel-max", n, "--parallel-immediate", "-K",
+                                         str(job.curl)],
                             lambda text, job: sum(1 for _ in (job.out / "replies").iterdir())),
     }
 
@@ -174,7 +176,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--binary", default=str(ROOT / "build/release/sluice"))
     parser.add_argument("--requests", type=int, default=20_000)
-    parser.add_argument("--slow-requests", type=int, default=2_000, help="for clients that need 100 us or more for each")
+    parser.add_argument("--slow-requests", type=int, default=2_000, help="for clients that need more than 100 us")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3, help="that wrk runs")
     parser.add_argument("--in-flight", type=int, default=64)
@@ -194,8 +196,8 @@ def main():
     costs, rates = ({name: [] for name in chosen} for _ in range(2))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        server = subprocess.Popen([options.binary, "simulate", "--port", "0", "--ttft", "0", "--itl", "0", "--rpm", "0",
-                                   "--tokens", str(options.tokens)], stderr=subprocess.PIPE, text=True)
+        server = subprocess.Popen([options.binary, "simulate", "--port", "0", "--ttft", "0", "--itl", "0", "--rpm",
+                                   "0", "--tokens", str(options.tokens)], stderr=subprocess.PIPE, text=True)
         try:
             url = re.search(r"OPENAI_BASE_URL=(\S+)", server.stderr.readline())[1]
             jobs = {count: Job(folder, count, url, options) for count in (1, options.slow_requests, options.requests)}

@@ -247,7 +247,8 @@ class StoppedInsideTheLock(Case):
         """Two runs have requests in flight when a third process is stopped inside the lock."""
         relay = self.relay("--rpm", "12", "--head-delay", "1")
         flags = ["--base-url", relay.url, "--rpm", 12, "--concurrency", 4]
-        runs = [self.start("run", self.job(chats(7)), *flags), self.start("run", self.job(chats(5), "other.jsonl"), *flags)]
+        jobs = [self.job(chats(7)), self.job(chats(5), "other.jsonl")]
+        runs = [self.start("run", job, *flags) for job in jobs]
         wait_until(lambda: relay.attempts > 0, "requests in flight")
         stopped = self.stopped()
         wait_until(lambda: all(f"process {stopped.pid} " in run.err or not run.running for run in runs),

@@ -22,7 +22,8 @@ async def main():
     with open(out, "w") as results:
         for begin in range(0, len(requests), int(in_flight)):
             group = requests[begin:begin + int(in_flight)]
-            replies = await router.abatch_completion(models=[model], messages=[one["body"]["messages"] for one in group],
+            prompts = [one["body"]["messages"] for one in group]
+            replies = await router.abatch_completion(models=[model], messages=prompts,
                                                      max_tokens=group[0]["body"]["max_tokens"])
             for request, reply in zip(group, replies):
                 reply = reply[0] if isinstance(reply, list) else reply
