@@ -89,8 +89,8 @@ class state_file {
   /// The attempt ended without a line, or its line is about to be written and does not settle what
   /// was reserved: of that is kept what the line's own cost, an estimate, does not cover.
   void ended(const hash128& id, attempt_end how, usd line_cost = {});
-  /// Writes the records of started(), ended() and rejected() to the file. When it throws, they are kept, and
-  /// the next call writes them.
+  /// Writes the records of started(), ended() and rejected() to the file. When it throws, they are
+  /// kept, and the next call writes them.
   void write_records();
   /// The attempt ended with a reply that is rejected. `keep`: of its reservation, what its cost
   /// does not cover.
