@@ -1,6 +1,8 @@
 #include "terminal/descriptors.hpp"
 
 #include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,6 +21,19 @@ void open_standard_descriptors() {
     // closed.
     (void)!::open("/dev/null", access);
   }
+}
+
+void allow_open_files() {
+  constexpr rlim_t fewest = 16;
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  files.rlim_cur = files.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &files);
+  if (files.rlim_max >= fewest) return;
+  throw fatal_error(fatal_error::kind::cannot_start,
+                    fmt::format("only {} files may be open, and a run needs at least {}; raise "
+                                "ulimit -n",
+                                files.rlim_max, fewest));
 }
 
 void require_standard_input(const std::vector<std::string>& jobs) {

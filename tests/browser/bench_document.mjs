@@ -267,5 +267,5 @@ export function target({
 }
 
 export function targets(model, each) {
-  return { model, targets: each.map((one) => target({ model, ...one })) };
+  return { model, targets: each.map((one) => target({ model, ...one })), ranking: null };
 }

@@ -386,7 +386,8 @@ describe('numbers equal the document’s', () => {
         expected.tokens.completion,
       ]
         .map(String)
-        .concat(quantiles(expected.ttft_ms), quantiles(expected.latency_ms), expected.cost_usd),
+        .concat(quantiles(expected.ttft_ms), quantiles(expected.latency_ms))
+        .concat(String(expected.cache.read_share), expected.cache.saved_usd, expected.cost_usd),
     );
     const cost = Object.fromEntries((await table(page, 'cost')).rows.map((each) => [each[0].text, each.at(-2).value]));
     assert.deepEqual(
@@ -524,7 +525,7 @@ describe('documents with little data', () => {
     const page = await open(join(folder, 'begun.html'));
     assert.deepEqual(page.faults, []);
     const text = await page.locator('body').innerText();
-    assert.match(text, /is running: 0 of 5 requests succeeded, 5 are pending/);
+    assert.match(text, /was interrupted: 0 of 5 requests succeeded, 5 are pending/);
     assert.doesNotMatch(text, /undefined|NaN|\[object|Infinity|null/);
     await page.leave();
   });

@@ -17,7 +17,7 @@ PAGES = ["README.md", "jobs/README.md", *sorted(str(page.relative_to(ROOT)) for 
 IN_ORDER = {"docs/datasets.md"}  # a command uses the files of the one before
 OTHER_TEST = {"docs/nightly.md"}  # test_nightly.py runs these commands
 # These build, install or test the project, or belong to the system.
-NOT_SLUICE = ("cmake", ".ci/packages", "tests/run", "podman", "systemctl", "journalctl", "#", "export")
+NOT_SLUICE = ("cmake", ".ci/packages", "tests/run", "podman", "systemctl", "journalctl", "#", "export", "sed")
 SLOW = ("--find-limit", "--duration", "--sweep", "--pace even")  # of minutes: at night only
 BLOCK = re.compile(r"```(?:console|sh)\n(.*?)```", re.S)
 
@@ -84,6 +84,10 @@ class Commands(Case):
 
     def prepare_for(self, words: str, folder: Path) -> None:
         """Makes the job, and results for a command that needs them."""
+        if "--expect schema " in words and "--template" in words:
+            body = json.loads((folder / "t.json").read_text())
+            schema = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}
+            (folder / "t.json").write_text(json.dumps({**body, "response_format": schema}))
         if "sluice prepare" in words or "jobs/reviews" in words:
             return
         before = "sluice prepare data.csv --template t.json -o job.jsonl"

@@ -30,6 +30,7 @@
 #include "loadtest/benchmark.hpp"
 #include "loadtest/comparison.hpp"
 #include "sluice/error.hpp"
+#include "terminal/descriptors.hpp"
 #include "terminal/exit_status.hpp"
 #include "terminal/standard_output.hpp"
 #include "terminal/user_signals.hpp"
@@ -187,6 +188,7 @@ exit_status measure(bench_settings& chosen, const settings& flags,
 
   with_secrets.insert(with_secrets.end(), relays.members().begin(), relays.members().end());
   log_start(shown, without_secrets(command_line, with_secrets), flags);
+  allow_open_files();
   asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
   user_signals questions(loop);
   steady_clock time(loop);

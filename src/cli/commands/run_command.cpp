@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
@@ -235,14 +234,6 @@ exit_status exit_of(const run_outcome& outcome, const std::string& closed,
   return success;
 }
 
-// Raises the limit of open files to what the system allows: each attempt in flight needs one.
-void raise_file_limit() {
-  rlimit files{};
-  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return;
-  files.rlim_cur = files.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &files);
-}
-
 // Writes the results and totals that are left, and waits a little for room on a full disk. Returns
 // the failure that remains; null: all is written.
 std::exception_ptr finish(job_set& jobs, job_status status, double seconds, std::uint64_t most,
@@ -405,6 +396,7 @@ ended_run run_on_screen(screen& shown, run_settings& chosen, const settings& fla
                         const std::vector<std::string>& command_line, bool for_table) {
   const command_start began;
   shown.choose_colour(chosen.colour);
+  allow_open_files();
   // One thread runs the loop; others only post to it.
   asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
   user_signals questions(loop);
@@ -433,7 +425,6 @@ ended_run run_on_screen(screen& shown, run_settings& chosen, const settings& fla
     spdlog::info("{}: holds results, not a job; skipped", path);
   }
   log_start(shown, command, flags);
-  raise_file_limit();
   chosen.engine.pace.files_of_jobs = paths.size() * files_of_a_job;
   engine runner(loop, chosen.engine, &log_observer());
   const auto prices = relays.prices();

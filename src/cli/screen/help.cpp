@@ -222,7 +222,7 @@ std::string program_help(const std::vector<command>& commands, help_length lengt
   text += "\nEach command has both helps, like 'sluice run -h' and 'sluice run --help'.\n";
   text += examples_help(
       {"sluice ask --simulate 'What is a sluice?'",
-       "echo '{\"prompt\":\"Hi\"}' | sluice run - --model gpt-4o-mini --simulate -o hi.jsonl",
+       "echo '{\"prompt\":\"Hi\"}' | sluice run - --simulate --model gpt-4o -o hi.jsonl",
        "sluice quota --simulate"});
   return text;
 }
