@@ -11,8 +11,8 @@ namespace sluice::cli {
 /// from one thread.
 void open_standard_descriptors();
 
-/// Raises the limit of open files to what the system allows: each attempt in flight needs one. Throws
-/// fatal_error where it allows too few even for an event loop.
+/// Raises the limit of open files to what the system allows: each attempt in flight needs one.
+/// Throws fatal_error where it allows too few even for an event loop.
 void allow_open_files();
 
 /// Throws fatal_error where "-" is among the jobs and standard input cannot be read.

@@ -6,7 +6,6 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <sched.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -197,7 +196,7 @@ void limit_store::keep_to_itself(moment now, moment unknown_until) {
 
 void limit_store::detach() noexcept {
   unlock_table();
-  if (table_ != nullptr) ::munmap(table_, sizeof(table));
+  mapping_.unmap();
   table_ = nullptr;
   enlisted_ = false;
   made_ = {};
@@ -264,7 +263,7 @@ limit_store::reach limit_store::check_file(moment now, bool& in_place) {
   cut_ = cut_ || was_cut;
   if (table_ != nullptr) {
     next_check_ = now + check_interval;
-    return was_cut ? reserve() : reach::held;
+    return was_cut || mapping_.has_zeros() ? restore() : reach::held;
   }
   if (!S_ISREG(info.st_mode) || info.st_uid != ::geteuid()) {
     return fail("is not a regular file that belongs to this user");
@@ -285,6 +284,12 @@ limit_store::reach limit_store::reserve() {
   return reach::held;
 }
 
+// After another program has cut the file.
+limit_store::reach limit_store::restore() {
+  if (const reach reserved = reserve(); reserved != reach::held) return reserved;
+  return mapping_.map_again(file_) ? reach::held : fail("cannot be mapped");
+}
+
 // Maps the file and makes this process one of its owners.
 limit_store::reach limit_store::join() {
   // Processes of version 1 need this byte for themselves: from now on they start nothing.
@@ -292,8 +297,8 @@ limit_store::reach limit_store::join() {
     return shared;
   }
   if (const reach reserved = reserve(); reserved != reach::held) return reserved;
-  void* mapped = ::mmap(nullptr, sizeof(table), PROT_READ | PROT_WRITE, MAP_SHARED, file_, 0);
-  if (mapped == MAP_FAILED) return fail("cannot be mapped");
+  void* mapped = mapping_.map(file_, sizeof(table));
+  if (mapped == nullptr) return fail("cannot be mapped");
   table_ = static_cast<table*>(mapped);
   window_ = &table_->window;
   if (window_->is_of_version_1()) {

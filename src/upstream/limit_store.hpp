@@ -13,6 +13,7 @@
 #include "files/locks.hpp"
 #include "sluice/clock.hpp"
 #include "upstream/limit_window.hpp"
+#include "upstream/shared_mapping.hpp"
 
 namespace sluice {
 
@@ -40,8 +41,8 @@ struct host_id {
 /// no window for now, and the caller tries again later.
 ///
 /// Every 10 ms of use it checks that the file was not removed or cut, and every second that it is
-/// still at its path. A process that uses the mapping of a file that another program has just cut
-/// is killed by the kernel (SIGBUS).
+/// still at its path. A program should call shared_mapping::handle_cut_files(): else the kernel
+/// kills it (SIGBUS) if it uses the file after another program has cut it and before that check.
 class limit_store {
  public:
   /// Total time that the machine has been asleep since boot; never less than `known`.
@@ -123,6 +124,7 @@ class limit_store {
   reach open(limit_window::moment now);
   reach check_file(limit_window::moment now, bool& in_place);
   reach reserve();
+  reach restore();
   reach join();
   reach lock_file(off_t byte, bool (*lock)(int file, off_t begin, off_t length));
   reach lock_table();
@@ -139,8 +141,9 @@ class limit_store {
   }
 
   std::unique_ptr<limit_window> own_;  // set if the window is not shared
-  table* table_ = nullptr;             // the mapped file
-  limit_window* window_ = nullptr;     // in `own_` or `table_`
+  shared_mapping mapping_;
+  table* table_ = nullptr;          // the mapped file
+  limit_window* window_ = nullptr;  // in `own_` or `table_`
   std::size_t owner_ = 0;
   std::uint64_t generation_ = 0;
   std::string base_;  // common prefix of its file names on all machines

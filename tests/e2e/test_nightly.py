@@ -184,7 +184,7 @@ class Cron(Case):
         relay = self.relay(script=[{"match": "number 2 ", "times": None, "status": 400,
                                     "body": {"error": {"message": "no such parameter"}}}])
         run = self.go("run", self.job(chats(3)), *self.flags(relay), expect=1)
-        self.assert_one_sentence(run, "2 of 3 succeeded, 1 failed (1 x 400: no such parameter), 0 pending; cost $",
+        self.assert_one_sentence(run, "2 of 3 succeeded, 1 failed (1 x 400: gpt-4o-mini: no such parameter), 0 pending; cost $",
                                  "job.errors.jsonl")
 
     def test_a_stop_is_one_line(self) -> None:

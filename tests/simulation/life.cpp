@@ -24,6 +24,7 @@
 #include "sluice/engine.hpp"
 #include "sluice/error.hpp"
 #include "sluice/job_set.hpp"
+#include "upstream/shared_mapping.hpp"
 #include "upstream/shared_window.hpp"
 
 namespace sluice::simulation {
@@ -1133,6 +1134,7 @@ class life {
 
 life_story live(std::uint64_t seed, const std::string& folder, bool keep_events,
                 const breakage& broken, theme about) {
+  shared_mapping::handle_cut_files();  // as the program does
   return life(seed, folder, keep_events, broken, about).live();
 }
 

@@ -298,7 +298,8 @@ TEST(Script, OnlyAGoodReplyIsDelivered) {
                                         "usage-on-every",
                                         "usage-dialect",
                                         "content-parts",
-                                        "null-finish"};
+                                        "null-finish",
+                                        "malformed"};
   for (std::size_t kind = 0; kind < fault_kinds; ++kind) {
     const auto fault = static_cast<fault_kind>(kind);
     for (int number = 0; number < 20; ++number) {

@@ -257,6 +257,24 @@ TEST_F(limit_store_test, a_file_that_is_damaged_or_removed_during_use_stops_no_p
   EXPECT_EQ(starts(left, later + window + margin + step), 5U);
 }
 
+TEST_F(limit_store_test, a_file_that_is_cut_between_two_checks_ends_no_process) {
+  shared_mapping::handle_cut_files();
+  const auto store = open();
+  const auto other = open();
+  auto left = limiter(*store, 5);
+  auto right = limiter(*other, 5);
+  const auto slot = left.try_start(noon);
+  ASSERT_TRUE(slot);
+  ASSERT_TRUE(right.try_start(noon));
+  std::filesystem::resize_file(path, 0);
+  EXPECT_FALSE(left.try_start(noon + 1ms)) << "nothing is known, so it counts as full";
+  EXPECT_FALSE(right.try_start(noon + 1ms));
+  left.sent(*slot, noon + 2ms);
+  left.answered(*slot, noon + 1s);
+  const time_point free = noon + 1s + window + margin + step;
+  EXPECT_EQ(starts(left, free) + starts(right, free), 5U) << "they share it again";
+}
+
 // ---- Version 1 of the file, whose processes lock its first byte for each access.
 
 TEST_F(limit_store_test, a_table_of_version_1_is_taken_over_with_its_starts) {

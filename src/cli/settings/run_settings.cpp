@@ -331,12 +331,13 @@ std::vector<setting> run_flags(run_settings& target) {
        .group = at_job,
        .short_help = "What replies must look like: json, schema[=FILE] or regex=R",
        .long_help =
-           "Checks each reply before it counts. 'json': its text is one JSON value. 'schema': JSON "
-           "that fits the schema in the request's own response_format; 'schema=FILE': the schema "
-           "in "
-           "FILE, for all lines. 'regex=R': the pattern R (RE2) matches somewhere in the text. A "
-           "rejected reply is billed all the same: its cost stands in sluice.rejected and in the "
-           "totals. Its request is sent again; see --max-rejections.",
+           "Checks each reply before it counts: 'json' wants one JSON value, 'schema' JSON that "
+           "fits "
+           "the schema in the request's own response_format, 'schema=FILE' the schema in FILE, and "
+           "'regex=R' a text in which the pattern R (RE2) matches. A rejected reply is billed all "
+           "the "
+           "same: its cost stands in sluice.rejected and in the totals. Its request is sent again; "
+           "see --max-rejections.",
        .apply = [&job](const std::string& given) { job.expect = parse_expectation(given); }},
       {.name = "max-rejections",
        .value = "N",
