@@ -354,7 +354,7 @@ std::vector<setting> report_flags(report_settings& target) {
   describe(table, "rpm", "Rate limit to draw in the page of --html",
            "The page of --html draws the limit that the run had, as its totals tell it. Set this "
            "to draw another one.",
-           "that of the run");
+           std::string());
   constexpr std::uint64_t most = std::numeric_limits<std::uint32_t>::max();
   table.push_back({.name = "audit",
                    .group = "Report",
