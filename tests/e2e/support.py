@@ -293,7 +293,7 @@ class Run:
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
-    def wait(self, patience: float = 40.0) -> Run:
+    def wait(self, patience: float = 120.0) -> Run:
         try:
             self.process.wait(patience)
         except subprocess.TimeoutExpired:
