@@ -52,7 +52,7 @@ class result_files {
   void attempt_ended(const hash128& id, attempt_end how, usd line_cost = {});
   /// As those of state_file.
   void rejected(const hash128& id, const std::string& model, const rejected_reply& reply, usd keep);
-  /// Keeps of the budget what nothing else tells of any more.
+  /// Counts this amount against the budget, because no line or record contains it any more.
   void keep(usd amount);
   /// Takes the rejected replies that stand in no line out of the state file and keeps their cost.
   std::vector<std::pair<std::string, rejected_reply>> keep_rejected();

@@ -170,7 +170,7 @@ void start_gate::arm(time_point now, time_point next) {
   });
 }
 
-// Told by a timer: the one who is told may close groups, and one of their attempts may be on its
+// Called by a timer: the callback may close groups, and one of their attempts may be on its
 // way into the line.
 void start_gate::look_for_long_pauses(time_point now) {
   if (!tell_of_pause_ || pause_alarm_ != 0 || line_.empty()) return;

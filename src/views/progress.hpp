@@ -40,7 +40,7 @@ nlohmann::ordered_json progress_document(const progress_facts& facts);
 /// What holds the run; empty: requests start, or only wait for replies.
 wait_text reason_to_wait(const progress_facts& facts);
 
-/// Finds waits that a quiet run should tell about: those of more than a minute. Each is told once.
+/// Finds waits that a quiet run should report: those of more than a minute. Each is reported once.
 /// Pure.
 class long_wait {
  public:
