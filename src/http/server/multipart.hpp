@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace sluice::http_server {
+
+/// Splits a multipart/form-data body (RFC 7578) that arrives in pieces. It stores no more than a
+/// part's head and a boundary, whatever the size of the body. Pure; not thread safe.
+class multipart_parser {
+ public:
+  struct part_head {
+    std::string name;
+    std::optional<std::string> filename;  ///< nothing: a field, not a file
+    std::string content_type;             ///< empty: not given
+  };
+  /// Receives the parts, in the order of the body.
+  struct receiver {
+    std::function<void(const part_head&)> on_part;
+    std::function<void(std::string_view)> on_bytes;  ///< a piece of the current part
+    std::function<void()> on_part_end;
+  };
+
+  static constexpr std::size_t max_part_head = 8 * 1024;
+  static constexpr std::size_t max_parts = 64;
+
+  /// The boundary of a Content-Type, or nothing if it is not multipart/form-data with one.
+  static std::optional<std::string> boundary_of(std::string_view content_type);
+
+  multipart_parser(std::string_view boundary, receiver to);
+  /// The next piece of the body. False: it is not well formed (see fault()); takes no more then.
+  bool feed(std::string_view piece);
+  /// The body has ended. False: it ended too early.
+  bool finish();
+  const std::string& fault() const noexcept { return fault_; }
+
+ private:
+  // Written by its implementer.
+  std::string fault_;
+};
+
+}  // namespace sluice::http_server

@@ -1,0 +1,98 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "store/batch_record.hpp"
+#include "store/file_record.hpp"
+
+namespace sluice::store {
+
+/// A batch that one server works on. Every write for it names the claim, and is refused once
+/// another server has taken the batch over.
+struct claim {
+  std::string batch;        ///< id of the batch
+  std::uint64_t epoch = 0;  ///< grows with each claim of this batch
+};
+
+/// The files and batches of a server, and who works on which batch. Each call is one transaction,
+/// which is on disk when it returns; it blocks until then, so do not call it on the event loop.
+/// May be called from any thread, one call at a time. Several servers may share one store.
+///
+/// All times are whole Unix seconds, and `now` is the caller's. A record belongs to its `owner`,
+/// the name of an API key of the server; a call with another owner does not find it.
+///
+/// Every call throws store_error if the store cannot be used.
+class batch_store {
+ public:
+  virtual ~batch_store() = default;
+
+  // Files. The store holds what is known of a file, not its bytes.
+
+  virtual void add_file(const file_record& file) = 0;
+  virtual std::optional<file_record> find_file(std::string_view owner, std::string_view id) = 0;
+  virtual page<file_record> list_files(std::string_view owner, const file_filter& filter) = 0;
+  /// False: the owner has no such file.
+  virtual bool remove_file(std::string_view owner, std::string_view id) = 0;
+  /// Removes up to `most` files that expired at `now` or before, and returns them.
+  virtual std::vector<file_record> remove_expired_files(std::int64_t now, std::size_t most) = 0;
+  /// Whether a file of any owner has this id: bytes without a record are left from a crash.
+  virtual bool has_file(std::string_view id) = 0;
+
+  // Batches, as their owners see them.
+
+  /// Stores a new batch, which waits to be claimed. Its input file must exist: false, and nothing
+  /// is stored, if it was removed meanwhile.
+  virtual bool create_batch(const batch_record& batch) = 0;
+  virtual std::optional<batch_record> find_batch(std::string_view owner, std::string_view id) = 0;
+  /// Newest first.
+  virtual page<batch_record> list_batches(std::string_view owner, const page_request& which) = 0;
+  /// Asks for the end of a batch. A batch that is validating or in progress becomes `cancelling`;
+  /// any other stays as it is. Returns the batch as it is now; nothing: the owner has no such
+  /// batch.
+  virtual std::optional<batch_record> request_cancel(std::string_view owner, std::string_view id,
+                                                     std::int64_t now) = 0;
+  /// The batches of all owners that have not ended; oldest first.
+  virtual std::vector<batch_record> open_batches() = 0;
+  /// What the owner's batches cost, apart from one: the `spent` of each. Amounts are exact.
+  virtual usd spent_by_others(std::string_view owner, std::string_view batch) = 0;
+
+  // Work on batches.
+
+  /// Claims a batch that has not ended and that no server works on, for `lease_s` seconds: the
+  /// highest priority first, then the oldest. Batches in `skipped` are left alone. Nothing: there
+  /// is none. A claim whose lease ran out is free to be taken, so a server that died is replaced.
+  virtual std::optional<claim> claim_batch(std::string_view server,
+                                           const std::vector<std::string>& skipped,
+                                           std::int64_t now, std::int64_t lease_s) = 0;
+  /// The batch of a claim, as it is now; nothing if the claim is lost.
+  virtual std::optional<batch_record> claimed(const claim& held) = 0;
+  /// Extends the leases of all claims of the server that still hold.
+  virtual void renew_claims(std::string_view server, std::int64_t now, std::int64_t lease_s) = 0;
+  /// Ends all claims of the server: at its start, when it is known that no other process has its
+  /// name, and at its end.
+  virtual void release_claims(std::string_view server) = 0;
+  virtual void release(const claim& held) = 0;
+
+  // Each of these returns false, and changes nothing, if the claim is lost.
+
+  /// The lines of the batch are good: a batch that was validating is in progress now; one that is
+  /// being cancelled stays so.
+  virtual bool accept_lines(const claim& held, const accepted_lines& lines, std::int64_t now) = 0;
+  /// The lines of the batch are not good: it has failed.
+  virtual bool refuse_lines(const claim& held, const std::vector<batch_error>& errors,
+                            std::int64_t now) = 0;
+  /// Stores counts, usage and cost of a batch that goes on.
+  virtual bool save_progress(const claim& held, const batch_progress& progress) = 0;
+  /// All requests have ended, or none may start any more: a batch in progress becomes `finalizing`,
+  /// one that is being cancelled stays `cancelling`. From now on `ending` is how it ends, and the
+  /// ids are those of its result files, whoever writes them.
+  virtual bool begin_finalizing(const claim& held, const finalizing& how, std::int64_t now) = 0;
+  /// The result files are complete: adds them to the files, and ends the batch and the claim.
+  virtual bool finish(const claim& held, const finished_batch& end, std::int64_t now) = 0;
+};
+
+}  // namespace sluice::store
