@@ -11,6 +11,7 @@
 #include "cli/commands/quota_command.hpp"
 #include "cli/commands/report_command.hpp"
 #include "cli/commands/run_command.hpp"
+#include "cli/commands/serve_command.hpp"
 #include "cli/commands/simulate_command.hpp"
 
 namespace sluice::cli {
@@ -27,6 +28,7 @@ std::vector<command> all_commands(const std::vector<std::string>& command_line) 
   list.push_back(models_command());
   list.push_back(probe_command());
   list.push_back(bench_command(command_line));
+  list.push_back(serve_command());
   list.push_back(simulate_command());
   list.push_back(completion_command());
   return list;

@@ -1,0 +1,193 @@
+#include "cli/commands/serve_command.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <csignal>
+#include <exception>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "base/refuse.hpp"
+#include "cli/log_notes.hpp"
+#include "cli/log_observer.hpp"
+#include "cli/screen/screen.hpp"
+#include "cli/settings/prepared_relays.hpp"
+#include "cli/settings/serve_settings.hpp"
+#include "files/file_system.hpp"
+#include "server/access_keys.hpp"
+#include "server/batch_server.hpp"
+#include "sluice/engine.hpp"
+#include "terminal/descriptors.hpp"
+#include "terminal/interrupts.hpp"
+#include "terminal/service_manager.hpp"
+
+namespace sluice::cli {
+namespace {
+
+namespace asio = boost::asio;
+
+constexpr std::size_t files_of_a_batch = 4;
+
+server::access_keys read_keys(const std::string& file, file_system& disk) {
+  if (file.empty()) return {};
+  const auto text = read_file(disk, file);
+  if (!text) refuse(fmt::format("--keys {}: there is no such file", file));
+  return {*text, file};
+}
+
+// The signals of a server: SIGHUP reads the keys again; the first of the others stops it in order,
+// and the second at once.
+class server_signals {
+ public:
+  struct actions {
+    std::function<void()> stop;
+    std::function<void()> abort;
+    std::function<void()> reload;
+  };
+  server_signals(asio::io_context& loop, actions what)
+      : signals_(loop, SIGTERM, SIGHUP), what_(std::move(what)) {
+    if (!is_ignored(SIGINT)) signals_.add(SIGINT);
+    wait();
+  }
+  void leave() { signals_.cancel(); }
+  bool stopping() const noexcept { return stopping_; }
+
+ private:
+  void wait() {
+    signals_.async_wait([this](const boost::system::error_code& error, int signal) {
+      if (error) return;
+      if (signal == SIGHUP) {
+        what_.reload();
+      } else if (std::exchange(stopping_, true)) {
+        what_.abort();
+      } else {
+        what_.stop();
+      }
+      wait();
+    });
+  }
+
+  asio::signal_set signals_;
+  actions what_;
+  bool stopping_ = false;
+};
+
+// A broken file leaves the keys as they were.
+void reload_keys(const std::string& file, file_system& disk, server::access_keys& keys) {
+  if (file.empty()) return spdlog::info("SIGHUP: there is no --keys file to read again");
+  try {
+    keys = read_keys(file, disk);
+    spdlog::info("SIGHUP: read {}; {} key(s)", file, keys.size());
+  } catch (const std::exception& fault) {
+    spdlog::warn("SIGHUP: the keys stay as they are: {}", fault.what());
+  }
+}
+
+std::string url_of(const serve_settings& chosen, std::uint16_t port) {
+  std::string host = chosen.listen.substr(0, chosen.listen.rfind(':'));
+  if (chosen.listen.find(':') == std::string::npos) host = "127.0.0.1";
+  return fmt::format("{}://{}:{}/v1", chosen.certificate.empty() ? "http" : "https", host, port);
+}
+
+exit_status serve(serve_settings& chosen) {
+  screen shown;
+  run_settings& run = chosen.run;
+  start_log(shown, run.verbose, run.quiet, run.log_file, run.json_log);
+  allow_open_files();
+  prepared_relays relays(run, shown, {.use = relay_use::send, .check_all = true});
+  run.engine.output.simulated = relays.simulated();
+  // A request that the relay refuses fails alone; it says nothing of other people's batches.
+  run.engine.pace.keep_going = true;
+  run.engine.pace.files_of_jobs = chosen.batches_at_once * files_of_a_batch;
+  server::batch_server_options options = server_options_of(chosen);
+
+  asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
+  engine sender(loop, run.engine, &log_observer());
+  const relay_prices prices = relays.prices();
+  const auto disk =
+      system_files(0600, [](const std::string& sentence) { spdlog::warn("{}", sentence); });
+  server::access_keys keys = read_keys(chosen.keys, *disk);
+  server::batch_server server({.loop = loop,
+                               .sender = sender,
+                               .prices = prices,
+                               .keys = keys,
+                               .files = *disk,
+                               .listener = &log_observer()},
+                              std::move(options));
+  relays.show_hosts();
+  shown.show_heading();
+  shown.line(fmt::format("sluice: serving {}, data in {}", url_of(chosen, server.port()),
+                         server.data()));
+
+  const service_manager service;
+  clock::timer end_of_grace = 0;
+  server_signals signals(
+      loop, {.stop =
+                 [&] {
+                   service.tell("STOPPING=1");
+                   spdlog::info("stopping: {} in flight may finish within --grace",
+                                sender.now().in_flight);
+                   server.stop();
+                   end_of_grace = sender.time().call_at(sender.time().now() + run.grace, [&] {
+                     end_of_grace = 0;
+                     server.abort();
+                   });
+                 },
+             .abort = [&] { server.abort(); },
+             .reload = [&] { reload_keys(chosen.keys, *disk, keys); }});
+  std::exception_ptr fault;
+  asio::co_spawn(loop, server.work(), [&](std::exception_ptr thrown) {
+    fault = std::move(thrown);
+    signals.leave();
+    sender.time().cancel(end_of_grace);
+  });
+  service.tell("READY=1");
+  loop.run();
+  if (fault) std::rethrow_exception(fault);
+  return success;
+}
+
+}  // namespace
+
+command serve_command() {
+  struct state {
+    serve_settings chosen;
+  };
+  auto kept = std::make_shared<state>();
+  const auto flags =
+      std::make_shared<settings>(serve_flags(kept->chosen), run_tables(kept->chosen.run));
+  return {
+      .name = "serve",
+      .summary = "Serve OpenAI's Files and Batches API over the relay",
+      .description =
+          "Point the base URL of an OpenAI SDK at this server, and its files and batches work over "
+          "any relay: upload a JSONL file, create a batch, poll it, fetch its results. All batches "
+          "share one limit.\n"
+          "\n"
+          "Everything is kept in one folder. After a kill or a power cut, start the server again: "
+          "each batch goes on where it was, and no finished request is sent twice.\n"
+          "\n"
+          "SIGTERM stops it: what is in flight may finish within --grace. SIGHUP reads --keys "
+          "again.",
+      .common_flags = {"listen", "data", "keys", "tls-cert", "tls-key", "base-url", "api-key-file",
+                       "simulate", "rpm", "tpm", "concurrency", "batches-at-once", "quiet"},
+      .exit_statuses = {{0, "stopped by a signal"}, {2, "cannot start"}},
+      .examples = {"sluice serve --simulate --data serve-data",
+                   "sluice serve --base-url https://relay.example/v1 --rpm 200",
+                   "sluice serve --listen 0.0.0.0:8443 --keys keys.toml --tls-cert cert.pem "
+                   "--tls-key key.pem"},
+      .flags = flags,
+      .run =
+          [kept, flags] {
+            read_settings(*flags, kept->chosen.run);
+            return serve(kept->chosen);
+          },
+  };
+}
+
+}  // namespace sluice::cli

@@ -1,0 +1,233 @@
+#include "cli/settings/serve_settings.hpp"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cstdlib>
+#include <limits>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "base/refuse.hpp"
+#include "http/base_url.hpp"
+
+namespace sluice::cli {
+namespace {
+
+const std::set<std::string> shared_flags = {"base-url",
+                                            "api-key-file",
+                                            "header",
+                                            "simulate",
+                                            "relay",
+                                            "insecure",
+                                            "timeout",
+                                            "rpm",
+                                            "tpm",
+                                            "concurrency",
+                                            "pace",
+                                            "max-attempts",
+                                            "max-wait",
+                                            "give-up-after",
+                                            "grace",
+                                            "no-stream",
+                                            "max-tokens",
+                                            "max-line-bytes",
+                                            "prices",
+                                            "price-multiplier",
+                                            "price-group",
+                                            "tier-default",
+                                            "assume-max-tokens",
+                                            "connect-timeout",
+                                            "first-byte-timeout",
+                                            "idle-timeout",
+                                            "max-response-bytes",
+                                            "no-include-usage",
+                                            "quiet",
+                                            "verbose",
+                                            "log-file",
+                                            "json-log"};
+
+constexpr std::uint64_t most_count = std::numeric_limits<std::int64_t>::max();
+
+struct listen_address {
+  std::string host;
+  std::uint16_t port = 0;
+};
+
+// "HOST:PORT", "[IPV6]:PORT" or "PORT".
+std::optional<listen_address> read_address(const std::string& text) {
+  const std::size_t colon = text.rfind(':');
+  listen_address address{"127.0.0.1", 0};
+  std::string_view port = text;
+  if (colon != std::string::npos) {
+    address.host = text.substr(0, colon);
+    port.remove_prefix(colon + 1);
+    if (address.host.starts_with('[') && address.host.ends_with(']')) {
+      address.host = address.host.substr(1, address.host.size() - 2);
+    } else if (address.host.find(':') != std::string::npos) {
+      return std::nullopt;
+    }
+  }
+  const auto [stop, error] = std::from_chars(port.data(), port.data() + port.size(), address.port);
+  const bool whole = error == std::errc{} && stop == port.data() + port.size() && !port.empty();
+  return whole && !address.host.empty() ? std::optional(address) : std::nullopt;
+}
+
+std::string usual_data_folder() {
+  const auto under = [](const char* variable, const char* rest) {
+    const char* root = std::getenv(variable);
+    return root == nullptr || *root != '/' ? std::string() : fmt::format("{}{}", root, rest);
+  };
+  std::string folder = under("XDG_DATA_HOME", "/sluice/serve");
+  if (folder.empty()) folder = under("HOME", "/.local/share/sluice/serve");
+  if (folder.empty()) refuse("there is no folder for the data of the server; name one with --data");
+  return folder;
+}
+
+}  // namespace
+
+std::vector<setting> serve_flags(serve_settings& target) {
+  auto table = run_flags(target.run, shared_flags);
+  const std::string group = "Server";
+  const auto text = [](std::string& place) {
+    return [&place](const std::string& value) { place = value; };
+  };
+  const auto positive = [](auto& place) {
+    return [&place](const std::string& value) {
+      const std::uint64_t number = parse_count(value, most_count);
+      if (number == 0) throw bad_setting("0 would allow nothing; give 1 or more");
+      place = static_cast<std::remove_reference_t<decltype(place)>>(number);
+    };
+  };
+  std::vector<setting> own{
+      {.name = "listen",
+       .value = "ADDRESS",
+       .group = group,
+       .short_help = "Address and port to listen on",
+       .long_help =
+           "HOST:PORT, or a port alone for 127.0.0.1. Port 0 takes any free one, which the "
+           "first line on the screen names. An address that other machines can reach needs "
+           "--keys, and --tls-cert or --insecure-http.",
+       .default_value = "127.0.0.1:8080",
+       .apply =
+           [&target](const std::string& value) {
+             if (!read_address(value)) {
+               throw bad_setting("give HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080");
+             }
+             target.listen = value;
+           }},
+      {.name = "data",
+       .value = "DIR",
+       .group = group,
+       .short_help = "Folder of files, batches and database",
+       .long_help = "Everything that the server keeps is in this folder. It is created if it is "
+                    "missing. The default is sluice/serve under $XDG_DATA_HOME, or under "
+                    "~/.local/share.",
+       .apply = text(target.data)},
+      {.name = "keys",
+       .value = "FILE",
+       .group = group,
+       .short_help = "TOML file with the keys of the clients",
+       .long_help =
+           "One [[key]] table for each client, with name and key, and optionally budget and "
+           "models. A client sees only its own files and batches. SIGHUP reads the file "
+           "again. Without it, whoever reaches the port needs no key.",
+       .apply = text(target.keys)},
+      {.name = "tls-cert",
+       .value = "FILE",
+       .group = group,
+       .short_help = "Certificate of the server, as PEM",
+       .long_help = "The server then speaks HTTPS. The file holds the certificate and those of its "
+                    "issuers, in this order. It needs --tls-key.",
+       .apply = text(target.certificate)},
+      {.name = "tls-key",
+       .value = "FILE",
+       .group = group,
+       .short_help = "Private key of the certificate, as PEM",
+       .long_help = "The key that belongs to --tls-cert.",
+       .apply = text(target.certificate_key)},
+      {.name = "insecure-http",
+       .group = group,
+       .short_help = "Allow HTTP on an address of other machines",
+       .long_help =
+           "Keys and prompts then travel in the clear. Use it behind a proxy that does TLS, "
+           "or in a private network.",
+       .apply = [&target](const std::string& value) { target.insecure_http = value == "true"; }},
+      {.name = "batches-at-once",
+       .value = "N",
+       .group = group,
+       .short_help = "Batches that share the limit at a time",
+       .long_help = "Others wait, and the oldest of the highest priority comes next. Raise it if "
+                    "small batches wait behind large ones.",
+       .default_value = "16",
+       .apply = positive(target.batches_at_once)},
+      {.name = "max-batch-lines",
+       .value = "N",
+       .group = group,
+       .short_help = "Most requests of a batch",
+       .long_help = "A larger batch fails with too_many_tasks. The default is OpenAI's limit; ten "
+                    "million lines are one batch here, too.",
+       .default_value = "50000",
+       .apply = positive(target.most_lines)},
+      {.name = "max-batch-bytes",
+       .value = "N",
+       .group = group,
+       .short_help = "Largest input file of a batch, in bytes",
+       .long_help = "A larger upload with the purpose 'batch' is refused. The default, 200 MiB, is "
+                    "OpenAI's limit.",
+       .default_value = "209715200",
+       .apply = positive(target.most_batch_bytes)},
+      {.name = "max-file-bytes",
+       .value = "N",
+       .group = group,
+       .short_help = "Largest file of any purpose, in bytes",
+       .long_help = "A larger upload is refused. The default, 512 MiB, is OpenAI's limit.",
+       .default_value = "536870912",
+       .apply = positive(target.most_file_bytes)}};
+  own.insert(own.end(), std::make_move_iterator(table.begin()),
+             std::make_move_iterator(table.end()));
+  return own;
+}
+
+server::batch_server_options server_options_of(const serve_settings& chosen) {
+  const listen_address address = *read_address(chosen.listen);
+  const bool tls = !chosen.certificate.empty();
+  if (tls == chosen.certificate_key.empty()) {
+    refuse(tls ? "--tls-cert needs --tls-key, the file of its private key"
+               : "--tls-key needs --tls-cert, the file of its certificate");
+  }
+  if (!is_loopback(address.host)) {
+    if (chosen.keys.empty()) {
+      refuse(
+          fmt::format("--listen {}: other machines can reach this address; name the keys of the "
+                      "clients with --keys",
+                      chosen.listen));
+    }
+    if (!tls && !chosen.insecure_http) {
+      refuse(
+          fmt::format("--listen {}: keys would travel in the clear; give --tls-cert and "
+                      "--tls-key, or --insecure-http to allow it",
+                      chosen.listen));
+    }
+  }
+  server::batch_server_options options;
+  options.http.address = address.host;
+  options.http.port = address.port;
+  options.http.certificate_file = chosen.certificate;
+  options.http.key_file = chosen.certificate_key;
+  options.data = chosen.data.empty() ? usual_data_folder() : chosen.data;
+  options.files = {chosen.most_file_bytes, chosen.most_batch_bytes};
+  options.runner.batches_at_once = chosen.batches_at_once;
+  options.runner.most_lines = chosen.most_lines;
+  options.runner.lines = chosen.run.engine.job;
+  options.runner.lines.limit = 0;  // of a config file that a run shares
+  const output_options& kept = chosen.run.engine.output;
+  options.runner.output.durable = kept.durable;
+  options.runner.output.assume_max_tokens = kept.assume_max_tokens;
+  options.runner.output.tier_default = kept.tier_default;
+  options.runner.output.simulated = kept.simulated;
+  return options;
+}
+
+}  // namespace sluice::cli

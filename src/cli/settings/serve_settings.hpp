@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cli/settings/run_settings.hpp"
+#include "server/batch_server.hpp"
+#include "settings/setting.hpp"
+
+namespace sluice::cli {
+
+/// The settings of `sluice serve`.
+struct serve_settings {
+  run_settings run;
+  std::string listen = "127.0.0.1:8080";
+  /// Path of the data folder; empty: sluice/serve under $XDG_DATA_HOME.
+  std::string data;
+  /// File of the clients' keys; empty: every client on this machine may do everything.
+  std::string keys;
+  std::string certificate;
+  std::string certificate_key;
+  /// Listen on an address of other machines without TLS.
+  bool insecure_http = false;
+  std::uint64_t most_lines = 50'000;
+  std::uint64_t most_batch_bytes = std::uint64_t{200} << 20;
+  std::uint64_t most_file_bytes = std::uint64_t{512} << 20;
+  std::size_t batches_at_once = 16;
+};
+
+/// The flag table of `sluice serve`. Each entry writes into `target`, which must outlive it.
+std::vector<setting> serve_flags(serve_settings& target);
+
+/// The options of the server that the settings ask for. Throws fatal_error where they contradict
+/// each other or name no usable address.
+server::batch_server_options server_options_of(const serve_settings& chosen);
+
+}  // namespace sluice::cli

@@ -1,0 +1,351 @@
+#include "server/active_batch.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <utility>
+
+#include "server/batch_input.hpp"
+#include "server/batch_results.hpp"
+#include "server/object_id.hpp"
+
+namespace sluice::server {
+namespace {
+
+namespace asio = boost::asio;
+using store::batch_status;
+
+constexpr std::chrono::seconds wait_for_disk{5};
+
+store::batch_progress progress_of(const job_totals& totals) {
+  store::batch_progress progress;
+  progress.counts = {totals.requests, totals.succeeded, totals.failed};
+  progress.usage = {totals.tokens.prompt_tokens, totals.tokens.cached_tokens,
+                    totals.tokens.completion_tokens, totals.tokens.reasoning_tokens,
+                    totals.tokens.total_tokens()};
+  progress.cost = totals.cost;
+  progress.unpriced = totals.unpriced_requests;
+  progress.spent = totals.cost + totals.kept;
+  return progress;
+}
+
+}  // namespace
+
+batch_runner::active_batch::active_batch(batch_runner& owner, store::claim held,
+                                         store::batch_record record)
+    : parent_(owner),
+      claim_(std::move(held)),
+      batch_(std::move(record)),
+      owner_name_(batch_.owner),
+      next_wait_(owner.options_.first_wait) {}
+
+batch_runner::active_batch::~active_batch() {
+  parent_.engine_.time().cancel(save_timer_);
+  parent_.engine_.time().cancel(expiry_timer_);
+}
+
+// Nothing: the keys file does not have it any more; its batches go on without its limits.
+std::optional<client_key> batch_runner::active_batch::key_of_owner() const {
+  const client_key* key = parent_.keys_.named(owner_name_);
+  return key == nullptr ? std::nullopt : std::optional(*key);
+}
+
+std::int64_t batch_runner::active_batch::unix_now() const {
+  return static_cast<std::int64_t>(parent_.engine_.time().unix_now());
+}
+
+asio::awaitable<void> batch_runner::active_batch::work() {
+  watch_expiry();
+  for (;;) {
+    std::optional<step> taken;
+    try {
+      taken = co_await take_step();
+    } catch (const store::store_error& fault) {
+      waits_ = fault.what();
+    } catch (const fatal_error& fault) {
+      waits_ = fault.what();
+    }
+    if (taken) {
+      if (*taken == step::done) co_return;
+      continue;
+    }
+    parent_.say(severity::warning, batch_.id, waits_);
+    if (ended_by_ == ended_by::server) co_return;
+    co_await wait_for(wait_for_disk);
+  }
+}
+
+asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::take_step() {
+  auto now = co_await parent_.disk_.run([this] { return parent_.records_.claimed(claim_); });
+  if (!now || store::has_ended(now->status)) co_return step::done;
+  if (ended_by_ == ended_by::server) {
+    co_await parent_.disk_.run([this] { parent_.records_.release(claim_); });
+    co_return step::done;
+  }
+  batch_ = *std::move(now);
+  if (batch_.end) co_return co_await finish();
+  if (batch_.status == batch_status::cancelling)
+    co_return co_await decide_end(batch_status::cancelled);
+  if (batch_.expires_at <= unix_now()) co_return co_await decide_end(batch_status::expired);
+  if (batch_.status == batch_status::validating) co_return co_await validate();
+  co_return co_await send();
+}
+
+asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::validate() {
+  // A copy: the keys may change while the lines are read.
+  const auto key = key_of_owner();
+  input_rules rules{
+      .target = endpoint::chat_completions,
+      .most_lines = parent_.options_.most_lines,
+      .most_line_bytes = parent_.options_.lines.max_line_bytes,
+      .may_use = [key](std::string_view model) { return !key || key->may_use(model); }};
+  for (const auto target : {endpoint::chat_completions, endpoint::completions, endpoint::embeddings,
+                            endpoint::responses}) {
+    if (batch_.endpoint == to_string(target)) rules.target = target;
+  }
+  co_await parent_.disk_.run([&] {
+    const auto input = check_input(parent_.folder_.batch_input(batch_.id), rules);
+    if (input.errors.empty()) {
+      parent_.records_.accept_lines(claim_, input.lines, unix_now());
+    } else {
+      parent_.records_.refuse_lines(claim_, input.errors, unix_now());
+      parent_.folder_.remove_batch(batch_.id);
+    }
+  });
+  co_return step::next;
+}
+
+asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::send() {
+  if (!co_await open_job()) co_return step::next;
+  const run_outcome outcome = co_await run_job();
+  co_await close_job(outcome);
+  if (outcome.reason == stop_reason::none) co_return co_await decide_end(batch_status::completed);
+  if (ended_by_ == ended_by::cancel) co_return co_await decide_end(batch_status::cancelled);
+  if (ended_by_ == ended_by::expiry) co_return co_await decide_end(batch_status::expired);
+  if (ended_by_ == ended_by::server) co_return step::next;
+  waits_ = outcome.message.empty() ? "the relay accepts no requests" : outcome.message;
+  duration wait = next_wait_;
+  if (outcome.again_at) {
+    const double seconds = *outcome.again_at - parent_.engine_.time().unix_now();
+    wait = std::max(wait, std::chrono::duration_cast<duration>(
+                              std::chrono::duration<double>(std::clamp(seconds, 0.0, 86400.0))));
+  }
+  next_wait_ = std::min(next_wait_ * 2, parent_.options_.longest_wait);
+  parent_.say(severity::warning, batch_.id,
+              fmt::format("{}; next try in {} s", waits_,
+                          std::chrono::duration_cast<std::chrono::seconds>(wait).count()));
+  co_await wait_for(wait);
+  waits_.clear();
+  co_return step::next;
+}
+
+// False: the lines cannot be sent as they are, and the batch has failed.
+asio::awaitable<bool> batch_runner::active_batch::open_job() {
+  std::string refusal;
+  const auto key = key_of_owner();
+  co_await parent_.disk_.run([&] {
+    output_options output = parent_.options_.output;
+    output.output_file = parent_.folder_.batch_output(batch_.id);
+    if (key && key->budget) {
+      const usd others = parent_.records_.spent_by_others(owner_name_, batch_.id);
+      usd left = *key->budget;
+      left -= std::min(left, others);
+      output.budget = left;
+    }
+    try {
+      jobs_ = std::make_unique<job_set>(
+          std::vector<std::string>{parent_.folder_.batch_input(batch_.id)}, parent_.options_.lines,
+          output, parent_.prices_);
+    } catch (const fatal_error& fault) {
+      if (fault.why() != fatal_error::kind::cannot_start) throw;
+      refusal = fault.what();
+    }
+    if (!refusal.empty()) {
+      parent_.records_.refuse_lines(
+          claim_, {{"invalid_request", refusal, std::nullopt, std::nullopt}}, unix_now());
+      parent_.folder_.remove_batch(batch_.id);
+    }
+  });
+  if (jobs_) {
+    for (const auto& warning : jobs_->warnings()) {
+      parent_.say(severity::warning, batch_.id, warning);
+    }
+  }
+  co_return refusal.empty();
+}
+
+asio::awaitable<run_outcome> batch_runner::active_batch::run_job() {
+  jobs_->set_rate_limit(parent_.engine_.requests_per_minute());
+  run_ = std::make_unique<engine_run>(parent_.engine_, *jobs_, *jobs_, batch_.id);
+  run_began_ = parent_.engine_.time().now();
+  counted_ = true;
+  keep_saving();
+  if (ended_by_ != ended_by::nothing) run_->stop();
+  run_outcome outcome;
+  std::exception_ptr fault;
+  try {
+    outcome = co_await run_->work();
+  } catch (...) {
+    fault = std::current_exception();
+  }
+  parent_.engine_.time().cancel(std::exchange(save_timer_, 0));
+  while (saving_) co_await saved_.wait();
+  if (fault) {
+    // The results that are in memory are written before anything else happens.
+    try {
+      std::rethrow_exception(fault);
+    } catch (const std::exception& thrown) {
+      outcome = {stop_reason::interrupted, thrown.what(), {}};
+    }
+  }
+  co_return outcome;
+}
+
+// Writes what is left of the results, however long the disk stays full.
+asio::awaitable<void> batch_runner::active_batch::close_job(const run_outcome& outcome) {
+  const double seconds =
+      std::chrono::duration<double>(parent_.engine_.time().now() - run_began_).count();
+  const std::uint64_t most = run_->now().most_in_a_minute;
+  run_.reset();
+  const auto status =
+      outcome.reason == stop_reason::none ? job_status::completed : job_status::interrupted;
+  for (;;) {
+    std::string fault;
+    co_await parent_.disk_.run([&] {
+      try {
+        jobs_->finish(status, seconds, most);
+      } catch (const fatal_error& thrown) {
+        fault = thrown.what();
+      }
+    });
+    if (fault.empty()) break;
+    waits_ = fault;
+    parent_.say(severity::warning, batch_.id, fault);
+    if (jobs_->unwritten() == 0 || ended_by_ == ended_by::server) break;
+    co_await wait_for(wait_for_disk);
+  }
+  batch_.progress = progress_now();
+  counted_ = false;
+  co_await parent_.disk_.run([this] { jobs_.reset(); });
+  co_await save_progress();
+}
+
+asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::decide_end(
+    batch_status ending) {
+  const store::finalizing how{ending, new_object_id("file-"), new_object_id("file-")};
+  co_await parent_.disk_.run([&] { parent_.records_.begin_finalizing(claim_, how, unix_now()); });
+  co_return step::next;
+}
+
+asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::finish() {
+  co_await parent_.disk_.run([this] {
+    const auto made = make_result_files(parent_.folder_, batch_);
+    const std::int64_t now = unix_now();
+    const auto record = [&](const std::optional<std::uint64_t>& bytes, const std::string& id,
+                            std::string_view kind) -> std::optional<store::file_record> {
+      if (!bytes) return std::nullopt;
+      std::optional<std::int64_t> expires_at;
+      if (batch_.output_expires_after) expires_at = now + *batch_.output_expires_after;
+      return store::file_record{
+          id,  owner_name_, fmt::format("{}_{}.jsonl", batch_.id, kind), "batch_output", *bytes,
+          now, expires_at};
+    };
+    const store::finished_batch end{batch_.progress,
+                                    record(made.output_bytes, batch_.end->output_file_id, "output"),
+                                    record(made.error_bytes, batch_.end->error_file_id, "error")};
+    if (parent_.records_.finish(claim_, end, now)) parent_.folder_.remove_batch(batch_.id);
+  });
+  parent_.say(severity::info, batch_.id,
+              fmt::format("{}: {} of {} requests succeeded, {} failed; ${}",
+                          store::name_of(batch_.end->ending), batch_.progress.counts.completed,
+                          batch_.progress.counts.total, batch_.progress.counts.failed,
+                          batch_.progress.cost.to_string()));
+  co_return step::done;
+}
+
+store::batch_progress batch_runner::active_batch::progress_now() const {
+  return jobs_ ? progress_of(jobs_->totals(0)) : batch_.progress;
+}
+
+asio::awaitable<void> batch_runner::active_batch::save_progress() {
+  const auto progress = progress_now();
+  bool cancelled = false;
+  co_await parent_.disk_.run([&] {
+    parent_.records_.save_progress(claim_, progress);
+    const auto now = parent_.records_.claimed(claim_);
+    cancelled = !now || now->status == batch_status::cancelling;
+  });
+  // A lost claim ends the run, too: another server has the batch.
+  if (cancelled) end_run(ended_by::cancel);
+}
+
+void batch_runner::active_batch::keep_saving() {
+  clock& time = parent_.engine_.time();
+  save_timer_ = time.call_at(time.now() + parent_.options_.save_interval, [this] {
+    save_timer_ = 0;
+    saving_ = true;
+    asio::co_spawn(
+        parent_.loop_,
+        [this]() -> asio::awaitable<void> {
+          try {
+            const double seconds =
+                std::chrono::duration<double>(parent_.engine_.time().now() - run_began_).count();
+            jobs_->checkpoint(seconds, parent_.engine_.now().most_in_a_minute);
+            co_await save_progress();
+          } catch (const std::exception& fault) {
+            parent_.say(severity::warning, batch_.id, fault.what());
+          }
+        },
+        [this](const std::exception_ptr&) {
+          saving_ = false;
+          saved_.wake_all();
+          if (run_ && ended_by_ == ended_by::nothing) keep_saving();
+        });
+  });
+}
+
+void batch_runner::active_batch::watch_expiry() {
+  clock& time = parent_.engine_.time();
+  const double seconds = static_cast<double>(batch_.expires_at) - time.unix_now();
+  expiry_timer_ =
+      time.call_at(time.now() + std::chrono::duration_cast<duration>(
+                                    std::chrono::duration<double>(std::max(seconds, 0.0))),
+                   [this] {
+                     expiry_timer_ = 0;
+                     end_run(ended_by::expiry);
+                   });
+}
+
+void batch_runner::active_batch::end_run(ended_by why) {
+  // The first reason counts, except that a server that stops decides nothing.
+  if (ended_by_ == ended_by::nothing || why == ended_by::server) ended_by_ = why;
+  if (run_) run_->stop();
+  sleeping_.wake_all();
+}
+
+void batch_runner::active_batch::cancel() {
+  end_run(ended_by::cancel);
+}
+void batch_runner::active_batch::stop() {
+  end_run(ended_by::server);
+}
+void batch_runner::active_batch::abort() {
+  end_run(ended_by::server);
+  if (run_) run_->abort();
+}
+
+asio::awaitable<void> batch_runner::active_batch::wait_for(duration how_long) {
+  if (ended_by_ == ended_by::server) co_return;
+  clock& time = parent_.engine_.time();
+  const auto timer = time.call_at(time.now() + how_long, [this] { sleeping_.wake_all(); });
+  co_await sleeping_.wait();
+  time.cancel(timer);
+}
+
+batch_runner::live_state batch_runner::active_batch::live() const {
+  return {progress_now(), counted_, waits_};
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "async/wait_queue.hpp"
+#include "server/batch_runner.hpp"
+#include "sluice/job_set.hpp"
+
+namespace sluice::server {
+
+/// A batch that this server works on, from its claim to its end. Not thread safe: use it on the
+/// event loop's thread.
+class batch_runner::active_batch {
+ public:
+  active_batch(batch_runner& owner, store::claim held, store::batch_record record);
+  ~active_batch();
+  active_batch(const active_batch&) = delete;
+  active_batch& operator=(const active_batch&) = delete;
+
+  /// Takes the batch through the steps of its life until it ends, its claim is lost, or the server
+  /// stops.
+  boost::asio::awaitable<void> work();
+  void cancel();
+  void stop();
+  void abort();
+  const std::string& owner() const noexcept { return owner_name_; }
+  live_state live() const;
+
+ private:
+  enum class step : std::uint8_t { next, done };
+  enum class ended_by : std::uint8_t { nothing, cancel, expiry, server };
+
+  boost::asio::awaitable<step> take_step();
+  boost::asio::awaitable<step> validate();
+  boost::asio::awaitable<step> send();
+  boost::asio::awaitable<step> decide_end(store::batch_status ending);
+  boost::asio::awaitable<step> finish();
+
+  boost::asio::awaitable<bool> open_job();
+  boost::asio::awaitable<run_outcome> run_job();
+  boost::asio::awaitable<void> close_job(const run_outcome& outcome);
+  boost::asio::awaitable<void> save_progress();
+  boost::asio::awaitable<void> wait_for(duration how_long);
+  void keep_saving();
+  void watch_expiry();
+  void end_run(ended_by why);
+  store::batch_progress progress_now() const;
+  std::int64_t unix_now() const;
+  std::optional<client_key> key_of_owner() const;
+
+  batch_runner& parent_;
+  store::claim claim_;
+  store::batch_record batch_;
+  std::string owner_name_;
+  std::unique_ptr<job_set> jobs_;
+  std::unique_ptr<engine_run> run_;
+  time_point run_began_{};
+  ended_by ended_by_ = ended_by::nothing;
+  bool counted_ = false;
+  bool saving_ = false;
+  std::string waits_;
+  duration next_wait_;
+  clock::timer save_timer_ = 0;
+  clock::timer expiry_timer_ = 0;
+  wait_queue sleeping_;
+  wait_queue saved_;
+};
+
+}  // namespace sluice::server

@@ -1,0 +1,156 @@
+#include "server/api.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <utility>
+
+#include "server/batches_api.hpp"
+#include "server/files_api.hpp"
+
+namespace sluice::server {
+namespace {
+
+namespace asio = boost::asio;
+
+using route_handler = asio::awaitable<void> (*)(api_parts&, const api_call&);
+
+// `path`: `{id}` stands for one segment.
+struct route {
+  std::string_view method;
+  std::string_view path;
+  route_handler handler;
+};
+
+constexpr std::array<route, 10> routes = {{
+    {"POST", "/v1/files", upload_file},
+    {"GET", "/v1/files", list_files},
+    {"GET", "/v1/files/{id}", show_file},
+    {"GET", "/v1/files/{id}/content", send_file_content},
+    {"DELETE", "/v1/files/{id}", delete_file},
+    {"POST", "/v1/batches", create_batch},
+    {"GET", "/v1/batches", list_batches},
+    {"GET", "/v1/batches/{id}", show_batch},
+    {"POST", "/v1/batches/{id}/cancel", cancel_batch},
+    {"POST", "/v1/batches/{id}/retry", retry_batch},
+}};
+
+// The id of the path if it fits the route; it is empty where the route has none.
+std::optional<std::string_view> match(std::string_view path, std::string_view pattern) {
+  constexpr std::string_view hole = "{id}";
+  const std::size_t at = pattern.find(hole);
+  if (at == std::string_view::npos) {
+    return path == pattern ? std::optional(std::string_view()) : std::nullopt;
+  }
+  const std::string_view before = pattern.substr(0, at);
+  const std::string_view after = pattern.substr(at + hole.size());
+  if (path.size() <= before.size() + after.size() || !path.starts_with(before) ||
+      !path.ends_with(after)) {
+    return std::nullopt;
+  }
+  const auto id = path.substr(before.size(), path.size() - before.size() - after.size());
+  return id.find('/') == std::string_view::npos ? std::optional(id) : std::nullopt;
+}
+
+// HEAD is answered like GET, without the body.
+bool same_method(std::string_view asked, std::string_view of_route) {
+  return asked == of_route || (asked == "HEAD" && of_route == "GET");
+}
+
+std::string percent_decoded(std::string_view text) {
+  std::string decoded;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    unsigned char byte = 0;
+    const char* const end = text.data() + i + 3;
+    if (text[i] == '%' && i + 2 < text.size() &&
+        std::from_chars(text.data() + i + 1, end, byte, 16).ptr == end) {
+      decoded += static_cast<char>(byte);
+      i += 2;
+    } else {
+      decoded += text[i] == '+' ? ' ' : text[i];
+    }
+  }
+  return decoded;
+}
+
+api_error wrong_key(bool given) {
+  return {.status = 401,
+          .message = given ? "Incorrect API key provided. Use a key of this server's keys file."
+                           : "You didn't provide an API key. Send it in an Authorization header: "
+                             "'Authorization: Bearer YOUR_KEY'.",
+          .code = given ? std::optional<std::string>("invalid_api_key") : std::nullopt};
+}
+
+header_fields json_fields() {
+  header_fields fields;
+  fields.add("Content-Type", "application/json");
+  return fields;
+}
+
+}  // namespace
+
+asio::awaitable<bool> api_call::answer(int status, std::string_view json) const {
+  co_return co_await exchange.send(status, json_fields(), json);
+}
+
+asio::awaitable<bool> api_call::refuse(const api_error& why) const {
+  co_return co_await exchange.send(why.status, json_fields(), why.to_json());
+}
+
+std::optional<std::string> api_call::parameter(std::string_view name) const {
+  std::string_view rest = exchange.head().query;
+  while (!rest.empty()) {
+    const std::size_t end = std::min(rest.find('&'), rest.size());
+    const std::string_view pair = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    const std::size_t equal = std::min(pair.find('='), pair.size());
+    if (percent_decoded(pair.substr(0, equal)) != name) continue;
+    return percent_decoded(pair.substr(std::min(equal + 1, pair.size())));
+  }
+  return std::nullopt;
+}
+
+asio::awaitable<void> api::serve(http_server::exchange& call) {
+  std::optional<api_error> refusal;
+  try {
+    co_await dispatch(call);
+  } catch (const http_server::body_error& fault) {
+    if (fault.status() == 0) co_return;
+    refusal = api_error{.status = fault.status(), .message = fault.what()};
+  } catch (const store::store_error& fault) {
+    refusal = fault.full() ? disk_full() : internal_fault();
+    if (parts_.listener != nullptr) {
+      parts_.listener->on_notice({.level = severity::warning, .run = {}, .text = fault.what()});
+    }
+  }
+  if (refusal) co_await call.send(refusal->status, json_fields(), refusal->to_json());
+}
+
+asio::awaitable<void> api::dispatch(http_server::exchange& call) {
+  const auto& head = call.head();
+  const auto authorization = head.fields.last("Authorization");
+  const client_key* client = parts_.keys.find(authorization.value_or(""));
+  std::optional<api_error> refusal;
+  if (client == nullptr) {
+    refusal = wrong_key(authorization.has_value());
+  } else {
+    for (const route& each : routes) {
+      const auto id = match(head.path, each.path);
+      if (!id || !same_method(head.method, each.method)) continue;
+      // A copy: the keys file may be read again meanwhile.
+      const client_key known = *client;
+      co_await each.handler(parts_, api_call{call, known, *id});
+      co_return;
+    }
+    refusal = unknown_route(head.method, head.path);
+  }
+  co_await call.send(refusal->status, json_fields(), refusal->to_json());
+}
+
+std::string refusal_json(int status, std::string_view message) {
+  return api_error{.status = status, .message = std::string(message)}.to_json();
+}
+
+}  // namespace sluice::server

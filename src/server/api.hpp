@@ -1,0 +1,68 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "async/background.hpp"
+#include "http/server/server.hpp"
+#include "server/access_keys.hpp"
+#include "server/api_error.hpp"
+#include "server/batch_runner.hpp"
+#include "server/data_folder.hpp"
+#include "server/file_form.hpp"
+#include "sluice/clock.hpp"
+#include "sluice/observer.hpp"
+#include "store/batch_store.hpp"
+
+namespace sluice::server {
+
+/// What the routes work with. All of it outlives them.
+struct api_parts {
+  background& disk;
+  clock& time;
+  store::batch_store& records;
+  data_folder& folder;
+  file_system& files;
+  batch_runner& runner;
+  const access_keys& keys;
+  file_limits limits;
+  /// What the requests of a job cost, as JSON text; empty: unknown. Blocks.
+  std::function<std::string(const std::string& path)> estimate;
+  observer* listener = nullptr;
+
+  std::int64_t unix_now() const { return static_cast<std::int64_t>(time.unix_now()); }
+};
+
+/// One request of a client whose key is known.
+struct api_call {
+  http_server::exchange& exchange;
+  const client_key& client;
+  std::string_view id;  ///< the id in the path; empty: there is none
+
+  boost::asio::awaitable<bool> answer(int status, std::string_view json) const;
+  boost::asio::awaitable<bool> refuse(const api_error& why) const;
+  /// A parameter of the query, decoded; nothing: it is not there.
+  std::optional<std::string> parameter(std::string_view name) const;
+};
+
+/// Answers the requests of clients: authenticates them, finds the route, and turns exceptions into
+/// answers. Not thread safe: use it on the event loop's thread.
+class api {
+ public:
+  explicit api(api_parts parts) : parts_(std::move(parts)) {}
+  boost::asio::awaitable<void> serve(http_server::exchange& call);
+
+ private:
+  boost::asio::awaitable<void> dispatch(http_server::exchange& call);
+
+  api_parts parts_;
+};
+
+/// The body of a refusal that the HTTP server itself sends.
+std::string refusal_json(int status, std::string_view message);
+
+}  // namespace sluice::server

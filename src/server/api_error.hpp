@@ -1,0 +1,29 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace sluice::server {
+
+/// A refusal of a request, as OpenAI's API words it.
+struct api_error {
+  int status = 400;
+  std::string message;
+  std::string type = "invalid_request_error";
+  std::optional<std::string> param = {};  ///< the parameter that is wrong
+  std::optional<std::string> code = {};
+
+  /// The body: {"error":{"message","type","param","code"}}.
+  std::string to_json() const;
+};
+
+api_error missing_parameter(std::string_view name);
+api_error invalid_parameter(std::string_view name, std::string message);
+/// No such object of this key: it may not exist, or belong to another key.
+api_error not_found(std::string_view kind, std::string_view id);
+api_error unknown_route(std::string_view method, std::string_view path);
+api_error disk_full();
+api_error internal_fault();
+
+}  // namespace sluice::server

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sluice/config.hpp"
+#include "sluice/endpoint.hpp"
+#include "store/batch_record.hpp"
+
+namespace sluice::server {
+
+/// What the lines of a batch must be like.
+struct input_rules {
+  endpoint target = endpoint::chat_completions;
+  std::uint64_t most_lines = 50'000;
+  std::uint64_t most_line_bytes = std::uint64_t{64} << 20;
+  /// Whether the key may use a model.
+  std::function<bool(std::string_view model)> may_use = [](std::string_view) { return true; };
+};
+
+struct checked_input {
+  store::accepted_lines lines;
+  /// Empty: the batch is good. At most 100, as more of them help nobody.
+  std::vector<store::batch_error> errors;
+};
+
+/// Reads the input file of a batch and checks each line as OpenAI does. Memory: the longest line,
+/// and 17 bytes a line. Blocks. Throws fatal_error if the file cannot be read.
+checked_input check_input(const std::string& path, const input_rules& rules);
+
+}  // namespace sluice::server

@@ -1,0 +1,105 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "async/background.hpp"
+#include "async/wait_queue.hpp"
+#include "server/access_keys.hpp"
+#include "server/data_folder.hpp"
+#include "sluice/clock.hpp"
+#include "sluice/config.hpp"
+#include "sluice/engine.hpp"
+#include "sluice/observer.hpp"
+#include "sluice/prices.hpp"
+#include "store/batch_store.hpp"
+
+namespace sluice::server {
+
+struct runner_options {
+  std::string server_name = "server";  ///< of this process in the store
+  std::size_t batches_at_once = 16;    ///< more wait until one of these has ended
+  std::uint64_t most_lines = 50'000;   ///< of a batch
+  duration lease = std::chrono::seconds{60};
+  /// How often the store is asked for batches that another server left.
+  duration poll = std::chrono::seconds{30};
+  /// How often the progress of a batch is stored.
+  duration save_interval = std::chrono::seconds{10};
+  /// How long a batch waits after the relay has stopped it; doubles up to `longest_wait`.
+  duration first_wait = std::chrono::seconds{30};
+  duration longest_wait = std::chrono::minutes{10};
+  job_options lines;      ///< how lines become requests
+  output_options output;  ///< how results are kept; paths and budget are the runner's
+};
+
+/// Runs the batches of a store on one engine: several at a time, older ones first within a
+/// priority. Each is a job in a folder of its own, so a batch goes on after a crash where it was,
+/// and no finished request is sent twice. Not thread safe: use it on the event loop's thread.
+class batch_runner {
+ public:
+  /// All references must outlive it; `listener` may be null.
+  batch_runner(boost::asio::io_context& loop, background& disk, store::batch_store& records,
+               data_folder& folder, engine& sender, const relay_prices& prices,
+               const access_keys& keys, runner_options options, observer* listener);
+  ~batch_runner();
+  batch_runner(const batch_runner&) = delete;
+  batch_runner& operator=(const batch_runner&) = delete;
+
+  /// Takes up work until stop() is called and every batch has stopped. Batches that have not ended
+  /// stay in the store, for the next start.
+  boost::asio::awaitable<void> work();
+  /// A batch was created: look for it now.
+  void wake();
+  /// A cancel was stored for this batch.
+  void cancelled(std::string_view batch);
+  /// No new request is sent; those in flight finish.
+  void stop();
+  /// Like stop(), but also cancels those in flight.
+  void abort();
+
+  /// What a batch has done until now, and why it waits; nothing: it is not running here.
+  struct live_state {
+    store::batch_progress progress;
+    bool counted = false;  ///< the job was read, so `progress` is complete
+    std::string waits;
+  };
+  std::optional<live_state> live(std::string_view batch) const;
+  std::size_t active() const noexcept { return active_.size(); }
+
+ private:
+  class active_batch;
+  friend class active_batch;
+
+  boost::asio::awaitable<void> claim_all();
+  boost::asio::awaitable<void> sleep(duration longest);
+  void ended(const std::string& batch);
+  void say(severity level, std::string_view batch, const std::string& sentence) const;
+
+  boost::asio::io_context& loop_;
+  background& disk_;
+  store::batch_store& records_;
+  data_folder& folder_;
+  engine& engine_;
+  const relay_prices& prices_;
+  const access_keys& keys_;
+  runner_options options_;
+  observer* observer_;
+  std::map<std::string, std::unique_ptr<active_batch>, std::less<>> active_;
+  /// Left alone for now: another batch of a key with a budget runs.
+  std::set<std::string> held_back_;
+  wait_queue idle_;
+  bool woken_ = false;
+  bool stopping_ = false;
+};
+
+}  // namespace sluice::server

@@ -1,0 +1,180 @@
+#include "server/batch_server.hpp"
+
+#include <fmt/format.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <utility>
+#include <vector>
+
+#include "async/background.hpp"
+#include "base/refuse.hpp"
+#include "jobs/job_check.hpp"
+#include "server/api.hpp"
+#include "server/data_folder.hpp"
+#include "store/sqlite_store.hpp"
+
+namespace sluice::server {
+namespace {
+
+namespace asio = boost::asio;
+
+constexpr std::chrono::minutes sweep_interval{1};
+constexpr std::size_t most_swept = 1000;  // files at a time
+
+nlohmann::ordered_json or_null(const std::optional<usd>& amount) {
+  return amount ? nlohmann::ordered_json(amount->to_string()) : nlohmann::ordered_json();
+}
+
+// What a job is likely to cost and take, as JSON text; empty where it cannot be read.
+std::string estimate_of(const std::string& path, const job_options& lines,
+                        const relay_prices& prices, unsigned requests_per_minute) {
+  try {
+    const job_check found = check_job(path, {.lines = lines, .prices = prices});
+    const auto minutes = found.minutes_at(requests_per_minute, 0);
+    return nlohmann::ordered_json{
+        {"requests", found.lines()},
+        {"prompt_tokens", found.prompt_tokens()},
+        {"cost_usd",
+         {{"prompt", or_null(found.prompt_cost())},
+          {"likely", or_null(found.likely_cost())},
+          {"at_most", or_null(found.most_cost())}}},
+        {"minutes_at_limit", minutes ? nlohmann::ordered_json(*minutes) : nullptr}}
+        .dump();
+  } catch (const fatal_error&) {
+    return {};
+  }
+}
+
+std::unique_ptr<store::batch_store> open_store(const data_folder& folder) {
+  try {
+    return store::open_sqlite_store(folder.store_file());
+  } catch (const store::store_error& fault) {
+    refuse(fault.what());
+  }
+}
+
+data_folder open_folder(const std::string& path, file_system& files) {
+  try {
+    return {path, files};
+  } catch (const store::store_error& fault) {
+    refuse(fault.what());
+  }
+}
+
+}  // namespace
+
+struct batch_server::parts {
+  parts(const batch_server_needs& needs, batch_server_options options)
+      : chosen(std::move(options)),
+        loop(needs.loop),
+        time(needs.sender.time()),
+        listener(needs.listener),
+        folder(open_folder(chosen.data, needs.files)),
+        records(open_store(folder)),
+        disk(needs.loop, chosen.threads),
+        runner(needs.loop, disk, *records, folder, needs.sender, needs.prices, needs.keys,
+               chosen.runner, needs.listener),
+        routes({.disk = disk,
+                .time = time,
+                .records = *records,
+                .folder = folder,
+                .files = needs.files,
+                .runner = runner,
+                .keys = needs.keys,
+                .limits = chosen.files,
+                .estimate =
+                    [this, &prices = needs.prices,
+                     limit = needs.sender.requests_per_minute()](const std::string& path) {
+                      return estimate_of(path, chosen.runner.lines, prices, limit);
+                    },
+                .listener = needs.listener}),
+        http(
+            needs.loop, time, chosen.http,
+            [this](http_server::exchange& call) { return routes.serve(call); }, refusal_json) {
+    try {
+      folder.sweep(*records);
+      records->release_claims(chosen.runner.server_name);
+    } catch (const store::store_error& fault) {
+      refuse(fault.what());
+    }
+    watch_expired_files();
+  }
+  ~parts() { time.cancel(sweep_timer); }
+
+  void watch_expired_files() {
+    sweep_timer = time.call_at(time.now() + sweep_interval, [this] {
+      sweep_timer = 0;
+      asio::co_spawn(loop, remove_expired_files(), asio::detached);
+      if (!stopping) watch_expired_files();
+    });
+  }
+
+  asio::awaitable<void> remove_expired_files() {
+    try {
+      co_await disk.run([this] {
+        const auto now = static_cast<std::int64_t>(time.unix_now());
+        for (const auto& file : records->remove_expired_files(now, most_swept)) {
+          folder.remove_file(file.id);
+        }
+      });
+    } catch (const store::store_error& fault) {
+      if (listener != nullptr) {
+        listener->on_notice({.level = severity::warning, .run = {}, .text = fault.what()});
+      }
+    }
+  }
+
+  void stop() {
+    stopping = true;
+    time.cancel(std::exchange(sweep_timer, 0));
+    http.stop_accepting();
+    runner.stop();
+  }
+
+  batch_server_options chosen;
+  asio::io_context& loop;
+  clock& time;
+  observer* listener;
+  data_folder folder;
+  std::unique_ptr<store::batch_store> records;
+  background disk;
+  batch_runner runner;
+  api routes;
+  http_server::server http;
+  clock::timer sweep_timer = 0;
+  bool stopping = false;
+};
+
+batch_server::batch_server(const batch_server_needs& needs, batch_server_options options)
+    : parts_(std::make_unique<parts>(needs, std::move(options))) {}
+
+batch_server::~batch_server() = default;
+
+std::uint16_t batch_server::port() const noexcept {
+  return parts_->http.port();
+}
+
+const std::string& batch_server::data() const noexcept {
+  return parts_->chosen.data;
+}
+
+asio::awaitable<void> batch_server::work() {
+  co_await parts_->runner.work();
+  parts_->http.abort();
+  co_await parts_->http.drained();
+}
+
+void batch_server::stop() {
+  parts_->stop();
+}
+
+void batch_server::abort() {
+  parts_->stop();
+  parts_->runner.abort();
+  parts_->http.abort();
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "files/file_system.hpp"
+#include "http/server/server.hpp"
+#include "server/access_keys.hpp"
+#include "server/batch_runner.hpp"
+#include "server/file_form.hpp"
+#include "sluice/engine.hpp"
+#include "sluice/observer.hpp"
+#include "sluice/prices.hpp"
+#include "store/batch_store.hpp"
+
+namespace sluice::server {
+
+struct batch_server_options {
+  http_server::server_options http;
+  std::string data;  ///< path of the data folder
+  runner_options runner;
+  file_limits files;
+  std::size_t threads = 4;  ///< for disk and database; 0: none, for tests in virtual time
+};
+
+/// What every owner of a batch_server provides. All of it outlives the server; `listener` may be
+/// null.
+struct batch_server_needs {
+  boost::asio::io_context& loop;
+  engine& sender;
+  const relay_prices& prices;
+  /// Its owner may change it on the event loop's thread.
+  const access_keys& keys;
+  file_system& files;
+  observer* listener = nullptr;
+};
+
+/// `sluice serve`: OpenAI's Files and Batches API on a port. Everything is in one data folder, so a
+/// server that was killed goes on where it was when it is started again. Not thread safe: use it on
+/// the event loop's thread.
+class batch_server {
+ public:
+  /// Opens the data folder and listens from now on. Throws fatal_error.
+  batch_server(const batch_server_needs& needs, batch_server_options options);
+  ~batch_server();
+  batch_server(const batch_server&) = delete;
+  batch_server& operator=(const batch_server&) = delete;
+
+  std::uint16_t port() const noexcept;
+  const std::string& data() const noexcept;
+  /// Works on batches until stop() is called and what is in flight has ended.
+  boost::asio::awaitable<void> work();
+  void stop();
+  /// Like stop(), but cancels what is in flight.
+  void abort();
+
+ private:
+  struct parts;
+  std::unique_ptr<parts> parts_;
+};
+
+}  // namespace sluice::server

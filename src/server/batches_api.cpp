@@ -1,0 +1,226 @@
+#include "server/batches_api.hpp"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "server/api_objects.hpp"
+#include "server/batch_request.hpp"
+#include "server/batch_results.hpp"
+#include "server/object_id.hpp"
+#include "server/page_parameters.hpp"
+
+namespace sluice::server {
+namespace {
+
+namespace asio = boost::asio;
+
+constexpr std::size_t most_body_bytes = std::size_t{1} << 20;
+constexpr std::size_t usual_listed = 20;
+constexpr std::size_t most_listed = 100;
+constexpr std::int64_t batch_file_life = std::int64_t{30} * 24 * 3600;
+
+// As it is now, with the live counts of a batch that runs here.
+std::string as_text(const api_parts& parts, store::batch_record batch) {
+  std::string waits;
+  if (auto live = parts.runner.live(batch.id); live && !store::has_ended(batch.status)) {
+    if (live->counted) batch.progress = live->progress;
+    waits = std::move(live->waits);
+  }
+  return batch_object(batch, waits).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+// The whole body; nothing: it is too long, and was refused.
+asio::awaitable<std::optional<std::string>> read_body(const api_call& call) {
+  std::string body;
+  for (;;) {
+    const std::string_view piece = co_await call.exchange.read_piece();
+    if (piece.empty()) co_return body;
+    body += piece;
+    if (body.size() > most_body_bytes) {
+      co_await call.refuse({.status = 413, .message = "The body of the request is too large."});
+      co_return std::nullopt;
+    }
+  }
+}
+
+asio::awaitable<std::optional<store::batch_record>> find(api_parts& parts, const api_call& call) {
+  if (!is_object_id(call.id, "batch_")) co_return std::nullopt;
+  co_return co_await parts.disk.run(
+      [&] { return parts.records.find_batch(call.client.name, call.id); });
+}
+
+store::batch_record new_batch(const api_call& call, batch_request wanted, std::int64_t now) {
+  store::batch_record batch;
+  batch.id = new_object_id("batch_");
+  batch.owner = call.client.name;
+  batch.endpoint = to_string(wanted.target);
+  batch.input_file_id = std::move(wanted.input_file_id);
+  batch.completion_window = std::move(wanted.completion_window);
+  batch.created_at = now;
+  batch.expires_at = now + wanted.window_s;
+  batch.metadata = std::move(wanted.metadata);
+  batch.has_metadata = wanted.has_metadata;
+  batch.output_expires_after = wanted.output_expires_after_s;
+  batch.priority = wanted.priority;
+  return batch;
+}
+
+// Gives the batch its input and stores it. False: the input file is gone. Blocks.
+bool store_batch(api_parts& parts, store::batch_record& batch) {
+  if (!parts.folder.take_input(batch.input_file_id, batch.id)) return false;
+  batch.estimate = parts.estimate(parts.folder.batch_input(batch.id));
+  if (parts.records.create_batch(batch)) return true;
+  parts.folder.remove_batch(batch.id);
+  return false;
+}
+
+api_error no_input_file(const std::string& id) {
+  api_error why = not_found("File", id);
+  why.param = "input_file_id";
+  return why;
+}
+
+}  // namespace
+
+asio::awaitable<void> create_batch(api_parts& parts, const api_call& call) {
+  const auto body = co_await read_body(call);
+  if (!body) co_return;
+  auto wanted = read_batch_request(*body);
+  if (const auto* refusal = std::get_if<api_error>(&wanted)) {
+    co_await call.refuse(*refusal);
+    co_return;
+  }
+  store::batch_record batch =
+      new_batch(call, std::get<batch_request>(std::move(wanted)), parts.unix_now());
+  std::optional<api_error> refusal;
+  co_await parts.disk.run([&] {
+    std::optional<store::file_record> input;
+    if (is_object_id(batch.input_file_id, "file-")) {
+      input = parts.records.find_file(call.client.name, batch.input_file_id);
+    }
+    if (input && input->purpose != "batch") {
+      refusal = invalid_parameter(
+          "input_file_id",
+          fmt::format("The file has the purpose '{}'. A batch needs one with the purpose 'batch'.",
+                      input->purpose));
+    } else if (!input || !store_batch(parts, batch)) {
+      refusal = no_input_file(batch.input_file_id);
+    }
+  });
+  if (refusal) {
+    co_await call.refuse(*refusal);
+    co_return;
+  }
+  parts.runner.wake();
+  co_await call.answer(200, as_text(parts, std::move(batch)));
+}
+
+asio::awaitable<void> list_batches(api_parts& parts, const api_call& call) {
+  const auto wanted = page_parameters(call, usual_listed, most_listed);
+  if (const auto* refusal = std::get_if<api_error>(&wanted)) {
+    co_await call.refuse(*refusal);
+    co_return;
+  }
+  const auto page = co_await parts.disk.run([&] {
+    return parts.records.list_batches(call.client.name, std::get<store::page_request>(wanted));
+  });
+  std::vector<nlohmann::ordered_json> data;
+  for (const auto& batch : page.records) {
+    data.push_back(nlohmann::ordered_json::parse(as_text(parts, batch)));
+  }
+  co_await call.answer(200, list_object(data, page.has_more).dump());
+}
+
+asio::awaitable<void> show_batch(api_parts& parts, const api_call& call) {
+  auto batch = co_await find(parts, call);
+  if (batch) {
+    co_await call.answer(200, as_text(parts, *std::move(batch)));
+  } else {
+    co_await call.refuse(not_found("Batch", call.id));
+  }
+}
+
+asio::awaitable<void> cancel_batch(api_parts& parts, const api_call& call) {
+  std::optional<store::batch_record> batch;
+  if (is_object_id(call.id, "batch_")) {
+    batch = co_await parts.disk.run(
+        [&] { return parts.records.request_cancel(call.client.name, call.id, parts.unix_now()); });
+  }
+  if (!batch) {
+    co_await call.refuse(not_found("Batch", call.id));
+  } else if (batch->status != store::batch_status::cancelling) {
+    co_await call.refuse({.status = 409,
+                          .message = fmt::format("Cannot cancel a batch with status '{}'.",
+                                                 store::name_of(batch->status))});
+  } else {
+    parts.runner.cancelled(batch->id);
+    co_await call.answer(200, as_text(parts, *std::move(batch)));
+  }
+}
+
+asio::awaitable<void> retry_batch(api_parts& parts, const api_call& call) {
+  const auto old = co_await find(parts, call);
+  std::optional<api_error> refusal;
+  if (!old) {
+    refusal = not_found("Batch", call.id);
+  } else if (!store::has_ended(old->status) || !old->error_file_id) {
+    refusal = api_error{
+        .status = 409,
+        .message = !store::has_ended(old->status)
+                       ? fmt::format("Cannot retry a batch with status '{}': wait for its end.",
+                                     store::name_of(old->status))
+                       : std::string("The batch has no failed requests to send again.")};
+  }
+  if (refusal) {
+    co_await call.refuse(*refusal);
+    co_return;
+  }
+  store::batch_record batch;
+  co_await parts.disk.run([&] {
+    const auto input = parts.records.find_file(call.client.name, old->input_file_id);
+    const auto errors = parts.records.find_file(call.client.name, *old->error_file_id);
+    if (!input || !errors) {
+      refusal = no_input_file(input ? *old->error_file_id : old->input_file_id);
+      return;
+    }
+    const auto draft = parts.folder.new_draft();
+    copy_failed_lines(parts.folder.file(input->id), parts.folder.file(errors->id), *draft);
+    const std::int64_t now = parts.unix_now();
+    const store::file_record file{new_object_id("file-"),
+                                  call.client.name,
+                                  fmt::format("retry_of_{}.jsonl", old->id),
+                                  "batch",
+                                  draft->size(),
+                                  now,
+                                  now + batch_file_life};
+    draft->publish(file.id);
+    parts.records.add_file(file);
+    batch = *old;
+    batch.id = new_object_id("batch_");
+    batch.retry_of = old->id;
+    batch.input_file_id = file.id;
+    batch.created_at = now;
+    batch.expires_at = now + (old->expires_at - old->created_at);
+    batch.status = store::batch_status::validating;
+    batch.progress = {};
+    batch.errors.clear();
+    batch.output_file_id = batch.error_file_id = std::nullopt;
+    batch.in_progress_at = batch.finalizing_at = batch.completed_at = batch.failed_at =
+        batch.expired_at = batch.cancelling_at = batch.cancelled_at = std::nullopt;
+    batch.end = std::nullopt;
+    if (!store_batch(parts, batch)) refusal = no_input_file(file.id);
+  });
+  if (refusal) {
+    co_await call.refuse(*refusal);
+    co_return;
+  }
+  parts.runner.wake();
+  co_await call.answer(200, as_text(parts, std::move(batch)));
+}
+
+}  // namespace sluice::server

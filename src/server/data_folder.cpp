@@ -1,0 +1,124 @@
+#include "server/data_folder.hpp"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <set>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "server/object_id.hpp"
+#include "sluice/error.hpp"
+
+namespace sluice::server {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool means_full(const std::error_code& error) {
+  return error == std::errc::no_space_on_device ||
+         error == std::error_code(EDQUOT, std::generic_category());
+}
+
+void require(const std::error_code& error, std::string_view what, const std::string& path) {
+  if (!error) return;
+  throw store::store_error(fmt::format("{}: cannot {}: {}", path, what, error.message()),
+                           means_full(error));
+}
+
+std::vector<std::string> names_in(const std::string& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    names.push_back(entry->path().filename().string());
+  }
+  require(error, "read the folder", folder);
+  return names;
+}
+
+void remove_tree(const std::string& path) {
+  std::error_code error;
+  fs::remove_all(path, error);
+  require(error, "remove it", path);
+}
+
+}  // namespace
+
+data_folder::data_folder(std::string path, file_system& disk)
+    : path_(std::move(path)), disk_(disk) {
+  for (const char* part : {"/files", "/batches", "/uploads"}) {
+    require(disk_.make_folders(path_ + part), "create the folder", path_ + part);
+  }
+}
+
+data_folder::draft::~draft() {
+  file_.reset();
+  if (!published_) folder_.disk_.remove(path_);
+}
+
+void data_folder::draft::append(std::string_view bytes) {
+  std::error_code error;
+  size_ += file_->append(bytes, error);
+  require(error, "write", path_);
+}
+
+void data_folder::draft::publish(std::string_view id) {
+  require(file_->sync(), "sync", path_);
+  const std::string target = folder_.file(id);
+  require(folder_.disk_.rename(path_, target), "rename", path_);
+  published_ = true;
+  require(folder_.disk_.sync_folder_of(target), "sync the folder of", target);
+}
+
+std::unique_ptr<data_folder::draft> data_folder::new_draft() {
+  const std::string path = path_ + "/uploads/" + new_object_id("draft-");
+  std::error_code error;
+  auto opened = disk_.open(path, file_system::open_as::created, error);
+  require(error, "create", path);
+  return std::make_unique<draft>(*this, path, std::move(opened));
+}
+
+void data_folder::link(const std::string& from, const std::string& to) {
+  std::error_code error;
+  fs::create_hard_link(from, to, error);
+  if (error == std::errc::file_exists) return;
+  require(error, "link it to " + to, from);
+  require(disk_.sync_folder_of(to), "sync the folder of", to);
+}
+
+bool data_folder::take_input(std::string_view file_id, std::string_view batch_id) {
+  if (!disk_.exists(file(file_id))) return false;
+  require(disk_.make_folders(batch(batch_id)), "create the folder", batch(batch_id));
+  link(file(file_id), batch_input(batch_id));
+  return true;
+}
+
+void data_folder::publish_copy(const std::string& from, std::string_view id) {
+  if (disk_.exists(from)) link(from, file(id));
+}
+
+void data_folder::remove_file(std::string_view id) {
+  const std::string path = file(id);
+  const std::error_code error = disk_.remove(path);
+  if (error != std::errc::no_such_file_or_directory) require(error, "remove it", path);
+}
+
+void data_folder::remove_batch(std::string_view id) {
+  remove_tree(batch(id));
+}
+
+void data_folder::sweep(store::batch_store& records) {
+  for (const auto& name : names_in(path_ + "/uploads")) remove_tree(path_ + "/uploads/" + name);
+  for (const auto& name : names_in(path_ + "/files")) {
+    if (is_object_id(name, "file-") && !records.has_file(name)) remove_file(name);
+  }
+  std::set<std::string> open;
+  for (auto& batch : records.open_batches()) open.insert(std::move(batch.id));
+  for (const auto& name : names_in(path_ + "/batches")) {
+    if (is_object_id(name, "batch_") && !open.contains(name)) remove_batch(name);
+  }
+}
+
+}  // namespace sluice::server

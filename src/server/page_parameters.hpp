@@ -1,0 +1,16 @@
+#pragma once
+
+#include <cstddef>
+#include <variant>
+
+#include "server/api.hpp"
+#include "server/api_error.hpp"
+#include "store/file_record.hpp"
+
+namespace sluice::server {
+
+/// `limit` and `after` of a list's query. A limit outside of 1 to `most` is refused.
+std::variant<store::page_request, api_error> page_parameters(const api_call& call,
+                                                             std::size_t usual, std::size_t most);
+
+}  // namespace sluice::server
