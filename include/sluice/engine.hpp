@@ -15,6 +15,7 @@
 #include "sluice/observer.hpp"
 #include "sluice/request_source.hpp"
 #include "sluice/result_sink.hpp"
+#include "sluice/run_limit.hpp"
 #include "sluice/wait_cause.hpp"
 
 namespace sluice {
@@ -109,8 +110,10 @@ class engine {
 /// the coroutine work().
 class engine_run {
  public:
-  /// `name` is the `run` in the notices of this run.
-  engine_run(engine& parent, request_source& source, result_sink& sink, std::string name = {});
+  /// `name` is the `run` in the notices of this run. `limit`: applies to this run in addition to
+  /// the limits of the relays; null: none.
+  engine_run(engine& parent, request_source& source, result_sink& sink, std::string name = {},
+             run_limit* limit = nullptr);
   ~engine_run();
   engine_run(const engine_run&) = delete;
   engine_run& operator=(const engine_run&) = delete;

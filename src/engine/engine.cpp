@@ -209,20 +209,23 @@ clock& engine::time() noexcept {
 }
 
 struct engine_run::parts {
-  parts(engine::parts& engine, request_source& requests, result_sink& results, std::string label)
-      : shared(engine), source(requests), sink(results), name(std::move(label)) {}
+  parts(engine::parts& engine, request_source& requests, result_sink& results, std::string label,
+        run_limit* own_limit)
+      : shared(engine), source(requests), sink(results), name(std::move(label)), limit(own_limit) {}
 
   engine::parts& shared;
   request_source& source;
   result_sink& sink;
   const std::string name;
+  run_limit* limit;
   run_context* current = nullptr;  // set while the run is active
   run_status last;                 // set when it is over
   bool stopped = false;            // stop() was called, maybe before work()
 };
 
-engine_run::engine_run(engine& parent, request_source& source, result_sink& sink, std::string name)
-    : parts_(std::make_unique<parts>(*parent.parts_, source, sink, std::move(name))) {}
+engine_run::engine_run(engine& parent, request_source& source, result_sink& sink, std::string name,
+                       run_limit* limit)
+    : parts_(std::make_unique<parts>(*parent.parts_, source, sink, std::move(name), limit)) {}
 
 engine_run::~engine_run() {
   assert(parts_->current == nullptr);  // work() has ended
@@ -234,7 +237,7 @@ boost::asio::awaitable<run_outcome> engine_run::work() {
   co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
   engine::parts& shared = parts_->shared;
   run_context run(loop, shared.options, shared.time, shared.relays, parts_->source, parts_->sink,
-                  parts_->name, shared.run_count++, shared.listener);
+                  parts_->name, shared.run_count++, shared.listener, parts_->limit);
   const under_way here(shared.runs, parts_->current, run);
   if (parts_->stopped) run.stop(stop_reason::interrupted, {});
   {

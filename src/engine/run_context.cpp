@@ -23,11 +23,12 @@ constexpr std::uint64_t many_others = 20;
 run_context::run_context(boost::asio::any_io_executor loop, const config& settings,
                          clock& event_clock, upstream::relays& shared_relays,
                          request_source& requests, result_sink& results, std::string name,
-                         std::uint64_t number, observer* listener)
+                         std::uint64_t number, observer* listener, run_limit* own_limit)
     : options(settings),
       time(event_clock),
       relays(shared_relays),
       turns(shared_relays.gate()),
+      limit(own_limit),
       source(requests),
       sink(results),
       queue(loop, job_queue::capacity_for(upstream::most_in_flight(settings.pace))),
@@ -58,6 +59,7 @@ run_context::run_context(boost::asio::any_io_executor loop, const config& settin
               {settings.pace.give_up_after, settings.pace.backoff_base, settings.pace.backoff_cap}),
       several_models_(requests.has_several_models()) {
   relays.join(*this);
+  if (limit != nullptr) own_turns.emplace(limit->gate());
 }
 
 run_context::~run_context() {
@@ -75,6 +77,7 @@ void run_context::stop(stop_reason reason, std::string message) {
   queue.close();
   workers.stop_growing();
   relays.gate().close(turns);
+  if (own_turns) limit->gate().close(*own_turns);
   exchanges.stop_sending();
   backoffs.wake_all();
   suspects_.wake_all();

@@ -35,7 +35,7 @@ class run_context final : public upstream::relays::user {
   /// references must outlive the run.
   run_context(boost::asio::any_io_executor loop, const config& options, clock& time,
               upstream::relays& relays, request_source& source, result_sink& sink, std::string name,
-              std::uint64_t number, observer* listener);
+              std::uint64_t number, observer* listener, run_limit* limit);
   run_context(const run_context&) = delete;
   run_context& operator=(const run_context&) = delete;
   ~run_context() override;
@@ -107,7 +107,10 @@ class run_context final : public upstream::relays::user {
   const config& options;
   clock& time;
   upstream::relays& relays;
-  start_gate::group turns;   ///< its attempts at the relays' gate
+  start_gate::group turns;  ///< its attempts at the relays' gate
+  run_limit* const limit;   ///< its own, which other runs may share; null: none
+  /// Its attempts at the gate of `limit`.
+  std::optional<start_gate::group> own_turns;
   exchange_group exchanges;  ///< its exchanges in flight
   request_source& source;
   result_sink& sink;

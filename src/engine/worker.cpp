@@ -136,6 +136,7 @@ boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit 
     not_sent.kind = failure_class::unreachable;
     co_return not_sent;
   }
+  if (own_turn_) own_turn_->sent();
   const std::string_view body = own_body.empty() ? std::string_view(request_.body) : own_body;
   attempt_outcome outcome = co_await current.send(
       {to_string(request_.target), body, key, streamed_, http_client::verb::post, &run_.exchanges});
@@ -147,6 +148,7 @@ boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit 
   if (outcome && (outcome->usage || outcome->estimated_usage)) {
     const token_usage& used = outcome->usage ? *outcome->usage : *outcome->estimated_usage;
     current.used(static_cast<std::uint64_t>(used.total_tokens()));
+    if (own_turn_) own_turn_->used(static_cast<std::uint64_t>(used.total_tokens()));
     run_.relays.learn(used, request_.choices);
   }
   current.leave();
@@ -160,7 +162,7 @@ boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit 
 
 boost::asio::awaitable<void> worker::serve() {
   start_gate::token_count tokens;
-  if (run_.options.pace.tokens_per_minute != 0) {
+  if (run_.options.pace.tokens_per_minute != 0 || run_.limit != nullptr) {
     tokens = [this, need = token_estimate::of(request_)] {
       return run_.relays.tokens().tokens(need);
     };
@@ -174,6 +176,15 @@ boost::asio::awaitable<void> worker::serve() {
     }
     model_trial_ = way == run_context::way::trial;
     if (!co_await run_.afford(request_)) co_return;
+    if (run_.limit != nullptr) {
+      start_gate& own = run_.limit->gate();
+      const auto place = co_await own.enter(*run_.own_turns, std::nullopt, tokens);
+      if (!place) {
+        run_.sink.unreserve(request_);
+        co_return;
+      }
+      own_turn_.emplace(own, *place);
+    }
     const auto avoided = unstreamed_at_ ? std::nullopt : failed_at_;
     const auto turn = co_await run_.relays.gate().enter(run_.turns, avoided, tokens);
     if (!turn) {
@@ -182,12 +193,14 @@ boost::asio::awaitable<void> worker::serve() {
     }
     if (!run_.still_may_start(request_, sample_, model_trial_)) {
       run_.relays.gate().leave(*turn, true);
+      own_turn_.reset();
       run_.sink.unreserve(request_);
       run_.funds_freed();
       if (model_trial_) run_.model_trial_wasted(request_);
       continue;
     }
     attempt_outcome outcome = co_await make_attempt(*turn);
+    own_turn_.reset();
     if (outcome) {
       succeeded();
       if (run_.sink.examines_replies() && rejects(outcome)) continue;

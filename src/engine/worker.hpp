@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/own_turn.hpp"
 #include "engine/run_context.hpp"
 #include "sluice/job.hpp"
 #include "sluice/result.hpp"
@@ -64,6 +65,7 @@ class worker {
   double started_unix_ = 0;
   bool streamed_ = false;  // it asked for a stream
   std::optional<time_point> first_content_;
+  std::optional<own_turn> own_turn_;  // in the limit of the run, if it has one
 };
 
 }  // namespace sluice

@@ -43,8 +43,9 @@ struct notice_log final : observer {
 struct several_runs : testing::Test {
   // A run and its outcome.
   struct batch {
-    batch(engine& over, clock& time, std::size_t job, std::size_t requests)
-        : sink(time), handle(over, source, sink, "run " + std::to_string(job)) {
+    batch(engine& over, clock& time, std::size_t job, std::size_t requests,
+          run_limit* limit = nullptr)
+        : sink(time), handle(over, source, sink, "run " + std::to_string(job), limit) {
       for (std::size_t i = 0; i < requests; ++i) {
         source.requests.push_back(test::make_request(job, i + 1));
       }
@@ -75,6 +76,12 @@ struct several_runs : testing::Test {
   }
   batch& make(std::size_t requests) {
     return batches.emplace_back(shared_engine(), time, batches.size(), requests);
+  }
+  // Runs that share a limit of their own.
+  batch& start_within(run_limit& limit, std::size_t requests) {
+    batch& one = batches.emplace_back(shared_engine(), time, batches.size(), requests, &limit);
+    begin(one);
+    return one;
   }
   batch& start(std::size_t requests) {
     batch& one = make(requests);
@@ -420,6 +427,78 @@ TEST_F(several_runs, the_next_run_knows_that_a_relay_cannot_stream) {
   run_to_the_end();
   for (std::size_t i = before; i < relay.calls.size(); ++i) EXPECT_FALSE(relay.calls[i].streamed);
   EXPECT_EQ(relay.calls.size() - before, 5U);
+  expect_nothing_left();
+}
+
+// The most attempts of these jobs that the relay counted in any 60 s.
+std::size_t most_counted(const test::fake_client& relay, const std::vector<std::size_t>& jobs) {
+  std::vector<time_point> moments;
+  for (const exchange_call& call : relay.calls) {
+    if (std::any_of(jobs.begin(), jobs.end(), [&](std::size_t job) { return is_of(call, job); })) {
+      moments.push_back(call.at);
+    }
+  }
+  std::size_t most = 0;
+  for (std::size_t first = 0, last = 0; last < moments.size(); ++last) {
+    while (moments[last] - moments[first] >= 60s) ++first;
+    most = std::max(most, last - first + 1);
+  }
+  return most;
+}
+
+TEST_F(several_runs, runs_with_a_limit_of_their_own_share_it_and_hold_up_no_other) {
+  options.pace.requests_per_minute = 200;
+  run_limit thirty(time, 30, 0);
+  start_within(thirty, 60);
+  start_within(thirty, 60);
+  const batch& free_one = start(150);
+  run_to_the_end();
+  EXPECT_EQ(most_counted(relay, {0, 1}), 30U);
+  EXPECT_LE(most_in_a_minute(), 200U);
+  ASSERT_TRUE(free_one.ended_at);
+  EXPECT_LT(*free_one.ended_at, 60) << "150 requests fit beside 30 of the others";
+  expect_nothing_left();
+}
+
+TEST_F(several_runs, retries_count_for_a_limit_of_their_own) {
+  options.pace.requests_per_minute = 0;
+  run_limit ten(time, 10, 0);
+  relay.plan = [](const exchange_call& call) {
+    return call.number % 2 == 0 ? refusal_plan(500) : completion_plan();
+  };
+  start_within(ten, 25);
+  run_to_the_end();
+  EXPECT_GT(relay.calls.size(), 25U);
+  EXPECT_EQ(most_counted(relay, {0}), 10U);
+  expect_nothing_left();
+}
+
+TEST_F(several_runs, a_limit_of_tokens_is_shared_too) {
+  options.pace.requests_per_minute = 0;
+  options.pace.concurrency = 1;
+  // Each reply uses 15 tokens, and so does the estimate once one has come.
+  run_limit tokens(time, 0, 150);
+  start_within(tokens, 30);
+  run_to_the_end();
+  EXPECT_LE(most_counted(relay, {0}), 10U);
+  EXPECT_GE(most_counted(relay, {0}), 8U);
+  expect_nothing_left();
+}
+
+TEST_F(several_runs, a_run_that_is_stopped_waits_no_longer_for_a_limit_of_its_own) {
+  options.pace.requests_per_minute = 0;
+  run_limit few(time, 5, 0);
+  batch& stopped = start_within(few, 50);
+  batch& other = start_within(few, 8);
+  run_until(5);
+  stopped.handle.stop();
+  run_until(6);
+  EXPECT_TRUE(stopped.ended_at);
+  EXPECT_EQ(stopped.outcome.reason, stop_reason::interrupted);
+  few.set(0, 0);
+  run_to_the_end();
+  expect_own_results(other, 1, 8);
+  EXPECT_LT(*other.ended_at, 7) << "the limit was lifted";
   expect_nothing_left();
 }
 
