@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <boost/algorithm/string/predicate.hpp>
+#include <limits>
 
 #include "base/refuse.hpp"
 
@@ -28,10 +29,12 @@ class key_table {
  public:
   key_table(const toml::table& table, std::string where) : table_(table), where_(std::move(where)) {
     for (const auto& [name, value] : table) {
-      static const std::set<std::string_view> known = {"name", "key", "budget", "models"};
+      static const std::set<std::string_view> known = {"name", "key",    "rpm",
+                                                       "tpm",  "budget", "models"};
       if (!known.contains(name.str())) {
-        refuse(fmt::format("{}: unknown setting '{}'; a key has name, key, budget and models",
-                           where_, name.str()));
+        refuse(fmt::format(
+            "{}: unknown setting '{}'; a key has name, key, rpm, tpm, budget and models", where_,
+            name.str()));
       }
     }
   }
@@ -42,6 +45,17 @@ class key_table {
       refuse(fmt::format("{}: give '{}' as a text in quotes", where_, name));
     }
     return *value;
+  }
+
+  // A limit a minute; 0 means none.
+  template <typename Number>
+  Number limit(const char* name) const {
+    if (!table_.contains(name)) return 0;
+    const auto value = table_[name].value<std::int64_t>();
+    if (!value || *value < 0 || *value > std::numeric_limits<std::int32_t>::max()) {
+      refuse(fmt::format("{}: give '{}' as a whole number, 0 for no limit", where_, name));
+    }
+    return static_cast<Number>(*value);
   }
 
   std::optional<usd> budget() const {
@@ -112,7 +126,12 @@ access_keys::access_keys(std::string_view text, const std::string& origin) {
                       "'openssl rand -hex 24'",
                       where, shortest_key));
     }
-    entry added{sha256(key), {fields.text("name"), fields.budget(), fields.models()}};
+    entry added{sha256(key),
+                {.name = fields.text("name"),
+                 .requests_per_minute = fields.limit<unsigned>("rpm"),
+                 .tokens_per_minute = fields.limit<std::uint64_t>("tpm"),
+                 .budget = fields.budget(),
+                 .models = fields.models()}};
     for (const entry& other : clients_) {
       if (other.client.name == added.client.name) {
         refuse(fmt::format("{}: another key has the name '{}', too", where, added.client.name));

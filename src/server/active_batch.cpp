@@ -178,7 +178,8 @@ asio::awaitable<bool> batch_runner::active_batch::open_job() {
 
 asio::awaitable<run_outcome> batch_runner::active_batch::run_job() {
   jobs_->set_rate_limit(parent_.engine_.requests_per_minute());
-  run_ = std::make_unique<engine_run>(parent_.engine_, *jobs_, *jobs_, batch_.id);
+  run_ = std::make_unique<engine_run>(parent_.engine_, *jobs_, *jobs_, batch_.id,
+                                      parent_.limit_of(owner_name_));
   run_began_ = parent_.engine_.time().now();
   counted_ = true;
   keep_saving();

@@ -117,6 +117,26 @@ void batch_runner::cancelled(std::string_view batch) {
   wake();
 }
 
+run_limit* batch_runner::limit_of(const std::string& key_name) {
+  const client_key* key = keys_.named(key_name);
+  if (key == nullptr || (key->requests_per_minute == 0 && key->tokens_per_minute == 0)) {
+    return nullptr;
+  }
+  auto& limit = limits_[key_name];
+  if (!limit) {
+    limit = std::make_unique<run_limit>(engine_.time(), key->requests_per_minute,
+                                        key->tokens_per_minute);
+  }
+  return limit.get();
+}
+
+void batch_runner::keys_changed() {
+  for (const auto& [name, limit] : limits_) {
+    const client_key* key = keys_.named(name);
+    if (key != nullptr) limit->set(key->requests_per_minute, key->tokens_per_minute);
+  }
+}
+
 void batch_runner::stop() {
   stopping_ = true;
   for (const auto& [id, batch] : active_) batch->stop();

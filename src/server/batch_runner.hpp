@@ -22,6 +22,7 @@
 #include "sluice/engine.hpp"
 #include "sluice/observer.hpp"
 #include "sluice/prices.hpp"
+#include "sluice/run_limit.hpp"
 #include "store/batch_store.hpp"
 
 namespace sluice::server {
@@ -62,6 +63,8 @@ class batch_runner {
   void wake();
   /// A cancel was stored for this batch.
   void cancelled(std::string_view batch);
+  /// The keys have changed: their new limits apply from now on.
+  void keys_changed();
   /// No new request is sent; those in flight finish.
   void stop();
   /// Like stop(), but also cancels those in flight.
@@ -83,6 +86,8 @@ class batch_runner {
   boost::asio::awaitable<void> claim_all();
   boost::asio::awaitable<void> sleep(duration longest);
   void ended(const std::string& batch);
+  /// The limit of a key; null: it has none.
+  run_limit* limit_of(const std::string& key_name);
   void say(severity level, std::string_view batch, const std::string& sentence) const;
 
   boost::asio::io_context& loop_;
@@ -95,6 +100,8 @@ class batch_runner {
   runner_options options_;
   observer* observer_;
   std::map<std::string, std::unique_ptr<active_batch>, std::less<>> active_;
+  /// By name of the key. They stay, as starts of ended batches still count.
+  std::map<std::string, std::unique_ptr<run_limit>, std::less<>> limits_;
   /// Left alone for now: another batch of a key with a budget runs.
   std::set<std::string> held_back_;
   wait_queue idle_;

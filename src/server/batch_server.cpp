@@ -167,6 +167,10 @@ asio::awaitable<void> batch_server::work() {
   co_await parts_->http.drained();
 }
 
+void batch_server::keys_changed() {
+  parts_->runner.keys_changed();
+}
+
 void batch_server::stop() {
   parts_->stop();
 }

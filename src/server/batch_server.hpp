@@ -54,6 +54,8 @@ class batch_server {
   const std::string& data() const noexcept;
   /// Works on batches until stop() is called and what is in flight has ended.
   boost::asio::awaitable<void> work();
+  /// Its owner has changed the keys.
+  void keys_changed();
   void stop();
   /// Like stop(), but cancels what is in flight.
   void abort();

@@ -121,8 +121,8 @@ exit_status serve(serve_settings& chosen) {
                               std::move(options));
   relays.show_hosts();
   shown.show_heading();
-  shown.line(fmt::format("sluice: serving {}, data in {}", url_of(chosen, server.port()),
-                         server.data()));
+  shown.line(
+      fmt::format("sluice: serving {}, data in {}", url_of(chosen, server.port()), server.data()));
 
   const service_manager service;
   clock::timer end_of_grace = 0;
@@ -139,7 +139,11 @@ exit_status serve(serve_settings& chosen) {
                    });
                  },
              .abort = [&] { server.abort(); },
-             .reload = [&] { reload_keys(chosen.keys, *disk, keys); }});
+             .reload =
+                 [&] {
+                   reload_keys(chosen.keys, *disk, keys);
+                   server.keys_changed();
+                 }});
   std::exception_ptr fault;
   asio::co_spawn(loop, server.work(), [&](std::exception_ptr thrown) {
     fault = std::move(thrown);

@@ -130,8 +130,8 @@ std::vector<setting> serve_flags(serve_settings& target) {
        .group = group,
        .short_help = "TOML file with the keys of the clients",
        .long_help =
-           "One [[key]] table for each client, with name and key, and optionally budget and "
-           "models. A client sees only its own files and batches. SIGHUP reads the file "
+           "One [[key]] table for each client, with name and key, and optionally rpm, tpm, "
+           "budget and models. A client sees only its own files and batches. SIGHUP reads the file "
            "again. Without it, whoever reaches the port needs no key.",
        .apply = text(target.keys)},
       {.name = "tls-cert",
