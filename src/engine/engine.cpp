@@ -179,6 +179,7 @@ run_status engine::now() const {
   for (const run_context* each : parts_->runs) {
     status.queued += each->queue.waiting();
     status.waiting_for_budget += each->waiting_for_budget();
+    status.waiting += each->waiting_for_own_limit();
     status.faulted = status.faulted || each->fault != nullptr;
   }
   finish_status(status, gate.lanes_full);
@@ -272,6 +273,7 @@ run_status engine_run::now() const {
   run_status status = status_of(turns, parts_->shared.relays);
   status.queued = run.queue.waiting();
   status.waiting_for_budget = run.waiting_for_budget();
+  status.waiting += run.waiting_for_own_limit();
   status.faulted = run.fault != nullptr;
   finish_status(status, turns.lanes_full);
   return status;

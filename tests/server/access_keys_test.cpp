@@ -46,7 +46,7 @@ TEST(AccessKeys, AKeyFindsItsClient) {
 
 TEST(AccessKeys, AnythingElseFindsNobody) {
   const access_keys keys(two_keys(), "keys.toml");
-  for (const std::string header :
+  for (const std::string& header :
        {std::string(), std::string("Bearer "), std::string("Bearer wrong"), std::string(alice_key),
         std::string("Basic ") + alice_key, std::string("Bearer ") + alice_key + "x",
         std::string("Bearer sk-alice-012345678"), std::string("Bearer ") + alice_key + " "}) {
@@ -78,7 +78,8 @@ TEST(AccessKeys, EachFaultOfTheFileIsOneSentenceThatNamesThePlace) {
   EXPECT_EQ(refusal(head), "keys.toml: key 1: give 'key' as a text in quotes");
   EXPECT_EQ(refusal("[[key]]\nkey = \"0123456789abcdef\"\n"),
             "keys.toml: key 1: give 'name' as a text in quotes");
-  EXPECT_NE(refusal(head + "key = \"short\"\n").find("fewer than 16 characters"), std::string::npos);
+  EXPECT_NE(refusal(head + "key = \"short\"\n").find("fewer than 16 characters"),
+            std::string::npos);
   EXPECT_NE(refusal(good + "rpms = 3\n").find("unknown setting 'rpms'"), std::string::npos);
   EXPECT_NE(refusal(good + "budget = 5\n").find("give 'budget' as US dollars"), std::string::npos);
   EXPECT_NE(refusal(good + "budget = \"0\"\n").find("give 'budget'"), std::string::npos);

@@ -1,5 +1,6 @@
 #include "server/batch_request.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -49,13 +50,13 @@ TEST(BatchRequest, NullsCountAsMissing) {
 }
 
 TEST(BatchRequest, EachMissingParameterIsNamedInOpenAisWords) {
-  for (const std::string name : {"input_file_id", "endpoint", "completion_window"}) {
+  for (const char* name : {"input_file_id", "endpoint", "completion_window"}) {
     std::string text = body("");
-    const auto at = text.find('"' + name + '"');
-    text.replace(at, name.size() + 2, "\"other\"");
+    const std::string quoted = fmt::format("\"{}\"", name);
+    text.replace(text.find(quoted), quoted.size(), "\"other\"");
     const auto why = refused(text);
     EXPECT_EQ(why.status, 400);
-    EXPECT_EQ(why.message, "Missing required parameter: '" + name + "'.");
+    EXPECT_EQ(why.message, fmt::format("Missing required parameter: '{}'.", name));
     EXPECT_EQ(why.param, name);
     EXPECT_EQ(why.code, "missing_required_parameter");
   }
@@ -71,8 +72,8 @@ TEST(BatchRequest, AWindowIsAWholeNumberOfHoursOrDaysUpToThirtyDays) {
   EXPECT_EQ(good(window("7d")).window_s, 7 * 86400);
   EXPECT_EQ(good(window("30d")).window_s, 30 * 86400);
   EXPECT_EQ(good(window("720h")).window_s, 30 * 86400);
-  for (const char* wrong :
-       {"0h", "-1h", "31d", "721h", "24", "h", "24 h", "1.5h", "24hours", "99999999999999999999h", ""}) {
+  for (const char* wrong : {"0h", "-1h", "31d", "721h", "24", "h", "24 h", "1.5h", "24hours",
+                            "99999999999999999999h", ""}) {
     EXPECT_EQ(refused(window(wrong)).param, "completion_window") << wrong;
   }
 }
@@ -85,8 +86,9 @@ TEST(BatchRequest, OtherTypesAreRefusedByName) {
   EXPECT_EQ(refused(body(R"(,"output_expires_after":5)")).param, "output_expires_after");
   EXPECT_EQ(refused(body(R"(,"output_expires_after":{"anchor":"now","seconds":3600})")).param,
             "output_expires_after");
-  EXPECT_EQ(refused(body(R"(,"output_expires_after":{"anchor":"created_at","seconds":3599})")).param,
-            "output_expires_after");
+  EXPECT_EQ(
+      refused(body(R"(,"output_expires_after":{"anchor":"created_at","seconds":3599})")).param,
+      "output_expires_after");
   EXPECT_EQ(refused(body(R"(,"priority":101)")).param, "priority");
   EXPECT_EQ(refused(body(R"(,"priority":1.5)")).param, "priority");
 }
@@ -101,13 +103,15 @@ TEST(BatchRequest, AnUnknownEndpointIsRefusedWithTheOnesThatWork) {
 
 TEST(BatchRequest, MetadataHasOpenAisLimits) {
   std::string pairs;
-  for (int i = 0; i < 17; ++i) pairs += (i > 0 ? "," : "") + ("\"k" + std::to_string(i) + "\":\"v\"");
+  for (int i = 0; i < 17; ++i)
+    pairs += (i > 0 ? "," : "") + ("\"k" + std::to_string(i) + "\":\"v\"");
   EXPECT_EQ(refused(body(",\"metadata\":{" + pairs + "}")).param, "metadata");
-  EXPECT_EQ(good(body(R"(,"metadata":{")" + std::string(64, 'k') + R"(":")" + std::string(512, 'v') +
-                      R"("})"))
+  EXPECT_EQ(good(body(R"(,"metadata":{")" + std::string(64, 'k') + R"(":")" +
+                      std::string(512, 'v') + R"("})"))
                 .metadata.size(),
             1U);
-  EXPECT_EQ(refused(body(R"(,"metadata":{")" + std::string(65, 'k') + R"(":""})")).param, "metadata");
+  EXPECT_EQ(refused(body(R"(,"metadata":{")" + std::string(65, 'k') + R"(":""})")).param,
+            "metadata");
   EXPECT_EQ(refused(body(R"(,"metadata":{"k":")" + std::string(513, 'v') + R"("})")).param,
             "metadata");
 }

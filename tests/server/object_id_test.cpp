@@ -21,7 +21,7 @@ TEST(ObjectId, HasItsPrefixAndIsNeverTheSame) {
 TEST(ObjectId, NothingElseIsOne) {
   const std::string good = "file-ABCDEFGHIJKLMNOPQRSTUVWX";
   ASSERT_TRUE(is_object_id(good, "file-"));
-  for (const std::string text :
+  for (const std::string& text :
        {std::string(), std::string("file-"), good + "Y", good.substr(0, good.size() - 1),
         std::string("file-../../../../etc/passwd"), std::string("file-ABCDEFGHIJKLMNOPQRSTUVW/"),
         std::string("file-ABCDEFGHIJKLMNOPQRSTUVW."), "batch_" + good.substr(5),

@@ -1,0 +1,221 @@
+#include "server/batch_runner.hpp"
+
+#include <gmock/gmock.h>
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "server/server_rig.hpp"
+
+namespace sluice::server {
+namespace {
+
+using namespace std::chrono_literals;
+using store::batch_status;
+using test::completion_plan;
+using test::exchange_call;
+using test::refusal_plan;
+using testing::HasSubstr;
+using results = std::map<std::string, std::string>;
+
+using batch_runners = server_rig;
+
+TEST_F(batch_runners, ABatchGoesThroughItsLife) {
+  const std::string id = create(lines(3));
+  EXPECT_EQ(batch(id).status, batch_status::validating);
+  run_until_ended({id});
+  const auto done = batch(id);
+  EXPECT_EQ(done.status, batch_status::completed);
+  EXPECT_EQ(done.progress.counts.total, 3U);
+  EXPECT_EQ(done.progress.counts.completed, 3U);
+  EXPECT_EQ(done.progress.usage.total_tokens, 45);
+  EXPECT_GT(done.progress.cost, usd{});
+  EXPECT_EQ(done.model, "gpt-4o-mini");
+  ASSERT_TRUE(done.in_progress_at && done.finalizing_at && done.completed_at);
+  EXPECT_EQ(result(done.output_file_id), (results{{"r1", ""}, {"r2", ""}, {"r3", ""}}));
+  EXPECT_EQ(done.error_file_id, std::nullopt);
+  EXPECT_TRUE(std::filesystem::is_empty(place / "batches")) << "its folder is gone";
+}
+
+TEST_F(batch_runners, LinesThatAreNotGoodFailTheBatchAndNothingIsSent) {
+  const std::string id = create(lines(2) + "no json\n");
+  run_until_ended({id});
+  const auto failed = batch(id);
+  EXPECT_EQ(failed.status, batch_status::failed);
+  ASSERT_EQ(failed.errors.size(), 1U);
+  EXPECT_EQ(failed.errors[0].code, "invalid_json_line");
+  EXPECT_EQ(failed.errors[0].line, 3U);
+  EXPECT_EQ(relay.calls.size(), 0U);
+  EXPECT_TRUE(std::filesystem::is_empty(place / "batches"));
+}
+
+TEST_F(batch_runners, ABatchOfWhichEveryRequestFailsIsCompletedWithoutAnOutput) {
+  relay.plan = [](const exchange_call&) { return refusal_plan(400, "no such thing"); };
+  const std::string id = create(lines(30));
+  run_until_ended({id});
+  const auto done = batch(id);
+  EXPECT_EQ(done.status, batch_status::completed);
+  EXPECT_EQ(done.progress.counts.failed, 30U);
+  EXPECT_EQ(done.output_file_id, std::nullopt);
+  EXPECT_EQ(result(done.error_file_id).size(), 30U);
+}
+
+TEST_F(batch_runners, WhatIsNotDoneInTheCompletionWindowExpires) {
+  options.pace.requests_per_minute = 10;
+  const std::string id = create(lines(100), [](store::batch_record& one) {
+    one.completion_window = "1h";
+    one.expires_at = one.created_at + 130;
+  });
+  run_until_ended({id});
+  const auto done = batch(id);
+  EXPECT_EQ(done.status, batch_status::expired);
+  ASSERT_TRUE(done.expired_at && done.finalizing_at);
+  EXPECT_EQ(done.progress.counts.completed, 30U);
+  EXPECT_EQ(done.progress.counts.failed, 0U);
+  EXPECT_EQ(result(done.output_file_id).size(), 30U);
+  const auto errors = result(done.error_file_id);
+  EXPECT_EQ(errors.size(), 70U);
+  for (const auto& [request, code] : errors) EXPECT_EQ(code, "batch_expired") << request;
+}
+
+TEST_F(batch_runners, ACancelledBatchKeepsWhatItHas) {
+  options.pace.requests_per_minute = 10;
+  const std::string id = create(lines(50));
+  runner();
+  run([&] { return relay.calls.size() >= 20; });
+  const auto now = records.request_cancel("", id, unix_now());
+  ASSERT_TRUE(now);
+  EXPECT_EQ(now->status, batch_status::cancelling);
+  runner().cancelled(id);
+  run_until_ended({id});
+  const auto done = batch(id);
+  EXPECT_EQ(done.status, batch_status::cancelled);
+  EXPECT_EQ(result(done.output_file_id).size(), 20U);
+  EXPECT_EQ(result(done.error_file_id).size(), 30U);
+  EXPECT_EQ(relay.calls.size(), 20U) << "nothing was sent after it";
+}
+
+TEST_F(batch_runners, ABatchThatIsCancelledBeforeItBeganSendsNothing) {
+  const std::string id = create(lines(2));
+  records.request_cancel("", id, unix_now());
+  run_until_ended({id});
+  EXPECT_EQ(batch(id).status, batch_status::cancelled);
+  EXPECT_EQ(result(batch(id).error_file_id),
+            (results{{"r1", "batch_cancelled"}, {"r2", "batch_cancelled"}}));
+  EXPECT_EQ(relay.calls.size(), 0U);
+}
+
+TEST_F(batch_runners, AServerThatIsStoppedGoesOnLaterAndSendsNothingTwice) {
+  options.pace.requests_per_minute = 20;
+  const std::string id = create(lines(50));
+  runner();
+  run([&] { return relay.calls.size() >= 20; });
+  stop();
+  EXPECT_EQ(batch(id).status, batch_status::in_progress);
+  run_until_ended({id});
+  EXPECT_EQ(result(batch(id).output_file_id).size(), 50U);
+  EXPECT_EQ(relay.calls.size(), 50U);
+}
+
+TEST_F(batch_runners, WhileTheRelayRefusesTheKeyTheBatchWaitsAndSaysWhy) {
+  bool spent = true;
+  relay.plan = [&](const exchange_call&) {
+    return spent ? refusal_plan(401, "the key has no money", "invalid_api_key") : completion_plan();
+  };
+  const std::string id = create(lines(5));
+  runner();
+  run([&] { return runner().live(id) && !runner().live(id)->waits.empty(); });
+  EXPECT_THAT(runner().live(id)->waits, HasSubstr("the key has no money"));
+  EXPECT_EQ(batch(id).status, batch_status::in_progress);
+  EXPECT_EQ(batch(id).progress.counts.failed, 0U);
+  spent = false;
+  run_until_ended({id});
+  EXPECT_EQ(batch(id).status, batch_status::completed);
+  EXPECT_EQ(batch(id).progress.counts.completed, 5U);
+}
+
+TEST_F(batch_runners, TheWaitsBetweenTriesGrowToTheirLimit) {
+  std::vector<double> tries;
+  relay.plan = [&](const exchange_call&) {
+    tries.push_back(time.since_start());
+    return refusal_plan(401, "no", "invalid_api_key");
+  };
+  const std::string id = create(lines(1));
+  runner();
+  run([&] { return time.since_start() > 3 * 3600; });
+  std::vector<double> gaps;
+  for (std::size_t i = 1; i < tries.size(); ++i) {
+    if (tries[i] - tries[i - 1] > 15) gaps.push_back(tries[i] - tries[i - 1]);
+  }
+  ASSERT_GE(gaps.size(), 8U);
+  EXPECT_NEAR(gaps[0], 30, 5);
+  EXPECT_NEAR(gaps[1], 60, 5);
+  EXPECT_NEAR(gaps.back(), 600, 10);
+}
+
+TEST_F(batch_runners, BatchesThatRunTogetherShareTheLimit) {
+  options.pace.requests_per_minute = 60;
+  options.pace.concurrency = 4;
+  const std::string one = create(lines(120));
+  const std::string other = create(lines(120));
+  run_until_ended({one, other});
+  EXPECT_NEAR(static_cast<double>(*batch(one).completed_at - *batch(other).completed_at), 0, 61);
+}
+
+TEST_F(batch_runners, OlderBatchesStartFirstWithinAPriority) {
+  runner_settings.batches_at_once = 1;
+  const std::string old = create(lines(2));
+  const std::string young = create(lines(2), [](auto& one) { ++one.created_at; });
+  const std::string urgent = create(lines(2), [](auto& one) {
+    one.created_at += 2;
+    one.priority = 5;
+  });
+  run_until_ended({old, young, urgent});
+  std::vector<std::string> order;
+  for (const auto& [id, name] : {std::pair(old, "old"), {young, "young"}, {urgent, "urgent"}}) {
+    (void)id, (void)name;
+  }
+  EXPECT_LE(*batch(urgent).in_progress_at, *batch(old).in_progress_at);
+  EXPECT_LE(*batch(old).completed_at, *batch(young).in_progress_at);
+}
+
+struct limited_runners : server_rig {
+  limited_runners() {
+    keys = access_keys(
+        "[[key]]\nname = \"alice\"\nkey = \"sk-alice-0123456789\"\nrpm = 10\n"
+        "[[key]]\nname = \"bob\"\nkey = \"sk-bob-0123456789abc\"\nbudget = \"0.0005\"\n",
+        "keys.toml");
+  }
+  static void of_alice(store::batch_record& one) { one.owner = "alice"; }
+  static void of_bob(store::batch_record& one) { one.owner = "bob"; }
+};
+
+TEST_F(limited_runners, TheLimitOfAKeyIsSharedByItsBatches) {
+  const std::string one = create(lines(15), of_alice);
+  const std::string other = create(lines(15), of_alice);
+  run_until_ended({one, other});
+  std::size_t most = 0;
+  for (std::size_t first = 0, last = 0; last < relay.calls.size(); ++last) {
+    while (relay.calls[last].at - relay.calls[first].at >= 60s) ++first;
+    most = std::max(most, last - first + 1);
+  }
+  EXPECT_EQ(relay.calls.size(), 30U);
+  EXPECT_EQ(most, 10U);
+}
+
+TEST_F(limited_runners, TheBudgetOfAKeyCoversAllItsBatches) {
+  const std::string one = create(lines(20), of_bob);
+  const std::string other = create(lines(200), of_bob);
+  runner();
+  run([&] { return runner().live(other) && !runner().live(other)->waits.empty(); });
+  EXPECT_TRUE(has_ended(one));
+  EXPECT_THAT(runner().live(other)->waits, HasSubstr("budget"));
+  const usd spent = batch(one).progress.cost + runner().live(other)->progress.cost;
+  EXPECT_LE(spent, *usd::parse("0.0005"));
+  EXPECT_GT(spent, *usd::parse("0.0004")) << "most of it can be used";
+}
+
+}  // namespace
+}  // namespace sluice::server

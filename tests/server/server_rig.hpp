@@ -1,0 +1,189 @@
+#pragma once
+
+#include <gtest/gtest.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <exception>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "async/background.hpp"
+#include "files/file_system.hpp"
+#include "server/access_keys.hpp"
+#include "server/batch_runner.hpp"
+#include "server/data_folder.hpp"
+#include "server/object_id.hpp"
+#include "sluice/engine.hpp"
+#include "store/batch_store.hpp"
+#include "support/fake_client.hpp"
+#include "support/manual_clock.hpp"
+#include "support/memory_store.hpp"
+#include "support/temp_dir.hpp"
+
+namespace sluice::server {
+
+/// A runner of batches on a manual clock, with a fake relay and a store in memory. The files are
+/// real, in a temporary folder.
+struct server_rig : testing::Test {
+  server_rig() {
+    spdlog::set_level(spdlog::level::off);
+    options.pace.seed = 1;
+    options.pace.requests_per_minute = 0;
+    options.pace.keep_going = true;
+    relay.plan = [](const test::exchange_call&) { return test::completion_plan(); };
+  }
+  ~server_rig() override {
+    if (runner_) {
+      runner_->abort();
+      run([this] { return ended; });
+    }
+  }
+
+  /// Starts the runner, or starts it again after stop() or kill().
+  batch_runner& runner() {
+    if (!runner_) {
+      engine_ = std::make_unique<engine>(loop, options, time, std::vector<http_client*>{&relay},
+                                         &notices);
+      runner_ = std::make_unique<batch_runner>(loop, disk, records, folder, *engine_, prices, keys,
+                                               runner_settings, &notices);
+      ended = false;
+      boost::asio::co_spawn(loop, runner_->work(), [this](const std::exception_ptr& thrown) {
+        EXPECT_EQ(thrown, nullptr);
+        ended = true;
+      });
+    }
+    return *runner_;
+  }
+  /// Stops the server in order, as SIGTERM does.
+  void stop() {
+    runner_->stop();
+    run([this] { return ended; });
+    EXPECT_TRUE(ended) << "the runner hangs";
+    runner_.reset();
+    engine_.reset();
+  }
+
+  static std::string line(const std::string& id, const std::string& model = "gpt-4o-mini") {
+    return R"({"custom_id":")" + id +
+           R"(","method":"POST","url":"/v1/chat/completions","body":{"model":")" + model +
+           R"(","max_tokens":10,"messages":[{"role":"user","content":"hi )" + id + R"("}]}})" +
+           "\n";
+  }
+  static std::string lines(std::size_t count) {
+    std::string text;
+    for (std::size_t i = 1; i <= count; ++i) text += line("r" + std::to_string(i));
+    return text;
+  }
+
+  /// Stores a file and a batch of it, as the routes do.
+  std::string create(const std::string& input,
+                     const std::function<void(store::batch_record&)>& change = {}) {
+    store::batch_record batch;
+    batch.id = new_object_id("batch_");
+    batch.endpoint = "/v1/chat/completions";
+    batch.completion_window = "24h";
+    batch.created_at = unix_now();
+    batch.expires_at = batch.created_at + 86400;
+    if (change) change(batch);
+    store::file_record file;
+    file.id = new_object_id("file-");
+    file.owner = batch.owner;
+    file.purpose = "batch";
+    file.bytes = input.size();
+    const auto draft = folder.new_draft();
+    draft->append(input);
+    draft->publish(file.id);
+    records.add_file(file);
+    batch.input_file_id = file.id;
+    EXPECT_TRUE(folder.take_input(file.id, batch.id));
+    EXPECT_TRUE(records.create_batch(batch));
+    owners_[batch.id] = batch.owner;
+    if (runner_) runner_->wake();
+    return batch.id;
+  }
+  store::batch_record batch(const std::string& id) {
+    const auto found = records.find_batch(owners_.at(id), id);
+    EXPECT_TRUE(found) << id;
+    return found.value_or(store::batch_record{});
+  }
+  bool has_ended(const std::string& id) { return store::has_ended(batch(id).status); }
+  void run_until_ended(const std::vector<std::string>& ids) {
+    runner();
+    run([&] {
+      return std::all_of(ids.begin(), ids.end(), [&](const auto& id) { return has_ended(id); });
+    });
+    for (const auto& id : ids) EXPECT_TRUE(has_ended(id)) << id << " hangs";
+  }
+  void run(const std::function<bool()>& until) {
+    // Time stands still while a reader thread has not brought the first requests of a run.
+    test::run_virtual(loop, time, until, [this] { return !reader_is_busy(); });
+  }
+
+  /// custom_id and error code of each line of a result file; an empty code: none.
+  std::map<std::string, std::string> result(const std::optional<std::string>& file) {
+    std::map<std::string, std::string> found;
+    if (!file) return found;
+    std::ifstream content(folder.file(*file), std::ios::binary);
+    EXPECT_TRUE(content.is_open()) << *file << " is missing";
+    for (std::string text; std::getline(content, text);) {
+      const auto one = nlohmann::json::parse(text);
+      const std::string code =
+          one["error"].is_null() ? "" : one["error"]["code"].get<std::string>();
+      EXPECT_TRUE(found.emplace(one["custom_id"], code).second) << "two lines of " << text;
+    }
+    return found;
+  }
+  std::int64_t unix_now() const { return static_cast<std::int64_t>(time.unix_now()); }
+
+  struct notice_log final : observer {
+    void on_notice(const notice& event) override {
+      if (event.level == severity::warning) warnings.emplace_back(event.text);
+    }
+    std::vector<std::string> warnings;
+  };
+
+  boost::asio::io_context loop{1};
+  test::manual_clock time;
+  test::fake_client relay{time};
+  notice_log notices;
+  test::temp_dir place;
+  std::unique_ptr<file_system> files = system_files();
+  data_folder folder{place.path(), *files};
+  test::memory_store records;
+  background disk{loop, 0};
+  relay_prices prices{price_table::built_in()};
+  access_keys keys;
+  config options;
+  runner_options runner_settings;
+  bool ended = true;
+
+ private:
+  // A run has requests left, and its reader has not brought one yet.
+  bool reader_is_busy() const {
+    if (!engine_ || !runner_) return false;
+    const run_status now = engine_->now();
+    if (now.in_flight + now.waiting + now.queued + now.waiting_for_budget > 0) return false;
+    return std::any_of(owners_.begin(), owners_.end(), [this](const auto& one) {
+      const auto live = runner_->live(one.first);
+      if (!live || !live->counted || !live->waits.empty()) return false;
+      const auto& counts = live->progress.counts;
+      return counts.total > counts.completed + counts.failed;
+    });
+  }
+
+  std::unique_ptr<engine> engine_;
+  std::unique_ptr<batch_runner> runner_;
+  std::map<std::string, std::string> owners_;
+};
+
+}  // namespace sluice::server
