@@ -1,0 +1,315 @@
+#include "store/sqlite_store.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "store/batch_life.hpp"
+#include "store/locked_file.hpp"
+#include "store/sqlite.hpp"
+#include "store/sqlite_rows.hpp"
+#include "store/sqlite_schema.hpp"
+
+namespace sluice::store {
+namespace {
+
+// "?, ?, ?" for a list of columns.
+std::string places_for(std::string_view columns) {
+  std::string places = "?";
+  for (auto n = std::ranges::count(columns, ','); n > 0; --n) places += ", ?";
+  return places;
+}
+
+// Batches that have not ended. The same words as in the index batches_open.
+constexpr std::string_view is_open =
+    "status IN ('validating', 'in_progress', 'finalizing', 'cancelling')";
+// The batch of a claim, unless the claim is lost.
+constexpr std::string_view is_held = "id = ? AND epoch = ? AND server IS NOT NULL";
+constexpr std::string_view no_server = "server = NULL, lease_until = 0";
+
+// Files and batches in an SQLite database. A call that reads before it writes does both in one
+// transaction; one statement alone is a transaction of its own.
+class sqlite_store final : public batch_store {
+ public:
+  explicit sqlite_store(const std::string& file) : file_(file), database_(file_.path()) {
+    check_schema(database_);
+    auto mode = prepare("PRAGMA journal_mode = WAL");
+    if (!mode.step() || mode.get_text() != "wal") {
+      throw store_error(fmt::format(
+          "{}: SQLite cannot keep its write-ahead log there; choose a folder on a local disk",
+          file_.path()));
+    }
+    mode.run();
+    // Each commit waits for the disk: it survives a power failure.
+    database_.run("PRAGMA synchronous = FULL");
+    migrate(database_);
+  }
+
+  // Files.
+
+  void add_file(const file_record& file) override { insert(file); }
+
+  std::optional<file_record> find_file(std::string_view owner, std::string_view id) override {
+    auto row = prepare("SELECT {} FROM files WHERE owner = ? AND id = ?", file_columns);
+    if (!row.put(owner).put(id).step()) return std::nullopt;
+    return get_file(row);
+  }
+
+  page<file_record> list_files(std::string_view owner, const file_filter& filter) override {
+    return list<file_record>({"files", file_columns, owner, filter.purpose, filter.ascending},
+                             filter.part, [](sqlite_statement& row) { return get_file(row); });
+  }
+
+  bool remove_file(std::string_view owner, std::string_view id) override {
+    prepare("DELETE FROM files WHERE owner = ? AND id = ?").put(owner).put(id).run();
+    return database_.changed_rows() > 0;
+  }
+
+  std::vector<file_record> remove_expired_files(std::int64_t now, std::size_t most) override {
+    sqlite_transaction transaction(database_);
+    std::vector<file_record> expired;
+    auto row =
+        prepare("SELECT {} FROM files WHERE expires_at <= ? ORDER BY expires_at, sequence LIMIT ?",
+                file_columns);
+    row.put(now).put(limit_of(most));
+    while (row.step()) expired.push_back(get_file(row));
+    for (const file_record& file : expired) {
+      prepare("DELETE FROM files WHERE id = ?").put(file.id).run();
+    }
+    transaction.commit();
+    return expired;
+  }
+
+  bool has_file(std::string_view id) override {
+    return prepare("SELECT 1 FROM files WHERE id = ?").put(id).step();
+  }
+
+  // Batches, as their owners see them.
+
+  bool create_batch(const batch_record& batch) override {
+    sqlite_transaction transaction(database_);
+    if (!find_file(batch.owner, batch.input_file_id)) return false;
+    auto insertion =
+        prepare("INSERT INTO batches ({}) VALUES ({})", batch_columns, places_for(batch_columns));
+    put_batch(insertion, batch);
+    insertion.run();
+    transaction.commit();
+    return true;
+  }
+
+  std::optional<batch_record> find_batch(std::string_view owner, std::string_view id) override {
+    auto row = prepare("SELECT {} FROM batches WHERE owner = ? AND id = ?", batch_columns);
+    if (!row.put(owner).put(id).step()) return std::nullopt;
+    return get_batch(database_, row);
+  }
+
+  page<batch_record> list_batches(std::string_view owner, const page_request& which) override {
+    return list<batch_record>({"batches", batch_columns, owner, {}, false}, which,
+                              [&](sqlite_statement& row) { return get_batch(database_, row); });
+  }
+
+  std::optional<batch_record> request_cancel(std::string_view owner, std::string_view id,
+                                             std::int64_t now) override {
+    sqlite_transaction transaction(database_);
+    auto batch = find_batch(owner, id);
+    if (!batch || !cancel(*batch, now)) return batch;
+    replace(*batch);
+    transaction.commit();
+    return batch;
+  }
+
+  std::vector<batch_record> open_batches() override {
+    std::vector<batch_record> open;
+    auto row = prepare("SELECT {} FROM batches WHERE {} ORDER BY created_at, sequence",
+                       batch_columns, is_open);
+    while (row.step()) open.push_back(get_batch(database_, row));
+    return open;
+  }
+
+  usd spent_by_others(std::string_view owner, std::string_view batch) override {
+    usd spent;
+    auto row = prepare(
+        "SELECT spent FROM batches WHERE owner = ? AND sequence IS NOT "
+        "(SELECT sequence FROM batches WHERE id = ?)");
+    row.put(owner).put(batch);
+    while (row.step()) spent += get_amount(database_, row);
+    return spent;
+  }
+
+  // Work on batches.
+
+  std::optional<claim> claim_batch(std::string_view server, const std::vector<std::string>& skipped,
+                                   std::int64_t now, std::int64_t lease_s) override {
+    sqlite_transaction transaction(database_);
+    auto chosen = first_free(skipped, now);
+    if (!chosen) return std::nullopt;
+    prepare("UPDATE batches SET server = ?, epoch = ?, lease_until = ? WHERE id = ?")
+        .put(server)
+        .put(++chosen->epoch)
+        .put(now + lease_s)
+        .put(chosen->batch)
+        .run();
+    transaction.commit();
+    return chosen;
+  }
+
+  std::optional<batch_record> claimed(const claim& held) override {
+    auto row = prepare("SELECT {} FROM batches WHERE {}", batch_columns, is_held);
+    if (!row.put(held.batch).put(held.epoch).step()) return std::nullopt;
+    return get_batch(database_, row);
+  }
+
+  void renew_claims(std::string_view server, std::int64_t now, std::int64_t lease_s) override {
+    prepare("UPDATE batches SET lease_until = ? WHERE server = ? AND {}", is_open)
+        .put(now + lease_s)
+        .put(server)
+        .run();
+  }
+
+  void release_claims(std::string_view server) override {
+    prepare("UPDATE batches SET {} WHERE server = ? AND {}", no_server, is_open).put(server).run();
+  }
+
+  void release(const claim& held) override {
+    prepare("UPDATE batches SET {} WHERE {}", no_server, is_held)
+        .put(held.batch)
+        .put(held.epoch)
+        .run();
+  }
+
+  bool accept_lines(const claim& held, const accepted_lines& lines, std::int64_t now) override {
+    return change(held, [&](batch_record& batch) { accept(batch, lines, now); });
+  }
+
+  bool refuse_lines(const claim& held, const std::vector<batch_error>& errors,
+                    std::int64_t now) override {
+    return change(held, [&](batch_record& batch) { refuse(batch, errors, now); });
+  }
+
+  bool save_progress(const claim& held, const batch_progress& progress) override {
+    auto update = prepare("UPDATE batches SET ({}) = ({}) WHERE {}", progress_columns,
+                          places_for(progress_columns), is_held);
+    put_progress(update, progress);
+    update.put(held.batch).put(held.epoch).run();
+    return database_.changed_rows() > 0;
+  }
+
+  bool begin_finalizing(const claim& held, const finalizing& how, std::int64_t now) override {
+    return change(held, [&](batch_record& batch) { decide_end(batch, how, now); });
+  }
+
+  bool finish(const claim& held, const finished_batch& results, std::int64_t now) override {
+    return change(held, [&](batch_record& batch) {
+      end(batch, results, now);
+      if (results.output) insert(*results.output);
+      if (results.errors) insert(*results.errors);
+    });
+  }
+
+ private:
+  // A list of one owner's records.
+  struct record_list {
+    std::string_view table;
+    std::string_view columns;
+    std::string_view owner;
+    std::string_view purpose;  // empty: all
+    bool ascending = false;
+  };
+
+  template <typename... Parts>
+  sqlite_statement prepare(fmt::format_string<const Parts&...> sql, const Parts&... parts) const {
+    return {database_, fmt::format(sql, parts...)};
+  }
+
+  static std::int64_t limit_of(std::size_t most) {
+    constexpr std::size_t limit = std::numeric_limits<int>::max();
+    return static_cast<std::int64_t>(std::min(most, limit));
+  }
+
+  template <typename Record, typename Get>
+  page<Record> list(const record_list& all, const page_request& part, Get get) {
+    page<Record> found;
+    std::int64_t created_at = 0;
+    std::int64_t sequence = 0;
+    if (!part.after.empty()) {
+      auto last =
+          prepare("SELECT created_at, sequence FROM {} WHERE owner = ? AND id = ?", all.table);
+      if (!last.put(all.owner).put(part.after).step()) return found;
+      created_at = last.get_number();
+      sequence = last.get_number();
+    }
+    auto row = prepare(
+        "SELECT {0} FROM {1} WHERE owner = ? {2} {3} ORDER BY created_at {4}, sequence {4} LIMIT ?",
+        all.columns, all.table, all.purpose.empty() ? "" : "AND purpose = ?",
+        part.after.empty() ? ""
+        : all.ascending    ? "AND (created_at, sequence) > (?, ?)"
+                           : "AND (created_at, sequence) < (?, ?)",
+        all.ascending ? "ASC" : "DESC");
+    row.put(all.owner);
+    if (!all.purpose.empty()) row.put(all.purpose);
+    if (!part.after.empty()) row.put(created_at).put(sequence);
+    row.put(limit_of(part.limit) + 1);
+    while (row.step()) {
+      found.has_more = found.records.size() == part.limit;
+      if (!found.has_more) found.records.push_back(get(row));
+    }
+    return found;
+  }
+
+  void insert(const file_record& file) {
+    auto insertion =
+        prepare("INSERT INTO files ({}) VALUES ({})", file_columns, places_for(file_columns));
+    put_file(insertion, file);
+    insertion.run();
+  }
+
+  // Writes a record over that of the same id.
+  void replace(const batch_record& batch) {
+    auto update = prepare("UPDATE batches SET ({}) = ({}) WHERE id = ?", batch_columns,
+                          places_for(batch_columns));
+    put_batch(update, batch);
+    update.put(batch.id).run();
+  }
+
+  // Changes the batch of a claim, and ends the claim if the batch ends. False: the claim is lost.
+  template <typename Change>
+  bool change(const claim& held, Change how) {
+    sqlite_transaction transaction(database_);
+    auto batch = claimed(held);
+    if (!batch) return false;
+    how(*batch);
+    replace(*batch);
+    if (has_ended(batch->status)) release(held);
+    transaction.commit();
+    return true;
+  }
+
+  // The batch to claim next, and the epoch of its last claim.
+  std::optional<claim> first_free(const std::vector<std::string>& skipped, std::int64_t now) {
+    auto row = prepare(
+        "SELECT id, epoch FROM batches WHERE {} AND (server IS NULL OR lease_until <= ?) "
+        "ORDER BY priority DESC, created_at, sequence",
+        is_open);
+    row.put(now);
+    while (row.step()) {
+      claim found;
+      found.batch = row.get_text();
+      found.epoch = static_cast<std::uint64_t>(row.get_number());
+      if (std::ranges::find(skipped, found.batch) == skipped.end()) return found;
+    }
+    return std::nullopt;
+  }
+
+  locked_file file_;  // first: the lock is held as long as the database is open
+  sqlite_database database_;
+};
+
+}  // namespace
+
+std::unique_ptr<batch_store> open_sqlite_store(const std::string& file) {
+  return std::make_unique<sqlite_store>(file);
+}
+
+}  // namespace sluice::store
