@@ -176,7 +176,7 @@ run_status engine::now() const {
   const auto gate = parts_->relays.gate().now();
   run_status status = status_of(gate, parts_->relays);
   status.one_at_a_time = status.one_at_a_time && !parts_->runs.empty();
-  for (const run_context* each : parts_->runs) {
+  for (run_context* each : parts_->runs) {
     status.queued += each->queue.waiting();
     status.waiting_for_budget += each->waiting_for_budget();
     status.waiting += each->waiting_for_own_limit();

@@ -24,6 +24,12 @@ std::string sha256(std::string_view text) {
   return {reinterpret_cast<const char*>(digest.data()), size};
 }
 
+// Without keys, the only client.
+const client_key& everyone() {
+  static const client_key one;
+  return one;
+}
+
 // One [[key]] table. `where` names it in messages.
 class key_table {
  public:
@@ -145,8 +151,7 @@ access_keys::access_keys(std::string_view text, const std::string& origin) {
 }
 
 const client_key* access_keys::find(std::string_view authorization) const {
-  static const client_key everyone;
-  if (clients_.empty()) return &everyone;
+  if (clients_.empty()) return &everyone();
   constexpr std::string_view scheme = "Bearer ";
   if (!boost::algorithm::istarts_with(authorization, scheme)) return nullptr;
   authorization.remove_prefix(scheme.size());
@@ -162,8 +167,7 @@ const client_key* access_keys::find(std::string_view authorization) const {
 }
 
 const client_key* access_keys::named(std::string_view name) const {
-  static const client_key everyone;
-  if (clients_.empty()) return name.empty() ? &everyone : nullptr;
+  if (clients_.empty()) return name.empty() ? &everyone() : nullptr;
   const auto found = std::find_if(clients_.begin(), clients_.end(),
                                   [&](const entry& key) { return key.client.name == name; });
   return found == clients_.end() ? nullptr : &found->client;
