@@ -23,9 +23,12 @@ struct claim {
 /// May be called from any thread, one call at a time. Several servers may share one store.
 ///
 /// All times are whole Unix seconds, and `now` is the caller's. A record belongs to its `owner`,
-/// the name of an API key of the server; a call with another owner does not find it.
+/// the name of an API key of the server; a call with another owner does not find it. An id names
+/// one record, whoever owns it. Texts are valid UTF-8 without NUL characters.
 ///
-/// Every call throws store_error if the store cannot be used.
+/// Every call throws store_error if the store cannot be used, and if a record to add has an id that
+/// exists. It has changed nothing then, unless the error came while the disk was asked to keep the
+/// change: then all of it may be found later, or nothing.
 class batch_store {
  public:
   virtual ~batch_store() = default;
@@ -82,16 +85,18 @@ class batch_store {
   /// The lines of the batch are good: a batch that was validating is in progress now; one that is
   /// being cancelled stays so.
   virtual bool accept_lines(const claim& held, const accepted_lines& lines, std::int64_t now) = 0;
-  /// The lines of the batch are not good: it has failed.
+  /// The lines of the batch are not good: it has failed, and the claim has ended.
   virtual bool refuse_lines(const claim& held, const std::vector<batch_error>& errors,
                             std::int64_t now) = 0;
   /// Stores counts, usage and cost of a batch that goes on.
   virtual bool save_progress(const claim& held, const batch_progress& progress) = 0;
-  /// All requests have ended, or none may start any more: a batch in progress becomes `finalizing`,
-  /// one that is being cancelled stays `cancelling`. From now on `ending` is how it ends, and the
-  /// ids are those of its result files, whoever writes them.
+  /// All requests have ended, or none may start any more: a batch that is validating or in progress
+  /// becomes `finalizing`, one that is being cancelled stays `cancelling`. From now on `ending` is
+  /// how it ends, and the ids are those of its result files, whoever writes them. If that was
+  /// decided before, the first decision stays: claimed() has it.
   virtual bool begin_finalizing(const claim& held, const finalizing& how, std::int64_t now) = 0;
-  /// The result files are complete: adds them to the files, and ends the batch and the claim.
+  /// The result files are complete: adds them to the files, and ends the batch and the claim. The
+  /// end must be decided (begin_finalizing); otherwise std::logic_error.
   virtual bool finish(const claim& held, const finished_batch& end, std::int64_t now) = 0;
 };
 

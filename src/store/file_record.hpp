@@ -19,10 +19,14 @@ struct file_record {
   std::optional<std::int64_t> expires_at;  ///< Unix time; nothing: it does not expire
 };
 
-/// A part of a list.
+/// A part of a list. Lists are ordered by time of creation, and records of the same second by the
+/// order in which they were added. Records that are added or removed between two pages neither
+/// repeat nor hide others.
 struct page_request {
   std::size_t limit = 20;  ///< number of records
-  std::string after;       ///< id of the last record of the page before; empty: from the start
+  /// Id of the last record of the page before; empty: from the start. If the owner has no such
+  /// record, perhaps because it was removed meanwhile, the page is empty.
+  std::string after;
 };
 
 template <typename Record>

@@ -39,6 +39,8 @@ bool is_full(sqlite3* handle, int code) {
           fmt::format("{}: another program has locked it for more than {} seconds; end that "
                       "program",
                       file, longest_wait / 1000));
+    case SQLITE_CONSTRAINT:
+      throw store_error(fmt::format("{}: does not take the record ({})", file, why));
     case SQLITE_CANTOPEN:
     case SQLITE_PERM:
     case SQLITE_READONLY:

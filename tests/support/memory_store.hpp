@@ -1,0 +1,220 @@
+#pragma once
+
+#include <algorithm>
+#include <deque>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "store/batch_life.hpp"
+#include "store/batch_store.hpp"
+
+namespace sluice::test {
+
+/// A store in memory, for tests in virtual time, and as the model of other stores: it does what
+/// batch_store says in the plainest way. Not thread safe.
+class memory_store final : public store::batch_store {
+ public:
+  using claim = store::claim;
+  using file_record = store::file_record;
+  using batch_record = store::batch_record;
+
+  void add_file(const file_record& file) override {
+    if (has_file(file.id)) throw store::store_error(file.id + " exists");
+    files_.push_back(file);
+  }
+  std::optional<file_record> find_file(std::string_view owner, std::string_view id) override {
+    const auto found = std::ranges::find_if(
+        files_, [&](const file_record& file) { return file.owner == owner && file.id == id; });
+    return found == files_.end() ? std::nullopt : std::optional(*found);
+  }
+  store::page<file_record> list_files(std::string_view owner,
+                                      const store::file_filter& filter) override {
+    std::vector<file_record> own;
+    for (const file_record& file : files_) {
+      if (file.owner == owner) own.push_back(file);
+    }
+    return page_of(std::move(own), filter.part, filter.ascending, [&](const file_record& file) {
+      return filter.purpose.empty() || file.purpose == filter.purpose;
+    });
+  }
+  bool remove_file(std::string_view owner, std::string_view id) override {
+    return std::erase_if(files_, [&](const file_record& file) {
+             return file.owner == owner && file.id == id;
+           }) > 0;
+  }
+  std::vector<file_record> remove_expired_files(std::int64_t now, std::size_t most) override {
+    std::vector<file_record> expired;
+    for (const file_record& file : files_) {
+      if (file.expires_at && *file.expires_at <= now) expired.push_back(file);
+    }
+    std::ranges::stable_sort(expired, {}, &file_record::expires_at);
+    if (expired.size() > most) expired.resize(most);
+    for (const file_record& file : expired) remove_file(file.owner, file.id);
+    return expired;
+  }
+  bool has_file(std::string_view id) override {
+    return std::ranges::find(files_, id, &file_record::id) != files_.end();
+  }
+
+  bool create_batch(const batch_record& batch) override {
+    if (!find_file(batch.owner, batch.input_file_id)) return false;
+    if (find(batch.id) != nullptr) throw store::store_error(batch.id + " exists");
+    batches_.push_back({batch, {}, 0, 0});
+    return true;
+  }
+  std::optional<batch_record> find_batch(std::string_view owner, std::string_view id) override {
+    const entry* const found = find(id);
+    if (found == nullptr || found->record.owner != owner) return std::nullopt;
+    return found->record;
+  }
+  store::page<batch_record> list_batches(std::string_view owner,
+                                         const store::page_request& which) override {
+    std::vector<batch_record> own;
+    for (const entry& each : batches_) {
+      if (each.record.owner == owner) own.push_back(each.record);
+    }
+    return page_of(std::move(own), which, false, [](const batch_record&) { return true; });
+  }
+  std::optional<batch_record> request_cancel(std::string_view owner, std::string_view id,
+                                             std::int64_t now) override {
+    entry* const found = find(id);
+    if (found == nullptr || found->record.owner != owner) return std::nullopt;
+    store::cancel(found->record, now);
+    return found->record;
+  }
+  std::vector<batch_record> open_batches() override {
+    std::vector<batch_record> open;
+    for (const entry& each : batches_) {
+      if (!store::has_ended(each.record.status)) open.push_back(each.record);
+    }
+    std::ranges::stable_sort(open, {}, &batch_record::created_at);
+    return open;
+  }
+  usd spent_by_others(std::string_view owner, std::string_view batch) override {
+    usd spent;
+    for (const entry& each : batches_) {
+      if (each.record.owner == owner && each.record.id != batch) {
+        spent += each.record.progress.spent;
+      }
+    }
+    return spent;
+  }
+
+  std::optional<claim> claim_batch(std::string_view server, const std::vector<std::string>& skipped,
+                                   std::int64_t now, std::int64_t lease_s) override {
+    entry* best = nullptr;
+    for (entry& each : batches_) {
+      const batch_record& record = each.record;
+      if (store::has_ended(record.status)) continue;
+      if (!each.server.empty() && each.lease_until > now) continue;
+      if (std::ranges::find(skipped, record.id) != skipped.end()) continue;
+      if (best != nullptr && record.priority < best->record.priority) continue;
+      if (best != nullptr && record.priority == best->record.priority &&
+          record.created_at >= best->record.created_at) {
+        continue;
+      }
+      best = &each;
+    }
+    if (best == nullptr) return std::nullopt;
+    best->server = server;
+    best->lease_until = now + lease_s;
+    return claim{best->record.id, ++best->epoch};
+  }
+  std::optional<batch_record> claimed(const claim& held) override {
+    const entry* const found = find_held(held);
+    return found == nullptr ? std::nullopt : std::optional(found->record);
+  }
+  void renew_claims(std::string_view server, std::int64_t now, std::int64_t lease_s) override {
+    for (entry& each : batches_) {
+      if (each.server == server) each.lease_until = now + lease_s;
+    }
+  }
+  void release_claims(std::string_view server) override {
+    for (entry& each : batches_) {
+      if (each.server == server) each.server.clear();
+    }
+  }
+  void release(const claim& held) override {
+    if (entry* const found = find_held(held)) found->server.clear();
+  }
+
+  bool accept_lines(const claim& held, const store::accepted_lines& lines,
+                    std::int64_t now) override {
+    return change(held, [&](batch_record& batch) { store::accept(batch, lines, now); });
+  }
+  bool refuse_lines(const claim& held, const std::vector<store::batch_error>& errors,
+                    std::int64_t now) override {
+    return change(held, [&](batch_record& batch) { store::refuse(batch, errors, now); });
+  }
+  bool save_progress(const claim& held, const store::batch_progress& progress) override {
+    return change(held, [&](batch_record& batch) { batch.progress = progress; });
+  }
+  bool begin_finalizing(const claim& held, const store::finalizing& how,
+                        std::int64_t now) override {
+    return change(held, [&](batch_record& batch) { store::decide_end(batch, how, now); });
+  }
+  bool finish(const claim& held, const store::finished_batch& results, std::int64_t now) override {
+    return change(held, [&](batch_record& batch) {
+      store::end(batch, results, now);
+      if (results.output) add_file(*results.output);
+      if (results.errors) add_file(*results.errors);
+    });
+  }
+
+ private:
+  struct entry {
+    batch_record record;
+    std::string server;  // that works on it; empty: none
+    std::uint64_t epoch = 0;
+    std::int64_t lease_until = 0;
+  };
+
+  entry* find(std::string_view id) {
+    const auto found =
+        std::ranges::find_if(batches_, [&](const entry& each) { return each.record.id == id; });
+    return found == batches_.end() ? nullptr : &*found;
+  }
+  entry* find_held(const claim& held) {
+    entry* const found = find(held.batch);
+    const bool holds = found != nullptr && !found->server.empty() && found->epoch == held.epoch;
+    return holds ? found : nullptr;
+  }
+
+  template <typename Change>
+  bool change(const claim& held, Change how) {
+    entry* const found = find_held(held);
+    if (found == nullptr) return false;
+    how(found->record);
+    if (store::has_ended(found->record.status)) found->server.clear();
+    return true;
+  }
+
+  // A part of the owner's records, which come in the order of insertion.
+  template <typename Record, typename Wanted>
+  static store::page<Record> page_of(std::vector<Record> own, const store::page_request& part,
+                                     bool ascending, Wanted wanted) {
+    std::ranges::stable_sort(own, {}, &Record::created_at);
+    if (!ascending) std::ranges::reverse(own);
+    store::page<Record> page;
+    auto from = own.begin();
+    if (!part.after.empty()) {
+      from = std::ranges::find(own, part.after, &Record::id);
+      if (from == own.end()) return page;
+      ++from;
+    }
+    for (; from != own.end(); ++from) {
+      if (!wanted(*from)) continue;
+      page.has_more = page.records.size() == part.limit;
+      if (page.has_more) break;
+      page.records.push_back(*from);
+    }
+    return page;
+  }
+
+  std::deque<file_record> files_;
+  std::deque<entry> batches_;
+};
+
+}  // namespace sluice::test
