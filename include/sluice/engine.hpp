@@ -33,6 +33,7 @@ struct run_status {
   std::size_t in_flight = 0;
   std::size_t waiting = 0;  ///< requests that wait for permission to start
   std::size_t queued = 0;   ///< read from the source, not yet taken by a worker
+  bool reading = false;     ///< the source is being asked for more requests
   std::uint64_t started_last_minute = 0;
   std::uint64_t most_in_a_minute = 0;
   /// Starts of other runs, also of earlier ones, that count for the limit now.

@@ -178,6 +178,7 @@ run_status engine::now() const {
   status.one_at_a_time = status.one_at_a_time && !parts_->runs.empty();
   for (run_context* each : parts_->runs) {
     status.queued += each->queue.waiting();
+    status.reading = status.reading || each->queue.is_being_filled();
     status.waiting_for_budget += each->waiting_for_budget();
     status.waiting += each->waiting_for_own_limit();
     status.faulted = status.faulted || each->fault != nullptr;
@@ -272,6 +273,7 @@ run_status engine_run::now() const {
   const auto turns = gate.now(run.turns);
   run_status status = status_of(turns, parts_->shared.relays);
   status.queued = run.queue.waiting();
+  status.reading = run.queue.is_being_filled();
   status.waiting_for_budget = run.waiting_for_budget();
   status.waiting += run.waiting_for_own_limit();
   status.faulted = run.fault != nullptr;

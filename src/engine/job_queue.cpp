@@ -19,7 +19,11 @@ std::size_t job_queue::capacity_for(std::size_t workers) {
 }
 
 bool job_queue::push(request&& next) {
-  room_.wait();
+  if (!room_.tryWait()) {
+    waits_for_room_.store(true);
+    room_.wait();
+    waits_for_room_.store(false);
+  }
   if (closed_.load()) return false;
   queue_.enqueue(producer_, std::move(next));
   // Pairs with the fence in pop(): either the worker sees the request, or this thread sees that the

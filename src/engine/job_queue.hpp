@@ -41,6 +41,10 @@ class job_queue {
 
   /// Approximate number of waiting requests.
   std::size_t waiting() const { return ahead_.size() + queue_.size_approx(); }
+  /// The reader is at work: it has not come to its end, nor does it wait for room.
+  bool is_being_filled() const {
+    return !finished_.load() && !closed_.load() && !waits_for_room_.load();
+  }
   bool drained() const { return finished_.load() && waiting() == 0; }
 
  private:
@@ -59,6 +63,7 @@ class job_queue {
   wait_queue parked_;
   std::atomic<std::size_t> parked_count_{0};
   std::atomic<bool> wake_posted_{false};
+  std::atomic<bool> waits_for_room_{false};
   std::atomic<bool> finished_{false};
   std::atomic<bool> closed_{false};
 };

@@ -31,6 +31,46 @@ store::batch_progress progress_of(const job_totals& totals) {
   return progress;
 }
 
+std::string words_of(const std::exception_ptr& fault) {
+  try {
+    std::rethrow_exception(fault);
+  } catch (const std::exception& thrown) {
+    return thrown.what();
+  }
+}
+
+std::string why_stopped(const run_outcome& outcome) {
+  const std::string said = outcome.message.empty() ? "" : " (" + outcome.message + ")";
+  switch (outcome.reason) {
+    case stop_reason::budget_spent:
+      return "the budget of this key is used up" + said;
+    case stop_reason::key_ended:
+      return "the relay refuses the server's key" + said;
+    case stop_reason::quota_spent:
+      return "the quota of the server's key is used up" + said;
+    case stop_reason::blocked:
+      return "a gateway in front of the relay blocks this server" + said;
+    case stop_reason::wrong_address:
+      return "the server's --base-url is not the address of a relay" + said;
+    case stop_reason::bad_certificate:
+      return "the relay's certificate cannot be verified" + said;
+    case stop_reason::bad_proxy:
+      return "the proxy refuses the server" + said;
+    case stop_reason::unreachable:
+      return "the relay cannot be reached" + said;
+    case stop_reason::come_back_later:
+      return "the relay asks for a long wait" + said;
+    case stop_reason::model_out:
+      return "the relay has no upstream for a model" + said;
+    case stop_reason::none:
+    case stop_reason::interrupted:
+    case stop_reason::relay_down:
+    case stop_reason::refused_alike:
+      break;
+  }
+  return "the relay does not answer requests" + said;
+}
+
 }  // namespace
 
 batch_runner::active_batch::active_batch(batch_runner& owner, store::claim held,
@@ -125,7 +165,7 @@ asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::se
   if (ended_by_ == ended_by::cancel) co_return co_await decide_end(batch_status::cancelled);
   if (ended_by_ == ended_by::expiry) co_return co_await decide_end(batch_status::expired);
   if (ended_by_ == ended_by::server) co_return step::next;
-  waits_ = outcome.message.empty() ? "the relay accepts no requests" : outcome.message;
+  waits_ = outcome.reason == stop_reason::interrupted ? outcome.message : why_stopped(outcome);
   duration wait = next_wait_;
   if (outcome.again_at) {
     const double seconds = *outcome.again_at - parent_.engine_.time().unix_now();
@@ -157,7 +197,7 @@ asio::awaitable<bool> batch_runner::active_batch::open_job() {
     try {
       jobs_ = std::make_unique<job_set>(
           std::vector<std::string>{parent_.folder_.batch_input(batch_.id)}, parent_.options_.lines,
-          output, parent_.prices_);
+          output, parent_.prices_, parent_.folder_.disk());
     } catch (const fatal_error& fault) {
       if (fault.why() != fatal_error::kind::cannot_start) throw;
       refusal = fault.what();
@@ -195,11 +235,7 @@ asio::awaitable<run_outcome> batch_runner::active_batch::run_job() {
   while (saving_) co_await saved_.wait();
   if (fault) {
     // The results that are in memory are written before anything else happens.
-    try {
-      std::rethrow_exception(fault);
-    } catch (const std::exception& thrown) {
-      outcome = {stop_reason::interrupted, thrown.what(), {}};
-    }
+    outcome = {stop_reason::interrupted, words_of(fault), {}};
   }
   co_return outcome;
 }

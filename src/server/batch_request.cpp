@@ -63,6 +63,9 @@ std::optional<api_error> read_metadata(const json& body, batch_request& into) {
       return refused(fmt::format("Invalid type for 'metadata.{}': expected a string.", name));
     }
     const auto text = value.get<std::string>();
+    if (name.find('\0') != std::string::npos || text.find('\0') != std::string::npos) {
+      return refused("Invalid 'metadata': it has a NUL character.");
+    }
     if (name.size() > longest_name || text.size() > longest_value) {
       return refused(
           fmt::format("Invalid 'metadata': keys have at most {} characters, and values at most {}.",

@@ -25,6 +25,7 @@ class data_folder {
   /// Creates the folder and what is missing in it.
   data_folder(std::string path, file_system& disk);
 
+  file_system& disk() const noexcept { return disk_; }
   std::string store_file() const { return path_ + "/store.db"; }
   std::string file(std::string_view id) const { return path_ + "/files/" + std::string(id); }
   std::string batch(std::string_view id) const { return path_ + "/batches/" + std::string(id); }

@@ -7,8 +7,16 @@
 #include <charconv>
 #include <utility>
 
+#include "json/text.hpp"
+
 namespace sluice::server {
 namespace {
+
+// A store takes no NUL, and no invalid UTF-8.
+std::string storable(std::string text) {
+  std::erase(text, '\0');
+  return valid_utf8(std::move(text));
+}
 
 constexpr std::size_t longest_field = 1024;
 constexpr std::size_t longest_filename = 1024;
@@ -37,7 +45,7 @@ void file_form::begin_part(const http_server::multipart_parser::part_head& head)
   field_ = nullptr;
   if (in_file_) {
     has_file_ = true;
-    filename_ = head.filename.value_or("");
+    filename_ = storable(head.filename.value_or(""));
   } else if (head.name == "purpose") {
     field_ = &purpose_;
   } else if (head.name == "expires_after[anchor]") {

@@ -173,10 +173,6 @@ TEST_F(batch_runners, OlderBatchesStartFirstWithinAPriority) {
     one.priority = 5;
   });
   run_until_ended({old, young, urgent});
-  std::vector<std::string> order;
-  for (const auto& [id, name] : {std::pair(old, "old"), {young, "young"}, {urgent, "urgent"}}) {
-    (void)id, (void)name;
-  }
   EXPECT_LE(*batch(urgent).in_progress_at, *batch(old).in_progress_at);
   EXPECT_LE(*batch(old).completed_at, *batch(young).in_progress_at);
 }

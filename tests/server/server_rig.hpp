@@ -26,6 +26,7 @@
 #include "sluice/engine.hpp"
 #include "store/batch_store.hpp"
 #include "support/fake_client.hpp"
+#include "support/faulty_files.hpp"
 #include "support/manual_clock.hpp"
 #include "support/memory_store.hpp"
 #include "support/temp_dir.hpp"
@@ -37,6 +38,7 @@ namespace sluice::server {
 struct server_rig : testing::Test {
   server_rig() {
     spdlog::set_level(spdlog::level::off);
+    files.at_once = true;
     options.pace.seed = 1;
     options.pace.requests_per_minute = 0;
     options.pace.keep_going = true;
@@ -125,8 +127,8 @@ struct server_rig : testing::Test {
     for (const auto& id : ids) EXPECT_TRUE(has_ended(id)) << id << " hangs";
   }
   void run(const std::function<bool()>& until) {
-    // Time stands still while a reader thread has not brought the first requests of a run.
-    test::run_virtual(loop, time, until, [this] { return !reader_is_busy(); });
+    // Time stands still while a reader thread is about to bring requests.
+    test::run_virtual(loop, time, until, [this] { return !engine_ || !engine_->now().reading; });
   }
 
   /// custom_id and error code of each line of a result file; an empty code: none.
@@ -157,8 +159,8 @@ struct server_rig : testing::Test {
   test::fake_client relay{time};
   notice_log notices;
   test::temp_dir place;
-  std::unique_ptr<file_system> files = system_files();
-  data_folder folder{place.path(), *files};
+  test::faulty_files files;
+  data_folder folder{place.path(), files};
   test::memory_store records;
   background disk{loop, 0};
   relay_prices prices{price_table::built_in()};
@@ -168,19 +170,6 @@ struct server_rig : testing::Test {
   bool ended = true;
 
  private:
-  // A run has requests left, and its reader has not brought one yet.
-  bool reader_is_busy() const {
-    if (!engine_ || !runner_) return false;
-    const run_status now = engine_->now();
-    if (now.in_flight + now.waiting + now.queued + now.waiting_for_budget > 0) return false;
-    return std::any_of(owners_.begin(), owners_.end(), [this](const auto& one) {
-      const auto live = runner_->live(one.first);
-      if (!live || !live->counted || !live->waits.empty()) return false;
-      const auto& counts = live->progress.counts;
-      return counts.total > counts.completed + counts.failed;
-    });
-  }
-
   std::unique_ptr<engine> engine_;
   std::unique_ptr<batch_runner> runner_;
   std::map<std::string, std::string> owners_;

@@ -19,6 +19,9 @@ class faulty_files final : public file_system {
   std::function<std::error_code(std::string_view what, const std::string& path)> fault =
       [](std::string_view, const std::string&) { return std::error_code(); };
 
+  /// Background work is done at once, so that tests in virtual time are repeatable.
+  bool at_once = false;
+
   static std::error_code broken() { return std::make_error_code(std::errc::io_error); }
 
   std::unique_ptr<file> open(const std::string& path, open_as how,
@@ -51,6 +54,7 @@ class faulty_files final : public file_system {
     return behind_->is_at(static_cast<const faulty_file&>(opened).behind(), path);
   }
   void run_in_background(std::function<void()> slow) override {
+    if (at_once) return slow();
     behind_->run_in_background(std::move(slow));
   }
   void finish_background() override { behind_->finish_background(); }

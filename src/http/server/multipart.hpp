@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -35,10 +36,26 @@ class multipart_parser {
   bool feed(std::string_view piece);
   /// The body has ended. False: it ended too early.
   bool finish();
+  /// One sentence, without its full stop; empty: there is none.
   const std::string& fault() const noexcept { return fault_; }
 
  private:
-  // Written by its implementer.
+  enum class state : std::uint8_t { preamble, after_boundary, head, content, epilogue };
+
+  bool step();
+  bool skip_preamble();
+  bool read_after_boundary();
+  bool read_head();
+  bool read_content();
+  void give(std::size_t size);
+  bool fail(std::string why);
+
+  const std::string delimiter_;  // CRLF, two dashes and the boundary
+  receiver to_;
+  state state_ = state::preamble;
+  std::string pending_;      // bytes that were not taken yet
+  std::size_t to_skip_ = 0;  // bytes of pending_ that are no content
+  std::size_t parts_ = 0;
   std::string fault_;
 };
 

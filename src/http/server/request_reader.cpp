@@ -1,0 +1,164 @@
+#include "http/server/request_reader.hpp"
+
+#include <algorithm>
+#include <boost/asio/buffer.hpp>
+#include <boost/beast/core/string.hpp>
+#include <boost/beast/http/buffer_body.hpp>
+#include <boost/beast/http/error.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <charconv>
+
+namespace sluice::http_server {
+namespace {
+
+namespace http = boost::beast::http;
+using boost::system::error_code;
+
+std::string_view as_view(boost::beast::string_view text) {
+  return {text.data(), text.size()};
+}
+
+// Nothing: an escape is broken, or it stands for a NUL.
+std::optional<std::string> percent_decoded(std::string_view text) {
+  std::string decoded;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    unsigned char byte = static_cast<unsigned char>(text[i]);
+    if (text[i] == '%') {
+      const char* const digits = text.data() + i + 1;
+      if (i + 2 >= text.size() || std::from_chars(digits, digits + 2, byte, 16).ptr != digits + 2) {
+        return std::nullopt;
+      }
+      i += 2;
+    }
+    if (byte == 0) return std::nullopt;
+    decoded += static_cast<char>(byte);
+  }
+  return decoded;
+}
+
+// A request line may hold a whole URL, as for a proxy: only its path and query count.
+std::string_view without_origin(std::string_view target) {
+  constexpr std::string_view scheme_end = "://";
+  const std::size_t scheme = target.find(scheme_end);
+  if (target.starts_with('/') || scheme == std::string_view::npos) return target;
+  const std::size_t path = target.find('/', scheme + scheme_end.size());
+  return path == std::string_view::npos ? std::string_view("/") : target.substr(path);
+}
+
+// A field that goes on in the next line: obsolete, and read in different ways.
+bool has_folded_field(std::string_view head) {
+  return head.find("\r\n ") != std::string_view::npos ||
+         head.find("\r\n\t") != std::string_view::npos;
+}
+
+}  // namespace
+
+struct request_reader::parts {
+  http::request_parser<http::buffer_body> parser;
+  request_head head;
+
+  std::optional<refusal> check(std::string_view text);
+};
+
+request_reader::request_reader(std::size_t max_head_bytes) : parts_(std::make_unique<parts>()) {
+  parts_->parser.header_limit(static_cast<std::uint32_t>(max_head_bytes));
+  parts_->parser.body_limit(boost::none);  // the handler bounds what it takes
+}
+
+request_reader::~request_reader() = default;
+
+std::optional<request_reader::refusal> request_reader::parts::check(std::string_view text) {
+  const auto& message = parser.get();
+  if (has_folded_field(text)) return refusal{400, "a header field goes on in the next line"};
+  if (message.version() != 10 && message.version() != 11) {
+    return refusal{505, "only HTTP/1.0 and HTTP/1.1 are spoken here"};
+  }
+  if (message.count(http::field::host) > 1 ||
+      (message.version() == 11 && message.count(http::field::host) == 0)) {
+    return refusal{400, "a request needs exactly one Host"};
+  }
+  const bool has_coding = message.count(http::field::transfer_encoding) > 0;
+  if (message.count(http::field::content_length) > 1 ||
+      (has_coding && message.count(http::field::content_length) > 0)) {
+    return refusal{400, "the length of the body is given twice"};
+  }
+  if (has_coding && (!parser.chunked() || message.version() == 10 ||
+                     !boost::beast::iequals(message[http::field::transfer_encoding], "chunked"))) {
+    return refusal{400, "the only Transfer-Encoding that is understood is chunked"};
+  }
+  return std::nullopt;
+}
+
+std::optional<std::variant<std::size_t, request_reader::refusal>> request_reader::read_head(
+    std::string_view bytes) {
+  using outcome = std::variant<std::size_t, refusal>;
+  auto& parser = parts_->parser;
+  error_code error;
+  const std::size_t taken = parser.put(boost::asio::buffer(bytes.data(), bytes.size()), error);
+  if (error == http::error::need_more) return std::nullopt;
+  if (error == http::error::header_limit) {
+    return outcome(refusal{431, "the head of the request is too long"});
+  }
+  if (error == http::error::bad_version) {
+    return outcome(refusal{505, "only HTTP/1.0 and HTTP/1.1 are spoken here"});
+  }
+  if (error && error != http::error::need_buffer) {
+    return outcome(refusal{400, "this is not an HTTP request: " + error.message()});
+  }
+  if (!parser.is_header_done()) return std::nullopt;
+  if (auto why = parts_->check(bytes.substr(0, taken))) return outcome(*std::move(why));
+
+  const auto& message = parser.get();
+  const std::string_view target = without_origin(as_view(message.target()));
+  const std::size_t mark = std::min(target.find('?'), target.size());
+  auto path = percent_decoded(target.substr(0, mark));
+  if (!path || !path->starts_with('/')) {
+    return outcome(refusal{400, "the path of the request is not valid"});
+  }
+  parts_->head.method = as_view(message.method_string());
+  parts_->head.path = *std::move(path);
+  parts_->head.query = target.substr(std::min(mark + 1, target.size()));
+  for (const auto& field : message) {
+    parts_->head.fields.add(as_view(field.name_string()), as_view(field.value()));
+  }
+  if (const auto length = parser.content_length()) parts_->head.content_length = *length;
+  return outcome(taken);
+}
+
+request_head& request_reader::head() noexcept {
+  return parts_->head;
+}
+
+bool request_reader::keep_alive() const noexcept {
+  return parts_->parser.get().keep_alive();
+}
+
+bool request_reader::takes_chunks() const noexcept {
+  return parts_->parser.get().version() >= 11;
+}
+
+bool request_reader::expects_continue() const noexcept {
+  return takes_chunks() &&
+         boost::beast::iequals(parts_->parser.get()[http::field::expect], "100-continue");
+}
+
+request_reader::body_step request_reader::read_body(std::string_view bytes, char* into,
+                                                    std::size_t size) {
+  auto& parser = parts_->parser;
+  auto& body = parser.get().body();
+  body.data = into;
+  body.size = size;
+  body.more = true;
+  error_code error;
+  body_step step;
+  step.taken = parser.put(boost::asio::buffer(bytes.data(), bytes.size()), error);
+  step.produced = size - body.size;
+  step.failed = error && error != http::error::need_more && error != http::error::need_buffer;
+  return step;
+}
+
+bool request_reader::body_is_done() const noexcept {
+  return parts_->parser.is_done();
+}
+
+}  // namespace sluice::http_server

@@ -1,0 +1,403 @@
+#include "http/server/server_connection.hpp"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/http/status.hpp>
+#include <cerrno>
+#include <ctime>
+#include <utility>
+#include <variant>
+
+namespace sluice::http_server {
+namespace {
+
+namespace asio = boost::asio;
+namespace ssl = boost::asio::ssl;
+using boost::system::error_code;
+
+constexpr std::size_t read_size = std::size_t{64} * 1024;
+constexpr std::size_t write_size = std::size_t{64} * 1024;
+// Of a body that the handler did not read. More is not worth the wait: the connection is closed.
+constexpr std::size_t most_dropped = std::size_t{256} * 1024;
+constexpr duration goodbye_timeout = std::chrono::seconds{2};
+
+std::string address_of(const asio::ip::tcp::socket& socket) {
+  error_code error;
+  const auto peer = socket.remote_endpoint(error);
+  return error ? std::string() : peer.address().to_string();
+}
+
+std::string_view reason_of(int status) {
+  const auto reason =
+      boost::beast::http::obsolete_reason(static_cast<boost::beast::http::status>(status));
+  return {reason.data(), reason.size()};
+}
+
+bool has_body(int status) {
+  return status >= 200 && status != 204 && status != 304;
+}
+
+}  // namespace
+
+server_connection::server_connection(asio::ip::tcp::socket socket, ssl::context* tls, clock& time,
+                                     const connection_settings& settings)
+    : socket_(std::move(socket)), time_(time), settings_(settings), peer_(address_of(socket_)) {
+  error_code ignored;
+  socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
+  if (tls != nullptr) tls_.emplace(socket_, *tls);
+}
+
+server_connection::~server_connection() {
+  time_.cancel(alarm_);
+  if (watch_) *watch_ = false;
+}
+
+// Timeouts: one alarm, which looks at `due_` when it rings, so that most changes cost nothing.
+
+void server_connection::expect_within(duration wait) {
+  due_ = time_.now() + wait;
+  if (alarm_ != 0 && alarm_at_ <= due_) return;
+  time_.cancel(alarm_);
+  alarm_at_ = due_;
+  alarm_ = time_.call_at(due_, [this] { ring(); });
+}
+
+void server_connection::ring() {
+  alarm_ = 0;
+  if (due_ == time_point::max()) return;
+  if (time_.now() < due_) {
+    alarm_at_ = due_;
+    alarm_ = time_.call_at(due_, [this] { ring(); });
+    return;
+  }
+  expect_nothing();
+  timed_out_ = true;
+  error_code ignored;
+  socket_.cancel(ignored);
+}
+
+void server_connection::abort() {
+  gone_ = true;
+  error_code ignored;
+  socket_.close(ignored);
+  if (client_gone_) std::exchange(client_gone_, nullptr)();
+}
+
+void server_connection::close_when_idle() {
+  closing_ = true;
+  if (!idle_ || unread().size() > 0) return;
+  error_code ignored;
+  socket_.cancel(ignored);
+}
+
+std::string_view server_connection::unread() const noexcept {
+  return std::string_view(in_).substr(taken_);
+}
+
+void server_connection::consume(std::size_t size) noexcept {
+  taken_ += size;
+  if (taken_ == in_.size()) {
+    in_.clear();
+    taken_ = 0;
+  }
+}
+
+// Returns 0 if nothing more comes: the client has closed, is too slow, or the connection is broken.
+asio::awaitable<std::size_t> server_connection::read_more() {
+  if (taken_ > 0) {
+    in_.erase(0, taken_);
+    taken_ = 0;
+  }
+  const std::size_t before = in_.size();
+  in_.resize(before + read_size);
+  const auto room = asio::buffer(in_.data() + before, read_size);
+  error_code error;
+  std::size_t size = 0;
+  if (tls_) {
+    size = co_await tls_->async_read_some(room, asio::redirect_error(asio::use_awaitable, error));
+  } else {
+    size = co_await socket_.async_read_some(room, asio::redirect_error(asio::use_awaitable, error));
+  }
+  in_.resize(before + size);
+  co_return size;
+}
+
+asio::awaitable<bool> server_connection::write_all(std::string_view first,
+                                                   std::string_view second) {
+  if (gone_) co_return false;
+  error_code error;
+  // A client must take each piece in time, not the whole at once.
+  while (!error && first.size() + second.size() > 0) {
+    const std::string_view a = first.substr(0, write_size);
+    const std::string_view b = second.substr(0, write_size - a.size());
+    const std::array<asio::const_buffer, 2> bytes{asio::buffer(a.data(), a.size()),
+                                                  asio::buffer(b.data(), b.size())};
+    expect_within(settings_.options.body_timeout);
+    if (tls_) {
+      co_await asio::async_write(*tls_, bytes, asio::redirect_error(asio::use_awaitable, error));
+    } else {
+      co_await asio::async_write(socket_, bytes, asio::redirect_error(asio::use_awaitable, error));
+    }
+    first.remove_prefix(a.size());
+    second.remove_prefix(b.size());
+  }
+  expect_nothing();
+  if (error) gone_ = true;
+  co_return !error;
+}
+
+asio::awaitable<bool> server_connection::shake_hands() {
+  if (!tls_) co_return true;
+  error_code error;
+  expect_within(settings_.options.head_timeout);
+  co_await tls_->async_handshake(ssl::stream_base::server,
+                                 asio::redirect_error(asio::use_awaitable, error));
+  expect_nothing();
+  co_return !error;
+}
+
+asio::awaitable<void> server_connection::serve() {
+  if (co_await shake_hands()) {
+    while (co_await answer_next()) {
+    }
+    if (!gone_) co_await say_goodbye();
+  }
+  error_code ignored;
+  socket_.close(ignored);
+}
+
+// A close while bytes of the client are unread would reset the connection, and the client could
+// lose the reply. So the end is sent, and what comes is dropped for a while.
+asio::awaitable<void> server_connection::say_goodbye() {
+  error_code ignored;
+  expect_within(goodbye_timeout);
+  if (tls_) co_await tls_->async_shutdown(asio::redirect_error(asio::use_awaitable, ignored));
+  socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+  std::size_t dropped = 0;
+  error_code error;
+  while (!error && !timed_out_ && dropped < most_dropped) {
+    in_.resize(read_size);
+    dropped += co_await socket_.async_read_some(asio::buffer(in_.data(), in_.size()),
+                                                asio::redirect_error(asio::use_awaitable, error));
+  }
+  expect_nothing();
+}
+
+// Reads the next request and has it answered. False: the connection ends.
+asio::awaitable<bool> server_connection::answer_next() {
+  reader_ = std::make_unique<request_reader>(settings_.options.max_head_bytes);
+  replied_ = complete_ = head_only_ = timed_out_ = continued_ = false;
+  if (!co_await read_head()) co_return false;
+  reader_->head().peer = peer_;
+  head_only_ = reader_->head().method == "HEAD";
+  received_ = 0;
+  if (!co_await call_handler()) co_return false;
+  if (closing_ || !reader_->keep_alive() || framing_ == framing::until_close) co_return false;
+  co_return co_await drop_body();
+}
+
+asio::awaitable<bool> server_connection::read_head() {
+  idle_ = true;
+  bool begun = !unread().empty();
+  expect_within(begun ? settings_.options.head_timeout : settings_.options.idle_timeout);
+  for (;;) {
+    if (begun) {
+      idle_ = false;
+      auto read = reader_->read_head(unread());
+      if (read) {
+        expect_nothing();
+        if (const auto* why = std::get_if<request_reader::refusal>(&*read)) {
+          co_await refuse(why->status, why->message);
+          co_return false;
+        }
+        consume(std::get<std::size_t>(*read));
+        co_return true;
+      }
+    }
+    if (closing_ && idle_) co_return false;
+    if (co_await read_more() == 0) {
+      if (timed_out_ && begun) co_await refuse(408, "the head of the request came too slowly");
+      co_return false;
+    }
+    if (!std::exchange(begun, true)) expect_within(settings_.options.head_timeout);
+  }
+}
+
+asio::awaitable<void> server_connection::refuse(int status, std::string_view message) {
+  closing_ = true;
+  header_fields fields;
+  fields.add("Content-Type", "application/json");
+  co_await send(status, fields, settings_.refusal(status, message));
+}
+
+// False: the connection cannot be used any more.
+asio::awaitable<bool> server_connection::call_handler() {
+  bool failed = false;
+  try {
+    co_await settings_.handler(*this);
+  } catch (...) {
+    failed = true;
+  }
+  client_gone_ = nullptr;
+  if (watch_) *std::exchange(watch_, nullptr) = false;
+  if (gone_) co_return false;
+  if (failed && !replied_) co_await refuse(500, "the server had an error");
+  // A reply that was broken off must not look complete.
+  if (!complete_) gone_ = true;
+  co_return !failed && complete_ && !gone_;
+}
+
+asio::awaitable<bool> server_connection::drop_body() {
+  // The client has not sent it, and will not after this reply.
+  if (reader_->expects_continue() && !reader_->body_is_done()) co_return false;
+  std::size_t dropped = 0;
+  while (!reader_->body_is_done()) {
+    std::string_view piece;
+    try {
+      piece = co_await read_piece();
+    } catch (const body_error&) {
+      co_return false;
+    }
+    dropped += piece.size();
+    if (dropped > most_dropped) co_return false;
+  }
+  co_return true;
+}
+
+asio::awaitable<std::string_view> server_connection::read_piece() {
+  if (reader_->body_is_done()) co_return std::string_view();
+  if (reader_->expects_continue() && unread().empty() && !replied_ &&
+      !std::exchange(continued_, true)) {
+    if (!co_await write_all("HTTP/1.1 100 Continue\r\n\r\n"))
+      throw body_error(0, "the client is gone");
+  }
+  piece_.resize(read_size);
+  if (received_ == 0) expect_within(settings_.options.body_timeout);
+  for (;;) {
+    const auto step = reader_->read_body(unread(), piece_.data(), piece_.size());
+    consume(step.taken);
+    if (step.failed) {
+      closing_ = true;
+      throw body_error(400, "the body of the request is not well framed");
+    }
+    if (step.produced > 0) {
+      received_ += step.produced;
+      if (received_ >= settings_.options.min_body_bytes) received_ = 0;
+      if (reader_->body_is_done()) expect_nothing();
+      co_return std::string_view(piece_).substr(0, step.produced);
+    }
+    if (reader_->body_is_done()) {
+      expect_nothing();
+      co_return std::string_view();
+    }
+    if (step.taken > 0 && !unread().empty()) continue;
+    if (co_await read_more() > 0) continue;
+    closing_ = true;
+    if (timed_out_) throw body_error(408, "the body of the request came too slowly");
+    gone_ = true;
+    throw body_error(0, "the client has closed the connection");
+  }
+}
+
+std::string server_connection::head_of(int status, const header_fields& fields,
+                                       std::optional<std::uint64_t> length) {
+  const std::time_t now = static_cast<std::time_t>(time_.unix_now());
+  std::string text = fmt::format(
+      "HTTP/1.1 {} {}\r\nDate: {:%a, %d %b %Y %H:%M:%S} GMT\r\n"
+      "Server: sluice\r\n",
+      status, reason_of(status), fmt::gmtime(now));
+  for (const auto& field : fields) {
+    text.append(field.name).append(": ").append(field.value).append("\r\n");
+  }
+  if (!has_body(status)) {
+    framing_ = framing::none;
+  } else if (length) {
+    framing_ = framing::counted;
+    left_ = *length;
+    text += fmt::format("Content-Length: {}\r\n", *length);
+  } else if (reader_->takes_chunks()) {
+    framing_ = framing::chunked;
+    text += "Transfer-Encoding: chunked\r\n";
+  } else {
+    framing_ = framing::until_close;
+  }
+  const bool ends = closing_ || framing_ == framing::until_close || !reader_->keep_alive() ||
+                    (reader_->expects_continue() && !reader_->body_is_done());
+  if (ends) {
+    closing_ = true;
+    text += "Connection: close\r\n";
+  } else if (!reader_->takes_chunks()) {
+    text += "Connection: keep-alive\r\n";
+  }
+  return text += "\r\n";
+}
+
+asio::awaitable<bool> server_connection::send(int status, const header_fields& fields,
+                                              std::string_view body) {
+  const std::string head = head_of(status, fields, body.size());
+  const bool with_body = framing_ == framing::counted && !head_only_;
+  replied_ = true;
+  complete_ = co_await write_all(head, with_body ? body : std::string_view());
+  co_return complete_;
+}
+
+asio::awaitable<bool> server_connection::begin(int status, const header_fields& fields,
+                                               std::optional<std::uint64_t> length) {
+  const std::string head = head_of(status, fields, length);
+  replied_ = true;
+  co_return co_await write_all(head);
+}
+
+asio::awaitable<bool> server_connection::write(std::string_view piece) {
+  if (piece.empty() || head_only_ || framing_ == framing::none) co_return !gone_;
+  if (framing_ == framing::counted) {
+    piece = piece.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(piece.size(), left_)));
+    left_ -= piece.size();
+    co_return co_await write_all(piece);
+  }
+  if (framing_ == framing::until_close) co_return co_await write_all(piece);
+  std::string chunk = fmt::format("{:x}\r\n", piece.size());
+  chunk.append(piece).append("\r\n");
+  co_return co_await write_all(chunk);
+}
+
+asio::awaitable<bool> server_connection::finish() {
+  if (framing_ == framing::chunked && !head_only_) {
+    complete_ = co_await write_all("0\r\n\r\n");
+  } else {
+    complete_ = !gone_ && (head_only_ || framing_ != framing::counted || left_ == 0);
+  }
+  co_return complete_;
+}
+
+void server_connection::on_client_gone(std::function<void()> act) {
+  if (gone_) return act();
+  client_gone_ = std::move(act);
+  if (!watch_) asio::co_spawn(socket_.get_executor(), watch_client(), asio::detached);
+}
+
+// Looks at what arrives while the request is being answered. A client that sends its next request
+// already is still there.
+asio::awaitable<void> server_connection::watch_client() {
+  const auto alive = watch_ = std::make_shared<bool>(true);
+  error_code error;
+  co_await socket_.async_wait(asio::ip::tcp::socket::wait_read,
+                              asio::redirect_error(asio::use_awaitable, error));
+  if (!*alive) co_return;
+  char byte = 0;
+  const auto size = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  const bool closed = size == 0 || (size < 0 && errno != EAGAIN && errno != EWOULDBLOCK);
+  if (!closed && !error) co_return;
+  gone_ = true;
+  if (client_gone_) std::exchange(client_gone_, nullptr)();
+}
+
+}  // namespace sluice::http_server
