@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <ostream>
+#include <sstream>
 #include <string>
 
 #include "store/batch_record.hpp"
@@ -106,6 +107,25 @@ inline batch_record whole_batch(std::string owner, std::string id, std::string i
   batch.retry_of = "batch_before";
   batch.end = finalizing{batch_status::expired, "file-1o", "file-1e"};
   return batch;
+}
+
+/// All that can be read of a store of alice and bob. Claims are found up to an epoch.
+inline std::string dump(batch_store& store, std::uint64_t last_epoch = 3) {
+  std::ostringstream out;
+  for (const char* owner : {"alice", "bob"}) {
+    for (const file_record& file : store.list_files(owner, {{9'999, ""}, "", false}).records) {
+      PrintTo(file, &out);
+      out << '\n';
+    }
+    for (const batch_record& batch : store.list_batches(owner, {9'999, ""}).records) {
+      PrintTo(batch, &out);
+      for (std::uint64_t epoch = 1; epoch <= last_epoch; ++epoch) {
+        if (store.claimed({batch.id, epoch})) out << ", claimed " << epoch;
+      }
+      out << '\n';
+    }
+  }
+  return out.str();
 }
 
 }  // namespace sluice::store
