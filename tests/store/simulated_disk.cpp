@@ -77,6 +77,9 @@ struct simulated_file {
     const auto index = static_cast<std::size_t>(region);
     *at = nullptr;
     if (extends == 0 && index >= shared.size()) return SQLITE_OK;
+    if (index >= shared.size() && of(file).finds_no_room()) {
+      return SQLITE_IOERR_SHMSIZE;
+    }
     while (shared.size() <= index) {
       shared.push_back(std::make_unique<std::string>(static_cast<std::size_t>(size), '\0'));
     }
@@ -129,6 +132,11 @@ struct simulated_file {
   bool is_dead() const {
     // The operation that a kill cuts in two still happens in part.
     return disk->fault_ == simulated_disk::fault::kill && disk->operations_ > disk->fail_at_;
+  }
+  // The index of the log is no part of what must survive, so only a full disk matters to it.
+  bool finds_no_room() const {
+    return disk->fault_ != simulated_disk::fault::kill &&
+           disk->met(true) != simulated_disk::fault::none;
   }
   void change(simulated_disk::change made) const {
     simulated_disk::apply(node().content, made);
