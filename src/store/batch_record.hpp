@@ -50,12 +50,16 @@ struct batch_error {
   std::string message;
   std::optional<std::string> param;   ///< the member that is wrong
   std::optional<std::uint64_t> line;  ///< 1-based line of the input file
+
+  bool operator==(const batch_error&) const = default;
 };
 
 struct batch_counts {
   std::uint64_t total = 0;
   std::uint64_t completed = 0;
   std::uint64_t failed = 0;
+
+  bool operator==(const batch_counts&) const = default;
 };
 
 struct batch_usage {
@@ -64,6 +68,8 @@ struct batch_usage {
   std::int64_t output_tokens = 0;
   std::int64_t reasoning_tokens = 0;  ///< part of the output tokens
   std::int64_t total_tokens = 0;
+
+  bool operator==(const batch_usage&) const = default;
 };
 
 /// What has been done of a batch.
@@ -74,6 +80,8 @@ struct batch_progress {
   std::uint64_t unpriced = 0;  ///< successful requests without a price
   /// Cost, and the reservations of attempts whose outcome is unknown. Counts for the key's budget.
   usd spent;
+
+  bool operator==(const batch_progress&) const = default;
 };
 
 struct accepted_lines {
@@ -86,6 +94,8 @@ struct finalizing {
   batch_status ending = batch_status::completed;  ///< completed, expired or cancelled
   std::string output_file_id;
   std::string error_file_id;
+
+  bool operator==(const finalizing&) const = default;
 };
 
 struct finished_batch {
@@ -127,6 +137,8 @@ struct batch_record {
 
   /// Set while it is finalizing or cancelling with its end decided: see batch_store.
   std::optional<finalizing> end;
+
+  bool operator==(const batch_record&) const = default;
 };
 
 }  // namespace sluice::store

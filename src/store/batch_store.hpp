@@ -16,6 +16,8 @@ namespace sluice::store {
 struct claim {
   std::string batch;        ///< id of the batch
   std::uint64_t epoch = 0;  ///< grows with each claim of this batch
+
+  bool operator==(const claim&) const = default;
 };
 
 /// The files and batches of a server, and who works on which batch. Each call is one transaction,

@@ -17,6 +17,8 @@ struct file_record {
   std::uint64_t bytes = 0;                 ///< size
   std::int64_t created_at = 0;             ///< Unix time
   std::optional<std::int64_t> expires_at;  ///< Unix time; nothing: it does not expire
+
+  bool operator==(const file_record&) const = default;
 };
 
 /// A part of a list. Lists are ordered by time of creation, and records of the same second by the

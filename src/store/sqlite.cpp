@@ -16,6 +16,7 @@ constexpr int longest_wait = 10'000;
 
 bool is_full(sqlite3* handle, int code) {
   if ((code & 0xff) == SQLITE_FULL) return true;
+  if (code == SQLITE_IOERR_SHMSIZE) return true;  // the index of the log cannot grow; no errno
   const int error = handle == nullptr ? 0 : sqlite3_system_errno(handle);
   const bool can_be = (code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN;
   return can_be && (error == ENOSPC || error == EDQUOT);

@@ -62,8 +62,6 @@ class sqlite_statement {
   /// For a statement without rows.
   void run();
 
-  /// Whether the next column is NULL. Does not go past it.
-  bool is_null() const noexcept;
   std::int64_t get_number();
   std::string get_text();
   std::optional<std::int64_t> get_optional_number();
@@ -73,6 +71,8 @@ class sqlite_statement {
   struct finalizer {
     void operator()(sqlite3_stmt* statement) const noexcept { sqlite3_finalize(statement); }
   };
+
+  bool is_null() const noexcept;  // the next column
 
   const sqlite_database& database_;
   std::unique_ptr<sqlite3_stmt, finalizer> statement_;

@@ -11,8 +11,7 @@ std::uint64_t get_count(sqlite_statement& row) {
   return static_cast<std::uint64_t>(row.get_number());
 }
 
-batch_status get_status(const sqlite_database& database, sqlite_statement& row) {
-  const std::string name = row.get_text();
+batch_status status_of(const sqlite_database& database, const std::string& name) {
   const auto status = status_named(name);
   if (!status) database.damaged(fmt::format("unknown status {}", name));
   return *status;
@@ -44,12 +43,12 @@ void put_end(sqlite_statement& into, const std::optional<finalizing>& end) {
 }
 
 std::optional<finalizing> get_end(const sqlite_database& database, sqlite_statement& row) {
-  if (row.is_null()) return std::nullopt;
-  finalizing end;
-  end.ending = get_status(database, row);
-  end.output_file_id = row.get_text();
-  end.error_file_id = row.get_text();
-  return end;
+  const auto ending = row.get_optional_text();
+  auto output = row.get_optional_text();
+  auto errors = row.get_optional_text();
+  if (!ending) return std::nullopt;
+  return finalizing{status_of(database, *ending), std::move(output).value_or(""),
+                    std::move(errors).value_or("")};
 }
 
 }  // namespace
@@ -92,7 +91,7 @@ batch_record get_batch(const sqlite_database& database, sqlite_statement& row) {
   batch.endpoint = row.get_text();
   batch.input_file_id = row.get_text();
   batch.completion_window = row.get_text();
-  batch.status = get_status(database, row);
+  batch.status = status_of(database, row.get_text());
   batch.model = row.get_optional_text();
   auto errors = read_errors(row.get_text());
   if (!errors) database.damaged(fmt::format("the errors of {}", batch.id));

@@ -158,6 +158,9 @@ class memory_store final : public store::batch_store {
   bool finish(const claim& held, const store::finished_batch& results, std::int64_t now) override {
     return change(held, [&](batch_record& batch) {
       store::end(batch, results, now);
+      for (const auto& added : {results.output, results.errors}) {
+        if (added && has_file(added->id)) throw store::store_error(added->id + " exists");
+      }
       if (results.output) add_file(*results.output);
       if (results.errors) add_file(*results.errors);
     });
@@ -186,7 +189,9 @@ class memory_store final : public store::batch_store {
   bool change(const claim& held, Change how) {
     entry* const found = find_held(held);
     if (found == nullptr) return false;
-    how(found->record);
+    batch_record changed = found->record;
+    how(changed);
+    found->record = changed;
     if (store::has_ended(found->record.status)) found->server.clear();
     return true;
   }

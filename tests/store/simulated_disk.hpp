@@ -1,0 +1,70 @@
+#pragma once
+
+#include <sqlite3.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace sluice::test {
+
+/// A disk in memory that SQLite uses as long as this object lives, with faults. Not thread safe;
+/// one at a time, and one connection to each file.
+class simulated_disk {
+ public:
+  enum class fault : std::uint8_t {
+    none,
+    full,  ///< this write and all later ones find no room; half of this one's bytes are written
+    full_once,  ///< only this one
+    kill,       ///< the process ends in the middle of this operation: nothing changes any more
+  };
+
+  simulated_disk();
+  simulated_disk(const simulated_disk&) = delete;
+  simulated_disk& operator=(const simulated_disk&) = delete;
+  ~simulated_disk();
+
+  /// Sets a fault for the n-th operation from now on; the first one is 1. Operations are those that
+  /// change the disk: write, truncate, sync, remove; for a full disk, writes only.
+  void fail_at(std::uint64_t n, fault what);
+  /// Whether the operation of the fault was reached.
+  bool has_failed() const noexcept { return fault_ != fault::none && operations_ >= fail_at_; }
+  /// There is room again, or another process begins. No connection may be open after a kill.
+  void repair();
+  /// As after a power failure: of the writes that were not synced, some are lost and some are torn.
+  void lose_power(std::mt19937_64& random);
+
+  std::string& content(const std::string& path);
+
+ private:
+  friend struct simulated_file;
+
+  // A change of a file that was not synced: bytes to write, or a new size.
+  struct change {
+    std::uint64_t offset = 0;
+    std::string bytes;
+    bool truncates = false;
+  };
+  struct node {
+    std::string content;
+    std::string synced;
+    std::vector<change> changes;                       // since then
+    std::vector<std::unique_ptr<std::string>> shared;  // the index of the write-ahead log
+  };
+
+  static void apply(std::string& content, const change& made);
+  // Counts an operation, and says which fault it meets.
+  fault met(bool is_write);
+
+  sqlite3_vfs vfs_{};
+  sqlite3_vfs* before_ = nullptr;
+  std::map<std::string, node> files_;
+  fault fault_ = fault::none;
+  std::uint64_t fail_at_ = 0;
+  std::uint64_t operations_ = 0;
+};
+
+}  // namespace sluice::test
