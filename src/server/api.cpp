@@ -92,11 +92,13 @@ header_fields json_fields() {
 }  // namespace
 
 asio::awaitable<bool> api_call::answer(int status, std::string_view json) const {
-  co_return co_await exchange.send(status, json_fields(), json);
+  const bool sent = co_await exchange.send(status, json_fields(), json);
+  co_return sent;
 }
 
 asio::awaitable<bool> api_call::refuse(const api_error& why) const {
-  co_return co_await exchange.send(why.status, json_fields(), why.to_json());
+  const bool sent = co_await exchange.send(why.status, json_fields(), why.to_json());
+  co_return sent;
 }
 
 std::optional<std::string> api_call::parameter(std::string_view name) const {

@@ -50,8 +50,9 @@ asio::awaitable<std::optional<std::string>> read_body(const api_call& call) {
 
 asio::awaitable<std::optional<store::batch_record>> find(api_parts& parts, const api_call& call) {
   if (!is_object_id(call.id, "batch_")) co_return std::nullopt;
-  co_return co_await parts.disk.run(
-      [&] { return parts.records.find_batch(call.client.name, call.id); });
+  auto found =
+      co_await parts.disk.run([&] { return parts.records.find_batch(call.client.name, call.id); });
+  co_return found;
 }
 
 store::batch_record new_batch(const api_call& call, batch_request wanted, std::int64_t now) {

@@ -22,7 +22,7 @@ struct claim {
 
 /// The files and batches of a server, and who works on which batch. Each call is one transaction,
 /// which is on disk when it returns; it blocks until then, so do not call it on the event loop.
-/// May be called from any thread, one call at a time. Several servers may share one store.
+/// Thread safe: one call at a time, the others wait. Several servers may share one store.
 ///
 /// All times are whole Unix seconds, and `now` is the caller's. A record belongs to its `owner`,
 /// the name of an API key of the server; a call with another owner does not find it. An id names

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <mutex>
 #include <utility>
 
 #include "store/batch_life.hpp"
@@ -49,25 +50,32 @@ class sqlite_store final : public batch_store {
 
   // Files.
 
-  void add_file(const file_record& file) override { insert(file); }
+  void add_file(const file_record& file) override {
+    const std::lock_guard lock(one_at_a_time_);
+    insert(file);
+  }
 
   std::optional<file_record> find_file(std::string_view owner, std::string_view id) override {
+    const std::lock_guard lock(one_at_a_time_);
     auto row = prepare("SELECT {} FROM files WHERE owner = ? AND id = ?", file_columns);
     if (!row.put(owner).put(id).step()) return std::nullopt;
     return get_file(row);
   }
 
   page<file_record> list_files(std::string_view owner, const file_filter& filter) override {
+    const std::lock_guard lock(one_at_a_time_);
     return list<file_record>({"files", file_columns, owner, filter.purpose, filter.ascending},
                              filter.part, [](sqlite_statement& row) { return get_file(row); });
   }
 
   bool remove_file(std::string_view owner, std::string_view id) override {
+    const std::lock_guard lock(one_at_a_time_);
     prepare("DELETE FROM files WHERE owner = ? AND id = ?").put(owner).put(id).run();
     return database_.changed_rows() > 0;
   }
 
   std::vector<file_record> remove_expired_files(std::int64_t now, std::size_t most) override {
+    const std::lock_guard lock(one_at_a_time_);
     sqlite_transaction transaction(database_);
     std::vector<file_record> expired;
     auto row =
@@ -83,12 +91,14 @@ class sqlite_store final : public batch_store {
   }
 
   bool has_file(std::string_view id) override {
+    const std::lock_guard lock(one_at_a_time_);
     return prepare("SELECT 1 FROM files WHERE id = ?").put(id).step();
   }
 
   // Batches, as their owners see them.
 
   bool create_batch(const batch_record& batch) override {
+    const std::lock_guard lock(one_at_a_time_);
     sqlite_transaction transaction(database_);
     if (!find_file(batch.owner, batch.input_file_id)) return false;
     auto insertion =
@@ -100,18 +110,21 @@ class sqlite_store final : public batch_store {
   }
 
   std::optional<batch_record> find_batch(std::string_view owner, std::string_view id) override {
+    const std::lock_guard lock(one_at_a_time_);
     auto row = prepare("SELECT {} FROM batches WHERE owner = ? AND id = ?", batch_columns);
     if (!row.put(owner).put(id).step()) return std::nullopt;
     return get_batch(database_, row);
   }
 
   page<batch_record> list_batches(std::string_view owner, const page_request& which) override {
+    const std::lock_guard lock(one_at_a_time_);
     return list<batch_record>({"batches", batch_columns, owner, {}, false}, which,
                               [&](sqlite_statement& row) { return get_batch(database_, row); });
   }
 
   std::optional<batch_record> request_cancel(std::string_view owner, std::string_view id,
                                              std::int64_t now) override {
+    const std::lock_guard lock(one_at_a_time_);
     sqlite_transaction transaction(database_);
     auto batch = find_batch(owner, id);
     if (!batch || !cancel(*batch, now)) return batch;
@@ -121,6 +134,7 @@ class sqlite_store final : public batch_store {
   }
 
   std::vector<batch_record> open_batches() override {
+    const std::lock_guard lock(one_at_a_time_);
     std::vector<batch_record> open;
     auto row = prepare("SELECT {} FROM batches WHERE {} ORDER BY created_at, sequence",
                        batch_columns, is_open);
@@ -129,6 +143,7 @@ class sqlite_store final : public batch_store {
   }
 
   usd spent_by_others(std::string_view owner, std::string_view batch) override {
+    const std::lock_guard lock(one_at_a_time_);
     usd spent;
     auto row = prepare(
         "SELECT spent FROM batches WHERE owner = ? AND sequence IS NOT "
@@ -142,6 +157,7 @@ class sqlite_store final : public batch_store {
 
   std::optional<claim> claim_batch(std::string_view server, const std::vector<std::string>& skipped,
                                    std::int64_t now, std::int64_t lease_s) override {
+    const std::lock_guard lock(one_at_a_time_);
     sqlite_transaction transaction(database_);
     auto chosen = first_free(skipped, now);
     if (!chosen) return std::nullopt;
@@ -156,12 +172,14 @@ class sqlite_store final : public batch_store {
   }
 
   std::optional<batch_record> claimed(const claim& held) override {
+    const std::lock_guard lock(one_at_a_time_);
     auto row = prepare("SELECT {} FROM batches WHERE {}", batch_columns, is_held);
     if (!row.put(held.batch).put(held.epoch).step()) return std::nullopt;
     return get_batch(database_, row);
   }
 
   void renew_claims(std::string_view server, std::int64_t now, std::int64_t lease_s) override {
+    const std::lock_guard lock(one_at_a_time_);
     prepare("UPDATE batches SET lease_until = ? WHERE server = ? AND {}", is_open)
         .put(now + lease_s)
         .put(server)
@@ -169,10 +187,12 @@ class sqlite_store final : public batch_store {
   }
 
   void release_claims(std::string_view server) override {
+    const std::lock_guard lock(one_at_a_time_);
     prepare("UPDATE batches SET {} WHERE server = ? AND {}", no_server, is_open).put(server).run();
   }
 
   void release(const claim& held) override {
+    const std::lock_guard lock(one_at_a_time_);
     prepare("UPDATE batches SET {} WHERE {}", no_server, is_held)
         .put(held.batch)
         .put(held.epoch)
@@ -180,15 +200,18 @@ class sqlite_store final : public batch_store {
   }
 
   bool accept_lines(const claim& held, const accepted_lines& lines, std::int64_t now) override {
+    const std::lock_guard lock(one_at_a_time_);
     return change(held, [&](batch_record& batch) { accept(batch, lines, now); });
   }
 
   bool refuse_lines(const claim& held, const std::vector<batch_error>& errors,
                     std::int64_t now) override {
+    const std::lock_guard lock(one_at_a_time_);
     return change(held, [&](batch_record& batch) { refuse(batch, errors, now); });
   }
 
   bool save_progress(const claim& held, const batch_progress& progress) override {
+    const std::lock_guard lock(one_at_a_time_);
     auto update = prepare("UPDATE batches SET ({}) = ({}) WHERE {}", progress_columns,
                           places_for(progress_columns), is_held);
     put_progress(update, progress);
@@ -197,10 +220,12 @@ class sqlite_store final : public batch_store {
   }
 
   bool begin_finalizing(const claim& held, const finalizing& how, std::int64_t now) override {
+    const std::lock_guard lock(one_at_a_time_);
     return change(held, [&](batch_record& batch) { decide_end(batch, how, now); });
   }
 
   bool finish(const claim& held, const finished_batch& results, std::int64_t now) override {
+    const std::lock_guard lock(one_at_a_time_);
     return change(held, [&](batch_record& batch) {
       end(batch, results, now);
       if (results.output) insert(*results.output);
@@ -302,7 +327,8 @@ class sqlite_store final : public batch_store {
     return std::nullopt;
   }
 
-  locked_file file_;  // first: the lock is held as long as the database is open
+  std::recursive_mutex one_at_a_time_;  // a call may use another one
+  locked_file file_;                    // first: the lock is held as long as the database is open
   sqlite_database database_;
 };
 

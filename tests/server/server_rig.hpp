@@ -68,6 +68,7 @@ struct server_rig : testing::Test {
   }
   /// Stops the server in order, as SIGTERM does.
   void stop() {
+    if (!runner_) return;
     runner_->stop();
     run([this] { return ended; });
     EXPECT_TRUE(ended) << "the runner hangs";

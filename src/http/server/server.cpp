@@ -97,10 +97,12 @@ struct server::parts : std::enable_shared_from_this<server::parts> {
 
   asio::awaitable<void> serve(tcp::socket socket) {
     const auto kept = shared_from_this();
-    server_connection connection(std::move(socket), tls ? &*tls : nullptr, time, settings);
-    const auto place = connections.insert(connections.end(), &connection);
-    if (!acceptor.is_open()) connection.close_when_idle();
-    co_await connection.serve();
+    ssl::context* const context = tls ? &*tls : nullptr;
+    const auto connection =
+        std::make_unique<server_connection>(std::move(socket), context, time, settings);
+    const auto place = connections.insert(connections.end(), connection.get());
+    if (!acceptor.is_open()) connection->close_when_idle();
+    co_await connection->serve();
     connections.erase(place);
     changed.wake_all();
   }

@@ -165,11 +165,9 @@ asio::awaitable<bool> server_connection::shake_hands() {
 }
 
 asio::awaitable<void> server_connection::serve() {
-  if (co_await shake_hands()) {
-    while (co_await answer_next()) {
-    }
-    if (!gone_) co_await say_goodbye();
-  }
+  const bool ready = co_await shake_hands();
+  for (bool more = ready; more;) more = co_await answer_next();
+  if (ready && !gone_) co_await say_goodbye();
   error_code ignored;
   socket_.close(ignored);
 }
@@ -200,8 +198,10 @@ asio::awaitable<bool> server_connection::answer_next() {
   head_only_ = reader_->head().method == "HEAD";
   received_ = 0;
   if (!co_await call_handler()) co_return false;
-  if (closing_ || !reader_->keep_alive() || framing_ == framing::until_close) co_return false;
-  co_return co_await drop_body();
+  // GCC 12 loses the frame of a coroutine that ends in `co_return co_await` here.
+  bool goes_on = !closing_ && reader_->keep_alive() && framing_ != framing::until_close;
+  if (goes_on) goes_on = co_await drop_body();
+  co_return goes_on;
 }
 
 asio::awaitable<bool> server_connection::read_head() {
@@ -353,7 +353,8 @@ asio::awaitable<bool> server_connection::begin(int status, const header_fields& 
                                                std::optional<std::uint64_t> length) {
   const std::string head = head_of(status, fields, length);
   replied_ = true;
-  co_return co_await write_all(head);
+  const bool sent = co_await write_all(head);
+  co_return sent;
 }
 
 asio::awaitable<bool> server_connection::write(std::string_view piece) {
@@ -361,12 +362,17 @@ asio::awaitable<bool> server_connection::write(std::string_view piece) {
   if (framing_ == framing::counted) {
     piece = piece.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(piece.size(), left_)));
     left_ -= piece.size();
-    co_return co_await write_all(piece);
+    const bool sent = co_await write_all(piece);
+    co_return sent;
   }
-  if (framing_ == framing::until_close) co_return co_await write_all(piece);
+  if (framing_ == framing::until_close) {
+    const bool sent = co_await write_all(piece);
+    co_return sent;
+  }
   std::string chunk = fmt::format("{:x}\r\n", piece.size());
   chunk.append(piece).append("\r\n");
-  co_return co_await write_all(chunk);
+  const bool sent = co_await write_all(chunk);
+  co_return sent;
 }
 
 asio::awaitable<bool> server_connection::finish() {
