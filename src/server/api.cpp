@@ -89,15 +89,24 @@ header_fields json_fields() {
   return fields;
 }
 
+// Every argument of a co_await has a name: GCC 12 destroys some temporaries of one twice.
+asio::awaitable<void> refuse(http_server::exchange& call, const api_error& why) {
+  const header_fields fields = json_fields();
+  const std::string body = why.to_json();
+  co_await call.send(why.status, fields, body);
+}
+
 }  // namespace
 
 asio::awaitable<bool> api_call::answer(int status, std::string_view json) const {
-  const bool sent = co_await exchange.send(status, json_fields(), json);
+  const header_fields fields = json_fields();
+  const bool sent = co_await exchange.send(status, fields, json);
   co_return sent;
 }
 
 asio::awaitable<bool> api_call::refuse(const api_error& why) const {
-  const bool sent = co_await exchange.send(why.status, json_fields(), why.to_json());
+  const std::string body = why.to_json();
+  const bool sent = co_await answer(why.status, body);
   co_return sent;
 }
 
@@ -127,7 +136,7 @@ asio::awaitable<void> api::serve(http_server::exchange& call) {
       parts_.listener->on_notice({.level = severity::warning, .run = {}, .text = fault.what()});
     }
   }
-  if (refusal) co_await call.send(refusal->status, json_fields(), refusal->to_json());
+  if (refusal) co_await refuse(call, *refusal);
 }
 
 asio::awaitable<void> api::dispatch(http_server::exchange& call) {
@@ -143,12 +152,13 @@ asio::awaitable<void> api::dispatch(http_server::exchange& call) {
       if (!id || !same_method(head.method, each.method)) continue;
       // A copy: the keys file may be read again meanwhile.
       const client_key known = *client;
-      co_await each.handler(parts_, api_call{call, known, *id});
+      const api_call routed{call, known, *id};
+      co_await each.handler(parts_, routed);
       co_return;
     }
     refusal = unknown_route(head.method, head.path);
   }
-  co_await call.send(refusal->status, json_fields(), refusal->to_json());
+  co_await refuse(call, *refusal);
 }
 
 std::string refusal_json(int status, std::string_view message) {

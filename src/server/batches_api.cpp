@@ -42,7 +42,8 @@ asio::awaitable<std::optional<std::string>> read_body(const api_call& call) {
     if (piece.empty()) co_return body;
     body += piece;
     if (body.size() > most_body_bytes) {
-      co_await call.refuse({.status = 413, .message = "The body of the request is too large."});
+      const api_error why{.status = 413, .message = "The body of the request is too large."};
+      co_await call.refuse(why);
       co_return std::nullopt;
     }
   }
@@ -86,6 +87,12 @@ api_error no_input_file(const std::string& id) {
   return why;
 }
 
+// Not 409: the SDKs of OpenAI would try again.
+api_error wrong_status(std::string_view what, const store::batch_record& batch) {
+  return {.message = fmt::format("Cannot {} a batch with status '{}'.", what,
+                                 store::name_of(batch.status))};
+}
+
 }  // namespace
 
 asio::awaitable<void> create_batch(api_parts& parts, const api_call& call) {
@@ -118,7 +125,8 @@ asio::awaitable<void> create_batch(api_parts& parts, const api_call& call) {
     co_return;
   }
   parts.runner.wake();
-  co_await call.answer(200, as_text(parts, std::move(batch)));
+  const std::string text = as_text(parts, std::move(batch));
+  co_await call.answer(200, text);
 }
 
 asio::awaitable<void> list_batches(api_parts& parts, const api_call& call) {
@@ -134,16 +142,19 @@ asio::awaitable<void> list_batches(api_parts& parts, const api_call& call) {
   for (const auto& batch : page.records) {
     data.push_back(nlohmann::ordered_json::parse(as_text(parts, batch)));
   }
-  co_await call.answer(200, list_object(data, page.has_more).dump());
+  const std::string text = list_object(data, page.has_more).dump();
+  co_await call.answer(200, text);
 }
 
 asio::awaitable<void> show_batch(api_parts& parts, const api_call& call) {
   auto batch = co_await find(parts, call);
-  if (batch) {
-    co_await call.answer(200, as_text(parts, *std::move(batch)));
-  } else {
-    co_await call.refuse(not_found("Batch", call.id));
+  if (!batch) {
+    const api_error why = not_found("Batch", call.id);
+    co_await call.refuse(why);
+    co_return;
   }
+  const std::string text = as_text(parts, *std::move(batch));
+  co_await call.answer(200, text);
 }
 
 asio::awaitable<void> cancel_batch(api_parts& parts, const api_call& call) {
@@ -152,16 +163,19 @@ asio::awaitable<void> cancel_batch(api_parts& parts, const api_call& call) {
     batch = co_await parts.disk.run(
         [&] { return parts.records.request_cancel(call.client.name, call.id, parts.unix_now()); });
   }
+  std::optional<api_error> refusal;
   if (!batch) {
-    co_await call.refuse(not_found("Batch", call.id));
+    refusal = not_found("Batch", call.id);
   } else if (batch->status != store::batch_status::cancelling) {
-    co_await call.refuse({.status = 409,
-                          .message = fmt::format("Cannot cancel a batch with status '{}'.",
-                                                 store::name_of(batch->status))});
-  } else {
-    parts.runner.cancelled(batch->id);
-    co_await call.answer(200, as_text(parts, *std::move(batch)));
+    refusal = wrong_status("cancel", *batch);
   }
+  if (refusal) {
+    co_await call.refuse(*refusal);
+    co_return;
+  }
+  parts.runner.cancelled(batch->id);
+  const std::string text = as_text(parts, *std::move(batch));
+  co_await call.answer(200, text);
 }
 
 asio::awaitable<void> retry_batch(api_parts& parts, const api_call& call) {
@@ -169,13 +183,10 @@ asio::awaitable<void> retry_batch(api_parts& parts, const api_call& call) {
   std::optional<api_error> refusal;
   if (!old) {
     refusal = not_found("Batch", call.id);
-  } else if (!store::has_ended(old->status) || !old->error_file_id) {
-    refusal = api_error{
-        .status = 409,
-        .message = !store::has_ended(old->status)
-                       ? fmt::format("Cannot retry a batch with status '{}': wait for its end.",
-                                     store::name_of(old->status))
-                       : std::string("The batch has no failed requests to send again.")};
+  } else if (!store::has_ended(old->status)) {
+    refusal = wrong_status("retry", *old);
+  } else if (!old->error_file_id) {
+    refusal = api_error{.message = "The batch has no failed requests to send again."};
   }
   if (refusal) {
     co_await call.refuse(*refusal);
@@ -221,7 +232,8 @@ asio::awaitable<void> retry_batch(api_parts& parts, const api_call& call) {
     co_return;
   }
   parts.runner.wake();
-  co_await call.answer(200, as_text(parts, std::move(batch)));
+  const std::string text = as_text(parts, std::move(batch));
+  co_await call.answer(200, text);
 }
 
 }  // namespace sluice::server

@@ -63,8 +63,10 @@ asio::awaitable<void> upload_file(api_parts& parts, const api_call& call) {
   const auto type = call.exchange.head().fields.last("Content-Type").value_or("");
   const auto boundary = http_server::multipart_parser::boundary_of(type);
   if (!boundary) {
-    co_await call.refuse({.message = "Send the file as multipart/form-data, with the fields 'file' "
-                                     "and 'purpose'."});
+    const api_error why{.message =
+                            "Send the file as multipart/form-data, with the fields 'file' "
+                            "and 'purpose'."};
+    co_await call.refuse(why);
     co_return;
   }
   file_form form(*boundary, parts.limits);
@@ -90,7 +92,8 @@ asio::awaitable<void> upload_file(api_parts& parts, const api_call& call) {
     draft->publish(file.id);
     parts.records.add_file(file);
   });
-  co_await call.answer(200, as_text(file_object(file)));
+  const std::string text = as_text(file_object(file));
+  co_await call.answer(200, text);
 }
 
 asio::awaitable<void> list_files(api_parts& parts, const api_call& call) {
@@ -116,17 +119,20 @@ asio::awaitable<void> list_files(api_parts& parts, const api_call& call) {
 
 asio::awaitable<void> show_file(api_parts& parts, const api_call& call) {
   const auto file = co_await find(parts, call);
-  if (file) {
-    co_await call.answer(200, as_text(file_object(*file)));
-  } else {
-    co_await call.refuse(not_found("File", call.id));
+  if (!file) {
+    const api_error why = not_found("File", call.id);
+    co_await call.refuse(why);
+    co_return;
   }
+  const std::string text = as_text(file_object(*file));
+  co_await call.answer(200, text);
 }
 
 asio::awaitable<void> send_file_content(api_parts& parts, const api_call& call) {
   const auto file = co_await find(parts, call);
   if (!file) {
-    co_await call.refuse(not_found("File", call.id));
+    const api_error why = not_found("File", call.id);
+    co_await call.refuse(why);
     co_return;
   }
   std::error_code error;
@@ -160,11 +166,13 @@ asio::awaitable<void> delete_file(api_parts& parts, const api_call& call) {
       return true;
     });
   }
-  if (removed) {
-    co_await call.answer(200, deletion(call.id));
-  } else {
-    co_await call.refuse(not_found("File", call.id));
+  if (!removed) {
+    const api_error why = not_found("File", call.id);
+    co_await call.refuse(why);
+    co_return;
   }
+  const std::string text = deletion(call.id);
+  co_await call.answer(200, text);
 }
 
 }  // namespace sluice::server

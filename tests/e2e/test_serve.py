@@ -154,7 +154,7 @@ class Sdks(Case):
         self.assertEqual(seen["deleted"], {"id": seen["second"]["id"], "object": "file", "deleted": True})
         self.assertEqual(seen["refusals"]["unknown_file"]["status"], 404)
         self.assertEqual(seen["refusals"]["unknown_batch"]["status"], 404)
-        self.assertEqual(seen["refusals"]["cancel_ended"]["status"], 409)
+        self.assertEqual(seen["refusals"]["cancel_ended"]["status"], 400)
 
     def run_client(self, *command: str, **environment: str) -> tuple[dict[str, Any], bytes]:
         relay = self.relay()
@@ -177,7 +177,7 @@ class Sdks(Case):
     def test_a_script_for_node_runs_unchanged(self) -> None:
         seen, content = self.run_client("node", str(HERE / "clients/batch_sdk.mjs"), NODE_CLIENT=str(CLIENTS / "node"))
         self.check(seen, content)
-        self.assertEqual(seen["refusals"]["cancel_ended"]["name"], "ConflictError")
+        self.assertEqual(seen["refusals"]["cancel_ended"]["name"], "BadRequestError")
 
 
 class Batches(Case):
@@ -223,7 +223,7 @@ class Batches(Case):
                          ("completed", {"total": 1, "completed": 1, "failed": 0}))
         self.assertEqual([line["custom_id"] for line in server.lines(done["output_file_id"])], ["c2"])
         nothing_left = server.call("POST", f"/v1/batches/{done['id']}/retry")
-        self.assertEqual(nothing_left.status, 409)
+        self.assertEqual(nothing_left.status, 400)
 
     def test_a_cancelled_batch_keeps_its_results_and_tells_of_the_rest(self) -> None:
         relay = self.relay("--delay-max", "0.05")
