@@ -56,6 +56,7 @@ bool has_folded_field(std::string_view head) {
 struct request_reader::parts {
   http::request_parser<http::buffer_body> parser;
   request_head head;
+  std::size_t parsed = 0;  // bytes of the head that the parser has taken
 
   std::optional<refusal> check(std::string_view text);
 };
@@ -77,6 +78,10 @@ std::optional<request_reader::refusal> request_reader::parts::check(std::string_
       (message.version() == 11 && message.count(http::field::host) == 0)) {
     return refusal{400, "a request needs exactly one Host"};
   }
+  const auto length = as_view(message[http::field::content_length]);
+  if (length.find_first_not_of("0123456789") != std::string_view::npos) {
+    return refusal{400, "the length of the body is not a number"};
+  }
   const bool has_coding = message.count(http::field::transfer_encoding) > 0;
   if (message.count(http::field::content_length) > 1 ||
       (has_coding && message.count(http::field::content_length) > 0)) {
@@ -94,7 +99,10 @@ std::optional<std::variant<std::size_t, request_reader::refusal>> request_reader
   using outcome = std::variant<std::size_t, refusal>;
   auto& parser = parts_->parser;
   error_code error;
-  const std::size_t taken = parser.put(boost::asio::buffer(bytes.data(), bytes.size()), error);
+  // The parser may take the request line before the rest is there.
+  const std::string_view rest = bytes.substr(parts_->parsed);
+  parts_->parsed += parser.put(boost::asio::buffer(rest.data(), rest.size()), error);
+  const std::size_t taken = parts_->parsed;
   if (error == http::error::need_more) return std::nullopt;
   if (error == http::error::header_limit) {
     return outcome(refusal{431, "the head of the request is too long"});

@@ -99,26 +99,22 @@ void server_connection::close_when_idle() {
 }
 
 std::string_view server_connection::unread() const noexcept {
-  return std::string_view(in_).substr(taken_);
+  return std::string_view(in_).substr(taken_, filled_ - taken_);
 }
 
 void server_connection::consume(std::size_t size) noexcept {
   taken_ += size;
-  if (taken_ == in_.size()) {
-    in_.clear();
-    taken_ = 0;
-  }
+  if (taken_ == filled_) taken_ = filled_ = 0;
 }
 
 // Returns 0 if nothing more comes: the client has closed, is too slow, or the connection is broken.
 asio::awaitable<std::size_t> server_connection::read_more() {
   if (taken_ > 0) {
     in_.erase(0, taken_);
-    taken_ = 0;
+    filled_ -= std::exchange(taken_, 0);
   }
-  const std::size_t before = in_.size();
-  in_.resize(before + read_size);
-  const auto room = asio::buffer(in_.data() + before, read_size);
+  in_.resize(filled_ + read_size);
+  const auto room = asio::buffer(in_.data() + filled_, read_size);
   error_code error;
   std::size_t size = 0;
   if (tls_) {
@@ -126,7 +122,7 @@ asio::awaitable<std::size_t> server_connection::read_more() {
   } else {
     size = co_await socket_.async_read_some(room, asio::redirect_error(asio::use_awaitable, error));
   }
-  in_.resize(before + size);
+  filled_ += size;
   co_return size;
 }
 

@@ -85,6 +85,7 @@ class server_connection final : public exchange {
 
   // Bytes that were received and not taken yet.
   std::string in_;
+  std::size_t filled_ = 0;
   std::size_t taken_ = 0;
   std::string piece_;  // of the body
 
@@ -95,8 +96,8 @@ class server_connection final : public exchange {
   bool gone_ = false;  // the client, or this connection was aborted
   bool head_only_ = false;
   bool continued_ = false;  // `100 Continue` was sent
-  bool replied_ = false;   // the head of the reply was sent
-  bool complete_ = false;  // the reply is complete
+  bool replied_ = false;    // the head of the reply was sent
+  bool complete_ = false;   // the reply is complete
   framing framing_ = framing::none;
   std::uint64_t left_ = 0;    // bytes of a counted body
   std::size_t received_ = 0;  // bytes of the body since its time began

@@ -1,0 +1,440 @@
+// The server over real sockets, with timeouts on a manual clock.
+#include "http/server/server.hpp"
+
+#include <gtest/gtest.h>
+
+#include <boost/asio/connect.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sluice/error.hpp"
+#include "support/manual_clock.hpp"
+#include "support/temp_dir.hpp"
+
+namespace sluice::http_server {
+namespace {
+
+using namespace std::chrono_literals;
+namespace asio = boost::asio;
+using asio::ip::tcp;
+
+// A client on the loop of the server. It never blocks.
+class raw_client {
+ public:
+  raw_client(asio::io_context& loop, std::uint16_t port) : socket_(loop) {
+    socket_.connect({asio::ip::address_v4::loopback(), port});
+    socket_.non_blocking(true);
+  }
+  void send(std::string_view text) {
+    boost::system::error_code ignored;
+    asio::write(socket_, asio::buffer(text.data(), text.size()), ignored);
+  }
+  // What has arrived.
+  const std::string& received() {
+    std::string piece(65536, '\0');
+    for (;;) {
+      boost::system::error_code error;
+      const std::size_t size = socket_.read_some(asio::buffer(piece), error);
+      received_.append(piece, 0, size);
+      if (error == asio::error::would_block) break;
+      closed_ = closed_ || error.failed();
+      if (error) break;
+    }
+    return received_;
+  }
+  bool has(std::string_view text) { return received().find(text) != std::string::npos; }
+  bool closed() {
+    received();
+    return closed_;
+  }
+  std::size_t count(std::string_view text) {
+    std::size_t found = 0;
+    received();
+    for (auto at = received_.find(text); at != std::string::npos;
+         at = received_.find(text, at + 1)) {
+      ++found;
+    }
+    return found;
+  }
+  void close() { socket_.close(); }
+  void shut_down() { socket_.shutdown(tcp::socket::shutdown_send); }
+  tcp::socket& socket() { return socket_; }
+
+ private:
+  tcp::socket socket_;
+  std::string received_;
+  bool closed_ = false;
+};
+
+struct http_servers : testing::Test {
+  ~http_servers() override {
+    clients.clear();
+    if (served) {
+      served->abort();
+      run([this] { return served->connections() == 0; });
+      served.reset();
+    }
+    loop.restart();
+    while (loop.poll() > 0) {
+    }
+    EXPECT_EQ(time.calls_to_come(), 0U) << "a call of the clock is still pending";
+  }
+  server& start() {
+    served.emplace(loop, time, options, handler, [](int status, std::string_view message) {
+      return "refused " + std::to_string(status) + ": " + std::string(message);
+    });
+    return *served;
+  }
+  raw_client& connect() {
+    if (!served) start();
+    return clients.emplace_back(loop, served->port());
+  }
+  // Runs the loop, without moving the clock, until this holds.
+  void run(const std::function<bool()>& until) {
+    for (;;) {
+      loop.restart();
+      // A handler may have something to do again and again.
+      for (int i = 0; i < 1000 && loop.poll_one() > 0; ++i) {
+      }
+      if (until()) return;
+      loop.run_for(1ms);
+    }
+  }
+  static asio::awaitable<void> hello(exchange& call) {
+    header_fields fields;
+    fields.add("Content-Type", "text/plain");
+    const std::string body = "hello " + call.head().path + "\n";
+    co_await call.send(200, fields, body);
+  }
+  static std::string get(const std::string& path, const std::string& more = "") {
+    return "GET " + path + " HTTP/1.1\r\nHost: a\r\n" + more + "\r\n";
+  }
+
+  asio::io_context loop{1};
+  test::manual_clock time;
+  server_options options;
+  request_handler handler = hello;
+  std::optional<server> served;
+  std::list<raw_client> clients;
+};
+
+TEST_F(http_servers, AnswersAndKeepsTheConnection) {
+  auto& client = connect();
+  client.send(get("/one"));
+  run([&] { return client.has("hello /one\n"); });
+  EXPECT_TRUE(client.has("HTTP/1.1 200 OK\r\n"));
+  EXPECT_TRUE(client.has("Date: Tue, 14 Nov 2023 22:13:20 GMT\r\n")) << client.received();
+  EXPECT_TRUE(client.has("Server: sluice\r\n"));
+  EXPECT_TRUE(client.has("Content-Length: 11\r\n"));
+  client.send(get("/two"));
+  run([&] { return client.has("hello /two\n"); });
+  EXPECT_FALSE(client.closed());
+}
+
+TEST_F(http_servers, AnswersPipelinedRequestsInTheirOrder) {
+  auto& client = connect();
+  client.send(get("/1") + get("/2") + get("/3", "Connection: close\r\n"));
+  run([&] { return client.closed(); });
+  const std::string& all = client.received();
+  EXPECT_LT(all.find("hello /1"), all.find("hello /2"));
+  EXPECT_LT(all.find("hello /2"), all.find("hello /3"));
+  EXPECT_EQ(client.count("HTTP/1.1 200 OK"), 3U);
+}
+
+TEST_F(http_servers, AHeadRequestGetsNoBody) {
+  auto& client = connect();
+  client.send("HEAD /x HTTP/1.1\r\nHost: a\r\n\r\n" + get("/next"));
+  run([&] { return client.has("hello /next"); });
+  EXPECT_FALSE(client.has("hello /x"));
+  EXPECT_EQ(client.count("Content-Length: 9\r\n"), 1U);
+}
+
+TEST_F(http_servers, WhatIsNoRequestIsRefusedAndTheConnectionCloses) {
+  auto& client = connect();
+  client.send("nonsense\r\n\r\n" + get("/never"));
+  run([&] { return client.closed(); });
+  EXPECT_TRUE(client.has("HTTP/1.1 400 Bad Request\r\n"));
+  EXPECT_TRUE(client.has("Connection: close\r\n"));
+  EXPECT_TRUE(client.has("refused 400: "));
+  EXPECT_FALSE(client.has("hello"));
+}
+
+TEST_F(http_servers, AHeadThatComesTooSlowlyIsRefused) {
+  auto& client = connect();
+  client.send("GET /slow HTTP/1.1\r\n");
+  run([&] { return served->connections() == 1 && time.calls_to_come() == 1; });
+  // One byte after the other does not give it more time.
+  for (int i = 0; i < 5; ++i) {
+    client.send("x");
+    run([] { return true; });
+    time.advance(2s);
+  }
+  run([&] { return client.closed(); });
+  EXPECT_TRUE(client.has("HTTP/1.1 408 Request Timeout\r\n")) << client.received();
+}
+
+TEST_F(http_servers, AnIdleConnectionIsClosedInTheEnd) {
+  auto& client = connect();
+  client.send(get("/x"));
+  run([&] { return client.has("hello"); });
+  time.advance(74s);
+  run([] { return true; });
+  EXPECT_FALSE(client.closed());
+  time.advance(2s);
+  run([&] { return client.closed(); });
+  EXPECT_EQ(client.count("HTTP/1.1"), 1U) << "an idle connection gets no answer";
+}
+
+// Reads the whole body and answers with its size.
+asio::awaitable<void> measure(exchange& call) {
+  std::size_t size = 0;
+  int refused = 0;
+  try {
+    for (;;) {
+      const std::string_view piece = co_await call.read_piece();
+      if (piece.empty()) break;
+      size += piece.size();
+    }
+  } catch (const body_error& fault) {
+    refused = fault.status();
+  }
+  const header_fields none;
+  const std::string body = "size " + std::to_string(size);
+  if (refused == 0) {
+    co_await call.send(200, none, body);
+  } else {
+    co_await call.send(refused, none, "refused");
+  }
+}
+
+TEST_F(http_servers, BodiesOfAnySizeAreRead) {
+  handler = measure;
+  auto& client = connect();
+  client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+  run([&] { return client.has("size 0"); });
+  const std::string large(3'000'000, 'x');
+  // The socket takes only some of it at a time.
+  client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3000000\r\n\r\n");
+  std::size_t sent = 0;
+  run([&] {
+    boost::system::error_code error;
+    sent +=
+        client.socket().write_some(asio::buffer(large.data() + sent, large.size() - sent), error);
+    return client.has("size 3000000");
+  });
+}
+
+TEST_F(http_servers, AClientThatAsksIsToldToContinue) {
+  handler = measure;
+  auto& client = connect();
+  client.send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+  run([&] { return client.has("HTTP/1.1 100 Continue\r\n\r\n"); });
+  client.send("hello");
+  run([&] { return client.has("size 5"); });
+  EXPECT_EQ(client.count("100 Continue"), 1U);
+}
+
+TEST_F(http_servers, AClientThatIsRefusedBeforeItContinuesIsCutOff) {
+  auto& client = connect();  // the handler reads no body
+  client.send(
+      "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 500000\r\n\r\n");
+  run([&] { return client.closed(); });
+  EXPECT_FALSE(client.has("100 Continue"));
+  EXPECT_TRUE(client.has("Connection: close\r\n"));
+}
+
+TEST_F(http_servers, ABodyThatComesTooSlowlyIsRefused) {
+  handler = measure;
+  auto& client = connect();
+  client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n");
+  run([&] { return time.calls_to_come() == 1; });
+  for (int i = 0; i < 7; ++i) {
+    client.send("x");
+    run([] { return true; });
+    time.advance(5s);
+  }
+  run([&] { return client.closed(); });
+  EXPECT_TRUE(client.has("HTTP/1.1 408 ")) << client.received();
+}
+
+TEST_F(http_servers, AnUnreadBodyIsDroppedIfItIsSmall) {
+  auto& client = connect();
+  client.send("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello" + get("/b"));
+  run([&] { return client.has("hello /b"); });
+  client.send("POST /c HTTP/1.1\r\nHost: a\r\nContent-Length: 900000000\r\n\r\n");
+  const std::string block(100'000, 'x');
+  run([&] {
+    boost::system::error_code error;
+    client.socket().write_some(asio::buffer(block), error);
+    return client.closed();
+  });
+  EXPECT_TRUE(client.has("hello /c")) << "the reply comes all the same";
+}
+
+TEST_F(http_servers, AReplyMayComeInChunks) {
+  handler = [](exchange& call) -> asio::awaitable<void> {
+    const header_fields none;
+    co_await call.begin(200, none, std::nullopt);
+    co_await call.write("hello ");
+    co_await call.write("");
+    co_await call.write("world");
+    co_await call.finish();
+  };
+  auto& client = connect();
+  client.send(get("/"));
+  run([&] { return client.has("0\r\n\r\n"); });
+  EXPECT_TRUE(client.has("Transfer-Encoding: chunked\r\n"));
+  EXPECT_TRUE(client.has("\r\n\r\n6\r\nhello \r\n5\r\nworld\r\n0\r\n\r\n")) << client.received();
+  auto& old = connect();
+  old.send("GET / HTTP/1.0\r\n\r\n");
+  run([&] { return old.closed(); });
+  EXPECT_TRUE(old.has("\r\n\r\nhello world"));
+}
+
+TEST_F(http_servers, AReplyThatIsBrokenOffDoesNotLookComplete) {
+  handler = [](exchange& call) -> asio::awaitable<void> {
+    const header_fields none;
+    co_await call.begin(200, none, 10);
+    co_await call.write("half");
+    throw std::runtime_error("the disk is gone");
+  };
+  auto& client = connect();
+  client.send(get("/") + get("/next"));
+  run([&] { return client.closed(); });
+  EXPECT_TRUE(client.has("half"));
+  EXPECT_EQ(client.count("HTTP/1.1"), 1U);
+}
+
+TEST_F(http_servers, AnExceptionBeforeTheReplyIsA500) {
+  handler = [](exchange&) -> asio::awaitable<void> {
+    throw std::runtime_error("oops");
+    co_return;
+  };
+  auto& client = connect();
+  client.send(get("/"));
+  run([&] { return client.closed(); });
+  EXPECT_TRUE(client.has("HTTP/1.1 500 Internal Server Error\r\n"));
+  EXPECT_FALSE(client.has("oops"));
+}
+
+TEST_F(http_servers, AClientThatDoesNotReadItsReplyIsCutOff) {
+  bool sent = true;
+  handler = [&](exchange& call) -> asio::awaitable<void> {
+    const header_fields none;
+    const std::string large(50'000'000, 'x');
+    sent = co_await call.send(200, none, large);
+  };
+  auto& client = connect();
+  client.send(get("/"));
+  run([&] { return time.calls_to_come() == 1; });
+  for (int i = 0; i < 40 && sent; ++i) {
+    run([] { return true; });
+    time.advance(31s);
+    run([] { return true; });
+  }
+  EXPECT_FALSE(sent);
+  run([&] { return served->connections() == 0; });
+}
+
+TEST_F(http_servers, AHandlerLearnsThatItsClientHasGone) {
+  bool gone = false;
+  bool waiting = false;
+  std::function<void()> release;
+  handler = [&](exchange& call) -> asio::awaitable<void> {
+    call.on_client_gone([&] { gone = true; });
+    waiting = true;
+    while (!gone) co_await asio::post(loop, asio::use_awaitable);
+    const header_fields none;
+    const bool sent = co_await call.send(200, none, "late");
+    EXPECT_FALSE(sent);
+  };
+  auto& client = connect();
+  client.send(get("/"));
+  run([&] { return waiting; });
+  EXPECT_FALSE(gone);
+  client.close();
+  run([&] { return gone && served->connections() == 0; });
+}
+
+TEST_F(http_servers, NoMoreConnectionsThanAllowedAreServed) {
+  options.max_connections = 2;
+  auto& one = connect();
+  auto& two = connect();
+  auto& three = connect();
+  for (auto* each : {&one, &two, &three}) each->send(get("/"));
+  run([&] { return one.has("hello") && two.has("hello"); });
+  EXPECT_EQ(served->connections(), 2U);
+  EXPECT_FALSE(three.has("hello"));
+  one.close();
+  run([&] { return three.has("hello"); });
+}
+
+TEST_F(http_servers, AStoppedServerFinishesWhatItAnswersAndClosesTheRest) {
+  bool go_on = false;
+  handler = [&](exchange& call) -> asio::awaitable<void> {
+    while (call.head().path == "/slow" && !go_on) {
+      co_await asio::post(loop, asio::use_awaitable);
+    }
+    const header_fields none;
+    co_await call.send(200, none, "done");
+  };
+  auto& idle = connect();
+  auto& busy = connect();
+  idle.send(get("/fast"));
+  busy.send(get("/slow"));
+  run([&] { return idle.has("done") && served->connections() == 2; });
+  served->stop_accepting();
+  run([&] { return idle.closed(); });
+  EXPECT_FALSE(busy.closed());
+  boost::system::error_code error;
+  tcp::socket late(loop);
+  late.connect({asio::ip::address_v4::loopback(), served->port()}, error);
+  EXPECT_TRUE(error) << "it listens no more";
+  go_on = true;
+  run([&] { return busy.closed(); });
+  EXPECT_TRUE(busy.has("done"));
+  EXPECT_TRUE(busy.has("Connection: close\r\n"));
+}
+
+TEST_F(http_servers, ATakenPortAndAWrongAddressAreOneSentence) {
+  start();
+  server_options same;
+  same.port = served->port();
+  server_options wrong;
+  wrong.address = "not-an-address";
+  for (const auto& chosen : {same, wrong}) {
+    try {
+      const server other(loop, time, chosen, hello, [](int, std::string_view) { return ""; });
+      FAIL() << "it listens";
+    } catch (const fatal_error& fault) {
+      EXPECT_NE(std::string(fault.what()).find("cannot listen on " + chosen.address),
+                std::string::npos);
+    }
+  }
+}
+
+TEST_F(http_servers, ACertificateThatCannotBeReadIsOneSentence) {
+  const test::temp_dir folder;
+  options.certificate_file = folder.write("cert.pem", "no certificate");
+  options.key_file = folder / "key.pem";
+  try {
+    start();
+    FAIL() << "it listens";
+  } catch (const fatal_error& fault) {
+    EXPECT_NE(std::string(fault.what()).find("cert.pem: it holds no certificate in PEM"),
+              std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace sluice::http_server
