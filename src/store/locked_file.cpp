@@ -30,7 +30,7 @@ std::string words_of(int error) {
 }
 
 int open_private(const std::string& path) {
-  const int opened = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  const int opened = ::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (opened < 0) cannot_open(path, errno);
   return opened;
 }
@@ -46,7 +46,7 @@ std::string user_of(int lock) {
 
 locked_file::locked_file(const std::string& path) {
   const auto files = system_files();
-  path_ = std::filesystem::absolute(files->resolved(path)).lexically_normal().string();
+  path_ = std::filesystem::absolute(files->resolved(path)).string();
   lock_ = open_private(path_ + ".lock");
   try {
     if (!lock_whole(lock_)) {

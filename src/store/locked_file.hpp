@@ -15,7 +15,8 @@ class locked_file {
   locked_file& operator=(const locked_file&) = delete;
   ~locked_file();
 
-  /// Absolute, and not a link: two links to one file have one lock.
+  /// Absolute. Links are followed: two links to one file have one lock. A link that another user
+  /// may have planted is refused.
   const std::string& path() const noexcept { return path_; }
 
  private:

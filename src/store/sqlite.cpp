@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <utility>
 
-#include "store/batch_record.hpp"
 #include "store/batch_store.hpp"
 
 namespace sluice::store {
@@ -14,16 +13,16 @@ namespace {
 // In milliseconds. Only another program waits here, such as a backup: this one has one connection.
 constexpr int longest_wait = 10'000;
 
-bool is_full(sqlite3* handle, int code) {
-  if ((code & 0xff) == SQLITE_FULL) return true;
-  if (code == SQLITE_IOERR_SHMSIZE) return true;  // the index of the log cannot grow; no errno
-  const int error = handle == nullptr ? 0 : sqlite3_system_errno(handle);
-  const bool can_be = (code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN;
-  return can_be && (error == ENOSPC || error == EDQUOT);
+// `error` is the errno that the failed call has left, 0 before it: sqlite3_system_errno() does not
+// know what a commit met.
+bool is_full(int code, int error) {
+  const int kind = code & 0xff;
+  if (kind == SQLITE_FULL) return true;
+  return (kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN) && (error == ENOSPC || error == EDQUOT);
 }
 
 [[noreturn]] void fail(const std::string& file, sqlite3* handle, int code) {
-  if (is_full(handle, code)) {
+  if (is_full(code, errno)) {
     throw store_error(fmt::format("{}: the disk is full; make room on it", file), true);
   }
   const std::string why = handle == nullptr ? sqlite3_errstr(code) : sqlite3_errmsg(handle);
@@ -59,6 +58,7 @@ bool is_full(sqlite3* handle, int code) {
 
 sqlite_database::sqlite_database(std::string file) : file_(std::move(file)) {
   sqlite3* opened = nullptr;
+  errno = 0;
   const int code = sqlite3_open_v2(
       file_.c_str(), &opened,
       SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
@@ -69,6 +69,7 @@ sqlite_database::sqlite_database(std::string file) : file_(std::move(file)) {
 }
 
 void sqlite_database::run(const std::string& sql) {
+  errno = 0;
   check(sqlite3_exec(handle(), sql.c_str(), nullptr, nullptr, nullptr));
 }
 
@@ -93,6 +94,7 @@ void sqlite_database::damaged(std::string_view why) const {
 sqlite_statement::sqlite_statement(const sqlite_database& database, std::string_view sql)
     : database_(database) {
   sqlite3_stmt* made = nullptr;
+  errno = 0;
   const int code = sqlite3_prepare_v2(database.handle(), sql.data(), static_cast<int>(sql.size()),
                                       &made, nullptr);
   statement_.reset(made);
@@ -119,6 +121,7 @@ sqlite_statement& sqlite_statement::put_null() {
 
 bool sqlite_statement::step() {
   column_ = 0;
+  errno = 0;
   const int code = sqlite3_step(statement_.get());
   database_.check(code);
   return code == SQLITE_ROW;

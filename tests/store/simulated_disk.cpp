@@ -1,6 +1,7 @@
 #include "store/simulated_disk.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <stdexcept>
 
@@ -33,7 +34,7 @@ struct simulated_file {
   }
 
   static int write(sqlite3_file* file, const void* bytes, int size, sqlite3_int64 offset) {
-    const auto what = of(file).disk->met(true);
+    const auto what = of(file).disk->met(simulated_disk::operation::write);
     const int written = what == simulated_disk::fault::none ? size : size / 2;
     if (!of(file).is_dead()) {
       of(file).change(
@@ -45,13 +46,17 @@ struct simulated_file {
   }
 
   static int truncate(sqlite3_file* file, sqlite3_int64 size) {
-    if (of(file).disk->met(false) != simulated_disk::fault::none) return SQLITE_IOERR_TRUNCATE;
+    if (of(file).disk->met(simulated_disk::operation::other) != simulated_disk::fault::none)
+      return SQLITE_IOERR_TRUNCATE;
     of(file).change({static_cast<std::uint64_t>(size), {}, true});
     return SQLITE_OK;
   }
 
   static int sync(sqlite3_file* file, int /*flags*/) {
-    if (of(file).disk->met(false) != simulated_disk::fault::none) return SQLITE_IOERR_FSYNC;
+    if (of(file).disk->met(simulated_disk::operation::sync) != simulated_disk::fault::none) {
+      errno = of(file).disk->fault_ == simulated_disk::fault::kill ? EIO : EDQUOT;
+      return SQLITE_IOERR_FSYNC;
+    }
     simulated_disk::node& node = of(file).node();
     node.synced = node.content;
     node.changes.clear();
@@ -78,6 +83,7 @@ struct simulated_file {
     *at = nullptr;
     if (extends == 0 && index >= shared.size()) return SQLITE_OK;
     if (index >= shared.size() && of(file).finds_no_room()) {
+      errno = ENOSPC;
       return SQLITE_IOERR_SHMSIZE;
     }
     while (shared.size() <= index) {
@@ -111,7 +117,8 @@ struct simulated_file {
   }
 
   static int remove(sqlite3_vfs* vfs, const char* name, int /*syncs folder*/) {
-    if (disk_of(vfs).met(false) != simulated_disk::fault::none) return SQLITE_IOERR_DELETE;
+    if (disk_of(vfs).met(simulated_disk::operation::other) != simulated_disk::fault::none)
+      return SQLITE_IOERR_DELETE;
     return disk_of(vfs).files_.erase(name) > 0 ? SQLITE_OK : SQLITE_IOERR_DELETE_NOENT;
   }
 
@@ -136,7 +143,7 @@ struct simulated_file {
   // The index of the log is no part of what must survive, so only a full disk matters to it.
   bool finds_no_room() const {
     return disk->fault_ != simulated_disk::fault::kill &&
-           disk->met(true) != simulated_disk::fault::none;
+           disk->met(simulated_disk::operation::write) != simulated_disk::fault::none;
   }
   void change(simulated_disk::change made) const {
     simulated_disk::apply(node().content, made);
@@ -211,10 +218,11 @@ void simulated_disk::apply(std::string& content, const change& made) {
   content.replace(made.offset, made.bytes.size(), made.bytes);
 }
 
-simulated_disk::fault simulated_disk::met(bool is_write) {
+simulated_disk::fault simulated_disk::met(operation what) {
   if (fault_ == fault::none) return fault::none;
   const bool is_full = fault_ == fault::full || fault_ == fault::full_once;
-  if (is_full && !is_write) return fault::none;
+  if (is_full && what != operation::write) return fault::none;
+  if (fault_ == fault::full_at_sync && what != operation::sync) return fault::none;
   ++operations_;
   if (operations_ < fail_at_) return fault::none;
   if (fault_ == fault::full_once && operations_ > fail_at_) return fault::none;

@@ -18,8 +18,9 @@ class simulated_disk {
   enum class fault : std::uint8_t {
     none,
     full,  ///< this write and all later ones find no room; half of this one's bytes are written
-    full_once,  ///< only this one
-    kill,       ///< the process ends in the middle of this operation: nothing changes any more
+    full_once,     ///< only this one
+    full_at_sync,  ///< a quota is used up, and only this sync and later ones find out
+    kill,          ///< the process ends in the middle of this operation: nothing changes any more
   };
 
   simulated_disk();
@@ -28,7 +29,7 @@ class simulated_disk {
   ~simulated_disk();
 
   /// Sets a fault for the n-th operation from now on; the first one is 1. Operations are those that
-  /// change the disk: write, truncate, sync, remove; for a full disk, writes only.
+  /// change the disk: write, truncate, sync, remove; for a full disk, only those that find no room.
   void fail_at(std::uint64_t n, fault what);
   /// Whether the operation of the fault was reached.
   bool has_failed() const noexcept { return fault_ != fault::none && operations_ >= fail_at_; }
@@ -56,8 +57,9 @@ class simulated_disk {
   };
 
   static void apply(std::string& content, const change& made);
+  enum class operation : std::uint8_t { write, sync, other };
   // Counts an operation, and says which fault it meets.
-  fault met(bool is_write);
+  fault met(operation what);
 
   sqlite3_vfs vfs_{};
   sqlite3_vfs* before_ = nullptr;
