@@ -29,6 +29,11 @@ install(FILES ${documents}/sluice.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish
 install(FILES LICENSE NOTICE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT program)
 install(FILES README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT program)
 
+# A portable build is for its program alone; its libraries are not those of a system that could link the archive.
+if(SLUICE_STATIC)
+  return()
+endif()
+
 # The library: the rooms that a job needs, as one archive.
 foreach(part account asio async base config data engine files http http_wire jobs json money openai tokenizer tokens
     upstream usd vocabularies)

@@ -1,5 +1,5 @@
-# For SLUICE_STATIC: a program that needs no shared library but those of libc. Debian ships no archives of fmt, spdlog and
-# simdjson, so the first two are used as headers alone, and the third is compiled from Debian's source package, whose
+# For SLUICE_STATIC: a program that needs no shared library but those of libc. Debian ships no archives of fmt, spdlog,
+# toml++ and simdjson, so the first three are used as headers alone, and the last is compiled from Debian's source package, whose
 # folder with simdjson.cpp is SLUICE_SIMDJSON_SOURCE.
 set(OPENSSL_USE_STATIC_LIBS ON)
 set(Boost_USE_STATIC_LIBS ON)
@@ -13,6 +13,9 @@ add_library(spdlog_headers INTERFACE)
 target_compile_definitions(spdlog_headers INTERFACE SPDLOG_FMT_EXTERNAL=1)
 target_link_libraries(spdlog_headers INTERFACE fmt_headers Threads::Threads)
 add_library(spdlog::spdlog ALIAS spdlog_headers)
+add_library(toml_headers INTERFACE)
+target_compile_definitions(toml_headers INTERFACE TOML_HEADER_ONLY=1)
+add_library(tomlplusplus::tomlplusplus ALIAS toml_headers)
 
 set(SLUICE_SIMDJSON_SOURCE "" CACHE PATH "Folder of simdjson.cpp")
 find_file(SIMDJSON_CPP simdjson.cpp PATHS ${SLUICE_SIMDJSON_SOURCE} NO_DEFAULT_PATH REQUIRED)

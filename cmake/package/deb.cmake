@@ -16,8 +16,8 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_NAME sluice)
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_SECTION utils)
-set(CPACK_DEBIAN_PROGRAM_DESCRIPTION "bulk completions through a rate-limited relay
- sluice takes a JSONL job of LLM requests through a rate-limited,
+# cpack puts the summary above it.
+set(CPACK_DEBIAN_PROGRAM_DESCRIPTION "This program takes a JSONL job of LLM requests through a rate-limited,
  OpenAI-compatible relay or API, and brings back every result once,
  with its tokens and its exact cost. It resumes after any kill, keeps a
  budget, and measures and tests relays.")

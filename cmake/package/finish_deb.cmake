@@ -17,8 +17,12 @@ foreach(root ${components})
   file(REMOVE ${doc}/LICENSE ${doc}/NOTICE)
   file(WRITE ${doc}/copyright "${notice}")
   file(WRITE ${doc}/changelog.Debian
-    "sluice (${CPACK_SLUICE_VERSION}) stable; urgency=medium\n\n  * New version; see CHANGELOG.md.\n\n"
+    "sluice (${CPACK_SLUICE_VERSION}) stable; urgency=medium\n\n  * New version; see changelog.gz of the package sluice.\n\n"
     " -- The sluice authors <maintainers@sluice.example>  Sat, 28 Nov 2026 00:00:00 +0000\n")
+  if(EXISTS ${doc}/CHANGELOG.md)
+    file(RENAME ${doc}/CHANGELOG.md ${doc}/changelog)
+    execute_process(COMMAND gzip -9n ${doc}/changelog COMMAND_ERROR_IS_FATAL ANY)
+  endif()
   file(GLOB_RECURSE pages ${root}/usr/share/man/*.1)
   file(GLOB archives ${root}/usr/lib/*/*.a)
   execute_process(COMMAND gzip -9nf ${doc}/changelog.Debian ${pages} COMMAND_ERROR_IS_FATAL ANY)
