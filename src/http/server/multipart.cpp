@@ -181,7 +181,10 @@ bool multipart_parser::read_after_boundary() {
   }
   const std::size_t end = find(pending_, crlf);
   const std::string_view line = std::string_view(pending_).substr(0, end);
-  if (end == std::string::npos ? line.size() > longest_boundary : !trimmed(line).empty()) {
+  const bool complete = end != std::string::npos;
+  // The last byte of an incomplete line may be the CR of its end.
+  const std::size_t longest = longest_boundary + (complete ? 0 : 1);
+  if (line.size() > longest || (complete && !trimmed(line).empty())) {
     return fail("a boundary is not followed by a line end");
   }
   if (end == std::string::npos) return false;
@@ -195,7 +198,10 @@ bool multipart_parser::read_after_boundary() {
 bool multipart_parser::read_head() {
   constexpr std::string_view end_of_head = "\r\n\r\n";
   const std::size_t end = find(pending_, end_of_head);
-  if (std::min(end, pending_.size()) > max_part_head) return fail("the head of a part is too long");
+  // An incomplete head may hold the begin of its end.
+  const std::size_t longest =
+      max_part_head + (end == std::string::npos ? end_of_head.size() - 1 : 0);
+  if (std::min(end, pending_.size()) > longest) return fail("the head of a part is too long");
   if (end == std::string::npos) return false;
   const auto fields = std::string_view(pending_).substr(0, end);
   const auto head = read_fields(fields.substr(std::min(crlf.size(), fields.size())));

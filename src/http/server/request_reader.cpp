@@ -51,17 +51,59 @@ bool has_folded_field(std::string_view head) {
          head.find("\r\n\t") != std::string_view::npos;
 }
 
+constexpr std::string_view crlf = "\r\n";
+constexpr std::string_view end_of_head = "\r\n\r\n";
+// Of a line between chunks, and of all fields behind them.
+constexpr std::size_t longest_chunk_line = std::size_t{16} * 1024;
+
+// Control characters, also a line end that lacks its CR or its LF. The last byte may be a CR whose
+// LF has not arrived.
+bool has_control(std::string_view text) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    if (byte >= ' ' || byte == '\t') continue;
+    if (byte != '\r') return true;
+    if (i + 1 < text.size() && text[++i] != '\n') return true;
+  }
+  return false;
+}
+
+request_reader::refusal refusal_of(const error_code& error) {
+  if (error == http::error::bad_version) {
+    return {505, "only HTTP/1.0 and HTTP/1.1 are spoken here"};
+  }
+  return {400, "this is not an HTTP request: " + error.message()};
+}
+
+request_reader::refusal control_refusal() {
+  return {400, "the head of the request has a control character"};
+}
+
+// Whether a head is hopeless before its end has arrived.
+std::optional<request_reader::refusal> check_begin(std::string_view begin) {
+  const std::size_t line = begin.find(crlf);
+  if (has_control(begin.substr(0, line))) return control_refusal();
+  if (line == std::string_view::npos) return std::nullopt;
+  http::request_parser<http::buffer_body> parser;
+  error_code error;
+  parser.put(boost::asio::buffer(begin.data(), line + crlf.size()), error);
+  if (error && error != http::error::need_more) return refusal_of(error);
+  if (has_control(begin.substr(line))) return control_refusal();
+  return std::nullopt;
+}
+
 }  // namespace
 
 struct request_reader::parts {
+  std::size_t max_head_bytes = 0;
   http::request_parser<http::buffer_body> parser;
   request_head head;
-  std::size_t parsed = 0;  // bytes of the head that the parser has taken
 
   std::optional<refusal> check(std::string_view text);
 };
 
 request_reader::request_reader(std::size_t max_head_bytes) : parts_(std::make_unique<parts>()) {
+  parts_->max_head_bytes = max_head_bytes;
   parts_->parser.header_limit(static_cast<std::uint32_t>(max_head_bytes));
   parts_->parser.body_limit(boost::none);  // the handler bounds what it takes
 }
@@ -98,23 +140,23 @@ std::optional<std::variant<std::size_t, request_reader::refusal>> request_reader
     std::string_view bytes) {
   using outcome = std::variant<std::size_t, refusal>;
   auto& parser = parts_->parser;
-  error_code error;
-  // The parser may take the request line before the rest is there.
-  const std::string_view rest = bytes.substr(parts_->parsed);
-  parts_->parsed += parser.put(boost::asio::buffer(rest.data(), rest.size()), error);
-  const std::size_t taken = parts_->parsed;
-  if (error == http::error::need_more) return std::nullopt;
-  if (error == http::error::header_limit) {
+  const std::string_view allowed = bytes.substr(0, parts_->max_head_bytes);
+  const std::size_t end = allowed.find(end_of_head);
+  // Beast takes the request line as soon as it is complete; here, a head is taken as a whole.
+  if (end == std::string_view::npos) {
+    if (auto why = check_begin(allowed)) return outcome(*std::move(why));
+    if (allowed.size() < parts_->max_head_bytes) return std::nullopt;
     return outcome(refusal{431, "the head of the request is too long"});
   }
-  if (error == http::error::bad_version) {
-    return outcome(refusal{505, "only HTTP/1.0 and HTTP/1.1 are spoken here"});
+  const std::string_view text = bytes.substr(0, end + end_of_head.size());
+  if (has_control(text.substr(0, text.find(crlf)))) return outcome(control_refusal());
+  error_code error;
+  const std::size_t taken = parser.put(boost::asio::buffer(text.data(), text.size()), error);
+  if (error && error != http::error::need_buffer) return outcome(refusal_of(error));
+  if (!parser.is_header_done() || taken != text.size()) {
+    return outcome(refusal{400, "this is not an HTTP request"});
   }
-  if (error && error != http::error::need_buffer) {
-    return outcome(refusal{400, "this is not an HTTP request: " + error.message()});
-  }
-  if (!parser.is_header_done()) return std::nullopt;
-  if (auto why = parts_->check(bytes.substr(0, taken))) return outcome(*std::move(why));
+  if (auto why = parts_->check(text)) return outcome(*std::move(why));
 
   const auto& message = parser.get();
   const std::string_view target = without_origin(as_view(message.target()));
@@ -162,6 +204,9 @@ request_reader::body_step request_reader::read_body(std::string_view bytes, char
   step.taken = parser.put(boost::asio::buffer(bytes.data(), bytes.size()), error);
   step.produced = size - body.size;
   step.failed = error && error != http::error::need_more && error != http::error::need_buffer;
+  // A line that never ends must not fill the memory.
+  const bool stuck = step.taken == 0 && step.produced == 0 && !parser.is_done();
+  if (stuck && bytes.size() > longest_chunk_line) step.failed = true;
   return step;
 }
 

@@ -102,7 +102,11 @@ struct server::parts : std::enable_shared_from_this<server::parts> {
         std::make_unique<server_connection>(std::move(socket), context, time, settings);
     const auto place = connections.insert(connections.end(), connection.get());
     if (!acceptor.is_open()) connection->close_when_idle();
-    co_await connection->serve();
+    try {
+      co_await connection->serve();
+    } catch (...) {
+      connection->abort();  // it ends, the others go on
+    }
     connections.erase(place);
     changed.wake_all();
   }

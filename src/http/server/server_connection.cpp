@@ -2,7 +2,7 @@
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <sys/socket.h>
+#include <poll.h>
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
@@ -11,7 +11,6 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/http/status.hpp>
-#include <cerrno>
 #include <ctime>
 #include <utility>
 #include <variant>
@@ -28,6 +27,7 @@ constexpr std::size_t write_size = std::size_t{64} * 1024;
 // Of a body that the handler did not read. More is not worth the wait: the connection is closed.
 constexpr std::size_t most_dropped = std::size_t{256} * 1024;
 constexpr duration goodbye_timeout = std::chrono::seconds{2};
+constexpr duration look_interval = std::chrono::seconds{1};
 
 std::string address_of(const asio::ip::tcp::socket& socket) {
   error_code error;
@@ -49,25 +49,35 @@ bool has_body(int status) {
 
 server_connection::server_connection(asio::ip::tcp::socket socket, ssl::context* tls, clock& time,
                                      const connection_settings& settings)
-    : socket_(std::move(socket)), time_(time), settings_(settings), peer_(address_of(socket_)) {
+    : socket_(std::move(socket)),
+      time_(time),
+      settings_(settings),
+      peer_(address_of(socket_)),
+      watch_alarm_(time) {
   error_code ignored;
   socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
   if (tls != nullptr) tls_.emplace(socket_, *tls);
 }
 
 server_connection::~server_connection() {
-  time_.cancel(alarm_);
+  cancel_alarm();
   if (watch_) *watch_ = false;
 }
 
 // Timeouts: one alarm, which looks at `due_` when it rings, so that most changes cost nothing.
 
 void server_connection::expect_within(duration wait) {
+  timed_out_ = false;
   due_ = time_.now() + wait;
   if (alarm_ != 0 && alarm_at_ <= due_) return;
-  time_.cancel(alarm_);
+  cancel_alarm();
   alarm_at_ = due_;
   alarm_ = time_.call_at(due_, [this] { ring(); });
+}
+
+// A connection that was aborted may outlive the clock, and has no alarm any more.
+void server_connection::cancel_alarm() noexcept {
+  if (alarm_ != 0) time_.cancel(std::exchange(alarm_, 0));
 }
 
 void server_connection::ring() {
@@ -86,6 +96,8 @@ void server_connection::ring() {
 
 void server_connection::abort() {
   gone_ = true;
+  cancel_alarm();
+  watch_alarm_.cancel();
   error_code ignored;
   socket_.close(ignored);
   if (client_gone_) std::exchange(client_gone_, nullptr)();
@@ -109,6 +121,8 @@ void server_connection::consume(std::size_t size) noexcept {
 
 // Returns 0 if nothing more comes: the client has closed, is too slow, or the connection is broken.
 asio::awaitable<std::size_t> server_connection::read_more() {
+  // The time may have passed just after bytes had arrived, so that there was no read to end.
+  if (timed_out_ || gone_) co_return 0;
   if (taken_ > 0) {
     in_.erase(0, taken_);
     filled_ -= std::exchange(taken_, 0);
@@ -211,6 +225,7 @@ asio::awaitable<bool> server_connection::read_head() {
       if (read) {
         expect_nothing();
         if (const auto* why = std::get_if<request_reader::refusal>(&*read)) {
+          head_only_ = unread().starts_with("HEAD ");
           co_await refuse(why->status, why->message);
           co_return false;
         }
@@ -243,9 +258,10 @@ asio::awaitable<bool> server_connection::call_handler() {
     failed = true;
   }
   client_gone_ = nullptr;
+  watch_alarm_.cancel();
   if (watch_) *std::exchange(watch_, nullptr) = false;
   if (gone_) co_return false;
-  if (failed && !replied_) co_await refuse(500, "the server had an error");
+  if (!replied_) co_await refuse(500, "the server had an error");
   // A reply that was broken off must not look complete.
   if (!complete_) gone_ = true;
   co_return !failed && complete_ && !gone_;
@@ -276,7 +292,8 @@ asio::awaitable<std::string_view> server_connection::read_piece() {
       throw body_error(0, "the client is gone");
   }
   piece_.resize(read_size);
-  if (received_ == 0) expect_within(settings_.options.body_timeout);
+  // Only the time in which this server waits for the client counts.
+  expect_within(received_ == 0 ? settings_.options.body_timeout : body_time_left_);
   for (;;) {
     const auto step = reader_->read_body(unread(), piece_.data(), piece_.size());
     consume(step.taken);
@@ -287,7 +304,8 @@ asio::awaitable<std::string_view> server_connection::read_piece() {
     if (step.produced > 0) {
       received_ += step.produced;
       if (received_ >= settings_.options.min_body_bytes) received_ = 0;
-      if (reader_->body_is_done()) expect_nothing();
+      body_time_left_ = due_ - time_.now();
+      expect_nothing();
       co_return std::string_view(piece_).substr(0, step.produced);
     }
     if (reader_->body_is_done()) {
@@ -383,21 +401,31 @@ asio::awaitable<bool> server_connection::finish() {
 void server_connection::on_client_gone(std::function<void()> act) {
   if (gone_) return act();
   client_gone_ = std::move(act);
-  if (!watch_) asio::co_spawn(socket_.get_executor(), watch_client(), asio::detached);
+  if (watch_) return;
+  watch_ = std::make_shared<bool>(true);
+  asio::co_spawn(socket_.get_executor(), watch_client(watch_), asio::detached);
 }
 
-// Looks at what arrives while the request is being answered. A client that sends its next request
-// already is still there.
-asio::awaitable<void> server_connection::watch_client() {
-  const auto alive = watch_ = std::make_shared<bool>(true);
+// Looks at what arrives while the request is being answered.
+asio::awaitable<void> server_connection::watch_client(std::shared_ptr<bool> alive) {
+  if (!*alive) co_return;
   error_code error;
   co_await socket_.async_wait(asio::ip::tcp::socket::wait_read,
                               asio::redirect_error(asio::use_awaitable, error));
-  if (!*alive) co_return;
-  char byte = 0;
-  const auto size = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  const bool closed = size == 0 || (size < 0 && errno != EAGAIN && errno != EWOULDBLOCK);
-  if (!closed && !error) co_return;
+  if (*alive) look_at_client();
+}
+
+// Bytes that are not read yet, of the next request or of the end of TLS, hide the end of the
+// connection from a wait. So it is looked at from time to time.
+void server_connection::look_at_client() {
+  pollfd query{socket_.is_open() ? socket_.native_handle() : -1, POLLIN | POLLRDHUP, 0};
+  ::poll(&query, 1, 0);
+  const bool closed =
+      !socket_.is_open() || (query.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)) != 0;
+  if (!closed) {
+    watch_alarm_.set(time_.now() + look_interval, [this] { look_at_client(); });
+    return;
+  }
   gone_ = true;
   if (client_gone_) std::exchange(client_gone_, nullptr)();
 }

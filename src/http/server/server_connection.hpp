@@ -14,6 +14,7 @@
 #include <string>
 #include <string_view>
 
+#include "async/alarm.hpp"
 #include "http/server/request_reader.hpp"
 #include "http/server/server.hpp"
 #include "sluice/clock.hpp"
@@ -66,7 +67,8 @@ class server_connection final : public exchange {
   boost::asio::awaitable<void> refuse(int status, std::string_view message);
   boost::asio::awaitable<std::size_t> read_more();
   boost::asio::awaitable<bool> write_all(std::string_view first, std::string_view second = {});
-  boost::asio::awaitable<void> watch_client();
+  boost::asio::awaitable<void> watch_client(std::shared_ptr<bool> alive);
+  void look_at_client();
   boost::asio::awaitable<void> say_goodbye();
 
   std::string head_of(int status, const header_fields& fields, std::optional<std::uint64_t> length);
@@ -76,6 +78,7 @@ class server_connection final : public exchange {
   void expect_within(duration wait);
   void expect_nothing() noexcept { due_ = time_point::max(); }
   void ring();
+  void cancel_alarm() noexcept;
 
   boost::asio::ip::tcp::socket socket_;
   std::optional<boost::asio::ssl::stream<boost::asio::ip::tcp::socket&>> tls_;
@@ -101,8 +104,10 @@ class server_connection final : public exchange {
   framing framing_ = framing::none;
   std::uint64_t left_ = 0;    // bytes of a counted body
   std::size_t received_ = 0;  // bytes of the body since its time began
+  duration body_time_left_{};
   std::function<void()> client_gone_;
   std::shared_ptr<bool> watch_;  // false: the watch of the client is over
+  alarm watch_alarm_;
 
   time_point due_ = time_point::max();
   time_point alarm_at_{};
