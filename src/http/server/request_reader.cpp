@@ -79,15 +79,22 @@ request_reader::refusal control_refusal() {
   return {400, "the head of the request has a control character"};
 }
 
-// Whether a head is hopeless before its end has arrived.
+// Why a head is refused, even before its end has arrived. The first fault counts, so that it does
+// not matter in which pieces the head arrives.
 std::optional<request_reader::refusal> check_begin(std::string_view begin) {
   const std::size_t line = begin.find(crlf);
-  if (has_control(begin.substr(0, line))) return control_refusal();
-  if (line == std::string_view::npos) return std::nullopt;
+  if (line == std::string_view::npos) {
+    return has_control(begin) ? std::optional(control_refusal()) : std::nullopt;
+  }
+  if (has_control(begin.substr(0, line + crlf.size()))) return control_refusal();
   http::request_parser<http::buffer_body> parser;
+  // Beast looks at a version only if 8 more bytes are there.
+  const std::string alone = std::string(begin.substr(0, line)) + "\r\n\r\n\r\n\r\n";
   error_code error;
-  parser.put(boost::asio::buffer(begin.data(), line + crlf.size()), error);
-  if (error && error != http::error::need_more) return refusal_of(error);
+  parser.put(boost::asio::buffer(alone.data(), alone.size()), error);
+  if (error && error != http::error::need_more && error != http::error::need_buffer) {
+    return refusal_of(error);
+  }
   if (has_control(begin.substr(line))) return control_refusal();
   return std::nullopt;
 }
@@ -142,14 +149,14 @@ std::optional<std::variant<std::size_t, request_reader::refusal>> request_reader
   auto& parser = parts_->parser;
   const std::string_view allowed = bytes.substr(0, parts_->max_head_bytes);
   const std::size_t end = allowed.find(end_of_head);
+  const bool complete = end != std::string_view::npos;
+  const std::string_view text = complete ? allowed.substr(0, end + end_of_head.size()) : allowed;
+  if (auto why = check_begin(text)) return outcome(*std::move(why));
   // Beast takes the request line as soon as it is complete; here, a head is taken as a whole.
-  if (end == std::string_view::npos) {
-    if (auto why = check_begin(allowed)) return outcome(*std::move(why));
+  if (!complete) {
     if (allowed.size() < parts_->max_head_bytes) return std::nullopt;
     return outcome(refusal{431, "the head of the request is too long"});
   }
-  const std::string_view text = bytes.substr(0, end + end_of_head.size());
-  if (has_control(text.substr(0, text.find(crlf)))) return outcome(control_refusal());
   error_code error;
   const std::size_t taken = parser.put(boost::asio::buffer(text.data(), text.size()), error);
   if (error && error != http::error::need_buffer) return outcome(refusal_of(error));
