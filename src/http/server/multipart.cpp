@@ -181,7 +181,7 @@ bool multipart_parser::read_after_boundary() {
   }
   const std::size_t end = find(pending_, crlf);
   const std::string_view line = std::string_view(pending_).substr(0, end);
-  if (end == std::string::npos ? line.size() > longest_boundary : !trimmed(line).empty()) {
+  if (line.size() > longest_boundary || (end != std::string::npos && !trimmed(line).empty())) {
     return fail("a boundary is not followed by a line end");
   }
   if (end == std::string::npos) return false;
