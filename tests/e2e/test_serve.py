@@ -7,10 +7,12 @@ import errno
 import http.client
 import json
 import os
+import random
 import re
 import signal
 import subprocess
 import tempfile
+import time
 import unittest
 import uuid
 from pathlib import Path
@@ -307,6 +309,40 @@ class Kills(Case):
         self.serve(relay.url)
         second = self.serve(relay.url, ready=False)
         self.assertEqual(second.process.wait(60), 2)
+
+
+class KilledAtRandom(Case):
+    def kill(self, times: int, lines: int) -> None:
+        seed = int(os.environ.get("SLUICE_SOAK_SEED", "7"))
+        dice = random.Random(seed)
+        relay = self.relay("--delay-max", "0.05")
+        flags = ("--concurrency", "4")
+        server = self.serve(relay.url, *flags)
+        made: list[tuple[str, list[dict[str, Any]]]] = []
+        kills = 0
+        while kills < times:
+            if len(made) < 1 + kills // 10:
+                sent = [batch(f"b{len(made)}-{i}", chat(f"batch {len(made)}, request {i}")) for i in range(lines)]
+                made.append((server.start_batch(sent)["id"], sent))
+            time.sleep(dice.uniform(0.0, 0.3))  # the moment of the kill is what is random
+            server.kill()
+            kills += 1
+            server = self.serve(relay.url, *flags)
+        for name, sent in made:
+            with self.subTest(f"seed {seed}: {name}"):
+                ended = server.ended_batch(name)
+                self.assertEqual((ended["status"], ended["request_counts"]),
+                                 ("completed", {"total": lines, "completed": lines, "failed": 0}))
+                self.one_each(server, ended, sent)
+        # Each kill can cost what was in flight, four attempts, and nothing else.
+        self.assertLessEqual(relay.attempts, len(made) * lines + 4 * kills)
+
+    def test_ten_kills(self) -> None:
+        self.kill(10, 60)
+
+    @at_night
+    def test_a_hundred_kills(self) -> None:
+        self.kill(100, 150)
 
 
 class KilledAtEachOperation(Case):
