@@ -179,6 +179,7 @@ run_status engine::now() const {
   for (const run_context* each : parts_->runs) {
     status.queued += each->queue.waiting();
     status.waiting_for_budget += each->waiting_for_budget();
+    status.waiting_for_model += each->waiting_for_model();
     status.faulted = status.faulted || each->fault != nullptr;
   }
   finish_status(status, gate.lanes_full);
@@ -269,6 +270,7 @@ run_status engine_run::now() const {
   run_status status = status_of(turns, parts_->shared.relays);
   status.queued = run.queue.waiting();
   status.waiting_for_budget = run.waiting_for_budget();
+  status.waiting_for_model = run.waiting_for_model();
   status.faulted = run.fault != nullptr;
   finish_status(status, turns.lanes_full);
   return status;

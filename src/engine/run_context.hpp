@@ -60,6 +60,7 @@ class run_context final : public upstream::relays::user {
   /// The reservation of an attempt was settled or released.
   void funds_freed() { poor_.wake_all(); }
   std::size_t waiting_for_budget() const noexcept { return poor_.size(); }
+  std::size_t waiting_for_model() const noexcept { return models_.waiting(); }
 
   /// A request has succeeded; its attempt started at `started`.
   void succeeded(std::size_t relay, const request& item, time_point started);
