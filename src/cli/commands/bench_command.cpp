@@ -124,7 +124,7 @@ void print_results(const ordered_json& document, const bench_settings& chosen) {
     for (const auto& warning : bench_warnings(document)) spdlog::warn("{}", warning);
     return print(document);
   }
-  std::string lines = bench_lines(document);
+  std::string lines = bench_lines(document, output_columns());
   if (document.contains("comparison")) {
     lines += "\n";
     for (const auto& line : bench::comparison_lines(document["comparison"])) lines += line + "\n";
