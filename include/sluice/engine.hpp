@@ -50,6 +50,7 @@ struct run_status {
   bool full = false;    ///< requests wait because `concurrency` is reached
   bool slowed = false;  ///< requests wait because the relay answers too slowly for more
   std::size_t waiting_for_budget = 0;  ///< requests that wait until others have settled
+  std::size_t waiting_for_model = 0;   ///< requests whose model has lost its upstream for now
   bool one_at_a_time = false;          ///< the relay fails, so it gets one trial at a time
   bool faulted = false;  ///< a local error ends the run; attempts in flight may still finish
 };

@@ -95,9 +95,9 @@ bench_relays::bench_relays(boost::asio::io_context& loop, clock& time, const con
           const double left = std::chrono::duration<double>(until - time.now()).count();
           measured.stopped = bench::target_cutoff::stop{
               .misconfigured = false,
-              .sentence =
-                  fmt::format("another run was told to wait for {} more, longer than --max-wait",
-                              short_time(left))};
+              .sentence = fmt::format(
+                  "the relay asked another run to wait for {} more, longer than --max-wait",
+                  short_time(left))};
           measured.gate.close();
         });
   }

@@ -181,6 +181,7 @@ run_status engine::now() const {
     status.reading = status.reading || each->queue.is_being_filled();
     status.waiting_for_budget += each->waiting_for_budget();
     status.waiting += each->waiting_for_own_limit();
+    status.waiting_for_model += each->waiting_for_model();
     status.faulted = status.faulted || each->fault != nullptr;
   }
   finish_status(status, gate.lanes_full);
@@ -276,6 +277,7 @@ run_status engine_run::now() const {
   status.reading = run.queue.is_being_filled();
   status.waiting_for_budget = run.waiting_for_budget();
   status.waiting += run.waiting_for_own_limit();
+  status.waiting_for_model = run.waiting_for_model();
   status.faulted = run.fault != nullptr;
   finish_status(status, turns.lanes_full);
   return status;

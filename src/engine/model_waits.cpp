@@ -28,6 +28,12 @@ boost::asio::awaitable<void> model_waits::wait(const std::string& model) {
   if (found != waiting_.end()) co_await found->second->waiting.wait();
 }
 
+std::size_t model_waits::waiting() const noexcept {
+  std::size_t all = 0;
+  for (const auto& [model, one] : waiting_) all += one->waiting.size();
+  return all;
+}
+
 bool model_waits::refused(const std::string& model, bool was_trial, const std::string& words) {
   const bool begins = !is_out(model);
   if (begins) waiting_[model] = std::make_unique<line>();

@@ -29,6 +29,8 @@ class model_waits {
   bool is_out(std::string_view model) const { return waiting_.find(model) != waiting_.end(); }
   /// Waits until ask() may have another answer.
   boost::asio::awaitable<void> wait(const std::string& model);
+  /// Number of requests in wait().
+  std::size_t waiting() const noexcept;
 
   /// A relay answered that the model has no upstream; `words` is its message. True: this begins an
   /// outage.

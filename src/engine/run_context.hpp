@@ -63,6 +63,7 @@ class run_context final : public upstream::relays::user {
   std::size_t waiting_for_own_limit() {
     return own_turns ? limit->gate().now(*own_turns).waiting : 0;
   }
+  std::size_t waiting_for_model() const noexcept { return models_.waiting(); }
 
   /// A request has succeeded; its attempt started at `started`.
   void succeeded(std::size_t relay, const request& item, time_point started);

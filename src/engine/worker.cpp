@@ -160,7 +160,27 @@ boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit 
   co_return outcome;
 }
 
+// An earlier run recorded the last rejection and was killed before it wrote the line.
+bool worker::was_rejected_for_good() const {
+  return run_.sink.examines_replies() && request_.rejections > run_.options.job.max_rejections;
+}
+
+void worker::finish_rejected() {
+  started_ = run_.time.now();
+  started_unix_ = run_.time.unix_now();
+  failure why;
+  why.code = errc::reply_rejected;
+  why.kind = failure_class::permanent;
+  why.message =
+      "the last reply was rejected, and the run was killed before it wrote that reply down; send "
+      "the request again with --retry-failed";
+  why.http_status = 200;
+  why.body = "null";
+  finish(std::move(why));
+}
+
 boost::asio::awaitable<void> worker::serve() {
+  if (was_rejected_for_good()) co_return finish_rejected();
   start_gate::token_count tokens;
   if (run_.options.pace.tokens_per_minute != 0 || run_.limit != nullptr) {
     tokens = [this, need = token_estimate::of(request_)] {

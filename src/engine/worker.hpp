@@ -43,6 +43,8 @@ class worker {
   boost::asio::awaitable<next_step> follow_final(failure& why);
   bool follow_stream(const failure& why);
   void succeeded();
+  bool was_rejected_for_good() const;
+  void finish_rejected();
   bool rejects(attempt_outcome& outcome);
   void describe(result& finished, attempt_outcome&& outcome) const;
   void finish(attempt_outcome&& outcome);

@@ -114,7 +114,7 @@ std::uint32_t earlier_results::error_index(const std::string& name) {
   if (found != error_names_.end()) return static_cast<std::uint32_t>(found - error_names_.begin());
   if (error_names_.size() == entry::most_errors) {
     refuse(
-        fmt::format("{}: holds more kinds of failures than a run can write; mend it, or start "
+        fmt::format("{}: holds more kinds of failures than a run can write; repair it, or start "
                     "over with --fresh",
                     job_.files.errors));
   }

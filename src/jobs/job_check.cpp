@@ -138,7 +138,7 @@ void job_check::add(const checked_request& good) {
   if (good.most_completion_tokens) {
     completion_tokens_ += static_cast<std::uint64_t>(*good.most_completion_tokens);
   } else if (!unbounded_) {
-    unbounded_ = {good.line, good.unbounded};
+    unbounded_ = {good.line, good.unbounded, advice_on(good.unbounded)};
   }
   if (good.prompt_cost) {
     ++priced_;

@@ -51,6 +51,7 @@ class job_check {
   struct open_end {
     std::uint64_t line = 0;
     std::string why;
+    std::string advice;  ///< what to do about it, in the imperative
   };
 
   std::uint64_t lines() const noexcept { return good_ + bad_lines_.size(); }

@@ -284,7 +284,7 @@ void job_set::record(const std::function<void(std::exception_ptr)>& done) {
     if (!error) return done(nullptr);
     done(std::make_exception_ptr(fatal_error(
         fatal_error::kind::cannot_write,
-        fmt::format("what is reserved of the budget cannot be written ({}); make room or mend the "
+        fmt::format("what is reserved of the budget cannot be written ({}); make room or fix the "
                     "disk, and run the same command again",
                     error.message()))));
   });

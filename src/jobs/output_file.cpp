@@ -18,7 +18,7 @@ namespace {
 
 [[noreturn]] void write_failed(const std::string& path, const std::error_code& why) {
   throw fatal_error(fatal_error::kind::cannot_write,
-                    fmt::format("{}: cannot write results ({}); make room or mend the disk, and "
+                    fmt::format("{}: cannot write results ({}); make room or fix the disk, and "
                                 "run the same command again",
                                 path, why.message()));
 }
@@ -300,7 +300,7 @@ void output_file::sort_failed(const std::error_code& why) const {
                   path_, why.message(),
                   is_lack_of_room(why)
                       ? fmt::format("make room for another {} MB", size_ / megabyte + 1)
-                      : std::string("mend the disk")));
+                      : std::string("fix the disk")));
 }
 
 // Appends the lines in the order of the batch, which it empties, and reads them in the order in
@@ -431,8 +431,8 @@ std::string output_file::rescue(std::string& unwritten) {
   full_ = false;
   lost_ -= std::min(lost_, placed);
   return fmt::format(
-      "{}: was {} by another program while the run went on; {} line(s) of it that are "
-      "still known are in {}",
+      "{}: was {} by another program while the run went on; {} of its lines, which the run still "
+      "had, are in {}",
       path_, in_place ? "changed" : "replaced or removed", lines, name);
 }
 

@@ -11,9 +11,9 @@ namespace sluice {
 namespace {
 
 [[noreturn]] void refuse_line(const request& next, const job_setup& job, const no_bound& without) {
-  refuse(fmt::format(
-      "{} line {}: {}{}", job.is_on_standard_input() ? "standard input" : job.files.job, next.line,
-      without.why, without.without_price ? "" : ", or a bound for all with --assume-max-tokens"));
+  refuse(fmt::format("{} line {}: {}",
+                     job.is_on_standard_input() ? "standard input" : job.files.job, next.line,
+                     without.why));
 }
 
 bound_defaults defaults_of(const job_setup& job) {

@@ -87,7 +87,7 @@ result_files::torn_end result_files::read(
   const output_options& options = job_.output;
   const auto refuse_damaged = [&](std::uint64_t line) {
     refuse(fmt::format(
-        "{} line {} is damaged; mend or delete that line{}", file.path(), line,
+        "{} line {} is damaged; repair or delete that line{}", file.path(), line,
         options.fresh ? ": what it cost counts for the budget" : ", or start over with --fresh"));
   };
   file.for_each_line([&](std::string_view text, std::uint64_t line_end, bool whole) {
@@ -431,7 +431,7 @@ void result_files::end_checkpoint(checkpoint&& begun) {
   const std::lock_guard lock(mutex_);
   if (const auto error = state_.remove()) {
     throw fatal_error(fatal_error::kind::cannot_write,
-                      fmt::format("{}: cannot be removed ({}); mend the disk, and run the same "
+                      fmt::format("{}: cannot be removed ({}); fix the disk, and run the same "
                                   "command again",
                                   job_.files.state, error.message()));
   }
@@ -442,7 +442,7 @@ void result_files::place_state(state_file::rewrite& fresh) {
   const auto or_throw = [this](const std::error_code& error) {
     if (!error) return;
     throw fatal_error(fatal_error::kind::cannot_write,
-                      fmt::format("{}: cannot be written ({}); make room or mend the disk, and run "
+                      fmt::format("{}: cannot be written ({}); make room or fix the disk, and run "
                                   "the same command again",
                                   job_.files.state, error.message()));
   };

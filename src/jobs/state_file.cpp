@@ -317,7 +317,7 @@ void state_file::rejected(const hash128& id, const std::string& model, const rej
 
 void state_file::cannot_write(const std::error_code& why) const {
   throw fatal_error(fatal_error::kind::cannot_write,
-                    fmt::format("{}: cannot record what is sent ({}); make room or mend the disk, "
+                    fmt::format("{}: cannot record what is sent ({}); make room or fix the disk, "
                                 "and run the same command again",
                                 path_, why.message()));
 }
@@ -395,7 +395,7 @@ void state_file::rewrite::write_beside() {
   if (!error) return;
   if (file_) (void)files_->remove(fresh_);
   throw fatal_error(fatal_error::kind::cannot_write,
-                    fmt::format("{}: cannot be written ({}); make room or mend the disk, and run "
+                    fmt::format("{}: cannot be written ({}); make room or fix the disk, and run "
                                 "the same command again",
                                 shown_, error.message()));
 }

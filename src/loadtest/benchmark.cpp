@@ -69,7 +69,7 @@ asio::awaitable<void> benchmark::put(const load& asked) {
   co_await current_->run();
 
   if (current_->spent() && why_stopped_.empty()) {
-    why_stopped_ = fmt::format("the budget of {} USD does not pay one request more",
+    why_stopped_ = fmt::format("the budget of {} USD does not cover another request",
                                money_.limit().value_or(usd{}).to_string());
   }
   std::vector<load_plan::outcome> outcomes;
@@ -127,6 +127,7 @@ benchmark::status benchmark::now() const {
         told.cause = gate.cause;
         told.wait_s = wait;
         told.pause_status = gate.by_others ? std::nullopt : std::optional(one->pause_status);
+        told.pause_asked = one->pause_asked;
       }
     }
     if (one->cost) told.cost = told.cost.value_or(usd{}) + *one->cost;
@@ -134,6 +135,10 @@ benchmark::status benchmark::now() const {
   if (without_cap) told.cap = 0;
   told.unix_now = time_.unix_now();
   told.left_s = seconds_left(told.cap);
+  const bool by_number = current_load_ && current_load_->requests > 0;
+  if (told.left_s && by_number && told.cause == wait_cause::pause) {
+    told.left_s = std::max(*told.left_s, told.wait_s);
+  }
   told.more_to_come = !plan_.size().has_value();
   return told;
 }

@@ -62,6 +62,7 @@ class benchmark {
     wait_cause cause = wait_cause::none;
     double wait_s = 0;
     std::optional<int> pause_status;  ///< of a pause that this program began; 0: unknown
+    duration pause_asked{};           ///< the wait that the relay asked for then
     double unix_now = 0;
     std::optional<double> left_s;  ///< about, until the end of the last load that is known
     bool more_to_come = false;     ///< a sweep may go on after that

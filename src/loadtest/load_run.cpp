@@ -316,7 +316,8 @@ void load_run::react(std::size_t place, const failure& why, time_point started) 
   if (why.kind == failure_class::key_ended) of.gate.pause(now + target_cutoff::blink);
   if (!why.retry_after) return;
   of.pause_status = why.http_status;
-  of.gate.pause(time_.now() + std::chrono::duration_cast<duration>(*why.retry_after));
+  of.pause_asked = std::chrono::duration_cast<duration>(*why.retry_after);
+  of.gate.pause(time_.now() + of.pause_asked);
 }
 
 void load_run::leave(target& of, const target_cutoff::stop& why) {

@@ -32,7 +32,7 @@ class load_run {
     std::uint64_t seed = 1;      ///< of Poisson arrivals; the same for each target
     std::string id;              ///< begins the Idempotency-Keys; another for each load
     bool counts_tokens = false;  ///< there is a limit of tokens a minute
-    duration max_wait{};         ///< a relay that wants to be left alone for longer is
+    duration max_wait{};         ///< a relay that asks for a pause of longer is
   };
 
   /// All of these outlive it.
@@ -58,7 +58,7 @@ class load_run {
   const load_record* record(std::size_t target) const noexcept { return records_[target].get(); }
   /// Of the client, while it measured.
   const load_record::client& client() const noexcept { return client_; }
-  /// The budget does not pay one request more.
+  /// The budget does not cover another request.
   bool spent() const noexcept { return spent_; }
   /// The target at that place refused so much of it that the rest was not sent.
   bool refused(std::size_t target) const noexcept { return refused_[target]; }

@@ -95,10 +95,11 @@ job_supply::job_supply(const std::vector<std::string>& paths, const job_options&
       auto line = reader.next();
       if (!line) break;
       if (line->has_error()) {
-        throw fatal_error(fatal_error::kind::cannot_start,
-                          fmt::format("{} line {}: {}; mend it, or see all bad lines with sluice "
-                                      "check",
-                                      path, line->error().line, line->error().message));
+        throw fatal_error(
+            fatal_error::kind::cannot_start,
+            fmt::format("{} line {}: {}; correct it, or see all bad lines with sluice "
+                        "check",
+                        path, line->error().line, line->error().message));
       }
       bytes += (*line)->body.size();
       requests_.push_back(**std::move(line));

@@ -50,7 +50,8 @@ struct target {
   observer* seen_by = nullptr;  ///< hears of what failed; may be null
   target_cutoff cutoff;
   token_estimate tokens;
-  int pause_status = 0;  ///< HTTP status of the answer that last paused it; 0: none did
+  int pause_status = 0;    ///< HTTP status of the answer that last paused it; 0: none did
+  duration pause_asked{};  ///< the wait that this answer asked for
   /// Why nothing more is sent to it.
   std::optional<target_cutoff::stop> stopped;
   std::optional<usd> cost;     ///< of all that was sent, warm-ups included; nothing: no price

@@ -21,7 +21,7 @@ std::optional<target_cutoff::stop> target_cutoff::failed(const failure& why, tim
                        (served_ && (why.kind == bad_certificate || why.kind == bad_proxy));
   unreachable_ = cut_off ? unreachable_ + 1 : 0;
   if (why.retry_after && *why.retry_after > max_wait) {
-    return stopped(fmt::format("the relay wants to be left alone for {:.0f} s",
+    return stopped(fmt::format("the relay asks for a pause of {:.0f} s",
                                std::chrono::duration<double>(*why.retry_after).count()));
   }
   if (!served_ && why.kind == bad_certificate) {

@@ -126,6 +126,10 @@ count count_of(const readings& body, std::string_view name) {
   return found;
 }
 
+constexpr std::string_view without_limit = "says nowhere how long its reply may be";
+constexpr std::string_view no_count = " that is no plain whole number above zero";
+constexpr std::string_view too_many_choices = "asks for more choices than can be paid";
+
 // A count that is there and no plain whole number above zero: the relay may read it otherwise than
 // we do, and be right.
 std::optional<std::string_view> unreadable_count(const readings& body) {
@@ -429,25 +433,23 @@ boost::system::result<token_bound, std::string> bound_tokens(
       return std::string("has an input that is no text, whose tokens cannot be bounded");
     return bound;
   }
-  if (const auto name = unreadable_count(body))
-    return fmt::format("has {} that is no plain whole number above zero", *name);
+  if (const auto name = unreadable_count(body)) return fmt::format("has {}{}", *name, no_count);
   const count own = own_limit(body, asked.target);
   std::int64_t limit = own.most;
   if (own.may_be_unset) {
     const auto other = model_limit ? model_limit : assumed;
-    if (!other) return std::string("says nowhere how long its reply may be");
+    if (!other) return std::string(without_limit);
     limit = std::max(limit, *other);
   }
   const std::int64_t choices = most_choices(body, asked.target);
   const std::int64_t candidates = std::max<std::int64_t>(count_of(body, "best_of").most, 1);
   if (choices >= request::most_choices || candidates > most_tokens / limit / choices)
-    return std::string("asks for more choices than can be paid");
+    return std::string(too_many_choices);
   bound.replies = choices * candidates;
   bound.completion = limit * bound.replies;
   // Predicted text that is not used is billed as completion beside the limit.
   if (body.any("prediction")) {
-    if (bound.prompt > most_tokens / choices / candidates)
-      return std::string("asks for more choices than can be paid");
+    if (bound.prompt > most_tokens / choices / candidates) return std::string(too_many_choices);
     bound.completion += bound.prompt * choices * candidates;
   }
   return bound;
@@ -475,13 +477,20 @@ boost::system::result<model_prices::bound, no_bound> bound_rates(
                       : fmt::format("the price list says of model {} what this program does not "
                                     "understand ({}), and --budget needs to; correct it with "
                                     "--prices",
-                                    model, odd),
-          true};
+                                    model, odd)};
     }
     most.prompt = std::max(most.prompt, rates->prompt);
     most.completion = std::max(most.completion, rates->completion);
   }
   return most;
+}
+
+std::string advice_on(std::string_view why_no_bound) {
+  if (why_no_bound == without_limit)
+    return "give it max_tokens as a whole number, or a bound for all with --assume-max-tokens";
+  if (why_no_bound.ends_with(no_count)) return "write it as a whole number";
+  if (why_no_bound == too_many_choices) return "ask for fewer choices";
+  return "leave that out, or run such requests without it";
 }
 
 boost::system::result<cost_bound, no_bound> bound_cost(const request& asked,
@@ -491,19 +500,15 @@ boost::system::result<cost_bound, no_bound> bound_cost(const request& asked,
   std::optional<cost_bound> most;
   for (const std::string& model : named_models(asked)) {
     if (!prices.has(relay, model, asked.target)) {
-      return no_bound{
-          fmt::format(
-              "model {} has no price for {}, and --budget needs one; give it with --prices{}",
-              model, to_string(asked.target), prices.did_you_mean(model)),
-          true};
+      return no_bound{fmt::format(
+          "model {} has no price for {}, and --budget needs one; give it with --prices{}", model,
+          to_string(asked.target), prices.did_you_mean(model))};
     }
     const auto tokens = bound_tokens(asked, prices.is_renamed(model) ? "" : model,
                                      prices.limits(model).output, defaults.reply_tokens);
     if (!tokens) {
-      return no_bound{
-          fmt::format("the request {}; under --budget, give it max_tokens as a whole number",
-                      tokens.error()),
-          false};
+      return no_bound{fmt::format("the request {}; under --budget, {}", tokens.error(),
+                                  advice_on(tokens.error()))};
     }
     const auto rates = bound_rates(asked, model, tokens->prompt, prices, relay, defaults);
     if (!rates) return rates.error();

@@ -50,6 +50,9 @@ boost::system::result<token_bound, std::string> bound_tokens(
     const request& asked, std::string_view model, std::optional<std::int64_t> model_limit,
     std::optional<std::int64_t> assumed);
 
+/// What to do about such an error, in an imperative sentence without its full stop. Pure.
+std::string advice_on(std::string_view why_no_bound);
+
 /// A closer bound of the prompt of a request that has one, by counting its tokens: where the count
 /// is exact, that, with a margin for models whose messages are framed otherwise than OpenAI's (a
 /// token for each message or input, and eight more), and a token a byte for every member of the
@@ -68,8 +71,7 @@ struct cost_bound {
 
 /// Why an attempt's cost has no bound.
 struct no_bound {
-  std::string why;             ///< a sentence without its full stop, which says what to do
-  bool without_price = false;  ///< else the tokens have no bound
+  std::string why;  ///< a sentence without its full stop, which says what to do
 };
 
 /// The highest rates at which the model may be billed for this request, at the dearest tier that

@@ -173,7 +173,7 @@ boost::system::result<relay_pricing, std::string> read_relay_pricing(
   const json_object answer(document);
   if (answer.value("success") == "false") {
     const std::string message = words_of(answer.text("message").value_or(""));
-    return message.empty() ? std::string("is a refusal without a word")
+    return message.empty() ? std::string("is a refusal without a message")
                            : fmt::format("is a refusal: \"{}\"", message);
   }
   const auto models = json_elements(answer.has("data") ? answer.value("data") : document);

@@ -73,6 +73,12 @@ function jobNotes(jobs) {
               `${who}${plural(totals.maybe_billed_attempts, 'attempt')} ended without a result and may have been billed; they are not in the cost.`,
             )
           : null,
+        totals.rejected?.replies > 0
+          ? note(
+              'info',
+              `${who}${plural(totals.rejected.replies, 'reply was', 'replies were')} rejected (--expect). They were billed all the same: ${dollars(totals.rejected.cost_usd)} of the cost${totals.rejected.unpriced_replies > 0 ? `, and ${count(totals.rejected.unpriced_replies)} without a price` : ''}.`,
+            )
+          : null,
         totals.tokens?.estimated_requests > 0
           ? note(
               'info',

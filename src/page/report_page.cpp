@@ -119,9 +119,10 @@ bool has_report_page() noexcept {
 }
 
 std::string report_page(const ordered_json& /*document*/) {
-  throw fatal_error(fatal_error::kind::cannot_start,
-                    "this sluice was built without HTML reports: uPlot was not to be had; give "
-                    "--json instead, or build again where npm can fetch it");
+  throw fatal_error(
+      fatal_error::kind::cannot_start,
+      "this sluice was built without HTML reports: uPlot could not be downloaded; give "
+      "--json instead, or build again where npm can fetch it");
 }
 
 #endif

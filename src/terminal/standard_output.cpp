@@ -37,6 +37,10 @@ void print(const std::string& lines) {
   }
 }
 
+std::size_t output_columns() {
+  return ::isatty(STDOUT_FILENO) == 1 ? columns_of(STDOUT_FILENO) : 0;
+}
+
 void print(const nlohmann::ordered_json& document) {
   const bool terminal = ::isatty(STDOUT_FILENO) == 1;
   print(document.dump(2, ' ', terminal, nlohmann::ordered_json::error_handler_t::replace) + "\n");

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <nlohmann/json_fwd.hpp>
 #include <stdexcept>
 #include <string>
@@ -17,6 +18,9 @@ class reader_gone : public std::runtime_error {
 /// for the reader as long as it takes. Throws fatal_error (cannot_write) when it cannot be written,
 /// and reader_gone. For one thread at a time.
 void print(const std::string& lines);
+
+/// The width of the terminal that standard output is; 0: it is none.
+std::size_t output_columns();
 
 /// Writes a document, indented. On a terminal, characters outside ASCII become escapes, since a
 /// terminal would obey some of them.

@@ -382,7 +382,7 @@ void relays::paused_by_others(std::size_t relay, time_point until) {
   if (relays_[relay].resting) return;
   relay_health::verdict ended;
   ended.stop = stop_reason::come_back_later;
-  ended.reason = "another run was told to wait";
+  ended.reason = "the relay asked another run to wait";
   ended.wait = until - time_.now();
   end(relay, ended);
 }

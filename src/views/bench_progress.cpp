@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include "views/progress.hpp"
 #include "views/wait_text.hpp"
 
 namespace sluice::cli {
@@ -41,12 +40,26 @@ std::string bench_progress(const bench::benchmark::status& now, const line_form&
               .weight = 50});
   }
   if (now.cause != wait_cause::none) {
-    start_wait start{.cause = now.cause, .left_s = now.wait_s, .unix_now = now.unix_now};
-    if (now.pause_status) start.pause = {*now.pause_status, duration{}};
-    const wait_text wait = text_of(start);
+    const wait_text wait = reason_to_wait(facts_of(now));
     line.add({.text = wait.sentence, .brief = wait.brief, .weight = 100, .meaning = tone::waiting});
   }
   return line.in(form);
+}
+
+progress_facts facts_of(const bench::benchmark::status& now) {
+  progress_facts facts;
+  facts.done_now = now.ended;
+  facts.unix_now = now.unix_now;
+  facts.run.in_flight = now.in_flight;
+  facts.run.started_last_minute = now.started_last_minute;
+  facts.run.started_by_others = now.started_by_others;
+  if (now.cause == wait_cause::none) return facts;
+  facts.run.waiting = 1;
+  facts.run.next_start = time_point{};
+  facts.run.cause = now.cause;
+  facts.until_next_start_s = now.wait_s;
+  if (now.pause_status) facts.run.pause = {*now.pause_status, now.pause_asked};
+  return facts;
 }
 
 }  // namespace sluice::cli

@@ -4,10 +4,13 @@
 
 #include "loadtest/benchmark.hpp"
 #include "views/fitted_line.hpp"
+#include "views/progress.hpp"
 
 namespace sluice::cli {
 
 /// The progress of a benchmark, as one line for a person.
 std::string bench_progress(const bench::benchmark::status& now, const line_form& form = {});
+/// What long_wait reads.
+progress_facts facts_of(const bench::benchmark::status& now);
 
 }  // namespace sluice::cli

@@ -83,6 +83,21 @@ constexpr std::string_view heading =
     "ms\n"
     "  load               ok failed       /s      /s     p50     p99     p50     p50     p99\n";
 
+// The table for a terminal that has no room for the whole one.
+constexpr std::size_t whole_width = 93;
+
+std::string narrow_row(const ordered_json& load) {
+  return fmt::format("  {:<14} {:>6} {:>6} {:>8} {:>7} {:>7} {:>7}\n", load_name(load),
+                     grouped(count(load, "succeeded")), grouped(count(load, "failed")),
+                     short_number(number(load, "requests_per_s")),
+                     percentile(load, "ttft_ms", "p50"), percentile(load, "inter_token_ms", "p50"),
+                     percentile(load, "latency_ms", "p50"));
+}
+
+constexpr std::string_view narrow_heading =
+    "  load               ok failed success    TTFT     ITL latency\n"
+    "                                     /s     p50, ms\n";
+
 std::string percent(double share) {
   return fmt::format("{:.0f} %", share * 100);
 }
@@ -168,7 +183,7 @@ bool is_simulated(const ordered_json& target) {
   return found != target.end() && found->is_boolean() && found->get<bool>();
 }
 
-std::string target_lines(const ordered_json& target) {
+std::string target_lines(const ordered_json& target, bool narrow) {
   std::string name = text(target, "name");
   if (!name.empty()) name += " ";
   std::string lines = fmt::format("{}{}, {}{}\n", name, text(target, "target"),
@@ -179,15 +194,20 @@ std::string target_lines(const ordered_json& target) {
   if (searched) lines += limit_lines(*limit);
   const auto loads = target.find("loads");
   if (loads != target.end() && loads->is_array() && !loads->empty()) {
-    lines += heading;
+    lines += narrow ? narrow_heading : heading;
     for (const auto& load : *loads) {
-      lines += load_row(load);
+      lines += narrow ? narrow_row(load) : load_row(load);
       add_notes(notes, load, text(target, "stopped"));
     }
     const bool few = std::any_of(loads->begin(), loads->end(), [](const ordered_json& load) {
       return is_of_few(load, "latency_ms");
     });
-    if (few) notes += "  * of fewer than 100 requests: the p99 is about the slowest of them\n";
+    if (few && !narrow) {
+      notes += "  * of fewer than 100 requests: the p99 is about the slowest of them\n";
+    } else if (few) {
+      notes += "  * of fewer than 100 requests\n";
+    }
+    if (narrow) notes += "  a wider terminal shows more columns, --json all of them\n";
   } else if (!searched) {
     lines += "  nothing was measured\n";
   }
@@ -223,13 +243,14 @@ std::vector<std::string> bench_warnings(const ordered_json& document) {
   return list;
 }
 
-std::string bench_lines(const ordered_json& document) {
+std::string bench_lines(const ordered_json& document, std::size_t columns) {
+  const bool narrow = columns > 0 && columns < whole_width;
   const auto targets = document.find("targets");
-  if (targets == document.end() || !targets->is_array()) return target_lines(document);
+  if (targets == document.end() || !targets->is_array()) return target_lines(document, narrow);
   std::string lines;
   for (const auto& target : *targets) {
     if (!lines.empty()) lines += "\n";
-    lines += target_lines(target);
+    lines += target_lines(target, narrow);
   }
   return lines;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
@@ -8,8 +9,9 @@ namespace sluice::cli {
 
 /// The document of a benchmark (docs/bench.schema.json) as a table for a person, with warnings: the
 /// client was too busy, sluice's own limit held the load back, something was not measured. Members
-/// of the document may be missing. Pure.
-std::string bench_lines(const nlohmann::ordered_json& document);
+/// of the document may be missing. `columns`: width of the terminal; where the table does not fit,
+/// it has medians alone. 0: any width. Pure.
+std::string bench_lines(const nlohmann::ordered_json& document, std::size_t columns = 0);
 
 /// The warnings that the figures may not be those of the relay, one sentence each, for a command
 /// that prints no table. Pure.

@@ -190,10 +190,9 @@ void append_job(std::string& out, const named_check& job, const check_limits& li
       std::back_inserter(out), "  time      {}\n",
       minutes ? fmt::format("{:.1f} min at {}", *minutes, limits_text(limits)) : "no limit");
   if (told.unbounded()) {
-    fmt::format_to(std::back_inserter(out),
-                   "  line {}: the request {}; --budget needs a bound: give it max_tokens, or one "
-                   "for all with --assume-max-tokens\n",
-                   told.unbounded()->line, printable_text(told.unbounded()->why));
+    fmt::format_to(
+        std::back_inserter(out), "  line {}: the request {}; --budget needs a bound: {}\n",
+        told.unbounded()->line, printable_text(told.unbounded()->why), told.unbounded()->advice);
   }
   if (!told.models().empty()) append_models(out, told);
   append_bad_lines(out, told);

@@ -150,8 +150,8 @@ class report {
                           count(rejected, "replies")));
     }
     if (const auto kept = text(totals_, "kept_usd"); !kept.empty()) {
-      row("", fmt::format("${} kept of the budget for attempts of unknown outcome or results that "
-                          "made room",
+      row("", fmt::format("${} kept of the budget for attempts of unknown outcome and "
+                          "for replaced results",
                           kept));
     }
   }

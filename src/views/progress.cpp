@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -46,6 +47,18 @@ double estimate_seconds_left(const progress_facts& facts) {
   return std::max(by_speed, by_limit);
 }
 
+progress_facts facts_of(engine& runner) {
+  progress_facts now;
+  now.run = runner.now();
+  now.requests_per_minute = runner.requests_per_minute();
+  now.unix_now = runner.time().unix_now();
+  if (now.run.next_start) {
+    now.until_next_start_s =
+        std::chrono::duration<double>(*now.run.next_start - runner.time().now()).count();
+  }
+  return now;
+}
+
 namespace {
 
 std::uint64_t tokens_per_second(const progress_facts& facts) {
@@ -86,12 +99,17 @@ wait_text reason_to_wait(const progress_facts& facts) {
   }
   if (run.waiting_for_budget > 0 && facts.shortage) return wait_for_budget(facts);
   if (run.next_start) return text_of(start_of(facts));
+  if (run.waiting_for_model > 0) {
+    const std::string number = grouped(run.waiting_for_model);
+    return {number + " wait until the relay serves their model again",
+            number + " wait for their model", "model"};
+  }
   if (run.full) {
     return {fmt::format("all {} places in flight (--concurrency)", run.in_flight),
             fmt::format("{} in flight", run.in_flight), "concurrency"};
   }
   if (run.slowed) {
-    return {fmt::format("{} in flight, more when these are answered in good time", run.in_flight),
+    return {fmt::format("{} in flight, more when answers come faster", run.in_flight),
             fmt::format("{} in flight, slow answers", run.in_flight), "slow"};
   }
   return {};
@@ -176,8 +194,11 @@ std::string long_wait::take(const progress_facts& facts, double now_s) {
   const run_status& run = facts.run;
   // The own limit may hold a start for a minute; this is how a run goes.
   const bool usual = run.cause == wait_cause::limit && run.started_by_others == 0;
-  const bool stands = run.waiting > 0 && run.in_flight == 0 && !usual && !facts.stopping_s;
-  const bool moved = facts.done_now != done_ || run.started_last_minute > started_;
+  const bool wanted = run.waiting + run.waiting_for_model > 0 || run.one_at_a_time;
+  const bool idle = run.in_flight == 0 || run.one_at_a_time;  // a trial is a part of the wait
+  const bool stands = wanted && idle && !usual && !facts.stopping_s;
+  const bool started = run.started_last_minute > started_ && !run.one_at_a_time;
+  const bool moved = facts.done_now != done_ || started;
   done_ = facts.done_now;
   started_ = run.started_last_minute;
   if (!stands || moved) {

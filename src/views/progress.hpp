@@ -29,6 +29,9 @@ struct progress_facts {
   std::optional<double> stopping_s;
 };
 
+/// The facts that an engine knows: how its runs go on, its limit, and the time.
+progress_facts facts_of(engine& runner);
+
 /// One line for a person: done/total, failed, requests in the last minute against the limit, tokens
 /// per second, cost, time left, and what the run waits for. In a narrow form the reason of a wait
 /// is the last to go.
@@ -40,8 +43,8 @@ nlohmann::ordered_json progress_document(const progress_facts& facts);
 /// What holds the run; empty: requests start, or only wait for replies.
 wait_text reason_to_wait(const progress_facts& facts);
 
-/// Finds waits that a quiet run should report: those of more than a minute. Each is reported once.
-/// Pure.
+/// Finds waits that a quiet command should report: those of more than a minute. Each is reported
+/// once. While a relay is in trouble its trials are parts of one wait. Pure.
 class long_wait {
  public:
   static constexpr double worth_telling_s = 60;

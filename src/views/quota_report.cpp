@@ -32,7 +32,7 @@ std::string moment(std::int64_t unix_seconds) {
 }
 
 std::string dollars(const std::optional<usd>& amount) {
-  return amount ? amount->to_string() + " USD" : "not told";
+  return amount ? amount->to_string() + " USD" : "not shown";
 }
 
 template <typename Number>
@@ -85,7 +85,7 @@ std::string quota_lines(const account::quota& told, const std::string& relay) {
       "remaining  {}\n"
       "expires    {}\n"
       "status     {}\n"
-      "told by    {} ({})\n",
+      "answered by{} ({})\n",
       printable_text(relay), told.unlimited ? no_limit : dollars(told.granted), dollars(told.used),
       told.unlimited ? no_limit : dollars(told.remaining),
       told.expires_at ? moment(*told.expires_at) : "never", to_string(told.status),

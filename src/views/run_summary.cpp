@@ -68,8 +68,8 @@ std::string job_text(const job_set::job_summary& job, const job_totals& totals,
   }
   if (totals.kept != usd{}) {
     text += fmt::format(
-        ", and ${} kept of the budget for attempts of unknown outcome or results "
-        "that made room",
+        ", and ${} kept of the budget for attempts of unknown outcome and for "
+        "replaced results",
         totals.kept.to_string());
   }
   for (const auto& [name, relay] : totals.relays()) {
@@ -296,7 +296,7 @@ std::string next_command(const job_set& jobs, const run_outcome& outcome,
   } else if (permanent > 0) {
     next = again(command, " --retry-failed");
   } else if (bad != summaries.end()) {
-    next = fmt::format("mend the lines that {} names, then {}", bad->errors, again(command));
+    next = fmt::format("correct the lines that {} names, then {}", bad->errors, again(command));
   } else if (outcome.reason == stop_reason::none && shows_results) {
     next = fmt::format("jq -r '.response.body | .choices[0].message.content? // .' {}",
                        quoted(summaries[0].output));

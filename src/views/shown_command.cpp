@@ -89,9 +89,20 @@ std::string quoted(const std::string& word) {
 }
 
 std::string again(const shown_command& command, std::string_view extra) {
+  // A flag of `extra` replaces the same one of the command.
+  const std::size_t name = std::min(extra.find('-'), extra.size());
+  const std::size_t end = std::min(extra.find(' ', name), extra.size());
+  const std::string_view flag = extra.substr(name, end - name);
+  const bool has_value = end < extra.size();
   std::string text;
-  for (const auto& word : command.words) {
+  for (std::size_t i = 0; i < command.words.size(); ++i) {
+    const std::string& word = command.words[i];
     if (word == "--fresh" || (!extra.empty() && word == "--retry-failed")) continue;
+    if (has_value && word == flag) {
+      ++i;
+      continue;
+    }
+    if (has_value && word.starts_with(std::string(flag) + "=")) continue;
     if (!text.empty()) text += ' ';
     text += quoted(word);
   }

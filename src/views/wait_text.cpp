@@ -28,7 +28,7 @@ wait_text wait_for_pause(const start_wait& wait) {
                                 ? "until " + clock_time(wait.unix_now, wait.unix_now + left)
                                 : "for " + short_time(left);
   if (!why) {
-    return {fmt::format("paused by the relay {} (another run was told)", until),
+    return {fmt::format("paused by the relay {} (it refused another run)", until),
             fmt::format("paused {}", until), "pause"};
   }
   const std::string status =

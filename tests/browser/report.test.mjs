@@ -51,7 +51,7 @@ const documents = {
 };
 const pages = {};
 
-function job(name, lines) {
+function job(name, lines, ...more) {
   writeFileSync(
     join(folder, `${name}.jsonl`),
     lines.map((line) => (typeof line === 'string' ? line : JSON.stringify(line))).join('\n'),
@@ -69,6 +69,7 @@ function job(name, lines) {
     '--idle-timeout',
     '1s',
     '-q',
+    ...more,
   );
   assert.ok([0, 1].includes(run.status), run.stderr);
 }
@@ -84,9 +85,11 @@ before(async () => {
   for (const [name, document] of Object.entries(documents)) pages[name] = pageOf(name, document);
   job('mixed', [...lines(60, ['gpt-4o-mini', 'gpt-4', 'no-such-model']), '{"broken"']);
   job('small', lines(12, ['gpt-4o']));
+  job('shaped', lines(4, ['gpt-4o']), '--expect', 'json');
   for (const [name, ...jobs] of [
     ['job', 'mixed.jsonl'],
     ['jobs', 'mixed.jsonl', 'small.jsonl'],
+    ['shaped', 'shaped.jsonl'],
   ]) {
     const run = sluice('report', ...jobs, '--rpm', 100, '--html', `${name}.html`);
     assert.equal(run.status, 0, run.stderr);
@@ -418,6 +421,20 @@ describe('numbers equal the document’s', () => {
     assert.equal(
       timeline.output_tokens.reduce((a, b) => a + b, 0),
       expected.tokens.completion,
+    );
+    await page.leave();
+  });
+
+  test('of a job whose replies were rejected', async () => {
+    const page = await open(pages.shaped);
+    const { rejected } = totals('shaped');
+    assert.ok(rejected.replies > 4);
+    const notes = (await page.locator('.note').allTextContents()).join('\n');
+    assert.ok(
+      notes.includes(
+        `${rejected.replies} replies were rejected (--expect). They were billed all the same: $${rejected.cost_usd} of the cost.`,
+      ),
+      notes,
     );
     await page.leave();
   });

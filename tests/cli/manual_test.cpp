@@ -11,6 +11,7 @@
 #include "cli/commands/all_commands.hpp"
 #include "cli/screen/completion.hpp"
 #include "cli/screen/help.hpp"
+#include "cli/settings/run_settings.hpp"
 
 namespace sluice::cli {
 namespace {
@@ -58,6 +59,18 @@ TEST(man_page, has_no_line_that_roff_takes_for_a_command) {
   const std::string page = man_page({odd}, "2026-11-28");
   EXPECT_THAT(page, HasSubstr("\n\\&.hidden file\nC:\\etemp\n"));
   EXPECT_THAT(page, HasSubstr("\n\\&\\(aqquoted.\n"));
+}
+
+TEST(man_page, has_every_key_of_a_relay_table) {
+  const auto commands = all_commands(no_words);
+  const std::string page = without_escapes(man_page(commands, "2026-11-28"));
+  const std::string reference = markdown_reference(commands);
+  EXPECT_EQ(relay_keys().size(), 8U);
+  for (const auto& [key, help] : relay_keys()) {
+    EXPECT_NE(help, "") << key;
+    EXPECT_THAT(page, HasSubstr(".B " + key + "\n" + help));
+    EXPECT_THAT(reference, HasSubstr("- `" + key + "`: " + help));
+  }
 }
 
 TEST(markdown_reference, is_docs_reference_md) {

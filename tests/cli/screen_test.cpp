@@ -5,6 +5,8 @@
 
 #include <chrono>
 #include <memory>
+#include <stdexcept>
+#include <string>
 
 #include "sluice/error.hpp"
 #include "support/temp_dir.hpp"
@@ -97,6 +99,33 @@ TEST(screen, a_heading_is_left_out_where_nothing_follows) {
   standard_error().line("sluice: refused");
   standard_error().settle(std::chrono::minutes(1));
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "sluice: refused\n");
+}
+
+// What a command shows whose log file cannot take a line.
+std::string shown_with_full_log(bool quiet, bool fails) {
+  const auto before = spdlog::default_logger();
+  testing::internal::CaptureStderr();
+  try {
+    screen shown;
+    start_log(shown, false, quiet, "/dev/full");
+    shown.log_line("start");
+    spdlog::info("in the middle");
+    spdlog::set_default_logger(before);
+    if (fails) throw std::runtime_error("lost");
+  } catch (const std::runtime_error&) {
+    standard_error().line("sluice: lost");
+  }
+  standard_error().settle(std::chrono::minutes(1));
+  return testing::internal::GetCapturedStderr();
+}
+
+TEST(screen, a_gap_in_the_log_ends_nothing_and_is_reported_once) {
+  const std::string gap =
+      "sluice: --log-file /dev/full: cannot be written (No space left on device); the log has a "
+      "gap\n";
+  EXPECT_EQ(shown_with_full_log(false, false), gap + "sluice: in the middle\n");
+  EXPECT_EQ(shown_with_full_log(true, false), gap);
+  EXPECT_EQ(shown_with_full_log(true, true), "sluice: lost\n") << "one line says what happened";
 }
 
 TEST(screen, a_log_file_that_cannot_be_written_is_refused) {

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import configparser
+import errno
 import hashlib
 import hmac
 import json
+import os
 import re
 import shutil
 import signal
@@ -19,7 +21,7 @@ from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from support import KEY, ROOT, Case, Run, chats, program, signal_and_wait, wait_until
+from support import KEY, PATIENCE, ROOT, Case, Run, chats, program, signal_and_wait, wait_until
 from test_schemas import faults
 
 
@@ -445,19 +447,54 @@ class Page(Case):
         return (text.replace("/srv/batch", str(self.folder)).replace("/usr/local/bin/sluice", program())
                 .replace("https://relay.example/v1", self.server.url))
 
-    def test_the_cron_line(self) -> None:
+    def cron(self, **environment: str) -> subprocess.Popen[str]:
+        """Starts the line of the crontab as cron does. What it writes would be the mail."""
         line = self.here(self.blocks("crontab")[0].splitlines()[-1])
         schedule = re.match(r"(\S+ ){4}\S+ +", line)
         assert schedule
         self.assertNotIn("%", line, "a % ends the command of a crontab")
         bare = {"PATH": "/usr/bin:/bin:/usr/sbin", "SHELL": "/bin/sh"}
-        ended = subprocess.run(["/bin/sh", "-c", line[schedule.end():]], env=bare, capture_output=True, text=True,
-                               cwd="/", timeout=60)
-        self.assertEqual((ended.returncode, ended.stdout, ended.stderr), (0, "", ""))
+        return subprocess.Popen(["/bin/sh", "-c", line[schedule.end():]], env={**bare, **environment},
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd="/",
+                                start_new_session=True)
+
+    def mail(self, process: subprocess.Popen[str]) -> tuple[int, str]:
+        text, _ = process.communicate(timeout=PATIENCE)
+        return process.returncode, text
+
+    def test_the_cron_line(self) -> None:
+        self.assertEqual(self.mail(self.cron()), (0, ""))
         self.assertEqual(self.server.attempts, 4)
         for name in ("a", "reviews"):
             self.assertEqual(self.results(self.folder / "jobs" / f"{name}.jsonl").totals["succeeded"], 2)
         self.assertIn("info", (self.folder / "night.log").read_text())
+
+    def test_the_cron_line_survives_a_kill(self) -> None:
+        self.server = self.relay("--head-delay", "0.5")
+        (self.folder / "sluice.toml").write_text(self.here(self.blocks("toml")[0]) + "concurrency = 1\n")
+        night = self.cron()
+        results = self.results(self.folder / "jobs" / "a.jsonl")
+        wait_until(lambda: results.written() == 1, "a result")
+        os.killpg(night.pid, signal.SIGKILL)
+        self.mail(night)
+        self.assertEqual(self.mail(self.cron()), (0, ""), "the next night completes the jobs")
+        self.assertLessEqual(self.server.attempts, 5, "what was in flight is sent again, and nothing else")
+        for name in ("a", "reviews"):
+            self.assertEqual(len(self.results(self.folder / "jobs" / f"{name}.jsonl").by_id()), 2)
+
+    def test_the_mail_of_a_full_disk_is_one_line(self) -> None:
+        shim = os.environ.get("SLUICE_CRASH_SHIM") or self.skipTest("SLUICE_CRASH_SHIM is not set to the library")
+        full = {"LD_PRELOAD": shim, "SHIM_UNDER": str(self.folder), "SHIM_ERRNO": str(errno.ENOSPC),
+                "ASAN_OPTIONS": "verify_asan_link_order=0"}
+        for first in (1, 4, 12, 20):  # from this operation on there is no room, for the log neither
+            with self.subTest(first=first):
+                code, text = self.mail(self.cron(**full, SHIM_FAIL=str(first)))
+                self.assertIn(code, (2, 4), text)
+                self.assertEqual(len(text.splitlines()), 1, text)
+                self.assertIn("No space left on device", text)
+        self.assertEqual(self.mail(self.cron()), (0, ""), "with room it goes on")
+        for name in ("a", "reviews"):
+            self.assertEqual(len(self.results(self.folder / "jobs" / f"{name}.jsonl").by_id()), 2)
 
     def test_the_unit_and_the_timer(self) -> None:
         service, timer = map(self.here, self.blocks("ini"))

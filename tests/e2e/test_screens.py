@@ -19,7 +19,7 @@ from typing import Any
 
 import jsonschema
 
-from support import PATIENCE, ROOT, Case, chats, program, wait_until
+from support import PATIENCE, ROOT, Case, chats, program, signal_and_wait, wait_until
 
 WIDTHS = (60, 100, 140)
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -254,7 +254,7 @@ class Waits(Case):
         time.sleep(1)
         patient.signal(signal.SIGUSR1)
         wait_until(lambda: "paused by the relay until" in patient.err, "the reason")
-        self.assertIn("(another run was told)", patient.err)
+        self.assertIn("(it refused another run)", patient.err)
         bench = self.sluice("bench", "--base-url", relay.url, "--model", "m", "--requests", 2, expect=3)
         self.assertIn("longer than --max-wait", bench.err)
         self.assertEqual(relay.attempts, before)
@@ -270,6 +270,38 @@ class Waits(Case):
         began = time.monotonic()
         self.sluice("run", self.folder / "job.jsonl", "--base-url", back.url)
         self.assertLess(time.monotonic() - began, 5, "the backoff of the first run does not hold the second")
+
+    def test_every_quiet_command_reports_a_long_wait_once(self) -> None:
+        refusal = {"times": None, "status": 429, "headers": {"retry-after": "300"},
+                   "body": {"error": {"message": "slow down"}}}
+        for words in (("run", self.job(chats(2))), ("ask", "hi"), ("probe", "--model", "gpt-4o-mini"),
+                      ("bench", "--model", "gpt-4o-mini", "--requests", 3, "--concurrency", 1)):
+            with self.subTest(command=words[0]):
+                relay = self.relay(script=[refusal])
+                run = self.start(*words, "--base-url", relay.url, "-q")
+                wait_until(lambda: "paused by the relay until" in run.err, "one line although it is quiet")
+                time.sleep(1.5)
+                self.assertEqual(len(run.err.splitlines()), 1, run.err)
+                signal_and_wait(run)
+
+    def test_a_prompt_says_what_it_waits_for(self) -> None:
+        relay = self.relay()
+        ask = ("ask", "hi", "--base-url", relay.url, "--rpm", 1)
+        self.sluice(*ask)
+        shown = Pty(self, 60, *ask)
+        shown.read(r"waiting for the limit, next start in \d+ s")
+        self.assertLess(max(map(cells, shown.drawn())), 60, shown.text)
+        shown.process.send_signal(signal.SIGTERM)
+        shown.read()
+        self.assertEqual((shown.process.returncode, relay.attempts), (130, 1))
+
+    def test_a_lost_model_is_named_as_the_reason(self) -> None:
+        lost = {"match": "number 2 ", "times": None, "status": 503,
+                "body": {"error": {"message": "No available channel for model gpt-4o-mini (distributor)"}}}
+        run = self.start("run", self.job(chats(2)), "--base-url", self.relay(script=[lost]).url, "--concurrency", 1)
+        wait_until(lambda: "one at a time is sent as a trial" in run.err, "the warning")
+        run.signal(signal.SIGUSR1)
+        wait_until(lambda: "| 1 wait until the relay serves their model again" in run.err, "the reason")
 
     def test_bench_says_why_nothing_starts(self) -> None:
         relay = self.relay()

@@ -184,7 +184,7 @@ class InTheClear(Case):
     FLAGS = ("--connect-timeout", "100ms", "--give-up-after", "100ms")
 
     def warnings(self, run: Run) -> list[str]:
-        return [line for line in run.err.splitlines() if "in the clear" in line]
+        return [line for line in run.err.splitlines() if "goes unencrypted" in line]
 
     def test_the_warning_appears_once_per_host(self) -> None:
         job = self.job(chats(3))

@@ -117,6 +117,31 @@ TEST(rejected_replies, keep_the_key_over_a_failure_and_a_restart) {
   EXPECT_EQ(again.relay.calls[0].idempotency_key, test.relay.calls[1].idempotency_key);
 }
 
+// The run died between the last rejection and the line of the request.
+TEST(rejected_replies, do_not_cost_one_more_attempt_after_a_kill) {
+  for (const bool examines : {true, false}) {
+    engine_rig test;
+    test.add(2);
+    test.source.requests[0].rejections = 3;
+    test.source.requests[0].attempts = 3;
+    test.source.requests[1].rejections = 2;
+    std::map<std::string, unsigned> seen;
+    if (examines) test.sink.examiner = rejecting(seen, 0, 2);
+    test.run();
+    EXPECT_EQ(test.outcome.reason, stop_reason::none);
+    ASSERT_EQ(test.sink.results.size(), 2U);
+    EXPECT_EQ(test.relay.calls.size(), examines ? 1U : 2U);
+    const result& rejected = test.result_of("0-1");
+    EXPECT_EQ(rejected.outcome.has_value(), !examines) << "without --expect it is asked again";
+    if (!examines) continue;
+    EXPECT_EQ(rejected.outcome.error().code, errc::reply_rejected);
+    EXPECT_EQ(rejected.outcome.error().body, "null");
+    EXPECT_EQ(rejected.attempts, 3U);
+    EXPECT_EQ(rejected.latency_ms, 0);
+    EXPECT_FALSE(rejected.retryable);
+  }
+}
+
 TEST(rejected_replies, count_as_a_sign_of_life_of_the_relay) {
   engine_rig test;
   test.add(40);

@@ -26,7 +26,7 @@
 #include "money/cost_bound.hpp"
 #include "sluice/error.hpp"
 #include "support/faulty_files.hpp"
-#include "support/temp_dir.hpp"
+#include "support/job_rig.hpp"
 
 namespace sluice {
 namespace {
@@ -71,19 +71,7 @@ std::optional<boost::system::result<reply, failure>> succeed(const request&) {
   return answer();
 }
 
-struct job_set_test : testing::Test {
-  test::temp_dir dir;
-  job_options lines;
-  output_options output;
-  price_table prices = price_table::built_in();
-
-  job_set_test() { output.durable = durability::none; }
-
-  std::unique_ptr<job_set> open(std::vector<std::string> names = {"x.jsonl"}) {
-    for (auto& name : names) name = dir / name;
-    return std::make_unique<job_set>(names, lines, output, prices);
-  }
-
+struct job_set_test : test::job_rig {
   /// An attempt starts, and is recorded as an engine has it recorded before it sends.
   static void start(job_set& jobs, const attempt_record& attempt) {
     jobs.attempt_started(attempt);
@@ -106,17 +94,7 @@ struct job_set_test : testing::Test {
         continue;
       }
       start(*jobs, {next->job, next->custom_id, next->attempts + 1, next->most});
-      result finished;
-      finished.job = next->job;
-      finished.line = next->line;
-      finished.custom_id = next->custom_id;
-      finished.target = next->target;
-      finished.model = next->model;
-      finished.digest = next->digest;
-      finished.attempts = next->attempts + 1;
-      finished.streamed = next->streamed;
-      finished.started_at = 1.7e9;
-      finished.latency_ms = 100;
+      result finished = result_for(*next, next->attempts + 1);
       finished.retryable = !*told && told->error().kind == failure_class::passing;
       finished.outcome = std::move(*told);
       jobs->put(std::move(finished));

@@ -14,7 +14,7 @@
 #include "jobs/result_line.hpp"
 #include "sluice/job_set.hpp"
 #include "sluice/reply_check.hpp"
-#include "support/temp_dir.hpp"
+#include "support/job_rig.hpp"
 
 namespace sluice {
 namespace {
@@ -63,37 +63,16 @@ usd dollars(const std::string& text) {
   return *usd::parse(text);
 }
 
-struct rejected_replies_test : testing::Test {
-  test::temp_dir dir;
-  job_options lines;
-  output_options output;
-  price_table prices = price_table::built_in();
-
-  rejected_replies_test() {
-    output.durable = durability::none;
-    lines.expect = std::make_shared<test_check>();
-  }
-
-  std::unique_ptr<job_set> open() {
-    return std::make_unique<job_set>(std::vector<std::string>{dir / "x.jsonl"}, lines, output,
-                                     prices);
-  }
+struct rejected_replies_test : test::job_rig {
+  rejected_replies_test() { lines.expect = std::make_shared<test_check>(); }
 
   // One attempt, as the engine makes it. True: the request has its line.
   static bool attempt(job_set& jobs, request& asked, std::uint32_t& sent,
                       boost::system::result<reply, failure> outcome) {
     EXPECT_EQ(jobs.reserve(asked), funds::reserved);
     jobs.attempt_started({asked.job, asked.custom_id, asked.attempts + ++sent, asked.most});
-    result finished;
-    finished.job = asked.job;
-    finished.line = asked.line;
-    finished.custom_id = asked.custom_id;
-    finished.target = asked.target;
-    finished.model = asked.model;
-    finished.digest = asked.digest;
-    finished.attempts = asked.attempts + sent;
-    finished.started_at = 1.7e9 + sent;
-    finished.latency_ms = 100;
+    result finished = result_for(asked, asked.attempts + sent);
+    finished.started_at += sent;
     finished.outcome = std::move(outcome);
     if (!finished.outcome) {
       jobs.attempt_ended({asked.job, asked.custom_id, asked.attempts + sent, asked.most},

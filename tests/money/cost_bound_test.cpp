@@ -212,8 +212,24 @@ TEST(cost_bound, a_tier_without_a_price_has_no_bound) {
         R"({"model":"m","messages":[],"service_tier":["flex"]})"}) {
     const auto bound = bound_cost(asked(chat, body), prices, std::nullopt, {});
     ASSERT_FALSE(bound) << body;
-    EXPECT_TRUE(bound.error().without_price);
     EXPECT_THAT(bound.error().why, HasSubstr("service_tier")) << body;
+  }
+}
+
+TEST(cost_bound, the_advice_removes_the_cause) {
+  price_table table;
+  table.merge(R"({"m":{"input":"10","output":"100"}})", "the test");
+  const relay_prices prices(std::move(table));
+  const std::pair<const char*, const char*> rows[] = {
+      {R"({"model":"m","messages":[]})", "--budget, give it max_tokens as a whole number, or a"},
+      {R"({"model":"m","messages":[],"max_tokens":1.5})", "--budget, write it as a whole number"},
+      {R"({"model":"m","max_tokens":9,"messages":[{"role":"user","content":[{"type":"image_url"}]}]})",
+       "--budget, leave that out, or run such requests without it"},
+      {R"({"model":"m","max_tokens":9,"messages":[],"web_search_options":{}})", "leave that out"}};
+  for (const auto& [body, advice] : rows) {
+    const auto bound = bound_cost(asked(chat, body), prices, std::nullopt, {});
+    ASSERT_FALSE(bound) << body;
+    EXPECT_THAT(bound.error().why, HasSubstr(advice)) << body;
   }
 }
 

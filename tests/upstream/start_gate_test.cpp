@@ -273,18 +273,23 @@ TEST_F(start_gate_test, another_concurrency_holds_from_now_on) {
   EXPECT_EQ(entered.size(), 4U);
 }
 
-TEST_F(start_gate_test, tells_of_a_long_pause_that_another_process_began) {
-  const test::temp_dir dir;
-  const auto open = [&](time_point now) {
+// A gate, and the limiter of another process with the same window.
+struct shared_gate_test : start_gate_test {
+  std::unique_ptr<limit_store> open() {
     auto store = std::make_unique<limit_store>(dir / "window", host_id{{1}, {1}}, 1s,
                                                limit_store::reports{[](const std::string&) {}});
-    const limit_store::hold opened(*store, now);
+    const limit_store::hold opened(*store, time.now());
     return store;
-  };
-  const auto ours = open(time.now());
-  const auto theirs = open(time.now());
-  rate_limiter other({.per_minute = 10, .store = theirs.get()});
-  start_gate gate(time, {10, 1s, pacing::burst, 0, ours.get()}, 64);
+  }
+
+  const test::temp_dir dir;
+  const std::unique_ptr<limit_store> ours = open();
+  const std::unique_ptr<limit_store> theirs = open();
+  rate_limiter other{{.per_minute = 10, .store = theirs.get()}};
+  start_gate gate{time, {10, 1s, pacing::burst, 0, ours.get()}, 64};
+};
+
+TEST_F(shared_gate_test, tells_of_a_long_pause_that_another_process_began) {
   std::vector<duration> told;
   gate.watch_pauses(10min, [&](std::size_t, time_point until) {
     told.push_back(until - time.now());
@@ -301,18 +306,7 @@ TEST_F(start_gate_test, tells_of_a_long_pause_that_another_process_began) {
   EXPECT_EQ(turned_away, (std::vector{1}));
 }
 
-TEST_F(start_gate_test, counts_the_starts_of_others) {
-  const test::temp_dir dir;
-  const auto open = [&](time_point now) {
-    auto store = std::make_unique<limit_store>(dir / "window", host_id{{1}, {1}}, 1s,
-                                               limit_store::reports{[](const std::string&) {}});
-    const limit_store::hold opened(*store, now);
-    return store;
-  };
-  const auto ours = open(time.now());
-  const auto theirs = open(time.now());
-  rate_limiter other({.per_minute = 10, .store = theirs.get()});
-  start_gate gate(time, {10, 1s, pacing::burst, 0, ours.get()}, 64);
+TEST_F(shared_gate_test, counts_the_starts_of_others) {
   for (int name : {1, 2, 3}) enter(gate, name);
   make(gate, 1);
   EXPECT_EQ(gate.starts_of_others(), 0U) << "ended, in flight or unsent: its own do not count";

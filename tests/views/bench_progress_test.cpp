@@ -19,6 +19,7 @@ bench::benchmark::status second_load() {
           .started_last_minute = 10,
           .cap = 10,
           .pause_status = {},
+          .pause_asked = {},
           .left_s = 125,
           .cost = usd::parse("0.01")};
 }
@@ -44,8 +45,12 @@ TEST(bench_progress, says_why_nothing_starts) {
   now.cause = wait_cause::pause;
   now.wait_s = 12;
   EXPECT_THAT(bench_progress(now),
-              HasSubstr("paused by the relay for 12 s (another run was told)"));
+              HasSubstr("paused by the relay for 12 s (it refused another run)"));
   now.pause_status = 429;
+  now.pause_asked = std::chrono::seconds{30};
+  EXPECT_THAT(bench_progress(now),
+              HasSubstr("paused by the relay for 12 s (429, it asked for 30 s)"));
+  now.pause_asked = {};
   EXPECT_THAT(bench_progress(now), HasSubstr("paused for 12 s after a refusal (429)"));
 }
 

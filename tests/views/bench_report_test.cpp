@@ -47,6 +47,18 @@ TEST(bench_lines, has_a_row_for_each_load) {
   EXPECT_THAT(lines, Not(HasSubstr("busy")));
 }
 
+TEST(bench_lines, fits_a_narrow_terminal) {
+  auto load = one_load();
+  load["latency_ms"]["count"] = 20;
+  const auto lines = bench_lines(document(load), 60);
+  EXPECT_THAT(lines, HasSubstr("  load               ok failed success    TTFT     ITL latency\n"
+                               "                                     /s     p50, ms\n"));
+  EXPECT_THAT(lines,
+              HasSubstr("  8 in flight     1,234      5     3.14     152       -   0.46*\n"));
+  EXPECT_THAT(lines, HasSubstr("more columns"));
+  EXPECT_EQ(bench_lines(document(load), 100), bench_lines(document(load)));
+}
+
 TEST(bench_lines, marks_percentiles_of_few_requests) {
   auto load = one_load();
   load["ttft_ms"]["count"] = 99;

@@ -89,7 +89,7 @@ TEST(progress_line, a_wait_has_its_true_cause) {
               HasSubstr("| the relay cannot be reached, next try in 8 s"));
   auto paused = waiting(wait_cause::pause, 12);
   EXPECT_THAT(progress_line(paused),
-              HasSubstr("| paused by the relay for 12 s (another run was told)"));
+              HasSubstr("| paused by the relay for 12 s (it refused another run)"));
   paused.run.pause = {429, std::chrono::hours{1}};
   EXPECT_THAT(progress_line(paused),
               HasSubstr("| paused by the relay for 12 s (429, it asked for 1h 00m)"));
@@ -179,6 +179,37 @@ TEST(long_wait, tells_once_of_a_wait_of_more_than_a_minute) {
   others.done_now += 1;
   EXPECT_EQ(wait.take(others, 10), "");
   EXPECT_THAT(wait.take(others, 25), HasSubstr("waiting for the limit")) << "65 s in all";
+}
+
+TEST(long_wait, an_outage_of_the_relay_is_one_wait_whatever_its_trials_do) {
+  long_wait wait;
+  auto down = waiting(wait_cause::unreachable, 30);
+  down.run.one_at_a_time = true;
+  EXPECT_EQ(wait.take(down, 0), "");
+  auto trial = down;
+  trial.run.next_start.reset();
+  trial.run.in_flight = 1;
+  trial.run.started_last_minute += 1;
+  EXPECT_EQ(wait.take(trial, 30), "");
+  EXPECT_THAT(wait.take(down, 40), HasSubstr("the relay cannot be reached, next try in 30 s"));
+  EXPECT_EQ(wait.take(trial, 70), "");
+  EXPECT_EQ(wait.take(down, 80), "") << "still the same wait";
+  auto back = half_way();
+  back.done_now += 1;
+  EXPECT_EQ(wait.take(back, 81), "");
+  down.done_now = back.done_now;
+  EXPECT_EQ(wait.take(down, 82), "");
+  EXPECT_THAT(wait.take(down, 120), HasSubstr("cannot be reached")) << "another outage";
+}
+
+TEST(long_wait, a_model_that_the_relay_has_lost_is_reported) {
+  long_wait wait;
+  auto lost = half_way();
+  lost.run.waiting_for_model = 3;
+  EXPECT_EQ(wait.take(lost, 0), "");
+  EXPECT_EQ(wait.take(lost, 61), "3 wait until the relay serves their model again");
+  EXPECT_THAT(progress_line(lost), HasSubstr("| 3 wait until the relay serves their model again"));
+  EXPECT_EQ(progress_document(lost)["wait"]["for"], "model");
 }
 
 TEST(long_wait, is_silent_about_what_goes_on) {

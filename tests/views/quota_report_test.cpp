@@ -58,7 +58,7 @@ TEST(quota_report, lines_show_what_is_told_and_nothing_that_a_terminal_obeys) {
     EXPECT_THAT(lines, HasSubstr(part));
   }
   account::quota little;
-  EXPECT_THAT(quota_lines(little, "r"), HasSubstr("not told"));
+  EXPECT_THAT(quota_lines(little, "r"), HasSubstr("not shown"));
   little.unlimited = true;
   EXPECT_THAT(quota_lines(little, "r"), HasSubstr("no limit"));
   account::usage_log_row row;

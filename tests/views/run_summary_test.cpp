@@ -90,8 +90,9 @@ TEST_F(run_summary_test, ends_with_the_command_to_type_next) {
   EXPECT_THAT(summary("s5"), HasSubstr("next      sluice run x.jsonl\n"));
   EXPECT_THAT(summary("s4"), HasSubstr("next      sluice run x.jsonl --retry-failed\n"));
   EXPECT_THAT(summary("s45"), HasSubstr("next      sluice run x.jsonl\n"));
-  EXPECT_THAT(summary("sb"), HasSubstr("next      mend the lines that " + dir / "x.errors.jsonl" +
-                                       " names, then sluice run x.jsonl\n"));
+  EXPECT_THAT(summary("sb"),
+              HasSubstr("next      correct the lines that " + dir / "x.errors.jsonl" +
+                        " names, then sluice run x.jsonl\n"));
   EXPECT_THAT(summary("sm"),
               HasSubstr("next      'sluice models' lists what the relay has, and gpt-4o"));
   EXPECT_THAT(summary("ss"), HasSubstr("next      jq "));

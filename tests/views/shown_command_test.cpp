@@ -76,5 +76,12 @@ TEST(shown_command, leaves_out_what_would_begin_anew) {
   EXPECT_EQ(again({{"sluice", "--retry-failed"}, {}}, " --retry-failed"), "sluice --retry-failed");
 }
 
+TEST(shown_command, has_a_flag_once) {
+  EXPECT_EQ(again({{"sluice", "run", "--budget", "1", "x.jsonl"}, {}}, " --budget 2"),
+            "sluice run x.jsonl --budget 2");
+  EXPECT_EQ(again({{"sluice", "run", "--budget=1", "--budget-mode", "run"}, {}}, " --budget 2"),
+            "sluice run --budget-mode run --budget 2");
+}
+
 }  // namespace
 }  // namespace sluice::cli

@@ -5,6 +5,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <chrono>
 #include <fstream>
 #include <iostream>
 #include <memory>
@@ -19,7 +20,9 @@
 #include "base/refuse.hpp"
 #include "cli/graceful_stop.hpp"
 #include "cli/log_observer.hpp"
+#include "cli/screen/progress_display.hpp"
 #include "cli/screen/screen.hpp"
+#include "cli/screen/wait_notice.hpp"
 #include "cli/settings/prepared_relays.hpp"
 #include "cli/settings/run_settings.hpp"
 #include "cli/single_question.hpp"
@@ -29,6 +32,7 @@
 #include "sluice/engine.hpp"
 #include "terminal/descriptors.hpp"
 #include "terminal/exit_status.hpp"
+#include "terminal/screen_writer.hpp"
 #include "terminal/standard_output.hpp"
 #include "views/progress.hpp"
 #include "views/run_summary.hpp"
@@ -92,6 +96,7 @@ request request_of(const std::string& prompt, const job_options& options) {
 // Prints text as it arrives. On a terminal without control characters, which it would obey.
 class answer_printer {
  public:
+  bool at_line_begin() const noexcept { return at_line_begin_; }
   void add(std::string_view more) {
     if (more.empty()) return;
     print(terminal_ ? printable_lines(more) : std::string(more));
@@ -115,6 +120,52 @@ std::string tokens_of(const result& answer) {
                      grouped(static_cast<std::uint64_t>(usage->completion_tokens)),
                      whole.usage ? "" : " (counted here)");
 }
+
+// Says what the prompt waits for. The live line is gone before the answer is printed, which may
+// stand on the same terminal.
+class wait_display {
+ public:
+  wait_display(engine& runner, screen& shown, const answer_printer& printer, bool quiet)
+      : runner_(runner), screen_(shown) {
+    if (quiet) {
+      notice_.emplace(runner.time(), shown, [&runner] { return facts_of(runner); });
+    } else {
+      display_.emplace(runner.time(), shown,
+                       progress_source{.line = [this, &printer](const line_form& form) {
+                         return printer.at_line_begin() ? line(form) : std::string();
+                       }});
+    }
+  }
+
+  void make_room() {
+    if (!std::exchange(drawn_, false)) return;
+    screen_.clear_live();
+    standard_error().settle(std::chrono::milliseconds{200});
+  }
+  void leave() {
+    if (notice_) notice_->leave();
+    if (display_) display_->leave();
+    make_room();
+  }
+
+ private:
+  std::string line(const line_form& form) {
+    const progress_facts facts = facts_of(runner_);
+    if (facts.run.in_flight > 0) return {};
+    const wait_text wait = reason_to_wait(facts);
+    if (wait.sentence.empty()) return {};
+    drawn_ = true;
+    fitted_line line;
+    line.add({.text = wait.sentence, .brief = wait.brief, .meaning = tone::waiting});
+    return line.in(form);
+  }
+
+  engine& runner_;
+  screen& screen_;
+  bool drawn_ = false;
+  std::optional<wait_notice> notice_;
+  std::optional<progress_display> display_;
+};
 
 void tell_end(screen& shown, const single_question& question) {
   const result& answer = *question.answer();
@@ -168,9 +219,14 @@ exit_status ask(ask_settings& chosen, const std::vector<std::string>& words) {
   asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
   engine runner(loop, run.engine, &log_observer());
   answer_printer printer;
+  wait_display waits(runner, shown, printer, run.quiet);
   single_question question(std::move(asked), fmt::format("ask {}", std::random_device{}()), prices,
                            output.budget,
-                           {.text = [&](std::string_view more) { printer.add(more); },
+                           {.text =
+                                [&](std::string_view more) {
+                                  waits.make_room();
+                                  printer.add(more);
+                                },
                             .starts_again =
                                 [&] {
                                   printer.end_line();
@@ -187,6 +243,7 @@ exit_status ask(ask_settings& chosen, const std::vector<std::string>& words) {
                      fault = std::move(thrown);
                      outcome = std::move(ended);
                      ending.leave();
+                     waits.leave();
                    });
     loop.run();
     if (fault) std::rethrow_exception(fault);

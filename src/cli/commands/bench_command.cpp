@@ -25,6 +25,7 @@
 #include "cli/screen/heading.hpp"
 #include "cli/screen/progress_display.hpp"
 #include "cli/screen/screen.hpp"
+#include "cli/screen/wait_notice.hpp"
 #include "cli/settings/bench_settings.hpp"
 #include "cli/settings/prepared_relays.hpp"
 #include "loadtest/benchmark.hpp"
@@ -123,7 +124,7 @@ void print_results(const ordered_json& document, const bench_settings& chosen) {
     for (const auto& warning : bench_warnings(document)) spdlog::warn("{}", warning);
     return print(document);
   }
-  std::string lines = bench_lines(document);
+  std::string lines = bench_lines(document, output_columns());
   if (document.contains("comparison")) {
     lines += "\n";
     for (const auto& line : bench::comparison_lines(document["comparison"])) lines += line + "\n";
@@ -220,7 +221,10 @@ exit_status measure(bench_settings& chosen, const settings& flags,
                             ending.stop();
                           });
     std::optional<progress_display> display;
-    if (!run.quiet) {
+    std::optional<wait_notice> waits;
+    if (run.quiet) {
+      waits.emplace(time, shown, [&benchmark] { return facts_of(benchmark.now()); });
+    } else {
       display.emplace(time, shown, progress_source{.line = [&benchmark](const line_form& form) {
                         return bench_progress(benchmark.now(), form);
                       }});
@@ -235,6 +239,7 @@ exit_status measure(bench_settings& chosen, const settings& flags,
       closing.leave();
       questions.leave();
       if (display) display->leave();
+      if (waits) waits->leave();
       measured.leave();
     });
     loop.run();

@@ -24,6 +24,7 @@
 #include "cli/screen/heading.hpp"
 #include "cli/screen/progress_display.hpp"
 #include "cli/screen/screen.hpp"
+#include "cli/screen/wait_notice.hpp"
 #include "cli/settings/prepared_relays.hpp"
 #include "cli/settings/price_lists.hpp"
 #include "probe/evaluate.hpp"
@@ -92,20 +93,24 @@ class probing {
   }
 
   /// What it is doing, as a line for a person.
-  std::string progress(const line_form& form) const {
-    const run_status now = runner_.now();
+  std::string progress(const line_form& form) {
+    const progress_facts now = facts();
     std::optional<start_wait> wait;
-    if (now.next_start) {
-      const std::chrono::duration<double> left = *now.next_start - time_.now();
-      wait = {now.cause, left.count(), time_.unix_now(), now.pause};
+    if (now.run.next_start) {
+      wait = {now.run.cause, now.until_next_start_s, now.unix_now, now.run.pause};
     }
     return probe_progress({.doing = doing_ != nullptr ? doing_ : "",
                            .ended = session_.seen().size(),
                            .all = all_,
-                           .in_flight = now.in_flight,
+                           .in_flight = now.run.in_flight,
                            .cost = session_.cost(),
                            .wait = wait},
                           form);
+  }
+  progress_facts facts() {
+    progress_facts now = facts_of(runner_);
+    now.done_now = session_.seen().size();
+    return now;
   }
 
   /// Sends nothing new.
@@ -283,7 +288,10 @@ exit_status probe_relay(probe_settings& chosen) {
   std::exception_ptr fault;
   {
     std::optional<progress_display> display;
-    if (!run.quiet) {
+    std::optional<wait_notice> waits;
+    if (run.quiet) {
+      waits.emplace(probe.time(), shown, [&probe] { return probe.facts(); });
+    } else {
       display.emplace(probe.time(), shown, progress_source{.line = [&probe](const line_form& form) {
                         return probe.progress(form);
                       }});
@@ -296,6 +304,7 @@ exit_status probe_relay(probe_settings& chosen) {
       outcome = std::move(ended);
       ending.leave();
       if (display) display->leave();
+      if (waits) waits->leave();
       probe.close();
     });
     loop.run();

@@ -262,7 +262,7 @@ std::optional<ordered_json> bench_document(const std::string& path) {
 void report_bench(const ordered_json& document, const report_settings& chosen) {
   if (!chosen.html.empty()) write_page(chosen.html, document, chosen.run.engine.output.mode);
   if (chosen.json) return print(document);
-  if (chosen.html.empty()) print(bench_lines(document));
+  if (chosen.html.empty()) print(bench_lines(document, output_columns()));
 }
 
 void report_audit(const std::vector<job_files>& jobs, report_settings& chosen, screen& shown) {

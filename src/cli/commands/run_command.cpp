@@ -28,6 +28,7 @@
 #include "cli/named_files.hpp"
 #include "cli/screen/progress_display.hpp"
 #include "cli/screen/screen.hpp"
+#include "cli/screen/wait_notice.hpp"
 #include "cli/settings/dataset_settings.hpp"
 #include "cli/settings/limit_reload.hpp"
 #include "cli/settings/prepared_relays.hpp"
@@ -97,10 +98,7 @@ class run_monitor {
       if (engine_.now().faulted) ending_.stop();
     });
     if (chosen.quiet) {
-      every(fault_interval, [this, &shown] {
-        const std::string wait = long_wait_.take(facts(), seconds());
-        if (!wait.empty()) shown.line("sluice: " + wait);
-      });
+      waits_.emplace(watched.time(), shown, [this] { return facts(); });
     }
     if (!chosen.quiet || chosen.progress_given) {
       display_.emplace(
@@ -119,6 +117,7 @@ class run_monitor {
     for (const auto& [slot, timer] : timers_) engine_.time().cancel(timer);
     timers_.clear();
     if (display_) display_->leave();
+    if (waits_) waits_->leave();
   }
   std::string status() const { return progress_line(facts()); }
   double seconds() const {
@@ -147,7 +146,7 @@ class run_monitor {
   }
 
   progress_facts facts() const {
-    progress_facts now;
+    progress_facts now = facts_of(engine_);
     for (std::size_t i = 0; i < jobs_.size(); ++i) {
       const job_totals totals = jobs_.totals(i);
       now.total += totals.requests;
@@ -160,15 +159,8 @@ class run_monitor {
     now.done_now = done - std::min(done, done_before_);
     now.tokens_now -= std::min(now.tokens_now, tokens_before_);
     now.elapsed_s = seconds();
-    now.requests_per_minute = engine_.requests_per_minute();
-    now.run = engine_.now();
     now.shortage = jobs_.shortage();
-    now.unix_now = engine_.time().unix_now();
     now.stopping_s = ending_.seconds_left();
-    if (now.run.next_start) {
-      now.until_next_start_s =
-          std::chrono::duration<double>(*now.run.next_start - engine_.time().now()).count();
-    }
     return now;
   }
 
@@ -181,7 +173,7 @@ class run_monitor {
   std::uint64_t tokens_before_ = 0;
   std::map<std::size_t, clock::timer> timers_;
   std::optional<progress_display> display_;
-  long_wait long_wait_;
+  std::optional<wait_notice> waits_;
   std::exception_ptr fault_;
 };
 

@@ -8,10 +8,14 @@
 #include <utility>
 
 #include "cli/screen/help.hpp"
+#include "cli/settings/run_settings.hpp"
 #include "sluice/version.hpp"
 
 namespace sluice::cli {
 namespace {
+
+constexpr const char* relays_help =
+    "Each [[relay]] table is one relay of a pool that shares the jobs. Its keys:";
 
 // Variables that no flag stands for.
 const std::vector<std::pair<std::string, std::string>> other_variables{
@@ -173,6 +177,7 @@ std::string man_page(const std::vector<command>& commands, const std::string& da
   out += ".SH COMMANDS\n";
   for (const auto& one : commands) out += roff_command(one);
   out += ".SH ENVIRONMENT\n" + roff_list(all_variables(commands));
+  out += ".SH RELAYS IN THE CONFIG FILE\n" + roff(relays_help) + "\n" + roff_list(relay_keys());
   out += ".SH FILES\n" + roff_list(files);
   return out;
 }
@@ -197,6 +202,8 @@ std::string markdown_reference(const std::vector<command>& commands) {
     out += "```\n\n";
   }
   out += "## Environment\n\n" + markdown_rows(all_variables(commands));
+  out += fmt::format("\n## Relays in the config file\n\n{}\n\n", relays_help);
+  out += markdown_rows(relay_keys());
   out += "\n## Files\n\n" + markdown_rows(files);
   return out;
 }

@@ -38,7 +38,8 @@ void progress_display::show() {
   } else if (is_live()) {
     screen_.live(source_.line(screen_.form(true)));
   } else {
-    screen_.line(source_.line({}));
+    const std::string text = source_.line({});
+    if (!text.empty()) screen_.line(text);
   }
 }
 

@@ -9,7 +9,8 @@
 
 namespace sluice::cli {
 
-/// Gives the progress of a command. Both are called each time that it is shown.
+/// Gives the progress of a command. Both are called each time that it is shown. Where the line is
+/// empty, nothing is shown.
 struct progress_source {
   std::function<std::string(const line_form& form)> line;
   std::function<std::string()> json = {};

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <memory>
 #include <string_view>
 #include <utility>
@@ -148,6 +149,7 @@ line_form screen::form(bool live) const {
 
 screen::~screen() {
   clear_live();
+  if (!late_gap_.empty() && std::uncaught_exceptions() == 0) line(late_gap_);
 }
 
 void screen::line(const std::string& text) {
@@ -192,18 +194,35 @@ void screen::heading(const std::string& text) {
 }
 
 void screen::show_heading() {
-  const std::lock_guard lock(mutex_);
-  if (heading_.empty()) return;
-  const std::string text = std::exchange(heading_, {});
-  if (!quiet_) {
-    writer_.finished_line(json_ ? log_entry(text, "info") : "sluice: " + printable_text(text));
+  std::string text;
+  {
+    const std::lock_guard lock(mutex_);
+    if (heading_.empty()) return;
+    text = std::exchange(heading_, {});
+    if (!quiet_) {
+      writer_.finished_line(json_ ? log_entry(text, "info") : "sluice: " + printable_text(text));
+    }
   }
-  if (to_file_) to_file_(text);
+  log_line(text);
 }
 
 void screen::log_line(const std::string& text) {
-  const std::lock_guard lock(mutex_);
-  if (to_file_) to_file_(text);
+  std::unique_lock lock(mutex_);
+  const auto to_file = to_file_;
+  lock.unlock();  // it may report a gap
+  if (to_file) to_file(text);
+}
+
+void screen::log_has_gap(const std::string& sentence) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(log_has_gap_, true)) return;
+    if (quiet_) {
+      late_gap_ = sentence;
+      return;
+    }
+  }
+  line(sentence);
 }
 
 void screen::begin_log(bool quiet, std::function<void(const std::string&)> to_file) {
@@ -219,6 +238,9 @@ void start_log(screen& shown, bool verbose, bool quiet, const std::string& file,
   to_screen->set_level(quiet     ? spdlog::level::err
                        : verbose ? spdlog::level::debug
                                  : spdlog::level::info);
+  const auto gap = [&shown, file](const std::string& why) {
+    shown.log_has_gap(fmt::format("sluice: --log-file {}: {}; the log has a gap", file, why));
+  };
   std::vector<spdlog::sink_ptr> sinks{to_screen};
   std::function<void(const std::string&)> heading_to_file;
   if (!file.empty()) {
@@ -226,20 +248,19 @@ void start_log(screen& shown, bool verbose, bool quiet, const std::string& file,
     to_file->set_formatter(json ? json_pattern() : pattern(log_pattern));
     to_file->set_level(spdlog::level::debug);
     sinks.push_back(to_file);
-    heading_to_file = [to_file](const std::string& text) {
-      to_file->log(spdlog::details::log_msg("sluice", spdlog::level::info, text));
+    heading_to_file = [to_file, gap](const std::string& text) {
+      try {
+        to_file->log(spdlog::details::log_msg("sluice", spdlog::level::info, text));
+      } catch (const spdlog::spdlog_ex& failed) {
+        gap(failed.what());
+      }
     };
   }
   shown.begin_log(quiet, std::move(heading_to_file));
   auto logger = std::make_shared<spdlog::logger>("sluice", sinks.begin(), sinks.end());
   logger->set_level(verbose || !file.empty() ? spdlog::level::debug : spdlog::level::info);
   // The default handler of spdlog writes to standard error and would wait for the terminal.
-  logger->set_error_handler(
-      [&shown, file, told = std::make_shared<std::once_flag>()](const std::string& why) {
-        std::call_once(*told, [&] {
-          shown.line(fmt::format("sluice: --log-file {}: {}; the log has a gap", file, why));
-        });
-      });
+  logger->set_error_handler(gap);
   spdlog::set_default_logger(logger);
 }
 

@@ -39,6 +39,9 @@ class screen {
   void show_heading();
   /// A line for the log file alone.
   void log_line(const std::string& text);
+  /// Reports once that a line could not be written to the log file. A quiet screen reports it at
+  /// the end, and leaves it out where an error ends the command: then that error is the one line.
+  void log_has_gap(const std::string& sentence);
   /// Sends the heading to the log file as well. A quiet screen does not show it.
   void begin_log(bool quiet, std::function<void(const std::string& heading)> to_file);
 
@@ -51,6 +54,8 @@ class screen {
   bool terminal_ = false;
   std::string heading_;
   bool quiet_ = false;
+  bool log_has_gap_ = false;
+  std::string late_gap_;
   bool colour_ = false;
   std::atomic<bool> json_ = false;
   std::function<void(const std::string&)> to_file_;

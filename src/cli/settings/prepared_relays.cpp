@@ -101,7 +101,7 @@ void warn_about_exposed_keys(const std::vector<relay_member>& members) {
     const auto url = base_url::parse(member.relay.base_url);
     if (url.in_the_clear() && in_the_clear.insert(url.authority()).second) {
       spdlog::warn(
-          "the key travels in the clear to {}, and others on the network can read it; write "
+          "the key goes unencrypted to {}, and others on the network can read it; write "
           "https:// in --base-url if the relay supports it",
           url.authority());
     }

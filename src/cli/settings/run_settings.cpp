@@ -835,25 +835,44 @@ std::string parse_variable(const std::string& name) {
 // The keys of one [[relay]] table.
 std::vector<setting> relay_settings(relay_member& member, key_source& key) {
   return {
-      {.name = "name", .apply = [&member](const std::string& given) { member.name = given; }},
+      {.name = "name",
+       .long_help = "Name of the relay in results, totals and messages, and for --relay. Each "
+                    "relay needs one of its own.",
+       .apply = [&member](const std::string& given) { member.name = given; }},
       {.name = "base_url",
+       .long_help = "Its address, as for --base-url. Needed.",
        .apply = [&member](const std::string& given) { member.relay.base_url = given; }},
       {.name = "api_key_env",
+       .long_help =
+           "Environment variable with its key. Without it and api_key_file, the relay gets "
+           "the key of the command.",
        .apply = [&key](const std::string& name) { key.variable = parse_variable(name); }},
-      {.name = "api_key_file", .apply = [&key](const std::string& path) { key.file = path; }},
+      {.name = "api_key_file",
+       .long_help = "File with its key in the first line.",
+       .apply = [&key](const std::string& path) { key.file = path; }},
       {.name = "rpm",
+       .long_help = "Its own limit, in requests per minute; 0: no limit. Without it, --rpm counts. "
+                    "Relays with the same host and key share one limit.",
        .apply =
            [&member](const std::string& given) {
              member.requests_per_minute = static_cast<unsigned>(parse_count(given, most_rpm));
            }},
       {.name = "weight",
+       .long_help = "Its share of the requests: a relay with 2 gets twice as many as one with 1, "
+                    "which is the default.",
        .apply =
            [&member](const std::string& given) {
              member.weight = static_cast<unsigned>(parse_count(given, most_weight));
            }},
       {.name = "price_multiplier",
+       .long_help = "Factor between its prices and those of the list, as for --price-multiplier, "
+                    "which counts without it.",
        .apply = [&member](const std::string& given) { member.price_multiplier = given; }},
       {.name = "models",
+       .long_help =
+           "Its own names for models, like { \"gpt-4\" = \"gpt-4-0613\" }: requests for "
+           "the first name are sent to this relay with the second. Results and prices keep "
+           "the name of the job.",
        .apply = {},
        .apply_pair = [&member](const std::string& here,
                                const std::string& there) { member.models[here] = there; }},
@@ -868,6 +887,14 @@ std::vector<setting_tables> run_tables(run_settings& target) {
              member.relay.base_url.clear();
              return relay_settings(member, target.pool_keys.emplace_back());
            }}};
+}
+
+std::vector<std::pair<std::string, std::string>> relay_keys() {
+  relay_member member;
+  key_source key;
+  std::vector<std::pair<std::string, std::string>> rows;
+  for (const setting& one : relay_settings(member, key)) rows.emplace_back(one.name, one.long_help);
+  return rows;
 }
 
 namespace {

@@ -4,6 +4,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cli/closing_time.hpp"
@@ -74,6 +75,8 @@ setting json_flag(bool& place);
 setting html_flag(std::string& place);
 /// The tables of the config file: `[[relay]]`, the members of a pool.
 std::vector<setting_tables> run_tables(run_settings& target);
+/// The keys of such a table, each with its help text.
+std::vector<std::pair<std::string, std::string>> relay_keys();
 /// Applies the config file, the environment and the command line to `target`, of which `flags` were
 /// made. Throws fatal_error.
 void read_settings(const settings& flags, run_settings& target);

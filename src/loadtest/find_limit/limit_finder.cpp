@@ -206,7 +206,7 @@ void limit_finder::refused(call_id id, time_point now, std::optional<duration> r
   const double wait = std::chrono::duration<double>(*retry_after).count();
   hinted_until_ = std::max(hinted_until_, t + std::min(wait, longest_hint));
   if (wait > longest_hint)
-    end(fmt::format("it asked to be left alone for {:.0f} minutes", std::ceil(wait / 60)));
+    end(fmt::format("it asked for a pause of {:.0f} minutes", std::ceil(wait / 60)));
 }
 
 void limit_finder::failed(call_id id, time_point now) {
@@ -499,7 +499,7 @@ limit_finding limit_finder::one_kind() const {
   if (bucket.burst.low < 2) {
     found.rpm.reset();
     found.evidence = fmt::format(
-        "How it counts can't be told: it opens again little by little, but how many it lets "
+        "How it counts is not clear: it opens again little by little, but how many it lets "
         "through at once was not seen clearly.");
     return found;
   }
@@ -537,7 +537,7 @@ limit_finding limit_finder::several_kinds() const {
   const std::string reason = why_.empty() ? "the search was left early" : why_;
   if (!rates || most == 0) {
     found.evidence = fmt::format(
-        "How it counts can't be told: {}; another client may use the same key, and {} requests got "
+        "How it counts is not clear: {}; another client may use the same key, and {} requests got "
         "through in a minute.",
         reason, number(most));
     return found;
@@ -545,9 +545,8 @@ limit_finding limit_finder::several_kinds() const {
   found.at_least = rates->low;
   if (rates->high < highest_rate) found.at_most = rates->high;
   if (narrow(*rates, 0.02)) found.rpm = rates->middle();
-  found.evidence =
-      fmt::format("How it counts can't be told: {}; {} requests got through in a minute.", reason,
-                  number(most));
+  found.evidence = fmt::format(
+      "How it counts is not clear: {}; {} requests got through in a minute.", reason, number(most));
   return found;
 }
 

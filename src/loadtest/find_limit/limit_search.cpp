@@ -83,7 +83,7 @@ asio::awaitable<void> limit_search::start_one() {
   const funds granted = money_.reserve(target_.member.name, asked);
   if (granted == funds::wait) co_return co_await money_.freed().wait();
   if (granted == funds::spent) {
-    stop(fmt::format("the budget of {} USD does not pay one request more",
+    stop(fmt::format("the budget of {} USD does not cover another request",
                      money_.limit().value_or(usd{}).to_string()));
     co_return;
   }

@@ -25,7 +25,7 @@ class limit_search {
   struct options {
     limit_finder::options finder;
     std::string id;                 ///< begins the Idempotency-Keys; another for each search
-    duration max_wait{};            ///< a relay that wants to be left alone for longer is
+    duration max_wait{};            ///< a relay that asks for a pause of longer is
     limit_store* window = nullptr;  ///< where starts of all runs are counted; null: there is none
     duration window_margin{};
   };
