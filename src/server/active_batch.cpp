@@ -140,6 +140,9 @@ asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::va
       .target = endpoint::chat_completions,
       .most_lines = parent_.options_.most_lines,
       .most_line_bytes = parent_.options_.lines.max_line_bytes,
+      .bounded_by = key && key->budget ? &parent_.prices_ : nullptr,
+      .defaults = {parent_.options_.output.assume_max_tokens, parent_.options_.output.tier_default},
+      .lines = parent_.options_.lines,
       .may_use = [key](std::string_view model) { return !key || key->may_use(model); }};
   for (const auto target : {endpoint::chat_completions, endpoint::completions, endpoint::embeddings,
                             endpoint::responses}) {
@@ -158,7 +161,7 @@ asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::va
 }
 
 asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::send() {
-  if (!co_await open_job()) co_return step::next;
+  co_await open_job();
   const run_outcome outcome = co_await run_job();
   co_await close_job(outcome);
   if (outcome.reason == stop_reason::none) co_return co_await decide_end(batch_status::completed);
@@ -181,11 +184,10 @@ asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::se
   co_return step::next;
 }
 
-// False: the lines cannot be sent as they are, and the batch has failed.
-asio::awaitable<bool> batch_runner::active_batch::open_job() {
-  std::string refusal;
+// Whatever goes wrong here is no fault of the lines, which were checked: the batch waits.
+asio::awaitable<void> batch_runner::active_batch::open_job() {
   const auto key = key_of_owner();
-  co_await parent_.disk_.run([&] {
+  auto opened = co_await parent_.disk_.run([&] {
     output_options output = parent_.options_.output;
     output.output_file = parent_.folder_.batch_output(batch_.id);
     if (key && key->budget) {
@@ -194,26 +196,14 @@ asio::awaitable<bool> batch_runner::active_batch::open_job() {
       left -= std::min(left, others);
       output.budget = left;
     }
-    try {
-      jobs_ = std::make_unique<job_set>(
-          std::vector<std::string>{parent_.folder_.batch_input(batch_.id)}, parent_.options_.lines,
-          output, parent_.prices_, parent_.folder_.disk());
-    } catch (const fatal_error& fault) {
-      if (fault.why() != fatal_error::kind::cannot_start) throw;
-      refusal = fault.what();
-    }
-    if (!refusal.empty()) {
-      parent_.records_.refuse_lines(
-          claim_, {{"invalid_request", refusal, std::nullopt, std::nullopt}}, unix_now());
-      parent_.folder_.remove_batch(batch_.id);
-    }
+    return std::make_unique<job_set>(
+        std::vector<std::string>{parent_.folder_.batch_input(batch_.id)}, parent_.options_.lines,
+        output, parent_.prices_, parent_.folder_.disk());
   });
-  if (jobs_) {
-    for (const auto& warning : jobs_->warnings()) {
-      parent_.say(severity::warning, batch_.id, warning);
-    }
+  jobs_ = std::move(opened);
+  for (const auto& warning : jobs_->warnings()) {
+    parent_.say(severity::warning, batch_.id, warning);
   }
-  co_return refusal.empty();
 }
 
 asio::awaitable<run_outcome> batch_runner::active_batch::run_job() {
@@ -221,7 +211,7 @@ asio::awaitable<run_outcome> batch_runner::active_batch::run_job() {
   run_ = std::make_unique<engine_run>(parent_.engine_, *jobs_, *jobs_, batch_.id,
                                       parent_.limit_of(owner_name_));
   run_began_ = parent_.engine_.time().now();
-  counted_ = true;
+  counted_ = true;  // from the first run on, the store has less
   keep_saving();
   if (ended_by_ != ended_by::nothing) run_->stop();
   run_outcome outcome;
@@ -246,13 +236,16 @@ asio::awaitable<void> batch_runner::active_batch::close_job(const run_outcome& o
       std::chrono::duration<double>(parent_.engine_.time().now() - run_began_).count();
   const std::uint64_t most = run_->now().most_in_a_minute;
   run_.reset();
+  // A job set is for one thread at a time: from here on it is in the background.
+  batch_.progress = progress_now();
+  auto finished = std::move(jobs_);
   const auto status =
       outcome.reason == stop_reason::none ? job_status::completed : job_status::interrupted;
   for (;;) {
     std::string fault;
     co_await parent_.disk_.run([&] {
       try {
-        jobs_->finish(status, seconds, most);
+        finished->finish(status, seconds, most);
       } catch (const fatal_error& thrown) {
         fault = thrown.what();
       }
@@ -260,12 +253,11 @@ asio::awaitable<void> batch_runner::active_batch::close_job(const run_outcome& o
     if (fault.empty()) break;
     waits_ = fault;
     parent_.say(severity::warning, batch_.id, fault);
-    if (jobs_->unwritten() == 0 || ended_by_ == ended_by::server) break;
+    if (finished->unwritten() == 0 || ended_by_ == ended_by::server) break;
     co_await wait_for(wait_for_disk);
   }
-  batch_.progress = progress_now();
-  counted_ = false;
-  co_await parent_.disk_.run([this] { jobs_.reset(); });
+  batch_.progress = progress_of(finished->totals(0));
+  co_await parent_.disk_.run([&] { finished.reset(); });
   co_await save_progress();
 }
 

@@ -41,7 +41,7 @@ class batch_runner::active_batch {
   boost::asio::awaitable<step> decide_end(store::batch_status ending);
   boost::asio::awaitable<step> finish();
 
-  boost::asio::awaitable<bool> open_job();
+  boost::asio::awaitable<void> open_job();
   boost::asio::awaitable<run_outcome> run_job();
   boost::asio::awaitable<void> close_job(const run_outcome& outcome);
   boost::asio::awaitable<void> save_progress();

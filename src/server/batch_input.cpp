@@ -9,6 +9,7 @@
 #include "base/hash.hpp"
 #include "base/id_table.hpp"
 #include "files/line_reader.hpp"
+#include "jobs/job_check.hpp"
 #include "jobs/job_line.hpp"
 #include "json/object.hpp"
 
@@ -105,6 +106,24 @@ store::batch_error of_whole_file(std::string code, std::string message) {
   return {std::move(code), std::move(message), std::nullopt, std::nullopt};
 }
 
+// With a budget, nothing may be sent whose highest cost is not known.
+void add_unbounded(const std::string& path, const input_rules& rules, checked_input& result) {
+  check_job(path, {.lines = rules.lines, .prices = *rules.bounded_by, .defaults = rules.defaults},
+            [&](const checked_request& one) {
+              if (one.most_cost || result.errors.size() == most_errors) return;
+              const std::string why =
+                  one.unbounded.empty()
+                      ? fmt::format("names the model `{}`, which has no price here", one.model)
+                      : one.unbounded;
+              result.errors.push_back(
+                  {"invalid_request",
+                   fmt::format("This key has a budget, and the highest cost of this request is not "
+                               "known: it {}.",
+                               why),
+                   std::nullopt, one.line});
+            });
+}
+
 }  // namespace
 
 checked_input check_input(const std::string& path, const input_rules& rules) {
@@ -133,6 +152,7 @@ checked_input check_input(const std::string& path, const input_rules& rules) {
         "The input file is empty. Please ensure that the batch contains at least one request."));
   }
   result.lines.model = checker.model();
+  if (result.errors.empty() && rules.bounded_by != nullptr) add_unbounded(path, rules, result);
   return result;
 }
 

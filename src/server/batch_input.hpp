@@ -6,8 +6,10 @@
 #include <string_view>
 #include <vector>
 
+#include "money/cost_bound.hpp"
 #include "sluice/config.hpp"
 #include "sluice/endpoint.hpp"
+#include "sluice/prices.hpp"
 #include "store/batch_record.hpp"
 
 namespace sluice::server {
@@ -17,6 +19,10 @@ struct input_rules {
   endpoint target = endpoint::chat_completions;
   std::uint64_t most_lines = 50'000;
   std::uint64_t most_line_bytes = std::uint64_t{64} << 20;
+  /// The key has a budget: the most that each request can cost must be known.
+  const relay_prices* bounded_by = nullptr;
+  bound_defaults defaults = {};
+  job_options lines = {};  ///< how lines become requests
   /// Whether the key may use a model.
   std::function<bool(std::string_view model)> may_use = [](std::string_view) { return true; };
 };

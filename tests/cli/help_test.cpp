@@ -117,6 +117,8 @@ TEST(flag_tables, have_defaults_and_choices_that_can_be_used) {
 const std::map<std::string, std::set<std::string>> own_texts{
     {"budget", {"ask", "probe", "bench"}},
     {"concurrency", {"bench"}},
+    {"data", {"serve"}},
+    {"keys", {"serve"}},
     {"limit", {"prepare"}},
     {"max-tokens", {"ask", "bench"}},
     {"max-wait", {"bench"}},

@@ -12,6 +12,7 @@ import unittest
 from pathlib import Path
 
 from support import KEY, ROOT, Case, chats, jsonl, program
+from test_serve import Serve
 
 PAGES = ["README.md", "jobs/README.md", *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md"))]
 IN_ORDER = {"docs/datasets.md"}  # a command uses the files of the one before
@@ -39,6 +40,10 @@ class Commands(Case):
         super().setUp()
         flags = ("--ttft", "0", "--itl", "0", "--tokens", "5", "--software", "new-api")
         self.relay_url, self.red_url = self.simulator(*flags).url, self.simulator(*flags).url
+        served = Serve(self.folder, self.relay_url)
+        self.addCleanup(served.kill)
+        self.serve_url = served.url.removesuffix("/v1")
+        _, self.certificate_file, self.key_file = self.certificate("serve", "IP:127.0.0.1")
         bin_folder = self.folder / "bin"
         bin_folder.mkdir()
         (bin_folder / "sluice").symlink_to(program())
@@ -68,6 +73,9 @@ class Commands(Case):
             (folder / images).mkdir()
             (folder / images / "a.jpg").write_bytes(b"\xff\xd8\xff\xe0 jpg")
             (folder / table_name).write_text("image,text\na.jpg,one\n")
+        shutil.copy(self.certificate_file, folder / "cert.pem")
+        shutil.copy(self.key_file, folder / "key.pem")
+        (folder / "keys.toml").write_text('[[key]]\nname = "a"\nkey = "sk-0123456789abcdef"\n')
         (folder / "report.txt").write_text("A long report.\n")
         (folder / ".zfunc").mkdir()
         (folder / ".config/fish/completions").mkdir(parents=True)
@@ -77,6 +85,8 @@ class Commands(Case):
         words = re.sub(r"https://red\.example(/v1)?", self.red_url, words)
         words = re.sub(r"https://[a-z]+\.example(/v1)?|http://127\.0\.0\.1:8787", self.relay_url, words)
         words = words.replace("sluice simulate", "timeout -s INT 2 sluice simulate --port 0")
+        words = re.sub(r"sluice serve\b(.*?--listen \S+)?", r"timeout -s INT 2 sluice serve --listen 127.0.0.1:0", words)
+        words = words.replace("http://127.0.0.1:8080", self.serve_url)
         env = {"PATH": self.path, "HOME": str(folder), "XDG_STATE_HOME": str(self.folder / "state"),
                "OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": self.relay_url, "LANG": "C.UTF-8"}
         return subprocess.run(["bash", "-o", "pipefail", "-c", words], cwd=folder, env=env, stdin=subprocess.DEVNULL,
@@ -115,7 +125,7 @@ class Commands(Case):
                     self.prepare_for(words, folder)
                 with self.subTest(f"{page}: {words}"):
                     done = self.begin(folder, words)
-                    allowed = (124, 130) if "sluice simulate" in words else (0, 1) if re.search(r"\.json\.score|--expect", words) else (0,)
+                    allowed = (124, 130) if re.search("sluice (simulate|serve)", words) else (0, 1) if re.search(r"\.json\.score|--expect", words) else (0,)
                     self.assertIn(done.returncode, allowed, done.stderr + done.stdout)
                 count += 1
         self.assertGreater(count, 60)

@@ -384,7 +384,7 @@ class KilledAtEachOperation(Case):
         known = {one["id"] for one in server.call("GET", "/v1/files").json["data"]}
         self.assertEqual({path.name for path in (self.folder / "data/files").iterdir()}, known)
         self.assertEqual(list((self.folder / "data/uploads").iterdir()), [])
-        self.assertEqual(list((self.folder / "data/batches").iterdir()), [])
+        wait_until(lambda: not list((self.folder / "data/batches").iterdir()), "the folder of the batch is removed")
         server.stop()
 
     def operations(self) -> int:

@@ -92,6 +92,22 @@ TEST_F(batch_input, AModelThatTheKeyMayNotUseIsRefused) {
   EXPECT_EQ(fault(line("x", "gpt-4o")).code, "model_not_found");
 }
 
+TEST_F(batch_input, WithABudgetTheHighestCostOfEachRequestMustBeKnown) {
+  const relay_prices prices{price_table::built_in()};
+  rules.bounded_by = &prices;
+  const std::string image =
+      R"({"custom_id":"x","method":"POST","url":"/v1/chat/completions","body":{"model":"gpt-4o-mini",)"
+      R"("messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{}}]}]}})";
+  const auto audio = fault(image);
+  EXPECT_EQ(audio.code, "invalid_request");
+  EXPECT_NE(audio.message.find("highest cost"), std::string::npos) << audio.message;
+  const auto unpriced = fault(
+      R"({"custom_id":"x","method":"POST","url":"/v1/chat/completions","body":{"model":"no-such-model",)"
+      R"("max_tokens":5,"messages":[{"role":"user","content":"hi"}]}})");
+  EXPECT_EQ(unpriced.code, "invalid_request");
+  EXPECT_NE(unpriced.message.find("no price"), std::string::npos) << unpriced.message;
+}
+
 TEST_F(batch_input, ALineThatIsTooLongIsRefused) {
   rules.most_line_bytes = 300;
   EXPECT_EQ(fault(line(std::string(400, 'x'))).code, "invalid_json_line");

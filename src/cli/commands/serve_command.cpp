@@ -183,8 +183,7 @@ command serve_command() {
       .exit_statuses = {{0, "stopped by a signal"}, {2, "cannot start"}},
       .examples = {"sluice serve --simulate --data serve-data",
                    "sluice serve --base-url https://relay.example/v1 --rpm 200",
-                   "sluice serve --listen 0.0.0.0:8443 --keys keys.toml --tls-cert cert.pem "
-                   "--tls-key key.pem"},
+                   "sluice serve --listen 0.0.0.0:8080 --keys keys.toml --insecure-http"},
       .flags = flags,
       .run =
           [kept, flags] {
