@@ -85,7 +85,7 @@ std::string quota_lines(const account::quota& told, const std::string& relay) {
       "remaining  {}\n"
       "expires    {}\n"
       "status     {}\n"
-      "answered by{} ({})\n",
+      "source     {} ({})\n",
       printable_text(relay), told.unlimited ? no_limit : dollars(told.granted), dollars(told.used),
       told.unlimited ? no_limit : dollars(told.remaining),
       told.expires_at ? moment(*told.expires_at) : "never", to_string(told.status),

@@ -54,7 +54,8 @@ TEST(quota_report, the_log) {
 
 TEST(quota_report, lines_show_what_is_told_and_nothing_that_a_terminal_obeys) {
   const auto lines = quota_lines(half_spent(), "https://relay.example");
-  for (const char* part : {"12.499998 USD", "2023-11-14 22:13:20 UTC", "expired", "billing"}) {
+  for (const char* part :
+       {"12.499998 USD", "2023-11-14 22:13:20 UTC", "expired", "\nsource     billing ("}) {
     EXPECT_THAT(lines, HasSubstr(part));
   }
   account::quota little;
