@@ -178,8 +178,9 @@ command serve_command() {
           "\n"
           "SIGTERM stops it: what is in flight may finish within --grace. SIGHUP reads --keys "
           "again.",
-      .common_flags = {"listen", "data", "keys", "tls-cert", "tls-key", "base-url", "api-key-file",
-                       "simulate", "rpm", "tpm", "concurrency", "batches-at-once", "quiet"},
+      .common_flags = {"listen", "data", "keys", "tls-cert", "tls-key", "insecure-http", "base-url",
+                       "api-key-file", "simulate", "rpm", "tpm", "concurrency", "batches-at-once",
+                       "quiet"},
       .exit_statuses = {{0, "stopped by a signal"}, {2, "cannot start"}},
       .examples = {"sluice serve --simulate --data serve-data",
                    "sluice serve --base-url https://relay.example/v1 --rpm 200",
