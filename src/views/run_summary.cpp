@@ -286,6 +286,8 @@ std::string next_command(const job_set& jobs, const run_outcome& outcome,
   std::string next;
   if (outcome.reason == stop_reason::budget_spent && shortage) {
     next = again(command, fmt::format(" --budget {}", likely_budget(jobs, *shortage).to_string()));
+  } else if (outcome.reason == stop_reason::refused_alike) {
+    next = fmt::format("correct --model or the job, then {}", again(command));
   } else if (pending + retryable > 0) {
     next = again(command);
   } else if (!missing.empty()) {

@@ -13,6 +13,7 @@ using testing::Not;
 
 struct run_summary_test : testing::Test {
   test::temp_dir dir;
+  run_outcome outcome;  // of the run
 
   // The summary of a job whose requests ended so: 's'ucceeded, '5'00, '4'00, 'm'issing
   // model, 'p'ending, 'b'ad line.
@@ -57,9 +58,15 @@ struct run_summary_test : testing::Test {
       jobs.put(std::move(finished));
     }
     jobs.flush();
-    return run_summary(jobs, 125) + "\n" + next_command(jobs, {}, {command, {}}) + "\n";
+    return run_summary(jobs, 125) + "\n" + next_command(jobs, outcome, {command, {}}) + "\n";
   }
 };
+
+TEST_F(run_summary_test, what_failed_alike_is_corrected_before_the_next_run) {
+  outcome.reason = stop_reason::refused_alike;
+  EXPECT_THAT(summary("pp"),
+              HasSubstr("next      correct --model or the job, then sluice run x.jsonl\n"));
+}
 
 TEST_F(run_summary_test, tells_what_each_member_of_a_pool_served) {
   EXPECT_THAT(summary("ss", {"sluice"}, "blue"),
