@@ -25,7 +25,7 @@ class multipart_parser {
     std::function<void()> on_part_end;
   };
 
-  static constexpr std::size_t max_part_head = 8 * 1024;
+  static constexpr std::size_t max_part_head = std::size_t{8} * 1024;
   static constexpr std::size_t max_parts = 64;
 
   /// The boundary of a Content-Type, or nothing if it is not multipart/form-data with one.

@@ -23,8 +23,9 @@ struct server_options {
   std::string certificate_file;  ///< PEM, the whole chain; empty: no TLS
   std::string key_file;          ///< PEM, of the certificate
 
-  std::size_t max_connections = 1024;      ///< more wait until others are closed
-  std::size_t max_head_bytes = 32 * 1024;  ///< request line and fields; more is answered 431
+  std::size_t max_connections = 1024;  ///< more wait until others are closed
+  std::size_t max_head_bytes =
+      std::size_t{32} * 1024;  ///< request line and fields; more is answered 431
   duration head_timeout = std::chrono::seconds{10};  ///< from the first byte of a head to its end
   duration idle_timeout = std::chrono::seconds{75};  ///< between two requests of a connection
   /// A body must bring this much every `body_timeout`, and a client must take a piece of a reply

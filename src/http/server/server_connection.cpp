@@ -105,7 +105,7 @@ void server_connection::abort() {
 
 void server_connection::close_when_idle() {
   closing_ = true;
-  if (!idle_ || unread().size() > 0) return;
+  if (!idle_ || !unread().empty()) return;
   error_code ignored;
   socket_.cancel(ignored);
 }
