@@ -49,6 +49,24 @@ asio::awaitable<std::optional<std::string>> read_body(const api_call& call) {
   }
 }
 
+asio::awaitable<void> answer_with(const api_parts& parts, const api_call& call,
+                                  store::batch_record batch) {
+  const std::string text = as_text(parts, std::move(batch));
+  co_await call.answer(200, text);
+}
+
+// The answer to a call that has stored a new batch, unless there is a refusal.
+asio::awaitable<void> answer_created(api_parts& parts, const api_call& call,
+                                     const std::optional<api_error>& refusal,
+                                     const store::batch_record& batch) {
+  if (refusal) {
+    co_await call.refuse(*refusal);
+    co_return;
+  }
+  parts.runner.wake();
+  co_await answer_with(parts, call, batch);
+}
+
 asio::awaitable<std::optional<store::batch_record>> find(api_parts& parts, const api_call& call) {
   if (!is_object_id(call.id, "batch_")) co_return std::nullopt;
   auto found =
@@ -69,6 +87,25 @@ store::batch_record new_batch(const api_call& call, batch_request wanted, std::i
   batch.has_metadata = wanted.has_metadata;
   batch.output_expires_after = wanted.output_expires_after_s;
   batch.priority = wanted.priority;
+  return batch;
+}
+
+// A batch with the same settings and another input.
+store::batch_record batch_like(const store::batch_record& old, const std::string& input_file_id,
+                               std::int64_t now) {
+  store::batch_record batch;
+  batch.id = new_object_id("batch_");
+  batch.owner = old.owner;
+  batch.endpoint = old.endpoint;
+  batch.input_file_id = input_file_id;
+  batch.completion_window = old.completion_window;
+  batch.created_at = now;
+  batch.expires_at = now + (old.expires_at - old.created_at);
+  batch.metadata = old.metadata;
+  batch.has_metadata = old.has_metadata;
+  batch.output_expires_after = old.output_expires_after;
+  batch.priority = old.priority;
+  batch.retry_of = old.id;
   return batch;
 }
 
@@ -120,13 +157,7 @@ asio::awaitable<void> create_batch(api_parts& parts, const api_call& call) {
       refusal = no_input_file(batch.input_file_id);
     }
   });
-  if (refusal) {
-    co_await call.refuse(*refusal);
-    co_return;
-  }
-  parts.runner.wake();
-  const std::string text = as_text(parts, std::move(batch));
-  co_await call.answer(200, text);
+  co_await answer_created(parts, call, refusal, batch);
 }
 
 asio::awaitable<void> list_batches(api_parts& parts, const api_call& call) {
@@ -153,8 +184,7 @@ asio::awaitable<void> show_batch(api_parts& parts, const api_call& call) {
     co_await call.refuse(why);
     co_return;
   }
-  const std::string text = as_text(parts, *std::move(batch));
-  co_await call.answer(200, text);
+  co_await answer_with(parts, call, *std::move(batch));
 }
 
 asio::awaitable<void> cancel_batch(api_parts& parts, const api_call& call) {
@@ -174,8 +204,7 @@ asio::awaitable<void> cancel_batch(api_parts& parts, const api_call& call) {
     co_return;
   }
   parts.runner.cancelled(batch->id);
-  const std::string text = as_text(parts, *std::move(batch));
-  co_await call.answer(200, text);
+  co_await answer_with(parts, call, *std::move(batch));
 }
 
 asio::awaitable<void> retry_batch(api_parts& parts, const api_call& call) {
@@ -212,28 +241,10 @@ asio::awaitable<void> retry_batch(api_parts& parts, const api_call& call) {
                                   now + batch_file_life};
     draft->publish(file.id);
     parts.records.add_file(file);
-    batch = *old;
-    batch.id = new_object_id("batch_");
-    batch.retry_of = old->id;
-    batch.input_file_id = file.id;
-    batch.created_at = now;
-    batch.expires_at = now + (old->expires_at - old->created_at);
-    batch.status = store::batch_status::validating;
-    batch.progress = {};
-    batch.errors.clear();
-    batch.output_file_id = batch.error_file_id = std::nullopt;
-    batch.in_progress_at = batch.finalizing_at = batch.completed_at = batch.failed_at =
-        batch.expired_at = batch.cancelling_at = batch.cancelled_at = std::nullopt;
-    batch.end = std::nullopt;
+    batch = batch_like(*old, file.id, now);
     if (!store_batch(parts, batch)) refusal = no_input_file(file.id);
   });
-  if (refusal) {
-    co_await call.refuse(*refusal);
-    co_return;
-  }
-  parts.runner.wake();
-  const std::string text = as_text(parts, std::move(batch));
-  co_await call.answer(200, text);
+  co_await answer_created(parts, call, refusal, batch);
 }
 
 }  // namespace sluice::server

@@ -26,10 +26,19 @@ std::string as_text(const nlohmann::ordered_json& object) {
   return object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-asio::awaitable<std::optional<store::file_record>> find(api_parts& parts, const api_call& call) {
-  if (!is_object_id(call.id, "file-")) co_return std::nullopt;
-  co_return co_await parts.disk.run(
-      [&] { return parts.records.find_file(call.client.name, call.id); });
+// The file that the path names. Nothing: the key has no such file, and the call was refused.
+asio::awaitable<std::optional<store::file_record>> find_or_refuse(api_parts& parts,
+                                                                  const api_call& call) {
+  std::optional<store::file_record> found;
+  if (is_object_id(call.id, "file-")) {
+    found =
+        co_await parts.disk.run([&] { return parts.records.find_file(call.client.name, call.id); });
+  }
+  if (!found) {
+    const api_error why = not_found("File", call.id);
+    co_await call.refuse(why);
+  }
+  co_return found;
 }
 
 std::string deletion(std::string_view id) {
@@ -118,23 +127,15 @@ asio::awaitable<void> list_files(api_parts& parts, const api_call& call) {
 }
 
 asio::awaitable<void> show_file(api_parts& parts, const api_call& call) {
-  const auto file = co_await find(parts, call);
-  if (!file) {
-    const api_error why = not_found("File", call.id);
-    co_await call.refuse(why);
-    co_return;
-  }
+  const auto file = co_await find_or_refuse(parts, call);
+  if (!file) co_return;
   const std::string text = as_text(file_object(*file));
   co_await call.answer(200, text);
 }
 
 asio::awaitable<void> send_file_content(api_parts& parts, const api_call& call) {
-  const auto file = co_await find(parts, call);
-  if (!file) {
-    const api_error why = not_found("File", call.id);
-    co_await call.refuse(why);
-    co_return;
-  }
+  const auto file = co_await find_or_refuse(parts, call);
+  if (!file) co_return;
   std::error_code error;
   const auto opened = co_await parts.disk.run([&] {
     return parts.files.open(parts.folder.file(file->id), file_system::open_as::read_only, error);
