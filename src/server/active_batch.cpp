@@ -86,7 +86,7 @@ batch_runner::active_batch::~active_batch() {
   parent_.engine_.time().cancel(expiry_timer_);
 }
 
-// Nothing: the keys file does not have it any more; its batches go on without its limits.
+// Nothing: the keys file does not have it any more.
 std::optional<client_key> batch_runner::active_batch::key_of_owner() const {
   const client_key* key = parent_.keys_.named(owner_name_);
   return key == nullptr ? std::nullopt : std::optional(*key);
@@ -161,6 +161,13 @@ asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::va
 }
 
 asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::send() {
+  if (!key_of_owner()) {
+    // Without its key it has no budget, so nothing may be spent for it.
+    waits_ = "its key is not in the keys file any more";
+    co_await wait_for(parent_.options_.first_wait);
+    waits_.clear();
+    co_return step::next;
+  }
   co_await open_job();
   const run_outcome outcome = co_await run_job();
   co_await close_job(outcome);

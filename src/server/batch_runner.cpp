@@ -66,8 +66,11 @@ asio::awaitable<void> batch_runner::claim_all() {
     if (!held) co_return;
     if (!record) continue;
     const client_key* key = keys_.named(record->owner);
-    bool waits = false;
-    if (key != nullptr && key->budget) {
+    bool waits = key == nullptr;
+    if (waits) {
+      say(severity::warning, held->batch,
+          fmt::format("it waits, since the key '{}' is not in the keys file", record->owner));
+    } else if (key->budget) {
       for (const auto& [id, batch] : active_) waits = waits || batch->owner() == record->owner;
     }
     if (waits) {
@@ -135,6 +138,8 @@ void batch_runner::keys_changed() {
     const client_key* key = keys_.named(name);
     if (key != nullptr) limit->set(key->requests_per_minute, key->tokens_per_minute);
   }
+  held_back_.clear();
+  wake();
 }
 
 void batch_runner::stop() {

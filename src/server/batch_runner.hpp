@@ -102,7 +102,7 @@ class batch_runner {
   std::map<std::string, std::unique_ptr<active_batch>, std::less<>> active_;
   /// By name of the key. They stay, as starts of ended batches still count.
   std::map<std::string, std::unique_ptr<run_limit>, std::less<>> limits_;
-  /// Left alone for now: another batch of a key with a budget runs.
+  /// Left alone for now: another batch of a key with a budget runs, or the key is gone.
   std::set<std::string> held_back_;
   wait_queue idle_;
   bool woken_ = false;

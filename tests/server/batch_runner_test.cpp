@@ -201,6 +201,32 @@ TEST_F(limited_runners, TheLimitOfAKeyIsSharedByItsBatches) {
   EXPECT_EQ(most, 10U);
 }
 
+TEST_F(limited_runners, WithoutItsKeyABatchWaitsAndSpendsNothing) {
+  const access_keys all = keys;
+  keys = access_keys("[[key]]\nname = \"alice\"\nkey = \"sk-alice-0123456789\"\n", "keys.toml");
+  const std::string id = create(lines(3), of_bob);
+  const std::string other = create(lines(3), of_alice);
+  run_until_ended({other});
+  EXPECT_EQ(batch(id).status, batch_status::validating);
+  EXPECT_EQ(relay.calls.size(), 3U) << "only those of alice";
+  keys = all;
+  runner().keys_changed();
+  run_until_ended({id});
+  EXPECT_EQ(batch(id).status, batch_status::completed);
+}
+
+TEST_F(limited_runners, AKeyThatIsRemovedMeanwhileStopsTheSpending) {
+  const std::string id = create(lines(200), of_bob);
+  runner();
+  run([&] { return runner().live(id) && !runner().live(id)->waits.empty(); });
+  const std::size_t before = relay.calls.size();
+  keys = access_keys("[[key]]\nname = \"alice\"\nkey = \"sk-alice-0123456789\"\n", "keys.toml");
+  runner().keys_changed();
+  const auto later = time.now() + 1h;
+  run([&] { return time.now() > later; });
+  EXPECT_EQ(relay.calls.size(), before) << "its budget is gone with its key";
+}
+
 TEST_F(limited_runners, TheBudgetOfAKeyCoversAllItsBatches) {
   const std::string one = create(lines(20), of_bob);
   const std::string other = create(lines(200), of_bob);
