@@ -21,8 +21,7 @@
 #include <optional>
 #include <string>
 
-#include "http/server/server.hpp"
-#include "support/manual_clock.hpp"
+#include "http_server/server_rig.hpp"
 #include "support/temp_dir.hpp"
 
 namespace sluice::http_server {
@@ -63,32 +62,26 @@ std::size_t count(std::string_view text, std::string_view what) {
   return found;
 }
 
-struct hostile_clients : testing::Test {
+asio::awaitable<void> hello(exchange& call) {
+  const header_fields none;
+  const std::string body = "hello " + call.head().path;
+  co_await call.send(200, none, body);
+}
+
+struct hostile_clients : server_rig {
+  hostile_clients() : server_rig(hello) {}
   ~hostile_clients() override {
     clients.clear();
     if (served) served->abort();
     loop.restart();
     loop.poll();
   }
-  void start() {
-    served.emplace(loop, time, options, handler, [](int status, std::string_view message) {
-      return "refused " + std::to_string(status) + ": " + std::string(message);
-    });
-  }
   plain_client& connect() {
     if (!served) start();
     return clients.emplace_back(loop, served->port());
   }
-  // Runs the loop, without moving the clock, until this holds.
-  void run(const std::function<bool()>& until) {
-    for (;;) {
-      loop.restart();
-      for (int i = 0; i < 1000 && loop.poll_one() > 0; ++i) {
-      }
-      for (auto& each : clients) each.receive();
-      if (until()) return;
-      loop.run_for(1ms);
-    }
+  void on_turn() override {
+    for (auto& each : clients) each.receive();
   }
   void wait_for_reply(plain_client& client, std::string_view text) {
     run([&] { return client.closed || client.text.find(text) != std::string::npos; });
@@ -102,17 +95,8 @@ struct hostile_clients : testing::Test {
     while (!gone) co_await asio::post(loop, asio::use_awaitable);
   }
 
-  asio::io_context loop{1};
-  test::manual_clock time;
-  server_options options;
-  request_handler handler = [](exchange& call) -> asio::awaitable<void> {
-    const header_fields none;
-    const std::string body = "hello " + call.head().path;
-    co_await call.send(200, none, body);
-  };
   bool waiting = false;
   bool gone = false;
-  std::optional<server> served;
   std::list<plain_client> clients;
 };
 

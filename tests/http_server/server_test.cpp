@@ -1,6 +1,4 @@
 // The server over real sockets, with timeouts on a manual clock.
-#include "http/server/server.hpp"
-
 #include <gtest/gtest.h>
 
 #include <boost/asio/connect.hpp>
@@ -17,8 +15,8 @@
 #include <string>
 #include <vector>
 
+#include "http_server/server_rig.hpp"
 #include "sluice/error.hpp"
-#include "support/manual_clock.hpp"
 #include "support/temp_dir.hpp"
 
 namespace sluice::http_server {
@@ -76,7 +74,15 @@ class raw_client {
   bool closed_ = false;
 };
 
-struct http_servers : testing::Test {
+asio::awaitable<void> hello(exchange& call) {
+  header_fields fields;
+  fields.add("Content-Type", "text/plain");
+  const std::string body = "hello " + call.head().path + "\n";
+  co_await call.send(200, fields, body);
+}
+
+struct http_servers : server_rig {
+  http_servers() : server_rig(hello) {}
   ~http_servers() override {
     clients.clear();
     if (served) {
@@ -89,42 +95,14 @@ struct http_servers : testing::Test {
     }
     EXPECT_EQ(time.calls_to_come(), 0U) << "a call of the clock is still pending";
   }
-  server& start() {
-    served.emplace(loop, time, options, handler, [](int status, std::string_view message) {
-      return "refused " + std::to_string(status) + ": " + std::string(message);
-    });
-    return *served;
-  }
   raw_client& connect() {
     if (!served) start();
     return clients.emplace_back(loop, served->port());
-  }
-  // Runs the loop, without moving the clock, until this holds.
-  void run(const std::function<bool()>& until) {
-    for (;;) {
-      loop.restart();
-      // A handler may have something to do again and again.
-      for (int i = 0; i < 1000 && loop.poll_one() > 0; ++i) {
-      }
-      if (until()) return;
-      loop.run_for(1ms);
-    }
-  }
-  static asio::awaitable<void> hello(exchange& call) {
-    header_fields fields;
-    fields.add("Content-Type", "text/plain");
-    const std::string body = "hello " + call.head().path + "\n";
-    co_await call.send(200, fields, body);
   }
   static std::string get(const std::string& path, const std::string& more = "") {
     return "GET " + path + " HTTP/1.1\r\nHost: a\r\n" + more + "\r\n";
   }
 
-  asio::io_context loop{1};
-  test::manual_clock time;
-  server_options options;
-  request_handler handler = hello;
-  std::optional<server> served;
   std::list<raw_client> clients;
 };
 
