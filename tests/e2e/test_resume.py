@@ -75,9 +75,10 @@ class Killed(ResumeCase):
         again = stats["attempts"] - count
         self.assertLessEqual(again, rounds * 2 * 16)
         self.assertFalse(results.state_path.exists())
-        # The totals may miss attempts in flight at a kill, since they are in no file, but must not count more.
+        # The totals may miss attempts in flight at a kill, since they are in no file. An attempt is recorded before its
+        # first byte is sent: a kill between the two counts one that never reached the relay, at most one for each slot.
         self.assertGreaterEqual(totals["attempts"], count)
-        self.assertLessEqual(totals["attempts"], stats["attempts"])
+        self.assertLessEqual(totals["attempts"], stats["attempts"] + rounds * 16)
 
 
 class Damaged(ResumeCase):
