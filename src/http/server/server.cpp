@@ -66,7 +66,7 @@ tcp::acceptor listen(asio::io_context& loop, const server_options& options) {
 
 }  // namespace
 
-struct server::parts : std::enable_shared_from_this<server::parts> {
+struct server::parts {
   parts(asio::io_context& context, clock& clock, server_options chosen, request_handler answer,
         refusal_body refuse_with)
       : loop(context),
@@ -76,8 +76,8 @@ struct server::parts : std::enable_shared_from_this<server::parts> {
         acceptor(listen(loop, settings.options)),
         port(acceptor.local_endpoint().port()) {}
 
-  asio::awaitable<void> accept_all() {
-    const auto kept = shared_from_this();
+  // `kept`: the server may be destroyed before this begins.
+  asio::awaitable<void> accept_all(std::shared_ptr<parts> kept) {
     while (acceptor.is_open()) {
       if (connections.size() >= settings.options.max_connections) {
         co_await changed.wait();
@@ -90,13 +90,12 @@ struct server::parts : std::enable_shared_from_this<server::parts> {
       if (error) {
         co_await pause(pause_without_files);
       } else {
-        asio::co_spawn(loop, serve(std::move(socket)), asio::detached);
+        asio::co_spawn(loop, serve(kept, std::move(socket)), asio::detached);
       }
     }
   }
 
-  asio::awaitable<void> serve(tcp::socket socket) {
-    const auto kept = shared_from_this();
+  asio::awaitable<void> serve(std::shared_ptr<parts> /*kept*/, tcp::socket socket) {
     ssl::context* const context = tls ? &*tls : nullptr;
     const auto connection =
         std::make_unique<server_connection>(std::move(socket), context, time, settings);
@@ -138,7 +137,7 @@ server::server(asio::io_context& loop, clock& time, server_options options, requ
                refusal_body refusal)
     : parts_(std::make_shared<parts>(loop, time, std::move(options), std::move(handler),
                                      std::move(refusal))) {
-  asio::co_spawn(loop, parts_->accept_all(), asio::detached);
+  asio::co_spawn(loop, parts_->accept_all(parts_), asio::detached);
 }
 
 server::~server() {
