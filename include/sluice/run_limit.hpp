@@ -14,7 +14,7 @@ class start_gate;
 /// must outlive its runs.
 class run_limit {
  public:
-  /// At most so many attempts start in any 60 s, and with at most so many tokens; 0: no limit.
+  /// The most attempts, and the most tokens, that start in any 60 s; 0: no limit.
   /// `time` must be the engine's clock.
   run_limit(clock& time, unsigned requests_per_minute, std::uint64_t tokens_per_minute);
   ~run_limit();

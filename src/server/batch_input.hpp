@@ -29,7 +29,7 @@ struct input_rules {
 
 struct checked_input {
   store::accepted_lines lines;
-  /// Empty: the batch is good. At most 100, as more of them help nobody.
+  /// Empty: the batch is good. At most 100 errors.
   std::vector<store::batch_error> errors;
 };
 

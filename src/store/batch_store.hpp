@@ -26,7 +26,7 @@ struct claim {
 ///
 /// All times are whole Unix seconds, and `now` is the caller's. A record belongs to its `owner`,
 /// the name of an API key of the server; a call with another owner does not find it. An id names
-/// one record, whoever owns it. Texts are valid UTF-8 without NUL characters.
+/// one record, for all owners. Texts are valid UTF-8 without NUL characters.
 ///
 /// Every call throws store_error if the store cannot be used, and if a record to add has an id that
 /// exists. It has changed nothing then, unless the error came while the disk was asked to keep the
@@ -94,8 +94,8 @@ class batch_store {
   virtual bool save_progress(const claim& held, const batch_progress& progress) = 0;
   /// All requests have ended, or none may start any more: a batch that is validating or in progress
   /// becomes `finalizing`, one that is being cancelled stays `cancelling`. From now on `ending` is
-  /// how it ends, and the ids are those of its result files, whoever writes them. If that was
-  /// decided before, the first decision stays: claimed() has it.
+  /// how it ends, and the ids are those of its result files, also if another server writes them. If
+  /// that was decided before, the first decision stays: claimed() has it.
   virtual bool begin_finalizing(const claim& held, const finalizing& how, std::int64_t now) = 0;
   /// The result files are complete: adds them to the files, and ends the batch and the claim. The
   /// end must be decided (begin_finalizing); otherwise std::logic_error.

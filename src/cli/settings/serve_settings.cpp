@@ -132,7 +132,7 @@ std::vector<setting> serve_flags(serve_settings& target) {
        .long_help =
            "One [[key]] table for each client, with name and key, and optionally rpm, tpm, "
            "budget and models. A client sees only its own files and batches. SIGHUP reads the file "
-           "again. Without it, whoever reaches the port needs no key.",
+           "again. Without it, clients need no key.",
        .apply = text(target.keys)},
       {.name = "tls-cert",
        .value = "FILE",

@@ -73,7 +73,7 @@ class exchange {
 class body_error : public std::exception {
  public:
   body_error(int status, std::string message) : status_(status), message_(std::move(message)) {}
-  int status() const noexcept { return status_; }  ///< of the answer; 0: nobody waits for one
+  int status() const noexcept { return status_; }  ///< of the answer; 0: the client is gone
   const char* what() const noexcept override { return message_.c_str(); }
 
  private:
@@ -91,7 +91,7 @@ using request_handler = std::function<boost::asio::awaitable<void>(exchange&)>;
 /// else the connection is closed. Not thread safe: use it on the event loop's thread.
 class server {
  public:
-  /// Listens from now on. `content_type` is that of refusals. All references must outlive it.
+  /// Listens from now on. All references must outlive it.
   /// Throws fatal_error (cannot_start) if it cannot listen or read the certificate.
   server(boost::asio::io_context& loop, clock& time, server_options options,
          request_handler handler, refusal_body refusal);
