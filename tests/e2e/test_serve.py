@@ -18,10 +18,32 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import jsonschema
+
 from support import CHAT, HERE, KEY, ROOT, Relay, at_night, batch, chat, chats, jsonl, program, wait_until
 
 CLIENTS = Path(os.environ.get("SLUICE_CLIENTS", ROOT / "build/clients"))
 ENDED = ("completed", "failed", "expired", "cancelled")
+OBJECTS = json.loads((HERE / "openai_objects.schema.json").read_text())
+
+
+def check_object(kind: str, found: Any) -> None:
+    """OpenAI's specification has such an object."""
+    jsonschema.Draft202012Validator({"$ref": f"#/$defs/{kind}", "$defs": OBJECTS["$defs"]}).validate(found)
+
+
+def kind_of_answer(method: str, path: str, status: int) -> str:
+    """The name of the object that this route answers with; empty: bytes of a file."""
+    route = path.partition("?")[0]
+    if status >= 400:
+        return "error"
+    if route.endswith("/content"):
+        return ""
+    if method == "GET" and route in ("/v1/files", "/v1/batches"):
+        return "list_of_files" if route == "/v1/files" else "list_of_batches"
+    if method == "DELETE":
+        return "deleted_file"
+    return "file" if route.startswith("/v1/files") else "batch"
 
 
 class Answer:
@@ -70,7 +92,10 @@ class Serve:
                 fields["Authorization"] = f"Bearer {key}"
             to.request(method, path, body, fields)
             reply = to.getresponse()
-            return Answer(reply.status, dict(reply.getheaders()), reply.read())
+            answer = Answer(reply.status, dict(reply.getheaders()), reply.read())
+        if kind := kind_of_answer(method, path, answer.status):
+            check_object(kind, answer.json)
+        return answer
 
     def upload(self, content: bytes, purpose: str = "batch", name: str = "in.jsonl", key: str = "") -> Answer:
         boundary = uuid.uuid4().hex
@@ -98,7 +123,10 @@ class Serve:
     def lines(self, file: str | None, key: str = "") -> list[dict[str, Any]]:
         if file is None:
             return []
-        return [json.loads(line) for line in self.call("GET", f"/v1/files/{file}/content", key=key).body.splitlines()]
+        lines = [json.loads(line) for line in self.call("GET", f"/v1/files/{file}/content", key=key).body.splitlines()]
+        for line in lines:
+            check_object("result_line", line)
+        return lines
 
     def kill(self) -> None:
         self.process.kill()
