@@ -2,34 +2,27 @@
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <linux/sockios.h>
-#include <poll.h>
-#include <sys/ioctl.h>
 #include <xxhash.h>
 
 #include <algorithm>
-#include <array>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/buffer.hpp>
-#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/write.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/http.hpp>
-#include <cstdio>
 #include <future>
+#include <limits>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <thread>
 #include <unordered_map>
-#include <unordered_set>
 
+#include "async/steady_clock.hpp"
+#include "http/server/server.hpp"
 #include "simulator/account_api.hpp"
 #include "simulator/inference_service.hpp"
 #include "simulator/json_append.hpp"
@@ -42,40 +35,17 @@ namespace sluice::simulator {
 namespace {
 
 namespace asio = boost::asio;
-namespace http = boost::beast::http;
-using asio::ip::tcp;
-using boost::system::error_code;
+using http_server::client_state;
+using http_server::raw_end;
+using http_server::request_head;
+using client = http_server::exchange;  // one request of a client, and the way to answer it
 
-// Network errors are returned as values here, not thrown.
-using as_result = asio::as_tuple_t<asio::use_awaitable_t<>>;
-using tcp_socket = as_result::as_default_on_t<tcp::socket>;
-using tcp_acceptor = as_result::as_default_on_t<tcp::acceptor>;
-using timer = as_result::as_default_on_t<asio::steady_timer>;
-using parser = http::request_parser<http::string_body>;
-using message = parser::value_type;
+// The time that passes is a value here, not an error.
+using timer = asio::as_tuple_t<asio::use_awaitable_t<>>::as_default_on_t<asio::steady_timer>;
 
 constexpr std::uint64_t largest_body = 128U << 20U;
 constexpr std::chrono::minutes longest_silence{10};
-
-struct connection;
-using connections = std::unordered_set<connection*>;
-
-struct connection {
-  connection(tcp_socket accepted, connections& all_open)
-      : socket(std::move(accepted)), clock(socket.get_executor()), open(all_open) {
-    open.insert(this);
-  }
-  ~connection() { open.erase(this); }
-  connection(const connection&) = delete;
-  connection& operator=(const connection&) = delete;
-
-  tcp_socket socket;
-  timer clock;
-  boost::beast::flat_buffer buffer;
-  bool reads_head = false;  ///< waits for a request head; no deadline before its first byte
-  time_point due = time_point::max();  ///< the deadline for the client's next progress
-  connections& open;
-};
+constexpr std::chrono::hours longest_idle{24};  // of a connection, as in the pools of clients
 
 /// Makes sure that an attempt is finished in the ledger exactly once, however its coroutine ends.
 class open_attempt {
@@ -100,7 +70,7 @@ class open_attempt {
 
 /// One HTTP request, with what is known from its head.
 struct call {
-  std::string_view path;  ///< without the query
+  std::string_view path;
   std::string_view query;
   std::string request_id;
   bool keep_alive = true;
@@ -118,36 +88,15 @@ std::int64_t unix_seconds() {
       .count();
 }
 
-std::string_view as_view(boost::beast::string_view text) {
-  return {text.data(), text.size()};
-}
-
 /// The key in `Authorization: Bearer KEY`; empty if there is none.
-std::string_view key_of(const message& head) {
+std::string_view key_of(const request_head& head) {
   constexpr std::string_view scheme = "bearer ";
-  const auto value = as_view(head[http::field::authorization]);
+  const auto value = head.fields.last("Authorization").value_or("");
   const auto matches = [](char a, char b) { return (a | 0x20) == (b | 0x20) || a == b; };
   if (value.size() <= scheme.size() ||
       !std::equal(scheme.begin(), scheme.end(), value.begin(), matches))
     return {};
   return value.substr(scheme.size());
-}
-
-/// Whether a client is still there. After a FIN (`half_closed`) it may still read, or it may have
-/// closed the socket: only a write to it shows which.
-enum class client_state { connected, half_closed, gone };
-
-client_state state_of(connection& peer) {
-  pollfd socket{peer.socket.native_handle(), POLLRDHUP, 0};
-  ::poll(&socket, 1, 0);
-  if ((socket.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0) return client_state::gone;
-  return (socket.revents & POLLRDHUP) != 0 ? client_state::half_closed : client_state::connected;
-}
-
-/// Whether the client's TCP has acknowledged everything that was written.
-bool acknowledged(connection& peer) {
-  int waiting = 0;
-  return ::ioctl(peer.socket.native_handle(), SIOCOUTQ, &waiting) != 0 || waiting == 0;
 }
 
 std::string head_of(const script& reply, const call& call) {
@@ -171,6 +120,79 @@ void append_chunk(std::string& out, std::string_view data, bool framed) {
   if (framed) out += "\r\n";
 }
 
+/// Waits until `until`. False if the client has left meanwhile.
+asio::awaitable<bool> wait(client& peer, time_point until) {
+  if (until <= std::chrono::steady_clock::now()) co_return true;
+  timer alarm(co_await asio::this_coro::executor, until);
+  co_await alarm.async_wait();
+  co_return peer.client() != client_state::gone;
+}
+
+asio::awaitable<bool> send(client& peer, std::string_view bytes, random* ragged) {
+  constexpr std::uint32_t largest_piece = 100;
+  // Never split the end of the stream from the end of its chunks: a client that has read the first
+  // may close the connection, and the reply must still count as delivered.
+  constexpr std::size_t unsplit = std::string_view("[DONE]\n\n\r\n0\r\n\r\n").size();
+  while (!bytes.empty()) {
+    std::size_t length = ragged == nullptr ? bytes.size() : ragged->below(largest_piece) + 1;
+    if (length + unsplit > bytes.size()) length = bytes.size();
+    const bool sent = co_await peer.write_raw(bytes.substr(0, length));
+    if (!sent) co_return false;
+    bytes.remove_prefix(length);
+  }
+  co_return true;
+}
+
+/// Ends the reply as the script says.
+asio::awaitable<void> finish(client& peer, const call& call, ending end) {
+  switch (end) {
+    case ending::whole:
+      peer.end_raw(call.keep_alive ? raw_end::complete : raw_end::last);
+      co_return;
+    case ending::closed:
+      break;
+    case ending::reset:
+      peer.end_raw(raw_end::reset);
+      co_return;
+    case ending::silence: {
+      timer alarm(co_await asio::this_coro::executor);
+      const auto until = std::chrono::steady_clock::now() + longest_silence;
+      while (std::chrono::steady_clock::now() < until && peer.client() == client_state::connected) {
+        alarm.expires_after(std::chrono::milliseconds(50));
+        co_await alarm.async_wait();
+      }
+      break;
+    }
+  }
+  peer.end_raw(raw_end::broken);
+}
+
+/// The body of the request; nothing if it is too large.
+asio::awaitable<std::optional<std::string>> read_body(client& peer) {
+  std::string body;
+  if (peer.head().content_length.value_or(0) > largest_body) co_return std::nullopt;
+  for (;;) {
+    const std::string_view piece = co_await peer.read_piece();
+    if (piece.empty()) break;
+    body += piece;
+    if (body.size() > largest_body) co_return std::nullopt;
+  }
+  co_return body;
+}
+
+/// Where the relay listens, as options of its HTTP server.
+http_server::server_options listening(const options& settings) {
+  http_server::server_options chosen;
+  chosen.address = settings.address;
+  chosen.port = settings.port;
+  chosen.max_connections = std::numeric_limits<std::size_t>::max();
+  chosen.head_timeout = settings.patience;
+  chosen.idle_timeout = longest_idle;
+  chosen.body_timeout = settings.patience;
+  chosen.min_body_bytes = 1;
+  return chosen;
+}
+
 }  // namespace
 
 struct relay::impl {
@@ -179,18 +201,27 @@ struct relay::impl {
         book(settings),
         account_routes(settings.kind, book, inference_service::prices()),
         inference(settings),
-        plan(settings.faults),
-        base_url(listen()) {
+        plan(settings.faults) {
     for (std::size_t index = 0; index < settings.keys.size(); ++index)
       accounts.emplace(settings.keys[index].secret, index);
+    listen();
   }
 
-  connections open;  // must outlive the server, whose coroutines own the connections
+  /// Lives until stop(). Destroying it ends every connection.
+  struct serving {
+    explicit serving(impl& owner)
+        : http(
+              io, clock, listening(owner.settings),
+              [&owner](client& peer) { return owner.serve(peer); },
+              [&owner](int status, std::string_view message) {
+                return error_reply({status, std::string(message), "read_request_body_failed"},
+                                   owner.new_request_id())
+                    .body;
+              }) {}
 
-  // Lives until stop(). Destroying it ends every connection.
-  struct server {
     asio::io_context io{1};
-    tcp_acceptor acceptor{io};
+    steady_clock clock{io};
+    http_server::server http;
   };
 
   options settings;
@@ -201,27 +232,20 @@ struct relay::impl {
   std::unordered_map<std::string, std::size_t> accounts;
   std::uint64_t calls = 0;
   std::uint16_t port = 0;
-  std::unique_ptr<server> server_ = std::make_unique<server>();
+  std::unique_ptr<serving> server;
   std::string base_url;
-  mutable std::mutex lifetime;  // protects `thread` and `server_`; never locked on that thread
+  mutable std::mutex lifetime;  // protects `thread` and `server`; never locked on that thread
   std::thread thread;
 
-  std::string listen();
-  asio::awaitable<void> accept_all();
-  asio::awaitable<void> drop_stalled_clients();
-  asio::awaitable<void> serve(tcp_socket socket);
-  asio::awaitable<bool> exchange(connection& peer);
-  asio::awaitable<bool> perform(connection& peer, const call& call, const script& reply);
-  asio::awaitable<bool> send(connection& peer, std::string_view bytes, random* ragged);
-  asio::awaitable<bool> write(connection& peer, std::string_view first, std::string_view rest = {});
-  void expect_progress(connection& peer) const;
-  asio::awaitable<bool> finish(connection& peer, const call& call, ending end);
-  asio::awaitable<bool> wait(connection& peer, time_point until);
-  asio::awaitable<bool> was_received(connection& peer);
+  void listen();
+  asio::awaitable<void> serve(client& peer);
+  asio::awaitable<void> exchange(client& peer);
+  asio::awaitable<bool> perform(client& peer, const call& call, const script& reply);
+  asio::awaitable<bool> was_received(client& peer);
 
-  call arrive(const message& head, time_point now, std::optional<open_attempt>& attempt);
+  call arrive(const request_head& head, time_point now, std::optional<open_attempt>& attempt);
   script decide(call& call, const std::string& body, open_attempt& attempt);
-  script look_up(const call& call, const message& head);
+  script look_up(const call& call, const request_head& head);
   std::string new_request_id();
   template <class Task>
   std::string ask(Task task);
@@ -229,25 +253,16 @@ struct relay::impl {
 
 // Binding and threads
 
-std::string relay::impl::listen() {
-  error_code error;
-  const auto address = asio::ip::make_address(settings.address, error);
-  const auto fail = [&] {
-    throw std::runtime_error(fmt::format(
-        "cannot listen on {}:{}: {}; choose another port with --port (0: any free port)",
-        settings.address, settings.port, error.message()));
-  };
-  if (error) fail();
-  auto& acceptor = server_->acceptor;
-  const tcp::endpoint local(address, settings.port);
-  acceptor.open(local.protocol(), error);
-  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
-  if (!error) acceptor.bind(local, error);
-  if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
-  if (!error) port = acceptor.local_endpoint(error).port();
-  if (error) fail();
-  return address.is_v6() ? fmt::format("http://[{}]:{}/v1", settings.address, port)
-                         : fmt::format("http://{}:{}/v1", settings.address, port);
+void relay::impl::listen() {
+  try {
+    server = std::make_unique<serving>(*this);
+  } catch (const std::exception& fault) {
+    throw std::runtime_error(fmt::format("{} with --port (0: any free port)", fault.what()));
+  }
+  port = server->http.port();
+  const bool is_v6 = settings.address.find(':') != std::string::npos;
+  base_url = is_v6 ? fmt::format("http://[{}]:{}/v1", settings.address, port)
+                   : fmt::format("http://{}:{}/v1", settings.address, port);
 }
 
 relay::relay(simulator::options options) : impl_(std::make_unique<impl>(std::move(options))) {}
@@ -266,22 +281,20 @@ std::string relay::base_url() const {
 
 void relay::start() {
   const std::lock_guard lock(impl_->lifetime);
-  if (!impl_->server_ || impl_->thread.joinable()) return;
-  auto& io = impl_->server_->io;
-  const auto must_not_fail = [](const std::exception_ptr& failure) {
-    if (failure) std::rethrow_exception(failure);
-  };
-  asio::co_spawn(io, impl_->accept_all(), must_not_fail);
-  asio::co_spawn(io, impl_->drop_stalled_clients(), must_not_fail);
-  impl_->thread = std::thread([&io] { io.run(); });
+  if (!impl_->server || impl_->thread.joinable()) return;
+  auto& io = impl_->server->io;
+  impl_->thread = std::thread([&io] {
+    const auto work = asio::make_work_guard(io);
+    io.run();
+  });
 }
 
 void relay::stop() {
   const std::lock_guard lock(impl_->lifetime);
-  if (!impl_->server_) return;
-  impl_->server_->io.stop();
+  if (!impl_->server) return;
+  impl_->server->io.stop();
   if (impl_->thread.joinable()) impl_->thread.join();
-  impl_->server_.reset();
+  impl_->server.reset();
 }
 
 /// Runs the task on the serving thread. It is posted twice, so that all writes that were finished
@@ -292,7 +305,7 @@ std::string relay::impl::ask(Task task) {
   const std::lock_guard lock(lifetime);
   if (!thread.joinable()) return task();
   std::packaged_task<std::string()> question(std::move(task));
-  auto& io = server_->io;
+  auto& io = server->io;
   asio::post(io, [&] { asio::post(io, [&] { question(); }); });
   return question.get_future().get();
 }
@@ -307,127 +320,40 @@ std::string relay::ledger_summary() const {
 
 // Connections
 
-asio::awaitable<void> relay::impl::accept_all() {
-  auto& [io, acceptor] = *server_;
-  timer pause(io);
-  for (;;) {
-    auto [error, socket] = co_await acceptor.async_accept();
-    if (error) {
-      // Most likely there is no free file descriptor: wait until some are closed.
-      pause.expires_after(std::chrono::milliseconds(50));
-      co_await pause.async_wait();
-      continue;
-    }
-    asio::co_spawn(io, serve(tcp_socket(std::move(socket))),
-                   [this](const std::exception_ptr& failure) {
-                     try {
-                       if (failure) std::rethrow_exception(failure);
-                     } catch (const std::exception& cause) {
-                       if (settings.tell)
-                         settings.tell(fmt::format("a connection was dropped: {}", cause.what()));
-                     }
-                   });
+asio::awaitable<void> relay::impl::serve(client& peer) {
+  try {
+    co_await exchange(peer);
+  } catch (const http_server::body_error&) {
+    peer.end_raw(raw_end::broken);
+  } catch (const std::exception& cause) {
+    if (settings.tell) settings.tell(fmt::format("a connection was dropped: {}", cause.what()));
+    peer.end_raw(raw_end::broken);
   }
 }
 
-/// Drops clients whose deadline has passed. One loop checks all of them a few times per deadline: a
-/// timer for every read and write would be slow, and the deadline need not be exact.
-asio::awaitable<void> relay::impl::drop_stalled_clients() {
-  timer pause(server_->io);
-  for (;;) {
-    pause.expires_after(settings.patience / 4);
-    co_await pause.async_wait();
-    const auto now = std::chrono::steady_clock::now();
-    for (auto* const peer : open) {
-      if (peer->reads_head && peer->buffer.size() == 0) {
-        expect_progress(*peer);
-      } else if (peer->due < now) {
-        error_code ignored;
-        peer->socket.cancel(ignored);
-      }
-    }
-  }
-}
-
-void relay::impl::expect_progress(connection& peer) const {
-  peer.due = std::chrono::steady_clock::now() + settings.patience;
-}
-
-asio::awaitable<void> relay::impl::serve(tcp_socket socket) {
-  connection peer(std::move(socket), open);
-  error_code ignored;
-  peer.socket.set_option(tcp::no_delay(true), ignored);
-  while (co_await exchange(peer)) {
-  }
-  peer.socket.shutdown(tcp::socket::shutdown_both, ignored);
-}
-
-/// Serves one request. Returns whether the connection can be used for another one.
-asio::awaitable<bool> relay::impl::exchange(connection& peer) {
-  parser parser;
-  // Read the head whatever body size it announces: the call counts for the rate limit.
-  parser.body_limit(boost::none);
-  peer.reads_head = true;
-  expect_progress(peer);
-  const auto [head_error, head_bytes] =
-      co_await http::async_read_header(peer.socket, peer.buffer, parser);
-  peer.reads_head = false;
-  peer.due = time_point::max();
-  if (head_error) {
-    if (head_error.category() != make_error_code(http::error::body_limit).category() ||
-        head_error == http::error::end_of_stream || head_error == http::error::partial_message)
-      co_return false;
-    call unreadable;
-    unreadable.request_id = new_request_id();
-    unreadable.keep_alive = false;
-    const auto reply =
-        error_reply({400, head_error.message(), "read_request_body_failed"}, unreadable.request_id);
-    co_await perform(peer, unreadable, reply);
-    co_return false;
-  }
-
+/// Serves one request.
+asio::awaitable<void> relay::impl::exchange(client& peer) {
   std::optional<open_attempt> attempt;
-  auto call = arrive(parser.get(), std::chrono::steady_clock::now(), attempt);
-  bool too_large = parser.content_length().value_or(0) > largest_body;
-  if (!too_large && !parser.is_done()) {
-    if (boost::beast::iequals(parser.get()[http::field::expect], "100-continue") &&
-        !co_await send(peer, "HTTP/1.1 100 Continue\r\n\r\n", nullptr))
-      co_return false;
-    parser.body_limit(largest_body);
-    error_code body_error;
-    while (!body_error && !parser.is_done()) {
-      expect_progress(peer);
-      const auto [error, bytes] = co_await http::async_read_some(peer.socket, peer.buffer, parser);
-      body_error = error;
-    }
-    peer.due = time_point::max();
-    too_large = body_error == http::error::body_limit;
-    if (body_error && !too_large) co_return false;
-  }
-  if (too_large) {
+  auto call = arrive(peer.head(), std::chrono::steady_clock::now(), attempt);
+  const auto body = co_await read_body(peer);
+  if (!body) {
     call.keep_alive = false;
     call.refusal =
         error_reply({413, "the body is too large", "read_request_body_failed"}, call.request_id);
   }
-
-  if (!attempt) {
-    const auto reply = look_up(call, parser.get());
-    const bool written = co_await perform(peer, call, reply);
-    co_return written&& call.keep_alive;
-  }
-
-  const auto reply = decide(call, parser.get().body(), *attempt);
-  const bool written = co_await perform(peer, call, reply);
-  if (written)
-    attempt->close(reply.outcome, reply.delivered);
+  const auto reply =
+      attempt ? decide(call, body.value_or(""), *attempt) : look_up(call, peer.head());
+  const bool received = co_await perform(peer, call, reply);
+  if (attempt && received) attempt->close(reply.outcome, reply.delivered);
+  if (attempt && !received) attempt->close("client_closed", false);
+  if (received)
+    co_await finish(peer, call, reply.end);
   else
-    attempt->close("client_closed", false);
-  co_return written&& co_await finish(peer, call, reply.end);
+    peer.end_raw(raw_end::broken);
 }
 
 /// Sends the script with its delays. False if the client leaves before it has received everything.
-asio::awaitable<bool> relay::impl::perform(connection& peer, const call& call,
-                                           const script& reply) {
+asio::awaitable<bool> relay::impl::perform(client& peer, const call& call, const script& reply) {
   pacing pace(settings.ttft, settings.itl, call.pace);
   auto due = std::chrono::steady_clock::now();
   if (reply.thinks) due += pace.first() + pace.tokens(reply.tokens_before);
@@ -442,8 +368,8 @@ asio::awaitable<bool> relay::impl::perform(connection& peer, const call& call,
       if (!co_await send(peer, out, ragged)) co_return false;
       co_return co_await was_received(peer);
     }
-    if (!co_await write(peer, out, call.head_only ? std::string_view() : reply.body))
-      co_return false;
+    const std::string_view whole = call.head_only ? std::string_view() : reply.body;
+    if (!co_await peer.write_raw(out, whole)) co_return false;
     co_return co_await was_received(peer);
   }
 
@@ -466,95 +392,32 @@ asio::awaitable<bool> relay::impl::perform(connection& peer, const call& call,
   co_return co_await was_received(peer);
 }
 
-asio::awaitable<bool> relay::impl::send(connection& peer, std::string_view bytes, random* ragged) {
-  constexpr std::uint32_t largest_piece = 100;
-  // Never split the end of the stream from the end of its chunks: a client that has read the first
-  // may close the connection, and the reply must still count as delivered.
-  constexpr std::size_t unsplit = std::string_view("[DONE]\n\n\r\n0\r\n\r\n").size();
-  while (!bytes.empty()) {
-    std::size_t length = ragged == nullptr ? bytes.size() : ragged->below(largest_piece) + 1;
-    if (length + unsplit > bytes.size()) length = bytes.size();
-    const auto piece = bytes.substr(0, length);
-    if (!co_await write(peer, piece)) co_return false;
-    bytes.remove_prefix(piece.size());
-  }
-  co_return true;
-}
-
-/// Writes everything, unless the client stops reading.
-asio::awaitable<bool> relay::impl::write(connection& peer, std::string_view first,
-                                         std::string_view rest) {
-  constexpr std::size_t most_at_once = 64U << 10U;
-  const auto go_on = [&](const error_code& error, std::size_t) -> std::size_t {
-    expect_progress(peer);
-    return error ? 0 : most_at_once;
-  };
-  const std::array<asio::const_buffer, 2> bytes{asio::buffer(first), asio::buffer(rest)};
-  const auto [error, sent] = co_await asio::async_write(peer.socket, bytes, go_on, as_result());
-  peer.due = time_point::max();
-  co_return !error;
-}
-
-/// Ends the reply as the script says. Returns whether the connection can be used again.
-asio::awaitable<bool> relay::impl::finish(connection& peer, const call& call, ending end) {
-  error_code ignored;
-  switch (end) {
-    case ending::whole:
-      co_return call.keep_alive;
-    case ending::closed:
-      break;
-    case ending::reset:
-      peer.socket.set_option(asio::socket_base::linger(true, 0), ignored);
-      peer.socket.close(ignored);
-      break;
-    case ending::silence: {
-      const auto until = std::chrono::steady_clock::now() + longest_silence;
-      while (std::chrono::steady_clock::now() < until &&
-             state_of(peer) == client_state::connected) {
-        peer.clock.expires_after(std::chrono::milliseconds(50));
-        co_await peer.clock.async_wait();
-      }
-      break;
-    }
-  }
-  co_return false;
-}
-
-/// Waits until `until`. False if the client has left meanwhile.
-asio::awaitable<bool> relay::impl::wait(connection& peer, time_point until) {
-  if (until <= std::chrono::steady_clock::now()) co_return true;
-  peer.clock.expires_at(until);
-  co_await peer.clock.async_wait();
-  co_return state_of(peer) != client_state::gone;
-}
-
 /// Whether a client that can read it received the reply: see ledger::finish.
-asio::awaitable<bool> relay::impl::was_received(connection& peer) {
+asio::awaitable<bool> relay::impl::was_received(client& peer) {
   const auto until = std::chrono::steady_clock::now() + settings.patience;
+  timer alarm(co_await asio::this_coro::executor);
   for (;;) {
-    const auto state = state_of(peer);
+    const auto state = peer.client();
     if (state == client_state::gone) co_return false;
-    if (state == client_state::connected || acknowledged(peer)) co_return true;
+    if (state == client_state::connected || peer.acknowledged()) co_return true;
     if (std::chrono::steady_clock::now() > until) co_return false;
-    peer.clock.expires_after(std::chrono::milliseconds(1));
-    co_await peer.clock.async_wait();
+    alarm.expires_after(std::chrono::milliseconds(1));
+    co_await alarm.async_wait();
   }
 }
 
 // Decisions
 
 /// Counts the call when its head has arrived, before the body is read, as real rate limiters do.
-call relay::impl::arrive(const message& head, time_point now,
+call relay::impl::arrive(const request_head& head, time_point now,
                          std::optional<open_attempt>& attempt) {
   call call;
-  const auto target = as_view(head.target());
-  const auto mark = std::min(target.find('?'), target.size());
-  call.path = target.substr(0, mark);
-  call.query = target.substr(std::min(mark + 1, target.size()));
+  call.path = head.path;
+  call.query = head.query;
   call.request_id = new_request_id();
-  call.keep_alive = head.version() >= 11 && head.keep_alive();
-  call.chunked = head.version() >= 11;
-  call.head_only = head.method() == http::verb::head;
+  call.keep_alive = head.takes_chunks && head.keep_alive;
+  call.chunked = head.takes_chunks;
+  call.head_only = head.method == "HEAD";
 
   const auto key = key_of(head);
   if (settings.keys.empty()) {
@@ -562,12 +425,12 @@ call relay::impl::arrive(const message& head, time_point now,
   } else if (const auto found = accounts.find(std::string(key)); found != accounts.end()) {
     call.account = found->second;
   }
-  if (head.method() == http::verb::post) call.inference = endpoint_at(call.path);
+  if (head.method == "POST") call.inference = endpoint_at(call.path);
   if (!call.inference) return call;
 
   attempt.emplace(book, now);
   attempt->record.unix_time = unix_seconds();
-  const auto name = as_view(head["Idempotency-Key"]);
+  const auto name = head.fields.last("Idempotency-Key").value_or("");
   attempt->record.idempotency_key = name;
   attempt->record.request = XXH3_64bits(name.data(), name.size());
   if (!call.account) {
@@ -622,9 +485,9 @@ script relay::impl::decide(call& call, const std::string& body, open_attempt& at
 }
 
 /// The reply to everything that is not inference.
-script relay::impl::look_up(const call& call, const message& head) {
+script relay::impl::look_up(const call& call, const request_head& head) {
   if (call.refusal) return *call.refusal;
-  const bool get = head.method() == http::verb::get || call.head_only;
+  const bool get = head.method == "GET" || call.head_only;
   if (get && call.path == "/simulator/ledger")
     return json_reply(200, book.json(call.query.find("requests=1") != std::string_view::npos));
 
@@ -633,10 +496,9 @@ script relay::impl::look_up(const call& call, const message& head) {
                                 unix_seconds()};
   auto answer = get ? account_routes.answer(request) : std::nullopt;
   if (answer) return *std::move(answer);
-  return error_reply(
-      {404, fmt::format("Invalid URL ({} {})", as_view(head.method_string()), call.path), "",
-       "invalid_request_error"},
-      call.request_id);
+  return error_reply({404, fmt::format("Invalid URL ({} {})", head.method, call.path), "",
+                      "invalid_request_error"},
+                     call.request_id);
 }
 
 /// The date and time in nanoseconds, and eight random letters.

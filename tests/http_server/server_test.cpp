@@ -293,6 +293,89 @@ TEST_F(http_servers, AReplyThatIsBrokenOffDoesNotLookComplete) {
   EXPECT_EQ(client.count("HTTP/1.1"), 1U);
 }
 
+TEST_F(http_servers, ARawReplyGoesOutAsItIsAndTheConnectionGoesOn) {
+  handler = [](exchange& call) -> asio::awaitable<void> {
+    co_await call.write_raw("HTTP/1.1 299 Odd\r\nContent-Length: 2\r\n\r\n", "o");
+    co_await call.write_raw("k", {});
+    call.end_raw(raw_end::complete);
+  };
+  auto& client = connect();
+  client.send(get("/"));
+  run([&] { return client.has("ok"); });
+  EXPECT_EQ(client.received(), "HTTP/1.1 299 Odd\r\nContent-Length: 2\r\n\r\nok");
+  client.send(get("/"));
+  run([&] { return client.count("ok") == 2; });
+  EXPECT_FALSE(client.closed());
+}
+
+TEST_F(http_servers, ARawReplyEndsAsTheHandlerSays) {
+  raw_end how = raw_end::last;
+  std::string reply = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhalf";
+  handler = [&](exchange& call) -> asio::awaitable<void> {
+    co_await call.write_raw(reply, {});
+    call.end_raw(how);
+  };
+  for (const auto each : {raw_end::last, raw_end::broken, raw_end::reset}) {
+    how = each;
+    auto& client = connect();
+    client.send(get("/") + get("/next"));
+    run([&] { return client.closed(); });
+    // A reset may overtake what was sent before it.
+    EXPECT_GE(client.count("HTTP/1.1"), each == raw_end::reset ? 0U : 1U);
+    EXPECT_LE(client.count("HTTP/1.1"), 1U);
+  }
+  how = raw_end::broken;
+  reply.clear();
+  auto& client = connect();
+  client.send(get("/"));
+  run([&] { return client.closed(); });
+  EXPECT_EQ(client.received(), "");
+}
+
+TEST_F(http_servers, ARawReplyWithoutAnEndIsBroken) {
+  handler = [](exchange& call) -> asio::awaitable<void> {
+    co_await call.write_raw("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", {});
+  };
+  auto& client = connect();
+  client.send(get("/") + get("/next"));
+  run([&] { return client.closed(); });
+  EXPECT_EQ(client.count("HTTP/1.1"), 1U);
+}
+
+TEST_F(http_servers, AHandlerSeesWhetherItsClientIsThere) {
+  std::vector<client_state> seen;
+  bool release = false;
+  handler = [&](exchange& call) -> asio::awaitable<void> {
+    while (!release) {
+      if (seen.empty() || seen.back() != call.client()) seen.push_back(call.client());
+      co_await asio::post(loop, asio::use_awaitable);
+    }
+    call.end_raw(raw_end::broken);
+  };
+  auto& client = connect();
+  client.send(get("/"));
+  run([&] { return seen.size() == 1; });
+  client.shut_down();
+  run([&] { return seen.size() == 2; });
+  release = true;
+  run([&] { return client.closed(); });
+  EXPECT_EQ(seen, (std::vector{client_state::connected, client_state::half_closed}));
+}
+
+TEST_F(http_servers, SentBytesAreAcknowledgedByAClientThatIsThere) {
+  bool acknowledged = false;
+  handler = [&](exchange& call) -> asio::awaitable<void> {
+    co_await call.write_raw("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", {});
+    while (!call.acknowledged()) co_await asio::post(loop, asio::use_awaitable);
+    acknowledged = true;
+    call.end_raw(raw_end::complete);
+  };
+  auto& client = connect();
+  client.send(get("/"));
+  run([&] { return acknowledged && client.has("200 OK"); });
+  EXPECT_TRUE(acknowledged);
+}
+
 TEST_F(http_servers, AnExceptionBeforeTheReplyIsA500) {
   handler = [](exchange&) -> asio::awaitable<void> {
     throw std::runtime_error("oops");

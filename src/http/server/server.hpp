@@ -42,6 +42,20 @@ struct request_head {
   header_fields fields;
   std::optional<std::uint64_t> content_length;  ///< nothing: chunked, or no body
   std::string peer;                             ///< address of the client, without its port
+  bool keep_alive = true;    ///< the client keeps the connection for its next request
+  bool takes_chunks = true;  ///< false for HTTP/1.0, which has no chunked encoding
+};
+
+/// What is known of a client's connection. After its FIN (`half_closed`) it may still read, or it
+/// may have closed the socket: only a write to it shows which.
+enum class client_state : std::uint8_t { connected, half_closed, gone };
+
+/// How a raw reply ends.
+enum class raw_end : std::uint8_t {
+  complete,  ///< the connection can be used again, if the request and the head of the reply say so
+  last,      ///< complete, and the connection is closed behind it
+  broken,    ///< the connection is closed at once, although more bytes were announced
+  reset,     ///< the same, with a TCP reset
 };
 
 /// One request and its reply. Not thread safe: use it on the event loop's thread, and only until
@@ -67,6 +81,16 @@ class exchange {
   /// Calls `act` once, from the event loop, if the client closes the connection before the reply is
   /// complete. Not while the body is being read.
   virtual void on_client_gone(std::function<void()> act) = 0;
+  virtual client_state client() = 0;
+  /// Whether the client's TCP has acknowledged all that was sent to it.
+  virtual bool acknowledged() = 0;
+
+  // A raw reply: the handler makes each byte of it, head and framing too, and says how it ends.
+  // For a server that plays one with faults. Such a reply needs end_raw(), even if it is empty.
+
+  virtual boost::asio::awaitable<bool> write_raw(std::string_view first,
+                                                 std::string_view second = {}) = 0;
+  virtual void end_raw(raw_end how) = 0;
 };
 
 /// The body of a request cannot be read: it is not well framed, too slow, or the client has gone.

@@ -2,7 +2,9 @@
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <linux/sockios.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
@@ -203,8 +205,11 @@ asio::awaitable<void> server_connection::say_goodbye() {
 asio::awaitable<bool> server_connection::answer_next() {
   reader_ = std::make_unique<request_reader>(settings_.options.max_head_bytes);
   replied_ = complete_ = head_only_ = timed_out_ = continued_ = false;
+  framing_ = framing::none;
   if (!co_await read_head()) co_return false;
   reader_->head().peer = peer_;
+  reader_->head().keep_alive = reader_->keep_alive();
+  reader_->head().takes_chunks = reader_->takes_chunks();
   head_only_ = reader_->head().method == "HEAD";
   received_ = 0;
   if (!co_await call_handler()) co_return false;
@@ -398,6 +403,37 @@ asio::awaitable<bool> server_connection::finish() {
   co_return complete_;
 }
 
+client_state server_connection::client() {
+  if (gone_ || !socket_.is_open()) return client_state::gone;
+  pollfd query{socket_.native_handle(), POLLRDHUP, 0};
+  ::poll(&query, 1, 0);
+  if ((query.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0) return client_state::gone;
+  return (query.revents & POLLRDHUP) != 0 ? client_state::half_closed : client_state::connected;
+}
+
+bool server_connection::acknowledged() {
+  int waiting = 0;
+  return ::ioctl(socket_.native_handle(), SIOCOUTQ, &waiting) != 0 || waiting == 0;
+}
+
+asio::awaitable<bool> server_connection::write_raw(std::string_view first,
+                                                   std::string_view second) {
+  replied_ = true;
+  const bool sent = co_await write_all(first, second);
+  co_return sent;
+}
+
+void server_connection::end_raw(raw_end how) {
+  replied_ = true;
+  complete_ = how == raw_end::complete || how == raw_end::last;
+  closing_ = closing_ || how != raw_end::complete;
+  if (complete_) return;
+  error_code ignored;
+  if (how == raw_end::reset) socket_.set_option(asio::socket_base::linger(true, 0), ignored);
+  gone_ = true;
+  socket_.close(ignored);
+}
+
 void server_connection::on_client_gone(std::function<void()> act) {
   if (gone_) return act();
   client_gone_ = std::move(act);
@@ -418,11 +454,7 @@ asio::awaitable<void> server_connection::watch_client(std::shared_ptr<bool> aliv
 // Bytes that are not read yet, of the next request or of the end of TLS, hide the end of the
 // connection from a wait. So it is looked at from time to time.
 void server_connection::look_at_client() {
-  pollfd query{socket_.is_open() ? socket_.native_handle() : -1, POLLIN | POLLRDHUP, 0};
-  ::poll(&query, 1, 0);
-  const bool closed =
-      !socket_.is_open() || (query.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)) != 0;
-  if (!closed) {
+  if (client() == client_state::connected) {
     watch_alarm_.set(time_.now() + look_interval, [this] { look_at_client(); });
     return;
   }

@@ -54,6 +54,10 @@ class server_connection final : public exchange {
   boost::asio::awaitable<bool> write(std::string_view piece) override;
   boost::asio::awaitable<bool> finish() override;
   void on_client_gone(std::function<void()> act) override;
+  client_state client() override;
+  bool acknowledged() override;
+  boost::asio::awaitable<bool> write_raw(std::string_view first, std::string_view second) override;
+  void end_raw(raw_end how) override;
 
  private:
   // How the body of the reply is framed.
