@@ -93,25 +93,26 @@ class Postgres:
                    "-c", "unix_socket_directories=" + self.dir]
         for setting in self.settings:
             command += ["-c", setting]
-        pid_file = os.path.join(self.data, "postmaster.pid")
-        if os.path.exists(pid_file):
-            os.remove(pid_file)
-        with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(command, cwd=self.dir, stdout=log, stderr=log, preexec_fn=self._as_user)
         until = time.monotonic() + 60
         while time.monotonic() < until:
-            if self.process.poll() is not None:
-                break
-            try:
-                with open(pid_file) as state:
-                    lines = state.read().splitlines()
-                if len(lines) >= 8 and lines[7].startswith("ready"):
-                    return
-            except FileNotFoundError:
-                pass
+            if self.process is None or self.process.poll() is not None:
+                # After kill_9() it refuses to start until all that the old one started has ended.
+                with open(self.log, "ab") as log:
+                    self.process = subprocess.Popen(command, cwd=self.dir, stdout=log, stderr=log,
+                                                    preexec_fn=self._as_user)
+            if self._ready():
+                return
             time.sleep(0.02)
         with open(self.log, errors="replace") as log:
             raise RuntimeError("PostgreSQL did not start: " + log.read()[-2000:])
+
+    def _ready(self):
+        try:
+            with open(os.path.join(self.data, "postmaster.pid")) as state:
+                lines = state.read().splitlines()
+        except FileNotFoundError:
+            return False
+        return len(lines) >= 8 and lines[0] == str(self.process.pid) and lines[7].startswith("ready")
 
     def _end(self, how):
         self.process.send_signal(how)

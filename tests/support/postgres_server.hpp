@@ -98,15 +98,14 @@ class postgres_server {
       command.emplace_back("-c");
       command.push_back(setting);
     }
-    std::error_code ignored;
-    std::filesystem::remove(data() + "/postmaster.pid", ignored);
     running_ = run(command);
     wait_until([this] {
       if (::waitpid(running_, nullptr, WNOHANG) != 0) {
         throw std::runtime_error("PostgreSQL did not start: " + dir_.read("log"));
       }
       const auto lines = dir_.lines("data/postmaster.pid");
-      return lines.size() >= 8 && lines[7].starts_with("ready");
+      return lines.size() >= 8 && lines[0] == std::to_string(running_) &&
+             lines[7].starts_with("ready");
     });
   }
   /// As a power cut ends it: no checkpoint, and no goodbye to its clients.
