@@ -81,6 +81,10 @@ class batch_store {
   /// name, and at its end.
   virtual void release_claims(std::string_view server) = 0;
   virtual void release(const claim& held) = 0;
+  /// For an owner whose batches must not run at the same time: makes this claim the one that may
+  /// run. False: the claim is lost, or that of another server on a batch of this owner may run. A
+  /// store that one server uses alone has no other, and the server itself knows what it runs.
+  virtual bool claim_owner(const claim& held, std::int64_t now) = 0;
 
   // Each of these returns false, and changes nothing, if the claim is lost.
 

@@ -66,6 +66,8 @@ class sqlite_statement {
   std::string get_text();
   std::optional<std::int64_t> get_optional_number();
   std::optional<std::string> get_optional_text();
+  /// Throws: the row does not hold what this program wrote.
+  [[noreturn]] void damaged(std::string_view why) const { database_.damaged(why); }
 
  private:
   struct finalizer {

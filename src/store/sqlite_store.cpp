@@ -9,8 +9,8 @@
 
 #include "store/batch_life.hpp"
 #include "store/locked_file.hpp"
+#include "store/record_columns.hpp"
 #include "store/sqlite.hpp"
-#include "store/sqlite_rows.hpp"
 #include "store/sqlite_schema.hpp"
 
 namespace sluice::store {
@@ -113,13 +113,13 @@ class sqlite_store final : public batch_store {
     const std::lock_guard lock(one_at_a_time_);
     auto row = prepare("SELECT {} FROM batches WHERE owner = ? AND id = ?", batch_columns);
     if (!row.put(owner).put(id).step()) return std::nullopt;
-    return get_batch(database_, row);
+    return get_batch(row);
   }
 
   page<batch_record> list_batches(std::string_view owner, const page_request& which) override {
     const std::lock_guard lock(one_at_a_time_);
     return list<batch_record>({"batches", batch_columns, owner, {}, false}, which,
-                              [&](sqlite_statement& row) { return get_batch(database_, row); });
+                              [](sqlite_statement& row) { return get_batch(row); });
   }
 
   std::optional<batch_record> request_cancel(std::string_view owner, std::string_view id,
@@ -138,7 +138,7 @@ class sqlite_store final : public batch_store {
     std::vector<batch_record> open;
     auto row = prepare("SELECT {} FROM batches WHERE {} ORDER BY created_at, sequence",
                        batch_columns, is_open);
-    while (row.step()) open.push_back(get_batch(database_, row));
+    while (row.step()) open.push_back(get_batch(row));
     return open;
   }
 
@@ -149,7 +149,7 @@ class sqlite_store final : public batch_store {
         "SELECT spent FROM batches WHERE owner = ? AND sequence IS NOT "
         "(SELECT sequence FROM batches WHERE id = ?)");
     row.put(owner).put(batch);
-    while (row.step()) spent += get_amount(database_, row);
+    while (row.step()) spent += get_amount(row);
     return spent;
   }
 
@@ -175,7 +175,7 @@ class sqlite_store final : public batch_store {
     const std::lock_guard lock(one_at_a_time_);
     auto row = prepare("SELECT {} FROM batches WHERE {}", batch_columns, is_held);
     if (!row.put(held.batch).put(held.epoch).step()) return std::nullopt;
-    return get_batch(database_, row);
+    return get_batch(row);
   }
 
   void renew_claims(std::string_view server, std::int64_t now, std::int64_t lease_s) override {
@@ -197,6 +197,10 @@ class sqlite_store final : public batch_store {
         .put(held.batch)
         .put(held.epoch)
         .run();
+  }
+
+  bool claim_owner(const claim& held, std::int64_t /*now*/) override {
+    return claimed(held).has_value();
   }
 
   bool accept_lines(const claim& held, const accepted_lines& lines, std::int64_t now) override {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <stdexcept>
 
+#include "store/postgres_stores.hpp"
 #include "store/records.hpp"
 #include "store/sqlite_store.hpp"
 #include "support/memory_store.hpp"
@@ -452,6 +453,10 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(store_kind{"memory",
                                [](const temp_dir&) -> std::unique_ptr<batch_store> {
                                  return std::make_unique<test::memory_store>();
+                               }},
+                    store_kind{"postgres",
+                               [](const temp_dir&) -> std::unique_ptr<batch_store> {
+                                 return empty_postgres_store();
                                }},
                     store_kind{
                         "sqlite",

@@ -61,7 +61,7 @@ class memory_store final : public store::batch_store {
   bool create_batch(const batch_record& batch) override {
     if (!find_file(batch.owner, batch.input_file_id)) return false;
     if (find(batch.id) != nullptr) throw store::store_error(batch.id + " exists");
-    batches_.push_back({batch, {}, 0, 0});
+    batches_.push_back({batch, {}, 0, 0, false});
     return true;
   }
   std::optional<batch_record> find_batch(std::string_view owner, std::string_view id) override {
@@ -119,6 +119,7 @@ class memory_store final : public store::batch_store {
     }
     if (best == nullptr) return std::nullopt;
     best->server = server;
+    best->sole = false;
     best->lease_until = now + lease_s;
     return claim{best->record.id, ++best->epoch};
   }
@@ -138,6 +139,18 @@ class memory_store final : public store::batch_store {
   }
   void release(const claim& held) override {
     if (entry* const found = find_held(held)) found->server.clear();
+  }
+  bool claim_owner(const claim& held, std::int64_t now) override {
+    entry* const found = find_held(held);
+    if (found == nullptr) return false;
+    for (const entry& each : batches_) {
+      if (&each != found && each.record.owner == found->record.owner && each.sole &&
+          !each.server.empty() && each.lease_until > now) {
+        return false;
+      }
+    }
+    found->sole = true;
+    return true;
   }
 
   bool accept_lines(const claim& held, const store::accepted_lines& lines,
@@ -172,6 +185,7 @@ class memory_store final : public store::batch_store {
     std::string server;  // that works on it; empty: none
     std::uint64_t epoch = 0;
     std::int64_t lease_until = 0;
+    bool sole = false;  // no other batch of the owner is worked on meanwhile
   };
 
   entry* find(std::string_view id) {

@@ -1,23 +1,71 @@
-#include "store/sqlite_rows.hpp"
+#pragma once
 
 #include <fmt/format.h>
 
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "store/batch_record.hpp"
+#include "store/file_record.hpp"
 #include "store/record_text.hpp"
 
 namespace sluice::store {
-namespace {
 
-std::uint64_t get_count(sqlite_statement& row) {
+// How records are stored in rows of any database. `Into` has put() for each kind of value, `Row`
+// the get…() functions for the next column, and damaged(), which throws. Both take the columns in
+// the order of these lists.
+
+inline constexpr std::string_view file_columns =
+    "id, owner, filename, purpose, bytes, created_at, expires_at";
+
+inline constexpr std::string_view batch_columns =
+    "id, owner, endpoint, input_file_id, completion_window, status, model, errors, output_file_id, "
+    "error_file_id, created_at, expires_at, in_progress_at, finalizing_at, completed_at, "
+    "failed_at, expired_at, cancelling_at, cancelled_at, metadata, output_expires_after, priority, "
+    "estimate, retry_of, ending, ending_output_file_id, ending_error_file_id, requests_total, "
+    "requests_completed, requests_failed, input_tokens, cached_tokens, output_tokens, "
+    "reasoning_tokens, total_tokens, cost, unpriced, spent";
+
+/// The last columns of a batch.
+inline constexpr std::string_view progress_columns =
+    "requests_total, requests_completed, requests_failed, input_tokens, cached_tokens, "
+    "output_tokens, reasoning_tokens, total_tokens, cost, unpriced, spent";
+
+/// Reads a column that holds an amount of money.
+template <typename Row>
+usd get_amount(Row& row) {
+  const std::string text = row.get_text();
+  const auto amount = usd::parse(text);
+  if (!amount) row.damaged(fmt::format("not an amount: {}", text));
+  return *amount;
+}
+
+template <typename Into>
+void put_progress(Into& into, const batch_progress& progress) {
+  const auto& [counts, usage, cost, unpriced, spent] = progress;
+  into.put(counts.total).put(counts.completed).put(counts.failed);
+  into.put(usage.input_tokens).put(usage.cached_tokens).put(usage.output_tokens);
+  into.put(usage.reasoning_tokens).put(usage.total_tokens);
+  into.put(cost.to_string()).put(unpriced).put(spent.to_string());
+}
+
+template <typename Row>
+std::uint64_t get_count(Row& row) {
   return static_cast<std::uint64_t>(row.get_number());
 }
 
-batch_status status_of(const sqlite_database& database, const std::string& name) {
+template <typename Row>
+batch_status status_of(Row& row, const std::string& name) {
   const auto status = status_named(name);
-  if (!status) database.damaged(fmt::format("unknown status {}", name));
+  if (!status) row.damaged(fmt::format("unknown status {}", name));
   return *status;
 }
 
-batch_progress get_progress(const sqlite_database& database, sqlite_statement& row) {
+template <typename Row>
+batch_progress get_progress(Row& row) {
   batch_progress progress;
   auto& [counts, usage, cost, unpriced, spent] = progress;
   counts.total = get_count(row);
@@ -28,13 +76,14 @@ batch_progress get_progress(const sqlite_database& database, sqlite_statement& r
   usage.output_tokens = row.get_number();
   usage.reasoning_tokens = row.get_number();
   usage.total_tokens = row.get_number();
-  cost = get_amount(database, row);
+  cost = get_amount(row);
   unpriced = get_count(row);
-  spent = get_amount(database, row);
+  spent = get_amount(row);
   return progress;
 }
 
-void put_end(sqlite_statement& into, const std::optional<finalizing>& end) {
+template <typename Into>
+void put_end(Into& into, const std::optional<finalizing>& end) {
   if (end) {
     into.put(name_of(end->ending)).put(end->output_file_id).put(end->error_file_id);
   } else {
@@ -42,23 +91,24 @@ void put_end(sqlite_statement& into, const std::optional<finalizing>& end) {
   }
 }
 
-std::optional<finalizing> get_end(const sqlite_database& database, sqlite_statement& row) {
+template <typename Row>
+std::optional<finalizing> get_end(Row& row) {
   const auto ending = row.get_optional_text();
   auto output = row.get_optional_text();
   auto errors = row.get_optional_text();
   if (!ending) return std::nullopt;
-  return finalizing{status_of(database, *ending), std::move(output).value_or(""),
+  return finalizing{status_of(row, *ending), std::move(output).value_or(""),
                     std::move(errors).value_or("")};
 }
 
-}  // namespace
-
-void put_file(sqlite_statement& into, const file_record& file) {
+template <typename Into>
+void put_file(Into& into, const file_record& file) {
   into.put(file.id).put(file.owner).put(file.filename).put(file.purpose);
   into.put(file.bytes).put(file.created_at).put(file.expires_at);
 }
 
-file_record get_file(sqlite_statement& row) {
+template <typename Row>
+file_record get_file(Row& row) {
   file_record file;
   file.id = row.get_text();
   file.owner = row.get_text();
@@ -70,7 +120,8 @@ file_record get_file(sqlite_statement& row) {
   return file;
 }
 
-void put_batch(sqlite_statement& into, const batch_record& batch) {
+template <typename Into>
+void put_batch(Into& into, const batch_record& batch) {
   into.put(batch.id).put(batch.owner).put(batch.endpoint).put(batch.input_file_id);
   into.put(batch.completion_window).put(name_of(batch.status)).put(batch.model);
   into.put(errors_text(batch.errors)).put(batch.output_file_id).put(batch.error_file_id);
@@ -84,17 +135,18 @@ void put_batch(sqlite_statement& into, const batch_record& batch) {
   put_progress(into, batch.progress);
 }
 
-batch_record get_batch(const sqlite_database& database, sqlite_statement& row) {
+template <typename Row>
+batch_record get_batch(Row& row) {
   batch_record batch;
   batch.id = row.get_text();
   batch.owner = row.get_text();
   batch.endpoint = row.get_text();
   batch.input_file_id = row.get_text();
   batch.completion_window = row.get_text();
-  batch.status = status_of(database, row.get_text());
+  batch.status = status_of(row, row.get_text());
   batch.model = row.get_optional_text();
   auto errors = read_errors(row.get_text());
-  if (!errors) database.damaged(fmt::format("the errors of {}", batch.id));
+  if (!errors) row.damaged(fmt::format("the errors of {}", batch.id));
   batch.errors = *std::move(errors);
   batch.output_file_id = row.get_optional_text();
   batch.error_file_id = row.get_optional_text();
@@ -109,7 +161,7 @@ batch_record get_batch(const sqlite_database& database, sqlite_statement& row) {
   batch.cancelled_at = row.get_optional_number();
   if (const auto text = row.get_optional_text()) {
     auto metadata = read_metadata(*text);
-    if (!metadata) database.damaged(fmt::format("the metadata of {}", batch.id));
+    if (!metadata) row.damaged(fmt::format("the metadata of {}", batch.id));
     batch.metadata = *std::move(metadata);
     batch.has_metadata = true;
   }
@@ -117,24 +169,9 @@ batch_record get_batch(const sqlite_database& database, sqlite_statement& row) {
   batch.priority = static_cast<int>(row.get_number());
   batch.estimate = row.get_text();
   batch.retry_of = row.get_optional_text();
-  batch.end = get_end(database, row);
-  batch.progress = get_progress(database, row);
+  batch.end = get_end(row);
+  batch.progress = get_progress(row);
   return batch;
-}
-
-void put_progress(sqlite_statement& into, const batch_progress& progress) {
-  const auto& [counts, usage, cost, unpriced, spent] = progress;
-  into.put(counts.total).put(counts.completed).put(counts.failed);
-  into.put(usage.input_tokens).put(usage.cached_tokens).put(usage.output_tokens);
-  into.put(usage.reasoning_tokens).put(usage.total_tokens);
-  into.put(cost.to_string()).put(unpriced).put(spent.to_string());
-}
-
-usd get_amount(const sqlite_database& database, sqlite_statement& row) {
-  const std::string text = row.get_text();
-  const auto amount = usd::parse(text);
-  if (!amount) database.damaged(fmt::format("not an amount: {}", text));
-  return *amount;
 }
 
 }  // namespace sluice::store

@@ -1,0 +1,487 @@
+#include "store/postgres_store.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <mutex>
+#include <utility>
+
+#include "store/batch_life.hpp"
+#include "store/postgres_schema.hpp"
+#include "store/record_columns.hpp"
+
+namespace sluice::store {
+namespace {
+
+using parameters = postgres_parameters;
+
+// One row, read from the first column on.
+class postgres_row {
+ public:
+  postgres_row(const postgres_rows& rows, std::size_t number, const std::string& database)
+      : rows_(rows), number_(number), database_(database) {}
+
+  std::int64_t get_number() { return rows_.number(number_, column_++); }
+  std::string get_text() { return std::string(rows_.text(number_, column_++)); }
+  std::optional<std::int64_t> get_optional_number() {
+    return rows_.optional_number(number_, column_++);
+  }
+  std::optional<std::string> get_optional_text() { return rows_.optional_text(number_, column_++); }
+  [[noreturn]] void damaged(std::string_view why) const {
+    throw store_error(fmt::format("{}: a row of sluice's tables is damaged ({}); restore a backup",
+                                  database_, why));
+  }
+
+ private:
+  const postgres_rows& rows_;
+  std::size_t number_;
+  const std::string& database_;
+  std::size_t column_ = 0;
+};
+
+// "$1, $2, $3" for a list of columns.
+std::string places_for(std::string_view columns, int first = 1) {
+  std::string places;
+  const auto count = std::ranges::count(columns, ',') + 1;
+  for (int n = 0; n < count; ++n) places += fmt::format("{}${}", n == 0 ? "" : ", ", first + n);
+  return places;
+}
+
+std::int64_t limit_of(std::size_t most) {
+  constexpr std::size_t limit = std::numeric_limits<int>::max();
+  return static_cast<std::int64_t>(std::min(most, limit));
+}
+
+// Batches that have not ended. The same words as in the indexes.
+constexpr std::string_view is_open =
+    "status IN ('validating', 'in_progress', 'finalizing', 'cancelling')";
+// The batch of a claim, unless the claim is lost.
+constexpr std::string_view is_held = "id = $1 AND epoch = $2 AND server IS NOT NULL";
+constexpr std::string_view no_server = "server = NULL, lease_until = 0, sole = false";
+
+// Every change reads under a row lock what it decides by, and gives the same end when it runs
+// again, as it does when the answer to COMMIT was lost.
+class postgres_store final : public batch_store {
+ public:
+  postgres_store(postgres_database& database, lease_clock clock)
+      : database_(database),
+        name_(database.name()),
+        now_(clock == lease_clock::database
+                 ? "coalesce(extract(epoch FROM clock_timestamp())::double precision, "
+                   "$1::double precision)"
+                 : "$1::double precision") {
+    migrate(database_, postgres_batches());
+  }
+
+  // Files.
+
+  void add_file(const file_record& file) override {
+    change([&](postgres_transaction& in, bool again) { insert(in, file, again); });
+  }
+
+  std::optional<file_record> find_file(std::string_view owner, std::string_view id) override {
+    return first<file_record>(database_.read(
+        fmt::format("SELECT {} FROM sluice.files WHERE owner = $1 AND id = $2", file_columns),
+        parameters().put(owner).put(id)));
+  }
+
+  page<file_record> list_files(std::string_view owner, const file_filter& filter) override {
+    return list<file_record>({"files", file_columns, owner, filter.purpose, filter.ascending},
+                             filter.part);
+  }
+
+  bool remove_file(std::string_view owner, std::string_view id) override {
+    // What an earlier run has removed is gone: that this one finds nothing does not mean that there
+    // was nothing.
+    bool removed = false;
+    change([&](postgres_transaction& in, bool) {
+      removed |= in.run("DELETE FROM sluice.files WHERE owner = $1 AND id = $2",
+                        parameters().put(owner).put(id))
+                     .changed() > 0;
+    });
+    return removed;
+  }
+
+  std::vector<file_record> remove_expired_files(std::int64_t now, std::size_t most) override {
+    // What an unclear COMMIT may have removed is returned, too: it had expired.
+    std::vector<file_record> expired;
+    change([&](postgres_transaction& in, bool again) {
+      if (!again) expired.clear();
+      const auto rows =
+          in.run(fmt::format("WITH old AS (SELECT id FROM sluice.files WHERE expires_at <= $1 "
+                             "ORDER BY expires_at, sequence LIMIT $2 FOR UPDATE SKIP LOCKED), "
+                             "gone AS (DELETE FROM sluice.files USING old WHERE files.id = old.id "
+                             "RETURNING files.*) "
+                             "SELECT {} FROM gone ORDER BY expires_at, sequence",
+                             file_columns),
+                 parameters().put(now).put(limit_of(most)));
+      for (auto& file : all<file_record>(rows)) {
+        if (std::ranges::find(expired, file.id, &file_record::id) == expired.end()) {
+          expired.push_back(std::move(file));
+        }
+      }
+    });
+    return expired;
+  }
+
+  bool has_file(std::string_view id) override {
+    return !database_.read("SELECT 1 FROM sluice.files WHERE id = $1", parameters().put(id))
+                .empty();
+  }
+
+  // Batches, as their owners see them.
+
+  bool create_batch(const batch_record& batch) override {
+    return change([&](postgres_transaction& in, bool again) {
+      // The lock keeps the file until the batch is stored, which then keeps its bytes.
+      if (in.run("SELECT 1 FROM sluice.files WHERE owner = $1 AND id = $2 FOR KEY SHARE",
+                 parameters().put(batch.owner).put(batch.input_file_id))
+              .empty()) {
+        return again && is_stored(in, batch);
+      }
+      parameters values;
+      put_batch(values, batch);
+      const auto added =
+          in.run(fmt::format("INSERT INTO sluice.batches ({}) VALUES ({}) ON CONFLICT DO NOTHING",
+                             batch_columns, places_for(batch_columns)),
+                 values);
+      if (added.changed() == 0 && !(again && is_stored(in, batch))) exists(batch.id);
+      return true;
+    });
+  }
+
+  std::optional<batch_record> find_batch(std::string_view owner, std::string_view id) override {
+    return first<batch_record>(database_.read(
+        fmt::format("SELECT {} FROM sluice.batches WHERE owner = $1 AND id = $2", batch_columns),
+        parameters().put(owner).put(id)));
+  }
+
+  page<batch_record> list_batches(std::string_view owner, const page_request& which) override {
+    return list<batch_record>({"batches", batch_columns, owner, {}, false}, which);
+  }
+
+  std::optional<batch_record> request_cancel(std::string_view owner, std::string_view id,
+                                             std::int64_t now) override {
+    return change([&](postgres_transaction& in, bool) {
+      auto batch = first<batch_record>(
+          in.run(fmt::format("SELECT {} FROM sluice.batches WHERE owner = $1 AND id = $2 "
+                             "FOR NO KEY UPDATE",
+                             batch_columns),
+                 parameters().put(owner).put(id)));
+      if (batch && cancel(*batch, now)) replace(in, *batch);
+      return batch;
+    });
+  }
+
+  std::vector<batch_record> open_batches() override {
+    return all<batch_record>(database_.read(
+        fmt::format("SELECT {} FROM sluice.batches WHERE {} ORDER BY created_at, sequence",
+                    batch_columns, is_open),
+        parameters()));
+  }
+
+  usd spent_by_others(std::string_view owner, std::string_view batch) override {
+    const auto rows =
+        database_.read("SELECT spent FROM sluice.batches WHERE owner = $1 AND id <> $2",
+                       parameters().put(owner).put(batch));
+    usd spent;
+    for (std::size_t n = 0; n < rows.size(); ++n) {
+      postgres_row row(rows, n, name_);
+      spent += get_amount(row);
+    }
+    return spent;
+  }
+
+  // Work on batches.
+
+  std::optional<claim> claim_batch(std::string_view server, const std::vector<std::string>& skipped,
+                                   std::int64_t now, std::int64_t lease_s) override {
+    const auto taken = change([&](postgres_transaction& in, bool) -> std::optional<claim> {
+      const auto rows = in.run(
+          fmt::format(
+              "WITH free AS (SELECT id FROM sluice.batches WHERE {} AND "
+              "(server IS NULL OR lease_until <= {}) AND id <> ALL ($4) "
+              "ORDER BY priority DESC, created_at, sequence LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) "
+              "UPDATE sluice.batches SET server = $2, epoch = epoch + 1, "
+              "lease_until = {} + $3::double precision, sole = false FROM free "
+              "WHERE batches.id = free.id RETURNING batches.id, epoch",
+              is_open, now_, now_),
+          parameters().put(now).put(server).put(lease_s).put_texts(skipped));
+      if (rows.empty()) return std::nullopt;
+      return claim{std::string(rows.text(0, 0)), static_cast<std::uint64_t>(rows.number(0, 1))};
+    });
+    if (taken) {
+      const std::lock_guard lock(guard_);
+      handed_out_[taken->batch] = taken->epoch;
+    }
+    return taken;
+  }
+
+  std::optional<batch_record> claimed(const claim& held) override {
+    return first<batch_record>(database_.read(
+        fmt::format("SELECT {} FROM sluice.batches WHERE {}", batch_columns, is_held), of(held)));
+  }
+
+  void renew_claims(std::string_view server, std::int64_t now, std::int64_t lease_s) override {
+    change([&](postgres_transaction& in, bool) {
+      // In the order of the key, so that two calls wait for each other and do not lock each other.
+      in.run(fmt::format("WITH own AS (SELECT id FROM sluice.batches WHERE server = $2 AND "
+                         "id = ANY ($4) AND {} ORDER BY id FOR NO KEY UPDATE) "
+                         "UPDATE sluice.batches SET lease_until = {} + $3::double precision "
+                         "FROM own WHERE batches.id = own.id",
+                         is_open, now_),
+             parameters().put(now).put(server).put(lease_s).put_texts(handed_out()));
+    });
+  }
+
+  void release_claims(std::string_view server) override {
+    change([&](postgres_transaction& in, bool) {
+      in.run(fmt::format("WITH own AS (SELECT id FROM sluice.batches WHERE server = $1 AND {} "
+                         "ORDER BY id FOR NO KEY UPDATE) "
+                         "UPDATE sluice.batches SET {} FROM own WHERE batches.id = own.id",
+                         is_open, no_server),
+             parameters().put(server));
+    });
+  }
+
+  void release(const claim& held) override {
+    forget(held);
+    change([&](postgres_transaction& in, bool) { release_in(in, held); });
+  }
+
+  bool claim_owner(const claim& held, std::int64_t now) override {
+    return change([&](postgres_transaction& in, bool) {
+      const auto batch = held_in(in, held);
+      if (!batch) return false;
+      // One claim of an owner after the other.
+      in.run("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
+             parameters().put("sluice owner " + batch->owner));
+      const bool others =
+          !in.run(fmt::format("SELECT 1 FROM sluice.batches WHERE owner = $2 AND id <> $3 AND sole "
+                              "AND server IS NOT NULL AND lease_until > {} AND {} LIMIT 1",
+                              now_, is_open),
+                  parameters().put(now).put(batch->owner).put(held.batch))
+               .empty();
+      if (others) return false;
+      in.run(fmt::format("UPDATE sluice.batches SET sole = true WHERE {}", is_held), of(held));
+      return true;
+    });
+  }
+
+  bool accept_lines(const claim& held, const accepted_lines& lines, std::int64_t now) override {
+    return change_held(held, [&](batch_record& batch) { accept(batch, lines, now); });
+  }
+
+  bool refuse_lines(const claim& held, const std::vector<batch_error>& errors,
+                    std::int64_t now) override {
+    return change_held(held, [&](batch_record& batch) { refuse(batch, errors, now); });
+  }
+
+  bool save_progress(const claim& held, const batch_progress& progress) override {
+    return change([&](postgres_transaction& in, bool) {
+      parameters values = of(held);
+      put_progress(values, progress);
+      return in.run(fmt::format("UPDATE sluice.batches SET ({}) = ({}) WHERE {}", progress_columns,
+                                places_for(progress_columns, 3), is_held),
+                    values)
+                 .changed() > 0;
+    });
+  }
+
+  bool begin_finalizing(const claim& held, const finalizing& how, std::int64_t now) override {
+    return change_held(held, [&](batch_record& batch) { decide_end(batch, how, now); });
+  }
+
+  bool finish(const claim& held, const finished_batch& results, std::int64_t now) override {
+    return change([&](postgres_transaction& in, bool again) {
+      auto batch = held_in(in, held);
+      // An earlier run has ended it.
+      if (!batch) return again && ended_under(in, held);
+      end(*batch, results, now);
+      replace(in, *batch);
+      if (results.output) insert(in, *results.output, false);
+      if (results.errors) insert(in, *results.errors, false);
+      release_in(in, held);
+      forget(held);
+      return true;
+    });
+  }
+
+ private:
+  // A list of one owner's records.
+  struct record_list {
+    std::string_view table;
+    std::string_view columns;
+    std::string_view owner;
+    std::string_view purpose;  // empty: all
+    bool ascending = false;
+  };
+
+  static parameters of(const claim& held) { return parameters().put(held.batch).put(held.epoch); }
+
+  // Runs `work(transaction, again)`. `again`: an earlier run may have been stored.
+  template <typename Work>
+  std::invoke_result_t<Work&, postgres_transaction&, bool> change(Work work) {
+    bool again = false;
+    return database_.transact(
+        [&, first_run = true](postgres_transaction& in) mutable {
+          again = !std::exchange(first_run, false);
+          return work(in, again);
+        },
+        if_unclear::run_again);
+  }
+
+  template <typename Record>
+  Record get(postgres_row row) const {
+    if constexpr (std::is_same_v<Record, file_record>) {
+      return get_file(row);
+    } else {
+      return get_batch(row);
+    }
+  }
+  template <typename Record>
+  std::vector<Record> all(const postgres_rows& rows) const {
+    std::vector<Record> records;
+    for (std::size_t n = 0; n < rows.size(); ++n) records.push_back(get<Record>({rows, n, name_}));
+    return records;
+  }
+  template <typename Record>
+  std::optional<Record> first(const postgres_rows& rows) const {
+    if (rows.empty()) return std::nullopt;
+    return get<Record>({rows, 0, name_});
+  }
+
+  template <typename Record>
+  page<Record> list(const record_list& of_owner, const page_request& part) {
+    page<Record> found;
+    parameters values = parameters().put(of_owner.owner).put(limit_of(part.limit) + 1);
+    int count = 2;
+    std::string where = "owner = $1";
+    if (!of_owner.purpose.empty()) {
+      where += fmt::format(" AND purpose = ${}", ++count);
+      values.put(of_owner.purpose);
+    }
+    if (!part.after.empty()) {
+      where += fmt::format(
+          " AND (created_at, sequence) {} (SELECT created_at, sequence FROM sluice.{} WHERE owner "
+          "= $1 AND id = ${})",
+          of_owner.ascending ? ">" : "<", of_owner.table, ++count);
+      values.put(part.after);
+    }
+    const std::string_view order = of_owner.ascending ? "ASC" : "DESC";
+    const auto rows = database_.read(
+        fmt::format("SELECT {} FROM sluice.{} WHERE {} ORDER BY created_at {}, sequence {} LIMIT "
+                    "$2",
+                    of_owner.columns, of_owner.table, where, order, order),
+        values);
+    found.records = all<Record>(rows);
+    found.has_more = found.records.size() > part.limit;
+    if (found.has_more) found.records.pop_back();
+    return found;
+  }
+
+  [[noreturn]] void exists(std::string_view id) const {
+    throw store_error(fmt::format("{}: {} exists", name_, id));
+  }
+
+  // `again`: it may be there from an earlier run of the transaction.
+  void insert(postgres_transaction& in, const file_record& file, bool again) const {
+    parameters values;
+    put_file(values, file);
+    // Waits for an earlier run that is still being stored.
+    const auto added =
+        in.run(fmt::format("INSERT INTO sluice.files ({}) VALUES ({}) ON CONFLICT DO NOTHING",
+                           file_columns, places_for(file_columns)),
+               values);
+    if (added.changed() > 0) return;
+    const auto stored = first<file_record>(
+        in.run(fmt::format("SELECT {} FROM sluice.files WHERE id = $1", file_columns),
+               parameters().put(file.id)));
+    if (!again || stored != file) exists(file.id);
+  }
+
+  // Whether it is this batch that is stored with its id, whatever it has done since.
+  static bool is_stored(postgres_transaction& in, const batch_record& batch) {
+    return !in.run(
+                  "SELECT 1 FROM sluice.batches WHERE id = $1 AND owner = $2 AND "
+                  "input_file_id = $3",
+                  parameters().put(batch.id).put(batch.owner).put(batch.input_file_id))
+                .empty();
+  }
+
+  // The batch of a claim, locked; nothing: the claim is lost.
+  std::optional<batch_record> held_in(postgres_transaction& in, const claim& held) const {
+    return first<batch_record>(
+        in.run(fmt::format("SELECT {} FROM sluice.batches WHERE {} FOR NO KEY UPDATE",
+                           batch_columns, is_held),
+               of(held)));
+  }
+
+  static void release_in(postgres_transaction& in, const claim& held) {
+    in.run(fmt::format("UPDATE sluice.batches SET {} WHERE {}", no_server, is_held), of(held));
+  }
+
+  // Writes a record over that of the same id.
+  static void replace(postgres_transaction& in, const batch_record& batch) {
+    parameters values = parameters().put(batch.id);
+    put_batch(values, batch);
+    in.run(fmt::format("UPDATE sluice.batches SET ({}) = ({}) WHERE id = $1", batch_columns,
+                       places_for(batch_columns, 2)),
+           values);
+  }
+
+  // Changes the batch of a claim, and ends the claim if the batch ends. False: the claim is lost.
+  template <typename Change>
+  bool change_held(const claim& held, Change how) {
+    return change([&](postgres_transaction& in, bool again) {
+      auto batch = held_in(in, held);
+      // An earlier run has ended it.
+      if (!batch) return again && ended_under(in, held);
+      how(*batch);
+      replace(in, *batch);
+      if (!has_ended(batch->status)) return true;
+      release_in(in, held);
+      forget(held);
+      return true;
+    });
+  }
+
+  // Whether the batch ended under this claim.
+  static bool ended_under(postgres_transaction& in, const claim& held) {
+    return !in.run(fmt::format("SELECT 1 FROM sluice.batches WHERE id = $1 AND epoch = $2 AND "
+                               "server IS NULL AND NOT ({})",
+                               is_open),
+                   of(held))
+                .empty();
+  }
+
+  // The batches that this server works on. A claim that was stored without an answer is not among
+  // them: it is not renewed, and free when its lease has run out.
+  std::vector<std::string> handed_out() {
+    const std::lock_guard lock(guard_);
+    std::vector<std::string> batches;
+    for (const auto& [batch, epoch] : handed_out_) batches.push_back(batch);
+    return batches;
+  }
+  void forget(const claim& held) {
+    const std::lock_guard lock(guard_);
+    const auto found = handed_out_.find(held.batch);
+    if (found != handed_out_.end() && found->second == held.epoch) handed_out_.erase(found);
+  }
+
+  postgres_database& database_;
+  const std::string name_;
+  const std::string now_;  // Unix time by the clock of the leases; $1 is the caller's
+  std::mutex guard_;       // guards what follows
+  std::map<std::string, std::uint64_t> handed_out_;
+};
+
+}  // namespace
+
+std::unique_ptr<batch_store> open_postgres_store(postgres_database& database, lease_clock clock) {
+  return std::make_unique<postgres_store>(database, clock);
+}
+
+}  // namespace sluice::store

@@ -1,0 +1,179 @@
+#include "store/postgres_files.hpp"
+
+#include <gmock/gmock.h>
+
+#include <map>
+#include <string>
+
+#include "store/postgres_stores.hpp"
+#include "store/records.hpp"
+#include "support/temp_dir.hpp"
+
+namespace sluice::store {
+namespace {
+
+using test::temp_dir;
+using testing::ElementsAre;
+using testing::Pair;
+using kind = file_change::kind;
+
+class postgres_files : public testing::Test {
+ protected:
+  bool add(const std::string& id, const std::string& bytes) {
+    std::error_code error;
+    const auto opened =
+        disk->open(dir.write("bytes", bytes), file_system::open_as::read_only, error);
+    return files->add(id, *opened);
+  }
+  // Nothing: the file has no bytes.
+  std::optional<std::string> fetch(const std::string& id) {
+    std::string bytes;
+    if (!files->fetch(id, [&](std::string_view piece) { bytes += piece; })) return std::nullopt;
+    return bytes;
+  }
+  std::uint64_t rows(const std::string& table) {
+    const auto found = database.read("SELECT count(*) FROM sluice." + table);
+    return static_cast<std::uint64_t>(found.number(0, 0));
+  }
+  claim claim_batch(const std::string& id) {
+    store->add_file(input_file("alice", "in-" + id));
+    EXPECT_TRUE(store->create_batch(new_batch("alice", id, "in-" + id)));
+    return store->claim_batch("server", {}, 100, 60).value();
+  }
+  std::map<std::string, std::string> of_batch(const std::string& id) {
+    std::map<std::string, std::string> all;
+    for (const auto& each : files->files_of(id)) {
+      files->read(id, each.number, [&](std::string_view piece) { all[each.name] += piece; });
+    }
+    return all;
+  }
+  static file_change create(std::int64_t file, std::string name) {
+    return {kind::create, file, 0, {}, std::move(name)};
+  }
+  static file_change append(std::int64_t file, std::uint64_t position, std::string bytes) {
+    return {kind::append, file, position, std::move(bytes), {}};
+  }
+
+  temp_dir dir;
+  std::unique_ptr<file_system> disk = system_files();
+  postgres_database& database = empty_postgres();
+  std::unique_ptr<batch_store> store = open_postgres_store(database, lease_clock::caller);
+  std::unique_ptr<shared_files> files = open_postgres_files(database);
+};
+
+TEST_F(postgres_files, bytes_come_back_whatever_they_are) {
+  std::string large;
+  for (int n = 0; n < 200'000; ++n) large += std::to_string(n * 7919) + '\0';
+  EXPECT_TRUE(add("file-1", large));
+  EXPECT_TRUE(add("file-2", ""));
+  EXPECT_EQ(fetch("file-1"), large);
+  EXPECT_EQ(fetch("file-2"), "");
+  EXPECT_EQ(fetch("file-3"), std::nullopt);
+  EXPECT_EQ(rows("pieces"), (large.size() >> 20U) + 1);
+}
+
+TEST_F(postgres_files, bytes_that_are_stored_stay) {
+  EXPECT_TRUE(add("file-1", "first"));
+  EXPECT_FALSE(add("file-1", "second"));
+  EXPECT_EQ(fetch("file-1"), "first");
+}
+
+TEST_F(postgres_files, bytes_stay_while_a_record_or_a_batch_needs_them) {
+  const claim held = claim_batch("batch_1");
+  add("in-batch_1", "x");
+  files->release("in-batch_1");
+  EXPECT_EQ(fetch("in-batch_1"), "x");
+  ASSERT_TRUE(store->remove_file("alice", "in-batch_1"));
+  files->release("in-batch_1");
+  EXPECT_EQ(fetch("in-batch_1"), "x");
+  ASSERT_TRUE(store->refuse_lines(held, {}, 110));
+  files->release("in-batch_1");
+  EXPECT_EQ(fetch("in-batch_1"), std::nullopt);
+  EXPECT_EQ(rows("pieces"), 0);
+}
+
+TEST_F(postgres_files, a_sweep_removes_what_nothing_needs) {
+  const claim held = claim_batch("batch_1");
+  add("in-batch_1", "x");
+  add("file-lost", "y");
+  add("file-new", "z");
+  database.transact([](postgres_transaction& in) {
+    in.run("UPDATE sluice.contents SET stored_at = now() - interval '2 hours' WHERE id <> $1",
+           postgres_parameters().put("file-new"));
+  });
+  ASSERT_TRUE(files->write(held, std::vector{create(1, "a"), append(1, 0, "abc")}));
+  files->sweep();
+  EXPECT_EQ(fetch("in-batch_1"), "x");
+  EXPECT_EQ(fetch("file-lost"), std::nullopt);
+  EXPECT_EQ(fetch("file-new"), "z");
+  EXPECT_THAT(of_batch("batch_1"), ElementsAre(Pair("a", "abc")));
+  ASSERT_TRUE(store->refuse_lines(held, {}, 110));
+  files->sweep();
+  EXPECT_EQ(rows("batch_files"), 0);
+  EXPECT_EQ(rows("batch_pieces"), 0);
+}
+
+TEST_F(postgres_files, a_batch_writes_its_files_as_on_a_disk) {
+  const claim held = claim_batch("batch_1");
+  ASSERT_TRUE(
+      files->write(held, std::vector{create(1, "out"), append(1, 0, "one\n"), append(1, 4, "two\n"),
+                                     create(2, "state"), append(2, 0, "s")}));
+  EXPECT_EQ(rows("batch_pieces"), 2);
+  ASSERT_TRUE(files->write(held, std::vector{append(1, 8, "three\n"), append(2, 1, "t")}));
+  EXPECT_THAT(of_batch("batch_1"),
+              ElementsAre(Pair("out", "one\ntwo\nthree\n"), Pair("state", "st")));
+  // In the middle of a piece, and what comes after it.
+  ASSERT_TRUE(files->write(
+      held, std::vector{file_change{kind::truncate, 1, 6, {}, {}}, append(1, 6, "X")}));
+  EXPECT_THAT(of_batch("batch_1"), ElementsAre(Pair("out", "one\ntwX"), Pair("state", "st")));
+  ASSERT_TRUE(files->write(
+      held, std::vector{create(3, "new"), append(3, 0, "n"),
+                        file_change{kind::rename, 3, 0, {}, "state"}, append(3, 1, "m")}));
+  EXPECT_THAT(of_batch("batch_1"), ElementsAre(Pair("out", "one\ntwX"), Pair("state", "nm")));
+  ASSERT_TRUE(files->write(held, std::vector{file_change{kind::remove, 1, 0, {}, {}}}));
+  EXPECT_THAT(of_batch("batch_1"), ElementsAre(Pair("state", "nm")));
+}
+
+TEST_F(postgres_files, changes_that_were_stored_may_come_again) {
+  const claim held = claim_batch("batch_1");
+  const std::vector changes{create(1, "out"),
+                            append(1, 0, "abc"),
+                            file_change{kind::truncate, 1, 1, {}, {}},
+                            append(1, 1, "BC"),
+                            create(2, "new"),
+                            append(2, 0, "n"),
+                            file_change{kind::rename, 2, 0, {}, "out"}};
+  ASSERT_TRUE(files->write(held, changes));
+  ASSERT_TRUE(files->write(held, changes));
+  EXPECT_THAT(of_batch("batch_1"), ElementsAre(Pair("out", "n")));
+}
+
+TEST_F(postgres_files, a_claim_that_is_lost_writes_nothing) {
+  const claim lost = claim_batch("batch_1");
+  ASSERT_TRUE(files->write(lost, std::vector{create(1, "out"), append(1, 0, "a")}));
+  const claim held = store->claim_batch("other", {}, 9'000, 60).value();
+  EXPECT_FALSE(files->write(lost, std::vector{append(1, 1, "b")}));
+  ASSERT_TRUE(files->write(held, std::vector{append(1, 1, "c")}));
+  EXPECT_THAT(of_batch("batch_1"), ElementsAre(Pair("out", "ac")));
+  // Nor does it take away what the other one writes.
+  files->drop("batch_1");
+  EXPECT_THAT(of_batch("batch_1"), ElementsAre(Pair("out", "ac")));
+  ASSERT_TRUE(store->refuse_lines(held, {}, 110));
+  files->drop("batch_1");
+  EXPECT_EQ(rows("batch_pieces"), 0);
+}
+
+TEST_F(postgres_files, one_server_at_a_time_runs_batches_of_an_owner_with_a_budget) {
+  const claim first = claim_batch("batch_1");
+  const claim second = claim_batch("batch_2");
+  EXPECT_TRUE(store->claim_owner(first, 100));
+  EXPECT_FALSE(store->claim_owner(second, 100));
+  EXPECT_TRUE(store->claim_owner(first, 100));
+  // Its server has died.
+  EXPECT_TRUE(store->claim_owner(second, 161));
+  store->release(second);
+  EXPECT_FALSE(store->claim_owner(second, 161));
+}
+
+}  // namespace
+}  // namespace sluice::store
