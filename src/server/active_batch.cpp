@@ -10,6 +10,7 @@
 #include "server/batch_input.hpp"
 #include "server/batch_results.hpp"
 #include "server/object_id.hpp"
+#include "server/server_figures.hpp"
 
 namespace sluice::server {
 namespace {
@@ -18,18 +19,6 @@ namespace asio = boost::asio;
 using store::batch_status;
 
 constexpr std::chrono::seconds wait_for_disk{5};
-
-store::batch_progress progress_of(const job_totals& totals) {
-  store::batch_progress progress;
-  progress.counts = {totals.requests, totals.succeeded, totals.failed};
-  progress.usage = {totals.tokens.prompt_tokens, totals.tokens.cached_tokens,
-                    totals.tokens.completion_tokens, totals.tokens.reasoning_tokens,
-                    totals.tokens.total_tokens()};
-  progress.cost = totals.cost;
-  progress.unpriced = totals.unpriced_requests;
-  progress.spent = totals.cost + totals.kept;
-  return progress;
-}
 
 std::string words_of(const std::exception_ptr& fault) {
   try {
@@ -218,6 +207,10 @@ asio::awaitable<run_outcome> batch_runner::active_batch::run_job() {
   run_ = std::make_unique<engine_run>(parent_.engine_, *jobs_, *jobs_, batch_.id,
                                       parent_.limit_of(owner_name_));
   run_began_ = parent_.engine_.time().now();
+  if (parent_.figures_ != nullptr) {
+    parent_.figures_->began(batch_.id, owner_name_, jobs_->totals(0),
+                            parent_.engine_.time().unix_now());
+  }
   counted_ = true;  // from the first run on, the store has less
   keep_saving();
   if (ended_by_ != ended_by::nothing) run_->stop();
@@ -243,6 +236,9 @@ asio::awaitable<void> batch_runner::active_batch::close_job(const run_outcome& o
       std::chrono::duration<double>(parent_.engine_.time().now() - run_began_).count();
   const std::uint64_t most = run_->now().most_in_a_minute;
   run_.reset();
+  if (parent_.figures_ != nullptr) {
+    parent_.figures_->ended(batch_.id, jobs_->totals(0), parent_.engine_.time().unix_now());
+  }
   // A job set is for one thread at a time: from here on it is in the background.
   batch_.progress = progress_now();
   auto finished = std::move(jobs_);
@@ -329,6 +325,7 @@ void batch_runner::active_batch::keep_saving() {
             const double seconds =
                 std::chrono::duration<double>(parent_.engine_.time().now() - run_began_).count();
             jobs_->checkpoint(seconds, parent_.engine_.now().most_in_a_minute);
+            count_now();
             co_await save_progress();
           } catch (const std::exception& fault) {
             parent_.say(severity::warning, batch_.id, fault.what());
@@ -378,6 +375,17 @@ asio::awaitable<void> batch_runner::active_batch::wait_for(duration how_long) {
   const auto timer = time.call_at(time.now() + how_long, [this] { sleeping_.wake_all(); });
   co_await sleeping_.wait();
   time.cancel(timer);
+}
+
+batch_runner::own_runs batch_runner::active_batch::run_now() const {
+  if (!run_) return {};
+  const run_status now = run_->now();
+  return {now.in_flight, now.waiting + now.queued};
+}
+
+void batch_runner::active_batch::count_now() {
+  if (parent_.figures_ == nullptr || !run_) return;
+  parent_.figures_->progressed(batch_.id, jobs_->totals(0), parent_.engine_.time().unix_now());
 }
 
 batch_runner::live_state batch_runner::active_batch::live() const {

@@ -30,6 +30,9 @@ class batch_runner::active_batch {
   void abort();
   const std::string& owner() const noexcept { return owner_name_; }
   live_state live() const;
+  own_runs run_now() const;
+  /// Adds what the run has done to the runner's figures.
+  void count_now();
 
  private:
   enum class step : std::uint8_t { next, done };

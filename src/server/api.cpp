@@ -9,6 +9,8 @@
 
 #include "server/batches_api.hpp"
 #include "server/files_api.hpp"
+#include "server/page_api.hpp"
+#include "server/status_api.hpp"
 
 namespace sluice::server {
 namespace {
@@ -24,7 +26,7 @@ struct route {
   route_handler handler;
 };
 
-constexpr std::array<route, 10> routes = {{
+constexpr std::array<route, 12> routes = {{
     {"POST", "/v1/files", upload_file},
     {"GET", "/v1/files", list_files},
     {"GET", "/v1/files/{id}", show_file},
@@ -35,6 +37,8 @@ constexpr std::array<route, 10> routes = {{
     {"GET", "/v1/batches/{id}", show_batch},
     {"POST", "/v1/batches/{id}/cancel", cancel_batch},
     {"POST", "/v1/batches/{id}/retry", retry_batch},
+    {"GET", "/sluice/status", show_status},
+    {"GET", "/sluice/batches/{id}/errors", list_failed_lines},
 }};
 
 // The id of the path if it fits the route; it is empty where the route has none.
@@ -140,6 +144,8 @@ asio::awaitable<void> api::serve(http_server::exchange& call) {
 }
 
 asio::awaitable<void> api::dispatch(http_server::exchange& call) {
+  const bool is_page = co_await serve_page(call, !parts_.keys.empty());
+  if (is_page) co_return;
   const auto& head = call.head();
   const auto authorization = head.fields.last("Authorization");
   const client_key* client = parts_.keys.find(authorization.value_or(""));

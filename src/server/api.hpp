@@ -12,9 +12,12 @@
 #include "server/access_keys.hpp"
 #include "server/api_error.hpp"
 #include "server/batch_runner.hpp"
+#include "server/batch_sums.hpp"
 #include "server/data_folder.hpp"
 #include "server/file_form.hpp"
+#include "server/server_figures.hpp"
 #include "sluice/clock.hpp"
+#include "sluice/engine.hpp"
 #include "sluice/observer.hpp"
 #include "store/batch_store.hpp"
 
@@ -33,6 +36,10 @@ struct api_parts {
   /// What the requests of a job cost, as JSON text; empty: unknown. Blocks.
   std::function<std::string(const std::string& path)> estimate;
   observer* listener = nullptr;
+  // For the page.
+  engine& sender;
+  const server_figures& figures;
+  kept_sums& sums;
 
   std::int64_t unix_now() const { return static_cast<std::int64_t>(time.unix_now()); }
 };

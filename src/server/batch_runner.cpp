@@ -158,6 +158,21 @@ std::optional<batch_runner::live_state> batch_runner::live(std::string_view batc
   return found == active_.end() ? std::nullopt : std::optional(found->second->live());
 }
 
+batch_runner::own_runs batch_runner::runs_of(std::string_view owner) const {
+  own_runs sum;
+  for (const auto& [id, batch] : active_) {
+    if (batch->owner() != owner) continue;
+    const auto one = batch->run_now();
+    sum.in_flight += one.in_flight;
+    sum.waiting += one.waiting;
+  }
+  return sum;
+}
+
+void batch_runner::count_now() {
+  for (const auto& [id, batch] : active_) batch->count_now();
+}
+
 void batch_runner::say(severity level, std::string_view batch, const std::string& sentence) const {
   if (observer_ != nullptr && observer_->wants(level)) {
     observer_->on_notice({.level = level, .run = batch, .text = sentence});

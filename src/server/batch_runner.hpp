@@ -27,6 +27,8 @@
 
 namespace sluice::server {
 
+class server_figures;
+
 struct runner_options {
   std::string server_name = "server";  ///< of this process in the store
   std::size_t batches_at_once = 16;    ///< more wait until one of these has ended
@@ -77,6 +79,17 @@ class batch_runner {
     std::string waits;
   };
   std::optional<live_state> live(std::string_view batch) const;
+  /// The runs of one owner's batches: attempts in flight, and requests that wait.
+  struct own_runs {
+    std::size_t in_flight = 0;
+    std::size_t waiting = 0;
+  };
+  own_runs runs_of(std::string_view owner) const;
+
+  /// What runs do is added to these figures: at their begin and end, at each save, and when
+  /// count_now() is called.
+  void count_in(server_figures& figures) { figures_ = &figures; }
+  void count_now();
   std::size_t active() const noexcept { return active_.size(); }
 
  private:
@@ -104,6 +117,7 @@ class batch_runner {
   std::map<std::string, std::unique_ptr<run_limit>, std::less<>> limits_;
   /// Left alone for now: another batch of a key with a budget runs, or the key is gone.
   std::set<std::string> held_back_;
+  server_figures* figures_ = nullptr;
   wait_queue idle_;
   bool woken_ = false;
   bool stopping_ = false;

@@ -77,6 +77,8 @@ struct batch_server::parts {
         disk(needs.loop, chosen.threads),
         runner(needs.loop, disk, *records, folder, needs.sender, needs.prices, needs.keys,
                chosen.runner, needs.listener),
+        figures(time.unix_now()),
+        sums(disk, *records, time),
         routes({.disk = disk,
                 .time = time,
                 .records = *records,
@@ -90,7 +92,10 @@ struct batch_server::parts {
                      limit = needs.sender.requests_per_minute()](const std::string& path) {
                       return estimate_of(path, chosen.runner.lines, prices, limit);
                     },
-                .listener = needs.listener}),
+                .listener = needs.listener,
+                .sender = needs.sender,
+                .figures = figures,
+                .sums = sums}),
         http(
             needs.loop, time, chosen.http,
             [this](http_server::exchange& call) { return routes.serve(call); }, refusal_json) {
@@ -100,6 +105,7 @@ struct batch_server::parts {
     } catch (const store::store_error& fault) {
       refuse(fault.what());
     }
+    runner.count_in(figures);
     watch_expired_files();
   }
   ~parts() { time.cancel(sweep_timer); }
@@ -142,6 +148,8 @@ struct batch_server::parts {
   std::unique_ptr<store::batch_store> records;
   background disk;
   batch_runner runner;
+  server_figures figures;
+  kept_sums sums;
   api routes;
   http_server::server http;
   clock::timer sweep_timer = 0;

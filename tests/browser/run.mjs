@@ -1,7 +1,7 @@
-// Runs the tests of the HTML report in Chromium with playwright-core, an npm package that is downloaded once.
+// Runs the tests of the HTML report and of the server's page in Chromium with playwright-core, an npm package that is downloaded once.
 //
 // Usage: node run.mjs PROGRAM CHROMIUM PACKAGES-DIR
-// Exits with 77 if the package is not available, or if the program cannot write pages.
+// Exits with 77 if the package is not available. Without uPlot there are no reports to test.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -29,10 +29,12 @@ const bare = spawnSync(program, ['report', 'nothing.jsonl', '--html', 'nothing.h
   encoding: 'utf8',
   cwd: packages,
 });
-if (bare.stderr.includes('built without HTML reports')) skip('the program was built without uPlot');
+const here = import.meta.dirname ?? new URL('.', import.meta.url).pathname;
+const tests = [join(here, 'server.test.mjs')];
+if (bare.stderr.includes('built without HTML reports')) console.log('Without reports: the program was built without uPlot');
+else tests.push(join(here, 'report.test.mjs'));
 
-const tests = join(import.meta.dirname ?? new URL('.', import.meta.url).pathname, 'report.test.mjs');
-const run = spawnSync(process.execPath, ['--test', '--test-reporter=spec', tests], {
+const run = spawnSync(process.execPath, ['--test', '--test-reporter=spec', ...tests], {
   stdio: 'inherit',
   env: { ...process.env, SLUICE: resolve(program), CHROMIUM: chromium, PLAYWRIGHT: installed },
 });

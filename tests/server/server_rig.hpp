@@ -66,6 +66,11 @@ struct server_rig : testing::Test {
     }
     return *runner_;
   }
+  /// The engine of the runner.
+  engine& sender() {
+    runner();
+    return *engine_;
+  }
   /// Stops the server in order, as SIGTERM does.
   void stop() {
     if (!runner_) return;

@@ -1,0 +1,242 @@
+// Every word of the page, in English and in Chinese.
+
+export const words = {
+  switch_language: ['切换到中文', 'Switch to English'],
+  skip: ['Skip to the content', '跳到内容'],
+  overview: ['Overview', '总览'],
+  new_batch: ['New batch', '新建批次'],
+  forget_key: ['Forget the key', '清除密钥'],
+  pages: ['Pages', '页面'],
+  version: ['sluice {version} · server started {time}', 'sluice {version} · 服务器启动于 {time}'],
+  client: ['Key: {name}', '密钥：{name}'],
+
+  gone: [
+    'The server does not answer. These are the figures of {time}; trying again…',
+    '服务器没有应答。下面是 {time} 的数据；正在重试…',
+  ],
+  gone_first: ['The server does not answer; trying again…', '服务器没有应答；正在重试…'],
+  back: ['The server answers again.', '服务器已恢复。'],
+
+  key_title: ['This server needs a key', '此服务器需要密钥'],
+  key_about: [
+    'It is kept in this tab until you close it, and sent to this server alone.',
+    '密钥只保存在此标签页中，关闭后即清除，并且只发送给此服务器。',
+  ],
+  key_label: ['Key', '密钥'],
+  key_send: ['Show', '查看'],
+  key_wrong: ['The server does not accept this key.', '服务器不接受此密钥。'],
+  key_empty: ['Enter a key.', '请输入密钥。'],
+
+  unit_days: ['d', '天'],
+  unit_hours: ['h', '小时'],
+  unit_minutes: ['min', '分'],
+  unit_seconds: ['s', '秒'],
+
+  state_validating: ['checking lines', '校验中'],
+  state_failed: ['not accepted', '未通过校验'],
+  state_in_progress: ['in progress', '进行中'],
+  state_finalizing: ['writing results', '写入结果'],
+  state_completed: ['completed', '已完成'],
+  state_expired: ['expired', '已过期'],
+  state_cancelling: ['being cancelled', '取消中'],
+  state_cancelled: ['cancelled', '已取消'],
+
+  last_minute: ['Requests in the last minute', '最近一分钟的请求'],
+  of_cap: ['{n} of {cap}', '{n} / {cap}'],
+  cap_under: ['most in any minute: {most}', '任意一分钟最多：{most}'],
+  no_cap: ['no limit is set', '未设上限'],
+  in_flight: ['In flight', '处理中的请求'],
+  in_flight_own: ['of your batches: {n}', '其中你的批次：{n}'],
+  in_flight_waiting: ['waiting to start: {n}', '等待开始：{n}'],
+  requests_done: ['Requests with a result', '有结果的请求'],
+  of_total: ['of {total}; failed: {failed}', '共 {total}；失败：{failed}'],
+  tokens: ['Tokens', '词元'],
+  tokens_under: ['in {input}, out {output}', '输入 {input}，输出 {output}'],
+  cost: ['Cost', '费用'],
+  cost_unpriced: ['without a price: {n}', '无价格的请求：{n}'],
+  cost_exact: ['exact', '精确值'],
+  budget_left: ['of a budget of {budget}', '预算 {budget}'],
+  batches: ['Batches', '批次'],
+  batches_open: ['not ended: {open}', '未结束：{open}'],
+
+  wait_limit: ['Requests wait for the limit; the next one starts in {left}.', '请求在等待限额；下一个将在 {left} 后开始。'],
+  wait_unknown: [
+    'Earlier starts are not on record; the next request starts in {left}.',
+    '此前的请求没有记录；下一个请求将在 {left} 后开始。',
+  ],
+  wait_pacing: ['Starts are spread; the next request starts in {left}.', '请求均匀发出；下一个将在 {left} 后开始。'],
+  wait_pause: ['The relay has refused a request; requests pause for {left}.', '中转拒绝了一个请求；暂停 {left}。'],
+  wait_pause_http: ['The relay has answered {status}; requests pause for {left}.', '中转返回了 {status}；暂停 {left}。'],
+  wait_unreachable: ['The relay cannot be reached; the next try is in {left}.', '无法连接中转；{left} 后重试。'],
+  wait_concurrency: [
+    'As many requests are in flight as --concurrency allows.',
+    '处理中的请求数已达到 --concurrency 的上限。',
+  ],
+  wait_slow_relay: ['The relay answers too slowly for more requests at a time.', '中转应答太慢，不能同时发出更多请求。'],
+  wait_model: ['The relay has no upstream for a model now.', '中转目前没有某个模型的上游。'],
+
+  relays: ['Relays', '中转'],
+  relay: ['Relay', '中转'],
+  the_relay: ['the relay', '中转'],
+  relay_state: ['State', '状态'],
+  relay_ok: ['works', '正常'],
+  relay_failing: ['fails: one trial at a time', '出错：一次只试一个请求'],
+  relay_paused: ['paused for {left}', '暂停 {left}'],
+  relay_resting: ['rests for {left}', '停用 {left}'],
+  relay_ended: ['gets no more requests', '不再使用'],
+  relay_slowed: ['serves {n} a minute', '每分钟实际处理 {n} 个'],
+  relay_limit: ['Limit a minute', '每分钟上限'],
+
+  batch: ['Batch', '批次'],
+  state: ['State', '状态'],
+  progress: ['Progress', '进度'],
+  progress_of: ['Progress of {name}', '{name} 的进度'],
+  progress_words: ['{done} of {total} done, {failed} failed', '{total} 个中完成 {done} 个，失败 {failed} 个'],
+  counts: ['{done} of {total}', '{done} / {total}'],
+  failed: ['Failed', '失败'],
+  ended_at: ['ended {time}', '结束于 {time}'],
+  created_at: ['created {time}', '创建于 {time}'],
+  time: ['Time', '时间'],
+  eta: ['about {left} left', '约剩 {left}'],
+  waits: ['waits', '等待中'],
+  no_batches: ['There are no batches yet.', '还没有批次。'],
+  first_batch: ['Start the first one', '创建第一个批次'],
+  newest: ['Newest', '最新'],
+  newer: ['Newer', '较新'],
+  older: ['Older', '较早'],
+  page_number: ['Page {n}', '第 {n} 页'],
+  batch_pages: ['Pages of batches', '批次分页'],
+
+  last_hour: ['The last hour', '最近一小时'],
+  results_plot: ['Results', '结果'],
+  results_about: ['requests with a result, every 10 s', '每 10 秒得到结果的请求数'],
+  tokens_plot: ['Tokens', '词元'],
+  tokens_about: ['tokens of the results, every 10 s', '每 10 秒结果的词元数'],
+  completed: ['completed', '成功'],
+  since_start: [
+    'The server started at {time}. It remembers nothing of the time before for these plots; the sums above count everything.',
+    '服务器于 {time} 启动，图中没有此前的数据；上面的合计包含全部。',
+  ],
+  before_start: ['before the start', '启动之前'],
+  plot_gist: ['In the last 10 minutes: {n}; in the last hour: {hour}.', '最近 10 分钟：{n}；最近一小时：{hour}。'],
+  numbers: ['Numbers', '数据'],
+  numbers_of: ['Numbers of {title}', '{title}的数据'],
+  minute: ['Minute', '分钟'],
+
+  models: ['Cost by model', '各模型费用'],
+  model: ['Model', '模型'],
+  several_models: ['batches with several models', '含多个模型的批次'],
+  requests: ['Requests', '请求'],
+  tokens_in: ['Tokens in', '输入词元'],
+  tokens_out: ['Tokens out', '输出词元'],
+  no_models: ['Nothing has been answered yet.', '还没有得到任何结果。'],
+  errors: ['Errors by class', '各类错误'],
+  error: ['Error', '错误'],
+  earlier_errors: ['of batches before the server started', '服务器启动之前的批次'],
+  no_errors: ['No request has failed.', '没有失败的请求。'],
+
+  no_batch: ['There is no such batch.', '没有这个批次。'],
+  cancel: ['Cancel', '取消'],
+  cancel_question: [
+    'Cancel this batch? Finished results are kept; requests that were not sent will not be sent.',
+    '取消这个批次？已有的结果会保留；尚未发出的请求不再发出。',
+  ],
+  cancel_yes: ['Cancel the batch', '取消批次'],
+  keep: ['Let it run', '继续运行'],
+  retry: ['Retry failed lines', '重试失败的行'],
+  save_output: ['Download output', '下载输出'],
+  save_errors: ['Download errors', '下载错误'],
+  actions: ['Actions', '操作'],
+  save_input: ['Download input', '下载输入'],
+  estimate_none: ['no estimate', '无估计'],
+  estimate_likely: ['likely {likely}', '可能为 {likely}'],
+  estimate_at_most: ['at most {most}', '至多 {most}'],
+  estimate_prompt: ['prompts {prompt}', '提示词 {prompt}'],
+  cost_of_estimate: ['estimate: {likely}', '估计：{likely}'],
+  elapsed: ['Running time', '运行时间'],
+  facts: ['Facts', '详情'],
+  fact: ['Fact', '项目'],
+  value: ['Value', '值'],
+  endpoint: ['Endpoint', '接口'],
+  window: ['Completion window', '完成期限'],
+  created: ['Created', '创建'],
+  started: ['Started', '开始'],
+  finalizing: ['Results written from', '开始写入结果'],
+  ended: ['Ended', '结束'],
+  expires: ['Window ends', '期限截止'],
+  input_file: ['Input file', '输入文件'],
+  output_file: ['Output file', '输出文件'],
+  error_file: ['Error file', '错误文件'],
+  retry_of: ['Retry of', '重试自'],
+  priority: ['Priority', '优先级'],
+  metadata: ['Metadata', '元数据'],
+  batch_waits: ['The batch waits: {why}', '批次在等待：{why}'],
+  refused_lines: ['Lines that were not accepted', '未通过校验的行'],
+  refused_about: [
+    'Nothing was sent. Correct the lines and upload the file again.',
+    '没有发出任何请求。请改正这些行后重新上传。',
+  ],
+  line: ['Line', '行'],
+  code: ['Code', '代码'],
+  message: ['Message', '说明'],
+  custom_id: ['custom_id', 'custom_id'],
+  failed_lines: ['Failed lines', '失败的行'],
+  no_failed_lines: ['No line has failed.', '没有失败的行。'],
+  failed_lines_gone: ['The error file was removed.', '错误文件已被删除。'],
+  failed_more: ['Show more', '显示更多'],
+  failed_changed: ['The file has changed; it was read again from its start.', '文件已变化，已从头重新读取。'],
+
+  drop: ['Drop a JSONL file here, or choose one', '把 JSONL 文件拖到这里，或选择文件'],
+  drop_about: [
+    'One request a line, as for OpenAI’s Batch API: custom_id, method, url, body.',
+    '每行一个请求，格式与 OpenAI 的 Batch API 相同：custom_id、method、url、body。',
+  ],
+  looking: ['Reading {name}: {share}', '正在读取 {name}：{share}'],
+  looked: ['{name}: {lines} requests, {size}', '{name}：{lines} 个请求，{size}'],
+  looked_models: ['Models: {models}', '模型：{models}'],
+  and_more_models: ['{models} and {n} more', '{models} 等另外 {n} 个'],
+  no_lines: ['The file has no requests.', '文件中没有请求。'],
+  faults_title: ['Lines that the server will not accept', '服务器不会接受的行'],
+  faults_more: ['and {n} more', '另有 {n} 行'],
+  line_not_json: ['It is not valid JSON.', '不是有效的 JSON。'],
+  line_not_object: ['It is not a JSON object.', '不是 JSON 对象。'],
+  line_no_id: ['It has no custom_id.', '缺少 custom_id。'],
+  line_same_id: ['Another line has the same custom_id: {id}', '另一行有相同的 custom_id：{id}'],
+  line_no_body: ['It has no body.', '缺少 body。'],
+  line_no_model: ['Its body names no model.', 'body 中没有 model。'],
+  line_other_url: ['Its url is not that of the lines before it.', '它的 url 与前面的行不同。'],
+  endpoint_about: ['from the url of the lines', '取自各行的 url'],
+  window_about: ['What has not been sent by then will not be sent.', '到期时尚未发出的请求不再发出。'],
+  hours: ['{n} h', '{n} 小时'],
+  days: ['{n} d', '{n} 天'],
+  metadata_about: ['Up to 16 pairs. “name” is shown in the list.', '最多 16 对。“name” 会显示在列表中。'],
+  metadata_name: ['Name of pair {n}', '第 {n} 对的名称'],
+  metadata_value: ['Value of pair {n}', '第 {n} 对的值'],
+  metadata_add: ['Add a pair', '添加一对'],
+  start: ['Upload and start', '上传并开始'],
+  uploading: ['Uploading: {share}', '正在上传：{share}'],
+  creating: ['Starting the batch…', '正在启动批次…'],
+};
+
+export const languages = ['en', 'zh'];
+const place = 'sluice-language';
+
+function firstLanguage() {
+  const kept = localStorage.getItem(place);
+  if (languages.includes(kept)) return kept;
+  return navigator.language.toLowerCase().startsWith('zh') ? 'zh' : 'en';
+}
+
+let language = globalThis.document ? firstLanguage() : 'en';
+export const currentLanguage = () => language;
+export function setLanguage(chosen) {
+  language = chosen;
+  localStorage.setItem(place, chosen);
+}
+
+/// The words of a key, with `{name}` replaced by the value of that name. `fallback`: for a key that is not there.
+export function t(name, values = {}, fallback = undefined) {
+  const known = words[name];
+  if (!known) return fallback ?? name;
+  return known[languages.indexOf(language)].replaceAll(/\{(\w+)\}/g, (hole, of) => String(values[of] ?? hole));
+}
