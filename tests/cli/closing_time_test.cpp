@@ -28,7 +28,9 @@ struct closing_time_test : testing::Test {
   closing_time closing(const closing_options& asked) const {
     return {asked, time.now(), time.unix_now()};
   }
-  std::string why(const closing_time& one) const { return one.why(time.now(), time.unix_now()); }
+  std::string why(const closing_time& one) const {
+    return one.why(time.now(), time.unix_now()).english;
+  }
 
   test::manual_clock time;
 };
@@ -93,13 +95,13 @@ TEST_F(closing_time_test, a_time_that_is_over_at_the_start_closes_at_once) {
   const closing_time over = closing({.deadline = 1s});
   time.advance(2s);
   int calls = 0;
-  const closing_watch watch(time, over, [&](const std::string&) { ++calls; });
+  const closing_watch watch(time, over, [&](const wording&) { ++calls; });
   EXPECT_EQ(calls, 1);
 }
 
 TEST_F(closing_time_test, a_watch_that_is_left_calls_nothing) {
   int calls = 0;
-  closing_watch watch(time, closing({.deadline = 5s}), [&](const std::string&) { ++calls; });
+  closing_watch watch(time, closing({.deadline = 5s}), [&](const wording&) { ++calls; });
   watch.leave();
   time.advance(1h);
   EXPECT_EQ(calls, 0);
