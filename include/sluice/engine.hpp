@@ -13,6 +13,7 @@
 #include "sluice/error.hpp"
 #include "sluice/live_limits.hpp"
 #include "sluice/observer.hpp"
+#include "sluice/relay_status.hpp"
 #include "sluice/request_source.hpp"
 #include "sluice/result_sink.hpp"
 #include "sluice/run_limit.hpp"
@@ -92,6 +93,8 @@ class engine {
 
   /// The status of all runs together.
   run_status now() const;
+  /// The status of each relay, in the order of config::relays().
+  std::vector<relay_status> relays() const;
   /// The sum of the limits of all relays; 0: no limit.
   unsigned requests_per_minute() const noexcept;
   clock& time() noexcept;

@@ -81,6 +81,8 @@ class job_totals {
   /// The content of totals.json.
   std::string to_json(std::string_view job, job_status status) const;
 
+  /// The successes of each model.
+  const std::map<std::string, share>& models() const noexcept { return models_; }
   /// What each relay of a pool served; empty without a pool.
   const std::map<std::string, share>& relays() const noexcept { return relays_; }
 

@@ -188,6 +188,30 @@ run_status engine::now() const {
   return status;
 }
 
+std::vector<relay_status> engine::relays() const {
+  upstream::relays& all = parts_->relays;
+  const time_point now = parts_->time.now();
+  std::vector<relay_status> found;
+  for (std::size_t at = 0; at < all.size(); ++at) {
+    const upstream::relay& each = all[at];
+    relay_status one;
+    if (all.size() > 1) one.name = each.options.name;
+    one.in_flight = all.gate().in_flight(at);
+    one.requests_per_minute = each.requests_per_minute;
+    one.served_per_minute = each.health.rate().per_minute();
+    one.one_at_a_time = each.health.trial();
+    one.resting = each.resting;
+    if (each.resting) {
+      one.back_at = each.back_at;
+      one.rest_reason = each.rest_reason;
+    }
+    const time_point paused_until = all.gate().paused_until(at);
+    if (paused_until > now) one.paused_until = paused_until;
+    found.push_back(std::move(one));
+  }
+  return found;
+}
+
 unsigned engine::requests_per_minute() const noexcept {
   return parts_->relays.requests_per_minute();
 }

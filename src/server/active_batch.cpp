@@ -10,6 +10,7 @@
 #include "server/batch_input.hpp"
 #include "server/batch_results.hpp"
 #include "server/object_id.hpp"
+#include "server/work_counts.hpp"
 
 namespace sluice::server {
 namespace {
@@ -103,6 +104,7 @@ asio::awaitable<void> batch_runner::active_batch::work() {
     try {
       taken = co_await take_step();
     } catch (const store::store_error& fault) {
+      if (parent_.work_ != nullptr) parent_.work_->store_failed();
       waits_ = fault.what();
     } catch (const fatal_error& fault) {
       waits_ = fault.what();
@@ -220,6 +222,7 @@ asio::awaitable<run_outcome> batch_runner::active_batch::run_job() {
   run_began_ = parent_.engine_.time().now();
   counted_ = true;  // from the first run on, the store has less
   keep_saving();
+  if (parent_.work_ != nullptr) parent_.work_->began(batch_.id, jobs_->totals(0));
   if (ended_by_ != ended_by::nothing) run_->stop();
   run_outcome outcome;
   std::exception_ptr fault;
@@ -245,6 +248,7 @@ asio::awaitable<void> batch_runner::active_batch::close_job(const run_outcome& o
   run_.reset();
   // A job set is for one thread at a time: from here on it is in the background.
   batch_.progress = progress_now();
+  if (parent_.work_ != nullptr) parent_.work_->stopped(batch_.id, jobs_->totals(0));
   auto finished = std::move(jobs_);
   const auto status =
       outcome.reason == stop_reason::none ? job_status::completed : job_status::interrupted;
@@ -326,6 +330,7 @@ void batch_runner::active_batch::keep_saving() {
         parent_.loop_,
         [this]() -> asio::awaitable<void> {
           try {
+            note_work();
             const double seconds =
                 std::chrono::duration<double>(parent_.engine_.time().now() - run_began_).count();
             jobs_->checkpoint(seconds, parent_.engine_.now().most_in_a_minute);
@@ -378,6 +383,12 @@ asio::awaitable<void> batch_runner::active_batch::wait_for(duration how_long) {
   const auto timer = time.call_at(time.now() + how_long, [this] { sleeping_.wake_all(); });
   co_await sleeping_.wait();
   time.cancel(timer);
+}
+
+void batch_runner::active_batch::note_work() {
+  if (parent_.work_ != nullptr && run_ && jobs_) {
+    parent_.work_->progressed(batch_.id, jobs_->totals(0));
+  }
 }
 
 batch_runner::live_state batch_runner::active_batch::live() const {

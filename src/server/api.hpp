@@ -14,6 +14,8 @@
 #include "server/batch_runner.hpp"
 #include "server/data_folder.hpp"
 #include "server/file_form.hpp"
+#include "server/server_watch.hpp"
+#include "server/watched_call.hpp"
 #include "sluice/clock.hpp"
 #include "sluice/observer.hpp"
 #include "store/batch_store.hpp"
@@ -33,6 +35,7 @@ struct api_parts {
   /// What the requests of a job cost, as JSON text; empty: unknown. Blocks.
   std::function<std::string(const std::string& path)> estimate;
   observer* listener = nullptr;
+  server_watch& watch;
 
   std::int64_t unix_now() const { return static_cast<std::int64_t>(time.unix_now()); }
 };
@@ -54,10 +57,10 @@ struct api_call {
 class api {
  public:
   explicit api(api_parts parts) : parts_(std::move(parts)) {}
-  boost::asio::awaitable<void> serve(http_server::exchange& call);
+  boost::asio::awaitable<void> serve(watched_call& call);
 
  private:
-  boost::asio::awaitable<void> dispatch(http_server::exchange& call);
+  boost::asio::awaitable<void> dispatch(watched_call& call);
 
   api_parts parts_;
 };

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "server/active_batch.hpp"
+#include "server/work_counts.hpp"
 
 namespace sluice::server {
 namespace {
@@ -44,6 +45,7 @@ asio::awaitable<void> batch_runner::work() {
       });
       if (!stopping_) co_await claim_all();
     } catch (const store::store_error& fault) {
+      if (work_ != nullptr) work_->store_failed();
       say(severity::warning, {}, fault.what());
     }
     co_await sleep(std::min(options_.poll, options_.lease / 3));
@@ -156,6 +158,10 @@ void batch_runner::abort() {
 std::optional<batch_runner::live_state> batch_runner::live(std::string_view batch) const {
   const auto found = active_.find(batch);
   return found == active_.end() ? std::nullopt : std::optional(found->second->live());
+}
+
+void batch_runner::note_work() {
+  for (const auto& [id, batch] : active_) batch->note_work();
 }
 
 void batch_runner::say(severity level, std::string_view batch, const std::string& sentence) const {

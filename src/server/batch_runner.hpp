@@ -27,6 +27,8 @@
 
 namespace sluice::server {
 
+class work_counts;
+
 struct runner_options {
   std::string server_name = "server";  ///< of this process in the store
   std::size_t batches_at_once = 16;    ///< more wait until one of these has ended
@@ -78,6 +80,10 @@ class batch_runner {
   };
   std::optional<live_state> live(std::string_view batch) const;
   std::size_t active() const noexcept { return active_.size(); }
+  /// Counts its work there from now on.
+  void count_work(work_counts& into) noexcept { work_ = &into; }
+  /// Brings these counts up to date.
+  void note_work();
 
  private:
   class active_batch;
@@ -104,6 +110,7 @@ class batch_runner {
   std::map<std::string, std::unique_ptr<run_limit>, std::less<>> limits_;
   /// Left alone for now: another batch of a key with a budget runs, or the key is gone.
   std::set<std::string> held_back_;
+  work_counts* work_ = nullptr;
   wait_queue idle_;
   bool woken_ = false;
   bool stopping_ = false;
