@@ -11,6 +11,7 @@
 #include "server/batch_results.hpp"
 #include "server/object_id.hpp"
 #include "server/server_figures.hpp"
+#include "server/work_counts.hpp"
 
 namespace sluice::server {
 namespace {
@@ -92,6 +93,7 @@ asio::awaitable<void> batch_runner::active_batch::work() {
     try {
       taken = co_await take_step();
     } catch (const store::store_error& fault) {
+      if (parent_.work_ != nullptr) parent_.work_->store_failed();
       waits_ = fault.what();
     } catch (const fatal_error& fault) {
       waits_ = fault.what();
@@ -213,6 +215,7 @@ asio::awaitable<run_outcome> batch_runner::active_batch::run_job() {
   }
   counted_ = true;  // from the first run on, the store has less
   keep_saving();
+  if (parent_.work_ != nullptr) parent_.work_->began(batch_.id, jobs_->totals(0));
   if (ended_by_ != ended_by::nothing) run_->stop();
   run_outcome outcome;
   std::exception_ptr fault;
@@ -241,6 +244,7 @@ asio::awaitable<void> batch_runner::active_batch::close_job(const run_outcome& o
   }
   // A job set is for one thread at a time: from here on it is in the background.
   batch_.progress = progress_now();
+  if (parent_.work_ != nullptr) parent_.work_->stopped(batch_.id, jobs_->totals(0));
   auto finished = std::move(jobs_);
   const auto status =
       outcome.reason == stop_reason::none ? job_status::completed : job_status::interrupted;
@@ -322,6 +326,7 @@ void batch_runner::active_batch::keep_saving() {
         parent_.loop_,
         [this]() -> asio::awaitable<void> {
           try {
+            note_work();
             const double seconds =
                 std::chrono::duration<double>(parent_.engine_.time().now() - run_began_).count();
             jobs_->checkpoint(seconds, parent_.engine_.now().most_in_a_minute);
@@ -386,6 +391,12 @@ batch_runner::own_runs batch_runner::active_batch::run_now() const {
 void batch_runner::active_batch::count_now() {
   if (parent_.figures_ == nullptr || !run_) return;
   parent_.figures_->progressed(batch_.id, jobs_->totals(0), parent_.engine_.time().unix_now());
+}
+
+void batch_runner::active_batch::note_work() {
+  if (parent_.work_ != nullptr && run_ && jobs_) {
+    parent_.work_->progressed(batch_.id, jobs_->totals(0));
+  }
 }
 
 batch_runner::live_state batch_runner::active_batch::live() const {

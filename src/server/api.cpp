@@ -127,7 +127,7 @@ std::optional<std::string> api_call::parameter(std::string_view name) const {
   return std::nullopt;
 }
 
-asio::awaitable<void> api::serve(http_server::exchange& call) {
+asio::awaitable<void> api::serve(watched_call& call) {
   std::optional<api_error> refusal;
   try {
     co_await dispatch(call);
@@ -135,6 +135,7 @@ asio::awaitable<void> api::serve(http_server::exchange& call) {
     if (fault.status() == 0) co_return;
     refusal = api_error{.status = fault.status(), .message = fault.what()};
   } catch (const store::store_error& fault) {
+    parts_.watch.store_failed();
     refusal = fault.full() ? disk_full() : internal_fault();
     if (parts_.listener != nullptr) {
       parts_.listener->on_notice({.level = severity::warning, .run = {}, .text = fault.what()});
@@ -143,9 +144,14 @@ asio::awaitable<void> api::serve(http_server::exchange& call) {
   if (refusal) co_await refuse(call, *refusal);
 }
 
-asio::awaitable<void> api::dispatch(http_server::exchange& call) {
+asio::awaitable<void> api::dispatch(watched_call& call) {
+  const bool is_watch = co_await parts_.watch.serve(call);
+  if (is_watch) co_return;
   const bool is_page = co_await serve_page(call, !parts_.keys.empty());
-  if (is_page) co_return;
+  if (is_page) {
+    call.set_route("/");
+    co_return;
+  }
   const auto& head = call.head();
   const auto authorization = head.fields.last("Authorization");
   const client_key* client = parts_.keys.find(authorization.value_or(""));
@@ -153,9 +159,11 @@ asio::awaitable<void> api::dispatch(http_server::exchange& call) {
   if (client == nullptr) {
     refusal = wrong_key(authorization.has_value());
   } else {
+    call.set_client(client->name);
     for (const route& each : routes) {
       const auto id = match(head.path, each.path);
       if (!id || !same_method(head.method, each.method)) continue;
+      call.set_route(each.path);
       // A copy: the keys file may be read again meanwhile.
       const client_key known = *client;
       const api_call routed{call, known, *id};

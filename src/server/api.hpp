@@ -16,6 +16,8 @@
 #include "server/data_folder.hpp"
 #include "server/file_form.hpp"
 #include "server/server_figures.hpp"
+#include "server/server_watch.hpp"
+#include "server/watched_call.hpp"
 #include "sluice/clock.hpp"
 #include "sluice/engine.hpp"
 #include "sluice/observer.hpp"
@@ -40,6 +42,7 @@ struct api_parts {
   engine& sender;
   const server_figures& figures;
   kept_sums& sums;
+  server_watch& watch;
 
   std::int64_t unix_now() const { return static_cast<std::int64_t>(time.unix_now()); }
 };
@@ -61,10 +64,10 @@ struct api_call {
 class api {
  public:
   explicit api(api_parts parts) : parts_(std::move(parts)) {}
-  boost::asio::awaitable<void> serve(http_server::exchange& call);
+  boost::asio::awaitable<void> serve(watched_call& call);
 
  private:
-  boost::asio::awaitable<void> dispatch(http_server::exchange& call);
+  boost::asio::awaitable<void> dispatch(watched_call& call);
 
   api_parts parts_;
 };

@@ -28,6 +28,7 @@
 namespace sluice::server {
 
 class server_figures;
+class work_counts;
 
 struct runner_options {
   std::string server_name = "server";  ///< of this process in the store
@@ -91,6 +92,10 @@ class batch_runner {
   void count_in(server_figures& figures) { figures_ = &figures; }
   void count_now();
   std::size_t active() const noexcept { return active_.size(); }
+  /// Counts its work there from now on.
+  void count_work(work_counts& into) noexcept { work_ = &into; }
+  /// Brings these counts up to date.
+  void note_work();
 
  private:
   class active_batch;
@@ -118,6 +123,7 @@ class batch_runner {
   /// Left alone for now: another batch of a key with a budget runs, or the key is gone.
   std::set<std::string> held_back_;
   server_figures* figures_ = nullptr;
+  work_counts* work_ = nullptr;
   wait_queue idle_;
   bool woken_ = false;
   bool stopping_ = false;

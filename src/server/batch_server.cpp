@@ -5,6 +5,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <chrono>
+#include <exception>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "jobs/job_check.hpp"
 #include "server/api.hpp"
 #include "server/data_folder.hpp"
+#include "server/server_watch.hpp"
 #include "store/sqlite_store.hpp"
 
 namespace sluice::server {
@@ -79,6 +81,18 @@ struct batch_server::parts {
                chosen.runner, needs.listener),
         figures(time.unix_now()),
         sums(disk, *records, time),
+        watch({.time = time,
+               .disk = disk,
+               .records = *records,
+               .sender = needs.sender,
+               .runner = runner,
+               .connections = [this] { return http.connections(); },
+               .is_known =
+                   [this, &prices = needs.prices](std::string_view model) {
+                     return chosen.models.contains(std::string(model)) ||
+                            prices.listed({}, model) != nullptr;
+                   },
+               .log = needs.log}),
         routes({.disk = disk,
                 .time = time,
                 .records = *records,
@@ -95,10 +109,14 @@ struct batch_server::parts {
                 .listener = needs.listener,
                 .sender = needs.sender,
                 .figures = figures,
-                .sums = sums}),
+                .sums = sums,
+                .watch = watch}),
         http(
             needs.loop, time, chosen.http,
-            [this](http_server::exchange& call) { return routes.serve(call); }, refusal_json) {
+            [this](http_server::exchange& call) { return answer(call); },
+            [this](int status, std::string_view message) {
+              return watch.refused(status, refusal_json(status, message));
+            }) {
     try {
       folder.sweep(*records);
       records->release_claims(chosen.runner.server_name);
@@ -109,6 +127,26 @@ struct batch_server::parts {
     watch_expired_files();
   }
   ~parts() { time.cancel(sweep_timer); }
+
+  asio::awaitable<void> answer(http_server::exchange& asked) {
+    const time_point began = time.now();
+    watched_call call(asked);
+    std::exception_ptr fault;
+    try {
+      co_await routes.serve(call);
+    } catch (...) {
+      fault = std::current_exception();
+    }
+    if (fault && call.status() == 0) {
+      const api_error why = internal_fault();
+      header_fields fields;
+      fields.add("Content-Type", "application/json");
+      const std::string body = why.to_json();
+      co_await call.send(why.status, fields, body);
+    }
+    watch.answered(call, began);
+    if (fault) std::rethrow_exception(fault);
+  }
 
   void watch_expired_files() {
     sweep_timer = time.call_at(time.now() + sweep_interval, [this] {
@@ -127,6 +165,7 @@ struct batch_server::parts {
         }
       });
     } catch (const store::store_error& fault) {
+      watch.store_failed();
       if (listener != nullptr) {
         listener->on_notice({.level = severity::warning, .run = {}, .text = fault.what()});
       }
@@ -136,7 +175,8 @@ struct batch_server::parts {
   void stop() {
     stopping = true;
     time.cancel(std::exchange(sweep_timer, 0));
-    http.stop_accepting();
+    // It goes on answering: clients see their batches, and /readyz that the server stops.
+    watch.stop();
     runner.stop();
   }
 
@@ -150,6 +190,7 @@ struct batch_server::parts {
   batch_runner runner;
   server_figures figures;
   kept_sums sums;
+  server_watch watch;
   api routes;
   http_server::server http;
   clock::timer sweep_timer = 0;
@@ -171,7 +212,8 @@ const std::string& batch_server::data() const noexcept {
 
 asio::awaitable<void> batch_server::work() {
   co_await parts_->runner.work();
-  parts_->http.abort();
+  // An answer that is being sent ends; what takes too long is for abort().
+  parts_->http.stop_accepting();
   co_await parts_->http.drained();
 }
 

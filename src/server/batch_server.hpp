@@ -5,11 +5,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "files/file_system.hpp"
 #include "http/server/server.hpp"
 #include "server/access_keys.hpp"
+#include "server/access_log.hpp"
 #include "server/batch_runner.hpp"
 #include "server/file_form.hpp"
 #include "sluice/engine.hpp"
@@ -24,6 +26,9 @@ struct batch_server_options {
   std::string data;  ///< path of the data folder
   runner_options runner;
   file_limits files;
+  /// Models that the config names; they are counted one by one in the metrics, as those with a
+  /// price.
+  std::set<std::string> models;
   std::size_t threads = 4;  ///< for disk and database; 0: none, for tests in virtual time
 };
 
@@ -37,6 +42,7 @@ struct batch_server_needs {
   const access_keys& keys;
   file_system& files;
   observer* listener = nullptr;
+  access_log log = {};  ///< gets a line for each request; may be empty
 };
 
 /// `sluice serve`: OpenAI's Files and Batches API on a port. Everything is in one data folder, so a

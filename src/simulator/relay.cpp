@@ -214,9 +214,13 @@ struct relay::impl {
               io, clock, listening(owner.settings),
               [&owner](client& peer) { return owner.serve(peer); },
               [&owner](int status, std::string_view message) {
-                return error_reply({status, std::string(message), "read_request_body_failed"},
-                                   owner.new_request_id())
-                    .body;
+                header_fields fields;
+                fields.add("Content-Type", "application/json");
+                return http_server::refusal_answer{
+                    std::move(fields),
+                    error_reply({status, std::string(message), "read_request_body_failed"},
+                                owner.new_request_id())
+                        .body};
               }) {}
 
     asio::io_context io{1};

@@ -21,7 +21,7 @@ struct server_rig : testing::Test {
 
   server& start() {
     served.emplace(loop, time, options, handler, [](int status, std::string_view message) {
-      return "refused " + std::to_string(status) + ": " + std::string(message);
+      return refusal_answer{{}, "refused " + std::to_string(status) + ": " + std::string(message)};
     });
     return *served;
   }

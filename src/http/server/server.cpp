@@ -68,7 +68,7 @@ tcp::acceptor listen(asio::io_context& loop, const server_options& options) {
 
 struct server::parts {
   parts(asio::io_context& context, clock& clock, server_options chosen, request_handler answer,
-        refusal_body refuse_with)
+        refusal_form refuse_with)
       : loop(context),
         time(clock),
         settings{std::move(chosen), std::move(answer), std::move(refuse_with)},
@@ -134,7 +134,7 @@ struct server::parts {
 };
 
 server::server(asio::io_context& loop, clock& time, server_options options, request_handler handler,
-               refusal_body refusal)
+               refusal_form refusal)
     : parts_(std::make_shared<parts>(loop, time, std::move(options), std::move(handler),
                                      std::move(refusal))) {
   asio::co_spawn(loop, parts_->accept_all(parts_), asio::detached);

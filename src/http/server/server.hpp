@@ -105,9 +105,13 @@ class body_error : public std::exception {
   std::string message_;
 };
 
-/// What a request without a well-formed head is answered with; the application may give it its own
-/// form.
-using refusal_body = std::function<std::string(int status, std::string_view message)>;
+/// What the server itself answers: to a request without a well-formed head, and where a handler has
+/// thrown. The application may give it its own form.
+struct refusal_answer {
+  header_fields fields;
+  std::string body;
+};
+using refusal_form = std::function<refusal_answer(int status, std::string_view message)>;
 /// Answers one request. An exception ends the connection; if no head was sent, with a 500.
 using request_handler = std::function<boost::asio::awaitable<void>(exchange&)>;
 
@@ -118,7 +122,7 @@ class server {
   /// Listens from now on. All references must outlive it.
   /// Throws fatal_error (cannot_start) if it cannot listen or read the certificate.
   server(boost::asio::io_context& loop, clock& time, server_options options,
-         request_handler handler, refusal_body refusal);
+         request_handler handler, refusal_form refusal);
   ~server();
   server(const server&) = delete;
   server& operator=(const server&) = delete;

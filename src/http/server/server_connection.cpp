@@ -249,9 +249,8 @@ asio::awaitable<bool> server_connection::read_head() {
 
 asio::awaitable<void> server_connection::refuse(int status, std::string_view message) {
   closing_ = true;
-  header_fields fields;
-  fields.add("Content-Type", "application/json");
-  co_await send(status, fields, settings_.refusal(status, message));
+  const refusal_answer answer = settings_.refusal(status, message);
+  co_await send(status, answer.fields, answer.body);
 }
 
 // False: the connection cannot be used any more.

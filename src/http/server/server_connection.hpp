@@ -25,7 +25,7 @@ namespace sluice::http_server {
 struct connection_settings {
   server_options options;
   request_handler handler;
-  refusal_body refusal;
+  refusal_form refusal;
 };
 
 /// One connection of a client: reads its requests, one after the other, and has them answered. Not

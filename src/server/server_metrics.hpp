@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "server/process_figures.hpp"
+#include "server/request_counts.hpp"
+#include "server/work_counts.hpp"
+#include "sluice/clock.hpp"
+#include "sluice/engine.hpp"
+#include "sluice/relay_status.hpp"
+#include "store/batch_record.hpp"
+
+namespace sluice::server {
+
+/// Everything that the answer of GET /metrics is made of.
+struct metrics_facts {
+  const request_counts& requests;
+  const work_counts::sums& work;
+  time_point now{};
+  run_status runs;
+  unsigned requests_per_minute = 0;  ///< 0: no limit
+  std::vector<relay_status> relays;
+  std::map<store::batch_status, std::uint64_t> open_batches;
+  std::size_t batches_at_work = 0;  ///< of these, those that this process works on
+  std::uint64_t connections = 0;
+  process_figures process;
+};
+
+/// The answer of GET /metrics, in Prometheus' text format. Pure.
+std::string server_metrics(const metrics_facts& facts);
+
+}  // namespace sluice::server
