@@ -8,6 +8,7 @@ import signal
 import unittest
 
 from support import ROOT, Case, Run, chats, program, wait_until
+from test_nightly import Hook
 from test_screens import COLOUR, WIDTHS, Pty, cells
 from test_troubleshooting import Failures, pattern, rows
 
@@ -39,7 +40,7 @@ SENTENCES = {
     "a_name_that_does_not_exist": "已停止：地址不对（request to https://relay.invalid/v1/chat/completions: cannot resolve "
                                   "relay.invalid: there is no host of this name）；--base-url 应写成 https://relay.example/v1",
     "the_server_does_not_have_this_api": "已停止：地址不对（HTTP 404 for …: request to http://…/v1/chat/completions: Not Found）",
-    "the_server_redirects": "已停止：地址不对（…HTTP 301 redirects to https://new.example/v1）",
+    "the_server_redirects": "已停止：地址不对（…HTTP 301 redirects to https://new.example/v1…）",
     "https_for_a_server_without_tls": "已停止：地址不对（…does not speak TLS; its address may begin with http://）",
     "nothing_answers_or_a_proxy_is_needed": "已停止：超过 --give-up-after 规定的时间连不上（…Connection refused）；请检查 "
                                             "--base-url，需要代理的网络请设置 HTTPS_PROXY，然后重新运行即可继续",
@@ -143,7 +144,7 @@ class Screen(Case):
                 self.assertTrue(waits, text)
                 for line in waits:
                     self.assertLess(cells(line), columns, line)
-                    self.assertRegex(COLOUR.sub("", line), r"(等待限速，\d+ 秒后发下一个请求|限速，\d+ 秒后下一个)$")
+                    self.assertRegex(COLOUR.sub("", line), r"(等待限速，(\d+分)?\d+ ?秒后发下一个请求|限速，(\d+分)?\d+ ?秒后下一个)$")
                 self.assertIn("已中断；在途请求已结束", text)
                 self.assertIn("未完成 2", text)
 
@@ -189,9 +190,10 @@ class Screen(Case):
 
     def test_a_webhook_is_english(self) -> None:
         relay = self.relay()
-        hook = self.relay(script=[{"times": None, "status": 200, "body": {}}])
-        self.run_job(self.job(chats(1)), relay, "--notify", hook.url, "--notify-form", "slack")
-        told = b"".join(hook.bodies).decode("unicode_escape")
+        hook = Hook()
+        self.addCleanup(hook.stop)
+        self.run_job(self.job(chats(1)), relay, "--notify", hook.url)
+        told = json.dumps(json.loads(hook.requests[0][2]), ensure_ascii=False)
         self.assertIn("1 of 1 succeeded", told)
         self.assertNotRegex(told, CHINESE)
 
