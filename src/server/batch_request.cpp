@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
 
@@ -18,6 +19,12 @@ constexpr std::int64_t hour = 3600;
 constexpr std::int64_t day = 24 * hour;
 constexpr std::int64_t longest_life = 30 * day;
 constexpr int largest_priority = 100;
+
+// Of valid UTF-8: OpenAI counts characters, not bytes.
+std::size_t characters(std::string_view text) {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(text, [](char byte) { return (byte & '\xc0') != '\x80'; }));
+}
 
 std::optional<endpoint> endpoint_named(std::string_view name) {
   for (const auto target : {endpoint::chat_completions, endpoint::completions, endpoint::embeddings,
@@ -66,7 +73,7 @@ std::optional<api_error> read_metadata(const json& body, batch_request& into) {
     if (name.find('\0') != std::string::npos || text.find('\0') != std::string::npos) {
       return refused("Invalid 'metadata': it has a NUL character.");
     }
-    if (name.size() > longest_name || text.size() > longest_value) {
+    if (characters(name) > longest_name || characters(text) > longest_value) {
       return refused(
           fmt::format("Invalid 'metadata': keys have at most {} characters, and values at most {}.",
                       longest_name, longest_value));

@@ -31,7 +31,8 @@ const bare = spawnSync(program, ['report', 'nothing.jsonl', '--html', 'nothing.h
 });
 const here = import.meta.dirname ?? new URL('.', import.meta.url).pathname;
 const tests = [join(here, 'server.test.mjs')];
-if (bare.stderr.includes('built without HTML reports')) console.log('Without reports: the program was built without uPlot');
+if (bare.stderr.includes('built without HTML reports'))
+  console.log('Without reports: the program was built without uPlot');
 else tests.push(join(here, 'report.test.mjs'));
 
 const run = spawnSync(process.execPath, ['--test', '--test-reporter=spec', ...tests], {

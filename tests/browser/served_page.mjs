@@ -18,7 +18,12 @@ process.on('exit', () => {
 function begin(words, port) {
   const child = spawn(process.env.SLUICE, words.map(String), {
     cwd: folder,
-    env: { PATH: process.env.PATH, HOME: folder, XDG_STATE_HOME: join(folder, 'state'), OPENAI_API_KEY: 'sk-of-the-relay' },
+    env: {
+      PATH: process.env.PATH,
+      HOME: folder,
+      XDG_STATE_HOME: join(folder, 'state'),
+      OPENAI_API_KEY: 'sk-of-the-relay',
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   running.add(child);
@@ -100,7 +105,7 @@ export class Server {
 }
 
 export async function until(holds, seconds = 60) {
-  for (const end = Date.now() + seconds * 1000; ; ) {
+  for (const end = Date.now() + seconds * 1000; ;) {
     const found = await holds();
     if (found) return found;
     if (Date.now() > end) throw new Error(`does not come true: ${holds}`);
@@ -125,7 +130,11 @@ export const stop = () => browser.close();
 
 /// Opens the page of a server. `faults` collects all errors of the browser, except those of calls that the server
 /// refuses or does not answer, which are in `refused`.
-export async function visit(server, path = '/', { scheme = 'light', width = 1280, height = 900, locale = 'en-US' } = {}) {
+export async function visit(
+  server,
+  path = '/',
+  { scheme = 'light', width = 1280, height = 900, locale = 'en-US' } = {},
+) {
   const context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme, locale });
   const page = await context.newPage();
   page.faults = [];

@@ -34,7 +34,10 @@ describe('words', async () => {
     const holes = (text) => [...text.matchAll(/\{\w+\}/g)].map(([hole]) => hole).sort();
     for (const [name, both] of Object.entries(words)) {
       assert.equal(both.length, 2, name);
-      assert.ok(both.every((text) => typeof text === 'string' && text.trim() !== ''), name);
+      assert.ok(
+        both.every((text) => typeof text === 'string' && text.trim() !== ''),
+        name,
+      );
       assert.deepEqual(holes(both[0]), holes(both[1]), name);
       const same = ['custom_id', 'of_cap', 'counts', 'version', 'switch_language'];
       if (!same.includes(name)) assert.match(both[1], /[\u4e00-\u9fff]/, `${name} is not Chinese`);
@@ -58,7 +61,16 @@ describe('words', async () => {
     assert.deepEqual(unused, []);
   });
   test('each state and each cause has its words', () => {
-    for (const state of ['validating', 'failed', 'in_progress', 'finalizing', 'completed', 'expired', 'cancelling', 'cancelled']) {
+    for (const state of [
+      'validating',
+      'failed',
+      'in_progress',
+      'finalizing',
+      'completed',
+      'expired',
+      'cancelling',
+      'cancelled',
+    ]) {
       assert.ok(words[`state_${state}`]);
     }
     const report = readFileSync(new URL('../status_report.cpp', web), 'utf8');
@@ -66,7 +78,9 @@ describe('words', async () => {
     const causes = [...waiting.matchAll(/(?:return|\?|:) "(\w+)"/g)].map(([, cause]) => cause);
     assert.ok(causes.includes('limit') && causes.includes('slow_relay'), String(causes));
     for (const cause of causes.filter((word) => word !== 'none')) assert.ok(words[`wait_${cause}`], cause);
-    const states = [...report.matchAll(/state = (?:relay.back_at \? )?"(\w+)"(?: : "(\w+)")?/g)].flatMap((found) => found.slice(1));
+    const states = [...report.matchAll(/state = (?:relay.back_at \? )?"(\w+)"(?: : "(\w+)")?/g)].flatMap((found) =>
+      found.slice(1),
+    );
     assert.ok(states.includes('ended') && states.includes('ok'), String(states));
     for (const state of states.filter(Boolean)) assert.ok(words[`relay_${state}`], state);
   });
@@ -117,7 +131,12 @@ test('a job is uploaded by hand, runs, shows its failed lines and is retried', a
 
   const [saved] = await Promise.all([page.waitForEvent('download'), page.locator('#save-errors').click()]);
   assert.equal(saved.suggestedFilename(), `${id}_error.jsonl`);
-  assert.equal(readFileSync(await saved.path(), 'utf8').trim().split('\n').length, 2);
+  assert.equal(
+    readFileSync(await saved.path(), 'utf8')
+      .trim()
+      .split('\n').length,
+    2,
+  );
 
   await page.locator('#retry').click();
   await until(() => !page.url().endsWith(id));
@@ -161,7 +180,10 @@ test('a server that is killed is missed, and the page goes on with the truth', a
   await sees(page, 'The server started at');
   await until(async () => (await figure(page, 'requests')) === '60');
   assert.equal(await figure(page, 'cost'), `$${truth.sluice.cost_usd}`);
-  assert.ok(page.refused.every((said) => said.includes('ERR_CONNECTION_REFUSED')), page.refused.join('\n'));
+  assert.ok(
+    page.refused.every((said) => said.includes('ERR_CONNECTION_REFUSED')),
+    page.refused.join('\n'),
+  );
   assert.deepEqual(await page.leave(), []);
   await server.kill();
 });
@@ -196,31 +218,44 @@ test('a running batch moves by itself, and is cancelled after a question', async
 test('lines that are not good are named, before the upload and after it', async () => {
   const server = await new Server('bad-lines', relay).start();
   const page = await visit(server, '/#/new');
-  const faulty = `${line('a')}\n{"broken"\n${line('a')}${line('b').replace('/v1/chat/completions', '/v1/embeddings')}[]\n`;
+  const faulty = `${line('a')}\n{"broken"\n${line('a')}${line('b').replace('/v1/chat/completions', '/v1/embeddings')}[]\n${line('c').replace('POST', 'GET')}${line('d').replace('/v1/', '/')}${line('').replace('""', '7')}${line('e', '')}`;
   await page.locator('#file').setInputFiles(written('faulty.jsonl', faulty));
   await sees(page, 'Lines that the server will not accept');
   const rows = await page.locator('.faults tbody tr').allTextContents();
   assert.deepEqual(rows, [
     '3It is not valid JSON.',
     '4Another line has the same custom_id: a',
-    '5Its url is not that of the lines before it.',
+    '5Its url is not that of the first line.',
     '6It is not a JSON object.',
+    '7Its method is not “POST”.',
+    '8Its url is not an endpoint of batches.',
+    '9It has no custom_id that is a text.',
+    '10Its body names no model.',
   ]);
-  assert.ok(await page.locator('#start').isDisabled());
+  assert.ok(!(await page.locator('#start').isVisible()), 'it cannot be started');
   await page.locator('#file').setInputFiles(written('none.jsonl', '\n\n'));
   await sees(page, 'The file has no requests.');
 
-  const batch = await server.create(`${line('x')}{"broken"\n`);
-  assert.equal((await server.ended(batch.id)).status, 'failed');
+  // The server refuses the same lines, and no others.
+  const batch = await server.create(faulty);
+  const refused = await server.ended(batch.id);
+  assert.equal(refused.status, 'failed');
+  assert.deepEqual(
+    refused.errors.data.map((one) => one.line),
+    rows.map((row) => parseInt(row, 10)),
+  );
   await page.goto(`${server.url}/#/batches/${batch.id}`);
   await sees(page, 'Lines that were not accepted');
-  assert.match((await page.locator('.refused-lines tbody tr').allTextContents())[0], /^2/);
+  assert.match((await page.locator('.refused-lines tbody tr').allTextContents())[0], /^3/);
   assert.deepEqual(await page.leave(), []);
   await server.kill();
 });
 
 test('with keys, the page asks for one and shows what it may see', async () => {
-  const keys = written('keys.toml', '[[key]]\nname = "alice"\nkey = "sk-alice-0123456789"\nbudget = "5"\n\n[[key]]\nname = "bob"\nkey = "sk-bob-0123456789ab"\n');
+  const keys = written(
+    'keys.toml',
+    '[[key]]\nname = "alice"\nkey = "sk-alice-0123456789"\nbudget = "5"\n\n[[key]]\nname = "bob"\nkey = "sk-bob-0123456789ab"\n',
+  );
   const server = await new Server('keys', relay, '--keys', keys).start();
   const [alice, bob] = ['sk-alice-0123456789', 'sk-bob-0123456789ab'];
   const own = await server.create(lines(3), { metadata: { name: 'of alice' } }, alice);
@@ -242,7 +277,12 @@ test('with keys, the page asks for one and shows what it may see', async () => {
 
   await page.getByRole('link', { name: 'of alice' }).click();
   const [saved] = await Promise.all([page.waitForEvent('download'), page.locator('#save-output').click()]);
-  assert.equal(readFileSync(await saved.path(), 'utf8').trim().split('\n').length, 3);
+  assert.equal(
+    readFileSync(await saved.path(), 'utf8')
+      .trim()
+      .split('\n').length,
+    3,
+  );
   await page.goto(`${server.url}/#/batches/${other.id}`);
   await sees(page, 'There is no such batch.');
   await page.reload();
@@ -250,7 +290,10 @@ test('with keys, the page asks for one and shows what it may see', async () => {
   await page.locator('#forget').click();
   await sees(page, 'This server needs a key');
   assert.equal(await page.evaluate(() => sessionStorage.length), 0);
-  assert.ok(page.refused.every((said) => /\b(401|404)\b/.test(said)), page.refused.join('\n'));
+  assert.ok(
+    page.refused.every((said) => /\b(401|404)\b/.test(said)),
+    page.refused.join('\n'),
+  );
   assert.deepEqual(await page.leave(), []);
   await server.kill();
 });

@@ -116,6 +116,17 @@ TEST(BatchRequest, MetadataHasOpenAisLimits) {
             "metadata");
 }
 
+TEST(BatchRequest, MetadataIsCountedInCharacters) {
+  const auto text = [](std::size_t count) {
+    std::string made;
+    for (std::size_t i = 0; i < count; ++i) made += "名";
+    return made;
+  };
+  EXPECT_TRUE(
+      good(body(R"(,"metadata":{")" + text(64) + R"(":")" + text(512) + R"("})")).has_metadata);
+  EXPECT_EQ(refused(body(R"(,"metadata":{"k":")" + text(513) + R"("})")).param, "metadata");
+}
+
 TEST(BatchRequest, WhatIsNoObjectIsRefused) {
   for (const char* text : {"", "[]", "null", "{", "\"text\"", "{\"input_file_id\":\"f\"} x"}) {
     EXPECT_EQ(refused(text).status, 400) << text;

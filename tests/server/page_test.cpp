@@ -167,6 +167,7 @@ TEST_F(server_page, the_status_has_exact_sums_by_model_and_by_error) {
                ? test::refusal_plan(400, "no such parameter")
                : test::completion_plan();
   };
+  runner().count_in(figures);
   const auto one = create(line("a") + line("b") + line("c", "gpt-9"));
   const auto other = create(line("d", "gpt-4o"));
   run_until_ended({one, other});
@@ -310,7 +311,7 @@ TEST_F(server_page, failed_lines_are_read_by_pages_while_the_batch_runs_and_afte
 
 TEST(batch_sums, many_batches_are_summed_over_pages) {
   test::memory_store records;
-  records.add_file({.id = "file-1", .owner = "a", .filename = {}, .purpose = "batch"});
+  records.add_file({"file-1", "a", "", "batch", 0, 0, {}});
   for (int i = 0; i < 2500; ++i) {
     store::batch_record one;
     one.id = "batch_" + std::to_string(i);

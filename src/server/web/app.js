@@ -36,12 +36,19 @@ function drawFrame() {
   document.documentElement.lang = currentLanguage() === 'zh' ? 'zh-CN' : 'en';
   setText(document.getElementById('skip'), t('skip'));
   document.getElementById('head').replaceChildren(
-    element('a', { class: 'brand', href: '#/' }, element('img', { src: '/assets/icon.svg', alt: '', width: 22, height: 22 }), 'sluice'),
+    element(
+      'a',
+      { class: 'brand', href: '#/' },
+      element('img', { src: '/assets/icon.svg', alt: '', width: 22, height: 22 }),
+      'sluice',
+    ),
     element('nav', { 'aria-label': t('pages') }, link('#/', t('overview')), link('#/new', t('new_batch'))),
     element(
       'div',
       { class: 'tools' },
-      keyNeeded() && key() ? element('button', { type: 'button', id: 'forget', onclick: leave }, t('forget_key')) : null,
+      keyNeeded() && key()
+        ? element('button', { type: 'button', id: 'forget', onclick: leave }, t('forget_key'))
+        : null,
       element(
         'button',
         {
@@ -82,7 +89,13 @@ function askKey(fault) {
   clearTimeout(timer);
   view = null;
   say('', '');
-  const field = element('input', { id: 'key', type: 'password', autocomplete: 'off', spellcheck: 'false', 'aria-describedby': 'key-fault' });
+  const field = element('input', {
+    id: 'key',
+    type: 'password',
+    autocomplete: 'off',
+    spellcheck: 'false',
+    'aria-describedby': 'key-fault',
+  });
   const said = element('p', { id: 'key-fault', class: 'fault', role: 'alert' }, fault ?? '');
   const form = element(
     'form',

@@ -20,7 +20,10 @@ function factTable() {
   return table({
     caption: t('facts'),
     className: 'facts-table',
-    columns: [{ title: t('fact'), words: true }, { title: t('value'), words: true, kind: 'long' }],
+    columns: [
+      { title: t('fact'), words: true },
+      { title: t('value'), words: true, kind: 'long' },
+    ],
     idOf: ({ label }) => label,
     cells: ({ label, href }) => {
       const value = element(href ? 'a' : 'span', { href });
@@ -60,17 +63,31 @@ function failedLines(id, report) {
   const rows = table({
     caption: t('failed_lines'),
     className: 'cards failed-lines',
-    columns: [{ title: t('line') }, { title: t('custom_id'), words: true, kind: 'id' }, { title: t('code'), words: true }, { title: t('message'), words: true, kind: 'message' }],
+    columns: [
+      { title: t('line') },
+      { title: t('custom_id'), words: true, kind: 'id' },
+      { title: t('code'), words: true },
+      { title: t('message'), words: true, kind: 'message' },
+    ],
     idOf: (one) => one.at,
     cells: (one) => ({
-      nodes: [one.line === null ? none : count(one.line), element('span', { class: 'code' }, one.custom_id || none), element('span', { class: 'code' }, one.code || none), one.message || none],
+      nodes: [
+        one.line === null ? none : count(one.line),
+        element('span', { class: 'code' }, one.custom_id || none),
+        element('span', { class: 'code' }, one.code || none),
+        one.message || none,
+      ],
       fill: () => {},
     }),
   });
   const empty = element('p', { class: 'empty' }, t('no_failed_lines'));
   const gone = element('p', { class: 'empty', hidden: true }, t('failed_lines_gone'));
   const said = element('p', { class: 'about', role: 'status' });
-  const more = element('button', { type: 'button', id: 'more-failed', hidden: true, onclick: () => read() }, t('failed_more'));
+  const more = element(
+    'button',
+    { type: 'button', id: 'more-failed', hidden: true, onclick: () => read() },
+    t('failed_more'),
+  );
 
   async function read() {
     if (reading) return;
@@ -117,10 +134,18 @@ function refusedLines() {
   const rows = table({
     caption: t('refused_lines'),
     className: 'cards refused-lines',
-    columns: [{ title: t('line') }, { title: t('code'), words: true }, { title: t('message'), words: true, kind: 'message' }],
+    columns: [
+      { title: t('line') },
+      { title: t('code'), words: true },
+      { title: t('message'), words: true, kind: 'message' },
+    ],
     idOf: (one) => one.at,
     cells: (one) => ({
-      nodes: [one.line === null ? none : count(one.line), element('span', { class: 'code' }, one.code ?? none), one.message],
+      nodes: [
+        one.line === null ? none : count(one.line),
+        element('span', { class: 'code' }, one.code ?? none),
+        one.message,
+      ],
       fill: () => {},
     }),
   });
@@ -207,14 +232,31 @@ export function batchView(id) {
     mark.fill(batch);
     show(waits, Boolean(batch.sluice?.waits) && !hasEnded(batch));
     setText(waits, t('batch_waits', { why: batch.sluice?.waits ?? '' }));
-    bar.fill(completed, bad, total, t('progress_words', { done: count(completed), total: count(total), failed: count(bad) }));
-    const seconds = paces.left(batch, now);
-    figures.fill('done', count(completed + bad), t('of_total', { total: count(total || (batch.sluice?.estimate?.requests ?? 0)), failed: count(bad) }));
+    show(bar.node, batch.status !== 'failed');
+    bar.fill(
+      completed,
+      bad,
+      total,
+      t('progress_words', { done: count(completed), total: count(total), failed: count(bad) }),
+    );
+    figures.fill(
+      'done',
+      count(completed + bad),
+      t('of_total', { total: count(total || (batch.sluice?.estimate?.requests ?? 0)), failed: count(bad) }),
+    );
     figures.fill('failed', count(bad));
-    figures.fill('tokens', count(batch.usage.total_tokens), t('tokens_under', { input: count(batch.usage.input_tokens), output: count(batch.usage.output_tokens) }));
-    figures.fill('cost', dollars(batch.sluice?.cost_usd), t('cost_of_estimate', { likely: estimateWords(batch.sluice?.estimate) }));
+    figures.fill(
+      'tokens',
+      count(batch.usage.total_tokens),
+      t('tokens_under', { input: count(batch.usage.input_tokens), output: count(batch.usage.output_tokens) }),
+    );
+    figures.fill(
+      'cost',
+      dollars(batch.sluice?.cost_usd),
+      t('cost_of_estimate', { likely: estimateWords(batch.sluice?.estimate) }),
+    );
     const began = batch.in_progress_at ?? batch.created_at;
-    figures.fill('elapsed', duration((endOf(batch) ?? now) - began), seconds === null ? '' : t('eta', { left: duration(seconds) }));
+    figures.fill('elapsed', duration((endOf(batch) ?? now) - began), paces.words(batch, now));
     facts.update(factsOf(batch, now));
     refused.fill(batch);
     show(buttons.output, Boolean(batch.output_file_id));
@@ -250,7 +292,10 @@ export function batchView(id) {
         fresh = batch && hasEnded(batch) ? batch : await server.batch(id);
       } catch (why) {
         if (!(why instanceof Refusal) || why.status !== 404) throw why;
-        view.node.replaceChildren(element('h1', {}, t('no_batch')), element('p', {}, element('a', { href: '#/' }, t('overview'))));
+        view.node.replaceChildren(
+          element('h1', {}, t('no_batch')),
+          element('p', {}, element('a', { href: '#/' }, t('overview'))),
+        );
         show(view.node, true);
         return null;
       }

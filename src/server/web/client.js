@@ -60,9 +60,11 @@ const query = (fields) => {
   const known = Object.entries(fields).filter(([, value]) => value !== null && value !== undefined && value !== '');
   return known.length > 0 ? `?${new URLSearchParams(known)}` : '';
 };
+// Without a limit of time: the server reads the whole job before it answers.
 const post = (path, body) =>
   json(path, {
     method: 'POST',
+    signal: undefined,
     headers: body ? { 'Content-Type': 'application/json' } : {},
     body: body ? JSON.stringify(body) : undefined,
   });

@@ -145,10 +145,13 @@ export function confirmed(question, yes, no) {
   return new Promise((answer) => {
     const dialog = element(
       'dialog',
-      { 'aria-labelledby': 'question', onclose: () => {
-        dialog.remove();
-        answer(dialog.returnValue === 'yes');
-      } },
+      {
+        'aria-labelledby': 'question',
+        onclose: () => {
+          dialog.remove();
+          answer(dialog.returnValue === 'yes');
+        },
+      },
       element(
         'form',
         { method: 'dialog' },

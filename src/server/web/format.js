@@ -65,8 +65,16 @@ export function waitText(waits) {
 /// How long batches still take, from what they did in the last minute.
 export class Paces {
   #samples = new Map();
-  /// Seconds that are left; null: not known.
-  left(batch, now = Date.now() / 1000) {
+  /// How long the batch still takes, in words; empty: not known.
+  words(batch, now = Date.now() / 1000) {
+    const seconds = this.#left(batch, now);
+    if (seconds !== null) return t('eta', { left: duration(seconds) });
+    const { total, completed, failed } = batch.request_counts;
+    const atLimit = batch.sluice?.estimate?.minutes_at_limit;
+    if (batch.status !== 'in_progress' || total === 0 || !atLimit) return '';
+    return t('eta_limit', { left: duration((60 * atLimit * (total - completed - failed)) / total) });
+  }
+  #left(batch, now) {
     const { total, completed, failed } = batch.request_counts;
     const done = completed + failed;
     if (batch.status !== 'in_progress' || total === 0 || batch.sluice?.waits) {

@@ -4,8 +4,8 @@
 export const endpoints = ['/v1/chat/completions', '/v1/completions', '/v1/embeddings', '/v1/responses'];
 const mostFaults = 100;
 
-/// What is wrong with a line, as the key of a sentence; null: nothing.
-function faultOf(text, ids) {
+/// What is wrong with a line, as the key of a sentence, or its url and its model. The rules are the server's.
+function readLine(text, ids) {
   let line;
   try {
     line = JSON.parse(text);
@@ -13,11 +13,13 @@ function faultOf(text, ids) {
     return { fault: 'line_not_json' };
   }
   if (line === null || typeof line !== 'object' || Array.isArray(line)) return { fault: 'line_not_object' };
-  if (line.custom_id === undefined || line.custom_id === null || line.custom_id === '') return { fault: 'line_no_id' };
-  if (ids.has(line.custom_id)) return { fault: 'line_same_id', id: String(line.custom_id) };
+  if (typeof line.custom_id !== 'string' || line.custom_id === '') return { fault: 'line_no_id' };
+  if (line.method !== 'POST') return { fault: 'line_no_post' };
+  if (!endpoints.includes(line.url)) return { fault: 'line_no_url' };
+  if (line.body === null || typeof line.body !== 'object' || Array.isArray(line.body)) return { fault: 'line_no_body' };
+  if (typeof line.body.model !== 'string' || line.body.model === '') return { fault: 'line_no_model' };
+  if (ids.has(line.custom_id)) return { fault: 'line_same_id', id: line.custom_id };
   ids.add(line.custom_id);
-  if (line.body === null || typeof line.body !== 'object') return { fault: 'line_no_body' };
-  if (typeof line.body.model !== 'string') return { fault: 'line_no_model' };
   return { url: line.url, model: line.body.model };
 }
 
@@ -31,11 +33,10 @@ export async function look(file, moved) {
     ++number;
     if (text.trim() === '') return;
     ++found.lines;
-    const { fault, id, url, model } = faultOf(text, ids);
+    const { fault, id, url, model } = readLine(text, ids);
     if (model) found.models.add(model);
-    const normal = typeof url === 'string' ? `/v1${url.replace(/^\/v1/, '')}` : null;
-    if (!found.endpoint && endpoints.includes(normal)) found.endpoint = normal;
-    const wrong = fault ?? (normal && found.endpoint && normal !== found.endpoint ? 'line_other_url' : null);
+    found.endpoint ??= url ?? null;
+    const wrong = fault ?? (url !== found.endpoint ? 'line_other_url' : null);
     if (!wrong) return;
     if (found.faults.length < mostFaults) found.faults.push({ line: number, fault: wrong, id });
     else ++found.more;
@@ -56,5 +57,3 @@ export async function look(file, moved) {
   if (rest !== '') take(rest);
   return { ...found, models: [...found.models] };
 }
-
-

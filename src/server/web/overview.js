@@ -35,15 +35,25 @@ function batchRow(batch, paces) {
     nodes: [[name, about], [mark.node, waits], [bar.node, done], [failed], [cost], [left]],
     fill(now) {
       const { total, completed, failed: bad } = now.request_counts;
-      const seconds = paces.left(now);
+      const time = paces.words(now);
       setText(name, nameOf(now));
       setText(about, [now.model, now.endpoint].filter(Boolean).join(' · '));
       mark.fill(now);
       setText(waits, now.sluice?.waits ? t('waits') : '');
       setAttribute(waits, 'title', now.sluice?.waits);
       setAttribute(bar.node, 'aria-label', t('progress_of', { name: nameOf(now) }));
-      bar.fill(completed, bad, total, t('progress_words', { done: count(completed), total: count(total), failed: count(bad) }));
-      setText(done, now.status === 'validating' || total === 0 ? none : t('counts', { done: count(completed + bad), total: count(total) }));
+      bar.fill(
+        completed,
+        bad,
+        total,
+        t('progress_words', { done: count(completed), total: count(total), failed: count(bad) }),
+      );
+      setText(
+        done,
+        now.status === 'validating' || total === 0
+          ? none
+          : t('counts', { done: count(completed + bad), total: count(total) }),
+      );
       setText(failed, count(bad));
       setAttribute(failed, 'class', bad > 0 ? 'bad' : null);
       setText(cost, dollars(now.sluice?.cost_usd));
@@ -51,9 +61,7 @@ function batchRow(batch, paces) {
         left,
         hasEnded(now)
           ? t('ended_at', { time: moment(endOf(now)) })
-          : seconds === null
-            ? t('created_at', { time: moment(now.created_at) })
-            : t('eta', { left: duration(seconds) }),
+          : time || t('created_at', { time: moment(now.created_at) }),
       );
     },
   };
@@ -80,10 +88,18 @@ function batchList(refreshNow) {
     cells: (batch) => batchRow(batch, paces),
   });
   const button = (id, words, act) =>
-    element('button', { type: 'button', id, onclick: () => {
-      act();
-      refreshNow();
-    } }, words);
+    element(
+      'button',
+      {
+        type: 'button',
+        id,
+        onclick: () => {
+          act();
+          refreshNow();
+        },
+      },
+      words,
+    );
   const newest = button('newest', t('newest'), () => {
     before.length = 0;
     after = '';
@@ -97,7 +113,13 @@ function batchList(refreshNow) {
   });
   const number = element('span', { 'aria-live': 'polite' });
   const pager = element('nav', { class: 'pager', 'aria-label': t('batch_pages') }, newest, newer, number, older);
-  const empty = element('p', { class: 'empty', hidden: true }, t('no_batches'), ' ', element('a', { href: '#/new' }, t('first_batch')));
+  const empty = element(
+    'p',
+    { class: 'empty', hidden: true },
+    t('no_batches'),
+    ' ',
+    element('a', { href: '#/new' }, t('first_batch')),
+  );
   return {
     node: element('div', {}, empty, rows.node, pager),
     load: () => server.batches(pageSize, after),
@@ -150,7 +172,13 @@ function relayTable() {
 function modelTable() {
   return table({
     caption: t('models'),
-    columns: [{ title: t('model'), words: true, kind: 'name' }, { title: t('requests') }, { title: t('tokens_in') }, { title: t('tokens_out') }, { title: t('cost') }],
+    columns: [
+      { title: t('model'), words: true, kind: 'name' },
+      { title: t('requests') },
+      { title: t('tokens_in') },
+      { title: t('tokens_out') },
+      { title: t('cost') },
+    ],
     idOf: (one) => one.model ?? '',
     cells: (one) => {
       const nodes = ['', '', '', ''].map(() => element('span'));
@@ -158,7 +186,9 @@ function modelTable() {
       return {
         nodes: [one.model ?? t('several_models'), ...nodes],
         fill(now) {
-          [count(now.requests), count(now.input_tokens), count(now.output_tokens), dollars(now.cost_usd)].forEach((text, at) => setText(nodes[at], text));
+          [count(now.requests), count(now.input_tokens), count(now.output_tokens), dollars(now.cost_usd)].forEach(
+            (text, at) => setText(nodes[at], text),
+          );
         },
       };
     },
@@ -226,10 +256,22 @@ export function overviewView() {
   const errors = errorTable();
   const noModels = element('p', { class: 'empty' }, t('no_models'));
   const noErrors = element('p', { class: 'empty' }, t('no_errors'));
-  const fillNotes = keyed(notes, (words) => words.id, () => {
-    const node = element('p', { class: 'note warn' });
-    return { node, fill: ({ text }) => setText(node, text) };
-  });
+  const fillNotes = keyed(
+    notes,
+    (words) => words.id,
+    () => {
+      const node = element('p');
+      return {
+        node,
+        fill({ text, cause }) {
+          setText(node, text);
+          // That a limit holds is what it is for.
+          const usual = ['limit', 'pacing', 'concurrency', 'unknown'].includes(cause);
+          setAttribute(node, 'class', `note ${usual ? 'info' : 'warn'}`);
+        },
+      };
+    },
+  );
 
   function fill(status) {
     const { limit } = status;
@@ -244,11 +286,17 @@ export function overviewView() {
     figures.fill(
       'flight',
       count(status.in_flight),
-      status.key ? t('in_flight_own', { n: count(status.own_in_flight) }) : t('in_flight_waiting', { n: count(status.own_waiting) }),
+      status.key
+        ? t('in_flight_own', { n: count(status.own_in_flight) })
+        : t('in_flight_waiting', { n: count(status.own_waiting) }),
     );
     const { total, completed, failed } = status.requests;
     figures.fill('requests', count(completed + failed), t('of_total', { total: count(total), failed: count(failed) }));
-    figures.fill('tokens', count(status.tokens.total), t('tokens_under', { input: count(status.tokens.input), output: count(status.tokens.output) }));
+    figures.fill(
+      'tokens',
+      count(status.tokens.total),
+      t('tokens_under', { input: count(status.tokens.input), output: count(status.tokens.output) }),
+    );
     figures.fill(
       'cost',
       dollars(status.cost_usd),
@@ -259,7 +307,7 @@ export function overviewView() {
           : t('cost_exact'),
     );
     figures.fill('batches', count(status.batches.count), t('batches_open', { open: count(status.batches.open) }));
-    fillNotes(status.waits ? [{ id: 'waits', text: waitText(status.waits) }] : []);
+    fillNotes(status.waits ? [{ id: 'waits', cause: status.waits.cause, text: waitText(status.waits) }] : []);
     const { recent, now } = status;
     show(since, recent.begins_at > now - 3600);
     setText(since, t('since_start', { time: moment(status.started_at, now) }));

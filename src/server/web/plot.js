@@ -5,7 +5,7 @@ import { t } from './words.js';
 
 const height = 190;
 const margin = { left: 46, right: 8, top: 10, bottom: 24 };
-const hour = 3600;
+const spans = [600, 1200, 1800, 3600]; // s, shown at a time
 
 function drawn(tag, attributes, text) {
   const made = document.createElementNS('http://www.w3.org/2000/svg', tag);
@@ -22,7 +22,11 @@ function roundTop(most) {
 }
 
 const short = (value) =>
-  value >= 1e6 ? `${Number((value / 1e6).toFixed(2))}M` : value >= 1e4 ? `${Number((value / 1e3).toFixed(1))}k` : count(value);
+  value >= 1e6
+    ? `${Number((value / 1e6).toFixed(2))}M`
+    : value >= 1e4
+      ? `${Number((value / 1e3).toFixed(1))}k`
+      : count(value);
 
 /// series: [{name, label, colour}], colours are classes. update(): {begins_at, step_s, now, values: {name: numbers}}.
 export function plot({ id, title, about, series }) {
@@ -48,6 +52,8 @@ export function plot({ id, title, about, series }) {
   );
   let data;
   let svg;
+  // So much of the last hour that what the server remembers is seen.
+  let span = spans[0];
 
   const stepAt = (at) => series.map((one) => data.values[one.name][at] ?? 0);
   const total = (at) => stepAt(at).reduce((sum, value) => sum + value, 0);
@@ -57,14 +63,20 @@ export function plot({ id, title, about, series }) {
     const inner = { width: width - margin.left - margin.right, height: height - margin.top - margin.bottom };
     const { begins_at, step_s, now } = data;
     const steps = data.values[series[0].name].length;
-    const x = (unix) => margin.left + ((unix - (now - hour)) / hour) * inner.width;
+    const x = (unix) => margin.left + ((unix - (now - span)) / span) * inner.width;
     const top = roundTop(Math.max(0, ...Array.from({ length: steps }, (_, at) => total(at))));
     const y = (value) => margin.top + inner.height * (1 - value / top);
     const made = drawn('svg', { width, height, viewBox: `0 0 ${width} ${height}`, role: 'img' });
     const start = x(begins_at);
     if (start > margin.left + 1) {
       made.append(
-        drawn('rect', { class: 'unknown', x: margin.left, y: margin.top, width: Math.min(start, width) - margin.left, height: inner.height }),
+        drawn('rect', {
+          class: 'unknown',
+          x: margin.left,
+          y: margin.top,
+          width: Math.min(start, width) - margin.left,
+          height: inner.height,
+        }),
       );
       if (start - margin.left > 120) {
         made.append(drawn('text', { class: 'tick', x: margin.left + 8, y: margin.top + 16 }, t('before_start')));
@@ -73,19 +85,29 @@ export function plot({ id, title, about, series }) {
     for (const part of [0, 0.5, 1]) {
       const at = y(top * part);
       made.append(
-        drawn('line', { class: part === 0 ? 'ground' : 'grid', x1: margin.left, x2: width - margin.right, y1: at, y2: at }),
+        drawn('line', {
+          class: part === 0 ? 'ground' : 'grid',
+          x1: margin.left,
+          x2: width - margin.right,
+          y1: at,
+          y2: at,
+        }),
         drawn('text', { class: 'tick', x: margin.left - 6, y: at + 4, 'text-anchor': 'end' }, short(top * part)),
       );
     }
-    const apart = inner.width < 420 ? 1200 : 600;
-    for (let unix = Math.ceil((now - hour) / apart) * apart; unix <= now; unix += apart) {
+    const apart = (span / 600) * (inner.width < 420 ? 200 : 100);
+    for (let unix = Math.ceil((now - span) / apart) * apart; unix <= now; unix += apart) {
       const at = x(unix);
       made.append(
         drawn('line', { class: 'grid', x1: at, x2: at, y1: height - margin.bottom, y2: height - margin.bottom + 4 }),
-        drawn('text', { class: 'tick', x: Math.min(at, width - margin.right - 15), y: height - 6, 'text-anchor': 'middle' }, hourAndMinute(unix)),
+        drawn(
+          'text',
+          { class: 'tick', x: Math.min(at, width - margin.right - 15), y: height - 6, 'text-anchor': 'middle' },
+          hourAndMinute(unix),
+        ),
       );
     }
-    const barWidth = (inner.width * step_s) / hour;
+    const barWidth = (inner.width * step_s) / span;
     const paths = series.map(() => '');
     for (let at = 0; at < steps; ++at) {
       const left = Math.max(x(begins_at + at * step_s), margin.left);
@@ -93,7 +115,8 @@ export function plot({ id, title, about, series }) {
       stepAt(at).forEach((value, which) => {
         if (value > 0) {
           const high = y(under + value);
-          paths[which] += `M${left.toFixed(2)} ${y(under).toFixed(2)}V${high.toFixed(2)}h${barWidth.toFixed(2)}V${y(under).toFixed(2)}z`;
+          paths[which] +=
+            `M${left.toFixed(2)} ${y(under).toFixed(2)}V${high.toFixed(2)}h${barWidth.toFixed(2)}V${y(under).toFixed(2)}z`;
         }
         under += value;
       });
@@ -107,7 +130,7 @@ export function plot({ id, title, about, series }) {
       for (let at = Math.max(0, steps - Math.round(seconds / step_s)); at < steps; ++at) all += total(at);
       return count(all);
     };
-    setAttribute(made, 'aria-label', `${title}, ${about}. ${t('plot_gist', { n: sum(600), hour: sum(hour) })}`);
+    setAttribute(made, 'aria-label', `${title}, ${about}. ${t('plot_gist', { n: sum(600), hour: sum(3600) })}`);
   }
 
   function fillNumbers() {
@@ -117,10 +140,18 @@ export function plot({ id, title, about, series }) {
     for (let at = steps - 1; at >= 0; --at) {
       const minute = Math.floor((data.begins_at + at * data.step_s) / 60) * 60;
       const sums = minutes.get(minute) ?? series.map(() => 0);
-      minutes.set(minute, sums.map((sum, which) => sum + stepAt(at)[which]));
+      minutes.set(
+        minute,
+        sums.map((sum, which) => sum + stepAt(at)[which]),
+      );
     }
     const rows = [...minutes].map(([minute, sums]) =>
-      element('tr', {}, element('th', { scope: 'row', class: 'words' }, hourAndMinute(minute)), sums.map((sum) => element('td', {}, count(sum)))),
+      element(
+        'tr',
+        {},
+        element('th', { scope: 'row', class: 'words' }, hourAndMinute(minute)),
+        sums.map((sum) => element('td', {}, count(sum))),
+      ),
     );
     const made = element(
       'div',
@@ -129,7 +160,16 @@ export function plot({ id, title, about, series }) {
         'table',
         {},
         element('caption', { class: 'hidden' }, t('numbers_of', { title })),
-        element('thead', {}, element('tr', {}, element('th', { scope: 'col', class: 'words' }, t('minute')), series.map((one) => element('th', { scope: 'col' }, one.label)))),
+        element(
+          'thead',
+          {},
+          element(
+            'tr',
+            {},
+            element('th', { scope: 'col', class: 'words' }, t('minute')),
+            series.map((one) => element('th', { scope: 'col' }, one.label)),
+          ),
+        ),
         element('tbody', {}, rows),
       ),
     );
@@ -142,10 +182,18 @@ export function plot({ id, title, about, series }) {
   place.addEventListener('pointermove', (event) => {
     if (!data) return;
     const width = Math.max(place.clientWidth, 240);
-    const share = (event.clientX - place.getBoundingClientRect().left - margin.left) / (width - margin.left - margin.right);
-    const at = Math.floor((data.now - hour + share * hour - data.begins_at) / data.step_s);
+    const share =
+      (event.clientX - place.getBoundingClientRect().left - margin.left) / (width - margin.left - margin.right);
+    const at = Math.floor((data.now - span + share * span - data.begins_at) / data.step_s);
     const inside = at >= 0 && at < data.values[series[0].name].length;
-    setText(reading, inside ? `${moment(data.begins_at + at * data.step_s, data.now)}: ${stepAt(at).map((value, which) => `${count(value)} ${series[which].label}`).join(', ')}` : '');
+    setText(
+      reading,
+      inside
+        ? `${moment(data.begins_at + at * data.step_s, data.now)}: ${stepAt(at)
+            .map((value, which) => `${count(value)} ${series[which].label}`)
+            .join(', ')}`
+        : '',
+    );
   });
   place.addEventListener('pointerleave', () => setText(reading, ''));
   new ResizeObserver(() => data && node.isConnected && draw()).observe(place);
@@ -154,6 +202,7 @@ export function plot({ id, title, about, series }) {
     node,
     update(fresh) {
       data = fresh;
+      span = spans.find((one) => data.now - data.begins_at <= one) ?? spans.at(-1);
       if (node.isConnected) draw();
       fillNumbers();
     },

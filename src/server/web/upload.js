@@ -35,10 +35,18 @@ function field(id, label, control, about) {
 
 function pairFields() {
   const rows = element('div', { class: 'pairs' });
-  const add = element('button', { type: 'button', id: 'add-pair', onclick: () => {
-    append('', '');
-    rows.lastElementChild.querySelector('input').focus();
-  } }, t('metadata_add'));
+  const add = element(
+    'button',
+    {
+      type: 'button',
+      id: 'add-pair',
+      onclick: () => {
+        append('', '');
+        rows.lastElementChild.querySelector('input').focus();
+      },
+    },
+    t('metadata_add'),
+  );
   function append(name, value) {
     const n = rows.childElementCount + 1;
     const made = [
@@ -75,8 +83,18 @@ function pairFields() {
 
 export function uploadView() {
   let file = null;
-  const input = element('input', { type: 'file', id: 'file', accept: '.jsonl,.ndjson,application/jsonl,application/x-ndjson', class: 'hidden' });
-  const drop = element('label', { class: 'drop', for: 'file' }, element('strong', {}, t('drop')), element('span', { class: 'about' }, t('drop_about')));
+  const input = element('input', {
+    type: 'file',
+    id: 'file',
+    accept: '.jsonl,.ndjson,application/jsonl,application/x-ndjson',
+    class: 'hidden',
+  });
+  const drop = element(
+    'label',
+    { class: 'drop', for: 'file' },
+    element('strong', {}, t('drop')),
+    element('span', { class: 'about' }, t('drop_about')),
+  );
   const looked = element('p', { role: 'status', id: 'looked' });
   const models = element('p', { class: 'about' });
   const fault = element('p', { class: 'fault', role: 'alert', id: 'fault' });
@@ -88,9 +106,24 @@ export function uploadView() {
     cells: (one) => ({ nodes: [count(one.line), t(one.fault, { id: one.id })], fill: () => {} }),
   });
   const more = element('p', { class: 'about' });
-  const faults = element('div', { hidden: true }, element('h2', {}, t('faults_title')), rows.node, more);
-  const endpoint = element('select', { id: 'endpoint', 'aria-describedby': 'endpoint-about' }, endpoints.map((one) => element('option', { value: one }, one)));
-  const window_ = element('select', { id: 'window', 'aria-describedby': 'window-about' }, windows.map(([value, words]) => element('option', { value, selected: value === '24h' }, words())));
+  const faults = element(
+    'div',
+    { hidden: true },
+    element('h2', {}, t('faults_title')),
+    element('p', {}, t('faults_about')),
+    rows.node,
+    more,
+  );
+  const endpoint = element(
+    'select',
+    { id: 'endpoint', 'aria-describedby': 'endpoint-about' },
+    endpoints.map((one) => element('option', { value: one }, one)),
+  );
+  const window_ = element(
+    'select',
+    { id: 'window', 'aria-describedby': 'window-about' },
+    windows.map(([value, words]) => element('option', { value, selected: value === '24h' }, words())),
+  );
   const priority = element('input', { id: 'priority', type: 'number', min: -100, max: 100, step: 1, value: 0 });
   const pairs = pairFields();
   const start = element('button', { class: 'primary', id: 'start' }, t('start'));
@@ -106,7 +139,10 @@ export function uploadView() {
     show(options, false);
     show(faults, false);
     setText(models, '');
-    const found = await look(chosen, (share) => mine === looks && setText(looked, t('looking', { name: chosen.name, share: percent(share) })));
+    const found = await look(
+      chosen,
+      (share) => mine === looks && setText(looked, t('looking', { name: chosen.name, share: percent(share) })),
+    );
     if (mine !== looks) return;
     setText(looked, t('looked', { name: chosen.name, lines: count(found.lines), size: bytes(found.bytes) }));
     setText(models, found.models.length > 0 ? t('looked_models', { models: modelWords(found.models) }) : '');
@@ -116,8 +152,7 @@ export function uploadView() {
     setText(more, found.more > 0 ? t('faults_more', { n: count(found.more) }) : '');
     if (found.endpoint) endpoint.value = found.endpoint;
     pairs.setName(chosen.name);
-    start.disabled = found.faults.length > 0;
-    show(options, true);
+    show(options, found.faults.length === 0);
   }
 
   async function send() {
@@ -176,7 +211,18 @@ export function uploadView() {
 
   const view = {
     title: t('new_batch'),
-    node: element('div', { class: 'upload' }, element('h1', {}, t('new_batch')), input, drop, looked, models, fault, faults, options),
+    node: element(
+      'div',
+      { class: 'upload' },
+      element('h1', {}, t('new_batch')),
+      input,
+      drop,
+      looked,
+      models,
+      fault,
+      faults,
+      options,
+    ),
     async refresh(isCurrent) {
       const status = await server.status();
       return isCurrent() ? status : null;
