@@ -154,6 +154,20 @@ std::vector<setting> serve_flags(serve_settings& target) {
            "Keys and prompts then travel in the clear. Use it behind a proxy that does TLS, "
            "or in a private network.",
        .apply = [&target](const std::string& value) { target.insecure_http = value == "true"; }},
+      {.name = "interactive-reserve",
+       .value = "N",
+       .group = group,
+       .short_help = "Requests that batches leave to interactive calls",
+       .long_help =
+           "Interactive calls go before batch work, but where batches have used up the minute or "
+           "all of --concurrency, a call waits. Batches leave N requests of each relay's minute, "
+           "and N of --concurrency, to calls. Give what your calls need in a minute.",
+       .default_value = "0",
+       .apply =
+           [&target](const std::string& value) {
+             target.run.engine.pace.interactive_reserve = static_cast<unsigned>(
+                 parse_count(value, std::numeric_limits<std::int32_t>::max()));
+           }},
       {.name = "batches-at-once",
        .value = "N",
        .group = group,
