@@ -117,8 +117,14 @@ void relays::cancel_returns() noexcept {
 }
 
 void relays::join(user& run) {
-  start_new_run(users_.empty() || ended_);
+  const bool alone =
+      std::none_of(users_.begin(), users_.end(), [](const user* one) { return one->at_work(); });
+  start_new_run(alone || ended_);
   users_.push_back(&run);
+}
+
+void relays::try_again() {
+  if (ended_) start_new_run(true);
 }
 
 void relays::leave(user& run) noexcept {
@@ -437,6 +443,10 @@ void relays::only_suspects_left(std::size_t relay) {
 }
 
 void relays::stream_trial_over() {
+  settled();
+}
+
+void relays::settled() {
   for (user* each : users_) each->on_others_settled();
 }
 

@@ -122,6 +122,16 @@ std::optional<start_gate::permit> start_gate::try_enter(group& of,
   return start(of, avoided, count(tokens));
 }
 
+time_point start_gate::next_start(const group& of, std::uint64_t tokens) {
+  const time_point now = clock_.now();
+  time_point next = time_point::max();
+  for (const lane_state& lane : lanes_) {
+    if (lane.open)
+      next = std::min(next, windows_[lane.window].next_start(now, tokens, spare_of(of)));
+  }
+  return next;
+}
+
 boost::asio::awaitable<std::optional<start_gate::permit>> start_gate::enter(
     group& of, std::optional<std::size_t> avoided, token_count tokens) {
   if (of.closed_) co_return std::nullopt;

@@ -106,6 +106,10 @@ class start_gate {
   std::optional<permit> try_enter(group& of, std::optional<std::size_t> avoided,
                                   const token_count& tokens);
 
+  /// When an attempt of the group can start at the earliest, if no other is faster;
+  /// time_point::max(): not known.
+  time_point next_start(const group& of, std::uint64_t tokens);
+
   void sent(permit turn);
   void answered(permit turn);
   /// Actual token count; corrects the reservation.
