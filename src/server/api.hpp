@@ -14,6 +14,7 @@
 #include "server/batch_runner.hpp"
 #include "server/data_folder.hpp"
 #include "server/file_form.hpp"
+#include "server/pass_through.hpp"
 #include "sluice/clock.hpp"
 #include "sluice/observer.hpp"
 #include "store/batch_store.hpp"
@@ -28,6 +29,7 @@ struct api_parts {
   data_folder& folder;
   file_system& files;
   batch_runner& runner;
+  pass_through& calls;
   const access_keys& keys;
   file_limits limits;
   /// What the requests of a job cost, as JSON text; empty: unknown. Blocks.

@@ -77,12 +77,21 @@ struct batch_server::parts {
         disk(needs.loop, chosen.threads),
         runner(needs.loop, disk, *records, folder, needs.sender, needs.prices, needs.keys,
                chosen.runner, needs.listener),
+        calls({.loop = needs.loop,
+               .disk = disk,
+               .sender = needs.sender,
+               .prices = needs.prices,
+               .money = runner.money(),
+               .limit_of = [this](const std::string& key) { return runner.limit_of(key); },
+               .listener = needs.listener},
+              chosen.calls),
         routes({.disk = disk,
                 .time = time,
                 .records = *records,
                 .folder = folder,
                 .files = needs.files,
                 .runner = runner,
+                .calls = calls,
                 .keys = needs.keys,
                 .limits = chosen.files,
                 .estimate =
@@ -131,6 +140,7 @@ struct batch_server::parts {
     stopping = true;
     time.cancel(std::exchange(sweep_timer, 0));
     http.stop_accepting();
+    calls.stop();
     runner.stop();
   }
 
@@ -142,6 +152,7 @@ struct batch_server::parts {
   std::unique_ptr<store::batch_store> records;
   background disk;
   batch_runner runner;
+  pass_through calls;
   api routes;
   http_server::server http;
   clock::timer sweep_timer = 0;
@@ -157,12 +168,17 @@ std::uint16_t batch_server::port() const noexcept {
   return parts_->http.port();
 }
 
+const call_counts& batch_server::calls() const noexcept {
+  return parts_->calls.counts();
+}
+
 const std::string& batch_server::data() const noexcept {
   return parts_->chosen.data;
 }
 
 asio::awaitable<void> batch_server::work() {
   co_await parts_->runner.work();
+  co_await parts_->calls.ended();
   parts_->http.abort();
   co_await parts_->http.drained();
 }

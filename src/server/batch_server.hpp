@@ -12,6 +12,7 @@
 #include "server/access_keys.hpp"
 #include "server/batch_runner.hpp"
 #include "server/file_form.hpp"
+#include "server/pass_through.hpp"
 #include "sluice/engine.hpp"
 #include "sluice/observer.hpp"
 #include "sluice/prices.hpp"
@@ -24,6 +25,7 @@ struct batch_server_options {
   std::string data;  ///< path of the data folder
   runner_options runner;
   file_limits files;
+  pass_through_options calls;
   std::size_t threads = 4;  ///< for disk and database; 0: none, for tests in virtual time
 };
 
@@ -39,7 +41,8 @@ struct batch_server_needs {
   observer* listener = nullptr;
 };
 
-/// `sluice serve`: OpenAI's Files and Batches API on a port. Everything is in one data folder, so a
+/// `sluice serve`: OpenAI's Files and Batches API on a port, and a pass-through for interactive
+/// calls. Everything is in one data folder, so a
 /// server that was killed goes on where it was when it is started again. Not thread safe: use it on
 /// the event loop's thread.
 class batch_server {
@@ -52,7 +55,9 @@ class batch_server {
 
   std::uint16_t port() const noexcept;
   const std::string& data() const noexcept;
-  /// Works on batches until stop() is called and what is in flight has ended.
+  /// What interactive calls have done.
+  const call_counts& calls() const noexcept;
+  /// Works until stop() is called and what is in flight has ended.
   boost::asio::awaitable<void> work();
   /// Its owner has changed the keys.
   void keys_changed();

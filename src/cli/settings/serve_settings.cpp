@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <limits>
 #include <optional>
+#include <random>
 #include <set>
 #include <utility>
 
@@ -232,6 +233,15 @@ server::batch_server_options server_options_of(const serve_settings& chosen) {
   options.http.key_file = chosen.certificate_key;
   options.data = chosen.data.empty() ? usual_data_folder() : chosen.data;
   options.files = {chosen.most_file_bytes, chosen.most_batch_bytes};
+  const pace_options& pace = chosen.run.engine.pace;
+  // Each call in flight has a connection, and clients that wait or poll have others.
+  options.http.max_connections += pace.concurrency;
+  options.calls.max_body_bytes = chosen.run.engine.job.max_line_bytes;
+  options.calls.max_attempts = pace.max_attempts;
+  options.calls.seed = std::random_device{}();
+  options.calls.counts_tokens = pace.tokens_per_minute != 0;
+  options.calls.defaults = {chosen.run.engine.output.assume_max_tokens,
+                            chosen.run.engine.output.tier_default};
   options.runner.batches_at_once = chosen.batches_at_once;
   options.runner.most_lines = chosen.most_lines;
   options.runner.lines = chosen.run.engine.job;
