@@ -104,7 +104,10 @@ struct pace_options {
   std::uint64_t tokens_per_minute = 0;  ///< tokens in any 60 s; 0: no limit
   /// Folder through which processes share the limit of a key; empty: not shared.
   std::string limit_folder;
-  unsigned concurrency = 64;      ///< attempts in flight over all jobs; 0: no limit
+  unsigned concurrency = 64;  ///< attempts in flight over all jobs; 0: no limit
+  /// What batch work leaves free for interactive calls: attempts of each relay's minute, and of the
+  /// concurrency.
+  unsigned interactive_reserve = 0;
   std::size_t files_of_jobs = 0;  ///< files that the jobs keep open in addition to connections
   pacing pace = pacing::burst;
   /// The longest time a request may take to reach the relay.

@@ -22,6 +22,9 @@
 namespace sluice {
 
 class http_client;
+namespace upstream {
+class relays;
+}
 
 struct run_outcome {
   stop_reason reason = stop_reason::none;  ///< none: every request has its result
@@ -98,6 +101,8 @@ class engine {
   /// The sum of the limits of all relays; 0: no limit.
   unsigned requests_per_minute() const noexcept;
   clock& time() noexcept;
+  /// For other parts of this program that send requests: the state that all runs share.
+  upstream::relays& relays() noexcept;
 
   live_limits limits() const;
   /// Other limits from now on, also for active runs. Attempts in flight go on. Throws fatal_error

@@ -61,6 +61,10 @@ class job_set final : public request_source, public result_sink {
   };
   /// The last request that was not affordable, as of then; nothing if the last one was.
   std::optional<budget_shortage> shortage() const;
+  /// With a budget: what is neither spent nor reserved. Without one: zero.
+  usd budget_left() const;
+  /// With a budget: so much of it was spent elsewhere. Below zero: less than was said before.
+  void spent_elsewhere(usd amount);
 
   funds reserve(const request& next) override;
   void unreserve(const request& next) override;

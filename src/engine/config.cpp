@@ -89,6 +89,22 @@ void check_pool(const std::vector<relay_member>& pool) {
   }
 }
 
+// Batch work would hardly go on, if at all.
+void check_reserve(const std::vector<relay_member>& members, const pace_options& pace) {
+  const auto leaves_some = [&](unsigned limit, std::string_view name) {
+    if (limit == 0 || pace.interactive_reserve < limit) return;
+    refuse(fmt::format("--interactive-reserve {} leaves batch work nothing of {} {}; lower it",
+                       pace.interactive_reserve, name, limit));
+  };
+  if (pace.interactive_reserve == 0) return;
+  leaves_some(pace.concurrency, "--concurrency");
+  for (const auto& member : members) {
+    const auto& own = member.requests_per_minute;
+    leaves_some(own.value_or(pace.requests_per_minute),
+                own ? fmt::format("[[relay]] {}: rpm", member.name) : "--rpm");
+  }
+}
+
 }  // namespace
 
 std::vector<relay_member> config::relays() const {
@@ -125,6 +141,7 @@ void config::check() const {
   }
   if (pace.window_margin < duration::zero()) refuse("--window-margin cannot be negative");
   if (pace.window_margin > longest_margin) refuse("--window-margin can be at most 1m");
+  check_reserve(relays(), pace);
   if (pace.max_attempts == 0) refuse("--max-attempts must be at least 1");
 }
 

@@ -235,6 +235,10 @@ clock& engine::time() noexcept {
   return parts_->time;
 }
 
+upstream::relays& engine::relays() noexcept {
+  return parts_->relays;
+}
+
 struct engine_run::parts {
   parts(engine::parts& engine, request_source& requests, result_sink& results, std::string label,
         run_limit* own_limit)

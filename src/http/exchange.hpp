@@ -12,6 +12,8 @@
 
 namespace sluice {
 
+class wait_queue;
+
 /// Status and header fields of a final response; never of an interim one (100 Continue, 103 Early
 /// Hints).
 struct response_head {
@@ -38,6 +40,8 @@ class response_handler {
   virtual std::size_t held() const { return 0; }
   /// Whether it can take more of the body now; if not, reading stops, and the relay has to wait.
   virtual bool has_room() { return true; }
+  /// Woken when has_room() may have changed; null: it does not change by itself.
+  virtual wait_queue* room_signal() { return nullptr; }
 };
 
 /// How one exchange ended.

@@ -61,12 +61,16 @@ class counted_handler final : public response_handler {
   body_need on_body(std::string_view bytes) override { return receiver_.on_body(bytes); }
   bool has_room() override {
     share_.hold(receiver_.held() + (parser_ != nullptr && *parser_ ? (*parser_)->memory() : 0));
-    return share_.has_room();
+    return receiver_.has_room() && share_.has_room();
   }
 
   /// Also counts the memory of this parser, which may be replaced.
   void count_in(const std::unique_ptr<response_parser>& parser) { parser_ = &parser; }
-  asio::awaitable<void> wait_for_room(wait_queue& line) { return share_.wait(line); }
+  asio::awaitable<void> wait_for_room(wait_queue& line) {
+    wait_queue* const own = receiver_.room_signal();
+    if (own != nullptr && !receiver_.has_room()) return wait_queue::wait_in_both(*own, line);
+    return share_.wait(line);
+  }
 
  private:
   response_handler& receiver_;
@@ -96,9 +100,7 @@ class beast_client final : public http_client {
     if (const auto proof = connector_.proxy_authorization(); !proof.empty()) {
       fixed_headers_ += fmt::format("Proxy-Authorization: {}\r\n", proof);
     }
-    if (!has_header("User-Agent")) {
-      fixed_headers_ += fmt::format("User-Agent: sluice/{}\r\n", SLUICE_VERSION);
-    }
+    names_agent_ = has_header("User-Agent");
     if (!relay.api_key.empty() && !has_header("Authorization")) {
       fixed_headers_ += fmt::format("Authorization: Bearer {}\r\n", relay.api_key);
     }
@@ -151,6 +153,7 @@ class beast_client final : public http_client {
   asio::awaitable<void> drain(Stream& stream, connection_ptr link,
                               std::unique_ptr<response_parser> parser);
   std::string head_and(std::string_view body_begin, const outgoing& request) const;
+  bool sets(std::string_view name) const;
   static exchange_end failed(exchange_end so_far, exchange_end::how how, const connection& link,
                              std::string message);
 
@@ -162,6 +165,7 @@ class beast_client final : public http_client {
   connector connector_;
   const std::string request_prefix_;
   std::string fixed_headers_;
+  bool names_agent_ = false;  // fixed_headers_ has a User-Agent
   idle_connections idle_;
   std::list<connection*> active_;
   bool sending_ = true;
@@ -181,6 +185,14 @@ beast_client::connection_ptr beast_client::take_idle() {
   return idle_.take();
 }
 
+// Whether fixed_headers_ has the field.
+bool beast_client::sets(std::string_view name) const {
+  if (same_name(name, "Host") || same_name(name, "Proxy-Authorization")) return true;
+  if (same_name(name, "Authorization") && !relay_.api_key.empty()) return true;
+  return std::any_of(relay_.headers.begin(), relay_.headers.end(),
+                     [&](const auto& header) { return same_name(header.first, name); });
+}
+
 // The head of a request, followed by `body_begin`.
 std::string beast_client::head_and(std::string_view body_begin, const outgoing& request) const {
   constexpr std::size_t words = 224;  // estimated size of the texts below
@@ -191,17 +203,34 @@ std::string beast_client::head_and(std::string_view body_begin, const outgoing& 
       .append(request_prefix_)
       .append(url_.target(request.path, !posts))
       .append(" HTTP/1.1\r\n");
-  head.append(fixed_headers_).append("Accept: ");
+  head.append(fixed_headers_);
+  bool agent = names_agent_;
+  bool accepts = false;
+  bool type = false;
+  if (request.fields != nullptr) {
+    for (const auto& [name, value] : *request.fields) {
+      if (sets(name)) continue;
+      agent = agent || same_name(name, "User-Agent");
+      accepts = accepts || same_name(name, "Accept");
+      type = type || same_name(name, "Content-Type");
+      head.append(name).append(": ").append(value).append("\r\n");
+    }
+  }
+  if (!agent) head.append("User-Agent: sluice/" SLUICE_VERSION "\r\n");
+  if (!accepts) {
+    head.append(request.streamed ? "Accept: text/event-stream, application/json\r\n"
+                                 : "Accept: application/json\r\n");
+  }
   // A compressed stream would arrive in large blocks, and some gateways compress by default.
-  head.append(request.streamed ? "text/event-stream, application/json\r\nAccept-Encoding: identity"
-                               : "application/json\r\nAccept-Encoding: gzip, zstd");
+  head.append(request.streamed ? "Accept-Encoding: identity\r\n"
+                               : "Accept-Encoding: gzip, zstd\r\n");
   if (posts) {
     const fmt::format_int length(request.body.size());
-    head.append("\r\nContent-Type: application/json\r\nIdempotency-Key: ");
-    head.append(request.idempotency_key);
-    head.append("\r\nContent-Length: ").append(length.data(), length.size());
+    if (!type) head.append("Content-Type: application/json\r\n");
+    head.append("Idempotency-Key: ").append(request.idempotency_key);
+    head.append("\r\nContent-Length: ").append(length.data(), length.size()).append("\r\n");
   }
-  return head.append("\r\n\r\n").append(body_begin);
+  return head.append("\r\n").append(body_begin);
 }
 
 exchange_end beast_client::failed(exchange_end so_far, exchange_end::how how,

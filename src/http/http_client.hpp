@@ -32,6 +32,9 @@ class http_client {
     bool streamed = false;
     verb method = verb::post;
     exchange_group* group = nullptr;  ///< the group that can stop it; may be null
+    /// More header fields; they replace what the client would send by itself, but not the relay's
+    /// configured headers nor its key. Null: none.
+    const header_fields* fields = nullptr;
   };
 
   virtual ~http_client() = default;

@@ -208,18 +208,6 @@ std::uint64_t positive(const json_member* member) {
   return std::max(value, 1U);
 }
 
-// Choices that a whole reply has: `n`, for each prompt where the completions endpoint is given
-// several.
-std::uint64_t choices_of(const body_text& body, endpoint target) {
-  const std::uint64_t n = positive(body.find("n"));
-  const json_member* prompt = body.find("prompt");
-  if (target != endpoint::completions || prompt == nullptr) return n;
-  const auto prompts = json_elements(prompt->value);
-  if (!prompts || prompts->empty()) return n;
-  const char first = prompts->front().front();
-  return first == '"' || first == '[' ? n * prompts->size() : n;
-}
-
 // OpenAI's reasoning models refuse max_tokens, and other vendors' models may not know its newer
 // name: https://developers.openai.com/api/docs/guides/reasoning.
 bool takes_newer_limit(std::string_view model) {
@@ -268,6 +256,17 @@ bool add_stream_fields(body_text& body, endpoint target, const job_options& opti
 }
 
 }  // namespace
+
+unsigned choices_asked(const json_member* n, const json_member* prompt, endpoint target) {
+  if (target != endpoint::chat_completions && target != endpoint::completions) return 1;
+  std::uint64_t choices = positive(n);
+  if (target == endpoint::completions && prompt != nullptr) {
+    const auto prompts = json_elements(prompt->value);
+    const char first = prompts && !prompts->empty() ? prompts->front().front() : ' ';
+    if (first == '"' || first == '[') choices *= prompts->size();
+  }
+  return static_cast<unsigned>(std::min<std::uint64_t>(choices, request::most_choices));
+}
 
 bad_line line_too_long(std::uint64_t number, const job_options& options) {
   return {
@@ -380,10 +379,7 @@ boost::system::result<request, bad_line> parse_job_line(std::string_view line, s
   }
 
   result.digest = digest_of(to_string(*target), body.text());
-  if (*target == endpoint::chat_completions || *target == endpoint::completions) {
-    result.choices = static_cast<unsigned>(
-        std::min<std::uint64_t>(choices_of(body, *target), request::most_choices));
-  }
+  result.choices = choices_asked(body.find("n"), body.find("prompt"), *target);
   add_reply_limit(body, *target, result.model, options.max_tokens);
   const bool stream_named = body.has("stream") || body.has("stream_options");
   const std::size_t plain = body.text().size();

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "json/members.hpp"
 #include "sluice/config.hpp"
 #include "sluice/error.hpp"
 #include "sluice/job.hpp"
@@ -24,6 +25,10 @@ struct bad_line {
 bad_line line_too_long(std::uint64_t number, const job_options& options);
 /// A line whose id an earlier one of the job has.
 bad_line duplicate_line(std::uint64_t number, std::string custom_id);
+
+/// The choices that a whole reply has: `n`, for each prompt where the completions endpoint is given
+/// several. Either member of the body may be null: it is not there. Pure.
+unsigned choices_asked(const json_member* n, const json_member* prompt, endpoint target);
 
 /// Turns one line of a job (without its line end) into the request to send, in any of the three
 /// forms: the OpenAI Batch form, a bare body, a prompt. The body keeps its bytes but for what an

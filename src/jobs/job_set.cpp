@@ -255,6 +255,14 @@ funds job_set::reserve(const request& next) {
   return answer;
 }
 
+usd job_set::budget_left() const {
+  return state_->money ? state_->money->left() : usd{};
+}
+
+void job_set::spent_elsewhere(usd amount) {
+  if (state_->money) state_->money->add_spent(amount);
+}
+
 std::optional<job_set::budget_shortage> job_set::shortage() const {
   return state_->too_dear;
 }

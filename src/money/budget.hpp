@@ -15,7 +15,8 @@ class budget {
  public:
   explicit budget(usd limit) : limit_(limit) {}
 
-  /// What lines and attempts of unknown outcome have cost before.
+  /// What lines and attempts of unknown outcome have cost before, or what was spent elsewhere;
+  /// below zero: less was spent there than was added before.
   void add_spent(usd amount) noexcept { spent_ += amount; }
 
   funds reserve(usd most) noexcept {

@@ -15,9 +15,9 @@ namespace sluice::server {
 /// A client of the server, and what it may do.
 struct client_key {
   std::string name;                     ///< owns its files and batches; shown in the log
-  unsigned requests_per_minute = 0;     ///< for all of its batches together; 0: no limit
+  unsigned requests_per_minute = 0;     ///< for its calls and batches together; 0: no limit
   std::uint64_t tokens_per_minute = 0;  ///< the same for tokens
-  std::optional<usd> budget;            ///< for all of its batches together; nothing: no limit
+  std::optional<usd> budget;            ///< for its calls and batches together; nothing: no limit
   std::set<std::string> models;         ///< the only models that it may use; empty: all
   bool may_use(std::string_view model) const {
     return models.empty() || models.contains(std::string(model));

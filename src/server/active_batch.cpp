@@ -69,9 +69,12 @@ batch_runner::active_batch::active_batch(batch_runner& owner, store::claim held,
       claim_(std::move(held)),
       batch_(std::move(record)),
       owner_name_(batch_.owner),
-      next_wait_(owner.options_.first_wait) {}
+      next_wait_(owner.options_.first_wait) {
+  parent_.money_.begin_batch(owner_name_, *this);
+}
 
 batch_runner::active_batch::~active_batch() {
+  parent_.money_.end_batch(owner_name_, *this);
   parent_.engine_.time().cancel(save_timer_);
   parent_.engine_.time().cancel(expiry_timer_);
 }
@@ -185,13 +188,14 @@ asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::se
 // Whatever goes wrong here is no fault of the lines, which were checked: the batch waits.
 asio::awaitable<void> batch_runner::active_batch::open_job() {
   const auto key = key_of_owner();
+  const usd calls = co_await parent_.money_.taken_by_calls(owner_name_);
   auto opened = co_await parent_.disk_.run([&] {
     output_options output = parent_.options_.output;
     output.output_file = parent_.folder_.batch_output(batch_.id);
     if (key && key->budget) {
       const usd others = parent_.records_.spent_by_others(owner_name_, batch_.id);
       usd left = *key->budget;
-      left -= std::min(left, others);
+      left -= std::min(left, others + calls);
       output.budget = left;
     }
     return std::make_unique<job_set>(
@@ -199,6 +203,9 @@ asio::awaitable<void> batch_runner::active_batch::open_job() {
         output, parent_.prices_, parent_.folder_.disk());
   });
   jobs_ = std::move(opened);
+  usd since = parent_.money_.taken_now(owner_name_);
+  since -= calls;
+  jobs_->spent_elsewhere(since);
   for (const auto& warning : jobs_->warnings()) {
     parent_.say(severity::warning, batch_.id, warning);
   }
@@ -299,6 +306,14 @@ asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::fi
                           batch_.progress.counts.total, batch_.progress.counts.failed,
                           batch_.progress.cost.to_string()));
   co_return step::done;
+}
+
+std::optional<usd> batch_runner::active_batch::left() const {
+  return jobs_ ? std::optional(jobs_->budget_left()) : std::nullopt;
+}
+
+void batch_runner::active_batch::spent_elsewhere(usd amount) {
+  jobs_->spent_elsewhere(amount);
 }
 
 store::batch_progress batch_runner::active_batch::progress_now() const {

@@ -15,10 +15,10 @@ namespace sluice::server {
 
 /// A batch that this server works on, from its claim to its end. Not thread safe: use it on the
 /// event loop's thread.
-class batch_runner::active_batch {
+class batch_runner::active_batch final : private key_funds::batch_in_work {
  public:
   active_batch(batch_runner& owner, store::claim held, store::batch_record record);
-  ~active_batch();
+  ~active_batch() override;
   active_batch(const active_batch&) = delete;
   active_batch& operator=(const active_batch&) = delete;
 
@@ -55,6 +55,12 @@ class batch_runner::active_batch {
   void watch_expiry();
   void end_run(ended_by why);
   store::batch_progress progress_now() const;
+  // key_funds::batch_in_work
+  const std::string& id() const noexcept override { return batch_.id; }
+  bool is_counted() const override { return counted_; }
+  usd spent() const override { return progress_now().spent; }
+  std::optional<usd> left() const override;
+  void spent_elsewhere(usd amount) override;
   std::int64_t unix_now() const;
   std::optional<client_key> key_of_owner() const;
 

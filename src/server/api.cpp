@@ -19,14 +19,22 @@ namespace asio = boost::asio;
 
 using route_handler = asio::awaitable<void> (*)(api_parts&, const api_call&);
 
-// `path`: `{id}` stands for one segment.
+asio::awaitable<void> pass_call(api_parts& parts, const api_call& call) {
+  co_await parts.calls.serve(call.exchange, call.client);
+}
+
+asio::awaitable<void> show_models(api_parts& parts, const api_call& call) {
+  co_await parts.calls.show_models(call.exchange, call.client);
+}
+
+// `path`: `{id}` stands for one segment, `{name}` for all that is left.
 struct route {
   std::string_view method;
   std::string_view path;
   route_handler handler;
 };
 
-constexpr std::array<route, 12> routes = {{
+constexpr std::array<route, 19> routes = {{
     {"POST", "/v1/files", upload_file},
     {"GET", "/v1/files", list_files},
     {"GET", "/v1/files/{id}", show_file},
@@ -39,11 +47,24 @@ constexpr std::array<route, 12> routes = {{
     {"POST", "/v1/batches/{id}/retry", retry_batch},
     {"GET", "/sluice/status", show_status},
     {"GET", "/sluice/batches/{id}/errors", list_failed_lines},
+    {"POST", "/v1/chat/completions", pass_call},
+    {"POST", "/v1/completions", pass_call},
+    {"POST", "/v1/embeddings", pass_call},
+    {"POST", "/v1/responses", pass_call},
+    {"POST", "/v1/messages", pass_call},
+    {"GET", "/v1/models", show_models},
+    {"GET", "/v1/models/{name}", show_models},
 }};
 
 // The id of the path if it fits the route; it is empty where the route has none.
 std::optional<std::string_view> match(std::string_view path, std::string_view pattern) {
   constexpr std::string_view hole = "{id}";
+  constexpr std::string_view rest = "{name}";
+  if (pattern.ends_with(rest)) {
+    const std::string_view before = pattern.substr(0, pattern.size() - rest.size());
+    const bool fits = path.size() > before.size() && path.starts_with(before);
+    return fits ? std::optional(path.substr(before.size())) : std::nullopt;
+  }
   const std::size_t at = pattern.find(hole);
   if (at == std::string_view::npos) {
     return path == pattern ? std::optional(std::string_view()) : std::nullopt;
@@ -61,6 +82,13 @@ std::optional<std::string_view> match(std::string_view path, std::string_view pa
 // HEAD is answered like GET, without the body.
 bool same_method(std::string_view asked, std::string_view of_route) {
   return asked == of_route || (asked == "HEAD" && of_route == "GET");
+}
+
+// What an Authorization header says. Anthropic's SDK sends its key in another one.
+std::optional<std::string> key_of(const header_fields& fields) {
+  if (const auto given = fields.last("Authorization")) return std::string(*given);
+  const auto key = fields.last("X-Api-Key");
+  return key ? std::optional("Bearer " + std::string(*key)) : std::nullopt;
 }
 
 std::string percent_decoded(std::string_view text) {
@@ -153,7 +181,7 @@ asio::awaitable<void> api::dispatch(watched_call& call) {
     co_return;
   }
   const auto& head = call.head();
-  const auto authorization = head.fields.last("Authorization");
+  const auto authorization = key_of(head.fields);
   const client_key* client = parts_.keys.find(authorization.value_or(""));
   std::optional<api_error> refusal;
   if (client == nullptr) {

@@ -18,6 +18,7 @@
 #include "server/server_figures.hpp"
 #include "server/server_watch.hpp"
 #include "server/watched_call.hpp"
+#include "server/pass_through.hpp"
 #include "sluice/clock.hpp"
 #include "sluice/engine.hpp"
 #include "sluice/observer.hpp"
@@ -33,6 +34,7 @@ struct api_parts {
   data_folder& folder;
   file_system& files;
   batch_runner& runner;
+  pass_through& calls;
   const access_keys& keys;
   file_limits limits;
   /// What the requests of a job cost, as JSON text; empty: unknown. Blocks.

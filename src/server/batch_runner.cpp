@@ -31,7 +31,8 @@ batch_runner::batch_runner(asio::io_context& loop, background& disk, store::batc
       prices_(prices),
       keys_(keys),
       options_(std::move(options)),
-      observer_(listener) {}
+      observer_(listener),
+      money_(disk, records) {}
 
 batch_runner::~batch_runner() = default;
 

@@ -17,6 +17,7 @@
 #include "async/wait_queue.hpp"
 #include "server/access_keys.hpp"
 #include "server/data_folder.hpp"
+#include "server/key_funds.hpp"
 #include "sluice/clock.hpp"
 #include "sluice/config.hpp"
 #include "sluice/engine.hpp"
@@ -91,6 +92,10 @@ class batch_runner {
   /// count_now() is called.
   void count_in(server_figures& figures) { figures_ = &figures; }
   void count_now();
+  /// The limit of a key by its name, for all that is sent for it; null: it has none.
+  run_limit* limit_of(const std::string& key_name);
+  /// What keys with a budget spend, on batches and on calls.
+  key_funds& money() noexcept { return money_; }
   std::size_t active() const noexcept { return active_.size(); }
   /// Counts its work there from now on.
   void count_work(work_counts& into) noexcept { work_ = &into; }
@@ -104,8 +109,6 @@ class batch_runner {
   boost::asio::awaitable<void> claim_all();
   boost::asio::awaitable<void> sleep(duration longest);
   void ended(const std::string& batch);
-  /// The limit of a key; null: it has none.
-  run_limit* limit_of(const std::string& key_name);
   void say(severity level, std::string_view batch, const std::string& sentence) const;
 
   boost::asio::io_context& loop_;
@@ -117,6 +120,7 @@ class batch_runner {
   const access_keys& keys_;
   runner_options options_;
   observer* observer_;
+  key_funds money_;
   std::map<std::string, std::unique_ptr<active_batch>, std::less<>> active_;
   /// By name of the key. They stay, as starts of ended batches still count.
   std::map<std::string, std::unique_ptr<run_limit>, std::less<>> limits_;

@@ -93,12 +93,21 @@ struct batch_server::parts {
                             prices.listed({}, model) != nullptr;
                    },
                .log = needs.log}),
+        calls({.loop = needs.loop,
+               .disk = disk,
+               .sender = needs.sender,
+               .prices = needs.prices,
+               .money = runner.money(),
+               .limit_of = [this](const std::string& key) { return runner.limit_of(key); },
+               .listener = needs.listener},
+              chosen.calls),
         routes({.disk = disk,
                 .time = time,
                 .records = *records,
                 .folder = folder,
                 .files = needs.files,
                 .runner = runner,
+                .calls = calls,
                 .keys = needs.keys,
                 .limits = chosen.files,
                 .estimate =
@@ -177,6 +186,7 @@ struct batch_server::parts {
     time.cancel(std::exchange(sweep_timer, 0));
     // It goes on answering: clients see their batches, and /readyz that the server stops.
     watch.stop();
+    calls.stop();
     runner.stop();
   }
 
@@ -191,6 +201,7 @@ struct batch_server::parts {
   server_figures figures;
   kept_sums sums;
   server_watch watch;
+  pass_through calls;
   api routes;
   http_server::server http;
   clock::timer sweep_timer = 0;
@@ -206,12 +217,17 @@ std::uint16_t batch_server::port() const noexcept {
   return parts_->http.port();
 }
 
+const call_counts& batch_server::calls() const noexcept {
+  return parts_->calls.counts();
+}
+
 const std::string& batch_server::data() const noexcept {
   return parts_->chosen.data;
 }
 
 asio::awaitable<void> batch_server::work() {
   co_await parts_->runner.work();
+  co_await parts_->calls.ended();
   // An answer that is being sent ends; what takes too long is for abort().
   parts_->http.stop_accepting();
   co_await parts_->http.drained();

@@ -14,6 +14,7 @@
 #include "server/access_log.hpp"
 #include "server/batch_runner.hpp"
 #include "server/file_form.hpp"
+#include "server/pass_through.hpp"
 #include "sluice/engine.hpp"
 #include "sluice/observer.hpp"
 #include "sluice/prices.hpp"
@@ -29,6 +30,7 @@ struct batch_server_options {
   /// Models that the config names; they are counted one by one in the metrics, as those with a
   /// price.
   std::set<std::string> models;
+  pass_through_options calls;
   std::size_t threads = 4;  ///< for disk and database; 0: none, for tests in virtual time
 };
 
@@ -45,7 +47,8 @@ struct batch_server_needs {
   access_log log = {};  ///< gets a line for each request; may be empty
 };
 
-/// `sluice serve`: OpenAI's Files and Batches API on a port. Everything is in one data folder, so a
+/// `sluice serve`: OpenAI's Files and Batches API on a port, and a pass-through for interactive
+/// calls. Everything is in one data folder, so a
 /// server that was killed goes on where it was when it is started again. Not thread safe: use it on
 /// the event loop's thread.
 class batch_server {
@@ -58,7 +61,9 @@ class batch_server {
 
   std::uint16_t port() const noexcept;
   const std::string& data() const noexcept;
-  /// Works on batches until stop() is called and what is in flight has ended.
+  /// What interactive calls have done.
+  const call_counts& calls() const noexcept;
+  /// Works until stop() is called and what is in flight has ended.
   boost::asio::awaitable<void> work();
   /// Its owner has changed the keys.
   void keys_changed();

@@ -65,6 +65,12 @@ class batch_store {
   /// What the owner's batches cost, apart from one: the `spent` of each. Amounts are exact.
   virtual usd spent_by_others(std::string_view owner, std::string_view batch) = 0;
 
+  // Single calls of the owners, apart from their batches.
+
+  /// Adds to what the owner's calls have cost, and returns the new sum; below zero: a reservation
+  /// was larger than the cost. Amounts are exact.
+  virtual usd add_call_spend(std::string_view owner, usd amount) = 0;
+
   // Work on batches.
 
   /// Claims a batch that has not ended and that no server works on, for `lease_s` seconds: the

@@ -153,6 +153,21 @@ class sqlite_store final : public batch_store {
     return spent;
   }
 
+  usd add_call_spend(std::string_view owner, usd amount) override {
+    const std::lock_guard lock(one_at_a_time_);
+    if (amount == usd{}) return call_spend(owner);
+    sqlite_transaction transaction(database_);
+    const usd spent = call_spend(owner) + amount;
+    prepare(
+        "INSERT INTO call_spend (owner, spent) VALUES (?, ?) "
+        "ON CONFLICT (owner) DO UPDATE SET spent = excluded.spent")
+        .put(owner)
+        .put(spent.to_string())
+        .run();
+    transaction.commit();
+    return spent;
+  }
+
   // Work on batches.
 
   std::optional<claim> claim_batch(std::string_view server, const std::vector<std::string>& skipped,
@@ -313,6 +328,11 @@ class sqlite_store final : public batch_store {
     if (has_ended(batch->status)) release(held);
     transaction.commit();
     return true;
+  }
+
+  usd call_spend(std::string_view owner) const {
+    auto row = prepare("SELECT spent FROM call_spend WHERE owner = ?");
+    return row.put(owner).step() ? get_amount(database_, row) : usd{};
   }
 
   // The batch to claim next, and the epoch of its last claim.

@@ -60,7 +60,10 @@ void attempt::on_head(response_head head) {
 body_need attempt::on_body(std::string_view bytes) {
   if (observer_ != nullptr) observer_->on_body(bytes);
   const std::uint64_t before = pieces().any;
-  const body_need need = reader_.body(bytes);
+  body_need need = reader_.body(bytes);
+  if (need == body_need::nothing && observer_ != nullptr && observer_->wants_rest()) {
+    need = body_need::more;
+  }
   if (pieces().any == before) return need;
   if (!seen_.first_piece) seen_.first_piece = came();
   if (observer_ != nullptr) observer_->on_pieces(*this);

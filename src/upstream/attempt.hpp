@@ -34,6 +34,11 @@ class attempt_observer {
   virtual void on_pieces(const attempt& by) { (void)by; }
   /// Number of bytes of the reply that the observer stores itself.
   virtual std::size_t held() const { return 0; }
+  /// Whether the body must be read to its end, even if the reply is complete or cannot be parsed.
+  virtual bool wants_rest() const { return false; }
+  /// As response_handler has them.
+  virtual bool has_room() { return true; }
+  virtual wait_queue* room_signal() { return nullptr; }
 };
 
 /// One attempt at a request, from its permit of the gate to its outcome. Not thread safe: use it on
@@ -96,6 +101,10 @@ class attempt final : public response_handler {
   void on_head(response_head head) override;
   body_need on_body(std::string_view bytes) override;
   std::size_t held() const override;
+  bool has_room() override { return observer_ == nullptr || observer_->has_room(); }
+  wait_queue* room_signal() override {
+    return observer_ == nullptr ? nullptr : observer_->room_signal();
+  }
 
  private:
   clock& time_;

@@ -61,13 +61,20 @@ void rate_limiter::carry_over(const limit_store::hold& window) {
   }
 }
 
-std::optional<rate_limiter::slot> rate_limiter::try_start(time_point now, std::uint64_t tokens) {
+limit_window::caps rate_limiter::caps_with(unsigned spare) const noexcept {
+  limit_window::caps left = caps_;
+  if (left.requests != 0) left.requests -= std::min(spare, left.requests - 1);
+  return left;
+}
+
+std::optional<rate_limiter::slot> rate_limiter::try_start(time_point now, std::uint64_t tokens,
+                                                          unsigned spare) {
   if (now < rest_until_ || (gap_ > duration{} && now < next_spaced_)) return std::nullopt;
   limit_window::slot start;
   start.tokens = tokens;
   bool took = false;
   use_store(now, [&](const limit_store::hold& window) {
-    took = window->take(store_.owner(), start, caps_, window.now());
+    took = window->take(store_.owner(), start, caps_with(spare), window.now());
   });
   if (!took) return std::nullopt;
   if (gap_ > duration{}) {
@@ -87,18 +94,18 @@ std::optional<rate_limiter::slot> rate_limiter::try_start(time_point now, std::u
   return slot{index, places_[index].generation};
 }
 
-time_point rate_limiter::next_start(time_point now, std::uint64_t tokens) {
-  return next_wait(now, tokens).until;
+time_point rate_limiter::next_start(time_point now, std::uint64_t tokens, unsigned spare) {
+  return next_wait(now, tokens, spare).until;
 }
 
-rate_limiter::wait rate_limiter::next_wait(time_point now, std::uint64_t tokens) {
+rate_limiter::wait rate_limiter::next_wait(time_point now, std::uint64_t tokens, unsigned spare) {
   wait found{wait_cause::limit, time_point::max()};
   const auto prolong = [&found](wait_cause why, time_point until) {
     if (until > found.until) found = {why, until};
   };
   const bool seen = use_store(now, [&](const limit_store::hold& window) {
     last_pause_ = window.time_of(window->paused_until());
-    const auto fit = window->next_fit(tokens, caps_, window.now());
+    const auto fit = window->next_fit(tokens, caps_with(spare), window.now());
     if (fit == limit_window::never) return;
     found = {wait_cause::none, now};
     prolong(fit == window->unknown_until() ? wait_cause::unknown : wait_cause::limit,

@@ -51,11 +51,12 @@ class rate_limiter {
   explicit rate_limiter(const options& settings);
 
   /// Takes a slot if one is free, the tokens fit, there is no pause, and the pacing allows it.
-  std::optional<slot> try_start(time_point now, std::uint64_t tokens = 0);
+  /// `spare`: slots that must be free beside it, but at most all other slots of the limit.
+  std::optional<slot> try_start(time_point now, std::uint64_t tokens = 0, unsigned spare = 0);
   /// The earliest moment at which try_start() can succeed, as far as is known now;
   /// time_point::max() if that depends on an attempt whose last byte is not sent yet. While another
   /// process has the lock of the store: when to call again.
-  time_point next_start(time_point now, std::uint64_t tokens = 0);
+  time_point next_start(time_point now, std::uint64_t tokens = 0, unsigned spare = 0);
   /// While the window is full: when to call next_start() again at the latest, since another process
   /// may free a slot earlier than expected, or the shared file may be moved. time_point::max() if
   /// the window is not shared. Also releases slots of dead processes, which may change
@@ -92,7 +93,7 @@ class rate_limiter {
     wait_cause why = wait_cause::none;
     time_point until{};  ///< as next_start() says
   };
-  wait next_wait(time_point now, std::uint64_t tokens = 0);
+  wait next_wait(time_point now, std::uint64_t tokens = 0, unsigned spare = 0);
   /// Starts of other processes, and of earlier ones, that still count for the limit.
   std::uint64_t starts_of_others(time_point now);
 
@@ -120,6 +121,7 @@ class rate_limiter {
     std::uint64_t tokens = 0;
   };
 
+  limit_window::caps caps_with(unsigned spare) const noexcept;
   template <typename Use>
   bool use_store(time_point now, Use use);
   void carry_over(const limit_store::hold& window);

@@ -85,6 +85,7 @@ relays::relays(boost::asio::io_context& context, clock& time,
     plan.windows[i].store = stores_.back().get();
   }
   gate_ = std::make_unique<start_gate>(time, plan.windows, plan.lanes, most_in_flight(pace_));
+  gate_->set_reserve(pace_.interactive_reserve);
   gate_->close();  // each run enters with its own group
   gate_->watch_pauses(pace_.max_wait, [this](std::size_t relay, time_point until) {
     paused_by_others(relay, until);
@@ -116,8 +117,14 @@ void relays::cancel_returns() noexcept {
 }
 
 void relays::join(user& run) {
-  start_new_run(users_.empty() || ended_);
+  const bool alone =
+      std::none_of(users_.begin(), users_.end(), [](const user* one) { return one->at_work(); });
+  start_new_run(alone || ended_);
   users_.push_back(&run);
+}
+
+void relays::try_again() {
+  if (ended_) start_new_run(true);
 }
 
 void relays::leave(user& run) noexcept {
@@ -436,6 +443,10 @@ void relays::only_suspects_left(std::size_t relay) {
 }
 
 void relays::stream_trial_over() {
+  settled();
+}
+
+void relays::settled() {
   for (user* each : users_) each->on_others_settled();
 }
 

@@ -82,6 +82,8 @@ class relays {
     virtual ~user() = default;
     /// The run sends nothing new.
     virtual bool stopping() const noexcept = 0;
+    /// Whether it has requests now. One that has none does not keep the problems of earlier runs.
+    virtual bool at_work() const noexcept { return true; }
     /// All its current requests wait until other requests show what caused a failure.
     virtual bool waits_for_address() const noexcept = 0;
     /// No relay is left, so the run must stop. `again_at`: when a relay accepts requests again;
@@ -112,6 +114,8 @@ class relays {
   /// A run begins. Resting relays are used again, except those that asked to wait until a certain
   /// time. If no other run is active, or no relay is left, earlier problems are forgotten.
   void join(user& run);
+  /// If no relay is left: a user that has not ended tries them again.
+  void try_again();
   /// A run has ended. After the last run, idle connections are closed, so that the event loop can
   /// end. A caller that wants to keep them open must be a user itself.
   void leave(user& run) noexcept;
@@ -154,6 +158,9 @@ class relays {
   bool stream_trial_on() const noexcept;
   /// The relay cuts off requests that are silent for `after`: advise the user to stream.
   void advise_streams(std::size_t relay, duration after);
+
+  /// A user that goes on has no requests any more, so others must not wait for them.
+  void settled();
 
   /// Other relays are in use.
   bool has_others(std::size_t relay) const noexcept;

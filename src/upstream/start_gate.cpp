@@ -31,19 +31,21 @@ start_gate::~start_gate() {
   if (pause_alarm_ != 0) clock_.cancel(pause_alarm_);
 }
 
-bool start_gate::has_place() const noexcept {
-  if (concurrency_ != 0 && in_flight_ >= concurrency_) return false;
+bool start_gate::has_place(unsigned spare) const noexcept {
+  if (is_full(in_flight_, concurrency_, spare)) return false;
   return std::any_of(lanes_.begin(), lanes_.end(),
-                     [](const lane_state& one) { return one.takes(); });
+                     [&](const lane_state& one) { return one.takes(spare); });
 }
 
 // When a lane has room for the first waiter.
 start_gate::next_turn start_gate::next_in_line(time_point now) {
-  const std::uint64_t tokens = line_.empty() ? 0 : count(line_.front()->tokens);
+  const waiter* const one = first();
+  const std::uint64_t tokens = one == nullptr ? 0 : count(one->tokens);
+  const unsigned spare = spare_of_first();
   next_turn next;
   for (std::size_t i = 0; i < lanes_.size(); ++i) {
-    if (!lanes_[i].takes()) continue;
-    const auto wait = window_of(i).next_wait(now, tokens);
+    if (!lanes_[i].takes(spare)) continue;
+    const auto wait = window_of(i).next_wait(now, tokens, spare);
     if (wait.until < next.wait.until) next = {wait, i};
   }
   return next;
@@ -53,21 +55,21 @@ start_gate::next_turn start_gate::next_in_line(time_point now) {
 time_point start_gate::look_again(time_point now) {
   time_point next = time_point::max();
   for (const lane_state& one : lanes_) {
-    if (one.takes()) next = std::min(next, windows_[one.window].look_again(now));
+    if (one.takes(0)) next = std::min(next, windows_[one.window].look_again(now));
   }
   return next;
 }
 
-std::optional<start_gate::permit> start_gate::try_enter(group& of,
-                                                        std::optional<std::size_t> avoided,
-                                                        std::uint64_t tokens) {
-  if (!has_place()) return std::nullopt;
+std::optional<start_gate::permit> start_gate::start(group& of, std::optional<std::size_t> avoided,
+                                                    std::uint64_t tokens) {
+  const unsigned spare = spare_of(of);
+  if (!has_place(spare)) return std::nullopt;
   const time_point now = clock_.now();
   std::optional<std::size_t> best;
   for (std::size_t i = 0; i < lanes_.size(); ++i) {
-    if (!lanes_[i].takes()) continue;
+    if (!lanes_[i].takes(spare)) continue;
     // With only one lane, try_start() below is the only check.
-    if (lanes_.size() > 1 && window_of(i).next_start(now, tokens) > now) continue;
+    if (lanes_.size() > 1 && window_of(i).next_start(now, tokens, spare) > now) continue;
     // A lane that could not start for a while does not catch up.
     lanes_[i].tag = std::max(lanes_[i].tag, virtual_time_);
     if (!best || *best == avoided || (i != avoided && lanes_[i].tag < lanes_[*best].tag)) {
@@ -75,7 +77,7 @@ std::optional<start_gate::permit> start_gate::try_enter(group& of,
     }
   }
   if (!best) return std::nullopt;
-  const auto slot = window_of(*best).try_start(now, tokens);
+  const auto slot = window_of(*best).try_start(now, tokens, spare);
   if (!slot) return std::nullopt;
   lane_state& lane = lanes_[*best];
   virtual_time_ = lane.tag;
@@ -94,43 +96,59 @@ start_gate::waiter::waiter(start_gate& at, group& owner, const token_count& esti
 
 start_gate::waiter::~waiter() {
   --of.waiting_;
-  if (in_line_) gate.line_.erase(place_);
+  if (in_line_) gate.line_of(of).erase(place_);
   if (called_) --gate.called_;
   if (in_line_ || called_) gate.wake_next();  // the next one may have its turn
 }
 
 void start_gate::waiter::line_up(bool first) {
-  place_ = gate.line_.insert(first ? gate.line_.begin() : gate.line_.end(), this);
+  line& own = gate.line_of(of);
+  place_ = own.insert(first ? own.begin() : own.end(), this);
   in_line_ = true;
 }
 
 void start_gate::waiter::call() {
-  gate.line_.erase(place_);
+  gate.line_of(of).erase(place_);
   in_line_ = false;
   called_ = true;
   ++gate.called_;
   turn.wake_one();
 }
 
+std::optional<start_gate::permit> start_gate::try_enter(group& of,
+                                                        std::optional<std::size_t> avoided,
+                                                        const token_count& tokens) {
+  if (of.closed_ || must_line_up(of)) return std::nullopt;
+  return start(of, avoided, count(tokens));
+}
+
+time_point start_gate::next_start(const group& of, std::uint64_t tokens) {
+  const time_point now = clock_.now();
+  time_point next = time_point::max();
+  for (const lane_state& lane : lanes_) {
+    if (lane.open)
+      next = std::min(next, windows_[lane.window].next_start(now, tokens, spare_of(of)));
+  }
+  return next;
+}
+
 boost::asio::awaitable<std::optional<start_gate::permit>> start_gate::enter(
     group& of, std::optional<std::size_t> avoided, token_count tokens) {
   if (of.closed_) co_return std::nullopt;
-  if (line_.empty() && called_ == 0) {
-    if (const auto turn = try_enter(of, avoided, count(tokens))) co_return turn;
-  }
+  if (const auto turn = try_enter(of, avoided, tokens)) co_return turn;
   waiter mine(*this, of, tokens);
   // A waiter that was called but cannot start (a pause began, another process was faster) goes back
   // to the head of the queue.
   for (bool first = false;; first = true) {
     mine.line_up(first);
     // A waiter that was called calls the next one when it resumes.
-    if (called_ == 0 && has_place()) {
+    if (called_ == 0 && has_place(spare_of_first())) {
       const time_point now = clock_.now();
       arm(now, next_start(now));
     }
     co_await mine.turn.wait();
     std::optional<permit> turn;
-    if (!of.closed_) turn = try_enter(of, avoided, count(tokens));
+    if (!of.closed_) turn = start(of, avoided, count(tokens));
     mine.resume();
     wake_next();
     if (turn || of.closed_) co_return turn;
@@ -139,12 +157,13 @@ boost::asio::awaitable<std::optional<start_gate::permit>> start_gate::enter(
 
 // Calls the first waiter if it can start now; else sets the alarm for the time when it can.
 void start_gate::wake_next() {
-  if (line_.empty() || called_ > 0) return;
-  if (!has_place()) return;             // leave() calls this again
+  waiter* const one = first();
+  if (one == nullptr || called_ > 0) return;
+  if (!has_place(spare_of(one->of))) return;  // leave() calls this again
   const time_point now = clock_.now();  // read once: next_start() may return exactly this time
   const time_point next = next_start(now);
   if (next <= now) {
-    line_.front()->call();
+    one->call();
   } else {
     arm(now, next);
   }
@@ -173,9 +192,9 @@ void start_gate::arm(time_point now, time_point next) {
 // Called by a timer: the callback may close groups, and one of their attempts may be on its
 // way into the line.
 void start_gate::look_for_long_pauses(time_point now) {
-  if (!tell_of_pause_ || pause_alarm_ != 0 || line_.empty()) return;
+  if (!tell_of_pause_ || pause_alarm_ != 0 || first() == nullptr) return;
   for (std::size_t i = 0; i < lanes_.size(); ++i) {
-    if (!lanes_[i].takes()) continue;
+    if (!lanes_[i].takes(0)) continue;
     const auto until = window_of(i).others_pause(now);
     if (!until || *until - now <= longest_pause_) continue;
     pause_alarm_ = clock_.call_at(now, [this, i, end = *until] {
@@ -199,6 +218,11 @@ void start_gate::set_limits(std::size_t window, unsigned per_minute,
 
 void start_gate::set_concurrency(std::size_t most) {
   concurrency_ = most;
+  wake_next();
+}
+
+void start_gate::set_reserve(unsigned spare) {
+  spare_ = spare;
   wake_next();
 }
 
@@ -306,7 +330,8 @@ void start_gate::open(group& of) {
 void start_gate::close(group& of) {
   if (std::exchange(of.closed_, true)) return;
   --open_groups_;
-  for (auto next = line_.begin(); next != line_.end();) {
+  line& own = line_of(of);
+  for (auto next = own.begin(); next != own.end();) {
     waiter* one = *next++;
     if (&one->of == &of) one->call();
   }
@@ -333,9 +358,9 @@ start_gate::status start_gate::now(group& of) {
 }
 
 start_gate::status start_gate::now() {
-  status report = now(!line_.empty());
+  status report = now(first() != nullptr);
   report.in_flight = in_flight_;
-  report.waiting = line_.size();
+  for (const line& each : lines_) report.waiting += each.size();
   const time_point now = clock_.now();
   report.started_last_minute = meter_.last_minute(now);
   report.most_in_a_minute = meter_.most();
@@ -345,11 +370,13 @@ start_gate::status start_gate::now() {
 start_gate::status start_gate::now(bool waiting) {
   const time_point now = clock_.now();
   status report;
-  report.full = !has_place();
-  report.lanes_full = report.full && (concurrency_ == 0 || in_flight_ < concurrency_) &&
-                      std::any_of(lanes_.begin(), lanes_.end(),
-                                  [](const lane_state& one) { return one.open && one.full(); });
-  if (waiting && !line_.empty()) {
+  const unsigned spare = spare_of_first();
+  report.full = !has_place(spare);
+  report.lanes_full = report.full && !is_full(in_flight_, concurrency_, spare) &&
+                      std::any_of(lanes_.begin(), lanes_.end(), [&](const lane_state& one) {
+                        return one.open && one.full(spare);
+                      });
+  if (waiting && first() != nullptr) {
     const next_turn next = next_in_line(now);
     const bool held_up = std::any_of(windows_.begin(), windows_.end(),
                                      [](const rate_limiter& one) { return one.is_held_up(); });

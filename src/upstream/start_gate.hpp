@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <boost/asio/awaitable.hpp>
 #include <cstddef>
 #include <cstdint>
@@ -18,17 +20,22 @@ namespace sluice {
 /// concurrency limit and a slot in a relay's window. Not thread safe: use it on the event loop's
 /// thread.
 ///
-/// First come, first served, so every run, job and retry gets its turn. Each relay is a lane; an
-/// attempt goes to a lane with room, in proportion to the lanes' weights. A waiter that is
-/// destroyed leaves the queue. The gate must outlive all waiters.
+/// Urgent attempts, for which a person waits, start before all others. Apart from that it is first
+/// come, first served, so every run, job and retry gets its turn. Each relay is a lane; an attempt
+/// goes to a lane with room, in proportion to the lanes' weights. A waiter that is destroyed or
+/// cancelled leaves the queue. The gate must outlive all waiters.
 class start_gate {
  public:
+  enum class urgency : std::uint8_t { urgent, usual };
+
   /// The attempts of one run, which are counted and closed together. It must outlive its attempts,
   /// and the gate must outlive it.
   class group {
    public:
     /// The group is open at first.
-    explicit group(start_gate& at) : gate_(at) { gate_.open(*this); }
+    explicit group(start_gate& at, urgency how = urgency::usual) : gate_(at), urgency_(how) {
+      gate_.open(*this);
+    }
     group(const group&) = delete;
     group& operator=(const group&) = delete;
     ~group() { gate_.close(*this); }
@@ -36,6 +43,7 @@ class start_gate {
    private:
     friend class start_gate;
     start_gate& gate_;
+    const urgency urgency_;
     start_meter meter_;
     std::size_t in_flight_ = 0;
     std::size_t waiting_ = 0;
@@ -93,6 +101,15 @@ class start_gate {
     return enter(others_, avoided, std::move(tokens));
   }
 
+  /// The same for an attempt that does not wait: nothing if it cannot start now, or if others wait
+  /// before it.
+  std::optional<permit> try_enter(group& of, std::optional<std::size_t> avoided,
+                                  const token_count& tokens);
+
+  /// When an attempt of the group can start at the earliest, if no other is faster;
+  /// time_point::max(): not known.
+  time_point next_start(const group& of, std::uint64_t tokens);
+
   void sent(permit turn);
   void answered(permit turn);
   /// Actual token count; corrects the reservation.
@@ -110,6 +127,9 @@ class start_gate {
   /// Other limits of a window and of all lanes together, from now on; 0: none.
   void set_limits(std::size_t window, unsigned per_minute, std::uint64_t tokens_per_minute);
   void set_concurrency(std::size_t most);
+  /// What usual attempts leave free for urgent ones: slots of each window, and places below each
+  /// concurrency limit. Of a limit that is smaller they may use one.
+  void set_reserve(unsigned spare);
   /// Starts of other processes, and of earlier ones, that still count in any of the windows.
   std::uint64_t starts_of_others();
   /// The end of the last pause of the lane's window, of any process; a past time: no pause.
@@ -149,8 +169,10 @@ class start_gate {
     bool trial = false;
     bool open = true;
 
-    bool full() const noexcept { return most != 0 && in_flight >= most; }
-    bool takes() const noexcept { return open && !full() && (!trial || trials == 0); }
+    bool full(unsigned spare) const noexcept { return is_full(in_flight, most, spare); }
+    bool takes(unsigned spare) const noexcept {
+      return open && !full(spare) && (!trial || trials == 0);
+    }
   };
 
   // One waiting attempt; lives in the frame of its coroutine.
@@ -181,12 +203,35 @@ class start_gate {
     bool called_ = false;  // and has not resumed yet
   };
 
+  // Whether one of `most` places, 0 for no limit, must stay free.
+  static bool is_full(std::size_t taken, std::size_t most, unsigned spare) noexcept {
+    return most != 0 && taken + std::min<std::size_t>(spare, most - 1) >= most;
+  }
+  using line = std::list<waiter*>;
+  line& line_of(const group& of) noexcept { return lines_[static_cast<std::size_t>(of.urgency_)]; }
+  // The waiter whose turn is next; null: none.
+  waiter* first() const noexcept {
+    for (const line& each : lines_) {
+      if (!each.empty()) return each.front();
+    }
+    return nullptr;
+  }
+  unsigned spare_of(const group& of) const noexcept {
+    return of.urgency_ == urgency::urgent ? 0 : spare_;
+  }
+  unsigned spare_of_first() const noexcept {
+    const waiter* next = first();
+    return next == nullptr ? 0 : spare_of(next->of);
+  }
+  bool must_line_up(const group& of) const noexcept {
+    const bool behind = of.urgency_ == urgency::usual ? first() != nullptr : !lines_[0].empty();
+    return behind || called_ > 0;
+  }
   rate_limiter& window_of(std::size_t lane) noexcept { return windows_[lanes_[lane].window]; }
-  std::optional<permit> try_enter(group& of, std::optional<std::size_t> avoided,
-                                  std::uint64_t tokens);
+  std::optional<permit> start(group& of, std::optional<std::size_t> avoided, std::uint64_t tokens);
   status now(bool waiting);
   bool is_idle() const noexcept { return open_groups_ == 0 && in_flight_ == 0; }
-  bool has_place() const noexcept;
+  bool has_place(unsigned spare) const noexcept;
   struct next_turn {
     rate_limiter::wait wait{wait_cause::limit, time_point::max()};
     std::size_t lane = 0;
@@ -209,8 +254,9 @@ class start_gate {
   std::size_t concurrency_;  // 0: no limit
   std::size_t in_flight_ = 0;
   std::size_t open_groups_ = 0;
-  std::list<waiter*> line_;
-  std::size_t called_ = 0;  // waiters that were woken and have not resumed yet
+  std::array<line, 2> lines_;  // of waiters, by urgency
+  unsigned spare_ = 0;         // see set_reserve()
+  std::size_t called_ = 0;     // waiters that were woken and have not resumed yet
   clock::timer alarm_ = 0;
   time_point alarm_at_{};
   clock::timer catch_up_alarm_ = 0;

@@ -448,6 +448,19 @@ TEST_P(batch_stores, what_others_cost_is_exact) {
   EXPECT_EQ(store->spent_by_others("bob", "batch_1"), usd());
 }
 
+TEST_P(batch_stores, adds_up_exactly_what_the_calls_of_each_owner_cost) {
+  EXPECT_EQ(store->add_call_spend("alice", {}), usd()) << "she has made none";
+  const usd reserved = *usd::parse("1000000000000.5");
+  EXPECT_EQ(store->add_call_spend("alice", reserved), reserved);
+  EXPECT_EQ(store->add_call_spend("bob", *usd::parse("7")).to_string(), "7");
+  usd settled = *usd::parse("0.000000000000000001");
+  settled -= reserved;
+  EXPECT_EQ(store->add_call_spend("alice", settled).to_string(), "0.000000000000000001");
+  EXPECT_EQ(store->add_call_spend("alice", {}).to_string(), "0.000000000000000001");
+  EXPECT_EQ(store->add_call_spend("bob", {}).to_string(), "7");
+  EXPECT_EQ(store->spent_by_others("alice", ""), usd()) << "calls are no batches";
+}
+
 INSTANTIATE_TEST_SUITE_P(
     all, batch_stores,
     testing::Values(store_kind{"memory",

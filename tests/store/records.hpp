@@ -124,6 +124,7 @@ inline std::string dump(batch_store& store, std::uint64_t last_epoch = 3) {
       }
       out << '\n';
     }
+    out << owner << "'s calls cost " << store.add_call_spend(owner, {}).to_string() << '\n';
   }
   return out.str();
 }

@@ -207,6 +207,7 @@ TEST(sqlite_store, opens_a_file_of_an_older_version) {
     EXPECT_EQ(second->end->output_file_id, "file-o");
     EXPECT_TRUE(store->claimed({"batch_1", 3}));
     EXPECT_EQ(store->open_batches().size(), 2);
+    EXPECT_EQ(store->add_call_spend("alice", usd::from_units(opened)), usd::from_units(opened));
   }
   const auto store = open_sqlite_store(path);
   batch_record urgent = new_batch("alice", "batch_3", "file-1");

@@ -56,6 +56,10 @@ const std::vector<step>& steps() {
          store.accept_lines(first, {5, "gpt-x"}, 120);
        }},
       {"save_progress", [](batch_store& store) { store.save_progress(first, some_progress()); }},
+      {"add_call_spend",
+       [](batch_store& store) { store.add_call_spend("alice", *usd::parse("0.25")); }},
+      {"add_call_spend, again",
+       [](batch_store& store) { store.add_call_spend("alice", *usd::parse("0.5")); }},
       {"release",
        [](batch_store& store) {
          store.release({"batch_2", 1});

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -100,6 +101,10 @@ class memory_store final : public store::batch_store {
       }
     }
     return spent;
+  }
+
+  usd add_call_spend(std::string_view owner, usd amount) override {
+    return call_spend_[std::string(owner)] += amount;
   }
 
   std::optional<claim> claim_batch(std::string_view server, const std::vector<std::string>& skipped,
@@ -232,6 +237,7 @@ class memory_store final : public store::batch_store {
     return page;
   }
 
+  std::map<std::string, usd> call_spend_;  // by owner
   std::deque<file_record> files_;
   std::deque<entry> batches_;
 };

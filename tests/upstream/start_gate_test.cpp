@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
@@ -572,6 +574,125 @@ TEST_F(start_gate_test, if_a_called_waiter_is_destroyed_the_next_one_starts) {
   EXPECT_EQ(entered, (std::vector{1, 3}));
   leave(gate, 3);
   clear_out(gate);
+}
+
+TEST_F(start_gate_test, urgent_attempts_start_before_the_others_that_wait) {
+  start_gate gate(time, {0, 1s, pacing::burst}, 1);
+  start_gate::group urgent(gate, start_gate::urgency::urgent);
+  start_gate::group usual(gate);
+  for (int name : {1, 2, 3}) enter(gate, name, &usual);
+  for (int name : {4, 5}) enter(gate, name, &urgent);
+  EXPECT_EQ(gate.now(urgent).waiting, 2U);
+  for (int name : {1, 4, 5, 2, 3}) leave(gate, name);
+  EXPECT_EQ(entered, (std::vector{1, 4, 5, 2, 3}));
+}
+
+TEST_F(start_gate_test, an_urgent_attempt_takes_the_next_slot_of_the_window) {
+  start_gate gate(time, {1, 1s, pacing::burst}, 64);
+  start_gate::group urgent(gate, start_gate::urgency::urgent);
+  start_gate::group usual(gate);
+  for (int name : {1, 2}) enter(gate, name, &usual);
+  make(gate, 1);
+  advance(30s);
+  enter(gate, 3, &urgent);
+  advance(31s);
+  EXPECT_EQ(entered, (std::vector{1, 3}));
+  make(gate, 3);
+  advance(61s);
+  EXPECT_EQ(entered, (std::vector{1, 3, 2}));
+}
+
+TEST_F(start_gate_test, the_reserve_of_a_window_is_for_urgent_attempts_alone) {
+  start_gate gate(time, {5, 1s, pacing::burst}, 64);
+  gate.set_reserve(2);
+  start_gate::group urgent(gate, start_gate::urgency::urgent);
+  start_gate::group usual(gate);
+  for (int name = 1; name <= 5; ++name) {
+    enter(gate, name, &usual);
+    if (held.contains(name)) make(gate, name);
+  }
+  EXPECT_EQ(entered, (std::vector{1, 2, 3}));
+  EXPECT_TRUE(gate.now(usual).next_start) << "the others wait for the limit";
+  for (int name : {6, 7, 8}) {
+    enter(gate, name, &urgent);
+    if (held.contains(name)) make(gate, name);
+  }
+  EXPECT_EQ(entered, (std::vector{1, 2, 3, 6, 7})) << "five in a minute, and never a sixth";
+  advance(61s);
+  ASSERT_TRUE(held.contains(8));
+  EXPECT_EQ(entered, (std::vector{1, 2, 3, 6, 7, 8, 4, 5}));
+}
+
+TEST_F(start_gate_test, the_reserve_of_the_concurrency_is_for_urgent_attempts_alone) {
+  start_gate gate(time, {0, 1s, pacing::burst}, 3);
+  gate.set_reserve(1);
+  start_gate::group urgent(gate, start_gate::urgency::urgent);
+  start_gate::group usual(gate);
+  for (int name : {1, 2, 3}) enter(gate, name, &usual);
+  EXPECT_EQ(entered, (std::vector{1, 2}));
+  EXPECT_TRUE(gate.now(usual).full);
+  enter(gate, 4, &urgent);
+  EXPECT_EQ(entered, (std::vector{1, 2, 4}));
+  leave(gate, 4);
+  EXPECT_EQ(entered, (std::vector{1, 2, 4})) << "two others are still in flight";
+  leave(gate, 1);
+  EXPECT_EQ(entered, (std::vector{1, 2, 4, 3}));
+}
+
+TEST_F(start_gate_test, a_reserve_as_large_as_the_limit_leaves_the_others_one_place) {
+  start_gate gate(time, {2, 1s, pacing::burst}, 2);
+  gate.set_reserve(9);
+  start_gate::group usual(gate);
+  for (int name : {1, 2}) enter(gate, name, &usual);
+  EXPECT_EQ(entered, std::vector{1});
+  make(gate, 1);
+  EXPECT_EQ(entered, std::vector{1}) << "the slot of the minute is taken, too";
+  advance(61s);
+  EXPECT_EQ(entered, (std::vector{1, 2}));
+}
+
+TEST_F(start_gate_test, an_attempt_that_does_not_wait_passes_nobody_of_its_kind) {
+  start_gate gate(time, {0, 1s, pacing::burst}, 2);
+  gate.set_reserve(1);
+  start_gate::group urgent(gate, start_gate::urgency::urgent);
+  start_gate::group usual(gate);
+  for (int name : {1, 2}) enter(gate, name, &usual);
+  EXPECT_FALSE(gate.try_enter(usual, std::nullopt, {}));
+  const auto turn = gate.try_enter(urgent, std::nullopt, {});
+  ASSERT_TRUE(turn);
+  EXPECT_FALSE(gate.try_enter(urgent, std::nullopt, {})) << "there is no place";
+  gate.leave(*turn, false);
+  leave(gate, 1);
+  EXPECT_EQ(entered, (std::vector{1, 2}));
+  gate.close(urgent);
+  EXPECT_FALSE(gate.try_enter(urgent, std::nullopt, {})) << "the group is closed";
+}
+
+TEST_F(start_gate_test, a_cancelled_urgent_waiter_lets_the_others_start) {
+  start_gate gate(time, {0, 1s, pacing::burst}, 1);
+  start_gate::group urgent(gate, start_gate::urgency::urgent);
+  start_gate::group usual(gate);
+  enter(gate, 1, &usual);
+  asio::cancellation_signal client_gone;
+  bool ended = false;
+  asio::co_spawn(
+      loop,
+      [&]() -> asio::awaitable<void> {
+        const auto turn = co_await gate.enter(urgent);
+        EXPECT_FALSE(turn) << "it was cancelled";
+      },
+      asio::bind_cancellation_slot(client_gone.slot(), [&](const std::exception_ptr& thrown) {
+        ended = true;
+        EXPECT_NE(thrown, nullptr);
+      }));
+  poll();
+  enter(gate, 2, &usual);
+  client_gone.emit(asio::cancellation_type::terminal);
+  poll();
+  EXPECT_TRUE(ended);
+  EXPECT_EQ(gate.now(urgent).waiting, 0U);
+  leave(gate, 1);
+  EXPECT_EQ(entered, (std::vector{1, 2}));
 }
 
 // A window whose lock another process holds, for example because it was stopped.

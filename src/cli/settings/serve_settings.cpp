@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <limits>
 #include <optional>
+#include <random>
 #include <set>
 #include <utility>
 
@@ -154,6 +155,20 @@ std::vector<setting> serve_flags(serve_settings& target) {
            "Keys and prompts then travel in the clear. Use it behind a proxy that does TLS, "
            "or in a private network.",
        .apply = [&target](const std::string& value) { target.insecure_http = value == "true"; }},
+      {.name = "interactive-reserve",
+       .value = "N",
+       .group = group,
+       .short_help = "Requests that batches leave to interactive calls",
+       .long_help =
+           "Interactive calls go before batch work, but where batches have used up the minute or "
+           "all of --concurrency, a call waits. Batches leave N requests of each relay's minute, "
+           "and N of --concurrency, to calls. Give what your calls need in a minute.",
+       .default_value = "0",
+       .apply =
+           [&target](const std::string& value) {
+             target.run.engine.pace.interactive_reserve = static_cast<unsigned>(
+                 parse_count(value, std::numeric_limits<std::int32_t>::max()));
+           }},
       {.name = "batches-at-once",
        .value = "N",
        .group = group,
@@ -218,6 +233,15 @@ server::batch_server_options server_options_of(const serve_settings& chosen) {
   options.http.key_file = chosen.certificate_key;
   options.data = chosen.data.empty() ? usual_data_folder() : chosen.data;
   options.files = {chosen.most_file_bytes, chosen.most_batch_bytes};
+  const pace_options& pace = chosen.run.engine.pace;
+  // Each call in flight has a connection, and clients that wait or poll have others.
+  options.http.max_connections += pace.concurrency;
+  options.calls.max_body_bytes = chosen.run.engine.job.max_line_bytes;
+  options.calls.max_attempts = pace.max_attempts;
+  options.calls.seed = std::random_device{}();
+  options.calls.counts_tokens = pace.tokens_per_minute != 0;
+  options.calls.defaults = {chosen.run.engine.output.assume_max_tokens,
+                            chosen.run.engine.output.tier_default};
   options.runner.batches_at_once = chosen.batches_at_once;
   options.runner.most_lines = chosen.most_lines;
   options.runner.lines = chosen.run.engine.job;

@@ -24,7 +24,7 @@ namespace asio = boost::asio;
 namespace ssl = boost::asio::ssl;
 using boost::system::error_code;
 
-constexpr std::size_t read_size = std::size_t{64} * 1024;
+constexpr std::size_t read_size = std::size_t{16} * 1024;
 constexpr std::size_t write_size = std::size_t{64} * 1024;
 // Of a body that the handler did not read. More is not worth the wait: the connection is closed.
 constexpr std::size_t most_dropped = std::size_t{256} * 1024;
@@ -367,10 +367,17 @@ asio::awaitable<bool> server_connection::send(int status, const header_fields& f
   co_return complete_;
 }
 
+// What reads need no more until the next request: an answer in pieces may take hours.
+void server_connection::free_buffers() {
+  if (reader_->body_is_done()) std::string().swap(piece_);
+  if (unread().empty()) std::string().swap(in_);
+}
+
 asio::awaitable<bool> server_connection::begin(int status, const header_fields& fields,
                                                std::optional<std::uint64_t> length) {
   const std::string head = head_of(status, fields, length);
   replied_ = true;
+  free_buffers();
   const bool sent = co_await write_all(head);
   co_return sent;
 }

@@ -78,6 +78,7 @@ class server_connection final : public exchange {
   std::string head_of(int status, const header_fields& fields, std::optional<std::uint64_t> length);
   std::string_view unread() const noexcept;
   void consume(std::size_t size) noexcept;
+  void free_buffers();
 
   void expect_within(duration wait);
   void expect_nothing() noexcept { due_ = time_point::max(); }

@@ -1,0 +1,89 @@
+#include "server/key_funds.hpp"
+
+namespace sluice::server {
+namespace {
+
+namespace asio = boost::asio;
+
+usd negative(usd amount) {
+  usd none;
+  return none -= amount;
+}
+
+}  // namespace
+
+void key_funds::begin_batch(const std::string& owner, batch_in_work& batch) {
+  entries_[owner].batch = &batch;
+}
+
+void key_funds::end_batch(const std::string& owner, const batch_in_work& batch) {
+  entry& own = entries_[owner];
+  if (own.batch == &batch) own.batch = nullptr;
+}
+
+void key_funds::take(entry& from, usd amount) {
+  from.taken += amount;
+  if (from.batch != nullptr && from.batch->left()) from.batch->spent_elsewhere(amount);
+}
+
+// Something that is in flight may cost less than what is reserved for it.
+bool key_funds::may_come_back(const entry& from) {
+  return from.reserved > usd{} || from.batch != nullptr;
+}
+
+asio::awaitable<usd> key_funds::taken_by_calls(const std::string& owner) {
+  if (!entries_[owner].loaded) {
+    const usd stored = co_await disk_.run([&] { return records_.add_call_spend(owner, {}); });
+    entry& own = entries_[owner];
+    if (!own.loaded) own.taken = stored;
+    own.loaded = true;
+  }
+  co_return entries_[owner].taken;
+}
+
+asio::awaitable<funds> key_funds::reserve(const std::string& owner, usd budget, usd most) {
+  co_await taken_by_calls(owner);
+  entry& own = entries_[owner];
+  if (own.batch != nullptr && !own.batch->is_counted()) co_return funds::wait;
+  bool fits = true;
+  if (const auto left = own.batch == nullptr ? std::nullopt : own.batch->left()) {
+    fits = *left >= most;
+    if (fits) {
+      take(own, most);
+      own.reserved += most;
+    }
+  } else {
+    // Taken before the batches are asked for, so that what begins meanwhile counts it.
+    take(own, most);
+    own.reserved += most;
+    const std::string batch = own.batch == nullptr ? std::string() : own.batch->id();
+    usd spent = own.batch == nullptr ? usd{} : own.batch->spent();
+    spent += co_await disk_.run([&] { return records_.spent_by_others(owner, batch); });
+    fits = spent + own.taken <= budget;
+    if (!fits) {
+      take(own, negative(most));
+      own.reserved -= most;
+    }
+  }
+  if (!fits) co_return may_come_back(own) ? funds::wait : funds::spent;
+  try {
+    co_await disk_.run([&] { records_.add_call_spend(owner, most); });
+  } catch (const store::store_error&) {
+    take(own, negative(most));
+    own.reserved -= most;
+    throw;
+  }
+  co_return funds::reserved;
+}
+
+asio::awaitable<void> key_funds::settle(const std::string& owner, usd most, usd cost) {
+  entry& own = entries_[owner];
+  own.reserved -= most;
+  usd less = cost;
+  less -= most;
+  if (less == usd{}) co_return;
+  take(own, less);
+  co_await disk_.run([&] { records_.add_call_spend(owner, less); });
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,74 @@
+#include "server/messages_usage.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+#include "json/object.hpp"
+
+namespace sluice::server {
+namespace {
+
+// A count of the usage; nothing: it is not there, or no number of tokens.
+std::optional<std::int64_t> count(const json_object& usage, std::string_view name) {
+  const std::string_view text = usage.value(name);
+  std::int64_t value = 0;
+  const char* const end = text.data() + text.size();
+  const auto read = std::from_chars(text.data(), end, value);
+  if (text.empty() || read.ec != std::errc{} || read.ptr != end) return std::nullopt;
+  return value >= 0 && value <= most_tokens_of_a_reply ? std::optional(value) : std::nullopt;
+}
+
+}  // namespace
+
+// A stream tells the input at its beginning, and the output at its end; a later count replaces an
+// earlier one.
+void messages_usage::take(std::string_view usage) {
+  const json_object object(usage);
+  if (!object.is_object()) return;
+  token_usage now = found_.value_or(token_usage{});
+  if (const auto input = count(object, "input_tokens")) input_ = *input;
+  if (const auto read = count(object, "cache_read_input_tokens")) now.cached_tokens = *read;
+  if (const auto written = count(object, "cache_creation_input_tokens")) {
+    const json_object parts = object.object("cache_creation");
+    now.cache_write_1h_tokens =
+        std::min(*written, count(parts, "ephemeral_1h_input_tokens").value_or(0));
+    now.cache_write_tokens = *written - now.cache_write_1h_tokens;
+  }
+  if (const auto output = count(object, "output_tokens")) now.completion_tokens = *output;
+  now.prompt_tokens =
+      input_ + now.cached_tokens + now.cache_write_tokens + now.cache_write_1h_tokens;
+  found_ = now;
+}
+
+void messages_usage::on_event(std::string_view data) {
+  if (data.find("\"usage\"") == std::string_view::npos &&
+      data.find("\"message_stop\"") == std::string_view::npos) {
+    return;
+  }
+  const json_object event = json_object::parse(data);
+  if (event.text("type") == "message_stop") complete_ = true;
+  take(event.object("message").value("usage"));
+  take(event.value("usage"));
+}
+
+void messages_usage::body(std::string_view bytes) {
+  if (!stream_) {
+    body_.append(bytes.substr(0, longest_body - std::min(longest_body, body_.size())));
+    return;
+  }
+  parser_.feed(bytes, [this](const sse_parser::event& event) {
+    on_event(event.data);
+    return !event.raw;
+  });
+}
+
+std::optional<token_usage> messages_usage::finish() {
+  if (!stream_) {
+    const json_object whole = json_object::parse(body_);
+    complete_ = whole.text("type") == "message";
+    take(whole.value("usage"));
+  }
+  return found_;
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,118 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "async/background.hpp"
+#include "async/wait_queue.hpp"
+#include "engine/retry.hpp"
+#include "http/server/server.hpp"
+#include "money/cost_bound.hpp"
+#include "server/access_keys.hpp"
+#include "server/call_counts.hpp"
+#include "server/key_funds.hpp"
+#include "sluice/engine.hpp"
+#include "sluice/observer.hpp"
+#include "sluice/prices.hpp"
+#include "sluice/run_limit.hpp"
+#include "upstream/relays.hpp"
+
+namespace sluice::server {
+
+struct pass_through_options {
+  std::uint64_t max_body_bytes = std::uint64_t{64} << 20;  ///< of a call; more is answered 413
+  unsigned max_attempts = 5;
+  duration backoff_base = std::chrono::seconds{1};
+  duration backoff_cap = std::chrono::seconds{60};
+  std::uint64_t seed = 1;
+  bool counts_tokens = false;  ///< the relays have a limit in tokens per minute
+  bound_defaults defaults;     ///< for the most that a call can cost
+};
+
+/// Passes single calls of interactive clients on to the relays: under the same limit as batches,
+/// but before them, each piece of a reply as it comes, and cancelled when the client goes away. Not
+/// thread safe: use it on the event loop's thread.
+class pass_through final : public upstream::relays::user {
+ public:
+  struct needs {
+    boost::asio::io_context& loop;
+    background& disk;
+    engine& sender;
+    const relay_prices& prices;
+    key_funds& money;
+    /// The limit of a key by its name; null: it has none.
+    std::function<run_limit*(const std::string&)> limit_of;
+    observer* listener = nullptr;
+  };
+
+  /// All references must outlive it.
+  pass_through(needs from, const pass_through_options& options);
+  ~pass_through() override;
+  pass_through(const pass_through&) = delete;
+  pass_through& operator=(const pass_through&) = delete;
+
+  /// Answers a POST to one of the endpoints.
+  boost::asio::awaitable<void> serve(http_server::exchange& client, const client_key& key);
+  /// GET of "/v1/models" or of one model.
+  boost::asio::awaitable<void> show_models(http_server::exchange& client, const client_key& key);
+
+  /// New calls are refused, and those that wait; those in flight finish.
+  void stop();
+  /// After stop(): returns when the last call has ended. The relays' connections may close then.
+  boost::asio::awaitable<void> ended();
+
+  const call_counts& counts() const noexcept { return counts_; }
+
+ private:
+  class live_call;
+
+  // relays::user
+  bool stopping() const noexcept override { return stopping_; }
+  bool at_work() const noexcept override { return !calls_.empty(); }
+  bool waits_for_address() const noexcept override { return calls_.empty(); }
+  void on_relays_ended(stop_reason reason, const std::string& message,
+                       std::optional<double> again_at) override;
+  void on_success(std::size_t, time_point) override {}
+  void on_rest(std::size_t) override {}
+  void on_address_settled() override {}
+  void on_streams_off(std::size_t) override {}
+  void on_others_settled() override {}
+
+  /// The calls of a key at the gate of its own limit.
+  struct key_turns {
+    explicit key_turns(start_gate& gate) : calls(gate, start_gate::urgency::urgent) {}
+    start_gate::group calls;
+  };
+  void task_began() { ++tasks_; }
+  void task_ended(const std::exception_ptr& thrown);
+  double unix_now() const { return time_.unix_now(); }
+  /// Until a relay accepts calls again, if one has said when.
+  std::optional<duration> time_until_back() const;
+
+  needs needs_;
+  const pass_through_options options_;
+  clock& time_;
+  upstream::relays& relays_;
+  std::optional<start_gate::group> urgent_;
+  std::optional<start_gate::group> flex_;
+  std::map<std::string, key_turns> key_turns_;  // by name of the key
+  retry_policy retries_;
+  call_counts counts_;
+  std::set<live_call*> calls_;
+  std::size_t tasks_ = 0;  // calls, and what is left to do for ended ones
+  wait_queue all_ended_;
+  std::string ended_reason_;  // why no relay is left; empty: one is
+  std::optional<double> again_at_;
+  bool stopping_ = false;
+};
+
+}  // namespace sluice::server
