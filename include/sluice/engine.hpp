@@ -97,7 +97,7 @@ class engine {
   /// The status of all runs together.
   run_status now() const;
   /// The status of each relay, in the order of config::relays().
-  std::vector<relay_status> relays() const;
+  std::vector<relay_status> relay_statuses() const;
   /// The sum of the limits of all relays; 0: no limit.
   unsigned requests_per_minute() const noexcept;
   clock& time() noexcept;

@@ -188,7 +188,7 @@ run_status engine::now() const {
   return status;
 }
 
-std::vector<relay_status> engine::relays() const {
+std::vector<relay_status> engine::relay_statuses() const {
   upstream::relays& all = parts_->relays;
   const time_point now = parts_->time.now();
   std::vector<relay_status> found;

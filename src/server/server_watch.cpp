@@ -99,7 +99,7 @@ asio::awaitable<void> server_watch::show_metrics(watched_call& call) {
                       .now = with_.time.now(),
                       .runs = with_.sender.now(),
                       .requests_per_minute = with_.sender.requests_per_minute(),
-                      .relays = with_.sender.relays(),
+                      .relays = with_.sender.relay_statuses(),
                       .open_batches = std::move(open),
                       .batches_at_work = with_.runner.active(),
                       .connections = with_.connections(),

@@ -74,7 +74,7 @@ asio::awaitable<void> show_status(api_parts& parts, const api_call& call) {
                            .client = call.client,
                            .has_keys = !parts.keys.empty(),
                            .runs = parts.sender.now(),
-                           .relays = parts.sender.relays(),
+                           .relays = parts.sender.relay_statuses(),
                            .requests_per_minute = parts.sender.requests_per_minute(),
                            .tokens_per_minute = limits.tokens_per_minute,
                            .own = parts.runner.runs_of(call.client.name),

@@ -13,7 +13,7 @@ constexpr std::int64_t schema_lock = 0x736c75696365;
 
 // `sequence` is the order of insertion: it orders records of the same second. Times are Unix
 // seconds. Amounts are decimal texts, as usd::to_string() writes them.
-constexpr std::array<std::string_view, 1> steps{
+constexpr std::array<std::string_view, 2> steps{
     // 1: files, batches, and their bytes.
     R"(
     CREATE TABLE sluice.files (
@@ -111,6 +111,13 @@ constexpr std::array<std::string_view, 1> steps{
       PRIMARY KEY (batch, file, position)
     ) WITH (autovacuum_vacuum_scale_factor = 0.02);
     ALTER TABLE sluice.batch_pieces ALTER COLUMN bytes SET STORAGE EXTERNAL;
+    )",
+    // 2: what single calls have cost.
+    R"(
+    CREATE TABLE sluice.call_spend (
+      owner text PRIMARY KEY,
+      spent text NOT NULL
+    );
     )",
 };
 

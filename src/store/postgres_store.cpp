@@ -194,6 +194,21 @@ class postgres_store final : public batch_store {
     return spent;
   }
 
+  // An end that is unclear is an error: a second run would add the amount twice.
+  usd add_call_spend(std::string_view owner, usd amount) override {
+    return database_.transact([&](postgres_transaction& in) {
+      in.run("INSERT INTO sluice.call_spend VALUES ($1, '0') ON CONFLICT (owner) DO NOTHING",
+             parameters().put(owner));
+      const auto rows = in.run("SELECT spent FROM sluice.call_spend WHERE owner = $1 FOR UPDATE",
+                               parameters().put(owner));
+      postgres_row row(rows, 0, name_);
+      const usd spent = get_amount(row) + amount;
+      in.run("UPDATE sluice.call_spend SET spent = $2 WHERE owner = $1",
+             parameters().put(owner).put(spent.to_string()));
+      return spent;
+    });
+  }
+
   // Work on batches.
 
   std::optional<claim> claim_batch(std::string_view server, const std::vector<std::string>& skipped,

@@ -332,7 +332,7 @@ class sqlite_store final : public batch_store {
 
   usd call_spend(std::string_view owner) const {
     auto row = prepare("SELECT spent FROM call_spend WHERE owner = ?");
-    return row.put(owner).step() ? get_amount(database_, row) : usd{};
+    return row.put(owner).step() ? get_amount(row) : usd{};
   }
 
   // The batch to claim next, and the epoch of its last claim.
