@@ -10,9 +10,11 @@
 #include <vector>
 
 #include "base/printable.hpp"
+#include "base/translated_error.hpp"
 #include "cli/commands/all_commands.hpp"
 #include "cli/commands/command.hpp"
 #include "cli/screen/help.hpp"
+#include "cli/screen/screen_language.hpp"
 #include "settings/suggestion.hpp"
 #include "sluice/error.hpp"
 #include "terminal/descriptors.hpp"
@@ -92,9 +94,8 @@ std::vector<std::string> words_for_parser(const std::vector<std::string>& comman
   return words;
 }
 
-int run_program(int argc, char** argv) {
-  const std::vector<std::string> command_line(argv, argv + argc);
-  const std::vector<cli::command> commands = cli::all_commands(command_line);
+int run_program(const std::vector<std::string>& command_line,
+                const std::vector<cli::command>& commands) {
   cli::exit_status status = cli::success;
   CLI::App program{"", "sluice"};
   program.set_version_flag("-V,--version", [&] { return cli::version_text(command_line); });
@@ -128,15 +129,26 @@ int run_program(int argc, char** argv) {
   return status;
 }
 
+// The language for the error that ends the command on the line. The others have no flags there.
+language language_of_error(const std::vector<cli::command>& commands) {
+  for (const auto& one : commands) {
+    if (one.flags->on_line("lang") || !one.flags->given().empty())
+      return cli::language_of_error(*one.flags);
+  }
+  return cli::language_of_environment();
+}
+
 // Shows the exception that ends the program, and returns the exit status for it.
 int run_and_tell(int argc, char** argv) {
   using namespace sluice;
+  const std::vector<std::string> command_line(argv, argv + argc);
+  const std::vector<cli::command> commands = cli::all_commands(command_line);
   try {
-    return run_program(argc, argv);
+    return run_program(command_line, commands);
   } catch (const cli::reader_gone&) {
     throw;
   } catch (const fatal_error& fault) {
-    cli::standard_error().line(std::string("sluice: ") + fault.what());
+    cli::standard_error().line("sluice: " + words_of(fault).in(language_of_error(commands)));
     return fault.why() == fatal_error::kind::cannot_write ? cli::results_lost : cli::cannot_start;
   } catch (const std::exception& fault) {
     say(fmt::format("internal error: {}; finished results are kept, run again to go on",

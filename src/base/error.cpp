@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/printable.hpp"
-#include "base/refuse.hpp"
+#include "base/translated_error.hpp"
 
 namespace sluice {
 
@@ -20,12 +20,28 @@ std::string described(const failure& why, std::string_view model) {
                      why.message);
 }
 
+translated_error::translated_error(kind why, const wording& sentence)
+    : fatal_error(why, sentence.english), chinese_(printable_text(sentence.chinese)) {}
+
+wording words_of(const std::exception& thrown) {
+  const auto* translated = dynamic_cast<const translated_error*>(&thrown);
+  return {thrown.what(), translated == nullptr ? thrown.what() : translated->chinese()};
+}
+
 void refuse(std::string_view sentence) {
   throw fatal_error(fatal_error::kind::cannot_start, sentence);
 }
 
 void refuse(std::string_view subject, std::string_view what) {
   refuse(fmt::format("{}: {}", subject, what));
+}
+
+void refuse(const wording& sentence) {
+  throw translated_error(fatal_error::kind::cannot_start, sentence);
+}
+
+void refuse(std::string_view subject, const wording& what) {
+  refuse(worded("{}: {}", subject, what));
 }
 
 }  // namespace sluice

@@ -25,16 +25,17 @@ closing_time::closing_time(const closing_options& asked, time_point now, double 
   }
   if (asked.deadline) {
     deadline_ = now + *asked.deadline;
-    deadline_text_ = short_time(std::chrono::duration<double>(*asked.deadline).count());
+    const double seconds = std::chrono::duration<double>(*asked.deadline).count();
+    deadline_text_ = {short_time(seconds), short_time(seconds, language::chinese)};
   }
 }
 
-std::string closing_time::why(time_point now, double unix_now) const {
+wording closing_time::why(time_point now, double unix_now) const {
   if (until_ && unix_now >= *until_) {
-    return fmt::format("it is {}, and --until lets nothing start after it", until_text_);
+    return worded("it is {}, and --until lets nothing start after it", until_text_);
   }
   if (deadline_ && now >= *deadline_) {
-    return fmt::format("the {} of --deadline are over", deadline_text_);
+    return worded("the {} of --deadline are over", deadline_text_);
   }
   return {};
 }
@@ -51,7 +52,7 @@ std::optional<time_point> closing_time::next_look(time_point now, double unix_no
 }
 
 closing_watch::closing_watch(clock& time, closing_time closing,
-                             std::function<void(const std::string&)> close)
+                             std::function<void(const wording&)> close)
     : time_(time), closing_(std::move(closing)), close_(std::move(close)) {
   look();
 }

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/time_of_day.hpp"
+#include "base/wording.hpp"
 #include "sluice/clock.hpp"
 
 namespace sluice::cli {
@@ -31,13 +32,13 @@ class closing_time {
   closing_time(const closing_options& asked, time_point now, double unix_now);
 
   /// Why nothing may start any more, as the begin of a sentence; empty: it may.
-  std::string why(time_point now, double unix_now) const;
+  wording why(time_point now, double unix_now) const;
   /// When to ask again; nothing: neither flag was set.
   std::optional<time_point> next_look(time_point now, double unix_now) const;
 
  private:
   std::string until_text_;
-  std::string deadline_text_;
+  wording deadline_text_;
   std::optional<double> until_;  // Unix time
   std::optional<time_point> deadline_;
 };
@@ -46,8 +47,7 @@ class closing_time {
 /// be used on the thread of the event loop; the clock must outlive it.
 class closing_watch {
  public:
-  closing_watch(clock& time, closing_time closing,
-                std::function<void(const std::string& why)> close);
+  closing_watch(clock& time, closing_time closing, std::function<void(const wording& why)> close);
   closing_watch(const closing_watch&) = delete;
   closing_watch& operator=(const closing_watch&) = delete;
   ~closing_watch() { leave(); }
@@ -55,16 +55,16 @@ class closing_watch {
   /// Calls nothing any more, and the loop may end.
   void leave();
   /// Why nothing started any more; empty: the time has not come.
-  const std::string& why() const noexcept { return why_; }
+  const wording& why() const noexcept { return why_; }
 
  private:
   void look();
 
   clock& time_;
   closing_time closing_;
-  std::function<void(const std::string& why)> close_;
+  std::function<void(const wording& why)> close_;
   clock::timer timer_ = 0;
-  std::string why_;
+  wording why_;
 };
 
 }  // namespace sluice::cli

@@ -75,7 +75,8 @@ std::vector<setting> query_flags(query_settings& target, const std::set<std::str
   std::set<std::string> flags{
       "base-url", "api-key-file",    "header",       "simulate",           "relay",
       "insecure", "connect-timeout", "idle-timeout", "max-response-bytes", "timeout",
-      "quiet",    "json-log",        "verbose",      "log-file",           "color"};
+      "quiet",    "json-log",        "verbose",      "log-file",           "color",
+      "lang"};
   flags.insert(more.begin(), more.end());
   auto table = run_flags(target.run, flags);
   describe(table, "timeout", "Longest time for a whole answer",
@@ -103,6 +104,7 @@ exit_status query_relays(query_settings& chosen, const relay_query& query,
   run_settings& run = chosen.run;
   screen shown;
   shown.choose_colour(run.colour);
+  shown.choose_language(run.spoken);
   start_log(shown, run.verbose, run.quiet, run.log_file, run.json_log);
   prepared_relays relays(run, shown, needs_of(chosen, relay_use::ask));
   if (prepare) prepare(relays);

@@ -10,6 +10,7 @@
 
 #include "base/printable.hpp"
 #include "base/refuse.hpp"
+#include "base/wording.hpp"
 #include "dataset/draft.hpp"
 #include "dataset/request_template.hpp"
 #include "files/file_system.hpp"
@@ -145,12 +146,13 @@ std::string prepared_text(const dataset::prepared_job& done, const std::string& 
   return text;
 }
 
-std::string extracted_text(const dataset::extracted_rows& done, const std::string& into) {
-  std::string text = fmt::format("{}: {} row(s), {} with an answer", printable_text(into),
-                                 grouped(done.rows), grouped(done.answered));
-  if (done.failed > 0) text += fmt::format(", {} failed", grouped(done.failed));
-  if (done.no_result > 0) text += fmt::format(", {} without a result", grouped(done.no_result));
-  if (done.failed + done.no_result > 0) text += "; the error column says why";
+std::string extracted_text(const dataset::extracted_rows& done, const std::string& into,
+                           language spoken) {
+  std::string text = say(spoken, "{}: {} row(s), {} with an answer", printable_text(into),
+                         grouped(done.rows), grouped(done.answered));
+  if (done.failed > 0) text += say(spoken, ", {} failed", grouped(done.failed));
+  if (done.no_result > 0) text += say(spoken, ", {} without a result", grouped(done.no_result));
+  if (done.failed + done.no_result > 0) text += say(spoken, "; the error column says why");
   return text;
 }
 

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "base/language.hpp"
 #include "cli/settings/dataset_settings.hpp"
 #include "cli/settings/run_settings.hpp"
 #include "dataset/extract.hpp"
@@ -23,7 +24,8 @@ dataset::table_options table_options_of(const run_settings& run, const dataset_s
 std::string prepared_text(const dataset::prepared_job& done, const std::string& data,
                           const std::string& job);
 /// One line: how many rows have an answer.
-std::string extracted_text(const dataset::extracted_rows& done, const std::string& into);
+std::string extracted_text(const dataset::extracted_rows& done, const std::string& into,
+                           language spoken = language::english);
 
 /// A table, its job and the table of answers of `sluice run DATA --template`.
 class table_run {

@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/translated_error.hpp"
 #include "files/locks.hpp"
 #include "sluice/error.hpp"
 
@@ -27,9 +28,9 @@ std::error_code last_error() {
 }
 
 [[noreturn]] void write_failed(const std::string& path, const std::error_code& why) {
-  throw fatal_error(fatal_error::kind::cannot_write,
-                    fmt::format("{}: cannot write results ({}); make room or repair the "
-                                "disk, then run the same command again",
+  throw translated_error(fatal_error::kind::cannot_write,
+                         worded("{}: cannot write results ({}); make room or fix the disk, and "
+                                "run the same command again",
                                 path, why.message()));
 }
 

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/translated_error.hpp"
 #include "files/decompressor.hpp"
 #include "sluice/error.hpp"
 
@@ -19,10 +20,6 @@ namespace {
 
 constexpr std::size_t block = std::size_t{256} * 1024;
 constexpr std::string_view blank = " \t\r";
-
-[[noreturn]] void refuse(const std::string& path, std::string_view what) {
-  throw fatal_error(fatal_error::kind::cannot_start, fmt::format("{}: {}", path, what));
-}
 
 class plain_file final : public byte_source {
  public:
@@ -36,14 +33,16 @@ class plain_file final : public byte_source {
     // O_NONBLOCK: do not wait for the other end of a pipe.
     file_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file_ < 0) {
-      refuse(path_, fmt::format("cannot read the {} ({}); check the path", is_job ? "job" : "data",
-                                std::strerror(errno)));
+      const char* why = std::strerror(errno);
+      if (is_job) refuse(path_, worded("cannot read the job ({}); check the path", why));
+      refuse(path_, fmt::format("cannot read the data ({}); check the path", why));
     }
     struct stat info {};
     if (::fstat(file_, &info) == 0 && S_ISREG(info.st_mode)) return;
     ::close(file_);
     if (S_ISDIR(info.st_mode)) {
-      refuse(path_, fmt::format("is a directory; name a {} in it", is_job ? "JSONL file" : "file"));
+      if (is_job) refuse(path_, worded("is a directory; name a JSONL file in it"));
+      refuse(path_, "is a directory; name a file in it");
     }
     if (!is_job) {
       refuse(path_,

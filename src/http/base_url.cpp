@@ -12,6 +12,7 @@
 #include <boost/url/url_view.hpp>
 #include <string>
 
+#include "base/translated_error.hpp"
 #include "sluice/error.hpp"
 
 namespace sluice {
@@ -111,16 +112,15 @@ std::string shown_address(std::string_view url) {
 }
 
 base_url base_url::parse(std::string_view text) {
-  const auto fail = [&](std::string_view what) {
-    throw fatal_error(fatal_error::kind::cannot_start,
-                      fmt::format("--base-url '{}' {}; write it like https://relay.example/v1",
-                                  shown_address(text), what));
+  const auto fail = [&](const wording& what) {
+    refuse(worded("--base-url '{}' {}; write it like https://relay.example/v1", shown_address(text),
+                  what));
   };
   const bool is_exact = text.ends_with('#');
   const std::string_view address = text.substr(0, text.size() - (is_exact ? 1 : 0));
   const auto parsed =
       boost::urls::parse_uri(boost::core::string_view(address.data(), address.size()));
-  if (!parsed) fail("is not a URL");
+  if (!parsed) fail(worded("is not a URL"));
   const boost::urls::url_view& url = *parsed;
   base_url result;
   if (url.scheme_id() == boost::urls::scheme::https) {
@@ -128,21 +128,23 @@ base_url base_url::parse(std::string_view text) {
   } else if (url.scheme_id() == boost::urls::scheme::http) {
     result.tls = false;
   } else {
-    fail("does not begin with http:// or https://");
+    fail(worded("does not begin with http:// or https://"));
   }
-  if (url.has_userinfo()) fail("contains a user name, which would be shown in messages; remove it");
-  if (url.has_fragment()) fail("has a fragment (text after #); remove it");
+  if (url.has_userinfo()) {
+    fail(worded("contains a user name, which would be shown in messages; remove it"));
+  }
+  if (url.has_fragment()) fail(worded("has a fragment (text after #); remove it"));
   if (url.has_query() && !is_exact)
-    fail("has a query, which is allowed only if the address ends with #");
+    fail(worded("has a query, which is allowed only if the address ends with #"));
   result.host = boost::algorithm::to_lower_copy(std::string(url.host_address()));
-  if (result.host.empty()) fail("has no host");
+  if (result.host.empty()) fail(worded("has no host"));
   result.port =
       url.has_port() && !url.port().empty() ? std::string(url.port()) : (result.tls ? "443" : "80");
   std::string_view path{url.encoded_path().data(), url.encoded_path().size()};
   // The URL parser accepts any digits as a port, and treats anything else there as a path.
   const bool has_path_only = path.empty() || path.front() == '/';
   if (!has_path_only || result.port.size() > 5 || std::stoul(result.port) - 1 >= 65535) {
-    fail("has no valid port (1 to 65535)");
+    fail(worded("has no valid port (1 to 65535)"));
   }
   if (is_exact) {
     const std::string_view query{url.encoded_query().data(), url.encoded_query().size()};

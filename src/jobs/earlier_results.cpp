@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
-#include "base/refuse.hpp"
+#include "base/translated_error.hpp"
 #include "jobs/result_files.hpp"
 #include "sluice/error.hpp"
 
@@ -277,7 +277,7 @@ bool earlier_results::add(const bad_line& bad) {
 }
 
 void earlier_results::refuse_changed(const std::string& custom_id) const {
-  refuse(fmt::format(
+  refuse(worded(
       "{}: request \"{}\" has changed since its result was written to {}; undo the change, or "
       "decide with --changed redo (send it again) or --changed keep (let the result stand)",
       job_.files.job, custom_id, job_.files.output));

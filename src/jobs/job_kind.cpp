@@ -22,7 +22,9 @@ struct format {
   std::string_view what;
 };
 
-constexpr std::string_view unpack = "unpack it, and name the JSONL file in it";
+wording unpack(std::string_view what) {
+  return worded("is {}; unpack it, and name the JSONL file in it", what);
+}
 
 // Files of these begin so (file(1) has the same).
 constexpr format archives[] = {
@@ -42,9 +44,9 @@ constexpr format others[] = {
     {"%PDF-"sv, "a PDF file"},
 };
 
-std::optional<std::string> packed(std::string_view start) {
+std::optional<wording> packed(std::string_view start) {
   const auto compressed = [](std::string_view with, std::string_view ending) {
-    return fmt::format(
+    return worded(
         "is compressed with {0}, and has no name that ends with {1}; rename it, or unpack it on "
         "the way: {0} -dc < FILE | sluice run - -o RESULTS.jsonl",
         with, ending);
@@ -52,11 +54,11 @@ std::optional<std::string> packed(std::string_view start) {
   if (start.starts_with("\x1F\x8B"sv)) return compressed("gzip", ".gz");
   if (start.starts_with("\x28\xB5\x2F\xFD"sv)) return compressed("zstd", ".zst");
   for (const auto& [magic, what] : archives) {
-    if (start.starts_with(magic)) return fmt::format("is {}; {}", what, unpack);
+    if (start.starts_with(magic)) return unpack(what);
   }
   constexpr std::size_t tar_magic_at = 257;
   if (start.size() > tar_magic_at && start.substr(tar_magic_at).starts_with("ustar"))
-    return fmt::format("is a tar archive; {}", unpack);
+    return unpack("a tar archive");
   return std::nullopt;
 }
 
@@ -75,21 +77,21 @@ std::optional<std::string_view> wide_encoding(std::string_view start) {
   return std::nullopt;
 }
 
-std::optional<std::string> no_text(std::string_view start) {
+std::optional<wording> no_text(std::string_view start) {
   if (auto what = packed(start)) return what;
   if (const auto encoding = wide_encoding(start)) {
-    return fmt::format(
+    return worded(
         "is {0} text, and a job is UTF-8; convert it, as with: iconv -f {0} -t UTF-8 FILE > "
         "NEW.jsonl",
         *encoding);
   }
   for (const auto& [magic, what] : others) {
     if (start.starts_with(magic))
-      return fmt::format("is {}, not a job; export it as JSONL, one request a line", what);
+      return worded("is {}, not a job; export it as JSONL, one request a line", what);
   }
   constexpr std::size_t looked_at = 4096;
   if (start.substr(0, looked_at).find('\0') != std::string_view::npos)
-    return std::string("is binary data, not a job; a job has one JSON object a line");
+    return worded("is binary data, not a job; a job has one JSON object a line");
   return std::nullopt;
 }
 
@@ -216,28 +218,32 @@ const foreign_form* foreign_line(const json_object& line) {
   return line.has("custom_id") && line.has("response") ? &results : nullptr;
 }
 
-std::optional<std::string> foreign_file(std::string_view start) {
+std::optional<wording> foreign_file(std::string_view start) {
   if (auto what = no_text(start)) return what;
   const auto lines = first_lines(start);
   if (lines.empty()) return std::nullopt;
   if (is_list(lines)) {
-    return "is one JSON list, and a job has one object a line; take it apart, as with: jq -c '.[]' "
-           "FILE > NEW.jsonl";
+    return worded(
+        "is one JSON list, and a job has one object a line; take it apart, as with: jq -c '.[]' "
+        "FILE > NEW.jsonl");
   }
   if (is_spread(lines)) {
-    return "is pretty-printed JSON, and a job has each object on one line; put it there, as with: "
-           "jq -c . FILE > NEW.jsonl";
+    return worded(
+        "is pretty-printed JSON, and a job has each object on one line; put it there, as with: "
+        "jq -c . FILE > NEW.jsonl");
   }
   if (has_old_line_ends(lines.front())) {
-    return "ends its lines with carriage returns alone; convert it, as with: tr '\\r' '\\n' < FILE "
-           "> NEW.jsonl";
+    return worded(
+        "ends its lines with carriage returns alone; convert it, as with: tr '\\r' '\\n' < FILE "
+        "> NEW.jsonl");
   }
   if (trimmed(lines.front()).starts_with('<')) {
-    return "is HTML or XML, not a job; a job has one JSON object a line";
+    return worded("is HTML or XML, not a job; a job has one JSON object a line");
   }
   if (is_table(lines)) {
-    return "is a table (CSV), not a job; say in a template what to ask about each row, as in: "
-           "sluice run DATA.csv --template T.json -o OUT.csv";
+    return worded(
+        "is a table (CSV), not a job; say in a template what to ask about each row, as in: "
+        "sluice run DATA.csv --template T.json -o OUT.csv");
   }
   const foreign_form* form = nullptr;
   for (const std::string_view line : lines) {
@@ -248,7 +254,7 @@ std::optional<std::string> foreign_file(std::string_view start) {
     form = told;
   }
   if (form == nullptr) return std::nullopt;
-  return fmt::format("holds {}, not requests in OpenAI's form; {}", form->lines, form->advice);
+  return worded("holds {}, not requests in OpenAI's form; {}", form->lines, form->advice);
 }
 
 }  // namespace sluice

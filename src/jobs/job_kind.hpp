@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/wording.hpp"
 #include "json/object.hpp"
 
 namespace sluice {
@@ -22,6 +23,6 @@ const foreign_form* foreign_line(const json_object& line);
 /// with its name and says what to do: compressed, UTF-16, a list, pretty-printed, a table, lines of
 /// another API. Nothing where it may be a job, bad lines or not: lines are judged one by one unless
 /// all that can be seen are of the same foreign kind. Pure.
-std::optional<std::string> foreign_file(std::string_view start);
+std::optional<wording> foreign_file(std::string_view start);
 
 }  // namespace sluice

@@ -1,9 +1,7 @@
 #include "jobs/job_reader.hpp"
 
-#include <fmt/format.h>
-
+#include "base/translated_error.hpp"
 #include "jobs/job_kind.hpp"
-#include "sluice/error.hpp"
 
 namespace sluice {
 
@@ -14,8 +12,7 @@ line_reader open_job(const std::string& path, const job_options& options) {
   // pipe no more is waited for than that takes: who writes it may wait for the first result.
   if (start.find_first_not_of(" \t\r\n{[") == std::string_view::npos) start = lines.start(2);
   if (const auto kind = foreign_file(start)) {
-    throw fatal_error(fatal_error::kind::cannot_start,
-                      fmt::format("{}: {}", path == "-" ? "standard input" : path, *kind));
+    refuse(path == "-" ? "standard input" : path, *kind);
   }
   return lines;
 }

@@ -12,6 +12,7 @@
 #include <utility>
 #include <variant>
 
+#include "base/translated_error.hpp"
 #include "files/file_system.hpp"
 #include "jobs/job_steps.hpp"
 #include "jobs/running_job.hpp"
@@ -25,10 +26,8 @@ namespace fs = std::filesystem;
 void require_writable(file_system& disk, const fs::path& directory) {
   const std::string name = directory.empty() ? "." : directory.string();
   if (disk.is_writable_folder(name)) return;
-  throw fatal_error(fatal_error::kind::cannot_start,
-                    fmt::format("{}: results cannot be written there; choose another place with "
-                                "--output-dir or -o",
-                                name));
+  refuse(worded("{}: results cannot be written there; choose another place with --output-dir or -o",
+                name));
 }
 
 // Kept free on the disk for the results of one of so many jobs: more than what a thousand attempts
@@ -282,11 +281,11 @@ void job_set::record(const std::function<void(std::exception_ptr)>& done) {
       if (!error) error = job.sync_state();
     });
     if (!error) return done(nullptr);
-    done(std::make_exception_ptr(fatal_error(
+    done(std::make_exception_ptr(translated_error(
         fatal_error::kind::cannot_write,
-        fmt::format("what is reserved of the budget cannot be written ({}); make room or fix the "
-                    "disk, and run the same command again",
-                    error.message()))));
+        worded("what is reserved of the budget cannot be written ({}); make room or fix the "
+               "disk, and run the same command again",
+               error.message()))));
   });
 }
 

@@ -4,7 +4,7 @@
 
 #include <optional>
 
-#include "base/refuse.hpp"
+#include "base/translated_error.hpp"
 #include "jobs/request_bound.hpp"
 #include "jobs/running_job.hpp"
 #include "sluice/error.hpp"
@@ -55,14 +55,12 @@ void scan_file(job_parts& parts) {
   }
   parts.earlier.forget_digests();
   if (found.totals.requests == 0)
-    refuse(fmt::format("{}: is empty; a job has one JSON object a line", job.files.job));
+    refuse(job.files.job, worded("is empty; a job has one JSON object a line"));
   if (without_model > 0) {
-    refuse(
-        fmt::format("{} line {}: names no model{}; give --model, or write the model into the "
-                    "job",
-                    job.files.job, first_without_model,
-                    without_model > 1 ? fmt::format(" (nor do {} other lines)", without_model - 1)
-                                      : std::string()));
+    refuse(worded(
+        "{} line {}: names no model{}; give --model, or write the model into the job",
+        job.files.job, first_without_model,
+        without_model > 1 ? worded(" (nor do {} other lines)", without_model - 1) : wording()));
   }
   if (job.lines.strict && first_bad) {
     refuse(fmt::format(

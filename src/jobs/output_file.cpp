@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/refuse.hpp"
+#include "base/translated_error.hpp"
 #include "jobs/own_files.hpp"
 #include "sluice/error.hpp"
 
@@ -17,8 +17,8 @@ namespace sluice {
 namespace {
 
 [[noreturn]] void write_failed(const std::string& path, const std::error_code& why) {
-  throw fatal_error(fatal_error::kind::cannot_write,
-                    fmt::format("{}: cannot write results ({}); make room or fix the disk, and "
+  throw translated_error(fatal_error::kind::cannot_write,
+                         worded("{}: cannot write results ({}); make room or fix the disk, and "
                                 "run the same command again",
                                 path, why.message()));
 }
@@ -86,9 +86,9 @@ void output_file::lock() {
   const file::lock_result lock = file_->lock();
   if (lock.is != file::lock_result::state::held) return;
   close();
-  const std::string who = lock.holder > 0 ? fmt::format("process {}", lock.holder)
-                                          : "of another user or on another machine";
-  refuse(path_, fmt::format("another run, {}, is writing it; wait for it, or stop it first", who));
+  const wording who = lock.holder > 0 ? worded("process {}", lock.holder)
+                                      : worded("of another user or on another machine");
+  refuse(path_, worded("another run, {}, is writing it; wait for it, or stop it first", who));
 }
 
 std::string output_file::begin() const {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "base/translated_error.hpp"
 #include "files/file_system.hpp"
 #include "jobs/result_line.hpp"
 #include "json/text.hpp"
@@ -71,8 +72,8 @@ bool begins_as_state(std::string_view begin) {
          contains(line, R"("max_requests_in_60s":)");
 }
 
-std::string foreign_file_sentence(const std::string& path) {
-  return fmt::format(
+wording foreign_file_sentence(const std::string& path) {
+  return worded(
       "{}: is not a file that a run has written, and would be overwritten; move it away, or choose "
       "another place with --output-dir or -o",
       path);
@@ -84,10 +85,10 @@ void require_ours(file_system& files, const std::string& path,
   const auto there = files.open(files.resolved(path), file_system::open_as::read_only, error);
   if (error == std::errc::no_such_file_or_directory) return;
   if (!there) throw fatal_error(kind, open_fault_sentence(path, error));
-  if (!there->is_regular()) throw fatal_error(kind, foreign_file_sentence(path));
+  if (!there->is_regular()) throw translated_error(kind, foreign_file_sentence(path));
   const std::string begin = begin_of(*there, error);
   if (error) throw fatal_error(kind, open_fault_sentence(path, error));
-  if (!begin.empty() && !begins(begin)) throw fatal_error(kind, foreign_file_sentence(path));
+  if (!begin.empty() && !begins(begin)) throw translated_error(kind, foreign_file_sentence(path));
 }
 
 bool begins_as_unplaced_results(std::string_view begin) {

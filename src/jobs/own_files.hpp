@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/wording.hpp"
 #include "sluice/error.hpp"
 
 namespace sluice {
@@ -36,7 +37,7 @@ void require_ours(file_system& files, const std::string& path,
                   const std::function<bool(std::string_view begin)>& begins,
                   fatal_error::kind kind = fatal_error::kind::cannot_start);
 /// What is said of one that is not.
-std::string foreign_file_sentence(const std::string& path);
+wording foreign_file_sentence(const std::string& path);
 
 /// What a state file begins with.
 inline constexpr std::string_view state_mark = R"({"sluice_state":1,)";

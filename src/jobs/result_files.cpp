@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "base/id_table.hpp"
-#include "base/refuse.hpp"
+#include "base/translated_error.hpp"
 #include "jobs/own_files.hpp"
 #include "json/text.hpp"
 #include "sluice/error.hpp"
@@ -441,8 +441,8 @@ void result_files::place_state(state_file::rewrite& fresh) {
   constexpr int most_rounds = 3;  // each leaves less to catch up with
   const auto or_throw = [this](const std::error_code& error) {
     if (!error) return;
-    throw fatal_error(fatal_error::kind::cannot_write,
-                      fmt::format("{}: cannot be written ({}); make room or fix the disk, and run "
+    throw translated_error(fatal_error::kind::cannot_write,
+                           worded("{}: cannot be written ({}); make room or fix the disk, and run "
                                   "the same command again",
                                   job_.files.state, error.message()));
   };

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/translated_error.hpp"
 #include "jobs/own_files.hpp"
 #include "jobs/result_line.hpp"
 #include "json/text.hpp"
@@ -316,8 +317,8 @@ void state_file::rejected(const hash128& id, const std::string& model, const rej
 }
 
 void state_file::cannot_write(const std::error_code& why) const {
-  throw fatal_error(fatal_error::kind::cannot_write,
-                    fmt::format("{}: cannot record what is sent ({}); make room or fix the disk, "
+  throw translated_error(fatal_error::kind::cannot_write,
+                         worded("{}: cannot record what is sent ({}); make room or fix the disk, "
                                 "and run the same command again",
                                 path_, why.message()));
 }
@@ -394,8 +395,8 @@ void state_file::rewrite::write_beside() {
   if (!error) error = file_->sync();
   if (!error) return;
   if (file_) (void)files_->remove(fresh_);
-  throw fatal_error(fatal_error::kind::cannot_write,
-                    fmt::format("{}: cannot be written ({}); make room or fix the disk, and run "
+  throw translated_error(fatal_error::kind::cannot_write,
+                         worded("{}: cannot be written ({}); make room or fix the disk, and run "
                                 "the same command again",
                                 shown_, error.message()));
 }

@@ -2,45 +2,48 @@
 
 #include <fmt/format.h>
 
+#include "base/wording.hpp"
 #include "views/wait_text.hpp"
 
 namespace sluice::cli {
 
 std::string bench_progress(const bench::benchmark::status& now, const line_form& form) {
+  const language spoken = form.spoken;
   if (now.waiting_for_others) {
-    return toned("waiting until earlier starts no longer count", tone::waiting, form);
+    return toned(say(spoken, "waiting until earlier starts no longer count"), tone::waiting, form);
   }
   fitted_line line;
-  const std::string done = grouped(now.ended) + " done";
+  const std::string done = say(spoken, "{} done", grouped(now.ended));
   if (now.load.empty()) {
-    line.add({.text = "looking for the limit: " + done, .brief = done, .weight = 90});
+    line.add({.text = say(spoken, "looking for the limit: {}", done), .brief = done, .weight = 90});
   } else {
     const std::string number = std::to_string(now.number);
-    const std::string of = now.of ? fmt::format(" of {}", *now.of) : std::string();
-    line.add({.text = fmt::format("load {}{}, {}: {}", number, of, now.load, done),
-              .brief = fmt::format("load {}{}: {}", number, of, done),
+    const std::string of = now.of ? say(spoken, " of {}", *now.of) : std::string();
+    line.add({.text = say(spoken, "load {}{}, {}: {}", number, of, now.load, done),
+              .brief = say(spoken, "load {}{}: {}", number, of, done),
               .weight = 90});
   }
-  line.add({.text = fmt::format("{} in flight", now.in_flight), .weight = 20});
+  line.add({.text = say(spoken, "{} in flight", now.in_flight), .weight = 20});
   const std::string window = now.cap == 0
-                                 ? fmt::format("{} in 60 s", grouped(now.started_last_minute))
-                                 : fmt::format("{}/{} in 60 s", now.started_last_minute, now.cap);
+                                 ? say(spoken, "{} in 60 s", grouped(now.started_last_minute))
+                                 : say(spoken, "{}/{} in 60 s", now.started_last_minute, now.cap);
   const bool shared = now.cap != 0 && now.started_by_others > 0;
-  line.add({.text = shared ? fmt::format("{} ({} by other runs)", window, now.started_by_others)
+  line.add({.text = shared ? say(spoken, "{} ({} by other runs)", window, now.started_by_others)
                            : window,
-            .brief = shared ? fmt::format("{} + {} by others", now.started_last_minute,
-                                          now.started_by_others)
+            .brief = shared ? say(spoken, "{} + {} by others", now.started_last_minute,
+                                  now.started_by_others)
                             : window,
             .weight = shared && now.cause == wait_cause::limit ? 85U : 40U});
   if (now.cost) line.add({.text = fmt::format("${}", now.cost->to_string()), .weight = 30});
   if (now.left_s) {
-    line.add({.text = fmt::format("about {} left{}", short_time(*now.left_s),
-                                  now.more_to_come ? " of this load" : ""),
-              .brief = short_time(*now.left_s) + " left",
+    const std::string left = short_time(*now.left_s, spoken);
+    line.add({.text = now.more_to_come ? say(spoken, "about {} left of this load", left)
+                                       : say(spoken, "about {} left", left),
+              .brief = say(spoken, "{} left", left),
               .weight = 50});
   }
   if (now.cause != wait_cause::none) {
-    const wait_text wait = reason_to_wait(facts_of(now));
+    const wait_text wait = reason_to_wait(facts_of(now), spoken);
     line.add({.text = wait.sentence, .brief = wait.brief, .weight = 100, .meaning = tone::waiting});
   }
   return line.in(form);

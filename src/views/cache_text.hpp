@@ -4,6 +4,8 @@
 #include <optional>
 #include <string>
 
+#include "base/language.hpp"
+
 namespace sluice::cli {
 
 /// What the provider's cache did for a job.
@@ -18,6 +20,6 @@ struct cache_use {
 
 /// For a person: "1,200 tokens read (40.0 % of the prompts), 500 written; saved $0.0015". Empty if
 /// nothing was read or written.
-std::string cache_text(const cache_use& cache);
+std::string cache_text(const cache_use& cache, language spoken = language::english);
 
 }  // namespace sluice::cli

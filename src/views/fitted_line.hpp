@@ -5,12 +5,15 @@
 #include <string>
 #include <vector>
 
+#include "base/language.hpp"
+
 namespace sluice::cli {
 
 /// What a line of the screen may take.
 struct line_form {
   std::size_t columns = 0;  ///< cells; 0: any number
   bool colour = false;
+  language spoken = language::english;
 };
 
 /// The meaning of a text, which its colour shows.

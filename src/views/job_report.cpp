@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/printable.hpp"
+#include "base/wording.hpp"
 #include "json/text.hpp"
 #include "openai/error_body.hpp"
 #include "views/cache_text.hpp"
@@ -49,9 +50,9 @@ std::string text(const ordered_json& object, const char* name) {
   return found.is_string() ? printable_text(found.get_ref<const std::string&>()) : std::string();
 }
 
-std::string cost(const ordered_json& object) {
+std::string cost(const ordered_json& object, language spoken) {
   const std::string amount = text(object, "cost_usd");
-  return amount.empty() ? "cost unknown" : fmt::format("${}", amount);
+  return amount.empty() ? say(spoken, "cost unknown") : fmt::format("${}", amount);
 }
 
 // "stop 5, length 1": the most frequent first.
@@ -68,28 +69,29 @@ std::vector<std::pair<std::string, std::uint64_t>> by_frequency(const ordered_js
 
 class report {
  public:
-  report(const ordered_json& totals, const job_life& life) : totals_(totals), life_(life) {}
+  report(const ordered_json& totals, const job_life& life, language spoken)
+      : totals_(totals), life_(life), spoken_(spoken) {}
 
   std::string lines(const job_files& files, const std::map<std::string, std::string>& reasons) {
     head(files);
     failures(reasons);
     money();
-    shares("models");
-    shares("relays");
+    shares("models", say(spoken_, "models"));
+    shares("relays", say(spoken_, "relays"));
     ends();
     times();
-    std::string attempts = fmt::format("{}, {} of them retries", count(totals_, "attempts"),
-                                       count(totals_, "retries"));
+    std::string attempts = say(spoken_, "{}, {} of them retries", count(totals_, "attempts"),
+                               count(totals_, "retries"));
     // A run that has just begun has not written it yet.
     if (is_above_zero(totals_, "max_requests_in_60s")) {
-      attempts += fmt::format("; {} at most in any 60 s", count(totals_, "max_requests_in_60s"));
+      attempts += say(spoken_, "; {} at most in any 60 s", count(totals_, "max_requests_in_60s"));
     }
-    row("attempts", attempts);
+    row(say(spoken_, "attempts"), attempts);
     if (is_above_zero(totals_, "maybe_billed_attempts")) {
-      row("", fmt::format("{} ended without a result and may have been billed",
-                          count(totals_, "maybe_billed_attempts")));
+      row("", say(spoken_, "{} ended without a result and may have been billed",
+                  count(totals_, "maybe_billed_attempts")));
     }
-    row("files", printable_text(files.output));
+    row(say(spoken_, "files"), printable_text(files.output));
     row("", printable_text(files.errors));
     row("", printable_text(files.totals));
     return std::move(out_);
@@ -101,10 +103,10 @@ class report {
   }
 
   void head(const job_files& files) {
-    out_ += fmt::format("{}: {}: {} of {} succeeded, {} failed, {} pending\n",
-                        printable_text(files.job), state_of(life_, text(totals_, "status")),
-                        count(totals_, "succeeded"), count(totals_, "requests"),
-                        count(totals_, "failed"), count(totals_, "pending"));
+    out_ += say(spoken_, "{}: {}: {} of {} succeeded, {} failed, {} pending\n",
+                printable_text(files.job), state_of(life_, text(totals_, "status"), spoken_),
+                count(totals_, "succeeded"), count(totals_, "requests"), count(totals_, "failed"),
+                count(totals_, "pending"));
   }
 
   void failures(const std::map<std::string, std::string>& reasons) {
@@ -114,19 +116,19 @@ class report {
     for (const auto& [name, times] : errors) {
       const auto reason = reasons.find(name);
       const bool told = reason != reasons.end() && !reason->second.empty();
-      row("failed",
+      row(say(spoken_, "failed"),
           fmt::format(
               "{} x {}{}", grouped(times), printable_text(name),
               told ? fmt::format(": {}", openai::one_line(reason->second, shown_reason)) : ""));
     }
-    if (all > errors.size()) row("", fmt::format("and {} more kinds", all - errors.size()));
+    if (all > errors.size()) row("", say(spoken_, "and {} more kinds", all - errors.size()));
   }
 
   void money() {
     const ordered_json& tokens = member(totals_, "tokens");
-    row("tokens", fmt::format("{} prompt ({} cached) + {} completion ({} reasoning)",
-                              count(tokens, "prompt"), count(tokens, "cached"),
-                              count(tokens, "completion"), count(tokens, "reasoning")));
+    row(say(spoken_, "tokens"), say(spoken_, "{} prompt ({} cached) + {} completion ({} reasoning)",
+                                    count(tokens, "prompt"), count(tokens, "cached"),
+                                    count(tokens, "completion"), count(tokens, "reasoning")));
     const ordered_json& cache = member(totals_, "cache");
     const ordered_json& share = member(cache, "read_share");
     // Totals of an earlier version tell the tokens alone.
@@ -134,39 +136,39 @@ class report {
         {.read = number(tokens, "cached"),
          .written = number(tokens, "cache_write"),
          .read_share = share.is_number() ? std::optional(share.get<double>()) : std::nullopt,
-         .saved = text(cache, "saved_usd")});
-    if (!words.empty()) row("cache", words);
-    std::string amount = cost(totals_);
+         .saved = text(cache, "saved_usd")},
+        spoken_);
+    if (!words.empty()) row(say(spoken_, "cache"), words);
+    std::string amount = cost(totals_, spoken_);
     if (is_above_zero(totals_, "unpriced_requests")) {
       amount +=
-          fmt::format(", and {} without a price or usage", count(totals_, "unpriced_requests"));
+          say(spoken_, ", and {} without a price or usage", count(totals_, "unpriced_requests"));
     }
-    row("cost", amount);
+    row(say(spoken_, "cost"), amount);
     if (const auto told = text(totals_, "reported_cost_usd"); !told.empty()) {
-      row("", fmt::format("${} by the relay's own word", told));
+      row("", say(spoken_, "${} by the relay's own word", told));
     }
     if (const ordered_json& rejected = member(totals_, "rejected"); rejected.is_object()) {
-      row("", fmt::format("{} of it for {} replies that were rejected (--expect)", cost(rejected),
-                          count(rejected, "replies")));
+      row("", say(spoken_, "{} of it for {} replies that were rejected (--expect)",
+                  cost(rejected, spoken_), count(rejected, "replies")));
     }
     if (const auto kept = text(totals_, "kept_usd"); !kept.empty()) {
-      row("", fmt::format("${} kept of the budget for attempts of unknown outcome and "
-                          "for replaced results",
-                          kept));
+      row("", say(spoken_,
+                  "${} kept of the budget for attempts of unknown outcome and for replaced results",
+                  kept));
     }
   }
 
   // The part of each model, or each relay of a pool.
-  void shares(const char* name) {
+  void shares(const char* name, std::string title) {
     const ordered_json& all = member(totals_, name);
     if (!all.is_object()) return;
-    const char* title = name;
     for (const auto& [who, share] : all.items()) {
       const ordered_json& tokens = member(share, "tokens");
-      row(title, fmt::format("{}: {} succeeded, {} + {} tokens, {}", printable_text(who),
-                             count(share, "requests"), count(tokens, "prompt"),
-                             count(tokens, "completion"), cost(share)));
-      title = "";
+      row(title, say(spoken_, "{}: {} succeeded, {} + {} tokens, {}", printable_text(who),
+                     count(share, "requests"), count(tokens, "prompt"), count(tokens, "completion"),
+                     cost(share, spoken_)));
+      title.clear();
     }
   }
 
@@ -176,14 +178,14 @@ class report {
       list +=
           fmt::format("{}{} {}", list.empty() ? "" : ", ", printable_text(reason), grouped(times));
     }
-    if (!list.empty()) row("ends", list);
+    if (!list.empty()) row(say(spoken_, "ends"), list);
   }
 
   void times() {
-    quantiles("latency", "latency_ms");
-    quantiles("ttft", "ttft_ms");
+    quantiles(say(spoken_, "latency"), "latency_ms");
+    quantiles(say(spoken_, "ttft"), "ttft_ms");
     const ordered_json& wall = member(totals_, "wall_s");
-    if (wall.is_number()) row("time", short_time(wall.get<double>()));
+    if (wall.is_number()) row(say(spoken_, "time"), short_time(wall.get<double>(), spoken_));
   }
 
   void quantiles(std::string_view title, const char* name) {
@@ -198,6 +200,7 @@ class report {
 
   const ordered_json& totals_;
   const job_life& life_;
+  const language spoken_;
   std::string out_;
 };
 
@@ -205,28 +208,30 @@ class report {
 
 std::string job_report_lines(const job_files& files, const ordered_json& totals,
                              const std::map<std::string, std::string>& reasons,
-                             const job_life& life) {
-  return report(totals, life).lines(files, reasons);
+                             const job_life& life, language spoken) {
+  return report(totals, life, spoken).lines(files, reasons);
 }
 
-std::string state_of(const job_life& life, const std::string& status) {
+std::string state_of(const job_life& life, const std::string& status, language spoken) {
   switch (life.is) {
     case job_life::state::running: {
-      std::string words = "running";
-      if (life.process > 0) words += fmt::format(" (process {}", life.process);
-      if (life.process > 0 && life.since) {
-        words +=
-            fmt::format(", since {:%F %T}", fmt::localtime(static_cast<std::time_t>(*life.since)));
-      }
-      return life.process > 0 ? words + ")" : words;
+      if (life.process <= 0) return say(spoken, "running");
+      if (!life.since) return say(spoken, "running (process {})", life.process);
+      const auto since = fmt::localtime(static_cast<std::time_t>(*life.since));
+      return say(spoken, "running (process {}, since {})", life.process,
+                 fmt::format("{:%F %T}", since));
     }
     case job_life::state::killed:
-      return fmt::format("killed {} ago; run the same command to go on", short_time(life.quiet_s));
+      return say(spoken, "killed {} ago; run the same command to go on",
+                 short_time(life.quiet_s, spoken));
     case job_life::state::unknown:
-      return fmt::format("running, as of {} ago", short_time(life.quiet_s));
+      return say(spoken, "running, as of {} ago", short_time(life.quiet_s, spoken));
     case job_life::state::at_rest:
       break;
   }
+  if (status == to_string(job_status::completed)) return say(spoken, "completed");
+  if (status == to_string(job_status::stopped)) return say(spoken, "stopped");
+  if (status == to_string(job_status::interrupted)) return say(spoken, "interrupted");
   return status;
 }
 

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/printable.hpp"
+#include "base/wording.hpp"
 #include "probe/evaluate.hpp"
 #include "views/progress.hpp"
 
@@ -99,15 +100,19 @@ std::string probe_lines(const probe::report& told, const probe_facts& facts) {
 
 std::string probe_progress(const probe_status& now, const line_form& form) {
   fitted_line line;
-  line.add({.text = fmt::format("{} of {} requests answered", now.ended, now.all),
+  line.add({.text = say(form.spoken, "{} of {} requests answered", now.ended, now.all),
             .brief = fmt::format("{}/{}", now.ended, now.all),
             .weight = 90});
-  line.add({.text = fmt::format("{} in flight", now.in_flight), .weight = 20, .before = ", "});
-  line.add({.text = fmt::format("${}", now.cost.to_string()), .weight = 30, .before = ", "});
+  line.add({.text = say(form.spoken, "{} in flight", now.in_flight),
+            .weight = 20,
+            .before = say(form.spoken, ", ")});
+  line.add({.text = fmt::format("${}", now.cost.to_string()),
+            .weight = 30,
+            .before = say(form.spoken, ", ")});
   if (!now.doing.empty()) {
     line.add({.text = std::string(now.doing), .weight = 100, .before = "; "});
   } else if (now.wait) {
-    const wait_text wait = text_of(*now.wait);
+    const wait_text wait = text_of(*now.wait, form.spoken);
     line.add({.text = wait.sentence,
               .brief = wait.brief,
               .weight = 100,

@@ -7,15 +7,16 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "base/wording.hpp"
 #include "views/shown_amount.hpp"
 
 namespace sluice::cli {
 
-std::string short_time(double seconds) {
+std::string short_time(double seconds, language spoken) {
   const auto whole = static_cast<std::uint64_t>(std::ceil(std::max(seconds, 0.0)));
-  if (whole < 60) return fmt::format("{} s", whole);
-  if (whole < 3600) return fmt::format("{}m {:02}s", whole / 60, whole % 60);
-  return fmt::format("{}h {:02}m", whole / 3600, whole % 3600 / 60);
+  if (whole < 60) return say(spoken, "{} s", whole);
+  if (whole < 3600) return say(spoken, "{}m {:02}s", whole / 60, whole % 60);
+  return say(spoken, "{}h {:02}m", whole / 3600, whole % 3600 / 60);
 }
 
 std::string grouped(std::uint64_t number) {
@@ -70,80 +71,82 @@ start_wait start_of(const progress_facts& facts) {
   return {facts.run.cause, facts.until_next_start_s, facts.unix_now, facts.run.pause};
 }
 
-wait_text wait_for_budget(const progress_facts& facts) {
-  wait_text text{
-      fmt::format("{} wait for the budget: one may cost {}, {} is free",
-                  grouped(facts.run.waiting_for_budget), shown_amount(facts.shortage->most),
-                  shown_amount(facts.shortage->left)),
-      fmt::format("{} wait for the budget", grouped(facts.run.waiting_for_budget)), "budget"};
+wait_text wait_for_budget(const progress_facts& facts, language spoken) {
+  wait_text text{say(spoken, "{} wait for the budget: one may cost {}, {} is free",
+                     grouped(facts.run.waiting_for_budget), shown_amount(facts.shortage->most),
+                     shown_amount(facts.shortage->left)),
+                 say(spoken, "{} wait for the budget", grouped(facts.run.waiting_for_budget)),
+                 "budget"};
   if (facts.shortage->reply_limit > 0) {
-    text.sentence += fmt::format("; max_tokens {} would fit",
-                                 grouped(static_cast<std::uint64_t>(facts.shortage->reply_limit)));
+    text.sentence += say(spoken, "; max_tokens {} would fit",
+                         grouped(static_cast<std::uint64_t>(facts.shortage->reply_limit)));
   }
   return text;
 }
 
 }  // namespace
 
-wait_text reason_to_wait(const progress_facts& facts) {
+wait_text reason_to_wait(const progress_facts& facts, language spoken) {
   const run_status& run = facts.run;
   if (facts.stopping_s) {
-    return {fmt::format("stopping: {} in flight may finish within {}, Ctrl-C again drops them",
-                        run.in_flight, short_time(*facts.stopping_s)),
-            fmt::format("stopping: {} in flight, Ctrl-C drops them", run.in_flight), "stopping"};
+    return {say(spoken, "stopping: {} in flight may finish within {}, Ctrl-C again drops them",
+                run.in_flight, short_time(*facts.stopping_s, spoken)),
+            say(spoken, "stopping: {} in flight, Ctrl-C drops them", run.in_flight), "stopping"};
   }
   const bool told_to_wait = run.cause == wait_cause::pause || run.cause == wait_cause::unreachable;
-  if (run.next_start && told_to_wait) return text_of(start_of(facts));
+  if (run.next_start && told_to_wait) return text_of(start_of(facts), spoken);
   if (run.one_at_a_time) {
-    return {"relay in trouble, one at a time", "relay in trouble", "trouble"};
+    return {say(spoken, "relay in trouble, one at a time"), say(spoken, "relay in trouble"),
+            "trouble"};
   }
-  if (run.waiting_for_budget > 0 && facts.shortage) return wait_for_budget(facts);
-  if (run.next_start) return text_of(start_of(facts));
+  if (run.waiting_for_budget > 0 && facts.shortage) return wait_for_budget(facts, spoken);
+  if (run.next_start) return text_of(start_of(facts), spoken);
   if (run.waiting_for_model > 0) {
     const std::string number = grouped(run.waiting_for_model);
-    return {number + " wait until the relay serves their model again",
-            number + " wait for their model", "model"};
+    return {say(spoken, "{} wait until the relay serves their model again", number),
+            say(spoken, "{} wait for their model", number), "model"};
   }
   if (run.full) {
-    return {fmt::format("all {} places in flight (--concurrency)", run.in_flight),
-            fmt::format("{} in flight", run.in_flight), "concurrency"};
+    return {say(spoken, "all {} places in flight (--concurrency)", run.in_flight),
+            say(spoken, "{} in flight", run.in_flight), "concurrency"};
   }
   if (run.slowed) {
-    return {fmt::format("{} in flight, more when answers come faster", run.in_flight),
-            fmt::format("{} in flight, slow answers", run.in_flight), "slow"};
+    return {say(spoken, "{} in flight, more when answers come faster", run.in_flight),
+            say(spoken, "{} in flight, slow answers", run.in_flight), "slow"};
   }
   return {};
 }
 
 std::string progress_line(const progress_facts& facts, const line_form& form) {
   const run_status& run = facts.run;
-  const wait_text wait = reason_to_wait(facts);
+  const language spoken = form.spoken;
+  const wait_text wait = reason_to_wait(facts, spoken);
   fitted_line line;
   const std::string counts =
       fmt::format("{}/{}", grouped(facts.succeeded + facts.failed), grouped(facts.total));
-  line.add({.text = counts + " done", .brief = counts, .weight = 90});
+  line.add({.text = say(spoken, "{} done", counts), .brief = counts, .weight = 90});
   if (facts.failed > 0) {
-    line.add({.text = fmt::format("{} failed", grouped(facts.failed)),
+    line.add({.text = say(spoken, "{} failed", grouped(facts.failed)),
               .weight = 80,
               .meaning = tone::bad,
-              .before = ", "});
+              .before = say(spoken, ", ")});
   }
   std::string window =
       facts.requests_per_minute == 0
-          ? fmt::format("{} in 60 s", run.started_last_minute)
-          : fmt::format("{}/{} in 60 s", run.started_last_minute, facts.requests_per_minute);
+          ? say(spoken, "{} in 60 s", run.started_last_minute)
+          : say(spoken, "{}/{} in 60 s", run.started_last_minute, facts.requests_per_minute);
   const bool shared = facts.requests_per_minute != 0 && run.started_by_others > 0;
   // Where the limit holds the run, the starts of others are a part of the reason.
   const unsigned window_weight = shared && wait.word == "limit" ? 85 : 40;
-  line.add({.text = shared ? fmt::format("{} ({} by other runs)", window, run.started_by_others)
+  line.add({.text = shared ? say(spoken, "{} ({} by other runs)", window, run.started_by_others)
                            : window,
             .brief = window_weight == 40
                          ? window
-                         : fmt::format("{}/{} + {} by others", run.started_last_minute,
-                                       facts.requests_per_minute, run.started_by_others),
+                         : say(spoken, "{}/{} + {} by others", run.started_last_minute,
+                               facts.requests_per_minute, run.started_by_others),
             .weight = window_weight});
   if (facts.elapsed_s > 0) {
-    line.add({.text = fmt::format("{} tok/s", grouped(tokens_per_second(facts))), .weight = 10});
+    line.add({.text = say(spoken, "{} tok/s", grouped(tokens_per_second(facts))), .weight = 10});
   }
   // Four decimals: cents are too coarse for a cheap job, and eighteen digits are too long. The
   // totals have them all.
@@ -151,7 +154,7 @@ std::string progress_line(const progress_facts& facts, const line_form& form) {
   line.add({.text = fmt::format("${:.4f}", dollars), .weight = 30});
   const double left = estimate_seconds_left(facts);
   if (left > 0 && !facts.stopping_s) {
-    line.add({.text = fmt::format("{} left", short_time(left)), .weight = 50});
+    line.add({.text = say(spoken, "{} left", short_time(left, spoken)), .weight = 50});
   }
   line.add({.text = wait.sentence, .brief = wait.brief, .weight = 100, .meaning = tone::waiting});
   return line.in(form);
@@ -190,7 +193,7 @@ nlohmann::ordered_json progress_document(const progress_facts& facts) {
   return document;
 }
 
-std::string long_wait::take(const progress_facts& facts, double now_s) {
+std::string long_wait::take(const progress_facts& facts, double now_s, language spoken) {
   const run_status& run = facts.run;
   // The own limit may hold a start for a minute; this is how a run goes.
   const bool usual = run.cause == wait_cause::limit && run.started_by_others == 0;
@@ -210,9 +213,9 @@ std::string long_wait::take(const progress_facts& facts, double now_s) {
   const double ahead = run.next_start ? facts.until_next_start_s : 0;
   if (told_ || now_s - *since_s_ + ahead <= worth_telling_s) return {};
   told_ = true;
-  const wait_text wait = reason_to_wait(facts);
+  const wait_text wait = reason_to_wait(facts, spoken);
   return wait.sentence.empty()
-             ? fmt::format("nothing has started for {}", short_time(now_s - *since_s_))
+             ? say(spoken, "nothing has started for {}", short_time(now_s - *since_s_, spoken))
              : wait.sentence;
 }
 

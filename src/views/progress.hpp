@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "base/language.hpp"
 #include "sluice/engine.hpp"
 #include "sluice/job_set.hpp"
 #include "views/fitted_line.hpp"
@@ -41,7 +42,7 @@ std::string progress_line(const progress_facts& facts, const line_form& form = {
 nlohmann::ordered_json progress_document(const progress_facts& facts);
 
 /// What holds the run; empty: requests start, or only wait for replies.
-wait_text reason_to_wait(const progress_facts& facts);
+wait_text reason_to_wait(const progress_facts& facts, language spoken = language::english);
 
 /// Finds waits that a quiet command should report: those of more than a minute. Each is reported
 /// once. While a relay is in trouble its trials are parts of one wait. Pure.
@@ -50,7 +51,7 @@ class long_wait {
   static constexpr double worth_telling_s = 60;
 
   /// The sentence to tell now; empty: none. `now_s` counts from any moment.
-  std::string take(const progress_facts& facts, double now_s);
+  std::string take(const progress_facts& facts, double now_s, language spoken = language::english);
 
  private:
   std::optional<double> since_s_;  // nothing has started since
@@ -63,7 +64,7 @@ class long_wait {
 double estimate_seconds_left(const progress_facts& facts);
 
 /// "37 s", "2m 05s", "1h 03m".
-std::string short_time(double seconds);
+std::string short_time(double seconds, language spoken = language::english);
 /// Groups of three digits: "1,234,567".
 std::string grouped(std::uint64_t number);
 

@@ -12,8 +12,8 @@ namespace {
 constexpr std::string_view redacted_value = "[key]";
 
 // Replaces the values of secret parameters in a URL by "[key]"; returns their names.
-std::vector<std::string> hide_parameters(std::string& url) {
-  std::vector<std::string> hidden;
+std::vector<wording> hide_parameters(std::string& url) {
+  std::vector<wording> hidden;
   std::size_t at = url.find("://") == std::string::npos ? std::string::npos : url.find('?');
   while (at != std::string::npos && at < url.size()) {
     const std::size_t begin = at + 1;
@@ -25,7 +25,7 @@ std::vector<std::string> hide_parameters(std::string& url) {
     if (!is_secret_name(name)) continue;
     url.replace(sign + 1, end - sign - 1, redacted_value);
     if (at != std::string::npos) at = sign + 1 + redacted_value.size();
-    hidden.push_back("the value of " + name);
+    hidden.push_back(worded("the value of {}", name));
   }
   return hidden;
 }
@@ -50,25 +50,25 @@ shown_command without_secrets(const std::vector<std::string>& command_line,
     const std::string in_flag = std::string(header) + "=";
     const std::size_t begin = word.starts_with(in_flag) ? in_flag.size() : 0;
     const bool is_header = begin > 0 || (i > 0 && command_line[i - 1] == header);
-    std::vector<std::string> hidden;
+    std::vector<wording> hidden;
     const std::string in_notify = std::string(notify) + "=";
     const std::size_t at_address = word.starts_with(in_notify) ? in_notify.size() : 0;
     if (at_address > 0 || (i > 0 && command_line[i - 1] == notify)) {
       word.replace(at_address, word.size(), redacted_value);
-      hidden.emplace_back("the address of --notify");
+      hidden.push_back(worded("the address of --notify"));
     } else if (is_header) {
       const auto [name, value] = split_header(std::string_view(word).substr(begin));
       std::string known = value;
       for (const auto& member : relays) secrets(member.relay).redact(known);
       if (is_secret_header(name, value)) known = redacted_value;
-      if (known != value) hidden.push_back("the value of " + name);
+      if (known != value) hidden.push_back(worded("the value of {}", name));
       if (known != value) word.replace(begin, word.size(), name).append(": ").append(known);
     } else {
       hidden = hide_parameters(word);
     }
     const std::string before = word;
     for (const auto& member : relays) secrets(member.relay).redact(word);
-    if (word != before) hidden.push_back("the key");
+    if (word != before) hidden.push_back(worded("the key"));
     for (auto& one : hidden) {
       if (std::find(shown.hidden.begin(), shown.hidden.end(), one) == shown.hidden.end()) {
         shown.hidden.push_back(std::move(one));
@@ -88,7 +88,7 @@ std::string quoted(const std::string& word) {
   return text + "'";
 }
 
-std::string again(const shown_command& command, std::string_view extra) {
+std::string again(const shown_command& command, std::string_view extra, language spoken) {
   // A flag of `extra` replaces the same one of the command.
   const std::size_t name = std::min(extra.find('-'), extra.size());
   const std::size_t end = std::min(extra.find(' ', name), extra.size());
@@ -108,12 +108,12 @@ std::string again(const shown_command& command, std::string_view extra) {
   }
   text += extra;
   if (command.hidden.empty()) return text;
-  text += "\n          with ";
-  for (std::size_t i = 0; i < command.hidden.size(); ++i) {
-    if (i > 0) text += ", then ";
-    text += command.hidden[i];
+  std::string hidden;
+  for (const wording& one : command.hidden) {
+    if (!hidden.empty()) hidden += say(spoken, ", then ");
+    hidden += one.in(spoken);
   }
-  return text + " in the place of " + std::string(redacted_value);
+  return text + say(spoken, "\n          with {} in the place of {}", hidden, redacted_value);
 }
 
 }  // namespace sluice::cli

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "base/wording.hpp"
 #include "sluice/config.hpp"
 
 namespace sluice::cli {
@@ -12,7 +13,7 @@ struct shown_command {
   /// "[key]" replaces each secret.
   std::vector<std::string> words;
   /// What each secret was, like "the value of X-Api-Key".
-  std::vector<std::string> hidden;
+  std::vector<wording> hidden;
 };
 
 /// The command line without the secrets of the relays: keys, values of headers, parameters of
@@ -21,7 +22,8 @@ shown_command without_secrets(const std::vector<std::string>& command_line,
                               const std::vector<relay_member>& relays);
 
 /// The command with its words quoted for a shell, followed by `extra`.
-std::string again(const shown_command& command, std::string_view extra = {});
+std::string again(const shown_command& command, std::string_view extra = {},
+                  language spoken = language::english);
 /// A word in quotes where a shell needs them.
 std::string quoted(const std::string& word);
 

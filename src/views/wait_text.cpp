@@ -7,6 +7,7 @@
 #include <cmath>
 #include <ctime>
 
+#include "base/wording.hpp"
 #include "views/progress.hpp"
 
 namespace sluice::cli {
@@ -20,50 +21,51 @@ std::string clock_time(double unix_now, double unix_then) {
   return today ? fmt::format("{:%H:%M}", then) : fmt::format("{:%F %H:%M}", then);
 }
 
-wait_text wait_for_pause(const start_wait& wait) {
+wait_text wait_for_pause(const start_wait& wait, language spoken) {
   const auto& why = wait.pause;
   const double left = wait.left_s;
   constexpr double long_pause_s = 60;
-  const std::string until = left >= long_pause_s
-                                ? "until " + clock_time(wait.unix_now, wait.unix_now + left)
-                                : "for " + short_time(left);
+  const std::string until =
+      left >= long_pause_s
+          ? say(spoken, "until {}", clock_time(wait.unix_now, wait.unix_now + left))
+          : say(spoken, "for {}", short_time(left, spoken));
   if (!why) {
-    return {fmt::format("paused by the relay {} (it refused another run)", until),
-            fmt::format("paused {}", until), "pause"};
+    return {say(spoken, "paused by the relay {} (it refused another run)", until),
+            say(spoken, "paused {}", until), "pause"};
   }
   const std::string status =
-      why->http_status == 0 ? std::string("failures") : std::to_string(why->http_status);
+      why->http_status == 0 ? say(spoken, "failures") : std::to_string(why->http_status);
   if (why->asked <= duration{}) {
-    return {fmt::format("paused {} after a refusal ({})", until, status),
-            fmt::format("paused {} ({})", until, status), "pause"};
+    return {say(spoken, "paused {} after a refusal ({})", until, status),
+            say(spoken, "paused {} ({})", until, status), "pause"};
   }
-  const std::string asked = short_time(std::chrono::duration<double>(why->asked).count());
-  return {fmt::format("paused by the relay {} ({}, it asked for {})", until, status, asked),
-          fmt::format("paused {} ({})", until, status), "pause"};
+  const std::string asked = short_time(std::chrono::duration<double>(why->asked).count(), spoken);
+  return {say(spoken, "paused by the relay {} ({}, it asked for {})", until, status, asked),
+          say(spoken, "paused {} ({})", until, status), "pause"};
 }
 
 }  // namespace
 
-wait_text text_of(const start_wait& wait) {
-  const std::string left = short_time(wait.left_s);
+wait_text text_of(const start_wait& wait, language spoken) {
+  const std::string left = short_time(wait.left_s, spoken);
   switch (wait.cause) {
     case wait_cause::pause:
-      return wait_for_pause(wait);
+      return wait_for_pause(wait, spoken);
     case wait_cause::unreachable:
-      return {fmt::format("the relay cannot be reached, next try in {}", left),
-              fmt::format("unreachable, next try in {}", left), "unreachable"};
+      return {say(spoken, "the relay cannot be reached, next try in {}", left),
+              say(spoken, "unreachable, next try in {}", left), "unreachable"};
     case wait_cause::pacing:
-      return {fmt::format("starts are spread, next start in {}", left),
-              fmt::format("spread, next in {}", left), "pacing"};
+      return {say(spoken, "starts are spread, next start in {}", left),
+              say(spoken, "spread, next in {}", left), "pacing"};
     case wait_cause::unknown:
-      return {fmt::format("earlier starts are not on record, next start in {}", left),
-              fmt::format("limit unknown, next in {}", left), "unknown"};
+      return {say(spoken, "earlier starts are not on record, next start in {}", left),
+              say(spoken, "limit unknown, next in {}", left), "unknown"};
     case wait_cause::limit:
     case wait_cause::none:
       break;
   }
-  return {fmt::format("waiting for the limit, next start in {}", left),
-          fmt::format("limit, next in {}", left), "limit"};
+  return {say(spoken, "waiting for the limit, next start in {}", left),
+          say(spoken, "limit, next in {}", left), "limit"};
 }
 
 }  // namespace sluice::cli

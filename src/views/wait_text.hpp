@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "base/language.hpp"
 #include "sluice/engine.hpp"
 
 namespace sluice::cli {
@@ -22,6 +23,6 @@ struct wait_text {
   std::string word;  ///< for a program: "limit", "pause", …
 };
 
-wait_text text_of(const start_wait& wait);
+wait_text text_of(const start_wait& wait, language spoken = language::english);
 
 }  // namespace sluice::cli

@@ -28,7 +28,9 @@ struct closing_time_test : testing::Test {
   closing_time closing(const closing_options& asked) const {
     return {asked, time.now(), time.unix_now()};
   }
-  std::string why(const closing_time& one) const { return one.why(time.now(), time.unix_now()); }
+  std::string why(const closing_time& one) const {
+    return one.why(time.now(), time.unix_now()).english;
+  }
 
   test::manual_clock time;
 };
@@ -60,8 +62,8 @@ TEST_F(closing_time_test, until_is_a_time_of_the_wall_clock) {
 
 TEST_F(closing_time_test, a_wall_clock_that_is_set_anew_is_followed) {
   const closing_time morning = closing({.until = time_of_day{6, 0}});
-  EXPECT_NE(morning.why(time.now(), time.unix_now() + 8 * 3600), "");
-  EXPECT_EQ(morning.why(time.now() + 8h, time.unix_now()), "");
+  EXPECT_FALSE(morning.why(time.now(), time.unix_now() + 8 * 3600).empty());
+  EXPECT_TRUE(morning.why(time.now() + 8h, time.unix_now()).empty());
 }
 
 TEST_F(closing_time_test, the_earlier_of_both_counts) {
@@ -75,15 +77,16 @@ TEST_F(closing_time_test, the_earlier_of_both_counts) {
 }
 
 TEST_F(closing_time_test, the_watch_closes_once_at_the_time_and_not_before) {
-  std::vector<std::string> calls;
+  std::vector<wording> calls;
   closing_watch watch(time, closing({.until = time_of_day{22, 15}}),
-                      [&](const std::string& why) { calls.push_back(why); });
+                      [&](const wording& why) { calls.push_back(why); });
   time.advance(99s);
   EXPECT_TRUE(calls.empty());
-  EXPECT_EQ(watch.why(), "");
+  EXPECT_TRUE(watch.why().empty());
   time.advance(1s);
   ASSERT_EQ(calls.size(), 1U);
   EXPECT_EQ(watch.why(), calls.front());
+  EXPECT_EQ(watch.why().chinese, "已到 22:15，--until 规定此后不再发出请求");
   time.advance(1h);
   EXPECT_EQ(calls.size(), 1U);
   EXPECT_EQ(time.calls_to_come(), 0U);
@@ -93,13 +96,13 @@ TEST_F(closing_time_test, a_time_that_is_over_at_the_start_closes_at_once) {
   const closing_time over = closing({.deadline = 1s});
   time.advance(2s);
   int calls = 0;
-  const closing_watch watch(time, over, [&](const std::string&) { ++calls; });
+  const closing_watch watch(time, over, [&](const wording&) { ++calls; });
   EXPECT_EQ(calls, 1);
 }
 
 TEST_F(closing_time_test, a_watch_that_is_left_calls_nothing) {
   int calls = 0;
-  closing_watch watch(time, closing({.deadline = 5s}), [&](const std::string&) { ++calls; });
+  closing_watch watch(time, closing({.deadline = 5s}), [&](const wording&) { ++calls; });
   watch.leave();
   time.advance(1h);
   EXPECT_EQ(calls, 0);

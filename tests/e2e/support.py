@@ -361,10 +361,10 @@ class Case(unittest.TestCase):
         return path
 
     def environment(self, **more: str | None) -> dict[str, str]:
-        """The program's environment, without the machine's own relay, key and config."""
+        """The program's environment, without the machine's own relay, key, config and language."""
         kept = {name: value for name, value in os.environ.items()
                 if not name.startswith(("OPENAI_", "XDG_")) and not name.lower().endswith("_proxy")
-                and name not in ("SSL_CERT_FILE", "SSL_CERT_DIR", "NO_COLOR")}
+                and name not in ("SSL_CERT_FILE", "SSL_CERT_DIR", "NO_COLOR", "LANG", "LC_ALL", "LC_MESSAGES")}
         chosen: dict[str, str | None] = {
             **kept, "OPENAI_API_KEY": KEY, "XDG_STATE_HOME": str(self.folder / "state"),
             "XDG_CONFIG_HOME": str(self.folder / "config"), "HOME": str(self.folder), **more}

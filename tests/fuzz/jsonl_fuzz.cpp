@@ -339,7 +339,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   const std::string_view text = in.text();
   if (const auto kind = foreign_file(text)) {
-    require(is_one_line(*kind) && is_utf8(*kind), "the name of a file type is one line", *kind);
+    for (const std::string& words : {kind->english, kind->chinese}) {
+      require(is_one_line(words) && is_utf8(words), "the name of a file type is one line", words);
+    }
   }
   const auto lines = cut_plainly(text, longest);
   require(read(std::make_unique<pieces>(text, std::vector<std::size_t>{}), longest) == lines,

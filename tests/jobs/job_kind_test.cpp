@@ -78,9 +78,11 @@ TEST(foreign_file, is_named_with_what_to_do) {
   for (const auto& row : rows) {
     const auto told = foreign_file(row.text);
     ASSERT_TRUE(told) << row.what;
-    EXPECT_THAT(*told, HasSubstr(row.named)) << row.what;
-    EXPECT_THAT(*told, HasSubstr(row.advice)) << row.what;
-    EXPECT_EQ(told->find('\n'), std::string::npos) << row.what;
+    EXPECT_THAT(told->english, HasSubstr(row.named)) << row.what;
+    EXPECT_THAT(told->english, HasSubstr(row.advice)) << row.what;
+    EXPECT_EQ(told->english.find('\n'), std::string::npos) << row.what;
+    EXPECT_EQ(told->chinese.find('\n'), std::string::npos) << row.what;
+    EXPECT_NE(told->chinese, told->english) << row.what;
   }
 }
 
@@ -113,7 +115,8 @@ TEST(foreign_file, what_may_be_a_job_is_left_to_its_lines) {
                                   "{\"model\":\"m\",\"messages\":[]"s,
                                   "{\"model\":\"m\",\n{\"model\":\"m\"}\n"s,
                                   "{}\rmore\n"s}) {
-    EXPECT_FALSE(foreign_file(text)) << text << ": " << foreign_file(text).value_or("");
+    EXPECT_FALSE(foreign_file(text))
+        << text << ": " << foreign_file(text).value_or(wording()).english;
   }
 }
 

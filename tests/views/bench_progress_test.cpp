@@ -34,6 +34,11 @@ TEST(bench_progress, says_where_it_is_and_how_long_it_takes) {
   EXPECT_THAT(bench_progress(sweep), HasSubstr("about 2m 05s left of this load"));
 }
 
+TEST(bench_progress, is_chinese_where_the_form_says_so) {
+  EXPECT_EQ(bench_progress(second_load(), {.spoken = language::chinese}),
+            "负载 2/3，8 in flight：完成 120 | 8 个在途 | 60 秒内 10/10 | $0.01 | 约剩 2分05秒");
+}
+
 TEST(bench_progress, says_why_nothing_starts) {
   auto now = second_load();
   now.cause = wait_cause::limit;

@@ -44,6 +44,24 @@ TEST(job_report, a_finished_job) {
                            HasSubstr("d/x.errors.jsonl"), Not(HasSubstr("ttft"))));
 }
 
+TEST(job_report, is_chinese_where_the_screen_is) {
+  const auto totals = ordered_json::parse(R"({"status":"stopped","requests":4,"succeeded":1,
+    "failed":2,"pending":1,"attempts":5,"retries":2,"cost_usd":"1.25","wall_s":61.5,
+    "models":{"gpt-4o":{"requests":1,"tokens":{"prompt":9,"completion":8},"cost_usd":null}},
+    "latency_ms":{"p50":812.4,"p90":1000,"p99":2000},"errors":{"404":2}})");
+  const std::string lines =
+      job_report_lines(files, totals, {{"404", "no such model"}}, {}, language::chinese);
+  EXPECT_THAT(lines, AllOf(HasSubstr("d/x.jsonl：已停止：共 4 个请求，成功 1，失败 2，未完成 1\n"
+                                     "  失败      2 x 404: no such model\n"),
+                           HasSubstr("\n  费用      $1.25\n"),
+                           HasSubstr("\n  模型      gpt-4o：成功 1，9 + 8 token，费用未知\n"),
+                           HasSubstr("\n  用时      1分02秒\n"),
+                           HasSubstr("尝试      5 次，其中重试 2 次")));
+  EXPECT_THAT(job_report_lines(files, {{"status", "running"}}, {},
+                               {.is = job_life::state::killed, .quiet_s = 25.4}, language::chinese),
+              HasSubstr("d/x.jsonl：26 秒前被强行结束；运行同一条命令即可继续："));
+}
+
 TEST(job_report, says_who_works_on_the_job) {
   using enum job_life::state;
   const auto words = [](const job_life& life) {

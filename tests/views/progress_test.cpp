@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "base/display_width.hpp"
 
@@ -130,6 +131,83 @@ TEST(progress_line, the_reason_of_a_wait_is_never_cut) {
   shared.run.started_last_minute = 3;
   shared.run.started_by_others = 197;
   EXPECT_THAT(progress_line(shared, {.columns = 79}), HasSubstr("197 by"));
+}
+
+// Every reason to wait, in its longest form.
+std::vector<progress_facts> all_waits() {
+  std::vector<progress_facts> all;
+  for (const auto cause : {wait_cause::limit, wait_cause::pacing, wait_cause::unknown,
+                           wait_cause::unreachable, wait_cause::pause}) {
+    all.push_back(waiting(cause, 59));
+  }
+  auto paused = waiting(wait_cause::pause, 59);
+  paused.run.pause = {429, std::chrono::minutes{61}};
+  all.push_back(paused);
+  paused.run.pause = {0, duration{}};
+  all.push_back(paused);
+  auto facts = half_way();
+  facts.run.one_at_a_time = true;
+  all.push_back(facts);
+  facts = half_way();
+  facts.run.waiting_for_budget = 1000;
+  facts.shortage = {*usd::parse("0.42"), *usd::parse("0.1"), 500};
+  all.push_back(facts);
+  facts = half_way();
+  facts.run.waiting_for_model = 1000;
+  all.push_back(facts);
+  facts = half_way();
+  facts.run.in_flight = 128;
+  facts.run.full = true;
+  all.push_back(facts);
+  facts.run.full = false;
+  facts.run.slowed = true;
+  all.push_back(facts);
+  facts.stopping_s = 29;
+  all.push_back(facts);
+  return all;
+}
+
+TEST(progress_line, is_chinese_where_the_form_says_so) {
+  const line_form form{.spoken = language::chinese};
+  auto facts = waiting(wait_cause::limit, 37);
+  facts.run.started_by_others = 20;
+  const std::string line = progress_line(facts, form);
+  for (const char* part :
+       {"完成 1,000/2,000，失败 10 | ", "60 秒内 180/200（其他运行占 20）", "2,000 token/秒",
+        "$1.2346", "| 剩 4分37秒 |", "| 等待限速，37 秒后发下一个请求"}) {
+    EXPECT_THAT(line, HasSubstr(part));
+  }
+  auto paused = waiting(wait_cause::pause, 12);
+  paused.run.pause = {429, std::chrono::hours{1}};
+  EXPECT_THAT(progress_line(paused, form),
+              testing::EndsWith("| 中转站要求暂停，还有 12 秒（429，要求等 1小时00分）"));
+  EXPECT_EQ(progress_document(paused)["wait"]["text"],
+            "paused by the relay for 12 s (429, it asked for 1h 00m)")
+      << "a document is English";
+}
+
+TEST(progress_line, a_chinese_reason_is_never_cut) {
+  for (const auto& facts : all_waits()) {
+    const wait_text english = reason_to_wait(facts);
+    const wait_text wait = reason_to_wait(facts, language::chinese);
+    EXPECT_EQ(wait.word, english.word);
+    EXPECT_NE(wait.sentence, english.sentence);
+    EXPECT_NE(wait.brief, english.brief);
+    EXPECT_LE(display_width(wait.brief), 46U) << wait.brief;
+    for (const std::size_t columns : {59U, 99U, 139U}) {
+      const std::string line =
+          progress_line(facts, {.columns = columns, .spoken = language::chinese});
+      EXPECT_LE(display_width(line), columns) << line;
+      EXPECT_TRUE(line.ends_with(wait.brief) || line.ends_with(wait.sentence)) << line;
+      EXPECT_THAT(line, HasSubstr("1,000/2,000")) << columns;
+    }
+  }
+}
+
+TEST(long_wait, speaks_the_language_of_the_screen) {
+  long_wait wait;
+  auto down = waiting(wait_cause::unreachable, 61);
+  EXPECT_EQ(wait.take(down, 0, language::chinese), "连不上中转站，1分01秒后重试");
 }
 
 TEST(progress_line, after_an_interrupt_it_says_what_is_waited_for) {

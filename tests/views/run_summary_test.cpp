@@ -19,7 +19,7 @@ struct run_summary_test : testing::Test {
   // model, 'p'ending, 'b'ad line.
   std::string summary(const std::string& ends,
                       const std::vector<std::string>& command = {"sluice", "run", "x.jsonl"},
-                      const std::string& relay = {}) {
+                      const std::string& relay = {}, language spoken = language::english) {
     std::string text;
     std::string sent;
     for (const char how : ends) {
@@ -58,7 +58,9 @@ struct run_summary_test : testing::Test {
       jobs.put(std::move(finished));
     }
     jobs.flush();
-    return run_summary(jobs, 125) + "\n" + next_command(jobs, outcome, {command, {}}) + "\n";
+    return run_summary(jobs, 125, spoken) + "\n" +
+           next_command(jobs, outcome, {command, {}}, true, spoken) + "\n" +
+           one_line_summary(jobs, stop_sentence(outcome), spoken) + "\n";
   }
 };
 
@@ -86,6 +88,34 @@ TEST_F(run_summary_test, tells_counts_failures_tokens_cost_and_files) {
   EXPECT_THAT(text, HasSubstr(dir / "x.output.jsonl"));
   EXPECT_THAT(text, HasSubstr(dir / "x.errors.jsonl"));
   EXPECT_THAT(text, HasSubstr(dir / "x.totals.json"));
+}
+
+TEST_F(run_summary_test, is_chinese_where_the_screen_is) {
+  outcome = {stop_reason::relay_down, "the relay's own words"};
+  const std::string text =
+      summary("sss44pb", {"sluice", "run", "x.jsonl"}, "blue", language::chinese);
+  for (const std::string part :
+       {"x.jsonl：共 7 个请求，成功 3，失败 3，未完成 1\n",
+        "\n  失败      2 x 400: gpt-4o: the relay's own words\n",
+        "\n  token     输入 3,000（缓存 1,200）+ 输出 300\n",
+        "\n  缓存      读 1,200 token（占输入 40.0 %），写 0；节省 $0.0015\n",
+        "\n  费用      $0.009\n", "\n  中转站    blue：3 个回复，$0.009\n",
+        "\n  尝试      5 次，其中重试 0 次\n", "\n  文件      ", "\n用时      2分05秒\n",
+        "\n下一步    sluice run x.jsonl\n",
+        "已停止：超过 --give-up-after 规定的时间没有一个请求成功（the relay's own "
+        "words）；重新运行即可"
+        "继续；",
+        "成功 3，失败 3（2 x 400: gpt-4o: the relay's own words，1 x invalid_json_line），未完成 "
+        "1；"
+        "费用 $0.009"}) {
+    EXPECT_THAT(text, HasSubstr(part));
+  }
+  outcome = {};
+  EXPECT_THAT(summary("sb", {"sluice", "run", "x.jsonl"}, "", language::chinese),
+              HasSubstr("\n下一步    改正 " + dir / "x.errors.jsonl" +
+                        " 指出的行，然后 sluice run x.jsonl\n"));
+  EXPECT_THAT(summary("sm", {"sluice", "run", "x.jsonl"}, "", language::chinese),
+              HasSubstr("\n下一步    'sluice models' 列出中转站有的模型，其中没有 gpt-4o；"));
 }
 
 TEST_F(run_summary_test, says_nothing_of_a_cache_that_was_not_used) {
@@ -133,13 +163,18 @@ TEST(stop_sentence, names_the_reason_and_the_next_step) {
       {stop_reason::interrupted, "", "interrupted"},
   };
   for (const auto& [reason, words, part] : rows) {
-    const std::string told = stop_sentence({reason, words});
+    const std::string told = stop_sentence({reason, words}).english;
     EXPECT_THAT(told, HasSubstr(words));
     EXPECT_THAT(told, HasSubstr(part));
+    const std::string chinese = stop_sentence({reason, words}).chinese;
+    EXPECT_THAT(chinese, HasSubstr(words));
+    EXPECT_THAT(chinese,
+                testing::StartsWith(reason == stop_reason::interrupted ? "已中断；" : "已停止："));
   }
-  EXPECT_THAT(stop_sentence({}), IsEmpty());
+  EXPECT_TRUE(stop_sentence({}).empty());
   const std::string told = stop_sentence({stop_reason::budget_spent, "words"},
-                                         {{*usd::parse("0.42"), *usd::parse("0.1"), 500}});
+                                         {{*usd::parse("0.42"), *usd::parse("0.1"), 500}})
+                               .english;
   EXPECT_THAT(told, HasSubstr("may cost up to $0.42, and $0.10 is left"));
   EXPECT_THAT(told, HasSubstr("max_tokens 500 or less"));
 }

@@ -71,6 +71,12 @@ TEST(shown_command, names_what_is_to_stand_where_a_secret_did) {
   for (const auto& row : rows) EXPECT_EQ(shown(row.words), "sluice " + row.text);
 }
 
+TEST(shown_command, names_the_secrets_in_chinese) {
+  EXPECT_EQ(again({{"sluice", "[key]"}, {worded("the value of {}", "X-Key"), worded("the key")}},
+                  {}, language::chinese),
+            "sluice '[key]'\n          其中的 [key] 依次换成 X-Key 的值、密钥");
+}
+
 TEST(shown_command, leaves_out_what_would_begin_anew) {
   EXPECT_EQ(shown({"run", "--fresh", "x.jsonl"}), "sluice run x.jsonl");
   EXPECT_EQ(again({{"sluice", "--retry-failed"}, {}}, " --retry-failed"), "sluice --retry-failed");

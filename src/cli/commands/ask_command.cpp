@@ -111,14 +111,15 @@ class answer_printer {
   bool at_line_begin_ = true;
 };
 
-std::string tokens_of(const result& answer) {
+std::string tokens_of(const result& answer, language spoken) {
   const reply& whole = *answer.outcome;
   const auto& usage = whole.usage ? whole.usage : whole.estimated_usage;
-  if (!usage) return "tokens unknown";
-  return fmt::format("{} prompt + {} completion tokens{}",
-                     grouped(static_cast<std::uint64_t>(usage->prompt_tokens)),
-                     grouped(static_cast<std::uint64_t>(usage->completion_tokens)),
-                     whole.usage ? "" : " (counted here)");
+  if (!usage) return say(spoken, "tokens unknown");
+  const std::string prompt = grouped(static_cast<std::uint64_t>(usage->prompt_tokens));
+  const std::string completion = grouped(static_cast<std::uint64_t>(usage->completion_tokens));
+  return whole.usage
+             ? say(spoken, "{} prompt + {} completion tokens", prompt, completion)
+             : say(spoken, "{} prompt + {} completion tokens (counted here)", prompt, completion);
 }
 
 // Says what the prompt waits for. The live line is gone before the answer is printed, which may
@@ -152,7 +153,7 @@ class wait_display {
   std::string line(const line_form& form) {
     const progress_facts facts = facts_of(runner_);
     if (facts.run.in_flight > 0) return {};
-    const wait_text wait = reason_to_wait(facts);
+    const wait_text wait = reason_to_wait(facts, form.spoken);
     if (wait.sentence.empty()) return {};
     drawn_ = true;
     fitted_line line;
@@ -168,20 +169,26 @@ class wait_display {
 };
 
 void tell_end(screen& shown, const single_question& question) {
+  const language spoken = shown.spoken();
   const result& answer = *question.answer();
   if (!answer.outcome->finish_reasons.contains("stop")) {
     for (const auto& [reason, count] : answer.outcome->finish_reasons) {
-      shown.line(fmt::format("sluice: the answer ended with finish reason '{}'{}",
-                             printable_text(reason),
-                             reason == "length" ? "; raise --max-tokens" : ""));
+      const std::string word = printable_text(reason);
+      shown.line(
+          "sluice: " +
+          (reason == "length"
+               ? say(spoken, "the answer ended with finish reason '{}'; raise --max-tokens", word)
+               : say(spoken, "the answer ended with finish reason '{}'", word)));
     }
   }
-  shown.line(fmt::format(
-      "sluice: {}: {}, {}, {:.1f} s", printable_text(answer.model), tokens_of(answer),
-      question.cost() ? shown_amount(*question.cost()) : "cost unknown", answer.latency_ms / 1000));
+  shown.line("sluice: " +
+             say(spoken, "{}: {}, {}, {:.1f} s", printable_text(answer.model),
+                 tokens_of(answer, spoken),
+                 question.cost() ? shown_amount(*question.cost()) : say(spoken, "cost unknown"),
+                 answer.latency_ms / 1000));
   if (question.maybe_billed() > 0) {
-    shown.line(fmt::format("sluice: {} earlier attempt(s) broke and may have been billed",
-                           question.maybe_billed()));
+    shown.line("sluice: " + say(spoken, "{} earlier attempt(s) broke and may have been billed",
+                                question.maybe_billed()));
   }
 }
 
@@ -189,8 +196,8 @@ exit_status tell_failure(screen& shown, const result& answer, const relay_prices
   const failure& why = answer.outcome.error();
   std::string advice;
   if (why.http_status == 404 || why.http_status == 400) {
-    advice = fmt::format("{}; 'sluice models' lists what the relay has",
-                         prices.did_you_mean(answer.model));
+    advice = prices.did_you_mean(answer.model) +
+             say(shown.spoken(), "; 'sluice models' lists what the relay has");
   }
   shown.line(fmt::format("sluice: {}{}", printable_text(described(why, answer.model)), advice));
   return some_failed;
@@ -200,6 +207,7 @@ exit_status ask(ask_settings& chosen, const std::vector<std::string>& words) {
   screen shown;
   run_settings& run = chosen.run;
   shown.choose_colour(run.colour);
+  shown.choose_language(run.spoken);
   start_log(shown, run.verbose, run.quiet, run.log_file, run.json_log);
   if (run.engine.job.model.empty()) run.engine.job.model = usual_model;
   const std::string prompt = prompt_of(chosen, words);
@@ -220,18 +228,18 @@ exit_status ask(ask_settings& chosen, const std::vector<std::string>& words) {
   engine runner(loop, run.engine, &log_observer());
   answer_printer printer;
   wait_display waits(runner, shown, printer, run.quiet);
-  single_question question(std::move(asked), fmt::format("ask {}", std::random_device{}()), prices,
-                           output.budget,
-                           {.text =
-                                [&](std::string_view more) {
-                                  waits.make_room();
-                                  printer.add(more);
-                                },
-                            .starts_again =
-                                [&] {
-                                  printer.end_line();
-                                  shown.line("sluice: the answer broke off; it starts again");
-                                }});
+  single_question question(
+      std::move(asked), fmt::format("ask {}", std::random_device{}()), prices, output.budget,
+      {.text =
+           [&](std::string_view more) {
+             waits.make_room();
+             printer.add(more);
+           },
+       .starts_again =
+           [&] {
+             printer.end_line();
+             shown.line("sluice: " + say(shown.spoken(), "the answer broke off; it starts again"));
+           }});
   run_outcome outcome;
   std::exception_ptr fault;
   {
@@ -251,7 +259,7 @@ exit_status ask(ask_settings& chosen, const std::vector<std::string>& words) {
     if (ending.interrupted()) return interrupted;
   }
   if (const auto sentence = stop_sentence(outcome, shortage); !sentence.empty())
-    shown.line("sluice: " + sentence);
+    shown.line("sluice: " + sentence.in(shown.spoken()));
   if (!question.answer()) {
     switch (outcome.reason) {
       case stop_reason::wrong_address:
@@ -292,6 +300,7 @@ std::vector<setting> ask_flags(ask_settings& target) {
                                       "config",
                                       "quiet",
                                       "color",
+                                      "lang",
                                       "verbose",
                                       "log-file",
                                       "json-log"});

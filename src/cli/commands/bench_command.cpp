@@ -167,6 +167,7 @@ exit_status measure(bench_settings& chosen, const settings& flags,
   const command_start began;
   screen shown;
   shown.choose_colour(run.colour);
+  shown.choose_language(run.spoken);
   start_log(shown, run.verbose, run.quiet, run.log_file, run.json_log);
   check_what_to_send(chosen);
   const bench::load_plan plan = plan_of(chosen);
@@ -216,8 +217,8 @@ exit_status measure(bench_settings& chosen, const settings& flags,
                           .abort = [&benchmark] { benchmark.abort(); },
                           .in_flight = [&benchmark] { return benchmark.now().in_flight; }});
     closing_watch closing(time, closing_time(run.closing, began.at, began.unix_time),
-                          [&](const std::string& why) {
-                            benchmark.stop(why);
+                          [&](const wording& why) {
+                            benchmark.stop(why.english);
                             ending.stop();
                           });
     std::optional<progress_display> display;
@@ -229,7 +230,9 @@ exit_status measure(bench_settings& chosen, const settings& flags,
                         return bench_progress(benchmark.now(), form);
                       }});
     }
-    const auto status_line = [&] { shown.line("sluice: " + bench_progress(benchmark.now())); };
+    const auto status_line = [&] {
+      shown.line("sluice: " + bench_progress(benchmark.now(), {.spoken = shown.spoken()}));
+    };
     questions.listen(status_line, [&shown] {
       shown.line("sluice: SIGUSR2: a benchmark keeps the limits that it began with");
     });

@@ -36,10 +36,10 @@ struct check_settings {
 };
 
 std::vector<setting> check_flags(check_settings& target) {
-  auto table = run_flags(
-      target.run, {"model", "override-model", "system", "endpoint", "expect", "limit",
-                   "max-line-bytes", "rpm", "tpm", "prices", "price-multiplier", "price-group",
-                   "base-url", "api-key-file", "assume-max-tokens", "tier-default", "quiet"});
+  auto table = run_flags(target.run, {"model", "override-model", "system", "endpoint", "expect",
+                                      "limit", "max-line-bytes", "rpm", "tpm", "prices",
+                                      "price-multiplier", "price-group", "base-url", "api-key-file",
+                                      "assume-max-tokens", "tier-default", "quiet", "lang"});
   for (auto& entry : table) {
     if (entry.name == "api-key-file") {  // it need not exist where no relay is asked
       entry.apply = [read = entry.apply](const std::string& path) {

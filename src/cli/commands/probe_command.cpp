@@ -76,7 +76,7 @@ class probing {
     const auto before = co_await ask_balance();
     if (stopped_) co_return run_outcome{stop_reason::interrupted, {}, {}};
     const double started = time_.unix_now();
-    doing_ = nullptr;
+    doing_ = {};
     auto outcome = co_await runner_.run(session_, session_);
     if (before && !session_.seen().empty()) {
       books_.before = before;
@@ -84,7 +84,7 @@ class probing {
     }
     const bool goes_on = outcome.reason == stop_reason::none && !stopped_;
     if (goes_on && session_.begin_cache_check()) {
-      doing_ = nullptr;
+      doing_ = {};
       outcome = co_await runner_.run(session_, session_);
       if (books_.after) books_.after_cache_check = co_await ask_balance();
     }
@@ -99,7 +99,7 @@ class probing {
     if (now.run.next_start) {
       wait = {now.run.cause, now.until_next_start_s, now.unix_now, now.run.pause};
     }
-    return probe_progress({.doing = doing_ != nullptr ? doing_ : "",
+    return probe_progress({.doing = doing_.in(form.spoken),
                            .ended = session_.seen().size(),
                            .all = all_,
                            .in_flight = now.run.in_flight,
@@ -132,7 +132,7 @@ class probing {
 
  private:
   asio::awaitable<std::optional<usd>> ask_balance() {
-    doing_ = "asking for the balance";
+    doing_ = worded("asking for the balance");
     account::quota_inquiry inquiry(inquiry_, time_);
     const auto quota = co_await inquiry.ask_thriftily();
     if (!quota) {
@@ -146,7 +146,7 @@ class probing {
   }
 
   asio::awaitable<void> ask_log(double since) {
-    doing_ = "asking for the usage log";
+    doing_ = worded("asking for the usage log");
     account::quota_inquiry inquiry(inquiry_, time_);
     books_.log = co_await inquiry.ask_log();
     if (!books_.log) co_return;
@@ -163,7 +163,7 @@ class probing {
   probe::session session_;
   books books_;
   std::size_t all_;
-  const char* doing_ = nullptr;  // besides the samples
+  wording doing_;  // besides the samples
   bool stopped_ = false;
 };
 
@@ -316,7 +316,7 @@ exit_status probe_relay(probe_settings& chosen) {
   const bool some_answered = std::any_of(answers.seen().begin(), answers.seen().end(),
                                          [](const auto& one) { return one.answered; });
   if (const auto sentence = stop_sentence(outcome); !sentence.empty()) {
-    shown.line("sluice: " + sentence);
+    shown.line("sluice: " + sentence.in(shown.spoken()));
   }
   if (!some_answered) {
     if (outcome.reason == stop_reason::none && !answers.seen().empty()) {

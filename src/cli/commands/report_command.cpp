@@ -21,7 +21,7 @@
 #include <vector>
 
 #include "base/display_width.hpp"
-#include "base/refuse.hpp"
+#include "base/translated_error.hpp"
 #include "cli/page_file.hpp"
 #include "cli/screen/screen.hpp"
 #include "cli/settings/prepared_relays.hpp"
@@ -62,13 +62,13 @@ struct report_settings {
 
 constexpr std::uint64_t longest_result = std::uint64_t{1} << 30;
 
-void require_file(const std::string& job, const std::string& path, std::string_view what) {
+void require_file(const std::string& job, const std::string& path, const wording& what) {
   std::error_code unknown;
   if (fs::exists(path, unknown)) return;
   refuse(
-      fmt::format("{}: there is no {} {}; run the job first, or name the place of "
-                  "its results with --output-dir or -o",
-                  job, what, path));
+      worded("{}: there is no {} {}; run the job first, or name the place of its results with "
+             "--output-dir or -o",
+             job, what, path));
 }
 
 double age_of(const std::string& path) {
@@ -86,7 +86,7 @@ class looked_at_job {
 
   /// Reads the totals; of a run that goes on or was killed, it counts the results instead.
   void look() {
-    require_file(files.job, files.totals, "totals file");
+    require_file(files.job, files.totals, worded("totals file"));
     const std::ifstream file(files.totals, std::ios::binary);
     std::ostringstream text;
     text << file.rdbuf();
@@ -146,7 +146,7 @@ std::string fitting_block(const std::string& block, int terminal) {
   return text;
 }
 
-void report_totals(const std::vector<job_files>& jobs, bool as_json) {
+void report_totals(const std::vector<job_files>& jobs, bool as_json, language spoken) {
   auto documents = ordered_json::object();
   std::string lines;
   for (const auto& files : jobs) {
@@ -157,7 +157,7 @@ void report_totals(const std::vector<job_files>& jobs, bool as_json) {
       continue;
     }
     if (!lines.empty()) lines += "\n";
-    lines += job_report_lines(files, job.totals, reasons_of(files), job.life);
+    lines += job_report_lines(files, job.totals, reasons_of(files), job.life, spoken);
   }
   if (!as_json) return print(lines);
   if (jobs.size() == 1) return print(documents.begin().value());
@@ -179,7 +179,7 @@ exit_status status_of(const std::deque<looked_at_job>& jobs) {
 
 // Shows the jobs anew in each interval, until no run goes on. On a terminal each block takes the
 // place of the one before.
-exit_status watch_jobs(const std::vector<job_files>& named, duration interval) {
+exit_status watch_jobs(const std::vector<job_files>& named, duration interval, language spoken) {
   std::deque<looked_at_job> jobs;
   for (const auto& files : named) jobs.emplace_back(files);
   const bool terminal = ::isatty(STDOUT_FILENO) == 1;
@@ -191,7 +191,7 @@ exit_status watch_jobs(const std::vector<job_files>& named, duration interval) {
       job.look();
       goes_on = goes_on || job.goes_on();
       if (!block.empty()) block += "\n";
-      block += job_report_lines(job.files, job.totals, reasons_of(job.files), job.life);
+      block += job_report_lines(job.files, job.totals, reasons_of(job.files), job.life, spoken);
     }
     std::string text;
     if (drawn > 0) text += fmt::format("\x1b[{}A\x1b[J", drawn);
@@ -272,7 +272,7 @@ void report_audit(const std::vector<job_files>& jobs, report_settings& chosen, s
   auto documents = ordered_json::array();
   std::string lines;
   for (const auto& files : jobs) {
-    require_file(files.job, files.output, "output file");
+    require_file(files.job, files.output, worded("output file"));
     const auto found = audit_job(files, chosen.run.engine.job, prices, chosen.worst);
     if (chosen.json) {
       documents.push_back(audit_document(files.job, found));
@@ -290,7 +290,7 @@ void report_reprice(const std::vector<job_files>& jobs, report_settings& chosen,
   const relay_prices prices = relays.prices();
   repriced_jobs found;
   for (const auto& files : jobs) {
-    require_file(files.job, files.output, "output file");
+    require_file(files.job, files.output, worded("output file"));
     found.emplace_back(files.job, reprice_job(files.output, prices, chosen.worst));
   }
   if (chosen.json) return print(reprice_document(found));
@@ -299,6 +299,8 @@ void report_reprice(const std::vector<job_files>& jobs, report_settings& chosen,
 
 exit_status report(report_settings& chosen, const std::vector<std::string>& named) {
   screen shown;
+  shown.choose_language(chosen.run.spoken);
+  const language spoken = shown.spoken();
   start_log(shown, false, false, {});
   if (!chosen.html.empty()) require_page(chosen.html);
   for (const auto& path : named) {
@@ -334,7 +336,7 @@ exit_status report(report_settings& chosen, const std::vector<std::string>& name
     if (!chosen.html.empty() || chosen.json) {
       refuse("--watch shows text until the run ends; leave --html and --json out");
     }
-    return watch_jobs(jobs, *chosen.watch);
+    return watch_jobs(jobs, *chosen.watch, spoken);
   }
   if (!chosen.html.empty()) {
     write_page(
@@ -343,14 +345,15 @@ exit_status report(report_settings& chosen, const std::vector<std::string>& name
                                              : std::nullopt),
         chosen.run.engine.output.mode);
   }
-  if (chosen.html.empty() || chosen.json) report_totals(jobs, chosen.json);
+  if (chosen.html.empty() || chosen.json) report_totals(jobs, chosen.json, spoken);
   return success;
 }
 
 std::vector<setting> report_flags(report_settings& target) {
-  auto table = run_flags(target.run, {"output", "output-dir", "model", "override-model", "system",
-                                      "endpoint", "max-line-bytes", "prices", "price-multiplier",
-                                      "price-group", "base-url", "api-key-file", "rpm", "mode"});
+  auto table =
+      run_flags(target.run, {"output", "output-dir", "model", "override-model", "system",
+                             "endpoint", "max-line-bytes", "prices", "price-multiplier",
+                             "price-group", "base-url", "api-key-file", "rpm", "mode", "lang"});
   describe(table, "rpm", "Rate limit to draw in the page of --html",
            "The page of --html draws the limit that the run had, as its totals tell it. Set this "
            "to draw another one.",

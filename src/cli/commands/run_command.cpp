@@ -17,7 +17,7 @@
 #include <thread>
 #include <utility>
 
-#include "base/refuse.hpp"
+#include "base/translated_error.hpp"
 #include "cli/balance_warning.hpp"
 #include "cli/closing_time.hpp"
 #include "cli/end_notice.hpp"
@@ -119,7 +119,7 @@ class run_monitor {
     if (display_) display_->leave();
     if (waits_) waits_->leave();
   }
-  std::string status() const { return progress_line(facts()); }
+  std::string status(const line_form& form) const { return progress_line(facts(), form); }
   double seconds() const {
     return std::chrono::duration<double>(engine_.time().now() - started_).count();
   }
@@ -179,13 +179,13 @@ class run_monitor {
 
 // Why --until or --deadline ended the run, which looks interrupted to the engine; empty: it did
 // not.
-std::string why_closed(const run_outcome& outcome, const graceful_stop& ending,
-                       const closing_watch& closing) {
+wording why_closed(const run_outcome& outcome, const graceful_stop& ending,
+                   const closing_watch& closing) {
   const bool closed = outcome.reason == stop_reason::interrupted && !ending.interrupted();
-  return closed ? closing.why() : std::string();
+  return closed ? closing.why() : wording();
 }
 
-job_status status_of(const run_outcome& outcome, const std::string& closed) {
+job_status status_of(const run_outcome& outcome, const wording& closed) {
   if (!closed.empty()) return job_status::stopped;
   switch (outcome.reason) {
     case stop_reason::none:
@@ -197,8 +197,8 @@ job_status status_of(const run_outcome& outcome, const std::string& closed) {
   }
 }
 
-exit_status exit_of(const run_outcome& outcome, const std::string& closed,
-                    const graceful_stop& ending, const job_set& jobs) {
+exit_status exit_of(const run_outcome& outcome, const wording& closed, const graceful_stop& ending,
+                    const job_set& jobs) {
   if (!closed.empty()) return stopped;
   switch (outcome.reason) {
     case stop_reason::wrong_address:
@@ -256,17 +256,17 @@ bool is_about_writing(const std::exception_ptr& fault) {
   }
 }
 
-std::string words_of(const std::exception_ptr& fault) {
+wording words_of(const std::exception_ptr& fault) {
   try {
     std::rethrow_exception(fault);
   } catch (const std::exception& thrown) {
-    return thrown.what();
+    return sluice::words_of(thrown);
   }
 }
 
 // What --notify says of the end of a run.
 notify::run_end end_of(const job_set& jobs, std::string_view word, job_status status,
-                       exit_status code, const std::string& sentence) {
+                       exit_status code, const wording& sentence) {
   notify::run_end end{run_id(), std::string(word), code, one_line_summary(jobs, sentence), {}};
   const auto summaries = jobs.summaries();
   for (std::size_t i = 0; i < jobs.size(); ++i) {
@@ -296,7 +296,7 @@ exit_status status_of(const std::exception& thrown) {
 
 // What --notify says of it.
 notify::run_end failed_end_of(const job_set& jobs, const std::exception& thrown) {
-  return end_of(jobs, "failed", job_status::stopped, status_of(thrown), thrown.what());
+  return end_of(jobs, "failed", job_status::stopped, status_of(thrown), sluice::words_of(thrown));
 }
 
 // Throws the fault that decides the exit status, and shows the other one before.
@@ -305,17 +305,19 @@ notify::run_end failed_end_of(const job_set& jobs, const std::exception& thrown)
   const bool second_counts = second && (!first || is_about_writing(second));
   const auto& last = second_counts ? second : first;
   const auto& other = second_counts ? first : second;
-  if (other && words_of(other) != words_of(last)) shown.line("sluice: " + words_of(other));
+  if (other && words_of(other).english != words_of(last).english) {
+    shown.line("sluice: " + words_of(other).in(shown.spoken()));
+  }
   if (!is_about_writing(last)) std::rethrow_exception(last);
   const std::uint64_t lost = jobs.unwritten();
-  const std::string results =
-      lost == 0 ? "every finished result is in a file"
-                : fmt::format(
-                      "{} finished result(s) could not be written and are lost; their "
-                      "requests are sent again, and billed again",
+  const wording results =
+      lost == 0 ? worded("every finished result is in a file")
+                : worded(
+                      "{} finished result(s) could not be written and are lost; their requests "
+                      "are sent again, and billed again",
                       lost);
-  throw fatal_error(fatal_error::kind::cannot_write,
-                    fmt::format("{}; {}", words_of(last), results));
+  throw translated_error(fatal_error::kind::cannot_write,
+                         worded("{}; {}", words_of(last), results));
 }
 
 // Says so where every request of the jobs was finished by earlier runs.
@@ -378,16 +380,13 @@ struct ended_run {
   std::string next;  ///< the line with the command to type next; empty: there is none
 };
 
-constexpr const char* while_finishing =
-    "sluice: the results are being completed; interrupt again to end at once, and run the same "
-    "command to complete them\n";
-
 // `for_table`: the results are joined to a table afterwards.
 ended_run run_on_screen(screen& shown, run_settings& chosen, const settings& flags,
                         const std::vector<std::string>& named,
                         const std::vector<std::string>& command_line, bool for_table) {
   const command_start began;
   shown.choose_colour(chosen.colour);
+  shown.choose_language(chosen.spoken);
   allow_open_files();
   // One thread runs the loop; others only post to it.
   asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
@@ -397,8 +396,8 @@ ended_run run_on_screen(screen& shown, run_settings& chosen, const settings& fla
   const auto [jobs_named, repeats] = without_repeats(named);
   for (const auto& path : jobs_named) (is_result_file(path) ? results : paths).push_back(path);
   if (paths.empty()) {
-    refuse(results.empty() ? "there is no job to run; name a JSONL file"
-                           : results.front() + ": holds results, not a job; name a JSONL file");
+    if (results.empty()) refuse(worded("there is no job to run; name a JSONL file"));
+    refuse(results.front(), "holds results, not a job; name a JSONL file");
   }
   require_standard_input(paths);
   if (!chosen.log_file.empty()) {
@@ -434,24 +433,32 @@ ended_run run_on_screen(screen& shown, run_settings& chosen, const settings& fla
   run_outcome outcome;
   std::exception_ptr fault;
   double seconds = 0;
+  // Shown from the handler of the signal.
+  const std::string while_finishing =
+      "sluice: " +
+      say(shown.spoken(),
+          "the results are being completed; interrupt again to end at once, and run the same "
+          "command to complete them") +
+      "\n";
   // It outlives the loop: a signal must not end the process while the totals are written.
   std::optional<graceful_stop> stopping(
       std::in_place, loop, runner.time(), chosen.grace,
-      graceful_stop::actions{.stop =
-                                 [&] {
-                                   service.tell("STOPPING=1");
-                                   whole.stop();
-                                 },
-                             .abort = [&whole] { whole.abort(); },
-                             .in_flight = [&runner] { return runner.now().in_flight; },
-                             .while_finishing = chosen.json_log ? nullptr : while_finishing});
+      graceful_stop::actions{
+          .stop =
+              [&] {
+                service.tell("STOPPING=1");
+                whole.stop();
+              },
+          .abort = [&whole] { whole.abort(); },
+          .in_flight = [&runner] { return runner.now().in_flight; },
+          .while_finishing = chosen.json_log ? nullptr : while_finishing.c_str()});
   graceful_stop& ending = *stopping;
   closing_watch closing(runner.time(), closing_time(chosen.closing, began.at, began.unix_time),
-                        [&ending](const std::string&) { ending.stop(); });
+                        [&ending](const wording&) { ending.stop(); });
   service.tell("READY=1");
   {
     run_monitor monitor(runner, jobs, warnings, shown, chosen, ending, service);
-    questions.listen([&] { shown.line("sluice: " + monitor.status()); },
+    questions.listen([&] { shown.line("sluice: " + monitor.status({.spoken = shown.spoken()})); },
                      [&] {
                        const std::string text = reload_limits(flags, chosen, runner, jobs);
                        shown.line("sluice: " + text);
@@ -470,7 +477,7 @@ ended_run run_on_screen(screen& shown, run_settings& chosen, const settings& fla
     if (!fault) fault = monitor.fault();
   }
   service.tell("STOPPING=1");
-  const std::string closed = why_closed(outcome, ending, closing);
+  const wording closed = why_closed(outcome, ending, closing);
   const job_status ended_as = fault ? job_status::stopped : status_of(outcome, closed);
   const auto unwritten =
       finish(jobs, ended_as, seconds, runner.now().most_in_a_minute, chosen.grace);
@@ -487,21 +494,22 @@ ended_run run_on_screen(screen& shown, run_settings& chosen, const settings& fla
     }
   }
 
-  std::string sentence = closed.empty() ? stop_sentence(outcome, jobs.shortage())
-                                        : fmt::format("stopped: {}; run again to go on", closed);
+  wording sentence = closed.empty() ? stop_sentence(outcome, jobs.shortage())
+                                    : worded("stopped: {}; run again to go on", closed);
   if (closed.empty() && outcome.reason == stop_reason::interrupted && ending.abandoned() > 0) {
-    sentence = fmt::format("interrupted; {} in flight abandoned", ending.abandoned());
+    sentence = worded("interrupted; {} in flight abandoned", ending.abandoned());
   }
+  const language spoken = shown.spoken();
   if (!chosen.quiet) {
-    if (!sentence.empty()) shown.line("sluice: " + sentence);
-    shown.line(run_summary(jobs, seconds));
+    if (!sentence.empty()) shown.line("sluice: " + sentence.in(spoken));
+    shown.line(run_summary(jobs, seconds, spoken));
     if (relays.simulated()) shown.line(relays.simulated_ledger());
   } else if (status != success) {
-    shown.line("sluice: " + one_line_summary(jobs, sentence));
+    shown.line("sluice: " + one_line_summary(jobs, sentence, spoken));
   }
   stopping.reset();
   log_end(shown, one_line_summary(jobs, sentence), status, totals_lines(jobs, ended_as));
-  ended_run ended{status, next_command(jobs, outcome, command, !for_table)};
+  ended_run ended{status, next_command(jobs, outcome, command, !for_table, spoken)};
   if (!chosen.quiet && !for_table && !ended.next.empty()) shown.line(ended.next);
   announce_end(chosen.notify, end_of(jobs, to_string(ended_as), ended_as, status, sentence));
   return ended;
@@ -528,19 +536,20 @@ exit_status run_table(run_settings& chosen, const settings& flags, const dataset
   if (!files.empty() && !chosen.quiet) screen().line(files);
   const auto [status, next] = run_jobs(chosen, flags, {whole.job()}, command_line, true);
   screen shown;
+  shown.choose_language(chosen.spoken);
+  const language spoken = shown.spoken();
   if (status != success && status != some_failed) {
     if (!chosen.quiet) {
-      shown.line(
-          fmt::format("table     {} is written when every row has its result; what is there "
-                      "now: {}",
-                      whole.into(), whole.extract_command()));
+      shown.line(say(spoken,
+                     "table     {} is written when every row has its result; what is there now: {}",
+                     whole.into(), whole.extract_command()));
       if (!next.empty()) shown.line(next);
     }
     return status;
   }
   const auto done = whole.extract();
   if (!chosen.quiet) {
-    shown.line("table     " + extracted_text(done, whole.into()));
+    shown.line(say(spoken, "table     {}", extracted_text(done, whole.into(), spoken)));
     if (!next.empty()) shown.line(next);
   }
   return done.failed > 0 ? some_failed : status;

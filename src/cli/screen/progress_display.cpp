@@ -38,7 +38,7 @@ void progress_display::show() {
   } else if (is_live()) {
     screen_.live(source_.line(screen_.form(true)));
   } else {
-    const std::string text = source_.line({});
+    const std::string text = source_.line({.spoken = screen_.spoken()});
     if (!text.empty()) screen_.line(text);
   }
 }

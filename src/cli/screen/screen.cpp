@@ -19,6 +19,7 @@
 #include "base/printable.hpp"
 #include "cli/log_entry.hpp"
 #include "cli/log_file.hpp"
+#include "cli/screen/screen_language.hpp"
 
 namespace sluice::cli {
 namespace {
@@ -134,6 +135,7 @@ screen::screen() {
   const char* kind = std::getenv("TERM");
   terminal_ = ::isatty(STDERR_FILENO) == 1 && kind != nullptr && std::string_view(kind) != "dumb";
   choose_colour(colour_choice::automatic);
+  choose_language({});
 }
 
 void screen::choose_colour(colour_choice chosen) {
@@ -142,9 +144,15 @@ void screen::choose_colour(colour_choice chosen) {
   colour_ = chosen == colour_choice::automatic ? wanted : chosen == colour_choice::always;
 }
 
+void screen::choose_language(std::optional<language> chosen) {
+  spoken_ = chosen.value_or(language_of_environment());
+}
+
 line_form screen::form(bool live) const {
   const bool fits = live && is_terminal();
-  return {.columns = fits ? columns_of(STDERR_FILENO) - 1 : 0, .colour = colour_ && !json_};
+  return {.columns = fits ? columns_of(STDERR_FILENO) - 1 : 0,
+          .colour = colour_ && !json_,
+          .spoken = spoken()};
 }
 
 screen::~screen() {

@@ -3,8 +3,10 @@
 #include <atomic>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 
+#include "base/language.hpp"
 #include "cli/screen/screen_choices.hpp"
 #include "terminal/screen_writer.hpp"
 #include "views/fitted_line.hpp"
@@ -24,6 +26,9 @@ class screen {
   /// The form of a line that is shown now. `live`: on the live line, which has a width.
   line_form form(bool live) const;
   void choose_colour(colour_choice chosen);
+  /// Without a choice, the language is that of the environment.
+  void choose_language(std::optional<language> chosen);
+  language spoken() const noexcept { return spoken_; }
   void line(const std::string& text);
   /// Shows a line that has its final form.
   void finished_line(const std::string& text);
@@ -57,6 +62,7 @@ class screen {
   bool log_has_gap_ = false;
   std::string late_gap_;
   bool colour_ = false;
+  language spoken_ = language::english;
   std::atomic<bool> json_ = false;
   std::function<void(const std::string&)> to_file_;
 };

@@ -22,7 +22,7 @@ void wait_notice::leave() {
 void wait_notice::watch() {
   timer_ = time_.call_at(time_.now() + interval, [this] {
     const std::chrono::duration<double> passed = time_.now() - begun_;
-    const std::string wait = waits_.take(facts_(), passed.count());
+    const std::string wait = waits_.take(facts_(), passed.count(), screen_.spoken());
     if (!wait.empty()) screen_.line("sluice: " + wait);
     watch();
   });

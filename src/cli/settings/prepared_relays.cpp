@@ -10,7 +10,7 @@
 #include <set>
 #include <utility>
 
-#include "base/refuse.hpp"
+#include "base/translated_error.hpp"
 #include "cli/screen/heading.hpp"
 #include "cli/settings/price_lists.hpp"
 #include "http/base_url.hpp"
@@ -69,8 +69,8 @@ void read_keys(run_settings& chosen) {
                                    [](const auto& member) { return needs_key(member.relay); });
   if (!keyless) return;
   refuse(
-      "there is no API key; set OPENAI_API_KEY, or name a file with --api-key-file (or rehearse "
-      "with --simulate)");
+      worded("there is no API key; set OPENAI_API_KEY, or name a file with --api-key-file (or "
+             "rehearse with --simulate)"));
 }
 
 void find_proxy(relay_options& relay) {

@@ -749,6 +749,18 @@ std::vector<setting> run_flags(run_settings& target) {
              {{"auto", colour_choice::automatic},
               {"always", colour_choice::always},
               {"never", colour_choice::never}}),
+      choice({.name = "lang",
+              .value = "LANG",
+              .group = general_group,
+              .short_help = "Language of the screen",
+              .long_help =
+                  "Language of progress, summary and the common errors. 'auto' is Chinese where "
+                  "LC_ALL, else LC_MESSAGES, else LANG begins with zh and names no encoding but "
+                  "UTF-8. Files, JSON, logs and webhooks are always English.",
+              .default_value = "auto",
+              .apply = {}},
+             target.spoken,
+             {{"auto", std::nullopt}, {"en", language::english}, {"zh", language::chinese}}),
       {.name = "verbose",
        .letter = 'v',
        .group = general_group,
@@ -936,6 +948,7 @@ void read_settings(const settings& flags, run_settings& target) {
   if (config) target.config_file = config->path;
   const auto in_profile = flags.apply(config, flags.line_value(profile_flag));
   choose_relays(flags, in_profile, target);
+  if (target.json_log) target.spoken = language::english;  // its readers are programs
 }
 
 std::uint64_t requests_per_minute(const config& options) {

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/language.hpp"
 #include "cli/closing_time.hpp"
 #include "cli/screen/screen_choices.hpp"
 #include "notify/webhook_form.hpp"
@@ -58,6 +59,7 @@ struct run_settings {
   progress_kind progress = progress_kind::automatic;
   bool progress_given = false;  ///< the user set it
   colour_choice colour = colour_choice::automatic;
+  std::optional<language> spoken;  ///< language of the screen; nothing: by the environment
   bool quiet = false;
   bool verbose = false;
 };
