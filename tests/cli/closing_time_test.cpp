@@ -62,8 +62,8 @@ TEST_F(closing_time_test, until_is_a_time_of_the_wall_clock) {
 
 TEST_F(closing_time_test, a_wall_clock_that_is_set_anew_is_followed) {
   const closing_time morning = closing({.until = time_of_day{6, 0}});
-  EXPECT_NE(morning.why(time.now(), time.unix_now() + 8 * 3600), "");
-  EXPECT_EQ(morning.why(time.now() + 8h, time.unix_now()), "");
+  EXPECT_FALSE(morning.why(time.now(), time.unix_now() + 8 * 3600).empty());
+  EXPECT_TRUE(morning.why(time.now() + 8h, time.unix_now()).empty());
 }
 
 TEST_F(closing_time_test, the_earlier_of_both_counts) {
@@ -77,15 +77,16 @@ TEST_F(closing_time_test, the_earlier_of_both_counts) {
 }
 
 TEST_F(closing_time_test, the_watch_closes_once_at_the_time_and_not_before) {
-  std::vector<std::string> calls;
+  std::vector<wording> calls;
   closing_watch watch(time, closing({.until = time_of_day{22, 15}}),
-                      [&](const std::string& why) { calls.push_back(why); });
+                      [&](const wording& why) { calls.push_back(why); });
   time.advance(99s);
   EXPECT_TRUE(calls.empty());
-  EXPECT_EQ(watch.why(), "");
+  EXPECT_TRUE(watch.why().empty());
   time.advance(1s);
   ASSERT_EQ(calls.size(), 1U);
   EXPECT_EQ(watch.why(), calls.front());
+  EXPECT_EQ(watch.why().chinese, "已到 22:15，--until 规定此后不再发出请求");
   time.advance(1h);
   EXPECT_EQ(calls.size(), 1U);
   EXPECT_EQ(time.calls_to_come(), 0U);

@@ -100,7 +100,7 @@ TEST_F(run_summary_test, is_chinese_where_the_screen_is) {
         "\n  token     输入 3,000（缓存 1,200）+ 输出 300\n",
         "\n  缓存      读 1,200 token（占输入 40.0 %），写 0；节省 $0.0015\n",
         "\n  费用      $0.009\n", "\n  中转站    blue：3 个回复，$0.009\n",
-        "\n  尝试      6 次，其中重试 0 次\n", "\n  文件      ", "\n用时      2分05秒\n",
+        "\n  尝试      5 次，其中重试 0 次\n", "\n  文件      ", "\n用时      2分05秒\n",
         "\n下一步    sluice run x.jsonl\n",
         "已停止：超过 --give-up-after 规定的时间没有一个请求成功（the relay's own "
         "words）；重新运行即可"
@@ -173,7 +173,8 @@ TEST(stop_sentence, names_the_reason_and_the_next_step) {
   }
   EXPECT_TRUE(stop_sentence({}).empty());
   const std::string told = stop_sentence({stop_reason::budget_spent, "words"},
-                                         {{*usd::parse("0.42"), *usd::parse("0.1"), 500}});
+                                         {{*usd::parse("0.42"), *usd::parse("0.1"), 500}})
+                               .english;
   EXPECT_THAT(told, HasSubstr("may cost up to $0.42, and $0.10 is left"));
   EXPECT_THAT(told, HasSubstr("max_tokens 500 or less"));
 }
