@@ -148,7 +148,8 @@ inline constexpr translation chinese_texts[] = {
      "查看），然后重新运行即可继续"},
     {"stopped: the key's quota is used up ({}); add to it ('sluice quota' shows what is left), and "
      "run again to go on",
-     "已停止：密钥的余额已用完（{}）；请充值（用 'sluice quota' 查看余额），然后重新运行即可继续"},
+     "已停止：密钥的额度已用完（{}）；请充值（用 'sluice quota' "
+     "查看剩余额度），然后重新运行即可继续"},
     {"stopped: a gateway in front of the relay blocks this computer ({}); ask the relay which "
      "addresses it accepts, or use another network or a proxy, and run again to go on",
      "已停止：中转站前面的网关拦截了本机（{}）；请向中转站询问允许哪些地址，或换网络、用代理，"
@@ -260,7 +261,7 @@ inline constexpr translation chinese_texts[] = {
     {"there is no API key; set OPENAI_API_KEY, or name a file with --api-key-file (or rehearse "
      "with --simulate)",
      "没有 API 密钥；请设置 OPENAI_API_KEY，或用 --api-key-file 指定密钥文件（或用 --simulate "
-     "演练）"},
+     "演习）"},
 
     // Why results cannot be written
     {"{}: cannot write results ({}); make room or fix the disk, and run the same command again",

@@ -50,11 +50,11 @@ SENTENCES = {
     "the_clock_is_wrong_or_the_certificate_old": "已停止：无法信任中转站的证书（…certificate has expired; the clock of this "
                                                  "computer shows …）；请检查 --base-url 的主机名和本机时钟",
     "a_certificate_for_another_host": "已停止：无法信任中转站的证书（…it is not for 127.0.0.1, but for other.example）",
-    "no_key": "没有 API 密钥；请设置 OPENAI_API_KEY，或用 --api-key-file 指定密钥文件（或用 --simulate 演练）",
+    "no_key": "没有 API 密钥；请设置 OPENAI_API_KEY，或用 --api-key-file 指定密钥文件（或用 --simulate 演习）",
     "the_key_is_wrong_or_of_another_relay": "已停止：中转站拒绝了密钥（HTTP 401 for …: Invalid token）；请确认密钥属于这个中转站"
                                             "且仍然有效（用 'sluice quota' 查看），然后重新运行即可继续",
-    "the_quota_of_the_key_is_used_up": "已停止：密钥的余额已用完（HTTP 403 for …: user quota is not enough）；请充值（用 'sluice "
-                                       "quota' 查看余额），然后重新运行即可继续",
+    "the_quota_of_the_key_is_used_up": "已停止：密钥的额度已用完（HTTP 403 for …: user quota is not enough）；请充值（用 'sluice "
+                                       "quota' 查看剩余额度），然后重新运行即可继续",
     "a_page_of_cloudflare": "已停止：中转站前面的网关拦截了本机（…Attention Required! | Cloudflare）；请向中转站询问允许哪些地址，"
                             "或换网络、用代理，然后重新运行即可继续",
     "the_relay_does_not_sell_the_model": "失败      8 x 404: …: The model does not exist…下一步    'sluice models' "
