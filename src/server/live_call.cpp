@@ -153,10 +153,10 @@ asio::awaitable<int> pass_through::live_call::answer() {
   }
   const auto key = client_.head().fields.last("Idempotency-Key");
   idempotency_key_ = key ? std::string(*key) : new_object_id("sluice-");
-  start_gate::group& group = call_.flex ? *owner_.flex_ : *owner_.urgent_;
   for (;;) {
     std::optional<start_gate::permit> turn;
     if (owner_.ended_reason_.empty() && !is_stopped()) {
+      start_gate::group& group = call_.flex ? *owner_.flex_ : *owner_.urgent_;
       turn = co_await turn_at(owner_.relays_.gate(), group, failed_at_);
     }
     if (!turn) {

@@ -115,6 +115,8 @@ void pass_through::task_ended(const std::exception_ptr& thrown) {
 
 asio::awaitable<void> pass_through::serve(http_server::exchange& client, const client_key& key) {
   std::string body;
+  const std::uint64_t length = client.head().content_length.value_or(0);
+  body.reserve(static_cast<std::size_t>(std::min(length, options_.max_body_bytes)));
   for (;;) {
     const std::string_view piece = co_await client.read_piece();
     if (piece.empty()) break;

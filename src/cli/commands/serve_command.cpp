@@ -170,8 +170,10 @@ command serve_command() {
       .summary = "Serve OpenAI's Files and Batches API over the relay",
       .description =
           "Point the base URL of an OpenAI SDK at this server, and its files and batches work over "
-          "any relay: upload a JSONL file, create a batch, poll it, fetch its results. All batches "
-          "share one limit.\n"
+          "any relay: upload a JSONL file, create a batch, poll it, fetch its results. Single "
+          "calls (chat, completions, embeddings, responses, messages, models) pass through it, "
+          "before "
+          "batch work. All share one limit.\n"
           "\n"
           "Everything is kept in one folder. After a kill or a power cut, start the server again: "
           "each batch goes on where it was, and no finished request is sent twice.\n"
@@ -179,8 +181,8 @@ command serve_command() {
           "SIGTERM stops it: what is in flight may finish within --grace. SIGHUP reads --keys "
           "again.",
       .common_flags = {"listen", "data", "keys", "tls-cert", "tls-key", "insecure-http", "base-url",
-                       "api-key-file", "simulate", "rpm", "tpm", "concurrency", "batches-at-once",
-                       "quiet"},
+                       "api-key-file", "simulate", "rpm", "tpm", "concurrency",
+                       "interactive-reserve", "batches-at-once", "quiet"},
       .exit_statuses = {{0, "stopped by a signal"}, {2, "cannot start"}},
       .examples = {"sluice serve --simulate --data serve-data",
                    "sluice serve --base-url https://relay.example/v1 --rpm 200",
