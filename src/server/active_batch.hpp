@@ -51,6 +51,7 @@ class batch_runner::active_batch {
   void keep_saving();
   void watch_expiry();
   void end_run(ended_by why);
+  void note_end(store::batch_status with);
   store::batch_progress progress_now() const;
   std::int64_t unix_now() const;
   std::optional<client_key> key_of_owner() const;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "async/background.hpp"
+#include "async/wait_queue.hpp"
 #include "base/refuse.hpp"
 #include "jobs/job_check.hpp"
 #include "server/api.hpp"
@@ -79,6 +80,8 @@ struct batch_server::parts {
         disk(needs.loop, chosen.threads),
         runner(needs.loop, disk, *records, folder, needs.sender, needs.prices, needs.keys,
                chosen.runner, needs.listener),
+        announcer(disk, time, *records, chosen.webhook,
+                  webhook_clients(needs.loop, time, chosen.webhook.timeout), needs.listener),
         watch({.time = time,
                .disk = disk,
                .records = *records,
@@ -118,6 +121,7 @@ struct batch_server::parts {
     } catch (const store::store_error& fault) {
       refuse(fault.what());
     }
+    runner.on_announcement = [this] { announcer.wake(); };
     watch_expired_files();
   }
   ~parts() { time.cancel(sweep_timer); }
@@ -171,6 +175,7 @@ struct batch_server::parts {
     time.cancel(std::exchange(sweep_timer, 0));
     // It goes on answering: clients see their batches, and /readyz that the server stops.
     watch.stop();
+    announcer.stop();
     runner.stop();
   }
 
@@ -182,11 +187,14 @@ struct batch_server::parts {
   std::unique_ptr<store::batch_store> records;
   background disk;
   batch_runner runner;
+  batch_announcer announcer;
   server_watch watch;
   api routes;
   http_server::server http;
   clock::timer sweep_timer = 0;
   bool stopping = false;
+  bool announced = false;  // the announcer has ended
+  wait_queue changed;
 };
 
 batch_server::batch_server(const batch_server_needs& needs, batch_server_options options)
@@ -203,10 +211,26 @@ const std::string& batch_server::data() const noexcept {
 }
 
 asio::awaitable<void> batch_server::work() {
-  co_await parts_->runner.work();
+  if (!parts_->chosen.webhook.url.empty()) {
+    asio::co_spawn(parts_->loop, parts_->announcer.work(), [this](const std::exception_ptr&) {
+      parts_->announced = true;
+      parts_->changed.wake_all();
+    });
+  } else {
+    parts_->announced = true;
+  }
+  std::exception_ptr fault;
+  try {
+    co_await parts_->runner.work();
+  } catch (...) {
+    fault = std::current_exception();
+    parts_->stop();
+  }
+  while (!parts_->announced) co_await parts_->changed.wait();
   // An answer that is being sent ends; what takes too long is for abort().
   parts_->http.stop_accepting();
   co_await parts_->http.drained();
+  if (fault) std::rethrow_exception(fault);
 }
 
 void batch_server::keys_changed() {
@@ -219,6 +243,7 @@ void batch_server::stop() {
 
 void batch_server::abort() {
   parts_->stop();
+  parts_->announcer.abort();
   parts_->runner.abort();
   parts_->http.abort();
 }
